@@ -1,0 +1,45 @@
+# `make demo` and `make test` do all the set-up themselves, with the python3 on the PATH.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.PHONY: help demo test test-slow trials lint format bench clean
+.DEFAULT_GOAL := help
+
+help: ## list the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+$(INSTALLED): pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit("hf_clipdyn needs Python 3.11 or newer, found " + sys.version.split()[0] + " as $(PYTHON): set PYTHON=") if sys.version_info < (3, 11) else None'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --editable '.[dev]'
+	@touch $@
+
+demo: $(INSTALLED) ## train, publish, evaluate and report on the embedded world (about five minutes)
+	$(BIN)/clipdyn demo
+
+test: $(INSTALLED) ## the tests that every change must pass
+	$(BIN)/python -m pytest -n auto
+
+test-slow: $(INSTALLED) ## coverage simulations, wheel in a fresh environment, real processes for long
+	$(BIN)/python -m pytest -n auto -m slow
+
+trials: $(INSTALLED) ## heavy trials on the real data in $$CLIPDYN_DATA
+	$(BIN)/python -m pytest -m trial
+
+lint: $(INSTALLED) ## ruff, mypy --strict, import-linter
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(INSTALLED) ## let ruff mend what it can
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(INSTALLED) ## measure speed as ratios against the real peers
+	@for script in scripts/bench_*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+clean: ## remove the environment and all runs
+	rm -rf $(VENV) runs .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

@@ -1,0 +1,64 @@
+"""The metric modules and card templates, wherever this package was installed from.
+
+A wheel carries `metrics/` and `model_cards/` in `hf_clipdyn/_bundled/`; an editable
+install reads the checkout's own folders, so that an edit shows at once.
+"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hf_clipdyn.errors import ConfigError, UnknownNameError
+
+if TYPE_CHECKING:
+    import evaluate
+
+__all__ = ["load_metric", "metric_names", "metric_path", "template_path"]
+
+_PACKAGE = Path(__file__).resolve().parent
+
+
+def _folder(name: str) -> Path:
+    for root in (_PACKAGE / "_bundled", _PACKAGE.parent):
+        if (root / name).is_dir():
+            return root / name
+    raise ConfigError(f"This installation of hf_clipdyn has no folder {name!r}: reinstall the package.")
+
+
+def metric_names() -> list[str]:
+    """Names of the `evaluate` modules that come with the package, sorted."""
+    return sorted(path.name for path in _folder("metrics").iterdir() if (path / f"{path.name}.py").is_file())
+
+
+def metric_path(name: str) -> Path:
+    """Folder of the `evaluate` module ``name``, to be handed to `evaluate.load`.
+
+    Raises:
+        UnknownNameError: no such module is bundled.
+    """
+    if name not in metric_names():
+        raise UnknownNameError("metric", name, metric_names())
+    return _folder("metrics") / name
+
+
+def load_metric(name: str, **kwargs: Any) -> "evaluate.EvaluationModule":
+    """`evaluate.load` of a bundled module, from whatever folder one stands in.
+
+    Args:
+        name: one of `metric_names()`.
+        **kwargs: handed to `evaluate.load` (``num_process``, ``experiment_id``, …).
+
+    Example:
+        >>> metric = load_metric("shape_bias")  # doctest: +SKIP
+    """
+    import evaluate
+
+    return evaluate.load(str(metric_path(name)), **kwargs)
+
+
+def template_path(name: str) -> Path:
+    """File of the card template ``name`` (as in ``model_cards/``)."""
+    path = _folder("model_cards") / name
+    if not path.is_file():
+        known = (p.name for p in _folder("model_cards").glob("*.jinja"))
+        raise UnknownNameError("card template", name, known)
+    return path

@@ -1,0 +1,65 @@
+"""`clipdyn …`: one command per step of a study.
+
+Heavy imports stand inside the commands, so that ``clipdyn --help`` loads no torch.
+Every option is taken with dashes and with underscores.
+"""
+
+import sys
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from hf_clipdyn import __version__
+from hf_clipdyn.errors import ClipDynError
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="clipdyn",
+    help="Train CLIP, publish every epoch as a Hub revision, and watch how it comes to see.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={
+        "help_option_names": ["-h", "--help"],
+        "token_normalize_func": lambda token: token.replace("_", "-"),
+    },
+)
+
+
+def _print_version(value: bool) -> None:
+    if value:
+        typer.echo(__version__)
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    del version
+
+
+# --- commands, in alphabetical order -----------------------------------------------------------------
+
+
+# --- end of commands ---------------------------------------------------------------------------------
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run one command; print an error of this package as one sentence and exit with its code."""
+    try:
+        app(args=None if argv is None else list(argv))
+    except ClipDynError as error:
+        typer.echo(f"clipdyn: error: {error}", err=True)
+        sys.exit(error.exit_code)
+    except KeyboardInterrupt:
+        typer.echo("clipdyn: interrupted; the same command continues where it stopped.", err=True)
+        sys.exit(130)
+
+
+if __name__ == "__main__":
+    main()
