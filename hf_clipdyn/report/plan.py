@@ -1,0 +1,199 @@
+"""Which trajectories share a figure and a panel."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from hf_clipdyn.report.trajectories import Trajectory, sibling, stem
+from hf_clipdyn.report.vocabulary import group_words, is_known, metric_words
+
+__all__ = ["Chart", "Line", "Panel", "is_constant", "ordered_value", "plan_charts"]
+
+_MOST_LINES = 8
+_SCALED_BY_CHANCE = {"accuracy", "clean_accuracy", "top1", "shape_accuracy", "texture_accuracy"}
+
+
+@dataclass(frozen=True)
+class Line:
+    """A trajectory with its name in the legend and its place in the palette."""
+
+    label: str
+    trajectory: Trajectory
+    colour: int
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One pair of axes: the lines to compare, and the rows that give them a scale (chance, null)."""
+
+    title: str
+    lines: tuple[Line, ...]
+    references: tuple[Line, ...] = ()
+
+
+@dataclass(frozen=True)
+class Chart:
+    """One figure.
+
+    Attributes:
+        name: file name without its suffix; unique in a report.
+        ordered: the lines are steps of one quantity (sigma, layer) and take a ramp of colours.
+    """
+
+    name: str
+    title: str
+    benchmark: str
+    metric: str
+    panels: tuple[Panel, ...]
+    ordered: bool = False
+
+    @property
+    def trajectories(self) -> list[Trajectory]:
+        """All trajectories drawn as lines, references left out."""
+        return [line.trajectory for panel in self.panels for line in panel.lines]
+
+
+def is_constant(one: Trajectory) -> bool:
+    """Whether a reference is one number (chance) and not a trajectory of its own (a null)."""
+    return len({round(point.value, 9) for point in one.points if point.defined}) <= 1
+
+
+def plan_charts(trajectories: Sequence[Trajectory]) -> list[Chart]:
+    """A chart per benchmark and metric; data, preprocessing and noise stage are never mixed in one.
+
+    Several runs: a panel for each probe, layer and group, the runs overlaid. One run: its groups
+    overlaid where they are few or ordered, else a panel each. Rows that are only a scale for others
+    (chance, null, interpretable) are drawn within those.
+    """
+    runs = list(dict.fromkeys(one.run for one in trajectories))
+    found: dict[tuple[str, ...], list[Trajectory]] = {}
+    for one in trajectories:
+        if not _is_reference(one.metric) and stem(one.metric) != "interpretable":
+            fixed, _ = _split_group(one.group)
+            found.setdefault(
+                (one.benchmark, one.metric, one.data_fingerprint, one.preprocess, fixed), []
+            ).append(one)
+    names: dict[str, int] = {}
+    charts = []
+    for (benchmark, metric, _, preprocess, fixed), members in found.items():
+        name = re.sub(r"[^A-Za-z0-9.]+", "-", f"{benchmark}-{metric}-{fixed}").strip("-").lower()
+        names[name] = names.get(name, 0) + 1
+        alike = [key for key in found if key[:2] == (benchmark, metric)]
+        title = ", ".join(
+            [
+                metric_words(metric),
+                *([fixed] if fixed else []),
+                *([preprocess] if len({k[3] for k in alike}) > 1 else []),
+            ]
+        )
+        panels, ordered = _panels(members, runs, trajectories)
+        charts.append(
+            Chart(
+                name if names[name] == 1 else f"{name}-{names[name]}",
+                title,
+                benchmark,
+                metric,
+                panels,
+                ordered,
+            )
+        )
+    return charts
+
+
+def _panels(
+    members: Sequence[Trajectory], runs: Sequence[str], everything: Sequence[Trajectory]
+) -> tuple[tuple[Panel, ...], bool]:
+    variants: dict[str, list[Trajectory]] = {}
+    for one in members:
+        variants.setdefault(group_words(one), []).append(one)
+    shared = _shared_words(list(variants))
+    several_runs = len({one.run for one in members}) > 1
+    ordered = len(variants) > 1 and all(ordered_value(group[0]) is not None for group in variants.values())
+    if ordered:
+        variants = dict(sorted(variants.items(), key=lambda item: ordered_value(item[1][0]) or 0.0))
+    overlay = not several_runs and (len(variants) <= _MOST_LINES or ordered)
+    if overlay:
+        lines = tuple(
+            Line(_without(shared, words) or group[0].run, group[0], index)
+            for index, (words, group) in enumerate(variants.items())
+        )
+        return (Panel("", lines, _references(members, everything)),), ordered and len(lines) > 1
+    panels = tuple(
+        Panel(
+            _without(shared, words),
+            tuple(Line(_run_label(one, group), one, runs.index(one.run)) for one in group),
+            _references(group, everything),
+        )
+        for words, group in variants.items()
+    )
+    return panels, False
+
+
+def _run_label(one: Trajectory, group: Sequence[Trajectory]) -> str:
+    return f"{one.run}, {one.dtype}" if len({other.dtype for other in group}) > 1 else one.run
+
+
+def _references(members: Sequence[Trajectory], everything: Sequence[Trajectory]) -> tuple[Line, ...]:
+    """Chance and null rows of the members' metric, one for each run, constants once."""
+    lines: dict[tuple[str, object], Line] = {}
+    scales = [other for other in everything if _is_reference(other.metric)]
+    for one in members:
+        for other in scales:
+            if _setting(other) != _setting(one) or not _scales(other, one):
+                continue
+            label = "chance" if "chance" in other.metric else "null (decisions shuffled)"
+            constant = is_constant(other) and bool(other.usable)
+            key = (label, round(other.usable[0].value, 9) if constant else other.run)
+            lines.setdefault(key, Line(label, other, 0))
+    return tuple(lines.values())
+
+
+def _setting(one: Trajectory) -> tuple[str, ...]:
+    return (one.run, one.benchmark, one.data_fingerprint, one.preprocess, one.dtype)
+
+
+def _is_reference(metric: str) -> bool:
+    """Whether a metric is only the scale of another: `chance`, `chance_top5`, `null_cue_accuracy`."""
+    name = stem(metric)
+    return name == "chance" or (name.startswith(("chance_", "null_")) and not is_known(name))
+
+
+def _scales(reference: Trajectory, one: Trajectory) -> bool:
+    """Whether a reference row is the scale of a trajectory."""
+    if reference.group not in ("", one.group) or reference.probe not in ("", one.probe):
+        return False
+    name, metric = stem(reference.metric), stem(one.metric)
+    if name == "chance":
+        return metric in _SCALED_BY_CHANCE
+    return name in {f"chance_{metric}", f"null_{metric}"} and reference.metric == sibling(one.metric, name)
+
+
+def _split_group(group: str) -> tuple[str, str]:
+    """A group as what must not be mixed (noise stage, kind of noise) and what is compared (sigma)."""
+    pairs = [part.strip() for part in re.split(r"[,;]", group) if part.strip()]
+    fixed = [part for part in pairs if "=" in part and _number(part.partition("=")[2]) is None]
+    return ", ".join(fixed), ", ".join(part for part in pairs if part not in fixed)
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
+
+
+def ordered_value(one: Trajectory) -> float | None:
+    """Layer or level by which a trajectory is ordered among its siblings."""
+    _, compared = _split_group(one.group)
+    if compared:
+        return _number(compared.rpartition("=")[2])
+    return None if one.layer is None else float(one.layer)
+
+
+def _shared_words(names: Sequence[str]) -> set[str]:
+    parts = [set(name.split(", ")) for name in names]
+    return set.intersection(*parts) if len(parts) > 1 else set()
+
+
+def _without(shared: set[str], words: str) -> str:
+    return ", ".join(part for part in words.split(", ") if part not in shared)

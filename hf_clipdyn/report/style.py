@@ -1,0 +1,99 @@
+"""How the figures look: one palette, one set of matplotlib settings, and the same colours for dark pages.
+
+The hues of the runs are Okabe and Ito's, which the common colour blindnesses tell apart; runs also
+differ in their markers. Quantities with an order (sigma, layer) take shades of viridis.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+__all__ = ["GREY", "HUMAN", "INK", "MARKERS", "PAPER", "TWINS", "figure_style", "hue", "shade"]
+
+INK = "#1f2328"
+GREY = "#767b84"
+PAPER = "#ffffff"
+HUMAN = "#8a5a00"
+_GRID = "#e4e7eb"
+_EDGE = "#9aa0a8"
+_HUES = ("#0072b2", "#d55e00", "#009e73", "#c2639a", "#b07d00", "#3a9bdc")
+_DARK_HUES = ("#4fb3f0", "#ff8a3d", "#35d0a0", "#eb9ccb", "#f0c24a", "#9bd4ff")
+_SHADES = ("#440154", "#472d7b", "#3b528b", "#2c728e", "#21918c", "#28ae80", "#5ec962")
+_DARK_SHADES = ("#8f6fd6", "#7f8ff0", "#62a8ea", "#4fc0cf", "#55d6a8", "#a0e06a", "#fde725")
+
+MARKERS = ("o", "s", "^", "D", "v", "P")
+
+TWINS = {
+    INK: "#e6e8eb",
+    GREY: "#9aa1ab",
+    PAPER: "#16191d",
+    HUMAN: "#e0b35c",
+    _GRID: "#2b3036",
+    _EDGE: "#5b626b",
+    **dict(zip(_HUES, _DARK_HUES, strict=True)),
+    **dict(zip(_SHADES, _DARK_SHADES, strict=True)),
+}
+"""Every colour of a figure (on white) and the colour that takes its place on a dark page."""
+
+_SETTINGS: dict[Any, Any] = {
+    "figure.facecolor": PAPER,
+    "axes.facecolor": PAPER,
+    "savefig.facecolor": PAPER,
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "axes.titlecolor": INK,
+    "axes.edgecolor": _EDGE,
+    "axes.linewidth": 0.8,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.grid.axis": "y",
+    "axes.axisbelow": True,
+    "axes.titlesize": 10,
+    "axes.titlelocation": "left",
+    "axes.labelsize": 10,
+    "grid.color": _GRID,
+    "grid.linewidth": 0.8,
+    "xtick.color": _EDGE,
+    "ytick.color": _EDGE,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "xtick.labelsize": 9,
+    "ytick.labelsize": 9,
+    "ytick.major.size": 0,
+    "font.family": "sans-serif",
+    "font.sans-serif": ["DejaVu Sans"],
+    "font.size": 10,
+    "legend.frameon": False,
+    "legend.fontsize": 9,
+    "lines.linewidth": 1.8,
+    "lines.markersize": 5,
+    "figure.constrained_layout.use": True,
+    "savefig.dpi": 200,
+    # Text stays text, so that it can be searched, read out and edited; the salt and the missing
+    # date make the same table give the same file, byte for byte.
+    "svg.fonttype": "none",
+    "svg.hashsalt": "hf_clipdyn",
+    "path.simplify": True,
+}
+
+
+@contextmanager
+def figure_style() -> Iterator[None]:
+    """matplotlib's settings for the figures of a report, within the block only."""
+    import matplotlib as mpl
+
+    with mpl.rc_context():
+        mpl.rcdefaults()
+        mpl.rcParams.update(_SETTINGS)
+        yield
+
+
+def hue(index: int) -> str:
+    """Colour of run ``index``; the colours repeat after six."""
+    return _HUES[index % len(_HUES)]
+
+
+def shade(index: int, count: int) -> str:
+    """Colour of step ``index`` of ``count`` ordered steps, dark to light."""
+    return _SHADES[round(index * (len(_SHADES) - 1) / max(count - 1, 1))]
