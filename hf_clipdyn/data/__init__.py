@@ -1,0 +1,33 @@
+"""The data sets: official layouts and mirrors, brought to one set of columns per kind.
+
+`hf_clipdyn.data.base` shows how to add one; the columns stand in `hf_clipdyn.data.schemas`.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from hf_clipdyn.data.base import SubsetWarning
+    from hf_clipdyn.data.facts import DatasetFacts
+    from hf_clipdyn.data.load import load_dataset
+    from hf_clipdyn.data.registry import dataset_facts, dataset_names
+
+__all__ = ["DatasetFacts", "SubsetWarning", "dataset_facts", "dataset_names", "load_dataset"]
+
+_HOME = {
+    "DatasetFacts": "facts",
+    "SubsetWarning": "base",
+    "dataset_facts": "registry",
+    "dataset_names": "registry",
+    "load_dataset": "load",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

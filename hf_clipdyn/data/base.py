@@ -1,0 +1,184 @@
+"""How a data set is added: one file in this folder, found automatically.
+
+::
+
+    # hf_clipdyn/data/faces.py: the module's name is the data set's name
+    class Faces(DataBuilder):
+        facts = DatasetFacts(kind="quality", title="Faces", rows={"test": 200}, licence="CC BY 4.0",
+                             may_redistribute=True, where="https://…", citation="@article{…}")
+        layout = ("photos/", "scores.csv")           # what the official folder holds, for recognition
+
+        def rows(self, split):                       # one dict per row, with the columns of its kind
+            photos = self.files.folder("photos")
+            for line in read_csv(self.files.file("scores.csv").path, ["name", "score"]):
+                ...
+                yield {"reference": self.image(reference), ...}
+
+The base class turns this into a `datasets.GeneratorBasedBuilder`: it indexes the folder without regard to case,
+nesting and packing, gives the cache a hash that follows the content, checks the number of rows, and completes
+a row with null for columns that it leaves out. A data set without files leaves ``layout`` empty, one with
+configurations sets ``BUILDER_CONFIGS = configs("a", "b")`` and ``DEFAULT_CONFIG_NAME`` as usual in `datasets`, and
+``facts.config_kinds`` where their rows differ in kind; one with splits overrides `DataBuilder.splits`.
+
+Builders open no files themselves (`files.py` says why): they use `FileIndex`, `tables` and `DataBuilder.image`.
+"""
+
+import warnings
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import datasets
+
+from hf_clipdyn.data.facts import DatasetFacts
+from hf_clipdyn.data.files import FileIndex, SourceFile
+from hf_clipdyn.data.images import check_image
+from hf_clipdyn.data.layout import code_digest, hash_of, open_layout
+from hf_clipdyn.data.schemas import features_of
+from hf_clipdyn.errors import DatasetError
+
+__all__ = ["DataBuilder", "SubsetWarning", "configs"]
+
+
+class SubsetWarning(UserWarning):
+    """Fewer rows than the official data set has."""
+
+
+def configs(*names: str) -> list[datasets.BuilderConfig]:
+    """``BUILDER_CONFIGS`` of these names."""
+    return [datasets.BuilderConfig(name=name) for name in names]
+
+
+class DataBuilder(datasets.GeneratorBasedBuilder):  # type: ignore[misc]  # datasets carries no types
+    """A data set in its official layout as a builder of `datasets`.
+
+    Attributes (of the class):
+        facts: what is known about the data set.
+        layout: files and folders (``name/``) that the official folder holds; ``a|b`` means either.
+        default_split: the split of data sets that have no official ones.
+        exact_rows: whether more rows than ``facts.rows`` are an error, and fewer a warning.
+
+    Args:
+        data_dir: the folder of the official data set, or its archive. Not for data sets without files.
+        config_name: one of the configurations.
+        cache_dir: where prepared tables and unpacked archives go; default: the cache of `datasets`.
+        kwargs: handed to `datasets.GeneratorBasedBuilder`.
+
+    Raises:
+        DatasetError: the folder is absent, unreadable, or not of this layout.
+    """
+
+    facts: ClassVar[DatasetFacts]
+    layout: ClassVar[tuple[str, ...]] = ()
+    default_split: ClassVar[str] = "test"
+    exact_rows: ClassVar[bool] = True
+
+    def __init__(
+        self,
+        data_dir: str | Path | None = None,
+        config_name: str | None = None,
+        cache_dir: str | Path | None = None,
+        **kwargs: Any,
+    ) -> None:
+        self.files = FileIndex("", ())
+        self._sizes: dict[str, tuple[int, int]] = {}
+        self.generated: set[str] = set()
+        fingerprint = "no files"
+        if self.layout:
+            if data_dir is None:
+                raise DatasetError(f"{self.facts.title} needs its folder: get it from {self.facts.where}.")
+            root = Path(data_dir).expanduser().resolve()
+            unpacked = Path(cache_dir or datasets.config.HF_DATASETS_CACHE) / "clipdyn-unpacked"
+            self.files, fingerprint = open_layout(
+                root, self.layout, unpacked.expanduser().resolve(), self.facts.title, self.facts.where
+            )
+            data_dir = str(root)
+        elif data_dir is not None:
+            raise DatasetError(f"{self.facts.title} reads no files: leave data_dir out.")
+        super().__init__(
+            cache_dir=str(cache_dir) if cache_dir is not None else None,
+            config_name=config_name,
+            data_dir=data_dir,
+            hash=hash_of(fingerprint, code_digest()),
+            **kwargs,
+        )
+
+    # --- what a data set defines ---------------------------------------------------------------------------
+
+    def rows(self, split: str) -> Iterator[dict[str, Any]]:
+        """The rows of one split, in a fixed order."""
+        raise NotImplementedError
+
+    def splits(self) -> list[str]:
+        """Names of the splits that the files hold."""
+        return [self.default_split]
+
+    def class_names(self) -> Sequence[str]:
+        """Class names, for labelled images."""
+        return ()
+
+    # --- what a data set uses ------------------------------------------------------------------------------
+
+    @property
+    def kind(self) -> str:
+        """Kind of the rows of this configuration."""
+        return self.facts.kind_of(self.config.name)
+
+    def image(self, file: SourceFile) -> str:
+        """The path of an image for a row, once it is known to be whole."""
+        self.size(file)
+        return file.path
+
+    def size(self, file: SourceFile) -> tuple[int, int]:
+        """Width and height of an image in pixels."""
+        if file.path not in self._sizes:
+            self._sizes[file.path] = check_image(file.path)
+        return self._sizes[file.path]
+
+    # --- the contract of datasets --------------------------------------------------------------------------
+
+    def _info(self) -> datasets.DatasetInfo:
+        return datasets.DatasetInfo(
+            description=self.facts.title,
+            features=features_of(self.kind, self.class_names()),
+            citation=self.facts.citation,
+            license=self.facts.licence,
+        )
+
+    def _split_generators(self, dl_manager: Any) -> list[datasets.SplitGenerator]:
+        del dl_manager  # nothing is downloaded: see mirrors.py
+        return [datasets.SplitGenerator(name=name, gen_kwargs={"split": name}) for name in self.splits()]
+
+    def _generate_examples(self, split: str) -> Iterator[tuple[int, dict[str, Any]]]:
+        self._sizes = {}
+        empty = dict.fromkeys(self.info.features)
+        count = 0
+        for row in self.rows(split):
+            yield count, empty | row
+            count += 1
+        self.generated.add(split)
+        self.check_count(split, count)
+
+    def check_count(self, split: str, count: int) -> None:
+        """Compare a number of rows with the official one: fewer are a subset, of which a warning tells.
+
+        Raises:
+            DatasetError: there are none, or more than the official data set has.
+        """
+        where = self.files.root or self.facts.title
+        if count == 0:
+            raise DatasetError(f"{where} holds no image of the split {split!r}: unpack the whole archive.")
+        official = self.facts.rows.get(split)
+        if not self.exact_rows or official is None or count == official:
+            return
+        if count > official:
+            raise DatasetError(
+                f"{where} gives {count:,} rows, but {self.facts.title} has {official:,} in the split {split!r}: "
+                "remove what does not belong to it."
+            )
+        warnings.warn(
+            f"{self.facts.title}: {count:,} of the official {official:,} rows of the split {split!r} were found "
+            f"under {where}; the other {official - count:,} are left out.",
+            SubsetWarning,
+            stacklevel=2,
+        )

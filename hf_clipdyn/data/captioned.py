@@ -1,0 +1,119 @@
+"""What captioned sets share: the images that a caption list names, one row an image."""
+
+import re
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from hf_clipdyn.data.base import DataBuilder, SubsetWarning
+from hf_clipdyn.data.files import FileIndex
+from hf_clipdyn.data.tables import read_text
+from hf_clipdyn.errors import DatasetError
+
+__all__ = ["MAX_ABSENT", "CaptionListBuilder", "CaptionedBuilder", "check_absent"]
+
+MAX_ABSENT = 0.01
+"""Share of the images that may be absent from a captions set; more is an unfinished copy."""
+
+_PIPE = re.compile(r"(?P<image>[^|]+?)\s*\|\s*\d+\s*\|?\s*(?P<caption>.*)")
+_TOKEN = re.compile(r"(?P<image>[^\t#]+)(?:#\d+)?\t(?P<caption>.*)")
+_COMMA = re.compile(r"(?P<image>[^,]+),(?:\s*\d+,)?\s*(?P<caption>.*)")
+
+
+class CaptionedBuilder(DataBuilder):
+    """Rows from pairs of an image's name and a caption.
+
+    A truncated image is no error here: training decodes, skips and counts it. An image that is absent is
+    left out, and more than `MAX_ABSENT` of them are an error.
+    """
+
+    default_split = "train"
+    exact_rows = False
+
+    def captioned(
+        self, files: FileIndex, pairs: Iterable[tuple[str, str]], source: str
+    ) -> Iterator[dict[str, Any]]:
+        """One row an image, in the order of its first caption.
+
+        Args:
+            files: where the images are.
+            pairs: an image's name and one of its captions.
+            source: the caption list, for messages.
+
+        Raises:
+            DatasetError: there are no captions, or too many images are absent.
+        """
+        captions: dict[str, list[str]] = {}
+        for name, caption in pairs:
+            if caption.strip():
+                captions.setdefault(name, []).append(caption.strip())
+        if not captions:
+            raise DatasetError(f"{source} holds no captions: give the official caption list.")
+        found = {name: file for name in captions if (file := files.image(name)) is not None}
+        check_absent(len(captions) - len(found), len(captions), source, files.root)
+        for name, file in found.items():
+            yield {"image": file.path, "image_id": file.stem, "captions": captions[name]}
+
+
+def check_absent(absent: int, total: int, source: str, where: str) -> None:
+    """Warn of a few absent images.
+
+    Raises:
+        DatasetError: more than `MAX_ABSENT` of ``total`` are absent.
+    """
+    if absent > MAX_ABSENT * total:
+        raise DatasetError(
+            f"{absent:,} of the {total:,} images that {source} names are absent from {where}: "
+            "unpack all images, or shorten the list to those that are meant."
+        )
+    if absent:
+        warnings.warn(
+            f"{absent:,} of the {total:,} images that {source} names are absent from {where} and left out.",
+            SubsetWarning,
+            stacklevel=2,
+        )
+
+
+class CaptionListBuilder(CaptionedBuilder):
+    """Photographs and one text that names them line by line, as Flickr8k and Flickr30k come.
+
+    Three forms are read: ``captions.txt`` with the header ``image,caption``, ``results.csv`` with ``|`` between
+    the fields, and the original ``*.token`` lists (``name.jpg#0``, a tabulator, the caption).
+    """
+
+    layout = (
+        "captions.txt|results.csv|flickr8k.token.txt|results_20130124.token",
+        "*.jpg|*.jpeg|*.png|*.webp",
+    )
+
+    def rows(self, split: str) -> Iterator[dict[str, Any]]:
+        del split  # there is one
+        source = self.files.file(*self.layout[0].split("|")).path
+        yield from self.captioned(self.files, _pairs(source), source)
+
+
+def _pairs(path: str) -> Iterator[tuple[str, str]]:
+    lines = read_text(path).splitlines()
+    pattern, start = _form_of(lines[0])
+    for number, line in enumerate(lines[start:], start=start + 1):
+        if not line.strip():
+            continue
+        match = pattern(line)
+        if match is None:
+            raise DatasetError(f"{path}, line {number} has no image and caption: correct that line.")
+        yield match["image"].strip(), _unquoted(match["caption"])
+
+
+def _form_of(first: str) -> tuple[Callable[[str], re.Match[str] | None], int]:
+    """How lines are read, and the number of header lines."""
+    if "\t" in first:
+        return _TOKEN.fullmatch, 0
+    header = 1 if first.lower().lstrip().startswith("image") else 0
+    return (_PIPE if "|" in first else _COMMA).fullmatch, header
+
+
+def _unquoted(text: str) -> str:
+    text = text.strip()
+    if len(text) > 1 and text.startswith('"') and text.endswith('"'):
+        return text[1:-1].replace('""', '"')
+    return text

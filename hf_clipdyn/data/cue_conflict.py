@@ -1,0 +1,105 @@
+"""Texture-shape cue conflict (Geirhos et al. 2019): the shape of one class in the texture of another.
+
+The official folder is ``<shape>/<shape>N-<texture>M.png``; the 80 pictures whose texture is of the shape's own
+class are rows too. The trials of the human observers (``cue-conflict_subject-01_session_1.csv``, model-vs-human's
+``raw-data/cue-conflict``) are joined where they lie in the folder, or in ``<folder>-human-trials`` beside it.
+"""
+
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+from typing import Any
+
+from hf_clipdyn.data.base import DataBuilder
+from hf_clipdyn.data.facts import DatasetFacts
+from hf_clipdyn.data.files import FileIndex
+from hf_clipdyn.data.tables import read_csv
+from hf_clipdyn.errors import DatasetError
+
+__all__ = ["CLASSES", "CueConflict"]
+
+CLASSES = (
+    *("airplane", "bear", "bicycle", "bird", "boat", "bottle", "car", "cat"),
+    *("chair", "clock", "dog", "elephant", "keyboard", "knife", "oven", "truck"),
+)
+
+_NAME = re.compile(r"(?P<shape>[a-z]+)(?P<m>\d+)-(?P<texture>[a-z]+)(?P<n>\d+)", re.IGNORECASE)
+_TRIAL_FILE = re.compile(r"cue-conflict_subject-\d+_session_\d+\.csv", re.IGNORECASE)
+_TRIAL_PREFIX = re.compile(r"^\d+_[^_]+_[^_]+_[^_]+_[^_]+_[^_]+_")
+
+
+class CueConflict(DataBuilder):
+    """1,280 images, 16 shape classes x 80; kind ``cue_conflict``, split ``test``."""
+
+    facts = DatasetFacts(
+        kind="cue_conflict",
+        title="Texture-shape cue conflict",
+        rows={"test": 1280},
+        licence="CC BY 4.0",
+        licence_id="cc-by-4.0",
+        may_redistribute=True,
+        where="the release v0.1 of github.com/bethgelab/model-vs-human, cue-conflict.tar.gz",
+        citation="""@inproceedings{geirhos2019imagenettrained,
+  title = {ImageNet-trained {CNNs} are biased towards texture; increasing shape bias improves accuracy and
+           robustness},
+  author = {Geirhos, Robert and Rubisch, Patricia and Michaelis, Claudio and Bethge, Matthias and
+            Wichmann, Felix A. and Brendel, Wieland},
+  booktitle = {International Conference on Learning Representations},
+  year = {2019}
+}""",
+        templates=("a photo of a {}.",),
+    )
+    layout = ("|".join(f"{name}/" for name in CLASSES),)
+
+    def rows(self, split: str) -> Iterator[dict[str, Any]]:
+        del split  # there is one
+        answers = _human_answers(self.files)
+        seen: dict[str, str] = {}
+        for file in self.files.images():
+            match = _NAME.fullmatch(file.stem)
+            folder = file.parts[-2].lower() if len(file.parts) > 1 else ""
+            if match is None:
+                if folder in CLASSES:
+                    raise DatasetError(f"{file.path} is not named <shape>N-<texture>M: remove or rename it.")
+                continue
+            image_id = file.stem.lower()
+            shape, texture = match["shape"].lower(), match["texture"].lower()
+            strange = [name for name in (shape, texture) if name not in CLASSES]
+            if strange:
+                raise DatasetError(f"{file.path}: {strange[0]!r} is none of the 16 classes: rename the file.")
+            if folder in CLASSES and folder != shape:
+                raise DatasetError(
+                    f"{file.path} shows the shape {shape!r} in the folder {folder!r}: move it."
+                )
+            if image_id in seen:
+                raise DatasetError(f"{file.path} repeats {seen[image_id]}: remove one of them.")
+            seen[image_id] = file.path
+            yield {
+                "image": self.image(file),
+                "image_id": image_id,
+                "shape": shape,
+                "texture": texture,
+                "shape_exemplar": f"{shape}{match['m']}",
+                "texture_exemplar": f"{texture}{match['n']}",
+                "human_responses": answers.get(image_id, []),
+            }
+
+
+def _human_answers(files: FileIndex) -> dict[str, list[dict[str, str]]]:
+    """The answers of the observers by image; ``na`` where none was given in time."""
+    answers: dict[str, list[dict[str, str]]] = defaultdict(list)
+    known = {*CLASSES, "na"}
+    for file in files.files:
+        if not _TRIAL_FILE.fullmatch(file.name):
+            continue
+        for row in read_csv(file.path, ["subj", "object_response", "imagename"]):
+            response = row["object_response"].lower()
+            if response not in known:
+                raise DatasetError(
+                    f"{file.path}: {response!r} is no answer of this experiment: correct that row."
+                )
+            image_id = _TRIAL_PREFIX.sub("", row["imagename"]).rsplit(".", 1)[0].lower()
+            if any(row["subj"] == answer["subject"] for answer in answers[image_id]):
+                raise DatasetError(f"{file.path}: {row['subj']} answered {image_id} twice: remove one trial.")
+            answers[image_id].append({"subject": row["subj"], "response": response})
+    return answers

@@ -1,0 +1,225 @@
+"""The files of a data set in its official layout: found without regard to case, nesting or image format.
+
+All reading of folders happens here and in `tables.py`. `datasets` replaces ``open``, ``pathlib.Path`` and
+others in the modules that define builders; modules without a builder keep their own.
+"""
+
+import hashlib
+import os
+import time
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from hf_clipdyn.data.images import IMAGE_SUFFIXES
+from hf_clipdyn.errors import DatasetError
+
+__all__ = ["FileIndex", "SourceFile", "index_folder", "stamp_of"]
+
+_NOT_DATA = frozenset(("__macosx", "thumbs.db", "desktop.ini"))
+
+# Stamps of files come from the kernel's clock tick: two writes within one look the same.
+_CLOCK_TICK_NS = 20_000_000
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """One file: where it is, and its path relative to the index that holds it."""
+
+    path: str
+    parts: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        return self.parts[-1]
+
+    @property
+    def stem(self) -> str:
+        return _stem(self.parts[-1])
+
+    @property
+    def suffix(self) -> str:
+        return PurePosixPath(self.parts[-1]).suffix.lower()
+
+    @property
+    def is_image(self) -> bool:
+        return self.suffix in IMAGE_SUFFIXES
+
+
+class FileIndex:
+    """The files below one folder, sorted by path; names are matched in lower case.
+
+    Args:
+        root: the folder, for messages.
+        files: its files.
+    """
+
+    def __init__(self, root: str, files: Iterable[SourceFile]) -> None:
+        self.root = root
+        self.files: Sequence[SourceFile] = sorted(files, key=lambda file: file.parts)
+        self._by_path: dict[str, list[SourceFile]] = defaultdict(list)
+        self._by_stem: dict[str, list[SourceFile]] = defaultdict(list)
+        for file in self.files:
+            if file.is_image:
+                self._by_path[_key(file.parts)].append(file)
+                self._by_stem[file.stem.lower()].append(file)
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def images(self) -> Iterator[SourceFile]:
+        """All image files, sorted by path."""
+        return (file for file in self.files if file.is_image)
+
+    def has_folder(self, name: str) -> bool:
+        """Whether any folder at any depth is called ``name``."""
+        name = name.lower()
+        return any(name in map(str.lower, file.parts[:-1]) for file in self.files)
+
+    def folder(self, name: str) -> "FileIndex":
+        """What lies below the folder ``name``, wherever that is: the outermost one counts.
+
+        Raises:
+            DatasetError: there is none, or there are two at the same depth.
+        """
+        found: dict[tuple[str, ...], list[SourceFile]] = defaultdict(list)
+        for file in self.files:
+            folders = [part.lower() for part in file.parts[:-1]]
+            if name.lower() in folders:
+                found[file.parts[: folders.index(name.lower()) + 1]].append(file)
+        if not found:
+            raise DatasetError(f"{self.root} has no folder {name!r}: unpack the official archive as it is.")
+        depth = min(map(len, found))
+        outermost = [folder for folder in found if len(folder) == depth]
+        if len(outermost) > 1:
+            names = " and ".join("/".join(folder) for folder in sorted(outermost))
+            raise DatasetError(
+                f"{self.root} holds two folders {name!r} ({names}): give the one that is meant."
+            )
+        (folder,) = outermost
+        inside = (SourceFile(file.path, file.parts[depth:]) for file in found[folder])
+        return FileIndex(str(Path(self.root, *folder)), inside)
+
+    def named(self, *names: str) -> list[SourceFile]:
+        """The files that are called one of ``names``, the outermost ones first."""
+        wanted = {name.lower() for name in names}
+        found = [file for file in self.files if file.name.lower() in wanted]
+        return sorted(found, key=lambda file: (len(file.parts), file.parts))
+
+    def file(self, *names: str) -> SourceFile:
+        """The one file that is called one of ``names``.
+
+        Raises:
+            DatasetError: there is none, or there are two at the same depth.
+        """
+        found = self.named(*names)
+        if not found:
+            wanted = " or ".join(map(repr, names))
+            raise DatasetError(f"{self.root} has no file {wanted}: unpack the official archive as it is.")
+        if len(found) > 1 and len(found[0].parts) == len(found[1].parts):
+            raise DatasetError(f"{found[0].path} and {found[1].path} are one too many: remove one of them.")
+        return found[0]
+
+    def beside(self, file: SourceFile) -> "FileIndex":
+        """What lies in the folder of ``file`` and below."""
+        folder = file.parts[:-1]
+        depth = len(folder)
+        inside = (SourceFile(f.path, f.parts[depth:]) for f in self.files if f.parts[:depth] == folder)
+        return FileIndex(str(Path(self.root, *folder)), inside)
+
+    def image(self, name: str) -> SourceFile | None:
+        """The image ``name`` (``i01_01_1.bmp``, ``ref/000/001.png``), in whatever format it is; None: absent.
+
+        Raises:
+            DatasetError: the name leads out of the data set, or two files answer to it.
+        """
+        parts = tuple(part for part in name.replace("\\", "/").split("/") if part not in ("", "."))
+        if not parts or ".." in parts or name.startswith(("/", "\\")) or ":" in parts[0]:
+            raise DatasetError(
+                f"{self.root}: the name {name!r} leads out of the data set: correct that entry."
+            )
+        found = self._by_path.get(_key(parts)) or self._deeper(parts)
+        if len(found) > 1:
+            wanted = parts[-1].lower()
+            found = [file for file in found if file.name.lower() == wanted] or found
+        if len(found) > 1:
+            both = " and ".join(file.path for file in found[:2])
+            raise DatasetError(f"{both} both answer to {name!r}: remove one of them.")
+        return found[0] if found else None
+
+    def _deeper(self, parts: tuple[str, ...]) -> list[SourceFile]:
+        """Files whose path ends in ``parts``, one level of folders or more further down."""
+        stem = _stem(parts[-1]).lower()
+        folders = [part.lower() for part in parts[:-1]]
+        return [
+            file
+            for file in self._by_stem.get(stem, ())
+            if not folders or [part.lower() for part in file.parts[:-1]][-len(folders) :] == folders
+        ]
+
+
+def _key(parts: tuple[str, ...]) -> str:
+    return "/".join((*parts[:-1], _stem(parts[-1]))).lower()
+
+
+def _stem(name: str) -> str:
+    return name.rpartition(".")[0] or name
+
+
+def stamp_of(status: os.stat_result) -> str:
+    """What changes whenever the content of a file does.
+
+    Size and time of modification alone can be kept by whoever rewrites a file (``os.utime``, unpacking); the
+    time of the last status change cannot, since only the kernel sets it. It costs one ``stat`` and no reading.
+    """
+    return f"{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}"
+
+
+def index_folder(root: Path) -> tuple[FileIndex, str]:
+    """All files below ``root``, and a fingerprint (SHA-256) of their paths and contents.
+
+    The fingerprint follows `stamp_of`, so that 3,000 images cost milliseconds. Where the newest stamp is as young
+    as one clock tick, the function waits until the tick is over: a later change then bears another stamp.
+    Hidden files and what operating systems leave behind are no data. Links to folders are followed, once.
+
+    Raises:
+        DatasetError: the folder is absent, no folder, or cannot be read.
+    """
+    files: list[SourceFile] = []
+    stamps: list[str] = []
+    newest = 0
+    seen: set[tuple[int, int]] = set()
+    pending: list[tuple[str, ...]] = [()]
+    try:
+        while pending:
+            parts = pending.pop()
+            folder = Path(root, *parts)
+            status = folder.stat()
+            if (status.st_dev, status.st_ino) in seen:
+                continue
+            seen.add((status.st_dev, status.st_ino))
+            with os.scandir(folder) as entries:
+                for entry in entries:
+                    if entry.name.startswith(".") or entry.name.lower() in _NOT_DATA:
+                        continue
+                    if entry.is_dir():
+                        pending.append((*parts, entry.name))
+                        continue
+                    file_status = entry.stat()
+                    files.append(SourceFile(entry.path, (*parts, entry.name)))
+                    stamps.append(f"{'/'.join((*parts, entry.name))}\0{stamp_of(file_status)}")
+                    newest = max(newest, file_status.st_ctime_ns)
+    except FileNotFoundError as error:
+        raise DatasetError(f"{error.filename} does not exist: give the folder of the data set.") from error
+    except NotADirectoryError as error:
+        raise DatasetError(f"{root} is no folder: give the folder of the data set or its archive.") from error
+    except OSError as error:
+        raise DatasetError(
+            f"{error.filename or root} cannot be read ({error.strerror}): mend its rights."
+        ) from error
+    age = time.time_ns() - newest
+    if 0 <= age < _CLOCK_TICK_NS:
+        time.sleep((_CLOCK_TICK_NS - age) / 1e9)
+    digest = hashlib.sha256("\n".join([str(root), *sorted(stamps)]).encode("utf-8", "surrogateescape"))
+    return FileIndex(str(root), files), digest.hexdigest()

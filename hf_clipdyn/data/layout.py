@@ -1,0 +1,78 @@
+"""The official layout of a data set: recognised in a folder, completed from archives that are still packed."""
+
+import hashlib
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+
+from hf_clipdyn import __version__
+from hf_clipdyn.data.archives import archive_stem, is_archive, unpack
+from hf_clipdyn.data.files import FileIndex, SourceFile, index_folder
+from hf_clipdyn.errors import DatasetError
+
+__all__ = ["code_digest", "hash_of", "missing_from", "open_layout"]
+
+
+def missing_from(files: FileIndex, layout: Sequence[str]) -> list[str]:
+    """The entries of ``layout`` that ``files`` lack: ``name/`` is a folder, ``*.x`` a suffix, ``a|b`` either."""
+
+    def present(name: str) -> bool:
+        if name.endswith("/"):
+            return files.has_folder(name[:-1])
+        if name.startswith("*"):
+            return any(file.name.lower().endswith(name[1:]) for file in files.files)
+        return bool(files.named(name))
+
+    return [entry for entry in layout if not any(map(present, entry.split("|")))]
+
+
+def open_layout(
+    root: Path, layout: Sequence[str], unpacked: Path, title: str, where: str
+) -> tuple[FileIndex, str]:
+    """Index a data set, and fingerprint it.
+
+    What ``layout`` asks for and ``root`` lacks is looked for in the archives that stand in ``root``, unless the
+    folder of that name stands beside them; ``root`` may be an archive itself.
+
+    Args:
+        root: absolute path of the folder or archive.
+        layout: what must be there, as in `missing_from`.
+        unpacked: folder for the content of archives.
+        title: the data set's name, for messages.
+        where: where to get it, for messages.
+
+    Raises:
+        DatasetError: something is still missing, or cannot be read.
+    """
+    if root.is_file() and is_archive(root):
+        files, fingerprint = index_folder(unpack(root, unpacked))
+    else:
+        files, fingerprint = index_folder(root)
+    if missing_from(files, layout):
+        for archive in [file for file in files.files if is_archive(file.name)]:
+            folder = (*archive.parts[:-1], archive_stem(archive.name))
+            if any(file.parts[: len(folder)] == folder for file in files.files):
+                continue
+            inside, stamp = index_folder(unpack(Path(archive.path), unpacked))
+            added = [SourceFile(file.path, folder + file.parts) for file in inside.files]
+            files = FileIndex(files.root, [*files.files, *added])
+            fingerprint = hash_of(fingerprint, stamp)
+    missing = missing_from(files, layout)
+    if missing:
+        state = "is empty" if not len(files) else f"lacks {', '.join(missing)}"
+        raise DatasetError(f"{root} {state}: {title} is made of {', '.join(layout)}; get it from {where}.")
+    return files, fingerprint
+
+
+def hash_of(*parts: str) -> str:
+    """A short hash of some texts."""
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
+
+
+@cache
+def code_digest() -> str:
+    """Digest of this room's source: a corrected loader does not read what a faulty one prepared."""
+    digest = hashlib.sha256(__version__.encode())
+    for source in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(source.read_bytes())
+    return digest.hexdigest()

@@ -1,0 +1,245 @@
+"""`load_dataset`: one line from a folder, an archive or a mirror on the Hub to a `datasets.Dataset`."""
+
+import os
+import re
+from pathlib import Path
+from typing import Any
+
+import datasets
+from datasets.exceptions import DatasetGenerationError, DatasetsError
+from huggingface_hub import HfApi, snapshot_download
+
+from hf_clipdyn.data.archives import is_archive
+from hf_clipdyn.data.base import DataBuilder
+from hf_clipdyn.data.files import index_folder
+from hf_clipdyn.data.layout import missing_from
+from hf_clipdyn.data.mirrors import conform
+from hf_clipdyn.data.registry import builder_class, dataset_names
+from hf_clipdyn.errors import ConfigError, DatasetError, UnknownNameError
+
+__all__ = ["find_locally", "load_dataset"]
+
+_REPO_ID = re.compile(r"[\w.-]+/[\w.-]+")
+_BY_LAYOUT = ("flickr8k", "imagefolder", "webdataset")
+
+
+def load_dataset(
+    path: str,
+    name: str | None = None,
+    data_dir: str | Path | None = None,
+    split: str | None = None,
+    revision: str | None = None,
+    token: str | None = None,
+    streaming: bool = False,
+    cache_dir: str | Path | None = None,
+    num_proc: int | None = None,
+    repo_id: str | None = None,
+) -> Any:
+    """A data set of the registry, with the columns of its kind (`hf_clipdyn.data.schemas`).
+
+    The arguments bear the names that they have in `datasets.load_dataset`.
+
+    Args:
+        path: a name of the registry; or ``owner/name`` of any captioned data set on the Hub; or a folder that is
+            recognised by its layout (a caption list, ``metadata.csv|jsonl``, tar shards, Parquet).
+        name: the configuration, where the data set has several.
+        data_dir: folder of the official data set, or its archive, or a folder that `clipdyn prepare` wrote. Without
+            it and ``repo_id`` the folder is looked for in ``$CLIPDYN_DATA``, then the known mirror is read.
+        split: one of its splits, or a slice of one (``train[:10%]``); None gives all splits in a dictionary.
+        revision: of the mirror: branch, tag or commit.
+        token: for private mirrors; default: the token that the Hub client has stored.
+        streaming: give iterable data sets that read files when iterated over, and prepare nothing.
+        cache_dir: where tables are prepared and archives unpacked; default: the cache of `datasets`.
+        num_proc: processes that prepare tables, for data sets in several shards.
+        repo_id: a mirror on the Hub: in Parquet, or the official archives.
+
+    Returns:
+        `datasets.Dataset`, or `datasets.DatasetDict` for ``split=None``; the iterable ones when streaming. Images
+        decode when a row is read.
+
+    Raises:
+        DatasetError: files are absent, broken or contradictory; the message names the file and what to do.
+        UnknownNameError: no such data set or configuration.
+        ConfigError: no such split, or arguments that exclude each other.
+
+    Warns:
+        SubsetWarning: fewer rows than the official data set has.
+    """
+    builder, data_dir, repo_id = _resolve(path, data_dir, repo_id)
+    _check_config(path, builder, name)
+    if repo_id is not None and data_dir is None:
+        if _holds_archives(builder, repo_id, revision, token):
+            data_dir = _download(builder, repo_id, revision, token)
+        else:
+            return _from_tables(
+                builder, repo_id, name, split, revision, token, streaming, cache_dir, num_proc
+            )
+    if data_dir is not None and _is_parquet(Path(data_dir)):
+        return _from_tables(builder, str(data_dir), name, split, None, None, streaming, cache_dir, num_proc)
+    return _from_files(builder, name, data_dir, split, streaming, cache_dir, num_proc)
+
+
+def find_locally(name: str) -> Path | None:
+    """The folder of ``$CLIPDYN_DATA`` that is named like the data set (``cue-conflict``) and has its layout."""
+    root = os.environ.get("CLIPDYN_DATA")
+    layout = builder_class(name).layout
+    if not root or not layout or not Path(root).is_dir():
+        return None
+    for folder in sorted(Path(root).iterdir()):
+        named = _plain(folder.name) == _plain(name) and folder.is_dir()
+        if named and not missing_from(index_folder(folder)[0], layout):
+            return folder
+    return None
+
+
+def _resolve(
+    path: str, data_dir: str | Path | None, repo_id: str | None
+) -> tuple[type[DataBuilder], Path | None, str | None]:
+    """The builder, and either a folder or a repository to read it from (neither for data without files)."""
+    if data_dir is not None and repo_id is not None:
+        raise ConfigError(f"data_dir {str(data_dir)!r} and repo_id {repo_id!r} exclude each other: give one.")
+    if path in dataset_names():
+        builder = builder_class(path)
+        if data_dir is None and repo_id is None and builder.layout:
+            data_dir = find_locally(path)
+            repo_id = builder.facts.mirror if data_dir is None else None
+        if path == "hub" and data_dir is None and repo_id is None:
+            raise ConfigError("The data set 'hub' needs repo_id, as owner/name.")
+        return builder, None if data_dir is None else Path(data_dir), repo_id
+    if data_dir is None and repo_id is None:
+        if Path(path).is_dir() or (Path(path).is_file() and is_archive(path)):
+            return builder_class(_recognise(Path(path))), Path(path), None
+        if _REPO_ID.fullmatch(path):
+            return builder_class("hub"), None, path
+    raise UnknownNameError("data set", path, dataset_names())
+
+
+def _recognise(folder: Path) -> str:
+    """Name of the generic loader for a folder of captioned images."""
+    if _is_parquet(folder):
+        return "hub"
+    if folder.is_file():
+        return "webdataset" if folder.name.lower().endswith(".tar") else "flickr8k"
+    files, _ = index_folder(folder)
+    for name in _BY_LAYOUT:
+        if name in dataset_names() and not missing_from(files, builder_class(name).layout):
+            return name
+    raise DatasetError(
+        f"{folder} is no folder of captioned images: it needs captions.txt, or metadata.csv or metadata.jsonl, or "
+        "tar shards, or Parquet. For any other data set give its name, and this folder as data_dir."
+    )
+
+
+def _check_config(path: str, builder: type[DataBuilder], name: str | None) -> None:
+    known = [config.name for config in builder.BUILDER_CONFIGS]
+    if name is not None and known and name not in known:
+        raise UnknownNameError(f"configuration of {path!r}", name, known)
+    if name is not None and not known and builder.layout:
+        raise ConfigError(f"The data set {path!r} has no configurations: leave the name {name!r} out.")
+
+
+def _from_files(
+    builder: type[DataBuilder],
+    name: str | None,
+    data_dir: Path | None,
+    split: str | None,
+    streaming: bool,
+    cache_dir: str | Path | None,
+    num_proc: int | None,
+) -> Any:
+    try:
+        instance = builder(data_dir=data_dir, config_name=name, cache_dir=cache_dir)
+        if streaming:
+            return instance.as_streaming_dataset(split)
+        instance.download_and_prepare(num_proc=num_proc)
+        for known, info in (instance.info.splits or {}).items():
+            if known not in instance.generated:
+                instance.check_count(known, info.num_examples)
+        return instance.as_dataset(split)
+    except DatasetGenerationError as error:
+        cause = error.__cause__
+        if isinstance(cause, DatasetError):
+            raise cause from None
+        raise DatasetError(
+            f"{data_dir or builder.facts.title} could not be read: {cause or error}"
+        ) from error
+    except ValueError as error:  # what datasets says of an unknown split or a wrong slice
+        raise ConfigError(f"{builder.facts.title}: {error}") from error
+    except OSError as error:
+        raise DatasetError(f"{data_dir or builder.facts.title} could not be prepared: {error}") from error
+
+
+def _from_tables(
+    builder: type[DataBuilder],
+    where: str,
+    name: str | None,
+    split: str | None,
+    revision: str | None,
+    token: str | None,
+    streaming: bool,
+    cache_dir: str | Path | None,
+    num_proc: int | None,
+) -> Any:
+    try:
+        dataset = datasets.load_dataset(
+            where,
+            name,
+            split=split,
+            revision=revision,
+            token=token,
+            streaming=streaming,
+            cache_dir=None if cache_dir is None else str(cache_dir),
+            num_proc=None if streaming else num_proc,
+        )
+    except (DatasetsError, OSError, ValueError) as error:
+        kind = "configuration or split" if isinstance(error, ValueError) else "data set"
+        raise DatasetError(
+            f"The {kind} of {where} could not be read ({_first_line(error)}): check its name and your connection, "
+            "or give the official folder as data_dir."
+        ) from error
+    return conform(
+        dataset, builder.facts, builder.facts.kind_of(name), where, getattr(builder, "classes", ())
+    )
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[\W_]", "", name.lower())
+
+
+def _first_line(error: BaseException) -> str:
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)
+
+
+def _is_parquet(folder: Path) -> bool:
+    return any(any(folder.glob(pattern)) for pattern in ("*.parquet", "*/*.parquet"))
+
+
+def _holds_archives(
+    builder: type[DataBuilder], repo_id: str, revision: str | None, token: str | None
+) -> bool:
+    """Whether a repository holds official archives, and no tables that `datasets` reads by itself."""
+    if not builder.layout or "*.tar" in builder.layout:
+        return False
+    try:
+        files = HfApi().list_repo_files(repo_id, repo_type="dataset", revision=revision, token=token)
+    except (OSError, ValueError):
+        return False  # datasets may have it in its cache, and says clearly if not
+    return any(map(is_archive, files)) and not any(file.endswith((".parquet", ".arrow")) for file in files)
+
+
+def _download(builder: type[DataBuilder], repo_id: str, revision: str | None, token: str | None) -> Path:
+    """Fetch the archives of a repository; only those named like the data set where it holds several."""
+    try:
+        files = HfApi().list_repo_files(repo_id, repo_type="dataset", revision=revision, token=token)
+        name = _plain(builder.__module__.rpartition(".")[2])
+        wanted = [file for file in files if name in _plain(file)]
+        return Path(
+            snapshot_download(
+                repo_id, repo_type="dataset", revision=revision, token=token, allow_patterns=wanted or None
+            )
+        )
+    except (OSError, ValueError) as error:
+        raise DatasetError(
+            f"The archives of {repo_id} could not be fetched ({_first_line(error)}): check the name and your "
+            "connection, or give the official folder as data_dir."
+        ) from error

@@ -1,0 +1,164 @@
+"""Data sets on the Hub, and Parquet that `clipdyn prepare` wrote: brought to the columns of their kind.
+
+Nothing is copied: columns are renamed and chosen, and images stay in the tables that `datasets` reads.
+"""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import datasets
+
+from hf_clipdyn.data.facts import DatasetFacts
+from hf_clipdyn.data.schemas import features_of
+from hf_clipdyn.errors import DatasetError
+
+__all__ = ["CAPTION_COLUMNS", "conform"]
+
+IMAGE_COLUMNS = ("image", "img", "jpg", "jpeg", "png", "webp", "picture", "pixel_values")
+CAPTION_COLUMNS = (
+    "captions",
+    "caption",
+    "text",
+    "txt",
+    "sentences",
+    "sentence",
+    "answer",
+    "description",
+    "alt_text",
+)
+_NUMBERED_CAPTION = re.compile(r"(?:caption|sentence|text)s?_?\d+")
+_ID_COLUMNS = ("image_id", "file_name", "filename", "__key__", "key", "id", "img_id", "cocoid")
+_LABEL_COLUMNS = ("label", "fine_label", "labels", "class", "target")
+
+_ALIASES: Mapping[str, Sequence[str]] = {
+    "reference": ("ref", "ref_img", "reference_image", "ref_image"),
+    "distorted": ("dist", "dist_img", "distorted_image", "dis_img", "dist_image"),
+    "score": ("mos", "dmos"),
+    "score_std": ("mos_std", "dmos_std", "std"),
+    "distortion": ("distortion_type", "dist_type", "dis_type"),
+    "level": ("distortion_level", "dist_level"),
+    "reference_id": ("ref_id", "ref_name"),
+    "image_0": ("left", "img_left", "left_image", "p0"),
+    "image_1": ("right", "img_right", "right_image", "p1"),
+}
+
+
+def conform(dataset: Any, facts: DatasetFacts, kind: str, where: str, class_names: Sequence[str] = ()) -> Any:
+    """Rename and choose the columns of a `datasets` object until they are those of ``kind``.
+
+    Args:
+        dataset: a Dataset, IterableDataset, or a dictionary of either.
+        facts: of the data set that it is a mirror of.
+        kind: kind of its rows.
+        where: the mirror's name, for messages.
+        class_names: names of the classes, where the mirror holds mere numbers.
+
+    Raises:
+        DatasetError: a needed column is not there under any known name.
+    """
+    if isinstance(dataset, dict):
+        container = type(dataset)
+        return container({s: conform(part, facts, kind, where, class_names) for s, part in dataset.items()})
+    features = _features(dataset, where)
+    if set(features) >= set(features_of(kind, class_names or ("",))) and kind != "labels":
+        return dataset.select_columns(list(features_of(kind)))
+    if kind == "captions":
+        return _captions(dataset, features, where)
+    if kind == "labels":
+        return _labels(dataset, features, where, class_names)
+    return _by_alias(dataset, features, kind, facts, where)
+
+
+def _features(dataset: Any, where: str) -> Mapping[str, Any]:
+    features: Mapping[str, Any] | None = dataset.features
+    if features is None:  # a stream whose columns are not declared
+        features = dict.fromkeys(next(iter(dataset), {}))
+    if not features:
+        raise DatasetError(f"{where} holds no rows: give another data set.")
+    return features
+
+
+def _pick(features: Mapping[str, Any], names: Sequence[str], what: str, where: str) -> str:
+    column = next((name for name in names if name in features), None)
+    if column is None:
+        raise DatasetError(
+            f"{where} has the columns {list(features)}, but none for the {what}: rename one to {names[0]!r}."
+        )
+    return column
+
+
+def _image_column(features: Mapping[str, Any], where: str) -> str:
+    typed = [name for name, feature in features.items() if isinstance(feature, datasets.Image)]
+    return typed[0] if len(typed) == 1 else _pick(features, [*IMAGE_COLUMNS, *typed[:0]], "image", where)
+
+
+def _captions(dataset: Any, features: Mapping[str, Any], where: str) -> Any:
+    image = _image_column(features, where)
+    numbered = sorted(name for name in features if _NUMBERED_CAPTION.fullmatch(name))
+    columns = numbered or [_pick(features, CAPTION_COLUMNS, "caption", where)]
+    identity = next((name for name in _ID_COLUMNS if name in features), None)
+    target = features_of("captions")
+    texts = _rows_to_captions(columns, identity)
+    if isinstance(dataset, datasets.IterableDataset):
+        stream = dataset.map(
+            lambda row, index: {"image": row[image], **texts(row, index)},
+            with_indices=True,
+            remove_columns=[name for name in features if name != "image"],
+        )
+        return stream.cast(target)
+    new = [
+        texts(row, index) for index, row in enumerate(dataset.select_columns([*columns, *_some(identity)]))
+    ]
+    chosen = dataset.select_columns([image]).rename_columns({image: "image"} if image != "image" else {})
+    if not isinstance(features[image], datasets.Image):
+        chosen = chosen.cast_column("image", datasets.Image())
+    for column in ("image_id", "captions"):
+        chosen = chosen.add_column(column, [row[column] for row in new], feature=target[column])
+    return chosen
+
+
+def _some(name: str | None) -> list[str]:
+    return [] if name is None else [name]
+
+
+def _rows_to_captions(
+    columns: Sequence[str], identity: str | None
+) -> Callable[[Mapping[str, Any], int], dict[str, Any]]:
+    def convert(row: Mapping[str, Any], index: int) -> dict[str, Any]:
+        texts: list[str] = []
+        for column in columns:
+            value = row[column]
+            texts.extend(map(str, value) if isinstance(value, list) else [str(value)] if value else [])
+        return {"image_id": str(row[identity]) if identity else str(index), "captions": texts}
+
+    return convert
+
+
+def _labels(dataset: Any, features: Mapping[str, Any], where: str, class_names: Sequence[str]) -> Any:
+    image = _image_column(features, where)
+    label = _pick(features, _LABEL_COLUMNS, "label", where)
+    chosen = dataset.select_columns([image, label])
+    chosen = chosen.rename_columns(
+        {old: new for old, new in ((image, "image"), (label, "label")) if old != new}
+    )
+    if not isinstance(features[label], datasets.ClassLabel) and class_names:
+        chosen = chosen.cast_column("label", datasets.ClassLabel(names=list(class_names)))
+    return chosen
+
+
+def _by_alias(dataset: Any, features: Mapping[str, Any], kind: str, facts: DatasetFacts, where: str) -> Any:
+    target = features_of(kind)
+    lowered = {name.lower(): name for name in features}
+    renames = {}
+    for column in target:
+        names = [name for name in (column, *_ALIASES.get(column, ())) if name in lowered]
+        if names and lowered[names[0]] != column:
+            renames[lowered[names[0]]] = column
+    absent = sorted(set(target) - set(features) - set(renames.values()))
+    if absent:
+        raise DatasetError(
+            f"{where} has the columns {list(features)}; as a mirror of {facts.title} it lacks {absent}: "
+            "rename its columns, or give the official folder as data_dir."
+        )
+    return dataset.rename_columns(renames).select_columns(list(target))

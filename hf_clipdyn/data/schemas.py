@@ -1,0 +1,89 @@
+"""The columns of every kind of data set, once for all loaders.
+
+======================  ====================================================================================
+kind                    columns
+======================  ====================================================================================
+``cue_conflict``        image, image_id, shape, texture, shape_exemplar, texture_exemplar, human_responses:
+                        the classes that named each cue, the pictures they came from (``cat1``), and the
+                        answers of the human observers as {subject, response} (empty where there are none)
+``quality``             reference, distorted, reference_id, distortion, level, score, score_std,
+                        higher_is_better: the human score of one distorted image in the archive's own scale
+                        and direction; level is null where the archive has no steps, score_std NaN where it
+                        was not published
+``triplet``             reference, image_0, image_1, judgement, votes, subset: judgement in [0, 1] is the
+                        share of the votes that preferred image_1; votes is their number (null: unknown)
+``same_different``      image_0, image_1, same, subset: the share in [0, 1] of "same" answers
+``fixations``           image, image_id, width, height, fixations, fixation_map: fixations as
+                        {x, y, duration, subject} in their order in time per subject, x and y in pixels from
+                        the top left corner, duration in milliseconds (NaN: unknown), subject "" if unknown;
+                        fixation_map is the archive's own blurred map (null where it has none)
+``labels``              image, label (a ClassLabel)
+``captions``            image, image_id, captions: one row an image, all its captions in one list
+``distortion_ladder``   reference, distorted, reference_id, distortion, level: level is a synthetic order of
+                        severity, never a human score
+======================  ====================================================================================
+
+Names of classes, distortions, sub-sets and all identifiers are strings. An ``image_id`` is the stem of the
+official file name, so that it stays the same when an archive was converted from BMP to PNG.
+"""
+
+from collections.abc import Sequence
+
+from datasets import ClassLabel, Features, Image, List, Value
+
+__all__ = ["KINDS", "SCORED_KINDS", "features_of"]
+
+
+def _text(*names: str) -> dict[str, Value]:
+    return {name: Value("string") for name in names}
+
+
+def _images(*names: str) -> dict[str, Image]:
+    return {name: Image() for name in names}
+
+
+_COLUMNS = {
+    "cue_conflict": _images("image")
+    | _text("image_id", "shape", "texture", "shape_exemplar", "texture_exemplar")
+    | {"human_responses": List(_text("subject", "response"))},
+    "quality": _images("reference", "distorted")
+    | _text("reference_id", "distortion")
+    | {
+        "level": Value("int64"),
+        "score": Value("float64"),
+        "score_std": Value("float64"),
+        "higher_is_better": Value("bool"),
+    },
+    "triplet": _images("reference", "image_0", "image_1")
+    | {"judgement": Value("float64"), "votes": Value("int64"), "subset": Value("string")},
+    "same_different": _images("image_0", "image_1") | {"same": Value("float64"), "subset": Value("string")},
+    "fixations": _images("image")
+    | _text("image_id")
+    | {
+        "width": Value("int64"),
+        "height": Value("int64"),
+        "fixations": List(
+            {
+                "x": Value("float64"),
+                "y": Value("float64"),
+                "duration": Value("float64"),
+                "subject": Value("string"),
+            }
+        ),
+        "fixation_map": Image(),
+    },
+    "captions": _images("image") | _text("image_id") | {"captions": List(Value("string"))},
+    "distortion_ladder": _images("reference", "distorted")
+    | _text("reference_id", "distortion")
+    | {"level": Value("int64")},
+}
+
+KINDS = (*_COLUMNS, "labels")
+SCORED_KINDS = ("cue_conflict", "quality", "triplet", "same_different", "fixations")
+
+
+def features_of(kind: str, class_names: Sequence[str] = ()) -> Features:
+    """The features of a ``kind``; ``class_names`` are needed for ``labels`` alone."""
+    if kind == "labels":
+        return Features({"image": Image(), "label": ClassLabel(names=list(class_names))})
+    return Features(_COLUMNS[kind])
