@@ -6,6 +6,7 @@ Every option is taken with dashes and with underscores.
 
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -44,6 +45,18 @@ def _root(
 
 
 # --- commands, in alphabetical order -----------------------------------------------------------------
+
+
+@app.command()
+def revisions(
+    repo: Annotated[str, typer.Argument(help="Repository, owner/name.")],
+    store: Annotated[Path | None, typer.Option(help="Folder of a local store; without it, the Hub.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+) -> None:
+    """List the revisions of a repository: name, epoch, step, samples seen, commit, SHA-256."""
+    from hf_clipdyn.revisions.listing import list_revisions, render
+
+    typer.echo(render(list_revisions(repo, store=store), as_json=as_json))
 
 
 # --- end of commands ---------------------------------------------------------------------------------

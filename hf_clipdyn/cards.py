@@ -1,0 +1,125 @@
+"""Cards: the README.md that a revision carries, from the templates in `model_cards/`."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any, Self
+
+from huggingface_hub import ModelCard, ModelCardData
+
+from hf_clipdyn import __version__
+from hf_clipdyn.bundled import template_path
+
+__all__ = ["PAPER_URL", "CardFacts", "CardSource", "revision_card"]
+
+PAPER_URL = "https://arxiv.org/abs/2508.09814"
+
+
+@dataclass(frozen=True)
+class CardSource:
+    """Where imported weights come from.
+
+    Attributes:
+        repo_id: repository on the Hub, or None for files of one's own.
+        repo_type: `model` or `dataset`; some checkpoints lie in data-set repositories.
+        commit: the commit that was read.
+        files: the checkpoint of each revision, by revision.
+        model: the architecture's name in the library that trained it.
+    """
+
+    repo_id: str | None
+    commit: str | None
+    model: str
+    repo_type: str = "model"
+    files: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class CardFacts:
+    """What the model cards of a run say; one value for all of its revisions.
+
+    Attributes:
+        repo_id: repository on the Hub, `owner/name`, or a bare name for the local store.
+        title: heading of the card; None for one made from ``repo_id``.
+        datasets: Hub ids, or names, of the training data.
+        synthetic: the training data are rendered, not photographed; the card says so.
+        licence: identifier of the Hub's list (`apache-2.0`), or None where it is not known.
+        language: codes of the captions' languages.
+        scale: name of the model's size (`tiny`, `vit-b-32`).
+        parameters: number of parameters.
+        seed: the seed of the run.
+        recipe: hyper-parameters, for the card's table.
+        tags: tags beside those that every card has.
+        citation: BibTeX of the data or of the source, if any.
+        source: where imported weights come from; None for a run of this package.
+    """
+
+    repo_id: str
+    title: str | None = None
+    datasets: tuple[str, ...] = ()
+    synthetic: bool = False
+    licence: str | None = None
+    language: tuple[str, ...] = ("en",)
+    scale: str | None = None
+    parameters: int | None = None
+    seed: int | None = None
+    recipe: Mapping[str, Any] = field(default_factory=dict)
+    tags: tuple[str, ...] = ()
+    citation: str | None = None
+    source: CardSource | None = None
+
+    @classmethod
+    def from_json(cls, content: Mapping[str, Any]) -> Self:
+        """The facts from `dataclasses.asdict` after a journey through JSON."""
+        known = {item.name for item in fields(cls)}
+        values: dict[str, Any] = {
+            key: tuple(value) if isinstance(value, list) else value
+            for key, value in content.items()
+            if key in known
+        }
+        if values.get("source") is not None:
+            values["source"] = CardSource(**values["source"])
+        return cls(**values)
+
+
+def revision_card(
+    facts: CardFacts,
+    *,
+    name: str,
+    epoch: int | None,
+    step: int | None,
+    samples_seen: int | None,
+    loss: float | None,
+) -> str:
+    """The README.md of one revision, YAML head included.
+
+    The same arguments give the same text: it is part of the content from which the local store makes
+    its commit id.
+    """
+    data = ModelCardData(
+        language=list(facts.language) or None,
+        license=facts.licence,
+        library_name="transformers",
+        pipeline_tag="zero-shot-image-classification",
+        datasets=list(facts.datasets) or None,
+        tags=[
+            "clip",
+            "hf-clipdyn",
+            "training-dynamics",
+            *(["synthetic-data"] if facts.synthetic else []),
+            *facts.tags,
+        ],
+    )
+    card = ModelCard.from_template(
+        data,
+        template_path=str(template_path("revision.md.jinja")),
+        facts=facts,
+        title=facts.title or facts.repo_id.rpartition("/")[2],
+        name=name,
+        epoch=epoch,
+        step=step,
+        samples_seen=samples_seen,
+        loss=loss,
+        paper_url=PAPER_URL,
+        version=__version__,
+    )
+    return str(card).rstrip() + "\n"

@@ -1,0 +1,132 @@
+"""Calls of the Hub's client that must survive a bad day, once for all rooms.
+
+`create_commit`, `create_branch` and the reading calls do not retry; `attempt` does, with back-off. What an
+error means, and how long the server asks to wait, is decided here and nowhere else.
+"""
+
+import random
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any, TypeVar
+
+from huggingface_hub import get_session, set_client_factory
+from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
+
+__all__ = ["RetryPolicy", "attempt", "is_transient", "limit_waiting", "reason", "retry_after", "status_of"]
+
+T = TypeVar("T")
+
+_TRANSIENT_STATUS = {408, 412, 425, 429, 500, 502, 503, 504}
+
+
+@dataclass(frozen=True)
+class RetryPolicy:
+    """How a failed call is repeated.
+
+    Attributes:
+        base: seconds before the first repeat; each further one waits twice as long.
+        cap: seconds that a wait takes at most; a longer Retry-After of the server is honoured.
+        patience: seconds without any progress after which one gives up.
+        timeout: seconds that one answer may take; the client itself would wait for ever.
+    """
+
+    base: float = 1.0
+    cap: float = 60.0
+    patience: float = 300.0
+    timeout: float = 120.0
+
+    def delay(self, failures: int) -> float:
+        """Seconds to wait after that many failures before this one, with jitter of a quarter."""
+        return min(self.cap, self.base * 2.0 ** min(failures, 30)) * random.uniform(0.75, 1.0)  # noqa: S311
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """The error and what it was raised from: the client wraps a failed upload in a RuntimeError."""
+    seen: BaseException | None = error
+    while seen is not None:
+        yield seen
+        seen = seen.__cause__
+
+
+def _transport_errors() -> tuple[type[BaseException], ...]:
+    """The network errors of the client's HTTP library, httpx or httpx2 by huggingface_hub's version."""
+    library = sys.modules[type(get_session()).__module__.partition(".")[0]]
+    return (library.TransportError, ConnectionError, TimeoutError)
+
+
+def status_of(error: BaseException) -> int | None:
+    """The HTTP status behind an error, None where there was no answer."""
+    for cause in _causes(error):
+        if isinstance(cause, HfHubHTTPError):
+            return int(cause.response.status_code)
+    return None
+
+
+def is_transient(error: BaseException) -> bool:
+    """Whether the same call may succeed later: 429, 5xx, 408, 412, a time-out, a lost connection.
+
+    401, 403, a quota, a repository that does not exist and every other error are not.
+    """
+    status = status_of(error)
+    if status is not None:
+        return status in _TRANSIENT_STATUS
+    if any(isinstance(cause, OfflineModeIsEnabled) for cause in _causes(error)):
+        return False
+    return any(isinstance(cause, _transport_errors()) for cause in _causes(error))
+
+
+def retry_after(error: BaseException) -> float | None:
+    """Seconds that the server asks to wait (Retry-After, as seconds or as a date); None if it does not say."""
+    for cause in _causes(error):
+        if isinstance(cause, HfHubHTTPError):
+            value = cause.response.headers.get("Retry-After", "")
+            if value.isdigit():
+                return float(value)
+            try:
+                return max(0.0, (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds())
+            except (ValueError, TypeError):
+                return None
+    return None
+
+
+def reason(error: BaseException) -> str:
+    """An error of the client in one line, without request ids and addresses."""
+    status = status_of(error)
+    cause = next((c for c in _causes(error) if isinstance(c, HfHubHTTPError)), error)
+    said = getattr(cause, "server_message", None) or str(cause)
+    line = next((line.strip() for line in reversed(said.splitlines()) if line.strip()), type(cause).__name__)
+    return f"the Hub answered {status}: {line}" if status is not None else f"{type(cause).__name__}: {line}"
+
+
+def limit_waiting(seconds: float) -> None:
+    """Give every call of the client in this process a time limit; by default it has none and can hang."""
+    session = get_session()
+    make, hooks = type(session), session.event_hooks
+
+    def client() -> Any:
+        return make(event_hooks=hooks, follow_redirects=True, timeout=seconds)
+
+    set_client_factory(client)
+
+
+def attempt(call: Callable[[], T], policy: RetryPolicy) -> T:
+    """Call until it succeeds, fails for good, or the policy's patience is at an end.
+
+    Raises:
+        Exception: the last error of ``call``.
+    """
+    started, failures = time.monotonic(), 0
+    while True:
+        try:
+            return call()
+        except Exception as error:
+            asked = retry_after(error)
+            wait = policy.delay(failures) if asked is None else asked
+            if not is_transient(error) or time.monotonic() + wait - started > policy.patience:
+                raise
+            time.sleep(wait)
+            failures += 1

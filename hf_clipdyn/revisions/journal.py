@@ -1,0 +1,174 @@
+"""The journal of a run's publishing: what was handed in, and which place has it already.
+
+::
+
+    <output_dir>/publishing/
+        run.json                  where this run publishes; no token is ever written
+        entries/epoch-003.json    one revision: its manifest row, and the places that have it
+        snapshots/epoch-003/      its files, until every place has it
+        staging/                  a snapshot that is being written; never read
+        lock                      held by the one process that publishes
+
+An entry appears by a rename after its snapshot, so it is whole or absent at any moment.
+"""
+
+import json
+import shutil
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, Self
+from uuid import uuid4
+
+from hf_clipdyn.cards import CardFacts
+from hf_clipdyn.errors import PublishError
+from hf_clipdyn.revisions.files import fsync, replace_durably, write_durably
+from hf_clipdyn.revisions.manifest import ManifestRow, sort_key
+
+__all__ = ["Entry", "Journal", "RunFacts"]
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    """Where a run publishes, and what its cards say: all that `clipdyn publish --resume` needs.
+
+    Attributes:
+        run_id: drawn once per run; the manifest carries it, so that two runs never mix.
+        store: absolute path of the local store; None if the run publishes to the Hub only.
+    """
+
+    repo_id: str
+    run_id: str
+    recipe_hash: str
+    store: str | None
+    push_to_hub: bool
+    private: bool
+    allow_identical: bool
+    card: CardFacts
+
+    @classmethod
+    def from_json(cls, content: dict[str, Any]) -> Self:
+        return cls(**{**content, "card": CardFacts.from_json(content["card"])})
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One revision that was handed in.
+
+    Attributes:
+        row: its manifest row; the hash is empty until the worker has computed it.
+        published: place (`store`, `hub`) to commit.
+        refused: place to the reason why it will never be there (the same weights twice).
+    """
+
+    row: ManifestRow
+    published: dict[str, str] = field(default_factory=dict)
+    refused: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        return self.row.name
+
+    def settled(self, place: str) -> bool:
+        """Whether there is nothing left to do for that place."""
+        return place in self.published or place in self.refused
+
+
+class Journal:
+    """The journal in ``folder``; each change is on the disk before the method returns."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    # --- the run ------------------------------------------------------------------------------------
+
+    def run(self) -> RunFacts | None:
+        """The run that this journal belongs to; None before the first `open`."""
+        path = self.folder / "run.json"
+        if not path.is_file():
+            return None
+        try:
+            return RunFacts.from_json(json.loads(path.read_text()))
+        except (ValueError, TypeError, KeyError) as error:
+            raise PublishError(
+                f"{path} cannot be read ({error!r}): it was not written by this version."
+            ) from error
+
+    def open(self, facts: RunFacts) -> RunFacts:
+        """Start the journal, or continue it: the run keeps its id.
+
+        Raises:
+            PublishError: the journal belongs to another repository or another recipe.
+        """
+        held = self.run()
+        if held is not None:
+            for what in ("repo_id", "recipe_hash"):
+                if getattr(held, what) != getattr(facts, what):
+                    raise PublishError(
+                        f"{self.folder.parent} belongs to a run with another {what.replace('_', ' ')} "
+                        f"({getattr(held, what)}): choose another output_dir."
+                    )
+            facts = replace(facts, run_id=held.run_id)
+        else:
+            facts = replace(facts, run_id=uuid4().hex)
+        self._write("run.json", asdict(facts))
+        shutil.rmtree(self.folder / "staging", ignore_errors=True)
+        return facts
+
+    # --- the entries --------------------------------------------------------------------------------
+
+    def entries(self) -> list[Entry]:
+        """All revisions handed in so far, in training order."""
+        found = [self._read(path) for path in (self.folder / "entries").glob("*.json")]
+        return sorted(found, key=lambda entry: sort_key(entry.name, entry.row.step))
+
+    def entry(self, name: str) -> Entry | None:
+        path = self.folder / "entries" / f"{name}.json"
+        return self._read(path) if path.is_file() else None
+
+    def add(self, row: ManifestRow, save: Callable[[Path], None]) -> Entry:
+        """Take a snapshot: ``save`` writes the files into the folder that it is given."""
+        staged = self.folder / "staging" / row.name
+        shutil.rmtree(staged, ignore_errors=True)
+        staged.mkdir(parents=True)
+        save(staged)
+        for path in sorted(staged.rglob("*")):
+            fsync(path)
+        fsync(staged)
+        self.discard_snapshot(row.name)  # of a killed process that had not written its entry yet
+        self.snapshot(row.name).parent.mkdir(exist_ok=True)
+        replace_durably(staged, self.snapshot(row.name))
+        entry = Entry(row)
+        self.put(entry)
+        return entry
+
+    def put(self, entry: Entry) -> None:
+        """Write an entry, or what became of it."""
+        self._write(f"entries/{entry.name}.json", asdict(entry))
+
+    def snapshot(self, name: str) -> Path:
+        """The folder of a revision's files; it is gone once every place has the revision."""
+        return self.folder / "snapshots" / name
+
+    def discard_snapshot(self, name: str) -> None:
+        shutil.rmtree(self.snapshot(name), ignore_errors=True)
+
+    def settle(self, entry: Entry, places: Sequence[str]) -> None:
+        """Write an entry, and drop its files if every place has it."""
+        self.put(entry)
+        if all(place in entry.published for place in places):
+            self.discard_snapshot(entry.name)
+
+    def _read(self, path: Path) -> Entry:
+        try:
+            content = json.loads(path.read_text())
+            return Entry(ManifestRow.from_json(content["row"]), content["published"], content["refused"])
+        except (ValueError, TypeError, KeyError) as error:
+            raise PublishError(f"The journal entry {path} cannot be read: {error!r}.") from error
+
+    def _write(self, name: str, content: dict[str, Any]) -> None:
+        path, staged = self.folder / name, self.folder / "staging" / Path(name).name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        staged.parent.mkdir(exist_ok=True)
+        write_durably(staged, json.dumps(content, indent=1).encode())
+        replace_durably(staged, path)

@@ -1,0 +1,117 @@
+"""Which revisions a repository has: this project's, and those of suites that others published."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from hf_clipdyn.revisions.local import LocalStore
+from hf_clipdyn.revisions.manifest import sort_key
+from hf_clipdyn.revisions.names import epoch_of, step_of
+from hf_clipdyn.revisions.repository import MAIN, Repository, read_manifest, weights_of
+
+__all__ = ["Revision", "list_revisions", "open_repository", "render", "revisions_of"]
+
+
+@dataclass(frozen=True)
+class Revision:
+    """One state of a model that `from_pretrained(revision=name)` loads.
+
+    Attributes:
+        name: the branch.
+        epoch, step: from the manifest; in foreign suites as their names say; None if unknown.
+        samples_seen: images shown so far, repetitions counted; None if unknown.
+        commit: the commit that the branch points at, 40 hexadecimal digits.
+        sha256: SHA-256 of the weights as served; of the list of hashes where they are sharded; None if
+            the repository keeps no hash.
+        size: bytes of the weights.
+        loss: training loss; None if unknown.
+        time: when the snapshot was taken, UTC, ISO 8601; None if unknown.
+    """
+
+    name: str
+    epoch: int | None
+    step: int | None
+    samples_seen: int | None
+    commit: str
+    sha256: str | None
+    size: int | None
+    loss: float | None = None
+    time: str | None = None
+
+
+def open_repository(repo_id: str, store: str | Path | None = None, token: str | None = None) -> Repository:
+    """The repository in the local store, or on the Hub if ``store`` is None."""
+    if store is not None:
+        return LocalStore(Path(store).absolute(), repo_id)
+    from hf_clipdyn.revisions.remote import HubRepository
+
+    return HubRepository(repo_id, token=token)
+
+
+def list_revisions(repo_id: str, store: str | Path | None = None, token: str | None = None) -> list[Revision]:
+    """The revisions of a repository in training order; by number where there is no manifest.
+
+    `main` is listed only if no other branch has its commit and the manifest does not account for it.
+
+    Args:
+        repo_id: `owner/name`.
+        store: folder of a local store; None asks the Hub.
+        token: token of the Hub; None for the stored one.
+
+    Raises:
+        RevisionNotFoundError: there is no such repository.
+        RevisionError: its manifest cannot be read.
+    """
+    return revisions_of(open_repository(repo_id, store, token))
+
+
+def revisions_of(repository: Repository) -> list[Revision]:
+    """`list_revisions` of an open repository."""
+    refs = dict(repository.refs())
+    manifest = read_manifest(repository, refs)
+    others = {commit for name, commit in refs.items() if name != MAIN}
+    if refs.get(MAIN) in others or (manifest is not None and manifest.rows):
+        refs.pop(MAIN, None)
+    revisions = []
+    for name, commit in refs.items():
+        held = weights_of(repository.files(commit))
+        row = manifest.row(name) if manifest is not None else None
+        revisions.append(
+            Revision(
+                name=name,
+                epoch=row.epoch if row else epoch_of(name),
+                step=row.step if row else step_of(name),
+                samples_seen=row.samples_seen if row else None,
+                commit=commit,
+                sha256=held.sha256 if held else None,
+                size=held.size if held else None,
+                loss=row.loss if row else None,
+                time=row.time if row else None,
+            )
+        )
+    return sorted(revisions, key=lambda revision: sort_key(revision.name, revision.step))
+
+
+def render(revisions: Sequence[Revision], *, as_json: bool = False) -> str:
+    """The revisions as a table for the terminal, or as a JSON list with whole hashes."""
+    if as_json:
+        return json.dumps([asdict(revision) for revision in revisions], indent=1)
+    head = ("revision", "epoch", "step", "samples seen", "loss", "commit", "sha256")
+    lines: list[tuple[str, ...]] = [head]
+    for revision in revisions:
+        known = (revision.epoch, revision.step, revision.samples_seen)
+        lines.append(
+            (
+                revision.name,
+                *("-" if value is None else f"{value:,}" for value in known),
+                "-" if revision.loss is None else f"{revision.loss:.4f}",
+                revision.commit[:12],
+                (revision.sha256 or "-")[:12],
+            )
+        )
+    widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in lines
+    )

@@ -1,0 +1,122 @@
+"""`revisions.json`: which revisions a repository holds and which weights they must carry.
+
+The manifest is a file of the repository, committed together with the weights. So it names no
+commits (a file cannot name the commit that it is part of): those are resolved from the refs.
+The newest one stands on `main`.
+"""
+
+import json
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any, Self
+
+from hf_clipdyn.errors import RevisionError
+from hf_clipdyn.revisions.names import natural_key
+
+__all__ = ["MANIFEST_FILE", "Manifest", "ManifestRow", "sort_key"]
+
+MANIFEST_FILE = "revisions.json"
+_FORMAT_VERSION = 1
+
+
+@dataclass(frozen=True)
+class ManifestRow:
+    """One published revision.
+
+    Attributes:
+        name: the branch, `epoch-003` or `step-00000512`.
+        epoch: whole epochs trained; None inside an epoch, and where nobody knows.
+        step: optimiser steps taken; None where nobody knows.
+        samples_seen: images shown so far, repetitions counted; None where nobody knows.
+        sha256: SHA-256 of the weights file, 64 hexadecimal digits.
+        size: size of the weights file in bytes.
+        loss: training loss at that point; None before training, and where nobody knows.
+        time: when the snapshot was taken, UTC, ISO 8601.
+        recipe_hash: hash of the recipe that the run was started with.
+        versions: package name to version.
+    """
+
+    name: str
+    epoch: int | None
+    step: int | None
+    samples_seen: int | None
+    sha256: str
+    size: int
+    loss: float | None
+    time: str
+    recipe_hash: str
+    versions: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def from_json(cls, row: dict[str, Any]) -> Self:
+        """Read a row; keys that a later version may add are ignored.
+
+        Raises:
+            TypeError, KeyError: a field is missing.
+        """
+        return cls(**{key: row[key] for key in (item.name for item in fields(cls)) if key in row})
+
+
+def sort_key(name: str, step: int | None) -> tuple[Any, ...]:
+    """Training order: by the step, then by the numbers in the name; unknown steps come last."""
+    return (step is None, step or 0, natural_key(name))
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """All revisions of one run.
+
+    Attributes:
+        run_id: names the run that made them; a repository holds one run.
+        rows: the revisions in training order.
+    """
+
+    run_id: str
+    rows: tuple[ManifestRow, ...] = ()
+
+    def row(self, name: str) -> ManifestRow | None:
+        """The row of that name, or None."""
+        return next((row for row in self.rows if row.name == name), None)
+
+    @property
+    def newest(self) -> ManifestRow | None:
+        """The row that `main` must equal in its weights."""
+        return self.rows[-1] if self.rows else None
+
+    def with_row(self, row: ManifestRow) -> "Manifest":
+        """The manifest with this row added, or put in the place of the row of its name."""
+        others = [other for other in self.rows if other.name != row.name]
+        return replace(self, rows=_ordered([*others, row]))
+
+    def dumps(self) -> str:
+        """The text of `revisions.json`: the same rows give the same bytes."""
+        content = {
+            "format_version": _FORMAT_VERSION,
+            "run_id": self.run_id,
+            "revisions": [asdict(row) for row in self.rows],
+        }
+        return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+
+    @classmethod
+    def loads(cls, text: str | bytes, where: str = "the repository") -> Self:
+        """Read `revisions.json`.
+
+        Raises:
+            RevisionError: the text is no manifest that this version can read.
+        """
+        try:
+            content = json.loads(text)
+            version = content["format_version"]
+            if version != _FORMAT_VERSION:
+                raise RevisionError(
+                    f"{MANIFEST_FILE} of {where} has format version {version}, this package reads "
+                    f"{_FORMAT_VERSION}: update hf-clipdyn."
+                )
+            rows = [ManifestRow.from_json(row) for row in content["revisions"]]
+            return cls(run_id=content["run_id"], rows=_ordered(rows))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise RevisionError(f"{MANIFEST_FILE} of {where} cannot be read: {error!r}.") from error
+
+
+def _ordered(rows: Iterable[ManifestRow]) -> tuple[ManifestRow, ...]:
+    return tuple(sorted(rows, key=lambda row: sort_key(row.name, row.step)))

@@ -1,0 +1,72 @@
+"""The names of revisions: `epoch-003`, `step-00000512`, and an order for everybody's.
+
+A fixed width makes the names of this project sort as text. Other suites (`step1000`,
+`step1000-tokens4B`, `epoch_12`) do not, hence `natural_key`.
+"""
+
+import re
+
+from hf_clipdyn.errors import ConfigError
+
+__all__ = ["epoch_name", "epoch_of", "natural_key", "step_name", "step_of"]
+
+_EPOCH = re.compile(r"(?:^|[^a-z])epochs?[-_]?(\d+)", re.IGNORECASE)
+_STEP = re.compile(r"(?:^|[^a-z])steps?[-_]?(\d+)", re.IGNORECASE)
+_DIGITS = re.compile(r"(\d+)")
+
+
+def epoch_name(epoch: int) -> str:
+    """Name of the state after ``epoch`` epochs; 0 is the initialisation.
+
+    Example:
+        >>> epoch_name(3)
+        'epoch-003'
+    """
+    if epoch < 0:
+        raise ConfigError(f"An epoch is 0 (the initialisation) or more, not {epoch}.")
+    return f"epoch-{epoch:03d}"
+
+
+def step_name(step: int) -> str:
+    """Name of the state after ``step`` optimiser steps, for revisions inside an epoch.
+
+    Example:
+        >>> step_name(512)
+        'step-00000512'
+    """
+    if step < 0:
+        raise ConfigError(f"A step is 0 or more, not {step}.")
+    return f"step-{step:08d}"
+
+
+def epoch_of(name: str) -> int | None:
+    """The epoch that a revision's name speaks of, None where it speaks of none.
+
+    Example:
+        >>> epoch_of("epoch_12"), epoch_of("step1000")
+        (12, None)
+    """
+    found = _EPOCH.search(name)
+    return int(found[1]) if found else None
+
+
+def step_of(name: str) -> int | None:
+    """The step that a revision's name speaks of, None where it speaks of none.
+
+    Example:
+        >>> step_of("step1000-tokens4B"), step_of("epoch-003")
+        (1000, None)
+    """
+    found = _STEP.search(name)
+    return int(found[1]) if found else None
+
+
+def natural_key(name: str) -> tuple[tuple[int, int, str], ...]:
+    """Sort key by the numbers in a name, not by its text: `step2` comes before `step10`.
+
+    Example:
+        >>> sorted(["step1000", "step2", "main"], key=natural_key)
+        ['main', 'step2', 'step1000']
+    """
+    parts = _DIGITS.split(name)
+    return tuple((1, int(part), "") if part.isdigit() else (0, 0, part) for part in parts if part)

@@ -1,0 +1,519 @@
+"""Publishing beside training: a snapshot to the disk, the rest in threads of their own.
+
+`submit` writes the revision into the journal and returns. One thread per place (the local store, the
+Hub) takes the revisions from there, oldest first, so that `main` never goes back. What a place cannot
+take stays in the journal; training goes on, and the next start sends it.
+"""
+
+import logging
+import time
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import cache
+from importlib.metadata import PackageNotFoundError
+from importlib.metadata import version as package_version
+from pathlib import Path
+from threading import Condition, Lock, Thread
+from types import TracebackType
+from typing import Self
+
+from filelock import FileLock, Timeout
+from safetensors import SafetensorError
+
+from hf_clipdyn.cards import CardFacts, revision_card
+from hf_clipdyn.errors import ClipDynError, ConfigError, PublishError, RevisionNotFoundError
+from hf_clipdyn.hub import RetryPolicy, is_transient, reason, retry_after
+from hf_clipdyn.revisions.files import file_sha256, fsync, write_durably
+from hf_clipdyn.revisions.journal import Entry, Journal, RunFacts
+from hf_clipdyn.revisions.local import LocalStore
+from hf_clipdyn.revisions.manifest import ManifestRow
+from hf_clipdyn.revisions.repository import (
+    WEIGHTS_FILE,
+    IdenticalWeightsError,
+    Repository,
+    Snapshot,
+    check_run,
+)
+
+__all__ = ["Publisher", "RevisionRecord", "Summary", "resume_publishing"]
+
+_log = logging.getLogger(__name__)
+
+_STORE, _HUB = "store", "hub"
+_MAX_WAITING = 4  # snapshots that the store has not taken yet; beyond that training waits for its disk
+_LAST_REQUEST = 30.0  # seconds for the request in flight when all ends; what it misses stays in the journal
+_RECORDED_PACKAGES = ("hf-clipdyn", "torch", "transformers", "huggingface_hub", "safetensors")
+
+
+@dataclass(frozen=True)
+class RevisionRecord:
+    """What the training loop knows of a revision.
+
+    Attributes:
+        name: `epoch_name(…)` or `step_name(…)`.
+        epoch: whole epochs trained; None inside an epoch.
+        step: optimiser steps taken.
+        samples_seen: images shown so far, repetitions counted.
+        loss: training loss; None before training.
+    """
+
+    name: str
+    epoch: int | None
+    step: int | None
+    samples_seen: int | None
+    loss: float | None = None
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What became of a run's revisions.
+
+    Attributes:
+        published: names that every place has, in training order.
+        missing: names that at least one place lacks.
+        message: both in words, with the reason and what to do.
+    """
+
+    published: list[str]
+    missing: list[str]
+    message: str
+
+
+class Publisher:
+    """Publishes the revisions of one run to a local store, to the Hub, or to both.
+
+    Use it as a context manager, in one process only (rank 0). An exception inside the block leaves
+    what is not yet sent in the journal; nothing is lost.
+
+    Args:
+        repo_id: `owner/name`; a bare name is enough for the local store.
+        output_dir: folder of the run; the journal is its subfolder `publishing`.
+        store: folder of the local store, the ``cache_dir`` of `from_pretrained`; None for the Hub only.
+        push_to_hub: publish to the Hub too. Without it no client is called.
+        token: token of the Hub; None for the one that `hf auth login` stored. It is never written.
+        private: create the repository as a private one.
+        card: what the model cards say.
+        recipe_hash: names the recipe; a journal of another recipe is not continued.
+        allow_identical: accept a revision with the weights of another one.
+        retries: how the Hub is asked again.
+
+    Raises:
+        ConfigError: there is no place to publish to.
+        PublishError: on entering, the journal belongs to another run or another process has it.
+    """
+
+    def __init__(
+        self,
+        repo_id: str,
+        *,
+        output_dir: Path,
+        store: Path | None,
+        card: CardFacts,
+        recipe_hash: str,
+        push_to_hub: bool = False,
+        token: str | None = None,
+        private: bool = False,
+        allow_identical: bool = False,
+        retries: RetryPolicy | None = None,
+    ) -> None:
+        if store is None and not push_to_hub:
+            raise ConfigError("There is no place to publish to: give a store, or push to the Hub.")
+        self._facts = RunFacts(
+            repo_id=repo_id,
+            run_id="",
+            recipe_hash=recipe_hash,
+            store=str(Path(store).absolute()) if store is not None else None,
+            push_to_hub=push_to_hub,
+            private=private,
+            allow_identical=allow_identical,
+            card=card,
+        )
+        self._journal = Journal(Path(output_dir) / "publishing")
+        self._retries = retries or RetryPolicy()
+        self._places: dict[str, Repository] = {}
+        if store is not None:
+            self._places[_STORE] = LocalStore(Path(store).absolute(), repo_id)
+        if push_to_hub:
+            from hf_clipdyn.revisions.remote import HubRepository
+
+            self._places[_HUB] = HubRepository(repo_id, token=token, private=private, retries=self._retries)
+        self._entries: dict[str, Entry] = {}
+        self._changed = Condition()  # guards the entries and the lanes' states
+        self._preparing = Lock()
+        self._lanes: dict[str, _Lane] = {}
+        self._open = ExitStack()
+
+    def __enter__(self) -> Self:
+        try:
+            self._journal.folder.mkdir(parents=True, exist_ok=True)
+            self._open.enter_context(FileLock(self._journal.folder / "lock", timeout=1))
+            self._facts = self._journal.open(self._facts)
+        except Timeout as error:
+            raise PublishError(
+                f"Another process publishes from {self._journal.folder} at this moment."
+            ) from error
+        except OSError as error:
+            self._open.close()
+            raise PublishError(f"{self._journal.folder} cannot be written ({error.strerror}).") from error
+        except BaseException:
+            self._open.close()
+            raise
+        self._entries = {entry.name: entry for entry in self._journal.entries()}
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop()
+        self._open.close()
+
+    # --- for the training loop ----------------------------------------------------------------------
+
+    def check(self) -> None:
+        """Find out, before training starts, whether every place can be written and is this run's.
+
+        Raises:
+            RevisionError: a place cannot be written, or holds the revisions of another run.
+        """
+        for name, place in self._places.items():
+            place.check()
+            try:
+                check_run(place, self._facts.run_id)
+                refs = place.refs()
+            except RevisionNotFoundError:
+                refs = {}
+            if name == _STORE and not self._lanes:
+                place.clean()
+            self._forget_lost(name, refs)
+
+    def published(self) -> list[str]:
+        """The revisions that need no further `submit`: every place has them, or the journal can send them."""
+        return [
+            name
+            for name, entry in self._entries.items()
+            if len(entry.published) == len(self._places) or self._source(entry) is not None
+        ]
+
+    def submit(self, record: RevisionRecord, save: Callable[[Path], None]) -> None:
+        """Hand in a revision; it is on the disk, and safe, when this returns.
+
+        Args:
+            record: what is published; a name that was handed in before is passed over.
+            save: writes weights (one `model.safetensors`), configuration and processor into the folder
+                that it is given.
+
+        Raises:
+            PublishError: the snapshot cannot be written; nothing of it is left.
+        """
+        if record.name in self.published():
+            return
+        row = ManifestRow(
+            name=record.name,
+            epoch=record.epoch,
+            step=record.step,
+            samples_seen=record.samples_seen,
+            sha256="",
+            size=0,
+            loss=record.loss,
+            time=datetime.now(UTC).isoformat(timespec="seconds"),
+            recipe_hash=self._facts.recipe_hash,
+            versions=_versions(),
+        )
+        self._wait_for_room()
+        try:
+            entry = self._journal.add(row, save)
+        except (OSError, SafetensorError) as error:
+            cause = getattr(error, "strerror", None) or error
+            raise PublishError(
+                f"The snapshot of {record.name} could not be written to {self._journal.folder} ({cause}); "
+                "nothing of it was published. Make room, then continue the run."
+            ) from error
+        with self._changed:
+            self._entries[record.name] = entry
+        self._wake()
+
+    def finish(self) -> Summary:
+        """Wait until every place has every revision, or gives up for now; say what came of it."""
+        self._wake()
+        with self._changed:
+            idle_since = time.monotonic()
+            progress = -1
+            while any(lane.busy() for lane in self._lanes.values()):
+                done = sum(len(entry.published) for entry in self._entries.values())
+                if done != progress:
+                    progress, idle_since = done, time.monotonic()
+                left = self._retries.patience - (time.monotonic() - idle_since)
+                if left <= 0:
+                    break
+                self._changed.wait(min(left, 1.0))
+        self._stop()
+        return self.summary()
+
+    def summary(self) -> Summary:
+        """What is published at this moment and what is not."""
+        with self._changed:
+            entries = list(self._entries.values())
+        missing = [
+            entry.name for entry in entries if any(place not in entry.published for place in self._places)
+        ]
+        published = [entry.name for entry in entries if entry.name not in missing]
+        sentences = [
+            f"{self._facts.repo_id}: {len(published)} of {len(entries)} revisions are published "
+            f"({' and '.join(place.where for place in self._places.values())})."
+        ]
+        for name, place in self._places.items():
+            lacking = [entry for entry in entries if name not in entry.published]
+            if lacking:
+                reasons = [entry.refused[name] for entry in lacking if name in entry.refused]
+                lane = self._lanes.get(name)
+                if lane is not None and lane.trouble:
+                    reasons.append(lane.trouble)
+                sentences.append(
+                    f"Not in {place.where}: {', '.join(entry.name for entry in lacking)}."
+                    + (f" {reasons[0]}" if reasons else "")
+                )
+        if missing:
+            sentences.append(
+                f"They are kept in {self._journal.folder}: `clipdyn publish --resume {self._journal.folder.parent}` "
+                "sends what can be sent."
+            )
+        return Summary(published, missing, " ".join(sentences))
+
+    # --- for the lanes ------------------------------------------------------------------------------
+
+    def _next(self, place: str) -> Entry | None:
+        return next((entry for entry in self._entries.values() if not entry.settled(place)), None)
+
+    def _publish(self, name: str, place: str) -> None:
+        """Bring one revision to one place, and write it down."""
+        try:
+            with self._preparing:
+                entry = self._prepare(self._entries[name])
+            folder = self._source(entry)
+            if folder is None:
+                raise PublishError(
+                    f"The files of {name} are gone from {self._journal.folder} and from the store."
+                )
+            snapshot = Snapshot(folder, entry.row, self._facts.run_id, self._facts.allow_identical)
+            commit = self._places[place].publish(snapshot)
+        except IdenticalWeightsError as error:
+            self._settle(name, place, refused=str(error))
+            _log.warning("%s", error)
+        else:
+            self._settle(name, place, commit=commit)
+
+    def _prepare(self, entry: Entry) -> Entry:
+        """Hash the weights and write the card: work that need not hold up training."""
+        if entry.row.sha256:
+            return entry
+        folder = self._journal.snapshot(entry.name)
+        weights = folder / WEIGHTS_FILE
+        if not weights.is_file():
+            raise PublishError(
+                f"The snapshot of {entry.name} has no {WEIGHTS_FILE}: publish the weights in one file."
+            )
+        row = entry.row
+        card = revision_card(
+            self._facts.card,
+            name=row.name,
+            epoch=row.epoch,
+            step=row.step,
+            samples_seen=row.samples_seen,
+            loss=row.loss,
+        )
+        write_durably(folder / "README.md", card.encode())
+        fsync(folder)
+        row = replace(row, sha256=file_sha256(weights), size=weights.stat().st_size)
+        with self._changed:
+            entry = replace(self._entries[entry.name], row=row)
+            self._entries[entry.name] = entry
+            self._journal.put(entry)
+        return entry
+
+    def _settle(self, name: str, place: str, *, commit: str = "", refused: str = "") -> None:
+        with self._changed:
+            entry = self._entries[name]
+            if commit:
+                entry = replace(entry, published=entry.published | {place: commit})
+            else:
+                entry = replace(entry, refused=entry.refused | {place: refused})
+            self._entries[name] = entry
+            self._journal.settle(entry, list(self._places))
+            self._changed.notify_all()
+
+    # --- inside -------------------------------------------------------------------------------------
+
+    def _source(self, entry: Entry) -> Path | None:
+        """The files of a revision: in the journal, else in the store that has it already."""
+        folder = self._journal.snapshot(entry.name)
+        if folder.is_dir():
+            return folder
+        store = self._places.get(_STORE)
+        if isinstance(store, LocalStore) and _STORE in entry.published:
+            folder = store.folder / "snapshots" / entry.published[_STORE]
+            return folder if folder.is_dir() else None
+        return None
+
+    def _forget_lost(self, place: str, refs: dict[str, str]) -> None:
+        """What a place had and has no longer must be sent again; what it refused is tried again."""
+        with self._changed:
+            for entry in list(self._entries.values()):
+                kept = dict(entry.published)
+                if entry.name not in refs:
+                    kept.pop(place, None)
+                retried = {key: why for key, why in entry.refused.items() if key != place}
+                if kept != entry.published or retried != entry.refused:
+                    self._entries[entry.name] = replace(entry, published=kept, refused=retried)
+                    self._journal.put(self._entries[entry.name])
+
+    def _wait_for_room(self) -> None:
+        """Hold training up only if the disk of the store is slower than training: weights are large."""
+        lane = self._lanes.get(_STORE)
+        with self._changed:
+            while (
+                lane is not None
+                and lane.busy()
+                and sum(not entry.settled(_STORE) for entry in self._entries.values()) >= _MAX_WAITING
+            ):
+                self._changed.wait(1.0)
+
+    def _wake(self) -> None:
+        for name in self._places:
+            if name not in self._lanes:
+                self._lanes[name] = _Lane(self, name)
+                self._lanes[name].start()
+        with self._changed:
+            for lane in self._lanes.values():
+                lane.wake()
+            self._changed.notify_all()
+
+    def _stop(self) -> None:
+        """Stop the lanes: the store's after its last revision, the Hub's after the request in flight."""
+        store = self._lanes.get(_STORE)
+        give_up = time.monotonic() + self._retries.patience
+        with self._changed:
+            while store is not None and store.busy() and time.monotonic() < give_up:
+                self._changed.wait(1.0)
+            for lane in self._lanes.values():
+                lane.stopping = True
+            self._changed.notify_all()
+        for lane in self._lanes.values():
+            lane.join(timeout=min(self._retries.timeout, _LAST_REQUEST))
+
+
+class _Lane(Thread):
+    """Brings the revisions to one place, one after the other.
+
+    Attributes:
+        trouble: why the last attempt failed; empty while all is well.
+        stopping: end after the attempt in work.
+    """
+
+    def __init__(self, publisher: Publisher, place: str) -> None:
+        super().__init__(name=f"publish-{place}", daemon=True)
+        self._publisher = publisher
+        self._place = place
+        self._blocked = False  # a permanent error: no further attempt until something new happens
+        self._failures = 0
+        self._not_before = 0.0
+        self._said: set[str] = set()
+        self.trouble = ""
+        self.stopping = False
+
+    def wake(self) -> None:
+        """Something is new (a revision, the end of training): try again what was given up or put off."""
+        self._blocked = False
+        self._not_before = min(self._not_before, time.monotonic() + 1.0)
+
+    def busy(self) -> bool:
+        """Whether there is something to bring and no reason to give up."""
+        return self.is_alive() and not self._blocked and self._publisher._next(self._place) is not None
+
+    def run(self) -> None:
+        changed = self._publisher._changed
+        while True:
+            with changed:
+                while not self.stopping and (not self.busy() or self._put_off() > 0):
+                    changed.wait(max(0.05, self._put_off()) if self.busy() else None)
+                if self.stopping:
+                    return
+                entry = self._publisher._next(self._place)
+            assert entry is not None, "busy() found one, and only this thread settles it"
+            try:
+                self._publisher._publish(entry.name, self._place)
+            except Exception as error:  # whatever it is, training goes on and the journal keeps the revision
+                self._failed(entry.name, error)
+            else:
+                self._failures, self.trouble = 0, ""
+
+    def _put_off(self) -> float:
+        return self._not_before - time.monotonic()
+
+    def _failed(self, name: str, error: Exception) -> None:
+        changed, retries = self._publisher._changed, self._publisher._retries
+        with changed:
+            self.trouble = str(error) if isinstance(error, ClipDynError) else reason(error)
+            if is_transient(error):
+                wait = retry_after(error)
+                self._not_before = time.monotonic() + (
+                    retries.delay(self._failures) if wait is None else wait
+                )
+                self._failures += 1
+            else:
+                self._blocked = True
+            if self.trouble not in self._said:
+                self._said.add(self.trouble)
+                _log.warning("%s is not published yet and stays in the journal: %s", name, self.trouble)
+            changed.notify_all()
+
+
+@cache
+def _versions() -> dict[str, str]:
+    found = {}
+    for package in _RECORDED_PACKAGES:
+        try:
+            found[package] = package_version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def resume_publishing(
+    output_dir: Path,
+    *,
+    push_to_hub: bool = False,
+    allow_identical: bool = False,
+    token: str | None = None,
+    retries: RetryPolicy | None = None,
+) -> Summary:
+    """Send what an earlier process could not.
+
+    Args:
+        output_dir: folder of the run.
+        push_to_hub: also publish to the Hub a run that was published to the store only.
+        allow_identical: accept what was refused for having the weights of another revision.
+
+    Raises:
+        ConfigError: the folder has no journal.
+        RevisionError: a place cannot be written, or holds another run.
+    """
+    facts = Journal(Path(output_dir) / "publishing").run()
+    if facts is None:
+        raise ConfigError(f"{output_dir} has no folder `publishing` of a run: give the run's output_dir.")
+    publisher = Publisher(
+        facts.repo_id,
+        output_dir=Path(output_dir),
+        store=Path(facts.store) if facts.store is not None else None,
+        push_to_hub=facts.push_to_hub or push_to_hub,
+        token=token,
+        private=facts.private,
+        card=facts.card,
+        recipe_hash=facts.recipe_hash,
+        allow_identical=facts.allow_identical or allow_identical,
+        retries=retries,
+    )
+    with publisher:
+        publisher.check()
+        return publisher.finish()
