@@ -1,0 +1,49 @@
+"""From a table of results to trajectories, figures, sentences and one page.
+
+::
+
+    results (Parquet) -> trajectories -> plan (charts) -> figures, tables, sentences -> page
+
+Only the numbers of the table are shown; the report measures nothing itself.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+__all__ = ["result_tables", "summarize", "write_report"]
+
+
+def write_report(results: Path | Sequence[Path], output: Path) -> Path:
+    """Draw the trajectories of one or several tables of results; see `hf_clipdyn.report.page`."""
+    from hf_clipdyn.report.page import write_report
+
+    return write_report(results, output)
+
+
+def summarize(results: Path | Sequence[Path]) -> list[str]:
+    """What was found, in sentences, the shape bias first; see `hf_clipdyn.report.sentences`.
+
+    Raises:
+        ConfigError: a table is missing or is none.
+        EvaluationError: the tables hold no row.
+    """
+    from hf_clipdyn.report.results import read_results
+    from hf_clipdyn.report.sentences import sentences
+    from hf_clipdyn.report.trajectories import read_trajectories
+
+    return sentences(read_trajectories(read_results(_listed(results))))
+
+
+def result_tables(results: Path | Sequence[Path]) -> list[str]:
+    """A plain-text table for each run: its revisions by the questions of the study."""
+    from hf_clipdyn.report.overview import overview_panels
+    from hf_clipdyn.report.plan import plan_charts
+    from hf_clipdyn.report.results import read_results
+    from hf_clipdyn.report.tables import terminal_tables
+    from hf_clipdyn.report.trajectories import read_trajectories
+
+    return terminal_tables(overview_panels(plan_charts(read_trajectories(read_results(_listed(results))))))
+
+
+def _listed(results: Path | Sequence[Path]) -> Sequence[Path]:
+    return [results] if isinstance(results, Path) else results

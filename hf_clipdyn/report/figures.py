@@ -1,6 +1,8 @@
 """Draw charts: one metric over the revisions, with its interval, its chance line and its caveats."""
 
 from collections.abc import Sequence
+from dataclasses import replace
+from math import nan
 from typing import TYPE_CHECKING, Any
 
 from hf_clipdyn.report.axis import Axis
@@ -19,55 +21,70 @@ __all__ = ["draw_chart", "draw_overview"]
 _WIDTH = 4.5  # inches: one column of a paper, and legible on a phone
 _HEIGHT = 2.75
 _DRAWN_BANDS = 4
+_NOT_INTERPRETABLE = "not interpretable near chance"
+_NOT_DEFINED = "not defined"
 
 
 def draw_chart(chart: Chart, axis: Axis) -> "Figure":
-    """One chart as a figure; the caller saves it inside `figure_style`.
+    """One chart as a figure; drawn and saved inside `figure_style`.
 
     Several panels share their axes. Points that are not interpretable are hollow and grey and no
-    line runs through them.
+    line runs through them; an undefined one leaves a cross at the foot.
     """
-    return _draw(
-        chart.panels, axis, columns=1 if len(chart.panels) == 1 else 2, ordered=chart.ordered, shared=True
-    )
+    columns = min(2, len(chart.panels))
+    figure = _draw([list(chart.panels)], axis, columns, ordered=chart.ordered, shared=True)
+    if columns == 1:
+        figure.axes[0].set_title(chart.title)
+    else:
+        figure.suptitle(chart.title, x=0.01, ha="left", fontsize=11)
+    return figure
 
 
-def draw_overview(panels: Sequence[Panel], axis: Axis, columns: int) -> "Figure":
-    """The study at a glance: the panels of `overview_panels` in so many columns."""
-    return _draw(panels, axis, columns=min(columns, len(panels)), ordered=False, shared=False)
+def draw_overview(worlds: Sequence[Sequence[Panel]], axis: Axis, columns: int) -> "Figure":
+    """The study at a glance: the panels of `overview_panels`, each world from a new row on."""
+    return _draw(worlds, axis, columns, ordered=False, shared=False)
 
 
-def _draw(panels: Sequence[Panel], axis: Axis, columns: int, *, ordered: bool, shared: bool) -> "Figure":
+def _draw(
+    blocks: Sequence[Sequence[Panel]], axis: Axis, columns: int, *, ordered: bool, shared: bool
+) -> "Figure":
     from matplotlib.figure import Figure  # no pyplot: no global state, no display
 
-    rows = -(-len(panels) // columns)
-    names = list(dict.fromkeys(line.label for panel in panels for line in panel.lines))
-    legend_columns = _legend_columns(names, columns, ordered=ordered)
-    legend_rows = -(-len(names) // legend_columns) if len(names) > 1 else 0
-    width = _WIDTH if columns == 1 else (_WIDTH * 1.3 if shared else 3.3 * columns)
-    height = (_HEIGHT if columns == 1 else 2.35) * rows + 0.22 * legend_rows
-    figure = Figure(figsize=(width, height))
-    grid = figure.subplots(rows, columns, squeeze=False, sharex=shared, sharey=shared)
-    cells = list(grid.flat)
-    for cell, panel in zip(cells, panels, strict=False):
+    columns = min(columns, max(len(block) for block in blocks))
+    slots: list[Panel | None] = []
+    for block in blocks:
+        slots += [*block, *[None] * (-len(block) % columns)]
+    rows = len(slots) // columns
+    width = {1: _WIDTH, 2: _WIDTH * 1.3}.get(columns, 3.3 * columns)
+    figure = Figure(figsize=(width, (_HEIGHT if columns == 1 else 2.3) * rows))
+    cells = list(figure.subplots(rows, columns, squeeze=False, sharex=shared, sharey=shared).flat)
+    for index, (cell, panel) in enumerate(zip(cells, slots, strict=True)):
+        if panel is None:
+            cell.set_visible(False)
+            continue
         _draw_panel(cell, panel, axis, ordered=ordered)
         cell.set_title(panel.title)
-    for cell in cells[len(panels) :]:
-        cell.set_visible(False)
-    for index, cell in enumerate(cells[: len(panels)]):
-        is_lowest = index + columns >= len(panels)
+        is_lowest = index + columns >= len(slots) or slots[index + columns] is None
         if is_lowest or not shared:
             cell.set_xlabel(axis.label)
         cell.tick_params(labelbottom=is_lowest or not shared)
-        if shared and index % columns == 0:
-            cell.set_ylabel(term(stem(panels[0].lines[0].trajectory.metric)).title)
-    if legend_rows:
-        handles: dict[str, Artist] = {}
-        for cell in cells[: len(panels)]:
-            for handle, label in zip(*cell.get_legend_handles_labels(), strict=True):
-                handles.setdefault(str(label), handle)
-        figure.legend(list(handles.values()), list(handles), loc="outside lower center", ncols=legend_columns)
+    _add_legend(figure, columns, ordered=ordered)
     return figure
+
+
+def _add_legend(figure: "Figure", columns: int, *, ordered: bool) -> None:
+    handles: dict[str, Artist] = {}
+    for cell in figure.axes:
+        for handle, label in zip(*cell.get_legend_handles_labels(), strict=True):
+            handles.setdefault(str(label), handle)
+    marks = {label: handles.pop(label) for label in (_NOT_INTERPRETABLE, _NOT_DEFINED) if label in handles}
+    if len(handles) == 1 and not marks:
+        return
+    handles.update(marks)
+    ncols = _legend_columns(list(handles), columns, ordered=ordered)
+    width, height = figure.get_size_inches()
+    figure.set_size_inches(width, height + 0.2 * -(-len(handles) // ncols))
+    figure.legend(list(handles.values()), list(handles), loc="outside lower center", ncols=ncols)
 
 
 def _legend_columns(names: Sequence[str], columns: int, *, ordered: bool) -> int:
@@ -81,14 +98,15 @@ def _draw_panel(cell: "Axes", panel: Panel, axis: Axis, *, ordered: bool) -> Non
     if words.limits is not None:
         cell.set_ylim(words.limits[0] - 0.02, words.limits[1] + 0.02)
     if words.level is not None:
-        _level(cell, words.level, words.level_words, GREY, "-")
+        _level(cell, words.level, words.level_words)
     if any(_has_human_reference(line.trajectory) for line in panel.lines):
-        _level(cell, HUMAN_SHAPE_BIAS, "human observers .959", HUMAN, "-")
+        _level(cell, HUMAN_SHAPE_BIAS, "humans\n.959", HUMAN)
     for line in panel.references:
         _draw_reference(cell, line, axis)
     for index, line in enumerate(panel.lines):
         colour = shade(index, len(panel.lines)) if ordered else hue(line.colour)
-        _draw_line(cell, line, axis, colour, band=len(panel.lines) <= _DRAWN_BANDS)
+        marker = "o" if ordered else MARKERS[line.colour % len(MARKERS)]
+        _draw_line(cell, line, axis, colour, marker, band=len(panel.lines) <= _DRAWN_BANDS)
     _scale(cell, panel, axis)
 
 
@@ -96,20 +114,18 @@ def _has_human_reference(one: Trajectory) -> bool:
     return stem(one.metric) == "shape_bias" and one.benchmark == "shape_bias/cue_conflict"
 
 
-def _level(cell: "Axes", height: float, label: str, colour: str, style: Any) -> None:
-    from matplotlib.transforms import blended_transform_factory
-
+def _level(cell: "Axes", height: float, label: str, colour: str = GREY, style: Any = "-") -> None:
+    """A horizontal line with its name in the right margin, clear of the data."""
     cell.axhline(height, color=colour, linewidth=1, linestyle=style, zorder=1.5)
-    cell.text(
-        0.995,
-        height,
+    cell.annotate(
         label,
-        transform=blended_transform_factory(cell.transAxes, cell.transData),
+        (1, height),
+        (4, 0),
+        xycoords=("axes fraction", "data"),
+        textcoords="offset points",
         color=colour,
         fontsize=8,
-        ha="right",
-        va="bottom",
-        zorder=4,
+        va="center",
     )
 
 
@@ -117,33 +133,27 @@ def _draw_reference(cell: "Axes", line: Line, axis: Axis) -> None:
     points = line.trajectory.usable
     if not points:
         return
+    last = points[-1].value
     if is_constant(line.trajectory):
-        _level(cell, points[0].value, f"{line.label} {points[0].value:.3g}", GREY, (0, (4, 3)))
+        _level(cell, last, f"{line.label}\n{last:.3g}", GREY, (0, (4, 3)))
         return
-    placed = [(place, point) for point in points if (place := axis.place(point)) is not None]
+    placed = [(place, point.value) for point in points if (place := axis.place(point)) is not None]
     if placed:
-        cell.plot(
-            [place for place, _ in placed],
-            [point.value for _, point in placed],
-            color=GREY,
-            linewidth=1,
-            linestyle=(0, (1, 2)),
-        )
-        place, point = placed[-1]
+        cell.plot(*zip(*placed, strict=True), color=GREY, linewidth=1.2, linestyle=(0, (1, 1.5)))
         cell.annotate(
             line.label,
-            (place, point.value),
-            (0, 3),
+            (1, last),
+            (4, 0),
+            xycoords=("axes fraction", "data"),
             textcoords="offset points",
             color=GREY,
             fontsize=8,
-            ha="right",
+            va="center",
         )
 
 
-def _draw_line(cell: "Axes", line: Line, axis: Axis, colour: str, *, band: bool) -> None:
+def _draw_line(cell: "Axes", line: Line, axis: Axis, colour: str, marker: str, *, band: bool) -> None:
     points = line.trajectory.points
-    marker = MARKERS[line.colour % len(MARKERS)]
     placed = [(place, point) for point in points if (place := axis.place(point)) is not None]
     if not placed:  # a model of one revision without a place in training
         for point in line.trajectory.usable:
@@ -151,9 +161,10 @@ def _draw_line(cell: "Axes", line: Line, axis: Axis, colour: str, *, band: bool)
         return
     places = [place for place, _ in placed]
     # A point that says nothing breaks the line: NaN is how matplotlib is told so.
+    told = [point if point.usable else replace(point, value=nan, low=nan, high=nan) for _, point in placed]
     cell.plot(
         places,
-        [point.value if point.usable else float("nan") for _, point in placed],
+        [point.value for point in told],
         color=colour,
         marker=marker,
         markeredgecolor=PAPER,
@@ -161,44 +172,50 @@ def _draw_line(cell: "Axes", line: Line, axis: Axis, colour: str, *, band: bool)
         label=line.label,
         zorder=3,
     )
-    spans = [_span(point) if point.usable else (float("nan"), float("nan")) for _, point in placed]
+    lows, highs = [point.low for point in told], [point.high for point in told]
     if band and len(placed) > 1:
-        cell.fill_between(
-            places,
-            [low for low, _ in spans],
-            [high for _, high in spans],
-            color=colour,
-            alpha=0.16,
-            linewidth=0,
-            zorder=2,
-        )
+        cell.fill_between(places, lows, highs, color=colour, alpha=0.16, linewidth=0, zorder=2)
     else:
-        cell.vlines(
-            places,
-            [low for low, _ in spans],
-            [high for _, high in spans],
-            color=colour,
-            linewidth=1,
-            zorder=2,
-        )
-    hollow = [(place, point) for place, point in placed if point.defined and not point.interpretable]
-    if hollow:
-        lows, highs = zip(*(_span(point) for _, point in hollow), strict=True)
-        cell.vlines([place for place, _ in hollow], lows, highs, color=GREY, linewidth=1, zorder=2)
+        cell.vlines(places, lows, highs, color=colour, linewidth=1, zorder=2)
+    _draw_hollow(
+        cell, [(place, point) for place, point in placed if point.defined and not point.usable], marker
+    )
+    missing = [place for place, point in placed if not point.defined]
+    if missing:
         cell.plot(
-            [place for place, _ in hollow],
-            [point.value for _, point in hollow],
+            missing,
+            [0.03] * len(missing),
+            transform=cell.get_xaxis_transform(),
             linestyle="none",
-            marker=marker,
-            markerfacecolor=PAPER,
-            markeredgecolor=GREY,
-            markeredgewidth=1.2,
-            zorder=3,
+            marker="x",
+            color=GREY,
+            label=_NOT_DEFINED,
         )
 
 
-def _span(point: Point) -> tuple[float, float]:
-    return point.low, point.high
+def _draw_hollow(cell: "Axes", placed: Sequence[tuple[float, Point]], marker: str) -> None:
+    if not placed:
+        return
+    places = [place for place, _ in placed]
+    cell.vlines(
+        places,
+        [point.low for _, point in placed],
+        [point.high for _, point in placed],
+        color=GREY,
+        linewidth=1,
+        zorder=2,
+    )
+    cell.plot(
+        places,
+        [point.value for _, point in placed],
+        linestyle="none",
+        marker=marker,
+        markerfacecolor=PAPER,
+        markeredgecolor=GREY,
+        markeredgewidth=1.2,
+        zorder=3,
+        label=_NOT_INTERPRETABLE,
+    )
 
 
 def _scale(cell: "Axes", panel: Panel, axis: Axis) -> None:
@@ -219,6 +236,9 @@ def _scale(cell: "Axes", panel: Panel, axis: Axis) -> None:
         names = {point.order: point.revision for one in trajectories for point in one.points}
         cell.set_xticks(list(names), list(names.values()), rotation=30, ha="right")
     else:
+        if len(set(places)) > 1:
+            margin = 0.04 * (max(places) - min(places))
+            cell.set_xlim(min(places) - margin, max(places) + margin)
         cell.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=7))
         if axis.kind != "epoch":
             cell.xaxis.set_major_formatter(FuncFormatter(lambda place, _: _short(place)))

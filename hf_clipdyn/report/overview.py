@@ -8,7 +8,7 @@ from hf_clipdyn.report.vocabulary import group_words, is_synthetic
 
 __all__ = ["overview_panels"]
 
-_OVERVIEW = (
+_QUESTIONS = (
     ("shape_bias", ("shape_bias",)),
     ("shape_bias", ("shape_preference",)),
     ("zero_shot", ("top1",)),
@@ -22,28 +22,34 @@ _OVERVIEW = (
 _MIDDLE_SIGMA = 0.2
 
 
-def overview_panels(charts: Sequence[Chart]) -> list[Panel]:
-    """One panel for each question of the study that the charts answer, real images before synthetic ones."""
-    panels = []
+def overview_panels(charts: Sequence[Chart]) -> list[list[Panel]]:
+    """One panel for each question of the study that the charts answer: first on real images, then synthetic.
+
+    A world without any answer is left out.
+    """
+    runs = list(dict.fromkeys(one.run for chart in charts for one in chart.trajectories))
+    worlds = []
     for synthetic in (False, True):
-        for kind, metrics in _OVERVIEW:
-            chart = next(
-                (
-                    chart
-                    for metric in metrics
-                    for chart in charts
-                    if chart.benchmark.partition("/")[0] == kind
-                    and stem(chart.metric) == metric
-                    and is_synthetic(chart.benchmark) == synthetic
-                ),
-                None,
-            )
-            if chart is not None:
-                panels.append(_digest(chart))
-    return panels
+        here = [chart for chart in charts if is_synthetic(chart.benchmark) == synthetic]
+        panels = [_digest(chart, runs) for question in _QUESTIONS if (chart := _answer(here, *question))]
+        worlds += [panels] if panels else []
+    return worlds
 
 
-def _digest(chart: Chart) -> Panel:
+def _answer(charts: Sequence[Chart], kind: str, metrics: Sequence[str]) -> Chart | None:
+    """The first chart of the kind on the first of the metrics that was measured."""
+    return next(
+        (
+            chart
+            for metric in metrics
+            for chart in charts
+            if chart.benchmark.partition("/")[0] == kind and stem(chart.metric) == metric
+        ),
+        None,
+    )
+
+
+def _digest(chart: Chart, runs: Sequence[str]) -> Panel:
     """The runs of a chart on its most telling probe, layer and group."""
 
     def fitness(one: Trajectory) -> tuple[bool, float, bool]:
@@ -53,12 +59,8 @@ def _digest(chart: Chart) -> Panel:
 
     best = min(chart.trajectories, key=fitness)
     words = group_words(best)
-    runs = list(dict.fromkeys(one.run for one in chart.trajectories))
     lines = tuple(
-        Line(run, one, index)
-        for index, run in enumerate(runs)
-        for one in chart.trajectories
-        if one.run == run and group_words(one) == words
+        Line(one.run, one, runs.index(one.run)) for one in chart.trajectories if group_words(one) == words
     )
     references = next(
         panel.references for panel in chart.panels if any(line.trajectory is best for line in panel.lines)

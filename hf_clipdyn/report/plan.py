@@ -114,7 +114,7 @@ def _panels(
     overlay = not several_runs and (len(variants) <= _MOST_LINES or ordered)
     if overlay:
         lines = tuple(
-            Line(_without(shared, words) or group[0].run, group[0], index)
+            Line(_without(shared, words) if len(variants) > 1 else group[0].run, group[0], index)
             for index, (words, group) in enumerate(variants.items())
         )
         return (Panel("", lines, _references(members, everything)),), ordered and len(lines) > 1
@@ -141,7 +141,7 @@ def _references(members: Sequence[Trajectory], everything: Sequence[Trajectory])
         for other in scales:
             if _setting(other) != _setting(one) or not _scales(other, one):
                 continue
-            label = "chance" if "chance" in other.metric else "null (decisions shuffled)"
+            label = "chance" if "chance" in other.metric else "null"
             constant = is_constant(other) and bool(other.usable)
             key = (label, round(other.usable[0].value, 9) if constant else other.run)
             lines.setdefault(key, Line(label, other, 0))

@@ -42,7 +42,7 @@ class Term:
 
 
 _UNIT = (0.0, 1.0)
-_EVEN = "shape and texture even"
+_EVEN = "even"
 _RANK = "Spearman's rank correlation over all pairs; larger is closer to"
 _SYNTHETIC_ORDER = "the order of the synthetic severities (no opinion scores)"
 
@@ -71,7 +71,7 @@ _TERMS = {
         "How much of the decisions one class takes; from one half on the shape bias is not interpretable.",
         _UNIT,
         0.5,
-        "limit of interpretability",
+        "limit",
     ),
     "accuracy": Term("zero-shot accuracy", "Right zero-shot decisions among all images.", _UNIT),
     "clean_accuracy": Term("zero-shot accuracy without noise", "Right decisions on the clean images.", _UNIT),
@@ -98,18 +98,18 @@ _TERMS = {
         "How far the noise moves an embedding, relative to the spread over images.",
         None,
         0.0,
-        "not moved",
+        "none",
     ),
-    "alignment": Term("alignment", f"{_RANK} human judgement.", None, 0.0, "no relation"),
+    "alignment": Term("alignment", f"{_RANK} human judgement.", None, 0.0, "none"),
     "alignment_ssim": Term(
         "low-level alignment (proxy)",
         f"{_RANK} 1 - SSIM. A proxy: no human judged these images.",
         None,
         0.0,
-        "no relation",
+        "none",
     ),
     "alignment_severity": Term(
-        "alignment with severity (proxy)", f"{_RANK} {_SYNTHETIC_ORDER}.", None, 0.0, "no relation"
+        "alignment with severity (proxy)", f"{_RANK} {_SYNTHETIC_ORDER}.", None, 0.0, "none"
     ),
     "image_to_text_recall_at_1": Term("image-to-text recall at 1", "", _UNIT),
     "image_to_text_recall_at_5": Term("image-to-text recall at 5", "", _UNIT),
@@ -117,21 +117,21 @@ _TERMS = {
     "text_to_image_recall_at_1": Term("text-to-image recall at 1", "", _UNIT),
     "text_to_image_recall_at_5": Term("text-to-image recall at 5", "", _UNIT),
     "text_to_image_recall_at_10": Term("text-to-image recall at 10", "", _UNIT),
-    "nss": Term("NSS", "Normalised scanpath saliency at the fixations.", None, 0.0, "no relation"),
-    "auc": Term("AUC", "Area under the ROC curve against all pixels.", None, 0.5, "no relation"),
-    "auc_judd": Term("AUC-Judd", "Area under the ROC curve, Judd's thresholds.", None, 0.5, "no relation"),
+    "nss": Term("NSS", "Normalised scanpath saliency at the fixations.", None, 0.0, "none"),
+    "auc": Term("AUC", "Area under the ROC curve against all pixels.", None, 0.5, "none"),
+    "auc_judd": Term("AUC-Judd", "Area under the ROC curve, Judd's thresholds.", None, 0.5, "none"),
     "shuffled_auc": Term(
         "shuffled AUC",
         "Area under the ROC curve against fixations of other images.",
         None,
         0.5,
-        "no relation",
+        "none",
     ),
-    "cc": Term("CC", "Pearson correlation of the maps.", None, 0.0, "no relation"),
+    "cc": Term("CC", "Pearson correlation of the maps.", None, 0.0, "none"),
     "sim": Term("SIM", "Sum of the minima of the two maps.", _UNIT),
     "kl_divergence": Term("KL divergence", "Smaller is closer to the humans' map.", None),
     "information_gain": Term(
-        "information gain", "Over the centre bias, in bits per fixation.", None, 0.0, "no gain"
+        "information gain", "Over the centre bias, in bits per fixation.", None, 0.0, "none"
     ),
 }
 
@@ -184,3 +184,9 @@ def benchmark_words(benchmark: str) -> str:
     kind, _, dataset = benchmark.partition("/")
     title = _KINDS.get(kind, kind.replace("_", " ").capitalize())
     return f"{title}: {'synthetic world' if is_synthetic(benchmark) else dataset.replace('_', ' ')}"
+
+
+def place_words(benchmark: str) -> str:
+    """Where a benchmark measures, for the middle of a sentence."""
+    _, _, dataset = benchmark.partition("/")
+    return f"the synthetic world ({dataset})" if is_synthetic(benchmark) else dataset.replace("_", " ")

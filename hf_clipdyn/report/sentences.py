@@ -1,0 +1,183 @@
+"""What was found, in sentences that claim no more than the intervals bear out."""
+
+import math
+from collections.abc import Sequence
+
+from hf_clipdyn.report.overview import overview_panels
+from hf_clipdyn.report.plan import Line, Panel, plan_charts
+from hf_clipdyn.report.trajectories import Point, Trajectory, sibling, stem, turns
+from hf_clipdyn.report.vocabulary import HUMAN_SHAPE_BIAS, metric_words, place_words
+
+__all__ = ["INTERVALS", "alternative_words", "change_words", "number_words", "sentences"]
+
+INTERVALS = (
+    "The 95 % intervals are over the items of each benchmark, under their clustering; they contain "
+    "neither the noise of another seed nor that of another checkpoint."
+)
+
+
+def sentences(trajectories: Sequence[Trajectory]) -> list[str]:
+    """One sentence or two for each question that was measured, run by run, the shape bias first.
+
+    A ratio near chance is never given as a finding, a change only where the intervals of the first
+    and the last revision do not overlap, and no peak is claimed at all: that takes a second half of
+    the items and several seeds.
+    """
+    runs = {one.run for one in trajectories}
+    worlds = overview_panels(plan_charts(trajectories))
+    found = [_shape_bias_words(one, trajectories) for one in trajectories if stem(one.metric) == "shape_bias"]
+    for panels in worlds:
+        for panel in panels:
+            if stem(panel.lines[0].trajectory.metric) != "shape_bias":
+                found += [_trend_words(line, panel) for line in panel.lines]
+    found.append(INTERVALS)
+    found.append(
+        "There is one run: how far another seed would lie from it is not known."
+        if len(runs) == 1
+        else f"There are {len(runs)} runs; the distance between them is not part of any interval."
+    )
+    return found
+
+
+def number_words(point: Point, *, count: bool = True) -> str:
+    """``0.842 [0.811, 0.873] (n = 1,000)``: value, interval and items."""
+    if not point.defined:
+        return "not defined"
+    words = f"{point.value:.3f}"
+    if math.isfinite(point.low) and math.isfinite(point.high):
+        words += f" [{point.low:.3f}, {point.high:.3f}]"
+    if count and math.isfinite(point.n):
+        words += f" (n = {point.n:,.0f})"
+    return words
+
+
+def alternative_words(title: str, lines: Sequence[Line]) -> str:
+    """What a screen reader says of a figure: where each line starts, where it ends."""
+    told = []
+    for line in lines:
+        points = line.trajectory.usable
+        if not points:
+            told.append(f"{line.label}: nothing interpretable.")
+        elif len(points) == 1:
+            told.append(f"{line.label}: {number_words(points[0], count=False)} at {points[0].revision}.")
+        else:
+            first, last = points[0], points[-1]
+            told.append(
+                f"{line.label}: from {number_words(first, count=False)} at {first.revision} "
+                f"to {number_words(last, count=False)} at {last.revision}."
+            )
+    return f"{title.replace(chr(10), ', ')}. {' '.join(told)}"
+
+
+def change_words(first: Point, last: Point) -> str:
+    """Whether a number changed, as far as two intervals tell."""
+    if last.low > first.high:
+        return "it rises"
+    if last.high < first.low:
+        return "it falls"
+    return "no change that the intervals bear out"
+
+
+def _subject(one: Trajectory) -> str:
+    variant = one.metric.partition("/")[2]
+    named = f" ({variant.replace('_', ' ')})" if variant else ""
+    return f"{one.run}, shape bias{named} on {place_words(one.benchmark)}"
+
+
+def _shape_bias_words(one: Trajectory, everything: Sequence[Trajectory]) -> str:
+    subject, told = _subject(one), one.usable
+    if not told:
+        return (
+            f"{subject}: not interpretable near chance at any of {len(one.points)} revisions. The decisions for "
+            "either cue were not told from chance, or one class took half of all decisions; the ratio says nothing "
+            f"about shape or texture.{_cue_words(one, one.points[-1], everything)}"
+        )
+    parts = [f"{subject}: {_texture_phase_words(told)}; {_turn_words(one)}."]
+    last = one.points[-1]
+    if last.usable:
+        parts.append(
+            f"It ends at {number_words(last)} at {last.revision}.{_cue_words(one, last, everything)}"
+        )
+    else:
+        parts.append(f"At the last revision, {last.revision}, it is not interpretable near chance.")
+    silent = [point.revision for point in one.points if not point.usable]
+    if silent and last.usable:
+        parts.append(f"Not interpretable near chance: {_listed(silent)}.")
+    if one.benchmark == "shape_bias/cue_conflict" and last.usable:
+        parts.append(f"Human observers: {HUMAN_SHAPE_BIAS}.")
+    return " ".join(parts)
+
+
+def _texture_phase_words(told: Sequence[Point]) -> str:
+    below = [point for point in told if point.high < 0.5]
+    if not below:
+        return "no texture phase (no interpretable revision has its interval below one half)"
+    lowest = min(below, key=lambda point: point.value)
+    if len(below) == 1:
+        return f"a texture phase at {lowest.revision}, {number_words(lowest)}"
+    # The smallest of several noisy numbers is biased downwards, hence said as what it is.
+    return (
+        f"a texture phase ({len(below)} revisions from {below[0].revision} to {below[-1].revision} have their "
+        f"interval below one half), the lowest value seen {number_words(lowest)} at {lowest.revision}"
+    )
+
+
+def _turn_words(one: Trajectory) -> str:
+    found = turns(one.points)
+    if not found:
+        return "no turn that the intervals bear out"
+    words = []
+    for turn in found:
+        direction = "shape" if turn.upwards else "texture"
+        between = turn.after.order - turn.before.order - 1
+        gap = f" ({between} undecided in between)" if between else ""
+        words.append(f"to {direction} between {turn.before.revision} and {turn.after.revision}{gap}")
+    return f"it turns {', then '.join(words)}"
+
+
+def _cue_words(one: Trajectory, point: Point, everything: Sequence[Trajectory]) -> str:
+    """The cue accuracy beside the bias: what the ratio rests on."""
+    beside = {
+        name: next((found for found in other.points if found.revision == point.revision), None)
+        for name in ("cue_accuracy", "null_cue_accuracy")
+        for other in everything
+        if (other.run, other.benchmark, other.data_fingerprint, other.preprocess, other.dtype, other.probe)
+        == (one.run, one.benchmark, one.data_fingerprint, one.preprocess, one.dtype, one.probe)
+        and other.metric == sibling(one.metric, name)
+    }
+    cue, null = beside.get("cue_accuracy"), beside.get("null_cue_accuracy")
+    if cue is None or not cue.defined:
+        return ""
+    against = f", {null.value:.3f} with the decisions shuffled" if null is not None and null.defined else ""
+    return f" Cue accuracy there: {number_words(cue, count=False)}{against}."
+
+
+def _trend_words(line: Line, panel: Panel) -> str:
+    one = line.trajectory
+    level = f" at {one.group.replace('=', ' ')}" if "sigma" in one.group else ""
+    subject = f"{one.run}, {metric_words(one.metric)} on {place_words(one.benchmark)}{level}"
+    told = one.usable
+    if not told:
+        cause = one.points[-1].note or "no cause was recorded"
+        return f"{subject}: not defined at any of {len(one.points)} revisions ({cause})."
+    first, last = told[0], told[-1]
+    chance = next(
+        (found.value for ref in panel.references if ref.label == "chance" for found in ref.trajectory.usable),
+        None,
+    )
+    scale = ""
+    if chance is not None:
+        verdict = "" if last.low > chance else ", from which the last value is not told apart"
+        scale = f" (chance {chance:.3g}{verdict})"
+    if first is last:
+        return f"{subject}: {number_words(last)} at {last.revision}{scale}."
+    return (
+        f"{subject}: {number_words(first, count=False)} at {first.revision}, {number_words(last)} at "
+        f"{last.revision}{scale}; {change_words(first, last)}."
+    )
+
+
+def _listed(names: Sequence[str], most: int = 6) -> str:
+    return (
+        ", ".join(names) if len(names) <= most else f"{', '.join(names[:most])} and {len(names) - most} more"
+    )

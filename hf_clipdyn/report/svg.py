@@ -1,0 +1,43 @@
+"""Figures as text: SVG that can be put into a page beside others and follows its colours."""
+
+import io
+import re
+from typing import TYPE_CHECKING
+from xml.sax.saxutils import quoteattr
+
+from hf_clipdyn.report.style import TWINS
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["inline_svg", "to_svg"]
+
+_HEAD = re.compile(r"^.*?(?=<svg )", re.DOTALL)
+_METADATA = re.compile(r"\s*<metadata>.*?</metadata>", re.DOTALL)
+_ID = re.compile(r'(\bid="|url\(#|href="#)')
+_COLOUR = re.compile("|".join(TWINS))
+
+
+def to_svg(figure: "Figure") -> str:
+    """A figure as a document of its own; the same figure gives the same text."""
+    buffer = io.StringIO()
+    figure.savefig(buffer, format="svg", metadata={"Date": None})
+    return buffer.getvalue()
+
+
+def inline_svg(document: str, name: str, alternative: str, css_class: str = "") -> str:
+    """An SVG document as an element for a page.
+
+    Its ids get the prefix ``name``, since a page has one name space; its size is left to the style
+    sheet; its colours become the page's variables (`style.TWINS`); ``alternative`` is what a screen
+    reader says instead.
+    """
+    text = _METADATA.sub("", _HEAD.sub("", document, count=1), count=1)
+    opening, rest = text.split(">", 1)
+    opening = re.sub(r' (width|height)="[^"]*"', "", opening)
+    opening += f' role="img" aria-label={quoteattr(alternative)}'
+    if css_class:
+        opening += f" class={quoteattr(css_class)}"
+    rest = _ID.sub(rf"\g<1>{name}-", rest)
+    rest = _COLOUR.sub(lambda found: f"var(--c{found[0][1:]})", rest)
+    return f"{opening}>{rest}".strip()
