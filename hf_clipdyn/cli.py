@@ -59,6 +59,24 @@ def revisions(
     typer.echo(render(list_revisions(repo, store=store), as_json=as_json))
 
 
+@app.command(
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
+)
+def train(context: typer.Context) -> None:
+    """Train CLIP and publish every epoch: `clipdyn train --config demo`, `clipdyn train --help`.
+
+    Under `accelerate launch` or `torchrun`, scripts/train.py is the same command.
+    """
+    from hf_clipdyn.config import parse_training_config
+    from hf_clipdyn.training import train as run_training
+
+    summary = run_training(parse_training_config(context.args, prog="clipdyn train"))
+    if summary is not None:
+        typer.echo(summary.message)
+        if summary.missing:
+            raise typer.Exit(1)
+
+
 # --- end of commands ---------------------------------------------------------------------------------
 
 

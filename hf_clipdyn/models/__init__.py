@@ -1,0 +1,1 @@
+"""The models: named sizes, tokenizers, and one adapter over the transformers dual encoders."""

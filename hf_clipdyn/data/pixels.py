@@ -1,0 +1,221 @@
+"""Decoded pixels: every image once through the model's own image processor, kept on disk as uint8.
+
+Decoding a JPEG and resizing it costs more than a small model's forward pass. The cache holds what the
+image processor gives before it rescales and normalises, so that training and every evaluated revision
+read the same numbers that `CLIPProcessor` would give a user.
+"""
+
+import hashlib
+import io
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import datasets
+import numpy as np
+import PIL
+import torchvision
+from numpy.typing import NDArray
+from PIL import Image
+from tqdm.auto import tqdm
+
+from hf_clipdyn.errors import DatasetError
+
+__all__ = ["Pixels", "decode_image", "decode_pixels", "processor_identity"]
+
+_BATCH = 64
+# What PIL raises on a truncated, empty or hostile file.
+_BROKEN = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)
+
+Distortion = Callable[[NDArray[np.uint8], int], NDArray[np.uint8]]
+
+
+@dataclass(frozen=True)
+class Pixels:
+    """Images as a model sees them.
+
+    Attributes:
+        array: (n, height, width, 3) uint8, memory-mapped and read-only; zeros where ``broken``.
+        broken: (n,) bool, True where an image could not be decoded.
+        fingerprint: SHA-256 of both, the same on every machine.
+    """
+
+    array: NDArray[np.uint8]
+    broken: NDArray[np.bool_]
+    fingerprint: str
+
+    def __len__(self) -> int:
+        return len(self.array)
+
+
+def decode_image(value: Any) -> Image.Image:
+    """RGB image of an undecoded cell of an image column (a dict of bytes and path) or of a PIL image.
+
+    Raises:
+        OSError, SyntaxError, ValueError: the file is not a whole image.
+    """
+    if isinstance(value, Image.Image):
+        return value.convert("RGB")
+    if value.get("bytes") is not None:
+        with Image.open(io.BytesIO(value["bytes"])) as image:
+            return image.convert("RGB")
+    with Image.open(value["path"]) as image:
+        return image.convert("RGB")
+
+
+def processor_identity(image_processor: Any) -> str:
+    """What decides the pixels: class and settings of the processor, versions of the libraries that resize."""
+    settings = {
+        key: value
+        for key, value in image_processor.to_dict().items()
+        if key.startswith(("do_resize", "do_center_crop", "do_pad", "size", "crop", "resample", "default_to"))
+    }
+    libraries = {"torchvision": torchvision.__version__, "pillow": PIL.__version__}
+    return json.dumps([type(image_processor).__name__, settings, libraries], sort_keys=True, default=str)
+
+
+def decode_pixels(
+    dataset: datasets.Dataset,
+    image_processor: Any,
+    column: str = "image",
+    *,
+    cache_dir: str | os.PathLike[str] | None = None,
+    distort: Distortion | None = None,
+    distort_key: str = "",
+    desc: str | None = None,
+    disable_tqdm: bool = False,
+) -> Pixels:
+    """Decode and resize one image column, or read what an earlier call has kept.
+
+    Args:
+        dataset: a map-style data set; images decode lazily, a broken one is marked and does not stop.
+        image_processor: a transformers image processor; its rescaling and normalisation are left out.
+        column: the image column.
+        cache_dir: where the result is kept; in the `datasets` cache under ``HF_HOME`` by default.
+        distort: changes the native (H, W, 3) uint8 pixels of row ``i`` before the processor sees them.
+        distort_key: names what ``distort`` does, with its parameters and seed; part of the cache's key.
+        desc: label of the progress bar.
+        disable_tqdm: no progress bar.
+
+    Returns:
+        One entry a row.
+
+    Raises:
+        DatasetError: the column is absent, all images are broken, or the cache cannot be written.
+    """
+    if column not in dataset.column_names:
+        raise DatasetError(
+            f"The data set has no column {column!r}, only {', '.join(dataset.column_names)}: name the image column."
+        )
+    if (distort is None) != (distort_key == ""):
+        raise ValueError("distort and distort_key go together")
+    if len(dataset) == 0:
+        raise DatasetError("The data set has no rows: name a split or a folder that holds images.")
+    key = hashlib.sha256(
+        json.dumps([dataset._fingerprint, column, processor_identity(image_processor), distort_key]).encode()
+    ).hexdigest()[:32]
+    root = Path(cache_dir) if cache_dir is not None else Path(datasets.config.HF_DATASETS_CACHE)
+    folder = root / "clipdyn-pixels" / key
+    if not (folder / "fingerprint").is_file():
+        batches = _processed(dataset, image_processor, column, distort, desc or column, disable_tqdm)
+        try:
+            _build(folder, batches, len(dataset))
+        except OSError as error:
+            raise DatasetError(
+                f"Decoded pixels cannot be kept in {folder.parent}: {error.strerror or error}. "
+                "Free some space there, or set HF_HOME or cache_dir to another place."
+            ) from error
+    pixels = Pixels(
+        array=np.load(folder / "pixels.npy", mmap_mode="r"),
+        broken=np.load(folder / "broken.npy"),
+        fingerprint=(folder / "fingerprint").read_text(encoding="ascii"),
+    )
+    if pixels.broken.all():
+        raise DatasetError(
+            f"None of the {len(pixels)} images in column {column!r} can be decoded: check the files."
+        )
+    return pixels
+
+
+def _processed(
+    dataset: datasets.Dataset,
+    image_processor: Any,
+    column: str,
+    distort: Distortion | None,
+    desc: str,
+    disable_tqdm: bool,
+) -> Iterator[tuple[NDArray[np.uint8] | None, NDArray[np.bool_]]]:
+    """Batches of (pixels of the whole images or None, which rows are broken)."""
+    raw = dataset.select_columns([column]).cast_column(column, datasets.Image(decode=False))
+
+    def decode(cell: tuple[int, Any]) -> Image.Image | NDArray[np.uint8] | None:
+        index, value = cell
+        try:
+            image = decode_image(value)
+        except _BROKEN:
+            return None
+        return image if distort is None else distort(np.asarray(image), index)
+
+    with (
+        ThreadPoolExecutor(os.cpu_count()) as pool,
+        tqdm(total=len(raw), desc=desc, unit="img", disable=disable_tqdm, leave=False) as bar,
+    ):
+        for start in range(0, len(raw), _BATCH):
+            cells = raw[start : start + _BATCH][column]
+            images = list(pool.map(decode, enumerate(cells, start)))
+            whole = [image for image in images if image is not None]
+            pixels = None
+            if whole:
+                batch = image_processor(whole, do_rescale=False, do_normalize=False, return_tensors="np")
+                pixels = np.ascontiguousarray(batch["pixel_values"].transpose(0, 2, 3, 1), dtype=np.uint8)
+            yield pixels, np.array([image is None for image in images])
+            bar.update(len(images))
+
+
+def _build(
+    folder: Path, batches: Iterator[tuple[NDArray[np.uint8] | None, NDArray[np.bool_]]], n: int
+) -> None:
+    """Write the cache beside its place and move it there whole, so that a kill leaves nothing half."""
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    staging = Path(tempfile.mkdtemp(prefix="staging-", dir=folder.parent))
+    try:
+        broken = np.zeros(n, bool)
+        row = 0
+        shape: tuple[int, ...] | None = None
+        digest = hashlib.sha256()
+        # Written front to back, not through a memory map: on a full disk a write raises, a map kills.
+        with (staging / "pixels.npy").open("wb") as file:
+            for pixels, bad in batches:
+                broken[row : row + len(bad)] = bad
+                row += len(bad)
+                if pixels is None and (shape is None and row < n):
+                    continue  # the shape is known with the first whole image
+                if shape is None:
+                    shape = (1, 1, 3) if pixels is None else pixels.shape[1:]
+                    header = {"descr": "|u1", "fortran_order": False, "shape": (n, *shape)}
+                    np.lib.format.write_array_header_1_0(file, header)
+                    digest.update(repr((n, *shape)).encode())
+                    bad = broken[:row]  # with the batches that were all broken
+                rows = np.zeros((len(bad), *shape), np.uint8)
+                if pixels is not None:
+                    rows[~bad] = pixels
+                file.write(rows.data)
+                digest.update(rows.data)
+        np.save(staging / "broken.npy", broken)
+        digest.update(broken.data)
+        (staging / "fingerprint").write_text(digest.hexdigest(), encoding="ascii")
+        try:
+            staging.replace(folder)
+        except OSError:
+            if not (
+                folder / "fingerprint"
+            ).is_file():  # else another process was faster, with the same content
+                raise
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)

@@ -1,0 +1,111 @@
+"""The sizes at which a study trains CLIP.
+
+`tiny` and `small` train on two CPU cores and take a tokenizer trained on the captions;
+`vit-b-32`, `vit-b-16` and `vit-l-14` are OpenAI's sizes to the parameter, with CLIP's own tokenizer.
+"""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from hf_clipdyn.errors import UnknownNameError
+
+if TYPE_CHECKING:
+    from transformers import CLIPConfig, CLIPImageProcessor, CLIPTokenizer
+
+__all__ = ["SCALES", "Scale", "Tower", "clip_config", "clip_image_processor", "scale"]
+
+
+@dataclass(frozen=True)
+class Tower:
+    """One transformer: its width, depth and attention heads; the MLP is four times as wide."""
+
+    width: int
+    layers: int
+    heads: int
+
+
+@dataclass(frozen=True)
+class Scale:
+    """A size of CLIP.
+
+    Attributes:
+        image_size: side of the square input, in pixels.
+        patch_size: side of a patch, in pixels; divides ``image_size``.
+        vision, text: the two towers.
+        projection: width of the joint embedding.
+        context_length: tokens of a caption, start and end included.
+        vocab_size: vocabulary of a tokenizer trained on the captions; None for CLIP's own.
+        parameters: exact number of parameters where the vocabulary is CLIP's own.
+    """
+
+    image_size: int
+    patch_size: int
+    vision: Tower
+    text: Tower
+    projection: int
+    context_length: int
+    vocab_size: int | None = None
+    parameters: int | None = None
+
+
+SCALES: dict[str, Scale] = {
+    "tiny": Scale(40, 8, Tower(64, 4, 2), Tower(64, 1, 2), 64, context_length=16, vocab_size=1024),
+    "small": Scale(64, 8, Tower(192, 6, 6), Tower(192, 4, 6), 192, context_length=32, vocab_size=4096),
+    "vit-b-32": Scale(224, 32, Tower(768, 12, 12), Tower(512, 12, 8), 512, 77, parameters=151_277_313),
+    "vit-b-16": Scale(224, 16, Tower(768, 12, 12), Tower(512, 12, 8), 512, 77, parameters=149_620_737),
+    "vit-l-14": Scale(224, 14, Tower(1024, 24, 16), Tower(768, 12, 12), 768, 77, parameters=427_616_513),
+}
+
+
+def scale(name: str) -> Scale:
+    """The scale of that name.
+
+    Raises:
+        UnknownNameError: there is none.
+    """
+    if name not in SCALES:
+        raise UnknownNameError("scale", name, SCALES)
+    return SCALES[name]
+
+
+def clip_config(size: Scale, tokenizer: "CLIPTokenizer") -> "CLIPConfig":
+    """`CLIPConfig` of a size, for the vocabulary of ``tokenizer``.
+
+    The text tower pools at the first end token, so the configuration must name the tokenizer's own:
+    with another id the position 0 would be pooled and all captions would embed alike.
+    """
+    from transformers import CLIPConfig
+
+    assert tokenizer.eos_token_id != 2, "eos_token_id 2 selects transformers' legacy pooling"
+    return CLIPConfig(
+        projection_dim=size.projection,
+        vision_config={
+            "hidden_size": size.vision.width,
+            "intermediate_size": 4 * size.vision.width,
+            "num_hidden_layers": size.vision.layers,
+            "num_attention_heads": size.vision.heads,
+            "image_size": size.image_size,
+            "patch_size": size.patch_size,
+            "projection_dim": size.projection,
+        },
+        text_config={
+            "hidden_size": size.text.width,
+            "intermediate_size": 4 * size.text.width,
+            "num_hidden_layers": size.text.layers,
+            "num_attention_heads": size.text.heads,
+            "max_position_embeddings": size.context_length,
+            "projection_dim": size.projection,
+            "vocab_size": len(tokenizer),
+            "bos_token_id": tokenizer.bos_token_id,
+            "eos_token_id": tokenizer.eos_token_id,
+            "pad_token_id": tokenizer.pad_token_id,
+        },
+    )
+
+
+def clip_image_processor(size: Scale) -> "CLIPImageProcessor":
+    """CLIP's image processor (bicubic, centre crop, OpenAI's mean and deviation) at the size of the input."""
+    from transformers import CLIPImageProcessor
+
+    side = size.image_size
+    return CLIPImageProcessor(size={"shortest_edge": side}, crop_size={"height": side, "width": side})

@@ -1,0 +1,87 @@
+"""Tokenizers: one trained on the captions for the small scales, CLIP's own for the large.
+
+Both are `CLIPTokenizer`, so that `CLIPProcessor.from_pretrained` reads them without code of this package.
+"""
+
+import gzip
+import json
+from collections.abc import Iterable
+from importlib.util import find_spec
+from pathlib import Path
+
+from tokenizers import Tokenizer, models, trainers
+from transformers import CLIPTokenizer
+from transformers.convert_slow_tokenizer import bytes_to_unicode
+
+from hf_clipdyn.errors import ModelError
+
+__all__ = ["clip_tokenizer", "train_tokenizer"]
+
+_START, _END = "<|startoftext|>", "<|endoftext|>"
+_WORD_END = "</w>"
+_CLIP_MERGES = 49152 - 256 - 2  # open_clip's file lists more merges than CLIP uses
+_CLIP_ON_THE_HUB = "openai/clip-vit-base-patch32"
+
+
+def _from_merges(merges: list[tuple[str, str]], context_length: int) -> CLIPTokenizer:
+    """CLIP's vocabulary: the bytes, the bytes that end a word, a token per merge, start and end.
+
+    All 512 byte tokens are there, so that no text meets the unknown token: CLIP's is the end token,
+    and an end token in the middle would cut the caption where the text tower pools.
+    """
+    alphabet = list(bytes_to_unicode().values())
+    tokens = [*alphabet, *(byte + _WORD_END for byte in alphabet), *("".join(pair) for pair in merges)]
+    vocab = {token: index for index, token in enumerate(dict.fromkeys([*tokens, _START, _END]))}
+    return CLIPTokenizer(vocab=vocab, merges=merges, model_max_length=context_length)  # type: ignore[arg-type]
+
+
+def train_tokenizer(captions: Iterable[str], *, vocab_size: int, context_length: int) -> CLIPTokenizer:
+    """Train a byte-level BPE with CLIP's normalisation and word split on ``captions``.
+
+    Args:
+        captions: the training captions; the result does not depend on their order.
+        vocab_size: tokens at most, at least 514 (twice 256 bytes, start and end); small corpora give fewer.
+        context_length: tokens of a caption at most, start and end included; becomes ``model_max_length``.
+    """
+    pipeline = CLIPTokenizer().backend_tokenizer
+    backend = Tokenizer(models.BPE(end_of_word_suffix=_WORD_END))
+    backend.normalizer = pipeline.normalizer
+    backend.pre_tokenizer = pipeline.pre_tokenizer
+    alphabet = list(bytes_to_unicode().values())
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocab_size - 2,  # start and end are added below
+        initial_alphabet=alphabet,
+        # Known beforehand, these get fixed ids. Else the trainer numbers them in the order of a hash
+        # table, breaks ties between merges by it, and gives another vocabulary in each process.
+        special_tokens=[byte + _WORD_END for byte in alphabet],
+        end_of_word_suffix=_WORD_END,
+        show_progress=False,
+    )
+    backend.train_from_iterator(captions, trainer=trainer)
+    merges = json.loads(backend.to_str())["model"]["merges"]
+    return _from_merges([(left, right) for left, right in merges], context_length)
+
+
+def clip_tokenizer(context_length: int = 77) -> CLIPTokenizer:
+    """CLIP's own tokenizer, from the merges that open_clip_torch ships, else from the Hub or its cache.
+
+    Raises:
+        ModelError: neither is at hand.
+    """
+    spec = find_spec("open_clip")
+    if spec is not None and spec.origin is not None:
+        merges_file = Path(spec.origin).parent / "bpe_simple_vocab_16e6.txt.gz"
+        if merges_file.is_file():
+            lines = gzip.decompress(merges_file.read_bytes()).decode().splitlines()
+            merges = [tuple(line.split()) for line in lines[1 : _CLIP_MERGES + 1]]
+            return _from_merges([(left, right) for left, right in merges], context_length)
+    try:
+        tokenizer: CLIPTokenizer = CLIPTokenizer.from_pretrained(
+            _CLIP_ON_THE_HUB, model_max_length=context_length
+        )
+    except OSError as error:
+        raise ModelError(
+            "CLIP's own tokenizer is not at hand: install the extra hf-clipdyn[open-clip], which ships it, "
+            f"or let {_CLIP_ON_THE_HUB} be read from the Hub once."
+        ) from error
+    return tokenizer

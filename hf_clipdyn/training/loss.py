@@ -1,0 +1,45 @@
+"""CLIP's contrastive loss over the batch of all processes."""
+
+import torch
+import torch.distributed as dist
+import torch.distributed.nn.functional as dist_nn
+import torch.nn.functional as F  # noqa: N812  (its usual name)
+
+__all__ = ["contrastive_loss", "gather_with_gradient"]
+
+
+def gather_with_gradient(x: torch.Tensor) -> torch.Tensor:
+    """Concatenate ``x`` (batch, ...) of all processes in the order of their ranks, with its gradient.
+
+    `accelerate.gather` detaches: over it a contrastive loss has the right value and trains almost nothing.
+    Here the gradient of each row flows back to the process that computed it, summed over all processes.
+    """
+    if not (dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1):
+        return x
+    return torch.cat(dist_nn.all_gather(x))  # type: ignore[no-untyped-call]
+
+
+def contrastive_loss(
+    image_features: torch.Tensor, text_features: torch.Tensor, logit_scale: torch.Tensor
+) -> torch.Tensor:
+    """Symmetric cross entropy of image-text similarities (Radford et al. 2021, figure 3).
+
+    Each process computes the loss of the whole batch. A data-parallel wrapper averages gradients over
+    the processes, and the gather sums them: what is left is the gradient of one process with the whole
+    batch, for every parameter and the logit scale alike.
+
+    Args:
+        image_features: (batch, dim) of this process, not normalised, any precision.
+        text_features: (batch, dim), row i belongs to image i.
+        logit_scale: scalar, the factor itself and not its logarithm.
+
+    Returns:
+        Scalar in float32; ln(global batch size) for features that tell nothing.
+    """
+    images = gather_with_gradient(F.normalize(image_features.float(), dim=-1))
+    texts = gather_with_gradient(F.normalize(text_features.float(), dim=-1))
+    # bfloat16 holds three digits, too few for a softmax over a large batch.
+    with torch.autocast(images.device.type, enabled=False):
+        logits = logit_scale.float() * images @ texts.T
+    target = torch.arange(len(logits), device=logits.device)
+    return (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
