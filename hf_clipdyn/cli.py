@@ -48,6 +48,22 @@ def _root(
 
 
 @app.command()
+def report(
+    results: Annotated[list[Path], typer.Argument(help="Tables of `clipdyn evaluate`; their runs are overlaid.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for index.html and the figures.")],
+) -> None:
+    """Draw the trajectories of evaluated revisions: figures, one page, and a table here."""
+    from hf_clipdyn.report import result_tables, summarize, write_report
+
+    page = write_report(results, output)
+    for text in result_tables(results):
+        typer.echo(f"{text}\n")
+    for sentence in summarize(results):
+        typer.echo(f"- {sentence}")
+    typer.echo(f"\nThe page is {page}.")
+
+
+@app.command()
 def revisions(
     repo: Annotated[str, typer.Argument(help="Repository, owner/name.")],
     store: Annotated[Path | None, typer.Option(help="Folder of a local store; without it, the Hub.")] = None,

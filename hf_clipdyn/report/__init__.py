@@ -28,10 +28,11 @@ def summarize(results: Path | Sequence[Path]) -> list[str]:
         EvaluationError: the tables hold no row.
     """
     from hf_clipdyn.report.results import read_results
-    from hf_clipdyn.report.sentences import sentences
+    from hf_clipdyn.report.sentences import find, limits
     from hf_clipdyn.report.trajectories import read_trajectories
 
-    return sentences(read_trajectories(read_results(_listed(results))))
+    trajectories = read_trajectories(read_results(_listed(results)))
+    return [*map(str, find(trajectories)), limits(trajectories)]
 
 
 def result_tables(results: Path | Sequence[Path]) -> list[str]:

@@ -97,6 +97,7 @@ def _draw_panel(cell: "Axes", panel: Panel, axis: Axis, *, ordered: bool) -> Non
     words = term(panel.lines[0].trajectory.metric)
     if words.limits is not None:
         cell.set_ylim(words.limits[0] - 0.02, words.limits[1] + 0.02)
+    cell.margins(y=0.12)
     if words.level is not None:
         _level(cell, words.level, words.level_words)
     if any(_has_human_reference(line.trajectory) for line in panel.lines):

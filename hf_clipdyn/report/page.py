@@ -12,7 +12,7 @@ from hf_clipdyn.report.figures import draw_chart, draw_overview
 from hf_clipdyn.report.overview import overview_panels
 from hf_clipdyn.report.plan import Chart, Panel, plan_charts
 from hf_clipdyn.report.results import Measurement, read_results
-from hf_clipdyn.report.sentences import alternative_words, sentences
+from hf_clipdyn.report.sentences import alternative_words, find, limits
 from hf_clipdyn.report.style import GREY, INK, PAPER, TWINS, figure_style
 from hf_clipdyn.report.svg import inline_svg, to_svg
 from hf_clipdyn.report.tables import chart_table, provenance_table, undefined_table
@@ -72,7 +72,8 @@ def _render(rows: Sequence[Measurement], paths: Sequence[Path], folder: Path) ->
     return environment.get_template("page.html.jinja").render(
         title=f"Training dynamics of {runs[0] if len(runs) == 1 else f'{len(runs)} runs'}",
         lead=_lead(trajectories, runs, benchmarks),
-        sentences=sentences(trajectories),
+        findings=find(trajectories),
+        limits=limits(trajectories),
         summary=summary,
         sections=sections,
         undefined=undefined_table(trajectories),

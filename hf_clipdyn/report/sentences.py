@@ -2,41 +2,64 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from hf_clipdyn.report.overview import overview_panels
 from hf_clipdyn.report.plan import Line, Panel, plan_charts
 from hf_clipdyn.report.trajectories import Point, Trajectory, sibling, stem, turns
 from hf_clipdyn.report.vocabulary import HUMAN_SHAPE_BIAS, metric_words, place_words
 
-__all__ = ["INTERVALS", "alternative_words", "change_words", "number_words", "sentences"]
+__all__ = ["Finding", "alternative_words", "change_words", "find", "limits", "number_words"]
 
-INTERVALS = (
+_INTERVALS = (
     "The 95 % intervals are over the items of each benchmark, under their clustering; they contain "
     "neither the noise of another seed nor that of another checkpoint."
 )
 
 
-def sentences(trajectories: Sequence[Trajectory]) -> list[str]:
-    """One sentence or two for each question that was measured, run by run, the shape bias first.
+@dataclass(frozen=True)
+class Finding:
+    """What was found on one question: of what, and what."""
+
+    subject: str
+    words: str
+
+    def __str__(self) -> str:
+        return f"{self.subject}: {self.words}"
+
+
+def find(trajectories: Sequence[Trajectory]) -> list[Finding]:
+    """One finding for each question that was measured, run by run, the shape bias first.
 
     A ratio near chance is never given as a finding, a change only where the intervals of the first
     and the last revision do not overlap, and no peak is claimed at all: that takes a second half of
     the items and several seeds.
     """
-    runs = {one.run for one in trajectories}
-    worlds = overview_panels(plan_charts(trajectories))
-    found = [_shape_bias_words(one, trajectories) for one in trajectories if stem(one.metric) == "shape_bias"]
-    for panels in worlds:
+    several = len({one.run for one in trajectories}) > 1
+    found = [
+        Finding(_subject(one, several), _shape_bias_words(one, trajectories))
+        for one in trajectories
+        if stem(one.metric) == "shape_bias"
+    ]
+    for panels in overview_panels(plan_charts(trajectories)):
         for panel in panels:
-            if stem(panel.lines[0].trajectory.metric) != "shape_bias":
-                found += [_trend_words(line, panel) for line in panel.lines]
-    found.append(INTERVALS)
-    found.append(
+            found += [
+                Finding(_subject(line.trajectory, several), _trend_words(line, panel))
+                for line in panel.lines
+                if stem(line.trajectory.metric) != "shape_bias"
+            ]
+    return found
+
+
+def limits(trajectories: Sequence[Trajectory]) -> str:
+    """What the intervals of a report do not contain."""
+    runs = {one.run for one in trajectories}
+    spread = (
         "There is one run: how far another seed would lie from it is not known."
         if len(runs) == 1
         else f"There are {len(runs)} runs; the distance between them is not part of any interval."
     )
-    return found
+    return f"{_INTERVALS} {spread}"
 
 
 def number_words(point: Point, *, count: bool = True) -> str:
@@ -72,34 +95,33 @@ def alternative_words(title: str, lines: Sequence[Line]) -> str:
 def change_words(first: Point, last: Point) -> str:
     """Whether a number changed, as far as two intervals tell."""
     if last.low > first.high:
-        return "it rises"
+        return "a rise"
     if last.high < first.low:
-        return "it falls"
+        return "a fall"
     return "no change that the intervals bear out"
 
 
-def _subject(one: Trajectory) -> str:
-    variant = one.metric.partition("/")[2]
-    named = f" ({variant.replace('_', ' ')})" if variant else ""
-    return f"{one.run}, shape bias{named} on {place_words(one.benchmark)}"
+def _subject(one: Trajectory, several_runs: bool) -> str:
+    """Run, metric, place: who a finding is about."""
+    level = f", {one.group.replace('=', ' ')}" if "sigma" in one.group else ""
+    words = f"{metric_words(one.metric)} on {place_words(one.benchmark)}{level}"
+    return f"{one.run}, {words}" if several_runs else f"{words[0].upper()}{words[1:]}"
 
 
 def _shape_bias_words(one: Trajectory, everything: Sequence[Trajectory]) -> str:
-    subject, told = _subject(one), one.usable
+    told, last = one.usable, one.points[-1]
+    cues = _cue_words(one, last, everything)
     if not told:
         return (
-            f"{subject}: not interpretable near chance at any of {len(one.points)} revisions. The decisions for "
-            "either cue were not told from chance, or one class took half of all decisions; the ratio says nothing "
-            f"about shape or texture.{_cue_words(one, one.points[-1], everything)}"
+            f"not interpretable near chance at any of {len(one.points)} revisions. The decisions for either cue were "
+            "not told from chance, or one class took half of all decisions; the ratio says nothing about shape or "
+            f"texture.{cues}"
         )
-    parts = [f"{subject}: {_texture_phase_words(told)}; {_turn_words(one)}."]
-    last = one.points[-1]
+    parts = [f"{_texture_phase_words(told)}; {_turn_words(one)}."]
     if last.usable:
-        parts.append(
-            f"It ends at {number_words(last)} at {last.revision}.{_cue_words(one, last, everything)}"
-        )
+        parts.append(f"It ends at {number_words(last)}, {last.revision}.{cues}")
     else:
-        parts.append(f"At the last revision, {last.revision}, it is not interpretable near chance.")
+        parts.append(f"At the last revision, {last.revision}, it is not interpretable near chance.{cues}")
     silent = [point.revision for point in one.points if not point.usable]
     if silent and last.usable:
         parts.append(f"Not interpretable near chance: {_listed(silent)}.")
@@ -154,27 +176,28 @@ def _cue_words(one: Trajectory, point: Point, everything: Sequence[Trajectory]) 
 
 def _trend_words(line: Line, panel: Panel) -> str:
     one = line.trajectory
-    level = f" at {one.group.replace('=', ' ')}" if "sigma" in one.group else ""
-    subject = f"{one.run}, {metric_words(one.metric)} on {place_words(one.benchmark)}{level}"
     told = one.usable
     if not told:
         cause = one.points[-1].note or "no cause was recorded"
-        return f"{subject}: not defined at any of {len(one.points)} revisions ({cause})."
+        return f"not defined at any of {len(one.points)} revisions ({cause})."
     first, last = told[0], told[-1]
     chance = next(
         (found.value for ref in panel.references if ref.label == "chance" for found in ref.trajectory.usable),
         None,
     )
-    scale = ""
-    if chance is not None:
-        verdict = "" if last.low > chance else ", from which the last value is not told apart"
-        scale = f" (chance {chance:.3g}{verdict})"
+    scale = "" if chance is None else f"; chance is {chance:.3g}"
+    if chance is not None and not last.low > chance:
+        scale += ", from which the last value is not told apart"
     if first is last:
-        return f"{subject}: {number_words(last)} at {last.revision}{scale}."
+        return f"{number_words(last)} at {_named(last)}{scale}."
     return (
-        f"{subject}: {number_words(first, count=False)} at {first.revision}, {number_words(last)} at "
-        f"{last.revision}{scale}; {change_words(first, last)}."
+        f"from {number_words(first, count=False)} at {_named(first)} to {number_words(last)} at {_named(last)}, "
+        f"{change_words(first, last)}{scale}."
     )
+
+
+def _named(point: Point) -> str:
+    return f"{point.revision} (untrained)" if point.step == 0 else point.revision
 
 
 def _listed(names: Sequence[str], most: int = 6) -> str:

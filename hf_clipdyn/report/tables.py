@@ -85,7 +85,7 @@ def terminal_tables(worlds: Sequence[Sequence[Panel]]) -> list[str]:
         (panel.title, line.trajectory) for panels in worlds for panel in panels for line in panel.lines
     ]
     texts = []
-    for run in dict.fromkeys(one.run for _, one in columns):
+    for run in sorted({one.run for _, one in columns}):
         own = [(title, one) for title, one in columns if one.run == run]
         cells = [{point.revision: _short_cell(point) for point in one.points} for _, one in own]
         heads = [[line for part in title.split("\n") for line in textwrap.wrap(part, 18)] for title, _ in own]
