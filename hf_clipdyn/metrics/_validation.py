@@ -1,0 +1,157 @@
+"""What every metric asks of its input, and how it says that a value is undefined.
+
+Wrong input is a `MetricError`. A value that is not defined on right input (a correlation with a
+constant) is NaN, together with an `UndefinedMetricWarning` that names the cause.
+"""
+
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from hf_clipdyn.errors import MetricError
+
+__all__ = [
+    "Floats",
+    "Ints",
+    "UndefinedMetricWarning",
+    "as_class_ids",
+    "as_codes",
+    "as_numbers",
+    "as_shares",
+    "as_strings",
+    "check_lengths",
+    "check_not_empty",
+    "undefined",
+    "undefined_causes",
+]
+
+Floats: TypeAlias = NDArray[np.float64]
+Ints: TypeAlias = NDArray[np.int64]
+
+
+class UndefinedMetricWarning(UserWarning):
+    """A value of a metric is NaN, since it is not defined on the given input.
+
+    Attributes:
+        names: keys of the result that are NaN.
+        cause: why, as a clause ("the predictions are constant").
+    """
+
+    def __init__(self, names: Sequence[str], cause: str) -> None:
+        self.names = tuple(names)
+        self.cause = cause
+        super().__init__(f"{', '.join(self.names)} undefined (NaN): {cause}.")
+
+
+def undefined(names: str | Sequence[str], cause: str) -> float:
+    """Warn that ``names`` are undefined because of ``cause``, and return the NaN that stands for them."""
+    names = (names,) if isinstance(names, str) else names
+    warnings.warn(UndefinedMetricWarning(names, cause), stacklevel=3)
+    return float("nan")
+
+
+@contextmanager
+def undefined_causes() -> Iterator[dict[str, str]]:
+    """Collect, instead of showing them, why values were undefined: result key -> cause.
+
+    The mapping is filled when the block ends; warnings of any other kind are passed on then.
+
+    Example:
+        >>> from hf_clipdyn.metrics.iqa_correlation import iqa_correlation
+        >>> with undefined_causes() as causes:
+        ...     result = iqa_correlation([1, 1, 1], [1, 2, 3], n_resamples=0)
+        >>> causes["srcc"]
+        'the predictions are constant'
+    """
+    causes: dict[str, str] = {}
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", UndefinedMetricWarning)
+        yield causes
+    for warning in caught:
+        if isinstance(warning.message, UndefinedMetricWarning):
+            causes.update(dict.fromkeys(warning.message.names, warning.message.cause))
+        else:
+            warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
+
+
+def check_lengths(columns: Mapping[str, Any]) -> None:
+    """Raise a `MetricError` unless all columns have the same number of rows."""
+    lengths = {name: len(column) for name, column in columns.items()}
+    if len(set(lengths.values())) > 1:
+        given = ", ".join(f"{name} {length}" for name, length in lengths.items())
+        raise MetricError(f"All inputs must have the same number of rows, but they have: {given}.")
+
+
+def check_not_empty(name: str, column: Any) -> None:
+    """Raise a `MetricError` if there is no row at all."""
+    if len(column) == 0:
+        raise MetricError(f"{name} has no rows: give at least one.")
+
+
+def as_numbers(name: str, values: ArrayLike) -> Floats:
+    """``values`` as a float64 array of shape (n,), n >= 1, all finite."""
+    try:
+        column = np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise MetricError(f"{name} must be numbers, one a row.") from None
+    if column.ndim != 1:
+        raise MetricError(f"{name} must have one number a row, but has the shape {column.shape}.")
+    check_not_empty(name, column)
+    bad = ~np.isfinite(column)
+    if bad.any():
+        row = int(bad.argmax())
+        raise MetricError(
+            f"{name} must be finite, but {int(bad.sum())} of {len(column)} rows are not "
+            f"(first: row {row}, {column[row]}): leave those rows out."
+        )
+    return column
+
+
+def as_shares(name: str, values: ArrayLike) -> Floats:
+    """``values`` as numbers in [0, 1], shape (n,)."""
+    column = as_numbers(name, values)
+    bad = (column < 0) | (column > 1)
+    if bad.any():
+        row = int(bad.argmax())
+        raise MetricError(f"{name} must be fractions in [0, 1], but row {row} is {column[row]}.")
+    return column
+
+
+def as_class_ids(name: str, values: ArrayLike) -> Ints:
+    """``values`` as whole numbers >= 0, shape (n,)."""
+    column = as_numbers(name, values)
+    bad = (column != np.floor(column)) | (column < 0)
+    if bad.any():
+        row = int(bad.argmax())
+        raise MetricError(f"{name} must be class ids (whole numbers from 0), but row {row} is {column[row]}.")
+    return column.astype(np.int64)
+
+
+def as_strings(name: str, values: ArrayLike) -> NDArray[np.str_]:
+    """``values`` as an array of strings, shape (n,), n >= 1."""
+    column = np.asarray(values)
+    if column.ndim != 1 or (column.size and column.dtype.kind not in "UO"):
+        raise MetricError(f"{name} must be class names, one string a row.")
+    check_not_empty(name, column)
+    for row, value in enumerate(column):
+        if not isinstance(value, str):
+            raise MetricError(f"{name} must be class names, but row {row} is {value!r}.")
+    return column.astype(np.str_)
+
+
+def as_codes(name: str, values: ArrayLike, n_rows: int) -> tuple[Ints, int]:
+    """Number the distinct ``values`` (of any sortable kind) from 0: the code of each row, how many there are."""
+    column = np.asarray(values)
+    if column.ndim != 1:
+        raise MetricError(f"{name} must have one value a row, but has the shape {column.shape}.")
+    if len(column) != n_rows:
+        raise MetricError(f"{name} must have one value for each of the {n_rows} rows, but has {len(column)}.")
+    try:
+        distinct, codes = np.unique(column, return_inverse=True)
+    except TypeError:
+        raise MetricError(f"{name} must be all strings or all numbers, one a row.") from None
+    return codes.astype(np.int64).reshape(-1), len(distinct)

@@ -1,0 +1,243 @@
+"""Confidence intervals that respect how the rows of a data set depend on each other.
+
+Three constructions, and when each is used:
+
+- **percentile bootstrap** over clusters (rows, reference images, photographs), from 50 clusters on;
+- **Student's t on the jackknife** over clusters, with G - 1 degrees of freedom, below that: with 25
+  references a percentile bootstrap covers 88 % instead of 95 %;
+- **two-way clustered standard error** (Cameron, Gelbach and Miller 2011) for shares of items that
+  cross two sets of exemplars, put into Wilson's interval through the effective number of items.
+
+A statistic is a function of *weights*: how often each cluster (or each distinct outcome of a row)
+occurs. The bootstrap hands it resampled weights, the jackknife weights with one left out, all of
+them in one call, so that a statistic is vectorised once and serves both.
+
+An item interval contains neither the noise of another training seed nor that of another checkpoint.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import numpy as np
+from scipy import stats
+
+from hf_clipdyn.errors import MetricError
+from hf_clipdyn.metrics._validation import Floats, Ints
+
+__all__ = [
+    "FEW_CLUSTERS",
+    "Resampling",
+    "Scale",
+    "Statistic",
+    "bootstrap_weights",
+    "clustered_share_interval",
+    "resampled_intervals",
+    "wilson_interval",
+]
+
+FEW_CLUSTERS = 50
+"""Below this number of clusters the percentile bootstrap is too narrow and the jackknife is used."""
+
+Statistic: TypeAlias = Callable[[Floats], Floats]
+"""Weights of shape (B, K) -> values of shape (B, M): M numbers on each of B weighted samples."""
+
+Scale: TypeAlias = Literal["linear", "fisher", "share"]
+"""How a jackknife's spread becomes an interval: symmetric; symmetric after arctanh, for correlations;
+Wilson's with the effective number of trials, for shares."""
+
+
+@dataclass(frozen=True)
+class Resampling:
+    """How an interval is asked for, in SciPy's words.
+
+    Args:
+        n_resamples: bootstrap resamples; 0 skips the interval.
+        confidence_level: in (0, 1).
+        seed: of the generator; the same seed gives the same interval.
+    """
+
+    n_resamples: int = 1000
+    confidence_level: float = 0.95
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.n_resamples < 0:
+            raise MetricError(f"n_resamples must be 0 (no interval) or more, but is {self.n_resamples}.")
+        if not 0 < self.confidence_level < 1:
+            raise MetricError(f"confidence_level must lie between 0 and 1, but is {self.confidence_level}.")
+
+    def __bool__(self) -> bool:
+        return self.n_resamples > 0
+
+    @property
+    def quantiles(self) -> tuple[float, float]:
+        """Lower and upper tail of the interval."""
+        return (1 - self.confidence_level) / 2, (1 + self.confidence_level) / 2
+
+
+def bootstrap_weights(counts: Ints, n_resamples: int, rng: np.random.Generator) -> Floats:
+    """How often each kind of unit occurs when as many units as there are get drawn with replacement.
+
+    Args:
+        counts: shape (K,), number of units of each kind: ones for clusters, or the frequencies of
+            the distinct outcomes of the rows, which gives the distribution of resampled rows at
+            a fraction of the work.
+        n_resamples: B.
+        rng: source of the draws.
+
+    Returns:
+        Weights of shape (B, K); each row sums to ``counts.sum()``.
+    """
+    n_kinds, n_units = len(counts), int(counts.sum())
+    if n_units > n_kinds:
+        return rng.multinomial(n_units, counts / n_units, size=n_resamples).astype(np.float64)
+    # One unit of each kind: drawing and counting is five times as fast as the multinomial.
+    draws = rng.integers(0, n_kinds, size=(n_resamples, n_units))
+    draws += (np.arange(n_resamples) * n_kinds)[:, None]
+    weights = np.bincount(draws.ravel(), minlength=n_resamples * n_kinds)
+    return weights.reshape(n_resamples, n_kinds).astype(np.float64)
+
+
+def resampled_intervals(
+    statistic: Statistic,
+    counts: Ints,
+    scales: Sequence[Scale],
+    resampling: Resampling,
+    trials: Sequence[float] | None = None,
+) -> Floats:
+    """Intervals of M numbers from the same resamples of clusters (or rows).
+
+    Args:
+        statistic: weights (B, K) -> values (B, M), NaN where a sample leaves a value undefined.
+        counts: shape (K,), units of each kind in the sample; see `bootstrap_weights`.
+        scales: for each of the M numbers its scale. A "share" that is exactly 0 or 1 has no spread
+            to resample: its interval is then Wilson's.
+        resampling: number of resamples, level and seed.
+        trials: for each of the M numbers how many trials a share of exactly 0 or 1 rests on;
+            None for all units.
+
+    Returns:
+        Low and high, shape (M, 2). NaN where the value itself is, and for fewer than two units.
+    """
+    n_units = int(counts.sum())
+    estimate = statistic(counts[None].astype(np.float64))[0]
+    if n_units < 2:
+        return np.full((len(estimate), 2), np.nan)
+    if n_units < FEW_CLUSTERS:
+        result = _jackknife(statistic, counts, estimate, scales, resampling)
+    else:
+        rng = np.random.default_rng(resampling.seed)
+        values = statistic(bootstrap_weights(counts, resampling.n_resamples, rng))
+        result = _nan_quantiles(values, resampling.quantiles)
+    for m, (value, scale) in enumerate(zip(estimate, scales, strict=True)):
+        if np.isnan(value):
+            result[m] = np.nan
+        elif scale == "share" and value in (0, 1):
+            n = n_units if trials is None else trials[m]
+            result[m] = wilson_interval(value, n, resampling.confidence_level, n_units - 1)
+    return result
+
+
+def wilson_interval(
+    share: float, n: float, confidence_level: float = 0.95, degrees_of_freedom: float = np.inf
+) -> list[float]:
+    """Wilson's score interval of a share, the normal quantile replaced by Student's if so asked.
+
+    Args:
+        share: in [0, 1].
+        n: number of trials; the effective number where they are clustered (Dean and Pagano 2015).
+        confidence_level: in (0, 1).
+        degrees_of_freedom: of the quantile; infinite for the normal one.
+
+    Returns:
+        Low and high, inside [0, 1] and never of zero width.
+    """
+    q = stats.t.ppf((1 + confidence_level) / 2, degrees_of_freedom)
+    centre = (share + q**2 / (2 * n)) / (1 + q**2 / n)
+    half = q / (1 + q**2 / n) * np.sqrt(share * (1 - share) / n + (q / (2 * n)) ** 2)
+    return [float(max(centre - half, 0.0)), float(min(centre + half, 1.0))]
+
+
+def clustered_share_interval(
+    numerators: Floats, denominators: Floats, clusters: Sequence[Ints], confidence_level: float = 0.95
+) -> list[float]:
+    """Interval of sum(numerators) / sum(denominators) for items clustered in one or two ways.
+
+    The variance is that of the linearised ratio, summed within clusters; with two ways it is
+    V_first + V_second - V_both (Cameron, Gelbach and Miller 2011), each with the correction
+    G / (G - 1). Share times (1 - share) over that variance is the effective number of items, at
+    most the real one, and goes into Wilson's interval with Student's t of min(G) - 1 degrees.
+
+    Args:
+        numerators: shape (n,), between 0 and the denominators.
+        denominators: shape (n,), >= 0.
+        clusters: one or two arrays of shape (n,), the codes of each item's clusters.
+        confidence_level: in (0, 1).
+
+    Returns:
+        Low and high in [0, 1]; NaN where nothing is in the denominators or a way has one cluster.
+    """
+    total = float(denominators.sum())
+    sizes = [len(np.unique(codes)) for codes in clusters]
+    if total == 0 or min(sizes) < 2:
+        return [float("nan"), float("nan")]
+    share = float(numerators.sum()) / total
+    influence = (numerators - share * denominators) / total
+    parts = [_cluster_variance(influence, codes) for codes in clusters]
+    variance = parts[0]
+    if len(clusters) == 2:
+        both = _cluster_variance(influence, clusters[0] * (int(clusters[1].max()) + 1) + clusters[1])
+        variance = parts[0] + parts[1] - both
+        if variance <= 0:  # possible in small samples; the larger way alone is then the safe side
+            variance = max(*parts, both)
+    effective = share * (1 - share) / variance if variance > 0 else total
+    return wilson_interval(share, min(max(effective, 1.0), total), confidence_level, min(sizes) - 1)
+
+
+def _cluster_variance(influence: Floats, codes: Ints) -> float:
+    """Sum over clusters of the squared total influence, with the small-sample factor G / (G - 1)."""
+    distinct, codes = np.unique(codes, return_inverse=True)
+    totals = np.bincount(codes.reshape(-1), weights=influence)
+    return float(totals @ totals) * len(distinct) / (len(distinct) - 1)
+
+
+def _jackknife(
+    statistic: Statistic, counts: Ints, estimate: Floats, scales: Sequence[Scale], resampling: Resampling
+) -> Floats:
+    """Student's t with G - 1 degrees of freedom on the delete-one jackknife, each value on its scale."""
+    n_units = counts.sum()
+    present = counts > 0
+    left_out = statistic((counts - np.eye(len(counts)))[present])
+    multiplicity = counts[present]
+    q = stats.t.ppf(resampling.quantiles[1], n_units - 1)
+    result = np.empty((len(estimate), 2))
+    for m, (value, scale) in enumerate(zip(estimate, scales, strict=True)):
+        values = np.arctanh(_inside(left_out[:, m])) if scale == "fisher" else left_out[:, m]
+        deviations = values - np.average(values, weights=multiplicity)
+        variance = (n_units - 1) / n_units * (multiplicity @ deviations**2)
+        half = q * np.sqrt(variance)
+        if scale == "fisher":
+            centre = np.arctanh(_inside(value))
+            result[m] = np.tanh([centre - half, centre + half])
+        elif scale == "share" and variance > 0:
+            effective = max(value * (1 - value) / variance, 1.0)
+            result[m] = wilson_interval(value, effective, resampling.confidence_level, n_units - 1)
+        else:
+            result[m] = value - half, value + half
+    return result
+
+
+def _inside(correlation: Floats) -> Floats:
+    """Keep a correlation of exactly one finite under arctanh."""
+    return np.clip(correlation, 1e-12 - 1, 1 - 1e-12)
+
+
+def _nan_quantiles(values: Floats, quantiles: tuple[float, float]) -> Floats:
+    """Quantiles of each column over its defined resamples, shape (M, 2); NaN where none is defined."""
+    result = np.full((values.shape[1], 2), np.nan)
+    for m, column in enumerate(values.T):
+        defined = column[~np.isnan(column)]
+        if len(defined):
+            result[m] = np.quantile(defined, quantiles)
+    return result

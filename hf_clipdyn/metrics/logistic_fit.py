@@ -1,0 +1,92 @@
+"""The logistic that maps a quality measure onto opinion scores before Pearson's correlation."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy import optimize, special, stats
+
+from hf_clipdyn.metrics._validation import Floats
+
+__all__ = ["fit_logistic"]
+
+_Curve: TypeAlias = Callable[[Floats, Floats], Floats]
+
+
+def fit_logistic(
+    predictions: ArrayLike, references: ArrayLike, n_parameters: Literal[4, 5]
+) -> Callable[[ArrayLike], Floats] | None:
+    """Least-squares logistic from predictions to opinion scores.
+
+    - 4 parameters: (b1 - b2) / (1 + exp(-(x - b3) / b4)) + b2, started at
+      [max y, min y, mean x, std x / 4].
+    - 5 parameters (VQEG): b1 (1/2 - 1 / (1 + exp(b2 (x - b3)))) + b4 x + b5. It has local optima:
+      it is fitted from two starts (standardised x from [max y - min y, 1, 0, 0, mean y], and x as
+      it is from [10, 0, mean y, 0.1, 0.1]) and the smaller residual is kept.
+
+    Predictions that fall as the references rise are negated first, so that x and -x fit alike.
+
+    Args:
+        predictions: shape (n,), not constant.
+        references: shape (n,).
+        n_parameters: 4 or 5.
+
+    Returns:
+        The fitted curve, a function of predictions; None where the rows do not determine it.
+    """
+    x, y = np.asarray(predictions, dtype=np.float64), np.asarray(references, dtype=np.float64)
+    if len(x) <= n_parameters or np.ptp(x) == 0:
+        return None
+    direction = -1.0 if stats.spearmanr(x, y).statistic < 0 else 1.0
+    x = direction * x
+    centre, spread = float(x.mean()), float(x.std())
+    # The starts are those of the reference implementations, each in the scale that it works in.
+    if n_parameters == 4:
+        attempts = [(_logistic4, 0.0, 1.0, [y.max(), y.min(), centre, spread / 4])]
+    else:
+        attempts = [
+            (_logistic5, centre, spread, [np.ptp(y), 1.0, 0.0, 0.0, y.mean()]),
+            (_logistic5, 0.0, 1.0, [10.0, 0.0, y.mean(), 0.1, 0.1]),
+        ]
+    fits = [
+        _Fit(curve, direction, shift, scale, _least_squares(curve, (x - shift) / scale, y, start))
+        for curve, shift, scale, start in attempts
+    ]
+    return min(fits, key=lambda fit: float(np.sum((fit(direction * x) - y) ** 2)))
+
+
+@dataclass(frozen=True)
+class _Fit:
+    """A fitted curve in the units of the predictions."""
+
+    curve: _Curve
+    direction: float
+    shift: float
+    scale: float
+    parameters: Floats
+
+    def __call__(self, predictions: ArrayLike) -> Floats:
+        x = self.direction * np.asarray(predictions, dtype=np.float64)
+        return self.curve((x - self.shift) / self.scale, self.parameters)
+
+
+def _logistic4(x: Floats, b: Floats) -> Floats:
+    # A step of zero width is the limit that the optimiser may run into; keep it a step.
+    width = b[3] if abs(b[3]) > 1e-300 else 1e-300
+    return np.asarray((b[0] - b[1]) * special.expit((x - b[2]) / width) + b[1])
+
+
+def _logistic5(x: Floats, b: Floats) -> Floats:
+    return np.asarray(b[0] * (special.expit(b[1] * (x - b[2])) - 0.5) + b[3] * x + b[4])
+
+
+def _least_squares(curve: _Curve, x: Floats, y: Floats, start: list[float]) -> Floats:
+    """Levenberg-Marquardt; where it stops early, the best point so far is as good as its residual says."""
+
+    def residuals(parameters: Floats) -> Floats:
+        return np.nan_to_num(curve(x, parameters) - y, nan=1e10)
+
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        return np.asarray(optimize.least_squares(residuals, start, method="lm", max_nfev=20_000).x)

@@ -1,0 +1,193 @@
+"""How fast classification accuracy falls when noise of growing strength is added to the pixels."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from hf_clipdyn.errors import MetricError
+from hf_clipdyn.metrics._validation import (
+    Floats,
+    Ints,
+    as_class_ids,
+    as_codes,
+    as_numbers,
+    check_lengths,
+    undefined,
+)
+from hf_clipdyn.metrics.bootstrap import Resampling, Scale, resampled_intervals, wilson_interval
+
+__all__ = ["noise_robustness"]
+
+
+def noise_robustness(
+    predictions: ArrayLike,
+    references: ArrayLike,
+    sigmas: ArrayLike,
+    *,
+    n_classes: int | None = None,
+    groups: ArrayLike | None = None,
+    n_resamples: int = 1000,
+    confidence_level: float = 0.95,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Accuracy by noise level, its drop against the clean images, and the area under the curve.
+
+    An untrained model is perfectly robust, since its decisions never change: read a drop beside the
+    accuracy and the displacement of the embedding.
+
+    Args:
+        predictions, references: class ids, shape (n,): a row for each image at each noise level.
+        sigmas: noise of each row as a standard deviation on pixels in [0, 1], shape (n,), >= 0;
+            rows at 0.0 are the clean images and must be there.
+        n_classes: number of classes, for the correction for chance (1 / n_classes).
+        groups: image of each row, shape (n,). With it, images are resampled with all their noise
+            levels, so that the drop's interval is paired. Without, rows are resampled, and the
+            intervals of the drops are too wide, since an image is right or wrong at all levels.
+        n_resamples: 0 skips the intervals.
+        confidence_level: of the intervals.
+        seed: of the resamples.
+
+    Returns:
+        - ``sigmas``: the distinct noise levels, ascending from 0.0; aligned with it the lists
+          ``accuracy``, ``relative_drop`` = (clean - noisy) / clean, ``chance_corrected_drop`` =
+          (clean - noisy) / (clean - chance), and ``n_per_sigma``. A drop is 0 for no effect,
+          negative where noise helps; 1 is all of the accuracy (above chance) lost.
+        - ``area``: under the accuracy from 0 to the largest sigma (trapezoids), divided by that
+          sigma: the mean accuracy, in [0, 1].
+        - ``clean_accuracy``, and ``n``, the number of rows.
+        - ``<key>_ci``: [low, high]; for the lists one for each sigma.
+        NaN with a warning: relative_drop where the clean accuracy is 0; chance_corrected_drop
+        without ``n_classes``, and where the clean accuracy's interval (Wilson's) reaches down to
+        chance; area with no noise level but 0.
+
+    Raises:
+        MetricError: different lengths, no rows, NaN, a negative sigma, no row at sigma 0, ids that
+            are not whole numbers from 0 to n_classes - 1.
+
+    Example:
+        >>> result = noise_robustness([0, 1, 0, 0], [0, 1, 0, 1], [0, 0, 0.1, 0.1], n_resamples=0,
+        ...                           n_classes=1000)
+        >>> result["sigmas"], result["accuracy"], result["relative_drop"], result["area"]
+        ([0.0, 0.1], [1.0, 0.5], [0.0, 0.5], 0.75)
+    """
+    resampling = Resampling(n_resamples, confidence_level, seed)
+    predicted, truth = as_class_ids("predictions", predictions), as_class_ids("references", references)
+    noise = as_numbers("sigmas", sigmas)
+    check_lengths({"predictions": predicted, "references": truth, "sigmas": noise})
+    n = len(predicted)
+    _check_classes(predicted, truth, n_classes)
+    levels, level_of = _levels(noise)
+    correct = predicted == truth
+    chance = float("nan") if n_classes is None else 1 / n_classes
+
+    if groups is None:
+        units, counts = _outcomes(level_of, correct, len(levels))
+    else:
+        units, counts = _images(level_of, correct, len(levels), *as_codes("groups", groups, n))
+    curve = _Curve(levels, chance, *units)
+    values = curve(counts[None].astype(np.float64))[0]
+    n_per_sigma = np.bincount(level_of)
+    clean = float(values[0])
+    near_chance = bool(wilson_interval(clean, n_per_sigma[0], confidence_level)[0] <= chance)
+    if clean == 0:
+        undefined("relative_drop", "no clean image is classified correctly")
+    if n_classes is None:
+        undefined("chance_corrected_drop", "n_classes is not given")
+    elif near_chance:
+        undefined(
+            "chance_corrected_drop", f"the clean accuracy {clean:.3f} is not clear of the chance {chance:.3f}"
+        )
+    if len(levels) == 1:
+        undefined("area", "there is no noise level but 0")
+
+    result: dict[str, Any] = {"sigmas": levels.tolist(), **curve.named(values, near_chance)}
+    result |= {"n_per_sigma": n_per_sigma.tolist(), "n": n}
+    if resampling:
+        trials = [*n_per_sigma, *[n] * (len(values) - len(levels))]
+        intervals = resampled_intervals(curve, counts, curve.scales, resampling, trials)
+        result |= {f"{key}_ci": interval for key, interval in curve.named(intervals, near_chance).items()}
+    return result
+
+
+class _Curve:
+    """A statistic (see `bootstrap`): accuracy, relative drop and corrected drop of each level, and the area.
+
+    Args:
+        levels: shape (L,), ascending from 0.
+        chance: accuracy of guessing, or NaN.
+        right, rows: shape (K, L): correct decisions, and all decisions, of one unit at each level.
+    """
+
+    def __init__(self, levels: Floats, chance: float, right: Floats, rows: Floats) -> None:
+        self.levels, self.chance, self.right, self.rows = levels, chance, right, rows
+        n = len(levels)
+        self.scales: list[Scale] = [*_repeat("share", n), *_repeat("linear", 2 * n), "share"]
+
+    def __call__(self, weights: Floats) -> Floats:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            accuracy = (weights @ self.right) / (weights @ self.rows)
+            clean = accuracy[:, :1]
+            relative = np.where(clean > 0, (clean - accuracy) / clean, np.nan)
+            corrected = np.where(clean != self.chance, (clean - accuracy) / (clean - self.chance), np.nan)
+            steps = np.diff(self.levels) / self.levels[-1]
+            area = (accuracy[:, 1:] + accuracy[:, :-1]) / 2 @ steps if len(steps) else clean[:, 0] * np.nan
+        return np.concatenate([accuracy, relative, corrected, area[:, None]], axis=1)
+
+    def named(self, values: Floats, near_chance: bool) -> dict[str, Any]:
+        """The values (or their intervals, one a row) as plain numbers under the keys of the result."""
+        n = len(self.levels)
+        corrected = np.full_like(values[:n], np.nan) if near_chance else values[2 * n : 3 * n]
+        return {
+            "accuracy": values[:n].tolist(),
+            "relative_drop": values[n : 2 * n].tolist(),
+            "chance_corrected_drop": corrected.tolist(),
+            "area": values[-1].tolist(),
+            "clean_accuracy": values[0].tolist(),
+        }
+
+
+def _repeat(scale: Scale, times: int) -> list[Scale]:
+    return [scale] * times
+
+
+def _outcomes(
+    level_of: Ints, correct: NDArray[np.bool_], n_levels: int
+) -> tuple[tuple[Floats, Floats], Ints]:
+    """Units are rows, of which there are but two kinds at each level: wrong and right."""
+    rows = np.repeat(np.eye(n_levels), 2, axis=0)
+    right = rows * np.tile([0.0, 1.0], n_levels)[:, None]
+    return (right, rows), np.bincount(2 * level_of + correct, minlength=2 * n_levels)
+
+
+def _images(
+    level_of: Ints, correct: NDArray[np.bool_], n_levels: int, image_of: Ints, n_images: int
+) -> tuple[tuple[Floats, Floats], Ints]:
+    """Units are images, each with its decisions at all levels."""
+    cells, n_cells = image_of * n_levels + level_of, n_images * n_levels
+    rows = np.bincount(cells, minlength=n_cells).astype(np.float64)
+    right = np.bincount(cells[correct], minlength=n_cells).astype(np.float64)
+    units = right.reshape(n_images, n_levels), rows.reshape(n_images, n_levels)
+    return units, np.ones(n_images, dtype=np.int64)
+
+
+def _levels(sigmas: Floats) -> tuple[Floats, Ints]:
+    """The distinct noise levels, ascending from 0, and the number of each row's level."""
+    if sigmas.min() < 0:
+        raise MetricError(f"sigmas must be 0 or more, but one is {sigmas.min()}.")
+    levels, level_of = np.unique(sigmas, return_inverse=True)
+    if levels[0] != 0:
+        raise MetricError(
+            f"A drop needs the clean images: give their rows too, with sigma 0.0 (smallest given: {levels[0]})."
+        )
+    return levels, level_of.reshape(-1).astype(np.int64)
+
+
+def _check_classes(predictions: Ints, references: Ints, n_classes: int | None) -> None:
+    if n_classes is None:
+        return
+    if n_classes < 1:
+        raise MetricError(f"n_classes must be 1 or more, but is {n_classes}.")
+    largest = max(int(predictions.max()), int(references.max()))
+    if largest >= n_classes:
+        raise MetricError(f"Class ids must be below n_classes = {n_classes}, but one is {largest}.")

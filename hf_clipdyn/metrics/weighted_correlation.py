@@ -1,0 +1,125 @@
+"""Spearman's, Kendall's and Pearson's correlation of many weighted samples of the same rows at once.
+
+A bootstrap resample is a weighted sample: each cluster of rows occurs so and so often. The rows are
+sorted once, and every resample's ranks follow from cumulative weights. All three take weights of
+shape (B, K) for K clusters and return B correlations, NaN where a sample is constant; they equal
+SciPy's on the resampled rows written out.
+"""
+
+import numpy as np
+
+from hf_clipdyn.metrics._validation import Floats, Ints
+
+__all__ = ["WeightedKendall", "WeightedPearson", "WeightedSpearman"]
+
+_CHUNK = 64  # resamples at a time: the arrays of 3,000 rows then stay in the cache
+
+
+class _TiedOrder:
+    """One sort of a column, from which the ranks of every resample follow by cumulative weights."""
+
+    def __init__(self, values: Floats) -> None:
+        self.order = np.argsort(values, kind="stable")
+        ordered = values[self.order]
+        starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
+        self.starts = starts
+        self.has_ties = len(starts) < len(values)
+        self.block = np.cumsum(np.r_[False, ordered[1:] != ordered[:-1]])
+
+    def midranks(self, weights: Floats) -> Floats:
+        """Weights of the rows in sorted order (n, B) -> their mid-ranks, up to a constant, (n, B)."""
+        if not self.has_ties:
+            return np.asarray(np.cumsum(weights, axis=0) - weights / 2)
+        totals = np.add.reduceat(weights, self.starts, axis=0)
+        return np.asarray((np.cumsum(totals, axis=0) - totals / 2)[self.block])
+
+    def tied_pairs(self, weights: Floats) -> Floats:
+        """Sum over blocks of ties of the squared weight, (B,): ordered pairs tied with each other."""
+        totals = np.add.reduceat(weights[self.order], self.starts, axis=0)
+        return np.asarray(np.einsum("nb,nb->b", totals, totals))
+
+
+class WeightedSpearman:
+    """Spearman's correlation of every weighted sample: Pearson's of the weighted mid-ranks."""
+
+    def __init__(self, x: Floats, y: Floats, clusters: Ints) -> None:
+        self.by_x, self.by_y = _TiedOrder(x), _TiedOrder(y)
+        self.clusters_by_x = clusters[self.by_x.order]
+        self.clusters_by_y = clusters[self.by_y.order]
+        position_in_y = np.empty(len(y), dtype=np.int64)
+        position_in_y[self.by_y.order] = np.arange(len(y))
+        self.x_to_y = position_in_y[self.by_x.order]
+
+    def __call__(self, weights: Floats) -> Floats:
+        chunks = [self._chunk(weights[i : i + _CHUNK]) for i in range(0, len(weights), _CHUNK)]
+        return np.concatenate(chunks)
+
+    def _chunk(self, weights: Floats) -> Floats:
+        columns = np.ascontiguousarray(weights.T)
+        w = columns[self.clusters_by_x]
+        rank_x = self.by_x.midranks(w)
+        rank_y = self.by_y.midranks(columns[self.clusters_by_y])[self.x_to_y]
+        mean = w.sum(axis=0) / 2  # of mid-ranks in this form, exactly
+        rank_x -= mean
+        rank_y -= mean
+        weighted_x = w * rank_x
+        covariance = np.einsum("nb,nb->b", weighted_x, rank_y)
+        variance_x = np.einsum("nb,nb->b", weighted_x, rank_x)
+        variance_y = np.einsum("nb,nb,nb->b", w, rank_y, rank_y)
+        return np.asarray(covariance / np.sqrt(variance_x * variance_y))
+
+
+class WeightedKendall:
+    """Kendall's tau-b of every weighted sample, from the concordances between clusters.
+
+    Concordant minus discordant pairs of a weighted sample are w' C w, where C[g, h] sums the signs
+    over the rows of g and h: one pass over all pairs serves every resample, exactly.
+    """
+
+    def __init__(self, x: Floats, y: Floats, clusters: Ints, n_clusters: int) -> None:
+        self.by_x, self.by_y, self.clusters = _TiedOrder(x), _TiedOrder(y), clusters
+        order = np.argsort(clusters, kind="stable")
+        x, y = x[order], y[order]
+        starts = np.searchsorted(clusters[order], np.arange(n_clusters))
+        grouped = n_clusters < len(x)
+        self.concordance = np.zeros((n_clusters, n_clusters), dtype=np.float32)
+        for i in range(0, len(x), 256):
+            rows = slice(i, i + 256)
+            signs = np.sign(x[rows, None] - x).astype(np.float32)
+            signs *= np.sign(y[rows, None] - y)
+            if grouped:
+                signs = np.add.reduceat(signs, starts, axis=1)
+                np.add.at(self.concordance, clusters[order[rows]], signs)
+            else:
+                self.concordance[rows] = signs
+
+    def __call__(self, weights: Floats) -> Floats:
+        # Sums of at most 2^24 signs and weights are exact in single precision, which is twice as fast.
+        products = weights.astype(np.float32) @ self.concordance
+        concordant = np.einsum("bk,bk->b", products.astype(np.float64), weights)
+        total = np.empty(len(weights))
+        tied = np.empty((2, len(weights)))
+        for i in range(0, len(weights), _CHUNK):
+            w = np.ascontiguousarray(weights[i : i + _CHUNK].T)[self.clusters]
+            total[i : i + _CHUNK] = w.sum(axis=0) ** 2
+            tied[:, i : i + _CHUNK] = self.by_x.tied_pairs(w), self.by_y.tied_pairs(w)
+        return np.asarray(concordant / np.sqrt((total - tied[0]) * (total - tied[1])))
+
+
+class WeightedPearson:
+    """Pearson's correlation and the root mean square difference, from sums over each cluster."""
+
+    def __init__(self, x: Floats, y: Floats, clusters: Ints, n_clusters: int) -> None:
+        dx, dy = x - x.mean(), y - y.mean()  # centred, so that the sums of squares do not cancel
+        columns = (np.ones(len(x)), dx, dy, dx * dx, dy * dy, dx * dy, (x - y) ** 2)
+        self.sums = np.stack(
+            [np.bincount(clusters, weights=column, minlength=n_clusters) for column in columns], axis=1
+        )
+
+    def __call__(self, weights: Floats) -> Floats:
+        n, x, y, xx, yy, xy, _ = (weights @ self.sums).T
+        return np.asarray((xy - x * y / n) / np.sqrt((xx - x * x / n) * (yy - y * y / n)))
+
+    def rmse(self, weights: Floats) -> Floats:
+        totals = weights @ self.sums
+        return np.asarray(np.sqrt(totals[:, 6] / totals[:, 0]))

@@ -1,0 +1,92 @@
+"""SRCC, KRCC and PLCC of a perceptual distance with human opinion scores, as an `evaluate` metric."""
+
+import datasets
+import evaluate
+
+from hf_clipdyn.metrics.iqa_correlation import iqa_correlation
+
+_DESCRIPTION = """
+Agreement of a perceptual distance, or of a quality score, with human opinion scores of image quality: Spearman's
+(SRCC), Kendall's (KRCC, tau-b) and Pearson's (PLCC) correlation, raw and after the logistic fit that is usual in
+image quality assessment, with intervals over the reference images.
+"""
+
+_KWARGS_DESCRIPTION = """
+Args:
+    predictions (`list` of `float`): distance of each distorted image to its reference, or its quality score.
+    references (`list` of `float`): opinion score of each distorted image (MOS or DMOS).
+    groups (`list`): reference image of each row, for the intervals. None: rows are resampled, which is too narrow.
+    predictions_are (`str`): "distance" (default; larger is worse) or "score" (larger is better).
+    higher_is_better (`bool`): of the references, default True (MOS: TID2013, KADID-10k); False for DMOS (CSIQ, LIVE).
+    logistic (`int`): parameters of the fit behind PLCC, 4 or 5 (VQEG); default None, no fit.
+    n_resamples (`int`): resamples behind an interval, default 1000; 0 skips the intervals. Below 50 reference images
+        the interval is Student's t on the jackknife over them. The logistic fit is not repeated.
+    confidence_level (`float`): of the intervals, default 0.95.
+    seed (`int`): of the resamples, default 0.
+
+Returns:
+    srcc, krcc, plcc (`float`): in [-1, 1], signed: a distance is negative against MOS, positive against DMOS.
+    alignment (`float`): the SRCC, oriented so that larger is always closer to humans.
+    plcc_logistic, rmse_logistic (`float`): Pearson's correlation and root mean square error after the fit; only with
+        `logistic`.
+    n, n_groups (`int`): rows, and reference images (n without `groups`).
+    srcc_ci, krcc_ci, plcc_ci, alignment_ci, plcc_logistic_ci, rmse_logistic_ci (`list`): [low, high].
+
+Examples:
+
+    >>> metric = evaluate.load("metrics/iqa_correlation")
+    >>> result = metric.compute(predictions=[0.1, 0.4, 0.2, 0.9], references=[4.5, 2.5, 4.0, 1.0], n_resamples=0)
+    >>> round(result["srcc"], 6), round(result["alignment"], 6), result["n"]
+    (-1.0, 1.0, 4)
+"""
+
+_CITATION = """
+@article{ponomarenko2015image,
+  title={Image database {TID2013}: Peculiarities, results and perspectives},
+  author={Ponomarenko, Nikolay and Jin, Lina and Ieremeiev, Oleg and Lukin, Vladimir and Egiazarian, Karen and
+          Astola, Jaakko and Vozel, Benoit and Chehdi, Kacem and Carli, Marco and Battisti, Federica and
+          Kuo, C.-C. Jay},
+  journal={Signal Processing: Image Communication},
+  volume={30},
+  pages={57--77},
+  year={2015}
+}
+"""
+
+
+@evaluate.utils.file_utils.add_start_docstrings(_DESCRIPTION, _KWARGS_DESCRIPTION)
+class IqaCorrelation(evaluate.Metric):
+    def _info(self):
+        return evaluate.MetricInfo(
+            description=_DESCRIPTION,
+            citation=_CITATION,
+            inputs_description=_KWARGS_DESCRIPTION,
+            features=datasets.Features(
+                {"predictions": datasets.Value("float64"), "references": datasets.Value("float64")}
+            ),
+            reference_urls=["https://doi.org/10.1016/j.image.2014.10.009"],
+        )
+
+    def _compute(
+        self,
+        predictions,
+        references,
+        groups=None,
+        predictions_are="distance",
+        higher_is_better=True,
+        logistic=None,
+        n_resamples=1000,
+        confidence_level=0.95,
+        seed=0,
+    ):
+        return iqa_correlation(
+            predictions,
+            references,
+            groups=groups,
+            predictions_are=predictions_are,
+            higher_is_better=higher_is_better,
+            logistic=logistic,
+            n_resamples=n_resamples,
+            confidence_level=confidence_level,
+            seed=seed,
+        )

@@ -1,0 +1,94 @@
+"""Accuracy under pixel noise, its drop and the area under its curve, as an `evaluate` metric."""
+
+import datasets
+import evaluate
+
+from hf_clipdyn.metrics.noise_robustness import noise_robustness
+
+_DESCRIPTION = """
+How fast classification accuracy falls when noise of growing strength is added to the pixels: the accuracy at each
+noise level, its drop relative to the clean images, raw and corrected for chance, and the area under the curve.
+"""
+
+_KWARGS_DESCRIPTION = """
+Args:
+    predictions (`list` of `int`): predicted class id, a row for each image at each noise level.
+    references (`list` of `int`): true class id of each row.
+    sigmas (`list` of `float`): noise of each row, a standard deviation on pixels in [0, 1]; 0.0 are the clean images,
+        which must be there.
+    n_classes (`int`): number of classes, for the correction for chance; default None, no correction.
+    groups (`list`): image of each row, so that an image is resampled with all its noise levels. None: rows are
+        resampled, and the intervals of the drops are too wide.
+    n_resamples (`int`): resamples behind an interval, default 1000; 0 skips the intervals.
+    confidence_level (`float`): of the intervals, default 0.95.
+    seed (`int`): of the resamples, default 0.
+
+Returns:
+    sigmas (`list` of `float`): the distinct noise levels, ascending from 0.0. Aligned with it are the lists:
+    accuracy: in [0, 1].
+    relative_drop: (clean - noisy) / clean; 0 for no effect, 1 for all accuracy lost; NaN where clean is 0.
+    chance_corrected_drop: (clean - noisy) / (clean - chance); NaN where clean is not clear of chance.
+    n_per_sigma: rows of each level.
+    area (`float`): mean accuracy from 0 to the largest sigma (trapezoids), in [0, 1].
+    clean_accuracy (`float`), n (`int`): accuracy at sigma 0, number of rows.
+    accuracy_ci, relative_drop_ci, chance_corrected_drop_ci (`list` of `list`): [low, high] for each sigma.
+    area_ci, clean_accuracy_ci (`list`): [low, high].
+
+Examples:
+
+    >>> metric = evaluate.load("metrics/noise_robustness")
+    >>> result = metric.compute(
+    ...     predictions=[0, 1, 0, 0], references=[0, 1, 0, 1], sigmas=[0.0, 0.0, 0.1, 0.1], n_classes=1000
+    ... )
+    >>> result["sigmas"], result["accuracy"], result["relative_drop"], result["area"]
+    ([0.0, 0.1], [1.0, 0.5], [0.0, 0.5], 0.75)
+"""
+
+_CITATION = """
+@inproceedings{hendrycks2019robustness,
+  title={Benchmarking Neural Network Robustness to Common Corruptions and Perturbations},
+  author={Hendrycks, Dan and Dietterich, Thomas},
+  booktitle={International Conference on Learning Representations},
+  year={2019}
+}
+"""
+
+
+@evaluate.utils.file_utils.add_start_docstrings(_DESCRIPTION, _KWARGS_DESCRIPTION)
+class NoiseRobustness(evaluate.Metric):
+    def _info(self):
+        return evaluate.MetricInfo(
+            description=_DESCRIPTION,
+            citation=_CITATION,
+            inputs_description=_KWARGS_DESCRIPTION,
+            features=datasets.Features(
+                {
+                    "predictions": datasets.Value("float64"),
+                    "references": datasets.Value("float64"),
+                    "sigmas": datasets.Value("float64"),
+                }
+            ),
+            reference_urls=["https://arxiv.org/abs/1903.12261"],
+        )
+
+    def _compute(
+        self,
+        predictions,
+        references,
+        sigmas,
+        n_classes=None,
+        groups=None,
+        n_resamples=1000,
+        confidence_level=0.95,
+        seed=0,
+    ):
+        return noise_robustness(
+            predictions,
+            references,
+            sigmas,
+            n_classes=n_classes,
+            groups=groups,
+            n_resamples=n_resamples,
+            confidence_level=confidence_level,
+            seed=seed,
+        )

@@ -1,0 +1,101 @@
+"""Texture-shape bias on cue-conflict images, as an `evaluate` metric."""
+
+import datasets
+import evaluate
+
+from hf_clipdyn.metrics.shape_bias import shape_bias
+
+_DESCRIPTION = """
+Which of two conflicting cues decides what a model sees. A cue-conflict image has the shape of one class and the
+texture of another; the shape bias is S / (S + T), where S and T count the decisions for the class of the shape and
+of the texture (Geirhos et al. 2019). Rows whose shape and texture agree are excluded.
+"""
+
+_KWARGS_DESCRIPTION = """
+Args:
+    predictions (`list` of `str`): class name of each decision; a name that is no class ("na") is another answer.
+    shapes (`list` of `str`): class of the shape of each image.
+    textures (`list` of `str`): class of the texture of each image.
+    classes (`list` of `str`): all classes. None: the 16 of Geirhos et al. if they hold all shapes and textures,
+        else the union of shapes and textures.
+    shape_exemplars (`list` of `str`): the picture that each shape was taken from ("cat1"). With both kinds of
+        exemplars the intervals are clustered in two ways, else rows are resampled and the intervals are too narrow.
+    texture_exemplars (`list` of `str`): the picture that each texture was taken from.
+    n_resamples (`int`): resamples behind an interval, default 1000; 0 skips the intervals.
+    confidence_level (`float`): of the intervals, default 0.95.
+    seed (`int`): of the resamples and of the null of `interpretable`, default 0.
+
+Returns:
+    shape_bias (`float`): S / (S + T) in [0, 1], larger for more shape; NaN with a warning if no cue was decided for.
+    texture_bias (`float`): 1 - shape_bias.
+    cue_accuracy, shape_accuracy, texture_accuracy (`float`): (S + T) / n, S / n, T / n.
+    interpretable (`bool`): S + T exceeds the 97.5th percentile of its permutation null, and no class takes half of
+        the decisions. Near chance the bias tends to 0.5, whatever the model.
+    null_cue_accuracy (`float`): mean of that null.
+    top_class (`str`), top_class_share (`float`): the class decided for most often, and its share.
+    n, n_excluded, n_shape, n_texture (`int`): rows scored, rows without a conflict, S, T.
+    shape_bias_ci, texture_bias_ci, cue_accuracy_ci, shape_accuracy_ci, texture_accuracy_ci (`list`): [low, high].
+
+Examples:
+
+    >>> metric = evaluate.load("metrics/shape_bias")
+    >>> result = metric.compute(
+    ...     predictions=["cat", "cat", "dog", "car"],
+    ...     shapes=["cat", "cat", "cat", "car"],
+    ...     textures=["dog", "car", "dog", "car"],
+    ... )
+    >>> result["shape_bias"], result["n_shape"], result["n_texture"], result["n_excluded"]
+    (0.6666666666666666, 2, 1, 1)
+"""
+
+_CITATION = """
+@inproceedings{geirhos2019imagenettrained,
+  title={ImageNet-trained {CNN}s are biased towards texture; increasing shape bias improves accuracy and robustness},
+  author={Geirhos, Robert and Rubisch, Patricia and Michaelis, Claudio and Bethge, Matthias and
+          Wichmann, Felix A. and Brendel, Wieland},
+  booktitle={International Conference on Learning Representations},
+  year={2019}
+}
+"""
+
+
+@evaluate.utils.file_utils.add_start_docstrings(_DESCRIPTION, _KWARGS_DESCRIPTION)
+class ShapeBias(evaluate.Metric):
+    def _info(self):
+        return evaluate.MetricInfo(
+            description=_DESCRIPTION,
+            citation=_CITATION,
+            inputs_description=_KWARGS_DESCRIPTION,
+            features=datasets.Features(
+                {
+                    "predictions": datasets.Value("string"),
+                    "shapes": datasets.Value("string"),
+                    "textures": datasets.Value("string"),
+                }
+            ),
+            reference_urls=["https://arxiv.org/abs/1811.12231"],
+        )
+
+    def _compute(
+        self,
+        predictions,
+        shapes,
+        textures,
+        classes=None,
+        shape_exemplars=None,
+        texture_exemplars=None,
+        n_resamples=1000,
+        confidence_level=0.95,
+        seed=0,
+    ):
+        return shape_bias(
+            predictions,
+            shapes,
+            textures,
+            classes=classes,
+            shape_exemplars=shape_exemplars,
+            texture_exemplars=texture_exemplars,
+            n_resamples=n_resamples,
+            confidence_level=confidence_level,
+            seed=seed,
+        )
