@@ -9,7 +9,7 @@ import tarfile
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from lzma import LZMAError
@@ -19,7 +19,7 @@ from typing import IO
 from hf_clipdyn.data.files import stamp_of
 from hf_clipdyn.errors import DatasetError
 
-__all__ = ["ARCHIVE_SUFFIXES", "Limits", "archive_stem", "is_archive", "unpack"]
+__all__ = ["ARCHIVE_SUFFIXES", "Limits", "Sample", "archive_stem", "is_archive", "read_shard", "unpack"]
 
 _ZIP = (".zip",)
 _TAR = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
@@ -162,3 +162,43 @@ def _open_tar(archive: Path) -> Iterator[tarfile.TarFile]:
         raise DatasetError(f"{archive} is empty: download it again.")
     with tarfile.open(archive) as packed:
         yield packed
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Files of a tar shard that follow each other and share a name up to the first dot.
+
+    Attributes:
+        key: that name, with its folder.
+        parts: content by what follows the dot, in lower case (``jpg``, ``txt``).
+    """
+
+    key: str
+    parts: Mapping[str, bytes]
+
+
+def read_shard(path: str) -> Iterator[Sample]:
+    """The samples of a shard in its own order, read once from start to end and never unpacked to disk.
+
+    Raises:
+        DatasetError: the shard is damaged or absent.
+    """
+    key, parts = "", dict[str, bytes]()
+    try:
+        with tarfile.open(path, "r|*") as shard:
+            for info in shard:
+                folder, _, name = info.name.rpartition("/")
+                stem, _, extension = name.partition(".")
+                source = shard.extractfile(info) if info.isreg() and stem else None
+                if source is None:
+                    continue
+                current = f"{folder}/{stem}" if folder else stem
+                if parts and current != key:
+                    yield Sample(key, parts)
+                    parts = {}
+                key = current
+                parts[extension.lower()] = source.read()
+    except (tarfile.TarError, OSError, EOFError, zlib.error, LZMAError) as error:
+        raise DatasetError(f"{path} is damaged or cannot be read ({error}): download it again.") from error
+    if parts:
+        yield Sample(key, parts)

@@ -24,14 +24,14 @@ Builders open no files themselves (`files.py` says why): they use `FileIndex`, `
 """
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
 import datasets
 
 from hf_clipdyn.data.facts import DatasetFacts
-from hf_clipdyn.data.files import FileIndex, SourceFile
+from hf_clipdyn.data.files import FileIndex, SourceFile, index_folder
 from hf_clipdyn.data.images import check_image
 from hf_clipdyn.data.layout import code_digest, hash_of, open_layout
 from hf_clipdyn.data.schemas import features_of
@@ -55,6 +55,7 @@ class DataBuilder(datasets.GeneratorBasedBuilder):  # type: ignore[misc]  # data
     Attributes (of the class):
         facts: what is known about the data set.
         layout: files and folders (``name/``) that the official folder holds; ``a|b`` means either.
+        companion: end of the name of a folder beside the official one whose files are read too, if it is there.
         default_split: the split of data sets that have no official ones.
         exact_rows: whether more rows than ``facts.rows`` are an error, and fewer a warning.
 
@@ -70,6 +71,7 @@ class DataBuilder(datasets.GeneratorBasedBuilder):  # type: ignore[misc]  # data
 
     facts: ClassVar[DatasetFacts]
     layout: ClassVar[tuple[str, ...]] = ()
+    companion: ClassVar[str] = ""
     default_split: ClassVar[str] = "test"
     exact_rows: ClassVar[bool] = True
 
@@ -82,7 +84,7 @@ class DataBuilder(datasets.GeneratorBasedBuilder):  # type: ignore[misc]  # data
     ) -> None:
         self.files = FileIndex("", ())
         self._sizes: dict[str, tuple[int, int]] = {}
-        self.generated: set[str] = set()
+        self.streams = False  # set by whoever streams: counts are then compared when a pass ends
         fingerprint = "no files"
         if self.layout:
             if data_dir is None:
@@ -92,6 +94,10 @@ class DataBuilder(datasets.GeneratorBasedBuilder):  # type: ignore[misc]  # data
             self.files, fingerprint = open_layout(
                 root, self.layout, unpacked.expanduser().resolve(), self.facts.title, self.facts.where
             )
+            if self.companion and root.with_name(root.name + self.companion).is_dir():
+                beside, stamp = index_folder(root.with_name(root.name + self.companion))
+                self.files = FileIndex(self.files.root, [*self.files.files, *beside.files])
+                fingerprint = hash_of(fingerprint, stamp)
             data_dir = str(root)
         elif data_dir is not None:
             raise DatasetError(f"{self.facts.title} reads no files: leave data_dir out.")
@@ -149,36 +155,40 @@ class DataBuilder(datasets.GeneratorBasedBuilder):  # type: ignore[misc]  # data
         del dl_manager  # nothing is downloaded: see mirrors.py
         return [datasets.SplitGenerator(name=name, gen_kwargs={"split": name}) for name in self.splits()]
 
-    def _generate_examples(self, split: str) -> Iterator[tuple[int, dict[str, Any]]]:
+    def _generate_examples(self, split: str) -> Iterator[tuple[int | str, dict[str, Any]]]:
         self._sizes = {}
         empty = dict.fromkeys(self.info.features)
         count = 0
         for row in self.rows(split):
             yield count, empty | row
             count += 1
-        self.generated.add(split)
-        self.check_count(split, count)
+        if count == 0:
+            where = self.files.root or self.facts.title
+            raise DatasetError(f"{where} holds no image of the split {split!r}: unpack the whole archive.")
+        if self.streams:
+            self.check_counts({split: count})
 
-    def check_count(self, split: str, count: int) -> None:
-        """Compare a number of rows with the official one: fewer are a subset, of which a warning tells.
+    def check_counts(self, counts: Mapping[str, int]) -> None:
+        """Compare numbers of rows by split with the official ones; the fewer ones of a subset give a warning.
 
         Raises:
-            DatasetError: there are none, or more than the official data set has.
+            DatasetError: there are more rows than the official data set has.
         """
-        where = self.files.root or self.facts.title
-        if count == 0:
-            raise DatasetError(f"{where} holds no image of the split {split!r}: unpack the whole archive.")
-        official = self.facts.rows.get(split)
-        if not self.exact_rows or official is None or count == official:
+        if not self.exact_rows:
             return
-        if count > official:
-            raise DatasetError(
-                f"{where} gives {count:,} rows, but {self.facts.title} has {official:,} in the split {split!r}: "
-                "remove what does not belong to it."
-            )
-        warnings.warn(
-            f"{self.facts.title}: {count:,} of the official {official:,} rows of the split {split!r} were found "
-            f"under {where}; the other {official - count:,} are left out.",
-            SubsetWarning,
-            stacklevel=2,
-        )
+        where = self.files.root or self.facts.title
+        for split, count in {**counts, "total": sum(counts.values())}.items():
+            official = self.facts.rows.get(f"{self.config.name}/{split}", self.facts.rows.get(split, count))
+            part = "" if split == "total" else f" in the split {split!r}"
+            if count > official:
+                raise DatasetError(
+                    f"{where} gives {count:,} rows{part}, but {self.facts.title} has {official:,}: "
+                    "remove what does not belong to it."
+                )
+            if count < official and not (split == "total" and self.streams):
+                warnings.warn(
+                    f"{self.facts.title}: {count:,} of the official {official:,} rows{part} were found under {where}; "
+                    f"the images of the other {official - count:,} are absent.",
+                    SubsetWarning,
+                    stacklevel=3,
+                )

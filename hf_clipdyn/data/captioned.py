@@ -50,28 +50,22 @@ class CaptionedBuilder(DataBuilder):
         if not captions:
             raise DatasetError(f"{source} holds no captions: give the official caption list.")
         found = {name: file for name in captions if (file := files.image(name)) is not None}
-        check_absent(len(captions) - len(found), len(captions), source, files.root)
+        check_absent(len(captions) - len(found), len(captions), source, f"are absent from {files.root}")
         for name, file in found.items():
             yield {"image": file.path, "image_id": file.stem, "captions": captions[name]}
 
 
-def check_absent(absent: int, total: int, source: str, where: str) -> None:
-    """Warn of a few absent images.
+def check_absent(absent: int, total: int, source: str, lack: str) -> None:
+    """Warn of a few images of ``source`` that ``lack`` something.
 
     Raises:
-        DatasetError: more than `MAX_ABSENT` of ``total`` are absent.
+        DatasetError: more than `MAX_ABSENT` of ``total`` do.
     """
+    message = f"{absent:,} of the {total:,} images of {source} {lack}"
     if absent > MAX_ABSENT * total:
-        raise DatasetError(
-            f"{absent:,} of the {total:,} images that {source} names are absent from {where}: "
-            "unpack all images, or shorten the list to those that are meant."
-        )
+        raise DatasetError(f"{message}: unpack all of them, or leave out of the list what is not meant.")
     if absent:
-        warnings.warn(
-            f"{absent:,} of the {total:,} images that {source} names are absent from {where} and left out.",
-            SubsetWarning,
-            stacklevel=2,
-        )
+        warnings.warn(f"{message} and are left out.", SubsetWarning, stacklevel=2)
 
 
 class CaptionListBuilder(CaptionedBuilder):

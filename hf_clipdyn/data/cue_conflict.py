@@ -49,6 +49,7 @@ class CueConflict(DataBuilder):
 }""",
         templates=("a photo of a {}.",),
     )
+    companion = "-human-trials"
     layout = ("|".join(f"{name}/" for name in CLASSES),)
 
     def rows(self, split: str) -> Iterator[dict[str, Any]]:

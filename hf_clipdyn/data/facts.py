@@ -13,7 +13,8 @@ class DatasetFacts:
     Attributes:
         kind: what a row is, one of `hf_clipdyn.data.schemas.KINDS`.
         title: the data set's own name.
-        rows: rows of the official data set by split; empty where it has no fixed size.
+        rows: rows of the official data set by split, by ``config/split`` where configurations differ, or their
+            ``total`` where the splits' shares are not known; empty where it has no fixed size.
         licence: as its source states it; "none stated" is a fact too.
         may_redistribute: whether that licence lets others pass the data on to the public.
         where: where to get it.

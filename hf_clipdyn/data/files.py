@@ -101,6 +101,10 @@ class FileIndex:
         inside = (SourceFile(file.path, file.parts[depth:]) for file in found[folder])
         return FileIndex(str(Path(self.root, *folder)), inside)
 
+    def folder_if_any(self, name: str) -> "FileIndex":
+        """The same as `folder`, or an index without files where there is none."""
+        return self.folder(name) if self.has_folder(name) else FileIndex(self.root, ())
+
     def named(self, *names: str) -> list[SourceFile]:
         """The files that are called one of ``names``, the outermost ones first."""
         wanted = {name.lower() for name in names}

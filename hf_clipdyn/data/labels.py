@@ -10,54 +10,58 @@ from hf_clipdyn.errors import DatasetError
 
 __all__ = ["LabelledBuilder"]
 
-_SPLITS = {"train": "train", "test": "test", "val": "valid", "valid": "valid", "validation": "valid"}
+_SPLITS = {"train": "train", "test": "test", "val": "val", "valid": "val", "validation": "val"}
 
 
 class LabelledBuilder(DataBuilder):
     """Class folders, however deeply nested: the nearest folder that names a class is the label.
 
     A folder above it that names a split (``train``, ``val``, ``valid``, ``validation``, ``test``) gives the split;
-    without one the images are of the default split. A picture in a folder that names neither is an error, since
-    it would be left out in silence; pictures that lie beside the class folders are none of the data set's.
+    without one the images are of the default split. A picture in a folder that names no class is an error,
+    since it would be left out in silence; pictures in no folder at all are passed over.
 
     Attributes (of the class):
         classes: the official names, in the order of their indices.
-        split_names: this data set's own name for a split, by the common one.
+        validation: this data set's name for the validation split.
+        unlabelled: splits whose pictures have no public labels.
     """
 
     layout = ("*.jpg|*.jpeg|*.png|*.bmp|*.webp",)
     classes: ClassVar[Sequence[str]] = ()
-    split_names: ClassVar[Mapping[str, str]] = {}
+    validation: ClassVar[str] = "validation"
+    unlabelled: ClassVar[Sequence[str]] = ()
 
     def class_names(self) -> Sequence[str]:
         return self.classes
 
     def folder_classes(self) -> Mapping[str, str]:
-        """Class name by folder name in lower case."""
-        return {_spelt(name): name for name in self.classes}
+        """Class name by folder name, as `spelt`."""
+        return {spelt(name): name for name in self.classes}
+
+    def listed_folder(self, file: SourceFile) -> str | None:
+        """The class folder that a list assigns to a picture which lies in none."""
+        del file
+        return None
 
     @cached_property
-    def labelled(self) -> dict[str, list[tuple[SourceFile, str]]]:
-        """Files and their class by split.
-
-        Raises:
-            DatasetError: a picture is in a folder that is no class of this data set.
-        """
+    def _labelled(self) -> dict[str, list[tuple[SourceFile, str]]]:
+        """Files and their class by split."""
         classes = self.folder_classes()
         found: dict[str, list[tuple[SourceFile, str]]] = {}
         for file in self.files.images():
-            folders = file.parts[:-1]
-            depth = next((d for d in reversed(range(len(folders))) if _spelt(folders[d]) in classes), None)
-            if depth is None:
-                if folders and folders[-1].lower() not in _SPLITS:
+            folders = [spelt(folder) for folder in file.parts[:-1]]
+            depth = next((d for d in reversed(range(len(folders))) if folders[d] in classes), len(folders))
+            splits = [_SPLITS[folder] for folder in folders[:depth] if folder in _SPLITS]
+            folder = folders[depth] if depth < len(folders) else self.listed_folder(file)
+            if folder is None:
+                if folders and not set(splits) & set(self.unlabelled):
                     raise DatasetError(
                         f"{file.path} lies in no class folder of {self.facts.title} ({', '.join(classes)[:200]}): "
                         "remove it or rename its folder."
                     )
                 continue
-            above = [_SPLITS[name.lower()] for name in folders[:depth] if name.lower() in _SPLITS]
-            split = self.split_names.get(above[-1], above[-1]) if above else self.default_split
-            found.setdefault(split, []).append((file, classes[_spelt(folders[depth])]))
+            split = splits[-1] if splits else self.default_split
+            found.setdefault(self.validation if split == "val" else split, []).append((file, classes[folder]))
         if not found:
             raise DatasetError(
                 f"{self.files.root} has no class folders: {self.facts.title} is read from <class>/*.jpg, directly "
@@ -66,12 +70,13 @@ class LabelledBuilder(DataBuilder):
         return found
 
     def splits(self) -> list[str]:
-        return sorted(self.labelled)
+        return sorted(self._labelled)
 
     def rows(self, split: str) -> Iterator[dict[str, Any]]:
-        for file, label in self.labelled[split]:
+        for file, label in self._labelled[split]:
             yield {"image": self.image(file), "label": label}
 
 
-def _spelt(name: str) -> str:
+def spelt(name: str) -> str:
+    """A folder's name without regard to case and to what separates its words."""
     return name.lower().replace(" ", "_").replace("-", "_")

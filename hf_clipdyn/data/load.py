@@ -150,11 +150,10 @@ def _from_files(
     try:
         instance = builder(data_dir=data_dir, config_name=name, cache_dir=cache_dir)
         if streaming:
+            instance.streams = True
             return instance.as_streaming_dataset(split)
         instance.download_and_prepare(num_proc=num_proc)
-        for known, info in (instance.info.splits or {}).items():
-            if known not in instance.generated:
-                instance.check_count(known, info.num_examples)
+        instance.check_counts({name: info.num_examples for name, info in instance.info.splits.items()})
         return instance.as_dataset(split)
     except DatasetGenerationError as error:
         cause = error.__cause__

@@ -1,0 +1,72 @@
+"""What fixation sets share: photographs, and where observers looked."""
+
+import math
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hf_clipdyn.data.base import DataBuilder
+from hf_clipdyn.data.files import SourceFile
+from hf_clipdyn.errors import DatasetError
+
+__all__ = ["Fixation", "FixationBuilder", "points_of"]
+
+Fixation = tuple[float, float, float, str]
+"""x and y in pixels from the top left corner, duration in milliseconds (NaN: unknown), subject ("": unknown)."""
+
+
+class FixationBuilder(DataBuilder):
+    """Rows from fixations; those outside the image (blinks, glances at the frame) are left out."""
+
+    def row(
+        self,
+        image: SourceFile,
+        fixations: Iterable[Fixation],
+        fixation_map: SourceFile | None = None,
+        image_id: str | None = None,
+    ) -> dict[str, Any]:
+        """One row.
+
+        Raises:
+            DatasetError: the map has another shape than the image, or a file is broken.
+        """
+        width, height = self.size(image)
+        if fixation_map is not None and self.size(fixation_map) != (width, height):
+            raise DatasetError(
+                f"{fixation_map.path} measures {self.size(fixation_map)} pixels and its photograph "
+                f"{(width, height)}: use the official files."
+            )
+        return {
+            "image": self.image(image),
+            "image_id": image_id or image.stem,
+            "width": width,
+            "height": height,
+            "fixations": [
+                {"x": x, "y": y, "duration": duration, "subject": subject}
+                for x, y, duration, subject in fixations
+                if 0 <= x < width and 0 <= y < height
+            ],
+            "fixation_map": None if fixation_map is None else self.image(fixation_map),
+        }
+
+
+def points_of(binary: NDArray[Any], where: str, size: tuple[int, int]) -> list[Fixation]:
+    """Fixations from a map that is not zero where somebody looked; order, duration and subject are unknown.
+
+    Args:
+        binary: shape (height, width).
+        where: the file, for messages.
+        size: width and height of the photograph.
+
+    Raises:
+        DatasetError: the map has another shape.
+    """
+    if binary.ndim != 2 or binary.shape != (size[1], size[0]):
+        raise DatasetError(
+            f"{where} holds a map of the shape {binary.shape}, but its photograph measures {size} pixels: "
+            "use the official files."
+        )
+    ys, xs = np.nonzero(binary)
+    return [(float(x), float(y), math.nan, "") for x, y in zip(xs, ys, strict=True)]

@@ -1,0 +1,64 @@
+"""What TID2008 and TID2013 share: their layout and the names of their files."""
+
+from collections.abc import Iterator, Sequence
+from typing import ClassVar
+
+from hf_clipdyn.data.files import FileIndex
+from hf_clipdyn.data.quality import CODED_NAME, QualityBuilder, Rating
+from hf_clipdyn.data.tables import number_of, read_text
+from hf_clipdyn.errors import DatasetError
+
+__all__ = ["TidBuilder"]
+
+
+class TidBuilder(QualityBuilder):
+    """``mos_with_names.txt`` (``5.51429 I01_01_1.bmp``), and ``mos_std.txt`` with a number per line of it.
+
+    Attributes (of the class):
+        distortions: names in the order of their codes, from 01.
+    """
+
+    layout = ("distorted_images/", "reference_images/", "mos_with_names.txt")
+    higher_is_better = True
+    scale = (0.0, 9.0)
+    distortions: ClassVar[Sequence[str]]
+
+    def stimuli(self) -> tuple[FileIndex, FileIndex]:
+        return self.files.folder("distorted_images"), self.files.folder("reference_images")
+
+    def ratings(self) -> Iterator[Rating]:
+        path = self.files.file("mos_with_names.txt").path
+        lines = [line.split() for line in read_text(path).splitlines() if line.strip()]
+        deviations = self._deviations(len(lines))
+        for number, cells in enumerate(lines, start=1):
+            where = f"{path}, line {number}"
+            match = CODED_NAME.fullmatch(cells[-1]) if len(cells) == 2 else None
+            if match is None:
+                raise DatasetError(f"{where} is no score and name (5.51429 I01_01_1.bmp): correct that line.")
+            code = int(match["distortion"])
+            if not 1 <= code <= len(self.distortions):
+                raise DatasetError(
+                    f"{where}: {self.facts.title} has no distortion {code}: this is the list of another data set."
+                )
+            yield Rating(
+                distorted=cells[1],
+                reference=f"{match['reference']}.bmp",
+                distortion=self.distortions[code - 1],
+                level=int(match["level"]),
+                score=number_of(cells[0], where),
+                where=where,
+                **({"score_std": deviations[number - 1]} if deviations else {}),
+            )
+
+    def _deviations(self, expected: int) -> list[float]:
+        """Standard deviations in the order of the scores; empty where the file is absent."""
+        found = self.files.named("mos_std.txt")
+        if not found:
+            return []
+        path = found[0].path
+        cells = read_text(path).split()
+        if len(cells) != expected:
+            raise DatasetError(
+                f"{path} has {len(cells):,} numbers for {expected:,} scores: use the official file, or remove it."
+            )
+        return [number_of(cell, f"{path}, line {number}") for number, cell in enumerate(cells, start=1)]
