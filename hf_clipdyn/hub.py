@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from functools import cache
 from typing import Any, TypeVar
 
 from huggingface_hub import get_session, set_client_factory
@@ -96,12 +97,14 @@ def retry_after(error: BaseException) -> float | None:
 def reason(error: BaseException) -> str:
     """An error of the client in one line, without request ids and addresses."""
     status = status_of(error)
-    cause = next((c for c in _causes(error) if isinstance(c, HfHubHTTPError)), error)
+    causes = list(_causes(error))
+    cause = next((cause for cause in causes if isinstance(cause, HfHubHTTPError)), causes[-1])
     said = getattr(cause, "server_message", None) or str(cause)
-    line = next((line.strip() for line in reversed(said.splitlines()) if line.strip()), type(cause).__name__)
+    line = next((line.strip(" .") for line in reversed(said.splitlines()) if line.strip()), "no message")
     return f"the Hub answered {status}: {line}" if status is not None else f"{type(cause).__name__}: {line}"
 
 
+@cache
 def limit_waiting(seconds: float) -> None:
     """Give every call of the client in this process a time limit; by default it has none and can hang."""
     session = get_session()

@@ -1,6 +1,7 @@
 """What every test gets: caches of its own, no way out to a network, and the real data where they are."""
 
 import os
+import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +18,11 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # the tests run in parallel proce
 for name in ("HF_TOKEN", "HF_HUB_OFFLINE", "HF_HUB_CACHE", "HF_DATASETS_CACHE"):
     os.environ.pop(name, None)
 
-import pytest
+import pytest  # noqa: E402
+
+sys.path.insert(0, str(Path(__file__).parent))  # tests/hub_server, the test Hub
+
+from hub_server.fixtures import hub  # noqa: E402, F401
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 

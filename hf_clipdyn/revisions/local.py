@@ -76,7 +76,7 @@ class LocalStore:
         return {path.relative_to(root).as_posix(): path.read_text().strip() for path in found}
 
     def files(self, commit: str) -> dict[str, FileRecord]:
-        root = self.folder / "snapshots" / commit
+        root = self._snapshot(commit)
         if not root.is_dir():
             raise RevisionNotFoundError(f"{self.where} has no snapshot of commit {commit}.")
         return {
@@ -85,23 +85,22 @@ class LocalStore:
             if path.is_file()
         }
 
-    def listed_files(self, commit: str) -> list[str]:
-        """The files that the snapshot must have, from `trees/`; empty where nothing is recorded."""
+    def absent_files(self, commit: str) -> list[str]:
         try:
             tree = json.loads((self.folder / "trees" / f"{commit}.json").read_text())
-            return sorted(tree["files"])
+            return sorted(path for path in tree["files"] if not (self._snapshot(commit) / path).is_file())
         except FileNotFoundError:
             return []
         except (ValueError, KeyError, TypeError) as error:
             raise RevisionError(f"trees/{commit}.json of {self.where} cannot be read: {error!r}.") from error
 
     def fetch(self, commit: str, path: str) -> Path:
-        found = self.folder / "snapshots" / commit / path
+        found = self._snapshot(commit) / path
         if not found.is_file():
             raise RevisionNotFoundError(f"{self.where} has no file {path} at commit {commit}.")
         return found
 
-    def head(self, commit: str, path: str, size: int) -> bytes:
+    def read(self, commit: str, path: str, size: int | None = None) -> bytes:
         with self.fetch(commit, path).open("rb") as file:
             return file.read(size)
 
@@ -148,9 +147,12 @@ class LocalStore:
             self._write_ref(MAIN, commit)
         return commit
 
-    def remove_ref(self, name: str) -> None:
-        """Take a revision's name away, so that it can be published anew; its snapshot stays."""
-        (self.folder / "refs" / name).unlink(missing_ok=True)
+    def replace(self, snapshot: Snapshot) -> str:
+        (self.folder / "refs" / snapshot.row.name).unlink(missing_ok=True)
+        return self.publish(snapshot)
+
+    def _snapshot(self, commit: str) -> Path:
+        return self.folder / "snapshots" / commit
 
     def _stage(self) -> Path:
         (self.folder / ".staging").mkdir(parents=True, exist_ok=True)
@@ -168,7 +170,7 @@ class LocalStore:
                 self._write_blob(sources[path], record, staging)
             (self.folder / "trees").mkdir(exist_ok=True)
             replace_durably(_write_tree(records, staging), self.folder / "trees" / f"{commit}.json")
-            final = self.folder / "snapshots" / commit
+            final = self._snapshot(commit)
             if not final.is_dir():
                 for path, record in records.items():
                     _link(staging / "snapshot" / path, record.blob, depth=path.count("/"))

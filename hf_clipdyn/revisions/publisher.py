@@ -23,8 +23,8 @@ from filelock import FileLock, Timeout
 from safetensors import SafetensorError
 
 from hf_clipdyn.cards import CardFacts, revision_card
-from hf_clipdyn.errors import ClipDynError, ConfigError, PublishError, RevisionNotFoundError
-from hf_clipdyn.hub import RetryPolicy, is_transient, reason, retry_after
+from hf_clipdyn.errors import ClipDynError, ConfigError, PublishError, RevisionError, RevisionNotFoundError
+from hf_clipdyn.hub import RetryPolicy, attempt, is_transient, reason, retry_after
 from hf_clipdyn.revisions.files import file_sha256, fsync, write_durably
 from hf_clipdyn.revisions.journal import Entry, Journal, RunFacts
 from hf_clipdyn.revisions.local import LocalStore
@@ -138,7 +138,9 @@ class Publisher:
         if push_to_hub:
             from hf_clipdyn.revisions.remote import HubRepository
 
-            self._places[_HUB] = HubRepository(repo_id, token=token, private=private, retries=self._retries)
+            # The lanes repeat a whole revision, so no call is repeated by itself.
+            once = replace(self._retries, patience=0.0)
+            self._places[_HUB] = HubRepository(repo_id, token=token, private=private, retries=once)
         self._entries: dict[str, Entry] = {}
         self._changed = Condition()  # guards the entries and the lanes' states
         self._preparing = Lock()
@@ -178,15 +180,24 @@ class Publisher:
             RevisionError: a place cannot be written, or holds the revisions of another run.
         """
         for name, place in self._places.items():
-            place.check()
             try:
-                check_run(place, self._facts.run_id)
-                refs = place.refs()
-            except RevisionNotFoundError:
-                refs = {}
+                refs = attempt(lambda place=place: self._check_place(place), self._retries)  # type: ignore[misc]
+            except RevisionError as error:
+                if not self._entries or not is_transient(error):
+                    raise
+                _log.warning("%s The run goes on, and publishes later.", error)
+                continue
             if name == _STORE and not self._lanes:
                 place.clean()
             self._forget_lost(name, refs)
+
+    def _check_place(self, place: Repository) -> dict[str, str]:
+        place.check()
+        try:
+            check_run(place, self._facts.run_id)
+            return place.refs()
+        except RevisionNotFoundError:
+            return {}
 
     def published(self) -> list[str]:
         """The revisions that need no further `submit`: every place has them, or the journal can send them."""

@@ -119,8 +119,14 @@ class Repository(Protocol):
     def fetch(self, commit: str, path: str) -> Path:
         """A file of a commit on the local disk."""
 
-    def head(self, commit: str, path: str, size: int) -> bytes:
-        """The first ``size`` bytes of a file, fewer if it is shorter."""
+    def read(self, commit: str, path: str, size: int | None = None) -> bytes:
+        """A small file, or the first ``size`` bytes of a file, fewer if it is shorter."""
+
+    def absent_files(self, commit: str) -> list[str]:
+        """The files that a commit should have and has not, where a listing is kept apart from the files."""
+
+    def replace(self, snapshot: Snapshot) -> str:
+        """Publish a revision whose name serves something else: the one case in which a name moves."""
 
     def publish(self, snapshot: Snapshot) -> str:
         """Publish a revision whole, or not at all, and move `main` to it; returns its commit.
@@ -149,7 +155,7 @@ def read_manifest(repository: Repository, refs: Mapping[str, str]) -> Manifest |
     """
     if MAIN not in refs or MANIFEST_FILE not in repository.files(refs[MAIN]):
         return None
-    text = repository.fetch(refs[MAIN], MANIFEST_FILE).read_bytes()
+    text = repository.read(refs[MAIN], MANIFEST_FILE)
     return Manifest.loads(text, where=repository.where)
 
 

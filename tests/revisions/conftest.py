@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from hf_clipdyn.cards import CardFacts
-from hf_clipdyn.revisions import RevisionRecord, epoch_name
+from hf_clipdyn.hub import RetryPolicy
+from hf_clipdyn.revisions import Publisher, RevisionRecord, epoch_name
 
 Save = Callable[[Path], None]
 
@@ -52,3 +53,21 @@ def record() -> Callable[[int], RevisionRecord]:
 @pytest.fixture(scope="session")
 def card() -> CardFacts:
     return CardFacts("me/run", datasets=("procedural",), synthetic=True, licence="apache-2.0", scale="tiny")
+
+
+@pytest.fixture
+def publish(tmp_path, trained, record, card):
+    """`publish(range(3))` publishes those epochs of a run into the store and returns the summary."""
+
+    def run(epochs, *, repo_id="me/run", output_dir=tmp_path, recipe_hash="r1", models=trained, **options):
+        options.setdefault("store", output_dir / "hub")
+        options.setdefault("retries", RetryPolicy(base=0.05, cap=0.5, patience=20, timeout=5))
+        with Publisher(
+            repo_id, output_dir=output_dir, card=card, recipe_hash=recipe_hash, **options
+        ) as publisher:
+            publisher.check()
+            for epoch in epochs:
+                publisher.submit(record(epoch), models(epoch))
+            return publisher.finish()
+
+    return run

@@ -3,27 +3,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-import pytest
 from huggingface_hub import ModelCard
 
-from hf_clipdyn.revisions import Publisher, list_revisions
-
-
-@pytest.fixture
-def publish(tmp_path, trained, record, card):
-    """`publish(range(3))` publishes those epochs of a run into the store and returns the summary."""
-
-    def run(epochs, *, repo_id="me/run", output_dir=tmp_path, recipe_hash="r1", models=trained, **options):
-        options.setdefault("store", output_dir / "hub")
-        with Publisher(
-            repo_id, output_dir=output_dir, card=card, recipe_hash=recipe_hash, **options
-        ) as publisher:
-            publisher.check()
-            for epoch in epochs:
-                publisher.submit(record(epoch), models(epoch))
-            return publisher.finish()
-
-    return run
+from hf_clipdyn.revisions import list_revisions
 
 
 def test_every_epoch_is_published_and_main_is_the_newest(tmp_path: Path, publish) -> None:

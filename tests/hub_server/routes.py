@@ -1,0 +1,467 @@
+"""The Hub's HTTP interface, as far as publishing, listing, reading and collecting need it.
+
+Each function answers one kind of request; the kind's name is what faults are planted on.
+"""
+
+import base64
+import json
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import parse_qs, unquote
+
+import yaml
+from hub_server.state import Collection, Commit, File, Repo, State, is_large
+
+KINDS = ("models", "datasets", "spaces")
+
+
+@dataclass(frozen=True)
+class Request:
+    method: str
+    path: str
+    query: dict[str, list[str]]
+    headers: dict[str, str]
+    body: bytes
+    role: str | None
+    endpoint: str
+
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+@dataclass
+class Response:
+    status: int = 200
+    body: bytes = b""
+    headers: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def json(cls, content: Any, status: int = 200, headers: dict[str, str] | None = None) -> "Response":
+        return cls(
+            status, json.dumps(content).encode(), {"Content-Type": "application/json", **(headers or {})}
+        )
+
+
+def failure(status: int, message: str, code: str | None = None) -> Response:
+    """An error as the Hub words it: in the body and, for the client's exception types, in headers."""
+    headers = {"X-Error-Message": message} | ({"X-Error-Code": code} if code else {})
+    return Response.json({"error": message}, status, headers)
+
+
+class NotPossible(Exception):
+    def __init__(self, response: Response) -> None:
+        self.response = response
+
+
+Answer = Callable[[State, Request, "re.Match[str]"], Response]
+ROUTES: list[tuple[str, str, "re.Pattern[str]", Answer, bool]] = []
+
+
+def route(kind: str, method: str, pattern: str, *, writes: bool = False) -> Callable[[Answer], Answer]:
+    def add(answer: Answer) -> Answer:
+        ROUTES.append((kind, method, re.compile(pattern), answer, writes))
+        return answer
+
+    return add
+
+
+_REPO = r"(?P<kind>models|datasets|spaces)/(?P<id>[^/]+/[^/]+)"
+_FILES = r"/(?:(?P<kind>datasets|spaces)/)?(?P<id>[^/]+/[^/]+)"
+
+
+def _repo(state: State, match: "re.Match[str]", request: Request) -> Repo:
+    repo = state.repos.get((match["kind"] or "models", match["id"]))
+    if repo is None or (repo.private and request.role is None):
+        raise NotPossible(failure(404, "Repository not found", "RepoNotFound"))
+    return repo
+
+
+def _commit(repo: Repo, revision: str) -> Commit:
+    commit = repo.resolve(unquote(revision))
+    if commit is None:
+        raise NotPossible(failure(404, f"Invalid rev id: {unquote(revision)}", "RevisionNotFound"))
+    return commit
+
+
+def _file_json(path: str, file: File) -> dict[str, Any]:
+    entry: dict[str, Any] = {"type": "file", "oid": file.oid, "size": file.size, "path": path}
+    if file.sha256 is not None:
+        entry["lfs"] = {"oid": file.sha256, "size": file.size, "pointerSize": 130}
+    return entry
+
+
+# --- who is asking, and repositories ------------------------------------------------------------------
+
+
+@route("whoami", "GET", r"/api/whoami-v2")
+def whoami(state: State, request: Request, match: "re.Match[str]") -> Response:
+    if request.role is None:
+        return failure(401, "Invalid username or password.")
+    token = {"displayName": "test", "role": request.role}
+    return Response.json(
+        {"type": "user", "name": "me", "orgs": [], "auth": {"type": "access_token", "accessToken": token}}
+    )
+
+
+@route("create-repo", "POST", r"/api/repos/create", writes=True)
+def create_repo(state: State, request: Request, match: "re.Match[str]") -> Response:
+    wish = request.json()
+    kind = (wish.get("type") or "model") + "s"
+    repo_id = f"{wish.get('organization') or 'me'}/{wish['name']}"
+    prefix = "" if kind == "models" else f"{kind}/"
+    answer = {"url": f"{request.endpoint}/{prefix}{repo_id}", "name": repo_id, "id": repo_id}
+    if (kind, repo_id) in state.repos:
+        return Response.json(answer | {"error": "You already created this repo"}, 409)
+    private = wish.get("visibility") == "private" or bool(wish.get("private"))
+    state.repos[kind, repo_id] = Repo(kind, repo_id, private)
+    return Response.json(answer)
+
+
+@route("delete-repo", "DELETE", r"/api/repos/delete", writes=True)
+def delete_repo(state: State, request: Request, match: "re.Match[str]") -> Response:
+    wish = request.json()
+    key = ((wish.get("type") or "model") + "s", f"{wish.get('organization') or 'me'}/{wish['name']}")
+    if state.repos.pop(key, None) is None:
+        return failure(404, "Repository not found", "RepoNotFound")
+    return Response.json({})
+
+
+@route("settings", "PUT", rf"/api/{_REPO}/settings", writes=True)
+def settings(state: State, request: Request, match: "re.Match[str]") -> Response:
+    repo = _repo(state, match, request)
+    repo.private = bool(request.json().get("private", repo.private))
+    return Response.json({"private": repo.private})
+
+
+@route("auth-check", "GET", rf"/api/{_REPO}/auth-check(?P<write>/write)?")
+def auth_check(state: State, request: Request, match: "re.Match[str]") -> Response:
+    _repo(state, match, request)
+    if match["write"] and request.role != "write":
+        return failure(403, "You don't have the rights to write to this repository")
+    return Response.json({})
+
+
+@route("validate-yaml", "POST", r"/api/validate-yaml")
+def validate_yaml(state: State, request: Request, match: "re.Match[str]") -> Response:
+    content = request.json()["content"]
+    head = re.match(r"\s*---\s*\n(.*?)\n---", content, re.DOTALL)
+    try:
+        yaml.safe_load(head[1] if head else "")
+    except yaml.YAMLError as error:
+        return Response.json({"errors": [{"message": str(error)}], "warnings": []}, 400)
+    return Response.json({"errors": [], "warnings": []})
+
+
+@route("info", "GET", rf"/api/{_REPO}(?:/revision/(?P<revision>[^/]+))?")
+def info(state: State, request: Request, match: "re.Match[str]") -> Response:
+    repo = _repo(state, match, request)
+    commit = _commit(repo, match["revision"] or "main")
+    siblings = []
+    for path, file in commit.tree.items():
+        sibling: dict[str, Any] = {"rfilename": path}
+        if "blobs" in request.query:
+            sibling |= {key: value for key, value in _file_json(path, file).items() if key in ("size", "lfs")}
+            sibling["blobId"] = file.oid
+            if file.sha256 is not None:
+                sibling["lfs"] = {"sha256": file.sha256, "size": file.size, "pointerSize": 130}
+        siblings.append(sibling)
+    return Response.json(
+        {
+            "_id": f"{abs(hash(repo.id)):024x}"[:24],
+            "id": repo.id,
+            "modelId": repo.id,
+            "author": repo.id.partition("/")[0],
+            "sha": commit.oid,
+            "lastModified": commit.date.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            "private": repo.private,
+            "disabled": False,
+            "gated": False,
+            "downloads": 0,
+            "likes": 0,
+            "tags": [],
+            "siblings": siblings,
+        }
+    )
+
+
+@route("refs", "GET", rf"/api/{_REPO}/refs")
+def refs(state: State, request: Request, match: "re.Match[str]") -> Response:
+    repo = _repo(state, match, request)
+
+    def listed(names: dict[str, str], prefix: str) -> list[dict[str, str]]:
+        return [{"name": name, "ref": f"{prefix}/{name}", "targetCommit": oid} for name, oid in names.items()]
+
+    return Response.json(
+        {
+            "branches": listed(repo.branches, "refs/heads"),
+            "converts": [],
+            "tags": listed(repo.tags, "refs/tags"),
+            "pullRequests": [],
+        }
+    )
+
+
+@route("commits", "GET", rf"/api/{_REPO}/commits/(?P<revision>[^/]+)")
+def commits(state: State, request: Request, match: "re.Match[str]") -> Response:
+    repo = _repo(state, match, request)
+    history = repo.history(_commit(repo, match["revision"]).oid)
+    return Response.json(
+        [
+            {
+                "id": commit.oid,
+                "title": commit.title,
+                "message": "",
+                "authors": [{"user": "me"}],
+                "date": commit.date.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+            }
+            for commit in history
+        ]
+    )
+
+
+# --- reading -------------------------------------------------------------------------------------------
+
+
+@route("tree", "GET", rf"/api/{_REPO}/tree/(?P<revision>[^/]+)(?:/(?P<path>.*))?")
+def tree(state: State, request: Request, match: "re.Match[str]") -> Response:
+    commit = _commit(_repo(state, match, request), match["revision"])
+    root = unquote(match["path"] or "").strip("/")
+    prefix = f"{root}/" if root else ""
+    recursive = request.query.get("recursive", ["false"])[0].lower() in ("true", "1")
+    entries, folders = [], set()
+    for path, file in commit.tree.items():
+        if not path.startswith(prefix):
+            continue
+        parts = path.removeprefix(prefix).split("/")
+        depths = range(1, len(parts)) if recursive else range(1, min(2, len(parts)))
+        folders |= {prefix + "/".join(parts[:depth]) for depth in depths}
+        if recursive or len(parts) == 1:
+            entries.append(_file_json(path, file))
+    if root and not entries and not folders:
+        return failure(404, f"{root} does not exist", "EntryNotFound")
+    entries += [{"type": "directory", "oid": "0" * 40, "size": 0, "path": path} for path in sorted(folders)]
+    return Response.json(entries)
+
+
+@route("paths-info", "POST", rf"/api/{_REPO}/paths-info/(?P<revision>[^/]+)")
+def paths_info(state: State, request: Request, match: "re.Match[str]") -> Response:
+    commit = _commit(_repo(state, match, request), match["revision"])
+    if request.headers.get("content-type", "").startswith("application/json"):
+        paths = request.json()["paths"]
+    else:
+        paths = parse_qs(request.body.decode()).get("paths", [])
+    found = []
+    for path in paths:
+        if path in commit.tree:
+            found.append(_file_json(path, commit.tree[path]))
+        elif any(other.startswith(f"{path}/") for other in commit.tree):
+            found.append({"type": "directory", "oid": "0" * 40, "size": 0, "path": path})
+    return Response.json(found)
+
+
+def _resolve(state: State, request: Request, match: "re.Match[str]") -> Response:
+    commit = _commit(_repo(state, match, request), match["revision"])
+    path = unquote(match["path"])
+    file = commit.tree.get(path)
+    if file is None:
+        response = failure(404, "Entry not found", "EntryNotFound")
+        response.headers["X-Repo-Commit"] = commit.oid
+        return response
+    content = state.content(file)
+    headers = {
+        "ETag": f'"{file.etag}"',
+        "X-Repo-Commit": commit.oid,
+        "Accept-Ranges": "bytes",
+        "Content-Type": "application/octet-stream",
+    }
+    if file.sha256 is not None:
+        headers |= {"X-Linked-ETag": f'"{file.etag}"', "X-Linked-Size": str(file.size)}
+    wanted = re.fullmatch(r"bytes=(\d+)-(\d*)", request.headers.get("range", ""))
+    if wanted is None:
+        return Response(200, content, headers)
+    first, last = int(wanted[1]), min(int(wanted[2] or len(content) - 1), len(content) - 1)
+    if first > last:
+        return Response(416, b"", headers | {"Content-Range": f"bytes */{len(content)}"})
+    headers["Content-Range"] = f"bytes {first}-{last}/{len(content)}"
+    return Response(206, content[first : last + 1], headers)
+
+
+route("resolve-head", "HEAD", rf"{_FILES}/resolve/(?P<revision>[^/]+)/(?P<path>.+)")(_resolve)
+route("resolve-get", "GET", rf"{_FILES}/resolve/(?P<revision>[^/]+)/(?P<path>.+)")(_resolve)
+
+
+# --- writing -------------------------------------------------------------------------------------------
+
+
+@route("preupload", "POST", rf"/api/{_REPO}/preupload/(?P<revision>[^/]+)", writes=True)
+def preupload(state: State, request: Request, match: "re.Match[str]") -> Response:
+    commit = _commit(_repo(state, match, request), match["revision"])
+    files = []
+    for wish in request.json()["files"]:
+        held = commit.tree.get(wish["path"])
+        mode = "lfs" if is_large(wish["path"], wish["size"]) else "regular"
+        files.append(
+            {
+                "path": wish["path"],
+                "uploadMode": mode,
+                "shouldIgnore": False,
+                "oid": held.etag if held is not None else None,
+            }
+        )
+    return Response.json({"files": files, "commitOid": commit.oid})
+
+
+@route("lfs-batch", "POST", rf"{_FILES}\.git/info/lfs/objects/batch", writes=True)
+def lfs_batch(state: State, request: Request, match: "re.Match[str]") -> Response:
+    _repo(state, match, request)
+    objects = []
+    for wish in request.json()["objects"]:
+        entry: dict[str, Any] = {"oid": wish["oid"], "size": wish["size"]}
+        if wish["oid"] not in state.large:
+            url = f"{request.endpoint}/storage/{wish['oid']}"
+            entry["actions"] = {"upload": {"href": url}, "verify": {"href": f"{request.endpoint}/verify"}}
+        objects.append(entry)
+    return Response.json({"transfer": "basic", "objects": objects})
+
+
+@route("lfs-put", "PUT", r"/storage/(?P<sha256>[0-9a-f]{64})")
+def lfs_put(state: State, request: Request, match: "re.Match[str]") -> Response:
+    from hashlib import sha256
+
+    if sha256(request.body).hexdigest() != match["sha256"]:
+        return failure(400, "The provided content does not match its hash")
+    state.large[match["sha256"]] = request.body
+    return Response(200, b"", {"ETag": f'"{match["sha256"][:32]}"'})
+
+
+@route("lfs-verify", "POST", r"/verify", writes=True)
+def lfs_verify(state: State, request: Request, match: "re.Match[str]") -> Response:
+    held = state.large.get(request.json()["oid"])
+    if held is None or len(held) != request.json()["size"]:
+        return failure(404, "Object not found")
+    return Response.json({})
+
+
+@route("commit", "POST", rf"/api/{_REPO}/commit/(?P<revision>[^/]+)", writes=True)
+def commit(state: State, request: Request, match: "re.Match[str]") -> Response:
+    repo = _repo(state, match, request)
+    branch = unquote(match["revision"])
+    head = _commit(repo, match["revision"])
+    files = dict(head.tree)
+    title = ""
+    for line in request.body.splitlines():
+        item = json.loads(line)
+        value = item["value"]
+        if item["key"] == "header":
+            title = value["summary"]
+            if value.get("parentCommit", head.oid) != head.oid:
+                return failure(412, "A commit has happened since. Please refresh and try again.")
+        elif item["key"] == "file":
+            files[value["path"]] = File.small(base64.b64decode(value["content"]))
+        elif item["key"] == "lfsFile":
+            if value["oid"] not in state.large:
+                return failure(400, f"The file {value['path']} was not uploaded")
+            files[value["path"]] = File.large(value["oid"], len(state.large[value["oid"]]))
+        elif item["key"] == "deletedFile":
+            if files.pop(value["path"], None) is None:
+                return failure(404, "A file with this name doesn't exist", "EntryNotFound")
+        elif item["key"] == "deletedFolder":
+            files = {path: file for path, file in files.items() if not path.startswith(value["path"])}
+    made = repo.commit(branch, title, files)
+    url = f"{request.endpoint}/{repo.id}/commit/{made.oid}"
+    return Response.json({"success": True, "commitOid": made.oid, "commitUrl": url, "hookOutput": ""})
+
+
+@route("create-branch", "POST", rf"/api/{_REPO}/branch/(?P<branch>[^/]+)", writes=True)
+def create_branch(state: State, request: Request, match: "re.Match[str]") -> Response:
+    repo, branch = _repo(state, match, request), unquote(match["branch"])
+    if branch in repo.branches:
+        return failure(409, f"Reference already exists: refs/heads/{branch}")
+    start = request.json().get("startingPoint", "main") if request.body else "main"
+    repo.branches[branch] = _commit(repo, start).oid
+    return Response.json({})
+
+
+@route("delete-branch", "DELETE", rf"/api/{_REPO}/branch/(?P<branch>[^/]+)", writes=True)
+def delete_branch(state: State, request: Request, match: "re.Match[str]") -> Response:
+    repo, branch = _repo(state, match, request), unquote(match["branch"])
+    if repo.branches.pop(branch, None) is None:
+        return failure(404, "Reference does not exist", "RevisionNotFound")
+    return Response.json({})
+
+
+@route("create-tag", "POST", rf"/api/{_REPO}/tag/(?P<revision>[^/]+)", writes=True)
+def create_tag(state: State, request: Request, match: "re.Match[str]") -> Response:
+    repo, tag = _repo(state, match, request), request.json()["tag"]
+    if tag in repo.tags:
+        return failure(409, f"Tag reference exists already: {tag}")
+    repo.tags[tag] = _commit(repo, match["revision"]).oid
+    return Response.json({})
+
+
+@route("delete-tag", "DELETE", rf"/api/{_REPO}/tag/(?P<tag>[^/]+)", writes=True)
+def delete_tag(state: State, request: Request, match: "re.Match[str]") -> Response:
+    if _repo(state, match, request).tags.pop(unquote(match["tag"]), None) is None:
+        return failure(404, "Tag does not exist", "RevisionNotFound")
+    return Response.json({})
+
+
+# --- collections ---------------------------------------------------------------------------------------
+
+
+def _collection_json(collection: Collection) -> dict[str, Any]:
+    return {
+        "slug": collection.slug,
+        "title": collection.title,
+        "owner": {"name": collection.owner},
+        "description": collection.description,
+        "items": collection.items,
+        "lastUpdated": "2026-01-01T00:00:00.000Z",
+        "position": 0,
+        "private": collection.private,
+        "theme": "blue",
+        "upvotes": 0,
+    }
+
+
+@route("create-collection", "POST", r"/api/collections", writes=True)
+def create_collection(state: State, request: Request, match: "re.Match[str]") -> Response:
+    wish = request.json()
+    name = re.sub(r"[^a-z0-9]+", "-", wish["title"].lower()).strip("-")
+    for held in state.collections.values():
+        if (held.owner, held.title) == (wish["namespace"], wish["title"]):
+            return Response.json({"error": "Collection already exists", "slug": held.slug}, 409)
+    slug = f"{wish['namespace']}/{name}-{next(state.ids):024x}"
+    made = Collection(
+        slug, wish["title"], wish["namespace"], wish.get("description"), bool(wish.get("private"))
+    )
+    state.collections[slug] = made
+    return Response.json(_collection_json(made))
+
+
+@route("collection", "GET", r"/api/collections/(?P<slug>[^/]+/[^/]+)")
+def collection(state: State, request: Request, match: "re.Match[str]") -> Response:
+    held = state.collections.get(match["slug"])
+    return Response.json(_collection_json(held)) if held else failure(404, "Collection not found")
+
+
+@route("add-collection-item", "POST", r"/api/collections/(?P<slug>[^/]+/[^/]+)/items", writes=True)
+def add_collection_item(state: State, request: Request, match: "re.Match[str]") -> Response:
+    held = state.collections.get(match["slug"])
+    if held is None:
+        return failure(404, "Collection not found")
+    wish = request.json()
+    if any((item["id"], item["type"]) == (wish["item"]["id"], wish["item"]["type"]) for item in held.items):
+        return failure(409, "Item already in collection")
+    held.items.append(
+        {
+            "_id": f"{next(state.ids):024x}",
+            "id": wish["item"]["id"],
+            "type": wish["item"]["type"],
+            "position": len(held.items),
+            "note": {"text": wish.get("note", ""), "html": ""},
+        }
+    )
+    return Response.json(_collection_json(held))
