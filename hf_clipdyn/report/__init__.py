@@ -32,7 +32,11 @@ def summarize(results: Path | Sequence[Path]) -> list[str]:
     from hf_clipdyn.report.trajectories import read_trajectories
 
     trajectories = read_trajectories(read_results(_listed(results)))
-    return [*map(str, find(trajectories)), limits(trajectories)]
+    several_runs = len({one.run for one in trajectories}) > 1
+    found = [
+        f"{f'{one.run}, ' if several_runs else ''}{one.question}: {one.words}" for one in find(trajectories)
+    ]
+    return [*found, limits(trajectories)]
 
 
 def result_tables(results: Path | Sequence[Path]) -> list[str]:

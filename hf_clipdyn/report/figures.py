@@ -1,8 +1,9 @@
 """Draw charts: one metric over the revisions, with its interval, its chance line and its caveats."""
 
+import math
+import textwrap
 from collections.abc import Sequence
 from dataclasses import replace
-from math import nan
 from typing import TYPE_CHECKING, Any
 
 from hf_clipdyn.report.axis import Axis
@@ -21,6 +22,7 @@ __all__ = ["draw_chart", "draw_overview"]
 _WIDTH = 4.5  # inches: one column of a paper, and legible on a phone
 _HEIGHT = 2.75
 _DRAWN_BANDS = 4
+_TWO_COLUMNS = 6  # panels up to which two columns do
 _NOT_INTERPRETABLE = "not interpretable near chance"
 _NOT_DEFINED = "not defined"
 
@@ -31,7 +33,7 @@ def draw_chart(chart: Chart, axis: Axis) -> "Figure":
     Several panels share their axes. Points that are not interpretable are hollow and grey and no
     line runs through them; an undefined one leaves a cross at the foot.
     """
-    columns = min(2, len(chart.panels))
+    columns = min(2 if len(chart.panels) <= _TWO_COLUMNS else 3, len(chart.panels))
     figure = _draw([list(chart.panels)], axis, columns, ordered=chart.ordered, shared=True)
     if columns == 1:
         figure.axes[0].set_title(chart.title)
@@ -63,7 +65,7 @@ def _draw(
             cell.set_visible(False)
             continue
         _draw_panel(cell, panel, axis, ordered=ordered)
-        cell.set_title(panel.title)
+        cell.set_title("\n".join(textwrap.fill(part, 36) for part in panel.title.split("\n")))
         is_lowest = index + columns >= len(slots) or slots[index + columns] is None
         if is_lowest or not shared:
             cell.set_xlabel(axis.label)
@@ -162,7 +164,10 @@ def _draw_line(cell: "Axes", line: Line, axis: Axis, colour: str, marker: str, *
         return
     places = [place for place, _ in placed]
     # A point that says nothing breaks the line: NaN is how matplotlib is told so.
-    told = [point if point.usable else replace(point, value=nan, low=nan, high=nan) for _, point in placed]
+    told = [
+        point if point.usable else replace(point, value=math.nan, low=math.nan, high=math.nan)
+        for _, point in placed
+    ]
     cell.plot(
         places,
         [point.value for point in told],
@@ -222,28 +227,47 @@ def _draw_hollow(cell: "Axes", placed: Sequence[tuple[float, Point]], marker: st
 def _scale(cell: "Axes", panel: Panel, axis: Axis) -> None:
     from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-    trajectories = [line.trajectory for line in panel.lines]
-    places = [
-        place for one in trajectories for point in one.points if (place := axis.place(point)) is not None
-    ]
+    points = [point for line in panel.lines for point in line.trajectory.points]
+    places = [place for point in points if (place := axis.place(point)) is not None]
     if axis.log and any(place > 0 for place in places):
-        first = min(place for place in places if place > 0)
-        # The untrained model stands at zero: linear up to the first trained revision, then logarithmic.
-        cell.set_xscale("symlog", linthresh=first, linscale=0.6)
-        cell.set_xlim(-first * 0.35, max(places) * 1.25)
-        cell.xaxis.set_major_formatter(FuncFormatter(lambda place, _: _short(place)))
-        cell.minorticks_off()
+        _scale_log(cell, points, axis)
     elif axis.kind == "order":
-        names = {point.order: point.revision for one in trajectories for point in one.points}
+        names = {point.order: point.revision for point in points}
         cell.set_xticks(list(names), list(names.values()), rotation=30, ha="right")
     else:
         if len(set(places)) > 1:
             margin = 0.04 * (max(places) - min(places))
             cell.set_xlim(min(places) - margin, max(places) + margin)
         cell.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=7))
-        if axis.kind != "epoch":
-            cell.xaxis.set_major_formatter(FuncFormatter(lambda place, _: _short(place)))
+        cell.xaxis.set_major_formatter(FuncFormatter(lambda place, _: _short(place)))
     cell.yaxis.set_major_locator(MaxNLocator(nbins=5))
+
+
+def _scale_log(cell: "Axes", points: Sequence[Point], axis: Axis) -> None:
+    """Logarithmic from the first trained revision on; the untrained model stands before it, at 0."""
+    places = {place: point for point in points if (place := axis.place(point)) is not None}
+    first, last = min(place for place in places if place > 0), max(places)
+    cell.set_xscale("symlog", linthresh=first, linscale=0.6)
+    cell.set_xlim(-first * 0.35, last * 1.3)
+    powers = range(math.ceil(math.log10(first)), math.floor(math.log10(last)) + 1)
+    every = -(-len(powers) // 5)
+    ticks = [0.0, *(10.0**power for power in powers[::every])]
+    cell.set_xticks(ticks, [_short(tick) for tick in ticks])
+    cell.minorticks_off()
+    one = next((place for place, point in places.items() if point.epoch == 1), None)
+    if one is not None and axis.kind != "epoch":
+        cell.axvline(one, color=GREY, linewidth=0.8, linestyle=(0, (1, 3)), zorder=1)
+        cell.annotate(
+            "epoch 1",
+            (one, 1),
+            (-3, -3),
+            xycoords=("data", "axes fraction"),
+            textcoords="offset points",
+            color=GREY,
+            fontsize=8,
+            ha="right",
+            va="top",
+        )
 
 
 def _short(number: float) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from hf_clipdyn.report.plan import Chart, Line, Panel, ordered_value
 from hf_clipdyn.report.trajectories import Trajectory, stem
-from hf_clipdyn.report.vocabulary import group_words, is_synthetic
+from hf_clipdyn.report.vocabulary import group_words, is_synthetic, metric_words
 
 __all__ = ["overview_panels"]
 
@@ -65,11 +65,7 @@ def _digest(chart: Chart, runs: Sequence[str]) -> Panel:
     references = next(
         panel.references for panel in chart.panels if any(line.trajectory is best for line in panel.lines)
     )
-    place = (
-        "synthetic world"
-        if is_synthetic(chart.benchmark)
-        else chart.benchmark.partition("/")[2].replace("_", " ")
-    )
-    detail = best.group.replace("=", " ") if "sigma" in best.group else ""
-    title = f"{chart.title}\n{', '.join(part for part in (place, detail) if part)}"
+    place = "synthetic world" if is_synthetic(chart.benchmark) else chart.benchmark.partition("/")[2]
+    detail = [best.group] if "sigma" in best.group else []
+    title = f"{metric_words(chart.metric)}\n{', '.join([place, *detail]).replace('_', ' ').replace('=', ' ')}"
     return Panel(title, lines, references)

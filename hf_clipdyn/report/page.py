@@ -1,6 +1,7 @@
 """Write a report: the figures as files, and one page that holds them all."""
 
 import re
+from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,7 +13,7 @@ from hf_clipdyn.report.figures import draw_chart, draw_overview
 from hf_clipdyn.report.overview import overview_panels
 from hf_clipdyn.report.plan import Chart, Panel, plan_charts
 from hf_clipdyn.report.results import Measurement, read_results
-from hf_clipdyn.report.sentences import alternative_words, find, limits
+from hf_clipdyn.report.sentences import Finding, alternative_words, find, limits
 from hf_clipdyn.report.style import GREY, INK, PAPER, TWINS, figure_style
 from hf_clipdyn.report.svg import inline_svg, to_svg
 from hf_clipdyn.report.tables import chart_table, provenance_table, undefined_table
@@ -60,6 +61,9 @@ def _render(rows: Sequence[Measurement], paths: Sequence[Path], folder: Path) ->
     charts = plan_charts(trajectories)
     runs = list(dict.fromkeys(one.run for one in trajectories))
     benchmarks = list(dict.fromkeys(chart.benchmark for chart in charts))
+    findings: dict[str, list[Finding]] = defaultdict(list)
+    for one in find(trajectories):
+        findings[one.question].append(one)
     with figure_style():
         summary = _summary(overview_panels(charts), axis, folder)
         sections = [_section(name, charts, axis, folder) for name in benchmarks]
@@ -72,7 +76,8 @@ def _render(rows: Sequence[Measurement], paths: Sequence[Path], folder: Path) ->
     return environment.get_template("page.html.jinja").render(
         title=f"Training dynamics of {runs[0] if len(runs) == 1 else f'{len(runs)} runs'}",
         lead=_lead(trajectories, runs, benchmarks),
-        findings=find(trajectories),
+        findings=findings,
+        runs=runs,
         limits=limits(trajectories),
         summary=summary,
         sections=sections,
@@ -129,7 +134,7 @@ def _section(benchmark: str, charts: Sequence[Chart], axis: Axis, folder: Path) 
                     "svg": _markup(document, chart.name, told),
                     "caption": _caption(chart),
                     "table": table,
-                    "wide": len(chart.panels) > 1,
+                    "panels": len(chart.panels),
                 }
             )
     return {

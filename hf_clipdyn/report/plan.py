@@ -1,6 +1,7 @@
 """Which trajectories share a figure and a panel."""
 
 import re
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -59,45 +60,56 @@ def is_constant(one: Trajectory) -> bool:
 
 
 def plan_charts(trajectories: Sequence[Trajectory]) -> list[Chart]:
-    """A chart per benchmark and metric; data, preprocessing and noise stage are never mixed in one.
+    """A chart per benchmark and metric; preprocessing, noise stage and kind of noise are never mixed in one.
 
-    Several runs: a panel for each probe, layer and group, the runs overlaid. One run: its groups
-    overlaid where they are few or ordered, else a panel each. Rows that are only a scale for others
-    (chance, null, interpretable) are drawn within those.
+    Layers and sub-groups (distortions, sub-sets) of one metric take a chart each. Several runs: a
+    panel for each variant, the runs overlaid. One run: its variants overlaid where they are few or
+    ordered, else a panel each. Rows that are only a scale for others (chance, null, interpretable)
+    are drawn within those.
     """
     runs = list(dict.fromkeys(one.run for one in trajectories))
-    found: dict[tuple[str, ...], list[Trajectory]] = {}
+    editions = _editions(trajectories)
+    found: dict[tuple[str, ...], list[Trajectory]] = defaultdict(list)
     for one in trajectories:
         if not _is_reference(one.metric) and stem(one.metric) != "interpretable":
-            fixed, _ = _split_group(one.group)
-            found.setdefault(
-                (one.benchmark, one.metric, one.data_fingerprint, one.preprocess, fixed), []
-            ).append(one)
-    names: dict[str, int] = {}
+            key = (one.benchmark, one.metric, *_apart(one), one.preprocess, str(editions[one]))
+            found[key].append(one)
     charts = []
-    for (benchmark, metric, _, preprocess, fixed), members in found.items():
-        name = re.sub(r"[^A-Za-z0-9.]+", "-", f"{benchmark}-{metric}-{fixed}").strip("-").lower()
-        names[name] = names.get(name, 0) + 1
-        alike = [key for key in found if key[:2] == (benchmark, metric)]
-        title = ", ".join(
-            [
-                metric_words(metric),
-                *([fixed] if fixed else []),
-                *([preprocess] if len({k[3] for k in alike}) > 1 else []),
-            ]
-        )
+    names: Counter[str] = Counter()
+    for (benchmark, metric, *apart, preprocess, _), members in found.items():
+        name = re.sub(r"[^a-z0-9.]+", "-", " ".join([benchmark, metric, *apart]).lower()).strip("-")
+        names[name] += 1
+        alike = {key[-2] for key in found if key[:2] == (benchmark, metric)}
+        details = [*filter(None, apart), *([preprocess] if len(alike) > 1 else [])]
+        title = ", ".join([metric_words(metric), *details]).replace("_", " ").replace("=", " ")
+        unique = name if names[name] == 1 else f"{name}-{names[name]}"
         panels, ordered = _panels(members, runs, trajectories)
-        charts.append(
-            Chart(
-                name if names[name] == 1 else f"{name}-{names[name]}",
-                title,
-                benchmark,
-                metric,
-                panels,
-                ordered,
-            )
-        )
+        charts.append(Chart(unique, title, benchmark, metric, panels, ordered))
     return charts
+
+
+def _editions(trajectories: Sequence[Trajectory]) -> dict[Trajectory, int]:
+    """Which of its run's versions of a benchmark's data a trajectory was measured on, from 0.
+
+    The fingerprint contains the pixels at the model's resolution, so that two scales may differ in
+    it and still belong into one chart; two fingerprints within one run do not.
+    """
+    seen: dict[tuple[str, str], list[str]] = defaultdict(list)
+    editions = {}
+    for one in trajectories:
+        known = seen[one.run, one.benchmark]
+        if one.data_fingerprint not in known:
+            known.append(one.data_fingerprint)
+        editions[one] = known.index(one.data_fingerprint)
+    return editions
+
+
+def _apart(one: Trajectory) -> tuple[str, str]:
+    """What sets a trajectory's chart apart: what must not be mixed, and layers or sub-groups."""
+    fixed, compared = _split_group(one.group)
+    if one.layer is not None:
+        return fixed, "layers"
+    return fixed, "by group" if compared and "=" not in compared else ""
 
 
 def _panels(
@@ -153,9 +165,8 @@ def _setting(one: Trajectory) -> tuple[str, ...]:
 
 
 def _is_reference(metric: str) -> bool:
-    """Whether a metric is only the scale of another: `chance`, `chance_top5`, `null_cue_accuracy`."""
-    name = stem(metric)
-    return name == "chance" or (name.startswith(("chance_", "null_")) and not is_known(name))
+    """Whether a metric is only the scale of another: `chance`, `null_cue_accuracy`."""
+    return not {"chance", "null"}.isdisjoint(stem(metric).split("_")) and not is_known(metric)
 
 
 def _scales(reference: Trajectory, one: Trajectory) -> bool:
@@ -165,7 +176,9 @@ def _scales(reference: Trajectory, one: Trajectory) -> bool:
     name, metric = stem(reference.metric), stem(one.metric)
     if name == "chance":
         return metric in _SCALED_BY_CHANCE
-    return name in {f"chance_{metric}", f"null_{metric}"} and reference.metric == sibling(one.metric, name)
+    # `image_to_text_chance_at_1` is the scale of `image_to_text_recall_at_1`.
+    scaled = {f"chance_{metric}", f"null_{metric}", metric.replace("_recall_", "_chance_")}
+    return name in scaled and reference.metric == sibling(one.metric, name)
 
 
 def _split_group(group: str) -> tuple[str, str]:

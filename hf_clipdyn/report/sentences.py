@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from hf_clipdyn.report.overview import overview_panels
 from hf_clipdyn.report.plan import Line, Panel, plan_charts
-from hf_clipdyn.report.trajectories import Point, Trajectory, sibling, stem, turns
+from hf_clipdyn.report.trajectories import UNJUDGED, Point, Trajectory, sibling, stem, turns
 from hf_clipdyn.report.vocabulary import HUMAN_SHAPE_BIAS, metric_words, place_words
 
 __all__ = ["Finding", "alternative_words", "change_words", "find", "limits", "number_words"]
@@ -19,32 +19,29 @@ _INTERVALS = (
 
 @dataclass(frozen=True)
 class Finding:
-    """What was found on one question: of what, and what."""
+    """What was found on one question for one run, as a phrase to follow a colon."""
 
-    subject: str
+    question: str
+    run: str
     words: str
-
-    def __str__(self) -> str:
-        return f"{self.subject}: {self.words}"
 
 
 def find(trajectories: Sequence[Trajectory]) -> list[Finding]:
-    """One finding for each question that was measured, run by run, the shape bias first.
+    """One finding for each question and run, the shape bias first.
 
     A ratio near chance is never given as a finding, a change only where the intervals of the first
     and the last revision do not overlap, and no peak is claimed at all: that takes a second half of
     the items and several seeds.
     """
-    several = len({one.run for one in trajectories}) > 1
     found = [
-        Finding(_subject(one, several), _shape_bias_words(one, trajectories))
+        Finding(_question(one), one.run, _shape_bias_words(one, trajectories))
         for one in trajectories
         if stem(one.metric) == "shape_bias"
     ]
     for panels in overview_panels(plan_charts(trajectories)):
         for panel in panels:
             found += [
-                Finding(_subject(line.trajectory, several), _trend_words(line, panel))
+                Finding(_question(line.trajectory), line.trajectory.run, _trend_words(line, panel))
                 for line in panel.lines
                 if stem(line.trajectory.metric) != "shape_bias"
             ]
@@ -101,16 +98,18 @@ def change_words(first: Point, last: Point) -> str:
     return "no change that the intervals bear out"
 
 
-def _subject(one: Trajectory, several_runs: bool) -> str:
-    """Run, metric, place: who a finding is about."""
+def _question(one: Trajectory) -> str:
+    """What was measured where: ``Shape bias on the synthetic world (procedural)``."""
     level = f", {one.group.replace('=', ' ')}" if "sigma" in one.group else ""
     words = f"{metric_words(one.metric)} on {place_words(one.benchmark)}{level}"
-    return f"{one.run}, {words}" if several_runs else f"{words[0].upper()}{words[1:]}"
+    return f"{words[0].upper()}{words[1:]}"
 
 
 def _shape_bias_words(one: Trajectory, everything: Sequence[Trajectory]) -> str:
     told, last = one.usable, one.points[-1]
     cues = _cue_words(one, last, everything)
+    if not told and all(point.note == UNJUDGED for point in one.points):
+        return f"not interpretable at any of {len(one.points)} revisions: {UNJUDGED}."
     if not told:
         return (
             f"not interpretable near chance at any of {len(one.points)} revisions. The decisions for either cue were "

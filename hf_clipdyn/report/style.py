@@ -18,8 +18,23 @@ _GRID = "#e4e7eb"
 _EDGE = "#9aa0a8"
 _HUES = ("#0072b2", "#d55e00", "#009e73", "#c2639a", "#b07d00", "#3a9bdc")
 _DARK_HUES = ("#4fb3f0", "#ff8a3d", "#35d0a0", "#eb9ccb", "#f0c24a", "#9bd4ff")
-_SHADES = ("#440154", "#472d7b", "#3b528b", "#2c728e", "#21918c", "#28ae80", "#5ec962")
-_DARK_SHADES = ("#8f6fd6", "#7f8ff0", "#62a8ea", "#4fc0cf", "#55d6a8", "#a0e06a", "#fde725")
+_STEPS = 25
+
+
+def _ramp(*anchors: str) -> tuple[str, ...]:
+    """So many colours along straight lines between the anchors."""
+    points = [tuple(int(anchor[i : i + 2], 16) for i in (1, 3, 5)) for anchor in anchors]
+    colours = []
+    for step in range(_STEPS):
+        whole, share = divmod(step * (len(points) - 1) / (_STEPS - 1), 1)
+        here, there = points[int(whole)], points[min(int(whole) + 1, len(points) - 1)]
+        mixed = (round(a + share * (b - a)) for a, b in zip(here, there, strict=True))
+        colours.append("#" + "".join(f"{channel:02x}" for channel in mixed))
+    return tuple(colours)
+
+
+_SHADES = _ramp("#440154", "#472d7b", "#3b528b", "#2c728e", "#21918c", "#28ae80", "#5ec962")
+_DARK_SHADES = _ramp("#8f6fd6", "#7f8ff0", "#62a8ea", "#4fc0cf", "#55d6a8", "#a0e06a", "#fde725")
 
 MARKERS = ("o", "s", "^", "D", "v", "P")
 

@@ -14,6 +14,8 @@ __all__ = ["inline_svg", "to_svg"]
 
 _HEAD = re.compile(r"^.*?(?=<svg )", re.DOTALL)
 _METADATA = re.compile(r"\s*<metadata>.*?</metadata>", re.DOTALL)
+_WIDTH = re.compile(r' width="([\d.]+)pt"')
+_ENLARGED = 1.6  # pixels for a point; 1.33 is life size
 _ID = re.compile(r'(\bid="|url\(#|href="#)')
 _COLOUR = re.compile("|".join(TWINS))
 
@@ -28,13 +30,15 @@ def to_svg(figure: "Figure") -> str:
 def inline_svg(document: str, name: str, alternative: str, css_class: str = "") -> str:
     """An SVG document as an element for a page.
 
-    Its ids get the prefix ``name``, since a page has one name space; its size is left to the style
-    sheet; its colours become the page's variables (`style.TWINS`); ``alternative`` is what a screen
+    Its ids get the prefix ``name``, since a page has one name space; it shrinks with the page but grows only
+    a little beyond its size; its colours become the page's variables (`style.TWINS`); ``alternative`` is what a screen
     reader says instead.
     """
     text = _METADATA.sub("", _HEAD.sub("", document, count=1), count=1)
     opening, rest = text.split(">", 1)
+    width = float(_WIDTH.findall(opening)[0])
     opening = re.sub(r' (width|height)="[^"]*"', "", opening)
+    opening += f' style="max-width: {width * _ENLARGED:.0f}px"'
     opening += f' role="img" aria-label={quoteattr(alternative)}'
     if css_class:
         opening += f" class={quoteattr(css_class)}"

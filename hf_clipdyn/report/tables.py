@@ -1,5 +1,6 @@
 """The numbers behind the figures as tables: for the page and for the terminal."""
 
+import json
 import math
 import textwrap
 from collections.abc import Iterable, Sequence
@@ -74,9 +75,22 @@ def provenance_table(rows: Sequence[Measurement]) -> Table:
             if len(items) == 1
             else f"{items[0]:,.0f} to {items[-1]:,.0f}"
         )
-        found.append((run, benchmark, str(len(revisions)), n, data, preprocess, dtype, versions))
+        found.append(
+            (run, benchmark, str(len(revisions)), n, data[:12], preprocess, dtype, _version_words(versions))
+        )
     headings = ("run", "benchmark", "revisions", "n", "data fingerprint", "preprocess", "dtype", "versions")
     return Table("What was measured with what", headings, tuple(found))
+
+
+def _version_words(versions: str) -> str:
+    """``torch 2.6, transformers 5.0``; a text that is no JSON object stays as it is."""
+    try:
+        known = json.loads(versions)
+    except ValueError:
+        return versions
+    if not isinstance(known, dict):
+        return versions
+    return ", ".join(f"{name} {version}" for name, version in known.items())
 
 
 def terminal_tables(worlds: Sequence[Sequence[Panel]]) -> list[str]:

@@ -11,7 +11,10 @@ import numpy as np
 from hf_clipdyn.report.results import Measurement
 from hf_clipdyn.revisions.names import epoch_of, natural_key, step_of
 
-__all__ = ["Point", "Trajectory", "Turn", "read_trajectories", "sibling", "stem", "turns"]
+__all__ = ["UNJUDGED", "Point", "Trajectory", "Turn", "read_trajectories", "sibling", "stem", "turns"]
+
+UNJUDGED = "no row tells whether this ratio is interpretable"
+"""Note of a shape or texture bias without its sibling row."""
 
 _GATED = {"shape_bias", "texture_bias"}
 
@@ -226,8 +229,13 @@ def _gate(found: Sequence[Trajectory]) -> list[Trajectory]:
 
 def _judged(one: Trajectory, verdicts: dict[tuple[object, ...], dict[str, bool]]) -> Trajectory:
     verdict = verdicts.get(_family(one, sibling(one.metric, "interpretable")), {})
-    points = tuple(replace(point, interpretable=verdict.get(point.revision, False)) for point in one.points)
-    return replace(one, points=points)
+    points = [
+        replace(point, interpretable=verdict[point.revision])
+        if point.revision in verdict
+        else replace(point, interpretable=False, note=point.note or UNJUDGED)
+        for point in one.points
+    ]
+    return replace(one, points=tuple(points))
 
 
 def _family(one: Trajectory, metric: str) -> tuple[object, ...]:

@@ -93,6 +93,11 @@ _TERMS = {
         "no loss",
     ),
     "area": Term("area under the accuracy-noise curve", "Mean accuracy over the range of sigma.", _UNIT),
+    "drop_when_right": Term(
+        "loss of what was right",
+        "Of the images that are classified correctly when clean, the share that the noise makes wrong.",
+        _UNIT,
+    ),
     "displacement": Term(
         "displacement of the embedding",
         "How far the noise moves an embedding, relative to the spread over images.",
@@ -100,7 +105,7 @@ _TERMS = {
         0.0,
         "none",
     ),
-    "alignment": Term("alignment", f"{_RANK} human judgement.", None, 0.0, "none"),
+    "alignment": Term("alignment with humans", f"{_RANK} human judgement.", None, 0.0, "none"),
     "alignment_ssim": Term(
         "low-level alignment (proxy)",
         f"{_RANK} 1 - SSIM. A proxy: no human judged these images.",
@@ -170,7 +175,7 @@ def group_words(one: Trajectory) -> str:
     if one.layer is not None:
         parts.append(f"layer {one.layer}")
     if one.group:
-        parts.append(one.group.replace("=", " "))
+        parts.append(one.group.replace("=", " ").replace("_", " "))
     return ", ".join(parts)
 
 
