@@ -47,9 +47,134 @@ def _root(
 # --- commands, in alphabetical order -----------------------------------------------------------------
 
 
+@app.command("datasets")
+def list_datasets(
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+) -> None:
+    """List every data set: kind, rows, licence, where to get it, whether $CLIPDYN_DATA holds it."""
+    import json
+
+    from hf_clipdyn.data.overview import datasets_table, render_table
+
+    rows = datasets_table()
+    typer.echo(json.dumps(rows, indent=2) if as_json else render_table(rows))
+
+
+@app.command()
+def evaluate(
+    repo: Annotated[str, typer.Argument(help="Repository, owner/name.")],
+    store: Annotated[Path | None, typer.Option(help="Folder of a local store; without it, the Hub.")] = None,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Table of results, continued if it is there.")
+    ] = Path("results.parquet"),
+    suite: Annotated[str, typer.Option(help="embedded, paper or full.")] = "embedded",
+    benchmarks: Annotated[
+        list[str] | None,
+        typer.Option(help="Names (noise/cifar10), kinds or patterns, in place of the suite."),
+    ] = None,
+    revisions: Annotated[
+        list[str] | None, typer.Option(help="Names, separated by commas; all by default.")
+    ] = None,
+    data_dir: Annotated[list[str] | None, typer.Option(help="NAME=PATH: folder of a data set.")] = None,
+    noise_stage: Annotated[
+        str, typer.Option(help="native: noise before the processor resizes; input: after.")
+    ] = "native",
+    sigmas: Annotated[
+        str | None, typer.Option(help="Noise levels on pixels in [0, 1], as 0,0.1,0.2.")
+    ] = None,
+    held_out: Annotated[
+        int | None,
+        typer.Option(help="Retrieval among the last so many images of a set without a test split."),
+    ] = None,
+    n_resamples: Annotated[int, typer.Option(help="Bootstrap resamples; 0 for no intervals.")] = 1000,
+    seed: Annotated[int, typer.Option(help="Of the noise and the intervals.")] = 0,
+    dtype: Annotated[str, typer.Option(help="float32, the reference, or bfloat16.")] = "float32",
+    device: Annotated[
+        str | None, typer.Option(help="cpu, cuda, …; the accelerator where there is one.")
+    ] = None,
+    batch_size: Annotated[int, typer.Option(help="Images per forward pass.")] = 128,
+    force: Annotated[bool, typer.Option("--force", help="Measure again what is done.")] = False,
+    skip_missing: Annotated[
+        bool, typer.Option("--skip-missing", help="Leave out benchmarks whose data are missing.")
+    ] = False,
+    keep_trials: Annotated[
+        bool, typer.Option(help="Keep the answer to every stimulus beside the table.")
+    ] = True,
+) -> None:
+    """Measure benchmarks on the revisions of a run, or of any image encoder on the Hub.
+
+    What the table holds already is skipped; a kill loses the pair in work at most.
+    Under `accelerate launch` or `torchrun`, scripts/evaluate.py is the same command.
+    """
+    from hf_clipdyn.evaluation import evaluate_revisions
+    from hf_clipdyn.evaluation.options import names, numbers, paths
+
+    results = evaluate_revisions(
+        repo,
+        suite=suite,
+        benchmarks=names(benchmarks),
+        revisions=names(revisions),
+        store=store,
+        output=output,
+        data_dirs=paths(data_dir),
+        dtype=dtype,
+        device=device,
+        batch_size=batch_size,
+        force=force,
+        skip_missing=skip_missing,
+        keep_trials=keep_trials,
+        noise_stage=noise_stage,
+        held_out=held_out,
+        n_resamples=n_resamples,
+        seed=seed,
+        sigmas=None if sigmas is None else numbers(sigmas),
+    )
+    counts = (len(set(results["revision"])), len(set(results["benchmark"])))
+    typer.echo(
+        f"{output} holds {len(results)} measurements of {counts[0]} revisions on {counts[1]} benchmarks; "
+        f"draw them with `clipdyn report {output} --output DIR`."
+    )
+
+
+@app.command()
+def prepare(
+    name: Annotated[str, typer.Argument(help="Data set, as `clipdyn datasets` lists it.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="New folder for the Parquet files and the card.")
+    ],
+    data_dir: Annotated[Path | None, typer.Option(help="Folder or archive of the official data set.")] = None,
+    config: Annotated[str | None, typer.Option(help="Configuration, where there are several.")] = None,
+    repo_id: Annotated[str | None, typer.Option(help="Mirror on the Hub to read instead.")] = None,
+    push_to_hub: Annotated[str | None, typer.Option(help="Repository to push to, owner/name.")] = None,
+    private: Annotated[bool, typer.Option("--private", help="Make that repository private.")] = False,
+    num_proc: Annotated[int | None, typer.Option(help="Processes, for data sets in several shards.")] = None,
+) -> None:
+    """Write a data set as Parquet with a data card, to be loaded without this package."""
+    from hf_clipdyn.data.prepare import prepare_dataset
+
+    prepared = prepare_dataset(
+        name,
+        output,
+        config=config,
+        data_dir=data_dir,
+        repo_id=repo_id,
+        push_to_hub=push_to_hub,
+        private=private,
+        num_proc=num_proc,
+    )
+    counts = ", ".join(f"{split} {rows:,}" for split, rows in prepared.rows.items())
+    typer.echo(
+        f"{prepared.folder}: {counts} rows. Load it with datasets.load_dataset({str(prepared.folder)!r})."
+    )
+    if prepared.url is not None:
+        typer.echo(f"Pushed to {prepared.url}.")
+
+
 @app.command()
 def report(
-    results: Annotated[list[Path], typer.Argument(help="Tables of `clipdyn evaluate`; their runs are overlaid.")],
+    results: Annotated[
+        list[Path], typer.Argument(help="Tables of `clipdyn evaluate`; their runs are overlaid.")
+    ],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for index.html and the figures.")],
 ) -> None:
     """Draw the trajectories of evaluated revisions: figures, one page, and a table here."""

@@ -1,0 +1,84 @@
+"""Evaluation: revisions times benchmarks into one table of results."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import datasets
+
+__all__ = ["evaluate_revisions"]
+
+
+def evaluate_revisions(
+    repo_id: str,
+    suite: str = "embedded",
+    benchmarks: Sequence[str] | None = None,
+    revisions: Sequence[str] | None = None,
+    store: str | Path | None = None,
+    output: str | Path | None = None,
+    data_dirs: Mapping[str, str | Path] | None = None,
+    *,
+    dtype: str = "float32",
+    device: str | None = None,
+    batch_size: int = 128,
+    force: bool = False,
+    skip_missing: bool = False,
+    keep_trials: bool = True,
+    token: str | None = None,
+    show_progress: bool = True,
+    **settings: Any,
+) -> "datasets.Dataset":
+    """Measure benchmarks on the revisions of a run.
+
+    Args:
+        repo_id: ``owner/name`` of the run, or of any model on the Hub.
+        suite: ``embedded`` (nothing to download), ``paper`` or ``full``.
+        benchmarks: names (``noise/cifar10``), kinds (``noise``) or patterns in place of the whole suite.
+        revisions: their names; None for all.
+        store: folder of a local store; None reads the Hub.
+        output: Parquet table that is begun or continued, with the trials beside it; None: in memory.
+        data_dirs: data set to the folder that holds it.
+        dtype: ``float32``, the reference, or ``bfloat16``.
+        device: the accelerator by default where there is one.
+        batch_size: images per forward pass.
+        force: measure again what ``output`` already holds.
+        skip_missing: leave out benchmarks whose data are absent, instead of stopping.
+        keep_trials: keep the answer to every stimulus beside ``output``.
+        token: for private repositories.
+        show_progress: progress bars.
+        **settings: fields of `hf_clipdyn.benchmarks.base.Settings`, as ``noise_stage="input"``; None keeps
+            the default.
+
+    Returns:
+        One row per measurement, in the columns of `hf_clipdyn.evaluation.store.SCHEMA`.
+
+    Raises:
+        UnknownNameError: an unknown suite, benchmark, data set or revision.
+        RevisionNotFoundError: there is no such repository.
+        EvaluationError: data are missing (all are named), or the output cannot be written.
+    """
+    from tqdm.auto import tqdm
+
+    from hf_clipdyn.benchmarks.base import Settings
+    from hf_clipdyn.evaluation.runner import EvaluationConfig, evaluate
+
+    chosen = {name: value for name, value in settings.items() if value is not None}
+    config = EvaluationConfig(
+        repo_id=repo_id,
+        suite=suite,
+        benchmarks=None if benchmarks is None else tuple(benchmarks),
+        revisions=None if revisions is None else tuple(revisions),
+        store=None if store is None else Path(store).absolute(),
+        output=None if output is None else Path(output).absolute(),
+        data_dirs={name: Path(path) for name, path in (data_dirs or {}).items()},
+        settings=Settings(show_progress=show_progress, **chosen),
+        dtype=dtype,
+        device=device,
+        batch_size=batch_size,
+        force=force,
+        skip_missing=skip_missing,
+        keep_trials=keep_trials,
+        token=token,
+    )
+    return evaluate(config, say=tqdm.write if show_progress else lambda _: None)

@@ -1,0 +1,109 @@
+"""What one revision says of images and texts, each asked once.
+
+Several benchmarks show the same image, and a pair set shows its reference a hundred times: an image is
+known by the hash of its pixels, and goes through the model once per revision.
+"""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from accelerate import PartialState
+from accelerate.utils import gather_object
+from numpy.typing import NDArray
+
+from hf_clipdyn.models.encoder import Encoder
+
+__all__ = ["Readout", "Stimuli"]
+
+Change = Callable[[NDArray[np.uint8], int], NDArray[np.uint8]]
+
+
+class Stimuli:
+    """Images as the model takes them, read from their memory map when they are asked for.
+
+    Args:
+        array: (n, H, W, 3) uint8.
+        rows: which of them are shown; all by default.
+        change: alters the pixels of row ``i`` each time it is read; must be deterministic.
+        change_key: names what ``change`` does.
+    """
+
+    def __init__(
+        self,
+        array: NDArray[np.uint8],
+        rows: NDArray[np.int64] | None = None,
+        *,
+        change: Change | None = None,
+        change_key: str = "",
+    ) -> None:
+        self._array = array
+        self._rows = np.arange(len(array)) if rows is None else rows
+        self._change = change
+        self.keys = [self._key(row, change_key) for row in self._rows]
+
+    def __len__(self) -> int:
+        return len(self._rows)
+
+    def _key(self, row: int, change_key: str) -> bytes:
+        hashed = hashlib.blake2b(self._array[row].tobytes(), digest_size=16)
+        if self._change is not None:
+            hashed.update(f"{change_key}|{row}".encode())
+        return hashed.digest()
+
+    def read(self, indices: Sequence[int]) -> NDArray[np.uint8]:
+        """Pixels of the images at these positions, (len(indices), H, W, 3)."""
+        rows = self._rows[list(indices)]
+        if self._change is None:
+            return self._array[rows]
+        return np.stack([self._change(self._array[row], int(row)) for row in rows])
+
+
+class Readout:
+    """One revision of a model, as benchmarks read it.
+
+    With several processes each embeds its share of the batches and all receive all results. The
+    batches are cut alike whatever the number of processes, hence the numbers are the same.
+
+    Args:
+        encoder: holds the revision's weights.
+        batch_size: images per forward pass.
+        progress: called with the number of images after each forward pass.
+    """
+
+    def __init__(
+        self, encoder: Encoder, *, batch_size: int = 128, progress: Callable[[int], Any] = lambda _: None
+    ) -> None:
+        self.encoder = encoder
+        self._batch_size = batch_size
+        self._progress = progress
+        self._images: dict[bytes, NDArray[np.float32]] = {}
+        self._texts: dict[str, NDArray[np.float32]] = {}
+
+    def images(self, stimuli: Stimuli) -> NDArray[np.float32]:
+        """Projections of the images, (n, d), not normalised."""
+        missing = {key: index for index, key in enumerate(stimuli.keys) if key not in self._images}
+        indices = sorted(missing.values())
+        batches = [
+            indices[start : start + self._batch_size] for start in range(0, len(indices), self._batch_size)
+        ]
+        state = PartialState()
+        found: list[tuple[list[int], NDArray[np.float32]]] = []
+        for batch in batches[state.process_index :: state.num_processes]:
+            found.append((batch, self.encoder.embed_images(stimuli.read(batch)).projection))
+            self._progress(len(batch))
+        if state.num_processes > 1:
+            found = gather_object(found)
+        for batch, rows in found:
+            assert len(batch) == len(rows)
+            self._images.update({stimuli.keys[index]: row for index, row in zip(batch, rows, strict=True)})
+        result = np.stack([self._images[key] for key in stimuli.keys])
+        assert len(result) == len(stimuli)
+        return result
+
+    def texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Embeddings of the texts, (n, d), not normalised."""
+        missing = list(dict.fromkeys(text for text in texts if text not in self._texts))
+        self._texts.update(zip(missing, self.encoder.embed_texts(missing), strict=True))
+        return np.stack([self._texts[text] for text in texts])

@@ -1,0 +1,76 @@
+"""The data set behind a benchmark: found by kind, opened with one message for whatever is missing."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import datasets
+
+from hf_clipdyn.data import load_dataset
+from hf_clipdyn.data.facts import DatasetFacts
+from hf_clipdyn.data.registry import dataset_facts, dataset_names
+from hf_clipdyn.errors import DatasetError
+
+__all__ = ["Source", "fitting_config", "fitting_datasets", "open_source"]
+
+# A study measures on what was not trained on; the training split is the last resort.
+_SPLITS = ("test", "valid", "validation", "val", "train")
+
+
+@dataclass(frozen=True)
+class Source:
+    """A data set of the right kind.
+
+    Attributes:
+        name: as in the registry of data sets.
+        dataset: its rows.
+        split: the split that they are.
+        facts: what is known about it.
+    """
+
+    name: str
+    dataset: datasets.Dataset
+    split: str
+    facts: DatasetFacts
+
+
+def fitting_config(facts: DatasetFacts, schemas: tuple[str, ...]) -> tuple[bool, str | None]:
+    """Whether a data set has rows of one of these kinds, and in which configuration (None: the default)."""
+    for schema in schemas:
+        if facts.kind == schema:
+            return True, None
+        for config, kind in facts.config_kinds.items():
+            if kind == schema:
+                return True, config
+    return False, None
+
+
+def fitting_datasets(schemas: tuple[str, ...]) -> list[str]:
+    """Names of all data sets that have rows of one of these kinds."""
+    return [name for name in dataset_names() if fitting_config(dataset_facts(name), schemas)[0]]
+
+
+def open_source(
+    name: str, schemas: tuple[str, ...], *, data_dir: Path | None = None, token: str | None = None
+) -> Source:
+    """Open a data set.
+
+    Args:
+        name: as in the registry of data sets.
+        schemas: kinds of rows that will do, the preferred one first.
+        data_dir: its folder, where it needs one.
+        token: for a private mirror.
+
+    Raises:
+        UnknownNameError: there is no data set of that name.
+        DatasetError: it is of another kind, or its files are missing or broken.
+    """
+    facts = dataset_facts(name)
+    fits, config = fitting_config(facts, schemas)
+    if not fits:
+        known = ", ".join(fitting_datasets(schemas))
+        raise DatasetError(
+            f"{name} is a data set of the kind {facts.kind}: here {' or '.join(schemas)} fits ({known})."
+        )
+    found = load_dataset(name, config, data_dir=data_dir, token=token)
+    split = next((split for split in _SPLITS if split in found), next(iter(found)))
+    return Source(name, found[split], split, facts)

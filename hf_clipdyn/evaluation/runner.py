@@ -1,0 +1,294 @@
+"""Revisions times benchmarks: one live model, each image once per revision, each pair written when done."""
+
+import importlib.metadata
+import json
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import datasets
+import torch
+from accelerate import PartialState
+from accelerate.utils import broadcast_object_list
+from tqdm.auto import tqdm
+from transformers import AutoImageProcessor
+
+from hf_clipdyn.benchmarks.base import Benchmark, Settings
+from hf_clipdyn.benchmarks.readout import Readout
+from hf_clipdyn.benchmarks.registry import benchmark_class, select_benchmarks
+from hf_clipdyn.benchmarks.sources import Source, open_source
+from hf_clipdyn.errors import ConfigError, DatasetError, EvaluationError, UnknownNameError
+from hf_clipdyn.evaluation.store import PAIR, SCHEMA, ResultsStore
+from hf_clipdyn.models.encoder import Encoder, settings_digest, snapshot_folder
+from hf_clipdyn.revisions import Revision, list_revisions
+
+__all__ = ["DTYPES", "EvaluationConfig", "evaluate"]
+
+DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+_PACKAGES = ("hf-clipdyn", "torch", "transformers", "datasets", "numpy", "scipy")
+
+
+@dataclass(frozen=True)
+class EvaluationConfig:
+    """What is evaluated, and how.
+
+    Attributes:
+        repo_id: ``owner/name`` of the run.
+        suite, benchmarks: see `select_benchmarks`.
+        revisions: names; None for all.
+        store: folder of a local store; None reads the Hub.
+        output: Parquet table that is continued or begun; None keeps the results in memory.
+        data_dirs: data set to its folder.
+        settings: see `Settings`.
+        dtype: ``float32``, the reference, or ``bfloat16``.
+        device: the accelerator by default where there is one.
+        batch_size: images per forward pass.
+        force: measure again what is done.
+        skip_missing: leave out benchmarks whose data are absent, instead of stopping.
+        keep_trials: keep the answer to every stimulus beside the table.
+        token: for private repositories and data sets.
+    """
+
+    repo_id: str
+    suite: str = "embedded"
+    benchmarks: tuple[str, ...] | None = None
+    revisions: tuple[str, ...] | None = None
+    store: Path | None = None
+    output: Path | None = None
+    data_dirs: Mapping[str, Path] = field(default_factory=dict)
+    settings: Settings = field(default_factory=Settings)
+    dtype: str = "float32"
+    device: str | None = None
+    batch_size: int = 128
+    force: bool = False
+    skip_missing: bool = False
+    keep_trials: bool = True
+    token: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.dtype not in DTYPES:
+            raise UnknownNameError("dtype", self.dtype, DTYPES)
+        if self.batch_size < 1:
+            raise ConfigError(f"batch_size is {self.batch_size}: it must be 1 or more.")
+
+
+def evaluate(config: EvaluationConfig, say: Callable[[str], Any] = lambda _: None) -> datasets.Dataset:
+    """Measure every chosen benchmark on every chosen revision.
+
+    Args:
+        config: what and how.
+        say: told, in a sentence each, what is left out and how far the work is.
+
+    Returns:
+        The rows of `SCHEMA` of these revisions and benchmarks, also of those that were done before.
+
+    Raises:
+        UnknownNameError: an unknown suite, benchmark, data set or revision.
+        RevisionNotFoundError: there is no such repository.
+        EvaluationError: data are missing (all are named), or the output cannot be written.
+        ModelError: a revision's files are no image encoder.
+    """
+    state = PartialState()
+    if not state.is_main_process:
+        say = _silent
+    names = select_benchmarks(config.suite, config.benchmarks, config.data_dirs)
+    revisions = _chosen_revisions(config)
+    with state.main_process_first():
+        sources = _open_sources(names, config, say)
+    # Only the main process writes; the others hold an empty table and are told what is done.
+    output = config.output if state.is_main_process else None
+    with ResultsStore(output) as store:
+        done = store.pairs() if not config.force else set()
+        pairs = _measure(config, revisions, sources, store, _same_everywhere(done), say)
+        table = _same_everywhere(store.select(pairs))
+    return datasets.Dataset(table.combine_chunks())
+
+
+def _silent(_: str) -> None:
+    """What processes but the main one say."""
+
+
+def _same_everywhere(value: Any) -> Any:
+    """The main process's value, in every process."""
+    if PartialState().num_processes == 1:
+        return value
+    box = [value]
+    broadcast_object_list(box)
+    return box[0]
+
+
+def _chosen_revisions(config: EvaluationConfig) -> list[Revision]:
+    revisions = list_revisions(config.repo_id, store=config.store, token=config.token)
+    if config.revisions is None:
+        return revisions
+    by_name = {revision.name: revision for revision in revisions}
+    for name in config.revisions:
+        if name not in by_name:
+            raise UnknownNameError("revision", name, by_name)
+    return [by_name[name] for name in dict.fromkeys(config.revisions)]
+
+
+def _open_sources(
+    names: Sequence[str], config: EvaluationConfig, say: Callable[[str], Any]
+) -> dict[str, Source]:
+    """The data set behind each benchmark; all that are missing are named at once, before any forward pass."""
+    sources: dict[str, Source] = {}
+    missing: dict[str, str] = {}
+    for name in names:
+        dataset = name.partition("/")[2]
+        schemas = benchmark_class(name).schemas
+        try:
+            sources[name] = open_source(
+                dataset, schemas, data_dir=config.data_dirs.get(dataset), token=config.token
+            )
+        except DatasetError as error:
+            missing[name] = str(error)
+    if missing:
+        listed = " ".join(f"{name}: {why}" for name, why in missing.items())
+        if not config.skip_missing:
+            raise EvaluationError(
+                f"{len(missing)} of {len(names)} benchmarks cannot run. {listed} "
+                "Give the folders with --data-dir NAME=PATH, or run the others with --skip-missing."
+            )
+        say(f"Left out, since their data are missing: {listed}")
+    if not sources:
+        raise EvaluationError("No benchmark can run: nothing was evaluated.")
+    return sources
+
+
+def _measure(
+    config: EvaluationConfig,
+    revisions: Sequence[Revision],
+    sources: Mapping[str, Source],
+    store: ResultsStore,
+    done: set[tuple[str, ...]],
+    say: Callable[[str], Any],
+) -> list[tuple[str, ...]]:
+    """Run what is not done yet; returns all pairs that the call means."""
+    state = PartialState()
+    live = _LiveModel(config)
+    prepared: dict[str, dict[str, Benchmark]] = {}
+    pairs: list[tuple[str, ...]] = []
+    with tqdm(
+        total=len(revisions) * len(sources),
+        desc="evaluating",
+        unit="pair",
+        disable=not (config.settings.show_progress and state.is_main_process),
+    ) as bar:
+        for revision in revisions:
+            folder = live.fetch(revision)
+            settings = settings_digest(folder)
+            if settings not in prepared:
+                # Revisions of one run share a processor; where one differs, it sees other pixels.
+                with state.main_process_first():
+                    prepared[settings] = _prepare(folder, sources, config, say)
+            readout: Readout | None = None
+            for name, benchmark in prepared[settings].items():
+                facts = _facts(config, revision, name, benchmark)
+                pair = tuple(facts[column] for column in PAIR)
+                bar.set_postfix_str(f"{revision.name} {name}")
+                if pair not in done:
+                    encoder = live.load(folder)
+                    if benchmark.needs_text and not encoder.reads_text:
+                        raise EvaluationError(
+                            f"{name} asks with texts, but {config.repo_id} has no text tower: "
+                            "leave it out with --benchmarks."
+                        )
+                    readout = readout or Readout(encoder, batch_size=config.batch_size)
+                    _run_pair(benchmark, readout, facts, config, store)
+                pairs.append(pair)
+                bar.update()
+    return pairs
+
+
+class _LiveModel:
+    """The one model of an evaluation; its weights are those of the revision that was loaded last."""
+
+    def __init__(self, config: EvaluationConfig) -> None:
+        self._config = config
+        self._encoder: Encoder | None = None
+        self._folder: Path | None = None
+
+    def fetch(self, revision: Revision) -> Path:
+        """Folder with the revision's files."""
+        with PartialState().main_process_first():
+            return snapshot_folder(
+                self._config.repo_id,
+                revision.commit,
+                cache_dir=self._config.store,
+                local_files_only=self._config.store is not None,
+                token=self._config.token,
+            )
+
+    def load(self, folder: Path) -> Encoder:
+        """The model with the weights of that folder."""
+        if self._encoder is None:
+            device = self._config.device or PartialState().device
+            self._encoder = Encoder.from_folder(folder, device=device, dtype=DTYPES[self._config.dtype])
+        elif folder != self._folder:
+            self._encoder.load(folder)
+        self._folder = folder
+        return self._encoder
+
+
+def _prepare(
+    folder: Path, sources: Mapping[str, Source], config: EvaluationConfig, say: Callable[[str], Any]
+) -> dict[str, Benchmark]:
+    image_processor = AutoImageProcessor.from_pretrained(folder)
+    benchmarks: dict[str, Benchmark] = {}
+    for name, source in sources.items():
+        benchmark = benchmark_class(name)(source, image_processor, config.settings)
+        if benchmark.left_out:
+            say(f"{name}: {benchmark.left_out} stimuli cannot be decoded and are left out.")
+        benchmarks[name] = benchmark
+    return benchmarks
+
+
+def _facts(config: EvaluationConfig, revision: Revision, name: str, benchmark: Benchmark) -> dict[str, Any]:
+    return {
+        "repo_id": config.repo_id,
+        "revision": revision.name,
+        "commit": revision.commit,
+        "epoch": revision.epoch,
+        "step": revision.step,
+        "samples_seen": revision.samples_seen,
+        "benchmark": name,
+        "data_fingerprint": benchmark.fingerprint,
+        "preprocess": benchmark.preprocess,
+        "dtype": config.dtype,
+    }
+
+
+def _run_pair(
+    benchmark: Benchmark,
+    readout: Readout,
+    facts: dict[str, Any],
+    config: EvaluationConfig,
+    store: ResultsStore,
+) -> None:
+    start = time.perf_counter()
+    trials = benchmark.observe(readout)
+    if not PartialState().is_main_process:
+        return
+    measurements = benchmark.score(trials, config.settings)
+    seconds = time.perf_counter() - start
+    rows = [
+        {
+            **asdict(one),
+            "note": one.note if math.isnan(one.value) else "",
+            "versions": _versions(),
+            "seconds": seconds,
+        }
+        for one in measurements
+    ]
+    assert all(set(row) | set(facts) == set(SCHEMA.names) for row in rows)
+    store.add(facts, rows, trials if config.keep_trials else None)
+
+
+@cache
+def _versions() -> str:
+    return json.dumps({name: importlib.metadata.version(name) for name in _PACKAGES})

@@ -1,0 +1,206 @@
+"""The results: one long Parquet table, and beside it the trials behind its numbers.
+
+::
+
+    results.parquet                                               a row per measurement
+    results.trials/me--run/noise--cifar10/epoch-003-….parquet      a row per stimulus
+
+A pair (a revision and a benchmark) is written at once, trials first: a file is replaced whole, so a kill
+at any moment loses the pair in work and nothing else.
+"""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+from filelock import FileLock, Timeout
+
+from hf_clipdyn.errors import EvaluationError
+from hf_clipdyn.revisions.files import fsync, replace_durably
+
+__all__ = ["PAIR", "SCHEMA", "ResultsStore", "read_trials"]
+
+_TEXT, _NUMBER, _COUNT = pa.string(), pa.float64(), pa.int64()
+
+SCHEMA = pa.schema(
+    [
+        ("repo_id", _TEXT),
+        ("revision", _TEXT),
+        ("commit", _TEXT),
+        ("epoch", _COUNT),
+        ("step", _COUNT),
+        ("samples_seen", _COUNT),
+        ("benchmark", _TEXT),
+        ("data_fingerprint", _TEXT),
+        ("preprocess", _TEXT),
+        ("probe", _TEXT),
+        ("layer", _COUNT),
+        ("metric", _TEXT),
+        ("group", _TEXT),
+        ("higher_is_better", pa.bool_()),
+        ("value", _NUMBER),
+        ("ci_low", _NUMBER),
+        ("ci_high", _NUMBER),
+        ("n", _COUNT),
+        ("n_groups", _COUNT),
+        ("dtype", _TEXT),
+        ("versions", _TEXT),
+        ("seconds", _NUMBER),
+        ("note", _TEXT),
+    ]
+)
+"""Columns of the results; ``note`` names the cause where ``value`` is NaN, and is empty elsewhere."""
+
+PAIR = ("repo_id", "revision", "commit", "benchmark", "data_fingerprint", "preprocess", "dtype")
+"""What names a pair: a table holds the rows of each pair once."""
+
+
+class ResultsStore:
+    """The table at ``path``, held by one process at a time; in memory alone for None.
+
+    Use it as a context manager; a table that is there already is continued.
+
+    Raises:
+        EvaluationError: the file is not such a table, its folder cannot be written, or another process
+            writes it.
+    """
+
+    def __init__(self, path: Path | None) -> None:
+        self.path = path
+        self._table = SCHEMA.empty_table()
+        self._lock: FileLock | None = None
+
+    def __enter__(self) -> Self:
+        if self.path is None:
+            return self
+        try:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(self.path.with_name(f".{self.path.name}.lock"))
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise EvaluationError(
+                f"Another process writes {self.path}: wait for it, or choose another --output."
+            ) from None
+        except OSError as error:
+            raise EvaluationError(
+                f"{self.path} cannot be written ({error.strerror}): choose another --output."
+            ) from error
+        self._lock = lock
+        if self.path.exists():
+            try:
+                self._table = _read(self.path)
+            except BaseException:
+                lock.release()
+                raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._lock is not None:
+            self._lock.release()
+
+    @property
+    def table(self) -> pa.Table:
+        """All rows."""
+        return self._table
+
+    def pairs(self) -> set[tuple[str, ...]]:
+        """The pairs that are done, as the values of the columns `PAIR`."""
+        columns = [self._table[name].to_pylist() for name in PAIR]
+        return set(zip(*columns, strict=True))
+
+    def select(self, pairs: Iterable[tuple[str, ...]]) -> pa.Table:
+        """The rows of these pairs, in the order of the table."""
+        wanted = set(pairs)
+        columns = [self._table[name].to_pylist() for name in PAIR]
+        return self._table.filter(
+            pa.array([pair in wanted for pair in zip(*columns, strict=True)], pa.bool_())
+        )
+
+    def add(self, pair: dict[str, Any], rows: Sequence[dict[str, Any]], trials: pd.DataFrame | None) -> None:
+        """Write one pair, in place of what was there under its name.
+
+        Args:
+            pair: values of `PAIR`, and epoch, step and samples_seen.
+            rows: the remaining columns of each measurement.
+            trials: kept beside the table unless None.
+        """
+        if trials is not None and self.path is not None:
+            facts = pd.DataFrame({name: [value] * len(trials) for name, value in pair.items()}, trials.index)
+            _write(
+                pa.Table.from_pandas(facts.join(trials), preserve_index=False), _trials_file(self.path, pair)
+            )
+        new = pa.Table.from_pylist([{**pair, **row} for row in rows], schema=SCHEMA)
+        key = tuple(pair[name] for name in PAIR)
+        columns = [self._table[name].to_pylist() for name in PAIR]
+        kept = pa.array([other != key for other in zip(*columns, strict=True)], pa.bool_())
+        self._table = pa.concat_tables([self._table.filter(kept), new])
+        if self.path is not None:
+            _write(self._table, self.path)
+
+
+def _trials_file(path: Path, pair: dict[str, Any]) -> Path:
+    repo_id, benchmark, revision = (
+        str(pair[name]).replace("/", "--") for name in ("repo_id", "benchmark", "revision")
+    )
+    name = f"{revision}-{pair['commit'][:12]}-{pair['data_fingerprint'][:12]}-{pair['dtype']}.parquet"
+    return trials_folder(path) / repo_id / benchmark / name
+
+
+def trials_folder(path: Path) -> Path:
+    """Folder of the trials that belong to the table at ``path``."""
+    return path.with_suffix(".trials")
+
+
+def read_trials(path: Path, benchmark: str) -> pd.DataFrame:
+    """The trials of one benchmark, of all revisions: a row per stimulus and condition.
+
+    Args:
+        path: the table of results.
+        benchmark: ``kind/dataset``.
+
+    Returns:
+        Columns of `PAIR`, epoch, step, samples_seen, and those that the kind's docstring names.
+
+    Raises:
+        EvaluationError: no trials of it were kept.
+    """
+    files = sorted(trials_folder(path).glob(f"*/{benchmark.replace('/', '--')}/*.parquet"))
+    if not files:
+        raise EvaluationError(
+            f"Beside {path} there are no trials of {benchmark}: evaluate it, without --no-keep-trials."
+        )
+    frames: list[pd.DataFrame] = [pq.read_table(file).to_pandas() for file in files]
+    return pd.concat(frames, ignore_index=True)
+
+
+def _read(path: Path) -> pa.Table:
+    try:
+        table = pq.read_table(path)
+        return table.select(SCHEMA.names).cast(SCHEMA)
+    except (pa.ArrowException, OSError, KeyError, ValueError) as error:
+        raise EvaluationError(
+            f"{path} is not a table of results ({str(error).splitlines()[0]}): "
+            "move it away or choose another --output."
+        ) from error
+
+
+def _write(table: pa.Table, path: Path) -> None:
+    """Replace a file whole, so that a reader or a kill finds the old or the new one."""
+    staging = path.with_name(f".{path.name}.staging")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        pq.write_table(table, staging)
+        fsync(staging)
+        replace_durably(staging, path)
+    except OSError as error:
+        staging.unlink(missing_ok=True)
+        raise EvaluationError(
+            f"{path} cannot be written ({error.strerror or error}): nothing of it was changed. "
+            "Free some space, then repeat the command; it continues."
+        ) from error

@@ -1,0 +1,368 @@
+"""One adapter over the dual encoders and vision models of transformers.
+
+All numbers that an evaluation reads out of a model pass through here: CLIP, SigLIP, ALIGN, AltCLIP and
+ChineseCLIP give image and text embeddings, vision-only models (ViT, DINOv2) image embeddings alone.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import huggingface_hub
+import numpy as np
+import torch
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+from numpy.typing import NDArray
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from transformers import AutoConfig, AutoImageProcessor, AutoModel, AutoTokenizer
+from transformers.utils import logging as transformers_logging
+
+from hf_clipdyn.errors import ModelError, RevisionNotFoundError
+
+__all__ = ["Encoder", "ImageFeatures", "settings_digest", "snapshot_folder"]
+
+# What decides the architecture and the input of a model; when these files agree, weights can be swapped.
+_SETTINGS = (
+    "config.json",
+    "preprocessor_config.json",
+    "processor_config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "vocab.txt",
+    "merges.txt",
+    "spiece.model",
+    "sentencepiece.bpe.model",
+)
+_WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "model-*-of-*.safetensors")
+_SPATIAL_STEPS = ("do_resize", "do_center_crop", "do_pad", "do_convert_rgb")
+
+
+@dataclass(frozen=True)
+class ImageFeatures:
+    """What a batch of n images gives.
+
+    Attributes:
+        projection: (n, d) float32, not normalised: the joint embedding of a dual encoder, the class token
+            of the last layer (or the pooled output where there is none) of a vision model.
+        hidden: one (n, tokens, width) float32 array per hidden state, the input of the first layer first;
+            empty unless asked for.
+        attentions: one (n, heads, tokens, tokens) float32 array per layer; empty unless asked for.
+    """
+
+    projection: NDArray[np.float32]
+    hidden: tuple[NDArray[np.float32], ...] = ()
+    attentions: tuple[NDArray[np.float32], ...] = ()
+
+
+def snapshot_folder(
+    repo_id: str,
+    revision: str,
+    *,
+    cache_dir: Path | None = None,
+    local_files_only: bool = False,
+    token: str | None = None,
+) -> Path:
+    """Folder with the files of one revision that a model needs, fetched if they are not there.
+
+    Args:
+        repo_id: ``owner/name``.
+        revision: a name or a commit.
+        cache_dir: a local store or another cache; the Hub client's own by default.
+        local_files_only: never ask the Hub. A local store must be read so: the client would retry each
+            optional file for minutes.
+        token: for private repositories.
+
+    Raises:
+        RevisionNotFoundError: neither the cache nor the Hub has it.
+    """
+    try:
+        folder = huggingface_hub.snapshot_download(
+            repo_id,
+            revision=revision,
+            cache_dir=cache_dir,
+            local_files_only=local_files_only,
+            token=token,
+            allow_patterns=None if local_files_only else [*_SETTINGS, *_WEIGHTS],
+        )
+    except (LocalEntryNotFoundError, HfHubHTTPError, HFValidationError, OSError) as error:
+        place = f"the store {cache_dir}" if local_files_only else "the Hub"
+        raise RevisionNotFoundError(
+            f"{place} has no whole revision {revision!r} of {repo_id!r}: "
+            f"`clipdyn revisions {repo_id}` lists what there is ({type(error).__name__})."
+        ) from error
+    return Path(folder)
+
+
+def settings_digest(folder: Path) -> str:
+    """Hash of the files that decide architecture, input and tokens: equal where weights can be swapped."""
+    digest = hashlib.sha256()
+    for name in _SETTINGS:
+        if (folder / name).is_file():
+            digest.update(name.encode() + (folder / name).read_bytes())
+    return digest.hexdigest()
+
+
+def _read_weights(folder: Path) -> dict[str, torch.Tensor]:
+    """All tensors of a snapshot, memory-mapped; empty where it holds no safetensors."""
+    index = folder / "model.safetensors.index.json"
+    if index.is_file():
+        names = sorted(set(json.loads(index.read_text())["weight_map"].values()))
+    else:
+        names = ["model.safetensors"] if (folder / "model.safetensors").is_file() else []
+    tensors: dict[str, torch.Tensor] = {}
+    for name in names:
+        tensors.update(load_file(folder / name))
+    return tensors
+
+
+class Encoder:
+    """A live model whose weights can be swapped for those of another revision.
+
+    Build it with `from_pretrained`, then `load` other snapshots into it.
+    """
+
+    def __init__(
+        self,
+        model: Any,
+        image_processor: Any,
+        tokenizer: Any | None,
+        *,
+        device: torch.device,
+        dtype: torch.dtype,
+    ) -> None:
+        self.model = model.to(device=device, dtype=dtype).eval()
+        self.image_processor = image_processor
+        self.tokenizer = tokenizer
+        self.device = device
+        self.dtype = dtype
+        self._settings = ""
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        repo_id: str,
+        revision: str = "main",
+        *,
+        cache_dir: Path | None = None,
+        local_files_only: bool = False,
+        token: str | None = None,
+        device: str | torch.device | None = None,
+        dtype: torch.dtype = torch.float32,
+    ) -> "Encoder":
+        """Read one revision of a repository; arguments as in `snapshot_folder`.
+
+        Args:
+            device: the accelerator by default where there is one.
+            dtype: precision of weights and activations; embeddings are returned as float32 all the same.
+
+        Raises:
+            RevisionNotFoundError: there is no such revision.
+            ModelError: its files are no image encoder that transformers can build.
+        """
+        folder = snapshot_folder(
+            repo_id, revision, cache_dir=cache_dir, local_files_only=local_files_only, token=token
+        )
+        return cls.from_folder(folder, device=device, dtype=dtype)
+
+    @classmethod
+    def from_folder(
+        cls, folder: Path, *, device: str | torch.device | None = None, dtype: torch.dtype = torch.float32
+    ) -> "Encoder":
+        """Read the files of one snapshot."""
+        if device is None:
+            device = "cuda" if torch.cuda.is_available() else "cpu"
+        model, image_processor, tokenizer = _build(folder)
+        encoder = cls(model, image_processor, tokenizer, device=torch.device(device), dtype=dtype)
+        encoder._settings = settings_digest(folder)
+        return encoder
+
+    def load(self, folder: Path) -> bool:
+        """Take over the weights of another snapshot; build anew where its architecture or input differs.
+
+        Returns:
+            True if the weights were swapped into the live model, False if the model was built anew.
+
+        Raises:
+            ModelError: the files are no image encoder that transformers can build.
+        """
+        if settings_digest(folder) == self._settings and self._swap(folder):
+            return True
+        model, self.image_processor, self.tokenizer = _build(folder)
+        self.model = model.to(device=self.device, dtype=self.dtype).eval()
+        self._settings = settings_digest(folder)
+        return False
+
+    def _swap(self, folder: Path) -> bool:
+        try:
+            tensors = _read_weights(folder)
+        except (SafetensorError, OSError, ValueError, KeyError) as error:
+            raise ModelError(
+                f"The weights in {folder} cannot be read ({error}): `clipdyn verify` finds broken revisions."
+            ) from error
+        live = self.model.state_dict()
+        # Shared or renamed tensors make the names differ; from_pretrained knows how to join them.
+        if live.keys() != tensors.keys() or any(live[name].shape != tensors[name].shape for name in live):
+            return False
+        self.model.load_state_dict(tensors)
+        return True
+
+    # --- images -------------------------------------------------------------------------------------
+
+    @property
+    def reads_text(self) -> bool:
+        """Whether there is a text tower and a tokenizer for it."""
+        return hasattr(self.model, "get_text_features") and self.tokenizer is not None
+
+    def pixel_values(self, pixels: NDArray[np.uint8]) -> torch.Tensor:
+        """Rescale and normalise (n, H, W, 3) uint8 images of the model's size with its own processor."""
+        images = torch.from_numpy(np.ascontiguousarray(pixels)).permute(0, 3, 1, 2).to(self.device)
+        off = {name: False for name in _SPATIAL_STEPS if hasattr(self.image_processor, name)}
+        values = self.image_processor(images=images, return_tensors="pt", **off)["pixel_values"]
+        return values.to(device=self.device, dtype=self.dtype)  # type: ignore[no-any-return]
+
+    def image_output(self, pixel_values: torch.Tensor, **kwargs: Any) -> tuple[torch.Tensor, Any]:
+        """Projection (n, d) of normalised pixels and transformers' whole output, gradients and all."""
+        if hasattr(self.model, "get_image_features"):
+            output = self.model.get_image_features(pixel_values=pixel_values, **kwargs)
+            return output.pooler_output, output
+        output = self.model(pixel_values=pixel_values, **kwargs)
+        hidden = output.last_hidden_state
+        if hidden.ndim == 3 and hasattr(self.model.embeddings, "cls_token"):
+            # Not the pooler: many checkpoints of ViT come without its weights.
+            return hidden[:, 0], output
+        return output.pooler_output.flatten(1), output
+
+    @torch.inference_mode()
+    def embed_images(
+        self, pixels: NDArray[np.uint8], *, hidden: bool = False, attentions: bool = False
+    ) -> ImageFeatures:
+        """Embed one batch of images in one forward pass.
+
+        Args:
+            pixels: (n, H, W, 3) uint8, as `hf_clipdyn.data.pixels` gives them.
+            hidden: also return every hidden state.
+            attentions: also return every attention map; needs eager attention (`eager_attention`).
+
+        Raises:
+            ModelError: attention maps were asked for and the model gave none.
+        """
+        wanted: dict[str, bool] = {}
+        if hidden:
+            wanted["output_hidden_states"] = True
+        if attentions:
+            wanted["output_attentions"] = True
+        projection, output = self.image_output(self.pixel_values(pixels), **wanted)
+        states = output.hidden_states if hidden else ()
+        maps = output.attentions if attentions else ()
+        if attentions and not (maps and all(one is not None for one in maps)):
+            raise ModelError(
+                f"{type(self.model).__name__} gives no attention maps: leave out the probes of attention."
+            )
+        return ImageFeatures(_numpy(projection), tuple(map(_numpy, states)), tuple(map(_numpy, maps)))
+
+    @contextmanager
+    def eager_attention(self) -> Iterator[None]:
+        """Within this context attention is computed so that its maps can be returned."""
+        before = self.model.config._attn_implementation
+        if before == "eager":
+            yield
+            return
+        self.model.set_attn_implementation("eager")
+        try:
+            yield
+        finally:
+            self.model.set_attn_implementation(before)
+
+    # --- texts --------------------------------------------------------------------------------------
+
+    @property
+    def context_length(self) -> int:
+        """Tokens of a text at most, start and end included."""
+        text_config = getattr(self.model.config, "text_config", None)
+        limit = getattr(text_config, "max_position_embeddings", 77)
+        if getattr(text_config, "model_type", "") in ("altclip_text_model", "xlm-roberta", "roberta"):
+            limit -= 2  # positions are counted from the padding index on
+        longest = getattr(self.tokenizer, "model_max_length", limit)
+        return int(min(limit, longest))
+
+    def tokenize(self, texts: Sequence[str]) -> dict[str, torch.Tensor]:
+        """Token ids on the model's device; long texts are cut, their end token is kept."""
+        if self.tokenizer is None or not self.reads_text:
+            raise ModelError(
+                f"{type(self.model).__name__} reads no text: take benchmarks that show images only."
+            )
+        # SigLIP was trained on texts padded to the full length, and has no mask.
+        padded = str(self.model.config.model_type).startswith("siglip")
+        batch = self.tokenizer(
+            list(texts),
+            padding="max_length" if padded else True,
+            truncation=True,
+            max_length=self.context_length,
+            return_tensors="pt",
+        )
+        if padded:
+            batch.pop("attention_mask", None)
+        return {name: value.to(self.device) for name, value in batch.items()}
+
+    @torch.inference_mode()
+    def embed_texts(self, texts: Sequence[str], *, batch_size: int = 256) -> NDArray[np.float32]:
+        """Embed texts.
+
+        Returns:
+            (n, d) float32, not normalised.
+
+        Raises:
+            ModelError: the model has no text tower.
+        """
+        rows = [
+            _numpy(
+                self.model.get_text_features(**self.tokenize(texts[start : start + batch_size])).pooler_output
+            )
+            for start in range(0, len(texts), batch_size)
+        ]
+        return np.concatenate(rows) if rows else np.zeros((0, 0), np.float32)
+
+
+def _numpy(tensor: torch.Tensor) -> NDArray[np.float32]:
+    return tensor.detach().float().cpu().numpy()
+
+
+def _build(folder: Path) -> tuple[Any, Any, Any | None]:
+    """Model, image processor and tokenizer (None for a vision model) from the files of a snapshot."""
+    try:
+        transformers_logging.disable_progress_bar()  # a bar per revision would drown the evaluation's own
+        config = AutoConfig.from_pretrained(folder)
+        model, loading = AutoModel.from_pretrained(folder, dtype=torch.float32, output_loading_info=True)
+        image_processor = AutoImageProcessor.from_pretrained(folder)
+        tokenizer = AutoTokenizer.from_pretrained(folder) if hasattr(model, "get_text_features") else None
+    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+        raise ModelError(
+            f"{folder} holds no image encoder that transformers can build: {' '.join(str(error).split())}"
+        ) from error
+    finally:
+        transformers_logging.enable_progress_bar()
+    if not hasattr(model, "get_image_features") and "pixel_values" not in getattr(
+        model, "main_input_name", ""
+    ):
+        raise ModelError(
+            f"{type(model).__name__} in {folder} encodes no images: take a dual encoder or a vision model."
+        )
+    absent = [
+        name
+        for name in loading["missing_keys"]
+        if "pooler" not in name or hasattr(model, "get_image_features")
+    ]
+    if absent:
+        # transformers would go on with random numbers in their place.
+        raise ModelError(
+            f"The weights in {folder} lack {len(absent)} tensors of {config.model_type}, as {min(absent)}."
+        )
+    return model, image_processor, tokenizer

@@ -1,0 +1,16 @@
+# /// script
+# requires-python = ">=3.11"
+# dependencies = ["hf-clipdyn"]
+# ///
+"""Evaluate every revision of a run: the arguments are those of `clipdyn evaluate`.
+
+accelerate launch scripts/evaluate.py me/run --suite paper --data-dir nights=PATH --output results.parquet
+torchrun --nproc_per_node 2 scripts/evaluate.py me/run --store runs/demo/hub       # two processes on CPUs
+"""
+
+import sys
+
+from hf_clipdyn.cli import main
+
+if __name__ == "__main__":
+    main(["evaluate", *sys.argv[1:]])
