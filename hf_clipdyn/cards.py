@@ -4,12 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Self
 
-from huggingface_hub import ModelCard, ModelCardData
+from huggingface_hub import DatasetCard, DatasetCardData, ModelCard, ModelCardData
 
 from hf_clipdyn import __version__
 from hf_clipdyn.bundled import template_path
 
-__all__ = ["PAPER_URL", "CardFacts", "CardSource", "revision_card"]
+__all__ = ["PAPER_URL", "CardFacts", "CardSource", "dataset_card", "revision_card"]
 
 PAPER_URL = "https://arxiv.org/abs/2508.09814"
 
@@ -123,3 +123,70 @@ def revision_card(
         version=__version__,
     )
     return str(card).rstrip() + "\n"
+
+
+def dataset_card(
+    *,
+    title: str,
+    name: str,
+    config: str,
+    kind: str,
+    licence: str,
+    licence_id: str,
+    public: bool,
+    where: str,
+    citation: str,
+    rows: Mapping[str, int],
+    official_rows: Mapping[str, int],
+    columns: Mapping[str, str],
+) -> str:
+    """The README.md of a data set that `clipdyn prepare` wrote, YAML head included.
+
+    Args:
+        title: the data set's own name.
+        name: its name in the registry.
+        config: the configuration that was prepared.
+        kind: kind of its rows.
+        licence: as the source states it.
+        licence_id: identifier of the Hub's list.
+        public: whether the licence lets one pass the data on.
+        where: where the original is.
+        citation: BibTeX; may be empty.
+        rows: number of rows by split.
+        official_rows: those of the whole official data set, as far as they are known.
+        columns: what each column holds.
+    """
+    files = [{"split": split, "path": f"data/{split}-*"} for split in rows]
+    data = DatasetCardData(
+        license=licence_id,
+        pretty_name=title,
+        tags=["hf-clipdyn", kind.replace("_", "-")],
+        size_categories=[_size_category(sum(rows.values()))],
+        configs=[{"config_name": config, "data_files": files, "default": True}],
+    )
+    card = DatasetCard.from_template(
+        data,
+        template_path=str(template_path("dataset.md.jinja")),
+        title=title,
+        name=name,
+        config=config,
+        kind=kind,
+        licence=licence,
+        public=public,
+        where=where,
+        citation=citation.strip(),
+        rows=rows,
+        official_rows=official_rows,
+        columns=columns,
+        version=__version__,
+    )
+    return str(card)
+
+
+def _size_category(rows: int) -> str:
+    """The Hub's word for a number of rows: ``n<1K``, ``1K<n<10K``, … ``n>1T``."""
+    steps = ("1K", "10K", "100K", "1M", "10M", "100M", "1B", "10B", "100B", "1T")
+    power = len(str(max(rows, 1))) - 3  # 1,000 has four digits and is the first that is not below 1K
+    if power <= 0:
+        return "n<1K"
+    return f"{steps[power - 1]}<n<{steps[power]}" if power < len(steps) else "n>1T"

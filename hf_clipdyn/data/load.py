@@ -5,15 +5,12 @@ import re
 from pathlib import Path
 from typing import Any
 
-import datasets
-from datasets.exceptions import DatasetGenerationError, DatasetsError
-from huggingface_hub import HfApi, snapshot_download
+from datasets.exceptions import DatasetGenerationError
 
 from hf_clipdyn.data.archives import is_archive
 from hf_clipdyn.data.base import DataBuilder
 from hf_clipdyn.data.files import index_folder
 from hf_clipdyn.data.layout import missing_from
-from hf_clipdyn.data.mirrors import conform
 from hf_clipdyn.data.registry import builder_class, dataset_names
 from hf_clipdyn.errors import ConfigError, DatasetError, UnknownNameError
 
@@ -65,18 +62,15 @@ def load_dataset(
     Warns:
         SubsetWarning: fewer rows than the official data set has.
     """
-    builder, data_dir, repo_id = _resolve(path, data_dir, repo_id)
+    builder, folder, repo_id = _resolve(path, data_dir, repo_id)
     _check_config(path, builder, name)
-    if repo_id is not None and data_dir is None:
-        if _holds_archives(builder, repo_id, revision, token):
-            data_dir = _download(builder, repo_id, revision, token)
-        else:
-            return _from_tables(
-                builder, repo_id, name, split, revision, token, streaming, cache_dir, num_proc
-            )
-    if data_dir is not None and _is_parquet(Path(data_dir)):
-        return _from_tables(builder, str(data_dir), name, split, None, None, streaming, cache_dir, num_proc)
-    return _from_files(builder, name, data_dir, split, streaming, cache_dir, num_proc)
+    if repo_id is not None:
+        if not holds_archives(builder, repo_id, revision, token):
+            return open_tables(builder, repo_id, name, split, revision, token, streaming, cache_dir, num_proc)
+        folder = download_archives(builder, repo_id, revision, token)
+    if folder is not None and _is_parquet(folder):
+        return open_tables(builder, str(folder), name, split, None, None, streaming, cache_dir, num_proc)
+    return _from_files(builder, name, folder, split, streaming, cache_dir, num_proc)
 
 
 def find_locally(name: str) -> Path | None:
@@ -168,77 +162,9 @@ def _from_files(
         raise DatasetError(f"{data_dir or builder.facts.title} could not be prepared: {error}") from error
 
 
-def _from_tables(
-    builder: type[DataBuilder],
-    where: str,
-    name: str | None,
-    split: str | None,
-    revision: str | None,
-    token: str | None,
-    streaming: bool,
-    cache_dir: str | Path | None,
-    num_proc: int | None,
-) -> Any:
-    try:
-        dataset = datasets.load_dataset(
-            where,
-            name,
-            split=split,
-            revision=revision,
-            token=token,
-            streaming=streaming,
-            cache_dir=None if cache_dir is None else str(cache_dir),
-            num_proc=None if streaming else num_proc,
-        )
-    except (DatasetsError, OSError, ValueError) as error:
-        kind = "configuration or split" if isinstance(error, ValueError) else "data set"
-        raise DatasetError(
-            f"The {kind} of {where} could not be read ({_first_line(error)}): check its name and your connection, "
-            "or give the official folder as data_dir."
-        ) from error
-    return conform(
-        dataset, builder.facts, builder.facts.kind_of(name), where, getattr(builder, "classes", ())
-    )
-
-
 def _plain(name: str) -> str:
     return re.sub(r"[\W_]", "", name.lower())
 
 
-def _first_line(error: BaseException) -> str:
-    return next(iter(str(error).strip().splitlines()), type(error).__name__)
-
-
 def _is_parquet(folder: Path) -> bool:
     return any(any(folder.glob(pattern)) for pattern in ("*.parquet", "*/*.parquet"))
-
-
-def _holds_archives(
-    builder: type[DataBuilder], repo_id: str, revision: str | None, token: str | None
-) -> bool:
-    """Whether a repository holds official archives, and no tables that `datasets` reads by itself."""
-    if not builder.layout or "*.tar" in builder.layout:
-        return False
-    try:
-        files = HfApi().list_repo_files(repo_id, repo_type="dataset", revision=revision, token=token)
-    except (OSError, ValueError):
-        return False  # datasets may have it in its cache, and says clearly if not
-    return any(map(is_archive, files)) and not any(file.endswith((".parquet", ".arrow")) for file in files)
-
-
-def _download(builder: type[DataBuilder], repo_id: str, revision: str | None, token: str | None) -> Path:
-    """Fetch the archives of a repository; only those named like the data set where it holds several."""
-    try:
-        files = HfApi().list_repo_files(repo_id, repo_type="dataset", revision=revision, token=token)
-        name = _plain(builder.__module__.rpartition(".")[2])
-        wanted = [file for file in files if name in _plain(file)]
-        return Path(
-            snapshot_download(
-                repo_id, repo_type="dataset", revision=revision, token=token, allow_patterns=wanted or None
-            )
-        )
-    except (OSError, ValueError) as error:
-        raise DatasetError(
-            f"The archives of {repo_id} could not be fetched ({_first_line(error)}): check the name and your "
-            "connection, or give the official folder as data_dir."
-        ) from error

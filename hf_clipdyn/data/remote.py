@@ -1,0 +1,105 @@
+"""Mirrors on the Hub: tables that `datasets` reads by itself, or the official archives."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import datasets
+from huggingface_hub import HfApi, snapshot_download
+
+from hf_clipdyn.data.archives import is_archive
+from hf_clipdyn.data.base import DataBuilder
+from hf_clipdyn.data.mirrors import conform
+from hf_clipdyn.errors import ClipDynError, ConfigError, DatasetError
+from hf_clipdyn.hub import reason
+
+__all__ = ["download_archives", "holds_archives", "open_tables"]
+
+_TABLES = (".parquet", ".arrow", ".csv", ".jsonl")
+
+
+def open_tables(
+    builder: type[DataBuilder],
+    where: str,
+    name: str | None,
+    split: str | None,
+    revision: str | None,
+    token: str | None,
+    streaming: bool,
+    cache_dir: str | Path | None,
+    num_proc: int | None,
+) -> Any:
+    """A mirror, or a folder of Parquet, with the columns of the builder's kind.
+
+    Raises:
+        DatasetError: it cannot be read, or lacks columns.
+        ConfigError: it has no such split.
+    """
+    with _explained(where):
+        dataset = datasets.load_dataset(
+            where,
+            name,
+            split=split,
+            revision=revision,
+            token=token,
+            streaming=streaming,
+            cache_dir=None if cache_dir is None else str(cache_dir),
+            num_proc=None if streaming else num_proc,
+        )
+        return conform(
+            dataset, builder.facts, builder.facts.kind_of(name), where, getattr(builder, "classes", ())
+        )
+
+
+def holds_archives(builder: type[DataBuilder], repo_id: str, revision: str | None, token: str | None) -> bool:
+    """Whether a repository holds official archives and no tables; False where it cannot be asked.
+
+    Tar shards are tables: `datasets` reads them.
+    """
+    if not builder.layout or "*.tar" in builder.layout:
+        return False
+    try:
+        files = HfApi().list_repo_files(repo_id, repo_type="dataset", revision=revision, token=token)
+    except Exception:  # whatever it is, `open_tables` meets it again, or finds the data set in the cache
+        return False
+    return any(map(is_archive, files)) and not any(file.endswith(_TABLES) for file in files)
+
+
+def download_archives(
+    builder: type[DataBuilder], repo_id: str, revision: str | None, token: str | None
+) -> Path:
+    """Fetch the archives of a repository; of several data sets only those named like this one.
+
+    Raises:
+        DatasetError: they cannot be fetched.
+    """
+    name = _plain(builder.__module__.rpartition(".")[2])
+    with _explained(repo_id):
+        files = HfApi().list_repo_files(repo_id, repo_type="dataset", revision=revision, token=token)
+        wanted = [file for file in files if name in _plain(file)]
+        folder = snapshot_download(
+            repo_id, repo_type="dataset", revision=revision, token=token, allow_patterns=wanted or None
+        )
+    return Path(folder)
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[\W_]", "", name.lower())
+
+
+@contextmanager
+def _explained(where: str) -> Iterator[None]:
+    """Errors of the client, of `datasets` and of the file systems below them, as one sentence."""
+    try:
+        yield
+    except ClipDynError:
+        raise
+    except Exception as error:
+        if isinstance(error, ValueError) and "split" in str(error).lower():
+            raise ConfigError(f"{where}: {error}") from error
+        raise DatasetError(
+            f"{where} could not be read ({reason(error)}): check the name, the token and the connection, or give "
+            "the official folder as data_dir."
+        ) from error

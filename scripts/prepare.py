@@ -1,0 +1,16 @@
+# /// script
+# requires-python = ">=3.11"
+# dependencies = ["hf-clipdyn"]
+# ///
+"""Write a data set as Parquet with its images inside and a data card, and push it to the Hub if asked.
+
+python scripts/prepare.py osie --data-dir predicting-human-gaze-beyond-pixels/data --output osie-parquet
+uv run scripts/prepare.py tid2013 --data-dir tid2013 --output tid2013-parquet --push_to_hub me/tid2013 --private
+"""
+
+import sys
+
+from hf_clipdyn.cli import main
+
+if __name__ == "__main__":
+    main(["prepare", *sys.argv[1:]])
