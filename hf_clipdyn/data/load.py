@@ -12,6 +12,7 @@ from hf_clipdyn.data.base import DataBuilder
 from hf_clipdyn.data.files import index_folder
 from hf_clipdyn.data.layout import missing_from
 from hf_clipdyn.data.registry import builder_class, dataset_names
+from hf_clipdyn.data.remote import download_archives, holds_archives, open_tables
 from hf_clipdyn.errors import ConfigError, DatasetError, UnknownNameError
 
 __all__ = ["find_locally", "load_dataset"]
