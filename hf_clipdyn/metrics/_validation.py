@@ -18,6 +18,7 @@ __all__ = [
     "Floats",
     "Ints",
     "UndefinedMetricWarning",
+    "as_booleans",
     "as_class_ids",
     "as_codes",
     "as_numbers",
@@ -119,6 +120,16 @@ def as_shares(name: str, values: ArrayLike) -> Floats:
         row = int(bad.argmax())
         raise MetricError(f"{name} must be fractions in [0, 1], but row {row} is {column[row]}.")
     return column
+
+
+def as_booleans(name: str, values: ArrayLike) -> NDArray[np.bool_]:
+    """``values`` (bool, or 0 and 1) as booleans, shape (n,)."""
+    column = as_numbers(name, values)
+    bad = (column != 0) & (column != 1)
+    if bad.any():
+        row = int(bad.argmax())
+        raise MetricError(f"{name} must be True or False, but row {row} is {column[row]}.")
+    return column.astype(np.bool_)
 
 
 def as_class_ids(name: str, values: ArrayLike) -> Ints:

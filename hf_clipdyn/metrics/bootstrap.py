@@ -32,6 +32,7 @@ __all__ = [
     "Statistic",
     "bootstrap_weights",
     "clustered_share_interval",
+    "mean_intervals",
     "resampled_intervals",
     "wilson_interval",
 ]
@@ -137,6 +138,39 @@ def resampled_intervals(
             n = n_units if trials is None else trials[m]
             result[m] = wilson_interval(value, n, resampling.confidence_level, n_units - 1)
     return result
+
+
+def mean_intervals(
+    values: Floats, clusters: Ints | None, scales: Sequence[Scale], resampling: Resampling
+) -> Floats:
+    """Intervals of the means of M columns; NaN entries are left out of their column's mean.
+
+    Args:
+        values: shape (n, M).
+        clusters: code of each row's cluster, shape (n,); None resamples rows.
+        scales: for each column its scale; see `resampled_intervals`.
+        resampling: number of resamples, level and seed.
+
+    Returns:
+        Low and high, shape (M, 2).
+    """
+    if clusters is None:
+        distinct, counts = np.unique(values, axis=0, return_counts=True)
+        defined = ~np.isnan(distinct)
+        sums, sizes = np.where(defined, distinct, 0.0), defined.astype(np.float64)
+    else:
+        defined = ~np.isnan(values)
+        n_clusters = int(clusters.max()) + 1
+        sums, sizes = np.zeros((2, n_clusters, values.shape[1]))
+        np.add.at(sums, clusters, np.where(defined, values, 0.0))
+        np.add.at(sizes, clusters, defined)
+        counts = np.ones(n_clusters, dtype=np.int64)
+
+    def means(weights: Floats) -> Floats:
+        with np.errstate(invalid="ignore"):
+            return np.asarray((weights @ sums) / (weights @ sizes))
+
+    return resampled_intervals(means, counts, scales, resampling)
 
 
 def wilson_interval(

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from hf_clipdyn.errors import MetricError
-from hf_clipdyn.metrics._validation import Floats, as_codes, as_numbers, as_shares, check_lengths
-from hf_clipdyn.metrics.bootstrap import Resampling, clustered_share_interval, resampled_intervals
+from hf_clipdyn.metrics._validation import as_codes, as_numbers, as_shares, check_lengths
+from hf_clipdyn.metrics.bootstrap import Resampling, clustered_share_interval, mean_intervals
 
 __all__ = ["anchor_preference", "cue_preference"]
 
@@ -103,7 +103,8 @@ def anchor_preference(
     if shape_exemplars is None or texture_exemplars is None:
         result: dict[str, Any] = {"shape_preference": float(values.mean()), "n": n}
         if resampling:
-            result["shape_preference_ci"] = _resampled_interval(values, resampling)
+            interval = mean_intervals(values[:, None], None, ["share"], resampling)
+            result["shape_preference_ci"] = interval[0].tolist()
         return result
 
     shape, _ = as_codes("shape_exemplars", shape_exemplars, n)
@@ -118,13 +119,3 @@ def anchor_preference(
             means, np.ones(len(means)), clusters, confidence_level
         )
     return result
-
-
-def _resampled_interval(values: Floats, resampling: Resampling) -> list[float]:
-    distinct, counts = np.unique(values, return_counts=True)
-
-    def mean(weights: Floats) -> Floats:
-        return np.asarray((weights @ distinct / weights.sum(axis=1))[:, None])
-
-    interval: list[float] = resampled_intervals(mean, counts, ["share"], resampling)[0].tolist()
-    return interval

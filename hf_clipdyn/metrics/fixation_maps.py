@@ -1,0 +1,105 @@
+"""Fixations and maps of one image: their checks, the density, and the other images' fixations."""
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy import ndimage
+
+from hf_clipdyn.errors import MetricError
+from hf_clipdyn.metrics._validation import Floats, Ints
+
+__all__ = ["as_fixations", "as_map", "fixation_density", "fixation_pixels", "fixations_of_others"]
+
+
+def as_map(name: str, values: ArrayLike) -> Floats:
+    """``values`` as a float64 map of shape (H, W), all finite."""
+    try:
+        array = np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise MetricError(f"{name} must be a map of numbers with rows of one length.") from None
+    if array.ndim != 2 or array.size == 0:
+        raise MetricError(f"{name} must be a map of shape (H, W), but has the shape {array.shape}.")
+    if not np.isfinite(array).all():
+        raise MetricError(f"{name} must be finite, but some pixels are NaN or infinite.")
+    return array
+
+
+def as_fixations(fixations: ArrayLike) -> Floats:
+    """``fixations`` as an array of x, y in pixels, shape (n, 2); none at all is shape (0, 2)."""
+    try:
+        points = np.asarray(fixations, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise MetricError("fixations must be a list of [x, y] in pixels.") from None
+    if points.size == 0:
+        return np.empty((0, 2))
+    if points.ndim != 2 or points.shape[1] != 2:
+        raise MetricError(f"fixations must be a list of [x, y] in pixels, but have the shape {points.shape}.")
+    if not np.isfinite(points).all():
+        raise MetricError("fixations must be finite, but some are NaN or infinite: leave those out.")
+    return points
+
+
+def fixation_pixels(fixations: ArrayLike, shape: tuple[int, ...]) -> Ints:
+    """Index of each fixation's pixel in the flattened map; pixel (i, j) spans [j, j + 1) x [i, i + 1).
+
+    Raises:
+        MetricError: a fixation outside the map.
+    """
+    points = as_fixations(fixations)
+    height, width = shape
+    x, y = points.T
+    outside = (x < 0) | (x >= width) | (y < 0) | (y >= height)
+    if outside.any():
+        first = points[int(outside.argmax())]
+        raise MetricError(
+            f"{int(outside.sum())} of {len(points)} fixations lie outside their map of {width} x {height} "
+            f"pixels, the first at x {first[0]:g}, y {first[1]:g}: leave them out, or rescale them with the map."
+        )
+    return np.asarray(y.astype(np.int64) * width + x.astype(np.int64))
+
+
+def fixation_density(fixations: ArrayLike, shape: tuple[int, int], sigma: float) -> Floats:
+    """Fixations blurred with a Gaussian: the density that CC, SIM and KL compare a map with.
+
+    Args:
+        fixations: x, y in pixels, shape (n, 2).
+        shape: (H, W) of the map.
+        sigma: standard deviation of the Gaussian in pixels, > 0; one degree of visual angle by
+            custom (about 35 px for MIT1003, 24 px for OSIE). It is cut off at the map's border.
+
+    Returns:
+        Shape (H, W), non-negative, sums to 1; all zero without fixations.
+
+    Raises:
+        MetricError: a fixation outside the map, a sigma that is not positive.
+    """
+    if not sigma > 0:
+        raise MetricError(f"sigma must be a positive number of pixels, but is {sigma}.")
+    counts = np.bincount(fixation_pixels(fixations, shape), minlength=shape[0] * shape[1])
+    density = ndimage.gaussian_filter(counts.reshape(shape).astype(np.float64), sigma, mode="constant")
+    total = density.sum()
+    return np.asarray(density / total if total > 0 else density)
+
+
+def fixations_of_others(fixations: Sequence[ArrayLike], sizes: Sequence[tuple[int, int]]) -> Iterator[Floats]:
+    """For each image the fixations of all other images, rescaled to it: negatives of the shuffled AUC.
+
+    They share the image's central tendency, which a centre-biased map then gains nothing by.
+
+    Args:
+        fixations: of each image, x, y in pixels, shape (n_i, 2).
+        sizes: (width, height) of each image in pixels.
+
+    Yields:
+        Shape (n - n_i, 2), x, y in pixels of image i.
+    """
+    if len(fixations) != len(sizes):
+        raise MetricError(f"There are fixations of {len(fixations)} images, but sizes of {len(sizes)}.")
+    relative = [as_fixations(points) / size for points, size in zip(fixations, sizes, strict=True)]
+    everything = np.concatenate([np.empty((0, 2)), *relative])
+    ends = np.cumsum([0, *(len(points) for points in relative)])
+    for i, size in enumerate(sizes):
+        others = np.concatenate([everything[: ends[i]], everything[ends[i + 1] :]])
+        # Rescaling must not carry a point onto the far edge, where there is no pixel.
+        yield np.minimum(others * size, np.nextafter(np.asarray(size, dtype=np.float64), 0.0))

@@ -1,0 +1,86 @@
+"""Just-noticeable differences: does a distance rank the pairs that people cannot tell apart first?"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from hf_clipdyn.metrics._validation import Floats, Ints, as_numbers, as_shares, check_lengths, undefined
+from hf_clipdyn.metrics.bootstrap import Resampling, resampled_intervals
+
+__all__ = ["jnd_map"]
+
+_CHUNK = 64  # resamples at a time, so that the arrays of 10,000 rows stay small
+
+
+def jnd_map(
+    distances: ArrayLike,
+    same: ArrayLike,
+    *,
+    n_resamples: int = 1000,
+    confidence_level: float = 0.95,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Average precision of small distances for pairs seen as the same (Zhang et al. 2018, sec. 2).
+
+    Pairs are sorted by ascending distance. With soft labels, TP = cumsum(same), FP = cumsum(1 -
+    same); the result is the area under precision over recall, with the precision envelope of the
+    PASCAL VOC devkit (at each recall the best precision at that recall or a higher one). Pairs of
+    equal distance are taken in together, so that the order of the rows changes nothing; the
+    reference implementation takes them in the order in which they happen to stand.
+
+    Args:
+        distances: of the two images of each pair, shape (n,).
+        same: fraction of people who saw no difference, shape (n,), in [0, 1].
+        n_resamples: 0 skips the interval; pairs are resampled.
+        confidence_level: of the interval.
+        seed: of the resamples.
+
+    Returns:
+        ``jnd_map`` in [0, 1]; the mean of ``same`` is what a constant distance scores. ``n`` pairs;
+        ``jnd_map_ci`` [low, high]. NaN, with a warning, where everyone saw every difference.
+
+    Raises:
+        MetricError: different lengths, no rows, NaN, a fraction outside [0, 1].
+
+    Example:
+        >>> jnd_map([0.1, 0.2, 0.3, 0.4], [1.0, 0.0, 1.0, 0.0], n_resamples=0)
+        {'jnd_map': 0.8333333333333333, 'n': 4}
+    """
+    resampling = Resampling(n_resamples, confidence_level, seed)
+    d, p = as_numbers("distances", distances), as_shares("same", same)
+    check_lengths({"distances": d, "same": p})
+    precision = _AveragePrecision(d, p)
+    ones = np.ones(len(d), dtype=np.int64)
+    value = float(precision(ones[None].astype(np.float64))[0, 0])
+    if np.isnan(value):
+        undefined("jnd_map", "no pair was seen as the same by anyone")
+    result: dict[str, Any] = {"jnd_map": value, "n": len(d)}
+    if resampling:
+        result["jnd_map_ci"] = resampled_intervals(precision, ones, ["share"], resampling)[0].tolist()
+    return result
+
+
+class _AveragePrecision:
+    """Weights of the pairs (B, n) -> average precision (B, 1), after one sort of the distances."""
+
+    def __init__(self, distances: Floats, same: Floats) -> None:
+        self.order: Ints = np.argsort(distances, kind="stable")
+        ordered = distances[self.order]
+        self.last_of_tie = np.flatnonzero(np.r_[ordered[1:] != ordered[:-1], True])
+        self.same = same[self.order]
+
+    def __call__(self, weights: Floats) -> Floats:
+        chunks = [self._chunk(weights[i : i + _CHUNK]) for i in range(0, len(weights), _CHUNK)]
+        return np.concatenate(chunks)[:, None]
+
+    def _chunk(self, weights: Floats) -> Floats:
+        w = weights[:, self.order]
+        retrieved = np.cumsum(w, axis=1)[:, self.last_of_tie]
+        true = np.cumsum(w * self.same, axis=1)[:, self.last_of_tie]
+        with np.errstate(invalid="ignore", divide="ignore"):
+            precision = np.where(retrieved > 0, true / retrieved, 0.0)
+            recall = true / true[:, -1:]
+        envelope = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
+        gains = np.diff(recall, axis=1, prepend=0.0)
+        return np.asarray(np.einsum("bn,bn->b", gains, envelope))

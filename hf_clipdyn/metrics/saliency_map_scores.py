@@ -1,0 +1,393 @@
+"""How well one map predicts where people look on one image: eight metrics.
+
+Conventions are those of the MIT/Tübingen benchmark and of Bylinskii et al. 2019 (arXiv 1604.03605).
+Fixations are arrays of x, y in pixels, shape (n, 2), from the upper left corner. Undefined values
+are NaN with a warning that names the cause.
+"""
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from hf_clipdyn.errors import MetricError
+from hf_clipdyn.metrics._validation import Floats, undefined
+from hf_clipdyn.metrics.fixation_maps import as_map, fixation_pixels
+
+__all__ = [
+    "METRICS",
+    "SimConvention",
+    "auc",
+    "auc_judd",
+    "cc",
+    "chosen_metrics",
+    "image_scores",
+    "information_gain",
+    "kl_divergence",
+    "nss",
+    "shuffled_auc",
+    "sim",
+]
+
+METRICS = ("nss", "auc", "auc_judd", "sauc", "cc", "sim", "kl", "ig")
+"""All metrics, in the order of the results. Larger is better, except for ``kl``."""
+
+SimConvention: TypeAlias = Literal["mit", "shift"]
+
+_EPS = 2.2204e-16  # of the MIT benchmark's KL
+_UNIFORM_SHARE = 0.01  # mixed into both densities of the information gain
+_NO_FIXATION = "there is no fixation point"
+_NO_DENSITY = "there is no density to compare with: give sigma or densities"
+
+
+def nss(saliency_map: ArrayLike, fixations: ArrayLike) -> float:
+    """Normalised scanpath saliency: mean of the standardised map at the fixations (Peters et al. 2005).
+
+    Args:
+        saliency_map: shape (H, W), any unit.
+        fixations: the points themselves, shape (n, 2). On a blurred fixation map NSS is another,
+            smaller number (1.69 instead of 1.93 in one case).
+
+    Returns:
+        In standard deviations (population), unbounded; 0 for chance and for a constant map. NaN
+        without fixations.
+
+    Raises:
+        MetricError: no map of finite numbers, a fixation outside it.
+    """
+    return _nss(_FixatedMap(saliency_map, fixations))
+
+
+def auc(saliency_map: ArrayLike, fixations: ArrayLike) -> float:
+    """Area under the ROC of fixations against all pixels (uniform negatives); ties count one half.
+
+    Args:
+        saliency_map: shape (H, W), any unit; only its order matters.
+        fixations: shape (n, 2); repeats count.
+
+    Returns:
+        In [0, 1]; exactly 0.5 for a constant map. NaN without fixations.
+
+    Raises:
+        MetricError: no map of finite numbers, a fixation outside it.
+    """
+    return _auc(_FixatedMap(saliency_map, fixations))
+
+
+def auc_judd(saliency_map: ArrayLike, fixations: ArrayLike) -> float:
+    """AUC in the convention of Judd et al. 2009, without their random jitter.
+
+    The thresholds are the distinct values at the fixations; tp is the share of the fixations
+    (repeats counted) and fp the share of the pixels without any fixation at or above; trapezoids
+    between (0, 0), those points and (1, 1).
+
+    Args:
+        saliency_map: shape (H, W), any unit.
+        fixations: shape (n, 2).
+
+    Returns:
+        In [0, 1]; exactly 0.5 for a constant map. NaN without fixations, and where every pixel is
+        fixated.
+
+    Raises:
+        MetricError: no map of finite numbers, a fixation outside it.
+    """
+    return _auc_judd(_FixatedMap(saliency_map, fixations))
+
+
+def shuffled_auc(saliency_map: ArrayLike, fixations: ArrayLike, other_fixations: ArrayLike) -> float:
+    """AUC of the fixations against those of other images (Tatler et al. 2005), ties one half.
+
+    A map that merely favours the centre scores 0.5, since the negatives are as central.
+
+    Args:
+        saliency_map: shape (H, W), any unit.
+        fixations: shape (n, 2).
+        other_fixations: fixations of the other images, rescaled to this one (see
+            `fixation_maps.fixations_of_others`), shape (m, 2); repeats count.
+
+    Returns:
+        In [0, 1]; exactly 0.5 for a constant map. NaN without fixations of either kind.
+
+    Raises:
+        MetricError: no map of finite numbers, a fixation outside it.
+    """
+    return _shuffled_auc(_FixatedMap(saliency_map, fixations), other_fixations)
+
+
+def cc(saliency_map: ArrayLike, density: ArrayLike) -> float:
+    """Pearson's correlation of the map with the fixation density.
+
+    Args:
+        saliency_map, density: shape (H, W).
+
+    Returns:
+        In [-1, 1]; 0 for a constant map. NaN for a constant density.
+
+    Raises:
+        MetricError: different shapes, numbers that are not finite, a negative density.
+    """
+    return _cc(as_map("saliency_map", saliency_map), _as_density(density, np.shape(saliency_map)))
+
+
+def sim(saliency_map: ArrayLike, density: ArrayLike, convention: SimConvention = "mit") -> float:
+    """Similarity: sum over the pixels of the smaller of the two, each scaled to sum to 1.
+
+    Args:
+        saliency_map, density: shape (H, W).
+        convention: "mit" (default) stretches both to [0, 1] first, as the MIT benchmark's code
+            does; "shift" only lifts a map with negative values to 0, as pysaliency does.
+
+    Returns:
+        In [0, 1], 1 for equal maps. NaN where a map cannot be scaled: constant ("mit"), all zero
+        ("shift").
+
+    Raises:
+        MetricError: different shapes, numbers that are not finite, a negative density, an unknown
+            convention.
+    """
+    saliency_map = as_map("saliency_map", saliency_map)
+    return _sim(saliency_map, _as_density(density, saliency_map.shape), convention)
+
+
+def kl_divergence(saliency_map: ArrayLike, density: ArrayLike) -> float:
+    """Kullback-Leibler divergence of the map from the density, sum g log(eps + g / (p + eps)).
+
+    eps = 2.2204e-16 as in the MIT benchmark; p is the map and g the density, each scaled to sum to
+    1. A map with negative values is lifted to 0 first.
+
+    Args:
+        saliency_map, density: shape (H, W).
+
+    Returns:
+        In nats, 0 for equal maps, else positive (up to rounding); smaller is better. It punishes
+        zeros at fixated places without bound but for eps. NaN for an all-zero map or density.
+
+    Raises:
+        MetricError: different shapes, numbers that are not finite, a negative density.
+    """
+    saliency_map = as_map("saliency_map", saliency_map)
+    return _kl(saliency_map, _as_density(density, saliency_map.shape))
+
+
+def information_gain(saliency_map: ArrayLike, fixations: ArrayLike, baseline: ArrayLike) -> float:
+    """Mean log-likelihood of the fixations under the map over that under a baseline (Kümmerer et al. 2015).
+
+    Both maps are clipped at 0, scaled to sum to 1 and mixed with 1 % of the uniform density.
+
+    Args:
+        saliency_map: shape (H, W).
+        fixations: shape (n, 2).
+        baseline: density of the centre bias, best from the fixations of the other images, (H, W).
+
+    Returns:
+        In bits per fixation, unbounded; 0 for no better than the baseline. NaN without fixations,
+        and for a map without positive values.
+
+    Raises:
+        MetricError: no map of finite numbers, different shapes, a fixation outside.
+    """
+    return _information_gain(_FixatedMap(saliency_map, fixations), baseline)
+
+
+def image_scores(
+    saliency_map: ArrayLike,
+    fixations: ArrayLike,
+    *,
+    metrics: Sequence[str] | None = None,
+    density: ArrayLike | None = None,
+    other_fixations: ArrayLike | None = None,
+    baseline: ArrayLike | None = None,
+    sim_convention: SimConvention = "mit",
+) -> dict[str, float]:
+    """The metrics of one map, with one sort for all of them.
+
+    Args:
+        saliency_map: shape (H, W).
+        fixations: shape (n, 2); empty where a data set has densities only.
+        metrics: which of `METRICS`, None for all. What lacks its input is NaN with a warning.
+        density: for cc, sim and kl; shape (H, W), see `fixation_maps.fixation_density`.
+        other_fixations: for sauc, see `shuffled_auc`.
+        baseline: for ig, see `information_gain`.
+        sim_convention: see `sim`.
+
+    Returns:
+        A value for each metric, in the order of `METRICS`.
+
+    Raises:
+        MetricError: as the single metrics; an unknown metric.
+    """
+    wanted = chosen_metrics(metrics)
+    fixated = _FixatedMap(saliency_map, fixations)
+    target = None if density is None else _as_density(density, fixated.values.shape)
+    compute = {
+        "nss": lambda: _nss(fixated),
+        "auc": lambda: _auc(fixated),
+        "auc_judd": lambda: _auc_judd(fixated),
+        "sauc": lambda: _shuffled_auc(fixated, other_fixations),
+        "cc": lambda: _cc(fixated.values, target),
+        "sim": lambda: _sim(fixated.values, target, sim_convention),
+        "kl": lambda: _kl(fixated.values, target),
+        "ig": lambda: _information_gain(fixated, baseline),
+    }
+    return {name: compute[name]() for name in wanted}
+
+
+class _FixatedMap:
+    """A map, its values at the fixations, and its values sorted, which three metrics share."""
+
+    def __init__(self, saliency_map: ArrayLike, fixations: ArrayLike) -> None:
+        self.values = as_map("saliency_map", saliency_map)
+        self.pixels = fixation_pixels(fixations, self.values.shape)
+        self.flat = self.values.reshape(-1)
+        self.at_fixations = self.flat[self.pixels]
+
+    @cached_property
+    def sorted(self) -> Floats:
+        return np.sort(self.flat)
+
+    @property
+    def constant(self) -> bool:
+        return bool(self.values.min() == self.values.max())
+
+
+def _nss(fixated: _FixatedMap) -> float:
+    if not len(fixated.pixels):
+        return undefined("nss", _NO_FIXATION)
+    if fixated.constant:
+        return 0.0
+    values = fixated.values
+    return float((fixated.at_fixations.mean() - values.mean()) / values.std())
+
+
+def _auc(fixated: _FixatedMap) -> float:
+    if not len(fixated.pixels):
+        return undefined("auc", _NO_FIXATION)
+    return _share_below(fixated.at_fixations, fixated.sorted)
+
+
+def _share_below(positives: Floats, sorted_negatives: Floats) -> float:
+    """Probability that a positive exceeds a negative, ties one half: the area under the ROC."""
+    below = np.searchsorted(sorted_negatives, positives, side="left")
+    not_above = np.searchsorted(sorted_negatives, positives, side="right")
+    return float((below + not_above).mean() / (2 * len(sorted_negatives)))
+
+
+def _auc_judd(fixated: _FixatedMap) -> float:
+    n = len(fixated.pixels)
+    if not n:
+        return undefined("auc_judd", _NO_FIXATION)
+    occupied = np.unique(fixated.pixels)
+    n_empty = len(fixated.flat) - len(occupied)
+    if not n_empty:
+        return undefined("auc_judd", "every pixel is fixated, so there are no negatives")
+    thresholds = np.unique(fixated.at_fixations)[::-1]
+    hits = _count_from(np.sort(fixated.at_fixations), thresholds)
+    pixels = _count_from(fixated.sorted, thresholds)
+    pixels -= _count_from(np.sort(fixated.flat[occupied]), thresholds)
+    tp = np.r_[0.0, hits / n, 1.0]
+    fp = np.r_[0.0, pixels / n_empty, 1.0]
+    return float(np.sum(np.diff(fp) * (tp[1:] + tp[:-1]) / 2))
+
+
+def _count_from(ascending: Floats, thresholds: Floats) -> Floats:
+    """How many of the sorted values are at or above each threshold."""
+    return np.asarray(len(ascending) - np.searchsorted(ascending, thresholds, side="left"), dtype=np.float64)
+
+
+def _shuffled_auc(fixated: _FixatedMap, other_fixations: ArrayLike | None) -> float:
+    if not len(fixated.pixels):
+        return undefined("sauc", _NO_FIXATION)
+    if other_fixations is None:
+        return undefined("sauc", "other_fixations, the fixations of the other images, are not given")
+    negatives = fixated.flat[fixation_pixels(other_fixations, fixated.values.shape)]
+    if not len(negatives):
+        return undefined("sauc", "the other images have no fixation point")
+    return _share_below(fixated.at_fixations, np.sort(negatives))
+
+
+def _cc(saliency_map: Floats, density: Floats | None) -> float:
+    if density is None:
+        return undefined("cc", _NO_DENSITY)
+    if density.min() == density.max():
+        return undefined("cc", "the density is constant")
+    if saliency_map.min() == saliency_map.max():
+        return 0.0
+    p, g = saliency_map - saliency_map.mean(), density - density.mean()
+    return float(_dot(p, g) / np.sqrt(_dot(p, p) * _dot(g, g)))
+
+
+def _sim(saliency_map: Floats, density: Floats | None, convention: SimConvention) -> float:
+    if convention not in ("mit", "shift"):
+        raise MetricError(f"The convention of SIM must be 'mit' or 'shift', but is {convention!r}.")
+    if density is None:
+        return undefined("sim", _NO_DENSITY)
+    scaled = []
+    for name, values in (("map", saliency_map), ("density", density)):
+        low = values.min() if convention == "mit" else min(values.min(), 0.0)
+        lifted = values - low
+        total = lifted.sum()
+        if total == 0:
+            what = "constant" if convention == "mit" or values.min() < 0 else "zero everywhere"
+            return undefined("sim", f"the {name} is {what}")
+        scaled.append(lifted / total)
+    return float(np.minimum(*scaled).sum())
+
+
+def _kl(saliency_map: Floats, density: Floats | None) -> float:
+    if density is None:
+        return undefined("kl", _NO_DENSITY)
+    lifted = saliency_map - min(float(saliency_map.min()), 0.0)
+    total_map, total_density = lifted.sum(), density.sum()
+    if total_map == 0 or total_density == 0:
+        name = "map" if total_map == 0 else "density"
+        return undefined("kl", f"the {name} is constant, with no positive value")
+    p, g = lifted / total_map, density / total_density
+    return _dot(g, np.log(_EPS + g / (p + _EPS)))
+
+
+def _information_gain(fixated: _FixatedMap, baseline: ArrayLike | None) -> float:
+    if not len(fixated.pixels):
+        return undefined("ig", _NO_FIXATION)
+    if baseline is None:
+        return undefined("ig", "the baseline, a density of the centre bias, is not given")
+    centre = as_map("baseline", baseline)
+    if centre.shape != fixated.values.shape:
+        raise MetricError(f"The baseline has the shape {centre.shape}, but the map {fixated.values.shape}.")
+    likelihoods = []
+    for name, values in (("map", fixated.values), ("baseline", centre)):
+        clipped = np.maximum(values, 0.0)
+        total = clipped.sum()
+        if total == 0:
+            return undefined("ig", f"the {name} has no positive value")
+        at_fixations = clipped.reshape(-1)[fixated.pixels] / total
+        mixed = (1 - _UNIFORM_SHARE) * at_fixations + _UNIFORM_SHARE / values.size
+        likelihoods.append(np.log2(mixed))
+    return float((likelihoods[0] - likelihoods[1]).mean())
+
+
+def _dot(first: Floats, second: Floats) -> float:
+    """Sum of the products. Not BLAS's: its threads cost more than they bring where the cores are busy."""
+    return float(np.einsum("ij,ij->", first, second))
+
+
+def _as_density(density: ArrayLike, shape: tuple[int, ...]) -> Floats:
+    array = as_map("density", density)
+    if array.shape != shape:
+        raise MetricError(f"The density has the shape {array.shape}, but its map {shape}.")
+    if array.min() < 0:
+        raise MetricError(f"A density must not be negative, but its smallest value is {array.min():g}.")
+    return array
+
+
+def chosen_metrics(metrics: Sequence[str] | None) -> list[str]:
+    """The wanted metrics (None: all) in the order of `METRICS`; a `MetricError` names an unknown one."""
+    if metrics is None:
+        return list(METRICS)
+    unknown = [name for name in metrics if name not in METRICS]
+    if unknown or isinstance(metrics, str):
+        given = metrics if isinstance(metrics, str) else unknown[0]
+        raise MetricError(f"metrics must be a list of {', '.join(METRICS)}, but {given!r} was given.")
+    return [name for name in METRICS if name in metrics]

@@ -1,0 +1,65 @@
+"""Two-alternative forced choice: does a distance pick the image that people find more similar?"""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from hf_clipdyn.metrics._validation import as_codes, as_numbers, as_shares, check_lengths
+from hf_clipdyn.metrics.bootstrap import Resampling, mean_intervals
+
+__all__ = ["two_afc"]
+
+_VALUES = ("two_afc", "human", "ceiling")
+
+
+def two_afc(
+    distances_0: ArrayLike,
+    distances_1: ArrayLike,
+    judgements: ArrayLike,
+    *,
+    groups: ArrayLike | None = None,
+    n_resamples: int = 1000,
+    confidence_level: float = 0.95,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """Mean share of the people whose choice the distance makes (Zhang et al. 2018, arXiv 1801.03924).
+
+    A row scores 1 - p if candidate 0 is nearer, p if candidate 1 is, and one half for a tie.
+
+    Args:
+        distances_0, distances_1: of the reference to candidate 0 and 1, shape (n,).
+        judgements: p, the fraction of people who prefer candidate 1, shape (n,), in [0, 1].
+        groups: what rows have in common (the reference image), shape (n,), to be resampled
+            together. None: rows are independent and resampled.
+        n_resamples: 0 skips the intervals.
+        confidence_level: of the intervals.
+        seed: of the resamples.
+
+    Returns:
+        ``two_afc`` in [0, 1], 0.5 for guessing; ``human``, the score of one person against the
+        others, p² + (1 - p)²; ``ceiling``, the best possible, max(p, 1 - p); ``n`` rows, ``n_ties``;
+        ``two_afc_ci``, ``human_ci``, ``ceiling_ci`` [low, high].
+
+    Raises:
+        MetricError: different lengths, no rows, NaN, a judgement outside [0, 1].
+
+    Example:
+        >>> result = two_afc([0.1, 0.5, 0.3], [0.2, 0.4, 0.3], [0.0, 1.0, 0.5], n_resamples=0)
+        >>> round(result["two_afc"], 4), round(result["ceiling"], 4), result["n_ties"]
+        (0.8333, 0.8333, 1)
+    """
+    resampling = Resampling(n_resamples, confidence_level, seed)
+    d0, d1 = as_numbers("distances_0", distances_0), as_numbers("distances_1", distances_1)
+    p = as_shares("judgements", judgements)
+    check_lengths({"distances_0": d0, "distances_1": d1, "judgements": p})
+    clusters = None if groups is None else as_codes("groups", groups, len(p))[0]
+    ties = d0 == d1
+    score = np.where(ties, 0.5, np.where(d0 < d1, 1 - p, p))
+    values = np.stack([score, p**2 + (1 - p) ** 2, np.maximum(p, 1 - p)], axis=1)
+    result: dict[str, Any] = dict(zip(_VALUES, values.mean(axis=0).tolist(), strict=True))
+    result |= {"n": len(p), "n_ties": int(ties.sum())}
+    if resampling:
+        intervals = mean_intervals(values, clusters, ["share"] * 3, resampling).tolist()
+        result |= {f"{name}_ci": interval for name, interval in zip(_VALUES, intervals, strict=True)}
+    return result
