@@ -27,9 +27,9 @@ def summarize(results: Path | Sequence[Path]) -> list[str]:
         ConfigError: a table is missing or is none.
         EvaluationError: the tables hold no row.
     """
+    from hf_clipdyn.report.gather import read_trajectories
     from hf_clipdyn.report.results import read_results
     from hf_clipdyn.report.sentences import find, limits
-    from hf_clipdyn.report.trajectories import read_trajectories
 
     trajectories = read_trajectories(read_results(_listed(results)))
     several_runs = len({one.run for one in trajectories}) > 1
@@ -41,11 +41,11 @@ def summarize(results: Path | Sequence[Path]) -> list[str]:
 
 def result_tables(results: Path | Sequence[Path]) -> list[str]:
     """A plain-text table for each run: its revisions by the questions of the study."""
+    from hf_clipdyn.report.gather import read_trajectories
     from hf_clipdyn.report.overview import overview_panels
     from hf_clipdyn.report.plan import plan_charts
     from hf_clipdyn.report.results import read_results
     from hf_clipdyn.report.tables import terminal_tables
-    from hf_clipdyn.report.trajectories import read_trajectories
 
     return terminal_tables(overview_panels(plan_charts(read_trajectories(read_results(_listed(results))))))
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from hf_clipdyn.report.axis import Axis
 from hf_clipdyn.report.plan import Chart, Line, Panel, is_constant
+from hf_clipdyn.report.scales import scale_axes
 from hf_clipdyn.report.style import GREY, HUMAN, MARKERS, PAPER, hue, shade
 from hf_clipdyn.report.trajectories import Point, Trajectory, stem
 from hf_clipdyn.report.vocabulary import HUMAN_SHAPE_BIAS, term
@@ -110,7 +111,7 @@ def _draw_panel(cell: "Axes", panel: Panel, axis: Axis, *, ordered: bool) -> Non
         colour = shade(index, len(panel.lines)) if ordered else hue(line.colour)
         marker = "o" if ordered else MARKERS[line.colour % len(MARKERS)]
         _draw_line(cell, line, axis, colour, marker, band=len(panel.lines) <= _DRAWN_BANDS)
-    _scale(cell, panel, axis)
+    scale_axes(cell, [point for line in panel.lines for point in line.trajectory.points], axis)
 
 
 def _has_human_reference(one: Trajectory) -> bool:
@@ -199,6 +200,10 @@ def _draw_line(cell: "Axes", line: Line, axis: Axis, colour: str, marker: str, *
         )
 
 
+def _untold(point: Point) -> Point:
+    return replace(point, value=math.nan, low=math.nan, high=math.nan)
+
+
 def _draw_hollow(cell: "Axes", placed: Sequence[tuple[float, Point]], marker: str) -> None:
     if not placed:
         return
@@ -222,57 +227,3 @@ def _draw_hollow(cell: "Axes", placed: Sequence[tuple[float, Point]], marker: st
         zorder=3,
         label=_NOT_INTERPRETABLE,
     )
-
-
-def _scale(cell: "Axes", panel: Panel, axis: Axis) -> None:
-    from matplotlib.ticker import FuncFormatter, MaxNLocator
-
-    points = [point for line in panel.lines for point in line.trajectory.points]
-    places = [place for point in points if (place := axis.place(point)) is not None]
-    if axis.log and any(place > 0 for place in places):
-        _scale_log(cell, points, axis)
-    elif axis.kind == "order":
-        names = {point.order: point.revision for point in points}
-        cell.set_xticks(list(names), list(names.values()), rotation=30, ha="right")
-    else:
-        if len(set(places)) > 1:
-            margin = 0.04 * (max(places) - min(places))
-            cell.set_xlim(min(places) - margin, max(places) + margin)
-        cell.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=7))
-        cell.xaxis.set_major_formatter(FuncFormatter(lambda place, _: _short(place)))
-    cell.yaxis.set_major_locator(MaxNLocator(nbins=5))
-
-
-def _scale_log(cell: "Axes", points: Sequence[Point], axis: Axis) -> None:
-    """Logarithmic from the first trained revision on; the untrained model stands before it, at 0."""
-    places = {place: point for point in points if (place := axis.place(point)) is not None}
-    first, last = min(place for place in places if place > 0), max(places)
-    cell.set_xscale("symlog", linthresh=first, linscale=0.6)
-    cell.set_xlim(-first * 0.35, last * 1.3)
-    powers = range(math.ceil(math.log10(first)), math.floor(math.log10(last)) + 1)
-    every = -(-len(powers) // 5)
-    ticks = [0.0, *(10.0**power for power in powers[::every])]
-    cell.set_xticks(ticks, [_short(tick) for tick in ticks])
-    cell.minorticks_off()
-    one = next((place for place, point in places.items() if point.epoch == 1), None)
-    if one is not None and axis.kind != "epoch":
-        cell.axvline(one, color=GREY, linewidth=0.8, linestyle=(0, (1, 3)), zorder=1)
-        cell.annotate(
-            "epoch 1",
-            (one, 1),
-            (-3, -3),
-            xycoords=("data", "axes fraction"),
-            textcoords="offset points",
-            color=GREY,
-            fontsize=8,
-            ha="right",
-            va="top",
-        )
-
-
-def _short(number: float) -> str:
-    """1,500,000 as 1.5M: what fits under a tick."""
-    for size, letter in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
-        if abs(number) >= size:
-            return f"{number / size:.3g}{letter}"
-    return f"{number:.3g}"

@@ -25,47 +25,52 @@ _MIDDLE_SIGMA = 0.2
 def overview_panels(charts: Sequence[Chart]) -> list[list[Panel]]:
     """One panel for each question of the study that the charts answer: first on real images, then synthetic.
 
-    A world without any answer is left out.
+    A question asked of several data sets, layers or noises is answered by one of them: the first data
+    set, all items, the projection, a sigma in the middle. A world without any answer is left out.
     """
     runs = list(dict.fromkeys(one.run for chart in charts for one in chart.trajectories))
     worlds = []
     for synthetic in (False, True):
         here = [chart for chart in charts if is_synthetic(chart.benchmark) == synthetic]
-        panels = [_digest(chart, runs) for question in _QUESTIONS if (chart := _answer(here, *question))]
+        answers = [_answers(here, *question) for question in _QUESTIONS]
+        panels = [_panel(found, runs) for found in answers if found]
         worlds += [panels] if panels else []
     return worlds
 
 
-def _answer(charts: Sequence[Chart], kind: str, metrics: Sequence[str]) -> Chart | None:
-    """The first chart of the kind on the first of the metrics that was measured."""
-    return next(
-        (
+def _answers(charts: Sequence[Chart], kind: str, metrics: Sequence[str]) -> list[Chart]:
+    """All charts of one benchmark of the kind on the first of the metrics that was measured."""
+    for metric in metrics:
+        found = [
             chart
-            for metric in metrics
             for chart in charts
             if chart.benchmark.partition("/")[0] == kind and stem(chart.metric) == metric
-        ),
-        None,
-    )
+        ]
+        if found:
+            first = found[0]
+            return [
+                chart for chart in found if (chart.benchmark, chart.metric) == (first.benchmark, first.metric)
+            ]
+    return []
 
 
-def _digest(chart: Chart, runs: Sequence[str]) -> Panel:
-    """The runs of a chart on its most telling probe, layer and group."""
-
-    def fitness(one: Trajectory) -> tuple[bool, float, bool]:
-        value = ordered_value(one)
-        sigma = abs(value - _MIDDLE_SIGMA) if value is not None and "sigma" in one.group else 0.0
-        return (bool(one.group) and "sigma" not in one.group, sigma, one.layer is not None)
-
-    best = min(chart.trajectories, key=fitness)
+def _panel(charts: Sequence[Chart], runs: Sequence[str]) -> Panel:
+    """All runs on the most telling probe, layer and group of the charts."""
+    lines = [(panel, line.trajectory) for chart in charts for panel in chart.panels for line in panel.lines]
+    home, best = min(lines, key=lambda found: _remoteness(found[1]))
     words = group_words(best)
-    lines = tuple(
-        Line(one.run, one, runs.index(one.run)) for one in chart.trajectories if group_words(one) == words
-    )
-    references = next(
-        panel.references for panel in chart.panels if any(line.trajectory is best for line in panel.lines)
-    )
-    place = "synthetic world" if is_synthetic(chart.benchmark) else chart.benchmark.partition("/")[2]
+    place = "synthetic world" if is_synthetic(best.benchmark) else best.dataset
     detail = [best.group] if "sigma" in best.group else []
-    title = f"{metric_words(chart.metric)}\n{', '.join([place, *detail]).replace('_', ' ').replace('=', ' ')}"
-    return Panel(title, lines, references)
+    title = f"{metric_words(best.metric)}\n{', '.join([place, *detail]).replace('_', ' ').replace('=', ' ')}"
+    drawn = {one.run: one for _, one in reversed(lines) if group_words(one) == words}
+    return Panel(
+        title,
+        tuple(Line(run, drawn[run], index) for index, run in enumerate(runs) if run in drawn),
+        home.references,
+    )
+
+
+def _remoteness(one: Trajectory) -> tuple[bool, float, bool]:
+    value = ordered_value(one)
+    sigma = abs(value - _MIDDLE_SIGMA) if value is not None and "sigma" in one.group else 0.0
+    return (bool(one.group) and "sigma" not in one.group, sigma, one.layer is not None)

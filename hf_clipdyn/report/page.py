@@ -10,6 +10,7 @@ from hf_clipdyn import __version__
 from hf_clipdyn.errors import ConfigError
 from hf_clipdyn.report.axis import Axis, choose_axis
 from hf_clipdyn.report.figures import draw_chart, draw_overview
+from hf_clipdyn.report.gather import read_trajectories
 from hf_clipdyn.report.overview import overview_panels
 from hf_clipdyn.report.plan import Chart, Panel, plan_charts
 from hf_clipdyn.report.results import Measurement, read_results
@@ -17,7 +18,7 @@ from hf_clipdyn.report.sentences import Finding, alternative_words, find, limits
 from hf_clipdyn.report.style import GREY, INK, PAPER, TWINS, figure_style
 from hf_clipdyn.report.svg import inline_svg, to_svg
 from hf_clipdyn.report.tables import chart_table, provenance_table, undefined_table
-from hf_clipdyn.report.trajectories import Trajectory, read_trajectories
+from hf_clipdyn.report.trajectories import Trajectory
 from hf_clipdyn.report.vocabulary import benchmark_words, is_synthetic, term
 
 if TYPE_CHECKING:
@@ -85,7 +86,10 @@ def _render(rows: Sequence[Measurement], paths: Sequence[Path], folder: Path) ->
         provenance=provenance_table(rows),
         synthetic=any(is_synthetic(name) for name in benchmarks),
         proxies=any(name.startswith("distortion/") for name in benchmarks),
-        human="shape_bias/cue_conflict" in benchmarks,
+        marks={
+            "hollow": any(point.defined and not point.usable for one in trajectories for point in one.points),
+            "human": "shape_bias/cue_conflict" in benchmarks,
+        },
         sources=", ".join(path.name for path in paths),
         version=__version__,
         twins=TWINS,

@@ -4,9 +4,10 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from hf_clipdyn.report.gather import UNJUDGED
 from hf_clipdyn.report.overview import overview_panels
 from hf_clipdyn.report.plan import Line, Panel, plan_charts
-from hf_clipdyn.report.trajectories import UNJUDGED, Point, Trajectory, sibling, stem, turns
+from hf_clipdyn.report.trajectories import Point, Trajectory, sibling, stem, turns
 from hf_clipdyn.report.vocabulary import HUMAN_SHAPE_BIAS, metric_words, place_words
 
 __all__ = ["Finding", "alternative_words", "change_words", "find", "limits", "number_words"]

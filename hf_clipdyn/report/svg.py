@@ -30,9 +30,14 @@ def to_svg(figure: "Figure") -> str:
 def inline_svg(document: str, name: str, alternative: str, css_class: str = "") -> str:
     """An SVG document as an element for a page.
 
-    Its ids get the prefix ``name``, since a page has one name space; it shrinks with the page but grows only
-    a little beyond its size; its colours become the page's variables (`style.TWINS`); ``alternative`` is what a screen
-    reader says instead.
+    Its ids get the prefix ``name``, since a page has one name space; it shrinks with the page but
+    grows only a little beyond its size; its colours become the page's variables (`style.TWINS`).
+
+    Args:
+        document: as `to_svg` gives it.
+        name: prefix, unique in the page.
+        alternative: what a screen reader says instead.
+        css_class: of the element.
     """
     text = _METADATA.sub("", _HEAD.sub("", document, count=1), count=1)
     opening, rest = text.split(">", 1)

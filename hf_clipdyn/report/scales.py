@@ -1,0 +1,68 @@
+"""Limits and ticks of the axes: epochs, samples on a logarithmic scale, or the names of revisions."""
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from hf_clipdyn.report.axis import Axis
+from hf_clipdyn.report.style import GREY
+from hf_clipdyn.report.trajectories import Point
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["scale_axes"]
+
+
+def scale_axes(cell: "Axes", points: Sequence[Point], axis: Axis) -> None:
+    """Set limits and ticks of one pair of axes, undefined points included, so that figures compare."""
+    from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+    places = [place for point in points if (place := axis.place(point)) is not None]
+    if axis.log and any(place > 0 for place in places):
+        _scale_log(cell, points, axis)
+    elif axis.kind == "order":
+        names = {point.order: point.revision for point in points}
+        cell.set_xticks(list(names), list(names.values()), rotation=30, ha="right")
+    else:
+        if len(set(places)) > 1:
+            margin = 0.04 * (max(places) - min(places))
+            cell.set_xlim(min(places) - margin, max(places) + margin)
+        cell.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=7))
+        cell.xaxis.set_major_formatter(FuncFormatter(lambda place, _: _short(place)))
+    cell.yaxis.set_major_locator(MaxNLocator(nbins=5))
+
+
+def _scale_log(cell: "Axes", points: Sequence[Point], axis: Axis) -> None:
+    """Logarithmic from the first trained revision on; the untrained model stands before it, at 0."""
+    places = {place: point for point in points if (place := axis.place(point)) is not None}
+    first, last = min(place for place in places if place > 0), max(places)
+    cell.set_xscale("symlog", linthresh=first, linscale=0.6)
+    cell.set_xlim(-first * 0.35, last * 1.3)
+    powers = range(math.ceil(math.log10(first)), math.floor(math.log10(last)) + 1)
+    every = -(-len(powers) // 5)
+    ticks = [0.0, *(10.0**power for power in powers[::every])]
+    cell.set_xticks(ticks, [_short(tick) for tick in ticks])
+    cell.minorticks_off()
+    one = next((place for place, point in places.items() if point.epoch == 1), None)
+    if one is not None and axis.kind != "epoch":
+        cell.axvline(one, color=GREY, linewidth=0.8, linestyle=(0, (1, 3)), zorder=1)
+        cell.annotate(
+            "epoch 1",
+            (one, 1),
+            (-3, -3),
+            xycoords=("data", "axes fraction"),
+            textcoords="offset points",
+            color=GREY,
+            fontsize=8,
+            ha="right",
+            va="top",
+        )
+
+
+def _short(number: float) -> str:
+    """1,500,000 as 1.5M: what fits under a tick."""
+    for size, letter in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
+        if abs(number) >= size:
+            return f"{number / size:.3g}{letter}"
+    return f"{number:.3g}"

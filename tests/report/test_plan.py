@@ -1,0 +1,132 @@
+"""Which trajectories share a figure."""
+
+import pytest
+
+from hf_clipdyn.report.gather import read_trajectories
+from hf_clipdyn.report.overview import overview_panels
+from hf_clipdyn.report.plan import plan_charts
+from hf_clipdyn.report.results import read_results
+
+
+@pytest.fixture
+def plan(write):
+    return lambda rows: plan_charts(read_trajectories(read_results([write(rows)])))
+
+
+def test_every_metric_has_a_chart_and_every_scale_stands_within_one(study, plan):
+    charts = {chart.metric: chart for chart in plan(study()) if chart.benchmark.startswith("shape_bias/")}
+    assert set(charts) == {
+        "shape_bias",
+        "texture_bias",
+        "cue_accuracy",
+        "shape_accuracy",
+        "texture_accuracy",
+        "top_class_share",
+        "shape_preference",
+    }
+    (null,) = charts["cue_accuracy"].panels[0].references
+    assert (null.label, null.trajectory.metric) == ("null", "null_cue_accuracy")
+
+
+def test_chance_stands_beside_accuracy_and_not_beside_the_drop(study, plan):
+    charts = {chart.metric: chart for chart in plan(study()) if chart.benchmark.startswith("noise/")}
+    assert [line.label for line in charts["accuracy"].panels[0].references] == ["chance"]
+    assert charts["chance_corrected_drop"].panels[0].references == ()
+
+
+def test_a_recall_finds_its_own_chance(row, plan):
+    rows = [
+        row("retrieval/f", metric, 0.1, group="held_out=100")
+        for k in (1, 10)
+        for metric in (f"image_to_text_recall_at_{k}", f"image_to_text_chance_at_{k}")
+    ]
+    charts = plan(rows)
+    assert [chart.metric for chart in charts] == ["image_to_text_recall_at_1", "image_to_text_recall_at_10"]
+    (chance,) = charts[1].panels[0].references
+    assert chance.trajectory.metric == "image_to_text_chance_at_10"
+
+
+def test_sigmas_are_ordered_lines_of_one_panel(row, plan):
+    sigmas = ("0.40", "0.05", "0.20")
+    (chart,) = plan([row("noise/x", "accuracy", 0.5, group=f"sigma={sigma}") for sigma in sigmas])
+    assert chart.ordered
+    assert [line.label for line in chart.panels[0].lines] == ["sigma 0.05", "sigma 0.20", "sigma 0.40"]
+
+
+def test_noise_stages_are_never_mixed_in_one_figure(row, plan):
+    groups = ("sigma=0.10", "sigma=0.20", "sigma=0.10,noise_stage=input", "sigma=0.20,noise_stage=input")
+    charts = plan([row("noise/x", "accuracy", 0.5, group=group) for group in groups])
+    assert [[one.group for one in chart.trajectories] for chart in charts] == [
+        list(groups[:2]),
+        list(groups[2:]),
+    ]
+    assert len({chart.name for chart in charts}) == 2
+
+
+def test_preprocessings_are_never_mixed_in_one_figure(row, plan):
+    charts = plan([row("quality/t", "alignment", 0.5, preprocess=name) for name in ("processor", "squash")])
+    assert [chart.title for chart in charts] == [
+        "alignment with humans, processor",
+        "alignment with humans, squash",
+    ]
+    assert len({chart.name for chart in charts}) == 2
+
+
+def test_two_fingerprints_of_one_run_are_two_figures(row, plan):
+    charts = plan([row("noise/x", "accuracy", 0.5, data_fingerprint=name) for name in ("a", "b")])
+    assert len(charts) == 2
+
+
+def test_runs_of_different_resolution_share_a_figure(row, plan):
+    rows = [
+        row("noise/x", "accuracy", 0.5, repo_id=f"me/{name}", data_fingerprint=name) for name in ("a", "b")
+    ]
+    (chart,) = plan(rows)
+    assert [line.label for line in chart.panels[0].lines] == ["me/a", "me/b"]
+
+
+def test_several_runs_are_overlaid_in_a_panel_for_each_sigma(row, plan):
+    rows = [
+        row("noise/x", "accuracy", 0.5, repo_id=run, group=f"sigma={sigma}")
+        for run in ("me/a", "me/b")
+        for sigma in ("0.10", "0.20")
+    ]
+    (chart,) = plan(rows)
+    assert [panel.title for panel in chart.panels] == ["sigma 0.10", "sigma 0.20"]
+    assert [[line.label for line in panel.lines] for panel in chart.panels] == [["me/a", "me/b"]] * 2
+
+
+def test_layers_and_distortions_have_charts_of_their_own(row, plan):
+    rows = [
+        row("quality/t", "alignment/cosine", 0.5),
+        *(
+            row("quality/t", "alignment/cosine", 0.5, probe="hidden_state", layer=layer)
+            for layer in range(13)
+        ),
+        *(row("quality/t", "alignment/cosine", 0.5, group=f"blur{i}") for i in range(12)),
+    ]
+    charts = {chart.name: chart for chart in plan(rows)}
+    assert len(charts["quality-t-alignment-cosine-layers"].panels[0].lines) == 13
+    assert len(charts["quality-t-alignment-cosine-by-group"].panels) == 12
+    assert len(charts["quality-t-alignment-cosine"].trajectories) == 1
+    # The study at a glance takes the projection over all items.
+    ((panel,),) = overview_panels(list(charts.values()))
+    assert (panel.lines[0].trajectory.layer, panel.lines[0].trajectory.group) == (None, "")
+
+
+def test_the_overview_keeps_real_and_synthetic_worlds_apart(study, plan):
+    real, synthetic = overview_panels(plan([*study("me/a", "cue_conflict"), *study("me/b")]))
+    assert {line.trajectory.dataset for panel in real for line in panel.lines} == {"cue_conflict"}
+    assert {line.trajectory.dataset for panel in synthetic for line in panel.lines} == {"procedural"}
+    # A run has one colour, wherever it appears.
+    assert {(line.label, line.colour) for panel in real + synthetic for line in panel.lines} == {
+        ("me/a", 0),
+        ("me/b", 1),
+    }
+
+
+def test_the_overview_shows_noise_at_a_sigma_in_the_middle(study, plan):
+    (panels,) = overview_panels(plan(study()))
+    (drop,) = [panel for panel in panels if panel.lines[0].trajectory.kind == "noise"]
+    assert drop.lines[0].trajectory.group == "sigma=0.20"
+    assert drop.title == "accuracy drop, chance-corrected\nsynthetic world, sigma 0.20"
