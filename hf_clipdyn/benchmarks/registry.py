@@ -52,7 +52,7 @@ def benchmark_class(name: str) -> type[Benchmark]:
     Raises:
         UnknownNameError: there is no such kind, or no such data set that fits it.
     """
-    kind, _, dataset = name.partition("/")
+    kind = name.partition("/")[0]
     if kind not in kinds():
         raise UnknownNameError("kind of benchmark", kind, kinds())
     known = [f"{kind}/{fit}" for fit in fitting_datasets(kinds()[kind].schemas)]

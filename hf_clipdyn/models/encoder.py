@@ -42,6 +42,8 @@ _SETTINGS = (
     "sentencepiece.bpe.model",
 )
 _WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "model-*-of-*.safetensors")
+# What a configuration says of who saved it; weights are cast to the precision that is asked for.
+_PROVENANCE = {"_name_or_path", "dtype", "torch_dtype", "transformers_version"}
 _SPATIAL_STEPS = ("do_resize", "do_center_crop", "do_pad", "do_convert_rgb")
 
 
@@ -106,7 +108,13 @@ def settings_digest(folder: Path) -> str:
     digest = hashlib.sha256()
     for name in _SETTINGS:
         if (folder / name).is_file():
-            digest.update(name.encode() + (folder / name).read_bytes())
+            content = (folder / name).read_bytes()
+            if name == "config.json":
+                settings = {
+                    key: value for key, value in json.loads(content).items() if key not in _PROVENANCE
+                }
+                content = json.dumps(settings, sort_keys=True).encode()
+            digest.update(name.encode() + content)
     return digest.hexdigest()
 
 
@@ -322,12 +330,10 @@ class Encoder:
         Raises:
             ModelError: the model has no text tower.
         """
-        rows = [
-            _numpy(
-                self.model.get_text_features(**self.tokenize(texts[start : start + batch_size])).pooler_output
-            )
-            for start in range(0, len(texts), batch_size)
-        ]
+        rows = []
+        for start in range(0, len(texts), batch_size):
+            tokens = self.tokenize(texts[start : start + batch_size])
+            rows.append(_numpy(self.model.get_text_features(**tokens).pooler_output))
         return np.concatenate(rows) if rows else np.zeros((0, 0), np.float32)
 
 

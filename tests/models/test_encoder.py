@@ -1,0 +1,273 @@
+"""The adapter gives what transformers gives, whatever the family of the model."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from transformers import (
+    AlignConfig,
+    AlignModel,
+    AltCLIPConfig,
+    AltCLIPModel,
+    BertModel,
+    ChineseCLIPConfig,
+    ChineseCLIPModel,
+    CLIPConfig,
+    CLIPImageProcessor,
+    CLIPModel,
+    CLIPProcessor,
+    Dinov2Config,
+    Dinov2Model,
+    EfficientNetImageProcessor,
+    SiglipConfig,
+    SiglipImageProcessor,
+    SiglipModel,
+    ViTConfig,
+    ViTImageProcessor,
+    ViTModel,
+)
+
+from hf_clipdyn.errors import ModelError, RevisionNotFoundError
+from hf_clipdyn.models.encoder import Encoder
+from hf_clipdyn.models.scales import Scale, Tower, clip_config, clip_image_processor
+from hf_clipdyn.models.tokenizers import train_tokenizer
+
+SIZE = 16
+TEXTS = ["a red cat", "a blue car", "two green boats by the sea"]
+TOKENIZER = train_tokenizer(TEXTS, vocab_size=520, context_length=12)
+VISION = {
+    "hidden_size": 16,
+    "intermediate_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "image_size": SIZE,
+    "patch_size": 8,
+}
+TEXT = {
+    "hidden_size": 16,
+    "intermediate_size": 32,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "max_position_embeddings": 16,
+    "vocab_size": len(TOKENIZER),
+    "bos_token_id": TOKENIZER.bos_token_id,
+    "eos_token_id": TOKENIZER.eos_token_id,
+    "pad_token_id": TOKENIZER.pad_token_id,
+}
+SQUARE = {"height": SIZE, "width": SIZE}
+
+
+def clip(width: int = 16) -> CLIPModel:
+    size = Scale(SIZE, 8, Tower(width, 2, 2), Tower(16, 1, 2), 16, context_length=12)
+    return CLIPModel(clip_config(size, TOKENIZER))
+
+
+def siglip() -> SiglipModel:
+    return SiglipModel(SiglipConfig(vision_config=VISION, text_config=TEXT | {"projection_size": 16}))
+
+
+def align() -> AlignModel:
+    vision = {"image_size": 64, "width_coefficient": 0.1, "depth_coefficient": 0.1, "hidden_dim": 32}
+    return AlignModel(AlignConfig(vision_config=vision, text_config=TEXT, projection_dim=16))
+
+
+def altclip() -> AltCLIPModel:
+    text = TEXT | {"project_dim": 16, "max_position_embeddings": 20, "pad_token_id": 1}
+    return AltCLIPModel(AltCLIPConfig(vision_config=VISION, text_config=text, projection_dim=16))
+
+
+def chinese_clip() -> ChineseCLIPModel:
+    return ChineseCLIPModel(ChineseCLIPConfig(vision_config=VISION, text_config=TEXT, projection_dim=16))
+
+
+FAMILIES: dict[str, tuple[Callable[[], Any], Callable[[], Any]]] = {
+    "clip": (clip, lambda: CLIPImageProcessor(size={"shortest_edge": SIZE}, crop_size=SQUARE)),
+    "siglip": (siglip, lambda: SiglipImageProcessor(size=SQUARE)),
+    "align": (align, lambda: EfficientNetImageProcessor(size={"height": 64, "width": 64})),
+    "altclip": (altclip, lambda: CLIPImageProcessor(size={"shortest_edge": SIZE}, crop_size=SQUARE)),
+    "chinese_clip": (chinese_clip, lambda: CLIPImageProcessor(size=SQUARE, crop_size=SQUARE)),
+    "vit": (
+        lambda: ViTModel(ViTConfig(**VISION), add_pooling_layer=False),
+        lambda: ViTImageProcessor(size=SQUARE),
+    ),
+    "dinov2": (
+        lambda: Dinov2Model(Dinov2Config(**VISION)),
+        lambda: CLIPImageProcessor(size=SQUARE, crop_size=SQUARE),
+    ),
+}
+DUAL = [name for name in FAMILIES if name not in ("vit", "dinov2")]
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> Callable[..., Path]:
+    """`saved("clip", seed=1)`: the folder of a random model of that family."""
+
+    def save(family: str, seed: int = 0, model: Any = None) -> Path:
+        build, image_processor = FAMILIES[family]
+        folder = tmp_path / f"{family}-{seed}-{len(list(tmp_path.iterdir()))}"
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            (model or build()).save_pretrained(folder)
+        image_processor().save_pretrained(folder)
+        if family in DUAL:
+            TOKENIZER.save_pretrained(folder)
+        return folder
+
+    return save
+
+
+@pytest.fixture
+def pixels() -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (3, SIZE, SIZE, 3), dtype=np.uint8)
+
+
+@pytest.mark.parametrize("family", DUAL)
+def test_embeddings_are_exactly_those_of_get_image_features_and_get_text_features(family, saved):
+    encoder = Encoder.from_folder(saved(family), device="cpu")
+    side = 64 if family == "align" else SIZE  # its EfficientNet shrinks an image 32 times
+    pixels = np.random.default_rng(0).integers(0, 256, (3, side, side, 3), dtype=np.uint8)
+    values = encoder.image_processor(list(pixels), return_tensors="pt")["pixel_values"]
+    with torch.no_grad():
+        images = encoder.model.get_image_features(pixel_values=values).pooler_output
+        texts = encoder.model.get_text_features(**encoder.tokenize(TEXTS)).pooler_output
+    assert torch.equal(encoder.pixel_values(pixels), values)
+    assert np.array_equal(encoder.embed_images(pixels).projection, images.numpy())
+    assert np.array_equal(encoder.embed_texts(TEXTS), texts.numpy())
+    assert encoder.reads_text
+    distinct = {row.tobytes() for row in encoder.embed_texts(TEXTS)}
+    assert len(distinct) == len(TEXTS)
+
+
+@pytest.mark.parametrize("family", ["vit", "dinov2"])
+def test_a_vision_model_gives_its_class_token_and_reads_no_text(family, saved, pixels):
+    encoder = Encoder.from_folder(saved(family), device="cpu")
+    features = encoder.embed_images(pixels)
+    with torch.no_grad():
+        output = encoder.model(pixel_values=encoder.pixel_values(pixels)).last_hidden_state
+    assert np.array_equal(features.projection, output[:, 0].numpy())
+    assert not encoder.reads_text
+    with pytest.raises(ModelError, match="reads no text"):
+        encoder.embed_texts(["a cat"])
+
+
+@pytest.mark.parametrize("family", [name for name in FAMILIES if name != "align"])
+def test_all_hidden_states_and_attention_maps_come_from_one_pass(family, saved, pixels):
+    encoder = Encoder.from_folder(saved(family), device="cpu")
+    with encoder.eager_attention():
+        features = encoder.embed_images(pixels, hidden=True, attentions=True)
+    tokens = features.hidden[0].shape[1]
+    assert [state.shape for state in features.hidden] == [(3, tokens, 16)] * 3
+    assert [maps.shape for maps in features.attentions] == [(3, 2, tokens, tokens)] * 2
+    np.testing.assert_allclose(features.attentions[0].sum(axis=-1), 1, atol=1e-5)
+
+
+def test_swapped_weights_give_bit_for_bit_what_from_pretrained_gives(saved, pixels):
+    first, second = saved("clip", seed=0), saved("clip", seed=1)
+    encoder = Encoder.from_folder(first, device="cpu")
+    model = encoder.model
+    assert encoder.load(second) is True
+    assert encoder.model is model
+    fresh = Encoder.from_folder(second, device="cpu")
+    assert np.array_equal(encoder.embed_images(pixels).projection, fresh.embed_images(pixels).projection)
+    assert np.array_equal(encoder.embed_texts(TEXTS), fresh.embed_texts(TEXTS))
+    assert encoder.load(first) is True
+    assert not np.array_equal(encoder.embed_images(pixels).projection, fresh.embed_images(pixels).projection)
+
+
+def test_another_architecture_is_built_anew(saved, pixels):
+    encoder = Encoder.from_folder(saved("clip"), device="cpu")
+    assert encoder.load(saved("clip", model=clip(width=32))) is False
+    assert encoder.model.config.vision_config.hidden_size == 32
+    assert encoder.load(saved("siglip")) is False
+    assert encoder.embed_images(pixels).projection.shape == (3, 16)
+
+
+def test_sharded_weights_are_swapped_too(saved, pixels):
+    encoder = Encoder.from_folder(saved("clip", seed=0), device="cpu")
+    second = saved("clip", seed=1)
+    whole = Encoder.from_folder(second, device="cpu")
+    (second / "model.safetensors").unlink()
+    whole.model.save_pretrained(second, max_shard_size="20KB")
+    assert (second / "model.safetensors.index.json").is_file()
+    assert encoder.load(second) is True
+    assert np.array_equal(encoder.embed_images(pixels).projection, whole.embed_images(pixels).projection)
+
+
+def test_a_long_text_is_cut_and_keeps_its_end_token(saved):
+    encoder = Encoder.from_folder(saved("clip"), device="cpu")
+    ids = encoder.tokenize(["red cat " * 50, "a cat"])["input_ids"]
+    assert ids.shape[1] == encoder.context_length == 12
+    assert ids[0, -1] == TOKENIZER.eos_token_id
+    assert ids[0, 0] == TOKENIZER.bos_token_id
+
+
+def test_siglip_texts_are_padded_to_the_full_length_without_a_mask(saved):
+    encoder = Encoder.from_folder(saved("siglip"), device="cpu")
+    batch = encoder.tokenize(["a cat"])
+    assert batch["input_ids"].shape == (1, 12)
+    assert "attention_mask" not in batch
+
+
+def test_bfloat16_is_close_to_float32(saved, pixels):
+    folder = saved("clip")
+    reference = Encoder.from_folder(folder, device="cpu").embed_images(pixels).projection
+    rough = Encoder.from_folder(folder, device="cpu", dtype=torch.bfloat16).embed_images(pixels).projection
+    assert rough.dtype == np.float32
+    np.testing.assert_allclose(rough, reference, atol=0.1)
+    assert not np.array_equal(rough, reference)
+
+
+def test_truncated_weights_are_named(saved):
+    encoder = Encoder.from_folder(saved("clip"), device="cpu")
+    broken = saved("clip", seed=1)
+    weights = broken / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1000])
+    with pytest.raises(ModelError, match="cannot be read"):
+        encoder.load(broken)
+    with pytest.raises(ModelError, match="no image encoder"):
+        Encoder.from_folder(broken, device="cpu")
+
+
+def test_missing_tensors_are_an_error_and_not_random_numbers(saved):
+    from safetensors.torch import load_file, save_file
+
+    folder = saved("clip")
+    tensors = load_file(folder / "model.safetensors")
+    del tensors["visual_projection.weight"]
+    save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(ModelError, match=r"lack 1 tensors of clip, as visual_projection\.weight"):
+        Encoder.from_folder(folder, device="cpu")
+
+
+def test_a_language_model_is_no_image_encoder(tmp_path):
+    from transformers import BertConfig
+
+    config = BertConfig(
+        hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=16, vocab_size=99
+    )
+    BertModel(config).save_pretrained(tmp_path)
+    with pytest.raises(ModelError, match="image"):
+        Encoder.from_folder(tmp_path, device="cpu")
+
+
+def test_a_revision_that_is_not_in_the_store_is_named_at_once(tmp_path):
+    with pytest.raises(RevisionNotFoundError, match="no whole revision 'epoch-009' of 'me/run'"):
+        Encoder.from_pretrained("me/run", "epoch-009", cache_dir=tmp_path, local_files_only=True)
+
+
+def test_asking_for_attention_without_eager_attention_is_an_error_not_an_empty_answer(saved, pixels):
+    encoder = Encoder.from_folder(saved("clip"), device="cpu")
+    with pytest.raises(ModelError, match="attention maps"):
+        encoder.embed_images(pixels, attentions=True)
+
+
+def test_the_clip_processor_agrees_with_the_adapter(saved, pixels):
+    folder = saved("clip")
+    size = Scale(SIZE, 8, Tower(16, 1, 2), Tower(16, 1, 2), 16, context_length=12)
+    processor = CLIPProcessor(clip_image_processor(size), TOKENIZER)
+    expected = processor(images=list(pixels), return_tensors="pt")["pixel_values"]
+    assert torch.equal(Encoder.from_folder(folder, device="cpu").pixel_values(pixels), expected)
+    assert isinstance(Encoder.from_folder(folder, device="cpu").model.config, CLIPConfig)
