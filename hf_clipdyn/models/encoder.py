@@ -42,7 +42,6 @@ _SETTINGS = (
     "sentencepiece.bpe.model",
 )
 _WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "model-*-of-*.safetensors")
-# What a configuration says of who saved it; weights are cast to the precision that is asked for.
 _PROVENANCE = {"_name_or_path", "dtype", "torch_dtype", "transformers_version"}
 _SPATIAL_STEPS = ("do_resize", "do_center_crop", "do_pad", "do_convert_rgb")
 
@@ -110,12 +109,16 @@ def settings_digest(folder: Path) -> str:
         if (folder / name).is_file():
             content = (folder / name).read_bytes()
             if name == "config.json":
-                settings = {
-                    key: value for key, value in json.loads(content).items() if key not in _PROVENANCE
-                }
-                content = json.dumps(settings, sort_keys=True).encode()
+                content = json.dumps(_architecture(json.loads(content)), sort_keys=True).encode()
             digest.update(name.encode() + content)
     return digest.hexdigest()
+
+
+def _architecture(config: Any) -> Any:
+    """A configuration without what it says of who saved it and in which precision."""
+    if not isinstance(config, dict):
+        return config
+    return {key: _architecture(value) for key, value in config.items() if key not in _PROVENANCE}
 
 
 def _read_weights(folder: Path) -> dict[str, torch.Tensor]:
