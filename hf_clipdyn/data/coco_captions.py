@@ -69,7 +69,9 @@ class CocoCaptions(CaptionListBuilder):
         if annotations is None:
             yield from super().rows(split)
             return
-        yield from self.captioned(self.files, _pairs(annotations.path), annotations.path)
+        folder = annotations.stem.rpartition("_")[2]  # captions_train2017.json names what is in train2017/
+        photographs = self.files.folder(folder) if self.files.has_folder(folder) else self.files
+        yield from self.captioned(photographs, _pairs(annotations.path), annotations.path)
 
 
 def _pairs(path: str) -> Iterator[tuple[str, str]]:

@@ -1,0 +1,89 @@
+"""What holds for every data set that is read from files."""
+
+import json
+import shutil
+import tarfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import datasets
+import pytest
+from official_trees.trees import TREES
+
+from hf_clipdyn.data.registry import builder_class, dataset_facts, dataset_names
+from hf_clipdyn.data.schemas import features_of
+
+Load = Callable[..., Any]
+NAMES = sorted(TREES)
+GENERATED = {"hub", "procedural"}
+
+
+def undecoded(dataset: Any) -> list[str]:
+    """The rows with images as paths or bytes, as text: NaN does not equal itself, and keys have no order."""
+    for column, feature in dataset.features.items():
+        if isinstance(feature, datasets.Image):
+            dataset = dataset.cast_column(column, datasets.Image(decode=False))
+    return [json.dumps(row, sort_keys=True, default=repr) for row in dataset]
+
+
+def test_every_data_set_of_the_registry_has_a_tree_here() -> None:
+    assert set(dataset_names()) - GENERATED == set(NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_columns_are_those_of_the_kind_and_images_decode(
+    name: str, tree: Callable[[str], Path], load: Load
+) -> None:
+    splits = load(name, data_dir=tree(name))
+    kind = dataset_facts(name).kind
+    for dataset in splits.values():
+        assert len(dataset) > 0
+        names = dataset.features["label"].names if kind == "labels" else ()
+        assert dataset.features == features_of(kind, names)
+        row = dataset[0]
+        images = [column for column, feature in dataset.features.items() if isinstance(feature, datasets.Image)]
+        assert all(row[column] is None or row[column].size > (0, 0) for column in images)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_streaming_gives_the_same_rows_and_prepares_nothing(
+    name: str, tree: Callable[[str], Path], load: Load, cache: Path
+) -> None:
+    root = tree(name)
+    streamed = load(name, data_dir=root, streaming=True)
+    rows = {split: undecoded(dataset) for split, dataset in streamed.items()}
+    assert not list(cache.rglob("*.arrow"))
+    prepared = load(name, data_dir=root)
+    assert {split: undecoded(dataset) for split, dataset in prepared.items()} == rows
+
+
+@pytest.mark.parametrize("name", sorted(set(NAMES) - {"webdataset", "cc3m", "cc12m"}))
+def test_a_packed_and_deeply_nested_archive_gives_the_same_rows(
+    name: str, tree: Callable[[str], Path], load: Load, tmp_path: Path
+) -> None:
+    root = tree(name)
+    nested = tmp_path / "downloads" / "nested" / root.name
+    shutil.copytree(root, nested)
+    with tarfile.open(tmp_path / "packed.tar.gz", "w:gz") as archive:
+        archive.add(nested.parent, arcname="nested")
+    plain, packed = load(name, data_dir=root), load(name, data_dir=tmp_path / "packed.tar.gz")
+    assert {split: len(dataset) for split, dataset in packed.items()} == {s: len(d) for s, d in plain.items()}
+    for split, dataset in plain.items():
+        images = [column for column, feature in dataset.features.items() if isinstance(feature, datasets.Image)]
+        rest = [name for name in dataset.column_names if name not in images]
+        assert undecoded(packed[split].select_columns(rest)) == undecoded(dataset.select_columns(rest))
+        assert packed[split][0][images[0]] == dataset[0][images[0]]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_facts_are_complete(name: str) -> None:
+    facts = dataset_facts(name)
+    assert facts.title
+    assert facts.licence
+    assert facts.where
+    assert facts.citation.startswith("@") or not facts.rows
+    assert builder_class(name).__doc__
+    if facts.kind == "labels":
+        assert facts.templates
+        assert all(template.count("{}") == 1 for template in facts.templates)

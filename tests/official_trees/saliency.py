@@ -1,0 +1,87 @@
+"""Fixation sets as their archives unpack."""
+
+from pathlib import Path
+
+import numpy as np
+from scipy.io import savemat
+
+from official_trees.images import write_image
+
+__all__ = ["OSIE_FIXATIONS", "cat2000", "gaze_with_fixations", "mit1003", "osie", "salicon"]
+
+OSIE_FIXATIONS = [(100.5, 50.25, 246), (399.0, 299.0, 136), (780.0, 20.0, 60)]
+
+
+def osie(root: Path, images: tuple[str, ...] = ("1001.jpg", "1002.jpg", "1003.jpg")) -> None:
+    """Three photographs, two observers; the second looks outside once."""
+    entries = np.empty((len(images), 1), dtype=object)
+    for index, name in enumerate(images):
+        write_image(root / "stimuli" / name, (800, 600))
+        subjects = np.empty((2, 1), dtype=object)
+        for number in range(2):
+            points = OSIE_FIXATIONS if number == 0 else [(810.0, 20.0, 90), (10.0, 20.0, 95)]
+            xs, ys, durations = zip(*points, strict=True)
+            subjects[number, 0] = {
+                "fix_x": np.array([xs]),
+                "fix_y": np.array([ys]),
+                "fix_duration": np.array([durations], dtype=np.uint16),
+            }
+        entries[index, 0] = {"img": name, "subjects": subjects}
+    (root / "eye").mkdir(parents=True, exist_ok=True)
+    savemat(root / "eye" / "fixations.mat", {"fixations": entries})
+
+
+def gaze_with_fixations(points: list[tuple[float, float]], samples: int = 96) -> np.ndarray:
+    """Samples of a tracker at 240 Hz: ``samples`` at each point, a fast flight of six samples between two."""
+    rng = np.random.default_rng(0)
+    parts = []
+    for index, point in enumerate(points):
+        if index:
+            steps = np.linspace(0, 1, 8)[1:-1, None]
+            parts.append(np.array(points[index - 1]) * (1 - steps) + np.array(point) * steps)
+        parts.append(np.array(point) + rng.normal(0, 0.3, (samples, 2)))
+    return np.concatenate(parts)
+
+
+def mit1003(root: Path, recordings: bool = True) -> None:
+    """Two photographs with maps, and the recordings of two observers."""
+    stems = ("i05june05_static_street_boston_p1010764", "i" + "long" * 17)
+    for stem in stems:
+        write_image(root / "ALLSTIMULI" / f"{stem}.jpeg", (100, 80))
+        write_image(root / "ALLFIXATIONMAPS" / f"{stem}_fixMap.jpg", (100, 80))
+        write_image(root / "ALLFIXATIONMAPS" / f"{stem}_fixPts.jpg", (100, 80))
+        for subject in ("CNG", "ajs") if recordings else ():
+            folder = root / "DATA" / subject
+            folder.mkdir(parents=True, exist_ok=True)
+            gaze = gaze_with_fixations([(50.0, 40.0), (5.0, 4.0), (95.0, 70.0)])
+            content = {stem[:63]: {"imgName": f"{stem}.jpeg", "DATA": {"eyeData": gaze}}}
+            savemat(folder / f"{stem}.mat", content, long_field_names=True, format="5")
+
+
+def cat2000(root: Path) -> None:
+    """Two categories, one picture each, called the same."""
+    for category in ("Action", "Art"):
+        folder = root / "trainSet"
+        write_image(folder / "Stimuli" / category / "001.jpg", (192, 108))
+        write_image(folder / "Stimuli" / category / "Output" / "001_SaliencyMap.jpg", (192, 108))
+        write_image(folder / "FIXATIONMAPS" / category / "001.jpg", (192, 108))
+        points = np.zeros((108, 192), dtype=np.uint8)
+        points[10, 20] = points[50, 60] = 1
+        (folder / "FIXATIONLOCS" / category).mkdir(parents=True)
+        savemat(folder / "FIXATIONLOCS" / category / "001.mat", {"fixLocs": points})
+
+
+def salicon(root: Path) -> None:
+    """A training, a validation, and a test photograph without fixations."""
+    for split in ("train", "val", "test"):
+        name = f"COCO_{split}2014_000000000009"
+        write_image(root / "images" / split / f"{name}.jpg", (64, 48))
+        if split == "test":
+            continue
+        write_image(root / "maps" / split / f"{name}.png", (64, 48))
+        gaze = np.empty((2, 1), dtype=[("location", object), ("timestamp", object), ("fixations", object)])
+        for number in range(2):
+            gaze[number, 0] = (np.ones((4, 2)), np.arange(4.0), np.array([[1, 1], [30 + number, 20]]))
+        folder = root / "fixations" / split
+        folder.mkdir(parents=True)
+        savemat(folder / f"{name}.mat", {"image": name, "resolution": np.array([48, 64]), "gaze": gaze})

@@ -1,0 +1,56 @@
+"""Sets of judged similarity as their archives unpack."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+
+from official_trees.images import write_image
+
+__all__ = ["bapps", "material_similarity", "nights"]
+
+_HEADER = "id,left_vote,right_vote,votes,ref_path,left_path,right_path,prompt,split,is_imagenet"
+
+
+def nights(root: Path) -> None:
+    """Six triplets: three splits, ImageNet and not; the last one has split votes."""
+    lines = [_HEADER]
+    for number, split in enumerate(["train", "train", "val", "test", "test", "test"]):
+        stem = f"000/{number:03d}"
+        paths = [f"ref/{stem}.png", f"distort/{stem}_0.png", f"distort/{stem}_1.png"]
+        for colour, path in enumerate(paths):
+            write_image(root / path, colour=3 * number + colour)
+        votes = (2, 3, 5) if number == 5 else (number % 2, 1 - number % 2, 6 + number)
+        cells = [number, *votes, *paths, '"a cat, sitting"', split, str(number % 2 == 0)]
+        lines.append(",".join(map(str, cells)))
+    (root / "data.csv").write_text("\n".join(lines) + "\n")
+
+
+def bapps(root: Path) -> None:
+    """Two sub-sets of the validation data for the choice between two, two for same or different."""
+    for subset in ("traditional", "superres"):
+        folder = root / "2afc" / "val" / subset
+        for number, judge in enumerate((0.0, 0.4, 1.0)):
+            for colour, name in enumerate(("ref", "p0", "p1")):
+                write_image(folder / name / f"{number:06d}.png", colour=colour)
+            (folder / "judge").mkdir(exist_ok=True)
+            np.save(folder / "judge" / f"{number:06d}.npy", np.array([judge], dtype=np.float32))
+    for subset in ("traditional", "cnn"):
+        folder = root / "jnd" / "val" / subset
+        for number, same in enumerate((0.0, 1 / 3)):
+            for colour, name in enumerate(("p0", "p1")):
+                write_image(folder / name / f"{number:06d}.png", colour=colour)
+            (folder / "same").mkdir(exist_ok=True)
+            np.save(folder / "same" / f"{number:06d}.npy", np.array([same]))
+
+
+def material_similarity(root: Path) -> None:
+    """All 100 materials in both renderings, a few answers, one of them a tie."""
+    for rendering, suffix in (("havran1_stpeters_256x256_LDR", "png"), ("havran1_ennis_298x298_LDR", "jpg")):
+        for number in range(100):
+            write_image(root / "data" / rendering / f"material-{number:03d}.{suffix}", colour=number)
+    for split, count in (("train", 12), ("test", 8)):
+        answers = [[n, n + 20, n + 40] for n in range(count)]
+        agreement = [[3, 1] if n else [2, 2] for n in range(count)]
+        content = {"answers": answers, "agreement": agreement, "answers_diff": answers[1:]}
+        (root / "data" / f"answers_processed_{split}.json").write_text(json.dumps(content))
