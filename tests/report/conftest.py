@@ -8,6 +8,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from hf_clipdyn.report import write_report
+
 Row = dict[str, Any]
 Rows = Callable[..., list[Row]]
 
@@ -103,13 +105,22 @@ def _study(repo_id: str = "me/fixture", dataset: str = "procedural", shift: floa
     return rows
 
 
-@pytest.fixture
+def _write(rows: Sequence[Row], path: Path) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    frame = pd.DataFrame(list(rows), columns=list(_row("kind/data", "metric", 0.0)))
+    for column in ("epoch", "step", "samples_seen", "layer"):
+        frame[column] = frame[column].astype("Int64")
+    frame.to_parquet(path)
+    return path
+
+
+@pytest.fixture(scope="session")
 def row() -> Callable[..., Row]:
     """One made-up row of results; every column can be overridden."""
     return _row
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def study() -> Rows:
     """The made-up rows of one run: near chance at first, a texture phase, a turn, a shape phase."""
     return _study
@@ -118,14 +129,12 @@ def study() -> Rows:
 @pytest.fixture
 def write(tmp_path: Path) -> Callable[..., Path]:
     """Write rows as the Parquet file that `clipdyn evaluate` would leave."""
+    return lambda rows, name="results.parquet": _write(rows, tmp_path / name)
 
-    def write(rows: Sequence[Row], name: str = "results.parquet") -> Path:
-        path = tmp_path / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        frame = pd.DataFrame(list(rows), columns=list(_row("kind/data", "metric", 0.0)))
-        for column in ("epoch", "step", "samples_seen", "layer"):
-            frame[column] = frame[column].astype("Int64")
-        frame.to_parquet(path)
-        return path
 
-    return write
+@pytest.fixture(scope="session")
+def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of the report on two runs, one on real and one on synthetic images; not to be changed."""
+    folder = tmp_path_factory.mktemp("report")
+    results = _write([*_study("me/real", "cue_conflict"), *_study("me/rendered")], folder / "results.parquet")
+    return write_report(results, folder / "report").parent

@@ -1,0 +1,152 @@
+"""What stands in the figures: looked up in matplotlib's own objects and in the SVG's text."""
+
+import pytest
+
+from hf_clipdyn.report.axis import choose_axis
+from hf_clipdyn.report.figures import draw_chart, draw_overview
+from hf_clipdyn.report.gather import read_trajectories
+from hf_clipdyn.report.overview import overview_panels
+from hf_clipdyn.report.plan import plan_charts
+from hf_clipdyn.report.results import read_results
+from hf_clipdyn.report.style import TWINS, figure_style
+from hf_clipdyn.report.svg import inline_svg, to_svg
+
+
+@pytest.fixture
+def draw(write):
+    """Draw the chart of one metric from rows."""
+
+    def draw(rows, metric):
+        trajectories = read_trajectories(read_results([write(rows)]))
+        (chart,) = [chart for chart in plan_charts(trajectories) if chart.metric == metric]
+        with figure_style():
+            return draw_chart(chart, choose_axis(trajectories))
+
+    return draw
+
+
+def _texts(figure):
+    return {text.get_text() for cell in figure.axes for text in cell.texts}
+
+
+def test_points_near_chance_are_hollow_and_no_line_runs_through_them(study, draw):
+    (cell,) = draw(study(), "shape_bias").axes
+    by_label = {line.get_label(): line for line in cell.lines}
+    values = list(by_label["me/fixture"].get_ydata())
+    assert values[0] != values[0]
+    assert values[1:] == pytest.approx([0.30, 0.33, 0.52, 0.74, 0.84])
+    hollow = by_label["not interpretable near chance"]
+    assert list(hollow.get_ydata()) == [0.48]
+    assert hollow.get_linestyle() == "None"
+    assert hollow.get_markerfacecolor() == "#ffffff"
+
+
+def test_the_interval_is_drawn(study, draw):
+    (cell,) = draw(study(), "cue_accuracy").axes
+    (band,) = cell.collections
+    heights = band.get_paths()[0].vertices[:, 1]
+    assert heights.min() == pytest.approx(0.22)
+    assert heights.max() == pytest.approx(0.88)
+
+
+def test_the_human_line_is_for_the_real_images_only(study, draw):
+    assert "humans\n.959" in _texts(draw(study(dataset="cue_conflict"), "shape_bias"))
+    assert not any("human" in text for text in _texts(draw(study(), "shape_bias")))
+
+
+def test_chance_and_null_come_from_their_rows(study, draw):
+    assert "chance\n0.125" in _texts(draw(study(), "top1"))
+    figure = draw(study(), "cue_accuracy")
+    assert "null" in _texts(figure)
+    assert any(list(line.get_ydata())[:2] == pytest.approx([0.262, 0.264]) for line in figure.axes[0].lines)
+
+
+def test_an_undefined_point_leaves_a_cross_at_its_place(study, draw):
+    (cell,) = draw(study(), "chance_corrected_drop").axes
+    cross = next(line for line in cell.lines if line.get_label() == "not defined")
+    assert list(cross.get_xdata()) == [0]
+    assert cell.get_xlim()[0] < 0
+
+
+def test_a_model_without_a_place_in_training_is_a_level_line(row, draw):
+    rows = [row("quality/t", "alignment", 0.5, 0.1, epoch=epoch) for epoch in (0, 1)]
+    rows.append(row("quality/t", "alignment", 0.7, 0.1, repo_id="org/clip", revision="main", epoch=None))
+    (cell,) = draw(rows, "alignment").axes
+    level = next(line for line in cell.lines if line.get_label() == "org/clip")
+    assert list(level.get_ydata()) == [0.7, 0.7]
+
+
+def test_runs_differ_in_colour_and_in_marker(study, draw):
+    (cell,) = draw([*study(), *study("me/other")], "shape_bias").axes
+    lines = {line.get_label(): line for line in cell.lines}
+    first, second = lines["me/fixture"], lines["me/other"]
+    assert first.get_color() != second.get_color()
+    assert first.get_marker() != second.get_marker()
+
+
+def test_the_logarithmic_axis_keeps_the_untrained_model(row, draw):
+    rows = [
+        row(
+            "zero_shot/x",
+            "top1",
+            0.5,
+            0.1,
+            revision=f"step-{step:08d}",
+            epoch=0,
+            step=step,
+            samples_seen=step * 64,
+        )
+        for step in (1, 4, 16)
+    ]
+    rows += [row("zero_shot/x", "top1", 0.5, 0.1, epoch=epoch) for epoch in (0, 1, 2)]
+    (cell,) = draw(rows, "top1").axes
+    assert cell.get_xlabel() == "samples seen"
+    assert cell.get_xscale() == "symlog"
+    assert cell.get_xlim()[0] < 0
+    assert "epoch 1" in _texts(draw(rows, "top1"))
+
+
+def test_each_world_starts_a_row_of_the_overview(study, write):
+    rows = [*study("me/a", "cue_conflict"), *study("me/b")]
+    trajectories = read_trajectories(read_results([write(rows)]))
+    with figure_style():
+        figure = draw_overview(
+            overview_panels(plan_charts(trajectories)), choose_axis(trajectories), columns=3
+        )
+    titles = [cell.get_title(loc="left") if cell.get_visible() else "" for cell in figure.axes]
+    assert titles[0] == "shape bias\ncue conflict"
+    assert titles[6] == "shape bias\nsynthetic world"
+
+
+def test_the_same_table_gives_the_same_svg(study, draw):
+    with figure_style():
+        assert to_svg(draw(study(), "shape_bias")) == to_svg(draw(study(), "shape_bias"))
+
+
+def test_text_in_an_svg_stays_text(study, draw):
+    with figure_style():
+        assert ">zero-shot accuracy</text>" in to_svg(draw(study(), "top1"))
+
+
+def test_an_inlined_svg_has_its_own_ids_and_the_colours_of_the_page(study, draw):
+    with figure_style():
+        document = to_svg(draw(study(), "shape_bias"))
+    inlined = inline_svg(document, "one", 'says "this" & that')
+    assert inlined.startswith("<svg ")
+    assert 'role="img"' in inlined
+    assert "says &quot;this&quot; &amp; that" in inlined or """'says "this" &amp; that'""" in inlined
+    assert 'id="one-axes_1"' in inlined
+    assert inlined.count('id="') == inlined.count('id="one-')
+    assert "url(#" in inlined
+    assert inlined.count("url(#") == inlined.count("url(#one-")
+    assert not any(colour in inlined for colour in TWINS)
+    assert all(colour in document for colour in ("#1f2328", "#0072b2"))
+
+
+def test_the_style_leaves_no_trace():
+    import matplotlib as mpl
+
+    before = dict(mpl.rcParams)
+    with figure_style():
+        assert mpl.rcParams["svg.fonttype"] == "none"
+    assert dict(mpl.rcParams) == before

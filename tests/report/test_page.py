@@ -1,0 +1,150 @@
+"""The report as files: the page, its figures, and the command that writes them."""
+
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+from hf_clipdyn.cli import main
+from hf_clipdyn.errors import ConfigError
+from hf_clipdyn.report import write_report
+
+
+@pytest.fixture(scope="module")
+def page(report):
+    """The text of the page of two runs."""
+    return (report / "index.html").read_text(encoding="utf-8")
+
+
+class _Audit(HTMLParser):
+    """Collects what a page refers to, and where its tags do not match."""
+
+    void = frozenset({"meta", "link", "br", "img"})
+
+    def __init__(self):
+        super().__init__()
+        self.open, self.addresses, self.ids, self.tags = [], [], [], []
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        self.addresses += [value for name, value in attrs if name in {"src", "href", "xlink:href", "action"}]
+        self.ids += [value for name, value in attrs if name == "id"]
+        if tag not in self.void:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.handle_starttag(tag, attrs)
+        if tag not in self.void:
+            self.open.pop()
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def _audit(page):
+    audit = _Audit()
+    audit.feed(page)
+    assert audit.open == []
+    return audit
+
+
+def test_the_page_refers_to_nothing_but_itself_and_its_figures(page):
+    audit = _audit(page)
+    assert all(address.startswith(("#", "figures/", "data:,")) for address in audit.addresses)
+    assert "<script" not in page
+    assert "@import" not in page
+    assert not re.search(r"url\((?!#)", page)
+
+
+def test_ids_are_unique_and_every_link_within_the_page_arrives(page):
+    audit = _audit(page)
+    assert len(set(audit.ids)) == len(audit.ids)
+    assert {address[1:] for address in audit.addresses if address.startswith("#")} <= set(audit.ids)
+
+
+def test_every_figure_says_what_it_shows(page):
+    figures = [attributes for tag, attributes in _audit(page).tags if tag == "svg"]
+    assert len(figures) > 20
+    assert all(figure["role"] == "img" and figure["aria-label"] for figure in figures)
+    assert any(
+        "me/rendered: from 0.300 [0.260, 0.340] at epoch-001 to 0.840" in f["aria-label"] for f in figures
+    )
+
+
+def test_every_table_has_headings(page):
+    tags = _audit(page).tags
+    tables = sum(tag == "table" for tag, _ in tags)
+    assert tables > 20
+    assert sum(tag == "caption" for tag, _ in tags) == tables
+    assert all("scope" in attributes for tag, attributes in tags if tag == "th")
+
+
+def test_the_page_names_its_caveats(page):
+    words = re.sub(r"<[^>]+>|\s+", " ", page)
+    for caveat in (
+        "synthetic world",
+        "No human judged these images",
+        "not interpretable near chance",
+        "neither the noise of another seed nor that of another checkpoint",
+        "clean accuracy within its interval of chance",
+        "fixture0123",
+        "hf_clipdyn 0.1.0, torch 2.6",
+        "n = 1,000, 64 groups",
+    ):
+        assert caveat in words
+
+
+def test_names_from_a_table_cannot_break_the_page(study, write, tmp_path):
+    rows = study("me/<script>alert(1)</script>&\"'")
+    page = write_report(write(rows), tmp_path / "report").read_text(encoding="utf-8")
+    assert "<script" not in page
+    _audit(page)
+
+
+def test_each_figure_is_there_as_png_and_svg(page, report):
+    folder = report / "figures"
+    names = {path.stem for path in folder.glob("*.png")}
+    assert {"summary", "shape-bias-procedural-shape-bias", "shape-bias-cue-conflict-shape-bias"} <= names
+    assert names == {path.stem for path in folder.glob("*.svg")}
+    assert all(path.stat().st_size > 1000 for path in folder.iterdir())
+    linked = set(re.findall(r'href="figures/([^"]+)"', page))
+    assert linked == {path.name for path in folder.iterdir()}
+
+
+def test_a_table_of_one_row_makes_a_page(row, write, tmp_path):
+    page = write_report(write([row("noise/cifar10", "area", 0.5, 0.1)]), tmp_path / "report")
+    assert "1 revision, 1 benchmark" in page.read_text(encoding="utf-8")
+
+
+def test_a_metric_that_the_report_does_not_know_is_drawn_under_its_name(row, write, tmp_path):
+    page = write_report(write([row("glow/x", "mean_glow/raw", 0.5, 0.1)]), tmp_path / "report")
+    assert "mean glow, raw" in page.read_text(encoding="utf-8")
+
+
+def test_a_folder_that_cannot_be_written_is_one_sentence(study, write, tmp_path):
+    (tmp_path / "taken").write_text("a file")
+    with pytest.raises(ConfigError, match="cannot be written to"):
+        write_report(write(study()), tmp_path / "taken")
+
+
+def test_the_command_prints_a_table_the_findings_and_the_page(study, write, tmp_path, capsys):
+    with pytest.raises(SystemExit) as left:
+        main(["report", str(write(study())), "--output", str(tmp_path / "out")])
+    assert left.value.code == 0
+    printed = capsys.readouterr().out
+    assert "epoch-005  0.84 [0.80, 0.88]" in printed
+    assert "a texture phase" in printed
+    assert printed.rstrip().endswith(f"The page is {tmp_path / 'out' / 'index.html'}.")
+
+
+@pytest.mark.parametrize(("name", "code"), [("absent.parquet", 2), ("empty.parquet", 1), ("text.parquet", 2)])
+def test_bad_input_is_one_sentence_and_the_right_exit_code(name, code, write, tmp_path, capsys):
+    write([], "empty.parquet")
+    (tmp_path / "text.parquet").write_text("no table")
+    with pytest.raises(SystemExit) as left:
+        main(["report", str(tmp_path / name), "--output", str(tmp_path / "out")])
+    assert left.value.code == code
+    printed = capsys.readouterr().err
+    assert printed.startswith("clipdyn: error: ")
+    assert len(printed.splitlines()) == 1
+    assert not (tmp_path / "out").exists()
