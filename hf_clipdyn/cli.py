@@ -61,6 +61,26 @@ def list_datasets(
 
 
 @app.command()
+def demo(
+    output_dir: Annotated[
+        Path | None, typer.Option(help="Folder of the run; runs/demo (runs/quick) by default.")
+    ] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Three short epochs, in under a minute.")] = False,
+    overwrite_output_dir: Annotated[
+        bool, typer.Option("--overwrite-output-dir", help="Delete an earlier run there and begin again.")
+    ] = False,
+) -> None:
+    """The whole study on the embedded world: train, publish every epoch, evaluate, report.
+
+    Nothing is downloaded. A second call continues where the first one stopped.
+    """
+    from hf_clipdyn.demo import run_demo
+
+    for line in run_demo(output_dir, quick=quick, overwrite_output_dir=overwrite_output_dir).closing:
+        typer.echo(line)
+
+
+@app.command()
 def evaluate(
     repo: Annotated[str, typer.Argument(help="Repository, owner/name.")],
     store: Annotated[Path | None, typer.Option(help="Folder of a local store; without it, the Hub.")] = None,
@@ -171,6 +191,39 @@ def prepare(
 
 
 @app.command()
+def publish(
+    resume: Annotated[Path, typer.Option(help="Folder of the run (its output_dir).")],
+    push_to_hub: Annotated[bool, typer.Option(help="Also push a run that was kept local so far.")] = False,
+    allow_identical: Annotated[
+        bool, typer.Option(help="Accept two revisions with the same weights.")
+    ] = False,
+    collection: Annotated[str | None, typer.Option(help="Add the repository to this Hub collection.")] = None,
+) -> None:
+    """Send the revisions of a run that were not published yet; exit 1 if any is still missing."""
+    from hf_clipdyn.revisions.publisher import join_collection, resume_publishing
+
+    summary = resume_publishing(resume, push_to_hub=push_to_hub, allow_identical=allow_identical)
+    typer.echo(summary.message)
+    if collection is not None:
+        typer.echo(join_collection(resume, collection))
+    if summary.missing:
+        raise typer.Exit(1)
+
+
+@app.command()
+def repair(
+    run: Annotated[Path, typer.Argument(help="Folder of the run (its output_dir).")],
+) -> None:
+    """Publish anew what a place lacks or serves wrongly, from the journal and the places that are whole."""
+    from hf_clipdyn.revisions.repair import repair as repair_run
+
+    repaired = repair_run(run)
+    typer.echo(repaired.render())
+    if not repaired.whole:
+        raise typer.Exit(1)
+
+
+@app.command()
 def report(
     results: Annotated[
         list[Path], typer.Argument(help="Tables of `clipdyn evaluate`; their runs are overlaid.")
@@ -216,6 +269,22 @@ def train(context: typer.Context) -> None:
         typer.echo(summary.message)
         if summary.missing:
             raise typer.Exit(1)
+
+
+@app.command()
+def verify(
+    repo: Annotated[str, typer.Argument(help="Repository, owner/name; also of suites that others made.")],
+    store: Annotated[Path | None, typer.Option(help="Folder of a local store; without it, the Hub.")] = None,
+    deep: Annotated[bool, typer.Option("--deep", help="Read every file and hash it.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+) -> None:
+    """Check that every revision is there and carries the weights that it should; exit 1 on any finding."""
+    from hf_clipdyn.revisions.verify import verify as verify_repo
+
+    report = verify_repo(repo, store=store, deep=deep)
+    typer.echo(report.render(as_json=as_json))
+    if report.findings:
+        raise typer.Exit(1)
 
 
 # --- end of commands ---------------------------------------------------------------------------------

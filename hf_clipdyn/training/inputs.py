@@ -10,7 +10,7 @@ from transformers import CLIPProcessor
 from hf_clipdyn.config import TrainingConfig
 from hf_clipdyn.data import load_dataset
 from hf_clipdyn.data.pixels import Pixels, decode_pixels
-from hf_clipdyn.errors import DatasetError, TrainingError
+from hf_clipdyn.errors import ConfigError, DatasetError, TrainingError
 from hf_clipdyn.models.scales import Scale, clip_image_processor
 from hf_clipdyn.models.tokenizers import clip_tokenizer, train_tokenizer
 from hf_clipdyn.training.batches import Captions
@@ -48,9 +48,15 @@ def _load(config: TrainingConfig) -> datasets.Dataset:
                 f"The data set {config.dataset!r} has no column {column!r} (it has {', '.join(dataset.column_names)}): "
                 "training needs image and captions; `clipdyn datasets` lists the data sets that have both."
             )
+    if config.validation_size >= len(dataset):
+        raise ConfigError(
+            f"validation_size is {config.validation_size}, but the split {config.train_split!r} has {len(dataset)} "
+            "images: leave some to train on."
+        )
+    kept = len(dataset) - config.validation_size
     if config.max_train_samples is not None:
-        dataset = dataset.select(range(min(config.max_train_samples, len(dataset))))
-    return dataset
+        kept = min(kept, config.max_train_samples)
+    return dataset.select(range(kept))
 
 
 def prepare_inputs(config: TrainingConfig, size: Scale, accelerator: Accelerator) -> Inputs:

@@ -11,7 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import datasets
 import torch
+import transformers
 import yaml
 from accelerate import Accelerator
 from accelerate.utils import set_seed
@@ -145,11 +147,21 @@ class _Run:
         set_seed(config.seed)
         model = build_model(scale(config.scale), inputs.processor, self.attn_implementation)
         self.parameters = sum(p.numel() for p in model.parameters())
-        optimizer = build_optimizer(model, config)
-        self.schedule = build_schedule(optimizer, config, self.total_steps)
-        self.model, self.optimizer = accelerator.prepare(model, optimizer)
-        accelerator.register_for_checkpointing(self.schedule)
+        self.model, self.optimizer = accelerator.prepare(model, build_optimizer(model, config))
         self.step = 0
+        self.schedule = build_schedule(self.optimizer.optimizer, config, self.total_steps)
+
+    def continue_from(self, checkpoint: Path) -> int:
+        """Restore a checkpoint; returns the number of whole epochs behind it."""
+        progress = load_checkpoint(
+            self.accelerator, checkpoint, self.config.recipe(), self.accelerator.num_processes
+        )
+        self.step = progress.step
+        # The schedule follows from the step. accelerate would unpickle a stored one without restrictions.
+        self.schedule = build_schedule(
+            self.optimizer.optimizer, self.config, self.total_steps, steps_taken=self.step
+        )
+        return progress.epoch
 
     @property
     def _clip(self) -> TrainedCLIP:
@@ -239,6 +251,9 @@ def train(config: TrainingConfig) -> TrainingSummary | None:
     """
     size = scale(config.scale)
     folder = output_folder(config)
+    transformers.utils.logging.disable_progress_bar()  # one bar, ours, instead of one for each file saved
+    if config.disable_tqdm:
+        datasets.disable_progress_bars()
     accelerator = make_accelerator(config)
     check_processes(config, accelerator.num_processes)
     checkpoint = None
@@ -246,10 +261,7 @@ def train(config: TrainingConfig) -> TrainingSummary | None:
         if accelerator.is_main_process or config.resume_from_checkpoint:
             checkpoint = _open_folder(config, folder)
     run = _Run(config, accelerator, prepare_inputs(config, size, accelerator))
-    done = 0
-    if checkpoint is not None:
-        progress = load_checkpoint(accelerator, checkpoint, config.recipe(), accelerator.num_processes)
-        run.step, done = progress.step, progress.epoch
+    done = 0 if checkpoint is None else run.continue_from(checkpoint)
     if accelerator.is_main_process:
         _write_config(config, folder)
     accelerator.init_trackers("hf_clipdyn", config.recipe())

@@ -2,10 +2,25 @@
 
 import torch
 import torch.distributed as dist
-import torch.distributed.nn.functional as dist_nn
 import torch.nn.functional as F  # noqa: N812  (its usual name)
 
 __all__ = ["contrastive_loss", "gather_with_gradient"]
+
+
+class _Gather(torch.autograd.Function):
+    """all_gather whose backward sums over the processes; torch's own is deprecated since 2.13."""
+
+    @staticmethod
+    def forward(_: torch.autograd.function.FunctionCtx, x: torch.Tensor) -> torch.Tensor:
+        parts = [torch.empty_like(x) for _ in range(dist.get_world_size())]
+        dist.all_gather(parts, x.contiguous())
+        return torch.cat(parts)
+
+    @staticmethod
+    def backward(_: torch.autograd.function.FunctionCtx, *gradients: torch.Tensor) -> torch.Tensor:
+        gradient = gradients[0].clone()
+        dist.all_reduce(gradient)
+        return gradient.chunk(dist.get_world_size())[dist.get_rank()]
 
 
 def gather_with_gradient(x: torch.Tensor) -> torch.Tensor:
@@ -16,7 +31,8 @@ def gather_with_gradient(x: torch.Tensor) -> torch.Tensor:
     """
     if not (dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1):
         return x
-    return torch.cat(dist_nn.all_gather(x))  # type: ignore[no-untyped-call]
+    gathered: torch.Tensor = _Gather.apply(x)  # type: ignore[no-untyped-call]
+    return gathered
 
 
 def contrastive_loss(

@@ -75,13 +75,21 @@ def build_optimizer(model: nn.Module, config: TrainingConfig) -> torch.optim.Ada
 
 
 def build_schedule(
-    optimizer: torch.optim.Optimizer, config: TrainingConfig, steps: int
+    optimizer: torch.optim.Optimizer, config: TrainingConfig, steps: int, *, steps_taken: int = 0
 ) -> torch.optim.lr_scheduler.LambdaLR:
-    """Linear warm-up, then a cosine from the learning rate to ``min_lr_rate`` of it at ``steps``."""
+    """Linear warm-up, then a cosine from the learning rate to ``min_lr_rate`` of it at ``steps``.
+
+    Args:
+        optimizer: a new one, or one whose state was restored after ``steps_taken`` steps.
+        config: the run.
+        steps: of the whole run.
+        steps_taken: of these, how many lie behind.
+    """
     schedule: torch.optim.lr_scheduler.LambdaLR = get_cosine_with_min_lr_schedule_with_warmup(
         optimizer,
         num_warmup_steps=min(config.warmup_steps, steps),
         num_training_steps=steps,
         min_lr_rate=config.min_lr_rate,
+        last_epoch=steps_taken - 1,
     )
     return schedule
