@@ -49,6 +49,8 @@ def detect_fixations(gaze: Floats, tracker: Tracker | None = None) -> list[tuple
         The first one is where the eye was when the picture came. Positions may lie outside the picture.
     """
     tracker = tracker or Tracker()
+    if not len(gaze):
+        return []
     found = []
     for start, end in _between(_saccades(gaze, tracker), len(gaze)):
         samples = gaze[start:end]
@@ -86,15 +88,13 @@ def _saccades(gaze: Floats, tracker: Tracker) -> list[tuple[int, int]]:
 
 def _acceleration(gaze: Floats, tracker: Tracker) -> Floats:
     """Change of speed, in pixels per second, from each sample's window to the next one's."""
-    steps = (
-        np.concatenate([[0.0], np.hypot(*np.diff(gaze, axis=0).T)]) if len(gaze) > 1 else np.zeros(len(gaze))
-    )
+    steps = np.concatenate([[0.0], np.hypot(*np.diff(gaze, axis=0).T)])
     steps = np.nan_to_num(steps)  # a lost eye is no movement
     kernel = np.ones(tracker.window) / tracker.window
     smooth = np.convolve(steps, kernel)[: len(steps)]
     speed = np.convolve(smooth, np.ones(tracker.window + 1))[tracker.window :][: len(steps)]
     speed *= tracker.rate / tracker.window
-    return np.append(np.diff(speed), 0.0) if len(speed) else speed
+    return np.append(np.diff(speed), 0.0)
 
 
 def _runs(mask: NDArray[np.bool_]) -> list[tuple[int, int]]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from hf_clipdyn import __version__
 from hf_clipdyn.data.archives import archive_stem, is_archive, unpack
-from hf_clipdyn.data.files import FileIndex, SourceFile, index_folder
+from hf_clipdyn.data.files import FileIndex, SourceFile, index_folder, stamp_of
 from hf_clipdyn.errors import DatasetError
 
 __all__ = ["code_digest", "hash_of", "missing_from", "open_layout"]
@@ -44,6 +44,8 @@ def open_layout(
     Raises:
         DatasetError: something is still missing, or cannot be read.
     """
+    if root.is_file() and not missing_from(alone := FileIndex(str(root.parent), [_file(root)]), layout):
+        return alone, hash_of(str(root), stamp_of(root.stat()))  # a single tar shard is not to be unpacked
     if root.is_file() and is_archive(root):
         files, fingerprint = index_folder(unpack(root, unpacked))
     else:
@@ -62,6 +64,10 @@ def open_layout(
         state = "is empty" if not len(files) else f"lacks {', '.join(missing)}"
         raise DatasetError(f"{root} {state}: {title} is made of {', '.join(layout)}; get it from {where}.")
     return files, fingerprint
+
+
+def _file(path: Path) -> SourceFile:
+    return SourceFile(str(path), (path.name,))
 
 
 def hash_of(*parts: str) -> str:

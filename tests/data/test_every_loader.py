@@ -42,7 +42,9 @@ def test_the_columns_are_those_of_the_kind_and_images_decode(
         names = dataset.features["label"].names if kind == "labels" else ()
         assert dataset.features == features_of(kind, names)
         row = dataset[0]
-        images = [column for column, feature in dataset.features.items() if isinstance(feature, datasets.Image)]
+        images = [
+            column for column, feature in dataset.features.items() if isinstance(feature, datasets.Image)
+        ]
         assert all(row[column] is None or row[column].size > (0, 0) for column in images)
 
 
@@ -70,7 +72,9 @@ def test_a_packed_and_deeply_nested_archive_gives_the_same_rows(
     plain, packed = load(name, data_dir=root), load(name, data_dir=tmp_path / "packed.tar.gz")
     assert {split: len(dataset) for split, dataset in packed.items()} == {s: len(d) for s, d in plain.items()}
     for split, dataset in plain.items():
-        images = [column for column, feature in dataset.features.items() if isinstance(feature, datasets.Image)]
+        images = [
+            column for column, feature in dataset.features.items() if isinstance(feature, datasets.Image)
+        ]
         rest = [name for name in dataset.column_names if name not in images]
         assert undecoded(packed[split].select_columns(rest)) == undecoded(dataset.select_columns(rest))
         assert packed[split][0][images[0]] == dataset[0][images[0]]

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from official_trees.images import image_bytes, write_image
 
-__all__ = ["coco_captions", "flickr30k", "flickr8k", "imagefolder", "webdataset", "write_shard"]
+__all__ = ["coco_captions", "flickr8k", "flickr30k", "imagefolder", "webdataset", "write_shard"]
 
 
 def flickr8k(root: Path, images: int = 3) -> None:
@@ -38,7 +38,9 @@ def coco_captions(root: Path) -> None:
         content = {
             "images": [{"id": 7 + n, "file_name": name} for n, name in enumerate(names)],
             "annotations": [
-                {"image_id": 7 + n, "id": 2 * n + k, "caption": f"caption {k}"} for n in range(count) for k in range(2)
+                {"image_id": 7 + n, "id": 2 * n + k, "caption": f"caption {k}"}
+                for n in range(count)
+                for k in range(2)
             ],
         }
         (root / "annotations" / f"captions_{split}2017.json").write_text(json.dumps(content))

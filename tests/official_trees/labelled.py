@@ -56,4 +56,6 @@ def tiny_imagenet(root: Path) -> None:
         lines.append(f"val_{number}.JPEG\t{wnid}\t0\t32\t44\t62")
     (root / "val" / "val_annotations.txt").write_text("\n".join(lines) + "\n")
     write_image(root / "test" / "images" / "test_0.JPEG", (64, 64))
-    (root / "words.txt").write_text("n01443537\tgoldfish, Carassius auratus\nn02012849\tcrane\nn03126707\tcrane\n")
+    (root / "words.txt").write_text(
+        "n01443537\tgoldfish, Carassius auratus\nn02012849\tcrane\nn03126707\tcrane\n"
+    )

@@ -5,10 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from official_trees.images import write_image
 from openpyxl import Workbook
 from scipy.io import savemat
-
-from official_trees.images import write_image
 
 __all__ = ["LIVE_FOLDERS", "Scored", "csiq", "kadid10k", "live", "read_list", "tid", "tid2008"]
 
@@ -60,7 +59,9 @@ def tid2008(root: Path) -> None:
 
 def kadid10k(root: Path, rows: Sequence[Scored] = ()) -> None:
     rows = rows or [
-        Scored(f"images/I01_{d:02d}_{level:02d}.png", "I01.png", 5 - 0.6 * level) for d in (1, 25) for level in (1, 2, 3)
+        Scored(f"images/I01_{d:02d}_{level:02d}.png", "I01.png", 5 - 0.6 * level)
+        for d in (1, 25)
+        for level in (1, 2, 3)
     ]
     lines = ["dist_img,ref_img,dmos,var"]
     for row in rows:

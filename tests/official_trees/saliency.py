@@ -3,9 +3,8 @@
 from pathlib import Path
 
 import numpy as np
-from scipy.io import savemat
-
 from official_trees.images import write_image
+from scipy.io import savemat
 
 __all__ = ["OSIE_FIXATIONS", "cat2000", "gaze_with_fixations", "mit1003", "osie", "salicon"]
 

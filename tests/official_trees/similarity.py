@@ -4,7 +4,6 @@ import json
 from pathlib import Path
 
 import numpy as np
-
 from official_trees.images import write_image
 
 __all__ = ["bapps", "material_similarity", "nights"]

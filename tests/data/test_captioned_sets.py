@@ -1,0 +1,110 @@
+"""Flickr8k, Flickr30k, COCO, image folders, tar shards."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import datasets
+import pytest
+from official_trees.captioned import flickr8k, webdataset, write_shard
+from official_trees.images import write_image
+
+from hf_clipdyn.data import SubsetWarning
+from hf_clipdyn.errors import DatasetError
+
+Load = Callable[..., Any]
+Tree = Callable[[str], Path]
+
+
+def test_a_caption_may_hold_commas_and_quotes(load: Load, tree: Tree) -> None:
+    row = load("flickr8k", data_dir=tree("flickr8k"), split="train")[0]
+    assert row["captions"] == ["A dog , running .", 'He said "sit", twice .']
+    assert row["image_id"] == "0_ab"
+
+
+def test_the_original_token_list_is_read_too(load: Load, tmp_path: Path) -> None:
+    write_image(tmp_path / "f" / "Flicker8k_Dataset" / "1_a.jpg")
+    (tmp_path / "f" / "Flickr8k.token.txt").write_text("1_a.jpg#0\tOne .\n1_a.jpg#1\tTwo .\n")
+    assert load("flickr8k", data_dir=tmp_path / "f", split="train")["captions"] == [["One .", "Two ."]]
+
+
+def test_flickr30ks_line_without_a_separator_is_read(load: Load, tree: Tree) -> None:
+    dataset = load("flickr30k", data_dir=tree("flickr30k"), split="train")
+    assert dataset["captions"] == [["Two men , outside .", "Men ."], ["A dog runs across the grass ."]]
+
+
+def test_cocos_photographs_of_the_same_name_are_kept_apart(load: Load, tree: Tree) -> None:
+    splits = load("coco_captions", data_dir=tree("coco_captions"))
+    assert {name: len(dataset) for name, dataset in splits.items()} == {"train": 2, "val": 1}
+    paths = splits["val"].cast_column("image", datasets.Image(decode=False))["image"]
+    assert "val2017" in paths[0]["path"]
+
+
+def test_an_image_folder_has_its_splits_and_joins_captions(load: Load, tree: Tree) -> None:
+    splits = load("imagefolder", data_dir=tree("imagefolder"))
+    assert splits["train"]["captions"] == [["one", "two"], ["three"]]
+    assert splits["test"]["captions"] == [["a, b", "c"], ["d"]]
+
+
+def test_a_truncated_image_does_not_stop_a_captioned_set(load: Load, tree: Tree) -> None:
+    root = tree("flickr8k")
+    path = root / "Images" / "1_ab.jpg"
+    path.write_bytes(path.read_bytes()[:100])
+    dataset = load("flickr8k", data_dir=root, split="train")
+    assert len(dataset) == 3
+    assert dataset[0]["image"].size == (8, 6)
+    with pytest.raises(OSError, match=r"(?i)truncated"):
+        dataset[1]["image"]
+
+
+def test_a_few_absent_images_are_left_out_with_a_warning(load: Load, tmp_path: Path) -> None:
+    flickr8k(tmp_path / "f", images=200)
+    (tmp_path / "f" / "Images" / "7_ab.jpg").unlink()
+    with pytest.warns(SubsetWarning, match=r"1 of the 200 images .* are left out"):
+        assert len(load("flickr8k", data_dir=tmp_path / "f", split="train")) == 199
+
+
+def test_more_than_one_in_a_hundred_absent_is_an_error(load: Load, tmp_path: Path) -> None:
+    flickr8k(tmp_path / "f", images=200)
+    for number in (1, 2, 3):
+        (tmp_path / "f" / "Images" / f"{number}_ab.jpg").unlink()
+    with pytest.raises(DatasetError, match="3 of the 200 images"):
+        load("flickr8k", data_dir=tmp_path / "f", split="train")
+
+
+def test_shards_are_prepared_by_several_processes_and_streamed_in_parts(load: Load, tree: Tree) -> None:
+    root = tree("webdataset")
+    dataset = load("webdataset", data_dir=root, split="train", num_proc=2)
+    assert sorted(dataset["image_id"]) == [f"{n:09d}" for n in range(5)]
+    assert dataset[0]["captions"][0].startswith("caption ")
+    streamed = load("webdataset", data_dir=root, split="train", streaming=True)
+    assert streamed.num_shards == 2
+    assert [row["image"].size for row in streamed] == [(8, 6)] * 5
+
+
+def test_an_error_in_a_worker_process_is_as_clear(load: Load, tmp_path: Path) -> None:
+    write_shard(tmp_path / "w" / "a.tar", 2)
+    write_shard(tmp_path / "w" / "b.tar", 2, text=False)
+    with pytest.raises(DatasetError, match=r"b\.tar lack a picture or a text"):
+        load("webdataset", data_dir=tmp_path / "w", split="train", num_proc=2)
+
+
+@pytest.mark.parametrize("name", ["flickr8k", "imagefolder", "webdataset"])
+def test_a_folder_is_recognised_by_its_layout(name: str, load: Load, tree: Tree) -> None:
+    root = tree(name)
+    by_path, by_name = load(str(root)), load(name, data_dir=root)
+    assert {s: d["captions"][:] for s, d in by_path.items()} == {
+        s: d["captions"][:] for s, d in by_name.items()
+    }
+
+
+def test_a_single_shard_is_recognised_too(load: Load, tmp_path: Path) -> None:
+    webdataset(tmp_path / "w")
+    assert len(load(str(tmp_path / "w" / "cc-train-0000.tar"), split="train")) == 3
+
+
+def test_json_lines_may_give_a_split_no_folder(load: Load, tmp_path: Path) -> None:
+    write_image(tmp_path / "f" / "sub" / "a.jpg")
+    (tmp_path / "f" / "metadata.jsonl").write_text(json.dumps({"file_name": "sub/a.jpg", "text": "hello"}))
+    assert load("imagefolder", data_dir=tmp_path / "f")["train"]["captions"] == [["hello"]]

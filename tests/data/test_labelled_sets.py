@@ -1,0 +1,86 @@
+"""CIFAR-10, CIFAR-100, ImageNet, Tiny ImageNet, cue conflict, and prompt templates."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from official_trees.images import write_image
+
+from hf_clipdyn.data import dataset_facts
+from hf_clipdyn.data.prompts import CIFAR, IMAGENET
+
+Load = Callable[..., Any]
+Tree = Callable[[str], Path]
+
+
+def test_class_folders_below_splits_are_cifar10_with_its_official_indices(load: Load, tree: Tree) -> None:
+    splits = load("cifar10", data_dir=tree("cifar10"))
+    assert set(splits) == {"train", "test"}
+    assert splits["test"]["label"] == [0, 9]
+    assert splits["test"].features["label"].names[2:5] == ["bird", "cat", "deer"]
+
+
+def test_class_folders_directly_under_the_folder_are_the_test_split(load: Load, tree: Tree) -> None:
+    dataset = load("cifar100", data_dir=tree("cifar100"))["test"]
+    assert [dataset.features["label"].int2str(label) for label in dataset["label"]] == [
+        "aquarium_fish",
+        "apple",
+    ]
+    assert dataset.features["label"].num_classes == 100
+
+
+def test_imagenet_is_named_by_its_list_of_words(load: Load, tree: Tree) -> None:
+    dataset = load("imagenet", data_dir=tree("imagenet"), split="validation")
+    assert dataset.features["label"].names == ["tench", "goldfish"]
+    assert dataset["label"] == [0, 1]
+
+
+def test_all_thousand_classes_of_imagenet_have_names_without_a_list(load: Load, tmp_path: Path) -> None:
+    for number in range(1000):
+        write_image(tmp_path / "imagenet" / f"n{number:08d}" / "a.JPEG")
+    names = load("imagenet", data_dir=tmp_path / "imagenet", split="validation").features["label"].names
+    assert (names[0], names[999]) == ("tench", "toilet tissue")
+    assert len(set(names)) == 1000
+
+
+def test_tiny_imagenet_reads_the_list_of_its_validation_pictures(load: Load, tree: Tree) -> None:
+    splits = load("tiny_imagenet", data_dir=tree("tiny_imagenet"))
+    assert set(splits) == {"train", "valid"}
+    names = splits["valid"].features["label"].names
+    assert names == ["goldfish", "crane (n02012849)", "crane (n03126707)"]
+    assert [names[label] for label in splits["valid"]["label"]] == ["crane (n02012849)", "goldfish"]
+
+
+def test_the_prompt_templates_are_those_that_came_with_clip() -> None:
+    open_clip = pytest.importorskip("open_clip")
+    assert [template("{}") for template in open_clip.OPENAI_IMAGENET_TEMPLATES] == list(IMAGENET)
+    assert len(CIFAR) == 18
+    assert CIFAR[0] == "a photo of a {}."
+    assert CIFAR[-1] == "a photo of the big {}."
+    assert dataset_facts("imagenet").templates == IMAGENET
+
+
+def test_cue_conflict_names_are_read(load: Load, tree: Tree) -> None:
+    dataset = load("cue_conflict", data_dir=tree("cue_conflict"), split="test")
+    row = dataset[0]
+    assert (row["image_id"], row["shape"], row["texture"]) == ("cat1-airplane2", "cat", "airplane")
+    assert (row["shape_exemplar"], row["texture_exemplar"]) == ("cat1", "airplane2")
+    assert dataset["texture_exemplar"][3] == "truck10"
+
+
+def test_the_trials_of_the_observers_come_with_the_images(load: Load, tree: Tree) -> None:
+    rows = load("cue_conflict", data_dir=tree("cue_conflict"), split="test")["human_responses"]
+    assert rows[0] == [
+        {"subject": "subject-01", "response": "cat"},
+        {"subject": "subject-02", "response": "airplane"},
+    ]
+    assert rows[2][0]["response"] == "na"
+    assert rows[3] == []
+
+
+def test_the_trials_may_lie_in_a_folder_beside_the_images(load: Load, tree: Tree) -> None:
+    root = tree("cue_conflict")
+    assert load("cue_conflict", data_dir=root, split="test")["human_responses"][0]
+    (root / "raw-data").rename(root.with_name(f"{root.name}-human-trials"))
+    assert len(load("cue_conflict", data_dir=root, split="test")["human_responses"][0]) == 2

@@ -1,0 +1,153 @@
+"""TID2013, TID2008, KADID-10k, CSIQ, LIVE: every row of the public lists, directions, levels, subsets."""
+
+import math
+import shutil
+import time
+from collections import defaultdict
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import datasets
+import pytest
+from official_trees import quality
+from official_trees.images import write_image
+
+from hf_clipdyn.data import SubsetWarning
+
+Load = Callable[..., Any]
+
+# name, maker, list, rows, higher is better
+FULL = [
+    ("tid2013", quality.tid, "TID2013.txt", 3000, True),
+    ("kadid10k", quality.kadid10k, "KADID-10k.txt", 10_125, True),
+    ("csiq", quality.csiq, "CSIQ.txt", 866, False),
+    ("live", quality.live, "LIVE.txt", 779, False),
+]
+
+
+@pytest.mark.filterwarnings("error::hf_clipdyn.data.base.SubsetWarning")
+@pytest.mark.parametrize(("name", "make", "list_name", "count", "higher"), FULL)
+def test_every_row_of_the_public_list_is_found_with_its_score(
+    name: str,
+    make: Callable[..., None],
+    list_name: str,
+    count: int,
+    higher: bool,
+    real_data: Callable[[str], Path],
+    load: Load,
+    tmp_path: Path,
+) -> None:
+    listed = quality.read_list(real_data("mos-lists") / list_name)
+    assert len(listed) == count
+    make(tmp_path / name, listed)
+    dataset = load(name, data_dir=tmp_path / name, split="test")
+    assert len(dataset) == count
+    assert set(dataset["higher_is_better"]) == {higher}
+    paths = dataset.cast_column("distorted", datasets.Image(decode=False))
+    found = {row["distorted"]["path"].partition(f"/{name}/")[2].lower(): row for row in paths}
+    assert len(found) == count
+    coarser: dict[str, set[str]] = defaultdict(set)
+    for line in listed:
+        row = found[line.path.lower()]
+        assert row["score"] == line.score
+        assert row["reference_id"].lower() == Path(line.reference).stem.lower()
+        coarser[row["distortion"]].add(line.distortion)
+    assert all(len(names) == 1 for names in coarser.values()), coarser
+    assert {name for names in coarser.values() for name in names} == {line.distortion for line in listed}
+
+
+def test_tid2013s_3000_rows_load_within_5_seconds_and_again_within_1(
+    real_data: Callable[[str], Path], load: Load, tmp_path: Path
+) -> None:
+    quality.tid(tmp_path / "tid2013", quality.read_list(real_data("mos-lists") / "TID2013.txt"))
+    seconds = []
+    for _ in range(2):
+        start = time.perf_counter()
+        assert len(load("tid2013", data_dir=tmp_path / "tid2013", split="test")) == 3000
+        seconds.append(time.perf_counter() - start)
+    assert seconds[0] < 5
+    assert seconds[1] < 1
+
+
+def test_upper_and_lower_case_other_formats_and_nested_folders_are_one_data_set(
+    load: Load, tree: Callable[[str], Path], tmp_path: Path
+) -> None:
+    official = load("tid2013", data_dir=tree("tid2013"), split="test")
+    root = tmp_path / "messy" / "TID2013" / "data"
+    quality.tid(root)
+    (root / "distorted_images").rename(root / "Distorted_Images")
+    (root / "mos_with_names.txt").rename(root / "MOS_with_names.TXT")
+    for path in (root / "Distorted_Images").glob("*.bmp"):
+        write_image(path.with_name(path.stem.upper() + ".PNG"))
+        path.unlink()
+    (root / "__MACOSX").mkdir()
+    (root / "__MACOSX" / "mos_with_names.txt").write_text("nothing")
+    messy = load("tid2013", data_dir=tmp_path / "messy", split="test")
+    columns = ["reference_id", "distortion", "level", "score", "score_std"]
+    assert messy.select_columns(columns)[:] == official.select_columns(columns)[:]
+
+
+def test_archives_beside_the_score_file_are_unpacked(load: Load, tree: Callable[[str], Path]) -> None:
+    root = tree("csiq")
+    expected = load("csiq", data_dir=root, split="test")["score"]
+    for folder, kind in (("src_imgs", "zip"), ("dst_imgs", "gztar")):
+        shutil.make_archive(str(root / folder), kind, root / folder)
+        shutil.rmtree(root / folder)
+    assert load("csiq", data_dir=root, split="test")["score"] == expected
+
+
+def test_rows_without_their_own_image_are_dropped_and_one_warning_tells_how_many(
+    load: Load, tree: Callable[[str], Path]
+) -> None:
+    root = tree("kadid10k")
+    (root / "images" / "I01_25_03.png").unlink()
+    with pytest.warns(SubsetWarning, match="5 of the official 10,125 rows") as caught:
+        dataset = load("kadid10k", data_dir=root, split="test")
+    assert len(dataset) == 5
+    assert len([warning for warning in caught if warning.category is SubsetWarning]) == 1
+
+
+def test_a_subset_warns_when_it_is_loaded_again_and_when_it_is_streamed(
+    load: Load, tree: Callable[[str], Path]
+) -> None:
+    root = tree("kadid10k")
+    for _ in range(2):
+        with pytest.warns(SubsetWarning, match="6 of the official 10,125"):
+            load("kadid10k", data_dir=root)
+    streamed = load("kadid10k", data_dir=root, split="test", streaming=True)
+    with pytest.warns(SubsetWarning, match="6 of the official 10,125"):
+        assert len(list(streamed)) == 6
+
+
+def test_standard_deviations_are_optional(load: Load, tree: Callable[[str], Path], tmp_path: Path) -> None:
+    assert load("tid2013", data_dir=tree("tid2013"), split="test")[0]["score_std"] == 0.1
+    quality.tid(tmp_path / "bare", deviations=False)
+    assert all(
+        math.isnan(row) for row in load("tid2013", data_dir=tmp_path / "bare", split="test")["score_std"]
+    )
+
+
+def test_the_names_of_tid2013_are_read(load: Load, tree: Callable[[str], Path]) -> None:
+    row = load("tid2013", data_dir=tree("tid2013"), split="test")[3]
+    assert (row["reference_id"], row["distortion"], row["level"]) == ("I01", "Gaussian blur", 2)
+
+
+def test_kadids_dmos_is_higher_is_better(load: Load, tree: Callable[[str], Path]) -> None:
+    dataset = load("kadid10k", data_dir=tree("kadid10k"), split="test")
+    assert dataset["higher_is_better"][0] is True
+    assert dataset["score"][0] > dataset["score"][2]  # level 1 against level 3
+    assert dataset["score_std"][0] == 0.496
+
+
+def test_lives_originals_are_no_rows_and_the_realigned_scores_are_a_configuration(
+    load: Load, tree: Callable[[str], Path]
+) -> None:
+    root = tree("live")
+    plain = load("live", data_dir=root, split="test")
+    realigned = load("live", "realigned", data_dir=root, split="test")
+    assert len(plain) == len(realigned) == 10  # img2.bmp of every folder is an original
+    assert set(plain["level"]) == {None}
+    assert [score - 1 for score in plain["score"]] == realigned["score"]
+    assert set(realigned["score_std"]) == {9.0}
+    assert all(math.isnan(row) for row in plain["score_std"])
