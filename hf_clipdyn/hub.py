@@ -14,10 +14,21 @@ from email.utils import parsedate_to_datetime
 from functools import cache
 from typing import Any, TypeVar
 
-from huggingface_hub import get_session, set_client_factory
+from huggingface_hub import HfApi, get_session, set_client_factory
 from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
 
-__all__ = ["RetryPolicy", "attempt", "is_transient", "limit_waiting", "reason", "retry_after", "status_of"]
+from hf_clipdyn.errors import ConfigError, PublishError
+
+__all__ = [
+    "RetryPolicy",
+    "attempt",
+    "collect",
+    "is_transient",
+    "limit_waiting",
+    "reason",
+    "retry_after",
+    "status_of",
+]
 
 T = TypeVar("T")
 
@@ -133,3 +144,30 @@ def attempt(call: Callable[[], T], policy: RetryPolicy) -> T:
                 raise
             time.sleep(wait)
             failures += 1
+
+
+def collect(title: str, repo_id: str, *, token: str | None = None, private: bool = False) -> str:
+    """Put a model repository into the owner's collection of that title, made if need be; returns its address.
+
+    Several scales and seeds of one study are a repository each; the collection joins them.
+
+    Raises:
+        ConfigError: the repository has no owner.
+        PublishError: the Hub refuses.
+    """
+    owner, _, name = repo_id.rpartition("/")
+    if not owner:
+        raise ConfigError(f"{name!r} is no repository of the Hub: give it as owner/name.")
+    api = HfApi(token=token)
+
+    def add() -> str:
+        collection = api.create_collection(title, namespace=owner, private=private, exists_ok=True)
+        api.add_collection_item(collection.slug, repo_id, "model", exists_ok=True)
+        return collection.url
+
+    try:
+        return attempt(add, RetryPolicy(patience=60.0))
+    except Exception as error:
+        raise PublishError(
+            f"{repo_id} could not be put into the collection {title!r}: {reason(error)}."
+        ) from error

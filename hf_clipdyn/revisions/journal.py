@@ -14,14 +14,17 @@ An entry appears by a rename after its snapshot, so it is whole or absent at any
 
 import json
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Self
 from uuid import uuid4
 
+from filelock import FileLock, Timeout
+
 from hf_clipdyn.cards import CardFacts
-from hf_clipdyn.errors import PublishError
+from hf_clipdyn.errors import ConfigError, PublishError
 from hf_clipdyn.revisions.files import fsync, replace_durably, write_durably
 from hf_clipdyn.revisions.manifest import ManifestRow, sort_key
 
@@ -80,6 +83,31 @@ class Journal:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
+    @classmethod
+    def of_run(cls, output_dir: Path) -> Self:
+        """The journal of the run in that folder."""
+        return cls(Path(output_dir) / "publishing")
+
+    @contextmanager
+    def locked(self) -> Iterator[None]:
+        """Keep other processes out; a killed one leaves no lock behind.
+
+        Raises:
+            PublishError: another process is publishing, or the folder cannot be written.
+        """
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(self.folder / "lock", timeout=1)
+            lock.acquire()
+        except Timeout as error:
+            raise PublishError(f"Another process publishes from {self.folder} at this moment.") from error
+        except OSError as error:
+            raise PublishError(f"{self.folder} cannot be written ({error.strerror}).") from error
+        try:
+            yield
+        finally:
+            lock.release()
+
     # --- the run ------------------------------------------------------------------------------------
 
     def run(self) -> RunFacts | None:
@@ -93,6 +121,19 @@ class Journal:
             raise PublishError(
                 f"{path} cannot be read ({error!r}): it was not written by this version."
             ) from error
+
+    def required_run(self) -> RunFacts:
+        """The run that this journal belongs to.
+
+        Raises:
+            ConfigError: there is no journal.
+        """
+        facts = self.run()
+        if facts is None:
+            raise ConfigError(
+                f"{self.folder.parent} is not the output_dir of a run: it has no journal of publishing."
+            )
+        return facts
 
     def open(self, facts: RunFacts) -> RunFacts:
         """Start the journal, or continue it: the run keeps its id.

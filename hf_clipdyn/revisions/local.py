@@ -26,7 +26,7 @@ from huggingface_hub.utils.sha import git_hash
 
 from hf_clipdyn.errors import PublishError, RevisionError, RevisionNotFoundError
 from hf_clipdyn.revisions.files import file_sha256, fsync, replace_durably, write_durably
-from hf_clipdyn.revisions.manifest import MANIFEST_FILE
+from hf_clipdyn.revisions.manifest import MANIFEST_FILE, Manifest
 from hf_clipdyn.revisions.repository import (
     MAIN,
     FileRecord,
@@ -94,7 +94,8 @@ class LocalStore:
         except (ValueError, KeyError, TypeError) as error:
             raise RevisionError(f"trees/{commit}.json of {self.where} cannot be read: {error!r}.") from error
 
-    def fetch(self, commit: str, path: str) -> Path:
+    def fetch(self, commit: str, path: str, folder: Path | None = None) -> Path:
+        del folder  # it is on the disk already
         found = self._snapshot(commit) / path
         if not found.is_file():
             raise RevisionNotFoundError(f"{self.where} has no file {path} at commit {commit}.")
@@ -103,6 +104,12 @@ class LocalStore:
     def read(self, commit: str, path: str, size: int | None = None) -> bytes:
         with self.fetch(commit, path).open("rb") as file:
             return file.read(size)
+
+    def is_spoilt(self, commit: str, path: str) -> bool:
+        """Whether a file's content does not hash to the name of its blob any more."""
+        found = self.fetch(commit, path)
+        blob = _record(found).blob
+        return blob not in (file_sha256(found), git_hash(found.read_bytes()) if len(blob) == 40 else "")
 
     # --- writing ------------------------------------------------------------------------------------
 
@@ -147,9 +154,14 @@ class LocalStore:
             self._write_ref(MAIN, commit)
         return commit
 
-    def replace(self, snapshot: Snapshot) -> str:
-        (self.folder / "refs" / snapshot.row.name).unlink(missing_ok=True)
-        return self.publish(snapshot)
+    def replace(self, snapshot: Snapshot, manifest: Manifest) -> str:
+        commit = self._write_snapshot(snapshot.files(), manifest.dumps().encode(), afresh=True)
+        self._write_ref(snapshot.row.name, commit)
+        return commit
+
+    def settle_main(self, newest: Snapshot | None, manifest: Manifest) -> None:
+        if newest is not None:
+            self._write_ref(MAIN, self.replace(newest, manifest))
 
     def _snapshot(self, commit: str) -> Path:
         return self.folder / "snapshots" / commit
@@ -158,8 +170,11 @@ class LocalStore:
         (self.folder / ".staging").mkdir(parents=True, exist_ok=True)
         return Path(mkdtemp(dir=self.folder / ".staging"))
 
-    def _write_snapshot(self, files: Mapping[str, Path], manifest: bytes) -> str:
-        """Write blobs, tree and snapshot, in this order; the snapshot appears whole, by one rename."""
+    def _write_snapshot(self, files: Mapping[str, Path], manifest: bytes, *, afresh: bool = False) -> str:
+        """Write blobs, tree and snapshot, in this order; the snapshot appears whole, by one rename.
+
+        What is there already is kept, or, ``afresh``, not trusted.
+        """
         staging = self._stage()
         try:
             (staging / MANIFEST_FILE).write_bytes(manifest)
@@ -167,10 +182,12 @@ class LocalStore:
             records = {path: _record(source) for path, source in sorted(sources.items())}
             commit = _commit_id(records)
             for path, record in records.items():
-                self._write_blob(sources[path], record, staging)
+                self._write_blob(sources[path], record, staging, afresh=afresh)
             (self.folder / "trees").mkdir(exist_ok=True)
             replace_durably(_write_tree(records, staging), self.folder / "trees" / f"{commit}.json")
             final = self._snapshot(commit)
+            if afresh and final.is_dir():
+                final.rename(staging / "replaced")
             if not final.is_dir():
                 for path, record in records.items():
                     _link(staging / "snapshot" / path, record.blob, depth=path.count("/"))
@@ -181,9 +198,9 @@ class LocalStore:
         finally:
             shutil.rmtree(staging, ignore_errors=True)
 
-    def _write_blob(self, source: Path, record: FileRecord, staging: Path) -> None:
+    def _write_blob(self, source: Path, record: FileRecord, staging: Path, *, afresh: bool) -> None:
         blob = self.folder / "blobs" / record.blob
-        if blob.is_file() and blob.stat().st_size == record.size:
+        if not afresh and blob.is_file() and blob.stat().st_size == record.size:
             return
         blob.parent.mkdir(exist_ok=True)
         staged = staging / record.blob

@@ -19,16 +19,16 @@ from threading import Condition, Lock, Thread
 from types import TracebackType
 from typing import Self
 
-from filelock import FileLock, Timeout
 from safetensors import SafetensorError
 
 from hf_clipdyn.cards import CardFacts, revision_card
 from hf_clipdyn.errors import ClipDynError, ConfigError, PublishError, RevisionError, RevisionNotFoundError
-from hf_clipdyn.hub import RetryPolicy, attempt, is_transient, reason, retry_after
+from hf_clipdyn.hub import RetryPolicy, attempt, collect, is_transient, reason, retry_after
 from hf_clipdyn.revisions.files import file_sha256, fsync, write_durably
 from hf_clipdyn.revisions.journal import Entry, Journal, RunFacts
 from hf_clipdyn.revisions.local import LocalStore
 from hf_clipdyn.revisions.manifest import ManifestRow
+from hf_clipdyn.revisions.places import STORE, open_places
 from hf_clipdyn.revisions.repository import (
     WEIGHTS_FILE,
     IdenticalWeightsError,
@@ -37,11 +37,10 @@ from hf_clipdyn.revisions.repository import (
     check_run,
 )
 
-__all__ = ["Publisher", "RevisionRecord", "Summary", "resume_publishing"]
+__all__ = ["Publisher", "RevisionRecord", "Summary", "join_collection", "resume_publishing"]
 
 _log = logging.getLogger(__name__)
 
-_STORE, _HUB = "store", "hub"
 _MAX_WAITING = 4  # snapshots that the store has not taken yet; beyond that training waits for its disk
 _LAST_REQUEST = 30.0  # seconds for the request in flight when all ends; what it misses stays in the journal
 _RECORDED_PACKAGES = ("hf-clipdyn", "torch", "transformers", "huggingface_hub", "safetensors")
@@ -118,8 +117,6 @@ class Publisher:
         allow_identical: bool = False,
         retries: RetryPolicy | None = None,
     ) -> None:
-        if store is None and not push_to_hub:
-            raise ConfigError("There is no place to publish to: give a store, or push to the Hub.")
         self._facts = RunFacts(
             repo_id=repo_id,
             run_id="",
@@ -130,17 +127,10 @@ class Publisher:
             allow_identical=allow_identical,
             card=card,
         )
-        self._journal = Journal(Path(output_dir) / "publishing")
+        self._journal = Journal.of_run(output_dir)
         self._retries = retries or RetryPolicy()
-        self._places: dict[str, Repository] = {}
-        if store is not None:
-            self._places[_STORE] = LocalStore(Path(store).absolute(), repo_id)
-        if push_to_hub:
-            from hf_clipdyn.revisions.remote import HubRepository
-
-            # The lanes repeat a whole revision, so no call is repeated by itself.
-            once = replace(self._retries, patience=0.0)
-            self._places[_HUB] = HubRepository(repo_id, token=token, private=private, retries=once)
+        # The lanes repeat a whole revision, so that no call need be repeated by itself.
+        self._places = open_places(self._facts, token=token, retries=replace(self._retries, patience=0.0))
         self._entries: dict[str, Entry] = {}
         self._changed = Condition()  # guards the entries and the lanes' states
         self._preparing = Lock()
@@ -149,13 +139,8 @@ class Publisher:
 
     def __enter__(self) -> Self:
         try:
-            self._journal.folder.mkdir(parents=True, exist_ok=True)
-            self._open.enter_context(FileLock(self._journal.folder / "lock", timeout=1))
+            self._open.enter_context(self._journal.locked())
             self._facts = self._journal.open(self._facts)
-        except Timeout as error:
-            raise PublishError(
-                f"Another process publishes from {self._journal.folder} at this moment."
-            ) from error
         except OSError as error:
             self._open.close()
             raise PublishError(f"{self._journal.folder} cannot be written ({error.strerror}).") from error
@@ -187,7 +172,7 @@ class Publisher:
                     raise
                 _log.warning("%s The run goes on, and publishes later.", error)
                 continue
-            if name == _STORE and not self._lanes:
+            if name == STORE and not self._lanes:
                 place.clean()
             self._forget_lost(name, refs)
 
@@ -361,9 +346,9 @@ class Publisher:
         folder = self._journal.snapshot(entry.name)
         if folder.is_dir():
             return folder
-        store = self._places.get(_STORE)
-        if isinstance(store, LocalStore) and _STORE in entry.published:
-            folder = store.folder / "snapshots" / entry.published[_STORE]
+        store = self._places.get(STORE)
+        if isinstance(store, LocalStore) and STORE in entry.published:
+            folder = store.folder / "snapshots" / entry.published[STORE]
             return folder if folder.is_dir() else None
         return None
 
@@ -381,12 +366,12 @@ class Publisher:
 
     def _wait_for_room(self) -> None:
         """Hold training up only if the disk of the store is slower than training: weights are large."""
-        lane = self._lanes.get(_STORE)
+        lane = self._lanes.get(STORE)
         with self._changed:
             while (
                 lane is not None
                 and lane.busy()
-                and sum(not entry.settled(_STORE) for entry in self._entries.values()) >= _MAX_WAITING
+                and sum(not entry.settled(STORE) for entry in self._entries.values()) >= _MAX_WAITING
             ):
                 self._changed.wait(1.0)
 
@@ -402,7 +387,7 @@ class Publisher:
 
     def _stop(self) -> None:
         """Stop the lanes: the store's after its last revision, the Hub's after the request in flight."""
-        store = self._lanes.get(_STORE)
+        store = self._lanes.get(STORE)
         give_up = time.monotonic() + self._retries.patience
         with self._changed:
             while store is not None and store.busy() and time.monotonic() < give_up:
@@ -510,9 +495,7 @@ def resume_publishing(
         ConfigError: the folder has no journal.
         RevisionError: a place cannot be written, or holds another run.
     """
-    facts = Journal(Path(output_dir) / "publishing").run()
-    if facts is None:
-        raise ConfigError(f"{output_dir} has no folder `publishing` of a run: give the run's output_dir.")
+    facts = Journal.of_run(output_dir).required_run()
     publisher = Publisher(
         facts.repo_id,
         output_dir=Path(output_dir),
@@ -528,3 +511,16 @@ def resume_publishing(
     with publisher:
         publisher.check()
         return publisher.finish()
+
+
+def join_collection(output_dir: Path, title: str, *, token: str | None = None) -> str:
+    """Put the run's repository into a Hub collection, to join scales and seeds; returns a sentence.
+
+    Raises:
+        ConfigError: the run was not pushed to the Hub.
+    """
+    facts = Journal.of_run(output_dir).required_run()
+    if not facts.push_to_hub:
+        raise ConfigError(f"{facts.repo_id} was not pushed to the Hub: add --push-to-hub.")
+    address = collect(title, facts.repo_id, token=token, private=facts.private)
+    return f"{facts.repo_id} is in the collection {title!r}: {address}"

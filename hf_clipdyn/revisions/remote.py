@@ -119,7 +119,7 @@ class HubRepository:
 
         return self._ask(get)
 
-    def fetch(self, commit: str, path: str) -> Path:
+    def fetch(self, commit: str, path: str, folder: Path) -> Path:
         return Path(
             self._ask(
                 lambda: hf_hub_download(
@@ -127,6 +127,7 @@ class HubRepository:
                     path,
                     revision=commit,
                     repo_type=self._type,
+                    cache_dir=folder,  # not the user's cache: it may hold what the Hub serves no longer
                     token=self._token,
                     endpoint=self._api.endpoint,
                 )
@@ -192,11 +193,18 @@ class HubRepository:
         self._settle_main(after, commit)
         return commit
 
-    def replace(self, snapshot: Snapshot) -> str:
-        """Publish a revision whose branch serves something else: the one case in which a branch moves."""
-        if snapshot.row.name in self.refs():
+    def replace(self, snapshot: Snapshot, manifest: Manifest) -> str:
+        refs = self.refs()
+        commit = self._commit(snapshot, manifest, refs[MAIN])
+        self._compare(snapshot, commit)
+        if snapshot.row.name in refs:
             self._write(lambda: self._api.delete_branch(self.repo_id, branch=snapshot.row.name), "changed")
-        return self.publish(snapshot)
+        self._branch(snapshot, commit)
+        return commit
+
+    def settle_main(self, newest: Snapshot | None, manifest: Manifest) -> None:
+        del newest  # it is a branch of the Hub, and copied there
+        self._settle_main(manifest, commit="")
 
     def _earlier_commit(self, snapshot: Snapshot, manifest: Manifest | None) -> str | None:
         """The commit of an attempt that was cut off before its branch: applied, but nobody heard of it."""
@@ -265,9 +273,10 @@ class HubRepository:
         if refs[MAIN] == commit == refs.get(newest.name):
             return
         operations: list[CommitOperationAdd | CommitOperationCopy] = []
-        if read_manifest(self, refs) != after:
+        files = self.files(refs[MAIN])
+        if MANIFEST_FILE not in files or self.read(refs[MAIN], MANIFEST_FILE) != after.dumps().encode():
             operations.append(_manifest_operation(after))
-        held = weights_of(self.files(refs[MAIN]))
+        held = weights_of(files)
         if newest.name in refs and (held is None or held.sha256 != newest.sha256):
             operations += [
                 CommitOperationCopy(path, path, src_revision=refs[newest.name])

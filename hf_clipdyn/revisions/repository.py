@@ -116,8 +116,8 @@ class Repository(Protocol):
     def files(self, commit: str) -> dict[str, FileRecord]:
         """The files of a commit, from metadata: nothing is downloaded."""
 
-    def fetch(self, commit: str, path: str) -> Path:
-        """A file of a commit on the local disk."""
+    def fetch(self, commit: str, path: str, folder: Path) -> Path:
+        """A file of a commit on the local disk; if it must be downloaded, somewhere in ``folder``."""
 
     def read(self, commit: str, path: str, size: int | None = None) -> bytes:
         """A small file, or the first ``size`` bytes of a file, fewer if it is shorter."""
@@ -125,14 +125,17 @@ class Repository(Protocol):
     def absent_files(self, commit: str) -> list[str]:
         """The files that a commit should have and has not, where a listing is kept apart from the files."""
 
-    def replace(self, snapshot: Snapshot) -> str:
-        """Publish a revision whose name serves something else: the one case in which a name moves."""
-
     def publish(self, snapshot: Snapshot) -> str:
         """Publish a revision whole, or not at all, and move `main` to it; returns its commit.
 
         A repeat is a no-op. Raises `PublishError` if the name is taken by other weights.
         """
+
+    def replace(self, snapshot: Snapshot, manifest: Manifest) -> str:
+        """Publish a revision with this manifest, whatever its name served: the one case in which a name moves."""
+
+    def settle_main(self, newest: Snapshot | None, manifest: Manifest) -> None:
+        """Let `main` have this manifest, and the weights of its newest revision (``newest``, if at hand)."""
 
 
 def weights_of(files: Mapping[str, FileRecord]) -> Weights | None:

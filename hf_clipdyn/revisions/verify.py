@@ -1,0 +1,415 @@
+"""Is what a repository serves what was published? Whole suites are checked, other people's too.
+
+Most of it needs metadata only: the server's record of each file has its SHA-256. With ``deep`` the files
+are read and hashed as well.
+"""
+
+import json
+import tempfile
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from huggingface_hub.utils.sha import git_hash
+
+from hf_clipdyn.errors import RevisionError, RevisionNotFoundError
+from hf_clipdyn.revisions.files import file_sha256
+from hf_clipdyn.revisions.listing import open_repository
+from hf_clipdyn.revisions.manifest import MANIFEST_FILE, Manifest, ManifestRow, sort_key
+from hf_clipdyn.revisions.names import epoch_name, epoch_of, natural_key, step_of
+from hf_clipdyn.revisions.repository import (
+    MAIN,
+    FileRecord,
+    Repository,
+    Weights,
+    read_manifest,
+    weights_of,
+)
+
+__all__ = ["Finding", "Report", "missing_numbers", "verify", "verify_repository"]
+
+_PARALLEL_REQUESTS = 8
+_HEADER_AT_ONCE = 100_000  # most safetensors headers fit
+_HEADER_LIMIT = 100_000_000  # the format's own limit
+_IMPORTED = "imported"
+_SHARED_FILES = (
+    "config.json",
+    "merges.txt",
+    "preprocessor_config.json",
+    "processor_config.json",
+    "special_tokens_map.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "vocab.json",
+)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is wrong.
+
+    Attributes:
+        revision: the revision it concerns; `main` or `revisions.json` for the whole.
+        kind: a fixed word per kind of fault, for programs.
+        message: a sentence for people.
+    """
+
+    revision: str
+    kind: str
+    message: str
+
+
+@dataclass(frozen=True)
+class Report:
+    """What `verify` found.
+
+    Attributes:
+        where: the repository and its place.
+        revisions: the names that were looked at, in order.
+        findings: what is wrong; empty if nothing is.
+        has_manifest: False for suites that this package did not make.
+        deep: the files themselves were hashed.
+    """
+
+    where: str
+    revisions: tuple[str, ...]
+    findings: tuple[Finding, ...]
+    has_manifest: bool
+    deep: bool
+
+    def render(self, *, as_json: bool = False) -> str:
+        """A table with a line per revision and the findings, or JSON."""
+        if as_json:
+            return json.dumps({**asdict(self), "ok": not self.findings}, indent=1)
+        by_revision: dict[str, list[Finding]] = defaultdict(list)
+        for finding in self.findings:
+            by_revision[finding.revision].append(finding)
+        names = [*self.revisions, *(name for name in by_revision if name not in self.revisions)]
+        width = max((len(name) for name in names), default=0)
+        lines = []
+        for name in names:
+            found = by_revision[name]
+            lines.append(f"{name.ljust(width)}  {', '.join(item.kind for item in found) or 'ok'}")
+            lines += [f"{' ' * width}    {item.message}" for item in found]
+        how = "file contents hashed" if self.deep else "from metadata; --deep hashes the files themselves"
+        manifest = "" if self.has_manifest else ", no manifest"
+        lines.append(
+            f"{self.where}: {len(self.revisions)} revisions{manifest}, {len(self.findings)} findings ({how})."
+        )
+        return "\n".join(lines)
+
+
+@dataclass(frozen=True)
+class _State:
+    """A revision as it is served."""
+
+    name: str
+    commit: str
+    files: dict[str, FileRecord]
+    weights: Weights | None
+
+
+def verify(
+    repo_id: str, *, store: str | Path | None = None, token: str | None = None, deep: bool = False
+) -> Report:
+    """Check all revisions of a repository.
+
+    Args:
+        repo_id: `owner/name`.
+        store: folder of a local store; None asks the Hub.
+        token: token of the Hub; None for the stored one.
+        deep: read (on the Hub: download) every file and hash it.
+
+    Raises:
+        RevisionNotFoundError: there is no such repository.
+    """
+    return verify_repository(open_repository(repo_id, store, token), deep=deep)
+
+
+def verify_repository(repository: Repository, *, deep: bool = False) -> Report:
+    """`verify` of an open repository."""
+    refs = dict(repository.refs())
+    findings: list[Finding] = []
+    manifest = None
+    try:
+        manifest = read_manifest(repository, refs)
+    except RevisionError as error:
+        findings.append(Finding(MANIFEST_FILE, "unreadable-manifest", str(error)))
+    states: list[_State] = []
+    names = [name for name in refs if name != MAIN]
+    with ThreadPoolExecutor(_PARALLEL_REQUESTS) as pool:
+        for answer in pool.map(lambda name: _state(repository, name, refs[name]), names):
+            if isinstance(answer, Finding):
+                findings.append(answer)
+            else:
+                states.append(answer)
+        steps = {row.name: row.step for row in manifest.rows} if manifest else {}
+        states.sort(key=lambda state: sort_key(state.name, steps.get(state.name, step_of(state.name))))
+        findings += _missing(refs, manifest)
+        if manifest is not None:
+            for state in states:
+                findings += _against_row(state, manifest.row(state.name))
+            findings += _rows(manifest)
+        findings += _identical(states)
+        findings += _disagreeing(repository, states)
+        for found in pool.map(lambda state: list(_inside(repository, state, manifest, deep=deep)), states):
+            findings += found
+    findings += _main(repository, refs, manifest, states)
+    order = {state.name: position for position, state in enumerate(states)}
+    findings.sort(key=lambda item: (order.get(item.revision, -1), natural_key(item.revision)))
+    return Report(
+        repository.where,
+        tuple(state.name for state in states),
+        tuple(dict.fromkeys(findings)),
+        manifest is not None,
+        deep,
+    )
+
+
+# --- one revision -------------------------------------------------------------------------------------
+
+
+def _state(repository: Repository, name: str, commit: str) -> _State | Finding:
+    try:
+        files = repository.files(commit)
+    except RevisionNotFoundError:
+        return Finding(name, "dangling-branch", f"The branch points at commit {commit}, which is not there.")
+    return _State(name, commit, files, weights_of(files))
+
+
+def _against_row(state: _State, row: ManifestRow | None) -> Iterator[Finding]:
+    """The weights that the manifest names, in the place where it says."""
+    if row is None:
+        yield Finding(state.name, "not-in-manifest", "The branch exists, but the manifest has no row for it.")
+    elif state.weights is not None:
+        if state.weights.size != row.size:
+            yield Finding(
+                state.name,
+                "wrong-size",
+                f"The weights have {state.weights.size} bytes, the manifest says {row.size}.",
+            )
+        if state.weights.sha256 != row.sha256:
+            yield Finding(
+                state.name,
+                "wrong-weights",
+                f"The weights have the SHA-256 {state.weights.sha256[:12]}…, the manifest says {row.sha256[:12]}….",
+            )
+
+
+def _inside(
+    repository: Repository, state: _State, manifest: Manifest | None, *, deep: bool
+) -> Iterator[Finding]:
+    """What the files of one revision tell."""
+    if manifest is not None:
+        yield from _own_manifest(repository, state, manifest)
+    if state.weights is None:
+        yield Finding(state.name, "no-weights", "The revision has no weights, or none with a recorded hash.")
+    absent = repository.absent_files(state.commit)
+    if absent:
+        yield Finding(state.name, "missing-file", f"The revision lacks {', '.join(absent)}.")
+    for path in state.weights.paths if state.weights else ():
+        if path.endswith(".safetensors"):
+            wrong = _header_fault(repository, state.commit, path, state.files[path].size)
+            if wrong:
+                yield Finding(state.name, "bad-header", f"{path}: {wrong}.")
+    for path, record in state.files.items() if deep else ():
+        with tempfile.TemporaryDirectory() as folder:
+            content = repository.fetch(state.commit, path, Path(folder))
+            actual = file_sha256(content) if record.sha256 else git_hash(content.read_bytes())
+        if actual != (record.sha256 or record.blob):
+            yield Finding(
+                state.name, "wrong-content", f"{path} does not hash to what the metadata say of it."
+            )
+
+
+def _own_manifest(repository: Repository, state: _State, manifest: Manifest) -> Iterator[Finding]:
+    """The commit under a branch is the one that published it: its own manifest ends with its row."""
+    if MANIFEST_FILE not in state.files:
+        yield Finding(state.name, "moved-branch", "The commit under the branch carries no manifest.")
+        return
+    try:
+        own = Manifest.loads(repository.read(state.commit, MANIFEST_FILE), where=state.name)
+    except RevisionError as error:
+        yield Finding(state.name, "unreadable-manifest", str(error))
+        return
+    if own.run_id != manifest.run_id:
+        yield Finding(state.name, "other-run", "The revision was published by another run than main was.")
+    elif own.row(state.name) is None:
+        yield Finding(
+            state.name, "moved-branch", "The commit under the branch is not the one that published it."
+        )
+
+
+def _header_fault(repository: Repository, commit: str, path: str, size: int) -> str | None:
+    """What is wrong with a safetensors header: its length, its JSON, or the bytes that it lays out."""
+    start = repository.read(commit, path, _HEADER_AT_ONCE)
+    length = int.from_bytes(start[:8], "little")
+    if len(start) < 8 or length > min(size - 8, _HEADER_LIMIT):
+        return "the header is longer than the file"
+    if length > len(start) - 8:
+        start = repository.read(commit, path, 8 + length)
+    try:
+        tensors = json.loads(start[8 : 8 + length])
+        tensors.pop("__metadata__", None)
+        spans = sorted(tuple(tensor["data_offsets"]) for tensor in tensors.values())
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return "the header is not the JSON that it should be"
+    if not spans:
+        return "the header names no tensors"
+    position = 0
+    for begin, end in spans:
+        if begin != position or end < begin:
+            return "the tensors do not fill the file without gaps"
+        position = end
+    if 8 + length + position != size:
+        return f"the header lays out {8 + length + position} bytes, the file has {size}"
+    return None
+
+
+# --- the revisions among each other -------------------------------------------------------------------
+
+
+def _missing(refs: Mapping[str, str], manifest: Manifest | None) -> Iterator[Finding]:
+    for row in manifest.rows if manifest else ():
+        if row.name not in refs:
+            yield Finding(
+                row.name, "missing-branch", "The manifest has the revision, but no branch has its name."
+            )
+    if manifest is not None and any(row.recipe_hash.startswith(_IMPORTED) for row in manifest.rows):
+        return  # what was imported has the gaps that its source has
+    if manifest is not None and manifest.rows:
+        last = max((row.epoch for row in manifest.rows if row.epoch is not None), default=-1)
+        held = {row.epoch for row in manifest.rows}
+        for epoch in range(last + 1):
+            if epoch not in held:
+                yield Finding(
+                    epoch_name(epoch), "gap", f"Epochs up to {last} are published, but not this one."
+                )
+        return
+    for what, number_of in (("epoch", epoch_of), ("step", step_of)):
+        numbers = {number: name for name in refs if (number := number_of(name)) is not None}
+        for number in missing_numbers(numbers):
+            after = max(held for held in numbers if held < number)
+            yield Finding(
+                f"{what} {number}",
+                "gap",
+                f"The sequence goes on after {numbers[after]}, but without this {what}.",
+            )
+
+
+def missing_numbers(numbers: Iterable[int]) -> list[int]:
+    """Numbers that a suite's sequence of steps or epochs lacks.
+
+    The stride is the most frequent difference; numbers below it may double (1, 2, 4 …), as suites with
+    revisions inside the first epoch do. Nothing is assumed before the first and after the last.
+
+    Example:
+        >>> missing_numbers([0, 1, 2, 8, 1000, 2000, 4000, 5000])
+        [4, 3000]
+    """
+    held = sorted(set(numbers))
+    pairs = list(pairwise(held))
+    if not pairs:
+        return []
+    counts = Counter(high - low for low, high in pairs)
+    most = max(counts.values())
+    stride = max(difference for difference, count in counts.items() if count == most)
+    missing: list[int] = []
+    for low, high in pairs:
+        if high - low <= stride and high % stride != 0 and low > 0:
+            doubled = 2 * low
+            chain = []
+            while doubled < high:
+                chain.append(doubled)
+                doubled *= 2
+            missing += chain if doubled == high else []
+        else:
+            missing += range((low // stride + 1) * stride, high, stride)
+    return missing
+
+
+def _identical(states: Sequence[_State]) -> Iterator[Finding]:
+    by_hash: dict[str, list[str]] = defaultdict(list)
+    for state in states:
+        if state.weights is not None:
+            by_hash[state.weights.sha256].append(state.name)
+    for first, *others in by_hash.values():
+        for name in others:
+            yield Finding(name, "identical-weights", f"The weights are those of {first}, byte for byte.")
+
+
+def _disagreeing(repository: Repository, states: Sequence[_State]) -> Iterator[Finding]:
+    """Configuration, tokenizer and image processor are the same in all revisions of a run."""
+    for path in _SHARED_FILES:
+        counts = Counter(state.files[path].blob for state in states if path in state.files)
+        if not counts:
+            continue
+        usual = counts.most_common(1)[0][0]
+        model = next(state for state in states if path in state.files and state.files[path].blob == usual)
+        for state in states:
+            if path not in state.files:
+                yield Finding(state.name, "missing-file", f"The revision lacks {path}, which others have.")
+            elif state.files[path].blob != usual and not _same_meaning(repository, path, state, model):
+                yield Finding(state.name, "other-config", f"{path} differs from that of {model.name}.")
+
+
+def _same_meaning(repository: Repository, path: str, one: _State, other: _State) -> bool:
+    """JSON files that differ in nothing but the version of transformers which wrote them."""
+    if not path.endswith(".json"):
+        return False
+
+    def content(state: _State) -> Any:
+        try:
+            return _without_versions(json.loads(repository.read(state.commit, path)))
+        except ValueError:
+            return state.commit  # unlike any other
+
+    return bool(content(one) == content(other))
+
+
+def _without_versions(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _without_versions(item) for key, item in value.items() if key != "transformers_version"}
+    return value
+
+
+def _rows(manifest: Manifest) -> Iterator[Finding]:
+    """The manifest's rows fit their names and each other."""
+    for before, row in zip((None, *manifest.rows), manifest.rows, strict=False):
+        named = epoch_of(row.name)
+        if named is not None and row.epoch != named:
+            yield Finding(row.name, "wrong-row", f"The manifest says epoch {row.epoch} of {row.name}.")
+        if len(row.sha256) != 64 or row.size <= 0:
+            yield Finding(row.name, "wrong-row", "The manifest's hash or size cannot be one.")
+        if before is None:
+            continue
+        for what in ("epoch", "samples_seen"):
+            low, high = getattr(before, what), getattr(row, what)
+            if low is not None and high is not None and high < low:
+                yield Finding(
+                    row.name,
+                    "wrong-row",
+                    f"The manifest's {what} falls from {low} ({before.name}) to {high}.",
+                )
+
+
+def _main(
+    repository: Repository, refs: Mapping[str, str], manifest: Manifest | None, states: Sequence[_State]
+) -> Iterator[Finding]:
+    if MAIN not in refs:
+        yield Finding(MAIN, "no-main", "There is no branch main, which is what is loaded without a revision.")
+        return
+    if manifest is not None and manifest.newest is not None:
+        state = _state(repository, MAIN, refs[MAIN])
+        weights = None if isinstance(state, Finding) else state.weights
+        newest = manifest.newest
+        if weights is None or weights.sha256 != newest.sha256:
+            yield Finding(
+                MAIN, "main-not-newest", f"main has other weights than {newest.name}, the newest revision."
+            )
+    if manifest is None and any(MANIFEST_FILE in state.files for state in states):
+        yield Finding(MAIN, "no-manifest", "Revisions carry a manifest, but main has none.")

@@ -1,0 +1,308 @@
+"""Every kind of fault that public suites were seen with, and some more, is planted and found."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hub_server.server import HubServer
+from hub_server.state import File, Repo
+
+from hf_clipdyn.cli import main
+from hf_clipdyn.revisions.verify import missing_numbers, verify
+
+
+@pytest.fixture
+def suite(hub: HubServer, publish) -> HubServer:
+    """A run of four revisions, on the Hub and in the store, without fault."""
+    summary = publish(range(4), push_to_hub=True)
+    assert not summary.missing, summary.message
+    return hub
+
+
+def _change(repo: Repo, name: str, path: str, file: File | None) -> None:
+    """Put another file on a branch, as a new commit; or take it away."""
+    tree = dict(repo.commits[repo.branches[name]].tree)
+    if file is None:
+        del tree[path]
+    else:
+        tree[path] = file
+    repo.commit(name, "spoilt", tree)
+
+
+def _weights(hub: HubServer, content: bytes) -> File:
+    from hashlib import sha256
+
+    name = sha256(content).hexdigest()
+    hub.state.large[name] = content
+    return File.large(name, len(content))
+
+
+def _edit_manifest(
+    hub: HubServer, edit: Callable[[list[dict]], None], branch: str = "main", **top: str
+) -> None:
+    repo = hub.repo("me/run")
+    content = json.loads(repo.resolve(branch).tree["revisions.json"].content)
+    edit(content["revisions"])
+    _change(repo, branch, "revisions.json", File.small(json.dumps(content | top).encode()))
+
+
+def _tensors(hub: HubServer, name: str) -> bytes:
+    return hub.state.content(hub.repo("me/run").resolve(name).tree["model.safetensors"])
+
+
+def swapped(hub: HubServer) -> None:
+    branches = hub.repo("me/run").branches
+    branches["epoch-001"], branches["epoch-002"] = branches["epoch-002"], branches["epoch-001"]
+
+
+def duplicated(hub: HubServer) -> None:
+    repo = hub.repo("me/run")
+    _change(repo, "epoch-002", "model.safetensors", repo.resolve("epoch-001").tree["model.safetensors"])
+
+
+def truncated(hub: HubServer) -> None:
+    _change(
+        hub.repo("me/run"), "epoch-001", "model.safetensors", _weights(hub, _tensors(hub, "epoch-001")[:-100])
+    )
+
+
+def missing_branch(hub: HubServer) -> None:
+    del hub.repo("me/run").branches["epoch-002"]
+
+
+def branch_first(hub: HubServer) -> None:
+    """What `push_to_hub(revision=…)` leaves behind when its commit fails."""
+    branches = hub.repo("me/run").branches
+    branches["epoch-004"] = branches["main"]
+
+
+def moved_branch(hub: HubServer) -> None:
+    branches = hub.repo("me/run").branches
+    branches["epoch-003"] = branches["epoch-000"]
+
+
+def wrong_row(hub: HubServer) -> None:
+    _edit_manifest(hub, lambda rows: rows[1].update(sha256="0" * 64))
+
+
+def wrong_size_in_row(hub: HubServer) -> None:
+    _edit_manifest(hub, lambda rows: rows[1].update(size=7))
+
+
+def wrong_epoch_in_row(hub: HubServer) -> None:
+    _edit_manifest(hub, lambda rows: rows[2].update(epoch=7))
+
+
+def falling_samples(hub: HubServer) -> None:
+    _edit_manifest(hub, lambda rows: rows[2].update(samples_seen=1))
+
+
+def row_deleted(hub: HubServer) -> None:
+    _edit_manifest(hub, lambda rows: rows.pop(1))
+
+
+def gap(hub: HubServer) -> None:
+    _edit_manifest(hub, lambda rows: rows.pop(1))
+    del hub.repo("me/run").branches["epoch-001"]
+
+
+def manifest_broken(hub: HubServer) -> None:
+    _change(hub.repo("me/run"), "main", "revisions.json", File.small(b"{"))
+
+
+def manifest_gone(hub: HubServer) -> None:
+    _change(hub.repo("me/run"), "main", "revisions.json", None)
+
+
+def other_run(hub: HubServer) -> None:
+    _edit_manifest(hub, lambda rows: None, branch="epoch-001", run_id="f" * 32)
+
+
+def weights_gone(hub: HubServer) -> None:
+    _change(hub.repo("me/run"), "epoch-001", "model.safetensors", None)
+
+
+def other_config(hub: HubServer) -> None:
+    repo = hub.repo("me/run")
+    config = json.loads(repo.resolve("main").tree["config.json"].content)
+    _change(repo, "epoch-001", "config.json", File.small(json.dumps(config | {"projection_dim": 7}).encode()))
+
+
+def tokenizer_gone(hub: HubServer) -> None:
+    _change(hub.repo("me/run"), "epoch-002", "tokenizer.json", None)
+
+
+def header_broken(hub: HubServer) -> None:
+    content = _tensors(hub, "epoch-001")
+    _change(
+        hub.repo("me/run"), "epoch-001", "model.safetensors", _weights(hub, content[:9] + b"#" + content[10:])
+    )
+
+
+def header_too_long(hub: HubServer) -> None:
+    content = _tensors(hub, "epoch-001")
+    spoilt = (2**40).to_bytes(8, "little") + content[8:]
+    _change(hub.repo("me/run"), "epoch-001", "model.safetensors", _weights(hub, spoilt))
+
+
+def old_main(hub: HubServer) -> None:
+    repo = hub.repo("me/run")
+    _change(repo, "main", "model.safetensors", repo.resolve("epoch-001").tree["model.safetensors"])
+
+
+FAULTS = {
+    swapped: {("epoch-001", "wrong-weights"), ("epoch-002", "wrong-weights")},
+    duplicated: {("epoch-002", "identical-weights"), ("epoch-002", "wrong-weights")},
+    truncated: {("epoch-001", "wrong-size"), ("epoch-001", "bad-header")},
+    missing_branch: {("epoch-002", "missing-branch")},
+    branch_first: {("epoch-004", "not-in-manifest"), ("epoch-004", "identical-weights")},
+    moved_branch: {("epoch-003", "moved-branch"), ("epoch-003", "wrong-weights")},
+    wrong_row: {("epoch-001", "wrong-weights")},
+    wrong_size_in_row: {("epoch-001", "wrong-size")},
+    wrong_epoch_in_row: {("epoch-002", "wrong-row")},
+    falling_samples: {("epoch-002", "wrong-row")},
+    row_deleted: {("epoch-001", "not-in-manifest"), ("epoch-001", "gap")},
+    gap: {("epoch-001", "gap")},
+    manifest_broken: {("revisions.json", "unreadable-manifest")},
+    manifest_gone: {("main", "no-manifest")},
+    other_run: {("epoch-001", "other-run")},
+    weights_gone: {("epoch-001", "no-weights")},
+    other_config: {("epoch-001", "other-config")},
+    tokenizer_gone: {("epoch-002", "missing-file")},
+    header_broken: {("epoch-001", "bad-header"), ("epoch-001", "wrong-weights")},
+    header_too_long: {("epoch-001", "bad-header")},
+    old_main: {("main", "main-not-newest")},
+}
+
+
+def test_each_planted_fault_on_the_hub_is_found_and_a_whole_suite_has_none(suite: HubServer) -> None:
+    assert verify("me/run", deep=True).findings == ()
+    pristine = dict(suite.repo("me/run").branches)
+    for plant, expected in FAULTS.items():
+        plant(suite)
+        found = {(finding.revision, finding.kind) for finding in verify("me/run").findings}
+        assert expected <= found, f"{plant.__name__}: {found}"
+        suite.repo("me/run").branches = dict(pristine)
+    assert verify("me/run").findings == ()
+
+
+def test_content_that_does_not_fit_the_hubs_own_record_is_found_by_hashing_it(suite: HubServer) -> None:
+    served = suite.repo("me/run").resolve("epoch-002").tree["model.safetensors"]
+    content = suite.state.large[served.sha256]
+    suite.state.large[served.sha256] = content[:-1] + bytes([content[-1] ^ 1])
+    assert verify("me/run").findings == ()
+    found = verify("me/run", deep=True).findings
+    assert [(finding.revision, finding.kind) for finding in found] == [("epoch-002", "wrong-content")]
+
+
+@pytest.mark.parametrize("fault", ["truncated", "flipped", "removed", "dangling", "replaced"])
+def test_faults_of_the_local_store_are_found(tmp_path: Path, publish, fault: str) -> None:
+    publish(range(3))
+    store = tmp_path / "hub"
+    folder = store / "models--me--run"
+    assert verify("me/run", store=store, deep=True).findings == ()
+    commit = (folder / "refs" / "epoch-001").read_text()
+    weights = folder / "snapshots" / commit / "model.safetensors"
+    blob = weights.resolve()
+    if fault == "truncated":
+        blob.write_bytes(blob.read_bytes()[:-100])
+        expected = "wrong-size"
+    elif fault == "flipped":
+        content = blob.read_bytes()
+        blob.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+        expected = "wrong-content"
+    elif fault == "removed":
+        (folder / "snapshots" / commit / "tokenizer.json").unlink()
+        expected = "missing-file"
+    elif fault == "dangling":
+        (folder / "refs" / "epoch-001").write_text("0" * 40)
+        expected = "dangling-branch"
+    else:
+        (folder / "refs" / "epoch-001").write_text((folder / "refs" / "epoch-002").read_text())
+        expected = "identical-weights"
+    found = {finding.kind for finding in verify("me/run", store=store, deep=True).findings}
+    assert expected in found
+
+
+def test_identical_and_missing_branches_of_a_suite_without_a_manifest_are_found(hub: HubServer) -> None:
+    repo = hub.state.repos["models", "them/pythia"] = Repo("models", "them/pythia")
+    start = repo.branches["main"]
+    for step in [0, 1, 2, 4, 8, 1000, 2000, 3000, 5000]:
+        content = b"weights of step %d" % (step if step != 2000 else 1000)
+        repo.branches[f"step{step}"] = start
+        _change(repo, f"step{step}", "pytorch_model.bin", _weights(hub, content))
+    repo.branches["main"] = repo.branches["step5000"]
+    report = verify("them/pythia")
+    assert report.revisions == tuple(f"step{step}" for step in [0, 1, 2, 4, 8, 1000, 2000, 3000, 5000])
+    assert [(finding.revision, finding.kind) for finding in report.findings] == [
+        ("step 4000", "gap"),
+        ("step2000", "identical-weights"),
+    ]
+    assert not report.has_manifest
+
+
+@pytest.mark.parametrize(
+    ("numbers", "missing"),
+    [
+        ([], []),
+        ([5], []),
+        ([0, 1, 2, 3], []),
+        ([1, 2, 4, 5], [3]),
+        ([0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512, *range(1000, 144_000, 1000)], []),
+        ([0, 1, 2, 8, 16, 1000, 2000, 3000], [4]),
+        ([0, 1, 2, 4, 2000, 3000, 4000], [1000]),
+    ],
+)
+def test_what_a_sequence_lacks_follows_from_its_stride(numbers: list[int], missing: list[int]) -> None:
+    assert missing_numbers(numbers) == missing
+
+
+def test_the_command_prints_a_table_and_exits_with_one_on_a_finding(
+    suite: HubServer, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    main_of = ["verify", "me/run"]
+    with pytest.raises(SystemExit) as done:
+        main([*main_of, "--store", str(tmp_path / "hub"), "--deep"])
+    assert done.value.code == 0
+    assert "4 revisions, 0 findings" in capsys.readouterr().out
+    missing_branch(suite)
+    with pytest.raises(SystemExit) as done:
+        main([*main_of, "--json"])
+    assert done.value.code == 1
+    report = json.loads(capsys.readouterr().out)
+    assert report["ok"] is False
+    assert report["findings"][0]["kind"] == "missing-branch"
+
+
+def test_repair_publishes_anew_what_is_wrong_and_the_same_commits_come_back(
+    suite: HubServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    refs = tmp_path / "hub" / "models--me--run" / "refs"
+    before = {path.name: path.read_text() for path in refs.iterdir()}
+    for plant in (swapped, other_config, missing_branch, wrong_row, old_main):
+        plant(suite)
+    (refs / "epoch-001").write_text(before["epoch-002"])
+    blob = tmp_path / "hub/models--me--run/snapshots" / before["epoch-003"] / "model.safetensors"
+    blob.resolve().write_bytes(b"spoilt")
+    with pytest.raises(SystemExit) as done:
+        main(["repair", str(tmp_path)])
+    printed = capsys.readouterr().out
+    assert done.value.code == 0, printed
+    assert "epoch-001 was published anew to me/run in" in printed
+    assert {path.name: path.read_text() for path in refs.iterdir()} == before
+    assert verify("me/run", deep=True).findings == ()
+    assert verify("me/run", store=tmp_path / "hub", deep=True).findings == ()
+
+
+def test_repair_says_what_is_lost_for_good(
+    tmp_path: Path, publish, capsys: pytest.CaptureFixture[str]
+) -> None:
+    publish(range(2))
+    blob = tmp_path / "hub/models--me--run/snapshots"
+    commit = (tmp_path / "hub/models--me--run/refs/epoch-000").read_text()
+    (blob / commit / "model.safetensors").resolve().unlink()
+    with pytest.raises(SystemExit) as done:
+        main(["repair", str(tmp_path)])
+    assert done.value.code == 1
+    assert "epoch-000: no whole copy is left" in capsys.readouterr().out
