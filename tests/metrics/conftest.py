@@ -1,0 +1,79 @@
+"""Human trials on the cue-conflict images, and what several tests of the metrics ask."""
+
+import csv
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import settings
+
+from hf_clipdyn.metrics._validation import UndefinedMetricWarning
+
+# The same examples in every run, and no time limit for one of them: the machines are shared.
+settings.register_profile("metrics", derandomize=True, deadline=None, max_examples=60)
+settings.load_profile("metrics")
+
+# 0001_s5n_s01_0_bird_00_bird3-bird2.png: a prefix of six parts, then the name of the image.
+PREFIX = re.compile(r"^\d+_[^_]+_[^_]+_[^_]+_[^_]+_[^_]+_")
+
+
+@dataclass(frozen=True)
+class Trials:
+    """Decisions of one or more people, a row each."""
+
+    observers: np.ndarray
+    predictions: np.ndarray
+    images: np.ndarray
+    shape_exemplars: np.ndarray
+    texture_exemplars: np.ndarray
+
+    @property
+    def shapes(self) -> np.ndarray:
+        return np.array([name.rstrip("0123456789") for name in self.shape_exemplars])
+
+    @property
+    def textures(self) -> np.ndarray:
+        return np.array([name.rstrip("0123456789") for name in self.texture_exemplars])
+
+    def of(self, observer: int) -> "Trials":
+        """The trials of one person, sorted by image."""
+        rows = np.flatnonzero(self.observers == observer)
+        rows = rows[np.argsort(self.images[rows])]
+        return Trials(*(getattr(self, name)[rows] for name in Trials.__dataclass_fields__))
+
+
+@pytest.fixture(scope="session")
+def human_trials(real_data: Callable[[str], Path]) -> Trials:
+    """All trials of the ten people on all 1,280 images."""
+    rows = []
+    for path in sorted(real_data("cue-conflict-human-trials").glob("*.csv")):
+        with path.open(newline="") as lines:
+            for row in csv.DictReader(lines):
+                image = PREFIX.sub("", row["imagename"]).removesuffix(".png")
+                observer = int(row["subj"].removeprefix("subject-"))
+                rows.append((observer, row["object_response"], image, *image.split("-")))
+    return Trials(*(np.array(column) for column in zip(*rows, strict=True)))
+
+
+@pytest.fixture(scope="session")
+def undefined() -> Callable[..., pytest.WarningsRecorder]:
+    """`with undefined("constant"):` expects the warning that says why a value is NaN."""
+    return lambda cause: pytest.warns(UndefinedMetricWarning, match=cause)
+
+
+@pytest.fixture(scope="session")
+def agree() -> Callable[[dict, dict], None]:
+    """`agree(first, second)`: two results have the same keys and, up to rounding, the same values."""
+
+    def check(first: dict, second: dict) -> None:
+        assert first.keys() == second.keys()
+        for key, value in first.items():
+            if isinstance(value, str | None):
+                assert value == second[key], key
+            else:
+                np.testing.assert_allclose(value, second[key], rtol=1e-9, atol=1e-9, err_msg=key)
+
+    return check

@@ -1,0 +1,92 @@
+"""JND average precision against the reference's loop, written out."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.metrics import average_precision_score
+
+from hf_clipdyn.errors import MetricError
+from hf_clipdyn.metrics.jnd_map import jnd_map
+
+SAME = st.sampled_from([0.0, 1 / 3, 2 / 3, 1.0])
+PAIRS = st.lists(st.tuples(st.integers(0, 30), SAME), min_size=1, max_size=60).filter(
+    lambda pairs: any(same for _, same in pairs)
+)
+
+
+def voc_average_precision(distances, same):
+    """Zhang et al.'s procedure for distinct distances: one threshold a pair, PASCAL VOC's envelope."""
+    order = sorted(range(len(distances)), key=lambda i: distances[i])
+    true = retrieved = 0.0
+    recall, precision = [0.0], [0.0]
+    for i in order:
+        true += same[i]
+        retrieved += 1
+        recall.append(true / sum(same))
+        precision.append(true / retrieved)
+    area = 0.0
+    for k in range(1, len(recall)):
+        area += (recall[k] - recall[k - 1]) * max(precision[k:])
+    return area
+
+
+@given(PAIRS)
+def test_the_value_equals_the_reference_procedure_for_distinct_distances(pairs):
+    _, same = zip(*pairs, strict=True)
+    distances = np.random.default_rng(len(same)).permutation(len(same))
+    expected = voc_average_precision(distances, same)
+    assert jnd_map(distances, same, n_resamples=0)["jnd_map"] == pytest.approx(expected)
+
+
+@given(PAIRS, st.randoms(use_true_random=False))
+def test_the_order_of_the_pairs_changes_nothing_even_with_ties(pairs, random):
+    value = jnd_map(*zip(*pairs, strict=True), n_resamples=0)["jnd_map"]
+    shuffled = random.sample(pairs, len(pairs))
+    assert jnd_map(*zip(*shuffled, strict=True), n_resamples=0)["jnd_map"] == pytest.approx(value)
+
+
+@given(PAIRS)
+def test_a_monotone_transform_of_the_distances_changes_nothing(agree, pairs):
+    distances, same = (np.array(column) for column in zip(*pairs, strict=True))
+    agree(jnd_map(np.sqrt(distances), same), jnd_map(distances, same))
+
+
+@given(PAIRS)
+def test_with_hard_labels_the_envelope_lifts_scikit_learns_average_precision(pairs):
+    distances, same = (np.array(column) for column in zip(*pairs, strict=True))
+    hard = same > 0.5
+    if hard.any():
+        step = average_precision_score(hard, -distances)
+        assert jnd_map(distances, hard, n_resamples=0)["jnd_map"] >= step - 1e-12
+
+
+def test_resampled_weights_equal_pairs_written_out():
+    from hf_clipdyn.metrics.jnd_map import _AveragePrecision
+
+    rng = np.random.default_rng(0)
+    distances, same = rng.integers(0, 20, size=40).astype(float), rng.integers(0, 4, size=40) / 3
+    weights = rng.multinomial(40, np.full(40, 1 / 40), size=50)
+    fast = _AveragePrecision(distances, same)(weights.astype(float))[:, 0]
+    for weight, value in zip(weights, fast, strict=True):
+        rows = np.repeat(np.arange(40), weight)
+        assert value == pytest.approx(jnd_map(distances[rows], same[rows], n_resamples=0)["jnd_map"])
+
+
+def test_a_perfect_order_scores_one_and_a_constant_distance_the_share_of_same():
+    same = np.repeat([1.0, 0.0], [30, 30])
+    assert jnd_map(np.arange(60), same)["jnd_map"] == 1
+    assert jnd_map(np.zeros(60), same)["jnd_map"] == 0.5
+
+
+def test_where_everyone_saw_every_difference_there_is_no_value(undefined):
+    with undefined("no pair was seen as the same"):
+        result = jnd_map([1.0, 2.0], [0.0, 0.0])
+    assert np.isnan([result["jnd_map"], *result["jnd_map_ci"]]).all()
+
+
+def test_wrong_input_is_refused():
+    with pytest.raises(MetricError, match="same must be fractions"):
+        jnd_map([1.0], [2.0])
+    with pytest.raises(MetricError, match="distances 2, same 1"):
+        jnd_map([1.0, 2.0], [1.0])

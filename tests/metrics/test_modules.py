@@ -1,0 +1,287 @@
+"""Every folder of metrics/ is found, loaded offline and held to the same demands."""
+
+import doctest
+import importlib
+import inspect
+import json
+import math
+import subprocess
+import sys
+from collections import defaultdict
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from hf_clipdyn.bundled import load_metric, metric_names, metric_path
+
+evaluate = pytest.importorskip("evaluate")
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+FOLDERS = sorted(
+    path for path in (CHECKOUT / "metrics").iterdir() if path.is_dir() and path.name != "__pycache__"
+)
+NAMES = [folder.name for folder in FOLDERS]
+FEATURES = ("predictions", "references")
+N = 24
+
+
+def example(name: str) -> tuple[dict, dict]:
+    """Inputs of a module, N rows each, and the keywords that go once with all rows, in their order."""
+    rng = np.random.default_rng(0)
+    labels = ["cat", "dog", "car"]
+    exemplars = {
+        "shape_exemplars": [f"cat{i % 6}" for i in range(N)],
+        "texture_exemplars": [f"dog{i // 6}" for i in range(N)],
+    }
+    shapes = [labels[i % 3] for i in range(N)]
+    points = (rng.random((N, 5, 2)) * [5, 4]).tolist()
+    examples = {
+        "shape_bias": (
+            {
+                "predictions": [labels[i] for i in rng.integers(0, 3, N)],
+                "shapes": shapes,
+                "textures": [labels[(i // 3 + i) % 3] for i in range(N)],
+            },
+            {"classes": labels, **exemplars},
+        ),
+        "cue_preference": (
+            {"distances_shape": rng.random(N).tolist(), "distances_texture": rng.random(N).tolist()},
+            exemplars,
+        ),
+        "error_consistency": (
+            {name: (rng.random(N) < 0.7).tolist() for name in FEATURES},
+            {},
+        ),
+        "iqa_correlation": (
+            {"predictions": rng.random(N).tolist(), "references": rng.random(N).tolist()},
+            {"groups": [f"I{i % 8:02d}" for i in range(N)], "logistic": 4},
+        ),
+        "two_afc": (
+            {name: rng.random(N).tolist() for name in ("distances_0", "distances_1", "judgements")},
+            {"groups": [i % 8 for i in range(N)]},
+        ),
+        "jnd_map": ({"distances": rng.random(N).tolist(), "same": rng.random(N).tolist()}, {}),
+        "saliency": (
+            {"predictions": rng.random((N, 4, 5)).tolist(), "fixations": points},
+            {
+                "densities": rng.random((N, 4, 5)).tolist(),
+                "other_fixations": points[::-1],
+                "baseline": rng.random((4, 5)).tolist(),
+            },
+        ),
+        "noise_robustness": (
+            {
+                "predictions": [0] * 8 + rng.integers(0, 2, 16).tolist(),
+                "references": [0] * 8 * 3,
+                "sigmas": [0.0] * 8 + [0.2] * 8 + [0.1] * 8,
+            },
+            {"groups": list(range(8)) * 3, "n_classes": 10},
+        ),
+        "zero_shot_accuracy": (
+            {
+                "predictions": [rng.permutation(7).tolist() for _ in range(N)],
+                "references": rng.integers(0, 7, N).tolist(),
+            },
+            {"n_classes": 7},
+        ),
+    }
+    return examples[name]
+
+
+def in_two(inputs: dict) -> list[dict]:
+    """The rows in two unequal parts."""
+    return [{key: rows[part] for key, rows in inputs.items()} for part in (slice(0, 10), slice(10, None))]
+
+
+@pytest.fixture
+def cache(tmp_path, monkeypatch):
+    """A folder of its own for the rows that `evaluate` writes down; the checkout as the current folder."""
+    monkeypatch.chdir(CHECKOUT)
+    return str(tmp_path)
+
+
+def test_the_package_finds_the_nine_modules():
+    assert metric_names() == NAMES
+    assert len(NAMES) == 9
+    assert [metric_path(name) for name in NAMES] == FOLDERS
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_doctests_of_the_module_pass(name, cache):
+    module = importlib.import_module(type(evaluate.load(f"metrics/{name}", cache_dir=cache)).__module__)
+    outcome = doctest.testmod(module)
+    assert outcome.attempted >= 2
+    assert outcome.failed == 0
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_signature_of_compute_lists_every_keyword_and_the_same_three_last(name, cache):
+    parameters = list(inspect.signature(load_metric(name, cache_dir=cache)._compute).parameters.values())
+    assert all(p.kind is p.POSITIONAL_OR_KEYWORD for p in parameters)
+    assert [(p.name, p.default) for p in parameters[-3:]] == [
+        ("n_resamples", 1000),
+        ("confidence_level", 0.95),
+        ("seed", 0),
+    ]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_wrapper_offers_the_keywords_and_defaults_of_the_pure_function(name, cache):
+    pure = getattr(importlib.import_module(f"hf_clipdyn.metrics.{name}"), name)
+    module = load_metric(name, cache_dir=cache)
+    ours = {p.name: p.default for p in inspect.signature(pure).parameters.values()}
+    theirs = {p.name: p.default for p in inspect.signature(module._compute).parameters.values()}
+    assert ours == theirs
+    assert list(module.features) == [
+        key for key, default in ours.items() if default is inspect.Parameter.empty
+    ]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_number_of_the_features_is_a_float64(name, cache):
+    def leaves(feature):
+        inner = getattr(feature, "feature", None)
+        return [feature.dtype] if inner is None else leaves(inner)
+
+    types = {t for feature in load_metric(name, cache_dir=cache).features.values() for t in leaves(feature)}
+    assert types <= {"float64", "string", "bool"}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_module_gives_the_number_of_the_pure_function_in_plain_python(name, cache, agree):
+    inputs, keywords = example(name)
+    pure = getattr(importlib.import_module(f"hf_clipdyn.metrics.{name}"), name)
+    result = load_metric(name, cache_dir=cache).compute(**inputs, **keywords)
+    agree(result, pure(**inputs, **keywords))
+    for value in result.values():
+        json.dumps(value)  # no NumPy scalar passes
+        assert type(value) in (bool, int, float, str, list)
+        assert not isinstance(value, float) or math.isfinite(value)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_rows_added_in_batches_or_one_by_one_give_the_same_as_one_call(name, cache, agree):
+    inputs, keywords = example(name)
+    expected = load_metric(name, cache_dir=cache).compute(**inputs, **keywords)
+    batches = load_metric(name, cache_dir=cache)
+    for batch in in_two(inputs):
+        batches.add_batch(**batch)
+    agree(batches.compute(**keywords), expected)
+    rows = load_metric(name, cache_dir=cache)
+    # `add` calls the usual two inputs by their singular.
+    singular = {"predictions": "prediction", "references": "reference"}
+    for i in range(N):
+        rows.add(**{singular.get(key, key): column[i] for key, column in inputs.items()})
+    agree(rows.compute(**keywords), expected)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_no_resamples_means_no_interval(name, cache):
+    inputs, keywords = example(name)
+    with_intervals = load_metric(name, cache_dir=cache).compute(**inputs, **keywords)
+    without = load_metric(name, cache_dir=cache).compute(**inputs, **keywords, n_resamples=0)
+    assert without == {key: value for key, value in with_intervals.items() if not key.endswith("_ci")}
+    assert len(without) < len(with_intervals)
+
+
+SECOND_RANK = """
+import json, sys, evaluate
+for path, rows, cache in json.loads(sys.stdin.read()):
+    metric = evaluate.load(path, num_process=2, process_id=1, experiment_id="two", cache_dir=cache)
+    assert metric.compute(**rows) is None
+"""
+
+
+def test_two_processes_give_the_same_as_one(cache, agree):
+    """The second rank is another process; both go through all modules in the same order."""
+    work = [(str(folder), in_two(example(folder.name)[0])[1], cache) for folder in FOLDERS]
+    second = subprocess.Popen([sys.executable, "-c", SECOND_RANK], stdin=subprocess.PIPE, text=True)
+    assert second.stdin is not None
+    second.stdin.write(json.dumps(work))
+    second.stdin.close()
+    results = {}
+    for folder in FOLDERS:
+        inputs, keywords = example(folder.name)
+        metric = evaluate.load(
+            str(folder), num_process=2, process_id=0, experiment_id="two", cache_dir=cache, timeout=100
+        )
+        results[folder.name] = metric.compute(**in_two(inputs)[0], **keywords)
+    assert second.wait(timeout=100) == 0
+    for name, result in results.items():
+        inputs, keywords = example(name)
+        agree(result, load_metric(name, cache_dir=cache).compute(**inputs, **keywords))
+
+
+def test_modules_of_the_same_inputs_can_be_combined(cache, agree):
+    by_inputs = defaultdict(list)
+    for name in NAMES:
+        by_inputs[str(load_metric(name, cache_dir=cache).features)].append(name)
+    for names in by_inputs.values():
+        # A module is also combined with itself, since few have the inputs of another.
+        names = names if len(names) > 1 else [*names, *names]
+        inputs, keywords = example(names[0])
+        combined = evaluate.combine([load_metric(name, cache_dir=cache) for name in names])
+        result = combined.compute(**inputs, **keywords)
+        for i, name in enumerate(names):
+            alone = load_metric(name, cache_dir=cache).compute(**inputs, **keywords)
+            prefix = f"{name}_{i}_" if names.count(name) > 1 else f"{name}_"
+            picked = {key: result[f"{prefix}{key}" if f"{prefix}{key}" in result else key] for key in alone}
+            agree(picked, alone)
+
+
+@pytest.mark.parametrize("folder", FOLDERS, ids=NAMES)
+def test_the_folder_holds_a_card_with_front_matter_an_app_and_requirements(folder):
+    files = {path.name for path in folder.iterdir() if path.name != "__pycache__"}
+    assert files == {f"{folder.name}.py", "README.md", "app.py", "requirements.txt"}
+    card = (folder / "README.md").read_text(encoding="utf-8")
+    _, front, body = card.split("---\n", 2)
+    facts = yaml.safe_load(front)
+    assert facts["sdk"] == "gradio"
+    assert str(facts["sdk_version"]).count(".") == 2
+    assert facts["app_file"] == "app.py"
+    assert facts["tags"] == ["evaluate", "metric"]
+    assert facts["title"]
+    assert 20 < len(facts["description"]) < 400
+    for section in (
+        "Formula",
+        "How to use",
+        "Inputs",
+        "Output values",
+        "Range and sign",
+        "Edge cases",
+        "Published values",
+        "Limitations",
+        "Citation",
+    ):
+        assert f"\n## {section}\n" in body, section
+    assert "```bibtex" in body
+    requirements = (folder / "requirements.txt").read_text().split()
+    assert [line.split(">")[0] for line in requirements] == ["evaluate", "numpy", "scipy"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_card_names_every_input_and_every_output(name, cache):
+    card = (CHECKOUT / "metrics" / name / "README.md").read_text(encoding="utf-8")
+    inputs, keywords = example(name)
+    result = load_metric(name, cache_dir=cache).compute(**inputs, **keywords, n_resamples=0)
+    parameters = inspect.signature(load_metric(name, cache_dir=cache)._compute).parameters
+    missing = [key for key in (*parameters, *result) if f"`{key}`" not in card]
+    assert not missing
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_example_of_the_card_runs_and_shows_what_it_returns(name, cache):
+    card = CHECKOUT / "metrics" / name / "README.md"
+    outcome = doctest.testfile(str(card), module_relative=False, encoding="utf-8")
+    assert outcome.attempted >= 3
+    assert outcome.failed == 0
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_app_is_the_widget_of_evaluate_for_the_module_beside_it(name):
+    source = (CHECKOUT / "metrics" / name / "app.py").read_text(encoding="utf-8")
+    compile(source, "app.py", "exec")
+    assert f'with_name("{name}.py")' in source
+    assert "launch_gradio_widget" in source

@@ -1,0 +1,126 @@
+"""Noise robustness against a loop over the levels, and where a drop is no longer defined."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.metrics import accuracy_score, auc
+
+from hf_clipdyn.errors import MetricError
+from hf_clipdyn.metrics.noise_robustness import noise_robustness
+
+LEVELS = [0.0, 0.1, 0.3]
+ROWS = st.lists(
+    st.tuples(st.integers(0, 3), st.integers(0, 3), st.sampled_from(LEVELS)), min_size=1, max_size=60
+).map(lambda rows: [*rows, (1, 1, 0.0), (2, 2, 0.1), (3, 0, 0.3)])
+
+
+def decisions(n_images=200, n_classes=10, accuracies=(0.9, 0.7, 0.3), seed=0):
+    """One image at three levels: hard images fail first, hence decisions of an image go together."""
+    rng = np.random.default_rng(seed)
+    truth, ease = rng.integers(0, n_classes, n_images), rng.random(n_images)
+    predictions = [np.where(ease < a, truth, (truth + 1) % n_classes) for a in accuracies]
+    images = np.tile(np.arange(n_images), 3)
+    return np.concatenate(predictions), np.tile(truth, 3), np.repeat(LEVELS, n_images), images
+
+
+@given(ROWS)
+def test_every_level_equals_a_loop_with_scikit_learn(rows):
+    predictions, references, sigmas = (np.array(column) for column in zip(*rows, strict=True))
+    result = noise_robustness(predictions, references, sigmas, n_classes=1000, n_resamples=0)
+    expected = [accuracy_score(references[sigmas == s], predictions[sigmas == s]) for s in LEVELS]
+    clean, chance = expected[0], 1 / 1000
+    assert result["sigmas"] == LEVELS
+    assert result["accuracy"] == pytest.approx(expected)
+    assert result["relative_drop"] == pytest.approx([(clean - a) / clean for a in expected])
+    assert result["chance_corrected_drop"] == pytest.approx(
+        [(clean - a) / (clean - chance) for a in expected]
+    )
+    assert result["area"] == pytest.approx(auc(LEVELS, expected) / LEVELS[-1])
+    assert result["n_per_sigma"] == [int((sigmas == s).sum()) for s in LEVELS]
+    assert (result["clean_accuracy"], result["n"]) == (clean, len(rows))
+
+
+@given(ROWS, st.randoms(use_true_random=False))
+def test_the_order_of_the_rows_changes_nothing(agree, rows, random):
+    shuffled = random.sample(rows, len(rows))
+    first, second = (
+        noise_robustness(*zip(*chosen, strict=True), n_classes=1000) for chosen in (rows, shuffled)
+    )
+    agree(first, second)
+
+
+def test_a_noise_blind_model_has_no_drop_with_a_paired_interval_of_no_width():
+    predictions, truth, sigmas, images = decisions(accuracies=(0.8, 0.8, 0.8))
+    result = noise_robustness(predictions, truth, sigmas, n_classes=10, groups=images)
+    assert result["relative_drop"] == [0, 0, 0]
+    assert result["relative_drop_ci"] == [[0, 0]] * 3
+
+
+def test_the_paired_interval_of_a_drop_is_narrower_than_that_of_unpaired_rows(agree):
+    predictions, truth, sigmas, images = decisions()
+    paired = noise_robustness(predictions, truth, sigmas, n_classes=10, groups=images)
+    rows = noise_robustness(predictions, truth, sigmas, n_classes=10)
+    assert np.ptp(paired["relative_drop_ci"][1]) < 0.8 * np.ptp(rows["relative_drop_ci"][1])
+    keys = [key for key in rows if not key.endswith("_ci")]
+    agree({key: paired[key] for key in keys}, {key: rows[key] for key in keys})
+
+
+def test_a_paired_interval_equals_the_percentiles_of_images_drawn_in_a_loop():
+    predictions, truth, sigmas, images = decisions(n_images=60)
+    result = noise_robustness(predictions, truth, sigmas, n_classes=10, groups=images, n_resamples=4000)
+    right = (predictions == truth).reshape(3, 60)
+    rng = np.random.default_rng(1)
+    drops = []
+    for _ in range(4000):
+        accuracy = right[:, rng.integers(0, 60, 60)].mean(axis=1)
+        drops.append((accuracy[0] - accuracy[2]) / accuracy[0])
+    assert result["relative_drop_ci"][2] == pytest.approx(np.quantile(drops, [0.025, 0.975]), abs=0.02)
+
+
+def test_near_chance_the_corrected_drop_is_undefined_whether_or_not_there_are_resamples(undefined):
+    predictions, truth, sigmas, _ = decisions(accuracies=(0.14, 0.12, 0.1))
+    for n_resamples in (0, 100):
+        with undefined("the clean accuracy .* is not clear of the chance 0.100"):
+            result = noise_robustness(predictions, truth, sigmas, n_classes=10, n_resamples=n_resamples)
+        assert np.isnan(result["chance_corrected_drop"]).all()
+        assert not np.isnan(result["relative_drop"]).any()
+    assert np.isnan(result["chance_corrected_drop_ci"]).all()
+
+
+def test_without_the_number_of_classes_nothing_is_corrected_for_chance(undefined):
+    with undefined("n_classes is not given"):
+        result = noise_robustness([1, 1], [1, 1], [0.0, 0.1])
+    assert np.isnan(result["chance_corrected_drop"]).all()
+
+
+def test_no_clean_image_right_leaves_the_drops_undefined(undefined):
+    with undefined("no clean image is classified correctly"), undefined("not clear of the chance"):
+        result = noise_robustness([0, 0, 1], [1, 1, 1], [0.0, 0.0, 0.1], n_classes=10)
+    assert np.isnan(result["relative_drop"]).all()
+
+
+def test_clean_images_alone_have_no_area(undefined):
+    with undefined("no noise level but 0"):
+        result = noise_robustness([1] * 60, [1] * 60, [0.0] * 60, n_classes=10)
+    assert np.isnan([result["area"], *result["area_ci"]]).all()
+    assert result["accuracy"] == [1.0]
+    assert 0.9 < result["accuracy_ci"][0][0] < 1
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        ({"sigmas": [0.1, 0.2]}, r"give their rows too, with sigma 0.0 \(smallest given: 0.1\)"),
+        ({"sigmas": [0.0, -0.1]}, "sigmas must be 0 or more"),
+        ({"sigmas": [0.0, np.nan]}, "sigmas must be finite"),
+        ({"predictions": [1]}, "predictions 1, references 2, sigmas 2"),
+        ({"n_classes": 1}, "below n_classes = 1"),
+        ({"n_classes": 0}, "1 or more"),
+        ({"predictions": [1.5, 1]}, "class ids"),
+    ],
+)
+def test_wrong_input_is_refused(call, message):
+    rows = {"predictions": [1, 1], "references": [1, 0], "sigmas": [0.0, 0.1]}
+    with pytest.raises(MetricError, match=message):
+        noise_robustness(**{**rows, **call})

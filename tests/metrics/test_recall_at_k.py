@@ -1,0 +1,82 @@
+"""Retrieval recall against a loop that shuffles ties, and its chance level."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hf_clipdyn.errors import MetricError
+from hf_clipdyn.metrics.recall_at_k import recall_at_k
+
+
+def brute_force(table, owner, k, n_shuffles, seed):
+    """Rank after adding a random tie-breaker, many times."""
+    rng = np.random.default_rng(seed)
+    to_text, to_image = [], []
+    for _ in range(n_shuffles):
+        broken = table + 1e-6 * rng.random(table.shape)
+        texts = np.argsort(-broken, axis=1)[:, :k]
+        to_text.append(np.mean([any(owner[c] == i for c in row) for i, row in enumerate(texts)]))
+        images = np.argsort(-broken, axis=0)[:k]
+        to_image.append(np.mean([owner[c] in images[:, c] for c in range(len(owner))]))
+    return np.mean(to_text), np.mean(to_image)
+
+
+@pytest.mark.parametrize("ties", [False, True])
+def test_recall_equals_a_loop_with_random_tie_breaking(ties):
+    rng = np.random.default_rng(0)
+    owner = np.repeat(np.arange(8), 3)
+    table = rng.normal(size=(8, 24)) + 2 * (owner == np.arange(8)[:, None])
+    if ties:
+        table = table.round()
+    result = recall_at_k(table, owner, ks=(1, 3), n_resamples=0)
+    for k in (1, 3):
+        to_text, to_image = brute_force(table, owner, k, 2000 if ties else 1, seed=k)
+        assert result[f"image_to_text_recall_at_{k}"] == pytest.approx(to_text, abs=0.02 if ties else 1e-12)
+        assert result[f"text_to_image_recall_at_{k}"] == pytest.approx(to_image, abs=0.02 if ties else 1e-12)
+
+
+def test_collapsed_embeddings_score_exactly_chance_and_chance_is_that_of_random_scores():
+    owner = np.repeat(np.arange(20), 5)
+    collapsed = recall_at_k(np.zeros((20, 100)), owner)
+    random = [
+        recall_at_k(np.random.default_rng(s).random((20, 100)), owner, n_resamples=0) for s in range(200)
+    ]
+    for way in ("image_to_text", "text_to_image"):
+        for k in (1, 5, 10):
+            chance = collapsed[f"{way}_chance_at_{k}"]
+            assert collapsed[f"{way}_recall_at_{k}"] == pytest.approx(chance)
+            assert np.mean([r[f"{way}_recall_at_{k}"] for r in random]) == pytest.approx(chance, abs=0.02)
+
+
+def test_a_perfect_model_scores_one_with_an_interval_of_some_width():
+    owner = np.arange(60)
+    result = recall_at_k(np.eye(60), owner, ks=(1,))
+    assert result["image_to_text_recall_at_1"] == result["text_to_image_recall_at_1"] == 1
+    assert 0.9 < result["image_to_text_recall_at_1_ci"][0] < 1
+
+
+@given(st.integers(0, 1000))
+def test_recall_grows_with_k_and_reaches_one(seed):
+    rng = np.random.default_rng(seed)
+    owner = np.concatenate([np.arange(5), rng.integers(0, 5, 4)])
+    result = recall_at_k(rng.integers(0, 3, size=(5, 9)), owner, ks=(1, 2, 5, 9), n_resamples=0)
+    for way in ("image_to_text", "text_to_image"):
+        recalls = [result[f"{way}_recall_at_{k}"] for k in (1, 2, 5, 9)]
+        assert np.all(np.diff(recalls) >= -1e-12)
+        assert recalls[-1] == pytest.approx(1)
+
+
+@pytest.mark.parametrize(
+    ("table", "owner", "call", "message"),
+    [
+        (np.zeros((2, 3)), [0, 1], {}, r"\(…, 2\), but have \(2, 3\)"),
+        (np.zeros((2, 2)), [0, 2], {}, "names image 2"),
+        (np.zeros((2, 2)), [0, 0], {}, "image 1 has none"),
+        (np.full((1, 1), np.nan), [0], {}, "finite"),
+        (np.zeros((1, 1)), [0], {"ks": (0,)}, "ks must be"),
+    ],
+)
+def test_wrong_input_is_refused(table, owner, call, message):
+    with pytest.raises(MetricError, match=message):
+        recall_at_k(table, owner, **call)

@@ -1,0 +1,196 @@
+"""Shape bias: people's published numbers, a brute-force loop, and when the ratio means something."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from scipy import stats
+
+from hf_clipdyn.errors import MetricError
+from hf_clipdyn.metrics.shape_bias import GEIRHOS_CLASSES, shape_bias
+
+CLASSES = ["cat", "dog", "car"]
+ROWS = st.lists(
+    st.tuples(st.sampled_from([*CLASSES, "na"]), st.sampled_from(CLASSES), st.sampled_from(CLASSES)),
+    min_size=1,
+    max_size=60,
+)
+
+
+def crossed_design():
+    """The 1,200 conflicts of Geirhos et al. in outline: 16 shapes x 15 other textures x 5 exemplar pairs."""
+    rows = [
+        (shape, texture, f"{shape}{k * 2 + i % 2}", f"{texture}{k % 3}")
+        for i, shape in enumerate(GEIRHOS_CLASSES)
+        for texture in GEIRHOS_CLASSES
+        if texture != shape
+        for k in range(5)
+    ]
+    return [np.array(column) for column in zip(*rows, strict=True)]
+
+
+def test_people_pooled_and_two_of_them_give_the_published_shape_bias(human_trials):
+    pooled = shape_bias(human_trials.predictions, human_trials.shapes, human_trials.textures, n_resamples=0)
+    assert (pooled["n_shape"], pooled["n_texture"], pooled["n_excluded"]) == (9236, 398, 800)
+    assert round(pooled["shape_bias"], 4) == 0.9587
+    for observer, published, counts in ((1, 0.9617, (829, 33)), (9, 0.9866, (1031, 14))):
+        one = human_trials.of(observer)
+        result = shape_bias(one.predictions, one.shapes, one.textures, n_resamples=0)
+        assert round(result["shape_bias"], 4) == published
+        assert (result["n_shape"], result["n_texture"]) == counts
+
+
+def test_every_human_observer_is_interpretable_and_their_interval_is_wider_when_clustered(human_trials):
+    for observer in range(1, 11):
+        one = human_trials.of(observer)
+        rows = shape_bias(one.predictions, one.shapes, one.textures)
+        clustered = shape_bias(
+            one.predictions,
+            one.shapes,
+            one.textures,
+            shape_exemplars=one.shape_exemplars,
+            texture_exemplars=one.texture_exemplars,
+        )
+        assert rows["interpretable"]
+        assert np.ptp(clustered["cue_accuracy_ci"]) > 1.1 * np.ptp(rows["cue_accuracy_ci"])
+        low, high = clustered["shape_bias_ci"]
+        assert low < clustered["shape_bias"] < high
+
+
+def test_a_decider_by_silhouette_only_is_interpretable_but_a_constant_and_a_random_one_are_not():
+    shapes, textures, *_ = crossed_design()
+    silhouette = shape_bias(shapes, shapes, textures)
+    assert silhouette["interpretable"]
+    assert silhouette["shape_bias"] == 1
+    constant = shape_bias(np.full(len(shapes), "cat"), shapes, textures)
+    assert not constant["interpretable"]
+    assert constant["top_class"] == "cat"
+    assert constant["top_class_share"] == 1
+    for seed in range(10):
+        guesses = np.random.default_rng(seed).choice(GEIRHOS_CLASSES, size=len(shapes))
+        guessed = shape_bias(guesses, shapes, textures)
+        assert not guessed["interpretable"]
+        assert abs(guessed["cue_accuracy"] - guessed["null_cue_accuracy"]) < 0.03
+
+
+def test_a_decider_that_says_one_class_on_half_of_the_images_is_not_interpretable():
+    shapes, textures, *_ = crossed_design()
+    lazy = np.where(np.arange(len(shapes)) % 2, shapes, "dog")
+    result = shape_bias(lazy, shapes, textures)
+    assert result["top_class"] == "dog"
+    assert result["shape_bias"] > 0.9
+    assert not result["interpretable"]
+
+
+def test_the_null_of_a_balanced_design_is_two_of_the_classes_and_equals_a_shuffled_loop():
+    shapes, textures, *_ = crossed_design()
+    result = shape_bias(shapes, shapes, textures, n_resamples=0)
+    assert result["null_cue_accuracy"] == pytest.approx(2 / 16)
+    rng = np.random.default_rng(0)
+    hits = [np.mean(((p := rng.permutation(shapes)) == shapes) | (p == textures)) for _ in range(300)]
+    assert result["null_cue_accuracy"] == pytest.approx(np.mean(hits), abs=0.002)
+
+
+@given(ROWS)
+def test_counts_and_ratios_equal_a_loop_over_the_rows(rows):
+    predictions, shapes, textures = zip(*rows, strict=True)
+    s = sum(p == a for p, a, b in rows if a != b)
+    t = sum(p == b for p, a, b in rows if a != b)
+    n = sum(a != b for _, a, b in rows)
+    if s + t == 0:
+        with pytest.warns(UserWarning, match="no decision|no row"):
+            result = shape_bias(predictions, shapes, textures)
+        assert np.isnan(result["shape_bias"])
+        assert np.isnan(result["shape_bias_ci"]).all()
+        assert not result["interpretable"]
+    else:
+        result = shape_bias(predictions, shapes, textures)
+        assert result["shape_bias"] == s / (s + t)
+        assert result["texture_bias"] == 1 - s / (s + t)
+        assert (result["cue_accuracy"], result["shape_accuracy"]) == ((s + t) / n, s / n)
+        low, high = result["shape_bias_ci"]
+        if n > 1:
+            assert 0 <= low <= result["shape_bias"] + 1e-12
+            assert result["shape_bias"] - 1e-12 <= high <= 1
+    assert (result["n"], result["n_excluded"], result["n_shape"], result["n_texture"]) == (
+        n,
+        len(rows) - n,
+        s,
+        t,
+    )
+
+
+@given(
+    ROWS.filter(lambda rows: any(p in (a, b) and a != b for p, a, b in rows)),
+    st.randoms(use_true_random=False),
+)
+def test_the_order_of_the_rows_changes_nothing(rows, random):
+    shuffled = random.sample(rows, len(rows))
+    np.testing.assert_equal(shape_bias(*zip(*shuffled, strict=True)), shape_bias(*zip(*rows, strict=True)))
+
+
+def test_swapping_the_cues_mirrors_the_bias():
+    shapes, textures, *exemplars = crossed_design()
+    decisions = np.where(np.random.default_rng(0).random(len(shapes)) < 0.7, shapes, textures)
+    result = shape_bias(
+        decisions, shapes, textures, shape_exemplars=exemplars[0], texture_exemplars=exemplars[1]
+    )
+    mirror = shape_bias(
+        decisions, textures, shapes, shape_exemplars=exemplars[1], texture_exemplars=exemplars[0]
+    )
+    assert mirror["shape_bias"] == pytest.approx(result["texture_bias"])
+    assert mirror["shape_bias_ci"] == pytest.approx(result["texture_bias_ci"])
+
+
+def test_the_clustered_interval_equals_the_sandwich_formula_written_out():
+    shapes, textures, shape_ex, texture_ex = crossed_design()
+    decisions = np.where(np.random.default_rng(1).random(len(shapes)) < 0.6, shapes, "na")
+    result = shape_bias(decisions, shapes, textures, shape_exemplars=shape_ex, texture_exemplars=texture_ex)
+    hit = (decisions == shapes).astype(float)
+    share, residual = hit.mean(), hit - hit.mean()
+    n = len(hit)
+
+    def variance(same):
+        groups = np.linalg.matrix_rank(same.astype(float))
+        return residual @ same @ residual / n**2 * groups / (groups - 1)
+
+    by_shape = shape_ex[:, None] == shape_ex
+    by_texture = texture_ex[:, None] == texture_ex
+    total = variance(by_shape) + variance(by_texture) - variance(by_shape & by_texture)
+    effective = min(share * (1 - share) / total, n)
+    q = stats.t.ppf(0.975, len(set(texture_ex)) - 1)
+    assert len(set(texture_ex)) < len(set(shape_ex))
+    centre = (share + q**2 / (2 * effective)) / (1 + q**2 / effective)
+    half = q / (1 + q**2 / effective) * np.sqrt(share * (1 - share) / effective + q**2 / (4 * effective**2))
+    assert result["shape_accuracy_ci"] == pytest.approx([centre - half, centre + half])
+
+
+def test_the_classes_are_the_sixteen_where_they_can_be_and_else_the_union():
+    few = shape_bias(["knife", "knife", "cat"], ["cat"] * 3, ["dog"] * 3, n_resamples=0)
+    assert few["top_class"] == "knife"  # one of the sixteen, though no shape or texture here
+    other = shape_bias(["knife", "knife", "tree"], ["tree"] * 3, ["dog"] * 3, n_resamples=0)
+    assert other["top_class"] == "tree"
+    assert other["top_class_share"] == pytest.approx(1 / 3)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        ({"predictions": ["cat"]}, "predictions 1, shapes 2, textures 2"),
+        ({"classes": ["cat"]}, "'dog' is not"),
+        ({"shape_exemplars": ["cat1", "cat2"]}, "give both or neither"),
+        ({"shape_exemplars": ["cat1"], "texture_exemplars": ["dog1", "dog2"]}, "each of the 2 rows"),
+        ({"n_resamples": -1}, "n_resamples"),
+        ({"confidence_level": 1.0}, "confidence_level"),
+        ({"predictions": [], "shapes": [], "textures": []}, "no rows"),
+    ],
+)
+def test_wrong_input_is_refused(call, message):
+    rows = {"predictions": ["cat", "dog"], "shapes": ["cat", "cat"], "textures": ["dog", "dog"]}
+    with pytest.raises(MetricError, match=message):
+        shape_bias(**{**rows, **call})
+
+
+def test_no_resamples_means_no_interval():
+    result = shape_bias(["cat"], ["cat"], ["dog"], n_resamples=0)
+    assert not [key for key in result if key.endswith("_ci")]

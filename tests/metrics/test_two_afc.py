@@ -1,0 +1,109 @@
+"""2AFC against a loop, on human judgements of materials, and its symmetries."""
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from hf_clipdyn.errors import MetricError
+from hf_clipdyn.metrics.two_afc import two_afc
+
+ROWS = st.lists(
+    st.tuples(st.integers(0, 4), st.integers(0, 4), st.sampled_from([0.0, 0.2, 0.5, 1.0])),
+    min_size=1,
+    max_size=80,
+)
+
+
+@given(ROWS)
+def test_the_scores_equal_a_loop(rows):
+    d0, d1, p = zip(*rows, strict=True)
+    result = two_afc(d0, d1, p)
+    loop = [(1 - p) if a < b else p if b < a else 0.5 for a, b, p in rows]
+    assert result["two_afc"] == pytest.approx(np.mean(loop))
+    assert result["human"] == pytest.approx(np.mean([q * q + (1 - q) ** 2 for *_, q in rows]))
+    assert result["ceiling"] == pytest.approx(np.mean([max(q, 1 - q) for *_, q in rows]))
+    assert result["two_afc"] <= result["ceiling"] + 1e-12
+    assert result["n_ties"] == sum(a == b for a, b, _ in rows)
+
+
+@given(ROWS)
+def test_swapping_the_candidates_and_the_judgement_changes_nothing_and_swapping_one_mirrors(agree, rows):
+    d0, d1, p = (np.array(column) for column in zip(*rows, strict=True))
+    result = two_afc(d0, d1, p)
+    agree(two_afc(d1, d0, 1 - p, n_resamples=0), two_afc(d0, d1, p, n_resamples=0))
+    mirrored = two_afc(d1, d0, p)
+    assert mirrored["two_afc"] == pytest.approx(1 - result["two_afc"])
+
+
+@given(ROWS, st.randoms(use_true_random=False))
+def test_the_order_of_the_rows_changes_nothing(agree, rows, random):
+    agree(two_afc(*zip(*random.sample(rows, len(rows)), strict=True)), two_afc(*zip(*rows, strict=True)))
+
+
+@given(ROWS)
+def test_a_monotone_transform_of_the_distances_changes_nothing(agree, rows):
+    d0, d1, p = (np.array(column) for column in zip(*rows, strict=True))
+    agree(two_afc(np.exp(d0), np.exp(d1), p), two_afc(d0, d1, p))
+
+
+def test_a_constant_distance_scores_one_half():
+    assert two_afc(np.zeros(9), np.zeros(9), np.linspace(0, 1, 9))["two_afc"] == 0.5
+
+
+def test_unanimous_judgements_have_a_ceiling_of_one():
+    result = two_afc(np.zeros(60), np.ones(60), np.zeros(60))
+    assert result["two_afc"] == result["ceiling"] == result["human"] == 1
+    assert 0.9 < result["two_afc_ci"][0] < 1
+
+
+def test_rows_of_one_reference_are_resampled_together():
+    rng = np.random.default_rng(0)
+    right = np.repeat(rng.random(80) < 0.7, 10)
+    groups = np.repeat(np.arange(80), 10)
+    together = two_afc(~right, right, np.zeros(800), groups=groups)
+    apart = two_afc(~right, right, np.zeros(800))
+    assert np.ptp(together["two_afc_ci"]) > 2.5 * np.ptp(apart["two_afc_ci"])
+
+
+@pytest.mark.parametrize(
+    ("rendering", "split", "published"),
+    [
+        ("ennis_298x298", "train", 0.641),
+        ("ennis_298x298", "test", 0.660),
+        ("stpeters_256x256", "train", 0.734),
+        ("stpeters_256x256", "test", 0.746),
+    ],
+)
+def test_pixel_distances_agree_with_the_majority_on_materials_as_often_as_was_found(
+    real_data, rendering, split, published
+):
+    data = real_data("material-similarity") / "data"
+    trials = json.loads((data / f"answers_processed_{split}.json").read_text())
+    files = sorted((data / f"havran1_{rendering}_LDR").iterdir())
+    small = [Image.open(file).convert("RGB").resize((64, 64), Image.Resampling.BICUBIC) for file in files]
+    pixels = np.stack([np.asarray(image, dtype=np.float64).reshape(-1) for image in small])
+    squared = (pixels**2).sum(axis=1)
+    distances = squared[:, None] + squared - 2 * pixels @ pixels.T
+    reference, preferred, other = np.array(trials["answers_diff"]).T  # triplets with a majority
+    to_preferred, to_other = distances[reference, preferred], distances[reference, other]
+    result = two_afc(to_preferred, to_other, np.zeros(len(reference)), groups=reference)
+    # The trial that gave the published numbers resized with another filter: up to 0.003.
+    assert result["two_afc"] == pytest.approx(published, abs=0.003)
+
+
+@pytest.mark.parametrize(
+    ("call", "message"),
+    [
+        ({"judgements": [0.5, 1.5]}, r"judgements must be fractions in \[0, 1\]"),
+        ({"judgements": [0.5]}, "distances_0 2, distances_1 2, judgements 1"),
+        ({"distances_0": [np.nan, 1]}, "distances_0 must be finite"),
+        ({"groups": ["a"]}, "each of the 2 rows"),
+    ],
+)
+def test_wrong_input_is_refused(call, message):
+    with pytest.raises(MetricError, match=message):
+        two_afc(**{"distances_0": [1, 2], "distances_1": [2, 1], "judgements": [0.5, 1.0], **call})

@@ -1,0 +1,88 @@
+"""What is refused, in which words, and how a cause of a NaN reaches the caller."""
+
+import warnings
+
+import numpy as np
+import pytest
+
+from hf_clipdyn.errors import MetricError
+from hf_clipdyn.metrics import _validation as validation
+
+
+def test_numbers_that_are_not_finite_are_refused_with_their_row():
+    with pytest.raises(
+        MetricError, match=r"distances must be finite, but 2 of 4 rows are not \(first: row 1, nan\)"
+    ):
+        validation.as_numbers("distances", [1.0, float("nan"), 2.0, float("inf")])
+
+
+@pytest.mark.parametrize("values", [[[1.0, 2.0]], 3.0, ["a"], [None], []])
+def test_anything_but_one_number_a_row_is_refused(values):
+    with pytest.raises(MetricError, match="distances"):
+        validation.as_numbers("distances", values)
+
+
+@pytest.mark.parametrize("value", [-0.1, 1.1])
+def test_a_fraction_outside_zero_and_one_is_refused(value):
+    with pytest.raises(MetricError, match=rf"judgements must be fractions in \[0, 1\], but row 1 is {value}"):
+        validation.as_shares("judgements", [0.5, value])
+
+
+@pytest.mark.parametrize("value", [-1, 0.5])
+def test_a_class_id_that_is_no_whole_number_from_zero_is_refused(value):
+    with pytest.raises(MetricError, match="class ids"):
+        validation.as_class_ids("predictions", [0, value])
+
+
+@pytest.mark.parametrize("values", [[1, 2], [["a"]], ["a", None], []])
+def test_anything_but_one_class_name_a_row_is_refused(values):
+    with pytest.raises(MetricError, match="shapes"):
+        validation.as_strings("shapes", values)
+
+
+def test_an_object_array_of_strings_is_accepted():
+    assert validation.as_strings("shapes", np.array(["cat", "dog"], dtype=object)).tolist() == ["cat", "dog"]
+
+
+def test_different_lengths_are_named():
+    with pytest.raises(MetricError, match="predictions 2, references 3"):
+        validation.check_lengths({"predictions": [1, 2], "references": [1, 2, 3]})
+
+
+def test_codes_number_the_distinct_values_in_sorted_order():
+    codes, n = validation.as_codes("groups", ["b", "a", "b", "c"], 4)
+    assert codes.tolist() == [1, 0, 1, 2]
+    assert n == 3
+
+
+def test_codes_of_the_wrong_number_of_rows_or_of_mixed_kinds_are_refused():
+    with pytest.raises(MetricError, match="each of the 3 rows, but has 2"):
+        validation.as_codes("groups", ["a", "b"], 3)
+    with pytest.raises(MetricError, match="all strings or all numbers"):
+        validation.as_codes("groups", np.array(["a", 1, None], dtype=object), 3)
+
+
+def test_causes_are_collected_by_the_key_that_is_nan_and_not_shown():
+    with validation.undefined_causes() as causes:
+        value = validation.undefined(("srcc", "krcc"), "the predictions are constant")
+    assert np.isnan(value)
+    assert causes == dict.fromkeys(("srcc", "krcc"), "the predictions are constant")
+
+
+def test_the_cause_is_collected_again_when_it_occurs_again():
+    for _ in range(2):
+        with validation.undefined_causes() as causes:
+            validation.undefined("srcc", "the references are constant")
+        assert causes
+
+
+def test_warnings_of_other_kinds_are_passed_on():
+    def collect():
+        with validation.undefined_causes() as causes:
+            warnings.warn("old", FutureWarning, stacklevel=1)
+        return causes
+
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        assert collect() == {}
+    assert [str(warning.message) for warning in caught] == ["old"]

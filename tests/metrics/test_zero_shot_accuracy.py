@@ -1,0 +1,80 @@
+"""Top-1 and top-5 against scikit-learn, and what is unknown from a truncated ranking."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.metrics import accuracy_score, top_k_accuracy_score
+
+from hf_clipdyn.errors import MetricError
+from hf_clipdyn.metrics.zero_shot_accuracy import zero_shot_accuracy
+
+SIZES = st.tuples(st.integers(1, 80), st.integers(6, 12), st.integers(0, 1000))
+
+
+def scored(n, n_classes, seed):
+    rng = np.random.default_rng(seed)
+    return rng.normal(size=(n, n_classes)), rng.integers(0, n_classes, n)
+
+
+@given(SIZES)
+def test_accuracies_equal_scikit_learns(sizes):
+    scores, truth = scored(*sizes)
+    ranked = np.argsort(-scores, axis=1)
+    result = zero_shot_accuracy(ranked, truth)
+    labels = np.arange(scores.shape[1])
+    assert result["top1"] == pytest.approx(accuracy_score(truth, scores.argmax(axis=1)))
+    assert result["top5"] == pytest.approx(top_k_accuracy_score(truth, scores, k=5, labels=labels))
+    assert result["chance"] == 1 / scores.shape[1]
+    assert result["n"] == len(truth)
+
+
+@given(SIZES, st.randoms(use_true_random=False))
+def test_the_order_of_the_rows_changes_nothing(agree, sizes, random):
+    scores, truth = scored(*sizes)
+    ranked = np.argsort(-scores, axis=1)
+    order = random.sample(range(len(truth)), len(truth))
+    agree(zero_shot_accuracy(ranked[order], truth[order]), zero_shot_accuracy(ranked, truth))
+
+
+def test_the_best_five_of_many_classes_suffice_when_their_number_is_given(agree):
+    scores, truth = scored(200, 100, 0)
+    ranked = np.argsort(-scores, axis=1)
+    agree(zero_shot_accuracy(ranked[:, :5], truth, n_classes=100), zero_shot_accuracy(ranked, truth))
+
+
+def test_without_the_number_of_classes_the_chance_of_a_truncated_ranking_is_unknown(undefined):
+    with undefined("n_classes is not given"):
+        result = zero_shot_accuracy([[9, 1, 2, 3, 4]], [9])
+    assert np.isnan(result["chance"])
+    assert result["top1"] == 1
+
+
+def test_fewer_than_five_of_more_classes_leave_top5_unknown_but_fewer_classes_than_five_do_not(undefined):
+    with undefined("only the best 2 of the classes"):
+        result = zero_shot_accuracy([[9, 1]], [9], n_classes=10)
+    assert np.isnan([result["top5"], *result["top5_ci"]]).all()
+    assert zero_shot_accuracy([[1, 0, 2]], [2])["top5"] == 1
+
+
+def test_all_right_keeps_an_interval_of_some_width():
+    result = zero_shot_accuracy([[0, 1, 2, 3, 4]] * 100, [0] * 100)
+    low, high = result["top1_ci"]
+    assert 0.9 < low < high == 1
+
+
+@pytest.mark.parametrize(
+    ("predictions", "references", "call", "message"),
+    [
+        ([[0, 1], [1, 0]], [0], {}, "predictions 2, references 1"),
+        ([[0, 0]], [0], {}, "row 0 repeats one"),
+        ([[0, 1], [1]], [0, 1], {}, "as many in each row"),
+        ([0, 1], [0, 1], {}, "shape"),
+        ([], [], {}, "no rows"),
+        ([[0, 1]], [5], {}, "below n_classes = 2"),
+        ([[0.5, 1]], [0], {}, "class ids"),
+    ],
+)
+def test_wrong_input_is_refused(predictions, references, call, message):
+    with pytest.raises(MetricError, match=message):
+        zero_shot_accuracy(predictions, references, **call)
