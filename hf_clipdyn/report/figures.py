@@ -100,6 +100,9 @@ def _draw_panel(cell: "Axes", panel: Panel, axis: Axis, *, ordered: bool) -> Non
     words = term(panel.lines[0].trajectory.metric)
     if words.limits is not None:
         cell.set_ylim(words.limits[0] - 0.02, words.limits[1] + 0.02)
+    elif not any(line.trajectory.usable for line in panel.lines):
+        # A level line alone makes matplotlib take limits of about 1e-17, where no layout fits.
+        cell.set_ylim((words.level or 0.0) - 0.1, (words.level or 0.0) + 0.1)
     cell.margins(y=0.12)
     if words.level is not None:
         _level(cell, words.level, words.level_words)
@@ -187,17 +190,23 @@ def _draw_line(cell: "Axes", line: Line, axis: Axis, colour: str, marker: str, *
     _draw_hollow(
         cell, [(place, point) for place, point in placed if point.defined and not point.usable], marker
     )
-    missing = [place for place, point in placed if not point.defined]
-    if missing:
-        cell.plot(
-            missing,
-            [0.03] * len(missing),
+    _draw_missing(cell, [place for place, point in placed if not point.defined])
+
+
+def _draw_missing(cell: "Axes", places: Sequence[float]) -> None:
+    from matplotlib.lines import Line2D
+
+    if places:
+        foot = Line2D(
+            places,
+            [0.03] * len(places),
             transform=cell.get_xaxis_transform(),
             linestyle="none",
             marker="x",
             color=GREY,
             label=_NOT_DEFINED,
         )
+        cell.add_artist(foot)  # not plot: its height in the axes must not enter the limits of the data
 
 
 def _untold(point: Point) -> Point:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hf_clipdyn.report.trajectories import Trajectory, sibling, stem
-from hf_clipdyn.report.vocabulary import group_words, is_known, metric_words
+from hf_clipdyn.report.vocabulary import group_words, is_known, metric_words, rank
 
 __all__ = ["Chart", "Line", "Panel", "is_constant", "ordered_value", "plan_charts"]
 
@@ -60,7 +60,9 @@ def is_constant(one: Trajectory) -> bool:
 
 
 def plan_charts(trajectories: Sequence[Trajectory]) -> list[Chart]:
-    """A chart per benchmark and metric; preprocessing, noise stage and kind of noise are never mixed in one.
+    """A chart per benchmark and metric, in the order of the vocabulary.
+
+    Preprocessing, noise stage and kind of noise are never mixed in one.
 
     Layers and sub-groups (distortions, sub-sets) of one metric take a chart each. Several runs: a
     panel for each variant, the runs overlaid. One run: its variants overlaid where they are few or
@@ -85,7 +87,7 @@ def plan_charts(trajectories: Sequence[Trajectory]) -> list[Chart]:
         unique = name if names[name] == 1 else f"{name}-{names[name]}"
         panels, ordered = _panels(members, runs, trajectories)
         charts.append(Chart(unique, title, benchmark, metric, panels, ordered))
-    return charts
+    return sorted(charts, key=lambda chart: rank(chart.benchmark, chart.metric))
 
 
 def _editions(trajectories: Sequence[Trajectory]) -> dict[Trajectory, int]:

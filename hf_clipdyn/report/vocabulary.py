@@ -79,7 +79,8 @@ _TERMS = {
     "top5": Term("zero-shot accuracy, top 5", "Images whose class is among the first five decisions.", _UNIT),
     "relative_drop": Term(
         "relative accuracy drop",
-        "(clean - noisy) / clean; larger is more sensitive to the noise.",
+        "(clean - noisy) / clean; larger is more sensitive to the noise. "
+        "Unsteady while the clean accuracy is near chance.",
         None,
         0.0,
         "no loss",
@@ -142,14 +143,26 @@ _TERMS = {
 
 _KINDS = {
     "shape_bias": "Texture-shape bias",
-    "noise": "Sensitivity to noise",
-    "distortion": "Low-level alignment (proxies)",
     "zero_shot": "Zero-shot classification",
     "retrieval": "Retrieval",
+    "noise": "Sensitivity to noise",
     "quality": "Image quality",
+    "distortion": "Low-level alignment (proxies)",
     "similarity": "Perceptual similarity",
     "saliency": "Saliency",
 }
+
+
+def rank(benchmark: str, metric: str) -> tuple[int, bool, str, int]:
+    """Sort key: the kinds and metrics in the order of this file, real images before synthetic ones."""
+    kind = benchmark.partition("/")[0]
+    kinds, metrics = list(_KINDS), list(_TERMS)
+    return (
+        kinds.index(kind) if kind in kinds else len(kinds),
+        is_synthetic(benchmark),
+        benchmark,
+        metrics.index(stem(metric)) if stem(metric) in metrics else len(metrics),
+    )
 
 
 def term(metric: str) -> Term:

@@ -150,3 +150,21 @@ def test_the_style_leaves_no_trace():
     with figure_style():
         assert mpl.rcParams["svg.fonttype"] == "none"
     assert dict(mpl.rcParams) == before
+
+
+def test_a_trajectory_that_is_nowhere_defined_leaves_axes_that_can_be_laid_out(row, write):
+    rows = [
+        row(benchmark, metric, value, epoch=epoch)
+        for epoch in range(3)
+        for benchmark, metric, value in (
+            ("noise/x", "relative_drop", float("nan")),
+            ("saliency/x", "nss", 0.5),
+        )
+    ]
+    trajectories = read_trajectories(read_results([write(rows)]))
+    with figure_style():
+        figure = draw_overview(
+            overview_panels(plan_charts(trajectories)), choose_axis(trajectories), columns=1
+        )
+        to_svg(figure)  # a layout that fails is a warning, and a warning an error
+    assert figure.axes[0].get_ylim() == pytest.approx((-0.1, 0.1))
