@@ -4,6 +4,7 @@ import dataclasses
 import json
 import math
 import shutil
+import sys
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
@@ -346,5 +347,6 @@ def _learn(run: _Run, publisher: Publisher | None, log: _Log, *, first_epoch: in
             )
             save_checkpoint(accelerator, checkpoints, progress, config.save_total_limit)
             if not bar.disable:
-                broken = f"; {run.inputs.broken} broken images skipped" if run.inputs.broken else ""
-                bar.write(f"epoch {epoch}: loss {loss:.4f}, {speed:.0f} img/s{broken}")
+                n = run.inputs.broken
+                broken = f"; {n} broken image{'s' * (n > 1)} skipped" if n else ""
+                bar.write(f"epoch {epoch}: loss {loss:.4f}, {speed:.0f} img/s{broken}", file=sys.stderr)

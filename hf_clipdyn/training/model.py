@@ -1,6 +1,7 @@
 """The model in training, its optimiser and its schedule."""
 
 import math
+from typing import Any
 
 import torch
 from torch import nn
@@ -66,10 +67,12 @@ def build_optimizer(model: nn.Module, config: TrainingConfig) -> torch.optim.Ada
     The number of dimensions tells them reliably, names do not.
     """
     parameters = [p for p in model.parameters() if p.requires_grad]
-    groups = [
+    groups: list[dict[str, Any]] = [
         {"params": [p for p in parameters if p.ndim > 1], "weight_decay": config.weight_decay},
         {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
     ]
+    for group in groups:
+        group["initial_lr"] = config.learning_rate  # as a schedule that starts later than step 0 expects it
     betas = (config.adam_beta1, config.adam_beta2)
     return torch.optim.AdamW(groups, lr=config.learning_rate, betas=betas, eps=config.adam_epsilon)
 
@@ -77,7 +80,10 @@ def build_optimizer(model: nn.Module, config: TrainingConfig) -> torch.optim.Ada
 def build_schedule(
     optimizer: torch.optim.Optimizer, config: TrainingConfig, steps: int, *, steps_taken: int = 0
 ) -> torch.optim.lr_scheduler.LambdaLR:
-    """Linear warm-up, then a cosine from the learning rate to ``min_lr_rate`` of it at ``steps``.
+    """Linear warm-up, then a cosine from the learning rate to ``min_lr_rate`` of it at the last step.
+
+    transformers' schedule gives the first step a learning rate of zero, after which the revisions of step 0
+    and step 1 would be the same; this one starts a step later and wastes none.
 
     Args:
         optimizer: a new one, or one whose state was restored after ``steps_taken`` steps.
@@ -90,6 +96,6 @@ def build_schedule(
         num_warmup_steps=min(config.warmup_steps, steps),
         num_training_steps=steps,
         min_lr_rate=config.min_lr_rate,
-        last_epoch=steps_taken - 1,
+        last_epoch=steps_taken,
     )
     return schedule

@@ -1,0 +1,125 @@
+"""The cache of decoded pixels."""
+
+import io
+import os
+import resource
+import subprocess
+import sys
+from pathlib import Path
+
+import datasets
+import numpy as np
+import pytest
+from PIL import Image
+from transformers import CLIPImageProcessor
+
+from hf_clipdyn.data.pixels import decode_pixels
+from hf_clipdyn.errors import DatasetError
+
+PROCESSOR = CLIPImageProcessor(size={"shortest_edge": 16}, crop_size={"height": 16, "width": 16})
+
+
+def _png(seed: int, size: tuple[int, int] = (24, 20)) -> bytes:
+    rng = np.random.default_rng(seed)
+    buffer = io.BytesIO()
+    Image.fromarray(rng.integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def _dataset(files: list[bytes]) -> datasets.Dataset:
+    rows = {"image": [{"bytes": data, "path": None} for data in files]}
+    return datasets.Dataset.from_dict(rows).cast_column("image", datasets.Image())
+
+
+def test_pixels_are_those_of_the_processor_before_it_normalises(tmp_path: Path) -> None:
+    files = [_png(0), _png(1, (17, 40)), _png(2)]
+    pixels = decode_pixels(_dataset(files), PROCESSOR, cache_dir=tmp_path)
+    assert pixels.array.shape == (3, 16, 16, 3)
+    for row, data in enumerate(files):
+        expected = PROCESSOR(Image.open(io.BytesIO(data)), return_tensors="np")["pixel_values"][0]
+        mine = (pixels.array[row] / 255 - PROCESSOR.image_mean) / PROCESSOR.image_std
+        np.testing.assert_allclose(mine.transpose(2, 0, 1), expected, atol=1e-5)
+
+
+def test_broken_images_are_marked_and_do_not_stop(tmp_path: Path) -> None:
+    files = [b"", _png(0)[:40], *(_png(i) for i in range(70)), b"not an image"]
+    pixels = decode_pixels(_dataset(files), PROCESSOR, cache_dir=tmp_path)
+    assert pixels.broken.nonzero()[0].tolist() == [0, 1, 72]
+    assert not pixels.array[pixels.broken].any()
+    assert pixels.array[2:72].any(axis=(1, 2, 3)).all()
+
+
+def test_a_first_batch_of_broken_images_moves_no_row(tmp_path: Path) -> None:
+    pixels = decode_pixels(_dataset([b""] * 130 + [_png(5)]), PROCESSOR, cache_dir=tmp_path)
+    alone = decode_pixels(_dataset([_png(5)]), PROCESSOR, cache_dir=tmp_path)
+    assert len(pixels) == 131
+    np.testing.assert_array_equal(pixels.array[130], alone.array[0])
+
+
+def test_only_broken_images_are_an_error(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="None of the 3 images"):
+        decode_pixels(_dataset([b""] * 3), PROCESSOR, cache_dir=tmp_path)
+
+
+def test_a_second_call_reads_the_cache_and_another_processor_does_not(tmp_path: Path) -> None:
+    dataset = _dataset([_png(0)])
+    first = decode_pixels(dataset, PROCESSOR, cache_dir=tmp_path)
+    again = decode_pixels(dataset, PROCESSOR, cache_dir=tmp_path)
+    other = decode_pixels(
+        dataset,
+        CLIPImageProcessor(size={"height": 16, "width": 16}, do_center_crop=False),
+        cache_dir=tmp_path,
+    )
+    assert first.fingerprint == again.fingerprint != other.fingerprint
+    assert len(list((tmp_path / "clipdyn-pixels").iterdir())) == 2
+
+
+def test_the_fingerprint_follows_the_content_and_not_the_place(tmp_path: Path) -> None:
+    one = decode_pixels(_dataset([_png(0), _png(1)]), PROCESSOR, cache_dir=tmp_path / "a")
+    same = decode_pixels(_dataset([_png(0), _png(1)]), PROCESSOR, cache_dir=tmp_path / "b")
+    changed = decode_pixels(_dataset([_png(0), _png(2)]), PROCESSOR, cache_dir=tmp_path / "a")
+    assert one.fingerprint == same.fingerprint != changed.fingerprint
+
+
+def test_a_distortion_is_applied_to_native_pixels_and_named_in_the_cache(tmp_path: Path) -> None:
+    dataset = _dataset([_png(0), _png(1)])
+
+    def darken(image: np.ndarray, row: int) -> np.ndarray:
+        assert image.shape == (20, 24, 3)
+        return image * np.uint8(row)
+
+    pixels = decode_pixels(
+        dataset, PROCESSOR, cache_dir=tmp_path, distort=darken, distort_key="times the row"
+    )
+    clean = decode_pixels(dataset, PROCESSOR, cache_dir=tmp_path)
+    assert not pixels.array[0].any()
+    np.testing.assert_array_equal(pixels.array[1], clean.array[1])
+
+
+def test_a_missing_column_is_named_with_those_that_exist(tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="no column 'picture', only image"):
+        decode_pixels(_dataset([_png(0)]), PROCESSOR, "picture", cache_dir=tmp_path)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="file size limits as on Linux")
+def test_a_full_disk_is_one_sentence_and_leaves_nothing_half(tmp_path: Path) -> None:
+    program = f"""
+import resource, signal, sys
+sys.path.insert(0, {str(Path(__file__).parent)!r})
+from test_pixels import PROCESSOR, _dataset, _png
+from hf_clipdyn.data.pixels import decode_pixels
+from hf_clipdyn.errors import DatasetError
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+dataset = _dataset([_png(i) for i in range(200)])
+resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, 50_000))
+try:
+    decode_pixels(dataset, PROCESSOR, cache_dir={str(tmp_path)!r})
+except DatasetError as error:
+    print(error)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, env=os.environ, check=True
+    )
+    assert "Free some space" in done.stdout
+    assert list((tmp_path / "clipdyn-pixels").iterdir()) == []
+    assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] != 50_000

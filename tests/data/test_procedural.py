@@ -1,0 +1,111 @@
+"""The embedded world."""
+
+import collections
+import hashlib
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from hf_clipdyn.data import load_dataset
+from hf_clipdyn.data.procedural import Procedural
+from hf_clipdyn.data.world import CLASSES, USUAL_TEXTURE, Shape, Texture, render, sample_scene
+
+
+def _builder(tmp_path: Path, name: str, **changes: Any) -> Procedural:
+    return Procedural(config_name=name, cache_dir=tmp_path, **changes)
+
+
+def _train_digest(tmp_path: Path) -> str:
+    rows = _builder(tmp_path, "captions_small", train_size=20).rows("train")
+    return hashlib.sha256(b"".join(row["image"]["bytes"] for row in rows)).hexdigest()
+
+
+def test_another_process_renders_the_same_bytes(tmp_path: Path) -> None:
+    program = (
+        f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r}); from pathlib import Path;"
+        f"from test_procedural import _train_digest; print(_train_digest(Path({str(tmp_path)!r})))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == _train_digest(tmp_path)
+
+
+def test_an_image_does_not_depend_on_how_many_there_are(tmp_path: Path) -> None:
+    few = list(_builder(tmp_path, "captions", train_size=5).rows("train"))
+    more = list(_builder(tmp_path, "captions", train_size=9).rows("train"))
+    assert few == more[:5]
+
+
+def test_another_seed_gives_other_images(tmp_path: Path) -> None:
+    first, other = (next(_builder(tmp_path, "captions", seed=seed).rows("train")) for seed in (0, 1))
+    assert first["image"] != other["image"]
+
+
+def test_conflicts_cross_every_shape_with_every_other_texture(tmp_path: Path) -> None:
+    rows = list(_builder(tmp_path, "cue_conflict", conflicts_per_pair=6, exemplars=4).rows("test"))
+    pairs = collections.Counter((row["shape"], row["texture"]) for row in rows)
+    assert set(pairs) == {(a, b) for a in CLASSES for b in CLASSES if a != b}
+    assert set(pairs.values()) == {6}
+    for cue in ("shape", "texture"):
+        uses = collections.Counter(row[f"{cue}_exemplar"] for row in rows)
+        assert len(uses) == 4 * len(CLASSES)
+        assert max(uses.values()) - min(uses.values()) <= 2
+        assert all(row[f"{cue}_exemplar"].startswith(row[cue]) for row in rows)
+
+
+def test_texture_is_the_usual_one_as_often_as_the_configuration_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scenes = []
+
+    def remember(scene: Any, rng: Any) -> np.ndarray:
+        scenes.append(scene)
+        return np.zeros((40, 40, 3), np.uint8)
+
+    monkeypatch.setattr("hf_clipdyn.data.procedural.render", remember)
+    list(_builder(tmp_path, "captions", train_size=2000, texture_reliability=0.8).rows("train"))
+    usual = np.mean([USUAL_TEXTURE[scene.shape.name] == scene.texture.name for scene in scenes])
+    assert abs(usual - 0.8) < 4 * np.sqrt(0.8 * 0.2 / 2000)
+
+
+def test_captions_name_the_class_and_never_the_texture(tmp_path: Path) -> None:
+    textures = {word for texture in USUAL_TEXTURE.values() for word in texture.split()}
+    for row in _builder(tmp_path, "captions", train_size=200).rows("train"):
+        words = [set(caption.split()) for caption in row["captions"]]
+        assert len(words) == 5
+        assert all(len(each & set(CLASSES)) == 1 for each in words)
+        assert not any(each & textures for each in words)
+
+
+def test_ladders_move_away_from_their_reference_level_by_level(tmp_path: Path) -> None:
+    dataset = load_dataset("procedural", "distortion", split="test", cache_dir=tmp_path)
+    assert "score" not in dataset.column_names, "the order of severity is no human score"
+    errors = collections.defaultdict(list)
+    for row in dataset:
+        difference = np.asarray(row["reference"], float) - np.asarray(row["distorted"], float)
+        errors[row["distortion"], row["level"]].append(np.sqrt(np.mean(difference**2)))
+    for distortion in ("noise", "blur", "jpeg", "contrast", "colour"):
+        means = [np.mean(errors[distortion, level]) for level in range(1, 6)]
+        assert means == sorted(means)
+        assert means[0] > 0
+
+
+def test_the_silhouette_decides_which_pixels_the_texture_fills() -> None:
+    rng = np.random.default_rng(0)
+    plain = Texture("plain", 4.0, (0.0, 0.0), 0.0, 0)
+    striped = Texture("horizontal stripes", 4.0, (0.0, 0.0), 0.0, 0)
+    scene = sample_scene(rng, Shape("house", 0.0, 0.0), plain, sensor_noise=0.0)
+    other = type(scene)(**{**vars(scene), "texture": striped})
+    changed = (render(scene, rng) != render(other, rng)).any(axis=2)
+    assert 0.1 < changed.mean() < 0.8
+    assert not changed[0].any(), "the background stays"
+
+
+def test_the_labelled_images_are_those_of_the_captioned_test_split(tmp_path: Path) -> None:
+    labels = next(_builder(tmp_path, "labels").rows("test"))
+    captions = next(_builder(tmp_path, "captions").rows("test"))
+    assert labels["image"] == captions["image"]
+    assert labels["label"] in captions["captions"][0]

@@ -1,0 +1,87 @@
+"""Batches: what each step shows, for any number of processes."""
+
+import numpy as np
+import pytest
+
+from hf_clipdyn.data.pixels import Pixels
+from hf_clipdyn.errors import TrainingError
+from hf_clipdyn.models.tokenizers import train_tokenizer
+from hf_clipdyn.training.batches import CaptionBatches, Captions
+
+N = 22
+
+
+@pytest.fixture(scope="module")
+def captions() -> Captions:
+    texts = [[f"image {i} caption {j}" for j in range(1 + i % 3)] for i in range(N)]
+    tokenizer = train_tokenizer([text for each in texts for text in each], vocab_size=600, context_length=12)
+    return Captions.tokenise(texts, tokenizer)
+
+
+def _pixels(broken: tuple[int, ...] = ()) -> Pixels:
+    """Image i is filled with the value i."""
+    array = np.broadcast_to(np.arange(N, dtype=np.uint8)[:, None, None, None], (N, 4, 4, 3))
+    return Pixels(array, np.isin(np.arange(N), broken), "")
+
+
+def _shown(batches: CaptionBatches, epoch: int) -> list[np.ndarray]:
+    return [batch.pixels[:, 0, 0, 0].numpy() for batch in batches.epoch(epoch)]
+
+
+def test_processes_together_see_the_global_batches_of_one(captions: Captions) -> None:
+    one = _shown(CaptionBatches(_pixels(), captions, per_device_batch_size=6, seed=3), 1)
+    parts = [
+        _shown(
+            CaptionBatches(
+                _pixels(), captions, per_device_batch_size=2, seed=3, process_index=rank, num_processes=3
+            ),
+            1,
+        )
+        for rank in range(3)
+    ]
+    together = [np.concatenate(step) for step in zip(*parts, strict=True)]
+    np.testing.assert_array_equal(together, one)
+
+
+def test_an_epoch_shows_each_image_at_most_once_and_another_epoch_another_order(captions: Captions) -> None:
+    batches = CaptionBatches(_pixels(), captions, per_device_batch_size=5, seed=0)
+    first, second = np.concatenate(_shown(batches, 1)), np.concatenate(_shown(batches, 2))
+    assert len(set(first)) == len(first) == 20
+    assert list(first) != list(second)
+    np.testing.assert_array_equal(first, np.concatenate(_shown(batches, 1)))
+
+
+def test_a_caption_belongs_to_its_image_and_all_captions_get_their_turn(captions: Captions) -> None:
+    batches = CaptionBatches(_pixels(), captions, per_device_batch_size=11, seed=0)
+    seen = set()
+    for epoch in range(1, 12):
+        for batch in batches.epoch(epoch):
+            for row, ids in zip(batch.pixels[:, 0, 0, 0].tolist(), batch.input_ids.tolist(), strict=True):
+                own = captions.tokens[captions.first[row] : captions.first[row + 1]].tolist()
+                assert ids in own
+                seen.add((row, own.index(ids)))
+    assert len(seen) == len(captions.tokens)
+
+
+def test_broken_images_are_never_shown(captions: Captions) -> None:
+    batches = CaptionBatches(_pixels(broken=(0, 7)), captions, per_device_batch_size=4, seed=0)
+    assert batches.steps_per_epoch == 5
+    assert not {0, 7} & set(np.concatenate(_shown(batches, 1)))
+
+
+def test_fewer_images_than_a_batch_are_an_error_that_says_what_to_do(captions: Captions) -> None:
+    with pytest.raises(TrainingError, match="lower per_device_train_batch_size"):
+        CaptionBatches(_pixels(), captions, per_device_batch_size=8, seed=0, num_processes=3)
+
+
+def test_an_image_without_a_caption_is_an_error() -> None:
+    tokenizer = train_tokenizer(["a"], vocab_size=600, context_length=12)
+    with pytest.raises(TrainingError, match=r"Image 1 .* has no caption"):
+        Captions.tokenise([["a"], []], tokenizer)
+
+
+def test_a_caption_that_is_too_long_keeps_its_end_token() -> None:
+    tokenizer = train_tokenizer(["word"], vocab_size=600, context_length=6)
+    tokens = Captions.tokenise([["word " * 50]], tokenizer).tokens
+    assert tokens.shape == (1, 6)
+    assert tokens[0, -1] == tokenizer.eos_token_id

@@ -1,0 +1,99 @@
+"""Recipes and flags."""
+
+from pathlib import Path
+
+import pytest
+
+from hf_clipdyn.config import TrainingConfig, parse_training_config, recipe_names, recipe_path
+from hf_clipdyn.errors import ConfigError, UnknownNameError
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> Path:
+    path = tmp_path / "mine.yaml"
+    path.write_text("scale: small\nlearning_rate: 1e-3\nnum_train_epochs: 4\nbf16: false\n", encoding="utf-8")
+    return path
+
+
+def test_a_recipe_gives_its_values_and_the_defaults_for_the_rest(recipe: Path) -> None:
+    config = parse_training_config(["--config", str(recipe)])
+    assert (config.scale, config.num_train_epochs, config.bf16) == ("small", 4, False)
+    assert config.weight_decay == TrainingConfig().weight_decay
+
+
+def test_an_exponent_without_a_point_is_a_number_in_a_recipe_and_in_a_flag(recipe: Path) -> None:
+    assert parse_training_config(["--config", str(recipe)]).learning_rate == 1e-3
+    assert parse_training_config(["--learning_rate", "3e-4"]).learning_rate == 3e-4
+
+
+def test_flags_win_over_the_recipe_wherever_they_stand(recipe: Path) -> None:
+    assert parse_training_config(["--config", str(recipe), "--num_train_epochs", "7"]).num_train_epochs == 7
+    assert parse_training_config(["--num_train_epochs=7", "--config", str(recipe)]).num_train_epochs == 7
+
+
+def test_dashes_and_underscores_are_the_same(recipe: Path) -> None:
+    with_dashes = parse_training_config(
+        ["--per-device-train-batch-size", "8", "--push-to-hub", "--hub-model-id", "a/b"]
+    )
+    underscores = parse_training_config(
+        ["--per_device_train_batch_size", "8", "--push_to_hub", "--hub_model_id", "a/b"]
+    )
+    assert with_dashes == underscores
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("lerning_rate: 1e-3", "learning_rate"),
+        ("learning_rate: fast", "invalid float value: 'fast'"),
+        ("num_train_epochs: 0", "must be 1 or more"),
+        ("- a\n- b", "mapping"),
+        ("a: [", "not YAML"),
+    ],
+)
+def test_a_wrong_recipe_is_one_sentence(tmp_path: Path, text: str, says: str) -> None:
+    path = tmp_path / "wrong.yaml"
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigError, match=says) as error:
+        parse_training_config(["--config", str(path)])
+    assert error.value.exit_code == 2
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("argv", "says"),
+    [
+        (["--config", "dmeo"], "Did you mean 'demo'"),
+        (["--config", "absent.yaml"], "no file absent.yaml"),
+        (["--lerning_rate", "1"], "lerning_rate"),
+        (["--learning_rate", "-1"], "must be positive"),
+        (["--push_to_hub"], "hub_model_id"),
+        (["--attn_implementation", "flash"], "eager or sdpa"),
+        (["--bf16", "perhaps"], "bf16"),
+    ],
+)
+def test_a_wrong_flag_is_one_sentence(argv: list[str], says: str) -> None:
+    with pytest.raises(ConfigError, match=says):
+        parse_training_config(argv)
+
+
+def test_every_recipe_of_the_package_can_be_read_and_says_how_to_run_it() -> None:
+    assert {"demo", "quick", "flickr8k"} <= set(recipe_names())
+    for name in recipe_names():
+        assert isinstance(parse_training_config(["--config", name]), TrainingConfig)
+        assert f"--config {name}" in recipe_path(name).read_text(encoding="utf-8")
+
+
+def test_the_recipe_hash_knows_what_is_computed_and_ignores_where() -> None:
+    config = TrainingConfig()
+    assert TrainingConfig(output_dir="elsewhere", logging_steps=3).recipe_hash() == config.recipe_hash()
+    assert TrainingConfig(seed=1).recipe_hash() != config.recipe_hash()
+
+
+def test_the_token_is_no_part_of_the_recipe() -> None:
+    assert "hf_secret" not in str(TrainingConfig(hub_token="hf_secret").recipe())
+
+
+def test_an_unknown_recipe_lists_the_known_ones() -> None:
+    with pytest.raises(UnknownNameError, match=r"demo.*quick"):
+        recipe_path("nonsense")

@@ -1,0 +1,265 @@
+"""Whole runs, in real processes where they are killed or launched."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import CLIPModel, CLIPProcessor
+
+from hf_clipdyn.config import parse_training_config
+from hf_clipdyn.errors import ConfigError, TrainingError
+from hf_clipdyn.revisions import list_revisions
+from hf_clipdyn.training import TrainingSummary, loop, train
+from hf_clipdyn.training.loop import publishing_steps
+
+Flags = Callable[..., list[str]]
+
+
+def _train(flags: list[str]) -> TrainingSummary:
+    summary = train(parse_training_config(flags))
+    assert summary is not None
+    return summary
+
+
+def _log(folder: Path) -> list[tuple[int, float]]:
+    lines = (folder / "log.jsonl").read_text(encoding="utf-8").splitlines()
+    return [(line["step"], line["loss"]) for line in map(json.loads, lines)]
+
+
+def _script(checkout: Path, flags: list[str], *launcher: str) -> list[str]:
+    return [sys.executable, *launcher, str(checkout / "scripts" / "train.py"), *flags]
+
+
+def test_a_run_on_photographs_publishes_every_epoch_and_learns(flags: Flags, tmp_path: Path) -> None:
+    summary = _train(flags(num_train_epochs=6))
+    assert summary.published == [f"epoch-{epoch:03d}" for epoch in range(7)]
+    losses = [loss for _, loss in _log(tmp_path / "run")]
+    assert len(losses) == 30
+    assert sum(losses[-5:]) < sum(losses[:5])
+    revisions = list_revisions("me/run", store=summary.store)
+    assert [r.samples_seen for r in revisions] == [120 * epoch for epoch in range(7)]
+    assert len({r.sha256 for r in revisions}) == 7
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_seed_others(flags: Flags) -> None:
+    weights = [
+        [r.sha256 for r in list_revisions("me/run", store=_train(flags(output, seed=seed)).store)]
+        for output, seed in (("a", 0), ("b", 0), ("c", 1))
+    ]
+    assert weights[0] == weights[1]
+    assert not set(weights[0]) & set(weights[2])
+
+
+def test_a_killed_run_continues_with_the_weights_and_losses_of_an_uninterrupted_one(
+    flags: Flags, checkout: Path, tmp_path: Path
+) -> None:
+    """Killed inside epoch 3 and resumed: the order of batches after a late resume went wrong elsewhere."""
+    whole = _train(flags("whole", num_train_epochs=4))
+    killed = tmp_path / "killed"
+    with subprocess.Popen(_script(checkout, flags("killed", num_train_epochs=4)), env=os.environ) as process:
+        deadline = time.monotonic() + 240
+        while not (killed / "log.jsonl").exists() or len(_log(killed)) < 12:
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        process.send_signal(signal.SIGKILL)
+    assert not (killed / "checkpoints" / "epoch-004").exists(), "it was killed too late to test anything"
+    with pytest.raises(ConfigError, match="--resume_from_checkpoint true"):
+        train(parse_training_config(flags("killed", num_train_epochs=4)))
+    resumed = _train(flags("killed", num_train_epochs=4, resume_from_checkpoint="true"))
+    assert _log(killed) == _log(tmp_path / "whole")
+    expected, found = (list_revisions("me/run", store=s.store) for s in (whole, resumed))
+    assert [(r.name, r.sha256, r.loss) for r in found] == [(r.name, r.sha256, r.loss) for r in expected]
+
+
+def test_a_finished_run_that_is_resumed_trains_nothing_more(flags: Flags, tmp_path: Path) -> None:
+    first = _train(flags())
+    before = _log(tmp_path / "run")
+    again = _train(flags(resume_from_checkpoint="true"))
+    assert again.published == first.published
+    assert _log(tmp_path / "run") == before
+
+
+def test_another_recipe_does_not_continue_a_run(flags: Flags) -> None:
+    _train(flags(num_train_epochs=1))
+    with pytest.raises(ConfigError, match=r"learning_rate=0\.001 there, 0\.01 now"):
+        train(
+            parse_training_config(
+                flags(num_train_epochs=1, learning_rate=0.01, resume_from_checkpoint="true")
+            )
+        )
+
+
+def test_a_folder_that_is_no_checkpoint_is_refused(flags: Flags, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="is no checkpoint"):
+        train(parse_training_config(flags(resume_from_checkpoint=tmp_path)))
+
+
+def test_overwriting_deletes_the_run_and_nothing_else_in_its_folder(flags: Flags, tmp_path: Path) -> None:
+    _train(flags(num_train_epochs=2))
+    (tmp_path / "run" / "notes.txt").write_text("mine", encoding="utf-8")
+    summary = _train(flags(num_train_epochs=1, overwrite_output_dir=True))
+    assert summary.published == ["epoch-000", "epoch-001"]
+    assert (tmp_path / "run" / "notes.txt").read_text(encoding="utf-8") == "mine"
+
+
+def test_steps_inside_epochs_are_published_too(flags: Flags) -> None:
+    summary = _train(flags(num_train_epochs=2, publish="log2"))
+    names = [r.name for r in list_revisions("me/run", store=summary.store)]
+    assert sorted(names) == sorted(
+        ["epoch-000", "epoch-001", "epoch-002", *(f"step-{2**k:08d}" for k in range(4))]
+    )
+
+
+def test_publishing_steps_are_powers_of_two_or_a_list() -> None:
+    assert publishing_steps("epoch", 100) == set()
+    assert publishing_steps("log2", 100) == {1, 2, 4, 8, 16, 32, 64}
+    assert publishing_steps("5,50,500", 100) == {5, 50}
+    for wrong in ("often", "0,1", "-3"):
+        with pytest.raises(ConfigError, match="take epoch, log2, or steps"):
+            publishing_steps(wrong, 100)
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_what_was_published(
+    flags: Flags, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    real = loop.contrastive_loss
+    calls = []
+
+    def explode(*features: torch.Tensor) -> torch.Tensor:
+        calls.append(1)
+        return real(*features) * (float("nan") if len(calls) == 8 else 1.0)
+
+    monkeypatch.setattr(loop, "contrastive_loss", explode)
+    with pytest.raises(TrainingError, match=r"became nan in step 8.*Lower learning_rate"):
+        train(parse_training_config(flags()))
+    names = [r.name for r in list_revisions("me/run", store=tmp_path / "run" / "hub")]
+    assert names == ["epoch-000", "epoch-001"]
+
+
+def test_one_broken_image_is_skipped_and_reported(
+    flags: Flags, photographs: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = photographs / "Images" / "0007.jpg"
+    path.write_bytes(path.read_bytes()[:200])
+    summary = _train(flags(num_train_epochs=1, disable_tqdm=False, per_device_train_batch_size=17))
+    assert "1 broken image skipped" in capsys.readouterr().err
+    assert list_revisions("me/run", store=summary.store)[-1].samples_seen == 119
+
+
+def test_more_than_one_percent_of_broken_images_stops_the_run(flags: Flags, photographs: Path) -> None:
+    for name in ("0001.jpg", "0002.jpg"):
+        (photographs / "Images" / name).write_bytes(b"")
+    with pytest.raises(TrainingError, match="2 of 120 images cannot be decoded, more than 1 %"):
+        train(parse_training_config(flags()))
+
+
+def test_temperature_stays_within_its_bounds(flags: Flags, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+    real = loop.TrainedCLIP.clamp_logit_scale
+
+    def clamp(model: loop.TrainedCLIP) -> None:
+        model.clip.logit_scale.data += 10 if len(seen) % 2 else -10  # an optimiser gone wild
+        real(model)
+        seen.append(float(model.clip.logit_scale.exp().detach()))
+
+    monkeypatch.setattr(loop.TrainedCLIP, "clamp_logit_scale", clamp)
+    _train(flags(num_train_epochs=1))
+    assert min(seen) == pytest.approx(1)
+    assert max(seen) == pytest.approx(100)
+
+
+def test_three_revisions_load_in_a_fresh_offline_process_and_differ(flags: Flags) -> None:
+    summary = _train(flags())
+    program = f"""
+import sys, torch
+from transformers import CLIPModel, CLIPProcessor
+where = dict(cache_dir={str(summary.store)!r}, local_files_only=True)
+sums = set()
+for name in ("epoch-000", "epoch-002", "main"):
+    model = CLIPModel.from_pretrained("me/run", revision=name, **where).eval()
+    processor = CLIPProcessor.from_pretrained("me/run", revision=name, **where)
+    image = torch.zeros(3, 50, 60, dtype=torch.uint8)
+    inputs = processor(text=["a red picture", "noise in blue"], images=image, return_tensors="pt", padding=True)
+    with torch.no_grad():
+        sums.add(round(float(model(**inputs).logits_per_image.sum()), 6))
+assert not any(name.startswith("hf_clipdyn") for name in sys.modules)
+print(len(sums))
+"""
+    done = subprocess.run(
+        [sys.executable, "-W", "error::DeprecationWarning", "-c", program], capture_output=True, text=True
+    )
+    assert done.stdout.strip() == "3", done.stderr
+
+
+def test_two_processes_train_as_one_does_with_the_whole_batch(flags: Flags, checkout: Path) -> None:
+    one = _train(flags("one"))
+    launched = _script(
+        checkout,
+        flags("two", per_device_train_batch_size=12, num_processes=2),
+        *("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"),
+    )
+    done = subprocess.run(launched, capture_output=True, text=True, env=os.environ, timeout=300)
+    assert done.returncode == 0, done.stderr
+    where = {"cache_dir": str(one.store), "local_files_only": True}
+    expected = CLIPModel.from_pretrained("me/run", revision="epoch-003", **where).state_dict()
+    where["cache_dir"] = str(one.store.parents[1] / "two" / "hub")
+    found = CLIPModel.from_pretrained("me/run", revision="epoch-003", **where).state_dict()
+    for name, tensor in expected.items():
+        torch.testing.assert_close(
+            found[name], tensor, atol=2e-4, rtol=1e-3, msg=lambda m, n=name: f"{n}: {m}"
+        )
+    CLIPProcessor.from_pretrained("me/run", **where)
+
+
+@pytest.mark.parametrize("asked", ["launcher", "field"])
+def test_a_run_that_asked_for_two_processes_and_got_one_stops(
+    flags: Flags, checkout: Path, asked: str
+) -> None:
+    """`accelerate launch --cpu --num_processes 2` starts one process and says nothing."""
+    if asked == "launcher":
+        accelerate = ("-m", "accelerate.commands.accelerate_cli", "launch", "--cpu", "--num_processes", "2")
+        command = _script(checkout, flags(), *accelerate)
+    else:
+        command = _script(checkout, flags(num_processes=2))
+    done = subprocess.run(command, capture_output=True, text=True, env=os.environ, timeout=300)
+    assert done.returncode == 1
+    assert "2 processes were asked for and 1 started" in done.stderr
+    assert done.stderr.count("clipdyn: error:") == 1
+
+
+def test_the_token_is_in_no_file_of_a_run(flags: Flags, tmp_path: Path) -> None:
+    _train(flags(num_train_epochs=1, hub_token="hf_secretsecretsecret"))
+    files = [path for path in (tmp_path / "run").rglob("*") if path.is_file()]
+    assert (tmp_path / "run" / "config.yaml") in files
+    assert not [path for path in files if b"hf_secret" in path.read_bytes()]
+
+
+@pytest.mark.parametrize(
+    ("changes", "code", "says"),
+    [
+        ({"dataset": "/nowhere/at/all"}, 2, "data set '/nowhere/at/all'"),
+        ({"scale": "huge"}, 2, "no scale 'huge'"),
+        ({"output_dir": "/proc/run"}, 1, "/proc/run"),
+        ({"train_split": "validation"}, 2, "validation"),
+        ({"report_to": "nonsense"}, 2, "nonsense"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_an_exit_code(
+    flags: Flags, changes: dict[str, str], code: int, says: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from hf_clipdyn.cli import main
+
+    with pytest.raises(SystemExit) as stopped:
+        main(["train", *flags(**changes)])
+    assert stopped.value.code == code
+    error = capsys.readouterr().err.strip().splitlines()[-1]
+    assert error.startswith("clipdyn: error: ")
+    assert says in error
