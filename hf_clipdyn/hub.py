@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from functools import cache
 from typing import Any, TypeVar
 
 from huggingface_hub import HfApi, get_session, set_client_factory
@@ -115,10 +114,11 @@ def reason(error: BaseException) -> str:
     return f"the Hub answered {status}: {line}" if status is not None else f"{type(cause).__name__}: {line}"
 
 
-@cache
 def limit_waiting(seconds: float) -> None:
     """Give every call of the client in this process a time limit; by default it has none and can hang."""
     session = get_session()
+    if session.timeout.read == seconds:
+        return
     make, hooks = type(session), session.event_hooks
 
     def client() -> Any:

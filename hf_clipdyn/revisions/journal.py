@@ -37,7 +37,8 @@ class RunFacts:
 
     Attributes:
         run_id: drawn once per run; the manifest carries it, so that two runs never mix.
-        store: absolute path of the local store; None if the run publishes to the Hub only.
+        store: the local store, relative to the run's folder where it lies in it; None if the run publishes
+            to the Hub only.
     """
 
     repo_id: str

@@ -8,12 +8,20 @@ from hf_clipdyn.revisions.journal import RunFacts
 from hf_clipdyn.revisions.local import LocalStore
 from hf_clipdyn.revisions.repository import Repository
 
-__all__ = ["HUB", "STORE", "open_places"]
+__all__ = ["HUB", "STORE", "open_places", "relative_to_run"]
 
 STORE, HUB = "store", "hub"
 
 
-def open_places(facts: RunFacts, *, token: str | None, retries: RetryPolicy | None) -> dict[str, Repository]:
+def relative_to_run(store: Path, output_dir: Path) -> str:
+    """The store's path as the journal keeps it: relative inside the run's folder, which may be moved."""
+    absolute, run = Path(store).absolute(), Path(output_dir).absolute()
+    return str(absolute.relative_to(run)) if absolute.is_relative_to(run) else str(absolute)
+
+
+def open_places(
+    facts: RunFacts, output_dir: Path, *, token: str | None, retries: RetryPolicy | None
+) -> dict[str, Repository]:
     """The places of a run by their keys in the journal, the store first.
 
     The Hub's client is imported only for a run that pushes to the Hub.
@@ -23,7 +31,7 @@ def open_places(facts: RunFacts, *, token: str | None, retries: RetryPolicy | No
     """
     places: dict[str, Repository] = {}
     if facts.store is not None:
-        places[STORE] = LocalStore(Path(facts.store), facts.repo_id)
+        places[STORE] = LocalStore((output_dir / facts.store).absolute(), facts.repo_id)
     if facts.push_to_hub:
         from hf_clipdyn.revisions.remote import HubRepository
 

@@ -28,7 +28,7 @@ from hf_clipdyn.revisions.files import file_sha256, fsync, write_durably
 from hf_clipdyn.revisions.journal import Entry, Journal, RunFacts
 from hf_clipdyn.revisions.local import LocalStore
 from hf_clipdyn.revisions.manifest import ManifestRow
-from hf_clipdyn.revisions.places import STORE, open_places
+from hf_clipdyn.revisions.places import STORE, open_places, relative_to_run
 from hf_clipdyn.revisions.repository import (
     WEIGHTS_FILE,
     IdenticalWeightsError,
@@ -121,7 +121,7 @@ class Publisher:
             repo_id=repo_id,
             run_id="",
             recipe_hash=recipe_hash,
-            store=str(Path(store).absolute()) if store is not None else None,
+            store=relative_to_run(store, output_dir) if store is not None else None,
             push_to_hub=push_to_hub,
             private=private,
             allow_identical=allow_identical,
@@ -130,7 +130,9 @@ class Publisher:
         self._journal = Journal.of_run(output_dir)
         self._retries = retries or RetryPolicy()
         # The lanes repeat a whole revision, so that no call need be repeated by itself.
-        self._places = open_places(self._facts, token=token, retries=replace(self._retries, patience=0.0))
+        self._places = open_places(
+            self._facts, Path(output_dir), token=token, retries=replace(self._retries, patience=0.0)
+        )
         self._entries: dict[str, Entry] = {}
         self._changed = Condition()  # guards the entries and the lanes' states
         self._preparing = Lock()
@@ -499,7 +501,7 @@ def resume_publishing(
     publisher = Publisher(
         facts.repo_id,
         output_dir=Path(output_dir),
-        store=Path(facts.store) if facts.store is not None else None,
+        store=Path(output_dir) / facts.store if facts.store is not None else None,
         push_to_hub=facts.push_to_hub or push_to_hub,
         token=token,
         private=facts.private,

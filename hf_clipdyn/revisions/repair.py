@@ -70,7 +70,7 @@ def repair(output_dir: Path, *, token: str | None = None, retries: RetryPolicy |
     journal = Journal.of_run(output_dir)
     facts = journal.required_run()
     with journal.locked():
-        places = open_places(facts, token=token, retries=retries)
+        places = open_places(facts, Path(output_dir), token=token, retries=retries)
         entries = [entry for entry in journal.entries() if entry.row.sha256]
         done: list[str] = []
         lost: set[str] = set()

@@ -16,6 +16,7 @@ class Fault:
         applied: the request takes effect first, and only then is the status answered.
         hang: seconds without an answer; then the connection is closed.
         cut: the answer, or the upload, breaks off half way.
+        spoil: the request takes effect, but the large files of the commit get another content.
     """
 
     status: int | None = None
@@ -24,6 +25,7 @@ class Fault:
     applied: bool = False
     hang: float = 0.0
     cut: bool = False
+    spoil: bool = False
 
 
 class Faults:

@@ -15,7 +15,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from hub_server.faults import Fault, Faults
 from hub_server.routes import ROUTES, NotPossible, Request, Response, failure
-from hub_server.state import Repo, State
+from hub_server.state import Repo, State, spoil_head
 
 WRITE_TOKEN = "hf_test_token_that_may_write"
 READ_TOKEN = "hf_test_token_that_may_only_read"
@@ -160,6 +160,8 @@ class _Handler(BaseHTTPRequestHandler):
             try:
                 with hub.lock:
                     response = answer(hub.state, request, match)
+                    if fault is not None and fault.spoil:
+                        spoil_head(hub.state, hub.state.repos[match["kind"], match["id"]])
             except NotPossible as error:
                 response = error.response
             if fault is not None and fault.status is not None:

@@ -106,3 +106,14 @@ class State:
 
     def content(self, file: File) -> bytes:
         return file.content if file.content is not None else self.large[file.sha256 or ""]
+
+
+def spoil_head(state: State, repo: Repo) -> None:
+    """Swap the content of the large files of the newest commit, as a server with a fault might."""
+    head = repo.commits[repo.branches["main"]]
+    for path, file in head.tree.items():
+        if file.sha256 is not None:
+            content = state.large[file.sha256][::-1]
+            name = hashlib.sha256(content).hexdigest()
+            state.large[name] = content
+            head.tree[path] = File.large(name, len(content))

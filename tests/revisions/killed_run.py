@@ -1,0 +1,47 @@
+"""A publishing process that the tests kill: `killed_run.py FOLDER EPOCHS [hub]`.
+
+The weights are made with NumPy, so that no torch need be loaded and the process is soon at work.
+"""
+
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+from safetensors.numpy import save_file
+
+from hf_clipdyn.cards import CardFacts
+from hf_clipdyn.hub import RetryPolicy
+from hf_clipdyn.revisions import Publisher, RevisionRecord, epoch_name
+
+
+def main() -> None:
+    folder, epochs, push_to_hub = Path(sys.argv[1]), int(sys.argv[2]), "hub" in sys.argv[3:]
+
+    def save(epoch: int, to: Path) -> None:
+        shutil.copytree(folder / "common", to, dirs_exist_ok=True)
+        weights = np.random.default_rng(epoch).normal(size=(256, 256)).astype(np.float32)
+        save_file({"weight": weights}, to / "model.safetensors")
+
+    with Publisher(
+        "me/run",
+        output_dir=folder / "run",
+        store=folder / "run" / "hub",
+        card=CardFacts("me/run"),
+        recipe_hash="r",
+        push_to_hub=push_to_hub,
+        retries=RetryPolicy(base=0.02, cap=0.1, patience=20, timeout=5),
+    ) as publisher:
+        print("at work", flush=True)
+        publisher.check()
+        for epoch in range(epochs):
+            record = RevisionRecord(epoch_name(epoch), epoch, epoch * 10, epoch * 40)
+            if record.name not in publisher.published():
+                publisher.submit(record, lambda to, epoch=epoch: save(epoch, to))
+        summary = publisher.finish()
+    print(summary.message, flush=True)
+    sys.exit(1 if summary.missing else 0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,169 @@
+"""A publishing process is killed with SIGKILL, at many moments; nothing is lost, halved or doubled."""
+
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from hub_server.server import HubServer
+
+from hf_clipdyn.errors import RevisionNotFoundError
+from hf_clipdyn.revisions import epoch_name
+from hf_clipdyn.revisions.verify import verify
+
+SCRIPT = Path(__file__).with_name("killed_run.py")
+# What a revision that is there must never show; what is not there yet may be missing from main.
+NEVER = {
+    "bad-header",
+    "dangling-branch",
+    "identical-weights",
+    "missing-file",
+    "moved-branch",
+    "no-weights",
+    "other-config",
+    "wrong-content",
+    "wrong-size",
+    "wrong-weights",
+}
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    (tmp_path / "common").mkdir()
+    (tmp_path / "common" / "config.json").write_text('{"model_type": "clip"}')
+    (tmp_path / "common" / "tokenizer.json").write_text("{}")
+    return tmp_path
+
+
+def _start(folder: Path, epochs: int, *options: str, **env: str) -> subprocess.Popen[str]:
+    process = subprocess.Popen(
+        [sys.executable, str(SCRIPT), str(folder), str(epochs), *options],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env={**os.environ, "HF_HOME": str(folder / "home"), **env},
+    )
+    assert process.stdout is not None
+    while (line := process.stdout.readline()) and "at work" not in line:
+        pass
+    return process
+
+
+def _run_whole(folder: Path, epochs: int, *options: str, **env: str) -> None:
+    process = _start(folder, epochs, *options, **env)
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 0, output
+
+
+def _killed(process: subprocess.Popen[str], after: float) -> bool:
+    """Kill after that many seconds of work; False if the process was done before."""
+    time.sleep(after)
+    alive = process.poll() is None
+    process.send_signal(signal.SIGKILL) if alive else None
+    process.communicate()
+    return alive
+
+
+def _whole_so_far(repo_id: str, store: Path | None) -> None:
+    """Every revision that is there is whole: its files hash to their names, its weights to the manifest."""
+    try:
+        report = verify(repo_id, store=store, deep=True)
+    except RevisionNotFoundError:
+        return  # killed before the first revision
+    assert not {finding.kind for finding in report.findings} & NEVER, report.render()
+
+
+def _kill_until_done(folder: Path, epochs: int, kills: int, seed: int, hub: HubServer | None) -> int:
+    """Kill and restart, spread over the time that a whole run takes; then let it finish."""
+    moments = random.Random(seed)
+    env = hub.env if hub is not None else {}
+    options = ["hub"] if hub is not None else []
+    killed = 0
+    for _ in range(kills):
+        process = _start(folder, epochs, *options, **env)
+        killed += _killed(process, moments.uniform(0.0, 0.6))
+        _whole_so_far("me/run", folder / "run" / "hub")
+        if hub is not None:
+            _whole_so_far("me/run", None)
+    _run_whole(folder, epochs, *options, **env)
+    names = tuple(epoch_name(epoch) for epoch in range(epochs))
+    for store in [folder / "run" / "hub", *([None] if hub is not None else [])]:
+        report = verify("me/run", store=store, deep=True)
+        assert report.revisions == names
+        assert report.findings == (), report.render()
+    if hub is not None:
+        repo = hub.repo("me/run")
+        titles = [commit.title for commit in reversed(repo.history(repo.branches["main"]))]
+        assert titles == ["initial commit", *(f"Publish {name}" for name in names)]
+        assert sorted(repo.branches) == [*names, "main"]
+    return killed
+
+
+def test_killed_while_writing_the_store_each_revision_is_whole_or_absent(folder: Path) -> None:
+    assert _kill_until_done(folder, epochs=30, kills=5, seed=1, hub=None) >= 1
+
+
+def test_killed_while_sending_to_the_hub_nothing_is_lost_and_nothing_comes_twice(
+    folder: Path, hub: HubServer
+) -> None:
+    assert _kill_until_done(folder, epochs=12, kills=5, seed=2, hub=hub) >= 2
+
+
+@pytest.mark.slow
+def test_a_hundred_kills_at_random_moments_lose_nothing_and_double_nothing(
+    folder: Path, hub: HubServer
+) -> None:
+    assert _kill_until_done(folder, epochs=150, kills=100, seed=3, hub=hub) >= 90
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGXFSZ"), reason="no limit on file sizes on this system")
+@pytest.mark.parametrize("limit", [1_000, 200_000])
+def test_a_full_disk_publishes_nothing_half_and_the_run_can_be_continued(folder: Path, limit: int) -> None:
+    """The limit on file sizes makes every larger write fail, as a full disk does."""
+    import resource
+
+    _run_whole(folder, 2)
+    done = subprocess.run(
+        [sys.executable, str(SCRIPT), str(folder), "4"],
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 1
+    assert "PublishError" in done.stderr
+    assert "could not be written" in done.stderr or "cannot be written" in done.stderr
+    report = verify("me/run", store=folder / "run" / "hub", deep=True)
+    assert report.revisions == ("epoch-000", "epoch-001")
+    assert report.findings == ()
+    _run_whole(folder, 4)
+    assert verify("me/run", store=folder / "run" / "hub", deep=True).findings == ()
+
+
+def test_a_disk_that_fills_up_while_the_store_is_written_keeps_the_revision_in_the_journal(
+    folder: Path, publish, tmp_path: Path
+) -> None:
+    """A real file system of 300 kB, of which the journal is not part; needs the right to mount one."""
+    small = tmp_path / "small"
+    small.mkdir()
+    mounted = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=300k", "tmpfs", str(small)], capture_output=True
+    )
+    if mounted.returncode != 0:
+        pytest.skip("a file system of its own cannot be mounted here")
+    try:
+        summary = publish(range(5), store=small)
+        assert 1 <= len(summary.published) < 5, summary.message
+        assert "could not be written to the store" in summary.message
+        assert "No space left on device" in summary.message
+        _whole_so_far("me/run", small)
+        remount = ["mount", "-o", "remount,size=10m", str(small)]
+        subprocess.run(remount, check=True, capture_output=True)
+        assert publish(range(5), store=small).missing == []
+        assert verify("me/run", store=small, deep=True).findings == ()
+    finally:
+        subprocess.run(["umount", str(small)], check=False)
