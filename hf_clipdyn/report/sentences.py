@@ -171,7 +171,8 @@ def _cue_words(one: Trajectory, point: Point, everything: Sequence[Trajectory]) 
     if cue is None or not cue.defined:
         return ""
     against = f", {null.value:.3f} with the decisions shuffled" if null is not None and null.defined else ""
-    return f" Cue accuracy there: {number_words(cue, count=False)}{against}."
+    decided = f", {cue.value * cue.n:,.0f} decisions of {cue.n:,.0f}" if math.isfinite(cue.n) else ""
+    return f" Cue accuracy there: {number_words(cue, count=False)}{decided}{against}."
 
 
 def _trend_words(line: Line, panel: Panel) -> str:

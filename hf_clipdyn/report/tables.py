@@ -27,15 +27,19 @@ class Table:
 
 
 def chart_table(chart: Chart) -> Table:
-    """Every number of a chart: a row for each revision, a column for each line."""
-    lines = [(panel, line) for panel in chart.panels for line in panel.lines]
-    several_runs = len({line.trajectory.run for _, line in lines}) > 1
+    """Every number of a chart: a row for each revision, a column for each line, chance and null included."""
+    several_runs = len({one.run for one in chart.trajectories}) > 1
     headings, columns = [], []
-    for panel, line in lines:
-        words = [line.label, panel.title] if several_runs else [group_words(line.trajectory)]
-        headings.append("\n".join([*filter(None, words), _count_words(line.trajectory)]))
-        columns.append({point.revision: _cell(point) for point in line.trajectory.points})
-    revisions = _in_order([line.trajectory for _, line in lines])
+    for panel in chart.panels:
+        for line in (*panel.lines, *panel.references):
+            one = line.trajectory
+            if line in panel.references:
+                words = [line.label, one.run] if several_runs else [line.label]
+            else:
+                words = [line.label, panel.title] if several_runs else [group_words(one)]
+            headings.append("\n".join([*filter(None, words), _count_words(one)]))
+            columns.append({point.revision: _cell(point) for point in one.points})
+    revisions = _in_order(chart.trajectories)
     rows = tuple((name, *(column.get(name, "") for column in columns)) for name in revisions)
     return Table(chart.title, ("revision", *headings), rows)
 

@@ -18,8 +18,8 @@ def test_phase_turn_and_end_are_said_with_their_intervals(study, say):
         "Shape bias on the synthetic world (procedural): a texture phase (2 revisions from epoch-001 to epoch-002 "
         "have their interval below one half), the lowest value seen 0.300 [0.260, 0.340] (n = 1,000) at epoch-001; "
         "it turns to shape between epoch-002 and epoch-004 (1 undecided in between). It ends at 0.840 [0.800, 0.880] "
-        "(n = 1,000), epoch-005. Cue accuracy there: 0.850 [0.820, 0.880], 0.272 with the decisions shuffled. "
-        "Not interpretable near chance: epoch-000."
+        "(n = 1,000), epoch-005. Cue accuracy there: 0.850 [0.820, 0.880], 850 decisions of 1,000, 0.272 "
+        "with the decisions shuffled. Not interpretable near chance: epoch-000."
     )
 
 
