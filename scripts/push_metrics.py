@@ -1,0 +1,141 @@
+# /// script
+# requires-python = ">=3.11"
+# dependencies = ["hf-clipdyn"]
+# ///
+"""Create or update a Space on the Hub for every metric module, or for those named.
+
+python scripts/push_metrics.py --namespace ORG
+python scripts/push_metrics.py --namespace ORG shape_bias saliency --private
+
+A Space is self-contained: `evaluate.load("ORG/shape_bias")` works where this package is not installed.
+The pure modules stand beside the main file, renamed after where they come from, and the main file
+imports each of them on a line of its own, since `evaluate` fetches nothing else. A repeated call
+commits only what has changed.
+"""
+
+import argparse
+import ast
+import importlib.util
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
+from huggingface_hub.errors import HfHubHTTPError
+
+from hf_clipdyn.bundled import metric_names, metric_path
+from hf_clipdyn.errors import ClipDynError, PublishError
+from hf_clipdyn.hub import RetryPolicy, attempt, reason
+
+_PACKAGE_IMPORT = re.compile(r"^from (hf_clipdyn(?:\.\w+)+) import", re.MULTILINE)
+_HEADER = """\
+# evaluate fetches only the modules that this file imports, so all of them are named here,
+# also those that only the others need.
+"""
+
+
+def space_files(name: str, namespace: str) -> dict[str, bytes]:
+    """All files of the Space ``namespace/name``: path -> content."""
+    folder = metric_path(name)
+    main = (folder / f"{name}.py").read_text(encoding="utf-8")
+    modules = _needed_modules(main)
+    files = {f"{_beside(module)}.py": _relative(source) for module, source in modules.items()}
+    only_indirect = sorted(set(modules) - set(_imported(main)))
+    indirect = "".join(f"from .{_beside(m)} import __all__ as _{_beside(m)}\n" for m in only_indirect)
+    first = _PACKAGE_IMPORT.search(main)
+    assert first is not None, f"{name}.py imports no pure function"
+    files[f"{name}.py"] = _relative(main[: first.start()] + _HEADER + indirect + main[first.start() :])
+    for other in ("README.md", "app.py", "requirements.txt"):
+        files[other] = (folder / other).read_text(encoding="utf-8")
+    # In the checkout a module is loaded from its folder, from the Hub by the Space's name.
+    return {
+        path: text.replace(f'"metrics/{name}"', f'"{namespace}/{name}"').encode()
+        for path, text in files.items()
+    }
+
+
+def _needed_modules(source: str) -> dict[str, str]:
+    """The modules of this package that ``source`` imports, directly or through others: name -> source."""
+    found: dict[str, str] = {}
+    waiting = _imported(source)
+    while waiting:
+        module = waiting.pop()
+        if module not in found:
+            spec = importlib.util.find_spec(module)
+            found[module] = Path(str(spec and spec.origin)).read_text(encoding="utf-8")
+            waiting += _imported(found[module])
+    return found
+
+
+def _imported(source: str) -> list[str]:
+    nodes = (node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.ImportFrom))
+    return [node.module for node in nodes if node.module and node.module.startswith("hf_clipdyn.")]
+
+
+def _beside(module: str) -> str:
+    """Name of a module's file in a Space, where all files lie in one folder."""
+    return module.replace(".", "_")
+
+
+def _relative(source: str) -> str:
+    return _PACKAGE_IMPORT.sub(lambda match: f"from .{_beside(match[1])} import", source)
+
+
+def push(name: str, namespace: str, *, token: str | None = None, private: bool = False) -> str:
+    """Create the Space of a metric or bring it up to date; returns the commit that it then stands at.
+
+    Raises:
+        PublishError: the Hub refuses, or cannot be reached for five minutes.
+    """
+    repo_id = f"{namespace}/{name}"
+    files = space_files(name, namespace)
+    api = HfApi(token=token)
+
+    def update() -> str:
+        api.create_repo(repo_id, repo_type="space", space_sdk="gradio", private=private, exist_ok=True)
+        stale = [
+            path
+            for path in api.list_repo_files(repo_id, repo_type="space")
+            if path.endswith(".py") and path not in files
+        ]
+        # The client itself drops what the Space has already, and makes no commit if nothing is left.
+        commit = api.create_commit(
+            repo_id,
+            repo_type="space",
+            operations=[
+                *(CommitOperationAdd(path, content) for path, content in sorted(files.items())),
+                *(CommitOperationDelete(path) for path in stale),
+            ],
+            commit_message=f"Update {name} from hf_clipdyn",
+        )
+        return str(commit.oid)
+
+    try:
+        return attempt(update, RetryPolicy())
+    except (HfHubHTTPError, OSError) as error:
+        raise PublishError(f"The Space {repo_id} could not be updated: {reason(error)}.") from error
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Push the modules; returns the exit code."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("names", nargs="*", metavar="NAME", help="metric modules; all without any")
+    parser.add_argument("--namespace", required=True, help="user or organisation that owns the Spaces")
+    parser.add_argument("--token", help="with write access; by default the one that you are logged in with")
+    parser.add_argument("--private", action="store_true", help="make new Spaces private")
+    options = parser.parse_args(arguments)
+    try:
+        for name in options.names or metric_names():
+            commit = push(name, options.namespace, token=options.token, private=options.private)
+            print(f"{options.namespace}/{name} stands at {commit[:10]}")
+    except ClipDynError as error:
+        print(f"push_metrics: {error}", file=sys.stderr)
+        return error.exit_code
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

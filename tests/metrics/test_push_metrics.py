@@ -1,0 +1,148 @@
+"""Spaces for the metrics: complete, pushed once, and loadable where this package is not installed."""
+
+import ast
+import importlib.util
+import json
+import os
+import subprocess
+import sys
+from types import ModuleType
+
+import pytest
+
+from hf_clipdyn.bundled import load_metric, metric_names
+
+NAMES = metric_names()
+
+
+@pytest.fixture(scope="module")
+def push_metrics(checkout) -> ModuleType:
+    spec = importlib.util.spec_from_file_location("push_metrics", checkout / "scripts" / "push_metrics.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_main_file_of_a_space_imports_every_other_module_relatively(push_metrics, name):
+    files = push_metrics.space_files(name, "org")
+    modules = {path.removesuffix(".py") for path in files if path.startswith("hf_clipdyn_")}
+    assert {f"hf_clipdyn_metrics_{name}", "hf_clipdyn_errors"} <= modules
+    for path, content in files.items():
+        if path.endswith(".py"):
+            imports = [node for node in ast.walk(ast.parse(content)) if isinstance(node, ast.ImportFrom)]
+            assert not [
+                node.module for node in imports if not node.level and "hf_clipdyn" in str(node.module)
+            ]
+            assert {node.module for node in imports if node.level} <= modules
+    assert f'evaluate.load("org/{name}")'.encode() in files["README.md"]
+    assert f'evaluate.load("org/{name}")'.encode() in files[f"{name}.py"]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_evaluate_fetches_all_modules_of_a_space(push_metrics, name, tmp_path):
+    """Its own reader of imports is asked, which knows one import a line and follows none further."""
+    from evaluate.loading import get_imports
+
+    files = push_metrics.space_files(name, "org")
+    main = tmp_path / f"{name}.py"
+    main.write_bytes(files[f"{name}.py"])
+    kinds = {(kind, imported) for kind, imported, _, _ in get_imports(str(main))}
+    modules = {path.removesuffix(".py") for path in files if path.startswith("hf_clipdyn_")}
+    assert {imported for kind, imported in kinds if kind == "internal"} == modules
+    assert {imported for kind, imported in kinds if kind == "library"} == {"datasets", "evaluate"}
+    assert not [kind for kind, _ in kinds if kind == "external"]
+
+
+def test_a_second_push_commits_nothing_and_a_stale_module_is_removed(push_metrics, hub):
+    first = push_metrics.push("two_afc", "org")
+    assert push_metrics.push("two_afc", "org") == first
+    from huggingface_hub import HfApi
+
+    api = HfApi()
+    api.upload_file(
+        path_or_fileobj=b"", path_in_repo="hf_clipdyn_old.py", repo_id="org/two_afc", repo_type="space"
+    )
+    assert push_metrics.push("two_afc", "org") != first
+    held = set(api.list_repo_files("org/two_afc", repo_type="space")) - {".gitattributes"}
+    assert held == set(push_metrics.space_files("two_afc", "org"))
+
+
+def test_the_command_pushes_the_named_modules_and_says_where_they_stand(push_metrics, hub, capsys):
+    assert push_metrics.main(["--namespace", "org", "jnd_map", "two_afc"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.split(" stands at ")[0] for line in lines] == ["org/jnd_map", "org/two_afc"]
+
+
+def test_an_unknown_module_and_a_token_that_may_not_write_are_told_in_a_sentence(push_metrics, hub, capsys):
+    assert push_metrics.main(["--namespace", "org", "shape_bais"]) == 2
+    assert "Did you mean 'shape_bias'?" in capsys.readouterr().err
+    assert push_metrics.main(["--namespace", "org", "--token", "hf_wrong", "jnd_map"]) == 1
+    said = capsys.readouterr().err
+    assert "The Space org/jnd_map could not be updated" in said
+    assert "hf_wrong" not in said
+
+
+ELSEWHERE = """
+import importlib.util, json, sys
+assert importlib.util.find_spec("hf_clipdyn") is None
+assert importlib.util.find_spec("torch") is None
+import evaluate
+calls = json.loads(sys.stdin.read())
+print(json.dumps({name: evaluate.load(f"org/{name}").compute(**call) for name, call in calls.items()}))
+"""
+
+CALLS = {
+    "shape_bias": {"predictions": ["cat", "cat"], "shapes": ["cat", "cat"], "textures": ["dog", "dog"]},
+    "cue_preference": {"distances_shape": [1.0, 2.0, 0.5], "distances_texture": [2.0, 1.0, 1.0]},
+    "error_consistency": {"predictions": [True, False, True], "references": [True, False, False]},
+    "iqa_correlation": {"predictions": [1, 2, 4, 3, 5, 6], "references": [1, 3, 2, 4, 6, 5], "logistic": 4},
+    "two_afc": {
+        "distances_0": [1.0, 2.0, 3.0],
+        "distances_1": [2.0, 1.0, 1.0],
+        "judgements": [0.5, 0.0, 1.0],
+    },
+    "jnd_map": {"distances": [1.0, 2.0, 3.0], "same": [1.0, 0.5, 0.0]},
+    "saliency": {
+        "predictions": [[[0.0, 1.0], [2.0, 0.0]]],
+        "fixations": [[[0, 1]]],
+        "metrics": ["nss", "auc"],
+    },
+    "noise_robustness": {
+        "predictions": [1, 1],
+        "references": [1, 0],
+        "sigmas": [0.0, 0.1],
+        "n_classes": 1000,
+    },
+    "zero_shot_accuracy": {"predictions": [[0, 1], [1, 0]], "references": [0, 0]},
+}
+
+
+@pytest.mark.slow
+def test_every_space_loads_in_an_environment_of_only_evaluate_numpy_and_scipy(
+    push_metrics, hub, tmp_path, agree
+):
+    for name in NAMES:
+        push_metrics.push(name, "org")
+    environment = tmp_path / "environment"
+    subprocess.run([sys.executable, "-m", "venv", str(environment)], check=True)
+    python = environment / "bin" / "python"
+    install = [str(python), "-m", "pip", "install", "--quiet", "evaluate", "numpy", "scipy"]
+    subprocess.run(install, check=True)
+    outside = {key: value for key, value in os.environ.items() if not key.startswith(("HF_", "PYTHON"))}
+    done = subprocess.run(
+        [str(python), "-c", ELSEWHERE],
+        input=json.dumps(CALLS),
+        env={**outside, **hub.env, "HF_HOME": str(tmp_path / "home")},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
+    assert done.returncode == 0, done.stderr
+    results = json.loads(done.stdout.splitlines()[-1])
+    assert list(CALLS) == list(results)
+    for name, call in CALLS.items():
+        agree(results[name], load_metric(name, cache_dir=str(tmp_path)).compute(**call))
