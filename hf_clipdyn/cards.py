@@ -137,7 +137,7 @@ def dataset_card(
     where: str,
     citation: str,
     rows: Mapping[str, int],
-    official_rows: Mapping[str, int],
+    official_rows: Mapping[str, int | None],
     columns: Mapping[str, str],
 ) -> str:
     """The README.md of a data set that `clipdyn prepare` wrote, YAML head included.
@@ -153,7 +153,7 @@ def dataset_card(
         where: where the original is.
         citation: BibTeX; may be empty.
         rows: number of rows by split.
-        official_rows: those of the whole official data set, as far as they are known.
+        official_rows: those of the whole official data set; None where they are not known.
         columns: what each column holds.
     """
     files = [{"split": split, "path": f"data/{split}-*"} for split in rows]

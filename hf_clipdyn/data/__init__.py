@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from hf_clipdyn.data.base import SubsetWarning
+    from hf_clipdyn.data.counts import SubsetWarning
     from hf_clipdyn.data.facts import DatasetFacts
     from hf_clipdyn.data.load import load_dataset
     from hf_clipdyn.data.registry import dataset_facts, dataset_names
@@ -16,7 +16,7 @@ __all__ = ["DatasetFacts", "SubsetWarning", "dataset_facts", "dataset_names", "l
 
 _HOME = {
     "DatasetFacts": "facts",
-    "SubsetWarning": "base",
+    "SubsetWarning": "counts",
     "dataset_facts": "registry",
     "dataset_names": "registry",
     "load_dataset": "load",

@@ -9,8 +9,8 @@ import tarfile
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from lzma import LZMAError
 from pathlib import Path
@@ -95,20 +95,28 @@ def unpack(archive: Path, into: Path, limits: Limits | None = None) -> Path:
 def _extract(archive: Path, folder: Path, limits: Limits) -> None:
     allowed = max(limits.always, limits.ratio * archive.stat().st_size)
     written = 0
-    for count, (name, source) in enumerate(_members(archive), start=1):
-        if count > limits.members:
-            raise DatasetError(f"{archive} holds more than {limits.members} files: it is no data set.")
-        destination = folder / _safe_path(archive, name)
-        destination.parent.mkdir(parents=True, exist_ok=True)
-        with source, destination.open("wb") as file:
-            while chunk := source.read(min(_CHUNK, allowed - written + 1)):
-                written += len(chunk)
-                if written > allowed:
-                    raise DatasetError(
-                        f"{archive} unpacks to more than {allowed:,} bytes, {limits.ratio} times its size: "
-                        "it looks like a decompression bomb; unpack it by hand if you trust it."
-                    )
-                file.write(chunk)
+    with closing(_members(archive)) as members:
+        for count, (name, source) in enumerate(members, start=1):
+            with source:
+                if count > limits.members:
+                    raise DatasetError(f"{archive} holds more than {limits.members} files: give a data set.")
+                destination = folder / _safe_path(archive, name)
+                destination.parent.mkdir(parents=True, exist_ok=True)
+                written += _copy(source, destination, allowed - written)
+            if written > allowed:
+                raise DatasetError(
+                    f"{archive} unpacks to more than {allowed:,} bytes, {limits.ratio} times its size: it looks like "
+                    "a decompression bomb; unpack it by hand if you trust it."
+                )
+
+
+def _copy(source: IO[bytes], destination: Path, allowed: int) -> int:
+    """Number of bytes copied: at most one more than ``allowed``, and then there are too many."""
+    written = 0
+    with destination.open("wb") as file:
+        while written <= allowed and (chunk := source.read(min(_CHUNK, allowed - written + 1))):
+            written += file.write(chunk)
+    return written
 
 
 def _safe_path(archive: Path, name: str) -> Path:
@@ -120,13 +128,13 @@ def _safe_path(archive: Path, name: str) -> Path:
     return Path(*[part for part in parts if part not in ("", ".")])
 
 
-def _members(archive: Path) -> Iterator[tuple[str, IO[bytes]]]:
+def _members(archive: Path) -> Generator[tuple[str, IO[bytes]], None, None]:
     if archive.name.lower().endswith(_ZIP):
         return _zip_members(archive)
     return _tar_members(archive)
 
 
-def _zip_members(archive: Path) -> Iterator[tuple[str, IO[bytes]]]:
+def _zip_members(archive: Path) -> Generator[tuple[str, IO[bytes]], None, None]:
     with zipfile.ZipFile(archive) as packed:
         for info in packed.infolist():
             if info.is_dir():
@@ -142,7 +150,7 @@ def _zip_members(archive: Path) -> Iterator[tuple[str, IO[bytes]]]:
                 raise DatasetError(f"{archive}: {error}; unpack it by hand.") from error
 
 
-def _tar_members(archive: Path) -> Iterator[tuple[str, IO[bytes]]]:
+def _tar_members(archive: Path) -> Generator[tuple[str, IO[bytes]], None, None]:
     with _open_tar(archive) as packed:
         for info in packed:
             if info.isdir():

@@ -23,25 +23,21 @@ configurations sets ``BUILDER_CONFIGS = configs("a", "b")`` and ``DEFAULT_CONFIG
 Builders open no files themselves (`files.py` says why): they use `FileIndex`, `tables` and `DataBuilder.image`.
 """
 
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
 import datasets
 
+from hf_clipdyn.data.counts import SubsetWarning, check_counts
 from hf_clipdyn.data.facts import DatasetFacts
 from hf_clipdyn.data.files import FileIndex, SourceFile, index_folder
 from hf_clipdyn.data.images import check_image
-from hf_clipdyn.data.layout import code_digest, hash_of, open_layout
+from hf_clipdyn.data.layout import code_digest, hash_of, open_layout, resolved
 from hf_clipdyn.data.schemas import features_of
 from hf_clipdyn.errors import DatasetError
 
 __all__ = ["DataBuilder", "SubsetWarning", "configs"]
-
-
-class SubsetWarning(UserWarning):
-    """Fewer rows than the official data set has."""
 
 
 def configs(*names: str) -> list[datasets.BuilderConfig]:
@@ -89,10 +85,10 @@ class DataBuilder(datasets.GeneratorBasedBuilder):  # type: ignore[misc]  # data
         if self.layout:
             if data_dir is None:
                 raise DatasetError(f"{self.facts.title} needs its folder: get it from {self.facts.where}.")
-            root = Path(data_dir).expanduser().resolve()
-            unpacked = Path(cache_dir or datasets.config.HF_DATASETS_CACHE) / "clipdyn-unpacked"
+            root = resolved(data_dir)
+            unpacked = resolved(cache_dir or datasets.config.HF_DATASETS_CACHE) / "clipdyn-unpacked"
             self.files, fingerprint = open_layout(
-                root, self.layout, unpacked.expanduser().resolve(), self.facts.title, self.facts.where
+                root, self.layout, unpacked, self.facts.title, self.facts.where
             )
             if self.companion and root.with_name(root.name + self.companion).is_dir():
                 beside, stamp = index_folder(root.with_name(root.name + self.companion))
@@ -165,30 +161,5 @@ class DataBuilder(datasets.GeneratorBasedBuilder):  # type: ignore[misc]  # data
         if count == 0:
             where = self.files.root or self.facts.title
             raise DatasetError(f"{where} holds no image of the split {split!r}: unpack the whole archive.")
-        if self.streams:
-            self.check_counts({split: count})
-
-    def check_counts(self, counts: Mapping[str, int]) -> None:
-        """Compare numbers of rows by split with the official ones; the fewer ones of a subset give a warning.
-
-        Raises:
-            DatasetError: there are more rows than the official data set has.
-        """
-        if not self.exact_rows:
-            return
-        where = self.files.root or self.facts.title
-        for split, count in {**counts, "total": sum(counts.values())}.items():
-            official = self.facts.rows.get(f"{self.config.name}/{split}", self.facts.rows.get(split, count))
-            part = "" if split == "total" else f" in the split {split!r}"
-            if count > official:
-                raise DatasetError(
-                    f"{where} gives {count:,} rows{part}, but {self.facts.title} has {official:,}: "
-                    "remove what does not belong to it."
-                )
-            if count < official and not (split == "total" and self.streams):
-                warnings.warn(
-                    f"{self.facts.title}: {count:,} of the official {official:,} rows{part} were found under {where}; "
-                    f"the images of the other {official - count:,} are absent.",
-                    SubsetWarning,
-                    stacklevel=3,
-                )
+        if self.streams and self.exact_rows:
+            check_counts(self.facts, self.config.name, {split: count}, self.files.root)

@@ -5,7 +5,8 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from hf_clipdyn.data.base import DataBuilder, SubsetWarning
+from hf_clipdyn.data.base import DataBuilder
+from hf_clipdyn.data.counts import SubsetWarning
 from hf_clipdyn.data.files import FileIndex
 from hf_clipdyn.data.tables import read_text
 from hf_clipdyn.errors import DatasetError

@@ -37,6 +37,10 @@ class DatasetFacts:
     templates: tuple[str, ...] | None = None
     config_kinds: Mapping[str, str] = field(default_factory=dict)
 
+    def official_rows(self, config: str | None, split: str) -> int | None:
+        """Rows of a split of the official data set (or its ``total``); None: not known, or of no fixed size."""
+        return self.rows.get(f"{config}/{split}", self.rows.get(split))
+
     def kind_of(self, config: str | None) -> str:
         """Kind of the rows of the configuration ``config`` (None: the default one)."""
         return self.config_kinds.get(config or "", self.kind)

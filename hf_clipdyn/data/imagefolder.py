@@ -66,7 +66,7 @@ def _pairs(path: str) -> Iterator[tuple[str, str]]:
     if column is None:
         raise DatasetError(
             f"{path} has the columns {sorted(columns)}, but none for the caption: "
-            f"call it one of {', '.join(CAPTION_COLUMNS)}."
+            f"name it one of {', '.join(CAPTION_COLUMNS)}."
         )
     for number, row in enumerate(rows, start=1):
         name, captions = row.get("file_name"), row.get(column)

@@ -17,8 +17,9 @@ _TAIL = 4096  # cameras append notes behind the end marker of a JPEG
 def check_image(path: str) -> tuple[int, int]:
     """Width and height of an image in pixels, read from its header.
 
-    The end is checked as well: where the marker or the length that closes the format is absent the image is
-    decoded, since only that tells a cut file from an unusual one. Damage in the middle shows when decoding.
+    The end is checked as well. A PNG without its last chunk is cut; where the marker of a JPEG or the length of a
+    BMP is not as it should be the image is decoded, since some programs write them wrongly and all pixels are
+    there. Damage in the middle shows when decoding.
 
     Raises:
         DatasetError: the file is empty, cut, no image, or declares more pixels than Pillow's limit.
@@ -29,6 +30,8 @@ def check_image(path: str) -> tuple[int, int]:
             with Image.open(path) as image:
                 size = image.size
                 if not _is_closed(Path(path), image.format or ""):
+                    if image.format == "PNG":
+                        raise OSError("its last chunk is missing")
                     image.load()
                 return size
     except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:

@@ -64,8 +64,8 @@ class LabelledBuilder(DataBuilder):
             found.setdefault(self.validation if split == "val" else split, []).append((file, classes[folder]))
         if not found:
             raise DatasetError(
-                f"{self.files.root} has no class folders: {self.facts.title} is read from <class>/*.jpg, directly "
-                f"under the folder or under <split>/, or from the Hub ({self.facts.mirror})."
+                f"{self.files.root} has no class folders: give {self.facts.title} as <class>/*.jpg, directly under the "
+                f"folder or under <split>/, or read it from the Hub ({self.facts.mirror})."
             )
         return found
 

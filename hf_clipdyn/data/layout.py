@@ -10,7 +10,7 @@ from hf_clipdyn.data.archives import archive_stem, is_archive, unpack
 from hf_clipdyn.data.files import FileIndex, SourceFile, index_folder, stamp_of
 from hf_clipdyn.errors import DatasetError
 
-__all__ = ["code_digest", "hash_of", "missing_from", "open_layout"]
+__all__ = ["code_digest", "hash_of", "missing_from", "open_layout", "resolved"]
 
 
 def missing_from(files: FileIndex, layout: Sequence[str]) -> list[str]:
@@ -44,9 +44,10 @@ def open_layout(
     Raises:
         DatasetError: something is still missing, or cannot be read.
     """
-    if root.is_file() and not missing_from(alone := FileIndex(str(root.parent), [_file(root)]), layout):
+    alone = FileIndex(str(root.parent), [SourceFile(str(root), (root.name,))])
+    if _is_file(root) and not missing_from(alone, layout):
         return alone, hash_of(str(root), stamp_of(root.stat()))  # a single tar shard is not to be unpacked
-    if root.is_file() and is_archive(root):
+    if _is_file(root) and is_archive(root):
         files, fingerprint = index_folder(unpack(root, unpacked))
     else:
         files, fingerprint = index_folder(root)
@@ -66,8 +67,23 @@ def open_layout(
     return files, fingerprint
 
 
-def _file(path: Path) -> SourceFile:
-    return SourceFile(str(path), (path.name,))
+def resolved(path: str | Path) -> Path:
+    """The absolute path without links, so that what is cached does not depend on the current folder.
+
+    Raises:
+        DatasetError: it is a circle of links.
+    """
+    try:
+        return Path(path).expanduser().resolve()
+    except (OSError, RuntimeError) as error:  # a RuntimeError up to Python 3.12
+        raise DatasetError(f"{path} cannot be read ({error}): give the folder itself.") from error
+
+
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # no right to look: `index_folder` says so
+        return False
 
 
 def hash_of(*parts: str) -> str:

@@ -9,6 +9,7 @@ from datasets.exceptions import DatasetGenerationError
 
 from hf_clipdyn.data.archives import is_archive
 from hf_clipdyn.data.base import DataBuilder
+from hf_clipdyn.data.counts import check_counts
 from hf_clipdyn.data.files import index_folder
 from hf_clipdyn.data.layout import missing_from
 from hf_clipdyn.data.registry import builder_class, dataset_names
@@ -148,7 +149,10 @@ def _from_files(
             instance.streams = True
             return instance.as_streaming_dataset(split)
         instance.download_and_prepare(num_proc=num_proc)
-        instance.check_counts({name: info.num_examples for name, info in instance.info.splits.items()})
+        if builder.exact_rows:
+            counts = {known: info.num_examples for known, info in instance.info.splits.items()}
+            counts["total"] = sum(counts.values())
+            check_counts(builder.facts, instance.config.name, counts, instance.files.root)
         return instance.as_dataset(split)
     except DatasetGenerationError as error:
         cause = error.__cause__
@@ -160,7 +164,9 @@ def _from_files(
     except ValueError as error:  # what datasets says of an unknown split or a wrong slice
         raise ConfigError(f"{builder.facts.title}: {error}") from error
     except OSError as error:
-        raise DatasetError(f"{data_dir or builder.facts.title} could not be prepared: {error}") from error
+        raise DatasetError(
+            f"{data_dir or builder.facts.title} could not be prepared ({error}): free the disk or mend the rights."
+        ) from error
 
 
 def _plain(name: str) -> str:
@@ -168,4 +174,7 @@ def _plain(name: str) -> str:
 
 
 def _is_parquet(folder: Path) -> bool:
-    return any(any(folder.glob(pattern)) for pattern in ("*.parquet", "*/*.parquet"))
+    try:
+        return any(any(folder.glob(pattern)) for pattern in ("*.parquet", "*/*.parquet"))
+    except OSError:  # the loader says what is wrong with the folder
+        return False

@@ -139,7 +139,7 @@ def _card(
         where=facts.where,
         citation=facts.citation,
         rows=rows,
-        official_rows=facts.rows,
+        official_rows={split: facts.official_rows(config, split) for split in rows},
         columns={column: _described(feature) for column, feature in features.items()},
     )
 

@@ -11,6 +11,7 @@ from huggingface_hub import HfApi, snapshot_download
 
 from hf_clipdyn.data.archives import is_archive
 from hf_clipdyn.data.base import DataBuilder
+from hf_clipdyn.data.counts import check_counts
 from hf_clipdyn.data.mirrors import conform
 from hf_clipdyn.errors import ClipDynError, ConfigError, DatasetError
 from hf_clipdyn.hub import reason
@@ -48,9 +49,13 @@ def open_tables(
             cache_dir=None if cache_dir is None else str(cache_dir),
             num_proc=None if streaming else num_proc,
         )
-        return conform(
+        conformed = conform(
             dataset, builder.facts, builder.facts.kind_of(name), where, getattr(builder, "classes", ())
         )
+    if builder.exact_rows and not streaming and split is None:
+        counts = {known: len(part) for known, part in conformed.items()}
+        check_counts(builder.facts, name or builder.DEFAULT_CONFIG_NAME, counts, where)
+    return conformed
 
 
 def holds_archives(builder: type[DataBuilder], repo_id: str, revision: str | None, token: str | None) -> bool:

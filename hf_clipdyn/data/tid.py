@@ -37,9 +37,7 @@ class TidBuilder(QualityBuilder):
                 raise DatasetError(f"{where} is no score and name (5.51429 I01_01_1.bmp): correct that line.")
             code = int(match["distortion"])
             if not 1 <= code <= len(self.distortions):
-                raise DatasetError(
-                    f"{where}: {self.facts.title} has no distortion {code}: this is the list of another data set."
-                )
+                raise DatasetError(f"{where}: {self.facts.title} has no distortion {code}: use its own list.")
             yield Rating(
                 distorted=cells[1],
                 reference=f"{match['reference']}.bmp",

@@ -26,7 +26,7 @@ FULL = [
 ]
 
 
-@pytest.mark.filterwarnings("error::hf_clipdyn.data.base.SubsetWarning")
+@pytest.mark.filterwarnings("error::hf_clipdyn.data.counts.SubsetWarning")
 @pytest.mark.parametrize(("name", "make", "list_name", "count", "higher"), FULL)
 def test_every_row_of_the_public_list_is_found_with_its_score(
     name: str,

@@ -1,0 +1,46 @@
+"""Numbers of rows against those of the official data set: a subset is told, a surplus is refused."""
+
+import warnings
+from collections.abc import Mapping
+
+from hf_clipdyn.data.facts import DatasetFacts
+from hf_clipdyn.errors import DatasetError
+
+__all__ = ["SubsetWarning", "check_counts"]
+
+
+class SubsetWarning(UserWarning):
+    """Fewer rows than the official data set has."""
+
+
+def check_counts(facts: DatasetFacts, config: str | None, counts: Mapping[str, int], where: str) -> None:
+    """Compare numbers of rows by split with the official ones, and by ``total`` where that is among them.
+
+    Args:
+        facts: of the data set.
+        config: the configuration.
+        counts: number of rows by split.
+        where: the folder or mirror, for messages.
+
+    Raises:
+        DatasetError: there are more rows than the official data set has.
+
+    Warns:
+        SubsetWarning: there are fewer.
+    """
+    for split, count in counts.items():
+        official = facts.official_rows(config, split)
+        if official is None or count == official:
+            continue
+        part = "" if split == "total" else f" in the split {split!r}"
+        if count > official:
+            raise DatasetError(
+                f"{where} gives {count:,} rows{part}, but {facts.title} has {official:,}: "
+                "remove what does not belong to it."
+            )
+        warnings.warn(
+            f"{facts.title}: {count:,} of the official {official:,} rows{part} were found under {where}; the images "
+            f"of the other {official - count:,} are absent.",
+            SubsetWarning,
+            stacklevel=4,
+        )

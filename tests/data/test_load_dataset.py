@@ -1,0 +1,186 @@
+"""The arguments of `load_dataset`, and a cache that follows the content of the files."""
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import datasets
+import pytest
+from official_trees.captioned import flickr8k
+from official_trees.images import image_bytes, write_image
+
+import hf_clipdyn
+from hf_clipdyn.data.archives import Limits, unpack
+from hf_clipdyn.data.files import index_folder
+from hf_clipdyn.errors import ConfigError, DatasetError, UnknownNameError
+
+Load = Callable[..., Any]
+Tree = Callable[[str], Path]
+
+
+def paths(dataset: Any, column: str = "image") -> list[str]:
+    return [row["path"] for row in dataset.cast_column(column, datasets.Image(decode=False))[column]]
+
+
+# --- the cache ------------------------------------------------------------------------------------------------
+
+
+def test_a_changed_score_gives_a_new_cache_even_if_size_and_time_stay(load: Load, tree: Tree) -> None:
+    root = tree("tid2013")
+    before = load("tid2013", data_dir=root, split="test")
+    path = root / "mos_with_names.txt"
+    status = path.stat()
+    path.write_text(path.read_text().replace("4.6 ", "4.7 ", 1))
+    os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert (path.stat().st_size, path.stat().st_mtime_ns) == (status.st_size, status.st_mtime_ns)
+    after = load("tid2013", data_dir=root, split="test")
+    assert (before["score"][0], after["score"][0]) == (4.6, 4.7)
+
+
+def test_a_changed_image_gives_another_fingerprint(load: Load, tree: Tree) -> None:
+    root = tree("cue_conflict")
+    before = load("cue_conflict", data_dir=root, split="test")
+    path = root / "cat" / "cat1-cat3.png"
+    content = bytearray(path.read_bytes())
+    path.write_bytes(image_bytes(".png", (24, 24), colour=5))
+    assert path.read_bytes() != content
+    after = load("cue_conflict", data_dir=root, split="test")
+    assert before._fingerprint != after._fingerprint
+
+
+def test_an_added_image_is_found(load: Load, tmp_path: Path) -> None:
+    flickr8k(tmp_path / "f", images=2)
+    assert len(load("flickr8k", data_dir=tmp_path / "f", split="train")) == 2
+    flickr8k(tmp_path / "f", images=3)
+    assert len(load("flickr8k", data_dir=tmp_path / "f", split="train")) == 3
+
+
+def test_the_same_files_are_prepared_once(load: Load, tree: Tree, cache: Path) -> None:
+    root = tree("osie")
+    first = load("osie", data_dir=root, split="test")
+    tables = {path: path.stat().st_mtime_ns for path in cache.rglob("*.arrow")}
+    second = load("osie", data_dir=root, split="test")
+    assert {path: path.stat().st_mtime_ns for path in cache.rglob("*.arrow")} == tables
+    assert first._fingerprint == second._fingerprint
+
+
+def test_a_writing_in_the_same_clock_tick_is_seen(tmp_path: Path) -> None:
+    fingerprints = set()
+    for number in range(20):
+        (tmp_path / "a.txt").write_bytes(b"%04d" % number)
+        fingerprints.add(index_folder(tmp_path)[1])
+    assert len(fingerprints) == 20
+
+
+def test_paths_in_the_cache_do_not_depend_on_the_current_folder(
+    load: Load, tree: Tree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tree("cue_conflict")
+    monkeypatch.chdir(root.parent)
+    relative = load("cue_conflict", data_dir=root.name, split="test")
+    monkeypatch.chdir("/")
+    assert all(Path(path).is_absolute() for path in paths(relative))
+    assert relative[0]["image"].size == (24, 24)
+    (tmp_path / "link").symlink_to(root)
+    assert paths(load("cue_conflict", data_dir=tmp_path / "link", split="test")) == paths(relative)
+
+
+def test_images_are_not_decoded_by_loading(load: Load, tree: Tree) -> None:
+    root = tree("cifar10")
+    dataset = load("cifar10", data_dir=root, split="test")
+    first = Path(paths(dataset)[0])
+    first.unlink()
+    assert dataset[1]["image"].size == (32, 32)
+    with pytest.raises(FileNotFoundError):
+        dataset[0]["image"]
+
+
+# --- the arguments --------------------------------------------------------------------------------------------
+
+
+def test_one_split_a_slice_and_all_splits(load: Load, tree: Tree) -> None:
+    root = tree("nights")
+    assert isinstance(load("nights", data_dir=root), datasets.DatasetDict)
+    assert len(load("nights", data_dir=root, split="test[:2]")) == 2
+    assert len(load("nights", data_dir=root, split="train+val")) == 3
+
+
+def test_unknown_names_are_told_with_what_is_known(load: Load, tree: Tree) -> None:
+    with pytest.raises(UnknownNameError, match="Did you mean 'tid2013'"):
+        load("tid2031")
+    with pytest.raises(UnknownNameError, match="twoafc"):
+        load("bapps", "2afc", data_dir=tree("bapps"))
+    with pytest.raises(ConfigError, match="has no configurations"):
+        load("osie", "large", data_dir=tree("osie"))
+    root = tree("cue_conflict")
+    for streaming in (False, True):
+        with pytest.raises(ConfigError, match="tset"):
+            load("cue_conflict", data_dir=root, split="tset", streaming=streaming)
+
+
+def test_a_folder_and_a_mirror_exclude_each_other(load: Load, tree: Tree) -> None:
+    with pytest.raises(ConfigError, match="exclude each other"):
+        load("osie", data_dir=tree("osie"), repo_id="a/b")
+
+
+def test_without_a_folder_the_message_tells_where_to_get_the_data(load: Load) -> None:
+    with pytest.raises(DatasetError, match=r"ponomarenko\.info"):
+        load("tid2013")
+
+
+def test_a_folder_that_is_no_captioned_set_is_explained(load: Load, tree: Tree) -> None:
+    with pytest.raises(DatasetError, match="give its name, and this folder as data_dir"):
+        load(str(tree("osie")))
+
+
+def test_a_data_set_is_found_in_the_folder_of_all_data(
+    load: Load, tree: Tree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tree("cue_conflict")
+    root.rename(root.parent / "Cue-Conflict")
+    monkeypatch.setenv("CLIPDYN_DATA", str(root.parent))
+    assert len(load("cue_conflict", split="test")) == 4
+
+
+def test_data_without_files_takes_no_folder(load: Load, tmp_path: Path) -> None:
+    with pytest.raises(DatasetError, match="leave data_dir out"):
+        load("procedural", data_dir=tmp_path)
+
+
+def test_a_cache_that_cannot_be_written_is_one_sentence(tree: Tree, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DatasetError, match="mend the rights"):
+        hf_clipdyn.load_dataset("osie", data_dir=tree("osie"), cache_dir=tmp_path / "file" / "cache")
+
+
+def test_importing_the_room_and_its_errors_loads_no_torch() -> None:
+    code = "import hf_clipdyn.data, sys; sys.exit('torch' in sys.modules or 'datasets' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+# --- archives -------------------------------------------------------------------------------------------------
+
+
+def test_an_archive_is_unpacked_once_and_leaves_nothing_half(tmp_path: Path) -> None:
+    for number in range(3):
+        write_image(tmp_path / "tree" / "cat" / f"{number}.png")
+    archive = Path(shutil.make_archive(str(tmp_path / "tree"), "zip", tmp_path / "tree"))
+    first = unpack(archive, tmp_path / "cache")
+    assert len(list(first.rglob("*.png"))) == 3
+    assert unpack(archive, tmp_path / "cache") == first
+    with pytest.raises(DatasetError, match="more than 2 files"):
+        unpack(archive, tmp_path / "other", Limits(members=2))
+    with pytest.raises(DatasetError, match="decompression bomb"):
+        unpack(archive, tmp_path / "other", Limits(ratio=0, always=100))
+    assert list((tmp_path / "other").iterdir()) == []
+
+
+def test_an_archive_beside_its_own_folder_is_not_unpacked_again(load: Load, tree: Tree, cache: Path) -> None:
+    root = tree("osie")
+    shutil.make_archive(str(root / "stimuli"), "zip", root / "stimuli")
+    load("osie", data_dir=root)
+    assert not (cache / "clipdyn-unpacked").exists()

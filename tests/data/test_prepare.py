@@ -1,0 +1,232 @@
+"""`clipdyn prepare`, `clipdyn datasets`, and data cards."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import datasets
+import pytest
+from hub_server.server import HubServer
+from huggingface_hub import DatasetCard, HfApi
+from official_trees.trees import TREES
+from typer.testing import CliRunner
+
+from hf_clipdyn.cards import dataset_card
+from hf_clipdyn.cli import app
+from hf_clipdyn.data.prepare import prepare_dataset
+from hf_clipdyn.errors import ConfigError, DatasetError
+
+Load = Callable[..., Any]
+Tree = Callable[[str], Path]
+
+ONE_OF_EACH_KIND = [
+    "bapps",
+    "cifar10",
+    "coco_captions",
+    "cue_conflict",
+    "live",
+    "nights",
+    "osie",
+    "webdataset",
+]
+
+
+def pixels(dataset: Any) -> list[str]:
+    """Rows as text, images by their pixels."""
+    images = {name for name, feature in dataset.features.items() if isinstance(feature, datasets.Image)}
+    return [
+        json.dumps(
+            {k: v.tobytes().hex() if k in images and v is not None else v for k, v in row.items()},
+            sort_keys=True,
+        )
+        for row in dataset
+    ]
+
+
+@pytest.mark.parametrize("name", ONE_OF_EACH_KIND)
+def test_plain_datasets_reads_the_same_rows_from_the_folder(
+    name: str, tree: Tree, load: Load, cache: Path, tmp_path: Path
+) -> None:
+    root = tree(name)
+    prepared = prepare_dataset(name, tmp_path / "out", data_dir=root, cache_dir=cache)
+    expected = load(name, data_dir=root)
+    plain = datasets.load_dataset(str(tmp_path / "out"), cache_dir=str(cache))
+    assert set(plain) == set(expected) == set(prepared.rows)
+    for split in expected:
+        assert plain[split].features == expected[split].features
+        assert pixels(plain[split]) == pixels(expected[split])
+    again = load(name, data_dir=tmp_path / "out")
+    assert {split: pixels(again[split]) for split in again} == {s: pixels(plain[s]) for s in plain}
+
+
+def test_another_process_needs_no_code_of_this_package(tree: Tree, cache: Path, tmp_path: Path) -> None:
+    prepare_dataset("osie", tmp_path / "out", data_dir=tree("osie"), cache_dir=cache)
+    code = (
+        "import datasets, sys; d = datasets.load_dataset(sys.argv[1], split='test');"
+        "assert d[0]['image'].size == (800, 600); sys.exit('hf_clipdyn' in sys.modules)"
+    )
+    env = {**os.environ, "HF_HUB_OFFLINE": "1"}
+    subprocess.run([sys.executable, "-c", code, str(tmp_path / "out")], check=True, env=env, cwd=tmp_path)
+
+
+def test_the_card_tells_licence_counts_columns_and_origin(tree: Tree, cache: Path, tmp_path: Path) -> None:
+    prepare_dataset("bapps", tmp_path / "out", config="jnd", data_dir=tree("bapps"), cache_dir=cache)
+    card = DatasetCard.load(tmp_path / "out" / "README.md")
+    assert card.data.license == "unknown"
+    assert card.data.configs[0]["config_name"] == "jnd"
+    assert card.data.size_categories == ["n<1K"]
+    for part in (
+        "| val | 4 | 9,600 |",
+        "Not for redistribution",
+        "zhang2018unreasonable",
+        "--config jnd",
+        "`same`",
+    ):
+        assert part in card.text
+    assert str(tmp_path) not in card.content
+
+
+@pytest.mark.parametrize(
+    ("rows", "category"),
+    [(0, "n<1K"), (999, "n<1K"), (1000, "1K<n<10K"), (10_125, "10K<n<100K"), (2 * 10**12, "n>1T")],
+)
+def test_the_size_category_is_the_hubs(rows: int, category: str) -> None:
+    text = dataset_card(
+        title="T",
+        name="t",
+        config="default",
+        kind="labels",
+        licence="MIT",
+        licence_id="mit",
+        public=True,
+        where="here",
+        citation="",
+        rows={"test": rows},
+        official_rows={"test": None},
+        columns={"image": "image"},
+    )
+    assert DatasetCard(text).data.size_categories == [category]
+
+
+def test_large_splits_become_several_files(
+    tree: Tree, cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hf_clipdyn.data.prepare._BYTES_PER_FILE", 1)
+    monkeypatch.setattr("hf_clipdyn.data.prepare._ROWS_PER_GROUP", 2)
+    prepare_dataset("tid2013", tmp_path / "out", data_dir=tree("tid2013"), cache_dir=cache)
+    names = sorted(path.name for path in (tmp_path / "out" / "data").iterdir())
+    assert names == [f"test-{n:05d}-of-00004.parquet" for n in range(4)]
+    assert len(datasets.load_dataset(str(tmp_path / "out"), split="test", cache_dir=str(cache))) == 8
+
+
+def test_a_folder_that_is_not_empty_is_left_alone(tree: Tree, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "mine.txt").write_text("precious")
+    with pytest.raises(ConfigError, match="not empty"):
+        prepare_dataset("osie", tmp_path / "out", data_dir=tree("osie"))
+
+
+def test_a_licence_that_forbids_redistribution_forbids_a_public_push(tree: Tree, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"TID2013 is not pushed .* --private"):
+        prepare_dataset("tid2013", tmp_path / "out", data_dir=tree("tid2013"), push_to_hub="me/tid2013")
+    assert not (tmp_path / "out").exists()
+
+
+def test_what_is_pushed_loads_by_its_name(
+    hub: HubServer, tree: Tree, load: Load, cache: Path, tmp_path: Path
+) -> None:
+    root = tree("osie")
+    prepared = prepare_dataset(
+        "osie", tmp_path / "out", data_dir=root, push_to_hub="me/osie", cache_dir=cache
+    )
+    assert prepared.url is not None
+    expected = pixels(load("osie", data_dir=root, split="test"))
+    assert pixels(datasets.load_dataset("me/osie", split="test", cache_dir=str(cache))) == expected
+    assert pixels(load("osie", repo_id="me/osie", split="test")) == expected
+    assert HfApi().repo_info("me/osie", repo_type="dataset").private is False
+
+
+def test_a_private_push_makes_a_private_repository(
+    hub: HubServer, tree: Tree, cache: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    prepare_dataset(
+        "tid2013", out, data_dir=tree("tid2013"), push_to_hub="me/tid2013", private=True, cache_dir=cache
+    )
+    assert HfApi().repo_info("me/tid2013", repo_type="dataset").private is True
+
+
+def test_a_repository_that_is_public_already_gets_nothing(
+    hub: HubServer, tree: Tree, cache: Path, tmp_path: Path
+) -> None:
+    api = HfApi()
+    api.create_repo("me/public", repo_type="dataset")
+    with pytest.raises(ConfigError, match="exists and is public"):
+        prepare_dataset(
+            "tid2013",
+            tmp_path / "out",
+            data_dir=tree("tid2013"),
+            push_to_hub="me/public",
+            private=True,
+            cache_dir=cache,
+        )
+    assert "data/test-00000-of-00001.parquet" not in api.list_repo_files("me/public", repo_type="dataset")
+
+
+def test_a_push_that_fails_keeps_the_folder_and_says_so(
+    hub: HubServer, tree: Tree, cache: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(DatasetError, match="is complete: check token and connection"):
+        prepare_dataset(
+            "osie",
+            tmp_path / "out",
+            data_dir=tree("osie"),
+            push_to_hub="me/osie",
+            token="hf_wrong",
+            cache_dir=cache,
+        )
+    assert (tmp_path / "out" / "README.md").is_file()
+
+
+def test_the_command_takes_dashes_and_underscores(
+    tree: Tree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tree("osie")
+    for number, option in enumerate(("--data-dir", "--data_dir")):
+        output = tmp_path / f"out{number}"
+        result = CliRunner().invoke(app, ["prepare", "osie", option, str(root), "--output", str(output)])
+        assert result.exit_code == 0, result.output
+        assert "test 3 rows" in result.output
+        assert (output / "README.md").is_file()
+
+
+def test_the_script_is_the_command(checkout: Path) -> None:
+    result = subprocess.run(
+        [sys.executable, str(checkout / "scripts" / "prepare.py"), "--help"],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    assert "--push-to-hub" in result.stdout
+
+
+def test_all_data_sets_are_listed_with_what_is_found_here(
+    tree: Tree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tree("osie").rename(tmp_path / "osie")
+    monkeypatch.setenv("CLIPDYN_DATA", str(tmp_path))
+    result = CliRunner().invoke(app, ["datasets", "--json"])
+    rows = {row["name"]: row for row in json.loads(result.output)}
+    assert set(TREES) <= set(rows)
+    assert rows["osie"]["found here"] == str(tmp_path / "osie")
+    assert rows["tid2013"]["found here"] == "no"
+    assert rows["procedural"]["found here"] == "needs no files"
+    assert rows["kadid10k"]["rows"] == "test 10,125"
+    assert rows["bapps"]["kind"] == "triplet, same_different"
+    text = CliRunner().invoke(app, ["datasets"]).output
+    assert text.splitlines()[0].split()[:3] == ["name", "kind", "rows"]
+    assert len(text.splitlines()) == len(rows) + 1

@@ -1,0 +1,90 @@
+"""The real files: a part of each data set in its official layout."""
+
+import csv
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+Load = Callable[..., Any]
+Real = Callable[[str], Path]
+
+
+def test_cue_conflict_has_its_classes_and_all_trials_of_the_observers(load: Load, real_data: Real) -> None:
+    dataset = load("cue_conflict", data_dir=real_data("cue-conflict"), split="test")
+    assert len(dataset) == 320
+    assert set(Counter(dataset["shape"]).values()) == {20}
+    assert len(set(dataset["texture"])) == 16
+    assert dataset[0]["image"].size == (224, 224)
+    real_data("cue-conflict-human-trials")
+    answers = [answer for row in dataset["human_responses"] for answer in row]
+    assert len(answers) == 320 * 10
+    assert len({answer["subject"] for answer in answers}) == 10
+
+
+def test_the_observers_shape_bias_is_near_the_published_one(load: Load, real_data: Real) -> None:
+    real_data("cue-conflict-human-trials")
+    dataset = load("cue_conflict", data_dir=real_data("cue-conflict"), split="test")
+    shape = texture = 0
+    for row in dataset.select_columns(["shape", "texture", "human_responses"]):
+        if row["shape"] != row["texture"]:
+            shape += sum(answer["response"] == row["shape"] for answer in row["human_responses"])
+            texture += sum(answer["response"] == row["texture"] for answer in row["human_responses"])
+    # 0.9587 on all 1,200 conflicts; a quarter of the images are here.
+    assert shape / (shape + texture) == pytest.approx(0.9587, abs=0.015)
+
+
+def test_flickr8k_has_five_captions_an_image(load: Load, real_data: Real) -> None:
+    dataset = load("flickr8k", data_dir=real_data("flickr8k"), split="train")
+    assert len(dataset) == 3000
+    assert {len(captions) for captions in dataset["captions"]} == {5}
+    assert not any(
+        '"' == caption[0] == caption[-1] for captions in dataset["captions"] for caption in captions
+    )
+    assert load(str(real_data("flickr8k")), split="train")["image_id"][:] == dataset["image_id"][:]
+
+
+def test_osie_agrees_with_the_table_of_its_fixations(load: Load, real_data: Real) -> None:
+    root = real_data("osie")
+    dataset = load("osie", data_dir=root, split="test")
+    assert len(dataset) == 120
+    expected: dict[str, list[tuple[float, ...]]] = {}
+    with (root / "fixations.csv").open() as file:
+        for row in csv.DictReader(file):
+            values = (int(row["subject"]), float(row["x"]), float(row["y"]), float(row["duration_ms"]))
+            expected.setdefault(row["image"].removesuffix(".jpg"), []).append(values)
+    for row in dataset.select_columns(["image_id", "width", "height", "fixations"]):
+        assert (row["width"], row["height"]) == (800, 600)
+        found = [(int(f["subject"]), f["x"], f["y"], f["duration"]) for f in row["fixations"]]
+        assert np.allclose(found, expected[row["image_id"]], atol=0.006)
+
+
+def test_mit1003_has_maps_and_no_fixation_points(load: Load, real_data: Real) -> None:
+    dataset = load("mit1003", data_dir=real_data("mit1003"), split="test")
+    assert len(dataset) == 100
+    assert all(row == [] for row in dataset["fixations"])
+    row = dataset[0]
+    assert row["fixation_map"].size == row["image"].size == (row["width"], row["height"])
+
+
+def test_material_similarity_has_all_answers_in_both_renderings(load: Load, real_data: Real) -> None:
+    root = real_data("material-similarity")
+    splits = load("material_similarity", data_dir=root)
+    assert {name: len(dataset) for name, dataset in splits.items()} == {"train": 22_801, "test": 3000}
+    judgements = splits["test"]["judgement"][:]
+    assert sum(judgement != 0.5 for judgement in judgements) == 2738
+    # Neither side is favoured, and the mean share of the majority is the known .87 where there is one.
+    assert 0.47 < sum(judgement > 0.5 for judgement in judgements) / 2738 < 0.53
+    assert sum(max(j, 1 - j) for j in judgements if j != 0.5) / 2738 == pytest.approx(0.87, abs=0.005)
+    ennis = load("material_similarity", "havran1_ennis_298x298_LDR", data_dir=root, split="test")
+    assert ennis["judgement"][:] == judgements
+    assert ennis[0]["image_0"].size == (298, 298)
+
+
+def test_cifar10_has_200_images_a_class(load: Load, real_data: Real) -> None:
+    dataset = load("cifar10", data_dir=real_data("cifar10"), split="test")
+    assert Counter(dataset["label"]) == dict.fromkeys(range(10), 200)
+    assert dataset[0]["image"].size == (32, 32)
