@@ -1,0 +1,84 @@
+"""The command line: names, options, errors."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from hf_clipdyn.cli import app, main
+
+
+def _run(*argv: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "hf_clipdyn.cli", *argv], capture_output=True, text=True, env=os.environ
+    )
+
+
+def _exit(capsys: pytest.CaptureFixture[str], *argv: str) -> tuple[int, str]:
+    with pytest.raises(SystemExit) as stopped:
+        main(argv)
+    code = stopped.value.code
+    assert isinstance(code, int)
+    return code, capsys.readouterr().err
+
+
+def test_the_commands_of_a_study_are_there() -> None:
+    commands = {command.name or command.callback.__name__ for command in app.registered_commands}
+    assert {
+        "train",
+        "evaluate",
+        "report",
+        "demo",
+        "revisions",
+        "datasets",
+        "prepare",
+        "verify",
+        "repair",
+    } <= commands
+
+
+def test_options_are_taken_with_dashes_and_with_underscores(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    """Both spellings come as far as the missing store; a misspelt one does not."""
+    for option in ("--data-dir", "--data_dir"):
+        code, error = _exit(
+            capsys, "evaluate", "me/run", option, "cifar10=x", "--store", str(tmp_path / "none")
+        )
+        assert code == 2
+        assert "No such option" not in error
+    _, error = _exit(capsys, "evaluate", "me/run", "--data-dri", "cifar10=x")
+    assert "No such option" in error
+
+
+def test_an_unknown_command_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:
+    code, error = _exit(capsys, "trian")
+    assert code == 2
+    assert "trian" in error
+
+
+@pytest.mark.parametrize(
+    ("argv", "code", "says"),
+    [
+        (["train", "--config", "nonsense"], 2, "no recipe 'nonsense'"),
+        (["train", "--scale"], 2, "scale"),
+        (["report", "nowhere.parquet", "--output", "x"], 2, "nowhere.parquet"),
+        (["revisions", "me/none", "--store", "/nowhere"], 2, "/nowhere"),
+        (["evaluate", "me/none", "--store", "/nowhere", "--suite", "embeded"], 2, "embedded"),
+        (
+            ["evaluate", "me/none", "--store", "/nowhere", "--benchmarks", "shape_bais/procedural"],
+            2,
+            "shape_bias",
+        ),
+        (["verify", "me/none", "--store", "/nowhere"], 2, "/nowhere"),
+        (["prepare", "tid2031", "--output", "x"], 2, "tid2013"),
+    ],
+)
+def test_a_wrong_call_is_one_sentence_without_a_traceback(argv: list[str], code: int, says: str) -> None:
+    done = _run(*argv)
+    assert done.returncode == code
+    assert "Traceback" not in done.stderr
+    assert says in done.stderr
+    assert done.stderr.strip().splitlines()[-1].startswith("clipdyn: error: ")

@@ -1,0 +1,93 @@
+"""The package as a whole: what it exports, how light it is, where its folders are."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import hf_clipdyn
+from hf_clipdyn import errors
+from hf_clipdyn.bundled import load_metric, metric_names, metric_path, template_path
+from hf_clipdyn.errors import ClipDynError, UnknownNameError
+
+HEAVY = ("torch", "transformers", "datasets", "evaluate", "pandas", "matplotlib", "scipy")
+
+
+def _loaded_by(code: str) -> set[str]:
+    program = (
+        f"import sys\n{code}\nprint([name for name in {HEAVY!r} if name in sys.modules], file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    return {name for name in HEAVY if f"'{name}'" in done.stderr.splitlines()[-1]}
+
+
+def test_importing_the_package_loads_nothing_heavy() -> None:
+    assert _loaded_by("import hf_clipdyn; dir(hf_clipdyn)") == set()
+
+
+@pytest.mark.parametrize("argv", [["--help"], ["evaluate", "--help"], ["--version"]])
+def test_help_loads_nothing_heavy(argv: list[str]) -> None:
+    call = f"main({argv!r})\nexcept SystemExit as stop:\n    assert not stop.code"
+    code = f"from hf_clipdyn.cli import main\ntry:\n    {call}"
+    assert _loaded_by(code) == set()
+
+
+def test_every_public_name_is_there_and_documented() -> None:
+    assert sorted(hf_clipdyn.__all__) == list(hf_clipdyn.__all__)
+    for name in hf_clipdyn.__all__:
+        member = getattr(hf_clipdyn, name)
+        assert name == "__version__" or member.__doc__
+    assert set(dir(hf_clipdyn)) == set(hf_clipdyn.__all__)
+    with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
+        hf_clipdyn.nonsense  # noqa: B018
+
+
+def test_every_error_is_drawn_in_the_tree_and_exported() -> None:
+    classes = {
+        name
+        for name, member in vars(errors).items()
+        if isinstance(member, type) and issubclass(member, ClipDynError)
+    }
+    assert classes == set(errors.__all__)
+    assert errors.__doc__ is not None
+    assert all(name in errors.__doc__ for name in classes)
+
+
+def test_a_misspelt_name_is_answered_with_the_closest_one() -> None:
+    error = UnknownNameError("scale", "smal", ["tiny", "small"])
+    assert str(error) == "There is no scale 'smal'. Did you mean 'small'? Known: small, tiny."
+    assert error.exit_code == 2
+
+
+def test_metrics_load_from_whatever_folder_one_stands_in(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert metric_path("shape_bias").is_dir()
+    metric = load_metric("shape_bias", experiment_id="anywhere", cache_dir=str(tmp_path))
+    result = metric.compute(
+        predictions=["cat", "cat", "dog"], shapes=["cat"] * 3, textures=["dog"] * 3, n_resamples=0
+    )
+    assert (result["n_shape"], result["n_texture"]) == (2, 1)
+
+
+def test_nine_metrics_are_bundled() -> None:
+    assert metric_names() == [
+        "cue_preference",
+        "error_consistency",
+        "iqa_correlation",
+        "jnd_map",
+        "noise_robustness",
+        "saliency",
+        "shape_bias",
+        "two_afc",
+        "zero_shot_accuracy",
+    ]
+
+
+def test_an_unknown_metric_or_template_lists_the_known_ones() -> None:
+    with pytest.raises(UnknownNameError, match="shape_bias"):
+        metric_path("shape")
+    with pytest.raises(UnknownNameError, match=r"revision\.md\.jinja"):
+        template_path("nonsense.jinja")
