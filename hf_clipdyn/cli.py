@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from hf_clipdyn import __version__
-from hf_clipdyn.errors import ClipDynError
+from hf_clipdyn.errors import ClipDynError, ConfigError
 
 __all__ = ["app", "main"]
 
@@ -126,6 +126,8 @@ def evaluate(
     What the table holds already is skipped; a kill loses the pair in work at most.
     Under `accelerate launch` or `torchrun`, scripts/evaluate.py is the same command.
     """
+    from accelerate import PartialState
+
     from hf_clipdyn.evaluation import evaluate_revisions
     from hf_clipdyn.evaluation.options import names, numbers, paths
 
@@ -149,11 +151,67 @@ def evaluate(
         seed=seed,
         sigmas=None if sigmas is None else numbers(sigmas),
     )
+    if not PartialState().is_main_process:
+        return
     counts = (len(set(results["revision"])), len(set(results["benchmark"])))
     typer.echo(
         f"{output} holds {len(results)} measurements of {counts[0]} revisions on {counts[1]} benchmarks; "
         f"draw them with `clipdyn report {output} --output DIR`."
     )
+
+
+@app.command()
+def export_open_clip(
+    repo: Annotated[str, typer.Argument(help="Repository, owner/name.")],
+    output: Annotated[Path, typer.Argument(help="File to write, .pt or .safetensors.")],
+    revision: Annotated[str, typer.Option(help="Revision to export.")] = "main",
+    store: Annotated[Path | None, typer.Option(help="Folder of a local store; without it, the Hub.")] = None,
+) -> None:
+    """Write a revision as a checkpoint that open_clip loads; the weights stay the same to the bit."""
+    from hf_clipdyn.revisions.importing import export_open_clip as export
+
+    typer.echo(f"Wrote {export(repo, revision, output, store=store)}.")
+
+
+@app.command()
+def import_open_clip(
+    arguments: Annotated[
+        list[str],
+        typer.Argument(metavar="[CHECKPOINT]... REPO", help="Checkpoint files, then the repository to make."),
+    ],
+    model: Annotated[str, typer.Option(help="open_clip's model name, ViT-B-16-quickgelu.")],
+    output_dir: Annotated[Path | None, typer.Option(help="Folder of the journal [runs/<name>].")] = None,
+    store: Annotated[Path | None, typer.Option(help="Local store [<output-dir>/hub].")] = None,
+    push_to_hub: Annotated[bool, typer.Option(help="Publish to the Hub too.")] = False,
+    private: Annotated[bool, typer.Option(help="Make the repository on the Hub private.")] = False,
+    samples_per_epoch: Annotated[int | None, typer.Option(help="Images per epoch, if known.")] = None,
+    from_hub: Annotated[str | None, typer.Option(help="Fetch from this repository, one by one.")] = None,
+    run: Annotated[str | None, typer.Option(help="Folder of the run in that repository.")] = None,
+    licence: Annotated[str | None, typer.Option(help="Licence of checkpoint files of your own.")] = None,
+) -> None:
+    """Publish open_clip's epoch checkpoints as revisions of a CLIPModel."""
+    from hf_clipdyn.revisions.importing import HubCheckpoints, import_open_clip, local_checkpoints
+
+    *checkpoints, repo = arguments
+    if (from_hub is None) == (not checkpoints):
+        raise ConfigError("Give either checkpoint files and a repository, or --from-hub and a repository.")
+    if from_hub is not None:
+        source = HubCheckpoints(from_hub, run).source()
+    else:
+        source = local_checkpoints([Path(name) for name in checkpoints], licence)
+    summary = import_open_clip(
+        source,
+        repo,
+        model=model,
+        output_dir=output_dir or Path("runs") / repo.rpartition("/")[2],
+        store=store,
+        push_to_hub=push_to_hub,
+        private=private,
+        samples_per_epoch=samples_per_epoch,
+    )
+    typer.echo(summary.message)
+    if summary.missing:
+        raise typer.Exit(1)
 
 
 @app.command()

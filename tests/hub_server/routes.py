@@ -92,6 +92,11 @@ def _file_json(path: str, file: File) -> dict[str, Any]:
     return entry
 
 
+def _card_data(readme: str) -> dict[str, Any]:
+    head = re.match(r"\s*---\s*\n(.*?)\n---", readme, re.DOTALL)
+    return yaml.safe_load(head[1] if head else "") or {}
+
+
 # --- who is asking, and repositories ------------------------------------------------------------------
 
 
@@ -145,10 +150,8 @@ def auth_check(state: State, request: Request, match: "re.Match[str]") -> Respon
 
 @route("validate-yaml", "POST", r"/api/validate-yaml")
 def validate_yaml(state: State, request: Request, match: "re.Match[str]") -> Response:
-    content = request.json()["content"]
-    head = re.match(r"\s*---\s*\n(.*?)\n---", content, re.DOTALL)
     try:
-        yaml.safe_load(head[1] if head else "")
+        _card_data(request.json()["content"])
     except yaml.YAMLError as error:
         return Response.json({"errors": [{"message": str(error)}], "warnings": []}, 400)
     return Response.json({"errors": [], "warnings": []})
@@ -158,6 +161,7 @@ def validate_yaml(state: State, request: Request, match: "re.Match[str]") -> Res
 def info(state: State, request: Request, match: "re.Match[str]") -> Response:
     repo = _repo(state, match, request)
     commit = _commit(repo, match["revision"] or "main")
+    readme = commit.tree.get("README.md")
     siblings = []
     for path, file in commit.tree.items():
         sibling: dict[str, Any] = {"rfilename": path}
@@ -181,6 +185,7 @@ def info(state: State, request: Request, match: "re.Match[str]") -> Response:
             "downloads": 0,
             "likes": 0,
             "tags": [],
+            "cardData": _card_data(readme.content.decode()) if readme and readme.content else {},
             "siblings": siblings,
         }
     )

@@ -1,0 +1,252 @@
+"""open_clip's CLIP and transformers' CLIPModel are the same function: weights go from one to the other and back.
+
+The two differ in names, in the attention's packing (one matrix for query, key and value, or three) and in the
+orientation of the two projections. Nothing is computed, so the way there and back is exact.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hf_clipdyn.errors import ModelError, UnknownNameError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel
+
+__all__ = [
+    "checkpoint_epoch",
+    "clip_config_of",
+    "from_open_clip",
+    "image_processor_of",
+    "open_clip_config",
+    "read_checkpoint",
+    "read_state_dict",
+    "to_open_clip",
+]
+
+# What the conversion understands of open_clip's configurations; anything else changes the architecture.
+_VISION_KEYS = {"image_size", "layers", "width", "patch_size", "head_width", "mlp_ratio", "patch_dropout"}
+_TEXT_KEYS = {"context_length", "vocab_size", "width", "heads", "layers", "mlp_ratio"}
+_CONFIG_KEYS = {"embed_dim", "vision_cfg", "text_cfg", "quick_gelu"}
+_NO_WEIGHTS = {"attn_mask", "input_resolution", "context_length", "vocab_size"}
+_WRAPPERS = re.compile(r"^(?:(?:module|_orig_mod)\.)+")  # of DistributedDataParallel and torch.compile
+
+_NAMES = {
+    "logit_scale": "logit_scale",
+    "positional_embedding": "text_model.embeddings.position_embedding.weight",
+    "token_embedding.weight": "text_model.embeddings.token_embedding.weight",
+    "ln_final.weight": "text_model.final_layer_norm.weight",
+    "ln_final.bias": "text_model.final_layer_norm.bias",
+    "visual.class_embedding": "vision_model.embeddings.class_embedding",
+    "visual.positional_embedding": "vision_model.embeddings.position_embedding.weight",
+    "visual.conv1.weight": "vision_model.embeddings.patch_embedding.weight",
+    "visual.ln_pre.weight": "vision_model.pre_layrnorm.weight",
+    "visual.ln_pre.bias": "vision_model.pre_layrnorm.bias",
+    "visual.ln_post.weight": "vision_model.post_layernorm.weight",
+    "visual.ln_post.bias": "vision_model.post_layernorm.bias",
+}
+_TRANSPOSED = {"text_projection": "text_projection.weight", "visual.proj": "visual_projection.weight"}
+_TOWERS = {"transformer.resblocks.": "text_model", "visual.transformer.resblocks.": "vision_model"}
+_IN_BLOCK = {
+    "ln_1": "layer_norm1",
+    "ln_2": "layer_norm2",
+    "attn.out_proj": "self_attn.out_proj",
+    "mlp.c_fc": "mlp.fc1",
+    "mlp.c_proj": "mlp.fc2",
+}
+
+
+def open_clip_config(name: str) -> dict[str, Any]:
+    """open_clip's configuration of a model name, `ViT-B-16-quickgelu`.
+
+    Raises:
+        ModelError: open_clip_torch is not installed.
+        UnknownNameError: it has no such model.
+    """
+    try:
+        import open_clip
+    except ImportError as error:
+        raise ModelError("open_clip_torch is not installed: install hf-clipdyn[open-clip].") from error
+    config: dict[str, Any] | None = open_clip.get_model_config(name)
+    if config is None:
+        known = [model for model in open_clip.list_models() if model.startswith("ViT-")]
+        raise UnknownNameError("open_clip model", name, known)
+    return config
+
+
+def clip_config_of(config: Mapping[str, Any]) -> "CLIPConfig":
+    """The CLIPConfig of an open_clip configuration.
+
+    Raises:
+        ModelError: the architecture is not one that CLIPModel has (another text encoder, ResNets, pooling …).
+    """
+    from transformers import CLIPConfig
+
+    vision, text = config["vision_cfg"], config["text_cfg"]
+    foreign = sorted((set(config) - _CONFIG_KEYS) | (set(vision) - _VISION_KEYS) | (set(text) - _TEXT_KEYS))
+    if foreign or not isinstance(vision["layers"], int) or not isinstance(vision["image_size"], int):
+        raise ModelError(
+            "transformers' CLIPModel has no such architecture "
+            f"({', '.join(foreign) or 'a ResNet, or images that are not square'}): only CLIP's own vision "
+            "transformer and text encoder can be converted."
+        )
+    activation = "quick_gelu" if config.get("quick_gelu") else "gelu"
+    return CLIPConfig(
+        projection_dim=config["embed_dim"],
+        vision_config={
+            "hidden_act": activation,
+            "hidden_size": vision["width"],
+            "image_size": vision["image_size"],
+            "intermediate_size": int(vision["width"] * vision.get("mlp_ratio", 4.0)),
+            "num_attention_heads": vision["width"] // vision.get("head_width", 64),
+            "num_hidden_layers": vision["layers"],
+            "patch_size": vision["patch_size"],
+            "projection_dim": config["embed_dim"],
+        },
+        text_config={
+            "bos_token_id": text["vocab_size"] - 2,
+            "eos_token_id": text["vocab_size"] - 1,
+            "hidden_act": activation,
+            "hidden_size": text["width"],
+            "intermediate_size": int(text["width"] * text.get("mlp_ratio", 4.0)),
+            "max_position_embeddings": text["context_length"],
+            "num_attention_heads": text["heads"],
+            "num_hidden_layers": text["layers"],
+            "pad_token_id": text["vocab_size"] - 1,
+            "projection_dim": config["embed_dim"],
+            "vocab_size": text["vocab_size"],
+        },
+    )
+
+
+def image_processor_of(config: Mapping[str, Any]) -> "CLIPImageProcessor":
+    """CLIP's image processor at the model's input size, with OpenAI's mean and deviation, open_clip's default."""
+    from transformers import CLIPImageProcessor
+
+    side = config["vision_cfg"]["image_size"]
+    return CLIPImageProcessor(size={"shortest_edge": side}, crop_size={"height": side, "width": side})
+
+
+# --- weights ------------------------------------------------------------------------------------------
+
+
+def from_open_clip(state_dict: "Mapping[str, Tensor]", config: "CLIPConfig") -> "CLIPModel":
+    """A CLIPModel with the weights of an open_clip state dict, in their own precision.
+
+    Raises:
+        ModelError: names or shapes are not those of the configuration.
+    """
+    from transformers import CLIPModel
+
+    weights = dict(_to_transformers(state_dict))
+    model: CLIPModel = CLIPModel(config).eval()
+    if "logit_scale" in weights:
+        model.to(dtype=weights["logit_scale"].dtype)  # type: ignore[call-arg]  # hidden by a decorator
+    own = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    given = {name: tuple(tensor.shape) for name, tensor in weights.items()}
+    if own != given:
+        wrong = sorted(name for name in own.keys() | given.keys() if own.get(name) != given.get(name))
+        raise ModelError(
+            f"The checkpoint is not of the model that was named: {len(wrong)} tensors are missing, left over or "
+            f"of another shape, among them {wrong[0]} (given {given.get(wrong[0])}, expected {own.get(wrong[0])})."
+        )
+    model.load_state_dict(weights)
+    return model
+
+
+def to_open_clip(state_dict: "Mapping[str, Tensor]") -> "dict[str, Tensor]":
+    """The state dict of a CLIPModel in open_clip's names; `from_open_clip` gives the same bits back."""
+    import torch
+
+    names = {theirs: ours for ours, theirs in _NAMES.items()}
+    transposed = {theirs: ours for ours, theirs in _TRANSPOSED.items()}
+    towers = {f"{model}.encoder.layers.": prefix for prefix, model in _TOWERS.items()}
+    parts = {theirs: ours for ours, theirs in _IN_BLOCK.items()}
+    found: dict[str, Tensor] = {}
+    for name, tensor in state_dict.items():
+        if name in names:
+            found[names[name]] = tensor.reshape(()) if name == "logit_scale" else tensor
+        elif name in transposed:
+            found[transposed[name]] = tensor.T.contiguous()
+        else:
+            tower = next(tower for tower in towers if name.startswith(tower))
+            number, _, rest = name.removeprefix(tower).partition(".")
+            block = f"{towers[tower]}{number}."
+            part, _, kind = rest.rpartition(".")
+            if part in parts:
+                found[f"{block}{parts[part]}.{kind}"] = tensor
+            elif part == "self_attn.q_proj":
+                packed = [state_dict[f"{tower}{number}.self_attn.{x}_proj.{kind}"] for x in "qkv"]
+                found[f"{block}attn.in_proj_{kind}"] = torch.cat(packed)
+    return found
+
+
+def _to_transformers(state_dict: "Mapping[str, Tensor]") -> "Iterator[tuple[str, Tensor]]":
+    for name, tensor in state_dict.items():
+        if name in _NAMES:
+            yield _NAMES[name], tensor
+        elif name in _TRANSPOSED:
+            yield _TRANSPOSED[name], tensor.T.contiguous()
+        elif name not in _NO_WEIGHTS:
+            yield from _block(name, tensor)
+
+
+def _block(name: str, tensor: "Tensor") -> "Iterator[tuple[str, Tensor]]":
+    for prefix, model in _TOWERS.items():
+        if name.startswith(prefix):
+            number, _, rest = name.removeprefix(prefix).partition(".")
+            layer = f"{model}.encoder.layers.{number}."
+            packed = re.fullmatch(r"attn\.in_proj_(weight|bias)", rest)
+            if packed:
+                for letter, part in zip("qkv", tensor.chunk(3), strict=True):
+                    yield f"{layer}self_attn.{letter}_proj.{packed[1]}", part.contiguous()
+                return
+            part_name, _, kind = rest.rpartition(".")
+            yield f"{layer}{_IN_BLOCK.get(part_name, part_name)}.{kind}", tensor
+            return
+    yield name, tensor  # unknown: the comparison of names will say so
+
+
+# --- files --------------------------------------------------------------------------------------------
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """A checkpoint file of open_clip's training as it lies on the disk; tensors are mapped, not read.
+
+    Pickles are read with ``weights_only=True``: no code of the file is run.
+
+    Raises:
+        ModelError: it cannot be read, or holds more than tensors and numbers.
+    """
+    import pickle  # for the name of torch's error only
+
+    import torch
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    try:
+        if path.suffix == ".safetensors":
+            return {"state_dict": load_file(path)}
+        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except (OSError, RuntimeError, ValueError, pickle.UnpicklingError, SafetensorError) as error:
+        line = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ModelError(f"{path.name} cannot be read as a checkpoint ({line}).") from error
+    if not isinstance(content, dict):
+        raise ModelError(f"{path.name} holds a {type(content).__name__}, not the dict of a checkpoint.")
+    return content if "state_dict" in content else {"state_dict": content}
+
+
+def read_state_dict(path: Path) -> "dict[str, Tensor]":
+    """The weights of a checkpoint file, without the prefixes that DistributedDataParallel and compile add."""
+    weights = read_checkpoint(path)["state_dict"]
+    return {_WRAPPERS.sub("", name): tensor for name, tensor in weights.items()}
+
+
+def checkpoint_epoch(path: Path) -> int | None:
+    """The number of whole epochs that a checkpoint names itself, None if it does not."""
+    if path.suffix == ".safetensors":
+        return None
+    epoch = read_checkpoint(path).get("epoch")
+    return int(epoch) if isinstance(epoch, int) else None

@@ -1,0 +1,314 @@
+"""Checkpoints that others trained with open_clip become revisions, and revisions become checkpoints."""
+
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path, PurePosixPath
+
+from huggingface_hub import HfApi, hf_hub_download
+from huggingface_hub.errors import RepositoryNotFoundError
+
+from hf_clipdyn.cards import CardFacts, CardSource
+from hf_clipdyn.errors import ConfigError, ModelError, RevisionError, RevisionNotFoundError, UnknownNameError
+from hf_clipdyn.hub import RetryPolicy, attempt, reason
+from hf_clipdyn.models.open_clip import (
+    checkpoint_epoch,
+    clip_config_of,
+    from_open_clip,
+    image_processor_of,
+    open_clip_config,
+    read_state_dict,
+    to_open_clip,
+)
+from hf_clipdyn.revisions.names import epoch_name, epoch_of
+from hf_clipdyn.revisions.publisher import Publisher, RevisionRecord, Summary
+
+__all__ = ["HubCheckpoints", "export_open_clip", "import_open_clip", "local_checkpoints"]
+
+_SUFFIXES = (".pt", ".pth", ".safetensors")
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """One checkpoint to be imported.
+
+    Attributes:
+        epoch: whole epochs trained, as the source counts them.
+        name: its name for the card: no path of this machine.
+        file: gives the file, and takes it away afterwards if it was downloaded.
+    """
+
+    epoch: int
+    name: str
+    file: Callable[[], AbstractContextManager[Path]]
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where checkpoints come from, for the card."""
+
+    checkpoints: tuple[Checkpoint, ...]
+    repo_id: str | None = None
+    repo_type: str = "model"
+    commit: str | None = None
+    licence: str | None = None
+    datasets: tuple[str, ...] = ()
+
+
+def local_checkpoints(paths: Sequence[Path], licence: str | None = None) -> Source:
+    """Checkpoint files on the disk, ordered by the epoch that each names itself, else by its file name.
+
+    Raises:
+        ConfigError: a file does not exist, or no epoch can be told, or two have the same.
+        ModelError: a file cannot be read.
+    """
+    found = []
+    for path in paths:
+        if not path.is_file():
+            raise ConfigError(f"There is no checkpoint {path}.")
+        epoch = checkpoint_epoch(path)
+        epoch = epoch_of(path.stem) if epoch is None else epoch
+        if epoch is None:
+            raise ConfigError(f"{path.name} names no epoch, inside or as epoch_N in its name: rename it.")
+        found.append(Checkpoint(epoch, path.name, _kept(path)))
+    return Source(_ordered(found), licence=licence)
+
+
+class HubCheckpoints:
+    """The checkpoints of one run in a repository on the Hub, of type model or dataset.
+
+    Args:
+        repo_id: `laion/scaling-laws-openclip`.
+        run: the folder that holds the run's `epoch_N.pt`; None if the repository has one run only.
+        token: token of the Hub; None for the stored one.
+    """
+
+    def __init__(self, repo_id: str, run: str | None = None, token: str | None = None) -> None:
+        self.repo_id = repo_id
+        self._run = run
+        self._token = token
+        self._api = HfApi(token=token)
+        self._retries = RetryPolicy(patience=120.0)
+
+    def source(self) -> Source:
+        """What the repository has, at its newest commit; nothing is downloaded yet.
+
+        Raises:
+            RevisionNotFoundError: there is no such repository.
+            UnknownNameError: it has no such run.
+            ConfigError: it has several, and none was named.
+        """
+        for repo_type in ("model", "dataset"):
+            try:
+                info = attempt(lambda kind=repo_type: self._info(kind), self._retries)  # type: ignore[misc]
+                break
+            except RepositoryNotFoundError:
+                continue
+            except Exception as error:
+                raise RevisionError(
+                    f"{self.repo_id} on the Hub could not be read: {reason(error)}."
+                ) from error
+        else:
+            raise RevisionNotFoundError(f"There is no model or data set {self.repo_id} on the Hub.")
+        files = [sibling.rfilename for sibling in info.siblings or []]
+        runs: dict[str, list[str]] = {}
+        for file in files:
+            if file.endswith(_SUFFIXES) and epoch_of(PurePosixPath(file).stem) is not None:
+                runs.setdefault(PurePosixPath(file).parent.as_posix(), []).append(file)
+        folder = self._folder(runs)
+        card = info.card_data
+        checkpoints = [
+            Checkpoint(
+                epoch_of(PurePosixPath(file).stem) or 0,
+                file,
+                self._downloaded(file, repo_type, str(info.sha)),
+            )
+            for file in runs[folder]
+        ]
+        datasets = getattr(card, "datasets", None) or ()
+        return Source(
+            _ordered(checkpoints),
+            self.repo_id,
+            repo_type,
+            str(info.sha),
+            licence=getattr(card, "license", None),
+            datasets=(datasets,) if isinstance(datasets, str) else tuple(datasets),
+        )
+
+    def _info(self, repo_type: str):  # type: ignore[no-untyped-def]  # ModelInfo or DatasetInfo
+        return self._api.repo_info(self.repo_id, repo_type=repo_type)
+
+    def _folder(self, runs: Mapping[str, object]) -> str:
+        named = {folder: PurePosixPath(folder).name for folder in runs}
+        if self._run is None and len(runs) == 1:
+            return next(iter(runs))
+        if self._run is None:
+            raise ConfigError(
+                f"{self.repo_id} has {len(runs)} folders of epoch checkpoints: choose one by --run "
+                f"({', '.join(sorted(named.values())[:8])} …)."
+            )
+        for folder, name in named.items():
+            if self._run in (folder, name):
+                return folder
+        raise UnknownNameError(f"run in {self.repo_id}", self._run, named.values())
+
+    def _downloaded(
+        self, file: str, repo_type: str, commit: str
+    ) -> Callable[[], AbstractContextManager[Path]]:
+        @contextmanager
+        def download() -> Iterator[Path]:
+            # A folder of its own, not the cache: a series of checkpoints is larger than many disks.
+            with tempfile.TemporaryDirectory() as folder:
+                try:
+                    path = attempt(
+                        lambda: hf_hub_download(
+                            self.repo_id,
+                            file,
+                            repo_type=repo_type,
+                            revision=commit,
+                            local_dir=folder,
+                            token=self._token,
+                            endpoint=self._api.endpoint,
+                        ),
+                        self._retries,
+                    )
+                except Exception as error:
+                    raise RevisionError(f"{file} could not be fetched: {reason(error)}.") from error
+                yield Path(path)
+
+        return download
+
+
+def import_open_clip(
+    source: Source,
+    repo_id: str,
+    *,
+    model: str,
+    output_dir: Path,
+    store: Path | None = None,
+    push_to_hub: bool = False,
+    samples_per_epoch: int | None = None,
+    token: str | None = None,
+    private: bool = False,
+) -> Summary:
+    """Publish open_clip checkpoints as revisions of a CLIPModel; what is published already is not read again.
+
+    Args:
+        source: `local_checkpoints(…)` or `HubCheckpoints(…).source()`.
+        repo_id: repository to be made.
+        model: open_clip's name of the architecture, `ViT-B-16-quickgelu`.
+        output_dir: folder of the journal.
+        store: local store; None for `<output_dir>/hub`.
+        push_to_hub: publish to the Hub too.
+        samples_per_epoch: images per epoch of the source; without it the samples seen stay unknown.
+
+    Raises:
+        ModelError: a checkpoint is not of that architecture.
+        RevisionError: revisions cannot be published.
+    """
+    from transformers import CLIPProcessor
+
+    from hf_clipdyn.models.tokenizers import clip_tokenizer
+
+    theirs = open_clip_config(model)
+    config = clip_config_of(theirs)
+    tokenizer = clip_tokenizer(theirs["text_cfg"]["context_length"])
+    if len(tokenizer) != theirs["text_cfg"]["vocab_size"]:
+        raise ModelError(
+            f"{model} has a vocabulary of its own; only models with CLIP's tokenizer can be imported."
+        )
+    processor = CLIPProcessor(image_processor_of(theirs), tokenizer)
+
+    def save(checkpoint: Checkpoint, folder: Path) -> None:
+        with checkpoint.file() as path:
+            from_open_clip(read_state_dict(path), config).save_pretrained(folder)
+        processor.save_pretrained(folder)
+
+    card = CardFacts(
+        repo_id=repo_id,
+        datasets=source.datasets,
+        licence=source.licence,
+        scale=model,
+        tags=("open_clip",),
+        source=CardSource(
+            repo_id=source.repo_id,
+            repo_type=source.repo_type,
+            commit=source.commit,
+            model=model,
+            files={epoch_name(item.epoch): item.name for item in source.checkpoints},
+        ),
+    )
+    with Publisher(
+        repo_id,
+        output_dir=output_dir,
+        store=store if store is not None else output_dir / "hub",
+        push_to_hub=push_to_hub,
+        token=token,
+        private=private,
+        card=card,
+        recipe_hash=f"imported:{model}:{source.repo_id or 'files'}",
+    ) as publisher:
+        publisher.check()
+        for checkpoint in source.checkpoints:
+            seen = samples_per_epoch * checkpoint.epoch if samples_per_epoch is not None else None
+            record = RevisionRecord(epoch_name(checkpoint.epoch), checkpoint.epoch, None, seen)
+            publisher.submit(record, lambda folder, checkpoint=checkpoint: save(checkpoint, folder))  # type: ignore[misc]
+        return publisher.finish()
+
+
+def export_open_clip(
+    repo_id: str, revision: str, output: Path, *, store: Path | None = None, token: str | None = None
+) -> Path:
+    """Write a revision as a checkpoint that open_clip loads: `.pt` with its epoch, or `.safetensors`.
+
+    The weights are the same to the bit; the activation is chosen by open_clip's model name, as ever.
+
+    Raises:
+        ConfigError: the file's suffix is neither.
+        RevisionNotFoundError: there is no such revision.
+    """
+    import torch
+    from safetensors.torch import save_file
+    from transformers import CLIPModel
+
+    if output.suffix not in (".pt", ".safetensors"):
+        raise ConfigError(
+            f"{output.name} ends in neither .pt nor .safetensors: these are what open_clip loads."
+        )
+    try:
+        model = CLIPModel.from_pretrained(
+            repo_id, revision=revision, cache_dir=store, local_files_only=store is not None, token=token
+        )
+    except OSError as error:
+        raise RevisionNotFoundError(f"{repo_id} has no revision {revision!r} that can be loaded.") from error
+    weights = to_open_clip(model.state_dict())
+    output.parent.mkdir(parents=True, exist_ok=True)
+    staged = output.with_name(f".{output.name}.part")
+    if output.suffix == ".pt":
+        epoch = epoch_of(revision)
+        torch.save({"epoch": epoch, "name": repo_id, "state_dict": weights}, staged)
+    else:
+        save_file({name: tensor.contiguous() for name, tensor in weights.items()}, staged)
+    shutil.move(staged, output)
+    return output
+
+
+def _kept(path: Path) -> Callable[[], AbstractContextManager[Path]]:
+    @contextmanager
+    def file() -> Iterator[Path]:
+        yield path
+
+    return file
+
+
+def _ordered(checkpoints: Sequence[Checkpoint]) -> tuple[Checkpoint, ...]:
+    ordered = sorted(checkpoints, key=lambda item: item.epoch)
+    for before, item in pairwise(ordered):
+        if before.epoch == item.epoch:
+            raise ConfigError(f"{before.name} and {item.name} are both of epoch {item.epoch}: leave one out.")
+    if not ordered:
+        raise ConfigError("There is no checkpoint to import.")
+    return tuple(ordered)

@@ -1,0 +1,138 @@
+"""Converted and original model are one function, and the way there and back keeps every bit."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from hf_clipdyn.errors import ModelError, UnknownNameError
+from hf_clipdyn.models.open_clip import (
+    checkpoint_epoch,
+    clip_config_of,
+    from_open_clip,
+    open_clip_config,
+    read_state_dict,
+    to_open_clip,
+)
+
+open_clip = pytest.importorskip("open_clip")
+
+SMALL: dict[str, Any] = {
+    "embed_dim": 24,
+    "vision_cfg": {"image_size": 32, "layers": 2, "width": 128, "patch_size": 8},
+    "text_cfg": {"context_length": 12, "vocab_size": 60, "width": 32, "heads": 2, "layers": 2},
+}
+REAL = ["ViT-B-32", "ViT-B-16", "ViT-L-14"]
+
+
+def _random(config: dict[str, Any]) -> torch.nn.Module:
+    """open_clip's model with weights that are random throughout: biases too, which start at zero."""
+    torch.manual_seed(0)
+    model = open_clip.CLIP(**config).eval()
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.ndim < 2:
+                parameter.add_(0.02 * torch.randn_like(parameter))
+    return model
+
+
+def _largest_difference(original: torch.nn.Module, config: dict[str, Any]) -> float:
+    converted = from_open_clip(original.state_dict(), clip_config_of(config))
+    side, vocabulary = config["vision_cfg"]["image_size"], config["text_cfg"]["vocab_size"]
+    images = torch.randn(2, 3, side, side)
+    length = config["text_cfg"]["context_length"]
+    tokens = torch.randint(1, vocabulary - 2, (2, length))
+    tokens[:, 0] = vocabulary - 2
+    tokens[0, 5], tokens[0, 6:] = vocabulary - 1, 0  # open_clip pads with 0
+    tokens[1, -1] = vocabulary - 1
+    with torch.no_grad():
+        outputs = converted(input_ids=tokens, pixel_values=images)
+        pairs = [
+            (original.encode_image(images, normalize=True), outputs.image_embeds),
+            (original.encode_text(tokens, normalize=True), outputs.text_embeds),
+        ]
+    return max((left - right).abs().max().item() for left, right in pairs)
+
+
+@pytest.mark.parametrize("quick_gelu", [False, True])
+def test_embeddings_agree_for_either_activation(quick_gelu: bool) -> None:
+    config = SMALL | {"quick_gelu": quick_gelu}
+    original = _random(config)
+    assert _largest_difference(original, config) < 1e-5
+    other = SMALL | {"quick_gelu": not quick_gelu}
+    assert _largest_difference(original, other) > 1e-4, "the activation must make a difference here"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", [model + form for model in REAL for form in ("", "-quickgelu")])
+def test_embeddings_of_the_real_sizes_agree(name: str) -> None:
+    config = open_clip_config(name)
+    assert _largest_difference(_random(config), config) < 1e-5
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float16, torch.bfloat16])
+def test_the_round_trip_keeps_every_bit(dtype: torch.dtype) -> None:
+    weights = _random(SMALL).to(dtype).state_dict()
+    back = to_open_clip(from_open_clip(weights, clip_config_of(SMALL)).state_dict())
+    assert back.keys() == weights.keys()
+    for name, tensor in weights.items():
+        assert back[name].dtype == tensor.dtype
+        assert torch.equal(back[name], tensor), name
+
+
+@pytest.mark.parametrize("prefix", ["", "module.", "module._orig_mod."])
+def test_checkpoints_are_read_with_any_wrappers_prefix(tmp_path: Path, prefix: str) -> None:
+    weights = _random(SMALL).state_dict()
+    content = {"epoch": 7, "state_dict": {prefix + name: tensor for name, tensor in weights.items()}}
+    torch.save(content, tmp_path / "latest.pt")
+    read = read_state_dict(tmp_path / "latest.pt")
+    assert all(torch.equal(read[name], tensor) for name, tensor in weights.items())
+    assert checkpoint_epoch(tmp_path / "latest.pt") == 7
+
+
+def test_a_bare_state_dict_and_safetensors_are_read_and_name_no_epoch(tmp_path: Path) -> None:
+    from safetensors.torch import save_file
+
+    weights = _random(SMALL).state_dict()
+    torch.save(weights, tmp_path / "a.pt")
+    save_file(weights, tmp_path / "a.safetensors")
+    for path in (tmp_path / "a.pt", tmp_path / "a.safetensors"):
+        assert read_state_dict(path).keys() == weights.keys()
+        assert checkpoint_epoch(path) is None
+
+
+def test_a_file_that_would_run_code_is_refused(tmp_path: Path) -> None:
+    class Evil:
+        def __reduce__(self) -> tuple[Any, ...]:
+            return (Path.touch, (tmp_path / "was run",))
+
+    torch.save({"state_dict": {}, "epoch": Evil()}, tmp_path / "evil.pt")
+    with pytest.raises(ModelError, match="cannot be read as a checkpoint"):
+        read_state_dict(tmp_path / "evil.pt")
+    assert not (tmp_path / "was run").exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"no checkpoint"])
+def test_a_broken_file_is_one_clear_sentence(tmp_path: Path, content: bytes) -> None:
+    for name in ("broken.pt", "broken.safetensors"):
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(ModelError, match=f"{name} cannot be read as a checkpoint"):
+            read_state_dict(tmp_path / name)
+
+
+def test_a_checkpoint_of_another_model_is_refused() -> None:
+    deeper = SMALL | {"vision_cfg": SMALL["vision_cfg"] | {"layers": 3}}
+    with pytest.raises(ModelError, match="not of the model that was named"):
+        from_open_clip(_random(SMALL).state_dict(), clip_config_of(deeper))
+
+
+def test_architectures_that_clipmodel_does_not_have_are_refused() -> None:
+    for name in ("RN50", "coca_ViT-B-32", "ViT-B-16-SigLIP", "roberta-ViT-B-32"):
+        with pytest.raises(ModelError, match="no such architecture"):
+            clip_config_of(open_clip_config(name))
+
+
+def test_an_unknown_name_lists_near_ones() -> None:
+    with pytest.raises(UnknownNameError, match="ViT-B-16-quickgelu"):
+        open_clip_config("ViT-B-16-quickglu")

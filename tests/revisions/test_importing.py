@@ -1,0 +1,179 @@
+"""Checkpoints that open_clip wrote become a suite of revisions, from the disk and from the Hub."""
+
+import io
+import json
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hub_server.server import HubServer
+from hub_server.state import File, Repo
+
+from hf_clipdyn.cli import main
+from hf_clipdyn.errors import ConfigError
+from hf_clipdyn.models.open_clip import read_state_dict
+from hf_clipdyn.revisions import list_revisions
+from hf_clipdyn.revisions.importing import local_checkpoints
+from hf_clipdyn.revisions.verify import verify
+
+open_clip = pytest.importorskip("open_clip")
+
+NAME = "ViT-Test-8-quickgelu"
+CONFIG: dict[str, Any] = {
+    "embed_dim": 16,
+    "quick_gelu": True,
+    "vision_cfg": {"image_size": 16, "layers": 1, "width": 64, "patch_size": 8},
+    "text_cfg": {"context_length": 77, "vocab_size": 49408, "width": 8, "heads": 1, "layers": 1},
+}
+
+
+@pytest.fixture(autouse=True)
+def small_model(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """A small architecture with CLIP's own vocabulary, made known to open_clip in the way that it offers."""
+    folder = tmp_path_factory.mktemp("configs")
+    (folder / f"{NAME}.json").write_text(json.dumps(CONFIG))
+    open_clip.add_model_config(folder)
+
+
+def _checkpoint(epoch: int, prefix: str = "module.") -> dict[str, Any]:
+    torch.manual_seed(epoch)
+    weights = open_clip.CLIP(**CONFIG).state_dict()
+    return {
+        "epoch": epoch,
+        "name": "a run",
+        "state_dict": {prefix + key: value for key, value in weights.items()},
+    }
+
+
+def _run(*arguments: object) -> int:
+    with pytest.raises(SystemExit) as done:
+        main([str(argument) for argument in arguments])
+    return int(done.value.code or 0)
+
+
+def test_epoch_checkpoints_become_revisions_with_their_gaps_and_no_invented_start(tmp_path: Path) -> None:
+    for file, epoch in (("epoch_10.pt", 10), ("epoch_2.pt", 2), ("epoch_1.pt", 1)):
+        torch.save(_checkpoint(epoch), tmp_path / file)
+    files = [tmp_path / name for name in ("epoch_10.pt", "epoch_1.pt", "epoch_2.pt")]
+    run, store = tmp_path / "run", tmp_path / "run" / "hub"
+    options = ["--model", NAME, "--output-dir", run, "--samples-per-epoch", 1000, "--licence", "mit"]
+    assert _run("import-open-clip", *files, "me/theirs", *options) == 0
+    revisions = list_revisions("me/theirs", store=store)
+    assert [revision.name for revision in revisions] == ["epoch-001", "epoch-002", "epoch-010"]
+    assert [revision.samples_seen for revision in revisions] == [1000, 2000, 10_000]
+    assert [revision.step for revision in revisions] == [None, None, None]
+    assert verify("me/theirs", store=store, deep=True).findings == ()
+    card = (store / "models--me--theirs/snapshots" / revisions[0].commit / "README.md").read_text()
+    assert "license: mit" in card
+    assert "`epoch_1.pt`" in card
+    assert str(tmp_path) not in card
+
+    from transformers import CLIPModel, CLIPProcessor
+
+    where: dict[str, Any] = {"revision": "epoch-002", "cache_dir": store, "local_files_only": True}
+    model = CLIPModel.from_pretrained("me/theirs", **where)
+    assert model.config.vision_config.hidden_act == "quick_gelu"
+    processor = CLIPProcessor.from_pretrained("me/theirs", **where)
+    texts = ["a photo of a cat", "two dogs, running"]
+    tokens = processor(text=texts, padding=True, return_tensors="pt")
+    assert tokens.input_ids[0, :4].tolist() == [49406, 320, 1125, 539]
+    original = open_clip.CLIP(**CONFIG).eval()
+    original.load_state_dict(read_state_dict(tmp_path / "epoch_2.pt"))
+    with torch.no_grad():
+        ours = model.get_text_features(**tokens).pooler_output
+        theirs = original.encode_text(open_clip.tokenize(texts))
+    torch.testing.assert_close(ours, theirs, atol=1e-5, rtol=0)
+
+
+def test_export_and_import_give_the_same_bits(tmp_path: Path) -> None:
+    torch.save(_checkpoint(3), tmp_path / "epoch_3.pt")
+    run = tmp_path / "run"
+    assert (
+        _run("import-open-clip", tmp_path / "epoch_3.pt", "me/theirs", "--model", NAME, "--output-dir", run)
+        == 0
+    )
+    for file in ("out.pt", "out.safetensors"):
+        assert (
+            _run(
+                "export-open-clip",
+                "me/theirs",
+                tmp_path / file,
+                "--revision",
+                "epoch-003",
+                "--store",
+                run / "hub",
+            )
+            == 0
+        )
+        before, after = read_state_dict(tmp_path / "epoch_3.pt"), read_state_dict(tmp_path / file)
+        assert before.keys() == after.keys()
+        assert all(torch.equal(before[name], after[name]) for name in before)
+    open_clip.load_checkpoint(open_clip.CLIP(**CONFIG), str(tmp_path / "out.pt"))
+    assert (
+        _run(
+            "export-open-clip",
+            "me/theirs",
+            tmp_path / "x.pt",
+            "--revision",
+            "epoch-009",
+            "--store",
+            run / "hub",
+        )
+        == 2
+    )
+    assert _run("export-open-clip", "me/theirs", tmp_path / "x.bin", "--store", run / "hub") == 2
+
+
+@pytest.mark.parametrize("kind", ["models", "datasets"])
+def test_checkpoints_are_fetched_one_by_one_from_a_repository_of_either_type(
+    tmp_path: Path, hub: HubServer, kind: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    repo = hub.state.repos[kind, "laion/laws"] = Repo(kind, "laion/laws")
+    head = (
+        "---\nlicense: mit\ndatasets: laion/laion400m\n---\n"
+        if kind == "models"
+        else "---\nlicense: mit\n---\n"
+    )
+    tree = {"README.md": File.small(head.encode())}
+    for epoch in (1, 2):
+        buffer = io.BytesIO()
+        torch.save(_checkpoint(epoch), buffer)
+        for name in ("a", "b"):
+            hub.state.large[sha256(buffer.getvalue()).hexdigest()] = buffer.getvalue()
+            tree[f"full/{name}/epoch_{epoch}.pt"] = File.large(
+                sha256(buffer.getvalue()).hexdigest(), len(buffer.getvalue())
+            )
+    commit = repo.commit("main", "checkpoints", tree).oid
+    command = ["import-open-clip", "me/theirs", "--model", NAME, "--output-dir", tmp_path / "run"]
+    assert _run(*command, "--from-hub", "laion/laws") == 2
+    assert "choose one by --run" in capsys.readouterr().err
+    assert _run(*command, "--from-hub", "laion/laws", "--run", "c") == 2
+    assert _run(*command, "--from-hub", "laion/laws", "--run", "b") == 0
+    revisions = list_revisions("me/theirs", store=tmp_path / "run" / "hub")
+    assert [revision.name for revision in revisions] == ["epoch-001", "epoch-002"]
+    snapshot = tmp_path / "run/hub/models--me--theirs/snapshots" / revisions[1].commit
+    card = (snapshot / "README.md").read_text()
+    assert "license: mit" in card
+    assert f"laion/laws) at commit `{commit}`, `full/b/epoch_2.pt`" in card
+    fetched = hub.count("resolve-get")
+    assert _run(*command, "--from-hub", "laion/laws", "--run", "b") == 0
+    assert hub.count("resolve-get") == fetched, "what is published is not fetched again"
+
+
+def test_bad_calls_are_told_in_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "weights.pt").touch()
+    torch.save(_checkpoint(1)["state_dict"], tmp_path / "last.pt")
+    torch.save(_checkpoint(1), tmp_path / "epoch_1.pt")
+    torch.save(_checkpoint(1), tmp_path / "again.pt")
+    for files, said in (
+        ([tmp_path / "none.pt"], "There is no checkpoint"),
+        ([tmp_path / "last.pt"], "names no epoch"),
+        ([tmp_path / "epoch_1.pt", tmp_path / "again.pt"], "both of epoch 1"),
+        ([], "no checkpoint to import"),
+    ):
+        with pytest.raises(ConfigError, match=said):
+            local_checkpoints(files)
+    assert _run("import-open-clip", "me/theirs", "--model", NAME) == 2
+    assert _run("import-open-clip", tmp_path / "epoch_1.pt", "me/x", "--model", "ViT-none") == 2
