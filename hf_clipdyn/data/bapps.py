@@ -1,10 +1,11 @@
 """BAPPS (Zhang et al. 2018), the data of LPIPS: patches judged by two-alternative choice, and by same or different."""
 
+import warnings
 from collections.abc import Iterator
 from functools import cached_property
 from typing import Any
 
-from hf_clipdyn.data.base import DataBuilder, configs
+from hf_clipdyn.data.base import DataBuilder, SubsetWarning, configs
 from hf_clipdyn.data.facts import DatasetFacts
 from hf_clipdyn.data.files import FileIndex, SourceFile
 from hf_clipdyn.data.tables import number_of, read_npy
@@ -63,12 +64,12 @@ class Bapps(DataBuilder):
         for subset in (name for name in _SUBSETS if files.has_folder(name)):
             inside = files.folder(subset)
             if self.config.name == "jnd":
-                yield from self._jnd(inside, subset)
+                yield from self._jnd(inside, subset, split)
             else:
-                yield from self._twoafc(inside, subset)
+                yield from self._twoafc(inside, subset, split)
 
-    def _twoafc(self, files: FileIndex, subset: str) -> Iterator[dict[str, Any]]:
-        for judge, images in self._judged(files, "judge", ("ref", "p0", "p1")):
+    def _twoafc(self, files: FileIndex, subset: str, split: str) -> Iterator[dict[str, Any]]:
+        for judge, images in self._judged(files, split, "judge", ("ref", "p0", "p1")):
             yield {
                 "reference": images[0],
                 "image_0": images[1],
@@ -77,29 +78,36 @@ class Bapps(DataBuilder):
                 "subset": subset,
             }
 
-    def _jnd(self, files: FileIndex, subset: str) -> Iterator[dict[str, Any]]:
-        for judge, images in self._judged(files, "same", ("p0", "p1")):
+    def _jnd(self, files: FileIndex, subset: str, split: str) -> Iterator[dict[str, Any]]:
+        for judge, images in self._judged(files, split, "same", ("p0", "p1")):
             yield {"image_0": images[0], "image_1": images[1], "same": _share(judge), "subset": subset}
 
     def _judged(
-        self, files: FileIndex, judge: str, folders: tuple[str, ...]
+        self, files: FileIndex, split: str, judge: str, folders: tuple[str, ...]
     ) -> Iterator[tuple[SourceFile, list[str]]]:
         places = [files.folder(name) for name in folders]
-        found = False
+        kept = dropped = 0
         for file in files.folder(judge).files:
             if file.suffix != ".npy":
                 continue
             images = [place.image(f"{file.stem}.png") for place in places]
             if images[-1] is None and images[-2] is None:
+                dropped += 1
                 continue
             for image, place in zip(images, places, strict=True):
                 if image is None:
                     raise DatasetError(f"{file.path} judges an image that {place.root} lacks: unpack it too.")
-            found = True
+            kept += 1
             yield file, [self.image(image) for image in images if image is not None]
-        if not found:
+        if not kept:
             raise DatasetError(
                 f"{files.root} has no {judge}/*.npy whose images are there: unpack its folders."
+            )
+        if dropped and self.facts.official_rows(self.config.name, split) is None:  # else that count tells
+            warnings.warn(
+                f"{dropped:,} of the {kept + dropped:,} judgements of {files.root} have no images and are left out.",
+                SubsetWarning,
+                stacklevel=2,
             )
 
 

@@ -10,6 +10,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 from hf_clipdyn.data.images import IMAGE_SUFFIXES
@@ -58,15 +59,23 @@ class FileIndex:
     def __init__(self, root: str, files: Iterable[SourceFile]) -> None:
         self.root = root
         self.files: Sequence[SourceFile] = sorted(files, key=lambda file: file.parts)
-        self._by_path: dict[str, list[SourceFile]] = defaultdict(list)
-        self._by_stem: dict[str, list[SourceFile]] = defaultdict(list)
-        for file in self.files:
-            if file.is_image:
-                self._by_path[_key(file.parts)].append(file)
-                self._by_stem[file.stem.lower()].append(file)
 
     def __len__(self) -> int:
         return len(self.files)
+
+    @cached_property
+    def _by_path(self) -> dict[str, list[SourceFile]]:
+        found: dict[str, list[SourceFile]] = defaultdict(list)
+        for file in self.images():
+            found[_key(file.parts)].append(file)
+        return found
+
+    @cached_property
+    def _by_stem(self) -> dict[str, list[SourceFile]]:
+        found: dict[str, list[SourceFile]] = defaultdict(list)
+        for file in self.images():
+            found[file.stem.lower()].append(file)
+        return found
 
     def images(self) -> Iterator[SourceFile]:
         """All image files, sorted by path."""

@@ -1,6 +1,7 @@
 """The official layout of a data set: recognised in a folder, completed from archives that are still packed."""
 
 import hashlib
+import re
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -10,7 +11,7 @@ from hf_clipdyn.data.archives import archive_stem, is_archive, unpack
 from hf_clipdyn.data.files import FileIndex, SourceFile, index_folder, stamp_of
 from hf_clipdyn.errors import DatasetError
 
-__all__ = ["code_digest", "hash_of", "missing_from", "open_layout", "resolved"]
+__all__ = ["code_digest", "hash_of", "missing_from", "open_layout", "plain", "resolved"]
 
 
 def missing_from(files: FileIndex, layout: Sequence[str]) -> list[str]:
@@ -84,6 +85,11 @@ def _is_file(path: Path) -> bool:
         return path.is_file()
     except OSError:  # no right to look: `index_folder` says so
         return False
+
+
+def plain(name: str) -> str:
+    """A name without case and separators: ``Cue-Conflict`` and ``cue_conflict`` are one."""
+    return re.sub(r"[\W_]", "", name.lower())
 
 
 def hash_of(*parts: str) -> str:

@@ -11,7 +11,7 @@ from hf_clipdyn.data.archives import is_archive
 from hf_clipdyn.data.base import DataBuilder
 from hf_clipdyn.data.counts import check_counts
 from hf_clipdyn.data.files import index_folder
-from hf_clipdyn.data.layout import missing_from
+from hf_clipdyn.data.layout import missing_from, plain
 from hf_clipdyn.data.registry import builder_class, dataset_names
 from hf_clipdyn.data.remote import download_archives, holds_archives, open_tables
 from hf_clipdyn.errors import ConfigError, DatasetError, UnknownNameError
@@ -82,7 +82,7 @@ def find_locally(name: str) -> Path | None:
     if not root or not layout or not Path(root).is_dir():
         return None
     for folder in sorted(Path(root).iterdir()):
-        named = _plain(folder.name) == _plain(name) and folder.is_dir()
+        named = plain(folder.name) == plain(name) and folder.is_dir()
         if named and not missing_from(index_folder(folder)[0], layout):
             return folder
     return None
@@ -167,10 +167,6 @@ def _from_files(
         raise DatasetError(
             f"{data_dir or builder.facts.title} could not be prepared ({error}): free the disk or mend the rights."
         ) from error
-
-
-def _plain(name: str) -> str:
-    return re.sub(r"[\W_]", "", name.lower())
 
 
 def _is_parquet(folder: Path) -> bool:

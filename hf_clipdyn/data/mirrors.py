@@ -3,13 +3,14 @@
 Nothing is copied: columns are renamed and chosen, and images stay in the tables that `datasets` reads.
 """
 
+import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import datasets
 
-from hf_clipdyn.data.facts import DatasetFacts
+from hf_clipdyn.data.base import DataBuilder
 from hf_clipdyn.data.schemas import features_of
 from hf_clipdyn.errors import DatasetError
 
@@ -44,30 +45,39 @@ _ALIASES: Mapping[str, Sequence[str]] = {
 }
 
 
-def conform(dataset: Any, facts: DatasetFacts, kind: str, where: str, class_names: Sequence[str] = ()) -> Any:
+# What a mirror may lack, and what stands in its place.
+_OPTIONAL: Mapping[str, Any] = {
+    "fixation_map": None,
+    "human_responses": [],
+    "level": None,
+    "score_std": math.nan,
+    "subset": "",
+    "votes": None,
+}
+
+
+def conform(dataset: Any, builder: type[DataBuilder], kind: str, where: str) -> Any:
     """Rename and choose the columns of a `datasets` object until they are those of ``kind``.
 
     Args:
         dataset: a Dataset, IterableDataset, or a dictionary of either.
-        facts: of the data set that it is a mirror of.
-        kind: kind of its rows.
+        builder: the loader whose data set this is a mirror of; it knows names of classes and the direction of scores.
+        kind: kind of the rows.
         where: the mirror's name, for messages.
-        class_names: names of the classes, where the mirror holds mere numbers.
 
     Raises:
         DatasetError: a needed column is not there under any known name.
     """
     if isinstance(dataset, dict):
-        container = type(dataset)
-        return container({s: conform(part, facts, kind, where, class_names) for s, part in dataset.items()})
+        return type(dataset)({split: conform(part, builder, kind, where) for split, part in dataset.items()})
     features = _features(dataset, where)
-    if set(features) >= set(features_of(kind, class_names or ("",))) and kind != "labels":
+    if kind == "labels":
+        return _labels(dataset, features, where, getattr(builder, "classes", ()))
+    if set(features) >= set(features_of(kind)):
         return dataset.select_columns(list(features_of(kind)))
     if kind == "captions":
         return _captions(dataset, features, where)
-    if kind == "labels":
-        return _labels(dataset, features, where, class_names)
-    return _by_alias(dataset, features, kind, facts, where)
+    return _by_alias(dataset, features, kind, builder, where)
 
 
 def _features(dataset: Any, where: str) -> Mapping[str, Any]:
@@ -90,7 +100,7 @@ def _pick(features: Mapping[str, Any], names: Sequence[str], what: str, where: s
 
 def _image_column(features: Mapping[str, Any], where: str) -> str:
     typed = [name for name, feature in features.items() if isinstance(feature, datasets.Image)]
-    return typed[0] if len(typed) == 1 else _pick(features, [*IMAGE_COLUMNS, *typed[:0]], "image", where)
+    return typed[0] if len(typed) == 1 else _pick(features, IMAGE_COLUMNS, "image", where)
 
 
 def _captions(dataset: Any, features: Mapping[str, Any], where: str) -> Any:
@@ -147,18 +157,37 @@ def _labels(dataset: Any, features: Mapping[str, Any], where: str, class_names: 
     return chosen
 
 
-def _by_alias(dataset: Any, features: Mapping[str, Any], kind: str, facts: DatasetFacts, where: str) -> Any:
+def _by_alias(
+    dataset: Any, features: Mapping[str, Any], kind: str, builder: type[DataBuilder], where: str
+) -> Any:
     target = features_of(kind)
     lowered = {name.lower(): name for name in features}
-    renames = {}
-    for column in target:
-        names = [name for name in (column, *_ALIASES.get(column, ())) if name in lowered]
-        if names and lowered[names[0]] != column:
-            renames[lowered[names[0]]] = column
-    absent = sorted(set(target) - set(features) - set(renames.values()))
-    if absent:
+    found = {
+        column: next((lowered[name] for name in (column, *_ALIASES.get(column, ())) if name in lowered), None)
+        for column in target
+    }
+    defaults = {**_OPTIONAL, **_direction(builder)}
+    absent = [column for column, name in found.items() if name is None]
+    needed = [column for column in absent if column not in defaults]
+    if needed:
         raise DatasetError(
-            f"{where} has the columns {list(features)}; as a mirror of {facts.title} it lacks {absent}: "
+            f"{where} has the columns {list(features)}; as a mirror of {builder.facts.title} it lacks {needed}: "
             "rename its columns, or give the official folder as data_dir."
         )
-    return dataset.rename_columns(renames).select_columns(list(target))
+    renames = {name: column for column, name in found.items() if name not in (None, column)}
+    renamed = dataset.rename_columns(renames) if renames else dataset
+    if isinstance(renamed, datasets.IterableDataset):
+        filled = renamed.map(lambda row: {column: defaults[column] for column in absent} | row)
+        return filled.select_columns(list(target)).cast(target)
+    for column in absent:
+        renamed = renamed.add_column(column, [defaults[column]] * len(renamed), feature=target[column])
+    for column, feature in target.items():
+        if renamed.features[column] != feature:
+            renamed = renamed.cast_column(column, feature)
+    return renamed.select_columns(list(target))
+
+
+def _direction(builder: type[DataBuilder]) -> Mapping[str, bool]:
+    """The direction of the scores, where the loader has scores."""
+    direction = getattr(builder, "higher_is_better", None)
+    return {} if direction is None else {"higher_is_better": direction}

@@ -1,6 +1,5 @@
 """Mirrors on the Hub: tables that `datasets` reads by itself, or the official archives."""
 
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +11,7 @@ from huggingface_hub import HfApi, snapshot_download
 from hf_clipdyn.data.archives import is_archive
 from hf_clipdyn.data.base import DataBuilder
 from hf_clipdyn.data.counts import check_counts
+from hf_clipdyn.data.layout import plain
 from hf_clipdyn.data.mirrors import conform
 from hf_clipdyn.errors import ClipDynError, ConfigError, DatasetError
 from hf_clipdyn.hub import reason
@@ -49,9 +49,7 @@ def open_tables(
             cache_dir=None if cache_dir is None else str(cache_dir),
             num_proc=None if streaming else num_proc,
         )
-        conformed = conform(
-            dataset, builder.facts, builder.facts.kind_of(name), where, getattr(builder, "classes", ())
-        )
+        conformed = conform(dataset, builder, builder.facts.kind_of(name), where)
     if builder.exact_rows and not streaming and split is None:
         counts = {known: len(part) for known, part in conformed.items()}
         check_counts(builder.facts, name or builder.DEFAULT_CONFIG_NAME, counts, where)
@@ -80,18 +78,14 @@ def download_archives(
     Raises:
         DatasetError: they cannot be fetched.
     """
-    name = _plain(builder.__module__.rpartition(".")[2])
+    name = plain(builder.__module__.rpartition(".")[2])
     with _explained(repo_id):
         files = HfApi().list_repo_files(repo_id, repo_type="dataset", revision=revision, token=token)
-        wanted = [file for file in files if name in _plain(file)]
+        wanted = [file for file in files if name in plain(file)]
         folder = snapshot_download(
             repo_id, repo_type="dataset", revision=revision, token=token, allow_patterns=wanted or None
         )
     return Path(folder)
-
-
-def _plain(name: str) -> str:
-    return re.sub(r"[\W_]", "", name.lower())
 
 
 @contextmanager

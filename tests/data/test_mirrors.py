@@ -1,6 +1,7 @@
 """Data sets on a Hub: Parquet under other column names, tar shards, official archives."""
 
 import io
+import math
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +15,8 @@ from official_trees.captioned import write_shard
 from official_trees.images import image_bytes
 from PIL import Image
 
+from hf_clipdyn.data import SubsetWarning
+from hf_clipdyn.data.schemas import features_of
 from hf_clipdyn.errors import ConfigError, DatasetError
 
 Load = Callable[..., Any]
@@ -117,3 +120,32 @@ def test_a_mirror_without_the_needed_columns_names_those_it_has(
 def test_a_mirror_that_does_not_exist_is_one_sentence(api: HfApi, load: Load) -> None:
     with pytest.raises(DatasetError, match=r"me/absent could not be read .* data_dir"):
         load("me/absent")
+
+
+def test_a_mirror_of_scores_may_lack_what_can_be_left_open(api: HfApi, load: Load, tmp_path: Path) -> None:
+    images = {name: datasets.Image() for name in ("ref_img", "dist_img")}
+    texts = {name: datasets.Value("string") for name in ("ref_id", "distortion_type")}
+    features = datasets.Features({**images, **texts, "MOS": datasets.Value("float32")})
+    columns = {
+        "ref_img": pictures(2),
+        "dist_img": pictures(2),
+        "ref_id": ["I01", "I01"],
+        "distortion_type": ["noise", "blur"],
+        "MOS": [1.5, 2.5],
+    }
+    upload(api, "me/tid", {"data/test-0.parquet": parquet(tmp_path / "x.parquet", columns, features)})
+    dataset = load("tid2013", repo_id="me/tid", split="test")
+    assert dataset.features == features_of("quality")
+    assert dataset["score"][:] == [1.5, 2.5]
+    assert dataset[0]["higher_is_better"] is True
+    assert math.isnan(dataset[0]["score_std"])
+    streamed = load("tid2013", repo_id="me/tid", split="test", streaming=True)
+    assert [(row["score"], row["level"]) for row in streamed] == [(1.5, None), (2.5, None)]
+
+
+def test_a_subset_on_the_hub_warns_as_one_on_disk_does(api: HfApi, load: Load, tmp_path: Path) -> None:
+    features = datasets.Features({"img": datasets.Image(), "label": datasets.ClassLabel(names=["x", "y"])})
+    columns = {"img": pictures(2), "label": [1, 0]}
+    upload(api, "me/cifar10", {"data/test-0.parquet": parquet(tmp_path / "x.parquet", columns, features)})
+    with pytest.warns(SubsetWarning, match="2 of the official 10,000"):
+        load("cifar10", repo_id="me/cifar10")

@@ -2,6 +2,7 @@
 
 import math
 import shutil
+import sys
 import time
 from collections import defaultdict
 from collections.abc import Callable
@@ -14,6 +15,7 @@ from official_trees import quality
 from official_trees.images import write_image
 
 from hf_clipdyn.data import SubsetWarning
+from hf_clipdyn.errors import DatasetError
 
 Load = Callable[..., Any]
 
@@ -151,3 +153,12 @@ def test_lives_originals_are_no_rows_and_the_realigned_scores_are_a_configuratio
     assert [score - 1 for score in plain["score"]] == realigned["score"]
     assert set(realigned["score_std"]) == {9.0}
     assert all(math.isnan(row) for row in plain["score_std"])
+
+
+def test_without_openpyxl_csiq_says_what_to_install(
+    load: Load, tree: Callable[[str], Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    root = tree("csiq")
+    monkeypatch.setitem(sys.modules, "openpyxl", None)
+    with pytest.raises(DatasetError, match="pip install openpyxl"):
+        load("csiq", data_dir=root)

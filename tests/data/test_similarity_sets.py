@@ -75,3 +75,12 @@ def test_the_judgement_follows_the_sides(load: Load, tree: Tree) -> None:
         share = votes[0] / sum(votes)
         preferred_is_1 = Path(row["image_1"]["path"]).name == names[preferred]
         assert row["judgement"] == (share if preferred_is_1 else 1 - share)
+
+
+def test_judgements_without_images_are_told_where_no_official_count_is_known(load: Load, tree: Tree) -> None:
+    root = tree("bapps")
+    (root / "2afc" / "val").rename(root / "2afc" / "train")
+    for name in ("p0", "p1"):
+        (root / "2afc" / "train" / "superres" / name / "000001.png").unlink()
+    with pytest.warns(SubsetWarning, match="1 of the 3 judgements"):
+        assert len(load("bapps", data_dir=root, split="train")) == 5
