@@ -196,7 +196,7 @@ def measurement(
         **fields: further fields of the row.
     """
     low, high = result.get(f"{key}_ci") or (float("nan"), float("nan"))
-    row: dict[str, Any] = {"n": result["n"]} | fields
+    row: dict[str, Any] = ({"n": result["n"]} if "n" in result else {}) | fields
     return Measurement(metric or key, float(result[key]), low, high, note=causes.get(key, ""), **row)
 
 

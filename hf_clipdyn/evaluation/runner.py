@@ -3,6 +3,7 @@
 import importlib.metadata
 import json
 import math
+import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -92,7 +93,7 @@ def evaluate(config: EvaluationConfig, say: Callable[[str], Any] = lambda _: Non
         EvaluationError: data are missing (all are named), or the output cannot be written.
         ModelError: a revision's files are no image encoder.
     """
-    state = PartialState()
+    state = _join_processes(config.device)
     if not state.is_main_process:
         say = _silent
     names = select_benchmarks(config.suite, config.benchmarks, config.data_dirs)
@@ -106,6 +107,19 @@ def evaluate(config: EvaluationConfig, say: Callable[[str], Any] = lambda _: Non
         pairs = _measure(config, revisions, sources, store, _same_everywhere(done), say)
         table = _same_everywhere(store.select(pairs))
     return datasets.Dataset(table.combine_chunks())
+
+
+def _join_processes(device: str | None) -> PartialState:
+    """The processes of this launch; without a word on the device, accelerate takes CPUs for one process."""
+    on_cpu = device == "cpu" or (device is None and not torch.cuda.is_available())
+    state = PartialState(cpu=on_cpu)
+    launched = int(os.environ.get("WORLD_SIZE", "1"))
+    if state.num_processes != launched:
+        raise EvaluationError(
+            f"{launched} processes were launched, but each of them runs alone ({state.num_processes}): "
+            "start with torchrun, or with `accelerate launch --multi_gpu` and ACCELERATE_USE_CPU=true on CPUs."
+        )
+    return state
 
 
 def _silent(_: str) -> None:

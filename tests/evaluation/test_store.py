@@ -1,0 +1,165 @@
+"""The table survives: whole after a kill, held by one process, refused where it cannot be written."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+
+from hf_clipdyn.errors import EvaluationError
+from hf_clipdyn.evaluation.store import PAIR, SCHEMA, ResultsStore, read_trials
+
+ROW = {
+    "probe": "projection",
+    "layer": None,
+    "metric": "top1",
+    "group": "",
+    "higher_is_better": True,
+    "value": 0.5,
+    "ci_low": 0.4,
+    "ci_high": 0.6,
+    "n": 10,
+    "n_groups": 10,
+    "versions": "{}",
+    "seconds": 1.0,
+    "note": "",
+}
+
+
+def pair(revision: str, benchmark: str = "zero_shot/cifar10") -> dict[str, object]:
+    return {
+        "repo_id": "me/run",
+        "revision": revision,
+        "commit": revision[-1] * 40,
+        "epoch": None,
+        "step": None,
+        "samples_seen": None,
+        "benchmark": benchmark,
+        "data_fingerprint": "f" * 64,
+        "preprocess": "processor",
+        "dtype": "float32",
+    }
+
+
+def test_rows_come_back_with_their_types_and_nulls(tmp_path):
+    path = tmp_path / "deep" / "results.parquet"
+    with ResultsStore(path) as store:
+        store.add(
+            pair("epoch-001"), [ROW, ROW | {"metric": "top5", "value": float("nan"), "note": "why"}], None
+        )
+    table = pq.read_table(path)
+    assert table.schema.equals(SCHEMA)
+    assert table["epoch"].to_pylist() == [None, None]
+    assert table["higher_is_better"].to_pylist() == [True, True]
+    assert np.isnan(table["value"].to_pylist()[1])
+
+
+def test_a_pair_is_replaced_and_others_stay(tmp_path):
+    path = tmp_path / "results.parquet"
+    with ResultsStore(path) as store:
+        store.add(pair("epoch-001"), [ROW], None)
+        store.add(pair("epoch-002"), [ROW], None)
+    with ResultsStore(path) as store:
+        store.add(pair("epoch-001"), [ROW | {"value": 0.7}], None)
+        assert len(store.pairs()) == 2
+        wanted = tuple(str(pair("epoch-001")[name]) for name in PAIR)
+        assert store.select([wanted])["value"].to_pylist() == [0.7]
+    assert sorted(pq.read_table(path)["value"].to_pylist()) == [0.5, 0.7]
+
+
+def test_trials_are_one_table_per_benchmark(tmp_path):
+    path = tmp_path / "results.parquet"
+    with ResultsStore(path) as store:
+        for revision in ("epoch-001", "epoch-002"):
+            trials = pd.DataFrame({"item": [0, 1], "ranking": [[1, 0], [0, 1]]}, index=[5, 7])
+            store.add(pair(revision), [ROW], trials)
+    found = read_trials(path, "zero_shot/cifar10")
+    assert found["revision"].tolist() == ["epoch-001"] * 2 + ["epoch-002"] * 2
+    assert found["item"].tolist() == [0, 1, 0, 1]
+    assert [list(one) for one in found["ranking"]] == [[1, 0], [0, 1]] * 2
+
+
+def test_a_second_process_is_told_to_wait(tmp_path):
+    path = tmp_path / "results.parquet"
+    with (
+        ResultsStore(path),
+        pytest.raises(EvaluationError, match="Another process writes"),
+        ResultsStore(path),
+    ):
+        pass
+    with ResultsStore(path):
+        pass
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    with (
+        pytest.raises(EvaluationError, match=r"cannot be written .*--output"),
+        ResultsStore(tmp_path / "file" / "r.parquet"),
+    ):
+        pass
+
+
+def test_a_full_disk_leaves_the_table_as_it_was(tmp_path, monkeypatch):
+    path = tmp_path / "results.parquet"
+
+    def full(table, where):
+        Path(where).write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    with ResultsStore(path) as store:
+        store.add(pair("epoch-001"), [ROW], None)
+        before = path.read_bytes()
+        monkeypatch.setattr(pq, "write_table", full)
+        with pytest.raises(EvaluationError, match="No space left on device"):
+            store.add(pair("epoch-002"), [ROW], None)
+    assert path.read_bytes() == before
+    assert not list(tmp_path.glob(".*.staging"))
+
+
+_WRITER = """
+import sys
+from pathlib import Path
+import pandas as pd
+from hf_clipdyn.evaluation.store import ResultsStore
+sys.path.insert(0, sys.argv[2])
+from test_store import ROW, pair
+with ResultsStore(Path(sys.argv[1])) as store:
+    print(len(store.pairs()), flush=True)
+    for number in range(len(store.pairs()), 10_000):
+        trials = pd.DataFrame({"item": range(2000)})
+        store.add(pair(f"epoch-{number:05d}"), [ROW] * 50, trials)
+        print("pair", flush=True)
+"""
+
+
+def test_sigkill_at_any_moment_loses_no_pair_that_was_done(tmp_path):
+    path = tmp_path / "results.parquet"
+    rng = np.random.default_rng(0)
+    done = 0
+    for _ in range(6):
+        process = subprocess.Popen(
+            [sys.executable, "-c", _WRITER, str(path), str(Path(__file__).parent)],
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        )
+        assert process.stdout is not None
+        assert int(process.stdout.readline()) >= done
+        process.stdout.readline()
+        time.sleep(rng.uniform(0, 0.2))
+        process.send_signal(signal.SIGKILL)
+        announced = process.stdout.read().count("pair") + 1
+        process.wait()
+        revisions = pq.read_table(path)["revision"].to_pylist()
+        assert len(revisions) == 50 * len(set(revisions)), "a pair is half there"
+        assert len(set(revisions)) in (done + announced, done + announced + 1)
+        done = len(set(revisions))
+        trials = read_trials(path, "zero_shot/cifar10")
+        assert set(revisions) <= set(trials["revision"])
