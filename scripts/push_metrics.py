@@ -48,6 +48,7 @@ def space_files(name: str, namespace: str) -> dict[str, bytes]:
     files[f"{name}.py"] = _relative(main[: first.start()] + _HEADER + indirect + main[first.start() :])
     for other in ("README.md", "app.py", "requirements.txt"):
         files[other] = (folder / other).read_text(encoding="utf-8")
+    files["widget.py"] = (folder.parent / "widget.py").read_text(encoding="utf-8")
     # In the checkout a module is loaded from its folder, from the Hub by the Space's name.
     return {
         path: text.replace(f'"metrics/{name}"', f'"{namespace}/{name}"').encode()

@@ -1,8 +1,7 @@
-"""The demo of this metric on its Space: a table to fill in, and the values."""
+"""The demo of this metric on its Space."""
 
 from pathlib import Path
 
-import evaluate
-from evaluate.utils import launch_gradio_widget
+from widget import interface
 
-launch_gradio_widget(evaluate.load(str(Path(__file__).with_name("saliency.py"))))
+interface(Path(__file__).with_name("saliency.py")).launch()

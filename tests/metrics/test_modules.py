@@ -280,8 +280,8 @@ def test_the_example_of_the_card_runs_and_shows_what_it_returns(name, cache):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_app_is_the_widget_of_evaluate_for_the_module_beside_it(name):
+def test_the_app_is_the_common_widget_for_the_module_beside_it(name):
     source = (CHECKOUT / "metrics" / name / "app.py").read_text(encoding="utf-8")
     compile(source, "app.py", "exec")
     assert f'with_name("{name}.py")' in source
-    assert "launch_gradio_widget" in source
+    assert "from widget import interface" in source
