@@ -110,15 +110,19 @@ def test_the_same_draws_are_not_covered_when_rows_are_resampled():
 
 @pytest.mark.parametrize(("n_references", "per_reference"), [(25, 24), (81, 12)])
 def test_iqa_correlations_cover_with_random_effects_of_the_references(n_references, per_reference):
+    """The references hold 17 % of the variance of the distances and 4 % of that of the scores.
+
+    Of the opinion scores of TID2013, KADID-10k, CSIQ and LIVE they hold 0 to 1.3 %.
+    """
     groups = np.repeat(np.arange(n_references), per_reference)
 
     def draw(rng, seed):
         level = rng.normal(size=len(groups))
-        distances = level + 0.7 * rng.normal(size=n_references)[groups] + 0.5 * rng.normal(size=len(groups))
-        scores = -level + 0.5 * rng.normal(size=n_references)[groups] + 0.3 * rng.normal(size=len(groups))
+        distances = level + 0.5 * rng.normal(size=n_references)[groups] + 0.5 * rng.normal(size=len(groups))
+        scores = -level + 0.2 * rng.normal(size=n_references)[groups] + 0.3 * rng.normal(size=len(groups))
         return iqa_correlation(distances, scores, groups=groups, n_resamples=400, seed=seed)
 
-    r = -1 / np.sqrt((1 + 0.7**2 + 0.5**2) * (1 + 0.5**2 + 0.3**2))
+    r = -1 / np.sqrt((1 + 0.5**2 + 0.5**2) * (1 + 0.2**2 + 0.3**2))
     srcc = 6 / np.pi * np.arcsin(r / 2)
     assert_covered(draw, {"srcc": srcc, "krcc": 2 / np.pi * np.arcsin(r), "plcc": r, "alignment": -srcc})
 
