@@ -139,6 +139,7 @@ def dataset_card(
     rows: Mapping[str, int],
     official_rows: Mapping[str, int | None],
     columns: Mapping[str, str],
+    source: str,
 ) -> str:
     """The README.md of a data set that `clipdyn prepare` wrote, YAML head included.
 
@@ -155,6 +156,7 @@ def dataset_card(
         rows: number of rows by split.
         official_rows: those of the whole official data set; None where they are not known.
         columns: what each column holds.
+        source: what the command was given to read, as its option.
     """
     files = [{"split": split, "path": f"data/{split}-*"} for split in rows]
     data = DatasetCardData(
@@ -178,6 +180,7 @@ def dataset_card(
         rows=rows,
         official_rows=official_rows,
         columns=columns,
+        source=source,
         version=__version__,
     )
     return str(card)

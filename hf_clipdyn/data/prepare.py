@@ -91,7 +91,11 @@ def prepare_dataset(
             _write_split(dataset, output / "data", split)
         rows = {split: len(dataset) for split, dataset in splits.items()}
         features = next(iter(splits.values())).features
-        (output / "README.md").write_text(_card(facts, name, config, rows, features), encoding="utf-8")
+        source = (
+            f" --repo-id {repo_id}" if repo_id else " --data-dir <official folder>" if builder.layout else ""
+        )
+        card = _card(facts, name, config, rows, features, source)
+        (output / "README.md").write_text(card, encoding="utf-8")
     except OSError as error:
         raise DatasetError(
             f"{output} could not be written ({error}): free the disk or mend its rights."
@@ -126,7 +130,12 @@ def _embedded(dataset: datasets.Dataset, schema: pa.Schema) -> Iterator[pa.Table
 
 
 def _card(
-    facts: DatasetFacts, name: str, config: str, rows: Mapping[str, int], features: Mapping[str, Any]
+    facts: DatasetFacts,
+    name: str,
+    config: str,
+    rows: Mapping[str, int],
+    features: Mapping[str, Any],
+    source: str,
 ) -> str:
     return dataset_card(
         title=facts.title,
@@ -141,6 +150,7 @@ def _card(
         rows=rows,
         official_rows={split: facts.official_rows(config, split) for split in rows},
         columns={column: _described(feature) for column, feature in features.items()},
+        source=source,
     )
 
 

@@ -110,6 +110,7 @@ def test_the_size_category_is_the_hubs(rows: int, category: str) -> None:
         rows={"test": rows},
         official_rows={"test": None},
         columns={"image": "image"},
+        source="",
     )
     assert DatasetCard(text).data.size_categories == [category]
 
