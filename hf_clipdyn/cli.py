@@ -258,7 +258,7 @@ def publish(
     collection: Annotated[str | None, typer.Option(help="Add the repository to this Hub collection.")] = None,
 ) -> None:
     """Send the revisions of a run that were not published yet; exit 1 if any is still missing."""
-    from hf_clipdyn.revisions.publisher import join_collection, resume_publishing
+    from hf_clipdyn.revisions.resume import join_collection, resume_publishing
 
     summary = resume_publishing(resume, push_to_hub=push_to_hub, allow_identical=allow_identical)
     typer.echo(summary.message)

@@ -2,7 +2,8 @@
 
 from hf_clipdyn.revisions.listing import Revision, list_revisions
 from hf_clipdyn.revisions.names import epoch_name, step_name
-from hf_clipdyn.revisions.publisher import Publisher, RevisionRecord, Summary, resume_publishing
+from hf_clipdyn.revisions.publisher import Publisher, RevisionRecord, Summary
+from hf_clipdyn.revisions.resume import resume_publishing
 
 __all__ = [
     "Publisher",

@@ -11,21 +11,22 @@ from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from functools import cache
+from functools import cache, partial
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as package_version
 from pathlib import Path
-from threading import Condition, Lock, Thread
+from threading import Condition, Lock
 from types import TracebackType
 from typing import Self
 
 from safetensors import SafetensorError
 
 from hf_clipdyn.cards import CardFacts, revision_card
-from hf_clipdyn.errors import ClipDynError, ConfigError, PublishError, RevisionError, RevisionNotFoundError
-from hf_clipdyn.hub import RetryPolicy, attempt, collect, is_transient, reason, retry_after
+from hf_clipdyn.errors import PublishError, RevisionError, RevisionNotFoundError
+from hf_clipdyn.hub import RetryPolicy, attempt, is_transient
 from hf_clipdyn.revisions.files import file_sha256, fsync, write_durably
 from hf_clipdyn.revisions.journal import Entry, Journal, RunFacts
+from hf_clipdyn.revisions.lanes import Lane
 from hf_clipdyn.revisions.local import LocalStore
 from hf_clipdyn.revisions.manifest import ManifestRow
 from hf_clipdyn.revisions.places import STORE, open_places, relative_to_run
@@ -37,7 +38,7 @@ from hf_clipdyn.revisions.repository import (
     check_run,
 )
 
-__all__ = ["Publisher", "RevisionRecord", "Summary", "join_collection", "resume_publishing"]
+__all__ = ["Publisher", "RevisionRecord", "Summary"]
 
 _log = logging.getLogger(__name__)
 
@@ -136,7 +137,7 @@ class Publisher:
         self._entries: dict[str, Entry] = {}
         self._changed = Condition()  # guards the entries and the lanes' states
         self._preparing = Lock()
-        self._lanes: dict[str, _Lane] = {}
+        self._lanes: dict[str, Lane] = {}
         self._open = ExitStack()
 
     def __enter__(self) -> Self:
@@ -281,10 +282,10 @@ class Publisher:
 
     # --- for the lanes ------------------------------------------------------------------------------
 
-    def _next(self, place: str) -> Entry | None:
-        return next((entry for entry in self._entries.values() if not entry.settled(place)), None)
+    def _next(self, place: str) -> str | None:
+        return next((entry.name for entry in self._entries.values() if not entry.settled(place)), None)
 
-    def _publish(self, name: str, place: str) -> None:
+    def _publish(self, place: str, name: str) -> None:
         """Bring one revision to one place, and write it down."""
         try:
             with self._preparing:
@@ -380,7 +381,13 @@ class Publisher:
     def _wake(self) -> None:
         for name in self._places:
             if name not in self._lanes:
-                self._lanes[name] = _Lane(self, name)
+                self._lanes[name] = Lane(
+                    name,
+                    changed=self._changed,
+                    next_name=partial(self._next, name),
+                    publish=partial(self._publish, name),
+                    retries=self._retries,
+                )
                 self._lanes[name].start()
         with self._changed:
             for lane in self._lanes.values():
@@ -401,72 +408,6 @@ class Publisher:
             lane.join(timeout=min(self._retries.timeout, _LAST_REQUEST))
 
 
-class _Lane(Thread):
-    """Brings the revisions to one place, one after the other.
-
-    Attributes:
-        trouble: why the last attempt failed; empty while all is well.
-        stopping: end after the attempt in work.
-    """
-
-    def __init__(self, publisher: Publisher, place: str) -> None:
-        super().__init__(name=f"publish-{place}", daemon=True)
-        self._publisher = publisher
-        self._place = place
-        self._blocked = False  # a permanent error: no further attempt until something new happens
-        self._failures = 0
-        self._not_before = 0.0
-        self._said: set[str] = set()
-        self.trouble = ""
-        self.stopping = False
-
-    def wake(self) -> None:
-        """Something is new (a revision, the end of training): try again what was given up or put off."""
-        self._blocked = False
-        self._not_before = min(self._not_before, time.monotonic() + 1.0)
-
-    def busy(self) -> bool:
-        """Whether there is something to bring and no reason to give up."""
-        return self.is_alive() and not self._blocked and self._publisher._next(self._place) is not None
-
-    def run(self) -> None:
-        changed = self._publisher._changed
-        while True:
-            with changed:
-                while not self.stopping and (not self.busy() or self._put_off() > 0):
-                    changed.wait(max(0.05, self._put_off()) if self.busy() else None)
-                if self.stopping:
-                    return
-                entry = self._publisher._next(self._place)
-            assert entry is not None, "busy() found one, and only this thread settles it"
-            try:
-                self._publisher._publish(entry.name, self._place)
-            except Exception as error:  # whatever it is, training goes on and the journal keeps the revision
-                self._failed(entry.name, error)
-            else:
-                self._failures, self.trouble = 0, ""
-
-    def _put_off(self) -> float:
-        return self._not_before - time.monotonic()
-
-    def _failed(self, name: str, error: Exception) -> None:
-        changed, retries = self._publisher._changed, self._publisher._retries
-        with changed:
-            self.trouble = str(error) if isinstance(error, ClipDynError) else reason(error)
-            if is_transient(error):
-                wait = retry_after(error)
-                self._not_before = time.monotonic() + (
-                    retries.delay(self._failures) if wait is None else wait
-                )
-                self._failures += 1
-            else:
-                self._blocked = True
-            if self.trouble not in self._said:
-                self._said.add(self.trouble)
-                _log.warning("%s is not published yet and stays in the journal: %s", name, self.trouble)
-            changed.notify_all()
-
-
 @cache
 def _versions() -> dict[str, str]:
     found = {}
@@ -476,53 +417,3 @@ def _versions() -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return found
-
-
-def resume_publishing(
-    output_dir: Path,
-    *,
-    push_to_hub: bool = False,
-    allow_identical: bool = False,
-    token: str | None = None,
-    retries: RetryPolicy | None = None,
-) -> Summary:
-    """Send what an earlier process could not.
-
-    Args:
-        output_dir: folder of the run.
-        push_to_hub: also publish to the Hub a run that was published to the store only.
-        allow_identical: accept what was refused for having the weights of another revision.
-
-    Raises:
-        ConfigError: the folder has no journal.
-        RevisionError: a place cannot be written, or holds another run.
-    """
-    facts = Journal.of_run(output_dir).required_run()
-    publisher = Publisher(
-        facts.repo_id,
-        output_dir=Path(output_dir),
-        store=Path(output_dir) / facts.store if facts.store is not None else None,
-        push_to_hub=facts.push_to_hub or push_to_hub,
-        token=token,
-        private=facts.private,
-        card=facts.card,
-        recipe_hash=facts.recipe_hash,
-        allow_identical=facts.allow_identical or allow_identical,
-        retries=retries,
-    )
-    with publisher:
-        publisher.check()
-        return publisher.finish()
-
-
-def join_collection(output_dir: Path, title: str, *, token: str | None = None) -> str:
-    """Put the run's repository into a Hub collection, to join scales and seeds; returns a sentence.
-
-    Raises:
-        ConfigError: the run was not pushed to the Hub.
-    """
-    facts = Journal.of_run(output_dir).required_run()
-    if not facts.push_to_hub:
-        raise ConfigError(f"{facts.repo_id} was not pushed to the Hub: add --push-to-hub.")
-    address = collect(title, facts.repo_id, token=token, private=facts.private)
-    return f"{facts.repo_id} is in the collection {title!r}: {address}"

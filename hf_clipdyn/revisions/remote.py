@@ -5,7 +5,8 @@ the branch exists and carries what `main` had. Every step here can be repeated: 
 or doubtful call has already done is found again and not done twice.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
@@ -25,8 +26,10 @@ from huggingface_hub.errors import (
 from huggingface_hub.errors import RevisionNotFoundError as NoRevisionOnHubError
 from huggingface_hub.hf_api import RepoFile
 from huggingface_hub.utils import (  # type: ignore[attr-defined]  # public, but not marked as re-exported
+    are_progress_bars_disabled,
     build_hf_headers,
     disable_progress_bars,
+    enable_progress_bars,
     hf_raise_for_status,
 )
 from huggingface_hub.utils.sha import git_hash
@@ -177,8 +180,6 @@ class HubRepository:
         """Nothing is left behind on the Hub that a repeat would not find."""
 
     def publish(self, snapshot: Snapshot) -> str:
-        # A bar of an upload in the background would tear the training's own bar.
-        disable_progress_bars("huggingface_hub.lfs_upload")
         name = snapshot.row.name
         refs = self.refs()
         manifest = read_manifest(self, refs)
@@ -225,12 +226,13 @@ class HubRepository:
             for path, source in snapshot.files().items()
         ]
         operations.append(_manifest_operation(after))
-        info = self._write(
-            lambda: self._api.create_commit(
-                self.repo_id, operations, commit_message=_title(snapshot.row.name), parent_commit=parent
-            ),
-            f"given {snapshot.row.name}",
-        )
+        with _no_progress_bars():
+            info = self._write(
+                lambda: self._api.create_commit(
+                    self.repo_id, operations, commit_message=_title(snapshot.row.name), parent_commit=parent
+                ),
+                f"given {snapshot.row.name}",
+            )
         return str(info.oid)
 
     def _compare(self, snapshot: Snapshot, commit: str) -> None:
@@ -299,6 +301,19 @@ class HubRepository:
             return call()
         except Exception as error:
             raise PublishError(f"{self.where} could not be {what}: {reason(error)}.") from error
+
+
+@contextmanager
+def _no_progress_bars() -> Iterator[None]:
+    """The bar of an upload in the background would tear training's own bar apart."""
+    shown = not are_progress_bars_disabled()
+    if shown:
+        disable_progress_bars()
+    try:
+        yield
+    finally:
+        if shown:
+            enable_progress_bars()
 
 
 def _title(name: str) -> str:

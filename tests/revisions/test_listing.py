@@ -1,0 +1,79 @@
+import json
+from pathlib import Path
+
+import pytest
+from hub_server.server import HubServer
+from hub_server.state import File, Repo
+
+from hf_clipdyn.cli import main
+from hf_clipdyn.errors import RevisionNotFoundError
+from hf_clipdyn.revisions import list_revisions
+
+
+def _suite(hub: HubServer, names: list[str]) -> Repo:
+    repo = hub.state.repos["models", "them/suite"] = Repo("models", "them/suite")
+    start = repo.branches["main"]
+    for name in names:
+        repo.branches[name] = start
+        sha256 = f"{len(hub.state.large):064x}"
+        hub.state.large[sha256] = b"weights"
+        repo.commit(name, name, {"pytorch_model.bin": File.large(sha256, 7)})
+    return repo
+
+
+def test_a_foreign_suite_is_listed_by_number_with_the_hashes_that_the_hub_records(hub: HubServer) -> None:
+    repo = _suite(hub, ["step1000", "step2", "step143000", "step10"])
+    repo.branches["main"] = repo.branches["step143000"]
+    revisions = list_revisions("them/suite")
+    assert [revision.name for revision in revisions] == ["step2", "step10", "step1000", "step143000"]
+    assert [revision.step for revision in revisions] == [2, 10, 1000, 143_000]
+    assert len({revision.sha256 for revision in revisions}) == 4
+    assert {revision.samples_seen for revision in revisions} == {None}
+
+
+def test_main_is_listed_where_no_other_branch_has_its_commit(hub: HubServer) -> None:
+    _suite(hub, ["step2"])
+    assert [revision.name for revision in list_revisions("them/suite")] == ["step2", "main"]
+
+
+def test_tags_count_as_revisions(hub: HubServer) -> None:
+    repo = _suite(hub, ["step2"])
+    repo.tags["step1"] = repo.branches["main"]
+    assert [revision.name for revision in list_revisions("them/suite")] == ["step1", "step2"]
+
+
+def test_a_card_that_follows_on_main_makes_no_further_revision(hub: HubServer, publish) -> None:
+    from huggingface_hub import HfApi
+
+    publish(range(2), push_to_hub=True)
+    HfApi().upload_file(path_or_fileobj=b"# results", path_in_repo="RESULTS.md", repo_id="me/run")
+    assert [revision.name for revision in list_revisions("me/run")] == ["epoch-000", "epoch-001"]
+
+
+def test_what_does_not_exist_is_one_clear_error(hub: HubServer, tmp_path: Path) -> None:
+    with pytest.raises(RevisionNotFoundError, match="me/none on the Hub does not exist"):
+        list_revisions("me/none")
+    with pytest.raises(RevisionNotFoundError, match="There is no me/none in"):
+        list_revisions("me/none", store=tmp_path)
+
+
+def test_the_command_prints_a_table_or_json(
+    tmp_path: Path, publish, capsys: pytest.CaptureFixture[str]
+) -> None:
+    publish(range(2))
+    with pytest.raises(SystemExit) as done:
+        main(["revisions", "me/run", "--store", str(tmp_path / "hub")])
+    assert done.value.code == 0
+    head, first, second = capsys.readouterr().out.splitlines()
+    assert head.split() == ["revision", "epoch", "step", "samples", "seen", "loss", "commit", "sha256"]
+    assert first.split()[:5] == ["epoch-000", "0", "0", "0", "-"]
+    assert second.split()[:5] == ["epoch-001", "1", "10", "40", "4.0000"]
+    with pytest.raises(SystemExit):
+        main(["revisions", "me/run", "--store", str(tmp_path / "hub"), "--json"])
+    rows = json.loads(capsys.readouterr().out)
+    assert [row["name"] for row in rows] == ["epoch-000", "epoch-001"]
+    assert all(len(row["commit"]) == 40 and len(row["sha256"]) == 64 for row in rows)
+    with pytest.raises(SystemExit) as done:
+        main(["revisions", "me/other", "--store", str(tmp_path / "hub")])
+    assert done.value.code == 2
+    assert "There is no me/other in" in capsys.readouterr().err

@@ -1,0 +1,75 @@
+import json
+from dataclasses import replace
+
+import pytest
+
+from hf_clipdyn.errors import RevisionError
+from hf_clipdyn.revisions.manifest import Manifest, ManifestRow
+
+ROW = ManifestRow(
+    "epoch-001", 1, 10, 40, "ab" * 32, 123, 0.5, "2026-01-01T00:00:00+00:00", "r1", {"torch": "2.13.0"}
+)
+
+
+def _row(name: str, epoch: int | None, step: int | None) -> ManifestRow:
+    return replace(ROW, name=name, epoch=epoch, step=step)
+
+
+def test_a_manifest_comes_back_from_its_text_and_the_same_rows_give_the_same_text() -> None:
+    manifest = Manifest("f" * 32, (ROW,))
+    assert Manifest.loads(manifest.dumps()) == manifest
+    assert Manifest.loads(manifest.dumps()).dumps() == manifest.dumps()
+    assert set(json.loads(manifest.dumps())["revisions"][0]) == {
+        *(
+            "name",
+            "epoch",
+            "step",
+            "samples_seen",
+            "sha256",
+            "size",
+            "loss",
+            "time",
+            "recipe_hash",
+            "versions",
+        ),
+    }
+
+
+def test_rows_are_kept_in_training_order_whatever_order_they_come_in() -> None:
+    manifest = Manifest("f" * 32)
+    for row in (_row("epoch-001", 1, 64), _row("step-00000008", None, 8), _row("epoch-000", 0, 0)):
+        manifest = manifest.with_row(row)
+    assert [row.name for row in manifest.rows] == ["epoch-000", "step-00000008", "epoch-001"]
+    assert manifest.newest is not None
+    assert manifest.newest.name == "epoch-001"
+    assert len(manifest.with_row(_row("epoch-001", 1, 65)).rows) == 3
+
+
+def test_without_steps_the_numbers_in_the_names_give_the_order() -> None:
+    manifest = Manifest("f" * 32)
+    for name in ("epoch-010", "epoch-002", "epoch-1000"):
+        manifest = manifest.with_row(_row(name, None, None))
+    assert [row.name for row in manifest.rows] == ["epoch-002", "epoch-010", "epoch-1000"]
+
+
+def test_keys_of_a_later_version_are_passed_over() -> None:
+    content = json.loads(Manifest("f" * 32, (ROW,)).dumps())
+    content["revisions"][0]["mood"] = "good"
+    assert Manifest.loads(json.dumps(content)).rows == (ROW,)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[]",
+        "{}",
+        "null",
+        '{"format_version": 1, "run_id": "x", "revisions": [{}]}',
+        '{"format_version": 2, "run_id": "x", "revisions": []}',
+        '{"format_version": 1, "revisions": []}',
+    ],
+)
+def test_what_is_no_manifest_is_one_clear_error(text: str) -> None:
+    with pytest.raises(RevisionError, match=r"revisions\.json of me/run"):
+        Manifest.loads(text, where="me/run")

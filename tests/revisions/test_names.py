@@ -1,0 +1,57 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hf_clipdyn.errors import ConfigError
+from hf_clipdyn.revisions.names import epoch_name, epoch_of, natural_key, step_name, step_of
+
+
+def test_names_have_a_fixed_width_and_a_reading() -> None:
+    assert [epoch_name(0), epoch_name(12), epoch_name(1234)] == ["epoch-000", "epoch-012", "epoch-1234"]
+    assert step_name(512) == "step-00000512"
+    with pytest.raises(ConfigError, match="or more, not -1"):
+        epoch_name(-1)
+    with pytest.raises(ConfigError, match="0 or more"):
+        step_name(-1)
+
+
+@pytest.mark.parametrize(
+    ("name", "epoch", "step"),
+    [
+        ("epoch-003", 3, None),
+        ("epoch_12", 12, None),
+        ("Epoch4", 4, None),
+        ("step1000", None, 1000),
+        ("step1000-tokens4B", None, 1000),
+        ("stage1-step5000-tokens21B", None, 5000),
+        ("epoch-002-step-00000512", 2, 512),
+        ("main", None, None),
+        ("footstep3", None, None),
+    ],
+)
+def test_the_names_of_other_suites_are_read(name: str, epoch: int | None, step: int | None) -> None:
+    assert (epoch_of(name), step_of(name)) == (epoch, step)
+
+
+def test_the_order_is_by_number_not_by_text() -> None:
+    names = ["step143000", "step2", "step1000", "step10", "main", "epoch-002", "epoch-010"]
+    assert sorted(names, key=natural_key) == [
+        *("epoch-002", "epoch-010", "main"),
+        *("step2", "step10", "step1000", "step143000"),
+    ]
+
+
+@given(st.lists(st.text(max_size=12)))
+def test_any_names_can_be_ordered(names: list[str]) -> None:
+    ordered = sorted(names, key=natural_key)
+    assert sorted(reversed(ordered), key=natural_key) == ordered or len({*map(natural_key, names)}) < len(
+        names
+    )
+
+
+@given(st.integers(0, 10**7), st.integers(0, 10**7))
+def test_names_of_epochs_and_steps_come_back_and_keep_their_order(low: int, high: int) -> None:
+    low, high = sorted((low, high))
+    for name_of, number_of in ((epoch_name, epoch_of), (step_name, step_of)):
+        assert number_of(name_of(low)) == low
+        assert natural_key(name_of(low)) <= natural_key(name_of(high))

@@ -1,0 +1,96 @@
+"""Which errors are tried again, and when."""
+
+import time
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+
+import pytest
+from hub_server.faults import Fault
+from hub_server.server import HubServer
+from huggingface_hub import HfApi
+from huggingface_hub.errors import HfHubHTTPError
+
+from hf_clipdyn.hub import RetryPolicy, attempt, is_transient, limit_waiting, reason, retry_after, status_of
+
+QUICK = RetryPolicy(base=0.01, cap=0.05, patience=5)
+
+
+def _error(hub: HubServer, fault: Fault) -> Exception:
+    hub.plant("whoami", fault)
+    with pytest.raises(Exception) as caught:  # noqa: PT011
+        HfApi().whoami()
+    return caught.value
+
+
+@pytest.mark.parametrize("status", [408, 412, 425, 429, 500, 502, 503, 504])
+def test_what_may_pass_is_transient(hub: HubServer, status: int) -> None:
+    error = _error(hub, Fault(status=status))
+    assert is_transient(error)
+    assert status_of(error) == status
+
+
+@pytest.mark.parametrize("status", [400, 401, 402, 403, 404, 409, 413, 422])
+def test_what_will_not_pass_is_permanent(hub: HubServer, status: int) -> None:
+    assert not is_transient(_error(hub, Fault(status=status)))
+
+
+def test_a_lost_connection_a_time_out_and_a_wrapped_error_are_transient(hub: HubServer) -> None:
+    assert is_transient(_error(hub, Fault(cut=True)))
+    limit_waiting(0.2)
+    assert is_transient(_error(hub, Fault(hang=0.5)))
+    limit_waiting(60.0)
+    wrapped = RuntimeError("while uploading")
+    wrapped.__cause__ = _error(hub, Fault(status=503))
+    assert is_transient(wrapped)
+    hub.stop()
+    with pytest.raises(Exception) as caught:  # noqa: PT011
+        HfApi().whoami()
+    assert is_transient(caught.value)
+    assert not is_transient(ValueError("a mistake of ours"))
+
+
+def test_retry_after_is_read_as_seconds_and_as_a_date(hub: HubServer) -> None:
+    assert retry_after(_error(hub, Fault(status=429, headers={"Retry-After": "7"}))) == 7
+    later = format_datetime(datetime.now(UTC) + timedelta(seconds=60), usegmt=True)
+    assert retry_after(_error(hub, Fault(status=503, headers={"Retry-After": later}))) == pytest.approx(
+        60, abs=3
+    )
+    assert retry_after(_error(hub, Fault(status=503))) is None
+    assert retry_after(_error(hub, Fault(status=503, headers={"Retry-After": "soon"}))) is None
+    assert retry_after(ValueError()) is None
+
+
+def test_a_reason_is_one_line_with_what_the_server_said(hub: HubServer) -> None:
+    assert (
+        reason(_error(hub, Fault(status=403, message="storage is full")))
+        == "the Hub answered 403: storage is full"
+    )
+    assert reason(ValueError("two\nlines")) == "ValueError: lines"
+    assert reason(ValueError()) == "ValueError: no message"
+
+
+def test_attempt_repeats_what_is_transient_until_it_succeeds(hub: HubServer) -> None:
+    hub.plant("whoami", Fault(status=503), times=3)
+    assert attempt(HfApi().whoami, QUICK)["name"] == "me"
+    assert hub.count("whoami") == 4
+
+
+def test_attempt_gives_up_at_once_or_when_its_patience_ends(hub: HubServer) -> None:
+    hub.plant("whoami", Fault(status=403), times=99)
+    with pytest.raises(HfHubHTTPError):
+        attempt(HfApi().whoami, QUICK)
+    assert hub.count("whoami") == 1
+    hub.faults.clear()
+    hub.plant("whoami", Fault(status=503), times=10_000)
+    started = time.monotonic()
+    with pytest.raises(HfHubHTTPError):
+        attempt(HfApi().whoami, RetryPolicy(base=0.01, cap=0.05, patience=0.3))
+    assert 0.1 < time.monotonic() - started < 3
+    assert hub.count("whoami") > 3
+
+
+def test_waits_double_up_to_the_cap() -> None:
+    policy = RetryPolicy(base=1.0, cap=60.0)
+    waits = [policy.delay(failures) for failures in (0, 1, 2, 10, 10_000)]
+    for wait, longest in zip(waits, (1, 2, 4, 60, 60), strict=True):
+        assert 0.75 * longest <= wait <= longest
