@@ -1,20 +1,13 @@
-"""CIFAR-10 (Krizhevsky 2009): from the Hub, or from class folders."""
+"""CIFAR-10 (Krizhevsky 2009): from the Hub, class folders, or the binary archive."""
 
 from hf_clipdyn.data.facts import DatasetFacts
-from hf_clipdyn.data.labels import LabelledBuilder
+from hf_clipdyn.data.krizhevsky import CITATION, CifarBuilder
 from hf_clipdyn.data.prompts import CIFAR
 
-__all__ = ["KRIZHEVSKY", "Cifar10"]
-
-KRIZHEVSKY = """@techreport{krizhevsky2009learning,
-  title = {Learning Multiple Layers of Features from Tiny Images},
-  author = {Krizhevsky, Alex},
-  institution = {University of Toronto},
-  year = {2009}
-}"""
+__all__ = ["Cifar10"]
 
 
-class Cifar10(LabelledBuilder):
+class Cifar10(CifarBuilder):
     """60,000 photographs of 32 x 32 pixels in 10 classes; kind ``labels``, splits ``train`` and ``test``."""
 
     facts = DatasetFacts(
@@ -24,8 +17,8 @@ class Cifar10(LabelledBuilder):
         licence="none stated",
         licence_id="unknown",
         may_redistribute=False,
-        where="www.cs.toronto.edu/~kriz/cifar.html, or uoft-cs/cifar10 on the Hub",
-        citation=KRIZHEVSKY,
+        where="www.cs.toronto.edu/~kriz/cifar.html (binary version), or uoft-cs/cifar10 on the Hub",
+        citation=CITATION,
         mirror="uoft-cs/cifar10",
         templates=CIFAR,
     )

@@ -1,8 +1,7 @@
-"""CIFAR-100 (Krizhevsky 2009): from the Hub, or from class folders."""
+"""CIFAR-100 (Krizhevsky 2009): from the Hub, class folders, or the binary archive."""
 
-from hf_clipdyn.data.cifar10 import KRIZHEVSKY
 from hf_clipdyn.data.facts import DatasetFacts
-from hf_clipdyn.data.labels import LabelledBuilder
+from hf_clipdyn.data.krizhevsky import CITATION, CifarBuilder
 from hf_clipdyn.data.prompts import CIFAR
 
 __all__ = ["Cifar100"]
@@ -18,7 +17,7 @@ willow_tree wolf woman worm
 """
 
 
-class Cifar100(LabelledBuilder):
+class Cifar100(CifarBuilder):
     """60,000 photographs of 32 x 32 pixels in 100 classes; kind ``labels``, splits ``train`` and ``test``."""
 
     facts = DatasetFacts(
@@ -28,9 +27,10 @@ class Cifar100(LabelledBuilder):
         licence="none stated",
         licence_id="unknown",
         may_redistribute=False,
-        where="www.cs.toronto.edu/~kriz/cifar.html, or uoft-cs/cifar100 on the Hub",
-        citation=KRIZHEVSKY,
+        where="www.cs.toronto.edu/~kriz/cifar.html (binary version), or uoft-cs/cifar100 on the Hub",
+        citation=CITATION,
         mirror="uoft-cs/cifar100",
         templates=CIFAR,
     )
     classes = tuple(_CLASSES.split())
+    label_bytes = 2  # the coarse class, then the fine one

@@ -24,6 +24,7 @@ __all__ = [
     "read_json_lines",
     "read_mat",
     "read_npy",
+    "read_records",
     "read_text",
     "read_xlsx",
 ]
@@ -154,6 +155,23 @@ def read_npy(path: str) -> NDArray[Any]:
             f"{path} is no NumPy array ({error}): unpack it from the archive once more."
         ) from error
     return array
+
+
+def read_records(path: str, size: int) -> NDArray[np.uint8]:
+    """A file of records of ``size`` bytes each, as an array of shape (records, size).
+
+    Raises:
+        DatasetError: its length is no multiple of the size, or it is empty.
+    """
+    try:
+        content: NDArray[np.uint8] = np.fromfile(path, dtype=np.uint8)
+    except OSError as error:
+        raise DatasetError(f"{path} cannot be read ({error}): mend its rights.") from error
+    if len(content) == 0 or len(content) % size:
+        raise DatasetError(
+            f"{path} holds {len(content):,} bytes, no multiple of {size:,}: unpack it from the archive once more."
+        )
+    return content.reshape(-1, size)
 
 
 def read_xlsx(path: str, required: Sequence[str]) -> list[dict[str, Any]]:

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from official_trees.images import write_image
 
@@ -84,3 +85,22 @@ def test_the_trials_may_lie_in_a_folder_beside_the_images(load: Load, tree: Tree
     assert load("cue_conflict", data_dir=root, split="test")["human_responses"][0]
     (root / "raw-data").rename(root.with_name(f"{root.name}-human-trials"))
     assert len(load("cue_conflict", data_dir=root, split="test")["human_responses"][0]) == 2
+
+
+def test_the_binary_archives_of_cifar_are_read_without_a_pickle(load: Load, tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    pixels = rng.integers(0, 256, (4, 3, 32, 32), dtype=np.uint8)
+    for folder, name, labels in (
+        ("cifar-10-batches-bin", "data_batch_1.bin", [[9], [0]]),
+        ("cifar-10-batches-bin", "test_batch.bin", [[3]]),
+        ("cifar-100-binary", "test.bin", [[4, 99]]),
+    ):
+        (tmp_path / folder).mkdir(exist_ok=True)
+        records = [bytes(label) + pixels[n].tobytes() for n, label in enumerate(labels)]
+        (tmp_path / folder / name).write_bytes(b"".join(records))
+    splits = load("cifar10", data_dir=tmp_path / "cifar-10-batches-bin")
+    assert {name: dataset["label"][:] for name, dataset in splits.items()} == {"train": [9, 0], "test": [3]}
+    assert (np.asarray(splits["train"][1]["image"]) == pixels[1].transpose(1, 2, 0)).all()
+    fine = load("cifar100", data_dir=tmp_path / "cifar-100-binary", split="test")
+    assert fine.features["label"].int2str(fine["label"][0]) == "worm"
+    assert (np.asarray(fine[0]["image"]) == pixels[0].transpose(1, 2, 0)).all()

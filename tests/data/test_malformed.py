@@ -393,6 +393,20 @@ def _(root: Path) -> None:
     path.write_text(path.read_text() + "val_0.JPEG\tn01443537\n")
 
 
+@case("a binary archive that is cut", "cifar10", "test_batch.bin")
+def _(root: Path) -> Path:
+    (root / "bin").mkdir()
+    (root / "bin" / "test_batch.bin").write_bytes(bytes(3000))
+    return root / "bin"
+
+
+@case("the binary archive of another data set", "cifar10", "test_batch.bin, image 0")
+def _(root: Path) -> Path:
+    (root / "bin").mkdir()
+    (root / "bin" / "test_batch.bin").write_bytes(b"\x63" * 3073)
+    return root / "bin"
+
+
 # --- captions -------------------------------------------------------------------------------------------------
 
 
