@@ -5,8 +5,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hf_clipdyn.metrics._validation import Floats, as_booleans, check_lengths, undefined
+from hf_clipdyn.metrics._validation import Floats, as_booleans, check_lengths
 from hf_clipdyn.metrics.bootstrap import Resampling, Scale, resampled_intervals
+from hf_clipdyn.metrics.undefined import undefined
 
 __all__ = ["error_consistency"]
 

@@ -7,9 +7,10 @@ from numpy.typing import ArrayLike
 from scipy import stats
 
 from hf_clipdyn.errors import MetricError
-from hf_clipdyn.metrics._validation import Floats, Ints, as_codes, as_numbers, check_lengths, undefined
+from hf_clipdyn.metrics._validation import Floats, Ints, as_codes, as_numbers, check_lengths
 from hf_clipdyn.metrics.bootstrap import Resampling, Scale, Statistic, resampled_intervals
 from hf_clipdyn.metrics.logistic_fit import fit_logistic
+from hf_clipdyn.metrics.undefined import undefined
 from hf_clipdyn.metrics.weighted_correlation import WeightedKendall, WeightedPearson, WeightedSpearman
 
 __all__ = ["iqa_correlation"]

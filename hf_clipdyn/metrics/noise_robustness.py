@@ -6,16 +6,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hf_clipdyn.errors import MetricError
-from hf_clipdyn.metrics._validation import (
-    Floats,
-    Ints,
-    as_class_ids,
-    as_codes,
-    as_numbers,
-    check_lengths,
-    undefined,
-)
+from hf_clipdyn.metrics._validation import Floats, Ints, as_class_ids, as_codes, as_numbers, check_lengths
 from hf_clipdyn.metrics.bootstrap import Resampling, Scale, resampled_intervals, wilson_interval
+from hf_clipdyn.metrics.undefined import undefined
 
 __all__ = ["noise_robustness"]
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from hf_clipdyn.errors import MetricError
-from hf_clipdyn.metrics._validation import Floats, undefined, undefined_causes
+from hf_clipdyn.metrics._validation import Floats
 from hf_clipdyn.metrics.bootstrap import Resampling, Scale, mean_intervals
 from hf_clipdyn.metrics.fixation_maps import as_fixations, as_map, fixation_density
 from hf_clipdyn.metrics.saliency_map_scores import (
@@ -30,6 +30,7 @@ from hf_clipdyn.metrics.saliency_map_scores import (
     shuffled_auc,
     sim,
 )
+from hf_clipdyn.metrics.undefined import undefined, undefined_causes
 
 __all__ = [
     "METRICS",

@@ -13,8 +13,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from hf_clipdyn.errors import MetricError
-from hf_clipdyn.metrics._validation import Floats, undefined
+from hf_clipdyn.metrics._validation import Floats
 from hf_clipdyn.metrics.fixation_maps import as_map, fixation_pixels
+from hf_clipdyn.metrics.undefined import undefined
 
 __all__ = [
     "METRICS",

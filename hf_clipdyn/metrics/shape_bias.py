@@ -7,8 +7,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hf_clipdyn.errors import MetricError
-from hf_clipdyn.metrics._validation import Floats, Ints, as_codes, as_strings, check_lengths, undefined
+from hf_clipdyn.metrics._validation import Floats, Ints, as_codes, as_strings, check_lengths
 from hf_clipdyn.metrics.bootstrap import Resampling, clustered_share_interval, resampled_intervals
+from hf_clipdyn.metrics.undefined import undefined
 
 __all__ = ["GEIRHOS_CLASSES", "shape_bias"]
 

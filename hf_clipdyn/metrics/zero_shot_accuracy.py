@@ -7,15 +7,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from hf_clipdyn.errors import MetricError
-from hf_clipdyn.metrics._validation import (
-    Floats,
-    Ints,
-    as_class_ids,
-    check_lengths,
-    check_not_empty,
-    undefined,
-)
+from hf_clipdyn.metrics._validation import Floats, Ints, as_class_ids, check_lengths, check_not_empty
 from hf_clipdyn.metrics.bootstrap import Resampling, resampled_intervals
+from hf_clipdyn.metrics.undefined import undefined
 
 __all__ = ["zero_shot_accuracy"]
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import settings
 
-from hf_clipdyn.metrics._validation import UndefinedMetricWarning
+from hf_clipdyn.metrics.undefined import UndefinedMetricWarning
 
 # The same examples in every run, and no time limit for one of them: the machines are shared.
 settings.register_profile("metrics", derandomize=True, deadline=None, max_examples=60)

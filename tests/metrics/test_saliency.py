@@ -284,7 +284,7 @@ def test_one_baseline_serves_all_images_and_may_be_nested_lists(agree):
 
 
 def test_a_data_set_with_densities_only_has_cc_sim_and_kl_and_a_named_cause_for_the_rest():
-    from hf_clipdyn.metrics._validation import undefined_causes
+    from hf_clipdyn.metrics.undefined import undefined_causes
 
     rng = np.random.default_rng(0)
     with undefined_causes() as causes:

@@ -1,6 +1,4 @@
-"""What is refused, in which words, and how a cause of a NaN reaches the caller."""
-
-import warnings
+"""What is refused, and in which words."""
 
 import numpy as np
 import pytest
@@ -60,29 +58,3 @@ def test_codes_of_the_wrong_number_of_rows_or_of_mixed_kinds_are_refused():
         validation.as_codes("groups", ["a", "b"], 3)
     with pytest.raises(MetricError, match="all strings or all numbers"):
         validation.as_codes("groups", np.array(["a", 1, None], dtype=object), 3)
-
-
-def test_causes_are_collected_by_the_key_that_is_nan_and_not_shown():
-    with validation.undefined_causes() as causes:
-        value = validation.undefined(("srcc", "krcc"), "the predictions are constant")
-    assert np.isnan(value)
-    assert causes == dict.fromkeys(("srcc", "krcc"), "the predictions are constant")
-
-
-def test_the_cause_is_collected_again_when_it_occurs_again():
-    for _ in range(2):
-        with validation.undefined_causes() as causes:
-            validation.undefined("srcc", "the references are constant")
-        assert causes
-
-
-def test_warnings_of_other_kinds_are_passed_on():
-    def collect():
-        with validation.undefined_causes() as causes:
-            warnings.warn("old", FutureWarning, stacklevel=1)
-        return causes
-
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        assert collect() == {}
-    assert [str(warning.message) for warning in caught] == ["old"]
