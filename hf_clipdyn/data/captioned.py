@@ -8,7 +8,7 @@ from typing import Any
 from hf_clipdyn.data.base import DataBuilder
 from hf_clipdyn.data.counts import SubsetWarning
 from hf_clipdyn.data.files import FileIndex
-from hf_clipdyn.data.tables import read_text
+from hf_clipdyn.data.tables import lines_of
 from hf_clipdyn.errors import DatasetError
 
 __all__ = ["MAX_ABSENT", "CaptionListBuilder", "CaptionedBuilder", "check_absent"]
@@ -18,7 +18,9 @@ MAX_ABSENT = 0.01
 
 _PIPE = re.compile(r"(?P<image>[^|]+?)\s*\|\s*\d+\s*\|?\s*(?P<caption>.*)")
 _TOKEN = re.compile(r"(?P<image>[^\t#]+)(?:#\d+)?\t(?P<caption>.*)")
-_COMMA = re.compile(r"(?P<image>[^,]+),(?:\s*\d+,)?\s*(?P<caption>.*)")
+_COMMA = re.compile(r"(?P<image>[^,]+),\s*(?P<caption>.*)")
+_NUMBERED = re.compile(r"(?P<image>[^,]+),\s*\d+\s*,\s*(?P<caption>.*)")
+_HEADERS = frozenset(("image", "image_name", "img", "file_name", "filename"))
 
 
 class CaptionedBuilder(DataBuilder):
@@ -72,8 +74,9 @@ def check_absent(absent: int, total: int, source: str, lack: str) -> None:
 class CaptionListBuilder(CaptionedBuilder):
     """Photographs and one text that names them line by line, as Flickr8k and Flickr30k come.
 
-    Three forms are read: ``captions.txt`` with the header ``image,caption``, ``results.csv`` with ``|`` between
-    the fields, and the original ``*.token`` lists (``name.jpg#0``, a tabulator, the caption).
+    Read are ``captions.txt`` with the header ``image,caption`` (or with a column of numbers between the two),
+    ``results.csv`` with ``|`` between the fields, and the original ``*.token`` lists (``name.jpg#0``, a tabulator,
+    the caption).
     """
 
     layout = (
@@ -88,7 +91,7 @@ class CaptionListBuilder(CaptionedBuilder):
 
 
 def _pairs(path: str) -> Iterator[tuple[str, str]]:
-    lines = read_text(path).splitlines()
+    lines = lines_of(path)
     pattern, start = _form_of(lines[0])
     for number, line in enumerate(lines[start:], start=start + 1):
         if not line.strip():
@@ -103,8 +106,10 @@ def _form_of(first: str) -> tuple[Callable[[str], re.Match[str] | None], int]:
     """How lines are read, and the number of header lines."""
     if "\t" in first:
         return _TOKEN.fullmatch, 0
-    header = 1 if first.lower().lstrip().startswith("image") else 0
-    return (_PIPE if "|" in first else _COMMA).fullmatch, header
+    cells = [cell.strip().lower() for cell in re.split(r"[,|]", first)]
+    header = cells[0] in _HEADERS
+    pattern = _PIPE if "|" in first else _NUMBERED if header and len(cells) > 2 else _COMMA
+    return pattern.fullmatch, int(header)
 
 
 def _unquoted(text: str) -> str:

@@ -73,8 +73,9 @@ def conform(dataset: Any, builder: type[DataBuilder], kind: str, where: str) -> 
     features = _features(dataset, where)
     if kind == "labels":
         return _labels(dataset, features, where, getattr(builder, "classes", ()))
-    if set(features) >= set(features_of(kind)):
-        return dataset.select_columns(list(features_of(kind)))
+    target = features_of(kind)
+    if all(features.get(column) == feature for column, feature in target.items()):
+        return dataset.select_columns(list(target))
     if kind == "captions":
         return _captions(dataset, features, where)
     return _by_alias(dataset, features, kind, builder, where)
@@ -111,7 +112,7 @@ def _captions(dataset: Any, features: Mapping[str, Any], where: str) -> Any:
     target = features_of("captions")
     texts = _rows_to_captions(columns, identity)
     if isinstance(dataset, datasets.IterableDataset):
-        stream = dataset.map(
+        stream = _undecoded(dataset, features).map(
             lambda row, index: {"image": row[image], **texts(row, index)},
             with_indices=True,
             remove_columns=[name for name in features if name != "image"],
@@ -126,6 +127,14 @@ def _captions(dataset: Any, features: Mapping[str, Any], where: str) -> Any:
     for column in ("image_id", "captions"):
         chosen = chosen.add_column(column, [row[column] for row in new], feature=target[column])
     return chosen
+
+
+def _undecoded(stream: Any, features: Mapping[str, Any]) -> Any:
+    """The stream with images as they are stored, so that filling in columns decodes none of them."""
+    for name, feature in features.items():
+        if isinstance(feature, datasets.Image):
+            stream = stream.cast_column(name, datasets.Image(decode=False))
+    return stream
 
 
 def _some(name: str | None) -> list[str]:
@@ -177,7 +186,9 @@ def _by_alias(
     renames = {name: column for column, name in found.items() if name not in (None, column)}
     renamed = dataset.rename_columns(renames) if renames else dataset
     if isinstance(renamed, datasets.IterableDataset):
-        filled = renamed.map(lambda row: {column: defaults[column] for column in absent} | row)
+        filled = _undecoded(renamed, renamed.features or {}).map(
+            lambda row: {column: defaults[column] for column in absent} | row
+        )
         return filled.select_columns(list(target)).cast(target)
     for column in absent:
         renamed = renamed.add_column(column, [defaults[column]] * len(renamed), feature=target[column])

@@ -4,6 +4,7 @@ Nothing here unpickles: NumPy files are read with ``allow_pickle=False``.
 """
 
 import csv
+import io
 import json
 import math
 import warnings
@@ -18,6 +19,7 @@ from hf_clipdyn.errors import DatasetError
 
 __all__ = [
     "integer_of",
+    "lines_of",
     "number_of",
     "read_csv",
     "read_json",
@@ -50,13 +52,22 @@ def read_text(path: str) -> str:
         return content.decode("latin-1")
 
 
+def lines_of(path: str) -> list[str]:
+    """The lines of a text, however they end; `str.splitlines` would also cut at signs that captions hold.
+
+    Raises:
+        DatasetError: the file cannot be read or is empty.
+    """
+    return read_text(path).replace("\r\n", "\n").replace("\r", "\n").rstrip("\n").split("\n")
+
+
 def read_csv(path: str, required: Sequence[str], delimiter: str = ",") -> list[dict[str, str]]:
     """The rows of a table whose first line names the columns, which are matched in lower case.
 
     Raises:
         DatasetError: a required column is absent, or a row has another number of cells than the header.
     """
-    reader = csv.reader(read_text(path).splitlines(), delimiter=delimiter, skipinitialspace=True)
+    reader = csv.reader(io.StringIO(read_text(path), newline=""), delimiter=delimiter, skipinitialspace=True)
     header = [name.strip().lower() for name in next(reader)]
     absent = [name for name in required if name not in header]
     if absent:
@@ -93,7 +104,7 @@ def read_json_lines(path: str) -> Iterator[Mapping[str, Any]]:
     Raises:
         DatasetError: a line is no JSON object.
     """
-    for number, line in enumerate(read_text(path).splitlines(), start=1):
+    for number, line in enumerate(lines_of(path), start=1):
         if not line.strip():
             continue
         try:

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from hf_clipdyn.data.files import FileIndex
 from hf_clipdyn.data.quality import CODED_NAME, QualityBuilder, Rating
-from hf_clipdyn.data.tables import number_of, read_text
+from hf_clipdyn.data.tables import lines_of, number_of, read_text
 from hf_clipdyn.errors import DatasetError
 
 __all__ = ["TidBuilder"]
@@ -28,7 +28,7 @@ class TidBuilder(QualityBuilder):
 
     def ratings(self) -> Iterator[Rating]:
         path = self.files.file("mos_with_names.txt").path
-        lines = [line.split() for line in read_text(path).splitlines() if line.strip()]
+        lines = [line.split() for line in lines_of(path) if line.strip()]
         deviations = self._deviations(len(lines))
         for number, cells in enumerate(lines, start=1):
             where = f"{path}, line {number}"

@@ -5,7 +5,7 @@ from functools import cached_property
 from hf_clipdyn.data.facts import DatasetFacts
 from hf_clipdyn.data.files import SourceFile
 from hf_clipdyn.data.prompts import IMAGENET
-from hf_clipdyn.data.tables import read_text
+from hf_clipdyn.data.tables import lines_of
 from hf_clipdyn.data.wordnet import WordnetBuilder
 from hf_clipdyn.errors import DatasetError
 
@@ -50,7 +50,7 @@ class TinyImagenet(WordnetBuilder):
         if not found:
             return {}
         listed: dict[str, str] = {}
-        for number, line in enumerate(read_text(found[0].path).splitlines(), start=1):
+        for number, line in enumerate(lines_of(found[0].path), start=1):
             cells = line.split()
             if len(cells) < 2 or cells[0].lower() in listed:
                 raise DatasetError(

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 
 from hf_clipdyn.data.labels import LabelledBuilder
-from hf_clipdyn.data.tables import read_text
+from hf_clipdyn.data.tables import lines_of
 
 __all__ = ["WordnetBuilder"]
 
@@ -56,5 +56,5 @@ class WordnetBuilder(LabelledBuilder):
         found = self.files.named(*_WORD_LISTS)
         if not found:
             return {}
-        entries = (line.split(maxsplit=1) for line in read_text(found[0].path).splitlines())
+        entries = (line.split(maxsplit=1) for line in lines_of(found[0].path))
         return {entry[0].lower(): entry[1].split(",")[0].strip() for entry in entries if len(entry) == 2}

@@ -29,6 +29,18 @@ def test_the_original_token_list_is_read_too(load: Load, tmp_path: Path) -> None
     assert load("flickr8k", data_dir=tmp_path / "f", split="train")["captions"] == [["One .", "Two ."]]
 
 
+def test_the_forms_of_a_caption_list_are_told_apart(load: Load, tmp_path: Path) -> None:
+    forms = {
+        "a": ("image,caption\nimage1.jpg,2, 3, go \u2028 now\n", "2, 3, go \u2028 now"),
+        "b": ("image1.jpg,no header\n", "no header"),
+        "c": ("image_name,comment_number,comment\nimage1.jpg,0,a dog, running\n", "a dog, running"),
+    }
+    for folder, (text, caption) in forms.items():
+        write_image(tmp_path / folder / "Images" / "image1.jpg")
+        (tmp_path / folder / "captions.txt").write_text(text, encoding="utf-8")
+        assert load("flickr8k", data_dir=tmp_path / folder, split="train")["captions"][:] == [[caption]]
+
+
 def test_flickr30ks_line_without_a_separator_is_read(load: Load, tree: Tree) -> None:
     dataset = load("flickr30k", data_dir=tree("flickr30k"), split="train")
     assert dataset["captions"] == [["Two men , outside .", "Men ."], ["A dog runs across the grass ."]]

@@ -16,6 +16,7 @@ from official_trees.images import image_bytes, write_image
 import hf_clipdyn
 from hf_clipdyn.data.archives import Limits, unpack
 from hf_clipdyn.data.files import index_folder
+from hf_clipdyn.data.osie import Osie
 from hf_clipdyn.errors import ConfigError, DatasetError, UnknownNameError
 
 Load = Callable[..., Any]
@@ -144,6 +145,13 @@ def test_a_data_set_is_found_in_the_folder_of_all_data(
     root.rename(root.parent / "Cue-Conflict")
     monkeypatch.setenv("CLIPDYN_DATA", str(root.parent))
     assert len(load("cue_conflict", split="test")) == 4
+
+
+def test_a_loader_is_a_builder_of_datasets_by_itself(tree: Tree, cache: Path) -> None:
+    builder = Osie(data_dir=tree("osie"), cache_dir=cache)
+    builder.download_and_prepare()
+    assert len(builder.as_dataset(split="test")) == len(list(builder.as_streaming_dataset(split="test"))) == 3
+    assert builder.info.license == "MIT"
 
 
 def test_data_without_files_takes_no_folder(load: Load, tmp_path: Path) -> None:

@@ -149,3 +149,16 @@ def test_a_subset_on_the_hub_warns_as_one_on_disk_does(api: HfApi, load: Load, t
     upload(api, "me/cifar10", {"data/test-0.parquet": parquet(tmp_path / "x.parquet", columns, features)})
     with pytest.warns(SubsetWarning, match="2 of the official 10,000"):
         load("cifar10", repo_id="me/cifar10")
+
+
+def test_a_broken_image_does_not_stop_a_stream_that_does_not_decode_it(
+    api: HfApi, load: Load, tmp_path: Path
+) -> None:
+    features = datasets.Features({"jpg": datasets.Image(), "text": datasets.Value("string")})
+    images = [{"path": "a.jpg", "bytes": content} for content in (image_bytes(".jpg"), b"broken")]
+    columns = {"jpg": images, "text": ["a", "b"]}
+    upload(api, "me/broken", {"data/train-0.parquet": parquet(tmp_path / "x.parquet", columns, features)})
+    stream = load("me/broken", split="train", streaming=True)
+    rows = list(stream.cast_column("image", datasets.Image(decode=False)))
+    assert [row["captions"] for row in rows] == [["a"], ["b"]]
+    assert rows[1]["image"]["bytes"] == b"broken"
