@@ -15,9 +15,11 @@ from hf_clipdyn.metrics.error_consistency import error_consistency
 from hf_clipdyn.metrics.iqa_correlation import iqa_correlation
 from hf_clipdyn.metrics.jnd_map import jnd_map
 from hf_clipdyn.metrics.noise_robustness import noise_robustness
+from hf_clipdyn.metrics.recall_at_k import recall_at_k
 from hf_clipdyn.metrics.saliency import saliency
 from hf_clipdyn.metrics.shape_bias import GEIRHOS_CLASSES, shape_bias
 from hf_clipdyn.metrics.two_afc import two_afc
+from hf_clipdyn.metrics.zero_shot_accuracy import zero_shot_accuracy
 
 pytestmark = pytest.mark.slow
 DRAWS = 1000
@@ -220,3 +222,36 @@ def test_jnd_map_covers_for_votes_of_three_people():
 
     population = jnd_map(*pairs(np.random.default_rng(10**6), 1_000_000), n_resamples=0)
     assert_covered(draw, {"jnd_map": population["jnd_map"]})
+
+
+@pytest.mark.parametrize("per_class", [4, 40])
+def test_zero_shot_accuracy_covers_for_classes_of_unlike_difficulty_with_equally_many_images(per_class):
+    accuracies = np.linspace(0.3, 0.9, 10)
+    truth = np.repeat(np.arange(10), per_class)
+
+    def draw(rng, seed):
+        luck = rng.random(len(truth))[:, None]
+        # The class stands first where luck is good, sixth where it is bad, and else third.
+        place = np.where(luck < accuracies[truth][:, None], 0, np.where(luck < 0.95, 2, 5))
+        order = (np.arange(10) - place + truth[:, None]) % 10
+        return zero_shot_accuracy(order, truth, seed=seed)
+
+    assert_covered(draw, {"top1": accuracies.mean(), "top5": 0.95})
+
+
+def test_retrieval_recall_covers_for_captions_that_share_the_difficulty_of_their_image():
+    owner = np.repeat(np.arange(100), 3)
+
+    def similarities(rng):
+        clarity = 2 + rng.normal(size=100)
+        scores = rng.normal(size=(100, 300))
+        scores[owner, np.arange(300)] += clarity[owner]
+        return scores
+
+    def draw(rng, seed):
+        return recall_at_k(similarities(rng), owner, ks=(1, 5), n_resamples=400, seed=seed)
+
+    names = [f"{way}_recall_at_{k}" for way in ("image_to_text", "text_to_image") for k in (1, 5)]
+    others = [np.random.default_rng(10**6 + i) for i in range(2000)]
+    population = [recall_at_k(similarities(rng), owner, ks=(1, 5), n_resamples=0) for rng in others]
+    assert_covered(draw, {name: np.mean([result[name] for result in population]) for name in names})

@@ -4,13 +4,16 @@ import ast
 import importlib.util
 import json
 import os
+import socket
 import subprocess
 import sys
+from pathlib import Path
 from types import ModuleType
 
 import pytest
+import yaml
 
-from hf_clipdyn.bundled import load_metric, metric_names
+from hf_clipdyn.bundled import load_metric, metric_names, metric_path
 
 NAMES = metric_names()
 
@@ -120,22 +123,29 @@ CALLS = {
 }
 
 
+def environment(folder: Path, *packages: str) -> Path:
+    """A new virtual environment with these packages only; returns its interpreter."""
+    subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
+    python = folder / "bin" / "python"
+    subprocess.run([str(python), "-m", "pip", "install", "--quiet", *packages], check=True)
+    return python
+
+
+def clean_variables() -> dict[str, str]:
+    """This process's environment without what points Python or the Hub's clients somewhere."""
+    return {key: value for key, value in os.environ.items() if not key.startswith(("HF_", "PYTHON"))}
+
+
 @pytest.mark.slow
 def test_every_space_loads_in_an_environment_of_only_evaluate_numpy_and_scipy(
     push_metrics, hub, tmp_path, agree
 ):
     for name in NAMES:
         push_metrics.push(name, "org")
-    environment = tmp_path / "environment"
-    subprocess.run([sys.executable, "-m", "venv", str(environment)], check=True)
-    python = environment / "bin" / "python"
-    install = [str(python), "-m", "pip", "install", "--quiet", "evaluate", "numpy", "scipy"]
-    subprocess.run(install, check=True)
-    outside = {key: value for key, value in os.environ.items() if not key.startswith(("HF_", "PYTHON"))}
     done = subprocess.run(
-        [str(python), "-c", ELSEWHERE],
+        [str(environment(tmp_path / "environment", "evaluate", "numpy", "scipy")), "-c", ELSEWHERE],
         input=json.dumps(CALLS),
-        env={**outside, **hub.env, "HF_HOME": str(tmp_path / "home")},
+        env={**clean_variables(), **hub.env, "HF_HOME": str(tmp_path / "home")},
         cwd=tmp_path,
         capture_output=True,
         text=True,
@@ -146,3 +156,63 @@ def test_every_space_loads_in_an_environment_of_only_evaluate_numpy_and_scipy(
     assert list(CALLS) == list(results)
     for name, call in CALLS.items():
         agree(results[name], load_metric(name, cache_dir=str(tmp_path)).compute(**call))
+
+
+VISITOR = """
+import json, sys, time
+from gradio_client import Client
+for patience in range(60):
+    try:
+        client = Client(f"http://127.0.0.1:{sys.argv[1]}", verbose=False)
+        break
+    except Exception:
+        time.sleep(1)
+print(json.dumps(client.predict(json.loads(sys.stdin.read()), api_name="/compute")))
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "row"),
+    [
+        ("two_afc", [0.1, 0.2, 0.0]),
+        ("shape_bias", ["cat", "cat", "dog"]),
+        ("saliency", ["[[0, 1]]", "[[1, 0]]"]),
+    ],
+)
+def test_the_app_of_a_space_computes_what_a_visitor_types_in(
+    push_metrics, tmp_path, gradio_python, name, row
+):
+    for path, content in push_metrics.space_files(name, "org").items():
+        (tmp_path / path).write_bytes(content)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    variables = {
+        **clean_variables(),
+        "GRADIO_SERVER_PORT": str(port),
+        "GRADIO_ANALYTICS_ENABLED": "False",
+        "HF_HUB_OFFLINE": "1",
+        "HF_HOME": str(tmp_path / "home"),
+    }
+    app = subprocess.Popen([gradio_python, "app.py"], cwd=tmp_path, env=variables, stdout=subprocess.DEVNULL)
+    try:
+        table = {"headers": list(load_metric(name).features), "data": [row], "metadata": None}
+        visit = [gradio_python, "-c", VISITOR, str(port)]
+        done = subprocess.run(
+            visit, input=json.dumps(table), env=variables, capture_output=True, text=True, timeout=120
+        )
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout.splitlines()[-1])["n"] == 1
+    finally:
+        app.terminate()
+        app.wait()
+
+
+@pytest.fixture(scope="module")
+def gradio_python(tmp_path_factory) -> str:
+    """An interpreter with what a Space of the cards' gradio version has."""
+    card = (metric_path("two_afc") / "README.md").read_text(encoding="utf-8")
+    version = yaml.safe_load(card.split("---\n")[1])["sdk_version"]
+    folder = tmp_path_factory.mktemp("gradio")
+    return str(environment(folder, f"gradio=={version}", "evaluate", "numpy", "scipy"))
