@@ -42,6 +42,7 @@ __all__ = [
     "decode",
     "digest",
     "measurement",
+    "similarity",
     "unit",
 ]
 
@@ -211,6 +212,14 @@ def unit(vectors: ArrayLike) -> NDArray[np.float64]:
     lengths = np.linalg.norm(rows, axis=-1, keepdims=True)
     result: NDArray[np.float64] = np.divide(rows, lengths, out=np.zeros_like(rows), where=lengths > 0)
     return result
+
+
+def similarity(first: ArrayLike, second: ArrayLike) -> NDArray[np.float64]:
+    """Cosines of every pair, (n, d) and (m, d) to (n, m), rounded to 12 digits.
+
+    What is equal must tie, and a matrix product adds up equal rows in different orders.
+    """
+    return np.round(unit(first) @ unit(second).T, 12)
 
 
 def cosine_distance(first: ArrayLike, second: ArrayLike) -> NDArray[np.float64]:

@@ -27,6 +27,9 @@ from hf_clipdyn.metrics.noise_robustness import noise_robustness
 
 __all__ = ["GaussianNoise", "Noise", "spread"]
 
+# Equal float32 embeddings give 1e-32 by the rounding of their mean, the smallest difference 1e-15.
+_NO_SPREAD = 1e-20
+
 
 class GaussianNoise:
     """x' = clamp(x + sigma n, 0, 1) on pixels in [0, 1], rounded to uint8.
@@ -181,7 +184,7 @@ def _displacement(rows: pd.DataFrame, group: str, settings: Settings) -> Measure
     Student's interval over the images; the spread is held fixed.
     """
     n, scale = len(rows), float(rows["spread"].iloc[0])
-    if not scale > 0:
+    if not scale > _NO_SPREAD:
         return Measurement(
             "displacement", float("nan"), n=n, n_groups=n, group=group, note="all clean images embed alike"
         )

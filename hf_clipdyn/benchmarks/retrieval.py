@@ -5,7 +5,16 @@ from typing import Any, ClassVar
 import numpy as np
 import pandas as pd
 
-from hf_clipdyn.benchmarks.base import Benchmark, Measurement, Settings, decode, digest, measurement, unit
+from hf_clipdyn.benchmarks.base import (
+    Benchmark,
+    Measurement,
+    Settings,
+    decode,
+    digest,
+    measurement,
+    similarity,
+    unit,
+)
 from hf_clipdyn.benchmarks.readout import Readout, Stimuli
 from hf_clipdyn.benchmarks.sources import Source
 from hf_clipdyn.metrics.recall_at_k import recall_at_k
@@ -60,7 +69,7 @@ class Retrieval(Benchmark):
     def score(trials: pd.DataFrame, settings: Settings) -> list[Measurement]:
         """Recalls with intervals over the images, and chance."""
         images, texts = (trials[trials["modality"] == modality] for modality in ("image", "text"))
-        similarities = np.stack(images["embedding"].to_list()) @ np.stack(texts["embedding"].to_list()).T
+        similarities = similarity(images["embedding"].to_list(), texts["embedding"].to_list())
         owners = pd.Index(images["item"]).get_indexer(texts["item"])
         result = recall_at_k(similarities, owners, ks=_DEPTHS, **settings.resampling)
         held_out = int(trials["held_out"].iloc[0])

@@ -7,7 +7,15 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from hf_clipdyn.benchmarks.base import Benchmark, Measurement, Settings, decode, digest, measurement, unit
+from hf_clipdyn.benchmarks.base import (
+    Benchmark,
+    Measurement,
+    Settings,
+    decode,
+    digest,
+    measurement,
+    similarity,
+)
 from hf_clipdyn.benchmarks.prompts import class_embeddings, default_templates
 from hf_clipdyn.benchmarks.readout import Readout, Stimuli
 from hf_clipdyn.benchmarks.sources import Source
@@ -28,8 +36,8 @@ def rank_classes(
     readout: Readout, images: NDArray[np.float32], names: Sequence[str], templates: Sequence[str]
 ) -> NDArray[np.int64]:
     """Class ids of each image, best first, (n, classes); of equal similarities the lower id comes first."""
-    similarity = unit(images) @ class_embeddings(readout, names, templates).T
-    return np.argsort(-similarity, axis=1, kind="stable")
+    cosines = similarity(images, class_embeddings(readout, names, templates))
+    return np.argsort(-cosines, axis=1, kind="stable")
 
 
 class ZeroShot(Benchmark):

@@ -1,0 +1,53 @@
+"""Planted observers of distortion ladders."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from hf_clipdyn.benchmarks.distortion import Distortion, ssim
+
+
+@pytest.fixture
+def ladders(source):
+    rng = np.random.default_rng(0)
+    rows = []
+    for reference in range(5):
+        clean = rng.integers(60, 190, (16, 16, 3)).astype(np.uint8)
+        for level in (1, 2, 3, 4):
+            noisy = np.clip(clean + rng.normal(0, 12 * level, clean.shape), 0, 255).astype(np.uint8)
+            rows.append(
+                {
+                    "reference": Image.fromarray(clean),
+                    "distorted": Image.fromarray(noisy),
+                    "reference_id": f"r{reference}",
+                    "distortion": "noise",
+                    "level": level,
+                }
+            )
+    return source("distortion_ladder", rows)
+
+
+def test_an_encoder_of_the_pixels_agrees_with_severity_and_ssim(ladders, measure, planted):
+    found = measure(Distortion, ladders, planted(lambda pixels: pixels.ravel() / 255))
+    assert found["alignment_severity/cosine", ""].value > 0.9
+    assert found["alignment_ssim/cosine", ""].value > 0.9
+    assert found["alignment_ssim/cosine", ""].n == 20
+    assert found["alignment_ssim/cosine", ""].n_groups == 5
+    assert found["alignment_ssim/cosine", ""].ci_low < found["alignment_ssim/cosine", ""].value
+
+
+def test_a_constant_encoder_is_undefined_with_a_cause(ladders, measure, planted):
+    found = measure(Distortion, ladders, planted(lambda pixels: np.ones(3)))
+    assert "constant" in found["alignment_ssim/cosine", ""].note
+
+
+def test_a_shared_reference_goes_through_the_model_once(ladders, measure, planted):
+    encoder = planted(lambda pixels: pixels.ravel() / 255)
+    measure(Distortion, ladders, encoder)
+    assert encoder.seen == 5 + 20
+
+
+def test_ssim_of_an_image_with_itself_is_one_at_any_size():
+    for side in (4, 7, 40):
+        image = np.random.default_rng(0).integers(0, 256, (side, side, 3)).astype(np.uint8)
+        assert ssim(image, image) == pytest.approx(1)

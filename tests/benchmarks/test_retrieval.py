@@ -1,0 +1,44 @@
+"""Planted observers of captioned images."""
+
+import numpy as np
+import pytest
+
+from hf_clipdyn.benchmarks.retrieval import Retrieval
+
+
+@pytest.fixture
+def captioned(source, colour):
+    rows = [
+        {"image": colour(10 * i, 0), "image_id": str(i), "captions": [f"number {i}", f"{i} it is"]}
+        for i in range(12)
+    ]
+    return source("captions", rows)
+
+
+def text(caption):
+    return np.eye(12)[int("".join(filter(str.isdigit, caption)))]
+
+
+def test_an_encoder_that_reads_the_number_finds_everything(captioned, measure, planted):
+    found = measure(
+        Retrieval, captioned, planted(lambda pixels: np.eye(12)[round(pixels[..., 0].mean() / 10)], text)
+    )
+    for way in ("image_to_text", "text_to_image"):
+        assert found[f"{way}_recall_at_1", ""].value == 1
+    assert found["text_to_image_chance_at_1", ""].value == pytest.approx(1 / 12)
+    assert found["image_to_text_recall_at_1", ""].n == 12
+    assert found["text_to_image_recall_at_1", ""].n == 24
+
+
+def test_a_constant_encoder_is_at_chance(captioned, measure, planted):
+    found = measure(Retrieval, captioned, planted(lambda pixels: np.ones(12), lambda caption: np.ones(12)))
+    for way in ("image_to_text", "text_to_image"):
+        for k in (1, 5, 10):
+            recall, chance = found[f"{way}_recall_at_{k}", ""], found[f"{way}_chance_at_{k}", ""]
+            assert recall.value == pytest.approx(chance.value)
+
+
+def test_held_out_images_are_the_last_ones(captioned, measure, planted):
+    found = measure(Retrieval, captioned, planted(lambda pixels: np.ones(12), text), held_out=3)
+    assert found["text_to_image_recall_at_1", "held_out=3"].n == 6
+    assert found["text_to_image_chance_at_1", "held_out=3"].value == pytest.approx(1 / 3)
