@@ -91,7 +91,7 @@ def bootstrap_weights(counts: Ints, n_resamples: int, rng: np.random.Generator) 
         Weights of shape (B, K); each row sums to ``counts.sum()``.
     """
     n_kinds, n_units = len(counts), int(counts.sum())
-    if n_units > n_kinds:
+    if (counts != 1).any():
         return rng.multinomial(n_units, counts / n_units, size=n_resamples).astype(np.float64)
     # One unit of each kind: drawing and counting is five times as fast as the multinomial.
     draws = rng.integers(0, n_kinds, size=(n_resamples, n_units))

@@ -20,7 +20,7 @@ def mean_of(values):
     return lambda weights: (weights @ values / weights.sum(axis=1))[:, None]
 
 
-@pytest.mark.parametrize("counts", [np.ones(70, dtype=int), np.array([50, 0, 20])])
+@pytest.mark.parametrize("counts", [np.ones(70, dtype=int), np.array([50, 0, 20]), np.array([2, 0, 1, 0])])
 def test_the_weights_have_the_moments_of_drawing_with_replacement(counts):
     weights = bootstrap_weights(counts, 20_000, np.random.default_rng(0))
     n = counts.sum()
