@@ -2,11 +2,11 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from importlib.metadata import version
 from typing import Any, Self
 
 from huggingface_hub import DatasetCard, DatasetCardData, ModelCard, ModelCardData
 
-from hf_clipdyn import __version__
 from hf_clipdyn.bundled import template_path
 
 __all__ = ["PAPER_URL", "CardFacts", "CardSource", "dataset_card", "revision_card"]
@@ -120,7 +120,7 @@ def revision_card(
         samples_seen=samples_seen,
         loss=loss,
         paper_url=PAPER_URL,
-        version=__version__,
+        version=version("hf-clipdyn"),
     )
     return str(card).rstrip() + "\n"
 
@@ -181,7 +181,7 @@ def dataset_card(
         official_rows=official_rows,
         columns=columns,
         source=source,
-        version=__version__,
+        version=version("hf-clipdyn"),
     )
     return str(card)
 

@@ -173,10 +173,14 @@ class Journal:
         staged = self.folder / "staging" / row.name
         shutil.rmtree(staged, ignore_errors=True)
         staged.mkdir(parents=True)
-        save(staged)
-        for path in sorted(staged.rglob("*")):
-            fsync(path)
-        fsync(staged)
+        try:
+            save(staged)
+            for path in sorted(staged.rglob("*")):
+                fsync(path)
+            fsync(staged)
+        except BaseException:
+            shutil.rmtree(staged, ignore_errors=True)  # above all when the disk is full
+            raise
         self.discard_snapshot(row.name)  # of a killed process that had not written its entry yet
         self.snapshot(row.name).parent.mkdir(exist_ok=True)
         replace_durably(staged, self.snapshot(row.name))

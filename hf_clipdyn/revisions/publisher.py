@@ -43,6 +43,7 @@ __all__ = ["Publisher", "RevisionRecord", "Summary"]
 _log = logging.getLogger(__name__)
 
 _MAX_WAITING = 4  # snapshots that the store has not taken yet; beyond that training waits for its disk
+_PATIENCE_AT_START = 30.0  # seconds for a Hub that does not answer before the first epoch
 _LAST_REQUEST = 30.0  # seconds for the request in flight when all ends; what it misses stays in the journal
 _RECORDED_PACKAGES = ("hf-clipdyn", "torch", "transformers", "huggingface_hub", "safetensors")
 
@@ -151,6 +152,8 @@ class Publisher:
             self._open.close()
             raise
         self._entries = {entry.name: entry for entry in self._journal.entries()}
+        for entry in filter(self._is_everywhere, self._entries.values()):
+            self._journal.discard_snapshot(entry.name)  # a killed process may not have come to that
         return self
 
     def __exit__(
@@ -167,9 +170,10 @@ class Publisher:
         Raises:
             RevisionError: a place cannot be written, or holds the revisions of another run.
         """
+        patience = replace(self._retries, patience=min(self._retries.patience, _PATIENCE_AT_START))
         for name, place in self._places.items():
             try:
-                refs = attempt(lambda place=place: self._check_place(place), self._retries)  # type: ignore[misc]
+                refs = attempt(partial(self._check_place, place), patience)
             except RevisionError as error:
                 if not self._entries or not is_transient(error):
                     raise
@@ -189,11 +193,12 @@ class Publisher:
 
     def published(self) -> list[str]:
         """The revisions that need no further `submit`: every place has them, or the journal can send them."""
-        return [
-            name
-            for name, entry in self._entries.items()
-            if len(entry.published) == len(self._places) or self._source(entry) is not None
-        ]
+        with self._changed:
+            return [
+                name
+                for name, entry in self._entries.items()
+                if self._is_everywhere(entry) or self._source(entry) is not None
+            ]
 
     def submit(self, record: RevisionRecord, save: Callable[[Path], None]) -> None:
         """Hand in a revision; it is on the disk, and safe, when this returns.
@@ -254,9 +259,7 @@ class Publisher:
         """What is published at this moment and what is not."""
         with self._changed:
             entries = list(self._entries.values())
-        missing = [
-            entry.name for entry in entries if any(place not in entry.published for place in self._places)
-        ]
+        missing = [entry.name for entry in entries if not self._is_everywhere(entry)]
         published = [entry.name for entry in entries if entry.name not in missing]
         sentences = [
             f"{self._facts.repo_id}: {len(published)} of {len(entries)} revisions are published "
@@ -343,6 +346,9 @@ class Publisher:
             self._changed.notify_all()
 
     # --- inside -------------------------------------------------------------------------------------
+
+    def _is_everywhere(self, entry: Entry) -> bool:
+        return all(place in entry.published for place in self._places)
 
     def _source(self, entry: Entry) -> Path | None:
         """The files of a revision: in the journal, else in the store that has it already."""

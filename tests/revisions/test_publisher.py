@@ -3,9 +3,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 from huggingface_hub import ModelCard
 
-from hf_clipdyn.revisions import list_revisions
+from hf_clipdyn.errors import ConfigError, PublishError
+from hf_clipdyn.revisions import Publisher, RevisionRecord, list_revisions, resume_publishing
+from hf_clipdyn.revisions.verify import verify
 
 
 def test_every_epoch_is_published_and_main_is_the_newest(tmp_path: Path, publish) -> None:
@@ -92,3 +95,154 @@ def test_the_cards_yaml_and_text_say_what_the_revision_is(tmp_path: Path, publis
     assert "https://arxiv.org/abs/2508.09814" in text
     assert 'revision="epoch-001"' in text
     assert "synthetic" in text
+
+
+def test_the_hubs_own_command_line_lists_the_revisions_of_a_store(tmp_path: Path, publish) -> None:
+    publish(range(2))
+    command = [str(Path(sys.executable).with_name("hf")), "cache", "ls", "--revisions", "--cache-dir"]
+    done = subprocess.run([*command, str(tmp_path / "hub")], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 0, done.stderr
+    assert "epoch-000" in done.stdout
+    assert "epoch-001" in done.stdout
+
+
+def test_local_publishing_calls_no_server(hub, publish) -> None:
+    """Neither with an end point that answers, nor (elsewhere in these tests) with one that does not."""
+    assert publish(range(2)).missing == []
+    assert hub.seen == []
+
+
+def test_a_repeat_writes_nothing_and_each_revision_has_its_own_time(tmp_path: Path, publish) -> None:
+    publish(range(2))
+    folder = tmp_path / "hub"
+    before = {
+        path: path.lstat().st_mtime_ns for path in folder.rglob("*") if path.is_symlink() or path.is_file()
+    }
+    publish(range(2))
+    after = {
+        path: path.lstat().st_mtime_ns for path in folder.rglob("*") if path.is_symlink() or path.is_file()
+    }
+    assert after == before
+    assert not list((tmp_path / "publishing" / "snapshots").iterdir()), "the weights lie on the disk once"
+
+
+def test_another_weight_under_a_published_name_is_passed_over(tmp_path: Path, publish, trained) -> None:
+    publish(range(2))
+    before = list_revisions("me/run", store=tmp_path / "hub")
+    publish(range(2), models=lambda epoch: trained(epoch + 50))
+    assert list_revisions("me/run", store=tmp_path / "hub") == before
+
+
+def test_a_run_whose_folder_was_moved_is_continued(tmp_path: Path, publish) -> None:
+    publish(range(2), output_dir=tmp_path / "old")
+    (tmp_path / "old").rename(tmp_path / "new")
+    summary = resume_publishing(tmp_path / "new")
+    assert summary.published == ["epoch-000", "epoch-001"]
+    assert str(tmp_path / "new" / "hub") in summary.message
+
+
+def test_a_revision_that_vanished_from_the_store_is_asked_for_again(
+    tmp_path: Path, publish, card, record
+) -> None:
+    import shutil
+
+    publish(range(2))
+    shutil.rmtree(tmp_path / "hub")
+    options = {"output_dir": tmp_path, "store": tmp_path / "hub", "card": card, "recipe_hash": "r1"}
+    with Publisher("me/run", **options) as publisher:
+        publisher.check()
+        assert publisher.published() == []
+    assert publish(range(2)).published == ["epoch-000", "epoch-001"]
+
+
+@pytest.mark.parametrize("place", ["store", "publishing", "repository"])
+def test_a_store_that_cannot_be_written_is_one_clear_sentence_before_training(
+    tmp_path: Path, publish, place: str
+) -> None:
+    in_the_way = {
+        "store": tmp_path / "hub",
+        "publishing": tmp_path / "publishing",
+        "repository": tmp_path / "hub" / "models--me--run",
+    }[place]
+    in_the_way.parent.mkdir(exist_ok=True)
+    in_the_way.write_text("a file stands where a folder is needed")
+    with pytest.raises(PublishError, match="cannot be written") as caught:
+        publish(range(1))
+    assert "\n" not in str(caught.value)
+
+
+def test_two_processes_do_not_publish_from_one_folder(tmp_path: Path, publish, card) -> None:
+    options = {"output_dir": tmp_path, "store": tmp_path / "hub", "card": card, "recipe_hash": "r1"}
+    script = """
+import sys
+from pathlib import Path
+from hf_clipdyn.cards import CardFacts
+from hf_clipdyn.revisions import Publisher
+with Publisher("me/run", output_dir=Path(sys.argv[1]), store=Path(sys.argv[1]) / "hub", card=CardFacts("me/run"),
+               recipe_hash="r1"):
+    pass
+"""
+    with Publisher("me/run", **options):
+        done = subprocess.run(
+            [sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, timeout=60
+        )
+    assert "Another process publishes from" in done.stderr
+
+
+def test_an_error_in_training_keeps_what_was_handed_in(tmp_path: Path, trained, record, card) -> None:
+    options = {"output_dir": tmp_path, "store": tmp_path / "hub", "card": card, "recipe_hash": "r1"}
+
+    def train() -> None:
+        with Publisher("me/run", **options) as publisher:
+            publisher.submit(record(0), trained(0))
+            publisher.submit(record(1), trained(1))
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        train()
+    assert [revision.name for revision in list_revisions("me/run", store=tmp_path / "hub")] == [
+        "epoch-000",
+        "epoch-001",
+    ]
+
+
+def test_a_snapshot_that_cannot_be_written_stops_with_one_clear_error(tmp_path: Path, publish) -> None:
+    def save(folder: Path) -> None:
+        (folder / "model.safetensors").write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(PublishError, match=r"epoch-000 could not be written .* \(No space left on device\)"):
+        publish(range(1), models=lambda epoch: save)
+    assert not list((tmp_path / "publishing").rglob("model.safetensors"))
+
+
+def test_a_snapshot_without_weights_is_never_published(tmp_path: Path, publish) -> None:
+    summary = publish(range(1), models=lambda epoch: lambda folder: (folder / "config.json").write_text("{}"))
+    assert summary.missing == ["epoch-000"]
+    assert "has no model.safetensors" in summary.message
+
+
+def test_steps_inside_an_epoch_stand_in_training_order(tmp_path: Path, trained, card) -> None:
+    options = {"output_dir": tmp_path, "store": tmp_path / "hub", "card": card, "recipe_hash": "r1"}
+    with Publisher("me/run", **options) as publisher:
+        for number, (name, epoch, step) in enumerate(
+            [("epoch-000", 0, 0), ("step-00000001", None, 1), ("step-00000002", None, 2), ("epoch-001", 1, 3)]
+        ):
+            publisher.submit(RevisionRecord(name, epoch, step, step * 4, None), trained(number))
+        assert publisher.finish().missing == []
+    revisions = list_revisions("me/run", store=tmp_path / "hub")
+    assert [revision.name for revision in revisions] == [
+        "epoch-000",
+        "step-00000001",
+        "step-00000002",
+        "epoch-001",
+    ]
+    assert [revision.epoch for revision in revisions] == [0, None, None, 1]
+    assert verify("me/run", store=tmp_path / "hub", deep=True).findings == ()
+
+
+def test_there_must_be_a_place_to_publish_to(tmp_path: Path, publish) -> None:
+    with pytest.raises(ConfigError, match="no place to publish to"):
+        publish(range(1), store=None)
+    with pytest.raises(ConfigError, match="no journal of publishing"):
+        resume_publishing(tmp_path / "nowhere")
