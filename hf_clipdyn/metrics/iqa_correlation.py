@@ -89,7 +89,7 @@ def iqa_correlation(
     else:
         srcc = float(stats.spearmanr(x, y).statistic)
         krcc = float(stats.kendalltau(x, y).statistic)
-        values = [srcc, krcc, float(stats.pearsonr(x, y).statistic), sign * srcc]
+        values = [srcc, krcc, _pearson(x, y), sign * srcc]
         if logistic:
             fitted = _fitted_values(x, y, logistic)
             if fitted is None:
@@ -128,7 +128,8 @@ def _constant(x: Floats, y: Floats) -> str:
 
 
 def _pearson(x: Floats, y: Floats) -> float:
-    return float(stats.pearsonr(x, y).statistic)
+    # SciPy's warns of nearly constant input, which the distances of an untrained model are.
+    return float(np.corrcoef(x, y)[0, 1])
 
 
 def _merge(clusters: Ints, n_clusters: int, seed: int) -> tuple[Ints, int]:

@@ -207,6 +207,14 @@ def test_constant_scores_have_no_correlation(x, y, cause, undefined):
         assert np.isnan(result[f"{key}_ci"]).all()
 
 
+def test_the_nearly_constant_distances_of_an_untrained_model_are_correlated_without_a_warning():
+    scores = np.random.default_rng(0).normal(size=100)
+    distances = 1e-3 - 1e-15 * scores
+    result = iqa_correlation(distances, scores, logistic=4)
+    assert result["srcc"] < -0.9
+    assert result["plcc"] < -0.9
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
