@@ -29,7 +29,9 @@ def test_two_processes_give_exactly_the_results_of_one(arguments, checkout, tmp_
     for folder in folders:
         folder.mkdir()
     monkeypatch.chdir(folders[0])
-    main(["evaluate", *arguments])
+    with pytest.raises(SystemExit) as stopped:
+        main(["evaluate", *arguments])
+    assert stopped.value.code == 0
     assert "results.parquet holds 92 measurements of 2 revisions" in capsys.readouterr().out
 
     launch = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--standalone"]

@@ -144,19 +144,18 @@ def test_sigkill_at_any_moment_loses_no_pair_that_was_done(tmp_path):
     rng = np.random.default_rng(0)
     done = 0
     for _ in range(6):
-        process = subprocess.Popen(
+        with subprocess.Popen(
             [sys.executable, "-c", _WRITER, str(path), str(Path(__file__).parent)],
             stdout=subprocess.PIPE,
             text=True,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-        )
-        assert process.stdout is not None
-        assert int(process.stdout.readline()) >= done
-        process.stdout.readline()
-        time.sleep(rng.uniform(0, 0.2))
-        process.send_signal(signal.SIGKILL)
-        announced = process.stdout.read().count("pair") + 1
-        process.wait()
+        ) as process:
+            assert process.stdout is not None
+            assert int(process.stdout.readline()) >= done
+            process.stdout.readline()
+            time.sleep(rng.uniform(0, 0.2))
+            process.send_signal(signal.SIGKILL)
+            announced = process.stdout.read().count("pair") + 1
         revisions = pq.read_table(path)["revision"].to_pylist()
         assert len(revisions) == 50 * len(set(revisions)), "a pair is half there"
         assert len(set(revisions)) in (done + announced, done + announced + 1)
