@@ -60,7 +60,9 @@ class TrainingConfig:
     data_dir: str | None = _option(None, "The folder with the data set's files.")
     train_split: str = _option("train", "The split to train on.")
     max_train_samples: int | None = _option(None, "Train on the first so many images only.")
-    validation_size: int = _option(0, "So many last images of the split are held out of training, for retrieval.")
+    validation_size: int = _option(
+        0, "So many last images of the split are held out of training, for retrieval."
+    )
     cache_dir: str | None = _option(None, "Where decoded pixels are cached; under HF_HOME by default.")
 
     # What learns

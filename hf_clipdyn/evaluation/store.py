@@ -15,8 +15,8 @@ from types import TracebackType
 from typing import Any, Self
 
 import pandas as pd
-import pyarrow as pa  # type: ignore[import-untyped]
-import pyarrow.parquet as pq  # type: ignore[import-untyped]
+import pyarrow as pa
+import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
 from hf_clipdyn.errors import EvaluationError

@@ -187,7 +187,9 @@ def _trend_words(line: Line, panel: Panel) -> str:
         None,
     )
     scale = "" if chance is None else f"; chance is {chance:.3g}"
-    if chance is not None and not last.low > chance:
+    if chance is not None and last.high < chance:
+        scale += ", above the whole interval of the last value"
+    elif chance is not None and not last.low > chance:
         scale += ", from which the last value is not told apart"
     if first is last:
         return f"{number_words(last)} at {_named(last)}{scale}."
