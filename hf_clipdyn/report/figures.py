@@ -182,15 +182,27 @@ def _draw_line(cell: "Axes", line: Line, axis: Axis, colour: str, marker: str, *
         label=line.label,
         zorder=3,
     )
-    lows, highs = [point.low for point in told], [point.high for point in told]
-    if band and len(placed) > 1:
-        cell.fill_between(places, lows, highs, color=colour, alpha=0.16, linewidth=0, zorder=2)
-    else:
-        cell.vlines(places, lows, highs, color=colour, linewidth=1, zorder=2)
+    _draw_intervals(cell, places, told, colour, band=band)
     _draw_hollow(
         cell, [(place, point) for place, point in placed if point.defined and not point.usable], marker
     )
     _draw_missing(cell, [place for place, point in placed if not point.defined])
+
+
+def _draw_intervals(
+    cell: "Axes", places: Sequence[float], told: Sequence[Point], colour: str, *, band: bool
+) -> None:
+    """A band along neighbours; a bar for a point without usable neighbours, or where bands would pile up."""
+    lows, highs = [point.low for point in told], [point.high for point in told]
+    if band:
+        cell.fill_between(places, lows, highs, color=colour, alpha=0.16, linewidth=0, zorder=2)
+    bars = [
+        (place, point.low, point.high)
+        for index, (place, point) in enumerate(zip(places, told, strict=True))
+        if not band or sum(other.defined for other in told[max(index - 1, 0) : index + 2]) < 2
+    ]
+    if bars:
+        cell.vlines(*zip(*bars, strict=True), color=colour, linewidth=1, zorder=2)
 
 
 def _draw_missing(cell: "Axes", places: Sequence[float]) -> None:

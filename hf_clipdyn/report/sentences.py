@@ -117,7 +117,7 @@ def _shape_bias_words(one: Trajectory, everything: Sequence[Trajectory]) -> str:
             "not told from chance, or one class took half of all decisions; the ratio says nothing about shape or "
             f"texture.{cues}"
         )
-    parts = [f"{_texture_phase_words(told)}; {_turn_words(one)}."]
+    parts = [f"{_texture_phase_words(one)}; {_turn_words(one)}."]
     if last.usable:
         parts.append(f"It ends at {number_words(last)}, {last.revision}.{cues}")
     else:
@@ -130,17 +130,24 @@ def _shape_bias_words(one: Trajectory, everything: Sequence[Trajectory]) -> str:
     return " ".join(parts)
 
 
-def _texture_phase_words(told: Sequence[Point]) -> str:
-    below = [point for point in told if point.high < 0.5]
+def _texture_phase_words(one: Trajectory) -> str:
+    """A phase takes two revisions in a row: near chance, single ones come and go with the class prior."""
+    below = [point for point in one.usable if point.high < 0.5]
     if not below:
         return "no texture phase (no interpretable revision has its interval below one half)"
-    lowest = min(below, key=lambda point: point.value)
-    if len(below) == 1:
-        return f"a texture phase at {lowest.revision}, {number_words(lowest)}"
+    in_a_row = [
+        point
+        for point in below
+        if any(abs(point.order - other.order) == 1 for other in below if other is not point)
+    ]
+    if not in_a_row:
+        places = ", ".join(f"{number_words(point)} at {point.revision}" for point in below)
+        return f"an interval below one half at single revisions only ({places}), which makes no texture phase"
+    lowest = min(in_a_row, key=lambda point: point.value)
     # The smallest of several noisy numbers is biased downwards, hence said as what it is.
     return (
-        f"a texture phase ({len(below)} revisions from {below[0].revision} to {below[-1].revision} have their "
-        f"interval below one half), the lowest value seen {number_words(lowest)} at {lowest.revision}"
+        f"a texture phase ({len(in_a_row)} revisions from {in_a_row[0].revision} to {in_a_row[-1].revision} have "
+        f"their interval below one half), the lowest value seen {number_words(lowest)} at {lowest.revision}"
     )
 
 

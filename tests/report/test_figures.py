@@ -168,3 +168,20 @@ def test_a_trajectory_that_is_nowhere_defined_leaves_axes_that_can_be_laid_out(r
         )
         to_svg(figure)  # a layout that fails is a warning, and a warning an error
     assert figure.axes[0].get_ylim() == pytest.approx((-0.1, 0.1))
+
+
+def test_a_point_without_usable_neighbours_shows_its_interval_as_a_bar(row, draw):
+    rows = []
+    for epoch, told in enumerate((0.0, 1.0, 0.0, 1.0, 1.0)):
+        rows.append(row("shape_bias/x", "shape_bias", 0.3, 0.1, epoch=epoch))
+        rows.append(row("shape_bias/x", "interpretable", told, epoch=epoch))
+    (cell,) = draw(rows, "shape_bias").axes
+    bars = {
+        bar[0][0]: [float(height) for _, height in bar]
+        for lines in cell.collections[1:]
+        for bar in (path.vertices for path in lines.get_paths())
+        if len(bar) == 2
+    }
+    assert {1, 0, 2} <= set(bars)  # the lonely point and the two hollow ones
+    assert 3 not in bars
+    assert bars[1] == pytest.approx([0.2, 0.4])

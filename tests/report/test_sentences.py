@@ -57,6 +57,20 @@ def test_values_around_one_half_make_neither_phase_nor_turn(row, say):
     assert "no turn that the intervals bear out" in first
 
 
+def test_single_revisions_below_one_half_make_no_texture_phase(row, say):
+    first = say(_bias(row, [(0.30, 1.0), (0.50, 0.0), (0.30, 1.0)]))[0]
+    assert "which makes no texture phase" in first
+    assert (
+        "0.300 [0.250, 0.350] (n = 1,000) at epoch-000, 0.300 [0.250, 0.350] (n = 1,000) at epoch-002"
+        in first
+    )
+
+
+def test_a_last_value_below_chance_is_called_so(row, say):
+    rows = [row("zero_shot/x", "top1", 0.02, 0.01), row("zero_shot/x", "chance", 0.1)]
+    assert "chance is 0.1, above the whole interval of the last value" in say(rows)[0]
+
+
 def test_a_change_within_the_intervals_is_none(row, say):
     rows = [
         row("quality/t", "alignment", value, 0.05, epoch=epoch) for epoch, value in enumerate((0.50, 0.58))
