@@ -23,6 +23,7 @@ from hf_clipdyn.models.open_clip import (
     read_state_dict,
     to_open_clip,
 )
+from hf_clipdyn.revisions.manifest import IMPORTED
 from hf_clipdyn.revisions.names import epoch_name, epoch_of
 from hf_clipdyn.revisions.publisher import Publisher, RevisionRecord, Summary
 
@@ -249,7 +250,7 @@ def import_open_clip(
         token=token,
         private=private,
         card=card,
-        recipe_hash=f"imported:{model}:{source.repo_id or 'files'}",
+        recipe_hash=f"{IMPORTED}{model}:{source.repo_id or 'files'}",
     ) as publisher:
         publisher.check()
         for checkpoint in source.checkpoints:

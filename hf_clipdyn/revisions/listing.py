@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -10,7 +11,10 @@ from hf_clipdyn.revisions.manifest import sort_key
 from hf_clipdyn.revisions.names import epoch_of, step_of
 from hf_clipdyn.revisions.repository import MAIN, Repository, read_manifest, weights_of
 
-__all__ = ["Revision", "list_revisions", "open_repository", "render", "revisions_of"]
+__all__ = ["PARALLEL_REQUESTS", "Revision", "list_revisions", "open_repository", "render", "revisions_of"]
+
+
+PARALLEL_REQUESTS = 8  # a suite has a hundred branches and more, and each is a request
 
 
 @dataclass(frozen=True)
@@ -73,9 +77,11 @@ def revisions_of(repository: Repository) -> list[Revision]:
     others = {commit for name, commit in refs.items() if name != MAIN}
     if refs.get(MAIN) in others or (manifest is not None and manifest.rows):
         refs.pop(MAIN, None)
+    with ThreadPoolExecutor(PARALLEL_REQUESTS) as pool:
+        listings = list(pool.map(repository.files, refs.values()))
     revisions = []
-    for name, commit in refs.items():
-        held = weights_of(repository.files(commit))
+    for (name, commit), files in zip(refs.items(), listings, strict=True):
+        held = weights_of(files)
         row = manifest.row(name) if manifest is not None else None
         revisions.append(
             Revision(

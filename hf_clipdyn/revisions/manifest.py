@@ -13,9 +13,10 @@ from typing import Any, Self
 from hf_clipdyn.errors import RevisionError
 from hf_clipdyn.revisions.names import natural_key
 
-__all__ = ["MANIFEST_FILE", "Manifest", "ManifestRow", "sort_key"]
+__all__ = ["IMPORTED", "MANIFEST_FILE", "Manifest", "ManifestRow", "sort_key"]
 
 MANIFEST_FILE = "revisions.json"
+IMPORTED = "imported:"  # begins the recipe hash of what was not trained here: gaps are its source's
 _FORMAT_VERSION = 1
 
 

@@ -5,10 +5,13 @@ A fixed width makes the names of this project sort as text. Other suites (`step1
 """
 
 import re
+from collections import Counter
+from collections.abc import Iterable
+from itertools import pairwise
 
 from hf_clipdyn.errors import ConfigError
 
-__all__ = ["epoch_name", "epoch_of", "natural_key", "step_name", "step_of"]
+__all__ = ["epoch_name", "epoch_of", "missing_numbers", "natural_key", "step_name", "step_of"]
 
 _EPOCH = re.compile(r"(?:^|[^a-z])epochs?[-_]?(\d+)", re.IGNORECASE)
 _STEP = re.compile(r"(?:^|[^a-z])steps?[-_]?(\d+)", re.IGNORECASE)
@@ -70,3 +73,34 @@ def natural_key(name: str) -> tuple[tuple[int, int, str], ...]:
     """
     parts = _DIGITS.split(name)
     return tuple((1, int(part), "") if part.isdigit() else (0, 0, part) for part in parts if part)
+
+
+def missing_numbers(numbers: Iterable[int]) -> list[int]:
+    """Numbers that a suite's sequence of steps or epochs lacks.
+
+    The stride is the most frequent difference; numbers below it may double (1, 2, 4 …), as suites with
+    revisions inside the first epoch do. Nothing is assumed before the first and after the last.
+
+    Example:
+        >>> missing_numbers([0, 1, 2, 8, 1000, 2000, 4000, 5000])
+        [4, 3000]
+    """
+    held = sorted(set(numbers))
+    pairs = list(pairwise(held))
+    if not pairs:
+        return []
+    counts = Counter(high - low for low, high in pairs)
+    most = max(counts.values())
+    stride = max(difference for difference, count in counts.items() if count == most)
+    missing: list[int] = []
+    for low, high in pairs:
+        if high - low <= stride and high % stride != 0 and low > 0:
+            doubled = 2 * low
+            chain = []
+            while doubled < high:
+                chain.append(doubled)
+                doubled *= 2
+            missing += chain if doubled == high else []
+        else:
+            missing += range((low // stride + 1) * stride, high, stride)
+    return missing

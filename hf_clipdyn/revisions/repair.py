@@ -71,7 +71,8 @@ def repair(output_dir: Path, *, token: str | None = None, retries: RetryPolicy |
     facts = journal.required_run()
     with journal.locked():
         places = open_places(facts, Path(output_dir), token=token, retries=retries)
-        entries = [entry for entry in journal.entries() if entry.row.sha256]
+        # What was never hashed, or was refused for having the weights of another one, was never published.
+        entries = [entry for entry in journal.entries() if entry.row.sha256 and not entry.refused]
         done: list[str] = []
         lost: set[str] = set()
         for key, place in places.items():

@@ -7,10 +7,9 @@ are read and hashed as well.
 import json
 import tempfile
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +17,10 @@ from huggingface_hub.utils.sha import git_hash
 
 from hf_clipdyn.errors import RevisionError, RevisionNotFoundError
 from hf_clipdyn.revisions.files import file_sha256
-from hf_clipdyn.revisions.listing import open_repository
-from hf_clipdyn.revisions.manifest import MANIFEST_FILE, Manifest, ManifestRow, sort_key
-from hf_clipdyn.revisions.names import epoch_name, epoch_of, natural_key, step_of
+from hf_clipdyn.revisions.header import header_fault
+from hf_clipdyn.revisions.listing import PARALLEL_REQUESTS, open_repository
+from hf_clipdyn.revisions.manifest import IMPORTED, MANIFEST_FILE, Manifest, ManifestRow, sort_key
+from hf_clipdyn.revisions.names import epoch_name, epoch_of, missing_numbers, natural_key, step_of
 from hf_clipdyn.revisions.repository import (
     MAIN,
     FileRecord,
@@ -30,12 +30,8 @@ from hf_clipdyn.revisions.repository import (
     weights_of,
 )
 
-__all__ = ["Finding", "Report", "missing_numbers", "verify", "verify_repository"]
+__all__ = ["Finding", "Report", "verify", "verify_repository"]
 
-_PARALLEL_REQUESTS = 8
-_HEADER_AT_ONCE = 100_000  # most safetensors headers fit
-_HEADER_LIMIT = 100_000_000  # the format's own limit
-_IMPORTED = "imported"
 _SHARED_FILES = (
     "config.json",
     "merges.txt",
@@ -141,7 +137,7 @@ def verify_repository(repository: Repository, *, deep: bool = False) -> Report:
         findings.append(Finding(MANIFEST_FILE, "unreadable-manifest", str(error)))
     states: list[_State] = []
     names = [name for name in refs if name != MAIN]
-    with ThreadPoolExecutor(_PARALLEL_REQUESTS) as pool:
+    with ThreadPoolExecutor(PARALLEL_REQUESTS) as pool:
         for answer in pool.map(lambda name: _state(repository, name, refs[name]), names):
             if isinstance(answer, Finding):
                 findings.append(answer)
@@ -213,7 +209,7 @@ def _inside(
         yield Finding(state.name, "missing-file", f"The revision lacks {', '.join(absent)}.")
     for path in state.weights.paths if state.weights else ():
         if path.endswith(".safetensors"):
-            wrong = _header_fault(repository, state.commit, path, state.files[path].size)
+            wrong = header_fault(repository, state.commit, path, state.files[path].size)
             if wrong:
                 yield Finding(state.name, "bad-header", f"{path}: {wrong}.")
     for path, record in state.files.items() if deep else ():
@@ -244,32 +240,6 @@ def _own_manifest(repository: Repository, state: _State, manifest: Manifest) -> 
         )
 
 
-def _header_fault(repository: Repository, commit: str, path: str, size: int) -> str | None:
-    """What is wrong with a safetensors header: its length, its JSON, or the bytes that it lays out."""
-    start = repository.read(commit, path, _HEADER_AT_ONCE)
-    length = int.from_bytes(start[:8], "little")
-    if len(start) < 8 or length > min(size - 8, _HEADER_LIMIT):
-        return "the header is longer than the file"
-    if length > len(start) - 8:
-        start = repository.read(commit, path, 8 + length)
-    try:
-        tensors = json.loads(start[8 : 8 + length])
-        tensors.pop("__metadata__", None)
-        spans = sorted(tuple(tensor["data_offsets"]) for tensor in tensors.values())
-    except (ValueError, KeyError, TypeError, AttributeError):
-        return "the header is not the JSON that it should be"
-    if not spans:
-        return "the header names no tensors"
-    position = 0
-    for begin, end in spans:
-        if begin != position or end < begin:
-            return "the tensors do not fill the file without gaps"
-        position = end
-    if 8 + length + position != size:
-        return f"the header lays out {8 + length + position} bytes, the file has {size}"
-    return None
-
-
 # --- the revisions among each other -------------------------------------------------------------------
 
 
@@ -279,7 +249,7 @@ def _missing(refs: Mapping[str, str], manifest: Manifest | None) -> Iterator[Fin
             yield Finding(
                 row.name, "missing-branch", "The manifest has the revision, but no branch has its name."
             )
-    if manifest is not None and any(row.recipe_hash.startswith(_IMPORTED) for row in manifest.rows):
+    if manifest is not None and any(row.recipe_hash.startswith(IMPORTED) for row in manifest.rows):
         return  # what was imported has the gaps that its source has
     if manifest is not None and manifest.rows:
         last = max((row.epoch for row in manifest.rows if row.epoch is not None), default=-1)
@@ -299,37 +269,6 @@ def _missing(refs: Mapping[str, str], manifest: Manifest | None) -> Iterator[Fin
                 "gap",
                 f"The sequence goes on after {numbers[after]}, but without this {what}.",
             )
-
-
-def missing_numbers(numbers: Iterable[int]) -> list[int]:
-    """Numbers that a suite's sequence of steps or epochs lacks.
-
-    The stride is the most frequent difference; numbers below it may double (1, 2, 4 …), as suites with
-    revisions inside the first epoch do. Nothing is assumed before the first and after the last.
-
-    Example:
-        >>> missing_numbers([0, 1, 2, 8, 1000, 2000, 4000, 5000])
-        [4, 3000]
-    """
-    held = sorted(set(numbers))
-    pairs = list(pairwise(held))
-    if not pairs:
-        return []
-    counts = Counter(high - low for low, high in pairs)
-    most = max(counts.values())
-    stride = max(difference for difference, count in counts.items() if count == most)
-    missing: list[int] = []
-    for low, high in pairs:
-        if high - low <= stride and high % stride != 0 and low > 0:
-            doubled = 2 * low
-            chain = []
-            while doubled < high:
-                chain.append(doubled)
-                doubled *= 2
-            missing += chain if doubled == high else []
-        else:
-            missing += range((low // stride + 1) * stride, high, stride)
-    return missing
 
 
 def _identical(states: Sequence[_State]) -> Iterator[Finding]:

@@ -9,7 +9,8 @@ from hub_server.server import HubServer
 from hub_server.state import File, Repo
 
 from hf_clipdyn.cli import main
-from hf_clipdyn.revisions.verify import missing_numbers, verify
+from hf_clipdyn.revisions.names import missing_numbers
+from hf_clipdyn.revisions.verify import verify
 
 
 @pytest.fixture
@@ -306,3 +307,11 @@ def test_repair_says_what_is_lost_for_good(
         main(["repair", str(tmp_path)])
     assert done.value.code == 1
     assert "epoch-000: no whole copy is left" in capsys.readouterr().out
+
+
+def test_repair_does_not_publish_what_was_refused_as_identical(tmp_path: Path, publish, trained) -> None:
+    publish(range(3), models=lambda epoch: trained(min(epoch, 1)))
+    with pytest.raises(SystemExit) as done:
+        main(["repair", str(tmp_path)])
+    assert done.value.code == 0
+    assert verify("me/run", store=tmp_path / "hub").revisions == ("epoch-000", "epoch-001")
