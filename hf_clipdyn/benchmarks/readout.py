@@ -6,18 +6,26 @@ known by the hash of its pixels, and goes through the model once per revision.
 
 import hashlib
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from accelerate import PartialState
 from accelerate.utils import gather_object
 from numpy.typing import NDArray
 
-from hf_clipdyn.models.encoder import Encoder
+from hf_clipdyn.models.encoder import Encoder, ImageFeatures
 
-__all__ = ["Readout", "Stimuli"]
+__all__ = ["Images", "Readout", "Stimuli"]
 
 Change = Callable[[NDArray[np.uint8], int], NDArray[np.uint8]]
+
+
+class Images(Protocol):
+    """(n, H, W, 3) uint8 that are read by row: an array, or something that stands for one."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, rows: Any, /) -> Any: ...
 
 
 class Stimuli:
@@ -32,7 +40,7 @@ class Stimuli:
 
     def __init__(
         self,
-        array: NDArray[np.uint8],
+        array: Images,
         rows: NDArray[np.int64] | None = None,
         *,
         change: Change | None = None,
@@ -56,7 +64,7 @@ class Stimuli:
         """Pixels of the images at these positions, (len(indices), H, W, 3)."""
         rows = self._rows[list(indices)]
         if self._change is None:
-            return self._array[rows]
+            return np.asarray(self._array[rows])
         return np.stack([self._change(self._array[row], int(row)) for row in rows])
 
 
@@ -101,6 +109,11 @@ class Readout:
         result = np.stack([self._images[key] for key in stimuli.keys])
         assert len(result) == len(stimuli)
         return result
+
+    def features(self, pixels: NDArray[np.uint8]) -> ImageFeatures:
+        """Projection and all hidden states of one batch, (n, H, W, 3); not kept, since they are large."""
+        self._progress(len(pixels))
+        return self.encoder.embed_images(pixels, hidden=True)
 
     def texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Embeddings of the texts, (n, d), not normalised."""

@@ -271,7 +271,7 @@ class Encoder:
         if attentions:
             wanted["output_attentions"] = True
         projection, output = self.image_output(self.pixel_values(pixels), **wanted)
-        states = output.hidden_states if hidden else ()
+        states = (output.hidden_states or ()) if hidden else ()
         maps = output.attentions if attentions else ()
         if attentions and not (maps and all(one is not None for one in maps)):
             raise ModelError(

@@ -1,0 +1,118 @@
+"""Perceptual similarity: does the distance choose as people do, and does it see what they see?"""
+
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+import numpy as np
+import pandas as pd
+
+from hf_clipdyn.benchmarks.base import Benchmark, Measurement, Settings, decode, digest, measurement
+from hf_clipdyn.benchmarks.pairs import by_place, pair_distances
+from hf_clipdyn.benchmarks.readout import Readout, Stimuli
+from hf_clipdyn.benchmarks.sources import Source
+from hf_clipdyn.metrics._validation import undefined_causes
+from hf_clipdyn.metrics.two_afc import two_afc
+
+__all__ = ["Similarity"]
+
+_MANY_VOTES = 6
+
+
+class Similarity(Benchmark):
+    """Two-alternative forced choice, per sub-set and pooled, with the human reference and the ceiling.
+
+    Where rows rest on different numbers of votes, those with six or more (NIGHTS' benchmark) are a group too.
+
+    Trials: item, judgement (share that preferred image_1), votes, subset, probe, layer, distance, value_0 and
+    value_1 (of the reference to each candidate).
+    """
+
+    kind: ClassVar[str] = "similarity"
+    schemas = ("triplet",)
+    suites: ClassVar = {
+        "paper": ("nights",),
+        "full": ("nights", "bapps", "material_similarity"),
+    }
+    needs_text: ClassVar[bool] = False
+
+    def __init__(self, source: Source, image_processor: Any, settings: Settings) -> None:
+        facts = source.dataset.select_columns(["judgement", "votes", "subset"]).to_pandas()
+        columns = ("reference", "image_0", "image_1")
+        pixels = {name: decode(source.dataset, image_processor, settings, name) for name in columns}
+        broken = np.any([one.broken for one in pixels.values()], axis=0)
+        rows = np.flatnonzero(~broken)
+        self._facts = facts.iloc[rows].reset_index(drop=True).assign(item=rows)
+        reference, *candidates = (one.array for one in pixels.values())
+        # One list of pairs, so that the normaliser of the distance is pooled over both candidates.
+        twice = np.concatenate([rows, rows])
+        self._references = Stimuli(reference, twice)
+        self._candidates = Stimuli(_Stacked(*candidates), np.concatenate([rows, rows + len(broken)]))
+        self.left_out = int(broken.sum())
+        self.fingerprint = digest(
+            self.kind, [one.fingerprint for one in pixels.values()], facts.to_dict("list")
+        )
+
+    def observe(self, readout: Readout) -> pd.DataFrame:
+        """Distances of the reference to both candidates, at every place."""
+        distances = pair_distances(readout, self._references, self._candidates)
+        n = len(self._facts)
+        first = distances[distances["pair"] < n].reset_index(drop=True)
+        second = distances[distances["pair"] >= n].reset_index(drop=True)
+        facts = self._facts.iloc[first["pair"]].reset_index(drop=True)
+        places = first[["probe", "layer", "distance"]]
+        trials: pd.DataFrame = pd.concat([facts, places], axis=1)
+        return trials.assign(value_0=first["value"], value_1=second["value"])
+
+    @staticmethod
+    def score(trials: pd.DataFrame, settings: Settings) -> list[Measurement]:
+        """2AFC of every place, pooled and per sub-set; the human rows once."""
+        found: list[Measurement] = []
+        for place, distance, rows in by_place(trials):
+            found += [
+                _choice(part, "two_afc", f"two_afc/{distance}", group, place, settings)
+                for group, part in _parts(rows)
+            ]
+        people = {"probe": "human", "layer": None}
+        found += [
+            _choice(part, key, key, group, people, settings)
+            for group, part in _parts(trials.drop_duplicates("item"))
+            for key in ("human", "ceiling")
+        ]
+        return found
+
+
+class _Stacked:
+    """Two memory maps of equal shape as one array of rows, without a copy."""
+
+    def __init__(self, first: np.ndarray, second: np.ndarray) -> None:
+        self._parts = (first, second)
+
+    def __len__(self) -> int:
+        return sum(map(len, self._parts))
+
+    def __getitem__(self, rows: Any) -> np.ndarray:
+        split = len(self._parts[0])
+        if np.ndim(rows) == 0:
+            return np.asarray(self._parts[int(rows) // split][int(rows) % split])
+        return np.stack([self[row] for row in rows])
+
+
+def _parts(rows: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    yield "", rows
+    if rows["subset"].nunique() > 1:
+        for subset, part in rows.groupby("subset"):
+            yield f"subset={subset}", part
+    certain = rows["votes"] >= _MANY_VOTES
+    if 0 < certain.sum() < len(rows):
+        yield f"votes>={_MANY_VOTES}", rows[certain]
+
+
+def _choice(
+    rows: pd.DataFrame, key: str, metric: str, group: str, place: dict[str, Any], settings: Settings
+) -> Measurement:
+    with undefined_causes() as causes:
+        result = two_afc(rows["value_0"], rows["value_1"], rows["judgement"], **settings.resampling)
+    better = True if key == "two_afc" else None
+    return measurement(
+        result, key, causes, metric=metric, group=group, n_groups=len(rows), higher_is_better=better, **place
+    )
