@@ -1,14 +1,21 @@
 """What every test gets: caches of its own, no way out to a network, and the real data where they are."""
 
+import atexit
 import os
+import shutil
+import signal
+import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 # Read at import by huggingface_hub, datasets and torch, hence set before any of them is loaded.
 # Port 9 (discard) of the loopback is closed: whoever tries to reach the Hub is refused at once.
 os.environ["HF_HOME"] = tempfile.mkdtemp(prefix="clipdyn-hf-home-")
+atexit.register(shutil.rmtree, os.environ["HF_HOME"], ignore_errors=True)
 os.environ["HF_ENDPOINT"] = "http://127.0.0.1:9"
 os.environ["HF_HUB_DISABLE_XET"] = "1"
 os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
@@ -46,3 +53,45 @@ def real_data() -> Callable[[str], Path]:
         pytest.skip(f"no real data {name!r}: set CLIPDYN_DATA to the folder that holds it")
 
     return find
+
+
+@dataclass(frozen=True)
+class QuickDemo:
+    """A quick run in the demo's usual place below ``root``, and what its command printed at the end."""
+
+    root: Path
+    environment: dict[str, str]
+    lines: list[str]
+
+    command = (sys.executable, "-m", "hf_clipdyn.cli", "demo", "--quick", "--output-dir", "runs/demo")
+
+    @property
+    def folder(self) -> Path:
+        return self.root / "runs" / "demo"
+
+    def run(self, command: Sequence[str]) -> subprocess.CompletedProcess[str]:
+        """Run a command in ``root``, with the caches of the run."""
+        return subprocess.run(command, cwd=self.root, env=self.environment, capture_output=True, text=True)
+
+
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> QuickDemo:
+    """A demo that was killed on its way and started again, offline without being told so.
+
+    Tests that use it belong to the xdist group "demo", so that it runs once.
+    """
+    assert "HF_HUB_OFFLINE" not in os.environ
+    root = tmp_path_factory.mktemp("demo")
+    demo = QuickDemo(root, os.environ | {"HF_HOME": str(root / "hf-home")}, [])
+    checkpoint = demo.folder / "checkpoints" / "epoch-001" / "progress.json"
+    with subprocess.Popen(demo.command, cwd=root, env=demo.environment, stderr=subprocess.DEVNULL) as process:
+        deadline = time.monotonic() + 300
+        while not checkpoint.exists():
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        process.send_signal(signal.SIGKILL)
+    done = demo.run(demo.command)
+    assert done.returncode == 0, done.stderr
+    demo.lines.extend(done.stdout.strip().splitlines())
+    return demo
