@@ -10,12 +10,14 @@ if TYPE_CHECKING:
     from hf_clipdyn.bundled import load_metric, metric_path
     from hf_clipdyn.data import load_dataset
     from hf_clipdyn.evaluation import evaluate_revisions
+    from hf_clipdyn.evaluation.compare import compare_revisions
     from hf_clipdyn.revisions import Revision, list_revisions
 
 __version__ = "0.1.0"
 
 _HOME = {
     "Revision": "hf_clipdyn.revisions",
+    "compare_revisions": "hf_clipdyn.evaluation.compare",
     "evaluate_revisions": "hf_clipdyn.evaluation",
     "list_revisions": "hf_clipdyn.revisions",
     "load_dataset": "hf_clipdyn.data",
@@ -26,6 +28,7 @@ _HOME = {
 __all__ = [
     "Revision",
     "__version__",
+    "compare_revisions",
     "evaluate_revisions",
     "list_revisions",
     "load_dataset",

@@ -128,6 +128,7 @@ class Benchmark(ABC):
         schemas: kinds of data sets (`hf_clipdyn.data.schemas`) that fit, the preferred one first.
         suites: suite to the data sets on which it runs this kind.
         needs_text: whether the model must have a text tower.
+        clusters: columns of the trials that name what is drawn at random: one, or two that are crossed.
 
     Attributes (of an instance):
         fingerprint: SHA-256 of all that is shown and asked: pixels, labels, prompts, settings.
@@ -139,6 +140,7 @@ class Benchmark(ABC):
     schemas: ClassVar[tuple[str, ...]]
     suites: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     needs_text: ClassVar[bool] = True
+    clusters: ClassVar[tuple[str, ...]] = ("item",)
 
     fingerprint: str
     preprocess: str = "processor"

@@ -48,6 +48,7 @@ class Distortion(Benchmark):
     schemas = ("distortion_ladder",)
     suites: ClassVar = {"embedded": ("procedural",)}
     needs_text: ClassVar[bool] = False
+    clusters = ("reference_id",)
 
     def __init__(self, source: Source, image_processor: Any, settings: Settings) -> None:
         facts = source.dataset.select_columns(["reference_id", "distortion", "level"]).to_pandas()

@@ -51,6 +51,7 @@ class Quality(Benchmark):
         "full": ("tid2013", "tid2008", "kadid10k", "csiq", "live"),
     }
     needs_text: ClassVar[bool] = False
+    clusters = ("reference_id",)
 
     def __init__(self, source: Source, image_processor: Any, settings: Settings) -> None:
         facts = source.dataset.select_columns(_COLUMNS).to_pandas()

@@ -56,6 +56,7 @@ class ShapeBias(Benchmark):
         "full": ("cue_conflict",),
     }
     needs_text: ClassVar[bool] = False  # a vision model answers the triplets
+    clusters = ("shape_exemplar", "texture_exemplar")
 
     def __init__(self, source: Source, image_processor: Any, settings: Settings) -> None:
         pixels = decode(source.dataset, image_processor, settings)

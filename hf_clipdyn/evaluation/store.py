@@ -22,7 +22,7 @@ from filelock import FileLock, Timeout
 from hf_clipdyn.errors import EvaluationError
 from hf_clipdyn.revisions.files import fsync, replace_durably
 
-__all__ = ["PAIR", "SCHEMA", "ResultsStore", "read_trials"]
+__all__ = ["PAIR", "SCHEMA", "ResultsStore", "read_trials", "trial_benchmarks"]
 
 _TEXT, _NUMBER, _COUNT = pa.string(), pa.float64(), pa.int64()
 
@@ -155,6 +155,11 @@ def _trials_file(path: Path, pair: dict[str, Any]) -> Path:
 def trials_folder(path: Path) -> Path:
     """Folder of the trials that belong to the table at ``path``."""
     return path.with_suffix(".trials")
+
+
+def trial_benchmarks(path: Path) -> list[str]:
+    """Names of the benchmarks whose trials were kept beside the table at ``path``, sorted."""
+    return sorted({folder.name.replace("--", "/", 1) for folder in trials_folder(path).glob("*/*/")})
 
 
 def read_trials(path: Path, benchmark: str) -> pd.DataFrame:

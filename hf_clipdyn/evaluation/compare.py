@@ -1,0 +1,154 @@
+"""Is one revision better than another? Paired, from the kept trials, without a forward pass."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import stats
+
+from hf_clipdyn.benchmarks.base import Benchmark, Measurement, Settings
+from hf_clipdyn.benchmarks.registry import benchmark_class
+from hf_clipdyn.errors import EvaluationError, UnknownNameError
+from hf_clipdyn.evaluation.store import read_trials, trial_benchmarks
+
+__all__ = ["compare_revisions"]
+
+_BLOCKS = 100
+_SAME = ["repo_id", "data_fingerprint", "preprocess", "dtype"]
+_COLUMNS = [
+    *_SAME,
+    *("benchmark", "probe", "layer", "metric", "group", "value_a", "value_b"),
+    *("difference", "ci_low", "ci_high", "p_value", "n_groups"),
+]
+
+Key = tuple[str, int | None, str, str]
+
+
+def compare_revisions(
+    results: str | Path,
+    a: str,
+    b: str,
+    benchmarks: Sequence[str] | None = None,
+    *,
+    confidence_level: float = 0.95,
+    seed: int = 0,
+) -> pd.DataFrame:
+    """Every metric of revision ``b`` minus that of revision ``a`` of the same run, on the same stimuli.
+
+    The interval is Student's on the delete-a-group jackknife of the difference, over the clusters of
+    the benchmark (`Benchmark.clusters`): whatever makes a stimulus easy for both cancels. Crossed clusters
+    (shape and texture exemplars) take V_first + V_second - V_both (Cameron, Gelbach and Miller 2011). More than
+    100 clusters are merged at random into 100 groups. It holds neither the noise of another seed nor that
+    of another checkpoint, and nothing is corrected for the number of metrics.
+
+    Args:
+        results: table of `clipdyn evaluate`; the trials lie beside it.
+        a, b: names of revisions.
+        benchmarks: as ``kind/dataset``; None for all that have trials.
+        confidence_level: of the intervals.
+        seed: of the merging into groups.
+
+    Returns:
+        One row per benchmark, data fingerprint, probe, layer, metric and group, with ``value_a``, ``value_b``,
+        ``difference`` (b - a), ``ci_low``, ``ci_high``, the two-sided ``p_value`` of no difference (1 where no group
+        makes any) and ``n_groups``. NaN where either value is undefined.
+
+    Raises:
+        UnknownNameError: the trials hold no such revision.
+        EvaluationError: there are no trials, or none of both revisions on the same stimuli.
+    """
+    path = Path(results)
+    frames = []
+    for name in benchmarks if benchmarks is not None else trial_benchmarks(path):
+        trials = read_trials(path, name)
+        for revision in (a, b):
+            if revision not in set(trials["revision"]):
+                raise UnknownNameError(f"revision in the trials of {name}", revision, set(trials["revision"]))
+        for _, part in trials.groupby(_SAME, sort=False):
+            first, second = (part[part["revision"] == revision] for revision in (a, b))
+            if not (first.empty or second.empty):
+                rows = _compare(benchmark_class(name), first, second, confidence_level, seed)
+                rows["benchmark"] = name
+                for column in _SAME:
+                    rows[column] = part[column].iloc[0]
+                frames.append(rows)
+    if not frames:
+        raise EvaluationError(
+            f"Beside {path} no benchmark holds trials of {a} and {b} on the same stimuli: evaluate both, "
+            "without --no-keep-trials."
+        )
+    return pd.concat(frames, ignore_index=True)[_COLUMNS]
+
+
+def _compare(
+    kind: type[Benchmark], a: pd.DataFrame, b: pd.DataFrame, confidence_level: float, seed: int
+) -> pd.DataFrame:
+    commits = [side["commit"].iloc[-1] for side in (a, b)]  # a name that was trained anew: its latest state
+    a, b = (side[side["commit"] == commit] for side, commit in zip((a, b), commits, strict=True))
+    whole = _differences(kind, a, b)
+    ways = [_groups(a, b, [column], seed) for column in kind.clusters]
+    if len(ways) == 2:
+        ways.append(_groups(a, b, list(kind.clusters), seed))
+    parts = [_jackknife_variance(kind, a, b, way, list(whole)) for way in ways]
+    n_groups = min(int(np.concatenate(way).max()) + 1 for way in ways)
+    variance = parts[0]
+    if len(parts) == 3:
+        variance = parts[0] + parts[1] - parts[2]
+        largest = np.max(parts, axis=0)  # the safe side where a small sample makes the sum negative
+        variance = np.where(variance > 0, variance, largest)
+    error = np.sqrt(variance)
+    difference = np.array([second - first for first, second in whole.values()])
+    quantile = stats.t.ppf((1 + confidence_level) / 2, n_groups - 1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        p_value = 2 * stats.t.sf(np.abs(difference) / error, n_groups - 1)
+    p_value = np.where((error == 0) & (difference == 0), 1.0, p_value)
+    rows = pd.DataFrame(list(whole), columns=["probe", "layer", "metric", "group"]).astype({"layer": "Int64"})
+    values = np.array(list(whole.values())).reshape(-1, 2)
+    return rows.assign(
+        value_a=values[:, 0],
+        value_b=values[:, 1],
+        difference=difference,
+        ci_low=difference - quantile * error,
+        ci_high=difference + quantile * error,
+        p_value=p_value,
+        n_groups=n_groups,
+    )
+
+
+def _differences(kind: type[Benchmark], a: pd.DataFrame, b: pd.DataFrame) -> dict[Key, tuple[float, float]]:
+    settings = Settings(n_resamples=0)
+    first, second = ({_key(one): one.value for one in kind.score(side, settings)} for side in (a, b))
+    return {key: (value, second[key]) for key, value in first.items() if key in second}
+
+
+def _key(one: Measurement) -> Key:
+    return one.probe, one.layer, one.metric, one.group
+
+
+def _groups(a: pd.DataFrame, b: pd.DataFrame, columns: list[str], seed: int) -> list[NDArray[np.int64]]:
+    """Number of each row's group of clusters, for both sides alike."""
+    names = [pd.MultiIndex.from_frame(side[columns]) for side in (a, b)]
+    known = names[0].append(names[1]).unique()
+    order = np.random.default_rng(seed).permutation(len(known))
+    numbers = order % min(len(known), _BLOCKS)
+    return [numbers[known.get_indexer(side)] for side in names]
+
+
+def _jackknife_variance(
+    kind: type[Benchmark],
+    a: pd.DataFrame,
+    b: pd.DataFrame,
+    groups: Sequence[NDArray[np.int64]],
+    keys: Sequence[Key],
+) -> NDArray[np.float64]:
+    n_groups = int(np.concatenate(groups).max()) + 1
+    left_out: list[list[Any]] = []
+    for group in range(n_groups):
+        values = _differences(kind, a[groups[0] != group], b[groups[1] != group])
+        pairs = [values.get(key, (np.nan, np.nan)) for key in keys]
+        left_out.append([second - first for first, second in pairs])
+    table = np.array(left_out)
+    return np.asarray((n_groups - 1) / n_groups * np.square(table - table.mean(axis=0)).sum(axis=0))
