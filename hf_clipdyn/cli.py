@@ -5,9 +5,10 @@ Every option is taken with dashes and with underscores.
 """
 
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TextIO
 
 import typer
 
@@ -348,8 +349,27 @@ def verify(
 # --- end of commands ---------------------------------------------------------------------------------
 
 
+_show_other_warning = warnings.showwarning
+
+
+def _show_warning(
+    message: Warning | str,
+    category: type[Warning],
+    filename: str,
+    lineno: int,
+    file: TextIO | None = None,
+    line: str | None = None,
+) -> None:
+    """A warning of this package is a sentence for the user; where it was raised is of no use to them."""
+    if category.__module__.startswith("hf_clipdyn"):
+        typer.echo(f"clipdyn: warning: {message}", err=True)
+    else:
+        _show_other_warning(message, category, filename, lineno, file, line)
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Run one command; print an error of this package as one sentence and exit with its code."""
+    warnings.showwarning = _show_warning
     try:
         app(args=None if argv is None else list(argv))
     except ClipDynError as error:

@@ -105,6 +105,8 @@ def _resolve(
     if data_dir is None and repo_id is None:
         if Path(path).is_dir() or (Path(path).is_file() and is_archive(path)):
             return builder_class(_recognise(Path(path))), Path(path), None
+        if path.startswith((".", "~", os.sep)):
+            raise ConfigError(f"There is no folder {path}: check the path of your captioned images.")
         if _REPO_ID.fullmatch(path):
             return builder_class("hub"), None, path
     raise UnknownNameError("data set", path, dataset_names())
