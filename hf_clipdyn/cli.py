@@ -121,6 +121,10 @@ def evaluate(
     keep_trials: Annotated[
         bool, typer.Option(help="Keep the answer to every stimulus beside the table.")
     ] = True,
+    watch: Annotated[
+        float | None,
+        typer.Option(help="Follow a run in training until nothing new came for so many seconds."),
+    ] = None,
 ) -> None:
     """Measure benchmarks on the revisions of a run, or of any image encoder on the Hub.
 
@@ -146,6 +150,7 @@ def evaluate(
         force=force,
         skip_missing=skip_missing,
         keep_trials=keep_trials,
+        watch_patience=watch,
         noise_stage=noise_stage,
         held_out=held_out,
         n_resamples=n_resamples,

@@ -18,6 +18,7 @@ from hf_clipdyn.models.encoder import Encoder, ImageFeatures
 __all__ = ["Images", "Readout", "Stimuli"]
 
 Change = Callable[[NDArray[np.uint8], int], NDArray[np.uint8]]
+Check = Callable[[NDArray[np.uint8], NDArray[np.float32]], None]
 
 
 class Images(Protocol):
@@ -77,15 +78,13 @@ class Readout:
     Args:
         encoder: holds the revision's weights.
         batch_size: images per forward pass.
-        progress: called with the number of images after each forward pass.
+        check: shown the pixels and projections of the first batch; raises where they are no good.
     """
 
-    def __init__(
-        self, encoder: Encoder, *, batch_size: int = 128, progress: Callable[[int], Any] = lambda _: None
-    ) -> None:
+    def __init__(self, encoder: Encoder, *, batch_size: int = 128, check: Check | None = None) -> None:
         self.encoder = encoder
         self._batch_size = batch_size
-        self._progress = progress
+        self._check = check
         self._images: dict[bytes, NDArray[np.float32]] = {}
         self._texts: dict[str, NDArray[np.float32]] = {}
 
@@ -97,10 +96,8 @@ class Readout:
             indices[start : start + self._batch_size] for start in range(0, len(indices), self._batch_size)
         ]
         state = PartialState()
-        found: list[tuple[list[int], NDArray[np.float32]]] = []
-        for batch in batches[state.process_index :: state.num_processes]:
-            found.append((batch, self.encoder.embed_images(stimuli.read(batch)).projection))
-            self._progress(len(batch))
+        mine = batches[state.process_index :: state.num_processes]
+        found = [(batch, self._embed(stimuli.read(batch)).projection) for batch in mine]
         if state.num_processes > 1:
             found = gather_object(found)
         for batch, rows in found:
@@ -112,8 +109,14 @@ class Readout:
 
     def features(self, pixels: NDArray[np.uint8]) -> ImageFeatures:
         """Projection and all hidden states of one batch, (n, H, W, 3); not kept, since they are large."""
-        self._progress(len(pixels))
-        return self.encoder.embed_images(pixels, hidden=True)
+        return self._embed(pixels, hidden=True)
+
+    def _embed(self, pixels: NDArray[np.uint8], *, hidden: bool = False) -> ImageFeatures:
+        features = self.encoder.embed_images(pixels, hidden=hidden)
+        if self._check is not None:
+            check, self._check = self._check, None
+            check(pixels, features.projection)
+        return features
 
     def texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Embeddings of the texts, (n, d), not normalised."""

@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hf_clipdyn.errors import ConfigError
+
 if TYPE_CHECKING:
     import datasets
 
@@ -27,6 +29,7 @@ def evaluate_revisions(
     keep_trials: bool = True,
     token: str | None = None,
     show_progress: bool = True,
+    watch_patience: float | None = None,
     **settings: Any,
 ) -> "datasets.Dataset":
     """Measure benchmarks on the revisions of a run.
@@ -47,6 +50,8 @@ def evaluate_revisions(
         keep_trials: keep the answer to every stimulus beside ``output``.
         token: for private repositories.
         show_progress: progress bars.
+        watch_patience: follow a run that is still training, until no new revision has appeared for so many
+            seconds; needs ``output``.
         **settings: fields of `hf_clipdyn.benchmarks.base.Settings`, as ``noise_stage="input"``; None keeps
             the default.
 
@@ -62,6 +67,7 @@ def evaluate_revisions(
 
     from hf_clipdyn.benchmarks.base import Settings
     from hf_clipdyn.evaluation.runner import EvaluationConfig, evaluate
+    from hf_clipdyn.evaluation.watch import watch
 
     chosen = {name: value for name, value in settings.items() if value is not None}
     config = EvaluationConfig(
@@ -81,4 +87,11 @@ def evaluate_revisions(
         keep_trials=keep_trials,
         token=token,
     )
-    return evaluate(config, say=tqdm.write if show_progress else lambda _: None)
+    say = tqdm.write if show_progress else lambda _: None
+    if watch_patience is not None:
+        if output is None or revisions is not None:
+            raise ConfigError(
+                "Watching a run needs an output, and takes all of its revisions: leave them out."
+            )
+        return watch(config, watch_patience, say)
+    return evaluate(config, say)

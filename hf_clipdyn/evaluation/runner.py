@@ -16,18 +16,19 @@ import torch
 from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
 from tqdm.auto import tqdm
-from transformers import AutoImageProcessor
+from transformers import AutoConfig, AutoImageProcessor
 
 from hf_clipdyn.benchmarks.base import Benchmark, Settings
 from hf_clipdyn.benchmarks.readout import Readout
 from hf_clipdyn.benchmarks.registry import benchmark_class, select_benchmarks
 from hf_clipdyn.benchmarks.sources import Source, open_source
 from hf_clipdyn.errors import ConfigError, DatasetError, EvaluationError, UnknownNameError
+from hf_clipdyn.evaluation.precision import PrecisionCheck
 from hf_clipdyn.evaluation.store import PAIR, SCHEMA, ResultsStore
 from hf_clipdyn.models.encoder import Encoder, settings_digest, snapshot_folder
 from hf_clipdyn.revisions import Revision, list_revisions
 
-__all__ = ["DTYPES", "EvaluationConfig", "evaluate"]
+__all__ = ["DTYPES", "EvaluationConfig", "evaluate", "from_main_process"]
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 _PACKAGES = ("hf-clipdyn", "torch", "transformers", "datasets", "numpy", "scipy")
@@ -104,8 +105,8 @@ def evaluate(config: EvaluationConfig, say: Callable[[str], Any] = lambda _: Non
     output = config.output if state.is_main_process else None
     with ResultsStore(output) as store:
         done = store.pairs() if not config.force else set()
-        pairs = _measure(config, revisions, sources, store, _same_everywhere(done), say)
-        table = _same_everywhere(store.select(pairs))
+        pairs = _measure(config, revisions, sources, store, from_main_process(done), say)
+        table = from_main_process(store.select(pairs))
     return datasets.Dataset(table.combine_chunks())
 
 
@@ -126,7 +127,7 @@ def _silent(_: str) -> None:
     """What processes but the main one say."""
 
 
-def _same_everywhere(value: Any) -> Any:
+def from_main_process(value: Any) -> Any:
     """The main process's value, in every process."""
     if PartialState().num_processes == 1:
         return value
@@ -206,13 +207,8 @@ def _measure(
                 pair = tuple(facts[column] for column in PAIR)
                 bar.set_postfix_str(f"{revision.name} {name}")
                 if pair not in done:
-                    encoder = live.load(folder)
-                    if benchmark.needs_text and not encoder.reads_text:
-                        raise EvaluationError(
-                            f"{name} asks with texts, but {config.repo_id} has no text tower: "
-                            "leave it out with --benchmarks."
-                        )
-                    readout = readout or Readout(encoder, batch_size=config.batch_size)
+                    if readout is None:
+                        readout = _readout(live.load(folder), folder, revision, config, say)
                     _run_pair(benchmark, readout, facts, config, store)
                 pairs.append(pair)
                 bar.update()
@@ -253,13 +249,33 @@ def _prepare(
     folder: Path, sources: Mapping[str, Source], config: EvaluationConfig, say: Callable[[str], Any]
 ) -> dict[str, Benchmark]:
     image_processor = AutoImageProcessor.from_pretrained(folder)
+    mute = not hasattr(AutoConfig.from_pretrained(folder), "text_config")
+    asking = [name for name in sources if benchmark_class(name).needs_text] if mute else []
+    if asking:
+        told = f"{', '.join(asking)} ask with texts, but {config.repo_id} has no text tower"
+        if not config.skip_missing or len(asking) == len(sources):
+            raise EvaluationError(
+                f"{told}: name others with --benchmarks, or leave them out with --skip-missing."
+            )
+        say(f"{told}: they are left out.")
     benchmarks: dict[str, Benchmark] = {}
     for name, source in sources.items():
+        if name in asking:
+            continue
         benchmark = benchmark_class(name)(source, image_processor, config.settings)
         if benchmark.left_out:
             say(f"{name}: {benchmark.left_out} stimuli cannot be decoded and are left out.")
         benchmarks[name] = benchmark
     return benchmarks
+
+
+def _readout(
+    encoder: Encoder, folder: Path, revision: Revision, config: EvaluationConfig, say: Callable[[str], Any]
+) -> Readout:
+    check = None
+    if config.dtype != "float32":
+        check = PrecisionCheck(folder, revision.name, encoder.device, say)
+    return Readout(encoder, batch_size=config.batch_size, check=check)
 
 
 def _facts(config: EvaluationConfig, revision: Revision, name: str, benchmark: Benchmark) -> dict[str, Any]:

@@ -1,0 +1,59 @@
+"""How far a lower precision is from float32, on the very images that are measured."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy import stats
+
+from hf_clipdyn.benchmarks.base import cosine_distance
+from hf_clipdyn.errors import EvaluationError
+from hf_clipdyn.models.encoder import Encoder
+
+__all__ = ["MINIMUM_RANK_CORRELATION", "PrecisionCheck"]
+
+MINIMUM_RANK_CORRELATION = 0.99
+"""Spearman's correlation of all pairs' distances below which a precision is refused."""
+
+_SAMPLE = 64
+
+
+class PrecisionCheck:
+    """Compares a first batch with float32, and refuses where the order of the distances breaks.
+
+    Where all cosines are close to 1, as in an untrained model, bfloat16 keeps no order at all.
+
+    Args:
+        folder: snapshot of the revision.
+        name: of the revision, for the message.
+        device: where the float32 model runs.
+        say: told the deviation in one sentence.
+    """
+
+    def __init__(self, folder: Path, name: str, device: torch.device, say: Callable[[str], Any]) -> None:
+        self._folder, self._name, self._device, self._say = folder, name, device, say
+
+    def __call__(self, pixels: NDArray[np.uint8], projection: NDArray[np.float32]) -> None:
+        """Check a batch of (n, H, W, 3) images and the (n, d) projections that it gave.
+
+        Raises:
+            EvaluationError: the order of their distances is not that of float32.
+        """
+        n = min(len(pixels), _SAMPLE)
+        reference = Encoder.from_folder(self._folder, device=self._device).embed_images(pixels[:n]).projection
+        error = float(cosine_distance(reference, projection[:n]).max())
+        first, second = np.triu_indices(n, 1)
+        exact = cosine_distance(reference[first], reference[second])
+        rough = cosine_distance(projection[first], projection[second])
+        known = n > 2 and exact.std() > 0 and rough.std() > 0
+        correlation = float(stats.spearmanr(exact, rough).statistic) if known else float("nan")
+        facts = f"rank correlation {correlation:.4f} of the distances of {n} images with float32"
+        if not correlation >= MINIMUM_RANK_CORRELATION:
+            raise EvaluationError(
+                f"bfloat16 breaks the order of the distances in {self._name} ({facts}, at least "
+                f"{MINIMUM_RANK_CORRELATION} is needed): use --dtype float32."
+            )
+        self._say(f"{self._name}: bfloat16 is within a cosine distance of {error:.1e} ({facts}).")

@@ -1,0 +1,127 @@
+"""Runs in training, low precision, and models without a text tower."""
+
+import threading
+import time
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from hf_clipdyn.errors import ConfigError, EvaluationError, RevisionNotFoundError
+from hf_clipdyn.evaluation import evaluate_revisions
+from hf_clipdyn.evaluation.precision import PrecisionCheck
+from hf_clipdyn.models.encoder import Encoder, snapshot_folder
+
+pytestmark = pytest.mark.filterwarnings("ignore::hf_clipdyn.data.base.SubsetWarning")
+
+
+def test_watching_measures_each_revision_when_it_appears(tmp_path, publish, data, monkeypatch):
+    monkeypatch.setattr("hf_clipdyn.evaluation.watch.watch.__kwdefaults__", {"interval": 0.1})
+    store, output = tmp_path / "hub", tmp_path / "results.parquet"
+
+    def train():
+        for epoch in (0, 1):
+            publish(tmp_path, [epoch])
+            seen = f"epoch-00{epoch}"
+            for _ in range(600):
+                if output.exists() and seen in set(pd.read_parquet(output)["revision"]):
+                    break
+                time.sleep(0.1)
+
+    training = threading.Thread(target=train)
+    training.start()
+    table = evaluate_revisions(
+        "me/run",
+        benchmarks=["zero_shot/cifar10"],
+        store=store,
+        output=output,
+        data_dirs={"cifar10": data["cifar10"]},
+        show_progress=False,
+        device="cpu",
+        watch_patience=8,
+    )
+    training.join()
+    assert set(table["revision"]) == {"epoch-000", "epoch-001"}
+    assert pd.read_parquet(output).groupby("revision")["seconds"].nunique().eq(1).all()
+
+
+def test_watching_for_nothing_ends_with_the_cause(tmp_path):
+    with pytest.raises(RevisionNotFoundError):
+        evaluate_revisions(
+            "me/run",
+            store=tmp_path / "hub",
+            output=tmp_path / "r.parquet",
+            watch_patience=0,
+            show_progress=False,
+        )
+
+
+def test_watching_needs_an_output(store):
+    with pytest.raises(ConfigError, match="needs an output"):
+        evaluate_revisions("me/run", store=store, watch_patience=1)
+
+
+def test_bfloat16_is_recorded_where_it_keeps_the_order(evaluate):
+    table = evaluate("zero_shot/cifar10", revisions=["epoch-001"], dtype="bfloat16")
+    assert set(table["dtype"]) == {"bfloat16"}
+
+
+def test_a_precision_that_breaks_the_order_of_the_distances_is_refused(store):
+    folder = snapshot_folder("me/run", "epoch-001", cache_dir=store, local_files_only=True)
+    encoder = Encoder.from_folder(folder, device="cpu")
+    pixels = np.random.default_rng(0).integers(0, 256, (12, 24, 24, 3), dtype=np.uint8)
+    exact = encoder.embed_images(pixels).projection
+    said = []
+    check = PrecisionCheck(folder, "epoch-001", encoder.device, said.append)
+    check(pixels, exact + np.float32(1e-3))
+    assert said[0].startswith("epoch-001: bfloat16 is within a cosine distance of")
+    with pytest.raises(EvaluationError, match=r"breaks the order .* epoch-001 .*use --dtype float32"):
+        check(pixels, exact[::-1])
+    with pytest.raises(EvaluationError, match="breaks the order"):
+        check(pixels, np.ones_like(exact))
+
+
+@pytest.fixture
+def vision_store(tmp_path):
+    """A store with a ViT, which reads no text."""
+    import torch
+    from transformers import ViTConfig, ViTImageProcessor, ViTModel
+
+    from hf_clipdyn.cards import CardFacts
+    from hf_clipdyn.revisions import Publisher, RevisionRecord
+
+    def save(folder):
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            config = ViTConfig(
+                hidden_size=16,
+                intermediate_size=16,
+                num_hidden_layers=1,
+                num_attention_heads=2,
+                image_size=24,
+                patch_size=8,
+            )
+            ViTModel(config, add_pooling_layer=False).save_pretrained(folder)
+        ViTImageProcessor(size={"height": 24, "width": 24}).save_pretrained(folder)
+
+    with Publisher(
+        "me/run",
+        output_dir=tmp_path,
+        store=tmp_path / "hub",
+        push_to_hub=False,
+        card=CardFacts("me/run"),
+        recipe_hash="0" * 64,
+    ) as publisher:
+        publisher.submit(RevisionRecord("epoch-000", 0, 0, 0, None), save)
+        assert not publisher.finish().missing
+    return tmp_path / "hub"
+
+
+def test_a_vision_model_is_measured_without_text_and_the_rest_is_named_first(evaluate, vision_store):
+    both = ("shape_bias/cue_conflict", "zero_shot/cifar10")
+    with pytest.raises(
+        EvaluationError, match="zero_shot/cifar10 ask with texts, but me/run has no text tower"
+    ):
+        evaluate(*both, store=vision_store)
+    table = evaluate(*both, store=vision_store, skip_missing=True)
+    assert set(table["metric"]) == {"shape_preference"}
