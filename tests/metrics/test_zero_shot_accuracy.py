@@ -37,6 +37,17 @@ def test_the_order_of_the_rows_changes_nothing(agree, sizes, random):
     agree(zero_shot_accuracy(ranked[order], truth[order]), zero_shot_accuracy(ranked, truth))
 
 
+def test_people_name_the_shape_as_often_as_their_trials_say(human_trials):
+    """9,236 of the 12,000 answers to conflicts name the shape (the counts of Geirhos et al. 2019)."""
+    classes = sorted(set(human_trials.shapes))
+    known = [*classes, "na"]
+    rows = np.flatnonzero(human_trials.shapes != human_trials.textures)
+    answers = [[known.index(human_trials.predictions[row])] for row in rows]
+    truth = [known.index(human_trials.shapes[row]) for row in rows]
+    result = zero_shot_accuracy(answers, truth, n_classes=len(known), n_resamples=0)
+    assert (round(result["top1"] * result["n"]), result["n"]) == (9236, 12_000)
+
+
 def test_the_best_five_of_many_classes_suffice_when_their_number_is_given(agree):
     scores, truth = scored(200, 100, 0)
     ranked = np.argsort(-scores, axis=1)
