@@ -21,8 +21,8 @@ from hf_clipdyn.benchmarks.base import (
 )
 from hf_clipdyn.benchmarks.readout import Readout, Stimuli
 from hf_clipdyn.benchmarks.sources import Source
-from hf_clipdyn.metrics._validation import undefined_causes
 from hf_clipdyn.metrics.iqa_correlation import iqa_correlation
+from hf_clipdyn.metrics.undefined import undefined_causes
 
 __all__ = ["Distortion", "ssim"]
 

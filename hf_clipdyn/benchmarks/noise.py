@@ -21,9 +21,9 @@ from hf_clipdyn.benchmarks.prompts import default_templates
 from hf_clipdyn.benchmarks.readout import Readout, Stimuli
 from hf_clipdyn.benchmarks.sources import Source
 from hf_clipdyn.benchmarks.zero_shot import labels_of, rank_classes
-from hf_clipdyn.metrics._validation import undefined_causes
 from hf_clipdyn.metrics.bootstrap import wilson_interval
 from hf_clipdyn.metrics.noise_robustness import noise_robustness
+from hf_clipdyn.metrics.undefined import undefined_causes
 
 __all__ = ["GaussianNoise", "Noise", "spread"]
 

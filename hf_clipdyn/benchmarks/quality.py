@@ -11,8 +11,8 @@ from hf_clipdyn.benchmarks.distortion import ssim
 from hf_clipdyn.benchmarks.pairs import by_place, pair_distances
 from hf_clipdyn.benchmarks.readout import Readout, Stimuli
 from hf_clipdyn.benchmarks.sources import Source
-from hf_clipdyn.metrics._validation import undefined_causes
 from hf_clipdyn.metrics.iqa_correlation import iqa_correlation
+from hf_clipdyn.metrics.undefined import undefined_causes
 
 __all__ = ["Quality", "psnr_distance"]
 

@@ -19,9 +19,9 @@ from hf_clipdyn.benchmarks.prompts import prompt_sets
 from hf_clipdyn.benchmarks.readout import Readout, Stimuli
 from hf_clipdyn.benchmarks.sources import Source
 from hf_clipdyn.benchmarks.zero_shot import rank_classes
-from hf_clipdyn.metrics._validation import undefined_causes
 from hf_clipdyn.metrics.cue_preference import anchor_preference
 from hf_clipdyn.metrics.shape_bias import GEIRHOS_CLASSES, shape_bias
+from hf_clipdyn.metrics.undefined import undefined_causes
 
 __all__ = ["ShapeBias", "triplet_preferences"]
 

@@ -10,8 +10,8 @@ from hf_clipdyn.benchmarks.base import Benchmark, Measurement, Settings, decode,
 from hf_clipdyn.benchmarks.pairs import by_place, pair_distances
 from hf_clipdyn.benchmarks.readout import Readout, Stimuli
 from hf_clipdyn.benchmarks.sources import Source
-from hf_clipdyn.metrics._validation import undefined_causes
 from hf_clipdyn.metrics.two_afc import two_afc
+from hf_clipdyn.metrics.undefined import undefined_causes
 
 __all__ = ["Similarity"]
 

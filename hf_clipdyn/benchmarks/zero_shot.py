@@ -19,7 +19,7 @@ from hf_clipdyn.benchmarks.base import (
 from hf_clipdyn.benchmarks.prompts import class_embeddings, default_templates
 from hf_clipdyn.benchmarks.readout import Readout, Stimuli
 from hf_clipdyn.benchmarks.sources import Source
-from hf_clipdyn.metrics._validation import undefined_causes
+from hf_clipdyn.metrics.undefined import undefined_causes
 from hf_clipdyn.metrics.zero_shot_accuracy import zero_shot_accuracy
 
 __all__ = ["ZeroShot", "labels_of", "rank_classes"]

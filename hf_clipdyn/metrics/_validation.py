@@ -7,12 +7,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hf_clipdyn.errors import MetricError
-from hf_clipdyn.metrics.undefined import UndefinedMetricWarning, undefined, undefined_causes
 
 __all__ = [
     "Floats",
     "Ints",
-    "UndefinedMetricWarning",
     "as_booleans",
     "as_class_ids",
     "as_codes",
@@ -21,8 +19,6 @@ __all__ = [
     "as_strings",
     "check_lengths",
     "check_not_empty",
-    "undefined",
-    "undefined_causes",
 ]
 
 Floats: TypeAlias = NDArray[np.float64]
