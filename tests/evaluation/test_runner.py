@@ -86,7 +86,7 @@ def test_the_order_and_the_company_of_a_benchmark_change_nothing(evaluate):
     np.testing.assert_allclose(alone["value"], beside["value"], atol=1e-6)
 
 
-@pytest.mark.filterwarnings("ignore::hf_clipdyn.metrics._validation.UndefinedMetricWarning")
+@pytest.mark.filterwarnings("ignore::hf_clipdyn.metrics.undefined.UndefinedMetricWarning")
 def test_the_evaluate_modules_give_the_number_that_the_runner_gives(evaluate, tmp_path):
     output = tmp_path / "results.parquet"
     table = evaluate(
