@@ -100,7 +100,9 @@ class TrainingConfig:
     )
     push_to_hub: bool = _option(False, "Publish every revision on the Hub too.")
     hub_model_id: str | None = _option(
-        None, "Repository of the revisions, as owner/name; local/<run> by default."
+        None,
+        "Repository of the revisions, as owner/name; {scale} and {seed} in it are filled in, so that "
+        "me/run-{scale}-seed{seed} gives each scale and seed its own. By default local/<output folder>.",
     )
     hub_token: str | None = _option(None, "Token for the Hub; the one you are logged in with by default.")
     hub_private_repo: bool = _option(False, "Create the repository as a private one.")
@@ -129,6 +131,12 @@ class TrainingConfig:
             raise ConfigError(f"attn_implementation is {self.attn_implementation!r}: take eager or sdpa.")
         if self.push_to_hub and self.hub_model_id is None:
             raise ConfigError("push_to_hub needs hub_model_id: name the repository as owner/name.")
+        try:
+            (self.hub_model_id or "").format(scale=self.scale, seed=self.seed)
+        except (KeyError, IndexError, ValueError) as error:
+            raise ConfigError(
+                f"hub_model_id is {self.hub_model_id!r}: only {{scale}} and {{seed}} can be filled in."
+            ) from error
 
     def recipe(self) -> dict[str, Any]:
         """The fields that decide what the run computes, by name; the token is never among them."""

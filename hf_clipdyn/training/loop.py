@@ -57,8 +57,10 @@ def output_folder(config: TrainingConfig) -> Path:
 
 
 def repository(config: TrainingConfig) -> str:
-    """``hub_model_id``, or ``local/<name of the output folder>`` for a run that stays here."""
-    return config.hub_model_id or f"local/{output_folder(config).resolve().name}"
+    """``hub_model_id`` for this scale and seed, or ``local/<name of the output folder>`` for a run that stays here."""
+    if config.hub_model_id is None:
+        return f"local/{output_folder(config).resolve().name}"
+    return config.hub_model_id.format(scale=config.scale, seed=config.seed)
 
 
 def publishing_steps(publish: str, total: int) -> set[int]:

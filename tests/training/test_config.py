@@ -68,6 +68,7 @@ def test_a_wrong_recipe_is_one_sentence(tmp_path: Path, text: str, says: str) ->
         (["--lerning_rate", "1"], "lerning_rate"),
         (["--learning_rate", "-1"], "must be positive"),
         (["--push_to_hub"], "hub_model_id"),
+        (["--hub_model_id", "me/run-{size}"], r"only \{scale\} and \{seed\}"),
         (["--attn_implementation", "flash"], "eager or sdpa"),
         (["--bf16", "perhaps"], "bf16"),
     ],

@@ -13,11 +13,11 @@ import pytest
 import torch
 from transformers import CLIPModel, CLIPProcessor
 
-from hf_clipdyn.config import parse_training_config
+from hf_clipdyn.config import TrainingConfig, parse_training_config
 from hf_clipdyn.errors import ConfigError, TrainingError
 from hf_clipdyn.revisions import list_revisions
 from hf_clipdyn.training import TrainingSummary, loop, train
-from hf_clipdyn.training.loop import publishing_steps
+from hf_clipdyn.training.loop import publishing_steps, repository
 
 Flags = Callable[..., list[str]]
 
@@ -116,6 +116,18 @@ def test_steps_inside_epochs_are_published_too(flags: Flags) -> None:
     assert sorted(names) == sorted(
         ["epoch-000", "epoch-001", "epoch-002", *(f"step-{2**k:08d}" for k in range(4))]
     )
+
+
+def test_each_scale_and_seed_has_a_repository_of_its_own() -> None:
+    pattern = "me/run-{scale}-seed{seed}"
+    names = {
+        repository(TrainingConfig(hub_model_id=pattern, scale=scale, seed=seed))
+        for scale in ("tiny", "small")
+        for seed in (0, 1)
+    }
+    assert names == {"me/run-tiny-seed0", "me/run-tiny-seed1", "me/run-small-seed0", "me/run-small-seed1"}
+    assert repository(TrainingConfig(hub_model_id="me/run")) == "me/run"
+    assert repository(TrainingConfig(scale="small", seed=3)) == "local/procedural-small-seed3"
 
 
 def test_publishing_steps_are_powers_of_two_or_a_list() -> None:
