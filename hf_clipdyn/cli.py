@@ -354,6 +354,8 @@ def verify(
 # --- end of commands ---------------------------------------------------------------------------------
 
 
+_INTERRUPTED = 130  # what a shell reports of a command that was stopped with Ctrl-C
+
 _show_other_warning = warnings.showwarning
 
 
@@ -380,9 +382,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     except ClipDynError as error:
         typer.echo(f"clipdyn: error: {error}", err=True)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
-        typer.echo("clipdyn: interrupted; the same command continues where it stopped.", err=True)
-        sys.exit(130)
+    except SystemExit as stop:
+        if stop.code == _INTERRUPTED:  # typer turns Ctrl-C into this exit and says nothing
+            typer.echo(
+                "clipdyn: interrupted; what was done is kept. `train` goes on with --resume_from_checkpoint true, "
+                "the other commands when called again.",
+                err=True,
+            )
+        raise
 
 
 if __name__ == "__main__":

@@ -83,10 +83,9 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> QuickDemo:
     assert "HF_HUB_OFFLINE" not in os.environ
     root = tmp_path_factory.mktemp("demo")
     demo = QuickDemo(root, os.environ | {"HF_HOME": str(root / "hf-home")}, [])
-    checkpoint = demo.folder / "checkpoints" / "epoch-001" / "progress.json"
     with subprocess.Popen(demo.command, cwd=root, env=demo.environment, stderr=subprocess.DEVNULL) as process:
         deadline = time.monotonic() + 300
-        while not checkpoint.exists():
+        while not any(demo.folder.glob("checkpoints/epoch-*/progress.json")):
             assert process.poll() is None
             assert time.monotonic() < deadline
             time.sleep(0.02)

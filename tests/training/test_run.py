@@ -79,6 +79,25 @@ def test_a_killed_run_continues_with_the_weights_and_losses_of_an_uninterrupted_
     assert [(r.name, r.sha256, r.loss) for r in found] == [(r.name, r.sha256, r.loss) for r in expected]
 
 
+def test_ctrl_c_ends_a_run_with_a_sentence_and_keeps_what_was_published(
+    flags: Flags, checkout: Path, tmp_path: Path
+) -> None:
+    command = _script(checkout, flags(num_train_epochs=500))
+    with subprocess.Popen(command, env=os.environ, stderr=subprocess.PIPE, text=True) as process:
+        deadline = time.monotonic() + 240
+        while not any(tmp_path.glob("run/checkpoints/epoch-*")):
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        error = process.communicate(timeout=120)[1]
+    assert process.returncode == 130
+    assert "clipdyn: interrupted; what was done is kept" in error
+    assert "Traceback" not in error
+    names = [r.name for r in list_revisions("me/run", store=tmp_path / "run" / "hub")]
+    assert names[:2] == ["epoch-000", "epoch-001"]
+
+
 def test_a_finished_run_that_is_resumed_trains_nothing_more(flags: Flags, tmp_path: Path) -> None:
     first = _train(flags())
     before = _log(tmp_path / "run")
