@@ -83,7 +83,14 @@ def test_ctrl_c_ends_a_run_with_a_sentence_and_keeps_what_was_published(
     flags: Flags, checkout: Path, tmp_path: Path
 ) -> None:
     command = _script(checkout, flags(num_train_epochs=500))
-    with subprocess.Popen(command, env=os.environ, stderr=subprocess.PIPE, text=True) as process:
+
+    def as_in_a_terminal() -> None:
+        """A shell starts background jobs with SIGINT ignored, and children inherit that."""
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+    with subprocess.Popen(
+        command, env=os.environ, stderr=subprocess.PIPE, text=True, preexec_fn=as_in_a_terminal
+    ) as process:
         deadline = time.monotonic() + 240
         while not any(tmp_path.glob("run/checkpoints/epoch-*")):
             assert process.poll() is None
