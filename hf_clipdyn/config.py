@@ -28,7 +28,6 @@ _EXECUTION = {
     "overwrite_output_dir",
     "resume_from_checkpoint",
     "num_processes",
-    "dataloader_num_workers",
     "disable_tqdm",
     "report_to",
     "logging_steps",
@@ -67,7 +66,6 @@ class TrainingConfig:
 
     # What learns
     scale: str = _option("tiny", "Size of the model: tiny, small, vit-b-32, vit-b-16 or vit-l-14.")
-    image_size: int | None = _option(None, "Side of the input in pixels, in place of the scale's.")
     attn_implementation: str | None = _option(
         None, "eager or sdpa; chosen by device and precision by default."
     )

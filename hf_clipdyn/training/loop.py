@@ -208,9 +208,16 @@ class _Run:
 
         return save
 
+    @property
+    def samples_seen(self) -> int:
+        """Images shown so far, repetitions counted."""
+        return self.step * self.batches.global_batch_size
+
     def record(self, name: str, epoch: int | None, loss: float | None) -> RevisionRecord:
-        seen = self.step * self.batches.global_batch_size
-        return RevisionRecord(name=name, epoch=epoch, step=self.step, samples_seen=seen, loss=loss)
+        """What the publisher is told of the state as it is now."""
+        return RevisionRecord(
+            name=name, epoch=epoch, step=self.step, samples_seen=self.samples_seen, loss=loss
+        )
 
 
 def _card_facts(run: _Run) -> CardFacts:
@@ -343,7 +350,7 @@ def _learn(run: _Run, publisher: Publisher | None, log: _Log, *, first_epoch: in
             progress = Progress(
                 epoch=epoch,
                 step=run.step,
-                samples_seen=run.step * batches.global_batch_size,
+                samples_seen=run.samples_seen,
                 num_processes=accelerator.num_processes,
                 recipe=config.recipe(),
             )
