@@ -103,6 +103,22 @@ def evaluate(
     sigmas: Annotated[
         str | None, typer.Option(help="Noise levels on pixels in [0, 1], as 0,0.1,0.2.")
     ] = None,
+    noise_kinds: Annotated[
+        list[str] | None,
+        typer.Option(help="gaussian (alone by default), salt_and_pepper, blur."),
+    ] = None,
+    preprocess: Annotated[
+        str | None,
+        typer.Option(help="quality: processor, squash or tiles; saliency: squash or crop."),
+    ] = None,
+    probes: Annotated[
+        list[str] | None,
+        typer.Option(help="Saliency: attention, attention_layers, rollout, gradient_input, grad_cam."),
+    ] = None,
+    captions: Annotated[
+        Path | None,
+        typer.Option(help="Saliency: file of the images' captions (image,caption) for gradient_input."),
+    ] = None,
     held_out: Annotated[
         int | None,
         typer.Option(help="Retrieval among the last so many images of a set without a test split."),
@@ -136,6 +152,7 @@ def evaluate(
     from hf_clipdyn.evaluation import evaluate_revisions
     from hf_clipdyn.evaluation.options import names, numbers, paths
 
+    kinds, maps = names(noise_kinds), names(probes)
     results = evaluate_revisions(
         repo,
         suite=suite,
@@ -152,6 +169,10 @@ def evaluate(
         keep_trials=keep_trials,
         watch_patience=watch,
         noise_stage=noise_stage,
+        noise_kinds=None if kinds is None else tuple(kinds),
+        preprocess=preprocess,
+        probes=None if maps is None else tuple(maps),
+        captions=captions,
         held_out=held_out,
         n_resamples=n_resamples,
         seed=seed,

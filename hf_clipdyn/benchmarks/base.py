@@ -31,13 +31,14 @@ from numpy.typing import ArrayLike, NDArray
 
 from hf_clipdyn.benchmarks.readout import Change, Readout
 from hf_clipdyn.benchmarks.sources import Source
-from hf_clipdyn.data.pixels import Pixels, decode_pixels
-from hf_clipdyn.errors import ConfigError
+from hf_clipdyn.data.pixels import Pixels, decode_pixels, squashing_processor
+from hf_clipdyn.errors import ConfigError, UnknownNameError
 
 __all__ = [
     "Benchmark",
     "Measurement",
     "Settings",
+    "chosen_preprocess",
     "cosine_distance",
     "decode",
     "digest",
@@ -47,6 +48,9 @@ __all__ = [
 ]
 
 SIGMAS = (0.0, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5)
+NOISE_KINDS = ("gaussian", "salt_and_pepper", "blur")
+PREPROCESSES = ("processor", "squash", "tiles", "crop")
+PROBES = ("attention", "attention_layers", "rollout", "gradient_input", "grad_cam")
 
 
 @dataclass(frozen=True)
@@ -56,6 +60,11 @@ class Settings:
     Attributes:
         sigmas: standard deviations of the Gaussian noise, on pixels in [0, 1]; 0 is always among them.
         noise_stage: ``native``, before the model's processor resizes, or ``input``, after it.
+        noise_kinds: of `NOISE_KINDS`; the others stand beside the Gaussian for comparison.
+        preprocess: of `PREPROCESSES`, for the kinds of benchmarks that offer it; None for each kind's own.
+        probes: of `PROBES`, the maps of the saliency benchmarks; None for their own choice.
+        captions: file of captions (``image,caption``) of a saliency set's images, for the gradients of the
+            similarity to the image's own caption; None for a neutral text.
         held_out: of a captions set without a test split, the last so many images; None for all.
         n_resamples, confidence_level, seed: of the intervals; the seed also draws the noise.
         cache_dir: where decoded pixels are kept; under ``HF_HOME`` by default.
@@ -64,6 +73,10 @@ class Settings:
 
     sigmas: tuple[float, ...] = SIGMAS
     noise_stage: str = "native"
+    noise_kinds: tuple[str, ...] = ("gaussian",)
+    preprocess: str | None = None
+    probes: tuple[str, ...] | None = None
+    captions: Path | None = None
     held_out: int | None = None
     n_resamples: int = 1000
     confidence_level: float = 0.95
@@ -76,6 +89,17 @@ class Settings:
             raise ConfigError(f"noise_stage is {self.noise_stage!r}: take native or input.")
         if not self.sigmas or any(not 0 <= sigma <= 1 for sigma in self.sigmas):
             raise ConfigError(f"sigmas are {self.sigmas}: give standard deviations between 0 and 1.")
+        if self.preprocess is not None and self.preprocess not in PREPROCESSES:
+            raise UnknownNameError("preprocess", self.preprocess, PREPROCESSES)
+        for what, chosen, known in (
+            ("kind of noise", self.noise_kinds, NOISE_KINDS),
+            ("probe", self.probes, PROBES),
+        ):
+            if chosen is not None and not chosen:
+                raise ConfigError(f"No {what} is given: take one or several of {', '.join(known)}.")
+            for name in chosen or ():
+                if name not in known:
+                    raise UnknownNameError(what, name, known)
         if self.held_out is not None and self.held_out < 1:
             raise ConfigError(f"held_out is {self.held_out}: it must be 1 or more.")
 
@@ -129,6 +153,7 @@ class Benchmark(ABC):
         suites: suite to the data sets on which it runs this kind.
         needs_text: whether the model must have a text tower.
         clusters: columns of the trials that name what is drawn at random: one, or two that are crossed.
+        preprocesses: how this kind can make images the model's input (of `PREPROCESSES`), its own way first.
 
     Attributes (of an instance):
         fingerprint: SHA-256 of all that is shown and asked: pixels, labels, prompts, settings.
@@ -141,6 +166,7 @@ class Benchmark(ABC):
     suites: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     needs_text: ClassVar[bool] = True
     clusters: ClassVar[tuple[str, ...]] = ("item",)
+    preprocesses: ClassVar[tuple[str, ...]] = ("processor",)
 
     fingerprint: str
     preprocess: str = "processor"
@@ -160,19 +186,30 @@ class Benchmark(ABC):
         """The numbers, with the functions of `hf_clipdyn.metrics`."""
 
 
+def chosen_preprocess(kind: type[Benchmark], settings: Settings) -> str:
+    """The preprocessing that the settings ask for where the kind offers it, else the kind's own."""
+    wanted = settings.preprocess
+    return wanted if wanted in kind.preprocesses else kind.preprocesses[0]
+
+
 def decode(
     dataset: datasets.Dataset,
     image_processor: Any,
     settings: Settings,
     column: str = "image",
     *,
+    squash: bool = False,
     distort: Change | None = None,
     distort_key: str = "",
 ) -> Pixels:
-    """`decode_pixels` with the cache and the progress bar that the settings ask for."""
+    """`decode_pixels` with the cache and the progress bar that the settings ask for.
+
+    Args:
+        squash: resize the whole image to the model's input, whatever its aspect ratio, and crop nothing.
+    """
     return decode_pixels(
         dataset,
-        image_processor,
+        squashing_processor(image_processor) if squash else image_processor,
         column,
         cache_dir=settings.cache_dir,
         distort=distort,

@@ -6,7 +6,7 @@ known by the hash of its pixels, and goes through the model once per revision.
 
 import hashlib
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from accelerate import PartialState
@@ -15,10 +15,27 @@ from numpy.typing import NDArray
 
 from hf_clipdyn.models.encoder import Encoder, ImageFeatures
 
-__all__ = ["Images", "Readout", "Stimuli"]
+__all__ = ["Images", "Readout", "Stimuli", "share"]
 
+Part = TypeVar("Part")
+Result = TypeVar("Result")
 Change = Callable[[NDArray[np.uint8], int], NDArray[np.uint8]]
 Check = Callable[[NDArray[np.uint8], NDArray[np.float32]], None]
+
+
+def share(parts: Sequence[Part], work: Callable[[Part], Result]) -> list[Result]:
+    """The results of all parts in their order, each worked on by one process and known to all."""
+    state = PartialState()
+    found = [work(part) for part in parts[state.process_index :: state.num_processes]]
+    if state.num_processes == 1:
+        return found
+    order = [
+        index
+        for first in range(state.num_processes)
+        for index in range(first, len(parts), state.num_processes)
+    ]
+    gathered = dict(zip(order, gather_object(found), strict=True))
+    return [gathered[index] for index in range(len(parts))]
 
 
 class Images(Protocol):
@@ -95,12 +112,8 @@ class Readout:
         batches = [
             indices[start : start + self._batch_size] for start in range(0, len(indices), self._batch_size)
         ]
-        state = PartialState()
-        mine = batches[state.process_index :: state.num_processes]
-        found = [(batch, self._embed(stimuli.read(batch)).projection) for batch in mine]
-        if state.num_processes > 1:
-            found = gather_object(found)
-        for batch, rows in found:
+        found = share(batches, lambda batch: self._embed(stimuli.read(batch)).projection)
+        for batch, rows in zip(batches, found, strict=True):
             assert len(batch) == len(rows)
             self._images.update({stimuli.keys[index]: row for index, row in zip(batch, rows, strict=True)})
         result = np.stack([self._images[key] for key in stimuli.keys])

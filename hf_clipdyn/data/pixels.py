@@ -5,6 +5,7 @@ image processor gives before it rescales and normalises, so that training and ev
 read the same numbers that `CLIPProcessor` would give a user.
 """
 
+import copy
 import hashlib
 import io
 import json
@@ -27,7 +28,14 @@ from tqdm.auto import tqdm
 
 from hf_clipdyn.errors import DatasetError
 
-__all__ = ["Pixels", "decode_image", "decode_pixels", "processor_identity"]
+__all__ = [
+    "Pixels",
+    "decode_image",
+    "decode_pixels",
+    "input_size",
+    "processor_identity",
+    "squashing_processor",
+]
 
 _BATCH = 64
 # What PIL raises on a truncated, empty or hostile file.
@@ -78,6 +86,32 @@ def processor_identity(image_processor: Any) -> str:
     }
     libraries = {"torchvision": torchvision.__version__, "pillow": PIL.__version__}
     return json.dumps([type(image_processor).__name__, settings, libraries], sort_keys=True, default=str)
+
+
+def input_size(image_processor: Any) -> tuple[int, int]:
+    """Height and width in pixels of what an image processor gives.
+
+    Raises:
+        DatasetError: they depend on the image.
+    """
+    crops = getattr(image_processor, "do_center_crop", False)
+    size = dict((image_processor.crop_size if crops else image_processor.size) or {})
+    height, width = size.get("height"), size.get("width")
+    if height is None or width is None:
+        raise DatasetError(
+            f"{type(image_processor).__name__} gives images of no fixed size ({size}): take a model whose "
+            "processor resizes to a height and a width."
+        )
+    return int(height), int(width)
+
+
+def squashing_processor(image_processor: Any) -> Any:
+    """A processor that resizes the whole image to the same input, whatever its aspect ratio."""
+    height, width = input_size(image_processor)
+    squashing = copy.deepcopy(image_processor)
+    squashing.size = type(squashing.size)(height=height, width=width)
+    squashing.do_resize, squashing.do_center_crop, squashing.do_pad = True, False, False
+    return squashing
 
 
 def decode_pixels(

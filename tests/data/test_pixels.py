@@ -11,9 +11,9 @@ import datasets
 import numpy as np
 import pytest
 from PIL import Image
-from transformers import CLIPImageProcessor
+from transformers import CLIPImageProcessor, ViTImageProcessor
 
-from hf_clipdyn.data.pixels import decode_pixels
+from hf_clipdyn.data.pixels import decode_pixels, input_size, squashing_processor
 from hf_clipdyn.errors import DatasetError
 
 PROCESSOR = CLIPImageProcessor(size={"shortest_edge": 16}, crop_size={"height": 16, "width": 16})
@@ -107,7 +107,7 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing_half(tmp_path: Path) -> 
 import resource, signal, sys
 sys.path.insert(0, {str(Path(__file__).parent)!r})
 from test_pixels import PROCESSOR, _dataset, _png
-from hf_clipdyn.data.pixels import decode_pixels
+from hf_clipdyn.data.pixels import decode_pixels, input_size, squashing_processor
 from hf_clipdyn.errors import DatasetError
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 dataset = _dataset([_png(i) for i in range(200)])
@@ -123,3 +123,26 @@ except DatasetError as error:
     assert "Free some space" in done.stdout
     assert list((tmp_path / "clipdyn-pixels").iterdir()) == []
     assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] != 50_000
+
+
+def test_squashing_shows_the_whole_image_at_the_size_of_the_processor(tmp_path: Path) -> None:
+    squashing = squashing_processor(PROCESSOR)
+    assert input_size(squashing) == input_size(PROCESSOR) == (16, 16)
+    wide = np.zeros((20, 60, 3), np.uint8)
+    wide[:, :12] = 255  # outside the centre crop
+    buffer = io.BytesIO()
+    Image.fromarray(wide).save(buffer, "PNG")
+    rows = _dataset([buffer.getvalue()])
+    assert decode_pixels(rows, PROCESSOR, cache_dir=tmp_path).array.max() == 0
+    seen = decode_pixels(rows, squashing, cache_dir=tmp_path).array[0]
+    expected = np.asarray(Image.fromarray(wide).resize((16, 16), Image.Resampling.BICUBIC))
+    assert np.abs(seen.astype(int) - expected).max() <= 2  # torchvision against PIL
+    square = _dataset([_png(0, (16, 16))])
+    both = [decode_pixels(square, one, cache_dir=tmp_path).array for one in (PROCESSOR, squashing)]
+    np.testing.assert_array_equal(*both)
+
+
+def test_a_processor_whose_output_follows_the_image_is_named() -> None:
+    processor = ViTImageProcessor(size={"longest_edge": 32})
+    with pytest.raises(DatasetError, match="images of no fixed size"):
+        input_size(processor)
