@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from hf_clipdyn.report.plan import Chart, Line, Panel, ordered_value
 from hf_clipdyn.report.trajectories import Trajectory, stem
-from hf_clipdyn.report.vocabulary import group_words, is_synthetic, metric_words
+from hf_clipdyn.report.vocabulary import FINAL_TEXT, group_words, is_synthetic, metric_words
 
 __all__ = ["overview_panels"]
 
@@ -16,7 +16,7 @@ _QUESTIONS = (
     ("noise", ("chance_corrected_drop", "relative_drop")),
     ("quality", ("alignment",)),
     ("distortion", ("alignment_ssim",)),
-    ("similarity", ("score", "two_afc")),
+    ("similarity", ("two_afc",)),
     ("saliency", ("nss", "cc")),
 )
 _MIDDLE_SIGMA = 0.2
@@ -70,7 +70,8 @@ def _panel(charts: Sequence[Chart], runs: Sequence[str]) -> Panel:
     )
 
 
-def _remoteness(one: Trajectory) -> tuple[bool, float, bool]:
+def _remoteness(one: Trajectory) -> tuple[bool, bool, float, bool]:
     value = ordered_value(one)
     sigma = abs(value - _MIDDLE_SIGMA) if value is not None and "sigma" in one.group else 0.0
-    return (bool(one.group) and "sigma" not in one.group, sigma, one.layer is not None)
+    other_items = bool(one.group) and "sigma" not in one.group
+    return (one.metric.endswith(FINAL_TEXT), other_items, sigma, one.layer is not None)

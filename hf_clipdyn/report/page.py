@@ -4,12 +4,13 @@ import re
 from collections import defaultdict
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hf_clipdyn import __version__
 from hf_clipdyn.errors import ConfigError
 from hf_clipdyn.report.axis import Axis, choose_axis
 from hf_clipdyn.report.figures import draw_chart, draw_overview
+from hf_clipdyn.report.folder import FigureFolder
 from hf_clipdyn.report.gather import read_trajectories
 from hf_clipdyn.report.overview import overview_panels
 from hf_clipdyn.report.plan import Chart, Panel, plan_charts
@@ -20,9 +21,6 @@ from hf_clipdyn.report.svg import inline_svg, to_svg
 from hf_clipdyn.report.tables import chart_table, provenance_table, undefined_table
 from hf_clipdyn.report.trajectories import Trajectory
 from hf_clipdyn.report.vocabulary import benchmark_words, is_synthetic, term
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 __all__ = ["write_report"]
 
@@ -47,14 +45,15 @@ def write_report(results: Path | Sequence[Path], output: Path) -> Path:
     rows = read_results(paths)
     page = output / "index.html"
     try:
-        (output / "figures").mkdir(parents=True, exist_ok=True)
-        page.write_text(_render(rows, paths, output / "figures"), encoding="utf-8")
+        folder = FigureFolder(output / "figures")
+        page.write_text(_render(rows, paths, folder), encoding="utf-8")
+        folder.sweep()
     except OSError as error:
         raise ConfigError(f"The report cannot be written to {output}: {error.strerror or error}.") from error
     return page
 
 
-def _render(rows: Sequence[Measurement], paths: Sequence[Path], folder: Path) -> str:
+def _render(rows: Sequence[Measurement], paths: Sequence[Path], folder: FigureFolder) -> str:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     trajectories = read_trajectories(rows)
@@ -109,14 +108,14 @@ def _count(number: int, thing: str) -> str:
     return f"{number:,} {thing}{'' if number == 1 else 's'}"
 
 
-def _summary(worlds: Sequence[Sequence[Panel]], axis: Axis, folder: Path) -> dict[str, Any]:
+def _summary(worlds: Sequence[Sequence[Panel]], axis: Axis, folder: FigureFolder) -> dict[str, Any]:
     """The overview twice: in rows of three, which is also saved, and in one column for narrow screens."""
     if not worlds:
         return {"wide": "", "narrow": ""}
     told = "The study at a glance. " + " ".join(
         alternative_words(panel.title, panel.lines) for panels in worlds for panel in panels
     )
-    wide = _save(draw_overview(worlds, axis, columns=3), folder / "summary")
+    wide = folder.save(draw_overview(worlds, axis, columns=3), "summary")
     narrow = to_svg(draw_overview(worlds, axis, columns=1))
     return {
         "wide": _markup(wide, "summary", told, "broad"),
@@ -124,11 +123,11 @@ def _summary(worlds: Sequence[Sequence[Panel]], axis: Axis, folder: Path) -> dic
     }
 
 
-def _section(benchmark: str, charts: Sequence[Chart], axis: Axis, folder: Path) -> dict[str, Any]:
+def _section(benchmark: str, charts: Sequence[Chart], axis: Axis, folder: FigureFolder) -> dict[str, Any]:
     figures = []
     for chart in charts:
         if chart.benchmark == benchmark:
-            document = _save(draw_chart(chart, axis), folder / chart.name)
+            document = folder.save(draw_chart(chart, axis), chart.name)
             lines = [line for panel in chart.panels for line in panel.lines]
             table = chart_table(chart)
             told = alternative_words(f"{chart.title}, {benchmark_words(benchmark)}", lines)
@@ -161,15 +160,6 @@ def _caption(chart: Chart) -> str:
     if is_synthetic(chart.benchmark):
         words.append("Synthetic world.")
     return " ".join(filter(None, words))
-
-
-def _save(figure: "Figure", path: Path) -> str:
-    """Write PNG and SVG beside each other; the SVG's text."""
-    document = to_svg(figure)
-    # Not with_suffix: a metric's name may hold a dot.
-    path.with_name(f"{path.name}.svg").write_text(document, encoding="utf-8")
-    figure.savefig(path.with_name(f"{path.name}.png"), metadata={"Software": None})
-    return document
 
 
 def _markup(document: str, name: str, alternative: str, css_class: str = "") -> Any:

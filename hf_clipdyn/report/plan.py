@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hf_clipdyn.report.trajectories import Trajectory, sibling, stem
-from hf_clipdyn.report.vocabulary import group_words, is_known, metric_words, rank
+from hf_clipdyn.report.vocabulary import BASELINES, FINAL_TEXT, group_words, is_known, metric_words, rank
 
 __all__ = ["Chart", "Line", "Panel", "is_constant", "ordered_value", "plan_charts"]
 
 _MOST_LINES = 8
+_UNDRAWN = {"interpretable", "dropped_dimensions"}
 _SCALED_BY_CHANCE = {"accuracy", "clean_accuracy", "top1", "shape_accuracy", "texture_accuracy"}
 
 
@@ -25,7 +26,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Panel:
-    """One pair of axes: the lines to compare, and the rows that give them a scale (chance, null)."""
+    """One pair of axes: the lines to compare, and what gives them a scale (chance, null, baselines)."""
 
     title: str
     lines: tuple[Line, ...]
@@ -66,16 +67,20 @@ def plan_charts(trajectories: Sequence[Trajectory]) -> list[Chart]:
 
     Layers and sub-groups (distortions, sub-sets) of one metric take a chart each. Several runs: a
     panel for each variant, the runs overlaid. One run: its variants overlaid where they are few or
-    ordered, else a panel each. Rows that are only a scale for others (chance, null, interpretable)
-    are drawn within those.
+    ordered, else a panel each. Rows that are only a scale for others (chance, null, interpretable,
+    baselines) are drawn within those; a metric asked with the last revision's texts stands beside itself.
     """
     runs = list(dict.fromkeys(one.run for one in trajectories))
     editions = _editions(trajectories)
+    metrics = {(one.benchmark, one.metric) for one in trajectories}
     found: dict[tuple[str, ...], list[Trajectory]] = defaultdict(list)
     for one in trajectories:
-        if not _is_reference(one.metric) and stem(one.metric) != "interpretable":
-            key = (one.benchmark, one.metric, *_apart(one), one.preprocess, str(editions[one]))
-            found[key].append(one)
+        if not _is_reference(one) and stem(one.metric) not in _UNDRAWN:
+            metric = one.metric
+            home = metric.removesuffix(FINAL_TEXT)
+            if not one.group and (one.benchmark, home) in metrics:
+                metric = home
+            found[one.benchmark, metric, *_apart(one), one.preprocess, str(editions[one])].append(one)
     charts = []
     names: Counter[str] = Counter()
     for (benchmark, metric, *apart, preprocess, _), members in found.items():
@@ -96,10 +101,10 @@ def _editions(trajectories: Sequence[Trajectory]) -> dict[Trajectory, int]:
     The fingerprint contains the pixels at the model's resolution, so that two scales may differ in
     it and still belong into one chart; two fingerprints within one run do not.
     """
-    seen: dict[tuple[str, str], list[str]] = defaultdict(list)
+    seen: dict[tuple[str, str, bool], list[str]] = defaultdict(list)
     editions = {}
     for one in trajectories:
-        known = seen[one.run, one.benchmark]
+        known = seen[one.run, one.benchmark, one.metric.endswith(FINAL_TEXT)]
         if one.data_fingerprint not in known:
             known.append(one.data_fingerprint)
         editions[one] = known.index(one.data_fingerprint)
@@ -127,8 +132,9 @@ def _panels(
         variants = dict(sorted(variants.items(), key=lambda item: ordered_value(item[1][0]) or 0.0))
     overlay = not several_runs and (len(variants) <= _MOST_LINES or ordered)
     if overlay:
+        unnamed = "text of each revision" if any(FINAL_TEXT in one.metric for one in members) else ""
         lines = tuple(
-            Line(_without(shared, words) if len(variants) > 1 else group[0].run, group[0], index)
+            Line((_without(shared, words) or unnamed) if len(variants) > 1 else group[0].run, group[0], index)
             for index, (words, group) in enumerate(variants.items())
         )
         return (Panel("", lines, _references(members, everything)),), ordered and len(lines) > 1
@@ -148,34 +154,56 @@ def _run_label(one: Trajectory, group: Sequence[Trajectory]) -> str:
 
 
 def _references(members: Sequence[Trajectory], everything: Sequence[Trajectory]) -> tuple[Line, ...]:
-    """Chance and null rows of the members' metric, one for each run, constants once."""
+    """Chance, null and baselines of the members' metric, one for each run, constants once."""
     lines: dict[tuple[str, object], Line] = {}
-    scales = [other for other in everything if _is_reference(other.metric)]
+    scales = [other for other in everything if _is_reference(other)]
     for one in members:
         for other in scales:
             if _setting(other) != _setting(one) or not _scales(other, one):
                 continue
-            label = "chance" if "chance" in other.metric else "null"
+            label = _reference_label(other)
             constant = is_constant(other) and bool(other.usable)
             key = (label, round(other.usable[0].value, 9) if constant else other.run)
             lines.setdefault(key, Line(label, other, 0))
     return tuple(lines.values())
 
 
+def _reference_label(one: Trajectory) -> str:
+    if one.probe not in BASELINES:
+        return "chance" if "chance" in one.metric else "null"
+    if stem(one.metric) == "ceiling":
+        return "ceiling"
+    words = BASELINES[one.probe]
+    formula = one.metric.rpartition("/")[2]
+    if formula in ("psnr", "ssim"):
+        return formula.upper() if one.probe == "pixels" else f"{formula.upper()}, {words}"
+    return words
+
+
 def _setting(one: Trajectory) -> tuple[str, ...]:
     return (one.run, one.benchmark, one.data_fingerprint, one.preprocess, one.dtype)
 
 
-def _is_reference(metric: str) -> bool:
-    """Whether a metric is only the scale of another: `chance`, `null_cue_accuracy`."""
-    return not {"chance", "null"}.isdisjoint(stem(metric).split("_")) and not is_known(metric)
+def _is_reference(one: Trajectory) -> bool:
+    """Whether a trajectory is only the scale of others: chance, a null, what reads no model."""
+    if one.probe in BASELINES:
+        return True
+    return not {"chance", "null"}.isdisjoint(stem(one.metric).split("_")) and not is_known(one.metric)
 
 
 def _scales(reference: Trajectory, one: Trajectory) -> bool:
     """Whether a reference row is the scale of a trajectory."""
+    name, metric = stem(reference.metric), stem(one.metric)
+    if reference.probe in BASELINES:
+        if reference.group != one.group:
+            return False
+        if name in ("human", "ceiling"):
+            return metric == "two_afc"
+        # A pixel baseline knows none of the model's distances; a map is raw or smoothed like the model's.
+        of_pixels = reference.probe in ("pixels", "full_resolution")
+        return name == metric if of_pixels else reference.metric == one.metric
     if reference.group not in ("", one.group) or reference.probe not in ("", one.probe):
         return False
-    name, metric = stem(reference.metric), stem(one.metric)
     if name == "chance":
         return metric in _SCALED_BY_CHANCE
     # `image_to_text_chance_at_1` is the scale of `image_to_text_recall_at_1`.

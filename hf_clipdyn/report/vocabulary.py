@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from hf_clipdyn.report.trajectories import Trajectory, stem
 
 __all__ = [
+    "BASELINES",
+    "FINAL_TEXT",
     "HUMAN_SHAPE_BIAS",
     "Term",
     "benchmark_words",
@@ -20,6 +22,19 @@ __all__ = [
 HUMAN_SHAPE_BIAS = 0.9587
 """Shape bias of the ten human observers pooled (9,236 shape and 398 texture decisions; Geirhos et
 al. 2019), on the real cue-conflict images only."""
+
+
+BASELINES = {
+    "centre_bias": "centre bias",
+    "centre_gaussian": "centre Gaussian",
+    "human": "humans",
+    "pixels": "pixels",
+    "full_resolution": "full resolution",
+}
+"""Probes that read no model, in words: what is measured with them is a scale for the model's numbers."""
+
+FINAL_TEXT = "/final_text"
+"""Suffix of a metric that asks every revision with the text embeddings of the run's last one."""
 
 
 @dataclass(frozen=True)
@@ -123,22 +138,47 @@ _TERMS = {
     "text_to_image_recall_at_1": Term("text-to-image recall at 1", "", _UNIT),
     "text_to_image_recall_at_5": Term("text-to-image recall at 5", "", _UNIT),
     "text_to_image_recall_at_10": Term("text-to-image recall at 10", "", _UNIT),
+    "srcc": Term("SRCC, signed", "Spearman's correlation of distance and score.", None, 0.0, "none"),
+    "krcc": Term("KRCC, signed", "Kendall's tau-b of distance and score.", None, 0.0, "none"),
+    "plcc": Term("PLCC, signed", "Pearson's correlation of distance and score.", None, 0.0, "none"),
+    "plcc_logistic": Term(
+        "PLCC after a logistic fit", "Pearson's correlation of fitted distance and score.", None, 0.0, "none"
+    ),
+    "rmse_logistic": Term("RMSE after a logistic fit", "In units of the score; smaller is closer to humans."),
+    "two_afc": Term(
+        "2AFC agreement",
+        "How often the distance chooses the candidate that people chose, weighted by their votes.",
+        _UNIT,
+        0.5,
+        _EVEN,
+    ),
+    "jnd_map": Term(
+        "mAP of just noticeable differences",
+        "Average precision of the distance in finding the pairs that people took for the same.",
+        _UNIT,
+    ),
+    "error_consistency": Term(
+        "error consistency with humans",
+        "Cohen's kappa of right and wrong shape decisions, mean over the observers; 0 is what the accuracies "
+        "alone give.",
+        None,
+        0.0,
+        "chance",
+    ),
     "nss": Term("NSS", "Normalised scanpath saliency at the fixations.", None, 0.0, "none"),
     "auc": Term("AUC", "Area under the ROC curve against all pixels.", None, 0.5, "none"),
     "auc_judd": Term("AUC-Judd", "Area under the ROC curve, Judd's thresholds.", None, 0.5, "none"),
-    "shuffled_auc": Term(
+    "sauc": Term(
         "shuffled AUC",
-        "Area under the ROC curve against fixations of other images.",
+        "Area under the ROC curve against fixations of other images, by which a centre bias gains nothing.",
         None,
         0.5,
         "none",
     ),
     "cc": Term("CC", "Pearson correlation of the maps.", None, 0.0, "none"),
     "sim": Term("SIM", "Sum of the minima of the two maps.", _UNIT),
-    "kl_divergence": Term("KL divergence", "Smaller is closer to the humans' map.", None),
-    "information_gain": Term(
-        "information gain", "Over the centre bias, in bits per fixation.", None, 0.0, "none"
-    ),
+    "kl": Term("KL divergence", "In nats; smaller is closer to the humans' map."),
+    "ig": Term("information gain", "Over the centre bias, in bits per fixation.", None, 0.0, "none"),
 }
 
 _KINDS = {
@@ -149,6 +189,7 @@ _KINDS = {
     "quality": "Image quality",
     "distortion": "Low-level alignment (proxies)",
     "similarity": "Perceptual similarity",
+    "jnd": "Just noticeable differences",
     "saliency": "Saliency",
 }
 
@@ -179,16 +220,19 @@ def metric_words(metric: str) -> str:
     """Title of a metric with its variant: ``alignment (proxy), cosine``."""
     _, _, variant = metric.partition("/")
     title = term(metric).title
+    variant = variant.replace("imagenet_1000", "1,000-way")
     return f"{title}, {variant.replace('/', ', ').replace('_', ' ')}" if variant else title
 
 
 def group_words(one: Trajectory) -> str:
-    """What sets a trajectory apart within its metric: probe, layer and group; "" for none."""
+    """What sets a trajectory apart within its metric: probe, layer, group, texts; "" for none."""
     parts = [one.probe.replace("_", " ")] if one.probe else []
     if one.layer is not None:
         parts.append(f"layer {one.layer}")
     if one.group:
         parts.append(one.group.replace("=", " ").replace("_", " "))
+    if one.metric.endswith(FINAL_TEXT):
+        parts.append("text of the last revision")
     return ", ".join(parts)
 
 

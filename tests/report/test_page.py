@@ -106,9 +106,10 @@ def test_each_figure_is_there_as_png_and_svg(page, report):
     names = {path.stem for path in folder.glob("*.png")}
     assert {"summary", "shape-bias-procedural-shape-bias", "shape-bias-cue-conflict-shape-bias"} <= names
     assert names == {path.stem for path in folder.glob("*.svg")}
-    assert all(path.stat().st_size > 1000 for path in folder.iterdir())
+    drawn = [path for path in folder.iterdir() if not path.name.startswith(".")]
+    assert all(path.stat().st_size > 1000 for path in drawn)
     linked = set(re.findall(r'href="figures/([^"]+)"', page))
-    assert linked == {path.name for path in folder.iterdir()}
+    assert linked == {path.name for path in drawn}
 
 
 def test_a_table_of_one_row_makes_a_page(row, write, tmp_path):
@@ -148,3 +149,17 @@ def test_bad_input_is_one_sentence_and_the_right_exit_code(name, code, write, tm
     assert printed.startswith("clipdyn: error: ")
     assert len(printed.splitlines()) == 1
     assert not (tmp_path / "out").exists()
+
+
+def test_a_second_report_leaves_no_figure_of_the_first_and_no_file_of_others_is_touched(row, write, tmp_path):
+    figures = tmp_path / "report" / "figures"
+    write_report(write([row("noise/x", "area", 0.5), row("zero_shot/x", "top1", 0.5)]), figures.parent)
+    (figures / "mine.png").write_bytes(b"mine")
+    assert (figures / "noise-x-area.png").is_file()
+    write_report(write([row("zero_shot/x", "top1", 0.5)], "other.parquet"), figures.parent)
+    assert {path.name for path in figures.glob("*.png")} == {
+        "summary.png",
+        "zero-shot-x-top1.png",
+        "mine.png",
+    }
+    assert not (figures / "noise-x-area.svg").exists()

@@ -130,3 +130,49 @@ def test_the_overview_shows_noise_at_a_sigma_in_the_middle(study, plan):
     (drop,) = [panel for panel in panels if panel.lines[0].trajectory.kind == "noise"]
     assert drop.lines[0].trajectory.group == "sigma=0.20"
     assert drop.title == "accuracy drop, chance-corrected\nsynthetic world, sigma 0.20"
+
+
+def test_baselines_are_scales_of_the_models_numbers_and_no_charts_of_their_own(row, plan):
+    charts = plan(
+        [
+            row("saliency/osie", "nss", 0.5, probe="rollout"),
+            row("saliency/osie", "nss/smoothed", 0.6, probe="rollout"),
+            row("saliency/osie", "nss", 0.88, probe="centre_bias"),
+            row("saliency/osie", "nss/smoothed", 3.6, probe="human"),
+            row("quality/tid2013", "alignment/cosine", 0.7),
+            row("quality/tid2013", "alignment/psnr", 0.64, probe="pixels"),
+            row("quality/tid2013", "alignment/psnr", 0.69, probe="full_resolution"),
+            row("similarity/nights", "two_afc/cosine", 0.8),
+            row("similarity/nights", "human", 0.9, probe="human"),
+            row("similarity/nights", "ceiling", 0.95, probe="human"),
+        ]
+    )
+    scales = {
+        chart.metric: [(line.label, line.trajectory.points[0].value) for line in chart.panels[0].references]
+        for chart in charts
+    }
+    assert scales == {
+        "nss": [("centre bias", 0.88)],
+        "nss/smoothed": [("humans", 3.6)],
+        "alignment/cosine": [("PSNR", 0.64), ("PSNR, full resolution", 0.69)],
+        "two_afc/cosine": [("humans", 0.9), ("ceiling", 0.95)],
+    }
+
+
+def test_the_last_revisions_texts_stand_beside_the_revisions_own(row, plan):
+    own = {"group": "", "data_fingerprint": "a"}
+    final = {"group": "", "data_fingerprint": "b"}
+    charts = plan(
+        [
+            row("zero_shot/x", "top1", 0.5, **own),
+            row("zero_shot/x", "top1/final_text", 0.6, **final),
+            row("noise/x", "accuracy", 0.4, group="sigma=0.20", data_fingerprint="a"),
+            row("noise/x", "accuracy/final_text", 0.3, group="sigma=0.20", data_fingerprint="b"),
+        ]
+    )
+    drawn = {chart.metric: [line.label for line in chart.panels[0].lines] for chart in charts}
+    assert drawn["top1"] == ["text of each revision", "text of the last revision"]
+    assert "top1/final_text" not in drawn
+    assert {"accuracy", "accuracy/final_text"} <= drawn.keys()
+    panel = overview_panels(charts)[0][0]
+    assert panel.lines[0].trajectory.metric == "top1"
