@@ -313,10 +313,15 @@ def report(
     results: Annotated[
         list[Path], typer.Argument(help="Tables of `clipdyn evaluate`; their runs are overlaid.")
     ],
-    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for index.html and the figures.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder for index.html, the figures and model cards.")
+    ],
+    push_to_hub: Annotated[
+        bool, typer.Option(help="Show the results in the cards of the runs' repositories.")
+    ] = False,
 ) -> None:
-    """Draw the trajectories of evaluated revisions: figures, one page, and a table here."""
-    from hf_clipdyn.report import result_tables, summarize, write_report
+    """Draw the trajectories of evaluated revisions: figures, one page, model cards, and a table here."""
+    from hf_clipdyn.report import push_cards, result_tables, summarize, write_report
 
     page = write_report(results, output)
     for text in result_tables(results):
@@ -324,6 +329,8 @@ def report(
     for sentence in summarize(results):
         typer.echo(f"- {sentence}")
     typer.echo(f"\nThe page is {page}.")
+    for url in push_cards(results, output) if push_to_hub else ():
+        typer.echo(f"The card is pushed: {url}.")
 
 
 @app.command()

@@ -2,7 +2,7 @@
 
 ::
 
-    results (Parquet) -> trajectories -> plan (charts) -> figures, tables, sentences -> page
+    results (Parquet) -> trajectories -> plan (charts) -> figures, tables, sentences -> page, model cards
 
 Only the numbers of the table are shown; the report measures nothing itself.
 """
@@ -10,7 +10,7 @@ Only the numbers of the table are shown; the report measures nothing itself.
 from collections.abc import Sequence
 from pathlib import Path
 
-__all__ = ["result_tables", "summarize", "write_report"]
+__all__ = ["push_cards", "result_tables", "summarize", "write_report"]
 
 
 def write_report(results: Path | Sequence[Path], output: Path) -> Path:
@@ -18,6 +18,13 @@ def write_report(results: Path | Sequence[Path], output: Path) -> Path:
     from hf_clipdyn.report.page import write_report
 
     return write_report(results, output)
+
+
+def push_cards(results: Path | Sequence[Path], output: Path, *, token: str | None = None) -> list[str]:
+    """Put the results into the cards of the runs' repositories; see `hf_clipdyn.report.publish`."""
+    from hf_clipdyn.report.publish import push_cards
+
+    return push_cards(results, output, token=token)
 
 
 def summarize(results: Path | Sequence[Path]) -> list[str]:

@@ -9,6 +9,7 @@ from typing import Any
 from hf_clipdyn import __version__
 from hf_clipdyn.errors import ConfigError
 from hf_clipdyn.report.axis import Axis, choose_axis
+from hf_clipdyn.report.card import card_name, run_card
 from hf_clipdyn.report.figures import draw_chart, draw_overview
 from hf_clipdyn.report.folder import FigureFolder
 from hf_clipdyn.report.gather import read_trajectories
@@ -32,7 +33,7 @@ def write_report(results: Path | Sequence[Path], output: Path) -> Path:
         results: one or several tables of `clipdyn evaluate`; their runs are overlaid.
         output: folder, made if need be. ``figures/NAME.png`` and ``.svg`` for each metric of each
             benchmark, ``figures/summary.png`` and ``.svg``, and ``index.html``, which holds the
-            figures itself and loads nothing.
+            figures itself and loads nothing; ``card-OWNER--NAME.md``, a model card for each run.
 
     Returns:
         The path of ``index.html``.
@@ -44,19 +45,26 @@ def write_report(results: Path | Sequence[Path], output: Path) -> Path:
     paths = [results] if isinstance(results, Path) else list(results)
     rows = read_results(paths)
     page = output / "index.html"
+    trajectories = read_trajectories(rows)
     try:
         folder = FigureFolder(output / "figures")
-        page.write_text(_render(rows, paths, folder), encoding="utf-8")
+        page.write_text(_render(rows, trajectories, paths, folder), encoding="utf-8")
         folder.sweep()
+        for run in dict.fromkeys(one.run for one in trajectories):
+            run_card(trajectories, rows, run).save(output / card_name(run))
     except OSError as error:
         raise ConfigError(f"The report cannot be written to {output}: {error.strerror or error}.") from error
     return page
 
 
-def _render(rows: Sequence[Measurement], paths: Sequence[Path], folder: FigureFolder) -> str:
+def _render(
+    rows: Sequence[Measurement],
+    trajectories: Sequence[Trajectory],
+    paths: Sequence[Path],
+    folder: FigureFolder,
+) -> str:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
-    trajectories = read_trajectories(rows)
     axis = choose_axis(trajectories)
     charts = plan_charts(trajectories)
     runs = list(dict.fromkeys(one.run for one in trajectories))

@@ -12,7 +12,14 @@ from hf_clipdyn.report.sentences import number_words
 from hf_clipdyn.report.trajectories import Point, Trajectory
 from hf_clipdyn.report.vocabulary import group_words
 
-__all__ = ["Table", "chart_table", "provenance_table", "terminal_tables", "undefined_table"]
+__all__ = [
+    "Table",
+    "chart_table",
+    "overview_tables",
+    "provenance_table",
+    "terminal_tables",
+    "undefined_table",
+]
 
 _NEAR_CHANCE = "not interpretable near chance"
 
@@ -97,21 +104,35 @@ def _version_words(versions: str) -> str:
     return ", ".join(f"{name} {version}" for name, version in known.items())
 
 
-def terminal_tables(worlds: Sequence[Sequence[Panel]]) -> list[str]:
-    """A plain-text table for each run: its revisions by the questions of the overview."""
+def overview_tables(worlds: Sequence[Sequence[Panel]]) -> list[Table]:
+    """A table for each run: its revisions by the questions of the overview."""
     columns = [
         (panel.title, line.trajectory) for panels in worlds for panel in panels for line in panel.lines
     ]
-    texts = []
+    tables = []
     for run in sorted({one.run for _, one in columns}):
         own = [(title, one) for title, one in columns if one.run == run]
         cells = [{point.revision: _short_cell(point) for point in one.points} for _, one in own]
-        heads = [[line for part in title.split("\n") for line in textwrap.wrap(part, 18)] for title, _ in own]
-        rows = [
-            [name, *(cell.get(name, "") for cell in cells)] for name in _in_order([one for _, one in own])
-        ]
-        texts.append(_aligned(run, [["revision"], *heads], rows))
-    return texts
+        rows = tuple(
+            (name, *(cell.get(name, "") for cell in cells)) for name in _in_order([one for _, one in own])
+        )
+        tables.append(Table(run, ("revision", *(title for title, _ in own)), rows))
+    return tables
+
+
+def terminal_tables(worlds: Sequence[Sequence[Panel]]) -> list[str]:
+    """`overview_tables` as plain text."""
+    return [
+        _aligned(
+            table.caption,
+            [
+                [line for part in title.split("\n") for line in textwrap.wrap(part, 18)]
+                for title in table.headings
+            ],
+            table.rows,
+        )
+        for table in overview_tables(worlds)
+    ]
 
 
 def _aligned(title: str, heads: Sequence[Sequence[str]], rows: Sequence[Sequence[str]]) -> str:
