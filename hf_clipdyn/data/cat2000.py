@@ -29,6 +29,8 @@ class Cat2000(FixationBuilder):
         licence_id="unknown",
         may_redistribute=False,
         where="saliency.mit.edu/results_cat2000.html (trainSet.zip)",
+        # Recalled, not looked up: a 42-inch screen of 1,920 pixels at 106 cm.
+        pixels_per_degree=38.0,
         citation="""@article{borji2015cat2000,
   title = {{CAT2000}: A Large Scale Fixation Dataset for Boosting Saliency Research},
   author = {Borji, Ali and Itti, Laurent},

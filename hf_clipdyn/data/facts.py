@@ -23,6 +23,9 @@ class DatasetFacts:
         mirror: a data set on the Hub that is read when neither a folder nor a mirror is given.
         templates: prompts for zero-shot classification, each with one ``{}`` for the class name.
         config_kinds: kind by configuration, for those whose rows differ from ``kind``.
+        pixels_per_degree: of visual angle, in the images' own pixels, where people looked at them.
+        drop_first: whether each subject's first fixation is left out of what is scored: it lies where the eye
+            was before the image came.
     """
 
     kind: str
@@ -36,6 +39,8 @@ class DatasetFacts:
     mirror: str | None = None
     templates: tuple[str, ...] | None = None
     config_kinds: Mapping[str, str] = field(default_factory=dict)
+    pixels_per_degree: float | None = None
+    drop_first: bool = False
 
     def official_rows(self, config: str | None, split: str) -> int | None:
         """Rows of a split of the official data set (or its ``total``); None: not known, or of no fixed size."""

@@ -31,6 +31,9 @@ class Mit1003(FixationBuilder):
         licence_id="unknown",
         may_redistribute=False,
         where="people.csail.mit.edu/tjudd/WherePeopleLook (ALLSTIMULI.zip, DATA.zip, ALLFIXATIONMAPS.zip)",
+        # The maps of the authors are blurred so; the tracker's samples count 34 (gaze.py).
+        pixels_per_degree=35.0,
+        drop_first=True,
         citation="""@inproceedings{judd2009learning,
   title = {Learning to predict where humans look},
   author = {Judd, Tilke and Ehinger, Krista and Durand, Fr{\\'e}do and Torralba, Antonio},

@@ -27,6 +27,7 @@ class Osie(FixationBuilder):
         licence_id="mit",
         may_redistribute=True,
         where="github.com/NUS-VIP/predicting-human-gaze-beyond-pixels (data/)",
+        pixels_per_degree=24.0,
         citation="""@article{xu2014predicting,
   title = {Predicting human gaze beyond pixels},
   author = {Xu, Juan and Jiang, Ming and Wang, Shuo and Kankanhalli, Mohan S. and Zhao, Qi},

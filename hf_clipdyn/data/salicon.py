@@ -32,6 +32,8 @@ class Salicon(FixationBuilder):
         licence="CC BY 4.0 for the annotations; the photographs belong to their authors on Flickr",
         may_redistribute=False,
         where="salicon.net/challenge-2017, or Jasonzhangggg/salicon on the Hub",
+        # The SALICON API blurs its maps with a sigma of 19 pixels; with the mouse there is no visual angle.
+        pixels_per_degree=19.0,
         citation="""@inproceedings{jiang2015salicon,
   title = {{SALICON}: Saliency in Context},
   author = {Jiang, Ming and Huang, Shengsheng and Duan, Juanyong and Zhao, Qi},
