@@ -98,8 +98,9 @@ def hash_of(*parts: str) -> str:
 
 @cache
 def code_digest() -> str:
-    """Digest of this room's source: a corrected loader does not read what a faulty one prepared."""
+    """Digest of this room's source and lists: a corrected loader does not read what a faulty one prepared."""
     digest = hashlib.sha256()
-    for source in sorted(Path(__file__).parent.glob("*.py")):
+    room = Path(__file__).parent
+    for source in sorted([*room.glob("*.py"), *room.glob("*.txt")]):
         digest.update(source.read_bytes())
     return digest.hexdigest()

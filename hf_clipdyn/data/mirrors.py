@@ -12,6 +12,7 @@ import datasets
 
 from hf_clipdyn.data.base import DataBuilder
 from hf_clipdyn.data.schemas import features_of
+from hf_clipdyn.data.wordnet import WordnetBuilder
 from hf_clipdyn.errors import DatasetError
 
 __all__ = ["CAPTION_COLUMNS", "conform"]
@@ -72,7 +73,7 @@ def conform(dataset: Any, builder: type[DataBuilder], kind: str, where: str) -> 
         return type(dataset)({split: conform(part, builder, kind, where) for split, part in dataset.items()})
     features = _features(dataset, where)
     if kind == "labels":
-        return _labels(dataset, features, where, getattr(builder, "classes", ()))
+        return _labels(dataset, features, where, builder)
     target = features_of(kind)
     if all(features.get(column) == feature for column, feature in target.items()):
         return dataset.select_columns(list(target))
@@ -154,16 +155,21 @@ def _rows_to_captions(
     return convert
 
 
-def _labels(dataset: Any, features: Mapping[str, Any], where: str, class_names: Sequence[str]) -> Any:
+def _labels(dataset: Any, features: Mapping[str, Any], where: str, builder: type[DataBuilder]) -> Any:
     image = _image_column(features, where)
     label = _pick(features, _LABEL_COLUMNS, "label", where)
     chosen = dataset.select_columns([image, label])
     chosen = chosen.rename_columns(
         {old: new for old, new in ((image, "image"), (label, "label")) if old != new}
     )
-    if not isinstance(features[label], datasets.ClassLabel) and class_names:
-        chosen = chosen.cast_column("label", datasets.ClassLabel(names=list(class_names)))
-    return chosen
+    given: Sequence[str] = getattr(builder, "classes", ())
+    names = given
+    if isinstance(features[label], datasets.ClassLabel):
+        given = features[label].names
+        names = builder.label_names(given) if issubclass(builder, WordnetBuilder) else given
+        if names == given:
+            return chosen
+    return chosen.cast_column("label", datasets.ClassLabel(names=list(names))) if names else chosen
 
 
 def _by_alias(

@@ -1,10 +1,10 @@
 """What ImageNet and Tiny ImageNet share: class folders called by WordNet numbers, and a list of their words."""
 
 import re
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 
+from hf_clipdyn.data.imagenet_names import imagenet_names, unique_names
 from hf_clipdyn.data.labels import LabelledBuilder
 from hf_clipdyn.data.tables import lines_of
 
@@ -12,13 +12,12 @@ __all__ = ["WordnetBuilder"]
 
 _WNID = re.compile(r"n\d{8}")
 _WORD_LISTS = ("words.txt", "LOC_synset_mapping.txt")
-_IMAGENET = 1000
 
 
 class WordnetBuilder(LabelledBuilder):
-    """Indices follow the sorted WordNet numbers that are there, names their first word in ``words.txt`` or
-    ``LOC_synset_mapping.txt``; without a list the 1,000 of ImageNet are named as torchvision names them, and any
-    others by their number.
+    """Indices follow the sorted WordNet numbers that are there. A class is named as `imagenet_names` has it, for
+    prompts; one that is not of ImageNet's 1,000 by its first word in ``words.txt`` or ``LOC_synset_mapping.txt``,
+    and without a list by its number.
     """
 
     @cached_property
@@ -35,21 +34,18 @@ class WordnetBuilder(LabelledBuilder):
 
     @cached_property
     def _named(self) -> dict[str, str]:
-        words = self._words()
-        if words:
-            names = [words.get(wnid, wnid) for wnid in self.wnids]
-        elif len(self.wnids) == _IMAGENET:
-            from torchvision.models import ResNet50_Weights
+        known = {**self._words(), **imagenet_names()}
+        return unique_names({wnid: known.get(wnid, wnid) for wnid in self.wnids})
 
-            names = list(ResNet50_Weights.IMAGENET1K_V1.meta["categories"])
-        else:
-            names = list(self.wnids)
-        count = Counter(names)
-        # ImageNet knows two cranes: a name that is not unique bears its number.
-        return {
-            wnid: name if count[name] == 1 else f"{name} ({wnid})"
-            for wnid, name in zip(self.wnids, names, strict=True)
-        }
+    @classmethod
+    def label_names(cls, names: Sequence[str]) -> Sequence[str]:
+        """The class names of a mirror, whose labels may be numbers or WordNet's whole lists of words."""
+        lowered = [name.lower() for name in names]
+        if all(_WNID.fullmatch(name) for name in lowered):
+            return list(unique_names({wnid: imagenet_names().get(wnid, wnid) for wnid in lowered}).values())
+        if len(names) == len(imagenet_names()) and [lowered[0][:5], lowered[-1][:6]] == ["tench", "toilet"]:
+            return list(unique_names(imagenet_names()).values())
+        return names
 
     def _words(self) -> dict[str, str]:
         """First word by WordNet number."""

@@ -9,6 +9,7 @@ import pytest
 from official_trees.images import write_image
 
 from hf_clipdyn.data import dataset_facts
+from hf_clipdyn.data.imagenet_names import imagenet_names, prompt_name
 from hf_clipdyn.data.prompts import CIFAR, IMAGENET
 
 Load = Callable[..., Any]
@@ -38,19 +39,49 @@ def test_imagenet_is_named_by_its_list_of_words(load: Load, tree: Tree) -> None:
 
 
 def test_all_thousand_classes_of_imagenet_have_names_without_a_list(load: Load, tmp_path: Path) -> None:
-    for number in range(1000):
-        write_image(tmp_path / "imagenet" / f"n{number:08d}" / "a.JPEG")
+    for wnid in imagenet_names():
+        write_image(tmp_path / "imagenet" / wnid / "a.JPEG")
     names = load("imagenet", data_dir=tmp_path / "imagenet", split="validation").features["label"].names
-    assert (names[0], names[999]) == ("tench", "toilet tissue")
+    assert (names[0], names[999]) == ("tench", "toilet paper")
     assert len(set(names)) == 1000
+    assert [prompt_name(name) for name in names] == list(imagenet_names().values())
+
+
+def test_a_part_of_imagenet_bears_the_same_names(load: Load, tmp_path: Path) -> None:
+    for wnid in ("n03126707", "n03777568", "n99999999"):
+        write_image(tmp_path / "imagenet" / "val" / wnid / "a.JPEG")
+    names = load("imagenet", data_dir=tmp_path / "imagenet", split="validation").features["label"].names
+    assert names == ["construction crane", "ford model t", "n99999999"]
+
+
+def test_the_names_of_imagenet_are_those_that_came_with_clip() -> None:
+    metadata = pytest.importorskip("open_clip.zero_shot_metadata")
+    assert list(imagenet_names().values()) == list(metadata.IMAGENET_CLASSNAMES)
+    assert list(imagenet_names()) == sorted(imagenet_names())
+
+
+def test_the_numbers_of_imagenet_are_those_of_ilsvrc() -> None:
+    data = pytest.importorskip("timm.data")
+    info = data.ImageNetInfo("imagenet-1k")
+    assert list(imagenet_names()) == [info.index_to_label_name(index) for index in range(1000)]
 
 
 def test_tiny_imagenet_reads_the_list_of_its_validation_pictures(load: Load, tree: Tree) -> None:
     splits = load("tiny_imagenet", data_dir=tree("tiny_imagenet"))
     assert set(splits) == {"train", "valid"}
     names = splits["valid"].features["label"].names
-    assert names == ["goldfish", "crane (n02012849)", "crane (n03126707)"]
-    assert [names[label] for label in splits["valid"]["label"]] == ["crane (n02012849)", "goldfish"]
+    assert names == ["goldfish", "crane bird", "construction crane"]
+    assert [names[label] for label in splits["valid"]["label"]] == ["crane bird", "goldfish"]
+
+
+def test_classes_beyond_imagenet_are_named_by_the_list_of_words(load: Load, tmp_path: Path) -> None:
+    root = tmp_path / "tiny"
+    for wnid in ("n00000001", "n00000002", "n00000003"):
+        write_image(root / "val" / wnid / "a.JPEG")
+    (root / "words.txt").write_text("n00000001\tseal, of wax\nn00000002\tseal\n")
+    names = load("tiny_imagenet", data_dir=root, split="valid").features["label"].names
+    assert names == ["seal (n00000001)", "seal (n00000002)", "n00000003"]
+    assert prompt_name(names[0]) == "seal"
 
 
 def test_the_prompt_templates_are_those_that_came_with_clip() -> None:

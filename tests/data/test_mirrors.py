@@ -77,6 +77,25 @@ def test_a_mirror_of_labels_keeps_their_names(api: HfApi, load: Load, tmp_path: 
     assert dataset.features["label"].names == ["x", "y"]
 
 
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (["n01443537", "n02012849"], ["goldfish", "crane bird"]),
+        (["N03657121", "n99999999"], ["lens cap", "n99999999"]),
+        (["seal", "n02012849"], ["seal", "n02012849"]),
+    ],
+)
+def test_a_mirror_whose_labels_are_wordnet_numbers_is_named_for_prompts(
+    api: HfApi, load: Load, tmp_path: Path, given: list[str], expected: list[str]
+) -> None:
+    features = datasets.Features({"image": datasets.Image(), "label": datasets.ClassLabel(names=given)})
+    file = parquet(tmp_path / "x.parquet", {"image": pictures(2), "label": [1, 0]}, features)
+    upload(api, "zh-plus/tiny-imagenet", {"data/test-0.parquet": file})
+    dataset = load("tiny_imagenet", repo_id="zh-plus/tiny-imagenet", split="test")
+    assert dataset.features["label"].names == expected
+    assert dataset["label"][:] == [1, 0]
+
+
 def test_a_mirror_with_mere_numbers_gets_the_official_names(api: HfApi, load: Load, tmp_path: Path) -> None:
     features = datasets.Features({"img": datasets.Image(), "fine_label": datasets.Value("int64")})
     columns = {"img": pictures(2), "fine_label": [0, 99]}
