@@ -1,85 +1,105 @@
 """Distances between pairs of images at the projection and at every hidden state, in one pass.
 
-Hidden states are far larger than projections (2 MB an image for ViT-B/32): they are compared as soon as
-both images of a pair are there, and only the states of the images seen last are kept.
+Each image goes through the model once, and its hidden states are kept until the last pair that needs them.
+The unit of a dimension in the normalised distance is its mean over all pairs, known at the end only: the
+squares wait in a file, and processes exchange sums. Batches are cut alike whatever the number of processes.
 """
 
-from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 from accelerate import PartialState
-from accelerate.utils import gather_object
 from numpy.typing import NDArray
+from tqdm.auto import tqdm
 
-from hf_clipdyn.benchmarks.base import cosine_distance
-from hf_clipdyn.benchmarks.readout import Readout, Stimuli
+from hf_clipdyn.benchmarks.live_states import (
+    Block,
+    LiveStates,
+    ScratchFile,
+    Vector,
+    blocks_of,
+    flat_states,
+)
+from hf_clipdyn.benchmarks.pair_plan import Ints, PairPlan
+from hf_clipdyn.benchmarks.readout import Readout, Stimuli, share
+from hf_clipdyn.models.encoder import ImageFeatures
 
-__all__ = ["DISTANCES", "by_place", "normalised_euclidean", "pair_distances"]
+__all__ = ["DISTANCES", "by_place", "pair_distances"]
 
 DISTANCES = ("cosine", "euclidean", "normalised_euclidean")
-_KEPT_BYTES = 512 * 2**20
 
-States = list[NDArray[np.float32]]
-Place = tuple[str, int | None]
+# Bytes of one batch's hidden states, of those in memory that wait for a pair, of the pairs compared at once,
+# of the squares normalised at once.
+_BATCH, _WAITING, _COMPARED, _NORMALISED = 512 * 2**20, 512 * 2**20, 64 * 2**20, 32 * 2**20
+# Images of the first batch, which tells how large a state is; as many as a check of the precision looks at.
+_FIRST = 64
 
-
-@dataclass(frozen=True)
-class _Compared:
-    """What one chunk of pairs gives at each place: cosine and Euclidean (pairs,), squares (pairs, width)."""
-
-    pairs: list[int]
-    cosine: list[NDArray[np.float64]]
-    euclidean: list[NDArray[np.float64]]
-    squares: list[NDArray[np.float32]]
+Floats = NDArray[np.float64]
 
 
-def normalised_euclidean(squares: NDArray[np.floating]) -> NDArray[np.float64]:
-    """The distance of Hernández-Cámara et al.: every dimension in units of its mean over the data set.
-
-    Args:
-        squares: (n, d), squared differences per dimension, averaged over the tokens.
-
-    Returns:
-        (n,), the root of the mean over dimensions of squares divided by their mean over all pairs; a
-        dimension that is the same in all pairs is dropped. The unit depends on the data set: values of a
-        sub-set are not comparable with those of the whole.
-    """
-    means = squares.mean(axis=0, dtype=np.float64)
-    alive = means > 0
-    if not alive.any():
-        return np.zeros(len(squares))
-    return np.asarray(np.sqrt((squares[:, alive] / means[alive]).mean(axis=1)))
-
-
-def pair_distances(readout: Readout, first: Stimuli, second: Stimuli, *, chunk: int = 64) -> pd.DataFrame:
+def pair_distances(
+    readout: Readout,
+    first: Stimuli,
+    second: Stimuli,
+    *,
+    items: Ints | None = None,
+    chunk: int = 64,
+    show_progress: bool = False,
+) -> pd.DataFrame:
     """All distances of the pairs (first[i], second[i]).
 
+    The normalised Euclidean distance is that of Hernández-Cámara et al.: the root of the mean over dimensions of
+    the squared difference (averaged over the tokens) in units of its mean over all pairs. A dimension that is
+    the same in all pairs is dropped. The unit depends on the data: values of a sub-set are not comparable.
+
     Args:
-        readout: the revision.
-        first, second: of equal length; equal images are recognised, and embedded anew only where the
-            kept states have been displaced since.
-        chunk: pairs that are compared at once.
+        readout: the revision; the projections found on the way are its own from then on.
+        first, second: of equal length; equal images are recognised and embedded once.
+        items: (pairs,) numbers from 0 on; the distances of all pairs of an item are averaged (tiles of one
+            image). None: every pair is an item.
+        chunk: pairs with a common first image that are compared at once.
+        show_progress: a bar over the images, in the main process.
 
     Returns:
-        Long table: pair, probe (``projection`` or ``hidden``), layer (null, or 0 for the input of the
-        first layer up to the number of layers), distance (`DISTANCES`), value. Of a hidden state the cosine and
-        the Euclidean distance are taken per token and averaged over the tokens, the class token among them.
+        Long table: pair (the item), probe (``projection`` or ``hidden``), layer (null, or 0 for the input of the
+        first layer up to the number of layers), distance (`DISTANCES`), value, and dropped_dimensions, which is
+        0 but for the normalised distance. Of a hidden state the cosine and the Euclidean distance are taken per
+        token and averaged over the tokens, the class token among them.
     """
-    order = sorted(range(len(first)), key=lambda pair: first.keys[pair])  # a reference's pairs stand together
-    chunks = [order[start : start + chunk] for start in range(0, len(order), chunk)]
-    state = PartialState()
-    share = -(-len(chunks) // state.num_processes)
-    mine = chunks[share * state.process_index : share * (state.process_index + 1)]
-    source = _HiddenStates(readout)
-    found = [_compare(pairs, source.of(first, pairs), source.of(second, pairs)) for pairs in mine]
-    if state.num_processes > 1:
-        found = gather_object(found)
-    assert sorted(pair for one in found for pair in one.pairs) == list(range(len(first)))
-    return pd.concat(_frames(found, len(first)), ignore_index=True)
+    plan = PairPlan.of(first, second)
+    head = range(min(_FIRST, readout.batch_size, len(plan.images)))
+    embedded: list[ImageFeatures] = []
+
+    def look(_: int) -> list[Block]:
+        embedded.append(readout.features(plan.read(head)))
+        return blocks_of(embedded[0])
+
+    blocks = share([0], look)[0]
+    step = int(np.clip(_BATCH // (4 * blocks[-1].stop), 1, readout.batch_size))
+    starts = range(len(head), len(plan.images), step)
+    batches = [head, *(range(start, min(start + step, len(plan.images))) for start in starts)]
+    n_processes = PartialState().num_processes
+    work = _Work(readout, plan, blocks, batches, embedded, chunk, show_progress)
+    try:
+        found = share(plan.ranges(n_processes), work.measure)
+        means = np.sum([part.sums for part in found], axis=0) / len(first)
+        normalised = share(range(n_processes), lambda _: work.normalise(means))
+    finally:
+        work.close()
+    for part in found:
+        readout.keep(part.projections)
+    values = {
+        "cosine": np.concatenate([part.cosine for part in found]),
+        "euclidean": np.concatenate([part.euclidean for part in found]),
+        "normalised_euclidean": np.concatenate(normalised),
+    }
+    dropped = [int((means[place] == 0).sum()) for place in _places(blocks)]
+    values = {name: _per_item(value[plan.pair_of], items) for name, value in values.items()}
+    return pd.concat(_frames(values, dropped), ignore_index=True)
 
 
 def by_place(trials: pd.DataFrame) -> Iterator[tuple[dict[str, Any], str, pd.DataFrame]]:
@@ -91,65 +111,171 @@ def by_place(trials: pd.DataFrame) -> Iterator[tuple[dict[str, Any], str, pd.Dat
             yield {"probe": str(probe), "layer": int(layer) if known else None}, str(distance), part
 
 
-def _frames(found: Sequence[_Compared], n: int) -> Iterator[pd.DataFrame]:
-    pairs = np.concatenate([one.pairs for one in found])
-    back = np.argsort(pairs)
-    places: list[Place] = [
-        ("projection", None),
-        *(("hidden", layer) for layer in range(len(found[0].cosine) - 1)),
-    ]
-    for position, (probe, layer) in enumerate(places):
-        squares = np.concatenate([one.squares[position] for one in found])[back]
-        values = {
-            "cosine": np.concatenate([one.cosine[position] for one in found])[back],
-            "euclidean": np.concatenate([one.euclidean[position] for one in found])[back],
-            "normalised_euclidean": normalised_euclidean(squares),
-        }
+@dataclass(frozen=True)
+class _Found:
+    """What one process gives: values (pairs, places), sums of the squares (dimensions,), projections by key."""
+
+    cosine: Floats
+    euclidean: Floats
+    sums: Floats
+    projections: dict[bytes, NDArray[np.float32]]
+
+
+class _Work:
+    """The part of one process: walks over its pairs, batch by batch."""
+
+    def __init__(
+        self,
+        readout: Readout,
+        plan: PairPlan,
+        blocks: list[Block],
+        batches: list[range],
+        embedded: list[ImageFeatures],
+        chunk: int,
+        show_progress: bool,
+    ) -> None:
+        self._readout, self._plan, self._blocks, self._batches = readout, plan, blocks, batches
+        self._embedded = embedded
+        self._chunk = int(np.clip(_COMPARED // (16 * blocks[-1].stop), 1, chunk))
+        self._bar_off = not (show_progress and PartialState().is_main_process)
+        self._live = LiveStates(_WAITING)
+        self._squares = ScratchFile()
+        self._n_squares = 0
+        # MPS knows no double precision.
+        device = getattr(readout.encoder, "device", torch.device("cpu"))
+        self._device = device if device.type == "cuda" else torch.device("cpu")
+
+    def measure(self, pairs: range) -> _Found:
+        """Compare a range of the plan's pairs; their squares are kept for `normalise`."""
+        plan = self._plan
+        needed = plan.needed(pairs)
+        last = plan.last_use(pairs)
+        batch_of = np.repeat(np.arange(len(self._batches)), [len(batch) for batch in self._batches])
+        ready = np.maximum.accumulate(
+            np.maximum(
+                batch_of[plan.first[pairs.start : pairs.stop]],
+                batch_of[plan.second[pairs.start : pairs.stop]],
+            )
+        )
+        mine = [batch for batch in self._batches if needed[batch.start : batch.stop].any()]
+        n_places = sum(block.layers for block in self._blocks)
+        cosine, euclidean = np.empty((2, len(pairs), n_places))
+        sums = np.zeros(_places(self._blocks)[-1].stop)
+        projections: dict[bytes, NDArray[np.float32]] = {}
+        done = 0
+        with tqdm(
+            total=sum(map(len, mine)), desc="images", unit="img", disable=self._bar_off, leave=False
+        ) as bar:
+            for batch in mine:
+                projections |= self._embed(batch, needed)
+                stop = int(np.searchsorted(ready, batch_of[batch.start], side="right"))
+                for run in plan.runs(pairs[done:stop], self._chunk):
+                    rows = slice(run.start - pairs.start, run.stop - pairs.start)
+                    cosine[rows], euclidean[rows], squares = self._compare(run)
+                    sums += plan.counts[run.start : run.stop] @ squares.astype(np.float64)
+                    self._drop(run, last)
+                done = stop
+                bar.update(len(batch))
+        assert done == len(pairs)
+        assert len(self._live) == 0
+        return _Found(cosine, euclidean, sums, projections)
+
+    def _embed(self, batch: range, needed: NDArray[np.bool_]) -> dict[bytes, NDArray[np.float32]]:
+        """The whole batch goes through, so that it is the same batch in every process; returns projections."""
+        features = self._embedded.pop() if self._embedded and batch.start == 0 else None
+        if features is None:
+            features = self._readout.features(self._plan.read(batch))
+        for row, image in enumerate(batch):
+            if needed[image]:
+                self._live.put(image, flat_states(features, row))
+        return {self._plan.keys[image]: features.projection[row] for row, image in enumerate(batch)}
+
+    def _compare(self, run: range) -> tuple[Floats, Floats, NDArray[np.float32]]:
+        """Cosine and Euclidean distance (pairs, places) and squares (pairs, dimensions) of pairs with one first."""
+        one = self._live.get([int(self._plan.first[run.start])])[0]
+        others = self._live.get(self._plan.second[run.start : run.stop].tolist())
+        cosine, euclidean, squares = _compare(self._blocks, one, others, self._device)
+        self._squares.write(squares, self._n_squares * squares.shape[1] * 4)
+        self._n_squares += len(squares)
+        return cosine, euclidean, squares
+
+    def _drop(self, run: range, last: Ints) -> None:
+        images = {int(self._plan.first[run.start]), *self._plan.second[run.start : run.stop].tolist()}
+        for image in images:
+            if last[image] < run.stop:
+                self._live.drop(image)
+
+    def normalise(self, means: Floats) -> Floats:
+        """The normalised distance (pairs, places) of the pairs that were compared, once the units are known."""
+        places = _places(self._blocks)
+        result = np.zeros((self._n_squares, len(places)))
+        step = max(1, _NORMALISED // (4 * len(means)))
+        for start in range(0, self._n_squares, step):
+            rows = slice(start, min(start + step, self._n_squares))
+            squares = self._squares.read((rows.stop - rows.start, len(means)), start * len(means) * 4)
+            for position, place in enumerate(places):
+                alive = means[place] > 0
+                if alive.any():
+                    in_units = squares[:, place][:, alive] / means[place][alive]
+                    result[rows, position] = np.sqrt(in_units.mean(axis=1))
+        return result
+
+    def close(self) -> None:
+        """Give memory and files back."""
+        self._live.close()
+        self._squares.close()
+
+
+def _compare(
+    blocks: Sequence[Block], one: Vector, others: Sequence[Vector], device: torch.device
+) -> tuple[Floats, Floats, NDArray[np.float32]]:
+    a = torch.from_numpy(one).to(device)
+    b = torch.from_numpy(np.stack(others)).to(device)
+    parts: list[list[torch.Tensor]] = [[], [], []]
+    for block in blocks:
+        x = a[block.start : block.stop].view(block.shape).double()
+        y = b[:, block.start : block.stop].view(-1, *block.shape).double()
+        length_x, length_y = (torch.linalg.vector_norm(state, dim=-1) for state in (x, y))
+        squared = y.sub_(x).square_()
+        total = squared.sum(dim=-1)
+        # Half the squared distance of the unit vectors, without writing them out; it cancels nowhere, unlike
+        # 1 - cos, since what is subtracted is the part of the difference along the vectors.
+        product = length_x * length_y
+        half = 0.5 * (total - (length_x - length_y).square()).clamp(min=0) / product
+        lonely = 0.5 * ((length_x > 0) != (length_y > 0)).double()  # the unit vector of 0 is 0
+        parts[0].append(torch.where(product > 0, half, lonely).mean(dim=-1))
+        parts[1].append(total.sqrt().mean(dim=-1))
+        parts[2].append(squared.mean(dim=-2).flatten(1).float())
+    cosine, euclidean, squares = (torch.cat(part, dim=1).cpu().numpy() for part in parts)
+    return cosine, euclidean, squares
+
+
+def _places(blocks: Sequence[Block]) -> list[slice]:
+    """Of each place its dimensions among those of all places."""
+    widths = [block.width for block in blocks for _ in range(block.layers)]
+    ends = np.cumsum(widths).tolist()
+    return [slice(end - width, end) for end, width in zip(ends, widths, strict=True)]
+
+
+def _per_item(values: Floats, items: Ints | None) -> Floats:
+    """Means over the pairs of each item, (pairs, places) to (items, places)."""
+    if items is None:
+        return values
+    sizes = np.bincount(items)
+    return np.stack([np.bincount(items, column) / sizes for column in values.T], axis=1)
+
+
+def _frames(values: dict[str, Floats], dropped: Sequence[int]) -> Iterator[pd.DataFrame]:
+    for position, gone in enumerate(dropped):
         for distance, value in values.items():
-            frame = pd.DataFrame({"pair": np.arange(n), "probe": probe, "distance": distance, "value": value})
-            yield frame.assign(layer=pd.array([layer] * n, dtype="Int64"))
-
-
-class _HiddenStates:
-    """The projection and hidden states of images, of which those asked for last are kept."""
-
-    def __init__(self, readout: Readout) -> None:
-        self._readout = readout
-        self._kept: OrderedDict[bytes, States] = OrderedDict()
-
-    def of(self, stimuli: Stimuli, indices: Sequence[int]) -> list[States]:
-        """One list per image: (1, d) projection, then (tokens, width) per hidden state."""
-        missing = {stimuli.keys[index]: index for index in indices if stimuli.keys[index] not in self._kept}
-        fresh: dict[bytes, States] = {}
-        if missing:
-            features = self._readout.features(stimuli.read(list(missing.values())))
-            hidden = [_tokens(state) for state in features.hidden]
-            for row, key in enumerate(missing):
-                fresh[key] = [features.projection[row : row + 1], *(state[row] for state in hidden)]
-        answer = [fresh.get(key) or self._kept[key] for key in (stimuli.keys[index] for index in indices)]
-        for key in (stimuli.keys[index] for index in indices):
-            self._kept[key] = fresh.get(key) or self._kept[key]
-            self._kept.move_to_end(key)
-        size = sum(state.nbytes for state in answer[0])
-        while len(self._kept) * size > _KEPT_BYTES and len(self._kept) > 1:
-            self._kept.popitem(last=False)
-        return answer
-
-
-def _tokens(state: NDArray[np.float32]) -> NDArray[np.float32]:
-    """(n, tokens, width); the positions of a convolutional map are its tokens."""
-    if state.ndim == 4:
-        return state.reshape(*state.shape[:2], -1).transpose(0, 2, 1)
-    return state
-
-
-def _compare(pairs: list[int], first: list[States], second: list[States]) -> _Compared:
-    result = _Compared(list(pairs), [], [], [])
-    for position in range(len(first[0])):
-        a = np.stack([states[position] for states in first]).astype(np.float64)
-        b = np.stack([states[position] for states in second]).astype(np.float64)
-        squared = np.square(a - b)
-        result.cosine.append(cosine_distance(a, b).mean(axis=1))
-        result.euclidean.append(np.sqrt(squared.sum(axis=2)).mean(axis=1))
-        result.squares.append(squared.mean(axis=1).astype(np.float32))
-    return result
+            n = len(value)
+            yield pd.DataFrame(
+                {
+                    "pair": np.arange(n),
+                    "probe": "hidden" if position else "projection",
+                    "distance": distance,
+                    "value": value[:, position],
+                    "dropped_dimensions": gone if distance == "normalised_euclidean" else 0,
+                    "layer": pd.array([position - 1 if position else None] * n, dtype="Int64"),
+                }
+            )

@@ -5,7 +5,7 @@ known by the hash of its pixels, and goes through the model once per revision.
 """
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -100,7 +100,7 @@ class Readout:
 
     def __init__(self, encoder: Encoder, *, batch_size: int = 128, check: Check | None = None) -> None:
         self.encoder = encoder
-        self._batch_size = batch_size
+        self.batch_size = batch_size
         self._check = check
         self._images: dict[bytes, NDArray[np.float32]] = {}
         self._texts: dict[str, NDArray[np.float32]] = {}
@@ -110,7 +110,7 @@ class Readout:
         missing = {key: index for index, key in enumerate(stimuli.keys) if key not in self._images}
         indices = sorted(missing.values())
         batches = [
-            indices[start : start + self._batch_size] for start in range(0, len(indices), self._batch_size)
+            indices[start : start + self.batch_size] for start in range(0, len(indices), self.batch_size)
         ]
         found = share(batches, lambda batch: self._embed(stimuli.read(batch)).projection)
         for batch, rows in zip(batches, found, strict=True):
@@ -119,6 +119,10 @@ class Readout:
         result = np.stack([self._images[key] for key in stimuli.keys])
         assert len(result) == len(stimuli)
         return result
+
+    def keep(self, projections: Mapping[bytes, NDArray[np.float32]]) -> None:
+        """Projections found elsewhere, by the key of their image; every process must be told the same."""
+        self._images = {**projections, **self._images}  # what was given once stays what it was
 
     def features(self, pixels: NDArray[np.uint8]) -> ImageFeatures:
         """Projection and all hidden states of one batch, (n, H, W, 3); not kept, since they are large."""

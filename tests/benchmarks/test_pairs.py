@@ -1,13 +1,21 @@
 """Distances at every hidden state equal those of one image at a time."""
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import numpy as np
+import pandas as pd
 import pytest
 import torch
 from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel
 
-from hf_clipdyn.benchmarks.pairs import normalised_euclidean, pair_distances
+from hf_clipdyn.benchmarks.live_states import LiveStates
+from hf_clipdyn.benchmarks.pairs import pair_distances
 from hf_clipdyn.benchmarks.readout import Readout, Stimuli
-from hf_clipdyn.models.encoder import Encoder
+from hf_clipdyn.errors import EvaluationError
+from hf_clipdyn.models.encoder import Encoder, ImageFeatures
 
 VISION = {
     "hidden_size": 16,
@@ -26,8 +34,7 @@ TEXT = {
 }
 
 
-@pytest.fixture(scope="module")
-def encoder():
+def build_encoder():
     with torch.random.fork_rng():
         torch.manual_seed(0)
         model = CLIPModel(CLIPConfig(vision_config=VISION, text_config=TEXT, projection_dim=8))
@@ -36,75 +43,217 @@ def encoder():
 
 
 @pytest.fixture
+def encoder(monkeypatch):
+    """Counts, in `seen`, how often each image went through."""
+    encoder = build_encoder()
+    embed, encoder.seen = encoder.embed_images, []
+
+    def count(batch, **kwargs):
+        encoder.seen += [one.tobytes() for one in batch]
+        return embed(batch, **kwargs)
+
+    monkeypatch.setattr(encoder, "embed_images", count)
+    return encoder
+
+
+def random_pixels(n):
+    return np.random.default_rng(0).integers(0, 256, (n, 16, 16, 3), dtype=np.uint8)
+
+
+@pytest.fixture
 def pixels():
-    return np.random.default_rng(0).integers(0, 256, (12, 16, 16, 3), dtype=np.uint8)
+    return random_pixels(12)
 
 
-PAIRS = [(0, 3), (0, 4), (1, 5), (2, 6), (1, 7), (0, 8), (2, 2), (9, 0)]
+PAIRS = [(0, 3), (0, 4), (1, 5), (2, 6), (1, 7), (0, 8), (2, 2), (9, 0), (0, 3)]
+PLACES = [("projection", None), ("hidden", 0), ("hidden", 1), ("hidden", 2)]
+
+
+def compared(encoder, pixels, pairs, batch_size=128, **kwargs):
+    first, second = (np.array(side) for side in zip(*pairs, strict=True))
+    readout = Readout(encoder, batch_size=batch_size)
+    return pair_distances(readout, Stimuli(pixels, first), Stimuli(pixels, second), **kwargs)
+
+
+def values(table, probe, layer, distance):
+    rows = table[(table["probe"] == probe) & (table["distance"] == distance)]
+    rows = rows[rows["layer"].isna() if layer is None else rows["layer"] == layer]
+    assert rows["pair"].tolist() == list(range(len(rows)))
+    return rows["value"].to_numpy()
 
 
 def slow(encoder, pixels):
-    """(probe, layer) to the (tokens, width) of each image, one image at a time."""
+    """The (tokens, width) of each place of each image, one image at a time."""
     states = []
     for one in pixels:
-        values = encoder.pixel_values(one[None])
-        with torch.no_grad():
-            output = encoder.model.get_image_features(pixel_values=values, output_hidden_states=True)
-        hidden = [state[0].double().numpy() for state in output.hidden_states]
-        states.append([output.pooler_output.double().numpy(), *hidden])
+        output = encoder.model.get_image_features(
+            pixel_values=encoder.pixel_values(one[None]), output_hidden_states=True
+        )
+        hidden = [state[0].detach().double().numpy() for state in output.hidden_states]
+        states.append([output.pooler_output.detach().double().numpy(), *hidden])
     return states
 
 
 def test_all_distances_equal_those_of_one_image_at_a_time(encoder, pixels):
-    first, second = (np.array(side) for side in zip(*PAIRS, strict=True))
-    table = pair_distances(Readout(encoder), Stimuli(pixels, first), Stimuli(pixels, second), chunk=3)
+    table = compared(encoder, pixels, PAIRS, chunk=3)
     states = slow(encoder, pixels)
-    places = [("projection", None), ("hidden", 0), ("hidden", 1), ("hidden", 2)]
-    assert len(table) == len(PAIRS) * len(places) * 3
-    for position, (probe, layer) in enumerate(places):
-        rows = table[
-            (table["probe"] == probe) & (table["layer"].isna() if layer is None else table["layer"] == layer)
-        ]
-        for distance in ("cosine", "euclidean", "normalised_euclidean"):
-            found = rows[rows["distance"] == distance].sort_values("pair")["value"].to_numpy()
-            expected = []
-            for a, b in PAIRS:
-                x, y = states[a][position], states[b][position]
-                if distance == "cosine":
-                    u, v = (z / np.linalg.norm(z, axis=1, keepdims=True) for z in (x, y))
-                    expected.append(np.mean(0.5 * ((u - v) ** 2).sum(axis=1)))
-                elif distance == "euclidean":
-                    expected.append(np.mean(np.linalg.norm(x - y, axis=1)))
-                else:
-                    expected.append(((x - y) ** 2).mean(axis=0))
-            if distance == "normalised_euclidean":
-                q = np.array(expected)
-                means = q.mean(axis=0)
-                expected = np.sqrt((q[:, means > 0] / means[means > 0]).mean(axis=1))
+    assert len(table) == len(PAIRS) * len(PLACES) * 3
+    for position, (probe, layer) in enumerate(PLACES):
+        cosine, euclidean, squares = [], [], []
+        for a, b in PAIRS:
+            x, y = states[a][position], states[b][position]
+            u, v = (z / np.linalg.norm(z, axis=1, keepdims=True) for z in (x, y))
+            cosine.append(np.mean(0.5 * ((u - v) ** 2).sum(axis=1)))
+            euclidean.append(np.mean(np.linalg.norm(x - y, axis=1)))
+            squares.append(((x - y) ** 2).mean(axis=0))
+        means = np.mean(squares, axis=0)
+        normalised = np.sqrt((np.array(squares)[:, means > 0] / means[means > 0]).mean(axis=1))
+        for distance, expected in (
+            ("cosine", cosine),
+            ("euclidean", euclidean),
+            ("normalised_euclidean", normalised),
+        ):
+            found = values(table, probe, layer, distance)
             np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-9)
 
 
-def test_an_image_that_is_in_many_pairs_goes_through_once(encoder, pixels, monkeypatch):
-    seen = []
-    embed = encoder.embed_images
-    monkeypatch.setattr(
-        encoder, "embed_images", lambda batch, **kwargs: seen.append(len(batch)) or embed(batch, **kwargs)
+@pytest.mark.parametrize("batch_size", [1, 3, 128])
+@pytest.mark.parametrize("memory", [0, 2000, 2**20])
+def test_every_image_goes_through_once_whatever_memory_there_is(
+    encoder, pixels, monkeypatch, batch_size, memory
+):
+    monkeypatch.setattr("hf_clipdyn.benchmarks.pairs._WAITING", memory)
+    table = compared(encoder, pixels, PAIRS, batch_size, chunk=2)
+    assert len(encoder.seen) == len(set(encoder.seen)) == 10
+    monkeypatch.setattr("hf_clipdyn.benchmarks.pairs._NORMALISED", 1)
+    whole = compared(encoder, pixels, PAIRS, 128, chunk=64)
+    np.testing.assert_allclose(table["value"], whole["value"], rtol=1e-4, atol=1e-9)
+
+
+def test_states_that_memory_cannot_hold_come_back_from_the_file_unchanged():
+    states = np.random.default_rng(0).standard_normal((9, 7)).astype(np.float32)
+    live = LiveStates(memory=3 * 28)
+    for image in range(6):
+        live.put(image, states[image])
+    for gone in (1, 4):
+        live.drop(gone)
+    for image in range(6, 9):
+        live.put(image, states[image])
+    assert len(live) == 7
+    here = [0, 2, 3, 5, 6, 7, 8]
+    np.testing.assert_array_equal(live.get(here), states[here])
+    live.close()
+
+
+def test_a_full_disk_is_an_error_with_a_way_out(monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "pwrite", full)
+    live = LiveStates(memory=0)
+    with pytest.raises(EvaluationError, match=r"No space left on device.*TMPDIR"):
+        live.put(0, np.zeros(3, np.float32))
+    live.close()
+
+
+def test_few_states_wait_where_the_pairs_of_a_reference_stand_together(encoder, monkeypatch):
+    most = []
+    put = LiveStates.put
+
+    def watch(self, image, state):
+        put(self, image, state)
+        most.append(len(self))
+
+    monkeypatch.setattr(LiveStates, "put", watch)
+    rng = np.random.default_rng(0)
+    pairs = rng.permutation(
+        [(reference, 30 + 10 * reference + k) for reference in range(30) for k in range(10)]
     )
-    first, second = (np.array(side) for side in zip(*PAIRS, strict=True))
-    pair_distances(Readout(encoder), Stimuli(pixels, first), Stimuli(pixels, second), chunk=2)
-    assert sum(seen) == 10
+    compared(encoder, random_pixels(330), [tuple(pair) for pair in pairs], batch_size=20)
+    assert max(most) <= 64 + 1
 
 
-def test_displaced_states_are_embedded_anew_and_give_the_same(encoder, pixels, monkeypatch):
-    first, second = (np.array(side) for side in zip(*PAIRS, strict=True))
-    stimuli = Stimuli(pixels, first), Stimuli(pixels, second)
-    kept = pair_distances(Readout(encoder), *stimuli, chunk=2)
-    monkeypatch.setattr("hf_clipdyn.benchmarks.pairs._KEPT_BYTES", 0)
-    displaced = pair_distances(Readout(encoder), *stimuli, chunk=2)
-    np.testing.assert_allclose(kept["value"], displaced["value"], rtol=1e-4, atol=1e-9)
+def test_equal_images_and_zero_vectors_have_the_distances_of_unit_vectors():
+    class Flat:
+        def embed_images(self, pixels, **_):
+            return ImageFeatures((pixels[:, 0, 0].astype(np.float32) - 1) * [1, 1, 0])
+
+    colours = np.array([[1, 1, 1], [3, 1, 1], [9, 1, 1], [1, 5, 9]], np.uint8)
+    pixels = np.tile(colours[:, None, None], (1, 4, 4, 1))
+    table = compared(Flat(), pixels, [(0, 1), (1, 2), (1, 3), (2, 2)])
+    np.testing.assert_allclose(values(table, "projection", None, "cosine"), [0.5, 0, 1, 0], atol=1e-15)
+    np.testing.assert_allclose(
+        values(table, "projection", None, "euclidean"), [2, 6, np.sqrt(20), 0], rtol=1e-7
+    )
+    # Squares (4, 36, 4, 0) and (0, 0, 16, 0): means 11 and 4; the third dimension never differs.
+    expected = np.sqrt([4 / 11 / 2, 36 / 11 / 2, (4 / 11 + 4) / 2, 0])
+    np.testing.assert_allclose(values(table, "projection", None, "normalised_euclidean"), expected, rtol=1e-6)
+    assert table["dropped_dimensions"].tolist() == [0] * 8 + [1] * 4
 
 
-def test_a_dimension_that_never_changes_is_dropped():
-    squares = np.array([[1.0, 0.0], [3.0, 0.0]])
-    np.testing.assert_allclose(normalised_euclidean(squares), np.sqrt([0.5, 1.5]))
-    assert normalised_euclidean(np.zeros((2, 3))).tolist() == [0, 0]
+def test_an_encoder_that_tells_nothing_apart_gives_zeros(pixels):
+    class Blind:
+        def embed_images(self, pixels, **_):
+            return ImageFeatures(np.ones((len(pixels), 3), np.float32))
+
+    table = compared(Blind(), pixels, PAIRS)
+    assert (table["value"] == 0).all()
+    assert table["dropped_dimensions"].max() == 3
+
+
+def test_the_distance_of_an_item_is_the_mean_of_its_pairs(encoder, pixels):
+    items = np.array([0, 0, 1, 2, 1, 0, 2, 3, 3])
+    each, mean = compared(encoder, pixels, PAIRS), compared(encoder, pixels, PAIRS, items=items)
+    for place in PLACES:
+        for distance in ("cosine", "euclidean", "normalised_euclidean"):
+            found = values(each, *place, distance)
+            expected = [found[items == item].mean() for item in range(4)]
+            np.testing.assert_allclose(values(mean, *place, distance), expected)
+
+
+def test_what_was_embedded_on_the_way_is_not_embedded_again(encoder, pixels):
+    readout = Readout(encoder)
+    stimuli = Stimuli(pixels, np.array([0, 1, 2]))
+    pair_distances(readout, stimuli, Stimuli(pixels, np.array([3, 4, 5])))
+    expected = encoder.model.get_image_features(encoder.pixel_values(pixels[:3])).pooler_output
+    np.testing.assert_allclose(readout.images(stimuli), expected.detach(), atol=1e-5)
+    assert len(encoder.seen) == 6
+
+
+WORKER = """
+import sys
+import numpy as np
+from accelerate import PartialState
+from test_pairs import build_encoder, compared, many_pairs, random_pixels
+
+state = PartialState(cpu=True)
+table = compared(build_encoder(), random_pixels(60), many_pairs(), batch_size=4)
+if state.is_main_process:
+    table.to_parquet(sys.argv[1])
+"""
+
+
+def many_pairs():
+    """Images that recur with several references."""
+    rng = np.random.default_rng(1)
+    return [(int(a), int(b)) for a, b in zip(rng.integers(0, 9, 80), rng.integers(0, 60, 80), strict=True)]
+
+
+@pytest.mark.parametrize("n_processes", [3])
+def test_several_processes_give_the_values_of_one(tmp_path, n_processes, monkeypatch):
+    script = tmp_path / "worker.py"
+    script.write_text(WORKER)
+    launch = ["-m", "torch.distributed.run", f"--nproc_per_node={n_processes}", "--standalone"]
+    done = subprocess.run(
+        [sys.executable, *launch, str(script), str(tmp_path / "table.parquet")],
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+        timeout=200,
+    )
+    assert done.returncode == 0, done.stderr
+    one = compared(build_encoder(), random_pixels(60), many_pairs(), batch_size=4)
+    several = pd.read_parquet(tmp_path / "table.parquet")
+    exact = [name for name in one.columns if name != "value"]
+    assert one[exact].equals(several[exact])
+    np.testing.assert_allclose(one["value"], several["value"], rtol=1e-12)
