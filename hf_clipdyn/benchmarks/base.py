@@ -152,6 +152,8 @@ class Benchmark(ABC):
         schemas: kinds of data sets (`hf_clipdyn.data.schemas`) that fit, the preferred one first.
         suites: suite to the data sets on which it runs this kind.
         needs_text: whether the model must have a text tower.
+        text_drift: whether it asks for classes with texts: it is then also asked with the text embeddings of the
+            run's last revision (`Readout.with_texts`), and leaves out of that what needs no text.
         clusters: columns of the trials that name what is drawn at random: one, or two that are crossed.
         preprocesses: how this kind can make images the model's input (of `PREPROCESSES`), its own way first.
 
@@ -165,6 +167,7 @@ class Benchmark(ABC):
     schemas: ClassVar[tuple[str, ...]]
     suites: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     needs_text: ClassVar[bool] = True
+    text_drift: ClassVar[bool] = False
     clusters: ClassVar[tuple[str, ...]] = ("item",)
     preprocesses: ClassVar[tuple[str, ...]] = ("processor",)
 

@@ -4,6 +4,7 @@ Several benchmarks show the same image, and a pair set shows its reference a hun
 known by the hash of its pixels, and goes through the model once per revision.
 """
 
+import copy
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
@@ -21,6 +22,7 @@ Part = TypeVar("Part")
 Result = TypeVar("Result")
 Change = Callable[[NDArray[np.uint8], int], NDArray[np.uint8]]
 Check = Callable[[NDArray[np.uint8], NDArray[np.float32]], None]
+EmbedTexts = Callable[[Sequence[str]], NDArray[np.float32]]
 
 
 def share(parts: Sequence[Part], work: Callable[[Part], Result]) -> list[Result]:
@@ -96,14 +98,28 @@ class Readout:
         encoder: holds the revision's weights.
         batch_size: images per forward pass.
         check: shown the pixels and projections of the first batch; raises where they are no good.
+
+    Attributes:
+        only_text: the texts are those of another revision (`with_texts`): the images were asked before, so that
+            only what hangs on the texts is new.
     """
+
+    only_text = False
 
     def __init__(self, encoder: Encoder, *, batch_size: int = 128, check: Check | None = None) -> None:
         self.encoder = encoder
         self.batch_size = batch_size
         self._check = check
         self._images: dict[bytes, NDArray[np.float32]] = {}
+        self._embed_texts: EmbedTexts | None = None
         self._texts: dict[str, NDArray[np.float32]] = {}
+
+    def with_texts(self, embed: EmbedTexts) -> "Readout":
+        """The same images, also in what is kept of them, asked with texts that are embedded elsewhere."""
+        other = copy.copy(self)
+        other._embed_texts, other._texts = embed, {}
+        other.only_text = True
+        return other
 
     def images(self, stimuli: Stimuli) -> NDArray[np.float32]:
         """Projections of the images, (n, d), not normalised."""
@@ -122,7 +138,7 @@ class Readout:
 
     def keep(self, projections: Mapping[bytes, NDArray[np.float32]]) -> None:
         """Projections found elsewhere, by the key of their image; every process must be told the same."""
-        self._images = {**projections, **self._images}  # what was given once stays what it was
+        self._images |= {**projections, **self._images}  # what was given once stays what it was
 
     def features(self, pixels: NDArray[np.uint8]) -> ImageFeatures:
         """Projection and all hidden states of one batch, (n, H, W, 3); not kept, since they are large."""
@@ -138,5 +154,6 @@ class Readout:
     def texts(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """Embeddings of the texts, (n, d), not normalised."""
         missing = list(dict.fromkeys(text for text in texts if text not in self._texts))
-        self._texts.update(zip(missing, self.encoder.embed_texts(missing), strict=True))
+        embed = self._embed_texts or self.encoder.embed_texts
+        self._texts.update(zip(missing, embed(missing), strict=True))
         return np.stack([self._texts[text] for text in texts])
