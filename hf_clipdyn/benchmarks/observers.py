@@ -1,0 +1,194 @@
+"""Where people looked: what a saliency map is scored against, image by image."""
+
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from threading import Lock
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from hf_clipdyn.benchmarks.views import View, spread, whole_view
+from hf_clipdyn.metrics.fixation_maps import blurred_fixations, rescaled
+
+__all__ = ["Observers", "Target", "Viewed"]
+
+Floats = NDArray[np.float64]
+
+_NEGATIVES = 200_000
+_TOTALS = 8
+_COARSE = 128
+# What is left of a sum when its parts are taken away again: 1e-16 of it, far below the edge of any Gaussian.
+_RESIDUE = 1e-13
+
+
+@dataclass(frozen=True)
+class Viewed:
+    """One image as it is scored.
+
+    Attributes:
+        item: row of the data set.
+        image_id: as in the data set.
+        view: the part that the model sees; all else is left out for model, baselines and observers alike.
+        points: fixations in pixels of the view, (n, 2).
+        subjects: who looked there, (n,); "" if unknown.
+    """
+
+    item: int
+    image_id: str
+    view: View
+    points: Floats
+    subjects: NDArray[np.str_]
+
+    @cached_property
+    def known_subjects(self) -> list[str]:
+        """The observers with a fixation in the view; none where fewer than two can be told apart."""
+        names = [str(name) for name in np.unique(self.subjects)]
+        return names if len(names) > 1 and "" not in names else []
+
+
+@dataclass(frozen=True)
+class Target:
+    """What the maps of one image are scored against.
+
+    Attributes:
+        points: fixations, (n, 2).
+        density: fixations blurred by one degree, or the data set's own map where it has no fixations.
+        centre: density of the fixations on all other images, rescaled to this one; None where there are none.
+        negatives: these fixations themselves, (m, 2).
+        left_out: density of the one observer that models and humans are both compared with.
+    """
+
+    points: Floats
+    density: Floats | None
+    centre: Floats | None
+    negatives: Floats | None
+    left_out: Floats | None
+
+
+class Observers:
+    """The fixations on all images of a data set, and what is derived from them.
+
+    Args:
+        viewed: the images.
+        sigma: pixels in one degree of visual angle.
+        seed: draws the observers that are left out and, of more than 200,000 fixations on other images,
+            those that are negatives.
+        image_map: the data set's own fixation map of an image, cut to its view; None if it has none.
+    """
+
+    def __init__(
+        self,
+        viewed: Sequence[Viewed],
+        sigma: float,
+        seed: int,
+        image_map: Callable[[int], Floats | None] = lambda _: None,
+    ) -> None:
+        self.viewed, self.sigma = viewed, sigma
+        self._seed, self._image_map = seed, image_map
+        counts = [len(one.points) for one in viewed]
+        self._ends = np.cumsum([0, *counts])
+        self._points = np.concatenate([np.empty((0, 2)), *(one.points for one in viewed)])
+        self._sizes = np.repeat(np.array([one.view.size for one in viewed], np.float64), counts, axis=0)
+        self._drawn = np.arange(len(self._points))
+        if len(self._drawn) > _NEGATIVES:
+            rng = np.random.default_rng(seed)
+            self._drawn = np.sort(rng.choice(self._drawn, _NEGATIVES, replace=False))
+        self._totals: OrderedDict[tuple[int, int], Floats] = OrderedDict()
+        self._lock = Lock()
+
+    @property
+    def have_points(self) -> bool:
+        """Whether there is any fixation; else there are maps alone."""
+        return bool(len(self._points))
+
+    def target(self, index: int) -> Target:
+        """What the maps of an image are scored against."""
+        one = self.viewed[index]
+        if not self.have_points:
+            return Target(one.points, self._image_map(index), self._centre_of_maps(index), None, None)
+        blurred = self.blurred(index)
+        density = blurred / blurred.sum() if len(one.points) else self._image_map(index)
+        left_out = self.left_out(index)
+        return Target(
+            one.points,
+            density,
+            self._centre(index, blurred),
+            self._negatives(index),
+            None if not left_out else self.blurred(index, left_out[0]),
+        )
+
+    def blurred(self, index: int, subject: str | None = None) -> Floats:
+        """Fixations of all observers, or of one, blurred by one degree."""
+        one = self.viewed[index]
+        points = one.points if subject is None else one.points[one.subjects == subject]
+        return blurred_fixations(points, one.view.shape, self.sigma)
+
+    def left_out(self, index: int) -> list[str]:
+        """The observers of an image in the order in which they are left out, drawn from the seed."""
+        one = self.viewed[index]
+        order = np.random.default_rng([self._seed, one.item]).permutation(len(one.known_subjects))
+        return [one.known_subjects[at] for at in order]
+
+    def _negatives(self, index: int) -> Floats | None:
+        own = (self._drawn >= self._ends[index]) & (self._drawn < self._ends[index + 1])
+        chosen = self._drawn[~own]
+        if not len(chosen):
+            return None
+        return rescaled(self._points[chosen], self._sizes[chosen], self.viewed[index].view.size)
+
+    def _centre(self, index: int, own: Floats) -> Floats | None:
+        """The density of everything less that of this image: blurring is additive."""
+        if self._ends[index + 1] - self._ends[index] == len(self._points):
+            return None
+        total = self._total(self.viewed[index].view.size)
+        return without(total, own)
+
+    def _total(self, size: tuple[int, int]) -> Floats:
+        """All fixations of the data set, rescaled to an image of this size and blurred; the last sizes are kept."""
+        with self._lock:
+            if size not in self._totals:
+                points = rescaled(self._points, self._sizes, size)
+                self._totals[size] = blurred_fixations(points, (size[1], size[0]), self.sigma)
+            self._totals.move_to_end(size)
+            while len(self._totals) > _TOTALS:
+                self._totals.popitem(last=False)
+            return self._totals[size]
+
+    # --- sets with maps alone ---------------------------------------------------------------------------
+
+    @cached_property
+    def _coarse_maps(self) -> NDArray[np.float64]:
+        """Every image's own map on one square grid, each with the sum 1: the maps are smooth, and the grid fine."""
+        rows = []
+        for index in range(len(self.viewed)):
+            image_map = self._image_map(index)
+            if image_map is None:
+                rows.append(np.zeros((_COARSE, _COARSE)))
+                continue
+            small = Image.fromarray(image_map.astype(np.float32)).resize(
+                (_COARSE, _COARSE), Image.Resampling.BOX
+            )
+            coarse = np.asarray(small, np.float64)
+            rows.append(coarse / max(coarse.sum(), np.finfo(float).tiny))
+        return np.stack(rows)
+
+    @cached_property
+    def _coarse_sum(self) -> Floats:
+        return np.asarray(self._coarse_maps.sum(axis=0))
+
+    def _centre_of_maps(self, index: int) -> Floats | None:
+        with self._lock:
+            rest = without(self._coarse_sum, self._coarse_maps[index])
+        if not rest.any():
+            return None
+        return spread(rest, whole_view(*self.viewed[index].view.size))
+
+
+def without(total: Floats, part: Floats) -> Floats:
+    """A sum of densities without one of its parts; what rounding leaves where nothing else was is 0."""
+    rest = total - part
+    rest[rest < _RESIDUE * total.max()] = 0.0
+    return rest

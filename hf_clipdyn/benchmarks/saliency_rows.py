@@ -1,0 +1,160 @@
+"""Scores of the maps of one image: the model's, the baselines' and the other observers'."""
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from hf_clipdyn.benchmarks.observers import Observers, Target, without
+from hf_clipdyn.benchmarks.views import View, spread
+from hf_clipdyn.metrics.saliency_map_scores import METRICS, image_scores
+from hf_clipdyn.models.maps import Place
+
+__all__ = ["LEFT_OUT", "Row", "ScoredMaps"]
+
+LEFT_OUT = "observer=left_out"
+"""Group of the rows whose model, baselines and humans are all compared with the same one observer."""
+
+_POINT_METRICS = ("nss", "auc", "auc_judd", "sauc", "ig")
+_DENSITY_METRICS = ("cc", "sim", "kl")
+_NO_POINTS = "no fixation points"
+_NO_OBSERVERS = "the data set does not tell its observers apart"
+
+Floats = NDArray[np.float64]
+Row = dict[str, Any]
+
+
+class ScoredMaps:
+    """Rows of the trials of `Saliency`.
+
+    Args:
+        observers: what maps are scored against.
+    """
+
+    def __init__(self, observers: Observers) -> None:
+        self._observers = observers
+
+    def model_rows(self, index: int, maps: Mapping[Place, Floats]) -> list[Row]:
+        """Scores of the coarse maps of one image."""
+        target = self._observers.target(index)
+        view = self._observers.viewed[index].view
+        rows: list[Row] = []
+        for place, coarse in maps.items():
+            for smoothed in (False, True):
+                image_map = spread(coarse, view, self._observers.sigma if smoothed else None)
+                rows += self._scored(index, place, smoothed, image_map, target)
+        return rows
+
+    def reference_rows(self, index: int, ceiling: int) -> list[Row]:
+        """Baselines and ceiling of one image, from at most so many observers that are left out."""
+        target = self._observers.target(index)
+        view = self._observers.viewed[index].view
+        rows: list[Row] = []
+        for probe, image_map in (("centre_gaussian", _centre_gaussian(view)), ("centre_bias", target.centre)):
+            if image_map is None:
+                rows += self.rows_without(index, (probe, None), "no other image has a fixation")
+                continue
+            blurred = ndimage.gaussian_filter(image_map, self._observers.sigma, mode="nearest")
+            rows += self._scored(index, (probe, None), False, image_map, target)
+            rows += self._scored(index, (probe, None), True, blurred, target)
+        return rows + self._human_rows(index, ceiling, target)
+
+    def _human_rows(self, index: int, ceiling: int, target: Target) -> list[Row]:
+        """The other observers' fixations, blurred by one degree, predict those of the observer left out.
+
+        They are smooth already, so that the rows of raw and of smoothed maps hold the same numbers.
+        """
+        one, place = self._observers.viewed[index], ("human", None)
+        subjects = self._observers.left_out(index)
+        if not subjects:
+            cause = _NO_POINTS if not self._observers.have_points else _NO_OBSERVERS
+            known = any(other.known_subjects for other in self._observers.viewed)
+            return [] if known else list(self.rows_without(index, place, cause))
+        everyone = self._observers.blurred(index)
+        values = []
+        for subject in subjects[:ceiling]:
+            others = without(everyone, self._observers.blurred(index, subject))
+            points = one.points[one.subjects == subject]
+            values.append(_scores(others, Target(points, None, target.centre, target.negatives, None)))
+        means = {
+            name: float(np.mean(found)) if (found := [one[name] for one in values if name in one]) else np.nan
+            for name in _POINT_METRICS
+        }
+        others = without(everyone, self._observers.blurred(index, subjects[0]))
+        shared = _scores(others, Target(np.empty((0, 2)), target.left_out, None, None, None))
+        rows = []
+        for smoothed in (False, True):
+            rows.append(self._row(index, place, smoothed, "", means, {}))
+            rows.append(self._row(index, place, smoothed, LEFT_OUT, shared, {}))
+        return rows
+
+    def _scored(
+        self, index: int, place: Place, smoothed: bool, image_map: Floats, target: Target
+    ) -> Iterator[Row]:
+        found = _scores(image_map, target)
+        causes = {} if len(target.points) else dict.fromkeys(_POINT_METRICS, _NO_POINTS)
+        yield self._row(index, place, smoothed, "", found, causes)
+        if target.left_out is not None:
+            shared = _scores(image_map, Target(np.empty((0, 2)), target.left_out, None, None, None))
+            yield self._row(index, place, smoothed, LEFT_OUT, shared, {})
+
+    def rows_without(self, index: int, place: Place, cause: str) -> Iterator[Row]:
+        """Rows of a map that there is not."""
+        for smoothed in (False, True):
+            yield self._row(index, place, smoothed, "", {}, dict.fromkeys(METRICS, cause))
+
+    def _row(
+        self,
+        index: int,
+        place: Place,
+        smoothed: bool,
+        group: str,
+        values: dict[str, float],
+        causes: dict[str, str],
+    ) -> Row:
+        one = self._observers.viewed[index]
+        degenerate = {
+            name: "every pixel is fixated" if name == "auc_judd" else "the map is constant"
+            for name, value in values.items()
+            if np.isnan(value)
+        }
+        return {
+            "item": one.item,
+            "image_id": one.image_id,
+            "n_fixations": len(one.points),
+            "probe": place[0],
+            "layer": place[1],
+            "smoothed": smoothed,
+            "group": group,
+            **dict.fromkeys(METRICS, np.nan),
+            **values,
+            "causes": json.dumps(causes | degenerate) if causes or degenerate else "",
+        }
+
+
+def _scores(image_map: Floats, target: Target) -> dict[str, float]:
+    """The metrics that the target allows."""
+    wanted: list[str] = []
+    if len(target.points):
+        wanted += ["nss", "auc", "auc_judd"]
+        wanted += ["sauc"] if target.negatives is not None else []
+        wanted += ["ig"] if target.centre is not None else []
+    if target.density is not None:
+        wanted += _DENSITY_METRICS
+    return image_scores(
+        image_map,
+        target.points,
+        metrics=wanted,
+        density=target.density,
+        other_fixations=target.negatives,
+        baseline=target.centre,
+    )
+
+
+def _centre_gaussian(view: View) -> Floats:
+    """A Gaussian in the middle of the view, its standard deviations a quarter of the sides."""
+    down, across = (np.exp(-0.5 * np.square(np.linspace(-2, 2, 2 * n + 1)[1::2])) for n in view.shape)
+    return np.asarray(np.outer(down, across))

@@ -1,0 +1,123 @@
+"""Where in an image lies what the model saw, and how a coarse map is laid over it."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+__all__ = ["View", "crop_view", "spread", "whole_view"]
+
+Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class View:
+    """The part of an image that the model saw, in the image's own pixels.
+
+    Attributes:
+        left, top, right, bottom: edges of the model's input, not whole numbers in general.
+        first: column and row of the first pixel of which the model saw the centre.
+        size: (width, height) in pixels from there: all maps and fixations of the image are cut to it.
+    """
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+    first: tuple[int, int]
+    size: tuple[int, int]
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(height, width) of the maps."""
+        return self.size[1], self.size[0]
+
+    def cut(self, image_map: Floats) -> Floats:
+        """The seen part of a map of the whole image."""
+        (x, y), (width, height) = self.first, self.size
+        return image_map[y : y + height, x : x + width]
+
+
+def whole_view(width: int, height: int) -> View:
+    """All of an image, as where it is squashed to the model's input."""
+    return View(0.0, 0.0, float(width), float(height), (0, 0), (width, height))
+
+
+def crop_view(image_processor: Any, width: int, height: int) -> View:
+    """What is left of an image when the model's own processor has resized it and cut out its centre."""
+    resized = _resized(image_processor, width, height)
+    crop = resized
+    if getattr(image_processor, "do_center_crop", False):
+        crop = int(image_processor.crop_size["width"]), int(image_processor.crop_size["height"])
+    edges = []
+    for length, resized_length, cut in zip((width, height), resized, crop, strict=True):
+        # As the processors round: towards zero, and away from it where they must pad.
+        start = int((resized_length - cut) / 2) if cut <= resized_length else -((cut - resized_length) // 2)
+        scale = length / resized_length
+        edges.append((start * scale, (start + cut) * scale))
+    # A pixel belongs to the view if its centre does.
+    firsts = [max(0, int(np.ceil(start - 0.5))) for start, _ in edges]
+    ends = [
+        min(length, int(np.ceil(end - 0.5))) for (_, end), length in zip(edges, (width, height), strict=True)
+    ]
+    (left, right), (top, bottom) = edges
+    size = (ends[0] - firsts[0], ends[1] - firsts[1])
+    return View(left, top, right, bottom, (firsts[0], firsts[1]), size)
+
+
+def _resized(image_processor: Any, width: int, height: int) -> tuple[int, int]:
+    """Width and height after the processor's own resizing."""
+    if not getattr(image_processor, "do_resize", True):
+        return width, height
+    size = dict(image_processor.size)
+    shortest = size.get("shortest_edge")
+    if shortest is None:
+        return int(size["width"]), int(size["height"])
+    if width <= height:
+        return int(shortest), int(shortest * height / width)
+    return int(shortest * width / height), int(shortest)
+
+
+def spread(coarse: Floats, view: View, sigma: float | None = None) -> Floats:
+    """A map over the model's input as a map of the pixels that it saw.
+
+    Args:
+        coarse: (rows, columns), from the upper left corner of the input; not negative.
+        view: where the input lies.
+        sigma: pixels; the map is blurred with this Gaussian, its border pixels repeated outwards, so that a
+            constant map stays constant.
+
+    Returns:
+        (height, width) of the view, bilinear between the centres of the cells and constant beyond the outermost,
+        scaled to a maximum of 1 (0 for an empty map).
+    """
+    peak = float(coarse.max())
+    if peak == 0.0:
+        return np.zeros(view.shape)
+    (x, y), (width, height) = view.first, view.size
+    down = _interpolation(coarse.shape[0], view.top, view.bottom, y, height, sigma)
+    across = _interpolation(coarse.shape[1], view.left, view.right, x, width, sigma)
+    # Blurring acts on each axis alone, and so does interpolation: both are one matrix a side. The product
+    # is rounded since equal pixels must tie, which sums in another order do not.
+    return np.asarray(np.round(down @ (coarse / peak) @ across.T, 12))
+
+
+@lru_cache(maxsize=64)
+def _interpolation(
+    n_cells: int, start: float, end: float, first: int, length: int, sigma: float | None
+) -> Floats:
+    """(length, n_cells): what each pixel takes from each cell along one axis."""
+    centres = np.arange(first, first + length) + 0.5
+    at = np.clip((centres - start) / (end - start) * n_cells - 0.5, 0, n_cells - 1)
+    below = np.minimum(at.astype(np.int64), max(n_cells - 2, 0))
+    share = at - below
+    matrix = np.zeros((length, n_cells))
+    rows = np.arange(length)
+    matrix[rows, below] = 1 - share
+    matrix[rows, np.minimum(below + 1, n_cells - 1)] += share
+    if sigma is not None:
+        matrix = ndimage.gaussian_filter1d(matrix, sigma, axis=0, mode="nearest")
+    return matrix

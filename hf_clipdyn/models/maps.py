@@ -1,0 +1,310 @@
+"""Saliency maps read out of an encoder: attention of the class token, rollout, gradients, Grad-CAM.
+
+All maps of a batch come from one forward pass with attention maps and one with gradients, whichever the
+wanted probes need. What a family of models cannot give is named with its cause instead of a map.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from hf_clipdyn.errors import ModelError
+from hf_clipdyn.models.encoder import Encoder
+
+__all__ = ["GRADIENT_PROBES", "Place", "SaliencyMaps", "rollout", "saliency_maps"]
+
+Floats = NDArray[np.float64]
+Place = tuple[str, int | None]
+"""A probe and the block that it is read from, null where it is of no single one."""
+
+GRADIENT_PROBES = ("gradient_input", "grad_cam")
+_ATTENTION_PROBES = ("attention", "attention_layers", "rollout")
+_ATTENTION_BYTES = 256 * 2**20
+_GRADIENT_BATCH = 32
+_MOST_EXTRA_TOKENS = 16  # a class token and registers; more means another layout of tokens
+
+
+@dataclass
+class SaliencyMaps:
+    """Maps of n images by place.
+
+    Attributes:
+        maps: (n, rows, columns) each, from the upper left corner of the model's input; no negative value.
+        unavailable: what this model cannot give, and why.
+    """
+
+    maps: dict[Place, Floats] = field(default_factory=dict)
+    unavailable: dict[Place, str] = field(default_factory=dict)
+
+
+def saliency_maps(
+    encoder: Encoder,
+    pixels: NDArray[np.uint8],
+    probes: Sequence[str],
+    *,
+    text: NDArray[np.floating] | None = None,
+    captions: NDArray[np.floating] | None = None,
+) -> SaliencyMaps:
+    """Maps of a batch of images.
+
+    Args:
+        encoder: the model; attention is computed eagerly here.
+        pixels: (n, H, W, 3) uint8, of the model's input size.
+        probes: any of
+
+            - ``attention``: from the class token to the patches in the last block, mean over the heads;
+            - ``attention_layers``: the same in each block k = 1 … L, at the places ("attention", k);
+            - ``rollout``: Abnar and Zuidema 2020, section 3: the product over the blocks of the attention (mean
+              over the heads), each mixed half and half with the identity for the residual connection, its rows
+              scaled to 1; the row of the class token;
+            - ``gradient_input``: gradient of the cosine of image and text with respect to the normalised pixels,
+              times these pixels, summed over the channels, its absolute value (Shrikumar et al. 2016);
+            - ``grad_cam``: Selvaraju et al. 2017 on the same cosine, see `_attributed`.
+
+            SigLIP has no class token: ``attention`` and ``rollout`` begin at the query of its pooling head, which
+            counts as a further block L + 1, and block k gives the mean over all queries.
+        text: (d,), the text of the cosine; None where the model reads none.
+        captions: (n, d), each image's own text, for the place ("gradient_input_caption", None).
+
+    Returns:
+        Attention on the patch grid, gradients on the pixels of the input; registers and class token left out.
+    """
+    found = SaliencyMaps()
+    with encoder.eager_attention():
+        if any(probe in _ATTENTION_PROBES for probe in probes):
+            _read_attention(found, encoder, pixels, probes)
+        if any(probe in GRADIENT_PROBES for probe in probes):
+            _read_gradients(found, encoder, pixels, probes, text, captions)
+    return found
+
+
+def rollout(attentions: Sequence[Floats], start: Floats) -> Floats:
+    """How much of each input token reaches a mixture of the output tokens (Abnar and Zuidema 2020).
+
+    Args:
+        attentions: of each block, (n, T, T), mean over the heads, rows are queries.
+        start: (n, T), the mixture of the last block's tokens: 1 at the class token.
+
+    Returns:
+        (n, T): ``start`` times the product of the (attention + identity) / 2 from the last block to the first,
+        each with rows that sum to 1. Only this row of the product is ever computed.
+    """
+    flow = start
+    for attention in reversed(attentions):
+        mixed = 0.5 * attention + 0.5 * np.eye(attention.shape[-1])
+        mixed /= mixed.sum(axis=-1, keepdims=True)
+        flow = np.einsum("nt,nts->ns", flow, mixed)
+    return flow
+
+
+# --- attention --------------------------------------------------------------------------------------------
+
+
+def _read_attention(
+    found: SaliencyMaps, encoder: Encoder, pixels: NDArray[np.uint8], probes: Sequence[str]
+) -> None:
+    parts: list[dict[Place, Floats]] = []
+    chunk = 8  # how much memory an image's attention takes is known after the first ones
+    start = 0
+    try:
+        while start < len(pixels):
+            with _pooling_head(encoder.model) as head:
+                features = encoder.embed_images(pixels[start : start + chunk], attentions=True)
+            parts.append(_of_attentions(features.attentions, head, _grid(encoder, pixels), probes))
+            start += chunk
+            chunk = max(1, _ATTENTION_BYTES // (sum(one[0].nbytes for one in features.attentions)))
+    except ModelError as error:
+        for probe in probes:
+            if probe in _ATTENTION_PROBES:
+                name = "attention" if probe == "attention_layers" else probe
+                found.unavailable[name, None] = str(error)
+        return
+    for place in parts[0]:
+        found.maps[place] = np.concatenate([part[place] for part in parts])
+
+
+def _of_attentions(
+    attentions: Sequence[NDArray[np.float32]],
+    head: list[Floats],
+    grid: tuple[int, int],
+    probes: Sequence[str],
+) -> dict[Place, Floats]:
+    """Maps of one batch, from (n, heads, T, T) of each block and the pooling head's (n, T) if there is one."""
+    n_patches = grid[0] * grid[1]
+    n, tokens = len(attentions[0]), attentions[0].shape[-1]
+    extra = tokens - n_patches
+    if not 0 <= extra <= _MOST_EXTRA_TOKENS or any(one.shape[-2:] != (tokens, tokens) for one in attentions):
+        raise ModelError(
+            f"Attention over {tokens} tokens does not lie on a grid of {grid[0]} x {grid[1]} patches: "
+            "leave out the probes of attention."
+        )
+    blocks = [one.mean(axis=1, dtype=np.float64) for one in attentions]
+    if extra:
+        pooled = np.zeros((n, tokens))
+        pooled[:, 0] = 1.0
+        layers = [block[:, 0] for block in blocks]
+    else:
+        pooled = head[0] if head else np.full((n, tokens), 1 / tokens)
+        layers = [block.mean(axis=1) for block in blocks] + ([pooled] if head else [])
+    maps: dict[Place, Floats] = {}
+    if "attention_layers" in probes:
+        maps |= {("attention", k): layer for k, layer in enumerate(layers, start=1)}
+    if "attention" in probes:
+        maps["attention", len(layers)] = layers[-1]
+    if "rollout" in probes:
+        maps["rollout", None] = rollout(blocks, pooled)
+    # Patches come last: before them the class token and, in DINOv2 and DINOv3, the registers.
+    return {place: flat[:, extra:].reshape(n, *grid) for place, flat in maps.items()}
+
+
+def _grid(encoder: Encoder, pixels: NDArray[np.uint8]) -> tuple[int, int]:
+    """Rows and columns of patches."""
+    config = encoder.model.config
+    size = getattr(getattr(config, "vision_config", config), "patch_size", None)
+    if size is None:
+        raise ModelError(f"{type(encoder.model).__name__} has no patches: leave out the probes of attention.")
+    height, width = (size, size) if isinstance(size, int) else size
+    return pixels.shape[1] // int(height), pixels.shape[2] // int(width)
+
+
+@contextmanager
+def _pooling_head(model: Any) -> Iterator[list[Floats]]:
+    """Within this context the attention of the pooling head is kept, (n, T), where the model has one (SigLIP)."""
+    kept: list[Floats] = []
+    heads = [part for part in _modules(_vision_tower(model)) if isinstance(part, nn.MultiheadAttention)]
+    if len(heads) != 1:
+        yield kept
+        return
+
+    def keep(_module: Any, _inputs: Any, output: tuple[torch.Tensor, torch.Tensor | None]) -> None:
+        if output[1] is not None:
+            kept.append(output[1][:, 0].double().cpu().numpy())
+
+    handle = heads[0].register_forward_hook(keep)
+    try:
+        yield kept
+    finally:
+        handle.remove()
+
+
+def _vision_tower(model: Any) -> Any:
+    return getattr(model, "vision_model", model)
+
+
+def _modules(part: Any) -> list[Any]:
+    return list(part.modules()) if isinstance(part, nn.Module) else []
+
+
+# --- gradients --------------------------------------------------------------------------------------------
+
+
+def _read_gradients(
+    found: SaliencyMaps,
+    encoder: Encoder,
+    pixels: NDArray[np.uint8],
+    probes: Sequence[str],
+    text: NDArray[np.floating] | None,
+    captions: NDArray[np.floating] | None,
+) -> None:
+    if text is None:
+        for probe in GRADIENT_PROBES:
+            if probe in probes:
+                name = type(encoder.model).__name__
+                found.unavailable[probe, None] = f"{name} reads no text, and {probe} needs one"
+        return
+    parts: list[dict[Place, Floats]] = []
+    for start in range(0, len(pixels), _GRADIENT_BATCH):
+        rows = slice(start, start + _GRADIENT_BATCH)
+        own = None if captions is None else captions[rows]
+        parts.append(_gradients(encoder, pixels[rows], probes, text, own))
+    for place in parts[0]:
+        found.maps[place] = np.concatenate([part[place] for part in parts])
+    if "grad_cam" in probes and ("grad_cam", None) not in parts[0]:
+        found.unavailable["grad_cam", None] = (
+            f"no layer norm of a last block was found in {type(encoder.model).__name__}"
+        )
+
+
+def _gradients(
+    encoder: Encoder,
+    pixels: NDArray[np.uint8],
+    probes: Sequence[str],
+    text: NDArray[np.floating],
+    captions: NDArray[np.floating] | None,
+) -> dict[Place, Floats]:
+    values = encoder.pixel_values(pixels).requires_grad_()
+    with torch.enable_grad(), _attributed(encoder.model) as seen:
+        projection, output = encoder.image_output(values)
+    features = seen[0] if seen else output.last_hidden_state
+
+    def similarity(texts: NDArray[np.floating]) -> torch.Tensor:
+        target = torch.as_tensor(texts).to(projection)
+        # Images do not see each other: the gradient of the sum holds that of each cosine.
+        return torch.cosine_similarity(projection, target, dim=-1).sum()
+
+    maps: dict[Place, Floats] = {}
+    with torch.enable_grad():
+        wanted = [values, features] if "grad_cam" in probes else [values]
+        gradients = torch.autograd.grad(similarity(text[None]), wanted, retain_graph=captions is not None)
+        if "gradient_input" in probes:
+            maps["gradient_input", None] = _times_input(gradients[0], values)
+        if "grad_cam" in probes and (features.ndim == 4 or seen):
+            maps["grad_cam", None] = _cam(features, gradients[1], _grid_of(encoder, pixels, features))
+        if captions is not None and "gradient_input" in probes:
+            (gradient,) = torch.autograd.grad(similarity(captions), [values])
+            maps["gradient_input_caption", None] = _times_input(gradient, values)
+    return maps
+
+
+def _times_input(gradient: torch.Tensor, values: torch.Tensor) -> Floats:
+    return _doubles((gradient.double() * values.double()).sum(dim=1).abs())
+
+
+def _grid_of(encoder: Encoder, pixels: NDArray[np.uint8], features: torch.Tensor) -> tuple[int, int]:
+    if features.ndim == 4:
+        return int(features.shape[2]), int(features.shape[3])
+    return _grid(encoder, pixels)
+
+
+def _cam(features: torch.Tensor, gradient: torch.Tensor, grid: tuple[int, int]) -> Floats:
+    """Features weighted by the mean gradient of their channel over the places; what counts against is cut off."""
+    if features.ndim == 4:  # channels first, the positions of a convolution
+        features, gradient = (one.flatten(2).transpose(1, 2) for one in (features, gradient))
+    places = slice(features.shape[1] - grid[0] * grid[1], None)
+    features, gradient = features[:, places].double(), gradient[:, places].double()
+    weights = gradient.mean(dim=1, keepdim=True)
+    return _doubles((features * weights).sum(dim=-1).clamp(min=0).reshape(-1, *grid))
+
+
+def _doubles(tensor: torch.Tensor) -> Floats:
+    return tensor.detach().double().cpu().numpy()
+
+
+@contextmanager
+def _attributed(model: Any) -> Iterator[list[torch.Tensor]]:
+    """Within this context the features that Grad-CAM weighs are kept.
+
+    In a transformer these are the inputs of the last block behind its first layer norm, the usual choice: what
+    the last block puts out at the patches never reaches the class token, so that its gradient is zero. In a
+    convolutional model (ALIGN) nothing is kept, and the last feature map serves, as in the paper.
+    """
+    kept: list[torch.Tensor] = []
+    lists = [
+        part for part in _modules(_vision_tower(model)) if isinstance(part, nn.ModuleList) and len(part) > 0
+    ]
+    blocks = max(lists, key=len, default=None)
+    norms = [part for part in _modules(blocks[-1]) if isinstance(part, nn.LayerNorm)] if blocks else []
+    if not norms:
+        yield kept
+        return
+    handle = norms[0].register_forward_hook(lambda _module, _inputs, output: kept.append(output))
+    try:
+        yield kept
+    finally:
+        handle.remove()
