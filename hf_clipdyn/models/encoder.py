@@ -6,10 +6,14 @@ ChineseCLIP give image and text embeddings, vision-only models (ViT, DINOv2) ima
 
 import hashlib
 import json
+import shutil
+import warnings
+import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import mkdtemp
 from typing import Any
 
 import huggingface_hub
@@ -24,7 +28,7 @@ from transformers.utils import logging as transformers_logging
 
 from hf_clipdyn.errors import ModelError, RevisionNotFoundError
 
-__all__ = ["Encoder", "ImageFeatures", "settings_digest", "snapshot_folder"]
+__all__ = ["Encoder", "ImageFeatures", "architecture_digest", "settings_digest", "snapshot_folder"]
 
 # What decides the architecture and the input of a model; when these files agree, weights can be swapped.
 _SETTINGS = (
@@ -109,9 +113,19 @@ def settings_digest(folder: Path) -> str:
         if (folder / name).is_file():
             content = (folder / name).read_bytes()
             if name == "config.json":
-                content = json.dumps(_architecture(json.loads(content)), sort_keys=True).encode()
+                content = _architecture_json(folder)
             digest.update(name.encode() + content)
     return digest.hexdigest()
+
+
+def architecture_digest(folder: Path) -> str:
+    """Hash of the architecture alone: equal where embeddings live in spaces of one kind."""
+    return hashlib.sha256(_architecture_json(folder)).hexdigest()
+
+
+def _architecture_json(folder: Path) -> bytes:
+    config = json.loads((folder / "config.json").read_bytes())
+    return json.dumps(_architecture(config), sort_keys=True).encode()
 
 
 def _architecture(config: Any) -> Any:
@@ -148,8 +162,13 @@ class Encoder:
         *,
         device: torch.device,
         dtype: torch.dtype,
+        offload: Path | None = None,
     ) -> None:
-        self.model = model.to(device=device, dtype=dtype).eval()
+        self.model = model if offload is not None else model.to(device=device, dtype=dtype)
+        self.model.eval()
+        self._offload = offload
+        if offload is not None:
+            weakref.finalize(self, shutil.rmtree, offload, ignore_errors=True)
         self.image_processor = image_processor
         self.tokenizer = tokenizer
         self.device = device
@@ -171,7 +190,8 @@ class Encoder:
         """Read one revision of a repository; arguments as in `snapshot_folder`.
 
         Args:
-            device: the accelerator by default where there is one.
+            device: the accelerator by default where there is one; ``auto`` for a model that no single device
+                holds: accelerate spreads it over all of them, the memory and the disk.
             dtype: precision of weights and activations; embeddings are returned as float32 all the same.
 
         Raises:
@@ -188,15 +208,20 @@ class Encoder:
         cls, folder: Path, *, device: str | torch.device | None = None, dtype: torch.dtype = torch.float32
     ) -> "Encoder":
         """Read the files of one snapshot."""
-        if device is None:
+        offload = Path(mkdtemp(prefix="clipdyn-offload-")) if device == "auto" else None
+        if device is None or offload is not None:
             device = "cuda" if torch.cuda.is_available() else "cpu"
-        model, image_processor, tokenizer = _build(folder)
-        encoder = cls(model, image_processor, tokenizer, device=torch.device(device), dtype=dtype)
+        model, image_processor, tokenizer = _build(folder, dtype, offload)
+        encoder = cls(
+            model, image_processor, tokenizer, device=torch.device(device), dtype=dtype, offload=offload
+        )
         encoder._settings = settings_digest(folder)
         return encoder
 
     def load(self, folder: Path) -> bool:
         """Take over the weights of another snapshot; build anew where its architecture or input differs.
+
+        A model that is spread over devices is built anew each time, after the old one was let go.
 
         Returns:
             True if the weights were swapped into the live model, False if the model was built anew.
@@ -204,10 +229,13 @@ class Encoder:
         Raises:
             ModelError: the files are no image encoder that transformers can build.
         """
-        if settings_digest(folder) == self._settings and self._swap(folder):
+        if self._offload is not None:
+            self.model = None
+        elif settings_digest(folder) == self._settings and self._swap(folder):
             return True
-        model, self.image_processor, self.tokenizer = _build(folder)
-        self.model = model.to(device=self.device, dtype=self.dtype).eval()
+        model, self.image_processor, self.tokenizer = _build(folder, self.dtype, self._offload)
+        self.model = model if self._offload is not None else model.to(device=self.device, dtype=self.dtype)
+        self.model.eval()
         self._settings = settings_digest(folder)
         return False
 
@@ -344,12 +372,18 @@ def _numpy(tensor: torch.Tensor) -> NDArray[np.float32]:
     return tensor.detach().float().cpu().numpy()
 
 
-def _build(folder: Path) -> tuple[Any, Any, Any | None]:
+def _build(folder: Path, dtype: torch.dtype, offload: Path | None) -> tuple[Any, Any, Any | None]:
     """Model, image processor and tokenizer (None for a vision model) from the files of a snapshot."""
+    where: dict[str, Any] = {"dtype": torch.float32}
+    if offload is not None:
+        where = {"dtype": dtype, "device_map": "auto", "offload_folder": offload}
     try:
         transformers_logging.disable_progress_bar()  # a bar per revision would drown the evaluation's own
         config = AutoConfig.from_pretrained(folder)
-        model, loading = AutoModel.from_pretrained(folder, dtype=torch.float32, output_loading_info=True)
+        with warnings.catch_warnings():
+            # accelerate knows no parameter of the model itself, as the temperature, in its map of devices
+            warnings.filterwarnings("ignore", "The following device_map keys", UserWarning)
+            model, loading = AutoModel.from_pretrained(folder, output_loading_info=True, **where)
         image_processor = AutoImageProcessor.from_pretrained(folder)
         tokenizer = AutoTokenizer.from_pretrained(folder) if hasattr(model, "get_text_features") else None
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
