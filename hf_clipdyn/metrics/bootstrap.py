@@ -31,6 +31,7 @@ __all__ = [
     "Scale",
     "Statistic",
     "bootstrap_weights",
+    "clustered_correlation_interval",
     "clustered_share_interval",
     "mean_intervals",
     "resampled_intervals",
@@ -217,16 +218,43 @@ def clustered_share_interval(
     if total == 0 or min(sizes) < 2:
         return [float("nan"), float("nan")]
     share = float(numerators.sum()) / total
-    influence = (numerators - share * denominators) / total
-    parts = [_cluster_variance(influence, codes) for codes in clusters]
-    variance = parts[0]
-    if len(clusters) == 2:
-        both = _cluster_variance(influence, clusters[0] * (int(clusters[1].max()) + 1) + clusters[1])
-        variance = parts[0] + parts[1] - both
-        if variance <= 0:  # possible in small samples; the larger way alone is then the safe side
-            variance = max(*parts, both)
+    variance = _clustered_variance((numerators - share * denominators) / total, clusters)
     effective = share * (1 - share) / variance if variance > 0 else total
     return wilson_interval(share, min(max(effective, 1.0), total), confidence_level, min(sizes) - 1)
+
+
+def clustered_correlation_interval(
+    value: float, influence: Floats, clusters: Sequence[Ints], confidence_level: float = 0.95
+) -> list[float]:
+    """Interval of a value in [-1, 1] for items clustered in one or two ways, symmetric after arctanh.
+
+    Args:
+        value: the estimate.
+        influence: shape (n,), what each item contributes to its error (the linearised statistic); sums to zero.
+        clusters: one or two arrays of shape (n,), the codes of each item's clusters.
+        confidence_level: in (0, 1).
+
+    Returns:
+        Low and high in [-1, 1], with Student's t of min(G) - 1 degrees; NaN where a way has one cluster.
+    """
+    sizes = [len(np.unique(codes)) for codes in clusters]
+    if min(sizes) < 2:
+        return [float("nan"), float("nan")]
+    centre = float(_inside(np.asarray(value)))
+    error = np.sqrt(_clustered_variance(influence, clusters)) / (1 - centre**2)
+    half = stats.t.ppf((1 + confidence_level) / 2, min(sizes) - 1) * error
+    return [float(end) for end in np.tanh(np.arctanh(centre) + np.array([-half, half]))]
+
+
+def _clustered_variance(influence: Floats, clusters: Sequence[Ints]) -> float:
+    """Variance of the sum of the influences, clustered in one way or in two that cross."""
+    parts = [_cluster_variance(influence, codes) for codes in clusters]
+    if len(clusters) == 1:
+        return parts[0]
+    both = _cluster_variance(influence, clusters[0] * (int(clusters[1].max()) + 1) + clusters[1])
+    variance = parts[0] + parts[1] - both
+    # A small sample may make that negative; the larger way alone is then the safe side.
+    return variance if variance > 0 else max(*parts, both)
 
 
 def _cluster_variance(influence: Floats, codes: Ints) -> float:

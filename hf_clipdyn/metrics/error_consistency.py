@@ -5,11 +5,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hf_clipdyn.metrics._validation import Floats, as_booleans, check_lengths
-from hf_clipdyn.metrics.bootstrap import Resampling, Scale, resampled_intervals
+from hf_clipdyn.errors import MetricError
+from hf_clipdyn.metrics._validation import Floats, Ints, as_booleans, as_codes, check_lengths
+from hf_clipdyn.metrics.bootstrap import (
+    Resampling,
+    Scale,
+    clustered_correlation_interval,
+    resampled_intervals,
+)
 from hf_clipdyn.metrics.undefined import undefined
 
-__all__ = ["error_consistency"]
+__all__ = ["error_consistency", "observer_consistency"]
 
 _VALUES = ("kappa", "observed", "expected")
 _SCALES: tuple[Scale, ...] = ("fisher", "share", "share")
@@ -75,6 +81,103 @@ def error_consistency(
         intervals = resampled_intervals(_kappa, outcomes, _SCALES, resampling).tolist()
         result |= {f"{name}_ci": interval for name, interval in zip(_VALUES, intervals, strict=True)}
     return result
+
+
+def observer_consistency(
+    observers: ArrayLike,
+    predictions: ArrayLike | None = None,
+    *,
+    shape_exemplars: ArrayLike | None = None,
+    texture_exemplars: ArrayLike | None = None,
+    n_resamples: int = 1000,
+    confidence_level: float = 0.95,
+) -> dict[str, Any]:
+    """Mean kappa of one observer with each of several others, or of all pairs of these.
+
+    Args:
+        observers: whether each of m observers was correct on each image, shape (n, m); NaN for an image that an
+            observer did not see, which is left out of that observer's pairs.
+        predictions: the same of the one observer (a model), shape (n,); None compares the m among themselves.
+        shape_exemplars, texture_exemplars: of the images, shape (n,). With both, the interval is clustered in two
+            ways (see `bootstrap`), without them over images. The observers stay as they are.
+        n_resamples: 0 skips the interval; nothing is resampled otherwise, since kappa is linearised.
+        confidence_level: of the interval.
+
+    Returns:
+        ``kappa``, the mean over the pairs in which it is defined; ``kappa_min`` and ``kappa_max``, the mean of the
+        range that the accuracies of each pair allow; ``n`` images, ``n_pairs``; ``kappa_ci`` [low, high]. NaN with a warning
+        where no pair is defined: both right on all images, or both wrong.
+
+    Raises:
+        MetricError: other shapes, no rows, fewer than two observers to compare, one kind of exemplar without the other.
+
+    Example:
+        >>> result = observer_consistency([[1, 1], [1, 0], [0, 0], [0, 0]], [1, 1, 1, 0], n_resamples=0)
+        >>> result["kappa"], result["n_pairs"]
+        (0.35, 2)
+    """
+    table = np.asarray(observers, dtype=np.float64)
+    if table.ndim != 2 or 0 in table.shape:
+        raise MetricError(f"observers must have the shape (images, observers), but have {table.shape}.")
+    n, m = table.shape
+    if predictions is not None:
+        model = as_booleans("predictions", predictions)
+        check_lengths({"observers": table, "predictions": model})
+        first, second = np.repeat(model[:, None].astype(np.float64), m, axis=1), table
+    else:
+        rows, columns = np.triu_indices(m, 1)
+        first, second = table[:, rows], table[:, columns]
+    if first.shape[1] == 0:
+        raise MetricError("One observer alone agrees with nobody: give two, or predictions.")
+    if (shape_exemplars is None) != (texture_exemplars is None):
+        raise MetricError("shape_exemplars and texture_exemplars go together: give both or neither.")
+    kappa, lowest, highest, influence = _pairs(first, second)
+    defined = ~np.isnan(kappa)
+    result: dict[str, Any] = {
+        "kappa": float(kappa[defined].mean()) if defined.any() else float("nan"),
+        "kappa_min": float(lowest[defined].mean()) if defined.any() else float("nan"),
+        "kappa_max": float(highest[defined].mean()) if defined.any() else float("nan"),
+        "n": n,
+        "n_pairs": int(defined.sum()),
+    }
+    if not defined.any():
+        undefined(
+            ("kappa", "kappa_min", "kappa_max"), "in each pair both are right, or both wrong, on all images"
+        )
+    if n_resamples:
+        clusters: list[Ints] = [np.arange(n)]
+        if shape_exemplars is not None and texture_exemplars is not None:
+            clusters = [
+                as_codes("shape_exemplars", shape_exemplars, n)[0],
+                as_codes("texture_exemplars", texture_exemplars, n)[0],
+            ]
+        result["kappa_ci"] = (
+            clustered_correlation_interval(
+                result["kappa"], influence[:, defined].mean(axis=1), clusters, confidence_level
+            )
+            if defined.any()
+            else [float("nan")] * 2
+        )
+    return result
+
+
+def _pairs(first: Floats, second: Floats) -> tuple[Floats, Floats, Floats, Floats]:
+    """Kappa of each pair of columns, its range (P,), and the influence of each image on it (n, P)."""
+    both = ~(np.isnan(first) | np.isnan(second))
+    a, b = np.where(both, first, 0.0), np.where(both, second, 0.0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        seen = both.sum(axis=0)
+        p1, p2 = a.sum(axis=0) / seen, b.sum(axis=0) / seen
+        agree = (a == b) & both
+        observed = agree.sum(axis=0) / seen
+        expected = p1 * p2 + (1 - p1) * (1 - p2)
+        scale = np.where(expected < 1, 1 - expected, np.nan)
+        kappa = (observed - expected) / scale
+        lowest = (np.abs(p1 + p2 - 1) - expected) / scale
+        highest = (1 - np.abs(p1 - p2) - expected) / scale
+        of_expected = (2 * p2 - 1) * (a - p1) + (2 * p1 - 1) * (b - p2)
+        influence = ((agree - observed) - (1 - kappa) * of_expected) / scale / seen
+    return kappa, lowest, highest, np.where(both, influence, 0.0)
 
 
 def _kappa(weights: Floats) -> Floats:

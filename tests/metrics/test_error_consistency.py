@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from sklearn.metrics import cohen_kappa_score
 
 from hf_clipdyn.errors import MetricError
-from hf_clipdyn.metrics.error_consistency import error_consistency
+from hf_clipdyn.metrics.error_consistency import error_consistency, observer_consistency
+from hf_clipdyn.metrics.undefined import UndefinedMetricWarning
 
 PAIRS = st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=80)
 
@@ -78,3 +79,71 @@ def test_wrong_input_is_refused():
         error_consistency([0.5, 1], [True, False])
     with pytest.raises(MetricError, match="predictions 1, references 2"):
         error_consistency([True], [True, False])
+
+
+@pytest.mark.parametrize(("conflicts_only", "published"), [(False, 0.3311), (True, 0.3347)])
+def test_all_pairs_of_people_at_once_give_the_published_mean_kappa(human_trials, conflicts_only, published):
+    everyone = [human_trials.of(observer) for observer in range(1, 11)]
+    keep = everyone[0].shapes != everyone[0].textures if conflicts_only else slice(None)
+    correct = np.stack([(one.predictions == one.shapes)[keep] for one in everyone], axis=1)
+    result = observer_consistency(correct, n_resamples=0)
+    assert round(result["kappa"], 4) == published
+    assert result["n_pairs"] == 45
+    first = observer_consistency(correct[:, 1:], correct[:, 0], n_resamples=0)
+    pairs = [error_consistency(correct[:, 0], correct[:, k], n_resamples=0) for k in range(1, 10)]
+    for key in ("kappa", "kappa_min", "kappa_max"):
+        assert first[key] == pytest.approx(np.mean([pair[key] for pair in pairs]))
+
+
+def test_an_image_that_an_observer_did_not_see_is_left_out_of_its_pairs():
+    rng = np.random.default_rng(0)
+    table = (rng.random((40, 3)) < 0.7).astype(float)
+    model = rng.random(40) < 0.6
+    table[:5, 1] = np.nan
+    expected = [
+        error_consistency(model[seen], table[seen, observer], n_resamples=0)["kappa"]
+        for observer, seen in enumerate([slice(0, None), slice(5, None), slice(0, None)])
+    ]
+    assert observer_consistency(table, model, n_resamples=0)["kappa"] == pytest.approx(np.mean(expected))
+
+
+def test_the_linearised_interval_is_that_of_the_jackknife():
+    rng = np.random.default_rng(1)
+    hard = rng.random(300)
+    table = (rng.random((300, 4)) + hard[:, None] < 1.2).astype(float)
+    model = rng.random(300) + hard < 1.0
+    result = observer_consistency(table, model)
+    keep = ~np.eye(300, dtype=bool)
+    left_out = np.array(
+        [observer_consistency(table[rows], model[rows], n_resamples=0)["kappa"] for rows in keep]
+    )
+    error = np.sqrt(299 / 300 * np.square(left_out - left_out.mean()).sum())
+    low, high = result["kappa_ci"]
+    assert (high - low) / 2 == pytest.approx(1.968 * error, rel=0.03)
+    assert low < result["kappa"] < high
+
+
+def test_images_that_share_exemplars_make_the_interval_wider():
+    rng = np.random.default_rng(2)
+    hard = np.repeat(rng.random(20), 15)
+    table, model = (rng.random((300, 3)) < hard[:, None]).astype(float), rng.random(300) < hard
+    shapes, textures = np.repeat(np.arange(20), 15), np.tile(np.arange(15), 20)
+    alone = observer_consistency(table, model)["kappa_ci"]
+    crossed = observer_consistency(table, model, shape_exemplars=shapes, texture_exemplars=textures)[
+        "kappa_ci"
+    ]
+    assert crossed[1] - crossed[0] > 1.2 * (alone[1] - alone[0])
+
+
+def test_pairs_that_leave_nothing_to_explain_are_left_out_or_undefined():
+    table = np.array([[1, 1], [1, 0], [1, 1]])
+    assert observer_consistency(table, [1, 1, 1], n_resamples=0)["n_pairs"] == 1
+    with pytest.warns(UndefinedMetricWarning, match="both wrong"):
+        result = observer_consistency(np.ones((3, 2)), [1, 1, 1])
+    assert np.isnan([result["kappa"], *result["kappa_ci"]]).all()
+
+
+@pytest.mark.parametrize("observers", [np.ones((3, 1)), np.ones(3), np.ones((0, 2))])
+def test_a_lone_observer_or_another_shape_is_refused(observers):
+    with pytest.raises(MetricError):
+        observer_consistency(observers)
