@@ -27,6 +27,7 @@ from transformers import AutoConfig, AutoImageProcessor, AutoModel, AutoTokenize
 from transformers.utils import logging as transformers_logging
 
 from hf_clipdyn.errors import ModelError, RevisionNotFoundError
+from hf_clipdyn.models.pixel_values import PixelValues, patches
 
 __all__ = ["Encoder", "ImageFeatures", "architecture_digest", "settings_digest", "snapshot_folder"]
 
@@ -47,7 +48,6 @@ _SETTINGS = (
 )
 _WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "model-*-of-*.safetensors")
 _PROVENANCE = {"_name_or_path", "dtype", "torch_dtype", "transformers_version"}
-_SPATIAL_STEPS = ("do_resize", "do_center_crop", "do_pad", "do_convert_rgb")
 
 
 @dataclass(frozen=True)
@@ -170,6 +170,7 @@ class Encoder:
         if offload is not None:
             weakref.finalize(self, shutil.rmtree, offload, ignore_errors=True)
         self.image_processor = image_processor
+        self._pixel_values = PixelValues(image_processor)
         self.tokenizer = tokenizer
         self.device = device
         self.dtype = dtype
@@ -234,6 +235,7 @@ class Encoder:
         elif settings_digest(folder) == self._settings and self._swap(folder):
             return True
         model, self.image_processor, self.tokenizer = _build(folder, self.dtype, self._offload)
+        self._pixel_values = PixelValues(self.image_processor)
         self.model = model if self._offload is not None else model.to(device=self.device, dtype=self.dtype)
         self.model.eval()
         self._settings = settings_digest(folder)
@@ -261,23 +263,27 @@ class Encoder:
         return hasattr(self.model, "get_text_features") and self.tokenizer is not None
 
     def pixel_values(self, pixels: NDArray[np.uint8]) -> torch.Tensor:
-        """Rescale and normalise (n, H, W, 3) uint8 images of the model's size with its own processor."""
-        images = torch.from_numpy(np.ascontiguousarray(pixels)).permute(0, 3, 1, 2).to(self.device)
-        off = {name: False for name in _SPATIAL_STEPS if hasattr(self.image_processor, name)}
-        values = self.image_processor(images=images, return_tensors="pt", **off)["pixel_values"]
-        return values.to(device=self.device, dtype=self.dtype)  # type: ignore[no-any-return]
+        """Rescale and normalise (n, H, W, 3) uint8 images of the model's size as its own processor does."""
+        return self._pixel_values(pixels, self.device).to(dtype=self.dtype)
 
     def image_output(self, pixel_values: torch.Tensor, **kwargs: Any) -> tuple[torch.Tensor, Any]:
         """Projection (n, d) of normalised pixels and transformers' whole output, gradients and all."""
+        inputs = {"pixel_values": pixel_values}
+        if hasattr(self.image_processor, "max_num_patches"):  # NaFlex: shown as patches with their grid
+            inputs = patches(
+                pixel_values, self.image_processor.patch_size, self.image_processor.max_num_patches
+            )
         if hasattr(self.model, "get_image_features"):
-            output = self.model.get_image_features(pixel_values=pixel_values, **kwargs)
+            output = self.model.get_image_features(**inputs, **kwargs)
             return output.pooler_output, output
-        output = self.model(pixel_values=pixel_values, **kwargs)
-        hidden = output.last_hidden_state
-        if hidden.ndim == 3 and hasattr(self.model.embeddings, "cls_token"):
+        output = self.model(**inputs, **kwargs)
+        hidden, pooled = output.last_hidden_state, getattr(output, "pooler_output", None)
+        if hidden.ndim == 3 and hasattr(getattr(self.model, "embeddings", None), "cls_token"):
             # Not the pooler: many checkpoints of ViT come without its weights.
             return hidden[:, 0], output
-        return output.pooler_output.flatten(1), output
+        if pooled is None:  # neither a class token nor a pooler (I-JEPA)
+            return hidden.mean(dim=1), output
+        return pooled.flatten(1), output
 
     @torch.inference_mode()
     def embed_images(
