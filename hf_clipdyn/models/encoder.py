@@ -47,6 +47,7 @@ _SETTINGS = (
     "sentencepiece.bpe.model",
 )
 _WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "model-*-of-*.safetensors")
+_CPU_IMAGES = 32
 _PROVENANCE = {"_name_or_path", "dtype", "torch_dtype", "transformers_version"}
 
 
@@ -289,7 +290,7 @@ class Encoder:
     def embed_images(
         self, pixels: NDArray[np.uint8], *, hidden: bool = False, attentions: bool = False
     ) -> ImageFeatures:
-        """Embed one batch of images in one forward pass.
+        """Embed one batch of images, each image in one forward pass.
 
         Args:
             pixels: (n, H, W, 3) uint8, as `hf_clipdyn.data.pixels` gives them.
@@ -304,10 +305,35 @@ class Encoder:
             wanted["output_hidden_states"] = True
         if attentions:
             wanted["output_attentions"] = True
+        step = self.images_per_pass or max(len(pixels), 1)
+        parts = [
+            self._features(pixels[start : start + step], wanted)
+            for start in range(0, max(len(pixels), 1), step)
+        ]
+        if len(parts) == 1:
+            return parts[0]
+        return ImageFeatures(
+            np.concatenate([part.projection for part in parts]),
+            *(
+                tuple(map(np.concatenate, zip(*layers, strict=True)))
+                for layers in ([part.hidden for part in parts], [part.attentions for part in parts])
+            ),
+        )
+
+    @property
+    def images_per_pass(self) -> int | None:
+        """Images that go through at once: on a CPU few; None, where all of a batch do.
+
+        The activations of a larger batch of a small model are too large for the allocator to keep: it asks the
+        system for fresh pages in every layer, and half of the time goes into that.
+        """
+        return _CPU_IMAGES if self.device.type == "cpu" else None
+
+    def _features(self, pixels: NDArray[np.uint8], wanted: dict[str, bool]) -> ImageFeatures:
         projection, output = self.image_output(self.pixel_values(pixels), **wanted)
-        states = (output.hidden_states or ()) if hidden else ()
-        maps = output.attentions if attentions else ()
-        if attentions and not (maps and all(one is not None for one in maps)):
+        states = (output.hidden_states or ()) if "output_hidden_states" in wanted else ()
+        maps = output.attentions if "output_attentions" in wanted else ()
+        if "output_attentions" in wanted and not (maps and all(one is not None for one in maps)):
             raise ModelError(
                 f"{type(self.model).__name__} gives no attention maps: leave out the probes of attention."
             )
