@@ -332,12 +332,12 @@ class Encoder:
     def _features(self, pixels: NDArray[np.uint8], wanted: dict[str, bool]) -> ImageFeatures:
         projection, output = self.image_output(self.pixel_values(pixels), **wanted)
         states = (output.hidden_states or ()) if "output_hidden_states" in wanted else ()
-        maps = output.attentions if "output_attentions" in wanted else ()
+        maps = getattr(output, "attentions", None) if "output_attentions" in wanted else None
         if "output_attentions" in wanted and not (maps and all(one is not None for one in maps)):
             raise ModelError(
                 f"{type(self.model).__name__} gives no attention maps: leave out the probes of attention."
             )
-        return ImageFeatures(_numpy(projection), tuple(map(_numpy, states)), tuple(map(_numpy, maps)))
+        return ImageFeatures(_numpy(projection), tuple(map(_numpy, states)), tuple(map(_numpy, maps or ())))
 
     @contextmanager
     def eager_attention(self) -> Iterator[None]:
