@@ -219,8 +219,9 @@ def _read_gradients(
                 found.unavailable[probe, None] = f"{name} reads no text, and {probe} needs one"
         return
     parts: list[dict[Place, Floats]] = []
-    for start in range(0, len(pixels), _GRADIENT_BATCH):
-        rows = slice(start, start + _GRADIENT_BATCH)
+    step = encoder.images_per_pass or _GRADIENT_BATCH
+    for start in range(0, len(pixels), step):
+        rows = slice(start, start + step)
         own = None if captions is None else captions[rows]
         parts.append(_gradients(encoder, pixels[rows], probes, text, own))
     for place in parts[0]:

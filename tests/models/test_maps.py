@@ -1,0 +1,266 @@
+"""Saliency maps are what a calculation by hand, transformers and finite differences give."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from transformers import (
+    AlignConfig,
+    AlignModel,
+    AltCLIPConfig,
+    AltCLIPModel,
+    ChineseCLIPConfig,
+    ChineseCLIPModel,
+    CLIPConfig,
+    CLIPImageProcessor,
+    CLIPModel,
+    Dinov2Config,
+    Dinov2Model,
+    Dinov2WithRegistersConfig,
+    Dinov2WithRegistersModel,
+    SiglipConfig,
+    SiglipModel,
+    SwinConfig,
+    SwinModel,
+    ViTConfig,
+    ViTModel,
+)
+
+from hf_clipdyn.models.encoder import Encoder
+from hf_clipdyn.models.maps import rollout, saliency_maps
+
+HEIGHT, WIDTH = 16, 24  # a grid of 2 x 3, so that no transposed map goes unnoticed
+VISION: dict[str, Any] = {
+    "hidden_size": 16,
+    "intermediate_size": 32,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 2,
+    "image_size": 16,
+    "patch_size": 8,
+}
+TEXT: dict[str, Any] = {
+    "hidden_size": 16,
+    "intermediate_size": 32,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "max_position_embeddings": 20,
+    "vocab_size": 40,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+    "pad_token_id": 1,
+}
+FAMILIES: dict[str, Callable[[], Any]] = {
+    "clip": lambda: CLIPModel(CLIPConfig(vision_config=VISION, text_config=TEXT, projection_dim=8)),
+    "altclip": lambda: AltCLIPModel(
+        AltCLIPConfig(vision_config=VISION, text_config=TEXT | {"project_dim": 8}, projection_dim=8)
+    ),
+    "chinese_clip": lambda: ChineseCLIPModel(
+        ChineseCLIPConfig(vision_config=VISION, text_config=TEXT, projection_dim=8)
+    ),
+    "vit": lambda: ViTModel(ViTConfig(**VISION), add_pooling_layer=False),
+    "dinov2": lambda: Dinov2Model(Dinov2Config(**VISION)),
+    "registers": lambda: Dinov2WithRegistersModel(Dinov2WithRegistersConfig(**VISION, num_register_tokens=3)),
+    "siglip": lambda: SiglipModel(
+        SiglipConfig(vision_config=VISION, text_config=TEXT | {"projection_size": 16})
+    ),
+    "align": lambda: AlignModel(
+        AlignConfig(
+            vision_config={
+                "image_size": 64,
+                "width_coefficient": 0.1,
+                "depth_coefficient": 0.1,
+                "hidden_dim": 32,
+            },
+            text_config=TEXT,
+            projection_dim=8,
+        )
+    ),
+    "swin": lambda: SwinModel(
+        SwinConfig(image_size=16, patch_size=2, embed_dim=8, depths=[1, 1], num_heads=[1, 1], window_size=4)
+    ),
+}
+WITH_CLASS_TOKEN = ["clip", "altclip", "chinese_clip", "vit", "dinov2", "registers"]
+TOWERS = {"clip", "altclip", "chinese_clip", "siglip"}
+ALL = ["attention", "attention_layers", "rollout", "gradient_input", "grad_cam"]
+CAUSE = dict.fromkeys([("gradient_input", None), ("grad_cam", None)])
+
+
+class Resizable(Encoder):
+    """An encoder whose position embeddings follow the size of the image, that a grid need not be square."""
+
+    def image_output(self, pixel_values: torch.Tensor, **kwargs: Any) -> Any:
+        return super().image_output(pixel_values, interpolate_pos_encoding=True, **kwargs)
+
+
+@pytest.fixture
+def encoder() -> Callable[..., Encoder]:
+    """`encoder("clip")`: a random model of that family."""
+
+    def build(family: str, dtype: torch.dtype = torch.float32) -> Encoder:
+        kind = Resizable if family in {*TOWERS, "vit"} else Encoder
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            model = FAMILIES[family]()
+            for parameter in model.parameters():
+                if parameter.ndim > 1:
+                    parameter.data = torch.randn_like(parameter) * 0.3  # far from uniform attention
+        return kind(model, CLIPImageProcessor(), None, device=torch.device("cpu"), dtype=dtype)
+
+    return build
+
+
+@pytest.fixture
+def pixels() -> Callable[..., np.ndarray]:
+    def draw(family: str = "clip", n: int = 3) -> np.ndarray:
+        shape = (64, 64) if family == "align" else (HEIGHT, WIDTH)
+        if family == "swin":
+            shape = (16, 16)
+        return np.random.default_rng(0).integers(0, 256, (n, *shape, 3), dtype=np.uint8)
+
+    return draw
+
+
+def test_rollout_of_two_layers_is_that_of_a_calculation_by_hand():
+    first = np.array([[[0.2, 0.3, 0.5], [0.1, 0.6, 0.3], [0.4, 0.4, 0.2]]])
+    second = np.array([[[0.6, 0.2, 0.2], [0.3, 0.3, 0.4], [0.1, 0.8, 0.1]]])
+    # (second + 1) / 2 has the first row .8 .1 .1; (first + 1) / 2 has the rows
+    #   .60 .15 .25
+    #   .05 .80 .15
+    #   .20 .20 .60
+    # .8 * .60 + .1 * .05 + .1 * .20 = .505
+    # .8 * .15 + .1 * .80 + .1 * .20 = .220
+    # .8 * .25 + .1 * .15 + .1 * .60 = .275
+    found = rollout([first, second], np.array([[1.0, 0.0, 0.0]]))
+    np.testing.assert_allclose(found, [[0.505, 0.220, 0.275]], rtol=1e-12)
+
+
+@pytest.mark.parametrize("family", WITH_CLASS_TOKEN)
+def test_attention_and_rollout_are_those_of_transformers_attention_maps(family, encoder, pixels):
+    model = encoder(family)
+    found = saliency_maps(model, pixels(), ["attention", "attention_layers", "rollout"])
+    with torch.no_grad(), model.eager_attention():
+        _, output = model.image_output(model.pixel_values(pixels()), output_attentions=True)
+    maps = [one.double().numpy().mean(axis=1) for one in output.attentions]
+    product = np.eye(maps[0].shape[-1])
+    for one in maps:
+        mixed = (one + np.eye(one.shape[-1])) / 2
+        product = mixed / mixed.sum(axis=-1, keepdims=True) @ product
+    patches = slice(4 if family == "registers" else 1, None)
+    assert set(found.maps) == {("attention", 1), ("attention", 2), ("rollout", None)}
+    assert not found.unavailable
+    for place, expected in [
+        (("attention", 1), maps[0]),
+        (("attention", 2), maps[1]),
+        (("rollout", None), product),
+    ]:
+        assert found.maps[place].shape == (3, 2, 3)
+        np.testing.assert_allclose(found.maps[place].reshape(3, -1), expected[:, 0, patches], rtol=1e-6)
+
+
+def test_the_attention_of_siglip_is_that_of_its_pooling_head(encoder, pixels):
+    model = encoder("siglip")
+    found = saliency_maps(model, pixels(), ["attention", "attention_layers", "rollout"])
+    with torch.no_grad(), model.eager_attention():
+        _, output = model.image_output(model.pixel_values(pixels()), output_attentions=True)
+    head = model.model.vision_model.head
+    query_weight, key_weight, _ = head.attention.in_proj_weight.detach().chunk(3)
+    query_bias, key_bias, _ = head.attention.in_proj_bias.detach().chunk(3)
+    query = (head.probe[0].detach() @ query_weight.T + query_bias).reshape(2, 8)
+    keys = (output.last_hidden_state.detach() @ key_weight.T + key_bias).reshape(3, -1, 2, 8)
+    scores = torch.einsum("hd,nthd->nht", query, keys) / 8**0.5
+    expected = scores.softmax(dim=-1).mean(dim=1).double().numpy()
+    np.testing.assert_allclose(found.maps["attention", 3].reshape(3, -1), expected, rtol=1e-5)
+    blocks = [one.double().numpy().mean(axis=1) for one in output.attentions]
+    np.testing.assert_allclose(found.maps["attention", 2].reshape(3, -1), blocks[1].mean(axis=1), rtol=1e-5)
+    flow = rollout(blocks, expected)
+    np.testing.assert_allclose(found.maps["rollout", None].reshape(3, -1), flow, rtol=1e-5)
+
+
+@pytest.mark.parametrize("family", ["clip", "siglip", "align"])
+def test_gradient_times_input_is_that_of_finite_differences(family, encoder, pixels):
+    model = encoder(family, torch.float64)
+    shown = pixels(family, 2)
+    text = np.random.default_rng(1).standard_normal(16 if family == "siglip" else 8)
+    captions = np.random.default_rng(2).standard_normal((2, len(text)))
+    if family == "align":
+        text, captions = np.resize(text, 32), np.resize(captions, (2, 32))
+    found = saliency_maps(model, shown, ["gradient_input"], text=text, captions=captions)
+    values = model.pixel_values(shown)
+
+    def cosines(changed: torch.Tensor, target: np.ndarray) -> np.ndarray:
+        with torch.no_grad():
+            images = model.image_output(changed)[0].numpy()
+        products = (images * target).sum(axis=-1)
+        return products / np.linalg.norm(images, axis=-1) / np.linalg.norm(target, axis=-1)
+
+    for y, x in [(0, 0), (3, 11), (15, 7)]:
+        for place, target in (("gradient_input", text), ("gradient_input_caption", captions)):
+            expected = np.zeros(2)
+            for channel in range(3):
+                step = torch.zeros_like(values)
+                step[:, channel, y, x] = 1e-4
+                slope = (cosines(values + step, target) - cosines(values - step, target)) / 2e-4
+                expected += slope * values[:, channel, y, x].numpy()
+            np.testing.assert_allclose(
+                found.maps[place, None][:, y, x], np.abs(expected), rtol=1e-3, atol=1e-9
+            )
+
+
+def test_grad_cam_weighs_the_normed_input_of_the_last_block(encoder, pixels):
+    model = encoder("clip", torch.float64)
+    text = torch.randn(8, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
+    found = saliency_maps(model, pixels(), ["grad_cam"], text=text.numpy())
+    tower = model.model.vision_model
+    with torch.no_grad():
+        _, output = model.image_output(model.pixel_values(pixels()), output_hidden_states=True)
+        block = tower.encoder.layers[1]
+        before = output.hidden_states[1]
+    normed = block.layer_norm1(before).detach().requires_grad_()
+    after = before + block.self_attn(hidden_states=normed, attention_mask=None)[0]
+    after = after + block.mlp(block.layer_norm2(after))
+    image = model.model.visual_projection(tower.post_layernorm(after[:, 0]))
+    torch.cosine_similarity(image, text[None]).sum().backward()
+    weights = normed.grad[:, 1:].mean(dim=1, keepdim=True)
+    expected = (weights * normed[:, 1:]).sum(dim=-1).clamp(min=0).detach().numpy()
+    assert expected.max() > 0
+    np.testing.assert_allclose(found.maps["grad_cam", None].reshape(3, -1), expected, rtol=1e-5, atol=1e-12)
+
+
+def test_a_convolutional_model_has_grad_cam_of_its_last_features_and_no_attention(encoder, pixels):
+    found = saliency_maps(encoder("align"), pixels("align"), ALL, text=np.ones(32))
+    assert set(found.maps) == {("gradient_input", None), ("grad_cam", None)}
+    assert found.maps["grad_cam", None].shape == (3, 2, 2)
+    assert "AlignModel gives no attention maps" in found.unavailable["rollout", None]
+
+
+@pytest.mark.parametrize("family", ["vit", "dinov2"])
+def test_a_vision_model_names_the_probes_that_need_a_text(family, encoder, pixels):
+    found = saliency_maps(encoder(family), pixels(), ALL)
+    assert set(found.unavailable) == set(CAUSE)
+    assert "reads no text, and grad_cam needs one" in found.unavailable["grad_cam", None]
+
+
+def test_attention_within_windows_is_no_map_of_the_image(encoder, pixels):
+    found = saliency_maps(encoder("swin"), pixels("swin"), ["rollout"])
+    assert not found.maps
+    assert "does not lie on a grid of 8 x 8 patches" in found.unavailable["rollout", None]
+
+
+def test_maps_do_not_depend_on_how_many_images_are_shown_at_once(encoder, pixels):
+    model, text = encoder("clip"), np.ones(8)
+    shown = pixels(n=40)
+    together = saliency_maps(model, shown, ALL, text=text).maps
+    for row in (0, 7, 8, 39):
+        alone = saliency_maps(model, shown[row : row + 1], ALL, text=text).maps
+        for place, maps in alone.items():
+            np.testing.assert_allclose(together[place][row], maps[0], rtol=1e-4, atol=1e-7)
+
+
+def test_attention_is_computed_as_before_afterwards(encoder, pixels):
+    model = encoder("clip")
+    before = model.model.config._attn_implementation
+    saliency_maps(model, pixels(), ["attention", "grad_cam"], text=np.ones(8))
+    assert model.model.config._attn_implementation == before == "sdpa"
+    assert all(parameter.grad is None for parameter in model.model.parameters())
