@@ -7,6 +7,7 @@ SciPy's on the resampled rows written out.
 """
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hf_clipdyn.metrics._validation import Floats, Ints
 
@@ -79,17 +80,17 @@ class WeightedKendall:
     def __init__(self, x: Floats, y: Floats, clusters: Ints, n_clusters: int) -> None:
         self.by_x, self.by_y, self.clusters = _TiedOrder(x), _TiedOrder(y), clusters
         order = np.argsort(clusters, kind="stable")
-        x, y = x[order], y[order]
+        ranks = _dense_ranks(x[order]), _dense_ranks(y[order])
         starts = np.searchsorted(clusters[order], np.arange(n_clusters))
         grouped = n_clusters < len(x)
         self.concordance = np.zeros((n_clusters, n_clusters), dtype=np.float32)
         for i in range(0, len(x), 256):
             rows = slice(i, i + 256)
-            signs = np.sign(x[rows, None] - x).astype(np.float32)
-            signs *= np.sign(y[rows, None] - y)
+            signs = _signs(ranks[0], rows)
+            signs *= _signs(ranks[1], rows)
             if grouped:
-                signs = np.add.reduceat(signs, starts, axis=1)
-                np.add.at(self.concordance, clusters[order[rows]], signs)
+                sums = np.add.reduceat(signs.astype(np.float32), starts, axis=1)
+                np.add.at(self.concordance, clusters[order[rows]], sums)
             else:
                 self.concordance[rows] = signs
 
@@ -104,6 +105,18 @@ class WeightedKendall:
             total[i : i + _CHUNK] = w.sum(axis=0) ** 2
             tied[:, i : i + _CHUNK] = self.by_x.tied_pairs(w), self.by_y.tied_pairs(w)
         return np.asarray(concordant / np.sqrt((total - tied[0]) * (total - tied[1])))
+
+
+def _dense_ranks(values: Floats) -> NDArray[np.signedinteger]:
+    """Ranks in as few bytes as hold them: comparing two-byte integers is ten times as fast as subtracting floats."""
+    ranks = np.unique(values, return_inverse=True)[1].reshape(-1)
+    return ranks.astype(np.int16 if len(values) <= np.iinfo(np.int16).max else np.int32)
+
+
+def _signs(ranks: NDArray[np.signedinteger], rows: slice) -> NDArray[np.int8]:
+    """Sign of rank i - rank j for these i and all j."""
+    some = ranks[rows, None]
+    return np.asarray((some > ranks).view(np.int8) - (some < ranks).view(np.int8))
 
 
 class WeightedPearson:
