@@ -30,6 +30,7 @@ def evaluate_revisions(
     token: str | None = None,
     show_progress: bool = True,
     watch_patience: float | None = None,
+    final_texts: bool = True,
     **settings: Any,
 ) -> "datasets.Dataset":
     """Measure benchmarks on the revisions of a run.
@@ -52,6 +53,8 @@ def evaluate_revisions(
         show_progress: progress bars.
         watch_patience: follow a run that is still training, until no new revision has appeared for so many
             seconds; needs ``output``.
+        final_texts: also ask each revision for classes with the text embeddings of the run's last one; the
+            metrics' names then end in ``/final_text``.
         **settings: fields of `hf_clipdyn.benchmarks.base.Settings`, as ``noise_stage="input"``; None keeps
             the default.
 
@@ -86,6 +89,7 @@ def evaluate_revisions(
         skip_missing=skip_missing,
         keep_trials=keep_trials,
         token=token,
+        final_texts=final_texts,
     )
     say = tqdm.write if show_progress else lambda _: None
     if watch_patience is not None:

@@ -1,6 +1,7 @@
 """Is one revision better than another? Paired, from the kept trials, without a forward pass."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from scipy import stats
 from hf_clipdyn.benchmarks.base import Benchmark, Measurement, Settings
 from hf_clipdyn.benchmarks.registry import benchmark_class
 from hf_clipdyn.errors import EvaluationError, UnknownNameError
-from hf_clipdyn.evaluation.store import read_trials, trial_benchmarks
+from hf_clipdyn.evaluation.store import FINAL_TEXT, read_trials, trial_benchmarks, trials_files
 
 __all__ = ["compare_revisions"]
 
@@ -54,7 +55,8 @@ def compare_revisions(
     Returns:
         One row per benchmark, data fingerprint, probe, layer, metric and group, with ``value_a``, ``value_b``,
         ``difference`` (b - a), ``ci_low``, ``ci_high``, the two-sided ``p_value`` of no difference (1 where no group
-        makes any) and ``n_groups``. NaN where either value is undefined.
+        makes any) and ``n_groups``. NaN where either value is undefined. Of noise there is also
+        ``drop_when_both_right``, over the images that both revisions classify correctly when clean.
 
     Raises:
         UnknownNameError: the trials hold no such revision.
@@ -63,24 +65,33 @@ def compare_revisions(
     path = Path(results)
     frames = []
     for name in benchmarks if benchmarks is not None else trial_benchmarks(path):
-        trials = read_trials(path, name)
-        for revision in (a, b):
-            if revision not in set(trials["revision"]):
-                raise UnknownNameError(f"revision in the trials of {name}", revision, set(trials["revision"]))
-        for _, part in trials.groupby(_SAME, sort=False):
-            first, second = (part[part["revision"] == revision] for revision in (a, b))
-            if not (first.empty or second.empty):
-                rows = _compare(benchmark_class(name), first, second, confidence_level, seed)
-                rows["benchmark"] = name
-                for column in _SAME:
-                    rows[column] = part[column].iloc[0]
-                frames.append(rows)
+        for suffix, trials in _trials(path, name, (a, b)).items():
+            for _, part in trials.groupby(_SAME, sort=False):
+                first, second = (part[part["revision"] == revision] for revision in (a, b))
+                if not (first.empty or second.empty):
+                    rows = _compare(benchmark_class(name), first, second, confidence_level, seed)
+                    rows["metric"] += suffix
+                    rows["benchmark"] = name
+                    for column in _SAME:
+                        rows[column] = part[column].iloc[0]
+                    frames.append(rows)
     if not frames:
         raise EvaluationError(
             f"Beside {path} no benchmark holds trials of {a} and {b} on the same stimuli: evaluate both, "
             "without --no-keep-trials."
         )
     return pd.concat(frames, ignore_index=True)[_COLUMNS]
+
+
+def _trials(path: Path, name: str, revisions: Sequence[str]) -> dict[str, pd.DataFrame]:
+    """The answers to each revision's own texts, and by the metrics' suffix those to the last revision's."""
+    own = read_trials(path, name)
+    for revision in revisions:
+        if revision not in set(own["revision"]):
+            raise UnknownNameError(f"revision in the trials of {name}", revision, set(own["revision"]))
+    if not trials_files(path, name, final_text=True):
+        return {"": own}
+    return {"": own, f"/{FINAL_TEXT}": read_trials(path, name, final_text=True)}
 
 
 def _compare(
@@ -121,7 +132,35 @@ def _compare(
 def _differences(kind: type[Benchmark], a: pd.DataFrame, b: pd.DataFrame) -> dict[Key, tuple[float, float]]:
     settings = Settings(n_resamples=0)
     first, second = ({_key(one): one.value for one in kind.score(side, settings)} for side in (a, b))
+    found = {key: (value, second[key]) for key, value in first.items() if key in second}
+    return found | _drops_when_both_right(kind, a, b, settings) if kind.kind == "noise" else found
+
+
+def _drops_when_both_right(
+    kind: type[Benchmark], a: pd.DataFrame, b: pd.DataFrame, settings: Settings
+) -> dict[Key, tuple[float, float]]:
+    """Of the images that both revisions classify correctly when clean, the share that noise makes wrong.
+
+    `drop_when_right` is over each revision's own, of which a better one has more and harder ones.
+    """
+    common = _right_when_clean(a) & _right_when_clean(b)
+    if not common:
+        return {}
+    sides = [kind.score(side[side["item"].isin(common)], settings) for side in (a, b)]
+    first, second = (
+        {_key(replace(one, metric="drop_when_both_right")): one.value for one in side if _is_drop(one)}
+        for side in sides
+    )
     return {key: (value, second[key]) for key, value in first.items() if key in second}
+
+
+def _is_drop(one: Measurement) -> bool:
+    return one.metric == "drop_when_right" and one.probe == "projection"
+
+
+def _right_when_clean(trials: pd.DataFrame) -> set[Any]:
+    right = (trials["sigma"] == 0) & (trials["decision"] == trials["label"])
+    return set(trials.loc[right, "item"])
 
 
 def _key(one: Measurement) -> Key:

@@ -33,7 +33,9 @@ class PrecisionCheck:
         say: told the deviation in one sentence.
     """
 
-    def __init__(self, folder: Path, name: str, device: torch.device, say: Callable[[str], Any]) -> None:
+    def __init__(
+        self, folder: Path, name: str, device: str | torch.device, say: Callable[[str], Any]
+    ) -> None:
         self._folder, self._name, self._device, self._say = folder, name, device, say
 
     def __call__(self, pixels: NDArray[np.uint8], projection: NDArray[np.float32]) -> None:

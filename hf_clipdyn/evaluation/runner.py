@@ -23,9 +23,10 @@ from hf_clipdyn.benchmarks.readout import Readout
 from hf_clipdyn.benchmarks.registry import benchmark_class, select_benchmarks
 from hf_clipdyn.benchmarks.sources import Source, open_source
 from hf_clipdyn.errors import ConfigError, DatasetError, EvaluationError, UnknownNameError
+from hf_clipdyn.evaluation.live_model import FinalTexts, LiveModel
 from hf_clipdyn.evaluation.precision import PrecisionCheck
-from hf_clipdyn.evaluation.store import PAIR, SCHEMA, ResultsStore
-from hf_clipdyn.models.encoder import Encoder, settings_digest, snapshot_folder
+from hf_clipdyn.evaluation.store import FINAL_TEXT, PAIR, SCHEMA, Pair, ResultsStore
+from hf_clipdyn.models.encoder import Encoder, settings_digest
 from hf_clipdyn.revisions import Revision, list_revisions
 
 __all__ = ["DTYPES", "EvaluationConfig", "evaluate", "from_main_process"]
@@ -47,12 +48,13 @@ class EvaluationConfig:
         data_dirs: data set to its folder.
         settings: see `Settings`.
         dtype: ``float32``, the reference, or ``bfloat16``.
-        device: the accelerator by default where there is one.
+        device: the accelerator by default where there is one; ``auto`` spreads a large model over all there are.
         batch_size: images per forward pass.
         force: measure again what is done.
         skip_missing: leave out benchmarks whose data are absent, instead of stopping.
         keep_trials: keep the answer to every stimulus beside the table.
         token: for private repositories and data sets.
+        final_texts: also ask each revision for classes with the text embeddings of the run's last one.
     """
 
     repo_id: str
@@ -70,6 +72,7 @@ class EvaluationConfig:
     skip_missing: bool = False
     keep_trials: bool = True
     token: str | None = None
+    final_texts: bool = True
 
     def __post_init__(self) -> None:
         if self.dtype not in DTYPES:
@@ -98,23 +101,25 @@ def evaluate(config: EvaluationConfig, say: Callable[[str], Any] = lambda _: Non
     if not state.is_main_process:
         say = _silent
     names = select_benchmarks(config.suite, config.benchmarks, config.data_dirs)
-    revisions = _chosen_revisions(config)
+    revisions, last = _chosen_revisions(config)
     with state.main_process_first():
         sources = _open_sources(names, config, say)
     # Only the main process writes; the others hold an empty table and are told what is done.
     output = config.output if state.is_main_process else None
     with ResultsStore(output) as store:
         done = store.pairs() if not config.force else set()
-        pairs = _measure(config, revisions, sources, store, from_main_process(done), say)
+        pairs = _measure(config, revisions, last, sources, store, from_main_process(done), say)
         table = from_main_process(store.select(pairs))
     return datasets.Dataset(table.combine_chunks())
 
 
 def _join_processes(device: str | None) -> PartialState:
     """The processes of this launch; without a word on the device, accelerate takes CPUs for one process."""
-    on_cpu = device == "cpu" or (device is None and not torch.cuda.is_available())
+    on_cpu = device == "cpu" or (device in (None, "auto") and not torch.cuda.is_available())
     state = PartialState(cpu=on_cpu)
     launched = int(os.environ.get("WORLD_SIZE", "1"))
+    if device == "auto" and launched > 1:
+        raise ConfigError("--device auto spreads one model over all devices: start it in one process.")
     if state.num_processes != launched:
         raise EvaluationError(
             f"{launched} processes were launched, but each of them runs alone ({state.num_processes}): "
@@ -136,15 +141,17 @@ def from_main_process(value: Any) -> Any:
     return box[0]
 
 
-def _chosen_revisions(config: EvaluationConfig) -> list[Revision]:
+def _chosen_revisions(config: EvaluationConfig) -> tuple[list[Revision], Revision | None]:
+    """Those to be measured; and the last of the whole run, if its texts are to be asked with."""
     revisions = list_revisions(config.repo_id, store=config.store, token=config.token)
+    last = revisions[-1] if config.final_texts and len(revisions) > 1 else None
     if config.revisions is None:
-        return revisions
+        return revisions, last
     by_name = {revision.name: revision for revision in revisions}
     for name in config.revisions:
         if name not in by_name:
             raise UnknownNameError("revision", name, by_name)
-    return [by_name[name] for name in dict.fromkeys(config.revisions)]
+    return [by_name[name] for name in dict.fromkeys(config.revisions)], last
 
 
 def _open_sources(
@@ -178,18 +185,21 @@ def _open_sources(
 def _measure(
     config: EvaluationConfig,
     revisions: Sequence[Revision],
+    last: Revision | None,
     sources: Mapping[str, Source],
     store: ResultsStore,
-    done: set[tuple[str, ...]],
+    done: set[Pair],
     say: Callable[[str], Any],
-) -> list[tuple[str, ...]]:
+) -> list[Pair]:
     """Run what is not done yet; returns all pairs that the call means."""
     state = PartialState()
-    live = _LiveModel(config)
-    prepared: dict[str, dict[str, Benchmark]] = {}
-    pairs: list[tuple[str, ...]] = []
+    live = LiveModel(config.repo_id, config.store, config.token, config.device, DTYPES[config.dtype])
+    final = None if last is None else FinalTexts(last, live)
+    prepared: dict[str, _Prepared] = {}
+    pairs: list[Pair] = []
+    twice = sum(benchmark_class(name).text_drift for name in sources) if final is not None else 0
     with tqdm(
-        total=len(revisions) * len(sources),
+        total=len(revisions) * (len(sources) + twice),
         desc="evaluating",
         unit="pair",
         disable=not (config.settings.show_progress and state.is_main_process),
@@ -202,52 +212,66 @@ def _measure(
                 with state.main_process_first():
                     prepared[settings] = _prepare(folder, sources, config, say)
             readout: Readout | None = None
-            for name, benchmark in prepared[settings].items():
-                facts = _facts(config, revision, name, benchmark)
-                pair = tuple(facts[column] for column in PAIR)
-                bar.set_postfix_str(f"{revision.name} {name}")
-                if pair not in done:
+            for asking in _askings(config, revision, folder, prepared[settings], final, say):
+                bar.set_postfix_str(f"{revision.name} {asking.facts['benchmark']}")
+                if asking.pair not in done:
                     if readout is None:
                         readout = _readout(live.load(folder), folder, revision, config, say)
-                    _run_pair(benchmark, readout, facts, config, store)
-                pairs.append(pair)
+                    _run_pair(asking, readout, config, store)
+                pairs.append(asking.pair)
                 bar.update()
     return pairs
 
 
-class _LiveModel:
-    """The one model of an evaluation; its weights are those of the revision that was loaded last."""
+@dataclass(frozen=True)
+class _Prepared:
+    """The benchmarks of revisions that share a processor, and whether these read texts."""
 
-    def __init__(self, config: EvaluationConfig) -> None:
-        self._config = config
-        self._encoder: Encoder | None = None
-        self._folder: Path | None = None
+    benchmarks: Mapping[str, Benchmark]
+    reads_text: bool
 
-    def fetch(self, revision: Revision) -> Path:
-        """Folder with the revision's files."""
-        with PartialState().main_process_first():
-            return snapshot_folder(
-                self._config.repo_id,
-                revision.commit,
-                cache_dir=self._config.store,
-                local_files_only=self._config.store is not None,
-                token=self._config.token,
-            )
 
-    def load(self, folder: Path) -> Encoder:
-        """The model with the weights of that folder."""
-        if self._encoder is None:
-            device = self._config.device or PartialState().device
-            self._encoder = Encoder.from_folder(folder, device=device, dtype=DTYPES[self._config.dtype])
-        elif folder != self._folder:
-            self._encoder.load(folder)
-        self._folder = folder
-        return self._encoder
+@dataclass(frozen=True)
+class _Asking:
+    """One benchmark asked of one revision, with its own texts or with those of the run's last one."""
+
+    facts: Mapping[str, Any]
+    benchmark: Benchmark
+    final: FinalTexts | None = None
+
+    @property
+    def pair(self) -> Pair:
+        return tuple(self.facts[column] for column in PAIR)
+
+
+def _askings(
+    config: EvaluationConfig,
+    revision: Revision,
+    folder: Path,
+    prepared: _Prepared,
+    final: FinalTexts | None,
+    say: Callable[[str], Any],
+) -> list[_Asking]:
+    askings = []
+    drifting = [name for name, one in prepared.benchmarks.items() if one.text_drift and prepared.reads_text]
+    if final is not None and drifting and not final.fit(folder):
+        say(
+            f"{revision.name} has another architecture than {final.revision.name}, the last revision: "
+            f"{', '.join(drifting)} {'is' if len(drifting) == 1 else 'are'} not asked with the texts of that one."
+        )
+        final = None
+    for name, benchmark in prepared.benchmarks.items():
+        facts = _facts(config, revision, name, benchmark)
+        askings.append(_Asking(facts, benchmark))
+        if final is not None and name in drifting:
+            fingerprint = final.fingerprint(benchmark.fingerprint)
+            askings.append(_Asking(facts | {"data_fingerprint": fingerprint}, benchmark, final))
+    return askings
 
 
 def _prepare(
     folder: Path, sources: Mapping[str, Source], config: EvaluationConfig, say: Callable[[str], Any]
-) -> dict[str, Benchmark]:
+) -> _Prepared:
     image_processor = AutoImageProcessor.from_pretrained(folder)
     mute = not hasattr(AutoConfig.from_pretrained(folder), "text_config")
     asking = [name for name in sources if benchmark_class(name).needs_text] if mute else []
@@ -266,7 +290,7 @@ def _prepare(
         if benchmark.left_out:
             say(f"{name}: {benchmark.left_out} stimuli cannot be decoded and are left out.")
         benchmarks[name] = benchmark
-    return benchmarks
+    return _Prepared(benchmarks, reads_text=not mute)
 
 
 def _readout(
@@ -274,7 +298,7 @@ def _readout(
 ) -> Readout:
     check = None
     if config.dtype != "float32":
-        check = PrecisionCheck(folder, revision.name, encoder.device, say)
+        check = PrecisionCheck(folder, revision.name, config.device or str(encoder.device), say)
     return Readout(encoder, batch_size=config.batch_size, check=check)
 
 
@@ -293,30 +317,49 @@ def _facts(config: EvaluationConfig, revision: Revision, name: str, benchmark: B
     }
 
 
-def _run_pair(
-    benchmark: Benchmark,
-    readout: Readout,
-    facts: dict[str, Any],
-    config: EvaluationConfig,
-    store: ResultsStore,
-) -> None:
+def _run_pair(asking: _Asking, readout: Readout, config: EvaluationConfig, store: ResultsStore) -> None:
     start = time.perf_counter()
-    trials = benchmark.observe(readout)
+    if asking.final is not None:
+        readout = readout.with_texts(asking.final)
+    trials = asking.benchmark.observe(readout)
     if not PartialState().is_main_process:
         return
-    measurements = benchmark.score(trials, config.settings)
+    measurements = asking.benchmark.score(trials, config.settings)
     seconds = time.perf_counter() - start
+    suffix = "" if asking.final is None else f"/{FINAL_TEXT}"
     rows = [
         {
             **asdict(one),
+            "metric": one.metric + suffix,
             "note": one.note if math.isnan(one.value) else "",
             "versions": _versions(),
             "seconds": seconds,
         }
         for one in measurements
     ]
-    assert all(set(row) | set(facts) == set(SCHEMA.names) for row in rows)
-    store.add(facts, rows, trials if config.keep_trials else None)
+    assert all(set(row) | set(asking.facts) == set(SCHEMA.names) for row in rows)
+    store.add(
+        dict(asking.facts),
+        rows,
+        trials if config.keep_trials else None,
+        final_text=asking.final is not None,
+        obsolete=_obsolete(asking, store),
+    )
+
+
+def _obsolete(asking: _Asking, store: ResultsStore) -> list[Pair]:
+    """The pairs of all revisions that asked the same with the texts of an earlier last revision."""
+    if asking.final is None:
+        return []
+    own = {name: value for name, value in asking.facts.items() if name in ("repo_id", "benchmark", "dtype")}
+    held = [dict(zip(PAIR, pair, strict=True)) for pair in store.pairs()]
+    commits = {pair["commit"] for pair in held if pair["repo_id"] == own["repo_id"]}
+    earlier = asking.final.earlier_fingerprints(asking.benchmark.fingerprint, commits)
+    return [
+        tuple(pair.values())
+        for pair in held
+        if pair["data_fingerprint"] in earlier and own.items() <= pair.items()
+    ]
 
 
 @cache

@@ -4,6 +4,7 @@
 
     results.parquet                                               a row per measurement
     results.trials/me--run/noise--cifar10/epoch-003-….parquet      a row per stimulus
+    results.trials/me--run/noise--cifar10/final_text/….parquet     the same, asked with the last revision's texts
 
 A pair (a revision and a benchmark) is written at once, trials first: a file is replaced whole, so a kill
 at any moment loses the pair in work and nothing else.
@@ -22,7 +23,17 @@ from filelock import FileLock, Timeout
 from hf_clipdyn.errors import EvaluationError
 from hf_clipdyn.revisions.files import fsync, replace_durably
 
-__all__ = ["PAIR", "SCHEMA", "ResultsStore", "read_trials", "trial_benchmarks"]
+__all__ = [
+    "FINAL_TEXT",
+    "PAIR",
+    "SCHEMA",
+    "Pair",
+    "ResultsStore",
+    "read_trials",
+    "trial_benchmarks",
+    "trials_files",
+    "trials_folder",
+]
 
 _TEXT, _NUMBER, _COUNT = pa.string(), pa.float64(), pa.int64()
 
@@ -55,8 +66,16 @@ SCHEMA = pa.schema(
 )
 """Columns of the results; ``note`` names the cause where ``value`` is NaN, and is empty elsewhere."""
 
+FINAL_TEXT = "final_text"
+"""What follows the slash of a metric that asks with the texts of the run's last revision; folder of such trials."""
+
 PAIR = ("repo_id", "revision", "commit", "benchmark", "data_fingerprint", "preprocess", "dtype")
 """What names a pair: a table holds the rows of each pair once."""
+
+
+_IN_A_PAIR = ("probe", "layer", "metric", "group")
+
+Pair = tuple[str, ...]
 
 
 class ResultsStore:
@@ -71,7 +90,7 @@ class ResultsStore:
 
     def __init__(self, path: Path | None) -> None:
         self.path = path
-        self._table = SCHEMA.empty_table()
+        self._tables: dict[Pair, pa.Table] = {}
         self._lock: FileLock | None = None
 
     def __enter__(self) -> Self:
@@ -92,7 +111,7 @@ class ResultsStore:
         self._lock = lock
         if self.path.exists():
             try:
-                self._table = _read(self.path)
+                self._tables = _split(_read(self.path))
             except BaseException:
                 lock.release()
                 raise
@@ -107,49 +126,79 @@ class ResultsStore:
     @property
     def table(self) -> pa.Table:
         """All rows."""
-        return self._table
+        return pa.concat_tables([SCHEMA.empty_table(), *self._tables.values()])
 
-    def pairs(self) -> set[tuple[str, ...]]:
+    def pairs(self) -> set[Pair]:
         """The pairs that are done, as the values of the columns `PAIR`."""
-        columns = [self._table[name].to_pylist() for name in PAIR]
-        return set(zip(*columns, strict=True))
+        return set(self._tables)
 
-    def select(self, pairs: Iterable[tuple[str, ...]]) -> pa.Table:
+    def select(self, pairs: Iterable[Pair]) -> pa.Table:
         """The rows of these pairs, in the order of the table."""
         wanted = set(pairs)
-        columns = [self._table[name].to_pylist() for name in PAIR]
-        return self._table.filter(
-            pa.array([pair in wanted for pair in zip(*columns, strict=True)], pa.bool_())
-        )
+        found = [rows for pair, rows in self._tables.items() if pair in wanted]
+        return pa.concat_tables([SCHEMA.empty_table(), *found])
 
-    def add(self, pair: dict[str, Any], rows: Sequence[dict[str, Any]], trials: pd.DataFrame | None) -> None:
+    def add(
+        self,
+        pair: dict[str, Any],
+        rows: Sequence[dict[str, Any]],
+        trials: pd.DataFrame | None,
+        *,
+        final_text: bool = False,
+        obsolete: Iterable[Pair] = (),
+    ) -> None:
         """Write one pair, in place of what was there under its name.
 
         Args:
             pair: values of `PAIR`, and epoch, step and samples_seen.
             rows: the remaining columns of each measurement.
             trials: kept beside the table unless None.
+            final_text: whether it was asked with the texts of the last revision; its trials are kept apart.
+            obsolete: pairs of that sort that go when this one comes, with their trials.
         """
-        if trials is not None and self.path is not None:
-            facts = pd.DataFrame({name: [value] * len(trials) for name, value in pair.items()}, trials.index)
-            _write(
-                pa.Table.from_pandas(facts.join(trials), preserve_index=False), _trials_file(self.path, pair)
-            )
+        names = [tuple(row[name] for name in _IN_A_PAIR) for row in rows]
+        twice = {name for name in names if names.count(name) > 1} if len(set(names)) < len(names) else ()
+        assert not twice, f"{pair['benchmark']} has two numbers of one name: {twice}"
         new = pa.Table.from_pylist([{**pair, **row} for row in rows], schema=SCHEMA)
-        key = tuple(pair[name] for name in PAIR)
-        columns = [self._table[name].to_pylist() for name in PAIR]
-        kept = pa.array([other != key for other in zip(*columns, strict=True)], pa.bool_())
-        self._table = pa.concat_tables([self._table.filter(kept), new])
+        gone = set(obsolete) & set(self._tables)
         if self.path is not None:
-            _write(self._table, self.path)
+            if trials is not None:
+                file = _trials_file(self.path, pair, final_text)
+                _write(_with_facts(trials, pair), file)
+            for other in gone:
+                _trials_file(self.path, dict(zip(PAIR, other, strict=True)), True).unlink(missing_ok=True)
+        self._tables = {key: held for key, held in self._tables.items() if key not in gone}
+        key: Pair = tuple(pair[name] for name in PAIR)
+        self._tables.pop(key, None)  # what is measured anew also takes the last place
+        self._tables[key] = new
+        if self.path is not None:
+            _write(self.table, self.path)
 
 
-def _trials_file(path: Path, pair: dict[str, Any]) -> Path:
+def _split(table: pa.Table) -> dict[Pair, pa.Table]:
+    """The rows of each pair, in the order in which the pairs first appear."""
+    pairs = table.select(list(PAIR)).to_pandas()
+    rows = pairs.groupby(list(PAIR), sort=False).indices
+    return {pair: table.take(pa.array(where)) for pair, where in rows.items()}
+
+
+def _with_facts(trials: pd.DataFrame, pair: dict[str, Any]) -> pa.Table:
+    """The pair's columns before those of the trials, typed as in the table even where they are null."""
+    answers = pa.Table.from_pandas(trials, preserve_index=False)
+    facts = {
+        name: pa.repeat(pa.scalar(value, SCHEMA.field(name).type), len(trials))
+        for name, value in pair.items()
+    }
+    table = pa.table(facts | {name: answers[name] for name in answers.column_names})
+    return table.replace_schema_metadata(answers.schema.metadata)
+
+
+def _trials_file(path: Path, pair: dict[str, Any], final_text: bool) -> Path:
     repo_id, benchmark, revision = (
         str(pair[name]).replace("/", "--") for name in ("repo_id", "benchmark", "revision")
     )
     name = f"{revision}-{pair['commit'][:12]}-{pair['data_fingerprint'][:12]}-{pair['dtype']}.parquet"
-    return trials_folder(path) / repo_id / benchmark / name
+    return trials_folder(path) / repo_id / benchmark / (FINAL_TEXT if final_text else "") / name
 
 
 def trials_folder(path: Path) -> Path:
@@ -162,12 +211,19 @@ def trial_benchmarks(path: Path) -> list[str]:
     return sorted({folder.name.replace("--", "/", 1) for folder in trials_folder(path).glob("*/*/")})
 
 
-def read_trials(path: Path, benchmark: str) -> pd.DataFrame:
+def trials_files(path: Path, benchmark: str, *, final_text: bool = False) -> list[Path]:
+    """The files that `read_trials` reads, one per pair; none where no trials were kept."""
+    below = f"{FINAL_TEXT}/" if final_text else ""
+    return sorted(trials_folder(path).glob(f"*/{benchmark.replace('/', '--')}/{below}*.parquet"))
+
+
+def read_trials(path: Path, benchmark: str, *, final_text: bool = False) -> pd.DataFrame:
     """The trials of one benchmark, of all revisions: a row per stimulus and condition.
 
     Args:
         path: the table of results.
         benchmark: ``kind/dataset``.
+        final_text: the answers to the texts of the run's last revision, in place of those to each revision's own.
 
     Returns:
         Columns of `PAIR`, epoch, step, samples_seen, and those that the kind's docstring names.
@@ -175,7 +231,7 @@ def read_trials(path: Path, benchmark: str) -> pd.DataFrame:
     Raises:
         EvaluationError: no trials of it were kept.
     """
-    files = sorted(trials_folder(path).glob(f"*/{benchmark.replace('/', '--')}/*.parquet"))
+    files = trials_files(path, benchmark, final_text=final_text)
     if not files:
         raise EvaluationError(
             f"Beside {path} there are no trials of {benchmark}: evaluate it, without --no-keep-trials."

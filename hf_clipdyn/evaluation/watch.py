@@ -23,6 +23,8 @@ def watch(
 ) -> datasets.Dataset:
     """`evaluate`, again whenever there is a new revision, until none has appeared for a while.
 
+    Which revision is the last one is known at the end: the texts of that one are asked with then.
+
     Args:
         config: with an ``output``, so that what is done is not done again; all revisions are taken.
         patience: seconds without a new revision after which the run counts as over.
@@ -46,7 +48,7 @@ def watch(
             missing, found = error, set()
         fresh, waited = from_main_process((bool(found - seen), time.monotonic() - last))
         if fresh:
-            results = evaluate(config, say)
+            results = evaluate(replace(config, final_texts=False), say)
             config = replace(config, force=False)  # what was measured anew is done
             seen |= found
             last = time.monotonic()
@@ -54,6 +56,6 @@ def watch(
             if results is None:
                 raise missing or RevisionNotFoundError(f"{config.repo_id} has no revisions.")
             say(f"No new revision for {waited:.0f} s: {config.repo_id} is taken for finished.")
-            return results
+            return evaluate(config, say) if config.final_texts else results
         else:
             time.sleep(min(interval, patience - waited))

@@ -141,6 +141,48 @@ def test_every_benchmark_of_a_real_table_can_be_compared(evaluate, tmp_path):
         pd.testing.assert_series_equal(compared.sort_index(), rows.sort_index(), check_names=False)
 
 
+def test_the_drop_under_noise_is_also_taken_where_both_are_right_when_clean(results):
+    """A better revision is right on more and harder images, which noise breaks first."""
+    rng = np.random.default_rng(0)
+    labels = np.arange(60) % 10
+
+    def trials(right_clean, right_noisy):
+        def block(sigma, right):
+            return pd.DataFrame(
+                {
+                    "item": np.arange(60),
+                    "label": labels,
+                    "sigma": sigma,
+                    "noise_stage": "native",
+                    "noise_kind": "gaussian",
+                    "decision": np.where(right, labels, (labels + 1) % 10),
+                    "distance": 0.1,
+                    "spread": 1.0,
+                    "n_classes": 10,
+                }
+            )
+
+        return pd.concat([block(0.0, right_clean), block(0.2, right_noisy)], ignore_index=True)
+
+    clean = [rng.random(60) < 0.6, rng.random(60) < 0.9]
+    noisy = [one & (rng.random(60) < 0.7) for one in clean]
+    path = results("noise/cifar10", *(trials(*one) for one in zip(clean, noisy, strict=True)))
+    table = compare_revisions(path, "epoch-001", "epoch-002")
+    found = row(table, "drop_when_both_right")
+    both = clean[0] & clean[1]
+    lost = [(~one[both]).astype(float) for one in noisy]
+    assert (found["value_a"], found["value_b"]) == (
+        pytest.approx(lost[0].mean()),
+        pytest.approx(lost[1].mean()),
+    )
+    assert found["ci_low"] < found["difference"] < found["ci_high"]
+    assert found["group"] == row(table, "drop_when_right")["group"] == "sigma=0.20"
+    # a ratio whose denominator the jackknife knows: close to the paired t test on the common images
+    assert found["p_value"] == pytest.approx(stats.ttest_rel(lost[1], lost[0]).pvalue, rel=0.1)
+    nothing = results("noise/cifar10", trials(clean[0], noisy[0]), trials(~clean[0], noisy[1] & False))
+    assert "drop_when_both_right" not in set(compare_revisions(nothing, "epoch-001", "epoch-002")["metric"])
+
+
 def test_unknown_revisions_and_missing_trials_are_named(results, tmp_path):
     right = np.ones(10, bool)
     path = results("zero_shot/cifar10", decisions(right), decisions(right))

@@ -83,6 +83,37 @@ def test_trials_are_one_table_per_benchmark(tmp_path):
     assert found["revision"].tolist() == ["epoch-001"] * 2 + ["epoch-002"] * 2
     assert found["item"].tolist() == [0, 1, 0, 1]
     assert [list(one) for one in found["ranking"]] == [[1, 0], [0, 1]] * 2
+    for file in path.with_suffix(".trials").rglob("*.parquet"):
+        assert pq.read_schema(file).field("epoch").type == "int64", "also where it is null"
+
+
+def test_two_numbers_of_one_name_are_refused_before_anything_is_written(tmp_path):
+    path = tmp_path / "results.parquet"
+    with (
+        ResultsStore(path) as store,
+        pytest.raises(AssertionError, match=r"zero_shot/cifar10 has two numbers of one name: .*'top1'"),
+    ):
+        store.add(pair("epoch-001"), [ROW, ROW | {"value": 0.7}], None)
+    assert not path.exists()
+
+
+def test_what_is_obsolete_goes_with_its_trials_when_its_successor_comes(tmp_path):
+    path = tmp_path / "results.parquet"
+    trials = pd.DataFrame({"item": [0, 1]})
+    old, new = (pair("epoch-001") | {"data_fingerprint": letter * 64} for letter in "ab")
+    with ResultsStore(path) as store:
+        store.add(pair("epoch-001"), [ROW], trials)
+        store.add(old, [ROW | {"metric": "top1/final_text"}], trials, final_text=True)
+        store.add(
+            new,
+            [ROW | {"metric": "top1/final_text"}],
+            trials,
+            final_text=True,
+            obsolete=[tuple(str(old[name]) for name in PAIR), tuple("absent" for _ in PAIR)],
+        )
+    assert pq.read_table(path)["data_fingerprint"].to_pylist() == ["f" * 64, "b" * 64]
+    assert set(read_trials(path, "zero_shot/cifar10")["data_fingerprint"]) == {"f" * 64}
+    assert set(read_trials(path, "zero_shot/cifar10", final_text=True)["data_fingerprint"]) == {"b" * 64}
 
 
 def test_a_second_process_is_told_to_wait(tmp_path):
@@ -134,7 +165,8 @@ with ResultsStore(Path(sys.argv[1])) as store:
     print(len(store.pairs()), flush=True)
     for number in range(len(store.pairs()), 10_000):
         trials = pd.DataFrame({"item": range(2000)})
-        store.add(pair(f"epoch-{number:05d}"), [ROW] * 50, trials)
+        rows = [ROW | {"group": f"sigma={one}"} for one in range(50)]
+        store.add(pair(f"epoch-{number:05d}"), rows, trials)
         print("pair", flush=True)
 """
 

@@ -1,0 +1,231 @@
+"""Earlier revisions asked with the text embeddings of the last one: the same images, texts that stand still."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from hf_clipdyn.benchmarks.base import Settings
+from hf_clipdyn.benchmarks.noise import Noise
+from hf_clipdyn.benchmarks.zero_shot import ZeroShot
+from hf_clipdyn.data import load_dataset
+from hf_clipdyn.data.facts import DatasetFacts
+from hf_clipdyn.data.registry import dataset_facts
+from hf_clipdyn.evaluation import evaluate_revisions
+from hf_clipdyn.evaluation import watch as watching
+from hf_clipdyn.evaluation.compare import compare_revisions
+from hf_clipdyn.evaluation.runner import EvaluationConfig, evaluate
+from hf_clipdyn.evaluation.store import read_trials
+from hf_clipdyn.models.encoder import Encoder
+
+pytestmark = pytest.mark.filterwarnings("ignore::hf_clipdyn.data.base.SubsetWarning")
+SUFFIX = "/final_text"
+
+
+@pytest.fixture(autouse=True)
+def drifting(monkeypatch):
+    """The kinds of these tests ask with the last texts."""
+    for kind in (ZeroShot, Noise):
+        monkeypatch.setattr(kind, "text_drift", True)
+
+
+@pytest.fixture
+def loads(monkeypatch):
+    """The folders whose weights were put into the model, by their commit."""
+    seen = []
+    load = Encoder.load
+
+    def counted(self, folder):
+        seen.append(folder.name)
+        return load(self, folder)
+
+    monkeypatch.setattr(Encoder, "load", counted)
+    return seen
+
+
+def split(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Rows with each revision's own texts, and with those of the last, under the same names."""
+    final = table["metric"].str.endswith(SUFFIX)
+    renamed = table[final].assign(metric=table["metric"][final].str.removesuffix(SUFFIX))
+    return table[~final].reset_index(drop=True), renamed.reset_index(drop=True)
+
+
+def test_the_numbers_are_those_of_each_image_tower_with_the_last_text_tower(evaluate, store, data):
+    _, final = split(evaluate("zero_shot/cifar10"))
+    dataset = load_dataset("cifar10", data_dir=data["cifar10"], split="test")
+    facts: DatasetFacts = dataset_facts("cifar10")
+    names, labels = dataset.features["label"].names, np.array(dataset["label"])
+
+    def encoder(revision):
+        return Encoder.from_pretrained(
+            "me/run", revision, cache_dir=store, local_files_only=True, device="cpu"
+        )
+
+    def unit(rows):
+        return rows / np.linalg.norm(rows, axis=-1, keepdims=True)
+
+    last = encoder("epoch-002")
+    prompts = [last.embed_texts([t.format(name) for t in facts.templates]) for name in names]
+    classes = np.stack([unit(unit(rows.astype(float)).mean(axis=0)) for rows in prompts])
+    for revision in ("epoch-000", "epoch-001", "epoch-002"):
+        one = encoder(revision)
+        batch = one.image_processor(
+            [row["image"] for row in dataset], return_tensors="pt", do_normalize=False
+        )
+        pixels = (batch["pixel_values"].numpy().transpose(0, 2, 3, 1) * 255).round().astype(np.uint8)
+        right = (unit(one.embed_images(pixels).projection) @ classes.T).argmax(axis=1) == labels
+        found = final[(final["revision"] == revision) & (final["metric"] == "top1")]["value"].item()
+        assert found == pytest.approx(right.mean())
+
+
+def test_the_last_revision_says_the_same_and_the_others_are_whole(evaluate):
+    own, final = split(evaluate("zero_shot/cifar10", "noise/cifar10", sigmas=(0.0, 0.1)))
+    assert set(final["revision"]) == {"epoch-000", "epoch-001", "epoch-002"}
+    last = [side[side["revision"] == "epoch-002"].drop(columns="seconds") for side in (own, final)]
+    key = ["benchmark", "metric", "group"]
+    mine = last[0].set_index(key)
+    theirs = last[1].set_index(key)
+    pd.testing.assert_frame_equal(
+        theirs.drop(columns="data_fingerprint"), mine.loc[theirs.index].drop(columns="data_fingerprint")
+    )
+    assert not set(own["data_fingerprint"]) & set(final["data_fingerprint"])
+    assert not own.drop(columns=["value", "note", "seconds"]).equals(final)
+
+
+def test_no_image_is_embedded_twice_and_each_prompt_once(evaluate, loads, monkeypatch):
+    seen = {"images": 0, "texts": 0}
+    embed_images, embed_texts = Encoder.embed_images, Encoder.embed_texts
+
+    def images(self, pixels, **kwargs):
+        seen["images"] += len(pixels)
+        return embed_images(self, pixels, **kwargs)
+
+    def texts(self, some, **kwargs):
+        seen["texts"] += len(some)
+        return embed_texts(self, some, **kwargs)
+
+    monkeypatch.setattr(Encoder, "embed_images", images)
+    monkeypatch.setattr(Encoder, "embed_texts", texts)
+    evaluate("zero_shot/cifar10")
+    assert seen == {"images": 3 * 20, "texts": (3 + 1) * 180}
+    assert len(loads) == 2 + 2, "two further revisions, and the last one's weights there and back"
+
+
+def test_it_resumes_and_a_new_last_revision_takes_the_place_of_the_old(tmp_path, publish, data, loads):
+    output = tmp_path / "results.parquet"
+
+    def evaluate(**kwargs):
+        return evaluate_revisions(
+            "me/run",
+            benchmarks=["zero_shot/cifar10", "noise/cifar10"],
+            store=tmp_path / "hub",
+            output=output,
+            data_dirs={"cifar10": data["cifar10"]},
+            show_progress=False,
+            n_resamples=0,
+            device="cpu",
+            **({"sigmas": (0.0, 0.1)} | kwargs),
+        ).to_pandas()
+
+    publish(tmp_path, [0])
+    assert split(evaluate())[1].empty, "a single revision has no drift"
+    publish(tmp_path, [1])
+    first = evaluate()
+    assert set(split(first)[1]["revision"]) == {"epoch-000", "epoch-001"}
+    loads.clear()
+    assert evaluate().equals(first)
+    assert not loads, "what is done is not done again"
+    stage = evaluate(noise_stage="input", revisions=["epoch-000"])
+
+    publish(tmp_path, [2])
+    own, final = split(evaluate())
+    assert set(final["revision"]) == {"epoch-000", "epoch-001", "epoch-002"}
+    kept = pd.read_parquet(output)
+    old = set(split(first)[1]["data_fingerprint"])
+    assert not old & set(kept["data_fingerprint"])
+    other = kept[kept["group"].str.contains("input")]
+    assert len(other) == stage["group"].str.contains("input").sum(), "of other settings nothing is dropped"
+    assert not own.empty
+    for name in ("zero_shot/cifar10", "noise/cifar10"):
+        trials = read_trials(output, name, final_text=True)
+        assert not old & set(trials["data_fingerprint"])
+        assert set(trials["revision"]) == {"epoch-000", "epoch-001", "epoch-002"}
+
+
+def test_a_subset_is_asked_with_the_last_texts_of_the_whole_run(evaluate, loads):
+    _, whole = split(evaluate("zero_shot/cifar10"))
+    loads.clear()
+    _, part = split(evaluate("zero_shot/cifar10", revisions=["epoch-000"]))
+    assert len(loads) == 2
+    expected = whole[whole["revision"] == "epoch-000"].reset_index(drop=True)
+    assert part.drop(columns="seconds").equals(expected.drop(columns="seconds"))
+
+
+def test_they_can_be_left_out(evaluate):
+    assert split(evaluate("zero_shot/cifar10", final_texts=False))[1].empty
+
+
+def test_a_revision_of_another_architecture_is_left_out_with_a_sentence(tmp_path, publish, data):
+    """The last revision's space is not that of the first."""
+    publish(tmp_path, [0, 1])
+    folder = tmp_path / "hub" / "models--me--run"
+    commit = (folder / "refs" / "epoch-000").read_text().strip()
+    config = folder / "snapshots" / commit / "config.json"
+    changed = json.loads(config.read_text())
+    changed["vision_config"]["layer_norm_eps"] = 1e-6
+    config.unlink()
+    config.write_text(json.dumps(changed))
+    said: list[str] = []
+    table = evaluate(
+        EvaluationConfig(
+            "me/run",
+            benchmarks=("zero_shot/cifar10",),
+            store=tmp_path / "hub",
+            data_dirs={"cifar10": data["cifar10"]},
+            settings=Settings(n_resamples=0),
+            device="cpu",
+        ),
+        said.append,
+    ).to_pandas()
+    assert set(split(table)[1]["revision"]) == {"epoch-001"}
+    assert said == [
+        "epoch-000 has another architecture than epoch-001, the last revision: "
+        "zero_shot/cifar10 is not asked with the texts of that one."
+    ]
+
+
+def test_revisions_are_compared_with_either_texts(evaluate, tmp_path):
+    output = tmp_path / "results.parquet"
+    results = evaluate("zero_shot/cifar10", output=output)
+    table = compare_revisions(output, "epoch-000", "epoch-002").set_index("metric")
+    assert {"top1", f"top1{SUFFIX}"} <= set(table.index)
+    for metric in ("top1", f"top1{SUFFIX}"):
+        rows = results[results["metric"] == metric].set_index("revision")["value"]
+        assert table.loc[metric, "difference"] == pytest.approx(rows["epoch-002"] - rows["epoch-000"])
+
+
+def test_a_run_in_training_is_asked_with_the_last_texts_once_it_is_over(
+    tmp_path, publish, data, loads, monkeypatch
+):
+    monkeypatch.setattr("hf_clipdyn.evaluation.watch.watch.__kwdefaults__", {"interval": 0.05})
+    publish(tmp_path, [0, 1])
+    tables = []
+    evaluate_once = watching.evaluate
+    monkeypatch.setattr(
+        watching, "evaluate", lambda *given: tables.append(evaluate_once(*given)) or tables[-1]
+    )
+    table = evaluate_revisions(
+        "me/run",
+        benchmarks=["zero_shot/cifar10"],
+        store=tmp_path / "hub",
+        output=tmp_path / "results.parquet",
+        data_dirs={"cifar10": data["cifar10"]},
+        show_progress=False,
+        n_resamples=0,
+        device="cpu",
+        watch_patience=0.2,
+    ).to_pandas()
+    assert len(tables) == 2
+    assert split(tables[0].to_pandas())[1].empty
+    assert set(split(table)[1]["revision"]) == {"epoch-000", "epoch-001"}
