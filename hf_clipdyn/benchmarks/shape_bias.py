@@ -13,39 +13,40 @@ from hf_clipdyn.benchmarks.base import (
     cosine_distance,
     decode,
     digest,
-    measurement,
+    similarity,
+    unit,
 )
-from hf_clipdyn.benchmarks.prompts import prompt_sets
+from hf_clipdyn.benchmarks.prompts import class_embeddings, default_templates, prompt_sets
 from hf_clipdyn.benchmarks.readout import Readout, Stimuli
+from hf_clipdyn.benchmarks.shape_scores import (
+    score_consistency,
+    score_decisions,
+    score_preference,
+    score_probe,
+)
 from hf_clipdyn.benchmarks.sources import Source
 from hf_clipdyn.benchmarks.zero_shot import rank_classes
-from hf_clipdyn.metrics.cue_preference import anchor_preference
-from hf_clipdyn.metrics.shape_bias import GEIRHOS_CLASSES, shape_bias
-from hf_clipdyn.metrics.undefined import undefined_causes
+from hf_clipdyn.data.imagenet_names import imagenet_names
+from hf_clipdyn.data.prompts import PHOTO
+from hf_clipdyn.metrics.linear_probe import LinearProbe, probe_folds
+from hf_clipdyn.metrics.shape_bias import GEIRHOS_CLASSES
+from hf_clipdyn.metrics.shape_decisions import shape_decisions
 
 __all__ = ["ShapeBias", "triplet_preferences"]
 
 _CUES = ("shape", "texture", "shape_exemplar", "texture_exemplar")
-_TEXT_FREE = "text_free"
-# Neither end of a bias is better; more cue decisions and a quiet class prior are what makes it readable.
-_KEYS: dict[str, bool | None] = {
-    "shape_bias": None,
-    "texture_bias": None,
-    "cue_accuracy": True,
-    "null_cue_accuracy": None,
-    "shape_accuracy": None,
-    "texture_accuracy": None,
-    "interpretable": None,
-    "top_class_share": None,
-}
+_TEXT_FREE, _PROBE, _HUMAN, _THOUSAND = "text_free", "linear_probe", "human", "imagenet_1000"
+_LOGIT_SCALE = 100  # CLIP's, and part of the 1,000-way protocol: its softmax is averaged over classes
 
 
 class ShapeBias(Benchmark):
-    """Shape bias on cue-conflict images: zero-shot decisions among the classes, and category triplets.
+    """Shape bias on cue-conflict images: zero-shot decisions among the classes, triplets, linear probes.
 
-    Trials: item, image_id, shape, texture, shape_exemplar, texture_exemplar, and protocol: for the name
-    of a prompt set ("" is the default one) ``decision`` is a class name; for ``text_free``
-    ``preference`` is the share of the image's triplets in which its shape mate is the nearer one.
+    Trials: item, image_id, shape, texture, shape_exemplar, texture_exemplar, and protocol. For the name of
+    a prompt set ("" is the default one) and for ``imagenet_1000`` ``decision`` is a class name; for
+    ``text_free`` ``preference`` is the share of the image's triplets in which its shape mate is the nearer
+    one; for ``linear_probe`` ``decision`` is what the probe for ``cue`` (shape or texture) says of a conflict
+    image whose exemplar of that cue it has not seen; for ``human`` it is the answer of ``observer``.
     """
 
     kind: ClassVar[str] = "shape_bias"
@@ -55,7 +56,8 @@ class ShapeBias(Benchmark):
         "paper": ("cue_conflict",),
         "full": ("cue_conflict",),
     }
-    needs_text: ClassVar[bool] = False  # a vision model answers the triplets
+    needs_text: ClassVar[bool] = False  # a vision model answers the triplets and the probes
+    text_drift: ClassVar[bool] = True
     clusters = ("shape_exemplar", "texture_exemplar")
 
     def __init__(self, source: Source, image_processor: Any, settings: Settings) -> None:
@@ -64,37 +66,87 @@ class ShapeBias(Benchmark):
         facts = source.dataset.select_columns(["image_id", *_CUES]).to_pandas()
         self._facts = facts.iloc[rows].reset_index(drop=True).assign(item=rows)
         used = set(self._facts["shape"]) | set(self._facts["texture"])
-        self._classes = list(GEIRHOS_CLASSES) if used <= set(GEIRHOS_CLASSES) else sorted(used)
+        named = used <= set(GEIRHOS_CLASSES)
+        self._classes = list(GEIRHOS_CLASSES) if named else sorted(used)
         self._prompts = prompt_sets(source.facts)
+        # The 1,000 classes are those of photographs, and map onto these 16 categories alone.
+        self._thousand = named and default_templates(source.facts) == PHOTO
+        self._humans = self._human_answers(source)
         self._stimuli = Stimuli(pixels.array, rows)
         self.left_out = int(pixels.broken.sum())
         self.fingerprint = digest(
-            self.kind, pixels.fingerprint, facts.to_dict("list"), self._classes, self._prompts
+            self.kind,
+            pixels.fingerprint,
+            facts.to_dict("list"),
+            self._classes,
+            self._prompts,
+            list(imagenet_names().values()) if self._thousand else [],
+            self._humans[["item", "observer", "decision"]].to_dict("list"),
         )
 
+    def _human_answers(self, source: Source) -> pd.DataFrame:
+        """One row for each answer of an observer to an image that is shown."""
+        answers = source.dataset["human_responses"]
+        told = [
+            (position, answer["subject"], answer["response"])
+            for position, item in enumerate(self._facts["item"])
+            for answer in answers[item] or ()
+        ]
+        table = pd.DataFrame(told, columns=["position", "observer", "decision"])
+        rows = self._facts.iloc[table.pop("position").to_numpy(np.int64)].reset_index(drop=True)
+        humans: pd.DataFrame = rows.assign(
+            protocol=_HUMAN, observer=table["observer"], decision=table["decision"]
+        )
+        return humans
+
     def observe(self, readout: Readout) -> pd.DataFrame:
-        """Decide for a class with each prompt set, and count each image's triplets."""
+        """Decide for a class with each prompt set, count each image's triplets, probe for both cues."""
         images = readout.images(self._stimuli)
-        preferences = triplet_preferences(images, self._facts)
-        blocks = [self._facts.assign(protocol=_TEXT_FREE, decision=None, preference=preferences)]
+        blocks = []
+        if not readout.only_text:
+            preferences = triplet_preferences(images, self._facts)
+            blocks += [self._facts.assign(protocol=_TEXT_FREE, preference=preferences)]
+            blocks += [self._probed(images, cue) for cue in ("shape", "texture")]
         if readout.encoder.reads_text:
             for name, templates in self._prompts.items():
                 best = rank_classes(readout, images, self._classes, templates)[:, 0]
-                decisions = np.asarray(self._classes, object)[best]
-                blocks.append(self._facts.assign(protocol=name, decision=decisions, preference=np.nan))
+                blocks.append(self._facts.assign(protocol=name, decision=np.asarray(self._classes)[best]))
+            if self._thousand:
+                texts = class_embeddings(readout, list(imagenet_names().values()), PHOTO)
+                decisions = shape_decisions(_LOGIT_SCALE * similarity(images, texts), protocol="1000-way")
+                blocks.append(self._facts.assign(protocol=_THOUSAND, decision=decisions))
+            blocks.append(self._humans)
         trials: pd.DataFrame = pd.concat(blocks, ignore_index=True)
-        return trials.astype({"decision": "string", "preference": "float64"})
+        columns = [*self._facts, "protocol", "decision", "preference", "cue", "observer"]
+        types = {"decision": "string", "preference": "float64", "cue": "string", "observer": "string"}
+        return trials.reindex(columns=columns).astype(types)
+
+    def _probed(self, images: NDArray[np.float32], cue: str) -> pd.DataFrame:
+        """What a linear probe reads of one cue in the conflict images, each by its class's other exemplars."""
+        conflict = (self._facts["shape"] != self._facts["texture"]).to_numpy()
+        rows = self._facts[conflict]
+        classes, names = pd.factorize(rows[cue], sort=True)
+        features = unit(images[conflict])
+        probe = LinearProbe(features, classes, probe_folds(classes, rows[f"{cue}_exemplar"]))
+        decided = probe.decide(features)
+        decisions = [names[code] if code >= 0 else None for code in decided]
+        trials: pd.DataFrame = rows.assign(protocol=_PROBE, cue=cue, decision=decisions)
+        return trials
 
     @staticmethod
     def score(trials: pd.DataFrame, settings: Settings) -> list[Measurement]:
-        """Shape bias and accuracies of every prompt set, and the text-free preference."""
+        """Shape bias and accuracies of every prompt set, the text-free measures, consistency with people."""
+        parts = {str(protocol): rows for protocol, rows in trials.groupby("protocol", sort=False)}
         measurements: list[Measurement] = []
-        for protocol, rows in trials.groupby("protocol", sort=False):
-            measurements += (
-                _score_preference(rows, settings)
-                if protocol == _TEXT_FREE
-                else _score_decisions(str(protocol), rows, settings)
-            )
+        for protocol, rows in parts.items():
+            if protocol == _TEXT_FREE:
+                measurements += score_preference(rows, settings)
+            elif protocol == _PROBE:
+                measurements += score_probe(rows, settings)
+            elif protocol == _HUMAN:
+                measurements += score_consistency(parts[""], rows, settings)
+            else:
+                measurements += score_decisions(protocol, rows, settings)
         return measurements
 
 
@@ -127,37 +179,3 @@ def triplet_preferences(images: NDArray[np.floating[Any]], facts: pd.DataFrame) 
         nearer = [np.searchsorted(to_texture, to_shape, side) for side in ("left", "right")]
         result[anchor] = 1 - np.mean(nearer) / len(to_texture)
     return result
-
-
-def _score_decisions(protocol: str, rows: pd.DataFrame, settings: Settings) -> list[Measurement]:
-    with undefined_causes() as causes:
-        result = shape_bias(
-            rows["decision"].to_list(),
-            rows["shape"].to_list(),
-            rows["texture"].to_list(),
-            shape_exemplars=rows["shape_exemplar"].to_list(),
-            texture_exemplars=rows["texture_exemplar"].to_list(),
-            **settings.resampling,
-        )
-    suffix = f"/{protocol}" if protocol else ""
-    groups = min(rows["shape_exemplar"].nunique(), rows["texture_exemplar"].nunique())
-    return [
-        measurement(result, key, causes, metric=key + suffix, n_groups=groups, higher_is_better=better)
-        for key, better in _KEYS.items()
-    ]
-
-
-def _score_preference(rows: pd.DataFrame, settings: Settings) -> list[Measurement]:
-    rows = rows[rows["preference"].notna()]
-    if rows.empty:
-        return [
-            Measurement("shape_preference", float("nan"), note="no image has both a shape and a texture mate")
-        ]
-    result = anchor_preference(
-        rows["preference"],
-        shape_exemplars=rows["shape_exemplar"].to_list(),
-        texture_exemplars=rows["texture_exemplar"].to_list(),
-        **settings.resampling,
-    )
-    groups = min(rows["shape_exemplar"].nunique(), rows["texture_exemplar"].nunique())
-    return [measurement(result, "shape_preference", {}, n_groups=groups)]

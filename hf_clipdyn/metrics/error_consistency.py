@@ -105,8 +105,8 @@ def observer_consistency(
 
     Returns:
         ``kappa``, the mean over the pairs in which it is defined; ``kappa_min`` and ``kappa_max``, the mean of the
-        range that the accuracies of each pair allow; ``n`` images, ``n_pairs``; ``kappa_ci`` [low, high]. NaN with a warning
-        where no pair is defined: both right on all images, or both wrong.
+        range that the accuracies of each pair allow; ``n`` images, ``n_pairs``; ``kappa_ci`` [low, high]. NaN with
+        a warning where no pair is defined: both right on all images, or both wrong.
 
     Raises:
         MetricError: other shapes, no rows, fewer than two observers to compare, one kind of exemplar without the other.

@@ -91,9 +91,9 @@ class LinearProbe:
             )
         if not np.isfinite(rows).all():
             raise MetricError("features must be finite numbers.")
-        self._origin = rows.mean(
-            axis=0
-        )  # untrained embeddings are all but equal: sums of squares would cancel
+        known = rows[self._folds >= 0]
+        # Untrained embeddings are all but equal: without this the sums of squares would cancel.
+        self._origin = known.mean(axis=0) if len(known) else np.zeros(rows.shape[1])
         self._n_folds = int(self._folds.max(initial=-1)) + 1
         n_classes = int(labels.max(initial=-1)) + 1
         centred = rows - self._origin

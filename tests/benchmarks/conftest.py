@@ -56,13 +56,16 @@ def source() -> Callable[..., Source]:
 
 
 @pytest.fixture
-def measure(tmp_path) -> Callable[..., dict[tuple[str, str], Measurement]]:
-    """`measure(Noise, source, planted, sigmas=…)`: measurements by (metric, group)."""
+def measure(tmp_path) -> Callable[..., dict[tuple[str, ...], Measurement]]:
+    """`measure(Noise, source, planted, sigmas=…)`: measurements by (metric, group).
+
+    Those of linear probes, which bear the names of others, are found by (probe, metric, group).
+    """
     processor = CLIPImageProcessor(size={"shortest_edge": SIDE}, crop_size={"height": SIDE, "width": SIDE})
 
     def run(
         kind: type[Benchmark], source: Source, encoder: Any, **settings: Any
-    ) -> dict[tuple[str, str], Measurement]:
+    ) -> dict[tuple[str, ...], Measurement]:
         chosen = Settings(**({"n_resamples": 200, "cache_dir": tmp_path} | settings))
         benchmark = kind(source, processor, chosen)
         trials = benchmark.observe(Readout(encoder, batch_size=7))
@@ -71,7 +74,10 @@ def measure(tmp_path) -> Callable[..., dict[tuple[str, str], Measurement]]:
         assert len(set(keys)) == len(keys), "a metric and a group name one number"
         assert all(np.isnan(one.value) == bool(one.note) for one in found), "a NaN has a cause"
         assert len(benchmark.fingerprint) == 64
-        return {(one.metric, one.group): one for one in found}
+        probed = {
+            ("linear_probe", one.metric, one.group): one for one in found if one.probe == "linear_probe"
+        }
+        return {(one.metric, one.group): one for one in found if one.probe != "linear_probe"} | probed
 
     return run
 

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 from hf_clipdyn.benchmarks.base import cosine_distance, unit
-from hf_clipdyn.benchmarks.prompts import IMAGENET_80
 from hf_clipdyn.benchmarks.registry import benchmark_class, kinds, select_benchmarks, suite
 from hf_clipdyn.data.registry import dataset_names
 from hf_clipdyn.errors import UnknownNameError
@@ -41,11 +40,6 @@ def test_a_full_name_need_not_be_in_the_suite():
 def test_a_pattern_that_matches_nothing_is_an_error():
     with pytest.raises(UnknownNameError, match=r"matches 'saturn\*'"):
         select_benchmarks("embedded", ["saturn*"])
-
-
-def test_the_eighty_templates_are_those_that_came_with_clip():
-    metadata = pytest.importorskip("open_clip.zero_shot_metadata")
-    assert list(IMAGENET_80) == [template("{}") for template in metadata.OPENAI_IMAGENET_TEMPLATES]
 
 
 def test_cosine_distance_keeps_its_digits_where_all_vectors_are_nearly_equal():

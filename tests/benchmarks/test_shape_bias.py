@@ -2,11 +2,15 @@
 
 import numpy as np
 import pytest
+from transformers import CLIPImageProcessor
 
+from hf_clipdyn.benchmarks.base import Settings
+from hf_clipdyn.benchmarks.readout import Readout
 from hf_clipdyn.benchmarks.shape_bias import ShapeBias
 
 CLASSES = ("bear", "bird", "boat", "bottle")
 STEP = 60
+PROCESSOR = CLIPImageProcessor(size={"shortest_edge": 16}, crop_size={"height": 16, "width": 16})
 
 
 def one_hot(index):
@@ -29,10 +33,9 @@ def _known(prompt):
     return any(name in prompt for name in CLASSES)
 
 
-@pytest.fixture
-def conflicts(source, colour):
+def conflict_rows(colour):
     """Four shapes by three other textures, two exemplars each; blue tells the exemplars apart."""
-    rows = [
+    return [
         {
             "image": colour(s * STEP, t * STEP, 20 * i + 60 * j),
             "image_id": f"{shape}{i}-{texture}{j}",
@@ -46,25 +49,41 @@ def conflicts(source, colour):
         for i, j in ((1, 1), (1, 2), (2, 1), (2, 2))
         if s != t
     ]
-    return source("cue_conflict", rows)
+
+
+def exemplars(pixels):
+    """Numbers of the exemplars of shape and texture, from the blue of `conflict_rows`."""
+    blue = round(pixels[..., 2].mean())
+    return next((i, j) for i in (1, 2) for j in (1, 2) if 20 * i + 60 * j == blue)
+
+
+@pytest.fixture
+def conflicts(source, colour):
+    return source("cue_conflict", conflict_rows(colour))
 
 
 def test_an_encoder_that_sees_only_the_silhouette_has_a_shape_bias_of_one(conflicts, measure, planted):
     found = measure(ShapeBias, conflicts, planted(lambda pixels: one_hot(read(pixels, 0)), text))
-    for suffix in ("", "/imagenet_80", "/name"):
+    for suffix in ("", "/imagenet_80", "/name", "/imagenet_1000"):
         assert found["shape_bias" + suffix, ""].value == 1
         assert found["texture_accuracy" + suffix, ""].value == 0
         assert found["interpretable" + suffix, ""].value == 1
     assert found["shape_preference", ""].value == 1
     assert found["shape_bias", ""].n == 48
     assert found["shape_bias", ""].n_groups == 8
+    assert found["linear_probe", "shape_accuracy", ""].value == 1
+    assert found["linear_probe", "texture_accuracy", ""].value < 0.4
+    assert found["linear_probe", "chance", ""].value == 0.25
 
 
 def test_an_encoder_that_sees_only_the_texture_has_a_shape_bias_of_zero(conflicts, measure, planted):
     found = measure(ShapeBias, conflicts, planted(lambda pixels: one_hot(read(pixels, 1)), text))
     assert found["shape_bias", ""].value == 0
     assert found["texture_bias", ""].value == 1
+    assert found["texture_bias/imagenet_1000", ""].value == 1
     assert found["shape_preference", ""].value == 0
+    assert found["linear_probe", "texture_accuracy", ""].value == 1
+    assert found["linear_probe", "shape_accuracy", ""].value < 0.4
 
 
 def test_an_encoder_of_the_mean_colour_alone_is_not_interpretable(conflicts, measure, planted):
@@ -72,11 +91,94 @@ def test_an_encoder_of_the_mean_colour_alone_is_not_interpretable(conflicts, mea
     assert found["interpretable", ""].value == 0
     assert found["top_class_share", ""].value == 1
     assert found["shape_preference", ""].value == 0.5
+    assert found["linear_probe", "shape_accuracy", ""].value <= 0.25
 
 
-def test_a_vision_model_answers_the_triplets_alone(conflicts, measure, planted):
+def test_an_encoder_of_both_cues_is_probed_for_both_whatever_it_decides(conflicts, measure, planted):
+    def both(pixels):
+        return [*one_hot(read(pixels, 0)), *(0.1 * one_hot(read(pixels, 1)))]
+
+    found = measure(ShapeBias, conflicts, planted(both, lambda prompt: [*text(prompt), 0, 0, 0, 0]))
+    assert found["shape_bias", ""].value == 1
+    for cue in ("shape", "texture"):
+        accuracy = found["linear_probe", f"{cue}_accuracy", ""]
+        assert (accuracy.value, accuracy.n, accuracy.n_groups) == (1, 48, 8)
+        assert accuracy.ci_low < 1
+
+
+def test_a_probe_has_not_seen_the_exemplar_that_it_decides_on(conflicts, measure, planted):
+    """Each exemplar has a dimension of its own: known by heart, no class can be read from it."""
+
+    def by_heart(pixels):
+        return np.eye(8)[2 * read(pixels, 0) + exemplars(pixels)[0] - 1]
+
+    found = measure(ShapeBias, conflicts, planted(by_heart, lambda prompt: np.ones(8)))
+    assert found["linear_probe", "shape_accuracy", ""].value <= 0.25
+
+
+def test_a_vision_model_answers_the_triplets_and_the_probes(conflicts, measure, planted):
     found = measure(ShapeBias, conflicts, planted(lambda pixels: one_hot(read(pixels, 0))))
-    assert set(found) == {("shape_preference", "")}
+    assert {key[0] for key in found} == {"shape_preference", "linear_probe"}
+
+
+def test_a_single_exemplar_of_each_class_cannot_be_held_out(source, colour, measure, planted):
+    rows = [row for row in conflict_rows(colour) if row["shape_exemplar"].endswith("1")]
+    found = measure(ShapeBias, source("cue_conflict", rows), planted(lambda pixels: np.ones(4), text))
+    assert "held out" in found["linear_probe", "shape_accuracy", ""].note
+    assert found["linear_probe", "texture_accuracy", ""].n == 24
+
+
+def test_the_thousand_classes_are_asked_only_where_they_map_onto_the_categories(
+    source, colour, measure, planted
+):
+    prompts = []
+
+    def remembering(prompt):
+        prompts.append(prompt)
+        return text(prompt)
+
+    encoder = planted(lambda pixels: one_hot(read(pixels, 0)), remembering)
+    rows = conflict_rows(colour)
+    found = measure(ShapeBias, source("cue_conflict", rows), encoder)
+    assert found["interpretable/imagenet_1000", ""].value == 1
+    assert prompts.count("a photo of a tench.") == 1
+    assert len(prompts) == len(set(prompts)) == 998 + 16 * 81  # "bear" and "bird" are no names of ImageNet
+    prompts.clear()
+    own = measure(ShapeBias, source("cue_conflict", rows, templates=("a photo of a {}",)), encoder)
+    assert ("shape_bias/imagenet_1000", "") not in own
+    assert len(prompts) == 16
+
+
+def test_an_observer_who_errs_as_the_model_does_is_fully_consistent(source, colour, measure, planted):
+    rows = conflict_rows(colour)
+    for index, row in enumerate(rows):
+        err = index % 5 == 0
+        answers = [("a", row["texture"] if err else row["shape"]), ("b", "na" if err else row["shape"])]
+        if index % 2:
+            answers.append(("c", row["shape"]))
+        row["human_responses"] = [{"subject": one, "response": what} for one, what in answers]
+    odd = {row["image_id"] for index, row in enumerate(rows) if index % 5 == 0}
+
+    def sees(pixels):
+        shape, texture = read(pixels, 0), read(pixels, 1)
+        i, j = exemplars(pixels)
+        return one_hot(texture if f"{CLASSES[shape]}{i}-{CLASSES[texture]}{j}" in odd else shape)
+
+    found = measure(ShapeBias, source("cue_conflict", rows), planted(sees, text))
+    for group in ("images=all", "images=conflict"):
+        row = found["error_consistency", group]
+        assert row.n == 48
+        # a and b err on the same images, c on none: kappa 1, 1 and 0 with the model
+        assert row.value == pytest.approx(2 / 3)
+        assert found["error_consistency_max", group].value == pytest.approx(2 / 3)
+        assert row.ci_low <= row.value <= row.ci_high
+
+
+def test_the_rows_that_use_no_text_are_not_observed_again_with_other_texts(conflicts, planted, tmp_path):
+    encoder = planted(lambda pixels: one_hot(read(pixels, 0)), text)
+    readout = Readout(encoder).with_texts(encoder.embed_texts)
+    benchmark = ShapeBias(conflicts, PROCESSOR, Settings(cache_dir=tmp_path))
+    assert set(benchmark.observe(readout)["protocol"]) == {"", "imagenet_80", "name", "imagenet_1000"}
 
 
 def test_an_encoder_that_decides_for_neither_cue_is_undefined_with_a_cause(conflicts, measure, planted):
