@@ -25,6 +25,8 @@ import torchvision
 from numpy.typing import NDArray
 from PIL import Image
 from tqdm.auto import tqdm
+from transformers import SiglipImageProcessor
+from transformers.models.siglip2.image_processing_siglip2 import get_image_size_for_max_num_patches
 
 from hf_clipdyn.errors import DatasetError
 
@@ -35,6 +37,7 @@ __all__ = [
     "input_size",
     "processor_identity",
     "squashing_processor",
+    "whole_square",
 ]
 
 _BATCH = 64
@@ -89,11 +92,12 @@ def processor_identity(image_processor: Any) -> str:
 
 
 def input_size(image_processor: Any) -> tuple[int, int]:
-    """Height and width in pixels of what an image processor gives.
+    """Height and width in pixels of what an image processor gives; of a NaFlex model, the square (`whole_square`).
 
     Raises:
         DatasetError: they depend on the image.
     """
+    image_processor = whole_square(image_processor)
     crops = getattr(image_processor, "do_center_crop", False)
     size = dict((image_processor.crop_size if crops else image_processor.size) or {})
     height, width = size.get("height"), size.get("width")
@@ -105,10 +109,24 @@ def input_size(image_processor: Any) -> tuple[int, int]:
     return int(height), int(width)
 
 
+def whole_square(image_processor: Any) -> Any:
+    """The processor; in place of one whose grid follows the image (SigLIP 2 NaFlex), one that gives a square.
+
+    The cache holds images of one size. The square is the largest of the processor's budget of patches, the whole
+    image is resized to it, and a square image gives exactly the pixels that the processor itself would give.
+    """
+    budget = getattr(image_processor, "max_num_patches", None)
+    if budget is None:
+        return image_processor
+    patch = image_processor.patch_size
+    height, width = get_image_size_for_max_num_patches(patch, patch, patch, budget)
+    return SiglipImageProcessor(size={"height": height, "width": width}, resample=image_processor.resample)
+
+
 def squashing_processor(image_processor: Any) -> Any:
     """A processor that resizes the whole image to the same input, whatever its aspect ratio."""
     height, width = input_size(image_processor)
-    squashing = copy.deepcopy(image_processor)
+    squashing = copy.deepcopy(whole_square(image_processor))
     squashing.size = type(squashing.size)(height=height, width=width)
     squashing.do_resize, squashing.do_center_crop, squashing.do_pad = True, False, False
     return squashing
@@ -143,6 +161,7 @@ def decode_pixels(
     Raises:
         DatasetError: the column is absent, all images are broken, or the cache cannot be written.
     """
+    image_processor = whole_square(image_processor)
     if column not in dataset.column_names:
         raise DatasetError(
             f"The data set has no column {column!r}, only {', '.join(dataset.column_names)}: name the image column."

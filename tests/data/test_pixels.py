@@ -11,7 +11,7 @@ import datasets
 import numpy as np
 import pytest
 from PIL import Image
-from transformers import CLIPImageProcessor, ViTImageProcessor
+from transformers import CLIPImageProcessor, Siglip2ImageProcessor, ViTImageProcessor
 
 from hf_clipdyn.data.pixels import decode_pixels, input_size, squashing_processor
 from hf_clipdyn.errors import DatasetError
@@ -146,3 +146,23 @@ def test_a_processor_whose_output_follows_the_image_is_named() -> None:
     processor = ViTImageProcessor(size={"longest_edge": 32})
     with pytest.raises(DatasetError, match="images of no fixed size"):
         input_size(processor)
+
+
+@pytest.mark.parametrize("budget", [4, 11])
+def test_a_processor_of_patches_is_given_the_square_of_its_budget(tmp_path: Path, budget: int) -> None:
+    processor = Siglip2ImageProcessor(patch_size=8, max_num_patches=budget)
+    side = 8 * int(budget**0.5)
+    assert input_size(processor) == (side, side)
+    files = [_png(0, (20, 20)), _png(1, (40, 40)), _png(2, (20, 50))]
+    pixels = decode_pixels(_dataset(files), processor, cache_dir=tmp_path).array
+    assert pixels.shape == (3, side, side, 3)
+    for row, data in enumerate(files[:2]):  # the square ones
+        shown = processor(
+            Image.open(io.BytesIO(data)), return_tensors="np", do_rescale=False, do_normalize=False
+        )
+        rows, columns = shown["spatial_shapes"][0]
+        grid = shown["pixel_values"][0, : rows * columns].reshape(rows, columns, 8, 8, 3)
+        expected = grid.transpose(0, 2, 1, 3, 4).reshape(side, side, 3)
+        np.testing.assert_array_equal(pixels[row], expected)
+    squashed = decode_pixels(_dataset(files), squashing_processor(processor), cache_dir=tmp_path)
+    np.testing.assert_array_equal(squashed.array, pixels)
