@@ -1,5 +1,6 @@
 """Fixation sets as their archives unpack."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -11,14 +12,25 @@ __all__ = ["OSIE_FIXATIONS", "cat2000", "gaze_with_fixations", "mit1003", "osie"
 OSIE_FIXATIONS = [(100.5, 50.25, 246), (399.0, 299.0, 136), (780.0, 20.0, 60)]
 
 
-def osie(root: Path, images: tuple[str, ...] = ("1001.jpg", "1002.jpg", "1003.jpg")) -> None:
-    """Three photographs, two observers; the second looks outside once."""
+Points = list[tuple[float, float, float]]
+
+
+def osie(
+    root: Path,
+    images: tuple[str, ...] = ("1001.jpg", "1002.jpg", "1003.jpg"),
+    gaze: Callable[[int], list[Points]] | None = None,
+) -> None:
+    """Photographs and the x, y and milliseconds of their observers' fixations.
+
+    Without ``gaze``, which gives the observers of the n-th image, there are two on each, of whom the second looks
+    outside once.
+    """
     entries = np.empty((len(images), 1), dtype=object)
     for index, name in enumerate(images):
         write_image(root / "stimuli" / name, (800, 600))
-        subjects = np.empty((2, 1), dtype=object)
-        for number in range(2):
-            points = OSIE_FIXATIONS if number == 0 else [(810.0, 20.0, 90), (10.0, 20.0, 95)]
+        observers = gaze(index) if gaze else [OSIE_FIXATIONS, [(810.0, 20.0, 90), (10.0, 20.0, 95)]]
+        subjects = np.empty((len(observers), 1), dtype=object)
+        for number, points in enumerate(observers):
             xs, ys, durations = zip(*points, strict=True)
             subjects[number, 0] = {
                 "fix_x": np.array([xs]),

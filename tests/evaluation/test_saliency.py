@@ -1,0 +1,274 @@
+"""Saliency equals a slow evaluator: one image at a time, transformers and SciPy alone."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from official_trees.saliency import mit1003, osie
+from PIL import Image
+from scipy import ndimage, stats
+from sklearn.metrics import auc as area
+from sklearn.metrics import roc_auc_score, roc_curve
+from transformers import CLIPModel, CLIPProcessor, ViTConfig, ViTImageProcessor, ViTModel
+
+from hf_clipdyn.cards import CardFacts
+from hf_clipdyn.evaluation import evaluate_revisions
+from hf_clipdyn.revisions import Publisher, RevisionRecord, epoch_name
+
+pytestmark = pytest.mark.filterwarnings("ignore::hf_clipdyn.data.base.SubsetWarning")
+
+REVISION = "epoch-001"
+WIDTH, HEIGHT, SIGMA = 800, 600, 24.0
+NAMES = ("1001.jpg", "1002.jpg", "1003.jpg")
+TOLERANCE = 1e-5
+PROBES = ("attention_layers", "rollout", "gradient_input", "grad_cam")
+
+
+def gaze(number: int) -> list[list[tuple[float, float, float]]]:
+    """Three observers of the n-th photograph, around a place of its own, not all with as many fixations."""
+    rng = np.random.default_rng(number)
+    place = rng.uniform(0.3, 0.7, 2) * (WIDTH, HEIGHT)
+    found = []
+    for observer in range(3):
+        points = np.clip(place + rng.normal(0, 60, (4 + observer, 2)), 0, (WIDTH - 1, HEIGHT - 1))
+        found.append([(float(x), float(y), 200.0) for x, y in points])
+    return found
+
+
+def caption(name: str) -> str:
+    return {"1001": "a cat on a chair", "1002": "a dog in a boat", "1003": "the small red car"}[name[:4]]
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("osie")
+    osie(root, NAMES, gaze)
+    for number, name in enumerate(NAMES):
+        rng = np.random.default_rng(100 + number)
+        coarse = Image.fromarray(rng.integers(0, 256, (6, 8, 3), dtype=np.uint8))
+        coarse.resize((WIDTH, HEIGHT), Image.Resampling.BICUBIC).save(root / "stimuli" / name, quality=95)
+    lines = [f"{name},{caption(name)}" for name in NAMES]
+    (root / "captions.csv").write_text("\n".join(["image,caption", *lines]) + "\n")
+    return root
+
+
+@pytest.fixture
+def measure(store: Path, tree: Path):
+    def run(**kwargs: Any) -> dict[tuple[Any, ...], float]:
+        given = {"store": store, "device": "cpu", "n_resamples": 0, "show_progress": False}
+        given |= {"benchmarks": ["saliency/osie"], "data_dirs": {"osie": tree}, "revisions": [REVISION]}
+        table = evaluate_revisions("me/run", **(given | kwargs)).to_pandas()
+        keys = zip(table["probe"], table["layer"], table["metric"], table["group"], strict=True)
+        return {
+            (probe, None if np.isnan(layer) else int(layer), metric, group): value
+            for (probe, layer, metric, group), value in zip(keys, table["value"], strict=True)
+        }
+
+    return run
+
+
+class Slow:
+    """One revision as its users load it, and its maps of one photograph."""
+
+    def __init__(self, store: Path) -> None:
+        where: dict[str, Any] = {"revision": REVISION, "cache_dir": store, "local_files_only": True}
+        self.model = CLIPModel.from_pretrained("me/run", attn_implementation="eager", **where).eval()
+        self.processor = CLIPProcessor.from_pretrained("me/run", **where)
+
+    def text(self, text: str) -> torch.Tensor:
+        inputs = self.processor(text=[text], return_tensors="pt", truncation=True, max_length=16)
+        return self.model.get_text_features(**inputs).pooler_output.detach()
+
+    def maps(self, image: Image.Image, caption: str | None, crop: bool) -> dict[tuple[str, Any], np.ndarray]:
+        squash = {} if crop else {"size": {"height": 24, "width": 24}, "do_center_crop": False}
+        values = self.processor.image_processor(image, return_tensors="pt", **squash)["pixel_values"]
+        values.requires_grad_()
+        kept = []
+        layer = self.model.vision_model.encoder.layers[-1]
+        handle = layer.layer_norm1.register_forward_hook(lambda *given: kept.append(given[2]))
+        output = self.model.get_image_features(values, output_attentions=True)
+        handle.remove()
+
+        attentions = [one[0].mean(dim=0).detach().double() for one in output.attentions]
+        flow = torch.eye(10, dtype=torch.float64)
+        for one in attentions:
+            flow = (one / 2 + torch.eye(10) / 2) @ flow
+        found = {("attention", k): one[0, 1:] for k, one in enumerate(attentions, start=1)}
+        found["rollout", None] = flow[0, 1:]
+
+        cosine = torch.cosine_similarity(output.pooler_output, self.text("a photo.")).sum()
+        for_pixels, for_tokens = torch.autograd.grad(cosine, [values, kept[0]], retain_graph=True)
+        found["gradient_input", None] = (for_pixels * values)[0].sum(dim=0).abs()
+        weights = for_tokens[0, 1:].mean(dim=0)
+        found["grad_cam", None] = (kept[0][0, 1:] @ weights).clamp(min=0)
+        if caption is not None:
+            cosine = torch.cosine_similarity(output.pooler_output, self.text(caption)).sum()
+            (for_pixels,) = torch.autograd.grad(cosine, [values])
+            found["gradient_input_caption", None] = (for_pixels * values)[0].sum(dim=0).abs()
+        sides = {9: (3, 3), 576: (24, 24)}
+        return {
+            place: one.detach().double().reshape(sides[one.numel()]).numpy() for place, one in found.items()
+        }
+
+
+def laid_over(coarse: np.ndarray, height: int, width: int) -> np.ndarray:
+    tensor = torch.from_numpy(coarse)[None, None]
+    return torch.nn.functional.interpolate(tensor, (height, width), mode="bilinear")[0, 0].numpy()
+
+
+def density_of(points: list[tuple[float, ...]], shape: tuple[int, int]) -> np.ndarray:
+    counts = np.zeros(shape)
+    for x, y, *_ in points:
+        counts[int(y), int(x)] += 1
+    return ndimage.gaussian_filter(counts, SIGMA, mode="constant")
+
+
+def scores_of(
+    saliency: np.ndarray, points: list[Any], centre: np.ndarray, others: list[Any]
+) -> dict[str, float]:
+    """The eight metrics with scikit-learn's areas."""
+    pixels = [(int(y), int(x)) for x, y, *_ in points]
+    hit = [saliency[pixel] for pixel in pixels]
+    negatives = [saliency[int(y), int(x)] for x, y, *_ in others]
+    free = np.ones(saliency.shape, bool)
+    free[tuple(np.transpose(pixels))] = False
+
+    def roc(negative: Any) -> tuple[np.ndarray, np.ndarray]:
+        return np.r_[np.ones(len(hit)), np.zeros(len(negative))], np.r_[hit, negative]
+
+    fp, tp, thresholds = roc_curve(*roc(saliency[free]), drop_intermediate=False)
+    at_fixations = np.isin(thresholds, hit)
+    likelihood = []
+    for one in (saliency, centre):
+        share = 0.99 * one / one.sum() + 0.01 / one.size
+        likelihood.append(np.log2([share[pixel] for pixel in pixels]).mean())
+    return {
+        "nss": float(np.mean((hit - saliency.mean()) / saliency.std())),
+        "auc": float(roc_auc_score(*roc(saliency.ravel()))),
+        "auc_judd": float(area(np.r_[0, fp[at_fixations], 1], np.r_[0, tp[at_fixations], 1])),
+        "sauc": float(roc_auc_score(*roc(negatives))),
+        "ig": likelihood[0] - likelihood[1],
+    } | density_scores_of(saliency, density_of(points, saliency.shape))
+
+
+def density_scores_of(saliency: np.ndarray, density: np.ndarray) -> dict[str, float]:
+    unit = [(one - one.min()) / (one - one.min()).sum() for one in (saliency, density)]
+    p, g = saliency / saliency.sum(), density / density.sum()
+    return {
+        "cc": float(stats.pearsonr(saliency.ravel(), density.ravel()).statistic),
+        "sim": float(np.minimum(*unit).sum()),
+        "kl": float((g * np.log(2.2204e-16 + g / (p + 2.2204e-16))).sum()),
+    }
+
+
+@pytest.mark.parametrize("preprocess", ["squash", "crop"])
+def test_every_map_and_metric_equals_the_slow_evaluator(store, tree, measure, preprocess):
+    crop = preprocess == "crop"
+    found = measure(probes=PROBES, captions=tree / "captions.csv", preprocess=preprocess)
+    slow = Slow(store)
+    # 800 x 600 become 32 x 24, of which the middle 24 columns are kept: 100 pixels a side go.
+    edge = 100 if crop else 0
+    width = WIDTH - 2 * edge
+    gazes = [
+        [(x - edge, y) for one in gaze(n) for x, y, _ in one if edge <= x < WIDTH - edge] for n in range(3)
+    ]
+    values: dict[tuple[Any, ...], list[float]] = {}
+    for n, name in enumerate(NAMES):
+        image = Image.open(tree / "stimuli" / name).convert("RGB")
+        others = [point for m in range(3) if m != n for point in gazes[m]]
+        centre = density_of(others, (HEIGHT, width))
+        for (probe, layer), coarse in slow.maps(image, caption(name), crop).items():
+            raw = laid_over(coarse, HEIGHT, width)
+            smoothed = ndimage.gaussian_filter(raw, SIGMA, mode="nearest")
+            for suffix, saliency in (("", raw), ("/smoothed", smoothed)):
+                for metric, value in scores_of(saliency, gazes[n], centre, others).items():
+                    values.setdefault((probe, layer, metric + suffix, ""), []).append(value)
+        for metric, value in scores_of(centre, gazes[n], centre, others).items():
+            values.setdefault(("centre_bias", None, metric, ""), []).append(value)
+    assert len(values) == (2 + 1 + 1 + 1 + 1) * 16 + 8
+    for key, of_images in values.items():
+        assert found[key] == pytest.approx(np.mean(of_images), rel=TOLERANCE, abs=TOLERANCE), key
+
+
+def test_the_left_out_observer_is_one_and_the_same_for_model_and_humans(store, tree, measure):
+    found = measure(probes=("rollout",))
+    slow, group = Slow(store), "observer=left_out"
+    values: dict[tuple[str, str], list[list[float]]] = {}
+    for n, name in enumerate(NAMES):
+        image = Image.open(tree / "stimuli" / name).convert("RGB")
+        saliency = laid_over(slow.maps(image, None, False)["rollout", None], HEIGHT, WIDTH)
+        for observer in range(3):
+            own = density_of(gaze(n)[observer], (HEIGHT, WIDTH))
+            rest = [point for other in range(3) if other != observer for point in gaze(n)[other]]
+            for probe, one in (("rollout", saliency), ("human", density_of(rest, (HEIGHT, WIDTH)))):
+                for metric, value in density_scores_of(one, own).items():
+                    values.setdefault((probe, metric), [[], [], []])[n].append(value)
+    chosen = {}
+    for key, of_images in values.items():
+        probe, metric = key
+        value = found[probe, None, metric, group]
+        # One of the three observers on each of the three photographs: 27 possible means, one of which it is.
+        means = {
+            (i, j, k): (of_images[0][i] + of_images[1][j] + of_images[2][k]) / 3
+            for i in range(3)
+            for j in range(3)
+            for k in range(3)
+        }
+        nearest = min(means, key=lambda drawn: abs(means[drawn] - value))
+        assert means[nearest] == pytest.approx(value, abs=TOLERANCE)
+        chosen[key] = nearest
+    assert len(set(chosen.values())) == 1
+
+
+def test_mit1003_with_maps_alone_succeeds_and_names_the_cause(measure, tmp_path):
+    mit1003(tmp_path / "mit1003", recordings=False)
+    rng = np.random.default_rng(0)
+    for file in sorted((tmp_path / "mit1003" / "ALLFIXATIONMAPS").glob("*fixMap.jpg")):
+        small = Image.fromarray(rng.integers(0, 256, (4, 5), dtype=np.uint8))
+        small.resize((100, 80), Image.Resampling.BICUBIC).save(file)
+    found = measure(benchmarks=["saliency/mit1003"], data_dirs={"mit1003": tmp_path / "mit1003"})
+    assert {metric for probe, _, metric, _ in found if probe == "rollout"} == {
+        name + suffix
+        for name in ("nss", "auc", "auc_judd", "sauc", "cc", "sim", "kl", "ig")
+        for suffix in ("", "/smoothed")
+    }
+    assert np.isfinite([found["rollout", None, name, ""] for name in ("cc", "sim", "kl")]).all()
+    assert np.isnan(found["rollout", None, "nss", ""])
+
+
+def test_a_vision_model_is_measured_without_a_text(tree, tmp_path):
+    def save(folder: Path) -> None:
+        sizes = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}
+        with torch.random.fork_rng():
+            torch.manual_seed(0)
+            model = ViTModel(ViTConfig(image_size=24, patch_size=8, **sizes), add_pooling_layer=False)
+        model.save_pretrained(folder)
+        ViTImageProcessor(size={"height": 24, "width": 24}).save_pretrained(folder)
+
+    with Publisher(
+        "me/vit",
+        output_dir=tmp_path / "run",
+        store=tmp_path / "hub",
+        push_to_hub=False,
+        card=CardFacts("me/vit"),
+        recipe_hash="0" * 64,
+    ) as publisher:
+        publisher.submit(RevisionRecord(epoch_name(0), 0, 0, 0, None), save)
+        assert not publisher.finish().missing
+    table = evaluate_revisions(
+        "me/vit",
+        store=tmp_path / "hub",
+        benchmarks=["saliency/osie"],
+        data_dirs={"osie": tree},
+        probes=("attention", "rollout", "gradient_input"),
+        device="cpu",
+        n_resamples=0,
+        show_progress=False,
+    ).to_pandas()
+    rows = table[(table["probe"] == "rollout") & (table["metric"] == "nss")]
+    assert np.isfinite(rows["value"]).all()
+    assert len(rows) == 1
+    rows = table[table["probe"] == "gradient_input"]
+    assert set(rows["note"]) == {"ViTModel reads no text, and gradient_input needs one"}
