@@ -1,6 +1,6 @@
 """Cards: the README.md that a revision carries, from the templates in `model_cards/`."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from importlib.metadata import version
 from typing import Any, Self
@@ -9,7 +9,7 @@ from huggingface_hub import DatasetCard, DatasetCardData, ModelCard, ModelCardDa
 
 from hf_clipdyn.bundled import template_path
 
-__all__ = ["PAPER_URL", "CardFacts", "CardSource", "dataset_card", "revision_card"]
+__all__ = ["PAPER_URL", "CardFacts", "CardSource", "dataset_card", "results_card", "revision_card"]
 
 PAPER_URL = "https://arxiv.org/abs/2508.09814"
 
@@ -184,6 +184,53 @@ def dataset_card(
         version=version("hf-clipdyn"),
     )
     return str(card)
+
+
+def results_card(
+    *,
+    repo_id: str,
+    rows: int,
+    runs: Sequence[Mapping[str, Any]],
+    benchmarks: Sequence[Mapping[str, Any]],
+    configs: Mapping[str, Sequence[str]],
+    left_out: Sequence[str],
+) -> str:
+    """The README.md of a table of results as a data set, YAML head included.
+
+    Args:
+        repo_id: the repository that holds it.
+        rows: of the table.
+        runs: repo_id, revisions (their number), first and last of each run.
+        benchmarks: name, synthetic, revisions, rows, dtype and trials (their configuration) of each benchmark.
+        configs: paths of the Parquet files by configuration; the first one is the table and the default.
+        left_out: benchmarks whose trials are not there.
+    """
+    entries: list[dict[str, Any]] = [
+        {"config_name": config, "data_files": [{"split": "train", "path": list(paths)}]}
+        for config, paths in configs.items()
+    ]
+    entries[0]["default"] = True
+    title = repo_id.rpartition("/")[2]
+    data = DatasetCardData(
+        pretty_name=title,
+        tags=["hf-clipdyn", "clip", "training-dynamics", "evaluation-results"],
+        size_categories=[_size_category(rows)],
+        configs=entries,
+    )
+    card = DatasetCard.from_template(
+        data,
+        template_path=str(template_path("results.md.jinja")),
+        title=title,
+        repo_id=repo_id,
+        rows=rows,
+        revisions=sum(run["revisions"] for run in runs),
+        runs=runs,
+        benchmarks=benchmarks,
+        trials=list(configs)[1:],
+        left_out=left_out,
+        version=version("hf-clipdyn"),
+    )
+    return str(card).rstrip() + "\n"
 
 
 def _size_category(rows: int) -> str:

@@ -127,7 +127,8 @@ def evaluate(
     seed: Annotated[int, typer.Option(help="Of the noise and the intervals.")] = 0,
     dtype: Annotated[str, typer.Option(help="float32, the reference, or bfloat16.")] = "float32",
     device: Annotated[
-        str | None, typer.Option(help="cpu, cuda, …; the accelerator where there is one.")
+        str | None,
+        typer.Option(help="cpu, cuda, …; auto spreads a large model; the accelerator where there is one."),
     ] = None,
     batch_size: Annotated[int, typer.Option(help="Images per forward pass.")] = 128,
     force: Annotated[bool, typer.Option("--force", help="Measure again what is done.")] = False,
@@ -141,6 +142,13 @@ def evaluate(
         float | None,
         typer.Option(help="Follow a run in training until nothing new came for so many seconds."),
     ] = None,
+    final_texts: Annotated[
+        bool, typer.Option(help="Also ask for classes with the text embeddings of the run's last revision.")
+    ] = True,
+    push_to_hub: Annotated[
+        str | None, typer.Option(help="Publish the results as this data set on the Hub, owner/name.")
+    ] = None,
+    private: Annotated[bool, typer.Option("--private", help="Make that repository private.")] = False,
 ) -> None:
     """Measure benchmarks on the revisions of a run, or of any image encoder on the Hub.
 
@@ -168,6 +176,9 @@ def evaluate(
         skip_missing=skip_missing,
         keep_trials=keep_trials,
         watch_patience=watch,
+        final_texts=final_texts,
+        push_to_hub=push_to_hub,
+        private=private,
         noise_stage=noise_stage,
         noise_kinds=None if kinds is None else tuple(kinds),
         preprocess=preprocess,

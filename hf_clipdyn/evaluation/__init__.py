@@ -31,6 +31,8 @@ def evaluate_revisions(
     show_progress: bool = True,
     watch_patience: float | None = None,
     final_texts: bool = True,
+    push_to_hub: str | None = None,
+    private: bool = False,
     **settings: Any,
 ) -> "datasets.Dataset":
     """Measure benchmarks on the revisions of a run.
@@ -55,6 +57,9 @@ def evaluate_revisions(
             seconds; needs ``output``.
         final_texts: also ask each revision for classes with the text embeddings of the run's last one; the
             metrics' names then end in ``/final_text``.
+        push_to_hub: data-set repository, ``owner/name``, that is to hold the table and the trials; needs ``output``.
+            It is made at the end, when all is on the disk.
+        private: make that repository private.
         **settings: fields of `hf_clipdyn.benchmarks.base.Settings`, as ``noise_stage="input"``; None keeps
             the default.
 
@@ -65,10 +70,13 @@ def evaluate_revisions(
         UnknownNameError: an unknown suite, benchmark, data set or revision.
         RevisionNotFoundError: there is no such repository.
         EvaluationError: data are missing (all are named), or the output cannot be written.
+        PublishError: the results could not be pushed; ``output`` is complete all the same.
     """
+    from accelerate import PartialState
     from tqdm.auto import tqdm
 
     from hf_clipdyn.benchmarks.base import Settings
+    from hf_clipdyn.evaluation.publish import check_push, push_results
     from hf_clipdyn.evaluation.runner import EvaluationConfig, evaluate
     from hf_clipdyn.evaluation.watch import watch
 
@@ -92,10 +100,23 @@ def evaluate_revisions(
         final_texts=final_texts,
     )
     say = tqdm.write if show_progress else lambda _: None
+    if push_to_hub is None and private:
+        raise ConfigError("private is said of the repository that push_to_hub names: give both, or neither.")
+    if push_to_hub is not None:
+        if output is None:
+            raise ConfigError(
+                "push_to_hub needs an output: the results are on the disk before they are sent."
+            )
+        check_push(push_to_hub, token)
     if watch_patience is not None:
         if output is None or revisions is not None:
             raise ConfigError(
                 "Watching a run needs an output, and takes all of its revisions: leave them out."
             )
-        return watch(config, watch_patience, say)
-    return evaluate(config, say)
+        results = watch(config, watch_patience, say)
+    else:
+        results = evaluate(config, say)
+    if push_to_hub is not None and config.output is not None and PartialState().is_main_process:
+        url = push_results(config.output, push_to_hub, private=private, token=token, say=say)
+        say(f"The results are pushed: {url}.")
+    return results

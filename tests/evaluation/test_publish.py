@@ -1,0 +1,139 @@
+"""The table on the Hub: plain `datasets` loads it, a failed push loses nothing, and labels stay where they must."""
+
+from pathlib import Path
+
+import datasets
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+from hub_server.faults import Fault
+from huggingface_hub import HfApi, snapshot_download
+
+from hf_clipdyn.benchmarks.shape_bias import ShapeBias
+from hf_clipdyn.errors import ConfigError, PublishError
+from hf_clipdyn.evaluation import publish as publishing
+from hf_clipdyn.evaluation.compare import compare_revisions
+from hf_clipdyn.evaluation.store import SCHEMA
+from hf_clipdyn.hub import RetryPolicy
+from hf_clipdyn.report import write_report
+
+pytestmark = pytest.mark.filterwarnings("ignore::hf_clipdyn.data.base.SubsetWarning")
+NAMES = ("shape_bias/cue_conflict", "zero_shot/cifar10")
+
+
+@pytest.fixture
+def push(evaluate, tmp_path, monkeypatch):
+    """`push("me/results", …)`: evaluates two benchmarks and publishes them; returns the table on the disk."""
+    monkeypatch.setattr(ShapeBias, "text_drift", True)
+
+    def run(repo_id, **kwargs):
+        output = tmp_path / "out" / "results.parquet"
+        evaluate(*NAMES, output=output, push_to_hub=repo_id, **kwargs)
+        return output
+
+    return run
+
+
+def test_plain_datasets_loads_the_table_and_the_trials(hub, push, tmp_path):
+    output = push("me/results")
+    cache = str(tmp_path / "cache")
+    loaded = datasets.load_dataset("me/results", cache_dir=cache)
+    assert list(loaded) == ["train"]
+    expected = pq.read_table(output).to_pandas()
+    pd.testing.assert_frame_equal(loaded["train"].to_pandas(), expected, check_dtype=False)
+    trials = datasets.load_dataset("me/results", "shape_bias--cue_conflict", split="train", cache_dir=cache)
+    assert set(trials["revision"]) == {"epoch-000", "epoch-001", "epoch-002"}
+    assert {"decision", "preference", "shape_exemplar"} <= set(trials.column_names)
+    last = datasets.load_dataset("me/results", "shape_bias--cue_conflict--final_text", cache_dir=cache)
+    assert set(last["train"]["revision"]) == set(trials["revision"])
+
+    card = HfApi().hf_hub_download("me/results", "README.md", repo_type="dataset")
+    text = Path(card).read_text(encoding="utf-8")
+    for part in (
+        "`me/run` | 3 | epoch-000 | epoch-002",
+        "`shape_bias/cue_conflict` | 3",
+        f"{len(expected):,}",
+    ):
+        assert part in text
+    for column in SCHEMA.names:
+        assert f"`{column}`" in text, "the card explains each column"
+    repo = hub.repo("me/results", "datasets")
+    assert len(repo.history(repo.branches["main"])) == 2, "one commit after the initial one"
+
+
+def test_a_downloaded_copy_is_what_the_command_left(hub, push, tmp_path):
+    output = push("me/results")
+    copy = tmp_path / "copy"
+    snapshot_download("me/results", repo_type="dataset", local_dir=copy)
+    name = ["shape_bias/cue_conflict"]
+    here = compare_revisions(output, "epoch-000", "epoch-002", name)
+    there = compare_revisions(copy / "results.parquet", "epoch-000", "epoch-002", name)
+    pd.testing.assert_frame_equal(here, there)
+    assert write_report([copy / "results.parquet"], tmp_path / "report").is_file()
+
+
+def test_labels_that_may_not_be_passed_on_go_to_private_repositories_only(hub, push, monkeypatch):
+    said = []
+    push_results = publishing.push_results
+    monkeypatch.setattr(
+        publishing, "push_results", lambda *args, **given: push_results(*args, **given | {"say": said.append})
+    )
+    push("me/public")
+    files = HfApi().list_repo_files("me/public", repo_type="dataset")
+    assert not [path for path in files if "cifar10" in path]
+    assert "results.trials/me--run/shape_bias--cue_conflict/trials.parquet" in files
+    assert said[0].startswith("The trials of zero_shot/cifar10 stay here")
+    push("me/private", private=True)
+    assert HfApi().repo_info("me/private", repo_type="dataset").private
+    assert "results.trials/me--run/zero_shot--cifar10/trials.parquet" in HfApi().list_repo_files(
+        "me/private", repo_type="dataset"
+    )
+    with pytest.raises(ConfigError, match="me/public exists and is public"):
+        push("me/public", private=True)
+
+
+def test_a_second_push_replaces_the_first(hub, push):
+    push("me/results", revisions=["epoch-000"])
+    api = HfApi()
+    api.upload_file(
+        path_or_fileobj=b"x",
+        path_in_repo="results.trials/me--run/old/trials.parquet",
+        repo_id="me/results",
+        repo_type="dataset",
+    )
+    push("me/results", revisions=["epoch-000", "epoch-001"])
+    assert "results.trials/me--run/old/trials.parquet" not in api.list_repo_files(
+        "me/results", repo_type="dataset"
+    )
+
+
+def test_a_failed_push_loses_nothing_and_is_repeated_without_a_forward_pass(hub, push, monkeypatch, tmp_path):
+    monkeypatch.setattr(publishing, "_RETRIES", RetryPolicy(base=0.01, patience=0.1))
+    hub.plant("commit", Fault(503), times=100)
+    with pytest.raises(
+        PublishError, match=r"results.parquet is complete, but could not be pushed .* Repeat the"
+    ):
+        push("me/results")
+    assert len(pq.read_table(tmp_path / "out" / "results.parquet")) > 0
+    hub.faults.clear()
+    monkeypatch.setattr("hf_clipdyn.models.encoder.Encoder.embed_images", None)
+    push("me/results")
+    assert "results.parquet" in HfApi().list_repo_files("me/results", repo_type="dataset")
+
+
+def test_what_cannot_be_pushed_is_said_before_the_first_forward_pass(push, monkeypatch, evaluate, tmp_path):
+    monkeypatch.setattr("hf_clipdyn.models.encoder.Encoder.embed_images", None)
+    with pytest.raises(PublishError, match="no token for the Hub"):
+        push("me/results")
+    monkeypatch.setenv("HF_TOKEN", "hf_x")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(PublishError, match="cannot be pushed to me/results while HF_HUB_OFFLINE is set"):
+        push("me/results")
+    with pytest.raises(ConfigError, match="'results' has no owner"):
+        push("results")
+    with pytest.raises(ConfigError, match="'me/a/b' is no repository"):
+        push("me/a/b")
+    with pytest.raises(ConfigError, match="push_to_hub needs an output"):
+        evaluate(*NAMES, push_to_hub="me/results")
+    with pytest.raises(ConfigError, match="give both, or neither"):
+        evaluate(*NAMES, private=True, output=tmp_path / "r.parquet")
