@@ -92,7 +92,7 @@ def spread(coarse: Floats, view: View, sigma: float | None = None) -> Floats:
 
     Returns:
         (height, width) of the view, bilinear between the centres of the cells and constant beyond the outermost,
-        scaled to a maximum of 1 (0 for an empty map).
+        in units of the largest value of ``coarse``; 0 for an empty map.
     """
     peak = float(coarse.max())
     if peak == 0.0:

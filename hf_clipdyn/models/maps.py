@@ -67,8 +67,9 @@ def saliency_maps(
               times these pixels, summed over the channels, its absolute value (Shrikumar et al. 2016);
             - ``grad_cam``: Selvaraju et al. 2017 on the same cosine, see `_attributed`.
 
-            SigLIP has no class token: ``attention`` and ``rollout`` begin at the query of its pooling head, which
-            counts as a further block L + 1, and block k gives the mean over all queries.
+            Without a class token, block k gives the mean over all queries. In SigLIP ``attention`` and ``rollout``
+            begin at the query of the pooling head, which counts as a further block L + 1; elsewhere (I-JEPA) at the
+            mean of all tokens.
         text: (d,), the text of the cosine; None where the model reads none.
         captions: (n, d), each image's own text, for the place ("gradient_input_caption", None).
 
@@ -228,7 +229,7 @@ def _read_gradients(
         found.maps[place] = np.concatenate([part[place] for part in parts])
     if "grad_cam" in probes and ("grad_cam", None) not in parts[0]:
         found.unavailable["grad_cam", None] = (
-            f"no layer norm of a last block was found in {type(encoder.model).__name__}"
+            f"the features of {type(encoder.model).__name__} do not lie on the grid of its patches"
         )
 
 
@@ -252,11 +253,15 @@ def _gradients(
     maps: dict[Place, Floats] = {}
     with torch.enable_grad():
         wanted = [values, features] if "grad_cam" in probes else [values]
-        gradients = torch.autograd.grad(similarity(text[None]), wanted, retain_graph=captions is not None)
+        gradients = torch.autograd.grad(
+            similarity(text[None]), wanted, retain_graph=captions is not None, allow_unused=True
+        )
         if "gradient_input" in probes:
             maps["gradient_input", None] = _times_input(gradients[0], values)
-        if "grad_cam" in probes and (features.ndim == 4 or seen):
-            maps["grad_cam", None] = _cam(features, gradients[1], _grid_of(encoder, pixels, features))
+        known = "grad_cam" in probes and gradients[1] is not None and (seen or features.ndim == 4)
+        grid = _grid_of(encoder, pixels, features) if known else None
+        if grid is not None:
+            maps["grad_cam", None] = _cam(features, gradients[1], grid)
         if captions is not None and "gradient_input" in probes:
             (gradient,) = torch.autograd.grad(similarity(captions), [values])
             maps["gradient_input_caption", None] = _times_input(gradient, values)
@@ -267,10 +272,16 @@ def _times_input(gradient: torch.Tensor, values: torch.Tensor) -> Floats:
     return _doubles((gradient.double() * values.double()).sum(dim=1).abs())
 
 
-def _grid_of(encoder: Encoder, pixels: NDArray[np.uint8], features: torch.Tensor) -> tuple[int, int]:
+def _grid_of(encoder: Encoder, pixels: NDArray[np.uint8], features: torch.Tensor) -> tuple[int, int] | None:
+    """Rows and columns of the places that Grad-CAM weighs; None where the features are not laid out so."""
     if features.ndim == 4:
         return int(features.shape[2]), int(features.shape[3])
-    return _grid(encoder, pixels)
+    try:
+        grid = _grid(encoder, pixels)
+    except ModelError:
+        return None
+    fits = 0 <= features.shape[1] - grid[0] * grid[1] <= _MOST_EXTRA_TOKENS
+    return grid if fits else None
 
 
 def _cam(features: torch.Tensor, gradient: torch.Tensor, grid: tuple[int, int]) -> Floats:
@@ -300,7 +311,10 @@ def _attributed(model: Any) -> Iterator[list[torch.Tensor]]:
         part for part in _modules(_vision_tower(model)) if isinstance(part, nn.ModuleList) and len(part) > 0
     ]
     blocks = max(lists, key=len, default=None)
-    norms = [part for part in _modules(blocks[-1]) if isinstance(part, nn.LayerNorm)] if blocks else []
+    # By name, since not all are LayerNorm (RMSNorm in AIMv2); the norms within the attention are no children.
+    norms = (
+        [part for part in blocks[-1].children() if "norm" in type(part).__name__.lower()] if blocks else []
+    )
     if not norms:
         yield kept
         return
