@@ -1,12 +1,13 @@
 """Is one revision better than another? Paired, from the kept trials, without a forward pass."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from scipy import stats
 
@@ -63,11 +64,12 @@ def compare_revisions(
         EvaluationError: there are no trials, or none of both revisions on the same stimuli.
     """
     path = Path(results)
+    newest = _newest_commits(path)
     frames = []
     for name in benchmarks if benchmarks is not None else trial_benchmarks(path):
         for suffix, trials in _trials(path, name, (a, b)).items():
             for _, part in trials.groupby(_SAME, sort=False):
-                first, second = (part[part["revision"] == revision] for revision in (a, b))
+                first, second = (_latest(part, revision, newest) for revision in (a, b))
                 if not (first.empty or second.empty):
                     rows = _compare(benchmark_class(name), first, second, confidence_level, seed)
                     rows["metric"] += suffix
@@ -94,11 +96,27 @@ def _trials(path: Path, name: str, revisions: Sequence[str]) -> dict[str, pd.Dat
     return {"": own, f"/{FINAL_TEXT}": read_trials(path, name, final_text=True)}
 
 
+def _newest_commits(path: Path) -> dict[tuple[str, str], str]:
+    """The commit that was measured last of each name: one that was trained anew has trials of both."""
+    table = (
+        pq.read_table(path, columns=["repo_id", "revision", "commit"]).to_pydict() if path.exists() else {}
+    )
+    columns = [table.get(name, []) for name in ("repo_id", "revision", "commit")]
+    return {(repo_id, revision): commit for repo_id, revision, commit in zip(*columns, strict=True)}
+
+
+def _latest(trials: pd.DataFrame, revision: str, newest: Mapping[tuple[str, str], str]) -> pd.DataFrame:
+    rows = trials[trials["revision"] == revision]
+    if rows.empty:
+        return rows
+    commit = newest.get((rows["repo_id"].iloc[0], revision), rows["commit"].iloc[-1])
+    latest: pd.DataFrame = rows[rows["commit"] == commit]
+    return latest
+
+
 def _compare(
     kind: type[Benchmark], a: pd.DataFrame, b: pd.DataFrame, confidence_level: float, seed: int
 ) -> pd.DataFrame:
-    commits = [side["commit"].iloc[-1] for side in (a, b)]  # a name that was trained anew: its latest state
-    a, b = (side[side["commit"] == commit] for side, commit in zip((a, b), commits, strict=True))
     whole = _differences(kind, a, b)
     ways = [_groups(a, b, [column], seed) for column in kind.clusters]
     if len(ways) == 2:

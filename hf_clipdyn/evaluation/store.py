@@ -176,10 +176,16 @@ class ResultsStore:
 
 
 def _split(table: pa.Table) -> dict[Pair, pa.Table]:
-    """The rows of each pair, in the order in which the pairs first appear."""
+    """The rows of each pair, in the order in which the pairs first appear; views, where they stand together."""
+    table = table.combine_chunks()
     pairs = table.select(list(PAIR)).to_pandas()
     rows = pairs.groupby(list(PAIR), sort=False).indices
-    return {pair: table.take(pa.array(where)) for pair, where in rows.items()}
+    return {
+        pair: table.slice(int(where[0]), len(where))
+        if where[-1] - where[0] + 1 == len(where)
+        else table.take(pa.array(where))
+        for pair, where in rows.items()
+    }
 
 
 def _with_facts(trials: pd.DataFrame, pair: dict[str, Any]) -> pa.Table:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from official_trees.trees import TREES
 from PIL import Image
 
 from hf_clipdyn.data.cifar10 import Cifar10
@@ -116,8 +117,25 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return {name: root / name.replace("_", "-") for name in ("cue_conflict", "cifar10", "flickr8k")}
 
 
+@pytest.fixture(scope="session")
+def judged(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Folders of tid2013 (8 pairs), nights (3 triplets), bapps and osie (3 images): random pictures, made-up people."""
+    root = tmp_path_factory.mktemp("judged")
+    rng = np.random.default_rng(0)
+    folders = {name: root / name for name in ("tid2013", "nights", "bapps", "osie")}
+    for name, folder in folders.items():
+        TREES[name](folder)
+        for file in sorted(folder.rglob("*.*")):
+            if file.suffix.lower() in (".png", ".jpg", ".bmp"):
+                with Image.open(file) as image:
+                    size = image.size
+                coarse = rng.integers(0, 256, (5, 5, 3), dtype=np.uint8)
+                Image.fromarray(coarse).resize(size).save(file)
+    return folders
+
+
 @pytest.fixture
-def evaluate(store: Path, data: dict[str, Path]) -> Callable[..., Any]:
+def evaluate(store: Path, data: dict[str, Path], judged: dict[str, Path]) -> Callable[..., Any]:
     """`evaluate("noise/cifar10", …)`: the results as a DataFrame; keywords as of `evaluate_revisions`."""
     from hf_clipdyn.evaluation import evaluate_revisions
 
@@ -125,7 +143,7 @@ def evaluate(store: Path, data: dict[str, Path]) -> Callable[..., Any]:
         used = {name.partition("/")[2] for name in benchmarks}
         given: dict[str, Any] = {
             "store": store,
-            "data_dirs": {name: path for name, path in data.items() if name in used},
+            "data_dirs": {name: path for name, path in (data | judged).items() if name in used},
             "show_progress": False,
             "n_resamples": 50,
             "device": "cpu",

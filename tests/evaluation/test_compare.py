@@ -183,6 +183,32 @@ def test_the_drop_under_noise_is_also_taken_where_both_are_right_when_clean(resu
     assert "drop_when_both_right" not in set(compare_revisions(nothing, "epoch-001", "epoch-002")["metric"])
 
 
+@pytest.mark.filterwarnings("ignore::hf_clipdyn.metrics.undefined.UndefinedMetricWarning")
+def test_the_kinds_with_human_judgements_can_be_compared(evaluate, tmp_path):
+    output = tmp_path / "results.parquet"
+    names = ("quality/tid2013", "similarity/nights", "jnd/bapps", "saliency/osie", "distortion/procedural")
+    results = evaluate(*names, output=output, revisions=["epoch-000", "epoch-002"])
+    table = compare_revisions(output, "epoch-000", "epoch-002")
+    key = ["benchmark", "probe", "layer", "metric", "group"]
+    assert not table.duplicated(key).any()
+    for side, revision in (("value_a", "epoch-000"), ("value_b", "epoch-002")):
+        rows = results[results["revision"] == revision].set_index(key)["value"]
+        compared = table.astype({"layer": "float64"}).set_index(key)[side]
+        pd.testing.assert_series_equal(compared.sort_index(), rows.sort_index(), check_names=False)
+
+
+def test_of_a_name_that_was_trained_anew_the_state_measured_last_counts(tmp_path):
+    """The commits' ids say nothing about their order."""
+    path = tmp_path / "results.parquet"
+    row = {"probe": "projection", "layer": None, "metric": "top1", "group": "", "value": 0.5}
+    with ResultsStore(path) as store:
+        for revision, commit, right in (("1", "f", 0.2), ("2", "f", 0.9), ("2", "0", 0.4)):
+            facts = pair(f"epoch-00{revision}", "zero_shot/cifar10") | {"commit": commit * 40}
+            store.add(facts, [row], decisions(np.arange(10) < 10 * right))
+    found = compare_revisions(path, "epoch-001", "epoch-002").set_index("metric").loc["top1"]
+    assert (found["value_a"], found["value_b"]) == (0.2, 0.4)
+
+
 def test_unknown_revisions_and_missing_trials_are_named(results, tmp_path):
     right = np.ones(10, bool)
     path = results("zero_shot/cifar10", decisions(right), decisions(right))

@@ -1,8 +1,9 @@
-"""Two processes give the numbers of one, and one of them writes and speaks."""
+"""Two or three processes give the numbers of one, and one of them writes and speaks."""
 
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -10,7 +11,20 @@ import pytest
 
 from hf_clipdyn.cli import main
 
-pytestmark = pytest.mark.filterwarnings("ignore::hf_clipdyn.data.base.SubsetWarning")
+pytestmark = pytest.mark.filterwarnings(
+    "ignore::hf_clipdyn.data.base.SubsetWarning",
+    "ignore::hf_clipdyn.metrics.undefined.UndefinedMetricWarning",
+)
+
+LAUNCHERS = {
+    "accelerate": (
+        "accelerate.commands.launch",
+        "--multi_gpu",
+        "--num_processes={}",
+        "--main_process_port=0",
+    ),
+    "torchrun": ("torch.distributed.run", "--standalone", "--nproc_per_node={}"),
+}
 
 
 @pytest.fixture
@@ -24,34 +38,94 @@ def arguments(store, data):
     ]
 
 
-def test_two_processes_give_exactly_the_results_of_one(arguments, checkout, tmp_path, monkeypatch, capsys):
-    folders = [tmp_path / "one", tmp_path / "two"]
-    for folder in folders:
-        folder.mkdir()
-    monkeypatch.chdir(folders[0])
-    with pytest.raises(SystemExit) as stopped:
-        main(["evaluate", *arguments])
-    assert stopped.value.code == 0
-    assert "results.parquet holds 92 measurements of 2 revisions" in capsys.readouterr().out
-
-    launch = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node=2", "--standalone"]
-    done = subprocess.run(
-        [*launch, str(checkout / "scripts" / "evaluate.py"), *arguments],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "HF_HOME": str(tmp_path / "home"), "PYTHONWARNINGS": "ignore"},
-        cwd=folders[1],
-        timeout=200,
+@pytest.fixture
+def further(judged):
+    """Arguments for the kinds beyond those above."""
+    names = (
+        "quality/tid2013,similarity/nights,similarity/bapps,jnd/bapps,saliency/osie,"
+        "zero_shot/cifar10,zero_shot/procedural,distortion/procedural"
     )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count("results.parquet holds 92 measurements") == 1
+    probes = "attention_layers,rollout,gradient_input,grad_cam"
+    return [
+        *("--benchmarks", names, "--probes", probes),
+        *(f"--data-dir={name}={path}" for name, path in judged.items()),
+    ]
 
-    one, two = (pd.read_parquet(folder / "results.parquet").drop(columns="seconds") for folder in folders)
-    np.testing.assert_allclose(one["value"], two["value"], atol=1e-6)
-    exact = [name for name in one.columns if name not in ("value", "ci_low", "ci_high")]
-    assert one[exact].equals(two[exact])
-    trials = pd.read_parquet(folders[1] / "results.trials" / "me--run" / "noise--cifar10")
+
+@pytest.fixture
+def one_process(tmp_path, monkeypatch):
+    """The table that the command writes in this process."""
+
+    def run(arguments) -> pd.DataFrame:
+        (tmp_path / "one").mkdir()
+        monkeypatch.chdir(tmp_path / "one")
+        with pytest.raises(SystemExit) as stopped:
+            main(["evaluate", *arguments])
+        assert stopped.value.code == 0
+        return pd.read_parquet("results.parquet")
+
+    return run
+
+
+@pytest.fixture
+def processes(tmp_path, checkout):
+    """`processes(2, "torchrun", arguments)`: the folder in which they worked, and what they printed."""
+
+    def run(count: int, launcher: str, arguments: list[str]) -> tuple[Path, str]:
+        folder = tmp_path / f"{launcher}-{count}"
+        folder.mkdir()
+        launch = [part.format(count) for part in LAUNCHERS[launcher]]
+        done = subprocess.run(
+            [sys.executable, "-m", *launch, str(checkout / "scripts" / "evaluate.py"), *arguments],
+            capture_output=True,
+            text=True,
+            env={
+                **os.environ,
+                "HF_HOME": str(tmp_path / "home"),
+                "PYTHONWARNINGS": "ignore",
+                "ACCELERATE_USE_CPU": "true",
+            },
+            cwd=folder,
+            timeout=500,
+        )
+        assert done.returncode == 0, done.stderr[-3000:]
+        return folder, done.stdout
+
+    return run
+
+
+def assert_equal(one: pd.DataFrame, several: pd.DataFrame) -> None:
+    """Counts and names are equal, values to 1e-6."""
+    one, several = (table.drop(columns="seconds") for table in (one, several))
+    numbers = ["value", "ci_low", "ci_high"]
+    for name in numbers:
+        np.testing.assert_allclose(one[name], several[name], atol=1e-6, rtol=0, err_msg=name)
+    assert one.drop(columns=numbers).equals(several.drop(columns=numbers))
+
+
+def test_two_processes_give_exactly_the_results_of_one(arguments, one_process, processes):
+    one = one_process(arguments)
+    folder, printed = processes(2, "accelerate", arguments)
+    assert printed.count(f"results.parquet holds {len(one)} measurements") == 1
+    assert_equal(one, pd.read_parquet(folder / "results.parquet"))
+    kept = sorted((folder / "results.trials" / "me--run" / "noise--cifar10").glob("*.parquet"))
+    trials = pd.concat([pd.read_parquet(file) for file in kept])
     assert len(trials) == 2 * 2 * 20  # revisions, sigmas, images: none dropped, none twice
+    assert not trials.duplicated(["revision", "item", "sigma"]).any()
+
+
+@pytest.mark.slow
+def test_every_kind_gives_the_same_in_two_and_three_processes(arguments, further, one_process, processes):
+    """Six captioned photographs are one batch: two of three processes have nothing to do there."""
+    arguments = [*arguments, *further]
+    one = one_process(arguments)
+    assert {name.partition("/")[0] for name in one["benchmark"]} == {
+        *("distortion", "jnd", "noise", "quality", "retrieval"),
+        *("saliency", "shape_bias", "similarity", "zero_shot"),
+    }
+    for count in (2, 3):
+        folder, _ = processes(count, "torchrun", arguments)
+        assert_equal(one, pd.read_parquet(folder / "results.parquet"))
 
 
 def test_a_wrong_call_ends_with_one_sentence_and_code_2(arguments, tmp_path, monkeypatch, capsys):
