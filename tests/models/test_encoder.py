@@ -8,23 +8,50 @@ import numpy as np
 import pytest
 import torch
 from transformers import (
+    Aimv2Config,
+    Aimv2Model,
     AlignConfig,
     AlignModel,
     AltCLIPConfig,
     AltCLIPModel,
+    BeitConfig,
+    BeitModel,
+    BertConfig,
     BertModel,
+    BlipConfig,
+    BlipModel,
     ChineseCLIPConfig,
     ChineseCLIPModel,
     CLIPConfig,
     CLIPImageProcessor,
     CLIPModel,
     CLIPProcessor,
+    CLIPVisionConfig,
+    CLIPVisionModel,
+    DeiTConfig,
+    DeiTModel,
     Dinov2Config,
     Dinov2Model,
+    Dinov2WithRegistersConfig,
+    Dinov2WithRegistersModel,
+    DINOv3ViTConfig,
+    DINOv3ViTModel,
     EfficientNetImageProcessor,
+    IJepaConfig,
+    IJepaModel,
+    MetaClip2Config,
+    MetaClip2Model,
+    ResNetConfig,
+    ResNetModel,
+    Siglip2Config,
+    Siglip2ImageProcessor,
+    Siglip2Model,
     SiglipConfig,
     SiglipImageProcessor,
     SiglipModel,
+    SwinConfig,
+    SwinModel,
+    VisionTextDualEncoderModel,
     ViTConfig,
     ViTImageProcessor,
     ViTModel,
@@ -83,22 +110,81 @@ def chinese_clip() -> ChineseCLIPModel:
     return ChineseCLIPModel(ChineseCLIPConfig(vision_config=VISION, text_config=TEXT, projection_dim=16))
 
 
+def siglip2() -> Siglip2Model:
+    vision = {key: value for key, value in VISION.items() if key != "image_size"} | {"num_patches": 4}
+    return Siglip2Model(Siglip2Config(vision_config=vision, text_config=TEXT | {"projection_size": 16}))
+
+
+def metaclip_2() -> MetaClip2Model:
+    return MetaClip2Model(MetaClip2Config(vision_config=VISION, text_config=TEXT, projection_dim=16))
+
+
+def aimv2() -> Aimv2Model:
+    return Aimv2Model(Aimv2Config(vision_config=VISION, text_config=TEXT, projection_dim=16))
+
+
+def blip() -> BlipModel:
+    return BlipModel(BlipConfig(vision_config=VISION, text_config=TEXT, projection_dim=16))
+
+
+def dual_encoder() -> VisionTextDualEncoderModel:
+    vision, text = ViTModel(ViTConfig(**VISION)), BertModel(BertConfig(**TEXT))
+    return VisionTextDualEncoderModel(vision_model=vision, text_model=text)
+
+
+def clip_processor(side: int = SIZE) -> CLIPImageProcessor:
+    square = {"height": side, "width": side}
+    return CLIPImageProcessor(size={"shortest_edge": side}, crop_size=square)
+
+
+def siglip_processor() -> SiglipImageProcessor:
+    return SiglipImageProcessor(size=SQUARE)
+
+
 FAMILIES: dict[str, tuple[Callable[[], Any], Callable[[], Any]]] = {
-    "clip": (clip, lambda: CLIPImageProcessor(size={"shortest_edge": SIZE}, crop_size=SQUARE)),
-    "siglip": (siglip, lambda: SiglipImageProcessor(size=SQUARE)),
+    "clip": (clip, clip_processor),
+    "siglip": (siglip, siglip_processor),
+    "siglip2": (siglip2, lambda: Siglip2ImageProcessor(patch_size=8, max_num_patches=4)),
     "align": (align, lambda: EfficientNetImageProcessor(size={"height": 64, "width": 64})),
-    "altclip": (altclip, lambda: CLIPImageProcessor(size={"shortest_edge": SIZE}, crop_size=SQUARE)),
+    "altclip": (altclip, clip_processor),
     "chinese_clip": (chinese_clip, lambda: CLIPImageProcessor(size=SQUARE, crop_size=SQUARE)),
+    "metaclip_2": (metaclip_2, clip_processor),
+    "aimv2": (aimv2, clip_processor),
+    "blip": (blip, siglip_processor),
+    "dual_encoder": (dual_encoder, lambda: ViTImageProcessor(size=SQUARE)),
     "vit": (
         lambda: ViTModel(ViTConfig(**VISION), add_pooling_layer=False),
         lambda: ViTImageProcessor(size=SQUARE),
     ),
-    "dinov2": (
-        lambda: Dinov2Model(Dinov2Config(**VISION)),
-        lambda: CLIPImageProcessor(size=SQUARE, crop_size=SQUARE),
+    "deit": (lambda: DeiTModel(DeiTConfig(**VISION)), clip_processor),
+    "beit": (lambda: BeitModel(BeitConfig(**VISION)), siglip_processor),
+    "dinov2": (lambda: Dinov2Model(Dinov2Config(**VISION)), clip_processor),
+    "dinov2_registers": (
+        lambda: Dinov2WithRegistersModel(Dinov2WithRegistersConfig(**VISION)),
+        clip_processor,
+    ),
+    "dinov3": (lambda: DINOv3ViTModel(DINOv3ViTConfig(**VISION, num_register_tokens=2)), siglip_processor),
+    "clip_vision": (lambda: CLIPVisionModel(CLIPVisionConfig(**VISION)), clip_processor),
+    "ijepa": (lambda: IJepaModel(IJepaConfig(**VISION)), siglip_processor),
+    "swin": (
+        lambda: SwinModel(
+            SwinConfig(
+                image_size=16, patch_size=4, embed_dim=8, depths=[1, 1], num_heads=[1, 1], window_size=2
+            )
+        ),
+        siglip_processor,
+    ),
+    "resnet": (
+        lambda: ResNetModel(
+            ResNetConfig(embedding_size=8, hidden_sizes=[8, 16], depths=[1, 1], layer_type="basic")
+        ),
+        siglip_processor,
     ),
 }
-DUAL = [name for name in FAMILIES if name not in ("vit", "dinov2")]
+CLASS_TOKEN = ["vit", "deit", "beit", "dinov2", "dinov2_registers", "dinov3"]
+POOLED = ["clip_vision", "swin", "resnet"]
+DUAL = [name for name in FAMILIES if name not in (*CLASS_TOKEN, *POOLED, "ijepa")]
+LAYERED = [name for name in FAMILIES if name not in ("align", "swin", "resnet")]  # of equal hidden states
 
 
 @pytest.fixture
@@ -129,11 +215,10 @@ def test_embeddings_are_exactly_those_of_get_image_features_and_get_text_feature
     encoder = Encoder.from_folder(saved(family), device="cpu")
     side = 64 if family == "align" else SIZE  # its EfficientNet shrinks an image 32 times
     pixels = np.random.default_rng(0).integers(0, 256, (3, side, side, 3), dtype=np.uint8)
-    values = encoder.image_processor(list(pixels), return_tensors="pt")["pixel_values"]
+    inputs = encoder.image_processor(list(pixels), return_tensors="pt")
     with torch.no_grad():
-        images = encoder.model.get_image_features(pixel_values=values).pooler_output
+        images = encoder.model.get_image_features(**inputs).pooler_output
         texts = encoder.model.get_text_features(**encoder.tokenize(TEXTS)).pooler_output
-    assert torch.equal(encoder.pixel_values(pixels), values)
     assert np.array_equal(encoder.embed_images(pixels).projection, images.numpy())
     assert np.array_equal(encoder.embed_texts(TEXTS), texts.numpy())
     assert encoder.reads_text
@@ -141,7 +226,7 @@ def test_embeddings_are_exactly_those_of_get_image_features_and_get_text_feature
     assert len(distinct) == len(TEXTS)
 
 
-@pytest.mark.parametrize("family", ["vit", "dinov2"])
+@pytest.mark.parametrize("family", CLASS_TOKEN)
 def test_a_vision_model_gives_its_class_token_and_reads_no_text(family, saved, pixels):
     encoder = Encoder.from_folder(saved(family), device="cpu")
     features = encoder.embed_images(pixels)
@@ -153,7 +238,16 @@ def test_a_vision_model_gives_its_class_token_and_reads_no_text(family, saved, p
         encoder.embed_texts(["a cat"])
 
 
-@pytest.mark.parametrize("family", [name for name in FAMILIES if name != "align"])
+@pytest.mark.parametrize("family", [*POOLED, "ijepa"])
+def test_a_vision_model_without_a_class_token_gives_what_it_pools(family, saved, pixels):
+    encoder = Encoder.from_folder(saved(family), device="cpu")
+    with torch.no_grad():
+        output = encoder.model(pixel_values=encoder.pixel_values(pixels))
+    pooled = output.last_hidden_state.mean(1) if family == "ijepa" else output.pooler_output.flatten(1)
+    assert np.array_equal(encoder.embed_images(pixels).projection, pooled.numpy())
+
+
+@pytest.mark.parametrize("family", LAYERED)
 def test_all_hidden_states_and_attention_maps_come_from_one_pass(family, saved, pixels):
     encoder = Encoder.from_folder(saved(family), device="cpu")
     with encoder.eager_attention():
@@ -162,6 +256,25 @@ def test_all_hidden_states_and_attention_maps_come_from_one_pass(family, saved, 
     assert [state.shape for state in features.hidden] == [(3, tokens, 16)] * 3
     assert [maps.shape for maps in features.attentions] == [(3, 2, tokens, tokens)] * 2
     np.testing.assert_allclose(features.attentions[0].sum(axis=-1), 1, atol=1e-5)
+
+
+def test_a_large_batch_on_a_cpu_goes_through_in_parts_and_comes_back_whole(saved):
+    encoder = Encoder.from_folder(saved("clip"), device="cpu")
+    step = encoder.images_per_pass
+    pixels = np.random.default_rng(0).integers(0, 256, (2 * step + 5, SIZE, SIZE, 3), dtype=np.uint8)
+    with encoder.eager_attention():
+        whole = encoder.embed_images(pixels, hidden=True, attentions=True)
+        parts = [
+            encoder.embed_images(pixels[start : start + step], hidden=True, attentions=True)
+            for start in (0, step)
+        ]
+        alone = encoder.embed_images(pixels[-1:])
+    assert len(whole.projection) == len(whole.hidden[-1]) == len(whole.attentions[0]) == 2 * step + 5
+    for at, part in zip((0, step), parts, strict=True):
+        assert np.array_equal(whole.projection[at : at + step], part.projection)
+        assert np.array_equal(whole.hidden[1][at : at + step], part.hidden[1])
+        assert np.array_equal(whole.attentions[1][at : at + step], part.attentions[1])
+    np.testing.assert_allclose(whole.projection[-1], alone.projection[0], atol=1e-6)
 
 
 def test_swapped_weights_give_bit_for_bit_what_from_pretrained_gives(saved, pixels):

@@ -1,0 +1,77 @@
+"""Normalised pixels are the image processor's, bit for bit, whatever the family."""
+
+import numpy as np
+import pytest
+import torch
+from transformers import (
+    BlipImageProcessor,
+    ChineseCLIPImageProcessor,
+    CLIPImageProcessor,
+    DINOv3ViTImageProcessor,
+    EfficientNetImageProcessor,
+    MobileViTImageProcessor,
+    Siglip2ImageProcessor,
+    SiglipImageProcessor,
+    Tipsv2ImageProcessor,
+    ViTImageProcessor,
+)
+
+from hf_clipdyn.models.pixel_values import PixelValues, patches
+
+SIZE = 32
+SQUARE = {"height": SIZE, "width": SIZE}
+CPU = torch.device("cpu")
+USUAL = {
+    "clip": CLIPImageProcessor(size={"shortest_edge": SIZE}, crop_size=SQUARE),
+    "chinese_clip": ChineseCLIPImageProcessor(size=SQUARE, crop_size=SQUARE),
+    "blip": BlipImageProcessor(size=SQUARE),
+    "siglip": SiglipImageProcessor(size=SQUARE),
+    "vit": ViTImageProcessor(size=SQUARE),
+    "odd statistics": CLIPImageProcessor(
+        size={"shortest_edge": SIZE}, crop_size=SQUARE, image_mean=[0.1, 0.7, 1 / 3], image_std=[3, 0.01, 0.3]
+    ),
+}
+# Their arithmetic is another: in two steps, with an offset, blue first, without mean and deviation.
+UNUSUAL = {
+    "dinov3": DINOv3ViTImageProcessor(size=SQUARE),
+    "efficientnet": EfficientNetImageProcessor(size=SQUARE),
+    "efficientnet with an offset": EfficientNetImageProcessor(size=SQUARE, rescale_offset=True),
+    "blue first": MobileViTImageProcessor(size={"shortest_edge": SIZE}, crop_size=SQUARE),
+    "only rescaled": SiglipImageProcessor(size=SQUARE, do_normalize=False),
+    "only normalised": SiglipImageProcessor(size=SQUARE, do_rescale=False),
+    "unchanged": SiglipImageProcessor(size=SQUARE, do_rescale=False, do_normalize=False),
+    "tipsv2": Tipsv2ImageProcessor(size=SQUARE),
+}
+
+
+@pytest.fixture
+def pixels() -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 256, (5, SIZE, SIZE, 3), dtype=np.uint8)
+
+
+@pytest.mark.parametrize("processor", [*USUAL.values(), *UNUSUAL.values()], ids=[*USUAL, *UNUSUAL])
+def test_the_numbers_are_those_of_the_processor(processor, pixels):
+    expected = processor(list(pixels), return_tensors="pt")["pixel_values"]
+    found = PixelValues(processor)(pixels, CPU)
+    assert found.shape == (5, 3, SIZE, SIZE)
+    assert found.is_contiguous()
+    assert torch.equal(found, expected)
+
+
+@pytest.mark.parametrize("processor", USUAL.values(), ids=list(USUAL))
+def test_the_usual_processors_are_not_called_for_each_batch(processor, pixels, monkeypatch):
+    values = PixelValues(processor)
+    values(pixels, CPU)
+    monkeypatch.setattr(type(processor), "preprocess", lambda *_, **__: pytest.fail("called again"))
+    values(pixels, CPU)
+
+
+def test_the_patches_of_a_square_are_those_of_the_naflex_processor(pixels):
+    processor = Siglip2ImageProcessor(patch_size=8, max_num_patches=19)
+    expected = processor(list(pixels), return_tensors="pt", max_num_patches=19)
+    found = patches(PixelValues(processor)(pixels, CPU), 8, 19)
+    assert found.keys() == expected.keys()
+    for name, value in expected.items():
+        assert torch.equal(found[name], value), name
+        assert found[name].dtype == value.dtype, name
+    assert expected["spatial_shapes"].tolist() == [[4, 4]] * 5
