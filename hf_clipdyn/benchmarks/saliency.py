@@ -52,9 +52,10 @@ class Saliency(Benchmark):
     """Eight metrics of the model's maps, raw and smoothed by one degree, beside baselines and human ceiling.
 
     Maps are laid over the image's own pixels (bilinear), where the fixations are. The probes
-    ``centre_gaussian`` (a quarter of either side wide), ``centre_bias`` (the fixations on all other images) and
-    ``human`` (the other observers predict the one left out, averaged over the observers) do not depend on
-    the revision and stand beside each. CC, SIM and KL depend on the number of fixations: in the group
+    ``centre_gaussian`` (a quarter of either side wide), ``centre_bias`` (the fixations on all other images),
+    ``pixels`` (gradient energy of what the model sees) and ``human`` (the other observers predict the one
+    left out, averaged over the observers) do not depend on the revision and stand beside each. CC, SIM and KL
+    depend on the number of fixations: in the group
     ``observer=left_out`` model, baselines and humans are all compared with the same one observer of each image.
 
     Trials: item, image_id, n_fixations, probe, layer, smoothed, group, one column a metric, and ``causes``, JSON
@@ -108,7 +109,7 @@ class Saliency(Benchmark):
             self._probes,
             self._captions,
             [source.facts.pixels_per_degree, source.facts.drop_first, settings.seed],
-            [[one.image_id, one.points.tolist(), one.subjects.tolist()] for one in viewed],
+            [[one.image_id, _digest_of(one.points), one.subjects.tolist()] for one in viewed],
             [self._map_digest(one.item) for one in viewed if not len(one.points)],
         )
 
@@ -123,9 +124,7 @@ class Saliency(Benchmark):
 
     def _map_digest(self, item: int) -> str:
         cell = self._fixation_maps[item]["fixation_map"]
-        if cell is None:
-            return ""
-        return hashlib.sha256(np.asarray(decode_image(cell)).tobytes()).hexdigest()
+        return "" if cell is None else _digest_of(np.asarray(decode_image(cell)))
 
     def _image_map(self, index: int) -> Floats | None:
         one = self._viewed[index]
@@ -138,12 +137,7 @@ class Saliency(Benchmark):
         """Scores of every map of every image, the baselines' and the observers' among them."""
         _keep_freed_memory()
         if self._reference is None:
-            parts = _parts(len(self._viewed), _CHUNK)
-            ceiling = max(1, _CEILING_MAPS // len(self._viewed))
-            found = share(
-                parts, lambda part: _threaded(lambda at: self._scored.reference_rows(at, ceiling), part)
-            )
-            self._reference = [row for rows in found for row in rows]
+            self._reference = self._reference_rows()
         _check_precision(readout, Stimuli(self._array, np.array([one.item for one in self._viewed[:64]])))
         text = captions = None
         if readout.encoder.reads_text and any(probe in GRADIENT_PROBES for probe in self._probes):
@@ -174,6 +168,16 @@ class Saliency(Benchmark):
         trials = pd.DataFrame(rows).astype({"layer": "Int64"} | dict.fromkeys(METRICS, float))
         return trials.sort_values(["probe", "layer", "smoothed", "group", "item"], ignore_index=True)
 
+    def _reference_rows(self) -> list[Row]:
+        """What does not depend on the revision, found once."""
+        ceiling = max(1, _CEILING_MAPS // len(self._viewed))
+
+        def work(at: int) -> list[Row]:
+            return self._scored.reference_rows(at, ceiling, np.asarray(self._array[self._viewed[at].item]))
+
+        found = share(_parts(len(self._viewed), _CHUNK), lambda part: _threaded(work, part))
+        return [row for rows in found for row in rows]
+
     @staticmethod
     def score(trials: pd.DataFrame, settings: Settings) -> list[Measurement]:
         """Means over the images, with intervals over them."""
@@ -185,7 +189,7 @@ class Saliency(Benchmark):
             codes = pd.factorize(rows["item"])[0].astype(np.int64)
             counts = (~np.isnan(values)).sum(axis=0)
             intervals = np.full((len(METRICS), 2), np.nan)
-            if settings.n_resamples and len(rows) > 1:
+            if settings.n_resamples:
                 scales = [_SCALES.get(name, "linear") for name in METRICS]
                 intervals = mean_intervals(values, codes, scales, Resampling(**settings.resampling))
             for at, name in enumerate(METRICS):
@@ -217,17 +221,16 @@ def _viewed(item: int, row: Row, image_processor: Any, drop_first: bool) -> View
     else:
         view = crop_view(image_processor, row["width"], row["height"])
     fixations = row["fixations"]
-    if drop_first:
-        seen: set[str] = set()
-        fixations = [
-            one
-            for one in fixations
-            if one["subject"] in seen or seen.add(one["subject"])  # type: ignore[func-returns-value]
-        ]
     points = np.array([(one["x"], one["y"]) for one in fixations], np.float64).reshape(-1, 2) - view.first
-    inside = ((points >= 0) & (points < view.size)).all(axis=1)
     subjects = np.array([one["subject"] for one in fixations], dtype=np.str_)
-    return Viewed(item, str(row["image_id"]), view, points[inside], subjects[inside])
+    kept: NDArray[np.bool_] = np.all((points >= 0) & (points < view.size), axis=1)
+    if drop_first:
+        kept[np.unique(subjects, return_index=True)[1]] = False
+    return Viewed(item, str(row["image_id"]), view, points[kept], subjects[kept])
+
+
+def _digest_of(array: NDArray[Any]) -> str:
+    return hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()
 
 
 def _commonest_cause(causes: pd.Series, metric: str) -> str:
@@ -257,8 +260,8 @@ def _keep_freed_memory() -> None:
     Freeing one block below 32 MiB tells glibc that such blocks are not to be handed back to the system; else
     each map of 4 MB, and there are dozens an image, is mapped and cleared anew. Elsewhere it does nothing.
     """
-    del_me = np.empty(31 * 2**20, np.uint8)
-    del del_me
+    block = np.empty(31 * 2**20, np.uint8)
+    del block
 
 
 def _check_precision(readout: Readout, stimuli: Stimuli) -> None:

@@ -13,7 +13,7 @@ from hf_clipdyn.benchmarks.views import View, spread
 from hf_clipdyn.metrics.saliency_map_scores import METRICS, image_scores
 from hf_clipdyn.models.maps import Place
 
-__all__ = ["LEFT_OUT", "Row", "ScoredMaps"]
+__all__ = ["LEFT_OUT", "Row", "ScoredMaps", "gradient_energy"]
 
 LEFT_OUT = "observer=left_out"
 """Group of the rows whose model, baselines and humans are all compared with the same one observer."""
@@ -22,6 +22,8 @@ _POINT_METRICS = ("nss", "auc", "auc_judd", "sauc", "ig")
 _DENSITY_METRICS = ("cc", "sim", "kl")
 _NO_POINTS = "no fixation points"
 _NO_OBSERVERS = "the data set does not tell its observers apart"
+_NO_OTHERS = "no other image has a fixation"
+_CELLS = 8
 
 Floats = NDArray[np.float64]
 Row = dict[str, Any]
@@ -38,24 +40,33 @@ class ScoredMaps:
         self._observers = observers
 
     def model_rows(self, index: int, maps: Mapping[Place, Floats]) -> list[Row]:
-        """Scores of the coarse maps of one image."""
+        """Scores of coarse maps of one image."""
         target = self._observers.target(index)
         view = self._observers.viewed[index].view
         rows: list[Row] = []
         for place, coarse in maps.items():
+            if not np.isfinite(coarse).all():
+                rows += self.rows_without(index, place, "the model's map is not finite")
+                continue
             for smoothed in (False, True):
                 image_map = spread(coarse, view, self._observers.sigma if smoothed else None)
                 rows += self._scored(index, place, smoothed, image_map, target)
         return rows
 
-    def reference_rows(self, index: int, ceiling: int) -> list[Row]:
-        """Baselines and ceiling of one image, from at most so many observers that are left out."""
+    def reference_rows(self, index: int, ceiling: int, pixels: NDArray[np.uint8]) -> list[Row]:
+        """Baselines and ceiling of one image.
+
+        Args:
+            index: of the image.
+            ceiling: observers that are left out at most.
+            pixels: the image as the model sees it.
+        """
         target = self._observers.target(index)
         view = self._observers.viewed[index].view
-        rows: list[Row] = []
+        rows = self.model_rows(index, {("pixels", None): gradient_energy(pixels)})
         for probe, image_map in (("centre_gaussian", _centre_gaussian(view)), ("centre_bias", target.centre)):
             if image_map is None:
-                rows += self.rows_without(index, (probe, None), "no other image has a fixation")
+                rows += self.rows_without(index, (probe, None), _NO_OTHERS)
                 continue
             blurred = ndimage.gaussian_filter(image_map, self._observers.sigma, mode="nearest")
             rows += self._scored(index, (probe, None), False, image_map, target)
@@ -95,7 +106,9 @@ class ScoredMaps:
         self, index: int, place: Place, smoothed: bool, image_map: Floats, target: Target
     ) -> Iterator[Row]:
         found = _scores(image_map, target)
-        causes = {} if len(target.points) else dict.fromkeys(_POINT_METRICS, _NO_POINTS)
+        causes = dict.fromkeys(_POINT_METRICS, _NO_POINTS)
+        if len(target.points):
+            causes = {} if target.centre is not None else dict.fromkeys(("sauc", "ig"), _NO_OTHERS)
         yield self._row(index, place, smoothed, "", found, causes)
         if target.left_out is not None:
             shared = _scores(image_map, Target(np.empty((0, 2)), target.left_out, None, None, None))
@@ -152,6 +165,24 @@ def _scores(image_map: Floats, target: Target) -> dict[str, float]:
         other_fixations=target.negatives,
         baseline=target.centre,
     )
+
+
+def gradient_energy(pixels: NDArray[np.uint8]) -> Floats:
+    """Squared gradient of the luma, averaged over 8 x 8 cells: what contrast alone predicts.
+
+    Args:
+        pixels: (H, W, 3).
+
+    Returns:
+        (8, 8), fewer where there are fewer pixels.
+    """
+    down, across = np.gradient(pixels @ np.array([0.299, 0.587, 0.114]))
+    energy = down**2 + across**2
+    for axis, length in enumerate(energy.shape):
+        edges = np.linspace(0, length, min(_CELLS, length) + 1).astype(np.int64)
+        sums = np.add.reduceat(energy, edges[:-1], axis=axis)
+        energy = sums / np.expand_dims(np.diff(edges), 1 - axis)
+    return np.asarray(energy)
 
 
 def _centre_gaussian(view: View) -> Floats:

@@ -16,6 +16,7 @@ from hf_clipdyn.benchmarks.base import Measurement, Settings
 from hf_clipdyn.benchmarks.captions import first_captions
 from hf_clipdyn.benchmarks.readout import Readout
 from hf_clipdyn.benchmarks.saliency import Saliency
+from hf_clipdyn.benchmarks.saliency_rows import gradient_energy
 from hf_clipdyn.benchmarks.sources import open_source
 from hf_clipdyn.benchmarks.views import crop_view, spread, whole_view
 from hf_clipdyn.errors import ConfigError, DatasetError
@@ -253,6 +254,24 @@ def test_images_of_different_sizes_lend_each_other_their_fixations_in_proportion
     assert found["centre_bias", "nss", ""].value == pytest.approx(np.mean(values), abs=1e-9)
 
 
+def test_the_pixels_baseline_is_the_gradient_energy_of_what_the_model_sees():
+    pixels = np.zeros((20, 16, 3), np.uint8)
+    pixels[:, 9:] = 200
+    found = gradient_energy(pixels)
+    assert found.shape == (8, 8)
+    # The edge lies between columns 8 and 9, both of the fifth cell; the slope is 100 in each.
+    np.testing.assert_allclose(found[:, 4], 100.0**2)
+    assert not np.delete(found, 4, axis=1).any()
+    assert gradient_energy(np.zeros((4, 30, 3), np.uint8)).shape == (4, 8)
+
+
+def test_a_map_that_is_not_finite_is_named(gazed, measure):
+    found = measure(gazed, lambda n: constant(n) * (np.nan if n == 3 else 1), probes=("attention",))
+    assert found["attention", "nss", ""].n == 4
+    found = measure(gazed, lambda n: constant(n) * np.nan, probes=("attention",))
+    assert found["attention", "nss", ""].note == "the model's map is not finite"
+
+
 # --- data sets that lack something ------------------------------------------------------------------------
 
 
@@ -272,7 +291,7 @@ def test_maps_without_fixations_give_cc_sim_and_kl_and_a_cause_for_the_others(ma
     assert found["attention", "cc", ""].value == pytest.approx(1, abs=1e-6)
     assert found["attention", "sim", ""].value == pytest.approx(1, abs=1e-6)
     assert found["attention", "kl", ""].value == pytest.approx(0, abs=1e-6)
-    for probe in ("attention", "centre_bias", "centre_gaussian", "human"):
+    for probe in ("attention", "pixels", "centre_bias", "centre_gaussian", "human"):
         for metric in POINT_METRICS:
             for suffix in ("", "/smoothed"):
                 assert found[probe, metric + suffix, ""].note == "no fixation points"
@@ -293,7 +312,8 @@ def test_observers_that_are_not_told_apart_have_no_ceiling(source, measure):
 def test_one_image_alone_has_no_centre_bias(source, measure):
     found = measure(source("fixations", [row(0, looked(0))], pixels_per_degree=SIGMA), constant)
     assert found["centre_bias", "nss", ""].note == "no other image has a fixation"
-    assert ("attention", "sauc", "") not in found or np.isnan(found["attention", "sauc", ""].value)
+    for metric in ("sauc", "ig"):
+        assert found["attention", metric, ""].note == "no other image has a fixation"
     assert found["attention", "nss", ""].value == 0
 
 
@@ -319,7 +339,7 @@ def test_a_data_set_must_say_what_a_degree_is(source, build):
 def test_the_default_probes_need_no_text_and_the_others_say_so(gazed, measure):
     assert {probe for probe, _, _ in measure(gazed, constant)} == {
         *("attention", "rollout"),
-        *("human", "centre_bias", "centre_gaussian"),
+        *("human", "centre_bias", "centre_gaussian", "pixels"),
     }
     found = measure(gazed, constant, probes=("grad_cam", "attention"))
     assert "reads no text, and grad_cam needs one" in found["grad_cam", "nss", ""].note
@@ -517,6 +537,10 @@ def test_the_published_baselines_of_osie_are_met_on_its_120_photographs(real_dat
     assert found["centre_bias", "auc", ""] == pytest.approx(0.7345, abs=0.002)
     assert found["centre_gaussian", "sauc", ""] == pytest.approx(0.5, abs=0.01)
     assert found["human", "nss", ""] == pytest.approx(3.68, abs=0.01)
+    # Gradient energy on an 8 x 8 grid: .92, .745 and a shuffled AUC of .69 on all 700.
+    assert found["pixels", "nss", ""] == pytest.approx(0.955, abs=0.005)
+    assert found["pixels", "auc", ""] == pytest.approx(0.745, abs=0.002)
+    assert found["pixels", "sauc", ""] == pytest.approx(0.696, abs=0.005)
     assert found["human", "auc", ""] == pytest.approx(0.931, abs=0.002)
 
 
