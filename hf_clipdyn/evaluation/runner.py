@@ -101,7 +101,7 @@ def evaluate(config: EvaluationConfig, say: Callable[[str], Any] = lambda _: Non
     if not state.is_main_process:
         say = _silent
     names = select_benchmarks(config.suite, config.benchmarks, config.data_dirs)
-    revisions, last = _chosen_revisions(config)
+    revisions, last = _chosen_revisions(config, say)
     with state.main_process_first():
         sources = _open_sources(names, config, say)
     # Only the main process writes; the others hold an empty table and are told what is done.
@@ -141,13 +141,19 @@ def from_main_process(value: Any) -> Any:
     return box[0]
 
 
-def _chosen_revisions(config: EvaluationConfig) -> tuple[list[Revision], Revision | None]:
+def _chosen_revisions(
+    config: EvaluationConfig, say: Callable[[str], Any]
+) -> tuple[list[Revision], Revision | None]:
     """Those to be measured; and the last of the whole run, if its texts are to be asked with."""
-    revisions = list_revisions(config.repo_id, store=config.store, token=config.token)
+    listed = list_revisions(config.repo_id, store=config.store, token=config.token)
+    revisions = [revision for revision in listed if revision.sha256 is not None] or listed
+    bare = [revision.name for revision in listed if revision not in revisions]
+    if bare and config.revisions is None:
+        say(f"{', '.join(bare)} of {config.repo_id} hold no weights and are left out.")
     last = revisions[-1] if config.final_texts and len(revisions) > 1 else None
     if config.revisions is None:
         return revisions, last
-    by_name = {revision.name: revision for revision in revisions}
+    by_name = {revision.name: revision for revision in listed}
     for name in config.revisions:
         if name not in by_name:
             raise UnknownNameError("revision", name, by_name)

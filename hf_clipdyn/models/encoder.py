@@ -48,6 +48,7 @@ _SETTINGS = (
 )
 _WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "model-*-of-*.safetensors")
 _CPU_IMAGES = 32
+_OLDER_WEIGHTS = ("pytorch_model.bin", "pytorch_model.bin.index.json", "pytorch_model-*-of-*.bin")
 _PROVENANCE = {"_name_or_path", "dtype", "torch_dtype", "transformers_version"}
 
 
@@ -89,22 +90,30 @@ def snapshot_folder(
     Raises:
         RevisionNotFoundError: neither the cache nor the Hub has it.
     """
-    try:
-        folder = huggingface_hub.snapshot_download(
-            repo_id,
-            revision=revision,
-            cache_dir=cache_dir,
-            local_files_only=local_files_only,
-            token=token,
-            allow_patterns=None if local_files_only else [*_SETTINGS, *_WEIGHTS],
+
+    def download(*patterns: str) -> Path:
+        return Path(
+            huggingface_hub.snapshot_download(
+                repo_id,
+                revision=revision,
+                cache_dir=cache_dir,
+                local_files_only=local_files_only,
+                token=token,
+                allow_patterns=None if local_files_only else patterns,
+            )
         )
+
+    try:
+        folder = download(*_SETTINGS, *_WEIGHTS)
+        if not any(folder.glob("model*.safetensors")):
+            folder = download(*_SETTINGS, *_OLDER_WEIGHTS)  # from_pretrained reads these too
     except (LocalEntryNotFoundError, HfHubHTTPError, HFValidationError, OSError) as error:
         place = f"the store {cache_dir}" if local_files_only else "the Hub"
         raise RevisionNotFoundError(
             f"{place} has no whole revision {revision!r} of {repo_id!r}: "
             f"`clipdyn revisions {repo_id}` lists what there is ({type(error).__name__})."
         ) from error
-    return Path(folder)
+    return folder
 
 
 def settings_digest(folder: Path) -> str:

@@ -6,6 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from huggingface_hub import constants
+
 from hf_clipdyn.revisions.local import LocalStore
 from hf_clipdyn.revisions.manifest import sort_key
 from hf_clipdyn.revisions.names import epoch_of, step_of
@@ -45,7 +47,12 @@ class Revision:
 
 
 def open_repository(repo_id: str, store: str | Path | None = None, token: str | None = None) -> Repository:
-    """The repository in the local store, or on the Hub if ``store`` is None."""
+    """The repository in the local store, or on the Hub if ``store`` is None.
+
+    Offline (HF_HUB_OFFLINE) the Hub is what the client's own cache holds, which is laid out as a store.
+    """
+    if store is None and constants.HF_HUB_OFFLINE:
+        store = constants.HF_HUB_CACHE
     if store is not None:
         return LocalStore(Path(store).absolute(), repo_id)
     from hf_clipdyn.revisions.remote import HubRepository
@@ -56,7 +63,7 @@ def open_repository(repo_id: str, store: str | Path | None = None, token: str | 
 def list_revisions(repo_id: str, store: str | Path | None = None, token: str | None = None) -> list[Revision]:
     """The revisions of a repository in training order; by number where there is no manifest.
 
-    `main` is listed only if no other branch has its commit and the manifest does not account for it.
+    `main` is listed only if no other branch has its commit and the manifest does not account for it, and then last.
 
     Args:
         repo_id: `owner/name`.
@@ -96,7 +103,10 @@ def revisions_of(repository: Repository) -> list[Revision]:
                 time=row.time if row else None,
             )
         )
-    return sorted(revisions, key=lambda revision: sort_key(revision.name, revision.step))
+    # What others call main is their newest state, wherever its name would stand among the others.
+    return sorted(
+        revisions, key=lambda revision: (revision.name == MAIN, sort_key(revision.name, revision.step))
+    )
 
 
 def render(revisions: Sequence[Revision], *, as_json: bool = False) -> str:
