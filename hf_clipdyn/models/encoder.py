@@ -99,7 +99,7 @@ def snapshot_folder(
                 cache_dir=cache_dir,
                 local_files_only=local_files_only,
                 token=token,
-                allow_patterns=None if local_files_only else patterns,
+                allow_patterns=None if local_files_only else list(patterns),
             )
         )
 
