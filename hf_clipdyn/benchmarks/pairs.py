@@ -16,6 +16,7 @@ from accelerate import PartialState
 from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
+from hf_clipdyn.benchmarks.base import Measurement
 from hf_clipdyn.benchmarks.live_states import (
     Block,
     LiveStates,
@@ -28,7 +29,7 @@ from hf_clipdyn.benchmarks.pair_plan import Ints, PairPlan
 from hf_clipdyn.benchmarks.readout import Readout, Stimuli, share
 from hf_clipdyn.models.encoder import ImageFeatures
 
-__all__ = ["DISTANCES", "by_place", "pair_distances"]
+__all__ = ["DISTANCES", "Ints", "by_place", "dropped_dimensions", "pair_distances", "place_group"]
 
 DISTANCES = ("cosine", "euclidean", "normalised_euclidean")
 
@@ -109,6 +110,27 @@ def by_place(trials: pd.DataFrame) -> Iterator[tuple[dict[str, Any], str, pd.Dat
             known = not pd.isna(layer)
             part = rows[rows["layer"] == layer] if known else rows[rows["layer"].isna()]
             yield {"probe": str(probe), "layer": int(layer) if known else None}, str(distance), part
+
+
+def place_group(rows: pd.DataFrame, distance: str, group: str) -> str:
+    """The group of a number: where its unit rests on a part of the data set, ``incomplete=n/N`` comes first.
+
+    Args:
+        rows: trials of one place; their column ``incomplete`` is that of `Source.incomplete`.
+        distance: of `DISTANCES`.
+        group: what sets the number apart otherwise.
+    """
+    incomplete = rows["incomplete"].iloc[0] if distance == "normalised_euclidean" else ""
+    return ",".join(filter(None, (incomplete and f"incomplete={incomplete}", group)))
+
+
+def dropped_dimensions(rows: pd.DataFrame, distance: str, place: dict[str, Any]) -> list[Measurement]:
+    """How many dimensions have no unit, since no pair differs in them: beside each normalised distance."""
+    if distance != "normalised_euclidean":
+        return []
+    value = float(rows["dropped_dimensions"].iloc[0])
+    group = place_group(rows, distance, "")
+    return [Measurement(f"dropped_dimensions/{distance}", value, n=len(rows), group=group, **place)]
 
 
 @dataclass(frozen=True)

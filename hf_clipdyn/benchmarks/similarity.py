@@ -7,7 +7,8 @@ import numpy as np
 import pandas as pd
 
 from hf_clipdyn.benchmarks.base import Benchmark, Measurement, Settings, decode, digest, measurement
-from hf_clipdyn.benchmarks.pairs import by_place, pair_distances
+from hf_clipdyn.benchmarks.pairs import by_place, dropped_dimensions, pair_distances, place_group
+from hf_clipdyn.benchmarks.pixel_baselines import kept, pixel_distance
 from hf_clipdyn.benchmarks.readout import Readout, Stimuli
 from hf_clipdyn.benchmarks.sources import Source
 from hf_clipdyn.metrics.two_afc import two_afc
@@ -21,10 +22,12 @@ _MANY_VOTES = 6
 class Similarity(Benchmark):
     """Two-alternative forced choice, per sub-set and pooled, with the human reference and the ceiling.
 
-    Where rows rest on different numbers of votes, those with six or more (NIGHTS' benchmark) are a group too.
+    Where rows rest on different numbers of votes, those with six or more (NIGHTS' benchmark) are a group too. The
+    choice of the Euclidean distance between the pixels that the model sees stands beside it (probe ``pixels``).
 
-    Trials: item, judgement (share that preferred image_1), votes, subset, probe, layer, distance, value_0 and
-    value_1 (of the reference to each candidate).
+    Trials: item, reference (number, the same for triplets of one reference), judgement (share that preferred
+    image_1), votes, subset, incomplete, probe, layer, distance, value_0 and value_1 (of the reference to each
+    candidate), dropped_dimensions.
     """
 
     kind: ClassVar[str] = "similarity"
@@ -34,34 +37,57 @@ class Similarity(Benchmark):
         "full": ("nights", "bapps", "material_similarity"),
     }
     needs_text: ClassVar[bool] = False
+    clusters = ("reference",)
 
     def __init__(self, source: Source, image_processor: Any, settings: Settings) -> None:
+        self._show_progress = settings.show_progress
         facts = source.dataset.select_columns(["judgement", "votes", "subset"]).to_pandas()
         columns = ("reference", "image_0", "image_1")
         pixels = {name: decode(source.dataset, image_processor, settings, name) for name in columns}
         broken = np.any([one.broken for one in pixels.values()], axis=0)
         rows = np.flatnonzero(~broken)
-        self._facts = facts.iloc[rows].reset_index(drop=True).assign(item=rows)
         reference, *candidates = (one.array for one in pixels.values())
         # One list of pairs, so that the normaliser of the distance is pooled over both candidates.
         twice = np.concatenate([rows, rows])
         self._references = Stimuli(reference, twice)
         self._candidates = Stimuli(_Stacked(*candidates), np.concatenate([rows, rows + len(broken)]))
-        self.left_out = int(broken.sum())
-        self.fingerprint = digest(
-            self.kind, [one.fingerprint for one in pixels.values()], facts.to_dict("list")
+        known = self._references.keys[: len(rows)]
+        numbers = {key: number for number, key in enumerate(dict.fromkeys(known))}
+        self._facts = (
+            facts.iloc[rows]
+            .reset_index(drop=True)
+            .assign(
+                item=rows, reference=[numbers[key] for key in known], incomplete=source.incomplete(len(rows))
+            )
         )
+        fingerprints = [one.fingerprint for one in pixels.values()]
+        self._pixel_distances = kept(
+            "distances of pixels",
+            fingerprints,
+            rows,
+            lambda row: tuple(pixel_distance(reference[row], candidate[row]) for candidate in candidates),
+            settings,
+        )
+        self.left_out = int(broken.sum())
+        self.fingerprint = digest(self.kind, fingerprints, facts.to_dict("list"))
 
     def observe(self, readout: Readout) -> pd.DataFrame:
         """Distances of the reference to both candidates, at every place."""
-        distances = pair_distances(readout, self._references, self._candidates)
+        distances = pair_distances(
+            readout, self._references, self._candidates, show_progress=self._show_progress
+        )
         n = len(self._facts)
         first = distances[distances["pair"] < n].reset_index(drop=True)
         second = distances[distances["pair"] >= n].reset_index(drop=True)
+        places = first[["probe", "layer", "distance", "dropped_dimensions"]].assign(
+            value_0=first["value"], value_1=second["value"]
+        )
         facts = self._facts.iloc[first["pair"]].reset_index(drop=True)
-        places = first[["probe", "layer", "distance"]]
-        trials: pd.DataFrame = pd.concat([facts, places], axis=1)
-        return trials.assign(value_0=first["value"], value_1=second["value"])
+        model = pd.concat([facts, places], axis=1)
+        values = dict(zip(("value_0", "value_1"), self._pixel_distances.T, strict=True))
+        pixels = self._facts.assign(probe="pixels", distance="euclidean", dropped_dimensions=0, **values)
+        trials: pd.DataFrame = pd.concat([model, pixels], ignore_index=True)
+        return trials
 
     @staticmethod
     def score(trials: pd.DataFrame, settings: Settings) -> list[Measurement]:
@@ -69,9 +95,17 @@ class Similarity(Benchmark):
         found: list[Measurement] = []
         for place, distance, rows in by_place(trials):
             found += [
-                _choice(part, "two_afc", f"two_afc/{distance}", group, place, settings)
+                _choice(
+                    part,
+                    "two_afc",
+                    f"two_afc/{distance}",
+                    place_group(rows, distance, group),
+                    place,
+                    settings,
+                )
                 for group, part in _parts(rows)
             ]
+            found += dropped_dimensions(rows, distance, place)
         people = {"probe": "human", "layer": None}
         found += [
             _choice(part, key, key, group, people, settings)
@@ -98,21 +132,31 @@ class _Stacked:
 
 
 def _parts(rows: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
-    yield "", rows
-    if rows["subset"].nunique() > 1:
-        for subset, part in rows.groupby("subset"):
-            yield f"subset={subset}", part
     certain = rows["votes"] >= _MANY_VOTES
+    kinds = {"": rows}
     if 0 < certain.sum() < len(rows):
-        yield f"votes>={_MANY_VOTES}", rows[certain]
+        kinds[f"votes>={_MANY_VOTES}"] = rows[certain]
+    for group, part in kinds.items():
+        yield group, part
+        if rows["subset"].nunique() > 1:
+            for subset, inside in part.groupby("subset"):
+                yield ",".join(filter(None, (group, f"subset={subset}"))), inside
 
 
 def _choice(
     rows: pd.DataFrame, key: str, metric: str, group: str, place: dict[str, Any], settings: Settings
 ) -> Measurement:
+    n_groups = rows["reference"].nunique()
     with undefined_causes() as causes:
-        result = two_afc(rows["value_0"], rows["value_1"], rows["judgement"], **settings.resampling)
+        result = two_afc(
+            rows["value_0"],
+            rows["value_1"],
+            rows["judgement"],
+            # Resampling rows needs far less work where no two share a reference.
+            groups=rows["reference"] if n_groups < len(rows) else None,
+            **settings.resampling,
+        )
     better = True if key == "two_afc" else None
     return measurement(
-        result, key, causes, metric=metric, group=group, n_groups=len(rows), higher_is_better=better, **place
+        result, key, causes, metric=metric, group=group, n_groups=n_groups, higher_is_better=better, **place
     )

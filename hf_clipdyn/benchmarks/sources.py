@@ -25,12 +25,19 @@ class Source:
         dataset: its rows.
         split: the split that they are.
         facts: what is known about it.
+        absent: how many rows of the official data set its files lack.
     """
 
     name: str
     dataset: datasets.Dataset
     split: str
     facts: DatasetFacts
+    absent: int = 0
+
+    def incomplete(self, shown: int) -> str:
+        """``n/N`` where only n of the N official rows are shown, else ""; for values that depend on the whole set."""
+        whole = len(self.dataset) + self.absent
+        return f"{shown}/{whole}" if shown < whole else ""
 
 
 def fitting_config(facts: DatasetFacts, schemas: tuple[str, ...]) -> tuple[bool, str | None]:
@@ -73,4 +80,12 @@ def open_source(
         )
     found = load_dataset(name, config, data_dir=data_dir, token=token)
     split = next((split for split in _SPLITS if split in found), next(iter(found)))
-    return Source(name, found[split], split, facts)
+    return Source(name, found[split], split, facts, _absent(found, split, facts))
+
+
+def _absent(found: datasets.DatasetDict, split: str, facts: DatasetFacts) -> int:
+    config = found[split].info.config_name
+    official, counted = facts.official_rows(config, split), len(found[split])
+    if official is None:  # NIGHTS' shares of the splits are not published, its total is
+        official, counted = facts.official_rows(config, "total"), sum(map(len, found.values()))
+    return max(0, official - counted) if official is not None else 0

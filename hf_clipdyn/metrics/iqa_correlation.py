@@ -26,6 +26,7 @@ def iqa_correlation(
     predictions_are: Literal["distance", "score"] = "distance",
     higher_is_better: bool = True,
     logistic: Literal[4, 5] | None = None,
+    kendall: bool = True,
     n_resamples: int = 1000,
     confidence_level: float = 0.95,
     seed: int = 0,
@@ -48,6 +49,7 @@ def iqa_correlation(
             file's name), False for DMOS (CSIQ, LIVE).
         logistic: number of parameters of the fit behind PLCC, 4 or 5 (VQEG; see `fit_logistic`);
             None for no fit. The fit of the full sample is kept in every resample.
+        kendall: False leaves ``krcc`` out, whose cost grows with the square of the rows.
         n_resamples: 0 skips the intervals.
         confidence_level: of the intervals.
         seed: of the resamples.
@@ -81,15 +83,15 @@ def iqa_correlation(
 
     sign = (1 if predictions_are == "score" else -1) * (1 if higher_is_better else -1)
     fitted = None
-    names = ["srcc", "krcc", "plcc", "alignment"]
+    names = ["srcc", *(["krcc"] if kendall else []), "plcc", "alignment"]
     fit_names = ["plcc_logistic", "rmse_logistic"] if logistic else []
     cause = _constant(x, y)
     if cause:
-        values = [undefined([*names, *fit_names], cause)] * (4 + len(fit_names))
+        values = [undefined([*names, *fit_names], cause)] * len([*names, *fit_names])
     else:
         srcc = float(stats.spearmanr(x, y).statistic)
-        krcc = float(stats.kendalltau(x, y).statistic)
-        values = [srcc, krcc, _pearson(x, y), sign * srcc]
+        krcc = [float(stats.kendalltau(x, y).statistic)] if kendall else []
+        values = [srcc, *krcc, _pearson(x, y), sign * srcc]
         if logistic:
             fitted = _fitted_values(x, y, logistic)
             if fitted is None:
@@ -102,8 +104,9 @@ def iqa_correlation(
 
     if resampling:
         blocks, n_blocks = _merge(clusters, n_groups, seed)
-        statistic = _statistic(x, y, fitted, blocks, n_blocks, sign)
-        scales: list[Scale] = ["fisher", "fisher", "fisher", "fisher", "fisher", "linear"]
+        statistic = _statistic(x, y, fitted, blocks, n_blocks, sign, kendall)
+        correlations: list[Scale] = ["fisher"] * (len(names) + 1)
+        scales: list[Scale] = [*correlations, "linear"]
         intervals = resampled_intervals(statistic, np.ones(n_blocks, dtype=np.int64), scales, resampling)
         undefined_interval = [float("nan")] * 2
         for name, value, interval in zip([*names, *fit_names], values, intervals.tolist(), strict=False):
@@ -141,18 +144,18 @@ def _merge(clusters: Ints, n_clusters: int, seed: int) -> tuple[Ints, int]:
 
 
 def _statistic(
-    x: Floats, y: Floats, fitted: Floats | None, clusters: Ints, n_clusters: int, sign: int
+    x: Floats, y: Floats, fitted: Floats | None, clusters: Ints, n_clusters: int, sign: int, kendall: bool
 ) -> Statistic:
-    """Weights of the clusters (B, K) -> (B, 6): srcc, krcc, plcc, alignment, plcc and rmse of the fit."""
+    """Weights of the clusters (B, K) -> (B, 5 or 6): srcc, krcc, plcc, alignment, plcc and rmse of the fit."""
     spearman = WeightedSpearman(x, y, clusters)
-    kendall = WeightedKendall(x, y, clusters, n_clusters)
+    tau = [WeightedKendall(x, y, clusters, n_clusters)] if kendall else []
     pearson = WeightedPearson(x, y, clusters, n_clusters)
     pearson_fit = None if fitted is None else WeightedPearson(fitted, y, clusters, n_clusters)
 
     def statistic(weights: Floats) -> Floats:
         with np.errstate(divide="ignore", invalid="ignore"):
             srcc = spearman(weights)
-            columns = [srcc, kendall(weights), pearson(weights), sign * srcc]
+            columns = [srcc, *(one(weights) for one in tau), pearson(weights), sign * srcc]
             if pearson_fit is None:
                 columns += [np.full(len(weights), np.nan)] * 2
             else:

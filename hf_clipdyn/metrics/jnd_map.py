@@ -69,6 +69,7 @@ class _AveragePrecision:
         self.order: Ints = np.argsort(distances, kind="stable")
         ordered = distances[self.order]
         self.last_of_tie = np.flatnonzero(np.r_[ordered[1:] != ordered[:-1], True])
+        self.has_ties = len(self.last_of_tie) < len(distances)
         self.same = same[self.order]
 
     def __call__(self, weights: Floats) -> Floats:
@@ -76,12 +77,16 @@ class _AveragePrecision:
         return np.concatenate(chunks)[:, None]
 
     def _chunk(self, weights: Floats) -> Floats:
-        w = weights[:, self.order]
-        retrieved = np.cumsum(w, axis=1)[:, self.last_of_tie]
-        true = np.cumsum(w * self.same, axis=1)[:, self.last_of_tie]
+        # Pairs along the first axis: sums along it run over all resamples at once.
+        w = np.ascontiguousarray(weights.T)[self.order]
+        retrieved = np.cumsum(w, axis=0)
+        w *= self.same[:, None]
+        true = np.cumsum(w, axis=0, out=w)
+        if self.has_ties:
+            retrieved, true = retrieved[self.last_of_tie], true[self.last_of_tie]
         with np.errstate(invalid="ignore", divide="ignore"):
-            precision = np.where(retrieved > 0, true / retrieved, 0.0)
-            recall = true / true[:, -1:]
-        envelope = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
-        gains = np.diff(recall, axis=1, prepend=0.0)
-        return np.asarray(np.einsum("bn,bn->b", gains, envelope))
+            precision = np.divide(true, retrieved, out=np.zeros_like(true), where=retrieved > 0)
+            recall = true / true[-1]
+        envelope = np.maximum.accumulate(precision[::-1], axis=0)[::-1]
+        recall[1:] -= recall[:-1].copy()
+        return np.asarray(np.einsum("nb,nb->b", recall, envelope))

@@ -1,0 +1,105 @@
+"""Just-noticeable differences: is the distance small where people see no difference (Zhang et al. 2018)?"""
+
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+import numpy as np
+import pandas as pd
+
+from hf_clipdyn.benchmarks.base import Benchmark, Measurement, Settings, decode, digest, measurement
+from hf_clipdyn.benchmarks.pairs import by_place, dropped_dimensions, pair_distances, place_group
+from hf_clipdyn.benchmarks.pixel_baselines import kept, pixel_distance
+from hf_clipdyn.benchmarks.readout import Readout, Stimuli
+from hf_clipdyn.benchmarks.sources import Source
+from hf_clipdyn.metrics.jnd_map import jnd_map
+from hf_clipdyn.metrics.undefined import undefined_causes
+
+__all__ = ["Jnd"]
+
+
+class Jnd(Benchmark):
+    """Average precision of small distances for pairs that look the same, per sub-set and pooled.
+
+    A distance that says nothing scores ``same_share`` (probe ``human``), the mean share of "same" answers. The
+    Euclidean distance between the pixels that the model sees stands beside it (probe ``pixels``).
+
+    Trials: item, same (share of "same" answers), subset, incomplete, probe, layer, distance, value,
+    dropped_dimensions.
+    """
+
+    kind: ClassVar[str] = "jnd"
+    schemas = ("same_different",)
+    suites: ClassVar = {"full": ("bapps",)}
+    needs_text: ClassVar[bool] = False
+
+    def __init__(self, source: Source, image_processor: Any, settings: Settings) -> None:
+        self._show_progress = settings.show_progress
+        facts = source.dataset.select_columns(["same", "subset"]).to_pandas()
+        first, second = (
+            decode(source.dataset, image_processor, settings, name) for name in ("image_0", "image_1")
+        )
+        broken = first.broken | second.broken
+        rows = np.flatnonzero(~broken)
+        self._facts = (
+            facts.iloc[rows].reset_index(drop=True).assign(item=rows, incomplete=source.incomplete(len(rows)))
+        )
+        self._first, self._second = Stimuli(first.array, rows), Stimuli(second.array, rows)
+        self._pixel_distances = kept(
+            "distances of pixels",
+            [first.fingerprint, second.fingerprint],
+            rows,
+            lambda row: (pixel_distance(first.array[row], second.array[row]),),
+            settings,
+        )
+        self.left_out = int(broken.sum())
+        self.fingerprint = digest(self.kind, first.fingerprint, second.fingerprint, facts.to_dict("list"))
+
+    def observe(self, readout: Readout) -> pd.DataFrame:
+        """Distance of the two images of each pair, at every place."""
+        distances = pair_distances(readout, self._first, self._second, show_progress=self._show_progress)
+        facts = self._facts.iloc[distances["pair"]].reset_index(drop=True)
+        model = pd.concat([facts, distances.drop(columns="pair")], axis=1)
+        pixels = self._facts.assign(
+            probe="pixels", distance="euclidean", value=self._pixel_distances[:, 0], dropped_dimensions=0
+        )
+        trials: pd.DataFrame = pd.concat([model, pixels], ignore_index=True)
+        return trials
+
+    @staticmethod
+    def score(trials: pd.DataFrame, settings: Settings) -> list[Measurement]:
+        """Average precision of every place, pooled and per sub-set."""
+        found: list[Measurement] = []
+        for place, distance, rows in by_place(trials):
+            found += [
+                _precision(part, distance, place_group(rows, distance, group), place, settings)
+                for group, part in _parts(rows)
+            ]
+            found += dropped_dimensions(rows, distance, place)
+        for group, part in _parts(trials.drop_duplicates("item")):
+            share = float(part["same"].mean())
+            found.append(Measurement("same_share", share, n=len(part), group=group, probe="human"))
+        return found
+
+
+def _parts(rows: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    yield "", rows
+    if rows["subset"].nunique() > 1:
+        for subset, part in rows.groupby("subset"):
+            yield f"subset={subset}", part
+
+
+def _precision(
+    rows: pd.DataFrame, distance: str, group: str, place: dict[str, Any], settings: Settings
+) -> Measurement:
+    with undefined_causes() as causes:
+        result = jnd_map(rows["value"], rows["same"], **settings.resampling)
+    return measurement(
+        result,
+        "jnd_map",
+        causes,
+        metric=f"jnd_map/{distance}",
+        group=group,
+        n_groups=len(rows),
+        higher_is_better=True,
+        **place,
+    )

@@ -1,0 +1,125 @@
+"""What plain pixels say of two images: PSNR, SSIM and their Euclidean distance, computed once and kept.
+
+These stand beside every model. SSIM of 3,000 pairs takes minutes, and a command is run again and again:
+the values lie beside the decoded pixels, under a key of what they were computed from.
+"""
+
+import hashlib
+import importlib.metadata
+import json
+import os
+import tempfile
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import datasets
+import numpy as np
+from numpy.typing import NDArray
+from tqdm.auto import tqdm
+
+from hf_clipdyn.benchmarks.base import Settings
+from hf_clipdyn.benchmarks.distortion import ssim
+from hf_clipdyn.data.pixels import decode_image
+from hf_clipdyn.errors import DatasetError
+
+__all__ = [
+    "QUALITY_BASELINES",
+    "full_resolution",
+    "kept",
+    "pixel_distance",
+    "psnr_distance",
+    "quality_baselines",
+]
+
+QUALITY_BASELINES = ("psnr", "ssim")
+Image = NDArray[np.uint8]
+
+
+def psnr_distance(first: Image, second: Image) -> float:
+    """Minus the PSNR in dB of two uint8 images, that larger is farther; minus 100 for equal images."""
+    error = float(np.square(first.astype(np.float64) - second).mean())
+    return -100.0 if error == 0 else -float(10 * np.log10(255**2 / error))
+
+
+def pixel_distance(first: Image, second: Image) -> float:
+    """Euclidean distance of two uint8 images, over all pixels and channels."""
+    return float(np.linalg.norm(first.astype(np.float64) - second))
+
+
+def quality_baselines(first: Image, second: Image) -> tuple[float, ...]:
+    """Distances by `QUALITY_BASELINES`: minus the PSNR, 1 - SSIM."""
+    return psnr_distance(first, second), 1 - ssim(first, second)
+
+
+def full_resolution(dataset: datasets.Dataset, row: int) -> tuple[float, ...]:
+    """`quality_baselines` of the reference and the distorted image of a row, as they are in their files.
+
+    Raises:
+        DatasetError: they differ in size.
+    """
+    cells = dataset[row]
+    first, second = (np.asarray(decode_image(cells[name])) for name in ("reference", "distorted"))
+    if first.shape != second.shape:
+        raise DatasetError(
+            f"The distorted image {row} of {cells.get('reference_id')} is {second.shape[1]}x{second.shape[0]}, its "
+            f"reference {first.shape[1]}x{first.shape[0]}: use the official files."
+        )
+    return quality_baselines(first, second)
+
+
+def kept(
+    what: str,
+    key: Any,
+    rows: NDArray[np.int64],
+    compute: Callable[[int], tuple[float, ...]],
+    settings: Settings,
+) -> NDArray[np.float64]:
+    """The values of ``compute`` for each row, from the cache or computed now with a progress bar.
+
+    Args:
+        what: names the values, also in the progress bar.
+        key: all that they depend on but the rows, as JSON can write it.
+        rows: arguments of ``compute``.
+        compute: from a row to values, always as many.
+
+    Returns:
+        (rows, values).
+
+    Raises:
+        DatasetError: they cannot be written.
+    """
+    root = settings.cache_dir if settings.cache_dir is not None else Path(datasets.config.HF_DATASETS_CACHE)
+    parts = json.dumps([what, key, rows.tolist(), importlib.metadata.version("scikit-image")]).encode()
+    path = root / "clipdyn-baselines" / f"{hashlib.sha256(parts).hexdigest()[:32]}.npy"
+    if path.is_file():
+        return np.asarray(np.load(path))
+    with (
+        ThreadPoolExecutor(os.cpu_count()) as pool,
+        tqdm(total=len(rows), desc=what, unit="pair", disable=not settings.show_progress, leave=False) as bar,
+    ):
+        found = []
+        for values in pool.map(compute, rows.tolist()):
+            found.append(values)
+            bar.update()
+    table = np.array(found, np.float64).reshape(len(rows), -1)
+    try:
+        _replace(path, table)
+    except OSError as error:
+        raise DatasetError(
+            f"Values of the pixel baselines cannot be kept in {path.parent}: {error.strerror or error}. "
+            "Free some space there, or set HF_HOME or cache_dir to another place."
+        ) from error
+    return table
+
+
+def _replace(path: Path, table: NDArray[np.float64]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".npy", delete=False) as file:
+        try:
+            np.save(file, table)
+            Path(file.name).replace(path)
+        except OSError:
+            Path(file.name).unlink(missing_ok=True)
+            raise
