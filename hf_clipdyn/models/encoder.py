@@ -427,6 +427,11 @@ def _build(folder: Path, dtype: torch.dtype, offload: Path | None) -> tuple[Any,
             model, loading = AutoModel.from_pretrained(folder, output_loading_info=True, **where)
         image_processor = AutoImageProcessor.from_pretrained(folder)
         tokenizer = AutoTokenizer.from_pretrained(folder) if hasattr(model, "get_text_features") else None
+    except ImportError as error:
+        needed = " ".join(str(error).split()).partition(" but ")[0]
+        raise ModelError(
+            f"{needed}, which is not installed: SigLIP's takes `pip install 'hf-clipdyn[siglip]'`."
+        ) from error
     except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
         raise ModelError(
             f"{folder} holds no image encoder that transformers can build: {' '.join(str(error).split())}"

@@ -18,6 +18,7 @@ from transformers import (
     BeitModel,
     BertConfig,
     BertModel,
+    BertTokenizer,
     BlipConfig,
     BlipModel,
     ChineseCLIPConfig,
@@ -37,6 +38,7 @@ from transformers import (
     DINOv3ViTConfig,
     DINOv3ViTModel,
     EfficientNetImageProcessor,
+    GemmaTokenizer,
     IJepaConfig,
     IJepaModel,
     MetaClip2Config,
@@ -46,15 +48,18 @@ from transformers import (
     Siglip2Config,
     Siglip2ImageProcessor,
     Siglip2Model,
+    Siglip2Tokenizer,
     SiglipConfig,
     SiglipImageProcessor,
     SiglipModel,
+    SiglipTokenizer,
     SwinConfig,
     SwinModel,
     VisionTextDualEncoderModel,
     ViTConfig,
     ViTImageProcessor,
     ViTModel,
+    XLMRobertaTokenizer,
 )
 
 from hf_clipdyn.errors import ModelError, RevisionNotFoundError
@@ -309,12 +314,92 @@ def test_sharded_weights_are_swapped_too(saved, pixels):
     assert np.array_equal(encoder.embed_images(pixels).projection, whole.embed_images(pixels).projection)
 
 
-def test_a_long_text_is_cut_and_keeps_its_end_token(saved):
-    encoder = Encoder.from_folder(saved("clip"), device="cpu")
+LETTERS = "abcdefghijklmnopqrstuvwxyz"
+GEMMA = {
+    token: index for index, token in enumerate(["<pad>", "<eos>", "<bos>", "<unk>", "<mask>", "▁", *LETTERS])
+}
+BERT = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *LETTERS, *("##" + letter for letter in LETTERS)]
+UNIGRAMS = [*(("▁" + letter, -2.0) for letter in LETTERS), *((letter, -3.0) for letter in LETTERS)]
+# As the families' checkpoints come: the first and the last token of a text.
+TOKENIZERS: dict[str, tuple[str, Callable[[], Any], str | None, str]] = {
+    "clip": ("clip", lambda: TOKENIZER, "<|startoftext|>", "<|endoftext|>"),
+    "siglip 2": (
+        "siglip2",
+        lambda: Siglip2Tokenizer(vocab=GEMMA, merges=[], add_eos_token=True, padding_side="right"),
+        None,
+        "<eos>",
+    ),
+    "siglip 2 of a fixed size": (
+        "siglip",
+        lambda: GemmaTokenizer(
+            vocab=GEMMA, merges=[], add_bos_token=False, add_eos_token=True, padding_side="right"
+        ),
+        None,
+        "<eos>",
+    ),
+    "align and chinese clip": (
+        "chinese_clip",
+        lambda: BertTokenizer(vocab={token: index for index, token in enumerate(BERT)}),
+        "[CLS]",
+        "[SEP]",
+    ),
+    "altclip and metaclip 2": (
+        "altclip",
+        lambda: XLMRobertaTokenizer(
+            vocab=[("<s>", 0.0), ("<pad>", 0.0), ("</s>", 0.0), ("<unk>", -9.0), *UNIGRAMS, ("<mask>", 0.0)]
+        ),
+        "<s>",
+        "</s>",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", TOKENIZERS)
+def test_a_long_text_is_cut_and_keeps_its_end_token(saved, name):
+    family, build, start, end = TOKENIZERS[name]
+    folder = saved(family)
+    for file in folder.glob("*token*"):
+        file.unlink()
+    build().save_pretrained(folder)
+    encoder = Encoder.from_folder(folder, device="cpu")
     ids = encoder.tokenize(["red cat " * 50, "a cat"])["input_ids"]
-    assert ids.shape[1] == encoder.context_length == 12
-    assert ids[0, -1] == TOKENIZER.eos_token_id
-    assert ids[0, 0] == TOKENIZER.bos_token_id
+    tokens = [encoder.tokenizer.convert_ids_to_tokens(row) for row in ids]
+    assert len(tokens[0]) == encoder.context_length == {"clip": 12, "altclip": 18}.get(family, 16)
+    assert tokens[0][-1] == end
+    assert end in tokens[1]
+    assert start in (None, tokens[0][0])
+    rows = encoder.embed_texts(["red cat " * 50, "red cat " * 60, "a cat"])
+    assert np.isfinite(rows).all()
+    assert np.array_equal(rows[0], rows[1])
+    assert not np.array_equal(rows[0], rows[2])
+
+
+def test_siglip_texts_keep_their_end_token_too(saved, tmp_path):
+    pieces = pytest.importorskip("sentencepiece", reason="SigLIP's tokenizer needs sentencepiece")
+    pytest.importorskip("google.protobuf", reason="SigLIP's tokenizer needs protobuf")
+    folder = saved("siglip")
+    for file in folder.glob("*token*"):
+        file.unlink()
+    with (tmp_path / "spiece.model").open("wb") as file:
+        pieces.SentencePieceTrainer.train(
+            sentence_iterator=iter(TEXTS * 20), model_writer=file, vocab_size=60, hard_vocab_limit=False,
+            pad_id=0, eos_id=1, unk_id=2, bos_id=-1, minloglevel=2,
+        )  # fmt: skip
+    SiglipTokenizer(str(tmp_path / "spiece.model")).save_pretrained(folder)
+    ids = Encoder.from_folder(folder, device="cpu").tokenize(["red cat " * 50, "a cat"])["input_ids"]
+    assert ids.shape == (2, 16)
+    assert ids[:, -1].tolist() == [1, 1]
+
+
+def test_a_tokenizer_that_needs_a_package_names_it(saved, monkeypatch):
+    def lacks(*_: Any, **__: Any) -> None:
+        raise ImportError("\nSiglipTokenizer requires the SentencePiece library but it was not found in …")
+
+    monkeypatch.setattr("hf_clipdyn.models.encoder.AutoTokenizer.from_pretrained", lacks)
+    with pytest.raises(
+        ModelError, match=r"requires the SentencePiece library, which .* 'hf-clipdyn\[siglip\]'"
+    ):
+        Encoder.from_folder(saved("siglip"), device="cpu")
 
 
 def test_siglip_texts_are_padded_to_the_full_length_without_a_mask(saved):
