@@ -382,6 +382,16 @@ def test_captions_without_the_probe_that_reads_them_are_refused(gazed, build, tm
     build(gazed, captions=tmp_path / "captions.csv", probes=("gradient_input",))
 
 
+def test_a_lower_precision_is_checked_on_the_first_images(gazed, build):
+    encoder, seen = Looking(constant), []
+    benchmark = build(gazed)
+    benchmark.observe(Readout(encoder, check=lambda pixels, _: seen.append(len(pixels))))
+    assert seen == []
+    encoder.dtype = torch.bfloat16
+    benchmark.observe(Readout(encoder, check=lambda pixels, _: seen.append(len(pixels))))
+    assert seen == [5]
+
+
 # --- where things lie -------------------------------------------------------------------------------------
 
 

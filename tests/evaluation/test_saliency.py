@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from official_trees.saliency import mit1003, osie
+from official_trees.saliency import cat2000, mit1003, osie, salicon
 from PIL import Image
 from scipy import ndimage, stats
 from sklearn.metrics import auc as area
@@ -236,6 +236,19 @@ def test_mit1003_with_maps_alone_succeeds_and_names_the_cause(measure, tmp_path)
     }
     assert np.isfinite([found["rollout", None, name, ""] for name in ("cc", "sim", "kl")]).all()
     assert np.isnan(found["rollout", None, "nss", ""])
+
+
+@pytest.mark.parametrize(
+    ("name", "build", "has_observers"),
+    [("mit1003", mit1003, True), ("cat2000", cat2000, False), ("salicon", salicon, True)],
+)
+def test_every_fixation_set_in_its_official_layout_is_scored(name, build, has_observers, measure, tmp_path):
+    build(tmp_path / name)
+    found = measure(benchmarks=[f"saliency/{name}"], data_dirs={name: tmp_path / name})
+    assert np.isfinite(found["rollout", None, "nss", ""])
+    assert np.isfinite(found["attention", 2, "cc/smoothed", ""])
+    assert np.isfinite(found["human", None, "nss", ""]) == has_observers
+    assert (("rollout", None, "cc", "observer=left_out") in found) == has_observers
 
 
 def test_a_vision_model_is_measured_without_a_text(tree, tmp_path):
