@@ -69,7 +69,9 @@ class Stimuli:
         self._array = array
         self._rows = np.arange(len(array)) if rows is None else rows
         self._change = change
-        self.keys = [self._key(row, change_key) for row in self._rows]
+        # A reference stands in a hundred pairs: it is read once for all of them.
+        keys = {row: self._key(row, change_key) for row in dict.fromkeys(self._rows.tolist())}
+        self.keys = [keys[row] for row in self._rows.tolist()]
 
     def __len__(self) -> int:
         return len(self._rows)

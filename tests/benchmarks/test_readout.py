@@ -1,0 +1,154 @@
+"""Each image and each text is asked once, and the answers come back in order."""
+
+import tracemalloc
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from hf_clipdyn.benchmarks.readout import Readout, Stimuli, share
+
+SIDE = 8
+
+
+def random_pixels(n: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, (n, SIDE, SIDE, 3), dtype=np.uint8)
+
+
+def mean_colour(pixels: np.ndarray) -> np.ndarray:
+    """What the planted model answers, (n, 3)."""
+    return pixels.mean(axis=(1, 2)).astype(np.float32)
+
+
+@pytest.fixture
+def encoder(planted) -> Any:
+    return planted(lambda pixels: pixels.mean(axis=(0, 1)), lambda text: [len(text), 1])
+
+
+class Counted:
+    """An array that counts the rows that are read."""
+
+    def __init__(self, array: np.ndarray) -> None:
+        self.array, self.read = array, 0
+
+    def __len__(self) -> int:
+        return len(self.array)
+
+    def __getitem__(self, rows: Any) -> Any:
+        self.read += np.size(rows)
+        return self.array[rows]
+
+
+@pytest.mark.parametrize("batch_size", [1, 4, 100])
+def test_answers_come_in_the_order_of_the_stimuli_whatever_the_batches(encoder, batch_size):
+    pixels = random_pixels(11)
+    rows = np.array([3, 0, 10, 3, 7, 7, 1])
+    readout = Readout(encoder, batch_size=batch_size)
+    np.testing.assert_array_equal(readout.images(Stimuli(pixels, rows)), mean_colour(pixels[rows]))
+    np.testing.assert_array_equal(readout.images(Stimuli(pixels)), mean_colour(pixels))
+    assert encoder.seen == 11
+
+
+def test_an_image_goes_through_the_model_once_whatever_shows_it(encoder):
+    pixels = random_pixels(10)
+    readout = Readout(encoder, batch_size=4)
+    readout.images(Stimuli(pixels, np.repeat(np.arange(4), 100)))
+    assert encoder.seen == 4
+    elsewhere = np.concatenate([random_pixels(5, seed=1), pixels])  # another data set with the same images
+    found = readout.images(Stimuli(elsewhere))
+    assert encoder.seen == 4 + 5 + 6
+    np.testing.assert_array_equal(found, mean_colour(elsewhere))
+    Readout(encoder).images(Stimuli(elsewhere))  # the next revision knows nothing of this one
+    assert encoder.seen == 15 + 15
+
+
+def test_a_repeated_row_is_hashed_once_and_no_image_is_read_again_after_it_is_known(encoder):
+    pixels = Counted(random_pixels(5))
+    stimuli = Stimuli(pixels, np.tile([4, 2], 50))
+    assert pixels.read == 2
+    readout = Readout(encoder)
+    readout.images(stimuli)
+    readout.images(stimuli)
+    assert pixels.read == 4
+
+
+def test_a_change_is_made_at_each_reading_and_is_part_of_what_an_image_is_known_by(encoder):
+    pixels = random_pixels(6)
+    rows = np.array([5, 1, 1, 3])
+
+    def darker(image: np.ndarray, row: int) -> np.ndarray:
+        return image // np.uint8(row + 1)
+
+    plain, changed = Stimuli(pixels, rows), Stimuli(pixels, rows, change=darker, change_key="darker")
+    other = Stimuli(pixels, rows, change=lambda image, _: 255 - image, change_key="inverted")
+    expected = np.stack([pixels[row] // (row + 1) for row in rows])
+    np.testing.assert_array_equal(changed.read(range(4)), expected)
+    assert len({*plain.keys, *changed.keys, *other.keys}) == 9
+    readout = Readout(encoder)
+    np.testing.assert_array_equal(readout.images(plain), mean_colour(pixels[rows]))
+    np.testing.assert_array_equal(readout.images(changed), mean_colour(expected))
+    np.testing.assert_array_equal(readout.images(other), mean_colour(255 - pixels[rows]))
+    assert encoder.seen == 9
+
+
+def test_a_text_is_embedded_once_and_a_copy_with_other_texts_keeps_the_images(encoder, monkeypatch):
+    asked: list[str] = []
+    embed = encoder.embed_texts
+    monkeypatch.setattr(encoder, "embed_texts", lambda texts: asked.extend(texts) or embed(texts))
+    readout = Readout(encoder)
+    pixels = random_pixels(4)
+    readout.images(Stimuli(pixels))
+    np.testing.assert_array_equal(readout.texts(["cat", "horse", "cat"])[:, 0], [3, 5, 3])
+    np.testing.assert_array_equal(readout.texts(["horse", "ox"])[:, 0], [5, 2])
+    assert asked == ["cat", "horse", "ox"]
+    other = readout.with_texts(lambda texts: np.full((len(texts), 2), -1, np.float32))
+    assert (readout.only_text, other.only_text) == (False, True)
+    np.testing.assert_array_equal(other.texts(["cat"]), [[-1, -1]])
+    np.testing.assert_array_equal(readout.texts(["cat"])[:, 0], [3])
+    np.testing.assert_array_equal(other.images(Stimuli(pixels)), mean_colour(pixels))
+    assert encoder.seen == 4
+
+
+def test_what_was_given_once_stays_what_it_was(encoder):
+    stimuli = Stimuli(random_pixels(2))
+    readout = Readout(encoder)
+    before = readout.images(stimuli)
+    readout.keep({key: np.zeros(3, np.float32) for key in stimuli.keys})
+    np.testing.assert_array_equal(readout.images(stimuli), before)
+    fresh = Readout(encoder)
+    fresh.keep({stimuli.keys[0]: np.zeros(3, np.float32)})
+    np.testing.assert_array_equal(fresh.images(stimuli), [np.zeros(3), before[1]])
+
+
+def test_the_first_batch_is_checked_and_no_other(encoder):
+    seen: list[tuple[np.ndarray, np.ndarray]] = []
+    readout = Readout(encoder, batch_size=3, check=lambda pixels, rows: seen.append((pixels, rows)))
+    pixels = random_pixels(7)
+    readout.images(Stimuli(pixels))
+    readout.images(Stimuli(random_pixels(4, seed=2)))
+    assert len(seen) == 1
+    np.testing.assert_array_equal(seen[0][0], pixels[:3])
+    np.testing.assert_array_equal(seen[0][1], mean_colour(pixels[:3]))
+
+
+def test_memory_grows_by_the_embeddings_and_not_by_the_images(tmp_path: Path, planted):
+    def peak(n: int) -> int:
+        side = 64  # 12 kB an image
+        array = np.lib.format.open_memmap(tmp_path / f"{n}.npy", "w+", np.uint8, (n, side, side, 3))
+        array[:] = np.random.default_rng(0).integers(0, 256, array.shape, dtype=np.uint8)
+        encoder = planted(lambda pixels: pixels[:2].sum(axis=(0, 1)))
+        array = np.load(tmp_path / f"{n}.npy", mmap_mode="r")
+        tracemalloc.start()
+        Readout(encoder, batch_size=8).images(Stimuli(array))
+        found = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return found
+
+    peak(20)  # what is loaded at the first call
+    assert peak(400) - peak(100) < 300 * 1000
+
+
+def test_the_parts_of_one_process_are_worked_on_in_order():
+    assert share(range(5), lambda part: part * part) == [0, 1, 4, 9, 16]
+    assert share([], lambda part: part) == []
