@@ -39,19 +39,17 @@ def overview_panels(charts: Sequence[Chart]) -> list[list[Panel]]:
 
 
 def _answers(charts: Sequence[Chart], kind: str, metrics: Sequence[str]) -> list[Chart]:
-    """All charts of one benchmark of the kind on the first of the metrics that was measured."""
-    for metric in metrics:
-        found = [
-            chart
-            for chart in charts
-            if chart.benchmark.partition("/")[0] == kind and stem(chart.metric) == metric
-        ]
-        if found:
-            first = found[0]
-            return [
-                chart for chart in found if (chart.benchmark, chart.metric) == (first.benchmark, first.metric)
-            ]
-    return []
+    """All charts of one benchmark of the kind, on the first of the metrics that has a number, if one has."""
+    found = [
+        chart
+        for metric in metrics
+        for chart in charts
+        if chart.benchmark.partition("/")[0] == kind and stem(chart.metric) == metric
+    ]
+    if not found:
+        return []
+    first = next((chart for chart in found if chart.defined), found[0])
+    return [chart for chart in found if (chart.benchmark, chart.metric) == (first.benchmark, first.metric)]
 
 
 def _panel(charts: Sequence[Chart], runs: Sequence[str]) -> Panel:

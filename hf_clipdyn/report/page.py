@@ -134,7 +134,7 @@ def _summary(worlds: Sequence[Sequence[Panel]], axis: Axis, folder: FigureFolder
 def _section(benchmark: str, charts: Sequence[Chart], axis: Axis, folder: FigureFolder) -> dict[str, Any]:
     figures = []
     for chart in charts:
-        if chart.benchmark == benchmark:
+        if chart.benchmark == benchmark and chart.defined:  # a table names the others, with the cause
             document = folder.save(draw_chart(chart, axis), chart.name)
             lines = [line for panel in chart.panels for line in panel.lines]
             table = chart_table(chart)

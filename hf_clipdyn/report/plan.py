@@ -54,6 +54,11 @@ class Chart:
         """All trajectories drawn as lines, references left out."""
         return [line.trajectory for panel in self.panels for line in panel.lines]
 
+    @property
+    def defined(self) -> bool:
+        """Whether there is any number to draw."""
+        return any(point.defined for one in self.trajectories for point in one.points)
+
 
 def is_constant(one: Trajectory) -> bool:
     """Whether a reference is one number (chance) and not a trajectory of its own (a null)."""
@@ -73,6 +78,10 @@ def plan_charts(trajectories: Sequence[Trajectory]) -> list[Chart]:
     runs = list(dict.fromkeys(one.run for one in trajectories))
     editions = _editions(trajectories)
     metrics = {(one.benchmark, one.metric) for one in trajectories}
+    layers: dict[tuple[str, ...], set[int]] = defaultdict(set)
+    for one in trajectories:
+        if one.layer is not None:
+            layers[one.benchmark, one.metric, one.group, one.probe].add(one.layer)
     found: dict[tuple[str, ...], list[Trajectory]] = defaultdict(list)
     for one in trajectories:
         if not _is_reference(one) and stem(one.metric) not in _UNDRAWN:
@@ -80,7 +89,9 @@ def plan_charts(trajectories: Sequence[Trajectory]) -> list[Chart]:
             home = metric.removesuffix(FINAL_TEXT)
             if not one.group and (one.benchmark, home) in metrics:
                 metric = home
-            found[one.benchmark, metric, *_apart(one), one.preprocess, str(editions[one])].append(one)
+            several_layers = len(layers[one.benchmark, one.metric, one.group, one.probe]) > 1
+            apart = _apart(one, several_layers=several_layers)
+            found[one.benchmark, metric, *apart, one.preprocess, str(editions[one])].append(one)
     charts = []
     names: Counter[str] = Counter()
     for (benchmark, metric, *apart, preprocess, _), members in found.items():
@@ -111,10 +122,10 @@ def _editions(trajectories: Sequence[Trajectory]) -> dict[Trajectory, int]:
     return editions
 
 
-def _apart(one: Trajectory) -> tuple[str, str]:
+def _apart(one: Trajectory, *, several_layers: bool) -> tuple[str, str]:
     """What sets a trajectory's chart apart: what must not be mixed, and layers or sub-groups."""
     fixed, compared = _split_group(one.group)
-    if one.layer is not None:
+    if several_layers:
         return fixed, "layers"
     return fixed, "by group" if compared and "=" not in compared else ""
 

@@ -1,5 +1,7 @@
 """Which trajectories share a figure."""
 
+import math
+
 import pytest
 
 from hf_clipdyn.report.gather import read_trajectories
@@ -176,3 +178,25 @@ def test_the_last_revisions_texts_stand_beside_the_revisions_own(row, plan):
     assert {"accuracy", "accuracy/final_text"} <= drawn.keys()
     panel = overview_panels(charts)[0][0]
     assert panel.lines[0].trajectory.metric == "top1"
+
+
+def test_the_overview_takes_the_first_metric_that_has_a_number(row, plan):
+    charts = plan(
+        [
+            row("saliency/mit1003", "nss", math.nan, note="no fixation points"),
+            row("saliency/mit1003", "cc", 0.1),
+        ]
+    )
+    (panels,) = overview_panels(charts)
+    assert [panel.lines[0].trajectory.metric for panel in panels] == ["cc"]
+
+
+def test_one_layer_of_a_probe_stands_beside_the_other_probes(row, plan):
+    rows = [
+        row("saliency/osie", "nss", 0.2, probe="attention", layer=6),
+        row("saliency/osie", "nss", 0.3, probe="rollout"),
+    ]
+    (chart,) = plan(rows)
+    assert [line.label for line in chart.panels[0].lines] == ["attention, layer 6", "rollout"]
+    several = [*rows, row("saliency/osie", "nss", 0.1, probe="attention", layer=5)]
+    assert {chart.name for chart in plan(several)} == {"saliency-osie-nss", "saliency-osie-nss-layers"}
