@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 import torch
 from transformers import (
+    Aimv2Config,
+    Aimv2Model,
     AlignConfig,
     AlignModel,
     AltCLIPConfig,
@@ -20,6 +22,8 @@ from transformers import (
     Dinov2Model,
     Dinov2WithRegistersConfig,
     Dinov2WithRegistersModel,
+    IJepaConfig,
+    IJepaModel,
     SiglipConfig,
     SiglipModel,
     SwinConfig,
@@ -77,6 +81,8 @@ FAMILIES: dict[str, Callable[[], Any]] = {
             projection_dim=8,
         )
     ),
+    "aimv2": lambda: Aimv2Model(Aimv2Config(vision_config=VISION, text_config=TEXT, projection_dim=8)),
+    "ijepa": lambda: IJepaModel(IJepaConfig(**VISION)),
     "swin": lambda: SwinModel(
         SwinConfig(image_size=16, patch_size=2, embed_dim=8, depths=[1, 1], num_heads=[1, 1], window_size=4)
     ),
@@ -115,7 +121,7 @@ def encoder() -> Callable[..., Encoder]:
 def pixels() -> Callable[..., np.ndarray]:
     def draw(family: str = "clip", n: int = 3) -> np.ndarray:
         shape = (64, 64) if family == "align" else (HEIGHT, WIDTH)
-        if family == "swin":
+        if family in ("swin", "aimv2", "ijepa"):
             shape = (16, 16)
         return np.random.default_rng(0).integers(0, 256, (n, *shape, 3), dtype=np.uint8)
 
@@ -176,6 +182,23 @@ def test_the_attention_of_siglip_is_that_of_its_pooling_head(encoder, pixels):
     np.testing.assert_allclose(found.maps["attention", 2].reshape(3, -1), blocks[1].mean(axis=1), rtol=1e-5)
     flow = rollout(blocks, expected)
     np.testing.assert_allclose(found.maps["rollout", None].reshape(3, -1), flow, rtol=1e-5)
+
+
+def test_without_class_token_and_pooling_head_all_tokens_count_alike(encoder, pixels):
+    model = encoder("ijepa")
+    found = saliency_maps(model, pixels("ijepa"), ["attention", "rollout"])
+    with torch.no_grad(), model.eager_attention():
+        _, output = model.image_output(model.pixel_values(pixels("ijepa")), output_attentions=True)
+    blocks = [one.double().numpy().mean(axis=1) for one in output.attentions]
+    np.testing.assert_allclose(found.maps["attention", 2].reshape(3, -1), blocks[1].mean(axis=1), rtol=1e-6)
+    flow = rollout(blocks, np.full((3, 4), 0.25))
+    np.testing.assert_allclose(found.maps["rollout", None].reshape(3, -1), flow, rtol=1e-6)
+
+
+def test_grad_cam_finds_a_norm_that_is_no_layer_norm(encoder, pixels):
+    found = saliency_maps(encoder("aimv2"), pixels("aimv2"), ["grad_cam"], text=np.ones(8))
+    assert found.maps["grad_cam", None].shape == (3, 2, 2)
+    assert found.maps["grad_cam", None].any()
 
 
 @pytest.mark.parametrize("family", ["clip", "siglip", "align"])
