@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from hf_clipdyn.report.axis import Axis
+from hf_clipdyn.report.margin import MarginLabel, place_labels
 from hf_clipdyn.report.plan import Chart, Line, Panel, is_constant
 from hf_clipdyn.report.scales import scale_axes
 from hf_clipdyn.report.style import GREY, HUMAN, MARKERS, PAPER, hue, shade
@@ -61,16 +62,19 @@ def _draw(
     width = {1: _WIDTH, 2: _WIDTH * 1.3}.get(columns, 3.3 * columns)
     figure = Figure(figsize=(width, (_HEIGHT if columns == 1 else 2.3) * rows))
     cells = list(figure.subplots(rows, columns, squeeze=False, sharex=shared, sharey=shared).flat)
+    labels: dict[int, list[MarginLabel]] = {}
     for index, (cell, panel) in enumerate(zip(cells, slots, strict=True)):
         if panel is None:
             cell.set_visible(False)
             continue
-        _draw_panel(cell, panel, axis, ordered=ordered)
+        labels[index] = _draw_panel(cell, panel, axis, ordered=ordered)
         cell.set_title("\n".join(textwrap.fill(part, 36) for part in panel.title.split("\n")))
         is_lowest = index + columns >= len(slots) or slots[index + columns] is None
         if is_lowest or not shared:
             cell.set_xlabel(axis.label)
         cell.tick_params(labelbottom=is_lowest or not shared)
+    for index, of_cell in labels.items():  # shared axes have their limits now
+        place_labels(cells[index], of_cell)
     _add_legend(figure, columns, ordered=ordered)
     return figure
 
@@ -96,7 +100,8 @@ def _legend_columns(names: Sequence[str], columns: int, *, ordered: bool) -> int
     return min(len(names) or 1, fitting, 4 if ordered else 3)
 
 
-def _draw_panel(cell: "Axes", panel: Panel, axis: Axis, *, ordered: bool) -> None:
+def _draw_panel(cell: "Axes", panel: Panel, axis: Axis, *, ordered: bool) -> list[MarginLabel]:
+    """Draw all lines of a panel; the names that belong into its margin."""
     words = term(panel.lines[0].trajectory.metric)
     if words.limits is not None:
         cell.set_ylim(words.limits[0] - 0.02, words.limits[1] + 0.02)
@@ -104,59 +109,43 @@ def _draw_panel(cell: "Axes", panel: Panel, axis: Axis, *, ordered: bool) -> Non
         # A level line alone makes matplotlib take limits of about 1e-17, where no layout fits.
         cell.set_ylim((words.level or 0.0) - 0.1, (words.level or 0.0) + 0.1)
     cell.margins(y=0.12)
+    labels = []
     if words.level is not None:
-        _level(cell, words.level, words.level_words)
+        labels.append(_level(cell, words.level, words.level_words))
     if any(_has_human_reference(line.trajectory) for line in panel.lines):
-        _level(cell, HUMAN_SHAPE_BIAS, "humans\n.959", HUMAN)
+        labels.append(_level(cell, HUMAN_SHAPE_BIAS, "humans\n.959", HUMAN))
     for line in panel.references:
-        _draw_reference(cell, line, axis)
+        labels += _draw_reference(cell, line, axis)
     for index, line in enumerate(panel.lines):
         colour = shade(index, len(panel.lines)) if ordered else hue(line.colour)
         marker = "o" if ordered else MARKERS[line.colour % len(MARKERS)]
         _draw_line(cell, line, axis, colour, marker, band=len(panel.lines) <= _DRAWN_BANDS)
     scale_axes(cell, [point for line in panel.lines for point in line.trajectory.points], axis)
+    return labels
 
 
 def _has_human_reference(one: Trajectory) -> bool:
     return stem(one.metric) == "shape_bias" and one.benchmark == "shape_bias/cue_conflict"
 
 
-def _level(cell: "Axes", height: float, label: str, colour: str = GREY, style: Any = "-") -> None:
-    """A horizontal line with its name in the right margin, clear of the data."""
+def _level(cell: "Axes", height: float, label: str, colour: str = GREY, style: Any = "-") -> MarginLabel:
+    """A horizontal line, whose name stands in the right margin, clear of the data."""
     cell.axhline(height, color=colour, linewidth=1, linestyle=style, zorder=1.5)
-    cell.annotate(
-        label,
-        (1, height),
-        (4, 0),
-        xycoords=("axes fraction", "data"),
-        textcoords="offset points",
-        color=colour,
-        fontsize=8,
-        va="center",
-    )
+    return MarginLabel(height, label, colour)
 
 
-def _draw_reference(cell: "Axes", line: Line, axis: Axis) -> None:
+def _draw_reference(cell: "Axes", line: Line, axis: Axis) -> list[MarginLabel]:
     points = line.trajectory.usable
     if not points:
-        return
+        return []
     last = points[-1].value
     if is_constant(line.trajectory):
-        _level(cell, last, f"{line.label}\n{last:.3g}", GREY, (0, (4, 3)))
-        return
+        return [_level(cell, last, f"{line.label}\n{last:.3g}", GREY, (0, (4, 3)))]
     placed = [(place, point.value) for point in points if (place := axis.place(point)) is not None]
-    if placed:
-        cell.plot(*zip(*placed, strict=True), color=GREY, linewidth=1.2, linestyle=(0, (1, 1.5)))
-        cell.annotate(
-            line.label,
-            (1, last),
-            (4, 0),
-            xycoords=("axes fraction", "data"),
-            textcoords="offset points",
-            color=GREY,
-            fontsize=8,
-            va="center",
-        )
+    if not placed:
+        return []
+    cell.plot(*zip(*placed, strict=True), color=GREY, linewidth=1.2, linestyle=(0, (1, 1.5)))
+    return [MarginLabel(last, line.label, GREY)]
 
 
 def _draw_line(cell: "Axes", line: Line, axis: Axis, colour: str, marker: str, *, band: bool) -> None:

@@ -59,6 +59,8 @@ def _panel(charts: Sequence[Chart], runs: Sequence[str]) -> Panel:
     words = group_words(best)
     place = "synthetic world" if is_synthetic(best.benchmark) else best.dataset
     detail = [best.group] if "sigma" in best.group else []
+    if best.probe not in ("", "projection"):
+        detail.append(best.probe if best.layer is None else f"{best.probe}, layer {best.layer}")
     title = f"{metric_words(best.metric)}\n{', '.join([place, *detail]).replace('_', ' ').replace('=', ' ')}"
     drawn = {one.run: one for _, one in reversed(lines) if group_words(one) == words}
     return Panel(

@@ -11,7 +11,7 @@ from hf_clipdyn.report.vocabulary import BASELINES, FINAL_TEXT, group_words, is_
 __all__ = ["Chart", "Line", "Panel", "is_constant", "ordered_value", "plan_charts"]
 
 _MOST_LINES = 8
-_UNDRAWN = {"interpretable", "dropped_dimensions"}
+_UNDRAWN = {"interpretable", "dropped_dimensions", "error_consistency_min", "error_consistency_max"}
 _SCALED_BY_CHANCE = {"accuracy", "clean_accuracy", "top1", "shape_accuracy", "texture_accuracy"}
 
 
@@ -90,8 +90,8 @@ def plan_charts(trajectories: Sequence[Trajectory]) -> list[Chart]:
             if not one.group and (one.benchmark, home) in metrics:
                 metric = home
             several_layers = len(layers[one.benchmark, one.metric, one.group, one.probe]) > 1
-            apart = _apart(one, several_layers=several_layers)
-            found[one.benchmark, metric, *apart, one.preprocess, str(editions[one])].append(one)
+            fixed, spread = _apart(one, several_layers=several_layers)
+            found[one.benchmark, metric, fixed, spread, one.preprocess, str(editions[one])].append(one)
     charts = []
     names: Counter[str] = Counter()
     for (benchmark, metric, *apart, preprocess, _), members in found.items():
@@ -127,6 +127,8 @@ def _apart(one: Trajectory, *, several_layers: bool) -> tuple[str, str]:
     fixed, compared = _split_group(one.group)
     if several_layers:
         return fixed, "layers"
+    if compared and one.probe == "linear_probe":  # else the levels of prompts and of the probe were one ramp
+        fixed = ", ".join(filter(None, ["linear probe", fixed]))
     return fixed, "by group" if compared and "=" not in compared else ""
 
 
@@ -184,7 +186,7 @@ def _reference_label(one: Trajectory) -> str:
         return "chance" if "chance" in one.metric else "null"
     if stem(one.metric) == "ceiling":
         return "ceiling"
-    words = BASELINES[one.probe]
+    words = "gradient energy" if one.kind == "saliency" and one.probe == "pixels" else BASELINES[one.probe]
     formula = one.metric.rpartition("/")[2]
     if formula in ("psnr", "ssim"):
         return formula.upper() if one.probe == "pixels" else f"{formula.upper()}, {words}"
@@ -210,9 +212,9 @@ def _scales(reference: Trajectory, one: Trajectory) -> bool:
             return False
         if name in ("human", "ceiling"):
             return metric == "two_afc"
-        # A pixel baseline knows none of the model's distances; a map is raw or smoothed like the model's.
-        of_pixels = reference.probe in ("pixels", "full_resolution")
-        return name == metric if of_pixels else reference.metric == one.metric
+        # A distance of pixels is none of the model's distances; a map is raw or smoothed like the model's.
+        a_distance = reference.probe in ("pixels", "full_resolution") and reference.kind != "saliency"
+        return name == metric if a_distance else reference.metric == one.metric
     if reference.group not in ("", one.group) or reference.probe not in ("", one.probe):
         return False
     if name == "chance":

@@ -140,6 +140,7 @@ def test_baselines_are_scales_of_the_models_numbers_and_no_charts_of_their_own(r
             row("saliency/osie", "nss", 0.5, probe="rollout"),
             row("saliency/osie", "nss/smoothed", 0.6, probe="rollout"),
             row("saliency/osie", "nss", 0.88, probe="centre_bias"),
+            row("saliency/osie", "nss/smoothed", 0.9, probe="pixels"),
             row("saliency/osie", "nss/smoothed", 3.6, probe="human"),
             row("quality/tid2013", "alignment/cosine", 0.7),
             row("quality/tid2013", "alignment/psnr", 0.64, probe="pixels"),
@@ -155,7 +156,7 @@ def test_baselines_are_scales_of_the_models_numbers_and_no_charts_of_their_own(r
     }
     assert scales == {
         "nss": [("centre bias", 0.88)],
-        "nss/smoothed": [("humans", 3.6)],
+        "nss/smoothed": [("gradient energy", 0.9), ("humans", 3.6)],
         "alignment/cosine": [("PSNR", 0.64), ("PSNR, full resolution", 0.69)],
         "two_afc/cosine": [("humans", 0.9), ("ceiling", 0.95)],
     }
