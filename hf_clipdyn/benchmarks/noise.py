@@ -17,37 +17,21 @@ from hf_clipdyn.benchmarks.base import (
     measurement,
     unit,
 )
-from hf_clipdyn.benchmarks.prompts import default_templates
+from hf_clipdyn.benchmarks.noises import PixelNoise, noise_group, noises
+from hf_clipdyn.benchmarks.prompts import class_embeddings, default_templates
 from hf_clipdyn.benchmarks.readout import Readout, Stimuli
 from hf_clipdyn.benchmarks.sources import Source
-from hf_clipdyn.benchmarks.zero_shot import labels_of, rank_classes
+from hf_clipdyn.benchmarks.zero_shot import labels_of, rank
 from hf_clipdyn.metrics.bootstrap import wilson_interval
+from hf_clipdyn.metrics.linear_probe import LinearProbe, probe_folds
 from hf_clipdyn.metrics.noise_robustness import noise_robustness
 from hf_clipdyn.metrics.undefined import undefined_causes
 
-__all__ = ["GaussianNoise", "Noise", "spread"]
+__all__ = ["Noise", "spread"]
 
 # Equal float32 embeddings give 1e-32 by the rounding of their mean, the smallest difference 1e-15.
 _NO_SPREAD = 1e-20
-
-
-class GaussianNoise:
-    """x' = clamp(x + sigma n, 0, 1) on pixels in [0, 1], rounded to uint8.
-
-    n is drawn from (seed, row), so that every revision and every sigma sees the same draw.
-    """
-
-    def __init__(self, sigma: float, seed: int) -> None:
-        self.sigma, self.seed = sigma, seed
-
-    @property
-    def key(self) -> str:
-        """Names the noise in a cache."""
-        return f"gaussian,sigma={self.sigma!r},seed={self.seed}"
-
-    def __call__(self, pixels: NDArray[np.uint8], row: int) -> NDArray[np.uint8]:
-        noise = np.random.default_rng([self.seed, row]).standard_normal(pixels.shape, np.float32)
-        return np.clip(np.rint(pixels + 255 * np.float32(self.sigma) * noise), 0, 255).astype(np.uint8)
+_BETTER = {"accuracy": True, "relative_drop": False, "chance_corrected_drop": False}
 
 
 def spread(images: NDArray[np.floating[Any]]) -> float:
@@ -59,19 +43,23 @@ def spread(images: NDArray[np.floating[Any]]) -> float:
 
 
 class Noise(Benchmark):
-    """Accuracy, its drop, and the displacement of the embedding, by the sigma of Gaussian noise.
+    """Accuracy, its drop, and the displacement of the embedding, by the strength of noise on the pixels.
 
-    Trials: item, label, sigma, noise_stage, decision (class id), distance (cosine, of the noisy to the
-    clean embedding), spread (mean distance between clean images), n_classes.
+    Trials: item, label, noise_kind ("" for the clean images), sigma (the level, on the scale of that kind; 0 for
+    the clean ones), noise_stage, decision (class id), probe_decision (that of a linear probe which has not seen
+    the item; -1 where its class has no other), distance (cosine, of the noisy to the clean embedding), spread (mean
+    distance between clean images), n_classes. With another revision's texts the three that hang on no text are null.
     """
 
     kind: ClassVar[str] = "noise"
     schemas = ("labels",)
+    settings = ("sigmas", "noise_stage", "noise_kinds")
     suites: ClassVar = {
         "embedded": ("procedural",),
         "paper": ("cifar100",),
         "full": ("cifar10", "cifar100", "tiny_imagenet", "imagenet"),
     }
+    text_drift: ClassVar[bool] = True
 
     def __init__(self, source: Source, image_processor: Any, settings: Settings) -> None:
         self._names, self._labels = labels_of(source)
@@ -79,16 +67,17 @@ class Noise(Benchmark):
         self._stage = settings.noise_stage
         clean = decode(source.dataset, image_processor, settings)
         self._rows = np.flatnonzero(~clean.broken)
-        self._stimuli = {0.0: Stimuli(clean.array, self._rows)}
-        for sigma in sorted({*settings.sigmas} - {0.0}):
-            noise = GaussianNoise(sigma, settings.seed)
+        self._clean = Stimuli(clean.array, self._rows)
+        self._noisy: list[tuple[PixelNoise, Stimuli]] = []
+        for noise in noises(settings):
             if self._stage == "native":
                 noisy = decode(
                     source.dataset, image_processor, settings, distort=noise, distort_key=noise.key
                 )
-                self._stimuli[sigma] = Stimuli(noisy.array, self._rows)
+                stimuli = Stimuli(noisy.array, self._rows)
             else:
-                self._stimuli[sigma] = Stimuli(clean.array, self._rows, change=noise, change_key=noise.key)
+                stimuli = Stimuli(clean.array, self._rows, change=noise, change_key=noise.key)
+            self._noisy.append((noise, stimuli))
         self.left_out = int(clean.broken.sum())
         self.fingerprint = digest(
             self.kind,
@@ -96,79 +85,103 @@ class Noise(Benchmark):
             self._names,
             self._labels.tolist(),
             self._templates,
-            list(self._stimuli),
+            [noise.key for noise, _ in self._noisy],
             self._stage,
-            settings.seed,
         )
 
     def observe(self, readout: Readout) -> pd.DataFrame:
-        """Decide for a class at every sigma."""
-        clean = readout.images(self._stimuli[0.0])
+        """Decide for a class at every level, by prompts and by a linear probe of the clean images."""
+        clean = readout.images(self._clean)
+        labels = self._labels[self._rows]
+        classes = class_embeddings(readout, self._names, self._templates)
+        probe = None if readout.only_text else LinearProbe(unit(clean), labels, probe_folds(labels))
+        scale = float("nan") if readout.only_text else spread(clean)
         blocks = []
-        for sigma, stimuli in self._stimuli.items():
-            noisy = readout.images(stimuli)
-            blocks.append(
-                pd.DataFrame(
-                    {
-                        "item": self._rows,
-                        "label": self._labels[self._rows],
-                        "sigma": sigma,
-                        "noise_stage": self._stage,
-                        "decision": rank_classes(readout, noisy, self._names, self._templates)[:, 0],
-                        "distance": cosine_distance(clean, noisy),
-                        "spread": spread(clean),
-                        "n_classes": len(self._names),
-                    }
-                )
-            )
+        for kind, level, stimuli in (
+            ("", 0.0, self._clean),
+            *((noise.kind, noise.level, stimuli) for noise, stimuli in self._noisy),
+        ):
+            images = readout.images(stimuli)
+            columns = {
+                "item": self._rows,
+                "label": labels,
+                "noise_kind": kind,
+                "sigma": level,
+                "noise_stage": self._stage,
+                "decision": rank(images, classes)[:, 0],
+                "probe_decision": probe.decide(unit(images)) if probe is not None else pd.NA,
+                "distance": cosine_distance(clean, images) if probe is not None else np.nan,
+                "spread": scale,
+                "n_classes": len(self._names),
+            }
+            blocks.append(pd.DataFrame(columns).astype({"probe_decision": "Int64", "distance": "float64"}))
         return pd.concat(blocks, ignore_index=True)
 
     @staticmethod
     def score(trials: pd.DataFrame, settings: Settings) -> list[Measurement]:
-        """Accuracy, drops and displacement by sigma, and the area under the accuracy."""
-        n_classes = int(trials["n_classes"].iloc[0])
-        n = trials["item"].nunique()
+        """Accuracies and drops by kind and level, of the prompts and of the probe, and the displacement."""
+        measurements = _score_reader(trials, settings, "projection")
+        if "probe_decision" in trials and trials["probe_decision"].notna().any():
+            probed = trials.assign(decision=trials["probe_decision"])
+            measurements += _score_reader(probed[probed["decision"] >= 0], settings, "linear_probe")
+        if trials["distance"].notna().any():
+            noisy = trials[trials["sigma"] > 0]
+            for _, rows in noisy.groupby(["noise_kind", "sigma"], sort=False):
+                kind, level, stage = rows[["noise_kind", "sigma", "noise_stage"]].iloc[0]
+                group = noise_group(kind, level, stage)
+                measurements.append(_displacement(rows, group, settings))
+        return measurements
+
+
+def _score_reader(trials: pd.DataFrame, settings: Settings, probe: str) -> list[Measurement]:
+    """All that follows from decisions, however they were read out of the embedding."""
+    if trials.empty:
+        note = "no class has two images, of which one could be held out"
+        return [Measurement("clean_accuracy", float("nan"), probe=probe, note=note)]
+    n, n_classes = trials["item"].nunique(), int(trials["n_classes"].iloc[0])
+    clean = trials[trials["sigma"] == 0]
+    right = set(clean["item"][clean["decision"] == clean["label"]])
+    noisy = trials[trials["sigma"] > 0]
+    kinds = list(noisy["noise_kind"].unique()) or ["gaussian"]
+    rows: dict[str, Any] = {"probe": probe, "n": n, "n_groups": n}
+    measurements: list[Measurement] = []
+    for kind in kinds:
+        shown = pd.concat([clean, noisy[noisy["noise_kind"] == kind]])
+        stage = str(shown["noise_stage"].iloc[0])
         with undefined_causes() as causes:
             result = noise_robustness(
-                trials["decision"],
-                trials["label"],
-                trials["sigma"],
+                shown["decision"].to_numpy(np.int64),
+                shown["label"],
+                shown["sigma"],
                 n_classes=n_classes,
-                groups=trials["item"],
+                groups=shown["item"],
                 **settings.resampling,
             )
-        measurements = [
-            measurement(result, "clean_accuracy", causes, n=n, n_groups=n, higher_is_better=True),
-            Measurement("chance", 1 / n_classes, n=n, n_groups=n),
-            measurement(result, "area", causes, n=n, n_groups=n, higher_is_better=True),
-        ]
-        stage = trials["noise_stage"].iloc[0]
-        right = set(trials["item"][(trials["sigma"] == 0) & (trials["decision"] == trials["label"])])
-        by_sigma = dict(iter(trials.groupby("sigma")))
-        for level, sigma in enumerate(result["sigmas"]):
-            group = f"sigma={sigma:.2f}" + ("" if stage == "native" else f",noise_stage={stage}")
-            for key, better in (
-                ("accuracy", True),
-                ("relative_drop", False),
-                ("chance_corrected_drop", False),
-            ):
-                if sigma > 0 or key == "accuracy":
-                    measurements.append(
-                        measurement(
-                            _at_level(result, key, level),
-                            key,
-                            causes,
-                            n=n,
-                            n_groups=n,
-                            group=group,
-                            higher_is_better=better,
-                        )
-                    )
-            if sigma > 0:
-                rows = by_sigma[sigma]
-                measurements.append(_displacement(rows, group, settings))
-                measurements.append(_lost(rows[rows["item"].isin(right)], group, settings))
-        return measurements
+        if not measurements:
+            measurements += [
+                measurement(result, "clean_accuracy", causes, higher_is_better=True, **rows),
+                Measurement("chance", 1 / n_classes, **rows),
+            ]
+        area = noise_group(kind, None, stage)
+        measurements.append(measurement(result, "area", causes, group=area, higher_is_better=True, **rows))
+        for position, level in enumerate(result["sigmas"]):
+            group = noise_group(kind, level, stage)
+            keys = _BETTER if level > 0 else {"accuracy": True} if kind == "gaussian" else {}
+            measurements += [
+                measurement(
+                    _at_level(result, key, position),
+                    key,
+                    causes,
+                    group=group,
+                    higher_is_better=better,
+                    **rows,
+                )
+                for key, better in keys.items()
+            ]
+            if level > 0:
+                lost = shown[(shown["sigma"] == level) & shown["item"].isin(right)]
+                measurements.append(_lost(lost, group, probe, settings))
+    return measurements
 
 
 def _at_level(result: dict[str, Any], key: str, level: int) -> dict[str, Any]:
@@ -198,14 +211,16 @@ def _displacement(rows: pd.DataFrame, group: str, settings: Settings) -> Measure
     )
 
 
-def _lost(rows: pd.DataFrame, group: str, settings: Settings) -> Measurement:
+def _lost(rows: pd.DataFrame, group: str, probe: str, settings: Settings) -> Measurement:
     """Of the images that are right when clean, the share that noise makes wrong; Wilson's interval."""
     n = len(rows)
     if n == 0:
         note = "no clean image is classified correctly"
-        return Measurement("drop_when_right", float("nan"), group=group, note=note)
+        return Measurement("drop_when_right", float("nan"), group=group, probe=probe, note=note)
     share = float((rows["decision"] != rows["label"]).mean())
     low, high = float("nan"), float("nan")
     if settings.n_resamples:
         low, high = wilson_interval(share, n, settings.confidence_level)
-    return Measurement("drop_when_right", share, low, high, n, n, group=group, higher_is_better=False)
+    return Measurement(
+        *("drop_when_right", share, low, high, n, n), group=group, probe=probe, higher_is_better=False
+    )

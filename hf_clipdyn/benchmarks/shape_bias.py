@@ -25,7 +25,7 @@ from hf_clipdyn.benchmarks.shape_scores import (
     score_probe,
 )
 from hf_clipdyn.benchmarks.sources import Source
-from hf_clipdyn.benchmarks.zero_shot import rank_classes
+from hf_clipdyn.benchmarks.zero_shot import rank
 from hf_clipdyn.data.imagenet_names import imagenet_names
 from hf_clipdyn.data.prompts import PHOTO
 from hf_clipdyn.metrics.linear_probe import LinearProbe, probe_folds
@@ -109,7 +109,7 @@ class ShapeBias(Benchmark):
             blocks += [self._probed(images, cue) for cue in ("shape", "texture")]
         if readout.encoder.reads_text:
             for name, templates in self._prompts.items():
-                best = rank_classes(readout, images, self._classes, templates)[:, 0]
+                best = rank(images, class_embeddings(readout, self._classes, templates))[:, 0]
                 blocks.append(self._facts.assign(protocol=name, decision=np.asarray(self._classes)[best]))
             if self._thousand:
                 texts = class_embeddings(readout, list(imagenet_names().values()), PHOTO)

@@ -111,12 +111,6 @@ def score_consistency(decisions: pd.DataFrame, humans: pd.DataFrame, settings: S
             "n_resamples": settings.n_resamples,
             "confidence_level": settings.confidence_level,
         }
-        if observers.shape[1] > 1:
-            with undefined_causes() as causes:
-                human = observer_consistency(observers, **exemplars, **keywords)
-            measurements.append(
-                measurement(human, "kappa", causes, metric="error_consistency", probe="human", **common)
-            )
         with undefined_causes() as causes:
             model = observer_consistency(observers, correct, **exemplars, **keywords)
         for key, name in (("kappa", ""), ("kappa_min", "_min"), ("kappa_max", "_max")):
@@ -129,6 +123,12 @@ def score_consistency(decisions: pd.DataFrame, humans: pd.DataFrame, settings: S
                     higher_is_better=None if name else True,
                     **common,
                 )
+            )
+        if observers.shape[1] > 1:
+            with undefined_causes() as causes:
+                human = observer_consistency(observers, **exemplars, **keywords)
+            measurements.append(
+                measurement(human, "kappa", causes, metric="error_consistency", probe="human", **common)
             )
     return measurements
 

@@ -1,6 +1,5 @@
 """Zero-shot classification: the class whose prompts are nearest to the image."""
 
-from collections.abc import Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -22,7 +21,7 @@ from hf_clipdyn.benchmarks.sources import Source
 from hf_clipdyn.metrics.undefined import undefined_causes
 from hf_clipdyn.metrics.zero_shot_accuracy import zero_shot_accuracy
 
-__all__ = ["ZeroShot", "labels_of", "rank_classes"]
+__all__ = ["ZeroShot", "labels_of", "rank"]
 
 _KEPT = 5
 
@@ -32,12 +31,14 @@ def labels_of(source: Source) -> tuple[list[str], NDArray[np.int64]]:
     return list(source.dataset.features["label"].names), np.asarray(source.dataset["label"], np.int64)
 
 
-def rank_classes(
-    readout: Readout, images: NDArray[np.float32], names: Sequence[str], templates: Sequence[str]
-) -> NDArray[np.int64]:
-    """Class ids of each image, best first, (n, classes); of equal similarities the lower id comes first."""
-    cosines = similarity(images, class_embeddings(readout, names, templates))
-    return np.argsort(-cosines, axis=1, kind="stable")
+def rank(images: NDArray[np.float32], classes: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Class ids of each image, best first, (n, classes); of equal similarities the lower id comes first.
+
+    Args:
+        images: embeddings, (n, d).
+        classes: those of the classes (`class_embeddings`), (classes, d).
+    """
+    return np.argsort(-similarity(images, classes), axis=1, kind="stable")
 
 
 class ZeroShot(Benchmark):
@@ -48,7 +49,11 @@ class ZeroShot(Benchmark):
 
     kind: ClassVar[str] = "zero_shot"
     schemas = ("labels",)
-    suites: ClassVar = {"embedded": ("procedural",), "full": ("cifar10", "cifar100")}
+    suites: ClassVar = {
+        "embedded": ("procedural",),
+        "full": ("cifar10", "cifar100", "tiny_imagenet", "imagenet"),
+    }
+    text_drift: ClassVar[bool] = True
 
     def __init__(self, source: Source, image_processor: Any, settings: Settings) -> None:
         self._names, self._labels = labels_of(source)
@@ -63,7 +68,8 @@ class ZeroShot(Benchmark):
 
     def observe(self, readout: Readout) -> pd.DataFrame:
         """Rank the classes for every image."""
-        ranking = rank_classes(readout, readout.images(self._stimuli), self._names, self._templates)
+        classes = class_embeddings(readout, self._names, self._templates)
+        ranking = rank(readout.images(self._stimuli), classes)
         return pd.DataFrame(
             {
                 "item": self._rows,
@@ -75,17 +81,15 @@ class ZeroShot(Benchmark):
 
     @staticmethod
     def score(trials: pd.DataFrame, settings: Settings) -> list[Measurement]:
-        """Accuracies, with chance beside them."""
+        """Accuracies, with chance beside each."""
+        n, n_classes = len(trials), int(trials["n_classes"].iloc[0])
         with undefined_causes() as causes:
             result = zero_shot_accuracy(
-                trials["ranking"].tolist(),
-                trials["label"],
-                n_classes=int(trials["n_classes"].iloc[0]),
-                **settings.resampling,
+                trials["ranking"].tolist(), trials["label"], n_classes=n_classes, **settings.resampling
             )
-        n = len(trials)
-        better = {"top1": True, "top5": True, "chance": None}
+        result["chance_top5"] = min(_KEPT, n_classes) / n_classes
+        better = {"top1": True, "top5": True, "chance": None, "chance_top5": None}
         return [
-            measurement(result, key, causes, n_groups=n, higher_is_better=better[key])
-            for key in ("top1", "top5", "chance")
+            measurement(result, key, causes, n_groups=n, higher_is_better=direction)
+            for key, direction in better.items()
         ]

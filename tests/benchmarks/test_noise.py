@@ -2,10 +2,15 @@
 
 import numpy as np
 import pytest
+from transformers import CLIPImageProcessor
 
-from hf_clipdyn.benchmarks.noise import GaussianNoise, Noise, spread
+from hf_clipdyn.benchmarks.base import Settings
+from hf_clipdyn.benchmarks.noise import Noise, spread
+from hf_clipdyn.benchmarks.noises import Blur, GaussianNoise, SaltAndPepper
+from hf_clipdyn.benchmarks.readout import Readout
 from hf_clipdyn.benchmarks.zero_shot import ZeroShot
 
+PROCESSOR = CLIPImageProcessor(size={"shortest_edge": 16}, crop_size={"height": 16, "width": 16})
 CLASSES = ("dark", "bright", "grey")
 LEVELS = (20, 230, 128)
 
@@ -48,6 +53,80 @@ def test_a_noise_blind_encoder_loses_nothing(stage, labelled, measure, planted):
     assert found["chance", ""].value == pytest.approx(1 / 3)
 
 
+@pytest.mark.parametrize("kind", ["salt_and_pepper", "blur"])
+@pytest.mark.parametrize("stage", ["native", "input"])
+def test_a_noise_blind_encoder_loses_nothing_of_any_kind(kind, stage, labelled, measure, planted):
+    encoder = planted(noise_blind, text)
+    kinds = ("gaussian", kind)
+    found = measure(Noise, labelled, encoder, sigmas=(0.0, 0.1), noise_kinds=kinds, noise_stage=stage)
+    suffix = "" if stage == "native" else ",noise_stage=input"
+    scale = "amount=0.05" if kind == "salt_and_pepper" else "sigma=2.00"
+    for group in (f"sigma=0.10{suffix}", f"noise={kind},{scale}{suffix}"):
+        for metric in ("relative_drop", "chance_corrected_drop", "drop_when_right"):
+            assert found[metric, group].value == 0
+            assert found["linear_probe", metric, group].value == 0
+        assert found["displacement", group].value == 0
+        assert found["accuracy", group].value == found["linear_probe", "accuracy", group].value == 1
+    assert found["area", f"noise={kind}{suffix}"].value == 1
+    assert ("clean_accuracy", f"noise={kind}{suffix}") not in found
+    assert ("accuracy", f"noise={kind},{scale.partition('=')[0]}=0.00{suffix}") not in found
+
+
+def test_what_salt_and_pepper_breaks_blur_may_leave_alone(labelled, measure, planted):
+    kinds = ("salt_and_pepper", "blur")
+    found = measure(Noise, labelled, planted(fragile, text), noise_kinds=kinds)
+    assert found["relative_drop", "noise=salt_and_pepper,amount=0.05"].value == pytest.approx(2 / 3)
+    assert found["relative_drop", "noise=blur,sigma=3.00"].value == 0
+    assert not [group for _, group in (key[-2:] for key in found) if group.startswith("sigma=")]
+
+
+def test_the_probe_of_a_fragile_encoder_loses_what_the_prompts_lose(labelled, measure, planted):
+    found = measure(Noise, labelled, planted(fragile, text), sigmas=(0.0, 0.02))
+    for metric in ("accuracy", "relative_drop", "chance_corrected_drop", "drop_when_right"):
+        assert found["linear_probe", metric, "sigma=0.02"].value == found[metric, "sigma=0.02"].value
+    assert found["linear_probe", "clean_accuracy", ""].value == 1
+    assert found["linear_probe", "chance", ""].value == pytest.approx(1 / 3)
+
+
+def test_a_probe_reads_what_the_prompts_do_not_name(labelled, measure, planted):
+    found = measure(Noise, labelled, planted(noise_blind, lambda prompt: text("grey")), sigmas=(0.0, 0.1))
+    assert found["clean_accuracy", ""].value == pytest.approx(1 / 3)
+    assert found["linear_probe", "clean_accuracy", ""].value == 1
+    assert found["linear_probe", "chance_corrected_drop", "sigma=0.10"].value == 0
+
+
+def test_a_class_with_one_image_cannot_be_probed_and_says_so(source, colour, measure, planted):
+    rows = [{"image": colour(level, level, level), "label": label} for label, level in enumerate(LEVELS)]
+    found = measure(Noise, source("labels", rows, CLASSES), planted(noise_blind, text), sigmas=(0.0, 0.1))
+    assert found["clean_accuracy", ""].value == 1
+    assert "held out" in found["linear_probe", "clean_accuracy", ""].note
+
+
+def test_rows_without_text_are_not_measured_again_with_other_texts(labelled, planted, tmp_path):
+    encoder = planted(noise_blind, text)
+    settings = Settings(cache_dir=tmp_path, sigmas=(0.0, 0.1), n_resamples=0)
+    benchmark = Noise(labelled, PROCESSOR, settings)
+    first = Readout(encoder)
+    own = Noise.score(benchmark.observe(first), settings)
+    other = Noise.score(benchmark.observe(first.with_texts(encoder.embed_texts)), settings)
+    assert {one.probe for one in other} == {"projection"}
+    same = [one for one in own if one.probe == "projection" and one.metric != "displacement"]
+    assert list(map(str, same)) == list(map(str, other))
+
+
+def test_wordnet_numbers_of_equal_names_stay_out_of_the_prompts(source, colour, measure, planted):
+    prompts = []
+
+    def remembering(prompt):
+        prompts.append(prompt)
+        return np.eye(2)[0]
+
+    names = ("missile (n03773504)", "aquarium_fish")
+    rows = [{"image": colour(9, 9, 9), "label": label} for label in (0, 1)]
+    measure(ZeroShot, source("labels", rows, names), planted(lambda pixels: np.ones(2), remembering))
+    assert prompts == ["a photo of a missile.", "a photo of a aquarium fish."]
+
+
 def test_a_fragile_encoder_falls_to_chance(labelled, measure, planted):
     found = measure(Noise, labelled, planted(fragile, text), sigmas=(0.0, 0.02))
     assert found["accuracy", "sigma=0.02"].value == pytest.approx(1 / 3)
@@ -80,6 +159,29 @@ def test_noise_has_the_asked_deviation_and_is_clamped():
     assert (black == 0).mean() == pytest.approx(0.5, abs=0.02)
 
 
+def test_salt_and_pepper_hits_the_asked_share_and_keeps_its_pixels():
+    pixels = np.full((200, 200, 3), 128, np.uint8)
+    weak, strong = (SaltAndPepper(amount, seed=3)(pixels, 5) for amount in (0.05, 0.2))
+    assert (weak == 0).mean() == pytest.approx(0.025, abs=0.004)
+    assert (strong == 255).mean() == pytest.approx(0.1, abs=0.006)
+    hit = (weak != 128).any(axis=2)
+    assert (weak[hit] == strong[hit]).all()
+    assert (weak == weak[..., :1]).all(), "all channels at once"
+    assert np.array_equal(SaltAndPepper(0.05, seed=3)(pixels, 5), weak)
+    assert not np.array_equal(SaltAndPepper(0.05, seed=3)(pixels, 6), weak)
+
+
+def test_blur_is_a_gaussian_of_that_many_pixels():
+    point = np.zeros((41, 41, 3), np.uint8)
+    point[20, 20] = 255
+    stacked = sum(Blur(2.0)(point, row).astype(float) for row in (0, 7))
+    x = np.arange(41) - 20
+    expected = 255 * np.exp(-(x**2) / 8) / (8 * np.pi)
+    assert np.abs(stacked[20, :, 0] / 2 - expected).max() < 0.6
+    flat = np.full((8, 9, 3), 77, np.uint8)
+    assert np.array_equal(Blur(3.0)(flat, 0), flat)
+
+
 def test_the_spread_is_the_mean_distance_of_different_images():
     images = np.random.default_rng(0).normal(size=(6, 4))
     rows = images / np.linalg.norm(images, axis=1, keepdims=True)
@@ -92,14 +194,10 @@ def test_zero_shot_of_a_perfect_and_of_a_constant_encoder(labelled, measure, pla
     assert found["top1", ""].value == 1
     constant = measure(ZeroShot, labelled, planted(lambda pixels: np.ones(3), text))
     assert constant["top1", ""].value == pytest.approx(1 / 3)
-    assert constant["top5", ""].value == 1  # of three classes
+    assert constant["top5", ""].value == constant["chance_top5", ""].value == 1  # of three classes
 
 
 def test_a_broken_image_is_left_out_and_counted(source, colour, measure, planted, tmp_path):
-    from transformers import CLIPImageProcessor
-
-    from hf_clipdyn.benchmarks.base import Settings
-
     paths = []
     for index in range(4):
         paths.append(str(tmp_path / f"{index}.png"))
@@ -107,7 +205,6 @@ def test_a_broken_image_is_left_out_and_counted(source, colour, measure, planted
     (tmp_path / "2.png").write_bytes((tmp_path / "2.png").read_bytes()[:40])
     rows = [{"image": {"path": path, "bytes": None}, "label": 0} for path in paths]
     labelled = source("labels", rows, CLASSES)
-    processor = CLIPImageProcessor(size={"shortest_edge": 16}, crop_size={"height": 16, "width": 16})
-    assert ZeroShot(labelled, processor, Settings(cache_dir=tmp_path / "cache")).left_out == 1
+    assert ZeroShot(labelled, PROCESSOR, Settings(cache_dir=tmp_path / "cache")).left_out == 1
     found = measure(ZeroShot, labelled, planted(noise_blind, text))
     assert (found["top1", ""].value, found["top1", ""].n) == (1, 3)

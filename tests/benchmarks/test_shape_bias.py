@@ -118,7 +118,8 @@ def test_a_probe_has_not_seen_the_exemplar_that_it_decides_on(conflicts, measure
 
 def test_a_vision_model_answers_the_triplets_and_the_probes(conflicts, measure, planted):
     found = measure(ShapeBias, conflicts, planted(lambda pixels: one_hot(read(pixels, 0))))
-    assert {key[0] for key in found} == {"shape_preference", "linear_probe"}
+    assert {one.metric for one in found.values() if one.probe == "projection"} == {"shape_preference"}
+    assert found["linear_probe", "shape_accuracy", ""].value == 1
 
 
 def test_a_single_exemplar_of_each_class_cannot_be_held_out(source, colour, measure, planted):
@@ -172,6 +173,8 @@ def test_an_observer_who_errs_as_the_model_does_is_fully_consistent(source, colo
         assert row.value == pytest.approx(2 / 3)
         assert found["error_consistency_max", group].value == pytest.approx(2 / 3)
         assert row.ci_low <= row.value <= row.ci_high
+        # among themselves: a and b agree, c with neither beyond what the accuracies give
+        assert found["human", "error_consistency", group].value == pytest.approx(1 / 3)
 
 
 def test_the_rows_that_use_no_text_are_not_observed_again_with_other_texts(conflicts, planted, tmp_path):

@@ -83,7 +83,7 @@ def test_the_last_revision_says_the_same_and_the_others_are_whole(evaluate):
     own, final = split(evaluate("zero_shot/cifar10", "noise/cifar10", sigmas=(0.0, 0.1)))
     assert set(final["revision"]) == {"epoch-000", "epoch-001", "epoch-002"}
     last = [side[side["revision"] == "epoch-002"].drop(columns="seconds") for side in (own, final)]
-    key = ["benchmark", "metric", "group"]
+    key = ["benchmark", "probe", "metric", "group"]
     mine = last[0].set_index(key)
     theirs = last[1].set_index(key)
     pd.testing.assert_frame_equal(
