@@ -156,6 +156,7 @@ class Benchmark(ABC):
             run's last revision (`Readout.with_texts`), and leaves out of that what needs no text.
         clusters: columns of the trials that name what is drawn at random: one, or two that are crossed.
         preprocesses: how this kind can make images the model's input (of `PREPROCESSES`), its own way first.
+        settings: fields of `Settings` that only some kinds read, and this one does.
 
     Attributes (of an instance):
         fingerprint: SHA-256 of all that is shown and asked: pixels, labels, prompts, settings.
@@ -170,6 +171,7 @@ class Benchmark(ABC):
     text_drift: ClassVar[bool] = False
     clusters: ClassVar[tuple[str, ...]] = ("item",)
     preprocesses: ClassVar[tuple[str, ...]] = ("processor",)
+    settings: ClassVar[tuple[str, ...]] = ()
 
     fingerprint: str
     preprocess: str = "processor"

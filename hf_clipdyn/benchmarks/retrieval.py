@@ -37,6 +37,7 @@ class Retrieval(Benchmark):
 
     kind: ClassVar[str] = "retrieval"
     schemas = ("captions",)
+    settings = ("held_out",)
     suites: ClassVar = {"full": ("flickr8k",)}
 
     def __init__(self, source: Source, image_processor: Any, settings: Settings) -> None:

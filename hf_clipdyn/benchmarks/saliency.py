@@ -64,6 +64,7 @@ class Saliency(Benchmark):
 
     kind: ClassVar[str] = "saliency"
     schemas = ("fixations",)
+    settings = ("probes", "captions")
     suites: ClassVar = {"paper": ("mit1003",), "full": ("mit1003", "cat2000", "salicon", "osie")}
     needs_text: ClassVar[bool] = False
     preprocesses = ("squash", "crop")

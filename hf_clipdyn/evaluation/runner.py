@@ -19,12 +19,13 @@ from tqdm.auto import tqdm
 from transformers import AutoConfig, AutoImageProcessor
 
 from hf_clipdyn.benchmarks.base import Benchmark, Settings
-from hf_clipdyn.benchmarks.readout import Readout
+from hf_clipdyn.benchmarks.readout import Readout, share
 from hf_clipdyn.benchmarks.registry import benchmark_class, select_benchmarks
-from hf_clipdyn.benchmarks.sources import Source, open_source
-from hf_clipdyn.errors import ConfigError, DatasetError, EvaluationError, UnknownNameError
+from hf_clipdyn.benchmarks.sources import Source
+from hf_clipdyn.errors import ConfigError, EvaluationError, UnknownNameError
 from hf_clipdyn.evaluation.live_model import FinalTexts, LiveModel
 from hf_clipdyn.evaluation.precision import PrecisionCheck
+from hf_clipdyn.evaluation.selection import check_settings, choose_revisions, open_sources
 from hf_clipdyn.evaluation.store import FINAL_TEXT, PAIR, SCHEMA, Pair, ResultsStore
 from hf_clipdyn.models.encoder import Encoder, settings_digest
 from hf_clipdyn.revisions import Revision, list_revisions
@@ -101,14 +102,19 @@ def evaluate(config: EvaluationConfig, say: Callable[[str], Any] = lambda _: Non
     if not state.is_main_process:
         say = _silent
     names = select_benchmarks(config.suite, config.benchmarks, config.data_dirs)
-    revisions, last = _chosen_revisions(config, say)
+    check_settings(names, config.settings)
+    listed = list_revisions(config.repo_id, store=config.store, token=config.token)
+    revisions, last = choose_revisions(listed, config.revisions, say)
+    final = last if config.final_texts and len(listed) > 1 else None
     with state.main_process_first():
-        sources = _open_sources(names, config, say)
+        sources = open_sources(
+            names, config.data_dirs, config.token, skip_missing=config.skip_missing, say=say
+        )
     # Only the main process writes; the others hold an empty table and are told what is done.
     output = config.output if state.is_main_process else None
     with ResultsStore(output) as store:
         done = store.pairs() if not config.force else set()
-        pairs = _measure(config, revisions, last, sources, store, from_main_process(done), say)
+        pairs = _measure(config, revisions, final, sources, store, from_main_process(done), say)
         table = from_main_process(store.select(pairs))
     return datasets.Dataset(table.combine_chunks())
 
@@ -139,53 +145,6 @@ def from_main_process(value: Any) -> Any:
     box = [value]
     broadcast_object_list(box)
     return box[0]
-
-
-def _chosen_revisions(
-    config: EvaluationConfig, say: Callable[[str], Any]
-) -> tuple[list[Revision], Revision | None]:
-    """Those to be measured; and the last of the whole run, if its texts are to be asked with."""
-    listed = list_revisions(config.repo_id, store=config.store, token=config.token)
-    revisions = [revision for revision in listed if revision.sha256 is not None] or listed
-    bare = [revision.name for revision in listed if revision not in revisions]
-    if bare and config.revisions is None:
-        say(f"{', '.join(bare)} of {config.repo_id} hold no weights and are left out.")
-    last = revisions[-1] if config.final_texts and len(revisions) > 1 else None
-    if config.revisions is None:
-        return revisions, last
-    by_name = {revision.name: revision for revision in listed}
-    for name in config.revisions:
-        if name not in by_name:
-            raise UnknownNameError("revision", name, by_name)
-    return [by_name[name] for name in dict.fromkeys(config.revisions)], last
-
-
-def _open_sources(
-    names: Sequence[str], config: EvaluationConfig, say: Callable[[str], Any]
-) -> dict[str, Source]:
-    """The data set behind each benchmark; all that are missing are named at once, before any forward pass."""
-    sources: dict[str, Source] = {}
-    missing: dict[str, str] = {}
-    for name in names:
-        dataset = name.partition("/")[2]
-        schemas = benchmark_class(name).schemas
-        try:
-            sources[name] = open_source(
-                dataset, schemas, data_dir=config.data_dirs.get(dataset), token=config.token
-            )
-        except DatasetError as error:
-            missing[name] = str(error)
-    if missing:
-        listed = " ".join(f"{name}: {why}" for name, why in missing.items())
-        if not config.skip_missing:
-            raise EvaluationError(
-                f"{len(missing)} of {len(names)} benchmarks cannot run. {listed} "
-                "Give the folders with --data-dir NAME=PATH, or run the others with --skip-missing."
-            )
-        say(f"Left out, since their data are missing: {listed}")
-    if not sources:
-        raise EvaluationError("No benchmark can run: nothing was evaluated.")
-    return sources
 
 
 def _measure(
@@ -328,6 +287,8 @@ def _run_pair(asking: _Asking, readout: Readout, config: EvaluationConfig, store
     if asking.final is not None:
         readout = readout.with_texts(asking.final)
     trials = asking.benchmark.observe(readout)
+    counts = share(range(PartialState().num_processes), lambda _: len(trials))
+    assert set(counts) == {len(trials)}, f"the processes saw unequal numbers of stimuli: {counts}"
     if not PartialState().is_main_process:
         return
     measurements = asking.benchmark.score(trials, config.settings)

@@ -1,10 +1,14 @@
 """The runner: what is selected, skipped, redone, left out and named."""
 
+from pathlib import Path
+
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from hf_clipdyn.benchmarks.registry import suite as benchmark_suite
 from hf_clipdyn.bundled import load_metric
+from hf_clipdyn.data.registry import dataset_facts
 from hf_clipdyn.errors import ConfigError, EvaluationError, RevisionNotFoundError, UnknownNameError
 from hf_clipdyn.evaluation import evaluate_revisions
 from hf_clipdyn.evaluation.store import SCHEMA, read_trials
@@ -98,7 +102,8 @@ def test_the_evaluate_modules_give_the_number_that_the_runner_gives(evaluate, tm
     )
 
     def number(metric, group=""):
-        rows = table[(table["metric"] == metric) & (table["group"] == group)]
+        asked = (table["metric"] == metric) & (table["group"] == group)
+        rows = table[asked & (table["probe"] == "projection")]
         return rows["value"].item(), [rows["ci_low"].item(), rows["ci_high"].item()]
 
     trials = read_trials(output, "shape_bias/cue_conflict")
@@ -204,6 +209,49 @@ def test_wrong_settings_are_one_clear_sentence(evaluate):
         evaluate("noise/cifar10", sigmas=(0.0, 25.0))
     with pytest.raises(ConfigError, match="batch_size"):
         evaluate("noise/cifar10", batch_size=0)
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        (
+            {"preprocess": "tiles"},
+            r"preprocess is tiles, which bears on quality alone, and zero_shot/cifar10 is",
+        ),
+        ({"preprocess": "squash"}, "bears on quality and saliency alone"),
+        ({"probes": ("rollout", "grad_cam")}, "probes is rollout, grad_cam, which bears on saliency alone"),
+        ({"captions": Path("captions.txt")}, r"captions is captions\.txt, which bears on saliency alone"),
+        ({"noise_kinds": ("blur",)}, "noise_kinds is blur, which bears on noise alone"),
+        ({"sigmas": (0.0, 0.1)}, r"sigmas is 0\.0, 0\.1, which bears on noise alone"),
+        ({"held_out": 5}, "held_out is 5, which bears on retrieval alone"),
+    ],
+)
+def test_a_setting_that_no_chosen_benchmark_reads_is_refused(evaluate, settings, said, forward_passes):
+    with pytest.raises(ConfigError, match=said):
+        evaluate("zero_shot/cifar10", **settings)
+    assert forward_passes["images"] == 0
+
+
+def test_the_usual_settings_bear_on_nothing_in_particular(evaluate):
+    usual = {"preprocess": "processor", "noise_stage": "native", "noise_kinds": ("gaussian",)}
+    assert len(evaluate("zero_shot/cifar10", revisions=["epoch-000"], **usual)) > 0
+
+
+@pytest.mark.parametrize("suite", ["paper", "full"])
+def test_a_suite_without_data_names_the_place_of_each_data_set(store, monkeypatch, suite):
+    """Also of those that have a mirror on the Hub, which may not be reached."""
+    monkeypatch.delenv("CLIPDYN_DATA", raising=False)
+    for module in ("datasets.config", "huggingface_hub.constants"):
+        monkeypatch.setattr(f"{module}.HF_HUB_OFFLINE", True)
+    monkeypatch.chdir("/")
+    with pytest.raises(EvaluationError) as caught:
+        evaluate_revisions("me/run", suite=suite, store=store, device="cpu", show_progress=False)
+    message = str(caught.value)
+    names = benchmark_suite(suite)
+    assert f"{len(names)} of {len(names)} benchmarks cannot run." in message
+    for name in names:
+        assert f"{name}: " in message
+        assert dataset_facts(name.partition("/")[2]).where in message
 
 
 def test_an_output_that_is_no_table_of_results_is_left_alone(evaluate, tmp_path):

@@ -42,7 +42,8 @@ def test_watching_measures_each_revision_when_it_appears(tmp_path, publish, data
     )
     training.join()
     assert set(table["revision"]) == {"epoch-000", "epoch-001"}
-    assert pd.read_parquet(output).groupby("revision")["seconds"].nunique().eq(1).all()
+    kept = pd.read_parquet(output)
+    assert kept.groupby(["revision", "data_fingerprint"])["seconds"].nunique().eq(1).all(), "each pair once"
 
 
 def test_watching_for_nothing_ends_with_the_cause(tmp_path):

@@ -1,0 +1,113 @@
+"""What a call means, settled before the first forward pass: revisions, data sets, and settings that bear on them."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from hf_clipdyn.benchmarks.base import Settings
+from hf_clipdyn.benchmarks.registry import benchmark_class, kinds
+from hf_clipdyn.benchmarks.sources import Source, open_source
+from hf_clipdyn.data.registry import dataset_facts
+from hf_clipdyn.errors import ConfigError, DatasetError, EvaluationError, UnknownNameError
+from hf_clipdyn.revisions import Revision
+
+__all__ = ["check_settings", "choose_revisions", "open_sources"]
+
+
+def check_settings(names: Sequence[str], settings: Settings) -> None:
+    """Refuse a setting that none of the chosen benchmarks reads: its user would believe in it.
+
+    Raises:
+        ConfigError: naming the kinds that do.
+    """
+    chosen = {benchmark_class(name) for name in names}
+    usual = Settings()
+    for field in sorted({field for kind in kinds().values() for field in kind.settings}):
+        value = getattr(settings, field)
+        if value != getattr(usual, field) and not any(field in kind.settings for kind in chosen):
+            offering = [name for name, kind in kinds().items() if field in kind.settings]
+            raise _nobody_offers(f"{field} is", value, offering, names)
+    wanted = settings.preprocess
+    if wanted is not None and not any(wanted in kind.preprocesses for kind in chosen):
+        offering = [name for name, kind in kinds().items() if wanted in kind.preprocesses]
+        raise _nobody_offers("preprocess is", wanted, offering, names)
+
+
+def _nobody_offers(what: str, value: Any, offering: Sequence[str], names: Sequence[str]) -> ConfigError:
+    shown = ", ".join(map(str, value)) if isinstance(value, tuple) else value
+    return ConfigError(
+        f"{what} {shown}, which bears on {' and '.join(offering)} alone, and {', '.join(names)} "
+        f"{'is' if len(names) == 1 else 'are'} chosen: leave it out, or name such a benchmark with --benchmarks."
+    )
+
+
+def choose_revisions(
+    listed: Sequence[Revision], wanted: Sequence[str] | None, say: Callable[[str], Any]
+) -> tuple[list[Revision], Revision]:
+    """The revisions that are to be measured, and the last one of the whole run.
+
+    Raises:
+        UnknownNameError: one that is wanted does not exist.
+    """
+    able = [revision for revision in listed if revision.sha256 is not None] or list(listed)
+    if wanted is None:
+        bare = [revision.name for revision in listed if revision not in able]
+        if bare:
+            say(f"Left out, since they hold no weights: {', '.join(bare)}.")
+        return able, able[-1]
+    by_name = {revision.name: revision for revision in listed}
+    for name in wanted:
+        if name not in by_name:
+            raise UnknownNameError("revision", name, by_name)
+    return [by_name[name] for name in dict.fromkeys(wanted)], able[-1]
+
+
+def open_sources(
+    names: Sequence[str],
+    data_dirs: Mapping[str, Path],
+    token: str | None,
+    *,
+    skip_missing: bool,
+    say: Callable[[str], Any],
+) -> dict[str, Source]:
+    """The data set behind each benchmark; all that are missing are named at once, with the place to get them.
+
+    Raises:
+        EvaluationError: some are missing and are not to be left out, or none is there.
+    """
+    sources: dict[str, Source] = {}
+    missing: dict[str, str] = {}
+    opened: dict[tuple[str, tuple[str, ...]], Source | DatasetError] = {}
+    for name in names:
+        dataset, schemas = name.partition("/")[2], benchmark_class(name).schemas
+        if (dataset, schemas) not in opened:  # a Hub that does not answer is waited for once
+            opened[dataset, schemas] = _open(dataset, schemas, data_dirs, token)
+        found = opened[dataset, schemas]
+        if isinstance(found, Source):
+            sources[name] = found
+        else:
+            missing[name] = _with_place(str(found), dataset_facts(dataset).where)
+    if missing:
+        listed = " ".join(f"{name}: {why}" for name, why in missing.items())
+        if not skip_missing:
+            raise EvaluationError(
+                f"{len(missing)} of {len(names)} benchmarks cannot run. {listed} "
+                "Give the folders with --data-dir NAME=PATH, or run the others with --skip-missing."
+            )
+        say(f"Left out, since their data are missing: {listed}")
+    if not sources:
+        raise EvaluationError("No benchmark can run: nothing was evaluated.")
+    return sources
+
+
+def _open(
+    dataset: str, schemas: tuple[str, ...], data_dirs: Mapping[str, Path], token: str | None
+) -> Source | DatasetError:
+    try:
+        return open_source(dataset, schemas, data_dir=data_dirs.get(dataset), token=token)
+    except DatasetError as error:
+        return error
+
+
+def _with_place(why: str, where: str) -> str:
+    return why if where in why else f"{why} It is at {where}."
