@@ -10,6 +10,7 @@ from hub_server.faults import Fault
 from huggingface_hub import HfApi, snapshot_download
 
 from hf_clipdyn.benchmarks.shape_bias import ShapeBias
+from hf_clipdyn.cli import main
 from hf_clipdyn.errors import ConfigError, PublishError
 from hf_clipdyn.evaluation import publish as publishing
 from hf_clipdyn.evaluation.compare import compare_revisions
@@ -137,3 +138,32 @@ def test_what_cannot_be_pushed_is_said_before_the_first_forward_pass(push, monke
         evaluate(*NAMES, push_to_hub="me/results")
     with pytest.raises(ConfigError, match="give both, or neither"):
         evaluate(*NAMES, private=True, output=tmp_path / "r.parquet")
+
+
+def test_the_command_pushes_and_says_where(hub, store, data, tmp_path, capsys):
+    output = tmp_path / "results.parquet"
+    arguments = [
+        "me/run",
+        "--store",
+        str(store),
+        "--output",
+        str(output),
+        "--device",
+        "cpu",
+        "--n_resamples",
+        "0",
+    ]
+    benchmark = ["--benchmarks", "zero_shot/cifar10", f"--data-dir=cifar10={data['cifar10']}"]
+    with pytest.raises(SystemExit) as stopped:
+        main(["evaluate", *arguments, *benchmark, "--push_to_hub", "me/results", "--private"])
+    assert stopped.value.code == 0
+    said = capsys.readouterr().out
+    assert f"The results are pushed: {hub.url}/datasets/me/results." in said
+    assert HfApi().repo_info("me/results", repo_type="dataset").private
+    hub.tokens.clear()
+    with pytest.raises(SystemExit) as stopped:
+        main(["evaluate", *arguments, *benchmark, "--push_to_hub", "me/results", "--private"])
+    assert stopped.value.code == 1
+    error = capsys.readouterr().err
+    assert f"clipdyn: error: {output} is complete, but could not be pushed to me/results" in error
+    assert "Give a token with write permission" in error
