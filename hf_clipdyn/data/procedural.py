@@ -8,19 +8,16 @@ of the others; ``distortion`` (test) are ladders of five levels, whose order is 
 """
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from io import BytesIO
 from typing import Any
 
 import datasets
 import numpy as np
-from numpy.typing import NDArray
-from PIL import Image, ImageEnhance
-from scipy.ndimage import gaussian_filter
 
 from hf_clipdyn.data.base import DataBuilder
 from hf_clipdyn.data.facts import DatasetFacts
+from hf_clipdyn.data.ladder import ladder, png
 from hf_clipdyn.data.world import (
     CLASSES,
     USUAL_TEXTURE,
@@ -124,7 +121,7 @@ class Procedural(DataBuilder):
                 sensor_noise=0.02 + rng.uniform(0, 0.1),
             )
             yield {
-                "image": _png(render(scene, rng)),
+                "image": png(render(scene, rng)),
                 "image_id": f"train-{index:06d}",
                 "captions": captions(scene, rng),
             }
@@ -138,7 +135,7 @@ class Procedural(DataBuilder):
     def _congruent_images(self) -> Iterator[dict[str, Any]]:
         for index in range(self.config.test_size):
             scene, rng = self._congruent_scene(_TEST, index)
-            image = _png(render(scene, rng))
+            image = png(render(scene, rng))
             if self.config.name == "labels":
                 yield {"image": image, "label": scene.shape.name}
             else:
@@ -168,7 +165,7 @@ class Procedural(DataBuilder):
                         rng, shapes[shape][s], textures[texture][t], sensor_noise=_TEST_NOISE
                     )
                     yield {
-                        "image": _png(render(scene, rng)),
+                        "image": png(render(scene, rng)),
                         "image_id": f"{shape}{s + 1}-{texture}{t + 1}-{k + 1}",
                         "shape": shape,
                         "texture": texture,
@@ -181,55 +178,4 @@ class Procedural(DataBuilder):
         for index in range(self.config.references):
             scene, rng = self._congruent_scene(_LADDER, index)
             reference = render(replace(scene, noise=0.0), rng)
-            encoded = _png(reference)
-            for distortion, distort in _DISTORTIONS.items():
-                for level in range(1, 6):
-                    yield {
-                        "reference": encoded,
-                        "distorted": _png(distort(reference, level, rng)),
-                        "reference_id": f"reference-{index:03d}",
-                        "distortion": distortion,
-                        "level": level,
-                    }
-
-
-def _png(image: NDArray[np.uint8]) -> dict[str, Any]:
-    buffer = BytesIO()
-    Image.fromarray(image).save(buffer, "PNG", compress_level=1)
-    return {"bytes": buffer.getvalue(), "path": None}
-
-
-def _noise(image: NDArray[np.uint8], level: int, rng: np.random.Generator) -> NDArray[np.uint8]:
-    sigma = 255 * (0.02, 0.05, 0.1, 0.2, 0.35)[level - 1]
-    return np.round(np.clip(image + rng.normal(0, sigma, image.shape), 0, 255)).astype(np.uint8)
-
-
-def _blur(image: NDArray[np.uint8], level: int, _: np.random.Generator) -> NDArray[np.uint8]:
-    sigma = (0.4, 0.7, 1.0, 1.5, 2.5)[level - 1]
-    return np.round(gaussian_filter(image.astype(float), (sigma, sigma, 0))).astype(np.uint8)
-
-
-def _jpeg(image: NDArray[np.uint8], level: int, _: np.random.Generator) -> NDArray[np.uint8]:
-    buffer = BytesIO()
-    Image.fromarray(image).save(buffer, "JPEG", quality=(60, 35, 20, 10, 4)[level - 1])
-    return np.asarray(Image.open(buffer))
-
-
-def _contrast(image: NDArray[np.uint8], level: int, _: np.random.Generator) -> NDArray[np.uint8]:
-    factor = (0.85, 0.7, 0.5, 0.35, 0.2)[level - 1]
-    return np.asarray(ImageEnhance.Contrast(Image.fromarray(image)).enhance(factor))
-
-
-def _colour(image: NDArray[np.uint8], level: int, _: np.random.Generator) -> NDArray[np.uint8]:
-    factor = (0.8, 0.6, 0.4, 0.2, 0.0)[level - 1]
-    return np.asarray(ImageEnhance.Color(Image.fromarray(image)).enhance(factor))
-
-
-_Distortion = Callable[[NDArray[np.uint8], int, np.random.Generator], NDArray[np.uint8]]
-_DISTORTIONS: dict[str, _Distortion] = {
-    "noise": _noise,
-    "blur": _blur,
-    "jpeg": _jpeg,
-    "contrast": _contrast,
-    "colour": _colour,
-}
+            yield from ladder(reference, f"reference-{index:03d}", rng)

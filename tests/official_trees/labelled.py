@@ -1,10 +1,10 @@
-"""Labelled sets and cue conflict as their archives unpack."""
+"""Labelled sets, cue conflict and mere photographs as their archives unpack."""
 
 from pathlib import Path
 
 from official_trees.images import write_image
 
-__all__ = ["cifar10", "cifar100", "cue_conflict", "imagenet", "tiny_imagenet"]
+__all__ = ["cifar10", "cifar100", "cue_conflict", "imagenet", "photographs", "tiny_imagenet"]
 
 _TRIALS = "subj,session,trial,rt,object_response,category,condition,imagename"
 
@@ -59,3 +59,11 @@ def tiny_imagenet(root: Path) -> None:
     (root / "words.txt").write_text(
         "n01443537\tgoldfish, Carassius auratus\nn02012849\tcrane\nn03126707\tcrane\n"
     )
+
+
+def photographs(root: Path) -> None:
+    """Two in folders, one beside them, and what is no image."""
+    write_image(root / "holiday.jpg", (24, 16), 1)
+    write_image(root / "b" / "dog.png", (10, 14), 2)
+    write_image(root / "a" / "deep" / "cat.bmp", (9, 9), 3)
+    (root / "notes.txt").write_text("rain\n")

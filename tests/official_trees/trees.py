@@ -29,6 +29,7 @@ TREES: dict[str, Make] = {
     "mit1003": saliency.mit1003,
     "nights": similarity.nights,
     "osie": saliency.osie,
+    "photographs": labelled.photographs,
     "salicon": saliency.salicon,
     "tid2008": quality.tid2008,
     "tid2013": quality.tid,
