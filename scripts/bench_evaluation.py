@@ -5,19 +5,31 @@
 # ruff: noqa: E402  (the caches' place is read at import)
 """How fast K revisions are evaluated, as ratios in one run on this machine.
 
-python scripts/bench_evaluation.py [--revisions 8] [--scale tiny]
+python scripts/bench_evaluation.py [--parts pairs,warm,embedded,real,vit-b-32] [--scale tiny] [--revisions 8]
 
-The work is `distortion/procedural`: 1,000 pairs of 40 references. Peers: (a) pair by pair, both images decoded each
-time, `from_pretrained` for each revision; (b) in batches, decoded again for each revision. Ours starts without any
-cache, and its time holds the decoding, the baselines and the scores. Random weights: only time is measured.
+Peers: (a) image by image (pair by pair), decoded each time, `from_pretrained` for each revision; (b) in batches,
+decoded again for each revision. They decode and embed what ours was asked for, images and texts, and score nothing.
+Ours starts without any cache; its time holds decoding, noise, baselines, scores, intervals and files. Float32
+throughout, random weights: only time is measured. Ours runs before and after the peers, and the mean counts, so
+that a machine that others use slows both.
+
+- pairs: `distortion/procedural`, 1,000 pairs of 40 references.
+- warm: in that run, what each further revision takes, against the bare forward passes of its images.
+- embedded: the whole embedded suite.
+- real: cue conflict and CIFAR-10 with noise, from CLIPDYN_DATA (or ../shared/data).
+- vit-b-32: pairs of a ViT-B/32, few of them (--pairs).
 """
 
 import argparse
 import os
 import tempfile
 import time
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 HOME = tempfile.TemporaryDirectory(prefix="clipdyn-bench-")
 os.environ["HF_HOME"] = HOME.name  # no cache of earlier runs
@@ -26,22 +38,29 @@ os.environ["HF_HUB_OFFLINE"] = "1"
 import datasets
 import numpy as np
 import torch
+from PIL import Image
 from transformers import CLIPModel, CLIPProcessor
 from transformers.utils import logging
 
-from hf_clipdyn.benchmarks.base import Settings, cosine_distance
+from hf_clipdyn.benchmarks.base import SIGMAS, Settings
 from hf_clipdyn.benchmarks.distortion import Distortion
 from hf_clipdyn.benchmarks.readout import Readout
-from hf_clipdyn.benchmarks.sources import open_source
+from hf_clipdyn.benchmarks.registry import benchmark_class, suite
+from hf_clipdyn.benchmarks.sources import Source, open_source
 from hf_clipdyn.cards import CardFacts
-from hf_clipdyn.data import load_dataset
 from hf_clipdyn.evaluation import evaluate_revisions
+from hf_clipdyn.evaluation.store import ResultsStore
 from hf_clipdyn.models.encoder import Encoder, ImageFeatures, snapshot_folder
 from hf_clipdyn.models.scales import clip_config, clip_image_processor, scale
 from hf_clipdyn.models.tokenizers import train_tokenizer
 from hf_clipdyn.revisions import Publisher, RevisionRecord, epoch_name
 
 REPO = "bench/run"
+PARTS = ("pairs", "warm", "embedded", "real", "vit-b-32")
+PAIRS = "distortion/procedural"
+BATCH = 32
+DATA = Path(os.environ.get("CLIPDYN_DATA", Path(__file__).parents[2] / "shared" / "data"))
+REAL = {"shape_bias/cue_conflict": "cue-conflict", "noise/cifar10": "cifar10"}
 
 
 def publish(folder: Path, scale_name: str, n: int) -> Path:
@@ -70,116 +89,289 @@ def publish(folder: Path, scale_name: str, n: int) -> Path:
     return folder / "hub"
 
 
-def seconds(work: Callable[[], object]) -> float:
-    """Wall time of a call."""
-    start = time.perf_counter()
-    work()
-    return time.perf_counter() - start
+@dataclass
+class Clock:
+    """Wall and processor seconds of what ran inside `running`, and how often that was."""
+
+    wall: float = 0.0
+    cpu: float = 0.0
+    times: int = 0
+
+    @contextmanager
+    def running(self) -> Iterator[None]:
+        start = time.perf_counter(), time.process_time()
+        yield
+        self.wall += time.perf_counter() - start[0]
+        self.cpu += time.process_time() - start[1]
+        self.times += 1
 
 
-def pair_by_pair(store: Path, rows: datasets.Dataset, revision: str) -> np.ndarray:
-    """Peer (a)."""
-    where = {"revision": revision, "cache_dir": store, "local_files_only": True}
-    model, processor = (
-        CLIPModel.from_pretrained(REPO, **where).eval(),
-        CLIPProcessor.from_pretrained(REPO, **where),
-    )
-    found = []
-    for row in rows:
-        inputs = processor(images=[row["reference"], row["distorted"]], return_tensors="pt")
-        with torch.inference_mode():
-            pair = model.get_image_features(**inputs).pooler_output.numpy()
-        found.append(float(cosine_distance(pair[0], pair[1])))
-    return np.array(found)
+@dataclass
+class Work:
+    """What one evaluation shows: its data sets, and the texts it was seen to ask."""
+
+    names: Sequence[str]
+    folders: dict[str, Path] = field(default_factory=dict)
+    texts: list[str] = field(default_factory=list)
+
+    def sources(self) -> list[tuple[str, Source]]:
+        opened = []
+        for name in self.names:
+            kind, _, dataset = name.partition("/")
+            schemas = benchmark_class(name).schemas
+            opened.append((kind, open_source(dataset, schemas, data_dir=self.folders.get(dataset))))
+        return opened
+
+    def images(self) -> Iterator[list[Image.Image]]:
+        """Each image or pair as a script shows it: decoded when its turn comes."""
+        for kind, source in self.sources():
+            for sigma in SIGMAS if kind == "noise" else (0.0,):
+                for number, row in enumerate(source.dataset):
+                    names = ("reference", "distorted") if kind == "distortion" else ("image",)
+                    yield [noisy(row[name], sigma, number) for name in names]
 
 
-def in_batches(store: Path, rows: datasets.Dataset, revision: str, batch: int = 128) -> np.ndarray:
-    """Peer (b)."""
-    where = {"revision": revision, "cache_dir": store, "local_files_only": True}
-    model, processor = (
-        CLIPModel.from_pretrained(REPO, **where).eval(),
-        CLIPProcessor.from_pretrained(REPO, **where),
-    )
-    found = []
-    for start in range(0, len(rows), batch):
-        part = rows[start : start + batch]
-        sides = []
-        for name in ("reference", "distorted"):
-            inputs = processor(images=part[name], return_tensors="pt")
-            with torch.inference_mode():
-                sides.append(model.get_image_features(**inputs).pooler_output.numpy())
-        found.append(cosine_distance(*sides))
-    return np.concatenate(found)
+def noisy(image: Image.Image, sigma: float, number: int) -> Image.Image:
+    """The image under Gaussian noise."""
+    if sigma == 0:
+        return image
+    pixels = np.asarray(image.convert("RGB"))
+    noise = np.random.default_rng([0, number]).standard_normal(pixels.shape, np.float32)
+    return Image.fromarray(np.clip(np.rint(pixels + 255 * sigma * noise), 0, 255).astype(np.uint8))
+
+
+def peer(
+    store: Path, revision: str, groups: Iterator[list[Image.Image]], texts: Sequence[str], batch: int
+) -> None:
+    """One revision as a script of one's own measures it; batches of at least so many images."""
+    where: dict[str, Any] = {"revision": revision, "cache_dir": store, "local_files_only": True}
+    model = CLIPModel.from_pretrained(REPO, **where).eval()
+    processor = CLIPProcessor.from_pretrained(REPO, **where)
+    limit = model.config.text_config.max_position_embeddings
+    with torch.inference_mode():
+        for start in range(0, len(texts), 256):
+            part = list(texts[start : start + 256])
+            inputs = processor(
+                text=part, padding=True, truncation=True, max_length=limit, return_tensors="pt"
+            )
+            model.get_text_features(**inputs)
+        waiting: list[Image.Image] = []
+        for group in groups:
+            waiting += group
+            if len(waiting) >= batch:
+                model.get_image_features(**processor(images=waiting, return_tensors="pt"))
+                waiting = []
+        if waiting:
+            model.get_image_features(**processor(images=waiting, return_tensors="pt"))
+
+
+PEERS = {"(a) one by one": 1, "(b) in batches": BATCH}
+
+
+def compare(title: str, store: Path, revisions: Sequence[str], work: Work, peers_of: int) -> None:
+    """Ours before and after the peers, who measure some of the revisions: they cost the same each."""
+    ours, takes = Clock(), {name: Clock() for name in PEERS}
+
+    def run(attempt: int) -> None:
+        folder = store.parent / f"{title}-{attempt}".replace(" ", "-")
+        with ours.running():
+            evaluate_revisions(
+                REPO,
+                benchmarks=work.names,
+                store=store,
+                revisions=list(revisions),
+                data_dirs=work.folders,
+                output=folder / "results.parquet",
+                cache_dir=folder / "cache",
+                final_texts=False,
+                show_progress=False,
+            )
+
+    with asked_texts(work):
+        run(0)
+    for revision in revisions[:peers_of]:  # in turn, so that a busy machine slows both
+        for name, batch in PEERS.items():
+            with takes[name].running():
+                peer(store, revision, work.images(), work.texts, batch)
+    run(1)
+    wall, cpu = ours.wall / ours.times, ours.cpu / ours.times
+    print(f"{title}: {len(revisions)} revisions in {wall:.1f} s, the caches' building counted")
+    for name, clock in takes.items():
+        factor = len(revisions) / clock.times
+        print(
+            f"  {name}: {clock.wall * factor:.1f} s, {clock.wall * factor / wall:.2f} times ours "
+            f"(processor time {clock.cpu * factor / cpu:.2f})",
+            flush=True,
+        )
+
+
+@contextmanager
+def asked_texts(work: Work) -> Iterator[None]:
+    """Within this context the texts that one revision is asked are written down."""
+    embed = Encoder.embed_texts
+
+    def listening(self: Encoder, texts: Sequence[str], **kwargs: Any) -> np.ndarray:
+        work.texts += [text for text in texts if text not in known]
+        known.update(texts)
+        return embed(self, texts, **kwargs)
+
+    known: set[str] = set()
+    Encoder.embed_texts = listening  # type: ignore[method-assign]
+    try:
+        yield
+    finally:
+        Encoder.embed_texts = embed  # type: ignore[method-assign]
 
 
 class Recorder:
-    """An encoder that remembers the batches it was shown."""
+    """An encoder that remembers what it was shown, in the parts in which its forward passes took it."""
 
     def __init__(self, encoder: Encoder) -> None:
         self._encoder = encoder
         self.seen: list[np.ndarray] = []
 
     def embed_images(self, pixels: np.ndarray, **kwargs: bool) -> ImageFeatures:
-        self.seen.append(pixels)
+        step = self._encoder.images_per_pass or len(pixels)
+        self.seen += [pixels[start : start + step] for start in range(0, len(pixels), step)]
         return self._encoder.embed_images(pixels, **kwargs)
+
+
+def warm(store: Path, revisions: Sequence[str]) -> None:
+    """What each further revision takes in a run, files and all, and in turn with it its bare forward passes."""
+    encoder = Encoder.from_folder(snapshot_folder(REPO, revisions[0], cache_dir=store, local_files_only=True))
+    benchmark = Distortion(open_source("procedural", Distortion.schemas), encoder.image_processor, Settings())
+    recorder = Recorder(encoder)
+    benchmark.observe(Readout(recorder))  # type: ignore[arg-type]
+    ready = [encoder.pixel_values(pixels) for pixels in recorder.seen]
+    further: list[tuple[float, float]] = []
+    bare: list[tuple[float, float]] = []
+    add, started = ResultsStore.add, [(0.0, 0.0)]
+
+    @torch.inference_mode()
+    def adding(*args: Any, **kwargs: Any) -> None:
+        add(*args, **kwargs)
+        further.append((time.perf_counter() - started[0][0], time.process_time() - started[0][1]))
+        clock = Clock()
+        with clock.running():
+            for values in ready:
+                encoder.image_output(values)
+        bare.append((clock.wall, clock.cpu))
+        started[0] = time.perf_counter(), time.process_time()
+
+    ResultsStore.add = adding  # type: ignore[method-assign]
+    try:
+        for attempt in range(2):
+            evaluate_revisions(
+                REPO,
+                benchmarks=[PAIRS],
+                store=store,
+                revisions=list(revisions),
+                output=store.parent / f"warm-{attempt}.parquet",
+                show_progress=False,
+            )
+            further[attempt * (len(revisions) - 1)] = (np.nan, np.nan)  # the first one prepares
+            del further[attempt * (len(revisions) - 1)], bare[attempt * (len(revisions) - 1)]
+    finally:
+        ResultsStore.add = add  # type: ignore[method-assign]
+    wall, cpu = np.median(np.array(further) / np.array(bare), axis=0)
+    print(
+        f"one more revision, warm: {wall:.2f} times the bare forward passes of its "
+        f"{sum(map(len, ready)):,} images, {cpu:.2f} in processor time (files waited for are in the first only)",
+        flush=True,
+    )
+
+
+def few_pairs(scale_name: str, folder: Path, n_revisions: int, n_pairs: int) -> None:
+    """Pairs of a large model, few of them: the evaluation's own steps around a part of the data set."""
+    store = publish(folder, scale_name, n_revisions)
+    names = [epoch_name(epoch) for epoch in range(n_revisions)]
+    whole = open_source("procedural", Distortion.schemas)
+    rows = whole.dataset.select(range(n_pairs))
+    part = Source(whole.name, rows, whole.split, whole.facts)
+    ours, takes = Clock(), {name: Clock() for name in PEERS}
+    swap, fresh = Clock(), Clock()
+
+    def run(attempt: int) -> None:
+        encoder = None
+        with ours.running():
+            for name in names:
+                target = snapshot_folder(REPO, name, cache_dir=store, local_files_only=True)
+                if encoder is None:
+                    encoder = Encoder.from_folder(target)
+                    settings = Settings(cache_dir=folder / f"cache-{attempt}")
+                    benchmark = Distortion(part, encoder.image_processor, settings)
+                else:
+                    with swap.running():
+                        assert encoder.load(target)
+                Distortion.score(benchmark.observe(Readout(encoder)), settings)
+
+    run(0)
+    for name in names:
+        where: dict[str, Any] = {"revision": name, "cache_dir": store, "local_files_only": True}
+        with fresh.running():
+            CLIPModel.from_pretrained(REPO, **where)
+        for title, batch in PEERS.items():
+            with takes[title].running():
+                peer(store, name, ([row["reference"], row["distorted"]] for row in rows), (), batch)
+    run(1)
+    wall = ours.wall / ours.times
+    print(f"{scale_name}: {n_revisions} revisions, {n_pairs} pairs in {wall:.1f} s")
+    for title, clock in takes.items():
+        print(f"  {title}: {clock.wall:.1f} s, {clock.wall / wall:.2f} times ours")
+    print(
+        f"  weights swapped in {1000 * swap.wall / swap.times:.0f} ms, from_pretrained "
+        f"{1000 * fresh.wall / fresh.times:.0f} ms",
+        flush=True,
+    )
+
+
+def real_work() -> Work | None:
+    """The real data sets that are there."""
+    found = {name: DATA / folder for name, folder in REAL.items() if (DATA / folder).is_dir()}
+    for name in sorted(set(REAL) - set(found)):
+        print(
+            f"{name} is left out: {DATA / REAL[name]} is not there (CLIPDYN_DATA names the folder of the data)."
+        )
+    return (
+        Work(list(found), {name.partition("/")[2]: path for name, path in found.items()}) if found else None
+    )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--parts", default=",".join(PARTS))
     parser.add_argument("--revisions", type=int, default=8)
     parser.add_argument("--scale", default="tiny")
+    parser.add_argument("--pairs", type=int, default=50, help="of the ViT-B/32")
     arguments = parser.parse_args()
+    parts = arguments.parts.split(",")
+    unknown = sorted(set(parts) - set(PARTS))
+    if unknown or arguments.revisions < 2:
+        parser.error(f"unknown parts {', '.join(unknown)}" if unknown else "--revisions must be 2 or more")
     torch.set_num_threads(1)  # two threads wait for each other as soon as anything else runs
     logging.disable_progress_bar()
     datasets.disable_progress_bars()
-    folder = Path(HOME.name) / "run"
-    store = publish(folder, arguments.scale, arguments.revisions)
+    warnings.filterwarnings(
+        "ignore"
+    )  # of parts of data sets and of values that random weights leave undefined
+    folder = Path(HOME.name)
+    store = publish(folder / "run", arguments.scale, arguments.revisions)
     names = [epoch_name(epoch) for epoch in range(arguments.revisions)]
-    rows = load_dataset("procedural", "distortion", split="test")  # rendered before any clock runs
-
-    ours = seconds(
-        lambda: evaluate_revisions(
-            REPO, benchmarks=["distortion"], store=store, output=folder / "r.parquet", show_progress=False
-        )
-    )
-    peers = {
-        "(a) pair by pair, decoded and from_pretrained each": pair_by_pair,
-        "(b) in batches, decoded for each revision": in_batches,
+    steps: dict[str, Callable[[], None]] = {
+        "pairs": lambda: compare("pairs", store, names, Work([PAIRS]), len(names)),
+        "warm": lambda: warm(store, names),
+        "embedded": lambda: compare("the embedded suite", store, names, Work(suite("embedded")), 1),
+        "real": lambda: None,
+        "vit-b-32": lambda: few_pairs("vit-b-32", folder / "large", 3, arguments.pairs),
     }
-    work = f"{arguments.revisions} revisions of {arguments.scale}, {len(rows)} pairs"
-    print(f"{work}, float32, {torch.get_num_threads()} threads")
-    print(f"ours, without a cache: {ours:.1f} s")
-    taken: dict[str, float] = dict.fromkeys(peers, 0.0)
-    for name in names:  # in turn, so that a busy machine slows both
-        for title, peer in peers.items():
-            taken[title] += seconds(lambda peer=peer, name=name: peer(store, rows, name))
-    for title, sum_of in taken.items():
-        print(f"{title}: {sum_of:.1f} s, {sum_of / ours:.2f} times ours")
-
-    encoder = Encoder.from_folder(snapshot_folder(REPO, names[0], cache_dir=store, local_files_only=True))
-    benchmark = Distortion(
-        open_source("procedural", Distortion.schemas), encoder.image_processor, Settings(show_progress=False)
-    )
-    recorder = Recorder(encoder)
-    benchmark.observe(Readout(recorder))
-    ready = [encoder.pixel_values(pixels) for pixels in recorder.seen]
-
-    @torch.inference_mode()
-    def forward_passes() -> None:
-        for values in ready:
-            encoder.image_output(values)
-
-    warm, bare = [], []
-    for name in [*names, *names]:
-        target = snapshot_folder(REPO, name, cache_dir=store, local_files_only=True)
-
-        def one_more(target: Path = target) -> None:
-            encoder.load(target)
-            Distortion.score(benchmark.observe(Readout(encoder)), Settings())
-
-        warm.append(seconds(one_more))
-        bare.append(seconds(forward_passes))
-    print(f"one more revision, warm: {np.median(warm) / np.median(bare):.2f} times the bare forward passes")
+    work = real_work() if "real" in parts else None
+    if work is not None:
+        steps["real"] = lambda: compare(" and ".join(work.names), store, names[:4], work, 1)
+    Work(suite("embedded")).sources()  # rendered before any clock runs
+    print(f"{arguments.scale}, float32, {torch.get_num_threads()} thread, random weights")
+    for name in PARTS:
+        if name in parts:
+            steps[name]()
 
 
 if __name__ == "__main__":
