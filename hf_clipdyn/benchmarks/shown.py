@@ -89,7 +89,7 @@ def cut_tile(image: NDArray[np.uint8], number: int, tile: Size) -> NDArray[np.ui
     if (height, width) != size:
         image = np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BICUBIC))
     y, x = tile_corners(size, tile)[number]
-    return image[y : y + tile[0], x : x + tile[1]]
+    return image[y : y + tile[0], x : x + tile[1]].copy()
 
 
 def _enlarged(size: Size, tile: Size) -> Size:

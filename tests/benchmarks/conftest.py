@@ -57,9 +57,9 @@ def source() -> Callable[..., Source]:
 
 @pytest.fixture
 def measure(tmp_path) -> Callable[..., dict[tuple[str, ...], Measurement]]:
-    """`measure(Noise, source, planted, sigmas=…)`: measurements by (metric, group).
+    """`measure(Noise, source, planted, sigmas=…)`: measurements by (metric, group) and by (probe, metric, group).
 
-    Those of linear probes, which bear the names of others, are found by (probe, metric, group).
+    Baselines and linear probes bear the names of the model's own numbers, which come first.
     """
     processor = CLIPImageProcessor(size={"shortest_edge": SIDE}, crop_size={"height": SIDE, "width": SIDE})
 
@@ -74,10 +74,12 @@ def measure(tmp_path) -> Callable[..., dict[tuple[str, ...], Measurement]]:
         assert len(set(keys)) == len(keys), "a metric and a group name one number"
         assert all(np.isnan(one.value) == bool(one.note) for one in found), "a NaN has a cause"
         assert len(benchmark.fingerprint) == 64
-        probed = {
-            ("linear_probe", one.metric, one.group): one for one in found if one.probe == "linear_probe"
-        }
-        return {(one.metric, one.group): one for one in found if one.probe != "linear_probe"} | probed
+        by_name: dict[tuple[str, ...], Measurement] = {}
+        for one in found:
+            by_name.setdefault((one.probe, one.metric, one.group), one)
+            if one.probe != "linear_probe":
+                by_name.setdefault((one.metric, one.group), one)
+        return by_name
 
     return run
 

@@ -1,10 +1,20 @@
 """Planted observers of distorted images: red is how far an image is from its reference."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from PIL import Image
 from scipy import stats
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+from transformers import CLIPImageProcessor
 
-from hf_clipdyn.benchmarks.quality import Quality, psnr_distance
+from hf_clipdyn.benchmarks.base import Settings
+from hf_clipdyn.benchmarks.pixel_baselines import psnr_distance
+from hf_clipdyn.benchmarks.quality import Quality
+from hf_clipdyn.benchmarks.readout import Readout
+from hf_clipdyn.benchmarks.shown import cut_tile, tile_corners
+from hf_clipdyn.errors import DatasetError
 
 
 def angle(pixels):
@@ -47,16 +57,163 @@ def test_a_distance_equal_to_minus_the_score_is_perfectly_aligned(rated, measure
     assert (one.n, one.n_groups, one.probe, one.layer) == (36, 6, "projection", None)
 
 
-def test_the_pixel_baselines_are_those_of_the_pixels_that_the_model_sees(rated, measure, planted):
-    found = measure(Quality, rated, planted(angle))
-    expected = []
-    for row in rated.dataset:
-        a, b = (np.asarray(row[name].resize((16, 16)), np.float64) for name in ("reference", "distorted"))
-        expected.append(10 * np.log10(255**2 / np.mean((a - b) ** 2)))
-    srcc = stats.spearmanr(expected, rated.dataset["score"]).statistic
-    assert found["alignment/psnr", ""].probe == "pixels"
-    assert found["alignment/psnr", ""].value == pytest.approx(srcc)
-    assert found["alignment/ssim", ""].value > 0
+@pytest.fixture
+def photographs(source):
+    """Noisy pictures of 40 x 24 pixels, of which the processor crops the sides away."""
+    rng = np.random.default_rng(1)
+    rows = []
+    for reference in range(5):
+        clean = np.kron(rng.integers(0, 256, (3, 5, 3)), np.ones((8, 8, 1)))
+        for level in (1, 2, 3, 4):
+            noisy = np.clip(clean + rng.normal(0, 12 * level, clean.shape), 0, 255)
+            rows.append(
+                {
+                    "reference": Image.fromarray(clean.astype(np.uint8)),
+                    "distorted": Image.fromarray(noisy.astype(np.uint8)),
+                    "reference_id": f"i{reference}",
+                    "distortion": "noise",
+                    "score": level + rng.random(),
+                    "higher_is_better": False,
+                }
+            )
+    return source("quality", rows)
+
+
+def test_psnr_and_ssim_are_those_of_the_files_and_those_of_the_pixels_that_the_model_sees(
+    photographs, measure, planted
+):
+    found = measure(Quality, photographs, planted(angle))
+    expected = {(probe, name): [] for probe in ("pixels", "full_resolution") for name in ("psnr", "ssim")}
+    for row in photographs.dataset:
+        both = [row[name] for name in ("reference", "distorted")]
+        for probe, images in (
+            ("full_resolution", both),
+            # 40 x 24 becomes 26 x 16, and 5 columns on either side are cut away.
+            ("pixels", [one.resize((26, 16), Image.Resampling.BICUBIC).crop((5, 0, 21, 16)) for one in both]),
+        ):
+            a, b = (np.asarray(image) for image in images)
+            expected[probe, "psnr"].append(-peak_signal_noise_ratio(a, b))
+            expected[probe, "ssim"].append(1 - structural_similarity(a, b, channel_axis=-1))
+    scores = photographs.dataset["score"][:]
+    for (probe, name), values in expected.items():
+        # The processor's bicubic filter rounds otherwise than Pillow's.
+        tolerance = 1e-9 if probe == "full_resolution" else 0.02
+        srcc = stats.spearmanr(values, scores).statistic
+        assert found[probe, f"alignment/{name}", ""].value == pytest.approx(srcc, abs=tolerance)
+        krcc = stats.kendalltau(values, scores).statistic
+        assert found[probe, f"krcc/{name}", ""].value == pytest.approx(krcc, abs=4 * tolerance)
+    assert found["full_resolution", "alignment/ssim", "distortion=noise"].n == 20
+
+
+def test_the_baselines_are_computed_once_for_all_commands(photographs, measure, planted, monkeypatch):
+    first = measure(Quality, photographs, planted(angle))
+
+    def again(*_):
+        raise AssertionError("computed again")
+
+    monkeypatch.setattr("hf_clipdyn.benchmarks.quality.quality_baselines", again)
+    monkeypatch.setattr("hf_clipdyn.benchmarks.quality.full_resolution", again)
+    second = measure(Quality, photographs, planted(angle))
+    name = "full_resolution", "alignment/ssim", ""
+    assert first[name].value == second[name].value
+
+
+def test_images_of_two_sizes_are_refused(photographs, measure, planted, source):
+    rows = list(photographs.dataset)
+    rows[3] = rows[3] | {"distorted": rows[3]["distorted"].crop((0, 0, 39, 24))}
+    with pytest.raises(DatasetError, match=r"distorted image 3 of i0 is 39x24, its reference 40x24"):
+        measure(Quality, source("quality", rows), planted(angle))
+
+
+def with_red_border(image, level):
+    pixels = np.asarray(image).copy()
+    pixels[:, :3, 0] = 20 + 50 * level
+    return Image.fromarray(pixels)
+
+
+@pytest.fixture
+def bordered(source):
+    """The damage is at the left edge, which the processor crops away."""
+    grey = Image.new("RGB", (40, 24), (20, 90, 90))
+    rows = [
+        {
+            "reference": grey,
+            "distorted": with_red_border(grey, level),
+            "reference_id": f"i{number}",
+            "distortion": "border",
+            "score": -float(level),
+            "higher_is_better": True,
+        }
+        for number in range(3)
+        for level in (1, 2, 3, 4)
+    ]
+    return source("quality", rows)
+
+
+def test_what_is_cropped_away_is_seen_when_squashed_and_in_tiles(bordered, measure, planted):
+    cropped = measure(Quality, bordered, planted(angle))
+    assert "constant" in cropped["alignment/cosine", ""].note
+    for preprocess in ("squash", "tiles"):
+        found = measure(Quality, bordered, planted(angle), preprocess=preprocess)
+        for name in ("cosine", "euclidean", "normalised_euclidean", "psnr", "ssim"):
+            assert found[f"alignment/{name}", ""].value == pytest.approx(1), (preprocess, name)
+
+
+def test_the_preprocessing_is_told(bordered, planted, tmp_path):
+    processor = CLIPImageProcessor(size={"shortest_edge": 16}, crop_size={"height": 16, "width": 16})
+    for preprocess in ("processor", "squash", "tiles"):
+        benchmark = Quality(bordered, processor, Settings(preprocess=preprocess, cache_dir=tmp_path))
+        assert benchmark.preprocess == preprocess
+    assert (
+        Quality(bordered, processor, Settings(preprocess="crop", cache_dir=tmp_path)).preprocess
+        == "processor"
+    )
+
+
+def test_the_distance_in_tiles_is_the_mean_over_the_tiles_each_seen_once(photographs, planted, tmp_path):
+    processor = CLIPImageProcessor(size={"shortest_edge": 16}, crop_size={"height": 16, "width": 16})
+    benchmark = Quality(photographs, processor, Settings(preprocess="tiles", cache_dir=tmp_path))
+    encoder = planted(angle)
+    trials = benchmark.observe(Readout(encoder))
+    assert encoder.seen == (5 + 20) * 2 * 3
+    rows = trials[(trials["probe"] == "projection") & (trials["distance"] == "euclidean")]
+    expected, ssim = [], []
+    for row in photographs.dataset:
+        a, b = (np.asarray(row[name]) for name in ("reference", "distorted"))
+        tiles = [np.s_[y : y + 16, x : x + 16] for y in (0, 8) for x in (0, 16, 24)]
+        moved = [np.subtract(angle(a[tile]), angle(b[tile])) for tile in tiles]
+        expected.append(np.mean(np.linalg.norm(moved, axis=1)))
+        ssim.append(np.mean([1 - structural_similarity(a[tile], b[tile], channel_axis=-1) for tile in tiles]))
+    np.testing.assert_allclose(rows["value"], expected, rtol=1e-5)
+    seen = trials[(trials["probe"] == "pixels") & (trials["distance"] == "ssim")]
+    np.testing.assert_allclose(seen["value"], ssim, rtol=1e-9)
+
+
+@pytest.mark.parametrize("size", [(16, 16), (24, 40), (17, 33), (5, 40), (10, 9), (48, 32)])
+def test_tiles_cover_every_pixel_and_invent_none(size):
+    image = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
+    corners = tile_corners(size, (16, 16))
+    tiles = [cut_tile(image, number, (16, 16)) for number in range(len(corners))]
+    assert {tile.shape for tile in tiles} == {(16, 16, 3)}
+    if min(size) >= 16:
+        covered = np.zeros(size, int)
+        for (y, x), tile in zip(corners, tiles, strict=True):
+            np.testing.assert_array_equal(tile, image[y : y + 16, x : x + 16])
+            covered[y : y + 16, x : x + 16] += 1
+        assert covered.min() == 1
+        assert len(corners) == -(-size[0] // 16) * -(-size[1] // 16)
+
+
+def test_a_normalised_distance_of_a_part_of_the_data_says_so_and_how_many_dimensions_it_dropped(
+    rated, measure, planted
+):
+    whole = measure(Quality, rated, planted(lambda pixels: [*angle(pixels), 1.0]))
+    assert whole["dropped_dimensions/normalised_euclidean", ""].value == 1
+    part = measure(Quality, replace(rated, absent=4), planted(angle))
+    assert part["alignment/normalised_euclidean", "incomplete=36/40"].value == pytest.approx(1)
+    assert ("alignment/normalised_euclidean", "incomplete=36/40,distortion=blur") in part
+    assert ("alignment/normalised_euclidean", "") not in part
+    assert ("alignment/cosine", "") in part
 
 
 def test_scores_that_grow_with_the_damage_turn_the_sign_but_not_the_alignment(

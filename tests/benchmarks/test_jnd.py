@@ -1,0 +1,57 @@
+"""Planted observers of pairs that look the same or not."""
+
+import numpy as np
+import pytest
+
+from hf_clipdyn.benchmarks.jnd import Jnd
+from hf_clipdyn.metrics.jnd_map import jnd_map
+
+
+def red(pixels):
+    turn = pixels[..., 0].mean() / 255 * np.pi / 2
+    return [np.cos(turn), np.sin(turn)]
+
+
+@pytest.fixture
+def judged(source, colour):
+    rng = np.random.default_rng(0)
+    rows = []
+    for index in range(30):
+        same = index % 2 == 0
+        step = rng.integers(1, 20) if same else rng.integers(60, 200)
+        rows.append(
+            {
+                "image_0": colour(0, index),
+                "image_1": colour(int(step), index),
+                "same": float(same),
+                "subset": "odd" if index % 3 else "even",
+            }
+        )
+    return source("same_different", rows)
+
+
+def test_an_encoder_that_sees_what_people_saw_is_perfectly_precise(judged, measure, planted):
+    found = measure(Jnd, judged, planted(red))
+    for distance in ("cosine", "euclidean", "normalised_euclidean"):
+        for group, n in (("", 30), ("subset=even", 10), ("subset=odd", 20)):
+            one = found[f"jnd_map/{distance}", group]
+            assert (one.value, one.n) == (pytest.approx(1), n)
+    assert found["pixels", "jnd_map/euclidean", ""].value == pytest.approx(1)
+    assert found["human", "same_share", ""].value == pytest.approx(1 / 2)
+
+
+def test_an_encoder_that_tells_nothing_apart_scores_the_share_of_same_answers(judged, measure, planted):
+    found = measure(Jnd, judged, planted(lambda pixels: [1.0, 1.0]))
+    assert found["jnd_map/cosine", ""].value == pytest.approx(found["same_share", ""].value)
+
+
+def test_an_encoder_that_sees_the_contrary_is_no_better_than_that(judged, measure, planted):
+    def contrary(pixels):  # the first image at zero, what is farther in red nearer to it
+        turn = 0 if pixels[..., 0].mean() == 0 else (1 - pixels[..., 0].mean() / 255) * np.pi / 2
+        return [np.cos(turn), np.sin(turn)]
+
+    steps = np.array([np.asarray(image)[0, 0, 0] for image in judged.dataset["image_1"]], float)
+    expected = jnd_map(-steps, judged.dataset["same"][:], n_resamples=0)["jnd_map"]
+    found = measure(Jnd, judged, planted(contrary))["jnd_map/cosine", ""].value
+    assert found == pytest.approx(expected)
+    assert found == pytest.approx(1 / 2)  # the envelope lifts all precisions to the last one
