@@ -1,0 +1,315 @@
+"""Pairs and triplets equal a slow evaluator: one image at a time, `from_pretrained`, hidden states included.
+
+It shares no code with the package; its formulas are written out again.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+from scipy import stats
+from skimage.metrics import peak_signal_noise_ratio, structural_similarity
+from transformers import CLIPModel, CLIPProcessor
+
+pytestmark = pytest.mark.filterwarnings("ignore::hf_clipdyn.data.base.SubsetWarning")
+
+REVISION = "epoch-001"
+TOLERANCE = 1e-5
+WIDTH, HEIGHT, SIDE = 40, 28, 24
+PLACES = [("projection", None), ("hidden", 0), ("hidden", 1), ("hidden", 2)]
+
+
+class Slow:
+    """One revision, loaded as its users load it."""
+
+    def __init__(self, store: Path) -> None:
+        where: dict[str, Any] = {"revision": REVISION, "cache_dir": store, "local_files_only": True}
+        self.model = CLIPModel.from_pretrained("me/run", **where).eval()
+        self.processor = CLIPProcessor.from_pretrained("me/run", **where).image_processor
+
+    def seen(self, image: Image.Image) -> np.ndarray:
+        """The pixels of the model's input."""
+        batch = self.processor(images=image, return_tensors="np", do_rescale=False, do_normalize=False)
+        return np.asarray(batch["pixel_values"][0].transpose(1, 2, 0), np.float64)
+
+    def states(self, image: Image.Image, **kwargs: Any) -> list[np.ndarray]:
+        """(tokens, width) of each of PLACES."""
+        inputs = self.processor(images=image, return_tensors="pt", **kwargs)
+        with torch.no_grad():
+            vision = self.model.vision_model(**inputs, output_hidden_states=True)
+            projection = self.model.visual_projection(vision.pooler_output)
+        return [projection.double().numpy(), *(state[0].double().numpy() for state in vision.hidden_states)]
+
+
+def cosine(a: np.ndarray, b: np.ndarray) -> float:
+    return float(np.mean([1 - x @ y / np.sqrt((x @ x) * (y @ y)) for x, y in zip(a, b, strict=True)]))
+
+
+def euclidean(a: np.ndarray, b: np.ndarray) -> float:
+    return float(np.mean([np.sqrt(sum((x - y) ** 2)) for x, y in zip(a, b, strict=True)]))
+
+
+def normalised(pairs: list[tuple[np.ndarray, np.ndarray]]) -> list[float]:
+    squares = [np.mean((a - b) ** 2, axis=0) for a, b in pairs]
+    mean = sum(squares) / len(squares)
+    kept = mean > 0
+    return [float(np.sqrt(np.mean(one[kept] / mean[kept]))) for one in squares]
+
+
+def all_distances(pairs: list[tuple[list[np.ndarray], list[np.ndarray]]]) -> dict[Any, list[float]]:
+    """(place, distance) to the values of all pairs."""
+    found: dict[Any, list[float]] = {}
+    for at, place in enumerate(PLACES):
+        states = [(a[at], b[at]) for a, b in pairs]
+        found[place, "cosine"] = [cosine(a, b) for a, b in states]
+        found[place, "euclidean"] = [euclidean(a, b) for a, b in states]
+        found[place, "normalised_euclidean"] = normalised(states)
+    return found
+
+
+class Table:
+    """The results of one revision."""
+
+    def __init__(self, table: pd.DataFrame, incomplete: str = "") -> None:
+        self.rows = table[table["revision"] == REVISION]
+        self.incomplete = f"incomplete={incomplete}" if incomplete else ""
+
+    def value(self, place: tuple[str, int | None], metric: str, group: str = "") -> float:
+        if metric.endswith("normalised_euclidean"):
+            group = ",".join(filter(None, (self.incomplete, group)))
+        probe, layer = place
+        rows = self.rows
+        rows = rows[(rows["probe"] == probe) & (rows["metric"] == metric) & (rows["group"] == group)]
+        rows = rows[rows["layer"].isna() if layer is None else rows["layer"] == layer]
+        assert len(rows) == 1, (place, metric, group)
+        return float(rows["value"].iloc[0])
+
+
+def picture(rng: np.random.Generator, near: Image.Image | None = None) -> Image.Image:
+    """Coarse blocks under fine noise; or a noisy copy of another picture."""
+    if near is None:
+        blocks = np.kron(rng.integers(20, 230, (4, 5, 3)), np.ones((8, 8, 1)))[:HEIGHT, :WIDTH]
+    else:
+        blocks = np.asarray(near, np.float64)
+    noisy = blocks + rng.normal(0, rng.uniform(5, 60), (HEIGHT, WIDTH, 3))
+    return Image.fromarray(np.clip(noisy, 0, 255).astype(np.uint8))
+
+
+def save(image: Image.Image, path: Path) -> Image.Image:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image.save(path)
+    return image
+
+
+@pytest.fixture
+def slow(store: Path) -> Slow:
+    return Slow(store)
+
+
+# --- quality ------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def tid(tmp_path_factory) -> tuple[Path, list[dict[str, Any]]]:
+    """TID2013 with 4 references, 2 distortions, 3 levels."""
+    rng = np.random.default_rng(0)
+    root, rows, lines = tmp_path_factory.mktemp("tid2013"), [], []
+    for reference in range(1, 5):
+        clean = save(picture(rng), root / "reference_images" / f"I{reference:02d}.BMP")
+        for distortion in (1, 8):
+            for level in (1, 2, 3):
+                name = f"i{reference:02d}_{distortion:02d}_{level}.bmp"
+                distorted = save(picture(rng, clean), root / "distorted_images" / name)
+                score = round(float(rng.uniform(0, 9)), 4)
+                lines.append(f"{score} {name}")
+                rows.append({"a": clean, "b": distorted, "distortion": distortion, "score": score})
+    (root / "mos_with_names.txt").write_text("\n".join(lines) + "\n")
+    return root, rows
+
+
+def tiles(image: Image.Image) -> list[Image.Image]:
+    return [image.crop((x, y, x + SIDE, y + SIDE)) for y in (0, HEIGHT - SIDE) for x in (0, WIDTH - SIDE)]
+
+
+@pytest.mark.parametrize("preprocess", ["processor", "squash", "tiles"])
+def test_quality_equals_the_slow_evaluator(slow, tid, evaluate, preprocess):
+    root, rows = tid
+    table = evaluate(
+        "quality/tid2013", data_dirs={"tid2013": root}, preprocess=preprocess, revisions=[REVISION]
+    )
+    assert set(table["preprocess"]) == {preprocess}
+    found = Table(table, "24/3000")
+    views: list[list[Image.Image]] = [[row[side] for side in ("a", "b")] for row in rows]
+    kwargs: dict[str, Any] = {}
+    if preprocess == "squash":
+        kwargs = {"size": {"height": SIDE, "width": SIDE}, "do_center_crop": False}
+    per_row = 1
+    if preprocess == "tiles":
+        per_row = 4
+        views = [list(both) for a, b in views for both in zip(tiles(a), tiles(b), strict=True)]
+    pairs = [(slow.states(a, **kwargs), slow.states(b, **kwargs)) for a, b in views]
+    scores = np.array([row["score"] for row in rows])
+    kinds = np.array([row["distortion"] for row in rows])
+    groups = {1: "distortion=additive Gaussian noise", 8: "distortion=Gaussian blur"}
+    for (place, distance), each in all_distances(pairs).items():
+        values = np.mean(np.reshape(each, (-1, per_row)), axis=1)
+        srcc = stats.spearmanr(values, scores).statistic
+        assert found.value(place, f"alignment/{distance}") == pytest.approx(-srcc, abs=TOLERANCE)
+        if place[0] == "projection":
+            expected = {
+                "srcc": srcc,
+                "krcc": stats.kendalltau(values, scores).statistic,
+                "plcc": stats.pearsonr(values, scores).statistic,
+            }
+            for metric, number in expected.items():
+                assert found.value(place, f"{metric}/{distance}") == pytest.approx(number, abs=TOLERANCE)
+            for kind, group in groups.items():
+                part = stats.spearmanr(values[kinds == kind], scores[kinds == kind]).statistic
+                value = found.value(place, f"alignment/{distance}", group)
+                assert value == pytest.approx(-part, abs=TOLERANCE)
+
+
+def test_the_baselines_of_quality_equal_the_slow_evaluator(slow, tid, evaluate):
+    root, rows = tid
+    found = Table(evaluate("quality/tid2013", data_dirs={"tid2013": root}, revisions=[REVISION]))
+    scores = [row["score"] for row in rows]
+    for probe in ("full_resolution", "pixels"):
+        both = [[row[side] for side in ("a", "b")] for row in rows]
+        pixels = [
+            [np.asarray(one) if probe == "full_resolution" else slow.seen(one) for one in pair]
+            for pair in both
+        ]
+        psnr = [peak_signal_noise_ratio(a, b, data_range=255) for a, b in pixels]
+        ssim = [structural_similarity(a, b, channel_axis=-1, data_range=255) for a, b in pixels]
+        for name, values in (("psnr", psnr), ("ssim", ssim)):
+            srcc = stats.spearmanr(values, scores).statistic
+            assert found.value((probe, None), f"alignment/{name}") == pytest.approx(srcc, abs=TOLERANCE)
+            plcc = stats.pearsonr(values, scores).statistic
+            assert found.value((probe, None), f"plcc/{name}") == pytest.approx(-plcc, abs=TOLERANCE)
+
+
+# --- triplets -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def nights(tmp_path_factory) -> tuple[Path, list[dict[str, Any]]]:
+    """NIGHTS with 20 test triplets (one reference shared by two, one candidate by two) and one of training."""
+    rng = np.random.default_rng(1)
+    root, rows = tmp_path_factory.mktemp("nights"), []
+    lines = ["id,left_vote,right_vote,votes,ref_path,left_path,right_path,prompt,split,is_imagenet"]
+    for number in range(21):
+        names = [f"ref/000/{number:03d}.png", *(f"distort/000/{number:03d}_{k}.png" for k in (0, 1))]
+        images = [picture(rng)]
+        images += [picture(rng, images[0]) for _ in range(2)]
+        if number in (5, 9):
+            images[0 if number == 5 else 1] = rows[number - 1]["images"][0 if number == 5 else 1]
+        for name, image in zip(names, images, strict=True):
+            save(image, root / name)
+        votes = int(rng.integers(4, 9))
+        right = int(rng.integers(0, votes + 1)) if votes < 6 else int(rng.integers(0, 2)) * votes
+        split = "train" if number == 20 else "test"
+        cells = [number, votes - right, right, votes, *names, "a thing", split, str(number % 3 == 0)]
+        lines.append(",".join(map(str, cells)))
+        rows.append({"images": images, "p": right / votes, "votes": votes, "imagenet": number % 3 == 0})
+    (root / "data.csv").write_text("\n".join(lines) + "\n")
+    return root, rows[:20]
+
+
+def choice(near: list[float], far: list[float], shares: list[float]) -> float:
+    scores = [0.5 if a == b else 1 - p if a < b else p for a, b, p in zip(near, far, shares, strict=True)]
+    return float(np.mean(scores))
+
+
+def test_triplets_equal_the_slow_evaluator_whatever_the_batch(slow, nights, evaluate):
+    root, rows = nights
+    states = [[slow.states(image) for image in row["images"]] for row in rows]
+    pairs = [(one[0], one[k]) for k in (1, 2) for one in states]
+    seen = [[slow.seen(image).ravel() for image in row["images"]] for row in rows]
+    groups = {
+        "": [True] * 20,
+        "subset=imagenet": [row["imagenet"] for row in rows],
+        "subset=no_imagenet": [not row["imagenet"] for row in rows],
+        "votes>=6": [row["votes"] >= 6 for row in rows],
+        "votes>=6,subset=imagenet": [row["votes"] >= 6 and row["imagenet"] for row in rows],
+    }
+    expected = all_distances(pairs)
+    for batch_size in (3, 128):
+        table = evaluate(
+            "similarity/nights", data_dirs={"nights": root}, revisions=[REVISION], batch_size=batch_size
+        )
+        found = Table(table, f"20/{20 + 20_019 - 21}")
+        for group, chosen in groups.items():
+            rows_in = np.flatnonzero(chosen)
+            shares = [rows[row]["p"] for row in rows_in]
+            for (place, distance), values in expected.items():
+                near, far = ([values[row + shift] for row in rows_in] for shift in (0, 20))
+                value = found.value(place, f"two_afc/{distance}", group)
+                assert value == pytest.approx(choice(near, far, shares), abs=TOLERANCE)
+            near, far = (
+                [float(np.linalg.norm(seen[row][0] - seen[row][k])) for row in rows_in] for k in (1, 2)
+            )
+            value = found.value(("pixels", None), "two_afc/euclidean", group)
+            assert value == pytest.approx(choice(near, far, shares), abs=TOLERANCE)
+            people = ("human", None)
+            human = np.mean([p**2 + (1 - p) ** 2 for p in shares])
+            assert found.value(people, "human", group) == pytest.approx(human)
+            assert found.value(people, "ceiling", group) == pytest.approx(
+                np.mean([max(p, 1 - p) for p in shares])
+            )
+        clusters = table[(table["metric"] == "two_afc/cosine") & (table["group"] == "")]
+        assert set(clusters["n_groups"]) == {19}
+
+
+# --- same or different --------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def bapps(tmp_path_factory) -> tuple[Path, dict[str, list[dict[str, Any]]]]:
+    """BAPPS' JND part with 12 pairs in each of two sub-sets."""
+    rng = np.random.default_rng(2)
+    root, parts = tmp_path_factory.mktemp("bapps"), {}
+    for subset in ("traditional", "cnn"):
+        folder, parts[subset] = root / "jnd" / "val" / subset, []
+        (folder / "same").mkdir(parents=True)
+        for number in range(12):
+            first = save(picture(rng), folder / "p0" / f"{number:06d}.png")
+            second = save(picture(rng, first), folder / "p1" / f"{number:06d}.png")
+            same = int(rng.integers(0, 4)) / 3
+            np.save(folder / "same" / f"{number:06d}.npy", np.array([same]))
+            parts[subset].append({"images": (first, second), "same": same})
+    return root, parts
+
+
+def average_precision(distances: list[float], same: list[float]) -> float:
+    """VOC: at each recall the best precision there or later."""
+    ranked = [share for _, share in sorted(zip(distances, same, strict=True))]
+    points = []
+    for n in range(1, len(ranked) + 1):
+        true = sum(ranked[:n])
+        points.append((true / sum(ranked), true / n))
+    area, before = 0.0, 0.0
+    for at, (recall, _) in enumerate(points):
+        area += (recall - before) * max(precision for _, precision in points[at:])
+        before = recall
+    return area
+
+
+def test_just_noticeable_differences_equal_the_slow_evaluator(slow, bapps, evaluate):
+    root, parts = bapps
+    found = Table(evaluate("jnd/bapps", data_dirs={"bapps": root}, revisions=[REVISION]), "24/9600")
+    rows = [row | {"subset": subset} for subset, part in parts.items() for row in part]
+    expected = all_distances([tuple(slow.states(image) for image in row["images"]) for row in rows])
+    seen = [[slow.seen(image).ravel() for image in row["images"]] for row in rows]
+    expected[("pixels", None), "euclidean"] = [float(np.linalg.norm(a - b)) for a, b in seen]
+    for group in ("", "subset=traditional", "subset=cnn"):
+        chosen = [at for at, row in enumerate(rows) if group in ("", f"subset={row['subset']}")]
+        same = [rows[at]["same"] for at in chosen]
+        for (place, distance), values in expected.items():
+            number = average_precision([values[at] for at in chosen], same)
+            value = found.value(place, f"jnd_map/{distance}", group)
+            assert value == pytest.approx(number, abs=TOLERANCE)
+        assert found.value(("human", None), "same_share", group) == pytest.approx(np.mean(same))
