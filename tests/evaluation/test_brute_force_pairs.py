@@ -3,6 +3,9 @@
 It shares no code with the package; its formulas are written out again.
 """
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -313,3 +316,38 @@ def test_just_noticeable_differences_equal_the_slow_evaluator(slow, bapps, evalu
             value = found.value(place, f"jnd_map/{distance}", group)
             assert value == pytest.approx(number, abs=TOLERANCE)
         assert found.value(("human", None), "same_share", group) == pytest.approx(np.mean(same))
+
+
+# --- processes ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("n_processes", [2, 3])
+def test_several_processes_give_the_numbers_of_one(
+    store, tid, nights, bapps, evaluate, checkout, tmp_path, n_processes
+):
+    folders = {"tid2013": tid[0], "nights": nights[0], "bapps": bapps[0]}
+    names = ["quality/tid2013", "similarity/nights", "jnd/bapps"]
+    one = evaluate(*names, data_dirs=folders, batch_size=4)
+    launch = [*("-m", "torch.distributed.run"), f"--nproc_per_node={n_processes}", "--standalone"]
+    done = subprocess.run(
+        [
+            *(sys.executable, *launch, str(checkout / "scripts" / "evaluate.py"), "me/run"),
+            *("--store", str(store), "--output", "results.parquet", "--n_resamples", "50", "--device", "cpu"),
+            *("--benchmarks", ",".join(names), "--batch_size", "4"),
+            *(f"--data-dir={name}={path}" for name, path in folders.items()),
+        ],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "HF_HOME": str(tmp_path / "home"), "PYTHONWARNINGS": "ignore"},
+        cwd=tmp_path,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    several = pd.read_parquet(tmp_path / "results.parquet")
+    key = ["revision", "benchmark", "probe", "layer", "metric", "group"]
+    one, several = (table.sort_values(key).reset_index(drop=True) for table in (one, several))
+    pd.testing.assert_frame_equal(
+        one[[*key, "n", "n_groups"]], several[[*key, "n", "n_groups"]], check_dtype=False
+    )
+    np.testing.assert_allclose(one["value"].astype(float), several["value"].astype(float), atol=1e-6)
