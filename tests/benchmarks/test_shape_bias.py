@@ -7,6 +7,12 @@ from transformers import CLIPImageProcessor
 from hf_clipdyn.benchmarks.base import Settings
 from hf_clipdyn.benchmarks.readout import Readout
 from hf_clipdyn.benchmarks.shape_bias import ShapeBias
+from hf_clipdyn.benchmarks.sources import Source
+from hf_clipdyn.data import dataset_facts, load_dataset
+from hf_clipdyn.data.imagenet_names import imagenet_names
+from hf_clipdyn.data.pixels import decode_pixels
+from hf_clipdyn.metrics.shape_bias import GEIRHOS_CLASSES
+from hf_clipdyn.metrics.shape_decisions import IMAGENET_CATEGORIES
 
 CLASSES = ("bear", "bird", "boat", "bottle")
 STEP = 60
@@ -210,3 +216,59 @@ def test_congruent_images_are_no_conflict(source, colour, measure, planted):
     assert found["shape_bias", ""].n == 0
     assert np.isnan(found["shape_bias", ""].value)
     assert found["shape_preference", ""].note == "no image has both a shape and a texture mate"
+
+
+@pytest.fixture
+def real(real_data):
+    """The real images with the answers of their observers."""
+    folder = real_data("cue-conflict")
+    real_data("cue-conflict-human-trials")
+    dataset = load_dataset("cue_conflict", data_dir=folder, split="test")
+    return Source("cue_conflict", dataset, "test", dataset_facts("cue_conflict"))
+
+
+def category_of(prompt):
+    """One-hot among the 16 for a category's own name or a class of ImageNet that belongs to it."""
+    known = {name: index for index, name in enumerate(GEIRHOS_CLASSES)}
+    names = list(imagenet_names().values())
+    known |= {names[i]: known[name] for name, rows in IMAGENET_CATEGORIES.items() for i in rows}
+    name = prompt.removeprefix("a photo of a ").removesuffix(".")
+    return np.eye(17)[known.get(name, 16)]
+
+
+@pytest.mark.filterwarnings("ignore::hf_clipdyn.data.base.SubsetWarning")
+@pytest.mark.parametrize("cue", ["shape", "texture"])
+def test_real_images_seen_by_one_cue_have_a_bias_of_one_or_zero(cue, real, measure, planted):
+    pixels = decode_pixels(real.dataset, PROCESSOR).array
+    seen = {
+        one.tobytes(): GEIRHOS_CLASSES.index(name)
+        for one, name in zip(pixels, real.dataset[cue], strict=True)
+    }
+    assert len(seen) == len(real.dataset)
+    encoder = planted(lambda one: np.eye(17)[seen[one.astype(np.uint8).tobytes()]], category_of)
+    found = measure(ShapeBias, real, encoder)
+    bias = float(cue == "shape")
+    for suffix in ("", "/imagenet_1000"):
+        assert found["shape_bias" + suffix, ""].value == bias
+        assert found["interpretable" + suffix, ""].value == 1
+    assert found["shape_preference", ""].value == bias
+    assert found["linear_probe", f"{cue}_accuracy", ""].value == 1
+    human = found["human", "error_consistency", "images=all"]
+    assert (human.n, human.n_groups) == (320, 48)
+    assert 0.2 < human.ci_low < human.value < human.ci_high < 0.45  # .3311 on all 1,280
+    # one who is always right, or right where there is no conflict only, errs as people do by chance
+    assert abs(found["error_consistency", "images=all"].value) < 0.05
+
+
+@pytest.mark.filterwarnings("ignore::hf_clipdyn.data.base.SubsetWarning")
+def test_an_encoder_of_the_mean_colour_fails_real_cue_conflict(real, measure, planted):
+    directions = np.random.default_rng(0).normal(size=(len(GEIRHOS_CLASSES), 3))
+
+    def colour_of(prompt):
+        name = next((name for name in GEIRHOS_CLASSES if name in prompt), "airplane")
+        return directions[GEIRHOS_CLASSES.index(name)]
+
+    found = measure(ShapeBias, real, planted(lambda pixels: pixels.mean(axis=(0, 1)) - 128, colour_of))
+    assert found["interpretable", ""].value == 0
+    assert found["linear_probe", "shape_accuracy", ""].value < 0.125
+    assert found["linear_probe", "shape_accuracy", ""].ci_low < 1 / 16
