@@ -250,3 +250,17 @@ def test_the_published_opinion_scores_are_oriented_as_documented(real_data):
         )
         assert result["alignment"] > 0.3, name
         assert result["n_groups"] == {"TID2013": 25, "KADID-10k": 81, "CSIQ": 30}[name]
+
+
+@pytest.mark.parametrize("logistic", [None, 4])
+def test_leaving_kendall_out_changes_nothing_else(logistic):
+    rng = np.random.default_rng(0)
+    x = rng.random(80)
+    y = x + rng.normal(0, 0.3, 80)
+    groups = np.arange(80) // 4
+    kwargs = {"groups": groups, "logistic": logistic, "n_resamples": 20}
+    whole = iqa_correlation(x, y, **kwargs)
+    without = iqa_correlation(x, y, kendall=False, **kwargs)
+    assert {name for name in whole if name not in without} == {"krcc", "krcc_ci"}
+    for name, value in without.items():
+        np.testing.assert_allclose(value, whole[name], rtol=1e-12)
