@@ -8,7 +8,6 @@ from hf_clipdyn.benchmarks.base import Settings
 from hf_clipdyn.benchmarks.noise import Noise, spread
 from hf_clipdyn.benchmarks.noises import Blur, GaussianNoise, SaltAndPepper
 from hf_clipdyn.benchmarks.readout import Readout
-from hf_clipdyn.benchmarks.zero_shot import ZeroShot
 
 PROCESSOR = CLIPImageProcessor(size={"shortest_edge": 16}, crop_size={"height": 16, "width": 16})
 CLASSES = ("dark", "bright", "grey")
@@ -114,19 +113,6 @@ def test_rows_without_text_are_not_measured_again_with_other_texts(labelled, pla
     assert list(map(str, same)) == list(map(str, other))
 
 
-def test_wordnet_numbers_of_equal_names_stay_out_of_the_prompts(source, colour, measure, planted):
-    prompts = []
-
-    def remembering(prompt):
-        prompts.append(prompt)
-        return np.eye(2)[0]
-
-    names = ("missile (n03773504)", "aquarium_fish")
-    rows = [{"image": colour(9, 9, 9), "label": label} for label in (0, 1)]
-    measure(ZeroShot, source("labels", rows, names), planted(lambda pixels: np.ones(2), remembering))
-    assert prompts == ["a photo of a missile.", "a photo of a aquarium fish."]
-
-
 def test_a_fragile_encoder_falls_to_chance(labelled, measure, planted):
     found = measure(Noise, labelled, planted(fragile, text), sigmas=(0.0, 0.02))
     assert found["accuracy", "sigma=0.02"].value == pytest.approx(1 / 3)
@@ -187,24 +173,3 @@ def test_the_spread_is_the_mean_distance_of_different_images():
     rows = images / np.linalg.norm(images, axis=1, keepdims=True)
     pairs = [0.5 * ((a - b) ** 2).sum() for i, a in enumerate(rows) for j, b in enumerate(rows) if i != j]
     assert spread(images) == pytest.approx(np.mean(pairs))
-
-
-def test_zero_shot_of_a_perfect_and_of_a_constant_encoder(labelled, measure, planted):
-    found = measure(ZeroShot, labelled, planted(noise_blind, text))
-    assert found["top1", ""].value == 1
-    constant = measure(ZeroShot, labelled, planted(lambda pixels: np.ones(3), text))
-    assert constant["top1", ""].value == pytest.approx(1 / 3)
-    assert constant["top5", ""].value == constant["chance_top5", ""].value == 1  # of three classes
-
-
-def test_a_broken_image_is_left_out_and_counted(source, colour, measure, planted, tmp_path):
-    paths = []
-    for index in range(4):
-        paths.append(str(tmp_path / f"{index}.png"))
-        colour(20, 20, 20).save(paths[-1])
-    (tmp_path / "2.png").write_bytes((tmp_path / "2.png").read_bytes()[:40])
-    rows = [{"image": {"path": path, "bytes": None}, "label": 0} for path in paths]
-    labelled = source("labels", rows, CLASSES)
-    assert ZeroShot(labelled, PROCESSOR, Settings(cache_dir=tmp_path / "cache")).left_out == 1
-    found = measure(ZeroShot, labelled, planted(noise_blind, text))
-    assert (found["top1", ""].value, found["top1", ""].n) == (1, 3)
