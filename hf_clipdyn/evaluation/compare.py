@@ -1,7 +1,6 @@
 """Is one revision better than another? Paired, from the kept trials, without a forward pass."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +11,16 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from hf_clipdyn.benchmarks.base import Benchmark, Measurement, Settings
+from hf_clipdyn.benchmarks.noises import noise_group
 from hf_clipdyn.benchmarks.registry import benchmark_class
 from hf_clipdyn.errors import EvaluationError, UnknownNameError
-from hf_clipdyn.evaluation.store import FINAL_TEXT, read_trials, trial_benchmarks, trials_files
+from hf_clipdyn.evaluation.store import FINAL_TEXT, PAIR, read_trials, trial_benchmarks, trials_files
 
 __all__ = ["compare_revisions"]
 
 _BLOCKS = 100
 _SAME = ["repo_id", "data_fingerprint", "preprocess", "dtype"]
+_FACTS = [*PAIR, "epoch", "step", "samples_seen"]
 _COLUMNS = [
     *_SAME,
     *("benchmark", "probe", "layer", "metric", "group", "value_a", "value_b"),
@@ -108,10 +109,11 @@ def _newest_commits(path: Path) -> dict[tuple[str, str], str]:
 def _latest(trials: pd.DataFrame, revision: str, newest: Mapping[tuple[str, str], str]) -> pd.DataFrame:
     rows = trials[trials["revision"] == revision]
     if rows.empty:
-        return rows
+        return pd.DataFrame()
     commit = newest.get((rows["repo_id"].iloc[0], revision), rows["commit"].iloc[-1])
+    # What names the pair is no part of an answer, and would be copied for each group that is left out.
     latest: pd.DataFrame = rows[rows["commit"] == commit]
-    return latest
+    return latest.drop(columns=[name for name in _FACTS if name in rows])
 
 
 def _compare(
@@ -150,30 +152,24 @@ def _compare(
 def _differences(kind: type[Benchmark], a: pd.DataFrame, b: pd.DataFrame) -> dict[Key, tuple[float, float]]:
     settings = Settings(n_resamples=0)
     first, second = ({_key(one): one.value for one in kind.score(side, settings)} for side in (a, b))
-    found = {key: (value, second[key]) for key, value in first.items() if key in second}
-    return found | _drops_when_both_right(kind, a, b, settings) if kind.kind == "noise" else found
-
-
-def _drops_when_both_right(
-    kind: type[Benchmark], a: pd.DataFrame, b: pd.DataFrame, settings: Settings
-) -> dict[Key, tuple[float, float]]:
-    """Of the images that both revisions classify correctly when clean, the share that noise makes wrong.
-
-    `drop_when_right` is over each revision's own, of which a better one has more and harder ones.
-    """
-    common = _right_when_clean(a) & _right_when_clean(b)
-    if not common:
-        return {}
-    sides = [kind.score(side[side["item"].isin(common)], settings) for side in (a, b)]
-    first, second = (
-        {_key(replace(one, metric="drop_when_both_right")): one.value for one in side if _is_drop(one)}
-        for side in sides
-    )
+    if kind.kind == "noise":
+        common = _right_when_clean(a) & _right_when_clean(b)
+        first, second = (values | _drops(side, common) for values, side in ((first, a), (second, b)))
     return {key: (value, second[key]) for key, value in first.items() if key in second}
 
 
-def _is_drop(one: Measurement) -> bool:
-    return one.metric == "drop_when_right" and one.probe == "projection"
+def _drops(trials: pd.DataFrame, items: set[Any]) -> dict[Key, float]:
+    """Of images that both revisions classify correctly when clean, the share that each noise makes wrong.
+
+    `drop_when_right` is over each revision's own, of which a better one has more and harder ones.
+    """
+    shown = trials[(trials["sigma"] > 0) & trials["item"].isin(items)]
+    conditions = ["noise_kind", "sigma", "noise_stage"]
+    wrong = shown.assign(wrong=shown["decision"] != shown["label"]).groupby(conditions)["wrong"].mean()
+    return {
+        ("projection", None, "drop_when_both_right", noise_group(kind, level, stage)): float(share)
+        for kind, level, stage, share in wrong.reset_index().itertuples(index=False)
+    }
 
 
 def _right_when_clean(trials: pd.DataFrame) -> set[Any]:
