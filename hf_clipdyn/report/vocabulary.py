@@ -88,8 +88,10 @@ _TERMS = {
         0.5,
         "limit",
     ),
-    "accuracy": Term("zero-shot accuracy", "Right zero-shot decisions among all images.", _UNIT),
-    "clean_accuracy": Term("zero-shot accuracy without noise", "Right decisions on the clean images.", _UNIT),
+    "accuracy": Term(
+        "accuracy", "Right decisions among all images, with prompts where no linear probe is named.", _UNIT
+    ),
+    "clean_accuracy": Term("accuracy without noise", "Right decisions on the clean images.", _UNIT),
     "top1": Term("zero-shot accuracy", "Right zero-shot decisions (top 1) among all images.", _UNIT),
     "top5": Term("zero-shot accuracy, top 5", "Images whose class is among the first five decisions.", _UNIT),
     "relative_drop": Term(

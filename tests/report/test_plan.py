@@ -65,6 +65,36 @@ def test_noise_stages_are_never_mixed_in_one_figure(row, plan):
     assert len({chart.name for chart in charts}) == 2
 
 
+def test_the_linear_probes_levels_are_a_figure_of_their_own(row, plan):
+    rows = [
+        row(benchmark="noise/cifar10", metric="relative_drop", group=group, probe=probe, value=0.1)
+        for probe in ("projection", "linear_probe")
+        for group in ("sigma=0.10", "sigma=0.20", "noise=blur,sigma=1.00")
+    ]
+    charts = plan(rows)
+    assert len(charts) == 4
+    assert [chart.name for chart in charts if "probe" in chart.name] == [
+        "noise-cifar10-relative-drop-linear-probe",
+        "noise-cifar10-relative-drop-linear-probe-noise-blur",
+    ]
+    assert all(len({one.probe for one in chart.trajectories}) == 1 for chart in charts)
+
+
+def test_the_probe_of_a_cue_stands_beside_the_prompts_with_its_own_chance(row, plan):
+    rows = [
+        row(benchmark="shape_bias/x", metric=metric, probe=probe, value=0.2)
+        for metric, probe in (
+            ("shape_accuracy", "projection"),
+            ("shape_accuracy", "linear_probe"),
+            ("chance", "linear_probe"),
+            ("error_consistency_min", "projection"),
+        )
+    ]
+    (chart,) = plan(rows)
+    assert {one.probe for one in chart.trajectories} == {"projection", "linear_probe"}
+    assert [line.label for panel in chart.panels for line in panel.references] == ["chance"]
+
+
 def test_preprocessings_are_never_mixed_in_one_figure(row, plan):
     charts = plan([row("quality/t", "alignment", 0.5, preprocess=name) for name in ("processor", "squash")])
     assert [chart.title for chart in charts] == [
@@ -201,3 +231,19 @@ def test_one_layer_of_a_probe_stands_beside_the_other_probes(row, plan):
     assert [line.label for line in chart.panels[0].lines] == ["attention, layer 6", "rollout"]
     several = [*rows, row("saliency/osie", "nss", 0.1, probe="attention", layer=5)]
     assert {chart.name for chart in plan(several)} == {"saliency-osie-nss", "saliency-osie-nss-layers"}
+
+
+def test_the_range_that_the_accuracies_allow_stands_beside_an_error_consistency(row, plan):
+    group = {"group": "images=conflict"}
+    rows = [
+        row("shape_bias/cue_conflict", "error_consistency", 0.1, **group),
+        row("shape_bias/cue_conflict", "error_consistency_min", -0.2, **group),
+        row("shape_bias/cue_conflict", "error_consistency_max", 0.4, **group),
+        row("shape_bias/cue_conflict", "error_consistency", 0.3, probe="human", **group),
+    ]
+    (chart,) = plan(rows)
+    assert {line.label for line in chart.panels[0].references} == {
+        "least possible",
+        "most possible",
+        "humans",
+    }
