@@ -11,6 +11,7 @@ from hf_clipdyn.report.vocabulary import BASELINES, FINAL_TEXT, group_words, is_
 __all__ = ["Chart", "Line", "Panel", "is_constant", "ordered_value", "plan_charts"]
 
 _MOST_LINES = 8
+_RANGE = {"_min": "least possible", "_max": "most possible"}
 _UNDRAWN = {"interpretable", "dropped_dimensions", "error_consistency_min", "error_consistency_max"}
 _SCALED_BY_CHANCE = {"accuracy", "clean_accuracy", "top1", "shape_accuracy", "texture_accuracy"}
 
@@ -182,6 +183,9 @@ def _references(members: Sequence[Trajectory], everything: Sequence[Trajectory])
 
 
 def _reference_label(one: Trajectory) -> str:
+    for suffix, words in _RANGE.items():
+        if stem(one.metric).endswith(suffix):
+            return words
     if one.probe not in BASELINES:
         return "chance" if "chance" in one.metric else "null"
     if stem(one.metric) == "ceiling":
@@ -198,10 +202,11 @@ def _setting(one: Trajectory) -> tuple[str, ...]:
 
 
 def _is_reference(one: Trajectory) -> bool:
-    """Whether a trajectory is only the scale of others: chance, a null, what reads no model."""
+    """Whether a trajectory is only the scale of others: chance, a null, a range, what reads no model."""
     if one.probe in BASELINES:
         return True
-    return not {"chance", "null"}.isdisjoint(stem(one.metric).split("_")) and not is_known(one.metric)
+    parts = stem(one.metric).split("_")
+    return not {"chance", "null", "min", "max"}.isdisjoint(parts) and not is_known(one.metric)
 
 
 def _scales(reference: Trajectory, one: Trajectory) -> bool:
@@ -221,6 +226,7 @@ def _scales(reference: Trajectory, one: Trajectory) -> bool:
         return metric in _SCALED_BY_CHANCE
     # `image_to_text_chance_at_1` is the scale of `image_to_text_recall_at_1`.
     scaled = {f"chance_{metric}", f"null_{metric}", metric.replace("_recall_", "_chance_")}
+    scaled |= {metric + suffix for suffix in _RANGE}
     return name in scaled and reference.metric == sibling(one.metric, name)
 
 

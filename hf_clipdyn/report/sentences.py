@@ -8,7 +8,7 @@ from hf_clipdyn.report.gather import UNJUDGED
 from hf_clipdyn.report.overview import overview_panels
 from hf_clipdyn.report.plan import Line, Panel, plan_charts
 from hf_clipdyn.report.trajectories import Point, Trajectory, sibling, stem, turns
-from hf_clipdyn.report.vocabulary import HUMAN_SHAPE_BIAS, metric_words, place_words
+from hf_clipdyn.report.vocabulary import FINAL_TEXT, HUMAN_SHAPE_BIAS, metric_words, place_words
 
 __all__ = ["Finding", "alternative_words", "change_words", "find", "limits", "number_words"]
 
@@ -37,7 +37,7 @@ def find(trajectories: Sequence[Trajectory]) -> list[Finding]:
     found = [
         Finding(_question(one), one.run, _shape_bias_words(one, trajectories))
         for one in trajectories
-        if stem(one.metric) == "shape_bias"
+        if stem(one.metric) == "shape_bias" and not one.metric.endswith(FINAL_TEXT)
     ]
     for panels in overview_panels(plan_charts(trajectories)):
         for panel in panels:
@@ -110,10 +110,10 @@ def _shape_bias_words(one: Trajectory, everything: Sequence[Trajectory]) -> str:
     told, last = one.usable, one.points[-1]
     cues = _cue_words(one, last, everything)
     if not told and all(point.note == UNJUDGED for point in one.points):
-        return f"not interpretable at any of {len(one.points)} revisions: {UNJUDGED}."
+        return f"not interpretable at {_any_of(one)}: {UNJUDGED}."
     if not told:
         return (
-            f"not interpretable near chance at any of {len(one.points)} revisions. The decisions for either cue were "
+            f"not interpretable near chance at {_any_of(one)}. The decisions for either cue were "
             "not told from chance, or one class took half of all decisions; the ratio says nothing about shape or "
             f"texture.{cues}"
         )
@@ -128,6 +128,11 @@ def _shape_bias_words(one: Trajectory, everything: Sequence[Trajectory]) -> str:
     if one.benchmark == "shape_bias/cue_conflict" and last.usable:
         parts.append(f"Human observers: {HUMAN_SHAPE_BIAS}.")
     return " ".join(parts)
+
+
+def _any_of(one: Trajectory) -> str:
+    n = len(one.points)
+    return "its one revision" if n == 1 else f"any of {n} revisions"
 
 
 def _texture_phase_words(one: Trajectory) -> str:
@@ -187,7 +192,7 @@ def _trend_words(line: Line, panel: Panel) -> str:
     told = one.usable
     if not told:
         cause = one.points[-1].note or "no cause was recorded"
-        return f"not defined at any of {len(one.points)} revisions ({cause})."
+        return f"not defined at {_any_of(one)} ({cause})."
     first, last = told[0], told[-1]
     chance = next(
         (found.value for ref in panel.references if ref.label == "chance" for found in ref.trajectory.usable),

@@ -106,7 +106,7 @@ def test_an_accuracy_not_told_from_chance_is_called_so(row, say):
 
 def test_what_is_never_defined_is_said_with_its_cause(row, say):
     rows = [row("saliency/mit1003", "nss", math.nan, note="no fixation points")]
-    assert say(rows)[0] == "NSS on mit1003: not defined at any of 1 revisions (no fixation points)."
+    assert say(rows)[0] == "NSS on mit1003: not defined at its one revision (no fixation points)."
 
 
 def test_proxies_are_called_proxies(study, say):
