@@ -33,9 +33,10 @@ __all__ = ["DISTANCES", "Ints", "by_place", "dropped_dimensions", "pair_distance
 
 DISTANCES = ("cosine", "euclidean", "normalised_euclidean")
 
-# Bytes of one batch's hidden states, of those in memory that wait for a pair, of the pairs compared at once,
-# of the squares normalised at once.
-_BATCH, _WAITING, _COMPARED, _NORMALISED = 512 * 2**20, 512 * 2**20, 64 * 2**20, 32 * 2**20
+# Bytes of one batch's hidden states, of those in memory that wait for a pair, of the squares normalised at once.
+_BATCH, _WAITING, _NORMALISED = 512 * 2**20, 512 * 2**20, 32 * 2**20
+# Bytes of the pairs compared at once: what a processor's cache holds, what keeps a GPU busy.
+_COMPARED = {"cpu": 24 * 2**20, "cuda": 256 * 2**20}
 # Images of the first batch, which tells how large a state is; as many as a check of the precision looks at.
 _FIRST = 64
 
@@ -158,7 +159,6 @@ class _Work:
     ) -> None:
         self._readout, self._plan, self._blocks, self._batches = readout, plan, blocks, batches
         self._embedded = embedded
-        self._chunk = int(np.clip(_COMPARED // (16 * blocks[-1].stop), 1, chunk))
         self._bar_off = not (show_progress and PartialState().is_main_process)
         self._live = LiveStates(_WAITING)
         self._squares = ScratchFile()
@@ -166,6 +166,7 @@ class _Work:
         # MPS knows no double precision.
         device = getattr(readout.encoder, "device", torch.device("cpu"))
         self._device = device if device.type == "cuda" else torch.device("cpu")
+        self._chunk = int(np.clip(_COMPARED[self._device.type] // (16 * blocks[-1].stop), 1, chunk))
 
     def measure(self, pairs: range) -> _Found:
         """Compare a range of the plan's pairs; their squares are kept for `normalise`."""
@@ -258,16 +259,15 @@ def _compare(
         x = a[block.start : block.stop].view(block.shape).double()
         y = b[:, block.start : block.stop].view(-1, *block.shape).double()
         length_x, length_y = (torch.linalg.vector_norm(state, dim=-1) for state in (x, y))
-        squared = y.sub_(x).square_()
-        total = squared.sum(dim=-1)
+        moved = torch.linalg.vector_norm(y.sub_(x), dim=-1)
         # Half the squared distance of the unit vectors, without writing them out; it cancels nowhere, unlike
         # 1 - cos, since what is subtracted is the part of the difference along the vectors.
         product = length_x * length_y
-        half = 0.5 * (total - (length_x - length_y).square()).clamp(min=0) / product
+        half = 0.5 * (moved.square() - (length_x - length_y).square()).clamp(min=0) / product
         lonely = 0.5 * ((length_x > 0) != (length_y > 0)).double()  # the unit vector of 0 is 0
         parts[0].append(torch.where(product > 0, half, lonely).mean(dim=-1))
-        parts[1].append(total.sqrt().mean(dim=-1))
-        parts[2].append(squared.mean(dim=-2).flatten(1).float())
+        parts[1].append(moved.mean(dim=-1))
+        parts[2].append(y.square_().mean(dim=-2).flatten(1).float())
     cosine, euclidean, squares = (torch.cat(part, dim=1).cpu().numpy() for part in parts)
     return cosine, euclidean, squares
 

@@ -19,6 +19,7 @@ Args:
     predictions_are (`str`): "distance" (default; larger is worse) or "score" (larger is better).
     higher_is_better (`bool`): of the references, default True (MOS: TID2013, KADID-10k); False for DMOS (CSIQ, LIVE).
     logistic (`int`): parameters of the fit behind PLCC, 4 or 5 (VQEG); default None, no fit.
+    kendall (`bool`): False leaves KRCC out, whose cost grows with the square of the rows; default True.
     n_resamples (`int`): resamples behind an interval, default 1000; 0 skips the intervals. Below 50 reference images
         the interval is Student's t on the jackknife over them. The logistic fit is not repeated.
     confidence_level (`float`): of the intervals, default 0.95.
@@ -75,6 +76,7 @@ class IqaCorrelation(evaluate.Metric):
         predictions_are="distance",
         higher_is_better=True,
         logistic=None,
+        kendall=True,
         n_resamples=1000,
         confidence_level=0.95,
         seed=0,
@@ -86,6 +88,7 @@ class IqaCorrelation(evaluate.Metric):
             predictions_are=predictions_are,
             higher_is_better=higher_is_better,
             logistic=logistic,
+            kendall=kendall,
             n_resamples=n_resamples,
             confidence_level=confidence_level,
             seed=seed,
