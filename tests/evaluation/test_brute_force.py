@@ -413,7 +413,9 @@ def test_real_cifar10_equals_the_slow_evaluator(slow, evaluate, real_data, tmp_p
         for file in sorted(folder.iterdir())[:20]:
             shutil.copy(file, tmp_path / "cifar10" / "test" / folder.name)
     folders = {"cifar10": tmp_path / "cifar10"}
-    table = evaluate("zero_shot/cifar10", data_dirs=folders, revisions=[REVISION])
+    names = ("zero_shot/cifar10", "noise/cifar10")
+    both = evaluate(*names, data_dirs=folders, revisions=[REVISION], sigmas=(0.0, 0.1))
+    table, noise = (both[both["benchmark"] == name] for name in names)
     dataset = load_dataset("cifar10", data_dir=folders["cifar10"], split="test")
     classes = slow.classes(dataset.features["label"].names, list(dataset_facts("cifar10").templates))
     ranks = []
@@ -423,3 +425,17 @@ def test_real_cifar10_equals_the_slow_evaluator(slow, evaluate, real_data, tmp_p
     assert value(table, "top1") == pytest.approx(np.mean(np.array(ranks) < 1))
     assert value(table, "top5") == pytest.approx(np.mean(np.array(ranks) < 5))
     assert (value(table, "chance"), value(table, "chance_top5")) == (0.1, 0.5)
+
+    def noisy(image: Image.Image, row: int) -> np.ndarray:
+        pixels = np.asarray(image.convert("RGB"))
+        drawn = np.random.default_rng([0, row]).standard_normal(pixels.shape, np.float32)
+        return np.clip(np.rint(pixels + 255 * 0.1 * drawn), 0, 255).astype(np.uint8)
+
+    labels = [f"{row['label']}" for row in dataset]
+    clean = [slow.image(row["image"]) for row in dataset]
+    shown = [slow.image(noisy(row["image"], i)) for i, row in enumerate(dataset)]
+    folds = folds_of(labels, [f"{row:04d}" for row in range(len(labels))])
+    before, after = ((answers == np.array(labels)).mean() for answers in probed(clean, labels, folds, shown))
+    # one of 200 decisions on the edge may fall either way
+    assert value(noise, "clean_accuracy", probe="linear_probe") == pytest.approx(before, abs=0.0051)
+    assert value(noise, "accuracy", "sigma=0.10", "linear_probe") == pytest.approx(after, abs=0.0051)
