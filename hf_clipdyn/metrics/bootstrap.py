@@ -41,6 +41,8 @@ __all__ = [
 FEW_CLUSTERS = 50
 """Below this number of clusters the percentile bootstrap is too narrow and the jackknife is used."""
 
+_DRAWS_AT_ONCE = 2**20
+
 Statistic: TypeAlias = Callable[[Floats], Floats]
 """Weights of shape (B, K) -> values of shape (B, M): M numbers on each of B weighted samples."""
 
@@ -130,7 +132,12 @@ def resampled_intervals(
         result = _jackknife(statistic, counts, estimate, scales, resampling)
     else:
         rng = np.random.default_rng(resampling.seed)
-        values = statistic(bootstrap_weights(counts, resampling.n_resamples, rng))
+        values = np.concatenate(
+            [
+                statistic(bootstrap_weights(counts, part, rng))
+                for part in _parts(resampling.n_resamples, counts)
+            ]
+        )
         result = _nan_quantiles(values, resampling.quantiles)
     for m, (value, scale) in enumerate(zip(estimate, scales, strict=True)):
         if np.isnan(value):
@@ -139,6 +146,13 @@ def resampled_intervals(
             n = n_units if trials is None else trials[m]
             result[m] = wilson_interval(value, n, resampling.confidence_level, n_units - 1)
     return result
+
+
+def _parts(n_resamples: int, counts: Ints) -> list[int]:
+    """Resamples at a time, so that memory does not grow with the units; the draws are those of one call."""
+    n_kinds = max(len(counts), 1)
+    step = max(_DRAWS_AT_ONCE // n_kinds, 1)
+    return [min(step, n_resamples - start) for start in range(0, n_resamples, step)]
 
 
 def mean_intervals(
