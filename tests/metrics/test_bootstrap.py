@@ -134,3 +134,19 @@ def test_means_over_rows_and_over_clusters_of_single_rows_agree_below_fifty():
 def test_impossible_requests_are_refused(call):
     with pytest.raises(MetricError, match=next(iter(call))):
         Resampling(**call)
+
+
+@pytest.mark.parametrize("counts", [np.ones(70, dtype=np.int64), np.array([50, 3, 20])])
+def test_resamples_drawn_in_parts_are_those_of_one_call(counts, monkeypatch):
+    values, resampling = np.arange(len(counts), dtype=float), Resampling(n_resamples=333, seed=4)
+    whole = resampled_intervals(mean_of(values), counts, ["linear"], resampling)
+    monkeypatch.setattr("hf_clipdyn.metrics.bootstrap._DRAWS_AT_ONCE", 7 * len(counts))
+    shapes: list[int] = []
+
+    def statistic(weights):
+        shapes.append(len(weights))
+        return mean_of(values)(weights)
+
+    assert np.array_equal(resampled_intervals(statistic, counts, ["linear"], resampling), whole)
+    assert max(shapes) == 7
+    assert sum(shapes) == 333 + 1  # and the estimate
