@@ -16,7 +16,7 @@ from hf_clipdyn.evaluation import publish as publishing
 from hf_clipdyn.evaluation.compare import compare_revisions
 from hf_clipdyn.evaluation.store import SCHEMA
 from hf_clipdyn.hub import RetryPolicy
-from hf_clipdyn.report import write_report
+from hf_clipdyn.report.results import read_results
 
 pytestmark = pytest.mark.filterwarnings("ignore::hf_clipdyn.data.base.SubsetWarning")
 NAMES = ("shape_bias/cue_conflict", "zero_shot/cifar10")
@@ -63,14 +63,15 @@ def test_plain_datasets_loads_the_table_and_the_trials(hub, push, tmp_path):
 
 
 def test_a_downloaded_copy_is_what_the_command_left(hub, push, tmp_path):
-    output = push("me/results")
+    output = push("me/results", private=True)
     copy = tmp_path / "copy"
     snapshot_download("me/results", repo_type="dataset", local_dir=copy)
-    name = ["shape_bias/cue_conflict"]
+    name = ["zero_shot/cifar10"]
     here = compare_revisions(output, "epoch-000", "epoch-002", name)
     there = compare_revisions(copy / "results.parquet", "epoch-000", "epoch-002", name)
     pd.testing.assert_frame_equal(here, there)
-    assert write_report([copy / "results.parquet"], tmp_path / "report").is_file()
+    rows = len(pq.read_table(output))
+    assert len(read_results([copy / "results.parquet"])) == rows, "a report reads it too"
 
 
 def test_labels_that_may_not_be_passed_on_go_to_private_repositories_only(hub, push, monkeypatch):
