@@ -17,13 +17,13 @@ from hf_clipdyn.benchmarks.base import (
     measurement,
     unit,
 )
+from hf_clipdyn.benchmarks.linear_probe import LinearProbe, probe_folds
 from hf_clipdyn.benchmarks.noises import PixelNoise, noise_group, noises
 from hf_clipdyn.benchmarks.prompts import class_embeddings, default_templates
 from hf_clipdyn.benchmarks.readout import Readout, Stimuli
 from hf_clipdyn.benchmarks.sources import Source
 from hf_clipdyn.benchmarks.zero_shot import labels_of, rank
 from hf_clipdyn.metrics.bootstrap import wilson_interval
-from hf_clipdyn.metrics.linear_probe import LinearProbe, probe_folds
 from hf_clipdyn.metrics.noise_robustness import noise_robustness
 from hf_clipdyn.metrics.undefined import undefined_causes
 

@@ -16,6 +16,7 @@ from hf_clipdyn.benchmarks.base import (
     similarity,
     unit,
 )
+from hf_clipdyn.benchmarks.linear_probe import LinearProbe, probe_folds
 from hf_clipdyn.benchmarks.prompts import class_embeddings, default_templates, prompt_sets
 from hf_clipdyn.benchmarks.readout import Readout, Stimuli
 from hf_clipdyn.benchmarks.shape_scores import (
@@ -28,7 +29,6 @@ from hf_clipdyn.benchmarks.sources import Source
 from hf_clipdyn.benchmarks.zero_shot import rank
 from hf_clipdyn.data.imagenet_names import imagenet_names
 from hf_clipdyn.data.prompts import PHOTO
-from hf_clipdyn.metrics.linear_probe import LinearProbe, probe_folds
 from hf_clipdyn.metrics.shape_bias import GEIRHOS_CLASSES
 from hf_clipdyn.metrics.shape_decisions import shape_decisions
 

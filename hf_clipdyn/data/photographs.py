@@ -22,8 +22,8 @@ class PhotographsConfig(datasets.BuilderConfig):  # type: ignore[misc]  # datase
     """What is made of a folder: ``Photographs(data_dir=…, references=500)``.
 
     Attributes:
-        references: photographs that get ladders, drawn from all; 25 distorted images each. From 50 on intervals are those
-            of the bootstrap.
+        references: photographs that get ladders, drawn from all; 25 distorted images each. From 50 on
+            intervals are those of the bootstrap.
         side: the shorter side in pixels to which larger ones are reduced, so that a level means the same on all.
         seed: of the draw and of the noise.
     """

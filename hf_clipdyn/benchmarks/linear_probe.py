@@ -1,0 +1,103 @@
+"""What can be read out of embeddings by a linear classifier, on items that it has not seen.
+
+The classifier is scikit-learn's ridge classifier on standardised dimensions. It has a closed form, hence a result that
+depends on no starting point and no stopping rule; its penalty is the one with the smallest leave-one-out error.
+"""
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from sklearn.linear_model import RidgeClassifierCV
+from sklearn.pipeline import Pipeline, make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from hf_clipdyn.errors import MetricError
+
+__all__ = ["PENALTIES", "LinearProbe", "probe_folds"]
+
+PENALTIES = (1.0, 1e-1, 1e-2, 1e-3, 1e-4, 1e-5)
+"""Penalties that are tried, per training item (scikit-learn's ``alpha`` divided by their number)."""
+
+
+def probe_folds(classes: ArrayLike, groups: ArrayLike | None = None, most: int = 5) -> NDArray[np.int64]:
+    """Folds for a probe: groups stay whole, and each fold holds groups of each class.
+
+    Args:
+        classes: class of each item, shape (n,).
+        groups: exemplar of each item, shape (n,), each of one class; None: every item is its own.
+        most: folds at most; fewer where a class has fewer groups.
+
+    Returns:
+        Fold of each item from 0, shape (n,); -1 for the items of a class with a single group, which a probe cannot
+        have seen, and for all where this leaves fewer than two classes.
+    """
+    kinds = np.unique(np.asarray(classes), return_inverse=True)[1].reshape(-1)
+    n = len(kinds)
+    own = (
+        np.arange(n) if groups is None else np.unique(np.asarray(groups), return_inverse=True)[1].reshape(-1)
+    )
+    first = np.unique(own, return_index=True)[1]  # by group, an item of it
+    of_group = kinds[first]
+    sizes = np.bincount(of_group)
+    if np.count_nonzero(sizes > 1) < 2:
+        return np.full(n, -1, dtype=np.int64)
+    n_folds = min(most, int(sizes[sizes > 1].min()))
+    rank = np.zeros(len(first), dtype=np.int64)
+    for kind in np.flatnonzero(sizes):
+        members = np.flatnonzero(of_group == kind)
+        rank[members] = (
+            np.arange(len(members)) + kind
+        )  # classes begin elsewhere, so that folds are of one size
+    folds = np.where(sizes[of_group] > 1, rank % n_folds, -1)
+    return np.asarray(folds[own], dtype=np.int64)
+
+
+class LinearProbe:
+    """Probes of all folds, each fitted on the others.
+
+    Args:
+        features: shape (n, d).
+        classes: class of each item, shape (n,).
+        folds: see `probe_folds`; items at -1 take no part.
+
+    Raises:
+        MetricError: other shapes, or NaN.
+
+    Example:
+        >>> features = np.array([[0.0, 1], [0, 2], [0, 3], [1, 1], [1, 2], [1, 3]])
+        >>> probe = LinearProbe(features, [0, 0, 0, 1, 1, 1], [0, 1, 2, 0, 1, 2])
+        >>> probe.decide(features).tolist()
+        [0, 0, 0, 1, 1, 1]
+    """
+
+    def __init__(self, features: ArrayLike, classes: ArrayLike, folds: ArrayLike) -> None:
+        rows = np.asarray(features, dtype=np.float64)
+        labels, self._folds = np.asarray(classes, dtype=np.int64), np.asarray(folds, dtype=np.int64)
+        if rows.ndim != 2 or labels.shape != rows.shape[:1] or self._folds.shape != rows.shape[:1]:
+            raise MetricError(
+                f"A probe needs features (n, d), classes (n,) and folds (n,), given: {rows.shape}, {labels.shape}, "
+                f"{self._folds.shape}."
+            )
+        if not np.isfinite(rows).all():
+            raise MetricError("features must be finite numbers.")
+        self._probes = []
+        for fold in range(int(self._folds.max(initial=-1)) + 1):
+            others = (self._folds >= 0) & (self._folds != fold)
+            self._probes.append(_fitted(rows[others], labels[others]))
+
+    def decide(self, features: ArrayLike) -> NDArray[np.int64]:
+        """Class of each item by the probe that has not seen it, shape (n,); -1 where it takes no part.
+
+        Args:
+            features: shape (n, d): the ones of the fit, or the same items seen otherwise (under noise, say).
+        """
+        rows = np.asarray(features, dtype=np.float64)
+        decided = np.full(len(self._folds), -1, dtype=np.int64)
+        for fold, probe in enumerate(self._probes):
+            own = self._folds == fold
+            decided[own] = probe.predict(rows[own])
+        return decided
+
+
+def _fitted(rows: NDArray[np.float64], labels: NDArray[np.int64]) -> Pipeline:
+    penalties = len(rows) * np.array(PENALTIES)
+    return make_pipeline(StandardScaler(), RidgeClassifierCV(alphas=penalties)).fit(rows, labels)
