@@ -190,6 +190,12 @@ class Benchmark(ABC):
     def score(trials: pd.DataFrame, settings: Settings) -> list[Measurement]:
         """The numbers, with the functions of `hf_clipdyn.metrics`."""
 
+    @staticmethod
+    def score_together(a: pd.DataFrame, b: pd.DataFrame) -> tuple[list[Measurement], list[Measurement]]:
+        """Numbers that are fair only where two revisions are compared, of the trials of each; none by default."""
+        del a, b
+        return [], []
+
 
 def chosen_preprocess(kind: type[Benchmark], settings: Settings) -> str:
     """The preprocessing that the settings ask for where the kind offers it, else the kind's own."""

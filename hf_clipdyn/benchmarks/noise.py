@@ -29,6 +29,7 @@ from hf_clipdyn.metrics.undefined import undefined_causes
 
 __all__ = ["Noise", "spread"]
 
+_FEWEST_IN_COMMON = 10  # images; a share of fewer says nothing
 # Equal float32 embeddings give 1e-32 by the rounding of their mean, the smallest difference 1e-15.
 _NO_SPREAD = 1e-20
 _BETTER = {"accuracy": True, "relative_drop": False, "chance_corrected_drop": False}
@@ -132,6 +133,15 @@ class Noise(Benchmark):
                 measurements.append(_displacement(rows, group, settings))
         return measurements
 
+    @staticmethod
+    def score_together(a: pd.DataFrame, b: pd.DataFrame) -> tuple[list[Measurement], list[Measurement]]:
+        """Of the images that both classify correctly when clean, the share that each noise makes wrong.
+
+        `drop_when_right` is over each revision's own images, of which a better one has more and harder ones.
+        """
+        common = _right_when_clean(a) & _right_when_clean(b)
+        return _drops(a, common), _drops(b, common)
+
 
 def _score_reader(trials: pd.DataFrame, settings: Settings, probe: str) -> list[Measurement]:
     """All that follows from decisions, however they were read out of the embedding."""
@@ -224,3 +234,20 @@ def _lost(rows: pd.DataFrame, group: str, probe: str, settings: Settings) -> Mea
     return Measurement(
         *("drop_when_right", share, low, high, n, n), group=group, probe=probe, higher_is_better=False
     )
+
+
+def _right_when_clean(trials: pd.DataFrame) -> set[Any]:
+    right = (trials["sigma"] == 0) & (trials["decision"] == trials["label"])
+    return set(trials.loc[right, "item"])
+
+
+def _drops(trials: pd.DataFrame, items: set[Any]) -> list[Measurement]:
+    if len(items) < _FEWEST_IN_COMMON:
+        return []
+    shown = trials[(trials["sigma"] > 0) & trials["item"].isin(items)]
+    conditions = ["noise_kind", "sigma", "noise_stage"]
+    wrong = shown.assign(wrong=shown["decision"] != shown["label"]).groupby(conditions)["wrong"].mean()
+    return [
+        Measurement("drop_when_both_right", float(share), n=len(items), group=noise_group(kind, level, stage))
+        for kind, level, stage, share in wrong.reset_index().itertuples(index=False)
+    ]

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from hf_clipdyn.benchmarks.base import Benchmark, Measurement, Settings
-from hf_clipdyn.benchmarks.noises import noise_group
 from hf_clipdyn.benchmarks.registry import benchmark_class
 from hf_clipdyn.errors import EvaluationError, UnknownNameError
 from hf_clipdyn.evaluation.store import FINAL_TEXT, PAIR, read_trials, trial_benchmarks, trials_files
@@ -152,29 +151,9 @@ def _compare(
 def _differences(kind: type[Benchmark], a: pd.DataFrame, b: pd.DataFrame) -> dict[Key, tuple[float, float]]:
     settings = Settings(n_resamples=0)
     first, second = ({_key(one): one.value for one in kind.score(side, settings)} for side in (a, b))
-    if kind.kind == "noise":
-        common = _right_when_clean(a) & _right_when_clean(b)
-        first, second = (values | _drops(side, common) for values, side in ((first, a), (second, b)))
+    together = ({_key(one): one.value for one in own} for own in kind.score_together(a, b))
+    first, second = (alone | beside for alone, beside in zip((first, second), together, strict=True))
     return {key: (value, second[key]) for key, value in first.items() if key in second}
-
-
-def _drops(trials: pd.DataFrame, items: set[Any]) -> dict[Key, float]:
-    """Of images that both revisions classify correctly when clean, the share that each noise makes wrong.
-
-    `drop_when_right` is over each revision's own, of which a better one has more and harder ones.
-    """
-    shown = trials[(trials["sigma"] > 0) & trials["item"].isin(items)]
-    conditions = ["noise_kind", "sigma", "noise_stage"]
-    wrong = shown.assign(wrong=shown["decision"] != shown["label"]).groupby(conditions)["wrong"].mean()
-    return {
-        ("projection", None, "drop_when_both_right", noise_group(kind, level, stage)): float(share)
-        for kind, level, stage, share in wrong.reset_index().itertuples(index=False)
-    }
-
-
-def _right_when_clean(trials: pd.DataFrame) -> set[Any]:
-    right = (trials["sigma"] == 0) & (trials["decision"] == trials["label"])
-    return set(trials.loc[right, "item"])
 
 
 def _key(one: Measurement) -> Key:
