@@ -22,6 +22,7 @@ from hf_clipdyn.benchmarks.base import Benchmark, Settings
 from hf_clipdyn.benchmarks.readout import Readout, share
 from hf_clipdyn.benchmarks.registry import benchmark_class, select_benchmarks
 from hf_clipdyn.benchmarks.sources import Source
+from hf_clipdyn.data.pixels import whole_square
 from hf_clipdyn.errors import ConfigError, EvaluationError, UnknownNameError
 from hf_clipdyn.evaluation.live_model import FinalTexts, LiveModel
 from hf_clipdyn.evaluation.precision import PrecisionCheck
@@ -252,6 +253,8 @@ def _prepare(
         if name in asking:
             continue
         benchmark = benchmark_class(name)(source, image_processor, config.settings)
+        if benchmark.preprocess == "processor" and whole_square(image_processor) is not image_processor:
+            benchmark.preprocess = "squash"  # a NaFlex processor would keep the shape of the image
         if benchmark.left_out:
             say(f"{name}: {benchmark.left_out} stimuli cannot be decoded and are left out.")
         benchmarks[name] = benchmark

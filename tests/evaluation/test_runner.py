@@ -5,12 +5,16 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from transformers import Siglip2Config, Siglip2ImageProcessor
 
+from hf_clipdyn.benchmarks.base import Settings
 from hf_clipdyn.benchmarks.registry import suite as benchmark_suite
+from hf_clipdyn.benchmarks.sources import open_source
 from hf_clipdyn.bundled import load_metric
 from hf_clipdyn.data.registry import dataset_facts
 from hf_clipdyn.errors import ConfigError, EvaluationError, RevisionNotFoundError, UnknownNameError
-from hf_clipdyn.evaluation import evaluate_revisions
+from hf_clipdyn.evaluation import evaluate_revisions, runner
+from hf_clipdyn.evaluation.runner import EvaluationConfig
 from hf_clipdyn.evaluation.store import SCHEMA, read_trials
 from hf_clipdyn.models.encoder import Encoder
 
@@ -267,3 +271,12 @@ def test_the_gallery_of_held_out_images_is_named_in_the_group(evaluate):
     assert set(table["group"]) == {"held_out=4"}
     chance = table[table["metric"] == "text_to_image_chance_at_1"]["value"].item()
     assert chance == pytest.approx(1 / 4)
+
+
+def test_a_naflex_model_is_said_to_see_squashed_images(tmp_path, data):
+    Siglip2Config().save_pretrained(tmp_path)
+    Siglip2ImageProcessor(patch_size=8, max_num_patches=9).save_pretrained(tmp_path)
+    sources = {"zero_shot/cifar10": open_source("cifar10", ("labels",), data_dir=data["cifar10"])}
+    config = EvaluationConfig("me/naflex", settings=Settings(cache_dir=tmp_path / "pixels"))
+    prepared = runner._prepare(tmp_path, sources, config, print)
+    assert prepared.benchmarks["zero_shot/cifar10"].preprocess == "squash"
