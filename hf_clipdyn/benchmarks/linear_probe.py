@@ -4,13 +4,15 @@ The classifier is scikit-learn's ridge classifier on standardised dimensions. It
 depends on no starting point and no stopping rule; its penalty is the one with the smallest leave-one-out error.
 """
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.linear_model import RidgeClassifierCV
-from sklearn.pipeline import Pipeline, make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from hf_clipdyn.errors import MetricError
+
+if TYPE_CHECKING:
+    from sklearn.pipeline import Pipeline
 
 __all__ = ["PENALTIES", "LinearProbe", "probe_folds"]
 
@@ -98,6 +100,11 @@ class LinearProbe:
         return decided
 
 
-def _fitted(rows: NDArray[np.float64], labels: NDArray[np.int64]) -> Pipeline:
+def _fitted(rows: NDArray[np.float64], labels: NDArray[np.int64]) -> "Pipeline":
+    # Imported where it is used: a quarter of a second, which most calls would pay for nothing.
+    from sklearn.linear_model import RidgeClassifierCV
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
     penalties = len(rows) * np.array(PENALTIES)
     return make_pipeline(StandardScaler(), RidgeClassifierCV(alphas=penalties)).fit(rows, labels)
