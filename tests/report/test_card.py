@@ -103,3 +103,13 @@ def test_the_command_pushes_on_request_and_a_missing_repository_is_one_sentence(
     write_report(other, folder)
     with pytest.raises(PublishError, match=r"The card of me/nowhere could not be pushed .* is complete"):
         push_cards(other, folder)
+
+
+def test_the_cards_of_the_reference_runs_are_as_the_report_writes_them(checkout):
+    cards = sorted((checkout / "model_cards").glob("*/README.md"))
+    assert [path.parent.name for path in cards][:1] == ["demo"]
+    for path in cards:
+        card = ModelCard.load(path)
+        assert card.data.eval_results
+        assert "## Trajectories" in card.text
+        assert all((path.parent / link).is_file() for link in re.findall(r"!\[[^]]*\]\(([^)]+)\)", card.text))
