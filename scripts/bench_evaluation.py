@@ -50,8 +50,9 @@ from hf_clipdyn.benchmarks.sources import Source, open_source
 from hf_clipdyn.cards import CardFacts
 from hf_clipdyn.evaluation import evaluate_revisions
 from hf_clipdyn.evaluation.store import ResultsStore
-from hf_clipdyn.models.encoder import Encoder, ImageFeatures, snapshot_folder
+from hf_clipdyn.models.encoder import Encoder, ImageFeatures
 from hf_clipdyn.models.scales import clip_config, clip_image_processor, scale
+from hf_clipdyn.models.snapshots import snapshot_folder
 from hf_clipdyn.models.tokenizers import train_tokenizer
 from hf_clipdyn.revisions import Publisher, RevisionRecord, epoch_name
 

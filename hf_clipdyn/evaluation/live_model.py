@@ -10,7 +10,8 @@ from accelerate import PartialState
 from numpy.typing import NDArray
 
 from hf_clipdyn.benchmarks.base import digest
-from hf_clipdyn.models.encoder import Encoder, architecture_digest, snapshot_folder
+from hf_clipdyn.models.encoder import Encoder
+from hf_clipdyn.models.snapshots import architecture_digest, snapshot_folder
 from hf_clipdyn.revisions import Revision
 
 __all__ = ["FinalTexts", "LiveModel"]

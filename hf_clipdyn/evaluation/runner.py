@@ -28,7 +28,8 @@ from hf_clipdyn.evaluation.live_model import FinalTexts, LiveModel
 from hf_clipdyn.evaluation.precision import PrecisionCheck
 from hf_clipdyn.evaluation.selection import check_settings, choose_revisions, open_sources
 from hf_clipdyn.evaluation.store import FINAL_TEXT, PAIR, SCHEMA, Pair, ResultsStore
-from hf_clipdyn.models.encoder import Encoder, settings_digest
+from hf_clipdyn.models.encoder import Encoder
+from hf_clipdyn.models.snapshots import settings_digest
 from hf_clipdyn.revisions import Revision, list_revisions
 
 __all__ = ["DTYPES", "EvaluationConfig", "evaluate", "from_main_process"]

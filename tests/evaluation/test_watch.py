@@ -10,7 +10,8 @@ import pytest
 from hf_clipdyn.errors import ConfigError, EvaluationError, RevisionNotFoundError
 from hf_clipdyn.evaluation import evaluate_revisions
 from hf_clipdyn.evaluation.precision import PrecisionCheck
-from hf_clipdyn.models.encoder import Encoder, snapshot_folder
+from hf_clipdyn.models.encoder import Encoder
+from hf_clipdyn.models.snapshots import snapshot_folder
 
 pytestmark = pytest.mark.filterwarnings("ignore::hf_clipdyn.data.base.SubsetWarning")
 

@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file
 from transformers import CLIPModel, CLIPProcessor
 
-from hf_clipdyn.models import encoder as adapter
+from hf_clipdyn.models import snapshots
 from hf_clipdyn.models.encoder import Encoder
 from hf_clipdyn.models.scales import Scale, Tower, clip_config, clip_image_processor
 from hf_clipdyn.models.tokenizers import train_tokenizer
@@ -58,7 +58,7 @@ def test_a_spread_model_gives_the_numbers_of_one_on_a_single_device(shards, pixe
 
 
 def test_shards_are_swapped_into_the_live_model_from_a_memory_map(shards, pixels):
-    tensors = adapter._read_weights(shards[1])
+    tensors = snapshots.read_weights(shards[1])
     assert len(tensors) == sum(len(load_file(file)) for file in shards[1].glob("*.safetensors"))
     maps = [line.split() for line in Path("/proc/self/maps").read_text().splitlines()]
     ranges = [line[0].split("-") for line in maps if line[-1].startswith(str(shards[1]))]

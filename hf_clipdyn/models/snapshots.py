@@ -1,0 +1,123 @@
+"""The files of one revision of a model: fetched, compared with those of another, read."""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Any
+
+import huggingface_hub
+import torch
+from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
+from safetensors.torch import load_file
+
+from hf_clipdyn.errors import RevisionNotFoundError
+
+__all__ = ["architecture_digest", "read_weights", "settings_digest", "snapshot_folder"]
+
+# What decides the architecture and the input of a model; when these files agree, weights can be swapped.
+_SETTINGS = (
+    "config.json",
+    "preprocessor_config.json",
+    "processor_config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.json",
+    "vocab.txt",
+    "merges.txt",
+    "spiece.model",
+    "sentencepiece.bpe.model",
+)
+_WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "model-*-of-*.safetensors")
+_OLDER_WEIGHTS = ("pytorch_model.bin", "pytorch_model.bin.index.json", "pytorch_model-*-of-*.bin")
+_PROVENANCE = {"_name_or_path", "dtype", "torch_dtype", "transformers_version"}
+
+
+def snapshot_folder(
+    repo_id: str,
+    revision: str,
+    *,
+    cache_dir: Path | None = None,
+    local_files_only: bool = False,
+    token: str | None = None,
+) -> Path:
+    """Folder with the files of one revision that a model needs, fetched if they are not there.
+
+    Args:
+        repo_id: ``owner/name``.
+        revision: a name or a commit.
+        cache_dir: a local store or another cache; the Hub client's own by default.
+        local_files_only: never ask the Hub. A local store must be read so: the client would retry each
+            optional file for minutes.
+        token: for private repositories.
+
+    Raises:
+        RevisionNotFoundError: neither the cache nor the Hub has it.
+    """
+
+    def download(*patterns: str) -> Path:
+        return Path(
+            huggingface_hub.snapshot_download(
+                repo_id,
+                revision=revision,
+                cache_dir=cache_dir,
+                local_files_only=local_files_only,
+                token=token,
+                allow_patterns=None if local_files_only else list(patterns),
+            )
+        )
+
+    try:
+        folder = download(*_SETTINGS, *_WEIGHTS)
+        if not any(folder.glob("model*.safetensors")):
+            folder = download(*_SETTINGS, *_OLDER_WEIGHTS)  # from_pretrained reads these too
+    except (LocalEntryNotFoundError, HfHubHTTPError, HFValidationError, OSError) as error:
+        place = f"the store {cache_dir}" if local_files_only else "the Hub"
+        raise RevisionNotFoundError(
+            f"{place} has no whole revision {revision!r} of {repo_id!r}: "
+            f"`clipdyn revisions {repo_id}` lists what there is ({type(error).__name__})."
+        ) from error
+    return folder
+
+
+def settings_digest(folder: Path) -> str:
+    """Hash of the files that decide architecture, input and tokens: equal where weights can be swapped."""
+    digest = hashlib.sha256()
+    for name in _SETTINGS:
+        if (folder / name).is_file():
+            content = (folder / name).read_bytes()
+            if name == "config.json":
+                content = _architecture_json(folder)
+            digest.update(name.encode() + content)
+    return digest.hexdigest()
+
+
+def architecture_digest(folder: Path) -> str:
+    """Hash of the architecture alone: equal where embeddings live in spaces of one kind."""
+    return hashlib.sha256(_architecture_json(folder)).hexdigest()
+
+
+def _architecture_json(folder: Path) -> bytes:
+    config = json.loads((folder / "config.json").read_bytes())
+    return json.dumps(_architecture(config), sort_keys=True).encode()
+
+
+def _architecture(config: Any) -> Any:
+    """A configuration without what it says of who saved it and in which precision."""
+    if not isinstance(config, dict):
+        return config
+    return {key: _architecture(value) for key, value in config.items() if key not in _PROVENANCE}
+
+
+def read_weights(folder: Path) -> dict[str, torch.Tensor]:
+    """All tensors of a snapshot, memory-mapped; empty where it holds no safetensors."""
+    index = folder / "model.safetensors.index.json"
+    if index.is_file():
+        names = sorted(set(json.loads(index.read_text())["weight_map"].values()))
+    else:
+        names = ["model.safetensors"] if (folder / "model.safetensors").is_file() else []
+    tensors: dict[str, torch.Tensor] = {}
+    for name in names:
+        tensors.update(load_file(folder / name))
+    return tensors
