@@ -1,6 +1,5 @@
 """Just-noticeable differences: is the distance small where people see no difference (Zhang et al. 2018)?"""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any, ClassVar
 
@@ -8,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from hf_clipdyn.benchmarks.base import Benchmark, Measurement, Settings, decode, digest, measurement
-from hf_clipdyn.benchmarks.pairs import by_place, dropped_dimensions, pair_distances, place_group
+from hf_clipdyn.benchmarks.pairs import by_place, by_subset, dropped_dimensions, pair_distances, place_group
 from hf_clipdyn.benchmarks.pixel_baselines import kept, pixel_distance
 from hf_clipdyn.benchmarks.readout import Readout, Stimuli
 from hf_clipdyn.benchmarks.sources import Source
@@ -71,23 +70,17 @@ class Jnd(Benchmark):
         """Average precision of every place, pooled and per sub-set."""
         found: list[Measurement] = []
         for place, distance, rows in by_place(trials):
-            for group, part in _parts(rows):
+            for group, part in by_subset(rows, rows):
                 # Each interval sorts through all pairs a thousand times: hidden states have that of the pool alone.
                 spared = place["probe"] == "hidden" and group != ""
                 chosen = replace(settings, n_resamples=0) if spared else settings
                 found.append(_precision(part, distance, place_group(rows, distance, group), place, chosen))
             found += dropped_dimensions(rows, distance, place)
-        for group, part in _parts(trials.drop_duplicates("item")):
+        items = trials.drop_duplicates("item")
+        for group, part in by_subset(items, items):
             share = float(part["same"].mean())
             found.append(Measurement("same_share", share, n=len(part), group=group, probe="human"))
         return found
-
-
-def _parts(rows: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
-    yield "", rows
-    if rows["subset"].nunique() > 1:
-        for subset, part in rows.groupby("subset"):
-            yield f"subset={subset}", part
 
 
 def _precision(

@@ -29,7 +29,15 @@ from hf_clipdyn.benchmarks.pair_plan import Ints, PairPlan
 from hf_clipdyn.benchmarks.readout import Readout, Stimuli, share
 from hf_clipdyn.models.encoder import ImageFeatures
 
-__all__ = ["DISTANCES", "Ints", "by_place", "dropped_dimensions", "pair_distances", "place_group"]
+__all__ = [
+    "DISTANCES",
+    "Ints",
+    "by_place",
+    "by_subset",
+    "dropped_dimensions",
+    "pair_distances",
+    "place_group",
+]
 
 DISTANCES = ("cosine", "euclidean", "normalised_euclidean")
 
@@ -111,6 +119,14 @@ def by_place(trials: pd.DataFrame) -> Iterator[tuple[dict[str, Any], str, pd.Dat
             known = not pd.isna(layer)
             part = rows[rows["layer"] == layer] if known else rows[rows["layer"].isna()]
             yield {"probe": str(probe), "layer": int(layer) if known else None}, str(distance), part
+
+
+def by_subset(part: pd.DataFrame, whole: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Cut rows into (group, rows): all of them, then each sub-set where the whole data set has several."""
+    yield "", part
+    if whole["subset"].nunique() > 1:
+        for subset, inside in part.groupby("subset"):
+            yield f"subset={subset}", inside
 
 
 def place_group(rows: pd.DataFrame, distance: str, group: str) -> str:

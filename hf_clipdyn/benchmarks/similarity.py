@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from hf_clipdyn.benchmarks.base import Benchmark, Measurement, Settings, decode, digest, measurement
-from hf_clipdyn.benchmarks.pairs import by_place, dropped_dimensions, pair_distances, place_group
+from hf_clipdyn.benchmarks.pairs import by_place, by_subset, dropped_dimensions, pair_distances, place_group
 from hf_clipdyn.benchmarks.pixel_baselines import kept, pixel_distance
 from hf_clipdyn.benchmarks.readout import Readout, Stimuli
 from hf_clipdyn.benchmarks.sources import Source
@@ -137,10 +137,8 @@ def _parts(rows: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
     if 0 < certain.sum() < len(rows):
         kinds[f"votes>={_MANY_VOTES}"] = rows[certain]
     for group, part in kinds.items():
-        yield group, part
-        if rows["subset"].nunique() > 1:
-            for subset, inside in part.groupby("subset"):
-                yield ",".join(filter(None, (group, f"subset={subset}"))), inside
+        for subset, inside in by_subset(part, rows):
+            yield ",".join(filter(None, (group, subset))), inside
 
 
 def _choice(

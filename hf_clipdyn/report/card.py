@@ -22,6 +22,7 @@ SUMMARY = "figures/summary.png"
 """The figure that a card shows, as a path beside it."""
 
 _BEGIN, _END = "<!-- trajectories of hf-clipdyn -->", "<!-- end of trajectories -->"
+_MARKED = re.compile(f"{re.escape(_BEGIN)}.*{re.escape(_END)}", re.DOTALL)
 _TASKS = {"retrieval": "image-text-retrieval", "zero_shot": "zero-shot-image-classification"}
 _OTHER_TASK = "image-feature-extraction"
 _SYNTHETIC = (
@@ -79,9 +80,9 @@ def merge_card(existing: str, card: ModelCard) -> ModelCard:
     assert isinstance(card.data, ModelCardData)
     merged.data.model_name = card.data.model_name
     merged.data.eval_results = card.data.eval_results
-    section = re.search(f"{re.escape(_BEGIN)}.*{re.escape(_END)}", card.text, re.DOTALL)
+    section = _MARKED.search(card.text)
     assert section is not None, "run_card writes the marks"
-    kept = re.sub(f"{re.escape(_BEGIN)}.*{re.escape(_END)}", "", merged.text, flags=re.DOTALL).rstrip()
+    kept = _MARKED.sub("", merged.text).rstrip()
     merged.text = f"{kept}\n\n{section.group()}\n"
     return merged
 

@@ -5,6 +5,7 @@ A metric that is not listed here is drawn all the same, under its own name.
 
 from dataclasses import dataclass
 
+from hf_clipdyn.evaluation import store
 from hf_clipdyn.report.trajectories import Trajectory, stem
 
 __all__ = [
@@ -33,7 +34,7 @@ BASELINES = {
 }
 """Probes that read no model, in words: what is measured with them is a scale for the model's numbers."""
 
-FINAL_TEXT = "/final_text"
+FINAL_TEXT = f"/{store.FINAL_TEXT}"
 """Suffix of a metric that asks every revision with the text embeddings of the run's last one."""
 
 
