@@ -189,7 +189,10 @@ def evaluate(
         seed=seed,
         sigmas=None if sigmas is None else numbers(sigmas),
     )
-    if not PartialState().is_main_process:
+    state = PartialState()
+    # A process that ends while its group still stands may abort in the threads of its last collective.
+    state.destroy_process_group()
+    if not state.is_main_process:
         return
     counts = (len(set(results["revision"])), len(set(results["benchmark"])))
     typer.echo(

@@ -25,6 +25,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")  # the tests run in parallel proce
 for name in ("HF_TOKEN", "HF_HUB_OFFLINE", "HF_HUB_CACHE", "HF_DATASETS_CACHE"):
     os.environ.pop(name, None)
 
+import psutil  # noqa: E402
 import pytest  # noqa: E402
 
 sys.path.insert(0, str(Path(__file__).parent))  # tests/hub_server, the test Hub
@@ -53,6 +54,55 @@ def real_data() -> Callable[[str], Path]:
         pytest.skip(f"no real data {name!r}: set CLIPDYN_DATA to the folder that holds it")
 
     return find
+
+
+LAUNCHERS = {
+    "accelerate": (
+        "accelerate.commands.launch",
+        "--multi_gpu",
+        "--num_processes={}",
+        "--main_process_port=0",
+    ),
+    "torchrun": ("torch.distributed.run", "--standalone", "--nproc_per_node={}"),
+}
+
+
+@pytest.fixture(scope="session")
+def launch() -> Callable[..., str]:
+    """`launch(2, script, *arguments)`: what a script printed that ran in so many processes on the CPU.
+
+    The test fails with the end of stderr where the script fails; where it hangs, with the stack of each
+    process, none of which is left behind.
+    """
+
+    def run(
+        count: int,
+        script: Path,
+        *arguments: str,
+        launcher: str = "torchrun",
+        cwd: Path | None = None,
+        environment: dict[str, str] | None = None,
+    ) -> str:
+        command = [part.format(count) for part in ("-m", *LAUNCHERS[launcher])]
+        fixed = {"OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true", "PYTHONFAULTHANDLER": "1"}
+        with subprocess.Popen(
+            [sys.executable, *command, str(script), *arguments],
+            env=os.environ | fixed | (environment or {}),
+            cwd=cwd,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as process:
+            try:
+                printed, error = process.communicate(timeout=500)
+            except subprocess.TimeoutExpired:
+                for started in [*psutil.Process(process.pid).children(recursive=True), process]:
+                    started.send_signal(signal.SIGABRT)
+                error = "hung, and was aborted here:\n" + process.communicate()[1]
+        assert process.returncode == 0, error[-20000:]
+        return printed
+
+    return run
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ from accelerate import Accelerator
 from hf_clipdyn.config import TrainingConfig
 from hf_clipdyn.errors import ConfigError, TrainingError
 
-__all__ = ["attention", "check_processes", "has_bf16", "make_accelerator"]
+__all__ = ["attention", "check_processes", "end_training", "has_bf16", "make_accelerator"]
 
 
 def _has_accelerator() -> bool:
@@ -46,6 +46,17 @@ def make_accelerator(config: TrainingConfig) -> Accelerator:
             f"The run cannot be set up with bf16={bf16}, report_to={config.report_to}: {error}. Trackers come with "
             "the extra hf-clipdyn[track]; --bf16 false trains in single precision."
         ) from error
+
+
+def end_training(accelerator: Accelerator) -> None:
+    """Free what accelerate prepared, then part from the other processes; the caller drops its model before.
+
+    A data-parallel wrapper that outlives its process group ends gloo's threads while it holds the
+    interpreter's lock, and such a thread may be waiting for that lock to drop its last collective: the
+    process then never ends (pytorch/pytorch#56297).
+    """
+    accelerator.free_memory()
+    accelerator.end_training()
 
 
 def _requested_processes() -> int | None:

@@ -27,7 +27,7 @@ from hf_clipdyn.models.scales import scale
 from hf_clipdyn.revisions import Publisher, RevisionRecord, epoch_name, step_name
 from hf_clipdyn.training.batches import CaptionBatches
 from hf_clipdyn.training.checkpoint import Progress, find_checkpoint, load_checkpoint, save_checkpoint
-from hf_clipdyn.training.device import attention, check_processes, make_accelerator
+from hf_clipdyn.training.device import attention, check_processes, end_training, make_accelerator
 from hf_clipdyn.training.inputs import Inputs, prepare_inputs
 from hf_clipdyn.training.loss import contrastive_loss
 from hf_clipdyn.training.model import TrainedCLIP, build_model, build_optimizer, build_schedule
@@ -166,6 +166,11 @@ class _Run:
         )
         return progress.epoch
 
+    def close(self) -> None:
+        """Let go of the model and of the other processes; no step can follow."""
+        del self.model, self.optimizer, self.schedule
+        end_training(self.accelerator)
+
     @property
     def _clip(self) -> TrainedCLIP:
         model: TrainedCLIP = self.accelerator.unwrap_model(self.model)
@@ -294,7 +299,7 @@ def train(config: TrainingConfig) -> TrainingSummary | None:
             )
             publisher.check()
         _learn(run, publisher, log, first_epoch=done + 1, checkpoints=folder / "checkpoints")
-        accelerator.end_training()
+        run.close()
         if publisher is None:
             return None
         outcome = publisher.finish()

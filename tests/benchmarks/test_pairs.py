@@ -1,8 +1,6 @@
 """Distances at every hidden state equal those of one image at a time."""
 
 import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -230,6 +228,7 @@ state = PartialState(cpu=True)
 table = compared(build_encoder(), random_pixels(60), many_pairs(), batch_size=4)
 if state.is_main_process:
     table.to_parquet(sys.argv[1])
+state.destroy_process_group()
 """
 
 
@@ -240,18 +239,11 @@ def many_pairs():
 
 
 @pytest.mark.parametrize("n_processes", [3])
-def test_several_processes_give_the_values_of_one(tmp_path, n_processes, monkeypatch):
+def test_several_processes_give_the_values_of_one(tmp_path, n_processes, launch):
     script = tmp_path / "worker.py"
     script.write_text(WORKER)
-    launch = ["-m", "torch.distributed.run", f"--nproc_per_node={n_processes}", "--standalone"]
-    done = subprocess.run(
-        [sys.executable, *launch, str(script), str(tmp_path / "table.parquet")],
-        env={**os.environ, "PYTHONPATH": str(Path(__file__).parent), "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
-        timeout=200,
-    )
-    assert done.returncode == 0, done.stderr
+    here = {"PYTHONPATH": str(Path(__file__).parent)}
+    launch(n_processes, script, str(tmp_path / "table.parquet"), environment=here)
     one = compared(build_encoder(), random_pixels(60), many_pairs(), batch_size=4)
     several = pd.read_parquet(tmp_path / "table.parquet")
     exact = [name for name in one.columns if name != "value"]

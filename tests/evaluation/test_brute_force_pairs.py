@@ -3,9 +3,6 @@
 It shares no code with the package; its formulas are written out again.
 """
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -324,26 +321,20 @@ def test_just_noticeable_differences_equal_the_slow_evaluator(slow, bapps, evalu
 @pytest.mark.slow
 @pytest.mark.parametrize("n_processes", [2, 3])
 def test_several_processes_give_the_numbers_of_one(
-    store, tid, nights, bapps, evaluate, checkout, tmp_path, n_processes
+    store, tid, nights, bapps, evaluate, checkout, launch, tmp_path, n_processes
 ):
     folders = {"tid2013": tid[0], "nights": nights[0], "bapps": bapps[0]}
     names = ["quality/tid2013", "similarity/nights", "jnd/bapps"]
     one = evaluate(*names, data_dirs=folders, batch_size=4)
-    launch = [*("-m", "torch.distributed.run"), f"--nproc_per_node={n_processes}", "--standalone"]
-    done = subprocess.run(
-        [
-            *(sys.executable, *launch, str(checkout / "scripts" / "evaluate.py"), "me/run"),
-            *("--store", str(store), "--output", "results.parquet", "--n_resamples", "50", "--device", "cpu"),
-            *("--benchmarks", ",".join(names), "--batch_size", "4"),
-            *(f"--data-dir={name}={path}" for name, path in folders.items()),
-        ],
-        capture_output=True,
-        text=True,
-        env={**os.environ, "HF_HOME": str(tmp_path / "home"), "PYTHONWARNINGS": "ignore"},
+    launch(
+        n_processes,
+        checkout / "scripts" / "evaluate.py",
+        *("me/run", "--store", str(store), "--output", "results.parquet", "--n_resamples", "50"),
+        *("--device", "cpu", "--benchmarks", ",".join(names), "--batch_size", "4"),
+        *(f"--data-dir={name}={path}" for name, path in folders.items()),
         cwd=tmp_path,
-        timeout=300,
+        environment={"HF_HOME": str(tmp_path / "home"), "PYTHONWARNINGS": "ignore"},
     )
-    assert done.returncode == 0, done.stderr
     several = pd.read_parquet(tmp_path / "results.parquet")
     key = ["revision", "benchmark", "probe", "layer", "metric", "group"]
     one, several = (table.sort_values(key).reset_index(drop=True) for table in (one, several))

@@ -1,8 +1,5 @@
 """Two or three processes give the numbers of one, and one of them writes and speaks."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -15,16 +12,6 @@ pytestmark = pytest.mark.filterwarnings(
     "ignore::hf_clipdyn.data.base.SubsetWarning",
     "ignore::hf_clipdyn.metrics.undefined.UndefinedMetricWarning",
 )
-
-LAUNCHERS = {
-    "accelerate": (
-        "accelerate.commands.launch",
-        "--multi_gpu",
-        "--num_processes={}",
-        "--main_process_port=0",
-    ),
-    "torchrun": ("torch.distributed.run", "--standalone", "--nproc_per_node={}"),
-}
 
 
 @pytest.fixture
@@ -68,28 +55,15 @@ def one_process(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def processes(tmp_path, checkout):
+def processes(tmp_path, checkout, launch):
     """`processes(2, "torchrun", arguments)`: the folder in which they worked, and what they printed."""
 
     def run(count: int, launcher: str, arguments: list[str]) -> tuple[Path, str]:
         folder = tmp_path / f"{launcher}-{count}"
         folder.mkdir()
-        launch = [part.format(count) for part in LAUNCHERS[launcher]]
-        done = subprocess.run(
-            [sys.executable, "-m", *launch, str(checkout / "scripts" / "evaluate.py"), *arguments],
-            capture_output=True,
-            text=True,
-            env={
-                **os.environ,
-                "HF_HOME": str(tmp_path / "home"),
-                "PYTHONWARNINGS": "ignore",
-                "ACCELERATE_USE_CPU": "true",
-            },
-            cwd=folder,
-            timeout=500,
-        )
-        assert done.returncode == 0, done.stderr[-3000:]
-        return folder, done.stdout
+        script = checkout / "scripts" / "evaluate.py"
+        quiet = {"HF_HOME": str(tmp_path / "home"), "PYTHONWARNINGS": "ignore"}
+        return folder, launch(count, script, *arguments, launcher=launcher, cwd=folder, environment=quiet)
 
     return run
 

@@ -9,11 +9,17 @@ from transformers import CLIPProcessor
 
 from hf_clipdyn.models.scales import Scale, Tower, clip_image_processor
 from hf_clipdyn.models.tokenizers import train_tokenizer
+from hf_clipdyn.training.device import end_training
 from hf_clipdyn.training.loss import contrastive_loss
 from hf_clipdyn.training.model import build_model
 
 SIZE = Scale(16, 8, Tower(16, 2, 2), Tower(16, 1, 2), 8, context_length=8, vocab_size=600)
 CAPTIONS = [f"a {colour} {thing}" for colour in ("red", "blue") for thing in ("cat", "car", "key", "tree")]
+
+
+# A thread that waits for the interpreter's lock waits until this one lets go of it: a process that ends in
+# the wrong order hangs often instead of once in hundreds of runs.
+sys.setswitchinterval(1000)
 
 
 def main(output: str) -> None:
@@ -30,7 +36,8 @@ def main(output: str) -> None:
     if accelerator.is_main_process:
         parameters = accelerator.unwrap_model(model).named_parameters()
         torch.save({name: p.grad.clone() for name, p in parameters if p.grad is not None}, output)
-    accelerator.end_training()
+    del model
+    end_training(accelerator)
 
 
 if __name__ == "__main__":

@@ -1,8 +1,6 @@
 """The contrastive loss, in one process and in two real ones."""
 
-import os
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -43,26 +41,15 @@ def test_half_precision_features_are_compared_in_single_precision() -> None:
     assert loss.dtype == torch.float32
 
 
-def _gradients(tmp_path: Path, processes: int) -> dict[str, torch.Tensor]:
-    output = tmp_path / f"{processes}.pt"
-    launcher = [
-        sys.executable,
-        "-m",
-        "torch.distributed.run",
-        "--standalone",
-        "--nproc_per_node",
-        str(processes),
-    ]
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
-    done = subprocess.run(
-        [*launcher, str(WORKER), str(output)], env=environment, capture_output=True, text=True, timeout=300
-    )
-    assert done.returncode == 0, done.stderr
-    return torch.load(output, weights_only=True)
+def test_two_processes_give_every_gradient_of_one_process_with_the_whole_batch(
+    tmp_path: Path, launch: Callable[..., str]
+) -> None:
+    def gradients(processes: int) -> dict[str, torch.Tensor]:
+        output = tmp_path / f"{processes}.pt"
+        launch(processes, WORKER, str(output))
+        return torch.load(output, weights_only=True)
 
-
-def test_two_processes_give_every_gradient_of_one_process_with_the_whole_batch(tmp_path: Path) -> None:
-    one, two = _gradients(tmp_path, 1), _gradients(tmp_path, 2)
+    one, two = gradients(1), gradients(2)
     assert one.keys() == two.keys()
     assert "clip.logit_scale" in one
     for name, expected in one.items():

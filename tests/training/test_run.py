@@ -237,15 +237,13 @@ print(len(sums))
     assert done.stdout.strip() == "3", done.stderr
 
 
-def test_two_processes_train_as_one_does_with_the_whole_batch(flags: Flags, checkout: Path) -> None:
+def test_two_processes_train_as_one_does_with_the_whole_batch(
+    flags: Flags, checkout: Path, launch: Callable[..., str]
+) -> None:
     one = _train(flags("one"))
-    launched = _script(
-        checkout,
-        flags("two", per_device_train_batch_size=12, num_processes=2),
-        *("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"),
+    launch(
+        2, checkout / "scripts" / "train.py", *flags("two", per_device_train_batch_size=12, num_processes=2)
     )
-    done = subprocess.run(launched, capture_output=True, text=True, env=os.environ, timeout=300)
-    assert done.returncode == 0, done.stderr
     where = {"cache_dir": str(one.store), "local_files_only": True}
     expected = CLIPModel.from_pretrained("me/run", revision="epoch-003", **where).state_dict()
     where["cache_dir"] = str(one.store.parents[1] / "two" / "hub")
