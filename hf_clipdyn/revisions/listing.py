@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from huggingface_hub import constants
 
@@ -25,7 +26,8 @@ class Revision:
 
     Attributes:
         name: the branch.
-        epoch, step: from the manifest; in foreign suites as their names say; None if unknown.
+        epoch: from the manifest; in foreign suites as the name says; None if unknown.
+        step: optimiser steps, from the manifest; None in foreign suites, which order by the number in the name.
         samples_seen: images shown so far, repetitions counted; None if unknown.
         commit: the commit that the branch points at, 40 hexadecimal digits.
         sha256: SHA-256 of the weights as served; of the list of hashes where they are sharded; None if
@@ -94,7 +96,7 @@ def revisions_of(repository: Repository) -> list[Revision]:
             Revision(
                 name=name,
                 epoch=row.epoch if row else epoch_of(name),
-                step=row.step if row else step_of(name),
+                step=row.step if row else None,
                 samples_seen=row.samples_seen if row else None,
                 commit=commit,
                 sha256=held.sha256 if held else None,
@@ -103,10 +105,13 @@ def revisions_of(repository: Repository) -> list[Revision]:
                 time=row.time if row else None,
             )
         )
+
     # What others call main is their newest state, wherever its name would stand among the others.
-    return sorted(
-        revisions, key=lambda revision: (revision.name == MAIN, sort_key(revision.name, revision.step))
-    )
+    def place(revision: Revision) -> tuple[bool, tuple[Any, ...]]:
+        step = step_of(revision.name) if revision.step is None else revision.step
+        return revision.name == MAIN, sort_key(revision.name, step)
+
+    return sorted(revisions, key=place)
 
 
 def render(revisions: Sequence[Revision], *, as_json: bool = False) -> str:

@@ -26,9 +26,8 @@ def test_a_foreign_suite_is_listed_by_number_with_the_hashes_that_the_hub_record
     repo.branches["main"] = repo.branches["step143000"]
     revisions = list_revisions("them/suite")
     assert [revision.name for revision in revisions] == ["step2", "step10", "step1000", "step143000"]
-    assert [revision.step for revision in revisions] == [2, 10, 1000, 143_000]
+    assert [(revision.step, revision.samples_seen) for revision in revisions] == [(None, None)] * 4
     assert len({revision.sha256 for revision in revisions}) == 4
-    assert {revision.samples_seen for revision in revisions} == {None}
 
 
 def test_main_is_listed_where_no_other_branch_has_its_commit(hub: HubServer) -> None:
