@@ -152,6 +152,8 @@ class Benchmark(ABC):
         schemas: kinds of data sets (`hf_clipdyn.data.schemas`) that fit, the preferred one first.
         suites: suite to the data sets on which it runs this kind.
         needs_text: whether the model must have a text tower.
+        reads_layers: whether it compares hidden states. It then runs before those that read projections, which it finds
+            on the way: an image goes through the model once for both.
         text_drift: whether it asks for classes with texts: it is then also asked with the text embeddings of the
             run's last revision (`Readout.with_texts`), and leaves out of that what needs no text.
         clusters: columns of the trials that name what is drawn at random: one, or two that are crossed.
@@ -168,6 +170,7 @@ class Benchmark(ABC):
     schemas: ClassVar[tuple[str, ...]]
     suites: ClassVar[Mapping[str, tuple[str, ...]]] = {}
     needs_text: ClassVar[bool] = True
+    reads_layers: ClassVar[bool] = False
     text_drift: ClassVar[bool] = False
     clusters: ClassVar[tuple[str, ...]] = ("item",)
     preprocesses: ClassVar[tuple[str, ...]] = ("processor",)

@@ -31,6 +31,7 @@ class Jnd(Benchmark):
     schemas = ("same_different",)
     suites: ClassVar = {"full": ("bapps",)}
     needs_text: ClassVar[bool] = False
+    reads_layers: ClassVar[bool] = True
 
     def __init__(self, source: Source, image_processor: Any, settings: Settings) -> None:
         self._show_progress = settings.show_progress

@@ -61,6 +61,7 @@ class Quality(Benchmark):
         "full": ("tid2013", "tid2008", "kadid10k", "csiq", "live"),
     }
     needs_text: ClassVar[bool] = False
+    reads_layers: ClassVar[bool] = True
     clusters = ("reference_id",)
     preprocesses = ("processor", "squash", "tiles")
 

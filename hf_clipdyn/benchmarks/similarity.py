@@ -37,6 +37,7 @@ class Similarity(Benchmark):
         "full": ("nights", "bapps", "material_similarity"),
     }
     needs_text: ClassVar[bool] = False
+    reads_layers: ClassVar[bool] = True
     clusters = ("reference",)
 
     def __init__(self, source: Source, image_processor: Any, settings: Settings) -> None:

@@ -250,7 +250,7 @@ def _prepare(
             )
         say(f"{told}: they are left out.")
     benchmarks: dict[str, Benchmark] = {}
-    for name, source in sources.items():
+    for name, source in sorted(sources.items(), key=lambda one: not benchmark_class(one[0]).reads_layers):
         if name in asking:
             continue
         benchmark = benchmark_class(name)(source, image_processor, config.settings)

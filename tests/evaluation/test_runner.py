@@ -87,6 +87,24 @@ def test_each_unique_image_goes_through_a_revision_once(evaluate, forward_passes
     assert forward_passes["images"] == 40  # 20 clean images, shown by both, and 20 noisy ones
 
 
+def test_an_image_whose_layers_one_benchmark_compares_is_not_shown_again_by_another(
+    evaluate, forward_passes, judged
+):
+    """The reference images of TID2013 are photographs as well, to be distorted once more."""
+    settings = {"revisions": ["epoch-000"], "n_resamples": 0}
+    folders = {"tid2013": judged["tid2013"], "photographs": judged["tid2013"] / "reference_images"}
+
+    def images(*benchmarks):
+        before = forward_passes["images"]
+        shown = {name: folders[name] for name in folders if any(name in one for one in benchmarks)}
+        evaluate(*benchmarks, data_dirs=shown, **settings)
+        return forward_passes["images"] - before
+
+    n_references = len(list(folders["photographs"].iterdir()))
+    names = ("distortion/photographs", "quality/tid2013")
+    assert images(*names) == sum(map(images, names)) - n_references
+
+
 def test_the_order_and_the_company_of_a_benchmark_change_nothing(evaluate):
     alone = evaluate("shape_bias/cue_conflict", revisions=["epoch-002"])
     both = evaluate("noise/cifar10", "shape_bias/cue_conflict", sigmas=(0.0, 0.1))
