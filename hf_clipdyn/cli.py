@@ -14,6 +14,7 @@ import typer
 
 from hf_clipdyn import __version__
 from hf_clipdyn.errors import ClipDynError, ConfigError
+from hf_clipdyn.evaluation import WATCH_PATIENCE
 
 __all__ = ["app", "main"]
 
@@ -125,7 +126,9 @@ def evaluate(
     ] = None,
     n_resamples: Annotated[int, typer.Option(help="Bootstrap resamples; 0 for no intervals.")] = 1000,
     seed: Annotated[int, typer.Option(help="Of the noise and the intervals.")] = 0,
-    dtype: Annotated[str, typer.Option(help="float32, the reference, or bfloat16.")] = "float32",
+    dtype: Annotated[
+        str, typer.Option(help="float32 (fp32), the reference, or bfloat16 (bf16).")
+    ] = "float32",
     device: Annotated[
         str | None,
         typer.Option(help="cpu, cuda, …; auto spreads a large model; the accelerator where there is one."),
@@ -138,10 +141,10 @@ def evaluate(
     keep_trials: Annotated[
         bool, typer.Option(help="Keep the answer to every stimulus beside the table.")
     ] = True,
-    watch: Annotated[
-        float | None,
-        typer.Option(help="Follow a run in training until nothing new came for so many seconds."),
-    ] = None,
+    watch: Annotated[bool, typer.Option("--watch", help="Follow a run that is still training.")] = False,
+    watch_patience: Annotated[
+        float, typer.Option(help="Seconds without a new revision after which a watched run counts as over.")
+    ] = WATCH_PATIENCE,
     final_texts: Annotated[
         bool, typer.Option(help="Also ask for classes with the text embeddings of the run's last revision.")
     ] = True,
@@ -175,7 +178,8 @@ def evaluate(
         force=force,
         skip_missing=skip_missing,
         keep_trials=keep_trials,
-        watch_patience=watch,
+        watch=watch,
+        watch_patience=watch_patience,
         final_texts=final_texts,
         push_to_hub=push_to_hub,
         private=private,

@@ -9,7 +9,9 @@ from hf_clipdyn.errors import ConfigError
 if TYPE_CHECKING:
     import datasets
 
-__all__ = ["evaluate_revisions"]
+__all__ = ["WATCH_PATIENCE", "evaluate_revisions"]
+
+WATCH_PATIENCE = 3600.0  # seconds; longer than an epoch of most runs
 
 
 def evaluate_revisions(
@@ -29,7 +31,8 @@ def evaluate_revisions(
     keep_trials: bool = True,
     token: str | None = None,
     show_progress: bool = True,
-    watch_patience: float | None = None,
+    watch: bool = False,
+    watch_patience: float = WATCH_PATIENCE,
     final_texts: bool = True,
     push_to_hub: str | None = None,
     private: bool = False,
@@ -45,7 +48,7 @@ def evaluate_revisions(
         store: folder of a local store; None reads the Hub.
         output: Parquet table that is begun or continued, with the trials beside it; None: in memory.
         data_dirs: data set to the folder that holds it.
-        dtype: ``float32``, the reference, or ``bfloat16``.
+        dtype: ``float32`` (``fp32``), the reference, or ``bfloat16`` (``bf16``).
         device: the accelerator by default where there is one.
         batch_size: images per forward pass.
         force: measure again what ``output`` already holds.
@@ -53,8 +56,8 @@ def evaluate_revisions(
         keep_trials: keep the answer to every stimulus beside ``output``.
         token: for private repositories.
         show_progress: progress bars.
-        watch_patience: follow a run that is still training, until no new revision has appeared for so many
-            seconds; needs ``output``.
+        watch: follow a run that is still training and measure each revision when it appears; needs ``output``.
+        watch_patience: seconds without a new revision after which the run that is watched counts as over.
         final_texts: also ask each revision for classes with the text embeddings of the run's last one; the
             metrics' names then end in ``/final_text``.
         push_to_hub: data-set repository, ``owner/name``, that is to hold the table and the trials; needs ``output``.
@@ -78,7 +81,7 @@ def evaluate_revisions(
     from hf_clipdyn.benchmarks.base import Settings
     from hf_clipdyn.evaluation.publish import check_push, push_results
     from hf_clipdyn.evaluation.runner import EvaluationConfig, evaluate
-    from hf_clipdyn.evaluation.watch import watch
+    from hf_clipdyn.evaluation.watch import follow
 
     chosen = {name: value for name, value in settings.items() if value is not None}
     config = EvaluationConfig(
@@ -108,12 +111,12 @@ def evaluate_revisions(
                 "push_to_hub needs an output: the results are on the disk before they are sent."
             )
         check_push(push_to_hub, token)
-    if watch_patience is not None:
+    if watch:
         if output is None or revisions is not None:
             raise ConfigError(
                 "Watching a run needs an output, and takes all of its revisions: leave them out."
             )
-        results = watch(config, watch_patience, say)
+        results = follow(config, watch_patience, say)
     else:
         results = evaluate(config, say)
     if push_to_hub is not None and config.output is not None and PartialState().is_main_process:

@@ -35,6 +35,7 @@ from hf_clipdyn.revisions import Revision, list_revisions
 __all__ = ["DTYPES", "EvaluationConfig", "evaluate", "from_main_process"]
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
+_SHORT_DTYPES = {"fp32": "float32", "bf16": "bfloat16"}  # as accelerate calls them
 _PACKAGES = ("hf-clipdyn", "torch", "transformers", "datasets", "numpy", "scipy")
 
 
@@ -50,7 +51,7 @@ class EvaluationConfig:
         output: Parquet table that is continued or begun; None keeps the results in memory.
         data_dirs: data set to its folder.
         settings: see `Settings`.
-        dtype: ``float32``, the reference, or ``bfloat16``.
+        dtype: ``float32`` (``fp32``), the reference, or ``bfloat16`` (``bf16``).
         device: the accelerator by default where there is one; ``auto`` spreads a large model over all there are.
         batch_size: images per forward pass.
         force: measure again what is done.
@@ -78,6 +79,7 @@ class EvaluationConfig:
     final_texts: bool = True
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "dtype", _SHORT_DTYPES.get(self.dtype, self.dtype))
         if self.dtype not in DTYPES:
             raise UnknownNameError("dtype", self.dtype, DTYPES)
         if self.batch_size < 1:

@@ -11,10 +11,10 @@ from hf_clipdyn.errors import RevisionNotFoundError
 from hf_clipdyn.evaluation.runner import EvaluationConfig, evaluate, from_main_process
 from hf_clipdyn.revisions import list_revisions
 
-__all__ = ["watch"]
+__all__ = ["follow"]
 
 
-def watch(
+def follow(
     config: EvaluationConfig,
     patience: float,
     say: Callable[[str], Any] = lambda _: None,

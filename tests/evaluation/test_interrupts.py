@@ -90,7 +90,7 @@ def wait_for(condition, process: subprocess.Popen[str]) -> None:
 
 def test_ctrl_c_ends_watching(arguments, tmp_path):
     output = tmp_path / "results.parquet"
-    with start([*arguments, "--watch", "600"], output) as process:
+    with start([*arguments, "--watch"], output) as process:
 
         def idle() -> bool:
             return output.exists() and pd.read_parquet(output)["revision"].nunique() == 3

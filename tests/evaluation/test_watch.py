@@ -17,7 +17,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::hf_clipdyn.data.base.SubsetWarn
 
 
 def test_watching_measures_each_revision_when_it_appears(tmp_path, publish, data, monkeypatch):
-    monkeypatch.setattr("hf_clipdyn.evaluation.watch.watch.__kwdefaults__", {"interval": 0.1})
+    monkeypatch.setattr("hf_clipdyn.evaluation.watch.follow.__kwdefaults__", {"interval": 0.1})
     store, output = tmp_path / "hub", tmp_path / "results.parquet"
 
     def train():
@@ -39,6 +39,7 @@ def test_watching_measures_each_revision_when_it_appears(tmp_path, publish, data
         data_dirs={"cifar10": data["cifar10"]},
         show_progress=False,
         device="cpu",
+        watch=True,
         watch_patience=8,
     )
     training.join()
@@ -53,6 +54,7 @@ def test_watching_for_nothing_ends_with_the_cause(tmp_path):
             "me/run",
             store=tmp_path / "hub",
             output=tmp_path / "r.parquet",
+            watch=True,
             watch_patience=0,
             show_progress=False,
         )
@@ -60,11 +62,12 @@ def test_watching_for_nothing_ends_with_the_cause(tmp_path):
 
 def test_watching_needs_an_output(store):
     with pytest.raises(ConfigError, match="needs an output"):
-        evaluate_revisions("me/run", store=store, watch_patience=1)
+        evaluate_revisions("me/run", store=store, watch=True)
 
 
-def test_bfloat16_is_recorded_where_it_keeps_the_order(evaluate):
-    table = evaluate("zero_shot/cifar10", revisions=["epoch-001"], dtype="bfloat16")
+@pytest.mark.parametrize("dtype", ["bf16", "bfloat16"])
+def test_bfloat16_is_recorded_where_it_keeps_the_order(evaluate, dtype):
+    table = evaluate("zero_shot/cifar10", revisions=["epoch-001"], dtype=dtype)
     assert set(table["dtype"]) == {"bfloat16"}
 
 
