@@ -205,10 +205,10 @@ def test_two_processes_give_the_same_as_one(cache, agree):
     for folder in FOLDERS:
         inputs, keywords = example(folder.name)
         metric = evaluate.load(
-            str(folder), num_process=2, process_id=0, experiment_id="two", cache_dir=cache, timeout=100
+            str(folder), num_process=2, process_id=0, experiment_id="two", cache_dir=cache, timeout=300
         )
         results[folder.name] = metric.compute(**in_two(inputs)[0], **keywords)
-    assert second.wait(timeout=100) == 0
+    assert second.wait(timeout=300) == 0
     for name, result in results.items():
         inputs, keywords = example(name)
         agree(result, load_metric(name, cache_dir=cache).compute(**inputs, **keywords))

@@ -200,7 +200,7 @@ def test_the_app_of_a_space_computes_what_a_visitor_types_in(
         table = {"headers": list(load_metric(name).features), "data": [row], "metadata": None}
         visit = [gradio_python, "-c", VISITOR, str(port)]
         done = subprocess.run(
-            visit, input=json.dumps(table), env=variables, capture_output=True, text=True, timeout=120
+            visit, input=json.dumps(table), env=variables, capture_output=True, text=True, timeout=300
         )
         assert done.returncode == 0, done.stderr
         assert json.loads(done.stdout.splitlines()[-1])["n"] == 1

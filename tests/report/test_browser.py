@@ -77,7 +77,7 @@ def look(report, tmp_path):
             ],
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=300,
             check=True,
         )
         seen = re.search(r"<pre>(\{.*\})</pre>", done.stdout)

@@ -261,7 +261,7 @@ with Publisher("me/run", output_dir=folder, store=folder / "hub", card=CardFacts
             env=env,
             capture_output=True,
             text=True,
-            timeout=120,
+            timeout=300,
         )
         printed += done.stdout + done.stderr
     assert "1 of 1 revisions are published" in printed

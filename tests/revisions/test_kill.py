@@ -55,7 +55,7 @@ def _start(folder: Path, epochs: int, *options: str, **env: str) -> subprocess.P
 
 def _run_whole(folder: Path, epochs: int, *options: str, **env: str) -> None:
     process = _start(folder, epochs, *options, **env)
-    output, _ = process.communicate(timeout=120)
+    output, _ = process.communicate(timeout=300)
     assert process.returncode == 0, output
 
 
@@ -132,7 +132,7 @@ def test_a_full_disk_publishes_nothing_half_and_the_run_can_be_continued(folder:
         preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit)),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
     )
     assert done.returncode == 1
     assert "PublishError" in done.stderr

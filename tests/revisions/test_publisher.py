@@ -68,7 +68,7 @@ print(json.dumps(dict(norms=norms, texts_differ=bool((texts[0] != texts[1]).any(
         capture_output=True,
         text=True,
         cwd="/",
-        timeout=120,
+        timeout=300,
     )
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout.splitlines()[-1])
@@ -100,7 +100,7 @@ def test_the_cards_yaml_and_text_say_what_the_revision_is(tmp_path: Path, publis
 def test_the_hubs_own_command_line_lists_the_revisions_of_a_store(tmp_path: Path, publish) -> None:
     publish(range(2))
     command = [str(Path(sys.executable).with_name("hf")), "cache", "ls", "--revisions", "--cache-dir"]
-    done = subprocess.run([*command, str(tmp_path / "hub")], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([*command, str(tmp_path / "hub")], capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     assert "epoch-000" in done.stdout
     assert "epoch-001" in done.stdout
@@ -184,7 +184,7 @@ with Publisher("me/run", output_dir=Path(sys.argv[1]), store=Path(sys.argv[1]) /
 """
     with Publisher("me/run", **options):
         done = subprocess.run(
-            [sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, timeout=60
+            [sys.executable, "-c", script, str(tmp_path)], capture_output=True, text=True, timeout=300
         )
     assert "Another process publishes from" in done.stderr
 
