@@ -9,6 +9,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from scipy import stats
+from tqdm.auto import tqdm
 
 from hf_clipdyn.benchmarks.base import Benchmark, Measurement, Settings
 from hf_clipdyn.benchmarks.registry import benchmark_class
@@ -37,6 +38,7 @@ def compare_revisions(
     *,
     confidence_level: float = 0.95,
     seed: int = 0,
+    show_progress: bool = True,
 ) -> pd.DataFrame:
     """Every metric of revision ``b`` minus that of revision ``a`` of the same run, on the same stimuli.
 
@@ -52,6 +54,7 @@ def compare_revisions(
         benchmarks: as ``kind/dataset``; None for all that have trials.
         confidence_level: of the intervals.
         seed: of the merging into groups.
+        show_progress: a progress bar where a benchmark takes longer than two seconds.
 
     Returns:
         One row per benchmark, data fingerprint, probe, layer, metric and group, with ``value_a``, ``value_b``,
@@ -71,7 +74,9 @@ def compare_revisions(
             for _, part in trials.groupby(_SAME, sort=False):
                 first, second = (_latest(part, revision, newest) for revision in (a, b))
                 if not (first.empty or second.empty):
-                    rows = _compare(benchmark_class(name), first, second, confidence_level, seed)
+                    rows = _compare(
+                        benchmark_class(name), first, second, confidence_level, seed, show_progress
+                    )
                     rows["metric"] += suffix
                     rows["benchmark"] = name
                     for column in _SAME:
@@ -116,14 +121,28 @@ def _latest(trials: pd.DataFrame, revision: str, newest: Mapping[tuple[str, str]
 
 
 def _compare(
-    kind: type[Benchmark], a: pd.DataFrame, b: pd.DataFrame, confidence_level: float, seed: int
+    kind: type[Benchmark],
+    a: pd.DataFrame,
+    b: pd.DataFrame,
+    confidence_level: float,
+    seed: int,
+    show_progress: bool,
 ) -> pd.DataFrame:
     whole = _differences(kind, a, b)
     ways = [_groups(a, b, [column], seed) for column in kind.clusters]
     if len(ways) == 2:
         ways.append(_groups(a, b, list(kind.clusters), seed))
-    parts = [_jackknife_variance(kind, a, b, way, list(whole)) for way in ways]
-    n_groups = min(int(np.concatenate(way).max()) + 1 for way in ways)
+    numbers = [int(np.concatenate(way).max()) + 1 for way in ways]
+    with tqdm(
+        total=sum(numbers),
+        desc=f"comparing {kind.kind}",
+        unit="group",
+        delay=2,
+        leave=False,
+        disable=not show_progress,
+    ) as bar:
+        parts = [_jackknife_variance(kind, a, b, way, list(whole), bar) for way in ways]
+    n_groups = min(numbers)
     variance = parts[0]
     if len(parts) == 3:
         variance = parts[0] + parts[1] - parts[2]
@@ -175,6 +194,7 @@ def _jackknife_variance(
     b: pd.DataFrame,
     groups: Sequence[NDArray[np.int64]],
     keys: Sequence[Key],
+    bar: "tqdm[Any]",
 ) -> NDArray[np.float64]:
     n_groups = int(np.concatenate(groups).max()) + 1
     left_out: list[list[Any]] = []
@@ -182,5 +202,6 @@ def _jackknife_variance(
         values = _differences(kind, a[groups[0] != group], b[groups[1] != group])
         pairs = [values.get(key, (np.nan, np.nan)) for key in keys]
         left_out.append([second - first for first, second in pairs])
+        bar.update()
     table = np.array(left_out)
     return np.asarray((n_groups - 1) / n_groups * np.square(table - table.mean(axis=0)).sum(axis=0))
