@@ -98,9 +98,14 @@ def noises(settings: Settings) -> list[PixelNoise]:
 
 
 def noise_group(kind: str, level: float | None, stage: str) -> str:
-    """Group of a result: ``sigma=0.10``, ``noise=salt_and_pepper,amount=0.10``, ``…,noise_stage=input``."""
+    """Group of a result: ``sigma=0.10``, ``noise=salt_and_pepper,amount=0.10``, ``…,noise_stage=input``.
+
+    Two decimals where they say the level, else all of its digits: two levels never share a name.
+    """
     scale = {one.kind: one.scale for one in (GaussianNoise, SaltAndPepper, Blur)}[kind]
     parts = [] if kind == GaussianNoise.kind else [f"noise={kind}"]
-    parts += [] if level is None else [f"{scale}={level:.2f}"]
+    if level is not None:
+        short = f"{level:.2f}"
+        parts.append(f"{scale}={short if float(short) == level else repr(float(level))}")
     parts += [] if stage == "native" or (level is None and not parts) else [f"noise_stage={stage}"]
     return ",".join(parts)

@@ -52,6 +52,13 @@ def test_a_noise_blind_encoder_loses_nothing(stage, labelled, measure, planted):
     assert found["chance", ""].value == pytest.approx(1 / 3)
 
 
+def test_levels_finer_than_two_decimals_keep_names_of_their_own(labelled, measure, planted):
+    found = measure(Noise, labelled, planted(noise_blind, text), sigmas=(0.0, 0.001, 0.002, 0.125))
+    groups = {group for metric, group in (key[-2:] for key in found) if metric == "relative_drop"}
+    assert groups == {"sigma=0.001", "sigma=0.002", "sigma=0.125"}
+    assert found["accuracy", "sigma=0.00"].value == 1
+
+
 @pytest.mark.parametrize("kind", ["salt_and_pepper", "blur"])
 @pytest.mark.parametrize("stage", ["native", "input"])
 def test_a_noise_blind_encoder_loses_nothing_of_any_kind(kind, stage, labelled, measure, planted):
