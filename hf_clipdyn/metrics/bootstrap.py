@@ -160,6 +160,8 @@ def mean_intervals(
 ) -> Floats:
     """Intervals of the means of M columns; NaN entries are left out of their column's mean.
 
+    A cluster (or row) with nothing but NaN in a column is no unit of that column: it is neither drawn nor counted.
+
     Args:
         values: shape (n, M).
         clusters: code of each row's cluster, shape (n,); None resamples rows.
@@ -181,11 +183,26 @@ def mean_intervals(
         np.add.at(sizes, clusters, defined)
         counts = np.ones(n_clusters, dtype=np.int64)
 
+    result = np.empty((values.shape[1], 2))
+    patterns, pattern_of = np.unique(sizes > 0, axis=1, return_inverse=True)
+    for number, units in enumerate(patterns.T):
+        columns = np.flatnonzero(pattern_of.reshape(-1) == number)
+        cells = np.ix_(units, columns)
+        means = _means(sums[cells], sizes[cells])
+        result[columns] = resampled_intervals(
+            means, counts[units], [scales[m] for m in columns.tolist()], resampling
+        )
+    return result
+
+
+def _means(sums: Floats, sizes: Floats) -> Statistic:
+    """Weights of the units (B, K) -> means (B, M), from the sums and the numbers of entries (K, M) of each unit."""
+
     def means(weights: Floats) -> Floats:
         with np.errstate(invalid="ignore"):
             return np.asarray((weights @ sums) / (weights @ sizes))
 
-    return resampled_intervals(means, counts, scales, resampling)
+    return means
 
 
 def wilson_interval(
@@ -205,7 +222,9 @@ def wilson_interval(
     q = stats.t.ppf((1 + confidence_level) / 2, degrees_of_freedom)
     centre = (share + q**2 / (2 * n)) / (1 + q**2 / n)
     half = q / (1 + q**2 / n) * np.sqrt(share * (1 - share) / n + (q / (2 * n)) ** 2)
-    return [float(max(centre - half, 0.0)), float(min(centre + half, 1.0))]
+    # Rounding must not put a share of exactly 0 or 1 outside its own interval.
+    low, high = min(max(centre - half, 0.0), share), max(min(centre + half, 1.0), share)
+    return [float(low), float(high)]
 
 
 def clustered_share_interval(
@@ -257,7 +276,7 @@ def clustered_correlation_interval(
     centre = float(_inside(np.asarray(value)))
     error = np.sqrt(_clustered_variance(influence, clusters)) / (1 - centre**2)
     half = stats.t.ppf((1 + confidence_level) / 2, min(sizes) - 1) * error
-    return [float(end) for end in np.tanh(np.arctanh(centre) + np.array([-half, half]))]
+    return _around(value, np.tanh(np.arctanh(centre) + np.array([-half, half])))
 
 
 def _clustered_variance(influence: Floats, clusters: Sequence[Ints]) -> float:
@@ -295,7 +314,7 @@ def _jackknife(
         half = q * np.sqrt(variance)
         if scale == "fisher":
             centre = np.arctanh(_inside(value))
-            result[m] = np.tanh([centre - half, centre + half])
+            result[m] = _around(value, np.tanh([centre - half, centre + half]))
         elif scale == "share" and variance > 0:
             effective = max(value * (1 - value) / variance, 1.0)
             result[m] = wilson_interval(value, effective, resampling.confidence_level, n_units - 1)
@@ -307,6 +326,12 @@ def _jackknife(
 def _inside(correlation: Floats) -> Floats:
     """Keep a correlation of exactly one finite under arctanh."""
     return np.clip(correlation, 1e-12 - 1, 1 - 1e-12)
+
+
+def _around(value: float, interval: Floats) -> list[float]:
+    """The interval, widened to a correlation of exactly one that `_inside` has moved; NaN stays."""
+    low, high = interval
+    return [float(np.minimum(low, value)), float(np.maximum(high, value))]
 
 
 def _nan_quantiles(values: Floats, quantiles: tuple[float, float]) -> Floats:

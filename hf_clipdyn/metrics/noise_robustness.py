@@ -97,7 +97,8 @@ def noise_robustness(
     result: dict[str, Any] = {"sigmas": levels.tolist(), **curve.named(values, near_chance)}
     result |= {"n_per_sigma": n_per_sigma.tolist(), "n": n}
     if resampling:
-        trials = [*n_per_sigma, *[n] * (len(values) - len(levels))]
+        # An image that is right at all levels is one trial of the area, not one for each level.
+        trials = [*n_per_sigma, *[int(counts.sum())] * (len(values) - len(levels))]
         intervals = resampled_intervals(curve, counts, curve.scales, resampling, trials)
         result |= {f"{key}_ci": interval for key, interval in curve.named(intervals, near_chance).items()}
     return result

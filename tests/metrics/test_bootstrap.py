@@ -9,6 +9,7 @@ from hf_clipdyn.metrics.bootstrap import (
     FEW_CLUSTERS,
     Resampling,
     bootstrap_weights,
+    clustered_correlation_interval,
     clustered_share_interval,
     mean_intervals,
     resampled_intervals,
@@ -94,6 +95,23 @@ def test_a_value_that_is_undefined_has_no_interval_but_undefined_resamples_are_l
     assert result[1].tolist() == [2.0, 2.0]
 
 
+def test_rounding_leaves_no_value_outside_its_own_interval():
+    for n in range(1, 200):
+        for level in (0.9, 0.95, 0.99):
+            assert wilson_interval(0.0, n, level)[0] == 0.0
+            assert wilson_interval(1.0, n, level)[1] == 1.0
+    for sign in (1, -1):
+        result = resampled_intervals(
+            lambda weights, sign=sign: np.full((len(weights), 1), float(sign)),
+            np.ones(30, dtype=int),
+            ["fisher"],
+            Resampling(),
+        )[0]
+        assert result[0] <= sign <= result[1]
+    same = clustered_correlation_interval(1.0, np.zeros(30), [np.arange(30)])
+    assert same[0] <= 1.0 <= same[1]
+
+
 def test_wilsons_interval_equals_scipys():
     theirs = stats.binomtest(7, 40).proportion_ci(0.9, method="wilson")
     assert wilson_interval(7 / 40, 40, 0.9) == pytest.approx([theirs.low, theirs.high])
@@ -121,6 +139,19 @@ def test_means_leave_nan_entries_out_of_their_column_only():
     result = mean_intervals(values, np.arange(3), ["linear", "linear"], Resampling())
     assert result[0] == pytest.approx(stats.t.interval(0.95, 2, loc=3, scale=stats.sem([1, 3, 5])))
     assert np.mean(result[1]) == pytest.approx(6)
+
+
+def test_a_cluster_of_nan_is_no_unit_of_its_column():
+    values = np.full((60, 2), np.nan)
+    values[:, 0] = np.random.default_rng(0).random(60)
+    values[:3, 1] = [0.2, 0.5, 0.6]
+    for clusters in (np.arange(60), None):
+        first, second = mean_intervals(values, clusters, ["linear", "linear"], Resampling())
+        expected = stats.t.interval(0.95, 2, loc=np.mean(values[:3, 1]), scale=stats.sem(values[:3, 1]))
+        assert second == pytest.approx(expected)
+        assert first == pytest.approx(mean_intervals(values[:, :1], clusters, ["linear"], Resampling())[0])
+    values[1:, 1] = np.nan  # one image alone: no interval, and not one of no width
+    assert np.isnan(mean_intervals(values, np.arange(60), ["linear", "share"], Resampling())[1]).all()
 
 
 def test_means_over_rows_and_over_clusters_of_single_rows_agree_below_fifty():

@@ -57,6 +57,13 @@ def test_a_noise_blind_model_has_no_drop_with_a_paired_interval_of_no_width():
     assert result["relative_drop_ci"] == [[0, 0]] * 3
 
 
+def test_an_area_of_one_rests_on_as_many_trials_as_there_are_images():
+    predictions, truth, sigmas, images = decisions(accuracies=(1.0, 1.0, 1.0))
+    result = noise_robustness(predictions, truth, sigmas, n_classes=10, groups=images)
+    assert result["area"] == 1
+    assert result["area_ci"] == pytest.approx(result["clean_accuracy_ci"])
+
+
 def test_the_paired_interval_of_a_drop_is_narrower_than_that_of_unpaired_rows(agree):
     predictions, truth, sigmas, images = decisions()
     paired = noise_robustness(predictions, truth, sigmas, n_classes=10, groups=images)
