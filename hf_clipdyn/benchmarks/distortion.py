@@ -32,10 +32,17 @@ _COLUMN_VALUES = 2**18  # in one call; more would leave the processor's cache
 
 
 def ssim(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> float:
-    """SSIM of two (H, W, 3) images, scikit-image's default window of 7; it shrinks on smaller images."""
+    """SSIM of two (H, W, 3) images, scikit-image's default window of 7; it shrinks on smaller images.
+
+    A window of one pixel, where a side has fewer than three, has no spread: only the luminance is compared.
+    """
     side = min(_WINDOW, *first.shape[:2])
     window = side if side % 2 else side - 1
-    return float(structural_similarity(first, second, win_size=window, channel_axis=-1, data_range=255))
+    return float(
+        structural_similarity(
+            first, second, win_size=window, channel_axis=-1, data_range=255, use_sample_covariance=window > 1
+        )
+    )
 
 
 def column_ssim(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> NDArray[np.float64]:
@@ -47,13 +54,19 @@ def column_ssim(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> NDArray[
     """
     n, height, width = first.shape[:3]
     side = min(_WINDOW, height, width)
-    edge = (side if side % 2 else side - 1) // 2
+    window = side if side % 2 else side - 1
+    edge = window // 2
     found = np.empty(n)
     step = max(1, _COLUMN_VALUES // first[0].size)
     for start in range(0, n, step):
         columns = [one[start : start + step].reshape(-1, width, 3) for one in (first, second)]
         _, values = structural_similarity(
-            *columns, win_size=2 * edge + 1, channel_axis=-1, data_range=255, full=True
+            *columns,
+            win_size=window,
+            channel_axis=-1,
+            data_range=255,
+            use_sample_covariance=window > 1,
+            full=True,
         )
         inner = values.reshape(-1, height, width, 3)[:, edge : height - edge, edge : width - edge]
         found[start : start + step] = inner.mean(axis=(1, 2, 3))

@@ -23,6 +23,7 @@ _DENSITY_METRICS = ("cc", "sim", "kl")
 _NO_POINTS = "no fixation points"
 _NO_OBSERVERS = "the data set does not tell its observers apart"
 _NO_OTHERS = "no other image has a fixation"
+_FLAT_DENSITY = "the fixation map is constant"
 _CELLS = 8
 
 Floats = NDArray[np.float64]
@@ -129,10 +130,11 @@ class ScoredMaps:
         causes: dict[str, str],
     ) -> Row:
         one = self._observers.viewed[index]
+        # CC of a constant map is 0: only the density that it is compared with leaves it undefined.
+        flat = _DENSITY_METRICS if np.isnan(values.get("cc", 0.0)) else ()
+        known = {"auc_judd": "every pixel is fixated", **dict.fromkeys(flat, _FLAT_DENSITY)}
         degenerate = {
-            name: "every pixel is fixated" if name == "auc_judd" else "the map is constant"
-            for name, value in values.items()
-            if np.isnan(value)
+            name: known.get(name, "the map is constant") for name, value in values.items() if np.isnan(value)
         }
         return {
             "item": one.item,

@@ -81,6 +81,7 @@ def shape_bias(
         - ``null_cue_accuracy``: mean of that null; 2 / (number of classes) for a balanced design.
         - ``top_class``, ``top_class_share``: the class decided for most often (None if no answer is
           a class) and its share of the n decisions.
+          Without any conflict all of these are NaN, and ``interpretable`` is False.
         - ``n`` (rows scored), ``n_excluded``, ``n_shape`` (S), ``n_texture`` (T).
         - ``shape_bias_ci`` and likewise for the bias and accuracies: [low, high]. They contain
           neither the noise of another training seed nor that of another checkpoint.
@@ -110,7 +111,8 @@ def shape_bias(
     n_shape, n_texture = int(hits_shape.sum()), int(hits_texture.sum())
     decided = n_shape + n_texture
     if n == 0:
-        bias = undefined(_VALUES, "no row has a texture other than its shape")
+        names = (*_VALUES, "null_cue_accuracy", "top_class_share")
+        bias = undefined(names, "no row has a texture other than its shape")
     elif decided == 0:
         bias = undefined(("shape_bias", "texture_bias"), "no decision was for the shape or the texture")
     else:
@@ -182,7 +184,7 @@ def _top_class(predictions: NDArray[np.str_], classes: frozenset[str]) -> tuple[
     names, counts = np.unique(predictions, return_counts=True)
     decisions = {str(name): int(count) for name, count in zip(names, counts, strict=True) if name in classes}
     if not decisions:
-        return None, 0.0
+        return None, 0.0 if len(predictions) else float("nan")
     top = max(decisions, key=lambda name: decisions[name])
     return top, decisions[top] / len(predictions)
 

@@ -48,12 +48,12 @@ def test_a_shared_reference_goes_through_the_model_once(ladders, measure, plante
 
 
 def test_ssim_of_an_image_with_itself_is_one_at_any_size():
-    for side in (4, 7, 40):
+    for side in (1, 2, 4, 7, 40):
         image = np.random.default_rng(0).integers(0, 256, (side, side, 3)).astype(np.uint8)
         assert ssim(image, image) == pytest.approx(1)
 
 
-@pytest.mark.parametrize("size", [(40, 40), (9, 13), (6, 5), (300, 310)])
+@pytest.mark.parametrize("size", [(40, 40), (9, 13), (6, 5), (300, 310), (2, 30), (1, 1)])
 def test_images_in_a_column_have_the_ssim_that_they_have_alone(size):
     rng = np.random.default_rng(0)
     first = rng.integers(0, 256, (9, *size, 3), dtype=np.uint8)

@@ -301,6 +301,16 @@ def test_maps_without_fixations_give_cc_sim_and_kl_and_a_cause_for_the_others(ma
     assert found["centre_bias", "cc", ""].value == pytest.approx(expected, abs=0.01)
 
 
+def test_a_fixation_map_without_any_fixation_is_named_as_the_cause(source, measure):
+    black = Image.new("L", (SIDE, SIDE))
+    rows = [row(n, [], fixation_map=black) for n in range(2)]
+    found = measure(
+        source("fixations", rows, pixels_per_degree=SIGMA), lambda _: np.arange(SIDE**2.0).reshape(SIDE, SIDE)
+    )
+    for metric in DENSITY_METRICS:
+        assert found["attention", metric, ""].note == "the fixation map is constant"
+
+
 def test_observers_that_are_not_told_apart_have_no_ceiling(source, measure):
     rows = [row(n, looked(n, ("",) * 4)) for n in range(3)]
     found = measure(source("fixations", rows, pixels_per_degree=SIGMA), constant)

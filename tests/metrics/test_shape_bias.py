@@ -8,6 +8,7 @@ from scipy import stats
 
 from hf_clipdyn.errors import MetricError
 from hf_clipdyn.metrics.shape_bias import GEIRHOS_CLASSES, shape_bias
+from hf_clipdyn.metrics.undefined import undefined_causes
 
 CLASSES = ["cat", "dog", "car"]
 ROWS = st.lists(
@@ -171,6 +172,15 @@ def test_the_classes_are_the_sixteen_where_they_can_be_and_else_the_union():
     other = shape_bias(["knife", "knife", "tree"], ["tree"] * 3, ["dog"] * 3, n_resamples=0)
     assert other["top_class"] == "tree"
     assert other["top_class_share"] == pytest.approx(1 / 3)
+
+
+def test_without_any_conflict_nothing_is_defined_and_the_cause_is_named():
+    with undefined_causes() as causes:
+        result = shape_bias(["cat", "dog"], ["cat", "dog"], ["cat", "dog"])
+    names = ("shape_bias", "cue_accuracy", "null_cue_accuracy", "top_class_share")
+    assert np.isnan([result[name] for name in names]).all()
+    assert {causes[name] for name in names} == {"no row has a texture other than its shape"}
+    assert (result["n"], result["n_excluded"], result["top_class"]) == (0, 2, None)
 
 
 @pytest.mark.parametrize(
