@@ -14,6 +14,7 @@ from accelerate import PartialState
 from accelerate.utils import gather_object
 from numpy.typing import NDArray
 
+from hf_clipdyn.errors import EvaluationError
 from hf_clipdyn.models.encoder import Encoder, ImageFeatures
 
 __all__ = ["Images", "Readout", "Stimuli", "share"]
@@ -100,6 +101,11 @@ class Readout:
         encoder: holds the revision's weights.
         batch_size: images per forward pass.
         check: shown the pixels and projections of the first batch; raises where they are no good.
+        name: of the revision, for messages.
+
+    Raises:
+        EvaluationError: from all that embeds, where an embedding is not finite. Such a model (weights that have
+            diverged) would else be given the score of one that answers everything alike.
 
     Attributes:
         only_text: the texts are those of another revision (`with_texts`): the images were asked before, so that
@@ -108,8 +114,16 @@ class Readout:
 
     only_text = False
 
-    def __init__(self, encoder: Encoder, *, batch_size: int = 128, check: Check | None = None) -> None:
+    def __init__(
+        self,
+        encoder: Encoder,
+        *,
+        batch_size: int = 128,
+        check: Check | None = None,
+        name: str = "the model",
+    ) -> None:
         self.encoder = encoder
+        self.name = name
         self.batch_size = batch_size
         self._check = check
         self._images: dict[bytes, NDArray[np.float32]] = {}
@@ -133,6 +147,7 @@ class Readout:
         found = share(batches, lambda batch: self._embed(stimuli.read(batch)).projection)
         for batch, rows in zip(batches, found, strict=True):
             assert len(batch) == len(rows)
+            _require_finite(rows, "an image", self.name)
             self._images.update({stimuli.keys[index]: row for index, row in zip(batch, rows, strict=True)})
         result = np.stack([self._images[key] for key in stimuli.keys])
         assert len(result) == len(stimuli)
@@ -140,6 +155,8 @@ class Readout:
 
     def keep(self, projections: Mapping[bytes, NDArray[np.float32]]) -> None:
         """Projections found elsewhere, by the key of their image; every process must be told the same."""
+        for row in projections.values():
+            _require_finite(row[None], "an image", self.name)
         self._images |= {**projections, **self._images}  # what was given once stays what it was
 
     def features(self, pixels: NDArray[np.uint8]) -> ImageFeatures:
@@ -157,5 +174,25 @@ class Readout:
         """Embeddings of the texts, (n, d), not normalised."""
         missing = list(dict.fromkeys(text for text in texts if text not in self._texts))
         embed = self._embed_texts or self.encoder.embed_texts
-        self._texts.update(zip(missing, embed(missing), strict=True))
+        rows = embed(missing)
+        if self._embed_texts is None:
+            _require_finite(rows, "a text", self.name)
+        else:
+            _require_finite(
+                rows, "a text", "the run's last revision", "Leave its texts out with --no-final-texts"
+            )
+        self._texts.update(zip(missing, rows, strict=True))
         return np.stack([self._texts[text] for text in texts])
+
+
+def _require_finite(
+    rows: NDArray[np.float32],
+    what: str,
+    name: str,
+    remedy: str = "Choose the other revisions with --revisions",
+) -> None:
+    if not np.isfinite(rows).all():
+        raise EvaluationError(
+            f"The embedding that {name} gives of {what} is not finite: its weights are broken or have diverged. "
+            f"{remedy}."
+        )

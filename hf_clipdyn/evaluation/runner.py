@@ -270,7 +270,7 @@ def _readout(
     check = None
     if config.dtype != "float32":
         check = PrecisionCheck(folder, revision.name, config.device or str(encoder.device), say)
-    return Readout(encoder, batch_size=config.batch_size, check=check)
+    return Readout(encoder, batch_size=config.batch_size, check=check, name=revision.name)
 
 
 def _facts(config: EvaluationConfig, revision: Revision, name: str, benchmark: Benchmark) -> dict[str, Any]:

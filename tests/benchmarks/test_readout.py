@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from hf_clipdyn.benchmarks.readout import Readout, Stimuli, share
+from hf_clipdyn.errors import EvaluationError
 
 SIDE = 8
 
@@ -48,6 +49,20 @@ def test_answers_come_in_the_order_of_the_stimuli_whatever_the_batches(encoder, 
     np.testing.assert_array_equal(readout.images(Stimuli(pixels, rows)), mean_colour(pixels[rows]))
     np.testing.assert_array_equal(readout.images(Stimuli(pixels)), mean_colour(pixels))
     assert encoder.seen == 11
+
+
+@pytest.mark.parametrize("broken", [np.nan, np.inf])
+def test_embeddings_that_are_not_finite_are_no_answers(planted, broken):
+    readout = Readout(planted(lambda _: [broken, 1], lambda _: [broken, 1]), name="epoch-007")
+    stimuli = Stimuli(random_pixels(3))
+    with pytest.raises(EvaluationError, match="epoch-007 gives of an image is not finite"):
+        readout.images(stimuli)
+    with pytest.raises(EvaluationError, match="epoch-007 gives of a text is not finite"):
+        readout.texts(["a cat"])
+    with pytest.raises(EvaluationError, match=r"last revision gives of a text.* --no-final-texts"):
+        readout.with_texts(lambda texts: np.full((len(texts), 2), broken, np.float32)).texts(["a cat"])
+    with pytest.raises(EvaluationError, match="epoch-007"):  # what pairs of images find on the way
+        readout.keep({stimuli.keys[0]: np.array([broken, 1], np.float32)})
 
 
 def test_an_image_goes_through_the_model_once_whatever_shows_it(encoder):
