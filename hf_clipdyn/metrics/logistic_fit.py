@@ -89,4 +89,7 @@ def _least_squares(curve: _Curve, x: Floats, y: Floats, start: list[float]) -> F
         return np.nan_to_num(curve(x, parameters) - y, nan=1e10)
 
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        return np.asarray(optimize.least_squares(residuals, start, method="lm", max_nfev=20_000).x)
+        # Steps in proportion to each parameter: SciPy's own, 1e-8, are too long for an untrained model's distances.
+        steps = np.full(len(start), np.sqrt(np.finfo(np.float64).eps))
+        found = optimize.least_squares(residuals, start, method="lm", diff_step=steps, max_nfev=20_000)
+        return np.asarray(found.x)

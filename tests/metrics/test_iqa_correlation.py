@@ -161,6 +161,22 @@ def test_four_parameters_recover_the_curve_that_made_the_data():
     assert iqa_correlation(x, y, logistic=4, n_resamples=0)["rmse_logistic"] == pytest.approx(0, abs=1e-6)
 
 
+@pytest.mark.parametrize("unit", [1e-10, 1e-7, 1.0, 100.0])
+def test_four_parameters_fit_alike_in_every_unit(unit):
+    # The distances of an untrained model: a fit with steps of 1e-8 gave .918 in place of .948.
+    rng = np.random.default_rng(0)
+    x = rng.gamma(2, 0.5, 3000)
+    y = 6 / (1 + np.exp(2 * (x - 1))) + rng.normal(0, 0.5, 3000)
+
+    def curve(x, b1, b2, b3, b4):
+        return (b1 - b2) / (1 + np.exp(-(x - b3) / b4)) + b2
+
+    best, _ = optimize.curve_fit(curve, -x, y, [y.max(), y.min(), -x.mean(), x.std() / 4])
+    expected = stats.pearsonr(curve(-x, *best), y).statistic
+    found = iqa_correlation(unit * x, y, logistic=4, n_resamples=0)
+    assert found["plcc_logistic"] == pytest.approx(expected, abs=1e-8)
+
+
 def test_five_parameters_find_no_worse_a_fit_than_either_start_alone():
     def vqeg(x, b1, b2, b3, b4, b5):
         with np.errstate(over="ignore"):
