@@ -17,6 +17,7 @@ from hf_clipdyn.benchmarks.base import (
 )
 from hf_clipdyn.benchmarks.readout import Readout, Stimuli
 from hf_clipdyn.benchmarks.sources import Source
+from hf_clipdyn.errors import DatasetError
 from hf_clipdyn.metrics.recall_at_k import recall_at_k
 
 __all__ = ["Retrieval"]
@@ -48,6 +49,10 @@ class Retrieval(Benchmark):
         pixels = decode(dataset, image_processor, settings)
         captions = dataset["captions"]
         self._rows = np.array([row for row in np.flatnonzero(~pixels.broken) if captions[row]], np.int64)
+        if not len(self._rows):
+            raise DatasetError(
+                f"No image of {source.name} that is shown has a caption ({len(dataset)} images): check its captions."
+            )
         self._stimuli = Stimuli(pixels.array, self._rows)
         self._captions = [text for row in self._rows for text in captions[row]]
         self._owners = np.repeat(self._rows, [len(captions[row]) for row in self._rows])

@@ -58,10 +58,12 @@ def crop_view(image_processor: Any, width: int, height: int) -> View:
         start = int((resized_length - cut) / 2) if cut <= resized_length else -((cut - resized_length) // 2)
         scale = length / resized_length
         edges.append((start * scale, (start + cut) * scale))
-    # A pixel belongs to the view if its centre does.
-    firsts = [max(0, int(np.ceil(start - 0.5))) for start, _ in edges]
+    # A pixel belongs to the view if its centre does; of an image one pixel high, one belongs to it in any case.
     ends = [
         min(length, int(np.ceil(end - 0.5))) for (_, end), length in zip(edges, (width, height), strict=True)
+    ]
+    firsts = [
+        min(max(0, int(np.ceil(start - 0.5))), end - 1) for (start, _), end in zip(edges, ends, strict=True)
     ]
     (left, right), (top, bottom) = edges
     size = (ends[0] - firsts[0], ends[1] - firsts[1])

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from hf_clipdyn.benchmarks.retrieval import Retrieval
+from hf_clipdyn.errors import DatasetError
 
 
 @pytest.fixture
@@ -42,3 +43,11 @@ def test_held_out_images_are_the_last_ones(captioned, measure, planted):
     found = measure(Retrieval, captioned, planted(lambda pixels: np.ones(12), text), held_out=3)
     assert found["text_to_image_recall_at_1", "held_out=3"].n == 6
     assert found["text_to_image_chance_at_1", "held_out=3"].value == pytest.approx(1 / 3)
+
+
+def test_images_without_any_caption_are_refused(source, colour, measure, planted):
+    rows = [{"image": colour(10 * n, 0), "captions": ["number 0"] if n == 0 else []} for n in range(3)]
+    encoder = planted(lambda pixels: np.ones(12), text)
+    assert measure(Retrieval, source("captions", rows), encoder)["text_to_image_recall_at_1", ""].n == 1
+    with pytest.raises(DatasetError, match=r"shown has a caption \(2 images\)"):
+        measure(Retrieval, source("captions", rows), encoder, held_out=2)
