@@ -122,6 +122,7 @@ def _eval_results(worlds: Sequence[Sequence[Panel]]) -> list[EvalResult]:
             if not one.usable:
                 continue
             last = one.usable[-1]
+            _, *details = panel.title.rpartition("\n")[2].split(", ")
             found.append(
                 EvalResult(
                     task_type=_TASKS.get(one.kind, _OTHER_TASK),
@@ -129,7 +130,7 @@ def _eval_results(worlds: Sequence[Sequence[Panel]]) -> list[EvalResult]:
                     dataset_name=f"{one.dataset} (synthetic)" if is_synthetic(one.benchmark) else one.dataset,
                     dataset_args={"fingerprint": one.data_fingerprint[:12]},
                     metric_type=stem(one.metric),
-                    metric_name=f"{metric_words(one.metric)}, {last.revision}",
+                    metric_name=", ".join([metric_words(one.metric), *details, last.revision]),
                     metric_value=round(last.value, 4),
                 )
             )

@@ -23,6 +23,7 @@ __all__ = ["draw_chart", "draw_overview"]
 
 _WIDTH = 4.5  # inches: one column of a paper, and legible on a phone
 _HEIGHT = 2.75
+_TITLE, _WIDE_TITLE = 50, 62  # letters that fit above one panel and above two
 _DRAWN_BANDS = 4
 _TWO_COLUMNS = 6  # panels up to which two columns do
 _NOT_INTERPRETABLE = "not interpretable near chance"
@@ -38,9 +39,9 @@ def draw_chart(chart: Chart, axis: Axis) -> "Figure":
     columns = min(2 if len(chart.panels) <= _TWO_COLUMNS else 3, len(chart.panels))
     figure = _draw([list(chart.panels)], axis, columns, ordered=chart.ordered, shared=True)
     if columns == 1:
-        figure.axes[0].set_title(chart.title)
+        figure.axes[0].set_title(textwrap.fill(chart.title, _TITLE))
     else:
-        figure.suptitle(chart.title, x=0.01, ha="left", fontsize=11)
+        figure.suptitle(textwrap.fill(chart.title, _WIDE_TITLE), x=0.01, ha="left", fontsize=11)
     return figure
 
 

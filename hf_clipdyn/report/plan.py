@@ -69,7 +69,8 @@ def is_constant(one: Trajectory) -> bool:
 def plan_charts(trajectories: Sequence[Trajectory]) -> list[Chart]:
     """A chart per benchmark and metric, in the order of the vocabulary.
 
-    Preprocessing, noise stage and kind of noise are never mixed in one.
+    Preprocessing, noise stage and kind of noise are never mixed in one, nor the precisions that one run was
+    measured in.
 
     Layers and sub-groups (distortions, sub-sets) of one metric take a chart each. Several runs: a
     panel for each variant, the runs overlaid. One run: its variants overlaid where they are few or
@@ -78,6 +79,7 @@ def plan_charts(trajectories: Sequence[Trajectory]) -> list[Chart]:
     """
     runs = list(dict.fromkeys(one.run for one in trajectories))
     editions = _editions(trajectories)
+    precise = _several_precisions(trajectories)
     metrics = {(one.benchmark, one.metric) for one in trajectories}
     layers: dict[tuple[str, ...], set[int]] = defaultdict(set)
     for one in trajectories:
@@ -92,15 +94,17 @@ def plan_charts(trajectories: Sequence[Trajectory]) -> list[Chart]:
                 metric = home
             several_layers = len(layers[one.benchmark, one.metric, one.group, one.probe]) > 1
             fixed, spread = _apart(one, several_layers=several_layers)
-            found[one.benchmark, metric, fixed, spread, one.preprocess, str(editions[one])].append(one)
+            precision = one.dtype if (one.benchmark, home) in precise else ""
+            apart = (fixed, spread, precision)
+            found[one.benchmark, metric, *apart, one.preprocess, str(editions[one])].append(one)
     charts = []
     names: Counter[str] = Counter()
-    for (benchmark, metric, *apart, preprocess, _), members in found.items():
-        name = re.sub(r"[^a-z0-9.]+", "-", " ".join([benchmark, metric, *apart]).lower()).strip("-")
+    for (benchmark, metric, *details, preprocess, _), members in found.items():
+        name = re.sub(r"[^a-z0-9.]+", "-", " ".join([benchmark, metric, *details]).lower()).strip("-")
         names[name] += 1
         alike = {key[-2] for key in found if key[:2] == (benchmark, metric)}
-        details = [*filter(None, apart), *([preprocess] if len(alike) > 1 else [])]
-        title = ", ".join([metric_words(metric), *details]).replace("_", " ").replace("=", " ")
+        words = [metric_words(metric), *filter(None, details), *([preprocess] if len(alike) > 1 else [])]
+        title = ", ".join(words).replace("_", " ").replace("=", " ")
         unique = name if names[name] == 1 else f"{name}-{names[name]}"
         panels, ordered = _panels(members, runs, trajectories)
         charts.append(Chart(unique, title, benchmark, metric, panels, ordered))
@@ -121,6 +125,14 @@ def _editions(trajectories: Sequence[Trajectory]) -> dict[Trajectory, int]:
             known.append(one.data_fingerprint)
         editions[one] = known.index(one.data_fingerprint)
     return editions
+
+
+def _several_precisions(trajectories: Sequence[Trajectory]) -> set[tuple[str, str]]:
+    """The benchmarks and metrics that a run was measured on in several precisions."""
+    seen: dict[tuple[str, str, str], set[str]] = defaultdict(set)
+    for one in trajectories:
+        seen[one.run, one.benchmark, one.metric.removesuffix(FINAL_TEXT)].add(one.dtype)
+    return {(benchmark, metric) for (_, benchmark, metric), dtypes in seen.items() if len(dtypes) > 1}
 
 
 def _apart(one: Trajectory, *, several_layers: bool) -> tuple[str, str]:

@@ -35,14 +35,16 @@ def find(trajectories: Sequence[Trajectory]) -> list[Finding]:
     the items and several seeds.
     """
     found = [
-        Finding(_question(one), one.run, _shape_bias_words(one, trajectories))
+        Finding(_question(one, trajectories), one.run, _shape_bias_words(one, trajectories))
         for one in trajectories
         if stem(one.metric) == "shape_bias" and not one.metric.endswith(FINAL_TEXT)
     ]
     for panels in overview_panels(plan_charts(trajectories)):
         for panel in panels:
             found += [
-                Finding(_question(line.trajectory), line.trajectory.run, _trend_words(line, panel))
+                Finding(
+                    _question(line.trajectory, trajectories), line.trajectory.run, _trend_words(line, panel)
+                )
                 for line in panel.lines
                 if stem(line.trajectory.metric) != "shape_bias"
             ]
@@ -99,11 +101,29 @@ def change_words(first: Point, last: Point) -> str:
     return "no change that the intervals bear out"
 
 
-def _question(one: Trajectory) -> str:
-    """What was measured where: ``Shape bias on the synthetic world (procedural)``."""
-    level = f", {one.group.replace('=', ' ')}" if "sigma" in one.group else ""
-    words = f"{metric_words(one.metric)} on {place_words(one.benchmark)}{level}"
-    return f"{words[0].upper()}{words[1:]}"
+def _question(one: Trajectory, everything: Sequence[Trajectory]) -> str:
+    """What was measured where: ``Shape bias on the synthetic world (procedural)``.
+
+    A probe other than the projection is named, and whatever sets the number apart from others of its run.
+    """
+    words = [f"{metric_words(one.metric)} on {place_words(one.benchmark)}"]
+    if "sigma" in one.group:
+        words.append(one.group.replace("=", " "))
+    if one.probe not in ("", "projection"):
+        words.append(one.probe.replace("_", " ") + ("" if one.layer is None else f", layer {one.layer}"))
+    alike = [other for other in everything if _place(other) == _place(one)]
+    if len({other.preprocess for other in alike}) > 1:
+        words.append(one.preprocess)
+    if len({other.dtype for other in alike}) > 1:
+        words.append(one.dtype)
+    if len({other.data_fingerprint for other in alike}) > 1:
+        words.append(f"data {one.data_fingerprint[:12]}")
+    joined = ", ".join(words)
+    return f"{joined[0].upper()}{joined[1:]}"
+
+
+def _place(one: Trajectory) -> tuple[object, ...]:
+    return one.run, one.benchmark, one.metric, one.probe, one.layer, one.group
 
 
 def _shape_bias_words(one: Trajectory, everything: Sequence[Trajectory]) -> str:

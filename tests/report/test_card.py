@@ -50,6 +50,17 @@ def test_an_undefined_number_is_no_result_of_the_card(row, write, tmp_path):
     assert ModelCard.load(folder / "card-me--fixture.md").data.eval_results is None
 
 
+def test_a_result_names_its_sigma_and_its_probe(row, write, tmp_path):
+    rows = [row("noise/x", "chance_corrected_drop", 0.5, group="sigma=0.20")]
+    rows += [row("saliency/y", "nss", 0.5, probe="rollout")]
+    _, folder = _report(rows, write, tmp_path / "report")
+    results = ModelCard.load(folder / "card-me--fixture.md").data.eval_results
+    assert [one.metric_name for one in results] == [
+        "accuracy drop, chance-corrected, sigma 0.20, epoch-000",
+        "NSS, rollout, epoch-000",
+    ]
+
+
 def test_a_card_name_is_a_file_name():
     assert card_name("me/run (seed 1)") == "card-me--run-seed-1.md"
 

@@ -49,6 +49,16 @@ def test_the_interval_is_drawn(study, draw):
     assert heights.max() == pytest.approx(0.88)
 
 
+def test_a_long_title_stays_within_its_figure(row, draw):
+    metric = "jnd_map/normalised_euclidean"
+    figure = draw([row("jnd/bapps", metric, 0.5, group="kind=deblur", probe="hidden", layer=1)], metric)
+    title = figure.axes[0].get_title("left")
+    assert title.replace("\n", " ") == (
+        "mAP of just noticeable differences, normalised euclidean, kind deblur"
+    )
+    assert figure.get_tightbbox().x1 <= figure.bbox_inches.x1
+
+
 def test_the_human_line_is_for_the_real_images_only(study, draw):
     assert "humans\n.959" in _texts(draw(study(dataset="cue_conflict"), "shape_bias"))
     assert not any("human" in text for text in _texts(draw(study(), "shape_bias")))

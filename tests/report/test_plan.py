@@ -104,6 +104,15 @@ def test_preprocessings_are_never_mixed_in_one_figure(row, plan):
     assert len({chart.name for chart in charts}) == 2
 
 
+def test_two_precisions_of_one_run_are_two_figures_beside_the_same_of_other_runs(row, plan):
+    names = ("float32", "bfloat16")
+    rows = [row("zero_shot/t", "top1", 0.5 + i / 10, dtype=name) for i, name in enumerate(names)]
+    rows += [row("zero_shot/t", "top1", 0.7, repo_id="me/other")]
+    found = {chart.title: [one.points[0].value for one in chart.trajectories] for chart in plan(rows)}
+    assert found == {"zero-shot accuracy, float32": [0.5, 0.7], "zero-shot accuracy, bfloat16": [0.6]}
+    assert len({chart.name for chart in plan(rows)}) == 2
+
+
 def test_two_fingerprints_of_one_run_are_two_figures(row, plan):
     charts = plan([row("noise/x", "accuracy", 0.5, data_fingerprint=name) for name in ("a", "b")])
     assert len(charts) == 2

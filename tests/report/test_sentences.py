@@ -109,6 +109,20 @@ def test_what_is_never_defined_is_said_with_its_cause(row, say):
     assert say(rows)[0] == "NSS on mit1003: not defined at its one revision (no fixation points)."
 
 
+def test_a_sentence_names_its_probe_and_what_sets_it_apart_within_the_run(row, say):
+    assert say([row("saliency/osie", "nss", 0.5, probe="rollout")])[0].startswith(
+        "NSS on osie, rollout: 0.500"
+    )
+    rows = [
+        row("shape_bias/cue_conflict", metric, value, dtype=dtype)
+        for dtype, bias in (("float32", 0.4), ("bfloat16", 0.3))
+        for metric, value in (("shape_bias", bias), ("interpretable", 1.0))
+    ]
+    first, second, _ = say(rows)
+    assert first.startswith("Shape bias on cue conflict, float32: ")
+    assert second.startswith("Shape bias on cue conflict, bfloat16: ")
+
+
 def test_proxies_are_called_proxies(study, say):
     (sentence,) = [sentence for sentence in say(study()) if "alignment" in sentence]
     assert sentence.startswith("Low-level alignment (proxy), cosine on the synthetic world (procedural):")
