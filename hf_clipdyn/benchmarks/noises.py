@@ -107,5 +107,5 @@ def noise_group(kind: str, level: float | None, stage: str) -> str:
     if level is not None:
         short = f"{level:.2f}"
         parts.append(f"{scale}={short if float(short) == level else repr(float(level))}")
-    parts += [] if stage == "native" or (level is None and not parts) else [f"noise_stage={stage}"]
+    parts += [] if stage == "native" else [f"noise_stage={stage}"]
     return ",".join(parts)
