@@ -100,6 +100,9 @@ class Settings:
             for name in chosen or ():
                 if name not in known:
                     raise UnknownNameError(what, name, known)
+        for what, number in (("n_resamples", self.n_resamples), ("seed", self.seed)):
+            if number < 0:
+                raise ConfigError(f"{what} is {number}: it must be 0 or more.")
         if self.held_out is not None and self.held_out < 1:
             raise ConfigError(f"held_out is {self.held_out}: it must be 1 or more.")
 

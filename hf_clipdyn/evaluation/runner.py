@@ -98,11 +98,13 @@ def evaluate(config: EvaluationConfig, say: Callable[[str], Any] = lambda _: Non
 
     Raises:
         UnknownNameError: an unknown suite, benchmark, data set or revision.
+        ConfigError: torch cannot compute on the device.
         RevisionNotFoundError: there is no such repository.
         EvaluationError: data are missing (all are named), or the output cannot be written.
         ModelError: a revision's files are no image encoder.
     """
     state = _join_processes(config.device)
+    _check_device(config.device)
     if not state.is_main_process:
         say = _silent
     names = select_benchmarks(config.suite, config.benchmarks, config.data_dirs)
@@ -136,6 +138,23 @@ def _join_processes(device: str | None) -> PartialState:
             "start with torchrun, or with `accelerate launch --multi_gpu` and ACCELERATE_USE_CPU=true on CPUs."
         )
     return state
+
+
+def _check_device(device: str | None) -> None:
+    """Refuse a device that computes nothing here, before data are decoded for it.
+
+    Raises:
+        ConfigError: torch does not know it, or was built without it.
+    """
+    if device in (None, "auto"):
+        return
+    try:
+        torch.ones(1, device=device).item()  # a tensor on `meta` can be made, and holds nothing
+    except (RuntimeError, AssertionError, ImportError) as error:  # torch built without CUDA asserts
+        raise ConfigError(
+            f"device is {device!r}, on which torch cannot compute here ({str(error).partition(chr(10))[0]}): "
+            "take another one, as cpu, or leave it out."
+        ) from error
 
 
 def _silent(_: str) -> None:

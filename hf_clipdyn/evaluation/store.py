@@ -247,8 +247,18 @@ def read_trials(path: Path, benchmark: str, *, final_text: bool = False) -> pd.D
 
 
 def _read(path: Path) -> pa.Table:
+    """The table at the path; refused where writing it again would lose something that it holds."""
+    if path.is_dir():  # pyarrow would read the files in it
+        raise EvaluationError(f"{path} is a folder: name a file for the table, as results.parquet.")
     try:
         table = pq.read_table(path)
+        known = (*SCHEMA.names, "__index_level_0__")  # where pandas wrote a part of it
+        foreign = [name for name in table.column_names if name not in known]
+        unnamed = [name for name in PAIR if table[name].null_count]
+        if foreign:
+            raise ValueError(f"it also has the columns {', '.join(foreign)}")
+        if unnamed:
+            raise ValueError(f"rows lack their {', '.join(unnamed)}")
         return table.select(SCHEMA.names).cast(SCHEMA)
     except (pa.ArrowException, OSError, KeyError, ValueError) as error:
         raise EvaluationError(

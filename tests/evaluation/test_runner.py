@@ -231,6 +231,17 @@ def test_wrong_settings_are_one_clear_sentence(evaluate):
         evaluate("noise/cifar10", sigmas=(0.0, 25.0))
     with pytest.raises(ConfigError, match="batch_size"):
         evaluate("noise/cifar10", batch_size=0)
+    with pytest.raises(ConfigError, match="n_resamples is -5: it must be 0 or more"):
+        evaluate("noise/cifar10", n_resamples=-5)
+    with pytest.raises(ConfigError, match="seed is -1: it must be 0 or more"):
+        evaluate("noise/cifar10", seed=-1)
+
+
+@pytest.mark.parametrize("device", ["nonsense", "meta", "fpga", "cpu:x", ""])
+def test_a_device_that_computes_nothing_is_one_clear_sentence(evaluate, device, forward_passes):
+    with pytest.raises(ConfigError, match=f"device is {device!r}, on which torch cannot compute here"):
+        evaluate("zero_shot/cifar10", device=device)
+    assert forward_passes["images"] == 0
 
 
 @pytest.mark.parametrize(
@@ -282,6 +293,15 @@ def test_an_output_that_is_no_table_of_results_is_left_alone(evaluate, tmp_path)
     with pytest.raises(EvaluationError, match="is not a table of results"):
         evaluate("zero_shot/cifar10", output=output)
     assert output.read_text() == "not a table"
+
+
+def test_a_folder_as_output_is_refused_before_the_first_forward_pass(evaluate, tmp_path, forward_passes):
+    """pyarrow reads a folder of tables as one."""
+    evaluate("zero_shot/cifar10", revisions=["epoch-000"], output=tmp_path / "folder" / "results.parquet")
+    before = forward_passes["images"]
+    with pytest.raises(EvaluationError, match="is a folder: name a file"):
+        evaluate("zero_shot/cifar10", output=tmp_path / "folder")
+    assert forward_passes["images"] == before
 
 
 def test_the_gallery_of_held_out_images_is_named_in_the_group(evaluate):

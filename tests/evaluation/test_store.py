@@ -73,6 +73,36 @@ def test_a_pair_is_replaced_and_others_stay(tmp_path):
     assert sorted(pq.read_table(path)["value"].to_pylist()) == [0.5, 0.7]
 
 
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"remark": "mine"}, "it also has the columns remark"),
+        ({"commit": None}, "rows lack their commit"),
+    ],
+)
+def test_a_table_that_would_lose_something_is_refused(tmp_path, change, said):
+    """It is written again whole: a column of the user's, or rows without the name of their pair, would be gone."""
+    path = tmp_path / "results.parquet"
+    with ResultsStore(path) as store:
+        store.add(pair("epoch-001"), [ROW], None)
+    pd.read_parquet(path).assign(**change).to_parquet(path)
+    before = path.read_bytes()
+    with pytest.raises(EvaluationError, match=said), ResultsStore(path):
+        pass
+    assert path.read_bytes() == before
+
+
+def test_a_part_of_a_table_that_pandas_wrote_is_continued(tmp_path):
+    path = tmp_path / "results.parquet"
+    with ResultsStore(path) as store:
+        store.add(pair("epoch-001"), [ROW], None)
+        store.add(pair("epoch-002"), [ROW], None)
+    table = pd.read_parquet(path)
+    table[table["revision"] == "epoch-002"].to_parquet(path)
+    with ResultsStore(path) as store:
+        assert [name[1] for name in store.pairs()] == ["epoch-002"]
+
+
 def test_trials_are_one_table_per_benchmark(tmp_path):
     path = tmp_path / "results.parquet"
     with ResultsStore(path) as store:
