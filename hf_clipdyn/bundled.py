@@ -47,6 +47,9 @@ def load_metric(name: str, **kwargs: Any) -> "evaluate.EvaluationModule":
         name: one of `metric_names()`.
         **kwargs: handed to `evaluate.load` (``num_process``, ``experiment_id``, …).
 
+    Raises:
+        UnknownNameError: no such module is bundled.
+
     Example:
         >>> metric = load_metric("shape_bias")  # doctest: +SKIP
     """

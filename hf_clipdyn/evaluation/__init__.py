@@ -49,7 +49,8 @@ def evaluate_revisions(
         output: Parquet table that is begun or continued, with the trials beside it; None: in memory.
         data_dirs: data set to the folder that holds it.
         dtype: ``float32`` (``fp32``), the reference, or ``bfloat16`` (``bf16``).
-        device: the accelerator by default where there is one.
+        device: ``cpu``, ``cuda`` …, or ``auto``, which spreads a large model; the accelerator by default where
+            there is one.
         batch_size: images per forward pass.
         force: measure again what ``output`` already holds.
         skip_missing: leave out benchmarks whose data are absent, instead of stopping.
@@ -72,6 +73,7 @@ def evaluate_revisions(
     Raises:
         UnknownNameError: an unknown suite, benchmark, data set or revision.
         RevisionNotFoundError: there is no such repository.
+        ConfigError: a setting that is out of its range, that no chosen benchmark reads, or that lacks another one.
         EvaluationError: data are missing (all are named), or the output cannot be written.
         PublishError: the results could not be pushed; ``output`` is complete all the same.
     """

@@ -157,8 +157,8 @@ def _panels(
     if ordered:
         variants = dict(sorted(variants.items(), key=lambda item: ordered_value(item[1][0]) or 0.0))
     overlay = not several_runs and (len(variants) <= _MOST_LINES or ordered)
+    unnamed = "text of each revision" if any(FINAL_TEXT in one.metric for one in members) else ""
     if overlay:
-        unnamed = "text of each revision" if any(FINAL_TEXT in one.metric for one in members) else ""
         lines = tuple(
             Line((_without(shared, words) or unnamed) if len(variants) > 1 else group[0].run, group[0], index)
             for index, (words, group) in enumerate(variants.items())
@@ -166,7 +166,7 @@ def _panels(
         return (Panel("", lines, _references(members, everything)),), ordered and len(lines) > 1
     panels = tuple(
         Panel(
-            _without(shared, words),
+            _without(shared, words) or unnamed,
             tuple(Line(_run_label(one, group), one, runs.index(one.run)) for one in group),
             _references(group, everything),
         )

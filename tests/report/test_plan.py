@@ -220,6 +220,16 @@ def test_the_last_revisions_texts_stand_beside_the_revisions_own(row, plan):
     assert panel.lines[0].trajectory.metric == "top1"
 
 
+def test_with_several_runs_the_revisions_own_texts_are_named_too(row, plan):
+    rows = [
+        row("zero_shot/x", metric, 0.5, repo_id=run)
+        for run in ("me/a", "me/b")
+        for metric in ("top1", "top1/final_text")
+    ]
+    (chart,) = plan(rows)
+    assert [panel.title for panel in chart.panels] == ["text of each revision", "text of the last revision"]
+
+
 def test_the_overview_takes_the_first_metric_that_has_a_number(row, plan):
     charts = plan(
         [
