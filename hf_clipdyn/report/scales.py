@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 __all__ = ["scale_axes"]
 
+_NAMES = 6  # names of revisions that fit under a panel
+
 
 def scale_axes(cell: "Axes", points: Sequence[Point], axis: Axis) -> None:
     """Set limits and ticks of one pair of axes, undefined points included, so that figures compare."""
@@ -23,7 +25,9 @@ def scale_axes(cell: "Axes", points: Sequence[Point], axis: Axis) -> None:
         _scale_log(cell, points, axis)
     elif axis.kind == "order":
         names = {point.order: point.revision for point in points}
-        cell.set_xticks(list(names), list(names.values()), rotation=30, ha="right")
+        every = -(-len(names) // _NAMES)
+        ticks = sorted(names, reverse=True)[::every]  # from the end, so that the last revision is named
+        cell.set_xticks(ticks, [names[tick] for tick in ticks], rotation=30, ha="right")
     else:
         if len(set(places)) > 1:
             margin = 0.04 * (max(places) - min(places))

@@ -116,6 +116,18 @@ def test_the_logarithmic_axis_keeps_the_untrained_model(row, draw):
     assert "epoch 1" in _texts(draw(rows, "top1"))
 
 
+def test_of_many_revisions_without_epochs_so_many_are_named_as_can_be_read(row, draw):
+    rows = [
+        row("zero_shot/x", "top1", 0.5, epoch=None, revision=f"step{1000 * number}")
+        for number in range(1, 42)
+    ]
+    (cell,) = draw(rows, "top1").axes
+    names = [label.get_text() for label in cell.get_xticklabels()]
+    assert names[0] == "step41000"
+    assert len(names) <= 6
+    assert len(cell.lines[0].get_xdata()) == 41
+
+
 def test_each_world_starts_a_row_of_the_overview(study, write):
     rows = [*study("me/a", "cue_conflict"), *study("me/b")]
     trajectories = read_trajectories(read_results([write(rows)]))
