@@ -16,7 +16,6 @@ import torch
 from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
 from tqdm.auto import tqdm
-from transformers import AutoConfig, AutoImageProcessor
 
 from hf_clipdyn.benchmarks.base import Benchmark, Settings
 from hf_clipdyn.benchmarks.readout import Readout, share
@@ -28,7 +27,7 @@ from hf_clipdyn.evaluation.live_model import FinalTexts, LiveModel
 from hf_clipdyn.evaluation.precision import PrecisionCheck
 from hf_clipdyn.evaluation.selection import check_settings, choose_revisions, open_sources
 from hf_clipdyn.evaluation.store import FINAL_TEXT, PAIR, SCHEMA, Pair, ResultsStore
-from hf_clipdyn.models.encoder import Encoder
+from hf_clipdyn.models.encoder import Encoder, read_input
 from hf_clipdyn.models.snapshots import settings_digest
 from hf_clipdyn.revisions import Revision, list_revisions
 
@@ -260,8 +259,8 @@ def _askings(
 def _prepare(
     folder: Path, sources: Mapping[str, Source], config: EvaluationConfig, say: Callable[[str], Any]
 ) -> _Prepared:
-    image_processor = AutoImageProcessor.from_pretrained(folder)
-    mute = not hasattr(AutoConfig.from_pretrained(folder), "text_config")
+    model_config, image_processor = read_input(folder)
+    mute = not hasattr(model_config, "text_config")
     asking = [name for name in sources if benchmark_class(name).needs_text] if mute else []
     if asking:
         told = f"{', '.join(asking)} ask with texts, but {config.repo_id} has no text tower"

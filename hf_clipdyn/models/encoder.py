@@ -25,7 +25,7 @@ from hf_clipdyn.errors import ModelError
 from hf_clipdyn.models.pixel_values import PixelValues, patches
 from hf_clipdyn.models.snapshots import read_weights, settings_digest, snapshot_folder
 
-__all__ = ["Encoder", "ImageFeatures"]
+__all__ = ["Encoder", "ImageFeatures", "read_input"]
 
 _CPU_IMAGES = 32
 
@@ -302,6 +302,35 @@ def _numpy(tensor: torch.Tensor) -> NDArray[np.float32]:
     return tensor.detach().float().cpu().numpy()
 
 
+def read_input(folder: Path) -> tuple[Any, Any]:
+    """Configuration and image processor of a snapshot, without its weights.
+
+    Raises:
+        ModelError: the files are those of no image encoder that transformers knows.
+    """
+    with _readable(folder):
+        return AutoConfig.from_pretrained(folder), AutoImageProcessor.from_pretrained(folder)
+
+
+@contextmanager
+def _readable(folder: Path) -> Iterator[None]:
+    """Within this context what transformers cannot read is one clear sentence."""
+    try:
+        yield
+    except ImportError as error:
+        needed = " ".join(str(error).split()).partition(" but ")[0]
+        raise ModelError(
+            f"{needed}, which is not installed: SigLIP's takes `pip install 'hf-clipdyn[siglip]'`."
+        ) from error
+    except (
+        *(OSError, ValueError, KeyError, RuntimeError, SafetensorError),
+        *(TypeError, AttributeError),  # JSON of another form than transformers expects
+    ) as error:
+        raise ModelError(
+            f"{folder} holds no image encoder that transformers can build: {' '.join(str(error).split())}"
+        ) from error
+
+
 def _build(folder: Path, dtype: torch.dtype, offload: Path | None) -> tuple[Any, Any, Any | None]:
     """Model, image processor and tokenizer (None for a vision model) from the files of a snapshot."""
     where: dict[str, Any] = {"dtype": torch.float32}
@@ -309,22 +338,13 @@ def _build(folder: Path, dtype: torch.dtype, offload: Path | None) -> tuple[Any,
         where = {"dtype": dtype, "device_map": "auto", "offload_folder": offload}
     try:
         transformers_logging.disable_progress_bar()  # a bar per revision would drown the evaluation's own
-        config = AutoConfig.from_pretrained(folder)
-        with warnings.catch_warnings():
-            # accelerate knows no parameter of the model itself, as the temperature, in its map of devices
-            warnings.filterwarnings("ignore", "The following device_map keys", UserWarning)
-            model, loading = AutoModel.from_pretrained(folder, output_loading_info=True, **where)
-        image_processor = AutoImageProcessor.from_pretrained(folder)
-        tokenizer = AutoTokenizer.from_pretrained(folder) if hasattr(model, "get_text_features") else None
-    except ImportError as error:
-        needed = " ".join(str(error).split()).partition(" but ")[0]
-        raise ModelError(
-            f"{needed}, which is not installed: SigLIP's takes `pip install 'hf-clipdyn[siglip]'`."
-        ) from error
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
-        raise ModelError(
-            f"{folder} holds no image encoder that transformers can build: {' '.join(str(error).split())}"
-        ) from error
+        with _readable(folder):
+            config, image_processor = read_input(folder)
+            with warnings.catch_warnings():
+                # accelerate knows no parameter of the model itself, as the temperature, in its map of devices
+                warnings.filterwarnings("ignore", "The following device_map keys", UserWarning)
+                model, loading = AutoModel.from_pretrained(folder, output_loading_info=True, **where)
+            tokenizer = AutoTokenizer.from_pretrained(folder) if hasattr(model, "get_text_features") else None
     finally:
         transformers_logging.enable_progress_bar()
     if not hasattr(model, "get_image_features") and "pixel_values" not in getattr(

@@ -10,7 +10,7 @@ import torch
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 from safetensors.torch import load_file
 
-from hf_clipdyn.errors import RevisionNotFoundError
+from hf_clipdyn.errors import ModelError, RevisionNotFoundError
 
 __all__ = ["architecture_digest", "read_weights", "settings_digest", "snapshot_folder"]
 
@@ -82,7 +82,11 @@ def snapshot_folder(
 
 
 def settings_digest(folder: Path) -> str:
-    """Hash of the files that decide architecture, input and tokens: equal where weights can be swapped."""
+    """Hash of the files that decide architecture, input and tokens: equal where weights can be swapped.
+
+    Raises:
+        ModelError: the configuration is broken.
+    """
     digest = hashlib.sha256()
     for name in _SETTINGS:
         if (folder / name).is_file():
@@ -94,12 +98,21 @@ def settings_digest(folder: Path) -> str:
 
 
 def architecture_digest(folder: Path) -> str:
-    """Hash of the architecture alone: equal where embeddings live in spaces of one kind."""
+    """Hash of the architecture alone: equal where embeddings live in spaces of one kind.
+
+    Raises:
+        ModelError: the configuration is absent or broken.
+    """
     return hashlib.sha256(_architecture_json(folder)).hexdigest()
 
 
 def _architecture_json(folder: Path) -> bytes:
-    config = json.loads((folder / "config.json").read_bytes())
+    try:
+        config = json.loads((folder / "config.json").read_bytes())
+    except (OSError, ValueError) as error:
+        raise ModelError(
+            f"The config.json in {folder} cannot be read ({error}): `clipdyn verify` finds broken revisions."
+        ) from error
     return json.dumps(_architecture(config), sort_keys=True).encode()
 
 

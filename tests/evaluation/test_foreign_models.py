@@ -10,7 +10,7 @@ from hub_server.server import HubServer
 from hub_server.state import File, is_large
 from huggingface_hub import HfApi, constants, snapshot_download
 
-from hf_clipdyn.errors import RevisionNotFoundError
+from hf_clipdyn.errors import ModelError, RevisionNotFoundError
 from hf_clipdyn.evaluation import evaluate_revisions
 from hf_clipdyn.revisions import list_revisions
 
@@ -130,3 +130,34 @@ def test_weights_in_the_older_format_are_read_where_there_are_no_others(
     assert measure("them/both")["value"].equals(measure("them/new")["value"])
     fetched: set[Path] = set(Path(constants.HF_HUB_CACHE).glob("models--them--both/snapshots/*/*.bin"))
     assert not fetched
+
+
+@pytest.mark.parametrize("final_texts", [True, False])
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("config.json", b'{"a":'),
+        ("config.json", b'{"model_type": "nobody"}'),
+        ("processor_config.json", b"{"),
+        ("processor_config.json", b"[]"),
+        ("tokenizer.json", b"[]"),
+    ],
+)
+def test_a_revision_whose_settings_are_broken_is_one_clear_sentence(
+    upload, measure, tmp_path, name, content, final_texts
+):
+    """It is the last one, so that its texts are asked for as well; the revision before it is kept."""
+    repo_id, output = "them/broken", tmp_path / "results.parquet"
+    upload(repo_id, "epoch-1", seed=1)
+    upload(repo_id, "epoch-2", seed=2)
+    upload(repo_id, "epoch-2", seed=2, files={name: content})
+    with pytest.raises(ModelError, match=r"holds no image encoder|cannot be read"):
+        measure(repo_id, output=output, final_texts=final_texts)
+    assert final_texts or set(pd.read_parquet(output)["revision"]) == {"epoch-1"}
+
+
+def test_a_repository_without_a_configuration_is_one_clear_sentence(upload, measure):
+    repo_id = "them/weights"
+    upload(repo_id, "main", seed=1, files={"model.safetensors": b"weights"})
+    with pytest.raises(ModelError, match="holds no image encoder"):
+        measure(repo_id)
