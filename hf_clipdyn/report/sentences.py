@@ -67,7 +67,7 @@ def number_words(point: Point, *, count: bool = True) -> str:
     if not point.defined:
         return "not defined"
     words = f"{point.value:.3f}"
-    if math.isfinite(point.low) and math.isfinite(point.high):
+    if _has_interval(point):
         words += f" [{point.low:.3f}, {point.high:.3f}]"
     if count and math.isfinite(point.n):
         words += f" (n = {point.n:,.0f})"
@@ -94,6 +94,8 @@ def alternative_words(title: str, lines: Sequence[Line]) -> str:
 
 def change_words(first: Point, last: Point) -> str:
     """Whether a number changed, as far as two intervals tell."""
+    if not (_has_interval(first) and _has_interval(last)):
+        return "without the intervals that tell whether this is a change"
     if last.low > first.high:
         return "a rise"
     if last.high < first.low:
@@ -138,6 +140,8 @@ def _shape_bias_words(one: Trajectory, everything: Sequence[Trajectory]) -> str:
             f"texture.{cues}"
         )
     parts = [f"{_texture_phase_words(one)}; {_turn_words(one)}."]
+    if not any(_has_interval(point) for point in told):
+        parts = ["there are no intervals to tell a texture phase or a turn."]
     if last.usable:
         parts.append(f"It ends at {number_words(last)}, {last.revision}.{cues}")
     else:
@@ -221,7 +225,7 @@ def _trend_words(line: Line, panel: Panel) -> str:
     scale = "" if chance is None else f"; chance is {chance:.3g}"
     if chance is not None and last.high < chance:
         scale += ", above the whole interval of the last value"
-    elif chance is not None and not last.low > chance:
+    elif chance is not None and _has_interval(last) and not last.low > chance:
         scale += ", from which the last value is not told apart"
     if first is last:
         return f"{number_words(last)} at {_named(last)}{scale}."
@@ -229,6 +233,10 @@ def _trend_words(line: Line, panel: Panel) -> str:
         f"from {number_words(first, count=False)} at {_named(first)} to {number_words(last)} at {_named(last)}, "
         f"{change_words(first, last)}{scale}."
     )
+
+
+def _has_interval(point: Point) -> bool:
+    return math.isfinite(point.low) and math.isfinite(point.high)
 
 
 def _named(point: Point) -> str:

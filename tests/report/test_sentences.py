@@ -123,6 +123,23 @@ def test_a_sentence_names_its_probe_and_what_sets_it_apart_within_the_run(row, s
     assert second.startswith("Shape bias on cue conflict, bfloat16: ")
 
 
+def test_without_intervals_neither_a_change_nor_its_absence_is_claimed(row, say):
+    rows = [
+        row(f"{kind}/x", metric, value, ci_low=math.nan, ci_high=math.nan, epoch=epoch)
+        for epoch, level in enumerate((0.3, 0.8))
+        for kind, metric, value in (
+            ("zero_shot", "top1", level),
+            ("zero_shot", "chance", 0.1),
+            ("shape_bias", "shape_bias", level),
+            ("shape_bias", "interpretable", 1.0),
+        )
+    ]
+    bias, accuracy, _ = say(rows)
+    assert "there are no intervals to tell a texture phase or a turn." in bias
+    assert "no texture phase" not in bias
+    assert accuracy.endswith("without the intervals that tell whether this is a change; chance is 0.1.")
+
+
 def test_proxies_are_called_proxies(study, say):
     (sentence,) = [sentence for sentence in say(study()) if "alignment" in sentence]
     assert sentence.startswith("Low-level alignment (proxy), cosine on the synthetic world (procedural):")
