@@ -118,6 +118,8 @@ def evaluate_revisions(
             raise ConfigError(
                 "Watching a run needs an output, and takes all of its revisions: leave them out."
             )
+        if not watch_patience >= 0:  # nor NaN, with which it would never end
+            raise ConfigError(f"watch_patience is {watch_patience}: give seconds, 0 or more.")
         results = follow(config, watch_patience, say)
     else:
         results = evaluate(config, say)

@@ -51,7 +51,7 @@ def compare_revisions(
     Args:
         results: table of `clipdyn evaluate`; the trials lie beside it.
         a, b: names of revisions.
-        benchmarks: as ``kind/dataset``; None for all that have trials.
+        benchmarks: as ``kind/dataset``; None for all that have trials of both revisions.
         confidence_level: of the intervals.
         seed: of the merging into groups.
         show_progress: a progress bar where a benchmark takes longer than two seconds.
@@ -69,7 +69,7 @@ def compare_revisions(
     path = Path(results)
     newest = _newest_commits(path)
     frames = []
-    for name in benchmarks if benchmarks is not None else trial_benchmarks(path):
+    for name in benchmarks if benchmarks is not None else _asked_of_all(path, (a, b)):
         for suffix, trials in _trials(path, name, (a, b)).items():
             for _, part in trials.groupby(_SAME, sort=False):
                 first, second = (_latest(part, revision, newest) for revision in (a, b))
@@ -88,6 +88,19 @@ def compare_revisions(
             "without --no-keep-trials."
         )
     return pd.concat(frames, ignore_index=True)[_COLUMNS]
+
+
+def _asked_of_all(path: Path, revisions: Sequence[str]) -> list[str]:
+    """The benchmarks that have trials of all these revisions: a table may be filled by several calls."""
+    held: dict[str, set[str]] = {}
+    for name in trial_benchmarks(path):
+        columns = [pq.read_table(file, columns=["revision"])["revision"] for file in trials_files(path, name)]
+        held[name] = {revision for column in columns for revision in column.unique().to_pylist()}
+    known = set().union(*held.values())
+    for revision in revisions:
+        if held and revision not in known:
+            raise UnknownNameError("revision in the trials", revision, known)
+    return [name for name, own in held.items() if own.issuperset(revisions)]
 
 
 def _trials(path: Path, name: str, revisions: Sequence[str]) -> dict[str, pd.DataFrame]:

@@ -211,6 +211,16 @@ def test_of_a_name_that_was_trained_anew_the_state_measured_last_counts(tmp_path
     assert (found["value_a"], found["value_b"]) == (0.2, 0.4)
 
 
+def test_a_benchmark_that_only_one_revision_was_asked_is_passed_over(results):
+    """Unless it is named: then what it lacks is said."""
+    right = np.ones(10, bool)
+    path = results("zero_shot/cifar10", decisions(right), decisions(right))
+    results("zero_shot/cifar100", decisions(right))
+    assert set(compare_revisions(path, "epoch-001", "epoch-002")["benchmark"]) == {"zero_shot/cifar10"}
+    with pytest.raises(UnknownNameError, match=r"trials of zero_shot/cifar100 'epoch-002'"):
+        compare_revisions(path, "epoch-001", "epoch-002", ["zero_shot/cifar100"])
+
+
 def test_unknown_revisions_and_missing_trials_are_named(results, tmp_path):
     right = np.ones(10, bool)
     path = results("zero_shot/cifar10", decisions(right), decisions(right))

@@ -65,6 +65,14 @@ def test_watching_needs_an_output(store):
         evaluate_revisions("me/run", store=store, watch=True)
 
 
+@pytest.mark.parametrize("patience", [-1.0, float("nan")])
+def test_a_patience_that_is_no_time_is_refused(store, tmp_path, patience):
+    with pytest.raises(ConfigError, match=r"watch_patience is .*: give seconds, 0 or more"):
+        evaluate_revisions(
+            "me/run", store=store, output=tmp_path / "results.parquet", watch=True, watch_patience=patience
+        )
+
+
 @pytest.mark.parametrize("dtype", ["bf16", "bfloat16"])
 def test_bfloat16_is_recorded_where_it_keeps_the_order(evaluate, dtype):
     table = evaluate("zero_shot/cifar10", revisions=["epoch-001"], dtype=dtype)
