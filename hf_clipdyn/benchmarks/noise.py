@@ -208,9 +208,8 @@ def _displacement(rows: pd.DataFrame, group: str, settings: Settings) -> Measure
     """
     n, scale = len(rows), float(rows["spread"].iloc[0])
     if not scale > _NO_SPREAD:
-        return Measurement(
-            "displacement", float("nan"), n=n, n_groups=n, group=group, note="all clean images embed alike"
-        )
+        note = "all clean images embed alike" if n > 1 else "there is only one image"
+        return Measurement("displacement", float("nan"), n=n, n_groups=n, group=group, note=note)
     values = rows["distance"].to_numpy() / scale
     low, high = float("nan"), float("nan")
     if settings.n_resamples and n > 1:

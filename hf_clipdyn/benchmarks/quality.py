@@ -45,8 +45,8 @@ _KEYS: dict[str, bool | None] = {
 class Quality(Benchmark):
     """Correlation of distances with opinion scores, at the projection and every hidden state.
 
-    At the projection and of the baselines also by distortion, and as SRCC, KRCC and PLCC, raw and after a
-    logistic fit of four parameters; of hidden states the alignment (SRCC, larger is closer to humans) alone. PSNR
+    At the projection and of the baselines as SRCC, KRCC and PLCC, raw and after a logistic fit of four parameters,
+    overall and by distortion; of hidden states the alignment (SRCC, larger is closer to humans) alone. PSNR
     and SSIM stand beside it twice: of the pixels that the model sees (probe ``pixels``), and of the files (probe
     ``full_resolution``). With ``tiles`` every distance is the mean over the tiles.
 
@@ -143,7 +143,7 @@ class Quality(Benchmark):
             found += _correlations(rows, distance, keys, "", place, settings)
             for distortion, part in () if hidden else rows.groupby("distortion"):
                 group = f"distortion={distortion}"
-                found += _correlations(part, distance, ["alignment"], group, place, settings)
+                found += _correlations(part, distance, keys, group, place, settings)
             found += dropped_dimensions(rows, distance, place)
         return found
 

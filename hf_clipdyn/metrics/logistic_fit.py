@@ -12,7 +12,7 @@ from hf_clipdyn.metrics._validation import Floats
 
 __all__ = ["fit_logistic"]
 
-_Curve: TypeAlias = Callable[[Floats, Floats], Floats]
+_Curve: TypeAlias = Callable[[Floats, Floats], tuple[Floats, Floats]]
 
 
 def fit_logistic(
@@ -69,27 +69,43 @@ class _Fit:
 
     def __call__(self, predictions: ArrayLike) -> Floats:
         x = self.direction * np.asarray(predictions, dtype=np.float64)
-        return self.curve((x - self.shift) / self.scale, self.parameters)
+        return self.curve((x - self.shift) / self.scale, self.parameters)[0]
 
 
-def _logistic4(x: Floats, b: Floats) -> Floats:
+def _logistic4(x: Floats, b: Floats) -> tuple[Floats, Floats]:
+    """Values (n,) and their derivatives by the parameters (n, 4)."""
     # A step of zero width is the limit that the optimiser may run into; keep it a step.
     width = b[3] if abs(b[3]) > 1e-300 else 1e-300
-    return np.asarray((b[0] - b[1]) * special.expit((x - b[2]) / width) + b[1])
+    z = (x - b[2]) / width
+    high, low = special.expit(z), special.expit(-z)
+    steepness = (b[0] - b[1]) * high * low / width
+    return b[0] * high + b[1] * low, np.stack([high, low, -steepness, -steepness * z], axis=1)
 
 
-def _logistic5(x: Floats, b: Floats) -> Floats:
-    return np.asarray(b[0] * (special.expit(b[1] * (x - b[2])) - 0.5) + b[3] * x + b[4])
+def _logistic5(x: Floats, b: Floats) -> tuple[Floats, Floats]:
+    """Values (n,) and their derivatives by the parameters (n, 5)."""
+    distance = x - b[2]
+    high, low = special.expit(b[1] * distance), special.expit(-b[1] * distance)
+    slope = b[0] * high * low
+    derivatives = [high - 0.5, slope * distance, -slope * b[1], x, np.ones_like(x)]
+    return b[0] * (high - 0.5) + b[3] * x + b[4], np.stack(derivatives, axis=1)
 
 
 def _least_squares(curve: _Curve, x: Floats, y: Floats, start: list[float]) -> Floats:
-    """Levenberg-Marquardt; where it stops early, the best point so far is as good as its residual says."""
+    """Levenberg-Marquardt; where it stops early, the best point so far is as good as its residual says.
+
+    The derivatives are exact and the parameters scaled by them, so that distances of any unit, also those of an
+    untrained model, near 1e-9, are fitted alike.
+    """
 
     def residuals(parameters: Floats) -> Floats:
-        return np.nan_to_num(curve(x, parameters) - y, nan=1e10)
+        return np.nan_to_num(curve(x, parameters)[0] - y, nan=1e10)
+
+    def derivatives(parameters: Floats) -> Floats:
+        return np.nan_to_num(curve(x, parameters)[1], posinf=1e100, neginf=-1e100)
 
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
-        # Steps in proportion to each parameter: SciPy's own, 1e-8, are too long for an untrained model's distances.
-        steps = np.full(len(start), np.sqrt(np.finfo(np.float64).eps))
-        found = optimize.least_squares(residuals, start, method="lm", diff_step=steps, max_nfev=20_000)
+        found = optimize.least_squares(
+            residuals, start, derivatives, method="lm", x_scale="jac", max_nfev=20_000
+        )
         return np.asarray(found.x)

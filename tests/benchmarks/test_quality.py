@@ -52,7 +52,13 @@ def test_a_distance_equal_to_minus_the_score_is_perfectly_aligned(rated, measure
         assert found[f"krcc/{distance}", ""].value == pytest.approx(-1)
         assert found[f"alignment/{distance}", ""].value == pytest.approx(1)
         assert found[f"plcc_logistic/{distance}", ""].value > 0.99
-        assert found[f"alignment/{distance}", "distortion=blur"].value == pytest.approx(1)
+        for distortion in ("blur", "noise"):
+            group = f"distortion={distortion}"
+            assert found[f"alignment/{distance}", group].value == pytest.approx(1)
+            assert found[f"srcc/{distance}", group].value == pytest.approx(-1)
+            assert found[f"krcc/{distance}", group].value == pytest.approx(-1)
+            assert found[f"plcc_logistic/{distance}", group].value > 0.99
+            assert found[f"plcc_logistic/{distance}", group].n == 18
     one = found["alignment/cosine", ""]
     assert (one.n, one.n_groups, one.probe, one.layer) == (36, 6, "projection", None)
 
