@@ -13,6 +13,7 @@ __all__ = ["Chart", "Line", "Panel", "is_constant", "ordered_value", "plan_chart
 _MOST_LINES = 8
 _RANGE = {"_min": "least possible", "_max": "most possible"}
 _UNDRAWN = {"interpretable", "dropped_dimensions", "error_consistency_min", "error_consistency_max"}
+_PARTS = {"distortion", "subset"}  # keys of groups that are parts of one data set
 _SCALED_BY_CHANCE = {"accuracy", "clean_accuracy", "top1", "shape_accuracy", "texture_accuracy"}
 
 
@@ -72,7 +73,7 @@ def plan_charts(trajectories: Sequence[Trajectory]) -> list[Chart]:
     Preprocessing, noise stage and kind of noise are never mixed in one, nor the precisions that one run was
     measured in.
 
-    Layers and sub-groups (distortions, sub-sets) of one metric take a chart each. Several runs: a
+    All layers of one metric share a chart, and all parts of its data (distortions, sub-sets). Several runs: a
     panel for each variant, the runs overlaid. One run: its variants overlaid where they are few or
     ordered, else a panel each. Rows that are only a scale for others (chance, null, interpretable,
     baselines) are drawn within those; a metric asked with the last revision's texts stands beside itself.
@@ -142,7 +143,10 @@ def _apart(one: Trajectory, *, several_layers: bool) -> tuple[str, str]:
         return fixed, "layers"
     if compared and one.probe == "linear_probe":  # else the levels of prompts and of the probe were one ramp
         fixed = ", ".join(filter(None, ["linear probe", fixed]))
-    return fixed, "by group" if compared and "=" not in compared else ""
+    if not compared or ordered_value(one) is not None:
+        return fixed, ""
+    part = compared.partition("=")[0]
+    return fixed, f"by {part if part in _PARTS else 'group'}"
 
 
 def _panels(
@@ -243,9 +247,13 @@ def _scales(reference: Trajectory, one: Trajectory) -> bool:
 
 
 def _split_group(group: str) -> tuple[str, str]:
-    """A group as what must not be mixed (noise stage, kind of noise) and what is compared (sigma)."""
+    """A group as what must not be mixed (noise stage, kind of noise) and what is compared (sigma, sub-sets)."""
     pairs = [part.strip() for part in re.split(r"[,;]", group) if part.strip()]
-    fixed = [part for part in pairs if "=" in part and _number(part.partition("=")[2]) is None]
+    fixed = []
+    for part in pairs:
+        name, equals, value = part.partition("=")
+        if equals and name not in _PARTS and _number(value) is None:
+            fixed.append(part)
     return ", ".join(fixed), ", ".join(part for part in pairs if part not in fixed)
 
 

@@ -144,14 +144,19 @@ def test_layers_and_distortions_have_charts_of_their_own(row, plan):
             row("quality/t", "alignment/cosine", 0.5, probe="hidden_state", layer=layer)
             for layer in range(13)
         ),
-        *(row("quality/t", "alignment/cosine", 0.5, group=f"blur{i}") for i in range(12)),
+        *(row("quality/t", "alignment/cosine", 0.5, group=f"distortion=blur {i}") for i in range(12)),
+        *(
+            row("similarity/b", "two_afc/cosine", 0.5, group=f"subset={name}")
+            for name in ("cnn", "traditional")
+        ),
     ]
     charts = {chart.name: chart for chart in plan(rows)}
     assert len(charts["quality-t-alignment-cosine-layers"].panels[0].lines) == 13
-    assert len(charts["quality-t-alignment-cosine-by-group"].panels) == 12
+    assert len(charts["quality-t-alignment-cosine-by-distortion"].panels) == 12
+    assert len(charts["similarity-b-two-afc-cosine-by-subset"].panels[0].lines) == 2
     assert len(charts["quality-t-alignment-cosine"].trajectories) == 1
     # The study at a glance takes the projection over all items.
-    ((panel,),) = overview_panels(list(charts.values()))
+    ((panel,),) = overview_panels([one for one in charts.values() if one.benchmark == "quality/t"])
     assert (panel.lines[0].trajectory.layer, panel.lines[0].trajectory.group) == (None, "")
 
 
