@@ -6,7 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hf_clipdyn.report.trajectories import Trajectory, sibling, stem
-from hf_clipdyn.report.vocabulary import BASELINES, FINAL_TEXT, group_words, is_known, metric_words, rank
+from hf_clipdyn.report.vocabulary import (
+    BASELINES,
+    FINAL_TEXT,
+    group_words,
+    is_known,
+    metric_words,
+    probe_words,
+    rank,
+)
 
 __all__ = ["Chart", "Line", "Panel", "is_constant", "ordered_value", "plan_charts"]
 
@@ -206,11 +214,10 @@ def _reference_label(one: Trajectory) -> str:
         return "chance" if "chance" in one.metric else "null"
     if stem(one.metric) == "ceiling":
         return "ceiling"
-    words = "gradient energy" if one.kind == "saliency" and one.probe == "pixels" else BASELINES[one.probe]
     formula = one.metric.rpartition("/")[2]
     if formula in ("psnr", "ssim"):
-        return formula.upper() if one.probe == "pixels" else f"{formula.upper()}, {words}"
-    return words
+        return formula.upper() if one.probe == "pixels" else f"{formula.upper()}, {probe_words(one)}"
+    return probe_words(one)
 
 
 def _setting(one: Trajectory) -> tuple[str, ...]:

@@ -17,6 +17,7 @@ __all__ = [
     "group_words",
     "is_synthetic",
     "metric_words",
+    "probe_words",
     "term",
 ]
 
@@ -229,7 +230,7 @@ def metric_words(metric: str) -> str:
 
 def group_words(one: Trajectory) -> str:
     """What sets a trajectory apart within its metric: probe, layer, group, texts; "" for none."""
-    parts = [one.probe.replace("_", " ")] if one.probe else []
+    parts = [probe_words(one)] if one.probe else []
     if one.layer is not None:
         parts.append(f"layer {one.layer}")
     if one.group:
@@ -237,6 +238,13 @@ def group_words(one: Trajectory) -> str:
     if one.metric.endswith(FINAL_TEXT):
         parts.append("text of the last revision")
     return ", ".join(parts)
+
+
+def probe_words(one: Trajectory) -> str:
+    """How a number was read out, or the baseline that stands in the place of a model."""
+    if one.kind == "saliency" and one.probe == "pixels":
+        return "gradient energy"
+    return BASELINES.get(one.probe, one.probe.replace("_", " "))
 
 
 def is_synthetic(benchmark: str) -> bool:
