@@ -135,6 +135,10 @@ def evaluate(
     ] = None,
     batch_size: Annotated[int, typer.Option(help="Images per forward pass.")] = 128,
     force: Annotated[bool, typer.Option("--force", help="Measure again what is done.")] = False,
+    rescore: Annotated[
+        bool,
+        typer.Option("--rescore", help="Score what is done anew from its trials, as with more resamples."),
+    ] = False,
     skip_missing: Annotated[
         bool, typer.Option("--skip-missing", help="Leave out benchmarks whose data are missing.")
     ] = False,
@@ -176,6 +180,7 @@ def evaluate(
         device=device,
         batch_size=batch_size,
         force=force,
+        rescore=rescore,
         skip_missing=skip_missing,
         keep_trials=keep_trials,
         watch=watch,
@@ -200,8 +205,8 @@ def evaluate(
         return
     counts = (len(set(results["revision"])), len(set(results["benchmark"])))
     typer.echo(
-        f"{output} holds {len(results)} measurements of {counts[0]} revisions on {counts[1]} benchmarks; "
-        f"draw them with `clipdyn report {output} --output DIR`."
+        f"{len(results)} measurements of {counts[0]} revision{'s' * (counts[0] > 1)} on {counts[1]} "
+        f"benchmark{'s' * (counts[1] > 1)} are in {output}; draw them with `clipdyn report {output} --output DIR`."
     )
 
 

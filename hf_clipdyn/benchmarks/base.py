@@ -55,7 +55,10 @@ PROBES = ("attention", "attention_layers", "rollout", "gradient_input", "grad_ca
 
 @dataclass(frozen=True)
 class Settings:
-    """What a user may choose; all of it but ``cache_dir`` and ``show_progress`` is part of the result.
+    """What a user may choose.
+
+    What bears on the stimuli or the questions makes another pair of the results (`Benchmark.fingerprint`);
+    intervals do not, and are had anew from the trials.
 
     Attributes:
         sigmas: standard deviations of the Gaussian noise, on pixels in [0, 1]; 0 is always among them.

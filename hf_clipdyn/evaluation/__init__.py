@@ -27,6 +27,7 @@ def evaluate_revisions(
     device: str | None = None,
     batch_size: int = 128,
     force: bool = False,
+    rescore: bool = False,
     skip_missing: bool = False,
     keep_trials: bool = True,
     token: str | None = None,
@@ -53,6 +54,8 @@ def evaluate_revisions(
             there is one.
         batch_size: images per forward pass.
         force: measure again what ``output`` already holds.
+        rescore: compute the numbers of what ``output`` holds anew from the trials beside it, as with another
+            ``n_resamples``; nothing is shown to the model again.
         skip_missing: leave out benchmarks whose data are absent, instead of stopping.
         keep_trials: keep the answer to every stimulus beside ``output``.
         token: for private repositories.
@@ -99,6 +102,7 @@ def evaluate_revisions(
         device=device,
         batch_size=batch_size,
         force=force,
+        rescore=rescore,
         skip_missing=skip_missing,
         keep_trials=keep_trials,
         token=token,

@@ -14,13 +14,18 @@ from tqdm.auto import tqdm
 from hf_clipdyn.benchmarks.base import Benchmark, Measurement, Settings
 from hf_clipdyn.benchmarks.registry import benchmark_class
 from hf_clipdyn.errors import EvaluationError, UnknownNameError
-from hf_clipdyn.evaluation.store import FINAL_TEXT, PAIR, read_trials, trial_benchmarks, trials_files
+from hf_clipdyn.evaluation.store import (
+    FINAL_TEXT,
+    read_trials,
+    trial_benchmarks,
+    trials_files,
+    without_facts,
+)
 
 __all__ = ["compare_revisions"]
 
 _BLOCKS = 100
 _SAME = ["repo_id", "data_fingerprint", "preprocess", "dtype"]
-_FACTS = [*PAIR, "epoch", "step", "samples_seen"]
 _COLUMNS = [
     *_SAME,
     *("benchmark", "probe", "layer", "metric", "group", "value_a", "value_b"),
@@ -128,9 +133,7 @@ def _latest(trials: pd.DataFrame, revision: str, newest: Mapping[tuple[str, str]
     if rows.empty:
         return pd.DataFrame()
     commit = newest.get((rows["repo_id"].iloc[0], revision), rows["commit"].iloc[-1])
-    # What names the pair is no part of an answer, and would be copied for each group that is left out.
-    latest: pd.DataFrame = rows[rows["commit"] == commit]
-    return latest.drop(columns=[name for name in _FACTS if name in rows])
+    return without_facts(rows[rows["commit"] == commit])
 
 
 def _compare(

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import datasets
+import pandas as pd
 import torch
 from accelerate import PartialState
 from accelerate.utils import broadcast_object_list
@@ -54,6 +55,7 @@ class EvaluationConfig:
         device: the accelerator by default where there is one; ``auto`` spreads a large model over all there are.
         batch_size: images per forward pass.
         force: measure again what is done.
+        rescore: compute the numbers of what is done anew from the kept trials, without a forward pass.
         skip_missing: leave out benchmarks whose data are absent, instead of stopping.
         keep_trials: keep the answer to every stimulus beside the table.
         token: for private repositories and data sets.
@@ -72,6 +74,7 @@ class EvaluationConfig:
     device: str | None = None
     batch_size: int = 128
     force: bool = False
+    rescore: bool = False
     skip_missing: bool = False
     keep_trials: bool = True
     token: str | None = None
@@ -83,6 +86,12 @@ class EvaluationConfig:
             raise UnknownNameError("dtype", self.dtype, DTYPES)
         if self.batch_size < 1:
             raise ConfigError(f"batch_size is {self.batch_size}: it must be 1 or more.")
+        if self.output is not None and self.output.suffix != ".parquet":
+            raise ConfigError(f"output is {self.output}: name a Parquet file, as results.parquet.")
+        if self.rescore and (self.force or self.output is None):
+            raise ConfigError(
+                "rescore reads the trials beside an output, and force measures anew: choose one."
+            )
 
 
 def evaluate(config: EvaluationConfig, say: Callable[[str], Any] = lambda _: None) -> datasets.Dataset:
@@ -118,6 +127,7 @@ def evaluate(config: EvaluationConfig, say: Callable[[str], Any] = lambda _: Non
     # Only the main process writes; the others hold an empty table and are told what is done.
     output = config.output if state.is_main_process else None
     with ResultsStore(output) as store:
+        _check_precision(config, names, store)
         done = store.pairs() if not config.force else set()
         pairs = _measure(config, revisions, final, sources, store, from_main_process(done), say)
         table = from_main_process(store.select(pairs))
@@ -154,6 +164,23 @@ def _check_device(device: str | None) -> None:
             f"device is {device!r}, on which torch cannot compute here ({str(error).partition(chr(10))[0]}): "
             "take another one, as cpu, or leave it out."
         ) from error
+
+
+def _check_precision(config: EvaluationConfig, names: Sequence[str], store: ResultsStore) -> None:
+    """Refuse a second precision in one table: no column but ``dtype`` would tell its rows apart.
+
+    Raises:
+        ConfigError: the table holds such benchmarks of this run in another one.
+    """
+    held = [dict(zip(PAIR, pair, strict=True)) for pair in store.pairs()]
+    other = {
+        pair["dtype"] for pair in held if pair["repo_id"] == config.repo_id and pair["benchmark"] in names
+    } - {config.dtype}
+    if other:
+        raise ConfigError(
+            f"{config.output} holds {config.repo_id} in {other.pop()}: measure it in {config.dtype} into another "
+            "--output; `clipdyn report` draws several tables together."
+        )
 
 
 def _silent(_: str) -> None:
@@ -205,6 +232,8 @@ def _measure(
                     if readout is None:
                         readout = _readout(live.load(folder), folder, revision, config, say)
                     _run_pair(asking, readout, config, store)
+                elif config.rescore and state.is_main_process:
+                    _rescore_pair(asking, config, store, say)
                 pairs.append(asking.pair)
                 bar.update()
     return pairs
@@ -315,6 +344,31 @@ def _run_pair(asking: _Asking, readout: Readout, config: EvaluationConfig, store
     assert set(counts) == {len(trials)}, f"the processes saw unequal numbers of stimuli: {counts}"
     if not PartialState().is_main_process:
         return
+    _keep(asking, trials, config, store, start, new_trials=True)
+
+
+def _rescore_pair(
+    asking: _Asking, config: EvaluationConfig, store: ResultsStore, say: Callable[[str], Any]
+) -> None:
+    start = time.perf_counter()
+    trials = store.trials(asking.pair, final_text=asking.final is not None)
+    if trials is None:
+        name = f"{asking.facts['revision']} on {asking.facts['benchmark']}"
+        say(f"{name} keeps its numbers: its trials were not kept, --force measures it anew.")
+        return
+    _keep(asking, trials, config, store, start, new_trials=False)
+
+
+def _keep(
+    asking: _Asking,
+    trials: pd.DataFrame,
+    config: EvaluationConfig,
+    store: ResultsStore,
+    start: float,
+    *,
+    new_trials: bool,
+) -> None:
+    """Score the trials and write the pair; ``start`` is when the work on it began."""
     measurements = asking.benchmark.score(trials, config.settings)
     seconds = time.perf_counter() - start
     suffix = "" if asking.final is None else f"/{FINAL_TEXT}"
@@ -332,7 +386,7 @@ def _run_pair(asking: _Asking, readout: Readout, config: EvaluationConfig, store
     store.add(
         dict(asking.facts),
         rows,
-        trials if config.keep_trials else None,
+        trials if new_trials and config.keep_trials else None,
         final_text=asking.final is not None,
         obsolete=_obsolete(asking, store),
     )

@@ -33,6 +33,7 @@ __all__ = [
     "trial_benchmarks",
     "trials_files",
     "trials_folder",
+    "without_facts",
 ]
 
 _TEXT, _NUMBER, _COUNT = pa.string(), pa.float64(), pa.int64()
@@ -73,6 +74,7 @@ PAIR = ("repo_id", "revision", "commit", "benchmark", "data_fingerprint", "prepr
 """What names a pair: a table holds the rows of each pair once."""
 
 
+_FACTS = (*PAIR, "epoch", "step", "samples_seen")
 _IN_A_PAIR = ("probe", "layer", "metric", "group")
 
 Pair = tuple[str, ...]
@@ -138,6 +140,16 @@ class ResultsStore:
         found = [rows for pair, rows in self._tables.items() if pair in wanted]
         return pa.concat_tables([SCHEMA.empty_table(), *found])
 
+    def trials(self, pair: Pair, *, final_text: bool = False) -> pd.DataFrame | None:
+        """What was kept of the answers behind a pair, as they were added; None where nothing was."""
+        if self.path is None:
+            return None
+        file = _trials_file(self.path, dict(zip(PAIR, pair, strict=True)), final_text)
+        if not file.is_file():
+            return None
+        kept: pd.DataFrame = pq.read_table(file).to_pandas()
+        return without_facts(kept)
+
     def add(
         self,
         pair: dict[str, Any],
@@ -199,6 +211,12 @@ def _with_facts(trials: pd.DataFrame, pair: dict[str, Any]) -> pa.Table:
     return table.replace_schema_metadata(answers.schema.metadata)
 
 
+def without_facts(trials: pd.DataFrame) -> pd.DataFrame:
+    """Trials as `Benchmark.score` takes them: what names the pair is no part of an answer."""
+    answers: pd.DataFrame = trials.drop(columns=[name for name in _FACTS if name in trials])
+    return answers
+
+
 def _trials_file(path: Path, pair: dict[str, Any], final_text: bool) -> Path:
     repo_id, benchmark, revision = (
         str(pair[name]).replace("/", "--") for name in ("repo_id", "benchmark", "revision")
@@ -209,7 +227,7 @@ def _trials_file(path: Path, pair: dict[str, Any], final_text: bool) -> Path:
 
 def trials_folder(path: Path) -> Path:
     """Folder of the trials that belong to the table at ``path``."""
-    return path.with_suffix(".trials")
+    return path.with_suffix(".trials")  # evaluation writes tables that end in .parquet alone
 
 
 def trial_benchmarks(path: Path) -> list[str]:

@@ -49,7 +49,7 @@ def follow(
         fresh, waited = from_main_process((bool(found - seen), time.monotonic() - last))
         if fresh:
             results = evaluate(replace(config, final_texts=False), say)
-            config = replace(config, force=False)  # what was measured anew is done
+            config = replace(config, force=False, rescore=False)  # what was measured anew is done
             seen |= found
             last = time.monotonic()
         elif waited >= patience:

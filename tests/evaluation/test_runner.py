@@ -105,6 +105,55 @@ def test_an_image_whose_layers_one_benchmark_compares_is_not_shown_again_by_anot
     assert images(*names) == sum(map(images, names)) - n_references
 
 
+@pytest.mark.filterwarnings("ignore::hf_clipdyn.metrics.undefined.UndefinedMetricWarning")
+def test_numbers_are_had_anew_from_the_trials_without_a_forward_pass(evaluate, tmp_path, forward_passes):
+    names = ("noise/cifar10", "shape_bias/cue_conflict", "retrieval/flickr8k")
+    wanted = evaluate(*names, output=tmp_path / "wanted.parquet")
+    output = tmp_path / "results.parquet"
+    bare = evaluate(*names, output=output, n_resamples=0)
+    assert bare["ci_low"].isna().all()
+    shown = forward_passes["images"]
+    assert evaluate(*names, output=output).equals(bare), "what is done keeps its intervals"
+    found = evaluate(*names, output=output, rescore=True)
+    assert forward_passes["images"] == shown
+    assert found["metric"].str.endswith("/final_text").any()
+    assert found.drop(columns="seconds").equals(wanted.drop(columns="seconds"))
+    assert pq.read_table(output).num_rows == len(wanted)
+
+
+def test_numbers_without_trials_stay_as_they_are(evaluate, tmp_path, capsys):
+    output = tmp_path / "results.parquet"
+    asked = {"output": output, "revisions": ["epoch-000"], "show_progress": True}
+    first = evaluate("zero_shot/cifar10", n_resamples=0, keep_trials=False, **asked)
+    again = evaluate("zero_shot/cifar10", n_resamples=20, rescore=True, **asked)
+    assert again.equals(first)
+    assert "epoch-000 on zero_shot/cifar10 keeps its numbers" in capsys.readouterr().out
+
+
+def test_a_table_holds_one_precision_of_a_run(evaluate, tmp_path):
+    """No column of the contract's key would tell the rows of two apart."""
+    output = tmp_path / "results.parquet"
+    first = evaluate("zero_shot/cifar10", output=output, revisions=["epoch-001"])
+    with pytest.raises(
+        ConfigError, match=r"results\.parquet holds me/run in float32: measure it in bfloat16"
+    ):
+        evaluate("zero_shot/cifar10", output=output, revisions=["epoch-001"], dtype="bf16")
+    assert len(pq.read_table(output)) == len(first)
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"output": "run.seed1"}, "name a Parquet file, as results.parquet"),
+        ({"rescore": True}, "rescore reads the trials beside an output"),
+        ({"rescore": True, "force": True, "output": "r.parquet"}, "choose one"),
+    ],
+)
+def test_outputs_and_ways_that_do_not_go_together_are_refused(store, options, says):
+    with pytest.raises(ConfigError, match=says):
+        evaluate_revisions("me/run", store=store, show_progress=False, **options)
+
+
 def test_the_order_and_the_company_of_a_benchmark_change_nothing(evaluate):
     alone = evaluate("shape_bias/cue_conflict", revisions=["epoch-002"])
     both = evaluate("noise/cifar10", "shape_bias/cue_conflict", sigmas=(0.0, 0.1))
@@ -297,10 +346,10 @@ def test_an_output_that_is_no_table_of_results_is_left_alone(evaluate, tmp_path)
 
 def test_a_folder_as_output_is_refused_before_the_first_forward_pass(evaluate, tmp_path, forward_passes):
     """pyarrow reads a folder of tables as one."""
-    evaluate("zero_shot/cifar10", revisions=["epoch-000"], output=tmp_path / "folder" / "results.parquet")
+    evaluate("zero_shot/cifar10", revisions=["epoch-000"], output=tmp_path / "folder.parquet" / "results.parquet")
     before = forward_passes["images"]
     with pytest.raises(EvaluationError, match="is a folder: name a file"):
-        evaluate("zero_shot/cifar10", output=tmp_path / "folder")
+        evaluate("zero_shot/cifar10", output=tmp_path / "folder.parquet")
     assert forward_passes["images"] == before
 
 
