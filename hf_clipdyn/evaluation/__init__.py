@@ -1,6 +1,7 @@
 """Evaluation: revisions times benchmarks into one table of results."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,8 +18,8 @@ WATCH_PATIENCE = 3600.0  # seconds; longer than an epoch of most runs
 def evaluate_revisions(
     repo_id: str,
     suite: str = "embedded",
-    benchmarks: Sequence[str] | None = None,
-    revisions: Sequence[str] | None = None,
+    benchmarks: str | Sequence[str] | None = None,
+    revisions: str | Sequence[str] | None = None,
     store: str | Path | None = None,
     output: str | Path | None = None,
     data_dirs: Mapping[str, str | Path] | None = None,
@@ -44,8 +45,8 @@ def evaluate_revisions(
     Args:
         repo_id: ``owner/name`` of the run, or of any model on the Hub.
         suite: ``embedded`` (nothing to download), ``paper`` or ``full``.
-        benchmarks: names (``noise/cifar10``), kinds (``noise``) or patterns in place of the whole suite.
-        revisions: their names; None for all.
+        benchmarks: a name (``noise/cifar10``), kind (``noise``) or pattern in place of the whole suite, or several.
+        revisions: a name or several; None for all.
         store: folder of a local store; None reads the Hub.
         output: Parquet table that is begun or continued, with the trials beside it; None: in memory.
         data_dirs: data set to the folder that holds it.
@@ -88,12 +89,15 @@ def evaluate_revisions(
     from hf_clipdyn.evaluation.runner import EvaluationConfig, evaluate
     from hf_clipdyn.evaluation.watch import follow
 
+    known = {field.name for field in fields(Settings)}
+    for name in settings.keys() - known:
+        raise TypeError(f"evaluate_revisions() got an unexpected keyword argument {name!r}")
     chosen = {name: value for name, value in settings.items() if value is not None}
     config = EvaluationConfig(
         repo_id=repo_id,
         suite=suite,
-        benchmarks=None if benchmarks is None else tuple(benchmarks),
-        revisions=None if revisions is None else tuple(revisions),
+        benchmarks=_several(benchmarks),
+        revisions=_several(revisions),
         store=None if store is None else Path(store).absolute(),
         output=None if output is None else Path(output).absolute(),
         data_dirs={name: Path(path) for name, path in (data_dirs or {}).items()},
@@ -131,3 +135,9 @@ def evaluate_revisions(
         url = push_results(config.output, push_to_hub, private=private, token=token, say=say)
         say(f"The results are pushed: {url}.")
     return results
+
+
+def _several(names: str | Sequence[str] | None) -> tuple[str, ...] | None:
+    if names is None:
+        return None
+    return (names,) if isinstance(names, str) else tuple(names)

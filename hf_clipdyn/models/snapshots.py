@@ -73,10 +73,12 @@ def snapshot_folder(
         if not any(folder.glob("model*.safetensors")):
             folder = download(*_SETTINGS, *_OLDER_WEIGHTS)  # from_pretrained reads these too
     except (LocalEntryNotFoundError, HfHubHTTPError, HFValidationError, OSError) as error:
-        place = f"the store {cache_dir}" if local_files_only else "the Hub"
+        here = local_files_only and cache_dir is not None
+        place = f"the store {cache_dir}" if here else "the Hub"
+        listing = f"clipdyn revisions {repo_id}" + (f" --store {cache_dir}" if here else "")
         raise RevisionNotFoundError(
             f"{place} has no whole revision {revision!r} of {repo_id!r}: "
-            f"`clipdyn revisions {repo_id}` lists what there is ({type(error).__name__})."
+            f"`{listing}` lists what there is ({type(error).__name__})."
         ) from error
     return folder
 

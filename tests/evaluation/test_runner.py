@@ -346,7 +346,9 @@ def test_an_output_that_is_no_table_of_results_is_left_alone(evaluate, tmp_path)
 
 def test_a_folder_as_output_is_refused_before_the_first_forward_pass(evaluate, tmp_path, forward_passes):
     """pyarrow reads a folder of tables as one."""
-    evaluate("zero_shot/cifar10", revisions=["epoch-000"], output=tmp_path / "folder.parquet" / "results.parquet")
+    evaluate(
+        "zero_shot/cifar10", revisions=["epoch-000"], output=tmp_path / "folder.parquet" / "results.parquet"
+    )
     before = forward_passes["images"]
     with pytest.raises(EvaluationError, match="is a folder: name a file"):
         evaluate("zero_shot/cifar10", output=tmp_path / "folder.parquet")
@@ -367,3 +369,15 @@ def test_a_naflex_model_is_said_to_see_squashed_images(tmp_path, data):
     config = EvaluationConfig("me/naflex", settings=Settings(cache_dir=tmp_path / "pixels"))
     prepared = runner._prepare(tmp_path, sources, config, print)
     assert prepared.benchmarks["zero_shot/cifar10"].preprocess == "squash"
+
+
+def test_one_name_does_for_benchmarks_and_revisions_and_a_misspelt_keyword_is_named(store, data):
+    where = {"store": store, "data_dirs": {"cifar10": data["cifar10"]}, "show_progress": False}
+    table = evaluate_revisions(
+        "me/run", benchmarks="zero_shot/cifar10", revisions="epoch-000", n_resamples=0, **where
+    )
+    assert (set(table["benchmark"]), set(table["revision"])) == ({"zero_shot/cifar10"}, {"epoch-000"})
+    with pytest.raises(
+        TypeError, match=r"evaluate_revisions\(\) got an unexpected keyword argument 'n_resample'"
+    ):
+        evaluate_revisions("me/run", n_resample=3, **where)
