@@ -6,6 +6,7 @@
 """How fast K revisions are evaluated, as ratios in one run on this machine.
 
 python scripts/bench_evaluation.py [--parts pairs,warm,embedded,real,vit-b-32] [--scale tiny] [--revisions 8]
+    [--sigmas 0,0.02,0.05,0.1,0.2,0.3,0.4,0.5]
 
 Peers: (a) image by image (pair by pair), decoded each time, `from_pretrained` for each revision; (b) in batches,
 decoded again for each revision. They decode and embed what ours was asked for, images and texts, and score nothing.
@@ -17,7 +18,8 @@ that a machine that others use slows both.
 - warm: in that run, what each further revision takes, against the bare forward passes of its images.
 - embedded: the whole embedded suite.
 - real: cue conflict and CIFAR-10 with noise, from CLIPDYN_DATA (or ../shared/data).
-- vit-b-32: pairs of a ViT-B/32, few of them (--pairs).
+- vit-b-32: pairs of a ViT-B/32, few of them (--pairs). The other parts take it too (--scale vit-b-32), for hours:
+  fewer levels of noise (--sigmas) and revisions make it one.
 """
 
 import argparse
@@ -112,6 +114,7 @@ class Work:
     """What one evaluation shows: its data sets, and the texts it was seen to ask."""
 
     names: Sequence[str]
+    sigmas: Sequence[float] = SIGMAS
     folders: dict[str, Path] = field(default_factory=dict)
     texts: list[str] = field(default_factory=list)
 
@@ -126,7 +129,7 @@ class Work:
     def images(self) -> Iterator[list[Image.Image]]:
         """Each image or pair as a script shows it: decoded when its turn comes."""
         for kind, source in self.sources():
-            for sigma in SIGMAS if kind == "noise" else (0.0,):
+            for sigma in self.sigmas if kind == "noise" else (0.0,):
                 for number, row in enumerate(source.dataset):
                     names = ("reference", "distorted") if kind == "distortion" else ("image",)
                     yield [noisy(row[name], sigma, number) for name in names]
@@ -185,6 +188,7 @@ def compare(title: str, store: Path, revisions: Sequence[str], work: Work, peers
                 output=folder / "results.parquet",
                 cache_dir=folder / "cache",
                 final_texts=False,
+                sigmas=tuple(work.sigmas),
                 show_progress=False,
             )
 
@@ -334,7 +338,7 @@ def swaps(store: Path, names: Sequence[str], repeats: int = 3) -> None:
     print(f"  weights swapped in {swapped:.0f} ms, from_pretrained in {built:.0f} ms", flush=True)
 
 
-def real_work() -> Work | None:
+def real_work(sigmas: Sequence[float]) -> Work | None:
     """The real data sets that are there."""
     found = {name: DATA / folder for name, folder in REAL.items() if (DATA / folder).is_dir()}
     for name in sorted(set(REAL) - set(found)):
@@ -342,7 +346,9 @@ def real_work() -> Work | None:
             f"{name} is left out: {DATA / REAL[name]} is not there (CLIPDYN_DATA names the folder of the data)."
         )
     return (
-        Work(list(found), {name.partition("/")[2]: path for name, path in found.items()}) if found else None
+        Work(list(found), sigmas, {name.partition("/")[2]: path for name, path in found.items()})
+        if found
+        else None
     )
 
 
@@ -351,9 +357,11 @@ def main() -> None:
     parser.add_argument("--parts", default=",".join(PARTS))
     parser.add_argument("--revisions", type=int, default=8)
     parser.add_argument("--scale", default="tiny")
+    parser.add_argument("--sigmas", default=",".join(map(str, SIGMAS)))
     parser.add_argument("--pairs", type=int, default=50, help="of the ViT-B/32")
     arguments = parser.parse_args()
     parts = arguments.parts.split(",")
+    sigmas = [float(sigma) for sigma in arguments.sigmas.split(",")]
     unknown = sorted(set(parts) - set(PARTS))
     if unknown or arguments.revisions < 2:
         parser.error(f"unknown parts {', '.join(unknown)}" if unknown else "--revisions must be 2 or more")
@@ -369,11 +377,11 @@ def main() -> None:
     steps: dict[str, Callable[[], None]] = {
         "pairs": lambda: compare("pairs", store, names, Work([PAIRS]), len(names)),
         "warm": lambda: warm(store, names),
-        "embedded": lambda: compare("the embedded suite", store, names, Work(suite("embedded")), 1),
+        "embedded": lambda: compare("the embedded suite", store, names, Work(suite("embedded"), sigmas), 1),
         "real": lambda: None,
         "vit-b-32": lambda: few_pairs("vit-b-32", folder / "large", 3, arguments.pairs),
     }
-    work = real_work() if "real" in parts else None
+    work = real_work(sigmas) if "real" in parts else None
     if work is not None:
         steps["real"] = lambda: compare(" and ".join(work.names), store, names[:4], work, 1)
     Work(suite("embedded")).sources()  # rendered before any clock runs
