@@ -4,7 +4,6 @@ Heavy imports stand inside the commands, so that ``clipdyn --help`` loads no tor
 Every option is taken with dashes and with underscores.
 """
 
-import os
 import sys
 import warnings
 from collections.abc import Sequence
@@ -429,9 +428,6 @@ def _show_warning(
 def main(argv: Sequence[str] | None = None) -> None:
     """Run one command; print an error of this package as one sentence and exit with its code."""
     warnings.showwarning = _show_warning
-    # Threads that wait for one another are to sleep. OpenMP's spin by default, and where another program takes one of
-    # the cores, training then runs a hundred times slower. Read when torch is loaded, hence said before.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         app(args=None if argv is None else list(argv))
     except ClipDynError as error:

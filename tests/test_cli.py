@@ -82,14 +82,3 @@ def test_a_wrong_call_is_one_sentence_without_a_traceback(argv: list[str], code:
     assert "Traceback" not in done.stderr
     assert says in done.stderr
     assert done.stderr.strip().splitlines()[-1].startswith("clipdyn: error: ")
-
-
-@pytest.mark.parametrize(("given", "found"), [(None, "PASSIVE"), ("ACTIVE", "ACTIVE")])
-def test_threads_of_a_command_sleep_while_they_wait_unless_told_otherwise(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], given: str | None, found: str
-) -> None:
-    monkeypatch.setenv("OMP_WAIT_POLICY", given or "")
-    if given is None:
-        monkeypatch.delenv("OMP_WAIT_POLICY")
-    assert _exit(capsys, "--version")[0] == 0
-    assert os.environ["OMP_WAIT_POLICY"] == found
