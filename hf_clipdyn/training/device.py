@@ -1,6 +1,7 @@
 """What the machine offers: precision, attention, and the number of processes that was asked for."""
 
 import os
+import warnings
 
 import psutil
 import torch
@@ -9,7 +10,19 @@ from accelerate import Accelerator
 from hf_clipdyn.config import TrainingConfig
 from hf_clipdyn.errors import ConfigError, TrainingError
 
-__all__ = ["attention", "check_processes", "end_training", "has_bf16", "make_accelerator"]
+__all__ = [
+    "CrowdedWarning",
+    "attention",
+    "check_processes",
+    "end_training",
+    "has_bf16",
+    "make_accelerator",
+    "warn_if_crowded",
+]
+
+
+class CrowdedWarning(UserWarning):
+    """Other programs take the cores that training's threads count on."""
 
 
 def _has_accelerator() -> bool:
@@ -57,6 +70,35 @@ def end_training(accelerator: Accelerator) -> None:
     """
     accelerator.free_memory()
     accelerator.end_training()
+
+
+def warn_if_crowded(device: torch.device, *, seconds: float = 0.5) -> None:
+    """Look whether there is a free core for each thread of a training on the CPU.
+
+    The threads share every small step and wait for one another without sleeping: beside one other program on two
+    cores, two were a hundred times slower than one. Their number is not changed here, since it changes the rounding
+    and hence the weights.
+
+    Args:
+        device: that of the training.
+        seconds: how long to look.
+
+    Warns:
+        CrowdedWarning: there is not.
+    """
+    threads = torch.get_num_threads()
+    if device.type != "cpu" or threads == 1:
+        return
+    cores = psutil.cpu_count() or threads
+    busy = cores * psutil.cpu_percent(seconds) / 100
+    free = cores - round(busy)
+    if threads > free:
+        warnings.warn(
+            f"Other programs keep {busy:.1f} of the {cores} cores busy, and training takes {threads} threads, which "
+            f"wait for one another: with OMP_NUM_THREADS={max(free, 1)} it may be many times as fast.",
+            CrowdedWarning,
+            stacklevel=2,
+        )
 
 
 def _requested_processes() -> int | None:

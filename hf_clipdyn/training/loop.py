@@ -27,7 +27,13 @@ from hf_clipdyn.models.scales import scale
 from hf_clipdyn.revisions import Publisher, RevisionRecord, epoch_name, step_name
 from hf_clipdyn.training.batches import CaptionBatches
 from hf_clipdyn.training.checkpoint import Progress, find_checkpoint, load_checkpoint, save_checkpoint
-from hf_clipdyn.training.device import attention, check_processes, end_training, make_accelerator
+from hf_clipdyn.training.device import (
+    attention,
+    check_processes,
+    end_training,
+    make_accelerator,
+    warn_if_crowded,
+)
 from hf_clipdyn.training.inputs import Inputs, prepare_inputs
 from hf_clipdyn.training.loss import contrastive_loss
 from hf_clipdyn.training.model import TrainedCLIP, build_model, build_optimizer, build_schedule
@@ -271,6 +277,7 @@ def train(config: TrainingConfig) -> TrainingSummary | None:
         datasets.disable_progress_bars()
     accelerator = make_accelerator(config)
     check_processes(config, accelerator.num_processes)
+    warn_if_crowded(accelerator.device)
     checkpoint = None
     with accelerator.main_process_first():
         if accelerator.is_main_process or config.resume_from_checkpoint:
