@@ -155,8 +155,8 @@ class Readout:
 
     def keep(self, projections: Mapping[bytes, NDArray[np.float32]]) -> None:
         """Projections found elsewhere, by the key of their image; every process must be told the same."""
-        for row in projections.values():
-            _require_finite(row[None], "an image", self.name)
+        if projections:
+            _require_finite(np.stack(list(projections.values())), "an image", self.name)
         self._images |= {**projections, **self._images}  # what was given once stays what it was
 
     def features(self, pixels: NDArray[np.uint8]) -> ImageFeatures:

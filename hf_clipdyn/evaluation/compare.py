@@ -157,7 +157,10 @@ def _compare(
         leave=False,
         disable=not show_progress,
     ) as bar:
-        parts = [_jackknife_variance(kind, a, b, way, list(whole), bar) for way in ways]
+        parts = [
+            _jackknife_variance(kind, a, b, way, n, list(whole), bar)
+            for way, n in zip(ways, numbers, strict=True)
+        ]
     n_groups = min(numbers)
     variance = parts[0]
     if len(parts) == 3:
@@ -209,10 +212,10 @@ def _jackknife_variance(
     a: pd.DataFrame,
     b: pd.DataFrame,
     groups: Sequence[NDArray[np.int64]],
+    n_groups: int,
     keys: Sequence[Key],
     bar: "tqdm[Any]",
 ) -> NDArray[np.float64]:
-    n_groups = int(np.concatenate(groups).max()) + 1
     left_out: list[list[Any]] = []
     for group in range(n_groups):
         values = _differences(kind, a[groups[0] != group], b[groups[1] != group])

@@ -338,8 +338,8 @@ def _build(folder: Path, dtype: torch.dtype, offload: Path | None) -> tuple[Any,
         where = {"dtype": dtype, "device_map": "auto", "offload_folder": offload}
     try:
         transformers_logging.disable_progress_bar()  # a bar per revision would drown the evaluation's own
+        config, image_processor = read_input(folder)
         with _readable(folder):
-            config, image_processor = read_input(folder)
             with warnings.catch_warnings():
                 # accelerate knows no parameter of the model itself, as the temperature, in its map of devices
                 warnings.filterwarnings("ignore", "The following device_map keys", UserWarning)

@@ -18,7 +18,9 @@ def busy() -> Iterator[None]:
     """As many other programs as there are cores, each of which computes all the time."""
     with ExitStack() as stack:
         for _ in range(psutil.cpu_count() or 1):
-            other = subprocess.Popen([sys.executable, "-c", "print(flush=True)\nwhile True: pass"], stdout=-1)
+            other = subprocess.Popen(
+                [sys.executable, "-c", "print(flush=True)\nwhile True: pass"], stdout=subprocess.PIPE
+            )
             stack.callback(other.wait)
             stack.callback(other.kill)
             assert other.stdout is not None
