@@ -1,0 +1,131 @@
+"""One hostile call in a child process under limits, and what it must never do.
+
+The child is forked from a server that has the heavy libraries loaded, so that a call costs milliseconds
+and what it breaks ends with it.
+"""
+
+import multiprocessing
+import os
+import resource
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+__all__ = ["SECRET", "Outcome", "Victim", "call", "command"]
+
+SECRET = "hf_" + "sEcReTsEcReTsEcReTsEcReTsEcReTsEcR"  # in the form of a token; never to be printed
+GIB = 2**30
+
+_server = multiprocessing.get_context("forkserver")
+_server.set_forkserver_preload(
+    [
+        "hf_clipdyn.cli",
+        "hf_clipdyn.training",
+        "hf_clipdyn.evaluation.runner",
+        "hf_clipdyn.report",
+        "transformers",
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a call ended: its exit code (negative: a signal; None: it hung and was killed), and what it printed."""
+
+    code: int | None
+    out: str
+    err: str
+
+    @property
+    def sentence(self) -> str:
+        """The one error that the call printed; fails where it ended otherwise than with one sentence."""
+        self.assert_decent()
+        lines = [line for line in self.err.splitlines() if line.startswith("clipdyn: error: ")]
+        assert len(lines) == 1, f"not one error but {len(lines)}:\n{self.err}"
+        assert self.code in (1, 2), f"exit code {self.code}:\n{self.err}"
+        text = lines[0].removeprefix("clipdyn: error: ")
+        assert 10 < len(text) < 1000, text
+        return text
+
+    def assert_decent(self) -> None:
+        """No hang, no crash, no traceback, no secret."""
+        everything = self.out + self.err
+        assert self.code is not None, f"it hung:\n{everything[-2000:]}"
+        assert self.code >= 0, f"it died of signal {-self.code}:\n{everything[-2000:]}"
+        assert "Traceback (most recent call last)" not in everything, everything[-4000:]
+        assert SECRET not in everything, "a secret was printed"
+
+
+class Victim:
+    """Files beside the attacked folder that no call may read aloud, change or delete."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        (folder / "sub").mkdir(parents=True)
+        (folder / "secret.txt").write_text(SECRET)
+        (folder / "sub" / "data.bin").write_bytes(bytes(range(256)))
+        self._before = self._state()
+
+    def _state(self) -> dict[str, bytes]:
+        files = sorted(path for path in self.folder.rglob("*") if path.is_file())
+        return {str(path.relative_to(self.folder)): path.read_bytes() for path in files}
+
+    def assert_untouched(self) -> None:
+        """Every file is there with its content, and none was added."""
+        assert self._state() == self._before, f"{self.folder} was changed"
+
+
+def _child(function: Callable[..., None], arguments: Sequence[object], folder: Path, memory: int) -> None:
+    for descriptor, name in ((1, "out"), (2, "err")):
+        file = os.open(folder / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
+        os.dup2(file, descriptor)
+    # Buffered by block, what a killed process printed would be lost.
+    sys.stdout = open(1, "w", buffering=1, closefd=False)  # noqa: SIM115
+    sys.stderr = open(2, "w", buffering=1, closefd=False)  # noqa: SIM115
+    mapped = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    resource.setrlimit(resource.RLIMIT_AS, (mapped + memory, mapped + memory))
+    function(*arguments)
+
+
+def call(
+    function: Callable[..., None],
+    *arguments: object,
+    printed: Path,
+    seconds: float = 60.0,
+    memory: int = 2 * GIB,
+) -> Outcome:
+    """Run an importable function in a child that may take this long and map this much more memory.
+
+    Args:
+        function: what to run; it and its arguments travel by pickle.
+        printed: existing folder for what the child prints.
+        seconds: wall-clock time after which the child is killed as hung.
+        memory: bytes that the child may map beyond what is loaded.
+    """
+    process = _server.Process(target=_child, args=(function, arguments, printed, memory))
+    process.start()
+    process.join(seconds)
+    hung = process.is_alive()
+    if hung:
+        process.kill()
+        process.join()
+    texts = [
+        (printed / name).read_text(errors="replace") if (printed / name).exists() else ""
+        for name in ("out", "err")
+    ]
+    return Outcome(None if hung else process.exitcode, *texts)
+
+
+def _main(argv: Sequence[str], cwd: Path) -> None:
+    from hf_clipdyn.cli import main
+
+    os.chdir(cwd)
+    main(argv)
+
+
+def command(
+    *argv: str | Path, cwd: Path, printed: Path, seconds: float = 60.0, memory: int = 2 * GIB
+) -> Outcome:
+    """Run `clipdyn ARGV` in ``cwd``, as `call` does."""
+    return call(_main, [str(text) for text in argv], cwd, printed=printed, seconds=seconds, memory=memory)
