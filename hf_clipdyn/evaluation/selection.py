@@ -48,7 +48,10 @@ def choose_revisions(
 
     Raises:
         UnknownNameError: one that is wanted does not exist.
+        EvaluationError: there is none at all.
     """
+    if not listed:
+        raise EvaluationError("The repository has no revisions: nothing can be evaluated.")
     able = [revision for revision in listed if revision.sha256 is not None] or list(listed)
     if wanted is None:
         bare = [revision.name for revision in listed if revision not in able]

@@ -27,6 +27,7 @@ from hf_clipdyn.cards import CardFacts
 from hf_clipdyn.errors import ConfigError, PublishError
 from hf_clipdyn.revisions.files import fsync, replace_durably, write_durably
 from hf_clipdyn.revisions.manifest import ManifestRow, sort_key
+from hf_clipdyn.revisions.names import checked_name
 
 __all__ = ["Entry", "Journal", "RunFacts"]
 
@@ -208,9 +209,13 @@ class Journal:
     def _read(self, path: Path) -> Entry:
         try:
             content = json.loads(path.read_text())
-            return Entry(ManifestRow.from_json(content["row"]), content["published"], content["refused"])
-        except (ValueError, TypeError, KeyError) as error:
+            entry = Entry(ManifestRow.from_json(content["row"]), content["published"], content["refused"])
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
             raise PublishError(f"The journal entry {path} cannot be read: {error!r}.") from error
+        # The name becomes the path of a folder that is deleted once the revision is published.
+        if checked_name(entry.name, str(path)) != path.stem:
+            raise PublishError(f"The journal entry {path} is of {entry.name}, not of {path.stem}: remove it.")
+        return entry
 
     def _write(self, name: str, content: dict[str, Any]) -> None:
         path, staged = self.folder / name, self.folder / "staging" / Path(name).name

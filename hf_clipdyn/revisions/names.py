@@ -9,13 +9,36 @@ from collections import Counter
 from collections.abc import Iterable
 from itertools import pairwise
 
-from hf_clipdyn.errors import ConfigError
+from hf_clipdyn.errors import ConfigError, RevisionError
 
-__all__ = ["epoch_name", "epoch_of", "missing_numbers", "natural_key", "step_name", "step_of"]
+__all__ = [
+    "checked_name",
+    "epoch_name",
+    "epoch_of",
+    "missing_numbers",
+    "natural_key",
+    "step_name",
+    "step_of",
+]
 
 _EPOCH = re.compile(r"(?:^|[^a-z])epochs?[-_]?(\d+)", re.IGNORECASE)
 _STEP = re.compile(r"(?:^|[^a-z])steps?[-_]?(\d+)", re.IGNORECASE)
 _DIGITS = re.compile(r"(\d+)")
+_SAFE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,199}")
+
+
+def checked_name(name: object, where: str) -> str:
+    """A revision's name out of a file, before it becomes a path: one part, no link out of the folder.
+
+    Raises:
+        RevisionError: it is no text, or could name a file elsewhere.
+    """
+    if not isinstance(name, str) or not _SAFE.fullmatch(name):
+        raise RevisionError(
+            f"{where} names the revision {str(name)[:60]!r}: a name has letters, digits, dots, dashes and "
+            "underscores only, at most 200."
+        )
+    return name
 
 
 def epoch_name(epoch: int) -> str:
