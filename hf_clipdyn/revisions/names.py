@@ -95,7 +95,7 @@ def natural_key(name: str) -> tuple[tuple[int, int, str], ...]:
         ['main', 'step2', 'step1000']
     """
     parts = _DIGITS.split(name)
-    return tuple((1, int(part), "") if part.isdigit() else (0, 0, part) for part in parts if part)
+    return tuple((1, int(part), "") if part.isdecimal() else (0, 0, part) for part in parts if part)
 
 
 def missing_numbers(numbers: Iterable[int]) -> list[int]:

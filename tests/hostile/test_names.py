@@ -8,6 +8,7 @@ import pytest
 from hf_clipdyn.errors import EvaluationError, RevisionError
 from hf_clipdyn.evaluation.selection import choose_revisions
 from hf_clipdyn.revisions.journal import Journal
+from hf_clipdyn.revisions.names import natural_key
 
 _ROW = {
     "epoch": 0,
@@ -37,3 +38,7 @@ def test_an_entry_whose_name_is_a_path_or_of_another_is_refused(tmp_path: Path, 
 def test_a_repository_without_revisions_is_one_sentence() -> None:
     with pytest.raises(EvaluationError, match="no revisions"):
         choose_revisions([], None, print)
+
+
+def test_a_superscript_in_a_name_is_no_number() -> None:
+    assert natural_key("epoch-٣²") == ((0, 0, "epoch-"), (1, 3, ""), (0, 0, "²"))
