@@ -80,6 +80,13 @@ def repository(config: TrainingConfig) -> str:
     return f"local/{valid_repo_name(folder.name)}" if begun is None else begun.repo_id
 
 
+def _tell_name(config: TrainingConfig, folder: Path) -> None:
+    """Say by which name the revisions are loaded, where it is not the folder's."""
+    repo_id = repository(config)
+    if repo_id not in (config.repository, f"local/{folder.resolve().name}"):
+        tqdm.write(f"The revisions of the run in {folder} are loaded as {repo_id}.", file=sys.stderr)
+
+
 def publishing_steps(publish: str, total: int) -> set[int]:
     """The steps inside epochs whose states become revisions beside those of the epochs.
 
@@ -255,10 +262,10 @@ class _Run:
         )
 
 
-def _card_facts(run: _Run, repo_id: str) -> CardFacts:
+def _card_facts(run: _Run) -> CardFacts:
     config = run.config
     return CardFacts(
-        repo_id=repo_id,
+        repo_id=repository(config),
         datasets=(config.dataset,),
         scale=config.scale,
         parameters=run.parameters,
@@ -306,10 +313,6 @@ def train(config: TrainingConfig) -> TrainingSummary | None:
     with accelerator.main_process_first():
         if accelerator.is_main_process or config.resume_from_checkpoint:
             checkpoint = _open_folder(config, folder)
-    repo_id = repository(config)
-    if accelerator.is_main_process and repo_id not in (config.repository, f"local/{folder.resolve().name}"):
-        told = f"The revisions of the run in {folder} are loaded as {repo_id}."
-        tqdm.write(told, file=sys.stderr)
     run = _Run(config, accelerator, prepare_inputs(config, size, accelerator))
     done = 0 if checkpoint is None else run.continue_from(checkpoint)
     if accelerator.is_main_process:
@@ -322,24 +325,25 @@ def train(config: TrainingConfig) -> TrainingSummary | None:
         if accelerator.is_main_process:
             publisher = stack.enter_context(
                 Publisher(
-                    repo_id,
+                    repository(config),
                     output_dir=folder,
                     store=folder / "hub",
                     push_to_hub=config.push_to_hub,
                     token=config.hub_token,
                     private=config.hub_private_repo,
-                    card=_card_facts(run, repo_id),
+                    card=_card_facts(run),
                     recipe_hash=config.recipe_hash(),
                 )
             )
             publisher.check()
+            _tell_name(config, folder)
         _learn(run, publisher, log, first_epoch=done + 1, checkpoints=folder / "checkpoints")
         run.close()
         if publisher is None:
             return None
         outcome = publisher.finish()
         return TrainingSummary(
-            repo_id=repo_id,
+            repo_id=repository(config),
             store=folder / "hub",
             published=outcome.published,
             missing=outcome.missing,
