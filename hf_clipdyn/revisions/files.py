@@ -4,19 +4,13 @@ import hashlib
 import os
 from pathlib import Path
 
-__all__ = ["file_sha256", "fsync", "leads_outside", "replace_durably", "write_durably"]
+__all__ = ["file_sha256", "fsync", "replace_durably", "write_durably"]
 
 
 def file_sha256(path: Path) -> str:
     """SHA-256 of a file, 64 hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def leads_outside(path: Path, folder: Path) -> bool:
-    """Whether a path is a link to a file outside ``folder`` and outside its `blobs/`, which may be a link itself."""
-    target = path.resolve()
-    return not any(target.is_relative_to(root.resolve()) for root in (folder, folder / "blobs"))
 
 
 def fsync(path: Path) -> None:

@@ -26,7 +26,7 @@ from typing import Annotated
 from huggingface_hub.utils.sha import git_hash
 
 from hf_clipdyn.errors import PublishError, RevisionError, RevisionNotFoundError
-from hf_clipdyn.revisions.files import file_sha256, fsync, leads_outside, replace_durably, write_durably
+from hf_clipdyn.revisions.files import file_sha256, fsync, replace_durably, write_durably
 from hf_clipdyn.revisions.manifest import MANIFEST_FILE, Manifest
 from hf_clipdyn.revisions.names import checked_ref
 from hf_clipdyn.revisions.repository import (
@@ -125,10 +125,6 @@ class LocalStore:
         found = self._snapshot(commit) / path
         if not found.is_file():
             raise RevisionNotFoundError(f"{self.where} has no file {path} at commit {commit}.")
-        if leads_outside(found, self.folder):
-            raise RevisionError(
-                f"{path} of commit {commit} is a link to a file outside {self.where}: remove it."
-            )
         return found
 
     def read(self, commit: str, path: str, size: int | None = None) -> bytes:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Protocol
 
 from hf_clipdyn.errors import PublishError, RevisionError
-from hf_clipdyn.revisions.files import leads_outside
 from hf_clipdyn.revisions.manifest import MANIFEST_FILE, Manifest, ManifestRow
 
 __all__ = [
@@ -80,17 +79,8 @@ class Snapshot:
     allow_identical: bool = False
 
     def files(self) -> dict[str, Path]:
-        """Path in the repository to file on disk, sorted.
-
-        Raises:
-            PublishError: one is a link that leads out of the journal or the store.
-        """
+        """Path in the repository to file on disk, sorted."""
         found = sorted(path for path in self.folder.rglob("*") if path.is_file())
-        for path in found:
-            if leads_outside(path, self.folder.parent.parent):
-                raise PublishError(
-                    f"{path} is a link to a file outside the run: it is not published; remove it."
-                )
         files = {path.relative_to(self.folder).as_posix(): path.resolve() for path in found}
         files.pop(MANIFEST_FILE, None)
         return files

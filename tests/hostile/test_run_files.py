@@ -532,31 +532,6 @@ PUBLISHING: list[tuple[str, Callable[[Path], None], str]] = [
 ]
 
 
-def test_a_link_among_the_files_of_a_revision_sends_nothing_that_lies_elsewhere(
-    run: Path, clipdyn: Callable[..., Outcome], victim: Victim
-) -> None:
-    snapshot = run / "publishing" / "snapshots" / "epoch-000"
-    snapshot.mkdir(parents=True)
-    save_file({"w": np.zeros(4, np.float32)}, snapshot / "model.safetensors")
-    (snapshot / "notes.txt").symlink_to(victim.folder / "secret.txt")
-    _entry(run, published={})
-    (run / "hub" / "models--me--run" / "refs" / "epoch-000").unlink()
-    outcome = clipdyn("publish", "--resume", "run")
-    outcome.assert_decent()
-    assert "is a link to a file outside" in outcome.out
-    blobs = (run / "hub" / "models--me--run" / "blobs").iterdir()
-    assert SECRET.encode() not in [blob.read_bytes() for blob in blobs]
-
-
-def test_a_link_in_the_store_is_not_followed_out_of_it(run: Path, victim: Victim) -> None:
-    store = LocalStore(run / "hub", "me/run")
-    commit = store.refs()["epoch-000"]
-    (store.folder / "snapshots" / commit / "notes.txt").symlink_to(victim.folder / "secret.txt")
-    with pytest.raises(RevisionError, match=r"notes\.txt .* is a link to a file outside"):
-        store.fetch(commit, "notes.txt")
-    assert store.fetch(commit, "model.safetensors").is_file()
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("command", ["publish", "repair"])
 @pytest.mark.parametrize(
