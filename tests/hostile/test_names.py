@@ -61,7 +61,7 @@ def test_an_id_that_the_hub_does_not_accept_is_one_sentence(name: str) -> None:
     "name", [*NO_IDS, "{scale.__class__}", "me/{seed.nosuch}", "me/{}", "me/{0}", "me/{seed!r}"]
 )
 def test_a_run_with_such_an_id_is_refused_when_it_is_configured(name: str) -> None:
-    with pytest.raises(ConfigError, match=r"^hub_model_id is ") as found:
+    with pytest.raises(ConfigError, match="hub_model_id ") as found:
         TrainingConfig(hub_model_id=name)
     assert len(str(found.value)) < 400
 
