@@ -24,7 +24,7 @@ from hf_clipdyn.benchmarks.readout import Readout, Stimuli
 from hf_clipdyn.benchmarks.sources import Source
 from hf_clipdyn.benchmarks.zero_shot import labels_of, rank
 from hf_clipdyn.metrics.bootstrap import wilson_interval
-from hf_clipdyn.metrics.noise_robustness import noise_robustness
+from hf_clipdyn.metrics.noise_robustness import clear_of_chance, noise_robustness
 from hf_clipdyn.metrics.undefined import undefined_causes
 
 __all__ = ["Noise", "spread"]
@@ -137,10 +137,17 @@ class Noise(Benchmark):
     def score_together(a: pd.DataFrame, b: pd.DataFrame) -> tuple[list[Measurement], list[Measurement]]:
         """Of the images that both classify correctly when clean, the share that each noise makes wrong.
 
+        NaN where the clean accuracy of either is not clear of chance: what is right is then lucky on one side.
         `drop_when_right` is over each revision's own images, of which a better one has more and harder ones.
         """
-        common = _right_when_clean(a) & _right_when_clean(b)
-        return _drops(a, common), _drops(b, common)
+        right = [_right_when_clean(side) for side in (a, b)]
+        common = right[0] & right[1]
+        clear = all(
+            clear_of_chance(len(one) / n, n, int(side["n_classes"].iloc[0]))
+            for one, side in zip(right, (a, b), strict=True)
+            if (n := side["item"].nunique())
+        )
+        return _drops(a, common, clear), _drops(b, common, clear)
 
 
 def _score_reader(trials: pd.DataFrame, settings: Settings, probe: str) -> list[Measurement]:
@@ -190,7 +197,7 @@ def _score_reader(trials: pd.DataFrame, settings: Settings, probe: str) -> list[
             ]
             if level > 0:
                 lost = shown[(shown["sigma"] == level) & shown["item"].isin(right)]
-                measurements.append(_lost(lost, group, probe, settings))
+                measurements.append(_lost(lost, group, probe, causes.get("relative_drop", ""), settings))
     return measurements
 
 
@@ -220,12 +227,15 @@ def _displacement(rows: pd.DataFrame, group: str, settings: Settings) -> Measure
     )
 
 
-def _lost(rows: pd.DataFrame, group: str, probe: str, settings: Settings) -> Measurement:
-    """Of the images that are right when clean, the share that noise makes wrong; Wilson's interval."""
+def _lost(rows: pd.DataFrame, group: str, probe: str, cause: str, settings: Settings) -> Measurement:
+    """Of the images that are right when clean, the share that noise makes wrong; Wilson's interval.
+
+    Near chance these images are lucky guesses, of which any change of the decisions makes nearly all wrong:
+    undefined for the same cause as the drops.
+    """
     n = len(rows)
-    if n == 0:
-        note = "no clean image is classified correctly"
-        return Measurement("drop_when_right", float("nan"), group=group, probe=probe, note=note)
+    if cause:
+        return Measurement("drop_when_right", float("nan"), n=n, group=group, probe=probe, note=cause)
     share = float((rows["decision"] != rows["label"]).mean())
     low, high = float("nan"), float("nan")
     if settings.n_resamples:
@@ -240,13 +250,20 @@ def _right_when_clean(trials: pd.DataFrame) -> set[Any]:
     return set(trials.loc[right, "item"])
 
 
-def _drops(trials: pd.DataFrame, items: set[Any]) -> list[Measurement]:
+def _drops(trials: pd.DataFrame, items: set[Any], clear: bool) -> list[Measurement]:
     if len(items) < _FEWEST_IN_COMMON:
         return []
     shown = trials[(trials["sigma"] > 0) & trials["item"].isin(items)]
     conditions = ["noise_kind", "sigma", "noise_stage"]
     wrong = shown.assign(wrong=shown["decision"] != shown["label"]).groupby(conditions)["wrong"].mean()
+    note = "" if clear else "a clean accuracy is not clear of chance"
     return [
-        Measurement("drop_when_both_right", float(share), n=len(items), group=noise_group(kind, level, stage))
+        Measurement(
+            "drop_when_both_right",
+            float(share) if clear else float("nan"),
+            n=len(items),
+            group=noise_group(kind, level, stage),
+            note=note,
+        )
         for kind, level, stage, share in wrong.reset_index().itertuples(index=False)
     ]

@@ -1,6 +1,7 @@
 """Planted observers of noisy images."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from transformers import CLIPImageProcessor
 
@@ -133,7 +134,34 @@ def test_a_fragile_encoder_falls_to_chance(labelled, measure, planted):
 def test_a_constant_encoder_has_no_displacement_and_says_why(labelled, measure, planted):
     found = measure(Noise, labelled, planted(lambda pixels: np.ones(3), text), sigmas=(0.0, 0.1))
     assert found["displacement", "sigma=0.10"].note == "all clean images embed alike"
-    assert "not clear of" in found["chance_corrected_drop", "sigma=0.10"].note
+    for metric in ("relative_drop", "chance_corrected_drop", "drop_when_right"):
+        assert "not clear of" in found[metric, "sigma=0.10"].note
+
+
+def test_guesses_that_change_at_random_have_no_drop(tmp_path):
+    """Ten classes, decisions at random: nine of ten lucky hits are lost by any change, which is no loss."""
+    rng = np.random.default_rng(0)
+    labels = np.arange(200) % 10
+
+    def trials():
+        clean, noisy = (rng.integers(0, 10, 200) for _ in range(2))
+        common = {"item": np.arange(200), "label": labels, "noise_stage": "native", "n_classes": 10}
+        common |= {"distance": np.nan, "spread": np.nan}
+        return pd.concat(
+            pd.DataFrame({**common, "sigma": sigma, "noise_kind": kind, "decision": decision})
+            for sigma, kind, decision in ((0.0, "", clean), (0.1, "gaussian", noisy))
+        )
+
+    a, b = trials(), trials()
+    for one in Noise.score(a, Settings(n_resamples=0)):
+        if "drop" in one.metric:
+            assert np.isnan(one.value)
+            assert "not clear of the chance" in one.note
+    lucky = b.assign(decision=b["label"].where(b["sigma"] == 0, b["decision"]))
+    for pair in ((a, lucky), (lucky, a)):
+        both = [one for side in Noise.score_together(*pair) for one in side]
+        assert len(both) == 2
+        assert all(np.isnan(one.value) and "not clear of chance" in one.note for one in both)
 
 
 def test_the_same_row_gets_the_same_noise_and_another_row_another():
