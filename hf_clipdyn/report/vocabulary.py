@@ -119,6 +119,12 @@ _TERMS = {
         "Not defined while the clean accuracy is not clear of chance.",
         _UNIT,
     ),
+    "noise_rms": Term(
+        "effective noise",
+        "Root mean square of the change of the pixels, in [0, 1]: less than the nominal sigma, since values are "
+        "clipped at black and white.",
+        _UNIT,
+    ),
     "displacement": Term(
         "displacement of the embedding",
         "How far the noise moves an embedding, relative to the spread over images.",

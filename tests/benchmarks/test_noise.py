@@ -53,6 +53,36 @@ def test_a_noise_blind_encoder_loses_nothing(stage, labelled, measure, planted):
     assert found["chance", ""].value == pytest.approx(1 / 3)
 
 
+@pytest.mark.parametrize("stage", ["native", "input"])
+def test_the_effective_noise_is_that_of_the_clipped_pixels_at_its_stage(
+    stage, source, colour, measure, planted
+):
+    rows = [{"image": colour(value, value, value, side=24), "label": 0} for value in (0, 255, 128, 40)]
+    data = source("labels", rows, CLASSES)
+    found = measure(Noise, data, planted(noise_blind, text), sigmas=(0.0, 0.1, 0.5), noise_stage=stage)
+    suffix = "" if stage == "native" else ",noise_stage=input"
+    side = 24 if stage == "native" else 16
+    for sigma in (0.1, 0.5):
+        squares = [
+            np.square(
+                GaussianNoise(sigma)(np.full((side, side, 3), value, np.uint8), row) / 255 - value / 255
+            ).mean()
+            for row, value in enumerate((0, 255, 128, 40))
+        ]
+        one = found["pixels", "noise_rms", f"sigma={sigma:.2f}{suffix}"]
+        assert one.value == pytest.approx(np.sqrt(np.mean(squares)))
+        assert one.value < 0.95 * sigma, "half of the noise on black and white is clipped"
+        assert one.higher_is_better is None
+
+
+def test_trials_of_an_earlier_version_have_no_effective_noise_and_are_scored(labelled, planted, tmp_path):
+    settings = Settings(cache_dir=tmp_path, sigmas=(0.0, 0.1), n_resamples=0)
+    trials = Noise(labelled, PROCESSOR, settings).observe(Readout(planted(noise_blind, text)))
+    now, then = (Noise.score(rows, settings) for rows in (trials, trials.drop(columns="rms")))
+    assert list(map(str, then)) == [str(one) for one in now if one.metric != "noise_rms"]
+    assert len(then) == len(now) - 1
+
+
 def test_levels_finer_than_two_decimals_keep_names_of_their_own(labelled, measure, planted):
     found = measure(Noise, labelled, planted(noise_blind, text), sigmas=(0.0, 0.001, 0.002, 0.125))
     groups = {group for metric, group in (key[-2:] for key in found) if metric == "relative_drop"}
