@@ -72,7 +72,7 @@ def test_the_caution_of_a_number_stands_beside_it(row, chart):
         row("saliency/x", "sauc", 0.36, probe="centre_bias", note="biased below one half"),
     ]
     (cells,) = chart_table(chart(rows, "sauc")).rows
-    assert cells[1:] == ("0.600", "0.360 (biased below one half)")
+    assert cells[2] == "0.360 [0.360, 0.360] (biased below one half)"
 
 
 def test_the_effective_noise_stands_beside_the_nominal_level_once_for_all_revisions(row, write):
@@ -83,8 +83,8 @@ def test_the_effective_noise_stands_beside_the_nominal_level_once_for_all_revisi
     ]
     trajectories = read_trajectories(read_results([write(rows)]))
     assert noise_table(trajectories).rows == (
-        ("Noise: x", "sigma 0.30", "0.254"),
-        ("Noise: x", "noise blur,sigma 1.00", "0.050"),
+        ("Sensitivity to noise: x", "sigma 0.30", "0.254"),
+        ("Sensitivity to noise: x", "noise blur,sigma 1.00", "0.050"),
     )
     assert plan_charts(trajectories) == []
 
