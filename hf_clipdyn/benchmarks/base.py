@@ -125,7 +125,7 @@ class Measurement:
 
     Attributes:
         metric: name, with the prompt set, protocol or distance behind a slash where there are several.
-        value: NaN where undefined; ``note`` then names the cause.
+        value: NaN where undefined; ``note`` then names the cause. The note of a number is a caution.
         ci_low, ci_high: its interval, NaN where there is none.
         n, n_groups: items, and clusters of items that the interval resamples.
         group: sigma, sub-set or distortion; "" for all.
