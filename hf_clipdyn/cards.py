@@ -1,9 +1,9 @@
 """Cards: the README.md that a revision carries, from the templates in `model_cards/`."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from importlib.metadata import version
-from typing import Any, Self
+from typing import Any
 
 from huggingface_hub import DatasetCard, DatasetCardData, ModelCard, ModelCardData
 
@@ -66,19 +66,6 @@ class CardFacts:
     tags: tuple[str, ...] = ()
     citation: str | None = None
     source: CardSource | None = None
-
-    @classmethod
-    def from_json(cls, content: Mapping[str, Any]) -> Self:
-        """The facts from `dataclasses.asdict` after a journey through JSON."""
-        known = {item.name for item in fields(cls)}
-        values: dict[str, Any] = {
-            key: tuple(value) if isinstance(value, list) else value
-            for key, value in content.items()
-            if key in known
-        }
-        if values.get("source") is not None:
-            values["source"] = CardSource(**values["source"])
-        return cls(**values)
 
 
 def revision_card(

@@ -16,6 +16,7 @@ import yaml
 from transformers import HfArgumentParser
 
 from hf_clipdyn.errors import ConfigError, UnknownNameError
+from hf_clipdyn.schema import checked_repo_id
 
 __all__ = ["TrainingConfig", "parse_training_config", "recipe_names", "recipe_path"]
 
@@ -129,12 +130,19 @@ class TrainingConfig:
             raise ConfigError(f"attn_implementation is {self.attn_implementation!r}: take eager or sdpa.")
         if self.push_to_hub and self.hub_model_id is None:
             raise ConfigError("push_to_hub needs hub_model_id: name the repository as owner/name.")
-        try:
-            (self.hub_model_id or "").format(scale=self.scale, seed=self.seed)
-        except (KeyError, IndexError, ValueError) as error:
-            raise ConfigError(
-                f"hub_model_id is {self.hub_model_id!r}: only {{scale}} and {{seed}} can be filled in."
-            ) from error
+        if self.repository is not None:
+            if "{" in self.repository:
+                raise ConfigError(
+                    f"hub_model_id is {self.hub_model_id!r}: only {{scale}} and {{seed}} can be filled in."
+                )
+            checked_repo_id(self.repository, what="hub_model_id", owner=self.push_to_hub)
+
+    @property
+    def repository(self) -> str | None:
+        """``hub_model_id`` for this scale and seed; None where it is left open."""
+        if self.hub_model_id is None:
+            return None
+        return self.hub_model_id.replace("{scale}", self.scale).replace("{seed}", str(self.seed))
 
     def recipe(self) -> dict[str, Any]:
         """The fields that decide what the run computes, by name; the token is never among them."""

@@ -17,6 +17,7 @@ from hf_clipdyn.data.load import load_dataset
 from hf_clipdyn.data.registry import builder_class
 from hf_clipdyn.errors import ConfigError, DatasetError
 from hf_clipdyn.hub import RetryPolicy, attempt, limit_waiting, reason
+from hf_clipdyn.schema import checked_repo_id
 
 __all__ = ["Prepared", "prepare_dataset"]
 
@@ -67,11 +68,13 @@ def prepare_dataset(
         num_proc: as in `load_dataset`.
 
     Raises:
-        ConfigError: the folder is not empty, or the licence forbids what is asked for.
+        ConfigError: the folder is not empty, the licence forbids what is asked for, or push_to_hub is no id.
         DatasetError: the data set cannot be read, written, or pushed.
     """
     builder = builder_class(name)
     facts = builder.facts
+    if push_to_hub is not None:
+        checked_repo_id(push_to_hub, what="push_to_hub")
     if push_to_hub is not None and not facts.may_redistribute and not private:
         raise ConfigError(
             f"{facts.title} is not pushed to a public repository: its licence ({facts.licence}) does not let you "

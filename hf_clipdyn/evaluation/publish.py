@@ -21,14 +21,14 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 from huggingface_hub import HfApi, constants, get_token
-from huggingface_hub.errors import HFValidationError, LocalTokenNotFoundError
-from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]  # public, not re-exported
+from huggingface_hub.errors import LocalTokenNotFoundError
 
 from hf_clipdyn.cards import results_card
 from hf_clipdyn.data.registry import dataset_facts, dataset_names
 from hf_clipdyn.errors import ConfigError, PublishError
 from hf_clipdyn.evaluation.store import FINAL_TEXT, trial_benchmarks, trials_files
 from hf_clipdyn.hub import RetryPolicy, attempt, limit_waiting, reason, status_of
+from hf_clipdyn.schema import checked_repo_id
 
 __all__ = ["check_push", "push_results"]
 
@@ -57,12 +57,7 @@ def check_push(repo_id: str, token: str | None = None) -> None:
         ConfigError: ``repo_id`` is no name of a repository.
         PublishError: the client is offline, or has no token.
     """
-    try:
-        validate_repo_id(repo_id)
-    except HFValidationError as error:
-        raise ConfigError(f"{repo_id!r} is no repository of the Hub: give it as owner/name.") from error
-    if "/" not in repo_id:
-        raise ConfigError(f"{repo_id!r} has no owner: give it as owner/name.")
+    checked_repo_id(repo_id, what="push_to_hub", owner=True)
     if constants.HF_HUB_OFFLINE:
         raise PublishError(
             f"The results cannot be pushed to {repo_id} while HF_HUB_OFFLINE is set: unset it, or leave out "

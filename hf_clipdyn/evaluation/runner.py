@@ -117,7 +117,7 @@ def evaluate(config: EvaluationConfig, say: Callable[[str], Any] = lambda _: Non
     names = select_benchmarks(config.suite, config.benchmarks, config.data_dirs)
     check_settings(names, config.settings)
     listed = list_revisions(config.repo_id, store=config.store, token=config.token)
-    revisions, last = choose_revisions(listed, config.revisions, say)
+    revisions, last = choose_revisions(config.repo_id, listed, config.revisions, say)
     final = last if config.final_texts and len(listed) > 1 else None
     with state.main_process_first():
         sources = open_sources(

@@ -42,13 +42,16 @@ def _nobody_offers(what: str, value: Any, offering: Sequence[str], names: Sequen
 
 
 def choose_revisions(
-    listed: Sequence[Revision], wanted: Sequence[str] | None, say: Callable[[str], Any]
+    repo_id: str, listed: Sequence[Revision], wanted: Sequence[str] | None, say: Callable[[str], Any]
 ) -> tuple[list[Revision], Revision]:
     """The revisions that are to be measured, and the last one of the whole run.
 
     Raises:
         UnknownNameError: one that is wanted does not exist.
+        EvaluationError: the repository has none at all.
     """
+    if not listed:
+        raise EvaluationError(f"{repo_id} has no revisions: train one, or name the store that holds them.")
     able = [revision for revision in listed if revision.sha256 is not None] or list(listed)
     if wanted is None:
         bare = [revision.name for revision in listed if revision not in able]

@@ -1,8 +1,8 @@
 """Is a safetensors header sane? Found out from the first bytes of a file, wherever it lies."""
 
-import json
-
+from hf_clipdyn.errors import RevisionError
 from hf_clipdyn.revisions.repository import Repository
+from hf_clipdyn.schema import parse_any
 
 __all__ = ["header_fault"]
 
@@ -29,10 +29,12 @@ def header_fault(repository: Repository, commit: str, path: str, size: int) -> s
     if length > len(start) - 8:
         start = repository.read(commit, path, 8 + length)
     try:
-        tensors = json.loads(start[8 : 8 + length])
+        tensors = parse_any(start[8 : 8 + length], where="the header", error=RevisionError)
         tensors.pop("__metadata__", None)
-        spans = sorted(tuple(tensor["data_offsets"]) for tensor in tensors.values())
-    except (ValueError, KeyError, TypeError, AttributeError):
+        spans = sorted(
+            (int(begin), int(end)) for begin, end in (item["data_offsets"] for item in tensors.values())
+        )
+    except (RevisionError, ValueError, KeyError, TypeError, AttributeError, OverflowError):
         return "the header is not the JSON that it should be"
     if not spans:
         return "the header names no tensors"

@@ -26,6 +26,7 @@ from hf_clipdyn.models.open_clip import (
 from hf_clipdyn.revisions.manifest import IMPORTED
 from hf_clipdyn.revisions.names import epoch_name, epoch_of
 from hf_clipdyn.revisions.publisher import Publisher, RevisionRecord, Summary
+from hf_clipdyn.schema import checked_repo_id
 
 __all__ = ["HubCheckpoints", "export_open_clip", "import_open_clip", "local_checkpoints"]
 
@@ -207,6 +208,7 @@ def import_open_clip(
         samples_per_epoch: images per epoch of the source; without it the samples seen stay unknown.
 
     Raises:
+        ConfigError: the Hub could have no such repository.
         ModelError: a checkpoint is not of that architecture.
         RevisionError: revisions cannot be published.
     """
@@ -214,6 +216,7 @@ def import_open_clip(
 
     from hf_clipdyn.models.tokenizers import clip_tokenizer
 
+    checked_repo_id(repo_id, owner=push_to_hub)
     theirs = open_clip_config(model)
     config = clip_config_of(theirs)
     tokenizer = clip_tokenizer(theirs["text_cfg"]["context_length"])

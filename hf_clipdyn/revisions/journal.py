@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, Self
 from uuid import uuid4
 
 from filelock import FileLock, Timeout
@@ -27,8 +27,19 @@ from hf_clipdyn.cards import CardFacts
 from hf_clipdyn.errors import ConfigError, PublishError
 from hf_clipdyn.revisions.files import fsync, replace_durably, write_durably
 from hf_clipdyn.revisions.manifest import ManifestRow, sort_key
+from hf_clipdyn.schema import CommitId, Matches, RepoId, read_json
 
 __all__ = ["Entry", "Journal", "RunFacts"]
+
+_Place = Annotated[str, Matches("store|hub", "a place: store or hub")]
+_Store = Annotated[
+    str, Matches(lambda text: _is_store(text), "a folder inside the run's, or an absolute path")
+]
+
+
+def _is_store(text: str) -> bool:
+    path = Path(text)
+    return "\0" not in text and 0 < len(text) < 4096 and (path.is_absolute() or ".." not in path.parts)
 
 
 @dataclass(frozen=True)
@@ -41,18 +52,14 @@ class RunFacts:
             to the Hub only.
     """
 
-    repo_id: str
+    repo_id: RepoId
     run_id: str
     recipe_hash: str
-    store: str | None
+    store: _Store | None
     push_to_hub: bool
     private: bool
     allow_identical: bool
     card: CardFacts
-
-    @classmethod
-    def from_json(cls, content: dict[str, Any]) -> Self:
-        return cls(**{**content, "card": CardFacts.from_json(content["card"])})
 
 
 @dataclass(frozen=True)
@@ -66,8 +73,8 @@ class Entry:
     """
 
     row: ManifestRow
-    published: dict[str, str] = field(default_factory=dict)
-    refused: dict[str, str] = field(default_factory=dict)
+    published: dict[_Place, CommitId] = field(default_factory=dict)
+    refused: dict[_Place, str] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
@@ -96,6 +103,9 @@ class Journal:
         Raises:
             PublishError: another process is publishing, or the folder cannot be written.
         """
+        for name in ("entries", "snapshots", "staging"):  # what lies in them is deleted in time
+            if (self.folder / name).is_symlink():
+                raise PublishError(f"{self.folder / name} is a link: put the folder itself in its place.")
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
             lock = FileLock(self.folder / "lock", timeout=1)
@@ -114,26 +124,28 @@ class Journal:
     def run(self) -> RunFacts | None:
         """The run that this journal belongs to; None before the first `open`."""
         path = self.folder / "run.json"
-        if not path.is_file():
-            return None
-        try:
-            return RunFacts.from_json(json.loads(path.read_text()))
-        except (ValueError, TypeError, KeyError) as error:
-            raise PublishError(
-                f"{path} cannot be read ({error!r}): it was not written by this version."
-            ) from error
+        return read_json(RunFacts, path, error=PublishError) if path.exists() else None
 
     def required_run(self) -> RunFacts:
         """The run that this journal belongs to.
 
         Raises:
             ConfigError: there is no journal.
+            PublishError: it cannot be read, or names a store outside the run's folder that was never begun:
+                whoever passes a run on must not choose where files are written here.
         """
         facts = self.run()
         if facts is None:
             raise ConfigError(
                 f"{self.folder.parent} is not the output_dir of a run: it has no journal of publishing."
             )
+        if facts.store is not None and Path(facts.store).is_absolute():
+            held = Path(facts.store, "--".join(["models", *facts.repo_id.split("/")]))
+            if not held.is_dir():
+                raise PublishError(
+                    f"{self.folder / 'run.json'} names the store {facts.store}, which holds no {facts.repo_id}: "
+                    "move the store back there, or correct `store` in the file."
+                )
         return facts
 
     def open(self, facts: RunFacts) -> RunFacts:
@@ -206,11 +218,10 @@ class Journal:
             self.discard_snapshot(entry.name)
 
     def _read(self, path: Path) -> Entry:
-        try:
-            content = json.loads(path.read_text())
-            return Entry(ManifestRow.from_json(content["row"]), content["published"], content["refused"])
-        except (ValueError, TypeError, KeyError) as error:
-            raise PublishError(f"The journal entry {path} cannot be read: {error!r}.") from error
+        entry = read_json(Entry, path, error=PublishError)
+        if entry.name != path.stem:
+            raise PublishError(f"The journal entry {path} is of {entry.name}, not of {path.stem}: remove it.")
+        return entry
 
     def _write(self, name: str, content: dict[str, Any]) -> None:
         path, staged = self.folder / name, self.folder / "staging" / Path(name).name

@@ -13,6 +13,7 @@ from hf_clipdyn.revisions.local import LocalStore
 from hf_clipdyn.revisions.manifest import sort_key
 from hf_clipdyn.revisions.names import epoch_of, step_of
 from hf_clipdyn.revisions.repository import MAIN, Repository, read_manifest, weights_of
+from hf_clipdyn.schema import checked_repo_id
 
 __all__ = ["PARALLEL_REQUESTS", "Revision", "list_revisions", "open_repository", "render", "revisions_of"]
 
@@ -52,7 +53,11 @@ def open_repository(repo_id: str, store: str | Path | None = None, token: str | 
     """The repository in the local store, or on the Hub if ``store`` is None.
 
     Offline (HF_HUB_OFFLINE) the Hub is what the client's own cache holds, which is laid out as a store.
+
+    Raises:
+        ConfigError: the Hub could have no such repository.
     """
+    checked_repo_id(repo_id)
     if store is None and constants.HF_HUB_OFFLINE:
         store = constants.HF_HUB_CACHE
     if store is not None:

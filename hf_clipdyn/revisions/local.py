@@ -21,12 +21,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import mkdtemp
+from typing import Annotated
 
 from huggingface_hub.utils.sha import git_hash
 
 from hf_clipdyn.errors import PublishError, RevisionError, RevisionNotFoundError
 from hf_clipdyn.revisions.files import file_sha256, fsync, replace_durably, write_durably
 from hf_clipdyn.revisions.manifest import MANIFEST_FILE, Manifest
+from hf_clipdyn.revisions.names import checked_ref
 from hf_clipdyn.revisions.repository import (
     MAIN,
     FileRecord,
@@ -36,11 +38,33 @@ from hf_clipdyn.revisions.repository import (
     require_same,
     weights_of,
 )
+from hf_clipdyn.schema import Count, Matches, read_json
 
 __all__ = ["LocalStore"]
 
 _LARGE_SUFFIXES = (".safetensors", ".bin", ".pt", ".pth")
 _LARGE_SIZE = 10 * 2**20  # the Hub, too, keeps what is larger than 10 MiB out of git
+
+_Path = Annotated[
+    str,
+    Matches(
+        lambda text: text.isprintable() and not {"", ".", ".."} & set(text.split("/")) and len(text) < 1000,
+        "a path in the repository",
+    ),
+]
+
+
+@dataclass(frozen=True)
+class _TreeFile:
+    size: Count
+    blob_id: str
+
+
+@dataclass(frozen=True)
+class _Tree:
+    """The listing that huggingface_hub 2 keeps of a commit, in its format 1."""
+
+    files: dict[_Path, _TreeFile]
 
 
 @dataclass(frozen=True)
@@ -72,8 +96,12 @@ class LocalStore:
             raise RevisionNotFoundError(
                 f"There is no {self.where}: give the folder that was used as the store (`--store`)."
             )
-        found = sorted(path for path in root.rglob("*") if path.is_file())
-        return {path.relative_to(root).as_posix(): path.read_text().strip() for path in found}
+        refs = {}
+        for path in sorted(path for path in root.rglob("[!.]*") if path.is_file()):
+            with path.open("rb") as file:
+                name, commit = checked_ref(path.relative_to(root).as_posix(), file.read(100), self.where)
+            refs[name] = commit
+        return refs
 
     def files(self, commit: str) -> dict[str, FileRecord]:
         root = self._snapshot(commit)
@@ -86,13 +114,11 @@ class LocalStore:
         }
 
     def absent_files(self, commit: str) -> list[str]:
-        try:
-            tree = json.loads((self.folder / "trees" / f"{commit}.json").read_text())
-            return sorted(path for path in tree["files"] if not (self._snapshot(commit) / path).is_file())
-        except FileNotFoundError:
+        path = self.folder / "trees" / f"{commit}.json"
+        if not path.exists():
             return []
-        except (ValueError, KeyError, TypeError) as error:
-            raise RevisionError(f"trees/{commit}.json of {self.where} cannot be read: {error!r}.") from error
+        tree = read_json(_Tree, path, error=RevisionError)
+        return sorted(path for path in tree.files if not (self._snapshot(commit) / path).is_file())
 
     def fetch(self, commit: str, path: str, folder: Path | None = None) -> Path:
         del folder  # it is on the disk already

@@ -6,18 +6,22 @@ The newest one stands on `main`.
 """
 
 import json
+from collections import Counter
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field, fields, replace
-from typing import Any, Self
+from dataclasses import asdict, dataclass, field, replace
+from typing import Annotated, Any
 
 from hf_clipdyn.errors import RevisionError
-from hf_clipdyn.revisions.names import natural_key
+from hf_clipdyn.revisions.names import RevisionName, natural_key
+from hf_clipdyn.schema import Count, Matches, load_json, parse_any
 
 __all__ = ["IMPORTED", "MANIFEST_FILE", "Manifest", "ManifestRow", "sort_key"]
 
 MANIFEST_FILE = "revisions.json"
 IMPORTED = "imported:"  # begins the recipe hash of what was not trained here: gaps are its source's
 _FORMAT_VERSION = 1
+
+_Sha256 = Annotated[str, Matches("([0-9a-f]{64})?", "a SHA-256, 64 hexadecimal digits")]
 
 
 @dataclass(frozen=True)
@@ -29,7 +33,7 @@ class ManifestRow:
         epoch: whole epochs trained; None inside an epoch, and where nobody knows.
         step: optimiser steps taken; None where nobody knows.
         samples_seen: images shown so far, repetitions counted; None where nobody knows.
-        sha256: SHA-256 of the weights file, 64 hexadecimal digits.
+        sha256: SHA-256 of the weights file, 64 hexadecimal digits; empty before it is computed.
         size: size of the weights file in bytes.
         loss: training loss at that point; None before training, and where nobody knows.
         time: when the snapshot was taken, UTC, ISO 8601.
@@ -37,25 +41,16 @@ class ManifestRow:
         versions: package name to version.
     """
 
-    name: str
-    epoch: int | None
-    step: int | None
-    samples_seen: int | None
-    sha256: str
-    size: int
+    name: RevisionName
+    epoch: Count | None
+    step: Count | None
+    samples_seen: Count | None
+    sha256: _Sha256
+    size: Count
     loss: float | None
     time: str
     recipe_hash: str
     versions: dict[str, str] = field(default_factory=dict)
-
-    @classmethod
-    def from_json(cls, row: dict[str, Any]) -> Self:
-        """Read a row; keys that a later version may add are ignored.
-
-        Raises:
-            TypeError, KeyError: a field is missing.
-        """
-        return cls(**{key: row[key] for key in (item.name for item in fields(cls)) if key in row})
 
 
 def sort_key(name: str, step: int | None) -> tuple[Any, ...]:
@@ -99,24 +94,35 @@ class Manifest:
         return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
 
     @classmethod
-    def loads(cls, text: str | bytes, where: str = "the repository") -> Self:
+    def loads(cls, text: str | bytes, where: str = "the repository") -> "Manifest":
         """Read `revisions.json`.
 
         Raises:
             RevisionError: the text is no manifest that this version can read.
         """
-        try:
-            content = json.loads(text)
-            version = content["format_version"]
-            if version != _FORMAT_VERSION:
-                raise RevisionError(
-                    f"{MANIFEST_FILE} of {where} has format version {version}, this package reads "
-                    f"{_FORMAT_VERSION}: update hf-clipdyn."
-                )
-            rows = [ManifestRow.from_json(row) for row in content["revisions"]]
-            return cls(run_id=content["run_id"], rows=_ordered(rows))
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise RevisionError(f"{MANIFEST_FILE} of {where} cannot be read: {error!r}.") from error
+        where = f"{MANIFEST_FILE} of {where}"
+        content = parse_any(text, where=where, error=RevisionError)
+        version = load_json(_Version, content, where=where, error=RevisionError).format_version
+        if version != _FORMAT_VERSION:
+            raise RevisionError(
+                f"{where} has format version {version}, this package reads {_FORMAT_VERSION}: update hf-clipdyn."
+            )
+        held = load_json(_Content, content, where=where, error=RevisionError)
+        twice = [name for name, n in Counter(row.name for row in held.revisions).items() if n > 1]
+        if twice:
+            raise RevisionError(f"{where} has more than one row of {twice[0]}.")
+        return cls(run_id=held.run_id, rows=_ordered(held.revisions))
+
+
+@dataclass(frozen=True)
+class _Version:
+    format_version: int
+
+
+@dataclass(frozen=True)
+class _Content:
+    run_id: str
+    revisions: tuple[ManifestRow, ...]
 
 
 def _ordered(rows: Iterable[ManifestRow]) -> tuple[ManifestRow, ...]:

@@ -6,16 +6,64 @@ A fixed width makes the names of this project sort as text. Other suites (`step1
 
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from itertools import pairwise
+from typing import Annotated
 
-from hf_clipdyn.errors import ConfigError
+from hf_clipdyn.errors import ConfigError, RevisionError
+from hf_clipdyn.schema import Matches
 
-__all__ = ["epoch_name", "epoch_of", "missing_numbers", "natural_key", "step_name", "step_of"]
+__all__ = [
+    "RevisionName",
+    "checked_ref",
+    "epoch_name",
+    "epoch_of",
+    "missing_numbers",
+    "natural_key",
+    "step_name",
+    "step_of",
+]
 
-_EPOCH = re.compile(r"(?:^|[^a-z])epochs?[-_]?(\d+)", re.IGNORECASE)
-_STEP = re.compile(r"(?:^|[^a-z])steps?[-_]?(\d+)", re.IGNORECASE)
+# A number of 18 digits at most: no run is longer, and every sum of two fits 64 bits.
+_EPOCH = re.compile(r"(?:^|[^a-z])epochs?[-_]?(\d{1,18})(?!\d)", re.IGNORECASE)
+_STEP = re.compile(r"(?:^|[^a-z])steps?[-_]?(\d{1,18})(?!\d)", re.IGNORECASE)
 _DIGITS = re.compile(r"(\d+)")
+_COMMIT = re.compile(r"[0-9a-f]{40}")
+_REF_PART = re.compile(
+    r"(?!.*\.\.)[^\s~^:?*\[\\\x00-\x1f\x7f./-][^\s~^:?*\[\\\x00-\x1f\x7f/]*"
+)  # as git has it
+
+# A name that this package gives becomes the path of a folder that is written and deleted.
+RevisionName = Annotated[
+    str,
+    Matches(
+        r"(?!main$)[A-Za-z0-9_][A-Za-z0-9._-]{0,199}",
+        "the name of a revision, of letters, digits, dots, dashes and underscores, at most 200",
+    ),
+]
+
+
+def checked_ref(name: str, commit: str | bytes, where: str) -> tuple[str, str]:
+    """A branch or tag of any suite and its commit, before either becomes a path or is shown.
+
+    Args:
+        name: as git allows it, so with slashes: `pr/1`.
+        commit: 40 hexadecimal digits; a line's end after them is cut off.
+        where: the repository, for the message, which never repeats what a ref holds.
+
+    Raises:
+        RevisionError: no suite has such a ref.
+    """
+    if len(name) > 250 or not name.isprintable() or not all(map(_REF_PART.fullmatch, name.split("/"))):
+        raise RevisionError(f"{where} has a ref {name[:60]!a}, which git does not allow: delete it.")
+    text = commit if isinstance(commit, str) else commit.decode("ascii", errors="replace")
+    text = text.rstrip("\r\n")
+    if not _COMMIT.fullmatch(text):
+        raise RevisionError(
+            f"The ref {name} of {where} holds no commit, which is 40 hexadecimal digits: delete it, or run "
+            "`clipdyn repair` on the run."
+        )
+    return name, text
 
 
 def epoch_name(epoch: int) -> str:
@@ -71,28 +119,29 @@ def natural_key(name: str) -> tuple[tuple[int, int, str], ...]:
         >>> sorted(["step1000", "step2", "main"], key=natural_key)
         ['main', 'step2', 'step1000']
     """
-    parts = _DIGITS.split(name)
-    return tuple((1, int(part), "") if part.isdigit() else (0, 0, part) for part in parts if part)
+    parts = (part for part in _DIGITS.split(name) if part)
+    return tuple(
+        (1, int(part), "") if part.isdecimal() and len(part) < 1000 else (0, 0, part) for part in parts
+    )
 
 
-def missing_numbers(numbers: Iterable[int]) -> list[int]:
-    """Numbers that a suite's sequence of steps or epochs lacks.
+def missing_numbers(numbers: Iterable[int]) -> Iterator[int]:
+    """Numbers that a suite's sequence of steps or epochs lacks, one at a time: a gap may have any size.
 
     The stride is the most frequent difference; numbers below it may double (1, 2, 4 …), as suites with
     revisions inside the first epoch do. Nothing is assumed before the first and after the last.
 
     Example:
-        >>> missing_numbers([0, 1, 2, 8, 1000, 2000, 4000, 5000])
+        >>> list(missing_numbers([0, 1, 2, 8, 1000, 2000, 4000, 5000]))
         [4, 3000]
     """
     held = sorted(set(numbers))
     pairs = list(pairwise(held))
     if not pairs:
-        return []
+        return
     counts = Counter(high - low for low, high in pairs)
     most = max(counts.values())
     stride = max(difference for difference, count in counts.items() if count == most)
-    missing: list[int] = []
     for low, high in pairs:
         if high - low <= stride and high % stride != 0 and low > 0:
             doubled = 2 * low
@@ -100,7 +149,6 @@ def missing_numbers(numbers: Iterable[int]) -> list[int]:
             while doubled < high:
                 chain.append(doubled)
                 doubled *= 2
-            missing += chain if doubled == high else []
+            yield from chain if doubled == high else []
         else:
-            missing += range((low // stride + 1) * stride, high, stride)
-    return missing
+            yield from range((low // stride + 1) * stride, high, stride)

@@ -7,6 +7,7 @@ from hf_clipdyn.hub import RetryPolicy
 from hf_clipdyn.revisions.journal import RunFacts
 from hf_clipdyn.revisions.local import LocalStore
 from hf_clipdyn.revisions.repository import Repository
+from hf_clipdyn.schema import checked_repo_id
 
 __all__ = ["HUB", "STORE", "open_places", "relative_to_run"]
 
@@ -27,8 +28,9 @@ def open_places(
     The Hub's client is imported only for a run that pushes to the Hub.
 
     Raises:
-        ConfigError: there is none.
+        ConfigError: there is none, or the Hub could have no such repository.
     """
+    checked_repo_id(facts.repo_id, owner=facts.push_to_hub)
     places: dict[str, Repository] = {}
     if facts.store is not None:
         places[STORE] = LocalStore((output_dir / facts.store).absolute(), facts.repo_id)

@@ -37,6 +37,7 @@ from huggingface_hub.utils.sha import git_hash
 from hf_clipdyn.errors import ConfigError, PublishError, RevisionError, RevisionNotFoundError
 from hf_clipdyn.hub import RetryPolicy, attempt, limit_waiting, reason, status_of
 from hf_clipdyn.revisions.manifest import MANIFEST_FILE, Manifest
+from hf_clipdyn.revisions.names import checked_ref
 from hf_clipdyn.revisions.repository import (
     MAIN,
     WEIGHTS_FILE,
@@ -89,7 +90,9 @@ class HubRepository:
 
     def refs(self) -> dict[str, str]:
         found = self._ask(lambda: self._api.list_repo_refs(self.repo_id, repo_type=self._type))
-        return {ref.name: ref.target_commit for ref in [*found.tags, *found.branches]}
+        return dict(
+            checked_ref(ref.name, ref.target_commit, self.where) for ref in [*found.tags, *found.branches]
+        )
 
     def files(self, commit: str) -> dict[str, FileRecord]:
         listing = self._ask(

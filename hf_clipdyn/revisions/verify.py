@@ -10,6 +10,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,8 @@ from hf_clipdyn.revisions.repository import (
 )
 
 __all__ = ["Finding", "Report", "verify", "verify_repository"]
+
+_MOST_GAPS = 100
 
 _SHARED_FILES = (
     "config.json",
@@ -204,9 +207,13 @@ def _inside(
         yield from _own_manifest(repository, state, manifest)
     if state.weights is None:
         yield Finding(state.name, "no-weights", "The revision has no weights, or none with a recorded hash.")
-    absent = repository.absent_files(state.commit)
-    if absent:
-        yield Finding(state.name, "missing-file", f"The revision lacks {', '.join(absent)}.")
+    try:
+        absent = repository.absent_files(state.commit)
+    except RevisionError as error:
+        yield Finding(state.name, "unreadable-listing", str(error))
+    else:
+        if absent:
+            yield Finding(state.name, "missing-file", f"The revision lacks {', '.join(absent)}.")
     for path in state.weights.paths if state.weights else ():
         if path.endswith(".safetensors"):
             wrong = header_fault(repository, state.commit, path, state.files[path].size)
@@ -254,21 +261,23 @@ def _missing(refs: Mapping[str, str], manifest: Manifest | None) -> Iterator[Fin
     if manifest is not None and manifest.rows:
         last = max((row.epoch for row in manifest.rows if row.epoch is not None), default=-1)
         held = {row.epoch for row in manifest.rows}
-        for epoch in range(last + 1):
-            if epoch not in held:
-                yield Finding(
-                    epoch_name(epoch), "gap", f"Epochs up to {last} are published, but not this one."
-                )
+        for epoch in _first(epoch for epoch in range(last + 1) if epoch not in held):
+            yield Finding(epoch_name(epoch), "gap", f"Epochs up to {last} are published, but not this one.")
         return
     for what, number_of in (("epoch", epoch_of), ("step", step_of)):
         numbers = {number: name for name in refs if (number := number_of(name)) is not None}
-        for number in missing_numbers(numbers):
+        for number in _first(missing_numbers(numbers)):
             after = max(held for held in numbers if held < number)
             yield Finding(
                 f"{what} {number}",
                 "gap",
                 f"The sequence goes on after {numbers[after]}, but without this {what}.",
             )
+
+
+def _first(missing: Iterator[int]) -> Iterator[int]:
+    """A hundred of the missing at most: one absurd number must not become a billion findings."""
+    return islice(missing, _MOST_GAPS)
 
 
 def _identical(states: Sequence[_State]) -> Iterator[Finding]:
@@ -304,7 +313,7 @@ def _same_meaning(repository: Repository, path: str, one: _State, other: _State)
     def content(state: _State) -> Any:
         try:
             return _without_versions(json.loads(repository.read(state.commit, path)))
-        except ValueError:
+        except (ValueError, RecursionError):
             return state.commit  # unlike any other
 
     return bool(content(one) == content(other))

@@ -2,38 +2,56 @@
 
 import dataclasses
 import json
+import re
 import shutil
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from accelerate import Accelerator
+from accelerate.utils import load
+from safetensors import safe_open
 
 from hf_clipdyn.errors import ConfigError, TrainingError
+from hf_clipdyn.schema import Count, read_json
 
 __all__ = ["Progress", "find_checkpoint", "load_checkpoint", "save_checkpoint"]
 
 _STATE = "progress.json"
+_NAME = re.compile(r"epoch-[0-9]{3,9}")
 
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a run has come, and which run it is."""
+    """How far a run has come, and which run it is.
 
-    epoch: int
-    step: int
-    samples_seen: int
-    num_processes: int
+    Attributes:
+        epoch: whole epochs trained.
+        step: optimiser steps taken.
+        samples_seen: images shown, repetitions counted.
+        num_processes: processes that trained together.
+        recipe: what decides what the run computes.
+        files: name to size in bytes of every other file of the checkpoint; filled in by `save_checkpoint`.
+    """
+
+    epoch: Count
+    step: Count
+    samples_seen: Count
+    num_processes: Count
     recipe: dict[str, object]
+    files: dict[str, Count] = field(default_factory=dict)
 
 
 def _folder(root: Path, epoch: int) -> Path:
     return root / f"epoch-{epoch:03d}"
 
 
-def _whole(root: Path) -> list[Path]:
-    """The whole checkpoints, oldest first; by number, since epoch-1000 sorts before epoch-999."""
-    folders = (path for path in root.glob("epoch-*") if (path / _STATE).is_file())
-    return sorted(folders, key=lambda path: int(path.name.removeprefix("epoch-")))
+def _finished(root: Path) -> list[Path]:
+    """The checkpoints that were written to their end, oldest first; by number: epoch-1000 sorts before epoch-999."""
+    found = (
+        path for path in root.glob("epoch-*") if _NAME.fullmatch(path.name) and (path / _STATE).is_file()
+    )
+    return sorted(found, key=lambda path: int(path.name.removeprefix("epoch-")))
 
 
 def save_checkpoint(accelerator: Accelerator, root: Path, progress: Progress, keep: int) -> None:
@@ -49,11 +67,13 @@ def save_checkpoint(accelerator: Accelerator, root: Path, progress: Progress, ke
         accelerator.save_state(str(staging))
         accelerator.wait_for_everyone()
         if accelerator.is_main_process:
+            sizes = {path.name: path.stat().st_size for path in sorted(staging.iterdir()) if path.is_file()}
+            progress = replace(progress, files=sizes)
             (staging / _STATE).write_text(json.dumps(dataclasses.asdict(progress)), encoding="utf-8")
             target = _folder(root, progress.epoch)
             shutil.rmtree(target, ignore_errors=True)
             staging.replace(target)
-            for old in _whole(root)[:-keep]:
+            for old in _finished(root)[:-keep]:
                 shutil.rmtree(old)
     except OSError as error:
         raise TrainingError(
@@ -70,8 +90,8 @@ def find_checkpoint(root: Path, resume_from_checkpoint: str) -> Path | None:
         ConfigError: the folder named is no checkpoint.
     """
     if resume_from_checkpoint.lower() in ("true", "latest", "last"):
-        whole = _whole(root)
-        return whole[-1] if whole else None
+        finished = _finished(root)
+        return finished[-1] if finished else None
     folder = Path(resume_from_checkpoint).expanduser()
     if not (folder / _STATE).is_file():
         raise ConfigError(
@@ -88,14 +108,12 @@ def load_checkpoint(
 
     Raises:
         ConfigError: the checkpoint belongs to another recipe or number of processes.
-        TrainingError: it cannot be read.
+        TrainingError: a file of it is missing or broken.
     """
     try:
-        progress = Progress(**json.loads((folder / _STATE).read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError) as error:
-        raise TrainingError(
-            f"The checkpoint {folder} cannot be read: {error}. Remove it and resume again."
-        ) from error
+        progress = _checked_progress(folder)
+    except TrainingError as error:
+        raise TrainingError(f"{error} {_way_out(folder)}") from error
     changed = sorted(k for k in {*recipe, *progress.recipe} if recipe.get(k) != progress.recipe.get(k))
     if changed:
         was = ", ".join(
@@ -109,5 +127,62 @@ def load_checkpoint(
             f"The checkpoint {folder} was written by {progress.num_processes} processes, this run has "
             f"{num_processes}: the batches would differ; start as many as then."
         )
-    accelerator.load_state(str(folder))
+    try:
+        for path in folder.glob("random_states_*.pkl"):  # accelerate passes over a broken one
+            load(path)
+        accelerator.load_state(str(folder))
+    except Exception as error:  # whatever safetensors, torch and accelerate make of a broken file
+        broken = next(_unreadable(folder), None)
+        what = (
+            f"{broken} of the checkpoint {folder} is broken"
+            if broken
+            else f"{folder} is no checkpoint of this run"
+        )
+        raise TrainingError(f"{what}: {_first_line(error)}. {_way_out(folder)}") from error
     return progress
+
+
+def _checked_progress(folder: Path) -> Progress:
+    """What a checkpoint says of itself, if the files that it lists are there in their sizes.
+
+    accelerate passes over a missing or broken file of random states, and the run would go on as another.
+    """
+    progress = read_json(Progress, folder / _STATE, error=TrainingError)
+    for name, size in progress.files.items():
+        path = folder / Path(name).name
+        if not path.is_file():
+            raise TrainingError(f"{path} is missing.")
+        if path.stat().st_size != size:
+            raise TrainingError(f"{path} is broken: it has {path.stat().st_size:,} bytes, not {size:,}.")
+    return progress
+
+
+def _way_out(folder: Path) -> str:
+    """The newest other checkpoint that can be resumed from, as the end of an error."""
+    for other in reversed(_finished(folder.parent)):
+        if other.resolve() == folder.resolve():
+            continue
+        try:
+            _checked_progress(other)
+        except TrainingError:
+            continue
+        if next(_unreadable(other), None) is None:
+            return f"The last whole checkpoint is {other}: name it with --resume_from_checkpoint."
+    return "There is no other whole checkpoint: start again with --overwrite_output_dir."
+
+
+def _unreadable(folder: Path) -> Iterator[str]:
+    """Names of a checkpoint's files that cannot be read; nothing in them is run."""
+    for path in sorted(folder.iterdir()):
+        try:
+            if path.suffix == ".safetensors":
+                with safe_open(path, framework="pt"):
+                    pass
+            elif path.suffix in (".bin", ".pkl"):
+                load(path, map_location="cpu")
+        except Exception:  # as above
+            yield path.name
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0][:200].rstrip(".:")

@@ -25,6 +25,8 @@ from hf_clipdyn.config import TrainingConfig
 from hf_clipdyn.errors import ConfigError, TrainingError
 from hf_clipdyn.models.scales import scale
 from hf_clipdyn.revisions import Publisher, RevisionRecord, epoch_name, step_name
+from hf_clipdyn.revisions.journal import Journal
+from hf_clipdyn.schema import Count, parse_json, valid_repo_name
 from hf_clipdyn.training.batches import CaptionBatches
 from hf_clipdyn.training.checkpoint import Progress, find_checkpoint, load_checkpoint, save_checkpoint
 from hf_clipdyn.training.device import (
@@ -63,10 +65,26 @@ def output_folder(config: TrainingConfig) -> Path:
 
 
 def repository(config: TrainingConfig) -> str:
-    """``hub_model_id`` for this scale and seed, or ``local/<name of the output folder>`` for a run that stays here."""
-    if config.hub_model_id is None:
-        return f"local/{output_folder(config).resolve().name}"
-    return config.hub_model_id.format(scale=config.scale, seed=config.seed)
+    """The id of a run's repository: ``hub_model_id`` for this scale and seed, or what the run was begun with.
+
+    A new run without `hub_model_id` is ``local/<name of the output folder>``, made a name that the Hub's client
+    accepts. A run that was renamed or moved keeps its id, which its journal holds.
+
+    Raises:
+        PublishError: the journal cannot be read.
+    """
+    if config.repository is not None:
+        return config.repository
+    folder = output_folder(config).resolve()
+    begun = Journal.of_run(folder).run()
+    return f"local/{valid_repo_name(folder.name)}" if begun is None else begun.repo_id
+
+
+def _tell_name(config: TrainingConfig, folder: Path) -> None:
+    """Say by which name the revisions are loaded, where it is not the folder's."""
+    repo_id = repository(config)
+    if repo_id not in (config.repository, f"local/{folder.resolve().name}"):
+        tqdm.write(f"The revisions of the run in {folder} are loaded as {repo_id}.", file=sys.stderr)
 
 
 def publishing_steps(publish: str, total: int) -> set[int]:
@@ -116,6 +134,19 @@ def _write_config(config: TrainingConfig, folder: Path) -> None:
         ) from error
 
 
+@dataclass(frozen=True)
+class _Logged:
+    step: Count
+
+
+def _logged_step(line: str) -> int | None:
+    """The step of a line of the log; None for one that was cut off or is no line of ours."""
+    try:
+        return parse_json(_Logged, line, where="the log", error=TrainingError).step
+    except TrainingError:
+        return None
+
+
 class _Log:
     """``log.jsonl``, a line a logged step, and accelerate's trackers. Only the main process writes."""
 
@@ -124,8 +155,8 @@ class _Log:
         self._path = path
         if accelerator.is_main_process and path.exists():
             # What a killed run logged after its last checkpoint will be logged again.
-            lines = path.read_text(encoding="utf-8").splitlines()
-            kept = [line for line in lines if line.endswith("}") and json.loads(line)["step"] <= from_step]
+            lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+            kept = [line for line in lines if (step := _logged_step(line)) is not None and step <= from_step]
             path.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
 
     def write(self, **values: Any) -> None:
@@ -305,6 +336,7 @@ def train(config: TrainingConfig) -> TrainingSummary | None:
                 )
             )
             publisher.check()
+            _tell_name(config, folder)
         _learn(run, publisher, log, first_epoch=done + 1, checkpoints=folder / "checkpoints")
         run.close()
         if publisher is None:

@@ -133,7 +133,7 @@ def test_what_cannot_be_pushed_is_said_before_the_first_forward_pass(push, monke
         push("me/results")
     with pytest.raises(ConfigError, match="'results' has no owner"):
         push("results")
-    with pytest.raises(ConfigError, match="'me/a/b' is no repository"):
+    with pytest.raises(ConfigError, match="push_to_hub is 'me/a/b', which the Hub does not accept"):
         push("me/a/b")
     with pytest.raises(ConfigError, match="push_to_hub needs an output"):
         evaluate(*NAMES, push_to_hub="me/results")

@@ -256,7 +256,7 @@ def test_identical_and_missing_branches_of_a_suite_without_a_manifest_are_found(
     ],
 )
 def test_what_a_sequence_lacks_follows_from_its_stride(numbers: list[int], missing: list[int]) -> None:
-    assert missing_numbers(numbers) == missing
+    assert list(missing_numbers(numbers)) == missing
 
 
 def test_the_command_prints_a_table_and_exits_with_one_on_a_finding(

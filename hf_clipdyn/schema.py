@@ -1,0 +1,293 @@
+"""What comes from a file is checked before it is used: JSON becomes a dataclass, or one sentence.
+
+The schema is the dataclass itself: its annotations give types, and `Annotated` adds `Within` (a number's
+interval) or `Matches` (a text's form). Whoever writes a file cannot be trusted: run folders and stores are
+passed on, cut short and edited. So nothing is converted, and every size is bounded.
+"""
+
+import json
+import math
+import re
+import stat
+import types
+import typing
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, dataclass, fields, is_dataclass
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Any, NoReturn, TypeVar, Union
+
+from huggingface_hub.errors import HFValidationError
+from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]  # public, not re-exported
+
+from hf_clipdyn.errors import ClipDynError, ConfigError
+
+__all__ = [
+    "CommitId",
+    "Count",
+    "Matches",
+    "RepoId",
+    "Within",
+    "checked_repo_id",
+    "is_repo_id",
+    "load_json",
+    "parse_any",
+    "parse_json",
+    "read_json",
+    "valid_repo_name",
+]
+
+T = TypeVar("T")
+
+_LONGEST_FILE = 64 * 2**20  # bytes; a manifest of 100,000 revisions has half of that
+_LONGEST_TEXT = 100_000  # characters
+_MOST_ITEMS = 200_000
+_DEEPEST = 32  # levels where any JSON is allowed
+_LARGEST = 2**63 - 1
+
+
+@dataclass(frozen=True)
+class Within:
+    """A number from ``low`` to ``high``, both included."""
+
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class Matches:
+    """A text of this form.
+
+    Attributes:
+        test: a regular expression for the whole text, or a function.
+        meaning: what is expected, for the message.
+    """
+
+    test: str | Callable[[str], bool]
+    meaning: str
+
+    def accepts(self, text: str) -> bool:
+        return bool(re.fullmatch(self.test, text) if isinstance(self.test, str) else self.test(text))
+
+
+def is_repo_id(text: str) -> bool:
+    """Whether the Hub could have a repository of this id, `name` or `owner/name`; by its client's own rule."""
+    try:
+        validate_repo_id(text)
+    except HFValidationError:
+        return False
+    # Earlier clients accept a line's end and letters beyond ASCII, which the Hub does not.
+    return text.isascii() and text.isprintable()
+
+
+def checked_repo_id(repo_id: str, *, what: str = "The repository", owner: bool = False) -> str:
+    """A repository's id that the Hub and its client accept.
+
+    Args:
+        repo_id: `owner/name`, or a bare name.
+        what: begins the message.
+        owner: it must have one, as it must to be pushed.
+
+    Raises:
+        ConfigError: it is none.
+    """
+    if not is_repo_id(repo_id):
+        raise ConfigError(
+            f"{what} is {_shown(repo_id)}, which the Hub does not accept: give owner/name, of letters, digits, "
+            "single dashes and dots, and underscores, at most 96."
+        )
+    if owner and "/" not in repo_id:
+        raise ConfigError(f"{what} {repo_id!r} has no owner: give it as owner/name.")
+    return repo_id
+
+
+def valid_repo_name(text: str) -> str:
+    """The nearest name of a repository, for a text such as a folder's name.
+
+    Example:
+        >>> valid_repo_name("my run (2)")
+        'my-run-2'
+    """
+    name = re.sub(r"[^A-Za-z0-9_.-]+", "-", text)
+    name = re.sub(r"[.-]*-[.-]*", "-", re.sub(r"\.{2,}", ".", name))[:90].strip("-.")
+    name = re.sub(r"(\.git)+$", "", name).strip("-.")
+    return name if is_repo_id(name) else "run"
+
+
+Count = Annotated[int, Within(0, 2**53)]
+CommitId = Annotated[str, Matches("[0-9a-f]{40}", "a commit, 40 hexadecimal digits")]
+RepoId = Annotated[str, Matches(is_repo_id, "a repository's id, owner/name")]
+
+
+def read_json(cls: type[T], path: Path, *, error: type[ClipDynError]) -> T:
+    """The file's content as a ``cls``.
+
+    Raises:
+        error: it cannot be read, or is not what the dataclass says; unknown keys are passed over.
+    """
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise error(f"{path} is no file.")
+        if status.st_size > _LONGEST_FILE:
+            raise error(f"{path} has {status.st_size:,} bytes: it was not written by this package.")
+        text = path.read_bytes()
+    except OSError as cause:
+        raise error(f"{path} cannot be read: {cause.strerror}.") from cause
+    return parse_json(cls, text, where=str(path), error=error)
+
+
+def parse_json(cls: type[T], text: str | bytes, *, where: str, error: type[ClipDynError]) -> T:
+    """A text as a ``cls``; ``where`` begins the message of the error.
+
+    Raises:
+        error: it is no JSON, or not what the dataclass says; unknown keys are passed over.
+    """
+    return load_json(cls, parse_any(text, where=where, error=error), where=where, error=error)
+
+
+def parse_any(text: str | bytes, *, where: str, error: type[ClipDynError]) -> Any:
+    """Any JSON; numbers are finite.
+
+    Raises:
+        error: it is no JSON.
+    """
+    try:
+        return json.loads(text, parse_constant=_refuse)
+    except RecursionError as cause:
+        raise error(f"{where} cannot be read: it is nested too deeply.") from cause
+    except ValueError as cause:
+        raise error(f"{where} cannot be read: it is no JSON ({_cause(cause)}).") from cause
+
+
+def load_json(cls: type[T], value: object, *, where: str, error: type[ClipDynError]) -> T:
+    """What JSON gave as a ``cls``.
+
+    Raises:
+        error: it is not what the dataclass says.
+    """
+    try:
+        return typing.cast("T", _read(cls, value, ""))
+    except _InvalidError as cause:
+        raise error(f"{where} cannot be read: {cause}.") from cause
+
+
+class _InvalidError(Exception):
+    def __init__(self, path: str, value: object, expected: str) -> None:
+        super().__init__(f"{path or 'the content'} is {_shown(value)}, not {expected}")
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is no number")
+
+
+def _cause(error: ValueError) -> str:
+    # An error of decoding prints the bytes, which are nobody's business.
+    return "it is not UTF-8" if isinstance(error, UnicodeError) else str(error)[:100]
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, dict | list):
+        return f"a {'list' if isinstance(value, list) else 'mapping'} of {len(value)}"
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) > _LARGEST:
+        return "a number beyond 64 bits"
+    text = value if isinstance(value, str) else str(value)
+    text = text if len(text) <= 60 else text[:57] + "…"
+    return ascii(text) if isinstance(value, str) else text
+
+
+@cache
+def _annotations(cls: type) -> Mapping[str, Any]:
+    return typing.get_type_hints(cls, include_extras=True)
+
+
+def _read(kind: Any, value: object, path: str) -> object:
+    origin = typing.get_origin(kind)
+    if origin is Annotated:
+        inner, *conditions = typing.get_args(kind)
+        found = _read(inner, value, path)
+        for condition in conditions:
+            if isinstance(condition, Within) and not condition.low <= found <= condition.high:  # type: ignore[operator]
+                raise _InvalidError(path, value, f"from {condition.low:g} to {condition.high:g}")
+            if isinstance(condition, Matches) and not condition.accepts(str(found)):
+                raise _InvalidError(path, value, condition.meaning)
+        return found
+    if origin in (Union, types.UnionType):
+        inner = [item for item in typing.get_args(kind) if item is not type(None)]
+        assert len(inner) == 1, "a schema has no unions but with None"
+        return None if value is None else _read(inner[0], value, path)
+    if origin is tuple:
+        items = _sized(value, list, path)
+        return tuple(_read(typing.get_args(kind)[0], item, f"{path}[{i}]") for i, item in enumerate(items))
+    if origin in (dict, Mapping):
+        key, item_kind = typing.get_args(kind)
+        held = _sized(value, dict, path)
+        return {
+            _read(key, name, f"a key of {path}"): _read(item_kind, item, f"{path}.{_shown(name)}")
+            for name, item in held.items()
+        }
+    if kind in (Any, object):
+        return _any(value, path, _DEEPEST)
+    if is_dataclass(kind):
+        return _read_dataclass(typing.cast("type", kind), value, path)
+    return _read_scalar(kind, value, path)
+
+
+def _read_dataclass(cls: type, value: object, path: str) -> object:
+    held = _sized(value, dict, path)
+    values = {}
+    for item in fields(cls):
+        inner = f"{path}.{item.name}" if path else item.name
+        if item.name in held:
+            values[item.name] = _read(_annotations(cls)[item.name], held[item.name], inner)
+        elif item.default is MISSING and item.default_factory is MISSING:
+            raise _InvalidError(path, value, f"complete: {item.name} is missing")
+    return cls(**values)
+
+
+def _read_scalar(kind: Any, value: object, path: str) -> object:
+    if kind is bool and isinstance(value, bool):
+        return value
+    if kind is str and isinstance(value, str):
+        if len(value) > _LONGEST_TEXT or not _is_unicode(value):
+            raise _InvalidError(path, value, f"a text of at most {_LONGEST_TEXT:,} characters")
+        return value
+    if kind is int and isinstance(value, int) and not isinstance(value, bool) and abs(value) <= _LARGEST:
+        return value
+    if kind is float and isinstance(value, int | float) and not isinstance(value, bool):
+        if isinstance(value, int) and abs(value) <= _LARGEST:
+            return value
+        if isinstance(value, float) and math.isfinite(value):
+            return value
+    names = {bool: "true or false", str: "a text", int: "a whole number", float: "a finite number"}
+    raise _InvalidError(path, value, names[kind])
+
+
+def _any(value: object, path: str, depth: int) -> object:
+    if depth == 0:
+        raise _InvalidError(path, value, f"at most {_DEEPEST} levels deep")
+    if isinstance(value, dict):
+        return {
+            str(_any(key, path, depth - 1)): _any(item, path, depth - 1)
+            for key, item in _sized(value, dict, path).items()
+        }
+    if isinstance(value, list):
+        return [_any(item, path, depth - 1) for item in _sized(value, list, path)]
+    return value if value is None else _read_scalar(type(value), value, path)
+
+
+def _sized(value: object, kind: type[T], path: str) -> T:
+    if not isinstance(value, kind):
+        raise _InvalidError(path, value, "a list" if kind is list else "a mapping")
+    if len(value) > _MOST_ITEMS:  # type: ignore[arg-type]  # a list or a dict
+        raise _InvalidError(path, value, f"of at most {_MOST_ITEMS:,} items")
+    return value
+
+
+def _is_unicode(text: str) -> bool:
+    """Half a surrogate pair, which JSON can spell, cannot be written to any file."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True

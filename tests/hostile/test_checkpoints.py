@@ -1,0 +1,115 @@
+"""A broken checkpoint names its file and the last whole one; nothing in it is run."""
+
+import json
+import os
+import pickle
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from accelerate import Accelerator
+from accelerate.state import AcceleratorState, GradientState, PartialState
+
+from hf_clipdyn.errors import TrainingError
+from hf_clipdyn.training.checkpoint import Progress, find_checkpoint, load_checkpoint, save_checkpoint
+
+RECIPE: dict[str, object] = {"seed": 0}
+
+
+class _Bomb:
+    """Unpickled without restrictions, it makes a folder."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __reduce__(self) -> tuple[Callable[[str], None], tuple[str]]:
+        return os.mkdir, (str(self.folder),)
+
+
+@pytest.fixture(scope="module")
+def accelerator() -> Iterator[Accelerator]:
+    """A model of a few numbers, after one step, so that its optimiser has a state."""
+    accelerator = Accelerator(cpu=True)
+    model = torch.nn.Linear(3, 2)
+    model, optimizer = accelerator.prepare(model, torch.optim.AdamW(model.parameters()))
+    model(torch.ones(1, 3)).sum().backward()
+    optimizer.step()
+    yield accelerator
+    for state in (AcceleratorState, GradientState, PartialState):
+        state._reset_state()
+
+
+@pytest.fixture
+def checkpoints(tmp_path: Path, accelerator: Accelerator) -> Path:
+    """`checkpoints/epoch-001` and `epoch-002`, both whole."""
+    root = tmp_path / "checkpoints"
+    for epoch in (1, 2):
+        save_checkpoint(accelerator, root, Progress(epoch, 5 * epoch, 50 * epoch, 1, RECIPE), keep=2)
+    return root
+
+
+def _cut(path: Path, _: Path) -> None:
+    path.write_bytes(path.read_bytes()[:-7])
+
+
+def _empty(path: Path, _: Path) -> None:
+    path.write_bytes(b"")
+
+
+def _remove(path: Path, _: Path) -> None:
+    path.unlink()
+
+
+def _garble(path: Path, _: Path) -> None:
+    path.write_bytes(b"\xff" * path.stat().st_size)  # in the size that it had
+
+
+def _folder(path: Path, _: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+def _bomb(path: Path, exploded: Path) -> None:
+    path.write_bytes(pickle.dumps(_Bomb(exploded)))
+    state = path.parent / "progress.json"
+    if state != path:  # whoever plants it writes down its size
+        content = json.loads(state.read_text())
+        content["files"][path.name] = path.stat().st_size
+        state.write_text(json.dumps(content))
+
+
+FILES = ["model.safetensors", "optimizer.bin", "random_states_0.pkl", "progress.json"]
+HARMS = [_cut, _empty, _remove, _garble, _folder, _bomb]
+
+
+@pytest.mark.parametrize("harm", HARMS, ids=lambda harm: harm.__name__[1:])
+@pytest.mark.parametrize("file", FILES)
+def test_a_broken_file_is_named_and_the_last_whole_checkpoint_too(
+    checkpoints: Path, accelerator: Accelerator, tmp_path: Path, file: str, harm: Callable[[Path, Path], None]
+) -> None:
+    harm(checkpoints / "epoch-002" / file, tmp_path / "exploded")
+    with pytest.raises(TrainingError, match=file.replace(".", r"\.")) as found:
+        load_checkpoint(accelerator, checkpoints / "epoch-002", RECIPE, 1)
+    assert f"The last whole checkpoint is {checkpoints / 'epoch-001'}" in str(found.value)
+    assert len(str(found.value).splitlines()) == 1
+    assert not (tmp_path / "exploded").exists()
+    assert load_checkpoint(accelerator, checkpoints / "epoch-001", RECIPE, 1).step == 5
+
+
+def test_without_another_whole_checkpoint_the_way_out_is_to_start_again(
+    checkpoints: Path, accelerator: Accelerator, tmp_path: Path
+) -> None:
+    for epoch in (1, 2):
+        _cut(checkpoints / f"epoch-{epoch:03d}" / "optimizer.bin", tmp_path)
+    with pytest.raises(TrainingError, match="no other whole checkpoint: start again"):
+        load_checkpoint(accelerator, checkpoints / "epoch-002", RECIPE, 1)
+
+
+@pytest.mark.parametrize(
+    "name", ["epoch-x", "epoch-", "epoch-٣²", "epoch-1e3", "epoch-" + "9" * 200, "epoch--001"]
+)
+def test_a_folder_that_is_no_checkpoint_is_passed_over(checkpoints: Path, name: str) -> None:
+    shutil.copytree(checkpoints / "epoch-001", checkpoints / name)
+    assert find_checkpoint(checkpoints, "true") == checkpoints / "epoch-002"
