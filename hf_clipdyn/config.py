@@ -4,6 +4,7 @@ A recipe is a YAML file whose keys are the fields below; names follow `transform
 Flags win over the recipe, an unknown key is an error, and ``1e-3`` is a number in both.
 """
 
+import argparse
 import dataclasses
 import hashlib
 import json
@@ -41,8 +42,16 @@ _EXECUTION = {
 }
 
 
-def _option(default: Any, text: str) -> Any:
-    return field(default=default, metadata={"help": text})
+def _option(default: Any, text: str, within: str | None = None) -> Any:
+    """A field with its help text and, for a number, the interval of its values, as ``[0, 1)``."""
+    return field(default=default, metadata={"help": text, "within": within})
+
+
+def _is_within(value: float, interval: str) -> bool:
+    """Whether a number lies in ``[low, high]``; a parenthesis excludes the bound. NaN lies in none."""
+    low, high = (float(word) for word in interval[1:-1].split(","))
+    above = value >= low if interval[0] == "[" else value > low
+    return above and (value <= high if interval[-1] == "]" else value < high)
 
 
 @dataclass(frozen=True)
@@ -58,9 +67,11 @@ class TrainingConfig:
     dataset_name: str | None = _option(None, "The data set's configuration.")
     data_dir: str | None = _option(None, "The folder with the data set's files.")
     train_split: str = _option("train", "The split to train on.")
-    max_train_samples: int | None = _option(None, "Train on the first so many images only.")
+    max_train_samples: int | None = _option(
+        None, "Train on the first so many images only.", within="[1, inf)"
+    )
     validation_size: int = _option(
-        0, "So many last images of the split are held out of training, for retrieval."
+        0, "So many last images of the split are held out of training, for retrieval.", within="[0, inf)"
     )
     cache_dir: str | None = _option(None, "Where decoded pixels are cached; under HF_HOME by default.")
 
@@ -72,17 +83,23 @@ class TrainingConfig:
     bf16: bool | None = _option(None, "bfloat16 autocast; by default where the device computes in it.")
 
     # How it learns
-    num_train_epochs: int = _option(10, "Passes over the data.")
-    per_device_train_batch_size: int = _option(128, "Images per process and step.")
-    learning_rate: float = _option(1e-3, "Peak learning rate of AdamW.")
-    weight_decay: float = _option(0.1, "Decay of the parameters of two dimensions or more.")
-    adam_beta1: float = _option(0.9, "AdamW's beta1.")
-    adam_beta2: float = _option(0.98, "AdamW's beta2.")
-    adam_epsilon: float = _option(1e-6, "AdamW's epsilon.")
-    max_grad_norm: float = _option(1.0, "Gradients are clipped to this norm.")
-    warmup_steps: int = _option(100, "Steps of linear warm-up.")
-    min_lr_rate: float = _option(0.05, "The cosine ends at this share of the learning rate.")
-    seed: int = _option(0, "Seed of the weights, the order of the images and the choice of captions.")
+    num_train_epochs: int = _option(10, "Passes over the data.", within="[1, 1000000]")
+    per_device_train_batch_size: int = _option(128, "Images per process and step.", within="[1, 1000000]")
+    learning_rate: float = _option(1e-3, "Peak learning rate of AdamW.", within="(0, inf)")
+    weight_decay: float = _option(
+        0.1, "Decay of the parameters of two dimensions or more.", within="[0, inf)"
+    )
+    adam_beta1: float = _option(0.9, "AdamW's beta1.", within="[0, 1)")
+    adam_beta2: float = _option(0.98, "AdamW's beta2.", within="[0, 1)")
+    adam_epsilon: float = _option(1e-6, "AdamW's epsilon.", within="(0, inf)")
+    max_grad_norm: float = _option(1.0, "Gradients are clipped to this norm.", within="(0, inf)")
+    warmup_steps: int = _option(100, "Steps of linear warm-up.", within="[0, inf)")
+    min_lr_rate: float = _option(0.05, "The cosine ends at this share of the learning rate.", within="[0, 1]")
+    seed: int = _option(
+        0,
+        "Seed of the weights, the order of the images and the choice of captions.",
+        within="[0, 4294967295]",
+    )
 
     # What is kept
     output_dir: str | None = _option(None, "Folder of the run: store, checkpoints, log.")
@@ -92,7 +109,7 @@ class TrainingConfig:
         "Which states become revisions: `epoch`, `log2` (steps 1, 2, 4 … and each epoch), or steps as 10,100,1000 "
         "beside the epochs.",
     )
-    save_total_limit: int = _option(1, "Checkpoints for resuming that are kept.")
+    save_total_limit: int = _option(1, "Checkpoints for resuming that are kept.", within="[1, inf)")
     resume_from_checkpoint: str | None = _option(
         None, "`true` for the last whole epoch, or a checkpoint's folder."
     )
@@ -107,24 +124,25 @@ class TrainingConfig:
     license: str | None = _option(None, "Licence of the weights, for the model card.")
 
     # What is shown
-    logging_steps: int = _option(10, "A line in log.jsonl every so many steps.")
+    logging_steps: int = _option(10, "A line in log.jsonl every so many steps.", within="[1, inf)")
     report_to: str = _option(
         "none", "Trackers of accelerate, separated by commas: trackio, tensorboard, wandb."
     )
     disable_tqdm: bool = _option(False, "No progress bar.")
-    num_processes: int | None = _option(None, "Stop unless the run has this many processes.")
+    num_processes: int | None = _option(
+        None, "Stop unless the run has this many processes.", within="[1, inf)"
+    )
 
     def __post_init__(self) -> None:
-        for name in ("num_train_epochs", "per_device_train_batch_size", "logging_steps", "save_total_limit"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} is {getattr(self, name)}: it must be 1 or more.")
-        for name in ("warmup_steps", "validation_size", "weight_decay"):
-            if getattr(self, name) < 0:
-                raise ConfigError(f"{name} is {getattr(self, name)}: it must not be negative.")
-        if self.learning_rate <= 0:
-            raise ConfigError(f"learning_rate is {self.learning_rate}: it must be positive.")
-        if self.max_train_samples is not None and self.max_train_samples < 1:
-            raise ConfigError(f"max_train_samples is {self.max_train_samples}: it must be 1 or more.")
+        for option in dataclasses.fields(self):
+            value, within = getattr(self, option.name), option.metadata["within"]
+            if within is not None and value is not None and not _is_within(value, within):
+                raise ConfigError(f"{option.name} is {value}: it must be in {within}.")
+        steps = [] if self.publish in ("epoch", "log2") else self.publish.split(",")
+        if not all(
+            word.strip().isdecimal() and 0 < len(word.strip()) <= 18 and int(word) > 0 for word in steps
+        ):
+            raise ConfigError(f"publish is {self.publish!r}: take epoch, log2, or steps as 10,100,1000.")
         if self.attn_implementation not in (None, "eager", "sdpa"):
             raise ConfigError(f"attn_implementation is {self.attn_implementation!r}: take eager or sdpa.")
         if self.push_to_hub and self.hub_model_id is None:
@@ -187,6 +205,13 @@ def _read_recipe(path: Path) -> dict[str, Any]:
 class _Parser(HfArgumentParser):
     """One sentence where argparse prints the usage of all the flags and exits."""
 
+    def add_argument(self, *names: str, **kwargs: Any) -> argparse.Action:
+        """A flag, whose help names the interval of its values; transformers passes on a field's metadata."""
+        within = kwargs.pop("within", None)
+        if within is not None:
+            kwargs["help"] += f" In {within}."
+        return super().add_argument(*names, **kwargs)
+
     def error(self, message: str) -> NoReturn:
         raise ConfigError(f"{message[:1].upper()}{message[1:]}. See `{self.prog} --help`.")
 
@@ -218,9 +243,8 @@ def parse_training_config(argv: Sequence[str], *, prog: str = "train.py") -> Tra
     if config is not None:
         path = recipe_path(config)
         recipe = _read_recipe(path)
-        flags = [
-            text for key, value in recipe.items() if value is not None for text in (f"--{key}", str(value))
-        ]
+        # One word for both: a value that begins with a dash is no flag.
+        flags = [f"--{key}={value}" for key, value in recipe.items() if value is not None]
         try:
             defaults = vars(parser.parse_args(flags))
         except ConfigError as error:

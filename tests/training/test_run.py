@@ -162,7 +162,7 @@ def test_publishing_steps_are_powers_of_two_or_a_list() -> None:
     assert publishing_steps("5,50,500", 100) == {5, 50}
     for wrong in ("often", "0,1", "-3"):
         with pytest.raises(ConfigError, match="take epoch, log2, or steps"):
-            publishing_steps(wrong, 100)
+            TrainingConfig(publish=wrong)
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_what_was_published(
