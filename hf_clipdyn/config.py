@@ -199,6 +199,10 @@ def _read_recipe(path: Path) -> dict[str, Any]:
     for key in values:
         if key not in known:
             raise UnknownNameError(f"field in {path}:", str(key), known)
+        if isinstance(
+            values[key], dict | list | set | tuple
+        ):  # printed, nested aliases would fill the memory
+            raise ConfigError(f"{path}: {key} is a collection: give one value.")
     return values
 
 

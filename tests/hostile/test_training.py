@@ -38,3 +38,10 @@ def test_a_value_out_of_range_is_refused_by_name(name: str, value: str, tmp_path
 def test_a_wrong_value_leaves_no_folder(clipdyn: Callable[..., Outcome], tmp_path: Path) -> None:
     assert "publish is 'log3'" in clipdyn("train", "--publish", "log3", "--output_dir", "run").sentence
     assert not list((tmp_path / "work").iterdir())
+
+
+def test_nested_aliases_in_a_recipe_are_refused_unprinted(tmp_path: Path) -> None:
+    levels = "".join(f", &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 12))
+    (tmp_path / "bomb.yaml").write_text(f"seed: [&a0 [1]{levels}]\n")
+    with pytest.raises(ConfigError, match="give one value"):
+        parse_training_config(["--config", str(tmp_path / "bomb.yaml")])
