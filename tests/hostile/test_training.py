@@ -172,8 +172,8 @@ FLAGS = {
     "an unknown configuration": (["--dataset_config_name", "none"], "none"),
     "a column of the embedded world": (["--image_column", "image"], "leave them out"),
     "a caption column of the embedded world": (["--caption_column", "text"], "leave them out"),
-    "an unknown split": (["--train_split", "../victim"], "victim"),
-    "a slice that is none": (["--train_split", "train[zero:]"], "train[zero:]"),
+    "an unknown split": (["--config", "quick", "--train_split", "../victim"], "victim"),
+    "a slice that is none": (["--config", "quick", "--train_split", "train[zero:]"], "train[zero:]"),
     "a checkpoint elsewhere": (["--resume_from_checkpoint", "../victim"], "is no checkpoint"),
     "too many held out": (["--validation_size", "1000000000", "--config", "quick"], "leave some to train on"),
 }
