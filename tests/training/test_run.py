@@ -308,6 +308,7 @@ def test_bad_input_is_one_sentence_and_an_exit_code(
     assert says in error
 
 
+@pytest.mark.filterwarnings("ignore::hf_clipdyn.training.device.CrowdedWarning")
 def test_a_resumed_run_keeps_what_the_machine_decided_at_its_beginning(
     flags: Flags, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
