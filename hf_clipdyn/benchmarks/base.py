@@ -106,6 +106,10 @@ class Settings:
         for what, number in (("n_resamples", self.n_resamples), ("seed", self.seed)):
             if number < 0:
                 raise ConfigError(f"{what} is {number}: it must be 0 or more.")
+        if self.n_resamples > 10**6:
+            raise ConfigError(
+                f"n_resamples is {self.n_resamples}: it must be at most 1000000; 1000 are usual."
+            )
         if self.held_out is not None and self.held_out < 1:
             raise ConfigError(f"held_out is {self.held_out}: it must be 1 or more.")
 
