@@ -192,10 +192,18 @@ def read_manifest(repository: Repository, refs: Mapping[str, str]) -> Manifest |
     Raises:
         RevisionError: it is there and cannot be read.
     """
-    if MAIN not in refs or MANIFEST_FILE not in repository.files(refs[MAIN]):
+    return _manifest_of(repository, refs.get(MAIN))
+
+
+def _manifest_of(repository: Repository, commit: str | None) -> Manifest | None:
+    if commit is None or MANIFEST_FILE not in repository.files(commit):
         return None
-    text = repository.read(refs[MAIN], MANIFEST_FILE)
-    return Manifest.loads(text, where=repository.where)
+    return Manifest.loads(repository.read(commit, MANIFEST_FILE), where=repository.where)
+
+
+def _is_of_run(repository: Repository, commit: str, run_id: str) -> bool:
+    manifest = _manifest_of(repository, commit)
+    return manifest is not None and manifest.run_id == run_id
 
 
 def check_run(repository: Repository, run_id: str) -> None:
@@ -213,7 +221,12 @@ def check_run(repository: Repository, run_id: str) -> None:
                 "choose another repository, or continue that run in its own output_dir."
             )
         return
-    foreign = [name for name, commit in refs.items() if weights_of(repository.files(commit))]
+    # A publisher that was killed before its first revision was on main has left the revision's branch.
+    foreign = [
+        name
+        for name, commit in refs.items()
+        if weights_of(repository.files(commit)) and not _is_of_run(repository, commit, run_id)
+    ]
     if foreign:
         raise RevisionError(
             f"{repository.where} holds weights that no run of this package published (on {foreign[0]}): "
