@@ -9,6 +9,7 @@ from pathlib import Path
 from accelerate import Accelerator
 
 from hf_clipdyn.errors import ConfigError, TrainingError
+from hf_clipdyn.revisions.files import follow_umask
 
 __all__ = ["Progress", "find_checkpoint", "load_checkpoint", "save_checkpoint"]
 
@@ -50,6 +51,7 @@ def save_checkpoint(accelerator: Accelerator, root: Path, progress: Progress, ke
         accelerator.wait_for_everyone()
         if accelerator.is_main_process:
             (staging / _STATE).write_text(json.dumps(dataclasses.asdict(progress)), encoding="utf-8")
+            follow_umask(staging)
             target = _folder(root, progress.epoch)
             shutil.rmtree(target, ignore_errors=True)
             staging.replace(target)
