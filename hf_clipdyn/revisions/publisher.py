@@ -167,7 +167,7 @@ class Publisher:
         patience = replace(self._retries, patience=min(self._retries.patience, _PATIENCE_AT_START))
         for name, place in self._places.items():
             try:
-                refs = attempt(partial(self._check_place, place), patience)
+                refs = attempt(partial(self._check_place, place), patience, reached=False)
             except RevisionError as error:
                 if not self._entries or not is_transient(error):
                     raise

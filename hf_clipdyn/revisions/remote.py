@@ -30,7 +30,7 @@ from huggingface_hub.utils import (  # type: ignore[attr-defined]  # public, but
 )
 
 from hf_clipdyn.errors import ConfigError, PublishError, RevisionError, RevisionNotFoundError
-from hf_clipdyn.hub import RetryPolicy, attempt, limit_waiting, reason, status_of
+from hf_clipdyn.hub import RetryPolicy, attempt, is_unreachable, limit_waiting, reason, status_of
 from hf_clipdyn.revisions.manifest import MANIFEST_FILE, Manifest
 from hf_clipdyn.revisions.repository import MAIN, FileRecord, Held, Repository
 
@@ -65,6 +65,7 @@ class HubRepository(Repository):
         self._type = repo_type
         self._retries = retries or RetryPolicy(patience=60.0)
         self._api = HfApi(token=token)
+        self._reached = False  # whether the Hub has ever answered here
         limit_waiting(self._retries.timeout)
 
     @property
@@ -130,9 +131,18 @@ class HubRepository(Repository):
                 )
             )
 
+    def _attempt(self, call: Callable[[], T]) -> T:
+        try:
+            found = attempt(call, self._retries, reached=self._reached)
+        except Exception as error:
+            self._reached = self._reached or not is_unreachable(error)
+            raise
+        self._reached = True
+        return found
+
     def _ask(self, call: Callable[[], T]) -> T:
         try:
-            return attempt(call, self._retries)
+            return self._attempt(call)
         except (RepositoryNotFoundError, NoRevisionOnHubError, EntryNotFoundError) as error:
             raise RevisionNotFoundError(
                 f"{self.where} does not exist, lacks what was asked for, or the token may not see it "
@@ -158,7 +168,7 @@ class HubRepository(Repository):
             self._api.auth_check(self.repo_id, write=True)
 
         try:
-            attempt(check, self._retries)
+            self._attempt(check)
         except LocalTokenNotFoundError as error:
             raise PublishError("There is no token for the Hub: log in with `hf auth login`.") from error
         except Exception as error:
