@@ -81,7 +81,7 @@ class LocalStore:
         if not root.is_dir():
             raise RevisionNotFoundError(f"{self.where} has no snapshot of commit {commit}.")
         found = {
-            path.relative_to(root).as_posix(): path for path in sorted(root.rglob("*")) if path.is_file()
+            path.relative_to(root).as_posix(): path for path in sorted(root.rglob("*")) if self._has(path)
         }
         # Where a store was copied without its links, the listing still tells what the files were.
         listed = {} if all(path.is_symlink() for path in found.values()) else self._listed(commit)
@@ -106,7 +106,7 @@ class LocalStore:
     def absent_files(self, commit: str) -> list[str]:
         try:
             tree = json.loads((self.folder / "trees" / f"{commit}.json").read_text())
-            return sorted(path for path in tree["files"] if not (self._snapshot(commit) / path).is_file())
+            return sorted(path for path in tree["files"] if not self._has(self._snapshot(commit) / path))
         except FileNotFoundError:
             return []
         except (ValueError, KeyError, TypeError) as error:
@@ -120,9 +120,16 @@ class LocalStore:
         with self._file(commit, path).open("rb") as file:
             return file.read(size)
 
+    def _has(self, path: Path) -> bool:
+        """Whether a path is a file of this repository: a link that leads elsewhere is none."""
+        try:
+            return path.is_file() and path.resolve().is_relative_to(self.folder.resolve())
+        except (OSError, RuntimeError):  # a loop of links
+            return False
+
     def _file(self, commit: str, path: str) -> Path:
         found = self._snapshot(commit) / path
-        if not found.is_file():
+        if not self._has(found):
             raise RevisionNotFoundError(f"{self.where} has no file {path} at commit {commit}.")
         return found
 

@@ -54,9 +54,17 @@ class IdenticalWeightsError(PublishError):
 
 
 def files_of(folder: Path) -> dict[str, Path]:
-    """The files of a folder as `Snapshot` wants them, sorted."""
-    found = sorted(path for path in folder.rglob("*") if path.is_file())
-    files = {path.relative_to(folder).as_posix(): path.resolve() for path in found}
+    """The files of a folder as `Snapshot` wants them, sorted.
+
+    Raises:
+        PublishError: one is a link to a file elsewhere, which nobody meant to publish.
+    """
+    root = folder.resolve()
+    files = {}
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        if not path.resolve().is_relative_to(root):
+            raise PublishError(f"{path} is a link to a file elsewhere: put the file itself in its place.")
+        files[path.relative_to(folder).as_posix()] = path.resolve()
     files.pop(MANIFEST_FILE, None)
     return files
 
