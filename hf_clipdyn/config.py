@@ -4,11 +4,15 @@ A recipe is a YAML file whose keys are the fields below; names follow `transform
 Flags win over the recipe, an unknown key is an error, and ``1e-3`` is a number in both.
 """
 
+import argparse
 import dataclasses
 import hashlib
 import json
-from collections.abc import Sequence
+import re
+import unicodedata
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -18,7 +22,14 @@ from transformers import HfArgumentParser
 from hf_clipdyn.errors import ConfigError, UnknownNameError
 from hf_clipdyn.schema import checked_repo_id
 
-__all__ = ["TrainingConfig", "parse_training_config", "recipe_names", "recipe_path"]
+__all__ = [
+    "TrainingConfig",
+    "check_names",
+    "parse_training_config",
+    "read_recipe",
+    "recipe_names",
+    "recipe_path",
+]
 
 _RECIPES = Path(__file__).resolve().parent / "recipes"
 
@@ -41,9 +52,30 @@ _EXECUTION = {
     "cache_dir",
 }
 
+_COUNT = "[1, 1000000000]"
+_LONGEST = 4096  # characters of a text; the longest path of Linux
+_LARGEST = 2**20  # bytes of a recipe
 
-def _option(default: Any, text: str) -> Any:
-    return field(default=default, metadata={"help": text})
+
+def _option(default: Any, text: str, within: str | None = None) -> Any:
+    """A field with its help text and, for a number, the interval of its values, as ``[0, 1)``."""
+    return field(default=default, metadata={"help": text, "within": within})
+
+
+def _is_within(value: float, interval: str) -> bool:
+    """Whether a number lies in ``[low, high]``; a parenthesis excludes the bound. NaN lies in none."""
+    low, high = (float(word) for word in interval[1:-1].split(","))
+    above = value >= low if interval[0] == "[" else value > low
+    return above and (value <= high if interval[-1] == "]" else value < high)
+
+
+def _short(text: str) -> str:
+    """A text as an error prints it; a long one would bury the sentence."""
+    return text if len(text) <= 200 else f"<{len(text)} characters>"
+
+
+def _shown(value: object) -> str:
+    return _short(repr(value) if isinstance(value, str) else str(value))
 
 
 @dataclass(frozen=True)
@@ -51,17 +83,23 @@ class TrainingConfig:
     """One training run."""
 
     # What is learned from
-    dataset: str = _option(
+    dataset_name: str = _option(
         "procedural",
         "A data set of image and captions: a name that `clipdyn datasets` lists, a folder (Images/ and "
         "captions.txt, or an imagefolder with metadata.csv or .jsonl), or a data set on the Hub.",
     )
-    dataset_name: str | None = _option(None, "The data set's configuration.")
+    dataset_config_name: str | None = _option(None, "The data set's configuration.")
+    image_column: str | None = _option(
+        None, "The column of the images, for a folder or a data set on the Hub; found by default."
+    )
+    caption_column: str | None = _option(
+        None, "The column of the captions (a text or a list of texts); found by default."
+    )
     data_dir: str | None = _option(None, "The folder with the data set's files.")
     train_split: str = _option("train", "The split to train on.")
-    max_train_samples: int | None = _option(None, "Train on the first so many images only.")
+    max_train_samples: int | None = _option(None, "Use only the first N training images.", within=_COUNT)
     validation_size: int = _option(
-        0, "So many last images of the split are held out of training, for retrieval."
+        0, "Keep the last N images of the split out of training, for retrieval.", within="[0, 1000000000]"
     )
     cache_dir: str | None = _option(None, "Where decoded pixels are cached; under HF_HOME by default.")
 
@@ -71,19 +109,30 @@ class TrainingConfig:
         None, "eager or sdpa; chosen by device and precision by default."
     )
     bf16: bool | None = _option(None, "bfloat16 autocast; by default where the device computes in it.")
+    num_threads: int | None = _option(
+        None, "Threads per process on a CPU; by default 1 for tiny, else the free cores.", within="[1, 1024]"
+    )
 
     # How it learns
-    num_train_epochs: int = _option(10, "Passes over the data.")
-    per_device_train_batch_size: int = _option(128, "Images per process and step.")
-    learning_rate: float = _option(1e-3, "Peak learning rate of AdamW.")
-    weight_decay: float = _option(0.1, "Decay of the parameters of two dimensions or more.")
-    adam_beta1: float = _option(0.9, "AdamW's beta1.")
-    adam_beta2: float = _option(0.98, "AdamW's beta2.")
-    adam_epsilon: float = _option(1e-6, "AdamW's epsilon.")
-    max_grad_norm: float = _option(1.0, "Gradients are clipped to this norm.")
-    warmup_steps: int = _option(100, "Steps of linear warm-up.")
-    min_lr_rate: float = _option(0.05, "The cosine ends at this share of the learning rate.")
-    seed: int = _option(0, "Seed of the weights, the order of the images and the choice of captions.")
+    num_train_epochs: int = _option(10, "Passes over the data.", within="[1, 1000000]")
+    per_device_train_batch_size: int = _option(128, "Images per process and step.", within="[1, 1000000]")
+    learning_rate: float = _option(1e-3, "Peak learning rate of AdamW.", within="(0, inf)")
+    weight_decay: float = _option(
+        0.1, "Decay of the parameters of two dimensions or more.", within="[0, inf)"
+    )
+    adam_beta1: float = _option(0.9, "AdamW's beta1.", within="[0, 1)")
+    adam_beta2: float = _option(0.98, "AdamW's beta2.", within="[0, 1)")
+    adam_epsilon: float = _option(1e-6, "AdamW's epsilon.", within="(0, inf)")
+    max_grad_norm: float = _option(
+        1.0, "Gradients are clipped to this norm; 0 or inf: not at all.", within="[0, inf]"
+    )
+    warmup_steps: int = _option(100, "Steps of linear warm-up.", within="[0, 1000000000]")
+    min_lr_rate: float = _option(0.05, "The cosine ends at this share of the learning rate.", within="[0, 1]")
+    seed: int = _option(
+        0,
+        "Seed of the weights, the order of the images and the choice of captions.",
+        within="[0, 4294967295]",
+    )
 
     # What is kept
     output_dir: str | None = _option(None, "Folder of the run: store, checkpoints, log.")
@@ -93,7 +142,7 @@ class TrainingConfig:
         "Which states become revisions: `epoch`, `log2` (steps 1, 2, 4 … and each epoch), or steps as 10,100,1000 "
         "beside the epochs.",
     )
-    save_total_limit: int = _option(1, "Checkpoints for resuming that are kept.")
+    save_total_limit: int = _option(1, "Checkpoints for resuming that are kept.", within="[1, 1000000]")
     resume_from_checkpoint: str | None = _option(
         None, "`true` for the last whole epoch, or a checkpoint's folder."
     )
@@ -108,26 +157,40 @@ class TrainingConfig:
     license: str | None = _option(None, "Licence of the weights, for the model card.")
 
     # What is shown
-    logging_steps: int = _option(10, "A line in log.jsonl every so many steps.")
+    logging_steps: int = _option(10, "A line in log.jsonl every N steps.", within=_COUNT)
     report_to: str = _option(
-        "none", "Trackers of accelerate, separated by commas: trackio, tensorboard, wandb."
+        "none",
+        "Trackers, separated by commas: trackio and tensorboard, of hf-clipdyn[track], or others of accelerate.",
     )
     disable_tqdm: bool = _option(False, "No progress bar.")
-    num_processes: int | None = _option(None, "Stop unless the run has this many processes.")
+    num_processes: int | None = _option(
+        None, "Stop unless the run has this many processes.", within="[1, 1000000]"
+    )
 
     def __post_init__(self) -> None:
-        for name in ("num_train_epochs", "per_device_train_batch_size", "logging_steps", "save_total_limit"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} is {getattr(self, name)}: it must be 1 or more.")
-        for name in ("warmup_steps", "validation_size", "weight_decay"):
-            if getattr(self, name) < 0:
-                raise ConfigError(f"{name} is {getattr(self, name)}: it must not be negative.")
-        if self.learning_rate <= 0:
-            raise ConfigError(f"learning_rate is {self.learning_rate}: it must be positive.")
-        if self.max_train_samples is not None and self.max_train_samples < 1:
-            raise ConfigError(f"max_train_samples is {self.max_train_samples}: it must be 1 or more.")
+        if self.hub_token is not None:  # a file written on Windows ends in \r\n, which no header may hold
+            object.__setattr__(self, "hub_token", self.hub_token.strip() or None)
+        for option in dataclasses.fields(self):
+            value, within = getattr(self, option.name), option.metadata["within"]
+            if within is not None and value is not None and not _is_within(value, within):
+                raise ConfigError(f"{option.name} is {_shown(value)}: it must be in {within}.")
+            if isinstance(value, str) and len(value) > _LONGEST:
+                raise ConfigError(f"{option.name} has {len(value)} characters: give at most {_LONGEST}.")
+            if isinstance(value, str) and any(unicodedata.category(c) in ("Cc", "Cs") for c in value):
+                raise ConfigError(
+                    f"{option.name} holds a control character, or is no valid Unicode: correct it."
+                )
+        steps = [] if self.publish in ("epoch", "log2") else self.publish.split(",")
+        if not all(
+            word.strip().isdecimal() and 0 < len(word.strip()) <= 18 and int(word) > 0 for word in steps
+        ):
+            raise ConfigError(
+                f"publish is {_shown(self.publish)}: take epoch, log2, or steps as 10,100,1000."
+            )
         if self.attn_implementation not in (None, "eager", "sdpa"):
-            raise ConfigError(f"attn_implementation is {self.attn_implementation!r}: take eager or sdpa.")
+            raise ConfigError(
+                f"attn_implementation is {_shown(self.attn_implementation)}: take eager or sdpa."
+            )
         if self.push_to_hub and self.hub_model_id is None:
             raise ConfigError("push_to_hub needs hub_model_id: name the repository as owner/name.")
         if self.repository is not None:
@@ -164,39 +227,134 @@ def recipe_path(name: str) -> Path:
     Raises:
         UnknownNameError: there is neither such a recipe nor such a file.
     """
-    path = Path(name).expanduser()
-    if path.suffix in (".yaml", ".yml") or path.is_file():
-        if not path.is_file():
+    path = Path(name)
+    try:
+        is_file = path.expanduser().is_file()
+    except (OSError, RuntimeError, ValueError):  # too long a name, an unknown home, a null byte
+        is_file = False
+    if path.suffix in (".yaml", ".yml") or is_file:
+        if not is_file:
             raise ConfigError(
-                f"There is no file {name}: name a YAML file, or one of {', '.join(recipe_names())}."
+                f"There is no file {_short(name)}: name a YAML file, or one of {', '.join(recipe_names())}."
             )
-        return path
+        return path.expanduser()
     if name not in recipe_names():
-        raise UnknownNameError("recipe", name, recipe_names())
+        raise UnknownNameError("recipe", _short(name), recipe_names())
     return _RECIPES / f"{name}.yaml"
 
 
-def _read_recipe(path: Path) -> dict[str, Any]:
+def read_recipe(path: Path) -> dict[str, Any]:
+    """The fields and values of a YAML file, whose names are checked and whose values are not.
+
+    Raises:
+        ConfigError: it cannot be read, is no YAML, is no mapping, or holds a collection or an earlier name of a field.
+        UnknownNameError: an unknown field.
+    """
     try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not YAML: {' '.join(str(error).split())}.") from error
+        size = path.stat().st_size
+        text = path.read_text(encoding="utf-8") if size <= _LARGEST else ""
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror or error}.") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path} is not UTF-8: a recipe is a YAML file.") from error
+    if size > _LARGEST:
+        raise ConfigError(f"{path} has {size} bytes: a recipe is a short mapping of fields to values.")
+    try:
+        _check_flat(text, path)
+        values = yaml.safe_load(text)
+    except yaml.MarkedYAMLError as error:
+        raise ConfigError(f"{path} is not YAML: {_place(error)}.") from error
+    except ConfigError:
+        raise
+    except (yaml.YAMLError, ValueError) as error:  # a character that YAML forbids; a date as 2024-99-99
+        raise ConfigError(
+            f"{path} is not YAML: it holds a forbidden character, an impossible date or too long a number."
+        ) from error
     if values is None:
         return {}
     if not isinstance(values, dict):
         raise ConfigError(f"{path} holds {type(values).__name__}: a recipe is a mapping of fields to values.")
+    check_names(values, str(path))
+    return values
+
+
+def _check_flat(text: str, path: Path) -> None:
+    """Refuse collections within the mapping, and aliases: built or printed, they could fill the memory.
+
+    The events of a file come one by one, however deeply it is nested.
+    """
+    depth = 0
+    for event in yaml.parse(text, Loader=yaml.SafeLoader):
+        line = f"line {event.start_mark.line + 1} of " if event.start_mark else ""
+        if isinstance(event, yaml.AliasEvent):
+            raise ConfigError(f"There is an alias in {line}{path}: give each field its value.")
+        depth += isinstance(event, yaml.CollectionStartEvent)
+        depth -= isinstance(event, yaml.CollectionEndEvent)
+        if depth > 1:
+            raise ConfigError(f"There is a collection in {line}{path}: give each field one value.")
+
+
+def _place(error: yaml.MarkedYAMLError) -> str:
+    """Line, column and problem; never an excerpt of the file, in which a token may stand."""
+    problem = re.sub(
+        r"""(['"])(.*?)\1""",
+        lambda quoted: quoted[0] if len(quoted[2]) == 1 or quoted[2].startswith("<") else "a name",
+        error.problem or "it cannot be parsed",
+    )
+    mark = error.problem_mark or error.context_mark
+    place = "" if mark is None else f"line {mark.line + 1}, column {mark.column + 1}: "
+    return place + " ".join(problem.split())
+
+
+def check_names(values: Mapping[Any, Any], where: str) -> None:
+    """Refuse the names of earlier versions and unknown ones in a recipe.
+
+    Args:
+        values: the recipe by field.
+        where: the file, for the message.
+
+    Raises:
+        ConfigError: the recipe was written for an earlier version.
+        UnknownNameError: there is no such field.
+    """
+    if "dataset" in values:
+        raise ConfigError(
+            f"{where} was written for an earlier version: its dataset is now called dataset_name, and its dataset_name "
+            "dataset_config_name; rename them in a recipe, and begin a run anew in another --output_dir."
+        )
     known = {f.name for f in dataclasses.fields(TrainingConfig)}
     for key in values:
         if key not in known:
-            raise UnknownNameError(f"field in {path}:", str(key), known)
-    return values
+            raise UnknownNameError(f"field in {where}:", _short(str(key)), known)
 
 
 class _Parser(HfArgumentParser):
     """One sentence where argparse prints the usage of all the flags and exits."""
 
+    def add_argument(self, *names: str, **kwargs: Any) -> argparse.Action:
+        """A flag, whose help names the interval of its values; transformers passes on a field's metadata."""
+        within = kwargs.pop("within", None)
+        if within is not None:
+            kwargs["help"] += f" In {within}."
+        return super().add_argument(*names, **kwargs)
+
+    def parse_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:  # type: ignore[override]
+        """As argparse does, with the nearest flag for one that is unknown; its value, a token maybe, is not printed."""
+        parsed, unknown = self.parse_known_args(args, namespace)
+        if unknown:
+            flag = next((word.partition("=")[0] for word in unknown if word.startswith("--")), None)
+            if flag is None:
+                self.error(f"there is no place for {_shown(unknown[0])}: every value follows its flag")
+            known = [name for name in self._option_string_actions if "_" in name or "-" not in name[2:]]
+            close = get_close_matches(flag.replace("-", "_").replace("__", "--", 1), known, n=1)
+            hint = f"; did you mean {close[0]}?" if close else ""
+            self.error(f"there is no flag {_short(flag)}{hint}")
+        return parsed
+
     def error(self, message: str) -> NoReturn:
-        raise ConfigError(f"{message[:1].upper()}{message[1:]}. See `{self.prog} --help`.")
+        message = re.sub(r"'[^']{200,}'", "a long text", message)
+        end = "" if message.endswith("?") else "."
+        raise ConfigError(f"{message[:1].upper()}{message[1:]}{end} See `{self.prog} --help`.")
 
 
 def parse_training_config(argv: Sequence[str], *, prog: str = "train.py") -> TrainingConfig:
@@ -225,10 +383,9 @@ def parse_training_config(argv: Sequence[str], *, prog: str = "train.py") -> Tra
     config = parser.parse_known_args(given)[0].config
     if config is not None:
         path = recipe_path(config)
-        recipe = _read_recipe(path)
-        flags = [
-            text for key, value in recipe.items() if value is not None for text in (f"--{key}", str(value))
-        ]
+        recipe = read_recipe(path)
+        # One word for both: a value that begins with a dash is no flag.
+        flags = [f"--{key}={value}" for key, value in recipe.items() if value is not None]
         try:
             defaults = vars(parser.parse_args(flags))
         except ConfigError as error:

@@ -1,11 +1,22 @@
-"""`clipdyn demo`: the whole study on the embedded world: train, publish, evaluate, report."""
+"""`clipdyn demo`: the whole study on the embedded world: train, publish, evaluate, report.
 
+Training takes one core. A second one measures the revisions as they appear, in a process of its own: `_follow`.
+"""
+
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from hf_clipdyn.errors import PublishError
+from hf_clipdyn.errors import ClipDynError, PublishError
 
 __all__ = ["Demo", "run_demo"]
+
+_SUITE = "embedded"
 
 
 @dataclass(frozen=True)
@@ -49,24 +60,28 @@ def run_demo(
     from hf_clipdyn.config import parse_training_config
     from hf_clipdyn.evaluation import evaluate_revisions
     from hf_clipdyn.report import summarize, write_report
-    from hf_clipdyn.training import output_folder, train
+    from hf_clipdyn.training import delete_run, output_folder, repository, train
+    from hf_clipdyn.training.device import torch_threads
 
     flags = ["--config", "quick" if quick else "demo", "--disable_tqdm", str(not show_progress)]
     flags += ["--output_dir", str(output_dir)] if output_dir is not None else []
-    flags += ["--overwrite_output_dir"] if overwrite_output_dir else ["--resume_from_checkpoint", "true"]
+    flags += ["--resume_from_checkpoint", "true"]
     config = parse_training_config(flags, prog="clipdyn demo")
     folder = output_folder(config)
+    results = folder / "results.parquet"
+    if overwrite_output_dir:
+        delete_run(folder)
+        results.unlink(missing_ok=True)
 
-    summary = train(config)
+    with _measured_meanwhile(repository(config), folder / "hub", results):
+        summary = train(config)
     assert summary is not None, "the demo runs in one process"
     if summary.missing:
         raise PublishError(summary.message)
-    results = folder / "results.parquet"
-    if overwrite_output_dir:
-        results.unlink(missing_ok=True)
-    evaluate_revisions(
-        summary.repo_id, suite="embedded", store=summary.store, output=results, show_progress=show_progress
-    )
+    with torch_threads(1):  # as many as `_follow` took: another number rounds differently
+        evaluate_revisions(
+            summary.repo_id, suite=_SUITE, store=summary.store, output=results, show_progress=show_progress
+        )
     page = write_report(results, folder / "report")
     middle = summary.published[len(summary.published) // 2]
     return Demo(
@@ -80,3 +95,85 @@ def run_demo(
             f"Found: {summarize(results)[0]}",
         ),
     )
+
+
+@contextmanager
+def _measured_meanwhile(repo_id: str, store: Path, results: Path) -> Iterator[None]:
+    """Measure, in another process, the revisions that appear within the block, where a core is left for it.
+
+    What that process does not get done, or fails to do, is left to the caller's own evaluation, which says why.
+    At the end of the block it completes the revision in work; if the block fails or this process is killed, it ends
+    at once. Either way the table of results is whole.
+    """
+    import torch
+
+    from hf_clipdyn.training.device import usable_cores
+
+    if usable_cores() < 2 or torch.cuda.is_available():
+        yield
+        return
+    # Found as this process found it, and not in the current folder, where a file may have the name of a package.
+    paths = [str(Path(__file__).resolve().parents[1]), os.environ.get("PYTHONPATH", "")]
+    with subprocess.Popen(
+        [sys.executable, "-P", "-m", "hf_clipdyn.demo", repo_id, str(store), str(results)],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths)), "OMP_NUM_THREADS": "1"},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,  # Ctrl-C in a terminal is for this process, which tells the other one
+    ) as follower:
+        assert follower.stdin is not None
+        try:
+            yield
+            with suppress(BrokenPipeError):  # it has ended already
+                follower.stdin.write(b"x")
+                follower.stdin.flush()
+            follower.wait()
+        finally:
+            with suppress(BrokenPipeError):
+                follower.stdin.close()
+
+
+def _follow(repo_id: str, store: Path, results: Path) -> None:
+    """Measure each revision when it appears, on one thread, until a byte comes from the standard input.
+
+    The end of the standard input without a byte means that the process that trains is no more.
+    """
+    trained = threading.Event()
+
+    def listen() -> None:
+        if not sys.stdin.buffer.read(1):
+            os._exit(1)  # a pair is written whole or not at all
+        trained.set()
+
+    threading.Thread(target=listen, daemon=True).start()
+
+    from hf_clipdyn.evaluation import evaluate_revisions
+    from hf_clipdyn.revisions import list_revisions
+    from hf_clipdyn.training.device import torch_threads
+
+    measured: set[tuple[str, str]] = set()
+    with torch_threads(1):
+        while not trained.is_set():
+            try:
+                listed = [(one.name, one.commit) for one in list_revisions(repo_id, store=store)]
+                fresh = [one for one in listed if one not in measured]
+                if fresh:
+                    evaluate_revisions(
+                        repo_id,
+                        suite=_SUITE,
+                        revisions=[fresh[0][0]],
+                        store=store,
+                        output=results,
+                        show_progress=False,
+                        final_texts=False,
+                    )
+                    measured.add(fresh[0])
+                    continue
+            except ClipDynError:  # nothing is published yet, or a killed follower still holds the table
+                pass
+            trained.wait(1)
+
+
+if __name__ == "__main__":
+    _follow(sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3]))

@@ -15,6 +15,7 @@ from typing import Any, TypeVar
 
 from huggingface_hub import HfApi, get_session, set_client_factory
 from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
+from huggingface_hub.utils import _http
 
 from hf_clipdyn.errors import ConfigError, PublishError
 
@@ -23,6 +24,7 @@ __all__ = [
     "attempt",
     "collect",
     "is_transient",
+    "is_unreachable",
     "limit_waiting",
     "reason",
     "retry_after",
@@ -43,12 +45,14 @@ class RetryPolicy:
         cap: seconds that a wait takes at most; a longer Retry-After of the server is honoured.
         patience: seconds without any progress after which one gives up.
         timeout: seconds that one answer may take; the client itself would wait for ever.
+        first: the patience with a server to which no connection was ever made: more likely there is none.
     """
 
     base: float = 1.0
     cap: float = 60.0
     patience: float = 300.0
     timeout: float = 120.0
+    first: float = 7.0
 
     def delay(self, failures: int) -> float:
         """Seconds to wait after that many failures before this one, with jitter of a quarter."""
@@ -63,10 +67,16 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
         seen = seen.__cause__
 
 
+def _http_library() -> Any:
+    """The client's HTTP library, httpx or httpx2 by huggingface_hub's version."""
+    bases = type(get_session()).__mro__  # a user's client may be a subclass
+    name = next(base.__module__.partition(".")[0] for base in bases if base.__name__ == "Client")
+    return sys.modules[name]
+
+
 def _transport_errors() -> tuple[type[BaseException], ...]:
-    """The network errors of the client's HTTP library, httpx or httpx2 by huggingface_hub's version."""
-    library = sys.modules[type(get_session()).__module__.partition(".")[0]]
-    return (library.TransportError, ConnectionError, TimeoutError)
+    """The network errors of the client's HTTP library."""
+    return (_http_library().TransportError, ConnectionError, TimeoutError)
 
 
 def status_of(error: BaseException) -> int | None:
@@ -88,6 +98,12 @@ def is_transient(error: BaseException) -> bool:
     if any(isinstance(cause, OfflineModeIsEnabled) for cause in _causes(error)):
         return False
     return any(isinstance(cause, _transport_errors()) for cause in _causes(error))
+
+
+def is_unreachable(error: BaseException) -> bool:
+    """Whether no connection could be made: no network, no such host, nobody who listens."""
+    library = _http_library()
+    return any(isinstance(cause, (library.ConnectError, library.ConnectTimeout)) for cause in _causes(error))
 
 
 def retry_after(error: BaseException) -> float | None:
@@ -115,20 +131,42 @@ def reason(error: BaseException) -> str:
 
 
 def limit_waiting(seconds: float) -> None:
-    """Give every call of the client in this process a time limit; by default it has none and can hang."""
-    session = get_session()
-    if session.timeout.read == seconds:
+    """Give every call of the client in this process a time limit; by default it has none and can hang.
+
+    A client that the user made (`set_client_factory`: proxies, headers, certificates) keeps all its settings,
+    and its own limit if it has one.
+    """
+    timeout = get_session().timeout
+    make = _http._GLOBAL_CLIENT_FACTORY  # there is no public way to ask for it
+    if isinstance(make, _Limited):
+        if make.seconds == seconds:
+            return
+        make = make.make
+    elif any(limit is not None for limit in timeout.as_dict().values()):
         return
-    make, hooks = type(session), session.event_hooks
-
-    def client() -> Any:
-        return make(event_hooks=hooks, follow_redirects=True, timeout=seconds)
-
-    set_client_factory(client)
+    set_client_factory(_Limited(make, seconds))
 
 
-def attempt(call: Callable[[], T], policy: RetryPolicy) -> T:
+@dataclass(frozen=True)
+class _Limited:
+    """A client factory whose clients have a time limit, their own or ``seconds``."""
+
+    make: Callable[[], Any]
+    seconds: float
+
+    def __call__(self) -> Any:
+        client = self.make()
+        if all(limit is None for limit in client.timeout.as_dict().values()):
+            client.timeout = self.seconds
+        return client
+
+
+def attempt(call: Callable[[], T], policy: RetryPolicy, *, reached: bool = True) -> T:
     """Call until it succeeds, fails for good, or the policy's patience is at an end.
+
+    Args:
+        reached: whether the server has answered before; if not, and it cannot be reached, ``policy.first``
+            is the patience.
 
     Raises:
         Exception: the last error of ``call``.
@@ -138,9 +176,11 @@ def attempt(call: Callable[[], T], policy: RetryPolicy) -> T:
         try:
             return call()
         except Exception as error:
+            reached = reached or not is_unreachable(error)
+            patience = policy.patience if reached else min(policy.patience, policy.first)
             asked = retry_after(error)
             wait = policy.delay(failures) if asked is None else asked
-            if not is_transient(error) or time.monotonic() + wait - started > policy.patience:
+            if not is_transient(error) or time.monotonic() + wait - started > patience:
                 raise
             time.sleep(wait)
             failures += 1

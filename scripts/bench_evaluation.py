@@ -1,6 +1,9 @@
 # /// script
 # requires-python = ">=3.11"
 # dependencies = ["hf-clipdyn"]
+#
+# [tool.uv]
+# find-links = ["."]  # the package is on no index: docs/scaling.md puts its wheel here
 # ///
 # ruff: noqa: E402  (the caches' place is read at import)
 """How fast K revisions are evaluated, as ratios in one run on this machine.

@@ -1,6 +1,9 @@
 # /// script
 # requires-python = ">=3.11"
 # dependencies = ["hf-clipdyn", "scikit-learn"]
+#
+# [tool.uv]
+# find-links = ["."]  # the package is on no index: docs/scaling.md puts its wheel here
 # ///
 """Speed of the metrics, as ratios against what people use today, in one run.
 

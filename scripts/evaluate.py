@@ -1,6 +1,9 @@
 # /// script
 # requires-python = ">=3.11"
 # dependencies = ["hf-clipdyn"]
+#
+# [tool.uv]
+# find-links = ["."]  # the package is on no index: docs/scaling.md puts its wheel here
 # ///
 """Evaluate every revision of a run: the arguments are those of `clipdyn evaluate`.
 

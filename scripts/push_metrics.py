@@ -1,6 +1,9 @@
 # /// script
 # requires-python = ">=3.11"
 # dependencies = ["hf-clipdyn"]
+#
+# [tool.uv]
+# find-links = ["."]  # the package is on no index: docs/scaling.md puts its wheel here
 # ///
 """Create or update a Space on the Hub for every metric module, or for those named.
 

@@ -1,11 +1,19 @@
 """The demo in its quick form: a real process, an end point that nobody answers, a kill, a second call."""
 
 import json
+import signal
+import subprocess
 import sys
+import time
+from contextlib import suppress
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import psutil
 import pytest
+
+from hf_clipdyn.training.device import usable_cores
 
 QuickDemo = Any  # of tests/conftest.py
 
@@ -56,3 +64,59 @@ def test_a_second_call_measures_and_trains_nothing_again(demo: QuickDemo) -> Non
     assert (folder / "log.jsonl").read_bytes() == log
     assert (folder / "results.parquet").read_bytes() == results
     assert json.loads(log.splitlines()[-1])["epoch"] == 3
+
+
+def _follower(of: psutil.Process) -> psutil.Process | None:
+    for child in of.children():
+        with suppress(psutil.Error):
+            if "hf_clipdyn.demo" in child.cmdline():
+                return child
+    return None
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(usable_cores() < 2, reason="one core has no room for a second process")
+@pytest.mark.parametrize(("stop", "code"), [(signal.SIGKILL, -signal.SIGKILL), (signal.SIGINT, 130)])
+def test_what_measures_beside_training_ends_with_it_and_leaves_a_whole_table(
+    demo: QuickDemo, tmp_path: Path, stop: signal.Signals, code: int
+) -> None:
+    """Its table is whole at any moment, and the next call continues it."""
+    output = tmp_path / "run"
+    command = [sys.executable, "-m", "hf_clipdyn.cli", "demo", "--quick", "--output-dir", str(output)]
+
+    def as_in_a_terminal() -> None:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+    with subprocess.Popen(
+        command,
+        cwd=tmp_path,
+        env=demo.environment,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=as_in_a_terminal,
+    ) as process:
+        deadline = time.monotonic() + 300
+        while not (output / "results.parquet").exists():
+            assert process.poll() is None, "it ended before anything was measured beside it"
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        follower = _follower(psutil.Process(process.pid))
+        process.send_signal(stop)
+        error = process.communicate(timeout=120)[1]
+    assert process.returncode == code
+    assert "Traceback" not in error
+    assert follower is not None, "it was measured by the process that trains"
+    assert psutil.wait_procs([follower], timeout=20)[1] == []
+    before = pd.read_parquet(output / "results.parquet")
+    assert set(before["revision"]) <= {"epoch-000", "epoch-001", "epoch-002", "epoch-003"}
+    done = demo.run(command)
+    assert done.returncode == 0, done.stderr
+    after = pd.read_parquet(output / "results.parquet")
+    own = after[~after["metric"].str.endswith("/final_text")]
+    kept = own.merge(before[["revision", "benchmark", "metric", "group", "seconds"]])
+    assert len(kept) == len(before), "what was measured beside training is not measured again"
+    expected = pd.read_parquet(demo.folder / "results.parquet")
+    columns = ["revision", "benchmark", "metric", "group", "value"]
+    pd.testing.assert_frame_equal(
+        *(t[columns].sort_values(columns[:-1], ignore_index=True) for t in (after, expected))
+    )

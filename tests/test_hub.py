@@ -7,10 +7,13 @@ from email.utils import format_datetime
 import pytest
 from hub_server.faults import Fault
 from hub_server.server import HubServer
-from huggingface_hub import HfApi
+from huggingface_hub import HfApi, get_session, set_client_factory
 from huggingface_hub.errors import HfHubHTTPError
+from huggingface_hub.utils._http import default_client_factory
 
+from hf_clipdyn.errors import RevisionError
 from hf_clipdyn.hub import RetryPolicy, attempt, is_transient, limit_waiting, reason, retry_after, status_of
+from hf_clipdyn.revisions import list_revisions
 
 QUICK = RetryPolicy(base=0.01, cap=0.05, patience=5)
 
@@ -94,3 +97,35 @@ def test_waits_double_up_to_the_cap() -> None:
     waits = [policy.delay(failures) for failures in (0, 1, 2, 10, 10_000)]
     for wait, longest in zip(waits, (1, 2, 4, 60, 60), strict=True):
         assert 0.75 * longest <= wait <= longest
+
+
+@pytest.mark.parametrize("own", [None, 3.0])
+def test_a_client_of_the_users_keeps_its_settings_and_gets_a_time_limit_if_it_has_none(
+    hub: HubServer, own: float | None
+) -> None:
+    def mine():
+        client = default_client_factory()
+        client.headers["X-Proxy-Ticket"] = "mine"
+        client.timeout = own
+        return client
+
+    set_client_factory(mine)
+    try:
+        for seconds in (50.0, 60.0, 60.0):
+            limit_waiting(seconds)
+            assert get_session().headers["X-Proxy-Ticket"] == "mine"
+            assert get_session().timeout.read == (own or seconds)
+        session = get_session()
+        limit_waiting(60.0)
+        assert get_session() is session, "a session in use is not closed without need"
+    finally:
+        set_client_factory(default_client_factory)
+
+
+def test_a_hub_that_cannot_be_reached_is_said_within_ten_seconds(hub: HubServer) -> None:
+    hub.stop()
+    started = time.monotonic()
+    with pytest.raises(RevisionError, match="me/run on the Hub could not be read") as caught:
+        list_revisions("me/run")
+    assert time.monotonic() - started < 10
+    assert is_transient(caught.value)

@@ -106,6 +106,10 @@ class Settings:
         for what, number in (("n_resamples", self.n_resamples), ("seed", self.seed)):
             if number < 0:
                 raise ConfigError(f"{what} is {number}: it must be 0 or more.")
+        if self.n_resamples > 10**6:
+            raise ConfigError(
+                f"n_resamples is {self.n_resamples}: it must be at most 1000000; 1000 are usual."
+            )
         if self.held_out is not None and self.held_out < 1:
             raise ConfigError(f"held_out is {self.held_out}: it must be 1 or more.")
 
@@ -125,7 +129,7 @@ class Measurement:
 
     Attributes:
         metric: name, with the prompt set, protocol or distance behind a slash where there are several.
-        value: NaN where undefined; ``note`` then names the cause.
+        value: NaN where undefined; ``note`` then names the cause. The note of a number is a caution.
         ci_low, ci_high: its interval, NaN where there is none.
         n, n_groups: items, and clusters of items that the interval resamples.
         group: sigma, sub-set or distortion; "" for all.

@@ -14,7 +14,7 @@ from hf_clipdyn.errors import MetricError
 if TYPE_CHECKING:
     from sklearn.pipeline import Pipeline
 
-__all__ = ["PENALTIES", "LinearProbe", "probe_folds"]
+__all__ = ["PENALTIES", "LinearProbe", "decide_crossed", "probe_folds"]
 
 PENALTIES = (1.0, 1e-1, 1e-2, 1e-3, 1e-4, 1e-5)
 """Penalties that are tried, per training item (scikit-learn's ``alpha`` divided by their number)."""
@@ -98,6 +98,69 @@ class LinearProbe:
             own = self._folds == fold
             decided[own] = probe.predict(rows[own])
         return decided
+
+
+def decide_crossed(
+    features: ArrayLike,
+    classes: ArrayLike,
+    exemplars: ArrayLike,
+    other_classes: ArrayLike,
+    other_exemplars: ArrayLike,
+) -> NDArray[np.int64]:
+    """What a linear probe reads of one cue in items that conflict in another cue.
+
+    Where no item agrees in both cues, the other cue rules out a class, and a plain probe uses that: a code of
+    textures alone is then below chance for shapes, and mixes the two in any other code. Here the other cue says
+    nothing: the targets (one indicator a class) are centred within each exemplar of the other cue, so that
+    what depends on that exemplar alone is uncorrelated with them, however often the cues meet; and the class of
+    the other cue is no candidate. Chance is 1 / (number of classes - 1), where the other cue's classes are
+    among them.
+
+    Args:
+        features: shape (n, d).
+        classes: class of each item in the cue that is read, shape (n,), as numbers from 0.
+        exemplars: its exemplar, shape (n,), each of one class; none is both fitted and decided.
+        other_classes: class in the other cue, shape (n,), in the same numbers; -1 where it is no class of the first.
+        other_exemplars: exemplar of the other cue, shape (n,).
+
+    Returns:
+        Class of each item by the ridge regression that has not seen its exemplar, shape (n,), the first of equals;
+        -1 where none could be fitted.
+    """
+    rows, labels = np.asarray(features, dtype=np.float64), np.asarray(classes, dtype=np.int64)
+    barred = np.asarray(other_classes, dtype=np.int64)
+    other = np.unique(np.asarray(other_exemplars), return_inverse=True)[1].reshape(-1)
+    folds = probe_folds(labels, exemplars)
+    targets = np.eye(int(labels.max(initial=-1)) + 1)[labels]
+    unseen = np.setdiff1d(labels, labels[folds >= 0])
+    decided = np.full(len(labels), -1, dtype=np.int64)
+    for fold in range(int(folds.max(initial=-1)) + 1):
+        own, others = np.flatnonzero(folds == fold), np.flatnonzero((folds >= 0) & (folds != fold))
+        centred = _centred_within(targets[others], other[others])
+        if not centred.any():  # no exemplar of the other cue is seen with two classes
+            continue
+        # Equal scores must tie, and a matrix product rounds equal rows differently.
+        scores = np.round(_regression(rows[others], centred).predict(rows[own]), 9)
+        scores[:, unseen] = -np.inf
+        ruled_out = np.flatnonzero(barred[own] >= 0)
+        scores[ruled_out, barred[own][ruled_out]] = -np.inf
+        decided[own] = scores.argmax(axis=1)
+    return decided
+
+
+def _centred_within(values: NDArray[np.float64], groups: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Values (n, k) minus the mean of their group."""
+    sums = np.zeros((int(groups.max()) + 1, values.shape[1]))
+    np.add.at(sums, groups, values)
+    return np.asarray(values - sums[groups] / np.bincount(groups)[groups, None])
+
+
+def _regression(rows: NDArray[np.float64], targets: NDArray[np.float64]) -> "Pipeline":
+    from sklearn.linear_model import RidgeCV
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
+
+    return make_pipeline(StandardScaler(), RidgeCV(alphas=len(rows) * np.array(PENALTIES))).fit(rows, targets)
 
 
 def _fitted(rows: NDArray[np.float64], labels: NDArray[np.int64]) -> "Pipeline":

@@ -1,7 +1,9 @@
 """How zero-shot classification and the embedding stand noise on the pixels."""
 
+from functools import cached_property
 from typing import Any, ClassVar
 
+import datasets
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -23,8 +25,9 @@ from hf_clipdyn.benchmarks.prompts import class_embeddings, default_templates
 from hf_clipdyn.benchmarks.readout import Readout, Stimuli
 from hf_clipdyn.benchmarks.sources import Source
 from hf_clipdyn.benchmarks.zero_shot import labels_of, rank
+from hf_clipdyn.data.pixels import decode_image
 from hf_clipdyn.metrics.bootstrap import wilson_interval
-from hf_clipdyn.metrics.noise_robustness import noise_robustness
+from hf_clipdyn.metrics.noise_robustness import clear_of_chance, noise_robustness
 from hf_clipdyn.metrics.undefined import undefined_causes
 
 __all__ = ["Noise", "spread"]
@@ -32,6 +35,7 @@ __all__ = ["Noise", "spread"]
 _FEWEST_IN_COMMON = 10  # images; a share of fewer says nothing
 # Equal float32 embeddings give 1e-32 by the rounding of their mean, the smallest difference 1e-15.
 _NO_SPREAD = 1e-20
+_VALUES_FOR_RMS = 2**23  # 2,700 images of 32 pixels a side, 55 of 224: the RMS is then known to about .003
 _BETTER = {"accuracy": True, "relative_drop": False, "chance_corrected_drop": False}
 
 
@@ -49,7 +53,8 @@ class Noise(Benchmark):
     Trials: item, label, noise_kind ("" for the clean images), sigma (the level, on the scale of that kind; 0 for
     the clean ones), noise_stage, decision (class id), probe_decision (that of a linear probe which has not seen
     the item; -1 where its class has no other), distance (cosine, of the noisy to the clean embedding), spread (mean
-    distance between clean images), n_classes. With another revision's texts the three that hang on no text are null.
+    distance between clean images), n_classes, rms (of the change of the pixels at that level, in [0, 1]). With another
+    revision's texts the four that hang on no text are null.
     """
 
     kind: ClassVar[str] = "noise"
@@ -66,8 +71,10 @@ class Noise(Benchmark):
         self._names, self._labels = labels_of(source)
         self._templates = default_templates(source.facts)
         self._stage = settings.noise_stage
+        self._dataset = source.dataset
         clean = decode(source.dataset, image_processor, settings)
         self._rows = np.flatnonzero(~clean.broken)
+        self._inputs = clean.array
         self._clean = Stimuli(clean.array, self._rows)
         self._noisy: list[tuple[PixelNoise, Stimuli]] = []
         for noise in noises(settings):
@@ -90,6 +97,24 @@ class Noise(Benchmark):
             self._stage,
         )
 
+    @cached_property
+    def _effective(self) -> list[float]:
+        """Root mean square of the change of the pixels, in [0, 1], of each noise: clipping shrinks what is nominal.
+
+        Measured where the noise is added, over images that are drawn once.
+        """
+        native = self._dataset.select_columns(["image"]).cast_column("image", datasets.Image(decode=False))
+        squares, count = np.zeros(len(self._noisy)), 0
+        for row in map(int, np.random.default_rng(0).permutation(self._rows)):
+            on_file = self._stage == "native"
+            pixels = np.asarray(decode_image(native[row]["image"]) if on_file else self._inputs[row])
+            changed = (noise(pixels, row) for noise, _ in self._noisy)
+            squares += [np.square((one - pixels.astype(np.float64)) / 255).sum() for one in changed]
+            count += pixels.size
+            if count >= _VALUES_FOR_RMS:
+                break
+        return [float(value) for value in np.sqrt(squares / count)]
+
     def observe(self, readout: Readout) -> pd.DataFrame:
         """Decide for a class at every level, by prompts and by a linear probe of the clean images."""
         clean = readout.images(self._clean)
@@ -98,9 +123,13 @@ class Noise(Benchmark):
         probe = None if readout.only_text else LinearProbe(unit(clean), labels, probe_folds(labels))
         scale = float("nan") if readout.only_text else spread(clean)
         blocks = []
-        for kind, level, stimuli in (
-            ("", 0.0, self._clean),
-            *((noise.kind, noise.level, stimuli) for noise, stimuli in self._noisy),
+        effective = [np.nan] * len(self._noisy) if readout.only_text else self._effective
+        for kind, level, stimuli, rms in (
+            ("", 0.0, self._clean, 0.0),
+            *(
+                (noise.kind, noise.level, stimuli, rms)
+                for (noise, stimuli), rms in zip(self._noisy, effective, strict=True)
+            ),
         ):
             images = readout.images(stimuli)
             columns = {
@@ -114,13 +143,14 @@ class Noise(Benchmark):
                 "distance": cosine_distance(clean, images) if probe is not None else np.nan,
                 "spread": scale,
                 "n_classes": len(self._names),
+                "rms": rms,
             }
             blocks.append(pd.DataFrame(columns).astype({"probe_decision": "Int64", "distance": "float64"}))
         return pd.concat(blocks, ignore_index=True)
 
     @staticmethod
     def score(trials: pd.DataFrame, settings: Settings) -> list[Measurement]:
-        """Accuracies and drops by kind and level, of the prompts and of the probe, and the displacement."""
+        """Accuracies and drops by kind and level, of the prompts and of the probethe displacement, the noise's RMS."""
         measurements = _score_reader(trials, settings, "projection")
         if "probe_decision" in trials and trials["probe_decision"].notna().any():
             probed = trials.assign(decision=trials["probe_decision"])
@@ -131,16 +161,26 @@ class Noise(Benchmark):
                 kind, level, stage = rows[["noise_kind", "sigma", "noise_stage"]].iloc[0]
                 group = noise_group(kind, level, stage)
                 measurements.append(_displacement(rows, group, settings))
+                rms = float(rows["rms"].iloc[0]) if "rms" in rows else float("nan")
+                if np.isfinite(rms):  # earlier trials have none
+                    measurements.append(Measurement("noise_rms", rms, group=group, probe="pixels"))
         return measurements
 
     @staticmethod
     def score_together(a: pd.DataFrame, b: pd.DataFrame) -> tuple[list[Measurement], list[Measurement]]:
         """Of the images that both classify correctly when clean, the share that each noise makes wrong.
 
+        NaN where the clean accuracy of either is not clear of chance: what is right is then lucky on one side.
         `drop_when_right` is over each revision's own images, of which a better one has more and harder ones.
         """
-        common = _right_when_clean(a) & _right_when_clean(b)
-        return _drops(a, common), _drops(b, common)
+        right = [_right_when_clean(side) for side in (a, b)]
+        common = right[0] & right[1]
+        clear = all(
+            clear_of_chance(len(one) / n, n, int(side["n_classes"].iloc[0]))
+            for one, side in zip(right, (a, b), strict=True)
+            if (n := side["item"].nunique())
+        )
+        return _drops(a, common, clear), _drops(b, common, clear)
 
 
 def _score_reader(trials: pd.DataFrame, settings: Settings, probe: str) -> list[Measurement]:
@@ -190,7 +230,7 @@ def _score_reader(trials: pd.DataFrame, settings: Settings, probe: str) -> list[
             ]
             if level > 0:
                 lost = shown[(shown["sigma"] == level) & shown["item"].isin(right)]
-                measurements.append(_lost(lost, group, probe, settings))
+                measurements.append(_lost(lost, group, probe, causes.get("relative_drop", ""), settings))
     return measurements
 
 
@@ -220,12 +260,15 @@ def _displacement(rows: pd.DataFrame, group: str, settings: Settings) -> Measure
     )
 
 
-def _lost(rows: pd.DataFrame, group: str, probe: str, settings: Settings) -> Measurement:
-    """Of the images that are right when clean, the share that noise makes wrong; Wilson's interval."""
+def _lost(rows: pd.DataFrame, group: str, probe: str, cause: str, settings: Settings) -> Measurement:
+    """Of the images that are right when clean, the share that noise makes wrong; Wilson's interval.
+
+    Near chance these images are lucky guesses, of which any change of the decisions makes nearly all wrong:
+    undefined for the same cause as the drops.
+    """
     n = len(rows)
-    if n == 0:
-        note = "no clean image is classified correctly"
-        return Measurement("drop_when_right", float("nan"), group=group, probe=probe, note=note)
+    if cause:
+        return Measurement("drop_when_right", float("nan"), n=n, group=group, probe=probe, note=cause)
     share = float((rows["decision"] != rows["label"]).mean())
     low, high = float("nan"), float("nan")
     if settings.n_resamples:
@@ -240,13 +283,20 @@ def _right_when_clean(trials: pd.DataFrame) -> set[Any]:
     return set(trials.loc[right, "item"])
 
 
-def _drops(trials: pd.DataFrame, items: set[Any]) -> list[Measurement]:
+def _drops(trials: pd.DataFrame, items: set[Any], clear: bool) -> list[Measurement]:
     if len(items) < _FEWEST_IN_COMMON:
         return []
     shown = trials[(trials["sigma"] > 0) & trials["item"].isin(items)]
     conditions = ["noise_kind", "sigma", "noise_stage"]
     wrong = shown.assign(wrong=shown["decision"] != shown["label"]).groupby(conditions)["wrong"].mean()
+    note = "" if clear else "a clean accuracy is not clear of chance"
     return [
-        Measurement("drop_when_both_right", float(share), n=len(items), group=noise_group(kind, level, stage))
+        Measurement(
+            "drop_when_both_right",
+            float(share) if clear else float("nan"),
+            n=len(items),
+            group=noise_group(kind, level, stage),
+            note=note,
+        )
         for kind, level, stage, share in wrong.reset_index().itertuples(index=False)
     ]

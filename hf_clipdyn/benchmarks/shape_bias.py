@@ -16,7 +16,7 @@ from hf_clipdyn.benchmarks.base import (
     similarity,
     unit,
 )
-from hf_clipdyn.benchmarks.linear_probe import LinearProbe, probe_folds
+from hf_clipdyn.benchmarks.linear_probe import decide_crossed
 from hf_clipdyn.benchmarks.prompts import class_embeddings, default_templates, prompt_sets
 from hf_clipdyn.benchmarks.readout import Readout, Stimuli
 from hf_clipdyn.benchmarks.shape_scores import (
@@ -35,7 +35,8 @@ from hf_clipdyn.metrics.shape_decisions import shape_decisions
 __all__ = ["ShapeBias", "triplet_preferences"]
 
 _CUES = ("shape", "texture", "shape_exemplar", "texture_exemplar")
-_TEXT_FREE, _PROBE, _HUMAN, _THOUSAND = "text_free", "linear_probe", "human", "imagenet_1000"
+_TEXT_FREE, _PROBE, _HUMAN, _THOUSAND = "text_free", "crossed_probe", "human", "imagenet_1000"
+_COUPLED_PROBE = "linear_probe"  # of earlier trials: a probe without a known chance level
 _LOGIT_SCALE = 100  # CLIP's, and part of the 1,000-way protocol: its softmax is averaged over classes
 
 
@@ -45,8 +46,8 @@ class ShapeBias(Benchmark):
     Trials: item, image_id, shape, texture, shape_exemplar, texture_exemplar, and protocol. For the name of
     a prompt set ("" is the default one) and for ``imagenet_1000`` ``decision`` is a class name; for
     ``text_free`` ``preference`` is the share of the image's triplets in which its shape mate is the nearer
-    one; for ``linear_probe`` ``decision`` is what the probe for ``cue`` (shape or texture) says of a conflict
-    image whose exemplar of that cue it has not seen; for ``human`` it is the answer of ``observer``.
+    one; for ``crossed_probe`` ``decision`` is what the probe for ``cue`` (shape or texture) says of a conflict
+    image whose exemplar of that cue it has not seen (`decide_crossed`); for ``human`` it is the answer of ``observer``.
     """
 
     kind: ClassVar[str] = "shape_bias"
@@ -76,6 +77,7 @@ class ShapeBias(Benchmark):
         self.left_out = int(pixels.broken.sum())
         self.fingerprint = digest(
             self.kind,
+            _PROBE,
             pixels.fingerprint,
             facts.to_dict("list"),
             self._classes,
@@ -126,9 +128,14 @@ class ShapeBias(Benchmark):
         conflict = (self._facts["shape"] != self._facts["texture"]).to_numpy()
         rows = self._facts[conflict]
         classes, names = pd.factorize(rows[cue], sort=True)
-        features = unit(images[conflict])
-        probe = LinearProbe(features, classes, probe_folds(classes, rows[f"{cue}_exemplar"]))
-        decided = probe.decide(features)
+        other = "texture" if cue == "shape" else "shape"
+        decided = decide_crossed(
+            unit(images[conflict]),
+            classes,
+            rows[f"{cue}_exemplar"],
+            pd.Index(names).get_indexer(rows[other]),
+            rows[f"{other}_exemplar"],
+        )
         decisions = [names[code] if code >= 0 else None for code in decided]
         trials: pd.DataFrame = rows.assign(protocol=_PROBE, cue=cue, decision=decisions)
         return trials
@@ -141,8 +148,8 @@ class ShapeBias(Benchmark):
         for protocol, rows in parts.items():
             if protocol == _TEXT_FREE:
                 measurements += score_preference(rows, settings)
-            elif protocol == _PROBE:
-                measurements += score_probe(rows, settings)
+            elif protocol in (_PROBE, _COUPLED_PROBE):
+                measurements += score_probe(rows, settings, has_chance=protocol == _PROBE)
             elif protocol == _HUMAN:
                 measurements += score_consistency(parts[""], rows, settings)
             else:

@@ -26,6 +26,7 @@ _KEYS: dict[str, bool | None] = {
     "interpretable": None,
     "top_class_share": None,
 }
+_OTHER = {"shape": "texture", "texture": "shape"}
 
 
 def score_decisions(protocol: str, rows: pd.DataFrame, settings: Settings) -> list[Measurement]:
@@ -58,22 +59,31 @@ def score_preference(rows: pd.DataFrame, settings: Settings) -> list[Measurement
     return [measurement(result, "shape_preference", {}, n_groups=_n_groups(rows))]
 
 
-def score_probe(rows: pd.DataFrame, settings: Settings) -> list[Measurement]:
+def score_probe(rows: pd.DataFrame, settings: Settings, *, has_chance: bool) -> list[Measurement]:
     """Accuracy of the linear probes for shape and for texture, and chance: what an embedding holds of either cue.
 
-    Nothing forces one to fall where the other rises, unlike the decisions with prompts.
+    Nothing forces one to fall where the other rises, unlike the decisions with prompts. A guess is among all classes
+    of the cue but the image's class of the other cue (`decide_crossed`).
+
+    Args:
+        has_chance: False for the trials of an earlier probe, whose floor is not known: no chance is given.
     """
-    measurements = []
+    measurements, chances = [], set()
     for cue in ("shape", "texture"):
         asked = rows[rows["cue"] == cue]
         decided = asked[asked["decision"].notna()]
         n, groups = len(decided), 0 if decided.empty else _n_groups(decided)
         value, low, high, note = float("nan"), float("nan"), float("nan"), ""
         if decided.empty:
-            note = "fewer than two classes have two exemplars, of which one could be held out"
+            note = (
+                "fewer than two classes have two exemplars, of which one could be held out, "
+                "or no exemplar of the other cue is shared by two classes"
+            )
         else:
             hits = np.asarray(decided["decision"] == decided[cue], dtype=np.float64)
             value = float(hits.mean())
+            candidates = decided[cue].nunique() - decided[_OTHER[cue]].isin(decided[cue])
+            chances.add(float((1 / candidates).mean()))
             if settings.n_resamples:
                 ways = [pd.factorize(decided[f"{way}_exemplar"])[0] for way in ("shape", "texture")]
                 low, high = clustered_share_interval(hits, np.ones(n), ways, settings.confidence_level)
@@ -85,9 +95,8 @@ def score_probe(rows: pd.DataFrame, settings: Settings) -> list[Measurement]:
                 note=note,
             )
         )
-    n_classes = rows["shape"].nunique()
-    if n_classes:
-        measurements.append(Measurement("chance", 1 / n_classes, n=len(rows) // 2, probe="linear_probe"))
+    if has_chance and len(chances) == 1:
+        measurements.append(Measurement("chance", chances.pop(), n=len(rows) // 2, probe="linear_probe"))
     return measurements
 
 

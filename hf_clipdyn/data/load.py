@@ -33,6 +33,8 @@ def load_dataset(
     cache_dir: str | Path | None = None,
     num_proc: int | None = None,
     repo_id: str | None = None,
+    image_column: str | None = None,
+    caption_column: str | None = None,
 ) -> Any:
     """A data set of the registry, with the columns of its kind (`hf_clipdyn.data.schemas`).
 
@@ -51,6 +53,8 @@ def load_dataset(
         cache_dir: where tables are prepared and archives unpacked; default: the cache of `datasets`.
         num_proc: processes that prepare tables, for data sets in several shards.
         repo_id: a mirror on the Hub: in Parquet, or the official archives.
+        image_column, caption_column: the columns of captioned images, where they are not found by type and name;
+            for tables only (the Hub, Parquet, an imagefolder).
 
     Returns:
         `datasets.Dataset`, or `datasets.DatasetDict` for ``split=None``; the iterable ones when streaming. Images
@@ -66,6 +70,21 @@ def load_dataset(
     """
     builder, folder, repo_id = _resolve(path, data_dir, repo_id)
     _check_config(path, builder, name)
+    if image_column is not None or caption_column is not None:
+        where = _tables(path, builder, folder, repo_id)
+        return open_tables(
+            builder,
+            where,
+            name,
+            split,
+            revision,
+            token,
+            streaming,
+            cache_dir,
+            num_proc,
+            image_column,
+            caption_column,
+        )
     if repo_id is not None:
         if not holds_archives(builder, repo_id, revision, token):
             return open_tables(builder, repo_id, name, split, revision, token, streaming, cache_dir, num_proc)
@@ -73,6 +92,23 @@ def load_dataset(
     if folder is not None and _is_parquet(folder):
         return open_tables(builder, str(folder), name, split, None, None, streaming, cache_dir, num_proc)
     return _from_files(builder, name, folder, split, streaming, cache_dir, num_proc)
+
+
+def _tables(path: str, builder: type[DataBuilder], folder: Path | None, repo_id: str | None) -> str:
+    """The tables whose columns a user may name.
+
+    Raises:
+        ConfigError: the data set is no captioned table.
+    """
+    if builder.facts.kind == "captions":
+        if repo_id is not None:
+            return repo_id
+        if folder is not None and (_is_parquet(folder) or builder is builder_class("imagefolder")):
+            return str(folder)
+    raise ConfigError(
+        f"The columns of {path!r} are known: image_column and caption_column are for tables of captioned images (the "
+        "Hub, Parquet, an imagefolder); leave them out."
+    )
 
 
 def find_locally(name: str) -> Path | None:

@@ -13,7 +13,7 @@ import datasets
 from hf_clipdyn.data.base import DataBuilder
 from hf_clipdyn.data.schemas import features_of
 from hf_clipdyn.data.wordnet import WordnetBuilder
-from hf_clipdyn.errors import DatasetError
+from hf_clipdyn.errors import ConfigError, DatasetError
 
 __all__ = ["CAPTION_COLUMNS", "conform"]
 
@@ -57,7 +57,14 @@ _OPTIONAL: Mapping[str, Any] = {
 }
 
 
-def conform(dataset: Any, builder: type[DataBuilder], kind: str, where: str) -> Any:
+def conform(
+    dataset: Any,
+    builder: type[DataBuilder],
+    kind: str,
+    where: str,
+    image_column: str | None = None,
+    caption_column: str | None = None,
+) -> Any:
     """Rename and choose the columns of a `datasets` object until they are those of ``kind``.
 
     Args:
@@ -65,15 +72,24 @@ def conform(dataset: Any, builder: type[DataBuilder], kind: str, where: str) -> 
         builder: the loader whose data set this is a mirror of; it knows names of classes and the direction of scores.
         kind: kind of the rows.
         where: the mirror's name, for messages.
+        image_column, caption_column: columns of captioned images; None finds them by type and name.
 
     Raises:
+        ConfigError: a column that was named is not there.
         DatasetError: a needed column is not there under any known name.
     """
     if isinstance(dataset, dict):
-        return type(dataset)({split: conform(part, builder, kind, where) for split, part in dataset.items()})
+        return type(dataset)(
+            {
+                split: conform(part, builder, kind, where, image_column, caption_column)
+                for split, part in dataset.items()
+            }
+        )
     features = _features(dataset, where)
     if kind == "labels":
         return _labels(dataset, features, where, builder)
+    if image_column is not None or caption_column is not None:
+        return _captions(dataset, features, where, image_column, caption_column)
     target = features_of(kind)
     if all(features.get(column) == feature for column, feature in target.items()):
         return dataset.select_columns(list(target))
@@ -105,10 +121,23 @@ def _image_column(features: Mapping[str, Any], where: str) -> str:
     return typed[0] if len(typed) == 1 else _pick(features, IMAGE_COLUMNS, "image", where)
 
 
-def _captions(dataset: Any, features: Mapping[str, Any], where: str) -> Any:
-    image = _image_column(features, where)
+def _captions(
+    dataset: Any,
+    features: Mapping[str, Any],
+    where: str,
+    image_column: str | None = None,
+    caption_column: str | None = None,
+) -> Any:
+    for option, column in (("image_column", image_column), ("caption_column", caption_column)):
+        if column is not None and column not in features:
+            raise ConfigError(f"{option} is {column!r}, but {where} has the columns {', '.join(features)}.")
+    image = image_column or _image_column(features, where)
     numbered = sorted(name for name in features if _NUMBERED_CAPTION.fullmatch(name))
-    columns = numbered or [_pick(features, CAPTION_COLUMNS, "caption", where)]
+    columns = [caption_column] if caption_column else numbered
+    columns = columns or [_pick(features, CAPTION_COLUMNS, "caption", where)]
+    for column in columns:
+        if isinstance(features[column], datasets.Image):
+            raise ConfigError(f"The column {column!r} of {where} holds images: name the one of the captions.")
     identity = next((name for name in _ID_COLUMNS if name in features), None)
     target = features_of("captions")
     texts = _rows_to_captions(columns, identity)

@@ -31,6 +31,8 @@ def open_tables(
     streaming: bool,
     cache_dir: str | Path | None,
     num_proc: int | None,
+    image_column: str | None = None,
+    caption_column: str | None = None,
 ) -> Any:
     """A mirror, or a folder of Parquet, with the columns of the builder's kind.
 
@@ -49,7 +51,9 @@ def open_tables(
             cache_dir=None if cache_dir is None else str(cache_dir),
             num_proc=None if streaming else num_proc,
         )
-        conformed = conform(dataset, builder, builder.facts.kind_of(name), where)
+        conformed = conform(
+            dataset, builder, builder.facts.kind_of(name), where, image_column, caption_column
+        )
     if builder.exact_rows and not streaming and split is None:
         counts = {known: len(part) for known, part in conformed.items()}
         check_counts(builder.facts, name or builder.DEFAULT_CONFIG_NAME, counts, where)

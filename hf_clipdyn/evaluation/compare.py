@@ -65,7 +65,8 @@ def compare_revisions(
         One row per benchmark, data fingerprint, probe, layer, metric and group, with ``value_a``, ``value_b``,
         ``difference`` (b - a), ``ci_low``, ``ci_high``, the two-sided ``p_value`` of no difference (1 where no group
         makes any) and ``n_groups``. NaN where either value is undefined. Of noise there is also
-        ``drop_when_both_right``, over the images that both revisions classify correctly when clean.
+        ``drop_when_both_right``, over the images that both revisions classify correctly when clean; NaN where either
+        clean accuracy is not clear of chance.
 
     Raises:
         UnknownNameError: the trials hold no such revision.

@@ -2,7 +2,6 @@
 
 import importlib.metadata
 import json
-import math
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -376,7 +375,6 @@ def _keep(
         {
             **asdict(one),
             "metric": one.metric + suffix,
-            "note": one.note if math.isnan(one.value) else "",
             "versions": _versions(),
             "seconds": seconds,
         }

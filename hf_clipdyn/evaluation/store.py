@@ -65,7 +65,7 @@ SCHEMA = pa.schema(
         ("note", _TEXT),
     ]
 )
-"""Columns of the results; ``note`` names the cause where ``value`` is NaN, and is empty elsewhere."""
+"""Columns of the results; ``note`` names the cause where ``value`` is NaN, and a caution about a number."""
 
 FINAL_TEXT = "final_text"
 """What follows the slash of a metric that asks with the texts of the run's last revision; folder of such trials."""

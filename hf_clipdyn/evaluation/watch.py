@@ -7,8 +7,9 @@ from typing import Any
 
 import datasets
 
-from hf_clipdyn.errors import RevisionNotFoundError
+from hf_clipdyn.errors import ClipDynError, RevisionError, RevisionNotFoundError
 from hf_clipdyn.evaluation.runner import EvaluationConfig, evaluate, from_main_process
+from hf_clipdyn.hub import is_transient
 from hf_clipdyn.revisions import list_revisions
 
 __all__ = ["follow"]
@@ -23,6 +24,8 @@ def follow(
 ) -> datasets.Dataset:
     """`evaluate`, again whenever there is a new revision, until none has appeared for a while.
 
+    A Hub that cannot be reached, or is overloaded, counts as one without a new revision.
+
     Which revision is the last one is known at the end: the texts of that one are asked with then.
 
     Args:
@@ -33,29 +36,53 @@ def follow(
 
     Raises:
         RevisionNotFoundError: no revision appeared at all.
+        RevisionError: the Hub refuses, or was away to the end.
         The errors of `evaluate`.
     """
     seen: set[tuple[str, str]] = set()
     results: datasets.Dataset | None = None
     last = time.monotonic()
+    in_outage = False
     while True:
-        missing: RevisionNotFoundError | None = None
+        trouble: ClipDynError | None = None
+        found: set[tuple[str, str]] = set()
         try:
             found = {
                 (one.name, one.commit) for one in list_revisions(config.repo_id, config.store, config.token)
             }
         except RevisionNotFoundError as error:  # training has not published anything yet
-            missing, found = error, set()
+            trouble = error
+        except RevisionError as error:
+            trouble = _passing(error)
         fresh, waited = from_main_process((bool(found - seen), time.monotonic() - last))
         if fresh:
-            results = evaluate(replace(config, final_texts=False), say)
-            config = replace(config, force=False, rescore=False)  # what was measured anew is done
-            seen |= found
-            last = time.monotonic()
-        elif waited >= patience:
-            if results is None:
-                raise missing or RevisionNotFoundError(f"{config.repo_id} has no revisions.")
+            try:
+                results = evaluate(replace(config, final_texts=False), say)
+            except ClipDynError as error:
+                trouble = _passing(error)
+            else:
+                config = replace(config, force=False, rescore=False)  # what was measured anew is done
+                seen |= found
+                last = time.monotonic()
+                in_outage = False
+                continue
+        outage = trouble is not None and is_transient(trouble)
+        if outage and not in_outage:
+            say(f"{trouble} The watch goes on.")
+        in_outage = outage
+        if waited < patience:
+            time.sleep(min(interval, patience - waited))
+        elif trouble is not None:
+            raise trouble
+        elif results is None:
+            raise RevisionNotFoundError(f"{config.repo_id} has no revisions.")
+        else:
             say(f"No new revision for {waited:.0f} s: {config.repo_id} is taken for finished.")
             return evaluate(config, say) if config.final_texts else results
-        else:
-            time.sleep(min(interval, patience - waited))
+
+
+def _passing(error: ClipDynError) -> ClipDynError:
+    """The error, if the Hub may be back soon; it is raised if not."""
+    if not is_transient(error):
+        raise error
+    return error

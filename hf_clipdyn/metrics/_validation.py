@@ -81,7 +81,7 @@ def as_booleans(name: str, values: ArrayLike) -> NDArray[np.bool_]:
 def as_class_ids(name: str, values: ArrayLike) -> Ints:
     """``values`` as whole numbers >= 0, shape (n,)."""
     column = as_numbers(name, values)
-    bad = (column != np.floor(column)) | (column < 0)
+    bad = (column != np.floor(column)) | (column < 0) | (column >= 2**53)  # there a float skips numbers
     if bad.any():
         row = int(bad.argmax())
         raise MetricError(f"{name} must be class ids (whole numbers from 0), but row {row} is {column[row]}.")

@@ -10,7 +10,9 @@ from hf_clipdyn.metrics._validation import Floats, Ints, as_class_ids, as_codes,
 from hf_clipdyn.metrics.bootstrap import Resampling, Scale, resampled_intervals, wilson_interval
 from hf_clipdyn.metrics.undefined import undefined
 
-__all__ = ["noise_robustness"]
+__all__ = ["clear_of_chance", "noise_robustness"]
+
+_DROPS = ("relative_drop", "chance_corrected_drop")
 
 
 def noise_robustness(
@@ -33,7 +35,8 @@ def noise_robustness(
         predictions, references: class ids, shape (n,): a row for each image at each noise level.
         sigmas: noise of each row as a standard deviation on pixels in [0, 1], shape (n,), >= 0;
             rows at 0.0 are the clean images and must be there.
-        n_classes: number of classes, for the correction for chance (1 / n_classes).
+        n_classes: number of classes, for the chance level 1 / n_classes. Without it the clean accuracy
+            cannot be compared with chance: ``relative_drop`` is then computed whatever that accuracy is.
         groups: image of each row, shape (n,). With it, images are resampled with all their noise
             levels, so that the drop's interval is paired. Without, rows are resampled, and the
             intervals of the drops are too wide, since an image is right or wrong at all levels.
@@ -50,9 +53,9 @@ def noise_robustness(
           sigma: the mean accuracy, in [0, 1].
         - ``clean_accuracy``, and ``n``, the number of rows.
         - ``<key>_ci``: [low, high]; for the lists one for each sigma.
-        NaN with a warning: relative_drop where the clean accuracy is 0; chance_corrected_drop
-        without ``n_classes``, and where the clean accuracy's interval (Wilson's) reaches down to
-        chance; area with no noise level but 0.
+        NaN with a warning: both drops where the clean accuracy is not clear of chance
+        (`clear_of_chance`), since guesses have nothing to lose; relative_drop where the clean
+        accuracy is 0; chance_corrected_drop without ``n_classes``; area with no noise level but 0.
 
     Raises:
         MetricError: different lengths, no rows, NaN, a negative sigma, no row at sigma 0, ids that
@@ -82,15 +85,15 @@ def noise_robustness(
     values = curve(counts[None].astype(np.float64))[0]
     n_per_sigma = np.bincount(level_of)
     clean = float(values[0])
-    near_chance = bool(wilson_interval(clean, n_per_sigma[0], confidence_level)[0] <= chance)
-    if clean == 0:
+    near_chance = n_classes is not None and not clear_of_chance(
+        clean, int(n_per_sigma[0]), n_classes, confidence_level
+    )
+    if near_chance:
+        undefined(_DROPS, f"the clean accuracy {clean:.3f} is not clear of the chance {chance:.3f}")
+    elif clean == 0:
         undefined("relative_drop", "no clean image is classified correctly")
     if n_classes is None:
         undefined("chance_corrected_drop", "n_classes is not given")
-    elif near_chance:
-        undefined(
-            "chance_corrected_drop", f"the clean accuracy {clean:.3f} is not clear of the chance {chance:.3f}"
-        )
     if len(levels) == 1:
         undefined("area", "there is no noise level but 0")
 
@@ -102,6 +105,11 @@ def noise_robustness(
         intervals = resampled_intervals(curve, counts, curve.scales, resampling, trials)
         result |= {f"{key}_ci": interval for key, interval in curve.named(intervals, near_chance).items()}
     return result
+
+
+def clear_of_chance(accuracy: float, n: int, n_classes: int, confidence_level: float = 0.95) -> bool:
+    """Whether an accuracy over n images lies above 1 / n_classes with its whole interval (Wilson's)."""
+    return bool(wilson_interval(accuracy, n, confidence_level)[0] > 1 / n_classes)
 
 
 class _Curve:
@@ -131,10 +139,12 @@ class _Curve:
     def named(self, values: Floats, near_chance: bool) -> dict[str, Any]:
         """The values (or their intervals, one a row) as plain numbers under the keys of the result."""
         n = len(self.levels)
-        corrected = np.full_like(values[:n], np.nan) if near_chance else values[2 * n : 3 * n]
+        relative, corrected = values[n : 2 * n], values[2 * n : 3 * n]
+        if near_chance:
+            relative = corrected = np.full_like(relative, np.nan)
         return {
             "accuracy": values[:n].tolist(),
-            "relative_drop": values[n : 2 * n].tolist(),
+            "relative_drop": relative.tolist(),
             "chance_corrected_drop": corrected.tolist(),
             "area": values[-1].tolist(),
             "clean_accuracy": values[0].tolist(),

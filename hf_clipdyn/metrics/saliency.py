@@ -148,8 +148,11 @@ def _aligned(*columns: Iterable[Any] | None) -> Iterator[tuple[Any, ...]]:
     """Walk the columns together until they end; None stands for a column of None.
 
     Raises:
-        MetricError: a column ends before another.
+        MetricError: a column ends before another, or is no sequence.
     """
+    for column in columns:
+        if column is not None and not isinstance(column, Iterable):
+            raise MetricError(f"All inputs must have an entry for each image, but one is {column!r}.")
     endless = [repeat(None) if column is None else column for column in columns]
     n_finite = sum(not isinstance(column, repeat) for column in endless)
     iterators = [iter(column) for column in endless]

@@ -89,7 +89,7 @@ def _ranking(predictions: Sequence[ArrayLike] | ArrayLike) -> Ints:
         ranked = np.asarray(predictions, dtype=np.float64)
     except (TypeError, ValueError):
         raise MetricError("predictions must be class ids, best first, as many in each row.") from None
-    if len(ranked) == 0:
+    if ranked.ndim:
         check_not_empty("predictions", ranked)
     if ranked.ndim != 2 or ranked.shape[1] == 0:
         raise MetricError(f"predictions must have the shape (rows, classes), but have {ranked.shape}.")

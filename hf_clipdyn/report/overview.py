@@ -13,7 +13,7 @@ _QUESTIONS = (
     ("shape_bias", ("shape_preference",)),
     ("zero_shot", ("top1",)),
     ("retrieval", ("image_to_text_recall_at_10",)),
-    ("noise", ("chance_corrected_drop", "relative_drop")),
+    ("noise", ("chance_corrected_drop",)),
     ("quality", ("alignment",)),
     ("distortion", ("alignment_ssim",)),
     ("similarity", ("two_afc",)),

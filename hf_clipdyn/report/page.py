@@ -19,7 +19,7 @@ from hf_clipdyn.report.results import Measurement, read_results
 from hf_clipdyn.report.sentences import Finding, alternative_words, find, limits
 from hf_clipdyn.report.style import GREY, INK, PAPER, TWINS, figure_style
 from hf_clipdyn.report.svg import inline_svg, to_svg
-from hf_clipdyn.report.tables import chart_table, provenance_table, undefined_table
+from hf_clipdyn.report.tables import chart_table, noise_table, provenance_table, undefined_table
 from hf_clipdyn.report.trajectories import Trajectory
 from hf_clipdyn.report.vocabulary import benchmark_words, is_synthetic, term
 
@@ -90,6 +90,7 @@ def _render(
         summary=summary,
         sections=sections,
         undefined=undefined_table(trajectories),
+        noise=noise_table(trajectories),
         provenance=provenance_table(rows),
         synthetic=any(is_synthetic(name) for name in benchmarks),
         proxies=any(name.startswith("distortion/") for name in benchmarks),

@@ -4,17 +4,18 @@ import json
 import math
 import textwrap
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hf_clipdyn.report.plan import Chart, Panel
 from hf_clipdyn.report.results import Measurement
 from hf_clipdyn.report.sentences import number_words
 from hf_clipdyn.report.trajectories import Point, Trajectory
-from hf_clipdyn.report.vocabulary import group_words
+from hf_clipdyn.report.vocabulary import benchmark_words, group_words
 
 __all__ = [
     "Table",
     "chart_table",
+    "noise_table",
     "overview_tables",
     "provenance_table",
     "terminal_tables",
@@ -67,6 +68,17 @@ def undefined_table(trajectories: Sequence[Trajectory]) -> Table:
         groups = "; ".join(dict.fromkeys(group for _, group in places if group))
         rows.append((run, metric, groups, revisions, cause))
     return Table("Numbers that are not defined", ("run", "metric", "of", "revisions", "cause"), tuple(rows))
+
+
+def noise_table(trajectories: Sequence[Trajectory]) -> Table:
+    """The measured RMS of each noise beside its nominal level; no row where no table has it."""
+    rows = dict.fromkeys(
+        (benchmark_words(one.benchmark), group_words(replace(one, probe="")), f"{one.usable[0].value:.3f}")
+        for one in trajectories
+        if one.metric == "noise_rms" and one.usable
+    )
+    headings = ("benchmark", "nominal", "effective RMS, pixels in [0, 1]")
+    return Table("Noise as it was shown", headings, tuple(rows))
 
 
 def provenance_table(rows: Sequence[Measurement]) -> Table:
@@ -172,7 +184,8 @@ def _count_words(one: Trajectory) -> str:
 def _cell(point: Point) -> str:
     if not point.defined:
         return f"not defined: {point.note or 'no cause was recorded'}"
-    return number_words(point, count=False) + ("" if point.interpretable else f" {_NEAR_CHANCE}")
+    caution = f" ({point.note})" if point.note else ""
+    return number_words(point, count=False) + (caution if point.interpretable else f" {_NEAR_CHANCE}")
 
 
 def _short_cell(point: Point) -> str:

@@ -20,7 +20,7 @@ class Point:
         order: rank of the revision in its run, from 0.
         value, low, high: the number and its 95 % interval over the items; NaN where undefined.
         n, n_groups: items, and clusters of items that the interval resamples (NaN where unknown).
-        note: named cause of a NaN.
+        note: named cause of a NaN, or a caution about a number.
         interpretable: False where the metric is a ratio of decisions that were not told from chance.
     """
 

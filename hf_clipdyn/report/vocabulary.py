@@ -99,7 +99,7 @@ _TERMS = {
     "relative_drop": Term(
         "relative accuracy drop",
         "(clean - noisy) / clean; larger is more sensitive to the noise. "
-        "Unsteady while the clean accuracy is near chance.",
+        "Not defined while the clean accuracy is not clear of chance.",
         None,
         0.0,
         "no loss",
@@ -107,7 +107,7 @@ _TERMS = {
     "chance_corrected_drop": Term(
         "accuracy drop, chance-corrected",
         "(clean - noisy) / (clean - chance); larger is more sensitive to the noise. "
-        "Not defined while the clean accuracy is not told from chance.",
+        "Not defined while the clean accuracy is not clear of chance.",
         None,
         0.0,
         "no loss",
@@ -115,7 +115,14 @@ _TERMS = {
     "area": Term("area under the accuracy-noise curve", "Mean accuracy over the range of sigma.", _UNIT),
     "drop_when_right": Term(
         "loss of what was right",
-        "Of the images that are classified correctly when clean, the share that the noise makes wrong.",
+        "Of the images that are classified correctly when clean, the share that the noise makes wrong. "
+        "Not defined while the clean accuracy is not clear of chance.",
+        _UNIT,
+    ),
+    "noise_rms": Term(
+        "effective noise",
+        "Root mean square of the change of the pixels, in [0, 1]: less than the nominal sigma, since values are "
+        "clipped at black and white.",
         _UNIT,
     ),
     "displacement": Term(

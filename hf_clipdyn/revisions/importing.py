@@ -23,6 +23,7 @@ from hf_clipdyn.models.open_clip import (
     read_state_dict,
     to_open_clip,
 )
+from hf_clipdyn.revisions.files import follow_umask
 from hf_clipdyn.revisions.manifest import IMPORTED
 from hf_clipdyn.revisions.names import epoch_name, epoch_of
 from hf_clipdyn.revisions.publisher import Publisher, RevisionRecord, Summary
@@ -105,7 +106,7 @@ class HubCheckpoints:
         """
         for repo_type in ("model", "dataset"):
             try:
-                info = attempt(lambda kind=repo_type: self._info(kind), self._retries)  # type: ignore[misc]
+                info = attempt(lambda kind=repo_type: self._info(kind), self._retries, reached=False)  # type: ignore[misc]
                 break
             except RepositoryNotFoundError:
                 continue
@@ -296,6 +297,7 @@ def export_open_clip(
         torch.save({"epoch": epoch, "name": repo_id, "state_dict": weights}, staged)
     else:
         save_file({name: tensor.contiguous() for name, tensor in weights.items()}, staged)
+    follow_umask(staged)
     shutil.move(staged, output)
     return output
 

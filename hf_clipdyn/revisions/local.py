@@ -17,27 +17,24 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Annotated
 
-from huggingface_hub.utils.sha import git_hash
-
 from hf_clipdyn.errors import PublishError, RevisionError, RevisionNotFoundError
-from hf_clipdyn.revisions.files import file_sha256, fsync, replace_durably, write_durably
+from hf_clipdyn.revisions.files import (
+    file_git_hash,
+    file_sha256,
+    follow_umask,
+    fsync,
+    replace_durably,
+    write_durably,
+)
 from hf_clipdyn.revisions.manifest import MANIFEST_FILE, Manifest
 from hf_clipdyn.revisions.names import checked_ref
-from hf_clipdyn.revisions.repository import (
-    MAIN,
-    FileRecord,
-    Snapshot,
-    manifest_after,
-    read_manifest,
-    require_same,
-    weights_of,
-)
+from hf_clipdyn.revisions.repository import MAIN, FileRecord, Held
 from hf_clipdyn.schema import Count, Matches, read_json
 
 __all__ = ["LocalStore"]
@@ -84,6 +81,10 @@ class LocalStore:
         return f"{self.repo_id} in {self.store}"
 
     @property
+    def on_disk(self) -> bool:
+        return True
+
+    @property
     def folder(self) -> Path:
         """The repository's folder inside the store."""
         return self.store / "--".join(["models", *self.repo_id.split("/")])
@@ -107,35 +108,56 @@ class LocalStore:
         root = self._snapshot(commit)
         if not root.is_dir():
             raise RevisionNotFoundError(f"{self.where} has no snapshot of commit {commit}.")
-        return {
-            path.relative_to(root).as_posix(): _record(path)
-            for path in sorted(root.rglob("*"))
-            if path.is_file()
+        found = {
+            path.relative_to(root).as_posix(): path for path in sorted(root.rglob("*")) if self._has(path)
         }
+        # Where a store was copied without its links, the listing still tells what the files were.
+        listed = {} if all(path.is_symlink() for path in found.values()) else self._listed(commit)
+        return {
+            name: replace(listed[name], size=path.stat().st_size)
+            if name in listed and not path.is_symlink()
+            else _record(path)
+            for name, path in found.items()
+        }
+
+    def _listed(self, commit: str) -> dict[str, FileRecord]:
+        """What `trees/<commit>.json` says of the files; nothing where it cannot be read."""
+        try:
+            files = json.loads((self.folder / "trees" / f"{commit}.json").read_text())["files"]
+            return {
+                path: FileRecord(int(file["size"]), str(file["blob_id"]), file.get("lfs_sha256"))
+                for path, file in files.items()
+            }
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            return {}
 
     def absent_files(self, commit: str) -> list[str]:
         path = self.folder / "trees" / f"{commit}.json"
         if not path.exists():
             return []
         tree = read_json(_Tree, path, error=RevisionError)
-        return sorted(path for path in tree.files if not (self._snapshot(commit) / path).is_file())
+        return sorted(path for path in tree.files if not self._has(self._snapshot(commit) / path))
 
-    def fetch(self, commit: str, path: str, folder: Path | None = None) -> Path:
-        del folder  # it is on the disk already
-        found = self._snapshot(commit) / path
-        if not found.is_file():
-            raise RevisionNotFoundError(f"{self.where} has no file {path} at commit {commit}.")
-        return found
+    @contextlib.contextmanager
+    def fetched(self, commit: str, path: str) -> Iterator[Path]:
+        yield self._file(commit, path)
 
     def read(self, commit: str, path: str, size: int | None = None) -> bytes:
-        with self.fetch(commit, path).open("rb") as file:
+        with self._file(commit, path).open("rb") as file:
             return file.read(size)
 
-    def is_spoilt(self, commit: str, path: str) -> bool:
-        """Whether a file's content does not hash to the name of its blob any more."""
-        found = self.fetch(commit, path)
-        blob = _record(found).blob
-        return blob not in (file_sha256(found), git_hash(found.read_bytes()) if len(blob) == 40 else "")
+    def _has(self, path: Path) -> bool:
+        """Whether a path is a file of this repository: a link that leads elsewhere is none."""
+        try:
+            return path.is_file() and path.resolve().is_relative_to(self.folder.resolve())
+        except (OSError, RuntimeError):  # a loop of links
+            return False
+
+    def _file(self, commit: str, path: str) -> Path:
+        found = self._snapshot(commit) / path
+        if not self._has(found):
+            raise RevisionNotFoundError(f"{self.where} has no file {path} at commit {commit}.")
+        return found
 
     # --- writing ------------------------------------------------------------------------------------
 
@@ -159,35 +181,46 @@ class LocalStore:
         """Remove what an interrupted publisher left in `.staging/`; call it when none is at work."""
         shutil.rmtree(self.folder / ".staging", ignore_errors=True)
 
-    def publish(self, snapshot: Snapshot) -> str:
-        name = snapshot.row.name
-        refs = self.refs() if (self.folder / "refs").is_dir() else {}
-        manifest = read_manifest(self, refs)
-        after = manifest_after(manifest, snapshot, self.where)
-        if name in refs:
-            require_same(snapshot, weights_of(self.files(refs[name])), self.where)
-            commit = refs[name]
-        else:
-            try:
-                commit = self._write_snapshot(snapshot.files(), after.dumps().encode())
+    def commit(
+        self, name: str, files: Mapping[str, Path | Held], manifest: Manifest, parent: str | None
+    ) -> str:
+        if self._ref(MAIN) != parent:
+            raise PublishError(f"Another process writes to {self.where} at this moment: try again.")
+        sources = {
+            path: self._file(file.commit, file.path) if isinstance(file, Held) else file
+            for path, file in files.items()
+        }
+        with self._writing(name):
+            return self._write_snapshot(sources, manifest.dumps().encode())
+
+    def set_ref(self, name: str, commit: str, *, move: bool = False) -> None:
+        if self._ref(name) is None or move:
+            with self._writing(name):
                 self._write_ref(name, commit)
-            except OSError as error:
-                raise PublishError(
-                    f"{name} could not be written to the store {self.store} ({error.strerror}); "
-                    "nothing of it was published. Make room, then run `clipdyn publish --resume`."
-                ) from error
-        if after.newest == snapshot.row and refs.get(MAIN) != commit:
-            self._write_ref(MAIN, commit)
-        return commit
 
-    def replace(self, snapshot: Snapshot, manifest: Manifest) -> str:
-        commit = self._write_snapshot(snapshot.files(), manifest.dumps().encode(), afresh=True)
-        self._write_ref(snapshot.row.name, commit)
-        return commit
+    def commits_of(self, name: str) -> Iterator[str]:
+        root = self.folder / "snapshots"
+        for folder in sorted(root.iterdir(), key=lambda path: path.stat().st_mtime, reverse=True):
+            try:
+                held = Manifest.loads((folder / MANIFEST_FILE).read_bytes()).row(name)
+            except (OSError, RevisionError):
+                continue
+            if held is not None:
+                yield folder.name
 
-    def settle_main(self, newest: Snapshot | None, manifest: Manifest) -> None:
-        if newest is not None:
-            self._write_ref(MAIN, self.replace(newest, manifest))
+    def _ref(self, name: str) -> str | None:
+        path = self.folder / "refs" / name
+        return path.read_text().strip() if path.is_file() else None
+
+    @contextlib.contextmanager
+    def _writing(self, name: str) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            raise PublishError(
+                f"{name} could not be written to the store {self.store} ({error.strerror}); "
+                "nothing of it was published. Make room, then run `clipdyn publish --resume`."
+            ) from error
 
     def _snapshot(self, commit: str) -> Path:
         return self.folder / "snapshots" / commit
@@ -196,10 +229,10 @@ class LocalStore:
         (self.folder / ".staging").mkdir(parents=True, exist_ok=True)
         return Path(mkdtemp(dir=self.folder / ".staging"))
 
-    def _write_snapshot(self, files: Mapping[str, Path], manifest: bytes, *, afresh: bool = False) -> str:
+    def _write_snapshot(self, files: Mapping[str, Path], manifest: bytes) -> str:
         """Write blobs, tree and snapshot, in this order; the snapshot appears whole, by one rename.
 
-        What is there already is kept, or, ``afresh``, not trusted.
+        What is there already is kept only if it is right.
         """
         staging = self._stage()
         try:
@@ -208,25 +241,26 @@ class LocalStore:
             records = {path: _record(source) for path, source in sorted(sources.items())}
             commit = _commit_id(records)
             for path, record in records.items():
-                self._write_blob(sources[path], record, staging, afresh=afresh)
+                self._write_blob(sources[path], record, staging)
+            final = self._snapshot(commit)
+            if _is_linked(final, records):
+                return commit
             (self.folder / "trees").mkdir(exist_ok=True)
             replace_durably(_write_tree(records, staging), self.folder / "trees" / f"{commit}.json")
-            final = self._snapshot(commit)
-            if afresh and final.is_dir():
+            if final.is_dir():
                 final.rename(staging / "replaced")
-            if not final.is_dir():
-                for path, record in records.items():
-                    _link(staging / "snapshot" / path, record.blob, depth=path.count("/"))
-                final.parent.mkdir(exist_ok=True)
-                fsync(staging / "snapshot")
-                replace_durably(staging / "snapshot", final)
+            for path, record in records.items():
+                _link(staging / "snapshot" / path, record.blob, depth=path.count("/"))
+            final.parent.mkdir(exist_ok=True)
+            fsync(staging / "snapshot")
+            replace_durably(staging / "snapshot", final)
             return commit
         finally:
             shutil.rmtree(staging, ignore_errors=True)
 
-    def _write_blob(self, source: Path, record: FileRecord, staging: Path, *, afresh: bool) -> None:
+    def _write_blob(self, source: Path, record: FileRecord, staging: Path) -> None:
         blob = self.folder / "blobs" / record.blob
-        if not afresh and blob.is_file() and blob.stat().st_size == record.size:
+        if blob.is_file() and (source.resolve() == blob.resolve() or _hash(blob, record) == record.blob):
             return
         blob.parent.mkdir(exist_ok=True)
         staged = staging / record.blob
@@ -237,6 +271,7 @@ class LocalStore:
                 os.link(source, staged)  # the weights lie on the disk once, for the journal and the store
             except OSError:
                 shutil.copyfile(source, staged)
+        follow_umask(staged)
         fsync(staged)
         replace_durably(staged, blob)
 
@@ -258,8 +293,21 @@ def _record(path: Path) -> FileRecord:
         return FileRecord(size, blob, sha256=blob if len(blob) == 64 else None)
     if path.name.endswith(_LARGE_SUFFIXES) or size > _LARGE_SIZE:
         sha256 = file_sha256(path)
-        return FileRecord(size, sha256, sha256)
-    return FileRecord(size, git_hash(path.read_bytes()))
+        return FileRecord(size, sha256, sha256, recorded=False)
+    return FileRecord(size, file_git_hash(path), recorded=False)
+
+
+def _hash(path: Path, record: FileRecord) -> str:
+    return file_sha256(path) if record.sha256 is not None else file_git_hash(path)
+
+
+def _is_linked(folder: Path, records: Mapping[str, FileRecord]) -> bool:
+    """Whether a snapshot has every file, and each is a link to its blob."""
+    paths = {path: folder / path for path in records}
+    return all(
+        path.is_symlink() and path.is_file() and path.readlink().name == records[name].blob
+        for name, path in paths.items()
+    )
 
 
 def _commit_id(records: Mapping[str, FileRecord]) -> str:

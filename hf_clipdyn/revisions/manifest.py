@@ -39,6 +39,8 @@ class ManifestRow:
         time: when the snapshot was taken, UTC, ISO 8601.
         recipe_hash: hash of the recipe that the run was started with.
         versions: package name to version.
+        identical_allowed: the run was told to accept that another revision has the same weights; written
+            only where it is so.
     """
 
     name: RevisionName
@@ -51,6 +53,7 @@ class ManifestRow:
     time: str
     recipe_hash: str
     versions: dict[str, str] = field(default_factory=dict)
+    identical_allowed: bool = False
 
 
 def sort_key(name: str, step: int | None) -> tuple[Any, ...]:
@@ -86,11 +89,14 @@ class Manifest:
 
     def dumps(self) -> str:
         """The text of `revisions.json`: the same rows give the same bytes."""
-        content = {
+        content: dict[str, Any] = {
             "format_version": _FORMAT_VERSION,
             "run_id": self.run_id,
             "revisions": [asdict(row) for row in self.rows],
         }
+        for row in content["revisions"]:
+            if not row["identical_allowed"]:
+                del row["identical_allowed"]
         return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
 
     @classmethod

@@ -7,8 +7,8 @@ take stays in the journal; training goes on, and the next start sends it.
 
 import logging
 import time
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cache, partial
@@ -27,16 +27,10 @@ from hf_clipdyn.hub import RetryPolicy, attempt, is_transient
 from hf_clipdyn.revisions.files import file_sha256, fsync, write_durably
 from hf_clipdyn.revisions.journal import Entry, Journal, RunFacts
 from hf_clipdyn.revisions.lanes import Lane
-from hf_clipdyn.revisions.local import LocalStore
-from hf_clipdyn.revisions.manifest import ManifestRow
+from hf_clipdyn.revisions.manifest import MANIFEST_FILE, ManifestRow
 from hf_clipdyn.revisions.places import STORE, open_places, relative_to_run
-from hf_clipdyn.revisions.repository import (
-    WEIGHTS_FILE,
-    IdenticalWeightsError,
-    Repository,
-    Snapshot,
-    check_run,
-)
+from hf_clipdyn.revisions.publication import IdenticalWeightsError, Snapshot, files_of, publish
+from hf_clipdyn.revisions.repository import WEIGHTS_FILE, Repository, check_run
 
 __all__ = ["Publisher", "RevisionRecord", "Summary"]
 
@@ -173,7 +167,7 @@ class Publisher:
         patience = replace(self._retries, patience=min(self._retries.patience, _PATIENCE_AT_START))
         for name, place in self._places.items():
             try:
-                refs = attempt(partial(self._check_place, place), patience)
+                refs = attempt(partial(self._check_place, place), patience, reached=False)
             except RevisionError as error:
                 if not self._entries or not is_transient(error):
                     raise
@@ -197,7 +191,7 @@ class Publisher:
             return [
                 name
                 for name, entry in self._entries.items()
-                if self._is_everywhere(entry) or self._source(entry) is not None
+                if self._is_everywhere(entry) or self._has_source(entry)
             ]
 
     def submit(self, record: RevisionRecord, save: Callable[[Path], None]) -> None:
@@ -293,13 +287,8 @@ class Publisher:
         try:
             with self._preparing:
                 entry = self._prepare(self._entries[name])
-            folder = self._source(entry)
-            if folder is None:
-                raise PublishError(
-                    f"The files of {name} are gone from {self._journal.folder} and from the store."
-                )
-            snapshot = Snapshot(folder, entry.row, self._facts.run_id, self._facts.allow_identical)
-            commit = self._places[place].publish(snapshot)
+            with self._source(entry) as files:
+                commit = publish(self._places[place], Snapshot(files, entry.row, self._facts.run_id))
         except IdenticalWeightsError as error:
             self._settle(name, place, refused=str(error))
             _log.warning("%s", error)
@@ -308,15 +297,26 @@ class Publisher:
 
     def _prepare(self, entry: Entry) -> Entry:
         """Hash the weights and write the card: work that need not hold up training."""
-        if entry.row.sha256:
+        row = entry.row
+        if not row.sha256:
+            row = self._described(row)
+        if self._facts.allow_identical and self._has_twin(row):
+            row = replace(row, identical_allowed=True)
+        if row == entry.row:
             return entry
-        folder = self._journal.snapshot(entry.name)
+        with self._changed:
+            entry = replace(self._entries[entry.name], row=row)
+            self._entries[entry.name] = entry
+            self._journal.put(entry)
+        return entry
+
+    def _described(self, row: ManifestRow) -> ManifestRow:
+        folder = self._journal.snapshot(row.name)
         weights = folder / WEIGHTS_FILE
         if not weights.is_file():
             raise PublishError(
-                f"The snapshot of {entry.name} has no {WEIGHTS_FILE}: publish the weights in one file."
+                f"The snapshot of {row.name} has no {WEIGHTS_FILE}: publish the weights in one file."
             )
-        row = entry.row
         card = revision_card(
             self._facts.card,
             name=row.name,
@@ -327,12 +327,13 @@ class Publisher:
         )
         write_durably(folder / "README.md", card.encode())
         fsync(folder)
-        row = replace(row, sha256=file_sha256(weights), size=weights.stat().st_size)
+        return replace(row, sha256=file_sha256(weights), size=weights.stat().st_size)
+
+    def _has_twin(self, row: ManifestRow) -> bool:
         with self._changed:
-            entry = replace(self._entries[entry.name], row=row)
-            self._entries[entry.name] = entry
-            self._journal.put(entry)
-        return entry
+            return any(
+                entry.row.sha256 == row.sha256 and entry.name != row.name for entry in self._entries.values()
+            )
 
     def _settle(self, name: str, place: str, *, commit: str = "", refused: str = "") -> None:
         with self._changed:
@@ -350,16 +351,32 @@ class Publisher:
     def _is_everywhere(self, entry: Entry) -> bool:
         return all(place in entry.published for place in self._places)
 
-    def _source(self, entry: Entry) -> Path | None:
+    def _has_source(self, entry: Entry) -> bool:
+        if self._journal.snapshot(entry.name).is_dir():
+            return True
+        try:
+            return STORE in entry.published and bool(self._places[STORE].files(entry.published[STORE]))
+        except (KeyError, RevisionError):
+            return False
+
+    @contextmanager
+    def _source(self, entry: Entry) -> Iterator[dict[str, Path]]:
         """The files of a revision: in the journal, else in the store that has it already."""
         folder = self._journal.snapshot(entry.name)
         if folder.is_dir():
-            return folder
-        store = self._places.get(STORE)
-        if isinstance(store, LocalStore) and STORE in entry.published:
-            folder = store.folder / "snapshots" / entry.published[STORE]
-            return folder if folder.is_dir() else None
-        return None
+            yield files_of(folder)
+        elif self._has_source(entry):
+            store, commit = self._places[STORE], entry.published[STORE]
+            with ExitStack() as fetched:
+                yield {
+                    path: fetched.enter_context(store.fetched(commit, path))
+                    for path in store.files(commit)
+                    if path != MANIFEST_FILE
+                }
+        else:
+            raise PublishError(
+                f"The files of {entry.name} are gone from {self._journal.folder} and from the store."
+            )
 
     def _forget_lost(self, place: str, refs: dict[str, str]) -> None:
         """What a place had and has no longer must be sent again; what it refused is tried again."""

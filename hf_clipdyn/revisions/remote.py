@@ -1,11 +1,7 @@
-"""The Hub: one commit on `main` with everything, then a branch at exactly that commit.
+"""The Hub: a commit is made on `main` with everything, and a branch points at exactly that commit."""
 
-The other order, branch first, is how public suites came to serve wrong weights: if the commit fails,
-the branch exists and carries what `main` had. Every step here can be repeated: what an interrupted
-or doubtful call has already done is found again and not done twice.
-"""
-
-from collections.abc import Callable, Iterator
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
@@ -32,29 +28,19 @@ from huggingface_hub.utils import (  # type: ignore[attr-defined]  # public, but
     enable_progress_bars,
     hf_raise_for_status,
 )
-from huggingface_hub.utils.sha import git_hash
 
 from hf_clipdyn.errors import ConfigError, PublishError, RevisionError, RevisionNotFoundError
-from hf_clipdyn.hub import RetryPolicy, attempt, limit_waiting, reason, status_of
+from hf_clipdyn.hub import RetryPolicy, attempt, is_unreachable, limit_waiting, reason, status_of
 from hf_clipdyn.revisions.manifest import MANIFEST_FILE, Manifest
 from hf_clipdyn.revisions.names import checked_ref
-from hf_clipdyn.revisions.repository import (
-    MAIN,
-    WEIGHTS_FILE,
-    FileRecord,
-    Snapshot,
-    manifest_after,
-    read_manifest,
-    require_same,
-    weights_of,
-)
+from hf_clipdyn.revisions.repository import MAIN, FileRecord, Held, Repository
 
 __all__ = ["HubRepository"]
 
 T = TypeVar("T")
 
 
-class HubRepository:
+class HubRepository(Repository):
     """One model repository on the Hub.
 
     Args:
@@ -74,13 +60,22 @@ class HubRepository:
         retries: RetryPolicy | None = None,
         repo_type: str = "model",
     ) -> None:
-        self.repo_id = repo_id
+        self._repo_id = repo_id
         self._private = private
         self._token = token
         self._type = repo_type
         self._retries = retries or RetryPolicy(patience=60.0)
         self._api = HfApi(token=token)
+        self._reached = False  # whether the Hub has ever answered here
         limit_waiting(self._retries.timeout)
+
+    @property
+    def repo_id(self) -> str:
+        return self._repo_id
+
+    @property
+    def on_disk(self) -> bool:
+        return False
 
     @property
     def where(self) -> str:
@@ -106,10 +101,6 @@ class HubRepository:
             if isinstance(item, RepoFile)
         }
 
-    def absent_files(self, commit: str) -> list[str]:
-        del commit
-        return []  # on the Hub the listing and the files are one
-
     def read(self, commit: str, path: str, size: int | None = None) -> bytes:
         headers = dict(build_hf_headers(token=self._token))
         if size is not None:
@@ -125,24 +116,36 @@ class HubRepository:
 
         return self._ask(get)
 
-    def fetch(self, commit: str, path: str, folder: Path) -> Path:
-        return Path(
-            self._ask(
-                lambda: hf_hub_download(
-                    self.repo_id,
-                    path,
-                    revision=commit,
-                    repo_type=self._type,
-                    cache_dir=folder,  # not the user's cache: it may hold what the Hub serves no longer
-                    token=self._token,
-                    endpoint=self._api.endpoint,
+    @contextmanager
+    def fetched(self, commit: str, path: str) -> Iterator[Path]:
+        # Not in the user's cache: it may hold what the Hub serves no longer.
+        with tempfile.TemporaryDirectory() as folder:
+            yield Path(
+                self._ask(
+                    lambda: hf_hub_download(
+                        self.repo_id,
+                        path,
+                        revision=commit,
+                        repo_type=self._type,
+                        cache_dir=folder,
+                        token=self._token,
+                        endpoint=self._api.endpoint,
+                    )
                 )
             )
-        )
+
+    def _attempt(self, call: Callable[[], T]) -> T:
+        try:
+            found = attempt(call, self._retries, reached=self._reached)
+        except Exception as error:
+            self._reached = self._reached or not is_unreachable(error)
+            raise
+        self._reached = True
+        return found
 
     def _ask(self, call: Callable[[], T]) -> T:
         try:
-            return attempt(call, self._retries)
+            return self._attempt(call)
         except (RepositoryNotFoundError, NoRevisionOnHubError, EntryNotFoundError) as error:
             raise RevisionNotFoundError(
                 f"{self.where} does not exist, lacks what was asked for, or the token may not see it "
@@ -168,7 +171,7 @@ class HubRepository:
             self._api.auth_check(self.repo_id, write=True)
 
         try:
-            attempt(check, self._retries)
+            self._attempt(check)
         except LocalTokenNotFoundError as error:
             raise PublishError("There is no token for the Hub: log in with `hf auth login`.") from error
         except Exception as error:
@@ -179,85 +182,34 @@ class HubRepository:
                 ) from error
             raise PublishError(f"{self.where} cannot be used: {reason(error)}.") from error
 
-    def clean(self) -> None:
-        """Nothing is left behind on the Hub that a repeat would not find."""
-
-    def publish(self, snapshot: Snapshot) -> str:
-        name = snapshot.row.name
-        refs = self.refs()
-        manifest = read_manifest(self, refs)
-        after = manifest_after(manifest, snapshot, self.where)
-        if name in refs:
-            require_same(snapshot, weights_of(self.files(refs[name])), self.where)
-            commit = refs[name]
-        else:
-            commit = self._earlier_commit(snapshot, manifest) or self._commit(snapshot, after, refs[MAIN])
-            self._compare(snapshot, commit)
-            self._branch(snapshot, commit)
-        self._settle_main(after, commit)
-        return commit
-
-    def replace(self, snapshot: Snapshot, manifest: Manifest) -> str:
-        refs = self.refs()
-        commit = self._commit(snapshot, manifest, refs[MAIN])
-        self._compare(snapshot, commit)
-        if snapshot.row.name in refs:
-            self._write(lambda: self._api.delete_branch(self.repo_id, branch=snapshot.row.name), "changed")
-        self._branch(snapshot, commit)
-        return commit
-
-    def settle_main(self, newest: Snapshot | None, manifest: Manifest) -> None:
-        del newest  # it is a branch of the Hub, and copied there
-        self._settle_main(manifest, commit="")
-
-    def _earlier_commit(self, snapshot: Snapshot, manifest: Manifest | None) -> str | None:
-        """The commit of an attempt that was cut off before its branch: applied, but nobody heard of it."""
-        held = manifest.row(snapshot.row.name) if manifest is not None else None
-        if held is None or held.sha256 != snapshot.row.sha256:
-            return None
-        history = self._ask(lambda: self._api.list_repo_commits(self.repo_id))
-        for commit in history:
-            if commit.title == _title(snapshot.row.name):
-                weights = weights_of(self.files(commit.commit_id))
-                if weights is not None and weights.sha256 == snapshot.row.sha256:
-                    return commit.commit_id
-        return None
-
-    def _commit(self, snapshot: Snapshot, after: Manifest, parent: str) -> str:
-        operations = [
-            CommitOperationAdd(path_in_repo=path, path_or_fileobj=str(source))
-            for path, source in snapshot.files().items()
-        ]
-        operations.append(_manifest_operation(after))
+    def commit(
+        self, name: str, files: Mapping[str, Path | Held], manifest: Manifest, parent: str | None
+    ) -> str:
+        operations: list[CommitOperationAdd | CommitOperationCopy] = []
+        for path, file in files.items():
+            if isinstance(file, Path):
+                operations.append(CommitOperationAdd(path_in_repo=path, path_or_fileobj=str(file.resolve())))
+            elif file.commit != parent and path != ".gitattributes":  # main has the parent's files
+                operations.append(CommitOperationCopy(file.path, path, src_revision=file.commit))
+        operations.append(
+            CommitOperationAdd(path_in_repo=MANIFEST_FILE, path_or_fileobj=manifest.dumps().encode())
+        )
+        newest = manifest.newest.name if manifest.newest is not None else name
         with _no_progress_bars():
             info = self._write(
                 lambda: self._api.create_commit(
-                    self.repo_id, operations, commit_message=_title(snapshot.row.name), parent_commit=parent
+                    self.repo_id,
+                    operations,
+                    commit_message=_title(name) if name != MAIN else f"Let main equal {newest}",
+                    parent_commit=parent,
                 ),
-                f"given {snapshot.row.name}",
+                f"given {name}" if name != MAIN else "brought up to date",
             )
         return str(info.oid)
 
-    def _compare(self, snapshot: Snapshot, commit: str) -> None:
-        """Compare the server's own record of each file with what was sent."""
-        served = self.files(commit)
-        for path, source in snapshot.files().items():
-            record = served.get(path)
-            size = source.stat().st_size
-            if path == WEIGHTS_FILE:
-                right = record is not None and (record.sha256, record.size) == (snapshot.row.sha256, size)
-            elif record is not None and record.sha256 is None:
-                right = record.blob == git_hash(source.read_bytes())
-            else:
-                right = record is not None and record.size == size
-            if not right:
-                raise PublishError(
-                    f"{path} of {snapshot.row.name} is not in {self.where} as it was sent (commit {commit}): "
-                    "no branch was made."
-                )
-
-    def _branch(self, snapshot: Snapshot, commit: str) -> None:
-        name = snapshot.row.name
+    def set_ref(self, name: str, commit: str, *, move: bool = False) -> None:
+        if move and name in self.refs():
+            self._write(lambda: self._api.delete_branch(self.repo_id, branch=name), "changed")
         try:
             self._write(
                 lambda: self._api.create_branch(self.repo_id, branch=name, revision=commit),
@@ -266,38 +218,10 @@ class HubRepository:
         except PublishError as error:
             if status_of(error) != 409:
                 raise
-        held = self.refs().get(name)
-        if held != commit:
-            require_same(snapshot, weights_of(self.files(held)) if held else None, self.where)
 
-    def _settle_main(self, after: Manifest, commit: str) -> None:
-        """Let `main` have the whole manifest and the weights of the newest revision, whichever came last."""
-        refs = self.refs()
-        newest = after.newest
-        assert newest is not None, "a revision was published just now"
-        if refs[MAIN] == commit == refs.get(newest.name):
-            return
-        operations: list[CommitOperationAdd | CommitOperationCopy] = []
-        files = self.files(refs[MAIN])
-        if MANIFEST_FILE not in files or self.read(refs[MAIN], MANIFEST_FILE) != after.dumps().encode():
-            operations.append(_manifest_operation(after))
-        held = weights_of(files)
-        if newest.name in refs and (held is None or held.sha256 != newest.sha256):
-            operations += [
-                CommitOperationCopy(path, path, src_revision=refs[newest.name])
-                for path in self.files(refs[newest.name])
-                if path not in (MANIFEST_FILE, ".gitattributes")
-            ]
-        if operations:
-            self._write(
-                lambda: self._api.create_commit(
-                    self.repo_id,
-                    operations,
-                    commit_message=f"Let main equal {newest.name}",
-                    parent_commit=refs[MAIN],
-                ),
-                "brought up to date",
-            )
+    def commits_of(self, name: str) -> Iterator[str]:
+        history = self._ask(lambda: self._api.list_repo_commits(self.repo_id))
+        yield from (commit.commit_id for commit in history if commit.title == _title(name))
 
     def _write(self, call: Callable[[], T], what: str) -> T:
         try:
@@ -321,7 +245,3 @@ def _no_progress_bars() -> Iterator[None]:
 
 def _title(name: str) -> str:
     return f"Publish {name}"
-
-
-def _manifest_operation(manifest: Manifest) -> CommitOperationAdd:
-    return CommitOperationAdd(path_in_repo=MANIFEST_FILE, path_or_fileobj=manifest.dumps().encode())

@@ -11,17 +11,11 @@ from hf_clipdyn.errors import RevisionError
 from hf_clipdyn.hub import RetryPolicy
 from hf_clipdyn.revisions.files import file_sha256
 from hf_clipdyn.revisions.journal import Entry, Journal, RunFacts
-from hf_clipdyn.revisions.local import LocalStore
 from hf_clipdyn.revisions.manifest import MANIFEST_FILE, Manifest
 from hf_clipdyn.revisions.places import open_places
-from hf_clipdyn.revisions.repository import (
-    MAIN,
-    WEIGHTS_FILE,
-    Repository,
-    Snapshot,
-    read_manifest,
-    weights_of,
-)
+from hf_clipdyn.revisions.publication import Snapshot, content_differs, files_of, settle_main
+from hf_clipdyn.revisions.publication import replace as replace_revision
+from hf_clipdyn.revisions.repository import WEIGHTS_FILE, Repository, sha256_of, weights_of
 from hf_clipdyn.revisions.verify import Report, verify_repository
 
 __all__ = ["Repaired", "repair"]
@@ -78,7 +72,7 @@ def repair(output_dir: Path, *, token: str | None = None, retries: RetryPolicy |
         for key, place in places.items():
             place.check()
             entries = _Place(key, place, facts).mend(journal, entries, places, done, lost)
-    reports = tuple(verify_repository(place, deep=isinstance(place, LocalStore)) for place in places.values())
+    reports = tuple(verify_repository(place, deep=place.on_disk) for place in places.values())
     return Repaired(tuple(done), tuple(sorted(lost)), reports)
 
 
@@ -112,21 +106,16 @@ class _Place:
                     continue
                 # With the manifest as it was when the revision was new, the store gets the very same commit.
                 manifest = Manifest(self.facts.run_id, rows[: position + 1])
-                commit = self.repository.replace(self._snapshot(folder, entry), manifest)
+                snapshot = Snapshot(files_of(folder), entry.row, self.facts.run_id)
+                commit = replace_revision(self.repository, snapshot, manifest)
             entry = replace(entry, published=entry.published | {self.key: commit})
             journal.put(entry)
             mended.append(entry)
             done.append(f"{entry.name} was published anew to {self.repository.where}.")
         whole = Manifest(self.facts.run_id, rows)
-        if mended and not self._main_is_right(whole):
-            with self._source(mended[-1], journal, places) as folder:
-                newest = self._snapshot(folder, mended[-1]) if folder is not None else None
-                self.repository.settle_main(newest, whole)
+        if mended and settle_main(self.repository, whole):
             done.append(f"main was set to {rows[-1].name} in {self.repository.where}.")
         return mended
-
-    def _snapshot(self, folder: Path, entry: Entry) -> Snapshot:
-        return Snapshot(folder, entry.row, self.facts.run_id, allow_identical=True)
 
     def _is_whole(self, entry: Entry) -> bool:
         """Whether the place serves this revision under its name; a card that was edited later is no fault."""
@@ -135,11 +124,13 @@ class _Place:
             commit = place.refs()[entry.name]
             served = place.files(commit)
             weights = weights_of(served)
-            if weights is None or (weights.sha256, weights.size) != (entry.row.sha256, entry.row.size):
+            if weights is None or weights.size != entry.row.size:
                 return False
-            if place.absent_files(commit):
+            if sha256_of(place, commit) != entry.row.sha256 or place.absent_files(commit):
                 return False
-            if isinstance(place, LocalStore) and any(place.is_spoilt(commit, path) for path in served):
+            if place.on_disk and any(
+                content_differs(place, commit, path, record) for path, record in served.items()
+            ):
                 return False
         except (KeyError, RevisionError):
             return False
@@ -167,18 +158,6 @@ class _Place:
                         return
             yield None
 
-    def _main_is_right(self, manifest: Manifest) -> bool:
-        try:
-            refs = self.repository.refs()
-            held = weights_of(self.repository.files(refs[MAIN]))
-            return (
-                read_manifest(self.repository, refs) == manifest
-                and held is not None
-                and held.sha256 == manifest.rows[-1].sha256
-            )
-        except (KeyError, RevisionError):
-            return False
-
 
 def _ref(place: Repository, name: str) -> str | None:
     try:
@@ -193,8 +172,8 @@ def _copy(place: Repository, commit: str, folder: Path) -> bool:
         for path in place.files(commit):
             if path not in (MANIFEST_FILE, ".gitattributes"):
                 (folder / path).parent.mkdir(parents=True, exist_ok=True)
-                shutil.copyfile(place.fetch(commit, path, folder / ".fetched"), folder / path)
-        shutil.rmtree(folder / ".fetched", ignore_errors=True)
+                with place.fetched(commit, path) as file:
+                    shutil.copyfile(file, folder / path)
         return not place.absent_files(commit)
     except (RevisionError, OSError):
         return False

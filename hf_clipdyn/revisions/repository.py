@@ -2,26 +2,26 @@
 
 import hashlib
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from hf_clipdyn.errors import PublishError, RevisionError
-from hf_clipdyn.revisions.manifest import MANIFEST_FILE, Manifest, ManifestRow
+from hf_clipdyn.errors import RevisionError
+from hf_clipdyn.revisions.files import file_sha256
+from hf_clipdyn.revisions.manifest import MANIFEST_FILE, Manifest
 
 __all__ = [
     "MAIN",
     "WEIGHTS_FILE",
     "FileRecord",
-    "IdenticalWeightsError",
+    "Held",
     "Repository",
-    "Snapshot",
     "Weights",
     "check_run",
-    "manifest_after",
     "read_manifest",
-    "require_same",
+    "sha256_of",
     "weights_of",
 ]
 
@@ -45,49 +45,40 @@ class FileRecord:
         size: in bytes.
         blob: name of the content: SHA-256 of a large file, git's object id of a small one.
         sha256: SHA-256 of the content where the metadata hold it, that is for large files.
+        recorded: False if the place records no hash and these were computed from the file itself, so that
+            they cannot show whether it is still what it was.
     """
 
     size: int
     blob: str
     sha256: str | None = None
+    recorded: bool = True
 
 
 @dataclass(frozen=True)
 class Weights:
-    """The weights of one revision: their file, or the hash over the hashes of several (shards)."""
+    """The weights of one revision.
+
+    Attributes:
+        paths: their file, or several (shards).
+        content: names the content: the SHA-256 of the file, or git's object id of a file outside the large
+            storage (in mirrors); the hash over these of several files. Only ids of one kind can be compared.
+        sha256: the same, where each file has a SHA-256; else None.
+        size: in bytes, all files together.
+    """
 
     paths: tuple[str, ...]
-    sha256: str
+    content: str
+    sha256: str | None
     size: int
 
 
 @dataclass(frozen=True)
-class Snapshot:
-    """A revision ready to be published.
+class Held:
+    """A file that the place has already, in one of its commits."""
 
-    Attributes:
-        folder: the files, card included; a `revisions.json` among them is passed over, since it
-            depends on what else the place holds.
-        row: what the manifest will say of it.
-        run_id: the run that made it.
-        allow_identical: accept weights that another revision has already.
-    """
-
-    folder: Path
-    row: ManifestRow
-    run_id: str
-    allow_identical: bool = False
-
-    def files(self) -> dict[str, Path]:
-        """Path in the repository to file on disk, sorted."""
-        found = sorted(path for path in self.folder.rglob("*") if path.is_file())
-        files = {path.relative_to(self.folder).as_posix(): path.resolve() for path in found}
-        files.pop(MANIFEST_FILE, None)
-        return files
-
-
-class IdenticalWeightsError(PublishError):
-    """The revision has the weights of another one, which nobody asked for."""
+    commit: str
+    path: str
 
 
 class Repository(Protocol):
@@ -104,11 +95,16 @@ class Repository(Protocol):
     def where(self) -> str:
         """The place, for messages."""
 
+    @property
+    def on_disk(self) -> bool:
+        """Whether the files lie on this machine, so that reading all of them costs no download."""
+
     def check(self) -> None:
         """Find out now whether the place can be written; raises `PublishError` if not."""
 
     def clean(self) -> None:
         """Remove what an interrupted publisher left behind; call it when none is at work."""
+        return  # nothing, where a repeat finds it again
 
     def refs(self) -> dict[str, str]:
         """Branch to commit, `main` included."""
@@ -116,38 +112,78 @@ class Repository(Protocol):
     def files(self, commit: str) -> dict[str, FileRecord]:
         """The files of a commit, from metadata: nothing is downloaded."""
 
-    def fetch(self, commit: str, path: str, folder: Path) -> Path:
-        """A file of a commit on the local disk; if it must be downloaded, somewhere in ``folder``."""
+    def fetched(self, commit: str, path: str) -> AbstractContextManager[Path]:
+        """A file of a commit on the local disk; what must be downloaded is removed afterwards."""
 
     def read(self, commit: str, path: str, size: int | None = None) -> bytes:
         """A small file, or the first ``size`` bytes of a file, fewer if it is shorter."""
 
-    def absent_files(self, commit: str) -> list[str]:
+    def absent_files(self, commit: str) -> list[str]:  # noqa: ARG002  # a default, for places without a listing
         """The files that a commit should have and has not, where a listing is kept apart from the files."""
+        return []
 
-    def publish(self, snapshot: Snapshot) -> str:
-        """Publish a revision whole, or not at all, and move `main` to it; returns its commit.
+    def commit(
+        self, name: str, files: Mapping[str, Path | Held], manifest: Manifest, parent: str | None
+    ) -> str:
+        """Make a commit, whole or not at all; returns its id. No branch but `main` moves by it.
 
-        A repeat is a no-op. Raises `PublishError` if the name is taken by other weights.
+        Where commits are made on a branch (the Hub), `main` moves to the commit; the local store moves
+        nothing.
+
+        Args:
+            name: the revision, for messages; `main` where `main` alone is brought up to date.
+            files: path in the repository to the file on disk, or to a file that the place has.
+            manifest: becomes `revisions.json`.
+            parent: the commit of `main` to which ``manifest`` adds; None if there is no `main`.
+
+        Raises:
+            PublishError: `main` is at another commit by now, or the place cannot be written.
         """
 
-    def replace(self, snapshot: Snapshot, manifest: Manifest) -> str:
-        """Publish a revision with this manifest, whatever its name served: the one case in which a name moves."""
+    def set_ref(self, name: str, commit: str, *, move: bool = False) -> None:
+        """Let a branch point at a commit.
 
-    def settle_main(self, newest: Snapshot | None, manifest: Manifest) -> None:
-        """Let `main` have this manifest, and the weights of its newest revision (``newest``, if at hand)."""
+        Args:
+            move: also where the branch points elsewhere; otherwise that is left as it is.
+
+        Raises:
+            PublishError: the place cannot be written.
+        """
+
+    def commits_of(self, name: str) -> Iterator[str]:
+        """Commits that were made for this revision, newest first, whether or not a branch points at them."""
 
 
 def weights_of(files: Mapping[str, FileRecord]) -> Weights | None:
-    """The weights among the files of a commit; None if there are none, or none with a hash."""
-    for pattern in _WEIGHTS:
-        paths = sorted(path for path in files if pattern.fullmatch(path) and files[path].sha256)
-        if not paths:
-            continue
-        hashes = [files[path].sha256 or "" for path in paths]
-        sha256 = hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
-        return Weights(tuple(paths), sha256, sum(files[path].size for path in paths))
+    """The weights among the files of a commit; None if there are none.
+
+    What lies in the large storage goes before what does not: a small `.bin` beside the weights is none of them.
+    """
+    large = {path: record for path, record in files.items() if record.sha256}
+    for among in (large, files):
+        for pattern in _WEIGHTS:
+            paths = sorted(path for path in among if pattern.fullmatch(path))
+            if not paths:
+                continue
+            ids = [files[path].sha256 or files[path].blob for path in paths]
+            content = ids[0] if len(ids) == 1 else hashlib.sha256("".join(ids).encode()).hexdigest()
+            known = all(files[path].sha256 for path in paths)
+            return Weights(
+                tuple(paths), content, content if known else None, sum(files[path].size for path in paths)
+            )
     return None
+
+
+def sha256_of(repository: Repository, commit: str) -> str | None:
+    """SHA-256 of a commit's weights; read and hashed where the place does not record it. None without weights."""
+    weights = weights_of(repository.files(commit))
+    if weights is None or weights.sha256 is not None:
+        return weights.sha256 if weights is not None else None
+    hashes = []
+    for path in weights.paths:
+        with repository.fetched(commit, path) as file:
+            hashes.append(file_sha256(file))
+    return hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
 
 
 def read_manifest(repository: Repository, refs: Mapping[str, str]) -> Manifest | None:
@@ -156,49 +192,18 @@ def read_manifest(repository: Repository, refs: Mapping[str, str]) -> Manifest |
     Raises:
         RevisionError: it is there and cannot be read.
     """
-    if MAIN not in refs or MANIFEST_FILE not in repository.files(refs[MAIN]):
+    return _manifest_of(repository, refs.get(MAIN))
+
+
+def _manifest_of(repository: Repository, commit: str | None) -> Manifest | None:
+    if commit is None or MANIFEST_FILE not in repository.files(commit):
         return None
-    text = repository.read(refs[MAIN], MANIFEST_FILE)
-    return Manifest.loads(text, where=repository.where)
+    return Manifest.loads(repository.read(commit, MANIFEST_FILE), where=repository.where)
 
 
-def manifest_after(manifest: Manifest | None, snapshot: Snapshot, where: str) -> Manifest:
-    """The manifest once ``snapshot`` is published.
-
-    Raises:
-        PublishError: the repository holds another run, or the same weights under another name.
-    """
-    if manifest is None:
-        return Manifest(run_id=snapshot.run_id).with_row(snapshot.row)
-    if manifest.run_id != snapshot.run_id:
-        raise PublishError(
-            f"{where} holds the revisions of another run: choose another repository, "
-            "or continue that run in its own output_dir."
-        )
-    twins = [
-        row.name
-        for row in manifest.rows
-        if row.sha256 == snapshot.row.sha256 and row.name != snapshot.row.name
-    ]
-    if twins and not snapshot.allow_identical:
-        raise IdenticalWeightsError(
-            f"{snapshot.row.name} has the very weights of {twins[0]} in {where}: training changed nothing "
-            "between them. Ask for identical revisions if this is meant."
-        )
-    return manifest.with_row(snapshot.row)
-
-
-def require_same(snapshot: Snapshot, held: Weights | None, where: str) -> None:
-    """Accept a revision that is there already, if it is this one.
-
-    Raises:
-        PublishError: the name is taken by other weights; it is never moved silently.
-    """
-    if held is None or held.sha256 != snapshot.row.sha256:
-        raise PublishError(
-            f"{snapshot.row.name} exists in {where} with other weights and is not moved: "
-            "look at it with `clipdyn verify`, then delete it there or run `clipdyn repair`."
-        )
+def _is_of_run(repository: Repository, commit: str, run_id: str) -> bool:
+    manifest = _manifest_of(repository, commit)
+    return manifest is not None and manifest.run_id == run_id
 
 
 def check_run(repository: Repository, run_id: str) -> None:
@@ -216,7 +221,12 @@ def check_run(repository: Repository, run_id: str) -> None:
                 "choose another repository, or continue that run in its own output_dir."
             )
         return
-    foreign = [name for name, commit in refs.items() if weights_of(repository.files(commit))]
+    # A publisher that was killed before its first revision was on main has left the revision's branch.
+    foreign = [
+        name
+        for name, commit in refs.items()
+        if weights_of(repository.files(commit)) and not _is_of_run(repository, commit, run_id)
+    ]
     if foreign:
         raise RevisionError(
             f"{repository.where} holds weights that no run of this package published (on {foreign[0]}): "

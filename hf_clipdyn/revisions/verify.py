@@ -5,7 +5,6 @@ are read and hashed as well.
 """
 
 import json
-import tempfile
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -14,20 +13,19 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from huggingface_hub.utils.sha import git_hash
-
 from hf_clipdyn.errors import RevisionError, RevisionNotFoundError
-from hf_clipdyn.revisions.files import file_sha256
 from hf_clipdyn.revisions.header import header_fault
 from hf_clipdyn.revisions.listing import PARALLEL_REQUESTS, open_repository
 from hf_clipdyn.revisions.manifest import IMPORTED, MANIFEST_FILE, Manifest, ManifestRow, sort_key
 from hf_clipdyn.revisions.names import epoch_name, epoch_of, missing_numbers, natural_key, step_of
+from hf_clipdyn.revisions.publication import content_differs
 from hf_clipdyn.revisions.repository import (
     MAIN,
     FileRecord,
     Repository,
     Weights,
     read_manifest,
+    sha256_of,
     weights_of,
 )
 
@@ -71,7 +69,9 @@ class Report:
         revisions: the names that were looked at, in order.
         findings: what is wrong; empty if nothing is.
         has_manifest: False for suites that this package did not make.
-        deep: the files themselves were hashed.
+        deep: the files themselves were to be hashed.
+        hashed: the revisions of which every file was read and compared with a recorded hash; without
+            ``deep`` none.
     """
 
     where: str
@@ -79,6 +79,7 @@ class Report:
     findings: tuple[Finding, ...]
     has_manifest: bool
     deep: bool
+    hashed: tuple[str, ...] = ()
 
     def render(self, *, as_json: bool = False) -> str:
         """A table with a line per revision and the findings, or JSON."""
@@ -94,12 +95,24 @@ class Report:
             found = by_revision[name]
             lines.append(f"{name.ljust(width)}  {', '.join(item.kind for item in found) or 'ok'}")
             lines += [f"{' ' * width}    {item.message}" for item in found]
-        how = "file contents hashed" if self.deep else "from metadata; --deep hashes the files themselves"
+        how = self._how()
         manifest = "" if self.has_manifest else ", no manifest"
         lines.append(
             f"{self.where}: {len(self.revisions)} revisions{manifest}, {len(self.findings)} findings ({how})."
         )
         return "\n".join(lines)
+
+    def _how(self) -> str:
+        if not self.deep:
+            return "from metadata; --deep hashes the files themselves"
+        others = [name for name in self.revisions if name not in self.hashed]
+        if not others:
+            return "file contents hashed"
+        more = f" and {len(others) - 3} more" if len(others) > 3 else ""
+        return (
+            f"file contents hashed in {len(self.hashed)} of {len(self.revisions)} revisions; "
+            f"files are missing or have no recorded hash in {', '.join(others[:3])}{more}"
+        )
 
 
 @dataclass(frozen=True)
@@ -153,11 +166,11 @@ def verify_repository(repository: Repository, *, deep: bool = False) -> Report:
             for state in states:
                 findings += _against_row(state, manifest.row(state.name))
             findings += _rows(manifest)
-        findings += _identical(states)
+        findings += _identical(states, manifest)
         findings += _disagreeing(repository, states)
         for found in pool.map(lambda state: list(_inside(repository, state, manifest, deep=deep)), states):
             findings += found
-    findings += _main(repository, refs, manifest, states)
+    findings += _main(repository, refs, manifest, states, deep=deep)
     order = {state.name: position for position, state in enumerate(states)}
     findings.sort(key=lambda item: (order.get(item.revision, -1), natural_key(item.revision)))
     return Report(
@@ -166,6 +179,7 @@ def verify_repository(repository: Repository, *, deep: bool = False) -> Report:
         tuple(dict.fromkeys(findings)),
         manifest is not None,
         deep,
+        tuple(state.name for state in states if deep and _can_be_hashed(repository, state)),
     )
 
 
@@ -191,12 +205,17 @@ def _against_row(state: _State, row: ManifestRow | None) -> Iterator[Finding]:
                 "wrong-size",
                 f"The weights have {state.weights.size} bytes, the manifest says {row.size}.",
             )
-        if state.weights.sha256 != row.sha256:
-            yield Finding(
-                state.name,
-                "wrong-weights",
-                f"The weights have the SHA-256 {state.weights.sha256[:12]}…, the manifest says {row.sha256[:12]}….",
-            )
+        # Weights outside the large storage have no recorded SHA-256; those are compared when they are read.
+        if state.weights.sha256 not in (row.sha256, None):
+            yield _wrong_weights(state.name, state.weights.sha256, row)
+
+
+def _wrong_weights(name: str, sha256: str | None, row: ManifestRow) -> Finding:
+    return Finding(
+        name,
+        "wrong-weights",
+        f"The weights have the SHA-256 {str(sha256)[:12]}…, the manifest says {row.sha256[:12]}….",
+    )
 
 
 def _inside(
@@ -206,7 +225,7 @@ def _inside(
     if manifest is not None:
         yield from _own_manifest(repository, state, manifest)
     if state.weights is None:
-        yield Finding(state.name, "no-weights", "The revision has no weights, or none with a recorded hash.")
+        yield Finding(state.name, "no-weights", "The revision has no weights.")
     try:
         absent = repository.absent_files(state.commit)
     except RevisionError as error:
@@ -219,14 +238,27 @@ def _inside(
             wrong = header_fault(repository, state.commit, path, state.files[path].size)
             if wrong:
                 yield Finding(state.name, "bad-header", f"{path}: {wrong}.")
-    for path, record in state.files.items() if deep else ():
-        with tempfile.TemporaryDirectory() as folder:
-            content = repository.fetch(state.commit, path, Path(folder))
-            actual = file_sha256(content) if record.sha256 else git_hash(content.read_bytes())
-        if actual != (record.sha256 or record.blob):
+    if not deep:
+        return
+    for path, record in state.files.items():
+        if record.recorded and content_differs(repository, state.commit, path, record):
             yield Finding(
                 state.name, "wrong-content", f"{path} does not hash to what the metadata say of it."
             )
+    row = manifest.row(state.name) if manifest is not None else None
+    if row is not None and state.weights is not None and state.weights.sha256 is None:
+        actual = sha256_of(repository, state.commit)
+        if actual != row.sha256:
+            yield _wrong_weights(state.name, actual, row)
+
+
+def _can_be_hashed(repository: Repository, state: _State) -> bool:
+    """Whether each file of a revision is there, weights too, and its hash is recorded."""
+    return (
+        state.weights is not None
+        and all(record.recorded for record in state.files.values())
+        and not repository.absent_files(state.commit)
+    )
 
 
 def _own_manifest(repository: Repository, state: _State, manifest: Manifest) -> Iterator[Finding]:
@@ -280,12 +312,13 @@ def _first(missing: Iterator[int]) -> Iterator[int]:
     return islice(missing, _MOST_GAPS)
 
 
-def _identical(states: Sequence[_State]) -> Iterator[Finding]:
-    by_hash: dict[str, list[str]] = defaultdict(list)
+def _identical(states: Sequence[_State], manifest: Manifest | None) -> Iterator[Finding]:
+    by_content: dict[str, list[str]] = defaultdict(list)
+    allowed = {row.name for row in manifest.rows if row.identical_allowed} if manifest is not None else set()
     for state in states:
-        if state.weights is not None:
-            by_hash[state.weights.sha256].append(state.name)
-    for first, *others in by_hash.values():
+        if state.weights is not None and state.name not in allowed:
+            by_content[state.weights.content].append(state.name)
+    for first, *others in by_content.values():
         for name in others:
             yield Finding(name, "identical-weights", f"The weights are those of {first}, byte for byte.")
 
@@ -346,16 +379,30 @@ def _rows(manifest: Manifest) -> Iterator[Finding]:
 
 
 def _main(
-    repository: Repository, refs: Mapping[str, str], manifest: Manifest | None, states: Sequence[_State]
+    repository: Repository,
+    refs: Mapping[str, str],
+    manifest: Manifest | None,
+    states: Sequence[_State],
+    *,
+    deep: bool,
 ) -> Iterator[Finding]:
     if MAIN not in refs:
         yield Finding(MAIN, "no-main", "There is no branch main, which is what is loaded without a revision.")
         return
     if manifest is not None and manifest.newest is not None:
+        newest = manifest.newest
         state = _state(repository, MAIN, refs[MAIN])
         weights = None if isinstance(state, Finding) else state.weights
-        newest = manifest.newest
-        if weights is None or weights.sha256 != newest.sha256:
+        branch = next((one.weights for one in states if one.name == newest.name), None)
+        if weights is None:
+            right = False
+        elif weights.sha256 is not None:
+            right = weights.sha256 == newest.sha256
+        elif branch is not None and branch.sha256 is None:
+            right = weights.content == branch.content
+        else:  # the place records no SHA-256
+            right = not deep or sha256_of(repository, refs[MAIN]) == newest.sha256
+        if not right:
             yield Finding(
                 MAIN, "main-not-newest", f"main has other weights than {newest.name}, the newest revision."
             )

@@ -13,6 +13,7 @@ from accelerate.utils import load
 from safetensors import safe_open
 
 from hf_clipdyn.errors import ConfigError, TrainingError
+from hf_clipdyn.revisions.files import follow_umask
 from hf_clipdyn.schema import Count, read_json
 
 __all__ = ["Progress", "find_checkpoint", "load_checkpoint", "save_checkpoint"]
@@ -70,6 +71,7 @@ def save_checkpoint(accelerator: Accelerator, root: Path, progress: Progress, ke
             sizes = {path.name: path.stat().st_size for path in sorted(staging.iterdir()) if path.is_file()}
             progress = replace(progress, files=sizes)
             (staging / _STATE).write_text(json.dumps(dataclasses.asdict(progress)), encoding="utf-8")
+            follow_umask(staging)
             target = _folder(root, progress.epoch)
             shutil.rmtree(target, ignore_errors=True)
             staging.replace(target)

@@ -1,23 +1,31 @@
-"""What the machine offers: precision, attention, and the number of processes that was asked for."""
+"""What the machine offers: precision, attention, threads, trackers, and the number of processes."""
 
 import os
 import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 
 import psutil
 import torch
 from accelerate import Accelerator
+from accelerate.tracking import LOGGER_TYPE_TO_CLASS, get_available_trackers
+from accelerate.utils import broadcast_object_list
 
 from hf_clipdyn.config import TrainingConfig
-from hf_clipdyn.errors import ConfigError, TrainingError
+from hf_clipdyn.errors import ConfigError, TrainingError, UnknownNameError
 
 __all__ = [
     "CrowdedWarning",
     "attention",
     "check_processes",
     "end_training",
+    "free_cores",
     "has_bf16",
     "make_accelerator",
-    "warn_if_crowded",
+    "threads",
+    "torch_threads",
+    "usable_cores",
 ]
 
 
@@ -43,22 +51,45 @@ def attention(device: torch.device, bf16: bool) -> str:
     return "eager" if device.type == "cpu" and bf16 else "sdpa"
 
 
-def make_accelerator(config: TrainingConfig) -> Accelerator:
-    """accelerate's view of the machine; on one without an accelerator it uses the CPU, also under torchrun."""
+def make_accelerator(config: TrainingConfig, folder: Path) -> Accelerator:
+    """accelerate's view of the machine; on one without an accelerator it uses the CPU, also under torchrun.
+
+    Args:
+        config: the run.
+        folder: its output folder, where trackers that write files write them.
+
+    Raises:
+        ConfigError: a tracker is unknown or not installed, or the machine cannot compute in that precision.
+    """
     bf16 = has_bf16() if config.bf16 is None else config.bf16
     trackers = [name.strip() for name in config.report_to.split(",") if name.strip() not in ("", "none")]
+    _check_trackers(trackers)
     try:
         return Accelerator(
             cpu=not _has_accelerator(),
             mixed_precision="bf16" if bf16 else "no",
             log_with=trackers or None,
-            project_dir=config.output_dir,
+            project_dir=str(folder),
         )
     except (ImportError, ValueError) as error:
         raise ConfigError(
-            f"The run cannot be set up with bf16={bf16}, report_to={config.report_to}: {error}. Trackers come with "
-            "the extra hf-clipdyn[track]; --bf16 false trains in single precision."
+            f"The run cannot be set up with bf16={bf16}, report_to={config.report_to}: {error}. --bf16 false trains in "
+            "single precision."
         ) from error
+
+
+def _check_trackers(names: Sequence[str]) -> None:
+    """Refuse trackers that accelerate would leave out without a word."""
+    known = [*LOGGER_TYPE_TO_CLASS, "all"]
+    available = [str(name) for name in get_available_trackers()]
+    for name in names:
+        if name not in known:
+            raise UnknownNameError("tracker", name, known)
+        if name not in available and not (name == "all" and available):
+            raise ConfigError(
+                f"report_to is {name}, which is not installed: trackio and tensorboard come with `pip install "
+                f"hf-clipdyn[track]`, wandb with `pip install wandb`; or leave report_to out."
+            )
 
 
 def end_training(accelerator: Accelerator) -> None:
@@ -72,33 +103,71 @@ def end_training(accelerator: Accelerator) -> None:
     accelerator.end_training()
 
 
-def warn_if_crowded(device: torch.device, *, seconds: float = 0.5) -> None:
-    """Look whether there is a free core for each thread of a training on the CPU.
+@contextmanager
+def threads(config: TrainingConfig, accelerator: Accelerator) -> Iterator[int]:
+    """Compute with the threads of the configuration within the block; gives their number.
 
     The threads share every small step and wait for one another without sleeping: beside one other program on two
-    cores, two were a hundred times slower than one. Their number is not changed here, since it changes the rounding
-    and hence the weights.
-
-    Args:
-        device: that of the training.
-        seconds: how long to look.
+    cores, two were a hundred times slower than one. By default `tiny` takes one, to which a second adds a fifth of the
+    speed at most, and a larger model the cores that are free when it starts. Another number rounds differently, hence
+    gives other weights: a resumed run takes the number that it was begun with.
 
     Warns:
-        CrowdedWarning: there is not.
+        CrowdedWarning: a training on a CPU has not a free core for each of its threads.
     """
-    threads = torch.get_num_threads()
-    if device.type != "cpu" or threads == 1:
-        return
-    cores = psutil.cpu_count() or threads
-    busy = cores * psutil.cpu_percent(seconds) / 100
-    free = cores - round(busy)
-    if threads > free:
+    before = torch.get_num_threads()
+    wanted, usable = config.num_threads, before
+    if wanted is None and config.scale == "tiny":
+        wanted = 1
+    if before > 1 and wanted != 1:
+        usable = min(before, max(1, free_cores() // _processes_here()))
+    chosen = [usable if wanted is None else wanted]
+    if accelerator.num_processes > 1:
+        broadcast_object_list(chosen)
+    (count,) = chosen
+    if accelerator.device.type == "cpu" and count > usable:
         warnings.warn(
-            f"Other programs keep {busy:.1f} of the {cores} cores busy, and training takes {threads} threads, which "
-            f"wait for one another: with OMP_NUM_THREADS={max(free, 1)} it may be many times as fast.",
+            f"Training takes {count} threads, which wait for one another, and this process has {usable} "
+            f"core{'s' * (usable > 1)} free: a run begun with --num_threads {usable} may be many times as fast.",
             CrowdedWarning,
-            stacklevel=2,
+            stacklevel=3,
         )
+    with torch_threads(count):
+        yield count
+
+
+@contextmanager
+def torch_threads(count: int) -> Iterator[None]:
+    """torch computes on the CPU with so many threads within the block."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def usable_cores() -> int:
+    """The cores that this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return psutil.cpu_count() or 1
+
+
+def free_cores(seconds: float = 0.5) -> int:
+    """The cores that this process may use and that no other program keeps busy; 1 or more.
+
+    Args:
+        seconds: how long to look.
+    """
+    cores = psutil.cpu_count() or 1
+    return max(1, min(usable_cores(), cores - round(cores * psutil.cpu_percent(seconds) / 100)))
+
+
+def _processes_here() -> int:
+    """The processes that a launcher started on this machine."""
+    local = os.environ.get("LOCAL_WORLD_SIZE", "1")
+    return max(1, int(local)) if local.isdecimal() else 1
 
 
 def _requested_processes() -> int | None:

@@ -36,16 +36,19 @@ class Inputs:
 
 def _load(config: TrainingConfig) -> datasets.Dataset:
     dataset = load_dataset(
-        config.dataset,
-        name=config.dataset_name,
+        config.dataset_name,
+        name=config.dataset_config_name,
         data_dir=config.data_dir,
         split=config.train_split,
         token=config.hub_token,
+        image_column=config.image_column,
+        caption_column=config.caption_column,
     )
     for column in ("image", "captions"):
         if column not in dataset.column_names:
             raise DatasetError(
-                f"The data set {config.dataset!r} has no column {column!r} (it has {', '.join(dataset.column_names)}): "
+                f"The data set {config.dataset_name!r} has no column {column!r} "
+                f"(it has {', '.join(dataset.column_names)}): "
                 "training needs image and captions; `clipdyn datasets` lists the data sets that have both."
             )
     if config.validation_size >= len(dataset):

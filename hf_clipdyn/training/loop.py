@@ -21,10 +21,11 @@ from accelerate.utils import set_seed
 from tqdm.auto import tqdm
 
 from hf_clipdyn.cards import CardFacts
-from hf_clipdyn.config import TrainingConfig
+from hf_clipdyn.config import TrainingConfig, parse_training_config
 from hf_clipdyn.errors import ConfigError, TrainingError
 from hf_clipdyn.models.scales import scale
 from hf_clipdyn.revisions import Publisher, RevisionRecord, epoch_name, step_name
+from hf_clipdyn.revisions.files import replace_durably, write_durably
 from hf_clipdyn.revisions.journal import Journal
 from hf_clipdyn.schema import Count, parse_json, valid_repo_name
 from hf_clipdyn.training.batches import CaptionBatches
@@ -34,16 +35,19 @@ from hf_clipdyn.training.device import (
     check_processes,
     end_training,
     make_accelerator,
-    warn_if_crowded,
+    threads,
 )
 from hf_clipdyn.training.inputs import Inputs, prepare_inputs
 from hf_clipdyn.training.loss import contrastive_loss
 from hf_clipdyn.training.model import TrainedCLIP, build_model, build_optimizer, build_schedule
 
-__all__ = ["TrainingSummary", "output_folder", "publishing_steps", "repository", "train"]
+__all__ = ["TrainingSummary", "delete_run", "output_folder", "publishing_steps", "repository", "train"]
 
 # What a run leaves in its folder; overwrite_output_dir deletes these and nothing else.
 _LEFTOVERS = ("hub", "publishing", "checkpoints", "log.jsonl", "config.yaml")
+
+# Fields that the machine decides where they are None; they bear on the weights.
+_BY_MACHINE = ("bf16", "attn_implementation", "num_threads")
 
 
 @dataclass(frozen=True)
@@ -61,7 +65,7 @@ def output_folder(config: TrainingConfig) -> Path:
     """``output_dir``, or ``runs/<data set>-<scale>-seed<seed>``."""
     if config.output_dir is not None:
         return Path(config.output_dir).expanduser()
-    return Path("runs") / f"{Path(config.dataset).name}-{config.scale}-seed{config.seed}"
+    return Path("runs") / f"{Path(config.dataset_name).name}-{config.scale}-seed{config.seed}"
 
 
 def repository(config: TrainingConfig) -> str:
@@ -88,50 +92,112 @@ def _tell_name(config: TrainingConfig, folder: Path) -> None:
 
 
 def publishing_steps(publish: str, total: int) -> set[int]:
-    """The steps inside epochs whose states become revisions beside those of the epochs.
+    """The steps whose states become revisions beside those of the epochs.
+
+    The end of an epoch is published as that epoch alone, so the loop passes over a step that is one.
 
     Args:
-        publish: ``epoch`` (none), ``log2`` (1, 2, 4 … ``total``) or numbers as ``10,100,1000``.
+        publish: the field of a `TrainingConfig`, which checked it: ``epoch`` (none), ``log2`` (1, 2, 4 … up to
+            ``total``) or numbers as ``10,100,1000``.
         total: steps of the whole run; later ones are left out.
+
+    Returns:
+        Numbers of optimiser steps, each from 1 to ``total``.
     """
     if publish == "epoch":
         return set()
     if publish == "log2":
         return {2**k for k in range(total.bit_length()) if 2**k <= total}
-    try:
-        steps = {int(word) for word in publish.split(",")}
-    except ValueError:
-        steps = {0}
-    if min(steps) < 1:
-        raise ConfigError(f"publish is {publish!r}: take epoch, log2, or steps as 10,100,1000.")
+    steps = {int(word) for word in publish.split(",")}
     return {step for step in steps if step <= total}
 
 
-def _open_folder(config: TrainingConfig, folder: Path) -> Path | None:
-    """Refuse, empty or continue what is in the folder; returns the checkpoint to continue from."""
-    leftovers = [folder / name for name in _LEFTOVERS if (folder / name).exists()]
-    if config.resume_from_checkpoint and config.resume_from_checkpoint.lower() != "false":
+def _leftovers(folder: Path) -> list[Path]:
+    return [folder / name for name in _LEFTOVERS if (folder / name).exists()]
+
+
+def _find_checkpoint(config: TrainingConfig, folder: Path) -> Path | None:
+    """The checkpoint to continue from; refuses a folder whose run would be lost. Nothing is changed."""
+    if _resumes(config):
+        assert config.resume_from_checkpoint is not None
         return find_checkpoint(folder / "checkpoints", config.resume_from_checkpoint)
-    if leftovers and not config.overwrite_output_dir:
+    try:
+        held = _leftovers(folder)
+        lost = held and not config.overwrite_output_dir and not _took_no_step(config, folder)
+    except OSError as error:
+        raise _unwritable(folder, error) from error
+    if lost:
         raise ConfigError(
             f"{folder} holds a run already: continue it with --resume_from_checkpoint true, delete it with "
             "--overwrite_output_dir, or name another --output_dir."
         )
-    for path in leftovers:
-        shutil.rmtree(path) if path.is_dir() else path.unlink()
     return None
 
 
-def _write_config(config: TrainingConfig, folder: Path) -> None:
+def _resumes(config: TrainingConfig) -> bool:
+    return bool(config.resume_from_checkpoint) and str(config.resume_from_checkpoint).lower() != "false"
+
+
+def _took_no_step(config: TrainingConfig, folder: Path) -> bool:
+    """Whether nothing is in the folder but the beginning of a run, which its seed gives again.
+
+    A run's own journal has to say so: a folder `hub` may hold what somebody else keeps there.
+    """
+    journal, store = folder / "publishing", folder / "hub"
+    entries = {path.name for path in (journal / "entries").glob("*")}
+    refs = {path.name for path in store.glob("models--*/refs/*")}
+    first = set() if config.push_to_hub else {epoch_name(0)}  # what is on the Hub belongs to that run
+    return (
+        not (folder / "log.jsonl").exists()
+        and not (folder / "checkpoints").exists()
+        and entries <= {f"{name}.json" for name in first}
+        and refs <= {"main", *first}
+        and len(list(store.glob("*--*"))) <= 1
+        and (not store.exists() or (journal / "run.json").is_file())
+    )
+
+
+def _as_begun(config: TrainingConfig, folder: Path, checkpoint: Path | None) -> TrainingConfig:
+    """What a resumed run leaves to the machine is what it became where the run was begun."""
+    begun = (folder if checkpoint is None else checkpoint.resolve().parents[1]) / "config.yaml"
+    if not _resumes(config) or not begun.is_file():
+        return config
+    was = parse_training_config(["--config", str(begun)])
+    left = [name for name in _BY_MACHINE if getattr(config, name) is None]
+    return dataclasses.replace(config, **{name: getattr(was, name) for name in left})
+
+
+def delete_run(folder: Path) -> None:
+    """Delete what a run left in its folder, and nothing else there.
+
+    Raises:
+        PublishError: that run is still going on.
+    """
+    if _leftovers(folder):
+        with Journal.of_run(folder).locked():
+            for path in _leftovers(folder):
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def _make_folder(config: TrainingConfig, folder: Path) -> None:
+    """Delete what an earlier run left, unless this one continues it, and write the configuration."""
+    if not _resumes(config):
+        delete_run(folder)
     values = dataclasses.asdict(config)
     del values["hub_token"]  # a secret has no place in a file that is shared with the results
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        (folder / "config.yaml").write_text(yaml.safe_dump(values, sort_keys=False), encoding="utf-8")
+        staged = folder / "config.yaml.part"
+        write_durably(staged, yaml.safe_dump(values, sort_keys=False).encode())
+        replace_durably(staged, folder / "config.yaml")
     except OSError as error:
-        raise TrainingError(
-            f"The output folder {folder} cannot be written: {error.strerror or error}. Name another --output_dir."
-        ) from error
+        raise _unwritable(folder, error) from error
+
+
+def _unwritable(folder: Path, error: OSError) -> TrainingError:
+    return TrainingError(
+        f"The output folder {folder} cannot be written: {error.strerror or error}. Name another --output_dir."
+    )
 
 
 @dataclass(frozen=True)
@@ -159,6 +225,11 @@ class _Log:
             kept = [line for line in lines if (step := _logged_step(line)) is not None and step <= from_step]
             path.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
 
+    def first_step(self) -> None:
+        """Leave a trace that a step was taken, however long it takes until one is logged."""
+        if self._accelerator.is_main_process:
+            self._path.touch()
+
     def write(self, **values: Any) -> None:
         if self._accelerator.is_main_process:
             with self._path.open("a", encoding="utf-8") as file:
@@ -182,10 +253,9 @@ class _Run:
             num_processes=accelerator.num_processes,
         )
         self.total_steps = config.num_train_epochs * self.batches.steps_per_epoch
-        bf16 = accelerator.mixed_precision == "bf16"
-        self.attn_implementation = config.attn_implementation or attention(accelerator.device, bf16)
         set_seed(config.seed)
-        model = build_model(scale(config.scale), inputs.processor, self.attn_implementation)
+        assert config.attn_implementation is not None, "settled by `train`"
+        model = build_model(scale(config.scale), inputs.processor, config.attn_implementation)
         self.parameters = sum(p.numel() for p in model.parameters())
         self.model, self.optimizer = accelerator.prepare(model, build_optimizer(model, config))
         self.step = 0
@@ -227,7 +297,8 @@ class _Run:
             )
         self.optimizer.zero_grad()
         self.accelerator.backward(loss)
-        self.accelerator.clip_grad_norm_(self.model.parameters(), self.config.max_grad_norm)
+        if 0 < self.config.max_grad_norm < math.inf:  # 0 means no clipping, as in transformers' Trainer
+            self.accelerator.clip_grad_norm_(self.model.parameters(), self.config.max_grad_norm)
         self.optimizer.step()
         self.schedule.step()
         self._clip.clamp_logit_scale()
@@ -266,14 +337,14 @@ def _card_facts(run: _Run) -> CardFacts:
     config = run.config
     return CardFacts(
         repo_id=repository(config),
-        datasets=(config.dataset,),
+        datasets=(config.dataset_name,),
         scale=config.scale,
         parameters=run.parameters,
         seed=config.seed,
         licence=config.license,
-        synthetic=config.dataset == "procedural",
+        synthetic=config.dataset_name == "procedural",
         recipe={
-            "dataset": config.dataset,
+            "dataset": config.dataset_name,
             "train_split": config.train_split,
             "images": len(run.inputs.pixels) - run.inputs.broken,
             "num_train_epochs": config.num_train_epochs,
@@ -281,10 +352,21 @@ def _card_facts(run: _Run) -> CardFacts:
             "learning_rate": config.learning_rate,
             "weight_decay": config.weight_decay,
             "warmup_steps": config.warmup_steps,
-            "precision": "bf16" if run.accelerator.mixed_precision == "bf16" else "fp32",
-            "attn_implementation": run.attn_implementation,
+            "precision": "bf16" if config.bf16 else "fp32",
+            "attn_implementation": config.attn_implementation,
         },
     )
+
+
+def _start_trackers(run: _Run) -> None:
+    settings = {name: value for name, value in run.config.recipe().items() if value is not None}
+    try:
+        run.accelerator.init_trackers("hf_clipdyn", settings)
+    except Exception as error:  # each tracker has errors of its own: no login, no connection
+        raise TrainingError(
+            f"The tracker {run.config.report_to} cannot be started ({' '.join(str(error).split())[:300]}): set it up, "
+            "or leave report_to out."
+        ) from error
 
 
 def train(config: TrainingConfig) -> TrainingSummary | None:
@@ -306,20 +388,30 @@ def train(config: TrainingConfig) -> TrainingSummary | None:
     transformers.utils.logging.disable_progress_bar()  # one bar, ours, instead of one for each file saved
     if config.disable_tqdm:
         datasets.disable_progress_bars()
-    accelerator = make_accelerator(config)
+    checkpoint = _find_checkpoint(config, folder)
+    config = _as_begun(config, folder, checkpoint)
+    accelerator = make_accelerator(config, folder)
     check_processes(config, accelerator.num_processes)
-    warn_if_crowded(accelerator.device)
-    checkpoint = None
-    with accelerator.main_process_first():
-        if accelerator.is_main_process or config.resume_from_checkpoint:
-            checkpoint = _open_folder(config, folder)
-    run = _Run(config, accelerator, prepare_inputs(config, size, accelerator))
-    done = 0 if checkpoint is None else run.continue_from(checkpoint)
-    if accelerator.is_main_process:
-        _write_config(config, folder)
-    accelerator.init_trackers("hf_clipdyn", config.recipe())
-    log = _Log(accelerator, folder / "log.jsonl", run.step)
+    with threads(config, accelerator) as num_threads:
+        bf16 = accelerator.mixed_precision == "bf16"
+        config = dataclasses.replace(
+            config,
+            bf16=bf16,
+            attn_implementation=config.attn_implementation or attention(accelerator.device, bf16),
+            num_threads=num_threads,
+        )
+        run = _Run(config, accelerator, prepare_inputs(config, size, accelerator))
+        return _train(run, folder, 0 if checkpoint is None else run.continue_from(checkpoint))
 
+
+def _train(run: _Run, folder: Path, done: int) -> TrainingSummary | None:
+    """The run after its ``done`` whole epochs: its folder, its publisher, its steps."""
+    config, accelerator = run.config, run.accelerator
+    if accelerator.is_main_process:
+        _make_folder(config, folder)
+    accelerator.wait_for_everyone()
+    _start_trackers(run)
+    log = _Log(accelerator, folder / "log.jsonl", run.step)
     with ExitStack() as stack:
         publisher: Publisher | None = None
         if accelerator.is_main_process:
@@ -375,6 +467,8 @@ def _learn(run: _Run, publisher: Publisher | None, log: _Log, *, first_epoch: in
             started = time.perf_counter()
             for batch in batches.epoch(epoch):
                 losses.append(run.learn(batch.pixels, batch.input_ids))
+                if run.step == 1:
+                    log.first_step()
                 speed = len(losses) * batches.global_batch_size / (time.perf_counter() - started)
                 bar.update()
                 bar.set_postfix_str(f"epoch {epoch}, loss {losses[-1]:.3f}, {speed:.0f} img/s", refresh=False)

@@ -16,7 +16,7 @@ Args:
     references (`list` of `int`): true class id of each row.
     sigmas (`list` of `float`): noise of each row, a standard deviation on pixels in [0, 1]; 0.0 are the clean images,
         which must be there.
-    n_classes (`int`): number of classes, for the correction for chance; default None, no correction.
+    n_classes (`int`): number of classes, for the chance level; default None: no drop is compared with chance.
     groups (`list`): image of each row, so that an image is resampled with all its noise levels. None: rows are
         resampled, and the intervals of the drops are too wide.
     n_resamples (`int`): resamples behind an interval, default 1000; 0 skips the intervals.
@@ -26,8 +26,8 @@ Args:
 Returns:
     sigmas (`list` of `float`): the distinct noise levels, ascending from 0.0. Aligned with it are the lists:
     accuracy: in [0, 1].
-    relative_drop: (clean - noisy) / clean; 0 for no effect, 1 for all accuracy lost; NaN where clean is 0.
-    chance_corrected_drop: (clean - noisy) / (clean - chance); NaN where clean is not clear of chance.
+    relative_drop: (clean - noisy) / clean; 0 for no effect, 1 for all accuracy lost.
+    chance_corrected_drop: (clean - noisy) / (clean - chance). Both are NaN where clean is not clear of chance.
     n_per_sigma: rows of each level.
     area (`float`): mean accuracy from 0 to the largest sigma (trapezoids), in [0, 1].
     clean_accuracy (`float`), n (`int`): accuracy at sigma 0, number of rows.

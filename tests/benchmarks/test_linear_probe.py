@@ -1,5 +1,7 @@
 """The linear probe: its penalty, exemplars that stay whole, and the corners."""
 
+import re
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -8,7 +10,7 @@ from sklearn.linear_model import Ridge, RidgeClassifier
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from hf_clipdyn.benchmarks.linear_probe import PENALTIES, LinearProbe, probe_folds
+from hf_clipdyn.benchmarks.linear_probe import PENALTIES, LinearProbe, decide_crossed, probe_folds
 from hf_clipdyn.errors import MetricError
 
 
@@ -106,3 +108,116 @@ def test_classes_with_one_exemplar_take_no_part():
 def test_other_shapes_and_nan_are_refused(features, classes):
     with pytest.raises(MetricError):
         LinearProbe(features, classes, np.zeros(len(classes)))
+
+
+def procedural_names(classes=8, exemplars=12, per_pair=18):
+    """The crossing of the synthetic cue-conflict images, (shape exemplar, texture exemplar)."""
+    return [
+        (
+            f"{chr(97 + i)}{(k + j * per_pair) % exemplars}",
+            f"{chr(97 + j)}{(k + k // exemplars + i * per_pair) % exemplars}",
+        )
+        for i in range(classes)
+        for j in range(classes)
+        if i != j
+        for k in range(per_pair)
+    ]
+
+
+def official_names(real_data, which):
+    """All 1,200 conflicts as the observers saw them, or the quarter whose images are at hand."""
+    if which == "quarter":
+        names = {file.stem for file in real_data("cue-conflict").glob("*/*.png")}
+    else:
+        trials = real_data("cue-conflict-human-trials").rglob("*.csv")
+        names = {
+            name for file in trials for name in re.findall(r"([a-z]+\d+-[a-z]+\d+)\.png", file.read_text())
+        }
+    pairs = [tuple(name.split("-")) for name in sorted(names)]
+    return [pair for pair in pairs if class_of(pair[0]) != class_of(pair[1])]
+
+
+def class_of(exemplar):
+    return exemplar.rstrip("0123456789")
+
+
+@pytest.fixture(params=["procedural", "official", "quarter"])
+def crossing(request, real_data):
+    """Columns of a set of conflicts: codes of shape, shape exemplar, texture, texture exemplar."""
+    names = procedural_names() if request.param == "procedural" else official_names(real_data, request.param)
+    assert len(names) == {"procedural": 1008, "official": 1200, "quarter": 300}[request.param]
+    exemplars = [np.array(column) for column in zip(*names, strict=True)]
+    classes = [np.array([class_of(name) for name in column]) for column in exemplars]
+    known = np.unique(classes)
+    return {
+        "shape": np.searchsorted(known, classes[0]),
+        "texture": np.searchsorted(known, classes[1]),
+        "shape_exemplar": exemplars[0],
+        "texture_exemplar": exemplars[1],
+    }
+
+
+def read(features, crossing, cue):
+    other = "texture" if cue == "shape" else "shape"
+    columns = (cue, f"{cue}_exemplar", other, f"{other}_exemplar")
+    return decide_crossed(features, *(crossing[column] for column in columns))
+
+
+def vectors(codes, seed, n=32):
+    codes = np.unique(codes, return_inverse=True)[1]
+    return np.random.default_rng(seed).normal(size=(codes.max() + 1, n))[codes]
+
+
+def noise(crossing, size):
+    return size * np.random.default_rng(9).normal(size=(len(crossing["shape"]), 32))
+
+
+@pytest.mark.parametrize("cue", ["shape", "texture"])
+@pytest.mark.parametrize("size", [0.0, 0.2])
+def test_a_code_of_one_cue_is_at_chance_for_the_other(cue, size, crossing):
+    """A plain probe of shapes reads .003 from a code of textures, since no image has both of one class."""
+    other = "texture" if cue == "shape" else "shape"
+    n, n_classes = len(crossing["shape"]), crossing["shape"].max() + 1
+    chance, error = 1 / (n_classes - 1), np.sqrt(1 / n_classes / n)
+    for code in (other, f"{other}_exemplar"):
+        features = vectors(crossing[code], seed=1) + noise(crossing, size)
+        accuracy = np.mean(read(features, crossing, cue) == crossing[cue])
+        assert abs(accuracy - chance) < 4 * error, (code, accuracy)
+    own = vectors(crossing[other], seed=1) + noise(crossing, size)
+    # a quarter of the set has few images of one exemplar of the shape, hence few comparisons within it
+    assert np.mean(read(own, crossing, other) == crossing[other]) >= (1 - size if n > 300 else 0.7)
+
+
+@pytest.mark.parametrize("cue", ["shape", "texture"])
+def test_a_code_of_both_cues_is_read_for_both_and_one_of_neither_for_none(cue, crossing):
+    n, n_classes = len(crossing["shape"]), crossing["shape"].max() + 1
+    one_space = np.eye(n_classes)  # shape and texture on the same axes, the other cue five times as strong
+    other = "texture" if cue == "shape" else "shape"
+    both = one_space[crossing[cue]] + 5 * one_space[crossing[other]]
+    assert np.mean(read(both, crossing, cue) == crossing[cue]) > (0.95 if n > 300 else 0.8)
+    for neither in (np.ones((n, 3)), noise(crossing, 1.0)):
+        accuracy = np.mean(read(neither, crossing, cue) == crossing[cue])
+        assert abs(accuracy - 1 / (n_classes - 1)) < 4 * np.sqrt(1 / n_classes / n)
+
+
+@pytest.mark.parametrize("cue", ["shape", "texture"])
+def test_exemplars_known_by_heart_give_no_class_away(cue, crossing):
+    features = np.hstack([vectors(crossing[f"{one}_exemplar"], seed=2) for one in ("shape", "texture")])
+    accuracy = np.mean(read(features, crossing, cue) == crossing[cue])
+    # One draw of random vectors scatters around chance: the exemplars are the sample, not the images.
+    assert accuracy < 2.5 / (crossing["shape"].max() + 1)
+
+
+def test_what_shares_no_exemplar_of_the_other_cue_cannot_be_read():
+    classes, exemplars = np.arange(12) % 3, np.arange(12)
+    decided = decide_crossed(np.eye(12), classes, exemplars, (classes + 1) % 3, 100 + exemplars)
+    assert (decided == -1).all()
+
+
+def test_a_class_with_one_exemplar_is_neither_decided_nor_a_candidate():
+    rng = np.random.default_rng(0)
+    shape, texture = np.repeat(np.arange(4), 12), np.tile(np.arange(4, 7), 16)
+    exemplars = 10 * shape + np.where(shape == 3, 0, np.tile(np.repeat([0, 1], 6), 4))
+    decided = decide_crossed(rng.normal(size=(48, 5)), shape, exemplars, np.full(48, -1), texture)
+    assert (decided[shape == 3] == -1).all()
+    assert set(decided[shape < 3]) <= {0, 1, 2}

@@ -1,6 +1,7 @@
 """Planted observers of noisy images."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from transformers import CLIPImageProcessor
 
@@ -50,6 +51,36 @@ def test_a_noise_blind_encoder_loses_nothing(stage, labelled, measure, planted):
     assert found["drop_when_right", group].value == 0
     assert found["area", "" if stage == "native" else "noise_stage=input"].value == 1
     assert found["chance", ""].value == pytest.approx(1 / 3)
+
+
+@pytest.mark.parametrize("stage", ["native", "input"])
+def test_the_effective_noise_is_that_of_the_clipped_pixels_at_its_stage(
+    stage, source, colour, measure, planted
+):
+    rows = [{"image": colour(value, value, value, side=24), "label": 0} for value in (0, 255, 128, 40)]
+    data = source("labels", rows, CLASSES)
+    found = measure(Noise, data, planted(noise_blind, text), sigmas=(0.0, 0.1, 0.5), noise_stage=stage)
+    suffix = "" if stage == "native" else ",noise_stage=input"
+    side = 24 if stage == "native" else 16
+    for sigma in (0.1, 0.5):
+        squares = [
+            np.square(
+                GaussianNoise(sigma)(np.full((side, side, 3), value, np.uint8), row) / 255 - value / 255
+            ).mean()
+            for row, value in enumerate((0, 255, 128, 40))
+        ]
+        one = found["pixels", "noise_rms", f"sigma={sigma:.2f}{suffix}"]
+        assert one.value == pytest.approx(np.sqrt(np.mean(squares)))
+        assert one.value < 0.95 * sigma, "half of the noise on black and white is clipped"
+        assert one.higher_is_better is None
+
+
+def test_trials_of_an_earlier_version_have_no_effective_noise_and_are_scored(labelled, planted, tmp_path):
+    settings = Settings(cache_dir=tmp_path, sigmas=(0.0, 0.1), n_resamples=0)
+    trials = Noise(labelled, PROCESSOR, settings).observe(Readout(planted(noise_blind, text)))
+    now, then = (Noise.score(rows, settings) for rows in (trials, trials.drop(columns="rms")))
+    assert list(map(str, then)) == [str(one) for one in now if one.metric != "noise_rms"]
+    assert len(then) == len(now) - 1
 
 
 def test_levels_finer_than_two_decimals_keep_names_of_their_own(labelled, measure, planted):
@@ -133,7 +164,34 @@ def test_a_fragile_encoder_falls_to_chance(labelled, measure, planted):
 def test_a_constant_encoder_has_no_displacement_and_says_why(labelled, measure, planted):
     found = measure(Noise, labelled, planted(lambda pixels: np.ones(3), text), sigmas=(0.0, 0.1))
     assert found["displacement", "sigma=0.10"].note == "all clean images embed alike"
-    assert "not clear of" in found["chance_corrected_drop", "sigma=0.10"].note
+    for metric in ("relative_drop", "chance_corrected_drop", "drop_when_right"):
+        assert "not clear of" in found[metric, "sigma=0.10"].note
+
+
+def test_guesses_that_change_at_random_have_no_drop(tmp_path):
+    """Ten classes, decisions at random: nine of ten lucky hits are lost by any change, which is no loss."""
+    rng = np.random.default_rng(0)
+    labels = np.arange(200) % 10
+
+    def trials():
+        clean, noisy = (rng.integers(0, 10, 200) for _ in range(2))
+        common = {"item": np.arange(200), "label": labels, "noise_stage": "native", "n_classes": 10}
+        common |= {"distance": np.nan, "spread": np.nan}
+        return pd.concat(
+            pd.DataFrame({**common, "sigma": sigma, "noise_kind": kind, "decision": decision})
+            for sigma, kind, decision in ((0.0, "", clean), (0.1, "gaussian", noisy))
+        )
+
+    a, b = trials(), trials()
+    for one in Noise.score(a, Settings(n_resamples=0)):
+        if "drop" in one.metric:
+            assert np.isnan(one.value)
+            assert "not clear of the chance" in one.note
+    lucky = b.assign(decision=b["label"].where(b["sigma"] == 0, b["decision"]))
+    for pair in ((a, lucky), (lucky, a)):
+        both = [one for side in Noise.score_together(*pair) for one in side]
+        assert len(both) == 2
+        assert all(np.isnan(one.value) and "not clear of chance" in one.note for one in both)
 
 
 def test_the_same_row_gets_the_same_noise_and_another_row_another():

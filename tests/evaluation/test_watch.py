@@ -6,12 +6,20 @@ import time
 import numpy as np
 import pandas as pd
 import pytest
+from hub_server.faults import Fault
 
-from hf_clipdyn.errors import ConfigError, EvaluationError, RevisionNotFoundError
+from hf_clipdyn.benchmarks.base import Settings
+from hf_clipdyn.errors import ConfigError, EvaluationError, RevisionError, RevisionNotFoundError
 from hf_clipdyn.evaluation import evaluate_revisions
 from hf_clipdyn.evaluation.precision import PrecisionCheck
+from hf_clipdyn.evaluation.runner import EvaluationConfig
+from hf_clipdyn.evaluation.watch import follow
+from hf_clipdyn.hub import RetryPolicy
 from hf_clipdyn.models.encoder import Encoder
 from hf_clipdyn.models.snapshots import snapshot_folder
+from hf_clipdyn.revisions import resume_publishing
+from hf_clipdyn.revisions.listing import revisions_of
+from hf_clipdyn.revisions.remote import HubRepository
 
 pytestmark = pytest.mark.filterwarnings("ignore::hf_clipdyn.data.base.SubsetWarning")
 
@@ -46,6 +54,40 @@ def test_watching_measures_each_revision_when_it_appears(tmp_path, publish, data
     assert set(table["revision"]) == {"epoch-000", "epoch-001"}
     kept = pd.read_parquet(output)
     assert kept.groupby(["revision", "data_fingerprint"])["seconds"].nunique().eq(1).all(), "each pair once"
+
+
+def test_watching_outlasts_an_outage_of_the_hub_says_it_once_and_ends_where_the_hub_refuses(
+    tmp_path, hub, publish, data, monkeypatch
+):
+    def listed(repo_id, store=None, token=None):
+        quick = RetryPolicy(base=0.01, cap=0.01, patience=0.1, timeout=5)
+        return revisions_of(HubRepository(repo_id, retries=quick))
+
+    monkeypatch.setattr("hf_clipdyn.evaluation.watch.list_revisions", listed)
+    monkeypatch.setattr("hf_clipdyn.evaluation.runner.list_revisions", listed)
+    publish(tmp_path, [0])
+    resume_publishing(tmp_path, push_to_hub=True)
+    config = EvaluationConfig(
+        "me/run",
+        benchmarks=("zero_shot/cifar10",),
+        output=tmp_path / "results.parquet",
+        data_dirs={"cifar10": data["cifar10"]},
+        settings=Settings(show_progress=False),
+        device="cpu",
+    )
+    hub.plant("refs", Fault(status=503), times=100)
+    said = []
+    restored = threading.Timer(1.0, hub.faults.clear)
+    restored.start()
+    table = follow(config, 3, said.append, interval=0.2)
+    restored.join()
+    assert set(table["revision"]) == {"epoch-000"}
+    assert [sentence for sentence in said if "planted fault" in sentence] == [
+        "me/run on the Hub could not be read: the Hub answered 503: planted fault. The watch goes on."
+    ]
+    hub.plant("refs", Fault(status=403), times=99)
+    with pytest.raises(RevisionError, match="403"):
+        follow(config, 60, interval=0.2)
 
 
 def test_watching_for_nothing_ends_with_the_cause(tmp_path):

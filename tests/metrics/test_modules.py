@@ -11,6 +11,7 @@ from collections import defaultdict
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 import yaml
 
@@ -231,6 +232,35 @@ def test_modules_of_the_same_inputs_can_be_combined(cache, agree):
             agree(picked, alone)
 
 
+@pytest.mark.filterwarnings("ignore::hf_clipdyn.metrics.undefined.UndefinedMetricWarning")
+def test_each_card_names_the_modules_that_it_combines_with_and_no_others_combine(cache):
+    features = {name: load_metric(name, cache_dir=cache).features for name in NAMES}
+    for name, own in features.items():
+        card = (CHECKOUT / "metrics" / name / "README.md").read_text(encoding="utf-8")
+        words = card.split("with the inputs of this one: ")[1].split(".")[0]
+        alike = [other for other in NAMES if other != name and features[other] == own]
+        assert words == (", ".join(f"`{other}`" for other in alike) or "none")
+        other = next(one for one in NAMES if set(features[one]) != set(own))
+        combined = evaluate.combine([load_metric(one, cache_dir=cache) for one in (name, other)])
+        with pytest.raises((KeyError, TypeError, ValueError)):
+            combined.compute(**example(name)[0])
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.filterwarnings("ignore::hf_clipdyn.metrics.undefined.UndefinedMetricWarning")
+def test_the_form_opens_with_the_example_of_the_card_which_computes(name, cache, monkeypatch):
+    monkeypatch.syspath_prepend(str(CHECKOUT / "metrics"))
+    widget = importlib.import_module("widget")
+    metric = load_metric(name, cache_dir=cache)
+    card = (CHECKOUT / "metrics" / name / "README.md").read_text(encoding="utf-8")
+    rows = widget.opening_rows(metric, card)
+    table = pd.DataFrame(rows, columns=list(metric.features))
+    result = widget.computed(metric, table)
+    assert result["n"] + result.get("n_excluded", 0) == len(rows) > 0
+    values = [value for value in result.values() if isinstance(value, float)]
+    assert any(math.isfinite(value) for value in values)
+
+
 @pytest.mark.parametrize("folder", FOLDERS, ids=NAMES)
 def test_the_folder_holds_a_card_with_front_matter_an_app_and_requirements(folder):
     files = {path.name for path in folder.iterdir() if path.name != "__pycache__"}
@@ -248,6 +278,7 @@ def test_the_folder_holds_a_card_with_front_matter_an_app_and_requirements(folde
         "Formula",
         "How to use",
         "Inputs",
+        "Combining",
         "Output values",
         "Range and sign",
         "Edge cases",

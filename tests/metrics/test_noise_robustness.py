@@ -1,5 +1,7 @@
 """Noise robustness against a loop over the levels, and where a drop is no longer defined."""
 
+import warnings
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -85,25 +87,33 @@ def test_a_paired_interval_equals_the_percentiles_of_images_drawn_in_a_loop():
     assert result["relative_drop_ci"][2] == pytest.approx(np.quantile(drops, [0.025, 0.975]), abs=0.02)
 
 
-def test_near_chance_the_corrected_drop_is_undefined_whether_or_not_there_are_resamples(undefined):
+def test_near_chance_both_drops_are_undefined_whether_or_not_there_are_resamples(undefined):
     predictions, truth, sigmas, _ = decisions(accuracies=(0.14, 0.12, 0.1))
     for n_resamples in (0, 100):
         with undefined("the clean accuracy .* is not clear of the chance 0.100"):
             result = noise_robustness(predictions, truth, sigmas, n_classes=10, n_resamples=n_resamples)
-        assert np.isnan(result["chance_corrected_drop"]).all()
-        assert not np.isnan(result["relative_drop"]).any()
-    assert np.isnan(result["chance_corrected_drop_ci"]).all()
+        for drop in ("relative_drop", "chance_corrected_drop"):
+            assert np.isnan(result[drop]).all()
+    for drop in ("relative_drop", "chance_corrected_drop"):
+        assert np.isnan(result[f"{drop}_ci"]).all()
 
 
 def test_without_the_number_of_classes_nothing_is_corrected_for_chance(undefined):
     with undefined("n_classes is not given"):
         result = noise_robustness([1, 1], [1, 1], [0.0, 0.1])
     assert np.isnan(result["chance_corrected_drop"]).all()
+    assert result["relative_drop"] == [0, 0]
 
 
-def test_no_clean_image_right_leaves_the_drops_undefined(undefined):
-    with undefined("no clean image is classified correctly"), undefined("not clear of the chance"):
-        result = noise_robustness([0, 0, 1], [1, 1, 1], [0.0, 0.0, 0.1], n_classes=10)
+@pytest.mark.parametrize(
+    ("n_classes", "cause"),
+    [(10, "not clear of the chance"), (None, "no clean image is classified correctly")],
+)
+def test_no_clean_image_right_leaves_the_drops_undefined(n_classes, cause, undefined):
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "chance_corrected_drop undefined")
+        with undefined(f"relative_drop.*{cause}"):
+            result = noise_robustness([0, 0, 1], [1, 1, 1], [0.0, 0.0, 0.1], n_classes=n_classes)
     assert np.isnan(result["relative_drop"]).all()
 
 

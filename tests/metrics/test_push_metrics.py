@@ -167,7 +167,9 @@ for patience in range(60):
         break
     except Exception:
         time.sleep(1)
-print(json.dumps(client.predict(json.loads(sys.stdin.read()), api_name="/compute")))
+opens = next(one["props"]["value"] for one in client.config["components"] if one["type"] == "dataframe")
+tables = (opens, json.loads(sys.stdin.read()))
+print(json.dumps([len(opens["data"]), *(client.predict(table, api_name="/compute") for table in tables)]))
 """
 
 
@@ -180,7 +182,7 @@ print(json.dumps(client.predict(json.loads(sys.stdin.read()), api_name="/compute
         ("saliency", ["[[0, 1]]", "[[1, 0]]"]),
     ],
 )
-def test_the_app_of_a_space_computes_what_a_visitor_types_in(
+def test_the_app_of_a_space_computes_its_example_and_what_a_visitor_types_in(
     push_metrics, tmp_path, gradio_python, name, row
 ):
     for path, content in push_metrics.space_files(name, "org").items():
@@ -203,7 +205,9 @@ def test_the_app_of_a_space_computes_what_a_visitor_types_in(
             visit, input=json.dumps(table), env=variables, capture_output=True, text=True, timeout=300
         )
         assert done.returncode == 0, done.stderr
-        assert json.loads(done.stdout.splitlines()[-1])["n"] == 1
+        n_rows, example, typed = json.loads(done.stdout.splitlines()[-1])
+        assert example["n"] + example.get("n_excluded", 0) == n_rows > 0
+        assert typed["n"] == 1
     finally:
         app.terminate()
         app.wait()

@@ -91,6 +91,7 @@ def _study(repo_id: str = "me/fixture", dataset: str = "procedural", shift: floa
         add("noise", "clean_accuracy", accuracy, 0.02, probe="")
         add("noise", "chance", 0.125, probe="")
         for sigma in (0.05, 0.10, 0.20, 0.40):
+            add("noise", "noise_rms", sigma * (1 - sigma / 2), group=f"sigma={sigma:.2f}", probe="pixels")
             drop = sigma * 0.6 * (1 + epoch / 5)
             add("noise", "accuracy", accuracy - drop * accuracy, 0.02, group=f"sigma={sigma:.2f}")
             add(

@@ -179,7 +179,7 @@ def test_a_trajectory_that_is_nowhere_defined_leaves_axes_that_can_be_laid_out(r
         row(benchmark, metric, value, epoch=epoch)
         for epoch in range(3)
         for benchmark, metric, value in (
-            ("noise/x", "relative_drop", float("nan")),
+            ("noise/x", "chance_corrected_drop", float("nan")),
             ("saliency/x", "nss", 0.5),
         )
     ]

@@ -246,6 +246,12 @@ def test_the_overview_takes_the_first_metric_that_has_a_number(row, plan):
     assert [panel.lines[0].trajectory.metric for panel in panels] == ["cc"]
 
 
+def test_the_overview_shows_no_drop_that_is_not_corrected_for_chance(row, plan):
+    rows = [row("noise/x", "chance_corrected_drop", math.nan, note="not clear of the chance")]
+    (panels,) = overview_panels(plan([*rows, row("noise/x", "relative_drop", 0.9)]))
+    assert [panel.lines[0].trajectory.metric for panel in panels] == ["chance_corrected_drop"]
+
+
 def test_one_layer_of_a_probe_stands_beside_the_other_probes(row, plan):
     rows = [
         row("saliency/osie", "nss", 0.2, probe="attention", layer=6),

@@ -7,7 +7,7 @@ import pytest
 from hf_clipdyn.report.gather import read_trajectories
 from hf_clipdyn.report.plan import plan_charts
 from hf_clipdyn.report.results import read_results
-from hf_clipdyn.report.tables import chart_table, provenance_table, undefined_table
+from hf_clipdyn.report.tables import chart_table, noise_table, provenance_table, undefined_table
 
 
 @pytest.fixture
@@ -64,6 +64,29 @@ def test_undefined_numbers_are_gathered_by_their_cause(row, write):
         ),
         ("me/fixture", "saliency/mit1003 auc", "projection", "epoch-000", "no cause was recorded"),
     )
+
+
+def test_the_caution_of_a_number_stands_beside_it(row, chart):
+    rows = [
+        row("saliency/x", "sauc", 0.6),
+        row("saliency/x", "sauc", 0.36, probe="centre_bias", note="biased below one half"),
+    ]
+    (cells,) = chart_table(chart(rows, "sauc")).rows
+    assert cells[2] == "0.360 [0.360, 0.360] (biased below one half)"
+
+
+def test_the_effective_noise_stands_beside_the_nominal_level_once_for_all_revisions(row, write):
+    rows = [
+        row("noise/x", "noise_rms", rms, epoch=epoch, group=group, probe="pixels")
+        for group, rms in (("sigma=0.30", 0.2544), ("noise=blur,sigma=1.00", 0.05))
+        for epoch in range(3)
+    ]
+    trajectories = read_trajectories(read_results([write(rows)]))
+    assert noise_table(trajectories).rows == (
+        ("Sensitivity to noise: x", "sigma 0.30", "0.254"),
+        ("Sensitivity to noise: x", "noise blur,sigma 1.00", "0.050"),
+    )
+    assert plan_charts(trajectories) == []
 
 
 def test_what_was_measured_with_is_listed_once_for_each_benchmark(row, write):

@@ -110,6 +110,7 @@ def test_export_and_import_give_the_same_bits(tmp_path: Path) -> None:
         before, after = read_state_dict(tmp_path / "epoch_3.pt"), read_state_dict(tmp_path / file)
         assert before.keys() == after.keys()
         assert all(torch.equal(before[name], after[name]) for name in before)
+        assert (tmp_path / file).stat().st_mode == (tmp_path / "epoch_3.pt").stat().st_mode
     open_clip.load_checkpoint(open_clip.CLIP(**CONFIG), str(tmp_path / "out.pt"))
     assert (
         _run(

@@ -1,4 +1,6 @@
 import json
+import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -144,8 +146,6 @@ def test_a_run_whose_folder_was_moved_is_continued(tmp_path: Path, publish) -> N
 def test_a_revision_that_vanished_from_the_store_is_asked_for_again(
     tmp_path: Path, publish, card, record
 ) -> None:
-    import shutil
-
     publish(range(2))
     shutil.rmtree(tmp_path / "hub")
     options = {"output_dir": tmp_path, "store": tmp_path / "hub", "card": card, "recipe_hash": "r1"}
@@ -246,3 +246,31 @@ def test_there_must_be_a_place_to_publish_to(tmp_path: Path, publish) -> None:
         publish(range(1), store=None)
     with pytest.raises(ConfigError, match="no journal of publishing"):
         resume_publishing(tmp_path / "nowhere")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no umask")
+@pytest.mark.parametrize("umask", [0o022, 0o027, 0o077])
+def test_the_umask_decides_who_may_read_the_store(tmp_path: Path, publish, umask: int) -> None:
+    """safetensors writes weights that nobody else can read, whatever the umask says."""
+    before = os.umask(umask)
+    try:
+        publish(range(2))
+    finally:
+        os.umask(before)
+    for path in (tmp_path / "hub" / "models--me--run").rglob("*"):
+        if ".staging" not in path.parts and not path.is_symlink():
+            expected = (0o777 if path.is_dir() else 0o666) & ~umask
+            assert path.stat().st_mode & 0o777 == expected, path
+
+
+def test_a_run_goes_on_that_was_killed_between_its_first_branch_and_main(tmp_path: Path, publish) -> None:
+    publish(range(1))
+    (tmp_path / "hub" / "models--me--run" / "refs" / "main").unlink()
+    entry = tmp_path / "publishing" / "entries" / "epoch-000.json"
+    entry.write_text(json.dumps(json.loads(entry.read_text()) | {"published": {}}))
+    shutil.copytree(
+        next((tmp_path / "hub" / "models--me--run" / "snapshots").iterdir()),
+        tmp_path / "publishing" / "snapshots" / "epoch-000",
+    )
+    assert publish(range(2)).published == ["epoch-000", "epoch-001"]
+    assert verify("me/run", store=tmp_path / "hub", deep=True).findings == ()

@@ -1,4 +1,12 @@
-from hf_clipdyn.revisions import list_revisions
+from pathlib import Path
+
+import pytest
+from hub_server.server import HubServer
+
+from hf_clipdyn.revisions import list_revisions, resume_publishing
+from hf_clipdyn.revisions.listing import open_repository
+from hf_clipdyn.revisions.repository import sha256_of
+from hf_clipdyn.revisions.verify import verify
 
 
 def test_a_run_is_published_to_the_hub_and_to_the_store_alike(tmp_path, hub, publish) -> None:
@@ -9,3 +17,25 @@ def test_a_run_is_published_to_the_hub_and_to_the_store_alike(tmp_path, hub, pub
     assert [revision.sha256 for revision in on_hub] == [revision.sha256 for revision in in_store]
     assert hub.repo("me/run").branches["main"] == on_hub[-1].commit
     assert hub.count("commit") == 3
+
+
+@pytest.mark.parametrize("place", ["store", "hub"])
+def test_a_late_revision_enters_the_manifest_of_main_which_stays_the_newest(
+    tmp_path: Path, hub: HubServer, publish, trained, place: str
+) -> None:
+    """Epoch 1 has the weights of epoch 0, is refused, and comes after epoch 2 when that is allowed."""
+    store = tmp_path / "hub"
+    places = {"store": store} if place == "store" else {"store": None, "push_to_hub": True}
+    summary = publish(range(3), models=lambda epoch: trained(0 if epoch == 1 else epoch), **places)
+    assert summary.missing == ["epoch-001"]
+    assert resume_publishing(tmp_path, allow_identical=True).missing == []
+    where = store if place == "store" else None
+    revisions = list_revisions("me/run", store=where)
+    assert [revision.name for revision in revisions] == ["epoch-000", "epoch-001", "epoch-002"]
+    assert [revision.epoch for revision in revisions] == [0, 1, 2]
+    assert revisions[0].sha256 == revisions[1].sha256 != revisions[2].sha256
+    assert verify("me/run", store=where, deep=True).findings == ()
+    repository = open_repository("me/run", where)
+    main = repository.refs()["main"]
+    assert b"epoch-002" in repository.read(main, "README.md")
+    assert sha256_of(repository, main) == revisions[2].sha256

@@ -1,6 +1,7 @@
 """Every kind of fault that public suites were seen with, and some more, is planted and found."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -195,6 +196,56 @@ def test_content_that_does_not_fit_the_hubs_own_record_is_found_by_hashing_it(su
     assert verify("me/run").findings == ()
     found = verify("me/run", deep=True).findings
     assert [(finding.revision, finding.kind) for finding in found] == [("epoch-002", "wrong-content")]
+
+
+def _without_large_storage(hub: HubServer) -> None:
+    """Make every file a plain git blob, as mirrors on other servers have them."""
+    for commit in hub.repo("me/run").commits.values():
+        for path, file in commit.tree.items():
+            commit.tree[path] = File.small(hub.state.content(file))
+
+
+def test_a_mirror_whose_weights_are_plain_git_blobs_has_no_findings_but_its_faults(suite: HubServer) -> None:
+    _without_large_storage(suite)
+    for deep in (False, True):
+        report = verify("me/run", deep=deep)
+        assert report.findings == (), report.render()
+    assert "(file contents hashed)" in report.render()
+    repo = suite.repo("me/run")
+    pristine = dict(repo.branches)
+    other = repo.resolve("epoch-001").tree["model.safetensors"]
+    _change(repo, "epoch-002", "model.safetensors", other)
+    assert [finding.kind for finding in verify("me/run").findings] == ["identical-weights"]
+    assert [finding.kind for finding in verify("me/run", deep=True).findings] == [
+        "identical-weights",
+        "wrong-weights",
+    ]
+    repo.branches = dict(pristine)
+    old_main(suite)
+    assert [finding.kind for finding in verify("me/run").findings] == ["main-not-newest"]
+
+
+@pytest.mark.parametrize("listed", [True, False])
+def test_a_store_that_was_copied_without_its_links_is_compared_with_its_listings(
+    tmp_path: Path, publish, listed: bool
+) -> None:
+    publish(range(3))
+    store = tmp_path / "copy"
+    shutil.copytree(tmp_path / "hub", store)  # follows links
+    commit = (store / "models--me--run" / "refs" / "epoch-001").read_text()
+    if not listed:
+        (store / "models--me--run" / "trees" / f"{commit}.json").unlink()
+    report = verify("me/run", store=store, deep=True)
+    assert report.findings == (), report.render()
+    how = "(file contents hashed)" if listed else "no recorded hash in epoch-001)"
+    assert how in report.render()
+    weights = store / "models--me--run" / "snapshots" / commit / "model.safetensors"
+    content = weights.read_bytes()
+    weights.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+    report = verify("me/run", store=store, deep=True)
+    assert [(finding.revision, finding.kind) for finding in report.findings] == [
+        ("epoch-001", "wrong-content" if listed else "wrong-weights")
+    ]
 
 
 @pytest.mark.parametrize("fault", ["truncated", "flipped", "removed", "dangling", "replaced"])

@@ -31,7 +31,7 @@ def flags(photographs: Path, tmp_path: Path) -> Callable[..., list[str]]:
 
     def make(output: str = "run", **changes: object) -> list[str]:
         fields = {
-            "dataset": photographs,
+            "dataset_name": photographs,
             "output_dir": tmp_path / output,
             "hub_model_id": "me/run",
             "num_train_epochs": 3,

@@ -2,15 +2,21 @@
 
 import subprocess
 import sys
-import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 import torch
+from accelerate import Accelerator
+from accelerate.tracking import LOGGER_TYPE_TO_CLASS, get_available_trackers
 
-from hf_clipdyn.training.device import CrowdedWarning, warn_if_crowded
+from hf_clipdyn.config import TrainingConfig
+from hf_clipdyn.errors import ConfigError
+from hf_clipdyn.training import device
+from hf_clipdyn.training.device import CrowdedWarning, free_cores, make_accelerator, threads
 
 
 @pytest.fixture
@@ -37,20 +43,40 @@ def two_threads() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
+def _chosen(**fields: Any) -> int:
+    with threads(TrainingConfig(**fields), Accelerator(cpu=True)) as count:
+        assert torch.get_num_threads() == count
+    return count
+
+
 @pytest.mark.usefixtures("busy", "two_threads")
 def test_threads_without_a_core_of_their_own_are_told_with_the_remedy() -> None:
-    with pytest.warns(CrowdedWarning, match=r"cores busy, and training takes 2 threads.*OMP_NUM_THREADS=1 "):
-        warn_if_crowded(torch.device("cpu"))
+    with pytest.warns(CrowdedWarning, match=r"takes 2 threads.*has 1 core free.*--num_threads 1 "):
+        assert _chosen(scale="small", num_threads=2) == 2
 
 
-@pytest.mark.usefixtures("busy")
-@pytest.mark.parametrize(("device", "threads"), [("meta", 2), ("cpu", 1)])
-def test_one_thread_and_other_devices_wait_for_nobody(device: str, threads: int) -> None:
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")
-            warn_if_crowded(torch.device(device))
-    finally:
-        torch.set_num_threads(before)
+@pytest.mark.usefixtures("busy", "two_threads")
+@pytest.mark.parametrize("fields", [{"scale": "tiny"}, {"scale": "small"}, {"num_threads": 1}])
+def test_a_run_beside_others_takes_no_more_than_the_free_cores(fields: dict[str, Any]) -> None:
+    assert _chosen(**fields) == 1
+    assert torch.get_num_threads() == 2, "the caller has its own again"
+
+
+@pytest.mark.usefixtures("two_threads")
+def test_larger_models_take_the_free_cores_and_tiny_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(device, "free_cores", lambda: 2)
+    assert (_chosen(scale="tiny"), _chosen(scale="small"), _chosen(scale="vit-b-32")) == (1, 2, 2)
+    monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
+    assert _chosen(scale="small") == 1
+
+
+def test_free_cores_are_at_least_one() -> None:
+    assert 1 <= free_cores(0.01) <= (psutil.cpu_count() or 1)
+
+
+@pytest.mark.parametrize("tracker", sorted(set(LOGGER_TYPE_TO_CLASS) - set(get_available_trackers())))
+def test_a_tracker_that_is_not_installed_is_an_error_that_names_the_extra(
+    tracker: str, tmp_path: Path
+) -> None:
+    with pytest.raises(ConfigError, match=rf"report_to is {tracker}.*hf-clipdyn\[track\]"):
+        make_accelerator(TrainingConfig(report_to=f"none, {tracker}"), tmp_path)

@@ -1,5 +1,7 @@
 """Whole runs, in real processes where they are killed or launched."""
 
+import gc
+import io
 import json
 import os
 import signal
@@ -9,14 +11,19 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import torch
+from PIL import Image
 from transformers import CLIPModel, CLIPProcessor
 
 from hf_clipdyn.config import TrainingConfig, parse_training_config
-from hf_clipdyn.errors import ConfigError, TrainingError
+from hf_clipdyn.errors import ConfigError, PublishError, TrainingError
 from hf_clipdyn.revisions import list_revisions
-from hf_clipdyn.training import TrainingSummary, loop, train
+from hf_clipdyn.revisions.journal import Journal
+from hf_clipdyn.training import TrainingSummary, device, inputs, loop, train
 from hf_clipdyn.training.loop import publishing_steps, repository
 
 Flags = Callable[..., list[str]]
@@ -162,7 +169,7 @@ def test_publishing_steps_are_powers_of_two_or_a_list() -> None:
     assert publishing_steps("5,50,500", 100) == {5, 50}
     for wrong in ("often", "0,1", "-3"):
         with pytest.raises(ConfigError, match="take epoch, log2, or steps"):
-            publishing_steps(wrong, 100)
+            TrainingConfig(publish=wrong)
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_what_was_published(
@@ -281,7 +288,7 @@ def test_the_token_is_in_no_file_of_a_run(flags: Flags, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "code", "says"),
     [
-        ({"dataset": "/nowhere/at/all"}, 2, "no folder /nowhere/at/all"),
+        ({"dataset_name": "/nowhere/at/all"}, 2, "no folder /nowhere/at/all"),
         ({"scale": "huge"}, 2, "no scale 'huge'"),
         ({"output_dir": "/proc/run"}, 1, "/proc/run"),
         ({"train_split": "validation"}, 2, "validation"),
@@ -299,3 +306,90 @@ def test_bad_input_is_one_sentence_and_an_exit_code(
     error = capsys.readouterr().err.strip().splitlines()[-1]
     assert error.startswith("clipdyn: error: ")
     assert says in error
+
+
+@pytest.mark.filterwarnings("ignore::hf_clipdyn.training.device.CrowdedWarning")
+def test_a_resumed_run_keeps_what_the_machine_decided_at_its_beginning(
+    flags: Flags, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On another machine the precision, the attention and the threads would be others."""
+    undecided = flags(num_train_epochs=1)
+    place = undecided.index("--bf16")
+    del undecided[place : place + 2]
+    monkeypatch.setattr(device, "has_bf16", lambda: False)
+    _train(undecided)
+    written = parse_training_config(["--config", str(tmp_path / "run" / "config.yaml")])
+    assert (written.bf16, written.attn_implementation, written.num_threads) == (False, "sdpa", 1)
+    monkeypatch.setattr(device, "has_bf16", lambda: True)
+    resuming = [*undecided, "--resume_from_checkpoint", "true"]
+    _train(resuming)
+    with pytest.raises(ConfigError, match="attn_implementation='sdpa' there, 'eager' now"):
+        _train([*resuming, "--attn_implementation", "eager"])
+    with pytest.raises(ConfigError, match="num_threads=1 there, 2 now"):
+        _train([*resuming, "--num_threads", "2"])
+
+
+def test_a_run_that_took_no_step_is_simply_started_again(
+    flags: Flags, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def explode(*_: torch.Tensor) -> torch.Tensor:
+        return torch.tensor(float("nan"))
+
+    with monkeypatch.context() as patched:
+        patched.setattr(loop, "contrastive_loss", explode)
+        with pytest.raises(TrainingError, match="became nan in step 1:"):
+            _train(flags(learning_rate=0.5))
+    assert [r.name for r in list_revisions("me/run", store=tmp_path / "run" / "hub")] == ["epoch-000"]
+    summary = _train(flags(num_train_epochs=1))
+    assert summary.published == ["epoch-000", "epoch-001"]
+    with pytest.raises(ConfigError, match="holds a run already"):
+        _train(flags(num_train_epochs=1))
+
+
+def test_a_run_that_is_still_going_on_is_not_deleted(flags: Flags, tmp_path: Path) -> None:
+    _train(flags(num_train_epochs=1))
+    with (
+        Journal.of_run(tmp_path / "run").locked(),
+        pytest.raises(PublishError, match="Another process publishes"),
+    ):
+        _train(flags(num_train_epochs=1, overwrite_output_dir=True))
+    assert (tmp_path / "run" / "log.jsonl").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("norm", ["0", "inf"])
+def test_without_a_norm_gradients_are_not_clipped(
+    flags: Flags, norm: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(loop.Accelerator, "clip_grad_norm_", None)  # a call would fail
+    _train(flags(num_train_epochs=1, max_grad_norm=norm))
+    losses = [loss for _, loss in _log(tmp_path / "run")]
+    assert losses[-1] < losses[0]
+
+
+def test_columns_that_are_not_found_can_be_named(flags: Flags, tmp_path: Path) -> None:
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    rows = [{"bild": _png(rng), "worte": f"a picture {i}", "caption": None} for i in range(60)]
+    pq.write_table(pa.Table.from_pylist(rows), folder / "train.parquet")
+    changes = {"dataset_name": folder, "image_column": "bild", "caption_column": "worte"}
+    assert _train(flags(num_train_epochs=1, **changes)).published[-1] == "epoch-001"
+    with pytest.raises(ConfigError, match=r"caption_column is 'wrote', but .* has the columns bild, worte"):
+        _train(flags("other", **(changes | {"caption_column": "wrote"})))
+
+
+@pytest.mark.filterwarnings("ignore:Exception ignored in:pytest.PytestUnraisableExceptionWarning")
+def test_the_columns_of_an_imagefolder_can_be_named(flags: Flags, photographs: Path) -> None:
+    (photographs / "captions.txt").unlink()
+    lines = ["file_name,worte,caption"]
+    lines += [f"{i:04d}.jpg,a picture,other" for i in range(120)]
+    (photographs / "Images" / "metadata.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    named = flags(num_train_epochs=1, dataset_name=photographs / "Images", caption_column="worte")
+    assert inputs._load(parse_training_config(named))[0]["captions"] == ["a picture"]
+    gc.collect()  # `datasets` leaves the file of metadata open; no later test shall be told
+
+
+def _png(rng: np.random.Generator) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(rng.integers(0, 255, (40, 40, 3), dtype=np.uint8)).save(file, "png")
+    return file.getvalue()

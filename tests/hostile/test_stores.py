@@ -1,0 +1,168 @@
+"""A store in which somebody, or a bad disk, has laid hands on the files of a revision."""
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hostile.harness import SECRET, Outcome, Victim
+from safetensors.numpy import save_file
+
+from hf_clipdyn.cards import CardFacts
+from hf_clipdyn.revisions import Publisher, RevisionRecord, epoch_name
+
+FILES = ("model.safetensors", "config.json", "README.md", "revisions.json")
+
+
+@pytest.fixture(scope="module")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a run of three small revisions, published into its store."""
+    run = tmp_path_factory.mktemp("template") / "run"
+
+    def save(epoch: int, folder: Path) -> None:
+        weights = np.random.default_rng(epoch).normal(size=(16, 16)).astype(np.float32)
+        save_file({"weight": weights}, folder / "model.safetensors")
+        (folder / "config.json").write_text('{"model_type": "clip"}')
+
+    with Publisher(
+        "me/run", output_dir=run, store=run / "hub", card=CardFacts("me/run"), recipe_hash="r"
+    ) as publisher:
+        for epoch in range(3):
+            record = RevisionRecord(epoch_name(epoch), epoch, epoch, epoch)
+            publisher.submit(record, lambda folder, epoch=epoch: save(epoch, folder))
+        assert not publisher.finish().missing
+    return run
+
+
+@pytest.fixture
+def run_folder(template: Path, tmp_path: Path, clipdyn: Callable[..., Outcome]) -> Path:
+    """A copy of the run, in the folder where `clipdyn` works."""
+    return Path(shutil.copytree(template, tmp_path / "work" / "run", symlinks=True))
+
+
+def _truncated(path: Path, victim: Victim) -> None:
+    blob = path.resolve()
+    blob.write_bytes(blob.read_bytes()[:-5])
+
+
+def _emptied(path: Path, victim: Victim) -> None:
+    path.resolve().write_bytes(b"")
+
+
+def _flipped(path: Path, victim: Victim) -> None:
+    blob = path.resolve()
+    content = blob.read_bytes()
+    blob.write_bytes(content[:-1] + bytes([content[-1] ^ 1]))
+
+
+def _grown(path: Path, victim: Victim) -> None:
+    with path.resolve().open("ab") as file:
+        file.write(bytes(100))
+
+
+def _blob_removed(path: Path, victim: Victim) -> None:
+    path.resolve().unlink()
+
+
+def _link_removed(path: Path, victim: Victim) -> None:
+    path.unlink()
+
+
+def _link_to_the_victim(path: Path, victim: Victim) -> None:
+    path.unlink()
+    path.symlink_to(victim.folder / "secret.txt")
+
+
+def _link_to_itself(path: Path, victim: Victim) -> None:
+    path.unlink()
+    path.symlink_to(path)
+
+
+def _folder(path: Path, victim: Victim) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+def _fifo(path: Path, victim: Victim) -> None:
+    path.unlink()
+    os.mkfifo(path)
+
+
+def _nonsense(path: Path, victim: Victim) -> None:
+    path.unlink()
+    path.write_bytes(b"\xff\x00" * 500)
+
+
+HARMS = [
+    _truncated,
+    _emptied,
+    _flipped,
+    _grown,
+    _blob_removed,
+    _link_removed,
+    _link_to_the_victim,
+    _link_to_itself,
+    _folder,
+    _fifo,
+    _nonsense,
+]
+FAST = {("model.safetensors", _flipped), ("config.json", _link_to_the_victim), ("config.json", _fifo)}
+
+
+@pytest.mark.parametrize(
+    ("file", "harm"),
+    [
+        pytest.param(
+            file,
+            harm,
+            id=f"{file}{harm.__name__}",
+            marks=() if (file, harm) in FAST else pytest.mark.slow,
+        )
+        for file in FILES
+        for harm in HARMS
+    ],
+)
+def test_a_harmed_file_is_found_by_verify_and_mended_or_named_by_repair(
+    run_folder: Path,
+    victim: Victim,
+    clipdyn: Callable[..., Outcome],
+    file: str,
+    harm: Callable[[Path, Victim], None],
+) -> None:
+    repository = run_folder / "hub" / "models--me--run"
+    commit = (repository / "refs" / "epoch-001").read_text()
+    harm(repository / "snapshots" / commit / file, victim)
+    found = clipdyn("verify", "me/run", "--store", run_folder / "hub", "--deep")
+    found.assert_decent()
+    assert found.code == 1, found.out
+    assert "epoch-001" in found.out
+    repaired = clipdyn("repair", run_folder)
+    repaired.assert_decent()
+    assert repaired.code in (0, 1), repaired.err
+    for path in repository.rglob("*"):
+        if path.is_file() and path.resolve().is_relative_to(repository):
+            assert SECRET.encode() not in path.read_bytes(), "the victim was published"
+
+
+def test_a_link_in_the_journal_to_a_file_elsewhere_is_not_published(
+    run_folder: Path, victim: Victim, clipdyn: Callable[..., Outcome]
+) -> None:
+    repository = run_folder / "hub" / "models--me--run"
+    commit = (repository / "refs" / "epoch-002").read_text()
+    entry = run_folder / "publishing" / "entries" / "epoch-002.json"
+    entry.write_text(json.dumps(json.loads(entry.read_text()) | {"published": {}}))
+    kept = Path(
+        shutil.copytree(repository / "snapshots" / commit, run_folder / "publishing/snapshots/epoch-002")
+    )
+    (repository / "refs" / "epoch-002").unlink()
+    (kept / "notes.txt").symlink_to(victim.folder / "secret.txt")
+    outcome = clipdyn("publish", "--resume", run_folder)
+    outcome.assert_decent()
+    assert outcome.code == 1
+    assert "notes.txt is a link to a file elsewhere" in outcome.out + outcome.err
+    (kept / "notes.txt").unlink()
+    assert clipdyn("publish", "--resume", run_folder).code == 0
+    assert clipdyn("verify", "me/run", "--store", run_folder / "hub", "--deep").code == 0

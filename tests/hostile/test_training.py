@@ -1,0 +1,238 @@
+"""Flags, recipes and folders of a training that cannot be meant are refused before anything is written."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hostile.harness import GIB, SECRET, Outcome
+
+from hf_clipdyn.config import parse_training_config
+from hf_clipdyn.errors import ConfigError
+
+Clipdyn = Callable[..., Outcome]
+
+COUNTS = ("num_train_epochs", "per_device_train_batch_size", "max_train_samples", "logging_steps")
+HUGE = (
+    *COUNTS,
+    "warmup_steps",
+    "validation_size",
+    "save_total_limit",
+    "num_processes",
+    "num_threads",
+    "seed",
+)
+OUT_OF_RANGE = [
+    *((name, value) for name in COUNTS for value in ("0", "-1")),
+    *((name, "-1") for name in ("save_total_limit", "num_processes", "validation_size", "warmup_steps")),
+    *((name, value) for name in HUGE for value in (str(10**18), str(10**400))),
+    *((name, value) for name in ("learning_rate", "adam_epsilon") for value in ("nan", "inf", "0", "-1")),
+    *(("max_grad_norm", value) for value in ("nan", "-inf", "-1")),
+    *((name, value) for name in ("adam_beta1", "adam_beta2") for value in ("nan", "inf", "1", "1.5", "-0.1")),
+    *((name, value) for name in ("weight_decay", "min_lr_rate") for value in ("nan", "inf", "-inf", "-1")),
+    *(("min_lr_rate", "7"), ("seed", "-1"), ("seed", str(2**32)), ("num_threads", "0")),
+    *(("publish", value) for value in ("log3", "", ",", "0", "-1", "1,,2", "1.5", "nan", "²", "9" * 4000)),
+]
+
+
+@pytest.mark.parametrize(("name", "value"), OUT_OF_RANGE)
+def test_a_value_out_of_range_is_refused_by_name(name: str, value: str, tmp_path: Path) -> None:
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(f'{name}: "{value}"\n', encoding="utf-8")
+    for argv in ([f"--{name}={value}"], ["--config", str(recipe)]):
+        with pytest.raises(ConfigError, match=f"{name} is") as refused:
+            parse_training_config(argv)
+        assert len(str(refused.value)) < 1000
+
+
+@pytest.mark.parametrize("value", ["0", "inf"])
+def test_gradients_may_be_left_unclipped(value: str) -> None:
+    assert parse_training_config(["--max_grad_norm", value]).max_grad_norm == float(value)
+
+
+@pytest.mark.parametrize(
+    "name", ["dataset_name", "data_dir", "output_dir", "license", "hub_model_id", "hub_token"]
+)
+@pytest.mark.parametrize("value", ['"a\\0b"', '"a\\nb"', '"a\\eb"', "x" * 5000])
+def test_no_text_holds_a_control_character_or_a_book(name: str, value: str, tmp_path: Path) -> None:
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(f"{name}: {value}\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match=f"{name} ha|holds a control") as refused:
+        parse_training_config(["--config", str(recipe)])
+    assert len(str(refused.value)) < 300
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r", "  ", "\t"])
+def test_a_token_of_a_file_is_stripped(end: str) -> None:
+    assert parse_training_config([f"--hub_token={SECRET}{end}"]).hub_token == SECRET
+    assert parse_training_config([f"--hub_token={end}"]).hub_token is None
+
+
+def _sampled(cases: dict[str, Any]) -> list[Any]:
+    """Every eighth case in the ordinary run, since each is a process of its own; the others among the slow tests."""
+    return [
+        pytest.param(name, marks=[pytest.mark.slow] if number % 8 else [])
+        for number, name in enumerate(cases)
+    ]
+
+
+def _merges(levels: int) -> str:
+    lines = ["a0: &a0 {seed: 1}"]
+    lines += [f"a{n}: &a{n} {{<<: [{', '.join([f'*a{n - 1}'] * 9)}]}}" for n in range(1, levels)]
+    return "\n".join(lines)
+
+
+RECIPES = {
+    "nested aliases": (
+        "seed: [&a0 [1]" + "".join(f", &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]" for n in range(1, 12)) + "]",
+        "collection in line 1",
+    ),
+    "nested merges": (_merges(12), "collection in line 1"),
+    "an alias of itself": ("&a a: *a", "alias in line 1"),
+    "an alias for a value": ("seed: &a 1\nlogging_steps: *a", "alias in line 2"),
+    "an unknown alias": (f"seed: *{SECRET}", "alias in line 1"),
+    "depth": ("[" * 100_000, "collection in line 1"),
+    "depth of mappings": ("{a: " * 50_000, "collection in line 1"),
+    "depth of a value": ("seed: " + "[" * 50_000 + "]" * 50_000, "collection in line 1"),
+    "depth by indentation": ("\n".join(" " * n + "a:" for n in range(900)), "collection in line 2"),
+    "a token in a broken line": (f"scale: small\nhub_token: '{SECRET}", "line 2, column 50"),
+    "a token before a colon": (f"hub_token: {SECRET}: b", "line 1, column"),
+    "a token as a tag": (f"hub_token: !{SECRET} b", "line 1, column 12: could not determine"),
+    "a token in a list": (f"hub_token: [{SECRET}", "collection in line 1"),
+    "a tab": ("scale:\n\t- small", "line 2, column 1"),
+    "two documents": ("scale: tiny\n---\nscale: small", "line 2, column 1"),
+    "python": ("seed: !!python/object/apply:os.system ['touch pwned']", "collection in line 1"),
+    "python in a text": ("seed: !!python/name:os.system ''", "could not determine a constructor"),
+    "an unhashable key": ("? [a]\n: 1", "collection in line 1"),
+    "an impossible date": ("seed: 2024-99-99", "impossible date"),
+    "a date": ("seed: 2024-01-01", "invalid int value"),
+    "bytes": ("seed: !!binary aGY=", "invalid int value"),
+    "bad base64": ("seed: !!binary é", "line 1, column"),
+    "a null byte": ("scale: a\0b", "forbidden character"),
+    "a text": ("tiny", "holds str"),
+    "a number": ("1", "holds int"),
+    "a number as a key": ("1: 2", "no field in"),
+    "null as a key": ("~: 2", "no field in"),
+    "a long key": ("k" * 900 + ": 1", "no field in"),
+    "a long number": ("seed: " + "9" * 5000, "too long a number"),
+    "a long text for a number": ("seed: " + "x" * 3000, "invalid int value: a long text"),
+    "a boolean for a number": ("seed: yes", "invalid int value: 'True'"),
+    "hexadecimal text": ("seed: '0x10'", "invalid int value"),
+    "no boolean": ("bf16: 7", "bf16"),
+    "a misspelt field": ("lerning_rate: 1", "Did you mean 'learning_rate'"),
+    "the flag of the recipe": ("config: other", "no field in"),
+    "an earlier recipe": ("dataset: procedural\ndataset_name: captions_small", "now called dataset_name"),
+    "a megabyte": ("# " + "x" * 2**20, "bytes: a recipe is a short mapping"),
+    "UTF-16": ("scale: tiny".encode("utf-16"), "not UTF-8"),
+    "an executable": (b"\x7fELF\x02\x01\x01\0\xff", "not UTF-8"),
+}
+
+
+@pytest.mark.parametrize("what", _sampled(RECIPES))
+def test_a_hostile_recipe_is_one_sentence(what: str, clipdyn: Clipdyn, tmp_path: Path) -> None:
+    content, fragment = RECIPES[what]
+    recipe = tmp_path / "work" / "recipe.yaml"
+    recipe.write_bytes(content if isinstance(content, bytes) else content.encode())
+    outcome = clipdyn("train", "--config", "recipe.yaml", seconds=20, memory=GIB // 2)
+    assert fragment in outcome.sentence
+    assert SECRET[:12] not in outcome.err, "a part of a token was printed"
+    assert [path.name for path in (tmp_path / "work").iterdir()] == ["recipe.yaml"]
+
+
+@pytest.mark.slow
+def test_what_is_no_readable_file_is_no_recipe(clipdyn: Clipdyn, tmp_path: Path) -> None:
+    work = tmp_path / "work"
+    (work / "folder.yaml").mkdir()
+    (work / "loop.yaml").symlink_to("loop.yaml")
+    for name in ("folder.yaml", "loop.yaml", "absent.yaml", "/dev/zero.yaml", "/dev/zero", "x" * 5000):
+        assert "no " in clipdyn("train", "--config", name, seconds=20).sentence
+
+
+FLAGS = {
+    "an unknown flag": (["--lerning_rate", "1"], "did you mean --learning_rate?"),
+    "with dashes": (["--lerning-rate", "1"], "did you mean --learning_rate?"),
+    "with its value": (["--lerning_rate=1"], "no flag --lerning_rate; did you mean"),
+    "a misspelt token": (["--hub_tokn", SECRET], "did you mean --hub_token?"),
+    "a misspelt token with its value": ([f"--hub_tokn={SECRET}"], "did you mean --hub_token?"),
+    "an earlier flag": (["--dataset", "procedural"], "did you mean --dataset_name?"),
+    "a flag of nothing": (["--zzzz"], "no flag --zzzz. See"),
+    "a long flag": (["--" + "x" * 5000], "no flag"),
+    "a value without its flag": (["demo"], "no place for 'demo'"),
+    "no value": (["--seed"], "expected one argument"),
+    "no number": (["--learning_rate", "fast"], "invalid float value: 'fast'"),
+    "a long number": (["--seed", "9" * 5000], "seed"),
+    "a tracker of nobody": (["--report_to", "nonsense"], "no tracker 'nonsense'"),
+    "an attention of nobody": (["--attn_implementation", "flash"], "eager or sdpa"),
+    "a folder of control characters": (["--output_dir", "a\nb"], "control character"),
+    "a byte that is no text": (["--output_dir", "a\udcffb"], "no valid Unicode"),
+    "a folder name that is too long": (["--output_dir", "x" * 300], "cannot be written"),
+    "a folder below a file": (["--output_dir", "file/run", "--config", "quick"], "cannot be written"),
+    "an unknown scale": (["--scale", "huge"], "no scale 'huge'"),
+    "an unknown configuration": (["--dataset_config_name", "none"], "none"),
+    "a column of the embedded world": (["--image_column", "image"], "leave them out"),
+    "a caption column of the embedded world": (["--caption_column", "text"], "leave them out"),
+    "an unknown split": (["--config", "quick", "--train_split", "../victim"], "victim"),
+    "a slice that is none": (["--config", "quick", "--train_split", "train[zero:]"], "train[zero:]"),
+    "a checkpoint elsewhere": (["--resume_from_checkpoint", "../victim"], "is no checkpoint"),
+    "too many held out": (["--validation_size", "1000000000", "--config", "quick"], "leave some to train on"),
+}
+
+
+@pytest.mark.parametrize("what", _sampled(FLAGS))
+def test_a_hostile_flag_is_one_sentence(what: str, clipdyn: Clipdyn, tmp_path: Path) -> None:
+    argv, fragment = FLAGS[what]
+    (tmp_path / "work" / "file").write_text("mine")
+    outcome = clipdyn("train", *argv, seconds=60)
+    assert fragment in outcome.sentence
+    assert SECRET[:12] not in outcome.err
+    assert [path.name for path in (tmp_path / "work").iterdir()] == ["file"]
+
+
+def test_more_resamples_than_can_be_drawn_are_refused(clipdyn: Clipdyn) -> None:
+    assert "at most 1000000" in clipdyn("evaluate", "me/run", "--n-resamples", str(10**12)).sentence
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("damage", ["an earlier version", "no recipe", "binary"])
+def test_a_damaged_configuration_of_a_run_is_one_sentence(
+    damage: str, clipdyn: Clipdyn, tmp_path: Path
+) -> None:
+    run = tmp_path / "work" / "run"
+    (run / "checkpoints" / "epoch-001").mkdir(parents=True)
+    (run / "checkpoints" / "epoch-001" / "progress.json").write_text("{}")
+    content = {"an earlier version": b"dataset: procedural\n", "no recipe": b"- 1\n", "binary": b"\xff\xfe"}[
+        damage
+    ]
+    (run / "config.yaml").write_bytes(content)
+    outcome = clipdyn("train", "--output_dir", "run", "--resume_from_checkpoint", "true")
+    assert "config.yaml" in outcome.sentence
+    assert (run / "config.yaml").read_bytes() == content
+
+
+FOLDERS = {
+    "a log": {"log.jsonl": ""},
+    "a checkpoint": {"checkpoints/epoch-001/progress.json": "{}"},
+    "an epoch in the journal": {"publishing/run.json": "{}", "publishing/entries/epoch-001.json": "{}"},
+    "a step in the journal": {"publishing/run.json": "{}", "publishing/entries/step-00000001.json": "{}"},
+    "an epoch in the store": {"publishing/run.json": "{}", "hub/models--local--run/refs/epoch-001": "0"},
+    "another model in the store": {
+        "publishing/run.json": "{}",
+        "hub/models--local--run/refs/main": "0",
+        "hub/models--me--mine/refs/main": "0",
+    },
+    "a folder of somebody else": {"hub/notes.txt": "mine"},
+}
+
+
+@pytest.mark.parametrize("what", _sampled(FOLDERS))
+def test_a_folder_that_holds_more_than_a_beginning_is_not_emptied(
+    what: str, clipdyn: Clipdyn, tmp_path: Path
+) -> None:
+    run = tmp_path / "work" / "run"
+    for name, content in FOLDERS[what].items():
+        (run / name).parent.mkdir(parents=True, exist_ok=True)
+        (run / name).write_text(content)
+    assert "holds a run already" in clipdyn("train", "--output_dir", "run").sentence
+    found = {str(path.relative_to(run)): path.read_text() for path in run.rglob("*") if path.is_file()}
+    assert found == FOLDERS[what], json.dumps(found)

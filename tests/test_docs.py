@@ -1,0 +1,109 @@
+"""Every block of the README and of docs/ runs as it is printed, on a quick run in the demo's place.
+
+A block that cannot run here says so in the line that opens it: ```bash no-run: the reason.
+"""
+
+import re
+import shlex
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hf_clipdyn.data.registry import dataset_names
+
+pytestmark = pytest.mark.xdist_group("demo")
+
+CHECKOUT = Path(__file__).resolve().parents[1]
+PAGES = [CHECKOUT / "README.md", *sorted((CHECKOUT / "docs").glob("*.md"))]
+README = PAGES[0].read_text(encoding="utf-8")
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced block: where it is printed, its language, what follows that on its first line, and its text."""
+
+    place: str
+    language: str
+    note: str
+    text: str
+
+    @property
+    def runs(self) -> bool:
+        return not self.note
+
+
+def _blocks() -> list[Block]:
+    found = []
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        for match in re.finditer(r"^```(\w*)([^\n]*)\n(.*?)^```$", text, re.DOTALL | re.MULTILINE):
+            line = text.count("\n", 0, match.start()) + 1
+            language, note, body = match.groups()
+            found.append(Block(f"{page.relative_to(CHECKOUT)}:{line}", language, note.strip(), body))
+    return found
+
+
+BLOCKS = _blocks()
+PYTHON = [block for block in BLOCKS if block.language == "python" and block.runs]
+COMMANDS = [
+    pytest.param(command, id=f"{block.place} {command}")
+    for block in BLOCKS
+    if block.language == "bash" and block.runs
+    for command in block.text.replace("\\\n", " ").splitlines()
+]
+
+
+@pytest.mark.parametrize("block", PYTHON, ids=lambda block: block.place)
+def test_python_runs_as_it_is_printed(demo: Any, block: Block) -> None:
+    done = demo.run([sys.executable, "-c", block.text])
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_commands_run_as_they_are_printed(demo: Any, command: str) -> None:
+    program, *arguments = shlex.split(command, comments=True)
+    assert program == "clipdyn", f"say `no-run: the reason` in the first line of the block with {command!r}"
+    done = demo.run([sys.executable, "-m", "hf_clipdyn.cli", *arguments])
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("block", BLOCKS, ids=lambda block: block.place)
+def test_a_block_runs_or_says_why_not(block: Block) -> None:
+    assert block.language in ("python", "bash")
+    assert block.runs or re.fullmatch(r"no-run: .{10,}", block.note), block.note
+
+
+def test_the_training_command_starts_through_accelerate(demo: Any) -> None:
+    (command,) = (line for block in BLOCKS for line in block.text.splitlines() if "runs/mine" in line)
+    words = shlex.split(command.replace("--config demo", "--config quick"))
+    launch = [sys.executable, "-m", "accelerate.commands.accelerate_cli", *words[1:]]
+    launch[launch.index("scripts/train.py")] = str(CHECKOUT / "scripts" / "train.py")
+    done = demo.run(launch)
+    assert done.returncode == 0, done.stderr
+    assert "4 of 4 revisions are published" in done.stdout
+
+
+def test_the_store_as_the_cache_of_a_process_serves_a_plain_pipeline(demo: Any) -> None:
+    assert "HF_HUB_CACHE=runs/demo/hub HF_HUB_OFFLINE=1" in README
+    program = (
+        "from transformers import pipeline; from PIL import Image;"
+        'p = pipeline("zero-shot-image-classification", "local/demo", revision="epoch-002");'
+        'print(p(Image.new("RGB", (40, 40)), candidate_labels=["cat", "car"])[0]["label"])'
+    )
+    variables = ["HF_HUB_CACHE=runs/demo/hub", "HF_HUB_OFFLINE=1"]
+    done = demo.run(["env", *variables, sys.executable, "-c", program])
+    assert done.stdout.strip() in ("cat", "car"), done.stderr
+
+
+def test_every_data_set_stands_in_the_table() -> None:
+    table = README.partition("## Data sets")[2].partition("## What is not offered")[0]
+    assert set(dataset_names()) <= set(re.findall(r"`(\w+)`", table))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_page_that_is_linked_exists(page: Path) -> None:
+    links = re.findall(r"\]\((?!http)([^)#]+)", page.read_text(encoding="utf-8"))
+    assert [link for link in links if not (page.parent / link).exists()] == []
