@@ -42,6 +42,7 @@ __all__ = ["LocalStore"]
 _LARGE_SUFFIXES = (".safetensors", ".bin", ".pt", ".pth")
 _LARGE_SIZE = 10 * 2**20  # the Hub, too, keeps what is larger than 10 MiB out of git
 
+_Hash = Annotated[str, Matches("[0-9a-f]{40}|[0-9a-f]{64}", "the hash of a file")]
 _Path = Annotated[
     str,
     Matches(
@@ -54,7 +55,8 @@ _Path = Annotated[
 @dataclass(frozen=True)
 class _TreeFile:
     size: Count
-    blob_id: str
+    blob_id: _Hash
+    lfs_sha256: _Hash | None = None
 
 
 @dataclass(frozen=True)
@@ -123,20 +125,18 @@ class LocalStore:
     def _listed(self, commit: str) -> dict[str, FileRecord]:
         """What `trees/<commit>.json` says of the files; nothing where it cannot be read."""
         try:
-            files = json.loads((self.folder / "trees" / f"{commit}.json").read_text())["files"]
-            return {
-                path: FileRecord(int(file["size"]), str(file["blob_id"]), file.get("lfs_sha256"))
-                for path, file in files.items()
-            }
-        except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError):
+            files = self._tree(commit).files
+        except RevisionError:
             return {}
+        return {path: FileRecord(file.size, file.blob_id, file.lfs_sha256) for path, file in files.items()}
+
+    def _tree(self, commit: str) -> _Tree:
+        path = self.folder / "trees" / f"{commit}.json"
+        return read_json(_Tree, path, error=RevisionError) if path.exists() else _Tree({})
 
     def absent_files(self, commit: str) -> list[str]:
-        path = self.folder / "trees" / f"{commit}.json"
-        if not path.exists():
-            return []
-        tree = read_json(_Tree, path, error=RevisionError)
-        return sorted(path for path in tree.files if not self._has(self._snapshot(commit) / path))
+        files = self._tree(commit).files
+        return sorted(path for path in files if not self._has(self._snapshot(commit) / path))
 
     @contextlib.contextmanager
     def fetched(self, commit: str, path: str) -> Iterator[Path]:
