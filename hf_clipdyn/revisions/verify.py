@@ -254,11 +254,12 @@ def _inside(
 
 def _can_be_hashed(repository: Repository, state: _State) -> bool:
     """Whether each file of a revision is there, weights too, and its hash is recorded."""
-    return (
-        state.weights is not None
-        and all(record.recorded for record in state.files.values())
-        and not repository.absent_files(state.commit)
-    )
+    if state.weights is None or not all(record.recorded for record in state.files.values()):
+        return False
+    try:
+        return not repository.absent_files(state.commit)
+    except RevisionError:  # without the listing nobody knows
+        return False
 
 
 def _own_manifest(repository: Repository, state: _State, manifest: Manifest) -> Iterator[Finding]:
