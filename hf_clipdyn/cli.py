@@ -5,6 +5,7 @@ Every option is taken with dashes and with underscores.
 """
 
 import sys
+import traceback
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +14,7 @@ from typing import Annotated, TextIO
 import typer
 
 from hf_clipdyn import __version__
-from hf_clipdyn.errors import ClipDynError, ConfigError
+from hf_clipdyn.errors import ClipDynError, ConfigError, secrets_redacted
 from hf_clipdyn.evaluation import WATCH_PATIENCE
 
 __all__ = ["app", "main"]
@@ -22,7 +23,7 @@ app = typer.Typer(
     name="clipdyn",
     help="Train CLIP, publish every epoch as a Hub revision, and watch how it comes to see.",
     no_args_is_help=True,
-    add_completion=False,
+    rich_markup_mode=None,  # rich drops a default in square brackets from a help text, and wraps errors into a box
     pretty_exceptions_enable=False,
     context_settings={
         "help_option_names": ["-h", "--help"],
@@ -426,8 +427,20 @@ def _show_warning(
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Run one command; print an error of this package as one sentence and exit with its code."""
+    """Run one command; print an error of this package as one sentence and exit with its code.
+
+    No token of the Hub is ever printed: see `secrets_redacted`.
+    """
     warnings.showwarning = _show_warning
+    with secrets_redacted():
+        try:
+            _run(argv)
+        except Exception:  # a bug: its traceback is printed here, where the streams are redacted
+            traceback.print_exc()
+            sys.exit(1)
+
+
+def _run(argv: Sequence[str] | None) -> None:
     try:
         app(args=None if argv is None else list(argv))
     except ClipDynError as error:

@@ -18,7 +18,11 @@ A message is one sentence or two: what was given, what was expected, what to do.
 The command line prints it without a traceback and exits with ``exit_code``.
 """
 
-from collections.abc import Iterable
+import logging
+import re
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from difflib import get_close_matches
 
 __all__ = [
@@ -33,7 +37,52 @@ __all__ = [
     "RevisionNotFoundError",
     "TrainingError",
     "UnknownNameError",
+    "redact",
+    "secrets_redacted",
 ]
+
+# 34 characters follow the prefix of a token; fewer are redacted too, `hf_clipdyn` is not. The command line
+# turns underscores of an unknown option into dashes.
+_TOKEN = re.compile(r"hf[_-](?:[a-z]+[_-])?[A-Za-z0-9]{16,}")
+
+
+def redact(text: str) -> str:
+    """The text with every token of the Hub replaced by ``hf_***``."""
+    return _TOKEN.sub("hf_***", text)
+
+
+@contextmanager
+def secrets_redacted() -> Iterator[None]:
+    """Within the block, no token reaches standard output, standard error or a log.
+
+    Tracebacks, warnings and the messages of other libraries go through the same streams. A log may
+    have a handler with a stream of its own, so that its records are redacted themselves.
+    """
+    streams = list({id(stream): stream for stream in (sys.stdout, sys.stderr)}.values())
+    make_record = logging.getLogRecordFactory()
+
+    def record(*args: object, **kwargs: object) -> logging.LogRecord:
+        made: logging.LogRecord = make_record(*args, **kwargs)
+        try:
+            text = made.getMessage()
+        except Exception:  # the handler reports arguments that do not fit the message
+            return made
+        if _TOKEN.search(text):
+            made.msg, made.args = redact(text), ()
+        return made
+
+    def redacting(write: Callable[[str], int]) -> Callable[[str], int]:
+        return lambda text: write(redact(text))
+
+    for stream in streams:
+        setattr(stream, "write", redacting(stream.write))  # noqa: B010 (mypy forbids to assign a method)
+    logging.setLogRecordFactory(record)
+    try:
+        yield
+    finally:
+        logging.setLogRecordFactory(make_record)
+        for stream in streams:
+            delattr(stream, "write")
 
 
 class ClipDynError(Exception):

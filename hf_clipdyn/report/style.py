@@ -79,6 +79,7 @@ _SETTINGS: dict[Any, Any] = {
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans"],
     "font.size": 10,
+    "text.parse_math": False,  # names of runs and data sets may hold dollar signs
     "legend.frameon": False,
     "legend.fontsize": 9,
     "lines.linewidth": 1.8,
