@@ -37,8 +37,6 @@ __all__ = [
     "RevisionNotFoundError",
     "TrainingError",
     "UnknownNameError",
-    "redact",
-    "secrets_redacted",
 ]
 
 # 34 characters follow the prefix of a token; fewer are redacted too, `hf_clipdyn` is not. The command line
