@@ -63,7 +63,7 @@ CALLS: list[tuple[tuple[str, ...], str]] = [
     (("report", "pipe", "--output", "out"), "is a pipe or a device"),
     (("report", LONG, "--output", "out"), "x…x"),
     (("report", COLOUR, "--output", "out"), r"\x1b[31m"),
-    (("report", "a\nclipdyn: error: b", "--output", "out"), "does not exist"),
+    (("report", "a long name\nclipdyn: error: b", "--output", "out"), "a long name"),
     (("report", BINARY, "--output", "out"), "does not exist"),
     (("verify", "me/run", "--store", "a\0b"), "NUL"),
     # --- missing arguments, unknown options, in every command
@@ -90,7 +90,7 @@ CALLS: list[tuple[tuple[str, ...], str]] = [
     (("prepare", "tid2013", "-o", "x", "--push_to_hbu", "x"), "Did you mean --push-to-hub?"),
     (("publish", "--resme", "x"), "Did you mean --resume?"),
     (("report", "x", "--outptu", "x"), "Did you mean --output?"),
-    (("revisions", "me/run", "--sotre", "x"), "Did you mean --store?"),
+    (("revisions", "me/run", "--sotre", "x"), "or --store?"),
     (("verify", "me/run", "--depe"), "--depe"),
     (("verify", "me/run", "-x"), "-x"),
     (("verify", "me/run", "--deep=1"), "does not take a value"),
