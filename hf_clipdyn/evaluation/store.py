@@ -285,7 +285,11 @@ def read_parquet(path: Path) -> pa.Table:
         raise ValueError("is a pipe or a device, not a file")
     try:
         with pq.ParquetFile(path) as file:
-            texts = [field.name for field in file.schema_arrow if pa.types.is_string(field.type)]
+            texts = [
+                field.name
+                for field in file.schema_arrow
+                if pa.types.is_string(field.type) or pa.types.is_large_string(field.type)
+            ]
             groups = [file.metadata.row_group(index) for index in range(file.metadata.num_row_groups)]
             size = sum(group.total_byte_size for group in groups)
             if size > _MOST_BYTES or file.metadata.num_rows > _MOST_ROWS:
@@ -296,7 +300,8 @@ def read_parquet(path: Path) -> pa.Table:
         table = pq.read_table(path, read_dictionary=texts, partitioning=None)
         for name in texts:
             for chunk in table[name].chunks:
-                longest = pc.max(pc.binary_length(chunk.dictionary)).as_py() if len(chunk) else None
+                values = chunk.dictionary if pa.types.is_dictionary(chunk.type) else chunk
+                longest = pc.max(pc.binary_length(values)).as_py()
                 if (longest or 0) > _LONGEST_TEXT:
                     raise ValueError(f"has a text of {longest:,} bytes in its column {name}")
         types = pa.schema(
