@@ -1,17 +1,103 @@
-"""Cards: the README.md that a revision carries, from the templates in `model_cards/`."""
+"""Cards: the README.md that a revision carries, from the templates in `model_cards/`.
 
+Names of runs, files and data sets are anybody's: each value is escaped for the place where a template puts it.
+"""
+
+import json
+import re
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import Any
+from urllib.parse import quote
 
-from huggingface_hub import DatasetCard, DatasetCardData, ModelCard, ModelCardData
+from huggingface_hub import CardData, DatasetCardData, ModelCardData
+from jinja2 import Environment, StrictUndefined
+from markupsafe import Markup
 
 from hf_clipdyn.bundled import template_path
 
-__all__ = ["PAPER_URL", "CardFacts", "CardSource", "dataset_card", "results_card", "revision_card"]
+__all__ = [
+    "PAPER_URL",
+    "CardFacts",
+    "CardSource",
+    "dataset_card",
+    "markdown",
+    "render_card",
+    "results_card",
+    "revision_card",
+]
 
 PAPER_URL = "https://arxiv.org/abs/2508.09814"
+
+# Entities are never read as Markdown. The first group is an interval, as [0.80, 0.88], and stays; so do underscores
+# inside of words.
+_MARKDOWN = re.compile(
+    r"""(\[[-\d., ]+\](?![(\[:]))|[\\`*<|$\[\]]|~(?=~)|(?<=~)~|&(?=\#?\w+;)|(?<![^\W_])_|_(?![^\W_])"""
+)
+_BREAK = re.compile(r"[\s\x00-\x1f\x7f-\x9f\u2028\u2029]+")
+
+
+def markdown(value: object) -> Markup:
+    """A value in a line or a cell of Markdown: one line, and no markup of its own."""
+    if isinstance(value, Markup):
+        return value
+    line = _BREAK.sub(" ", str(value))
+    return Markup(_MARKDOWN.sub(lambda match: match[1] or f"&#{ord(match[0])};", line))  # noqa: S704 (escaped here)
+
+
+def _code(value: object) -> Markup:
+    """A code span, also in a table."""
+    line = _BREAK.sub(" ", str(value)).strip()
+    plain = line and not set(line) & set("`|")
+    return Markup(f"`{line}`" if plain else f"<code>{markdown(line)}</code>")  # noqa: S704
+
+
+def _literal(value: object) -> Markup:
+    """A string in Python code; JSON's escapes are Python's too."""
+    text = json.dumps(str(value), ensure_ascii=False)
+    return Markup(_CONTROL.sub(lambda match: match[0].encode("unicode_escape").decode(), text))  # noqa: S704
+
+
+_CONTROL = re.compile(r"[\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+
+
+def _shell(value: object) -> Markup:
+    """A word of a command, on one line."""
+    return Markup(shlex.quote(_BREAK.sub(" ", str(value))))  # noqa: S704
+
+
+def _block(value: object) -> Markup:
+    """Lines in a fenced block, which they cannot end."""
+    return Markup(str(value).strip().replace("```", "'''"))  # noqa: S704
+
+
+def _address(value: object) -> Markup:
+    """A part of an address in a link."""
+    return Markup(quote(str(value)))  # noqa: S704
+
+
+_ENVIRONMENT = Environment(undefined=StrictUndefined, finalize=markdown)  # noqa: S701 (Markdown is no HTML)
+_ENVIRONMENT.filters |= {
+    "code": _code,
+    "literal": _literal,
+    "shell": _shell,
+    "block": _block,
+    "address": _address,
+}
+
+
+def render_card(template: str, data: CardData, **values: Any) -> str:
+    """A card from a template of `model_cards/`, YAML head included.
+
+    Every value is escaped as a text in a line of Markdown; the filters `code`, `literal` (a string in Python),
+    `shell`, `block` (lines in a fenced block) and `address` (a part of a link) are for other places, and
+    `Markup` is put in as it is.
+    """
+    text = template_path(template).read_text(encoding="utf-8")
+    head = Markup(data.to_yaml())  # noqa: S704 (PyYAML quotes what needs it)
+    return _ENVIRONMENT.from_string(text).render(card_data=head, **values).rstrip() + "\n"
 
 
 @dataclass(frozen=True)
@@ -96,9 +182,9 @@ def revision_card(
             *facts.tags,
         ],
     )
-    card = ModelCard.from_template(
+    return render_card(
+        "revision.md.jinja",
         data,
-        template_path=str(template_path("revision.md.jinja")),
         facts=facts,
         title=facts.title or facts.repo_id.rpartition("/")[2],
         name=name,
@@ -109,7 +195,6 @@ def revision_card(
         paper_url=PAPER_URL,
         version=version("hf-clipdyn"),
     )
-    return str(card).rstrip() + "\n"
 
 
 def dataset_card(
@@ -153,9 +238,9 @@ def dataset_card(
         size_categories=[_size_category(sum(rows.values()))],
         configs=[{"config_name": config, "data_files": files, "default": True}],
     )
-    card = DatasetCard.from_template(
+    return render_card(
+        "dataset.md.jinja",
         data,
-        template_path=str(template_path("dataset.md.jinja")),
         title=title,
         name=name,
         config=config,
@@ -170,7 +255,6 @@ def dataset_card(
         source=source,
         version=version("hf-clipdyn"),
     )
-    return str(card)
 
 
 def results_card(
@@ -204,9 +288,9 @@ def results_card(
         size_categories=[_size_category(rows)],
         configs=entries,
     )
-    card = DatasetCard.from_template(
+    return render_card(
+        "results.md.jinja",
         data,
-        template_path=str(template_path("results.md.jinja")),
         title=title,
         repo_id=repo_id,
         rows=rows,
@@ -217,7 +301,6 @@ def results_card(
         left_out=left_out,
         version=version("hf-clipdyn"),
     )
-    return str(card).rstrip() + "\n"
 
 
 def _size_category(rows: int) -> str:

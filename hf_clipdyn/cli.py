@@ -6,14 +6,15 @@ Every option is taken with dashes and with underscores.
 
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, TextIO
+from typing import Annotated, Any, NoReturn, TextIO
 
 import typer
 
 from hf_clipdyn import __version__
-from hf_clipdyn.errors import ClipDynError, ConfigError
+from hf_clipdyn.errors import ClipDynError, ConfigError, printable, redact_output
 from hf_clipdyn.evaluation import WATCH_PATIENCE
 
 __all__ = ["app", "main"]
@@ -21,8 +22,8 @@ __all__ = ["app", "main"]
 app = typer.Typer(
     name="clipdyn",
     help="Train CLIP, publish every epoch as a Hub revision, and watch how it comes to see.",
-    no_args_is_help=True,
-    add_completion=False,
+    invoke_without_command=True,
+    rich_markup_mode=None,  # rich drops a default in square brackets from a help text
     pretty_exceptions_enable=False,
     context_settings={
         "help_option_names": ["-h", "--help"],
@@ -39,11 +40,42 @@ def _print_version(value: bool) -> None:
 
 @app.callback()
 def _root(
+    context: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
     del version
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help(), err=True)
+        raise typer.Exit(2)
+
+
+@contextmanager
+def _reading(repo: str, store: Path | None) -> Iterator[None]:
+    """Within it, a repository that the Hub lacks or cannot serve is said to lie in a local run, where it does."""
+    try:
+        yield
+    except ClipDynError as error:
+        hint = "" if store is not None else _store_hint(repo, error)
+        if not hint:
+            raise
+        error.args = (f"{error} {hint}",)
+        raise
+
+
+def _store_hint(repo: str, error: ClipDynError) -> str:
+    from hf_clipdyn.errors import RevisionNotFoundError
+    from hf_clipdyn.hub import is_transient, status_of
+
+    unreachable = status_of(error) is None and is_transient(error)
+    if not (unreachable or isinstance(error, RevisionNotFoundError)):
+        return ""
+    cached = "models--" + repo.replace("/", "--")
+    stores = [path for path in sorted(Path().glob("runs/*/hub")) if (path / cached).is_dir()]
+    if stores:
+        return f"A local run has this repository: add --store {stores[0]}."
+    return "The Hub cannot be reached. For a local run, name its store with --store." if unreachable else ""
 
 
 # --- commands, in alphabetical order -----------------------------------------------------------------
@@ -80,6 +112,15 @@ def demo(
 
     for line in run_demo(output_dir, quick=quick, overwrite_output_dir=overwrite_output_dir).closing:
         typer.echo(line)
+
+
+@app.command()
+def env() -> None:
+    """Print versions, device, caches and platform, to be copied into a report of a defect."""
+    from hf_clipdyn.environment import environment
+
+    for name, value in environment().items():
+        typer.echo(f"- {name}: {value}")
 
 
 @app.command()
@@ -168,36 +209,37 @@ def evaluate(
     from hf_clipdyn.evaluation.options import names, numbers, paths
 
     kinds, maps = names(noise_kinds), names(probes)
-    results = evaluate_revisions(
-        repo,
-        suite=suite,
-        benchmarks=names(benchmarks),
-        revisions=names(revisions),
-        store=store,
-        output=output,
-        data_dirs=paths(data_dir),
-        dtype=dtype,
-        device=device,
-        batch_size=batch_size,
-        force=force,
-        rescore=rescore,
-        skip_missing=skip_missing,
-        keep_trials=keep_trials,
-        watch=watch,
-        watch_patience=watch_patience,
-        final_texts=final_texts,
-        push_to_hub=push_to_hub,
-        private=private,
-        noise_stage=noise_stage,
-        noise_kinds=None if kinds is None else tuple(kinds),
-        preprocess=preprocess,
-        probes=None if maps is None else tuple(maps),
-        captions=captions,
-        held_out=held_out,
-        n_resamples=n_resamples,
-        seed=seed,
-        sigmas=None if sigmas is None else numbers(sigmas),
-    )
+    with _reading(repo, store):
+        results = evaluate_revisions(
+            repo,
+            suite=suite,
+            benchmarks=names(benchmarks),
+            revisions=names(revisions),
+            store=store,
+            output=output,
+            data_dirs=paths(data_dir),
+            dtype=dtype,
+            device=device,
+            batch_size=batch_size,
+            force=force,
+            rescore=rescore,
+            skip_missing=skip_missing,
+            keep_trials=keep_trials,
+            watch=watch,
+            watch_patience=watch_patience,
+            final_texts=final_texts,
+            push_to_hub=push_to_hub,
+            private=private,
+            noise_stage=noise_stage,
+            noise_kinds=None if kinds is None else tuple(kinds),
+            preprocess=preprocess,
+            probes=None if maps is None else tuple(maps),
+            captions=captions,
+            held_out=held_out,
+            n_resamples=n_resamples,
+            seed=seed,
+            sigmas=None if sigmas is None else numbers(sigmas),
+        )
     state = PartialState()
     # A process that ends while its group still stands may abort in the threads of its last collective.
     state.destroy_process_group()
@@ -220,7 +262,8 @@ def export_open_clip(
     """Write a revision as a checkpoint that open_clip loads; the weights stay the same to the bit."""
     from hf_clipdyn.revisions.importing import export_open_clip as export
 
-    typer.echo(f"Wrote {export(repo, revision, output, store=store)}.")
+    with _reading(repo, store):
+        typer.echo(f"Wrote {export(repo, revision, output, store=store)}.")
 
 
 @app.command()
@@ -365,7 +408,8 @@ def revisions(
     """List the revisions of a repository: name, epoch, step, samples seen, commit, SHA-256."""
     from hf_clipdyn.revisions.listing import list_revisions, render
 
-    typer.echo(render(list_revisions(repo, store=store), as_json=as_json))
+    with _reading(repo, store):
+        typer.echo(render(list_revisions(repo, store=store), as_json=as_json))
 
 
 @app.command(
@@ -396,7 +440,8 @@ def verify(
     """Check that every revision is there and carries the weights that it should; exit 1 on any finding."""
     from hf_clipdyn.revisions.verify import verify as verify_repo
 
-    report = verify_repo(repo, store=store, deep=deep)
+    with _reading(repo, store):
+        report = verify_repo(repo, store=store, deep=deep)
     typer.echo(report.render(as_json=as_json))
     if report.findings:
         raise typer.Exit(1)
@@ -426,21 +471,67 @@ def _show_warning(
 
 
 def main(argv: Sequence[str] | None = None) -> None:
-    """Run one command; print an error of this package as one sentence and exit with its code."""
+    """Run one command; print an error of this package as one sentence and exit with its code.
+
+    No token of the Hub is ever printed: see `redact_output`. An exception that is a bug passes through, so
+    that debuggers and launchers see it.
+    """
+    redact_output()
     warnings.showwarning = _show_warning
     try:
-        app(args=None if argv is None else list(argv))
+        code = _run(sys.argv[1:] if argv is None else argv)
     except ClipDynError as error:
-        typer.echo(f"clipdyn: error: {error}", err=True)
-        sys.exit(error.exit_code)
-    except SystemExit as stop:
-        if stop.code == _INTERRUPTED:  # typer turns Ctrl-C into this exit and says nothing
+        _fail(str(error), error.exit_code)
+    except MemoryError:
+        _fail("The memory is exhausted: close other programs, or take smaller batches or data.", 1)
+    except OSError as error:
+        if error.filename is None:  # of no file of the user's
+            raise
+        _fail(f"{error.filename}: {error.strerror}.", 1)
+    else:
+        if code == _INTERRUPTED:
             typer.echo(
                 "clipdyn: interrupted; what was done is kept. `train` goes on with --resume_from_checkpoint true, "
                 "the other commands when called again.",
                 err=True,
             )
-        raise
+        sys.exit(code)
+
+
+def _fail(sentence: str, code: int) -> NoReturn:
+    typer.echo(f"clipdyn: error: {printable(sentence)}", err=True)
+    sys.exit(code)
+
+
+def _run(argv: Sequence[str]) -> int:
+    """Run one command; returns its exit code.
+
+    Raises:
+        ConfigError: typer refuses the arguments.
+    """
+    if any("\0" in argument for argument in argv):
+        raise ConfigError("An argument has a NUL character: no file or repository has such a name.")
+    try:
+        return app(args=list(argv), prog_name="clipdyn", standalone_mode=False) or 0
+    except typer.Abort:
+        return 1
+    except Exception as error:
+        # typer's releases take click's errors or have their own copies of them: only their form is the same.
+        if not (hasattr(error, "format_message") and hasattr(error, "exit_code")):
+            raise
+        raise ConfigError(_usage_words(error)) from None
+
+
+def _usage_words(error: Any) -> str:
+    """What typer refuses, in one sentence: the nearest option is suggested, and the command's help."""
+    option = getattr(error, "option_name", None)
+    close = sorted(getattr(error, "possibilities", None) or ())
+    said = f"There is no option {option}" if close and option else error.format_message().rstrip(".")
+    context = getattr(error, "ctx", None)
+    command = "clipdyn" if context is None else context.command_path
+    hint = f" Did you mean {' or '.join(close)}?" if close else ""
+    stop = "" if said.endswith("?") else "."
+    return f"{said}{stop}{hint} See `{command} --help`."
 
 
 if __name__ == "__main__":

@@ -18,8 +18,13 @@ A message is one sentence or two: what was given, what was expected, what to do.
 The command line prints it without a traceback and exits with ``exit_code``.
 """
 
-from collections.abc import Iterable
+import logging
+import re
+import sys
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from difflib import get_close_matches
+from typing import TextIO
 
 __all__ = [
     "ClipDynError",
@@ -34,6 +39,103 @@ __all__ = [
     "TrainingError",
     "UnknownNameError",
 ]
+
+# 34 characters follow the prefix of a token; fewer are redacted too, `hf_clipdyn` is not. The command line
+# turns underscores of an unknown option into dashes.
+_TOKEN = re.compile(r"hf[_-](?:[a-z]+[_-])?[A-Za-z0-9]{16,}")
+_BEGUN = re.compile(r"hf[_-][A-Za-z0-9_-]{0,100}\Z")
+
+# What moves the cursor, changes colours or reverses the direction of the text in a terminal. Tabs and
+# newlines stay: some messages hold a table.
+_CONTROL = re.compile(
+    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff]"
+)
+_LONG_WORD = re.compile(r"(\S{80})\S{100,}(\S{40})")
+_LONGEST = 4000
+
+
+def redact(text: str) -> str:
+    """The text with every token of the Hub replaced by ``hf_***``."""
+    return _TOKEN.sub("hf_***", text)
+
+
+def printable(text: str) -> str:
+    """A message that is safe to print, whatever names it quotes.
+
+    Control characters are escaped, the lines after the first one are indented, and long words are
+    shortened in their middle.
+    """
+    text = _CONTROL.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
+    text = _LONG_WORD.sub(r"\1…\2", text)
+    if len(text) > _LONGEST:
+        text = f"{text[: _LONGEST - 200]}…{text[-199:]}"
+    return "\n  ".join(text.splitlines())
+
+
+class _Redacting:
+    """The methods of a text stream that take its own ones' place; no token passes them.
+
+    A token may come in several writes, so that what may be the beginning of one waits for the next
+    write or flush. There is no lock, which a forked child could inherit while it is held.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._write, self._flush = stream.write, stream.flush
+        self._waiting = ""
+        self._last = ""  # written already: the two characters of `hf` alone do not wait
+
+    def write(self, text: str) -> int:
+        whole = self._last + self._waiting + text
+        begun = _BEGUN.search(whole)
+        end = len(whole) if begun is None else max(begun.start(), len(self._last))
+        self._put(whole[:end])
+        self._waiting = whole[end:]
+        return len(text)
+
+    def flush(self) -> None:
+        whole, self._waiting = self._last + self._waiting, ""
+        self._put(whole)
+        self._flush()
+
+    def _put(self, whole: str) -> None:
+        new = redact(whole)[len(self._last) :]
+        if new:
+            self._write(new)
+        self._last = whole[-2:] if whole.endswith(("h", "hf")) else ""
+
+
+def redact_output() -> None:
+    """From now on no token of the Hub reaches standard output, standard error or a log of this process.
+
+    Tracebacks, warnings and the messages of other libraries go through the same streams. A log may
+    have a handler with a stream of its own, so that its records are redacted themselves. A second call
+    changes nothing.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None and not isinstance(getattr(stream.write, "__self__", None), _Redacting):
+            redacting = _Redacting(stream)
+            for name in ("write", "flush"):
+                setattr(stream, name, getattr(redacting, name))
+    make_record = logging.getLogRecordFactory()
+    if not isinstance(make_record, _RedactedRecords):
+        logging.setLogRecordFactory(_RedactedRecords(make_record))
+
+
+@dataclass(frozen=True)
+class _RedactedRecords:
+    """A factory of log records without tokens."""
+
+    make: Callable[..., logging.LogRecord]
+
+    def __call__(self, *args: object, **kwargs: object) -> logging.LogRecord:
+        record = self.make(*args, **kwargs)
+        try:
+            text = record.getMessage()
+        except Exception:  # the handler reports arguments that do not fit the message
+            return record
+        if _TOKEN.search(text):
+            record.msg, record.args = redact(text), ()
+        return record
 
 
 class ClipDynError(Exception):

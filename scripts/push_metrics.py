@@ -28,7 +28,7 @@ from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi
 from huggingface_hub.errors import HfHubHTTPError
 
 from hf_clipdyn.bundled import metric_names, metric_path
-from hf_clipdyn.errors import ClipDynError, PublishError
+from hf_clipdyn.errors import ClipDynError, PublishError, printable, redact_output
 from hf_clipdyn.hub import RetryPolicy, attempt, reason
 
 _PACKAGE_IMPORT = re.compile(r"^from (hf_clipdyn(?:\.\w+)+) import", re.MULTILINE)
@@ -130,13 +130,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--namespace", required=True, help="user or organisation that owns the Spaces")
     parser.add_argument("--token", help="with write access; by default the one that you are logged in with")
     parser.add_argument("--private", action="store_true", help="make new Spaces private")
+    redact_output()
     options = parser.parse_args(arguments)
+    token = options.token.strip() if options.token else None
     try:
         for name in options.names or metric_names():
-            commit = push(name, options.namespace, token=options.token, private=options.private)
+            commit = push(name, options.namespace, token=token, private=options.private)
             print(f"{options.namespace}/{name} stands at {commit[:10]}")
     except ClipDynError as error:
-        print(f"push_metrics: {error}", file=sys.stderr)
+        print(f"push_metrics: error: {printable(str(error))}", file=sys.stderr)
         return error.exit_code
     return 0
 

@@ -48,9 +48,9 @@ def test_options_are_taken_with_dashes_and_with_underscores(
             capsys, "evaluate", "me/run", option, "cifar10=x", "--store", str(tmp_path / "none")
         )
         assert code == 2
-        assert "No such option" not in error
+        assert "no option" not in error
     _, error = _exit(capsys, "evaluate", "me/run", "--data-dri", "cifar10=x")
-    assert "No such option" in error
+    assert "There is no option --data-dri. Did you mean --data-dir?" in error
 
 
 def test_an_unknown_command_is_a_usage_error(capsys: pytest.CaptureFixture[str]) -> None:

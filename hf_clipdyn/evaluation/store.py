@@ -17,6 +17,7 @@ from typing import Any, Self
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
@@ -29,6 +30,7 @@ __all__ = [
     "SCHEMA",
     "Pair",
     "ResultsStore",
+    "read_parquet",
     "read_trials",
     "trial_benchmarks",
     "trials_files",
@@ -73,6 +75,11 @@ FINAL_TEXT = "final_text"
 PAIR = ("repo_id", "revision", "commit", "benchmark", "data_fingerprint", "preprocess", "dtype")
 """What names a pair: a table holds the rows of each pair once."""
 
+
+# A study of a hundred revisions has some 100,000 rows; those of the embedded suite take 1 KB each, uncompressed.
+_MOST_ROWS = 10**7
+_MOST_BYTES = 4 * 2**30
+_LONGEST_TEXT = 10**5
 
 _FACTS = (*PAIR, "epoch", "step", "samples_seen")
 _IN_A_PAIR = ("probe", "layer", "metric", "group")
@@ -264,24 +271,75 @@ def read_trials(path: Path, benchmark: str, *, final_text: bool = False) -> pd.D
     return pd.concat(frames, ignore_index=True)
 
 
+def read_parquet(path: Path) -> pa.Table:
+    """A Parquet file whole, unless it is no such file or would fill the memory.
+
+    Raises:
+        ValueError: naming the cause, in words that follow the file's name.
+    """
+    if not path.exists():
+        raise ValueError("does not exist")
+    if path.is_dir():  # pyarrow would read the files in it
+        raise ValueError("is a folder")
+    if not path.is_file():
+        raise ValueError("is a pipe or a device, not a file")
+    try:
+        with pq.ParquetFile(path) as file:
+            texts = [
+                field.name
+                for field in file.schema_arrow
+                if pa.types.is_string(field.type) or pa.types.is_large_string(field.type)
+            ]
+            groups = [file.metadata.row_group(index) for index in range(file.metadata.num_row_groups)]
+            size = sum(group.total_byte_size for group in groups)
+            if size > _MOST_BYTES or file.metadata.num_rows > _MOST_ROWS:
+                raise ValueError(
+                    f"has {file.metadata.num_rows:,} rows in {size:,} bytes, too many for a table"
+                )
+        # A dictionary is not unfolded yet: a text of megabytes may stand in every row.
+        table = pq.read_table(path, read_dictionary=texts, partitioning=None)
+        for name in texts:
+            for chunk in table[name].chunks:
+                values = chunk.dictionary if pa.types.is_dictionary(chunk.type) else chunk
+                longest = pc.max(pc.binary_length(values)).as_py()
+                if (longest or 0) > _LONGEST_TEXT:
+                    raise ValueError(f"has a text of {longest:,} bytes in its column {name}")
+        types = pa.schema(
+            [field.with_type(pa.string()) if field.name in texts else field for field in table.schema]
+        )
+        return table.cast(types)
+    except (pa.ArrowException, OSError, KeyError, OverflowError) as error:
+        raise ValueError(
+            f"cannot be read as Parquet ({(str(error) or type(error).__name__).splitlines()[0].rstrip('.')})"
+        ) from error
+
+
 def _read(path: Path) -> pa.Table:
     """The table at the path; refused where writing it again would lose something that it holds."""
-    if path.is_dir():  # pyarrow would read the files in it
-        raise EvaluationError(f"{path} is a folder: name a file for the table, as results.parquet.")
     try:
-        table = pq.read_table(path)
+        table = read_parquet(path)
         known = (*SCHEMA.names, "__index_level_0__")  # where pandas wrote a part of it
         foreign = [name for name in table.column_names if name not in known]
-        unnamed = [name for name in PAIR if table[name].null_count]
-        if foreign:
-            raise ValueError(f"it also has the columns {', '.join(foreign)}")
+        missing = [name for name in SCHEMA.names if name not in table.column_names]
+        if foreign or missing:
+            raise ValueError(
+                f"also has the columns {', '.join(foreign)}"
+                if foreign
+                else f"lacks the columns {', '.join(missing)}"
+            )
+        if len(set(table.column_names)) < len(table.column_names):
+            raise ValueError("has two columns of one name")
+        try:
+            cast = table.select(SCHEMA.names).cast(SCHEMA)
+        except (pa.ArrowException, ValueError) as error:
+            raise ValueError(f"has values of other types ({str(error).splitlines()[0]})") from error
+        unnamed = [name for name in PAIR if cast[name].null_count]
         if unnamed:
-            raise ValueError(f"rows lack their {', '.join(unnamed)}")
-        return table.select(SCHEMA.names).cast(SCHEMA)
-    except (pa.ArrowException, OSError, KeyError, ValueError) as error:
+            raise ValueError(f"has rows that lack their {', '.join(unnamed)}")
+        return cast
+    except ValueError as error:
         raise EvaluationError(
-            f"{path} is not a table of results ({str(error).splitlines()[0]}): "
-            "move it away or choose another --output."
+            f"{path} {error}, so that it is not a table of results: move it away or choose another --output."
         ) from error
 
 

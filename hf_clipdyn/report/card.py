@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from importlib.metadata import version
 
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
+from markupsafe import Markup
 
-from hf_clipdyn.bundled import template_path
-from hf_clipdyn.cards import PAPER_URL
+from hf_clipdyn.cards import PAPER_URL, markdown, render_card
 from hf_clipdyn.report.overview import overview_panels
 from hf_clipdyn.report.plan import Panel, plan_charts
 from hf_clipdyn.report.results import Measurement
@@ -50,22 +50,22 @@ def run_card(trajectories: Sequence[Trajectory], rows: Sequence[Measurement], ru
     worlds = overview_panels(plan_charts(own))
     repo_id = of_run[0].repo_id
     revisions = sorted({(point.order, point.revision) for one in own for point in one.points})
-    card: ModelCard = ModelCard.from_template(
+    text = render_card(
+        "run.md.jinja",
         ModelCardData(
             library_name="transformers",
             tags=["clip", "hf-clipdyn", "training-dynamics"],
             model_name=repo_id.rpartition("/")[2],
             eval_results=_eval_results(worlds) or None,
         ),
-        template_path=str(template_path("run.md.jinja")),
         title=run,
-        section=_section(own, of_run, worlds),
+        section=Markup(_section(own, of_run, worlds)),  # noqa: S704 (escaped piece by piece)
         repo_id=repo_id,
         revision=revisions[-1][1],
         paper_url=PAPER_URL,
         version=version("hf-clipdyn"),
     )
-    return card
+    return ModelCard(text)
 
 
 def merge_card(existing: str, card: ModelCard) -> ModelCard:
@@ -97,8 +97,8 @@ def _section(
         lines += [f"![The study at a glance]({SUMMARY})", ""]
     for table in overview_tables(worlds):
         lines += [_markdown(table), ""]
-    lines += [f"- **{one.question}**: {one.words}" for one in find(own)]
-    lines += ["", limits(own), "", "### What was measured with what", ""]
+    lines += [f"- **{markdown(one.question)}**: {markdown(one.words)}" for one in find(own)]
+    lines += ["", markdown(limits(own)), "", "### What was measured with what", ""]
     return "\n".join([*lines, _markdown(provenance_table(rows), skip=1), "", _END])
 
 
@@ -110,7 +110,7 @@ def _markdown(table: Table, *, skip: int = 0) -> str:
 
 
 def _escaped(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", ", ")
+    return markdown(text.replace("\n", ", "))
 
 
 def _eval_results(worlds: Sequence[Sequence[Panel]]) -> list[EvalResult]:

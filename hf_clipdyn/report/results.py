@@ -2,19 +2,20 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import pandas as pd
+import pyarrow as pa
 
 from hf_clipdyn.errors import ConfigError, EvaluationError
+from hf_clipdyn.evaluation.store import read_parquet
 
 __all__ = ["Measurement", "read_results"]
 
-_REQUIRED = ("repo_id", "revision", "benchmark", "metric", "value", "ci_low", "ci_high", "n")
+_NAMES = ("repo_id", "revision", "benchmark", "metric")
+_REQUIRED = (*_NAMES, "value", "ci_low", "ci_high", "n")
 
 
 @dataclass(frozen=True)
@@ -95,49 +96,54 @@ def read_results(paths: Sequence[Path]) -> list[Measurement]:
 
 
 def _read(path: Path) -> list[Measurement]:
-    if not path.is_file():
-        what = "is a folder" if path.is_dir() else "does not exist"
-        raise ConfigError(f"{path} {what}: expected a Parquet file written by `clipdyn evaluate`.")
     try:
-        frame = pd.read_parquet(path)
-    except (ValueError, OSError) as error:  # pyarrow's own errors are ValueErrors
-        raise ConfigError(
-            f"{path} cannot be read as Parquet ({str(error).splitlines()[0].rstrip('.')}): "
-            "expected a file written by `clipdyn evaluate`."
+        table = read_parquet(path)
+        missing = [name for name in _REQUIRED if name not in table.column_names]
+        if missing:
+            raise ValueError(f"lacks the columns {', '.join(missing)}")
+        columns = {name: _column(table, name) for name in _TYPES if name in table.column_names}
+    except ValueError as error:
+        raise ConfigError(f"{path} {error}: expected a table that `clipdyn evaluate` wrote.") from error
+    absent: dict[str, Any] = {name: _ABSENT.get(kind) for name, kind in _TYPES.items() if name not in columns}
+    return [
+        Measurement(**absent, **dict(zip(columns, row, strict=True)))
+        for row in zip(*columns.values(), strict=True)
+    ]
+
+
+_TYPES = {field.name: field.type for field in fields(Measurement) if field.name != "run"}
+_ABSENT: dict[Any, Any] = {str: "", float: math.nan}
+_ARROW: dict[Any, pa.DataType] = {
+    str: pa.string(),
+    float: pa.float64(),
+    float | None: pa.float64(),
+    int | None: pa.int64(),
+    bool | None: pa.bool_(),
+}
+_SIGNED = {"value", "ci_low", "ci_high"}
+
+
+def _column(table: pa.Table, name: str) -> list[Any]:
+    """The values of a column as `Measurement` has them.
+
+    Raises:
+        ValueError: it has values of another type, or none where a row needs one.
+    """
+    if table.column_names.count(name) > 1:
+        raise ValueError(f"has two columns {name}")
+    kind = _TYPES[name]
+    try:
+        values = table[name].cast(_ARROW[kind]).to_pylist()
+    except (pa.ArrowException, ValueError) as error:
+        raise ValueError(
+            f"has values in its column {name} that are not of the type {_ARROW[kind]}"
         ) from error
-    missing = [name for name in _REQUIRED if name not in frame.columns]
-    if missing:
-        raise ConfigError(
-            f"{path} is no table of results: it lacks the columns {', '.join(missing)}; "
-            "expected a file written by `clipdyn evaluate`."
-        )
-    try:
-        return [_measurement(row) for row in frame.to_dict("records")]
-    except (TypeError, ValueError) as error:
-        raise ConfigError(f"{path} is no table of results: {error}.") from error
-
-
-def _measurement(row: dict[Any, Any]) -> Measurement:
-    convert: dict[Any, Callable[[Any], Any]] = {
-        str: lambda given: "" if given is None else str(given),
-        float: lambda given: math.nan if given is None else float(given),
-        float | None: lambda given: None if given is None else float(given),
-        int | None: lambda given: None if given is None else int(given),
-        bool | None: lambda given: None if given is None else bool(given),
-    }
-    values = {
-        field.name: convert[field.type](_or_none(row.get(field.name)))
-        for field in fields(Measurement)
-        if field.name != "run"
-    }
-    return Measurement(**values)
-
-
-def _or_none(given: Any) -> Any:
-    """pandas' several absent values as one."""
-    if given is None or given is pd.NA or (isinstance(given, float | np.floating) and math.isnan(given)):
-        return None
-    return given
+    if name in _NAMES and not all(values):
+        raise ValueError(f"has rows without their {name}")
+    if name not in _SIGNED and any(isinstance(one, float) and (one < 0 or one == math.inf) for one in values):
+        raise ValueError(f"has negative or infinite numbers in its column {name}")
+    absent = _ABSENT.get(kind)
+    return [absent if one is None or one != one else one for one in values]
 
 
 def _short_names(paths: Sequence[Path]) -> list[str]:

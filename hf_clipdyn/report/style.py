@@ -4,6 +4,7 @@ The hues of the runs are Okabe and Ito's, which the common colour blindnesses te
 differ in their markers. Quantities with an order (sigma, layer) take shades of viridis.
 """
 
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -79,6 +80,7 @@ _SETTINGS: dict[Any, Any] = {
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans"],
     "font.size": 10,
+    "text.parse_math": False,  # names of runs and data sets may hold dollar signs
     "legend.frameon": False,
     "legend.fontsize": 9,
     "lines.linewidth": 1.8,
@@ -98,7 +100,8 @@ def figure_style() -> Iterator[None]:
     """matplotlib's settings for the figures of a report, within the block only."""
     import matplotlib as mpl
 
-    with mpl.rc_context():
+    with mpl.rc_context(), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", r"Glyph \d+", UserWarning)  # a name may have any character
         mpl.rcdefaults()
         mpl.rcParams.update(_SETTINGS)
         yield

@@ -109,7 +109,7 @@ def _version_words(versions: str) -> str:
     """``torch 2.6, transformers 5.0``; a text that is no JSON object stays as it is."""
     try:
         known = json.loads(versions)
-    except ValueError:
+    except (ValueError, RecursionError):
         return versions
     if not isinstance(known, dict):
         return versions

@@ -76,8 +76,8 @@ def test_a_pair_is_replaced_and_others_stay(tmp_path):
 @pytest.mark.parametrize(
     ("change", "said"),
     [
-        ({"remark": "mine"}, "it also has the columns remark"),
-        ({"commit": None}, "rows lack their commit"),
+        ({"remark": "mine"}, "also has the columns remark"),
+        ({"commit": None}, "rows that lack their commit"),
     ],
 )
 def test_a_table_that_would_lose_something_is_refused(tmp_path, change, said):

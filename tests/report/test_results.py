@@ -25,7 +25,7 @@ def test_columns_that_the_report_can_do_without_may_be_absent(row, tmp_path):
 
 
 def test_a_missing_file_is_a_wrong_call(tmp_path):
-    with pytest.raises(ConfigError, match=r"absent\.parquet does not exist: expected a Parquet file"):
+    with pytest.raises(ConfigError, match=r"absent\.parquet does not exist: expected a table"):
         read_results([tmp_path / "absent.parquet"])
 
 
@@ -58,7 +58,7 @@ def test_the_columns_that_a_table_lacks_are_listed(tmp_path):
 def test_a_text_in_place_of_a_number_is_an_error(row, tmp_path):
     path = tmp_path / "texts.parquet"
     pd.DataFrame([row("noise/cifar10", "accuracy", 0.5) | {"value": "high"}]).to_parquet(path)
-    with pytest.raises(ConfigError, match="no table of results: could not convert string to float"):
+    with pytest.raises(ConfigError, match="values in its column value that are not of the type double"):
         read_results([path])
 
 

@@ -1,0 +1,97 @@
+"""What a report of a defect should say of the machine: versions, device, caches, platform. No secret."""
+
+import os
+import platform
+import shutil
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import psutil
+
+__all__ = ["environment"]
+
+_PACKAGES = (
+    "torch",
+    "torchvision",
+    "transformers",
+    "accelerate",
+    "datasets",
+    "evaluate",
+    "huggingface_hub",
+    "safetensors",
+    "tokenizers",
+    "numpy",
+    "scipy",
+    "pandas",
+    "pyarrow",
+    "pillow",
+    "scikit-image",
+    "scikit-learn",
+    "matplotlib",
+    "typer",
+    "open_clip_torch",
+    "trackio",
+    "tensorboard",
+    "wandb",
+)
+_GIB = 2**30
+
+
+def environment() -> dict[str, str]:
+    """Name to value, in the order in which they are printed.
+
+    Of a token it is said whether there is one, of the Hub's address only the host.
+    """
+    import torch
+    from huggingface_hub import constants, get_token
+
+    from hf_clipdyn.training.device import has_bf16
+
+    memory = psutil.virtual_memory()
+    return {
+        "hf-clipdyn": _version("hf-clipdyn"),
+        "platform": platform.platform(),
+        "Python": platform.python_version(),
+        **{name: _version(name) for name in _PACKAGES},
+        "device": _device(),
+        "bfloat16": "yes" if has_bf16() else "no",
+        "CUDA of torch": torch.version.cuda or "none",
+        "cores": f"{len(psutil.Process().cpu_affinity())} of {os.cpu_count()}"
+        if hasattr(psutil.Process, "cpu_affinity")
+        else str(os.cpu_count()),
+        "threads of torch": str(torch.get_num_threads()),
+        "memory": f"{memory.total / _GIB:.1f} GiB, {memory.available / _GIB:.1f} GiB free",
+        "cache of models": _folder(constants.HF_HUB_CACHE),
+        "cache of data sets": _folder(
+            os.environ.get("HF_DATASETS_CACHE") or str(Path(constants.HF_HOME) / "datasets")
+        ),
+        "CLIPDYN_DATA": _folder(os.environ["CLIPDYN_DATA"]) if os.environ.get("CLIPDYN_DATA") else "not set",
+        "Hub": urlsplit(constants.ENDPOINT).hostname or "not an address",
+        "offline": "yes" if constants.HF_HUB_OFFLINE else "no",
+        "token of the Hub": "there is one" if get_token() else "none",
+    }
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed"
+
+
+def _device() -> str:
+    import torch
+
+    if torch.cuda.is_available():
+        names = [torch.cuda.get_device_properties(index) for index in range(torch.cuda.device_count())]
+        return ", ".join(f"{one.name} ({one.total_memory / _GIB:.0f} GiB)" for one in names)
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def _folder(path: str) -> str:
+    """The path and the space that is free there."""
+    given = Path(path).expanduser()
+    there = next((one for one in (given, *given.absolute().parents) if one.is_dir()), None)
+    free = "" if there is None else f" ({shutil.disk_usage(there).free / _GIB:.1f} GiB free)"
+    return f"{given}{'' if given.is_dir() else ', not there yet'}{free}"

@@ -1,0 +1,123 @@
+"""Hostile tables of results as input of `clipdyn report` and of `clipdyn evaluate --output`."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hostile.harness import Outcome
+
+from hf_clipdyn.errors import ConfigError, EvaluationError
+from hf_clipdyn.evaluation.store import ResultsStore
+from hf_clipdyn.report.results import read_results
+
+Write = Callable[..., Path]
+
+
+def _truncated(path: Path, write: Write) -> None:
+    content = write(path).read_bytes()
+    path.write_bytes(content[: len(content) // 2])
+
+
+def _flipped(path: Path, write: Write) -> None:
+    content = bytearray(write(path).read_bytes())
+    content[4:400] = bytes(396)
+    path.write_bytes(content)
+
+
+def _footer(path: Path, write: Write) -> None:
+    content = write(path).read_bytes()
+    path.write_bytes(content[:-8] + b"\xff\xff\xff\x7fPAR1")
+
+
+def _repeated_text(path: Path, write: Write) -> None:
+    """One text of 2 MB that 100,000 rows share: 200 GB once unfolded, 3 kB on the disk."""
+    table = pq.read_table(write(path)).slice(0, 1)
+    many = pa.concat_tables([table] * 100_000).combine_chunks()
+    note = pa.DictionaryArray.from_arrays(pa.array([0] * 100_000, pa.int32()), pa.array(["n" * 2_000_000]))
+    many = many.set_column(many.column_names.index("note"), "note", note)
+    pq.write_table(many, path, compression="zstd", store_schema=False)
+
+
+FILES: dict[str, tuple[Callable[[Path, Write], Any], str]] = {
+    "folder": (lambda path, _: path.mkdir(), "is a folder"),
+    "pipe": (lambda path, _: os.mkfifo(path), "is a pipe or a device"),
+    "device": (lambda path, _: path.symlink_to("/dev/zero"), "is a pipe or a device"),
+    "empty": (lambda path, _: path.write_bytes(b""), "cannot be read as Parquet"),
+    "text": (lambda path, _: path.write_text("repo_id,value\n"), "cannot be read as Parquet"),
+    "magic": (lambda path, _: path.write_bytes(b"PAR1PAR1"), "cannot be read as Parquet"),
+    "truncated": (_truncated, "cannot be read as Parquet"),
+    "flipped": (_flipped, "cannot be read as Parquet"),
+    "footer": (_footer, "cannot be read as Parquet"),
+    "other columns": (
+        lambda path, _: pd.DataFrame({"a": [1]}).to_parquet(path),
+        "columns",
+    ),
+    "repeated text": (_repeated_text, "has a text of 2,000,000 bytes in its column note"),
+    "long text": (lambda path, write: write(path, metric="m" * 10**6), "has a text of|cannot be read"),
+    "lists": (lambda path, write: write(path, metric=[["a"]] * 3), "type"),
+    "structs": (lambda path, write: write(path, repo_id=[{"a": 1}] * 3), "type"),
+    "words": (lambda path, write: write(path, value="high"), "type"),
+    "dates": (lambda path, write: write(path, value=pd.Timestamp("2026-01-01")), "type"),
+    "null repo_id": (lambda path, write: write(path, repo_id=["a", "b", None]), "repo_id"),
+    "null revision": (lambda path, write: write(path, revision=["a", "b", None]), "revision"),
+    "null benchmark": (lambda path, write: write(path, benchmark=["a", "b", None]), "benchmark"),
+}
+
+
+@pytest.mark.parametrize(("make", "says"), FILES.values(), ids=FILES)
+def test_a_file_that_is_no_table_is_said_in_one_sentence(
+    make: Callable[[Path, Write], Any], says: str, tmp_path: Path, write_table: Write
+) -> None:
+    path = tmp_path / "results.parquet"
+    make(path, write_table)
+    with pytest.raises(ConfigError, match=says) as read:
+        read_results([path])
+    with pytest.raises(EvaluationError, match=says) as continued, ResultsStore(path):
+        pass
+    for error in (read, continued):
+        assert str(path) in str(error.value)
+        assert "\n" not in str(error.value)
+
+
+VALUES: dict[str, dict[str, Any]] = {
+    "nan": {"value": float("nan"), "ci_low": float("nan"), "ci_high": float("nan")},
+    "huge": {"value": 1e300, "ci_low": -1e300, "ci_high": 1e300},
+    "infinite": {"value": float("inf")},
+    "negative": {"value": -5.0, "ci_low": -6.0, "ci_high": -4.0},
+    "turned interval": {"ci_low": 0.9, "ci_high": 0.1},
+    "no epoch": {"epoch": pd.array([None] * 3, dtype="Int64")},
+    "far epoch": {"epoch": [0, 1, 2**62]},
+    "no slash": {"benchmark": "nothing"},
+    "slashes": {"benchmark": "a/b/../../c"},
+    "unknown kind": {"benchmark": "../../victim/x"},
+    "odd sigma": {"benchmark": "noise/cifar10", "group": "sigma=x"},
+    "versions": {"versions": "[" * 5000},
+    "rows twice": {"revision": "epoch-000", "commit": "a"},
+    "revision": {"revision": ["../../victim", "a\nb", "c" * 300]},
+    "repo": {"repo_id": "../../victim"},
+    "long repo": {"repo_id": "r" * 5000},
+}
+
+
+@pytest.mark.parametrize(
+    "columns",
+    [
+        pytest.param(value, id=key, marks=() if key in ("nan", "repo") else pytest.mark.slow)
+        for key, value in VALUES.items()
+    ],
+)
+def test_a_report_on_odd_values_is_whole_or_one_sentence(
+    columns: dict[str, Any], clipdyn: Callable[..., Outcome], tmp_path: Path, write_table: Write
+) -> None:
+    write_table(tmp_path / "work" / "results.parquet", **columns)
+    outcome = clipdyn("report", "results.parquet", "--output", "out")
+    outcome.assert_decent()
+    if outcome.code:
+        assert outcome.sentence
+    else:
+        assert (tmp_path / "work" / "out" / "index.html").is_file()
