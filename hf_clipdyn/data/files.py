@@ -6,6 +6,7 @@ others in the modules that define builders; modules without a builder keep their
 
 import hashlib
 import os
+import stat
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
@@ -194,7 +195,7 @@ def index_folder(root: Path) -> tuple[FileIndex, str]:
 
     The fingerprint follows `stamp_of`, so that 3,000 images cost milliseconds. Where the newest stamp is as young
     as one clock tick, the function waits until the tick is over: a later change then bears another stamp.
-    Hidden files and what operating systems leave behind are no data. Links to folders are followed, once.
+    Hidden files, pipes, devices and what operating systems leave behind are no data. Links to folders are followed, once.
 
     Raises:
         DatasetError: the folder is absent, no folder, or cannot be read.
@@ -220,6 +221,8 @@ def index_folder(root: Path) -> tuple[FileIndex, str]:
                         pending.append((*parts, entry.name))
                         continue
                     file_status = entry.stat()
+                    if not stat.S_ISREG(file_status.st_mode):
+                        continue  # a pipe would hang whoever opens it, a device may never end
                     files.append(SourceFile(entry.path, (*parts, entry.name)))
                     stamps.append(f"{'/'.join((*parts, entry.name))}\0{stamp_of(file_status)}")
                     newest = max(newest, file_status.st_ctime_ns)

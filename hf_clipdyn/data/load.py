@@ -11,6 +11,7 @@ from hf_clipdyn.data.archives import is_archive
 from hf_clipdyn.data.base import DataBuilder
 from hf_clipdyn.data.counts import check_counts
 from hf_clipdyn.data.files import index_folder
+from hf_clipdyn.data.images import safe_images
 from hf_clipdyn.data.layout import missing_from, plain
 from hf_clipdyn.data.registry import builder_class, dataset_names
 from hf_clipdyn.data.remote import download_archives, holds_archives, open_tables
@@ -66,13 +67,16 @@ def load_dataset(
     """
     builder, folder, repo_id = _resolve(path, data_dir, repo_id)
     _check_config(path, builder, name)
-    if repo_id is not None:
-        if not holds_archives(builder, repo_id, revision, token):
-            return open_tables(builder, repo_id, name, split, revision, token, streaming, cache_dir, num_proc)
-        folder = download_archives(builder, repo_id, revision, token)
-    if folder is not None and _is_parquet(folder):
-        return open_tables(builder, str(folder), name, split, None, None, streaming, cache_dir, num_proc)
-    return _from_files(builder, name, folder, split, streaming, cache_dir, num_proc)
+    if repo_id is not None and holds_archives(builder, repo_id, revision, token):
+        folder, repo_id = download_archives(builder, repo_id, revision, token), None
+    if repo_id is not None or (folder is not None and _is_parquet(folder)):
+        where = repo_id or str(folder)
+        if repo_id is None:
+            revision = token = None
+        found = open_tables(builder, where, name, split, revision, token, streaming, cache_dir, num_proc)
+    else:
+        found = _from_files(builder, name, folder, split, streaming, cache_dir, num_proc)
+    return safe_images(found)
 
 
 def find_locally(name: str) -> Path | None:
