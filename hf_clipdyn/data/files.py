@@ -195,7 +195,8 @@ def index_folder(root: Path) -> tuple[FileIndex, str]:
 
     The fingerprint follows `stamp_of`, so that 3,000 images cost milliseconds. Where the newest stamp is as young
     as one clock tick, the function waits until the tick is over: a later change then bears another stamp.
-    Hidden files, pipes, devices and what operating systems leave behind are no data. Links to folders are followed, once.
+    Hidden files, pipes, devices and what operating systems leave behind are no data.
+    Links to folders are followed, once.
 
     Raises:
         DatasetError: the folder is absent, no folder, or cannot be read.

@@ -28,6 +28,7 @@ from tqdm.auto import tqdm
 from transformers import SiglipImageProcessor
 from transformers.models.siglip2.image_processing_siglip2 import get_image_size_for_max_num_patches
 
+from hf_clipdyn.data.caches import cache_folder, touch
 from hf_clipdyn.data.images import decode, open_image
 from hf_clipdyn.errors import DatasetError
 
@@ -170,17 +171,17 @@ def decode_pixels(
             [_DECODER, dataset._fingerprint, column, processor_identity(image_processor), distort_key]
         ).encode()
     ).hexdigest()[:32]
-    root = Path(cache_dir) if cache_dir is not None else Path(datasets.config.HF_DATASETS_CACHE)
-    folder = root / "clipdyn-pixels" / key
+    folder = cache_folder("pixels", cache_dir) / key
     if not (folder / "fingerprint").is_file():
         batches = _processed(dataset, image_processor, column, distort, desc or column, disable_tqdm)
         try:
-            _build(folder, batches, len(dataset))
+            _build(folder, batches, len(dataset), _origin(dataset, column, distort_key))
         except OSError as error:
             raise DatasetError(
                 f"Decoded pixels cannot be kept in {folder.parent}: {error.strerror or error}. "
                 "Free some space there, or set HF_HOME or cache_dir to another place."
             ) from error
+    touch(folder)
     pixels = Pixels(
         array=np.load(folder / "pixels.npy", mmap_mode="r"),
         broken=np.load(folder / "broken.npy"),
@@ -191,6 +192,16 @@ def decode_pixels(
             f"None of the {len(pixels)} images in column {column!r} can be decoded: check the files."
         )
     return pixels
+
+
+def _origin(dataset: datasets.Dataset, column: str, distort_key: str) -> str:
+    """What a folder of decoded pixels shows, for people."""
+    parts = [
+        dataset.info.dataset_name or dataset.info.builder_name or "rows",
+        str(dataset.split or ""),
+        column,
+    ]
+    return " ".join(filter(None, [*parts, distort_key[:40]]))
 
 
 def _processed(
@@ -251,7 +262,7 @@ def _groups(files: list[Image.Image | None]) -> Iterator[tuple[int, list[Image.I
 
 
 def _build(
-    folder: Path, batches: Iterator[tuple[NDArray[np.uint8] | None, NDArray[np.bool_]]], n: int
+    folder: Path, batches: Iterator[tuple[NDArray[np.uint8] | None, NDArray[np.bool_]]], n: int, origin: str
 ) -> None:
     """Write the cache beside its place and move it there whole, so that a kill leaves nothing half."""
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -280,6 +291,7 @@ def _build(
                 file.write(rows.data)
                 digest.update(rows.data)
         np.save(staging / "broken.npy", broken)
+        (staging / "origin").write_text(origin, encoding="utf-8")
         digest.update(broken.data)
         (staging / "fingerprint").write_text(digest.hexdigest(), encoding="ascii")
         try:

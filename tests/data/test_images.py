@@ -30,7 +30,9 @@ def one_colour(width: int, height: int) -> bytes:
     """A grey PNG of that size in a few kilobytes, made without its pixels."""
 
     def chunk(kind: bytes, content: bytes) -> bytes:
-        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+        return (
+            struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+        )
 
     packer = zlib.compressobj(9)
     row = bytes(1 + width)
@@ -185,7 +187,7 @@ def test_a_batch_of_large_images_fits_into_memory(tmp_path: Path) -> None:
 def test_64_images_of_13_000_pixels_a_side_exhaust_no_memory(tmp_path: Path) -> None:
     outcome = call(_decode_many, tmp_path / "cache", 13_000, 64, printed=tmp_path, memory=GIB)
     assert "None of the 64 images" in outcome.err
-    outcome = call(_decode_many, tmp_path / "cache", 9_000, 64, printed=tmp_path, memory=2 * GIB, seconds=300)
+    outcome = call(_decode_many, tmp_path / "cache", 9_000, 12, printed=tmp_path, memory=2 * GIB)
     assert outcome.out.strip() == "0 broken"
 
 
