@@ -102,7 +102,8 @@ def unpack(archive: Path, into: Path, limits: Limits | None = None) -> Path:
         raise DatasetError(f"{archive} is damaged ({_said(error)}): download it again.") from error
     except OSError as error:
         raise DatasetError(
-            f"{archive} could not be unpacked into {into} ({error}): free the disk, or unpack it by hand."
+            f"{archive} could not be unpacked into {into} ({error.strerror or error}): free the disk, or unpack it "
+            "by hand."
         ) from error
     return target
 
@@ -167,6 +168,8 @@ def _safe_path(archive: Path, name: str) -> Path:
         raise DatasetError(
             f"{archive} holds a path that leads out of it ({name!r}): do not use this archive."
         )
+    if len(name) > 1000:
+        raise DatasetError(f"{archive} holds a path of {len(name):,} letters: do not use this archive.")
     return Path(*[part for part in parts if part not in ("", ".")])
 
 

@@ -16,10 +16,12 @@
 
 The base class turns this into a `datasets.GeneratorBasedBuilder`: it indexes the folder without regard to case,
 nesting and packing, gives the cache a hash that follows the files' content, checks the number of rows, and completes
-a row with null for columns that it leaves out. Whoever changes the rows that a loader makes of the same files raises
-its ``rows_version``, and tables that an earlier version prepared are not read; `tests/data/test_cache.py` notices. A data set without files leaves ``layout`` empty, one with
+a row with null for columns that it leaves out. A data set without files leaves ``layout`` empty, one with
 configurations sets ``BUILDER_CONFIGS = configs("a", "b")`` and ``DEFAULT_CONFIG_NAME`` as usual in `datasets`, and
 ``facts.config_kinds`` where their rows differ in kind; one with splits overrides `DataBuilder.splits`.
+
+Whoever changes the rows that a loader makes of the same files raises its ``rows_version``, so that no table is read
+that was prepared before; tests/data/test_cache.py notices such a change.
 
 Builders open no files themselves (`files.py` says why): they use `FileIndex`, `tables` and `DataBuilder.image`.
 """

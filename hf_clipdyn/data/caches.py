@@ -1,7 +1,7 @@
 """What this package keeps on disk to be faster the next time: listed and deleted by `clipdyn cache`.
 
-All of it lies in folders of its own (``clipdyn-…``) in the cache of `datasets`, or in ``cache_dir``: tables that a loader
-prepared, decoded pixels, and archives that were unpacked. Each entry is made again when it is needed and absent.
+All of it lies in folders of its own (``clipdyn-…``) in the cache of `datasets`, or in ``cache_dir``: tables that a
+loader prepared, decoded pixels, and archives that were unpacked. What is deleted is made again when it is needed.
 """
 
 import os
@@ -146,10 +146,6 @@ def delete(
             # Moved away first, so that no process finds half of it.
             with tempfile.TemporaryDirectory(dir=root, prefix=_STAGING[0]) as away:
                 entry.path.replace(Path(away) / "deleted")
-            for parent in entry.path.parents:
-                if parent == root or any(parent.iterdir()):
-                    break
-                parent.rmdir()
         except OSError as error:
             if entry.path.exists():
                 raise DatasetError(

@@ -190,6 +190,19 @@ def stamp_of(status: os.stat_result) -> str:
     return f"{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}"
 
 
+def _check_name(entry: os.DirEntry[str]) -> None:
+    """Refuse names that no table can hold, and those that would forge lines of a message or a log.
+
+    Raises:
+        DatasetError: the name is no UTF-8, or has a control character.
+    """
+    if any(ord(sign) < 32 or ord(sign) == 127 or 0xD800 <= ord(sign) <= 0xDFFF for sign in entry.name):
+        folder = str(Path(entry.path).parent)
+        raise DatasetError(
+            f"{folder} holds the name {entry.name!r}, which is no UTF-8 or has a control character: rename that file."
+        )
+
+
 def index_folder(root: Path) -> tuple[FileIndex, str]:
     """All files below ``root``, and a fingerprint (SHA-256) of their paths and contents.
 
@@ -218,6 +231,7 @@ def index_folder(root: Path) -> tuple[FileIndex, str]:
                 for entry in entries:
                     if entry.name.startswith(".") or entry.name.lower() in _NOT_DATA:
                         continue
+                    _check_name(entry)
                     if entry.is_dir():
                         pending.append((*parts, entry.name))
                         continue
@@ -233,7 +247,7 @@ def index_folder(root: Path) -> tuple[FileIndex, str]:
         raise DatasetError(f"{root} is no folder: give the folder of the data set or its archive.") from error
     except OSError as error:
         raise DatasetError(
-            f"{error.filename or root} cannot be read ({error.strerror}): mend its rights."
+            f"{error.filename or root} cannot be read ({error.strerror}): check its permissions, and mend them."
         ) from error
     age = time.time_ns() - newest
     if 0 <= age < _CLOCK_TICK_NS:

@@ -60,7 +60,8 @@ class LabelledBuilder(DataBuilder):
                 continue
             split = splits[-1] if splits else self.default_split
             found.setdefault(self.validation if split == "val" else split, []).append((file, classes[folder]))
-        wanted = f"<class>/*.jpg, directly under the folder or under <split>/, of the classes {', '.join(classes)[:200]}"
+        listed = ", ".join(classes)[:200]
+        wanted = f"<class>/*.jpg, directly under the folder or under <split>/, of the classes {listed}"
         if not found:
             raise DatasetError(
                 f"{self.files.root} has not the layout of {self.facts.title}, no picture lies in one of its class "

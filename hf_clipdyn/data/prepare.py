@@ -78,7 +78,11 @@ def prepare_dataset(
             f"{facts.title} is not pushed to a public repository: its licence ({facts.licence}) does not let you "
             "pass it on. Add --private to keep it for yourself and your group."
         )
-    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+    try:
+        taken = output.exists() and (not output.is_dir() or any(output.iterdir()))
+    except OSError as error:
+        raise ConfigError(f"The output cannot be such a folder ({error.strerror}): name another.") from error
+    if taken:
         raise ConfigError(
             f"{output} is not empty: name a new folder, so that nothing of two data sets is mixed."
         )
