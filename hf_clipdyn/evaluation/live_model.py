@@ -50,7 +50,7 @@ class LiveModel:
     def load(self, folder: Path) -> Encoder:
         """The model with the weights of that folder."""
         if self._encoder is None:
-            device = self._device or PartialState().device
+            device = self._device or _default_device()
             self._encoder = Encoder.from_folder(folder, device=device, dtype=self._dtype)
         elif folder != self._folder:
             self._encoder.load(folder)
@@ -65,6 +65,12 @@ class LiveModel:
         yield encoder
         if before is not None:
             self.load(before)
+
+
+def _default_device() -> torch.device:
+    """The process's accelerator; not Apple's, since gradients are taken in double precision, which it lacks."""
+    device = PartialState().device
+    return torch.device("cpu") if device.type == "mps" else device
 
 
 class FinalTexts:

@@ -135,9 +135,10 @@ def evaluate(config: EvaluationConfig, say: Callable[[str], Any] = lambda _: Non
 
 def _join_processes(device: str | None) -> PartialState:
     """The processes of this launch; without a word on the device, accelerate takes CPUs for one process."""
-    on_cpu = device == "cpu" or (device in (None, "auto") and not torch.cuda.is_available())
-    state = PartialState(cpu=on_cpu)
     launched = int(os.environ.get("WORLD_SIZE", "1"))
+    on_cpu = device == "cpu" or (device in (None, "auto") and not torch.cuda.is_available())
+    # accelerate keeps the choice until the process ends: made for one process, it would bind later calls too.
+    state = PartialState(cpu=on_cpu and launched > 1)
     if device == "auto" and launched > 1:
         raise ConfigError("--device auto spreads one model over all devices: start it in one process.")
     if state.num_processes != launched:

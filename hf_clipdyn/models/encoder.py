@@ -4,6 +4,7 @@ All numbers that an evaluation reads out of a model pass through here: CLIP, Sig
 ChineseCLIP give image and text embeddings, vision-only models (ViT, DINOv2) image embeddings alone.
 """
 
+import re
 import shutil
 import warnings
 import weakref
@@ -11,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from tempfile import mkdtemp
 from typing import Any
 
@@ -23,11 +25,15 @@ from transformers.utils import logging as transformers_logging
 
 from hf_clipdyn.errors import ModelError
 from hf_clipdyn.models.pixel_values import PixelValues, patches
+from hf_clipdyn.models.plausible import PROCESSOR_FILES, check_settings_files
 from hf_clipdyn.models.snapshots import read_weights, settings_digest, snapshot_folder
 
-__all__ = ["Encoder", "ImageFeatures", "read_input"]
+__all__ = ["Encoder", "ImageFeatures", "read_config", "read_input", "read_model"]
 
 _CPU_IMAGES = 32
+_MOST_WORDS = 400  # of an error of transformers
+_NUMBER = re.compile(r"\d+")
+_NO_CODE: dict[str, Any] = {"trust_remote_code": False}  # None would ask on the terminal
 
 
 @dataclass(frozen=True)
@@ -116,6 +122,7 @@ class Encoder:
             model, image_processor, tokenizer, device=torch.device(device), dtype=dtype, offload=offload
         )
         encoder._settings = settings_digest(folder)
+        encoder._check_input(folder)
         return encoder
 
     def load(self, folder: Path) -> bool:
@@ -138,7 +145,26 @@ class Encoder:
         self.model = model if self._offload is not None else model.to(device=self.device, dtype=self.dtype)
         self.model.eval()
         self._settings = settings_digest(folder)
+        self._check_input(folder)
         return False
+
+    @torch.inference_mode()
+    def _check_input(self, folder: Path) -> None:
+        """Show the model one image as its processor gives it: what does not fit is said before any data are read."""
+        with _readable(folder):
+            values = self.image_processor(np.zeros((64, 64, 3), np.uint8), return_tensors="pt")[
+                "pixel_values"
+            ]
+        if values.ndim != 4:  # NaFlex takes any number of patches
+            return
+        try:
+            self.image_output(values.to(device=self.device, dtype=self.dtype))
+        except Exception as error:
+            height, width = values.shape[-2:]
+            raise ModelError(
+                f"The {type(self.model).__name__} in {folder} cannot take what its image processor gives, images of "
+                f"{height} x {width} pixels: {_clipped(' '.join(str(error).split()))}"
+            ) from error
 
     def _swap(self, folder: Path) -> bool:
         try:
@@ -303,13 +329,90 @@ def _numpy(tensor: torch.Tensor) -> NDArray[np.float32]:
 
 
 def read_input(folder: Path) -> tuple[Any, Any]:
-    """Configuration and image processor of a snapshot, without its weights.
+    """Configuration and image processor of a snapshot, without its weights; no code of the snapshot is run.
 
     Raises:
         ModelError: the files are those of no image encoder that transformers knows.
     """
+    config = read_config(folder)
+    described = config.model_type == "timm_wrapper" or any(
+        (folder / name).is_file() for name in PROCESSOR_FILES
+    )
+    if not described:
+        # Other numbers than those of the training would measure another model, hence none is assumed.
+        raise ModelError(
+            f"{folder} has no preprocessor_config.json, which says how images are resized and normalised: "
+            f"save the image processor of this {config.model_type} model beside its weights."
+        )
     with _readable(folder):
-        return AutoConfig.from_pretrained(folder), AutoImageProcessor.from_pretrained(folder)
+        return config, AutoImageProcessor.from_pretrained(folder, **_NO_CODE)
+
+
+def read_config(folder: Path) -> Any:
+    """The configuration of a snapshot.
+
+    Raises:
+        ModelError: there is none, or it is one that no model can have.
+    """
+    check_settings_files(folder)
+    with _readable(folder):
+        return AutoConfig.from_pretrained(folder, **_NO_CODE)
+
+
+def read_model(folder: Path, config: Any, **where: Any) -> Any:
+    """The model of a snapshot, whole: transformers would fill what is missing with random numbers.
+
+    Args:
+        folder: of the snapshot.
+        config: from `read_config`.
+        where: handed to `from_pretrained`: dtype, device map.
+
+    Raises:
+        ModelError: the weights cannot be read, or are not those of the configuration.
+    """
+    _check_size(folder, config)
+    with _readable(folder), warnings.catch_warnings():
+        # accelerate knows no parameter of the model itself, as the temperature, in its map of devices
+        warnings.filterwarnings("ignore", "The following device_map keys", UserWarning)
+        model, loading = AutoModel.from_pretrained(
+            folder, output_loading_info=True, ignore_mismatched_sizes=True, **_NO_CODE, **where
+        )
+    absent = [
+        name
+        for name in loading["missing_keys"]
+        if "pooler" not in name or hasattr(model, "get_image_features")
+    ]
+    if absent:
+        raise ModelError(
+            f"The weights in {folder} lack {len(absent)} tensors of {config.model_type}, "
+            f"as {', '.join(sorted(absent)[:3])}."
+        )
+    if loading["mismatched_keys"]:
+        name, given, expected = min(loading["mismatched_keys"])
+        raise ModelError(
+            f"The weights in {folder} are not those of its config.json: {len(loading['mismatched_keys'])} tensors "
+            f"have another shape, as {name} (given {tuple(given)}, expected {tuple(expected)})."
+        )
+    built = {_NUMBER.sub("#", name) for name in model.state_dict()}
+    left = [name for name in loading["unexpected_keys"] if _NUMBER.sub("#", name) in built]
+    if left:  # heads of other tasks may be left over, but not a layer beside those that were built
+        raise ModelError(
+            f"The weights in {folder} hold {len(left)} tensors of layers that its config.json leaves out, "
+            f"as {min(left)}."
+        )
+    return model
+
+
+def _check_size(folder: Path, config: Any) -> None:
+    """Refuse a configuration of more parameters than the weights can hold, before memory is taken for them."""
+    with _readable(folder), torch.device("meta"):
+        needed = sum(one.numel() for one in AutoModel.from_config(config, **_NO_CODE).parameters())
+    held = sum(path.stat().st_size for path in folder.iterdir() if path.suffix in (".safetensors", ".bin"))
+    if needed > 2 * held:  # four bits are the least that a parameter takes
+        raise ModelError(
+            f"The config.json in {folder} describes a model of {needed:,} parameters, "
+            f"but its weights are files of {held:,} bytes."
+        )
 
 
 @contextmanager
@@ -319,16 +422,23 @@ def _readable(folder: Path) -> Iterator[None]:
         yield
     except ImportError as error:
         needed = " ".join(str(error).split()).partition(" but ")[0]
+        extra = ": `pip install 'hf-clipdyn[siglip]'`" if "Piece" in needed or "protobuf" in needed else ""
+        raise ModelError(f"{needed}, which is not installed{extra}.") from error
+    except Exception as error:  # hostile files raise whatever the code that meets them raises
+        words = " ".join(str(error).split())
+        if " " not in words:  # a KeyError is its key alone
+            words = f"{type(error).__name__} {words}".strip()
+        if "trust_remote_code" in words:
+            words = "it needs code of its own, and code of a repository is never run"
+        elif isinstance(error, UnpicklingError):
+            words = "its pickle holds more than tensors, and code of a repository is never run"
         raise ModelError(
-            f"{needed}, which is not installed: SigLIP's takes `pip install 'hf-clipdyn[siglip]'`."
+            f"{folder} holds no image encoder that transformers can build: {_clipped(words)}"
         ) from error
-    except (
-        *(OSError, ValueError, KeyError, RuntimeError, SafetensorError),
-        *(TypeError, AttributeError),  # JSON of another form than transformers expects
-    ) as error:
-        raise ModelError(
-            f"{folder} holds no image encoder that transformers can build: {' '.join(str(error).split())}"
-        ) from error
+
+
+def _clipped(words: str) -> str:
+    return words if len(words) <= _MOST_WORDS else f"{words[:_MOST_WORDS]} …"
 
 
 def _build(folder: Path, dtype: torch.dtype, offload: Path | None) -> tuple[Any, Any, Any | None]:
@@ -339,12 +449,11 @@ def _build(folder: Path, dtype: torch.dtype, offload: Path | None) -> tuple[Any,
     try:
         transformers_logging.disable_progress_bar()  # a bar per revision would drown the evaluation's own
         config, image_processor = read_input(folder)
-        with _readable(folder):
-            with warnings.catch_warnings():
-                # accelerate knows no parameter of the model itself, as the temperature, in its map of devices
-                warnings.filterwarnings("ignore", "The following device_map keys", UserWarning)
-                model, loading = AutoModel.from_pretrained(folder, output_loading_info=True, **where)
-            tokenizer = AutoTokenizer.from_pretrained(folder) if hasattr(model, "get_text_features") else None
+        model = read_model(folder, config, **where)
+        tokenizer = None
+        if hasattr(model, "get_text_features"):
+            with _readable(folder):
+                tokenizer = AutoTokenizer.from_pretrained(folder, **_NO_CODE)
     finally:
         transformers_logging.enable_progress_bar()
     if not hasattr(model, "get_image_features") and "pixel_values" not in getattr(
@@ -353,14 +462,17 @@ def _build(folder: Path, dtype: torch.dtype, offload: Path | None) -> tuple[Any,
         raise ModelError(
             f"{type(model).__name__} in {folder} encodes no images: take a dual encoder or a vision model."
         )
-    absent = [
-        name
-        for name in loading["missing_keys"]
-        if "pooler" not in name or hasattr(model, "get_image_features")
-    ]
-    if absent:
-        # transformers would go on with random numbers in their place.
-        raise ModelError(
-            f"The weights in {folder} lack {len(absent)} tensors of {config.model_type}, as {min(absent)}."
-        )
+    if tokenizer is not None:
+        _check_end_token(folder, config, tokenizer)
     return model, image_processor, tokenizer
+
+
+def _check_end_token(folder: Path, config: Any, tokenizer: Any) -> None:
+    """CLIP pools at the first end token; where the two ids differ, all texts embed alike."""
+    end = getattr(getattr(config, "text_config", None), "eos_token_id", None)
+    # 2 selects the pooling of older configurations, at the largest id.
+    if config.model_type == "clip" and end not in (2, tokenizer.eos_token_id):
+        raise ModelError(
+            f"{folder}/config.json names {end} as the token that ends a text, its tokenizer {tokenizer.eos_token_id}: "
+            "all texts would embed alike."
+        )

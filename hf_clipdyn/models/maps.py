@@ -117,7 +117,8 @@ def _read_attention(
         while start < len(pixels):
             with _pooling_head(encoder.model) as head:
                 features = encoder.embed_images(pixels[start : start + chunk], attentions=True)
-            parts.append(_of_attentions(features.attentions, head, _grid(encoder, pixels), probes))
+            pooling = np.concatenate(head) if head else None  # one part for each pass of `embed_images`
+            parts.append(_of_attentions(features.attentions, pooling, _grid(encoder, pixels), probes))
             start += chunk
             chunk = max(1, _ATTENTION_BYTES // (sum(one[0].nbytes for one in features.attentions)))
     except ModelError as error:
@@ -132,7 +133,7 @@ def _read_attention(
 
 def _of_attentions(
     attentions: Sequence[NDArray[np.float32]],
-    head: list[Floats],
+    head: Floats | None,
     grid: tuple[int, int],
     probes: Sequence[str],
 ) -> dict[Place, Floats]:
@@ -151,8 +152,8 @@ def _of_attentions(
         pooled[:, 0] = 1.0
         layers = [block[:, 0] for block in blocks]
     else:
-        pooled = head[0] if head else np.full((n, tokens), 1 / tokens)
-        layers = [block.mean(axis=1) for block in blocks] + ([pooled] if head else [])
+        pooled = np.full((n, tokens), 1 / tokens) if head is None else head
+        layers = [block.mean(axis=1) for block in blocks] + ([] if head is None else [pooled])
     maps: dict[Place, Floats] = {}
     if "attention_layers" in probes:
         maps |= {("attention", k): layer for k, layer in enumerate(layers, start=1)}

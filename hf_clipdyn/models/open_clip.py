@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hf_clipdyn.errors import ModelError, UnknownNameError
+from hf_clipdyn.models.plausible import check_numbers
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -21,16 +22,29 @@ __all__ = [
     "from_open_clip",
     "image_processor_of",
     "open_clip_config",
+    "open_clip_config_of",
     "read_checkpoint",
     "read_state_dict",
     "to_open_clip",
 ]
 
+CLIP_VOCABULARY = 49408
+"""Size of the vocabulary of CLIP's own tokenizer, which open_clip takes where a configuration names none."""
+
 # What the conversion understands of open_clip's configurations; anything else changes the architecture.
 _VISION_KEYS = {"image_size", "layers", "width", "patch_size", "head_width", "mlp_ratio", "patch_dropout"}
 _TEXT_KEYS = {"context_length", "vocab_size", "width", "heads", "layers", "mlp_ratio"}
 _CONFIG_KEYS = {"embed_dim", "vision_cfg", "text_cfg", "quick_gelu"}
+# What must survive the way to open_clip and back, since it changes the function.
+_SHARED = (
+    *("hidden_act", "hidden_size", "intermediate_size", "layer_norm_eps", "num_attention_heads"),
+    "num_hidden_layers",
+)
+_VISION_ONLY = ("image_size", "num_channels", "patch_size")
+_TEXT_ONLY = ("eos_token_id", "max_position_embeddings", "vocab_size")
+_LARGEST_ID = 2  # as eos_token_id: transformers pools at the largest id, as open_clip always does
 _NO_WEIGHTS = {"attn_mask", "input_resolution", "context_length", "vocab_size"}
+_MOST_EPOCHS = 10**6
 _WRAPPERS = re.compile(r"^(?:(?:module|_orig_mod)\.)+")  # of DistributedDataParallel and torch.compile
 
 _NAMES = {
@@ -80,10 +94,23 @@ def clip_config_of(config: Mapping[str, Any]) -> "CLIPConfig":
     """The CLIPConfig of an open_clip configuration.
 
     Raises:
-        ModelError: the architecture is not one that CLIPModel has (another text encoder, ResNets, pooling …).
+        ModelError: the architecture is not one that CLIPModel has (another text encoder, ResNets, pooling …), or
+            a number is one that no model has.
     """
     from transformers import CLIPConfig
 
+    try:
+        settings = _clip_settings(config)
+        check_numbers(settings, "The open_clip configuration")
+        return CLIPConfig(**settings)
+    except ModelError:
+        raise
+    except Exception as error:  # a number or a name of another type, missing or contradicting another
+        line = " ".join(f"{type(error).__name__}: {error}".split())
+        raise ModelError(f"The open_clip configuration is of no model that can be built ({line}).") from error
+
+
+def _clip_settings(config: Mapping[str, Any]) -> dict[str, Any]:
     vision, text = config["vision_cfg"], config["text_cfg"]
     foreign = sorted((set(config) - _CONFIG_KEYS) | (set(vision) - _VISION_KEYS) | (set(text) - _TEXT_KEYS))
     if foreign or not isinstance(vision["layers"], int) or not isinstance(vision["image_size"], int):
@@ -93,9 +120,9 @@ def clip_config_of(config: Mapping[str, Any]) -> "CLIPConfig":
             "transformer and text encoder can be converted."
         )
     activation = "quick_gelu" if config.get("quick_gelu") else "gelu"
-    return CLIPConfig(
-        projection_dim=config["embed_dim"],
-        vision_config={
+    return {
+        "projection_dim": config["embed_dim"],
+        "vision_config": {
             "hidden_act": activation,
             "hidden_size": vision["width"],
             "image_size": vision["image_size"],
@@ -105,7 +132,7 @@ def clip_config_of(config: Mapping[str, Any]) -> "CLIPConfig":
             "patch_size": vision["patch_size"],
             "projection_dim": config["embed_dim"],
         },
-        text_config={
+        "text_config": {
             "bos_token_id": text["vocab_size"] - 2,
             "eos_token_id": text["vocab_size"] - 1,
             "hidden_act": activation,
@@ -118,7 +145,58 @@ def clip_config_of(config: Mapping[str, Any]) -> "CLIPConfig":
             "projection_dim": config["embed_dim"],
             "vocab_size": text["vocab_size"],
         },
-    )
+    }
+
+
+def open_clip_config_of(config: "CLIPConfig", tokenizer: str) -> dict[str, Any]:
+    """The open_clip configuration of a CLIPConfig: `open_clip.add_model_config` reads it from a JSON file.
+
+    Args:
+        config: of a CLIPModel.
+        tokenizer: repository or folder of the model's tokenizer, named where its vocabulary is not CLIP's own.
+
+    Raises:
+        ModelError: open_clip's CLIP has no such architecture.
+    """
+    vision: Any = config.vision_config  # a union in transformers' types, one class in a built configuration
+    text: Any = config.text_config
+    theirs: dict[str, Any] = {
+        "embed_dim": config.projection_dim,
+        "quick_gelu": vision.hidden_act == "quick_gelu",
+        "vision_cfg": {
+            "image_size": vision.image_size,
+            "layers": vision.num_hidden_layers,
+            "width": vision.hidden_size,
+            "head_width": vision.hidden_size // vision.num_attention_heads,
+            "mlp_ratio": vision.intermediate_size / vision.hidden_size,
+            "patch_size": vision.patch_size,
+        },
+        "text_cfg": {
+            "context_length": text.max_position_embeddings,
+            "vocab_size": text.vocab_size,
+            "width": text.hidden_size,
+            "heads": text.num_attention_heads,
+            "layers": text.num_hidden_layers,
+            "mlp_ratio": text.intermediate_size / text.hidden_size,
+        },
+    }
+    back: Any = clip_config_of(theirs)
+    pairs = [
+        (vision, back.vision_config, _SHARED + _VISION_ONLY),
+        (text, back.text_config, _SHARED + _TEXT_ONLY),
+    ]
+    lost = [
+        f"{mine.model_type}.{name} = {getattr(mine, name)}"
+        for mine, again, names in pairs
+        for name in names
+        if getattr(mine, name) != getattr(again, name)
+        and not (name == "eos_token_id" and mine.eos_token_id == _LARGEST_ID)
+    ]
+    if lost:
+        raise ModelError(f"open_clip's CLIP has no such architecture ({', '.join(lost)}).")
+    if text.vocab_size != CLIP_VOCABULARY:
+        theirs["text_cfg"]["hf_tokenizer_name"] = tokenizer
+    return theirs
 
 
 def image_processor_of(config: Mapping[str, Any]) -> "CLIPImageProcessor":
@@ -140,7 +218,17 @@ def from_open_clip(state_dict: "Mapping[str, Tensor]", config: "CLIPConfig") -> 
     """
     from transformers import CLIPModel
 
-    weights = dict(_to_transformers(state_dict))
+    try:
+        weights = dict(_to_transformers(state_dict))
+    except (RuntimeError, ValueError) as error:  # fewer rows than query, key and value
+        raise ModelError(
+            f"The checkpoint's attention weights cannot be divided in three ({error})."
+        ) from error
+    whole = sorted(name for name, tensor in weights.items() if not tensor.is_floating_point())
+    if whole:
+        raise ModelError(
+            f"The checkpoint holds {len(whole)} tensors of whole numbers, as {whole[0]}: expected weights."
+        )
     model: CLIPModel = CLIPModel(config).eval()
     if "logit_scale" in weights:
         model.to(dtype=weights["logit_scale"].dtype)  # type: ignore[call-arg]  # hidden by a decorator
@@ -188,7 +276,7 @@ def _to_transformers(state_dict: "Mapping[str, Tensor]") -> "Iterator[tuple[str,
         if name in _NAMES:
             yield _NAMES[name], tensor
         elif name in _TRANSPOSED:
-            yield _TRANSPOSED[name], tensor.T.contiguous()
+            yield _TRANSPOSED[name], (tensor.T if tensor.ndim == 2 else tensor).contiguous()
         elif name not in _NO_WEIGHTS:
             yield from _block(name, tensor)
 
@@ -220,22 +308,28 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     Raises:
         ModelError: it cannot be read, or holds more than tensors and numbers.
     """
-    import pickle  # for the name of torch's error only
-
     import torch
-    from safetensors import SafetensorError
     from safetensors.torch import load_file
 
     try:
         if path.suffix == ".safetensors":
-            return {"state_dict": load_file(path)}
-        content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except (OSError, RuntimeError, ValueError, pickle.UnpicklingError, SafetensorError) as error:
-        line = str(error).splitlines()[0] if str(error) else type(error).__name__
+            content: Any = load_file(path)
+        else:
+            content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except Exception as error:  # hostile files raise whatever the code that meets them raises
+        line = (str(error).splitlines() or [""])[0] or type(error).__name__
         raise ModelError(f"{path.name} cannot be read as a checkpoint ({line}).") from error
     if not isinstance(content, dict):
         raise ModelError(f"{path.name} holds a {type(content).__name__}, not the dict of a checkpoint.")
-    return content if "state_dict" in content else {"state_dict": content}
+    checkpoint: dict[str, Any] = content if "state_dict" in content else {"state_dict": content}
+    weights = checkpoint["state_dict"]
+    if not isinstance(weights, dict) or not all(
+        isinstance(name, str) and isinstance(tensor, torch.Tensor) for name, tensor in weights.items()
+    ):
+        raise ModelError(
+            f"{path.name} holds no checkpoint: expected tensors by their names as its state_dict."
+        )
+    return checkpoint
 
 
 def read_state_dict(path: Path) -> "dict[str, Tensor]":
@@ -245,8 +339,18 @@ def read_state_dict(path: Path) -> "dict[str, Tensor]":
 
 
 def checkpoint_epoch(path: Path) -> int | None:
-    """The number of whole epochs that a checkpoint names itself, None if it does not."""
+    """The number of whole epochs that a checkpoint names itself, None if it does not.
+
+    Raises:
+        ModelError: it cannot be read, or names something else than a number of epochs.
+    """
     if path.suffix == ".safetensors":
         return None
     epoch = read_checkpoint(path).get("epoch")
-    return int(epoch) if isinstance(epoch, int) else None
+    if epoch is None:
+        return None
+    if not isinstance(epoch, int) or isinstance(epoch, bool) or not 0 <= epoch < _MOST_EPOCHS:
+        raise ModelError(
+            f"{path.name} gives {str(epoch)[:60]} as its epoch: expected a whole number from 0 on."
+        )
+    return epoch

@@ -1,5 +1,6 @@
 """Checkpoints that others trained with open_clip become revisions, and revisions become checkpoints."""
 
+import json
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,9 +21,11 @@ from hf_clipdyn.models.open_clip import (
     from_open_clip,
     image_processor_of,
     open_clip_config,
+    open_clip_config_of,
     read_state_dict,
     to_open_clip,
 )
+from hf_clipdyn.models.snapshots import snapshot_folder
 from hf_clipdyn.revisions.files import follow_umask
 from hf_clipdyn.revisions.manifest import IMPORTED
 from hf_clipdyn.revisions.names import epoch_name, epoch_of
@@ -269,27 +272,34 @@ def export_open_clip(
 ) -> Path:
     """Write a revision as a checkpoint that open_clip loads: `.pt` with its epoch, or `.safetensors`.
 
-    The weights are the same to the bit; the activation is chosen by open_clip's model name, as ever.
+    The weights are the same to the bit. The model's open_clip configuration is written beside, with the suffix
+    `.json`: after `open_clip.add_model_config(path)` the file's name without suffix is a model of open_clip.
 
     Raises:
         ConfigError: the file's suffix is neither.
         RevisionNotFoundError: there is no such revision.
+        ModelError: it is no CLIP, or its weights are not whole.
     """
     import torch
     from safetensors.torch import save_file
-    from transformers import CLIPModel
+
+    from hf_clipdyn.models.encoder import read_config, read_model
 
     if output.suffix not in (".pt", ".safetensors"):
         raise ConfigError(
             f"{output.name} ends in neither .pt nor .safetensors: these are what open_clip loads."
         )
-    try:
-        model = CLIPModel.from_pretrained(
-            repo_id, revision=revision, cache_dir=store, local_files_only=store is not None, token=token
+    folder = snapshot_folder(
+        repo_id, revision, cache_dir=store, local_files_only=store is not None, token=token
+    )
+    config = read_config(folder)
+    if config.model_type != "clip":
+        raise ModelError(
+            f"{repo_id} at {revision} is of the type {config.model_type}: open_clip's CLIP takes the weights of "
+            "transformers' CLIPModel only, with both of its towers."
         )
-    except OSError as error:
-        raise RevisionNotFoundError(f"{repo_id} has no revision {revision!r} that can be loaded.") from error
-    weights = to_open_clip(model.state_dict())
+    theirs = open_clip_config_of(config, repo_id)
+    weights = to_open_clip(read_model(folder, config, dtype="auto").state_dict())
     output.parent.mkdir(parents=True, exist_ok=True)
     staged = output.with_name(f".{output.name}.part")
     if output.suffix == ".pt":
@@ -297,6 +307,7 @@ def export_open_clip(
         torch.save({"epoch": epoch, "name": repo_id, "state_dict": weights}, staged)
     else:
         save_file({name: tensor.contiguous() for name, tensor in weights.items()}, staged)
+    output.with_suffix(".json").write_text(json.dumps(theirs, indent=2) + "\n")
     follow_umask(staged)
     shutil.move(staged, output)
     return output

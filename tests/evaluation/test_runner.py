@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
+from accelerate import PartialState
 from transformers import Siglip2Config, Siglip2ImageProcessor
 
 from hf_clipdyn.benchmarks.base import Settings
@@ -284,6 +285,12 @@ def test_wrong_settings_are_one_clear_sentence(evaluate):
         evaluate("noise/cifar10", n_resamples=-5)
     with pytest.raises(ConfigError, match="seed is -1: it must be 0 or more"):
         evaluate("noise/cifar10", seed=-1)
+
+
+def test_a_call_on_the_cpu_leaves_the_device_of_later_calls_open(evaluate):
+    PartialState._reset_state()
+    evaluate("zero_shot/cifar10", device="cpu", revisions=["epoch-000"])
+    assert PartialState()._cpu is False, "accelerate would keep the CPU until the process ends"
 
 
 @pytest.mark.parametrize("device", ["nonsense", "meta", "fpga", "cpu:x", ""])

@@ -184,6 +184,17 @@ def test_the_attention_of_siglip_is_that_of_its_pooling_head(encoder, pixels):
     np.testing.assert_allclose(found.maps["rollout", None].reshape(3, -1), flow, rtol=1e-5)
 
 
+def test_maps_of_more_images_than_one_pass_takes_are_those_of_each_image(encoder, pixels):
+    model, images = encoder("siglip"), pixels(n=50)
+    probes = ["attention", "attention_layers", "rollout"]
+    together = saliency_maps(model, images, probes)
+    halves = [saliency_maps(model, images[part], probes) for part in (slice(None, 25), slice(25, None))]
+    assert not together.unavailable
+    for place, found in together.maps.items():
+        assert found.shape[0] == 50
+        np.testing.assert_allclose(found, np.concatenate([one.maps[place] for one in halves]), rtol=1e-5)
+
+
 def test_without_class_token_and_pooling_head_all_tokens_count_alike(encoder, pixels):
     model = encoder("ijepa")
     found = saliency_maps(model, pixels("ijepa"), ["attention", "rollout"])

@@ -12,6 +12,7 @@ from hf_clipdyn.models.open_clip import (
     clip_config_of,
     from_open_clip,
     open_clip_config,
+    open_clip_config_of,
     read_state_dict,
     to_open_clip,
 )
@@ -136,3 +137,86 @@ def test_architectures_that_clipmodel_does_not_have_are_refused() -> None:
 def test_an_unknown_name_lists_near_ones() -> None:
     with pytest.raises(UnknownNameError, match="ViT-B-16-quickgelu"):
         open_clip_config("ViT-B-16-quickglu")
+
+
+def test_a_configuration_comes_back_from_transformers_as_it_went() -> None:
+    for name in (*REAL, "ViT-B-32-quickgelu"):
+        config = clip_config_of(open_clip_config(name))
+        again = clip_config_of(open_clip_config_of(config, "me/run"))
+        assert again.to_dict() == config.to_dict()
+        assert "hf_tokenizer_name" not in open_clip_config_of(config, "me/run")["text_cfg"]
+
+
+@pytest.mark.parametrize(
+    ("tower", "name", "value"),
+    [
+        ("vision_config", "hidden_act", "relu"),
+        ("text_config", "layer_norm_eps", 1e-3),
+        ("text_config", "eos_token_id", 7),
+        ("vision_config", "num_channels", 1),
+        ("text_config", "hidden_act", "quick_gelu"),
+    ],
+)
+def test_what_open_clip_cannot_express_is_refused_and_named(tower: str, name: str, value: Any) -> None:
+    config = clip_config_of(SMALL)
+    setattr(getattr(config, tower), name, value)
+    with pytest.raises(ModelError, match=f"no such architecture .*{name} = "):
+        open_clip_config_of(config, "me/run")
+
+
+@pytest.mark.parametrize(
+    ("part", "name", "value", "said"),
+    [
+        ("vision_cfg", "layers", -1, "num_hidden_layers = -1"),
+        ("vision_cfg", "layers", 10**12, "num_hidden_layers"),
+        ("vision_cfg", "patch_size", 0, "patch_size = 0"),
+        ("vision_cfg", "head_width", 0, "ZeroDivisionError"),
+        ("vision_cfg", "width", "wide", "of no model that can be built"),
+        ("vision_cfg", "mlp_ratio", float("nan"), "of no model that can be built"),
+        ("text_cfg", "heads", 7, "multiple of the number"),
+        ("text_cfg", "heads", 0, "num_attention_heads = 0"),
+        ("text_cfg", "vocab_size", 10**15, "vocab_size"),
+        ("text_cfg", "vocab_size", None, "of no model that can be built"),
+        ("text_cfg", "context_length", -77, "max_position_embeddings = -77"),
+    ],
+)
+def test_a_configuration_with_absurd_numbers_is_one_clear_sentence(
+    part: str, name: str, value: Any, said: str
+) -> None:
+    with pytest.raises(ModelError, match=said):
+        clip_config_of(SMALL | {part: SMALL[part] | {name: value}})
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ({"state_dict": [1]}, "holds no checkpoint"),
+        ({"state_dict": {"logit_scale": 1.0}}, "holds no checkpoint"),
+        ({"state_dict": {7: torch.zeros(1)}}, "holds no checkpoint"),
+        (torch.zeros(3), "holds a Tensor"),
+    ],
+)
+def test_a_file_of_another_content_is_no_checkpoint(tmp_path: Path, content: Any, said: str) -> None:
+    torch.save(content, tmp_path / "a.pt")
+    with pytest.raises(ModelError, match=said):
+        read_state_dict(tmp_path / "a.pt")
+
+
+@pytest.mark.parametrize("epoch", [-1, True, 10**9, "one", 2.5, [1]])
+def test_an_epoch_that_is_no_number_of_epochs_is_named(tmp_path: Path, epoch: Any) -> None:
+    torch.save({"epoch": epoch, "state_dict": {}}, tmp_path / "a.pt")
+    with pytest.raises(ModelError, match=r"as its epoch: expected a whole number"):
+        checkpoint_epoch(tmp_path / "a.pt")
+
+
+@pytest.mark.parametrize(
+    ("name", "tensor", "said"),
+    [
+        ("transformer.resblocks.0.attn.in_proj_weight", torch.zeros(1), "divided in three"),
+        ("visual.proj", torch.zeros(2, 2, 2), r"among them .* \(given \(2, 2, 2\)"),
+        ("logit_scale", torch.tensor(3), "whole numbers"),
+    ],
+)
+def test_a_tensor_of_another_form_is_named(name: str, tensor: torch.Tensor, said: str) -> None:
+    with pytest.raises(ModelError, match=said):
+        from_open_clip(_random(SMALL).state_dict() | {name: tensor}, clip_config_of(SMALL))

@@ -127,6 +127,124 @@ def test_export_and_import_give_the_same_bits(tmp_path: Path) -> None:
     assert _run("export-open-clip", "me/theirs", tmp_path / "x.bin", "--store", run / "hub") == 2
 
 
+def _store(model: Any, folder: Path, processor: Any = None) -> Path:
+    """A local store with that model as `me/run`."""
+    from hf_clipdyn.cards import CardFacts
+    from hf_clipdyn.revisions import Publisher, RevisionRecord
+
+    def save(target: Path) -> None:
+        model.save_pretrained(target)
+        if processor is not None:
+            processor.save_pretrained(target)
+
+    with Publisher(
+        "me/run",
+        output_dir=folder,
+        store=folder / "hub",
+        push_to_hub=False,
+        card=CardFacts("me/run"),
+        recipe_hash="0" * 64,
+    ) as publisher:
+        publisher.submit(RevisionRecord("epoch-000", 0, 0, 0, None), save)
+        assert not publisher.finish().missing
+    return folder / "hub"
+
+
+@pytest.mark.parametrize("suffix", [".pt", ".safetensors"])
+def test_a_tiny_model_of_this_package_loads_in_open_clip_with_the_configuration_beside(
+    tmp_path: Path, suffix: str
+) -> None:
+    from open_clip.tokenizer import HFTokenizer
+    from transformers import CLIPModel, CLIPProcessor
+
+    from hf_clipdyn.models.scales import clip_config, clip_image_processor, scale
+    from hf_clipdyn.models.tokenizers import train_tokenizer
+
+    texts = ["a red cat", "two dogs in a blue boat"]
+    size = scale("tiny")
+    tokenizer = train_tokenizer(texts, vocab_size=600, context_length=size.context_length)
+    torch.manual_seed(0)
+    ours = CLIPModel(clip_config(size, tokenizer)).eval()
+    processor = CLIPProcessor(clip_image_processor(size), tokenizer)
+    store = _store(ours, tmp_path / "run", processor)
+    out = tmp_path / f"of{suffix[1:]}{suffix}"
+    assert _run("export-open-clip", "me/run", out, "--revision", "epoch-000", "--store", store) == 0
+
+    open_clip.add_model_config(out.with_suffix(".json"))
+    assert open_clip.get_model_config(out.stem)["text_cfg"]["hf_tokenizer_name"] == "me/run"
+    theirs = open_clip.create_model(out.stem, pretrained=str(out)).eval()
+    processor.save_pretrained(tmp_path / "tokenizer")
+    ids = HFTokenizer(str(tmp_path / "tokenizer"), context_length=size.context_length)(texts)
+    images = torch.randn(2, 3, size.image_size, size.image_size)
+    with torch.no_grad():
+        torch.testing.assert_close(
+            theirs.encode_image(images), ours.get_image_features(images).pooler_output, atol=1e-5, rtol=0
+        )
+        torch.testing.assert_close(
+            theirs.encode_text(ids), ours.get_text_features(ids).pooler_output, atol=1e-5, rtol=0
+        )
+    torch.testing.assert_close(theirs.logit_scale, ours.logit_scale)
+
+
+VISION: dict[str, Any] = {
+    "hidden_size": 16,
+    "intermediate_size": 32,
+    "num_hidden_layers": 1,
+    "num_attention_heads": 2,
+    "image_size": 16,
+    "patch_size": 8,
+}
+TEXT: dict[str, Any] = VISION | {"vocab_size": 40, "max_position_embeddings": 12}
+
+
+def _foreign(name: str) -> Any:
+    import transformers as t
+
+    if name == "vit":
+        return t.ViTModel(t.ViTConfig(**VISION))
+    if name == "siglip":
+        return t.SiglipModel(t.SiglipConfig(vision_config=VISION, text_config=TEXT | {"projection_size": 16}))
+    if name == "clip_vision_model":
+        return t.CLIPVisionModelWithProjection(t.CLIPVisionConfig(**VISION, projection_dim=8))
+    text = {key: TEXT[key] for key in TEXT.keys() & t.BertConfig().to_dict().keys()}
+    return t.VisionTextDualEncoderModel(
+        vision_model=t.ViTModel(t.ViTConfig(**VISION)), text_model=t.BertModel(t.BertConfig(**text))
+    )
+
+
+@pytest.mark.parametrize("name", ["vit", "siglip", "clip_vision_model", "vision-text-dual-encoder"])
+def test_a_model_that_is_no_clip_is_refused_and_nothing_is_written(
+    tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store = _store(_foreign(name), tmp_path / "run")
+    out = tmp_path / "out.pt"
+    assert _run("export-open-clip", "me/run", out, "--store", store) == 1
+    assert f"is of the type {name}: open_clip's CLIP takes" in capsys.readouterr().err
+    assert not list(tmp_path.glob("out*"))
+
+
+@pytest.mark.parametrize(
+    "lost", ["visual_projection.weight", "text_model.final_layer_norm.bias", "logit_scale"]
+)
+def test_a_revision_without_some_weights_is_refused_with_their_names(
+    tmp_path: Path, lost: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    import transformers as t
+
+    config = t.CLIPConfig(vision_config=VISION, text_config=TEXT | {"eos_token_id": 39}, projection_dim=8)
+    model = t.CLIPModel(config)
+    weights = {key: value for key, value in model.state_dict().items() if key != lost}
+
+    class Torn:
+        def save_pretrained(self, folder: Path) -> None:
+            model.save_pretrained(folder, state_dict=weights)
+
+    out = tmp_path / "out.safetensors"
+    assert _run("export-open-clip", "me/run", out, "--store", _store(Torn(), tmp_path / "run")) == 1
+    assert f"lack 1 tensors of clip, as {lost}." in capsys.readouterr().err
+    assert not list(tmp_path.glob("out*"))
+
+
 @pytest.mark.parametrize("kind", ["models", "datasets"])
 def test_checkpoints_are_fetched_one_by_one_from_a_repository_of_either_type(
     tmp_path: Path, hub: HubServer, kind: str, capsys: pytest.CaptureFixture[str]

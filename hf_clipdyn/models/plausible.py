@@ -1,0 +1,120 @@
+"""Refuses settings files that no model can have, before transformers builds anything from them.
+
+transformers checks types and some divisions. A negative number of layers it builds as none, and a number with many
+digits it tries to build.
+"""
+
+import json
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from hf_clipdyn.errors import ModelError
+
+__all__ = ["PROCESSOR_FILES", "check_numbers", "check_settings_files"]
+
+PROCESSOR_FILES = ("preprocessor_config.json", "processor_config.json")
+
+_MOST_DEPTH = 16  # of nested objects; real files have four
+_PIXELS = 16_384
+_WIDTH = 2**20
+# The largest count that is still plausible; the smallest is 1. Real models stay below a tenth of each.
+_COUNTS = {
+    "height": _PIXELS,
+    "hidden_size": _WIDTH,
+    "image_size": _PIXELS,
+    "intermediate_size": _WIDTH,
+    "longest_edge": _PIXELS,
+    "max_num_patches": _PIXELS,
+    "max_position_embeddings": 2**24,
+    "num_attention_heads": 4096,
+    "num_channels": 1024,
+    "num_hidden_layers": 1024,
+    "num_patches": 2**24,
+    "patch_size": _PIXELS,
+    "projection_dim": _WIDTH,
+    "shortest_edge": _PIXELS,
+    "vocab_size": 2**24,
+    "width": _PIXELS,
+}
+_SHARES = ("attention_dropout", "attention_probs_dropout_prob", "dropout", "hidden_dropout_prob")
+_SMALL = ("layer_norm_eps", "rms_norm_eps")
+_ATTENTION = ("attn_implementation", "_attn_implementation")
+
+
+def check_settings_files(folder: Path) -> None:
+    """Check the numbers of a snapshot's config.json and of its image processor.
+
+    Raises:
+        ModelError: a file is no JSON object, or a number is outside of what any model has; also where the
+            configuration names attention code on the Hub, which transformers would fetch and run.
+    """
+    for name in ("config.json", *PROCESSOR_FILES):
+        path = folder / name
+        if not path.is_file():
+            continue
+        try:
+            content = json.loads(path.read_bytes())
+            if not isinstance(content, dict):
+                raise ValueError(f"it holds a {type(content).__name__}, not an object")
+        except (OSError, ValueError, RecursionError) as error:
+            raise ModelError(
+                f"The {name} in {folder} cannot be read ({error}): `clipdyn verify` finds broken revisions."
+            ) from error
+        check_numbers(content, str(path))
+
+
+def check_numbers(content: dict[str, Any], source: str) -> None:
+    """Check a model's settings, nested objects included.
+
+    Args:
+        content: settings by their names in transformers; other names are not checked.
+        source: what they were read from, for the message.
+
+    Raises:
+        ModelError: see `check_settings_files`.
+    """
+    for where, key, value in _leaves(content, source):
+        expected = _expected(key, value)
+        if expected:
+            raise ModelError(f"{source} gives {where} = {_short(value)}: {expected}.")
+
+
+def _leaves(content: dict[str, Any], source: str, prefix: str = "") -> Iterator[tuple[str, str, Any]]:
+    """Full name, own name and value of every setting; a pair such as [8, 8] counts as two values."""
+    if prefix.count(".") > _MOST_DEPTH:
+        raise ModelError(f"{source} nests objects more than {_MOST_DEPTH} deep: no model's settings do.")
+    for key, value in content.items():
+        where = f"{prefix}{key}"
+        if isinstance(value, dict):
+            yield from _leaves(value, source, f"{where}.")
+        elif isinstance(value, list | tuple):
+            yield from ((where, key, one) for one in value)
+        else:
+            yield where, key, value
+
+
+def _expected(key: str, value: Any) -> str:
+    """What the setting should be instead; empty where it is plausible, unknown or left open (null)."""
+    if value is None:
+        return ""
+    number = value if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
+    if key in _COUNTS and not (isinstance(value, int) and 1 <= number <= _COUNTS[key]):
+        return f"expected a whole number from 1 to {_COUNTS[key]}"
+    if key in _SHARES and not 0 <= number <= 1:
+        return "expected a number from 0 to 1"
+    if key in _SMALL and not 0 <= number < 1:
+        return "expected a number from 0 to below 1"
+    if key in ("image_std", "rescale_factor") and not 0 < number < math.inf:
+        return "expected a positive number"
+    if key == "image_mean" and not math.isfinite(number):
+        return "expected a number"
+    if key in _ATTENTION and "/" in str(value):
+        return "code from the Hub is never run"
+    return ""
+
+
+def _short(value: Any) -> str:
+    text = json.dumps(value)
+    return text if len(text) <= 60 else f"{text[:60]}…"
