@@ -49,7 +49,7 @@ def run_demo(
 
     Args:
         output_dir: folder of the run; ``runs/demo``, or ``runs/quick`` for the quick recipe, by default.
-        quick: three short epochs, in which nothing is learned that deserves a claim.
+        quick: three short epochs, to see every step work; too few for a turn to shape.
         overwrite_output_dir: delete an earlier run there and begin again.
         show_progress: progress bars.
 

@@ -26,7 +26,7 @@ from transformers.utils import logging as transformers_logging
 from hf_clipdyn.errors import ModelError
 from hf_clipdyn.models.pixel_values import PixelValues, patches
 from hf_clipdyn.models.plausible import PROCESSOR_FILES, check_settings_files
-from hf_clipdyn.models.snapshots import read_weights, settings_digest, snapshot_folder
+from hf_clipdyn.models.snapshots import read_weights, settings_digest, snapshot_folder, weight_files
 
 __all__ = ["Encoder", "ImageFeatures", "read_config", "read_input", "read_model"]
 
@@ -407,7 +407,7 @@ def _check_size(folder: Path, config: Any) -> None:
     """Refuse a configuration of more parameters than the weights can hold, before memory is taken for them."""
     with _readable(folder), torch.device("meta"):
         needed = sum(one.numel() for one in AutoModel.from_config(config, **_NO_CODE).parameters())
-    held = sum(path.stat().st_size for path in folder.iterdir() if path.suffix in (".safetensors", ".bin"))
+    held = sum(path.stat().st_size for path in weight_files(folder))
     if needed > 2 * held:  # four bits are the least that a parameter takes
         raise ModelError(
             f"The config.json in {folder} describes a model of {needed:,} parameters, "

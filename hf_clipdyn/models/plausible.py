@@ -38,6 +38,7 @@ _COUNTS = {
     "vocab_size": 2**24,
     "width": _PIXELS,
 }
+_FILTERS = 5
 _SHARES = ("attention_dropout", "attention_probs_dropout_prob", "dropout", "hidden_dropout_prob")
 _SMALL = ("layer_norm_eps", "rms_norm_eps")
 _ATTENTION = ("attn_implementation", "_attn_implementation")
@@ -102,6 +103,8 @@ def _expected(key: str, value: Any) -> str:
     number = value if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
     if key in _COUNTS and not (isinstance(value, int) and 1 <= number <= _COUNTS[key]):
         return f"expected a whole number from 1 to {_COUNTS[key]}"
+    if key == "resample" and not (isinstance(value, int) and 0 <= number <= _FILTERS):
+        return f"expected the number of one of Pillow's filters, from 0 to {_FILTERS}"
     if key in _SHARES and not 0 <= number <= 1:
         return "expected a number from 0 to 1"
     if key in _SMALL and not 0 <= number < 1:

@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 
 from hf_clipdyn.errors import ModelError, RevisionNotFoundError
 
-__all__ = ["architecture_digest", "read_weights", "settings_digest", "snapshot_folder"]
+__all__ = ["architecture_digest", "read_weights", "settings_digest", "snapshot_folder", "weight_files"]
 
 # What decides the architecture and the input of a model; when these files agree, weights can be swapped.
 _SETTINGS = (
@@ -125,14 +125,41 @@ def _architecture(config: Any) -> Any:
     return {key: _architecture(value) for key, value in config.items() if key not in _PROVENANCE}
 
 
+def weight_files(folder: Path) -> list[Path]:
+    """The files that hold the weights of a snapshot, as its index names them where it has one.
+
+    Raises:
+        ModelError: there are none, or the index is broken or names a file elsewhere.
+    """
+    single = folder / "model.safetensors"
+    if single.is_file():
+        return [single]
+    for index in (folder / "model.safetensors.index.json", folder / "pytorch_model.bin.index.json"):
+        if index.is_file():
+            return _indexed(index)
+    older = folder / "pytorch_model.bin"
+    if older.is_file():
+        return [older]
+    raise ModelError(f"{folder} has no weights: expected model.safetensors.")
+
+
+def _indexed(index: Path) -> list[Path]:
+    try:
+        names = sorted(set(json.loads(index.read_bytes())["weight_map"].values()))
+        files = [index.parent / name for name in names]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ModelError(f"{index} is no index of weights ({type(error).__name__}: {error}).") from error
+    for file in files:
+        if file.parent != index.parent or file.suffix not in (".safetensors", ".bin") or not file.is_file():
+            raise ModelError(f"{index} names {file.name!r}, which is no file of weights beside it.")
+    return files
+
+
 def read_weights(folder: Path) -> dict[str, torch.Tensor]:
     """All tensors of a snapshot, memory-mapped; empty where it holds no safetensors."""
-    index = folder / "model.safetensors.index.json"
-    if index.is_file():
-        names = sorted(set(json.loads(index.read_text())["weight_map"].values()))
-    else:
-        names = ["model.safetensors"] if (folder / "model.safetensors").is_file() else []
     tensors: dict[str, torch.Tensor] = {}
-    for name in names:
-        tensors.update(load_file(folder / name))
+    for file in weight_files(folder):
+        if file.suffix != ".safetensors":
+            return {}
+        tensors.update(load_file(file))
     return tensors

@@ -49,19 +49,28 @@ def run_card(trajectories: Sequence[Trajectory], rows: Sequence[Measurement], ru
     of_run = [row for row in rows if row.run == run]
     worlds = overview_panels(plan_charts(own))
     repo_id = of_run[0].repo_id
-    revisions = sorted({(point.order, point.revision) for one in own for point in one.points})
+    ordered = sorted({(point.order, point.revision) for one in own for point in one.points})
+    revisions = [revision for _, revision in ordered]
+    # Steps are recorded by the training of this package only: neither of imported nor of foreign models.
+    trained = any(row.step is not None for row in of_run)
     text = render_card(
         "run.md.jinja",
         ModelCardData(
             library_name="transformers",
-            tags=["clip", "hf-clipdyn", "training-dynamics"],
+            tags=[
+                *(["clip"] if trained else []),
+                "hf-clipdyn",
+                *(["training-dynamics"] if len(revisions) > 1 else []),
+            ],
             model_name=repo_id.rpartition("/")[2],
             eval_results=_eval_results(worlds) or None,
         ),
         title=run,
         section=Markup(_section(own, of_run, worlds)),  # noqa: S704 (escaped piece by piece)
         repo_id=repo_id,
-        revision=revisions[-1][1],
+        revisions=revisions,
+        trained=trained,
+        dynamics=len(revisions) > 1,
         paper_url=PAPER_URL,
         version=version("hf-clipdyn"),
     )

@@ -50,6 +50,47 @@ def test_an_undefined_number_is_no_result_of_the_card(row, write, tmp_path):
     assert ModelCard.load(folder / "card-me--fixture.md").data.eval_results is None
 
 
+@pytest.mark.parametrize(
+    ("revisions", "said"),
+    [
+        (["main"], "them/dinov2) at `main`, measured by hf-clipdyn"),
+        (
+            ["step-1", "step-2"],
+            "them/dinov2), `step-1` to\n`step-2`, measured by",
+        ),
+    ],
+)
+def test_the_card_of_a_foreign_model_claims_no_training_and_no_clip(row, write, tmp_path, revisions, said):
+    rows = [
+        row(
+            "noise/x",
+            "area",
+            0.5,
+            repo_id="them/dinov2",
+            revision=name,
+            epoch=None,
+            step=None,
+            samples_seen=None,
+        )
+        for name in revisions
+    ]
+    _, folder = _report(rows, write, tmp_path / "report")
+    card = ModelCard.load(folder / "card-them--dinov2.md")
+    assert said in card.text
+    assert "trained with every epoch" not in card.text
+    assert "did not train" in card.text
+    assert "CLIPModel" not in card.text
+    assert "AutoModel.from_pretrained(" in card.text
+    assert "clip" not in card.data.tags
+    assert ("training-dynamics" in card.data.tags) == (len(revisions) > 1)
+
+
+def test_the_card_of_a_run_of_this_package_says_how_to_load_an_epoch(report):
+    text = (report / "card-me--real.md").read_text()
+    assert "A CLIP model, trained with every epoch kept as a revision and measured along the way" in text
+    assert 'CLIPModel.from_pretrained("me/real", revision="epoch-005")' in text
+
+
 def test_a_result_names_its_sigma_and_its_probe(row, write, tmp_path):
     rows = [row("noise/x", "chance_corrected_drop", 0.5, group="sigma=0.20")]
     rows += [row("saliency/y", "nss", 0.5, probe="rollout")]
