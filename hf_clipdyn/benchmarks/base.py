@@ -19,7 +19,7 @@ from the kept trials, without a forward pass.
 import hashlib
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -36,6 +36,7 @@ from hf_clipdyn.errors import ConfigError, UnknownNameError
 
 __all__ = [
     "Benchmark",
+    "Influence",
     "Measurement",
     "Settings",
     "chosen_preprocess",
@@ -50,6 +51,7 @@ __all__ = [
 SIGMAS = (0.0, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5)
 NOISE_KINDS = ("gaussian", "salt_and_pepper", "blur")
 PREPROCESSES = ("processor", "squash", "tiles", "crop")
+_FLAGS_AND_COUNTS = ("interpretable", "dropped_dimensions")
 PROBES = ("attention", "attention_layers", "rollout", "gradient_input", "grad_cam")
 
 
@@ -154,6 +156,22 @@ class Measurement:
             object.__setattr__(self, "note", "not defined on these data")
 
 
+@dataclass(frozen=True)
+class Influence:
+    """What each stimulus contributes to the error of one number, which is about the sum of these.
+
+    Attributes:
+        metric, group, probe, layer: which number; as in `Measurement`.
+        values: by item; they sum to about zero.
+    """
+
+    metric: str
+    values: pd.Series
+    group: str = ""
+    probe: str = "projection"
+    layer: int | None = None
+
+
 class Benchmark(ABC):
     """One kind of measurement on one data set, ready to be shown to every revision of a model.
 
@@ -166,7 +184,9 @@ class Benchmark(ABC):
             on the way: an image goes through the model once for both.
         text_drift: whether it asks for classes with texts: it is then also asked with the text embeddings of the
             run's last revision (`Readout.with_texts`), and leaves out of that what needs no text.
-        clusters: columns of the trials that name what is drawn at random: one, or two that are crossed.
+        clusters: columns of the trials that name what is drawn at random: one, or several that are crossed.
+        clusters_alike: whether these columns name the same things (the images shown), of which a stimulus may have
+            one in one column and another stimulus the same one in another column.
         preprocesses: how this kind can make images the model's input (of `PREPROCESSES`), its own way first.
         settings: fields of `Settings` that only some kinds read, and this one does.
 
@@ -183,6 +203,7 @@ class Benchmark(ABC):
     reads_layers: ClassVar[bool] = False
     text_drift: ClassVar[bool] = False
     clusters: ClassVar[tuple[str, ...]] = ("item",)
+    clusters_alike: ClassVar[bool] = False
     preprocesses: ClassVar[tuple[str, ...]] = ("processor",)
     settings: ClassVar[tuple[str, ...]] = ()
 
@@ -202,6 +223,22 @@ class Benchmark(ABC):
     @abstractmethod
     def score(trials: pd.DataFrame, settings: Settings) -> list[Measurement]:
         """The numbers, with the functions of `hf_clipdyn.metrics`."""
+
+    @classmethod
+    def score_to_compare(cls, trials: pd.DataFrame) -> list[Measurement]:
+        """The numbers that two revisions can be compared in, without intervals: no flags and no counts."""
+        found = cls.score(trials, Settings(n_resamples=0))
+        return [one for one in found if one.metric.partition("/")[0] not in _FLAGS_AND_COUNTS]
+
+    @staticmethod
+    def influences(trials: pd.DataFrame) -> Iterable[Influence]:
+        """Of numbers whose error is a sum over stimuli, what each stimulus contributes; none by default.
+
+        Two revisions are compared in these by the variance over stimuli that share any of the `clusters`, in the
+        others by leaving out one group of clusters after the other and scoring again.
+        """
+        del trials
+        return ()
 
     @staticmethod
     def score_together(a: pd.DataFrame, b: pd.DataFrame) -> tuple[list[Measurement], list[Measurement]]:

@@ -1,22 +1,34 @@
 """Perceptual similarity: does the distance choose as people do, and does it see what they see?"""
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
 
-from hf_clipdyn.benchmarks.base import Benchmark, Measurement, Settings, decode, digest, measurement
+from hf_clipdyn.benchmarks.base import (
+    Benchmark,
+    Influence,
+    Measurement,
+    Settings,
+    decode,
+    digest,
+    measurement,
+)
 from hf_clipdyn.benchmarks.pairs import by_place, by_subset, dropped_dimensions, pair_distances, place_group
 from hf_clipdyn.benchmarks.pixel_baselines import kept, pixel_distance
 from hf_clipdyn.benchmarks.readout import Readout, Stimuli
 from hf_clipdyn.benchmarks.sources import Source
-from hf_clipdyn.metrics.two_afc import two_afc
+from hf_clipdyn.errors import EvaluationError
+from hf_clipdyn.metrics.shared_images import image_clusters
+from hf_clipdyn.metrics.two_afc import TWO_AFC_VALUES, two_afc, two_afc_rows
 from hf_clipdyn.metrics.undefined import undefined_causes
 
 __all__ = ["Similarity"]
 
 _MANY_VOTES = 6
+_IMAGES = ("reference", "image_0", "image_1")
 
 
 class Similarity(Benchmark):
@@ -25,9 +37,9 @@ class Similarity(Benchmark):
     Where rows rest on different numbers of votes, those with six or more (NIGHTS' benchmark) are a group too. The
     choice of the Euclidean distance between the pixels that the model sees stands beside it (probe ``pixels``).
 
-    Trials: item, reference (number, the same for triplets of one reference), judgement (share that preferred
-    image_1), votes, subset, incomplete, probe, layer, distance, value_0 and value_1 (of the reference to each
-    candidate), dropped_dimensions.
+    Trials: item, reference, image_0 and image_1 (numbers of the images shown, by their pixels; one number for one
+    image, whatever its column), judgement (share that preferred image_1), votes, subset, incomplete, probe, layer,
+    distance, value_0 and value_1 (of the reference to each candidate), dropped_dimensions.
     """
 
     kind: ClassVar[str] = "similarity"
@@ -38,13 +50,13 @@ class Similarity(Benchmark):
     }
     needs_text: ClassVar[bool] = False
     reads_layers: ClassVar[bool] = True
-    clusters = ("reference",)
+    clusters = _IMAGES
+    clusters_alike = True
 
     def __init__(self, source: Source, image_processor: Any, settings: Settings) -> None:
         self._show_progress = settings.show_progress
         facts = source.dataset.select_columns(["judgement", "votes", "subset"]).to_pandas()
-        columns = ("reference", "image_0", "image_1")
-        pixels = {name: decode(source.dataset, image_processor, settings, name) for name in columns}
+        pixels = {name: decode(source.dataset, image_processor, settings, name) for name in _IMAGES}
         broken = np.any([one.broken for one in pixels.values()], axis=0)
         rows = np.flatnonzero(~broken)
         reference, *candidates = (one.array for one in pixels.values())
@@ -52,13 +64,16 @@ class Similarity(Benchmark):
         twice = np.concatenate([rows, rows])
         self._references = Stimuli(reference, twice)
         self._candidates = Stimuli(_Stacked(*candidates), np.concatenate([rows, rows + len(broken)]))
-        known = self._references.keys[: len(rows)]
-        numbers = {key: number for number, key in enumerate(dict.fromkeys(known))}
+        n = len(rows)
+        keys = (self._references.keys[:n], self._candidates.keys[:n], self._candidates.keys[n:])
+        shown = pd.factorize(np.concatenate([np.array(one, dtype=object) for one in keys]))[0]
         self._facts = (
             facts.iloc[rows]
             .reset_index(drop=True)
             .assign(
-                item=rows, reference=[numbers[key] for key in known], incomplete=source.incomplete(len(rows))
+                item=rows,
+                **dict(zip(_IMAGES, shown.reshape(3, n), strict=True)),
+                incomplete=source.incomplete(n),
             )
         )
         fingerprints = [one.fingerprint for one in pixels.values()]
@@ -93,27 +108,21 @@ class Similarity(Benchmark):
     @staticmethod
     def score(trials: pd.DataFrame, settings: Settings) -> list[Measurement]:
         """2AFC of every place, pooled and per sub-set; the human rows once."""
-        found: list[Measurement] = []
+        found = [_choice(number, settings) for number in _numbers(trials)]
         for place, distance, rows in by_place(trials):
-            found += [
-                _choice(
-                    part,
-                    "two_afc",
-                    f"two_afc/{distance}",
-                    place_group(rows, distance, group),
-                    place,
-                    settings,
-                )
-                for group, part in _parts(rows)
-            ]
             found += dropped_dimensions(rows, distance, place)
-        people = {"probe": "human", "layer": None}
-        found += [
-            _choice(part, key, key, group, people, settings)
-            for group, part in _parts(trials.drop_duplicates("item"))
-            for key in ("human", "ceiling")
-        ]
         return found
+
+    @staticmethod
+    def influences(trials: pd.DataFrame) -> Iterator[Influence]:
+        """All numbers are means over the triplets."""
+        for number in _numbers(trials):
+            rows = number.rows
+            scores = two_afc_rows(
+                *(rows[name].to_numpy(np.float64) for name in ("value_0", "value_1", "judgement"))
+            )[:, TWO_AFC_VALUES.index(number.key)]
+            values = pd.Series((scores - scores.mean()) / len(scores), index=rows["item"])
+            yield Influence(metric=number.metric, group=number.group, values=values, **number.place)
 
 
 class _Stacked:
@@ -142,20 +151,47 @@ def _parts(rows: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
             yield ",".join(filter(None, (group, subset))), inside
 
 
-def _choice(
-    rows: pd.DataFrame, key: str, metric: str, group: str, place: dict[str, Any], settings: Settings
-) -> Measurement:
-    n_groups = rows["reference"].nunique()
+@dataclass(frozen=True)
+class _Number:
+    """One number: the key of `two_afc`'s result, its names in the table, and the trials behind it."""
+
+    key: str
+    metric: str
+    group: str
+    place: dict[str, Any]
+    rows: pd.DataFrame
+
+
+def _numbers(trials: pd.DataFrame) -> Iterator[_Number]:
+    missing = [name for name in _IMAGES if name not in trials]
+    if missing:
+        raise EvaluationError(
+            f"The trials of this similarity benchmark lack {', '.join(missing)}, since an earlier version kept them: "
+            "evaluate it again with --force."
+        )
+    for place, distance, rows in by_place(trials):
+        for group, part in _parts(rows):
+            group = place_group(rows, distance, group)
+            yield _Number("two_afc", f"two_afc/{distance}", group, place, part)
+    for group, part in _parts(trials.drop_duplicates("item")):
+        for key in ("human", "ceiling"):
+            yield _Number(key, key, group, {"probe": "human", "layer": None}, part)
+
+
+def _choice(number: _Number, settings: Settings) -> Measurement:
+    rows, key = number.rows, number.key
+    images = rows[list(_IMAGES)].to_numpy(np.int64)
     with undefined_causes() as causes:
         result = two_afc(
-            rows["value_0"],
-            rows["value_1"],
-            rows["judgement"],
-            # Resampling rows needs far less work where no two share a reference.
-            groups=rows["reference"] if n_groups < len(rows) else None,
-            **settings.resampling,
+            rows["value_0"], rows["value_1"], rows["judgement"], images=images, **settings.resampling
         )
-    better = True if key == "two_afc" else None
     return measurement(
-        result, key, causes, metric=metric, group=group, n_groups=n_groups, higher_is_better=better, **place
+        result,
+        key,
+        causes,
+        metric=number.metric,
+        group=number.group,
+        n_groups=image_clusters(images)[1],
+        higher_is_better=True if key == "two_afc" else None,
+        **number.place,
     )

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy import stats
 from tqdm.auto import tqdm
 
-from hf_clipdyn.benchmarks.base import Benchmark, Measurement, Settings
+from hf_clipdyn.benchmarks.base import Benchmark, Influence, Measurement
 from hf_clipdyn.benchmarks.registry import benchmark_class
 from hf_clipdyn.errors import EvaluationError, UnknownNameError
 from hf_clipdyn.evaluation.store import (
@@ -21,6 +21,7 @@ from hf_clipdyn.evaluation.store import (
     trials_files,
     without_facts,
 )
+from hf_clipdyn.metrics.shared_images import SharedImages, image_clusters
 
 __all__ = ["compare_revisions"]
 
@@ -50,8 +51,11 @@ def compare_revisions(
     The interval is Student's on the delete-a-group jackknife of the difference, over the clusters of
     the benchmark (`Benchmark.clusters`): whatever makes a stimulus easy for both cancels. Crossed clusters
     (shape and texture exemplars) take V_first + V_second - V_both (Cameron, Gelbach and Miller 2011). More than
-    100 clusters are merged at random into 100 groups. It holds neither the noise of another seed nor that
-    of another checkpoint, and nothing is corrected for the number of metrics.
+    100 clusters are merged at random into 100 groups. Means over triplets take the variance over all pairs of
+    triplets that show a common image (`SharedImages`), and the text-free preference that over all pairs of images
+    that share an exemplar, with what each contributes as the mate of others. The interval holds neither the noise
+    of another seed nor that of another checkpoint, and nothing is corrected for the number of metrics. Flags and
+    counts (``interpretable``, ``dropped_dimensions``) are not compared.
 
     Args:
         results: table of `clipdyn evaluate`; the trials lie beside it.
@@ -64,7 +68,8 @@ def compare_revisions(
     Returns:
         One row per benchmark, data fingerprint, probe, layer, metric and group, with ``value_a``, ``value_b``,
         ``difference`` (b - a), ``ci_low``, ``ci_high``, the two-sided ``p_value`` of no difference (1 where no group
-        makes any) and ``n_groups``. NaN where either value is undefined. Of noise there is also
+        makes any) and ``n_groups``. NaN where either value is undefined; interval and p value also where every group
+        makes the same difference, which says nothing of its error. Of noise there is also
         ``drop_when_both_right``, over the images that both revisions classify correctly when clean; NaN where either
         clean accuracy is not clear of chance.
 
@@ -146,6 +151,81 @@ def _compare(
     show_progress: bool,
 ) -> pd.DataFrame:
     whole = _differences(kind, a, b)
+    spread = _from_influences(kind, a, b)
+    rest = [key for key in whole if key not in spread]
+    if rest:
+        spread |= _from_jackknife(kind, a, b, rest, seed, show_progress)
+    values = np.array(list(whole.values())).reshape(-1, 2)
+    difference = values[:, 1] - values[:, 0]
+    variance, n_groups = (np.array(column) for column in zip(*(spread[key] for key in whole), strict=True))
+    error = np.sqrt(variance)
+    # A difference that no group changes has no error that could be estimated.
+    error[(error == 0) & (difference != 0)] = np.nan
+    with np.errstate(invalid="ignore", divide="ignore"):
+        quantile = stats.t.ppf((1 + confidence_level) / 2, n_groups - 1)
+        p_value = 2 * stats.t.sf(np.abs(difference) / error, n_groups - 1)
+    p_value = np.where((error == 0) & (difference == 0), 1.0, p_value)
+    rows = pd.DataFrame(list(whole), columns=["probe", "layer", "metric", "group"]).astype({"layer": "Int64"})
+    return rows.assign(
+        value_a=values[:, 0],
+        value_b=values[:, 1],
+        difference=difference,
+        ci_low=difference - quantile * error,
+        ci_high=difference + quantile * error,
+        p_value=p_value,
+        n_groups=n_groups,
+    )
+
+
+def _differences(kind: type[Benchmark], a: pd.DataFrame, b: pd.DataFrame) -> dict[Key, tuple[float, float]]:
+    first, second = ({_key(one): one.value for one in kind.score_to_compare(side)} for side in (a, b))
+    together = ({_key(one): one.value for one in own} for own in kind.score_together(a, b))
+    first, second = (alone | beside for alone, beside in zip((first, second), together, strict=True))
+    return {key: (value, second[key]) for key, value in first.items() if key in second}
+
+
+def _from_influences(kind: type[Benchmark], a: pd.DataFrame, b: pd.DataFrame) -> dict[Key, tuple[float, int]]:
+    """Variance of the difference and number of clusters of each number whose error is a sum over stimuli."""
+    first, second = ({_key(one): one.values for one in kind.influences(side)} for side in (a, b))
+    # Sub-sets hold other stimuli than the whole; those of the same ones share the work.
+    alike: dict[bytes, tuple[pd.Index, dict[Key, NDArray[np.float64]]]] = {}
+    for key in (key for key in first if key in second):
+        difference = second[key].sub(first[key], fill_value=0.0)
+        items = difference.index
+        of_items = alike.setdefault(np.asarray(items).tobytes(), (items, {}))[1]
+        of_items[key] = difference.to_numpy(np.float64)
+    if not alike:
+        return {}
+    units = pd.concat([a, b]).drop_duplicates("item").set_index("item")[list(kind.clusters)]
+    found: dict[Key, tuple[float, int]] = {}
+    for items, differences in alike.values():
+        codes, n_groups = _units(units.loc[items], kind.clusters_alike)
+        variances = SharedImages(codes).variance(np.stack(list(differences.values()), axis=1))
+        found |= {key: (variance, n_groups) for key, variance in zip(differences, variances, strict=True)}
+    return found
+
+
+def _units(table: pd.DataFrame, alike: bool) -> tuple[NDArray[np.int64], int]:
+    """What each stimulus hangs on, numbered, (n, k), and the number of clusters for Student's t."""
+    if alike:
+        codes = pd.factorize(table.to_numpy().reshape(-1))[0].reshape(table.shape)
+        clusters, n_groups = image_clusters(codes)
+        return (codes if clusters is None else clusters[:, None]), n_groups
+    columns = [pd.factorize(table[name])[0] for name in table]
+    sizes = [int(codes.max()) + 1 for codes in columns]
+    starts = np.cumsum([0, *sizes[:-1]])
+    return np.stack([codes + start for codes, start in zip(columns, starts, strict=True)], axis=1), min(sizes)
+
+
+def _from_jackknife(
+    kind: type[Benchmark],
+    a: pd.DataFrame,
+    b: pd.DataFrame,
+    keys: Sequence[Key],
+    seed: int,
+    show_progress: bool,
+) -> dict[Key, tuple[float, int]]:
+    """Variance of the difference and number of groups, each group left out in turn and the rest scored again."""
     ways = [_groups(a, b, [column], seed) for column in kind.clusters]
     if len(ways) == 2:
         ways.append(_groups(a, b, list(kind.clusters), seed))
@@ -159,43 +239,17 @@ def _compare(
         disable=not show_progress,
     ) as bar:
         parts = [
-            _jackknife_variance(kind, a, b, way, n, list(whole), bar)
-            for way, n in zip(ways, numbers, strict=True)
+            _jackknife_variance(kind, a, b, way, n, keys, bar) for way, n in zip(ways, numbers, strict=True)
         ]
-    n_groups = min(numbers)
     variance = parts[0]
     if len(parts) == 3:
         variance = parts[0] + parts[1] - parts[2]
         largest = np.max(parts, axis=0)  # the safe side where a small sample makes the sum negative
         variance = np.where(variance > 0, variance, largest)
-    error = np.sqrt(variance)
-    difference = np.array([second - first for first, second in whole.values()])
-    quantile = stats.t.ppf((1 + confidence_level) / 2, n_groups - 1)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        p_value = 2 * stats.t.sf(np.abs(difference) / error, n_groups - 1)
-    p_value = np.where((error == 0) & (difference == 0), 1.0, p_value)
-    rows = pd.DataFrame(list(whole), columns=["probe", "layer", "metric", "group"]).astype({"layer": "Int64"})
-    values = np.array(list(whole.values())).reshape(-1, 2)
-    return rows.assign(
-        value_a=values[:, 0],
-        value_b=values[:, 1],
-        difference=difference,
-        ci_low=difference - quantile * error,
-        ci_high=difference + quantile * error,
-        p_value=p_value,
-        n_groups=n_groups,
-    )
+    return {key: (one, min(numbers)) for key, one in zip(keys, variance.tolist(), strict=True)}
 
 
-def _differences(kind: type[Benchmark], a: pd.DataFrame, b: pd.DataFrame) -> dict[Key, tuple[float, float]]:
-    settings = Settings(n_resamples=0)
-    first, second = ({_key(one): one.value for one in kind.score(side, settings)} for side in (a, b))
-    together = ({_key(one): one.value for one in own} for own in kind.score_together(a, b))
-    first, second = (alone | beside for alone, beside in zip((first, second), together, strict=True))
-    return {key: (value, second[key]) for key, value in first.items() if key in second}
-
-
-def _key(one: Measurement) -> Key:
+def _key(one: Measurement | Influence) -> Key:
     return one.probe, one.layer, one.metric, one.group
 
 

@@ -13,6 +13,7 @@ __all__ = [
     "Ints",
     "as_booleans",
     "as_class_ids",
+    "as_code_table",
     "as_codes",
     "as_numbers",
     "as_shares",
@@ -90,7 +91,7 @@ def as_class_ids(name: str, values: ArrayLike) -> Ints:
 
 def as_strings(name: str, values: ArrayLike) -> NDArray[np.str_]:
     """``values`` as an array of strings, shape (n,), n >= 1."""
-    column = np.asarray(values)
+    column = _as_given(values)
     if column.ndim != 1 or (column.size and column.dtype.kind not in "UO"):
         raise MetricError(f"{name} must be class names, one string a row.")
     check_not_empty(name, column)
@@ -102,13 +103,49 @@ def as_strings(name: str, values: ArrayLike) -> NDArray[np.str_]:
 
 def as_codes(name: str, values: ArrayLike, n_rows: int) -> tuple[Ints, int]:
     """Number the distinct ``values`` (of any sortable kind) from 0: the code of each row, how many there are."""
-    column = np.asarray(values)
+    column = _as_given(values)
     if column.ndim != 1:
         raise MetricError(f"{name} must have one value a row, but has the shape {column.shape}.")
     if len(column) != n_rows:
         raise MetricError(f"{name} must have one value for each of the {n_rows} rows, but has {len(column)}.")
+    return _codes(name, column)
+
+
+def as_code_table(name: str, values: ArrayLike, n_rows: int, n_columns: int) -> Ints:
+    """Number the distinct ``values`` of a table (n, n_columns) from 0, equal ones alike in all columns."""
+    table = _as_given(values)
+    if table.shape != (n_rows, n_columns):
+        raise MetricError(
+            f"{name} must have {n_columns} values for each of the {n_rows} rows, but has the shape {table.shape}."
+        )
+    return _codes(name, table.reshape(-1))[0].reshape(n_rows, n_columns)
+
+
+def _codes(name: str, column: NDArray[Any]) -> tuple[Ints, int]:
+    if column.dtype.kind not in "USiub":
+        missing = [row for row, value in enumerate(column.tolist()) if _is_missing(value)]
+        if missing:
+            raise MetricError(f"{name} must not be missing, but row {missing[0]} is {column[missing[0]]}.")
     try:
         distinct, codes = np.unique(column, return_inverse=True)
     except TypeError:
         raise MetricError(f"{name} must be all strings or all numbers, one a row.") from None
     return codes.astype(np.int64).reshape(-1), len(distinct)
+
+
+def _as_given(values: ArrayLike) -> NDArray[Any]:
+    """``values`` as an array without a conversion: NumPy would make strings of numbers and NaN among strings."""
+    if hasattr(values, "__array__"):
+        return np.asarray(values)
+    try:
+        return np.asarray(values, dtype=object)
+    except ValueError:  # rows of unequal length
+        return np.empty((0, 0), dtype=object)
+
+
+def _is_missing(value: Any) -> bool:
+    """None, NaN, NaT, and pandas' NA, whose comparison with itself has no truth value."""
+    try:
+        return value is None or bool(value != value)
+    except (TypeError, ValueError):
+        return True

@@ -5,12 +5,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hf_clipdyn.metrics._validation import as_codes, as_numbers, as_shares, check_lengths
-from hf_clipdyn.metrics.bootstrap import Resampling, mean_intervals
+from hf_clipdyn.errors import MetricError
+from hf_clipdyn.metrics._validation import (
+    Floats,
+    as_code_table,
+    as_codes,
+    as_numbers,
+    as_shares,
+    check_lengths,
+)
+from hf_clipdyn.metrics.bootstrap import Resampling, Scale, mean_intervals
+from hf_clipdyn.metrics.shared_images import shared_mean_intervals
 
-__all__ = ["two_afc"]
+__all__ = ["TWO_AFC_VALUES", "two_afc", "two_afc_rows"]
 
-_VALUES = ("two_afc", "human", "ceiling")
+TWO_AFC_VALUES = ("two_afc", "human", "ceiling")
 
 
 def two_afc(
@@ -19,6 +28,7 @@ def two_afc(
     judgements: ArrayLike,
     *,
     groups: ArrayLike | None = None,
+    images: ArrayLike | None = None,
     n_resamples: int = 1000,
     confidence_level: float = 0.95,
     seed: int = 0,
@@ -32,6 +42,10 @@ def two_afc(
         judgements: p, the fraction of people who prefer candidate 1, shape (n,), in [0, 1].
         groups: what rows have in common (the reference image), shape (n,), to be resampled
             together. None: rows are independent and resampled.
+        images: in place of groups, the images that each row shows (reference and candidates), shape (n, 3),
+            strings or numbers, one name for one image. Where an image is reference here and candidate there,
+            rows with any common image depend on each other: the interval takes all pairs of such rows
+            (see `shared_images`). Where rows that share images fall into clusters, these are resampled.
         n_resamples: 0 skips the intervals.
         confidence_level: of the intervals.
         seed: of the resamples.
@@ -42,7 +56,7 @@ def two_afc(
         ``two_afc_ci``, ``human_ci``, ``ceiling_ci`` [low, high].
 
     Raises:
-        MetricError: different lengths, no rows, NaN, a judgement outside [0, 1].
+        MetricError: different lengths, no rows, NaN, a judgement outside [0, 1], both groups and images.
 
     Example:
         >>> result = two_afc([0.1, 0.5, 0.3], [0.2, 0.4, 0.3], [0.0, 1.0, 0.5], n_resamples=0)
@@ -53,13 +67,28 @@ def two_afc(
     d0, d1 = as_numbers("distances_0", distances_0), as_numbers("distances_1", distances_1)
     p = as_shares("judgements", judgements)
     check_lengths({"distances_0": d0, "distances_1": d1, "judgements": p})
+    if groups is not None and images is not None:
+        raise MetricError("groups and images both say which rows depend on each other: give one of them.")
     clusters = None if groups is None else as_codes("groups", groups, len(p))[0]
-    ties = d0 == d1
-    score = np.where(ties, 0.5, np.where(d0 < d1, 1 - p, p))
-    values = np.stack([score, p**2 + (1 - p) ** 2, np.maximum(p, 1 - p)], axis=1)
-    result: dict[str, Any] = dict(zip(_VALUES, values.mean(axis=0).tolist(), strict=True))
-    result |= {"n": len(p), "n_ties": int(ties.sum())}
+    shown = None if images is None else as_code_table("images", images, len(p), 3)
+    values = two_afc_rows(d0, d1, p)
+    result: dict[str, Any] = dict(zip(TWO_AFC_VALUES, values.mean(axis=0).tolist(), strict=True))
+    result |= {"n": len(p), "n_ties": int((d0 == d1).sum())}
     if resampling:
-        intervals = mean_intervals(values, clusters, ["share"] * 3, resampling).tolist()
-        result |= {f"{name}_ci": interval for name, interval in zip(_VALUES, intervals, strict=True)}
+        scales: list[Scale] = ["share"] * len(TWO_AFC_VALUES)
+        intervals = (
+            mean_intervals(values, clusters, scales, resampling)
+            if shown is None
+            else shared_mean_intervals(values, shown, scales, resampling)
+        )
+        pairs = zip(TWO_AFC_VALUES, intervals.tolist(), strict=True)
+        result |= {f"{name}_ci": interval for name, interval in pairs}
     return result
+
+
+def two_afc_rows(distances_0: Floats, distances_1: Floats, judgements: Floats) -> Floats:
+    """What each row scores, (n,) each to (n, 3): the columns are `TWO_AFC_VALUES`, whose means they give."""
+    p = judgements
+    nearer = np.where(distances_0 < distances_1, 1 - p, p)
+    score = np.where(distances_0 == distances_1, 0.5, nearer)
+    return np.stack([score, p**2 + (1 - p) ** 2, np.maximum(p, 1 - p)], axis=1)

@@ -16,6 +16,8 @@ Args:
     distances_1 (`list` of `float`): distance of the reference to candidate 1.
     judgements (`list` of `float`): fraction of people who prefer candidate 1, in [0, 1].
     groups (`list`): what rows have in common (the reference), to be resampled together; default None, single rows.
+    images (`list` of `list`): in place of groups, the three images that each row shows, one name for one image; rows
+        with any common image then depend on each other. Default None.
     n_resamples (`int`): resamples behind an interval, default 1000; 0 skips the intervals.
     confidence_level (`float`): of the intervals, default 0.95.
     seed (`int`): of the resamples, default 0.
@@ -69,6 +71,7 @@ class TwoAfc(evaluate.Metric):
         distances_1,
         judgements,
         groups=None,
+        images=None,
         n_resamples=1000,
         confidence_level=0.95,
         seed=0,
@@ -78,6 +81,7 @@ class TwoAfc(evaluate.Metric):
             distances_1,
             judgements,
             groups=groups,
+            images=images,
             n_resamples=n_resamples,
             confidence_level=confidence_level,
             seed=seed,

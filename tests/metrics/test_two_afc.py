@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from hf_clipdyn.errors import MetricError
+from hf_clipdyn.metrics.bootstrap import wilson_interval
 from hf_clipdyn.metrics.two_afc import two_afc
 
 ROWS = st.lists(
@@ -69,6 +70,27 @@ def test_rows_of_one_reference_are_resampled_together():
     assert np.ptp(together["two_afc_ci"]) > 2.5 * np.ptp(apart["two_afc_ci"])
 
 
+def test_images_that_are_reference_here_and_candidate_there_widen_the_interval():
+    """Against the double loop over pairs of rows that share an image."""
+    rng = np.random.default_rng(0)
+    images = np.array([rng.choice(30, 3, replace=False) for _ in range(300)])
+    depth = rng.normal(size=30)
+    d0, d1 = (np.abs(depth[images[:, 0]] - depth[images[:, i]]) for i in (1, 2))
+    p = (rng.random(300) < 0.3 + 0.4 * (d1 < d0)).astype(float)
+    result = two_afc(d0, d1, p, images=images)
+    score = np.where(d0 < d1, 1 - p, p)
+    counts = np.bincount(images.reshape(-1))
+    deviations = (score - score.mean()) / 300 * (300 / (300 - counts))[images].mean(axis=1)
+    variance = 0.0
+    for a, i in zip(images.tolist(), deviations, strict=True):
+        for b, j in zip(images.tolist(), deviations, strict=True):
+            variance += i * j * bool(set(a) & set(b)) * 29 / 30
+    effective = score.mean() * (1 - score.mean()) / variance
+    assert result["two_afc_ci"] == pytest.approx(wilson_interval(score.mean(), effective, 0.95, 29))
+    by_name = two_afc(d0, d1, p, images=[[f"m{one}" for one in row] for row in images])
+    assert by_name == result
+
+
 @pytest.mark.parametrize(
     ("rendering", "split", "published"),
     [
@@ -102,6 +124,10 @@ def test_pixel_distances_agree_with_the_majority_on_materials_as_often_as_was_fo
         ({"judgements": [0.5]}, "distances_0 2, distances_1 2, judgements 1"),
         ({"distances_0": [np.nan, 1]}, "distances_0 must be finite"),
         ({"groups": ["a"]}, "each of the 2 rows"),
+        ({"images": [["a", "b", "c"]]}, "3 values for each of the 2 rows"),
+        ({"images": [["a", "b"], ["a", "c"]]}, "3 values for each of the 2 rows"),
+        ({"images": [["a", "b", None], ["a", "c", "d"]]}, "images must not be missing"),
+        ({"images": [list("abc"), list("ade")], "groups": ["a", "a"]}, "give one of them"),
     ],
 )
 def test_wrong_input_is_refused(call, message):

@@ -1,6 +1,7 @@
 """What is refused, and in which words."""
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from hf_clipdyn.errors import MetricError
@@ -57,4 +58,37 @@ def test_codes_of_the_wrong_number_of_rows_or_of_mixed_kinds_are_refused():
     with pytest.raises(MetricError, match="each of the 3 rows, but has 2"):
         validation.as_codes("groups", ["a", "b"], 3)
     with pytest.raises(MetricError, match="all strings or all numbers"):
-        validation.as_codes("groups", np.array(["a", 1, None], dtype=object), 3)
+        validation.as_codes("groups", np.array(["a", 1, 2], dtype=object), 3)
+
+
+@pytest.mark.parametrize("kind", [list, tuple, np.array, pd.Series])
+@pytest.mark.parametrize("missing", [None, float("nan"), np.nan, pd.NA, pd.NaT])
+def test_a_missing_name_is_refused_alike_whatever_stands_for_it(missing, kind):
+    """NumPy would make a class "nan" of a list with NaN among names."""
+    values = (
+        kind(["cat", missing, "dog"]) if kind is not np.array else np.array(["cat", missing, "dog"], object)
+    )
+    with pytest.raises(MetricError, match="shapes must be class names, but row 1 is"):
+        validation.as_strings("shapes", values)
+    with pytest.raises(MetricError, match="groups must not be missing, but row 1 is"):
+        validation.as_codes("groups", values, 3)
+
+
+def test_numbers_among_names_are_refused_in_a_list_too():
+    with pytest.raises(MetricError, match="all strings or all numbers"):
+        validation.as_codes("groups", ["a", 1], 2)
+    with pytest.raises(MetricError, match="row 1 is 1"):
+        validation.as_strings("shapes", ["a", 1])
+
+
+def test_a_missing_number_is_refused_among_groups():
+    with pytest.raises(MetricError, match="groups must not be missing, but row 1 is nan"):
+        validation.as_codes("groups", [1.0, float("nan")], 2)
+
+
+def test_a_table_of_codes_numbers_equal_values_alike_in_every_column():
+    codes = validation.as_code_table("images", [["a", "b"], ["b", "c"]], 2, 2)
+    assert codes.tolist() == [[0, 1], [1, 2]]
+    for wrong in ([["a", "b"]], ["a", "b"], [["a"], ["b", "c"]]):
+        with pytest.raises(MetricError, match="images must have 2 values for each of the 2 rows"):
+            validation.as_code_table("images", wrong, 2, 2)

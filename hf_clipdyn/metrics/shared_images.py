@@ -1,0 +1,158 @@
+"""Rows that depend on each other wherever they show a common image.
+
+In most sets of triplets an image occurs once, or a reference occurs in several rows, which are then one
+cluster. In others every image is reference here and candidate there (material similarity: 100 images in
+3,000 triplets). Two rows then depend on each other if they share any image, and no partition of the rows
+into clusters is independent. The variance of a sum is therefore that over all pairs of rows with a common
+image (Fafchamps and Gubert 2007, doi 10.1016/j.jdeveco.2006.05.005, for pairs; Aronow, Samii and Assenova 2015,
+doi 10.1093/pan/mpv018). Inclusion and exclusion over the sets of images that a row shows gives it from sums over rows
+that share a set, in time and memory proportional to the number of rows.
+"""
+
+from collections.abc import Iterator
+from itertools import combinations
+
+import numpy as np
+from scipy import sparse, stats
+
+from hf_clipdyn.metrics._validation import Floats, Ints
+from hf_clipdyn.metrics.bootstrap import Resampling, Scale, mean_intervals, wilson_interval
+
+__all__ = ["SharedImages", "image_clusters", "shared_mean_intervals"]
+
+
+def image_clusters(images: Ints) -> tuple[Ints | None, int]:
+    """Cut rows into clusters of those that share an image, where they fall into such clusters.
+
+    Args:
+        images: shape (n, k), the images that each row shows, numbered from 0.
+
+    Returns:
+        The cluster of each row, shape (n,), and the number of clusters. None and the number of images where some row
+        shares images with two rows that share none: `SharedImages` is for those.
+    """
+    n_images = len(np.unique(images))
+    images = _distinct_in_row(images)
+    numbers, codes = np.unique(images, return_inverse=True)
+    n, size = len(images), len(images) + len(numbers)
+    edges = np.repeat(np.arange(n), images.shape[1]), n + codes.reshape(-1)
+    graph = sparse.coo_array((np.ones(codes.size), edges), shape=(size, size))
+    _, components = sparse.csgraph.connected_components(graph, directed=False)
+    sizes = np.bincount(components[:n])
+    # Within clusters every two rows share an image.
+    n_pairs = sum(sign * np.square(np.bincount(codes.reshape(-1))).sum() for sign, codes in _sets(images))
+    if n_pairs < np.square(sizes).sum():
+        return None, n_images
+    clusters, codes = np.unique(components[:n], return_inverse=True)
+    return codes.astype(np.int64).reshape(-1), len(clusters)
+
+
+class SharedImages:
+    """The variance of sums over rows, of which any two that show a common image depend on each other.
+
+    Args:
+        images: shape (n, k), the images that each row shows, numbered from 0; one number for one image,
+            whatever its column. A number may occur twice in a row.
+
+    Attributes:
+        n_images: number of distinct images.
+    """
+
+    def __init__(self, images: Ints) -> None:
+        numbers, codes = np.unique(images, return_inverse=True)
+        codes = codes.reshape(images.shape)
+        n, self.n_images = len(images), len(numbers)
+        distinct = _distinct_in_row(codes)
+        self._sets = list(_sets(distinct))
+        shown_in = np.bincount(distinct[distinct >= 0])
+        with np.errstate(divide="ignore"):
+            self._scale: Floats = (n / (n - shown_in))[codes].mean(axis=1)
+
+    def variance(self, influences: Floats) -> Floats:
+        """Variance of the sums of the columns: of a column u the sum of u[i] u[j] over all pairs that share an image.
+
+        Each row counts divided by the share of the rows that do not show its images (their mean): leaving an image out
+        changes a mean by that much. G images have the jackknife's factor (G - 1) / G. For rows of one image each this
+        is the jackknife's variance over images.
+
+        Args:
+            influences: shape (n, M), what each row contributes to the error of a number; columns sum to zero.
+
+        Returns:
+            Shape (M,). Where the data make the sum over pairs negative, that of the squared sums over images, which
+            counts rows with two common images twice. NaN where one image is in all rows.
+        """
+        if not np.isfinite(self._scale).all():
+            return np.full(influences.shape[1], np.nan)
+        parts = []
+        for sign, codes in self._sets:
+            columns = (np.tile(column, len(codes)) for column in influences.T * self._scale)
+            sums = np.stack([np.bincount(codes.reshape(-1), column) for column in columns])
+            parts.append(sign * np.square(sums).sum(axis=1))
+        total = np.sum(parts, axis=0)
+        return np.asarray(np.where(total > 0, total, parts[0]) * (self.n_images - 1) / self.n_images)
+
+
+def shared_mean_intervals(
+    values: Floats, images: Ints, scales: list[Scale], resampling: Resampling
+) -> Floats:
+    """Intervals of the means of M columns whose rows depend on each other if they show a common image.
+
+    Where the rows fall into clusters, those of `mean_intervals` over the clusters. Else Student's t with G - 1
+    degrees of freedom for G images on the variance of `SharedImages`, for shares in Wilson's interval.
+
+    Args:
+        values: shape (n, M).
+        images: shape (n, k), see `SharedImages`.
+        scales: for each column "share" or "linear".
+        resampling: number of resamples, level and seed.
+
+    Returns:
+        Low and high, shape (M, 2).
+    """
+    clusters, n_units = image_clusters(images)
+    if clusters is not None:
+        return mean_intervals(values, clusters if n_units < len(values) else None, scales, resampling)
+    means = values.mean(axis=0)
+    variances = SharedImages(images).variance((values - means) / len(values))
+    level = resampling.confidence_level
+    quantile = stats.t.ppf(resampling.quantiles[1], n_units - 1)
+    intervals = []
+    for mean, variance, scale in zip(means.tolist(), variances.tolist(), scales, strict=True):
+        if np.isnan(variance):
+            intervals.append([np.nan, np.nan])
+        elif scale == "share":
+            effective = max(mean * (1 - mean) / variance, 1.0) if variance > 0 else np.inf
+            effective = n_units if mean in (0, 1) else effective
+            intervals.append(wilson_interval(mean, effective, level, n_units - 1))
+        else:
+            half = quantile * np.sqrt(variance)
+            intervals.append([mean - half, mean + half])
+    return np.array(intervals)
+
+
+def _distinct_in_row(images: Ints) -> Ints:
+    """The images, with numbers below 0, one each, in place of the repetitions of an image in its own row."""
+    images = np.sort(images, axis=1)
+    again = np.zeros(images.shape, bool)
+    again[:, 1:] = images[:, 1:] == images[:, :-1]
+    images[again] = -1 - np.arange(again.sum())
+    return np.sort(images, axis=1)
+
+
+def _sets(images: Ints) -> Iterator[tuple[int, Ints]]:
+    """Sign and codes (sets in a row, rows) of the sets of 1, 2, … k images that the rows show.
+
+    Two rows with c common images share c sets of one, c (c - 1) / 2 of two and so on; added with alternating signs,
+    these make 1 for every c above 0.
+    """
+    n, k = images.shape
+    numbers, images = np.unique(images, return_inverse=True)
+    columns = images.reshape(n, k).T.astype(np.int64)
+    for size in range(1, k + 1):
+        chosen = np.array(list(combinations(range(k), size)))
+        codes = columns[chosen[:, 0]]
+        for position in range(1, size):
+            _, codes = np.unique(codes * len(numbers) + columns[chosen[:, position]], return_inverse=True)
+            codes = codes.reshape(len(chosen), n)
+        yield (-1) ** (size + 1), codes
