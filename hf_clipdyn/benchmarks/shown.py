@@ -5,7 +5,6 @@ column are shifted inwards, so that every pixel is covered and none is invented.
 a tile on one side is first enlarged (bicubic, aspect kept) until it fills it.
 """
 
-import io
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from hf_clipdyn.benchmarks.base import Settings, decode
+from hf_clipdyn.data.images import size_of
 from hf_clipdyn.data.pixels import input_size, squashing_processor
 
 __all__ = ["Shown", "cut_tile", "show", "tile_corners"]
@@ -106,10 +106,9 @@ def _sizes(dataset: datasets.Dataset, column: str) -> list[Size]:
     raw = dataset.select_columns([column]).cast_column(column, datasets.Image(decode=False))
     sizes: list[Size] = []
     for row in raw:
-        value = row[column]
         try:
-            with Image.open(io.BytesIO(value["bytes"]) if value["bytes"] else value["path"]) as image:
-                sizes.append((image.height, image.width))
-        except (OSError, SyntaxError, ValueError):
+            width, height = size_of(row[column])
+            sizes.append((height, width))
+        except OSError:
             sizes.append((1, 1))
     return sizes

@@ -1,17 +1,123 @@
-"""Is this file a whole image? Asked of its header and its end, so that thousands take a second."""
+"""The one place that opens images: only formats of data sets, only files, only as many pixels as a photograph has.
 
-import warnings
+Pillow itself recognises a file by its content, whatever its name. Some of its formats run other programs (EPS starts
+Ghostscript), others are parsers that no data set needs. Hence nothing else in this package opens an image.
+"""
+
+import io
+import os
+import stat
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Any
 
-from PIL import Image, UnidentifiedImageError
+import datasets
+import pyarrow as pa
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from hf_clipdyn.errors import DatasetError
 
-__all__ = ["IMAGE_SUFFIXES", "check_image"]
+__all__ = [
+    "FORMATS",
+    "IMAGE_SUFFIXES",
+    "MAX_PIXELS",
+    "SafeImage",
+    "check_image",
+    "decode",
+    "open_image",
+    "safe_images",
+    "size_of",
+]
 
 IMAGE_SUFFIXES = frozenset((".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"))
 
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
+"""Pillow's names of the formats that are opened; the most frequent one first, since they are tried in order."""
+
+MAX_PIXELS = 89_478_485
+"""Most pixels of an image (9,459 x 9,459): where Pillow begins to warn of a decompression bomb."""
+
 _TAIL = 4096  # cameras append notes behind the end marker of a JPEG
+_TURNED = frozenset((5, 6, 7, 8))  # EXIF orientations that swap width and height
+
+
+Source = str | os.PathLike[str] | bytes | Mapping[str, Any] | Image.Image
+"""Path of a file, content of one, undecoded cell of an image column (``path`` and ``bytes``), or an opened image."""
+
+
+def open_image(source: Source) -> Image.Image:
+    """Open an image without decoding it; `decode` closes it.
+
+    Raises:
+        OSError: there is none, or it is no plain file, of none of `FORMATS`, damaged, or has more than `MAX_PIXELS`.
+    """
+    if isinstance(source, Image.Image):
+        return source
+    if isinstance(source, Mapping):
+        inner: str | bytes | None = source["path"] if source["bytes"] is None else source["bytes"]
+        if inner is None:
+            raise OSError("there is no image")
+        source = inner
+    if not isinstance(source, bytes) and not stat.S_ISREG(os.stat(source).st_mode):  # noqa: PTH116  # any path
+        raise OSError("it is no plain file")  # a pipe hangs when it is opened, a device may never end
+    file = io.BytesIO(source) if isinstance(source, bytes) else source
+    with _as_os_error():
+        image: Image.Image = Image.open(file, formats=FORMATS)
+    if image.width * image.height > MAX_PIXELS:
+        image.close()
+        raise OSError(f"it has {image.width} x {image.height} pixels, more than {MAX_PIXELS:,}")
+    return image
+
+
+def decode(image: Image.Image) -> Image.Image:
+    """The pixels of an opened image, turned as its EXIF orientation says, as `datasets` does; its file is closed.
+
+    Raises:
+        OSError: the file is not a whole image.
+    """
+    with _as_os_error(), image:
+        image.load()
+        return image if _orientation(image) is None else ImageOps.exif_transpose(image)
+
+
+@contextmanager
+def _as_os_error() -> Iterator[None]:
+    """Whatever Pillow's parsers raise on a broken or hostile file (SyntaxError, struct.error, …) as an OSError."""
+    try:
+        yield
+    except (OSError, MemoryError):
+        raise
+    except Exception as error:
+        raise OSError(str(error) or type(error).__name__) from error
+
+
+def size_of(source: Source) -> tuple[int, int]:
+    """Width and height in pixels of the image that `decode` gives, where possible from the header alone.
+
+    Raises:
+        OSError: as `open_image`.
+    """
+    with _as_os_error(), open_image(source) as image:
+        return _shown_size(image)
+
+
+def _orientation(image: Image.Image) -> int | None:
+    """The EXIF orientation; None where there is none, or where the EXIF data are damaged but the pixels are not."""
+    with suppress(Exception):
+        return image.getexif().get(ExifTags.Base.Orientation)
+    return None
+
+
+def _shown_size(image: Image.Image) -> tuple[int, int]:
+    # Asked for its orientation, a PNG that has none before its pixels is decoded; a TIFF turns itself.
+    if image.format == "PNG" and not {"exif", "xmp", "Raw profile type exif"} & set(image.info):
+        return image.size
+    if image.format == "TIFF":
+        image.load()
+        return image.size
+    width, height = image.size
+    return (height, width) if _orientation(image) in _TURNED else (width, height)
 
 
 def check_image(path: str) -> tuple[int, int]:
@@ -22,27 +128,23 @@ def check_image(path: str) -> tuple[int, int]:
     there. Damage in the middle shows when decoding.
 
     Raises:
-        DatasetError: the file is empty, cut, no image, or declares more pixels than Pillow's limit.
+        DatasetError: the file is empty, cut, no image of a known format, or has more than `MAX_PIXELS`.
     """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path) as image:
-                size = image.size
-                if not _is_closed(Path(path), image.format or ""):
-                    if image.format == "PNG":
-                        raise OSError("its last chunk is missing")
-                    image.load()
-                return size
-    except (Image.DecompressionBombWarning, Image.DecompressionBombError) as error:
-        raise DatasetError(f"{path} declares too many pixels ({error}): replace this file.") from error
+        with _as_os_error(), open_image(path) as image:
+            size = _shown_size(image)
+            if not _is_closed(Path(path), image.format or ""):
+                if image.format == "PNG":
+                    raise OSError("its last chunk is missing")
+                image.load()
+            return size
     except UnidentifiedImageError as error:
-        state = "is empty" if Path(path).stat().st_size == 0 else "is no image that Pillow knows"
+        empty = Path(path).stat().st_size == 0
+        state = "is empty" if empty else f"is no image in one of the formats {', '.join(FORMATS)}"
         raise DatasetError(f"{path} {state}: unpack this file from the archive once more.") from error
-    except (OSError, SyntaxError, ValueError) as error:
-        # Pillow reports a broken PNG as a SyntaxError, and a cut file of any format as an OSError.
+    except OSError as error:
         raise DatasetError(
-            f"{path} is truncated or damaged ({error}): unpack this file from the archive once more."
+            f"{path} cannot be used as an image ({error}): unpack this file from the archive once more, or replace it."
         ) from error
 
 
@@ -61,3 +163,44 @@ def _is_closed(path: Path, image_format: str) -> bool:
         declared = int.from_bytes(head[2:6], "little")
         return 0 < declared <= size
     return False
+
+
+class SafeImage(datasets.Image):  # type: ignore[misc]  # datasets carries no types
+    """`datasets.Image` that opens files with `open_image`; equal to it, and stored as it.
+
+    Rows of data sets decode when they are read. The feature of `datasets` opens whatever Pillow recognises: it would
+    start Ghostscript on an EPS file that is called ``000.jpg``.
+    """
+
+    def decode_example(
+        self, value: Any, token_per_repo_id: Mapping[str, str | bool | None] | None = None
+    ) -> Image.Image:
+        """The decoded image, turned as its EXIF orientation says.
+
+        Raises:
+            OSError: as `open_image`.
+        """
+        if not self.decode or not isinstance(value, dict):
+            image: Image.Image = super().decode_example(value, token_per_repo_id)
+            return image
+        if value["bytes"] is None and "://" in (value["path"] or ""):  # on the Hub: have its bytes fetched
+            value = self.embed_storage(pa.array([value], type=self.pa_type), token_per_repo_id)[0].as_py()
+        image = decode(open_image(value))
+        return image.convert(self.mode) if self.mode and self.mode != image.mode else image
+
+    def __eq__(self, other: object) -> bool:
+        """Whether the other feature, of either class, has the same settings."""
+        if not isinstance(other, datasets.Image):
+            return False
+        mine: tuple[Any, ...] = (self.mode, self.decode, self.id)
+        return mine == (other.mode, other.decode, other.id)
+
+
+def safe_images(dataset: Any) -> Any:
+    """A `datasets` object, or a dictionary of them, whose images are opened by `SafeImage`."""
+    if isinstance(dataset, dict):
+        return type(dataset)({split: safe_images(part) for split, part in dataset.items()})
+    for name, feature in (dataset.features or {}).items():
+        if type(feature) is datasets.Image:
+            dataset = dataset.cast_column(name, SafeImage(mode=feature.mode, decode=feature.decode))
+    return dataset

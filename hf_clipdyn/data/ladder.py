@@ -4,7 +4,6 @@ The levels are those of an image whose shorter side has about 40 to 256 pixels; 
 first and little on the last, so that levels compare within one data set only.
 """
 
-import warnings
 from collections.abc import Callable, Iterator
 from io import BytesIO
 from typing import Any
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageEnhance
 from scipy.ndimage import gaussian_filter
 
+from hf_clipdyn.data.images import decode, open_image
 from hf_clipdyn.errors import DatasetError
 
 __all__ = ["DISTORTIONS", "LEVELS", "ladder", "photograph", "png"]
@@ -52,17 +52,8 @@ def photograph(path: str, side: int) -> NDArray[np.uint8]:
         DatasetError: the file is no whole image.
     """
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(path) as image:
-                whole = image.convert("RGB")
-    except (
-        Image.DecompressionBombWarning,
-        Image.DecompressionBombError,
-        OSError,
-        SyntaxError,
-        ValueError,
-    ) as error:
+        whole = decode(open_image(path)).convert("RGB")
+    except OSError as error:
         raise DatasetError(f"{path} cannot be decoded ({error}): replace or remove this file.") from error
     scale = side / min(whole.size)
     if scale < 1:
@@ -91,7 +82,7 @@ def _blur(image: NDArray[np.uint8], level: int, _: np.random.Generator) -> NDArr
 def _jpeg(image: NDArray[np.uint8], level: int, _: np.random.Generator) -> NDArray[np.uint8]:
     buffer = BytesIO()
     Image.fromarray(image).save(buffer, "JPEG", quality=(60, 35, 20, 10, 4)[level - 1])
-    return np.asarray(Image.open(buffer))
+    return np.asarray(decode(open_image(buffer.getvalue())))
 
 
 def _contrast(image: NDArray[np.uint8], level: int, _: np.random.Generator) -> NDArray[np.uint8]:

@@ -7,13 +7,13 @@ read the same numbers that `CLIPProcessor` would give a user.
 
 import copy
 import hashlib
-import io
 import json
 import os
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +28,8 @@ from tqdm.auto import tqdm
 from transformers import SiglipImageProcessor
 from transformers.models.siglip2.image_processing_siglip2 import get_image_size_for_max_num_patches
 
+from hf_clipdyn.data.caches import cache_folder, touch
+from hf_clipdyn.data.images import decode, open_image
 from hf_clipdyn.errors import DatasetError
 
 __all__ = [
@@ -41,8 +43,8 @@ __all__ = [
 ]
 
 _BATCH = 64
-# What PIL raises on a truncated, empty or hostile file.
-_BROKEN = (OSError, SyntaxError, ValueError, EOFError, Image.DecompressionBombError)
+_PIXELS_AT_ONCE = 2**26  # in memory at a time: 200 MB in RGB; 64 photographs of a megapixel
+_DECODER = 2  # raised when the same files are decoded to other pixels
 
 Distortion = Callable[[NDArray[np.uint8], int], NDArray[np.uint8]]
 
@@ -69,15 +71,9 @@ def decode_image(value: Any) -> Image.Image:
     """RGB image of an undecoded cell of an image column (a dict of bytes and path) or of a PIL image.
 
     Raises:
-        OSError, SyntaxError, ValueError: the file is not a whole image.
+        OSError: the file is not a whole image, or as `open_image`.
     """
-    if isinstance(value, Image.Image):
-        return value.convert("RGB")
-    if value.get("bytes") is not None:
-        with Image.open(io.BytesIO(value["bytes"])) as image:
-            return image.convert("RGB")
-    with Image.open(value["path"]) as image:
-        return image.convert("RGB")
+    return decode(open_image(value)).convert("RGB")
 
 
 def processor_identity(image_processor: Any) -> str:
@@ -171,19 +167,21 @@ def decode_pixels(
     if len(dataset) == 0:
         raise DatasetError("The data set has no rows: name a split or a folder that holds images.")
     key = hashlib.sha256(
-        json.dumps([dataset._fingerprint, column, processor_identity(image_processor), distort_key]).encode()
+        json.dumps(
+            [_DECODER, dataset._fingerprint, column, processor_identity(image_processor), distort_key]
+        ).encode()
     ).hexdigest()[:32]
-    root = Path(cache_dir) if cache_dir is not None else Path(datasets.config.HF_DATASETS_CACHE)
-    folder = root / "clipdyn-pixels" / key
+    folder = cache_folder("pixels", cache_dir) / key
     if not (folder / "fingerprint").is_file():
         batches = _processed(dataset, image_processor, column, distort, desc or column, disable_tqdm)
         try:
-            _build(folder, batches, len(dataset))
+            _build(folder, batches, len(dataset), _origin(dataset, column, distort_key))
         except OSError as error:
             raise DatasetError(
                 f"Decoded pixels cannot be kept in {folder.parent}: {error.strerror or error}. "
                 "Free some space there, or set HF_HOME or cache_dir to another place."
             ) from error
+    touch(folder)
     pixels = Pixels(
         array=np.load(folder / "pixels.npy", mmap_mode="r"),
         broken=np.load(folder / "broken.npy"),
@@ -194,6 +192,16 @@ def decode_pixels(
             f"None of the {len(pixels)} images in column {column!r} can be decoded: check the files."
         )
     return pixels
+
+
+def _origin(dataset: datasets.Dataset, column: str, distort_key: str) -> str:
+    """What a folder of decoded pixels shows, for people."""
+    parts = [
+        dataset.info.dataset_name or dataset.info.builder_name or "rows",
+        str(dataset.split or ""),
+        column,
+    ]
+    return " ".join(filter(None, [*parts, distort_key[:40]]))
 
 
 def _processed(
@@ -207,32 +215,54 @@ def _processed(
     """Batches of (pixels of the whole images or None, which rows are broken)."""
     raw = dataset.select_columns([column]).cast_column(column, datasets.Image(decode=False))
 
-    def decode(cell: tuple[int, Any]) -> Image.Image | NDArray[np.uint8] | None:
-        index, value = cell
-        try:
-            image = decode_image(value)
-        except _BROKEN:
+    def opened(value: Any) -> Image.Image | None:
+        with suppress(OSError):
+            return open_image(value)
+        return None
+
+    def decoded(index: int, image: Image.Image | None) -> Image.Image | NDArray[np.uint8] | None:
+        if image is None:
             return None
-        return image if distort is None else distort(np.asarray(image), index)
+        with suppress(OSError):
+            whole = decode(image).convert("RGB")
+            return whole if distort is None else distort(np.asarray(whole), index)
+        return None
 
     with (
         ThreadPoolExecutor(os.cpu_count()) as pool,
         tqdm(total=len(raw), desc=desc, unit="img", disable=disable_tqdm, leave=False) as bar,
     ):
         for start in range(0, len(raw), _BATCH):
-            cells = raw[start : start + _BATCH][column]
-            images = list(pool.map(decode, enumerate(cells, start)))
-            whole = [image for image in images if image is not None]
-            pixels = None
-            if whole:
-                batch = image_processor(whole, do_rescale=False, do_normalize=False, return_tensors="np")
-                pixels = np.ascontiguousarray(batch["pixel_values"].transpose(0, 2, 3, 1), dtype=np.uint8)
-            yield pixels, np.array([image is None for image in images])
-            bar.update(len(images))
+            for first, files in _groups(list(pool.map(opened, raw[start : start + _BATCH][column]))):
+                images = list(pool.map(decoded, range(start + first, start + first + len(files)), files))
+                files.clear()  # they hold their pixels
+                whole = [image for image in images if image is not None]
+                pixels = None
+                if whole:
+                    batch = image_processor(whole, do_rescale=False, do_normalize=False, return_tensors="np")
+                    pixels = np.ascontiguousarray(batch["pixel_values"].transpose(0, 2, 3, 1), dtype=np.uint8)
+                yield pixels, np.array([image is None for image in images])
+                bar.update(len(images))
+                del images, whole, pixels
+
+
+def _groups(files: list[Image.Image | None]) -> Iterator[tuple[int, list[Image.Image | None]]]:
+    """The opened images in groups that may be decoded at once, each with the place of its first one."""
+    group: list[Image.Image | None] = []
+    pixels = first = 0
+    for place in range(len(files)):
+        file, files[place] = files[place], None  # only the group holds it
+        own = 0 if file is None else file.width * file.height
+        if group and pixels + own > _PIXELS_AT_ONCE:
+            yield first, group
+            group, pixels, first = [], 0, place
+        group.append(file)
+        pixels += own
+    yield first, group
 
 
 def _build(
-    folder: Path, batches: Iterator[tuple[NDArray[np.uint8] | None, NDArray[np.bool_]]], n: int
+    folder: Path, batches: Iterator[tuple[NDArray[np.uint8] | None, NDArray[np.bool_]]], n: int, origin: str
 ) -> None:
     """Write the cache beside its place and move it there whole, so that a kill leaves nothing half."""
     folder.parent.mkdir(parents=True, exist_ok=True)
@@ -261,6 +291,7 @@ def _build(
                 file.write(rows.data)
                 digest.update(rows.data)
         np.save(staging / "broken.npy", broken)
+        (staging / "origin").write_text(origin, encoding="utf-8")
         digest.update(broken.data)
         (staging / "fingerprint").write_text(digest.hexdigest(), encoding="ascii")
         try:

@@ -11,6 +11,7 @@ from huggingface_hub import HfApi, snapshot_download
 from hf_clipdyn.data.archives import is_archive
 from hf_clipdyn.data.base import DataBuilder
 from hf_clipdyn.data.counts import check_counts
+from hf_clipdyn.data.images import safe_images
 from hf_clipdyn.data.layout import plain
 from hf_clipdyn.data.mirrors import conform
 from hf_clipdyn.errors import ClipDynError, ConfigError, DatasetError
@@ -53,7 +54,7 @@ def open_tables(
     if builder.exact_rows and not streaming and split is None:
         counts = {known: len(part) for known, part in conformed.items()}
         check_counts(builder.facts, name or builder.DEFAULT_CONFIG_NAME, counts, where)
-    return conformed
+    return safe_images(conformed)
 
 
 def holds_archives(builder: type[DataBuilder], repo_id: str, revision: str | None, token: str | None) -> bool:

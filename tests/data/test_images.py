@@ -1,0 +1,205 @@
+"""Images are opened in one place, which runs no program, waits for no pipe and decodes no bomb."""
+
+import io
+import os
+import re
+import struct
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import datasets
+import numpy as np
+import pytest
+from hostile.harness import GIB, call
+from official_trees.images import write_image
+from PIL import Image
+from transformers import CLIPImageProcessor
+
+from hf_clipdyn import load_dataset
+from hf_clipdyn.data.images import MAX_PIXELS, SafeImage, check_image, decode, open_image, size_of
+from hf_clipdyn.data.pixels import decode_pixels
+from hf_clipdyn.errors import DatasetError
+
+EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n(x) show\n%%EOF\n"
+PROCESSOR = CLIPImageProcessor(size={"shortest_edge": 16}, crop_size={"height": 16, "width": 16})
+
+
+def one_colour(width: int, height: int) -> bytes:
+    """A grey PNG of that size in a few kilobytes, made without its pixels."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        return (
+            struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+        )
+
+    packer = zlib.compressobj(9)
+    row = bytes(1 + width)
+    rows = b"".join(packer.compress(row) for _ in range(height)) + packer.flush()
+    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", rows) + chunk(b"IEND", b"")
+
+
+def turned(form: str, orientation: int) -> bytes:
+    """A picture whose four corners differ, with an EXIF orientation."""
+    pixels = np.zeros((48, 32, 3), np.uint8)
+    pixels[:24, :16], pixels[24:, :16], pixels[24:, 16:] = (255, 0, 0), (0, 255, 0), (0, 0, 255)
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, form, exif=exif)
+    return buffer.getvalue()
+
+
+def column(cells: list[Any]) -> datasets.Dataset:
+    return datasets.Dataset.from_dict({"image": cells}).cast_column("image", datasets.Image())
+
+
+@pytest.fixture
+def ghostscript(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A program of that name, first in the path; the file appears when it is run."""
+    ran = tmp_path / "it-ran"
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    (folder / "gs").write_text(f"#!/bin/sh\ntouch '{ran}'\n")
+    (folder / "gs").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
+    monkeypatch.setattr("PIL.EpsImagePlugin.gs_binary", None)  # it remembers where it is
+    return ran
+
+
+def test_postscript_that_is_named_jpg_never_starts_ghostscript(
+    ghostscript: Path, tmp_path: Path, tree: Callable[[str], Path], load: Callable[..., Any]
+) -> None:
+    with pytest.raises(OSError, match="cannot identify image file"):  # what the trap leaves cannot be read
+        Image.open(io.BytesIO(EPS)).load()
+    assert ghostscript.exists(), "the trap does not work"
+    ghostscript.unlink()
+    root = tree("flickr8k")
+    (root / "Images" / "0_ab.jpg").write_bytes(EPS)
+    loaded = load("flickr8k", data_dir=root, split="train")
+    for broken in (
+        lambda: loaded[0]["image"],
+        lambda: loaded["image"][0],
+        lambda: next(iter(load("flickr8k", data_dir=root, split="train", streaming=True))),
+        lambda: decode(open_image(EPS)),
+        lambda: size_of(EPS),
+    ):
+        with pytest.raises(OSError, match="cannot identify image file"):
+            broken()
+    assert decode_pixels(loaded, PROCESSOR, cache_dir=tmp_path).broken.tolist() == [True, False, False]
+    with pytest.raises(DatasetError, match="is no image in one of the formats JPEG"):
+        check_image(str(root / "Images" / "0_ab.jpg"))
+    assert not ghostscript.exists()
+
+
+def test_a_mirror_in_parquet_starts_no_ghostscript_either(
+    ghostscript: Path, tmp_path: Path, load: Callable[..., Any]
+) -> None:
+    rows = {"image": [{"bytes": EPS, "path": "000.jpg"}], "caption": ["a dog"]}
+    (tmp_path / "mirror").mkdir()
+    datasets.Dataset.from_dict(rows).to_parquet(tmp_path / "mirror" / "train.parquet")
+    loaded = load(str(tmp_path / "mirror"), split="train")
+    with pytest.raises(OSError, match="cannot identify"):
+        loaded[0]["image"]
+    assert not ghostscript.exists()
+
+
+def test_no_other_module_opens_images(checkout: Path) -> None:
+    sources = [path for path in (checkout / "hf_clipdyn").rglob("*.py") if path.name != "images.py"]
+    opening = re.compile(r"Image\.open\(|load_image\(|imread\(|decode_image\(.*torchvision|read_image\(")
+    assert [path.name for path in sources if opening.search(path.read_text(encoding="utf-8"))] == []
+
+
+def test_the_feature_is_that_of_datasets_to_all_others(tmp_path: Path) -> None:
+    dataset = load_dataset("procedural", "labels", split="test", cache_dir=tmp_path)
+    feature = dataset.features["image"]
+    assert type(feature) is SafeImage
+    assert feature == datasets.Image()
+    assert datasets.Image() == feature
+    assert feature != datasets.Image(mode="L")
+    assert dataset.features.to_dict()["image"] == {"_type": "Image"}
+    copy = datasets.concatenate_datasets([dataset, dataset.map(lambda row: row)])
+    assert copy[0]["image"].size == copy[len(dataset)]["image"].size
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "TIFF"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_orientation_is_read_as_datasets_reads_it(tmp_path: Path, form: str, orientation: int) -> None:
+    content = turned(form, orientation)
+    theirs = datasets.Image().decode_example({"bytes": content, "path": None})
+    ours = decode(open_image(content))
+    np.testing.assert_array_equal(np.asarray(ours), np.asarray(theirs))
+    assert size_of(content) == theirs.size
+    (tmp_path / "image.x").write_bytes(content)
+    assert check_image(str(tmp_path / "image.x")) == theirs.size
+    pixels = decode_pixels(column([{"bytes": content, "path": None}]), PROCESSOR, cache_dir=tmp_path)
+    expected = PROCESSOR(theirs, do_rescale=False, do_normalize=False, return_tensors="np")["pixel_values"][0]
+    np.testing.assert_array_equal(pixels.array[0], expected.transpose(1, 2, 0).astype(np.uint8))
+
+
+def test_broken_exif_data_do_not_break_the_pixels() -> None:
+    content = bytearray(turned("JPEG", 6))
+    at = content.index(b"Exif\0\0") + 6
+    content[at : at + 8] = b"\xff" * 8
+    assert decode(open_image(bytes(content))).size == (32, 48)
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device", "folder"])
+def test_what_is_no_plain_file_is_no_image(tmp_path: Path, kind: str) -> None:
+    path = {"pipe": tmp_path / "1.jpg", "device": Path(os.devnull), "folder": tmp_path}[kind]
+    if kind == "pipe":
+        os.mkfifo(path)
+    with pytest.raises(OSError, match="no plain file"):
+        open_image(path)
+    with pytest.raises(DatasetError, match="no plain file"):
+        check_image(str(path))
+
+
+def test_pipes_in_a_folder_are_no_data(tree: Callable[[str], Path], load: Callable[..., Any]) -> None:
+    root = tree("cifar10")
+    before = len(load("cifar10", data_dir=root, split="test"))
+    os.mkfifo(next(root.rglob("*.png")).with_name("9999.png"))
+    assert len(load("cifar10", data_dir=root, split="test")) == before
+
+
+def test_an_image_of_too_many_pixels_is_never_decoded() -> None:
+    side = 9_460
+    assert (side - 1) ** 2 < MAX_PIXELS < side**2
+    with pytest.raises(OSError, match=r"more than 89,478,485|exceeds limit"):
+        open_image(one_colour(side, side))
+
+
+def _decode_many(folder: Path, side: int, count: int) -> None:
+    cells = [{"bytes": one_colour(side, side), "path": None}] * count
+    pixels = decode_pixels(column(cells), PROCESSOR, cache_dir=folder, disable_tqdm=True)
+    print(int(pixels.broken.sum()), "broken")
+
+
+def test_a_batch_of_large_images_fits_into_memory(tmp_path: Path) -> None:
+    outcome = call(_decode_many, tmp_path / "cache", 5000, 8, printed=tmp_path, memory=GIB)
+    outcome.assert_decent()
+    assert outcome.out.strip() == "0 broken"
+
+
+@pytest.mark.slow
+def test_64_images_of_13_000_pixels_a_side_exhaust_no_memory(tmp_path: Path) -> None:
+    outcome = call(_decode_many, tmp_path / "cache", 13_000, 64, printed=tmp_path, memory=GIB)
+    assert "None of the 64 images" in outcome.err
+    outcome = call(_decode_many, tmp_path / "cache", 9_000, 12, printed=tmp_path, memory=2 * GIB)
+    assert outcome.out.strip() == "0 broken"
+
+
+def test_a_large_image_between_small_ones_moves_no_row(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cells = [write_image(tmp_path / f"{n}.png", (8 + n, 6), colour=n).read_bytes() for n in range(70)]
+    cells[3], cells[66] = b"", cells[66][:30]
+    dataset = column([{"bytes": cell, "path": None} for cell in cells])
+    whole = decode_pixels(dataset, PROCESSOR, cache_dir=tmp_path / "a")
+    monkeypatch.setattr("hf_clipdyn.data.pixels._PIXELS_AT_ONCE", 200)
+    parts = decode_pixels(dataset, PROCESSOR, cache_dir=tmp_path / "b")
+    np.testing.assert_array_equal(parts.array, whole.array)
+    assert parts.broken.nonzero()[0].tolist() == whole.broken.nonzero()[0].tolist() == [3, 66]
+    assert parts.fingerprint == whole.fingerprint
