@@ -2,9 +2,15 @@
 
 A zip or tar may name paths outside its folder, hold links, or blow up to terabytes. Here a member is a plain file
 with a relative path, and all members together may not exceed a multiple of the archive; anything else is refused.
+A tar is read as a stream whose decompressed bytes are counted, its headers included.
 """
 
+import bz2
+import gzip
 import hashlib
+import io
+import lzma
+import struct
 import tarfile
 import tempfile
 import zipfile
@@ -12,10 +18,10 @@ import zlib
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from lzma import LZMAError
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
+from hf_clipdyn.data.caches import touch
 from hf_clipdyn.data.files import stamp_of
 from hf_clipdyn.errors import DatasetError
 
@@ -27,6 +33,12 @@ _FOREIGN = (".rar", ".7z")
 ARCHIVE_SUFFIXES = (*_ZIP, *_TAR, *_FOREIGN)
 
 _CHUNK = 1 << 20
+_PACKED: Mapping[bytes, Any] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\0": lzma.open}
+# A MemoryError is what a header that declares terabytes ends in.
+_DAMAGED = (
+    *(zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, gzip.BadGzipFile, EOFError),
+    *(MemoryError, OverflowError, UnicodeError, ValueError, RecursionError, struct.error),
+)
 
 
 @dataclass(frozen=True)
@@ -74,6 +86,7 @@ def unpack(archive: Path, into: Path, limits: Limits | None = None) -> Path:
         key = hashlib.sha256(f"{archive.resolve()}\0{stamp_of(archive.stat())}".encode()).hexdigest()[:16]
         target = into / f"{archive_stem(archive)}-{key}"
         if target.is_dir():
+            touch(target)
             return target
         into.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=into, prefix=".unpacking-") as staging:
@@ -85,38 +98,68 @@ def unpack(archive: Path, into: Path, limits: Limits | None = None) -> Path:
             except OSError:
                 if not target.is_dir():  # else another process was quicker
                     raise
-    except (zipfile.BadZipFile, tarfile.TarError, zlib.error, LZMAError, EOFError) as error:
-        raise DatasetError(f"{archive} is damaged ({error}): download it again.") from error
+    except _DAMAGED as error:
+        raise DatasetError(f"{archive} is damaged ({_said(error)}): download it again.") from error
     except OSError as error:
-        raise DatasetError(f"{archive} could not be unpacked into {into} ({error}).") from error
+        raise DatasetError(
+            f"{archive} could not be unpacked into {into} ({error.strerror or error}): free the disk, or unpack it "
+            "by hand."
+        ) from error
     return target
 
 
+def _said(error: BaseException) -> str:
+    return str(error) or type(error).__name__
+
+
 def _extract(archive: Path, folder: Path, limits: Limits) -> None:
-    allowed = max(limits.always, limits.ratio * archive.stat().st_size)
-    written = 0
-    with closing(_members(archive)) as members:
+    budget = _Budget(archive, limits)
+    with closing(_members(archive, limits)) as members:
         for count, (name, source) in enumerate(members, start=1):
             with source:
                 if count > limits.members:
                     raise DatasetError(f"{archive} holds more than {limits.members} files: give a data set.")
                 destination = folder / _safe_path(archive, name)
                 destination.parent.mkdir(parents=True, exist_ok=True)
-                written += _copy(source, destination, allowed - written)
-            if written > allowed:
-                raise DatasetError(
-                    f"{archive} unpacks to more than {allowed:,} bytes, {limits.ratio} times its size: it looks like "
-                    "a decompression bomb; unpack it by hand if you trust it."
-                )
+                with destination.open("wb") as file:
+                    while chunk := source.read(_CHUNK):
+                        budget.spend(len(chunk))
+                        file.write(chunk)
 
 
-def _copy(source: IO[bytes], destination: Path, allowed: int) -> int:
-    """Number of bytes copied: at most one more than ``allowed``, and then there are too many."""
-    written = 0
-    with destination.open("wb") as file:
-        while written <= allowed and (chunk := source.read(min(_CHUNK, allowed - written + 1))):
-            written += file.write(chunk)
-    return written
+class _Budget:
+    """The bytes that an archive may still unpack to."""
+
+    def __init__(self, archive: Path, limits: Limits) -> None:
+        self._archive = archive
+        self._ratio = limits.ratio
+        self._allowed = self._left = max(limits.always, limits.ratio * archive.stat().st_size)
+
+    def spend(self, number: int) -> None:
+        """Take off so many bytes.
+
+        Raises:
+            DatasetError: there are not as many left.
+        """
+        self._left -= number
+        if self._left < 0:
+            raise DatasetError(
+                f"{self._archive} unpacks to more than {self._allowed:,} bytes, {self._ratio} times its size: it looks "
+                "like a decompression bomb; unpack it by hand if you trust it."
+            )
+
+
+class _Counted(io.RawIOBase):
+    """A stream whose bytes are taken off a budget."""
+
+    def __init__(self, source: IO[bytes], budget: _Budget) -> None:
+        self._source = source
+        self._budget = budget
+
+    def read(self, size: int = -1) -> bytes:
+        data = self._source.read(min(size, _CHUNK) if size >= 0 else _CHUNK)
+        self._budget.spend(len(data))
+        return data
 
 
 def _safe_path(archive: Path, name: str) -> Path:
@@ -125,13 +168,15 @@ def _safe_path(archive: Path, name: str) -> Path:
         raise DatasetError(
             f"{archive} holds a path that leads out of it ({name!r}): do not use this archive."
         )
+    if len(name) > 1000:
+        raise DatasetError(f"{archive} holds a path of {len(name):,} letters: do not use this archive.")
     return Path(*[part for part in parts if part not in ("", ".")])
 
 
-def _members(archive: Path) -> Generator[tuple[str, IO[bytes]], None, None]:
+def _members(archive: Path, limits: Limits) -> Generator[tuple[str, IO[bytes]], None, None]:
     if archive.name.lower().endswith(_ZIP):
         return _zip_members(archive)
-    return _tar_members(archive)
+    return _tar_members(archive, limits)
 
 
 def _zip_members(archive: Path) -> Generator[tuple[str, IO[bytes]], None, None]:
@@ -150,8 +195,8 @@ def _zip_members(archive: Path) -> Generator[tuple[str, IO[bytes]], None, None]:
                 raise DatasetError(f"{archive}: {error}; unpack it by hand.") from error
 
 
-def _tar_members(archive: Path) -> Generator[tuple[str, IO[bytes]], None, None]:
-    with _open_tar(archive) as packed:
+def _tar_members(archive: Path, limits: Limits) -> Generator[tuple[str, IO[bytes]], None, None]:
+    with _open_tar(archive, limits) as packed:
         for info in packed:
             if info.isdir():
                 continue
@@ -165,11 +210,17 @@ def _tar_members(archive: Path) -> Generator[tuple[str, IO[bytes]], None, None]:
 
 
 @contextmanager
-def _open_tar(archive: Path) -> Iterator[tarfile.TarFile]:
+def _open_tar(archive: Path, limits: Limits) -> Iterator[tarfile.TarFile]:
+    """A tar, packed or not, to be read from its start to its end."""
     if archive.stat().st_size == 0:
         raise DatasetError(f"{archive} is empty: download it again.")
-    with tarfile.open(archive) as packed:
-        yield packed
+    with archive.open("rb") as file:
+        start = file.read(6)
+    opener = next((opener for magic, opener in _PACKED.items() if start.startswith(magic)), open)
+    with opener(archive, "rb") as stream:
+        counted = _Counted(stream, _Budget(archive, limits))
+        with tarfile.open(fileobj=counted, mode="r|") as packed:
+            yield packed
 
 
 @dataclass(frozen=True)
@@ -185,15 +236,17 @@ class Sample:
     parts: Mapping[str, bytes]
 
 
-def read_shard(path: str) -> Iterator[Sample]:
+def read_shard(path: str, limits: Limits | None = None) -> Iterator[Sample]:
     """The samples of a shard in its own order, read once from start to end and never unpacked to disk.
 
     Raises:
-        DatasetError: the shard is damaged or absent.
+        DatasetError: the shard is damaged or absent, or larger than ``limits``.
     """
+    limits = limits or Limits()
     key, parts = "", dict[str, bytes]()
     try:
-        with tarfile.open(path, "r|*") as shard:
+        budget = _Budget(Path(path), limits)  # of the contents: a sparse file is larger than what packs it
+        with _open_tar(Path(path), limits) as shard:
             for info in shard:
                 folder, _, name = info.name.rpartition("/")
                 stem, _, extension = name.partition(".")
@@ -205,8 +258,11 @@ def read_shard(path: str) -> Iterator[Sample]:
                     yield Sample(key, parts)
                     parts = {}
                 key = current
+                budget.spend(info.size)
                 parts[extension.lower()] = source.read()
-    except (tarfile.TarError, OSError, EOFError, zlib.error, LZMAError) as error:
-        raise DatasetError(f"{path} is damaged or cannot be read ({error}): download it again.") from error
+    except (*_DAMAGED, OSError) as error:
+        raise DatasetError(
+            f"{path} is damaged or cannot be read ({_said(error)}): download it again."
+        ) from error
     if parts:
         yield Sample(key, parts)

@@ -6,6 +6,8 @@ others in the modules that define builders; modules without a builder keep their
 
 import hashlib
 import os
+import re
+import stat
 import time
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
@@ -19,6 +21,9 @@ from hf_clipdyn.errors import DatasetError
 __all__ = ["FileIndex", "SourceFile", "index_folder", "stamp_of"]
 
 _NOT_DATA = frozenset(("__macosx", "thumbs.db", "desktop.ini"))
+
+# Control characters, separators of lines, and what stands for bytes that are no UTF-8.
+_UNFIT = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 # Stamps of files come from the kernel's clock tick: two writes within one look the same.
 _CLOCK_TICK_NS = 20_000_000
@@ -189,12 +194,26 @@ def stamp_of(status: os.stat_result) -> str:
     return f"{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}"
 
 
+def _check_name(entry: os.DirEntry[str]) -> None:
+    """Refuse names that no table can hold, and those that would forge lines of a message or a log.
+
+    Raises:
+        DatasetError: the name is no UTF-8, or has a control character.
+    """
+    if _UNFIT.search(entry.name):
+        folder = str(Path(entry.path).parent)
+        raise DatasetError(
+            f"{folder} holds the name {entry.name!r}, which is no UTF-8 or has a control character: rename that file."
+        )
+
+
 def index_folder(root: Path) -> tuple[FileIndex, str]:
     """All files below ``root``, and a fingerprint (SHA-256) of their paths and contents.
 
     The fingerprint follows `stamp_of`, so that 3,000 images cost milliseconds. Where the newest stamp is as young
     as one clock tick, the function waits until the tick is over: a later change then bears another stamp.
-    Hidden files and what operating systems leave behind are no data. Links to folders are followed, once.
+    Hidden files, pipes, devices and what operating systems leave behind are no data.
+    Links to folders are followed, once.
 
     Raises:
         DatasetError: the folder is absent, no folder, or cannot be read.
@@ -216,10 +235,13 @@ def index_folder(root: Path) -> tuple[FileIndex, str]:
                 for entry in entries:
                     if entry.name.startswith(".") or entry.name.lower() in _NOT_DATA:
                         continue
+                    _check_name(entry)
                     if entry.is_dir():
                         pending.append((*parts, entry.name))
                         continue
                     file_status = entry.stat()
+                    if not stat.S_ISREG(file_status.st_mode):
+                        continue  # a pipe would hang whoever opens it, a device may never end
                     files.append(SourceFile(entry.path, (*parts, entry.name)))
                     stamps.append(f"{'/'.join((*parts, entry.name))}\0{stamp_of(file_status)}")
                     newest = max(newest, file_status.st_ctime_ns)
@@ -229,7 +251,7 @@ def index_folder(root: Path) -> tuple[FileIndex, str]:
         raise DatasetError(f"{root} is no folder: give the folder of the data set or its archive.") from error
     except OSError as error:
         raise DatasetError(
-            f"{error.filename or root} cannot be read ({error.strerror}): mend its rights."
+            f"{error.filename or root} cannot be read ({error.strerror}): check its permissions, and mend them."
         ) from error
     age = time.time_ns() - newest
     if 0 <= age < _CLOCK_TICK_NS:

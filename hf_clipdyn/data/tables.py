@@ -7,10 +7,12 @@ import csv
 import io
 import json
 import math
+import stat
 import warnings
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,16 +34,20 @@ __all__ = [
 ]
 
 
+_COMPRESSED = 15  # the type of an element that zlib packed, in MATLAB's format 5
+_MOST_BYTES = 1 << 31  # that a MATLAB file or a workbook may unpack to
+# A JSONDecodeError is a ValueError, as is a number of thousands of digits; deep nesting is a RecursionError.
+_NO_JSON = (ValueError, RecursionError)
+_MOST_CELLS = 1 << 22
+
+
 def read_text(path: str) -> str:
     """A text in UTF-8, with or without a byte order mark, or else in Latin-1.
 
     Raises:
         DatasetError: the file cannot be read or is empty.
     """
-    try:
-        content = Path(path).read_bytes()
-    except OSError as error:
-        raise DatasetError(f"{path} cannot be read ({error.strerror}): mend its rights.") from error
+    content = _plain_file(path).read_bytes()
     if not content.strip():
         raise DatasetError(f"{path} is empty: unpack it from the official archive once more.")
     if b"\0" in content:
@@ -50,6 +56,23 @@ def read_text(path: str) -> str:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError:
         return content.decode("latin-1")
+
+
+def _plain_file(path: str) -> Path:
+    """The path of a file that can be read to its end.
+
+    Raises:
+        DatasetError: it is absent, may not be read, or is a folder, a pipe or a device.
+    """
+    try:
+        if not stat.S_ISREG(Path(path).stat().st_mode):
+            raise DatasetError(f"{path} is no plain file: give a file.")
+        with Path(path).open("rb"):
+            return Path(path)
+    except OSError as error:
+        raise DatasetError(
+            f"{path} cannot be read ({error.strerror}): check its path and permissions."
+        ) from error
 
 
 def lines_of(path: str) -> list[str]:
@@ -68,19 +91,23 @@ def read_csv(path: str, required: Sequence[str], delimiter: str = ",") -> list[d
         DatasetError: a required column is absent, or a row has another number of cells than the header.
     """
     reader = csv.reader(io.StringIO(read_text(path), newline=""), delimiter=delimiter, skipinitialspace=True)
-    header = [name.strip().lower() for name in next(reader)]
+    try:
+        lines = [(reader.line_num, cells) for cells in reader]
+    except csv.Error as error:
+        raise DatasetError(f"{path}, line {reader.line_num}: {error}: correct that line.") from error
+    header = [name.strip().lower() for name in lines[0][1]]
     absent = [name for name in required if name not in header]
     if absent:
         raise DatasetError(
             f"{path} has the columns {header}, but {absent} are needed: use the official file."
         )
     rows = []
-    for cells in reader:
+    for line, cells in lines[1:]:
         if not any(cell.strip() for cell in cells):
             continue
         if len(cells) != len(header):
             raise DatasetError(
-                f"{path}, line {reader.line_num}: {len(cells)} cells instead of {len(header)}: correct that line."
+                f"{path}, line {line}: {len(cells)} cells instead of {len(header)}: correct that line."
             )
         rows.append(dict(zip(header, (cell.strip() for cell in cells), strict=True)))
     return rows
@@ -94,7 +121,7 @@ def read_json(path: str) -> Any:
     """
     try:
         return json.loads(read_text(path))
-    except json.JSONDecodeError as error:
+    except _NO_JSON as error:
         raise DatasetError(f"{path} is no JSON ({error}): unpack it from the archive once more.") from error
 
 
@@ -109,7 +136,7 @@ def read_json_lines(path: str) -> Iterator[Mapping[str, Any]]:
             continue
         try:
             row = json.loads(line)
-        except json.JSONDecodeError as error:
+        except _NO_JSON as error:
             raise DatasetError(f"{path}, line {number} is no JSON ({error}): correct that line.") from error
         if not isinstance(row, dict):
             raise DatasetError(f"{path}, line {number} is no JSON object: correct that line.")
@@ -129,6 +156,7 @@ def read_mat(path: str, *required: str) -> dict[str, Any]:
         with warnings.catch_warnings():
             # MATLAB classes in a file (CAT2000, MIT1003) are passed over; what is needed is plain arrays.
             warnings.simplefilter("ignore")
+            _check_declared(_plain_file(path))
             content: dict[str, Any] = loadmat(path)
     except NotImplementedError as error:
         raise DatasetError(f"{path} is a MATLAB file of version 7.3: save it as version 7.") from error
@@ -141,6 +169,9 @@ def read_mat(path: str, *required: str) -> dict[str, Any]:
         IndexError,
         EOFError,
         MemoryError,
+        OverflowError,
+        RecursionError,
+        zlib.error,
     ) as error:
         raise DatasetError(
             f"{path} is no MATLAB file that SciPy reads ({error or type(error).__name__}): "
@@ -153,6 +184,31 @@ def read_mat(path: str, *required: str) -> dict[str, Any]:
     return content
 
 
+def _check_declared(path: Path) -> None:
+    """Decompress the variables of a MATLAB file once, bit by bit, before SciPy does it at once.
+
+    Raises:
+        ValueError: they are larger than any that a data set holds.
+        zlib.error: they are damaged.
+    """
+    left = _MOST_BYTES
+    with path.open("rb") as file:
+        order: Literal["little", "big"] = "big" if file.read(128)[126:] == b"MI" else "little"
+        while len(tag := file.read(8)) == 8:
+            kind, size = int.from_bytes(tag[:4], order), int.from_bytes(tag[4:], order)
+            if kind != _COMPRESSED:
+                file.seek(size, 1)
+                continue
+            unpacker = zlib.decompressobj()
+            while size > 0 and (chunk := file.read(min(size, 1 << 16))):
+                size -= len(chunk)
+                while chunk and not unpacker.eof:
+                    left -= len(unpacker.decompress(chunk, 1 << 20))
+                    chunk = unpacker.unconsumed_tail
+                    if left < 0:
+                        raise ValueError(f"it unpacks to more than {_MOST_BYTES:,} bytes")
+
+
 def read_npy(path: str) -> NDArray[Any]:
     """An array of a NumPy file that holds no objects.
 
@@ -160,12 +216,15 @@ def read_npy(path: str) -> NDArray[Any]:
         DatasetError: it is none.
     """
     try:
-        array: NDArray[Any] = np.load(path, allow_pickle=False)
-    except (OSError, ValueError, EOFError) as error:
+        array = np.load(_plain_file(path), allow_pickle=False)
+        if not isinstance(array, np.ndarray):
+            raise ValueError("it is an archive of arrays")
+    except (OSError, ValueError, EOFError, MemoryError, OverflowError) as error:
         raise DatasetError(
             f"{path} is no NumPy array ({error}): unpack it from the archive once more."
         ) from error
-    return array
+    result: NDArray[Any] = array
+    return result
 
 
 def read_records(path: str, size: int) -> NDArray[np.uint8]:
@@ -175,7 +234,7 @@ def read_records(path: str, size: int) -> NDArray[np.uint8]:
         DatasetError: its length is no multiple of the size, or it is empty.
     """
     try:
-        content: NDArray[np.uint8] = np.fromfile(path, dtype=np.uint8)
+        content: NDArray[np.uint8] = np.fromfile(_plain_file(path), dtype=np.uint8)
     except OSError as error:
         raise DatasetError(f"{path} cannot be read ({error}): mend its rights.") from error
     if len(content) == 0 or len(content) % size:
@@ -195,16 +254,20 @@ def read_xlsx(path: str, required: Sequence[str]) -> list[dict[str, Any]]:
         from openpyxl import load_workbook
     except ImportError as error:
         raise DatasetError(f"{path} needs openpyxl to be read: pip install openpyxl.") from error
-    from zipfile import BadZipFile
+    from zipfile import ZipFile
 
     try:
-        with Path(path).open("rb") as file, warnings.catch_warnings():
+        with _plain_file(path).open("rb") as file, warnings.catch_warnings():
             warnings.simplefilter("ignore")  # openpyxl warns of styles and extensions that do not matter here
+            with ZipFile(file) as packed:
+                unpacked = sum(info.file_size for info in packed.infolist())
+            if unpacked > _MOST_BYTES // 8:
+                raise ValueError(f"it unpacks to {unpacked:,} bytes")
             book = load_workbook(file, read_only=True, data_only=True)
-            sheets = [list(sheet.iter_rows(values_only=True)) for sheet in book.worksheets]
-    except (BadZipFile, KeyError, ValueError, OSError, EOFError) as error:
+            sheets = [_cells(sheet) for sheet in book.worksheets]
+    except Exception as error:  # of zip, XML, dates and styles, all of openpyxl's parsers
         raise DatasetError(
-            f"{path} is no Excel workbook ({error}): unpack it from the archive once more."
+            f"{path} is no Excel workbook ({error or type(error).__name__}): unpack it from the archive once more."
         ) from error
     for lines in sheets:
         for start, line in enumerate(lines):
@@ -215,6 +278,28 @@ def read_xlsx(path: str, required: Sequence[str]) -> list[dict[str, Any]]:
     raise DatasetError(f"{path} has no sheet with the columns {list(required)}: use the official file.")
 
 
+def _cells(sheet: Any) -> list[tuple[Any, ...]]:
+    """The rows of a sheet. One cell at the far corner makes openpyxl fill in all others, which are 17 billion."""
+    rows: list[tuple[Any, ...]] = []
+    count = 0
+    for row in sheet.iter_rows(values_only=True):
+        count += len(row) or 1
+        if count > _MOST_CELLS:
+            raise ValueError(f"a sheet has more than {_MOST_CELLS:,} cells")
+        rows.append(row)
+    return rows
+
+
+def _shortened(value: object) -> str:
+    """A value as Python writes it, cut to a length that an error message can hold."""
+    text = (
+        repr(value)[:200]
+        if not isinstance(value, int) or abs(value) < 10**50
+        else "a number of over 50 digits"
+    )
+    return text if len(text) <= 80 else f"{text[:80]}…"
+
+
 def number_of(value: object, where: str) -> float:
     """A finite number; ``where`` names file and place.
 
@@ -223,10 +308,10 @@ def number_of(value: object, where: str) -> float:
     """
     try:
         number = float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         number = math.nan
     if not math.isfinite(number):
-        raise DatasetError(f"{where}: {value!r} is no finite number: correct that entry.")
+        raise DatasetError(f"{where}: {_shortened(value)} is no finite number: correct that entry.")
     return number
 
 
@@ -238,5 +323,5 @@ def integer_of(value: object, where: str) -> int:
     """
     number = number_of(value, where)
     if number != int(number):
-        raise DatasetError(f"{where}: {value!r} is no whole number: correct that entry.")
+        raise DatasetError(f"{where}: {_shortened(value)} is no whole number: correct that entry.")
     return int(number)

@@ -1,0 +1,769 @@
+"""Hostile data sets: images, archives, tables and folders that `clipdyn prepare` is given end in one sentence.
+
+Where the fragment is a number of rows, the damage bears on nothing that is needed, and the command succeeds.
+"""
+
+import gzip
+import io
+import lzma
+import os
+import struct
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import datasets
+import numpy as np
+import pytest
+from hostile.harness import Outcome, Victim
+from official_trees.images import image_bytes, write_image
+from official_trees.trees import TREES
+from scipy.io import savemat
+
+Damage = Callable[[Path], Path | None]
+"""Breaks a tree; what it returns, if anything, is given in place of the tree."""
+
+
+@dataclass(frozen=True)
+class Case:
+    """One hostile data set, and a part of what must be said of it."""
+
+    name: str
+    dataset: str
+    said: str
+    damage: Damage
+    fast: bool = False
+
+
+CASES: list[Case] = []
+
+
+def case(name: str, dataset: str, said: str, fast: bool = False) -> Callable[[Damage], Damage]:
+    def add(damage: Damage) -> Damage:
+        CASES.append(Case(name, dataset, said, damage, fast))
+        return damage
+
+    return add
+
+
+# --- images ---------------------------------------------------------------------------------------------------
+
+IMAGE = "0000.png"
+AT = Path("test") / "airplane" / IMAGE
+
+
+def chunk(kind: bytes, content: bytes) -> bytes:
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+
+def png(width: int, height: int, *chunks: bytes, rows: int = 0) -> bytes:
+    head = chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0))
+    body = chunk(b"IDAT", zlib.compress(bytes(rows * (width + 1)), 9))
+    return b"\x89PNG\r\n\x1a\n" + head + b"".join(chunks) + body + chunk(b"IEND", b"")
+
+
+def tiff(*entries: tuple[int, int, int, int], following: int = 0) -> bytes:
+    """A TIFF of one directory with these entries: tag, type, number and value."""
+    body = b"".join(struct.pack("<HHII", *entry) for entry in entries)
+    return (
+        struct.pack("<2sHI", b"II", 42, 8)
+        + struct.pack("<H", len(entries))
+        + body
+        + struct.pack("<I", following)
+    )
+
+
+def compressed(size: int) -> bytes:
+    packer = zlib.compressobj(9)
+    return b"".join(packer.compress(bytes(1 << 20)) for _ in range(size >> 20)) + packer.flush()
+
+
+NO_FORMAT = "is no image in one of the formats"
+IMAGES: dict[str, tuple[bytes, str]] = {
+    "PostScript": (
+        b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n(x) show\n%%EOF\n",
+        NO_FORMAT,
+    ),
+    "nothing": (b"", "is empty"),
+    "a text": (b"no picture", NO_FORMAT),
+    "a web page": (b"<!DOCTYPE html><html><body>404</body></html>", NO_FORMAT),
+    "a vector graphic": (b'<svg xmlns="http://www.w3.org/2000/svg"/>', NO_FORMAT),
+    "a PDF": (b"%PDF-1.7\n1 0 obj\n<<>>\nendobj\n%%EOF", NO_FORMAT),
+    "a Photoshop file": (b"8BPS\0\1" + bytes(60), NO_FORMAT),
+    "an icon": (b"\0\0\1\0\1\0\x10\x10\0\0\1\0\x20\0\x68\4\0\0\x16\0\0\0" + bytes(1200), NO_FORMAT),
+    "a FITS file": (b"SIMPLE  =                    T" + b" " * 5000, NO_FORMAT),
+    "a pickle": (b"cos\nsystem\n(S'touch ran'\ntR.", NO_FORMAT),
+    "noise": (np.random.default_rng(0).bytes(10_000), NO_FORMAT),
+    "a PNG of 169 million pixels": (png(13_000, 13_000), "more than 89,478,485"),
+    "a PNG of four billion pixels": (png(65_535, 65_535), "pixels"),
+    "a PNG without width": (png(0, 9), "unpack this file"),
+    "a PNG whose text unpacks to 100 MB": (
+        png(8, 8, chunk(b"zTXt", b"a\0\0" + compressed(100 << 20)), rows=8),
+        "unpack this file",
+    ),
+    "a PNG with a wrong checksum": (png(8, 8, rows=8).replace(b"IHDR", b"IHDX"), NO_FORMAT),
+    "a PNG without an end": (png(8, 8, rows=8)[:-12], "its last chunk is missing"),
+    "a JPEG of four billion pixels": (
+        b"\xff\xd8\xff\xc0\0\x11\x08\xff\xff\xff\xff\3\1\x11\0\2\x11\0\3\x11\0\xff\xd9",
+        "unpack this file",
+    ),
+    "a cut JPEG": (image_bytes(".jpg", (64, 64))[:300], "unpack this file"),
+    "a GIF of four billion pixels": (b"GIF89a\xff\xff\xff\xff\0\0\0;", "unpack this file"),
+    "a cut GIF": (b"GIF89a\x08\0\x08\0\0\0\0,\0\0\0\0\x08\0\x08\0\0\2", "unpack this file"),
+    "a TIFF that refers to itself": (tiff((256, 4, 1, 8), (257, 4, 1, 8), following=8), "unpack this file"),
+    "a TIFF of a huge side": (
+        tiff((256, 4, 1, 2**31), (257, 4, 1, 2**31), (258, 3, 1, 8)),
+        "unpack this file",
+    ),
+    "a TIFF with a value of 4 GB": (
+        tiff((256, 4, 1, 8), (257, 4, 1, 8), (270, 2, 2**32 - 1, 9)),
+        "unpack this file",
+    ),
+    "a BMP of a huge side": (
+        b"BM" + struct.pack("<IIIIiiHH", 54, 0, 54, 40, 2**31 - 1, 2**31 - 1, 1, 24) + bytes(24),
+        "pixels",
+    ),
+    "a BMP of a negative side": (
+        b"BM" + struct.pack("<IIIIiiHH", 54, 0, 54, 40, -8, 8, 1, 24) + bytes(24),
+        "unpack this file",
+    ),
+    "a PPM of a huge side": (b"P6 99999999999999999999 9 255\n", "unpack this file"),
+    "a WebP of nothing": (b"RIFF\x0c\0\0\0WEBPVP8 \0\0\0\0", "unpack this file"),
+}
+
+
+def replaced(content: bytes) -> Damage:
+    def damage(root: Path) -> None:
+        (root / AT).write_bytes(content)
+
+    return damage
+
+
+for name, (content, said) in IMAGES.items():
+    fast = name in ("PostScript", "a PNG of 169 million pixels")
+    CASES.append(Case(f"{name} in place of an image", "cifar10", said, replaced(content), fast))
+
+
+@case("a pipe in place of an image", "cifar10", "rows", fast=True)
+def _(root: Path) -> None:
+    (root / AT).unlink()
+    os.mkfifo(root / AT)
+
+
+@case("a link to an endless device in place of an image", "cifar10", "rows")
+def _(root: Path) -> None:
+    (root / AT).unlink()
+    (root / AT).symlink_to("/dev/zero")
+
+
+@case("a link to nothing in place of an image", "cifar10", "0000.png does not exist")
+def _(root: Path) -> None:
+    (root / AT).unlink()
+    (root / AT).symlink_to(root / "nowhere")
+
+
+@case("a link to a secret in place of an image", "cifar10", NO_FORMAT)
+def _(root: Path) -> None:
+    (root / AT).unlink()
+    (root / AT).symlink_to(root.parents[1] / "victim" / "secret.txt")
+
+
+@case("a folder in place of an image", "cifar10", "rows")
+def _(root: Path) -> None:
+    (root / AT).unlink()
+    (root / AT).mkdir()
+
+
+@case("a pipe in place of a reference", "tid2013", "unpack the reference images too")
+def _(root: Path) -> None:
+    (root / "reference_images" / "I01.BMP").unlink()
+    os.mkfifo(root / "reference_images" / "I01.BMP")
+
+
+@case("PostScript among photographs", "photographs", "cannot be decoded")
+def _(root: Path) -> None:
+    next(path for path in root.rglob("*.*") if path.suffix in (".jpg", ".png")).write_bytes(
+        IMAGES["PostScript"][0]
+    )
+
+
+# --- archives -------------------------------------------------------------------------------------------------
+
+
+def tar(path: Path, name: str = "cat/1.png", content: bytes = b"", mode: str = "w:gz", **fields: Any) -> Path:
+    with tarfile.open(path, mode) as archive:
+        info = tarfile.TarInfo(name)
+        info.size = len(content)
+        for field, value in fields.items():
+            setattr(info, field, value)
+        archive.addfile(info, io.BytesIO(content))
+    return path
+
+
+def packed(path: Path, name: str = "cat/1.png", content: bytes = b"", **fields: Any) -> Path:
+    info = zipfile.ZipInfo(name)
+    for field, value in fields.items():
+        setattr(info, field, value)
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(info, content, compress_type=zipfile.ZIP_DEFLATED)
+    return path
+
+
+def header_bomb(path: Path, size: int) -> Path:
+    """A gzipped tar whose extended header is that long."""
+    info = tarfile.TarInfo("header")
+    info.type, info.size = tarfile.XHDTYPE, size
+    with gzip.open(path, "wb", 1) as file:
+        file.write(info.tobuf())
+        for _ in range(size >> 20):
+            file.write(bytes(1 << 20))
+    return path
+
+
+def sparse(path: Path, name: str, size: int) -> Path:
+    """A tar of a few blocks that holds a file of that size, all hole but its end (GNU's old form)."""
+    info = tarfile.TarInfo(name)
+    info.type = tarfile.GNUTYPE_SPARSE
+    head = bytearray(info.tobuf(tarfile.GNU_FORMAT))
+    head[124:136] = b"%011o\0" % 512
+    head[386:398] = b"\x80" + (size - 512).to_bytes(11, "big")
+    head[398:410] = b"%011o\0" % 512
+    head[482] = 0
+    head[483:495] = b"\x80" + size.to_bytes(11, "big")
+    head[148:156] = b"%06o\0 " % (256 + sum(head[:148]) + sum(head[156:512]))
+    path.write_bytes(bytes(head) + b"a" * 512 + bytes(1024))
+    return path
+
+
+BOMB = "looks like a decompression bomb"
+LEADS_OUT = "a path that leads out of it"
+ARCHIVES: dict[str, tuple[str, Damage]] = {
+    "a gzipped tar of zeros": (BOMB, lambda at: tar(at / "x.tar.gz", content=bytes(70 << 20))),
+    "a tar with a header of 200 MB": (BOMB, lambda at: header_bomb(at / "x.tgz", 200 << 20)),
+    "a tar with a sparse file of 10 GB": (BOMB, lambda at: sparse(at / "x.tar", "cat/1.png", 10 << 30)),
+    "a zip of zeros": (BOMB, lambda at: packed(at / "x.zip", content=bytes(70 << 20))),
+    "a tar that leads out": (LEADS_OUT, lambda at: tar(at / "x.tar.gz", "../../../victim/evil.png")),
+    "a tar with an absolute path": (
+        LEADS_OUT,
+        lambda at: tar(at / "x.tar.gz", str(at.parents[1] / "victim" / "e.png")),
+    ),
+    "a tar with a path of Windows": (LEADS_OUT, lambda at: tar(at / "x.tar.gz", "C:\\victim\\evil.png")),
+    "a zip that leads out": (LEADS_OUT, lambda at: packed(at / "x.zip", "cat/../../../../victim/evil.png")),
+    "a zip that leads out backwards": (
+        LEADS_OUT,
+        lambda at: packed(at / "x.zip", "..\\..\\..\\victim\\evil.png"),
+    ),
+    "a tar with a link": (
+        "a link or a device",
+        lambda at: tar(at / "x.tar", type=tarfile.SYMTYPE, linkname="/etc"),
+    ),
+    "a tar with a hard link": (
+        "a link or a device",
+        lambda at: tar(at / "x.tar", type=tarfile.LNKTYPE, linkname="/etc/passwd"),
+    ),
+    "a tar with a device": ("a link or a device", lambda at: tar(at / "x.tar", type=tarfile.CHRTYPE)),
+    "a tar with a pipe": ("a link or a device", lambda at: tar(at / "x.tar", type=tarfile.FIFOTYPE)),
+    "a zip with a link": (
+        "holds a link",
+        lambda at: packed(at / "x.zip", content=b"/etc", create_system=3, external_attr=0o120777 << 16),
+    ),
+    "a tar with a name of 100,000 letters": (
+        "a path of 100,000 letters",
+        lambda at: tar(at / "x.tar.gz", "a" * 100_000),
+    ),
+    "a tar with 10,000 nested folders": (
+        "a path of 20,005 letters",
+        lambda at: tar(at / "x.tar.gz", "a/" * 10_000 + "1.png"),
+    ),
+    "a tar with a nameless file": ("could not be unpacked", lambda at: tar(at / "x.tar.gz", "./.")),
+    "a tar with a name in Latin-1": (
+        "is no UTF-8",
+        lambda at: tar(at / "x.tar.gz", "cat/caf\udce9.png", image_bytes(".png")),
+    ),
+    "an empty tar": ("is empty", lambda at: written(at / "x.tar", b"")),
+    "a tar of noise": ("is damaged", lambda at: written(at / "x.tar", bytes(range(256)) * 8)),
+    "a tar that is a zip": ("is damaged", lambda at: packed(at / "x.zip", content=b"1").rename(at / "x.tar")),
+    "a zip that is a tar": ("is damaged", lambda at: tar(at / "x.tar", content=b"1").rename(at / "x.zip")),
+    "a cut gzipped tar": (
+        "is damaged",
+        lambda at: cut(tar(at / "x.tar.gz", content=np.random.default_rng(0).bytes(9999))),
+    ),
+    "a cut xz tar": (
+        "is damaged",
+        lambda at: cut(tar(at / "x.tar.xz", content=np.random.default_rng(0).bytes(9999), mode="w:xz")),
+    ),
+    "a cut bz2 tar": (
+        "is damaged",
+        lambda at: cut(tar(at / "x.tar.bz2", content=np.random.default_rng(0).bytes(9999), mode="w:bz2")),
+    ),
+    "a cut zip": ("is damaged", lambda at: cut(packed(at / "x.zip", content=b"1" * 999))),
+    "an xz tar that wants 4 GB of memory": ("is damaged", lambda at: hungry(at / "x.tar.xz")),
+    "a 7z archive": ("Python cannot open", lambda at: written(at / "x.7z", b"7z\xbc\xaf")),
+    "a zip in a zip": (
+        NO_FORMAT,
+        lambda at: packed(at / "x.zip", "inner.zip", packed(at / "i.zip", content=b"1").read_bytes()),
+    ),
+    "a zip with a file that is a folder too": ("could not be unpacked", lambda at: doubled(at / "x.zip")),
+    "a pipe that is called an archive": ("no folder", lambda at: pipe(at / "x.zip")),
+}
+
+
+def written(path: Path, content: bytes) -> Path:
+    path.write_bytes(content)
+    return path
+
+
+def cut(path: Path) -> Path:
+    return written(path, path.read_bytes()[: path.stat().st_size // 2])
+
+
+def pipe(path: Path) -> Path:
+    os.mkfifo(path)
+    return path
+
+
+def hungry(path: Path) -> Path:
+    """An xz file whose header asks for a dictionary of 4 GB."""
+    content = bytearray(lzma.compress(bytes(100_000), preset=0))
+    header = content.index(b"\x21\x01", 12)
+    content[header + 2] = 40
+    length = (content[12] + 1) * 4
+    content[12 + length - 4 : 12 + length] = struct.pack(
+        "<I", zlib.crc32(bytes(content[12 : 12 + length - 4]))
+    )
+    return written(path, bytes(content))
+
+
+def doubled(path: Path) -> Path:
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("cat", b"1")
+        archive.writestr("cat/1.png", b"1")
+    return path
+
+
+for name, (said, damage) in ARCHIVES.items():
+    CASES.append(
+        Case(f"{name} in place of a folder", "cifar10", said, damage, name == "a tar that leads out")
+    )
+
+
+@case("a shard with a sparse file of 10 GB", "webdataset", BOMB, fast=True)
+def _(root: Path) -> None:
+    sparse(root / "cc-train-0001.tar", "000000009.jpg", 10 << 30)
+
+
+@case("a gzipped shard of zeros", "webdataset", BOMB)
+def _(root: Path) -> None:
+    tar(root / "cc-train-0001.tar", "000000009.jpg", bytes(70 << 20))
+
+
+@case("a gzipped shard with a header of 200 MB", "webdataset", BOMB)
+def _(root: Path) -> None:
+    header_bomb(root / "cc-train-0001.tar", 200 << 20)
+
+
+@case("a shard that leads out", "webdataset", "rows")  # nothing of a shard is unpacked
+def _(root: Path) -> None:
+    with tarfile.open(root / "cc-train-0009.tar", "w") as archive:
+        for suffix, content in (("jpg", image_bytes(".jpg")), ("txt", b"a caption")):
+            info = tarfile.TarInfo(f"../../../victim/evil.{suffix}")
+            info.size = len(content)
+            archive.addfile(info, io.BytesIO(content))
+
+
+# --- tables ---------------------------------------------------------------------------------------------------
+
+MOS = "mos_with_names.txt"
+TEXTS: list[tuple[str, str, str, bytes, str]] = [
+    ("a number of 5,000 digits", "tid2013", MOS, b"9" * 5000 + b" i01_01_1.bmp\n", "is no finite number"),
+    ("an infinite score", "tid2013", MOS, b"1e999 i01_01_1.bmp\n", "is no finite number"),
+    ("one line of 10 MB", "tid2013", MOS, b"a" * (10 << 20), MOS),
+    ("a name that leads out", "tid2013", MOS, b"5.0 ../../../victim/secret.txt\n", MOS),
+    ("zeros", "tid2013", MOS, bytes(5000), "is no text"),
+    (
+        "a table in UTF-16",
+        "kadid10k",
+        "dmos.csv",
+        "dist_img,ref_img,dmos,var\n".encode("utf-16"),
+        "is no text",
+    ),
+    (
+        "a cell of 200,000 letters",
+        "kadid10k",
+        "dmos.csv",
+        b"dist_img,ref_img,dmos,var\n" + b"a" * 200_000,
+        "field larger",
+    ),
+    ("a quote that does not end", "kadid10k", "dmos.csv", b'dist_img,ref_img,dmos,var\n"I01', "line 2"),
+    ("only a header", "kadid10k", "dmos.csv", b"dist_img,ref_img,dmos,var\n", "kadid10k"),
+    ("a column twice", "kadid10k", "dmos.csv", b"dist_img,dist_img\na,b\n", "are needed"),
+    (
+        "JSON 100,000 deep",
+        "material_similarity",
+        "data/answers_processed_test.json",
+        b"[" * 100_000,
+        "is no JSON",
+    ),
+    (
+        "JSON of a number of 10,000 digits",
+        "material_similarity",
+        "data/answers_processed_test.json",
+        b"9" * 10_000,
+        "is no JSON",
+    ),
+    (
+        "JSON of nothing",
+        "material_similarity",
+        "data/answers_processed_test.json",
+        b"null",
+        "answers_processed_test.json",
+    ),
+    (
+        "JSON of a list",
+        "coco_captions",
+        "annotations/captions_train2017.json",
+        b"[]",
+        "captions_train2017.json",
+    ),
+    (
+        "JSON of another kind of captions",
+        "coco_captions",
+        "annotations/captions_train2017.json",
+        b'{"images": 3, "annotations": 3}',
+        "captions_train2017.json",
+    ),
+    (
+        "JSON with lists for keys",
+        "coco_captions",
+        "annotations/captions_train2017.json",
+        b'{"images": [{"id": [], "file_name": 1}], "annotations": []}',
+        "captions_train2017.json",
+    ),
+    (
+        "JSON lines 100,000 deep",
+        "imagefolder",
+        "train/metadata.jsonl",
+        b'{"file_name": ' + b"[" * 100_000,
+        "is no JSON",
+    ),
+    ("JSON lines of numbers", "imagefolder", "train/metadata.jsonl", b"1\n2\n", "is no JSON object"),
+    (
+        "an image name that leads out",
+        "imagefolder",
+        "train/metadata.jsonl",
+        b'{"file_name": "../../../victim/secret.txt", "text": "x"}',
+        "leads out",
+    ),
+    (
+        "a caption that is a number",
+        "imagefolder",
+        "train/metadata.jsonl",
+        b'{"file_name": "0.png", "text": 3}',
+        "row 1",
+    ),
+    ("captions without images", "flickr8k", "captions.txt", b"image,caption\nnone.jpg,a\n", "captions.txt"),
+    (
+        "votes that are formulas",
+        "nights",
+        "data.csv",
+        b"id,left_vote,right_vote,votes,ref_path,left_path,right_path,split,is_imagenet\n0,=1+1,0,1,a,b,c,train,True\n",
+        "holds no image of the split",
+    ),
+    ("MATLAB of noise", "osie", "eye/fixations.mat", bytes(range(256)) * 50, "fixations.mat"),
+    (
+        "MATLAB that is cut in its tag",
+        "osie",
+        "eye/fixations.mat",
+        b"MATLAB 5.0 MAT-file".ljust(124) + b"\0\1IM\x0e\0",
+        "fixations.mat",
+    ),
+    (
+        "MATLAB with a variable of 4 GB",
+        "osie",
+        "eye/fixations.mat",
+        b"MATLAB 5.0 MAT-file".ljust(124) + b"\0\1IM" + struct.pack("<II", 14, 2**32 - 1),
+        "fixations.mat",
+    ),
+    (
+        "an array of 10^15 numbers",
+        "bapps",
+        "2afc/val/traditional/judge/000000.npy",
+        b"\x93NUMPY\1\0\x76\0"
+        + b"{'descr': '<f8', 'fortran_order': False, 'shape': (1000000000000000,), }".ljust(117)
+        + b"\n",
+        "is no NumPy array",
+    ),
+    (
+        "an array whose header is code",
+        "bapps",
+        "2afc/val/traditional/judge/000000.npy",
+        b"\x93NUMPY\1\0\x76\0" + b"__import__('os').system('touch ran')".ljust(117) + b"\n",
+        "is no NumPy array",
+    ),
+    (
+        "an array of no numbers",
+        "bapps",
+        "2afc/val/traditional/judge/000000.npy",
+        b"\x93NUMPY\1\0\x76\0"
+        + b"{'descr': '<f8', 'fortran_order': False, 'shape': (0,), }".ljust(117)
+        + b"\n",
+        "000000.npy",
+    ),
+]
+
+
+def text(file: str, content: bytes) -> Damage:
+    def damage(root: Path) -> None:
+        assert (root / file).is_file()
+        (root / file).write_bytes(content)
+        (root / "mos_std.txt").unlink(missing_ok=True)  # its length is compared first
+
+    return damage
+
+
+for name, dataset, file, content, said in TEXTS:
+    fast = name in ("JSON 100,000 deep", "a cell of 200,000 letters")
+    CASES.append(Case(f"{name} in {file}", dataset, said, text(file, content), fast))
+
+
+@case("a pipe in place of a table", "flickr8k", "lacks captions.txt")
+def _(root: Path) -> None:
+    (root / "captions.txt").unlink()
+    os.mkfifo(root / "captions.txt")
+
+
+@case("an endless device in place of a table", "kadid10k", "lacks dmos.csv")
+def _(root: Path) -> None:
+    (root / "dmos.csv").unlink()
+    (root / "dmos.csv").symlink_to("/dev/zero")
+
+
+@case("a MATLAB file that unpacks to 3 GB", "osie", "it unpacks to more than")
+def _(root: Path) -> None:
+    packer = zlib.compressobj(1)
+    body = b"".join(packer.compress(bytes(1 << 24)) for _ in range(192)) + packer.flush()
+    start = b"MATLAB 5.0 MAT-file".ljust(124) + b"\0\1IM"
+    (root / "eye" / "fixations.mat").write_bytes(start + struct.pack("<II", 15, len(body)) + body)
+
+
+@case("fixations that are words", "osie", "fixations.mat")
+def _(root: Path) -> None:
+    savemat(root / "eye" / "fixations.mat", {"fixations": np.array(["a", "b"], dtype=object)})
+
+
+@case("an archive of arrays in place of one", "bapps", "is no NumPy array")
+def _(root: Path) -> None:
+    path = root / "2afc" / "val" / "traditional" / "judge" / "000000.npy"
+    with path.open("wb") as file:
+        np.savez(file, a=np.ones(1))
+
+
+def workbook(root: Path, sheet: bytes) -> None:
+    """CSIQ's workbook, its first sheet replaced."""
+    path = root / "csiq.DMOS.xlsx"
+    with zipfile.ZipFile(path) as book:
+        parts = {name: book.read(name) for name in book.namelist()}
+    name = next(name for name in sorted(parts) if name.startswith("xl/worksheets/"))
+    parts[name] = sheet
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as book:
+        for name, content in parts.items():
+            book.writestr(name, content)
+
+
+SHEET = b'<worksheet xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main"><sheetData>%b</sheetData></worksheet>'
+
+
+@case("a workbook with one cell at the far end", "csiq", "more than 4,194,304 cells")
+def _(root: Path) -> None:
+    pytest.importorskip("openpyxl")
+    declared = SHEET.replace(b"<sheetData>", b'<dimension ref="A1:XFD1048576"/><sheetData>')
+    workbook(root, declared % b'<row r="1048576"><c r="XFD1048576"><v>1</v></c></row>')
+
+
+@case("a workbook that unpacks to 300 MB", "csiq", "it unpacks to")
+def _(root: Path) -> None:
+    pytest.importorskip("openpyxl")
+    workbook(root, SHEET % (b" " * (300 << 20)))
+
+
+@case("a workbook of entities", "csiq", "is no Excel workbook")
+def _(root: Path) -> None:
+    pytest.importorskip("openpyxl")
+    entities = b"".join(b'<!ENTITY e%d "%b">' % (n, b"&e%d;" % (n - 1) * 10) for n in range(1, 10))
+    cell = b"<row><c><v>&e9;</v></c></row>"
+    workbook(root, b'<!DOCTYPE x [<!ENTITY e0 "aaaaaaaaaa">%b]>' % entities + SHEET % cell)
+
+
+@case("Parquet of noise", "hub", "could not be read")
+def _(root: Path) -> None:
+    (root / "train.parquet").write_bytes(b"PAR1" + bytes(range(256)) + b"PAR1")
+
+
+@case("Parquet without captions", "hub", "none for the caption")
+def _(root: Path) -> None:
+    rows = {"image": [{"bytes": image_bytes(".png"), "path": None}], "size": [3]}
+    datasets.Dataset.from_dict(rows).to_parquet(root / "train.parquet")
+
+
+@case("Parquet without rows", "hub", "hub")
+def _(root: Path) -> None:
+    datasets.Dataset.from_dict({"image": [], "caption": []}).to_parquet(root / "train.parquet")
+
+
+@case("Parquet with PostScript", "hub", "1 rows")  # written as it is; whoever decodes it is protected
+def _(root: Path) -> None:
+    rows = {"image": [{"bytes": IMAGES["PostScript"][0], "path": "0.jpg"}], "caption": ["x"]}
+    datasets.Dataset.from_dict(rows).to_parquet(root / "train.parquet")
+
+
+@case("Parquet that names a file outside", "hub", "1 rows")
+def _(root: Path) -> None:
+    rows = {"image": [{"bytes": image_bytes(".png"), "path": "../../../victim/secret.txt"}], "caption": ["x"]}
+    datasets.Dataset.from_dict(rows).to_parquet(root / "train.parquet")
+
+
+@case("a stray table", "osie", "test 3 rows", fast=True)
+def _(root: Path) -> None:
+    datasets.Dataset.from_dict({"metric": ["srcc"]}).to_parquet(root / "results.parquet")
+
+
+# --- folders --------------------------------------------------------------------------------------------------
+
+
+@case("a folder that does not exist", "osie", "does not exist", fast=True)
+def _(root: Path) -> Path:
+    return root / "nowhere"
+
+
+@case("an empty folder", "osie", "is empty")
+def _(root: Path) -> Path:
+    (root / "none").mkdir()
+    return root / "none"
+
+
+@case("a device in place of a folder", "osie", "no folder")
+def _(root: Path) -> Path:
+    return Path("/dev/zero")
+
+
+@case("a pipe in place of a folder", "osie", "no folder")
+def _(root: Path) -> Path:
+    return pipe(root / "pipe")
+
+
+@case("a folder that links to itself", "osie", "loop")
+def _(root: Path) -> Path:
+    (root / "loop").symlink_to(root / "loop")
+    return root / "loop"
+
+
+@case("a folder that holds itself", "osie", "test 3 rows")
+def _(root: Path) -> None:
+    (root / "again").symlink_to(root)
+
+
+@case("a folder 400 levels deep", "photographs", "rows")
+def _(root: Path) -> None:
+    folder = root.joinpath(*["d"] * 400)
+    folder.mkdir(parents=True)
+    write_image(folder / "1.jpg")
+
+
+@case("a file name that is no UTF-8", "photographs", "is no UTF-8")
+def _(root: Path) -> None:
+    Path(os.fsdecode(os.fsencode(root) + b"/caf\xe9.jpg")).write_bytes(image_bytes(".jpg"))
+
+
+@case("a file name with a line break", "cue_conflict", "a control character")
+def _(root: Path) -> None:
+    write_image(root / "cat" / "a\nclipdyn: error: forged\n.png")
+
+
+@case("the folder of another data set", "cue_conflict", "lacks")
+def _(root: Path) -> Path:
+    TREES["osie"](root / "other")
+    return root / "other"
+
+
+@case("class folders of another data set", "cifar100", "has not the layout")
+def _(root: Path) -> Path:
+    TREES["cue_conflict"](root / "other")
+    return root / "other"
+
+
+def test_there_are_at_least_sixty() -> None:
+    assert len(CASES) >= 60
+    assert len({one.name for one in CASES}) == len(CASES)
+
+
+@pytest.mark.parametrize(
+    "one",
+    [
+        pytest.param(one, id=one.name.replace(" ", "-"), marks=[] if one.fast else [pytest.mark.slow])
+        for one in CASES
+    ],
+)
+def test_a_hostile_data_set_is_one_sentence(
+    one: Case, clipdyn: Callable[..., Outcome], tmp_path: Path, victim: Victim
+) -> None:
+    root = tmp_path / "given" / one.dataset
+    root.mkdir(parents=True)
+    TREES.get(one.dataset, lambda _: None)(root)
+    given = one.damage(root) or root
+    outcome = clipdyn("prepare", one.dataset, "--data-dir", given, "--output", "out")
+    if "rows" in one.said:
+        outcome.assert_decent()
+        assert outcome.code == 0, outcome.err
+        assert one.said in outcome.out
+    else:
+        assert one.said in outcome.sentence
+        assert not (tmp_path / "work" / "out").exists()
+    assert not (tmp_path / "work" / "ran").exists()
+
+
+OUTPUTS = {
+    "a folder that holds something": ("given", "is not empty"),
+    "a file": ("given/file", "is not empty"),
+    "a place below a file": ("given/file/out", "could not be written"),
+    "a place that nobody may write": ("/proc/out", "could not be written"),
+    "a name of 1,000 letters": ("o" * 1000, "cannot be such a folder"),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("output", "said"), OUTPUTS.values(), ids=[name.replace(" ", "-") for name in OUTPUTS]
+)
+def test_a_hostile_output_is_one_sentence(
+    output: str, said: str, clipdyn: Callable[..., Outcome], tmp_path: Path
+) -> None:
+    (tmp_path / "work" / "given").mkdir()
+    (tmp_path / "work" / "given" / "file").write_text("precious")
+    outcome = clipdyn("prepare", "procedural", "--config", "distortion", "--output", output)
+    assert said in outcome.sentence
+    assert (tmp_path / "work" / "given" / "file").read_text() == "precious"
+
+
+CACHE_CALLS = {
+    "an unknown kind": (("--delete", "pixel"), "There is no kind of cache 'pixel'"),
+    "a path as a kind": (("--delete", "../../victim"), "There is no kind of cache"),
+    "negative days": (("--delete", "all", "--older-than", "-1"), "0 days or more"),
+    "no number of days": (("--delete", "all", "--older-than", "nan"), "0 days or more"),
+}
+
+
+@pytest.mark.parametrize(
+    ("options", "said"), CACHE_CALLS.values(), ids=[name.replace(" ", "-") for name in CACHE_CALLS]
+)
+def test_a_hostile_call_of_cache_deletes_nothing(
+    options: tuple[str, ...], said: str, clipdyn: Callable[..., Outcome], tmp_path: Path
+) -> None:
+    kept = tmp_path / "work" / "caches" / "clipdyn-pixels" / "key" / "pixels.npy"
+    kept.parent.mkdir(parents=True)
+    kept.write_text("precious")
+    assert said in clipdyn("cache", "--cache-dir", "caches", *options).sentence
+    assert kept.read_text() == "precious"
