@@ -49,6 +49,30 @@ def _root(
 # --- commands, in alphabetical order -----------------------------------------------------------------
 
 
+@app.command()
+def cache(
+    delete: Annotated[
+        list[str] | None, typer.Option(help="Delete tables, pixels, unpacked, unfinished or all.")
+    ] = None,
+    older_than: Annotated[
+        float, typer.Option(help="Delete only what was not used for that many days.")
+    ] = 0.0,
+    cache_dir: Annotated[
+        Path | None, typer.Option(help="Folder of the caches; the cache of datasets by default.")
+    ] = None,
+) -> None:
+    """List prepared tables, decoded pixels and unpacked archives with their sizes, or delete them."""
+    from hf_clipdyn.data.caches import cached
+    from hf_clipdyn.data.caches import delete as delete_cached
+    from hf_clipdyn.data.overview import cache_table, readable_size, render_table
+
+    entries = delete_cached(delete, cache_dir, older_than) if delete else cached(cache_dir)
+    if entries:
+        typer.echo(render_table(cache_table(entries)))
+    total = readable_size(sum(entry.size for entry in entries))
+    typer.echo(f"{'Deleted' if delete else 'Cached'}: {len(entries)} folders, {total}.")
+
+
 @app.command("datasets")
 def list_datasets(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,

@@ -15,10 +15,13 @@
                 yield {"reference": self.image(reference), ...}
 
 The base class turns this into a `datasets.GeneratorBasedBuilder`: it indexes the folder without regard to case,
-nesting and packing, gives the cache a hash that follows the content, checks the number of rows, and completes
+nesting and packing, gives the cache a hash that follows the files' content, checks the number of rows, and completes
 a row with null for columns that it leaves out. A data set without files leaves ``layout`` empty, one with
 configurations sets ``BUILDER_CONFIGS = configs("a", "b")`` and ``DEFAULT_CONFIG_NAME`` as usual in `datasets`, and
 ``facts.config_kinds`` where their rows differ in kind; one with splits overrides `DataBuilder.splits`.
+
+Whoever changes the rows that a loader makes of the same files raises its ``rows_version``, so that no table is read
+that was prepared before; tests/data/test_cache.py notices such a change.
 
 Builders open no files themselves (`files.py` says why): they use `FileIndex`, `tables` and `DataBuilder.image`.
 """
@@ -29,11 +32,12 @@ from typing import Any, ClassVar
 
 import datasets
 
+from hf_clipdyn.data.caches import cache_folder
 from hf_clipdyn.data.counts import SubsetWarning, check_counts
 from hf_clipdyn.data.facts import DatasetFacts
 from hf_clipdyn.data.files import FileIndex, SourceFile, index_folder
 from hf_clipdyn.data.images import check_image
-from hf_clipdyn.data.layout import code_digest, hash_of, open_layout, resolved
+from hf_clipdyn.data.layout import hash_of, open_layout, resolved
 from hf_clipdyn.data.schemas import features_of
 from hf_clipdyn.errors import DatasetError
 
@@ -53,6 +57,7 @@ class DataBuilder(datasets.GeneratorBasedBuilder):  # type: ignore[misc]  # data
         layout: files and folders (``name/``) that the official folder holds; ``a|b`` means either.
         companion: end of the name of a folder beside the official one whose files are read too, if it is there.
         default_split: the split of data sets that have no official ones.
+        rows_version: raised when the loader makes other rows of the same files; part of the cache's key.
         exact_rows: whether more rows than ``facts.rows`` are an error, and fewer a warning.
 
     Args:
@@ -69,6 +74,7 @@ class DataBuilder(datasets.GeneratorBasedBuilder):  # type: ignore[misc]  # data
     layout: ClassVar[tuple[str, ...]] = ()
     companion: ClassVar[str] = ""
     default_split: ClassVar[str] = "test"
+    rows_version: ClassVar[int] = 1
     exact_rows: ClassVar[bool] = True
 
     def __init__(
@@ -86,9 +92,8 @@ class DataBuilder(datasets.GeneratorBasedBuilder):  # type: ignore[misc]  # data
             if data_dir is None:
                 raise DatasetError(f"{self.facts.title} needs its folder: get it from {self.facts.where}.")
             root = resolved(data_dir)
-            unpacked = resolved(cache_dir or datasets.config.HF_DATASETS_CACHE) / "clipdyn-unpacked"
             self.files, fingerprint = open_layout(
-                root, self.layout, unpacked, self.facts.title, self.facts.where
+                root, self.layout, cache_folder("unpacked", cache_dir), self.facts.title, self.facts.where
             )
             if self.companion and root.with_name(root.name + self.companion).is_dir():
                 beside, stamp = index_folder(root.with_name(root.name + self.companion))
@@ -98,10 +103,10 @@ class DataBuilder(datasets.GeneratorBasedBuilder):  # type: ignore[misc]  # data
         elif data_dir is not None:
             raise DatasetError(f"{self.facts.title} reads no files: leave data_dir out.")
         super().__init__(
-            cache_dir=str(cache_dir) if cache_dir is not None else None,
+            cache_dir=str(cache_folder("tables", cache_dir)),
             config_name=config_name,
             data_dir=data_dir,
-            hash=hash_of(fingerprint, code_digest()),
+            hash=hash_of(fingerprint, str(self.rows_version)),
             **kwargs,
         )
 

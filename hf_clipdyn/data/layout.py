@@ -3,14 +3,13 @@
 import hashlib
 import re
 from collections.abc import Sequence
-from functools import cache
 from pathlib import Path
 
 from hf_clipdyn.data.archives import archive_stem, is_archive, unpack
 from hf_clipdyn.data.files import FileIndex, SourceFile, index_folder, stamp_of
 from hf_clipdyn.errors import DatasetError
 
-__all__ = ["code_digest", "hash_of", "missing_from", "open_layout", "plain", "resolved"]
+__all__ = ["hash_of", "missing_from", "open_layout", "plain", "resolved"]
 
 
 def missing_from(files: FileIndex, layout: Sequence[str]) -> list[str]:
@@ -94,13 +93,3 @@ def plain(name: str) -> str:
 def hash_of(*parts: str) -> str:
     """A short hash of some texts."""
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:16]
-
-
-@cache
-def code_digest() -> str:
-    """Digest of this room's source and lists: a corrected loader does not read what a faulty one prepared."""
-    digest = hashlib.sha256()
-    room = Path(__file__).parent
-    for source in sorted([*room.glob("*.py"), *room.glob("*.txt")]):
-        digest.update(source.read_bytes())
-    return digest.hexdigest()

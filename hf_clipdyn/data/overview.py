@@ -1,12 +1,14 @@
-"""`clipdyn datasets`: every data set in one table, and whether it is here."""
+"""`clipdyn datasets` and `clipdyn cache`: every data set, and whether it is here; what the caches hold."""
 
+import time
 from collections.abc import Sequence
 
+from hf_clipdyn.data.caches import Entry
 from hf_clipdyn.data.facts import DatasetFacts
 from hf_clipdyn.data.load import find_locally
 from hf_clipdyn.data.registry import builder_class, dataset_facts, dataset_names
 
-__all__ = ["datasets_table", "render_table"]
+__all__ = ["cache_table", "datasets_table", "readable_size", "render_table"]
 
 HEADINGS = ("name", "kind", "rows", "licence", "where to get it", "found here")
 
@@ -43,8 +45,30 @@ def _rows(facts: DatasetFacts) -> str:
     return ", ".join(parts)
 
 
+def cache_table(entries: Sequence[Entry]) -> list[dict[str, str]]:
+    """One row an entry of the cache."""
+    return [
+        {
+            "kind": entry.kind,
+            "size": readable_size(entry.size),
+            "last used": time.strftime("%Y-%m-%d", time.localtime(entry.used)),
+            "of": entry.origin,
+            "folder": str(entry.path),
+        }
+        for entry in entries
+    ]
+
+
+def readable_size(size: float) -> str:
+    """A number of bytes as ``1.5 GB``."""
+    units = ("B", "kB", "MB", "GB", "TB")
+    power = next((power for power in range(len(units)) if size < 1000 ** (power + 1)), len(units) - 1)
+    return f"{size / 1000**power:.{min(power, 1)}f} {units[power]}"
+
+
 def render_table(rows: Sequence[dict[str, str]]) -> str:
-    """The table for a terminal: a line a data set, columns as wide as their widest cell."""
-    lines = [dict(zip(HEADINGS, HEADINGS, strict=True)), *rows]
-    widths = {name: max(len(row[name]) for row in lines) for name in HEADINGS}
-    return "\n".join("  ".join(row[name].ljust(widths[name]) for name in HEADINGS).rstrip() for row in lines)
+    """A table for a terminal: one row or more of the same columns, each as wide as its widest cell."""
+    headings = list(rows[0])
+    lines = [dict(zip(headings, headings, strict=True)), *rows]
+    widths = {name: max(len(row[name]) for row in lines) for name in headings}
+    return "\n".join("  ".join(row[name].ljust(widths[name]) for name in headings).rstrip() for row in lines)

@@ -1,0 +1,220 @@
+"""The cache's key follows the content of the files and the version of the loader; `clipdyn cache` lists and deletes."""
+
+import hashlib
+import io
+import itertools
+import json
+import os
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import datasets
+import numpy as np
+import pytest
+from official_trees.trees import TREES
+from PIL import Image
+from transformers import CLIPImageProcessor
+from typer.testing import CliRunner
+
+import hf_clipdyn
+from hf_clipdyn.cli import app
+from hf_clipdyn.data.caches import cached, delete
+from hf_clipdyn.data.pixels import decode_pixels
+from hf_clipdyn.data.registry import builder_class
+from hf_clipdyn.errors import ConfigError, UnknownNameError
+
+Load = Callable[..., Any]
+Tree = Callable[[str], Path]
+
+# Of the rows that each version of a loader makes of its small tree in tests/official_trees. Where this changes and the
+# tree did not, raise `rows_version` of the loader (or of the class that several share), and write both down here.
+ROWS = {
+    "bapps": (1, "0c593a03c20d"),
+    "cat2000": (2, "0513c09d1d7e"),
+    "cc12m": (1, "876d0c58464d"),
+    "cc3m": (1, "876d0c58464d"),
+    "cifar10": (1, "791a8a4e5e29"),
+    "cifar100": (1, "7a41c46998a3"),
+    "coco_captions": (1, "437d125cacd3"),
+    "csiq": (1, "a4d4fe139472"),
+    "cue_conflict": (1, "5cede6ceaed3"),
+    "flickr30k": (1, "14d41c4e9bea"),
+    "flickr8k": (1, "4124d77c44b5"),
+    "imagefolder": (1, "a350bce2d2d6"),
+    "imagenet": (1, "63142458d647"),
+    "kadid10k": (1, "53a5e0ae8aed"),
+    "live": (1, "44bebd2edefb"),
+    "material_similarity": (1, "0eb708b65f52"),
+    "mit1003": (2, "cff59179ad15"),
+    "nights": (1, "ef7594c64050"),
+    "osie": (2, "cbeaf00de8f0"),
+    "photographs": (1, "d27cff26a427"),
+    "salicon": (2, "df2a6cf50f62"),
+    "tid2008": (1, "b716b7ebd1a4"),
+    "tid2013": (1, "b716b7ebd1a4"),
+    "tiny_imagenet": (1, "5ee82cc3b1b7"),
+    "webdataset": (1, "876d0c58464d"),
+    "procedural": (1, "b14db50e724f"),
+}
+
+PROCESSOR = CLIPImageProcessor(size={"shortest_edge": 8}, crop_size={"height": 8, "width": 8})
+
+
+def _rows_of(name: str, root: Path | None, cache: Path) -> str:
+    builder = builder_class(name)
+    digest = hashlib.sha256()
+    for config in [config.name for config in builder.BUILDER_CONFIGS] or [None]:
+        made = builder(data_dir=root, config_name=config, cache_dir=cache)
+        digest.update(json.dumps(list(made.class_names())).encode())
+        for split in made.splits():
+            (generator,) = [one for one in made._split_generators(None) if one.name == split]
+            for key, row in itertools.islice(made._generate_examples(**generator.gen_kwargs), 60):
+                digest.update(f"{config} {split} {Path(str(key)).name}".encode())
+                plain = {column: _plain(value, root) for column, value in row.items()}
+                digest.update(json.dumps(plain, sort_keys=True).encode())
+    return digest.hexdigest()[:12]
+
+
+def _plain(value: Any, root: Path | None) -> Any:
+    """A cell without what depends on the machine: the folder, and how its libraries compress pictures."""
+    if isinstance(value, str) and root is not None and value.startswith(str(root)):
+        return str(Path(value).relative_to(root))
+    if isinstance(value, dict) and isinstance(value.get("bytes"), bytes):
+        image = Image.open(io.BytesIO(value["bytes"]))
+        return image.size if root is not None else [*image.size, f"{np.asarray(image).mean():.0f}"]
+    if isinstance(value, dict):
+        return {key: _plain(one, root) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(one, root) for one in value]
+    if isinstance(value, float | np.floating):
+        return f"{value:.4f}"
+    return value.item() if isinstance(value, np.generic) else value
+
+
+@pytest.mark.parametrize("name", sorted({*TREES, "procedural"}))
+def test_other_rows_of_the_same_files_are_another_version(name: str, tree: Tree, cache: Path) -> None:
+    root = tree(name) if name in TREES else None
+    assert (builder_class(name).rows_version, _rows_of(name, root, cache)) == ROWS[name]
+
+
+def test_the_source_of_the_loaders_is_no_part_of_the_key(tree: Tree, tmp_path: Path) -> None:
+    """A comment in gaze.py made every prepared table and its decoded pixels unreachable."""
+    code = """
+import sys
+from pathlib import Path
+import hf_clipdyn
+if sys.argv[3] == "edited":
+    folder = Path(sys.argv[4]) / "hf_clipdyn"
+    assert Path(hf_clipdyn.__file__).parent == folder
+    with (folder / "data" / "gaze.py").open("a") as file:
+        file.write("# a comment")
+from hf_clipdyn import load_dataset
+print(load_dataset("osie", data_dir=sys.argv[1], cache_dir=sys.argv[2], split="test")._fingerprint)
+"""
+    copy = tmp_path / "copy"
+    shutil.copytree(Path(hf_clipdyn.__file__).parent, copy / "hf_clipdyn")
+    root = tree("osie")
+    fingerprints = {
+        subprocess.run(
+            [sys.executable, "-c", code, str(root), str(tmp_path / "cache"), state, str(copy)],
+            check=True,
+            capture_output=True,
+            text=True,
+            cwd=copy,
+            env=os.environ | {"PYTHONPATH": str(copy)},
+        ).stdout
+        for state in ("original", "edited")
+    }
+    assert len(fingerprints) == 1
+    assert len(list((tmp_path / "cache").rglob("*.arrow"))) == 1
+
+
+def test_another_version_is_prepared_anew(load: Load, tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = tree("osie")
+    before = load("osie", data_dir=root, split="test")
+    monkeypatch.setattr(builder_class("osie"), "rows_version", 99)
+    assert load("osie", data_dir=root, split="test")._fingerprint != before._fingerprint
+
+
+@pytest.fixture
+def filled(load: Load, tree: Tree, cache: Path) -> Path:
+    """A cache with a table, its pixels, and what a killed process left an hour and a half ago."""
+    dataset = load("osie", data_dir=tree("osie"), split="test")
+    decode_pixels(dataset, PROCESSOR, cache_dir=cache, disable_tqdm=True)
+    left = cache / "clipdyn-pixels" / "staging-abc"
+    left.mkdir()
+    (left / "pixels.npy").write_bytes(bytes(5000))
+    os.utime(left, times=(time.time() - 5400,) * 2)
+    (cache / "others").mkdir()
+    (cache / "others" / "file").write_text("not ours")
+    return cache
+
+
+def test_the_cache_is_listed_with_sizes_and_origins(filled: Path) -> None:
+    entries = {entry.kind: entry for entry in cached(filled)}
+    assert set(entries) == {"tables", "pixels", "unfinished"}
+    assert entries["unfinished"].size == 5000
+    assert entries["pixels"].origin == "osie test image"
+    assert entries["tables"].origin.startswith("osie/")
+    result = CliRunner().invoke(app, ["cache", "--cache-dir", str(filled)])
+    assert result.exit_code == 0
+    assert result.output.splitlines()[0].split() == ["kind", "size", "last", "used", "of", "folder"]
+    assert "Cached: 3 folders" in result.output
+
+
+def test_kinds_are_deleted_and_nothing_else(filled: Path, load: Load) -> None:
+    result = CliRunner().invoke(app, ["cache", "--cache_dir", str(filled), "--delete", "pixels"])
+    assert "Deleted: 1 folders" in result.output
+    assert {entry.kind for entry in cached(filled)} == {"tables", "unfinished"}
+    assert len(delete(["all"], filled)) == 2
+    assert cached(filled) == []
+    assert (filled / "others" / "file").read_text() == "not ours"
+    assert [path.name for path in filled.rglob("*") if path.suffix in (".arrow", ".npy")] == []
+
+
+def test_what_was_used_lately_or_may_be_in_work_is_kept(filled: Path) -> None:
+    assert delete(["all"], filled, older_than=1) == []
+    os.utime(filled / "clipdyn-pixels" / "staging-abc")
+    assert {entry.kind for entry in delete(["all"], filled)} == {"tables", "pixels"}
+    with pytest.raises(UnknownNameError, match="pixel"):
+        delete(["pixel"], filled)
+    with pytest.raises(ConfigError, match="0 days or more"):
+        delete(["all"], filled, older_than=float("nan"))
+
+
+def test_a_use_is_noted(filled: Path, load: Load, tmp_path: Path) -> None:
+    for entry in cached(filled):
+        os.utime(entry.path, times=(1e9, 1e9))
+    dataset = load("osie", data_dir=tmp_path / "osie-official", split="test")
+    decode_pixels(dataset, PROCESSOR, cache_dir=filled, disable_tqdm=True)
+    assert {entry.kind for entry in delete(["all"], filled, older_than=1)} == {"unfinished"}
+
+
+def test_deleting_follows_no_link_out_of_the_cache(filled: Path, tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "file").write_text("precious")
+    (filled / "clipdyn-pixels" / "link").symlink_to(outside)
+    (filled / "clipdyn-pixels" / "staging-abc" / "link").symlink_to(outside)
+    os.utime(filled / "clipdyn-pixels" / "staging-abc", times=(1e9, 1e9))
+    assert len(delete(["all"], filled)) == 3
+    assert (outside / "file").read_text() == "precious"
+
+
+def test_an_empty_cache_is_no_error(tmp_path: Path) -> None:
+    result = CliRunner().invoke(app, ["cache", "--cache-dir", str(tmp_path / "none")])
+    assert (result.exit_code, result.output) == (0, "Cached: 0 folders, 0 B.\n")
+
+
+def test_rows_are_read_while_their_cache_is_deleted(filled: Path, load: Load, tmp_path: Path) -> None:
+    dataset = load("osie", data_dir=tmp_path / "osie-official", split="test")
+    pixels = decode_pixels(dataset, PROCESSOR, cache_dir=filled, disable_tqdm=True)
+    delete(["all"], filled)
+    assert dataset[0]["image"].size == (800, 600)
+    assert pixels.array.any()
+    assert isinstance(dataset, datasets.Dataset)
