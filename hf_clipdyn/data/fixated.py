@@ -18,7 +18,12 @@ Fixation = tuple[float, float, float, str]
 
 
 class FixationBuilder(DataBuilder):
-    """Rows from fixations; those outside the image (blinks, glances at the frame) are left out."""
+    """Rows from fixations, also those outside the image (glances at the frame).
+
+    Whoever leaves out each subject's first one has to see it wherever it lies; scoring leaves out what is outside.
+    """
+
+    rows_version = 2
 
     def row(
         self,
@@ -46,7 +51,7 @@ class FixationBuilder(DataBuilder):
             "fixations": [
                 {"x": x, "y": y, "duration": duration, "subject": subject}
                 for x, y, duration, subject in fixations
-                if 0 <= x < width and 0 <= y < height
+                if math.isfinite(x) and math.isfinite(y)  # else the eye was lost
             ],
             "fixation_map": None if fixation_map is None else self.image(fixation_map),
         }

@@ -15,8 +15,9 @@ kind                    columns
 ``same_different``      image_0, image_1, same, subset: the share in [0, 1] of "same" answers
 ``fixations``           image, image_id, width, height, fixations, fixation_map: fixations as
                         {x, y, duration, subject} in their order in time per subject, x and y in pixels from
-                        the top left corner, duration in milliseconds (NaN: unknown), subject "" if unknown;
-                        fixation_map is the archive's own blurred map (null where it has none)
+                        the top left corner (some lie outside the image), duration in milliseconds (NaN:
+                        unknown), subject "" if unknown; fixation_map is the archive's own blurred map (null
+                        where it has none)
 ``labels``              image, label (a ClassLabel)
 ``captions``            image, image_id, captions: one row an image, all its captions in one list
 ``distortion_ladder``   reference, distorted, reference_id, distortion, level: level is a synthetic order of

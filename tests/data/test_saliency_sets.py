@@ -8,20 +8,22 @@ from typing import Any
 import numpy as np
 import pytest
 from official_trees.saliency import OSIE_FIXATIONS, gaze_with_fixations, mit1003
+from scipy.io import savemat
 
+from hf_clipdyn.benchmarks.saliency import _viewed
 from hf_clipdyn.data.gaze import Tracker, detect_fixations
 
 Load = Callable[..., Any]
 Tree = Callable[[str], Path]
 
 
-def test_osie_keeps_order_durations_and_subjects_and_drops_what_is_outside(load: Load, tree: Tree) -> None:
+def test_osie_keeps_order_durations_and_subjects_and_what_is_outside(load: Load, tree: Tree) -> None:
     row = load("osie", data_dir=tree("osie"), split="test")[0]
     assert (row["width"], row["height"], row["image_id"]) == (800, 600, "1001")
     assert row["fixation_map"] is None
     of_first = [(f["x"], f["y"], f["duration"]) for f in row["fixations"] if f["subject"] == "1"]
     assert of_first == OSIE_FIXATIONS
-    assert [f["x"] for f in row["fixations"] if f["subject"] == "2"] == [10.0]
+    assert [f["x"] for f in row["fixations"] if f["subject"] == "2"] == [810.0, 10.0]
 
 
 def test_mit1003_detects_the_fixations_of_each_observer(load: Load, tree: Tree) -> None:
@@ -32,6 +34,17 @@ def test_mit1003_detects_the_fixations_of_each_observer(load: Load, tree: Tree) 
         for subject in ("CNG", "ajs"):
             points = [(f["x"], f["y"]) for f in row["fixations"] if f["subject"] == subject]
             assert np.allclose(points, [(50, 40), (5, 4), (95, 70)], atol=1.5)
+
+
+def test_the_first_fixation_is_dropped_where_it_lies_outside_the_image(load: Load, tmp_path: Path) -> None:
+    """Dropped by the loader, it left the second one to be taken for the first."""
+    mit1003(tmp_path / "mit")
+    for path in (tmp_path / "mit" / "DATA" / "ajs").glob("*.mat"):
+        gaze = gaze_with_fixations([(300.0, 300.0), (5.0, 4.0), (95.0, 70.0)])
+        savemat(path, {"recording": {"DATA": {"eyeData": gaze}}})
+    row = load("mit1003", data_dir=tmp_path / "mit", split="test")[0]
+    kept = _viewed(0, row, None, drop_first=True)
+    assert np.allclose(kept.points, [(5, 4), (95, 70)] * 2, atol=1.5)
 
 
 def test_mit1003_without_recordings_has_maps_and_no_fixations(load: Load, tmp_path: Path) -> None:
