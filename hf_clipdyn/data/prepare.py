@@ -1,5 +1,6 @@
 """`clipdyn prepare`: any data set as Parquet with its images inside and a data card, for the Hub or a folder."""
 
+import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -77,7 +78,11 @@ def prepare_dataset(
             f"{facts.title} is not pushed to a public repository: its licence ({facts.licence}) does not let you "
             "pass it on. Add --private to keep it for yourself and your group."
         )
-    if output.exists() and (not output.is_dir() or any(output.iterdir())):
+    try:
+        taken = output.exists() and (not output.is_dir() or any(output.iterdir()))
+    except OSError as error:
+        raise ConfigError(f"The output cannot be such a folder ({error.strerror}): name another.") from error
+    if taken:
         raise ConfigError(
             f"{output} is not empty: name a new folder, so that nothing of two data sets is mixed."
         )
@@ -85,27 +90,34 @@ def prepare_dataset(
         name, config, data_dir=data_dir, token=token, cache_dir=cache_dir, num_proc=num_proc, repo_id=repo_id
     )
     config = config or builder.DEFAULT_CONFIG_NAME or "default"
+    rows = {split: len(dataset) for split, dataset in splits.items()}
+    features = next(iter(splits.values())).features
+    source = f" --repo-id {repo_id}" if repo_id else " --data-dir <official folder>" if builder.layout else ""
+    card = _card(facts, name, config, rows, features, source)
     try:
-        output.mkdir(parents=True, exist_ok=True)
-        for split, dataset in splits.items():
-            _write_split(dataset, output / "data", split)
-        rows = {split: len(dataset) for split, dataset in splits.items()}
-        features = next(iter(splits.values())).features
-        source = (
-            f" --repo-id {repo_id}" if repo_id else " --data-dir <official folder>" if builder.layout else ""
-        )
-        card = _card(facts, name, config, rows, features, source)
-        (output / "README.md").write_text(card, encoding="utf-8")
+        output = output.resolve()
+        output.parent.mkdir(parents=True, exist_ok=True)
+        # Written beside its place and moved there whole: what fails or is killed leaves the place free.
+        with tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.name}-") as staging:
+            folder = Path(staging) / "content"
+            (folder / "data").mkdir(parents=True)
+            for split, dataset in splits.items():
+                _write_split(dataset, folder / "data", split)
+            (folder / "README.md").write_text(card, encoding="utf-8")
+            if not output.exists():
+                folder.replace(output)
+            else:  # an empty folder, which keeps its permissions and may be the current one
+                for part in folder.iterdir():
+                    part.replace(output / part.name)
     except OSError as error:
         raise DatasetError(
-            f"{output} could not be written ({error}): free the disk or mend its rights."
+            f"{output} could not be written ({error}): free the disk, or check the folder's permissions."
         ) from error
     url = None if push_to_hub is None else _push(output, push_to_hub, facts, private, token)
     return Prepared(output, rows, url)
 
 
 def _write_split(dataset: datasets.Dataset, folder: Path, split: str) -> None:
-    folder.mkdir(exist_ok=True)
     schema = dataset.features.arrow_schema  # carries the features, which plain `datasets` reads again
     parts: list[Path] = []
     writer: pq.ParquetWriter | None = None

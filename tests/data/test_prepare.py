@@ -15,6 +15,7 @@ from huggingface_hub import DatasetCard, HfApi
 from official_trees.trees import TREES
 from typer.testing import CliRunner
 
+from hf_clipdyn import load_dataset
 from hf_clipdyn.cards import dataset_card
 from hf_clipdyn.cli import app
 from hf_clipdyn.data.overview import datasets_table
@@ -242,3 +243,44 @@ def test_the_page_of_data_sets_says_what_the_registry_says(checkout: Path) -> No
         assert f"| {' | '.join(cells)} |" in page
     for kind in KINDS:
         assert f"| `{kind}` |" in page
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="file size limits as on Linux")
+@pytest.mark.parametrize("exists", [False, True])
+def test_a_full_disk_leaves_nothing_and_the_repeat_works(
+    tree: Tree, cache: Path, tmp_path: Path, exists: bool
+) -> None:
+    root, out = tree("osie"), tmp_path / "parent" / "out"
+    arguments = {"data_dir": root, "cache_dir": cache}
+    load_dataset("osie", **arguments)
+    if exists:
+        out.mkdir(parents=True)
+    program = f"""
+import resource, signal
+from pathlib import Path
+from hf_clipdyn.data.prepare import prepare_dataset
+from hf_clipdyn.errors import DatasetError
+signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+resource.setrlimit(resource.RLIMIT_FSIZE, (2000, 2000))
+try:
+    prepare_dataset("osie", Path({str(out)!r}), data_dir={str(root)!r}, cache_dir={str(cache)!r})
+except DatasetError as error:
+    print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert "free the disk" in done.stdout
+    assert [path.name for path in (tmp_path / "parent").rglob("*")] == (["out"] if exists else [])
+    assert prepare_dataset("osie", out, **arguments).rows == {"test": 3}
+    assert sorted(path.name for path in (tmp_path / "parent").iterdir()) == ["out"]
+
+
+def test_the_umask_decides_who_may_read_what_is_prepared(tree: Tree, cache: Path, tmp_path: Path) -> None:
+    before = os.umask(0o022)
+    try:
+        prepare_dataset("osie", tmp_path / "out", data_dir=tree("osie"), cache_dir=cache)
+    finally:
+        os.umask(before)
+    modes = {
+        path.name: oct(path.stat().st_mode)[-3:] for path in [tmp_path / "out", *(tmp_path / "out").iterdir()]
+    }
+    assert modes == {"out": "755", "data": "755", "README.md": "644"}
