@@ -36,7 +36,7 @@ def check_counts(facts: DatasetFacts, config: str | None, counts: Mapping[str, i
         if count > official:
             raise DatasetError(
                 f"{where} gives {count:,} rows{part}, but {facts.title} has {official:,}: "
-                "remove what does not belong to it."
+                "give a folder that holds this data set alone."
             )
         warnings.warn(
             f"{facts.title}: {count:,} of the official {official:,} rows{part} were found under {where}; the images "

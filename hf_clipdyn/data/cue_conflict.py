@@ -61,7 +61,7 @@ class CueConflict(DataBuilder):
             folder = file.parts[-2].lower() if len(file.parts) > 1 else ""
             if match is None:
                 if folder in CLASSES:
-                    raise DatasetError(f"{file.path} is not named <shape>N-<texture>M: remove or rename it.")
+                    raise self._misnamed(file.path)
                 continue
             image_id = file.stem.lower()
             shape, texture = match["shape"].lower(), match["texture"].lower()
@@ -84,6 +84,15 @@ class CueConflict(DataBuilder):
                 "texture_exemplar": f"{texture}{match['n']}",
                 "human_responses": answers.get(image_id, []),
             }
+
+    def _misnamed(self, path: str) -> DatasetError:
+        expected = "<shape>/<shape>N-<texture>M.png, such as cat/cat1-oven2.png"
+        if not any(_NAME.fullmatch(file.stem) for file in self.files.images()):
+            return DatasetError(
+                f"{self.files.root} has not the layout of the cue conflict images, which is {expected}: give its "
+                f"folder, from {self.facts.where}."
+            )
+        return DatasetError(f"{path} is not named as the cue conflict images are: name it {expected}.")
 
 
 def _human_answers(files: FileIndex) -> dict[str, list[dict[str, str]]]:

@@ -48,6 +48,7 @@ class LabelledBuilder(DataBuilder):
         """Files and their class by split."""
         classes = self.folder_classes()
         found: dict[str, list[tuple[SourceFile, str]]] = {}
+        strays: list[SourceFile] = []
         for file in self.files.images():
             folders = [spelt(folder) for folder in file.parts[:-1]]
             depth = next((d for d in reversed(range(len(folders))) if folders[d] in classes), len(folders))
@@ -55,17 +56,21 @@ class LabelledBuilder(DataBuilder):
             folder = folders[depth] if depth < len(folders) else self.listed_folder(file)
             if folder is None:
                 if folders and not set(splits) & set(self.unlabelled):
-                    raise DatasetError(
-                        f"{file.path} lies in no class folder of {self.facts.title} ({', '.join(classes)[:200]}): "
-                        "remove it or rename its folder."
-                    )
+                    strays.append(file)
                 continue
             split = splits[-1] if splits else self.default_split
             found.setdefault(self.validation if split == "val" else split, []).append((file, classes[folder]))
+        listed = ", ".join(classes)[:200]
+        wanted = f"<class>/*.jpg, directly under the folder or under <split>/, of the classes {listed}"
         if not found:
             raise DatasetError(
-                f"{self.files.root} has no class folders: give {self.facts.title} as <class>/*.jpg, directly under the "
-                f"folder or under <split>/, or read it from the Hub ({self.facts.mirror})."
+                f"{self.files.root} has not the layout of {self.facts.title}, no picture lies in one of its class "
+                f"folders: give a folder with {wanted}, or read it from the Hub ({self.facts.mirror})."
+            )
+        if strays:
+            raise DatasetError(
+                f"{strays[0].path} lies in no class folder of {self.facts.title}: give a folder that holds this data "
+                f"set alone, as {wanted}."
             )
         return found
 

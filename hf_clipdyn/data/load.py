@@ -9,14 +9,16 @@ from datasets.exceptions import DatasetGenerationError
 
 from hf_clipdyn.data.archives import is_archive
 from hf_clipdyn.data.base import DataBuilder
+from hf_clipdyn.data.caches import touch
 from hf_clipdyn.data.counts import check_counts
 from hf_clipdyn.data.files import index_folder
+from hf_clipdyn.data.images import safe_images
 from hf_clipdyn.data.layout import missing_from, plain
 from hf_clipdyn.data.registry import builder_class, dataset_names
 from hf_clipdyn.data.remote import download_archives, holds_archives, open_tables
 from hf_clipdyn.errors import ConfigError, DatasetError, UnknownNameError
 
-__all__ = ["find_locally", "load_dataset"]
+__all__ = ["find_locally", "lacks_files", "load_dataset"]
 
 _REPO_ID = re.compile(r"[\w.-]+/[\w.-]+")
 _BY_LAYOUT = ("flickr8k", "imagefolder", "webdataset")
@@ -70,17 +72,29 @@ def load_dataset(
         if not holds_archives(builder, repo_id, revision, token):
             return open_tables(builder, repo_id, name, split, revision, token, streaming, cache_dir, num_proc)
         folder = download_archives(builder, repo_id, revision, token)
-    if folder is not None and _is_parquet(folder):
+    if folder is not None and _holds_tables(builder, folder):
         return open_tables(builder, str(folder), name, split, None, None, streaming, cache_dir, num_proc)
     return _from_files(builder, name, folder, split, streaming, cache_dir, num_proc)
 
 
+def lacks_files(name: str) -> bool:
+    """Whether a data set needs a folder that `find_locally` does not find, and the Hub has no known mirror of it."""
+    builder = builder_class(name)
+    return bool(builder.layout) and builder.facts.mirror is None and find_locally(name) is None
+
+
 def find_locally(name: str) -> Path | None:
-    """The folder of ``$CLIPDYN_DATA`` that is named like the data set (``cue-conflict``) and has its layout."""
+    """The folder of ``$CLIPDYN_DATA`` that is named like the data set (``cue-conflict``) and has its layout.
+
+    Raises:
+        ConfigError: the variable names no folder.
+    """
     root = os.environ.get("CLIPDYN_DATA")
     layout = builder_class(name).layout
-    if not root or not layout or not Path(root).is_dir():
+    if not root or not layout:
         return None
+    if not Path(root).is_dir():
+        raise ConfigError(f"CLIPDYN_DATA is {root!r}, which is no folder: correct the variable, or unset it.")
     for folder in sorted(Path(root).iterdir()):
         named = plain(folder.name) == plain(name) and folder.is_dir()
         if named and not missing_from(index_folder(folder)[0], layout):
@@ -105,23 +119,42 @@ def _resolve(
     if data_dir is None and repo_id is None:
         if Path(path).is_dir() or (Path(path).is_file() and is_archive(path)):
             return builder_class(_recognise(Path(path))), Path(path), None
-        if path.startswith((".", "~", os.sep)):
-            raise ConfigError(f"There is no folder {path}: check the path of your captioned images.")
+        if _is_path(path):
+            hint = " For the Hub's data set of that name, call this from another folder." * bool(
+                _REPO_ID.fullmatch(path)
+            )
+            raise ConfigError(
+                f"There is no folder {path} and no archive: correct the path of your captioned images.{hint}"
+            )
         if _REPO_ID.fullmatch(path):
             return builder_class("hub"), None, path
     raise UnknownNameError("data set", path, dataset_names())
 
 
+def _is_path(name: str) -> bool:
+    """Whether a name that is no existing folder means one all the same, and not a data set on the Hub.
+
+    ``data/flickr9k`` has the form of both: beside a folder ``data`` it is a path.
+    """
+    parts = name.split("/")
+    beside = len(parts) == 2 and Path(parts[0]).is_dir()
+    return (
+        beside or len(parts) > 2 or is_archive(name) or name.startswith((".", "~", "/")) or name.endswith("/")
+    )
+
+
 def _recognise(folder: Path) -> str:
     """Name of the generic loader for a folder of captioned images."""
-    if _is_parquet(folder):
-        return "hub"
     if folder.is_file():
         return "webdataset" if folder.name.lower().endswith(".tar") else "flickr8k"
     files, _ = index_folder(folder)
     for name in _BY_LAYOUT:
-        if name in dataset_names() and not missing_from(files, builder_class(name).layout):
+        if not missing_from(files, builder_class(name).layout) and not _holds_tables(
+            builder_class(name), folder
+        ):
             return name
+    if _is_parquet(folder):
+        return "hub"
     raise DatasetError(
         f"{folder} is no folder of captioned images: it needs captions.txt, or metadata.csv or metadata.jsonl, or "
         "tar shards, or Parquet. For any other data set give its name, and this folder as data_dir."
@@ -149,13 +182,14 @@ def _from_files(
         instance = builder(data_dir=data_dir, config_name=name, cache_dir=cache_dir)
         if streaming:
             instance.streams = True
-            return instance.as_streaming_dataset(split)
+            return safe_images(instance.as_streaming_dataset(split))
         instance.download_and_prepare(num_proc=num_proc)
+        touch(Path(instance.cache_dir))
         if builder.exact_rows:
             counts = {known: info.num_examples for known, info in instance.info.splits.items()}
             counts["total"] = sum(counts.values())
             check_counts(builder.facts, instance.config.name, counts, instance.files.root)
-        return instance.as_dataset(split)
+        return safe_images(instance.as_dataset(split))
     except DatasetGenerationError as error:
         cause = error.__cause__
         if isinstance(cause, DatasetError):
@@ -169,6 +203,26 @@ def _from_files(
         raise DatasetError(
             f"{data_dir or builder.facts.title} could not be prepared ({error}): free the disk or mend the rights."
         ) from error
+
+
+def _holds_tables(builder: type[DataBuilder], folder: Path) -> bool:
+    """Whether a folder is to be read as Parquet; where the official layout is there too, that is read.
+
+    A layout that any picture satisfies (``*.png``) counts as there if it has more files than there is Parquet: results
+    may lie beside a data set, and a picture beside Parquet.
+    """
+    if not _is_parquet(folder):
+        return False
+    files, _ = index_folder(folder)
+    if not builder.layout or (
+        missing_from(files, builder.layout) and not any(is_archive(f.name) for f in files.files)
+    ):
+        return True
+    suffixes = [name[1:] for entry in builder.layout for name in entry.split("|") if name.startswith("*")]
+    if any(not name.startswith("*") for entry in builder.layout for name in entry.split("|")):
+        return False
+    official = sum(file.name.lower().endswith(tuple(suffixes)) for file in files.files)
+    return official <= sum(file.suffix == ".parquet" for file in files.files)
 
 
 def _is_parquet(folder: Path) -> bool:

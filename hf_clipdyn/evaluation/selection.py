@@ -1,5 +1,6 @@
 """What a call means, settled before the first forward pass: revisions, data sets, and settings that bear on them."""
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 from hf_clipdyn.benchmarks.base import Settings
 from hf_clipdyn.benchmarks.registry import benchmark_class, kinds
 from hf_clipdyn.benchmarks.sources import Source, open_source
+from hf_clipdyn.data.load import find_locally, lacks_files
 from hf_clipdyn.data.registry import dataset_facts
 from hf_clipdyn.errors import ConfigError, DatasetError, EvaluationError, UnknownNameError
 from hf_clipdyn.revisions import Revision
@@ -72,32 +74,65 @@ def open_sources(
 ) -> dict[str, Source]:
     """The data set behind each benchmark; all that are missing are named at once, with the place to get them.
 
+    The Hub is asked for mirrors only if all data sets without one are there, or what is missing is left out.
+
     Raises:
         EvaluationError: some are missing and are not to be left out, or none is there.
     """
     sources: dict[str, Source] = {}
-    missing: dict[str, str] = {}
+    missing = {
+        name: f"its files are not here; they are at {dataset_facts(name.partition('/')[2]).where}."
+        for name in names
+        if name.partition("/")[2] not in data_dirs and lacks_files(name.partition("/")[2])
+    }
+    if missing and not skip_missing:
+        raise EvaluationError(_missing_table(missing, names, data_dirs))
     opened: dict[tuple[str, tuple[str, ...]], Source | DatasetError] = {}
     for name in names:
         dataset, schemas = name.partition("/")[2], benchmark_class(name).schemas
+        if name in missing:
+            continue
         if (dataset, schemas) not in opened:  # a Hub that does not answer is waited for once
             opened[dataset, schemas] = _open(dataset, schemas, data_dirs, token)
         found = opened[dataset, schemas]
         if isinstance(found, Source):
             sources[name] = found
         else:
-            missing[name] = _with_place(str(found), dataset_facts(dataset).where)
+            missing[name] = str(found)
     if missing:
-        listed = " ".join(f"{name}: {why}" for name, why in missing.items())
+        table = _missing_table(missing, names, data_dirs)
         if not skip_missing:
-            raise EvaluationError(
-                f"{len(missing)} of {len(names)} benchmarks cannot run. {listed} "
-                "Give the folders with --data-dir NAME=PATH, or run the others with --skip-missing."
-            )
-        say(f"Left out, since their data are missing: {listed}")
+            raise EvaluationError(table)
+        say(f"Left out: {table}")
     if not sources:
         raise EvaluationError("No benchmark can run: nothing was evaluated.")
     return sources
+
+
+def _missing_table(missing: Mapping[str, str], names: Sequence[str], data_dirs: Mapping[str, Path]) -> str:
+    """What is missing, a line a benchmark, and what was not asked for yet; then what to do."""
+    width = max(map(len, names))
+    lines = []
+    for name in names:
+        dataset = name.partition("/")[2]
+        facts = dataset_facts(dataset)
+        if name in missing:
+            lines.append(f"  {name:<{width}}  {_with_place(missing[name], facts.where)}")
+        elif dataset not in data_dirs and facts.mirror is not None and find_locally(dataset) is None:
+            lines.append(
+                f"  {name:<{width}}  is read from the Hub ({facts.mirror}) when the others are here."
+            )
+    named = sorted({name.partition("/")[2] for name in missing})
+    root = os.environ.get("CLIPDYN_DATA")
+    return "\n".join(
+        [
+            f"{len(missing)} of {len(names)} benchmarks cannot run, since their data are missing:",
+            *lines,
+            f"Put the folders, under the names {', '.join(named)}, into one folder, and set CLIPDYN_DATA to that "
+            f"({f'now {root}' if root else 'not set now'}); or give each with --data-dir NAME=PATH; or run the others "
+            "with --skip-missing.",
+        ]
+    )
 
 
 def _open(

@@ -192,3 +192,86 @@ def test_an_archive_beside_its_own_folder_is_not_unpacked_again(load: Load, tree
     shutil.make_archive(str(root / "stimuli"), "zip", root / "stimuli")
     load("osie", data_dir=root)
     assert not (cache / "clipdyn-unpacked").exists()
+
+
+# --- official layouts beside Parquet ----------------------------------------------------------------------------
+
+
+def stray(folder: Path, name: str = "results.parquet") -> None:
+    """A table that is no data set, as an evaluation or a user leaves it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    datasets.Dataset.from_dict({"metric": ["srcc"], "value": [0.5]}).to_parquet(folder / name)
+
+
+@pytest.mark.parametrize(
+    "name", ["flickr8k", "osie", "cue_conflict", "cifar10", "tid2013", "imagefolder", "webdataset"]
+)
+@pytest.mark.parametrize("where", ["", "sub"])
+def test_a_stray_table_hijacks_no_loader(load: Load, tree: Tree, name: str, where: str) -> None:
+    root = tree(name)
+    before = {split: len(rows) for split, rows in load(name, data_dir=root).items()}
+    stray(root / where)
+    assert {split: len(rows) for split, rows in load(name, data_dir=root).items()} == before
+
+
+@pytest.mark.parametrize("name", ["flickr8k", "imagefolder", "webdataset"])
+def test_a_stray_table_hijacks_no_folder_that_is_recognised(load: Load, tree: Tree, name: str) -> None:
+    root = tree(name)
+    before = load(str(root), split="train")["captions"][:]
+    stray(root)
+    assert load(str(root), split="train")["captions"][:] == before
+
+
+def test_a_stray_table_beside_an_archive_hijacks_nothing(load: Load, tree: Tree, tmp_path: Path) -> None:
+    packed = tmp_path / "packed"
+    packed.mkdir()
+    shutil.make_archive(str(packed / "osie"), "zip", tree("osie"))
+    stray(packed)
+    assert len(load("osie", data_dir=packed, split="test")) == 3
+
+
+def test_a_picture_beside_parquet_does_not_make_it_class_folders(load: Load, tmp_path: Path) -> None:
+    rows = {"img": [{"bytes": image_bytes(".png"), "path": None}] * 3, "label": [0, 1, 2]}
+    (tmp_path / "mirror" / "data").mkdir(parents=True)
+    datasets.Dataset.from_dict(rows).to_parquet(tmp_path / "mirror" / "data" / "test-00000-of-00001.parquet")
+    write_image(tmp_path / "mirror" / "logo.png")
+    assert load("cifar10", data_dir=tmp_path / "mirror", split="test")["label"][:] == [0, 1, 2]
+
+
+# --- paths that do not exist ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["./photos", "~/photos", "/photos", "data/photos", "a/b/c", "photos.zip", "photos/", "data/x.tar.gz"],
+)
+def test_a_mistyped_path_is_told_without_asking_the_hub(
+    load: Load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data").mkdir()
+    monkeypatch.setattr("hf_clipdyn.data.load.open_tables", None)
+    with pytest.raises(ConfigError, match=r"There is no folder .* and no archive"):
+        load(path)
+
+
+def test_a_folder_of_all_data_that_does_not_exist_is_told(
+    load: Load, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CLIPDYN_DATA", "/nowhere/at/all")
+    with pytest.raises(ConfigError, match="CLIPDYN_DATA is '/nowhere/at/all', which is no folder"):
+        load("cifar10")
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "expected"),
+    [("cue_conflict", "cifar10", "<shape>N-<texture>M"), ("cifar100", "cue_conflict", "<class>/*.jpg")],
+)
+def test_the_folder_of_another_data_set_has_not_the_layout(
+    load: Load, tree: Tree, name: str, given: str, expected: str
+) -> None:
+    with pytest.raises(DatasetError, match="has not the layout") as caught:
+        load(name, data_dir=tree(given))
+    assert expected in str(caught.value)
+    assert "remove" not in str(caught.value)
+    assert "rename" not in str(caught.value)

@@ -320,20 +320,28 @@ def test_the_usual_settings_bear_on_nothing_in_particular(evaluate):
 
 
 @pytest.mark.parametrize("suite", ["paper", "full"])
-def test_a_suite_without_data_names_the_place_of_each_data_set(store, monkeypatch, suite):
-    """Also of those that have a mirror on the Hub, which may not be reached."""
+def test_a_suite_without_data_is_told_in_a_table_before_the_hub_is_asked(store, monkeypatch, suite):
     monkeypatch.delenv("CLIPDYN_DATA", raising=False)
-    for module in ("datasets.config", "huggingface_hub.constants"):
-        monkeypatch.setattr(f"{module}.HF_HUB_OFFLINE", True)
+    monkeypatch.setattr("hf_clipdyn.evaluation.selection.open_source", None)
     monkeypatch.chdir("/")
     with pytest.raises(EvaluationError) as caught:
         evaluate_revisions("me/run", suite=suite, store=store, device="cpu", show_progress=False)
     message = str(caught.value)
-    names = benchmark_suite(suite)
-    assert f"{len(names)} of {len(names)} benchmarks cannot run." in message
-    for name in names:
-        assert f"{name}: " in message
-        assert dataset_facts(name.partition("/")[2]).where in message
+    assert "set CLIPDYN_DATA to that (not set now)" in message
+    lines = {line.split()[0]: line for line in message.splitlines()[1:-1]}
+    for name in benchmark_suite(suite):
+        facts = dataset_facts(name.partition("/")[2])
+        if not name.endswith("/procedural"):
+            assert (facts.mirror or facts.where) in lines[name]
+
+
+def test_a_hub_that_cannot_be_reached_is_told_with_the_place_of_the_data(store, monkeypatch):
+    monkeypatch.delenv("CLIPDYN_DATA", raising=False)
+    for module in ("datasets.config", "huggingface_hub.constants"):
+        monkeypatch.setattr(f"{module}.HF_HUB_OFFLINE", True)
+    with pytest.raises(EvaluationError, match=r"1 of 1 benchmarks cannot run") as caught:
+        evaluate_revisions("me/run", benchmarks=["zero_shot/cifar10"], store=store, device="cpu")
+    assert dataset_facts("cifar10").where in str(caught.value)
 
 
 def test_an_output_that_is_no_table_of_results_is_left_alone(evaluate, tmp_path):
