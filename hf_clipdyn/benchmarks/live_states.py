@@ -78,6 +78,10 @@ class ScratchFile:
     """
 
     def __init__(self) -> None:
+        if not hasattr(os, "preadv"):
+            raise EvaluationError(
+                "Pairs of images are compared on Linux and macOS only: this system has no preadv."
+            )
         self._file = tempfile.TemporaryFile(prefix="clipdyn-")  # noqa: SIM115  # it lives as long as this object
 
     def write(self, array: NDArray[np.float32], offset: int) -> None:

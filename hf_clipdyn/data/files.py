@@ -6,6 +6,7 @@ others in the modules that define builders; modules without a builder keep their
 
 import hashlib
 import os
+import re
 import stat
 import time
 from collections import defaultdict
@@ -20,6 +21,9 @@ from hf_clipdyn.errors import DatasetError
 __all__ = ["FileIndex", "SourceFile", "index_folder", "stamp_of"]
 
 _NOT_DATA = frozenset(("__macosx", "thumbs.db", "desktop.ini"))
+
+# Control characters, separators of lines, and what stands for bytes that are no UTF-8.
+_UNFIT = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 # Stamps of files come from the kernel's clock tick: two writes within one look the same.
 _CLOCK_TICK_NS = 20_000_000
@@ -196,7 +200,7 @@ def _check_name(entry: os.DirEntry[str]) -> None:
     Raises:
         DatasetError: the name is no UTF-8, or has a control character.
     """
-    if any(ord(sign) < 32 or ord(sign) == 127 or 0xD800 <= ord(sign) <= 0xDFFF for sign in entry.name):
+    if _UNFIT.search(entry.name):
         folder = str(Path(entry.path).parent)
         raise DatasetError(
             f"{folder} holds the name {entry.name!r}, which is no UTF-8 or has a control character: rename that file."

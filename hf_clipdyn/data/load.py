@@ -156,9 +156,11 @@ def _resolve(
         if Path(path).is_dir() or (Path(path).is_file() and is_archive(path)):
             return builder_class(_recognise(Path(path))), Path(path), None
         if _is_path(path):
+            hint = " For the Hub's data set of that name, call this from another folder." * bool(
+                _REPO_ID.fullmatch(path)
+            )
             raise ConfigError(
-                f"There is no folder or archive {path}: correct the path of your captioned images. The Hub's data set "
-                "of that name, if it is meant, is found where the current folder holds no folder of its owner's name."
+                f"There is no folder {path} and no archive: correct the path of your captioned images.{hint}"
             )
         if _REPO_ID.fullmatch(path):
             return builder_class("hub"), None, path
