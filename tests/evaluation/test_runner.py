@@ -365,7 +365,7 @@ def test_a_folder_as_output_is_refused_before_the_first_forward_pass(evaluate, t
         "zero_shot/cifar10", revisions=["epoch-000"], output=tmp_path / "folder.parquet" / "results.parquet"
     )
     before = forward_passes["images"]
-    with pytest.raises(EvaluationError, match="is a folder: name a file"):
+    with pytest.raises(EvaluationError, match="is a folder"):
         evaluate("zero_shot/cifar10", output=tmp_path / "folder.parquet")
     assert forward_passes["images"] == before
 
