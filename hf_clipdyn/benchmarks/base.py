@@ -51,7 +51,6 @@ __all__ = [
 SIGMAS = (0.0, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5)
 NOISE_KINDS = ("gaussian", "salt_and_pepper", "blur")
 PREPROCESSES = ("processor", "squash", "tiles", "crop")
-_FLAGS_AND_COUNTS = ("interpretable", "dropped_dimensions")
 PROBES = ("attention", "attention_layers", "rollout", "gradient_input", "grad_cam")
 
 
@@ -223,12 +222,6 @@ class Benchmark(ABC):
     @abstractmethod
     def score(trials: pd.DataFrame, settings: Settings) -> list[Measurement]:
         """The numbers, with the functions of `hf_clipdyn.metrics`."""
-
-    @classmethod
-    def score_to_compare(cls, trials: pd.DataFrame) -> list[Measurement]:
-        """The numbers that two revisions can be compared in, without intervals: no flags and no counts."""
-        found = cls.score(trials, Settings(n_resamples=0))
-        return [one for one in found if one.metric.partition("/")[0] not in _FLAGS_AND_COUNTS]
 
     @staticmethod
     def influences(trials: pd.DataFrame) -> Iterable[Influence]:

@@ -1,5 +1,6 @@
 """Does shape or texture decide where they conflict (Geirhos et al. 2019)? By prompts, and without text."""
 
+from collections.abc import Iterator
 from typing import Any, ClassVar
 
 import numpy as np
@@ -8,6 +9,7 @@ from numpy.typing import NDArray
 
 from hf_clipdyn.benchmarks.base import (
     Benchmark,
+    Influence,
     Measurement,
     Settings,
     cosine_distance,
@@ -20,6 +22,10 @@ from hf_clipdyn.benchmarks.linear_probe import decide_crossed
 from hf_clipdyn.benchmarks.prompts import class_embeddings, default_templates, prompt_sets
 from hf_clipdyn.benchmarks.readout import Readout, Stimuli
 from hf_clipdyn.benchmarks.shape_scores import (
+    consistency_influences_of,
+    decision_influences_of,
+    preference_influences,
+    probe_influences,
     score_consistency,
     score_decisions,
     score_preference,
@@ -46,7 +52,8 @@ class ShapeBias(Benchmark):
     Trials: item, image_id, shape, texture, shape_exemplar, texture_exemplar, and protocol. For the name of
     a prompt set ("" is the default one) and for ``imagenet_1000`` ``decision`` is a class name; for
     ``text_free`` ``preference`` is the share of the image's triplets in which its shape mate is the nearer
-    one; for ``crossed_probe`` ``decision`` is what the probe for ``cue`` (shape or texture) says of a conflict
+    one, and ``mate_effect`` what the image does as a mate to those of others (`triplet_preferences`); for
+    ``crossed_probe`` ``decision`` is what the probe for ``cue`` (shape or texture) says of a conflict
     image whose exemplar of that cue it has not seen (`decide_crossed`); for ``human`` it is the answer of ``observer``.
     """
 
@@ -106,8 +113,8 @@ class ShapeBias(Benchmark):
         images = readout.images(self._stimuli)
         blocks = []
         if not readout.only_text:
-            preferences = triplet_preferences(images, self._facts)
-            blocks += [self._facts.assign(protocol=_TEXT_FREE, preference=preferences)]
+            preferences, effects = triplet_preferences(images, self._facts)
+            blocks += [self._facts.assign(protocol=_TEXT_FREE, preference=preferences, mate_effect=effects)]
             blocks += [self._probed(images, cue) for cue in ("shape", "texture")]
         if readout.encoder.reads_text:
             for name, templates in self._prompts.items():
@@ -119,8 +126,9 @@ class ShapeBias(Benchmark):
                 blocks.append(self._facts.assign(protocol=_THOUSAND, decision=decisions))
             blocks.append(self._humans)
         trials: pd.DataFrame = pd.concat(blocks, ignore_index=True)
-        columns = [*self._facts, "protocol", "decision", "preference", "cue", "observer"]
-        types = {"decision": "string", "preference": "float64", "cue": "string", "observer": "string"}
+        columns = [*self._facts, "protocol", "decision", "preference", "mate_effect", "cue", "observer"]
+        types = dict.fromkeys(("decision", "cue", "observer"), "string")
+        types |= dict.fromkeys(("preference", "mate_effect"), "float64")
         return trials.reindex(columns=columns).astype(types)
 
     def _probed(self, images: NDArray[np.float32], cue: str) -> pd.DataFrame:
@@ -156,8 +164,24 @@ class ShapeBias(Benchmark):
                 measurements += score_decisions(protocol, rows, settings)
         return measurements
 
+    @staticmethod
+    def influences(trials: pd.DataFrame) -> Iterator[Influence]:
+        """All numbers are smooth functions of means over images."""
+        parts = {str(protocol): rows for protocol, rows in trials.groupby("protocol", sort=False)}
+        for protocol, rows in parts.items():
+            if protocol == _TEXT_FREE:
+                yield from preference_influences(rows)
+            elif "cue" in rows and rows["cue"].notna().any():
+                yield from probe_influences(rows)
+            elif protocol == _HUMAN:
+                yield from consistency_influences_of(parts[""], rows)
+            else:
+                yield from decision_influences_of(protocol, rows)
 
-def triplet_preferences(images: NDArray[np.floating[Any]], facts: pd.DataFrame) -> NDArray[np.float64]:
+
+def triplet_preferences(
+    images: NDArray[np.floating[Any]], facts: pd.DataFrame
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Share of the category triplets of each conflict image in which its shape mate is the nearer one.
 
     The shape mate has the anchor's class of shape, another shape exemplar, another texture class (and
@@ -169,11 +193,13 @@ def triplet_preferences(images: NDArray[np.floating[Any]], facts: pd.DataFrame) 
         facts: n rows with shape, texture, shape_exemplar, texture_exemplar.
 
     Returns:
-        (n,) in [0, 1]; NaN where shape and texture agree, or where one of the mates does not exist.
+        (n,) in [0, 1]; NaN where shape and texture agree, or where one of the mates does not exist. And (n,) what
+        each image does as a mate: the sum over its anchors of (share of these triplets won by the shape -
+        preference of the anchor) / number of the anchor's mates of that kind.
     """
     shape, texture, shape_exemplar, texture_exemplar = (pd.factorize(facts[name])[0] for name in _CUES)
     conflict = (facts["shape"] != facts["texture"]).to_numpy()
-    result = np.full(len(facts), np.nan)
+    result, effects = np.full(len(facts), np.nan), np.zeros(len(facts))
     for anchor in np.flatnonzero(conflict):
         same_shape, same_texture = shape == shape[anchor], texture == texture[anchor]
         shape_mates = conflict & same_shape & ~same_texture & (shape_exemplar != shape_exemplar[anchor])
@@ -181,8 +207,18 @@ def triplet_preferences(images: NDArray[np.floating[Any]], facts: pd.DataFrame) 
         if not (shape_mates.any() and texture_mates.any()):
             continue
         to_shape = cosine_distance(images[anchor], images[shape_mates])
-        to_texture = np.sort(cosine_distance(images[anchor], images[texture_mates]))
-        # A tie is neither left nor right of its equals: the mean of both positions counts it one half.
-        nearer = [np.searchsorted(to_texture, to_shape, side) for side in ("left", "right")]
-        result[anchor] = 1 - np.mean(nearer) / len(to_texture)
-    return result
+        to_texture = cosine_distance(images[anchor], images[texture_mates])
+        # The share of triplets that the shape wins, with each of the mates.
+        by_mate = 1 - _share_below(to_texture, to_shape), _share_below(to_shape, to_texture)
+        result[anchor] = by_mate[0].mean()
+        for mates, won in zip((shape_mates, texture_mates), by_mate, strict=True):
+            effects[mates] += (won - result[anchor]) / len(won)
+    return result, effects
+
+
+def _share_below(values: NDArray[np.float64], thresholds: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Share of the values below each threshold, ties one half."""
+    ordered = np.sort(values)
+    # A tie is neither left nor right of its equals: the mean of both positions counts it one half.
+    positions = [np.searchsorted(ordered, thresholds, side) for side in ("left", "right")]
+    return np.asarray(np.mean(positions, axis=0) / len(values))

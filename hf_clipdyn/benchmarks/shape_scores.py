@@ -1,19 +1,30 @@
 """The numbers of `ShapeBias`, from its trials alone: one function for each way of asking."""
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from hf_clipdyn.benchmarks.base import Measurement, Settings, measurement
+from hf_clipdyn.benchmarks.base import Influence, Measurement, Settings, measurement
+from hf_clipdyn.errors import EvaluationError
 from hf_clipdyn.metrics.bootstrap import clustered_share_interval
 from hf_clipdyn.metrics.cue_preference import anchor_preference
-from hf_clipdyn.metrics.error_consistency import observer_consistency
-from hf_clipdyn.metrics.shape_bias import shape_bias
+from hf_clipdyn.metrics.error_consistency import consistency_influences, observer_consistency
+from hf_clipdyn.metrics.shape_bias import decision_influences, shape_bias
 from hf_clipdyn.metrics.undefined import undefined_causes
 
-__all__ = ["score_consistency", "score_decisions", "score_preference", "score_probe"]
+__all__ = [
+    "consistency_influences_of",
+    "decision_influences_of",
+    "preference_influences",
+    "probe_influences",
+    "score_consistency",
+    "score_decisions",
+    "score_preference",
+    "score_probe",
+]
 
 # Neither end of a bias is better; more cue decisions and a quiet class prior are what makes it readable.
 _KEYS: dict[str, bool | None] = {
@@ -48,15 +59,46 @@ def score_decisions(protocol: str, rows: pd.DataFrame, settings: Settings) -> li
     ]
 
 
+def decision_influences_of(protocol: str, rows: pd.DataFrame) -> Iterator[Influence]:
+    """What each image contributes to the error of the numbers of `score_decisions`."""
+    found = decision_influences(*(rows[name].to_list() for name in ("decision", "shape", "texture")))
+    suffix = f"/{protocol}" if protocol else ""
+    for name, values in found.items():
+        yield Influence(name + suffix, pd.Series(values, index=rows["item"]))
+
+
 def score_preference(rows: pd.DataFrame, settings: Settings) -> list[Measurement]:
     """The share of the triplets that the shape mate wins."""
-    rows = rows[rows["preference"].notna()]
-    if rows.empty:
+    rows = _with_mates(rows)
+    if rows["preference"].isna().all():
         return [
             Measurement("shape_preference", float("nan"), note="no image has both a shape and a texture mate")
         ]
-    result = anchor_preference(rows["preference"], **_exemplars(rows), **settings.resampling)
+    result = anchor_preference(
+        rows["preference"], rows["mate_effect"], **_exemplars(rows), **settings.resampling
+    )
     return [measurement(result, "shape_preference", {}, n_groups=_n_groups(rows))]
+
+
+def preference_influences(rows: pd.DataFrame) -> Iterator[Influence]:
+    """What each image contributes to the error of the text-free preference, as anchor and as mate."""
+    rows = _with_mates(rows)
+    preference = rows["preference"]
+    n_anchors = int(preference.notna().sum())
+    if n_anchors:
+        as_anchor = (preference - preference.mean()).fillna(0.0)
+        values = (as_anchor + rows["mate_effect"]) / n_anchors
+        yield Influence("shape_preference", values.set_axis(rows["item"]))
+
+
+def _with_mates(rows: pd.DataFrame) -> pd.DataFrame:
+    """The images that are anchor or mate of any triplet."""
+    if "mate_effect" not in rows:
+        raise EvaluationError(
+            "The trials of this shape_bias benchmark lack mate_effect, since an earlier version kept them: evaluate "
+            "it again with --force."
+        )
+    return rows[rows["preference"].notna() | (rows["mate_effect"] != 0)]
 
 
 def score_probe(rows: pd.DataFrame, settings: Settings, *, has_chance: bool) -> list[Measurement]:
@@ -100,6 +142,18 @@ def score_probe(rows: pd.DataFrame, settings: Settings, *, has_chance: bool) -> 
     return measurements
 
 
+def probe_influences(rows: pd.DataFrame) -> Iterator[Influence]:
+    """What each image contributes to the error of the numbers of `score_probe`; chance has none."""
+    for cue in ("shape", "texture"):
+        decided = rows[(rows["cue"] == cue) & rows["decision"].notna()]
+        hits = np.asarray(decided["decision"] == decided[cue], dtype=np.float64)
+        if len(hits):
+            values = pd.Series((hits - hits.mean()) / len(hits), index=decided["item"])
+            yield Influence(f"{cue}_accuracy", values, probe="linear_probe")
+    items = rows["item"].unique()
+    yield Influence("chance", pd.Series(0.0, index=items), probe="linear_probe")
+
+
 def score_consistency(decisions: pd.DataFrame, humans: pd.DataFrame, settings: Settings) -> list[Measurement]:
     """Mean kappa of the model with each human observer, its possible range, and that of the observers in pairs.
 
@@ -107,13 +161,8 @@ def score_consistency(decisions: pd.DataFrame, humans: pd.DataFrame, settings: S
     those whose cues are in conflict.
     """
     measurements = []
-    conflict = decisions["shape"] != decisions["texture"]
-    for group, images in (("images=all", decisions), ("images=conflict", decisions[conflict])):
-        observers = _answers(images, humans)
-        if not (observers.size and len(images)):
-            continue
+    for group, images, observers, correct in _beside_people(decisions, humans):
         exemplars = _exemplars(images)
-        correct = np.asarray(images["decision"] == images["shape"], dtype=bool)
         groups = _n_groups(images)
         common: dict[str, Any] = {"group": group, "n_groups": groups}
         keywords: dict[str, Any] = {
@@ -140,6 +189,29 @@ def score_consistency(decisions: pd.DataFrame, humans: pd.DataFrame, settings: S
                 measurement(human, "kappa", causes, metric="error_consistency", probe="human", **common)
             )
     return measurements
+
+
+def consistency_influences_of(decisions: pd.DataFrame, humans: pd.DataFrame) -> Iterator[Influence]:
+    """What each image contributes to the error of the numbers of `score_consistency`."""
+    for group, images, observers, correct in _beside_people(decisions, humans):
+        items = images["item"]
+        for key, values in consistency_influences(observers, correct).items():
+            name = key.replace("kappa", "error_consistency")
+            yield Influence(name, pd.Series(values, index=items), group=group)
+        if observers.shape[1] > 1:
+            values = consistency_influences(observers)["kappa"]
+            yield Influence("error_consistency", pd.Series(values, index=items), group=group, probe="human")
+
+
+def _beside_people(
+    decisions: pd.DataFrame, humans: pd.DataFrame
+) -> Iterator[tuple[str, pd.DataFrame, NDArray[np.float64], NDArray[np.bool_]]]:
+    """Group, its images, whether each observer named the shape, and whether the model did."""
+    conflict = decisions["shape"] != decisions["texture"]
+    for group, images in (("images=all", decisions), ("images=conflict", decisions[conflict])):
+        observers = _answers(images, humans)
+        if observers.size and len(images):
+            yield group, images, observers, np.asarray(images["decision"] == images["shape"], dtype=bool)
 
 
 def _answers(images: pd.DataFrame, humans: pd.DataFrame) -> NDArray[np.float64]:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy import stats
 from tqdm.auto import tqdm
 
-from hf_clipdyn.benchmarks.base import Benchmark, Influence, Measurement
+from hf_clipdyn.benchmarks.base import Benchmark, Influence, Measurement, Settings
 from hf_clipdyn.benchmarks.registry import benchmark_class
 from hf_clipdyn.errors import EvaluationError, UnknownNameError
 from hf_clipdyn.evaluation.store import (
@@ -26,6 +26,7 @@ from hf_clipdyn.metrics.shared_images import SharedImages, image_clusters
 __all__ = ["compare_revisions"]
 
 _BLOCKS = 100
+_FLAGS_AND_COUNTS = ("interpretable", "dropped_dimensions")
 _SAME = ["repo_id", "data_fingerprint", "preprocess", "dtype"]
 _COLUMNS = [
     *_SAME,
@@ -178,10 +179,12 @@ def _compare(
 
 
 def _differences(kind: type[Benchmark], a: pd.DataFrame, b: pd.DataFrame) -> dict[Key, tuple[float, float]]:
-    first, second = ({_key(one): one.value for one in kind.score_to_compare(side)} for side in (a, b))
+    settings = Settings(n_resamples=0)
+    first, second = ({_key(one): one.value for one in kind.score(side, settings)} for side in (a, b))
     together = ({_key(one): one.value for one in own} for own in kind.score_together(a, b))
     first, second = (alone | beside for alone, beside in zip((first, second), together, strict=True))
-    return {key: (value, second[key]) for key, value in first.items() if key in second}
+    pairs = {key: (value, second[key]) for key, value in first.items() if key in second}
+    return {key: pair for key, pair in pairs.items() if key[2].partition("/")[0] not in _FLAGS_AND_COUNTS}
 
 
 def _from_influences(kind: type[Benchmark], a: pd.DataFrame, b: pd.DataFrame) -> dict[Key, tuple[float, int]]:

@@ -228,7 +228,11 @@ def wilson_interval(
 
 
 def clustered_share_interval(
-    numerators: Floats, denominators: Floats, clusters: Sequence[Ints], confidence_level: float = 0.95
+    numerators: Floats,
+    denominators: Floats,
+    clusters: Sequence[Ints],
+    confidence_level: float = 0.95,
+    effects: Floats | None = None,
 ) -> list[float]:
     """Interval of sum(numerators) / sum(denominators) for items clustered in one or two ways.
 
@@ -242,6 +246,7 @@ def clustered_share_interval(
         denominators: shape (n,), >= 0.
         clusters: one or two arrays of shape (n,), the codes of each item's clusters.
         confidence_level: in (0, 1).
+        effects: shape (n,), what each item does to the numerators of others (as a mate of theirs); sums to zero.
 
     Returns:
         Low and high in [0, 1]; NaN where nothing is in the denominators or a way has one cluster.
@@ -251,7 +256,8 @@ def clustered_share_interval(
     if total == 0 or min(sizes) < 2:
         return [float("nan"), float("nan")]
     share = float(numerators.sum()) / total
-    variance = _clustered_variance((numerators - share * denominators) / total, clusters)
+    influence = numerators - share * denominators + (0.0 if effects is None else effects)
+    variance = _clustered_variance(influence / total, clusters)
     effective = share * (1 - share) / variance if variance > 0 else total
     return wilson_interval(share, min(max(effective, 1.0), total), confidence_level, min(sizes) - 1)
 

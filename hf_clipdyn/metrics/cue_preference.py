@@ -9,7 +9,15 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from hf_clipdyn.errors import MetricError
-from hf_clipdyn.metrics._validation import as_codes, as_numbers, as_shares, check_lengths
+from hf_clipdyn.metrics._validation import (
+    Floats,
+    Ints,
+    as_code_table,
+    as_codes,
+    as_numbers,
+    as_shares,
+    check_lengths,
+)
 from hf_clipdyn.metrics.bootstrap import Resampling, clustered_share_interval, mean_intervals
 
 __all__ = ["anchor_preference", "cue_preference"]
@@ -33,10 +41,12 @@ def cue_preference(
     Args:
         distances_shape: of the anchor to its shape mate, shape (n,); smaller is nearer.
         distances_texture: of the anchor to its texture mate, shape (n,), in the same unit.
-        shape_exemplars, texture_exemplars: exemplars of the anchor's cues ("cat1"), shape (n,).
-            With both, the rows of one pair of exemplars are one anchor and are averaged first, and
-            the interval is clustered in two ways. Without, every row is an anchor of its own and
-            rows are resampled; that interval is too narrow, since anchors share their exemplars.
+        shape_exemplars, texture_exemplars: exemplars of the cues ("cat1"), shape (n, 3): those of the anchor,
+            of its shape mate and of its texture mate. With both, the rows of one pair of exemplars are one anchor and
+            are averaged first. The interval is clustered in two ways by the exemplars of all three images: an
+            exemplar bears on its own anchors' preferences and, as a mate, on those of other anchors.
+            Shape (n,): of the anchor alone; that interval is too narrow where exemplars differ much (coverage
+            of .80 to .86). Without, every row is an anchor of its own and rows are resampled, which is narrower still.
         n_resamples: 0 skips the interval.
         confidence_level: of the interval.
         seed: of the resamples.
@@ -46,30 +56,49 @@ def cue_preference(
         ``n`` rows, ``n_ties``; ``shape_preference_ci`` [low, high].
 
     Raises:
-        MetricError: different lengths, no rows, NaN, one kind of exemplar without the other.
+        MetricError: different lengths, no rows, NaN, one kind of exemplar without the other, of the anchors for
+            one kind and of all three images for the other.
 
     Example:
         >>> result = cue_preference([0.1, 0.4, 0.3, 0.2], [0.2, 0.3, 0.3, 0.5], n_resamples=0)
         >>> result["shape_preference"], result["n_ties"]
         (0.625, 1)
     """
+    resampling = Resampling(n_resamples, confidence_level, seed)
     to_shape = as_numbers("distances_shape", distances_shape)
     to_texture = as_numbers("distances_texture", distances_texture)
     check_lengths({"distances_shape": to_shape, "distances_texture": to_texture})
     ties = to_shape == to_texture
-    result = anchor_preference(
-        np.where(ties, 0.5, to_shape < to_texture),
-        shape_exemplars=shape_exemplars,
-        texture_exemplars=texture_exemplars,
-        n_resamples=n_resamples,
-        confidence_level=confidence_level,
-        seed=seed,
+    wins = np.where(ties, 0.5, to_shape < to_texture)
+    counts = {"n": len(wins), "n_ties": int(ties.sum())}
+    if shape_exemplars is None and texture_exemplars is None:
+        return {**_over_rows(wins, resampling), **counts}
+
+    shape, texture = _both(shape_exemplars, texture_exemplars)
+    codes = [
+        _of_images(name, values, len(wins))
+        for name, values in (("shape_exemplars", shape), ("texture_exemplars", texture))
+    ]
+    if codes[0].shape != codes[1].shape:
+        raise MetricError(
+            "Give the shape and the texture exemplars of the same images: of the anchors or of all."
+        )
+    cells, images = np.unique(np.stack(codes, axis=-1).reshape(-1, 2), axis=0, return_inverse=True)
+    anchor, *mates = images.reshape(codes[0].shape).T
+    n_triplets = np.bincount(anchor, minlength=len(cells))
+    with np.errstate(invalid="ignore"):
+        means = np.bincount(anchor, wins, len(cells)) / n_triplets
+    # A triplet shifts its anchor's mean by how far it is from it; both mates have a part in that.
+    shift = (wins - means[anchor]) / n_triplets[anchor]
+    effects = np.sum(
+        [np.zeros(len(cells)), *(np.bincount(mate, shift, len(cells)) for mate in mates)], axis=0
     )
-    return {**result, "n_ties": int(ties.sum())}
+    return {**_over_exemplars(means, effects, cells.T, resampling), **counts}
 
 
 def anchor_preference(
     preferences: ArrayLike,
+    mate_effects: ArrayLike | None = None,
     *,
     shape_exemplars: ArrayLike | None = None,
     texture_exemplars: ArrayLike | None = None,
@@ -83,8 +112,12 @@ def anchor_preference(
     images has millions of them.
 
     Args:
-        preferences: shape (n,), in [0, 1]: the share of an anchor's triplets won by the shape.
-        shape_exemplars, texture_exemplars: as for `cue_preference`.
+        preferences: shape (n,), in [0, 1]: the share of an anchor's triplets won by the shape. With mate_effects
+            NaN marks an image that is mate of others and no anchor itself.
+        mate_effects: shape (n,): over all anchors that have the image as a mate the sum of (share of
+            these triplets won by the shape - preference of the anchor) / number of the anchor's mates of that kind.
+            None leaves out what mates contribute, as exemplars of the anchor alone do in `cue_preference`.
+        shape_exemplars, texture_exemplars: of the images themselves, shape (n,).
         n_resamples: 0 skips the interval.
         confidence_level: of the interval.
         seed: of the resamples.
@@ -93,29 +126,78 @@ def anchor_preference(
         ``shape_preference``, ``n`` and, with resamples, ``shape_preference_ci``.
 
     Raises:
-        MetricError: as for `cue_preference`, or a preference outside [0, 1].
+        MetricError: as for `cue_preference`, a preference outside [0, 1], mate_effects without exemplars.
     """
     resampling = Resampling(n_resamples, confidence_level, seed)
-    values = as_shares("preferences", preferences)
-    n = len(values)
-    if (shape_exemplars is None) != (texture_exemplars is None):
-        raise MetricError("shape_exemplars and texture_exemplars go together: give both or neither.")
-    if shape_exemplars is None or texture_exemplars is None:
-        result: dict[str, Any] = {"shape_preference": float(values.mean()), "n": n}
-        if resampling:
-            interval = mean_intervals(values[:, None], None, ["share"], resampling)
-            result["shape_preference_ci"] = interval[0].tolist()
-        return result
+    if mate_effects is None:
+        values = as_shares("preferences", preferences)
+        effects = np.zeros(len(values))
+    else:
+        effects = as_numbers("mate_effects", mate_effects)
+        values = np.asarray(preferences, dtype=np.float64)
+        check_lengths({"preferences": values, "mate_effects": effects})
+        as_shares("preferences", values[~np.isnan(values)])
+    is_anchor = ~np.isnan(values)
+    n = int(is_anchor.sum())
+    if shape_exemplars is None and texture_exemplars is None:
+        if mate_effects is not None:
+            raise MetricError(
+                "mate_effects need the exemplars of both cues: give shape_ and texture_exemplars."
+            )
+        return {**_over_rows(values, resampling), "n": n}
 
-    shape, _ = as_codes("shape_exemplars", shape_exemplars, n)
-    texture, n_textures = as_codes("texture_exemplars", texture_exemplars, n)
-    pairs, anchors = np.unique(shape * n_textures + texture, return_inverse=True)
-    anchors = anchors.reshape(-1)
-    means = np.bincount(anchors, weights=values) / np.bincount(anchors)
-    result = {"shape_preference": float(means.mean()), "n": n}
+    codes = [
+        as_codes(name, column, len(values))[0]
+        for name, column in zip(
+            ("shape_exemplars", "texture_exemplars"), _both(shape_exemplars, texture_exemplars), strict=True
+        )
+    ]
+    cells, image = np.unique(np.stack(codes, axis=1), axis=0, return_inverse=True)
+    image = image.reshape(-1)
+    sizes = np.bincount(image[is_anchor], minlength=len(cells))
+    with np.errstate(invalid="ignore"):
+        means = np.bincount(image[is_anchor], values[is_anchor], len(cells)) / sizes
+    # Images of the same two exemplars are one anchor, hence the effects too are those on fewer anchors.
+    shares = np.bincount(image, effects, len(cells)) * (sizes > 0).sum() / n
+    return {**_over_exemplars(means, shares, cells.T, resampling), "n": n}
+
+
+def _over_rows(values: Floats, resampling: Resampling) -> dict[str, Any]:
+    result: dict[str, Any] = {"shape_preference": float(values.mean())}
     if resampling:
-        clusters = [pairs // n_textures, pairs % n_textures]
+        result["shape_preference_ci"] = mean_intervals(values[:, None], None, ["share"], resampling)[
+            0
+        ].tolist()
+    return result
+
+
+def _over_exemplars(
+    means: Floats, effects: Floats, exemplars: Ints, resampling: Resampling
+) -> dict[str, Any]:
+    """Mean of the anchors' preferences, NaN for an image that is none, with what each image does as a mate."""
+    is_anchor = ~np.isnan(means)
+    result: dict[str, Any] = {"shape_preference": float(means[is_anchor].mean())}
+    if resampling:
         result["shape_preference_ci"] = clustered_share_interval(
-            means, np.ones(len(means)), clusters, confidence_level
+            np.where(is_anchor, means, 0.0),
+            is_anchor.astype(np.float64),
+            list(exemplars),
+            resampling.confidence_level,
+            effects,
         )
     return result
+
+
+def _both(
+    shape_exemplars: ArrayLike | None, texture_exemplars: ArrayLike | None
+) -> tuple[ArrayLike, ArrayLike]:
+    if shape_exemplars is None or texture_exemplars is None:
+        raise MetricError("shape_exemplars and texture_exemplars go together: give both or neither.")
+    return shape_exemplars, texture_exemplars
+
+
+def _of_images(name: str, values: ArrayLike, n: int) -> Ints:
+    """Codes of the anchors' exemplars, (n, 1), or of those of all three images, (n, 3)."""
+    if np.ndim(np.asarray(values, dtype=object)) == 2:
+        return as_code_table(name, values, n, 3)
+    return as_codes(name, values, n)[0][:, None]

@@ -15,9 +15,10 @@ from hf_clipdyn.metrics.bootstrap import (
 )
 from hf_clipdyn.metrics.undefined import undefined
 
-__all__ = ["error_consistency", "observer_consistency"]
+__all__ = ["consistency_influences", "error_consistency", "observer_consistency"]
 
 _VALUES = ("kappa", "observed", "expected")
+_CONSISTENCY = ("kappa", "kappa_min", "kappa_max")
 _SCALES: tuple[Scale, ...] = ("fisher", "share", "share")
 
 
@@ -116,22 +117,11 @@ def observer_consistency(
         >>> result["kappa"], result["n_pairs"]
         (0.35, 2)
     """
-    table = np.asarray(observers, dtype=np.float64)
-    if table.ndim != 2 or 0 in table.shape:
-        raise MetricError(f"observers must have the shape (images, observers), but have {table.shape}.")
-    n, m = table.shape
-    if predictions is not None:
-        model = as_booleans("predictions", predictions)
-        check_lengths({"observers": table, "predictions": model})
-        first, second = np.repeat(model[:, None].astype(np.float64), m, axis=1), table
-    else:
-        rows, columns = np.triu_indices(m, 1)
-        first, second = table[:, rows], table[:, columns]
-    if first.shape[1] == 0:
-        raise MetricError("One observer alone agrees with nobody: give two, or predictions.")
+    first, second = _observer_pairs(observers, predictions)
+    n = len(first)
     if (shape_exemplars is None) != (texture_exemplars is None):
         raise MetricError("shape_exemplars and texture_exemplars go together: give both or neither.")
-    kappa, lowest, highest, influence = _pairs(first, second)
+    (kappa, lowest, highest), (influence, *_) = _pairs(first, second)
     defined = ~np.isnan(kappa)
     result: dict[str, Any] = {
         "kappa": float(kappa[defined].mean()) if defined.any() else float("nan"),
@@ -161,8 +151,43 @@ def observer_consistency(
     return result
 
 
-def _pairs(first: Floats, second: Floats) -> tuple[Floats, Floats, Floats, Floats]:
-    """Kappa of each pair of columns, its range (P,), and the influence of each image on it (n, P)."""
+def consistency_influences(observers: ArrayLike, predictions: ArrayLike | None = None) -> dict[str, Floats]:
+    """What each image contributes to the error of the numbers of `observer_consistency`, in the first order.
+
+    Args:
+        observers, predictions: as for `observer_consistency`.
+
+    Returns:
+        For ``kappa``, ``kappa_min`` and ``kappa_max`` an array of shape (n,); NaN where no pair is defined.
+
+    Raises:
+        MetricError: as for `observer_consistency`.
+    """
+    (kappa, _, _), influences = _pairs(*_observer_pairs(observers, predictions))
+    defined = ~np.isnan(kappa)
+    if not defined.any():
+        return {name: np.full(influences.shape[1], np.nan) for name in _CONSISTENCY}
+    return dict(zip(_CONSISTENCY, influences[:, :, defined].mean(axis=2), strict=True))
+
+
+def _observer_pairs(observers: ArrayLike, predictions: ArrayLike | None) -> tuple[Floats, Floats]:
+    """Whether the first and the second of each pair were correct on each image, (n, P) each; NaN for not seen."""
+    table = np.asarray(observers, dtype=np.float64)
+    if table.ndim != 2 or 0 in table.shape:
+        raise MetricError(f"observers must have the shape (images, observers), but have {table.shape}.")
+    n_observers = table.shape[1]
+    if predictions is not None:
+        model = as_booleans("predictions", predictions)
+        check_lengths({"observers": table, "predictions": model})
+        return np.repeat(model[:, None].astype(np.float64), n_observers, axis=1), table
+    rows, columns = np.triu_indices(n_observers, 1)
+    if not len(rows):
+        raise MetricError("One observer alone agrees with nobody: give two, or predictions.")
+    return table[:, rows], table[:, columns]
+
+
+def _pairs(first: Floats, second: Floats) -> tuple[Floats, Floats]:
+    """Kappa and the ends of its range of each pair of columns (3, P), and each image's influence on them (3, n, P)."""
     both = ~(np.isnan(first) | np.isnan(second))
     a, b = np.where(both, first, 0.0), np.where(both, second, 0.0)
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -172,12 +197,15 @@ def _pairs(first: Floats, second: Floats) -> tuple[Floats, Floats, Floats, Float
         observed = agree.sum(axis=0) / seen
         expected = p1 * p2 + (1 - p1) * (1 - p2)
         scale = np.where(expected < 1, 1 - expected, np.nan)
-        kappa = (observed - expected) / scale
-        lowest = (np.abs(p1 + p2 - 1) - expected) / scale
-        highest = (1 - np.abs(p1 - p2) - expected) / scale
-        of_expected = (2 * p2 - 1) * (a - p1) + (2 * p1 - 1) * (b - p2)
-        influence = ((agree - observed) - (1 - kappa) * of_expected) / scale / seen
-    return kappa, lowest, highest, np.where(both, influence, 0.0)
+        agreements = np.stack([observed, np.abs(p1 + p2 - 1), 1 - np.abs(p1 - p2)])
+        kappas = (agreements - expected) / scale
+        of_a, of_b = a - p1, b - p2
+        of_expected = (2 * p2 - 1) * of_a + (2 * p1 - 1) * of_b
+        of_agreements = np.stack(
+            [agree - observed, np.sign(p1 + p2 - 1) * (of_a + of_b), -np.sign(p1 - p2) * (of_a - of_b)]
+        )
+        influences = (of_agreements - (1 - kappas[:, None]) * of_expected) / scale / seen
+    return kappas, np.where(both, influences, 0.0)
 
 
 def _kappa(weights: Floats) -> Floats:

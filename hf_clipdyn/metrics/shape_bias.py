@@ -11,7 +11,7 @@ from hf_clipdyn.metrics._validation import Floats, Ints, as_codes, as_strings, c
 from hf_clipdyn.metrics.bootstrap import Resampling, clustered_share_interval, resampled_intervals
 from hf_clipdyn.metrics.undefined import undefined
 
-__all__ = ["GEIRHOS_CLASSES", "shape_bias"]
+__all__ = ["GEIRHOS_CLASSES", "decision_influences", "shape_bias"]
 
 GEIRHOS_CLASSES = (
     "airplane",
@@ -144,6 +144,49 @@ def shape_bias(
         )
         result |= {f"{name}_ci": interval for name, interval in zip(_VALUES, intervals, strict=True)}
     return result
+
+
+def decision_influences(predictions: ArrayLike, shapes: ArrayLike, textures: ArrayLike) -> dict[str, Floats]:
+    """What each row contributes to the error of the numbers of `shape_bias`, in the first order.
+
+    Args:
+        predictions, shapes, textures: as for `shape_bias`, with ``classes=None``.
+
+    Returns:
+        For the bias, the accuracies, ``null_cue_accuracy`` and ``top_class_share`` an array of shape (n,) that sums
+        to zero; 0 for a row without conflict, NaN where the number is undefined.
+
+    Raises:
+        MetricError: as for `shape_bias`.
+    """
+    predicted, shape, texture = (
+        as_strings(name, column)
+        for name, column in (("predictions", predictions), ("shapes", shapes), ("textures", textures))
+    )
+    check_lengths({"predictions": predicted, "shapes": shape, "textures": texture})
+    known = _classes(None, shape, texture)
+    conflict = shape != texture
+    predicted, shape, texture = predicted[conflict], shape[conflict], texture[conflict]
+    s, t = (np.asarray(predicted == cue, np.float64) for cue in (shape, texture))
+    top_class, _ = _top_class(predicted, known)
+    top = np.asarray(predicted == (top_class or ""), np.float64)
+    names, codes = np.unique(np.concatenate([predicted, shape, texture]), return_inverse=True)
+    of = codes.reshape(3, len(predicted))
+    decided, *cues = (np.bincount(column, minlength=len(names)) for column in of)
+    hit = (cues[0] + cues[1])[of[0]] + decided[of[1]] + decided[of[2]]  # in twice the null's pairs
+    with np.errstate(invalid="ignore", divide="ignore"):
+        n, both = np.float64(len(predicted)), s + t
+        bias = (s - s.sum() / both.sum() * both) / both.sum()
+        found = {
+            "shape_bias": bias,
+            "texture_bias": -bias,
+            "null_cue_accuracy": (hit - hit.sum() / n) / n**2,
+        }
+        shares = {"cue_accuracy": both, "shape_accuracy": s, "texture_accuracy": t, "top_class_share": top}
+        found |= {name: (column - column.sum() / n) / n for name, column in shares.items()}
+    placed = np.zeros((len(found), len(conflict)))
+    placed[:, conflict] = list(found.values())
+    return dict(zip(found, placed, strict=True))
 
 
 _VALUES = ("shape_bias", "texture_bias", "cue_accuracy", "shape_accuracy", "texture_accuracy")

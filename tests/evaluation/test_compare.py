@@ -1,10 +1,14 @@
 """Two revisions, paired on the same stimuli."""
 
+import time
+
 import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
 
+from hf_clipdyn.benchmarks.base import Settings
+from hf_clipdyn.benchmarks.shape_bias import ShapeBias
 from hf_clipdyn.errors import EvaluationError, UnknownNameError
 from hf_clipdyn.evaluation.compare import compare_revisions
 from hf_clipdyn.evaluation.store import ResultsStore
@@ -236,3 +240,170 @@ def test_unknown_revisions_and_missing_trials_are_named(results, tmp_path):
         compare_revisions(path, "epoch-001", "epoch-009")
     with pytest.raises(EvaluationError, match="no benchmark holds trials of epoch-001 and epoch-002"):
         compare_revisions(tmp_path / "other.parquet", "epoch-001", "epoch-002")
+
+
+def shape_trials(rng, names, lean):
+    """Trials of 96 conflict images with every way of asking; ``lean`` is the share of decisions for the shape."""
+    rows = pd.DataFrame(
+        [
+            (s, t, f"{s}{i}", f"{t}{j}")
+            for s in names
+            for i in range(4)
+            for t in names
+            for j in range(2)
+            if s != t
+        ],
+        columns=["shape", "texture", "shape_exemplar", "texture_exemplar"],
+    )
+    rows = rows.assign(item=range(len(rows)), image_id=[f"i{k}" for k in range(len(rows))])
+
+    def decided():
+        luck = rng.random(
+            len(rows)
+        )  # what is left goes to one class, so that no two are decided for most often
+        return np.where(luck < lean, rows["shape"], np.where(luck < 0.8, rows["texture"], names[0]))
+
+    effects = rng.normal(0, 0.02, len(rows))
+    blocks = [
+        rows.assign(protocol="", decision=decided()),
+        rows.assign(protocol="name", decision=decided()),
+        rows.assign(
+            protocol="text_free", preference=rng.random(len(rows)), mate_effect=effects - effects.mean()
+        ),
+        *(rows.assign(protocol="linear_probe", cue=cue, decision=decided()) for cue in ("shape", "texture")),
+    ]
+    people = np.random.default_rng(9)
+    for observer in ("one", "two"):
+        answers = np.where(people.random(len(rows)) < 0.8, rows["shape"], rows["texture"])
+        blocks.append(rows.assign(protocol="human", observer=observer, decision=answers))
+    return pd.concat(blocks, ignore_index=True)
+
+
+def test_what_images_contribute_to_an_error_is_what_leaving_them_out_changes():
+    """The influences of `ShapeBias` against a jackknife that scores again without each image."""
+    names = ["cat", "car", "dog", "bus"]
+    trials = shape_trials(np.random.default_rng(0), names, 0.5)
+    settings = Settings(n_resamples=0)
+
+    def score(rows):
+        return {(one.probe, one.metric, one.group): one.value for one in ShapeBias.score(rows, settings)}
+
+    whole = score(trials)
+    n = trials["item"].nunique()
+    left_out = pd.DataFrame([score(trials[trials["item"] != item]) for item in range(n)])
+    found = {(one.probe, one.metric, one.group): one.values for one in ShapeBias.influences(trials)}
+    flags = {key for key in whole if key[1].startswith("interpretable")}
+    assert found.keys() == whole.keys() - flags
+    for key, influence in found.items():
+        assert influence.sum() == pytest.approx(0, abs=1e-9)
+        if key[1] == "shape_preference":  # what an image does as a mate shows in the trials, not in the score
+            continue
+        jackknife = (whole[key] - left_out[key]) * (n - 1) / n
+        assert influence.sort_index().to_numpy() == pytest.approx(jackknife.to_numpy(), abs=0.06 / n), key
+
+
+def test_crossed_exemplars_are_compared_as_in_a_double_loop_over_images(results):
+    names = ["cat", "car", "dog", "bus"]
+    first, second = (
+        shape_trials(np.random.default_rng(seed), names, lean) for seed, lean in ((0, 0.4), (1, 0.5))
+    )
+    table = compare_revisions(
+        results("shape_bias/cue_conflict", first, second), "epoch-001", "epoch-002", show_progress=False
+    )
+    found = table[(table["metric"] == "shape_accuracy") & (table["probe"] == "projection")].iloc[0]
+    rows = first[first["protocol"] == ""]
+    right = [
+        (side[side["protocol"] == ""]["decision"] == rows["shape"].to_numpy()).to_numpy()
+        for side in (first, second)
+    ]
+    gained = right[1].astype(float) - right[0]
+    n = len(rows)
+    shape, texture = rows["shape_exemplar"].to_numpy(), rows["texture_exemplar"].to_numpy()
+    left = [np.mean([1 / np.mean(shape != shape[i]), 1 / np.mean(texture != texture[i])]) for i in range(n)]
+    scaled = (gained - gained.mean()) / n * left
+    shared = (shape[:, None] == shape) | (texture[:, None] == texture)
+    n_exemplars = len(set(shape)) + len(set(texture))
+    error = np.sqrt(
+        sum(scaled[i] * scaled[j] for i in range(n) for j in range(n) if shared[i, j])
+        * (n_exemplars - 1)
+        / n_exemplars
+    )
+    half = stats.t.ppf(0.975, len(set(texture)) - 1) * error
+    assert found["difference"] == pytest.approx(gained.mean())
+    assert (found["ci_low"], found["ci_high"]) == (
+        pytest.approx(gained.mean() - half),
+        pytest.approx(gained.mean() + half),
+    )
+
+
+def test_a_difference_that_no_group_changes_has_no_p_value(results):
+    table = compare(results, np.zeros(40, bool), np.ones(40, bool))
+    found = row(table, "top1")
+    assert found["difference"] == 1
+    assert np.isnan([found["p_value"], found["ci_low"], found["ci_high"]]).all()
+
+
+def triplet_trials(rng, images, noise):
+    depth = np.random.default_rng(5).normal(size=100)
+    seen = depth + noise * rng.normal(size=100)
+    return pd.DataFrame(
+        {
+            "item": range(len(images)),
+            **{name: images[:, i] for i, name in enumerate(("reference", "image_0", "image_1"))},
+            "judgement": (
+                np.abs(depth[images[:, 2]] - depth[images[:, 0]])
+                < np.abs(depth[images[:, 1]] - depth[images[:, 0]])
+            ).astype(float),
+            "votes": 5,
+            "subset": "one",
+            "incomplete": "",
+            "probe": "projection",
+            "layer": pd.array([None] * len(images), "Int64"),
+            "distance": "cosine",
+            "dropped_dimensions": 0,
+            "value_0": np.abs(seen[images[:, 1]] - seen[images[:, 0]]),
+            "value_1": np.abs(seen[images[:, 2]] - seen[images[:, 0]]),
+        }
+    )
+
+
+def test_two_revisions_on_triplets_are_compared_over_all_pairs_that_share_an_image(results):
+    rng = np.random.default_rng(0)
+    images = np.array([rng.choice(100, 3, replace=False) for _ in range(400)])
+    sides = [triplet_trials(rng, images, noise) for noise in (1.0, 0.3)]
+    found = row(
+        compare_revisions(results("similarity/material_similarity", *sides), "epoch-001", "epoch-002"),
+        "two_afc/cosine",
+    )
+    scores = [
+        np.where(one["value_0"] < one["value_1"], 1 - one["judgement"], one["judgement"]) for one in sides
+    ]
+    gained = scores[1] - scores[0]
+    counts = np.bincount(images.reshape(-1), minlength=100)
+    scaled = (gained - gained.mean()) / 400 * (400 / (400 - counts))[images].mean(axis=1)
+    sets = [set(one) for one in images.tolist()]
+    variance = sum(scaled[i] * scaled[j] for i in range(400) for j in range(400) if sets[i] & sets[j])
+    n_images = len(np.unique(images))
+    error = np.sqrt(variance * (n_images - 1) / n_images)
+    assert found["difference"] == pytest.approx(gained.mean())
+    assert found["n_groups"] == n_images
+    assert found["p_value"] == pytest.approx(2 * stats.t.sf(abs(gained.mean()) / error, n_images - 1))
+
+
+def test_trials_of_an_earlier_version_are_refused_with_what_to_do(results):
+    rng = np.random.default_rng(0)
+    images = np.array([rng.choice(100, 3, replace=False) for _ in range(20)])
+    old = triplet_trials(rng, images, 1.0).drop(columns=["image_0", "image_1"])
+    path = results("similarity/material_similarity", old, old)
+    with pytest.raises(EvaluationError, match=r"lack image_0, image_1.*again with --force"):
+        compare_revisions(path, "epoch-001", "epoch-002")
+
+
+def test_a_comparison_of_all_cue_conflict_images_takes_seconds(results):
+    """Scoring again without each group, each time with its permutations, took 50 s."""
+    names = [f"class{k}" for k in "abcdefgh"]
+    first, second = (shape_trials(np.random.default_rng(seed), names, 0.5) for seed in (0, 1))
+    path = results("shape_bias/cue_conflict", first, second)
+    start = time.process_time()
+    compare_revisions(path, "epoch-001", "epoch-002", show_progress=False)
+    assert time.process_time() - start < 5

@@ -83,9 +83,100 @@ def test_preferences_counted_by_the_caller_have_the_interval_of_the_triplets_wri
     agree({**anchors, "n": 288, "n_ties": 0}, triplets)
 
 
+def triplets_of(shapes, textures):
+    """Anchor, shape mate and texture mate of all triplets of images with these exemplars ("a1": class a)."""
+    images = list(zip(shapes, textures, strict=True))
+    return [
+        (a, s, t)
+        for a, (shape, texture) in enumerate(images)
+        for s, (shape_s, texture_s) in enumerate(images)
+        for t, (shape_t, texture_t) in enumerate(images)
+        if shape[0] == shape_s[0] and shape != shape_s and texture[0] != texture_s[0]
+        if texture[0] == texture_t[0] and texture != texture_t and shape[0] != shape_t[0]
+    ]
+
+
+@given(st.integers(0, 2**32 - 1))
+def test_the_mates_exemplars_count_as_in_a_double_loop_over_images(seed):
+    rng = np.random.default_rng(seed)
+    shapes, textures = (
+        rng.choice(["a1", "a2", "b1", "b2", "c1"], 24),
+        rng.choice(["x1", "x2", "y1", "y2"], 24),
+    )
+    shapes, textures = (list(one) for one in zip(*set(zip(shapes, textures, strict=True)), strict=True))
+    rows = triplets_of(shapes, textures)
+    if len({a for a, *_ in rows}) < 3:
+        return
+    wins = rng.integers(0, 3, len(rows)) / 2
+    names = [[[column[image] for image in row] for row in rows] for column in (shapes, textures)]
+    result = cue_preference(
+        1 - wins, np.full(len(rows), 0.5), shape_exemplars=names[0], texture_exemplars=names[1]
+    )
+
+    anchors = sorted({a for a, *_ in rows})
+    preference = {a: np.mean([w for (b, *_), w in zip(rows, wins, strict=True) if a == b]) for a in anchors}
+    mean = np.mean(list(preference.values()))
+    assert result["shape_preference"] == pytest.approx(mean)
+    influence = dict.fromkeys(range(len(shapes)), 0.0)
+    for a in anchors:
+        influence[a] += (preference[a] - mean) / len(anchors)
+    for (a, s, t), win in zip(rows, wins, strict=True):
+        n = sum(a == b for b, *_ in rows)
+        for mate in (s, t):
+            influence[mate] += (win - preference[a]) / n / len(anchors)
+    shown = sorted({image for row in rows for image in row})
+    parts = [
+        sum(influence[i] * influence[j] for i in shown for j in shown if same(i, j)) * count / (count - 1)
+        for same, count in (
+            (lambda i, j: shapes[i] == shapes[j], len({shapes[i] for i in shown})),
+            (lambda i, j: textures[i] == textures[j], len({textures[i] for i in shown})),
+            (lambda i, j: i == j, len(shown)),
+        )
+    ]
+    variance = parts[0] + parts[1] - parts[2]
+    variance = variance if variance > 0 else max(parts)
+    effective = mean * (1 - mean) / variance if variance > 0 else len(anchors)
+    effective = min(max(effective, 1.0), len(anchors))
+    df = min(len({shapes[i] for i in shown}), len({textures[i] for i in shown})) - 1
+    assert result["shape_preference_ci"] == pytest.approx(wilson_interval(mean, effective, 0.95, df))
+
+
+def test_what_images_do_as_mates_widens_the_interval_counted_by_the_caller_too(agree):
+    rng = np.random.default_rng(0)
+    images = [(f"{s}{i}", f"{t}{j}") for s in "abc" for i in range(4) for t in "xyz" for j in range(4)]
+    shapes, textures = zip(*images, strict=True)
+    rows = triplets_of(shapes, textures)
+    by_exemplar = {name: rng.normal() for name in sorted({*shapes, *textures})}
+    depth = [by_exemplar[shape] + by_exemplar[texture] for shape, texture in images]
+    to_shape, to_texture = (
+        np.abs([depth[row[0]] - depth[row[i]] for row in rows]) + (i - 1) * 0.2 for i in (1, 2)
+    )
+    names = [[[column[image] for image in row] for row in rows] for column in (shapes, textures)]
+    triplets = cue_preference(to_shape, to_texture, shape_exemplars=names[0], texture_exemplars=names[1])
+    wins = np.where(to_shape < to_texture, 1.0, 0.0)
+    preference, effects = np.full(len(images), np.nan), np.zeros(len(images))
+    for a in range(len(images)):
+        of_a = [index for index, row in enumerate(rows) if row[0] == a]
+        preference[a] = wins[of_a].mean()
+        for index in of_a:
+            for mate in rows[index][1:]:
+                effects[mate] += (wins[index] - preference[a]) / len(of_a)
+    keywords = {"shape_exemplars": shapes, "texture_exemplars": textures}
+    counted = anchor_preference(preference, effects, **keywords)
+    agree({**counted, "n": len(rows), "n_ties": 0}, triplets)
+    alone = anchor_preference(preference, **keywords)["shape_preference_ci"]
+    assert np.ptp(counted["shape_preference_ci"]) > 1.2 * np.ptp(alone)
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
+        ({"shape_exemplars": [list("abc")] * 2, "texture_exemplars": ["a", "b"]}, "of the same images"),
+        ({"shape_exemplars": [["a", "b"]] * 2, "texture_exemplars": [["a", "b"]] * 2}, "3 values for each"),
+        (
+            {"shape_exemplars": ["a", None], "texture_exemplars": ["a", "b"]},
+            "shape_exemplars must not be missing",
+        ),
         ({"distances_texture": [1.0]}, "distances_shape 2, distances_texture 1"),
         ({"distances_shape": [np.nan, 1.0]}, "distances_shape must be finite"),
         ({"shape_exemplars": ["a", "b"]}, "give both or neither"),
@@ -94,3 +185,10 @@ def test_preferences_counted_by_the_caller_have_the_interval_of_the_triplets_wri
 def test_wrong_input_is_refused(call, message):
     with pytest.raises(MetricError, match=message):
         cue_preference(**{"distances_shape": [1.0, 2.0], "distances_texture": [2.0, 1.0], **call})
+
+
+def test_effects_of_mates_need_exemplars():
+    with pytest.raises(MetricError, match="mate_effects need the exemplars"):
+        anchor_preference([0.5, 1.0], [0.0, 0.0])
+    with pytest.raises(MetricError, match="preferences 2, mate_effects 1"):
+        anchor_preference([0.5, 1.0], [0.0])
