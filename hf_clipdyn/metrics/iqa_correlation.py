@@ -16,6 +16,7 @@ from hf_clipdyn.metrics.weighted_correlation import WeightedKendall, WeightedPea
 __all__ = ["iqa_correlation"]
 
 _MAX_CLUSTERS = 4096  # KRCC's pair counts take memory with the square of their number
+_FEW = 10  # below it the left-out correlations of a jackknife are often all the same
 
 
 def iqa_correlation(
@@ -42,7 +43,8 @@ def iqa_correlation(
         groups: reference image of each row, shape (n,), strings or numbers. The distorted versions
             of one picture are not independent, so the intervals are over the references: jackknife
             below 50 of them, else the percentile bootstrap. None: every row is on its own, and the
-            interval is too narrow for the usual data sets (53 % coverage instead of 95 % was seen).
+            interval is too narrow for the usual data sets (53 % coverage instead of 95 % was seen); fewer
+            than 10 rows have Fisher's interval, with the standard error of the coefficient.
             More than 4,096 groups or rows are merged at random into as many blocks.
         predictions_are: "distance" (larger is worse) or "score" (larger is better).
         higher_is_better: of the references: True for MOS (TID2013; KADID-10k in spite of its
@@ -60,7 +62,9 @@ def iqa_correlation(
         - with ``logistic``: ``plcc_logistic`` (Pearson with the fitted values, positive by its
           construction) and ``rmse_logistic`` (in units of the references).
         - ``n``, and ``n_groups`` (= n without groups).
-        - ``<key>_ci``: [low, high].
+        - ``<key>_ci``: [low, high]. NaN, with a warning that names the cause, where so few rows or groups tell nothing
+          of the error: fewer than 4 rows (5 for ``krcc``), a correlation of exactly 1 or -1 of fewer than 10 rows,
+          a fit to fewer than 10 rows, fewer than 10 groups of which none changes the value.
         Constant predictions or references leave all correlations NaN, with a warning.
 
     Raises:
@@ -103,15 +107,54 @@ def iqa_correlation(
     result |= {"n": n, "n_groups": n_groups}
 
     if resampling:
-        blocks, n_blocks = _merge(clusters, n_groups, seed)
-        statistic = _statistic(x, y, fitted, blocks, n_blocks, sign, kendall)
-        correlations: list[Scale] = ["fisher"] * (len(names) + 1)
-        scales: list[Scale] = [*correlations, "linear"]
-        intervals = resampled_intervals(statistic, np.ones(n_blocks, dtype=np.int64), scales, resampling)
-        undefined_interval = [float("nan")] * 2
-        for name, value, interval in zip([*names, *fit_names], values, intervals.tolist(), strict=False):
-            result[f"{name}_ci"] = undefined_interval if np.isnan(value) else interval
+        every = dict(zip([*names, *fit_names], values, strict=True))
+        if n_groups == n < _FEW:
+            intervals = {name: _fisher(name, value, n, confidence_level) for name, value in every.items()}
+        else:
+            blocks, n_blocks = _merge(clusters, n_groups, seed)
+            statistic = _statistic(x, y, fitted, blocks, n_blocks, sign, kendall)
+            correlations: list[Scale] = ["fisher"] * (len(names) + 1)
+            scales: list[Scale] = [*correlations, "linear"]
+            found = resampled_intervals(statistic, np.ones(n_blocks, dtype=np.int64), scales, resampling)
+            intervals = dict(zip(every, found.tolist(), strict=False))
+            if n_groups < _FEW:
+                intervals = {name: _of_some_width(name, ends, n_groups) for name, ends in intervals.items()}
+        for name, value in every.items():
+            result[f"{name}_ci"] = [float("nan")] * 2 if np.isnan(value) else intervals[name]
     return result
+
+
+def _fisher(name: str, value: float, n: int, confidence_level: float) -> list[float]:
+    """Symmetric interval after arctanh, by the large-sample error of the coefficient there.
+
+    Its square is 1 / (n - 3) for Pearson's (Fisher 1921), (1 + r² / 2) / (n - 3) for Spearman's (Bonett and Wright
+    2000, doi 10.1007/BF02294183), 0.437 / (n - 4) for Kendall's (Fieller, Hartley and Pearson 1957, doi
+    10.1093/biomet/44.3-4.470).
+    """
+    if np.isnan(value):
+        return [float("nan")] * 2
+    needed = 5 if name == "krcc" else 4
+    if name not in ("srcc", "alignment", "krcc", "plcc"):
+        cause = f"a fit to {n} rows, fewer than {_FEW}, leaves too few to tell its error"
+    elif n < needed:
+        cause = f"{n} rows tell nothing of its error, {needed} are needed"
+    elif 1 - abs(value) < 1e-9:
+        cause = f"the correlation of {n} rows, fewer than {_FEW}, is exactly {value:.0f}"
+    else:
+        variance = {"krcc": 0.437 / (n - 4) if n > 4 else np.inf, "plcc": 1 / (n - 3)}
+        error = np.sqrt(variance.get(name, (1 + value**2 / 2) / (n - 3)))
+        half = stats.norm.ppf((1 + confidence_level) / 2) * error
+        low, high = np.tanh(np.arctanh(value) + np.array([-half, half]))
+        return [float(low), float(high)]
+    return [undefined(f"{name}_ci", cause)] * 2
+
+
+def _of_some_width(name: str, ends: list[float], n_groups: int) -> list[float]:
+    """The interval, or none where leaving out any group changes nothing."""
+    if ends[1] - ends[0] > 1e-9 or np.isnan(ends).any():
+        return ends
+    cause = f"leaving out any of {n_groups} groups, fewer than {_FEW}, changes nothing"
+    return [undefined(f"{name}_ci", cause)] * 2
 
 
 def _fitted_values(x: Floats, y: Floats, n_parameters: Literal[4, 5]) -> Floats | None:

@@ -130,7 +130,8 @@ def cc(saliency_map: ArrayLike, density: ArrayLike) -> float:
     Raises:
         MetricError: different shapes, numbers that are not finite, a negative density.
     """
-    return _cc(as_map("saliency_map", saliency_map), _as_density(density, np.shape(saliency_map)))
+    saliency_map = as_map("saliency_map", saliency_map)
+    return _cc(_scaled(saliency_map), _as_density(density, saliency_map.shape))
 
 
 def sim(saliency_map: ArrayLike, density: ArrayLike, convention: SimConvention = "mit") -> float:
@@ -150,7 +151,7 @@ def sim(saliency_map: ArrayLike, density: ArrayLike, convention: SimConvention =
             convention.
     """
     saliency_map = as_map("saliency_map", saliency_map)
-    return _sim(saliency_map, _as_density(density, saliency_map.shape), convention)
+    return _sim(_scaled(saliency_map), _as_density(density, saliency_map.shape), convention)
 
 
 def kl_divergence(saliency_map: ArrayLike, density: ArrayLike) -> float:
@@ -170,7 +171,7 @@ def kl_divergence(saliency_map: ArrayLike, density: ArrayLike) -> float:
         MetricError: different shapes, numbers that are not finite, a negative density.
     """
     saliency_map = as_map("saliency_map", saliency_map)
-    return _kl(saliency_map, _as_density(density, saliency_map.shape))
+    return _kl(_scaled(saliency_map), _as_density(density, saliency_map.shape))
 
 
 def information_gain(saliency_map: ArrayLike, fixations: ArrayLike, baseline: ArrayLike) -> float:
@@ -228,9 +229,9 @@ def image_scores(
         "auc": lambda: _auc(fixated),
         "auc_judd": lambda: _auc_judd(fixated),
         "sauc": lambda: _shuffled_auc(fixated, other_fixations),
-        "cc": lambda: _cc(fixated.values, target),
-        "sim": lambda: _sim(fixated.values, target, sim_convention),
-        "kl": lambda: _kl(fixated.values, target),
+        "cc": lambda: _cc(fixated.scaled, target),
+        "sim": lambda: _sim(fixated.scaled, target, sim_convention),
+        "kl": lambda: _kl(fixated.scaled, target),
         "ig": lambda: _information_gain(fixated, baseline),
     }
     return {name: compute[name]() for name in wanted}
@@ -246,6 +247,11 @@ class _FixatedMap:
         self.at_fixations = self.flat[self.pixels]
 
     @cached_property
+    def scaled(self) -> Floats:
+        """The map for what multiplies and sums its values; orders are taken of the map itself."""
+        return _scaled(self.values)
+
+    @cached_property
     def sorted(self) -> Floats:
         return np.sort(self.flat)
 
@@ -259,8 +265,8 @@ def _nss(fixated: _FixatedMap) -> float:
         return undefined("nss", _NO_FIXATION)
     if fixated.constant:
         return 0.0
-    values = fixated.values
-    return float((fixated.at_fixations.mean() - values.mean()) / values.std())
+    values = fixated.scaled
+    return float((values.reshape(-1)[fixated.pixels].mean() - values.mean()) / values.std())
 
 
 def _auc(fixated: _FixatedMap) -> float:
@@ -358,7 +364,7 @@ def _information_gain(fixated: _FixatedMap, baseline: ArrayLike | None) -> float
     if centre.shape != fixated.values.shape:
         raise MetricError(f"The baseline has the shape {centre.shape}, but the map {fixated.values.shape}.")
     likelihoods = []
-    for name, values in (("map", fixated.values), ("baseline", centre)):
+    for name, values in (("map", fixated.scaled), ("baseline", _scaled(centre))):
         clipped = np.maximum(values, 0.0)
         total = clipped.sum()
         if total == 0:
@@ -374,13 +380,21 @@ def _dot(first: Floats, second: Floats) -> float:
     return float(np.einsum("ij,ij->", first, second))
 
 
+def _scaled(values: Floats) -> Floats:
+    """The map times a power of two where its squares or sums would leave the range of numbers; exact but for that."""
+    largest = max(float(values.max()), -float(values.min()))
+    if largest == 0 or 1e-75 < largest < 1e75:
+        return values
+    return np.asarray(np.ldexp(values, -int(np.frexp(largest)[1])))
+
+
 def _as_density(density: ArrayLike, shape: tuple[int, ...]) -> Floats:
     array = as_map("density", density)
     if array.shape != shape:
         raise MetricError(f"The density has the shape {array.shape}, but its map {shape}.")
     if array.min() < 0:
         raise MetricError(f"A density must not be negative, but its smallest value is {array.min():g}.")
-    return array
+    return _scaled(array)
 
 
 def chosen_metrics(metrics: Sequence[str] | None) -> list[str]:

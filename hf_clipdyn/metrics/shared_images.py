@@ -9,7 +9,7 @@ doi 10.1093/pan/mpv018). Inclusion and exclusion over the sets of images that a 
 that share a set, in time and memory proportional to the number of rows.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from itertools import combinations
 
 import numpy as np
@@ -40,8 +40,7 @@ def image_clusters(images: Ints) -> tuple[Ints | None, int]:
     _, components = sparse.csgraph.connected_components(graph, directed=False)
     sizes = np.bincount(components[:n])
     # Within clusters every two rows share an image.
-    n_pairs = sum(sign * np.square(np.bincount(codes.reshape(-1))).sum() for sign, codes in _sets(images))
-    if n_pairs < np.square(sizes).sum():
+    if _n_pairs(_sets(images)) < np.square(sizes).sum():
         return None, n_images
     clusters, codes = np.unique(components[:n], return_inverse=True)
     return codes.astype(np.int64).reshape(-1), len(clusters)
@@ -59,38 +58,32 @@ class SharedImages:
     """
 
     def __init__(self, images: Ints) -> None:
-        numbers, codes = np.unique(images, return_inverse=True)
-        codes = codes.reshape(images.shape)
-        n, self.n_images = len(images), len(numbers)
-        distinct = _distinct_in_row(codes)
-        self._sets = list(_sets(distinct))
-        shown_in = np.bincount(distinct[distinct >= 0])
-        with np.errstate(divide="ignore"):
-            self._scale: Floats = (n / (n - shown_in))[codes].mean(axis=1)
+        self.n_images = len(np.unique(images))
+        self._sets = list(_sets(_distinct_in_row(images)))
+        self._share = _n_pairs(self._sets) / len(images) ** 2
 
     def variance(self, influences: Floats) -> Floats:
         """Variance of the sums of the columns: of a column u the sum of u[i] u[j] over all pairs that share an image.
 
-        Each row counts divided by the share of the rows that do not show its images (their mean): leaving an image out
-        changes a mean by that much. G images have the jackknife's factor (G - 1) / G. For rows of one image each this
-        is the jackknife's variance over images.
+        Deviations from a mean of the same rows make that too small by the share P of all ordered pairs that share an
+        image, hence it is divided by 1 - P; for G clusters of one size that is the usual factor G / (G - 1).
 
         Args:
             influences: shape (n, M), what each row contributes to the error of a number; columns sum to zero.
 
         Returns:
             Shape (M,). Where the data make the sum over pairs negative, that of the squared sums over images, which
-            counts rows with two common images twice. NaN where one image is in all rows.
+            counts rows with two common images twice. NaN where all rows share images.
         """
-        if not np.isfinite(self._scale).all():
+        if self._share >= 1:
             return np.full(influences.shape[1], np.nan)
         parts = []
         for sign, codes in self._sets:
-            columns = (np.tile(column, len(codes)) for column in influences.T * self._scale)
+            columns = (np.tile(column, len(codes)) for column in influences.T)
             sums = np.stack([np.bincount(codes.reshape(-1), column) for column in columns])
             parts.append(sign * np.square(sums).sum(axis=1))
         total = np.sum(parts, axis=0)
-        return np.asarray(np.where(total > 0, total, parts[0]) * (self.n_images - 1) / self.n_images)
+        return np.asarray(np.where(total > 0, total, parts[0]) / (1 - self._share))
 
 
 def shared_mean_intervals(
@@ -138,6 +131,11 @@ def _distinct_in_row(images: Ints) -> Ints:
     again[:, 1:] = images[:, 1:] == images[:, :-1]
     images[again] = -1 - np.arange(again.sum())
     return np.sort(images, axis=1)
+
+
+def _n_pairs(sets: Iterable[tuple[int, Ints]]) -> int:
+    """Number of ordered pairs of rows that share an image, each row with itself among them."""
+    return int(sum(sign * np.square(np.bincount(codes.reshape(-1))).sum() for sign, codes in sets))
 
 
 def _sets(images: Ints) -> Iterator[tuple[int, Ints]]:

@@ -299,7 +299,9 @@ def test_what_images_contribute_to_an_error_is_what_leaving_them_out_changes():
         if key[1] == "shape_preference":  # what an image does as a mate shows in the trials, not in the score
             continue
         jackknife = (whole[key] - left_out[key]) * (n - 1) / n
-        assert influence.sort_index().to_numpy() == pytest.approx(jackknife.to_numpy(), abs=0.06 / n), key
+        assert influence.sort_index().to_numpy() == pytest.approx(
+            jackknife.to_numpy(), rel=0.1, abs=0.06 / n
+        ), key
 
 
 def test_crossed_exemplars_are_compared_as_in_a_double_loop_over_images(results):
@@ -319,15 +321,10 @@ def test_crossed_exemplars_are_compared_as_in_a_double_loop_over_images(results)
     gained = right[1].astype(float) - right[0]
     n = len(rows)
     shape, texture = rows["shape_exemplar"].to_numpy(), rows["texture_exemplar"].to_numpy()
-    left = [np.mean([1 / np.mean(shape != shape[i]), 1 / np.mean(texture != texture[i])]) for i in range(n)]
-    scaled = (gained - gained.mean()) / n * left
+    deviations = (gained - gained.mean()) / n
     shared = (shape[:, None] == shape) | (texture[:, None] == texture)
-    n_exemplars = len(set(shape)) + len(set(texture))
-    error = np.sqrt(
-        sum(scaled[i] * scaled[j] for i in range(n) for j in range(n) if shared[i, j])
-        * (n_exemplars - 1)
-        / n_exemplars
-    )
+    variance = sum(deviations[i] * deviations[j] for i in range(n) for j in range(n) if shared[i, j])
+    error = np.sqrt(variance / (1 - shared.mean()))
     half = stats.t.ppf(0.975, len(set(texture)) - 1) * error
     assert found["difference"] == pytest.approx(gained.mean())
     assert (found["ci_low"], found["ci_high"]) == (
@@ -379,12 +376,11 @@ def test_two_revisions_on_triplets_are_compared_over_all_pairs_that_share_an_ima
         np.where(one["value_0"] < one["value_1"], 1 - one["judgement"], one["judgement"]) for one in sides
     ]
     gained = scores[1] - scores[0]
-    counts = np.bincount(images.reshape(-1), minlength=100)
-    scaled = (gained - gained.mean()) / 400 * (400 / (400 - counts))[images].mean(axis=1)
     sets = [set(one) for one in images.tolist()]
-    variance = sum(scaled[i] * scaled[j] for i in range(400) for j in range(400) if sets[i] & sets[j])
+    pairs = [(i, j) for i in range(400) for j in range(400) if sets[i] & sets[j]]
+    deviations = (gained - gained.mean()) / 400
+    error = np.sqrt(sum(deviations[i] * deviations[j] for i, j in pairs) / (1 - len(pairs) / 400**2))
     n_images = len(np.unique(images))
-    error = np.sqrt(variance * (n_images - 1) / n_images)
     assert found["difference"] == pytest.approx(gained.mean())
     assert found["n_groups"] == n_images
     assert found["p_value"] == pytest.approx(2 * stats.t.sf(abs(gained.mean()) / error, n_images - 1))

@@ -177,6 +177,39 @@ def test_a_constant_map_is_at_chance_exactly(points, others, value):
     assert cc(constant, fixation_density(points, (HEIGHT, WIDTH), 1.0)) == 0
 
 
+@pytest.mark.parametrize("scale", [1e-307, 1e-300, 1e-160, 1e160, 1e300, 1e307])
+@pytest.mark.parametrize("of_density", [False, True])
+def test_the_unit_of_a_map_changes_nothing_however_small_or_large(scale, of_density):
+    """Squares of 1e-300 and 1e160, and sums of 1e307, leave the range of floating-point numbers."""
+    rng = np.random.default_rng(0)
+    points = rng.random((9, 2)) * [WIDTH, HEIGHT]
+    map_, density, baseline = rng.normal(size=(HEIGHT, WIDTH)), *rng.random((2, HEIGHT, WIDTH))
+
+    def scores(scale_map, scale_density):
+        return image_scores(
+            map_ * scale_map,
+            points,
+            density=density * scale_density,
+            other_fixations=points[::-1],
+            baseline=baseline * scale_density,
+        )
+
+    expected = scores(1, 1)
+    found = scores(1, scale) if of_density else scores(scale, 1)
+    assert found == pytest.approx(expected)
+    assert cc(map_ * scale, density) == pytest.approx(expected["cc"])
+    assert nss(map_ * scale, points) == pytest.approx(expected["nss"])
+    assert sim(map_ * scale, density) == pytest.approx(expected["sim"])
+    assert kl_divergence(map_ * scale, density) == pytest.approx(expected["kl"])
+    assert information_gain(map_ * scale, points, baseline) == pytest.approx(expected["ig"])
+
+
+def test_a_scale_that_every_number_can_hold_leaves_the_values_as_they_are():
+    """AUC is an order of the map itself: values far below the largest stay apart."""
+    values = np.array([[1e-200, 2e-200], [3e-200, 1e200]])
+    assert auc(values, [[1, 0]]) == (1 + 0.5) / 4
+
+
 def test_the_density_itself_reaches_the_ceiling():
     points = np.random.default_rng(0).random((30, 2)) * [WIDTH, HEIGHT]
     density = fixation_density(points, (HEIGHT, WIDTH), 1.0)

@@ -1,0 +1,155 @@
+"""Do 95 % intervals cover where images are shared as in the real sets: their own triplets, their own exemplars?
+
+Materials and exemplars are drawn again and again from normal models, which images meet which stays. The ordinary run
+draws a few times, `make test-slow` a thousand times; seeds are fixed.
+"""
+
+import csv
+import json
+import re
+
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import stats
+
+from hf_clipdyn.benchmarks.shape_bias import triplet_preferences
+from hf_clipdyn.metrics.cue_preference import anchor_preference
+from hf_clipdyn.metrics.two_afc import two_afc
+
+
+def coverage(draw, truth, n_draws):
+    """Share of draws whose interval holds the truth."""
+    intervals = [draw(np.random.default_rng(seed)) for seed in range(n_draws)]
+    return np.mean([low <= truth <= high for low, high in intervals])
+
+
+def sample_and_all(names, cases, few, many):
+    """Cases with a number of draws and the least coverage: a fast sample of the first in the ordinary run."""
+    slow = [pytest.param(*case, many, 0.92, marks=pytest.mark.slow) for case in cases]
+    return pytest.mark.parametrize((*names, "n_draws", "least"), [(*cases[0], few, 0.86), *slow])
+
+
+@pytest.fixture(scope="module")
+def materials(real_data):
+    """Reference and candidates of the 3,000 test triplets, and the votes of each."""
+    path = real_data("material-similarity") / "data" / "answers_processed_test.json"
+    content = json.loads(path.read_text())
+    return np.array(content["answers"]), np.sum(content["agreement"], axis=1)
+
+
+def judged(rng, triplets, votes, dimensions, noise):
+    """Distances and judgements where people see materials as points, and a model sees them blurred."""
+    points = rng.normal(size=(triplets.max() + 1, dimensions))
+    seen = points + noise * rng.normal(size=points.shape)
+
+    def distances(places):
+        reference, *candidates = places[triplets.T]
+        return [np.linalg.norm(reference - candidate, axis=1) for candidate in candidates]
+
+    near, far = distances(points)
+    prefer_1 = rng.binomial(votes, stats.norm.cdf((near - far) / 0.7)) / votes
+    return *distances(seen), prefer_1
+
+
+KEYS, BLURS = ("two_afc", "human", "ceiling"), ((3, 0.7), (2, 0.3), (4, 1.0))
+CASES = [(key, *blur) for blur in BLURS for key in KEYS]
+
+
+@sample_and_all(("key", "dimensions", "noise"), CASES, 60, 1000)
+def test_two_afc_covers_for_triplets_of_the_hundred_materials(
+    materials, key, dimensions, noise, n_draws, least
+):
+    triplets, votes = materials
+
+    def draw(rng):
+        return two_afc(*judged(rng, triplets, votes, dimensions, noise), images=triplets)[f"{key}_ci"]
+
+    other = np.arange(900_000).reshape(-1, 3)  # triplets that share nothing
+    many = judged(np.random.default_rng(10**6), other, np.resize(votes, len(other)), dimensions, noise)
+    truth = two_afc(*many, n_resamples=0)[key]
+    assert coverage(draw, truth, n_draws) >= least
+
+
+@pytest.mark.slow
+def test_clusters_of_references_do_not_cover_on_the_same_triplets(materials):
+    """Why all images are asked for."""
+    triplets, votes = materials
+
+    def draw(rng):
+        groups = triplets[:, 0]
+        return two_afc(*judged(rng, triplets, votes, 3, 0.7), groups=groups, n_resamples=300)["two_afc_ci"]
+
+    assert coverage(draw, 0.6857, 300) < 0.8
+
+
+def conflicts_of(names):
+    rows = pd.DataFrame([name.split("-") for name in names], columns=["shape_exemplar", "texture_exemplar"])
+    for cue in ("shape", "texture"):
+        rows[cue] = rows[f"{cue}_exemplar"].str.replace(r"\d+", "", regex=True)
+    return rows[rows["shape"] != rows["texture"]].reset_index(drop=True)
+
+
+@pytest.fixture(scope="module")
+def quarter(real_data):
+    """The 300 conflict images of the test data."""
+    return conflicts_of(sorted(path.stem for path in real_data("cue-conflict").rglob("*.png")))
+
+
+@pytest.fixture(scope="module")
+def whole(real_data):
+    """All 1,200 conflict images, named in the trials of the people who saw them."""
+    folder = real_data("cue-conflict-human-trials")
+    prefix = re.compile(r"^\d+_[^_]+_[^_]+_[^_]+_[^_]+_[^_]+_")
+    names = set()
+    for path in folder.glob("*.csv"):
+        with path.open() as file:
+            names |= {prefix.sub("", row["imagename"]).removesuffix(".png") for row in csv.DictReader(file)}
+    return conflicts_of(sorted(names))
+
+
+def planted(rng, rows, of_shape, of_texture, of_image, of_class):
+    """Embeddings around a common direction, as CLIP's are: classes that stay, exemplars and images that are drawn."""
+    classes = np.random.default_rng(7)
+    embedding = 10 * np.eye(8)[0] + of_image * rng.normal(size=(len(rows), 8))
+    for cue, size in (("shape", of_shape), ("texture", of_texture)):
+        embedding += of_class * classes.normal(size=(16, 8))[pd.factorize(rows[cue], sort=True)[0]]
+        exemplars = pd.factorize(rows[f"{cue}_exemplar"])[0]
+        embedding += size * rng.normal(size=(exemplars.max() + 1, 8))[exemplars]
+    return embedding
+
+
+def preference_coverage(rows, spread, n_draws, *, mates=True):
+    """Truth and coverage; the truth is the mean of many draws, as the classes stay."""
+    results = []
+    for seed in range(n_draws):
+        preferences, effects = triplet_preferences(planted(np.random.default_rng(seed), rows, *spread), rows)
+        results.append(
+            anchor_preference(
+                preferences,
+                effects if mates else np.zeros(len(effects)),
+                shape_exemplars=rows["shape_exemplar"],
+                texture_exemplars=rows["texture_exemplar"],
+            )
+        )
+    truth = np.mean([result["shape_preference"] for result in results])
+    return np.mean([low <= truth <= high for low, high in (one["shape_preference_ci"] for one in results)])
+
+
+SPREADS = [((1, 1, 1, 1),), ((2, 2, 0.5, 1),), ((0.3, 1, 0.3, 1),), ((1, 1, 0.3, 0.1),)]
+
+
+@sample_and_all(("spread",), SPREADS, 40, 500)
+def test_cue_preference_covers_for_the_exemplars_of_the_test_images(quarter, spread, n_draws, least):
+    assert preference_coverage(quarter, spread, n_draws) >= least
+
+
+@pytest.mark.slow
+def test_cue_preference_covers_for_all_1200_conflict_images(whole):
+    assert len(whole) == 1200
+    assert preference_coverage(whole, (1, 1, 1, 1), 200) >= 0.92
+
+
+@pytest.mark.slow
+def test_clusters_of_anchors_alone_do_not_cover_on_the_same_images(quarter):
+    assert preference_coverage(quarter, (0.3, 1, 0.3, 1), 300, mates=False) < 0.88
