@@ -270,7 +270,7 @@ def shape_trials(rng, names, lean):
         rows.assign(
             protocol="text_free", preference=rng.random(len(rows)), mate_effect=effects - effects.mean()
         ),
-        *(rows.assign(protocol="linear_probe", cue=cue, decision=decided()) for cue in ("shape", "texture")),
+        *(rows.assign(protocol="crossed_probe", cue=cue, decision=decided()) for cue in ("shape", "texture")),
     ]
     people = np.random.default_rng(9)
     for observer in ("one", "two"):
