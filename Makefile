@@ -3,8 +3,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+LOWEST ?= .venv-lowest
 
-.PHONY: help demo test test-slow trials lint format bench clean
+.PHONY: help demo test test-slow test-lowest trials lint format bench clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -25,6 +26,13 @@ test: $(INSTALLED) ## the tests that every change must pass
 test-slow: $(INSTALLED) ## coverage simulations, wheel in a fresh environment, real processes for long
 	$(BIN)/python -m pytest -n auto -m slow
 
+# Old releases use what newer Pythons and libraries have deprecated: warnings are no errors here.
+test-lowest: ## the tests with the lowest declared version of each dependency (a download of 3 GB)
+	$(PYTHON) -m venv $(LOWEST)
+	$(LOWEST)/bin/python -m pip install --quiet uv
+	$(LOWEST)/bin/uv pip install --python $(LOWEST)/bin/python --resolution lowest-direct --editable '.[test]'
+	$(LOWEST)/bin/python -m pytest -n auto -o filterwarnings=default
+
 trials: $(INSTALLED) ## heavy trials on the real data in $$CLIPDYN_DATA
 	$(BIN)/python -m pytest -m trial
 
@@ -42,4 +50,4 @@ bench: $(INSTALLED) ## measure speed as ratios against the real peers
 	@for script in scripts/bench_*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
 
 clean: ## remove the environment and all runs
-	rm -rf $(VENV) runs .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) $(LOWEST) runs .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
