@@ -12,6 +12,7 @@ from hf_clipdyn.benchmarks.pixel_baselines import kept, pixel_distance
 from hf_clipdyn.benchmarks.readout import Readout, Stimuli
 from hf_clipdyn.benchmarks.sources import Source
 from hf_clipdyn.metrics.jnd_map import jnd_map
+from hf_clipdyn.metrics.shared_images import connected_rows
 from hf_clipdyn.metrics.undefined import undefined_causes
 
 __all__ = ["Jnd"]
@@ -23,8 +24,8 @@ class Jnd(Benchmark):
     A distance that says nothing scores ``same_share`` (probe ``human``), the mean share of "same" answers. The
     Euclidean distance between the pixels that the model sees stands beside it (probe ``pixels``).
 
-    Trials: item, same (share of "same" answers), subset, incomplete, probe, layer, distance, value,
-    dropped_dimensions.
+    Trials: item, cluster (number, the same for pairs that are connected by images which both show), same (share of
+    "same" answers), subset, incomplete, probe, layer, distance, value, dropped_dimensions.
     """
 
     kind: ClassVar[str] = "jnd"
@@ -32,6 +33,7 @@ class Jnd(Benchmark):
     suites: ClassVar = {"full": ("bapps",)}
     needs_text: ClassVar[bool] = False
     reads_layers: ClassVar[bool] = True
+    clusters = ("cluster",)
 
     def __init__(self, source: Source, image_processor: Any, settings: Settings) -> None:
         self._show_progress = settings.show_progress
@@ -41,10 +43,17 @@ class Jnd(Benchmark):
         )
         broken = first.broken | second.broken
         rows = np.flatnonzero(~broken)
-        self._facts = (
-            facts.iloc[rows].reset_index(drop=True).assign(item=rows, incomplete=source.incomplete(len(rows)))
-        )
         self._first, self._second = Stimuli(first.array, rows), Stimuli(second.array, rows)
+        shown = pd.factorize(np.array([*self._first.keys, *self._second.keys], dtype=object))[0]
+        self._facts = (
+            facts.iloc[rows]
+            .reset_index(drop=True)
+            .assign(
+                item=rows,
+                cluster=connected_rows(shown.reshape(2, len(rows)).T),
+                incomplete=source.incomplete(len(rows)),
+            )
+        )
         self._pixel_distances = kept(
             "distances of pixels",
             [first.fingerprint, second.fingerprint],
@@ -87,15 +96,19 @@ class Jnd(Benchmark):
 def _precision(
     rows: pd.DataFrame, distance: str, group: str, place: dict[str, Any], settings: Settings
 ) -> Measurement:
+    # Trials of an earlier version name no clusters; in BAPPS no two pairs are known to share an image.
+    clusters = rows["cluster" if "cluster" in rows else "item"]
+    n_groups = clusters.nunique()
     with undefined_causes() as causes:
-        result = jnd_map(rows["value"], rows["same"], **settings.resampling)
+        groups = clusters if n_groups < len(rows) else None
+        result = jnd_map(rows["value"], rows["same"], groups=groups, **settings.resampling)
     return measurement(
         result,
         "jnd_map",
         causes,
         metric=f"jnd_map/{distance}",
         group=group,
-        n_groups=len(rows),
+        n_groups=n_groups,
         higher_is_better=True,
         **place,
     )

@@ -151,6 +151,12 @@ def _compare(
     seed: int,
     show_progress: bool,
 ) -> pd.DataFrame:
+    missing = [name for name in kind.clusters if not (name in a and name in b)]
+    if missing:
+        raise EvaluationError(
+            f"The trials of this {kind.kind} benchmark lack {', '.join(missing)}, since an earlier version kept them: "
+            "evaluate it again with --force."
+        )
     whole = _differences(kind, a, b)
     spread = _from_influences(kind, a, b)
     rest = [key for key in whole if key not in spread]

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hf_clipdyn.metrics._validation import Floats, Ints, as_numbers, as_shares, check_lengths
+from hf_clipdyn.metrics._validation import Floats, Ints, as_codes, as_numbers, as_shares, check_lengths
 from hf_clipdyn.metrics.bootstrap import Resampling, resampled_intervals
 from hf_clipdyn.metrics.undefined import undefined
 
@@ -18,6 +18,7 @@ def jnd_map(
     distances: ArrayLike,
     same: ArrayLike,
     *,
+    groups: ArrayLike | None = None,
     n_resamples: int = 1000,
     confidence_level: float = 0.95,
     seed: int = 0,
@@ -33,7 +34,9 @@ def jnd_map(
     Args:
         distances: of the two images of each pair, shape (n,).
         same: fraction of people who saw no difference, shape (n,), in [0, 1].
-        n_resamples: 0 skips the interval; pairs are resampled.
+        groups: what pairs have in common (an image), shape (n,), to be resampled together. None: pairs are
+            independent and resampled.
+        n_resamples: 0 skips the interval.
         confidence_level: of the interval.
         seed: of the resamples.
 
@@ -51,8 +54,9 @@ def jnd_map(
     resampling = Resampling(n_resamples, confidence_level, seed)
     d, p = as_numbers("distances", distances), as_shares("same", same)
     check_lengths({"distances": d, "same": p})
-    precision = _AveragePrecision(d, p)
-    ones = np.ones(len(d), dtype=np.int64)
+    clusters, n_groups = (np.arange(len(d)), len(d)) if groups is None else as_codes("groups", groups, len(d))
+    precision = _AveragePrecision(d, p, clusters)
+    ones = np.ones(n_groups, dtype=np.int64)
     value = float(precision(ones[None].astype(np.float64))[0, 0])
     if np.isnan(value):
         undefined("jnd_map", "no pair was seen as the same by anyone")
@@ -63,14 +67,15 @@ def jnd_map(
 
 
 class _AveragePrecision:
-    """Weights of the pairs (B, n) -> average precision (B, 1), after one sort of the distances."""
+    """Weights of the clusters (B, G) -> average precision (B, 1), after one sort of the distances."""
 
-    def __init__(self, distances: Floats, same: Floats) -> None:
-        self.order: Ints = np.argsort(distances, kind="stable")
-        ordered = distances[self.order]
+    def __init__(self, distances: Floats, same: Floats, clusters: Ints) -> None:
+        order = np.argsort(distances, kind="stable")
+        ordered = distances[order]
+        self.clusters = clusters[order]
         self.last_of_tie = np.flatnonzero(np.r_[ordered[1:] != ordered[:-1], True])
         self.has_ties = len(self.last_of_tie) < len(distances)
-        self.same = same[self.order]
+        self.same = same[order]
 
     def __call__(self, weights: Floats) -> Floats:
         chunks = [self._chunk(weights[i : i + _CHUNK]) for i in range(0, len(weights), _CHUNK)]
@@ -78,7 +83,7 @@ class _AveragePrecision:
 
     def _chunk(self, weights: Floats) -> Floats:
         # Pairs along the first axis: sums along it run over all resamples at once.
-        w = np.ascontiguousarray(weights.T)[self.order]
+        w = np.ascontiguousarray(weights.T)[self.clusters]
         retrieved = np.cumsum(w, axis=0)
         w *= self.same[:, None]
         true = np.cumsum(w, axis=0, out=w)

@@ -18,7 +18,7 @@ from scipy import sparse, stats
 from hf_clipdyn.metrics._validation import Floats, Ints
 from hf_clipdyn.metrics.bootstrap import Resampling, Scale, mean_intervals, wilson_interval
 
-__all__ = ["SharedImages", "image_clusters", "shared_mean_intervals"]
+__all__ = ["SharedImages", "connected_rows", "image_clusters", "shared_mean_intervals"]
 
 
 def image_clusters(images: Ints) -> tuple[Ints | None, int]:
@@ -31,19 +31,27 @@ def image_clusters(images: Ints) -> tuple[Ints | None, int]:
         The cluster of each row, shape (n,), and the number of clusters. None and the number of images where some row
         shares images with two rows that share none: `SharedImages` is for those.
     """
-    n_images = len(np.unique(images))
-    images = _distinct_in_row(images)
+    components = connected_rows(images)
+    sizes = np.bincount(components)
+    # Within clusters every two rows share an image.
+    if _n_pairs(_sets(_distinct_in_row(images))) < np.square(sizes).sum():
+        return None, len(np.unique(images))
+    return components, len(sizes)
+
+
+def connected_rows(images: Ints) -> Ints:
+    """Number the sets of rows between which no image is shared, from 0: that of each row, shape (n,).
+
+    Args:
+        images: shape (n, k), the images that each row shows.
+    """
     numbers, codes = np.unique(images, return_inverse=True)
     n, size = len(images), len(images) + len(numbers)
     edges = np.repeat(np.arange(n), images.shape[1]), n + codes.reshape(-1)
     graph = sparse.coo_array((np.ones(codes.size), edges), shape=(size, size))
     _, components = sparse.csgraph.connected_components(graph, directed=False)
-    sizes = np.bincount(components[:n])
-    # Within clusters every two rows share an image.
-    if _n_pairs(_sets(images)) < np.square(sizes).sum():
-        return None, n_images
-    clusters, codes = np.unique(components[:n], return_inverse=True)
-    return codes.astype(np.int64).reshape(-1), len(clusters)
+    _, codes = np.unique(components[:n], return_inverse=True)
+    return codes.astype(np.int64).reshape(-1)
 
 
 class SharedImages:

@@ -15,10 +15,11 @@ _KWARGS_DESCRIPTION = """
 Args:
     distances_shape (`list` of `float`): distance of a conflict image to another of its shape class, a row a triplet.
     distances_texture (`list` of `float`): distance of the same image to another of its texture class.
-    shape_exemplars (`list` of `str`): the picture that the shape of each row's conflict image was taken from. With both
-        kinds of exemplars, the rows of one image are averaged first and the interval is clustered in two ways, else
-        rows are resampled and the interval is too narrow.
-    texture_exemplars (`list` of `str`): the picture that its texture was taken from.
+    shape_exemplars (`list` of `list`): the pictures that the shapes of each row's conflict image, of its shape mate
+        and of its texture mate were taken from. With both kinds of exemplars, the rows of one image are averaged first
+        and the interval is clustered in two ways, else rows are resampled and the interval is too narrow. A `list` of
+        `str` names those of the conflict image alone; that interval is too narrow where exemplars differ much.
+    texture_exemplars (`list` of `list`): the pictures that their textures were taken from.
     n_resamples (`int`): resamples behind an interval, default 1000; 0 skips the intervals.
     confidence_level (`float`): of the intervals, default 0.95.
     seed (`int`): of the resamples, default 0.

@@ -14,6 +14,7 @@ _KWARGS_DESCRIPTION = """
 Args:
     distances (`list` of `float`): distance of the two images of each pair.
     same (`list` of `float`): fraction of people who saw no difference, in [0, 1].
+    groups (`list`): what pairs have in common (an image), to be resampled together; default None, single pairs.
     n_resamples (`int`): resamples behind an interval, default 1000; 0 skips the intervals.
     confidence_level (`float`): of the intervals, default 0.95.
     seed (`int`): of the resamples, default 0.
@@ -22,7 +23,7 @@ Returns:
     jnd_map (`float`): in [0, 1], larger is closer to people; a constant distance scores the mean of `same`. NaN with a
         warning where nobody saw any pair as the same.
     n (`int`): pairs.
-    jnd_map_ci (`list`): [low, high], from resampled pairs.
+    jnd_map_ci (`list`): [low, high], from resampled pairs or groups.
 
 Examples:
 
@@ -62,6 +63,7 @@ class JndMap(evaluate.Metric):
         self,
         distances,
         same,
+        groups=None,
         n_resamples=1000,
         confidence_level=0.95,
         seed=0,
@@ -69,6 +71,7 @@ class JndMap(evaluate.Metric):
         return jnd_map(
             distances,
             same,
+            groups=groups,
             n_resamples=n_resamples,
             confidence_level=confidence_level,
             seed=seed,

@@ -55,3 +55,17 @@ def test_an_encoder_that_sees_the_contrary_is_no_better_than_that(judged, measur
     found = measure(Jnd, judged, planted(contrary))["jnd_map/cosine", ""].value
     assert found == pytest.approx(expected)
     assert found == pytest.approx(1 / 2)  # the envelope lifts all precisions to the last one
+
+
+def test_pairs_that_show_a_common_image_are_one_cluster(source, colour, measure, planted):
+    rows = [
+        {
+            "image_0": colour(0, index // 3),
+            "image_1": colour(20 * index + 5, 99),
+            "same": index % 2,
+            "subset": "one",
+        }
+        for index in range(12)
+    ]
+    one = measure(Jnd, source("same_different", rows), planted(red))["jnd_map/cosine", ""]
+    assert (one.n, one.n_groups) == (12, 4)

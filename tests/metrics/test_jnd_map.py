@@ -67,7 +67,7 @@ def test_resampled_weights_equal_pairs_written_out():
     rng = np.random.default_rng(0)
     distances, same = rng.integers(0, 20, size=40).astype(float), rng.integers(0, 4, size=40) / 3
     weights = rng.multinomial(40, np.full(40, 1 / 40), size=50)
-    fast = _AveragePrecision(distances, same)(weights.astype(float))[:, 0]
+    fast = _AveragePrecision(distances, same, np.arange(len(same)))(weights.astype(float))[:, 0]
     for weight, value in zip(weights, fast, strict=True):
         rows = np.repeat(np.arange(40), weight)
         assert value == pytest.approx(jnd_map(distances[rows], same[rows], n_resamples=0)["jnd_map"])
@@ -90,3 +90,17 @@ def test_wrong_input_is_refused():
         jnd_map([1.0], [2.0])
     with pytest.raises(MetricError, match="distances 2, same 1"):
         jnd_map([1.0, 2.0], [1.0])
+
+
+def test_pairs_of_one_group_are_resampled_together():
+    """Each pair written out twice says as much as the pair alone."""
+    rng = np.random.default_rng(0)
+    distances, same = rng.random(60), (rng.random(60) < 0.5).astype(float)
+    alone = jnd_map(distances, same)
+    twice = [np.repeat(column, 2) for column in (distances, same)]
+    together = jnd_map(*twice, groups=np.repeat(np.arange(60), 2))
+    assert together["jnd_map"] == pytest.approx(alone["jnd_map"])
+    assert together["jnd_map_ci"] == pytest.approx(alone["jnd_map_ci"])
+    assert np.ptp(jnd_map(*twice)["jnd_map_ci"]) < 0.85 * np.ptp(alone["jnd_map_ci"])
+    with pytest.raises(MetricError, match="groups must have one value for each of the 60 rows, but has 2"):
+        jnd_map(distances, same, groups=["a", "b"])

@@ -49,7 +49,12 @@ def example(name: str) -> tuple[dict, dict]:
         ),
         "cue_preference": (
             {"distances_shape": rng.random(N).tolist(), "distances_texture": rng.random(N).tolist()},
-            exemplars,
+            {
+                "shape_exemplars": [[f"cat{i % 6}", f"cat{(i + 1) % 6}", f"dog{i % 3}"] for i in range(N)],
+                "texture_exemplars": [
+                    [f"dog{i // 6}", f"cat{i % 4}", f"dog{(i // 6 + 1) % 4}"] for i in range(N)
+                ],
+            },
         ),
         "error_consistency": (
             {name: (rng.random(N) < 0.7).tolist() for name in FEATURES},
@@ -61,9 +66,12 @@ def example(name: str) -> tuple[dict, dict]:
         ),
         "two_afc": (
             {name: rng.random(N).tolist() for name in ("distances_0", "distances_1", "judgements")},
-            {"groups": [i % 8 for i in range(N)]},
+            {"images": [[f"m{i % 8}", f"m{(i + 1) % 8}", f"m{(3 * i + 2) % 8}"] for i in range(N)]},
         ),
-        "jnd_map": ({"distances": rng.random(N).tolist(), "same": rng.random(N).tolist()}, {}),
+        "jnd_map": (
+            {"distances": rng.random(N).tolist(), "same": rng.random(N).tolist()},
+            {"groups": [i // 2 for i in range(N)]},
+        ),
         "saliency": (
             {"predictions": rng.random((N, 4, 5)).tolist(), "fixations": points},
             {
