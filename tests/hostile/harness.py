@@ -92,7 +92,7 @@ def call(
     function: Callable[..., None],
     *arguments: object,
     printed: Path,
-    seconds: float = 60.0,
+    seconds: float = 300.0,
     memory: int = 2 * GIB,
 ) -> Outcome:
     """Run an importable function in a child that may take this long and map this much more memory.
@@ -125,7 +125,7 @@ def _main(argv: Sequence[str], cwd: Path) -> None:
 
 
 def command(
-    *argv: str | Path, cwd: Path, printed: Path, seconds: float = 60.0, memory: int = 2 * GIB
+    *argv: str | Path, cwd: Path, printed: Path, seconds: float = 300.0, memory: int = 2 * GIB
 ) -> Outcome:
     """Run `clipdyn ARGV` in ``cwd``, as `call` does."""
     return call(_main, [str(text) for text in argv], cwd, printed=printed, seconds=seconds, memory=memory)
