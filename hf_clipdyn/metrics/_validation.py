@@ -15,6 +15,7 @@ __all__ = [
     "as_class_ids",
     "as_code_table",
     "as_codes",
+    "as_column",
     "as_numbers",
     "as_shares",
     "as_strings",
@@ -42,13 +43,7 @@ def check_not_empty(name: str, column: Any) -> None:
 
 def as_numbers(name: str, values: ArrayLike) -> Floats:
     """``values`` as a float64 array of shape (n,), n >= 1, all finite."""
-    try:
-        column = np.asarray(values, dtype=np.float64)
-    except (TypeError, ValueError):
-        raise MetricError(f"{name} must be numbers, one a row.") from None
-    if column.ndim != 1:
-        raise MetricError(f"{name} must have one number a row, but has the shape {column.shape}.")
-    check_not_empty(name, column)
+    column = as_column(name, values)
     bad = ~np.isfinite(column)
     if bad.any():
         row = int(bad.argmax())
@@ -56,6 +51,18 @@ def as_numbers(name: str, values: ArrayLike) -> Floats:
             f"{name} must be finite, but {int(bad.sum())} of {len(column)} rows are not "
             f"(first: row {row}, {column[row]}): leave those rows out."
         )
+    return column
+
+
+def as_column(name: str, values: ArrayLike) -> Floats:
+    """``values`` as a float64 array of shape (n,), n >= 1, NaN and infinity among them."""
+    try:
+        column = np.asarray(values, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise MetricError(f"{name} must be numbers, one a row.") from None
+    if column.ndim != 1:
+        raise MetricError(f"{name} must have one number a row, but has the shape {column.shape}.")
+    check_not_empty(name, column)
     return column
 
 

@@ -14,6 +14,7 @@ from hf_clipdyn.metrics._validation import (
     Ints,
     as_code_table,
     as_codes,
+    as_column,
     as_numbers,
     as_shares,
     check_lengths,
@@ -134,7 +135,7 @@ def anchor_preference(
         effects = np.zeros(len(values))
     else:
         effects = as_numbers("mate_effects", mate_effects)
-        values = np.asarray(preferences, dtype=np.float64)
+        values = as_column("preferences", preferences)
         check_lengths({"preferences": values, "mate_effects": effects})
         as_shares("preferences", values[~np.isnan(values)])
     is_anchor = ~np.isnan(values)

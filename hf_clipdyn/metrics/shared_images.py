@@ -31,10 +31,19 @@ def image_clusters(images: Ints) -> tuple[Ints | None, int]:
         The cluster of each row, shape (n,), and the number of clusters. None and the number of images where some row
         shares images with two rows that share none: `SharedImages` is for those.
     """
+    distinct = _distinct_in_row(images)
+    _, codes = np.unique(distinct, return_inverse=True)
+    codes = codes.reshape(images.shape)
+    repeated = np.bincount(codes.reshape(-1))[codes] > 1
+    if (repeated.sum(axis=1) <= 1).all():  # the usual case, and a fast one: each row is known by one image
+        clusters, components = np.unique(
+            codes[np.arange(len(codes)), repeated.argmax(axis=1)], return_inverse=True
+        )
+        return components.astype(np.int64).reshape(-1), len(clusters)
     components = connected_rows(images)
     sizes = np.bincount(components)
     # Within clusters every two rows share an image.
-    if _n_pairs(_sets(_distinct_in_row(images))) < np.square(sizes).sum():
+    if _n_pairs(_sets(distinct)) < np.square(sizes).sum():
         return None, len(np.unique(images))
     return components, len(sizes)
 

@@ -1,0 +1,107 @@
+"""What rows have in common, given as no data: a result, or one sentence, and never another exception or warning."""
+
+import warnings
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from hf_clipdyn.errors import EvaluationError, MetricError
+from hf_clipdyn.evaluation.compare import compare_revisions
+from hf_clipdyn.evaluation.store import ResultsStore
+from hf_clipdyn.metrics.cue_preference import anchor_preference, cue_preference
+from hf_clipdyn.metrics.iqa_correlation import iqa_correlation
+from hf_clipdyn.metrics.jnd_map import jnd_map
+from hf_clipdyn.metrics.shape_bias import shape_bias
+from hf_clipdyn.metrics.two_afc import two_afc
+from hf_clipdyn.metrics.undefined import UndefinedMetricWarning
+
+N = 4
+FIRST, SECOND = [0.1, 0.2, 0.3, 0.5], [0.4, 0.1, 0.2, 0.5]
+CALLS: dict[str, Any] = {
+    "two_afc groups": lambda column: two_afc(FIRST, SECOND, SECOND, groups=column),
+    "two_afc images": lambda column: two_afc(FIRST, SECOND, SECOND, images=column),
+    "jnd_map groups": lambda column: jnd_map(FIRST, SECOND, groups=column),
+    "iqa_correlation groups": lambda column: iqa_correlation(FIRST, SECOND, groups=column),
+    "shape_bias exemplars": lambda column: shape_bias(
+        list("abab"), list("aabb"), list("bbaa"), shape_exemplars=column, texture_exemplars=list("abcd")
+    ),
+    "cue_preference exemplars": lambda column: cue_preference(
+        FIRST, SECOND, shape_exemplars=column, texture_exemplars=column
+    ),
+    "anchor_preference effects": lambda column: anchor_preference(
+        SECOND, column, shape_exemplars=list("aabb"), texture_exemplars=list("abab")
+    ),
+    "anchor_preference preferences": lambda column: anchor_preference(
+        column, [0.0] * N, shape_exemplars=list("aabb"), texture_exemplars=list("abab")
+    ),
+}
+HOSTILE: dict[str, Any] = {
+    "no rows": [],
+    "a text": "abcd",
+    "bytes": b"abcd",
+    "a number": 3.0,
+    "a mapping": {},
+    "a set": {1, 2, 3, 4},
+    "missing values": [None] * N,
+    "one missing name": ["a", None, "b", "c"],
+    "nan": [float("nan")] * N,
+    "nan among names": ["a", float("nan"), "b", "c"],
+    "infinity": [float("inf"), float("-inf"), 0.0, 1.0],
+    "pandas' missing": [pd.NA, pd.NaT, "a", 1],
+    "numbers among names": ["a", 1, "b", 2],
+    "beyond 64 bits": [10**30, 1, 2, 3],
+    "complex": [1j] * N,
+    "objects": [object()] * N,
+    "functions": [len] * N,
+    "rows of unequal length": [[1, 2, 3], [1, 2], [1], []],
+    "a table of two columns": [[1, 2]] * N,
+    "a table with a missing value": [["a", "b", None]] * N,
+    "a table of numbers among names": [["a", 1, "b"]] * N,
+    "one image throughout": [["a", "a", "a"]] * N,
+    "one row for all": [["a", "b", "c"]] * N,
+    "deep": [[[[1]]]] * N,
+    "another length": [1] * (N + 1),
+    "empty names": [""] * N,
+    "names with line breaks": ["a\nb", "a", "\x00", "\ud800"],
+}
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+@pytest.mark.parametrize("call", CALLS)
+def test_clusters_that_are_none_are_refused_in_one_sentence(call: str, kind: str) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UndefinedMetricWarning)
+        try:
+            result = CALLS[call](HOSTILE[kind])
+        except MetricError as error:
+            said = str(error)
+            assert 20 < len(said) < 400
+            assert said.endswith(".")
+            assert "\n" not in said
+        else:
+            assert result["n"] >= 1
+
+
+def trials(**columns: Any) -> pd.DataFrame:
+    images = np.random.default_rng(0).permuted(np.tile(np.arange(9), (20, 1)), axis=1)[:, :3]
+    facts = pd.DataFrame(images, columns=["reference", "image_0", "image_1"]).assign(
+        item=range(20), judgement=0.25, votes=4, subset="one", incomplete="", probe="projection", distance="cosine",
+        dropped_dimensions=0, value_0=np.linspace(0, 1, 20), value_1=0.4,
+    )  # fmt: skip
+    return facts.assign(layer=pd.array([None] * 20, "Int64"), **columns)
+
+
+@pytest.mark.parametrize("missing", ["reference", "image_0", "image_1"])
+def test_trials_that_lack_a_column_are_refused_in_one_sentence(tmp_path, missing: str) -> None:
+    path = tmp_path / "results.parquet"
+    with ResultsStore(path) as store:
+        for revision in ("a", "b"):
+            facts = dict.fromkeys(("epoch", "step", "samples_seen")) | {
+                "repo_id": "me/run", "revision": revision, "commit": revision * 40, "preprocess": "processor",
+                "benchmark": "similarity/nights", "data_fingerprint": "f" * 64, "dtype": "float32",
+            }  # fmt: skip
+            store.add(facts, [], trials().drop(columns=missing))
+    with pytest.raises(EvaluationError, match=rf"lack .*{missing}"):
+        compare_revisions(path, "a", "b", show_progress=False)
