@@ -320,7 +320,7 @@ def check_names(values: Mapping[Any, Any], where: str) -> None:
     if "dataset" in values:
         raise ConfigError(
             f"{where} was written for an earlier version: its dataset is now called dataset_name, and its dataset_name "
-            "dataset_config_name; rename them in a recipe, and begin a run anew in another --output_dir."
+            "dataset_config_name; rename them in a recipe, and start a new run in another --output_dir."
         )
     known = {f.name for f in dataclasses.fields(TrainingConfig)}
     for key in values:

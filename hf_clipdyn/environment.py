@@ -46,7 +46,7 @@ def environment() -> dict[str, str]:
     import torch
     from huggingface_hub import constants, get_token
 
-    from hf_clipdyn.training.device import has_bf16
+    from hf_clipdyn.training.device import has_bf16, usable_cores
 
     memory = psutil.virtual_memory()
     return {
@@ -57,9 +57,7 @@ def environment() -> dict[str, str]:
         "device": _device(),
         "bfloat16": "yes" if has_bf16() else "no",
         "CUDA of torch": torch.version.cuda or "none",
-        "cores": f"{len(psutil.Process().cpu_affinity())} of {os.cpu_count()}"
-        if hasattr(psutil.Process, "cpu_affinity")
-        else str(os.cpu_count()),
+        "cores": f"{usable_cores()} of {os.cpu_count()}",
         "threads of torch": str(torch.get_num_threads()),
         "memory": f"{memory.total / _GIB:.1f} GiB, {memory.available / _GIB:.1f} GiB free",
         "cache of models": _folder(constants.HF_HUB_CACHE),

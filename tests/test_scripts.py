@@ -48,9 +48,9 @@ def test_the_requirement_of_a_head_is_met_by_the_wheel_beside_it(tmp_path: Path)
     pip = [sys.executable, "-m", "pip"]
     build = [*pip, "wheel", "--quiet", "--no-deps", "--wheel-dir", tmp_path, CHECKOUT]
     subprocess.run(build, check=True)
-    for metadata in METADATA.values():
-        target = tmp_path / "installed"
-        offline = ["--no-index", "--no-deps", "--find-links", tmp_path, "--upgrade", "--target", target]
-        subprocess.run([*pip, "install", "--quiet", *offline, PROJECT["name"]], check=True)
-        assert (target / "hf_clipdyn" / "cli.py").is_file()
-        assert PROJECT["name"] in metadata["dependencies"]
+    named = {one for metadata in METADATA.values() for one in metadata["dependencies"]}
+    (requirement,) = (one for one in named if one.startswith(PROJECT["name"]))
+    target = tmp_path / "installed"
+    offline = ["--no-index", "--no-deps", "--find-links", tmp_path, "--target", target]
+    subprocess.run([*pip, "install", "--quiet", *offline, requirement], check=True)
+    assert (target / "hf_clipdyn" / "cli.py").is_file()

@@ -32,13 +32,14 @@ from numpy.typing import ArrayLike, NDArray
 from hf_clipdyn.benchmarks.readout import Change, Readout
 from hf_clipdyn.benchmarks.sources import Source
 from hf_clipdyn.data.pixels import Pixels, decode_pixels, squashing_processor
-from hf_clipdyn.errors import ConfigError, UnknownNameError
+from hf_clipdyn.errors import ConfigError, EvaluationError, UnknownNameError
 
 __all__ = [
     "Benchmark",
     "Influence",
     "Measurement",
     "Settings",
+    "check_columns",
     "chosen_preprocess",
     "cosine_distance",
     "decode",
@@ -184,8 +185,8 @@ class Benchmark(ABC):
         text_drift: whether it asks for classes with texts: it is then also asked with the text embeddings of the
             run's last revision (`Readout.with_texts`), and leaves out of that what needs no text.
         clusters: columns of the trials that name what is drawn at random: one, or several that are crossed.
-        clusters_alike: whether these columns name the same things (the images shown), of which a stimulus may have
-            one in one column and another stimulus the same one in another column.
+        clusters_alike: whether these columns share one set of names: an image may be a reference in one row and a
+            candidate in another.
         preprocesses: how this kind can make images the model's input (of `PREPROCESSES`), its own way first.
         settings: fields of `Settings` that only some kinds read, and this one does.
 
@@ -270,6 +271,20 @@ def decode(
         distort_key=distort_key,
         disable_tqdm=not settings.show_progress,
     )
+
+
+def check_columns(kind: str, trials: pd.DataFrame, columns: Iterable[str]) -> None:
+    """Refuse trials that lack columns, as those that an earlier version kept.
+
+    Raises:
+        EvaluationError: a column is not there.
+    """
+    missing = [name for name in columns if name not in trials]
+    if missing:
+        raise EvaluationError(
+            f"The trials of this {kind} benchmark lack {', '.join(missing)}, since an earlier version kept them: "
+            "evaluate it again with --force."
+        )
 
 
 def measurement(

@@ -4,7 +4,7 @@ The classifier is scikit-learn's ridge classifier on standardised dimensions. It
 depends on no starting point and no stopping rule; its penalty is the one with the smallest leave-one-out error.
 """
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -140,7 +140,7 @@ def decide_crossed(
         if not centred.any():  # no exemplar of the other cue is seen with two classes
             continue
         # Equal scores must tie, and a matrix product rounds equal rows differently.
-        scores = np.round(_regression(rows[others], centred).predict(rows[own]), 9)
+        scores = np.round(_fitted(rows[others], centred).predict(rows[own]), 9)
         scores[:, unseen] = -np.inf
         ruled_out = np.flatnonzero(barred[own] >= 0)
         scores[ruled_out, barred[own][ruled_out]] = -np.inf
@@ -155,19 +155,12 @@ def _centred_within(values: NDArray[np.float64], groups: NDArray[np.int64]) -> N
     return np.asarray(values - sums[groups] / np.bincount(groups)[groups, None])
 
 
-def _regression(rows: NDArray[np.float64], targets: NDArray[np.float64]) -> "Pipeline":
-    from sklearn.linear_model import RidgeCV
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
-
-    return make_pipeline(StandardScaler(), RidgeCV(alphas=len(rows) * np.array(PENALTIES))).fit(rows, targets)
-
-
-def _fitted(rows: NDArray[np.float64], labels: NDArray[np.int64]) -> "Pipeline":
+def _fitted(rows: NDArray[np.float64], targets: NDArray[Any]) -> "Pipeline":
+    """A ridge regression for targets (n, k), a ridge classifier for classes (n,)."""
     # Imported where it is used: a quarter of a second, which most calls would pay for nothing.
-    from sklearn.linear_model import RidgeClassifierCV
+    from sklearn.linear_model import RidgeClassifierCV, RidgeCV
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler
 
-    penalties = len(rows) * np.array(PENALTIES)
-    return make_pipeline(StandardScaler(), RidgeClassifierCV(alphas=penalties)).fit(rows, labels)
+    ridge = RidgeCV if targets.ndim == 2 else RidgeClassifierCV
+    return make_pipeline(StandardScaler(), ridge(alphas=len(rows) * np.array(PENALTIES))).fit(rows, targets)

@@ -25,7 +25,7 @@ from hf_clipdyn.benchmarks.prompts import class_embeddings, default_templates
 from hf_clipdyn.benchmarks.readout import Readout, Stimuli
 from hf_clipdyn.benchmarks.sources import Source
 from hf_clipdyn.benchmarks.zero_shot import labels_of, rank
-from hf_clipdyn.data.pixels import decode_image
+from hf_clipdyn.data.images import decode_image
 from hf_clipdyn.metrics.bootstrap import wilson_interval
 from hf_clipdyn.metrics.noise_robustness import clear_of_chance, noise_robustness
 from hf_clipdyn.metrics.undefined import undefined_causes
@@ -150,7 +150,7 @@ class Noise(Benchmark):
 
     @staticmethod
     def score(trials: pd.DataFrame, settings: Settings) -> list[Measurement]:
-        """Accuracies and drops by kind and level, of the prompts and of the probethe displacement, the noise's RMS."""
+        """Accuracies and drops by kind and level, of prompts and probe; displacement; RMS of the noise."""
         measurements = _score_reader(trials, settings, "projection")
         if "probe_decision" in trials and trials["probe_decision"].notna().any():
             probed = trials.assign(decision=trials["probe_decision"])
@@ -263,8 +263,8 @@ def _displacement(rows: pd.DataFrame, group: str, settings: Settings) -> Measure
 def _lost(rows: pd.DataFrame, group: str, probe: str, cause: str, settings: Settings) -> Measurement:
     """Of the images that are right when clean, the share that noise makes wrong; Wilson's interval.
 
-    Near chance these images are lucky guesses, of which any change of the decisions makes nearly all wrong:
-    undefined for the same cause as the drops.
+    Near chance these images are lucky guesses: almost any change of the decisions makes them wrong. The number is
+    then undefined, for the same cause as the drops.
     """
     n = len(rows)
     if cause:

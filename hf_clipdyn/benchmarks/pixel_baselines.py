@@ -21,7 +21,7 @@ from tqdm.auto import tqdm
 
 from hf_clipdyn.benchmarks.base import Settings
 from hf_clipdyn.benchmarks.distortion import ssim
-from hf_clipdyn.data.pixels import decode_image
+from hf_clipdyn.data.images import decode_image
 from hf_clipdyn.errors import DatasetError
 
 __all__ = [

@@ -29,7 +29,7 @@ from hf_clipdyn.benchmarks.readout import Readout, Stimuli, share
 from hf_clipdyn.benchmarks.saliency_rows import Row, ScoredMaps
 from hf_clipdyn.benchmarks.sources import Source
 from hf_clipdyn.benchmarks.views import crop_view, whole_view
-from hf_clipdyn.data.pixels import decode_image
+from hf_clipdyn.data.images import decode_image
 from hf_clipdyn.errors import ConfigError, DatasetError
 from hf_clipdyn.metrics.bootstrap import Resampling, Scale, mean_intervals
 from hf_clipdyn.metrics.saliency_map_scores import METRICS

@@ -22,6 +22,7 @@ from hf_clipdyn.benchmarks.linear_probe import decide_crossed
 from hf_clipdyn.benchmarks.prompts import class_embeddings, default_templates, prompt_sets
 from hf_clipdyn.benchmarks.readout import Readout, Stimuli
 from hf_clipdyn.benchmarks.shape_scores import (
+    OTHER_CUE,
     consistency_influences_of,
     decision_influences_of,
     preference_influences,
@@ -136,7 +137,7 @@ class ShapeBias(Benchmark):
         conflict = (self._facts["shape"] != self._facts["texture"]).to_numpy()
         rows = self._facts[conflict]
         classes, names = pd.factorize(rows[cue], sort=True)
-        other = "texture" if cue == "shape" else "shape"
+        other = OTHER_CUE[cue]
         decided = decide_crossed(
             unit(images[conflict]),
             classes,

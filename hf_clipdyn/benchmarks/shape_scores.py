@@ -7,8 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from hf_clipdyn.benchmarks.base import Influence, Measurement, Settings, measurement
-from hf_clipdyn.errors import EvaluationError
+from hf_clipdyn.benchmarks.base import Influence, Measurement, Settings, check_columns, measurement
 from hf_clipdyn.metrics.bootstrap import clustered_share_interval
 from hf_clipdyn.metrics.cue_preference import anchor_preference
 from hf_clipdyn.metrics.error_consistency import consistency_influences, observer_consistency
@@ -16,6 +15,7 @@ from hf_clipdyn.metrics.shape_bias import decision_influences, shape_bias
 from hf_clipdyn.metrics.undefined import undefined_causes
 
 __all__ = [
+    "OTHER_CUE",
     "consistency_influences_of",
     "decision_influences_of",
     "preference_influences",
@@ -37,7 +37,7 @@ _KEYS: dict[str, bool | None] = {
     "interpretable": None,
     "top_class_share": None,
 }
-_OTHER = {"shape": "texture", "texture": "shape"}
+OTHER_CUE = {"shape": "texture", "texture": "shape"}
 
 
 def score_decisions(protocol: str, rows: pd.DataFrame, settings: Settings) -> list[Measurement]:
@@ -93,11 +93,7 @@ def preference_influences(rows: pd.DataFrame) -> Iterator[Influence]:
 
 def _with_mates(rows: pd.DataFrame) -> pd.DataFrame:
     """The images that are anchor or mate of any triplet."""
-    if "mate_effect" not in rows:
-        raise EvaluationError(
-            "The trials of this shape_bias benchmark lack mate_effect, since an earlier version kept them: evaluate "
-            "it again with --force."
-        )
+    check_columns("shape_bias", rows, ["mate_effect"])
     return rows[rows["preference"].notna() | (rows["mate_effect"] != 0)]
 
 
@@ -124,7 +120,7 @@ def score_probe(rows: pd.DataFrame, settings: Settings, *, has_chance: bool) -> 
         else:
             hits = np.asarray(decided["decision"] == decided[cue], dtype=np.float64)
             value = float(hits.mean())
-            candidates = decided[cue].nunique() - decided[_OTHER[cue]].isin(decided[cue])
+            candidates = decided[cue].nunique() - decided[OTHER_CUE[cue]].isin(decided[cue])
             chances.add(float((1 / candidates).mean()))
             if settings.n_resamples:
                 ways = [pd.factorize(decided[f"{way}_exemplar"])[0] for way in ("shape", "texture")]

@@ -12,6 +12,7 @@ from hf_clipdyn.benchmarks.base import (
     Influence,
     Measurement,
     Settings,
+    check_columns,
     decode,
     digest,
     measurement,
@@ -20,7 +21,6 @@ from hf_clipdyn.benchmarks.pairs import by_place, by_subset, dropped_dimensions,
 from hf_clipdyn.benchmarks.pixel_baselines import kept, pixel_distance
 from hf_clipdyn.benchmarks.readout import Readout, Stimuli
 from hf_clipdyn.benchmarks.sources import Source
-from hf_clipdyn.errors import EvaluationError
 from hf_clipdyn.metrics.shared_images import image_clusters
 from hf_clipdyn.metrics.two_afc import TWO_AFC_VALUES, two_afc, two_afc_rows
 from hf_clipdyn.metrics.undefined import undefined_causes
@@ -163,12 +163,7 @@ class _Number:
 
 
 def _numbers(trials: pd.DataFrame) -> Iterator[_Number]:
-    missing = [name for name in _IMAGES if name not in trials]
-    if missing:
-        raise EvaluationError(
-            f"The trials of this similarity benchmark lack {', '.join(missing)}, since an earlier version kept them: "
-            "evaluate it again with --force."
-        )
+    check_columns(Similarity.kind, trials, _IMAGES)
     for place, distance, rows in by_place(trials):
         for group, part in _parts(rows):
             group = place_group(rows, distance, group)

@@ -136,7 +136,7 @@ class _Budget:
         self._allowed = self._left = max(limits.always, limits.ratio * archive.stat().st_size)
 
     def spend(self, number: int) -> None:
-        """Take off so many bytes.
+        """Subtract bytes from the budget.
 
         Raises:
             DatasetError: there are not as many left.

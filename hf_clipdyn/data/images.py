@@ -25,6 +25,7 @@ __all__ = [
     "SafeImage",
     "check_image",
     "decode",
+    "decode_image",
     "open_image",
     "safe_images",
     "size_of",
@@ -79,6 +80,15 @@ def decode(image: Image.Image) -> Image.Image:
     with _as_os_error(), image:
         image.load()
         return image if _orientation(image) is None else ImageOps.exif_transpose(image)
+
+
+def decode_image(source: Source) -> Image.Image:
+    """RGB image of a file, of an undecoded cell of an image column, or of a PIL image, upright as `decode` gives it.
+
+    Raises:
+        OSError: as `open_image`, or the file is not a whole image.
+    """
+    return decode(open_image(source)).convert("RGB")
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageEnhance
 from scipy.ndimage import gaussian_filter
 
-from hf_clipdyn.data.images import decode, open_image
+from hf_clipdyn.data.images import decode_image
 from hf_clipdyn.errors import DatasetError
 
 __all__ = ["DISTORTIONS", "LEVELS", "ladder", "photograph", "png"]
@@ -52,7 +52,7 @@ def photograph(path: str, side: int) -> NDArray[np.uint8]:
         DatasetError: the file is no whole image.
     """
     try:
-        whole = decode(open_image(path)).convert("RGB")
+        whole = decode_image(path)
     except OSError as error:
         raise DatasetError(f"{path} cannot be decoded ({error}): replace or remove this file.") from error
     scale = side / min(whole.size)
@@ -82,7 +82,7 @@ def _blur(image: NDArray[np.uint8], level: int, _: np.random.Generator) -> NDArr
 def _jpeg(image: NDArray[np.uint8], level: int, _: np.random.Generator) -> NDArray[np.uint8]:
     buffer = BytesIO()
     Image.fromarray(image).save(buffer, "JPEG", quality=(60, 35, 20, 10, 4)[level - 1])
-    return np.asarray(decode(open_image(buffer.getvalue())))
+    return np.asarray(decode_image(buffer.getvalue()))
 
 
 def _contrast(image: NDArray[np.uint8], level: int, _: np.random.Generator) -> NDArray[np.uint8]:

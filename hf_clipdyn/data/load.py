@@ -72,27 +72,22 @@ def load_dataset(
     """
     builder, folder, repo_id = _resolve(path, data_dir, repo_id)
     _check_config(path, builder, name)
-    if image_column is not None or caption_column is not None:
-        where = _tables(path, builder, folder, repo_id)
+
+    def tables(where: str, revision: str | None = None, token: str | None = None) -> Any:
         return open_tables(
-            builder,
-            where,
-            name,
-            split,
-            revision,
-            token,
-            streaming,
-            cache_dir,
-            num_proc,
-            image_column,
-            caption_column,
+            *(builder, where, name, split, revision, token, streaming, cache_dir, num_proc),
+            image_column=image_column,
+            caption_column=caption_column,
         )
+
+    if image_column is not None or caption_column is not None:
+        return tables(_tables(path, builder, folder, repo_id), revision, token)
     if repo_id is not None:
         if not holds_archives(builder, repo_id, revision, token):
-            return open_tables(builder, repo_id, name, split, revision, token, streaming, cache_dir, num_proc)
+            return tables(repo_id, revision, token)
         folder = download_archives(builder, repo_id, revision, token)
     if folder is not None and _holds_tables(builder, folder):
-        return open_tables(builder, str(folder), name, split, None, None, streaming, cache_dir, num_proc)
+        return tables(str(folder))
     return _from_files(builder, name, folder, split, streaming, cache_dir, num_proc)
 
 

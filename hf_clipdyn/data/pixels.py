@@ -29,12 +29,11 @@ from transformers import SiglipImageProcessor
 from transformers.models.siglip2.image_processing_siglip2 import get_image_size_for_max_num_patches
 
 from hf_clipdyn.data.caches import cache_folder, touch
-from hf_clipdyn.data.images import decode, open_image
+from hf_clipdyn.data.images import decode_image, open_image
 from hf_clipdyn.errors import DatasetError
 
 __all__ = [
     "Pixels",
-    "decode_image",
     "decode_pixels",
     "input_size",
     "processor_identity",
@@ -65,15 +64,6 @@ class Pixels:
 
     def __len__(self) -> int:
         return len(self.array)
-
-
-def decode_image(value: Any) -> Image.Image:
-    """RGB image of an undecoded cell of an image column (a dict of bytes and path) or of a PIL image.
-
-    Raises:
-        OSError: the file is not a whole image, or as `open_image`.
-    """
-    return decode(open_image(value)).convert("RGB")
 
 
 def processor_identity(image_processor: Any) -> str:
@@ -224,7 +214,7 @@ def _processed(
         if image is None:
             return None
         with suppress(OSError):
-            whole = decode(image).convert("RGB")
+            whole = decode_image(image)
             return whole if distort is None else distort(np.asarray(whole), index)
         return None
 

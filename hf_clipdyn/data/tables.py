@@ -236,7 +236,7 @@ def read_records(path: str, size: int) -> NDArray[np.uint8]:
     try:
         content: NDArray[np.uint8] = np.fromfile(_plain_file(path), dtype=np.uint8)
     except OSError as error:
-        raise DatasetError(f"{path} cannot be read ({error}): mend its rights.") from error
+        raise DatasetError(f"{path} cannot be read ({error}): check its permissions.") from error
     if len(content) == 0 or len(content) % size:
         raise DatasetError(
             f"{path} holds {len(content):,} bytes, no multiple of {size:,}: unpack it from the archive once more."

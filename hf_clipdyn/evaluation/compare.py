@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy import stats
 from tqdm.auto import tqdm
 
-from hf_clipdyn.benchmarks.base import Benchmark, Influence, Measurement, Settings
+from hf_clipdyn.benchmarks.base import Benchmark, Influence, Measurement, Settings, check_columns
 from hf_clipdyn.benchmarks.registry import benchmark_class
 from hf_clipdyn.errors import EvaluationError, UnknownNameError
 from hf_clipdyn.evaluation.store import (
@@ -151,12 +151,8 @@ def _compare(
     seed: int,
     show_progress: bool,
 ) -> pd.DataFrame:
-    missing = [name for name in kind.clusters if not (name in a and name in b)]
-    if missing:
-        raise EvaluationError(
-            f"The trials of this {kind.kind} benchmark lack {', '.join(missing)}, since an earlier version kept them: "
-            "evaluate it again with --force."
-        )
+    for side in (a, b):
+        check_columns(kind.kind, side, kind.clusters)
     whole = _differences(kind, a, b)
     spread = _from_influences(kind, a, b)
     rest = [key for key in whole if key not in spread]

@@ -83,16 +83,18 @@ def open_sources(
         EvaluationError: some are missing and are not to be left out, or none is there.
     """
     sources: dict[str, Source] = {}
+    shown = {name: name.partition("/")[2] for name in names}
+    absent = {one for one in set(shown.values()) - set(data_dirs) if lacks_files(one)}
     missing = {
-        name: f"its files are not here; they are at {dataset_facts(name.partition('/')[2]).where}."
-        for name in names
-        if name.partition("/")[2] not in data_dirs and lacks_files(name.partition("/")[2])
+        name: f"its files are not here; they are at {dataset_facts(dataset).where}."
+        for name, dataset in shown.items()
+        if dataset in absent
     }
     if missing and not skip_missing:
         raise EvaluationError(_missing_table(missing, names, data_dirs))
     opened: dict[tuple[str, tuple[str, ...]], Source | DatasetError] = {}
-    for name in names:
-        dataset, schemas = name.partition("/")[2], benchmark_class(name).schemas
+    for name, dataset in shown.items():
+        schemas = benchmark_class(name).schemas
         if name in missing:
             continue
         if (dataset, schemas) not in opened:  # a Hub that does not answer is waited for once

@@ -61,7 +61,7 @@ def follow(
             except ClipDynError as error:
                 trouble = _passing(error)
             else:
-                config = replace(config, force=False, rescore=False)  # what was measured anew is done
+                config = replace(config, force=False, rescore=False)  # the forced measurements are done
                 seen |= found
                 last = time.monotonic()
                 in_outage = False

@@ -45,7 +45,7 @@ def cue_preference(
         shape_exemplars, texture_exemplars: exemplars of the cues ("cat1"), shape (n, 3): those of the anchor,
             of its shape mate and of its texture mate. With both, the rows of one pair of exemplars are one anchor and
             are averaged first. The interval is clustered in two ways by the exemplars of all three images: an
-            exemplar bears on its own anchors' preferences and, as a mate, on those of other anchors.
+            exemplar affects the preferences of its own anchors and, as a mate, those of other anchors.
             Shape (n,): of the anchor alone; that interval is too narrow where exemplars differ much (coverage
             of .80 to .86). Without, every row is an anchor of its own and rows are resampled, which is narrower still.
         n_resamples: 0 skips the interval.

@@ -62,9 +62,9 @@ def iqa_correlation(
         - with ``logistic``: ``plcc_logistic`` (Pearson with the fitted values, positive by its
           construction) and ``rmse_logistic`` (in units of the references).
         - ``n``, and ``n_groups`` (= n without groups).
-        - ``<key>_ci``: [low, high]. NaN, with a warning that names the cause, where so few rows or groups tell nothing
-          of the error: fewer than 4 rows (5 for ``krcc``), a correlation of exactly 1 or -1 of fewer than 10 rows,
-          a fit to fewer than 10 rows, fewer than 10 groups of which none changes the value.
+        - ``<key>_ci``: [low, high]. NaN, with a warning that names the cause, where the error cannot be estimated:
+          for fewer than 4 rows (5 for ``krcc``); for fewer than 10 rows, a correlation of exactly 1 or -1, and all
+          fits; for fewer than 10 groups, where leaving out any group changes nothing.
         Constant predictions or references leave all correlations NaN, with a warning.
 
     Raises:

@@ -64,7 +64,7 @@ def connected_rows(images: Ints) -> Ints:
 
 
 class SharedImages:
-    """The variance of sums over rows, of which any two that show a common image depend on each other.
+    """The variance of sums over rows. Two rows that show a common image depend on each other.
 
     Args:
         images: shape (n, k), the images that each row shows, numbered from 0; one number for one image,

@@ -208,7 +208,7 @@ def _earlier_commit(place: Repository, snapshot: Snapshot, manifest: Manifest | 
         try:
             _compare(place, snapshot, commit)
         except (PublishError, RevisionNotFoundError):
-            continue  # a commit that the server spoilt, or that has lost a file
+            continue  # a damaged commit, or one that lacks a file
         return commit
     return None
 

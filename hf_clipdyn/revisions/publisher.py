@@ -352,12 +352,14 @@ class Publisher:
         return all(place in entry.published for place in self._places)
 
     def _has_source(self, entry: Entry) -> bool:
-        if self._journal.snapshot(entry.name).is_dir():
-            return True
+        return self._journal.snapshot(entry.name).is_dir() or bool(self._stored(entry))
+
+    def _stored(self, entry: Entry) -> list[str]:
+        """Paths of the files of a revision in the local store; none if they are not there."""
         try:
-            return STORE in entry.published and bool(self._places[STORE].files(entry.published[STORE]))
+            return list(self._places[STORE].files(entry.published[STORE]))
         except (KeyError, RevisionError):
-            return False
+            return []
 
     @contextmanager
     def _source(self, entry: Entry) -> Iterator[dict[str, Path]]:
@@ -365,12 +367,12 @@ class Publisher:
         folder = self._journal.snapshot(entry.name)
         if folder.is_dir():
             yield files_of(folder)
-        elif self._has_source(entry):
+        elif stored := self._stored(entry):
             store, commit = self._places[STORE], entry.published[STORE]
             with ExitStack() as fetched:
                 yield {
                     path: fetched.enter_context(store.fetched(commit, path))
-                    for path in store.files(commit)
+                    for path in stored
                     if path != MANIFEST_FILE
                 }
         else:

@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -166,7 +166,7 @@ def weights_of(files: Mapping[str, FileRecord]) -> Weights | None:
             if not paths:
                 continue
             ids = [files[path].sha256 or files[path].blob for path in paths]
-            content = ids[0] if len(ids) == 1 else hashlib.sha256("".join(ids).encode()).hexdigest()
+            content = _of_shards(ids)
             known = all(files[path].sha256 for path in paths)
             return Weights(
                 tuple(paths), content, content if known else None, sum(files[path].size for path in paths)
@@ -183,7 +183,12 @@ def sha256_of(repository: Repository, commit: str) -> str | None:
     for path in weights.paths:
         with repository.fetched(commit, path) as file:
             hashes.append(file_sha256(file))
-    return hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
+    return _of_shards(hashes)
+
+
+def _of_shards(ids: Sequence[str]) -> str:
+    """The id of weights in one file or several: the file's own, or the hash over those of all."""
+    return ids[0] if len(ids) == 1 else hashlib.sha256("".join(ids).encode()).hexdigest()
 
 
 def read_manifest(repository: Repository, refs: Mapping[str, str]) -> Manifest | None:

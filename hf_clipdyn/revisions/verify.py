@@ -70,8 +70,8 @@ class Report:
         findings: what is wrong; empty if nothing is.
         has_manifest: False for suites that this package did not make.
         deep: the files themselves were to be hashed.
-        hashed: the revisions of which every file was read and compared with a recorded hash; without
-            ``deep`` none.
+        hashed: the revisions whose files were all read and compared with a recorded hash; empty without
+            ``deep``.
     """
 
     where: str

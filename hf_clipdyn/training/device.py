@@ -138,7 +138,7 @@ def threads(config: TrainingConfig, accelerator: Accelerator) -> Iterator[int]:
 
 @contextmanager
 def torch_threads(count: int) -> Iterator[None]:
-    """torch computes on the CPU with so many threads within the block."""
+    """Set the number of threads that torch uses on the CPU, within the block."""
     before = torch.get_num_threads()
     torch.set_num_threads(count)
     try:

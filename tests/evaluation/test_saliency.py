@@ -11,11 +11,10 @@ from PIL import Image
 from scipy import ndimage, stats
 from sklearn.metrics import auc as area
 from sklearn.metrics import roc_auc_score, roc_curve
+from stores import publish_one
 from transformers import CLIPModel, CLIPProcessor, ViTConfig, ViTImageProcessor, ViTModel
 
-from hf_clipdyn.cards import CardFacts
 from hf_clipdyn.evaluation import evaluate_revisions
-from hf_clipdyn.revisions import Publisher, RevisionRecord, epoch_name
 
 pytestmark = pytest.mark.filterwarnings("ignore::hf_clipdyn.data.base.SubsetWarning")
 
@@ -260,19 +259,9 @@ def test_a_vision_model_is_measured_without_a_text(tree, tmp_path):
         model.save_pretrained(folder)
         ViTImageProcessor(size={"height": 24, "width": 24}).save_pretrained(folder)
 
-    with Publisher(
-        "me/vit",
-        output_dir=tmp_path / "run",
-        store=tmp_path / "hub",
-        push_to_hub=False,
-        card=CardFacts("me/vit"),
-        recipe_hash="0" * 64,
-    ) as publisher:
-        publisher.submit(RevisionRecord(epoch_name(0), 0, 0, 0, None), save)
-        assert not publisher.finish().missing
     table = evaluate_revisions(
         "me/vit",
-        store=tmp_path / "hub",
+        store=publish_one(tmp_path / "run", save, "me/vit"),
         benchmarks=["saliency/osie"],
         data_dirs={"osie": tree},
         probes=("attention", "rollout", "gradient_input"),

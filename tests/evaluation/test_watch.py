@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from hub_server.faults import Fault
+from stores import publish_one
 
 from hf_clipdyn.benchmarks.base import Settings
 from hf_clipdyn.errors import ConfigError, EvaluationError, RevisionError, RevisionNotFoundError
@@ -142,9 +143,6 @@ def vision_store(tmp_path):
     import torch
     from transformers import ViTConfig, ViTImageProcessor, ViTModel
 
-    from hf_clipdyn.cards import CardFacts
-    from hf_clipdyn.revisions import Publisher, RevisionRecord
-
     def save(folder):
         with torch.random.fork_rng():
             torch.manual_seed(0)
@@ -159,17 +157,7 @@ def vision_store(tmp_path):
             ViTModel(config, add_pooling_layer=False).save_pretrained(folder)
         ViTImageProcessor(size={"height": 24, "width": 24}).save_pretrained(folder)
 
-    with Publisher(
-        "me/run",
-        output_dir=tmp_path,
-        store=tmp_path / "hub",
-        push_to_hub=False,
-        card=CardFacts("me/run"),
-        recipe_hash="0" * 64,
-    ) as publisher:
-        publisher.submit(RevisionRecord("epoch-000", 0, 0, 0, None), save)
-        assert not publisher.finish().missing
-    return tmp_path / "hub"
+    return publish_one(tmp_path, save)
 
 
 def test_a_vision_model_is_measured_without_text_and_the_rest_is_named_first(evaluate, vision_store):

@@ -10,6 +10,7 @@ import pytest
 import torch
 from hub_server.server import HubServer
 from hub_server.state import File, Repo
+from stores import publish_one
 
 from hf_clipdyn.cli import main
 from hf_clipdyn.errors import ConfigError
@@ -129,25 +130,13 @@ def test_export_and_import_give_the_same_bits(tmp_path: Path) -> None:
 
 def _store(model: Any, folder: Path, processor: Any = None) -> Path:
     """A local store with that model as `me/run`."""
-    from hf_clipdyn.cards import CardFacts
-    from hf_clipdyn.revisions import Publisher, RevisionRecord
 
     def save(target: Path) -> None:
         model.save_pretrained(target)
         if processor is not None:
             processor.save_pretrained(target)
 
-    with Publisher(
-        "me/run",
-        output_dir=folder,
-        store=folder / "hub",
-        push_to_hub=False,
-        card=CardFacts("me/run"),
-        recipe_hash="0" * 64,
-    ) as publisher:
-        publisher.submit(RevisionRecord("epoch-000", 0, 0, 0, None), save)
-        assert not publisher.finish().missing
-    return folder / "hub"
+    return publish_one(folder, save)
 
 
 @pytest.mark.parametrize("suffix", [".pt", ".safetensors"])
