@@ -3,7 +3,7 @@
 import re
 from collections import Counter, defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from hf_clipdyn.report.trajectories import Trajectory, sibling, stem
 from hf_clipdyn.report.vocabulary import (
@@ -192,8 +192,12 @@ def _run_label(one: Trajectory, group: Sequence[Trajectory]) -> str:
 
 
 def _references(members: Sequence[Trajectory], everything: Sequence[Trajectory]) -> tuple[Line, ...]:
-    """Chance, null and baselines of the members' metric, one for each run, constants once."""
+    """Chance, null and baselines of the members' metric, one for each run, constants once.
+
+    A chance level that applies to only some of the probes in the panel names them.
+    """
     lines: dict[tuple[str, object], Line] = {}
+    probes: dict[tuple[str, object], set[str]] = defaultdict(set)
     scales = [other for other in everything if _is_reference(other)]
     for one in members:
         for other in scales:
@@ -203,7 +207,14 @@ def _references(members: Sequence[Trajectory], everything: Sequence[Trajectory])
             constant = is_constant(other) and bool(other.usable)
             key = (label, round(other.usable[0].value, 9) if constant else other.run)
             lines.setdefault(key, Line(label, other, 0))
-    return tuple(lines.values())
+            probes[key].add(one.probe)
+    drawn = {one.probe for one in members}
+    return tuple(
+        replace(line, label=f"chance, {probe_words(line.trajectory)}")
+        if line.label == "chance" and probes[key] < drawn
+        else line
+        for key, line in lines.items()
+    )
 
 
 def _reference_label(one: Trajectory) -> str:

@@ -92,7 +92,7 @@ def test_the_probe_of_a_cue_stands_beside_the_prompts_with_its_own_chance(row, p
     ]
     (chart,) = plan(rows)
     assert {one.probe for one in chart.trajectories} == {"projection", "linear_probe"}
-    assert [line.label for panel in chart.panels for line in panel.references] == ["chance"]
+    assert [line.label for panel in chart.panels for line in panel.references] == ["chance, linear probe"]
 
 
 def test_preprocessings_are_never_mixed_in_one_figure(row, plan):
