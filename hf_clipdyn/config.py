@@ -9,9 +9,8 @@ import dataclasses
 import hashlib
 import json
 import re
-import unicodedata
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NoReturn
@@ -20,6 +19,7 @@ import yaml
 from transformers import HfArgumentParser
 
 from hf_clipdyn.errors import ConfigError, UnknownNameError
+from hf_clipdyn.options import check_options, option, shorten, shown
 from hf_clipdyn.schema import checked_repo_id
 
 __all__ = [
@@ -53,29 +53,7 @@ _EXECUTION = {
 }
 
 _COUNT = "[1, 1000000000]"
-_LONGEST = 4096  # characters of a text; the longest path of Linux
 _LARGEST = 2**20  # bytes of a recipe
-
-
-def _option(default: Any, text: str, within: str | None = None) -> Any:
-    """A field with its help text and, for a number, the interval of its values, as ``[0, 1)``."""
-    return field(default=default, metadata={"help": text, "within": within})
-
-
-def _is_within(value: float, interval: str) -> bool:
-    """Whether a number lies in ``[low, high]``; a parenthesis excludes the bound. NaN lies in none."""
-    low, high = (float(word) for word in interval[1:-1].split(","))
-    above = value >= low if interval[0] == "[" else value > low
-    return above and (value <= high if interval[-1] == "]" else value < high)
-
-
-def _short(text: str) -> str:
-    """A text as an error prints it; a long one would bury the sentence."""
-    return text if len(text) <= 200 else f"<{len(text)} characters>"
-
-
-def _shown(value: object) -> str:
-    return _short(repr(value) if isinstance(value, str) else str(value))
 
 
 @dataclass(frozen=True)
@@ -83,113 +61,100 @@ class TrainingConfig:
     """One training run."""
 
     # What is learned from
-    dataset_name: str = _option(
+    dataset_name: str = option(
         "procedural",
         "A data set of image and captions: a name that `clipdyn datasets` lists, a folder (Images/ and "
         "captions.txt, or an imagefolder with metadata.csv or .jsonl), or a data set on the Hub.",
     )
-    dataset_config_name: str | None = _option(None, "The data set's configuration.")
-    image_column: str | None = _option(
+    dataset_config_name: str | None = option(None, "The data set's configuration.")
+    image_column: str | None = option(
         None, "The column of the images, for a folder or a data set on the Hub; found by default."
     )
-    caption_column: str | None = _option(
+    caption_column: str | None = option(
         None, "The column of the captions (a text or a list of texts); found by default."
     )
-    data_dir: str | None = _option(None, "The folder with the data set's files.")
-    train_split: str = _option("train", "The split to train on.")
-    max_train_samples: int | None = _option(None, "Use only the first N training images.", within=_COUNT)
-    validation_size: int = _option(
+    data_dir: str | None = option(None, "The folder with the data set's files.")
+    train_split: str = option("train", "The split to train on.")
+    max_train_samples: int | None = option(None, "Use only the first N training images.", within=_COUNT)
+    validation_size: int = option(
         0, "Keep the last N images of the split out of training, for retrieval.", within="[0, 1000000000]"
     )
-    cache_dir: str | None = _option(None, "Where decoded pixels are cached; under HF_HOME by default.")
+    cache_dir: str | None = option(None, "Where decoded pixels are cached; under HF_HOME by default.")
 
     # What learns
-    scale: str = _option("tiny", "Size of the model: tiny, small, vit-b-32, vit-b-16 or vit-l-14.")
-    attn_implementation: str | None = _option(
+    scale: str = option("tiny", "Size of the model: tiny, small, vit-b-32, vit-b-16 or vit-l-14.")
+    attn_implementation: str | None = option(
         None, "eager or sdpa; chosen by device and precision by default."
     )
-    bf16: bool | None = _option(None, "bfloat16 autocast; by default where the device computes in it.")
-    num_threads: int | None = _option(
+    bf16: bool | None = option(None, "bfloat16 autocast; by default where the device computes in it.")
+    num_threads: int | None = option(
         None, "Threads per process on a CPU; by default 1 for tiny, else the free cores.", within="[1, 1024]"
     )
 
     # How it learns
-    num_train_epochs: int = _option(10, "Passes over the data.", within="[1, 1000000]")
-    per_device_train_batch_size: int = _option(128, "Images per process and step.", within="[1, 1000000]")
-    learning_rate: float = _option(1e-3, "Peak learning rate of AdamW.", within="(0, inf)")
-    weight_decay: float = _option(
-        0.1, "Decay of the parameters of two dimensions or more.", within="[0, inf)"
-    )
-    adam_beta1: float = _option(0.9, "AdamW's beta1.", within="[0, 1)")
-    adam_beta2: float = _option(0.98, "AdamW's beta2.", within="[0, 1)")
-    adam_epsilon: float = _option(1e-6, "AdamW's epsilon.", within="(0, inf)")
-    max_grad_norm: float = _option(
+    num_train_epochs: int = option(10, "Passes over the data.", within="[1, 1000000]")
+    per_device_train_batch_size: int = option(128, "Images per process and step.", within="[1, 1000000]")
+    learning_rate: float = option(1e-3, "Peak learning rate of AdamW.", within="(0, inf)")
+    weight_decay: float = option(0.1, "Decay of the parameters of two dimensions or more.", within="[0, inf)")
+    adam_beta1: float = option(0.9, "AdamW's beta1.", within="[0, 1)")
+    adam_beta2: float = option(0.98, "AdamW's beta2.", within="[0, 1)")
+    adam_epsilon: float = option(1e-6, "AdamW's epsilon.", within="(0, inf)")
+    max_grad_norm: float = option(
         1.0, "Gradients are clipped to this norm; 0 or inf: not at all.", within="[0, inf]"
     )
-    warmup_steps: int = _option(100, "Steps of linear warm-up.", within="[0, 1000000000]")
-    min_lr_rate: float = _option(0.05, "The cosine ends at this share of the learning rate.", within="[0, 1]")
-    seed: int = _option(
+    warmup_steps: int = option(100, "Steps of linear warm-up.", within="[0, 1000000000]")
+    min_lr_rate: float = option(0.05, "The cosine ends at this share of the learning rate.", within="[0, 1]")
+    seed: int = option(
         0,
         "Seed of the weights, the order of the images and the choice of captions.",
         within="[0, 4294967295]",
     )
 
     # What is kept
-    output_dir: str | None = _option(None, "Folder of the run: store, checkpoints, log.")
-    overwrite_output_dir: bool = _option(False, "Delete what an earlier run left in the folder.")
-    publish: str = _option(
+    output_dir: str | None = option(None, "Folder of the run: store, checkpoints, log.")
+    overwrite_output_dir: bool = option(False, "Delete what an earlier run left in the folder.")
+    publish: str = option(
         "epoch",
         "Which states become revisions: `epoch`, `log2` (steps 1, 2, 4 … and each epoch), or steps as 10,100,1000 "
         "beside the epochs.",
     )
-    save_total_limit: int = _option(1, "Checkpoints for resuming that are kept.", within="[1, 1000000]")
-    resume_from_checkpoint: str | None = _option(
+    save_total_limit: int = option(1, "Checkpoints for resuming that are kept.", within="[1, 1000000]")
+    resume_from_checkpoint: str | None = option(
         None, "`true` for the last whole epoch, or a checkpoint's folder."
     )
-    push_to_hub: bool = _option(False, "Publish every revision on the Hub too.")
-    hub_model_id: str | None = _option(
+    push_to_hub: bool = option(False, "Publish every revision on the Hub too.")
+    hub_model_id: str | None = option(
         None,
         "Repository of the revisions, as owner/name; {scale} and {seed} in it are filled in, so that "
         "me/run-{scale}-seed{seed} gives each scale and seed its own. By default local/<output folder>.",
     )
-    hub_token: str | None = _option(None, "Token for the Hub; the one you are logged in with by default.")
-    hub_private_repo: bool = _option(False, "Create the repository as a private one.")
-    license: str | None = _option(None, "Licence of the weights, for the model card.")
+    hub_token: str | None = option(None, "Token for the Hub; the one you are logged in with by default.")
+    hub_private_repo: bool = option(False, "Create the repository as a private one.")
+    license: str | None = option(None, "Licence of the weights, for the model card.")
 
     # What is shown
-    logging_steps: int = _option(10, "A line in log.jsonl every N steps.", within=_COUNT)
-    report_to: str = _option(
+    logging_steps: int = option(10, "A line in log.jsonl every N steps.", within=_COUNT)
+    report_to: str = option(
         "none",
         "Trackers, separated by commas: trackio and tensorboard, of hf-clipdyn[track], or others of accelerate.",
     )
-    disable_tqdm: bool = _option(False, "No progress bar.")
-    num_processes: int | None = _option(
+    disable_tqdm: bool = option(False, "No progress bar.")
+    num_processes: int | None = option(
         None, "Stop unless the run has this many processes.", within="[1, 1000000]"
     )
 
     def __post_init__(self) -> None:
         if self.hub_token is not None:  # a file written on Windows ends in \r\n, which no header may hold
             object.__setattr__(self, "hub_token", self.hub_token.strip() or None)
-        for option in dataclasses.fields(self):
-            value, within = getattr(self, option.name), option.metadata["within"]
-            if within is not None and value is not None and not _is_within(value, within):
-                raise ConfigError(f"{option.name} is {_shown(value)}: it must be in {within}.")
-            if isinstance(value, str) and len(value) > _LONGEST:
-                raise ConfigError(f"{option.name} has {len(value)} characters: give at most {_LONGEST}.")
-            if isinstance(value, str) and any(unicodedata.category(c) in ("Cc", "Cs") for c in value):
-                raise ConfigError(
-                    f"{option.name} holds a control character, or is no valid Unicode: correct it."
-                )
+        check_options(self)
         steps = [] if self.publish in ("epoch", "log2") else self.publish.split(",")
         if not all(
             word.strip().isdecimal() and 0 < len(word.strip()) <= 18 and int(word) > 0 for word in steps
         ):
-            raise ConfigError(
-                f"publish is {_shown(self.publish)}: take epoch, log2, or steps as 10,100,1000."
-            )
+            raise ConfigError(f"publish is {shown(self.publish)}: take epoch, log2, or steps as 10,100,1000.")
         if self.attn_implementation not in (None, "eager", "sdpa"):
             raise ConfigError(
-                f"attn_implementation is {_shown(self.attn_implementation)}: take eager or sdpa."
+                f"attn_implementation is {shown(self.attn_implementation)}: take eager or sdpa."
             )
         if self.push_to_hub and self.hub_model_id is None:
             raise ConfigError("push_to_hub needs hub_model_id: name the repository as owner/name.")
@@ -235,11 +200,11 @@ def recipe_path(name: str) -> Path:
     if path.suffix in (".yaml", ".yml") or is_file:
         if not is_file:
             raise ConfigError(
-                f"There is no file {_short(name)}: name a YAML file, or one of {', '.join(recipe_names())}."
+                f"There is no file {shorten(name)}: name a YAML file, or one of {', '.join(recipe_names())}."
             )
         return path.expanduser()
     if name not in recipe_names():
-        raise UnknownNameError("recipe", _short(name), recipe_names())
+        raise UnknownNameError("recipe", shorten(name), recipe_names())
     return _RECIPES / f"{name}.yaml"
 
 
@@ -325,7 +290,7 @@ def check_names(values: Mapping[Any, Any], where: str) -> None:
     known = {f.name for f in dataclasses.fields(TrainingConfig)}
     for key in values:
         if key not in known:
-            raise UnknownNameError(f"field in {where}:", _short(str(key)), known)
+            raise UnknownNameError(f"field in {where}:", shorten(str(key)), known)
 
 
 class _Parser(HfArgumentParser):
@@ -334,6 +299,7 @@ class _Parser(HfArgumentParser):
     def add_argument(self, *names: str, **kwargs: Any) -> argparse.Action:
         """A flag, whose help names the interval of its values; transformers passes on a field's metadata."""
         within = kwargs.pop("within", None)
+        kwargs["choices"] = kwargs.get("choices") or None  # an empty tuple would accept nothing
         if within is not None:
             kwargs["help"] += f" In {within}."
         return super().add_argument(*names, **kwargs)
@@ -344,11 +310,11 @@ class _Parser(HfArgumentParser):
         if unknown:
             flag = next((word.partition("=")[0] for word in unknown if word.startswith("--")), None)
             if flag is None:
-                self.error(f"there is no place for {_shown(unknown[0])}: every value follows its flag")
+                self.error(f"there is no place for {shown(unknown[0])}: every value follows its flag")
             known = [name for name in self._option_string_actions if "_" in name or "-" not in name[2:]]
             close = get_close_matches(flag.replace("-", "_").replace("__", "--", 1), known, n=1)
             hint = f"; did you mean {close[0]}?" if close else ""
-            self.error(f"there is no flag {_short(flag)}{hint}")
+            self.error(f"there is no flag {shorten(flag)}{hint}")
         return parsed
 
     def error(self, message: str) -> NoReturn:

@@ -48,7 +48,7 @@ from transformers import CLIPModel, CLIPProcessor
 from transformers.utils import logging
 
 from hf_clipdyn.benchmarks.base import SIGMAS, Settings
-from hf_clipdyn.benchmarks.distortion import Distortion
+from hf_clipdyn.benchmarks.kinds.distortion import Distortion
 from hf_clipdyn.benchmarks.readout import Readout
 from hf_clipdyn.benchmarks.registry import benchmark_class, suite
 from hf_clipdyn.benchmarks.sources import Source, open_source

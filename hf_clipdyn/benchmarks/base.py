@@ -1,119 +1,86 @@
-"""How a kind of measurement is added: one file in this folder, found automatically.
+"""How a kind of measurement is added: one file in `benchmarks/kinds/`, or in a package or module of your own.
 
 ::
 
-    # hf_clipdyn/benchmarks/brightness.py
-    class Brightness(Benchmark):
-        kind = "brightness"                      # `brightness/cifar10`, `brightness/…`
+    # brightness.py, given with --plugin brightness.py
+    @dataclass(frozen=True)
+    class BrightnessSettings(KindSettings):
+        gain: float = option(1.2, "Factor on the pixels.", within="(0, 4]")   # --brightness-gain
+
+    class Brightness(Kind[BrightnessSettings]):
+        name = "brightness"                      # `brightness/cifar10`, `brightness/…`
+        settings_class = BrightnessSettings
         schemas = ("labels",)                    # kinds of data sets that fit, the preferred one first
-        suites = {"full": ("cifar10",)}          # the data sets on which each suite runs it
+        terms = KindTerms(title="Brightness", terms={"accuracy": Term(title="accuracy", better="high")})
+        trial_columns = {"item": "int64", "label": "int64", "decision": "int64"}
 
-        def __init__(self, source, image_processor, settings): ...   # once: pixels, pairs, prompts
+        def __init__(self, source, image_processor, settings, common): ...   # once: pixels, pairs, prompts
         def observe(self, readout): ...          # once a revision: one row per stimulus, no statistics
-        def score(trials, settings): ...         # the numbers, from those rows alone
+        def score(trials, common): ...           # the numbers, from those rows alone
 
-`observe` and `score` are apart so that intervals, comparisons of revisions and new metrics can be had
-from the kept trials, without a forward pass.
+Declarations load no torch: what needs it is imported inside the methods. `observe` and `score` are apart so that
+intervals, comparisons of revisions and new metrics come from the saved trials, without a forward pass.
 """
 
 import hashlib
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar
 
 import datasets
 import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from hf_clipdyn.benchmarks.readout import Change, Readout
-from hf_clipdyn.benchmarks.sources import Source
-from hf_clipdyn.data.pixels import Pixels, decode_pixels, squashing_processor
-from hf_clipdyn.errors import ConfigError, EvaluationError, UnknownNameError
+from hf_clipdyn.errors import EvaluationError
+from hf_clipdyn.options import check_options, option
+from hf_clipdyn.results.row import Number, NumberKey
+from hf_clipdyn.results.row import record as _record
+from hf_clipdyn.results.terms import KindTerms
+
+if TYPE_CHECKING:
+    from hf_clipdyn.benchmarks.readout import Change, Readout
+    from hf_clipdyn.benchmarks.sources import Source
+    from hf_clipdyn.data.pixels import Pixels
 
 __all__ = [
     "Benchmark",
+    "Common",
     "Influence",
-    "Measurement",
-    "Settings",
+    "Kind",
+    "KindSettings",
     "check_columns",
-    "chosen_preprocess",
     "cosine_distance",
     "decode",
     "digest",
-    "measurement",
+    "number",
     "similarity",
     "unit",
 ]
 
-SIGMAS = (0.0, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5)
-NOISE_KINDS = ("gaussian", "salt_and_pepper", "blur")
-PREPROCESSES = ("processor", "squash", "tiles", "crop")
-PROBES = ("attention", "attention_layers", "rollout", "gradient_input", "grad_cam")
 
-
-@dataclass(frozen=True)
-class Settings:
-    """What a user may choose.
-
-    What bears on the stimuli or the questions makes another pair of the results (`Benchmark.fingerprint`);
-    intervals do not, and are had anew from the trials.
+@dataclass(frozen=True, kw_only=True)
+class Common:
+    """What a user may choose for every kind.
 
     Attributes:
-        sigmas: standard deviations of the Gaussian noise, on pixels in [0, 1]; 0 is always among them.
-        noise_stage: ``native``, before the model's processor resizes, or ``input``, after it.
-        noise_kinds: of `NOISE_KINDS`; the others stand beside the Gaussian for comparison.
-        preprocess: of `PREPROCESSES`, for the kinds of benchmarks that offer it; None for each kind's own.
-        probes: of `PROBES`, the maps of the saliency benchmarks; None for their own choice.
-        captions: file of captions (``image,caption``) of a saliency set's images, for the gradients of the
-            similarity to the image's own caption; None for a neutral text.
-        held_out: of a captions set without a test split, the last so many images; None for all.
-        n_resamples, confidence_level, seed: of the intervals; the seed also draws the noise.
+        n_resamples, confidence_level: of the intervals.
+        seed: of the intervals, of noise and of whatever else a kind draws.
         cache_dir: where decoded pixels are kept; under ``HF_HOME`` by default.
         show_progress: progress bars while pixels are decoded.
     """
 
-    sigmas: tuple[float, ...] = SIGMAS
-    noise_stage: str = "native"
-    noise_kinds: tuple[str, ...] = ("gaussian",)
-    preprocess: str | None = None
-    probes: tuple[str, ...] | None = None
-    captions: Path | None = None
-    held_out: int | None = None
-    n_resamples: int = 1000
-    confidence_level: float = 0.95
-    seed: int = 0
-    cache_dir: Path | None = None
-    show_progress: bool = False
+    n_resamples: int = option(1000, "Bootstrap resamples; 0 for no intervals.", within="[0, 1000000]")
+    confidence_level: float = option(0.95, "Confidence level of the intervals.", within="(0, 1)")
+    seed: int = option(0, "Seed of the noise and the intervals.", within="[0, 4294967295]")
+    cache_dir: Path | None = option(None, "Folder of the decoded pixels. Default: under HF_HOME.")
+    show_progress: bool = option(True, "Show progress bars.")
 
     def __post_init__(self) -> None:
-        if self.noise_stage not in ("native", "input"):
-            raise ConfigError(f"noise_stage is {self.noise_stage!r}: take native or input.")
-        if not self.sigmas or any(not 0 <= sigma <= 1 for sigma in self.sigmas):
-            raise ConfigError(f"sigmas are {self.sigmas}: give standard deviations between 0 and 1.")
-        if self.preprocess is not None and self.preprocess not in PREPROCESSES:
-            raise UnknownNameError("preprocess", self.preprocess, PREPROCESSES)
-        for what, chosen, known in (
-            ("kind of noise", self.noise_kinds, NOISE_KINDS),
-            ("probe", self.probes, PROBES),
-        ):
-            if chosen is not None and not chosen:
-                raise ConfigError(f"No {what} is given: take one or several of {', '.join(known)}.")
-            for name in chosen or ():
-                if name not in known:
-                    raise UnknownNameError(what, name, known)
-        for what, number in (("n_resamples", self.n_resamples), ("seed", self.seed)):
-            if number < 0:
-                raise ConfigError(f"{what} is {number}: it must be 0 or more.")
-        if self.n_resamples > 10**6:
-            raise ConfigError(
-                f"n_resamples is {self.n_resamples}: it must be at most 1000000; 1000 are usual."
-            )
-        if self.held_out is not None and self.held_out < 1:
-            raise ConfigError(f"held_out is {self.held_out}: it must be 1 or more.")
+        check_options(self)
 
     @property
     def resampling(self) -> dict[str, Any]:
@@ -126,59 +93,43 @@ class Settings:
 
 
 @dataclass(frozen=True)
-class Measurement:
-    """One number of one benchmark on one revision: a row of the results without its revision.
-
-    Attributes:
-        metric: name, with the prompt set, protocol or distance behind a slash where there are several.
-        value: NaN where undefined; ``note`` then names the cause. The note of a number is a caution.
-        ci_low, ci_high: its interval, NaN where there is none.
-        n, n_groups: items, and clusters of items that the interval resamples.
-        group: sigma, sub-set or distortion; "" for all.
-        probe, layer: where the number is read out of the model.
-        higher_is_better: None where neither end is better.
-    """
-
-    metric: str
-    value: float
-    ci_low: float = float("nan")
-    ci_high: float = float("nan")
-    n: int = 0
-    n_groups: int = 0
-    group: str = ""
-    probe: str = "projection"
-    layer: int | None = None
-    higher_is_better: bool | None = None
-    note: str = ""
+class KindSettings:
+    """What a user may choose for one kind; a kind with settings derives its own class, of `option` fields."""
 
     def __post_init__(self) -> None:
-        if np.isnan(self.value) and not self.note:
-            object.__setattr__(self, "note", "not defined on these data")
+        check_options(self)
+
+    def as_json(self) -> dict[str, Any]:
+        """The settings that are not None, for the column ``settings``; paths are left out, their content counts."""
+        held = asdict(self)
+        return {name: one for name, one in held.items() if one is not None and not isinstance(one, Path)}
 
 
-@dataclass(frozen=True)
-class Influence:
+@_record()
+class Influence(NumberKey):
     """What each stimulus contributes to the error of one number, which is about the sum of these.
 
     Attributes:
-        metric, group, probe, layer: which number; as in `Measurement`.
         values: by item; they sum to about zero.
     """
 
-    metric: str
     values: pd.Series
-    group: str = ""
-    probe: str = "projection"
-    layer: int | None = None
 
 
-class Benchmark(ABC):
-    """One kind of measurement on one data set, ready to be shown to every revision of a model.
+S = TypeVar("S", bound=KindSettings)
+
+
+class Kind(ABC, Generic[S]):
+    """One kind of measurement; an instance is ready to show one data set to every revision of a model.
 
     Attributes (of the class):
-        kind: name before the slash.
+        name: before the slash of a benchmark's name.
+        settings_class: of the kind's own settings.
         schemas: kinds of data sets (`hf_clipdyn.data.schemas`) that fit, the preferred one first.
-        suites: suite to the data sets on which it runs this kind.
+        terms: title, axes, metrics, conditions and references in words.
+        trial_columns: pandas' type of each column of the trials; `observe` returns exactly these.
+        observe_version: to be raised if the same model would answer otherwise; cells are then measured again.
+        score_version: to be raised if the same trials would give other numbers; ``--rescore`` then renews them.
         needs_text: whether the model must have a text tower.
         reads_layers: whether it compares hidden states. It then runs before those that read projections, which it finds
             on the way: an image goes through the model once for both.
@@ -187,41 +138,44 @@ class Benchmark(ABC):
         clusters: columns of the trials that name what is drawn at random: one, or several that are crossed.
         clusters_alike: whether these columns share one set of names: an image may be a reference in one row and a
             candidate in another.
-        preprocesses: how this kind can make images the model's input (of `PREPROCESSES`), its own way first.
-        settings: fields of `Settings` that only some kinds read, and this one does.
 
     Attributes (of an instance):
         fingerprint: SHA-256 of all that is shown and asked: pixels, labels, prompts, settings.
-        preprocess: how images become the model's input.
+        preprocess: how images become the model's input: ``processor``, ``squash``, ``tiles`` or ``crop``.
         left_out: stimuli that cannot be decoded.
+        facts: what else is constant for the cell and affects it, for the column ``settings``; for example
+            ``incomplete``, ``n/N`` where only n of N official rows are shown.
     """
 
-    kind: ClassVar[str]
+    name: ClassVar[str]
+    settings_class: ClassVar[type[KindSettings]] = KindSettings
     schemas: ClassVar[tuple[str, ...]]
-    suites: ClassVar[Mapping[str, tuple[str, ...]]] = {}
+    terms: ClassVar[KindTerms]
+    trial_columns: ClassVar[Mapping[str, str]]
+    observe_version: ClassVar[int] = 1
+    score_version: ClassVar[int] = 1
     needs_text: ClassVar[bool] = True
     reads_layers: ClassVar[bool] = False
     text_drift: ClassVar[bool] = False
     clusters: ClassVar[tuple[str, ...]] = ("item",)
     clusters_alike: ClassVar[bool] = False
-    preprocesses: ClassVar[tuple[str, ...]] = ("processor",)
-    settings: ClassVar[tuple[str, ...]] = ()
 
     fingerprint: str
     preprocess: str = "processor"
     left_out: int = 0
+    facts: Mapping[str, Any] = {}
 
     @abstractmethod
-    def __init__(self, source: Source, image_processor: Any, settings: Settings) -> None:
+    def __init__(self, source: "Source", image_processor: Any, settings: S, common: Common) -> None:
         """Decode the stimuli and form pairs and prompts; nothing here depends on the weights."""
 
     @abstractmethod
-    def observe(self, readout: Readout) -> pd.DataFrame:
+    def observe(self, readout: "Readout") -> pd.DataFrame:
         """What one revision answers: a row per stimulus and condition, with the facts that `score` needs."""
 
     @staticmethod
     @abstractmethod
-    def score(trials: pd.DataFrame, settings: Settings) -> list[Measurement]:
+    def score(trials: pd.DataFrame, common: Common) -> list[Number]:
         """The numbers, with the functions of `hf_clipdyn.metrics`."""
 
     @staticmethod
@@ -235,78 +189,109 @@ class Benchmark(ABC):
         return ()
 
     @staticmethod
-    def score_together(a: pd.DataFrame, b: pd.DataFrame) -> tuple[list[Measurement], list[Measurement]]:
+    def score_together(a: pd.DataFrame, b: pd.DataFrame) -> tuple[list[Number], list[Number]]:
         """Numbers that are fair only where two revisions are compared, of the trials of each; none by default."""
         del a, b
         return [], []
 
+    @classmethod
+    def on(cls, dataset: str, **settings: Any) -> "Benchmark":
+        """This kind on a data set, as ``Noise.on("cifar100", stage="input")``.
 
-def chosen_preprocess(kind: type[Benchmark], settings: Settings) -> str:
-    """The preprocessing that the settings ask for where the kind offers it, else the kind's own."""
-    wanted = settings.preprocess
-    return wanted if wanted in kind.preprocesses else kind.preprocesses[0]
+        Raises:
+            TypeError: the kind has no such setting.
+            ConfigError: a setting is out of its range.
+        """
+        return Benchmark(cls, dataset, cls.settings_class(**settings))
+
+
+@dataclass(frozen=True)
+class Benchmark:
+    """A kind on a data set, with the kind's settings."""
+
+    kind: type[Kind[Any]]
+    dataset: str
+    settings: KindSettings
+
+    @property
+    def name(self) -> str:
+        """``kind/dataset``."""
+        return f"{self.kind.name}/{self.dataset}"
+
+    def with_settings(self, settings: KindSettings) -> Self:
+        """The same with other settings."""
+        return type(self)(self.kind, self.dataset, settings)
 
 
 def decode(
     dataset: datasets.Dataset,
     image_processor: Any,
-    settings: Settings,
+    common: Common,
     column: str = "image",
     *,
     squash: bool = False,
-    distort: Change | None = None,
+    distort: "Change | None" = None,
     distort_key: str = "",
-) -> Pixels:
-    """`decode_pixels` with the cache and the progress bar that the settings ask for.
+) -> "Pixels":
+    """`decode_pixels` with the cache and the progress bar that the user asks for.
 
     Args:
         squash: resize the whole image to the model's input, whatever its aspect ratio, and crop nothing.
     """
+    from hf_clipdyn.data.pixels import decode_pixels, squashing_processor
+
     return decode_pixels(
         dataset,
         squashing_processor(image_processor) if squash else image_processor,
         column,
-        cache_dir=settings.cache_dir,
+        cache_dir=common.cache_dir,
         distort=distort,
         distort_key=distort_key,
-        disable_tqdm=not settings.show_progress,
+        disable_tqdm=not common.show_progress,
     )
 
 
-def check_columns(kind: str, trials: pd.DataFrame, columns: Iterable[str]) -> None:
-    """Refuse trials that lack columns, as those that an earlier version kept.
+def check_columns(kind: type[Kind[Any]], trials: pd.DataFrame, columns: Iterable[str]) -> None:
+    """Refuse trials that lack columns, as those of an earlier version.
 
     Raises:
-        EvaluationError: a column is not there.
+        EvaluationError: a column is missing.
     """
     missing = [name for name in columns if name not in trials]
     if missing:
         raise EvaluationError(
-            f"The trials of this {kind} benchmark lack {', '.join(missing)}, since an earlier version kept them: "
+            f"The trials of this {kind.name} benchmark lack {', '.join(missing)}, since an earlier version wrote them: "
             "evaluate it again with --force."
         )
 
 
-def measurement(
+def number(
     result: Mapping[str, Any],
     key: str,
     causes: Mapping[str, str],
     *,
     metric: str | None = None,
-    **fields: Any,
-) -> Measurement:
-    """Row for one key of what a function of `hf_clipdyn.metrics` returned, with its interval.
+    **columns: Any,
+) -> Number:
+    """One key of what a function of `hf_clipdyn.metrics` returned, with its interval.
 
     Args:
         result: the returned dict.
         key: of the value; ``<key>_ci`` is its interval.
         causes: key to the reason why it is undefined (`undefined_causes`).
         metric: name in the table; the key by default.
-        **fields: further fields of the row.
+        **columns: further columns of the number.
     """
     low, high = result.get(f"{key}_ci") or (float("nan"), float("nan"))
-    row: dict[str, Any] = ({"n": result["n"]} if "n" in result else {}) | fields
-    return Measurement(metric or key, float(result[key]), low, high, note=causes.get(key, ""), **row)
+    given = ({"n": result["n"]} if "n" in result else {}) | columns
+    return Number(
+        metric=metric or key,
+        value=float(result[key]),
+        ci_low=float(low),
+        ci_high=float(high),
+        note=causes.get(key, ""),
+        **given,
+    )
 
 
 def digest(*parts: Any) -> str:

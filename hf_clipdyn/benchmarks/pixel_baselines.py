@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
 from hf_clipdyn.benchmarks.base import Settings
-from hf_clipdyn.benchmarks.distortion import ssim
+from hf_clipdyn.benchmarks.kinds.distortion import ssim
 from hf_clipdyn.data.images import decode_image
 from hf_clipdyn.errors import DatasetError
 

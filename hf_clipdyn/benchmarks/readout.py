@@ -7,17 +7,17 @@ known by the hash of its pixels, and goes through the model once per revision.
 import copy
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
-from accelerate import PartialState
-from accelerate.utils import gather_object
 from numpy.typing import NDArray
 
 from hf_clipdyn.errors import EvaluationError
-from hf_clipdyn.models.encoder import Encoder, ImageFeatures
 
-__all__ = ["Images", "Readout", "Stimuli", "share"]
+if TYPE_CHECKING:
+    from hf_clipdyn.models.encoder import Encoder, ImageFeatures
+
+__all__ = ["Images", "Readout", "Stimuli", "map_over_processes"]
 
 Part = TypeVar("Part")
 Result = TypeVar("Result")
@@ -26,8 +26,11 @@ Check = Callable[[NDArray[np.uint8], NDArray[np.float32]], None]
 EmbedTexts = Callable[[Sequence[str]], NDArray[np.float32]]
 
 
-def share(parts: Sequence[Part], work: Callable[[Part], Result]) -> list[Result]:
-    """The results of all parts in their order, each worked on by one process and known to all."""
+def map_over_processes(parts: Sequence[Part], work: Callable[[Part], Result]) -> list[Result]:
+    """The results of all parts in their order, each computed by one process and known to all."""
+    from accelerate import PartialState
+    from accelerate.utils import gather_object
+
     state = PartialState()
     found = [work(part) for part in parts[state.process_index :: state.num_processes]]
     if state.num_processes == 1:
@@ -116,7 +119,7 @@ class Readout:
 
     def __init__(
         self,
-        encoder: Encoder,
+        encoder: "Encoder",
         *,
         batch_size: int = 128,
         check: Check | None = None,
@@ -144,7 +147,7 @@ class Readout:
         batches = [
             indices[start : start + self.batch_size] for start in range(0, len(indices), self.batch_size)
         ]
-        found = share(batches, lambda batch: self._embed(stimuli.read(batch)).projection)
+        found = map_over_processes(batches, lambda batch: self._embed(stimuli.read(batch)).projection)
         for batch, rows in zip(batches, found, strict=True):
             assert len(batch) == len(rows)
             _require_finite(rows, "an image", self.name)
@@ -159,11 +162,11 @@ class Readout:
             _require_finite(np.stack(list(projections.values())), "an image", self.name)
         self._images |= {**projections, **self._images}  # what was given once stays what it was
 
-    def features(self, pixels: NDArray[np.uint8]) -> ImageFeatures:
+    def features(self, pixels: NDArray[np.uint8]) -> "ImageFeatures":
         """Projection and all hidden states of one batch, (n, H, W, 3); not kept, since they are large."""
         return self._embed(pixels, hidden=True)
 
-    def _embed(self, pixels: NDArray[np.uint8], *, hidden: bool = False) -> ImageFeatures:
+    def _embed(self, pixels: NDArray[np.uint8], *, hidden: bool = False) -> "ImageFeatures":
         features = self.encoder.embed_images(pixels, hidden=hidden)
         if self._check is not None:
             check, self._check = self._check, None

@@ -1,34 +1,54 @@
-"""The kinds of benchmarks, found in this folder, and the benchmarks that a suite, a name or a pattern means."""
+"""The kinds of benchmarks, and the benchmarks that a suite, a name or a pattern means."""
 
-import pkgutil
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from functools import cache
-from importlib import import_module
+from importlib.resources import files
+from typing import Any
 
-from hf_clipdyn.benchmarks.base import Benchmark
+import yaml
+
+from hf_clipdyn.benchmarks.base import Benchmark, Kind, KindSettings
 from hf_clipdyn.benchmarks.sources import fitting_datasets
+from hf_clipdyn.data.registry import dataset_facts
 from hf_clipdyn.errors import ConfigError, UnknownNameError
+from hf_clipdyn.plugins import KINDS, modules_of, plugins, subclasses_in
+from hf_clipdyn.results.terms import DatasetTerms, Vocabulary
 
-__all__ = ["benchmark_class", "kinds", "select_benchmarks", "suite", "suite_names"]
+__all__ = ["kinds", "parse_benchmark", "select_benchmarks", "suite", "suite_names", "vocabulary"]
+
+
+def kinds() -> dict[str, type[Kind[Any]]]:
+    """Every kind by its name: those of this package, of installed packages and of plug-ins.
+
+    Raises:
+        ConfigError: two kinds have one name.
+    """
+    found: dict[str, type[Kind[Any]]] = {}
+    for kind in [*_own_kinds(), *subclasses_in(plugins(KINDS), Kind)]:
+        if found.setdefault(kind.name, kind) is not kind:
+            raise ConfigError(
+                f"Two kinds of benchmarks are called {kind.name}: rename the one of the plug-in."
+            )
+    return dict(sorted(found.items()))
 
 
 @cache
-def kinds() -> dict[str, type[Benchmark]]:
-    """Every kind by its name: the subclasses of `Benchmark` that the modules of this folder define."""
-    package = import_module("hf_clipdyn.benchmarks")
-    found: dict[str, type[Benchmark]] = {}
-    for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
-        for member in vars(import_module(module.name)).values():
-            ours = isinstance(member, type) and member.__module__ == module.name
-            if ours and issubclass(member, Benchmark) and "kind" in vars(member):
-                found[member.kind] = member
-    return dict(sorted(found.items()))
+def _own_kinds() -> list[type[Kind[Any]]]:
+    return list(subclasses_in(modules_of("hf_clipdyn.benchmarks.kinds"), Kind))  # type: ignore[type-abstract]
+
+
+@cache
+def _suites() -> dict[str, list[str]]:
+    found: dict[str, list[str]] = yaml.safe_load(
+        files("hf_clipdyn.benchmarks").joinpath("suites.yaml").read_text(encoding="utf-8")
+    )
+    return found
 
 
 def suite_names() -> list[str]:
     """Names of the suites, sorted."""
-    return sorted({name for kind in kinds().values() for name in kind.suites})
+    return sorted(_suites())
 
 
 def suite(name: str) -> list[str]:
@@ -37,73 +57,114 @@ def suite(name: str) -> list[str]:
     Raises:
         UnknownNameError: there is no such suite.
     """
-    if name not in suite_names():
+    if name not in _suites():
         raise UnknownNameError("suite", name, suite_names())
-    return [
-        f"{kind}/{dataset}"
-        for kind, benchmark in kinds().items()
-        for dataset in benchmark.suites.get(name, ())
-    ]
+    return _suites()[name]
 
 
-def benchmark_class(name: str) -> type[Benchmark]:
-    """The kind behind ``kind/dataset``.
+def parse_benchmark(name: str, settings: Mapping[str, KindSettings] | None = None) -> Benchmark:
+    """The benchmark that ``kind/dataset`` names.
+
+    Args:
+        name: from the command line or a file.
+        settings: by kind; a kind without an entry takes its defaults.
 
     Raises:
         UnknownNameError: there is no such kind, or no such data set that fits it.
     """
-    kind = name.partition("/")[0]
-    if kind not in kinds():
-        raise UnknownNameError("kind of benchmark", kind, kinds())
-    known = [f"{kind}/{fit}" for fit in fitting_datasets(kinds()[kind].schemas)]
-    if name not in known:
-        raise UnknownNameError("benchmark", name, known)
-    return kinds()[kind]
+    kind_name, _, dataset = name.partition("/")
+    if kind_name not in kinds():
+        raise UnknownNameError("kind of benchmark", kind_name, kinds())
+    kind = kinds()[kind_name]
+    known = fitting_datasets(kind.schemas)
+    if dataset not in known:
+        raise UnknownNameError("benchmark", name, [f"{kind_name}/{one}" for one in known])
+    return Benchmark(kind, dataset, (settings or {}).get(kind_name) or kind.settings_class())
 
 
 def select_benchmarks(
-    suite_name: str, wanted: Sequence[str] | None = None, datasets: Iterable[str] = ()
-) -> list[str]:
-    """The benchmarks that a call means, as ``kind/dataset``, without repetitions.
+    suite_name: str,
+    wanted: Sequence[str | Benchmark] | None = None,
+    settings: Mapping[str, KindSettings] | None = None,
+    data_dirs: Iterable[str] = (),
+) -> list[Benchmark]:
+    """The benchmarks that a call means, without repetitions.
 
     Args:
         suite_name: all of it, unless ``wanted`` is given.
-        wanted: full names (``noise/cifar10``), kinds (``noise``) or patterns (``*/cifar*``). Kinds and
-            patterns choose among the suite and whatever fits the data sets in ``datasets``.
-        datasets: data sets whose folders were given.
+        wanted: benchmarks, full names (``noise/cifar10``), kinds (``noise``) or patterns (``*/cifar*``). Kinds and
+            patterns choose among the suite and whatever fits the data sets in ``data_dirs``.
+        settings: by kind, for the benchmarks that are given by name.
+        data_dirs: data sets whose folders were given.
 
     Raises:
         UnknownNameError: an unknown suite, benchmark, or a pattern that matches nothing.
-        ConfigError: a folder was given for a data set that no chosen benchmark shows.
+        ConfigError: a folder was given for a data set that none of the benchmarks shows, or settings for a kind that
+            none of the named benchmarks has.
     """
-    datasets = list(datasets)
+    dirs = list(data_dirs)
     names = suite(suite_name)
     offered = [
         *names,
         *(
-            f"{kind}/{dataset}"
-            for kind, benchmark in kinds().items()
-            for dataset in datasets
-            if dataset in fitting_datasets(benchmark.schemas)
+            f"{name}/{one}"
+            for name, kind in kinds().items()
+            for one in dirs
+            if one in fitting_datasets(kind.schemas)
         ),
     ]
-    if wanted is not None:
-        names = []
-        for pattern in wanted:
-            matching = [
-                name for name in offered if fnmatchcase(name, pattern) or name.startswith(f"{pattern}/")
+    chosen: list[Benchmark] = []
+    for one in names if wanted is None else wanted:
+        if isinstance(one, Benchmark):
+            chosen.append(one)
+        else:
+            chosen += [parse_benchmark(name, settings) for name in _matching(one, offered)]
+    _check_used(chosen, settings or {}, dirs, offered)
+    return list(dict.fromkeys(chosen))
+
+
+def _matching(pattern: str, offered: Sequence[str]) -> list[str]:
+    found = [name for name in offered if fnmatchcase(name, pattern) or name.startswith(f"{pattern}/")]
+    if not found and ("*" in pattern or pattern in kinds()):
+        raise UnknownNameError("benchmark that matches", pattern, offered)
+    return found or [pattern]
+
+
+def _check_used(
+    chosen: Sequence[Benchmark],
+    settings: Mapping[str, KindSettings],
+    dirs: Sequence[str],
+    offered: Sequence[str],
+) -> None:
+    for name, given in settings.items():
+        kind = kinds()[name]
+        if given != kind.settings_class() and not any(one.kind is kind for one in chosen):
+            changed = [
+                key for key, value in vars(given).items() if value != getattr(kind.settings_class(), key)
             ]
-            if not matching:
-                if "*" in pattern or pattern in kinds():
-                    raise UnknownNameError("benchmark that matches", pattern, offered)
-                benchmark_class(pattern)
-                matching = [pattern]
-            names += matching
-    unused = sorted(set(datasets) - {name.partition("/")[2] for name in names})
+            raise ConfigError(
+                f"{', '.join(f'{name}_{key}' for key in changed)} only affects {name} benchmarks; none is selected: "
+                "leave it out, or name one with --benchmarks."
+            )
+    unused = sorted(set(dirs) - {one.dataset for one in chosen})
     if unused:
         fitting = [name for name in offered if name.partition("/")[2] in unused] or ["kind/dataset"]
         raise ConfigError(
-            f"A folder is given for {', '.join(unused)}, which no chosen benchmark shows: "
-            f"name one with --benchmarks, as {fitting[0]}."
+            f"A folder is given for {', '.join(unused)}, which none of the selected benchmarks uses: "
+            f"name one with --benchmarks, for example {fitting[0]}."
         )
-    return list(dict.fromkeys(names))
+
+
+def vocabulary(benchmarks: Iterable[Benchmark]) -> Vocabulary:
+    """The words of these benchmarks, for the metadata of the results."""
+    listed = list(benchmarks)
+    return Vocabulary(
+        kinds={one.kind.name: one.kind.terms for one in listed},
+        datasets={
+            one.dataset: DatasetTerms(
+                title=facts.title, synthetic=facts.synthetic, human_reference=dict(facts.human_reference)
+            )
+            for one in listed
+            for facts in (dataset_facts(one.dataset),)
+        },
+    )

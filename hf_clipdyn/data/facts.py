@@ -26,6 +26,8 @@ class DatasetFacts:
         pixels_per_degree: of visual angle, in the images' own pixels, where people looked at them.
         drop_first: whether each subject's first fixation is left out of what is scored: it lies where the eye
             was before the image came.
+        synthetic: whether this project draws the images; the report then says so.
+        human_reference: metric to the value of people on this data set, from the literature.
     """
 
     kind: str
@@ -41,6 +43,8 @@ class DatasetFacts:
     config_kinds: Mapping[str, str] = field(default_factory=dict)
     pixels_per_degree: float | None = None
     drop_first: bool = False
+    synthetic: bool = False
+    human_reference: Mapping[str, float] = field(default_factory=dict)
 
     def official_rows(self, config: str | None, split: str) -> int | None:
         """Rows of a split of the official data set (or its ``total``); None: not known, or of no fixed size."""

@@ -74,6 +74,7 @@ class Procedural(DataBuilder):
     facts = DatasetFacts(
         kind="captions",
         title="Embedded procedural world (synthetic)",
+        synthetic=True,
         rows={},
         licence="Apache-2.0",
         licence_id="apache-2.0",

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from hf_clipdyn.benchmarks.jnd import Jnd
+from hf_clipdyn.benchmarks.kinds.jnd import Jnd
 from hf_clipdyn.metrics.jnd_map import jnd_map
 
 

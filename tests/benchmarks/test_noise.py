@@ -6,7 +6,7 @@ import pytest
 from transformers import CLIPImageProcessor
 
 from hf_clipdyn.benchmarks.base import Settings
-from hf_clipdyn.benchmarks.noise import Noise, spread
+from hf_clipdyn.benchmarks.kinds.noise import Noise, spread
 from hf_clipdyn.benchmarks.noises import Blur, GaussianNoise, SaltAndPepper
 from hf_clipdyn.benchmarks.readout import Readout
 

@@ -10,8 +10,8 @@ from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from transformers import CLIPImageProcessor
 
 from hf_clipdyn.benchmarks.base import Settings
+from hf_clipdyn.benchmarks.kinds.quality import Quality
 from hf_clipdyn.benchmarks.pixel_baselines import psnr_distance
-from hf_clipdyn.benchmarks.quality import Quality
 from hf_clipdyn.benchmarks.readout import Readout
 from hf_clipdyn.benchmarks.shown import cut_tile, tile_corners
 from hf_clipdyn.errors import DatasetError
@@ -117,8 +117,8 @@ def test_the_baselines_are_computed_once_for_all_commands(photographs, measure, 
     def again(*_):
         raise AssertionError("computed again")
 
-    monkeypatch.setattr("hf_clipdyn.benchmarks.quality.quality_baselines", again)
-    monkeypatch.setattr("hf_clipdyn.benchmarks.quality.full_resolution", again)
+    monkeypatch.setattr("hf_clipdyn.benchmarks.kinds.quality.quality_baselines", again)
+    monkeypatch.setattr("hf_clipdyn.benchmarks.kinds.quality.full_resolution", again)
     second = measure(Quality, photographs, planted(angle))
     name = "full_resolution", "alignment/ssim", ""
     assert first[name].value == second[name].value

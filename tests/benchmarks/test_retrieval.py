@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from hf_clipdyn.benchmarks.retrieval import Retrieval
+from hf_clipdyn.benchmarks.kinds.retrieval import Retrieval
 from hf_clipdyn.errors import DatasetError
 
 

@@ -15,8 +15,8 @@ from transformers import BitImageProcessor, CLIPImageProcessor
 
 from hf_clipdyn.benchmarks.base import Measurement, Settings
 from hf_clipdyn.benchmarks.captions import first_captions
+from hf_clipdyn.benchmarks.kinds.saliency import Saliency
 from hf_clipdyn.benchmarks.readout import Readout
-from hf_clipdyn.benchmarks.saliency import Saliency
 from hf_clipdyn.benchmarks.saliency_rows import gradient_energy
 from hf_clipdyn.benchmarks.sources import open_source
 from hf_clipdyn.benchmarks.views import crop_view, spread, whole_view

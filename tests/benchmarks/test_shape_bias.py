@@ -5,8 +5,8 @@ import pytest
 from transformers import CLIPImageProcessor
 
 from hf_clipdyn.benchmarks.base import Settings
+from hf_clipdyn.benchmarks.kinds.shape_bias import ShapeBias
 from hf_clipdyn.benchmarks.readout import Readout
-from hf_clipdyn.benchmarks.shape_bias import ShapeBias
 from hf_clipdyn.benchmarks.sources import Source
 from hf_clipdyn.data import dataset_facts, load_dataset
 from hf_clipdyn.data.imagenet_names import imagenet_names

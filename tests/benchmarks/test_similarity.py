@@ -7,8 +7,8 @@ import pytest
 from transformers import CLIPImageProcessor
 
 from hf_clipdyn.benchmarks.base import Settings
+from hf_clipdyn.benchmarks.kinds.similarity import Similarity
 from hf_clipdyn.benchmarks.readout import Readout
-from hf_clipdyn.benchmarks.similarity import Similarity
 from hf_clipdyn.benchmarks.sources import Source, open_source
 from hf_clipdyn.data import load_dataset
 from hf_clipdyn.data.registry import dataset_facts

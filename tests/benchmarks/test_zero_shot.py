@@ -5,8 +5,8 @@ import pytest
 from transformers import CLIPImageProcessor
 
 from hf_clipdyn.benchmarks.base import Settings
+from hf_clipdyn.benchmarks.kinds.zero_shot import ZeroShot
 from hf_clipdyn.benchmarks.registry import suite
-from hf_clipdyn.benchmarks.zero_shot import ZeroShot
 
 CLASSES = tuple(f"shade {number}" for number in range(10))
 PROCESSOR = CLIPImageProcessor(size={"shortest_edge": 16}, crop_size={"height": 16, "width": 16})

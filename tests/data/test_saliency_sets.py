@@ -10,7 +10,7 @@ import pytest
 from official_trees.saliency import OSIE_FIXATIONS, gaze_with_fixations, mit1003
 from scipy.io import savemat
 
-from hf_clipdyn.benchmarks.saliency import _viewed
+from hf_clipdyn.benchmarks.kinds.saliency import _viewed
 from hf_clipdyn.data.gaze import Tracker, detect_fixations
 
 Load = Callable[..., Any]

@@ -8,7 +8,7 @@ import pytest
 from scipy import stats
 
 from hf_clipdyn.benchmarks.base import Settings
-from hf_clipdyn.benchmarks.shape_bias import ShapeBias
+from hf_clipdyn.benchmarks.kinds.shape_bias import ShapeBias
 from hf_clipdyn.errors import EvaluationError, UnknownNameError
 from hf_clipdyn.evaluation.compare import compare_revisions
 from hf_clipdyn.evaluation.store import ResultsStore

@@ -7,8 +7,8 @@ import pandas as pd
 import pytest
 
 from hf_clipdyn.benchmarks.base import Settings
-from hf_clipdyn.benchmarks.noise import Noise
-from hf_clipdyn.benchmarks.zero_shot import ZeroShot
+from hf_clipdyn.benchmarks.kinds.noise import Noise
+from hf_clipdyn.benchmarks.kinds.zero_shot import ZeroShot
 from hf_clipdyn.data import load_dataset
 from hf_clipdyn.data.facts import DatasetFacts
 from hf_clipdyn.data.registry import dataset_facts

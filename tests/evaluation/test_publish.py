@@ -9,7 +9,7 @@ import pytest
 from hub_server.faults import Fault
 from huggingface_hub import HfApi, snapshot_download
 
-from hf_clipdyn.benchmarks.shape_bias import ShapeBias
+from hf_clipdyn.benchmarks.kinds.shape_bias import ShapeBias
 from hf_clipdyn.cli import main
 from hf_clipdyn.errors import ConfigError, PublishError
 from hf_clipdyn.evaluation import publish as publishing

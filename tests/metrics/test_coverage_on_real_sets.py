@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from hf_clipdyn.benchmarks.shape_bias import triplet_preferences
+from hf_clipdyn.benchmarks.kinds.shape_bias import triplet_preferences
 from hf_clipdyn.metrics.cue_preference import anchor_preference
 from hf_clipdyn.metrics.two_afc import two_afc
 

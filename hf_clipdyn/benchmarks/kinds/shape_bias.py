@@ -18,6 +18,7 @@ from hf_clipdyn.benchmarks.base import (
     similarity,
     unit,
 )
+from hf_clipdyn.benchmarks.kinds.zero_shot import rank
 from hf_clipdyn.benchmarks.linear_probe import decide_crossed
 from hf_clipdyn.benchmarks.prompts import class_embeddings, default_templates, prompt_sets
 from hf_clipdyn.benchmarks.readout import Readout, Stimuli
@@ -33,7 +34,6 @@ from hf_clipdyn.benchmarks.shape_scores import (
     score_probe,
 )
 from hf_clipdyn.benchmarks.sources import Source
-from hf_clipdyn.benchmarks.zero_shot import rank
 from hf_clipdyn.data.imagenet_names import imagenet_names
 from hf_clipdyn.data.prompts import PHOTO
 from hf_clipdyn.metrics.shape_bias import GEIRHOS_CLASSES

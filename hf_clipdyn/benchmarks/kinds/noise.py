@@ -19,12 +19,12 @@ from hf_clipdyn.benchmarks.base import (
     measurement,
     unit,
 )
+from hf_clipdyn.benchmarks.kinds.zero_shot import labels_of, rank
 from hf_clipdyn.benchmarks.linear_probe import LinearProbe, probe_folds
 from hf_clipdyn.benchmarks.noises import PixelNoise, noise_group, noises
 from hf_clipdyn.benchmarks.prompts import class_embeddings, default_templates
 from hf_clipdyn.benchmarks.readout import Readout, Stimuli
 from hf_clipdyn.benchmarks.sources import Source
-from hf_clipdyn.benchmarks.zero_shot import labels_of, rank
 from hf_clipdyn.data.images import decode_image
 from hf_clipdyn.metrics.bootstrap import wilson_interval
 from hf_clipdyn.metrics.noise_robustness import clear_of_chance, noise_robustness

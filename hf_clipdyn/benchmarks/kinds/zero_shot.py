@@ -1,0 +1,95 @@
+"""Zero-shot classification: the class whose prompts are nearest to the image."""
+
+from typing import Any, ClassVar
+
+import numpy as np
+import pandas as pd
+
+from hf_clipdyn.benchmarks.base import Common, Kind, KindSettings, decode, digest, number
+from hf_clipdyn.benchmarks.labels import labels_of, rank
+from hf_clipdyn.benchmarks.prompts import class_embeddings, default_templates
+from hf_clipdyn.benchmarks.readout import Readout, Stimuli
+from hf_clipdyn.benchmarks.sources import Source
+from hf_clipdyn.metrics.undefined import undefined_causes
+from hf_clipdyn.metrics.zero_shot_accuracy import zero_shot_accuracy
+from hf_clipdyn.results.row import Number
+from hf_clipdyn.results.terms import KindTerms, Overview, Reference, Term
+
+__all__ = ["ZeroShot"]
+
+_KEPT = 5
+
+
+class ZeroShot(Kind[KindSettings]):
+    """Top-1 and top-5 accuracy on labelled images.
+
+    Trials: item, label, ranking (the best five class ids), n_classes.
+    """
+
+    name = "zero_shot"
+    schemas = ("labels",)
+    terms = KindTerms(
+        title="Zero-shot classification",
+        rank=20,
+        terms={
+            "top1": Term(
+                title="zero-shot accuracy",
+                meaning="Correct zero-shot decisions (top 1) among all images.",
+                limits=(0.0, 1.0),
+                better="high",
+                perception="high",
+                overview=Overview(rank=30),
+            ),
+            "top5": Term(
+                title="zero-shot accuracy, top 5",
+                meaning="Images whose class is among the first five decisions.",
+                limits=(0.0, 1.0),
+                better="high",
+                perception="high",
+            ),
+        },
+        references=(Reference(role="chance", title="chance", joins=("metric",)),),
+    )
+    trial_columns: ClassVar = {"item": "int64", "label": "int64", "ranking": "object", "n_classes": "int64"}
+    text_drift = True
+
+    def __init__(self, source: Source, image_processor: Any, settings: KindSettings, common: Common) -> None:
+        self._names, self._labels = labels_of(source)
+        self._templates = default_templates(source.facts)
+        pixels = decode(source.dataset, image_processor, common)
+        self._rows = np.flatnonzero(~pixels.broken)
+        self._stimuli = Stimuli(pixels.array, self._rows)
+        self.left_out = int(pixels.broken.sum())
+        self.fingerprint = digest(
+            self.name, pixels.fingerprint, self._names, self._labels.tolist(), self._templates
+        )
+
+    def observe(self, readout: Readout) -> pd.DataFrame:
+        """Rank the classes for every image."""
+        classes = class_embeddings(readout, self._names, self._templates)
+        ranking = rank(readout.images(self._stimuli), classes)
+        return pd.DataFrame(
+            {
+                "item": self._rows,
+                "label": self._labels[self._rows],
+                "ranking": ranking[:, :_KEPT].tolist(),
+                "n_classes": len(self._names),
+            }
+        )
+
+    @staticmethod
+    def score(trials: pd.DataFrame, common: Common) -> list[Number]:
+        """Accuracies, with chance beside each."""
+        n, n_classes = len(trials), int(trials["n_classes"].iloc[0])
+        with undefined_causes() as causes:
+            result = zero_shot_accuracy(
+                trials["ranking"].tolist(), trials["label"], n_classes=n_classes, **common.resampling
+            )
+        chances = {"top1": result["chance"], "top5": min(_KEPT, n_classes) / n_classes}
+        return [
+            *(number(result, key, causes, n_clusters=n) for key in chances),
+            *(
+                Number(metric=key, role="chance", value=value, n=n, n_clusters=n)
+                for key, value in chances.items()
+            ),
+        ]

@@ -1,0 +1,128 @@
+"""What `evaluate` may be told: one dataclass for flags, YAML and the Python call."""
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import MISSING, dataclass, field
+from functools import cached_property, wraps
+from pathlib import Path
+from typing import ParamSpec, TypeVar
+
+from hf_clipdyn.benchmarks.base import Benchmark, Common, KindSettings
+from hf_clipdyn.benchmarks.registry import select_benchmarks
+from hf_clipdyn.errors import ConfigError
+from hf_clipdyn.options import check_options, option
+from hf_clipdyn.schema import checked_repo_id
+
+__all__ = ["EvaluationConfig", "called_with"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+_SHORT_DTYPES = {"fp32": "float32", "bf16": "bfloat16"}  # as accelerate calls them
+
+
+@dataclass(frozen=True)
+class EvaluationConfig(Common):
+    """One evaluation.
+
+    `evaluate_revisions` takes the same arguments, the first two also by position.
+    """
+
+    repo_id: str = option(MISSING, "Repository, owner/name.")
+    benchmarks: str | Benchmark | Sequence[str | Benchmark] | None = option(
+        None, "Names (noise/cifar10), kinds (noise) or patterns, in place of the suite."
+    )
+    suite: str = option("embedded", "embedded (nothing to download), paper or full.")
+    revisions: str | Sequence[str] | None = option(None, "Names of revisions. Default: all.")
+    store: str | Path | None = option(None, "Folder of a local store. Default: the Hub.")
+    output: str | Path | None = option(
+        None, "Parquet table to begin or continue, with the cells and trials beside it. Default: in memory."
+    )
+    data_dirs: Mapping[str, str | Path] = field(
+        default_factory=dict, metadata={"help": "NAME=PATH: folder of a data set."}
+    )
+    settings: Mapping[str, KindSettings] = field(
+        default_factory=dict, metadata={"help": "Settings by kind, for benchmarks given by name."}
+    )
+    dtype: str = option(
+        "float32",
+        "float32 (fp32), the reference, or bfloat16 (bf16).",
+        choices=("float32", "bfloat16", *_SHORT_DTYPES),
+    )
+    device: str | None = option(
+        None, "cpu, cuda, …; `auto` splits a large model over all devices. Default: the GPU if there is one."
+    )
+    batch_size: int = option(128, "Images per forward pass.", within="[1, 1000000]")
+    force: bool = option(False, "Measure again what is already in the table.")
+    rescore: bool = option(
+        False, "Recompute all numbers from the saved trials, for example with more resamples."
+    )
+    skip_missing: bool = option(False, "Skip benchmarks whose data are missing.")
+    final_texts: bool = option(
+        True, "Also ask for classes with the text embeddings of the run's last revision."
+    )
+    watch: bool = option(False, "Follow a run that is still training.")
+    watch_patience: float = option(
+        3600.0,
+        "Seconds without a new revision after which a watched run counts as finished.",
+        within="[0, inf]",
+    )
+    push_to_hub: str | None = option(None, "Publish the results as this data set on the Hub, owner/name.")
+    private: bool = option(False, "Make that data set private.")
+    token: str | None = option(None, "Token for private repositories. Default: the stored one.")
+
+    def __post_init__(self) -> None:
+        check_options(self)
+        for name in ("store", "output"):
+            path = getattr(self, name)
+            if path is not None:
+                object.__setattr__(self, name, Path(path).expanduser().absolute())
+        object.__setattr__(self, "dtype", _SHORT_DTYPES.get(self.dtype, self.dtype))
+        object.__setattr__(self, "data_dirs", {name: Path(path) for name, path in self.data_dirs.items()})
+        if isinstance(self.revisions, str):
+            object.__setattr__(self, "revisions", (self.revisions,))
+        if isinstance(self.benchmarks, str | Benchmark):
+            object.__setattr__(self, "benchmarks", (self.benchmarks,))
+        self._check_together()
+
+    def _check_together(self) -> None:
+        checked_repo_id(self.repo_id)
+        if self.output is not None and Path(self.output).suffix != ".parquet":
+            raise ConfigError(f"output is {self.output}: name a Parquet file, for example results.parquet.")
+        if self.rescore and (self.force or self.output is None):
+            raise ConfigError(
+                "rescore reads the trials beside an output, and force measures again: choose one of them."
+            )
+        if self.private and self.push_to_hub is None:
+            raise ConfigError("`private` requires `push_to_hub`.")
+        if self.push_to_hub is not None and self.output is None:
+            raise ConfigError("`push_to_hub` requires an `output`: the results are written to disk first.")
+        if self.watch and (self.output is None or self.revisions is not None):
+            raise ConfigError(
+                "`watch` requires an `output` and measures all revisions: do not name revisions."
+            )
+
+    @cached_property
+    def selected(self) -> list[Benchmark]:
+        """The benchmarks that are meant; see `select_benchmarks`."""
+        wanted = self.benchmarks
+        assert not isinstance(wanted, str | Benchmark)
+        return select_benchmarks(self.suite, wanted, self.settings, self.data_dirs)
+
+
+def called_with(
+    config: Callable[P, EvaluationConfig],
+) -> Callable[[Callable[[EvaluationConfig], R]], Callable[P, R]]:
+    """Let a function of a configuration be called with the configuration's own arguments."""
+
+    def decorate(function: Callable[[EvaluationConfig], R]) -> Callable[P, R]:
+        @wraps(function)
+        def call(*args: P.args, **kwargs: P.kwargs) -> R:
+            return function(config(*args, **kwargs))
+
+        call.__signature__ = inspect.signature(config).replace(  # type: ignore[attr-defined]
+            return_annotation=inspect.signature(function).return_annotation
+        )
+        return call
+
+    return decorate

@@ -1,0 +1,89 @@
+"""Classes that others add: of installed packages by entry points, and of a module given with ``--plugin``.
+
+::
+
+    [project.entry-points."hf_clipdyn.kinds"]
+    brightness = "my_package.brightness"          # the module that defines the subclass of Kind
+
+A module is imported, so only name one that you would run.
+"""
+
+import importlib
+import importlib.util
+import pkgutil
+import sys
+from collections.abc import Iterable, Iterator
+from importlib.metadata import entry_points
+from pathlib import Path
+from types import ModuleType
+from typing import TypeVar
+
+from hf_clipdyn.errors import ConfigError
+
+__all__ = ["DATASETS", "KINDS", "load_plugin", "modules_of", "plugins", "subclasses_in"]
+
+KINDS, DATASETS = "hf_clipdyn.kinds", "hf_clipdyn.datasets"
+T = TypeVar("T")
+_loaded: dict[str, ModuleType] = {}
+
+
+def load_plugin(path: str | Path) -> ModuleType:
+    """Import a module by its file, once; what it defines is then found by the registries.
+
+    Raises:
+        ConfigError: there is no such file, or importing it fails.
+    """
+    file = Path(path).expanduser().resolve()
+    if file.suffix != ".py" or not file.is_file():
+        raise ConfigError(f"The plug-in {path} is not a Python file: name a file that ends in .py.")
+    if str(file) not in _loaded:
+        name = f"clipdyn_plugin_{file.stem}"
+        if name in sys.modules:
+            raise ConfigError(f"Two plug-ins are called {file.stem}: rename one of them.")
+        spec = importlib.util.spec_from_file_location(name, file)
+        assert spec is not None
+        assert spec.loader is not None
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[name] = module
+        try:
+            spec.loader.exec_module(module)
+        except Exception as error:
+            del sys.modules[name]
+            raise ConfigError(
+                f"The plug-in {path} fails on import ({type(error).__name__}: {error})."
+            ) from error
+        _loaded[str(file)] = module
+    return _loaded[str(file)]
+
+
+def plugins(group: str) -> Iterator[ModuleType]:
+    """The modules that were given by file, and those that installed packages name in an entry-point group.
+
+    Raises:
+        ConfigError: an entry point cannot be imported.
+    """
+    yield from _loaded.values()
+    for point in entry_points(group=group):
+        try:
+            yield importlib.import_module(point.module)
+        except Exception as error:
+            package = point.dist.name if point.dist else "a package"
+            raise ConfigError(
+                f"The plug-in {point.name} of {package} fails on import ({type(error).__name__}: {error}): "
+                "update or uninstall the package."
+            ) from error
+
+
+def subclasses_in(modules: Iterable[ModuleType], base: type[T]) -> Iterator[type[T]]:
+    """The classes below ``base`` that these modules define themselves."""
+    for module in modules:
+        for member in vars(module).values():
+            if isinstance(member, type) and issubclass(member, base) and member.__module__ == module.__name__:
+                yield member
+
+
+def modules_of(package: str) -> Iterator[ModuleType]:
+    """The modules in a package's folder."""
+    folder = importlib.import_module(package)
+    for found in pkgutil.iter_modules(folder.__path__, f"{package}."):
+        yield importlib.import_module(found.name)

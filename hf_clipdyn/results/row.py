@@ -1,0 +1,185 @@
+"""One row of the results: the cell that it belongs to, and one number.
+
+A cell is one benchmark on one revision with one choice of texts. What is constant within a cell is a column of
+`Cell`; what varies is a column of `Number`. The Arrow schema, the keys and the table of columns in the docs are
+derived from these dataclasses.
+"""
+
+import hashlib
+import json
+import math
+from dataclasses import MISSING, Field, field, fields
+from dataclasses import dataclass as _dataclass
+from functools import partial
+from typing import Any, Literal, get_args, get_type_hints
+
+import pyarrow as pa
+
+__all__ = [
+    "CELL_KEY",
+    "NUMBER_KEY",
+    "ROLES",
+    "SCHEMA",
+    "Cell",
+    "Number",
+    "NumberKey",
+    "Role",
+    "Row",
+    "column_table",
+]
+
+Role = Literal[
+    "value", "chance", "null", "lower_bound", "upper_bound", "baseline", "human", "ceiling", "diagnostic"
+]
+ROLES: tuple[Role, ...] = get_args(Role)
+"""What a number is: a ``value`` of the model, a reference that gives values a scale, or a ``diagnostic``."""
+
+record = partial(_dataclass, frozen=True, kw_only=True)
+
+
+def column(meaning: str, *, key: bool = False, default: Any = MISSING) -> Any:
+    """A field of a row.
+
+    Args:
+        meaning: one sentence for the docs.
+        key: whether it belongs to what names the cell or the number.
+        default: value if it is not given.
+    """
+    return field(default=default, metadata={"meaning": meaning, "key": key})
+
+
+@record()
+class Cell:
+    """What is constant for one benchmark on one revision with one choice of texts."""
+
+    repo_id: str = column("Repository of the model, `owner/name`.", key=True)
+    revision: str = column("Name of the revision.", key=True)
+    commit: str = column("Commit of the revision, 40 hexadecimal digits.", key=True)
+    epoch: int | None = column("Epochs of training; null if unknown.", default=None)
+    step: int | None = column("Optimiser steps; null if unknown.", default=None)
+    samples_seen: int | None = column(
+        "Images seen in training, with repetitions; null if unknown.", default=None
+    )
+    scale: str | None = column(
+        "Named size of the model, from the manifest; null for other models.", default=None
+    )
+    seed: int | None = column("Seed of the training run, from the manifest; null if unknown.", default=None)
+    parameters: int | None = column(
+        "Parameters of the model, from the manifest; null if unknown.", default=None
+    )
+    kind: str = column("Kind of the benchmark.", key=True)
+    dataset: str = column("Data set of the benchmark.", key=True)
+    split: str = column("Split of the data set that was shown.", key=True)
+    data_fingerprint: str = column("SHA-256 of everything that was shown and asked.", key=True)
+    observe_version: int = column(
+        "Version of the kind's observation; a change means measuring again.", key=True
+    )
+    score_version: int = column("Version of the kind's scoring; `--rescore` brings it up to date.")
+    preprocess: str = column("How images became the model's input.", key=True)
+    settings: str = column("JSON of the settings and facts that affect the cell.", key=True, default="{}")
+    dtype: str = column("Precision of the weights and activations.", key=True)
+    texts: str = column("Whose text embeddings were used: `own`, or those of the `last` revision.", key=True)
+    text_commit: str = column(
+        "Commit of the last revision if texts is `last`, else empty.", key=True, default=""
+    )
+    versions: str = column("JSON of package names to versions.", default="{}")
+    seconds: float = column("Time of observation and scoring.", default=math.nan)
+
+    @property
+    def key(self) -> str:
+        """SHA-256 of what names the cell, 64 hexadecimal digits: the name of its files."""
+        named = {name: getattr(self, name) for name in CELL_KEY}
+        return hashlib.sha256(json.dumps(named, sort_keys=True).encode()).hexdigest()
+
+
+@record()
+class NumberKey:
+    """What names a number within its cell."""
+
+    probe: str = column(
+        "Where the number is read out of the model; empty for baselines.", key=True, default="projection"
+    )
+    layer: int | None = column("Hidden state, from 0; null if there is none.", key=True, default=None)
+    metric: str = column("Key of the kind's terms.", key=True)
+    variant: str = column("Prompt set, protocol or distance; empty for the default.", key=True, default="")
+    subset: str = column("Part of the data; empty for all of it.", key=True, default="")
+    condition: str = column(
+        "What was done to the stimulus; `none` for untouched images, empty for all conditions together.",
+        key=True,
+        default="none",
+    )
+    level: float | None = column(
+        "Position on the kind's first axis; null if there is none.", key=True, default=None
+    )
+    parameter: float | None = column(
+        "Position on the kind's second axis; null if there is none.", key=True, default=None
+    )
+    role: Role = column(f"One of {', '.join(ROLES)}.", key=True, default="value")
+    reference: str = column(
+        "Name of the baseline or the observer; empty if there is none.", key=True, default=""
+    )
+
+    @property
+    def key(self) -> tuple[Any, ...]:
+        """The values of the key columns."""
+        return tuple(getattr(self, name) for name in NUMBER_KEY)
+
+
+@record()
+class Number(NumberKey):
+    """One number of a cell, as a kind's `score` returns it."""
+
+    value: float = column("The number; NaN if undefined, with the cause in `note`.")
+    ci_low: float = column("Lower end of its interval; NaN if there is none.", default=math.nan)
+    ci_high: float = column("Upper end of its interval; NaN if there is none.", default=math.nan)
+    n: int = column("Items.", default=0)
+    n_clusters: int = column("Clusters of items that the interval resamples.", default=0)
+    interpretable: bool | None = column(
+        "False if the number rests on decisions that are indistinguishable from chance; null if that does not apply.",
+        default=None,
+    )
+    note: str = column("Cause of a NaN, or a caution about a number.", default="")
+
+    def __post_init__(self) -> None:
+        if math.isnan(self.value) and not self.note:
+            object.__setattr__(self, "note", "not defined on these data")
+
+
+@record()
+class Row(Number, Cell):
+    """One row of the table: a number with its cell, its confidence level and its direction."""
+
+    confidence_level: float | None = column("Of the interval; null if there is none.", default=None)
+    higher_is_better: bool | None = column(
+        "From the metric's term; null if neither end is better.", default=None
+    )
+
+
+_ARROW: dict[Any, pa.DataType] = {
+    str: pa.string(),
+    str | None: pa.string(),
+    int: pa.int64(),
+    int | None: pa.int64(),
+    float: pa.float64(),
+    float | None: pa.float64(),
+    bool | None: pa.bool_(),
+    Role: pa.string(),
+}
+
+
+def _key_columns(cls: type) -> tuple[str, ...]:
+    return tuple(one.name for one in fields(cls) if one.metadata["key"])
+
+
+CELL_KEY = _key_columns(Cell)
+"""Columns that name a cell."""
+NUMBER_KEY = _key_columns(NumberKey)
+"""Columns that name a number within its cell."""
+SCHEMA = pa.schema([(name, _ARROW[get_type_hints(Row)[name]]) for name in (one.name for one in fields(Row))])
+"""Arrow schema of the table."""
+
+
+def column_table() -> list[tuple[str, str, str]]:
+    """Name, Arrow type and meaning of every column, for the docs."""
+    held: tuple[Field[Any], ...] = fields(Row)
+    return [(one.name, str(SCHEMA.field(one.name).type), one.metadata["meaning"]) for one in held]

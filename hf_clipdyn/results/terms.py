@@ -1,0 +1,221 @@
+"""The words of the results: what a metric, a condition and a reference are called, mean and look like.
+
+Kinds declare them, the table carries them in its metadata, and everything that people read is derived from them. So
+a table from elsewhere keeps its words, and no reader needs to know a name.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+
+from hf_clipdyn.errors import EvaluationError
+from hf_clipdyn.schema import parse_json
+
+__all__ = [
+    "VOCABULARY_KEY",
+    "Axis",
+    "Condition",
+    "DatasetTerms",
+    "KindTerms",
+    "Overview",
+    "Reference",
+    "Term",
+    "Vocabulary",
+]
+
+VOCABULARY_KEY = b"hf_clipdyn.vocabulary"
+"""Key of a `Vocabulary` in the metadata of a Parquet file."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Axis:
+    """A quantity that the column ``level`` or ``parameter`` holds.
+
+    Attributes:
+        title: for axes and legends ("noise level").
+        unit: of the numbers; empty for none.
+    """
+
+    title: str
+    unit: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Overview:
+    """A metric's place in the summary of a report.
+
+    Attributes:
+        rank: panels are ordered by it; of several metrics with one rank the first that has numbers is shown.
+        level: of a metric that depends on the level, the level to show; None if there is none.
+        condition: the condition to show; empty for whatever there is.
+    """
+
+    rank: int
+    level: float | None = None
+    condition: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Term:
+    """One metric in words.
+
+    Attributes:
+        title: for headings and axes.
+        meaning: one sentence.
+        unit: of the numbers; empty for shares, correlations and the like.
+        limits: range of the axis if it is fixed, as two numbers; None follows the data.
+        better: ``high`` or ``low``; empty if neither end is better.
+        perception: level of the question: ``low``, ``middle`` or ``high``; empty for none of them.
+        neutral: value at which the metric says neither one thing nor the other; drawn as a line.
+        neutral_title: what that line is.
+        poles: what values below and above ``neutral`` stand for ("texture", "shape").
+        rests_on: metric that is reported beside this one, since it says how far it can be trusted.
+        mirrors: metric that this one is the complement of; no chart is drawn of it.
+        overview: place in the summary; None for none.
+    """
+
+    title: str
+    meaning: str = ""
+    unit: str = ""
+    limits: tuple[float, ...] | None = None
+    better: str = ""
+    perception: str = ""
+    neutral: float | None = None
+    neutral_title: str = ""
+    poles: tuple[str, ...] | None = None
+    rests_on: str = ""
+    mirrors: str = ""
+    overview: Overview | None = None
+
+    @property
+    def higher_is_better(self) -> bool | None:
+        """`better` as the table's column has it."""
+        return {"high": True, "low": False}.get(self.better)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Condition:
+    """What can be done to a stimulus.
+
+    Attributes:
+        title: for headings ("Gaussian noise").
+        level: its own axis; None for the kind's.
+        untouched: the level at which it leaves the image as it is; None if no such level was shown.
+    """
+
+    title: str
+    level: Axis | None = None
+    untouched: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reference:
+    """A scale for values: a chance level, a bound, a baseline, people.
+
+    Attributes:
+        role: of its rows.
+        name: of its rows' column ``reference``; empty for all rows of the role that no other entry names.
+        title: for legends ("chance", "SSIM, full resolution").
+        joins: columns in which its rows equal the values that they scale; the other columns of the number's key do
+            not matter. The cell is always the same.
+    """
+
+    role: str
+    name: str = ""
+    title: str
+    joins: tuple[str, ...] = ("metric",)
+
+
+@dataclass(frozen=True, kw_only=True)
+class KindTerms:
+    """What a kind declares about its numbers.
+
+    Attributes:
+        title: for headings ("Sensitivity to noise").
+        terms: by metric, in the order in which they are shown.
+        level, parameter: the first and the second axis; None if there is none.
+        conditions, variants, subsets, probes: titles by the values of these columns; a name without a title is
+            shown as it is, with spaces for underscores.
+        references: how each reference joins the values.
+        proxy: whether its judgements are formulas that stand for people; the page then says so.
+        rank: kinds are shown in this order.
+    """
+
+    title: str
+    terms: Mapping[str, Term]
+    level: Axis | None = None
+    parameter: Axis | None = None
+    conditions: Mapping[str, Condition] = field(default_factory=dict)
+    variants: Mapping[str, str] = field(default_factory=dict)
+    subsets: Mapping[str, str] = field(default_factory=dict)
+    probes: Mapping[str, str] = field(default_factory=dict)
+    references: tuple[Reference, ...] = ()
+    proxy: bool = False
+    rank: int = 100
+
+    def reference(self, role: str, name: str) -> Reference | None:
+        """The declaration for rows of that role and reference; one that names the reference comes first."""
+        of_role = [one for one in self.references if one.role == role]
+        return next((one for wanted in (name, "") for one in of_role if one.name == wanted), None)
+
+
+@dataclass(frozen=True, kw_only=True)
+class DatasetTerms:
+    """What the report says about a data set.
+
+    Attributes:
+        title: its own name.
+        synthetic: whether this project draws it and it shows no photograph.
+        human_reference: metric to the value of people, from the literature.
+    """
+
+    title: str
+    synthetic: bool = False
+    human_reference: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Vocabulary:
+    """The words of one table: of its kinds and of its data sets."""
+
+    kinds: Mapping[str, KindTerms] = field(default_factory=dict)
+    datasets: Mapping[str, DatasetTerms] = field(default_factory=dict)
+
+    def dumps(self) -> str:
+        """As JSON, for the metadata of a Parquet file."""
+        return json.dumps(asdict(self), sort_keys=True, ensure_ascii=False)
+
+    @classmethod
+    def loads(cls, text: str | bytes, where: str) -> "Vocabulary":
+        """Read what `dumps` wrote.
+
+        Raises:
+            EvaluationError: it is something else.
+        """
+        return parse_json(cls, text, where=f"the vocabulary of {where}", error=EvaluationError)
+
+    @classmethod
+    def merged(cls, parts: Iterable["Vocabulary"]) -> "Vocabulary":
+        """All words of several tables; of two declarations of one name the later one counts."""
+        kinds: dict[str, KindTerms] = {}
+        datasets: dict[str, DatasetTerms] = {}
+        for part in parts:
+            kinds |= part.kinds
+            datasets |= part.datasets
+        return cls(kinds=kinds, datasets=datasets)
+
+    def kind(self, name: str) -> KindTerms:
+        """The words of a kind; its bare name if the table brings none."""
+        return self.kinds.get(name) or KindTerms(title=_bare(name), terms={})
+
+    def term(self, kind: str, metric: str) -> Term:
+        """The words of a metric; its bare name if the table brings none."""
+        return self.kind(kind).terms.get(metric) or Term(title=_bare(metric))
+
+    def dataset(self, name: str) -> DatasetTerms:
+        """The words of a data set; its bare name if the table brings none."""
+        return self.datasets.get(name) or DatasetTerms(title=_bare(name))
+
+
+def _bare(name: str) -> str:
+    return name.replace("_", " ")
