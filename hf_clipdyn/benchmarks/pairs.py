@@ -26,7 +26,7 @@ from hf_clipdyn.benchmarks.live_states import (
     flat_states,
 )
 from hf_clipdyn.benchmarks.pair_plan import Ints, PairPlan
-from hf_clipdyn.benchmarks.readout import Readout, Stimuli, share
+from hf_clipdyn.benchmarks.readout import Readout, Stimuli, map_over_processes
 from hf_clipdyn.models.encoder import ImageFeatures
 
 __all__ = [
@@ -88,16 +88,16 @@ def pair_distances(
         embedded.append(readout.features(plan.read(head)))
         return blocks_of(embedded[0])
 
-    blocks = share([0], look)[0]
+    blocks = map_over_processes([0], look)[0]
     step = int(np.clip(_BATCH // (4 * blocks[-1].stop), 1, readout.batch_size))
     starts = range(len(head), len(plan.images), step)
     batches = [head, *(range(start, min(start + step, len(plan.images))) for start in starts)]
     n_processes = PartialState().num_processes
     work = _Work(readout, plan, blocks, batches, embedded, chunk, show_progress)
     try:
-        found = share(plan.ranges(n_processes), work.measure)
+        found = map_over_processes(plan.ranges(n_processes), work.measure)
         means = np.sum([part.sums for part in found], axis=0) / len(first)
-        normalised = share(range(n_processes), lambda _: work.normalise(means))
+        normalised = map_over_processes(range(n_processes), lambda _: work.normalise(means))
     finally:
         work.close()
     for part in found:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hf_clipdyn.benchmarks.readout import Readout, Stimuli, share
+from hf_clipdyn.benchmarks.readout import Readout, Stimuli, map_over_processes
 from hf_clipdyn.errors import EvaluationError
 
 SIDE = 8
@@ -165,5 +165,5 @@ def test_memory_grows_by_the_embeddings_and_not_by_the_images(tmp_path: Path, pl
 
 
 def test_the_parts_of_one_process_are_worked_on_in_order():
-    assert share(range(5), lambda part: part * part) == [0, 1, 4, 9, 16]
-    assert share([], lambda part: part) == []
+    assert map_over_processes(range(5), lambda part: part * part) == [0, 1, 4, 9, 16]
+    assert map_over_processes([], lambda part: part) == []

@@ -25,7 +25,7 @@ from hf_clipdyn.benchmarks.base import (
 )
 from hf_clipdyn.benchmarks.captions import first_captions
 from hf_clipdyn.benchmarks.observers import Observers, Viewed
-from hf_clipdyn.benchmarks.readout import Readout, Stimuli, share
+from hf_clipdyn.benchmarks.readout import Readout, Stimuli, map_over_processes
 from hf_clipdyn.benchmarks.saliency_rows import Row, ScoredMaps
 from hf_clipdyn.benchmarks.sources import Source
 from hf_clipdyn.benchmarks.views import crop_view, whole_view
@@ -167,7 +167,7 @@ class Saliency(Benchmark):
                 rows += [row for at in part for row in self._scored.rows_without(at, place, cause)]
             return rows
 
-        found = share(_parts(len(self._viewed), min(_CHUNK, readout.batch_size)), work)
+        found = map_over_processes(_parts(len(self._viewed), min(_CHUNK, readout.batch_size)), work)
         rows = [row for part in found for row in part] + self._reference
         trials = pd.DataFrame(rows).astype({"layer": "Int64"} | dict.fromkeys(METRICS, float))
         return trials.sort_values(["probe", "layer", "smoothed", "group", "item"], ignore_index=True)
@@ -179,7 +179,7 @@ class Saliency(Benchmark):
         def work(at: int) -> list[Row]:
             return self._scored.reference_rows(at, ceiling, np.asarray(self._array[self._viewed[at].item]))
 
-        found = share(_parts(len(self._viewed), _CHUNK), lambda part: _threaded(work, part))
+        found = map_over_processes(_parts(len(self._viewed), _CHUNK), lambda part: _threaded(work, part))
         return [row for rows in found for row in rows]
 
     @staticmethod
