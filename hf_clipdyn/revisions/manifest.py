@@ -15,7 +15,7 @@ from hf_clipdyn.errors import RevisionError
 from hf_clipdyn.revisions.names import RevisionName, natural_key
 from hf_clipdyn.schema import Count, Matches, load_json, parse_any
 
-__all__ = ["IMPORTED", "MANIFEST_FILE", "Manifest", "ManifestRow", "OF_RUN", "sort_key"]
+__all__ = ["IMPORTED", "MANIFEST_FILE", "OF_RUN", "Manifest", "ManifestRow", "sort_key"]
 
 MANIFEST_FILE = "revisions.json"
 IMPORTED = "imported:"  # begins the recipe hash of what was not trained here: gaps are its source's
