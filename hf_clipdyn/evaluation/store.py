@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 from filelock import FileLock, Timeout
 
 from hf_clipdyn.errors import EvaluationError
-from hf_clipdyn.revisions.files import fsync, replace_durably
+from hf_clipdyn.files import write_atomically
 
 __all__ = [
     "FINAL_TEXT",
@@ -345,14 +345,9 @@ def _read(path: Path) -> pa.Table:
 
 def _write(table: pa.Table, path: Path) -> None:
     """Replace a file whole, so that a reader or a kill finds the old or the new one."""
-    staging = path.with_name(f".{path.name}.staging")
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        pq.write_table(table, staging)
-        fsync(staging)
-        replace_durably(staging, path)
+        write_atomically(path, lambda staging: pq.write_table(table, staging))
     except OSError as error:
-        staging.unlink(missing_ok=True)
         raise EvaluationError(
             f"{path} cannot be written ({error.strerror or error}): nothing of it was changed. "
             "Free some space, then repeat the command; it continues."

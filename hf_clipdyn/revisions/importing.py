@@ -1,7 +1,6 @@
 """Checkpoints that others trained with open_clip become revisions, and revisions become checkpoints."""
 
 import json
-import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -14,6 +13,7 @@ from huggingface_hub.errors import RepositoryNotFoundError
 
 from hf_clipdyn.cards import CardFacts, CardSource
 from hf_clipdyn.errors import ConfigError, ModelError, RevisionError, RevisionNotFoundError, UnknownNameError
+from hf_clipdyn.files import follow_umask, write_atomically
 from hf_clipdyn.hub import RetryPolicy, attempt, reason
 from hf_clipdyn.models.open_clip import (
     checkpoint_epoch,
@@ -26,7 +26,6 @@ from hf_clipdyn.models.open_clip import (
     to_open_clip,
 )
 from hf_clipdyn.models.snapshots import snapshot_folder
-from hf_clipdyn.revisions.files import follow_umask
 from hf_clipdyn.revisions.manifest import IMPORTED
 from hf_clipdyn.revisions.names import epoch_name, epoch_of
 from hf_clipdyn.revisions.publisher import Publisher, RevisionRecord, Summary
@@ -304,16 +303,16 @@ def export_open_clip(
         )
     theirs = open_clip_config_of(config, repo_id)
     weights = to_open_clip(read_model(folder, config, dtype="auto").state_dict())
-    output.parent.mkdir(parents=True, exist_ok=True)
-    staged = output.with_name(f".{output.name}.part")
-    if output.suffix == ".pt":
-        epoch = epoch_of(revision)
-        torch.save({"epoch": epoch, "name": repo_id, "state_dict": weights}, staged)
-    else:
-        save_file({name: tensor.contiguous() for name, tensor in weights.items()}, staged)
-    output.with_suffix(".json").write_text(json.dumps(theirs, indent=2) + "\n")
-    follow_umask(staged)
-    shutil.move(staged, output)
+
+    def save(path: Path) -> None:
+        if output.suffix == ".pt":
+            torch.save({"epoch": epoch_of(revision), "name": repo_id, "state_dict": weights}, path)
+        else:
+            save_file({name: tensor.contiguous() for name, tensor in weights.items()}, path)
+        follow_umask(path)
+
+    write_atomically(output.with_suffix(".json"), json.dumps(theirs, indent=2) + "\n")
+    write_atomically(output, save)
     return output
 
 

@@ -25,7 +25,7 @@ from filelock import FileLock, Timeout
 
 from hf_clipdyn.cards import CardFacts
 from hf_clipdyn.errors import ConfigError, PublishError
-from hf_clipdyn.revisions.files import fsync, replace_durably, write_durably
+from hf_clipdyn.files import fsync, replace_durably, write_atomically
 from hf_clipdyn.revisions.manifest import Manifest, ManifestRow, sort_key
 from hf_clipdyn.schema import CommitId, Matches, RepoId, read_json
 
@@ -95,6 +95,7 @@ class Journal:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.staging = folder / "staging"
 
     @classmethod
     def of_run(cls, output_dir: Path) -> Self:
@@ -171,7 +172,7 @@ class Journal:
         else:
             facts = replace(facts, run_id=uuid4().hex)
         self._write("run.json", asdict(facts))
-        shutil.rmtree(self.folder / "staging", ignore_errors=True)
+        shutil.rmtree(self.staging, ignore_errors=True)
         return facts
 
     # --- the entries --------------------------------------------------------------------------------
@@ -187,7 +188,7 @@ class Journal:
 
     def add(self, row: ManifestRow, save: Callable[[Path], None]) -> Entry:
         """Take a snapshot: ``save`` writes the files into the folder that it is given."""
-        staged = self.folder / "staging" / row.name
+        staged = self.staging / row.name
         shutil.rmtree(staged, ignore_errors=True)
         staged.mkdir(parents=True)
         try:
@@ -229,8 +230,4 @@ class Journal:
         return entry
 
     def _write(self, name: str, content: dict[str, Any]) -> None:
-        path, staged = self.folder / name, self.folder / "staging" / Path(name).name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        staged.parent.mkdir(exist_ok=True)
-        write_durably(staged, json.dumps(content, indent=1).encode())
-        replace_durably(staged, path)
+        write_atomically(self.folder / name, json.dumps(content, indent=1), staging=self.staging)

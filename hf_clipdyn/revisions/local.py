@@ -19,17 +19,19 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Annotated
 
 from hf_clipdyn.errors import PublishError, RevisionError, RevisionNotFoundError
-from hf_clipdyn.revisions.files import (
+from hf_clipdyn.files import (
     file_git_hash,
     file_sha256,
     follow_umask,
     fsync,
     replace_durably,
+    write_atomically,
     write_durably,
 )
 from hf_clipdyn.revisions.manifest import MANIFEST_FILE, Manifest
@@ -195,8 +197,8 @@ class LocalStore:
 
     def set_ref(self, name: str, commit: str, *, move: bool = False) -> None:
         if self._ref(name) is None or move:
-            with self._writing(name):
-                self._write_ref(name, commit)
+            with self._writing(name):  # staged outside refs/, where every file counts as a ref
+                write_atomically(self.folder / "refs" / name, commit, staging=self.folder / ".staging")
 
     def commits_of(self, name: str) -> Iterator[str]:
         root = self.folder / "snapshots"
@@ -245,8 +247,7 @@ class LocalStore:
             final = self._snapshot(commit)
             if _is_linked(final, records):
                 return commit
-            (self.folder / "trees").mkdir(exist_ok=True)
-            replace_durably(_write_tree(records, staging), self.folder / "trees" / f"{commit}.json")
+            write_atomically(self.folder / "trees" / f"{commit}.json", _tree_text(records), staging=staging)
             if final.is_dir():
                 final.rename(staging / "replaced")
             for path, record in records.items():
@@ -262,27 +263,7 @@ class LocalStore:
         blob = self.folder / "blobs" / record.blob
         if blob.is_file() and (source.resolve() == blob.resolve() or _hash(blob, record) == record.blob):
             return
-        blob.parent.mkdir(exist_ok=True)
-        staged = staging / record.blob
-        if source.parent == staging:
-            source.rename(staged)
-        else:
-            try:
-                os.link(source, staged)  # the weights lie on the disk once, for the journal and the store
-            except OSError:
-                shutil.copyfile(source, staged)
-        follow_umask(staged)
-        fsync(staged)
-        replace_durably(staged, blob)
-
-    def _write_ref(self, name: str, commit: str) -> None:
-        staging = self._stage()  # not in refs/, where every file counts as a ref
-        try:
-            write_durably(staging / "ref", commit.encode())
-            (self.folder / "refs").mkdir(exist_ok=True)
-            replace_durably(staging / "ref", self.folder / "refs" / name)
-        finally:
-            shutil.rmtree(staging, ignore_errors=True)
+        write_atomically(blob, partial(_link_or_copy, source), staging=staging)
 
 
 def _record(path: Path) -> FileRecord:
@@ -316,16 +297,22 @@ def _commit_id(records: Mapping[str, FileRecord]) -> str:
     return hashlib.sha1(listing.encode(), usedforsecurity=False).hexdigest()
 
 
-def _write_tree(records: Mapping[str, FileRecord], staging: Path) -> Path:
+def _link_or_copy(source: Path, target: Path) -> None:
+    try:
+        os.link(source, target)  # the weights lie on the disk once, for the journal and the store
+    except OSError:
+        shutil.copyfile(source, target)
+    follow_umask(target)
+
+
+def _tree_text(records: Mapping[str, FileRecord]) -> str:
     """The listing that huggingface_hub 2 keeps of a commit, in its format 1."""
     files = {}
     for path, record in records.items():
         files[path] = {"size": record.size, "blob_id": record.blob}
         if record.sha256 is not None:
             files[path] |= {"lfs_sha256": record.sha256, "lfs_size": record.size}
-    tree = staging / "tree"
-    write_durably(tree, json.dumps({"format_version": 1, "files": files}, indent=1).encode())
-    return tree
+    return json.dumps({"format_version": 1, "files": files}, indent=1)
 
 
 def _link(path: Path, blob: str, depth: int) -> None:

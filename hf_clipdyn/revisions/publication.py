@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hf_clipdyn.errors import PublishError, RevisionNotFoundError
-from hf_clipdyn.revisions.files import file_git_hash, file_sha256
+from hf_clipdyn.files import file_git_hash, file_sha256
 from hf_clipdyn.revisions.manifest import MANIFEST_FILE, Manifest, ManifestRow
 from hf_clipdyn.revisions.repository import (
     MAIN,

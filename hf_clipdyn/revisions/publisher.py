@@ -23,8 +23,8 @@ from safetensors import SafetensorError
 
 from hf_clipdyn.cards import CardFacts, revision_card
 from hf_clipdyn.errors import PublishError, RevisionError, RevisionNotFoundError
+from hf_clipdyn.files import file_sha256, write_atomically
 from hf_clipdyn.hub import RetryPolicy, attempt, is_transient
-from hf_clipdyn.revisions.files import file_sha256, fsync, write_durably
 from hf_clipdyn.revisions.journal import Entry, Journal, RunFacts
 from hf_clipdyn.revisions.lanes import Lane
 from hf_clipdyn.revisions.manifest import MANIFEST_FILE, ManifestRow
@@ -325,8 +325,7 @@ class Publisher:
             samples_seen=row.samples_seen,
             loss=row.loss,
         )
-        write_durably(folder / "README.md", card.encode())
-        fsync(folder)
+        write_atomically(folder / "README.md", card, staging=self._journal.staging)
         return replace(row, sha256=file_sha256(weights), size=weights.stat().st_size)
 
     def _has_twin(self, row: ManifestRow) -> bool:

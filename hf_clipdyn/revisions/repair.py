@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hf_clipdyn.errors import RevisionError
+from hf_clipdyn.files import file_sha256
 from hf_clipdyn.hub import RetryPolicy
-from hf_clipdyn.revisions.files import file_sha256
 from hf_clipdyn.revisions.journal import Entry, Journal, RunFacts
 from hf_clipdyn.revisions.manifest import MANIFEST_FILE
 from hf_clipdyn.revisions.places import open_places

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from hf_clipdyn.errors import RevisionError
-from hf_clipdyn.revisions.files import file_sha256
+from hf_clipdyn.files import file_sha256
 from hf_clipdyn.revisions.manifest import MANIFEST_FILE, Manifest
 
 __all__ = [

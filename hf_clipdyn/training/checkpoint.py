@@ -13,7 +13,7 @@ from accelerate.utils import load
 from safetensors import safe_open
 
 from hf_clipdyn.errors import ConfigError, TrainingError
-from hf_clipdyn.revisions.files import follow_umask
+from hf_clipdyn.files import follow_umask, replace_durably
 from hf_clipdyn.schema import Count, read_json
 
 __all__ = ["Progress", "find_checkpoint", "load_checkpoint", "save_checkpoint"]
@@ -74,7 +74,7 @@ def save_checkpoint(accelerator: Accelerator, root: Path, progress: Progress, ke
             follow_umask(staging)
             target = _folder(root, progress.epoch)
             shutil.rmtree(target, ignore_errors=True)
-            staging.replace(target)
+            replace_durably(staging, target)
             for old in _finished(root)[:-keep]:
                 shutil.rmtree(old)
     except OSError as error:

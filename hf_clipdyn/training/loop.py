@@ -23,9 +23,9 @@ from tqdm.auto import tqdm
 from hf_clipdyn.cards import CardFacts
 from hf_clipdyn.config import TrainingConfig, parse_training_config
 from hf_clipdyn.errors import ConfigError, TrainingError
+from hf_clipdyn.files import write_atomically
 from hf_clipdyn.models.scales import scale
 from hf_clipdyn.revisions import Publisher, RevisionRecord, epoch_name, step_name
-from hf_clipdyn.revisions.files import replace_durably, write_durably
 from hf_clipdyn.revisions.journal import Journal
 from hf_clipdyn.schema import Count, parse_json, valid_repo_name
 from hf_clipdyn.training.batches import CaptionBatches
@@ -186,10 +186,7 @@ def _make_folder(config: TrainingConfig, folder: Path) -> None:
     values = dataclasses.asdict(config)
     del values["hub_token"]  # a secret has no place in a file that is shared with the results
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        staged = folder / "config.yaml.part"
-        write_durably(staged, yaml.safe_dump(values, sort_keys=False).encode())
-        replace_durably(staged, folder / "config.yaml")
+        write_atomically(folder / "config.yaml", yaml.safe_dump(values, sort_keys=False))
     except OSError as error:
         raise _unwritable(folder, error) from error
 
