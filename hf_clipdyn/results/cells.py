@@ -17,10 +17,11 @@ import json
 import math
 import os
 import re
+import tempfile
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -43,7 +44,7 @@ _HEADER_KEY = b"hf_clipdyn.cell"
 """Key of a `_Header` in the metadata of a cell and of its trials."""
 _FILES_KEY = b"hf_clipdyn.cells"
 """Key of the cells that a table was built from, in its metadata: key to time of writing, and mtime and size."""
-_CELL = tuple(one.name for one in fields(Cell))
+_CELL = tuple(Cell.__annotations__)
 _TRIALS_SCHEMA = pa.schema(
     [SCHEMA.field(name) for name in _CELL if name not in ("score_version", "versions", "seconds")]
 )
@@ -117,6 +118,24 @@ class CellStore:
                 self._held, self._vocabulary = _read_table(output)
             self._refresh()
 
+    def check_writable(self) -> None:
+        """Make the folder, so that hours of work do not end at one that cannot be written.
+
+        Raises:
+            EvaluationError: it cannot be.
+        """
+        if self._output is None:
+            return
+        folder = cells_folder(self._output)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=folder):
+                pass
+        except OSError as error:
+            raise EvaluationError(
+                f"{self._output} cannot be written ({error.strerror}): choose another --output."
+            ) from error
+
     def keys(self) -> set[str]:
         """The keys of the cells that are done, those that other processes wrote included."""
         if self._output is None:
@@ -139,10 +158,15 @@ class CellStore:
                 raise KeyError(key)
         return self._cells[key]
 
+    def cells(self) -> list[Cell]:
+        """The cells that are done, in the order in which they were written."""
+        if self._output is not None:
+            self._refresh()
+        return [self.cell(key) for key, _ in self._by_time()]
+
     def select(self, keys: Iterable[str]) -> pa.Table:
         """The rows of these cells, in this order; the metadata hold the vocabulary."""
-        found = [self._held[key].rows for key in keys]
-        return self._table(found)
+        return self._table([self._held[key].rows for key in keys])
 
     def trials(self, key: str) -> pd.DataFrame | None:
         """The trials of a cell; None if there are none, as in a copy of the table alone.
@@ -211,10 +235,7 @@ class CellStore:
     def _build(self) -> None:
         assert self._output is not None
         self._refresh()
-        by_time = sorted(
-            self._held.items(), key=lambda one: one[1].written
-        )  # stable: unknown times come first
-        self._held = dict(by_time)
+        self._held = dict(self._by_time())
         table = self._table([one.rows for one in self._held.values()])
         files = {key: (one.written, one.file) for key, one in self._held.items()}
         _write(
@@ -223,6 +244,9 @@ class CellStore:
         )
         self._changed = False
         self._built = time.monotonic()
+
+    def _by_time(self) -> list[tuple[str, _Held]]:
+        return sorted(self._held.items(), key=lambda one: one[1].written)  # stable: unknown times come first
 
     def _table(self, parts: Sequence[pa.Table]) -> pa.Table:
         bare = [one.replace_schema_metadata(None) for one in parts]
@@ -234,12 +258,17 @@ class CellStore:
         assert self._output is not None
         folder = cells_folder(self._output)
         for key, status in _scan(folder).items():
-            if key in self._held and self._held[key].file == status:
+            held = self._held.get(key)
+            if held is not None and held.file == status:
                 continue
-            rows, header, vocabulary = _read_cell(_file(folder, key))
-            self._held[key] = _Held(rows, header.written, status)
-            self._cells[key] = header.cell
-            self._vocabulary = Vocabulary.merged([self._vocabulary, vocabulary])
+            file = _file(folder, key)
+            if held is not None and held.written == _read_header(file).written:  # the folder was copied
+                self._held[key] = replace(held, file=status)
+            else:
+                rows, header, vocabulary = _read_cell(file)
+                self._held[key] = _Held(rows, header.written, status)
+                self._cells[key] = header.cell
+                self._vocabulary = Vocabulary.merged([self._vocabulary, vocabulary])
             self._changed = True
 
 
@@ -454,10 +483,10 @@ def _runs(rows: pa.Table) -> Iterable[tuple[str, pa.Table]]:
 
 
 def _first_cell(rows: pa.Table) -> Cell:
-    values = rows.slice(0, 1).select(list(_CELL)).to_pylist()[0]
-    return Cell(
-        **{name: math.nan if name == "seconds" and one is None else one for name, one in values.items()}
-    )
+    columns: dict[str, Any] = rows.slice(0, 1).select(list(_CELL)).to_pylist()[0]
+    if columns["seconds"] is None:
+        columns["seconds"] = math.nan
+    return Cell(**columns)
 
 
 def _write(table: pa.Table, path: Path) -> None:
