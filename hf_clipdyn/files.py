@@ -16,7 +16,6 @@ __all__ = [
     "fsync",
     "replace_durably",
     "write_atomically",
-    "write_durably",
 ]
 
 STAGING = ".staging"
@@ -76,20 +75,6 @@ def replace_durably(source: Path, target: Path) -> None:
     fsync(target.parent)
 
 
-def write_durably(path: Path, content: bytes | str | Callable[[Path], Any]) -> None:
-    """Write a file that nobody reads yet, and flush it.
-
-    Args:
-        path: the file, in an existing folder.
-        content: bytes, a text, or a function that writes a file at the path that it is given.
-    """
-    if callable(content):
-        content(path)
-    else:
-        path.write_bytes(content.encode() if isinstance(content, str) else content)
-    fsync(path)
-
-
 def write_atomically(
     path: Path, content: bytes | str | Callable[[Path], Any], *, staging: Path | None = None
 ) -> None:
@@ -110,7 +95,11 @@ def write_atomically(
         one.mkdir(parents=True, exist_ok=True)
     unfinished = folder / f".{path.name}.{secrets.token_hex(4)}{STAGING}"
     try:
-        write_durably(unfinished, content)
+        if callable(content):
+            content(unfinished)
+        else:
+            unfinished.write_bytes(content.encode() if isinstance(content, str) else content)
+        fsync(unfinished)
         replace_durably(unfinished, path)
     except BaseException:
         unfinished.unlink(missing_ok=True)

@@ -32,7 +32,6 @@ from hf_clipdyn.files import (
     fsync,
     replace_durably,
     write_atomically,
-    write_durably,
 )
 from hf_clipdyn.revisions.manifest import MANIFEST_FILE, Manifest
 from hf_clipdyn.revisions.names import checked_ref
@@ -171,7 +170,7 @@ class LocalStore:
         """
         try:
             staging = self._stage()
-            write_durably(staging / "probe", b"")
+            write_atomically(staging / "probe", b"")
             shutil.rmtree(staging)
         except OSError as error:
             raise PublishError(
