@@ -20,9 +20,19 @@ from typing import TypeVar
 
 from hf_clipdyn.errors import ConfigError
 
-__all__ = ["DATASETS", "KINDS", "load_plugin", "modules_of", "plugins", "subclasses_in"]
+__all__ = [
+    "CALLBACKS",
+    "DATASETS",
+    "KINDS",
+    "LOSSES",
+    "load_plugin",
+    "modules_of",
+    "plugins",
+    "subclasses_in",
+]
 
 KINDS, DATASETS = "hf_clipdyn.kinds", "hf_clipdyn.datasets"
+LOSSES, CALLBACKS = "hf_clipdyn.losses", "hf_clipdyn.callbacks"
 T = TypeVar("T")
 _loaded: dict[str, ModuleType] = {}
 

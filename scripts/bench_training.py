@@ -27,14 +27,20 @@ from hf_clipdyn.config import TrainingConfig
 from hf_clipdyn.data.pixels import decode_pixels
 from hf_clipdyn.models.scales import clip_image_processor, scale
 from hf_clipdyn.models.tokenizers import train_tokenizer
-from hf_clipdyn.training.batches import CaptionBatches, Captions
+from hf_clipdyn.training.cached import CachedSource, Captions
 from hf_clipdyn.training.device import has_bf16
-from hf_clipdyn.training.loss import contrastive_loss
+from hf_clipdyn.training.losses import make_loss
 from hf_clipdyn.training.model import build_model, build_optimizer
 
 SIZE = scale("small")
 BATCH = 128
 CONFIG = TrainingConfig(scale="small", per_device_train_batch_size=BATCH)
+ADAMW = {
+    "learning_rate": CONFIG.learning_rate,
+    "weight_decay": CONFIG.weight_decay,
+    "betas": (CONFIG.adam_beta1, CONFIG.adam_beta2),
+    "eps": CONFIG.adam_epsilon,
+}
 
 
 def autocast(bf16: bool) -> contextlib.AbstractContextManager[Any]:
@@ -43,12 +49,12 @@ def autocast(bf16: bool) -> contextlib.AbstractContextManager[Any]:
 
 def ours(processor: CLIPProcessor, bf16: bool, pixels: torch.Tensor, ids: torch.Tensor) -> Callable[[], None]:
     model = build_model(SIZE, processor, "eager" if bf16 else "sdpa").train()
-    optimizer = build_optimizer(model, CONFIG)
+    optimizer = build_optimizer(model, **ADAMW)
 
     def step() -> None:
         with autocast(bf16):
             features = model(pixels, ids)
-        loss = contrastive_loss(*features)
+        loss = make_loss("contrastive")(features)
         optimizer.zero_grad()
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -124,17 +130,17 @@ def photographs(n: int) -> Iterator[datasets.Dataset]:
 def our_epoch(rows: datasets.Dataset, processor: CLIPProcessor, bf16: bool, cache: str) -> Callable[[], None]:
     """Decoding included: each round has a cache of its own and pays for building it, as a first epoch does."""
     model = build_model(SIZE, processor, "eager" if bf16 else "sdpa").train()
-    optimizer = build_optimizer(model, CONFIG)
+    optimizer = build_optimizer(model, **ADAMW)
     captions = Captions.tokenise(rows["captions"][:], processor.tokenizer)
 
     def epoch() -> None:
         with tempfile.TemporaryDirectory(dir=cache) as fresh:
             pixels = decode_pixels(rows, processor.image_processor, cache_dir=fresh, disable_tqdm=True)
-            batches = CaptionBatches(pixels, captions, per_device_batch_size=BATCH, seed=0)
-            for batch in batches.epoch(1):
+            batches = CachedSource(pixels, captions, per_device_batch_size=BATCH, seed=0)
+            for batch in batches.batches(1):
                 with autocast(bf16):
                     features = model(batch.pixels, batch.input_ids)
-                loss = contrastive_loss(*features)
+                loss = make_loss("contrastive")(features)
                 optimizer.zero_grad()
                 loss.backward()
                 torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)

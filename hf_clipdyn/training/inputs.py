@@ -1,7 +1,6 @@
 """What a run learns from: decoded pixels, tokenised captions and the processor that made them."""
 
 import itertools
-from dataclasses import dataclass
 
 import datasets
 from accelerate import Accelerator
@@ -9,29 +8,16 @@ from transformers import CLIPProcessor
 
 from hf_clipdyn.config import TrainingConfig
 from hf_clipdyn.data import load_dataset
-from hf_clipdyn.data.pixels import Pixels, decode_pixels
+from hf_clipdyn.data.pixels import decode_pixels
 from hf_clipdyn.errors import ConfigError, DatasetError, TrainingError
 from hf_clipdyn.models.scales import Scale, clip_image_processor
 from hf_clipdyn.models.tokenizers import clip_tokenizer, train_tokenizer
-from hf_clipdyn.training.batches import Captions
+from hf_clipdyn.training.cached import CachedSource, Captions
+from hf_clipdyn.training.source import Source
 
-__all__ = ["Inputs", "prepare_inputs"]
+__all__ = ["prepare_inputs"]
 
 _MOST_BROKEN = 0.01
-
-
-@dataclass(frozen=True)
-class Inputs:
-    """Pixels, tokens, and the processor that is published with every revision."""
-
-    pixels: Pixels
-    captions: Captions
-    processor: CLIPProcessor
-
-    @property
-    def broken(self) -> int:
-        """Number of images that cannot be decoded and are skipped."""
-        return int(self.pixels.broken.sum())
 
 
 def _load(config: TrainingConfig) -> datasets.Dataset:
@@ -62,7 +48,9 @@ def _load(config: TrainingConfig) -> datasets.Dataset:
     return dataset.select(range(kept))
 
 
-def prepare_inputs(config: TrainingConfig, size: Scale, accelerator: Accelerator) -> Inputs:
+def prepare_inputs(
+    config: TrainingConfig, size: Scale, accelerator: Accelerator
+) -> tuple[Source, CLIPProcessor]:
     """Load, decode and tokenise the training data; the main process first, the others read its cache.
 
     Raises:
@@ -94,8 +82,12 @@ def prepare_inputs(config: TrainingConfig, size: Scale, accelerator: Accelerator
             vocab_size=size.vocab_size,
             context_length=size.context_length,
         )
-    return Inputs(
-        pixels=pixels,
-        captions=Captions.tokenise(captions, tokenizer),
-        processor=CLIPProcessor(image_processor=image_processor, tokenizer=tokenizer),
+    source = CachedSource(
+        pixels,
+        Captions.tokenise(captions, tokenizer),
+        per_device_batch_size=config.per_device_train_batch_size,
+        seed=config.seed,
+        process_index=accelerator.process_index,
+        num_processes=accelerator.num_processes,
     )
+    return source, CLIPProcessor(image_processor=image_processor, tokenizer=tokenizer)

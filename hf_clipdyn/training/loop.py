@@ -1,496 +1,193 @@
-"""Train CLIP from scratch and publish every epoch: a plain accelerate loop."""
+"""The loop: forward, loss, backward, step. Everything else listens to its events."""
 
-import dataclasses
-import json
 import math
-import shutil
-import sys
-import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
-import datasets
 import torch
-import transformers
-import yaml
 from accelerate import Accelerator
-from accelerate.utils import set_seed
-from tqdm.auto import tqdm
 
-from hf_clipdyn.cards import CardFacts
-from hf_clipdyn.config import TrainingConfig, parse_training_config
-from hf_clipdyn.errors import ConfigError, TrainingError
-from hf_clipdyn.files import write_atomically
-from hf_clipdyn.models.scales import scale
-from hf_clipdyn.revisions import Publisher, RevisionRecord, epoch_name, step_name
-from hf_clipdyn.revisions.journal import Journal
-from hf_clipdyn.schema import Count, parse_json, valid_repo_name
-from hf_clipdyn.training.batches import CaptionBatches
-from hf_clipdyn.training.checkpoint import Progress, find_checkpoint, load_checkpoint, save_checkpoint
-from hf_clipdyn.training.device import (
-    attention,
-    check_processes,
-    end_training,
-    make_accelerator,
-    threads,
-)
-from hf_clipdyn.training.inputs import Inputs, prepare_inputs
-from hf_clipdyn.training.loss import contrastive_loss
-from hf_clipdyn.training.model import TrainedCLIP, build_model, build_optimizer, build_schedule
+from hf_clipdyn.errors import TrainingError
+from hf_clipdyn.training.gradients import Backward
+from hf_clipdyn.training.model import TrainedModel
+from hf_clipdyn.training.source import Batch, Source
 
-__all__ = ["TrainingSummary", "delete_run", "output_folder", "publishing_steps", "repository", "train"]
-
-# What a run leaves in its folder; overwrite_output_dir deletes these and nothing else.
-_LEFTOVERS = ("hub", "publishing", "checkpoints", "log.jsonl", "config.yaml")
-
-# Fields that the machine decides where they are None; they bear on the weights.
-_BY_MACHINE = ("bf16", "attn_implementation", "num_threads")
+__all__ = ["Callback", "Losses", "Training"]
 
 
-@dataclass(frozen=True)
-class TrainingSummary:
-    """What a run did: where its revisions are, and which have not arrived."""
+class Losses:
+    """The losses of the steps; they stay on the device until somebody reads them, so that no step waits."""
 
-    repo_id: str
-    store: Path
-    published: list[str]
-    missing: list[str]
-    message: str
+    def __init__(self) -> None:
+        self._read: list[float] = []
+        self._waiting: list[torch.Tensor] = []
 
+    def __len__(self) -> int:
+        return len(self._read) + len(self._waiting)
 
-def output_folder(config: TrainingConfig) -> Path:
-    """``output_dir``, or ``runs/<data set>-<scale>-seed<seed>``."""
-    if config.output_dir is not None:
-        return Path(config.output_dir).expanduser()
-    return Path("runs") / f"{Path(config.dataset_name).name}-{config.scale}-seed{config.seed}"
+    def add(self, loss: torch.Tensor) -> None:
+        """Keep the loss of a step, a scalar."""
+        self._waiting.append(loss.detach())
 
+    def restore(self, losses: Sequence[float]) -> None:
+        """Begin with the losses of steps that an earlier process took."""
+        self._read, self._waiting = list(losses), []
 
-def repository(config: TrainingConfig) -> str:
-    """The id of a run's repository: ``hub_model_id`` for this scale and seed, or what the run was begun with.
-
-    A new run without `hub_model_id` is ``local/<name of the output folder>``, made a name that the Hub's client
-    accepts. A run that was renamed or moved keeps its id, which its journal holds.
-
-    Raises:
-        PublishError: the journal cannot be read.
-    """
-    if config.repository is not None:
-        return config.repository
-    folder = output_folder(config).resolve()
-    begun = Journal.of_run(folder).run()
-    return f"local/{valid_repo_name(folder.name)}" if begun is None else begun.repo_id
+    def values(self) -> list[float]:
+        """The losses so far, in order."""
+        if self._waiting:
+            self._read += torch.stack(self._waiting).float().tolist()
+            self._waiting = []
+        return self._read
 
 
-def _tell_name(config: TrainingConfig, folder: Path) -> None:
-    """Say by which name the revisions are loaded, where it is not the folder's."""
-    repo_id = repository(config)
-    if repo_id not in (config.repository, f"local/{folder.resolve().name}"):
-        tqdm.write(f"The revisions of the run in {folder} are loaded as {repo_id}.", file=sys.stderr)
+class Callback:
+    """What listens to a training run; each process has its own. Override what you need."""
 
+    def run_begins(self, training: "Training") -> None:
+        """Before the first step of this process; ``training.step`` is above 0 in a resumed run."""
 
-def publishing_steps(publish: str, total: int) -> set[int]:
-    """The steps whose states become revisions beside those of the epochs.
+    def step_ends(self, training: "Training") -> None:
+        """After each optimiser step."""
 
-    The end of an epoch is published as that epoch alone, so the loop passes over a step that is one.
+    def epoch_ends(self, training: "Training") -> None:
+        """After the last step of an epoch, and after its `step_ends`."""
 
-    Args:
-        publish: the field of a `TrainingConfig`, which checked it: ``epoch`` (none), ``log2`` (1, 2, 4 … up to
-            ``total``) or numbers as ``10,100,1000``.
-        total: steps of the whole run; later ones are left out.
-
-    Returns:
-        Numbers of optimiser steps, each from 1 to ``total``.
-    """
-    if publish == "epoch":
-        return set()
-    if publish == "log2":
-        return {2**k for k in range(total.bit_length()) if 2**k <= total}
-    steps = {int(word) for word in publish.split(",")}
-    return {step for step in steps if step <= total}
-
-
-def _leftovers(folder: Path) -> list[Path]:
-    return [folder / name for name in _LEFTOVERS if (folder / name).exists()]
-
-
-def _find_checkpoint(config: TrainingConfig, folder: Path) -> Path | None:
-    """The checkpoint to continue from; refuses a folder whose run would be lost. Nothing is changed."""
-    if _resumes(config):
-        assert config.resume_from_checkpoint is not None
-        return find_checkpoint(folder / "checkpoints", config.resume_from_checkpoint)
-    try:
-        held = _leftovers(folder)
-        lost = held and not config.overwrite_output_dir and not _took_no_step(config, folder)
-    except OSError as error:
-        raise _unwritable(folder, error) from error
-    if lost:
-        raise ConfigError(
-            f"{folder} holds a run already: continue it with --resume_from_checkpoint true, delete it with "
-            "--overwrite_output_dir, or name another --output_dir."
-        )
-    return None
-
-
-def _resumes(config: TrainingConfig) -> bool:
-    return bool(config.resume_from_checkpoint) and str(config.resume_from_checkpoint).lower() != "false"
-
-
-def _took_no_step(config: TrainingConfig, folder: Path) -> bool:
-    """Whether nothing is in the folder but the beginning of a run, which its seed gives again.
-
-    A run's own journal has to say so: a folder `hub` may hold what somebody else keeps there.
-    """
-    journal, store = folder / "publishing", folder / "hub"
-    entries = {path.name for path in (journal / "entries").glob("*")}
-    refs = {path.name for path in store.glob("models--*/refs/*")}
-    first = set() if config.push_to_hub else {epoch_name(0)}  # what is on the Hub belongs to that run
-    return (
-        not (folder / "log.jsonl").exists()
-        and not (folder / "checkpoints").exists()
-        and entries <= {f"{name}.json" for name in first}
-        and refs <= {"main", *first}
-        and len(list(store.glob("*--*"))) <= 1
-        and (not store.exists() or (journal / "run.json").is_file())
-    )
-
-
-def _as_begun(config: TrainingConfig, folder: Path, checkpoint: Path | None) -> TrainingConfig:
-    """What a resumed run leaves to the machine is what it became where the run was begun."""
-    begun = (folder if checkpoint is None else checkpoint.resolve().parents[1]) / "config.yaml"
-    if not _resumes(config) or not begun.is_file():
-        return config
-    was = parse_training_config(["--config", str(begun)])
-    left = [name for name in _BY_MACHINE if getattr(config, name) is None]
-    return dataclasses.replace(config, **{name: getattr(was, name) for name in left})
-
-
-def delete_run(folder: Path) -> None:
-    """Delete what a run left in its folder, and nothing else there.
-
-    Raises:
-        PublishError: that run is still going on.
-    """
-    if _leftovers(folder):
-        with Journal.of_run(folder).locked():
-            for path in _leftovers(folder):
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
-
-
-def _make_folder(config: TrainingConfig, folder: Path) -> None:
-    """Delete what an earlier run left, unless this one continues it, and write the configuration."""
-    if not _resumes(config):
-        delete_run(folder)
-    values = dataclasses.asdict(config)
-    del values["hub_token"]  # a secret has no place in a file that is shared with the results
-    try:
-        write_atomically(folder / "config.yaml", yaml.safe_dump(values, sort_keys=False))
-    except OSError as error:
-        raise _unwritable(folder, error) from error
-
-
-def _unwritable(folder: Path, error: OSError) -> TrainingError:
-    return TrainingError(
-        f"The output folder {folder} cannot be written: {error.strerror or error}. Name another --output_dir."
-    )
-
-
-@dataclass(frozen=True)
-class _Logged:
-    step: Count
-
-
-def _logged_step(line: str) -> int | None:
-    """The step of a line of the log; None for one that was cut off or is no line of ours."""
-    try:
-        return parse_json(_Logged, line, where="the log", error=TrainingError).step
-    except TrainingError:
-        return None
-
-
-class _Log:
-    """``log.jsonl``, a line a logged step, and accelerate's trackers. Only the main process writes."""
-
-    def __init__(self, accelerator: Accelerator, path: Path, from_step: int) -> None:
-        self._accelerator = accelerator
-        self._path = path
-        if accelerator.is_main_process and path.exists():
-            # What a killed run logged after its last checkpoint will be logged again.
-            lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-            kept = [line for line in lines if (step := _logged_step(line)) is not None and step <= from_step]
-            path.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
-
-    def first_step(self) -> None:
-        """Leave a trace that a step was taken, however long it takes until one is logged."""
-        if self._accelerator.is_main_process:
-            self._path.touch()
-
-    def write(self, **values: Any) -> None:
-        if self._accelerator.is_main_process:
-            with self._path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(values) + "\n")
-        self._accelerator.log({k: v for k, v in values.items() if k != "step"}, step=values["step"])
-
-
-class _Run:
-    """The state of one training run between its steps."""
-
-    def __init__(self, config: TrainingConfig, accelerator: Accelerator, inputs: Inputs) -> None:
-        self.config = config
-        self.accelerator = accelerator
-        self.inputs = inputs
-        self.batches = CaptionBatches(
-            inputs.pixels,
-            inputs.captions,
-            per_device_batch_size=config.per_device_train_batch_size,
-            seed=config.seed,
-            process_index=accelerator.process_index,
-            num_processes=accelerator.num_processes,
-        )
-        self.total_steps = config.num_train_epochs * self.batches.steps_per_epoch
-        set_seed(config.seed)
-        assert config.attn_implementation is not None, "settled by `train`"
-        model = build_model(scale(config.scale), inputs.processor, config.attn_implementation)
-        self.parameters = sum(p.numel() for p in model.parameters())
-        self.model, self.optimizer = accelerator.prepare(model, build_optimizer(model, config))
-        self.step = 0
-        self.schedule = build_schedule(self.optimizer.optimizer, config, self.total_steps)
-
-    def continue_from(self, checkpoint: Path) -> int:
-        """Restore a checkpoint; returns the number of whole epochs behind it."""
-        progress = load_checkpoint(
-            self.accelerator, checkpoint, self.config.recipe(), self.accelerator.num_processes
-        )
-        self.step = progress.step
-        # The schedule follows from the step. accelerate would unpickle a stored one without restrictions.
-        self.schedule = build_schedule(
-            self.optimizer.optimizer, self.config, self.total_steps, steps_taken=self.step
-        )
-        return progress.epoch
+    def run_ends(self, training: "Training") -> None:
+        """After the last step, or after the step at which the run was told to stop."""
 
     def close(self) -> None:
-        """Let go of the model and of the other processes; no step can follow."""
-        del self.model, self.optimizer, self.schedule
-        end_training(self.accelerator)
+        """Last, also after an error: let go of files, threads and bars."""
+
+
+class Training:
+    """One training run: the model, what it learns from, and how far it has come.
+
+    Args:
+        accelerator: places, wraps and steps the model.
+        model: as `Accelerator.prepare` returned it.
+        backward: computes the gradients of a batch.
+        optimizer, schedule: stepped once a step.
+        source: gives the batches.
+        epochs: of the whole run.
+        max_grad_norm: gradients are clipped to it; 0 and inf: they are not.
+
+    Attributes:
+        step: optimiser steps taken in the whole run.
+        epoch: whole epochs behind.
+        losses: of the steps of the epoch in work.
+        gradient_norm: of the last step, before clipping; None if gradients are not clipped.
+    """
+
+    def __init__(
+        self,
+        accelerator: Accelerator,
+        model: torch.nn.Module,
+        backward: Backward,
+        optimizer: torch.optim.Optimizer,
+        schedule: torch.optim.lr_scheduler.LRScheduler,
+        source: Source,
+        *,
+        epochs: int,
+        max_grad_norm: float,
+    ) -> None:
+        self.accelerator, self.model, self.source = accelerator, model, source
+        self.optimizer, self.schedule = optimizer, schedule
+        self.epochs, self.max_grad_norm = epochs, max_grad_norm
+        self._backward = backward
+        self.step = 0
+        self.epoch = 0
+        self.losses = Losses()
+        self.gradient_norm: torch.Tensor | None = None
+        self._stopping = False
 
     @property
-    def _clip(self) -> TrainedCLIP:
-        model: TrainedCLIP = self.accelerator.unwrap_model(self.model)
-        return model
-
-    def learn(self, pixels: torch.Tensor, input_ids: torch.Tensor) -> float:
-        """One step; returns the loss of the global batch."""
-        self.model.train()
-        device = self.accelerator.device
-        features = self.model(pixels.to(device, non_blocking=True), input_ids.to(device, non_blocking=True))
-        loss = contrastive_loss(*features)
-        value = float(loss.detach())
-        if not math.isfinite(value):
-            raise TrainingError(
-                f"The loss became {value} in step {self.step + 1}: what was published before is kept, nothing of this "
-                f"step is. Lower learning_rate (now {self.config.learning_rate}), or train with --bf16 false."
-            )
-        self.optimizer.zero_grad()
-        self.accelerator.backward(loss)
-        if 0 < self.config.max_grad_norm < math.inf:  # 0 means no clipping, as in transformers' Trainer
-            self.accelerator.clip_grad_norm_(self.model.parameters(), self.config.max_grad_norm)
-        self.optimizer.step()
-        self.schedule.step()
-        self._clip.clamp_logit_scale()
-        self.step += 1
-        return value
+    def total_steps(self) -> int:
+        """Steps of the whole run."""
+        return self.epochs * self.source.steps_per_epoch
 
     @property
-    def logit_scale(self) -> float:
-        """The factor of the similarities, at most 100."""
-        return float(self._clip.clip.logit_scale.detach().exp())
-
-    def saver(self) -> Callable[[Path], None]:
-        """Writes the model as it is now, as `from_pretrained` reads it. All processes call this."""
-        state = self.accelerator.get_state_dict(self.model)
-        weights = {name.removeprefix("clip."): tensor for name, tensor in state.items()}
-
-        def save(folder: Path) -> None:
-            self._clip.clip.save_pretrained(folder, state_dict=weights)
-            self.inputs.processor.save_pretrained(folder)
-
-        return save
+    def step_in_epoch(self) -> int:
+        """Steps of the epoch in work that are behind."""
+        return self.step - self.epoch * self.source.steps_per_epoch
 
     @property
     def samples_seen(self) -> int:
         """Images shown so far, repetitions counted."""
-        return self.step * self.batches.global_batch_size
+        return self.step * self.source.global_batch_size
 
-    def record(self, name: str, epoch: int | None, loss: float | None) -> RevisionRecord:
-        """What the publisher is told of the state as it is now."""
-        return RevisionRecord(
-            name=name, epoch=epoch, step=self.step, samples_seen=self.samples_seen, loss=loss
-        )
+    @property
+    def unwrapped(self) -> TrainedModel:
+        """The model without what accelerate and torch.compile wrapped around it."""
+        model: TrainedModel = self.accelerator.unwrap_model(self.model, keep_torch_compile=False)
+        return model
 
+    def stop(self) -> None:
+        """Leave after the step in work. All processes must say it after the same step."""
+        self._stopping = True
 
-def _card_facts(run: _Run) -> CardFacts:
-    config = run.config
-    return CardFacts(
-        repo_id=repository(config),
-        datasets=(config.dataset_name,),
-        scale=config.scale,
-        parameters=run.parameters,
-        seed=config.seed,
-        licence=config.license,
-        synthetic=config.dataset_name == "procedural",
-        recipe={
-            "dataset": config.dataset_name,
-            "train_split": config.train_split,
-            "images": len(run.inputs.pixels) - run.inputs.broken,
-            "num_train_epochs": config.num_train_epochs,
-            "global batch size": run.batches.global_batch_size,
-            "learning_rate": config.learning_rate,
-            "weight_decay": config.weight_decay,
-            "warmup_steps": config.warmup_steps,
-            "precision": "bf16" if config.bf16 else "fp32",
-            "attn_implementation": config.attn_implementation,
-        },
-    )
+    def is_stopping(self) -> bool:
+        """Whether the run ends after the step in work."""
+        return self._stopping
 
+    def run(self, callbacks: Sequence[Callback]) -> None:
+        """Train to the end, or until a callback says `stop`.
 
-def _start_trackers(run: _Run) -> None:
-    settings = {name: value for name, value in run.config.recipe().items() if value is not None}
-    try:
-        run.accelerator.init_trackers("hf_clipdyn", settings)
-    except Exception as error:  # each tracker has errors of its own: no login, no connection
-        raise TrainingError(
-            f"The tracker {run.config.report_to} cannot be started ({' '.join(str(error).split())[:300]}): set it up, "
-            "or leave report_to out."
-        ) from error
+        Raises:
+            TrainingError: a loss is not finite.
+        """
+        with ExitStack() as stack:
+            for callback in callbacks:
+                stack.callback(callback.close)
+            _tell(callbacks, Callback.run_begins, self)
+            while self.epoch < self.epochs and not self.is_stopping():
+                for batch in self.source.batches(self.epoch + 1, self.step_in_epoch):
+                    self.take_step(batch)
+                    _tell(callbacks, Callback.step_ends, self)
+                    if self.is_stopping():
+                        break
+                if self.step_in_epoch == self.source.steps_per_epoch:
+                    self.epoch += 1
+                    _tell(callbacks, Callback.epoch_ends, self)
+                    self.losses = Losses()
+            _tell(callbacks, Callback.run_ends, self)
 
+    def take_step(self, batch: Batch) -> None:
+        """Forward, loss, backward, step."""
+        self.model.train()
+        self.losses.add(self._backward(batch))
+        if 0 < self.max_grad_norm < math.inf:  # 0 means no clipping, as in transformers' Trainer
+            self.gradient_norm = self.accelerator.clip_grad_norm_(self.model.parameters(), self.max_grad_norm)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        self.schedule.step()
+        self.unwrapped.clamp_scale()
+        self.step += 1
 
-def train(config: TrainingConfig) -> TrainingSummary | None:
-    """Train a model and publish each epoch, beginning with the initialisation ``epoch-000``.
+    def let_go(self) -> None:
+        """Drop the model before the process group ends; no step can follow."""
+        self.source.close()
+        del self.model, self.optimizer, self.schedule, self._backward
 
-    Every process of a launched run calls this.
+    def check_losses(self) -> list[float]:
+        """The losses of the epoch in work; to be called before anything of the state is kept.
 
-    Returns:
-        What was published, on the main process; None on the others.
-
-    Raises:
-        ConfigError: the configuration contradicts itself or what the output folder holds.
-        DatasetError: the training data are absent or unreadable.
-        TrainingError: the loss is not finite, the data are broken, or the processes are too few.
-        PublishError: revisions cannot be stored at all.
-    """
-    size = scale(config.scale)
-    folder = output_folder(config)
-    transformers.utils.logging.disable_progress_bar()  # one bar, ours, instead of one for each file saved
-    if config.disable_tqdm:
-        datasets.disable_progress_bars()
-    checkpoint = _find_checkpoint(config, folder)
-    config = _as_begun(config, folder, checkpoint)
-    accelerator = make_accelerator(config, folder)
-    check_processes(config, accelerator.num_processes)
-    with threads(config, accelerator) as num_threads:
-        bf16 = accelerator.mixed_precision == "bf16"
-        config = dataclasses.replace(
-            config,
-            bf16=bf16,
-            attn_implementation=config.attn_implementation or attention(accelerator.device, bf16),
-            num_threads=num_threads,
-        )
-        run = _Run(config, accelerator, prepare_inputs(config, size, accelerator))
-        return _train(run, folder, 0 if checkpoint is None else run.continue_from(checkpoint))
-
-
-def _train(run: _Run, folder: Path, done: int) -> TrainingSummary | None:
-    """The run after its ``done`` whole epochs: its folder, its publisher, its steps."""
-    config, accelerator = run.config, run.accelerator
-    if accelerator.is_main_process:
-        _make_folder(config, folder)
-    accelerator.wait_for_everyone()
-    _start_trackers(run)
-    log = _Log(accelerator, folder / "log.jsonl", run.step)
-    with ExitStack() as stack:
-        publisher: Publisher | None = None
-        if accelerator.is_main_process:
-            publisher = stack.enter_context(
-                Publisher(
-                    repository(config),
-                    output_dir=folder,
-                    store=folder / "hub",
-                    push_to_hub=config.push_to_hub,
-                    token=config.hub_token,
-                    private=config.hub_private_repo,
-                    card=_card_facts(run),
-                    recipe_hash=config.recipe_hash(),
+        Raises:
+            TrainingError: one of them is not finite.
+        """
+        values = self.losses.values()
+        first = self.step - len(values) + 1
+        for step, value in enumerate(values, first):
+            if not math.isfinite(value):
+                raise TrainingError(
+                    f"The loss became {value} in step {step}: what was published before is kept, and nothing after it. "
+                    "Lower learning_rate, or train with --bf16 false."
                 )
-            )
-            publisher.check()
-            _tell_name(config, folder)
-        _learn(run, publisher, log, first_epoch=done + 1, checkpoints=folder / "checkpoints")
-        run.close()
-        if publisher is None:
-            return None
-        outcome = publisher.finish()
-        return TrainingSummary(
-            repo_id=repository(config),
-            store=folder / "hub",
-            published=outcome.published,
-            missing=outcome.missing,
-            message=outcome.message,
-        )
+        return values
 
 
-def _learn(run: _Run, publisher: Publisher | None, log: _Log, *, first_epoch: int, checkpoints: Path) -> None:
-    """The epochs from ``first_epoch`` on, each published and kept as a checkpoint."""
-    config, accelerator, batches = run.config, run.accelerator, run.batches
-    inside = publishing_steps(config.publish, run.total_steps)
-
-    def publish(record: RevisionRecord) -> None:
-        save = run.saver()
-        if publisher is not None and record.name not in publisher.published():
-            publisher.submit(record, save)
-
-    if first_epoch == 1:
-        publish(run.record(epoch_name(0), 0, None))
-    with tqdm(
-        total=run.total_steps,
-        initial=run.step,
-        desc="training",
-        unit="step",
-        disable=config.disable_tqdm or not accelerator.is_main_process,
-    ) as bar:
-        for epoch in range(first_epoch, config.num_train_epochs + 1):
-            losses: list[float] = []
-            started = time.perf_counter()
-            for batch in batches.epoch(epoch):
-                losses.append(run.learn(batch.pixels, batch.input_ids))
-                if run.step == 1:
-                    log.first_step()
-                speed = len(losses) * batches.global_batch_size / (time.perf_counter() - started)
-                bar.update()
-                bar.set_postfix_str(f"epoch {epoch}, loss {losses[-1]:.3f}, {speed:.0f} img/s", refresh=False)
-                if run.step % config.logging_steps == 0:
-                    log.write(
-                        step=run.step,
-                        epoch=epoch,
-                        loss=losses[-1],
-                        learning_rate=run.schedule.get_last_lr()[0],
-                        logit_scale=run.logit_scale,
-                        images_per_second=round(speed, 1),
-                    )
-                if run.step in inside and len(losses) < batches.steps_per_epoch:
-                    publish(run.record(step_name(run.step), None, losses[-1]))
-            loss = sum(losses) / len(losses)
-            publish(run.record(epoch_name(epoch), epoch, loss))
-            progress = Progress(
-                epoch=epoch,
-                step=run.step,
-                samples_seen=run.samples_seen,
-                num_processes=accelerator.num_processes,
-                recipe=config.recipe(),
-            )
-            save_checkpoint(accelerator, checkpoints, progress, config.save_total_limit)
-            if not bar.disable:
-                n = run.inputs.broken
-                broken = f"; {n} broken image{'s' * (n > 1)} skipped" if n else ""
-                bar.write(f"epoch {epoch}: loss {loss:.4f}, {speed:.0f} img/s{broken}", file=sys.stderr)
+def _tell(
+    callbacks: Iterable[Callback], event: Callable[[Callback, Training], None], training: Training
+) -> None:
+    for callback in callbacks:
+        getattr(callback, event.__name__)(training)

@@ -5,18 +5,23 @@ from typing import Any
 
 import torch
 from torch import nn
-from transformers import AutoModel, CLIPModel, CLIPProcessor, get_cosine_with_min_lr_schedule_with_warmup
+from transformers import (
+    AutoModel,
+    CLIPProcessor,
+    PreTrainedModel,
+    get_cosine_with_min_lr_schedule_with_warmup,
+)
 
-from hf_clipdyn.config import TrainingConfig
 from hf_clipdyn.models.scales import Scale, clip_config
+from hf_clipdyn.training.losses import Features
 
-__all__ = ["TrainedCLIP", "build_model", "build_optimizer", "build_schedule"]
+__all__ = ["TrainedModel", "build_model", "build_optimizer", "build_schedule"]
 
 _MAX_LOG_SCALE = math.log(100)
 
 
-class TrainedCLIP(nn.Module):
-    """A `CLIPModel` whose forward gives what the loss needs.
+class TrainedModel(nn.Module):
+    """A `CLIPModel` or `SiglipModel` whose forward gives what the loss needs.
 
     The temperature is read inside the forward, where a sharding wrapper has gathered it.
     """
@@ -24,61 +29,66 @@ class TrainedCLIP(nn.Module):
     mean: torch.Tensor
     std: torch.Tensor
 
-    def __init__(self, clip: CLIPModel, image_mean: list[float], image_std: list[float]) -> None:
+    def __init__(self, encoder: PreTrainedModel, image_mean: list[float], image_std: list[float]) -> None:
         super().__init__()
-        self.clip = clip
+        self.encoder: Any = encoder
         # The processor's rescaling and normalisation, done here on the device, on uint8.
         self.register_buffer("mean", 255 * torch.tensor(image_mean).view(3, 1, 1), persistent=False)
         self.register_buffer("std", 255 * torch.tensor(image_std).view(3, 1, 1), persistent=False)
 
-    def forward(
-        self, pixels: torch.Tensor, input_ids: torch.Tensor
-    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Features and temperature of a batch.
+    def forward(self, pixels: torch.Tensor, input_ids: torch.Tensor) -> Features:
+        """Features, temperature and bias of a batch.
 
         Args:
             pixels: (batch, 3, height, width) uint8.
-            input_ids: (batch, context) int64. No attention mask is needed: the text tower is causal and
-                pools at the first end token, so that the padding after it is never seen.
-
-        Returns:
-            Image and text features (batch, dim), not normalised, and the logit scale (not its logarithm).
+            input_ids: (batch, context) int64. No attention mask is needed: CLIP's text tower is causal and pools at the
+                first end token, so it never sees the padding after it; SigLIP's is trained with its padding.
         """
-        images = self.clip.get_image_features(pixel_values=(pixels.float() - self.mean) / self.std)
-        texts = self.clip.get_text_features(input_ids=input_ids)
-        return images.pooler_output, texts.pooler_output, self.clip.logit_scale.exp()
+        images = self.encoder.get_image_features(pixel_values=(pixels.float() - self.mean) / self.std)
+        texts = self.encoder.get_text_features(input_ids=input_ids)
+        bias = getattr(self.encoder, "logit_bias", None)
+        scale = self.encoder.logit_scale.exp()
+        return Features(
+            images.pooler_output, texts.pooler_output, scale, None if bias is None else bias.clone()
+        )
 
     @torch.no_grad()
-    def clamp_logit_scale(self) -> None:
-        """Keep the temperature's logarithm in [0, ln 100], as CLIP does after each step."""
-        self.clip.logit_scale.clamp_(0, _MAX_LOG_SCALE)
+    def clamp_scale(self) -> None:
+        """Keep the temperature's logarithm in [0, ln 100] after each step, as CLIP does."""
+        self.encoder.logit_scale.clamp_(0, _MAX_LOG_SCALE)
 
 
-def build_model(size: Scale, processor: CLIPProcessor, attn_implementation: str) -> TrainedCLIP:
+def build_model(size: Scale, processor: CLIPProcessor, attn_implementation: str) -> TrainedModel:
     """A freshly initialised model of a size, for the vocabulary and the normalisation of ``processor``."""
     config = clip_config(size, processor.tokenizer)
-    clip = AutoModel.from_config(config, attn_implementation=attn_implementation)
-    return TrainedCLIP(clip, processor.image_processor.image_mean, processor.image_processor.image_std)
+    encoder = AutoModel.from_config(config, attn_implementation=attn_implementation)
+    return TrainedModel(encoder, processor.image_processor.image_mean, processor.image_processor.image_std)
 
 
-def build_optimizer(model: nn.Module, config: TrainingConfig) -> torch.optim.AdamW:
+def build_optimizer(
+    model: nn.Module, *, learning_rate: float, weight_decay: float, betas: tuple[float, float], eps: float
+) -> torch.optim.AdamW:
     """AdamW; parameters of one dimension or less (biases, norms, temperature, class token) do not decay.
 
     The number of dimensions tells them reliably, names do not.
     """
     parameters = [p for p in model.parameters() if p.requires_grad]
     groups: list[dict[str, Any]] = [
-        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": config.weight_decay},
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay},
         {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
     ]
     for group in groups:
-        group["initial_lr"] = config.learning_rate  # as a schedule that starts later than step 0 expects it
-    betas = (config.adam_beta1, config.adam_beta2)
-    return torch.optim.AdamW(groups, lr=config.learning_rate, betas=betas, eps=config.adam_epsilon)
+        group["initial_lr"] = learning_rate  # as a schedule that starts later than step 0 expects it
+    return torch.optim.AdamW(groups, lr=learning_rate, betas=betas, eps=eps)
 
 
 def build_schedule(
-    optimizer: torch.optim.Optimizer, config: TrainingConfig, steps: int, *, steps_taken: int = 0
+    optimizer: torch.optim.Optimizer,
+    steps: int,
+    *,
+    warmup_steps: int,
+    min_lr_rate: float,
+    steps_taken: int = 0,
 ) -> torch.optim.lr_scheduler.LambdaLR:
     """Linear warm-up, then a cosine from the learning rate to ``min_lr_rate`` of it at the last step.
 
@@ -87,15 +97,16 @@ def build_schedule(
 
     Args:
         optimizer: a new one, or one whose state was restored after ``steps_taken`` steps.
-        config: the run.
         steps: of the whole run.
+        warmup_steps: of these, those of the warm-up.
+        min_lr_rate: share of the learning rate at the last step.
         steps_taken: of these, how many lie behind.
     """
     schedule: torch.optim.lr_scheduler.LambdaLR = get_cosine_with_min_lr_schedule_with_warmup(
         optimizer,
-        num_warmup_steps=min(config.warmup_steps, steps),
+        num_warmup_steps=min(warmup_steps, steps),
         num_training_steps=steps,
-        min_lr_rate=config.min_lr_rate,
+        min_lr_rate=min_lr_rate,
         last_epoch=steps_taken,
     )
     return schedule

@@ -10,7 +10,7 @@ from transformers import CLIPProcessor
 from hf_clipdyn.models.scales import Scale, Tower, clip_image_processor
 from hf_clipdyn.models.tokenizers import train_tokenizer
 from hf_clipdyn.training.device import end_training
-from hf_clipdyn.training.loss import contrastive_loss
+from hf_clipdyn.training.losses import make_loss
 from hf_clipdyn.training.model import build_model
 
 SIZE = Scale(16, 8, Tower(16, 2, 2), Tower(16, 1, 2), 8, context_length=8, vocab_size=600)
@@ -32,7 +32,7 @@ def main(output: str) -> None:
     pixels = torch.randint(0, 256, (8, 3, 16, 16), generator=generator, dtype=torch.uint8)
     ids = tokenizer(CAPTIONS, padding="max_length", return_tensors="pt")["input_ids"]
     local = slice(*(8 // accelerator.num_processes * (accelerator.process_index + i) for i in (0, 1)))
-    accelerator.backward(contrastive_loss(*model(pixels[local], ids[local])))
+    accelerator.backward(make_loss("contrastive")(model(pixels[local], ids[local])))
     if accelerator.is_main_process:
         parameters = accelerator.unwrap_model(model).named_parameters()
         torch.save({name: p.grad.clone() for name, p in parameters if p.grad is not None}, output)

@@ -4,23 +4,23 @@ import pytest
 import torch
 from torch import nn
 
-from hf_clipdyn.config import TrainingConfig
 from hf_clipdyn.training.model import build_optimizer, build_schedule
 
 
 def test_biases_norms_and_scalars_do_not_decay() -> None:
     model = nn.Sequential(nn.Linear(3, 4), nn.LayerNorm(4))
     model.register_parameter("logit_scale", nn.Parameter(torch.tensor(1.0)))
-    decayed, plain = build_optimizer(model, TrainingConfig(weight_decay=0.2)).param_groups
+    optimizer = build_optimizer(model, learning_rate=1.0, weight_decay=0.2, betas=(0.9, 0.98), eps=1e-6)
+    decayed, plain = optimizer.param_groups
     assert [p.shape for p in decayed["params"]] == [(4, 3)]
     assert (decayed["weight_decay"], plain["weight_decay"]) == (0.2, 0.0)
     assert len(plain["params"]) == 4
 
 
 def _rates(steps_taken: int) -> list[float]:
-    config = TrainingConfig(learning_rate=1.0, warmup_steps=4, min_lr_rate=0.1)
-    optimizer = build_optimizer(nn.Linear(1, 1), config)
-    schedule = build_schedule(optimizer, config, 10, steps_taken=steps_taken)
+    model = nn.Linear(1, 1)
+    optimizer = build_optimizer(model, learning_rate=1.0, weight_decay=0.1, betas=(0.9, 0.98), eps=1e-6)
+    schedule = build_schedule(optimizer, 10, warmup_steps=4, min_lr_rate=0.1, steps_taken=steps_taken)
     rates = []
     for _ in range(10 - steps_taken):
         rates.append(schedule.get_last_lr()[0])

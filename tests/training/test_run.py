@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+from accelerate import Accelerator
 from PIL import Image
 from transformers import CLIPModel, CLIPProcessor
 
@@ -23,8 +24,10 @@ from hf_clipdyn.config import TrainingConfig, parse_training_config
 from hf_clipdyn.errors import ConfigError, PublishError, TrainingError
 from hf_clipdyn.revisions import list_revisions
 from hf_clipdyn.revisions.journal import Journal
-from hf_clipdyn.training import TrainingSummary, device, inputs, loop, train
-from hf_clipdyn.training.loop import publishing_steps, repository
+from hf_clipdyn.training import TrainingSummary, device, inputs, repository, train
+from hf_clipdyn.training.callbacks import publishing_steps
+from hf_clipdyn.training.losses import Contrastive, Features
+from hf_clipdyn.training.model import TrainedModel
 
 Flags = Callable[..., list[str]]
 
@@ -177,14 +180,14 @@ def test_publishing_steps_are_powers_of_two_or_a_list() -> None:
 def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_what_was_published(
     flags: Flags, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    real = loop.contrastive_loss
+    real = Contrastive.__call__
     calls = []
 
-    def explode(*features: torch.Tensor) -> torch.Tensor:
+    def explode(loss: Contrastive, features: Features) -> torch.Tensor:
         calls.append(1)
-        return real(*features) * (float("nan") if len(calls) == 8 else 1.0)
+        return real(loss, features) * (float("nan") if len(calls) == 8 else 1.0)
 
-    monkeypatch.setattr(loop, "contrastive_loss", explode)
+    monkeypatch.setattr(Contrastive, "__call__", explode)
     with pytest.raises(TrainingError, match=r"became nan in step 8.*Lower learning_rate"):
         train(parse_training_config(flags()))
     names = [r.name for r in list_revisions("me/run", store=tmp_path / "run" / "hub")]
@@ -210,14 +213,14 @@ def test_more_than_one_percent_of_broken_images_stops_the_run(flags: Flags, phot
 
 def test_temperature_stays_within_its_bounds(flags: Flags, monkeypatch: pytest.MonkeyPatch) -> None:
     seen = []
-    real = loop.TrainedCLIP.clamp_logit_scale
+    real = TrainedModel.clamp_scale
 
-    def clamp(model: loop.TrainedCLIP) -> None:
-        model.clip.logit_scale.data += 10 if len(seen) % 2 else -10  # an optimiser gone wild
+    def clamp(model: TrainedModel) -> None:
+        model.encoder.logit_scale.data += 10 if len(seen) % 2 else -10  # an optimiser gone wild
         real(model)
-        seen.append(float(model.clip.logit_scale.exp().detach()))
+        seen.append(float(model.encoder.logit_scale.exp().detach()))
 
-    monkeypatch.setattr(loop.TrainedCLIP, "clamp_logit_scale", clamp)
+    monkeypatch.setattr(TrainedModel, "clamp_scale", clamp)
     _train(flags(num_train_epochs=1))
     assert min(seen) == pytest.approx(1)
     assert max(seen) == pytest.approx(100)
@@ -338,7 +341,7 @@ def test_a_run_that_took_no_step_is_simply_started_again(
         return torch.tensor(float("nan"))
 
     with monkeypatch.context() as patched:
-        patched.setattr(loop, "contrastive_loss", explode)
+        patched.setattr(Contrastive, "__call__", explode)
         with pytest.raises(TrainingError, match="became nan in step 1:"):
             _train(flags(learning_rate=0.5))
     assert [r.name for r in list_revisions("me/run", store=tmp_path / "run" / "hub")] == ["epoch-000"]
@@ -362,7 +365,7 @@ def test_a_run_that_is_still_going_on_is_not_deleted(flags: Flags, tmp_path: Pat
 def test_without_a_norm_gradients_are_not_clipped(
     flags: Flags, norm: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(loop.Accelerator, "clip_grad_norm_", None)  # a call would fail
+    monkeypatch.setattr(Accelerator, "clip_grad_norm_", None)  # a call would fail
     _train(flags(num_train_epochs=1, max_grad_norm=norm))
     losses = [loss for _, loss in _log(tmp_path / "run")]
     assert losses[-1] < losses[0]

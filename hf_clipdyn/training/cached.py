@@ -1,4 +1,4 @@
-"""Batches of decoded pixels and tokenised captions, the same for any number of processes."""
+"""Training on decoded pixels in a memory map."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -10,8 +10,9 @@ from transformers import CLIPTokenizer
 
 from hf_clipdyn.data.pixels import Pixels
 from hf_clipdyn.errors import TrainingError
+from hf_clipdyn.training.source import Batch, Source
 
-__all__ = ["Batch", "CaptionBatches", "Captions"]
+__all__ = ["CachedSource", "Captions"]
 
 
 @dataclass(frozen=True)
@@ -49,15 +50,7 @@ class Captions:
         return np.diff(self.first)
 
 
-@dataclass(frozen=True)
-class Batch:
-    """``pixels`` (batch, 3, height, width) uint8 and ``input_ids`` (batch, context) int64 of one process."""
-
-    pixels: torch.Tensor
-    input_ids: torch.Tensor
-
-
-class CaptionBatches:
+class CachedSource(Source):
     """The batches of each epoch.
 
     The order of the images and the caption that each shows follow from seed and epoch alone, so that a
@@ -83,20 +76,26 @@ class CaptionBatches:
         self._process_index = process_index
         self._local_size = per_device_batch_size
         self.global_batch_size = per_device_batch_size * num_processes
-        self.steps_per_epoch = len(self._whole) // self.global_batch_size
+        self.images, self.captions = len(self._whole), int(captions.counts[self._whole].sum())
+        self.steps_per_epoch = self.images // self.global_batch_size
         if self.steps_per_epoch == 0:
             raise TrainingError(
                 f"{len(self._whole)} images are fewer than one batch of {self.global_batch_size}: "
                 "lower per_device_train_batch_size, or train on more images."
             )
 
-    def epoch(self, epoch: int) -> Iterator[Batch]:
-        """The ``steps_per_epoch`` batches of epoch ``epoch`` (counted from 1) for this process."""
+    @property
+    def skipped(self) -> int:
+        """Images that cannot be decoded."""
+        return int(self._pixels.broken.sum())
+
+    def batches(self, epoch: int, first_step: int = 0) -> Iterator[Batch]:
+        """The batches of an epoch (counted from 1) for this process, from a step on."""
         rng = np.random.default_rng([self._seed, epoch])
         order = rng.permutation(self._whole)
         counts = self._captions.counts
         chosen = self._captions.first[:-1] + (rng.random(len(counts)) * counts).astype(np.int64)
-        for step in range(self.steps_per_epoch):
+        for step in range(first_step, self.steps_per_epoch):
             start = step * self.global_batch_size + self._process_index * self._local_size
             rows = order[start : start + self._local_size]
             yield Batch(

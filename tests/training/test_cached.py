@@ -6,7 +6,7 @@ import pytest
 from hf_clipdyn.data.pixels import Pixels
 from hf_clipdyn.errors import TrainingError
 from hf_clipdyn.models.tokenizers import train_tokenizer
-from hf_clipdyn.training.batches import CaptionBatches, Captions
+from hf_clipdyn.training.cached import CachedSource, Captions
 
 N = 22
 
@@ -24,15 +24,15 @@ def _pixels(broken: tuple[int, ...] = ()) -> Pixels:
     return Pixels(array, np.isin(np.arange(N), broken), "")
 
 
-def _shown(batches: CaptionBatches, epoch: int) -> list[np.ndarray]:
-    return [batch.pixels[:, 0, 0, 0].numpy() for batch in batches.epoch(epoch)]
+def _shown(batches: CachedSource, epoch: int) -> list[np.ndarray]:
+    return [batch.pixels[:, 0, 0, 0].numpy() for batch in batches.batches(epoch)]
 
 
 def test_processes_together_see_the_global_batches_of_one(captions: Captions) -> None:
-    one = _shown(CaptionBatches(_pixels(), captions, per_device_batch_size=6, seed=3), 1)
+    one = _shown(CachedSource(_pixels(), captions, per_device_batch_size=6, seed=3), 1)
     parts = [
         _shown(
-            CaptionBatches(
+            CachedSource(
                 _pixels(), captions, per_device_batch_size=2, seed=3, process_index=rank, num_processes=3
             ),
             1,
@@ -44,7 +44,7 @@ def test_processes_together_see_the_global_batches_of_one(captions: Captions) ->
 
 
 def test_an_epoch_shows_each_image_at_most_once_and_another_epoch_another_order(captions: Captions) -> None:
-    batches = CaptionBatches(_pixels(), captions, per_device_batch_size=5, seed=0)
+    batches = CachedSource(_pixels(), captions, per_device_batch_size=5, seed=0)
     first, second = np.concatenate(_shown(batches, 1)), np.concatenate(_shown(batches, 2))
     assert len(set(first)) == len(first) == 20
     assert list(first) != list(second)
@@ -52,10 +52,10 @@ def test_an_epoch_shows_each_image_at_most_once_and_another_epoch_another_order(
 
 
 def test_a_caption_belongs_to_its_image_and_all_captions_get_their_turn(captions: Captions) -> None:
-    batches = CaptionBatches(_pixels(), captions, per_device_batch_size=11, seed=0)
+    batches = CachedSource(_pixels(), captions, per_device_batch_size=11, seed=0)
     seen = set()
     for epoch in range(1, 12):
-        for batch in batches.epoch(epoch):
+        for batch in batches.batches(epoch):
             for row, ids in zip(batch.pixels[:, 0, 0, 0].tolist(), batch.input_ids.tolist(), strict=True):
                 own = captions.tokens[captions.first[row] : captions.first[row + 1]].tolist()
                 assert ids in own
@@ -64,14 +64,14 @@ def test_a_caption_belongs_to_its_image_and_all_captions_get_their_turn(captions
 
 
 def test_broken_images_are_never_shown(captions: Captions) -> None:
-    batches = CaptionBatches(_pixels(broken=(0, 7)), captions, per_device_batch_size=4, seed=0)
+    batches = CachedSource(_pixels(broken=(0, 7)), captions, per_device_batch_size=4, seed=0)
     assert batches.steps_per_epoch == 5
     assert not {0, 7} & set(np.concatenate(_shown(batches, 1)))
 
 
 def test_fewer_images_than_a_batch_are_an_error_that_says_what_to_do(captions: Captions) -> None:
     with pytest.raises(TrainingError, match="lower per_device_train_batch_size"):
-        CaptionBatches(_pixels(), captions, per_device_batch_size=8, seed=0, num_processes=3)
+        CachedSource(_pixels(), captions, per_device_batch_size=8, seed=0, num_processes=3)
 
 
 def test_an_image_without_a_caption_is_an_error() -> None:

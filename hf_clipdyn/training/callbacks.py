@@ -1,0 +1,215 @@
+"""What listens to a training run: publishing, checkpoints, the log and the bar, a class each."""
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from accelerate import Accelerator
+from tqdm.auto import tqdm
+from transformers import ProcessorMixin
+
+from hf_clipdyn.errors import TrainingError
+from hf_clipdyn.revisions import Publisher, RevisionRecord, epoch_name, step_name
+from hf_clipdyn.schema import Count, parse_json
+from hf_clipdyn.training.checkpoint import Progress, save_checkpoint
+from hf_clipdyn.training.loop import Callback, Training
+
+__all__ = ["Checkpoints", "LogFile", "ProgressBar", "PublishStates", "publishing_steps"]
+
+
+def publishing_steps(publish: str, total: int) -> set[int]:
+    """The steps whose states become revisions beside those of the epochs.
+
+    The end of an epoch is published as that epoch alone, so the loop passes over a step that is one.
+
+    Args:
+        publish: the field of a `TrainingConfig`, which checked it: ``epoch`` (none), ``log2`` (1, 2, 4 … up to
+            ``total``) or numbers as ``10,100,1000``.
+        total: steps of the whole run; later ones are left out.
+
+    Returns:
+        Numbers of optimiser steps, each from 1 to ``total``.
+    """
+    if publish == "epoch":
+        return set()
+    if publish == "log2":
+        return {2**k for k in range(total.bit_length()) if 2**k <= total}
+    steps = {int(word) for word in publish.split(",")}
+    return {step for step in steps if step <= total}
+
+
+class PublishStates(Callback):
+    """Publishes the initialisation, every epoch and chosen steps as revisions.
+
+    Args:
+        publisher: of this process; None in all processes but the main one, which take part in gathering weights.
+        processor: published with the weights.
+        steps: see `publishing_steps`; the end of an epoch is published as the epoch alone.
+    """
+
+    def __init__(self, publisher: Publisher | None, processor: ProcessorMixin, steps: set[int]) -> None:
+        self._publisher, self._processor, self._steps = publisher, processor, steps
+
+    def run_begins(self, training: Training) -> None:
+        if training.step == 0:
+            self._publish(training, epoch_name(0), 0, None)
+
+    def step_ends(self, training: Training) -> None:
+        if training.step in self._steps and training.step_in_epoch < training.source.steps_per_epoch:
+            self._publish(training, step_name(training.step), None, training.check_losses()[-1])
+
+    def epoch_ends(self, training: Training) -> None:
+        losses = training.check_losses()
+        self._publish(training, epoch_name(training.epoch), training.epoch, sum(losses) / len(losses))
+
+    def _publish(self, training: Training, name: str, epoch: int | None, loss: float | None) -> None:
+        save = snapshot(training, self._processor)
+        if self._publisher is not None and name not in self._publisher.published():
+            record = RevisionRecord(name, epoch, training.step, training.samples_seen, loss)
+            self._publisher.submit(record, save)
+
+
+def snapshot(training: Training, processor: ProcessorMixin) -> Callable[[Path], None]:
+    """What writes the model as it is now, as `from_pretrained` reads it. All processes call this."""
+    state = training.accelerator.get_state_dict(training.model)
+    weights = {name.removeprefix("encoder."): tensor for name, tensor in state.items()}
+
+    def save(folder: Path) -> None:
+        training.unwrapped.encoder.save_pretrained(folder, state_dict=weights)
+        processor.save_pretrained(folder)
+
+    return save
+
+
+class Checkpoints(Callback):
+    """Keeps what the next step depends on, after every epoch.
+
+    Args:
+        folder: of the checkpoints.
+        recipe: what decides what the run computes; a checkpoint of another recipe is not continued.
+        keep: the newest ones that are kept.
+    """
+
+    def __init__(self, folder: Path, recipe: dict[str, object], keep: int) -> None:
+        self._folder, self._recipe, self._keep = folder, recipe, keep
+
+    def epoch_ends(self, training: Training) -> None:
+        training.check_losses()
+        progress = Progress(
+            epoch=training.epoch,
+            step=training.step,
+            samples_seen=training.samples_seen,
+            num_processes=training.accelerator.num_processes,
+            recipe=self._recipe,
+        )
+        save_checkpoint(training.accelerator, self._folder, progress, self._keep)
+
+
+class LogFile(Callback):
+    """``log.jsonl``, a line a logged step, and accelerate's trackers. Only the main process writes.
+
+    Args:
+        path: of the file.
+        every: steps from one line to the next.
+    """
+
+    def __init__(self, path: Path, every: int) -> None:
+        self._path, self._every = path, every
+        self._since = (0.0, 0)
+
+    def run_begins(self, training: Training) -> None:
+        if training.accelerator.is_main_process and self._path.exists():
+            # What a killed run logged after its last checkpoint will be logged again.
+            lines = self._path.read_text(encoding="utf-8", errors="replace").splitlines()
+            steps = ((line, _logged_step(line)) for line in lines)
+            kept = [line for line, step in steps if step is not None and step <= training.step]
+            self._path.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
+        self._since = (time.perf_counter(), training.step)
+
+    def step_ends(self, training: Training) -> None:
+        if training.step == 1 and training.accelerator.is_main_process:
+            self._path.touch()  # a trace that a step was taken, however long it takes until one is logged
+        if training.step % self._every:
+            return
+        loss = training.check_losses()[-1]
+        now, (then, step) = time.perf_counter(), self._since
+        self._since = (now, training.step)
+        images = (training.step - step) * training.source.global_batch_size
+        self._write(
+            training.accelerator,
+            step=training.step,
+            epoch=training.epoch + 1,
+            loss=loss,
+            learning_rate=training.schedule.get_last_lr()[0],
+            logit_scale=float(training.unwrapped.encoder.logit_scale.detach().exp()),
+            images_per_second=round(images / (now - then), 1),
+        )
+
+    def _write(self, accelerator: Accelerator, **values: Any) -> None:
+        if accelerator.is_main_process:
+            with self._path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(values) + "\n")
+        accelerator.log({k: v for k, v in values.items() if k != "step"}, step=values["step"])
+
+
+@dataclass(frozen=True)
+class _Logged:
+    step: Count
+
+
+def _logged_step(line: str) -> int | None:
+    """The step of a line of the log; None for one that was cut off or is no line of ours."""
+    try:
+        return parse_json(_Logged, line, where="the log", error=TrainingError).step
+    except TrainingError:
+        return None
+
+
+class ProgressBar(Callback):
+    """A bar over all steps, and a line an epoch.
+
+    Args:
+        disabled: no bar and no lines.
+    """
+
+    def __init__(self, *, disabled: bool) -> None:
+        self._disabled = disabled
+        self._bar: tqdm[Any] | None = None
+        self._began = (0.0, 0)
+
+    def run_begins(self, training: Training) -> None:
+        self._bar = tqdm(
+            total=training.total_steps,
+            initial=training.step,
+            desc="training",
+            unit="step",
+            disable=self._disabled or not training.accelerator.is_main_process,
+        )
+        self._began = (time.perf_counter(), training.step)
+
+    def step_ends(self, training: Training) -> None:
+        assert self._bar is not None
+        self._bar.update(training.step - self._bar.n)
+
+    def epoch_ends(self, training: Training) -> None:
+        assert self._bar is not None
+        if self._bar.disable:
+            return
+        losses = training.check_losses()
+        now, (then, step) = time.perf_counter(), self._began
+        self._began = (now, training.step)
+        speed = (training.step - step) * training.source.global_batch_size / (now - then)
+        n = training.source.skipped
+        broken = f"; {n} broken image{'s' * (n > 1)} skipped" if n else ""
+        loss = sum(losses) / len(losses)
+        self._bar.write(
+            f"epoch {training.epoch}: loss {loss:.4f}, {speed:.0f} img/s{broken}", file=sys.stderr
+        )
+
+    def close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()

@@ -1,0 +1,148 @@
+"""What a run keeps in its folder, and whether a new run may begin there or an earlier one continues."""
+
+import dataclasses
+import shutil
+import sys
+from pathlib import Path
+
+import yaml
+from tqdm.auto import tqdm
+
+from hf_clipdyn.config import TrainingConfig, parse_training_config
+from hf_clipdyn.errors import ConfigError, TrainingError
+from hf_clipdyn.files import write_atomically
+from hf_clipdyn.revisions import epoch_name
+from hf_clipdyn.revisions.journal import Journal
+from hf_clipdyn.schema import valid_repo_name
+from hf_clipdyn.training.checkpoint import find_checkpoint
+
+__all__ = [
+    "as_begun",
+    "checkpoint_to_resume",
+    "delete_run",
+    "make_folder",
+    "output_folder",
+    "repository",
+    "tell_name",
+]
+
+# What a run leaves in its folder; overwrite_output_dir deletes these and nothing else.
+_LEFTOVERS = ("hub", "publishing", "checkpoints", "log.jsonl", "config.yaml")
+
+# Fields that the machine decides where they are None; they bear on the weights.
+_BY_MACHINE = ("bf16", "attn_implementation", "num_threads")
+
+
+def output_folder(config: TrainingConfig) -> Path:
+    """``output_dir``, or ``runs/<data set>-<scale>-seed<seed>``."""
+    if config.output_dir is not None:
+        return Path(config.output_dir).expanduser()
+    return Path("runs") / f"{Path(config.dataset_name).name}-{config.scale}-seed{config.seed}"
+
+
+def repository(config: TrainingConfig) -> str:
+    """The id of a run's repository: ``hub_model_id`` for this scale and seed, or what the run was begun with.
+
+    A new run without `hub_model_id` is ``local/<name of the output folder>``, made a name that the Hub's client
+    accepts. A run that was renamed or moved keeps its id, which its journal holds.
+
+    Raises:
+        PublishError: the journal cannot be read.
+    """
+    if config.repository is not None:
+        return config.repository
+    folder = output_folder(config).resolve()
+    begun = Journal.of_run(folder).run()
+    return f"local/{valid_repo_name(folder.name)}" if begun is None else begun.repo_id
+
+
+def tell_name(config: TrainingConfig, folder: Path) -> None:
+    """Say by which name the revisions are loaded, where it is not the folder's."""
+    repo_id = repository(config)
+    if repo_id not in (config.repository, f"local/{folder.resolve().name}"):
+        tqdm.write(f"The revisions of the run in {folder} are loaded as {repo_id}.", file=sys.stderr)
+
+
+def _leftovers(folder: Path) -> list[Path]:
+    return [folder / name for name in _LEFTOVERS if (folder / name).exists()]
+
+
+def checkpoint_to_resume(config: TrainingConfig, folder: Path) -> Path | None:
+    """The checkpoint to continue from; refuses a folder whose run would be lost. Nothing is changed."""
+    if _resumes(config):
+        assert config.resume_from_checkpoint is not None
+        return find_checkpoint(folder / "checkpoints", config.resume_from_checkpoint)
+    try:
+        held = _leftovers(folder)
+        lost = held and not config.overwrite_output_dir and not _took_no_step(config, folder)
+    except OSError as error:
+        raise _unwritable(folder, error) from error
+    if lost:
+        raise ConfigError(
+            f"{folder} holds a run already: continue it with --resume_from_checkpoint true, delete it with "
+            "--overwrite_output_dir, or name another --output_dir."
+        )
+    return None
+
+
+def _resumes(config: TrainingConfig) -> bool:
+    return bool(config.resume_from_checkpoint) and str(config.resume_from_checkpoint).lower() != "false"
+
+
+def _took_no_step(config: TrainingConfig, folder: Path) -> bool:
+    """Whether nothing is in the folder but the beginning of a run, which its seed gives again.
+
+    A run's own journal has to say so: a folder `hub` may hold what somebody else keeps there.
+    """
+    journal, store = folder / "publishing", folder / "hub"
+    entries = {path.name for path in (journal / "entries").glob("*")}
+    refs = {path.name for path in store.glob("models--*/refs/*")}
+    first = set() if config.push_to_hub else {epoch_name(0)}  # what is on the Hub belongs to that run
+    return (
+        not (folder / "log.jsonl").exists()
+        and not (folder / "checkpoints").exists()
+        and entries <= {f"{name}.json" for name in first}
+        and refs <= {"main", *first}
+        and len(list(store.glob("*--*"))) <= 1
+        and (not store.exists() or (journal / "run.json").is_file())
+    )
+
+
+def as_begun(config: TrainingConfig, folder: Path, checkpoint: Path | None) -> TrainingConfig:
+    """What a resumed run leaves to the machine is what it became where the run was begun."""
+    begun = (folder if checkpoint is None else checkpoint.resolve().parents[1]) / "config.yaml"
+    if not _resumes(config) or not begun.is_file():
+        return config
+    was = parse_training_config(["--config", str(begun)])
+    left = [name for name in _BY_MACHINE if getattr(config, name) is None]
+    return dataclasses.replace(config, **{name: getattr(was, name) for name in left})
+
+
+def delete_run(folder: Path) -> None:
+    """Delete what a run left in its folder, and nothing else there.
+
+    Raises:
+        PublishError: that run is still going on.
+    """
+    if _leftovers(folder):
+        with Journal.of_run(folder).locked():
+            for path in _leftovers(folder):
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def make_folder(config: TrainingConfig, folder: Path) -> None:
+    """Delete what an earlier run left, unless this one continues it, and write the configuration."""
+    if not _resumes(config):
+        delete_run(folder)
+    values = dataclasses.asdict(config)
+    del values["hub_token"]  # a secret has no place in a file that is shared with the results
+    try:
+        write_atomically(folder / "config.yaml", yaml.safe_dump(values, sort_keys=False))
+    except OSError as error:
+        raise _unwritable(folder, error) from error
+
+
+def _unwritable(folder: Path, error: OSError) -> TrainingError:
+    return TrainingError(
+        f"The output folder {folder} cannot be written: {error.strerror or error}. Name another --output_dir."
+    )
