@@ -131,11 +131,13 @@ class LogFile(Callback):
         self._since = (time.perf_counter(), training.step)
 
     def step_ends(self, training: Training) -> None:
+        if training.step > 1 and training.step % self._every:
+            return
+        loss = training.check_losses()[-1]
         if training.step == 1 and training.accelerator.is_main_process:
             self._path.touch()  # a trace that a step was taken, however long it takes until one is logged
         if training.step % self._every:
             return
-        loss = training.check_losses()[-1]
         now, (then, step) = time.perf_counter(), self._since
         self._since = (now, training.step)
         images = (training.step - step) * training.source.global_batch_size

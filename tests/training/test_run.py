@@ -337,8 +337,8 @@ def test_a_resumed_run_keeps_what_the_machine_decided_at_its_beginning(
 def test_a_run_that_took_no_step_is_simply_started_again(
     flags: Flags, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def explode(*_: torch.Tensor) -> torch.Tensor:
-        return torch.tensor(float("nan"))
+    def explode(_: Contrastive, features: Features) -> torch.Tensor:
+        return features.scale * float("nan")
 
     with monkeypatch.context() as patched:
         patched.setattr(Contrastive, "__call__", explode)
