@@ -40,6 +40,7 @@ _EXECUTION = {
     "overwrite_output_dir",
     "resume_from_checkpoint",
     "num_processes",
+    "plugin",
     "disable_tqdm",
     "report_to",
     "logging_steps",
@@ -91,9 +92,33 @@ class TrainingConfig:
         None, "Threads per process on a CPU; by default 1 for tiny, else the free cores.", within="[1, 1024]"
     )
 
+    gradient_checkpointing: bool = option(
+        False,
+        "Keep only the inputs of each layer for the backward pass: less memory, a third more computation.",
+    )
+    torch_compile: bool = option(
+        False, "Compile the model with torch.compile: faster steps after a first one of up to a minute."
+    )
+
     # How it learns
+    loss: str = option(
+        "contrastive",
+        "What is minimised: contrastive (trains a CLIPModel), sigmoid (trains a SiglipModel), or a loss of a plug-in.",
+    )
     num_train_epochs: int = option(10, "Passes over the data.", within="[1, 1000000]")
     per_device_train_batch_size: int = option(128, "Images per process and step.", within="[1, 1000000]")
+    gradient_cache_chunk: int | None = option(
+        None,
+        "Put only N images of a process into the model at once, with the gradients of the whole batch (GradCache): the "
+        "memory of N images for a second forward pass.",
+        within=_COUNT,
+    )
+    gradient_accumulation_steps: int = option(
+        1,
+        "Take N batches per process for each step, one after another. Each image is compared with its own batch only, "
+        "so this has fewer negatives than a batch of N times the size; gradient_cache_chunk keeps them all.",
+        within="[1, 1000000]",
+    )
     learning_rate: float = option(1e-3, "Peak learning rate of AdamW.", within="(0, inf)")
     weight_decay: float = option(0.1, "Decay of the parameters of two dimensions or more.", within="[0, inf)")
     adam_beta1: float = option(0.9, "AdamW's beta1.", within="[0, 1)")
@@ -139,6 +164,10 @@ class TrainingConfig:
         "Trackers, separated by commas: trackio and tensorboard, of hf-clipdyn[track], or others of accelerate.",
     )
     disable_tqdm: bool = option(False, "No progress bar.")
+    plugin: str | None = option(
+        None,
+        "Python files with losses of your own, separated by commas. They are run: name only what you trust.",
+    )
     num_processes: int | None = option(
         None, "Stop unless the run has this many processes.", within="[1, 1000000]"
     )
@@ -156,6 +185,11 @@ class TrainingConfig:
             raise ConfigError(
                 f"attn_implementation is {shown(self.attn_implementation)}: take eager or sdpa."
             )
+        if self.gradient_cache_chunk is not None and self.gradient_accumulation_steps > 1:
+            raise ConfigError(
+                f"gradient_cache_chunk is {self.gradient_cache_chunk} and gradient_accumulation_steps "
+                f"{self.gradient_accumulation_steps}: set one of them; the first has the gradients of a large batch."
+            )
         if self.push_to_hub and self.hub_model_id is None:
             raise ConfigError("push_to_hub needs hub_model_id: name the repository as owner/name.")
         if self.repository is not None:
@@ -164,6 +198,11 @@ class TrainingConfig:
                     f"hub_model_id is {self.hub_model_id!r}: only {{scale}} and {{seed}} can be filled in."
                 )
             checked_repo_id(self.repository, what="hub_model_id", owner=self.push_to_hub)
+
+    @property
+    def per_device_step_size(self) -> int:
+        """Images per process and optimiser step."""
+        return self.per_device_train_batch_size * self.gradient_accumulation_steps
 
     @property
     def repository(self) -> str | None:

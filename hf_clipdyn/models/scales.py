@@ -4,15 +4,32 @@
 `vit-b-32`, `vit-b-16` and `vit-l-14` are OpenAI's sizes to the parameter, with CLIP's own tokenizer.
 """
 
+from copy import deepcopy
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hf_clipdyn.errors import UnknownNameError
 
 if TYPE_CHECKING:
-    from transformers import CLIPConfig, CLIPImageProcessor, CLIPTokenizer
+    from transformers import (
+        CLIPConfig,
+        CLIPImageProcessor,
+        CLIPProcessor,
+        CLIPTokenizer,
+        SiglipConfig,
+        SiglipProcessor,
+    )
 
-__all__ = ["SCALES", "Scale", "Tower", "clip_config", "clip_image_processor", "scale"]
+__all__ = [
+    "SCALES",
+    "Scale",
+    "Tower",
+    "clip_config",
+    "clip_image_processor",
+    "scale",
+    "siglip_config",
+    "siglip_processor",
+]
 
 
 @dataclass(frozen=True)
@@ -79,28 +96,47 @@ def clip_config(size: Scale, tokenizer: "CLIPTokenizer") -> "CLIPConfig":
     assert tokenizer.eos_token_id != 2, "eos_token_id 2 selects transformers' legacy pooling"
     return CLIPConfig(
         projection_dim=size.projection,
-        vision_config={
-            "hidden_size": size.vision.width,
-            "intermediate_size": 4 * size.vision.width,
-            "num_hidden_layers": size.vision.layers,
-            "num_attention_heads": size.vision.heads,
-            "image_size": size.image_size,
-            "patch_size": size.patch_size,
-            "projection_dim": size.projection,
-        },
-        text_config={
-            "hidden_size": size.text.width,
-            "intermediate_size": 4 * size.text.width,
-            "num_hidden_layers": size.text.layers,
-            "num_attention_heads": size.text.heads,
-            "max_position_embeddings": size.context_length,
-            "projection_dim": size.projection,
-            "vocab_size": len(tokenizer),
-            "bos_token_id": tokenizer.bos_token_id,
-            "eos_token_id": tokenizer.eos_token_id,
-            "pad_token_id": tokenizer.pad_token_id,
-        },
+        vision_config=_vision_config(size) | {"projection_dim": size.projection},
+        text_config=_text_config(size, tokenizer) | {"projection_dim": size.projection},
     )
+
+
+def siglip_config(size: Scale, tokenizer: "CLIPTokenizer") -> "SiglipConfig":
+    """`SiglipConfig` of a size, for the vocabulary of ``tokenizer``.
+
+    SigLIP projects its texts to the width of its vision tower and the images not at all, so ``size.projection`` is not
+    used. Its text tower pools at the last position, which holds the end token or padding: texts are padded to the full
+    length, without an attention mask.
+    """
+    from transformers import SiglipConfig
+
+    return SiglipConfig(
+        vision_config=_vision_config(size),
+        text_config=_text_config(size, tokenizer) | {"projection_size": size.vision.width},
+    )
+
+
+def _vision_config(size: Scale) -> dict[str, Any]:
+    return _tower_config(size.vision) | {"image_size": size.image_size, "patch_size": size.patch_size}
+
+
+def _text_config(size: Scale, tokenizer: "CLIPTokenizer") -> dict[str, Any]:
+    return _tower_config(size.text) | {
+        "max_position_embeddings": size.context_length,
+        "vocab_size": len(tokenizer),
+        "bos_token_id": tokenizer.bos_token_id,
+        "eos_token_id": tokenizer.eos_token_id,
+        "pad_token_id": tokenizer.pad_token_id,
+    }
+
+
+def _tower_config(tower: Tower) -> dict[str, Any]:
+    return {
+        "hidden_size": tower.width,
+        "intermediate_size": 4 * tower.width,
+        "num_hidden_layers": tower.layers,
+        "num_attention_heads": tower.heads,
+    }
 
 
 def clip_image_processor(size: Scale) -> "CLIPImageProcessor":
@@ -109,3 +145,18 @@ def clip_image_processor(size: Scale) -> "CLIPImageProcessor":
 
     side = size.image_size
     return CLIPImageProcessor(size={"shortest_edge": side}, crop_size={"height": side, "width": side})
+
+
+def siglip_processor(processor: "CLIPProcessor") -> "SiglipProcessor":
+    """The processor that is published with a SigLIP model.
+
+    It has CLIP's image processor and tokenizer, so that runs with either loss see the same pixels and tokens, and
+    SigLIP's own tokenizer, a SentencePiece model, need not be trained. It gives no attention mask, since SigLIP's text
+    tower is trained with its padding.
+    """
+    from transformers import SiglipProcessor
+
+    tokenizer = deepcopy(processor.tokenizer)
+    tokenizer.model_input_names = ["input_ids"]
+    tokenizer.init_kwargs["model_input_names"] = ["input_ids"]  # so that it is saved
+    return SiglipProcessor(image_processor=processor.image_processor, tokenizer=tokenizer)

@@ -75,8 +75,8 @@ class PublishStates(Callback):
 
 def snapshot(training: Training, processor: ProcessorMixin) -> Callable[[Path], None]:
     """What writes the model as it is now, as `from_pretrained` reads it. All processes call this."""
-    state = training.accelerator.get_state_dict(training.model)
-    weights = {name.removeprefix("encoder."): tensor for name, tensor in state.items()}
+    # Of the unwrapped model: the names of a compiled one have a prefix.
+    weights = training.unwrapped.published(training.accelerator.get_state_dict(training.unwrapped))
 
     def save(folder: Path) -> None:
         training.unwrapped.encoder.save_pretrained(folder, state_dict=weights)
@@ -147,7 +147,7 @@ class LogFile(Callback):
             epoch=training.epoch + 1,
             loss=loss,
             learning_rate=training.schedule.get_last_lr()[0],
-            logit_scale=float(training.unwrapped.encoder.logit_scale.detach().exp()),
+            logit_scale=training.unwrapped.scale(),
             images_per_second=round(images / (now - then), 1),
         )
 

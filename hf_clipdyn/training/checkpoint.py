@@ -68,7 +68,8 @@ def save_checkpoint(accelerator: Accelerator, root: Path, progress: Progress, ke
         accelerator.save_state(str(staging))
         accelerator.wait_for_everyone()
         if accelerator.is_main_process:
-            sizes = {path.name: path.stat().st_size for path in sorted(staging.iterdir()) if path.is_file()}
+            files = sorted(path for path in staging.rglob("*") if path.is_file())  # sharded: in folders
+            sizes = {path.relative_to(staging).as_posix(): path.stat().st_size for path in files}
             progress = replace(progress, files=sizes)
             (staging / _STATE).write_text(json.dumps(dataclasses.asdict(progress)), encoding="utf-8")
             follow_umask(staging)
@@ -151,7 +152,9 @@ def _checked_progress(folder: Path) -> Progress:
     """
     progress = read_json(Progress, folder / _STATE, error=TrainingError)
     for name, size in progress.files.items():
-        path = folder / Path(name).name
+        path = folder / name
+        if not path.resolve().is_relative_to(folder.resolve()):
+            raise TrainingError(f"{folder / _STATE} names {name!r}, which is outside its folder.")
         if not path.is_file():
             raise TrainingError(f"{path} is missing.")
         if path.stat().st_size != size:

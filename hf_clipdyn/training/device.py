@@ -10,7 +10,7 @@ import psutil
 import torch
 from accelerate import Accelerator
 from accelerate.tracking import LOGGER_TYPE_TO_CLASS, get_available_trackers
-from accelerate.utils import broadcast_object_list
+from accelerate.utils import DistributedType, TorchDynamoPlugin, broadcast_object_list
 
 from hf_clipdyn.config import TrainingConfig
 from hf_clipdyn.errors import ConfigError, TrainingError, UnknownNameError
@@ -27,6 +27,9 @@ __all__ = [
     "torch_threads",
     "usable_cores",
 ]
+
+
+_COMPILER = "inductor"
 
 
 class CrowdedWarning(UserWarning):
@@ -65,7 +68,7 @@ def make_accelerator(config: TrainingConfig, folder: Path) -> Accelerator:
     trackers = [name.strip() for name in config.report_to.split(",") if name.strip() not in ("", "none")]
     _check_trackers(trackers)
     try:
-        return Accelerator(
+        accelerator = Accelerator(
             cpu=not _has_accelerator(),
             mixed_precision="bf16" if bf16 else "no",
             log_with=trackers or None,
@@ -76,6 +79,31 @@ def make_accelerator(config: TrainingConfig, folder: Path) -> Accelerator:
             f"The run cannot be set up with bf16={bf16}, report_to={config.report_to}: {error}. --bf16 false trains in "
             "single precision."
         ) from error
+    accelerator.gradient_accumulation_steps = (
+        1  # ours are `training.gradients`; a launcher's would divide the loss
+    )
+    _check_sharding(accelerator)
+    return accelerator
+
+
+def _check_sharding(accelerator: Accelerator) -> None:
+    """Refuse what accelerate would do in another way than it was asked to.
+
+    Raises:
+        ConfigError: sharding was asked for and is not to be had.
+    """
+    if os.environ.get("ACCELERATE_USE_FSDP", "false").lower() != "true" or accelerator.num_processes == 1:
+        return
+    if accelerator.distributed_type != DistributedType.FSDP:
+        raise ConfigError(
+            f"FSDP was asked for on {accelerator.device.type}, where accelerate shards nothing: leave it out, and each "
+            "process holds the whole model."
+        )
+    if not accelerator.is_fsdp2:
+        raise ConfigError(
+            "FSDP was asked for in its first version: say fsdp_version: 2 in accelerate's configuration, or "
+            "--fsdp_version 2."
+        )
 
 
 def _check_trackers(names: Sequence[str]) -> None:

@@ -1,28 +1,152 @@
-"""How the gradients of a batch are computed: of the whole batch at once, in chunks, or summed over micro-batches."""
+"""How the gradients of a batch are computed: of the whole batch at once, in chunks, or summed over micro-batches.
+
+Each way synchronises the gradients of several processes once a step, in its last backward pass.
+"""
 
 from collections.abc import Callable
+from contextlib import nullcontext
 
 import torch
 from accelerate import Accelerator
+from torch.utils.checkpoint import get_device_states, set_device_states
 
-from hf_clipdyn.training.losses import Loss
+from hf_clipdyn.training.losses import Features, Loss
 from hf_clipdyn.training.source import Batch
 
-__all__ = ["Backward", "whole_batch"]
+__all__ = ["Backward", "accumulated", "cached", "make_backward", "whole_batch"]
 
 Backward = Callable[[Batch], torch.Tensor]
 """Adds a batch's gradients to the parameters and returns its loss, a scalar that carries no graph."""
+
+
+def make_backward(
+    accelerator: Accelerator,
+    model: torch.nn.Module,
+    loss: Loss,
+    *,
+    cache_chunk: int | None = None,
+    accumulation_steps: int = 1,
+) -> Backward:
+    """The way that the configuration asks for; one of the two numbers at most may be set.
+
+    Args:
+        accelerator: that prepared the model.
+        model: gives `Features` for pixels and tokens.
+        loss: of the features.
+        cache_chunk: see `cached`.
+        accumulation_steps: see `accumulated`.
+    """
+    if cache_chunk is not None:
+        return cached(accelerator, model, loss, cache_chunk)
+    if accumulation_steps > 1:
+        return accumulated(accelerator, model, loss, accumulation_steps)
+    return whole_batch(accelerator, model, loss)
 
 
 def whole_batch(accelerator: Accelerator, model: torch.nn.Module, loss: Loss) -> Backward:
     """The plain way: one forward, one backward."""
 
     def backward(batch: Batch) -> torch.Tensor:
-        device = accelerator.device
-        value = loss(
-            model(batch.pixels.to(device, non_blocking=True), batch.input_ids.to(device, non_blocking=True))
-        )
+        value = loss(model(*_on_device(accelerator, batch)))
         accelerator.backward(value)
         return value.detach()
 
     return backward
+
+
+def accumulated(accelerator: Accelerator, model: torch.nn.Module, loss: Loss, steps: int) -> Backward:
+    """The mean of the gradients of ``steps`` micro-batches, each with its own negatives only.
+
+    Args:
+        accelerator, model, loss: as in `make_backward`.
+        steps: number of micro-batches; the batch of a process is a multiple of it.
+    """
+
+    def backward(batch: Batch) -> torch.Tensor:
+        pixels, input_ids = _on_device(accelerator, batch)
+        values = []
+        for i, part in enumerate(zip(pixels.chunk(steps), input_ids.chunk(steps), strict=True), 1):
+            with nullcontext() if i == steps else accelerator.no_sync(model):
+                value = loss(model(*part)) / steps
+                accelerator.backward(value)
+            values.append(value.detach())
+        return torch.stack(values).sum()
+
+    return backward
+
+
+def cached(accelerator: Accelerator, model: torch.nn.Module, loss: Loss, chunk: int) -> Backward:
+    """The gradients of the undivided batch in the memory of a chunk (GradCache: Gao et al. 2021).
+
+    The features of all chunks are computed without a graph; the loss gives their gradients; then each chunk is computed
+    again, from the same random state, and its features' gradients flow back into the parameters.
+
+    Args:
+        accelerator, model, loss: as in `make_backward`.
+        chunk: images of a process that are in the model at once.
+    """
+    plain = whole_batch(accelerator, model, loss)
+
+    def backward(batch: Batch) -> torch.Tensor:
+        if len(batch.pixels) <= chunk:
+            return plain(batch)
+        pixels, input_ids = _on_device(accelerator, batch)
+        parts = list(zip(torch.split(pixels, chunk), torch.split(input_ids, chunk), strict=True))
+        states, features = [], []
+        with torch.no_grad():
+            for part in parts:
+                states.append(_RandomState(part[0]))
+                features.append(model(*part))
+        value, gradients = _gradients_of_features(loss, features)
+        for i, (part, state, gradient) in enumerate(zip(parts, states, gradients, strict=True), 1):
+            state.restore()
+            with nullcontext() if i == len(parts) else accelerator.no_sync(model):
+                accelerator.backward(_product(model(*part), gradient))
+        return value
+
+    return backward
+
+
+def _gradients_of_features(loss: Loss, parts: list[Features]) -> tuple[torch.Tensor, list[Features]]:
+    """The loss of all chunks' features, and its gradient with respect to the features of each chunk.
+
+    Temperature and bias are shared by all chunks: the last one carries their gradients, the others carry 0.
+    """
+    joined = [torch.cat([part.images for part in parts]), torch.cat([part.texts for part in parts])]
+    shared = [x for x in parts[-1][2:] if x is not None]
+    leaves = [x.detach().requires_grad_() for x in (*joined, *shared)]
+    value = loss(Features(*leaves))
+    images, texts, *of_shared = torch.autograd.grad(value, leaves, allow_unused=True, materialize_grads=True)
+    nothing = [torch.zeros_like(x) for x in of_shared]
+    sizes = [len(part.images) for part in parts]
+    gradients = [
+        Features(*both, *nothing) for both in zip(images.split(sizes), texts.split(sizes), strict=True)
+    ]
+    gradients[-1] = Features(*gradients[-1][:2], *of_shared)
+    return value.detach(), gradients
+
+
+def _product(features: Features, gradients: Features) -> torch.Tensor:
+    """The scalar whose gradient with respect to ``features`` is ``gradients``."""
+    pairs = zip(features, gradients, strict=True)
+    return torch.stack([(x * g).sum() for x, g in pairs if x is not None and g is not None]).sum()
+
+
+class _RandomState:
+    """The random state of the CPU and of the device of ``tensor``, as they are now."""
+
+    def __init__(self, tensor: torch.Tensor) -> None:
+        self._cpu = torch.get_rng_state()
+        self._devices, self._states = get_device_states(tensor)
+        self._type = tensor.device.type
+
+    def restore(self) -> None:
+        """Go back to it."""
+        torch.set_rng_state(self._cpu)
+        if self._devices:
+            set_device_states(self._devices, self._states, device_type=self._type)
+
+
+def _on_device(accelerator: Accelerator, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+    device = accelerator.device
+    return batch.pixels.to(device, non_blocking=True), batch.input_ids.to(device, non_blocking=True)

@@ -85,7 +85,7 @@ def prepare_inputs(
     source = CachedSource(
         pixels,
         Captions.tokenise(captions, tokenizer),
-        per_device_batch_size=config.per_device_train_batch_size,
+        per_device_batch_size=config.per_device_step_size,
         seed=config.seed,
         process_index=accelerator.process_index,
         num_processes=accelerator.num_processes,

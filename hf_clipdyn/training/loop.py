@@ -9,7 +9,7 @@ from accelerate import Accelerator
 
 from hf_clipdyn.errors import TrainingError
 from hf_clipdyn.training.gradients import Backward
-from hf_clipdyn.training.model import TrainedModel
+from hf_clipdyn.training.model import TrainedModel, unsharded
 from hf_clipdyn.training.source import Batch, Source
 
 __all__ = ["Callback", "Losses", "Training"]
@@ -157,7 +157,8 @@ class Training:
         self.model.train()
         self.losses.add(self._backward(batch))
         if 0 < self.max_grad_norm < math.inf:  # 0 means no clipping, as in transformers' Trainer
-            self.gradient_norm = self.accelerator.clip_grad_norm_(self.model.parameters(), self.max_grad_norm)
+            norm = self.accelerator.clip_grad_norm_(self.model.parameters(), self.max_grad_norm)
+            self.gradient_norm = unsharded(norm)
         self.optimizer.step()
         self.optimizer.zero_grad()
         self.schedule.step()

@@ -1,12 +1,19 @@
 """What training minimises: each loss is one class, found by its name.
 
-A loss of your own is a subclass of `Loss` in a module that ``--plugin`` names.
+A loss of your own is a subclass of `Loss` in a module that ``--plugin`` names::
+
+    class Hinge(Loss):
+        name = "hinge"                                   # --loss hinge
+
+        def __call__(self, features):
+            images = F.normalize(features.images.float(), dim=-1)
+            texts = gather_with_gradient(F.normalize(features.texts.float(), dim=-1))
+            ...
+            return mean_over_processes(own_part)
 """
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
-from functools import cache
-from typing import ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import torch
 import torch.distributed as dist
@@ -15,17 +22,27 @@ import torch.nn.functional as F  # noqa: N812  (its usual name)
 from hf_clipdyn.errors import UnknownNameError
 from hf_clipdyn.plugins import LOSSES, plugins, subclasses_in
 
-__all__ = ["Contrastive", "Features", "Loss", "gather_with_gradient", "loss_names", "make_loss"]
+__all__ = [
+    "Contrastive",
+    "Features",
+    "Loss",
+    "Sigmoid",
+    "gather_with_gradient",
+    "loss_names",
+    "make_loss",
+    "mean_over_processes",
+]
 
 
-@dataclass(frozen=True)
-class Features:
+class Features(NamedTuple):
     """What a model says of a batch; row i of the texts belongs to image i.
+
+    A tuple, since the wrappers that shard or compile a model look for tensors in tuples and in no other class.
 
     Attributes:
         images, texts: (batch, dim) of this process, not normalised, any precision.
-        scale: scalar, the factor of the similarities, not its logarithm.
-        bias: scalar that is added to them; None for a model without one.
+        scale: one element, the factor of the similarities, not its logarithm.
+        bias: one element that is added to them; None for a model without one.
     """
 
     images: torch.Tensor
@@ -37,9 +54,9 @@ class Features:
 class Loss(ABC):
     """A loss over the batch of all processes.
 
-    Each process returns the loss of the whole batch, or its own part of it times the number of processes: a
-    data-parallel wrapper averages gradients over the processes, and what is left must be the gradient of one process
-    with the whole batch, for every parameter.
+    Each process returns the loss of the whole batch. Its gradient is that of the whole loss, or that of the process's
+    own part times the number of processes (see `mean_over_processes`): a data-parallel wrapper averages gradients over
+    the processes, and what is left must be the gradient of one process with the whole batch, for every parameter.
 
     Attributes (of the class):
         name: value of ``--loss``.
@@ -57,33 +74,125 @@ class Loss(ABC):
 class Contrastive(Loss):
     """Symmetric cross entropy of image-text similarities (Radford et al. 2021, figure 3).
 
-    ln(global batch size) for features that say nothing.
+    ln(global batch size) for features that say nothing. Each process computes the rows of its own images and the
+    columns of its own texts, so that n processes need an nth of the logits each.
     """
 
     name = "contrastive"
 
     def __call__(self, features: Features) -> torch.Tensor:
         """The loss of the whole batch, in every process."""
-        images = gather_with_gradient(F.normalize(features.images.float(), dim=-1))
-        texts = gather_with_gradient(F.normalize(features.texts.float(), dim=-1))
+        images = F.normalize(features.images.float(), dim=-1)
+        texts = F.normalize(features.texts.float(), dim=-1)
+        rank, world = _rank_and_world()
         # bfloat16 holds three digits, too few for a softmax over a large batch.
         with torch.autocast(images.device.type, enabled=False):
-            logits = features.scale.float() * images @ texts.T
-        target = torch.arange(len(logits), device=logits.device)
-        return (F.cross_entropy(logits, target) + F.cross_entropy(logits.T, target)) / 2
+            scale = features.scale.float()
+            rows = scale * images @ gather_with_gradient(texts).T
+            columns = rows.T if world == 1 else scale * texts @ gather_with_gradient(images).T
+        target = rank * len(images) + torch.arange(len(images), device=images.device)
+        return mean_over_processes((F.cross_entropy(rows, target) + F.cross_entropy(columns, target)) / 2)
+
+
+class Sigmoid(Loss):
+    """The pairwise sigmoid loss of SigLIP (Zhai et al. 2023, algorithm 1), per image.
+
+    The texts of the processes go round in a ring (section 3.3): each process holds its own images and the texts of one
+    process at a time, and no process gathers the batch.
+    """
+
+    name = "sigmoid"
+    model_type = "siglip"
+
+    def __call__(self, features: Features) -> torch.Tensor:
+        """The loss of the whole batch, in every process; a model without a bias counts as one whose bias is 0."""
+        images = F.normalize(features.images.float(), dim=-1)
+        texts = F.normalize(features.texts.float(), dim=-1)
+        scale = features.scale.float()
+        bias = torch.zeros_like(scale) if features.bias is None else features.bias.float()
+        with torch.autocast(images.device.type, enabled=False):
+            part: torch.Tensor = _SigmoidRing.apply(images, texts, scale, bias)  # type: ignore[no-untyped-call]
+        return mean_over_processes(part)
+
+
+def _sigmoid_loss(
+    images: torch.Tensor, texts: torch.Tensor, scale: torch.Tensor, bias: torch.Tensor, *, matching: bool
+) -> torch.Tensor:
+    """Sum over all pairs of -ln sigmoid(z (scale x·y + bias)), divided by the number of images.
+
+    Args:
+        images, texts: (n, dim) each, of length 1.
+        scale, bias: one element each.
+        matching: whether text i belongs to image i, so that z is 1 on the diagonal; it is -1 everywhere else.
+    """
+    logits = scale * images @ texts.T + bias
+    signs = torch.full_like(logits, -1.0)
+    if matching:
+        signs.fill_diagonal_(1.0)
+    return -F.logsigmoid(signs * logits).sum() / len(images)
+
+
+class _SigmoidRing(torch.autograd.Function):
+    """`_sigmoid_loss` of this process's images with the texts of all processes.
+
+    The gradients are computed on the way, while a process's texts are here; theirs travels with them and has all its
+    parts when they are home again. Left to autograd, every process would keep all texts and logits for its backward.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any, images: torch.Tensor, texts: torch.Tensor, scale: torch.Tensor, bias: torch.Tensor
+    ) -> torch.Tensor:
+        _, world = _rank_and_world()
+        total = images.new_zeros(())
+        of_images, of_scale, of_bias = (torch.zeros_like(x) for x in (images, scale, bias))
+        visiting, of_visiting = texts, torch.zeros_like(texts)
+        for turn in range(world):
+            leaves = [x.detach().requires_grad_() for x in (images, visiting, scale, bias)]
+            with torch.enable_grad():
+                value = _sigmoid_loss(*leaves, matching=turn == 0)
+            parts = torch.autograd.grad(value, leaves)
+            total += value.detach()
+            for gradient, part in zip((of_images, of_visiting, of_scale, of_bias), parts, strict=True):
+                gradient += part
+            if world > 1:
+                visiting, of_visiting = _pass_on(torch.stack([visiting, of_visiting])).unbind()
+        ctx.save_for_backward(of_images, of_visiting, of_scale, of_bias)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, *upstream: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        return tuple(upstream[0] * gradient for gradient in ctx.saved_tensors)
+
+
+def _pass_on(x: torch.Tensor) -> torch.Tensor:
+    """Send ``x`` to the next process of the ring; gives that of the one before."""
+    rank, world = _rank_and_world()
+    received = torch.empty_like(x)
+    send = dist.P2POp(dist.isend, x, (rank + 1) % world)
+    receive = dist.P2POp(dist.irecv, received, (rank - 1) % world)
+    for request in dist.batch_isend_irecv([send, receive]):
+        request.wait()
+    return received
+
+
+def _rank_and_world() -> tuple[int, int]:
+    if dist.is_available() and dist.is_initialized():
+        return dist.get_rank(), dist.get_world_size()
+    return 0, 1
 
 
 class _Gather(torch.autograd.Function):
     """all_gather whose backward sums over the processes; torch's own is deprecated since 2.13."""
 
     @staticmethod
-    def forward(_: torch.autograd.function.FunctionCtx, x: torch.Tensor) -> torch.Tensor:
+    def forward(_: Any, x: torch.Tensor) -> torch.Tensor:
         parts = [torch.empty_like(x) for _ in range(dist.get_world_size())]
         dist.all_gather(parts, x.contiguous())
         return torch.cat(parts)
 
     @staticmethod
-    def backward(_: torch.autograd.function.FunctionCtx, *gradients: torch.Tensor) -> torch.Tensor:
+    def backward(_: Any, *gradients: torch.Tensor) -> torch.Tensor:
         gradient = gradients[0].clone()
         dist.all_reduce(gradient)
         return gradient.chunk(dist.get_world_size())[dist.get_rank()]
@@ -95,23 +204,45 @@ def gather_with_gradient(x: torch.Tensor) -> torch.Tensor:
     `accelerate.gather` detaches: over it a contrastive loss has the right value and trains almost nothing.
     Here the gradient of each row flows back to the process that computed it, summed over all processes.
     """
-    if not (dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1):
+    if _rank_and_world()[1] == 1:
         return x
     gathered: torch.Tensor = _Gather.apply(x)  # type: ignore[no-untyped-call]
     return gathered
 
 
-@cache
-def _own() -> dict[str, type[Loss]]:
-    return {Contrastive.name: Contrastive}
+class _Mean(torch.autograd.Function):
+    @staticmethod
+    def forward(_: Any, x: torch.Tensor) -> torch.Tensor:
+        total = x.clone()
+        dist.all_reduce(total)
+        return total / dist.get_world_size()
+
+    @staticmethod
+    def backward(_: Any, *gradients: torch.Tensor) -> torch.Tensor:
+        return gradients[0]
+
+
+def mean_over_processes(x: torch.Tensor) -> torch.Tensor:
+    """The mean of a scalar over the processes, whose gradient in each process is that of its own ``x``.
+
+    What a loss that each process computes for its own rows, as a mean over them, returns: all processes then see the
+    same value, and data-parallel wrappers turn the gradients into their mean.
+    """
+    if _rank_and_world()[1] == 1:
+        return x
+    mean: torch.Tensor = _Mean.apply(x)  # type: ignore[no-untyped-call]
+    return mean
+
+
+_OWN: dict[str, type[Loss]] = {loss.name: loss for loss in (Contrastive, Sigmoid)}
 
 
 def _losses() -> dict[str, type[Loss]]:
-    return _own() | {one.name: one for one in subclasses_in(plugins(LOSSES), Loss)}  # type: ignore[type-abstract]
+    return _OWN | {one.name: one for one in subclasses_in(plugins(LOSSES), Loss)}  # type: ignore[type-abstract]
 
 
 def loss_names() -> list[str]:
-    """Names of all losses, sorted."""
+    """Names of all losses, those of plug-ins included, sorted."""
     return sorted(_losses())
 
 

@@ -1,37 +1,45 @@
 """The model in training, its optimiser and its schedule."""
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from torch import nn
 from transformers import (
     AutoModel,
-    CLIPProcessor,
     PreTrainedModel,
+    ProcessorMixin,
     get_cosine_with_min_lr_schedule_with_warmup,
 )
 
-from hf_clipdyn.models.scales import Scale, clip_config
+from hf_clipdyn.models.scales import Scale, clip_config, siglip_config
 from hf_clipdyn.training.losses import Features
 
-__all__ = ["TrainedModel", "build_model", "build_optimizer", "build_schedule"]
+__all__ = ["TrainedModel", "build_model", "build_optimizer", "build_schedule", "unsharded"]
 
 _MAX_LOG_SCALE = math.log(100)
+_SIGLIP_LOG_SCALE, _SIGLIP_BIAS = math.log(10), -10.0  # Zhai et al. 2023, section 3.2
 
 
 class TrainedModel(nn.Module):
     """A `CLIPModel` or `SiglipModel` whose forward gives what the loss needs.
 
-    The temperature is read inside the forward, where a sharding wrapper has gathered it.
+    The temperature is read inside the forward, where a sharding wrapper has gathered it. CLIP's is a scalar, which
+    `fully_shard` does not take: here it has one dimension, in `published` none again.
     """
 
     mean: torch.Tensor
     std: torch.Tensor
+    _no_split_modules: list[str]  # what accelerate shards one by one
 
     def __init__(self, encoder: PreTrainedModel, image_mean: list[float], image_std: list[float]) -> None:
         super().__init__()
         self.encoder: Any = encoder
+        self._scale_shape = tuple(self.encoder.logit_scale.shape)
+        self.encoder.logit_scale = nn.Parameter(self.encoder.logit_scale.detach().reshape(1))
+        names = {type(module).__name__ for module in self.modules()}
+        self._no_split_modules = sorted(names & set(self.encoder._no_split_modules or ()))
         # The processor's rescaling and normalisation, done here on the device, on uint8.
         self.register_buffer("mean", 255 * torch.tensor(image_mean).view(3, 1, 1), persistent=False)
         self.register_buffer("std", 255 * torch.tensor(image_std).view(3, 1, 1), persistent=False)
@@ -47,21 +55,70 @@ class TrainedModel(nn.Module):
         images = self.encoder.get_image_features(pixel_values=(pixels.float() - self.mean) / self.std)
         texts = self.encoder.get_text_features(input_ids=input_ids)
         bias = getattr(self.encoder, "logit_bias", None)
-        scale = self.encoder.logit_scale.exp()
+        scale = self.encoder.logit_scale.float().exp()
         return Features(
             images.pooler_output, texts.pooler_output, scale, None if bias is None else bias.clone()
         )
 
     @torch.no_grad()
     def clamp_scale(self) -> None:
-        """Keep the temperature's logarithm in [0, ln 100] after each step, as CLIP does."""
-        self.encoder.logit_scale.clamp_(0, _MAX_LOG_SCALE)
+        """Keep the temperature's logarithm in [0, ln 100] after each step, as CLIP does.
+
+        SigLIP's has no bounds (Zhai et al. 2023, algorithm 1): that of its published ViT-B/16 is 117.
+        """
+        if not hasattr(self.encoder, "logit_bias"):
+            self.encoder.logit_scale.clamp_(0, _MAX_LOG_SCALE)
+
+    @torch.no_grad()
+    def scale(self) -> float:
+        """The factor of the similarities, not its logarithm. All processes call it, since it may be sharded."""
+        return float(unsharded(self.encoder.logit_scale).exp())
+
+    def published(self, state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        """The weights of the encoder in the names and shapes that `from_pretrained` expects.
+
+        Args:
+            state: what `Accelerator.get_state_dict` gave for this model; empty in processes that do not write.
+        """
+        weights = {name.removeprefix("encoder."): tensor for name, tensor in state.items()}
+        if weights:
+            weights["logit_scale"] = weights["logit_scale"].reshape(self._scale_shape)
+        return weights
 
 
-def build_model(size: Scale, processor: CLIPProcessor, attn_implementation: str) -> TrainedModel:
-    """A freshly initialised model of a size, for the vocabulary and the normalisation of ``processor``."""
-    config = clip_config(size, processor.tokenizer)
+def unsharded(tensor: torch.Tensor) -> torch.Tensor:
+    """A tensor itself, or all of it if it is sharded over the processes, which then all call this."""
+    gather = getattr(tensor, "full_tensor", None)
+    return tensor if gather is None else gather()
+
+
+def build_model(
+    size: Scale,
+    processor: ProcessorMixin,
+    attn_implementation: str,
+    model_type: str = "clip",
+    *,
+    gradient_checkpointing: bool = False,
+) -> TrainedModel:
+    """A freshly initialised model of a size, for the vocabulary and the normalisation of ``processor``.
+
+    Args:
+        size: of the model.
+        processor: its tokenizer and image processor.
+        attn_implementation: ``eager`` or ``sdpa``.
+        model_type: ``clip`` or ``siglip``, see `Loss`.
+        gradient_checkpointing: keep only the inputs of each layer for the backward pass.
+    """
+    config = {"clip": clip_config, "siglip": siglip_config}[model_type](size, processor.tokenizer)
     encoder = AutoModel.from_config(config, attn_implementation=attn_implementation)
+    if model_type == "siglip":  # transformers begins with 0 and 0
+        nn.init.constant_(encoder.logit_scale, _SIGLIP_LOG_SCALE)
+        nn.init.constant_(encoder.logit_bias, _SIGLIP_BIAS)
+    if gradient_checkpointing:
+        # Renamed in transformers 5.2x. Re-entrant checkpoints do not go with a graph that is used in parts.
+        old = "gradient_checkpointing_enable"
+        enable = getattr(encoder, "activation_checkpointing_enable", None) or getattr(encoder, old)
+        enable({"use_reentrant": False})
     return TrainedModel(encoder, processor.image_processor.image_mean, processor.image_processor.image_std)
 
 

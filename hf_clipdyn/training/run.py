@@ -10,12 +10,13 @@ import datasets
 import transformers
 from accelerate import Accelerator
 from accelerate.utils import set_seed
-from transformers import CLIPProcessor
+from transformers import ProcessorMixin
 
 from hf_clipdyn.cards import CardFacts
 from hf_clipdyn.config import TrainingConfig
 from hf_clipdyn.errors import TrainingError
-from hf_clipdyn.models.scales import scale
+from hf_clipdyn.models.scales import scale, siglip_processor
+from hf_clipdyn.plugins import load_plugin
 from hf_clipdyn.revisions import Publisher
 from hf_clipdyn.training.callbacks import Checkpoints, LogFile, ProgressBar, PublishStates, publishing_steps
 from hf_clipdyn.training.checkpoint import load_checkpoint
@@ -28,10 +29,10 @@ from hf_clipdyn.training.folder import (
     repository,
     tell_name,
 )
-from hf_clipdyn.training.gradients import whole_batch
+from hf_clipdyn.training.gradients import make_backward
 from hf_clipdyn.training.inputs import prepare_inputs
 from hf_clipdyn.training.loop import Callback, Training
-from hf_clipdyn.training.losses import make_loss
+from hf_clipdyn.training.losses import Loss, make_loss
 from hf_clipdyn.training.model import build_model, build_optimizer, build_schedule
 
 __all__ = ["TrainingSummary", "train"]
@@ -66,6 +67,9 @@ def train(config: TrainingConfig, callbacks: Sequence[Callback] = ()) -> Trainin
         TrainingError: the loss is not finite, the data are broken, or the processes are too few.
         PublishError: revisions cannot be stored at all.
     """
+    for path in filter(None, (config.plugin or "").split(",")):
+        load_plugin(path)
+    loss = make_loss(config.loss)  # an unknown name is known before anything is written
     folder = output_folder(config)
     transformers.utils.logging.disable_progress_bar()  # one bar, ours, instead of one for each file saved
     if config.disable_tqdm:
@@ -82,19 +86,26 @@ def train(config: TrainingConfig, callbacks: Sequence[Callback] = ()) -> Trainin
             attn_implementation=config.attn_implementation or attention(accelerator.device, bf16),
             num_threads=num_threads,
         )
-        training, processor = _set_up(config, accelerator, checkpoint)
+        training, processor = _set_up(config, accelerator, loss, checkpoint)
         return _run(config, training, processor, folder, callbacks)
 
 
 def _set_up(
-    config: TrainingConfig, accelerator: Accelerator, checkpoint: Path | None
-) -> tuple[Training, CLIPProcessor]:
+    config: TrainingConfig, accelerator: Accelerator, loss: Loss, checkpoint: Path | None
+) -> tuple[Training, ProcessorMixin]:
     """The state of a run before its first step, or as the checkpoint holds it."""
     size = scale(config.scale)
-    source, processor = prepare_inputs(config, size, accelerator)
+    source, clip_processor = prepare_inputs(config, size, accelerator)
+    processor = siglip_processor(clip_processor) if loss.model_type == "siglip" else clip_processor
     set_seed(config.seed)
     assert config.attn_implementation is not None, "settled by `train`"
-    model = build_model(size, processor, config.attn_implementation)
+    model = build_model(
+        size,
+        processor,
+        config.attn_implementation,
+        loss.model_type,
+        gradient_checkpointing=config.gradient_checkpointing,
+    )
     optimizer = build_optimizer(
         model,
         learning_rate=config.learning_rate,
@@ -118,7 +129,13 @@ def _set_up(
     training = Training(
         accelerator,
         model,
-        whole_batch(accelerator, model, make_loss("contrastive")),
+        make_backward(
+            accelerator,
+            model,
+            loss,
+            cache_chunk=config.gradient_cache_chunk,
+            accumulation_steps=config.gradient_accumulation_steps,
+        ),
         optimizer,
         schedule,
         source,
@@ -132,7 +149,7 @@ def _set_up(
 def _run(
     config: TrainingConfig,
     training: Training,
-    processor: CLIPProcessor,
+    processor: ProcessorMixin,
     folder: Path,
     callbacks: Sequence[Callback],
 ) -> TrainingSummary | None:
@@ -196,6 +213,7 @@ def _card_facts(config: TrainingConfig, training: Training) -> CardFacts:
             "dataset": config.dataset_name,
             "train_split": config.train_split,
             "images": training.source.images,
+            "loss": config.loss,
             "num_train_epochs": config.num_train_epochs,
             "global batch size": training.source.global_batch_size,
             "learning_rate": config.learning_rate,
