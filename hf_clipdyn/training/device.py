@@ -29,7 +29,7 @@ __all__ = [
 ]
 
 
-_COMPILER = "inductor"
+_COMPILER = "inductor"  # torch.compile's own choice
 
 
 class CrowdedWarning(UserWarning):
@@ -79,9 +79,11 @@ def make_accelerator(config: TrainingConfig, folder: Path) -> Accelerator:
             f"The run cannot be set up with bf16={bf16}, report_to={config.report_to}: {error}. --bf16 false trains in "
             "single precision."
         ) from error
-    accelerator.gradient_accumulation_steps = (
-        1  # ours are `training.gradients`; a launcher's would divide the loss
-    )
+    # accelerate keeps its state for the whole process, also for the next run in it.
+    compiler = TorchDynamoPlugin(backend=_COMPILER) if config.torch_compile else TorchDynamoPlugin()
+    accelerator.state.dynamo_plugin = compiler
+    # `training.gradients` accumulates; with a number that a launcher set, accelerate would divide the loss again.
+    accelerator.gradient_accumulation_steps = 1
     _check_sharding(accelerator)
     return accelerator
 

@@ -119,9 +119,8 @@ def _gradients_of_features(loss: Loss, parts: list[Features]) -> tuple[torch.Ten
     images, texts, *of_shared = torch.autograd.grad(value, leaves, allow_unused=True, materialize_grads=True)
     nothing = [torch.zeros_like(x) for x in of_shared]
     sizes = [len(part.images) for part in parts]
-    gradients = [
-        Features(*both, *nothing) for both in zip(images.split(sizes), texts.split(sizes), strict=True)
-    ]
+    chunks = zip(torch.split(images, sizes), torch.split(texts, sizes), strict=True)
+    gradients = [Features(*both, *nothing) for both in chunks]
     gradients[-1] = Features(*gradients[-1][:2], *of_shared)
     return value.detach(), gradients
 

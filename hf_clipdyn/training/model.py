@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import nn
@@ -35,7 +35,7 @@ class TrainedModel(nn.Module):
 
     def __init__(self, encoder: PreTrainedModel, image_mean: list[float], image_std: list[float]) -> None:
         super().__init__()
-        self.encoder: Any = encoder
+        self.encoder = cast("Any", encoder)
         self._scale_shape = tuple(self.encoder.logit_scale.shape)
         self.encoder.logit_scale = nn.Parameter(self.encoder.logit_scale.detach().reshape(1))
         names = {type(module).__name__ for module in self.modules()}

@@ -1,42 +1,114 @@
-"""Run by torchrun: the gradients of one global batch of 8, split among however many processes there are."""
+"""Run by torchrun: the gradients of one global batch of 12, split among 1, 2 or 3 processes, in every way."""
 
+import os
 import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import torch
+import torch.distributed as dist
 from accelerate import Accelerator
 from accelerate.utils import set_seed
+from sharding import data_parallel_accelerator, sharded_accelerator
+from torch.distributed.algorithms.ddp_comm_hooks.default_hooks import allreduce_hook
 from transformers import CLIPProcessor
 
+from hf_clipdyn.config import TrainingConfig
+from hf_clipdyn.errors import ConfigError
 from hf_clipdyn.models.scales import Scale, Tower, clip_image_processor
 from hf_clipdyn.models.tokenizers import train_tokenizer
-from hf_clipdyn.training.device import end_training
+from hf_clipdyn.training.device import end_training, make_accelerator
+from hf_clipdyn.training.gradients import make_backward
 from hf_clipdyn.training.losses import make_loss
-from hf_clipdyn.training.model import build_model
+from hf_clipdyn.training.model import TrainedModel, build_model, unsharded
+from hf_clipdyn.training.source import Batch
 
 SIZE = Scale(16, 8, Tower(16, 2, 2), Tower(16, 1, 2), 8, context_length=8, vocab_size=600)
-CAPTIONS = [f"a {colour} {thing}" for colour in ("red", "blue") for thing in ("cat", "car", "key", "tree")]
+COLOURS, THINGS = ("red", "blue", "green"), ("cat", "car", "key", "tree")
+CAPTIONS = [f"a {colour} {thing}" for colour in COLOURS for thing in THINGS]
+LOSSES = ("contrastive", "sigmoid")
+WAYS: dict[str, dict[str, int]] = {
+    "whole": {},
+    "cached": {"cache_chunk": 3},
+    "unevenly cached": {"cache_chunk": 5},
+    "accumulated": {"accumulation_steps": 2},
+}
 
 
-# A thread that waits for the interpreter's lock waits until this one lets go of it: a process that ends in
-# the wrong order hangs often instead of once in hundreds of runs.
-sys.setswitchinterval(1000)
+def tiny_model(loss: str, **settings: Any) -> TrainedModel:
+    """A model of two layers for that loss."""
+    tokenizer = train_tokenizer(CAPTIONS, vocab_size=600, context_length=8)
+    processor = CLIPProcessor(image_processor=clip_image_processor(SIZE), tokenizer=tokenizer)
+    set_seed(0)
+    return build_model(SIZE, processor, "sdpa", make_loss(loss).model_type, **settings)
+
+
+def global_batch() -> Batch:
+    """Twelve pairs."""
+    generator = torch.Generator().manual_seed(1)
+    pixels = torch.randint(0, 256, (12, 3, 16, 16), generator=generator, dtype=torch.uint8)
+    tokenizer = train_tokenizer(CAPTIONS, vocab_size=600, context_length=8)
+    ids = tokenizer(CAPTIONS, padding="max_length", return_tensors="pt")["input_ids"]
+    return Batch(pixels, ids)
+
+
+def gradients(accelerator: Accelerator, loss: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Name and outcome of each way: its loss, every gradient, and how often gradients were synchronised."""
+    model = tiny_model(loss)
+    optimizer = torch.optim.SGD(model.parameters())
+    model, optimizer = accelerator.prepare(model, optimizer)  # FSDP2 takes both or none
+    synchronised = 0
+
+    def counting(state: None, bucket: dist.GradBucket) -> torch.futures.Future[torch.Tensor]:
+        nonlocal synchronised
+        synchronised += bucket.is_last()
+        return allreduce_hook(state, bucket)
+
+    if hasattr(model, "register_comm_hook"):
+        model.register_comm_hook(None, counting)
+    whole = global_batch()
+    local = 12 // accelerator.num_processes
+    rows = slice(local * accelerator.process_index, local * (accelerator.process_index + 1))
+    for name, way in WAYS.items():
+        synchronised = 0
+        value = make_backward(accelerator, model, make_loss(loss), **way)(
+            Batch(whole.pixels[rows], whole.input_ids[rows])
+        )
+        named = accelerator.unwrap_model(model).named_parameters()
+        found = {parameter: unsharded(p.grad).clone() for parameter, p in named}
+        norm = unsharded(accelerator.clip_grad_norm_(model.parameters(), 1e9))
+        yield name, {"loss": value, "gradients": found, "norm": norm, "synchronised": synchronised}
+        optimizer.zero_grad()
+
+
+def refusal(folder: str) -> str:
+    """What a run says that would shard on CPUs."""
+    os.environ["ACCELERATE_USE_FSDP"] = "true"
+    try:
+        make_accelerator(TrainingConfig(bf16=False), Path(folder))
+    except ConfigError as error:
+        return str(error)
+    finally:
+        del os.environ["ACCELERATE_USE_FSDP"]
+    return ""
 
 
 def main(output: str) -> None:
-    accelerator = Accelerator(cpu=True)
-    tokenizer = train_tokenizer(CAPTIONS, vocab_size=600, context_length=8)
-    set_seed(0)
-    processor = CLIPProcessor(image_processor=clip_image_processor(SIZE), tokenizer=tokenizer)
-    model = accelerator.prepare(build_model(SIZE, processor, "sdpa"))
-    generator = torch.Generator().manual_seed(1)
-    pixels = torch.randint(0, 256, (8, 3, 16, 16), generator=generator, dtype=torch.uint8)
-    ids = tokenizer(CAPTIONS, padding="max_length", return_tensors="pt")["input_ids"]
-    local = slice(*(8 // accelerator.num_processes * (accelerator.process_index + i) for i in (0, 1)))
-    accelerator.backward(make_loss("contrastive")(model(pixels[local], ids[local])))
+    # A thread that waits for the interpreter's lock waits until this one lets go of it: a process that ends in
+    # the wrong order hangs often instead of once in hundreds of runs.
+    sys.setswitchinterval(1000)
+    outcome: dict[str, Any] = {"refusal": refusal(str(Path(output).parent))}
+    for wrapper in ("data parallel", "sharded"):
+        for loss in LOSSES:
+            accelerator = data_parallel_accelerator()
+            if wrapper == "sharded":
+                accelerator = sharded_accelerator()
+            for way, found in gradients(accelerator, loss):
+                outcome[f"{wrapper}, {loss}, {way}"] = found
+            accelerator.free_memory()
     if accelerator.is_main_process:
-        parameters = accelerator.unwrap_model(model).named_parameters()
-        torch.save({name: p.grad.clone() for name, p in parameters if p.grad is not None}, output)
-    del model
+        torch.save(outcome, output)
     end_training(accelerator)
 
 

@@ -1,16 +1,33 @@
-"""The contrastive loss, in one process and in two real ones."""
+"""The values of the losses, and a loss that is added in one file; test_gradients.py tests their gradients."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from scipy.special import log_softmax
+from scipy.special import log_expit, log_softmax
 
-from hf_clipdyn.training.losses import Contrastive, Features
+from hf_clipdyn.errors import UnknownNameError
+from hf_clipdyn.plugins import load_plugin
+from hf_clipdyn.training.losses import Contrastive, Features, Sigmoid, loss_names, make_loss
 
-WORKER = Path(__file__).with_name("gradients_worker.py")
+HINGE = """
+import torch
+import torch.nn.functional as F
+
+from hf_clipdyn.training.losses import Loss, gather_with_gradient, mean_over_processes
+
+
+class Hinge(Loss):
+    name = "hinge"
+
+    def __call__(self, features):
+        images = F.normalize(features.images.float(), dim=-1)
+        texts = F.normalize(features.texts.float(), dim=-1)
+        own = (images * texts).sum(1, keepdim=True)
+        margins = (0.2 - own + images @ gather_with_gradient(texts).T).clamp(min=0)
+        return mean_over_processes((margins * (margins != 0.2)).sum(1).mean() * features.scale.float().squeeze())
+"""
 
 
 def _contrastive(images: torch.Tensor, texts: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
@@ -26,7 +43,7 @@ def _brute_force(images: np.ndarray, texts: np.ndarray, scale: float) -> float:
     return -(np.mean(rows) + np.mean(columns)) / 2
 
 
-def test_the_loss_equals_a_loop_over_rows_and_columns() -> None:
+def test_the_contrastive_loss_equals_a_loop_over_rows_and_columns() -> None:
     rng = np.random.default_rng(0)
     images, texts = rng.normal(size=(2, 7, 5))
     loss = _contrastive(torch.tensor(images), torch.tensor(texts), torch.tensor(12.5))
@@ -45,18 +62,45 @@ def test_half_precision_features_are_compared_in_single_precision() -> None:
     assert loss.dtype == torch.float32
 
 
-def test_two_processes_give_every_gradient_of_one_process_with_the_whole_batch(
-    tmp_path: Path, launch: Callable[..., str]
-) -> None:
-    def gradients(processes: int) -> dict[str, torch.Tensor]:
-        output = tmp_path / f"{processes}.pt"
-        launch(processes, WORKER, str(output))
-        return torch.load(output, weights_only=True)
+@pytest.mark.parametrize("bias", [None, -3.5])
+def test_the_sigmoid_loss_equals_a_loop_over_pairs(bias: float | None) -> None:
+    rng = np.random.default_rng(0)
+    images, texts = rng.normal(size=(2, 7, 5))
+    unit = [x / np.linalg.norm(x, axis=1, keepdims=True) for x in (images, texts)]
+    total = 0.0
+    for i in range(7):
+        for j in range(7):
+            logit = 12.5 * unit[0][i] @ unit[1][j] + (bias or 0.0)
+            total -= log_expit(logit if i == j else -logit)
+    shared = [torch.tensor([12.5]), None if bias is None else torch.tensor([bias])]
+    loss = Sigmoid()(Features(torch.tensor(images), torch.tensor(texts), *shared))
+    assert float(loss) == pytest.approx(total / 7, rel=1e-5)
+    assert loss.shape == ()
 
-    one, two = gradients(1), gradients(2)
-    assert one.keys() == two.keys()
-    assert "encoder.logit_scale" in one
-    for name, expected in one.items():
-        error = (two[name] - expected).abs().max() / expected.abs().max().clamp(min=1e-3)
-        assert float(error) < 1e-6 or float((two[name] - expected).abs().max()) < 1e-6, name
-        assert float(expected.abs().max()) > 0, f"{name} gets no gradient"
+
+def test_the_gradients_of_the_sigmoid_loss_are_those_of_finite_differences() -> None:
+    generator = torch.Generator().manual_seed(0)
+    leaves = [torch.randn(*shape, generator=generator) for shape in ((4, 3), (4, 3), (1,), (1,))]
+    leaves = [leaf.requires_grad_() for leaf in leaves]
+    found = torch.autograd.grad(Sigmoid()(Features(*leaves)), leaves)
+    for which, gradient in enumerate(found):
+        for index in np.ndindex(*gradient.shape):
+            values = []
+            for step in (1e-2, -1e-2):
+                moved = [leaf.detach().clone() for leaf in leaves]
+                moved[which][index] += step
+                values.append(float(Sigmoid()(Features(*moved))))
+            assert float(gradient[index]) == pytest.approx((values[0] - values[1]) / 2e-2, abs=2e-3)
+
+
+def test_a_third_loss_is_added_in_one_file(tmp_path: Path) -> None:
+    file = tmp_path / "hinge_loss.py"
+    file.write_text(HINGE, encoding="utf-8")
+    load_plugin(file)
+    assert {"contrastive", "hinge", "sigmoid"} <= set(loss_names())
+    assert float(make_loss("hinge")(Features(torch.eye(3), torch.eye(3), torch.tensor([1.0])))) == 0
+
+
+def test_an_unknown_loss_is_named_with_its_nearest_neighbour() -> None:
+    with pytest.raises(UnknownNameError, match="sigmoid"):
+        make_loss("sigmod")

@@ -1,0 +1,27 @@
+"""Run by torchrun: `scripts/train.py` with FSDP2 on CPUs; ``--stop`` as first argument leaves after one epoch."""
+
+import sys
+
+from sharding import sharded_accelerator
+
+from hf_clipdyn.config import parse_training_config
+from hf_clipdyn.training import run
+from hf_clipdyn.training.loop import Callback, Training
+
+
+class StopEarly(Callback):
+    """Ends the run after its first epoch, when its checkpoint is written."""
+
+    def epoch_ends(self, training: Training) -> None:
+        training.stop()
+
+
+def main(arguments: list[str]) -> None:
+    stop = arguments[:1] == ["--stop"]
+    # What accelerate's own configuration sets by default: one process has the weights, the others get theirs from it.
+    run.make_accelerator = lambda config, folder: sharded_accelerator(cpu_ram_efficient_loading=True)
+    run.train(parse_training_config(arguments[stop:]), [StopEarly()] if stop else [])
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

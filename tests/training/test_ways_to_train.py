@@ -1,0 +1,174 @@
+"""Whole runs with another loss, with batches in parts, compiled and sharded."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import AutoModel, AutoProcessor, CLIPModel, SiglipModel, SiglipProcessor
+
+from hf_clipdyn.config import TrainingConfig, parse_training_config
+from hf_clipdyn.errors import ConfigError, UnknownNameError
+from hf_clipdyn.models import Encoder
+from hf_clipdyn.revisions import list_revisions
+from hf_clipdyn.training import TrainingSummary, device, train
+
+Flags = Callable[..., list[str]]
+SHARDED = Path(__file__).with_name("sharded_training_worker.py")
+
+SQUARED = """
+import torch.nn.functional as F
+
+from hf_clipdyn.training.losses import Loss, mean_over_processes
+
+
+class Squared(Loss):
+    '''Squared distance of an image and its text.'''
+
+    name = "squared"
+
+    def __call__(self, features):
+        images, texts = (F.normalize(x.float(), dim=-1) for x in features[:2])
+        return mean_over_processes((images - texts).pow(2).sum(1).mean() * features.scale.float().squeeze())
+"""
+
+
+def _train(flags: list[str]) -> TrainingSummary:
+    summary = train(parse_training_config(flags))
+    assert summary is not None
+    return summary
+
+
+def _log(folder: Path, field: str = "loss") -> list[float]:
+    lines = (folder / "log.jsonl").read_text(encoding="utf-8").splitlines()
+    return [json.loads(line)[field] for line in lines]
+
+
+def _weights(store: Path, revision: str) -> dict[str, torch.Tensor]:
+    where = {"cache_dir": str(store), "local_files_only": True}
+    model, loading = CLIPModel.from_pretrained("me/run", revision=revision, output_loading_info=True, **where)
+    assert not any(loading[what] for what in ("missing_keys", "unexpected_keys", "mismatched_keys")), loading
+    return model.state_dict()
+
+
+def _assert_close(found: dict[str, torch.Tensor], expected: dict[str, torch.Tensor]) -> None:
+    for name, tensor in expected.items():
+        torch.testing.assert_close(
+            found[name], tensor, atol=2e-4, rtol=1e-3, msg=lambda m, n=name: f"{n}: {m}"
+        )
+
+
+def test_a_run_with_the_sigmoid_loss_publishes_what_auto_classes_and_evaluations_load(
+    flags: Flags, tmp_path: Path
+) -> None:
+    store = _train(flags(loss="sigmoid", num_train_epochs=6)).store
+    losses = _log(tmp_path / "run")
+    assert sum(losses[-5:]) < sum(losses[:5])
+    assert _log(tmp_path / "run", "logit_scale")[0] == pytest.approx(10, rel=1e-2)
+    where = {"revision": "epoch-006", "cache_dir": str(store), "local_files_only": True}
+    model = AutoModel.from_pretrained("me/run", **where).eval()
+    processor = AutoProcessor.from_pretrained("me/run", **where)
+    assert (type(model), type(processor)) == (SiglipModel, SiglipProcessor)
+    captions = ["a red picture", "noise in blue"]
+    inputs = processor(
+        text=captions,
+        images=torch.zeros(3, 50, 60, dtype=torch.uint8),
+        padding="max_length",
+        return_tensors="pt",
+    )
+    assert set(inputs) == {"pixel_values", "input_ids"}, "trained without an attention mask"
+    with torch.no_grad():
+        assert model(**inputs).logits_per_image.shape == (1, 2)
+        expected = model.get_text_features(input_ids=inputs["input_ids"]).pooler_output
+    encoder = Encoder.from_pretrained(
+        "me/run", "epoch-006", cache_dir=store, local_files_only=True, device="cpu"
+    )
+    assert torch.equal(encoder.tokenize(captions)["input_ids"], inputs["input_ids"])
+    torch.testing.assert_close(torch.as_tensor(encoder.embed_texts(captions)), expected)
+
+
+def test_siglip_begins_with_the_temperature_and_the_bias_of_its_paper(flags: Flags) -> None:
+    store = _train(flags(loss="sigmoid", num_train_epochs=1)).store
+    model = SiglipModel.from_pretrained(
+        "me/run", revision="epoch-000", cache_dir=store, local_files_only=True
+    )
+    assert float(model.logit_scale.exp()) == pytest.approx(10)
+    assert float(model.logit_bias) == -10
+
+
+def test_a_run_in_chunks_gives_the_weights_of_a_run_in_whole_batches(flags: Flags) -> None:
+    whole = _train(flags("whole", num_train_epochs=1)).store
+    chunks = _train(flags("chunks", num_train_epochs=1, gradient_cache_chunk=10)).store
+    _assert_close(_weights(chunks, "epoch-001"), _weights(whole, "epoch-001"))
+
+
+def test_accumulated_batches_make_one_step(flags: Flags, tmp_path: Path) -> None:
+    summary = _train(flags(per_device_train_batch_size=12, gradient_accumulation_steps=2, num_train_epochs=1))
+    assert len(_log(tmp_path / "run")) == 5, "120 images in steps of 24"
+    assert list_revisions("me/run", store=summary.store)[-1].samples_seen == 120
+    assert _log(tmp_path / "run")[0] < 2.6, (
+        "each image is compared with 12 texts: ln 12 is 2.48, ln 24 is 3.18"
+    )
+
+
+def test_a_cache_and_accumulation_exclude_each_other() -> None:
+    with pytest.raises(ConfigError, match="gradient_cache_chunk is 8 and gradient_accumulation_steps 2"):
+        TrainingConfig(gradient_cache_chunk=8, gradient_accumulation_steps=2)
+
+
+def test_a_run_takes_its_loss_from_a_file(flags: Flags, tmp_path: Path) -> None:
+    (tmp_path / "squared_loss.py").write_text(SQUARED, encoding="utf-8")
+    _train(flags(plugin=tmp_path / "squared_loss.py", loss="squared"))
+    losses = _log(tmp_path / "run")
+    assert losses[-1] < losses[0]
+
+
+def test_an_unknown_loss_is_refused_before_anything_is_written(flags: Flags, tmp_path: Path) -> None:
+    with pytest.raises(UnknownNameError, match="contrastive"):
+        train(parse_training_config(flags(loss="contrastiv")))
+    assert not (tmp_path / "run").exists()
+
+
+def test_checkpointed_activations_change_no_weight(flags: Flags) -> None:
+    plain = _train(flags("plain", num_train_epochs=1)).store
+    checkpointed = _train(flags("checkpointed", num_train_epochs=1, gradient_checkpointing=True)).store
+    expected = _weights(plain, "epoch-001")
+    assert all(
+        torch.equal(tensor, expected[name]) for name, tensor in _weights(checkpointed, "epoch-001").items()
+    )
+
+
+@pytest.mark.parametrize("compiler", ["eager", pytest.param("inductor", marks=pytest.mark.slow)])
+@pytest.mark.filterwarnings("default")  # the compiler's own
+def test_a_compiled_model_is_published_under_the_names_of_a_plain_one_and_resumed(
+    compiler: str, flags: Flags, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(device, "_COMPILER", compiler)
+    plain = _train(flags("plain")).store
+    compiled = flags("compiled", torch_compile=True)
+    _train(compiled)
+    resumed = flags(
+        "compiled", torch_compile=True, resume_from_checkpoint=tmp_path / "compiled/checkpoints/epoch-003"
+    )
+    store = _train(resumed).store
+    _assert_close(_weights(store, "epoch-003"), _weights(plain, "epoch-003"))
+
+
+@pytest.mark.slow
+def test_a_sharded_run_publishes_the_weights_of_one_process_and_resumes_exactly(
+    flags: Flags, tmp_path: Path, launch: Callable[..., str]
+) -> None:
+    one = _train(flags("one")).store
+
+    def sharded(output: str, *first: str, **changes: object) -> None:
+        launch(2, SHARDED, *first, *flags(output, per_device_train_batch_size=12, **changes))
+
+    sharded("two")
+    sharded("stopped", "--stop")
+    assert not (tmp_path / "stopped" / "checkpoints" / "epoch-002").exists()
+    sharded("stopped", resume_from_checkpoint=True)
+    two, stopped = (_weights(tmp_path / name / "hub", "epoch-003") for name in ("two", "stopped"))
+    _assert_close(two, _weights(one, "epoch-003"))
+    assert all(torch.equal(stopped[name], tensor) for name, tensor in two.items())
+    assert _log(tmp_path / "stopped") == _log(tmp_path / "two")
