@@ -55,9 +55,11 @@ class TrainedModel(nn.Module):
         images = self.encoder.get_image_features(pixel_values=(pixels.float() - self.mean) / self.std)
         texts = self.encoder.get_text_features(input_ids=input_ids)
         bias = getattr(self.encoder, "logit_bias", None)
-        scale = self.encoder.logit_scale.float().exp()
         return Features(
-            images.pooler_output, texts.pooler_output, scale, None if bias is None else bias.clone()
+            images.pooler_output.clone(),  # SigLIP's is a view, of which FSDP2 warns
+            texts.pooler_output,
+            self.encoder.logit_scale.float().exp(),
+            None if bias is None else bias.clone(),
         )
 
     @torch.no_grad()

@@ -10,7 +10,7 @@ from transformers import AutoModel, AutoProcessor, CLIPModel, SiglipModel, Sigli
 
 from hf_clipdyn.config import TrainingConfig, parse_training_config
 from hf_clipdyn.errors import ConfigError, UnknownNameError
-from hf_clipdyn.models import Encoder
+from hf_clipdyn.models.encoder import Encoder
 from hf_clipdyn.revisions import list_revisions
 from hf_clipdyn.training import TrainingSummary, device, train
 
