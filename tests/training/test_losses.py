@@ -100,7 +100,7 @@ def test_a_third_loss_is_added_in_one_file(tmp_path: Path) -> None:
     assert {"contrastive", "hinge", "sigmoid"} <= set(loss_names())
     assert float(
         make_loss("hinge")(Features(torch.eye(3), torch.eye(3), torch.tensor([1.0])))
-    ) == pytest.approx(0)
+    ) == pytest.approx(0, abs=1e-6)
 
 
 def test_an_unknown_loss_is_named_with_its_nearest_neighbour() -> None:

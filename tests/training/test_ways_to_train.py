@@ -93,8 +93,8 @@ def test_siglip_begins_with_the_temperature_and_the_bias_of_its_paper(flags: Fla
     model = SiglipModel.from_pretrained(
         "me/run", revision="epoch-000", cache_dir=store, local_files_only=True
     )
-    assert float(model.logit_scale.exp()) == pytest.approx(10)
-    assert float(model.logit_bias) == -10
+    assert float(model.logit_scale.detach().exp()) == pytest.approx(10)
+    assert float(model.logit_bias.detach()) == -10
 
 
 def test_a_run_in_chunks_gives_the_weights_of_a_run_in_whole_batches(flags: Flags) -> None:
@@ -107,7 +107,7 @@ def test_accumulated_batches_make_one_step(flags: Flags, tmp_path: Path) -> None
     summary = _train(flags(per_device_train_batch_size=12, gradient_accumulation_steps=2, num_train_epochs=1))
     assert len(_log(tmp_path / "run")) == 5, "120 images in steps of 24"
     assert list_revisions("me/run", store=summary.store)[-1].samples_seen == 120
-    assert _log(tmp_path / "run")[0] < 2.6, (
+    assert _log(tmp_path / "run")[0] < 2.8, (
         "each image is compared with 12 texts: ln 12 is 2.48, ln 24 is 3.18"
     )
 
