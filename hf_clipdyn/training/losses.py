@@ -41,8 +41,8 @@ class Features(NamedTuple):
 
     Attributes:
         images, texts: (batch, dim) of this process, not normalised, any precision.
-        scale: one element, the factor of the similarities, not its logarithm.
-        bias: one element that is added to them; None for a model without one.
+        scale: scalar, the factor of the similarities, not its logarithm.
+        bias: scalar that is added to them; None for a model without one.
     """
 
     images: torch.Tensor
@@ -122,7 +122,7 @@ def _sigmoid_loss(
 
     Args:
         images, texts: (n, dim) each, of length 1.
-        scale, bias: one element each.
+        scale, bias: scalars.
         matching: whether text i belongs to image i, so that z is 1 on the diagonal; it is -1 everywhere else.
     """
     logits = scale * images @ texts.T + bias

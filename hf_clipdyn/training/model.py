@@ -58,8 +58,8 @@ class TrainedModel(nn.Module):
         return Features(
             images.pooler_output.clone(),  # SigLIP's is a view, of which FSDP2 warns
             texts.pooler_output,
-            self.encoder.logit_scale.float().exp(),
-            None if bias is None else bias.clone(),
+            self.encoder.logit_scale.float().squeeze().exp(),
+            None if bias is None else bias.squeeze().clone(),
         )
 
     @torch.no_grad()

@@ -30,7 +30,7 @@ class Squared(Loss):
 
     def __call__(self, features):
         images, texts = (F.normalize(x.float(), dim=-1) for x in features[:2])
-        return mean_over_processes((images - texts).pow(2).sum(1).mean() * features.scale.float().squeeze())
+        return mean_over_processes((images - texts).pow(2).sum(1).mean() * features.scale)
 """
 
 
