@@ -94,7 +94,7 @@ class TrainingConfig:
 
     gradient_checkpointing: bool = option(
         False,
-        "Keep only the inputs of each layer for the backward pass: less memory, a third more computation.",
+        "Keep only the inputs of each layer for the backward pass: less memory, up to a third more computation.",
     )
     torch_compile: bool = option(
         False, "Compile the model with torch.compile: faster steps after a first one of up to a minute."
