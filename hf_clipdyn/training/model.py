@@ -15,7 +15,7 @@ from transformers import (
 from hf_clipdyn.models.scales import Scale, clip_config
 from hf_clipdyn.training.losses import Features
 
-__all__ = ["TrainedModel", "build_model", "build_optimizer", "build_schedule"]
+__all__ = ["TrainedModel", "build_model", "build_schedule"]
 
 _MAX_LOG_SCALE = math.log(100)
 
@@ -63,23 +63,6 @@ def build_model(size: Scale, processor: CLIPProcessor, attn_implementation: str)
     config = clip_config(size, processor.tokenizer)
     encoder = AutoModel.from_config(config, attn_implementation=attn_implementation)
     return TrainedModel(encoder, processor.image_processor.image_mean, processor.image_processor.image_std)
-
-
-def build_optimizer(
-    model: nn.Module, *, learning_rate: float, weight_decay: float, betas: tuple[float, float], eps: float
-) -> torch.optim.AdamW:
-    """AdamW; parameters of one dimension or less (biases, norms, temperature, class token) do not decay.
-
-    The number of dimensions tells them reliably, names do not.
-    """
-    parameters = [p for p in model.parameters() if p.requires_grad]
-    groups: list[dict[str, Any]] = [
-        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay},
-        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
-    ]
-    for group in groups:
-        group["initial_lr"] = learning_rate  # as a schedule that starts later than step 0 expects it
-    return torch.optim.AdamW(groups, lr=learning_rate, betas=betas, eps=eps)
 
 
 def build_schedule(
