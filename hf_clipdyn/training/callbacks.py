@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,8 +44,8 @@ def own_callbacks() -> list[Callback]:
             made.append(one())
         except Exception as error:
             raise ConfigError(
-                f"The callback {one.__name__} of a plug-in cannot be made ({type(error).__name__}: {error}): a callback "
-                "of a plug-in takes no arguments; give others to `train(config, callbacks=[…])`."
+                f"The callback {one.__name__} of a plug-in cannot be made ({type(error).__name__}: {error}): "
+                "a callback of a plug-in takes no arguments; give others to `train(config, callbacks=[…])`."
             ) from error
     return made
 
@@ -176,11 +176,11 @@ class LogFile(Callback):
     Args:
         path: of the file.
         every: steps from one line to the next.
-        publisher: whose revisions may be waiting; None in all processes but the main one.
+        publishers: whose revisions may be waiting; none in all processes but the main one.
     """
 
-    def __init__(self, path: Path, every: int, publisher: Publisher | None = None) -> None:
-        self._path, self._every, self._publisher = path, every, publisher
+    def __init__(self, path: Path, every: int, publishers: Sequence[Publisher] = ()) -> None:
+        self._path, self._every, self._publishers = path, every, publishers
         self._since = (0.0, 0, 0.0)
 
     def run_begins(self, training: Training) -> None:
@@ -204,9 +204,6 @@ class LogFile(Callback):
         self._since = (now, training.step, training.waited)
         images = (training.step - step) * training.source.global_batch_size
         norm = training.gradient_norm
-        waiting = (
-            {} if self._publisher is None else {"revisions_waiting": len(self._publisher.summary().missing)}
-        )
         self._write(
             training.accelerator,
             step=training.step,
@@ -218,7 +215,7 @@ class LogFile(Callback):
             images_per_second=round(images / (now - then), 1),
             waiting_for_data=round((training.waited - waited) / (now - then), 4),
             memory_gib=round(_memory(training.accelerator.device) / 2**30, 3),
-            **waiting,
+            revisions_waiting=sum(len(one.summary().missing) for one in self._publishers),
         )
 
     def _write(self, accelerator: Accelerator, **values: Any) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import save_file
@@ -40,7 +41,7 @@ class PublishAverage(PublishStates):
         self, publisher: Publisher | None, processor: ProcessorMixin, steps: set[int], *, decay: float
     ) -> None:
         super().__init__(publisher, processor, steps)
-        self._update = get_ema_multi_avg_fn(decay)
+        self._update = get_ema_multi_avg_fn(decay)  # type: ignore[no-untyped-call]
         self._average: list[torch.Tensor] = []
 
     def run_begins(self, training: Training) -> None:
@@ -57,11 +58,14 @@ class PublishAverage(PublishStates):
         options = StateDictOptions(full_state_dict=True, cpu_offload=True)
         with self._in_place_of_weights(training):
             state = get_model_state_dict(training.unwrapped, options=options)
+            tensors = {
+                name: value.contiguous() for name, value in state.items() if isinstance(value, torch.Tensor)
+            }
             if training.accelerator.is_main_process:
-                save_file({name: tensor.contiguous() for name, tensor in state.items()}, folder / _FILE)
+                save_file(tensors, folder / _FILE)
 
     def load_state(self, training: Training, folder: Path) -> None:
-        state = read_tensors(folder / _FILE)
+        state: dict[str, Any] = {**read_tensors(folder / _FILE)}
         own = [weight.clone() for weight in _weights(training)]
         try:
             set_model_state_dict(training.unwrapped, state, options=StateDictOptions(full_state_dict=True))

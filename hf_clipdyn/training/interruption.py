@@ -20,8 +20,9 @@ class Interruption(Callback):
     """Stops the run after the step in which a signal came, all processes after the same one.
 
     Processes agree without waiting for one another: after each step they begin an all-reduce of one number on the
-    CPU, and read the result of the one that they began a step before. So they stop one step after the signal. A second signal ends a single
-    process at once; launchers send several, so that launched processes pass over the others.
+    CPU, and read the result of the one that they began a step before. So they stop one step after the signal.
+
+    A second signal ends a single process at once. Launchers send several, so launched processes pass over the others.
 
     Put it before the callbacks that shall know at `step_ends` that the run is stopping.
 
@@ -54,7 +55,7 @@ class Interruption(Callback):
             self.signal = signal.Signals(agreed)
             training.stop()
 
-    def run_ends(self, training: Training) -> None:
+    def run_ends(self, _: Training) -> None:
         if self._work is not None:
             self._work.wait()
 

@@ -165,51 +165,39 @@ def _run(
     with ExitStack() as stack:
         publishers: list[Publisher] = []
         if accelerator.is_main_process:
-            card = _card_facts(config, training)
-            publishers.append(stack.enter_context(_publisher(config, card, folder, folder)))
-            if config.ema_decay is not None:
-                averaged = replace(
-                    card, repo_id=f"{repo_id}-ema", recipe={**card.recipe, "ema_decay": config.ema_decay}
-                )
-                publishers.append(stack.enter_context(_publisher(config, averaged, folder, folder / "ema")))
+            publishers = [
+                stack.enter_context(one) for one in _publishers(config, _card_facts(config, training), folder)
+            ]
             for one in publishers:
                 one.check()
             for line in beginning(config, training, folder, repo_id, steps) * (not config.quiet):
                 say(line)
-        publisher, of_average = (*publishers, None, None)[:2]
-        average = (
-            []
-            if config.ema_decay is None
-            else [PublishAverage(of_average, processor, steps, decay=config.ema_decay)]
-        )
         training.run(
             [
                 interruption,
-                PublishStates(publisher, processor, steps),
-                *average,
-                LogFile(folder / "log.jsonl", config.logging_steps, publisher),
+                *_publishing(publishers, processor, steps, config.ema_decay),
+                LogFile(folder / "log.jsonl", config.logging_steps, publishers),
                 *callbacks,
                 Progression(lines=not config.quiet, bar=draws_bars(config)),
+                # Last: what the others do after a step is in the checkpoint of that step.
                 Checkpoints(
                     folder / "checkpoints", config.recipe(), config.save_total_limit, config.save_steps
                 ),
             ]
         )
-        step, processes, finished = (
-            training.step,
-            accelerator.num_processes,
-            training.epoch == training.epochs,
-        )
-        if interruption.signal is not None and not finished:
+        stopped = interruption.signal if training.epoch < training.epochs else None
+        if stopped is not None:
             # A launcher ends all processes when one has left, hence none does before the store has its revisions.
             stack.close()
             accelerator.wait_for_everyone()
+        step, processes = training.step, accelerator.num_processes
         training.let_go()
         end_training(accelerator)
-        if interruption.signal is not None and not finished:
+        if stopped is not None:
             raise TrainingInterrupted(
-                f"interrupted after step {step}; a checkpoint is kept. Continue with `{continuation(folder, processes)}`.",
-                interruption.signal,
+                f"interrupted after step {step}; what was done is kept. "
+                f"Continue with `{continuation(folder, processes)}`.",
+                stopped,
             )
         if not publishers:
             return None
@@ -225,18 +213,36 @@ def _run(
         )
 
 
-def _publisher(config: TrainingConfig, card: CardFacts, folder: Path, journal: Path) -> Publisher:
-    """What publishes to the store in ``folder``, and to the Hub if that is asked for; its journal is in ``journal``."""
-    return Publisher(
-        card.repo_id,
-        output_dir=journal,
-        store=folder / "hub",
-        push_to_hub=config.push_to_hub,
-        token=config.hub_token,
-        private=config.hub_private_repo,
-        card=card,
-        recipe_hash=config.recipe_hash(),
-    )
+def _publishers(config: TrainingConfig, card: CardFacts, folder: Path) -> list[Publisher]:
+    """One for the weights and, if that is asked for, one for their average; both publish to the same places."""
+    journals = {folder: card}
+    if config.ema_decay is not None:
+        recipe = {**card.recipe, "ema_decay": config.ema_decay}
+        journals[folder / "ema"] = replace(card, repo_id=f"{card.repo_id}-ema", recipe=recipe)
+    return [
+        Publisher(
+            facts.repo_id,
+            output_dir=journal,
+            store=folder / "hub",
+            push_to_hub=config.push_to_hub,
+            token=config.hub_token,
+            private=config.hub_private_repo,
+            card=facts,
+            recipe_hash=config.recipe_hash(),
+        )
+        for journal, facts in journals.items()
+    ]
+
+
+def _publishing(
+    publishers: Sequence[Publisher], processor: CLIPProcessor, steps: set[int], ema_decay: float | None
+) -> list[Callback]:
+    """What publishes the states; ``publishers`` is empty in all processes but the main one."""
+    of_weights, of_average = (*publishers, None, None)[:2]
+    callbacks: list[Callback] = [PublishStates(of_weights, processor, steps)]
+    if ema_decay is not None:
+        callbacks.append(PublishAverage(of_average, processor, steps, decay=ema_decay))
+    return callbacks
 
 
 def _card_facts(config: TrainingConfig, training: Training) -> CardFacts:

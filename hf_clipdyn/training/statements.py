@@ -5,7 +5,7 @@ import shlex
 import sys
 from pathlib import Path
 
-from huggingface_hub.utils import are_progress_bars_disabled
+from huggingface_hub.utils import are_progress_bars_disabled  # type: ignore[attr-defined]  # public, not re-exported
 from tqdm.auto import tqdm
 
 from hf_clipdyn.config import TrainingConfig
@@ -30,7 +30,7 @@ def draws_bars(config: TrainingConfig) -> bool:
 
 
 def beginning(
-    config: TrainingConfig, training: Training, folder: Path, repo_id: str, inner: set[int]
+    config: TrainingConfig, training: Training, folder: Path, repo_id: str, steps: set[int]
 ) -> list[str]:
     """What a run is about to do, a line a subject, warnings last.
 
@@ -39,7 +39,7 @@ def beginning(
         training: before its first step in this process.
         folder: of the run.
         repo_id: of its revisions.
-        inner: steps inside epochs whose states are published.
+        steps: whose states are published beside those of the epochs.
     """
     source, accelerator, model = training.source, training.accelerator, training.unwrapped
     captions = "" if source.captions is None else f" with {source.captions:,} captions"
@@ -52,8 +52,7 @@ def beginning(
     size = sum(p.numel() * p.element_size() for p in parameters)
     threads = f", {_count(config.num_threads, 'thread')}" if accelerator.device.type == "cpu" else ""
     processes = accelerator.num_processes
-    names = len({step for step in inner if step % source.steps_per_epoch})
-    revisions = training.epochs + 1 + names
+    revisions = training.epochs + 1 + sum(step % source.steps_per_epoch > 0 for step in steps)
     where = f"{folder / 'hub'} and on the Hub" if config.push_to_hub else f"{folder / 'hub'}"
     average = f" and as many of their average as {repo_id}-ema" if config.ema_decay is not None else ""
     begun = f", from step {training.step} on" if training.step else ""
@@ -111,8 +110,5 @@ def _count(number: int | None, noun: str) -> str:
 
 def _bytes(size: float) -> str:
     """A size in powers of 1,000, as disks have it."""
-    for unit in ("kB", "MB", "GB"):
-        size /= 1000
-        if size < 1000:
-            break
-    return f"{size:.3g} {unit}"
+    power = 1 if size < 1e6 else 2 if size < 1e9 else 3
+    return f"{size / 1000**power:.3g} {('kB', 'MB', 'GB')[power - 1]}"
