@@ -81,6 +81,4 @@ def test_the_average_of_another_model_in_a_checkpoint_is_one_sentence(flags: Fla
 def test_a_run_with_another_decay_does_not_continue(flags: Flags) -> None:
     train(parse_training_config(flags(num_train_epochs=1, ema_decay=0.8)))
     with pytest.raises(ConfigError, match=r"ema_decay=0\.8 there, 0\.9 now"):
-        train(
-            parse_training_config(flags(num_train_epochs=1, ema_decay=0.9, resume_from_checkpoint="true"))
-        )
+        train(parse_training_config(flags(num_train_epochs=1, ema_decay=0.9, resume_from_checkpoint="true")))

@@ -117,7 +117,9 @@ def test_a_signal_in_a_python_call_is_an_exception_that_names_the_next_command(
     flags: Flags, tmp_path: Path
 ) -> None:
     before = signal.getsignal(signal.SIGTERM)
-    with pytest.raises(TrainingInterrupted, match=r"clipdyn train --config .*config\.yaml --resume") as caught:
+    with pytest.raises(
+        TrainingInterrupted, match=r"clipdyn train --config .*config\.yaml --resume"
+    ) as caught:
         _train(flags(num_train_epochs=1), _At(2, lambda _: os.kill(os.getpid(), signal.SIGTERM)))
     assert caught.value.exit_code == 128 + signal.SIGTERM
     assert signal.getsignal(signal.SIGTERM) == before
