@@ -5,7 +5,7 @@ import shlex
 import sys
 from pathlib import Path
 
-from huggingface_hub.utils import are_progress_bars_disabled  # type: ignore[attr-defined]  # public, not re-exported
+from huggingface_hub import constants
 from tqdm.auto import tqdm
 
 from hf_clipdyn.config import TrainingConfig
@@ -20,12 +20,17 @@ def say(line: str) -> None:
 
 
 def draws_bars(config: TrainingConfig) -> bool:
-    """Whether bars are drawn: on a terminal, unless the flags, ``TQDM_DISABLE`` or the Hub's switch forbid them."""
+    """Whether bars are drawn: on a terminal, unless a flag or a variable forbids them.
+
+    The variables are ``TQDM_DISABLE`` and ``HF_HUB_DISABLE_PROGRESS_BARS``.
+    """
     switched_off = os.environ.get("TQDM_DISABLE", "").lower() not in ("", "0", "false")
     return (
         sys.stderr is not None
         and sys.stderr.isatty()
-        and not (config.disable_tqdm or config.quiet or switched_off or are_progress_bars_disabled())
+        and not (
+            config.disable_tqdm or config.quiet or switched_off or constants.HF_HUB_DISABLE_PROGRESS_BARS
+        )
     )
 
 

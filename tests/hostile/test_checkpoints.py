@@ -56,6 +56,13 @@ def checkpoints(tmp_path: Path, accelerator: Accelerator) -> Path:
     return root
 
 
+def _resume(accelerator: Accelerator, folder: Path) -> int:
+    """Read a checkpoint as a run does; its step."""
+    progress = load_checkpoint(accelerator, folder, RECIPE, 1, 5)
+    saved_losses(folder, progress)
+    return progress.step
+
+
 def _cut(path: Path, _: Path) -> None:
     path.write_bytes(path.read_bytes()[:-7])
 
@@ -97,11 +104,11 @@ def test_a_broken_file_is_named_and_the_last_whole_checkpoint_too(
 ) -> None:
     harm(checkpoints / "epoch-002" / file, tmp_path / "exploded")
     with pytest.raises(TrainingError, match=file.replace(".", r"\.")) as found:
-        load_checkpoint(accelerator, checkpoints / "epoch-002", RECIPE, 1, 5)
+        _resume(accelerator, checkpoints / "epoch-002")
     assert f"The last whole checkpoint is {checkpoints / 'epoch-001'}" in str(found.value)
     assert len(str(found.value).splitlines()) == 1
     assert not (tmp_path / "exploded").exists()
-    assert load_checkpoint(accelerator, checkpoints / "epoch-001", RECIPE, 1, 5).step == 5
+    assert _resume(accelerator, checkpoints / "epoch-001") == 5
 
 
 def test_without_another_whole_checkpoint_the_way_out_is_to_start_again(
@@ -110,7 +117,7 @@ def test_without_another_whole_checkpoint_the_way_out_is_to_start_again(
     for epoch in (1, 2):
         _cut(checkpoints / f"epoch-{epoch:03d}" / "optimizer.bin", tmp_path)
     with pytest.raises(TrainingError, match="no other whole checkpoint: start again"):
-        load_checkpoint(accelerator, checkpoints / "epoch-002", RECIPE, 1, 5)
+        _resume(accelerator, checkpoints / "epoch-002")
 
 
 @pytest.mark.parametrize(
@@ -165,7 +172,7 @@ def test_progress_that_contradicts_itself_is_one_sentence(
     path = checkpoints / "epoch-002" / "progress.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | change))
     with pytest.raises(TrainingError, match=said) as found:
-        load_checkpoint(accelerator, checkpoints / "epoch-002", RECIPE, 1, 5)
+        _resume(accelerator, checkpoints / "epoch-002")
     assert len(str(found.value).splitlines()) == 1
 
 

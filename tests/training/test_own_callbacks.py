@@ -14,6 +14,8 @@ from hf_clipdyn.training.loop import Callback, Training
 Flags = Callable[..., list[str]]
 
 FILE = """
+from pathlib import Path
+
 from hf_clipdyn.training.loop import Callback, Training
 
 
@@ -31,7 +33,7 @@ class Diary(Callback):
         self.events.append("ends")
 
     def close(self) -> None:
-        open(__file__ + ".txt", "w").write(", ".join(self.events))
+        Path(__file__ + ".txt").write_text(", ".join(self.events))
 """
 
 

@@ -16,6 +16,11 @@ from hf_clipdyn.training.statements import continuation, draws_bars
 Flags = Callable[..., list[str]]
 
 
+class _Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
 def _said(flags: list[str], capsys: pytest.CaptureFixture[str]) -> str:
     capsys.readouterr()
     train(parse_training_config(flags))
@@ -75,9 +80,12 @@ def test_a_quiet_run_says_nothing(flags: Flags, capsys: pytest.CaptureFixture[st
     assert _said(flags(num_train_epochs=1, quiet=True, disable_tqdm=False), capsys) == ""
 
 
-class _Terminal(io.StringIO):
-    def isatty(self) -> bool:
-        return True
+def test_on_a_terminal_a_bar_is_drawn_and_the_epochs_lines_stay(flags: Flags) -> None:
+    terminal = _Terminal()
+    with contextlib.redirect_stderr(terminal):
+        train(parse_training_config(flags(num_train_epochs=1, disable_tqdm=False)))
+    assert "training: 100%" in terminal.getvalue()
+    assert "\nepoch 1/1: loss " in terminal.getvalue().replace("\r", "\n")
 
 
 @pytest.mark.parametrize(
@@ -103,7 +111,7 @@ def test_bars_are_drawn_on_a_terminal_unless_they_are_switched_off(
 
 
 def test_the_switch_of_the_hub_switches_bars_off(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("hf_clipdyn.training.statements.are_progress_bars_disabled", lambda: True)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_PROGRESS_BARS", True)  # read at its import
     with contextlib.redirect_stderr(_Terminal()):
         assert sys.stderr.isatty()
         assert not draws_bars(TrainingConfig())
