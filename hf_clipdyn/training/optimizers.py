@@ -1,7 +1,6 @@
 """The optimisers of a run: each is an entry of one mapping, by transformers' name."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -9,42 +8,27 @@ from torch import nn
 
 from hf_clipdyn.errors import UnknownNameError
 
-__all__ = ["OptimizerSettings", "build_optimizer", "check_optimizer", "optimizer_names"]
-
-
-@dataclass(frozen=True)
-class OptimizerSettings:
-    """Settings of an optimiser; each uses what it has.
-
-    Attributes:
-        learning_rate: the peak, which a schedule scales.
-        weight_decay: of the parameters of two dimensions or more.
-        betas: decay of the averages of the gradient and of its square; the first is SGD's momentum.
-        eps: is added to the root of the second average.
-    """
-
-    learning_rate: float
-    weight_decay: float
-    betas: tuple[float, float]
-    eps: float
-
+__all__ = ["build_optimizer", "check_optimizer", "optimizer_names"]
 
 _Groups = list[dict[str, Any]]
+_Betas = tuple[float, float]
+_Make = Callable[[_Groups, float, _Betas, float], torch.optim.Optimizer]
+"""Makes an optimiser from parameter groups, learning rate, betas and epsilon."""
 
 
-def _adamw(groups: _Groups, settings: OptimizerSettings, *, fused: bool) -> torch.optim.Optimizer:
-    return torch.optim.AdamW(
-        groups, lr=settings.learning_rate, betas=settings.betas, eps=settings.eps, fused=fused or None
-    )
+def _adamw(groups: _Groups, rate: float, betas: _Betas, eps: float) -> torch.optim.Optimizer:
+    return torch.optim.AdamW(groups, lr=rate, betas=betas, eps=eps)
 
 
-_OPTIMIZERS: dict[str, Callable[[_Groups, OptimizerSettings], torch.optim.Optimizer]] = {
-    "adamw_torch": lambda groups, settings: _adamw(groups, settings, fused=False),
-    "adamw_torch_fused": lambda groups, settings: _adamw(groups, settings, fused=True),
-    "sgd": lambda groups, settings: torch.optim.SGD(
-        groups, lr=settings.learning_rate, momentum=settings.betas[0]
-    ),
-}
+def _fused_adamw(groups: _Groups, rate: float, betas: _Betas, eps: float) -> torch.optim.Optimizer:
+    return torch.optim.AdamW(groups, lr=rate, betas=betas, eps=eps, fused=True)
+
+
+def _sgd(groups: _Groups, rate: float, betas: _Betas, _: float) -> torch.optim.Optimizer:
+    return torch.optim.SGD(groups, lr=rate, momentum=betas[0])
+
+
+_OPTIMIZERS: dict[str, _Make] = {"adamw_torch": _adamw, "adamw_torch_fused": _fused_adamw, "sgd": _sgd}
 
 
 def optimizer_names() -> list[str]:
@@ -62,10 +46,26 @@ def check_optimizer(name: str) -> None:
         raise UnknownNameError("optimiser", name, optimizer_names())
 
 
-def build_optimizer(model: nn.Module, name: str, settings: OptimizerSettings) -> torch.optim.Optimizer:
+def build_optimizer(
+    model: nn.Module,
+    name: str = "adamw_torch",
+    *,
+    learning_rate: float,
+    weight_decay: float,
+    betas: tuple[float, float],
+    eps: float,
+) -> torch.optim.Optimizer:
     """An optimiser; parameters of one dimension or less (biases, norms, temperature, class token) do not decay.
 
     The number of dimensions tells them reliably, names do not.
+
+    Args:
+        model: what is trained; its parameters that take no gradient are left out.
+        name: of the optimiser.
+        learning_rate: the peak, which a schedule scales.
+        weight_decay: of the parameters of two dimensions or more.
+        betas: decay of AdamW's averages of the gradient and of its square; SGD's momentum is the first.
+        eps: AdamW's epsilon.
 
     Raises:
         UnknownNameError: there is no such optimiser.
@@ -73,9 +73,9 @@ def build_optimizer(model: nn.Module, name: str, settings: OptimizerSettings) ->
     check_optimizer(name)
     parameters = [p for p in model.parameters() if p.requires_grad]
     groups: _Groups = [
-        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": settings.weight_decay},
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay},
         {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
     ]
     for group in groups:
-        group["initial_lr"] = settings.learning_rate  # as a schedule that starts later than step 0 expects it
-    return _OPTIMIZERS[name]([group for group in groups if group["params"]], settings)
+        group["initial_lr"] = learning_rate  # as a schedule that starts later than step 0 expects it
+    return _OPTIMIZERS[name]([group for group in groups if group["params"]], learning_rate, betas, eps)

@@ -41,7 +41,7 @@ from hf_clipdyn.training.interruption import Interruption
 from hf_clipdyn.training.loop import Callback, Training
 from hf_clipdyn.training.losses import make_loss
 from hf_clipdyn.training.model import build_model, build_schedule
-from hf_clipdyn.training.optimizers import OptimizerSettings, build_optimizer, check_optimizer
+from hf_clipdyn.training.optimizers import build_optimizer, check_optimizer
 from hf_clipdyn.training.statements import beginning, continuation, draws_bars, next_command, say
 
 __all__ = ["TrainingSummary", "train"]
@@ -110,13 +110,14 @@ def _set_up(
     set_seed(config.seed)
     assert config.attn_implementation is not None, "settled by `train`"
     model = build_model(size, processor, config.attn_implementation)
-    settings = OptimizerSettings(
+    optimizer = build_optimizer(
+        model,
+        config.optim,
         learning_rate=config.learning_rate,
         weight_decay=config.weight_decay,
         betas=(config.adam_beta1, config.adam_beta2),
         eps=config.adam_epsilon,
     )
-    optimizer = build_optimizer(model, config.optim, settings)
     model, optimizer = accelerator.prepare(model, optimizer)
     step, epoch, losses = 0, 0, list[float]()
     if checkpoint is not None:
