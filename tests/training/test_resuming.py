@@ -126,11 +126,22 @@ def test_a_signal_in_a_python_call_is_an_exception_that_names_the_next_command(
     assert _checkpoints(tmp_path / "run") == ["epoch-000-step-00000003"]
 
 
+def test_a_second_signal_ends_the_run_at_once(flags: Flags, tmp_path: Path) -> None:
+    def twice(_: Training) -> None:
+        for _ in range(2):
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        _train(flags(num_train_epochs=1), _At(2, twice))
+    assert _checkpoints(tmp_path / "run") == []
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
 @pytest.mark.slow
 def test_a_run_that_is_killed_again_and_again_continues_to_the_same_bits(
     flags: Flags, tmp_path: Path
 ) -> None:
-    """At each change in the folder of checkpoints, each line of the log and each step: some 60 kills."""
+    """At each change in the folder of checkpoints, each line of the log and each step: some 50 kills."""
     changes = {"save_steps": 2, "save_total_limit": 2, "ema_decay": 0.7, "publish": "log2"}
     _train(flags("whole", **changes))
     command = [sys.executable, str(HERE / "killed_worker.py")]
