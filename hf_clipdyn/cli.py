@@ -14,7 +14,7 @@ from typing import Annotated, Any, NoReturn, TextIO
 import typer
 
 from hf_clipdyn import __version__
-from hf_clipdyn.errors import ClipDynError, ConfigError, printable, redact_output
+from hf_clipdyn.errors import ClipDynError, ConfigError, TrainingInterrupted, printable, redact_output
 from hf_clipdyn.evaluation import WATCH_PATIENCE
 
 __all__ = ["app", "main"]
@@ -504,6 +504,9 @@ def main(argv: Sequence[str] | None = None) -> None:
     warnings.showwarning = _show_warning
     try:
         code = _run(sys.argv[1:] if argv is None else argv)
+    except TrainingInterrupted as interrupted:
+        typer.echo(f"clipdyn: {printable(str(interrupted))}", err=True)
+        sys.exit(interrupted.exit_code)
     except ClipDynError as error:
         _fail(str(error), error.exit_code)
     except MemoryError:

@@ -42,8 +42,10 @@ _EXECUTION = {
     "num_processes",
     "plugin",
     "disable_tqdm",
+    "quiet",
     "report_to",
     "logging_steps",
+    "save_steps",
     "save_total_limit",
     "push_to_hub",
     "hub_model_id",
@@ -119,7 +121,11 @@ class TrainingConfig:
         "so this has fewer negatives than a batch of N times the size; gradient_cache_chunk keeps them all.",
         within="[1, 1000000]",
     )
-    learning_rate: float = option(1e-3, "Peak learning rate of AdamW.", within="(0, inf)")
+    optim: str = option(
+        "adamw_torch",
+        "Optimiser, by transformers' name: adamw_torch, adamw_torch_fused, or sgd (whose momentum is adam_beta1).",
+    )
+    learning_rate: float = option(1e-3, "Peak learning rate.", within="(0, inf)")
     weight_decay: float = option(0.1, "Decay of the parameters of two dimensions or more.", within="[0, inf)")
     adam_beta1: float = option(0.9, "AdamW's beta1.", within="[0, 1)")
     adam_beta2: float = option(0.98, "AdamW's beta2.", within="[0, 1)")
@@ -143,9 +149,18 @@ class TrainingConfig:
         "Which states become revisions: `epoch`, `log2` (steps 1, 2, 4 … and each epoch), or steps as 10,100,1000 "
         "beside the epochs.",
     )
+    ema_decay: float | None = option(
+        None,
+        "Also publish an exponential moving average of the weights, as the revisions of <repository>-ema; 0.999 keeps "
+        "this share of the average at each step.",
+        within="(0, 1)",
+    )
+    save_steps: int | None = option(
+        None, "Also save a checkpoint for resuming every N steps, beside those of the epochs.", within=_COUNT
+    )
     save_total_limit: int = option(1, "Checkpoints for resuming that are kept.", within="[1, 1000000]")
     resume_from_checkpoint: str | None = option(
-        None, "`true` for the last whole epoch, or a checkpoint's folder."
+        None, "`true` for the last checkpoint, or a checkpoint's folder."
     )
     push_to_hub: bool = option(False, "Publish every revision on the Hub too.")
     hub_model_id: str | None = option(
@@ -163,10 +178,12 @@ class TrainingConfig:
         "none",
         "Trackers, separated by commas: trackio and tensorboard, of hf-clipdyn[track], or others of accelerate.",
     )
-    disable_tqdm: bool = option(False, "No progress bar.")
+    disable_tqdm: bool = option(False, "No progress bar; a line an epoch all the same.")
+    quiet: bool = option(False, "Print warnings and errors only.")
     plugin: str | None = option(
         None,
-        "Python files with losses of your own, separated by commas. They are run: name only what you trust.",
+        "Python files with losses or callbacks of your own, separated by commas. They are run: name only what you "
+        "trust.",
     )
     num_processes: int | None = option(
         None, "Stop unless the run has this many processes.", within="[1, 1000000]"

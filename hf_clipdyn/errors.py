@@ -12,6 +12,7 @@
     │   ├── RevisionNotFoundError the repository has no such revision
     │   └── PublishError          a revision could not be stored or sent
     ├── TrainingError             training cannot start or cannot go on
+    │   └── TrainingInterrupted   exit code 128 + n: signal n ended it, with a checkpoint
     └── EvaluationError           evaluation cannot start or cannot go on
 
 A message is one sentence or two: what was given, what was expected, what to do.
@@ -37,6 +38,7 @@ __all__ = [
     "RevisionError",
     "RevisionNotFoundError",
     "TrainingError",
+    "TrainingInterrupted",
     "UnknownNameError",
 ]
 
@@ -188,6 +190,14 @@ class PublishError(RevisionError):
 
 class TrainingError(ClipDynError):
     """Training cannot start or cannot go on."""
+
+
+class TrainingInterrupted(TrainingError):  # noqa: N818  (no error: the run did what the signal asked for)
+    """A signal ended a run, which left a checkpoint; the message names the command that continues it."""
+
+    def __init__(self, message: str, signal: int) -> None:
+        super().__init__(message)
+        self.exit_code = 128 + signal
 
 
 class EvaluationError(ClipDynError):

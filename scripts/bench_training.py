@@ -30,7 +30,8 @@ from hf_clipdyn.models.tokenizers import train_tokenizer
 from hf_clipdyn.training.cached import CachedSource, Captions
 from hf_clipdyn.training.device import has_bf16
 from hf_clipdyn.training.losses import make_loss
-from hf_clipdyn.training.model import build_model, build_optimizer
+from hf_clipdyn.training.model import build_model
+from hf_clipdyn.training.optimizers import build_optimizer
 
 SIZE = scale("small")
 BATCH = 128

@@ -1,24 +1,53 @@
 """What listens to a training run: publishing, checkpoints, the log and the bar, a class each."""
 
 import json
-import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
+import torch
 from accelerate import Accelerator
 from tqdm.auto import tqdm
 from transformers import ProcessorMixin
 
-from hf_clipdyn.errors import TrainingError
+from hf_clipdyn.errors import ConfigError, TrainingError
+from hf_clipdyn.files import write_atomically
+from hf_clipdyn.plugins import CALLBACKS, plugins, subclasses_in
 from hf_clipdyn.revisions import Publisher, RevisionRecord, epoch_name, step_name
 from hf_clipdyn.schema import Count, parse_json
 from hf_clipdyn.training.checkpoint import Progress, save_checkpoint
 from hf_clipdyn.training.loop import Callback, Training
+from hf_clipdyn.training.statements import duration, say
 
-__all__ = ["Checkpoints", "LogFile", "ProgressBar", "PublishStates", "publishing_steps"]
+__all__ = [
+    "Checkpoints",
+    "LogFile",
+    "Progression",
+    "PublishStates",
+    "own_callbacks",
+    "publishing_steps",
+]
+
+
+def own_callbacks() -> list[Callback]:
+    """One callback of each class that a plug-in defines.
+
+    Raises:
+        ConfigError: one cannot be made without arguments.
+    """
+    made = []
+    for one in subclasses_in(plugins(CALLBACKS), Callback):
+        try:
+            made.append(one())
+        except Exception as error:
+            raise ConfigError(
+                f"The callback {one.__name__} of a plug-in cannot be made ({type(error).__name__}: {error}): "
+                "a callback of a plug-in takes no arguments; give others to `train(config, callbacks=[…])`."
+            ) from error
+    return made
 
 
 def publishing_steps(publish: str, total: int) -> set[int]:
@@ -86,40 +115,73 @@ def snapshot(training: Training, processor: ProcessorMixin) -> Callable[[Path], 
 
 
 class Checkpoints(Callback):
-    """Keeps what the next step depends on, after every epoch.
+    """Keeps what the next step depends on: after every epoch, every N steps, and where the run is told to stop.
+
+    Put it after `LogFile`, whose line of the same step would be lost by a kill in between, and after what publishes.
 
     Args:
         folder: of the checkpoints.
         recipe: what decides what the run computes; a checkpoint of another recipe is not continued.
         keep: the newest ones that are kept.
+        every: steps from one checkpoint to the next inside epochs; None: only those of the epochs.
     """
 
-    def __init__(self, folder: Path, recipe: dict[str, object], keep: int) -> None:
-        self._folder, self._recipe, self._keep = folder, recipe, keep
+    def __init__(self, folder: Path, recipe: dict[str, object], keep: int, every: int | None = None) -> None:
+        self._folder, self._recipe, self._keep, self._every = folder, recipe, keep, every
+        self._saved = -1
+
+    def run_begins(self, training: Training) -> None:
+        self._saved = training.step
+
+    def step_ends(self, training: Training) -> None:
+        ends_epoch = training.step_in_epoch == training.source.steps_per_epoch
+        if self._every is not None and training.step % self._every == 0 and not ends_epoch:
+            self._save(training, training.check_losses())
 
     def epoch_ends(self, training: Training) -> None:
         training.check_losses()
+        self._save(training, [])
+
+    def run_ends(self, training: Training) -> None:
+        if training.step != self._saved:
+            self._save(training, training.check_losses())
+
+    def _save(self, training: Training, losses: list[float]) -> None:
         progress = Progress(
             epoch=training.epoch,
             step=training.step,
             samples_seen=training.samples_seen,
             num_processes=training.accelerator.num_processes,
+            steps_per_epoch=training.source.steps_per_epoch,
             recipe=self._recipe,
         )
-        save_checkpoint(training.accelerator, self._folder, progress, self._keep)
+        save_checkpoint(
+            training.accelerator,
+            self._folder,
+            progress,
+            self._keep,
+            losses=losses,
+            extend=training.save_state,
+        )
+        self._saved = training.step
 
 
 class LogFile(Callback):
     """``log.jsonl``, a line a logged step, and accelerate's trackers. Only the main process writes.
 
+    A line holds step, epoch, loss, learning_rate, logit_scale, gradient_norm (before clipping; absent without it),
+    images_per_second, waiting_for_data (share of the time), memory_gib (the process's; on a GPU its peak) and
+    revisions_waiting (not yet in every place).
+
     Args:
         path: of the file.
         every: steps from one line to the next.
+        publishers: whose revisions may be waiting; none in all processes but the main one.
     """
 
-    def __init__(self, path: Path, every: int) -> None:
-        self._path, self._every = path, every
-        self._since = (0.0, 0)
+    def __init__(self, path: Path, every: int, publishers: Sequence[Publisher] = ()) -> None:
+        self._path, self._every, self._publishers = path, every, publishers
+        self._since = (0.0, 0, 0.0)
 
     def run_begins(self, training: Training) -> None:
         if training.accelerator.is_main_process and self._path.exists():
@@ -127,8 +189,8 @@ class LogFile(Callback):
             lines = self._path.read_text(encoding="utf-8", errors="replace").splitlines()
             steps = ((line, _logged_step(line)) for line in lines)
             kept = [line for line, step in steps if step is not None and step <= training.step]
-            self._path.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
-        self._since = (time.perf_counter(), training.step)
+            write_atomically(self._path, "".join(line + "\n" for line in kept))
+        self._since = (time.perf_counter(), training.step, training.waited)
 
     def step_ends(self, training: Training) -> None:
         if training.step > 1 and training.step % self._every:
@@ -138,9 +200,10 @@ class LogFile(Callback):
             self._path.touch()  # a trace that a step was taken, however long it takes until one is logged
         if training.step % self._every:
             return
-        now, (then, step) = time.perf_counter(), self._since
-        self._since = (now, training.step)
+        now, (then, step, waited) = time.perf_counter(), self._since
+        self._since = (now, training.step, training.waited)
         images = (training.step - step) * training.source.global_batch_size
+        norm = training.gradient_norm
         self._write(
             training.accelerator,
             step=training.step,
@@ -148,7 +211,11 @@ class LogFile(Callback):
             loss=loss,
             learning_rate=training.schedule.get_last_lr()[0],
             logit_scale=training.unwrapped.scale(),
+            **({} if norm is None else {"gradient_norm": float(norm)}),
             images_per_second=round(images / (now - then), 1),
+            waiting_for_data=round((training.waited - waited) / (now - then), 4),
+            memory_gib=round(_memory(training.accelerator.device) / 2**30, 3),
+            revisions_waiting=sum(len(one.summary().missing) for one in self._publishers),
         )
 
     def _write(self, accelerator: Accelerator, **values: Any) -> None:
@@ -156,6 +223,13 @@ class LogFile(Callback):
             with self._path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps(values) + "\n")
         accelerator.log({k: v for k, v in values.items() if k != "step"}, step=values["step"])
+
+
+def _memory(device: torch.device) -> int:
+    """Bytes: the peak of a GPU, the present memory of a process on the CPU."""
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device)
+    return int(psutil.Process().memory_info().rss)
 
 
 @dataclass(frozen=True)
@@ -171,35 +245,32 @@ def _logged_step(line: str) -> int | None:
         return None
 
 
-class ProgressBar(Callback):
-    """A bar over all steps, and a line an epoch.
+class Progression(Callback):
+    """A line an epoch, and a bar over all steps.
 
     Args:
-        disabled: no bar and no lines.
+        lines: print the line of each epoch.
+        bar: draw the bar.
     """
 
-    def __init__(self, *, disabled: bool) -> None:
-        self._disabled = disabled
+    def __init__(self, *, lines: bool, bar: bool) -> None:
+        self._lines, self._draws = lines, bar
         self._bar: tqdm[Any] | None = None
         self._began = (0.0, 0)
 
     def run_begins(self, training: Training) -> None:
-        self._bar = tqdm(
-            total=training.total_steps,
-            initial=training.step,
-            desc="training",
-            unit="step",
-            disable=self._disabled or not training.accelerator.is_main_process,
-        )
+        main = training.accelerator.is_main_process
+        self._lines, self._draws = self._lines and main, self._draws and main
+        if self._draws:
+            self._bar = tqdm(total=training.total_steps, initial=training.step, desc="training", unit="step")
         self._began = (time.perf_counter(), training.step)
 
     def step_ends(self, training: Training) -> None:
-        assert self._bar is not None
-        self._bar.update(training.step - self._bar.n)
+        if self._bar is not None:
+            self._bar.update(training.step - self._bar.n)
 
     def epoch_ends(self, training: Training) -> None:
-        assert self._bar is not None
-        if self._bar.disable:
+        if not self._lines:
             return
         losses = training.check_losses()
         now, (then, step) = time.perf_counter(), self._began
@@ -207,10 +278,10 @@ class ProgressBar(Callback):
         speed = (training.step - step) * training.source.global_batch_size / (now - then)
         n = training.source.skipped
         broken = f"; {n} broken image{'s' * (n > 1)} skipped" if n else ""
+        left = (training.total_steps - training.step) * training.source.global_batch_size / speed
+        rest = f", {duration(left)} left" if training.epoch < training.epochs else ""
         loss = sum(losses) / len(losses)
-        self._bar.write(
-            f"epoch {training.epoch}: loss {loss:.4f}, {speed:.0f} img/s{broken}", file=sys.stderr
-        )
+        say(f"epoch {training.epoch}/{training.epochs}: loss {loss:.4f}, {speed:.0f} img/s{rest}{broken}")
 
     def close(self) -> None:
         if self._bar is not None:

@@ -1,25 +1,48 @@
-"""Checkpoints for resuming: the last whole epoch, with everything that the next step depends on."""
+"""Checkpoints for resuming, after epochs and inside them, with everything that the next step depends on.
+
+::
+
+    <output_dir>/checkpoints/
+        epoch-003/                   after the third epoch
+        epoch-003-step-00000017/     inside the fourth one, after step 17 of the run
+        staging/                     one that is being written; never read
+
+A checkpoint appears by a rename, so it is whole or absent at any moment.
+
+A run continues with as many processes as it began with. Each process has random states of its own, and the gradients
+of another number of processes are summed in another order, so the weights would not be those of the uninterrupted run.
+"""
 
 import dataclasses
 import json
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import torch
 from accelerate import Accelerator
 from accelerate.utils import load
 from safetensors import safe_open
+from safetensors.torch import load_file, save_file
 
 from hf_clipdyn.errors import ConfigError, TrainingError
-from hf_clipdyn.files import follow_umask, replace_durably
+from hf_clipdyn.files import follow_umask, fsync, replace_durably
 from hf_clipdyn.schema import Count, read_json
 
-__all__ = ["Progress", "find_checkpoint", "load_checkpoint", "save_checkpoint"]
+__all__ = [
+    "Progress",
+    "find_checkpoint",
+    "load_checkpoint",
+    "read_tensors",
+    "save_checkpoint",
+    "saved_losses",
+]
 
 _STATE = "progress.json"
-_NAME = re.compile(r"epoch-[0-9]{3,9}")
+_LOSSES = "losses.safetensors"
+_NAME = re.compile(r"epoch-([0-9]{3,9})(?:-step-([0-9]{8,12}))?")
 
 
 @dataclass(frozen=True)
@@ -31,6 +54,7 @@ class Progress:
         step: optimiser steps taken.
         samples_seen: images shown, repetitions counted.
         num_processes: processes that trained together.
+        steps_per_epoch: steps of an epoch; another number means that the data have changed.
         recipe: what decides what the run computes.
         files: name to size in bytes of every other file of the checkpoint; filled in by `save_checkpoint`.
     """
@@ -39,51 +63,101 @@ class Progress:
     step: Count
     samples_seen: Count
     num_processes: Count
+    steps_per_epoch: Count
     recipe: dict[str, object]
     files: dict[str, Count] = field(default_factory=dict)
 
+    @property
+    def step_in_epoch(self) -> int:
+        """Steps taken of the epoch in work."""
+        return self.step - self.epoch * self.steps_per_epoch
 
-def _folder(root: Path, epoch: int) -> Path:
-    return root / f"epoch-{epoch:03d}"
+    @property
+    def name(self) -> str:
+        """Name of the checkpoint's folder; names sort as the steps do, number by number."""
+        return f"epoch-{self.epoch:03d}" + (f"-step-{self.step:08d}" if self.step_in_epoch else "")
+
+
+def _place(path: Path) -> tuple[int, int] | None:
+    """The epoch and step in a checkpoint's name, 0 for a whole epoch's; None for what is no checkpoint's name."""
+    found = _NAME.fullmatch(path.name)
+    return (int(found[1]), int(found[2] or 0)) if found else None
 
 
 def _finished(root: Path) -> list[Path]:
-    """The checkpoints that were written to their end, oldest first; by number: epoch-1000 sorts before epoch-999."""
-    found = (
-        path for path in root.glob("epoch-*") if _NAME.fullmatch(path.name) and (path / _STATE).is_file()
-    )
-    return sorted(found, key=lambda path: int(path.name.removeprefix("epoch-")))
+    """The checkpoints that were written to their end, oldest first."""
+    places = {path: _place(path) for path in root.glob("epoch-*") if (path / _STATE).is_file()}
+    found = [(place, path) for path, place in places.items() if place is not None]
+    return [path for _, path in sorted(found)]
 
 
-def save_checkpoint(accelerator: Accelerator, root: Path, progress: Progress, keep: int) -> None:
-    """Write ``root/epoch-NNN`` whole or not at all and drop all but the newest ``keep``.
+def _delete(checkpoint: Path) -> None:
+    """Delete a checkpoint; one that a kill leaves half deleted counts as none."""
+    (checkpoint / _STATE).unlink(missing_ok=True)
+    shutil.rmtree(checkpoint, ignore_errors=True)
+
+
+def save_checkpoint(
+    accelerator: Accelerator,
+    root: Path,
+    progress: Progress,
+    keep: int,
+    *,
+    losses: Sequence[float] = (),
+    extend: Callable[[Path], None] | None = None,
+) -> Path:
+    """Write a checkpoint whole or not at all and drop all but the newest ``keep``.
 
     All processes call it.
+
+    Args:
+        accelerator: holds the model and the optimiser.
+        root: folder of the checkpoints.
+        progress: names the checkpoint.
+        keep: number of checkpoints that stay.
+        losses: of the steps of the epoch in work.
+        extend: adds files to the folder that it is given; all processes call it.
+
+    Returns:
+        Its folder.
 
     Raises:
         TrainingError: the folder cannot be written.
     """
-    staging = root / "staging"
+    staging, target = root / "staging", root / progress.name
     try:
+        if accelerator.is_main_process:  # what a killed process left there is no part of this checkpoint
+            shutil.rmtree(staging, ignore_errors=True)
+        accelerator.wait_for_everyone()
         accelerator.save_state(str(staging))
+        if extend is not None:
+            extend(staging)
         accelerator.wait_for_everyone()
         if accelerator.is_main_process:
-            files = sorted(path for path in staging.rglob("*") if path.is_file())  # sharded: in folders
-            sizes = {path.relative_to(staging).as_posix(): path.stat().st_size for path in files}
-            progress = replace(progress, files=sizes)
-            (staging / _STATE).write_text(json.dumps(dataclasses.asdict(progress)), encoding="utf-8")
-            follow_umask(staging)
-            target = _folder(root, progress.epoch)
-            shutil.rmtree(target, ignore_errors=True)
+            save_file({"losses": torch.tensor(losses, dtype=torch.float64)}, staging / _LOSSES)
+            _finish(staging, progress)
+            _delete(target)
             replace_durably(staging, target)
             for old in _finished(root)[:-keep]:
-                shutil.rmtree(old)
+                _delete(old)
     except OSError as error:
         raise TrainingError(
-            f"The checkpoint of epoch {progress.epoch} cannot be written to {root}: {error.strerror or error}. "
+            f"The checkpoint of step {progress.step} cannot be written to {root}: {error.strerror or error}. "
             "Free some space and continue with --resume_from_checkpoint true."
         ) from error
     accelerator.wait_for_everyone()
+    return target
+
+
+def _finish(staging: Path, progress: Progress) -> None:
+    """Write down how far the run has come and the sizes of all files, and flush them to the disk."""
+    files = sorted(path for path in staging.rglob("*") if path.is_file())  # sharded states lie in folders
+    sizes = {path.relative_to(staging).as_posix(): path.stat().st_size for path in files}
+    content = dataclasses.asdict(replace(progress, files=sizes))
+    (staging / _STATE).write_text(json.dumps(content), encoding="utf-8")
+    follow_umask(staging)
+    for path in [*files, staging / _STATE, staging]:
+        fsync(path)
 
 
 def find_checkpoint(root: Path, resume_from_checkpoint: str) -> Path | None:
@@ -99,18 +173,22 @@ def find_checkpoint(root: Path, resume_from_checkpoint: str) -> Path | None:
     if not (folder / _STATE).is_file():
         raise ConfigError(
             f"{folder} is no checkpoint of hf_clipdyn: name a folder like <output_dir>/checkpoints/epoch-003, "
-            "or say `--resume_from_checkpoint true` for the last whole epoch."
+            "or say `--resume_from_checkpoint true` for the last checkpoint."
         )
     return folder
 
 
 def load_checkpoint(
-    accelerator: Accelerator, folder: Path, recipe: dict[str, object], num_processes: int
+    accelerator: Accelerator,
+    folder: Path,
+    recipe: dict[str, object],
+    num_processes: int,
+    steps_per_epoch: int,
 ) -> Progress:
-    """Restore weights, optimiser, schedule and random states from ``folder``.
+    """Restore weights, optimiser and random states from ``folder``; the schedule follows from the step.
 
     Raises:
-        ConfigError: the checkpoint belongs to another recipe or number of processes.
+        ConfigError: the checkpoint belongs to another recipe, number of processes or number of images.
         TrainingError: a file of it is missing or broken.
     """
     try:
@@ -130,6 +208,11 @@ def load_checkpoint(
             f"The checkpoint {folder} was written by {progress.num_processes} processes, this run has "
             f"{num_processes}: the batches would differ; start as many as then."
         )
+    if progress.steps_per_epoch != steps_per_epoch:
+        raise ConfigError(
+            f"The checkpoint {folder} was written when an epoch had {progress.steps_per_epoch} steps, and now it has "
+            f"{steps_per_epoch}: the training data have changed; restore them, or begin a run in another output_dir."
+        )
     try:
         for path in folder.glob("random_states_*.pkl"):  # accelerate passes over a broken one
             load(path)
@@ -143,6 +226,34 @@ def load_checkpoint(
         )
         raise TrainingError(f"{what}: {_first_line(error)}. {_way_out(folder)}") from error
     return progress
+
+
+def saved_losses(folder: Path, progress: Progress) -> list[float]:
+    """The losses of the epoch that was in work.
+
+    Raises:
+        TrainingError: the file cannot be read, or has another number of them.
+    """
+    losses = read_tensors(folder / _LOSSES).get("losses")
+    if losses is None or losses.shape != (progress.step_in_epoch,) or not losses.isfinite().all():
+        raise TrainingError(
+            f"{folder / _LOSSES} does not hold the {progress.step_in_epoch} losses of the epoch in work. "
+            f"{_way_out(folder)}"
+        )
+    values: list[float] = losses.double().tolist()
+    return values
+
+
+def read_tensors(path: Path) -> dict[str, torch.Tensor]:
+    """The tensors of a checkpoint's file.
+
+    Raises:
+        TrainingError: it cannot be read.
+    """
+    try:
+        return load_file(path)
+    except Exception as error:  # whatever safetensors makes of a broken file
+        raise TrainingError(f"{path} is broken: {_first_line(error)}. {_way_out(path.parent)}") from error
 
 
 def _checked_progress(folder: Path) -> Progress:
@@ -159,6 +270,11 @@ def _checked_progress(folder: Path) -> Progress:
             raise TrainingError(f"{path} is missing.")
         if path.stat().st_size != size:
             raise TrainingError(f"{path} is broken: it has {path.stat().st_size:,} bytes, not {size:,}.")
+    if not 0 <= progress.step_in_epoch < max(1, progress.steps_per_epoch):
+        raise TrainingError(
+            f"{folder / _STATE} is broken: step {progress.step} is not in epoch {progress.epoch + 1}, "
+            f"whose length is {progress.steps_per_epoch} steps."
+        )
     return progress
 
 

@@ -2,11 +2,9 @@
 
 import dataclasses
 import shutil
-import sys
 from pathlib import Path
 
 import yaml
-from tqdm.auto import tqdm
 
 from hf_clipdyn.config import TrainingConfig, parse_training_config
 from hf_clipdyn.errors import ConfigError, TrainingError
@@ -23,11 +21,10 @@ __all__ = [
     "make_folder",
     "output_folder",
     "repository",
-    "tell_name",
 ]
 
 # What a run leaves in its folder; overwrite_output_dir deletes these and nothing else.
-_LEFTOVERS = ("hub", "publishing", "checkpoints", "log.jsonl", "config.yaml")
+_LEFTOVERS = ("hub", "publishing", "ema", "checkpoints", "log.jsonl", "config.yaml")
 
 # Fields that the machine decides where they are None; they bear on the weights.
 _BY_MACHINE = ("bf16", "attn_implementation", "num_threads")
@@ -54,13 +51,6 @@ def repository(config: TrainingConfig) -> str:
     folder = output_folder(config).resolve()
     begun = Journal.of_run(folder).run()
     return f"local/{valid_repo_name(folder.name)}" if begun is None else begun.repo_id
-
-
-def tell_name(config: TrainingConfig, folder: Path) -> None:
-    """Say by which name the revisions are loaded, where it is not the folder's."""
-    repo_id = repository(config)
-    if repo_id not in (config.repository, f"local/{folder.resolve().name}"):
-        tqdm.write(f"The revisions of the run in {folder} are loaded as {repo_id}.", file=sys.stderr)
 
 
 def _leftovers(folder: Path) -> list[Path]:
@@ -103,7 +93,7 @@ def _took_no_step(config: TrainingConfig, folder: Path) -> bool:
         and not (folder / "checkpoints").exists()
         and entries <= {f"{name}.json" for name in first}
         and refs <= {"main", *first}
-        and len(list(store.glob("*--*"))) <= 1
+        and len(list(store.glob("*--*"))) <= 1 + (folder / "ema" / "publishing").exists()
         and (not store.exists() or (journal / "run.json").is_file())
     )
 

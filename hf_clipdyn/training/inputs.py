@@ -14,6 +14,7 @@ from hf_clipdyn.models.scales import Scale, clip_image_processor
 from hf_clipdyn.models.tokenizers import clip_tokenizer, train_tokenizer
 from hf_clipdyn.training.cached import CachedSource, Captions
 from hf_clipdyn.training.source import Source
+from hf_clipdyn.training.statements import draws_bars
 
 __all__ = ["prepare_inputs"]
 
@@ -65,7 +66,7 @@ def prepare_inputs(
             image_processor,
             cache_dir=config.cache_dir,
             desc="decoding",
-            disable_tqdm=config.disable_tqdm or not accelerator.is_main_process,
+            disable_tqdm=not (draws_bars(config) and accelerator.is_main_process),
         )
     if pixels.broken.mean() > _MOST_BROKEN:
         first = ", ".join(str(row) for row in pixels.broken.nonzero()[0][:5])

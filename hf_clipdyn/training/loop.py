@@ -1,8 +1,10 @@
 """The loop: forward, loss, backward, step. Everything else listens to its events."""
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from pathlib import Path
 
 import torch
 from accelerate import Accelerator
@@ -42,7 +44,17 @@ class Losses:
 
 
 class Callback:
-    """What listens to a training run; each process has its own. Override what you need."""
+    """What listens to a training run; each process has its own. Override what you need.
+
+    A callback of your own is a subclass in a file that ``--plugin`` names, made without arguments, or an object that
+    is given to `train`.
+    """
+
+    def load_state(self, training: "Training", folder: Path) -> None:
+        """Before `run_begins` of a run that continues from the checkpoint ``folder``: read what `save_state` wrote."""
+
+    def save_state(self, training: "Training", folder: Path) -> None:
+        """A checkpoint is being written: add files to ``folder`` that a resumed run needs. All processes call this."""
 
     def run_begins(self, training: "Training") -> None:
         """Before the first step of this process; ``training.step`` is above 0 in a resumed run."""
@@ -76,6 +88,8 @@ class Training:
         step: optimiser steps taken in the whole run.
         epoch: whole epochs behind.
         losses: of the steps of the epoch in work.
+        resumed_from: the checkpoint that the run continues from; None for a run from its beginning.
+        waited: seconds that this process has spent waiting for batches.
         gradient_norm: of the last step, before clipping; None if gradients are not clipped.
     """
 
@@ -99,6 +113,9 @@ class Training:
         self.epoch = 0
         self.losses = Losses()
         self.gradient_norm: torch.Tensor | None = None
+        self.resumed_from: Path | None = None
+        self.waited = 0.0
+        self._callbacks: Sequence[Callback] = ()
         self._stopping = False
 
     @property
@@ -136,21 +153,45 @@ class Training:
         Raises:
             TrainingError: a loss is not finite.
         """
+        self._callbacks = callbacks
         with ExitStack() as stack:
             for callback in callbacks:
                 stack.callback(callback.close)
-            _tell(callbacks, Callback.run_begins, self)
+            if self.resumed_from is not None:
+                for callback in callbacks:
+                    callback.load_state(self, self.resumed_from)
+            for callback in callbacks:
+                callback.run_begins(self)
             while self.epoch < self.epochs and not self.is_stopping():
-                for batch in self.source.batches(self.epoch + 1, self.step_in_epoch):
+                for batch in self._batches():
                     self.take_step(batch)
-                    _tell(callbacks, Callback.step_ends, self)
+                    for callback in callbacks:
+                        callback.step_ends(self)
                     if self.is_stopping():
                         break
                 if self.step_in_epoch == self.source.steps_per_epoch:
                     self.epoch += 1
-                    _tell(callbacks, Callback.epoch_ends, self)
+                    for callback in callbacks:
+                        callback.epoch_ends(self)
                     self.losses = Losses()
-            _tell(callbacks, Callback.run_ends, self)
+            for callback in callbacks:
+                callback.run_ends(self)
+
+    def save_state(self, folder: Path) -> None:
+        """Let each callback add to the checkpoint that is being written in ``folder``."""
+        for callback in self._callbacks:
+            callback.save_state(self, folder)
+
+    def _batches(self) -> Iterator[Batch]:
+        """What is left of the epoch in work; the time until each batch is there counts as waiting."""
+        batches = iter(self.source.batches(self.epoch + 1, self.step_in_epoch))
+        while True:
+            began = time.perf_counter()
+            batch = next(batches, None)
+            self.waited += time.perf_counter() - began
+            if batch is None:
+                return
+            yield batch
 
     def take_step(self, batch: Batch) -> None:
         """Forward, loss, backward, step."""
@@ -185,10 +226,3 @@ class Training:
                     "Lower learning_rate, or train with --bf16 false."
                 )
         return values
-
-
-def _tell(
-    callbacks: Iterable[Callback], event: Callable[[Callback, Training], None], training: Training
-) -> None:
-    for callback in callbacks:
-        getattr(callback, event.__name__)(training)

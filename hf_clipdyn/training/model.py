@@ -16,7 +16,7 @@ from transformers import (
 from hf_clipdyn.models.scales import Scale, clip_config, siglip_config
 from hf_clipdyn.training.losses import Features
 
-__all__ = ["TrainedModel", "build_model", "build_optimizer", "build_schedule", "unsharded"]
+__all__ = ["TrainedModel", "build_model", "build_schedule", "unsharded"]
 
 _MAX_LOG_SCALE = math.log(100)
 _SIGLIP_LOG_SCALE, _SIGLIP_BIAS = math.log(10), -10.0  # Zhai et al. 2023, section 3.2
@@ -122,23 +122,6 @@ def build_model(
         enable = getattr(encoder, "activation_checkpointing_enable", None) or getattr(encoder, old)
         enable({"use_reentrant": False})
     return TrainedModel(encoder, processor.image_processor.image_mean, processor.image_processor.image_std)
-
-
-def build_optimizer(
-    model: nn.Module, *, learning_rate: float, weight_decay: float, betas: tuple[float, float], eps: float
-) -> torch.optim.AdamW:
-    """AdamW; parameters of one dimension or less (biases, norms, temperature, class token) do not decay.
-
-    The number of dimensions tells them reliably, names do not.
-    """
-    parameters = [p for p in model.parameters() if p.requires_grad]
-    groups: list[dict[str, Any]] = [
-        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay},
-        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
-    ]
-    for group in groups:
-        group["initial_lr"] = learning_rate  # as a schedule that starts later than step 0 expects it
-    return torch.optim.AdamW(groups, lr=learning_rate, betas=betas, eps=eps)
 
 
 def build_schedule(

@@ -1,9 +1,8 @@
 """Train CLIP from scratch and publish every epoch: a run from its configuration to its last revision."""
 
-import dataclasses
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import datasets
@@ -14,26 +13,36 @@ from transformers import ProcessorMixin
 
 from hf_clipdyn.cards import CardFacts
 from hf_clipdyn.config import TrainingConfig
-from hf_clipdyn.errors import TrainingError
+from hf_clipdyn.errors import TrainingError, TrainingInterrupted
 from hf_clipdyn.models.scales import scale, siglip_processor
 from hf_clipdyn.plugins import load_plugin
 from hf_clipdyn.revisions import Publisher
-from hf_clipdyn.training.callbacks import Checkpoints, LogFile, ProgressBar, PublishStates, publishing_steps
-from hf_clipdyn.training.checkpoint import load_checkpoint
+from hf_clipdyn.training.callbacks import (
+    Checkpoints,
+    LogFile,
+    Progression,
+    PublishStates,
+    own_callbacks,
+    publishing_steps,
+)
+from hf_clipdyn.training.checkpoint import load_checkpoint, saved_losses
 from hf_clipdyn.training.device import attention, check_processes, end_training, make_accelerator, threads
+from hf_clipdyn.training.ema import PublishAverage
 from hf_clipdyn.training.folder import (
     as_begun,
     checkpoint_to_resume,
     make_folder,
     output_folder,
     repository,
-    tell_name,
 )
 from hf_clipdyn.training.gradients import make_backward
 from hf_clipdyn.training.inputs import prepare_inputs
+from hf_clipdyn.training.interruption import Interruption
 from hf_clipdyn.training.loop import Callback, Training
 from hf_clipdyn.training.losses import Loss, make_loss
-from hf_clipdyn.training.model import build_model, build_optimizer, build_schedule
+from hf_clipdyn.training.model import build_model, build_schedule
+from hf_clipdyn.training.optimizers import build_optimizer, check_optimizer
+from hf_clipdyn.training.statements import beginning, continuation, draws_bars, next_command, say
 
 __all__ = ["TrainingSummary", "train"]
 
@@ -56,7 +65,7 @@ def train(config: TrainingConfig, callbacks: Sequence[Callback] = ()) -> Trainin
 
     Args:
         config: the run.
-        callbacks: listen to it, after those of the configuration.
+        callbacks: listen to it, after publishing and log and before the checkpoint of a step is written.
 
     Returns:
         What was published, on the main process; None on the others.
@@ -66,13 +75,16 @@ def train(config: TrainingConfig, callbacks: Sequence[Callback] = ()) -> Trainin
         DatasetError: the training data are absent or unreadable.
         TrainingError: the loss is not finite, the data are broken, or the processes are too few.
         PublishError: revisions cannot be stored at all.
+        TrainingInterrupted: SIGINT or SIGTERM came; a checkpoint was written.
     """
     for path in filter(None, (config.plugin or "").split(",")):
         load_plugin(path)
     loss = make_loss(config.loss)  # an unknown name is known before anything is written
+    check_optimizer(config.optim)  # an unknown name is known before anything is written
+    callbacks = [*own_callbacks(), *callbacks]
     folder = output_folder(config)
     transformers.utils.logging.disable_progress_bar()  # one bar, ours, instead of one for each file saved
-    if config.disable_tqdm:
+    if not draws_bars(config):
         datasets.disable_progress_bars()
     checkpoint = checkpoint_to_resume(config, folder)
     config = as_begun(config, folder, checkpoint)
@@ -80,7 +92,7 @@ def train(config: TrainingConfig, callbacks: Sequence[Callback] = ()) -> Trainin
     check_processes(config, accelerator.num_processes)
     with threads(config, accelerator) as num_threads:
         bf16 = accelerator.mixed_precision == "bf16"
-        config = dataclasses.replace(
+        config = replace(
             config,
             bf16=bf16,
             attn_implementation=config.attn_implementation or attention(accelerator.device, bf16),
@@ -108,16 +120,19 @@ def _set_up(
     )
     optimizer = build_optimizer(
         model,
+        config.optim,
         learning_rate=config.learning_rate,
         weight_decay=config.weight_decay,
         betas=(config.adam_beta1, config.adam_beta2),
         eps=config.adam_epsilon,
     )
     model, optimizer = accelerator.prepare(model, optimizer)
-    step = epoch = 0
+    step, epoch, losses = 0, 0, list[float]()
     if checkpoint is not None:
-        progress = load_checkpoint(accelerator, checkpoint, config.recipe(), accelerator.num_processes)
-        step, epoch = progress.step, progress.epoch
+        progress = load_checkpoint(
+            accelerator, checkpoint, config.recipe(), accelerator.num_processes, source.steps_per_epoch
+        )
+        step, epoch, losses = progress.step, progress.epoch, saved_losses(checkpoint, progress)
     # The schedule follows from the step. accelerate would unpickle a stored one without restrictions.
     schedule = build_schedule(
         optimizer.optimizer,
@@ -142,7 +157,8 @@ def _set_up(
         epochs=config.num_train_epochs,
         max_grad_norm=config.max_grad_norm,
     )
-    training.step, training.epoch = step, epoch
+    training.step, training.epoch, training.resumed_from = step, epoch, checkpoint
+    training.losses.restore(losses)
     return training, processor
 
 
@@ -159,45 +175,89 @@ def _run(
         make_folder(config, folder)
     accelerator.wait_for_everyone()
     _start_trackers(config, accelerator)
+    repo_id, interruption = repository(config), Interruption()
+    steps = publishing_steps(config.publish, training.total_steps)
     with ExitStack() as stack:
-        publisher: Publisher | None = None
+        publishers: list[Publisher] = []
         if accelerator.is_main_process:
-            publisher = stack.enter_context(
-                Publisher(
-                    repository(config),
-                    output_dir=folder,
-                    store=folder / "hub",
-                    push_to_hub=config.push_to_hub,
-                    token=config.hub_token,
-                    private=config.hub_private_repo,
-                    card=_card_facts(config, training),
-                    recipe_hash=config.recipe_hash(),
-                )
-            )
-            publisher.check()
-            tell_name(config, folder)
-        steps = publishing_steps(config.publish, training.total_steps)
+            publishers = [
+                stack.enter_context(one) for one in _publishers(config, _card_facts(config, training), folder)
+            ]
+            for one in publishers:
+                one.check()
+            for line in beginning(config, training, folder, repo_id, steps) * (not config.quiet):
+                say(line)
         training.run(
             [
-                PublishStates(publisher, processor, steps),
-                Checkpoints(folder / "checkpoints", config.recipe(), config.save_total_limit),
-                LogFile(folder / "log.jsonl", config.logging_steps),
-                ProgressBar(disabled=config.disable_tqdm),
+                interruption,
+                *_publishing(publishers, processor, steps, config.ema_decay),
+                LogFile(folder / "log.jsonl", config.logging_steps, publishers),
                 *callbacks,
+                Progression(lines=not config.quiet, bar=draws_bars(config)),
+                # Last: what the others do after a step is in the checkpoint of that step.
+                Checkpoints(
+                    folder / "checkpoints", config.recipe(), config.save_total_limit, config.save_steps
+                ),
             ]
         )
+        stopped = interruption.signal if training.epoch < training.epochs else None
+        if stopped is not None:
+            # A launcher ends all processes when one has left, hence none does before the store has its revisions.
+            stack.close()
+            accelerator.wait_for_everyone()
+        step, processes = training.step, accelerator.num_processes
         training.let_go()
         end_training(accelerator)
-        if publisher is None:
+        if stopped is not None:
+            raise TrainingInterrupted(
+                f"interrupted after step {step}; what was done is kept. "
+                f"Continue with `{continuation(folder, processes)}`.",
+                stopped,
+            )
+        if not publishers:
             return None
-        outcome = publisher.finish()
+        outcomes = [one.finish() for one in publishers]
+        if not config.quiet:
+            say(f"Next: {next_command(repo_id, folder / 'hub')}")
         return TrainingSummary(
-            repo_id=repository(config),
+            repo_id=repo_id,
             store=folder / "hub",
-            published=outcome.published,
-            missing=outcome.missing,
-            message=outcome.message,
+            published=outcomes[0].published,
+            missing=[name for outcome in outcomes for name in outcome.missing],
+            message=" ".join(outcome.message for outcome in outcomes),
         )
+
+
+def _publishers(config: TrainingConfig, card: CardFacts, folder: Path) -> list[Publisher]:
+    """One for the weights and, if that is asked for, one for their average; both publish to the same places."""
+    journals = {folder: card}
+    if config.ema_decay is not None:
+        recipe = {**card.recipe, "ema_decay": config.ema_decay}
+        journals[folder / "ema"] = replace(card, repo_id=f"{card.repo_id}-ema", recipe=recipe)
+    return [
+        Publisher(
+            facts.repo_id,
+            output_dir=journal,
+            store=folder / "hub",
+            push_to_hub=config.push_to_hub,
+            token=config.hub_token,
+            private=config.hub_private_repo,
+            card=facts,
+            recipe_hash=config.recipe_hash(),
+        )
+        for journal, facts in journals.items()
+    ]
+
+
+def _publishing(
+    publishers: Sequence[Publisher], processor: ProcessorMixin, steps: set[int], ema_decay: float | None
+) -> list[Callback]:
+    """What publishes the states; ``publishers`` is empty in all processes but the main one."""
+    of_weights, of_average = (*publishers, None, None)[:2]
+    callbacks: list[Callback] = [PublishStates(of_weights, processor, steps)]
+    if ema_decay is not None:
+        callbacks.append(PublishAverage(of_average, processor, steps, decay=ema_decay))
+    return callbacks
 
 
 def _card_facts(config: TrainingConfig, training: Training) -> CardFacts:
@@ -216,6 +276,7 @@ def _card_facts(config: TrainingConfig, training: Training) -> CardFacts:
             "loss": config.loss,
             "num_train_epochs": config.num_train_epochs,
             "global batch size": training.source.global_batch_size,
+            "optimiser": config.optim,
             "learning_rate": config.learning_rate,
             "weight_decay": config.weight_decay,
             "warmup_steps": config.warmup_steps,

@@ -13,7 +13,13 @@ from accelerate import Accelerator
 from accelerate.state import AcceleratorState, GradientState, PartialState
 
 from hf_clipdyn.errors import TrainingError
-from hf_clipdyn.training.checkpoint import Progress, find_checkpoint, load_checkpoint, save_checkpoint
+from hf_clipdyn.training.checkpoint import (
+    Progress,
+    find_checkpoint,
+    load_checkpoint,
+    save_checkpoint,
+    saved_losses,
+)
 
 RECIPE: dict[str, object] = {"seed": 0}
 
@@ -46,8 +52,15 @@ def checkpoints(tmp_path: Path, accelerator: Accelerator) -> Path:
     """`checkpoints/epoch-001` and `epoch-002`, both whole."""
     root = tmp_path / "checkpoints"
     for epoch in (1, 2):
-        save_checkpoint(accelerator, root, Progress(epoch, 5 * epoch, 50 * epoch, 1, RECIPE), keep=2)
+        save_checkpoint(accelerator, root, Progress(epoch, 5 * epoch, 50 * epoch, 1, 5, RECIPE), keep=2)
     return root
+
+
+def _resume(accelerator: Accelerator, folder: Path) -> int:
+    """Read a checkpoint as a run does; its step."""
+    progress = load_checkpoint(accelerator, folder, RECIPE, 1, 5)
+    saved_losses(folder, progress)
+    return progress.step
 
 
 def _cut(path: Path, _: Path) -> None:
@@ -80,7 +93,7 @@ def _bomb(path: Path, exploded: Path) -> None:
         state.write_text(json.dumps(content))
 
 
-FILES = ["model.safetensors", "optimizer.bin", "random_states_0.pkl", "progress.json"]
+FILES = ["model.safetensors", "optimizer.bin", "random_states_0.pkl", "losses.safetensors", "progress.json"]
 HARMS = [_cut, _empty, _remove, _garble, _folder, _bomb]
 
 
@@ -91,11 +104,11 @@ def test_a_broken_file_is_named_and_the_last_whole_checkpoint_too(
 ) -> None:
     harm(checkpoints / "epoch-002" / file, tmp_path / "exploded")
     with pytest.raises(TrainingError, match=file.replace(".", r"\.")) as found:
-        load_checkpoint(accelerator, checkpoints / "epoch-002", RECIPE, 1)
+        _resume(accelerator, checkpoints / "epoch-002")
     assert f"The last whole checkpoint is {checkpoints / 'epoch-001'}" in str(found.value)
     assert len(str(found.value).splitlines()) == 1
     assert not (tmp_path / "exploded").exists()
-    assert load_checkpoint(accelerator, checkpoints / "epoch-001", RECIPE, 1).step == 5
+    assert _resume(accelerator, checkpoints / "epoch-001") == 5
 
 
 def test_without_another_whole_checkpoint_the_way_out_is_to_start_again(
@@ -104,12 +117,67 @@ def test_without_another_whole_checkpoint_the_way_out_is_to_start_again(
     for epoch in (1, 2):
         _cut(checkpoints / f"epoch-{epoch:03d}" / "optimizer.bin", tmp_path)
     with pytest.raises(TrainingError, match="no other whole checkpoint: start again"):
-        load_checkpoint(accelerator, checkpoints / "epoch-002", RECIPE, 1)
+        _resume(accelerator, checkpoints / "epoch-002")
 
 
 @pytest.mark.parametrize(
-    "name", ["epoch-x", "epoch-", "epoch-٣²", "epoch-1e3", "epoch-" + "9" * 200, "epoch--001"]
+    "name",
+    [
+        "epoch-x",
+        "epoch-",
+        "epoch-٣²",
+        "epoch-1e3",
+        "epoch-" + "9" * 200,
+        "epoch--001",
+        "epoch-002-step-",
+        "epoch-002-step-1",
+    ],
 )
 def test_a_folder_that_is_no_checkpoint_is_passed_over(checkpoints: Path, name: str) -> None:
     shutil.copytree(checkpoints / "epoch-001", checkpoints / name)
     assert find_checkpoint(checkpoints, "true") == checkpoints / "epoch-002"
+
+
+def test_the_newest_checkpoint_is_the_one_of_the_last_step(checkpoints: Path) -> None:
+    for name in (
+        "epoch-002-step-00000013",
+        "epoch-002-step-00000012",
+        "epoch-1000",
+        "epoch-999-step-10000002",
+    ):
+        shutil.copytree(checkpoints / "epoch-001", checkpoints / name)
+        assert find_checkpoint(checkpoints, "true") == checkpoints / {
+            "epoch-002-step-00000012": "epoch-002-step-00000013",
+            "epoch-999-step-10000002": "epoch-1000",
+        }.get(name, name)
+
+
+def test_a_checkpoint_that_a_kill_left_half_deleted_is_passed_over(checkpoints: Path) -> None:
+    (checkpoints / "epoch-002" / "progress.json").unlink()
+    assert find_checkpoint(checkpoints, "true") == checkpoints / "epoch-001"
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"step": 4}, "step 4 is not in epoch 3"),
+        ({"step": 15}, "step 15 is not in epoch 3"),
+        ({"files": {"../../secret": 1}}, "which is outside its folder"),
+        ({"files": {"/etc/hostname": 1}}, "which is outside its folder"),
+    ],
+)
+def test_progress_that_contradicts_itself_is_one_sentence(
+    checkpoints: Path, accelerator: Accelerator, change: dict[str, object], said: str
+) -> None:
+    path = checkpoints / "epoch-002" / "progress.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | change))
+    with pytest.raises(TrainingError, match=said) as found:
+        _resume(accelerator, checkpoints / "epoch-002")
+    assert len(str(found.value).splitlines()) == 1
+
+
+def test_losses_of_another_number_are_one_sentence(checkpoints: Path, accelerator: Accelerator) -> None:
+    progress = Progress(2, 12, 120, 1, 5, RECIPE)
+    folder = save_checkpoint(accelerator, checkpoints, progress, keep=3, losses=[0.5])
+    with pytest.raises(TrainingError, match="does not hold the 2 losses of the epoch in work"):
+        saved_losses(folder, progress)

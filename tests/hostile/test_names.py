@@ -171,7 +171,7 @@ def test_a_run_in_a_folder_with_a_space_is_loaded_and_goes_on_after_it_was_renam
     )
     began.assert_decent()
     assert began.code == 0, began.err
-    assert "are loaded as local/my-run-2" in began.err
+    assert "as local/my-run-2 in" in began.err
     begun = list_revisions("local/my-run-2", work / "my run (2)" / "hub")
     assert [item.name for item in begun] == ["epoch-000", "epoch-001"]
 

@@ -57,6 +57,7 @@ PROGRESS: dict[str, Any] = {
     "step": 5,
     "samples_seen": 50,
     "num_processes": 1,
+    "steps_per_epoch": 5,
     "recipe": {"seed": 0},
     "files": {},
 }

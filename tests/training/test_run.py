@@ -72,10 +72,12 @@ def test_the_same_seed_gives_the_same_weights_and_another_seed_others(flags: Fla
 def test_a_killed_run_continues_with_the_weights_and_losses_of_an_uninterrupted_one(
     flags: Flags, checkout: Path, tmp_path: Path
 ) -> None:
-    """Killed inside epoch 3 and resumed: the order of batches after a late resume went wrong elsewhere."""
+    """Killed inside epoch 3 and resumed there: the order of batches after a late resume went wrong elsewhere."""
     whole = _train(flags("whole", num_train_epochs=4))
     killed = tmp_path / "killed"
-    with subprocess.Popen(_script(checkout, flags("killed", num_train_epochs=4)), env=os.environ) as process:
+    with subprocess.Popen(
+        _script(checkout, flags("killed", num_train_epochs=4, save_steps=2)), env=os.environ
+    ) as process:
         deadline = time.monotonic() + 240
         while not (killed / "log.jsonl").exists() or len(_log(killed)) < 12:
             assert process.poll() is None
@@ -91,8 +93,9 @@ def test_a_killed_run_continues_with_the_weights_and_losses_of_an_uninterrupted_
     assert [(r.name, r.sha256, r.loss) for r in found] == [(r.name, r.sha256, r.loss) for r in expected]
 
 
-def test_ctrl_c_ends_a_run_with_a_sentence_and_keeps_what_was_published(
-    flags: Flags, checkout: Path, tmp_path: Path
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_a_run_with_a_checkpoint_and_the_next_command(
+    flags: Flags, checkout: Path, tmp_path: Path, sent: signal.Signals, code: int
 ) -> None:
     command = _script(checkout, flags(num_train_epochs=500))
 
@@ -108,10 +111,15 @@ def test_ctrl_c_ends_a_run_with_a_sentence_and_keeps_what_was_published(
             assert process.poll() is None
             assert time.monotonic() < deadline
             time.sleep(0.01)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(sent)
         error = process.communicate(timeout=300)[1]
-    assert process.returncode == 130
-    assert "clipdyn: interrupted; what was done is kept" in error
+    assert process.returncode == code
+    assert "clipdyn: interrupted after step" in error
+    assert (
+        f"Continue with `clipdyn train --config {tmp_path}/run/config.yaml --resume_from_checkpoint" in error
+    )
+    (checkpoint,) = tmp_path.glob("run/checkpoints/epoch-*")
+    assert json.loads((checkpoint / "progress.json").read_text())["step"] == _log(tmp_path / "run")[-1][0]
     assert "Traceback" not in error
     names = [r.name for r in list_revisions("me/run", store=tmp_path / "run" / "hub")]
     assert names[:2] == ["epoch-000", "epoch-001"]

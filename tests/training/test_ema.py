@@ -1,0 +1,84 @@
+"""The published average equals that of a plain loop."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import CLIPModel
+
+from hf_clipdyn.config import parse_training_config
+from hf_clipdyn.errors import ConfigError, TrainingError
+from hf_clipdyn.revisions import list_revisions
+from hf_clipdyn.training import train
+from hf_clipdyn.training.loop import Callback, Training
+
+Flags = Callable[..., list[str]]
+
+
+class _PlainAverage(Callback):
+    """The average as one would write it down, a state for each epoch."""
+
+    def __init__(self, decay: float) -> None:
+        self._decay = decay
+        self.states: list[dict[str, torch.Tensor]] = []
+
+    @staticmethod
+    def _weights(training: Training) -> dict[str, torch.Tensor]:
+        state = training.unwrapped.encoder.state_dict()
+        return {name: weight.double().clone() for name, weight in state.items()}
+
+    def run_begins(self, training: Training) -> None:
+        self._average = self._weights(training)
+        self.states.append(dict(self._average))
+
+    def step_ends(self, training: Training) -> None:
+        for name, weight in self._weights(training).items():
+            self._average[name] = self._decay * self._average[name] + (1 - self._decay) * weight
+
+    def epoch_ends(self, training: Training) -> None:
+        self.states.append(dict(self._average))
+
+
+def test_the_average_equals_that_of_a_plain_loop_and_the_weights_stay_their_own(
+    flags: Flags, tmp_path: Path
+) -> None:
+    plain = _PlainAverage(0.8)
+    summary = train(parse_training_config(flags("with", ema_decay=0.8, num_train_epochs=2)), [plain])
+    assert summary is not None
+    where = {"cache_dir": str(summary.store), "local_files_only": True}
+    for epoch, expected in enumerate(plain.states):
+        found = CLIPModel.from_pretrained("me/run-ema", revision=f"epoch-{epoch:03d}", **where).state_dict()
+        for name, weight in expected.items():
+            torch.testing.assert_close(found[name].double(), weight, atol=1e-6, rtol=1e-5)
+    train(parse_training_config(flags("without", num_train_epochs=2)))
+    weights = [
+        [one.sha256 for one in list_revisions("me/run", store=tmp_path / folder / "hub")]
+        for folder in ("with", "without")
+    ]
+    assert weights[0] == weights[1]
+    assert (tmp_path / "with" / "hub" / "models--me--run-ema").is_dir()
+
+
+def test_the_average_of_another_model_in_a_checkpoint_is_one_sentence(flags: Flags, tmp_path: Path) -> None:
+    from safetensors.torch import save_file
+
+    class Stop(Callback):
+        def step_ends(self, training: Training) -> None:
+            training.stop()
+
+    train(parse_training_config(flags(ema_decay=0.8)), [Stop()])
+    (checkpoint,) = (tmp_path / "run" / "checkpoints").iterdir()
+    state = checkpoint / "progress.json"
+    size = (checkpoint / "ema.safetensors").stat().st_size
+    save_file({"other": torch.zeros(3)}, checkpoint / "ema.safetensors")
+    new = (checkpoint / "ema.safetensors").stat().st_size
+    state.write_text(state.read_text().replace(str(size), str(new)))
+    with pytest.raises(TrainingError, match=r"ema\.safetensors does not hold the average of this model"):
+        train(parse_training_config(flags(ema_decay=0.8, resume_from_checkpoint="true")))
+
+
+def test_a_run_with_another_decay_does_not_continue(flags: Flags) -> None:
+    train(parse_training_config(flags(num_train_epochs=1, ema_decay=0.8)))
+    with pytest.raises(ConfigError, match=r"ema_decay=0\.8 there, 0\.9 now"):
+        train(parse_training_config(flags(num_train_epochs=1, ema_decay=0.9, resume_from_checkpoint="true")))

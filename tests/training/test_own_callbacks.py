@@ -1,0 +1,78 @@
+"""A run's own callback, from a file or from the Python call."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from hf_clipdyn import plugins
+from hf_clipdyn.config import parse_training_config
+from hf_clipdyn.errors import ConfigError
+from hf_clipdyn.training import train
+from hf_clipdyn.training.loop import Callback, Training
+
+Flags = Callable[..., list[str]]
+
+FILE = """
+from pathlib import Path
+
+from hf_clipdyn.training.loop import Callback, Training
+
+
+class Diary(Callback):
+    def run_begins(self, training: Training) -> None:
+        self.events = [f"begins at {training.step}"]
+
+    def step_ends(self, training: Training) -> None:
+        self.events.append(f"step {training.step}")
+
+    def epoch_ends(self, training: Training) -> None:
+        self.events.append(f"epoch {training.epoch}")
+
+    def run_ends(self, training: Training) -> None:
+        self.events.append("ends")
+
+    def close(self) -> None:
+        Path(__file__ + ".txt").write_text(", ".join(self.events))
+"""
+
+
+@pytest.fixture(autouse=True)
+def _no_plugin_is_left(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(plugins, "_loaded", {})
+
+
+def test_a_callback_in_a_file_hears_every_event(flags: Flags, tmp_path: Path) -> None:
+    file = tmp_path / "diary.py"
+    file.write_text(FILE, encoding="utf-8")
+    train(parse_training_config(flags(num_train_epochs=1, per_device_train_batch_size=50, plugin=file)))
+    diary = (tmp_path / "diary.py.txt").read_text(encoding="utf-8")
+    assert diary == "begins at 0, step 1, step 2, epoch 1, ends"
+
+
+def test_a_callback_of_a_file_that_wants_arguments_is_one_sentence(flags: Flags, tmp_path: Path) -> None:
+    file = tmp_path / "wanting.py"
+    file.write_text(
+        "from hf_clipdyn.training.loop import Callback\n"
+        "class Wanting(Callback):\n    def __init__(self, path):\n        pass\n",
+        encoding="utf-8",
+    )
+    with pytest.raises(ConfigError, match="The callback Wanting of a plug-in cannot be made"):
+        train(parse_training_config(flags(plugin=file)))
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_callback_of_the_python_call_can_end_the_run(flags: Flags) -> None:
+    class Enough(Callback):
+        def epoch_ends(self, training: Training) -> None:
+            training.stop()
+
+    summary = train(parse_training_config(flags()), [Enough()])
+    assert summary is not None
+    assert summary.published == ["epoch-000", "epoch-001"]
+
+
+def test_an_unknown_optimiser_is_known_before_anything_is_written(flags: Flags, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="adamw_torch"):
+        train(parse_training_config(flags(optim="adam")))
+    assert not (tmp_path / "run").exists()

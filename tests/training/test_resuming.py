@@ -1,0 +1,209 @@
+"""A run that ends at any moment continues to the same bits."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+from hf_clipdyn.config import parse_training_config
+from hf_clipdyn.errors import ConfigError, TrainingInterrupted
+from hf_clipdyn.revisions import list_revisions
+from hf_clipdyn.training import TrainingSummary, train
+from hf_clipdyn.training.loop import Callback, Training
+
+Flags = Callable[..., list[str]]
+HERE = Path(__file__).parent
+
+
+class _At(Callback):
+    """Does something once, after a step."""
+
+    def __init__(self, step: int, action: Callable[[Training], None]) -> None:
+        self._step, self._action = step, action
+
+    def step_ends(self, training: Training) -> None:
+        if training.step == self._step:
+            self._action(training)
+
+
+def _train(flags: list[str], *callbacks: Callback) -> TrainingSummary:
+    summary = train(parse_training_config(flags), callbacks)
+    assert summary is not None
+    return summary
+
+
+def _result(folder: Path) -> tuple[list[tuple[int, float]], list[tuple[str, str, float | None]]]:
+    """Steps and losses of the log; names, weights and losses of all revisions, those of the average too."""
+    lines = map(json.loads, (folder / "log.jsonl").read_text(encoding="utf-8").splitlines())
+    repositories = [path.name.split("--")[-1] for path in folder.glob("hub/models--*")]
+    revisions = [
+        (f"{name} {one.name}", one.sha256, one.loss)
+        for name in sorted(repositories)
+        for one in list_revisions(f"me/{name}", store=folder / "hub")
+    ]
+    return [(line["step"], line["loss"]) for line in lines], revisions
+
+
+def _checkpoints(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.glob("checkpoints/*"))
+
+
+@pytest.mark.parametrize("step", [3, 5])
+def test_a_run_that_was_told_to_stop_continues_to_the_same_bits(
+    flags: Flags, tmp_path: Path, step: int
+) -> None:
+    """Inside an epoch and at its end; the average of the weights and the epoch's mean loss continue too."""
+    changes = {"num_train_epochs": 2, "ema_decay": 0.7, "publish": "log2"}
+    _train(flags("whole", **changes))
+    stopped = _train(flags("stopped", **changes), _At(step, Training.stop))
+    assert "epoch-002" not in stopped.published
+    assert _checkpoints(tmp_path / "stopped") == ["epoch-000-step-00000003" if step == 3 else "epoch-001"]
+    _train(flags("stopped", resume_from_checkpoint="true", **changes))
+    assert _result(tmp_path / "stopped") == _result(tmp_path / "whole")
+    names = [name for name, *_ in _result(tmp_path / "whole")[1]]
+    assert [name.replace("run ", "run-ema ") for name in names if name.startswith("run ")] == [
+        name for name in names if name.startswith("run-ema ")
+    ]
+
+
+def test_checkpoints_inside_epochs_count_in_the_limit(flags: Flags, tmp_path: Path) -> None:
+    seen: list[list[str]] = []
+
+    class Watch(Callback):
+        def step_ends(self, _: Training) -> None:
+            seen.append(_checkpoints(tmp_path / "run"))
+
+    _train(flags(num_train_epochs=2, save_steps=2, save_total_limit=2), Watch())
+    assert seen[4] == ["epoch-000-step-00000002", "epoch-000-step-00000004"]
+    assert seen[7] == ["epoch-001", "epoch-001-step-00000006"]
+    assert _checkpoints(tmp_path / "run") == ["epoch-001-step-00000008", "epoch-002"]
+
+
+def test_a_callbacks_own_state_is_that_of_the_step_of_the_checkpoint(flags: Flags, tmp_path: Path) -> None:
+    class Count(Callback):
+        steps = 0
+
+        def step_ends(self, _: Training) -> None:
+            self.steps += 1
+
+        def save_state(self, _: Training, folder: Path) -> None:
+            (folder / "count.txt").write_text(str(self.steps), encoding="utf-8")
+
+        def load_state(self, _: Training, folder: Path) -> None:
+            self.steps = int((folder / "count.txt").read_text(encoding="utf-8"))
+
+    _train(flags(num_train_epochs=1), Count(), _At(3, Training.stop))
+    resumed = Count()
+    _train(flags(num_train_epochs=1, resume_from_checkpoint="true"), resumed)
+    assert resumed.steps == 5
+
+
+def test_data_that_have_changed_are_no_continuation(flags: Flags, photographs: Path) -> None:
+    _train(flags(num_train_epochs=1), _At(3, Training.stop))
+    lines = (photographs / "captions.txt").read_text(encoding="utf-8").splitlines()
+    (photographs / "captions.txt").write_text("\n".join(lines[:150]) + "\n", encoding="utf-8")
+    with pytest.raises(ConfigError, match="when an epoch had 5 steps, and now it has 3"):
+        _train(flags(num_train_epochs=1, resume_from_checkpoint="true"))
+
+
+def test_a_signal_in_a_python_call_is_an_exception_that_names_the_next_command(
+    flags: Flags, tmp_path: Path
+) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(
+        TrainingInterrupted, match=r"clipdyn train --config .*config\.yaml --resume"
+    ) as caught:
+        _train(flags(num_train_epochs=1), _At(2, lambda _: os.kill(os.getpid(), signal.SIGTERM)))
+    assert caught.value.exit_code == 128 + signal.SIGTERM
+    assert signal.getsignal(signal.SIGTERM) == before
+    assert _checkpoints(tmp_path / "run") == ["epoch-000-step-00000003"]
+
+
+def test_a_second_signal_ends_the_run_at_once(flags: Flags, tmp_path: Path) -> None:
+    def twice(_: Training) -> None:
+        for _ in range(2):
+            os.kill(os.getpid(), signal.SIGINT)
+
+    with pytest.raises(KeyboardInterrupt):
+        _train(flags(num_train_epochs=1), _At(2, twice))
+    assert _checkpoints(tmp_path / "run") == []
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+
+
+@pytest.mark.slow
+def test_a_run_that_is_killed_again_and_again_continues_to_the_same_bits(
+    flags: Flags, tmp_path: Path
+) -> None:
+    """At each change in the folder of checkpoints, each line of the log and each step: some 50 kills."""
+    changes = {"save_steps": 2, "save_total_limit": 2, "ema_decay": 0.7, "publish": "log2"}
+    _train(flags("whole", **changes))
+    command = [sys.executable, str(HERE / "killed_worker.py")]
+    done = subprocess.run(
+        [*command, *flags("killed", resume_from_checkpoint="true", quiet=True, **changes)],
+        capture_output=True,
+        text=True,
+        env=os.environ,
+        timeout=900,
+    )
+    assert done.returncode == 0, done.stderr[-5000:]
+    assert int(done.stdout.split()[-1]) > 20, "too few kills to test anything"
+    assert _result(tmp_path / "killed") == _result(tmp_path / "whole")
+
+
+def _ranks(launcher: subprocess.Popen[str]) -> Iterator[psutil.Process]:
+    for process in psutil.Process(launcher.pid).children(recursive=True):
+        if "RANK" in process.environ():
+            yield process
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("way", ["killed", "terminated"])
+def test_two_processes_stop_after_the_same_step_and_continue_to_the_same_bits(
+    flags: Flags, checkout: Path, launch: Callable[..., str], tmp_path: Path, way: str
+) -> None:
+    """All are killed, or one of them gets SIGTERM."""
+    script = checkout / "scripts" / "train.py"
+    changes = {
+        "per_device_train_batch_size": 12,
+        "num_train_epochs": 8,
+        "save_steps": 3,
+        "ema_decay": 0.7,
+        "quiet": True,
+    }
+    launch(2, script, *flags("whole", **changes))
+    folder = tmp_path / way
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+    with subprocess.Popen(
+        [sys.executable, *torchrun, str(script), *flags(way, **changes)],
+        env=os.environ | {"OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"},
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        deadline = time.monotonic() + 240
+        while not (folder / "log.jsonl").exists() or len(_result(folder)[0]) < 7:
+            assert process.poll() is None
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        ranks = list(_ranks(process))
+        assert len(ranks) == 2
+        if way == "killed":
+            for one in [psutil.Process(process.pid), *ranks]:
+                one.kill()
+        else:
+            ranks[1].send_signal(signal.SIGTERM)
+        error = process.communicate(timeout=300)[1]
+    assert not (folder / "checkpoints" / "epoch-008").exists(), "it was stopped too late to test anything"
+    if way == "terminated":
+        assert "Continue with `torchrun --nproc_per_node 2 scripts/train.py --config" in error
+        (stopped,) = _checkpoints(folder)
+        logged = _result(folder)[0][-1][0]
+        assert stopped in (f"epoch-{logged // 5:03d}", f"epoch-{logged // 5:03d}-step-{logged:08d}")
+    launch(2, script, *flags(way, resume_from_checkpoint="true", **changes))
+    assert _result(folder) == _result(tmp_path / "whole")
