@@ -50,6 +50,8 @@ _EXECUTION = {
     "hub_private_repo",
     "data_dir",
     "cache_dir",
+    "dataloader_num_workers",
+    "dataloader_prefetch_factor",
 }
 
 _COUNT = "[1, 1000000000]"
@@ -80,6 +82,44 @@ class TrainingConfig:
         0, "Keep the last N images of the split out of training, for retrieval.", within="[0, 1000000000]"
     )
     cache_dir: str | None = option(None, "Where decoded pixels are cached; under HF_HOME by default.")
+
+    # How a data set of any size is streamed
+    streaming: bool = option(
+        False,
+        "Read and decode while training: tar shards, Parquet, or a data set on the Hub, of any size. Needs "
+        "samples_per_epoch. A tokenizer of the model's own (tiny, small) is trained on the first 20,000 captions.",
+    )
+    samples_per_epoch: int | None = option(
+        None,
+        "Images of an epoch, over all processes, with streaming. Each epoch begins with a new order of all shards; "
+        "it may show a part of them, or some of them several times.",
+        within=_COUNT,
+    )
+    shuffle_shards: int = option(
+        4, "With streaming: shards that each stream reads in turn.", within="[1, 1024]"
+    )
+    shuffle_samples: int = option(
+        1000,
+        "With streaming: undecoded samples that each stream keeps in memory and shuffles at once.",
+        within="[1, 10000000]",
+    )
+    streams_per_process: int = option(
+        8,
+        "With streaming: streams into which a process divides its shards, and the most workers that can read them. "
+        "The order of the data depends on it, and not on the workers.",
+        within="[1, 1024]",
+    )
+
+    # How the images are read and varied
+    dataloader_num_workers: int | None = option(
+        None,
+        "Processes that read images beside the training, for each of its processes; they change nothing in the data. "
+        "By default the cores that training leaves free, at most 8; none for cached images on a CPU.",
+        within="[0, 1024]",
+    )
+    dataloader_prefetch_factor: int = option(
+        2, "Batches that each of them reads in advance.", within="[1, 1024]"
+    )
 
     # What learns
     scale: str = option("tiny", "Size of the model: tiny, small, vit-b-32, vit-b-16 or vit-l-14.")
@@ -156,6 +196,7 @@ class TrainingConfig:
             raise ConfigError(
                 f"attn_implementation is {shown(self.attn_implementation)}: take eager or sdpa."
             )
+        self._check_streaming()
         if self.push_to_hub and self.hub_model_id is None:
             raise ConfigError("push_to_hub needs hub_model_id: name the repository as owner/name.")
         if self.repository is not None:
@@ -164,6 +205,19 @@ class TrainingConfig:
                     f"hub_model_id is {self.hub_model_id!r}: only {{scale}} and {{seed}} can be filled in."
                 )
             checked_repo_id(self.repository, what="hub_model_id", owner=self.push_to_hub)
+
+    def _check_streaming(self) -> None:
+        if self.streaming and self.samples_per_epoch is None:
+            raise ConfigError("streaming needs samples_per_epoch: the images that make an epoch.")
+        if self.samples_per_epoch is not None and not self.streaming:
+            raise ConfigError(
+                "samples_per_epoch is only used with streaming: add --streaming true, or leave it out."
+            )
+        if self.streaming and (self.max_train_samples is not None or self.validation_size > 0):
+            raise ConfigError(
+                "max_train_samples and validation_size need a data set that is not streamed: leave them out, or leave "
+                "streaming out."
+            )
 
     @property
     def repository(self) -> str | None:

@@ -27,7 +27,7 @@ __all__ = [
 ]
 
 # What a run leaves in its folder; overwrite_output_dir deletes these and nothing else.
-_LEFTOVERS = ("hub", "publishing", "checkpoints", "log.jsonl", "config.yaml")
+_LEFTOVERS = ("hub", "publishing", "checkpoints", "shards", "log.jsonl", "config.yaml")
 
 # Fields that the machine decides where they are None; they bear on the weights.
 _BY_MACHINE = ("bf16", "attn_implementation", "num_threads")
