@@ -23,8 +23,6 @@ from hf_clipdyn.training.streamed import StreamedSource, Workers
 __all__ = ["prepare_inputs"]
 
 _MOST_BROKEN = 0.01
-
-
 _TOKENIZER_CAPTIONS = 20_000  # of a stream; they determine a small vocabulary well
 
 

@@ -21,6 +21,7 @@ __all__ = ["Block", "Sample", "Shards", "Shuffle", "Stream", "first_captions", "
 
 _ROWS_AT_ONCE = 8
 _ROW_BITS = 32
+_NO_IMAGE: Mapping[str, Any] = {"bytes": None, "path": None}
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ class Shards:
             texts = [text.strip() for text in captions or () if text and text.strip()]
             if texts:
                 count += 1
-                yield Sample(shard << _ROW_BITS | row, image, texts)
+                yield Sample(shard << _ROW_BITS | row, image or _NO_IMAGE, texts)
             else:
                 self.without_caption += 1
         self.counts[shard] = count

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import fsspec.asyn
+import fsspec.asyn  # type: ignore[import-untyped]
 import numpy as np
 import torch
 from numpy.typing import NDArray
