@@ -3,8 +3,11 @@
 import io
 import os
 import signal
+import subprocess
+import sys
 import tarfile
 import textwrap
+import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -182,7 +185,8 @@ def test_what_lies_before_a_position_is_not_read_again(
     source = _source(tars, samples_per_epoch=5000, folder=tmp_path / "shards")
     whole = _numbers(source.batches(1))
     assert len(opened) > 300
-    (tmp_path / "shards" / "process-0.jsonl").open("a").write('{"shard": 3, "sam')  # killed while writing
+    with (tmp_path / "shards" / "process-0.jsonl").open("a") as file:
+        file.write('{"shard": 3, "sam')  # killed while writing
     opened.clear()
     late = _source(tars, samples_per_epoch=5000, folder=tmp_path / "shards")
     assert _numbers(late.batches(1, 998)) == whole[998:]
