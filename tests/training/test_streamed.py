@@ -431,6 +431,14 @@ def test_a_run_killed_within_an_epoch_continues_with_the_weights_of_an_uninterru
     assert weights[0] == weights[1]
 
 
+def test_a_folder_of_captioned_images_is_one_shard(photographs: Path) -> None:
+    source = _source(photographs, samples_per_epoch=120, per_device_batch_size=60)
+    batches = list(source.batches(1))
+    assert len(batches) == 2
+    assert source.skipped == 0
+    assert len(first_captions(_shards(photographs), 10)) == 10
+
+
 # --- slow ----------------------------------------------------------------------------------------------
 
 _RUN = """
