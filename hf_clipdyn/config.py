@@ -50,6 +50,8 @@ _EXECUTION = {
     "hub_private_repo",
     "data_dir",
     "cache_dir",
+    "dataloader_num_workers",
+    "dataloader_prefetch_factor",
 }
 
 _COUNT = "[1, 1000000000]"
@@ -81,6 +83,44 @@ class TrainingConfig:
     )
     cache_dir: str | None = option(None, "Where decoded pixels are cached; under HF_HOME by default.")
 
+    # How the images are read and varied
+    reading: str | None = option(
+        None,
+        "`cached` decodes every image once and keeps its pixels on disk; `decoded` decodes the files in every epoch. "
+        "By default cached where that takes at most 4 GB.",
+        choices=("cached", "decoded"),
+    )
+    random_resized_crop: bool = option(
+        False,
+        "Show another crop of each image in each epoch, resized to the input, as CLIP and open_clip do. Cached images "
+        "are crops of the centre square, decoded ones of the whole image.",
+    )
+    crop_scale_min: float = option(
+        0.9, "Smallest share of the image's area in a random crop.", within="(0, 1]"
+    )
+    random_flip: bool = option(False, "Mirror every other image, drawn anew in each epoch.")
+    color_jitter: float = option(
+        0.0,
+        "Change brightness, contrast and saturation of four in five images by up to this share, and the hue by a "
+        "quarter of it; open_clip's recipes take 0.32.",
+        within="[0, 1]",
+    )
+    caption_choice: str = option(
+        "one",
+        "`one` draws a caption of each image in each epoch; with `all` an epoch shows each pair of image and caption "
+        "once, and has as many times more steps.",
+        choices=("one", "all"),
+    )
+    dataloader_num_workers: int | None = option(
+        None,
+        "Processes that read images beside the training, for each of its processes; they change nothing in the data. "
+        "By default the cores that training leaves free, at most 8; none for cached images on a CPU.",
+        within="[0, 1024]",
+    )
+    dataloader_prefetch_factor: int = option(
+        2, "Batches that each of them reads in advance.", within="[1, 1024]"
+    )
+
     # What learns
     scale: str = option("tiny", "Size of the model: tiny, small, vit-b-32, vit-b-16 or vit-l-14.")
     attn_implementation: str | None = option(
@@ -106,7 +146,7 @@ class TrainingConfig:
     min_lr_rate: float = option(0.05, "The cosine ends at this share of the learning rate.", within="[0, 1]")
     seed: int = option(
         0,
-        "Seed of the weights, the order of the images and the choice of captions.",
+        "Seed of the weights, the order of the images, the choice of captions and the augmentation.",
         within="[0, 4294967295]",
     )
 
@@ -155,6 +195,10 @@ class TrainingConfig:
         if self.attn_implementation not in (None, "eager", "sdpa"):
             raise ConfigError(
                 f"attn_implementation is {shown(self.attn_implementation)}: take eager or sdpa."
+            )
+        if self.crop_scale_min != 0.9 and not self.random_resized_crop:
+            raise ConfigError(
+                "crop_scale_min is only used with random_resized_crop: add it, or leave both out."
             )
         if self.push_to_hub and self.hub_model_id is None:
             raise ConfigError("push_to_hub needs hub_model_id: name the repository as owner/name.")
