@@ -197,6 +197,7 @@ def _card_facts(config: TrainingConfig, training: Training) -> CardFacts:
             "dataset": config.dataset_name,
             "train_split": config.train_split,
             "images": training.source.images,
+            "reading": config.reading,
             "num_train_epochs": config.num_train_epochs,
             "global batch size": training.source.global_batch_size,
             "learning_rate": config.learning_rate,

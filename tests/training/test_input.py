@@ -6,6 +6,7 @@ import itertools
 import os
 import pickle
 import shutil
+import signal
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ from typing import Any, NamedTuple
 
 import datasets
 import numpy as np
+import psutil
 import pytest
 import torch
 from accelerate import Accelerator
@@ -56,6 +58,10 @@ def turned(orientation: int) -> Image.Exif:
 def table(files: Sequence[bytes]) -> datasets.Dataset:
     cells = [{"bytes": file, "path": None} for file in files]
     return datasets.Dataset.from_dict({"image": cells}).cast_column("image", datasets.Image())
+
+
+# From Python 3.12 on every fork beside a thread is said to be risky; torch's DataLoader forks on Linux.
+pytestmark = pytest.mark.filterwarnings("ignore:.*fork:DeprecationWarning")
 
 
 class Shown(NamedTuple):
@@ -110,6 +116,18 @@ def test_workers_change_no_bit(make: Callable[..., MappedSource], reading: str) 
     assert epoch_of(alone) == epoch_of(helped)
     assert epoch_of(alone, 2, 3) == epoch_of(helped, 2, 3)
     helped.close()
+
+
+def test_ctrl_c_leaves_the_workers_to_the_training(make: Callable[..., MappedSource]) -> None:
+    source = make(workers=1, prefetch=1)
+    before = set(psutil.Process().children())
+    batches = source.batches(1)
+    first = next(batches)
+    for worker in set(psutil.Process().children()) - before:
+        worker.send_signal(signal.SIGINT)
+    assert len([first, *batches]) == source.steps_per_epoch
+    source.close()
+    assert set(psutil.Process().children()) <= before
 
 
 def test_the_number_of_threads_changes_no_bit(jpegs: datasets.Dataset, captions: Captions) -> None:
