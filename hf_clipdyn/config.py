@@ -111,6 +111,33 @@ class TrainingConfig:
     )
 
     # How the images are read and varied
+    reading: str | None = option(
+        None,
+        "`cached` decodes every image once and keeps its pixels on disk; `decoded` decodes the files in every epoch. "
+        "By default cached where that takes at most 4 GB. `streamed` is what --streaming does.",
+        choices=("cached", "decoded", "streamed"),
+    )
+    random_resized_crop: bool = option(
+        False,
+        "Show another crop of each image in each epoch, resized to the input, as CLIP and open_clip do. Cached images "
+        "are crops of the centre square, decoded ones of the whole image.",
+    )
+    crop_scale_min: float = option(
+        0.9, "Smallest share of the image's area in a random crop.", within="(0, 1]"
+    )
+    random_flip: bool = option(False, "Mirror every other image, drawn anew in each epoch.")
+    color_jitter: float = option(
+        0.0,
+        "Change brightness, contrast and saturation of four in five images by up to this share, and the hue by a "
+        "quarter of it; open_clip's recipes take 0.32.",
+        within="[0, 1]",
+    )
+    caption_choice: str = option(
+        "one",
+        "`one` draws a caption of each image in each epoch; with `all` an epoch shows each pair of image and caption "
+        "once, and has as many times more steps.",
+        choices=("one", "all"),
+    )
     dataloader_num_workers: int | None = option(
         None,
         "Processes that read images beside the training, for each of its processes; they change nothing in the data. "
@@ -146,7 +173,7 @@ class TrainingConfig:
     min_lr_rate: float = option(0.05, "The cosine ends at this share of the learning rate.", within="[0, 1]")
     seed: int = option(
         0,
-        "Seed of the weights, the order of the images and the choice of captions.",
+        "Seed of the weights, the order of the images, the choice of captions and the augmentation.",
         within="[0, 4294967295]",
     )
 
@@ -197,6 +224,10 @@ class TrainingConfig:
                 f"attn_implementation is {shown(self.attn_implementation)}: take eager or sdpa."
             )
         self._check_streaming()
+        if self.crop_scale_min != 0.9 and not self.random_resized_crop:
+            raise ConfigError(
+                "crop_scale_min is only used with random_resized_crop: add it, or leave both out."
+            )
         if self.push_to_hub and self.hub_model_id is None:
             raise ConfigError("push_to_hub needs hub_model_id: name the repository as owner/name.")
         if self.repository is not None:
@@ -217,6 +248,14 @@ class TrainingConfig:
             raise ConfigError(
                 "max_train_samples and validation_size need a data set that is not streamed: leave them out, or leave "
                 "streaming out."
+            )
+        if self.reading is not None and (self.reading == "streamed") != self.streaming:
+            raise ConfigError(
+                f"reading is {self.reading}, and streaming is {self.streaming}: leave reading out."
+            )
+        if self.streaming and self.caption_choice == "all":
+            raise ConfigError(
+                "With streaming each image shows one caption an epoch: leave caption_choice out."
             )
 
     @property

@@ -30,7 +30,7 @@ __all__ = [
 _LEFTOVERS = ("hub", "publishing", "checkpoints", "shards", "log.jsonl", "config.yaml")
 
 # Fields that the machine decides where they are None; they bear on the weights.
-_BY_MACHINE = ("bf16", "attn_implementation", "num_threads")
+_BY_MACHINE = ("bf16", "attn_implementation", "num_threads", "reading")
 
 
 def output_folder(config: TrainingConfig) -> Path:

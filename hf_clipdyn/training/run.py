@@ -29,7 +29,7 @@ from hf_clipdyn.training.folder import (
     tell_name,
 )
 from hf_clipdyn.training.gradients import whole_batch
-from hf_clipdyn.training.inputs import prepare_inputs
+from hf_clipdyn.training.inputs import Inputs, prepare_inputs
 from hf_clipdyn.training.loop import Callback, Training
 from hf_clipdyn.training.losses import make_loss
 from hf_clipdyn.training.model import build_model, build_optimizer, build_schedule
@@ -82,19 +82,20 @@ def train(config: TrainingConfig, callbacks: Sequence[Callback] = ()) -> Trainin
             attn_implementation=config.attn_implementation or attention(accelerator.device, bf16),
             num_threads=num_threads,
         )
-        training, processor = _set_up(config, accelerator, checkpoint)
-        return _run(config, training, processor, folder, callbacks)
+        inputs = prepare_inputs(config, scale(config.scale), accelerator)
+        config = dataclasses.replace(config, reading=inputs.reading)
+        training = _set_up(config, inputs, accelerator, checkpoint)
+        return _run(config, training, inputs.processor, folder, callbacks)
 
 
 def _set_up(
-    config: TrainingConfig, accelerator: Accelerator, checkpoint: Path | None
-) -> tuple[Training, CLIPProcessor]:
+    config: TrainingConfig, inputs: Inputs, accelerator: Accelerator, checkpoint: Path | None
+) -> Training:
     """The state of a run before its first step, or as the checkpoint holds it."""
-    size = scale(config.scale)
-    source, processor = prepare_inputs(config, size, accelerator)
+    source = inputs.source
     set_seed(config.seed)
     assert config.attn_implementation is not None, "settled by `train`"
-    model = build_model(size, processor, config.attn_implementation)
+    model = build_model(scale(config.scale), inputs.processor, config.attn_implementation)
     optimizer = build_optimizer(
         model,
         learning_rate=config.learning_rate,
@@ -126,7 +127,7 @@ def _set_up(
         max_grad_norm=config.max_grad_norm,
     )
     training.step, training.epoch = step, epoch
-    return training, processor
+    return training
 
 
 def _run(
@@ -196,6 +197,7 @@ def _card_facts(config: TrainingConfig, training: Training) -> CardFacts:
             "dataset": config.dataset_name,
             "train_split": config.train_split,
             "images": training.source.images,
+            "reading": config.reading,
             "num_train_epochs": config.num_train_epochs,
             "global batch size": training.source.global_batch_size,
             "learning_rate": config.learning_rate,

@@ -5,7 +5,8 @@ the streams take turns: step k shows the next samples of stream k modulo their n
 so the order does not depend on the number of workers.
 """
 
-from collections.abc import Iterator, Sequence
+import itertools
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,22 +14,22 @@ from typing import Any, NamedTuple
 import fsspec.asyn  # type: ignore[import-untyped]
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from PIL import Image
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 from transformers import CLIPTokenizer
 
-from hf_clipdyn.data.images import SafeImage
+from hf_clipdyn.data.images import decode_tensor
+from hf_clipdyn.data.pixels import input_size
 from hf_clipdyn.errors import ClipDynError, DatasetError, TrainingError
+from hf_clipdyn.training.augmentation import Augmentation, random_numbers
+from hf_clipdyn.training.images import fit_of
 from hf_clipdyn.training.shards import Block, Sample, Shards, Shuffle, Stream, read_counts, write_counts
 from hf_clipdyn.training.source import Batch, Source
+from hf_clipdyn.training.workers import ignore_interrupts
 
 __all__ = ["StreamedSource", "Workers"]
 
 _MOST_BROKEN = 0.1
 _FEW = 1000  # samples after which a share of broken ones says something
-_PIXELS_AT_ONCE = 2**23  # of decoded photographs in a worker's memory: 25 MB
-_DECODED = SafeImage(mode="RGB")
 
 
 @dataclass(frozen=True)
@@ -66,13 +67,17 @@ class _Decoder:
     """Samples to pixels and tokens.
 
     Args:
-        image_processor: its resizing and cropping.
+        augmentation: what changes the images.
+        image_processor: the model's; without augmentation the pixels are the ones that it gives.
         tokenizer: of the captions.
-        seed: of the caption that is drawn.
+        seed: of augmentation and of the caption that is drawn.
     """
 
-    def __init__(self, image_processor: Any, tokenizer: CLIPTokenizer, seed: int) -> None:
-        self._processor, self._tokenizer, self._seed = image_processor, tokenizer, seed
+    def __init__(
+        self, augmentation: Augmentation, image_processor: Any, tokenizer: CLIPTokenizer, seed: int
+    ) -> None:
+        self._transform = augmentation.transform(fit_of(image_processor), *input_size(image_processor))
+        self._draws, self._tokenizer, self._seed = bool(augmentation), tokenizer, seed
 
     def __call__(
         self, places: Sequence[tuple[Block, int]], epoch: int
@@ -80,65 +85,48 @@ class _Decoder:
         """Pixels (n, 3, height, width) uint8, input ids (n, context) int64, and the samples that were broken.
 
         A broken sample gives its place to another one of its block, which is then shown twice in the epoch: so the
-        position of all others does not depend on what can be decoded.
+        position of all others does not depend on what can be decoded. Only if all of its block are broken, which a
+        short block at the end of its shards may be, it is another one of the batch.
 
         Raises:
             DatasetError: no sample of the blocks can be decoded.
         """
-        before = {id(block): len(block.broken) for block, _ in places}
         blocks = {id(block): block for block, _ in places}
-        shown: list[Sample | None] = []
-        images: list[Image.Image] = []
-        pixels: list[NDArray[np.uint8]] = []
-        for block, place in places:
-            sample, image = _first_whole(block, place)
-            shown.append(sample)
-            if image is not None:
-                images.append(image)
-            if sum(image.width * image.height for image in images) > _PIXELS_AT_ONCE:
-                pixels.append(self._resize_and_crop(images))
-                images = []
-        if images:
-            pixels.append(self._resize_and_crop(images))
-        skipped = sum(len(block.broken) - before[key] for key, block in blocks.items())
-        if not pixels:
+        before = sum(len(block.broken) for block in blocks.values())
+        with random_numbers() as seeded:
+            shown = [found for place in places if (found := self._first_whole(*place, epoch, seeded))]
+        if not shown:
             raise DatasetError(
                 f"None of {sum(len(block.samples) for block in blocks.values())} samples that were read together can "
                 "be decoded as an image: check the image column and the files."
             )
-        rows = np.concatenate(pixels)
-        samples = [sample for sample in shown if sample is not None]
-        if len(samples) < len(
-            shown
-        ):  # a short block at the end of its shards, of which nothing can be decoded
-            chosen = np.arange(len(shown)) % len(samples)
-            rows, samples = rows[chosen], [samples[i] for i in chosen]
-        texts = [self._draw(sample, epoch) for sample in samples]
+        shown = list(itertools.islice(itertools.cycle(shown), len(places)))
+        texts = [self._draw(sample, epoch) for sample, _ in shown]
         ids = self._tokenizer(texts, padding="max_length", truncation=True, return_tensors="np")["input_ids"]
-        return torch.from_numpy(rows), torch.from_numpy(ids.astype(np.int64)), skipped
+        skipped = sum(len(block.broken) for block in blocks.values()) - before
+        return torch.stack([pixels for _, pixels in shown]), torch.from_numpy(ids.astype(np.int64)), skipped
+
+    def _first_whole(
+        self, block: Block, place: int, epoch: int, seeded: Callable[..., None]
+    ) -> tuple[Sample, torch.Tensor] | None:
+        """The sample of a place, or the first of its substitutes that can be decoded; None if there is none."""
+        for candidate in block.substitutes(place):
+            if candidate in block.broken:
+                continue
+            sample = block.samples[candidate]
+            if self._draws:
+                seeded(self._seed, epoch, sample.index)
+            try:
+                return sample, self._transform(decode_tensor(dict(sample.image)))
+            except OSError:
+                block.broken.add(candidate)
+        return None
 
     def _draw(self, sample: Sample, epoch: int) -> str:
         if len(sample.captions) == 1:
             return sample.captions[0]
         rng = np.random.default_rng([self._seed, epoch, sample.index])
         return sample.captions[int(rng.integers(len(sample.captions)))]
-
-    def _resize_and_crop(self, images: Sequence[Image.Image]) -> NDArray[np.uint8]:
-        batch = self._processor(list(images), do_rescale=False, do_normalize=False, return_tensors="np")
-        pixels: NDArray[np.uint8] = batch["pixel_values"].astype(np.uint8)
-        return pixels
-
-
-def _first_whole(block: Block, place: int) -> tuple[Sample | None, Image.Image | None]:
-    """The sample of a place, or the first of its substitutes that can be decoded."""
-    for candidate in block.substitutes(place):
-        if candidate not in block.broken:
-            sample = block.samples[candidate]
-            try:
-                return sample, _DECODED.decode_example(dict(sample.image))
-            except OSError:
-                block.broken.add(candidate)
-    return None, None
 
 
 @dataclass
@@ -198,6 +186,7 @@ class StreamedSource(Source):
 
     Args:
         shards: of the data set.
+        augmentation: what changes the images.
         image_processor: of transformers; its resizing and cropping.
         tokenizer: of the captions.
         shuffle: how far samples are mixed.
@@ -216,6 +205,7 @@ class StreamedSource(Source):
     def __init__(
         self,
         shards: Shards,
+        augmentation: Augmentation,
         image_processor: Any,
         tokenizer: CLIPTokenizer,
         shuffle: Shuffle,
@@ -243,7 +233,7 @@ class StreamedSource(Source):
                 "raise it, or lower per_device_train_batch_size."
             )
         self._shards, self._shuffle = shards, shuffle
-        self._decoder = _Decoder(image_processor, tokenizer, shuffle.seed)
+        self._decoder = _Decoder(augmentation, image_processor, tokenizer, shuffle.seed)
         self._size, self._workers, self._folder = per_device_batch_size, workers, folder
         self._process_index, self._num_processes = process_index, num_processes
         self._streams = min(streams, len(shards) // num_processes)
@@ -270,8 +260,8 @@ class StreamedSource(Source):
                 if read is not None:
                     self._note(read)
                     yield Batch(read.pixels, read.input_ids)
-        except RuntimeError as error:
-            if "DataLoader worker" not in str(error):
+        except (RuntimeError, ConnectionError, EOFError) as error:  # whichever is noticed first
+            if isinstance(error, RuntimeError) and "DataLoader worker" not in str(error):
                 raise
             raise TrainingError(
                 f"A process that reads training data was killed ({str(error).splitlines()[0]}): if memory ran out, "
@@ -293,6 +283,7 @@ class StreamedSource(Source):
             num_workers=workers,
             prefetch_factor=self._workers.prefetch_factor if workers else None,
             pin_memory=self._workers.pin_memory,
+            worker_init_fn=ignore_interrupts,
         )
 
     def _note(self, read: _Read) -> None:
