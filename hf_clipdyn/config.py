@@ -53,6 +53,8 @@ _EXECUTION = {
     "hub_private_repo",
     "data_dir",
     "cache_dir",
+    "dataloader_num_workers",
+    "dataloader_prefetch_factor",
 }
 
 _COUNT = "[1, 1000000000]"
@@ -83,6 +85,71 @@ class TrainingConfig:
         0, "Keep the last N images of the split out of training, for retrieval.", within="[0, 1000000000]"
     )
     cache_dir: str | None = option(None, "Where decoded pixels are cached; under HF_HOME by default.")
+
+    # How a data set of any size is streamed
+    streaming: bool = option(
+        False,
+        "Read and decode while training: tar shards, Parquet, or a data set on the Hub, of any size. Needs "
+        "samples_per_epoch. A tokenizer of the model's own (tiny, small) is trained on the first 20,000 captions.",
+    )
+    samples_per_epoch: int | None = option(
+        None,
+        "Images of an epoch, over all processes, with streaming. Each epoch begins with a new order of all shards; "
+        "it may show a part of them, or some of them several times.",
+        within=_COUNT,
+    )
+    shuffle_shards: int = option(
+        4, "With streaming: shards that each stream reads in turn.", within="[1, 1024]"
+    )
+    shuffle_samples: int = option(
+        1000,
+        "With streaming: undecoded samples that each stream keeps in memory and shuffles at once.",
+        within="[1, 10000000]",
+    )
+    streams_per_process: int = option(
+        8,
+        "With streaming: streams into which a process divides its shards, and the most workers that can read them. "
+        "The order of the data depends on it, and not on the workers.",
+        within="[1, 1024]",
+    )
+
+    # How the images are read and varied
+    reading: str | None = option(
+        None,
+        "`cached` decodes every image once and keeps its pixels on disk; `decoded` decodes the files in every epoch. "
+        "By default cached where that takes at most 4 GB. `streamed` is what --streaming does.",
+        choices=("cached", "decoded", "streamed"),
+    )
+    random_resized_crop: bool = option(
+        False,
+        "Show another crop of each image in each epoch, resized to the input, as CLIP and open_clip do. Cached images "
+        "are crops of the centre square, decoded ones of the whole image.",
+    )
+    crop_scale_min: float = option(
+        0.9, "Smallest share of the image's area in a random crop.", within="(0, 1]"
+    )
+    random_flip: bool = option(False, "Mirror every other image, drawn anew in each epoch.")
+    color_jitter: float = option(
+        0.0,
+        "Change brightness, contrast and saturation of four in five images by up to this share, and the hue by a "
+        "quarter of it; open_clip's recipes take 0.32.",
+        within="[0, 1]",
+    )
+    caption_choice: str = option(
+        "one",
+        "`one` draws a caption of each image in each epoch; with `all` an epoch shows each pair of image and caption "
+        "once, and has as many times more steps.",
+        choices=("one", "all"),
+    )
+    dataloader_num_workers: int | None = option(
+        None,
+        "Processes that read images beside the training, for each of its processes; they change nothing in the data. "
+        "By default the cores that training leaves free, at most 8; none for cached images on a CPU.",
+        within="[0, 1024]",
+    )
+    dataloader_prefetch_factor: int = option(
+        2, "Batches that each of them reads in advance.", within="[1, 1024]"
+    )
 
     # What learns
     scale: str = option("tiny", "Size of the model: tiny, small, vit-b-32, vit-b-16 or vit-l-14.")
@@ -137,7 +204,7 @@ class TrainingConfig:
     min_lr_rate: float = option(0.05, "The cosine ends at this share of the learning rate.", within="[0, 1]")
     seed: int = option(
         0,
-        "Seed of the weights, the order of the images and the choice of captions.",
+        "Seed of the weights, the order of the images, the choice of captions and the augmentation.",
         within="[0, 4294967295]",
     )
 
@@ -207,6 +274,11 @@ class TrainingConfig:
                 f"gradient_cache_chunk is {self.gradient_cache_chunk} and gradient_accumulation_steps "
                 f"{self.gradient_accumulation_steps}: set one of them; the first has the gradients of a large batch."
             )
+        self._check_streaming()
+        if self.crop_scale_min != 0.9 and not self.random_resized_crop:
+            raise ConfigError(
+                "crop_scale_min is only used with random_resized_crop: add it, or leave both out."
+            )
         if self.push_to_hub and self.hub_model_id is None:
             raise ConfigError("push_to_hub needs hub_model_id: name the repository as owner/name.")
         if self.repository is not None:
@@ -215,6 +287,27 @@ class TrainingConfig:
                     f"hub_model_id is {self.hub_model_id!r}: only {{scale}} and {{seed}} can be filled in."
                 )
             checked_repo_id(self.repository, what="hub_model_id", owner=self.push_to_hub)
+
+    def _check_streaming(self) -> None:
+        if self.streaming and self.samples_per_epoch is None:
+            raise ConfigError("streaming needs samples_per_epoch: the images that make an epoch.")
+        if self.samples_per_epoch is not None and not self.streaming:
+            raise ConfigError(
+                "samples_per_epoch is only used with streaming: add --streaming true, or leave it out."
+            )
+        if self.streaming and (self.max_train_samples is not None or self.validation_size > 0):
+            raise ConfigError(
+                "max_train_samples and validation_size need a data set that is not streamed: leave them out, or leave "
+                "streaming out."
+            )
+        if self.reading is not None and (self.reading == "streamed") != self.streaming:
+            raise ConfigError(
+                f"reading is {self.reading}, and streaming is {self.streaming}: leave reading out."
+            )
+        if self.streaming and self.caption_choice == "all":
+            raise ConfigError(
+                "With streaming each image shows one caption an epoch: leave caption_choice out."
+            )
 
     @property
     def per_device_step_size(self) -> int:

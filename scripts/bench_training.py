@@ -27,9 +27,12 @@ from hf_clipdyn.config import TrainingConfig
 from hf_clipdyn.data.pixels import decode_pixels
 from hf_clipdyn.models.scales import clip_image_processor, scale
 from hf_clipdyn.models.tokenizers import train_tokenizer
-from hf_clipdyn.training.cached import CachedSource, Captions
+from hf_clipdyn.training.augmentation import Augmentation
+from hf_clipdyn.training.captions import Captions
 from hf_clipdyn.training.device import has_bf16
+from hf_clipdyn.training.images import CachedImages
 from hf_clipdyn.training.losses import make_loss
+from hf_clipdyn.training.mapped import MappedSource
 from hf_clipdyn.training.model import build_model
 from hf_clipdyn.training.optimizers import build_optimizer
 
@@ -60,7 +63,7 @@ def ours(processor: CLIPProcessor, bf16: bool, pixels: torch.Tensor, ids: torch.
         loss.backward()
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
-        model.clamp_logit_scale()
+        model.clamp_scale()
 
     return step
 
@@ -137,7 +140,8 @@ def our_epoch(rows: datasets.Dataset, processor: CLIPProcessor, bf16: bool, cach
     def epoch() -> None:
         with tempfile.TemporaryDirectory(dir=cache) as fresh:
             pixels = decode_pixels(rows, processor.image_processor, cache_dir=fresh, disable_tqdm=True)
-            batches = CachedSource(pixels, captions, per_device_batch_size=BATCH, seed=0)
+            images = CachedImages(pixels, Augmentation(), processor.image_processor)
+            batches = MappedSource(images, captions, per_device_batch_size=BATCH, seed=0)
             for batch in batches.batches(1):
                 with autocast(bf16):
                     features = model(batch.pixels, batch.input_ids)
@@ -146,7 +150,7 @@ def our_epoch(rows: datasets.Dataset, processor: CLIPProcessor, bf16: bool, cach
                 loss.backward()
                 torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
                 optimizer.step()
-                model.clamp_logit_scale()
+                model.clamp_scale()
 
     return epoch
 

@@ -10,13 +10,16 @@ import stat
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import datasets
 import pyarrow as pa
 from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from hf_clipdyn.errors import DatasetError
+
+if TYPE_CHECKING:
+    import torch
 
 __all__ = [
     "FORMATS",
@@ -26,6 +29,7 @@ __all__ = [
     "check_image",
     "decode",
     "decode_image",
+    "decode_tensor",
     "open_image",
     "safe_images",
     "size_of",
@@ -89,6 +93,47 @@ def decode_image(source: Source) -> Image.Image:
         OSError: as `open_image`, or the file is not a whole image.
     """
     return decode(open_image(source)).convert("RGB")
+
+
+def decode_tensor(source: Source) -> "torch.Tensor":
+    """The pixels of `decode_image` as a (3, height, width) uint8 tensor.
+
+    Upright JPEGs in RGB or grey are decoded by torchvision, without the way through a PIL image; Pillow opens all
+    others, and those that torchvision refuses.
+
+    Raises:
+        OSError: as `decode_image`.
+    """
+    from torchvision.transforms.v2.functional import pil_to_tensor
+
+    pixels = None if isinstance(source, Image.Image) or not _is_plain_jpeg(source) else _jpeg_tensor(source)
+    if pixels is None:
+        upright: torch.Tensor = pil_to_tensor(decode_image(source))
+        return upright
+    return pixels
+
+
+def _is_plain_jpeg(source: Source) -> bool:
+    with _as_os_error(), open_image(source) as image:
+        plain = image.format == "JPEG" and image.mode in ("RGB", "L")
+        return plain and _orientation(image) in (None, 1)
+
+
+def _jpeg_tensor(source: str | os.PathLike[str] | bytes | Mapping[str, Any]) -> "torch.Tensor | None":
+    """RGB pixels of a JPEG that Pillow has recognised and measured; None where torchvision cannot decode it."""
+    import numpy as np
+    import torch
+    from torchvision.io import ImageReadMode, decode_jpeg
+
+    inner: Any = source
+    if isinstance(source, Mapping):
+        inner = source["path"] if source["bytes"] is None else source["bytes"]
+    is_content = isinstance(inner, bytes)  # torch takes no read-only memory, hence the copy
+    content = np.frombuffer(bytearray(inner), np.uint8) if is_content else np.fromfile(inner, np.uint8)
+    with suppress(RuntimeError):
+        pixels: torch.Tensor = decode_jpeg(torch.from_numpy(content), mode=ImageReadMode.RGB)
+        return pixels
+    return None
 
 
 @contextmanager

@@ -6,8 +6,10 @@ read the same numbers that `CLIPProcessor` would give a user.
 """
 
 import copy
+import errno
 import hashlib
 import json
+import math
 import os
 import shutil
 import tempfile
@@ -30,11 +32,13 @@ from transformers.models.siglip2.image_processing_siglip2 import get_image_size_
 
 from hf_clipdyn.data.caches import cache_folder, touch
 from hf_clipdyn.data.images import decode_image, open_image
+from hf_clipdyn.data.overview import readable_size
 from hf_clipdyn.errors import DatasetError
 
 __all__ = [
     "Pixels",
     "decode_pixels",
+    "has_pixels",
     "input_size",
     "processor_identity",
     "squashing_processor",
@@ -145,7 +149,8 @@ def decode_pixels(
         One entry a row.
 
     Raises:
-        DatasetError: the column is absent, all images are broken, or the cache cannot be written.
+        DatasetError: the column is absent, all images are broken, or the cache cannot be written, or does not fit on
+            the disk.
     """
     image_processor = whole_square(image_processor)
     if column not in dataset.column_names:
@@ -156,12 +161,7 @@ def decode_pixels(
         raise ValueError("distort and distort_key go together")
     if len(dataset) == 0:
         raise DatasetError("The data set has no rows: name a split or a folder that holds images.")
-    key = hashlib.sha256(
-        json.dumps(
-            [_DECODER, dataset._fingerprint, column, processor_identity(image_processor), distort_key]
-        ).encode()
-    ).hexdigest()[:32]
-    folder = cache_folder("pixels", cache_dir) / key
+    folder = _place(dataset, image_processor, column, cache_dir, distort_key)
     if not (folder / "fingerprint").is_file():
         batches = _processed(dataset, image_processor, column, distort, desc or column, disable_tqdm)
         try:
@@ -182,6 +182,32 @@ def decode_pixels(
             f"None of the {len(pixels)} images in column {column!r} can be decoded: check the files."
         )
     return pixels
+
+
+def has_pixels(
+    dataset: datasets.Dataset,
+    image_processor: Any,
+    column: str = "image",
+    *,
+    cache_dir: str | os.PathLike[str] | None = None,
+) -> bool:
+    """Whether an earlier call of `decode_pixels` has kept these pixels."""
+    folder = _place(dataset, whole_square(image_processor), column, cache_dir, "")
+    return (folder / "fingerprint").is_file()
+
+
+def _place(
+    dataset: datasets.Dataset,
+    image_processor: Any,
+    column: str,
+    cache_dir: str | os.PathLike[str] | None,
+    distort_key: str,
+) -> Path:
+    """The folder of what `decode_pixels` gives."""
+    key = json.dumps(
+        [_DECODER, dataset._fingerprint, column, processor_identity(image_processor), distort_key]
+    )
+    return cache_folder("pixels", cache_dir) / hashlib.sha256(key.encode()).hexdigest()[:32]
 
 
 def _origin(dataset: datasets.Dataset, column: str, distort_key: str) -> str:
@@ -251,6 +277,14 @@ def _groups(files: list[Image.Image | None]) -> Iterator[tuple[int, list[Image.I
     yield first, group
 
 
+def _check_space(folder: Path, needed: int) -> None:
+    free = shutil.disk_usage(folder).free
+    if needed > free:
+        raise OSError(
+            errno.ENOSPC, f"they take {readable_size(needed)}, and the disk has {readable_size(free)} free"
+        )
+
+
 def _build(
     folder: Path, batches: Iterator[tuple[NDArray[np.uint8] | None, NDArray[np.bool_]]], n: int, origin: str
 ) -> None:
@@ -271,6 +305,7 @@ def _build(
                     continue  # the shape is known with the first whole image
                 if shape is None:
                     shape = (1, 1, 3) if pixels is None else pixels.shape[1:]
+                    _check_space(folder.parent, n * math.prod(shape))
                     header = {"descr": "|u1", "fortran_order": False, "shape": (n, *shape)}
                     np.lib.format.write_array_header_1_0(file, header)
                     digest.update(repr((n, *shape)).encode())

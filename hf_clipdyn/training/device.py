@@ -23,6 +23,7 @@ __all__ = [
     "free_cores",
     "has_bf16",
     "make_accelerator",
+    "processes_here",
     "threads",
     "torch_threads",
     "usable_cores",
@@ -150,7 +151,7 @@ def threads(config: TrainingConfig, accelerator: Accelerator) -> Iterator[int]:
     if wanted is None and config.scale == "tiny":
         wanted = 1
     if before > 1 and wanted != 1:
-        usable = min(before, max(1, free_cores() // _processes_here()))
+        usable = min(before, max(1, free_cores() // processes_here()))
     chosen = [usable if wanted is None else wanted]
     if accelerator.num_processes > 1:
         broadcast_object_list(chosen)
@@ -194,7 +195,7 @@ def free_cores(seconds: float = 0.5) -> int:
     return max(1, min(usable_cores(), cores - round(cores * psutil.cpu_percent(seconds) / 100)))
 
 
-def _processes_here() -> int:
+def processes_here() -> int:
     """The processes that a launcher started on this machine."""
     local = os.environ.get("LOCAL_WORLD_SIZE", "1")
     return max(1, int(local)) if local.isdecimal() else 1

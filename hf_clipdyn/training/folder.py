@@ -24,10 +24,10 @@ __all__ = [
 ]
 
 # What a run leaves in its folder; overwrite_output_dir deletes these and nothing else.
-_LEFTOVERS = ("hub", "publishing", "ema", "checkpoints", "log.jsonl", "config.yaml")
+_LEFTOVERS = ("hub", "publishing", "ema", "checkpoints", "shards", "log.jsonl", "config.yaml")
 
 # Fields that the machine decides where they are None; they bear on the weights.
-_BY_MACHINE = ("bf16", "attn_implementation", "num_threads")
+_BY_MACHINE = ("bf16", "attn_implementation", "num_threads", "reading")
 
 
 def output_folder(config: TrainingConfig) -> Path:

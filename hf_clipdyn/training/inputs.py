@@ -1,33 +1,68 @@
-"""What a run learns from: decoded pixels, tokenised captions and the processor that made them."""
+"""What a run learns from: a source of batches, and the processor that made them."""
 
+import copy
 import itertools
+import math
+import sys
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
 
 import datasets
+import numpy as np
 from accelerate import Accelerator
-from transformers import CLIPProcessor
+from tqdm.auto import tqdm
+from transformers import CLIPProcessor, CLIPTokenizer
 
 from hf_clipdyn.config import TrainingConfig
 from hf_clipdyn.data import load_dataset
-from hf_clipdyn.data.pixels import decode_pixels
-from hf_clipdyn.errors import ConfigError, DatasetError, TrainingError
+from hf_clipdyn.data.caches import cache_folder
+from hf_clipdyn.data.overview import readable_size
+from hf_clipdyn.data.pixels import decode_pixels, has_pixels, input_size
+from hf_clipdyn.errors import ConfigError, DatasetError
 from hf_clipdyn.models.scales import Scale, clip_image_processor
 from hf_clipdyn.models.tokenizers import clip_tokenizer, train_tokenizer
-from hf_clipdyn.training.cached import CachedSource, Captions
+from hf_clipdyn.training.augmentation import Augmentation
+from hf_clipdyn.training.captions import Captions
+from hf_clipdyn.training.folder import output_folder
+from hf_clipdyn.training.images import CachedImages, DecodedImages, Images, check_broken
+from hf_clipdyn.training.mapped import MappedSource
+from hf_clipdyn.training.shards import Shards, Shuffle, first_captions
 from hf_clipdyn.training.source import Source
 from hf_clipdyn.training.statements import draws_bars
+from hf_clipdyn.training.streamed import StreamedSource, Workers
+from hf_clipdyn.training.workers import spare_cores
 
-__all__ = ["prepare_inputs"]
+__all__ = ["SOURCES", "Inputs", "prepare_inputs"]
 
-_MOST_BROKEN = 0.01
+_TOKENIZER_CAPTIONS = 20_000  # of a stream; they determine a small vocabulary well
+_LARGEST_CACHE = (
+    4_000_000_000  # bytes of decoded pixels that are kept on the disk unless `reading` says otherwise
+)
 
 
-def _load(config: TrainingConfig) -> datasets.Dataset:
+class Inputs(NamedTuple):
+    """What a run learns from.
+
+    Attributes:
+        source: gives the batches.
+        processor: what turns images and texts into the model's inputs, as it is published.
+        reading: the entry of `SOURCES`.
+    """
+
+    source: Source
+    processor: CLIPProcessor
+    reading: str
+
+
+def _open(config: TrainingConfig) -> Any:
+    """The data set, streamed or not, with the columns ``image`` and ``captions``."""
     dataset = load_dataset(
         config.dataset_name,
         name=config.dataset_config_name,
         data_dir=config.data_dir,
         split=config.train_split,
         token=config.hub_token,
+        streaming=config.streaming,
         image_column=config.image_column,
         caption_column=config.caption_column,
     )
@@ -38,6 +73,11 @@ def _load(config: TrainingConfig) -> datasets.Dataset:
                 f"(it has {', '.join(dataset.column_names)}): "
                 "training needs image and captions; `clipdyn datasets` lists the data sets that have both."
             )
+    return dataset
+
+
+def _load(config: TrainingConfig) -> datasets.Dataset:
+    dataset = _open(config)
     if config.validation_size >= len(dataset):
         raise ConfigError(
             f"validation_size is {config.validation_size}, but the split {config.train_split!r} has {len(dataset)} "
@@ -49,46 +89,152 @@ def _load(config: TrainingConfig) -> datasets.Dataset:
     return dataset.select(range(kept))
 
 
-def prepare_inputs(
-    config: TrainingConfig, size: Scale, accelerator: Accelerator
-) -> tuple[Source, CLIPProcessor]:
-    """Load, decode and tokenise the training data; the main process first, the others read its cache.
-
-    Raises:
-        DatasetError: the data are absent or without captions.
-        TrainingError: more than 1 % of the images are broken.
-    """
-    image_processor = clip_image_processor(size)
-    with accelerator.main_process_first():
-        dataset = _load(config)
-        pixels = decode_pixels(
-            dataset,
-            image_processor,
-            cache_dir=config.cache_dir,
-            desc="decoding",
-            disable_tqdm=not (draws_bars(config) and accelerator.is_main_process),
-        )
-    if pixels.broken.mean() > _MOST_BROKEN:
-        first = ", ".join(str(row) for row in pixels.broken.nonzero()[0][:5])
-        raise TrainingError(
-            f"{int(pixels.broken.sum())} of {len(pixels)} images cannot be decoded, more than 1 % (rows {first}, …): "
-            "check the files and their download."
-        )
-    captions = dataset["captions"][:]
+def _tokenizer(size: Scale, captions: Callable[[], Iterable[str]]) -> CLIPTokenizer:
+    """CLIP's own tokenizer, or one trained on the captions for a scale that has its own vocabulary."""
     if size.vocab_size is None:
-        tokenizer = clip_tokenizer(size.context_length)
-    else:
-        tokenizer = train_tokenizer(
-            itertools.chain.from_iterable(captions),
-            vocab_size=size.vocab_size,
-            context_length=size.context_length,
-        )
-    source = CachedSource(
-        pixels,
-        Captions.tokenise(captions, tokenizer),
+        return clip_tokenizer(size.context_length)
+    return train_tokenizer(captions(), vocab_size=size.vocab_size, context_length=size.context_length)
+
+
+def _streamed(config: TrainingConfig, size: Scale, accelerator: Accelerator) -> Inputs:
+    """The entry ``streamed``: see `StreamedSource`."""
+    assert config.samples_per_epoch is not None, "checked by the configuration"
+    shards = Shards(_open(config), config.dataset_name)
+    image_processor = clip_image_processor(size)
+    tokenizer = _tokenizer(size, lambda: first_captions(shards, _TOKENIZER_CAPTIONS))
+    workers = config.dataloader_num_workers
+    if workers is None:
+        workers = spare_cores(accelerator.device, config.num_threads or 1)
+    source = StreamedSource(
+        shards,
+        _augmentation(config),
+        image_processor,
+        tokenizer,
+        Shuffle(config.seed, config.shuffle_shards, config.shuffle_samples),
+        streams=config.streams_per_process,
+        samples_per_epoch=config.samples_per_epoch,
         per_device_batch_size=config.per_device_step_size,
-        seed=config.seed,
+        workers=Workers(
+            workers,
+            config.dataloader_prefetch_factor,
+            pin_memory=accelerator.device.type == "cuda",
+        ),
+        folder=output_folder(config) / "shards",
         process_index=accelerator.process_index,
         num_processes=accelerator.num_processes,
     )
-    return source, CLIPProcessor(image_processor=image_processor, tokenizer=tokenizer)
+    return Inputs(source, CLIPProcessor(image_processor=image_processor, tokenizer=tokenizer), "streamed")
+
+
+def prepare_inputs(config: TrainingConfig, size: Scale, accelerator: Accelerator) -> Inputs:
+    """Load, decode and tokenise the training data; the main process first, the others read its cache.
+
+    Raises:
+        DatasetError: the data are absent or without captions, or their cache does not fit on the disk.
+        TrainingError: more than 1 % of the images are broken.
+    """
+    if config.streaming:
+        return SOURCES["streamed"](config, size, accelerator)
+    prepare = _by_row if config.reading is None else SOURCES[config.reading]
+    return prepare(config, size, accelerator)
+
+
+def _by_row(config: TrainingConfig, size: Scale, accelerator: Accelerator) -> Inputs:
+    """A map-style data set, read as the configuration says, or as its size suggests."""
+    image_processor = clip_image_processor(size)
+    with accelerator.main_process_first():
+        dataset = _load(config)
+        augmentation = _augmentation(config)
+        reading = config.reading or _reading(len(dataset), _roomy(image_processor, augmentation.room))
+        if reading == "cached":
+            images = _cached(dataset, augmentation, image_processor, config, accelerator)
+        else:
+            images = DecodedImages(dataset, augmentation, image_processor)
+    captions = dataset["captions"][:]
+    tokenizer = _tokenizer(size, lambda: itertools.chain.from_iterable(captions))
+    source = MappedSource(
+        images,
+        Captions.tokenise(captions, tokenizer),
+        per_device_batch_size=config.per_device_step_size,
+        seed=config.seed,
+        all_captions=config.caption_choice == "all",
+        workers=_workers(config, images, reading, accelerator),
+        prefetch=config.dataloader_prefetch_factor,
+        pin_memory=accelerator.device.type == "cuda",
+        process_index=accelerator.process_index,
+        num_processes=accelerator.num_processes,
+    )
+    return Inputs(source, CLIPProcessor(image_processor=image_processor, tokenizer=tokenizer), reading)
+
+
+def _augmentation(config: TrainingConfig) -> Augmentation:
+    return Augmentation(
+        crop_scale_min=config.crop_scale_min if config.random_resized_crop else None,
+        flip=config.random_flip,
+        color_jitter=config.color_jitter,
+    )
+
+
+def _reading(images: int, image_processor: Any) -> str:
+    """`cached` where that is small. It follows from the data alone: every machine chooses the same."""
+    return "cached" if _cache_size(images, image_processor) <= _LARGEST_CACHE else "decoded"
+
+
+def _cache_size(images: int, image_processor: Any) -> int:
+    """Bytes of the decoded pixels."""
+    return images * 3 * math.prod(input_size(image_processor))
+
+
+def _roomy(image_processor: Any, room: float) -> Any:
+    """The processor with an input whose sides are ``room`` times as long."""
+    if room == 1:
+        return image_processor
+    roomy = copy.deepcopy(image_processor)
+    for name in ("size", "crop_size"):
+        sides = {
+            key: math.ceil(value * room) for key, value in dict(getattr(roomy, name) or {}).items() if value
+        }
+        setattr(roomy, name, type(getattr(roomy, name))(**sides))
+    return roomy
+
+
+def _cached(
+    dataset: datasets.Dataset,
+    augmentation: Augmentation,
+    image_processor: Any,
+    config: TrainingConfig,
+    accelerator: Accelerator,
+) -> Images:
+    roomy = _roomy(image_processor, augmentation.room)
+    if accelerator.is_main_process and not has_pixels(dataset, roomy, cache_dir=config.cache_dir):
+        size, folder = _cache_size(len(dataset), roomy), cache_folder("pixels", config.cache_dir)
+        tqdm.write(
+            f"Decoding {len(dataset):,} images: their pixels take {readable_size(size)} in {folder}.",
+            file=sys.stderr,
+        )
+    pixels = decode_pixels(
+        dataset,
+        roomy,
+        cache_dir=config.cache_dir,
+        desc="decoding",
+        disable_tqdm=not (draws_bars(config) and accelerator.is_main_process),
+    )
+    check_broken(np.flatnonzero(pixels.broken), len(pixels))
+    return CachedImages(pixels, augmentation, image_processor)
+
+
+def _workers(config: TrainingConfig, images: Images, reading: str, accelerator: Accelerator) -> int:
+    """The processes that read: by default none where reading costs less than passing the batch on."""
+    if config.dataloader_num_workers is not None:
+        return config.dataloader_num_workers
+    if reading == "cached" and not images.draws and accelerator.device.type == "cpu":
+        return 0
+    return spare_cores(accelerator.device, config.num_threads or 1)
+
+
+SOURCES: dict[str, Callable[[TrainingConfig, Scale, Accelerator], Inputs]] = {
+    "cached": _by_row,
+    "decoded": _by_row,
+    "streamed": _streamed,
+}
+"""What prepares each way of reading, by the value of ``reading``."""

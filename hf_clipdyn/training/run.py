@@ -36,7 +36,7 @@ from hf_clipdyn.training.folder import (
     repository,
 )
 from hf_clipdyn.training.gradients import make_backward
-from hf_clipdyn.training.inputs import prepare_inputs
+from hf_clipdyn.training.inputs import Inputs, prepare_inputs
 from hf_clipdyn.training.interruption import Interruption
 from hf_clipdyn.training.loop import Callback, Training
 from hf_clipdyn.training.losses import Loss, make_loss
@@ -98,21 +98,22 @@ def train(config: TrainingConfig, callbacks: Sequence[Callback] = ()) -> Trainin
             attn_implementation=config.attn_implementation or attention(accelerator.device, bf16),
             num_threads=num_threads,
         )
-        training, processor = _set_up(config, accelerator, loss, checkpoint)
+        inputs = prepare_inputs(config, scale(config.scale), accelerator)
+        config = replace(config, reading=inputs.reading)
+        training, processor = _set_up(config, inputs, accelerator, loss, checkpoint)
         return _run(config, training, processor, folder, callbacks)
 
 
 def _set_up(
-    config: TrainingConfig, accelerator: Accelerator, loss: Loss, checkpoint: Path | None
+    config: TrainingConfig, inputs: Inputs, accelerator: Accelerator, loss: Loss, checkpoint: Path | None
 ) -> tuple[Training, ProcessorMixin]:
     """The state of a run before its first step, or as the checkpoint holds it."""
-    size = scale(config.scale)
-    source, clip_processor = prepare_inputs(config, size, accelerator)
-    processor = siglip_processor(clip_processor) if loss.model_type == "siglip" else clip_processor
+    source = inputs.source
+    processor = siglip_processor(inputs.processor) if loss.model_type == "siglip" else inputs.processor
     set_seed(config.seed)
     assert config.attn_implementation is not None, "settled by `train`"
     model = build_model(
-        size,
+        scale(config.scale),
         processor,
         config.attn_implementation,
         loss.model_type,
@@ -274,6 +275,7 @@ def _card_facts(config: TrainingConfig, training: Training) -> CardFacts:
             "train_split": config.train_split,
             "images": training.source.images,
             "loss": config.loss,
+            "reading": config.reading,
             "num_train_epochs": config.num_train_epochs,
             "global batch size": training.source.global_batch_size,
             "optimiser": config.optim,

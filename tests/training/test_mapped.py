@@ -5,8 +5,12 @@ import pytest
 
 from hf_clipdyn.data.pixels import Pixels
 from hf_clipdyn.errors import TrainingError
+from hf_clipdyn.models.scales import clip_image_processor, scale
 from hf_clipdyn.models.tokenizers import train_tokenizer
-from hf_clipdyn.training.cached import CachedSource, Captions
+from hf_clipdyn.training.augmentation import Augmentation
+from hf_clipdyn.training.captions import Captions
+from hf_clipdyn.training.images import CachedImages
+from hf_clipdyn.training.mapped import MappedSource
 
 N = 22
 
@@ -24,17 +28,24 @@ def _pixels(broken: tuple[int, ...] = ()) -> Pixels:
     return Pixels(array, np.isin(np.arange(N), broken), "")
 
 
-def _shown(batches: CachedSource, epoch: int) -> list[np.ndarray]:
+def _source(
+    captions: Captions, per_device_batch_size: int, broken: tuple[int, ...] = (), **settings: int
+) -> MappedSource:
+    images = CachedImages(_pixels(broken), Augmentation(), clip_image_processor(scale("tiny")))
+    return MappedSource(
+        images, captions, per_device_batch_size=per_device_batch_size, **{"seed": 0, **settings}
+    )
+
+
+def _shown(batches: MappedSource, epoch: int) -> list[np.ndarray]:
     return [batch.pixels[:, 0, 0, 0].numpy() for batch in batches.batches(epoch)]
 
 
 def test_processes_together_see_the_global_batches_of_one(captions: Captions) -> None:
-    one = _shown(CachedSource(_pixels(), captions, per_device_batch_size=6, seed=3), 1)
+    one = _shown(_source(captions, 6, seed=3), 1)
     parts = [
         _shown(
-            CachedSource(
-                _pixels(), captions, per_device_batch_size=2, seed=3, process_index=rank, num_processes=3
-            ),
+            _source(captions, 2, seed=3, process_index=rank, num_processes=3),
             1,
         )
         for rank in range(3)
@@ -44,7 +55,7 @@ def test_processes_together_see_the_global_batches_of_one(captions: Captions) ->
 
 
 def test_an_epoch_shows_each_image_at_most_once_and_another_epoch_another_order(captions: Captions) -> None:
-    batches = CachedSource(_pixels(), captions, per_device_batch_size=5, seed=0)
+    batches = _source(captions, 5)
     first, second = np.concatenate(_shown(batches, 1)), np.concatenate(_shown(batches, 2))
     assert len(set(first)) == len(first) == 20
     assert list(first) != list(second)
@@ -52,7 +63,7 @@ def test_an_epoch_shows_each_image_at_most_once_and_another_epoch_another_order(
 
 
 def test_a_caption_belongs_to_its_image_and_all_captions_get_their_turn(captions: Captions) -> None:
-    batches = CachedSource(_pixels(), captions, per_device_batch_size=11, seed=0)
+    batches = _source(captions, 11)
     seen = set()
     for epoch in range(1, 12):
         for batch in batches.batches(epoch):
@@ -64,14 +75,14 @@ def test_a_caption_belongs_to_its_image_and_all_captions_get_their_turn(captions
 
 
 def test_broken_images_are_never_shown(captions: Captions) -> None:
-    batches = CachedSource(_pixels(broken=(0, 7)), captions, per_device_batch_size=4, seed=0)
+    batches = _source(captions, 4, broken=(0, 7))
     assert batches.steps_per_epoch == 5
     assert not {0, 7} & set(np.concatenate(_shown(batches, 1)))
 
 
 def test_fewer_images_than_a_batch_are_an_error_that_says_what_to_do(captions: Captions) -> None:
     with pytest.raises(TrainingError, match="lower per_device_train_batch_size"):
-        CachedSource(_pixels(), captions, per_device_batch_size=8, seed=0, num_processes=3)
+        _source(captions, 8, num_processes=3)
 
 
 def test_an_image_without_a_caption_is_an_error() -> None:

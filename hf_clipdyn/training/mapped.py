@@ -1,0 +1,239 @@
+"""Training on a data set that is read by row: the order of an epoch, and the DataLoader that reads it."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from hf_clipdyn.errors import TrainingError
+from hf_clipdyn.training.augmentation import random_numbers
+from hf_clipdyn.training.captions import Captions
+from hf_clipdyn.training.device import torch_threads
+from hf_clipdyn.training.images import Images, check_broken
+from hf_clipdyn.training.source import Batch, Source
+from hf_clipdyn.training.workers import ignore_interrupts
+
+__all__ = ["MappedSource"]
+
+_Seeded = Callable[..., None]
+
+_TRIES = (
+    20  # images in place of a broken one; where 1 % is broken, the last one is needed once in 10^40 times
+)
+
+
+@dataclass(frozen=True)
+class _Draw:
+    """What a batch of one process shows: rows of images and, for each, the index of its caption."""
+
+    epoch: int
+    rows: NDArray[np.int64]
+    captions: NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class _Read:
+    """A batch, and the rows that were found broken; ``batch`` is None where no image could be found for one."""
+
+    batch: Batch | None
+    broken: list[int]
+
+    def pin_memory(self) -> "_Read":
+        """As the DataLoader calls it."""
+        if self.batch is None:
+            return self
+        batch = Batch(self.batch.pixels.pin_memory(), self.batch.input_ids.pin_memory())
+        return _Read(batch, self.broken)
+
+
+class _Draws(Sampler[_Draw]):
+    """The batches of an epoch for one process, from a step on. Order and captions follow from seed and epoch."""
+
+    def __init__(
+        self,
+        rows: NDArray[np.int64],
+        captions: Captions,
+        *,
+        all_captions: bool,
+        seed: int,
+        local_size: int,
+        process_index: int,
+        num_processes: int,
+    ) -> None:
+        self._rows, self._first, self._counts = rows, captions.first, captions.counts
+        self._all_captions, self._seed = all_captions, seed
+        self._local_size, self._process_index = local_size, process_index
+        self.global_batch_size = local_size * num_processes
+        self.captions = int(self._counts[rows].sum())
+        self.samples = self.captions if all_captions else len(rows)
+        self.steps = self.samples // self.global_batch_size
+        self.epoch, self.first_step = 1, 0
+
+    def __len__(self) -> int:
+        return self.steps - self.first_step
+
+    def __iter__(self) -> Iterator[_Draw]:
+        rows, captions = self._order(self.epoch)
+        for step in range(self.first_step, self.steps):
+            start = step * self.global_batch_size + self._process_index * self._local_size
+            shown = slice(start, start + self._local_size)
+            yield _Draw(self.epoch, rows[shown], captions[shown])
+
+    def _order(self, epoch: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Rows and captions of a whole epoch."""
+        rng = np.random.default_rng([self._seed, epoch])
+        if not self._all_captions:
+            order = rng.permutation(self._rows)
+            chosen = self._first[:-1] + (rng.random(len(self._counts)) * self._counts).astype(np.int64)
+            return order, chosen[order]
+        row_of = np.repeat(np.arange(len(self._counts)), self._counts)
+        drawn = np.zeros(len(self._counts), bool)
+        drawn[self._rows] = True
+        captions = rng.permutation(np.flatnonzero(drawn[row_of]))
+        return row_of[captions], captions
+
+
+class _Batches(Dataset[_Read]):
+    """Batches by what they show. They are the same in whatever process and with however many threads."""
+
+    def __init__(self, images: Images, captions: Captions, seed: int) -> None:
+        self._images, self._captions, self._seed = images, captions, seed
+
+    def __getitem__(self, draw: _Draw) -> _Read:
+        captions, broken = draw.captions, list[int]()
+        pixels = self._images.read_all(draw.rows)
+        if pixels is None:
+            with torch_threads(1), random_numbers() as seeded:  # sums of several threads round differently
+                shown = [
+                    self._whole(draw.epoch, int(row), int(caption), broken, seeded)
+                    for row, caption in zip(draw.rows, draw.captions, strict=True)
+                ]
+            if any(one is None for one in shown):
+                return _Read(None, broken)
+            found = [one for one in shown if one is not None]
+            pixels = torch.stack([image for image, _ in found])
+            captions = np.array([caption for _, caption in found])
+        tokens = torch.from_numpy(self._captions.tokens[captions].astype(np.int64))
+        return _Read(Batch(pixels, tokens), broken)
+
+    def _whole(
+        self, epoch: int, row: int, caption: int, broken: list[int], seeded: _Seeded
+    ) -> tuple[torch.Tensor, int] | None:
+        """An image and the index of its caption; another one, drawn by the same numbers, in place of a broken one."""
+        numbers = (self._seed, epoch, row, caption)
+        rng: np.random.Generator | None = None
+        for _ in range(_TRIES):
+            if self._images.draws:
+                seeded(*numbers)
+            pixels = self._images.read(row)
+            if pixels is not None:
+                return pixels, caption
+            broken.append(row)
+            rng = rng or np.random.default_rng(numbers)
+            row = int(rng.choice(self._images.rows))
+            caption = int(rng.integers(self._captions.first[row], self._captions.first[row + 1]))
+        return None
+
+
+class MappedSource(Source):
+    """Batches of a data set that is read by row.
+
+    The order of the images, the caption that each shows and the way in which it is augmented follow from seed and
+    epoch alone, so that neither the workers nor a resumption change anything. The global batch is split among the
+    processes in the order of their ranks. An image that turns out to be broken is replaced by another one, with one
+    of its captions: the batches keep their size.
+
+    Args:
+        images: the images by row.
+        captions: their captions, by the same rows.
+        per_device_batch_size: images of a step and process.
+        seed: of order, captions and augmentation.
+        all_captions: whether an epoch shows each pair of image and caption, in place of one caption an image.
+        workers: processes that read; 0: this one reads.
+        prefetch: batches that each of them reads in advance.
+        pin_memory: whether batches go to page-locked memory, from which a GPU copies without waiting.
+        process_index, num_processes: this process of the run.
+
+    Raises:
+        TrainingError: an epoch is less than a batch.
+    """
+
+    def __init__(
+        self,
+        images: Images,
+        captions: Captions,
+        *,
+        per_device_batch_size: int,
+        seed: int,
+        all_captions: bool = False,
+        workers: int = 0,
+        prefetch: int = 2,
+        pin_memory: bool = False,
+        process_index: int = 0,
+        num_processes: int = 1,
+    ) -> None:
+        self._draws = _Draws(
+            images.rows,
+            captions,
+            all_captions=all_captions,
+            seed=seed,
+            local_size=per_device_batch_size,
+            process_index=process_index,
+            num_processes=num_processes,
+        )
+        self._total = len(images.rows) + len(images.broken)
+        self._broken = set(images.broken.tolist())
+        self.global_batch_size = self._draws.global_batch_size
+        self.steps_per_epoch = self._draws.steps
+        self.images, self.captions = len(images.rows), self._draws.captions
+        if self.steps_per_epoch == 0:
+            raise TrainingError(
+                f"{self._draws.samples} images are fewer than one batch of {self.global_batch_size}: "
+                "lower per_device_train_batch_size, or train on more images."
+            )
+        self._loader: DataLoader[_Read] | None = DataLoader(
+            _Batches(images, captions, seed),
+            sampler=self._draws,
+            batch_size=None,  # an item is a whole batch
+            num_workers=workers,
+            prefetch_factor=prefetch if workers else None,
+            persistent_workers=workers > 0,
+            pin_memory=pin_memory,
+            worker_init_fn=ignore_interrupts,
+            generator=torch.Generator(),  # else each epoch would take a number from the run's own
+        )
+
+    @property
+    def skipped(self) -> int:
+        """Images that cannot be decoded; of those that are decoded on the fly, what this process has met so far."""
+        return len(self._broken)
+
+    @property
+    def left_out(self) -> int:
+        """Images of an epoch that do not fill a batch; with all captions, pairs of image and caption."""
+        return self._draws.samples - self.steps_per_epoch * self.global_batch_size
+
+    def batches(self, epoch: int, first_step: int = 0) -> Iterator[Batch]:
+        """The batches of an epoch (counted from 1) for this process, from a step on.
+
+        Raises:
+            TrainingError: more than 1 % of the images are broken.
+        """
+        assert self._loader is not None, "the source is closed"
+        self._draws.epoch, self._draws.first_step = epoch, first_step
+        for read in self._loader:
+            if read.broken:
+                self._broken.update(read.broken)
+                check_broken(np.array(sorted(self._broken)), self._total)
+            if read.batch is None:
+                raise TrainingError(
+                    f"In place of a broken image (row {read.broken[0]}) {_TRIES} others were tried, all broken: check "
+                    "the files and their download."
+                )
+            yield read.batch
+
+    def close(self) -> None:
+        self._loader = None  # with its last reference it ends its workers

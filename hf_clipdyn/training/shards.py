@@ -1,0 +1,257 @@
+"""The shards of a streamed data set, and the order in which a process shows their samples.
+
+Nothing of the order is drawn while reading: all permutations follow from seed and epoch. Hence a position is the
+number of an epoch and of a step, and no buffer has to be saved.
+"""
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import datasets
+import numpy as np
+
+from hf_clipdyn.data.images import SafeImage
+from hf_clipdyn.errors import ClipDynError, DatasetError
+from hf_clipdyn.schema import Count, parse_json
+
+__all__ = ["Block", "Sample", "Shards", "Shuffle", "Stream", "first_captions", "read_counts", "write_counts"]
+
+_ROWS_AT_ONCE = 8
+_ROW_BITS = 32
+_NO_IMAGE: Mapping[str, Any] = {"bytes": None, "path": None}
+
+
+@dataclass(frozen=True)
+class Sample:
+    """An image as it is stored, and its captions.
+
+    Attributes:
+        index: the same whenever the sample is read, and different for every sample of the set.
+        image: undecoded cell of an image column.
+        captions: none of them is empty; at least one.
+    """
+
+    index: int
+    image: Mapping[str, Any]
+    captions: Sequence[str]
+
+
+@dataclass
+class Shards:
+    """The shards of a captioned data set, read one at a time from start to end.
+
+    Args:
+        dataset: streamed, with the columns ``image`` and ``captions``.
+        name: of the data set, for messages.
+
+    Attributes:
+        counts: samples of the shards that were read to their end, in this process.
+        without_caption: rows without a caption that were passed over, in this process.
+    """
+
+    dataset: datasets.IterableDataset
+    name: str
+    counts: dict[int, int] = field(default_factory=dict)
+    without_caption: int = 0
+
+    def __post_init__(self) -> None:
+        columns = self.dataset.select_columns(["image", "captions"])
+        self.dataset = columns.cast_column("image", SafeImage(decode=False))
+
+    def __len__(self) -> int:
+        return int(self.dataset.num_shards)
+
+    def read(self, shard: int) -> Iterator[Sample]:
+        """The samples of a shard that have a caption, in the order in which they are stored.
+
+        Raises:
+            DatasetError: the shard is damaged, incomplete or out of reach.
+        """
+        count = 0
+        for row, (image, captions) in enumerate(self._rows(shard)):
+            texts = [text.strip() for text in captions or () if text and text.strip()]
+            if texts:
+                count += 1
+                yield Sample(shard << _ROW_BITS | row, image or _NO_IMAGE, texts)
+            else:
+                self.without_caption += 1
+        self.counts[shard] = count
+
+    def _rows(self, shard: int) -> Iterator[tuple[Any, Any]]:
+        try:
+            # `iter` and not `__iter__`, which divides the rows among the workers of a DataLoader once more.
+            for rows in self.dataset.shard(len(self), shard).iter(_ROWS_AT_ONCE):
+                yield from zip(rows["image"], rows["captions"], strict=True)
+        except ClipDynError:
+            raise
+        except Exception as error:  # of tar, Parquet, the Hub's client and the file systems below them
+            said = " ".join(str(error).split())[:300] or type(error).__name__
+            raise DatasetError(
+                f"Shard {shard} of the {len(self)} shards of {self.name} cannot be read to its end ({said}): check "
+                "the connection, or download this shard again; then continue with --resume_from_checkpoint true."
+            ) from error
+
+
+def first_captions(shards: Shards, most: int) -> list[str]:
+    """The captions of the first samples of a set, in the order of its shards: at least ``most``, or all.
+
+    Raises:
+        DatasetError: the set has no captions.
+    """
+    samples = itertools.chain.from_iterable(map(shards.read, range(len(shards))))
+    captions: list[str] = []
+    for sample in samples:
+        captions += sample.captions
+        if len(captions) >= most:
+            break
+    if not captions:
+        raise DatasetError(
+            f"No row of {shards.name} has a caption ({shards.without_caption:,} rows in {len(shards)} shards): name "
+            "the column with --caption_column, or give another data set."
+        )
+    return captions
+
+
+# --- the order -----------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Shuffle:
+    """How far samples are mixed.
+
+    Attributes:
+        seed: of all permutations.
+        shards: neighbours in the shuffled order of the shards that a stream reads in turn.
+        samples: that a stream holds in memory and shuffles at once.
+    """
+
+    seed: int
+    shards: int
+    samples: int
+
+
+class Block:
+    """Samples that were shuffled together; each can take the place of another one that cannot be decoded."""
+
+    def __init__(self, samples: Sequence[Sample]) -> None:
+        self.samples = samples
+        self.broken: set[int] = set()
+
+    def substitutes(self, place: int) -> Iterator[int]:
+        """The sample of that place, then all others from the opposite side of the block on."""
+        yield place
+        for step in range(len(self.samples)):
+            other = (place + len(self.samples) // 2 + step) % len(self.samples)
+            if other != place:
+                yield other
+
+
+@dataclass(frozen=True)
+class Stream:
+    """One of the streams into which the shards are divided: endless, and the same for the same arguments.
+
+    A pass goes through the shards in a shuffled order; every stream takes its part of them, and begins the next pass
+    when its part ends. It reads `Shuffle.shards` of them in turn and shuffles `Shuffle.samples` of their samples at
+    once.
+
+    Args:
+        shards: of the whole set, at least ``streams``.
+        shuffle: how the samples are mixed.
+        epoch: counted from 1.
+        index, streams: this is stream ``index`` of so many, over all processes.
+        counts: samples of the shards, as far as they are known: what lies before a position is then not read again.
+    """
+
+    shards: Shards
+    shuffle: Shuffle
+    epoch: int
+    index: int
+    streams: int
+    counts: Mapping[int, int] = field(default_factory=dict)
+
+    def places(self, first: int = 0) -> Iterator[tuple[Block, int]]:
+        """The samples from a position on, each as its block and its place there.
+
+        Raises:
+            DatasetError: a shard cannot be read, or none of the stream's shards has a sample.
+        """
+        behind = first
+        for turn in itertools.count():
+            order = self._rng(0, turn).permutation(len(self.shards))[self.index :: self.streams].tolist()
+            total = 0
+            for start in range(0, len(order), self.shuffle.shards):
+                group = order[start : start + self.shuffle.shards]
+                known = self._known(group)
+                if known is not None and known <= behind:
+                    behind -= known
+                    total += known
+                    continue
+                for number, samples in enumerate(self._blocks(group)):
+                    total += len(samples)
+                    if len(samples) <= behind:
+                        behind -= len(samples)
+                        continue
+                    shuffled = self._rng(1, turn, self.index, start, number).permutation(len(samples))
+                    block = Block([samples[i] for i in shuffled])
+                    yield from ((block, place) for place in range(behind, len(samples)))
+                    behind = 0
+            if total == 0:
+                raise DatasetError(
+                    f"The {len(order)} shards of {self.shards.name} that stream {self.index} of {self.streams} reads "
+                    f"have no sample with a caption (the first is shard {order[0]}): name the column with "
+                    "--caption_column, or remove empty shards."
+                )
+
+    def _rng(self, *key: int) -> np.random.Generator:
+        return np.random.default_rng([self.shuffle.seed, self.epoch, *key])
+
+    def _known(self, group: Sequence[int]) -> int | None:
+        return sum(self.counts[s] for s in group) if all(s in self.counts for s in group) else None
+
+    def _blocks(self, group: Sequence[int]) -> Iterator[list[Sample]]:
+        samples = _in_turn([self.shards.read(shard) for shard in group])
+        while block := list(itertools.islice(samples, self.shuffle.samples)):
+            yield block
+
+
+def _in_turn(readers: list[Iterator[Sample]]) -> Iterator[Sample]:
+    """One sample of each reader, again and again, until all have ended."""
+    while readers:
+        for reader in list(readers):
+            sample = next(reader, None)
+            if sample is None:
+                readers.remove(reader)
+            else:
+                yield sample
+
+
+# --- what is known about the shards --------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Counted:
+    shard: Count
+    samples: Count
+
+
+def read_counts(folder: Path) -> dict[int, int]:
+    """Samples by shard, from the files of all processes. A missing or torn line costs time and changes no order."""
+    counts: dict[int, int] = {}
+    for path in sorted(folder.glob("*.jsonl")):
+        for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
+            try:
+                counted = parse_json(_Counted, line, where=str(path), error=DatasetError)
+            except DatasetError:
+                continue
+            counts[counted.shard] = counted.samples
+    return counts
+
+
+def write_counts(path: Path, counts: Mapping[int, int]) -> None:
+    """Append the samples of shards to the file of this process."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("a", encoding="utf-8") as file:
+        file.writelines(f'{{"shard": {shard}, "samples": {count}}}\n' for shard, count in counts.items())

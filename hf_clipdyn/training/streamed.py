@@ -1,0 +1,300 @@
+"""Training on shards of any size, read and decoded while training.
+
+The shards of each epoch are shuffled and divided among the processes, and among the streams of a process. Step by step
+the streams take turns: step k shows the next samples of stream k modulo their number. A worker serves whole streams,
+so the order does not depend on the number of workers.
+"""
+
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import fsspec.asyn  # type: ignore[import-untyped]
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, IterableDataset, get_worker_info
+from transformers import CLIPTokenizer
+
+from hf_clipdyn.data.images import decode_tensor
+from hf_clipdyn.data.pixels import input_size
+from hf_clipdyn.errors import ClipDynError, DatasetError, TrainingError
+from hf_clipdyn.training.augmentation import Augmentation, random_numbers
+from hf_clipdyn.training.images import fit_of
+from hf_clipdyn.training.shards import Block, Sample, Shards, Shuffle, Stream, read_counts, write_counts
+from hf_clipdyn.training.source import Batch, Source
+from hf_clipdyn.training.workers import ignore_interrupts
+
+__all__ = ["StreamedSource", "Workers"]
+
+_MOST_BROKEN = 0.1
+_FEW = 1000  # samples after which a share of broken ones says something
+
+
+@dataclass(frozen=True)
+class Workers:
+    """How a process reads beside the training; nothing of it changes the data.
+
+    Attributes:
+        count: of the processes that read; 0 reads in the training process itself.
+        prefetch_factor: batches that each of them reads in advance.
+        pin_memory: whether batches lie where a GPU fetches them fastest.
+    """
+
+    count: int = 0
+    prefetch_factor: int = 2
+    pin_memory: bool = False
+
+
+class _Read(NamedTuple):
+    """A batch from a worker, and what it met on the way: broken samples, and shards whose end it reached."""
+
+    pixels: torch.Tensor
+    input_ids: torch.Tensor
+    skipped: int
+    counts: dict[int, int]
+
+
+@dataclass(frozen=True)
+class _Failure:
+    """An error that a worker met; raised by the process that trains, in one sentence instead of a traceback."""
+
+    message: str
+
+
+class _Decoder:
+    """Samples to pixels and tokens.
+
+    Args:
+        augmentation: what changes the images.
+        image_processor: the model's; without augmentation the pixels are the ones that it gives.
+        tokenizer: of the captions.
+        seed: of augmentation and of the caption that is drawn.
+    """
+
+    def __init__(
+        self, augmentation: Augmentation, image_processor: Any, tokenizer: CLIPTokenizer, seed: int
+    ) -> None:
+        self._transform = augmentation.transform(fit_of(image_processor), *input_size(image_processor))
+        self._draws, self._tokenizer, self._seed = bool(augmentation), tokenizer, seed
+
+    def __call__(
+        self, places: Sequence[tuple[Block, int]], epoch: int
+    ) -> tuple[torch.Tensor, torch.Tensor, int]:
+        """Pixels (n, 3, height, width) uint8, input ids (n, context) int64, and the samples that were broken.
+
+        A broken sample gives its place to another one of its block, which is then shown twice in the epoch: so the
+        position of all others does not depend on what can be decoded. Only if all of its block are broken, which a
+        short block at the end of its shards may be, it is another one of the batch.
+
+        Raises:
+            DatasetError: no sample of the blocks can be decoded.
+        """
+        blocks = {id(block): block for block, _ in places}
+        before = sum(len(block.broken) for block in blocks.values())
+        with random_numbers() as seeded:
+            shown = [found for place in places if (found := self._first_whole(*place, epoch, seeded))]
+        if not shown:
+            raise DatasetError(
+                f"None of {sum(len(block.samples) for block in blocks.values())} samples that were read together can "
+                "be decoded as an image: check the image column and the files."
+            )
+        shown = list(itertools.islice(itertools.cycle(shown), len(places)))
+        texts = [self._draw(sample, epoch) for sample, _ in shown]
+        ids = self._tokenizer(texts, padding="max_length", truncation=True, return_tensors="np")["input_ids"]
+        skipped = sum(len(block.broken) for block in blocks.values()) - before
+        return torch.stack([pixels for _, pixels in shown]), torch.from_numpy(ids.astype(np.int64)), skipped
+
+    def _first_whole(
+        self, block: Block, place: int, epoch: int, seeded: Callable[..., None]
+    ) -> tuple[Sample, torch.Tensor] | None:
+        """The sample of a place, or the first of its substitutes that can be decoded; None if there is none."""
+        for candidate in block.substitutes(place):
+            if candidate in block.broken:
+                continue
+            sample = block.samples[candidate]
+            if self._draws:
+                seeded(self._seed, epoch, sample.index)
+            try:
+                return sample, self._transform(decode_tensor(dict(sample.image)))
+            except OSError:
+                block.broken.add(candidate)
+        return None
+
+    def _draw(self, sample: Sample, epoch: int) -> str:
+        if len(sample.captions) == 1:
+            return sample.captions[0]
+        rng = np.random.default_rng([self._seed, epoch, sample.index])
+        return sample.captions[int(rng.integers(len(sample.captions)))]
+
+
+@dataclass
+class _Reading(IterableDataset["_Read | _Failure | None"]):
+    """What the workers of one process read in one epoch.
+
+    Attributes:
+        streams: of this process.
+        decode: samples to a batch.
+        size: samples of a batch.
+        steps: from the first to read to the end of the epoch.
+    """
+
+    streams: Sequence[Stream]
+    decode: _Decoder
+    size: int
+    steps: range
+
+    def __iter__(self) -> "Iterator[_Read | _Failure | None]":
+        """The batches of this worker's streams. A DataLoader takes from its workers in turn, hence None where it is
+        the turn of a worker that has no batch for it.
+        """
+        try:
+            yield from self._batches()
+        except ClipDynError as error:
+            yield _Failure(str(error))
+
+    def _batches(self) -> "Iterator[_Read | None]":
+        info = get_worker_info()
+        worker, workers = (0, 1) if info is None else (info.id, info.num_workers)
+        if info is not None:
+            fsspec.asyn.reset_lock()  # a lock that another thread held at the fork would never be released
+        number = len(self.streams)
+        mine = {i: self._of_stream(i) for i in range(worker, number, workers)}
+        for turn in range(self.steps.start // number, -(-self.steps.stop // number)):
+            for i in range(worker, -(-number // workers) * workers, workers):
+                yield next(mine[i]) if i < number and turn * number + i in self.steps else None
+
+    def _of_stream(self, i: int) -> Iterator[_Read]:
+        stream = self.streams[i]
+        # The other streams read the same `Shards` in turn: each keeps its own account.
+        shards = replace(stream.shards, counts={}, without_caption=0)
+        batches_behind = max(0, -(-(self.steps.start - i) // len(self.streams)))
+        places = replace(stream, shards=shards).places(batches_behind * self.size)
+        told = 0
+        while True:
+            chosen = [next(places) for _ in range(self.size)]
+            pixels, input_ids, skipped = self.decode(chosen, stream.epoch)
+            skipped += shards.without_caption - told
+            told = shards.without_caption
+            yield _Read(pixels, input_ids, skipped, dict(shards.counts))
+            shards.counts.clear()
+
+
+class StreamedSource(Source):
+    """Batches of a streamed data set.
+
+    Args:
+        shards: of the data set.
+        augmentation: what changes the images.
+        image_processor: of transformers; its resizing and cropping.
+        tokenizer: of the captions.
+        shuffle: how far samples are mixed.
+        streams: most streams of a process; fewer if it has fewer shards.
+        samples_per_epoch: over all processes.
+        per_device_batch_size: samples of a process and step.
+        workers: that read and decode.
+        folder: where the samples of each shard are noted, so that a resumed run finds its position without reading
+            what lies before; None notes nothing.
+        process_index, num_processes: of this process.
+
+    Raises:
+        TrainingError: an epoch is less than a batch, or there are fewer shards than processes.
+    """
+
+    def __init__(
+        self,
+        shards: Shards,
+        augmentation: Augmentation,
+        image_processor: Any,
+        tokenizer: CLIPTokenizer,
+        shuffle: Shuffle,
+        *,
+        streams: int,
+        samples_per_epoch: int,
+        per_device_batch_size: int,
+        workers: Workers,
+        folder: Path | None = None,
+        process_index: int = 0,
+        num_processes: int = 1,
+    ) -> None:
+        if len(shards) < num_processes:
+            raise TrainingError(
+                f"{shards.name} has {len(shards)} shard{'s' * (len(shards) > 1)} for {num_processes} processes, and "
+                "each process reads its own: split the data into more files, launch fewer processes, or leave "
+                "streaming out."
+            )
+        self.global_batch_size = per_device_batch_size * num_processes
+        self.images, self.captions = samples_per_epoch, None
+        self.steps_per_epoch = samples_per_epoch // self.global_batch_size
+        if self.steps_per_epoch == 0:
+            raise TrainingError(
+                f"samples_per_epoch is {samples_per_epoch}, fewer than one batch of {self.global_batch_size}: "
+                "raise it, or lower per_device_train_batch_size."
+            )
+        self._shards, self._shuffle = shards, shuffle
+        self._decoder = _Decoder(augmentation, image_processor, tokenizer, shuffle.seed)
+        self._size, self._workers, self._folder = per_device_batch_size, workers, folder
+        self._process_index, self._num_processes = process_index, num_processes
+        self._streams = min(streams, len(shards) // num_processes)
+        self._noted: set[int] = set()
+        self._skipped = self._shown = 0
+
+    @property
+    def skipped(self) -> int:
+        """Samples of this process without a caption or a whole image, so far; one counts whenever it is met."""
+        return self._skipped
+
+    def batches(self, epoch: int, first_step: int = 0) -> Iterator[Batch]:
+        """The batches of an epoch (counted from 1) for this process, from a step on.
+
+        Raises:
+            DatasetError: a shard cannot be read, or one in ten samples is broken.
+            TrainingError: a worker was killed.
+        """
+        loader = self._loader(epoch, range(first_step, self.steps_per_epoch))
+        try:
+            for read in loader:
+                if isinstance(read, _Failure):
+                    raise DatasetError(read.message)
+                if read is not None:
+                    self._note(read)
+                    yield Batch(read.pixels, read.input_ids)
+        except (RuntimeError, ConnectionError, EOFError) as error:  # whichever is noticed first
+            if isinstance(error, RuntimeError) and "DataLoader worker" not in str(error):
+                raise
+            raise TrainingError(
+                f"A process that reads training data was killed ({str(error).splitlines()[0]}): if memory ran out, "
+                "lower dataloader_num_workers or shuffle_samples."
+            ) from error
+
+    def _loader(self, epoch: int, steps: range) -> "DataLoader[_Read | _Failure | None]":
+        counts = read_counts(self._folder) if self._folder is not None and steps.start > 0 else {}
+        total = self._streams * self._num_processes
+        first = self._streams * self._process_index
+        streams = [
+            Stream(self._shards, self._shuffle, epoch, index, total, counts)
+            for index in range(first, first + self._streams)
+        ]
+        workers = min(self._workers.count, self._streams)
+        return DataLoader(
+            _Reading(streams, self._decoder, self._size, steps),
+            batch_size=None,
+            num_workers=workers,
+            prefetch_factor=self._workers.prefetch_factor if workers else None,
+            pin_memory=self._workers.pin_memory,
+            worker_init_fn=ignore_interrupts,
+        )
+
+    def _note(self, read: _Read) -> None:
+        self._shown += self._size
+        self._skipped += read.skipped
+        new = {shard: count for shard, count in read.counts.items() if shard not in self._noted}
+        if new and self._folder is not None:
+            write_counts(self._folder / f"process-{self._process_index}.jsonl", new)
+            self._noted |= new.keys()
+        if self._shown >= _FEW and self._skipped > _MOST_BROKEN * self._shown:
+            raise DatasetError(
+                f"{self._skipped:,} samples of {self._shards.name} have no caption or no whole image, but only "
+                f"{self._shown:,} were shown: check the columns, and download the shards again."
+            )
