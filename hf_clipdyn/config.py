@@ -20,7 +20,7 @@ from transformers import HfArgumentParser
 
 from hf_clipdyn.errors import ConfigError, UnknownNameError
 from hf_clipdyn.options import check_options, option, shorten, shown
-from hf_clipdyn.schema import checked_repo_id
+from hf_clipdyn.schema import checked_repo_id, valid_repo_name
 
 __all__ = [
     "TrainingConfig",
@@ -51,6 +51,8 @@ _EXECUTION = {
     "hub_private_repo",
     "data_dir",
     "cache_dir",
+    "model_store",
+    "dry_run",
 }
 
 _COUNT = "[1, 1000000000]"
@@ -84,6 +86,21 @@ class TrainingConfig:
 
     # What learns
     scale: str = option("tiny", "Size of the model: tiny, small, vit-b-32, vit-b-16 or vit-l-14.")
+    model_name_or_path: str | None = option(
+        None,
+        "Continue from a CLIP or SigLIP model instead of random weights: a folder, a model on the Hub, or a repository "
+        "in model_store. Its image processor and tokenizer are used, and `scale` is not.",
+    )
+    model_revision: str = option("main", "The revision of model_name_or_path, as epoch-010.")
+    model_store: str | None = option(
+        None, "The local store (a run's folder `hub`) that holds model_name_or_path; without it, the Hub."
+    )
+    freeze: str | None = option(
+        None,
+        "Leave one side of a continued model as it is, its projection included: vision (locked-image tuning) or text. "
+        "The temperature stays trainable.",
+        choices=("vision", "text"),
+    )
     attn_implementation: str | None = option(
         None, "eager or sdpa; chosen by device and precision by default."
     )
@@ -164,6 +181,11 @@ class TrainingConfig:
         "Trackers, separated by commas: trackio and tensorboard, of hf-clipdyn[track], or others of accelerate.",
     )
     disable_tqdm: bool = option(False, "No progress bar.")
+    dry_run: bool = option(
+        False,
+        "Build everything, take two steps on random pixels and print speed, memory and what the run would publish; "
+        "reads no data and writes nothing.",
+    )
     plugin: str | None = option(
         None,
         "Python files with losses of your own, separated by commas. They are run: name only what you trust.",
@@ -190,6 +212,7 @@ class TrainingConfig:
                 f"gradient_cache_chunk is {self.gradient_cache_chunk} and gradient_accumulation_steps "
                 f"{self.gradient_accumulation_steps}: set one of them; the first has the gradients of a large batch."
             )
+        self._check_starting_point()
         if self.push_to_hub and self.hub_model_id is None:
             raise ConfigError("push_to_hub needs hub_model_id: name the repository as owner/name.")
         if self.repository is not None:
@@ -198,6 +221,24 @@ class TrainingConfig:
                     f"hub_model_id is {self.hub_model_id!r}: only {{scale}} and {{seed}} can be filled in."
                 )
             checked_repo_id(self.repository, what="hub_model_id", owner=self.push_to_hub)
+
+    def _check_starting_point(self) -> None:
+        if self.model_name_or_path is not None:
+            return
+        if self.freeze is not None:
+            raise ConfigError(
+                f"freeze is {self.freeze}, but the model begins with random weights: name a trained one with "
+                "model_name_or_path."
+            )
+        if self.model_store is not None or self.model_revision != "main":
+            raise ConfigError("model_store and model_revision need model_name_or_path: name the model.")
+
+    @property
+    def size_name(self) -> str:
+        """``scale``, or the name of the model that the run continues."""
+        if self.model_name_or_path is None:
+            return self.scale
+        return valid_repo_name(Path(self.model_name_or_path).expanduser().resolve().name)
 
     @property
     def per_device_step_size(self) -> int:
@@ -209,7 +250,7 @@ class TrainingConfig:
         """``hub_model_id`` for this scale and seed; None where it is left open."""
         if self.hub_model_id is None:
             return None
-        return self.hub_model_id.replace("{scale}", self.scale).replace("{seed}", str(self.seed))
+        return self.hub_model_id.replace("{scale}", self.size_name).replace("{seed}", str(self.seed))
 
     def recipe(self) -> dict[str, Any]:
         """The fields that decide what the run computes, by name; the token is never among them."""

@@ -4,7 +4,7 @@ import itertools
 
 import datasets
 from accelerate import Accelerator
-from transformers import CLIPProcessor
+from transformers import CLIPProcessor, ProcessorMixin
 
 from hf_clipdyn.config import TrainingConfig
 from hf_clipdyn.data import load_dataset
@@ -49,15 +49,21 @@ def _load(config: TrainingConfig) -> datasets.Dataset:
 
 
 def prepare_inputs(
-    config: TrainingConfig, size: Scale, accelerator: Accelerator
-) -> tuple[Source, CLIPProcessor]:
+    config: TrainingConfig, size: Scale, accelerator: Accelerator, given: ProcessorMixin | None = None
+) -> tuple[Source, ProcessorMixin]:
     """Load, decode and tokenise the training data; the main process first, the others read its cache.
+
+    Args:
+        config: the run.
+        size: decides the input of a new model.
+        accelerator: tells the processes apart.
+        given: processor of the model that the run continues; None for a new model.
 
     Raises:
         DatasetError: the data are absent or without captions.
         TrainingError: more than 1 % of the images are broken.
     """
-    image_processor = clip_image_processor(size)
+    image_processor = clip_image_processor(size) if given is None else given.image_processor
     with accelerator.main_process_first():
         dataset = _load(config)
         pixels = decode_pixels(
@@ -74,7 +80,9 @@ def prepare_inputs(
             "check the files and their download."
         )
     captions = dataset["captions"][:]
-    if size.vocab_size is None:
+    if given is not None:
+        tokenizer = given.tokenizer
+    elif size.vocab_size is None:
         tokenizer = clip_tokenizer(size.context_length)
     else:
         tokenizer = train_tokenizer(
@@ -90,4 +98,4 @@ def prepare_inputs(
         process_index=accelerator.process_index,
         num_processes=accelerator.num_processes,
     )
-    return source, CLIPProcessor(image_processor=image_processor, tokenizer=tokenizer)
+    return source, given or CLIPProcessor(image_processor=image_processor, tokenizer=tokenizer)
