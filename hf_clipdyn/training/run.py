@@ -17,7 +17,7 @@ from transformers import ProcessorMixin
 
 from hf_clipdyn.cards import CardFacts
 from hf_clipdyn.config import TrainingConfig
-from hf_clipdyn.errors import TrainingError
+from hf_clipdyn.errors import ConfigError, TrainingError
 from hf_clipdyn.models.scales import scale, siglip_processor
 from hf_clipdyn.plugins import load_plugin
 from hf_clipdyn.revisions import Publisher
@@ -79,6 +79,8 @@ def train(config: TrainingConfig, callbacks: Sequence[Callback] = ()) -> Trainin
         TrainingError: the loss is not finite, the data are broken, or the processes are too few.
         PublishError: revisions cannot be stored at all.
     """
+    if config.dry_run:
+        raise ConfigError("dry_run is set, and train would write: call hf_clipdyn.training.dry_run instead.")
     for path in filter(None, (config.plugin or "").split(",")):
         load_plugin(path)
     loss = make_loss(config.loss)  # an unknown name is known before anything is written

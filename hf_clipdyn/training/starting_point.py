@@ -62,7 +62,10 @@ def read_processor(folder: Path) -> ProcessorMixin:
             f"The tokenizer in {folder} has {len(tokenizer):,} tokens, more than the {config.text_config.vocab_size:,} "
             "of the model: save the tokenizer that it was trained with."
         )
-    return _PROCESSORS[config.model_type](image_processor=image_processor, tokenizer=tokenizer)
+    processor: ProcessorMixin = _PROCESSORS[config.model_type](
+        image_processor=image_processor, tokenizer=tokenizer
+    )
+    return processor
 
 
 def _check_type(folder: Path, config: PreTrainedConfig) -> None:

@@ -127,10 +127,14 @@ def test_a_siglip_model_is_continued_with_either_loss(
     summary = _train(flags(model_name_or_path=begin, loss=loss, freeze="vision", num_train_epochs=1))
     before, after = (_weights(summary.store, "me/run", name) for name in ("epoch-000", "epoch-001"))
     assert _changed(load_file(begin / "model.safetensors"), before) == set()
-    assert _changed(before, after) == {"text_model", "logit_scale"} | ({"logit_bias"} if trains_bias else set())
+    assert _changed(before, after) == {"text_model", "logit_scale"} | (
+        {"logit_bias"} if trains_bias else set()
+    )
 
 
-def test_a_killed_and_resumed_run_of_a_continued_model_keeps_its_beginning(flags: Flags, tmp_path: Path) -> None:
+def test_a_killed_and_resumed_run_of_a_continued_model_keeps_its_beginning(
+    flags: Flags, tmp_path: Path
+) -> None:
     begin = {"model_name_or_path": _clip(tmp_path / "begin"), "freeze": "vision"}
     whole = _train(flags("whole", num_train_epochs=2, **begin))
     _train(flags("parts", num_train_epochs=2, **begin))
