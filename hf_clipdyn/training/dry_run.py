@@ -24,6 +24,7 @@ from hf_clipdyn.data.registry import dataset_facts, dataset_names
 from hf_clipdyn.models.scales import clip_image_processor, scale, siglip_processor
 from hf_clipdyn.models.tokenizers import stand_in_tokenizer
 from hf_clipdyn.plugins import load_plugin
+from hf_clipdyn.revisions import epoch_name
 from hf_clipdyn.training.callbacks import publishing_steps
 from hf_clipdyn.training.device import attention, check_processes, end_training, make_accelerator, threads
 from hf_clipdyn.training.folder import output_folder
@@ -89,12 +90,13 @@ class DryRun:
         """All of it in words, a line each."""
         lines = [
             f"model: {self.parameters:,} parameters, {self.trained:,} of them trained; "
-            f"{self.operations / 1e9:,.1f} GFLOP per image (forward and backward)",
+            f"{self.operations / 1e9:,.3g} GFLOP per image (forward and backward)",
             f"step: {self.global_batch_size:,} images over all processes, on {self.device}",
             f"memory per process: {_bytes(self.state_bytes)} for weights, gradients and optimiser, at most "
             f"{_bytes(self.activation_bytes)} for activations (counted in float32)",
             self._speed(),
-            f"revisions: {self.revisions:,}, {_bytes(self.revision_bytes)} each, "
+            f"revisions: {self.revisions:,} ({epoch_name(0)} to {epoch_name(self.epochs)}, "
+            f"{self.revisions - self.epochs - 1:,} inside epochs), {_bytes(self.revision_bytes)} each, "
             f"{_bytes(self.revisions * self.revision_bytes)} in all",
             self._duration(),
             "Nothing was written. Reading and decoding the data is not part of this speed.",
@@ -243,7 +245,7 @@ def _count(model: TrainedModel, source: "RandomPixels") -> tuple[int, int]:
         with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
             features = model(batch.pixels, batch.input_ids)
         parts = [x.float().sum() for x in features if x is not None and x.requires_grad]
-        torch.stack(parts).sum().backward()
+        torch.autograd.backward(parts)
     of_weights = {p.untyped_storage()._cdata for p in model.parameters()}
     activations = sum(storage.nbytes() for name, storage in kept.items() if name not in of_weights)
     model.zero_grad()
@@ -265,10 +267,7 @@ def _take_steps(
         training.take_step(batch)
         training.check_losses()  # reads the loss, hence waits for the step
     seconds = time.perf_counter() - began
-    if device.type == "cuda":
-        peak = torch.cuda.max_memory_allocated(device)
-    else:
-        peak = _peak_of_process()
+    peak = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else _peak_of_process()
     training.let_go()
     return source.global_batch_size / seconds, peak
 
@@ -321,7 +320,7 @@ class RandomPixels(Source):
         """None is broken."""
         return 0
 
-    def batches(self, epoch: int, first_step: int = 0) -> Iterator[Batch]:
+    def batches(self, epoch: int, first_step: int = 0) -> Iterator[Batch]:  # noqa: ARG002  (as every source)
         """Two batches, whatever the epoch."""
         for _ in range(_STEPS):
             yield self.random(self._local_size, torch.device("cpu"))
