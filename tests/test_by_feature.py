@@ -61,7 +61,7 @@ def test_the_base_script_publishes_each_epoch(base: tuple[str, Path]) -> None:
         ("epoch-002", 8, 512),
     ]
     assert len({r.sha256 for r in revisions}) == 3
-    where = {"revision": "epoch-002", "cache_dir": output / "hub"}
+    where = {"revision": "epoch-002", "cache_dir": output / "hub", "local_files_only": True}
     CLIPProcessor.from_pretrained("local/by-feature", **where)
     CLIPModel.from_pretrained("local/by-feature", **where)
 
@@ -106,7 +106,7 @@ def test_the_sharded_script_publishes_whole_weights_from_two_processes(
     printed = launch(2, worker, "--output_dir", str(tmp_path / "run"), *QUICK)
     assert "3 of 3 revisions are published" in printed
     model = CLIPModel.from_pretrained(
-        "local/by-feature", revision="epoch-002", cache_dir=tmp_path / "run" / "hub"
+        "local/by-feature", revision="epoch-002", cache_dir=tmp_path / "run" / "hub", local_files_only=True
     )
     assert model.logit_scale.shape == torch.Size([])
     assert len(_losses(printed)) == 2

@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 import yaml
 
-from hf_clipdyn.cli import main
 from hf_clipdyn.config import parse_training_config, recipe_names, recipe_path
 from hf_clipdyn.errors import ConfigError
 from hf_clipdyn.models.scales import SCALES
@@ -32,11 +31,10 @@ def no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_dry_run_measures_two_steps_and_writes_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    main(["train", "--config", "quick", "--dry_run", "true", "--max_train_samples", "1000"])
-    printed = capsys.readouterr().out
+    printed = _dry_run("--config", "quick", "--max_train_samples", "1000").message
     assert list(tmp_path.iterdir()) == []
     for start in (
         "model: ",

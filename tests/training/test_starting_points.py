@@ -63,7 +63,7 @@ def _siglip(folder: Path) -> Path:
 
 def _weights(store: Path, repo_id: str, revision: str) -> dict[str, torch.Tensor]:
     (found,) = (r for r in list_revisions(repo_id, store=store) if r.name == revision)
-    model = AutoModel.from_pretrained(repo_id, revision=found.name, cache_dir=store)
+    model = AutoModel.from_pretrained(repo_id, revision=found.name, cache_dir=store, local_files_only=True)
     return dict(model.state_dict())
 
 
@@ -83,7 +83,9 @@ def test_the_revisions_of_a_continued_model_begin_with_its_weights_and_its_own_t
     last = _weights(summary.store, "me/run", "epoch-001")
     everything = {"vision_model", "visual_projection", "text_model", "text_projection", "logit_scale"}
     assert _changed(first, last) == everything
-    processor = CLIPProcessor.from_pretrained("me/run", revision="epoch-001", cache_dir=summary.store)
+    processor = CLIPProcessor.from_pretrained(
+        "me/run", revision="epoch-001", cache_dir=summary.store, local_files_only=True
+    )
     assert processor.tokenizer.get_vocab() == _processor().tokenizer.get_vocab()
     assert processor.tokenizer.model_max_length == 12
     assert {r.scale for r in list_revisions("me/run", store=summary.store)} == {"begin"}
