@@ -63,6 +63,8 @@ def main():
     # >>> fsdp
     # Scalars cannot be sharded: the temperature gets one dimension.
     model.logit_scale = torch.nn.Parameter(model.logit_scale.detach().reshape(1))
+    # accelerate asks for the embeddings, to keep tied ones together; CLIP has none that are tied.
+    model.get_input_embeddings = model.text_model.get_input_embeddings
     # <<< fsdp
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.1)
     model, optimizer, loader = accelerator.prepare(model, optimizer, loader)
