@@ -445,9 +445,16 @@ def train(context: typer.Context) -> None:
     Under `accelerate launch` or `torchrun`, scripts/train.py is the same command.
     """
     from hf_clipdyn.config import parse_training_config
+    from hf_clipdyn.training import dry_run
     from hf_clipdyn.training import train as run_training
 
-    summary = run_training(parse_training_config(context.args, prog="clipdyn train"))
+    config = parse_training_config(context.args, prog="clipdyn train")
+    if config.dry_run:
+        found = dry_run(config)
+        if found is not None:
+            typer.echo(found.message)
+        return
+    summary = run_training(config)
     if summary is not None:
         typer.echo(summary.message)
         if summary.missing:

@@ -20,7 +20,7 @@ from transformers import HfArgumentParser
 
 from hf_clipdyn.errors import ConfigError, UnknownNameError
 from hf_clipdyn.options import check_options, option, shorten, shown
-from hf_clipdyn.schema import checked_repo_id
+from hf_clipdyn.schema import checked_repo_id, valid_repo_name
 
 __all__ = [
     "TrainingConfig",
@@ -55,6 +55,8 @@ _EXECUTION = {
     "cache_dir",
     "dataloader_num_workers",
     "dataloader_prefetch_factor",
+    "model_store",
+    "dry_run",
 }
 
 _COUNT = "[1, 1000000000]"
@@ -153,6 +155,21 @@ class TrainingConfig:
 
     # What learns
     scale: str = option("tiny", "Size of the model: tiny, small, vit-b-32, vit-b-16 or vit-l-14.")
+    model_name_or_path: str | None = option(
+        None,
+        "Continue from a CLIP or SigLIP model instead of random weights: a folder, a model on the Hub, or a repository "
+        "in model_store. Its image processor and tokenizer are used, and `scale` is not.",
+    )
+    model_revision: str = option("main", "The revision of model_name_or_path, as epoch-010.")
+    model_store: str | None = option(
+        None, "The local store (a run's folder `hub`) that holds model_name_or_path; without it, the Hub."
+    )
+    freeze: str | None = option(
+        None,
+        "Leave one side of a continued model as it is, its projection included: vision (locked-image tuning) or text. "
+        "The temperature stays trainable.",
+        choices=("vision", "text"),
+    )
     attn_implementation: str | None = option(
         None, "eager or sdpa; chosen by device and precision by default."
     )
@@ -247,6 +264,11 @@ class TrainingConfig:
     )
     disable_tqdm: bool = option(False, "No progress bar; a line an epoch all the same.")
     quiet: bool = option(False, "Print warnings and errors only.")
+    dry_run: bool = option(
+        False,
+        "Build everything, take two steps on random pixels and print speed, memory and what the run would publish; "
+        "reads no data and writes nothing.",
+    )
     plugin: str | None = option(
         None,
         "Python files with losses or callbacks of your own, separated by commas. They are run: name only what you "
@@ -279,6 +301,7 @@ class TrainingConfig:
             raise ConfigError(
                 "crop_scale_min is only used with random_resized_crop: add it, or leave both out."
             )
+        self._check_starting_point()
         if self.push_to_hub and self.hub_model_id is None:
             raise ConfigError("push_to_hub needs hub_model_id: name the repository as owner/name.")
         if self.repository is not None:
@@ -309,6 +332,24 @@ class TrainingConfig:
                 "With streaming each image shows one caption an epoch: leave caption_choice out."
             )
 
+    def _check_starting_point(self) -> None:
+        if self.model_name_or_path is not None:
+            return
+        if self.freeze is not None:
+            raise ConfigError(
+                f"freeze is {self.freeze}, but the model begins with random weights: name a trained one with "
+                "model_name_or_path."
+            )
+        if self.model_store is not None or self.model_revision != "main":
+            raise ConfigError("model_store and model_revision need model_name_or_path: name the model.")
+
+    @property
+    def size_name(self) -> str:
+        """``scale``, or the name of the model that the run continues."""
+        if self.model_name_or_path is None:
+            return self.scale
+        return valid_repo_name(Path(self.model_name_or_path).expanduser().resolve().name)
+
     @property
     def per_device_step_size(self) -> int:
         """Images per process and optimiser step."""
@@ -319,7 +360,7 @@ class TrainingConfig:
         """``hub_model_id`` for this scale and seed; None where it is left open."""
         if self.hub_model_id is None:
             return None
-        return self.hub_model_id.replace("{scale}", self.scale).replace("{seed}", str(self.seed))
+        return self.hub_model_id.replace("{scale}", self.size_name).replace("{seed}", str(self.seed))
 
     def recipe(self) -> dict[str, Any]:
         """The fields that decide what the run computes, by name; the token is never among them."""

@@ -28,7 +28,7 @@ from hf_clipdyn.models.pixel_values import PixelValues, patches
 from hf_clipdyn.models.plausible import PROCESSOR_FILES, check_settings_files
 from hf_clipdyn.models.snapshots import read_weights, settings_digest, snapshot_folder, weight_files
 
-__all__ = ["Encoder", "ImageFeatures", "read_config", "read_input", "read_model"]
+__all__ = ["Encoder", "ImageFeatures", "read_config", "read_input", "read_model", "read_tokenizer"]
 
 _CPU_IMAGES = 32
 _MOST_WORDS = 400  # of an error of transformers
@@ -359,13 +359,29 @@ def read_config(folder: Path) -> Any:
         return AutoConfig.from_pretrained(folder, **_NO_CODE)
 
 
+def read_tokenizer(folder: Path, config: Any) -> Any:
+    """The tokenizer of a snapshot.
+
+    Args:
+        folder: of the snapshot.
+        config: from `read_config`.
+
+    Raises:
+        ModelError: there is none, or its end token is not the one of the configuration.
+    """
+    with _readable(folder):
+        tokenizer = AutoTokenizer.from_pretrained(folder, **_NO_CODE)
+    _check_end_token(folder, config, tokenizer)
+    return tokenizer
+
+
 def read_model(folder: Path, config: Any, **where: Any) -> Any:
     """The model of a snapshot, whole: transformers would fill what is missing with random numbers.
 
     Args:
         folder: of the snapshot.
         config: from `read_config`.
-        where: handed to `from_pretrained`: dtype, device map.
+        where: handed to `from_pretrained`: dtype, device map, attention.
 
     Raises:
         ModelError: the weights cannot be read, or are not those of the configuration.
@@ -452,8 +468,7 @@ def _build(folder: Path, dtype: torch.dtype, offload: Path | None) -> tuple[Any,
         model = read_model(folder, config, **where)
         tokenizer = None
         if hasattr(model, "get_text_features"):
-            with _readable(folder):
-                tokenizer = AutoTokenizer.from_pretrained(folder, **_NO_CODE)
+            tokenizer = read_tokenizer(folder, config)
     finally:
         transformers_logging.enable_progress_bar()
     if not hasattr(model, "get_image_features") and "pixel_values" not in getattr(
@@ -462,8 +477,6 @@ def _build(folder: Path, dtype: torch.dtype, offload: Path | None) -> tuple[Any,
         raise ModelError(
             f"{type(model).__name__} in {folder} encodes no images: take a dual encoder or a vision model."
         )
-    if tokenizer is not None:
-        _check_end_token(folder, config, tokenizer)
     return model, image_processor, tokenizer
 
 

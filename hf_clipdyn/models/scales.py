@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from transformers import (
         CLIPConfig,
         CLIPImageProcessor,
-        CLIPProcessor,
         CLIPTokenizer,
+        ProcessorMixin,
         SiglipConfig,
         SiglipProcessor,
     )
@@ -147,7 +147,7 @@ def clip_image_processor(size: Scale) -> "CLIPImageProcessor":
     return CLIPImageProcessor(size={"shortest_edge": side}, crop_size={"height": side, "width": side})
 
 
-def siglip_processor(processor: "CLIPProcessor") -> "SiglipProcessor":
+def siglip_processor(processor: "ProcessorMixin") -> "SiglipProcessor":
     """The processor that is published with a SigLIP model.
 
     It has CLIP's image processor and tokenizer, so that runs with either loss see the same pixels and tokens, and

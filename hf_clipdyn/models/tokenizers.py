@@ -4,6 +4,7 @@ Both are `CLIPTokenizer`, so that `CLIPProcessor.from_pretrained` reads them wit
 """
 
 import gzip
+import itertools
 import json
 from collections.abc import Iterable
 from importlib.util import find_spec
@@ -15,7 +16,7 @@ from transformers.convert_slow_tokenizer import bytes_to_unicode
 
 from hf_clipdyn.errors import ModelError
 
-__all__ = ["clip_tokenizer", "train_tokenizer"]
+__all__ = ["clip_tokenizer", "stand_in_tokenizer", "train_tokenizer"]
 
 _START, _END = "<|startoftext|>", "<|endoftext|>"
 _WORD_END = "</w>"
@@ -60,6 +61,18 @@ def train_tokenizer(captions: Iterable[str], *, vocab_size: int, context_length:
     backend.train_from_iterator(captions, trainer=trainer)
     merges = json.loads(backend.to_str())["model"]["merges"]
     return _from_merges([(left, right) for left, right in merges], context_length)
+
+
+def stand_in_tokenizer(*, vocab_size: int | None, context_length: int) -> CLIPTokenizer:
+    """A tokenizer of a given size that splits texts in no meaningful way, for a model that is only measured.
+
+    Args:
+        vocab_size: tokens, start and end included; None for as many as CLIP's own has.
+        context_length: tokens of a caption at most, start and end included.
+    """
+    merges = _CLIP_MERGES if vocab_size is None else vocab_size - 2 * 256 - 2
+    alphabet = bytes_to_unicode().values()
+    return _from_merges(list(itertools.islice(itertools.product(alphabet, repeat=2), merges)), context_length)
 
 
 def clip_tokenizer(context_length: int = 77) -> CLIPTokenizer:

@@ -148,7 +148,7 @@ def threads(config: TrainingConfig, accelerator: Accelerator) -> Iterator[int]:
     """
     before = torch.get_num_threads()
     wanted, usable = config.num_threads, before
-    if wanted is None and config.scale == "tiny":
+    if wanted is None and config.size_name == "tiny":
         wanted = 1
     if before > 1 and wanted != 1:
         usable = min(before, max(1, free_cores() // processes_here()))

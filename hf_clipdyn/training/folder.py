@@ -34,7 +34,7 @@ def output_folder(config: TrainingConfig) -> Path:
     """``output_dir``, or ``runs/<data set>-<scale>-seed<seed>``."""
     if config.output_dir is not None:
         return Path(config.output_dir).expanduser()
-    return Path("runs") / f"{Path(config.dataset_name).name}-{config.scale}-seed{config.seed}"
+    return Path("runs") / f"{Path(config.dataset_name).name}-{config.size_name}-seed{config.seed}"
 
 
 def repository(config: TrainingConfig) -> str:

@@ -11,7 +11,7 @@ import datasets
 import numpy as np
 from accelerate import Accelerator
 from tqdm.auto import tqdm
-from transformers import CLIPProcessor, CLIPTokenizer
+from transformers import CLIPProcessor, ProcessorMixin
 
 from hf_clipdyn.config import TrainingConfig
 from hf_clipdyn.data import load_dataset
@@ -50,7 +50,7 @@ class Inputs(NamedTuple):
     """
 
     source: Source
-    processor: CLIPProcessor
+    processor: ProcessorMixin
     reading: str
 
 
@@ -89,27 +89,36 @@ def _load(config: TrainingConfig) -> datasets.Dataset:
     return dataset.select(range(kept))
 
 
-def _tokenizer(size: Scale, captions: Callable[[], Iterable[str]]) -> CLIPTokenizer:
-    """CLIP's own tokenizer, or one trained on the captions for a scale that has its own vocabulary."""
+def _processor(
+    size: Scale, given: ProcessorMixin | None, captions: Callable[[], Iterable[str]]
+) -> ProcessorMixin:
+    """The given one; else CLIP's, whose tokenizer is trained on the captions for a size with its own vocabulary."""
+    if given is not None:
+        return given
     if size.vocab_size is None:
-        return clip_tokenizer(size.context_length)
-    return train_tokenizer(captions(), vocab_size=size.vocab_size, context_length=size.context_length)
+        tokenizer = clip_tokenizer(size.context_length)
+    else:
+        tokenizer = train_tokenizer(
+            captions(), vocab_size=size.vocab_size, context_length=size.context_length
+        )
+    return CLIPProcessor(image_processor=clip_image_processor(size), tokenizer=tokenizer)
 
 
-def _streamed(config: TrainingConfig, size: Scale, accelerator: Accelerator) -> Inputs:
+def _streamed(
+    config: TrainingConfig, size: Scale, accelerator: Accelerator, given: ProcessorMixin | None
+) -> Inputs:
     """The entry ``streamed``: see `StreamedSource`."""
     assert config.samples_per_epoch is not None, "checked by the configuration"
     shards = Shards(_open(config), config.dataset_name)
-    image_processor = clip_image_processor(size)
-    tokenizer = _tokenizer(size, lambda: first_captions(shards, _TOKENIZER_CAPTIONS))
+    processor = _processor(size, given, lambda: first_captions(shards, _TOKENIZER_CAPTIONS))
     workers = config.dataloader_num_workers
     if workers is None:
         workers = spare_cores(accelerator.device, config.num_threads or 1)
     source = StreamedSource(
         shards,
         _augmentation(config),
-        image_processor,
-        tokenizer,
+        processor.image_processor,
+        processor.tokenizer,
         Shuffle(config.seed, config.shuffle_shards, config.shuffle_samples),
         streams=config.streams_per_process,
         samples_per_epoch=config.samples_per_epoch,
@@ -123,25 +132,35 @@ def _streamed(config: TrainingConfig, size: Scale, accelerator: Accelerator) -> 
         process_index=accelerator.process_index,
         num_processes=accelerator.num_processes,
     )
-    return Inputs(source, CLIPProcessor(image_processor=image_processor, tokenizer=tokenizer), "streamed")
+    return Inputs(source, processor, "streamed")
 
 
-def prepare_inputs(config: TrainingConfig, size: Scale, accelerator: Accelerator) -> Inputs:
+def prepare_inputs(
+    config: TrainingConfig, size: Scale, accelerator: Accelerator, given: ProcessorMixin | None = None
+) -> Inputs:
     """Load, decode and tokenise the training data; the main process first, the others read its cache.
+
+    Args:
+        config: the run.
+        size: decides the input of a new model.
+        accelerator: tells the processes apart.
+        given: processor of the model that the run continues; None for a new model.
 
     Raises:
         DatasetError: the data are absent or without captions, or their cache does not fit on the disk.
         TrainingError: more than 1 % of the images are broken.
     """
     if config.streaming:
-        return SOURCES["streamed"](config, size, accelerator)
+        return SOURCES["streamed"](config, size, accelerator, given)
     prepare = _by_row if config.reading is None else SOURCES[config.reading]
-    return prepare(config, size, accelerator)
+    return prepare(config, size, accelerator, given)
 
 
-def _by_row(config: TrainingConfig, size: Scale, accelerator: Accelerator) -> Inputs:
+def _by_row(
+    config: TrainingConfig, size: Scale, accelerator: Accelerator, given: ProcessorMixin | None
+) -> Inputs:
     """A map-style data set, read as the configuration says, or as its size suggests."""
-    image_processor = clip_image_processor(size)
+    image_processor = clip_image_processor(size) if given is None else given.image_processor
     with accelerator.main_process_first():
         dataset = _load(config)
         augmentation = _augmentation(config)
@@ -151,10 +170,10 @@ def _by_row(config: TrainingConfig, size: Scale, accelerator: Accelerator) -> In
         else:
             images = DecodedImages(dataset, augmentation, image_processor)
     captions = dataset["captions"][:]
-    tokenizer = _tokenizer(size, lambda: itertools.chain.from_iterable(captions))
+    processor = _processor(size, given, lambda: itertools.chain.from_iterable(captions))
     source = MappedSource(
         images,
-        Captions.tokenise(captions, tokenizer),
+        Captions.tokenise(captions, processor.tokenizer),
         per_device_batch_size=config.per_device_step_size,
         seed=config.seed,
         all_captions=config.caption_choice == "all",
@@ -164,7 +183,7 @@ def _by_row(config: TrainingConfig, size: Scale, accelerator: Accelerator) -> In
         process_index=accelerator.process_index,
         num_processes=accelerator.num_processes,
     )
-    return Inputs(source, CLIPProcessor(image_processor=image_processor, tokenizer=tokenizer), reading)
+    return Inputs(source, processor, reading)
 
 
 def _augmentation(config: TrainingConfig) -> Augmentation:
@@ -232,7 +251,7 @@ def _workers(config: TrainingConfig, images: Images, reading: str, accelerator: 
     return spare_cores(accelerator.device, config.num_threads or 1)
 
 
-SOURCES: dict[str, Callable[[TrainingConfig, Scale, Accelerator], Inputs]] = {
+SOURCES: dict[str, Callable[[TrainingConfig, Scale, Accelerator, ProcessorMixin | None], Inputs]] = {
     "cached": _by_row,
     "decoded": _by_row,
     "streamed": _streamed,

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, cast
 
 import torch
@@ -13,10 +14,19 @@ from transformers import (
     get_cosine_with_min_lr_schedule_with_warmup,
 )
 
+from hf_clipdyn.errors import ConfigError
+from hf_clipdyn.models.encoder import read_config, read_model
 from hf_clipdyn.models.scales import Scale, clip_config, siglip_config
 from hf_clipdyn.training.losses import Features
 
-__all__ = ["TrainedModel", "build_model", "build_schedule", "unsharded"]
+__all__ = [
+    "TrainedModel",
+    "build_model",
+    "build_schedule",
+    "load_model",
+    "trained_parts",
+    "unsharded",
+]
 
 _MAX_LOG_SCALE = math.log(100)
 _SIGLIP_LOG_SCALE, _SIGLIP_BIAS = math.log(10), -10.0  # Zhai et al. 2023, section 3.2
@@ -116,12 +126,75 @@ def build_model(
     if model_type == "siglip":  # transformers begins with 0 and 0
         nn.init.constant_(encoder.logit_scale, _SIGLIP_LOG_SCALE)
         nn.init.constant_(encoder.logit_bias, _SIGLIP_BIAS)
+    return _trained(encoder, processor, gradient_checkpointing)
+
+
+# What `--freeze` leaves as it is. Both implementations of locked-image tuning freeze the whole image side, its
+# projection included (big_vision's `("img/.*", None)`, open_clip's `lock_image_tower`): the embeddings of the frozen
+# side stay what they were. SigLIP has its projection inside of the text tower.
+_SIDES = {
+    "vision": ("vision_model", "visual_projection"),
+    "text": ("text_model", "text_projection"),
+}
+
+
+def load_model(
+    folder: Path,
+    processor: ProcessorMixin,
+    attn_implementation: str,
+    model_type: str = "clip",
+    *,
+    freeze: str | None = None,
+    gradient_checkpointing: bool = False,
+) -> TrainedModel:
+    """A trained model to continue from, in float32; no code that comes with it is run.
+
+    Args:
+        folder: files of a `CLIPModel` or `SiglipModel`.
+        processor: see `read_processor`.
+        attn_implementation: ``eager`` or ``sdpa``.
+        model_type: what the loss expects, see `Loss`. A loss that knows no bias trains none: SigLIP's stays.
+        freeze: ``vision`` or ``text``: that tower and its projection are not trained (Zhai et al. 2022); the rest is,
+            the temperature included.
+        gradient_checkpointing: keep only the inputs of each layer for the backward pass.
+
+    Raises:
+        ModelError: the files hold no such model.
+        ConfigError: the loss needs a bias, and the model has none.
+    """
+    config = read_config(folder)
+    if model_type == "siglip" and config.model_type != "siglip":
+        raise ConfigError(
+            f"The loss needs a model with a bias, as SigLIP, and the one in {folder} is of type {config.model_type}: "
+            "take --loss contrastive, or continue a SigLIP model."
+        )
+    encoder = read_model(folder, config, dtype=torch.float32, attn_implementation=attn_implementation)
+    if model_type == "clip" and hasattr(encoder, "logit_bias"):
+        encoder.logit_bias.requires_grad_(False)
+    for name in _SIDES[freeze] if freeze is not None else ():
+        if hasattr(encoder, name):
+            getattr(encoder, name).requires_grad_(False)
+    return _trained(encoder, processor, gradient_checkpointing)
+
+
+def _trained(encoder: Any, processor: ProcessorMixin, gradient_checkpointing: bool) -> TrainedModel:
     if gradient_checkpointing:
         # Renamed in transformers 5.2x. Re-entrant checkpoints do not go with a graph that is used in parts.
         old = "gradient_checkpointing_enable"
         enable = getattr(encoder, "activation_checkpointing_enable", None) or getattr(encoder, old)
         enable({"use_reentrant": False})
     return TrainedModel(encoder, processor.image_processor.image_mean, processor.image_processor.image_std)
+
+
+def trained_parts(model: TrainedModel) -> tuple[list[str], list[str]]:
+    """Names of the encoder's parts that are trained, and of those that are not."""
+    trained: dict[str, bool] = {}
+    for name, parameter in model.encoder.named_parameters():
+        part = name.partition(".")[0]
+        trained[part] = trained.get(part, False) or parameter.requires_grad
+    return sorted(p for p, is_trained in trained.items() if is_trained), sorted(
+        p for p, is_trained in trained.items() if not is_trained
+    )
 
 
 def build_schedule(

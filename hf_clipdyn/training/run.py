@@ -9,11 +9,12 @@ import datasets
 import transformers
 from accelerate import Accelerator
 from accelerate.utils import set_seed
+from torch import nn
 from transformers import ProcessorMixin
 
 from hf_clipdyn.cards import CardFacts
 from hf_clipdyn.config import TrainingConfig
-from hf_clipdyn.errors import TrainingError, TrainingInterrupted
+from hf_clipdyn.errors import ConfigError, TrainingError, TrainingInterrupted
 from hf_clipdyn.models.scales import scale, siglip_processor
 from hf_clipdyn.plugins import load_plugin
 from hf_clipdyn.revisions import Publisher
@@ -36,15 +37,23 @@ from hf_clipdyn.training.folder import (
     repository,
 )
 from hf_clipdyn.training.gradients import make_backward
-from hf_clipdyn.training.inputs import Inputs, prepare_inputs
+from hf_clipdyn.training.inputs import prepare_inputs
 from hf_clipdyn.training.interruption import Interruption
 from hf_clipdyn.training.loop import Callback, Training
 from hf_clipdyn.training.losses import Loss, make_loss
-from hf_clipdyn.training.model import build_model, build_schedule
+from hf_clipdyn.training.model import (
+    TrainedModel,
+    build_model,
+    build_schedule,
+    load_model,
+    trained_parts,
+)
 from hf_clipdyn.training.optimizers import build_optimizer, check_optimizer
+from hf_clipdyn.training.source import Source
+from hf_clipdyn.training.starting_point import model_folder, read_processor
 from hf_clipdyn.training.statements import beginning, continuation, draws_bars, next_command, say
 
-__all__ = ["TrainingSummary", "train"]
+__all__ = ["TrainingSummary", "initial_model", "prepare_training", "starting_folder", "train"]
 
 
 @dataclass(frozen=True)
@@ -77,6 +86,8 @@ def train(config: TrainingConfig, callbacks: Sequence[Callback] = ()) -> Trainin
         PublishError: revisions cannot be stored at all.
         TrainingInterrupted: SIGINT or SIGTERM came; a checkpoint was written.
     """
+    if config.dry_run:
+        raise ConfigError("dry_run is set, and train would write: call hf_clipdyn.training.dry_run instead.")
     for path in filter(None, (config.plugin or "").split(",")):
         load_plugin(path)
     loss = make_loss(config.loss)  # an unknown name is known before anything is written
@@ -98,27 +109,71 @@ def train(config: TrainingConfig, callbacks: Sequence[Callback] = ()) -> Trainin
             attn_implementation=config.attn_implementation or attention(accelerator.device, bf16),
             num_threads=num_threads,
         )
-        inputs = prepare_inputs(config, scale(config.scale), accelerator)
+        begin = starting_folder(config, accelerator)
+        given = None if begin is None else read_processor(begin)
+        inputs = prepare_inputs(config, scale(config.scale), accelerator, given)
         config = replace(config, reading=inputs.reading)
-        training, processor = _set_up(config, inputs, accelerator, loss, checkpoint)
+        processor = inputs.processor
+        if given is None and loss.model_type == "siglip":
+            processor = siglip_processor(processor)
+        model = initial_model(config, loss, processor, begin)
+        if begin is not None and accelerator.is_main_process and not config.quiet:
+            say(_starting_point(config, model))
+        training = prepare_training(config, accelerator, loss, model, inputs.source, checkpoint)
         return _run(config, training, processor, folder, callbacks)
 
 
-def _set_up(
-    config: TrainingConfig, inputs: Inputs, accelerator: Accelerator, loss: Loss, checkpoint: Path | None
-) -> tuple[Training, ProcessorMixin]:
-    """The state of a run before its first step, or as the checkpoint holds it."""
-    source = inputs.source
-    processor = siglip_processor(inputs.processor) if loss.model_type == "siglip" else inputs.processor
+def starting_folder(config: TrainingConfig, accelerator: Accelerator) -> Path | None:
+    """The files of the model that a run continues, fetched by the main process first; None for a new model."""
+    if config.model_name_or_path is None:
+        return None
+    with accelerator.main_process_first():
+        return model_folder(
+            config.model_name_or_path, config.model_revision, config.model_store, config.hub_token
+        )
+
+
+def _starting_point(config: TrainingConfig, model: TrainedModel) -> str:
+    trained, frozen = trained_parts(model)
+    kept = f" It does not train {', '.join(frozen)}." if frozen else ""
+    at = "" if config.model_revision == "main" else f" at {config.model_revision}"
+    return f"The run continues {config.model_name_or_path}{at}. It trains {', '.join(trained)}.{kept}"
+
+
+def initial_model(
+    config: TrainingConfig, loss: Loss, processor: ProcessorMixin, begin: Path | None
+) -> TrainedModel:
+    """The model before its first step: with random weights that follow from the seed, or as ``begin`` holds it."""
     set_seed(config.seed)
-    assert config.attn_implementation is not None, "settled by `train`"
-    model = build_model(
+    attn_implementation = config.attn_implementation or "sdpa"
+    if begin is not None:
+        return load_model(
+            begin,
+            processor,
+            attn_implementation,
+            loss.model_type,
+            freeze=config.freeze,
+            gradient_checkpointing=config.gradient_checkpointing,
+        )
+    return build_model(
         scale(config.scale),
         processor,
-        config.attn_implementation,
+        attn_implementation,
         loss.model_type,
         gradient_checkpointing=config.gradient_checkpointing,
     )
+
+
+def prepare_training(
+    config: TrainingConfig,
+    accelerator: Accelerator,
+    loss: Loss,
+    initial: TrainedModel,
+    source: Source,
+    checkpoint: Path | None = None,
+) -> Training:
+    """The loop, with everything that it steps; as the checkpoint holds it, if there is one."""
+    model: nn.Module = initial
     optimizer = build_optimizer(
         model,
         config.optim,
@@ -160,7 +215,7 @@ def _set_up(
     )
     training.step, training.epoch, training.resumed_from = step, epoch, checkpoint
     training.losses.restore(losses)
-    return training, processor
+    return training
 
 
 def _run(
@@ -265,7 +320,7 @@ def _card_facts(config: TrainingConfig, training: Training) -> CardFacts:
     return CardFacts(
         repo_id=repository(config),
         datasets=(config.dataset_name,),
-        scale=config.scale,
+        scale=config.size_name,
         parameters=sum(p.numel() for p in training.unwrapped.parameters()),
         seed=config.seed,
         licence=config.license,
@@ -284,8 +339,16 @@ def _card_facts(config: TrainingConfig, training: Training) -> CardFacts:
             "warmup_steps": config.warmup_steps,
             "precision": "bf16" if config.bf16 else "fp32",
             "attn_implementation": config.attn_implementation,
-        },
+        }
+        | _begun_from(config),
     )
+
+
+def _begun_from(config: TrainingConfig) -> dict[str, str]:
+    if config.model_name_or_path is None:
+        return {}
+    begun = {"continues": config.model_name_or_path, "model_revision": config.model_revision}
+    return begun if config.freeze is None else begun | {"freeze": config.freeze}
 
 
 def _start_trackers(config: TrainingConfig, accelerator: Accelerator) -> None:

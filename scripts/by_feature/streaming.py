@@ -1,0 +1,107 @@
+"""`publish_each_epoch.py` with streamed data, of any size; the new lines are marked.
+
+accelerate launch scripts/by_feature/streaming.py --output_dir runs/streaming
+"""
+
+import argparse
+from contextlib import ExitStack
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import set_seed
+from torch.utils.data import DataLoader
+from transformers import CLIPModel, CLIPProcessor
+
+from hf_clipdyn import load_dataset
+from hf_clipdyn.cards import CardFacts
+from hf_clipdyn.models.scales import clip_config, clip_image_processor, scale
+from hf_clipdyn.models.tokenizers import train_tokenizer
+from hf_clipdyn.revisions import Publisher, RevisionRecord, epoch_name
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--output_dir", type=Path, default=Path("runs/by-feature"))
+    parser.add_argument("--epochs", type=int, default=3)
+    parser.add_argument("--images", type=int, default=1024)
+    parser.add_argument("--batch_size", type=int, default=64)
+    args = parser.parse_args()
+
+    accelerator = Accelerator()
+    set_seed(0)
+
+    with accelerator.main_process_first():
+        dataset = load_dataset("procedural", name="captions_small", split="train")
+    dataset = dataset.select(range(args.images))
+    tokenizer = train_tokenizer(
+        (text for texts in dataset["captions"] for text in texts), vocab_size=1024, context_length=16
+    )
+    processor = CLIPProcessor(image_processor=clip_image_processor(scale("tiny")), tokenizer=tokenizer)
+
+    def collate(rows):
+        return processor(
+            images=[row["image"] for row in rows],
+            text=[row["captions"][0] for row in rows],
+            padding="max_length",
+            truncation=True,
+            return_tensors="pt",
+        )
+
+    # >>> streaming
+    # The same rows as a stream of four shards; `datasets.load_dataset(…, streaming=True)` gives one from tar or Parquet
+    # files. It has no length and no order to draw from: shards are shuffled, and rows within a buffer.
+    stream = dataset.to_iterable_dataset(num_shards=4).shuffle(seed=0, buffer_size=256)
+    loader = DataLoader(stream, args.batch_size, drop_last=True, collate_fn=collate)
+    # <<< streaming
+    model = CLIPModel(clip_config(scale("tiny"), tokenizer))
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.1)
+    model, optimizer, loader = accelerator.prepare(model, optimizer, loader)
+    step = 0
+
+    def publish(epoch, loss):
+        weights = accelerator.get_state_dict(model)  # all processes take part
+
+        def save(folder):
+            accelerator.unwrap_model(model).save_pretrained(folder, state_dict=weights)
+            processor.save_pretrained(folder)
+
+        if accelerator.is_main_process:
+            samples = step * args.batch_size * accelerator.num_processes
+            publisher.submit(RevisionRecord(epoch_name(epoch), epoch, step, samples, loss), save)
+
+    with ExitStack() as stack:
+        if accelerator.is_main_process:
+            publisher = stack.enter_context(
+                Publisher(
+                    "local/by-feature",
+                    output_dir=args.output_dir,
+                    store=args.output_dir / "hub",
+                    card=CardFacts(repo_id="local/by-feature", datasets=("procedural",), synthetic=True),
+                    recipe_hash="by-feature",
+                )
+            )
+        publish(0, None)
+        for epoch in range(1, args.epochs + 1):
+            # >>> streaming
+            stream.set_epoch(epoch)  # another order in each epoch
+            # <<< streaming
+            model.train()
+            total = torch.zeros((), device=accelerator.device)
+            for steps, batch in enumerate(loader, 1):  # noqa: B007  (divides the total below)
+                loss = model(**batch, return_loss=True).loss
+                accelerator.backward(loss)
+                optimizer.step()
+                optimizer.zero_grad()
+                total += loss.detach()
+                step += 1
+            mean = total.item() / steps
+            publish(epoch, mean)
+            accelerator.print(f"epoch {epoch}: loss {mean:.4f}")
+        if accelerator.is_main_process:
+            print(publisher.finish().message)
+    accelerator.end_training()
+
+
+if __name__ == "__main__":
+    main()

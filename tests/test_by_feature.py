@@ -1,0 +1,112 @@
+"""`scripts/by_feature`: each script runs, and is the base script with one marked feature."""
+
+import ast
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from difflib import SequenceMatcher
+from pathlib import Path
+
+import pytest
+import torch
+from transformers import CLIPModel, CLIPProcessor
+
+from hf_clipdyn.revisions import list_revisions
+
+FOLDER = Path(__file__).resolve().parents[1] / "scripts" / "by_feature"
+BASE = FOLDER / "publish_each_epoch.py"
+FEATURES = sorted(path for path in FOLDER.glob("*.py") if path != BASE)
+QUICK = ["--epochs", "2", "--images", "256"]
+
+
+def _run(script: Path, output: Path) -> str:
+    done = subprocess.run(
+        [sys.executable, script, "--output_dir", output, *QUICK],
+        env=os.environ | {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def _losses(printed: str) -> list[float]:
+    return [float(loss) for loss in re.findall(r"(?m)^epoch \d+: loss (\S+)$", printed)]
+
+
+def _code(script: Path) -> list[str]:
+    """The lines of a script after its docstring."""
+    text = script.read_text(encoding="utf-8")
+    docstring = ast.parse(text).body[0]
+    assert docstring.end_lineno is not None
+    return text.splitlines()[docstring.end_lineno :]
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path]:
+    """What the base script printed, and its folder."""
+    output = tmp_path_factory.mktemp("by-feature") / "base"
+    return _run(BASE, output), output
+
+
+def test_the_base_script_publishes_each_epoch(base: tuple[str, Path]) -> None:
+    printed, output = base
+    assert "3 of 3 revisions are published" in printed
+    revisions = list_revisions("local/by-feature", store=output / "hub")
+    assert [(r.name, r.step, r.samples_seen) for r in revisions] == [
+        ("epoch-000", 0, 0),
+        ("epoch-001", 4, 256),
+        ("epoch-002", 8, 512),
+    ]
+    assert len({r.sha256 for r in revisions}) == 3
+    where = {"revision": "epoch-002", "cache_dir": output / "hub", "local_files_only": True}
+    CLIPProcessor.from_pretrained("local/by-feature", **where)
+    CLIPModel.from_pretrained("local/by-feature", **where)
+
+
+@pytest.mark.parametrize("script", FEATURES, ids=lambda path: path.stem)
+def test_a_feature_runs(script: Path, base: tuple[str, Path], tmp_path: Path) -> None:
+    printed = _run(script, tmp_path / "run")
+    assert "3 of 3 revisions are published" in printed
+    if script.stem == "streaming":  # another order
+        assert _losses(printed) == pytest.approx(_losses(base[0]), abs=0.1)
+    else:
+        assert _losses(printed) == pytest.approx(_losses(base[0]), abs=2e-4)
+
+
+@pytest.mark.parametrize("script", FEATURES, ids=lambda path: path.stem)
+def test_a_feature_script_differs_from_the_base_in_its_marked_lines_alone(script: Path) -> None:
+    """Lines between ``# >>> name`` and ``# <<< name``, and lines that end in ``# new``, are the feature."""
+    base, lines = _code(BASE), _code(script)
+    marked, inside = set(), False
+    for number, line in enumerate(lines):
+        inside = inside or line.strip() == f"# >>> {script.stem}"
+        if inside or "  # new" in line:
+            marked.add(number)
+        inside = inside and line.strip() != f"# <<< {script.stem}"
+    assert not inside
+    removed = 0
+    for tag, first, last, start, end in SequenceMatcher(None, base, lines, autojunk=False).get_opcodes():
+        if tag == "equal":
+            continue
+        new = [number for number in range(start, end) if lines[number].strip()]
+        assert new, f"{script.name} leaves out {base[first:last]}"
+        assert set(new) <= marked, f"{script.name}: unmarked {[lines[n] for n in new if n not in marked]}"
+        removed += last - first
+    assert removed <= 3
+
+
+@pytest.mark.slow
+def test_the_sharded_script_publishes_whole_weights_from_two_processes(
+    launch: Callable[..., str], tmp_path: Path
+) -> None:
+    worker = Path(__file__).with_name("by_feature_sharded.py")
+    printed = launch(2, worker, "--output_dir", str(tmp_path / "run"), *QUICK)
+    assert "3 of 3 revisions are published" in printed
+    model = CLIPModel.from_pretrained(
+        "local/by-feature", revision="epoch-002", cache_dir=tmp_path / "run" / "hub", local_files_only=True
+    )
+    assert model.logit_scale.shape == torch.Size([])
+    assert len(_losses(printed)) == 2

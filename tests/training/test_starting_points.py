@@ -1,0 +1,193 @@
+"""Runs that continue a trained model, as a folder or as a revision of a store."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from transformers import AutoModel, CLIPConfig, CLIPModel, CLIPProcessor, SiglipConfig, SiglipModel
+
+from hf_clipdyn.config import parse_training_config
+from hf_clipdyn.errors import ConfigError, ModelError, RevisionNotFoundError
+from hf_clipdyn.models.scales import (
+    SCALES,
+    clip_config,
+    clip_image_processor,
+    siglip_config,
+    siglip_processor,
+)
+from hf_clipdyn.models.tokenizers import train_tokenizer
+from hf_clipdyn.revisions import list_revisions
+from hf_clipdyn.training import TrainingSummary, train
+from hf_clipdyn.training.starting_point import read_processor
+
+Flags = Callable[..., list[str]]
+TINY = SCALES["tiny"]
+
+
+def _train(flags: list[str]) -> TrainingSummary:
+    summary = train(parse_training_config(flags))
+    assert summary is not None
+    return summary
+
+
+def _processor() -> CLIPProcessor:
+    tokenizer = train_tokenizer(["a red picture .", "noise in blue"], vocab_size=600, context_length=12)
+    return CLIPProcessor(image_processor=clip_image_processor(TINY), tokenizer=tokenizer)
+
+
+def _clip(folder: Path) -> Path:
+    """A CLIP model with random weights and a vocabulary of its own."""
+    torch.manual_seed(7)
+    processor = _processor()
+    config: CLIPConfig = clip_config(TINY, processor.tokenizer)
+    config.text_config.max_position_embeddings = 12
+    CLIPModel(config).save_pretrained(folder)
+    processor.save_pretrained(folder)
+    return folder
+
+
+def _siglip(folder: Path) -> Path:
+    torch.manual_seed(7)
+    processor = siglip_processor(_processor())
+    config: SiglipConfig = siglip_config(TINY, processor.tokenizer)
+    config.text_config.max_position_embeddings = 12
+    model = SiglipModel(config)
+    torch.nn.init.constant_(model.logit_bias, -3.0)
+    model.save_pretrained(folder)
+    processor.save_pretrained(folder)
+    return folder
+
+
+def _weights(store: Path, repo_id: str, revision: str) -> dict[str, torch.Tensor]:
+    (found,) = (r for r in list_revisions(repo_id, store=store) if r.name == revision)
+    model = AutoModel.from_pretrained(repo_id, revision=found.name, cache_dir=store, local_files_only=True)
+    return dict(model.state_dict())
+
+
+def _changed(before: dict[str, torch.Tensor], after: dict[str, torch.Tensor]) -> set[str]:
+    assert before.keys() == after.keys()
+    return {name.partition(".")[0] for name in before if not torch.equal(before[name], after[name])}
+
+
+def test_the_revisions_of_a_continued_model_begin_with_its_weights_and_its_own_tokenizer(
+    flags: Flags, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    begin = _clip(tmp_path / "begin")
+    summary = _train(flags(model_name_or_path=begin, num_train_epochs=1))
+    assert summary.published == ["epoch-000", "epoch-001"]
+    first = _weights(summary.store, "me/run", "epoch-000")
+    assert _changed(load_file(begin / "model.safetensors"), first) == set()
+    last = _weights(summary.store, "me/run", "epoch-001")
+    everything = {"vision_model", "visual_projection", "text_model", "text_projection", "logit_scale"}
+    assert _changed(first, last) == everything
+    processor = CLIPProcessor.from_pretrained(
+        "me/run", revision="epoch-001", cache_dir=summary.store, local_files_only=True
+    )
+    assert processor.tokenizer.get_vocab() == _processor().tokenizer.get_vocab()
+    assert processor.tokenizer.model_max_length == 12
+    assert {r.scale for r in list_revisions("me/run", store=summary.store)} == {"begin"}
+    assert f"The run continues {begin}. It trains logit_scale, text_model" in capfd.readouterr().err
+
+
+def test_a_run_continues_from_a_revision_of_another_runs_store(flags: Flags, tmp_path: Path) -> None:
+    first = _train(flags("first", num_train_epochs=2))
+    begin = {"model_name_or_path": "me/run", "model_revision": "epoch-001", "model_store": first.store}
+    second = _train(flags("second", hub_model_id="me/second", num_train_epochs=1, **begin))
+    revisions = {r.name: r.sha256 for r in list_revisions("me/run", store=first.store)}
+    (initial,) = (r for r in list_revisions("me/second", store=second.store) if r.name == "epoch-000")
+    assert initial.sha256 == revisions["epoch-001"]
+    with pytest.raises(RevisionNotFoundError, match="no whole revision 'epoch-007'"):
+        _train(flags("third", **begin | {"model_revision": "epoch-007"}))
+
+
+@pytest.mark.parametrize(
+    ("freeze", "trained"),
+    [
+        ("vision", {"text_model", "text_projection", "logit_scale"}),
+        ("text", {"vision_model", "visual_projection", "logit_scale"}),
+    ],
+)
+def test_a_frozen_side_keeps_its_weights_and_its_projection(
+    flags: Flags, tmp_path: Path, capfd: pytest.CaptureFixture[str], freeze: str, trained: set[str]
+) -> None:
+    begin = _clip(tmp_path / "begin")
+    summary = _train(flags(model_name_or_path=begin, freeze=freeze, num_train_epochs=1))
+    before, after = (_weights(summary.store, "me/run", name) for name in ("epoch-000", "epoch-001"))
+    assert _changed(before, after) == trained
+    kept = sorted({name.partition(".")[0] for name in before} - trained)
+    assert f"It does not train {', '.join(kept)}." in capfd.readouterr().err
+
+
+@pytest.mark.parametrize(("loss", "trains_bias"), [("sigmoid", True), ("contrastive", False)])
+def test_a_siglip_model_is_continued_with_either_loss(
+    flags: Flags, tmp_path: Path, loss: str, trains_bias: bool
+) -> None:
+    begin = _siglip(tmp_path / "begin")
+    summary = _train(flags(model_name_or_path=begin, loss=loss, freeze="vision", num_train_epochs=1))
+    before, after = (_weights(summary.store, "me/run", name) for name in ("epoch-000", "epoch-001"))
+    assert _changed(load_file(begin / "model.safetensors"), before) == set()
+    assert _changed(before, after) == {"text_model", "logit_scale"} | (
+        {"logit_bias"} if trains_bias else set()
+    )
+
+
+def test_a_killed_and_resumed_run_of_a_continued_model_keeps_its_beginning(
+    flags: Flags, tmp_path: Path
+) -> None:
+    begin = {"model_name_or_path": _clip(tmp_path / "begin"), "freeze": "vision"}
+    whole = _train(flags("whole", num_train_epochs=2, **begin))
+    _train(flags("parts", num_train_epochs=2, **begin))
+    resumed = _train(flags("parts", num_train_epochs=2, resume_from_checkpoint="true", **begin))
+    expected, found = (list_revisions("me/run", store=s.store) for s in (whole, resumed))
+    assert [r.sha256 for r in found] == [r.sha256 for r in expected]
+
+
+def test_a_loss_with_a_bias_refuses_a_model_without_one(flags: Flags, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="take --loss contrastive"):
+        _train(flags(model_name_or_path=_clip(tmp_path / "begin"), loss="sigmoid"))
+
+
+def test_a_model_that_needs_code_of_its_own_is_refused(flags: Flags, tmp_path: Path) -> None:
+    begin = _clip(tmp_path / "begin")
+    config = json.loads((begin / "config.json").read_text(encoding="utf-8"))
+    config |= {"model_type": "theirs", "auto_map": {"AutoConfig": "code.Config", "AutoModel": "code.Model"}}
+    (begin / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    (begin / "code.py").write_text("raise SystemExit('code of a repository was run')", encoding="utf-8")
+    with pytest.raises(ModelError, match="code of a repository is never run"):
+        _train(flags(model_name_or_path=begin))
+    assert not (tmp_path / "run").exists()
+
+
+def test_another_kind_of_model_and_an_unfitting_processor_are_refused(tmp_path: Path) -> None:
+    begin = _clip(tmp_path / "begin")
+    settings = begin / "processor_config.json"
+    content = json.loads(settings.read_text(encoding="utf-8"))
+    content["image_processor"]["crop_size"] = {"height": 48, "width": 48}
+    settings.write_text(json.dumps(content), encoding="utf-8")
+    with pytest.raises(ModelError, match="gives 48 x 48 pixels, its model takes 40 x 40"):
+        read_processor(begin)
+    content["image_processor"] |= {"crop_size": {"height": 40, "width": 40}, "do_normalize": False}
+    settings.write_text(json.dumps(content), encoding="utf-8")
+    with pytest.raises(ModelError, match="set do_rescale and do_normalize to true"):
+        read_processor(begin)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"freeze": "vision"}, "begins with random weights"),
+        ({"model_revision": "epoch-001"}, "need model_name_or_path"),
+        ({"model_store": "somewhere"}, "need model_name_or_path"),
+    ],
+)
+def test_settings_of_a_starting_point_need_one(flags: Flags, changes: dict[str, str], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        parse_training_config(flags(**changes))
+
+
+def test_a_revision_of_a_plain_folder_is_refused(flags: Flags, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="a folder, which has no revision epoch-001"):
+        _train(flags(model_name_or_path=_clip(tmp_path / "begin"), model_revision="epoch-001"))
