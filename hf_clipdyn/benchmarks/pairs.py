@@ -7,17 +7,14 @@ squares wait in a file, and processes exchange sums. Batches are cut alike whate
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-import torch
-from accelerate import PartialState
 from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
-from hf_clipdyn.benchmarks.base import Measurement
-from hf_clipdyn.benchmarks.live_states import (
+from hf_clipdyn.benchmarks.hidden_states import (
     Block,
     LiveStates,
     ScratchFile,
@@ -27,19 +24,13 @@ from hf_clipdyn.benchmarks.live_states import (
 )
 from hf_clipdyn.benchmarks.pair_plan import Ints, PairPlan
 from hf_clipdyn.benchmarks.readout import Readout, Stimuli, map_over_processes
-from hf_clipdyn.models.encoder import ImageFeatures
 
-__all__ = [
-    "DISTANCES",
-    "Ints",
-    "by_place",
-    "by_subset",
-    "dropped_dimensions",
-    "pair_distances",
-    "place_group",
-]
+if TYPE_CHECKING:
+    import torch
 
-DISTANCES = ("cosine", "euclidean", "normalised_euclidean")
+    from hf_clipdyn.models.encoder import ImageFeatures
+
+__all__ = ["pair_distances"]
 
 # Bytes of one batch's hidden states, of those in memory that wait for a pair, of the squares normalised at once.
 _BATCH, _WAITING, _NORMALISED = 512 * 2**20, 512 * 2**20, 32 * 2**20
@@ -80,6 +71,8 @@ def pair_distances(
         0 but for the normalised distance. Of a hidden state the cosine and the Euclidean distance are taken per
         token and averaged over the tokens, the class token among them.
     """
+    from accelerate import PartialState
+
     plan = PairPlan.of(first, second)
     head = range(min(_FIRST, readout.batch_size, len(plan.images)))
     embedded: list[ImageFeatures] = []
@@ -112,44 +105,6 @@ def pair_distances(
     return pd.concat(_frames(values, dropped), ignore_index=True)
 
 
-def by_place(trials: pd.DataFrame) -> Iterator[tuple[dict[str, Any], str, pd.DataFrame]]:
-    """Cut trials into (fields ``probe`` and ``layer`` of a measurement, distance, rows)."""
-    for (probe, distance), rows in trials.groupby(["probe", "distance"], sort=False):
-        for layer in rows["layer"].unique():
-            known = not pd.isna(layer)
-            part = rows[rows["layer"] == layer] if known else rows[rows["layer"].isna()]
-            yield {"probe": str(probe), "layer": int(layer) if known else None}, str(distance), part
-
-
-def by_subset(part: pd.DataFrame, whole: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
-    """Cut rows into (group, rows): all of them, then each sub-set where the whole data set has several."""
-    yield "", part
-    if whole["subset"].nunique() > 1:
-        for subset, inside in part.groupby("subset"):
-            yield f"subset={subset}", inside
-
-
-def place_group(rows: pd.DataFrame, distance: str, group: str) -> str:
-    """The group of a number: where its unit rests on a part of the data set, ``incomplete=n/N`` comes first.
-
-    Args:
-        rows: trials of one place; their column ``incomplete`` is that of `Source.incomplete`.
-        distance: of `DISTANCES`.
-        group: what sets the number apart otherwise.
-    """
-    incomplete = rows["incomplete"].iloc[0] if distance == "normalised_euclidean" else ""
-    return ",".join(filter(None, (incomplete and f"incomplete={incomplete}", group)))
-
-
-def dropped_dimensions(rows: pd.DataFrame, distance: str, place: dict[str, Any]) -> list[Measurement]:
-    """How many dimensions have no unit, since no pair differs in them: beside each normalised distance."""
-    if distance != "normalised_euclidean":
-        return []
-    value = float(rows["dropped_dimensions"].iloc[0])
-    group = place_group(rows, distance, "")
-    return [Measurement(f"dropped_dimensions/{distance}", value, n=len(rows), group=group, **place)]
-
-
 @dataclass(frozen=True)
 class _Found:
     """What one process gives: values (pairs, places), sums of the squares (dimensions,), projections by key."""
@@ -169,10 +124,13 @@ class _Work:
         plan: PairPlan,
         blocks: list[Block],
         batches: list[range],
-        embedded: list[ImageFeatures],
+        embedded: list["ImageFeatures"],
         chunk: int,
         show_progress: bool,
     ) -> None:
+        import torch
+        from accelerate import PartialState
+
         self._readout, self._plan, self._blocks, self._batches = readout, plan, blocks, batches
         self._embedded = embedded
         self._bar_off = not (show_progress and PartialState().is_main_process)
@@ -266,8 +224,10 @@ class _Work:
 
 
 def _compare(
-    blocks: Sequence[Block], one: Vector, others: Sequence[Vector], device: torch.device
+    blocks: Sequence[Block], one: Vector, others: Sequence[Vector], device: "torch.device"
 ) -> tuple[Floats, Floats, NDArray[np.float32]]:
+    import torch
+
     a = torch.from_numpy(one).to(device)
     b = torch.from_numpy(np.stack(others)).to(device)
     parts: list[list[torch.Tensor]] = [[], [], []]

@@ -1,20 +1,23 @@
 """Planted models, whose answer to every benchmark is known, and sources built in memory."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
 from typing import Any
 
 import datasets
 import numpy as np
+import pandas as pd
 import pytest
 from PIL import Image
 from transformers import CLIPImageProcessor
 
-from hf_clipdyn.benchmarks.base import Benchmark, Measurement, Settings
+from hf_clipdyn.benchmarks.base import Common, Kind
 from hf_clipdyn.benchmarks.readout import Readout
 from hf_clipdyn.benchmarks.sources import Source
 from hf_clipdyn.data.facts import DatasetFacts
 from hf_clipdyn.data.schemas import features_of
 from hf_clipdyn.models.encoder import ImageFeatures
+from hf_clipdyn.results.row import Number, NumberKey
 
 SIDE = 16
 
@@ -55,33 +58,57 @@ def source() -> Callable[..., Source]:
     return build
 
 
-@pytest.fixture
-def measure(tmp_path) -> Callable[..., dict[tuple[str, ...], Measurement]]:
-    """`measure(Noise, source, planted, sigmas=…)`: measurements by (metric, group) and by (probe, metric, group).
+@dataclass(frozen=True)
+class Measured:
+    """What a kind found: its numbers by their key, and the trials that they come from."""
 
-    Baselines and linear probes bear the names of the model's own numbers, which come first.
-    """
+    numbers: dict[tuple[Any, ...], Number]
+    trials: pd.DataFrame
+    benchmark: Kind[Any]
+
+    def pick(self, metric: str, **columns: Any) -> Number:
+        """The one number of these columns; a column that is not given has its default."""
+        return self.numbers[NumberKey(metric=metric, **columns).key]
+
+    def has(self, metric: str, **columns: Any) -> bool:
+        return NumberKey(metric=metric, **columns).key in self.numbers
+
+
+@pytest.fixture
+def measure(tmp_path) -> Callable[..., Measured]:
+    """`measure(Noise, source, planted, sigmas=…)`: the numbers of a kind, each of which it must have declared."""
     processor = CLIPImageProcessor(size={"shortest_edge": SIDE}, crop_size={"height": SIDE, "width": SIDE})
 
-    def run(
-        kind: type[Benchmark], source: Source, encoder: Any, **settings: Any
-    ) -> dict[tuple[str, ...], Measurement]:
-        chosen = Settings(**({"n_resamples": 200, "cache_dir": tmp_path} | settings))
-        benchmark = kind(source, processor, chosen)
+    def run(kind: type[Kind[Any]], source: Source, encoder: Any, **options: Any) -> Measured:
+        own = {one.name for one in fields(kind.settings_class)}
+        settings = kind.settings_class(**{name: options[name] for name in own & options.keys()})
+        chosen = {"n_resamples": 200, "cache_dir": tmp_path, "show_progress": False}
+        common = Common(**chosen | {name: one for name, one in options.items() if name not in own})
+        benchmark = kind(source, processor, settings, common)
         trials = benchmark.observe(Readout(encoder, batch_size=7))
-        found = kind.score(trials, chosen)
-        keys = [(one.probe, one.layer, one.metric, one.group) for one in found]
-        assert len(set(keys)) == len(keys), "a metric and a group name one number"
+        found = kind.score(trials, common)
+        numbers = {one.key: one for one in found}
+        assert len(numbers) == len(found), "a key names one number"
         assert all(one.note for one in found if np.isnan(one.value)), "a NaN has a cause"
         assert len(benchmark.fingerprint) == 64
-        by_name: dict[tuple[str, ...], Measurement] = {}
-        for one in found:
-            by_name.setdefault((one.probe, one.metric, one.group), one)
-            if one.probe != "linear_probe":
-                by_name.setdefault((one.metric, one.group), one)
-        return by_name
+        assert list(trials) == list(kind.trial_columns)
+        assert trials.dtypes.equals(trials.astype(dict(kind.trial_columns)).dtypes)
+        check_declared(kind, found)
+        return Measured(numbers, trials, benchmark)
 
     return run
+
+
+def check_declared(kind: type[Kind[Any]], numbers: Sequence[Number]) -> None:
+    """Whether the kind has words for all that its numbers name."""
+    terms = kind.terms
+    for one in numbers:
+        assert one.metric in terms.terms
+        assert one.role == "value" or terms.reference(one.role, one.reference), one
+        assert one.variant in ("", *terms.variants)
+        own_axis = one.condition in terms.conditions and terms.conditions[one.condition].level
+        assert one.level is None or terms.level or own_axis, one
+        assert one.parameter is None or terms.parameter, one
 
 
 def solid(red: float, green: float, blue: float = 0, side: int = SIDE) -> Image.Image:

@@ -9,7 +9,7 @@ import pytest
 import torch
 from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel
 
-from hf_clipdyn.benchmarks.live_states import LiveStates
+from hf_clipdyn.benchmarks.hidden_states import LiveStates
 from hf_clipdyn.benchmarks.pairs import pair_distances
 from hf_clipdyn.benchmarks.readout import Readout, Stimuli
 from hf_clipdyn.errors import EvaluationError
@@ -242,7 +242,8 @@ def many_pairs():
 def test_several_processes_give_the_values_of_one(tmp_path, n_processes, launch):
     script = tmp_path / "worker.py"
     script.write_text(WORKER)
-    here = {"PYTHONPATH": str(Path(__file__).parent)}
+    paths = [str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]
+    here = {"PYTHONPATH": os.pathsep.join(filter(None, paths))}
     launch(n_processes, script, str(tmp_path / "table.parquet"), environment=here)
     one = compared(build_encoder(), random_pixels(60), many_pairs(), batch_size=4)
     several = pd.read_parquet(tmp_path / "table.parquet")

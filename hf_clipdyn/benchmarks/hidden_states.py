@@ -8,12 +8,15 @@ import os
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hf_clipdyn.errors import EvaluationError
-from hf_clipdyn.models.encoder import ImageFeatures
+
+if TYPE_CHECKING:
+    from hf_clipdyn.models.encoder import ImageFeatures
 
 __all__ = ["Block", "LiveStates", "ScratchFile", "blocks_of", "flat_states"]
 
@@ -45,7 +48,7 @@ class Block:
         return self.start + self.layers * self.tokens * self.width
 
 
-def blocks_of(features: ImageFeatures) -> list[Block]:
+def blocks_of(features: "ImageFeatures") -> list[Block]:
     """Where the projection and the hidden states lie in a flat state, the projection first."""
     shapes = [(1, features.projection.shape[1]), *(_tokens(state).shape[1:] for state in features.hidden)]
     blocks: list[Block] = []
@@ -58,7 +61,7 @@ def blocks_of(features: ImageFeatures) -> list[Block]:
     return blocks
 
 
-def flat_states(features: ImageFeatures, row: int) -> Vector:
+def flat_states(features: "ImageFeatures", row: int) -> Vector:
     """The projection and all hidden states of one image of a batch, one after the other; a copy."""
     hidden = [_tokens(state)[row].ravel() for state in features.hidden]
     return np.concatenate([features.projection[row], *hidden])
