@@ -20,9 +20,9 @@ __all__ = [
 ]
 
 DISTANCES = {
-    "cosine": "cosine distance",
-    "euclidean": "Euclidean distance",
-    "normalised_euclidean": "normalised Euclidean distance",
+    "cosine": "cosine",
+    "euclidean": "Euclidean",
+    "normalised_euclidean": "normalised Euclidean",
 }
 """Variants of a model's numbers, with their titles."""
 PROBES = {"projection": "projection", "hidden": "hidden states"}

@@ -1,12 +1,11 @@
 """Planted models, whose answer to every benchmark is known, and sources built in memory."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import Any
 
 import datasets
 import numpy as np
-import pandas as pd
 import pytest
 from PIL import Image
 from transformers import CLIPImageProcessor
@@ -58,57 +57,64 @@ def source() -> Callable[..., Source]:
     return build
 
 
-@dataclass(frozen=True)
-class Measured:
-    """What a kind found: its numbers by their key, and the trials that they come from."""
+class Numbers(list[Number]):
+    """What `score` returned."""
 
-    numbers: dict[tuple[Any, ...], Number]
-    trials: pd.DataFrame
-    benchmark: Kind[Any]
+    def __call__(self, metric: str, **columns: Any) -> Number:
+        """The one number with this key; a column that is not given has its default."""
+        wanted = NumberKey(metric=metric, **columns).key
+        (found,) = [one for one in self if one.key == wanted]
+        return found
 
-    def pick(self, metric: str, **columns: Any) -> Number:
-        """The one number of these columns; a column that is not given has its default."""
-        return self.numbers[NumberKey(metric=metric, **columns).key]
+    def __contains__(self, metric: object) -> bool:
+        return metric in {one.metric for one in self}
 
-    def has(self, metric: str, **columns: Any) -> bool:
-        return NumberKey(metric=metric, **columns).key in self.numbers
+
+def check_numbers(kind: type[Kind[Any]], numbers: Sequence[Number]) -> None:
+    """Every number has a key of its own and a cause if it is NaN, and the kind's terms declare all its words."""
+    terms = kind.terms
+    keys = [one.key for one in numbers]
+    assert len(set(keys)) == len(keys), "a key names one number"
+    values = [one for one in numbers if one.role == "value"]
+    scales = []
+    for one in numbers:
+        assert one.note or not np.isnan(one.value), f"{one} is NaN for a cause"
+        assert one.metric in terms.terms, f"{one.metric} has a term"
+        if terms.conditions:
+            assert one.condition in {"", "none", *terms.conditions}, f"{one.condition} is declared"
+        own = terms.conditions.get(one.condition)
+        assert one.level is None or terms.level or (own and own.level), f"the level of {one} has an axis"
+        assert one.parameter is None or terms.parameter, f"the parameter of {one} has an axis"
+        if one.role in ("value", "diagnostic"):
+            assert not one.reference, f"{one} is no reference"
+            continue
+        reference = terms.reference(one.role, one.reference)
+        assert reference is not None, f"{one.role} {one.reference!r} is declared"
+        scale = tuple(getattr(one, column) for column in reference.joins)
+        joined = {tuple(getattr(value, column) for column in reference.joins) for value in values}
+        assert scale in joined, f"{one} joins a value on {reference.joins}"
+        scales.append((one.role, one.reference, one.variant, scale))
+    assert len(set(scales)) == len(scales), "no value has two references of one role, name and variant"
 
 
 @pytest.fixture
-def measure(tmp_path) -> Callable[..., Measured]:
-    """`measure(Noise, source, planted, sigmas=…)`: the numbers of a kind, each of which it must have declared."""
+def measure(tmp_path) -> Callable[..., Numbers]:
+    """`measure(Noise, source, planted, sigmas=…)`: the numbers, checked against what the kind declares."""
     processor = CLIPImageProcessor(size={"shortest_edge": SIDE}, crop_size={"height": SIDE, "width": SIDE})
 
-    def run(kind: type[Kind[Any]], source: Source, encoder: Any, **options: Any) -> Measured:
-        own = {one.name for one in fields(kind.settings_class)}
-        settings = kind.settings_class(**{name: options[name] for name in own & options.keys()})
-        chosen = {"n_resamples": 200, "cache_dir": tmp_path, "show_progress": False}
-        common = Common(**chosen | {name: one for name, one in options.items() if name not in own})
-        benchmark = kind(source, processor, settings, common)
+    def run(kind: type[Kind[Any]], source: Source, encoder: Any, **options: Any) -> Numbers:
+        given = {"n_resamples": 200, "cache_dir": tmp_path, "show_progress": False} | options
+        common = Common(**{one.name: given.pop(one.name) for one in fields(Common) if one.name in given})
+        benchmark = kind(source, processor, kind.settings_class(**given), common)
         trials = benchmark.observe(Readout(encoder, batch_size=7))
-        found = kind.score(trials, common)
-        numbers = {one.key: one for one in found}
-        assert len(numbers) == len(found), "a key names one number"
-        assert all(one.note for one in found if np.isnan(one.value)), "a NaN has a cause"
-        assert len(benchmark.fingerprint) == 64
+        assert list(trials.dtypes.items()) == list(trials.astype(kind.trial_columns).dtypes.items())
         assert list(trials) == list(kind.trial_columns)
-        assert trials.dtypes.equals(trials.astype(dict(kind.trial_columns)).dtypes)
-        check_declared(kind, found)
-        return Measured(numbers, trials, benchmark)
+        found = Numbers(kind.score(trials, common))
+        check_numbers(kind, found)
+        assert len(benchmark.fingerprint) == 64
+        return found
 
     return run
-
-
-def check_declared(kind: type[Kind[Any]], numbers: Sequence[Number]) -> None:
-    """Whether the kind has words for all that its numbers name."""
-    terms = kind.terms
-    for one in numbers:
-        assert one.metric in terms.terms
-        assert one.role == "value" or terms.reference(one.role, one.reference), one
-        assert one.variant in ("", *terms.variants)
-        own_axis = one.condition in terms.conditions and terms.conditions[one.condition].level
-        assert one.level is None or terms.level or own_axis, one
-        assert one.parameter is None or terms.parameter, one
 
 
 def solid(red: float, green: float, blue: float = 0, side: int = SIDE) -> Image.Image:

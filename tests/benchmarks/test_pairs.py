@@ -10,6 +10,9 @@ import torch
 from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel
 
 from hf_clipdyn.benchmarks.hidden_states import LiveStates
+from hf_clipdyn.benchmarks.kinds.jnd import Jnd
+from hf_clipdyn.benchmarks.kinds.quality import Quality
+from hf_clipdyn.benchmarks.kinds.similarity import Similarity
 from hf_clipdyn.benchmarks.pairs import pair_distances
 from hf_clipdyn.benchmarks.readout import Readout, Stimuli
 from hf_clipdyn.errors import EvaluationError
@@ -207,6 +210,12 @@ def test_the_distance_of_an_item_is_the_mean_of_its_pairs(encoder, pixels):
             found = values(each, *place, distance)
             expected = [found[items == item].mean() for item in range(4)]
             np.testing.assert_allclose(values(mean, *place, distance), expected)
+
+
+@pytest.mark.parametrize("kind", [Quality, Similarity, Jnd])
+def test_every_distance_has_a_title(kind):
+    baselines = {Quality: {"psnr", "ssim"}, Similarity: set(), Jnd: set()}[kind]
+    assert set(kind.terms.variants) == {"cosine", "euclidean", "normalised_euclidean"} | baselines
 
 
 def test_what_was_embedded_on_the_way_is_not_embedded_again(encoder, pixels):

@@ -50,12 +50,12 @@ def test_a_distance_equal_to_minus_the_score_is_perfectly_aligned(rated, measure
     for distance in ("cosine", "euclidean", "normalised_euclidean"):
         for condition, n in (("", 36), ("blur", 18), ("noise", 18)):
             where = {"variant": distance, "condition": condition}
-            assert found.pick("alignment", **where).value == pytest.approx(1)
-            assert found.pick("srcc", **where).value == pytest.approx(-1)
-            assert found.pick("krcc", **where).value == pytest.approx(-1)
-            assert found.pick("plcc_logistic", **where).value > 0.99
-            assert found.pick("plcc_logistic", **where).n == n
-    one = found.pick("alignment", variant="cosine", condition="")
+            assert found("alignment", **where).value == pytest.approx(1)
+            assert found("srcc", **where).value == pytest.approx(-1)
+            assert found("krcc", **where).value == pytest.approx(-1)
+            assert found("plcc_logistic", **where).value > 0.99
+            assert found("plcc_logistic", **where).n == n
+    one = found("alignment", variant="cosine", condition="")
     assert (one.n, one.n_clusters, one.probe, one.layer) == (36, 6, "projection", None)
 
 
@@ -112,10 +112,10 @@ def test_psnr_and_ssim_are_those_of_the_files_and_those_of_the_pixels_that_the_m
         tolerance = 1e-9 if probe == "full_resolution" else 0.02
         srcc = stats.spearmanr(values, scores).statistic
         where = baseline(probe, name)
-        assert found.pick("alignment", **where).value == pytest.approx(srcc, abs=tolerance)
+        assert found("alignment", **where).value == pytest.approx(srcc, abs=tolerance)
         krcc = stats.kendalltau(values, scores).statistic
-        assert found.pick("krcc", **where).value == pytest.approx(krcc, abs=4 * tolerance)
-    assert found.pick("alignment", **baseline("full_resolution", "ssim") | {"condition": "noise"}).n == 20
+        assert found("krcc", **where).value == pytest.approx(krcc, abs=4 * tolerance)
+    assert found("alignment", **baseline("full_resolution", "ssim") | {"condition": "noise"}).n == 20
 
 
 def test_the_baselines_are_computed_once_for_all_commands(photographs, measure, planted, monkeypatch):
@@ -128,7 +128,7 @@ def test_the_baselines_are_computed_once_for_all_commands(photographs, measure, 
     monkeypatch.setattr("hf_clipdyn.benchmarks.kinds.quality.full_resolution", again)
     second = measure(Quality, photographs, planted(angle))
     where = baseline("full_resolution", "ssim")
-    assert first.pick("alignment", **where).value == second.pick("alignment", **where).value
+    assert first("alignment", **where).value == second("alignment", **where).value
 
 
 def test_images_of_two_sizes_are_refused(photographs, measure, planted, source):
@@ -165,30 +165,31 @@ def bordered(source):
 
 def test_what_is_cropped_away_is_seen_when_squashed_and_in_tiles(bordered, measure, planted):
     cropped = measure(Quality, bordered, planted(angle))
-    assert "constant" in cropped.pick("alignment", variant="cosine", condition="").note
+    assert "constant" in cropped("alignment", variant="cosine", condition="").note
     for preprocess in ("squash", "tiles"):
         found = measure(Quality, bordered, planted(angle), preprocess=preprocess)
         for name in ("cosine", "euclidean", "normalised_euclidean"):
-            one = found.pick("alignment", variant=name, condition="")
+            one = found("alignment", variant=name, condition="")
             assert one.value == pytest.approx(1), (preprocess, name)
         for name in ("psnr", "ssim"):
-            assert found.pick("alignment", **baseline("pixels", name)).value == pytest.approx(1)
+            assert found("alignment", **baseline("pixels", name)).value == pytest.approx(1)
 
 
-def test_the_preprocessing_is_recorded_and_an_unknown_one_refused(bordered, measure, planted):
+def build(source, cache_dir, preprocess="processor"):
+    processor = CLIPImageProcessor(size={"shortest_edge": 16}, crop_size={"height": 16, "width": 16})
+    common = Common(cache_dir=cache_dir, show_progress=False)
+    return Quality(source, processor, QualitySettings(preprocess=preprocess), common)
+
+
+def test_the_preprocessing_is_recorded_and_an_unknown_one_refused(bordered, tmp_path):
     for preprocess in ("processor", "squash", "tiles"):
-        assert (
-            measure(Quality, bordered, planted(angle), preprocess=preprocess).benchmark.preprocess
-            == preprocess
-        )
+        assert build(bordered, tmp_path, preprocess).preprocess == preprocess
     with pytest.raises(UnknownNameError, match=r"preprocess.*crop"):
         Quality.on("tid2013", preprocess="crop")
 
 
 def test_the_distance_in_tiles_is_the_mean_over_the_tiles_each_seen_once(photographs, planted, tmp_path):
-    processor = CLIPImageProcessor(size={"shortest_edge": 16}, crop_size={"height": 16, "width": 16})
-    common = Common(cache_dir=tmp_path, show_progress=False)
-    benchmark = Quality(photographs, processor, QualitySettings(preprocess="tiles"), common)
+    benchmark = build(photographs, tmp_path, "tiles")
     encoder = planted(angle)
     trials = benchmark.observe(Readout(encoder))
     assert encoder.seen == (5 + 20) * 2 * 3
@@ -220,17 +221,15 @@ def test_tiles_cover_every_pixel_and_invent_none(size):
         assert len(corners) == -(-size[0] // 16) * -(-size[1] // 16)
 
 
-def test_a_part_of_the_data_is_recorded_beside_the_numbers_and_dropped_dimensions_are_counted(
-    rated, measure, planted
-):
-    whole = measure(Quality, rated, planted(lambda pixels: [*angle(pixels), 1.0]))
-    dropped = whole.pick(
-        "dropped_dimensions", variant="normalised_euclidean", condition="", role="diagnostic"
-    )
+def test_the_dimensions_that_the_normalised_distance_drops_are_counted(rated, measure, planted):
+    found = measure(Quality, rated, planted(lambda pixels: [*angle(pixels), 1.0]))
+    dropped = found("dropped_dimensions", variant="normalised_euclidean", condition="", role="diagnostic")
     assert (dropped.value, dropped.n) == (1, 36)
-    assert whole.benchmark.facts == {}
-    part = measure(Quality, replace(rated, absent=4), planted(angle))
-    assert part.benchmark.facts == {"incomplete": "36/40"}
+
+
+def test_a_part_of_the_data_is_recorded(rated, tmp_path):
+    assert build(rated, tmp_path).facts == {}
+    assert build(replace(rated, absent=4), tmp_path).facts == {"incomplete": "36/40"}
 
 
 def test_scores_that_grow_with_the_damage_turn_the_sign_but_not_the_alignment(
@@ -238,13 +237,13 @@ def test_scores_that_grow_with_the_damage_turn_the_sign_but_not_the_alignment(
 ):
     rows = [row | {"score": -row["score"], "higher_is_better": False} for row in rated.dataset]
     found = measure(Quality, source("quality", rows), planted(angle))
-    assert found.pick("srcc", variant="cosine", condition="").value == pytest.approx(1)
-    assert found.pick("alignment", variant="cosine", condition="").value == pytest.approx(1)
+    assert found("srcc", variant="cosine", condition="").value == pytest.approx(1)
+    assert found("alignment", variant="cosine", condition="").value == pytest.approx(1)
 
 
 def test_a_constant_encoder_is_undefined_with_a_cause(rated, measure, planted):
     found = measure(Quality, rated, planted(lambda pixels: [1.0, 1.0]))
-    assert "constant" in found.pick("alignment", variant="cosine", condition="").note
+    assert "constant" in found("alignment", variant="cosine", condition="").note
 
 
 def test_equal_images_are_nearer_than_any_other():

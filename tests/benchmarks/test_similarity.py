@@ -44,12 +44,12 @@ def test_an_encoder_that_sees_what_people_saw_reaches_the_ceiling(triplets, meas
     found = measure(Similarity, triplets, planted(red))
     for distance in ("cosine", "euclidean", "normalised_euclidean"):
         for part in ({}, {"subset": "even"}, {"subset": "odd"}, {"level": 6.0}):
-            assert found.pick("two_afc", variant=distance, **part).value == pytest.approx(0.9)
+            assert found("two_afc", variant=distance, **part).value == pytest.approx(0.9)
             people = {"probe": "", "role": "human", "reference": "observers", **part}
-            assert found.pick("two_afc", **people).value == pytest.approx(0.82)
-            assert found.pick("two_afc", probe="", role="ceiling", **part).value == pytest.approx(0.9)
-    assert found.pick("two_afc", variant="cosine").n == 40
-    assert found.pick("two_afc", variant="cosine", level=6.0).n == 30
+            assert found("two_afc", **people).value == pytest.approx(0.82)
+            assert found("two_afc", probe="", role="ceiling", **part).value == pytest.approx(0.9)
+    assert found("two_afc", variant="cosine").n == 40
+    assert found("two_afc", variant="cosine", level=6.0).n == 30
 
 
 def test_an_encoder_that_sees_the_contrary_is_wrong_as_often(triplets, measure, planted):
@@ -58,27 +58,27 @@ def test_an_encoder_that_sees_the_contrary_is_wrong_as_often(triplets, measure, 
         return [np.cos(turn), np.sin(turn)]
 
     found = measure(Similarity, triplets, planted(contrary))
-    assert found.pick("two_afc", variant="cosine").value == pytest.approx(0.1)
+    assert found("two_afc", variant="cosine").value == pytest.approx(0.1)
 
 
 def test_a_constant_encoder_guesses(triplets, measure, planted):
     found = measure(Similarity, triplets, planted(lambda pixels: [1.0, 1.0]))
-    assert found.pick("two_afc", variant="cosine").value == 0.5
+    assert found("two_afc", variant="cosine").value == 0.5
 
 
 def test_the_pixel_baseline_is_reported_beside_the_model(triplets, measure, planted):
     found = measure(Similarity, triplets, planted(lambda pixels: [1.0, 1.0]))
     # Red is all that differs, hence plain pixels see what people saw.
     pixels = {"probe": "", "role": "baseline", "reference": "pixels", "variant": "euclidean"}
-    assert found.pick("two_afc", **pixels).value == pytest.approx(0.9)
-    assert found.pick("two_afc", variant="euclidean").value == 0.5
-    assert found.pick("two_afc", subset="odd", **pixels).n == 20
+    assert found("two_afc", **pixels).value == pytest.approx(0.9)
+    assert found("two_afc", variant="euclidean").value == 0.5
+    assert found("two_afc", subset="odd", **pixels).n == 20
 
 
 def test_unanimous_rows_are_scored_by_subset_too(triplets, measure, planted):
     found = measure(Similarity, triplets, planted(red))
-    parts = [found.pick("two_afc", variant="cosine", level=6.0, subset=name) for name in ("even", "odd")]
-    pooled = found.pick("two_afc", variant="cosine", level=6.0)
+    parts = [found("two_afc", variant="cosine", level=6.0, subset=name) for name in ("even", "odd")]
+    pooled = found("two_afc", variant="cosine", level=6.0)
     assert sum(part.n for part in parts) == pooled.n == 30
     assert pooled.value == pytest.approx(sum(part.n * part.value for part in parts) / 30)
 
@@ -96,7 +96,7 @@ def test_triplets_of_one_reference_are_one_cluster(source, colour, measure, plan
         for reference in range(8)
         for near in (60, 120, 180)
     ]
-    one = measure(Similarity, source("triplet", rows), planted(red)).pick("two_afc", variant="cosine")
+    one = measure(Similarity, source("triplet", rows), planted(red))("two_afc", variant="cosine")
     assert (one.n, one.n_clusters) == (24, 8)
     assert one.value == pytest.approx(0.5 - 3.5 / 40)
     # Student's t on the jackknife over 8 references, through Wilson's interval: wider than over 24 rows.
@@ -121,7 +121,7 @@ def test_images_that_are_reference_here_and_candidate_there_are_one_kind_of_clus
         }
         for row in places
     ]
-    one = measure(Similarity, source("triplet", rows), planted(red)).pick("two_afc", variant="cosine")
+    one = measure(Similarity, source("triplet", rows), planted(red))("two_afc", variant="cosine")
     assert (one.n, one.n_clusters) == (60, 12)
     distances = [[abs(reds[row[0]] - reds[row[i]]) for row in places] for i in (1, 2)]
     expected = two_afc(*distances, [row["judgement"] for row in rows], images=places)
@@ -130,20 +130,23 @@ def test_images_that_are_reference_here_and_candidate_there_are_one_kind_of_clus
     assert [one.ci_low, one.ci_high] == pytest.approx(expected["two_afc_ci"])
 
 
-def test_a_part_of_the_data_is_recorded_beside_the_numbers(triplets, measure, planted):
-    found = measure(Similarity, replace(triplets, absent=10), planted(red))
-    assert found.benchmark.facts == {"incomplete": "40/50"}
-    dropped = found.pick("dropped_dimensions", variant="normalised_euclidean", role="diagnostic")
-    assert (dropped.value, dropped.n) == (0, 40)
+def build(source, cache_dir, side=16):
+    processor = CLIPImageProcessor(size={"shortest_edge": side}, crop_size={"height": side, "width": side})
+    return Similarity(source, processor, KindSettings(), Common(cache_dir=cache_dir, show_progress=False))
 
 
-def test_every_number_but_the_dropped_dimensions_is_the_sum_of_its_influences(triplets, measure, planted):
-    found = measure(Similarity, triplets, planted(red))
-    influences = {one.key: one.values for one in Similarity.influences(found.trials)}
-    counted = {key for key, one in found.numbers.items() if one.metric != "dropped_dimensions"}
-    assert set(influences) == counted
+def test_a_part_of_the_data_is_recorded(triplets, tmp_path):
+    assert build(triplets, tmp_path).facts == {}
+    assert build(replace(triplets, absent=10), tmp_path).facts == {"incomplete": "40/50"}
+
+
+def test_every_number_but_the_dropped_dimensions_has_influences_that_sum_to_zero(triplets, planted, tmp_path):
+    trials = build(triplets, tmp_path).observe(Readout(planted(red)))
+    numbers = {one.key: one for one in Similarity.score(trials, Common(n_resamples=0))}
+    influences = {one.key: one.values for one in Similarity.influences(trials)}
+    assert set(influences) == {key for key, one in numbers.items() if one.role != "diagnostic"}
     for key, values in influences.items():
-        assert len(values) == found.numbers[key].n
+        assert len(values) == numbers[key].n
         assert values.sum() == pytest.approx(0, abs=1e-12)
 
 
@@ -166,9 +169,7 @@ def test_pixels_agree_with_the_majority_on_real_materials_as_published(
         "material_similarity", rendering, data_dir=real_data("material-similarity"), split=split
     )
     source = Source("material_similarity", dataset, split, dataset_facts("material_similarity"))
-    processor = CLIPImageProcessor(size={"shortest_edge": 64}, crop_size={"height": 64, "width": 64})
-    common = Common(cache_dir=tmp_path, show_progress=False)
-    benchmark = Similarity(source, processor, KindSettings(), common)
+    benchmark = build(source, tmp_path, side=64)
     trials = benchmark.observe(Readout(planted(lambda pixels: [1.0])))
     rows = trials[(trials["probe"] == "pixels") & (trials["judgement"] != 0.5)]
     agreement = ((rows["value_1"] < rows["value_0"]) == (rows["judgement"] > 0.5)).mean()

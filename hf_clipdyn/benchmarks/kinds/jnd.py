@@ -61,7 +61,6 @@ class Jnd(Kind[KindSettings]):
         references=(
             Reference(role="chance", title="chance", joins=_JOINS),
             Reference(role="baseline", name="pixels", title="pixels", joins=_JOINS),
-            Reference(role="diagnostic", title="dropped dimensions", joins=("probe", "layer", "variant")),
         ),
     )
     trial_columns: ClassVar = {

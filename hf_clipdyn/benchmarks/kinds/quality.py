@@ -106,7 +106,6 @@ class Quality(Kind[QualitySettings]):
         references=(
             Reference(role="baseline", name="pixels", title="pixels", joins=_JOINS),
             Reference(role="baseline", name="full_resolution", title="full resolution", joins=_JOINS),
-            Reference(role="diagnostic", title="dropped dimensions", joins=("probe", "layer", "variant")),
         ),
     )
     trial_columns: ClassVar = {

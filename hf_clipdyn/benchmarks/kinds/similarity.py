@@ -80,7 +80,6 @@ class Similarity(Kind[KindSettings]):
             Reference(role="human", name="observers", title="humans", joins=_JOINS),
             Reference(role="ceiling", title="ceiling", joins=_JOINS),
             Reference(role="baseline", name="pixels", title="pixels", joins=_JOINS),
-            Reference(role="diagnostic", title="dropped dimensions", joins=("probe", "layer", "variant")),
         ),
     )
     trial_columns: ClassVar = {
