@@ -1,12 +1,9 @@
-"""States of images between the forward pass that gave them and the last pair that needs them.
+"""Hidden states of images as flat rows of numbers, and the temporary files in which such rows wait.
 
-The hidden states of one image take 2 MB (ViT-B/32) to 26 MB (ViT-L/14) in single precision. What does not
-fit into a fixed share of the memory waits in a temporary file, which the system removes whatever happens.
+The hidden states of one image take 2 MB (ViT-B/32) to 26 MB (ViT-L/14) in single precision.
 """
 
-import os
 import tempfile
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -18,14 +15,14 @@ from hf_clipdyn.errors import EvaluationError
 if TYPE_CHECKING:
     from hf_clipdyn.models.encoder import ImageFeatures
 
-__all__ = ["Block", "LiveStates", "ScratchFile", "blocks_of", "flat_states"]
+__all__ = ["Block", "RowFile", "Rows", "blocks_of", "flat_states"]
 
-Vector = NDArray[np.float32]
+Rows = NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class Block:
-    """Consecutive places of equal shape within the flat state of an image.
+    """Consecutive places of equal shape within the flat states of an image.
 
     Attributes:
         start: offset of the first number.
@@ -49,7 +46,7 @@ class Block:
 
 
 def blocks_of(features: "ImageFeatures") -> list[Block]:
-    """Where the projection and the hidden states lie in a flat state, the projection first."""
+    """Where the projection and the hidden states lie in the flat states, the projection first."""
     shapes = [(1, features.projection.shape[1]), *(_tokens(state).shape[1:] for state in features.hidden)]
     blocks: list[Block] = []
     for position, (tokens, width) in enumerate(shapes):
@@ -61,10 +58,12 @@ def blocks_of(features: "ImageFeatures") -> list[Block]:
     return blocks
 
 
-def flat_states(features: "ImageFeatures", row: int) -> Vector:
-    """The projection and all hidden states of one image of a batch, one after the other; a copy."""
-    hidden = [_tokens(state)[row].ravel() for state in features.hidden]
-    return np.concatenate([features.projection[row], *hidden])
+def flat_states(features: "ImageFeatures") -> Rows:
+    """The projection and all hidden states of each image, one after the other, (n, numbers); a copy."""
+    n = len(features.projection)
+    return np.concatenate(
+        [features.projection, *(_tokens(state).reshape(n, -1) for state in features.hidden)], axis=1
+    )
 
 
 def _tokens(state: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -74,100 +73,49 @@ def _tokens(state: NDArray[np.float32]) -> NDArray[np.float32]:
     return state
 
 
-class ScratchFile:
-    """A file without a name for arrays that are too many for the memory; gone when it is closed.
+class RowFile:
+    """Rows of numbers in a temporary file that the system removes in any case.
 
-    It is read and written, not memory-mapped: on a full disk a write raises, a map kills the process.
+    As long as memory is free, the system's own cache of files keeps what was written in memory. The file is read
+    and written, not memory-mapped: on a full disk a write raises, a map kills the process.
+
+    Args:
+        width: float32 numbers per row.
     """
 
-    def __init__(self) -> None:
-        if not hasattr(os, "preadv"):
-            raise EvaluationError(
-                "Pairs of images are compared on Linux and macOS only: this system has no preadv."
-            )
+    def __init__(self, width: int) -> None:
+        self._width = width
+        self._n = 0
         self._file = tempfile.TemporaryFile(prefix="clipdyn-")  # noqa: SIM115  # it lives as long as this object
 
-    def write(self, array: NDArray[np.float32], offset: int) -> None:
-        """Put an array at that offset in bytes.
+    def __len__(self) -> int:
+        return self._n
+
+    def append(self, rows: Rows) -> None:
+        """Write rows, (n, width), behind the last one.
 
         Raises:
             EvaluationError: the disk is full.
         """
-        left = np.ascontiguousarray(array).data.cast("B")
         try:
-            while left:
-                done = os.pwrite(self._file.fileno(), left, offset)
-                left, offset = left[done:], offset + done
+            self._file.seek(self._n * self._width * 4)
+            self._file.write(np.ascontiguousarray(rows))  # `tofile` would not say why a write failed
+            self._file.flush()
         except OSError as error:
             raise EvaluationError(
-                f"Hidden states cannot be kept in {tempfile.gettempdir()} while they are compared "
-                f"({error.strerror or error}): free some space there, or set TMPDIR to another place."
+                f"Hidden states cannot be written to {tempfile.gettempdir()} while they are compared "
+                f"({error.strerror or error}): free some space there, or set TMPDIR to another folder."
             ) from error
+        self._n += len(rows)
 
-    def read(self, shape: tuple[int, ...], offset: int) -> NDArray[np.float32]:
-        """The array of that shape at that offset in bytes."""
-        array = np.empty(shape, np.float32)
-        left = array.data.cast("B")
-        while left:
-            done = os.preadv(self._file.fileno(), [left], offset)
-            assert done > 0, "only what was written is read"
-            left, offset = left[done:], offset + done
-        return array
+    def read(self, start: int, stop: int) -> Rows:
+        """Rows ``start`` to ``stop``, (stop - start, width)."""
+        rows = np.empty((stop - start, self._width), np.float32)
+        self._file.seek(start * self._width * 4)
+        n_bytes = self._file.readinto(rows)
+        assert n_bytes == rows.nbytes, "only what was written is read"
+        return rows
 
     def close(self) -> None:
-        """Give the space back."""
+        """Remove the file."""
         self._file.close()
-
-
-class LiveStates:
-    """Flat states by the number of their image, in memory as far as it goes, else in a file.
-
-    Args:
-        memory: bytes that may be held in memory.
-    """
-
-    def __init__(self, memory: int) -> None:
-        self._free_memory = memory
-        self._held: dict[int, Vector] = {}
-        self._slots: dict[int, int] = {}
-        self._free_slots: list[int] = []
-        self._file: ScratchFile | None = None
-        self._size = 0
-
-    def __len__(self) -> int:
-        return len(self._held) + len(self._slots)
-
-    def put(self, image: int, state: Vector) -> None:
-        """Keep a state until `drop`; all are of one length."""
-        self._size = len(state)
-        if state.nbytes <= self._free_memory:
-            self._free_memory -= state.nbytes
-            self._held[image] = state
-            return
-        if self._file is None:
-            self._file = ScratchFile()
-        slot = self._free_slots.pop() if self._free_slots else len(self._slots)
-        self._slots[image] = slot
-        self._file.write(state, slot * state.nbytes)
-
-    def get(self, images: Sequence[int]) -> list[Vector]:
-        """The states of these images."""
-        return [self._held[image] if image in self._held else self._read(image) for image in images]
-
-    def _read(self, image: int) -> Vector:
-        assert self._file is not None
-        return self._file.read((self._size,), self._slots[image] * self._size * 4)
-
-    def drop(self, image: int) -> None:
-        """Forget a state."""
-        if image in self._held:
-            self._free_memory += self._held.pop(image).nbytes
-        else:
-            self._free_slots.append(self._slots.pop(image))
-
-    def close(self) -> None:
-        """Forget all."""
-        self._held.clear()
-        self._slots.clear()
-        if self._file is not None:
-            self._file.close()
