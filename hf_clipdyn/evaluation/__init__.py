@@ -1,5 +1,6 @@
 """Evaluation: revisions times benchmarks, planned, observed and scored, into one table of results."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hf_clipdyn.evaluation.config import EvaluationConfig, called_with
@@ -30,23 +31,24 @@ def evaluate_revisions(config: EvaluationConfig) -> "datasets.Dataset":
         EvaluationError: data are missing (all are named), or the output cannot be written.
         PublishError: the results could not be pushed; the output is complete all the same.
     """
-    from pathlib import Path
-
     from accelerate import PartialState
     from tqdm.auto import tqdm
 
     from hf_clipdyn.evaluation.evaluate import evaluate
-    from hf_clipdyn.evaluation.publish import check_push, push_results
     from hf_clipdyn.evaluation.watch import follow
 
     say = tqdm.write if config.show_progress else lambda _: None
-    if config.push_to_hub is not None:
-        check_push(config.push_to_hub, config.token)
+    if config.push_to_hub is None:
+        return follow(config, say) if config.watch else evaluate(config, say)
+
+    from hf_clipdyn.evaluation.publish import check_push, push_results
+
+    check_push(config.push_to_hub, config.token)
     results = follow(config, say) if config.watch else evaluate(config, say)
-    if config.push_to_hub is not None and PartialState().is_main_process:
-        assert config.output is not None
+    if PartialState().is_main_process:
+        assert isinstance(config.output, Path)
         url = push_results(
-            Path(config.output), config.push_to_hub, private=config.private, token=config.token, say=say
+            config.output, config.push_to_hub, private=config.private, token=config.token, say=say
         )
         say(f"The results are pushed: {url}.")
     return results
