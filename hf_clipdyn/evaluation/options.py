@@ -1,7 +1,7 @@
 """The options of `clipdyn evaluate`: flags and YAML, made from `EvaluationConfig` and from each kind's settings.
 
-A field becomes ``--its-name``, and a setting of a kind ``--<kind>-<setting>``. Several values are separated by commas, or
-the option is repeated. ``--config`` names a YAML file with the same keys in underscores; flags win over it.
+A field becomes ``--its-name``, and a setting of a kind ``--<kind>-<setting>``. Several values are separated by commas,
+or the option is repeated. ``--config`` names a YAML file with the same keys in underscores; flags win over it.
 """
 
 import inspect
