@@ -18,7 +18,6 @@ import sys
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import cache
-from hashlib import sha256
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
@@ -26,11 +25,12 @@ from typing import TypeVar
 
 from hf_clipdyn.errors import ConfigError
 
-__all__ = ["DATASETS", "KINDS", "load_plugin", "modules_of", "plugins", "subclasses_in"]
+__all__ = ["DATASETS", "KINDS", "load_plugin", "module_name", "modules_of", "plugins", "subclasses_in"]
 
 KINDS, DATASETS = "hf_clipdyn.kinds", "hf_clipdyn.datasets"
 T = TypeVar("T")
 _loaded: dict[Path, ModuleType] = {}
+_PREFIX = "clipdyn_plugin_"  # in `sys.modules`, so that a plug-in called `torch.py` hides nothing
 
 
 def load_plugin(path: str | Path) -> ModuleType:
@@ -47,7 +47,9 @@ def load_plugin(path: str | Path) -> ModuleType:
     if not is_module:
         raise ConfigError(f"The plug-in {path} is not a Python file: name a file that ends in .py.")
     if file not in _loaded:
-        name = f"clipdyn_plugin_{file.stem}_{sha256(str(file).encode()).hexdigest()[:8]}"
+        name = f"{_PREFIX}{file.stem}"
+        if name in sys.modules:
+            raise ConfigError(f"Two plug-ins are called {file.stem}: rename one of them.")
         spec = importlib.util.spec_from_file_location(name, file)
         assert spec is not None
         assert spec.loader is not None
@@ -75,6 +77,7 @@ def plugins(group: str) -> Iterator[ModuleType]:
 
 @cache
 def _installed(group: str) -> tuple[ModuleType, ...]:
+    """The modules of an entry-point group; kept, since looking for it reads every installed package's list."""
     found = []
     for point in entry_points(group=group):
         package = point.dist.name if point.dist else "a package"
@@ -99,6 +102,11 @@ def subclasses_in(modules: Iterable[ModuleType], base: type[T]) -> Iterator[type
         for member in vars(module).values():
             if isinstance(member, type) and issubclass(member, base) and member.__module__ == module.__name__:
                 yield member
+
+
+def module_name(member: type) -> str:
+    """The last part of the name of the module that defines a class; of a plug-in, its file's name."""
+    return member.__module__.rpartition(".")[2].removeprefix(_PREFIX)
 
 
 def modules_of(package: str) -> Iterator[ModuleType]:
