@@ -13,6 +13,7 @@ import importlib.util
 import pkgutil
 import sys
 from collections.abc import Iterable, Iterator
+from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
@@ -20,11 +21,12 @@ from typing import TypeVar
 
 from hf_clipdyn.errors import ConfigError
 
-__all__ = ["DATASETS", "KINDS", "load_plugin", "modules_of", "plugins", "subclasses_in"]
+__all__ = ["DATASETS", "KINDS", "load_plugin", "module_name", "modules_of", "plugins", "subclasses_in"]
 
 KINDS, DATASETS = "hf_clipdyn.kinds", "hf_clipdyn.datasets"
 T = TypeVar("T")
 _loaded: dict[str, ModuleType] = {}
+_PREFIX = "clipdyn_plugin_"  # in `sys.modules`, so that a plug-in called `torch.py` hides nothing
 
 
 def load_plugin(path: str | Path) -> ModuleType:
@@ -37,7 +39,7 @@ def load_plugin(path: str | Path) -> ModuleType:
     if file.suffix != ".py" or not file.is_file():
         raise ConfigError(f"The plug-in {path} is not a Python file: name a file that ends in .py.")
     if str(file) not in _loaded:
-        name = f"clipdyn_plugin_{file.stem}"
+        name = f"{_PREFIX}{file.stem}"
         if name in sys.modules:
             raise ConfigError(f"Two plug-ins are called {file.stem}: rename one of them.")
         spec = importlib.util.spec_from_file_location(name, file)
@@ -63,15 +65,23 @@ def plugins(group: str) -> Iterator[ModuleType]:
         ConfigError: an entry point cannot be imported.
     """
     yield from _loaded.values()
+    yield from _installed(group)
+
+
+@cache
+def _installed(group: str) -> list[ModuleType]:
+    """The modules of an entry-point group; kept, since looking for it reads every installed package's list."""
+    found = []
     for point in entry_points(group=group):
         try:
-            yield importlib.import_module(point.module)
+            found.append(importlib.import_module(point.module))
         except Exception as error:
             package = point.dist.name if point.dist else "a package"
             raise ConfigError(
                 f"The plug-in {point.name} of {package} fails on import ({type(error).__name__}: {error}): "
                 "update or uninstall the package."
             ) from error
+    return found
 
 
 def subclasses_in(modules: Iterable[ModuleType], base: type[T]) -> Iterator[type[T]]:
@@ -80,6 +90,11 @@ def subclasses_in(modules: Iterable[ModuleType], base: type[T]) -> Iterator[type
         for member in vars(module).values():
             if isinstance(member, type) and issubclass(member, base) and member.__module__ == module.__name__:
                 yield member
+
+
+def module_name(member: type) -> str:
+    """The last part of the name of the module that defines a class; of a plug-in, its file's name."""
+    return member.__module__.rpartition(".")[2].removeprefix(_PREFIX)
 
 
 def modules_of(package: str) -> Iterator[ModuleType]:
