@@ -17,7 +17,7 @@ from PIL import Image
 
 from hf_clipdyn.benchmarks.base import Settings, decode
 from hf_clipdyn.data.images import size_of
-from hf_clipdyn.data.pixels import input_size, squashing_processor
+from hf_clipdyn.preprocess import input_size, tile_processor
 
 __all__ = ["Shown", "cut_tile", "show", "tile_corners"]
 
@@ -62,11 +62,9 @@ def show(
     counts = [len(tile_corners(size, tile)) for size in _sizes(dataset, column)]
     starts = np.cumsum([0, *counts])
     number = np.arange(starts[-1]) - np.repeat(starts[:-1], counts)
-    uncut = squashing_processor(image_processor)
-    uncut.do_resize = False
     pixels = decode(
         dataset.select(np.repeat(np.arange(len(dataset)), counts)),
-        uncut,
+        tile_processor(image_processor),
         settings,
         column,
         distort=lambda image, view: cut_tile(image, int(number[view]), tile),

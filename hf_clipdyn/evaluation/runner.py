@@ -21,7 +21,6 @@ from hf_clipdyn.benchmarks.base import Benchmark, Settings
 from hf_clipdyn.benchmarks.readout import Readout, share
 from hf_clipdyn.benchmarks.registry import benchmark_class, select_benchmarks
 from hf_clipdyn.benchmarks.sources import Source
-from hf_clipdyn.data.pixels import whole_square
 from hf_clipdyn.errors import ConfigError, EvaluationError, UnknownNameError
 from hf_clipdyn.evaluation.live_model import FinalTexts, LiveModel
 from hf_clipdyn.evaluation.precision import PrecisionCheck
@@ -29,6 +28,7 @@ from hf_clipdyn.evaluation.selection import check_settings, choose_revisions, op
 from hf_clipdyn.evaluation.store import FINAL_TEXT, PAIR, SCHEMA, Pair, ResultsStore
 from hf_clipdyn.models.encoder import Encoder, read_input
 from hf_clipdyn.models.snapshots import settings_digest
+from hf_clipdyn.preprocess import square_processor
 from hf_clipdyn.revisions import Revision, list_revisions
 
 __all__ = ["DTYPES", "EvaluationConfig", "evaluate", "from_main_process"]
@@ -303,7 +303,7 @@ def _prepare(
         if name in asking:
             continue
         benchmark = benchmark_class(name)(source, image_processor, config.settings)
-        if benchmark.preprocess == "processor" and whole_square(image_processor) is not image_processor:
+        if benchmark.preprocess == "processor" and square_processor(image_processor) is not image_processor:
             benchmark.preprocess = "squash"  # a NaFlex processor would keep the shape of the image
         if benchmark.left_out:
             say(f"{name}: {benchmark.left_out} stimuli cannot be decoded and are left out.")
