@@ -249,7 +249,8 @@ class _Parser(HfArgumentParser):
     def add_argument(self, *names: str, **kwargs: Any) -> argparse.Action:
         """A flag, whose help names the interval of its values; transformers passes on a field's metadata."""
         within = kwargs.pop("within", None)
-        kwargs["choices"] = kwargs.get("choices") or None  # an empty tuple would accept nothing
+        if not kwargs.get("choices"):
+            kwargs.pop("choices", None)  # an empty tuple would accept nothing
         if within is not None:
             kwargs["help"] += f" In {within}."
         return super().add_argument(*names, **kwargs)
