@@ -8,10 +8,9 @@ derived from these dataclasses.
 import hashlib
 import json
 import math
-from dataclasses import MISSING, Field, field, fields
-from dataclasses import dataclass as _dataclass
-from functools import partial
-from typing import Any, Literal, get_args, get_type_hints
+from collections.abc import Callable
+from dataclasses import MISSING, Field, dataclass, field, fields
+from typing import Any, Literal, TypeVar, dataclass_transform, get_args, get_type_hints
 
 import pyarrow as pa
 
@@ -28,13 +27,12 @@ __all__ = [
     "column_table",
 ]
 
+T = TypeVar("T")
 Role = Literal[
     "value", "chance", "null", "lower_bound", "upper_bound", "baseline", "human", "ceiling", "diagnostic"
 ]
 ROLES: tuple[Role, ...] = get_args(Role)
 """What a number is: a ``value`` of the model, a reference that gives values a scale, or a ``diagnostic``."""
-
-record = partial(_dataclass, frozen=True, kw_only=True)
 
 
 def column(meaning: str, *, key: bool = False, default: Any = MISSING) -> Any:
@@ -46,6 +44,12 @@ def column(meaning: str, *, key: bool = False, default: Any = MISSING) -> Any:
         default: value if it is not given.
     """
     return field(default=default, metadata={"meaning": meaning, "key": key})
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(column,))
+def record() -> Callable[[type[T]], type[T]]:
+    """Make a class a frozen dataclass whose fields are given by name."""
+    return dataclass(frozen=True, kw_only=True)
 
 
 @record()
