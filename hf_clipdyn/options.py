@@ -46,7 +46,7 @@ def option(
 
 
 def check_options(config: Any) -> None:
-    """Check every field of a frozen dataclass; a list that is given for a tuple becomes one.
+    """Check every field of a frozen dataclass; lists and arrays become tuples, numbers of NumPy those of Python.
 
     Raises:
         ConfigError: a value of another type, a number outside its interval, an empty tuple, or a text that no option
@@ -56,10 +56,8 @@ def check_options(config: Any) -> None:
     owner: type = type(config)
     expected = types_of(owner)
     for one in dataclasses.fields(config):
-        value = getattr(config, one.name)
-        if isinstance(value, list):
-            value = tuple(value)
-            object.__setattr__(config, one.name, value)
+        value = _plain(getattr(config, one.name))
+        object.__setattr__(config, one.name, value)
         if not _fits(value, expected[one.name]):
             words = _in_words(expected[one.name])
             raise ConfigError(f"{one.name} is {shown(value)}: it must be {words}.")
@@ -79,7 +77,7 @@ def check_value(name: str, value: Any, declared: "Field[Any]") -> None:
         UnknownNameError: a name that is none of the choices.
     """
     within, known = declared.metadata.get("within"), choices_of(declared)
-    if value == () and (within or known):
+    if isinstance(value, tuple) and not value and (within or known):
         known_names = f" of {', '.join(known)}" if known else ""
         raise ConfigError(f"{name} is empty: give at least one{known_names}.")
     for item in value if isinstance(value, tuple) else (value,):
@@ -99,13 +97,27 @@ def choices_of(declared: "Field[Any]") -> Sequence[str]:
 
 @cache
 def types_of(config: type) -> dict[str, Any]:
-    """The type of each field of a dataclass, by its name."""
-    return get_type_hints(config)
+    """The type of each field of a dataclass, by its name.
+
+    Raises:
+        ConfigError: a type is a name that its module does not have.
+    """
+    try:
+        return get_type_hints(config)
+    except NameError as error:
+        raise ConfigError(
+            f"A field of {config.__name__} has an unknown type ({error}): import it."
+        ) from error
 
 
 def members(kind: Any) -> tuple[Any, ...]:
     """The types that a union allows; a type by itself is the only one."""
     return get_args(kind) if get_origin(kind) in (Union, types.UnionType) else (kind,)
+
+
+def _plain(value: Any) -> Any:
+    value = value.tolist() if hasattr(value, "tolist") else value  # of NumPy, which is not loaded for this
+    return tuple(map(_plain, value)) if isinstance(value, list) else value
 
 
 _NUMBERS = {int: Integral, float: Real}
