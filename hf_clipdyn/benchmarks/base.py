@@ -237,7 +237,8 @@ def decode(
     Args:
         squash: resize the whole image to the model's input, whatever its aspect ratio, and crop nothing.
     """
-    from hf_clipdyn.data.pixels import decode_pixels, squashing_processor
+    from hf_clipdyn.data.pixels import decode_pixels
+    from hf_clipdyn.preprocess import squashing_processor
 
     return decode_pixels(
         dataset,

@@ -17,6 +17,7 @@ from PIL import Image
 
 from hf_clipdyn.benchmarks.base import Common, decode
 from hf_clipdyn.data.images import size_of
+from hf_clipdyn.preprocess import input_size, tile_processor
 
 __all__ = ["PREPROCESSES", "InputViews", "cut_tile", "input_views", "tile_corners"]
 
@@ -55,8 +56,6 @@ def input_views(
     dataset: datasets.Dataset, image_processor: Any, common: Common, column: str, preprocess: str
 ) -> InputViews:
     """Decode a column with one of `PREPROCESSES`, with the cache of decoded pixels."""
-    from hf_clipdyn.data.pixels import input_size, squashing_processor
-
     if preprocess != "tiles":
         pixels = decode(dataset, image_processor, common, column, squash=preprocess == "squash")
         return InputViews(pixels.array, np.arange(len(pixels) + 1), pixels.broken, pixels.fingerprint)
@@ -64,11 +63,9 @@ def input_views(
     counts = [len(tile_corners(size, tile)) for size in _sizes(dataset, column)]
     starts = np.cumsum([0, *counts])
     number = np.arange(starts[-1]) - np.repeat(starts[:-1], counts)
-    uncut = squashing_processor(image_processor)
-    uncut.do_resize = False
     pixels = decode(
         dataset.select(np.repeat(np.arange(len(dataset)), counts)),
-        uncut,
+        tile_processor(image_processor),
         common,
         column,
         distort=lambda image, view: cut_tile(image, int(number[view]), tile),

@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from hf_clipdyn.preprocess import input_edges
+
 __all__ = ["View", "crop_view", "upsample_map", "whole_view"]
 
 Floats = NDArray[np.float64]
@@ -48,16 +50,7 @@ def whole_view(width: int, height: int) -> View:
 
 def crop_view(image_processor: Any, width: int, height: int) -> View:
     """What remains of an image after the model's own processor has resized it and cut out its centre."""
-    resized = _resized(image_processor, width, height)
-    crop = resized
-    if getattr(image_processor, "do_center_crop", False):
-        crop = int(image_processor.crop_size["width"]), int(image_processor.crop_size["height"])
-    edges = []
-    for length, resized_length, cut in zip((width, height), resized, crop, strict=True):
-        # As the processors round: towards zero, and away from it where they must pad.
-        start = int((resized_length - cut) / 2) if cut <= resized_length else -((cut - resized_length) // 2)
-        scale = length / resized_length
-        edges.append((start * scale, (start + cut) * scale))
+    edges = input_edges(image_processor, width, height)
     # A pixel belongs to the view if its centre does; at least one pixel of each axis always belongs to it.
     ends = [
         min(length, int(np.ceil(end - 0.5))) for (_, end), length in zip(edges, (width, height), strict=True)
@@ -68,19 +61,6 @@ def crop_view(image_processor: Any, width: int, height: int) -> View:
     (left, right), (top, bottom) = edges
     size = (ends[0] - firsts[0], ends[1] - firsts[1])
     return View(left, top, right, bottom, (firsts[0], firsts[1]), size)
-
-
-def _resized(image_processor: Any, width: int, height: int) -> tuple[int, int]:
-    """Width and height after the processor's own resizing."""
-    if not getattr(image_processor, "do_resize", True):
-        return width, height
-    size = dict(image_processor.size)
-    shortest = size.get("shortest_edge")
-    if shortest is None:
-        return int(size["width"]), int(size["height"])
-    if width <= height:
-        return int(shortest), int(shortest * height / width)
-    return int(shortest * width / height), int(shortest)
 
 
 def upsample_map(coarse: Floats, view: View, sigma: float | None = None) -> Floats:

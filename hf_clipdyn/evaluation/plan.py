@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 from hf_clipdyn.benchmarks.base import Benchmark, Kind
 from hf_clipdyn.benchmarks.sources import Source, open_source
 from hf_clipdyn.data.load import find_locally, lacks_files
-from hf_clipdyn.data.pixels import whole_square
 from hf_clipdyn.data.registry import dataset_facts
 from hf_clipdyn.errors import ConfigError, DatasetError, EvaluationError, UnknownNameError
 from hf_clipdyn.evaluation.config import EvaluationConfig
 from hf_clipdyn.evaluation.live_model import LastTexts
 from hf_clipdyn.models.encoder import read_input
 from hf_clipdyn.models.snapshots import settings_digest
+from hf_clipdyn.preprocess import square_processor
 from hf_clipdyn.results.row import Cell
 from hf_clipdyn.revisions import Revision, list_revisions
 
@@ -132,7 +132,7 @@ class Plan:
             if one in needing:
                 continue
             kind = one.kind(self.sources[one], image_processor, one.settings, self._config)
-            if kind.preprocess == "processor" and whole_square(image_processor) is not image_processor:
+            if kind.preprocess == "processor" and square_processor(image_processor) is not image_processor:
                 kind.preprocess = "squash"  # a NaFlex processor would keep the shape of the image
             if kind.left_out:
                 self._say(f"{one.name}: {kind.left_out} stimuli cannot be decoded and are left out.")

@@ -78,8 +78,9 @@ def test_a_table_holds_one_precision_of_a_run(evaluate, tmp_path):
     ("options", "says"),
     [
         ({"output": "run.seed1"}, r"name a Parquet file, for example results\.parquet"),
-        ({"rescore": True}, "rescore reads the trials beside an output"),
-        ({"rescore": True, "force": True, "output": "r.parquet"}, "choose one"),
+        ({"rescore": True}, "`rescore` requires an `output`"),
+        ({"rescore": True, "force": True, "output": "r.parquet"}, "measures nothing: leave out `force`"),
+        ({"rescore": True, "watch": True, "output": "r.parquet"}, "leave out `force` and `watch`"),
     ],
 )
 def test_outputs_and_ways_that_do_not_go_together_are_refused(store, options, says):

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from hf_clipdyn.data.facts import DatasetFacts
-from hf_clipdyn.data.fixated import Fixation, FixationBuilder
+from hf_clipdyn.data.fixations import Fixation, FixationBuilder
 from hf_clipdyn.data.tables import read_mat
 from hf_clipdyn.errors import DatasetError
 

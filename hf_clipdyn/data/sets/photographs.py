@@ -11,7 +11,7 @@ import numpy as np
 
 from hf_clipdyn.data.base import DataBuilder
 from hf_clipdyn.data.facts import DatasetFacts
-from hf_clipdyn.data.ladder import ladder, photograph
+from hf_clipdyn.data.synthetic_distortions import distortion_ladder, load_photograph
 from hf_clipdyn.errors import DatasetError
 
 __all__ = ["Photographs", "PhotographsConfig"]
@@ -70,7 +70,7 @@ class Photographs(DataBuilder):
         nested = len(list(itertools.takewhile(lambda names: len(set(names)) == 1, folders)))
         order = np.random.default_rng(self.config.seed).permutation(len(files))
         for index in sorted(order[: self.config.references]):
-            reference = photograph(files[index].path, self.config.side)
+            reference = load_photograph(files[index].path, self.config.side)
             own = int.from_bytes(hashlib.sha256(reference.tobytes()).digest()[:8], "big")
             rng = np.random.default_rng([self.config.seed, own])
-            yield from ladder(reference, "/".join(files[index].parts[nested:]), rng)
+            yield from distortion_ladder(reference, "/".join(files[index].parts[nested:]), rng)

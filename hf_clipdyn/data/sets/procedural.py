@@ -17,7 +17,7 @@ import numpy as np
 
 from hf_clipdyn.data.base import DataBuilder
 from hf_clipdyn.data.facts import DatasetFacts
-from hf_clipdyn.data.ladder import ladder, png
+from hf_clipdyn.data.synthetic_distortions import distortion_ladder, png
 from hf_clipdyn.data.world import (
     CLASSES,
     USUAL_TEXTURE,
@@ -179,4 +179,4 @@ class Procedural(DataBuilder):
         for index in range(self.config.references):
             scene, rng = self._congruent_scene(_LADDER, index)
             reference = render(replace(scene, noise=0.0), rng)
-            yield from ladder(reference, f"reference-{index:03d}", rng)
+            yield from distortion_ladder(reference, f"reference-{index:03d}", rng)

@@ -1,8 +1,8 @@
 """TID2008 (Ponomarenko et al. 2009): 25 photographs, 17 distortions, four levels."""
 
 from hf_clipdyn.data.facts import DatasetFacts
+from hf_clipdyn.data.sets.tid2013 import Tid2013
 from hf_clipdyn.data.tid import TidBuilder
-from hf_clipdyn.data.tid2013 import Tid2013
 
 __all__ = ["Tid2008"]
 

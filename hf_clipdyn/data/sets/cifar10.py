@@ -1,7 +1,7 @@
 """CIFAR-10 (Krizhevsky 2009): from the Hub, class folders, or the binary archive."""
 
+from hf_clipdyn.data.cifar import CITATION, CifarBuilder
 from hf_clipdyn.data.facts import DatasetFacts
-from hf_clipdyn.data.krizhevsky import CITATION, CifarBuilder
 from hf_clipdyn.data.prompts import CIFAR
 
 __all__ = ["Cifar10"]

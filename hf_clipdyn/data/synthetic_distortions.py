@@ -16,14 +16,14 @@ from scipy.ndimage import gaussian_filter
 from hf_clipdyn.data.images import decode_image
 from hf_clipdyn.errors import DatasetError
 
-__all__ = ["DISTORTIONS", "LEVELS", "ladder", "photograph", "png"]
+__all__ = ["DISTORTIONS", "LEVELS", "distortion_ladder", "load_photograph", "png"]
 
 LEVELS = (1, 2, 3, 4, 5)
 
 Distortion = Callable[[NDArray[np.uint8], int, np.random.Generator], NDArray[np.uint8]]
 
 
-def ladder(
+def distortion_ladder(
     reference: NDArray[np.uint8], reference_id: str, rng: np.random.Generator
 ) -> Iterator[dict[str, Any]]:
     """The rows (kind ``distortion_ladder``) of one reference, as PNG.
@@ -45,7 +45,7 @@ def ladder(
             }
 
 
-def photograph(path: str, side: int) -> NDArray[np.uint8]:
+def load_photograph(path: str, side: int) -> NDArray[np.uint8]:
     """An image file as (H, W, 3) uint8, its shorter side at most ``side`` pixels; it is never enlarged.
 
     Raises:

@@ -1,4 +1,7 @@
-"""Normalised pixels are the image processor's, bit for bit, whatever the family."""
+"""The image processor taken apart gives what it gives as a whole, bit for bit, whatever the family."""
+
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -16,7 +19,7 @@ from transformers import (
     ViTImageProcessor,
 )
 
-from hf_clipdyn.models.pixel_values import PixelValues, patches
+from hf_clipdyn.preprocess import Normaliser, naflex_inputs, normalisation, resize_and_crop, tile_processor
 
 SIZE = 32
 SQUARE = {"height": SIZE, "width": SIZE}
@@ -53,7 +56,7 @@ def pixels() -> np.ndarray:
 @pytest.mark.parametrize("processor", [*USUAL.values(), *UNUSUAL.values()], ids=[*USUAL, *UNUSUAL])
 def test_the_numbers_are_those_of_the_processor(processor, pixels):
     expected = processor(list(pixels), return_tensors="pt")["pixel_values"]
-    found = PixelValues(processor)(pixels, CPU)
+    found = Normaliser(processor)(pixels, CPU)
     assert found.shape == (5, 3, SIZE, SIZE)
     assert found.is_contiguous()
     assert torch.equal(found, expected)
@@ -61,16 +64,40 @@ def test_the_numbers_are_those_of_the_processor(processor, pixels):
 
 @pytest.mark.parametrize("processor", USUAL.values(), ids=list(USUAL))
 def test_the_usual_processors_are_not_called_for_each_batch(processor, pixels, monkeypatch):
-    values = PixelValues(processor)
+    values = Normaliser(processor)
     values(pixels, CPU)
     monkeypatch.setattr(type(processor), "preprocess", lambda *_, **__: pytest.fail("called again"))
     values(pixels, CPU)
 
 
+@pytest.mark.parametrize("processor", USUAL.values(), ids=list(USUAL))
+@pytest.mark.parametrize("shape", [(40, 60), (60, 40), (32, 32), (9, 200)])
+def test_the_steps_one_after_the_other_give_what_the_processor_gives_as_a_whole(processor, shape):
+    images = list(np.random.default_rng(1).integers(0, 256, (3, *shape, 3), dtype=np.uint8))
+    shown = resize_and_crop(processor, images)
+    assert shown.dtype == np.uint8
+    expected = processor(images, return_tensors="pt")["pixel_values"]
+    assert torch.equal(Normaliser(processor)(shown, CPU), expected)
+    # The model in training normalises on its own device, from the same two numbers a channel.
+    mean, deviation = normalisation(processor)
+    assert torch.equal((torch.from_numpy(shown).permute(0, 3, 1, 2).float() - mean) / deviation, expected)
+
+
+@pytest.mark.parametrize("processor", USUAL.values(), ids=list(USUAL))
+def test_tiles_of_the_input_size_pass_unchanged(processor, pixels):
+    assert np.array_equal(resize_and_crop(tile_processor(processor), list(pixels)), pixels)
+
+
+def test_importing_it_loads_no_torch():
+    code = "import sys, hf_clipdyn.preprocess; print('torch' in sys.modules, 'transformers' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["False", "False"]
+
+
 def test_the_patches_of_a_square_are_those_of_the_naflex_processor(pixels):
     processor = Siglip2ImageProcessor(patch_size=8, max_num_patches=19)
     expected = processor(list(pixels), return_tensors="pt", max_num_patches=19)
-    found = patches(PixelValues(processor)(pixels, CPU), 8, 19)
+    found = naflex_inputs(processor, Normaliser(processor)(pixels, CPU))
     assert found.keys() == expected.keys()
     for name, value in expected.items():
         assert torch.equal(found[name], value), name
