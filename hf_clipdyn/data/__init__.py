@@ -1,6 +1,6 @@
-"""The data sets: official layouts and mirrors, brought to one set of columns per kind.
+"""The data sets: official layouts and mirrors, with one set of columns per kind.
 
-`hf_clipdyn.data.base` shows how to add one; the columns stand in `hf_clipdyn.data.schemas`.
+`hf_clipdyn.data.base` shows how to add one; `hf_clipdyn.data.schemas` lists the columns.
 """
 
 from importlib import import_module

@@ -6,7 +6,7 @@
     class Faces(DataBuilder):
         facts = DatasetFacts(kind="quality", title="Faces", rows={"test": 200}, licence="CC BY 4.0",
                              may_redistribute=True, where="https://…", citation="@article{…}")
-        layout = ("photos/", "scores.csv")           # what the official folder holds, for recognition
+        layout = ("photos/", "scores.csv")           # what the official folder contains, for recognition
 
         def rows(self, split):                       # one dict per row, with the columns of its kind
             photos = self.files.folder("photos")
@@ -30,7 +30,7 @@ Raise ``rows_version`` whenever a loader makes other rows of the same files: tab
 made again. tests/data/test_cache.py notices such a change.
 
 Builders open no files themselves (`files.py` says why): they use `FileIndex`, `tables` and `DataBuilder.image`. Their
-modules load no torch, so that naming all data sets stays fast.
+modules do not load torch, so that the registry stays fast.
 """
 
 from collections.abc import Iterator, Sequence
@@ -61,22 +61,22 @@ class DataBuilder(datasets.GeneratorBasedBuilder):  # type: ignore[misc]  # data
     """A data set in its official layout as a builder of `datasets`.
 
     Attributes (of the class):
-        facts: what is known about the data set.
+        facts: licence, size, origin and so on.
         name: what users call it; default: the name of the module.
-        layout: files and folders (``name/``) that the official folder holds; ``a|b`` means either.
-        companion: end of the name of a folder beside the official one whose files are read too, if it is there.
-        default_split: the split of data sets that have no official ones.
-        rows_version: raised when the loader makes other rows of the same files; part of the cache's key.
-        exact_rows: whether more rows than ``facts.rows`` are an error, and fewer a warning.
+        layout: files and folders (``name/``) that the official folder contains; ``a|b`` means either.
+        companion: suffix of a second folder beside the official one; its files are read too if it exists.
+        default_split: the split of a data set without official splits.
+        rows_version: part of the cache's key; raise it if the loader makes other rows of the same files.
+        exact_rows: whether more rows than ``facts.rows`` are an error and fewer are a warning.
 
     Args:
         data_dir: the folder of the official data set, or its archive. Not for data sets without files.
         config_name: one of the configurations.
-        cache_dir: where prepared tables and unpacked archives go; default: the cache of `datasets`.
-        kwargs: handed to `datasets.GeneratorBasedBuilder`.
+        cache_dir: folder of prepared tables and unpacked archives; default: the cache of `datasets`.
+        kwargs: passed to `datasets.GeneratorBasedBuilder`.
 
     Raises:
-        DatasetError: the folder is absent, unreadable, or not of this layout.
+        DatasetError: the folder is missing, unreadable, or has another layout.
     """
 
     facts: ClassVar[DatasetFacts]
@@ -101,7 +101,9 @@ class DataBuilder(datasets.GeneratorBasedBuilder):  # type: ignore[misc]  # data
     ) -> None:
         self.files = FileIndex("", ())
         self._sizes: dict[str, tuple[int, int]] = {}
-        self.streams = False  # set by whoever streams: counts are then compared when a pass ends
+        self.streams = (
+            False  # set by `load_dataset` when streaming: rows are then counted at the end of a pass
+        )
         fingerprint = "no files"
         if self.layout:
             if data_dir is None:
@@ -116,7 +118,7 @@ class DataBuilder(datasets.GeneratorBasedBuilder):  # type: ignore[misc]  # data
                 fingerprint = hash_of(fingerprint, stamp)
             data_dir = str(root)
         elif data_dir is not None:
-            raise DatasetError(f"{self.facts.title} reads no files: leave data_dir out.")
+            raise DatasetError(f"{self.facts.title} reads no files: omit data_dir.")
         super().__init__(
             cache_dir=str(cache_folder("tables", cache_dir)),
             config_name=config_name,
@@ -126,21 +128,21 @@ class DataBuilder(datasets.GeneratorBasedBuilder):  # type: ignore[misc]  # data
             **kwargs,
         )
 
-    # --- what a data set defines ---------------------------------------------------------------------------
+    # --- for a data set to override ---------------------------------------------------------------------------
 
     def rows(self, split: str) -> Iterator[dict[str, Any]]:
         """The rows of one split, in a fixed order."""
         raise NotImplementedError
 
     def splits(self) -> list[str]:
-        """Names of the splits that the files hold."""
+        """Names of the splits in these files."""
         return [self.default_split]
 
     def class_names(self) -> Sequence[str]:
         """Class names, for labelled images."""
         return ()
 
-    # --- what a data set uses ------------------------------------------------------------------------------
+    # --- for a data set to call ------------------------------------------------------------------------------
 
     @property
     def kind(self) -> str:
@@ -148,7 +150,7 @@ class DataBuilder(datasets.GeneratorBasedBuilder):  # type: ignore[misc]  # data
         return self.facts.kind_of(self.config.name)
 
     def image(self, file: SourceFile) -> str:
-        """The path of an image for a row, once it is known to be whole."""
+        """The path of an image for a row, after a check that the file is complete."""
         self.size(file)
         return file.path
 
@@ -158,7 +160,7 @@ class DataBuilder(datasets.GeneratorBasedBuilder):  # type: ignore[misc]  # data
             self._sizes[file.path] = check_image(file.path)
         return self._sizes[file.path]
 
-    # --- the contract of datasets --------------------------------------------------------------------------
+    # --- called by `datasets` --------------------------------------------------------------------------
 
     def _info(self) -> datasets.DatasetInfo:
         return datasets.DatasetInfo(
@@ -181,6 +183,8 @@ class DataBuilder(datasets.GeneratorBasedBuilder):  # type: ignore[misc]  # data
             count += 1
         if count == 0:
             where = self.files.root or self.facts.title
-            raise DatasetError(f"{where} holds no image of the split {split!r}: unpack the whole archive.")
+            raise DatasetError(
+                f"{where} contains no image of the split {split!r}: unpack the complete archive."
+            )
         if self.streams and self.exact_rows:
             check_counts(self.facts, self.config.name, {split: count}, self.files.root)

@@ -1,4 +1,4 @@
-"""Numbers of rows against those of the official data set: a subset is told, a surplus is refused."""
+"""Compare numbers of rows with the official ones: fewer are a warning, more are an error."""
 
 import warnings
 from collections.abc import Mapping
@@ -14,10 +14,10 @@ class SubsetWarning(UserWarning):
 
 
 def check_counts(facts: DatasetFacts, config: str | None, counts: Mapping[str, int], where: str) -> None:
-    """Compare numbers of rows by split with the official ones, and by ``total`` where that is among them.
+    """Compare numbers of rows by split with the official ones, or the ``total`` if it is given.
 
     Args:
-        facts: of the data set.
+        facts: with the official numbers.
         config: the configuration.
         counts: number of rows by split.
         where: the folder or mirror, for messages.
@@ -36,11 +36,11 @@ def check_counts(facts: DatasetFacts, config: str | None, counts: Mapping[str, i
         if count > official:
             raise DatasetError(
                 f"{where} gives {count:,} rows{part}, but {facts.title} has {official:,}: "
-                "give a folder that holds this data set alone."
+                "give a folder that contains only this data set."
             )
         warnings.warn(
-            f"{facts.title}: {count:,} of the official {official:,} rows{part} were found under {where}; the images "
-            f"of the other {official - count:,} are absent.",
+            f"{facts.title}: {count:,} of the official {official:,} rows{part} were found in {where}; the images "
+            f"of the other {official - count:,} are missing.",
             SubsetWarning,
             stacklevel=4,
         )

@@ -1,4 +1,4 @@
-"""What is known about a data set before any of its files is opened."""
+"""Kind, licence, size and origin of a data set, known before its files are opened."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -8,26 +8,26 @@ __all__ = ["DatasetFacts"]
 
 @dataclass(frozen=True)
 class DatasetFacts:
-    """The facts that a loader's class carries.
+    """Kind, licence, size and origin of a data set, as its builder class declares them.
 
     Attributes:
         kind: what a row is, one of `hf_clipdyn.data.schemas.KINDS`.
         title: the data set's own name.
-        rows: rows of the official data set by split, by ``config/split`` where configurations differ, or their
-            ``total`` where the splits' shares are not known; empty where it has no fixed size.
-        licence: as its source states it; "none stated" is a fact too.
-        may_redistribute: whether that licence lets others pass the data on to the public.
-        where: where to get it.
+        rows: official number of rows by split, by ``config/split`` if configurations differ, or their ``total`` if
+            the numbers of the splits are unknown; empty if the size is not fixed.
+        licence: as its source states it, or "none stated".
+        may_redistribute: whether the licence allows others to redistribute the data publicly.
+        where: address or instructions to get it.
         citation: BibTeX.
-        licence_id: the Hub's identifier of the licence, for cards (``other`` and ``unknown`` are such).
-        mirror: a data set on the Hub that is read when neither a folder nor a mirror is given.
+        licence_id: the Hub's identifier of the licence, for cards; ``other`` and ``unknown`` are allowed.
+        mirror: data set on the Hub that is read if neither a folder nor a mirror is given.
         templates: prompts for zero-shot classification, each with one ``{}`` for the class name.
-        config_kinds: kind by configuration, for those whose rows differ from ``kind``.
-        pixels_per_degree: of visual angle, in the images' own pixels, where people looked at them.
-        drop_first: whether each subject's first fixation is left out of what is scored: it lies where the eye
-            was before the image came.
+        config_kinds: kind by configuration, if it differs from ``kind``.
+        pixels_per_degree: pixels of the images per degree of visual angle in the eye-tracking experiment.
+        drop_first: whether scoring ignores each subject's first fixation, which lies where the eye was before the
+            image appeared.
         synthetic: whether this project draws the images; the report then says so.
-        human_reference: metric to the value of people on this data set, from the literature.
+        human_reference: published human values on this data set, by metric.
     """
 
     kind: str
@@ -47,9 +47,9 @@ class DatasetFacts:
     human_reference: Mapping[str, float] = field(default_factory=dict)
 
     def official_rows(self, config: str | None, split: str) -> int | None:
-        """Rows of a split of the official data set (or its ``total``); None: not known, or of no fixed size."""
+        """Official number of rows of a split (or the ``total``); None if it is unknown or not fixed."""
         return self.rows.get(f"{config}/{split}", self.rows.get(split))
 
     def kind_of(self, config: str | None) -> str:
-        """Kind of the rows of the configuration ``config`` (None: the default one)."""
+        """Kind of the rows of a configuration; None is the default one."""
         return self.config_kinds.get(config or "", self.kind)

@@ -1,4 +1,4 @@
-"""`clipdyn datasets` and `clipdyn cache`: every data set, and whether it is here; what the caches hold."""
+"""Tables of `clipdyn datasets` (every data set, and whether it is here) and `clipdyn cache` (entries of the caches)."""
 
 import time
 from collections.abc import Sequence
@@ -14,10 +14,9 @@ HEADINGS = ("name", "kind", "rows", "licence", "where to get it", "found here")
 
 
 def datasets_table() -> list[dict[str, str]]:
-    """One row a data set, with the columns of `HEADINGS`.
+    """One row for each data set, with the columns of `HEADINGS`.
 
-    A data set is found in the folder that ``$CLIPDYN_DATA`` names, under its own name (``cue-conflict`` and
-    ``cue_conflict`` are the same).
+    A data set is found in a folder of its name in ``$CLIPDYN_DATA`` (``cue-conflict`` or ``cue_conflict``).
     """
     rows = []
     for name in dataset_names():
@@ -46,7 +45,7 @@ def _rows(facts: DatasetFacts) -> str:
 
 
 def cache_table(entries: Sequence[Entry]) -> list[dict[str, str]]:
-    """One row an entry of the cache."""
+    """One row for each entry of the cache."""
     return [
         {
             "kind": entry.kind,
@@ -67,7 +66,7 @@ def readable_size(size: float) -> str:
 
 
 def render_table(rows: Sequence[dict[str, str]]) -> str:
-    """A table for a terminal: one row or more of the same columns, each as wide as its widest cell."""
+    """A table for a terminal, each column as wide as its widest cell; there must be at least one row."""
     headings = list(rows[0])
     lines = [dict(zip(headings, headings, strict=True)), *rows]
     widths = {name: max(len(row[name]) for row in lines) for name in headings}

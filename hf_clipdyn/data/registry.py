@@ -39,7 +39,7 @@ def builder_class(name: str) -> type[DataBuilder]:
     """The builder of the data set ``name``.
 
     Raises:
-        UnknownNameError: there is none of that name.
+        UnknownNameError: no data set has this name.
     """
     builders = _builders()
     if name not in builders:
@@ -51,6 +51,6 @@ def dataset_facts(name: str) -> DatasetFacts:
     """Kind, licence, size and origin of the data set ``name``.
 
     Raises:
-        UnknownNameError: there is none of that name.
+        UnknownNameError: no data set has this name.
     """
     return builder_class(name).facts

@@ -1,7 +1,7 @@
 """Conceptual 12M: photographs of the web with their cleaned alternative texts."""
 
 from hf_clipdyn.data.facts import DatasetFacts
-from hf_clipdyn.data.sets.webdataset import ShardBuilder
+from hf_clipdyn.data.shards import ShardBuilder
 
 __all__ = ["Cc12m"]
 

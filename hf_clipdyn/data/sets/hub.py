@@ -7,9 +7,9 @@ __all__ = ["Hub"]
 
 
 class Hub(CaptionedBuilder):
-    """``load_dataset("hub", repo_id="owner/name")``, or for short ``load_dataset("owner/name")``.
+    """``load_dataset("hub", repo_id="owner/name")``, or just ``load_dataset("owner/name")``.
 
-    It has no layout of its own: `mirrors.conform` finds the columns.
+    `mirrors.conform` finds the columns.
     """
 
     facts = DatasetFacts(

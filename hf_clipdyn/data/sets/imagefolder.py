@@ -1,4 +1,4 @@
-"""A folder of one's own: images, and a ``metadata.csv`` or ``metadata.jsonl`` with their captions."""
+"""Any folder of images, with a ``metadata.csv`` or ``metadata.jsonl`` with their captions."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -17,7 +17,7 @@ _SPLITS = ("train", "validation", "valid", "val", "test")
 
 
 class Imagefolder(CaptionedBuilder):
-    """The layout of ``imagefolder`` in `datasets`: a ``file_name`` and a caption a line; kind ``captions``.
+    """The layout of ``imagefolder`` in `datasets`: a ``file_name`` and a caption in each line; kind ``captions``.
 
     File names are relative to the metadata file. A metadata file below a folder named like a split (``train/``,
     ``test/``) makes that split, any other is ``train``. Lines with the same file name are captions of one image; in
@@ -42,7 +42,7 @@ class Imagefolder(CaptionedBuilder):
             split = next((p.lower() for p in file.parts[:-1] if p.lower() in _SPLITS), self.default_split)
             if split in found:
                 raise DatasetError(
-                    f"{file.path} and {found[split].path} both describe {split!r}: keep one of them."
+                    f"{file.path} and {found[split].path} both describe {split!r}: remove one."
                 )
             found[split] = file
         return found

@@ -11,7 +11,7 @@ class Imagenet(WordnetBuilder):
     """``val/<wnid>/*.JPEG`` and ``train/<wnid>/*.JPEG``; kind ``labels``, splits ``train`` and ``validation``.
 
     The 50,000 validation images come in one folder: sort them into class folders first, as is usual. Class
-    folders without a split folder above them are taken for the validation split.
+    folders without a split folder above them belong to the validation split.
     """
 
     facts = DatasetFacts(

@@ -13,7 +13,7 @@ from hf_clipdyn.errors import DatasetError
 
 __all__ = ["Live"]
 
-# The scores stand in one row: first all images of the first folder, img1.bmp to img227.bmp, and so on.
+# The scores are one row of numbers: first for the first folder, img1.bmp to img227.bmp, and so on.
 _FOLDERS = {"jp2k": 227, "jpeg": 233, "wn": 174, "gblur": 174, "fastfading": 174}
 _IMAGES = sum(_FOLDERS.values())
 
@@ -21,9 +21,9 @@ _IMAGES = sum(_FOLDERS.values())
 class Live(QualityBuilder):
     """779 distorted images; DMOS, **lower is better**; split ``test``.
 
-    The 203 images of the archive that are undistorted originals (``orgs == 1``) are no rows. The configuration
-    ``dmos`` (default) reads ``dmos.mat``, ``realigned`` the later ``dmos_realigned.mat`` with its standard
-    deviations. The archive has no levels.
+    The 203 undistorted originals in the archive (``orgs == 1``) are left out. The configuration ``dmos`` (default)
+    reads ``dmos.mat``, ``realigned`` the later ``dmos_realigned.mat`` with its standard deviations. The archive has no
+    levels.
     """
 
     facts = DatasetFacts(
