@@ -64,8 +64,8 @@ class LabelledBuilder(DataBuilder):
         wanted = f"<class>/*.jpg, directly under the folder or under <split>/, of the classes {listed}"
         if not found:
             raise DatasetError(
-                f"{self.files.root} does not have the layout of {self.facts.title}: none of its images lies in a class "
-                f"folder; give a folder with {wanted}, or read it from the Hub ({self.facts.mirror})."
+                f"{self.files.root} does not have the layout of {self.facts.title}: no image lies in one of its class "
+                f"folders; give a folder with {wanted}, or read it from the Hub ({self.facts.mirror})."
             )
         if strays:
             raise DatasetError(

@@ -49,13 +49,13 @@ class ShardBuilder(CaptionedBuilder):
             total = incomplete = 0
             for sample in read_shard(shard):
                 total += 1
-                image_name = next((name for name in sample.parts if f".{name}" in IMAGE_SUFFIXES), None)
+                suffix = next((name for name in sample.parts if f".{name}" in IMAGE_SUFFIXES), None)
                 text = sample.parts.get("txt", b"").decode("utf-8", "replace").strip()
-                if image_name is None or not text:
+                if suffix is None or not text:
                     incomplete += 1
                     continue
                 row = {
-                    "image": {"path": f"{sample.key}.{image_name}", "bytes": sample.parts[image_name]},
+                    "image": {"path": f"{sample.key}.{suffix}", "bytes": sample.parts[suffix]},
                     "image_id": sample.key,
                     "captions": [text],
                 }
