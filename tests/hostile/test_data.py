@@ -271,12 +271,12 @@ ARCHIVES: dict[str, tuple[str, Damage]] = {
         "contains a link",
         lambda at: packed(at / "x.zip", content=b"/etc", create_system=3, external_attr=0o120777 << 16),
     ),
-    "a tar with a name of 100,000 letters": (
-        "a path of 100,000 letters",
+    "a tar with a name of 100,000 characters": (
+        "a path of 100,000 characters",
         lambda at: tar(at / "x.tar.gz", "a" * 100_000),
     ),
     "a tar with 10,000 nested folders": (
-        "a path of 20,005 letters",
+        "a path of 20,005 characters",
         lambda at: tar(at / "x.tar.gz", "a/" * 10_000 + "1.png"),
     ),
     "a tar with a nameless file": ("could not be unpacked", lambda at: tar(at / "x.tar.gz", "./.")),
@@ -645,12 +645,12 @@ def _(root: Path) -> Path:
     return root / "none"
 
 
-@case("a device in place of a folder", "osie", "no folder")
+@case("a device in place of a folder", "osie", "not a folder")
 def _(root: Path) -> Path:
     return Path("/dev/zero")
 
 
-@case("a pipe in place of a folder", "osie", "no folder")
+@case("a pipe in place of a folder", "osie", "not a folder")
 def _(root: Path) -> Path:
     return pipe(root / "pipe")
 
@@ -730,7 +730,7 @@ OUTPUTS = {
     "a file": ("given/file", "is not empty"),
     "a place below a file": ("given/file/out", "could not be written"),
     "a place that nobody may write": ("/proc/out", "could not be written"),
-    "a name of 1,000 letters": ("o" * 1000, "cannot be such a folder"),
+    "a name of 1,000 letters": ("o" * 1000, "cannot be used"),
 }
 
 
