@@ -56,7 +56,7 @@ class CifarBuilder(LabelledBuilder):
                 label = int(record[self.label_bytes - 1])
                 if label >= len(self.classes):
                     raise DatasetError(
-                        f"{file.path}, image {number}: {label} is not a class of {self.facts.title}: "
+                        f"{file.path}, image {number}: {label} is not a class of {self.metadata.title}: "
                         "use the right archive."
                     )
                 pixels = record[self.label_bytes :].reshape(3, _SIDE, _SIDE).transpose(1, 2, 0)

@@ -64,12 +64,12 @@ class LabelledBuilder(DataBuilder):
         wanted = f"<class>/*.jpg, directly under the folder or under <split>/, of the classes {listed}"
         if not found:
             raise DatasetError(
-                f"{self.files.root} does not have the layout of {self.facts.title}: no image lies in one of its class "
-                f"folders; give a folder with {wanted}, or read it from the Hub ({self.facts.mirror})."
+                f"{self.files.root} does not have the layout of {self.metadata.title}: no image lies in one of its "
+                f"class folders; give a folder with {wanted}, or read it from the Hub ({self.metadata.mirror})."
             )
         if strays:
             raise DatasetError(
-                f"{strays[0].path} lies in no class folder of {self.facts.title}: give a folder that contains only "
+                f"{strays[0].path} lies in no class folder of {self.metadata.title}: give a folder that contains only "
                 f"this data set, as {wanted}."
             )
         return found

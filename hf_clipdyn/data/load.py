@@ -97,7 +97,7 @@ def _tables(path: str, builder: type[DataBuilder], folder: Path | None, repo_id:
     Raises:
         ConfigError: the data set is not a captioned table.
     """
-    if builder.facts.kind == "captions":
+    if builder.metadata.kind == "captions":
         if repo_id is not None:
             return repo_id
         if folder is not None and (_has_tables(builder, folder) or builder is builder_class("imagefolder")):
@@ -111,7 +111,7 @@ def _tables(path: str, builder: type[DataBuilder], folder: Path | None, repo_id:
 def lacks_files(name: str) -> bool:
     """Whether a data set needs a folder that `find_locally` does not find, and the Hub has no known mirror of it."""
     builder = builder_class(name)
-    return bool(builder.layout) and builder.facts.mirror is None and find_locally(name) is None
+    return bool(builder.layout) and builder.metadata.mirror is None and find_locally(name) is None
 
 
 def find_locally(name: str) -> Path | None:
@@ -147,7 +147,7 @@ def _resolve(
         builder = builder_class(path)
         if data_dir is None and repo_id is None and builder.layout:
             data_dir = find_locally(path)
-            repo_id = builder.facts.mirror if data_dir is None else None
+            repo_id = builder.metadata.mirror if data_dir is None else None
         if path == "hub" and data_dir is None and repo_id is None:
             raise ConfigError("The data set 'hub' needs repo_id, as owner/name.")
         return builder, None if data_dir is None else Path(data_dir), repo_id
@@ -223,20 +223,20 @@ def _from_files(
         if builder.exact_rows:
             counts = {known: info.num_examples for known, info in instance.info.splits.items()}
             counts["total"] = sum(counts.values())
-            check_counts(builder.facts, instance.config.name, counts, instance.files.root)
+            check_counts(builder.metadata, instance.config.name, counts, instance.files.root)
         return safe_images(instance.as_dataset(split))
     except DatasetGenerationError as error:
         cause = error.__cause__
         if isinstance(cause, DatasetError):
             raise cause from None
         raise DatasetError(
-            f"{data_dir or builder.facts.title} could not be read: {cause or error}"
+            f"{data_dir or builder.metadata.title} could not be read: {cause or error}"
         ) from error
     except ValueError as error:  # from `datasets`, for an unknown split or a wrong slice
-        raise ConfigError(f"{builder.facts.title}: {error}") from error
+        raise ConfigError(f"{builder.metadata.title}: {error}") from error
     except OSError as error:
         raise DatasetError(
-            f"{data_dir or builder.facts.title} could not be prepared ({error}): free some disk space, "
+            f"{data_dir or builder.metadata.title} could not be prepared ({error}): free some disk space, "
             "or check the folder's permissions."
         ) from error
 

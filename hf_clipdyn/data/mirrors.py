@@ -217,7 +217,7 @@ def _by_alias(
     needed = [column for column in absent if column not in defaults]
     if needed:
         raise DatasetError(
-            f"{where} has the columns {list(features)}; as a mirror of {builder.facts.title} it lacks {needed}: "
+            f"{where} has the columns {list(features)}; as a mirror of {builder.metadata.title} it lacks {needed}: "
             "rename its columns, or give the official folder as data_dir."
         )
     renames = {name: column for column, name in found.items() if name not in (None, column)}

@@ -4,9 +4,9 @@ import time
 from collections.abc import Sequence
 
 from hf_clipdyn.data.caches import Entry
-from hf_clipdyn.data.facts import DatasetFacts
 from hf_clipdyn.data.load import find_locally
-from hf_clipdyn.data.registry import builder_class, dataset_facts, dataset_names
+from hf_clipdyn.data.metadata import DatasetMetadata
+from hf_clipdyn.data.registry import builder_class, dataset_metadata, dataset_names
 
 __all__ = ["cache_table", "datasets_table", "readable_size", "render_table"]
 
@@ -20,26 +20,26 @@ def datasets_table() -> list[dict[str, str]]:
     """
     rows = []
     for name in dataset_names():
-        facts = dataset_facts(name)
+        metadata = dataset_metadata(name)
         if builder_class(name).layout:
             folder = find_locally(name)
             found = "no" if folder is None else str(folder)
         else:
-            found = "needs no files" if not facts.where.startswith("the Hub") else "on the Hub"
-        cells = (name, _kinds(facts), _rows(facts), facts.licence, facts.where, found)
+            found = "needs no files" if not metadata.where.startswith("the Hub") else "on the Hub"
+        cells = (name, _kinds(metadata), _rows(metadata), metadata.licence, metadata.where, found)
         rows.append(dict(zip(HEADINGS, cells, strict=True)))
     return rows
 
 
-def _kinds(facts: DatasetFacts) -> str:
-    return ", ".join(dict.fromkeys((facts.kind, *facts.config_kinds.values())))
+def _kinds(metadata: DatasetMetadata) -> str:
+    return ", ".join(dict.fromkeys((metadata.kind, *metadata.config_kinds.values())))
 
 
-def _rows(facts: DatasetFacts) -> str:
-    if not facts.rows:
+def _rows(metadata: DatasetMetadata) -> str:
+    if not metadata.rows:
         return "any"
     parts = [
-        f"{count:,}" if split == "total" else f"{split} {count:,}" for split, count in facts.rows.items()
+        f"{count:,}" if split == "total" else f"{split} {count:,}" for split, count in metadata.rows.items()
     ]
     return ", ".join(parts)
 

@@ -13,8 +13,8 @@ from datasets.table import embed_table_storage
 from huggingface_hub import HfApi
 
 from hf_clipdyn.cards import dataset_card
-from hf_clipdyn.data.facts import DatasetFacts
 from hf_clipdyn.data.load import load_dataset
+from hf_clipdyn.data.metadata import DatasetMetadata
 from hf_clipdyn.data.registry import builder_class
 from hf_clipdyn.errors import ConfigError, DatasetError
 from hf_clipdyn.hub import RetryPolicy, attempt, limit_waiting, reason
@@ -73,13 +73,13 @@ def prepare_dataset(
         DatasetError: the data set cannot be read, written, or pushed.
     """
     builder = builder_class(name)
-    facts = builder.facts
+    metadata = builder.metadata
     if push_to_hub is not None:
         checked_repo_id(push_to_hub, what="push_to_hub")
-    if push_to_hub is not None and not facts.may_redistribute and not private:
+    if push_to_hub is not None and not metadata.may_redistribute and not private:
         raise ConfigError(
-            f"{facts.title} cannot be pushed to a public repository: its licence ({facts.licence}) does not allow "
-            "redistribution. Add --private to share it only within your group."
+            f"{metadata.title} cannot be pushed to a public repository: its licence ({metadata.licence}) does not "
+            "allow redistribution. Add --private to share it only within your group."
         )
     try:
         taken = output.exists() and (not output.is_dir() or any(output.iterdir()))
@@ -96,7 +96,7 @@ def prepare_dataset(
     rows = {split: len(dataset) for split, dataset in splits.items()}
     features = next(iter(splits.values())).features
     source = f" --repo-id {repo_id}" if repo_id else " --data-dir <official folder>" if builder.layout else ""
-    card = _card(facts, name, config, rows, features, source)
+    card = _card(metadata, name, config, rows, features, source)
     try:
         output = output.resolve()
         output.parent.mkdir(parents=True, exist_ok=True)
@@ -116,7 +116,7 @@ def prepare_dataset(
         raise DatasetError(
             f"{output} could not be written ({error}): free some disk space, or check the folder's permissions."
         ) from error
-    url = None if push_to_hub is None else _push(output, push_to_hub, facts, private, token)
+    url = None if push_to_hub is None else _push(output, push_to_hub, metadata, private, token)
     return Prepared(output, rows, url)
 
 
@@ -145,7 +145,7 @@ def _embedded(dataset: datasets.Dataset, schema: pa.Schema) -> Iterator[pa.Table
 
 
 def _card(
-    facts: DatasetFacts,
+    metadata: DatasetMetadata,
     name: str,
     config: str,
     rows: Mapping[str, int],
@@ -153,17 +153,17 @@ def _card(
     source: str,
 ) -> str:
     return dataset_card(
-        title=facts.title,
+        title=metadata.title,
         name=name,
         config=config,
-        kind=facts.kind_of(config),
-        licence=facts.licence,
-        licence_id=facts.licence_id,
-        public=facts.may_redistribute,
-        where=facts.where,
-        citation=facts.citation,
+        kind=metadata.kind_of(config),
+        licence=metadata.licence,
+        licence_id=metadata.licence_id,
+        public=metadata.may_redistribute,
+        where=metadata.where,
+        citation=metadata.citation,
         rows=rows,
-        official_rows={split: facts.official_rows(config, split) for split in rows},
+        official_rows={split: metadata.official_rows(config, split) for split in rows},
         columns={column: _described(feature) for column, feature in features.items()},
         source=source,
     )
@@ -181,7 +181,7 @@ def _described(feature: Any) -> str:
     return str(feature.dtype)
 
 
-def _push(folder: Path, repo_id: str, facts: DatasetFacts, private: bool, token: str | None) -> str:
+def _push(folder: Path, repo_id: str, metadata: DatasetMetadata, private: bool, token: str | None) -> str:
     """Upload the folder in one commit.
 
     An existing repository keeps its visibility whatever is requested, so it is checked before anything is uploaded.
@@ -193,19 +193,19 @@ def _push(folder: Path, repo_id: str, facts: DatasetFacts, private: bool, token:
         created = attempt(
             lambda: api.create_repo(repo_id, repo_type="dataset", private=private, exist_ok=True), policy
         )
-        if not facts.may_redistribute:
+        if not metadata.may_redistribute:
             info = attempt(lambda: api.repo_info(created.repo_id, repo_type="dataset"), policy)
             if not info.private:
                 raise ConfigError(
-                    f"{repo_id} exists and is public, but the licence of {facts.title} ({facts.licence}) does not "
-                    "allow redistribution: make it private in its settings, or name another repository."
+                    f"{repo_id} exists and is public, but the licence of {metadata.title} ({metadata.licence}) does "
+                    "not allow redistribution: make it private in its settings, or name another repository."
                 )
         attempt(
             lambda: api.upload_folder(
                 repo_id=created.repo_id,
                 repo_type="dataset",
                 folder_path=folder,
-                commit_message=f"Add {facts.title}, prepared by hf-clipdyn",
+                commit_message=f"Add {metadata.title}, prepared by hf-clipdyn",
             ),
             policy,
         )

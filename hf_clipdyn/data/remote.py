@@ -53,11 +53,11 @@ def open_tables(
             num_proc=None if streaming else num_proc,
         )
         conformed = conform(
-            dataset, builder, builder.facts.kind_of(name), where, image_column, caption_column
+            dataset, builder, builder.metadata.kind_of(name), where, image_column, caption_column
         )
     if builder.exact_rows and not streaming and split is None:
         counts = {known: len(part) for known, part in conformed.items()}
-        check_counts(builder.facts, name or builder.DEFAULT_CONFIG_NAME, counts, where)
+        check_counts(builder.metadata, name or builder.DEFAULT_CONFIG_NAME, counts, where)
     return safe_images(conformed)
 
 

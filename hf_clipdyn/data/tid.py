@@ -40,7 +40,7 @@ class TidBuilder(QualityBuilder):
             code = int(match["distortion"])
             if not 1 <= code <= len(self.distortions):
                 raise DatasetError(
-                    f"{where}: {self.facts.title} has no distortion {code}: use the official list."
+                    f"{where}: {self.metadata.title} has no distortion {code}: use the official list."
                 )
             yield Rating(
                 distorted=cells[1],

@@ -24,7 +24,7 @@ from huggingface_hub import HfApi, constants, get_token
 from huggingface_hub.errors import LocalTokenNotFoundError
 
 from hf_clipdyn.cards import results_card
-from hf_clipdyn.data.registry import dataset_facts, dataset_names
+from hf_clipdyn.data.registry import dataset_metadata, dataset_names
 from hf_clipdyn.errors import ConfigError, PublishError
 from hf_clipdyn.evaluation.store import FINAL_TEXT, trial_benchmarks, trials_files
 from hf_clipdyn.hub import RetryPolicy, attempt, limit_waiting, reason, status_of
@@ -160,7 +160,7 @@ def _sort_trials(output: Path, hidden: bool) -> tuple[list[_Trials], list[str]]:
     left_out: list[str] = []
     for benchmark in trial_benchmarks(output):
         dataset = benchmark.partition("/")[2]
-        free = dataset in dataset_names() and dataset_facts(dataset).may_redistribute
+        free = dataset in dataset_names() and dataset_metadata(dataset).may_redistribute
         if not (free or hidden):
             left_out.append(benchmark)
             continue

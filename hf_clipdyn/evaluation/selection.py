@@ -9,7 +9,7 @@ from hf_clipdyn.benchmarks.base import Settings
 from hf_clipdyn.benchmarks.registry import benchmark_class, kinds
 from hf_clipdyn.benchmarks.sources import Source, open_source
 from hf_clipdyn.data.load import find_locally, lacks_files
-from hf_clipdyn.data.registry import dataset_facts
+from hf_clipdyn.data.registry import dataset_metadata
 from hf_clipdyn.errors import ConfigError, DatasetError, EvaluationError, UnknownNameError
 from hf_clipdyn.revisions import Revision
 
@@ -86,7 +86,7 @@ def open_sources(
     shown = {name: name.partition("/")[2] for name in names}
     absent = {one for one in set(shown.values()) - set(data_dirs) if lacks_files(one)}
     missing = {
-        name: f"its files are not here; they are at {dataset_facts(dataset).where}."
+        name: f"its files are not here; they are at {dataset_metadata(dataset).where}."
         for name, dataset in shown.items()
         if dataset in absent
     }
@@ -120,7 +120,7 @@ def _missing_table(missing: Mapping[str, str], names: Sequence[str], data_dirs: 
     lines = []
     for name in names:
         dataset = name.partition("/")[2]
-        facts = dataset_facts(dataset)
+        facts = dataset_metadata(dataset)
         if name in missing:
             lines.append(f"  {name:<{width}}  {_with_place(missing[name], facts.where)}")
         elif dataset not in data_dirs and facts.mirror is not None and find_locally(dataset) is None:

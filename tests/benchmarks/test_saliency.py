@@ -556,7 +556,7 @@ def real(
 ) -> dict[Any, float]:
     source = open_source(name, ("fixations",), data_dir=folder)
     if count is not None:
-        source = type(source)(source.name, source.dataset.select(range(count)), source.split, source.facts)
+        source = type(source)(source.name, source.dataset.select(range(count)), source.split, source.metadata)
     chosen = Settings(n_resamples=0, cache_dir=tmp_path, **settings)
     processor = CLIPImageProcessor(size={"shortest_edge": side}, crop_size={"height": side, "width": side})
     trials = Saliency(source, processor, chosen).observe(Readout(Looking(constant, side // SIDE)))

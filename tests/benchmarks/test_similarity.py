@@ -11,7 +11,7 @@ from hf_clipdyn.benchmarks.kinds.similarity import Similarity
 from hf_clipdyn.benchmarks.readout import Readout
 from hf_clipdyn.benchmarks.sources import Source, open_source
 from hf_clipdyn.data import load_dataset
-from hf_clipdyn.data.registry import dataset_facts
+from hf_clipdyn.data.registry import dataset_metadata
 from hf_clipdyn.metrics.two_afc import two_afc
 
 
@@ -154,7 +154,7 @@ def test_pixels_agree_with_the_majority_on_real_materials_as_published(
     dataset = load_dataset(
         "material_similarity", rendering, data_dir=real_data("material-similarity"), split=split
     )
-    source = Source("material_similarity", dataset, split, dataset_facts("material_similarity"))
+    source = Source("material_similarity", dataset, split, dataset_metadata("material_similarity"))
     processor = CLIPImageProcessor(size={"shortest_edge": 64}, crop_size={"height": 64, "width": 64})
     benchmark = Similarity(source, processor, Settings(cache_dir=tmp_path))
     trials = benchmark.observe(Readout(planted(lambda pixels: [1.0])))

@@ -69,7 +69,7 @@ class Noise(Benchmark):
 
     def __init__(self, source: Source, image_processor: Any, settings: Settings) -> None:
         self._names, self._labels = labels_of(source)
-        self._templates = default_templates(source.facts)
+        self._templates = default_templates(source.metadata)
         self._stage = settings.noise_stage
         self._dataset = source.dataset
         clean = decode(source.dataset, image_processor, settings)

@@ -6,8 +6,8 @@ from functools import cached_property
 from typing import Any
 
 from hf_clipdyn.data.base import DataBuilder, SubsetWarning, configs
-from hf_clipdyn.data.facts import DatasetFacts
 from hf_clipdyn.data.files import FileIndex, SourceFile
+from hf_clipdyn.data.metadata import DatasetMetadata
 from hf_clipdyn.data.tables import number_of, read_npy
 from hf_clipdyn.errors import DatasetError
 
@@ -24,7 +24,7 @@ class Bapps(DataBuilder):
     A judgement without its images is dropped; one without its reference or with only one image is an error.
     """
 
-    facts = DatasetFacts(
+    metadata = DatasetMetadata(
         kind="triplet",
         title="BAPPS",
         rows={"twoafc/val": 36_344, "jnd/val": 9_600},
@@ -104,7 +104,7 @@ class Bapps(DataBuilder):
                 f"{files.root} has no {judge}/*.npy with existing images: unpack all its folders."
             )
         if (
-            dropped and self.facts.official_rows(self.config.name, split) is None
+            dropped and self.metadata.official_rows(self.config.name, split) is None
         ):  # otherwise that number shows it
             warnings.warn(
                 f"{dropped:,} of the {kept + dropped:,} judgements of {files.root} have no images and are left out.",

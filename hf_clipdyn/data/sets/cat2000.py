@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from hf_clipdyn.data.facts import DatasetFacts
 from hf_clipdyn.data.files import SourceFile
 from hf_clipdyn.data.fixations import Fixation, FixationBuilder, points_of
+from hf_clipdyn.data.metadata import DatasetMetadata
 from hf_clipdyn.data.tables import read_mat
 from hf_clipdyn.errors import DatasetError
 
@@ -21,7 +21,7 @@ class Cat2000(FixationBuilder):
     repeat in every category, so an ``image_id`` is ``Action/001``.
     """
 
-    facts = DatasetFacts(
+    metadata = DatasetMetadata(
         kind="fixations",
         title="CAT2000",
         rows={"train": 2000},

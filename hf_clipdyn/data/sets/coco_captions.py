@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from hf_clipdyn.data.captioned import CaptionListBuilder
-from hf_clipdyn.data.facts import DatasetFacts
 from hf_clipdyn.data.files import SourceFile
+from hf_clipdyn.data.metadata import DatasetMetadata
 from hf_clipdyn.data.tables import read_json
 from hf_clipdyn.errors import DatasetError
 
@@ -22,7 +22,7 @@ class CocoCaptions(CaptionListBuilder):
     or Flickr8k's ``Images/`` and ``captions.txt``, which become the split ``train``.
     """
 
-    facts = DatasetFacts(
+    metadata = DatasetMetadata(
         kind="captions",
         title="COCO Captions",
         rows={"total": 123_287},

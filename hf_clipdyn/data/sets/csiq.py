@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
-from hf_clipdyn.data.facts import DatasetFacts
 from hf_clipdyn.data.files import FileIndex
+from hf_clipdyn.data.metadata import DatasetMetadata
 from hf_clipdyn.data.quality import QualityBuilder, Rating
 from hf_clipdyn.data.tables import integer_of, number_of, read_xlsx
 from hf_clipdyn.errors import DatasetError
@@ -27,7 +27,7 @@ class Csiq(QualityBuilder):
     ``csiq.DMOS.xlsx`` is read with openpyxl (``pip install openpyxl``), from the first sheet with its columns.
     """
 
-    facts = DatasetFacts(
+    metadata = DatasetMetadata(
         kind="quality",
         title="CSIQ",
         rows={"test": 866},

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from hf_clipdyn.data.base import DataBuilder
-from hf_clipdyn.data.facts import DatasetFacts
 from hf_clipdyn.data.files import FileIndex
+from hf_clipdyn.data.metadata import DatasetMetadata
 from hf_clipdyn.data.tables import read_csv
 from hf_clipdyn.errors import DatasetError
 
@@ -31,7 +31,7 @@ _TRIAL_PREFIX = re.compile(r"^\d+_[^_]+_[^_]+_[^_]+_[^_]+_[^_]+_")
 class CueConflict(DataBuilder):
     """1,280 images, 16 shape classes x 80; kind ``cue_conflict``, split ``test``."""
 
-    facts = DatasetFacts(
+    metadata = DatasetMetadata(
         kind="cue_conflict",
         title="Texture-shape cue conflict",
         # Ten observers pooled: 9,236 shape and 398 texture decisions (Geirhos et al. 2019).
@@ -94,7 +94,7 @@ class CueConflict(DataBuilder):
         if not any(_NAME.fullmatch(file.stem) for file in self.files.images()):
             return DatasetError(
                 f"{self.files.root} does not have the layout of the cue conflict images ({expected}): give the "
-                f"folder from {self.facts.where}."
+                f"folder from {self.metadata.where}."
             )
         return DatasetError(f"{path} is not named like a cue conflict image: rename it to {expected}.")
 

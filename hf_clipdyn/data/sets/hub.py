@@ -1,7 +1,7 @@
 """Any data set on the Hub, or any folder of Parquet, that has an image and a caption column."""
 
 from hf_clipdyn.data.captioned import CaptionedBuilder
-from hf_clipdyn.data.facts import DatasetFacts
+from hf_clipdyn.data.metadata import DatasetMetadata
 
 __all__ = ["Hub"]
 
@@ -12,7 +12,7 @@ class Hub(CaptionedBuilder):
     `mirrors.conform` finds the columns.
     """
 
-    facts = DatasetFacts(
+    metadata = DatasetMetadata(
         kind="captions",
         title="A data set on the Hub with images and captions",
         rows={},

@@ -4,8 +4,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from hf_clipdyn.data.captioned import CaptionedBuilder
-from hf_clipdyn.data.facts import DatasetFacts
 from hf_clipdyn.data.files import SourceFile
+from hf_clipdyn.data.metadata import DatasetMetadata
 from hf_clipdyn.data.mirrors import CAPTION_COLUMNS
 from hf_clipdyn.data.tables import read_csv, read_json_lines
 from hf_clipdyn.errors import DatasetError
@@ -24,7 +24,7 @@ class Imagefolder(CaptionedBuilder):
     JSON Lines the caption may be a list.
     """
 
-    facts = DatasetFacts(
+    metadata = DatasetMetadata(
         kind="captions",
         title="A folder of captioned images",
         rows={},
@@ -36,7 +36,7 @@ class Imagefolder(CaptionedBuilder):
     )
     layout = ("|".join(_METADATA),)
 
-    def _metadata(self) -> dict[str, SourceFile]:
+    def _caption_files(self) -> dict[str, SourceFile]:
         found: dict[str, SourceFile] = {}
         for file in self.files.named(*_METADATA):
             split = next((p.lower() for p in file.parts[:-1] if p.lower() in _SPLITS), self.default_split)
@@ -48,10 +48,10 @@ class Imagefolder(CaptionedBuilder):
         return found
 
     def splits(self) -> list[str]:
-        return list(self._metadata())
+        return list(self._caption_files())
 
     def rows(self, split: str) -> Iterator[dict[str, Any]]:
-        file = self._metadata()[split]
+        file = self._caption_files()[split]
         yield from self.captioned(self.files.beside(file), _pairs(file.path), file.path)
 
 

@@ -1,6 +1,6 @@
 """ImageNet, the 1,000 classes of ILSVRC 2012 (Russakovsky et al. 2015)."""
 
-from hf_clipdyn.data.facts import DatasetFacts
+from hf_clipdyn.data.metadata import DatasetMetadata
 from hf_clipdyn.data.prompts import IMAGENET
 from hf_clipdyn.data.wordnet import WordnetBuilder
 
@@ -14,7 +14,7 @@ class Imagenet(WordnetBuilder):
     folders without a split folder above them belong to the validation split.
     """
 
-    facts = DatasetFacts(
+    metadata = DatasetMetadata(
         kind="labels",
         title="ImageNet",
         rows={"train": 1_281_167, "validation": 50_000},

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
-from hf_clipdyn.data.facts import DatasetFacts
 from hf_clipdyn.data.files import FileIndex
+from hf_clipdyn.data.metadata import DatasetMetadata
 from hf_clipdyn.data.quality import CODED_NAME, QualityBuilder, Rating
 from hf_clipdyn.data.tables import number_of, read_csv
 from hf_clipdyn.errors import DatasetError
@@ -46,7 +46,7 @@ class Kadid10k(QualityBuilder):
     standard deviation of at least 0.495, and the official file gives 0.496 (the smallest possible variance is 0.245).
     """
 
-    facts = DatasetFacts(
+    metadata = DatasetMetadata(
         kind="quality",
         title="KADID-10k",
         rows={"test": 10_125},

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 import numpy as np
 
 from hf_clipdyn.data.base import configs
-from hf_clipdyn.data.facts import DatasetFacts
 from hf_clipdyn.data.files import FileIndex
+from hf_clipdyn.data.metadata import DatasetMetadata
 from hf_clipdyn.data.quality import QualityBuilder, Rating
 from hf_clipdyn.data.tables import number_of, read_mat
 from hf_clipdyn.errors import DatasetError
@@ -26,7 +26,7 @@ class Live(QualityBuilder):
     levels.
     """
 
-    facts = DatasetFacts(
+    metadata = DatasetMetadata(
         kind="quality",
         title="LIVE",
         rows={"test": 779},

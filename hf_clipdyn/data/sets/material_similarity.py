@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from hf_clipdyn.data.base import DataBuilder, configs
-from hf_clipdyn.data.facts import DatasetFacts
 from hf_clipdyn.data.files import SourceFile
+from hf_clipdyn.data.metadata import DatasetMetadata
 from hf_clipdyn.data.tables import read_json
 from hf_clipdyn.errors import DatasetError
 
@@ -25,7 +25,7 @@ class MaterialSimilarity(DataBuilder):
     images by their position among the sorted file names, so all 100 must exist. ``subset`` is the rendering.
     """
 
-    facts = DatasetFacts(
+    metadata = DatasetMetadata(
         kind="triplet",
         title="A Similarity Measure for Material Appearance",
         rows={"train": 22_801, "test": 3000},

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from hf_clipdyn.data.facts import DatasetFacts
 from hf_clipdyn.data.files import SourceFile
 from hf_clipdyn.data.fixations import Fixation, FixationBuilder
 from hf_clipdyn.data.gaze import detect_fixations
+from hf_clipdyn.data.metadata import DatasetMetadata
 from hf_clipdyn.data.tables import read_mat
 from hf_clipdyn.errors import DatasetError
 
@@ -23,7 +23,7 @@ class Mit1003(FixationBuilder):
     one, on the cross in the centre, which the authors drop. Without ``DATA`` there are only maps and no fixations.
     """
 
-    facts = DatasetFacts(
+    metadata = DatasetMetadata(
         kind="fixations",
         title="MIT1003",
         rows={"test": 1003},

@@ -5,7 +5,7 @@ from functools import cached_property
 from typing import Any
 
 from hf_clipdyn.data.base import DataBuilder
-from hf_clipdyn.data.facts import DatasetFacts
+from hf_clipdyn.data.metadata import DatasetMetadata
 from hf_clipdyn.data.tables import integer_of, number_of, read_csv
 from hf_clipdyn.errors import DatasetError
 
@@ -22,7 +22,7 @@ class Nights(DataBuilder):
     its variations is dropped; one that lacks only its reference is an error.
     """
 
-    facts = DatasetFacts(
+    metadata = DatasetMetadata(
         kind="triplet",
         title="NIGHTS",
         rows={"total": 20_019},

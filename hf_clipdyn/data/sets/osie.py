@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from hf_clipdyn.data.facts import DatasetFacts
 from hf_clipdyn.data.fixations import Fixation, FixationBuilder
+from hf_clipdyn.data.metadata import DatasetMetadata
 from hf_clipdyn.data.tables import read_mat
 from hf_clipdyn.errors import DatasetError
 
@@ -19,7 +19,7 @@ class Osie(FixationBuilder):
     Subjects are numbered "1" to "15" as in the file. There are no fixation maps.
     """
 
-    facts = DatasetFacts(
+    metadata = DatasetMetadata(
         kind="fixations",
         title="OSIE",
         rows={"test": 700},

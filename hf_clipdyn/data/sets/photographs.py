@@ -10,7 +10,7 @@ import datasets
 import numpy as np
 
 from hf_clipdyn.data.base import DataBuilder
-from hf_clipdyn.data.facts import DatasetFacts
+from hf_clipdyn.data.metadata import DatasetMetadata
 from hf_clipdyn.data.synthetic_distortions import distortion_ladder, load_photograph
 from hf_clipdyn.errors import DatasetError
 
@@ -50,7 +50,7 @@ class Photographs(DataBuilder):
 
     BUILDER_CONFIG_CLASS = PhotographsConfig
 
-    facts = DatasetFacts(
+    metadata = DatasetMetadata(
         kind="distortion_ladder",
         title="A folder of photographs, distorted synthetically",
         rows={},

@@ -15,7 +15,7 @@ import datasets
 import numpy as np
 
 from hf_clipdyn.data.base import DataBuilder
-from hf_clipdyn.data.facts import DatasetFacts
+from hf_clipdyn.data.metadata import DatasetMetadata
 from hf_clipdyn.data.synthetic_distortions import distortion_ladder, png
 from hf_clipdyn.data.world import (
     CLASSES,
@@ -70,7 +70,7 @@ class Procedural(DataBuilder):
     ]
     DEFAULT_CONFIG_NAME = "captions"
 
-    facts = DatasetFacts(
+    metadata = DatasetMetadata(
         kind="captions",
         title="Embedded procedural world (synthetic)",
         synthetic=True,

@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from hf_clipdyn.data.facts import DatasetFacts
 from hf_clipdyn.data.files import FileIndex, SourceFile
 from hf_clipdyn.data.fixations import Fixation, FixationBuilder
+from hf_clipdyn.data.metadata import DatasetMetadata
 from hf_clipdyn.data.tables import read_mat
 from hf_clipdyn.errors import DatasetError
 
@@ -25,7 +25,7 @@ class Salicon(FixationBuilder):
     The archive counts pixels from 1, the rows from 0.
     """
 
-    facts = DatasetFacts(
+    metadata = DatasetMetadata(
         kind="fixations",
         title="SALICON",
         rows={"train": 10_000, "val": 5_000},

@@ -2,8 +2,8 @@
 
 from functools import cached_property
 
-from hf_clipdyn.data.facts import DatasetFacts
 from hf_clipdyn.data.files import SourceFile
+from hf_clipdyn.data.metadata import DatasetMetadata
 from hf_clipdyn.data.prompts import IMAGENET
 from hf_clipdyn.data.tables import lines_of
 from hf_clipdyn.data.wordnet import WordnetBuilder
@@ -19,7 +19,7 @@ class TinyImagenet(WordnetBuilder):
     folders in ``val/`` are read too. The test images have no labels and are left out.
     """
 
-    facts = DatasetFacts(
+    metadata = DatasetMetadata(
         kind="labels",
         title="Tiny ImageNet",
         rows={"train": 100_000, "valid": 10_000},

@@ -1,6 +1,6 @@
 """Any folder of tar shards of images and captions (the WebDataset format)."""
 
-from hf_clipdyn.data.facts import DatasetFacts
+from hf_clipdyn.data.metadata import DatasetMetadata
 from hf_clipdyn.data.shards import ShardBuilder
 
 __all__ = ["Webdataset"]
@@ -9,7 +9,7 @@ __all__ = ["Webdataset"]
 class Webdataset(ShardBuilder):
     """A folder of your own shards; kind ``captions``."""
 
-    facts = DatasetFacts(
+    metadata = DatasetMetadata(
         kind="captions",
         title="Tar shards of images and captions",
         rows={},

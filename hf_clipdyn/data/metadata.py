@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-__all__ = ["DatasetFacts"]
+__all__ = ["DatasetMetadata"]
 
 
 @dataclass(frozen=True)
-class DatasetFacts:
+class DatasetMetadata:
     """Kind, licence, size and origin of a data set, as its builder class declares them.
 
     Attributes:
