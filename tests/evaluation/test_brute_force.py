@@ -22,7 +22,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from transformers import CLIPModel, CLIPProcessor
 
-from hf_clipdyn.data import dataset_facts, load_dataset
+from hf_clipdyn.data import dataset_metadata, load_dataset
 from hf_clipdyn.data.prompts import IMAGENET
 from hf_clipdyn.metrics.noise_robustness import clear_of_chance
 from hf_clipdyn.metrics.shape_decisions import IMAGENET_CATEGORIES
@@ -264,7 +264,7 @@ def test_noise_equals_the_slow_evaluator_at_both_stages(slow, data, evaluate):
 
 def test_every_kind_of_noise_and_the_probe_under_it_equal_the_slow_evaluator(slow, data, evaluate):
     dataset = load_dataset("cifar10", data_dir=data["cifar10"], split="test")
-    names, templates = dataset.features["label"].names, dataset_facts("cifar10").templates
+    names, templates = dataset.features["label"].names, dataset_metadata("cifar10").templates
     classes = slow.classes(names, list(templates))
     labels = [row["label"] for row in dataset]
     pixels = [np.array(row["image"].convert("RGB")) for row in dataset]
@@ -430,7 +430,7 @@ def test_real_cifar10_equals_the_slow_evaluator(slow, evaluate, real_data, tmp_p
     both = evaluate(*names, data_dirs=folders, revisions=[REVISION], sigmas=(0.0, 0.1))
     table, noise = (both[both["benchmark"] == name] for name in names)
     dataset = load_dataset("cifar10", data_dir=folders["cifar10"], split="test")
-    classes = slow.classes(dataset.features["label"].names, list(dataset_facts("cifar10").templates))
+    classes = slow.classes(dataset.features["label"].names, list(dataset_metadata("cifar10").templates))
     ranks = []
     for row in dataset:
         order = np.argsort(-(classes @ slow.image(row["image"])), kind="stable")
