@@ -44,6 +44,7 @@ import datasets
 import numpy as np
 import torch
 from PIL import Image
+from timing import Clock
 from transformers import CLIPModel, CLIPProcessor
 from transformers.utils import logging
 
@@ -93,23 +94,6 @@ def publish(folder: Path, scale_name: str, n: int) -> Path:
             publisher.submit(RevisionRecord(epoch_name(epoch), epoch, epoch, epoch, None), save)
         publisher.finish()
     return folder / "hub"
-
-
-@dataclass
-class Clock:
-    """Wall and processor seconds of what ran inside `running`, and how often that was."""
-
-    wall: float = 0.0
-    cpu: float = 0.0
-    times: int = 0
-
-    @contextmanager
-    def running(self) -> Iterator[None]:
-        start = time.perf_counter(), time.process_time()
-        yield
-        self.wall += time.perf_counter() - start[0]
-        self.cpu += time.process_time() - start[1]
-        self.times += 1
 
 
 @dataclass
