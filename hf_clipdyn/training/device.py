@@ -33,10 +33,6 @@ class CrowdedWarning(UserWarning):
     """Other programs take the cores that training's threads count on."""
 
 
-def _has_accelerator() -> bool:
-    return torch.cuda.is_available() or torch.backends.mps.is_available()
-
-
 def has_bf16() -> bool:
     """Whether the device computes in bfloat16, not merely emulates it."""
     if torch.cuda.is_available():
@@ -66,7 +62,7 @@ def make_accelerator(config: TrainingConfig, folder: Path) -> Accelerator:
     _check_trackers(trackers)
     try:
         return Accelerator(
-            cpu=not _has_accelerator(),
+            cpu=not torch.accelerator.is_available(),
             mixed_precision="bf16" if bf16 else "no",
             log_with=trackers or None,
             project_dir=str(folder),
@@ -170,20 +166,9 @@ def _processes_here() -> int:
     return max(1, int(local)) if local.isdecimal() else 1
 
 
-def _requested_processes() -> int | None:
-    """``--num_processes`` of the `accelerate launch` that started this process, if that is what did."""
-    try:
-        words = psutil.Process(os.getppid()).cmdline()
-    except psutil.Error:
-        return None
-    if "launch" not in words or not any("accelerate" in word for word in words):
-        return None
-    for word, following in zip(words, [*words[1:], ""], strict=True):
-        name, _, value = word.partition("=")
-        if name.replace("-", "_") == "__num_processes":
-            value = value or following
-            return int(value) if value.isdigit() else None
-    return None
+def _launched_several() -> bool:
+    """Whether `accelerate launch` prepared for several processes; it gives their number to a distributed run only."""
+    return {"ACCELERATE_MIXED_PRECISION", "MASTER_PORT"} <= set(os.environ) and "WORLD_SIZE" not in os.environ
 
 
 def check_processes(config: TrainingConfig, num_processes: int) -> None:
@@ -196,11 +181,14 @@ def check_processes(config: TrainingConfig, num_processes: int) -> None:
         TrainingError: the numbers differ.
     """
     wanted = config.num_processes
-    if wanted is None and "WORLD_SIZE" not in os.environ:
-        wanted = _requested_processes()
-    if wanted is not None and wanted != num_processes:
-        raise TrainingError(
-            f"{wanted} processes were asked for and {num_processes} started. On CPUs use `torchrun "
-            f"--nproc_per_node {wanted} scripts/train.py …`, or ACCELERATE_USE_CPU=true with "
-            f"`accelerate launch --multi_gpu --num_processes {wanted} …`."
-        )
+    if num_processes == 1 and wanted is None and _launched_several():
+        asked = "Several processes were asked for and 1"
+    elif wanted not in (None, num_processes):
+        asked = f"{wanted} processes were asked for and {num_processes}"
+    else:
+        return
+    raise TrainingError(
+        f"{asked} started. On CPUs use `torchrun --nproc_per_node {wanted or 2} scripts/train.py …`, or "
+        f"ACCELERATE_USE_CPU=true with `accelerate launch --multi_gpu --num_processes {wanted or 2} …`; for "
+        f"{num_processes} add --num_processes {num_processes}."
+    )
