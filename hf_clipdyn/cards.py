@@ -17,6 +17,7 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from hf_clipdyn.bundled import template_path
+from hf_clipdyn.errors import CONTROL
 
 __all__ = [
     "PAPER_URL",
@@ -36,7 +37,7 @@ PAPER_URL = "https://arxiv.org/abs/2508.09814"
 _MARKDOWN = re.compile(
     r"""(\[[-\d., ]+\](?![(\[:]))|[\\`*<|$\[\]]|~(?=~)|(?<=~)~|&(?=\#?\w+;)|(?<![^\W_])_|_(?![^\W_])"""
 )
-_BREAK = re.compile(r"[\s\x00-\x1f\x7f-\x9f\u2028\u2029]+")
+_BREAK = re.compile(rf"[\s{CONTROL}]+")
 
 
 def markdown(value: object) -> Markup:
@@ -57,10 +58,8 @@ def _code(value: object) -> Markup:
 def _literal(value: object) -> Markup:
     """A string in Python code; JSON's escapes are Python's too."""
     text = json.dumps(str(value), ensure_ascii=False)
-    return Markup(_CONTROL.sub(lambda match: match[0].encode("unicode_escape").decode(), text))  # noqa: S704
-
-
-_CONTROL = re.compile(r"[\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+    escaped = re.sub(f"[{CONTROL}]", lambda match: match[0].encode("unicode_escape").decode(), text)
+    return Markup(escaped)  # noqa: S704
 
 
 def _shell(value: object) -> Markup:

@@ -18,8 +18,8 @@ from typing import Any, NoReturn
 import yaml
 from transformers import HfArgumentParser
 
-from hf_clipdyn.errors import ConfigError, UnknownNameError
-from hf_clipdyn.options import check_options, option, shorten, shown
+from hf_clipdyn.errors import ConfigError, UnknownNameError, shorten, shown
+from hf_clipdyn.options import check_options, option
 from hf_clipdyn.schema import checked_repo_id
 
 __all__ = [
@@ -204,7 +204,7 @@ def recipe_path(name: str) -> Path:
             )
         return path.expanduser()
     if name not in recipe_names():
-        raise UnknownNameError("recipe", shorten(name), recipe_names())
+        raise UnknownNameError("recipe", name, recipe_names())
     return _RECIPES / f"{name}.yaml"
 
 
@@ -290,7 +290,7 @@ def check_names(values: Mapping[Any, Any], where: str) -> None:
     known = {f.name for f in dataclasses.fields(TrainingConfig)}
     for key in values:
         if key not in known:
-            raise UnknownNameError(f"field in {where}:", shorten(str(key)), known)
+            raise UnknownNameError(f"field in {where}:", str(key), known)
 
 
 class _Parser(HfArgumentParser):

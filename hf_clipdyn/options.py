@@ -1,14 +1,14 @@
 """A field of a configuration: its default, its help text and the values that it may have, declared once."""
 
 import dataclasses
-import unicodedata
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import field
 from typing import Any
 
-from hf_clipdyn.errors import ConfigError, UnknownNameError
+from hf_clipdyn.errors import CONTROL, ConfigError, UnknownNameError, shown
 
-__all__ = ["check_options", "option", "shorten", "shown"]
+__all__ = ["check_options", "option"]
 
 _LONGEST = 4096  # characters of a text; the longest path of Linux
 
@@ -51,13 +51,13 @@ def check_options(config: Any) -> None:
             if isinstance(item, str):
                 _check_text(one.name, item)
                 if known and item not in known:
-                    raise UnknownNameError(one.name, shorten(item), known)
+                    raise UnknownNameError(one.name, item, known)
 
 
 def _check_text(name: str, text: str) -> None:
     if len(text) > _LONGEST:
         raise ConfigError(f"{name} has {len(text)} characters: give at most {_LONGEST}.")
-    if any(unicodedata.category(character) in ("Cc", "Cs") for character in text):
+    if re.search(f"[{CONTROL}]", text):
         raise ConfigError(f"{name} holds a control character, or is no valid Unicode: correct it.")
 
 
@@ -66,13 +66,3 @@ def _is_within(value: float, interval: str) -> bool:
     low, high = (float(word) for word in interval[1:-1].split(","))
     above = value >= low if interval[0] == "[" else value > low
     return above and (value <= high if interval[-1] == "]" else value < high)
-
-
-def shorten(text: str) -> str:
-    """A text as an error prints it; a long one would bury the sentence."""
-    return text if len(text) <= 200 else f"<{len(text)} characters>"
-
-
-def shown(value: object) -> str:
-    """A value as an error prints it, texts in quotes."""
-    return shorten(repr(value) if isinstance(value, str) else str(value))

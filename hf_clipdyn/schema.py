@@ -20,7 +20,7 @@ from typing import Annotated, Any, NoReturn, TypeVar, Union
 from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]  # public, not re-exported
 
-from hf_clipdyn.errors import ClipDynError, ConfigError
+from hf_clipdyn.errors import ClipDynError, ConfigError, shown
 
 __all__ = [
     "CommitId",
@@ -93,7 +93,7 @@ def checked_repo_id(repo_id: str, *, what: str = "The repository", owner: bool =
     """
     if not is_repo_id(repo_id):
         raise ConfigError(
-            f"{what} is {_shown(repo_id)}, which the Hub does not accept: give owner/name, of letters, digits, "
+            f"{what} is {shown(repo_id)}, which the Hub does not accept: give owner/name, of letters, digits, "
             "single dashes and dots, and underscores, at most 96."
         )
     if owner and "/" not in repo_id:
@@ -174,7 +174,7 @@ def load_json(cls: type[T], value: object, *, where: str, error: type[ClipDynErr
 
 class _InvalidError(Exception):
     def __init__(self, path: str, value: object, expected: str) -> None:
-        super().__init__(f"{path or 'the content'} is {_shown(value)}, not {expected}")
+        super().__init__(f"{path or 'the content'} is {shown(value)}, not {expected}")
 
 
 def _refuse(constant: str) -> NoReturn:
@@ -184,16 +184,6 @@ def _refuse(constant: str) -> NoReturn:
 def _cause(error: ValueError) -> str:
     # An error of decoding prints the bytes, which are nobody's business.
     return "it is not UTF-8" if isinstance(error, UnicodeError) else str(error)[:100]
-
-
-def _shown(value: object) -> str:
-    if isinstance(value, dict | list):
-        return f"a {'list' if isinstance(value, list) else 'mapping'} of {len(value)}"
-    if isinstance(value, int) and not isinstance(value, bool) and abs(value) > _LARGEST:
-        return "a number beyond 64 bits"
-    text = value if isinstance(value, str) else str(value)
-    text = text if len(text) <= 60 else text[:57] + "…"
-    return ascii(text) if isinstance(value, str) else text
 
 
 @cache
@@ -223,7 +213,7 @@ def _read(kind: Any, value: object, path: str) -> object:
         key, item_kind = typing.get_args(kind)
         held = _sized(value, dict, path)
         return {
-            _read(key, name, f"a key of {path}"): _read(item_kind, item, f"{path}.{_shown(name)}")
+            _read(key, name, f"a key of {path}"): _read(item_kind, item, f"{path}.{shown(name)}")
             for name, item in held.items()
         }
     if kind in (Any, object):

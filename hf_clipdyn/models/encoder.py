@@ -23,7 +23,7 @@ from safetensors import SafetensorError
 from transformers import AutoConfig, AutoImageProcessor, AutoModel, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
-from hf_clipdyn.errors import ModelError
+from hf_clipdyn.errors import ModelError, shorten
 from hf_clipdyn.models.pixel_values import PixelValues, patches
 from hf_clipdyn.models.plausible import PROCESSOR_FILES, check_settings_files
 from hf_clipdyn.models.snapshots import read_weights, settings_digest, snapshot_folder, weight_files
@@ -163,7 +163,7 @@ class Encoder:
             height, width = values.shape[-2:]
             raise ModelError(
                 f"The {type(self.model).__name__} in {folder} cannot take what its image processor gives, images of "
-                f"{height} x {width} pixels: {_clipped(' '.join(str(error).split()))}"
+                f"{height} x {width} pixels: {shorten(' '.join(str(error).split()), _MOST_WORDS)}"
             ) from error
 
     def _swap(self, folder: Path) -> bool:
@@ -433,12 +433,8 @@ def _readable(folder: Path) -> Iterator[None]:
         elif isinstance(error, UnpicklingError):
             words = "its pickle holds more than tensors, and code of a repository is never run"
         raise ModelError(
-            f"{folder} holds no image encoder that transformers can build: {_clipped(words)}"
+            f"{folder} holds no image encoder that transformers can build: {shorten(words, _MOST_WORDS)}"
         ) from error
-
-
-def _clipped(words: str) -> str:
-    return words if len(words) <= _MOST_WORDS else f"{words[:_MOST_WORDS]} …"
 
 
 def _build(folder: Path, dtype: torch.dtype, offload: Path | None) -> tuple[Any, Any, Any | None]:

@@ -22,7 +22,7 @@ from tqdm.auto import tqdm
 
 from hf_clipdyn.cards import CardFacts
 from hf_clipdyn.config import TrainingConfig, parse_training_config
-from hf_clipdyn.errors import ConfigError, TrainingError
+from hf_clipdyn.errors import ConfigError, TrainingError, shorten
 from hf_clipdyn.files import write_atomically
 from hf_clipdyn.models.scales import scale
 from hf_clipdyn.revisions import Publisher, RevisionRecord, epoch_name, step_name
@@ -360,9 +360,9 @@ def _start_trackers(run: _Run) -> None:
     try:
         run.accelerator.init_trackers("hf_clipdyn", settings)
     except Exception as error:  # each tracker has errors of its own: no login, no connection
+        cause = shorten(" ".join(str(error).split()), 300)
         raise TrainingError(
-            f"The tracker {run.config.report_to} cannot be started ({' '.join(str(error).split())[:300]}): set it up, "
-            "or leave report_to out."
+            f"The tracker {run.config.report_to} cannot be started ({cause}): set it up, or leave report_to out."
         ) from error
 
 

@@ -276,7 +276,9 @@ def test_a_run_that_asked_for_two_processes_and_got_one_stops(
         command = _script(checkout, flags(num_processes=2))
     done = subprocess.run(command, capture_output=True, text=True, env=os.environ, timeout=300)
     assert done.returncode == 1
-    assert f"{'Several' if asked == 'launcher' else '2'} processes were asked for and 1 started" in done.stderr
+    assert (
+        f"{'Several' if asked == 'launcher' else '2'} processes were asked for and 1 started" in done.stderr
+    )
     assert done.stderr.count("clipdyn: error:") == 1
 
 
