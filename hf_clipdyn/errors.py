@@ -54,8 +54,8 @@ CONTROL = r"\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff"
 _TOKEN = re.compile(r"hf[_-](?:[a-z]+[_-])?[A-Za-z0-9]{16,}")
 _BEGUN = re.compile(r"hf[_-][A-Za-z0-9_-]{0,100}\Z")
 
-# What moves the cursor, changes colours or reverses the direction of the text in a terminal. Tabs and
-# newlines stay: some messages hold a table.
+# What moves the cursor, changes colours or reverses the text in a terminal. Tabs and newlines stay: some messages
+# hold a table.
 _UNPRINTABLE = re.compile(rf"(?![\t\n])[{CONTROL}\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff]")
 _LONG_WORD = re.compile(r"(\S{80})\S{100,}(\S{40})")
 _LONGEST = 4000
@@ -67,7 +67,7 @@ def redact(text: str) -> str:
 
 
 def printable(text: str) -> str:
-    """A message that is safe to print, whatever names it quotes.
+    """A message that is safe to print, with any names that it quotes.
 
     Control characters are escaped, the lines after the first one are indented, and long words are
     shortened in their middle.
@@ -94,10 +94,10 @@ def shown(value: object, most: int = 60) -> str:
 
 
 class _Redacting:
-    """The methods of a text stream that take its own ones' place; no token passes them.
+    """Methods that replace those of a text stream and let no token pass.
 
-    A token may come in several writes, so that what may be the beginning of one waits for the next
-    write or flush. There is no lock, which a forked child could inherit while it is held.
+    A token may come in several writes, so what may be the start of one waits for the next write or flush.
+    There is no lock: a forked child could inherit it while it is held.
     """
 
     def __init__(self, stream: TextIO) -> None:
@@ -128,9 +128,8 @@ class _Redacting:
 def redact_output() -> None:
     """From now on no token of the Hub reaches standard output, standard error or a log of this process.
 
-    Tracebacks, warnings and the messages of other libraries go through the same streams. A log may
-    have a handler with a stream of its own, so that its records are redacted themselves. A second call
-    changes nothing.
+    Tracebacks, warnings and the messages of other libraries go through the same streams. A log may have a handler
+    with its own stream, so log records are redacted too. A second call changes nothing.
     """
     for stream in (sys.stdout, sys.stderr):
         if stream is not None and not isinstance(getattr(stream.write, "__self__", None), _Redacting):
@@ -172,7 +171,7 @@ class ConfigError(ClipDynError, ValueError):
 
 
 class UnknownNameError(ConfigError):
-    """A name that no registry knows; the message lists those that it does."""
+    """An unknown name; the message lists the known ones."""
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
         names = sorted(known)

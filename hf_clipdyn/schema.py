@@ -1,8 +1,8 @@
-"""What comes from a file is checked before it is used: JSON becomes a dataclass, or one sentence.
+"""Check files before use: JSON becomes a dataclass, or an error of one sentence.
 
 The schema is the dataclass itself: its annotations give types, and `Annotated` adds `Within` (a number's
-interval) or `Matches` (a text's form). Whoever writes a file cannot be trusted: run folders and stores are
-passed on, cut short and edited. So nothing is converted, and every size is bounded.
+interval) or `Matches` (a text's form). Files cannot be trusted: run folders and stores are shared, truncated and
+edited. So nothing is converted, and every size is bounded.
 """
 
 import json
@@ -123,7 +123,7 @@ def read_json(cls: type[T], path: Path, *, error: type[ClipDynError]) -> T:
     """The file's content as a ``cls``.
 
     Raises:
-        error: it cannot be read, or is not what the dataclass says; unknown keys are passed over.
+        error: it cannot be read, or is not what the dataclass says; unknown keys are ignored.
     """
     try:
         status = path.stat()
@@ -141,7 +141,7 @@ def parse_json(cls: type[T], text: str | bytes, *, where: str, error: type[ClipD
     """A text as a ``cls``; ``where`` begins the message of the error.
 
     Raises:
-        error: it is no JSON, or not what the dataclass says; unknown keys are passed over.
+        error: it is no JSON, or not what the dataclass says; unknown keys are ignored.
     """
     return load_json(cls, parse_any(text, where=where, error=error), where=where, error=error)
 
@@ -182,7 +182,7 @@ def _refuse(constant: str) -> NoReturn:
 
 
 def _cause(error: ValueError) -> str:
-    # An error of decoding prints the bytes, which are nobody's business.
+    # An error of decoding would print the bytes, which may be private.
     return "it is not UTF-8" if isinstance(error, UnicodeError) else str(error)[:100]
 
 
@@ -275,7 +275,7 @@ def _sized(value: object, kind: type[T], path: str) -> T:
 
 
 def _is_unicode(text: str) -> bool:
-    """Half a surrogate pair, which JSON can spell, cannot be written to any file."""
+    """Whether a text can be written; JSON can spell half a surrogate pair, which cannot."""
     try:
         text.encode()
     except UnicodeEncodeError:

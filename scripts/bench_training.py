@@ -24,14 +24,14 @@ from transformers import CLIPProcessor, Trainer, TrainingArguments
 
 from hf_clipdyn.config import TrainingConfig
 from hf_clipdyn.data.pixels import decode_pixels
-from hf_clipdyn.models.scales import clip_image_processor, scale
+from hf_clipdyn.models.sizes import clip_image_processor, model_size
 from hf_clipdyn.models.tokenizers import train_tokenizer
 from hf_clipdyn.training.batches import CaptionBatches, Captions
 from hf_clipdyn.training.device import has_bf16
 from hf_clipdyn.training.loss import contrastive_loss
 from hf_clipdyn.training.model import build_model, build_optimizer
 
-SIZE = scale("small")
+SIZE = model_size("small")
 BATCH = 128
 CONFIG = TrainingConfig(scale="small", per_device_train_batch_size=BATCH)
 

@@ -30,7 +30,7 @@ __all__ = [
 
 
 class CrowdedWarning(UserWarning):
-    """Other programs take the cores that training's threads count on."""
+    """Other programs use the cores that training's threads need."""
 
 
 def has_bf16() -> bool:
@@ -48,14 +48,14 @@ def attention(device: torch.device, bf16: bool) -> str:
 
 
 def make_accelerator(config: TrainingConfig, folder: Path) -> Accelerator:
-    """accelerate's view of the machine; on one without an accelerator it uses the CPU, also under torchrun.
+    """accelerate's view of the machine; without a GPU it uses the CPU, also under torchrun.
 
     Args:
         config: the run.
         folder: its output folder, where trackers that write files write them.
 
     Raises:
-        ConfigError: a tracker is unknown or not installed, or the machine cannot compute in that precision.
+        ConfigError: a tracker is unknown or not installed, or the machine lacks that precision.
     """
     bf16 = has_bf16() if config.bf16 is None else config.bf16
     trackers = [name.strip() for name in config.report_to.split(",") if name.strip() not in ("", "none")]
@@ -75,7 +75,7 @@ def make_accelerator(config: TrainingConfig, folder: Path) -> Accelerator:
 
 
 def _check_trackers(names: Sequence[str]) -> None:
-    """Refuse trackers that accelerate would leave out without a word."""
+    """Refuse trackers that accelerate would ignore silently."""
     known = [*LOGGER_TYPE_TO_CLASS, "all"]
     available = [str(name) for name in get_available_trackers()]
     for name in names:
@@ -89,7 +89,7 @@ def _check_trackers(names: Sequence[str]) -> None:
 
 
 def end_training(accelerator: Accelerator) -> None:
-    """Free what accelerate prepared, then part from the other processes; the caller drops its model before.
+    """Free what accelerate prepared, then leave the other processes; the caller drops its model first.
 
     A data-parallel wrapper that outlives its process group ends gloo's threads while it holds the
     interpreter's lock, and such a thread may be waiting for that lock to drop its last collective: the
@@ -101,15 +101,15 @@ def end_training(accelerator: Accelerator) -> None:
 
 @contextmanager
 def threads(config: TrainingConfig, accelerator: Accelerator) -> Iterator[int]:
-    """Compute with the threads of the configuration within the block; gives their number.
+    """Compute with the configuration's number of threads within the block; gives that number.
 
     The threads share every small step and wait for one another without sleeping: beside one other program on two
-    cores, two were a hundred times slower than one. By default `tiny` takes one, to which a second adds a fifth of the
-    speed at most, and a larger model the cores that are free when it starts. Another number rounds differently, hence
-    gives other weights: a resumed run takes the number that it was begun with.
+    cores, two were a hundred times slower than one. By default `tiny` takes one thread (a second makes it at most a
+    fifth faster) and a larger model the cores that are free at its start. Another number rounds differently and gives
+    other weights: a resumed run keeps its first number.
 
     Warns:
-        CrowdedWarning: a training on a CPU has not a free core for each of its threads.
+        CrowdedWarning: a training on a CPU has fewer free cores than threads.
     """
     before = torch.get_num_threads()
     wanted, usable = config.num_threads, before
@@ -123,8 +123,8 @@ def threads(config: TrainingConfig, accelerator: Accelerator) -> Iterator[int]:
     (count,) = chosen
     if accelerator.device.type == "cpu" and count > usable:
         warnings.warn(
-            f"Training takes {count} threads, which wait for one another, and this process has {usable} "
-            f"core{'s' * (usable > 1)} free: a run begun with --num_threads {usable} may be many times as fast.",
+            f"Training takes {count} threads, which wait for one another, but this process has {usable} free "
+            f"core{'s' * (usable > 1)}: a run started with --num_threads {usable} may be many times as fast.",
             CrowdedWarning,
             stacklevel=3,
         )
@@ -151,7 +151,7 @@ def usable_cores() -> int:
 
 
 def free_cores(seconds: float = 0.5) -> int:
-    """The cores that this process may use and that no other program keeps busy; 1 or more.
+    """The usable cores that no other program keeps busy, at least 1.
 
     Args:
         seconds: how long to look.
@@ -172,10 +172,10 @@ def _launched_several() -> bool:
 
 
 def check_processes(config: TrainingConfig, num_processes: int) -> None:
-    """Stop a run that asked for more processes than it got.
+    """Stop a run that has another number of processes than requested.
 
-    ``accelerate launch --cpu --num_processes 2`` starts a single one and says nothing: the run would
-    train on another global batch than was asked for.
+    ``accelerate launch --cpu --num_processes 2`` silently starts only one: the run would train with another
+    global batch than intended.
 
     Raises:
         TrainingError: the numbers differ.
