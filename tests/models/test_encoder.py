@@ -452,7 +452,7 @@ def test_a_language_model_is_no_image_encoder(tmp_path):
 
 
 def test_a_revision_that_is_not_in_the_store_is_named_at_once(tmp_path):
-    with pytest.raises(RevisionNotFoundError, match="no whole revision 'epoch-009' of 'me/run'"):
+    with pytest.raises(RevisionNotFoundError, match="no complete revision 'epoch-009' of 'me/run'"):
         Encoder.from_pretrained("me/run", "epoch-009", cache_dir=tmp_path, local_files_only=True)
 
 

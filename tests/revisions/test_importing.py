@@ -280,7 +280,7 @@ def test_bad_calls_are_told_in_one_sentence(tmp_path: Path) -> None:
     torch.save(_checkpoint(1), tmp_path / "again.pt")
     for files, said in (
         ([tmp_path / "none.pt"], "There is no checkpoint"),
-        ([tmp_path / "last.pt"], "names no epoch"),
+        ([tmp_path / "last.pt"], "has no epoch"),
         ([tmp_path / "epoch_1.pt", tmp_path / "again.pt"], "both of epoch 1"),
         ([], "no checkpoint to import"),
     ):

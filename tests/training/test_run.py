@@ -170,7 +170,7 @@ def test_publishing_steps_are_powers_of_two_or_a_list() -> None:
     assert publishing_steps("log2", 100) == {1, 2, 4, 8, 16, 32, 64}
     assert publishing_steps("5,50,500", 100) == {5, 50}
     for wrong in ("often", "0,1", "-3"):
-        with pytest.raises(ConfigError, match="take epoch, log2, or steps"):
+        with pytest.raises(ConfigError, match="give epoch, log2, or steps"):
             TrainingConfig(publish=wrong)
 
 
