@@ -38,7 +38,7 @@ from hf_clipdyn.results.row import CELL_KEY, SCHEMA, Cell, Row
 from hf_clipdyn.results.terms import VOCABULARY_KEY, Vocabulary
 from hf_clipdyn.schema import load_json, parse_any, parse_json
 
-__all__ = ["CellStore", "cells_folder", "list_cells", "newest", "read_trials", "trials_folder"]
+__all__ = ["CellStore", "cells_folder", "list_cells", "newest", "read_trials", "trials_folder", "with_cell"]
 
 _HEADER_KEY = b"hf_clipdyn.cell"
 """Key of a `_Header` in the metadata of a cell and of its trials."""
@@ -176,8 +176,8 @@ class CellStore:
         """
         if self._output is None:
             return self._trials.get(key)
-        file = _file(trials_folder(self._output), key)
-        return _read_trials_file(file) if file.exists() else None
+        file = _find_trials(self._output, key)
+        return None if file is None else _read_trials_file(file)
 
     def write(
         self, cell: Cell, numbers: Sequence[Row], trials: pd.DataFrame | None, vocabulary: Vocabulary
@@ -343,6 +343,25 @@ def read_trials(output: str | Path, benchmark: str, *, texts: str = "own") -> pd
     return found
 
 
+def _find_trials(output: Path, key: str) -> Path | None:
+    """The file of a cell's trials; in a copy from the Hub the folder has a subfolder for each benchmark."""
+    folder = trials_folder(output)
+    return next(
+        (file for file in (_file(folder, key), *folder.glob(f"*/{key}.parquet")) if file.exists()), None
+    )
+
+
+def with_cell(trials: pd.DataFrame, cell: Cell) -> pa.Table:
+    """Trials as a table that explains itself: the cell's columns first, typed as in `SCHEMA`."""
+    answers = pa.Table.from_pandas(trials, preserve_index=False)
+    columns = {
+        one.name: pa.repeat(pa.scalar(getattr(cell, one.name), one.type), len(trials))
+        for one in _TRIALS_SCHEMA
+    }
+    own = {name: answers[name] for name in answers.column_names}
+    return pa.table(columns | own).replace_schema_metadata(answers.schema.metadata)
+
+
 def _file(folder: Path, key: str) -> Path:
     return folder / f"{key}.parquet"
 
@@ -353,7 +372,7 @@ def _scan(folder: Path) -> dict[str, tuple[int, int]]:
         with os.scandir(folder) as entries:
             found = [entry for entry in entries if _NAME.fullmatch(entry.name)]
             stats = {entry.name.removesuffix(".parquet"): entry.stat() for entry in found}
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return {}
     except OSError as error:
         raise EvaluationError(f"{folder} cannot be read ({error.strerror}).") from error
