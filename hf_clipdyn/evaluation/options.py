@@ -89,6 +89,19 @@ class Flag:
         return value
 
     @property
+    def default_text(self) -> str:
+        """The default as documentation prints it; empty for none."""
+        value = self.default[0] if isinstance(self.default, list) else self.default
+        if value is None or value is False or not self.is_option:
+            return ""
+        return "yes" if value is True else _text(value)
+
+    @property
+    def is_option(self) -> bool:
+        """Whether it is an option, and no argument by position."""
+        return bool(self.several) or self.field.default is not MISSING
+
+    @property
     def help(self) -> str:
         """Its help text, with the interval of a number, and the choices that the text does not name."""
         text: str = self.field.metadata["help"]
@@ -104,7 +117,7 @@ class Flag:
         """The parameter of a function from which typer makes the option."""
         item = str if self.several else self.item
         taken: Any = list[item] if self.several else item  # type: ignore[valid-type]
-        if self.field.default is MISSING and not self.several:
+        if not self.is_option:
             argument = Annotated[taken, typer.Argument(help=self.help)]
             return _parameter(self.key, argument, inspect.Parameter.empty)
         names = [self.spelling]
