@@ -63,7 +63,7 @@ class EvaluationConfig(Common):
     batch_size: int = option(128, "Images per forward pass.", within="[1, 1000000]")
     force: bool = option(False, "Measure again what is already in the table.")
     rescore: bool = option(
-        False, "Recompute all numbers from the saved trials, for example with more resamples."
+        False, "Only recompute the numbers from the saved trials, for example with more resamples."
     )
     skip_missing: bool = option(False, "Skip benchmarks whose data are missing.")
     final_texts: bool = option(
@@ -99,9 +99,10 @@ class EvaluationConfig(Common):
         checked_repo_id(self.repo_id)
         if self.output is not None and Path(self.output).suffix != ".parquet":
             raise ConfigError(f"output is {self.output}: name a Parquet file, for example results.parquet.")
-        if self.rescore and (self.force or self.output is None):
+        if self.rescore and (self.force or self.watch or self.output is None):
             raise ConfigError(
-                "rescore reads the trials beside an output, and force measures again: choose one of them."
+                "`rescore` requires an `output`, reads the trials beside it and measures nothing: leave out `force` "
+                "and `watch`."
             )
         if self.private and self.push_to_hub is None:
             raise ConfigError("`private` requires `push_to_hub`.")

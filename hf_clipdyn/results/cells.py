@@ -372,7 +372,7 @@ def _scan(folder: Path) -> dict[str, tuple[int, int]]:
         with os.scandir(folder) as entries:
             found = [entry for entry in entries if _NAME.fullmatch(entry.name)]
             stats = {entry.name.removesuffix(".parquet"): entry.stat() for entry in found}
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return {}
     except OSError as error:
         raise EvaluationError(f"{folder} cannot be read ({error.strerror}).") from error

@@ -8,9 +8,8 @@ derived from these dataclasses.
 import hashlib
 import json
 import math
-from collections.abc import Callable
-from dataclasses import MISSING, Field, dataclass, field, fields
-from typing import Any, Literal, TypeVar, dataclass_transform, get_args, get_type_hints
+from dataclasses import MISSING, dataclass, field, fields
+from typing import Any, Literal, get_args, get_type_hints
 
 import pyarrow as pa
 
@@ -27,7 +26,6 @@ __all__ = [
     "column_table",
 ]
 
-T = TypeVar("T")
 Role = Literal[
     "value", "chance", "null", "lower_bound", "upper_bound", "baseline", "human", "ceiling", "diagnostic"
 ]
@@ -46,13 +44,7 @@ def column(meaning: str, *, key: bool = False, default: Any = MISSING) -> Any:
     return field(default=default, metadata={"meaning": meaning, "key": key})
 
 
-@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(column,))
-def record() -> Callable[[type[T]], type[T]]:
-    """Make a class a frozen dataclass whose fields are given by name."""
-    return dataclass(frozen=True, kw_only=True)
-
-
-@record()
+@dataclass(frozen=True, kw_only=True)
 class Cell:
     """What is constant for one benchmark on one revision with one choice of texts."""
 
@@ -96,7 +88,7 @@ class Cell:
         return hashlib.sha256(json.dumps(named, sort_keys=True).encode()).hexdigest()
 
 
-@record()
+@dataclass(frozen=True, kw_only=True)
 class NumberKey:
     """What names a number within its cell."""
 
@@ -118,7 +110,7 @@ class NumberKey:
     parameter: float | None = column(
         "Position on the kind's second axis; null if there is none.", key=True, default=None
     )
-    role: Role = column(f"One of {', '.join(ROLES)}.", key=True, default="value")
+    role: Role = column(f"One of {', '.join(ROLES)}.", key=True, default="value")  # noqa: RUF009  # a field
     reference: str = column(
         "Name of the baseline or the observer; empty if there is none.", key=True, default=""
     )
@@ -129,7 +121,7 @@ class NumberKey:
         return tuple(getattr(self, name) for name in NUMBER_KEY)
 
 
-@record()
+@dataclass(frozen=True, kw_only=True)
 class Number(NumberKey):
     """One number of a cell, as a kind's `score` returns it."""
 
@@ -149,8 +141,8 @@ class Number(NumberKey):
             object.__setattr__(self, "note", "not defined on these data")
 
 
-@record()
-class Row(Number, Cell):
+@dataclass(frozen=True, kw_only=True)
+class Row(Number, Cell):  # type: ignore[misc]  # `key` is that of the number
     """One row of the table: a number with its cell, its confidence level and its direction."""
 
     confidence_level: float | None = column("Of the interval; null if there is none.", default=None)
@@ -185,5 +177,4 @@ SCHEMA = pa.schema([(name, _ARROW[get_type_hints(Row)[name]]) for name in (one.n
 
 def column_table() -> list[tuple[str, str, str]]:
     """Name, Arrow type and meaning of every column, for the docs."""
-    held: tuple[Field[Any], ...] = fields(Row)
-    return [(one.name, str(SCHEMA.field(one.name).type), one.metadata["meaning"]) for one in held]
+    return [(one.name, str(SCHEMA.field(one.name).type), one.metadata["meaning"]) for one in fields(Row)]

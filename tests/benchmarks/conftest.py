@@ -93,8 +93,8 @@ def check_numbers(kind: type[Kind[Any]], numbers: Sequence[Number]) -> None:
         scale = tuple(getattr(one, column) for column in reference.joins)
         joined = {tuple(getattr(value, column) for column in reference.joins) for value in values}
         assert scale in joined, f"{one} joins a value on {reference.joins}"
-        scales.append((one.role, one.reference, scale))
-    assert len(set(scales)) == len(scales), "no value has two references of one role and name"
+        scales.append((one.role, one.reference, one.variant, scale))
+    assert len(set(scales)) == len(scales), "no value has two references of one role, name and variant"
 
 
 @pytest.fixture

@@ -1,8 +1,8 @@
-"""Images as the three preprocessings show them to a model: cropped, squashed, or in tiles.
+"""One image column as the model sees it: cropped, squashed, or in tiles.
 
 Tiles keep the native resolution: the image is cut into a grid of the model's input size, whose last row and
 column are shifted inwards, so that every pixel is covered and none is invented. An image that is smaller than
-a tile on one side is first enlarged (bicubic, aspect kept) until it fills it.
+a tile on one side is first enlarged (bicubic, aspect ratio kept) until it fills it.
 """
 
 import math
@@ -15,25 +15,26 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from hf_clipdyn.benchmarks.base import Settings, decode
+from hf_clipdyn.benchmarks.base import Common, decode
 from hf_clipdyn.data.images import size_of
 from hf_clipdyn.preprocess import input_size, tile_processor
 
-__all__ = ["Shown", "cut_tile", "show", "tile_corners"]
+__all__ = ["PREPROCESSES", "InputViews", "cut_tile", "input_views", "tile_corners"]
 
+PREPROCESSES = ("processor", "squash", "tiles")
 Ints = NDArray[np.int64]
 Size = tuple[int, int]
 
 
 @dataclass(frozen=True)
-class Shown:
-    """One image column as the model sees it.
+class InputViews:
+    """What the model sees of each row of an image column: one view, or one per tile.
 
     Attributes:
-        array: (views, H, W, 3) uint8; a row of the data set has one view, or one a tile.
+        array: (views, H, W, 3) uint8.
         starts: (rows + 1,) the views of row i are those from ``starts[i]`` to ``starts[i + 1]``.
         broken: (rows,) whether the image could not be decoded.
-        fingerprint: of the pixels.
+        fingerprint: SHA-256 of the pixels.
     """
 
     array: NDArray[np.uint8]
@@ -43,21 +44,21 @@ class Shown:
 
     @property
     def counts(self) -> Ints:
-        """Views of each row."""
+        """Number of views of each row."""
         return np.diff(self.starts)
 
-    def views(self, rows: Sequence[int] | Ints) -> Ints:
-        """All views of these rows, one row after the other."""
+    def of_rows(self, rows: Sequence[int] | Ints) -> Ints:
+        """Numbers of all views of these rows, one row after the other."""
         return np.concatenate([np.arange(self.starts[row], self.starts[row + 1]) for row in rows])
 
 
-def show(
-    dataset: datasets.Dataset, image_processor: Any, settings: Settings, column: str, preprocess: str
-) -> Shown:
-    """Decode a column through ``processor``, ``squash`` or ``tiles``, with the cache of decoded pixels."""
+def input_views(
+    dataset: datasets.Dataset, image_processor: Any, common: Common, column: str, preprocess: str
+) -> InputViews:
+    """Decode a column with one of `PREPROCESSES`, with the cache of decoded pixels."""
     if preprocess != "tiles":
-        pixels = decode(dataset, image_processor, settings, column, squash=preprocess == "squash")
-        return Shown(pixels.array, np.arange(len(pixels) + 1), pixels.broken, pixels.fingerprint)
+        pixels = decode(dataset, image_processor, common, column, squash=preprocess == "squash")
+        return InputViews(pixels.array, np.arange(len(pixels) + 1), pixels.broken, pixels.fingerprint)
     tile = input_size(image_processor)
     counts = [len(tile_corners(size, tile)) for size in _sizes(dataset, column)]
     starts = np.cumsum([0, *counts])
@@ -65,13 +66,13 @@ def show(
     pixels = decode(
         dataset.select(np.repeat(np.arange(len(dataset)), counts)),
         tile_processor(image_processor),
-        settings,
+        common,
         column,
         distort=lambda image, view: cut_tile(image, int(number[view]), tile),
         distort_key="tile {}x{}".format(*tile),
     )
     broken = np.logical_or.reduceat(pixels.broken, starts[:-1])
-    return Shown(pixels.array, starts, broken, pixels.fingerprint)
+    return InputViews(pixels.array, starts, broken, pixels.fingerprint)
 
 
 def tile_corners(size: Size, tile: Size) -> list[Size]:
@@ -100,7 +101,7 @@ def _starts(length: int, tile: int) -> list[int]:
 
 
 def _sizes(dataset: datasets.Dataset, column: str) -> list[Size]:
-    """Height and width of every image, from the head of its file; (1, 1) where that is broken."""
+    """Height and width of every image, from the head of its file; (1, 1) if that is broken."""
     raw = dataset.select_columns([column]).cast_column(column, datasets.Image(decode=False))
     sizes: list[Size] = []
     for row in raw:
