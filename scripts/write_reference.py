@@ -58,7 +58,7 @@ def _kind(kind: type[Kind[Any]]) -> list[str]:
     metrics = [_metric(name, one) for name, one in terms.terms.items()]
     parts = [
         f"### `{kind.name}`: {terms.title}",
-        inspect.getdoc(kind) or "",
+        (inspect.getdoc(kind) or "").replace("``", "`"),
         " ".join(facts),
         _table(("metric", "meaning", "unit", "range", "better", "level of the question"), metrics),
         *_names(terms),
@@ -72,9 +72,8 @@ def _kind(kind: type[Kind[Any]]) -> list[str]:
     own = [one for one in flags() if one.kind == kind.name]
     if own:
         parts.append(_flag_table(own))
-    trials = [(f"`{name}`", dtype) for name, dtype in kind.trial_columns.items()]
-    parts.append(_table(("column of the trials", "type"), trials))
-    return parts
+    trials = ", ".join(f"`{name}` ({dtype})" for name, dtype in kind.trial_columns.items())
+    return [*parts, f"Columns of the trials: {trials}."]
 
 
 def _axis(column: str, axis: Axis | None) -> list[str]:
