@@ -484,7 +484,8 @@ def _usage_words(error: Any) -> str:
     """What typer refuses, in one sentence: the nearest option is suggested, and the command's help."""
     option = getattr(error, "option_name", None)
     close = sorted(getattr(error, "possibilities", None) or ())
-    said = f"There is no option {option}" if close and option else error.format_message().rstrip(".")
+    unknown = option and hasattr(error, "possibilities")
+    said = f"There is no option {option}" if unknown else error.format_message().rstrip(".")
     context = getattr(error, "ctx", None)
     command = "clipdyn" if context is None else context.command_path
     hint = f" Did you mean {' or '.join(close)}?" if close else ""

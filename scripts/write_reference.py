@@ -107,7 +107,10 @@ def _names(terms: KindTerms) -> Iterable[str]:
 
 
 def _flag_table(listed: Sequence[Flag]) -> str:
-    rows = [(f"`{one.spelling}`" if one.is_option else f"`{one.key}`", one.help, one.default_text) for one in listed]
+    rows = [
+        (f"`{one.spelling}`" if one.is_option else f"`{one.key}`", one.help, one.default_text)
+        for one in listed
+    ]
     return _table(("option", "meaning", "default"), rows)
 
 

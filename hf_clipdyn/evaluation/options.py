@@ -204,8 +204,8 @@ def flags() -> list[Flag]:
         panel = {"kind": kind.name, "panel": f"{kind.name}: {kind.terms.title}"}
         found += [Flag.of(kind.settings_class, one, **panel) for one in fields(kind.settings_class)]
     keys = [one.key for one in found]
-    for one in found:
-        if keys.count(one.key) > 1:
+    for position, one in enumerate(found):
+        if one.key in keys[:position]:
             raise ConfigError(f"Two options are called {one.spelling}: rename the setting of {one.kind}.")
     return found
 
@@ -254,8 +254,9 @@ def command(listed: TyperCommand, args: Sequence[str], parent: typer.Context) ->
     check_keys(values, known, str(file))
     defaults = {}
     for key, value in values.items():
-        if isinstance(value, list) and not known[key].several:
-            raise ConfigError(f"{key} in {file} has {len(value)} values: give one.")
+        if isinstance(value, list) and (not value or not known[key].several):
+            needed = "at least one" if known[key].several else "one"
+            raise ConfigError(f"{key} in {file} has {len(value)} values: give {needed}.")
         if value is not None:
             defaults[key] = _several(value) if known[key].several else str(value)
     parameters = [known[key].parameter for key in known]
