@@ -44,6 +44,7 @@ import datasets
 import numpy as np
 import torch
 from PIL import Image
+from timing import Clock
 from transformers import CLIPModel, CLIPProcessor
 from transformers.utils import logging
 
@@ -56,7 +57,7 @@ from hf_clipdyn.cards import CardFacts
 from hf_clipdyn.evaluation import evaluate_revisions
 from hf_clipdyn.evaluation.store import ResultsStore
 from hf_clipdyn.models.encoder import Encoder, ImageFeatures
-from hf_clipdyn.models.scales import clip_config, clip_image_processor, scale
+from hf_clipdyn.models.sizes import clip_config, clip_image_processor, model_size
 from hf_clipdyn.models.snapshots import snapshot_folder
 from hf_clipdyn.models.tokenizers import train_tokenizer
 from hf_clipdyn.revisions import Publisher, RevisionRecord, epoch_name
@@ -71,7 +72,7 @@ REAL = {"shape_bias/cue_conflict": "cue-conflict", "noise/cifar10": "cifar10"}
 
 def publish(folder: Path, scale_name: str, n: int) -> Path:
     """A store with n random models."""
-    size = scale(scale_name)
+    size = model_size(scale_name)
     tokenizer = train_tokenizer(["a photo of a cat"], vocab_size=600, context_length=size.context_length)
     processor = CLIPProcessor(clip_image_processor(size), tokenizer)
     with Publisher(
@@ -93,23 +94,6 @@ def publish(folder: Path, scale_name: str, n: int) -> Path:
             publisher.submit(RevisionRecord(epoch_name(epoch), epoch, epoch, epoch, None), save)
         publisher.finish()
     return folder / "hub"
-
-
-@dataclass
-class Clock:
-    """Wall and processor seconds of what ran inside `running`, and how often that was."""
-
-    wall: float = 0.0
-    cpu: float = 0.0
-    times: int = 0
-
-    @contextmanager
-    def running(self) -> Iterator[None]:
-        start = time.perf_counter(), time.process_time()
-        yield
-        self.wall += time.perf_counter() - start[0]
-        self.cpu += time.process_time() - start[1]
-        self.times += 1
 
 
 @dataclass
