@@ -4,6 +4,7 @@ Training takes one core. A second one measures the revisions as they appear, in 
 """
 
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -60,6 +61,7 @@ def run_demo(
     from hf_clipdyn.config import parse_training_config
     from hf_clipdyn.evaluation import evaluate_revisions
     from hf_clipdyn.report import summarize, write_report
+    from hf_clipdyn.results.cells import cells_folder, trials_folder
     from hf_clipdyn.training import delete_run, output_folder, repository, train
     from hf_clipdyn.training.device import torch_threads
 
@@ -72,6 +74,8 @@ def run_demo(
     if overwrite_output_dir:
         delete_run(folder)
         results.unlink(missing_ok=True)
+        for beside in (cells_folder(results), trials_folder(results)):
+            shutil.rmtree(beside, ignore_errors=True)
 
     with _measured_meanwhile(repository(config), folder / "hub", results):
         summary = train(config)
@@ -143,7 +147,7 @@ def _follow(repo_id: str, store: Path, results: Path) -> None:
 
     def listen() -> None:
         if not sys.stdin.buffer.read(1):
-            os._exit(1)  # a pair is written whole or not at all
+            os._exit(1)  # a cell is written whole or not at all
         trained.set()
 
     threading.Thread(target=listen, daemon=True).start()
@@ -170,7 +174,7 @@ def _follow(repo_id: str, store: Path, results: Path) -> None:
                     )
                     measured.add(fresh[0])
                     continue
-            except ClipDynError:  # nothing is published yet, or a killed follower still holds the table
+            except ClipDynError:  # nothing is published yet
                 pass
             trained.wait(1)
 

@@ -18,15 +18,14 @@ PAGE = Path(__file__).resolve().parents[1] / "docs" / "reference.md"
 
 _INTRODUCTION = """# Reference
 
-This page is written by `make docs` from the declarations in the code. [benchmarks.md](benchmarks.md) explains how things
-are measured, [extending.md](extending.md) how a kind is added.
+`make docs` writes this page from the declarations in the code. [benchmarks.md](benchmarks.md) explains how things are
+measured, [extending.md](extending.md) how a kind is added.
 
 ## Options of `clipdyn evaluate`
 
-The keys of a file that `--config` names are the same without the leading dashes, with underscores for dashes. The arguments
-of `evaluate_revisions` are called the same, but for `data_dirs` (a mapping) and `plugins`; the settings of a kind are
-arguments of its `on`, as `Noise.on("cifar10", stage="input")`. An option that takes several values takes them separated by
-commas, or is repeated.
+Several values are separated by commas, or the option is repeated. A YAML file that `--config` names has the same keys,
+with underscores: `batch_size`. The arguments of `evaluate_revisions` have the same names, except `data_dirs` (a mapping) and
+`plugins`; the settings of a kind are arguments of its `on`: `Noise.on("cifar10", stage="input")`.
 """
 
 

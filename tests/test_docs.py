@@ -1,7 +1,7 @@
 """Every block of the README and of docs/ runs as it is printed, on a quick run in the demo's place.
 
-A block that cannot run here says so in the line that opens it: ```bash no-run: the reason. One that opens with the name of
-a file, ```python brightness.py, is that file for the blocks that follow.
+A block that cannot run here says so in the line that opens it: ```bash no-run: the reason. A block that opens with the
+name of a file, ```python brightness.py, is that file for the other blocks.
 """
 
 import re
