@@ -151,6 +151,7 @@ class KindTerms:
         references: how each reference joins the values.
         proxy: whether its judgements are formulas that stand for people; the page then says so.
         rank: kinds are shown in this order.
+        task: the Hub's name of the task, for the results in a model card; empty for none of its tasks.
     """
 
     title: str
@@ -164,6 +165,7 @@ class KindTerms:
     references: tuple[Reference, ...] = ()
     proxy: bool = False
     rank: int = 100
+    task: str = ""
 
     def reference(self, role: str, name: str) -> Reference | None:
         """The declaration for rows of that role and reference; one that names the reference comes first."""
