@@ -21,9 +21,10 @@ class Trajectory(NumberKey):
 
     Attributes:
         run: name of the run; the other fields are columns of its cells and of the number, constant within it.
-        points: its rows in the order of training: the columns of `Row`, with ``epoch`` the position in epochs (between
-            two whole numbers for a revision inside an epoch; NaN if unknown), ``order`` the rank of the revision in its
-            run from 0, ``defined`` whether there is a number, and ``usable`` whether it is defined and interpretable.
+        points: its rows in the order of training: the columns of `Row` that vary, with ``epoch`` the position in epochs
+            (between two whole numbers for a revision inside an epoch; NaN if unknown), ``order`` the rank of the
+            revision in its run from 0, ``defined`` whether there is a number, and ``usable`` whether it is defined and
+            interpretable.
     """
 
     run: str
@@ -69,6 +70,12 @@ _CELL = tuple(
 )  # columns of the cell by which trajectories differ
 
 
+_POINT = [
+    *("run", "revision", "commit", "epoch", "step", "samples_seen", "order", "value", "ci_low", "ci_high"),
+    *("n", "n_clusters", "note", "defined", "usable"),
+]
+
+
 @dataclass(frozen=True)
 class Turn:
     """A trajectory passes a level between two points whose intervals lie on its two sides.
@@ -96,13 +103,15 @@ def read_trajectories(rows: pd.DataFrame) -> list[Trajectory]:
     placed = placed.sort_values(["_trajectory", "order"], kind="stable", ignore_index=True)
     starts = np.flatnonzero(placed["_trajectory"].diff().ne(0))
     keys = placed.loc[starts, names].astype(object)
-    keys = keys.where(keys.notna(), None)
-    keys["layer"] = [None if one is None else int(one) for one in keys["layer"]]
+    keys["layer"] = pd.array(keys["layer"], "Int64").astype(object)
+    ends = [*starts[1:], len(placed)]
+    points = placed[_POINT]
     return [
-        Trajectory(**dict(zip(names, key, strict=True)), points=placed.iloc[start:end])
-        for key, start, end in zip(
-            keys.itertuples(index=False), starts, [*starts[1:], len(placed)], strict=True
+        Trajectory(
+            **{name: None if pd.isna(value) else value for name, value in zip(names, key, strict=True)},
+            points=points.iloc[start:end],
         )
+        for key, start, end in zip(keys.itertuples(index=False, name=None), starts, ends, strict=True)
     ]
 
 

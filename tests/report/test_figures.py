@@ -2,25 +2,23 @@
 
 import pytest
 
+from result_rows import row
+
 from hf_clipdyn.report.axis import choose_axis
 from hf_clipdyn.report.figures import draw_chart, draw_overview
-from hf_clipdyn.report.gather import read_trajectories
-from hf_clipdyn.report.overview import overview_panels
-from hf_clipdyn.report.plan import plan_charts
-from hf_clipdyn.report.results import read_results
 from hf_clipdyn.report.style import TWINS, figure_style
 from hf_clipdyn.report.svg import inline_svg, to_svg
 
 
 @pytest.fixture
-def draw(write):
+def draw(read):
     """Draw the chart of one metric from rows."""
 
     def draw(rows, metric):
-        trajectories = read_trajectories(read_results([write(rows)]))
-        (chart,) = [chart for chart in plan_charts(trajectories) if chart.metric == metric]
+        study = read(rows)
+        (chart,) = [chart for chart in study.charts if chart.first.metric == metric]
         with figure_style():
-            return draw_chart(chart, choose_axis(trajectories))
+            return draw_chart(chart, choose_axis(study.trajectories), study.words)
 
     return draw
 
@@ -35,7 +33,7 @@ def test_points_near_chance_are_hollow_and_no_line_runs_through_them(study, draw
     values = list(by_label["me/fixture"].get_ydata())
     assert values[0] != values[0]
     assert values[1:] == pytest.approx([0.30, 0.33, 0.52, 0.74, 0.84])
-    hollow = by_label["not interpretable near chance"]
+    hollow = by_label["not interpretable"]
     assert list(hollow.get_ydata()) == [0.48]
     assert hollow.get_linestyle() == "None"
     assert hollow.get_markerfacecolor() == "#ffffff"
@@ -49,7 +47,7 @@ def test_the_interval_is_drawn(study, draw):
     assert heights.max() == pytest.approx(0.88)
 
 
-def test_a_long_title_stays_within_its_figure(row, draw):
+def test_a_long_title_stays_within_its_figure(draw):
     metric = "jnd_map/normalised_euclidean"
     figure = draw([row("jnd/bapps", metric, 0.5, group="kind=deblur", probe="hidden", layer=1)], metric)
     title = figure.axes[0].get_title("left")
@@ -78,7 +76,7 @@ def test_an_undefined_point_leaves_a_cross_at_its_place(study, draw):
     assert cell.get_xlim()[0] < 0
 
 
-def test_a_model_without_a_place_in_training_is_a_level_line(row, draw):
+def test_a_model_without_a_place_in_training_is_a_level_line(draw):
     rows = [row("quality/t", "alignment", 0.5, 0.1, epoch=epoch) for epoch in (0, 1)]
     rows.append(row("quality/t", "alignment", 0.7, 0.1, repo_id="org/clip", revision="main", epoch=None))
     (cell,) = draw(rows, "alignment").axes
@@ -94,7 +92,7 @@ def test_runs_differ_in_colour_and_in_marker(study, draw):
     assert first.get_marker() != second.get_marker()
 
 
-def test_the_logarithmic_axis_keeps_the_untrained_model(row, draw):
+def test_the_logarithmic_axis_keeps_the_untrained_model(draw):
     rows = [
         row(
             "zero_shot/x",
@@ -116,7 +114,7 @@ def test_the_logarithmic_axis_keeps_the_untrained_model(row, draw):
     assert "epoch 1" in _texts(draw(rows, "top1"))
 
 
-def test_of_many_revisions_without_epochs_so_many_are_named_as_can_be_read(row, draw):
+def test_of_many_revisions_without_epochs_so_many_are_named_as_can_be_read(draw):
     rows = [
         row("zero_shot/x", "top1", 0.5, epoch=None, revision=f"step{1000 * number}")
         for number in range(1, 42)
@@ -174,7 +172,7 @@ def test_the_style_leaves_no_trace():
     assert dict(mpl.rcParams) == before
 
 
-def test_a_trajectory_that_is_nowhere_defined_leaves_axes_that_can_be_laid_out(row, write):
+def test_a_trajectory_that_is_nowhere_defined_leaves_axes_that_can_be_laid_out(read):
     rows = [
         row(benchmark, metric, value, epoch=epoch)
         for epoch in range(3)
@@ -192,7 +190,7 @@ def test_a_trajectory_that_is_nowhere_defined_leaves_axes_that_can_be_laid_out(r
     assert figure.axes[0].get_ylim() == pytest.approx((-0.1, 0.1))
 
 
-def test_a_point_without_usable_neighbours_shows_its_interval_as_a_bar(row, draw):
+def test_a_point_without_usable_neighbours_shows_its_interval_as_a_bar(draw):
     rows = []
     for epoch, told in enumerate((0.0, 1.0, 0.0, 1.0, 1.0)):
         rows.append(row("shape_bias/x", "shape_bias", 0.3, 0.1, epoch=epoch))
