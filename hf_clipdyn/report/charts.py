@@ -7,14 +7,18 @@ from dataclasses import dataclass
 from typing import Literal
 
 from hf_clipdyn.report.trajectories import Trajectory
-from hf_clipdyn.report.words import DETAILS, Words, json_object, json_words
+from hf_clipdyn.report.words import DETAILS, Words, bare, json_object, json_words
 
 __all__ = ["Chart", "Encoding", "Line", "Panel", "References", "plan_charts"]
 
 _MOST_LINES = 8
 _MOST_NAMED = 3  # lines that the name of a reference can list
 _LONGEST_NAME = 120  # letters of a file's name
-_RAMPS = ("level", "layer", "parameter")  # columns of numbers: lines that differ in one take a ramp of colours
+_RAMPS = (
+    "level",
+    "layer",
+    "parameter",
+)  # columns of numbers: lines that differ in one take a ramp of colours
 
 
 @dataclass(frozen=True)
@@ -211,9 +215,11 @@ class _Apart:
             if len({getattr(other, name) for other in others}) > 1:
                 found.append(str(getattr(one, name)))
         held = [json_object(other.settings) or {} for other in others]
-        shared = {key: value for key, value in held[0].items() if all(key in h and h[key] == value for h in held)}
+        shared = {
+            key: value for key, value in held[0].items() if all(key in h and h[key] == value for h in held)
+        }
         if len({other.settings for other in others}) > 1:
-            found.append(json_words(one.settings, shared))
+            found.append(bare(json_words(one.settings, shared)))
         if one.benchmark in self._precise:
             found.append(one.dtype)
         return [part for part in found if part]
@@ -252,7 +258,8 @@ def _lines(
 ) -> tuple[Encoding, tuple[Panel, ...]]:
     varying = _varying(members)
     ramp = next(
-        (name for name in _RAMPS if name in varying and all(getattr(m, name) is not None for m in members)), None
+        (name for name in _RAMPS if name in varying and all(getattr(m, name) is not None for m in members)),
+        None,
     )
     if len({one.run for one in members}) > 1:
         encoding = Encoding("training", ("run",), varying)
@@ -300,9 +307,7 @@ def _bars(
     found = []
     for group in _in_order(list(panels.values()), words):
         varying = _varying(group)
-        bars = tuple(
-            Line(words.detail(one, varying) or one.run, one, runs.index(one.run)) for one in group
-        )
+        bars = tuple(Line(words.detail(one, varying) or one.run, one, runs.index(one.run)) for one in group)
         title = ", ".join([words.metric(group[0]), *apart.number_words(group[0])])
         found.append(Panel(title, bars, references.lines(group)))
     return Encoding("value", ("run",), ("metric", "variant")), tuple(found)

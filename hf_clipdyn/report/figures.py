@@ -105,10 +105,14 @@ def _row_height(row: Sequence[Panel | None], columns: int, *, bars: bool) -> flo
 
 
 def _add_legend(figure: "Figure", columns: int, *, ramp: bool) -> None:
-    handles: dict[str, Artist] = {}
+    from matplotlib.container import Container
+
+    handles: dict[str, Artist | Container] = {}
     for cell in figure.axes:
         for handle, label in zip(*cell.get_legend_handles_labels(), strict=True):
             handles.setdefault(str(label), handle)
+    runs = {label: handle for label, handle in handles.items() if isinstance(handle, Container)}
+    handles = runs | handles
     marks = {label: handles.pop(label) for label in (NOT_INTERPRETABLE, _NOT_DEFINED) if label in handles}
     if len(handles) < 2 and not marks:
         return
@@ -125,7 +129,9 @@ def _legend_columns(names: Sequence[str], columns: int, *, ramp: bool) -> int:
     return min(len(names) or 1, fitting, 4 if ramp else 3)
 
 
-def _draw_panel(cell: "Axes", panel: Panel, encoding: Encoding, axis: Axis, words: Words) -> list[MarginLabel]:
+def _draw_panel(
+    cell: "Axes", panel: Panel, encoding: Encoding, axis: Axis, words: Words
+) -> list[MarginLabel]:
     """Draw all lines of a panel; the names that belong in its margin."""
     first = panel.lines[0].trajectory
     term = words.term(first)
@@ -138,7 +144,9 @@ def _draw_panel(cell: "Axes", panel: Panel, encoding: Encoding, axis: Axis, word
     labels = []
     if term.neutral is not None:
         labels.append(_level(cell, term.neutral, term.neutral_title))
-    for human in sorted({human for line in panel.lines if (human := words.human(line.trajectory)) is not None}):
+    for human in sorted(
+        {human for line in panel.lines if (human := words.human(line.trajectory)) is not None}
+    ):
         labels.append(_level(cell, human, f"humans\n{human:.3g}", HUMAN))
     for line in panel.references:
         labels += _draw_reference(cell, line, axis)
@@ -263,7 +271,9 @@ def _draw_bars(cell: "Axes", panel: Panel, encoding: Encoding, axis: Axis, words
         cell.hlines(place, point.ci_low, point.ci_high, color=INK, linewidth=1, zorder=3)
     if term.neutral is not None:
         cell.axvline(term.neutral, color=GREY, linewidth=1, zorder=1.5)
-    for human in sorted({human for line in panel.lines if (human := words.human(line.trajectory)) is not None}):
+    for human in sorted(
+        {human for line in panel.lines if (human := words.human(line.trajectory)) is not None}
+    ):
         cell.axvline(human, color=HUMAN, linewidth=1.2, label="humans")
     for index, line in enumerate(panel.references):
         for value in line.trajectory.usable["value"]:

@@ -47,7 +47,9 @@ def _panel(
         details.append("condition")
     if best.subset:
         details.append("subset")
-    title = f"{words.metric(best)}\n{', '.join(filter(None, [words.dataset(best), words.detail(best, details)]))}"
+    title = (
+        f"{words.metric(best)}\n{', '.join(filter(None, [words.dataset(best), words.detail(best, details)]))}"
+    )
     drawn = {one.run: one for _, one in reversed(alike) if _same_number(one, best)}
     return Panel(
         title,

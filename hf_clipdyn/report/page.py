@@ -166,7 +166,9 @@ def _caption(chart: Chart, study: Study) -> str:
     terms = {one.metric: study.words.term(one) for one in chart.trajectories}
     sentences = [next(iter(terms.values())).meaning] if len(terms) == 1 else []
     if counts:
-        sentences.append(f"n = {counts[0]:,}." if len(counts) == 1 else f"n = {counts[0]:,} to {counts[-1]:,}.")
+        sentences.append(
+            f"n = {counts[0]:,}." if len(counts) == 1 else f"n = {counts[0]:,} to {counts[-1]:,}."
+        )
     if any((one.points["defined"] & ~one.points["usable"]).any() for one in chart.trajectories):
         sentences.append("Hollow and grey: not interpretable.")
     if study.words.is_synthetic(chart.first):

@@ -13,7 +13,9 @@ from hf_clipdyn.report.study import Study, read_study
 __all__ = ["push_cards"]
 
 
-def push_cards(results: Path | Sequence[Path] | Study, output: Path, *, token: str | None = None) -> list[str]:
+def push_cards(
+    results: Path | Sequence[Path] | Study, output: Path, *, token: str | None = None
+) -> list[str]:
     """Write the results of every run into the card on `main` of its repository on the Hub.
 
     What the card said beside them stays. Only `README.md` and the summary figure are touched: the weights on `main`

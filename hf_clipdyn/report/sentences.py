@@ -12,7 +12,15 @@ from hf_clipdyn.report.study import Study
 from hf_clipdyn.report.trajectories import Trajectory, phases, rows_of, turns
 from hf_clipdyn.report.words import DEFAULT_PROBE, listed
 
-__all__ = ["NOT_INTERPRETABLE", "Finding", "alternative_words", "change_words", "find", "limits", "number_words"]
+__all__ = [
+    "NOT_INTERPRETABLE",
+    "Finding",
+    "alternative_words",
+    "change_words",
+    "find",
+    "limits",
+    "number_words",
+]
 
 NOT_INTERPRETABLE = "not interpretable"
 _AT_CHANCE = "indistinguishable from chance"
@@ -156,7 +164,9 @@ def _polar_words(one: Trajectory, study: Study) -> str:
             f"precondition fails: the values say nothing about {' or '.join(term.poles)}.{beside}"
         )
     if any(map(_has_interval, usable)):
-        sentences = [f"{_phase_words(one, term.neutral, term.poles)}; {_turn_words(one, term.neutral, term.poles)}."]
+        sentences = [
+            f"{_phase_words(one, term.neutral, term.poles)}; {_turn_words(one, term.neutral, term.poles)}."
+        ]
     else:
         sentences = [f"There are no intervals to show a {term.poles[0]} phase or a turn."]
     if last.usable:
@@ -185,7 +195,9 @@ def _phase_words(one: Trajectory, neutral: float, poles: Sequence[str]) -> str:
     found = [stretch for stretch in below if len(stretch) > 1]
     if not found:
         places = ", ".join(f"{number_words(point)} at {point.revision}" for (point,) in below)
-        return f"an interval below {neutral:g} only at single revisions ({places}), which is no {poles[0]} phase"
+        return (
+            f"an interval below {neutral:g} only at single revisions ({places}), which is no {poles[0]} phase"
+        )
     lowest = min((point for stretch in found for point in stretch), key=lambda point: float(point.value))
     stretches = [f"{one[0].revision} to {one[-1].revision}, {len(one)} revisions" for one in found]
     several = f"{len(found)} {poles[0]} phases" if len(found) > 1 else f"a {poles[0]} phase"
@@ -204,7 +216,9 @@ def _turn_words(one: Trajectory, neutral: float, poles: Sequence[str]) -> str:
     for turn in found:
         between = turn.after.order - turn.before.order - 1
         gap = f" ({between} undecided in between)" if between else ""
-        words.append(f"to {poles[turn.upwards]} between {turn.before.revision} and {turn.after.revision}{gap}")
+        words.append(
+            f"to {poles[turn.upwards]} between {turn.before.revision} and {turn.after.revision}{gap}"
+        )
     return f"it turns {', then '.join(words)}"
 
 
@@ -217,7 +231,15 @@ def _beside_words(one: Trajectory, revision: str, study: Study) -> str:
             for other in study.trajectories
             if other.cell == one.cell
             and (other.metric, other.role) == (metric, one.role)
-            and (other.probe, other.layer, other.variant, other.subset, other.condition, other.level, other.parameter)
+            and (
+                other.probe,
+                other.layer,
+                other.variant,
+                other.subset,
+                other.condition,
+                other.level,
+                other.parameter,
+            )
             == (one.probe, one.layer, one.variant, one.subset, one.condition, one.level, one.parameter)
         ),
         None,

@@ -13,7 +13,7 @@ from hf_clipdyn.report.charts import Chart
 from hf_clipdyn.report.sentences import NOT_INTERPRETABLE, number_words
 from hf_clipdyn.report.study import Study
 from hf_clipdyn.report.trajectories import Trajectory, rows_of
-from hf_clipdyn.report.words import DETAILS, Words, json_words
+from hf_clipdyn.report.words import DETAILS, Words, bare, json_words
 
 __all__ = [
     "Table",
@@ -65,14 +65,16 @@ def _bar_table(chart: Chart) -> Table:
             one = line.trajectory
             label = "" if line.label == one.run else line.label
             rows += [
-                (panel.title, label, one.run, _cell(point), f"{point.n:,.0f}") for point in rows_of(one.points)
+                (panel.title, label, one.run, _cell(point), f"{point.n:,.0f}")
+                for point in rows_of(one.points)
             ]
     return Table(chart.title, ("metric", "detail", "model", "value", "n"), tuple(rows))
 
 
 def _told(one: Trajectory) -> list[str]:
-    """The columns that a heading names: not the texts of each revision, and not that nothing was done to an image."""
-    return [name for name in DETAILS if not (name == "texts" and one.texts == "own")]
+    """The columns that a heading names: not what is so by default."""
+    silent = {"texts": one.texts == "own", "condition": one.condition in ("", "none")}
+    return [name for name in DETAILS if not silent.get(name)]
 
 
 def undefined_table(study: Study) -> Table:
@@ -112,7 +114,17 @@ def diagnostics_table(study: Study) -> Table:
 
 def provenance_table(study: Study) -> Table:
     """How each benchmark was measured: data, settings, preprocessing, precision, versions."""
-    columns = ["run", "kind", "dataset", "split", "data_fingerprint", "preprocess", "settings", "dtype", "versions"]
+    columns = [
+        "run",
+        "kind",
+        "dataset",
+        "split",
+        "data_fingerprint",
+        "preprocess",
+        "settings",
+        "dtype",
+        "versions",
+    ]
     found = []
     rows = study.results.rows
     for key, members in rows.groupby(columns, sort=False):
@@ -126,7 +138,7 @@ def provenance_table(study: Study) -> Table:
                 _span(members.loc[members["role"] == "value", "n"], ",.0f"),
                 data[:12],
                 preprocess,
-                json_words(settings),
+                bare(json_words(settings)),
                 dtype,
                 json_words(versions),
             )
@@ -193,7 +205,9 @@ def _in_order(trajectories: Iterable[Trajectory]) -> list[str]:
 
 def _count_words(points: pd.DataFrame) -> str:
     n, clusters = (_span(points.loc[points[name] > 0, name], ",.0f") for name in ("n", "n_clusters"))
-    return ", ".join(part for part in (f"n = {n}" if n else "", f"{clusters} clusters" if clusters else "") if part)
+    return ", ".join(
+        part for part in (f"n = {n}" if n else "", f"{clusters} clusters" if clusters else "") if part
+    )
 
 
 def _span(values: Iterable[float], form: str) -> str:
@@ -217,5 +231,3 @@ def _short_cell(point: Any) -> str:
         return NOT_INTERPRETABLE if point.defined else "not defined"
     interval = "" if math.isnan(point.ci_low) else f" [{point.ci_low:.2f}, {point.ci_high:.2f}]"
     return f"{point.value:.2f}{interval}"
-
-

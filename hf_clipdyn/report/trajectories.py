@@ -4,18 +4,18 @@ import math
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from itertools import pairwise
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from hf_clipdyn.results.row import NUMBER_KEY, NumberKey, record
+from hf_clipdyn.results.row import NUMBER_KEY, NumberKey
 from hf_clipdyn.revisions.names import epoch_of, natural_key, step_of
 
 __all__ = ["Trajectory", "Turn", "phases", "read_trajectories", "rows_of", "turns"]
 
 
-@record()
+@dataclass(frozen=True, kw_only=True)
 class Trajectory(NumberKey):
     """One number over the revisions of one run.
 
@@ -51,13 +51,13 @@ class Trajectory(NumberKey):
     @cached_property
     def usable(self) -> pd.DataFrame:
         """The points that are defined and interpretable."""
-        return cast("pd.DataFrame", self.points[self.points["usable"]])
+        return self.points[self.points["usable"]]
 
     @cached_property
     def is_constant(self) -> bool:
         """Whether all its values are one number, as of a chance level."""
         values = self.points.loc[self.points["defined"], "value"]
-        return values.round(9).nunique() <= 1
+        return int(values.round(9).nunique()) <= 1
 
     @property
     def is_value(self) -> bool:
@@ -103,7 +103,7 @@ def read_trajectories(rows: pd.DataFrame) -> list[Trajectory]:
     placed = placed.sort_values(["_trajectory", "order"], kind="stable", ignore_index=True)
     starts = np.flatnonzero(placed["_trajectory"].diff().ne(0))
     keys = placed.loc[starts, names].astype(object)
-    keys["layer"] = pd.array(keys["layer"], "Int64").astype(object)
+    keys["layer"] = keys["layer"].astype("Int64").astype(object)
     ends = [*starts[1:], len(placed)]
     points = placed[_POINT]
     return [
@@ -160,9 +160,7 @@ def _placed(rows: pd.DataFrame) -> pd.DataFrame:
     epochs = revisions["epoch"].astype(float)
     for name in revisions.index[inside]:
         by_step = _interpolate(revisions.at[name, "step"], whole["step"], whole["epoch"])
-        by_samples = _interpolate(
-            revisions.at[name, "samples_seen"], whole["samples_seen"], whole["epoch"]
-        )
+        by_samples = _interpolate(revisions.at[name, "samples_seen"], whole["samples_seen"], whole["epoch"])
         epochs[name] = by_samples if math.isnan(by_step) else by_step
 
     def rank(name: str) -> tuple[float, float, tuple[tuple[int, int, str], ...]]:
@@ -183,4 +181,3 @@ def _interpolate(reading: float, clock: "pd.Series[float]", epochs: "pd.Series[f
     if reading > clocks[-1]:
         return float(reading * places[-1] / clocks[-1])
     return float(np.interp(reading, clocks, places))
-

@@ -9,7 +9,7 @@ from hf_clipdyn.report.trajectories import Trajectory
 from hf_clipdyn.results.row import NumberKey
 from hf_clipdyn.results.terms import Axis, KindTerms, Reference, Term, Vocabulary
 
-__all__ = ["DETAILS", "DEFAULT_PROBE", "Words", "bare", "json_object", "json_words", "listed", "share_words"]
+__all__ = ["DEFAULT_PROBE", "DETAILS", "Words", "bare", "json_object", "json_words", "listed", "share_words"]
 
 DETAILS = ("texts", "probe", "layer", "subset", "condition", "level", "parameter")
 """Columns that set numbers of one metric apart, in the order in which they are named."""
@@ -117,7 +117,7 @@ def json_words(text: str, shared: Mapping[str, Any] | None = None) -> str:
     if held is None:
         return text
     return ", ".join(
-        f"{bare(name)} {value}" for name, value in held.items() if not shared or shared.get(name) != value
+        f"{name} {value}" for name, value in held.items() if not shared or shared.get(name) != value
     )
 
 

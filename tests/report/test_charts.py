@@ -133,12 +133,12 @@ def test_preprocessings_are_never_mixed_in_one_figure(series, plan):
 
 def test_two_precisions_of_one_run_are_two_figures_beside_the_same_of_other_runs(series, plan):
     names = ("float32", "bfloat16")
-    rows = [one for i, name in enumerate(names) for one in series("zero_shot/t", "top1", 0.5 + i / 10, dtype=name)]
+    rows = [
+        one for i, name in enumerate(names) for one in series("zero_shot/t", "top1", 0.5 + i / 10, dtype=name)
+    ]
     rows += series("zero_shot/t", "top1", 0.7, repo_id="me/other")
     charts = plan(rows)
-    found = {
-        chart.title: [one.points["value"].iloc[0] for one in chart.trajectories] for chart in charts
-    }
+    found = {chart.title: [one.points["value"].iloc[0] for one in chart.trajectories] for chart in charts}
     assert found == {"zero-shot accuracy, float32": [0.5, 0.7], "zero-shot accuracy, bfloat16": [0.6]}
     assert len({chart.name for chart in charts}) == 2
 
@@ -174,7 +174,9 @@ def test_several_runs_are_overlaid_in_a_panel_for_each_level(series, plan):
 def test_layers_distortions_and_subsets_have_charts_of_their_own(series, read):
     rows = [*series("quality/t", "alignment", 0.5, variant="cosine", condition="")]
     for layer in range(13):
-        rows += series("quality/t", "alignment", 0.5, variant="cosine", probe="hidden_state", layer=layer, condition="")
+        rows += series(
+            "quality/t", "alignment", 0.5, variant="cosine", probe="hidden_state", layer=layer, condition=""
+        )
     for i in range(12):
         rows += series("quality/t", "alignment", 0.5, variant="cosine", condition=f"distortion_{i}")
     for name in ("cnn", "traditional"):
@@ -264,7 +266,9 @@ def test_the_last_revisions_texts_are_drawn_beside_the_revisions_own(series, rea
     rows += series("noise/x", "accuracy", 0.4, **noisy)
     rows += series("noise/x", "accuracy", 0.3, texts="last", text_commit="c", **noisy)
     study = read(rows)
-    assert [_labels(chart) for chart in study.charts] == [[["text of each revision", "text of the last revision"]]] * 2
+    assert [_labels(chart) for chart in study.charts] == [
+        [["text of each revision", "text of the last revision"]]
+    ] * 2
     (line,) = study.overview[0][0].lines
     assert line.trajectory.texts == "own"
 
@@ -282,7 +286,16 @@ def test_a_map_with_one_layer_shares_a_chart_with_a_map_without(series, plan):
 
 def test_models_of_one_revision_have_one_chart_of_bars_for_each_benchmark(plan):
     rows = [
-        row("noise/x", "accuracy", 0.5, repo_id=model, revision="main", epoch=None, condition="gaussian", level=level)
+        row(
+            "noise/x",
+            "accuracy",
+            0.5,
+            repo_id=model,
+            revision="main",
+            epoch=None,
+            condition="gaussian",
+            level=level,
+        )
         for model in ("org/a", "org/b")
         for level in (0.1, 0.2)
     ]

@@ -70,7 +70,9 @@ def test_single_revisions_below_one_half_make_no_texture_phase(say):
 def test_separate_phases_are_not_merged_into_one(say):
     low, high = (0.3, True), (0.8, True)
     first = say(_bias(low, low, high, high, low, low, low))[0]
-    assert "2 texture phases (epoch-000 to epoch-001, 2 revisions; epoch-004 to epoch-006, 3 revisions" in first
+    assert (
+        "2 texture phases (epoch-000 to epoch-001, 2 revisions; epoch-004 to epoch-006, 3 revisions" in first
+    )
 
 
 def test_a_last_value_below_chance_is_called_so(say):
@@ -79,12 +81,16 @@ def test_a_last_value_below_chance_is_called_so(say):
 
 
 def test_a_change_within_the_intervals_is_not_significant(say):
-    rows = [row("quality/t", "alignment", value, 0.05, epoch=epoch) for epoch, value in enumerate((0.50, 0.58))]
+    rows = [
+        row("quality/t", "alignment", value, 0.05, epoch=epoch) for epoch, value in enumerate((0.50, 0.58))
+    ]
     assert say(rows)[0].endswith("no significant change.")
 
 
 def test_a_rise_beyond_the_intervals_is_one(say):
-    rows = [row("quality/t", "alignment", value, 0.01, epoch=epoch) for epoch, value in enumerate((0.50, 0.58))]
+    rows = [
+        row("quality/t", "alignment", value, 0.01, epoch=epoch) for epoch, value in enumerate((0.50, 0.58))
+    ]
     assert say(rows)[0].endswith("(n = 1,000) at epoch-001, a rise.")
 
 
@@ -159,7 +165,10 @@ def test_the_last_sentence_names_the_level_of_the_intervals_and_what_they_lack(s
     assert "neither the variation between seeds nor that between checkpoints" in alone
     assert "There is one run" in alone
     assert "There are 2 runs" in together
-    rows = [row("noise/x", "area", 0.5, 0.1, confidence_level=level, epoch=i) for i, level in enumerate((0.9, 0.99))]
+    rows = [
+        row("noise/x", "area", 0.5, 0.1, confidence_level=level, epoch=i)
+        for i, level in enumerate((0.9, 0.99))
+    ]
     assert say(rows)[-1].startswith("The 90 % and 99 % intervals are")
 
 

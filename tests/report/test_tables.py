@@ -3,7 +3,6 @@
 import math
 
 import pytest
-
 from result_rows import row
 
 from hf_clipdyn.report.tables import chart_table, diagnostics_table, provenance_table, undefined_table
@@ -25,7 +24,7 @@ def test_the_table_of_a_figure_holds_values_intervals_counts_and_the_null(study,
     found = table(study(), "cue_accuracy")
     assert found.headings == (
         "revision",
-        "projection, untouched images\nn = 1,000, 64 clusters",
+        "projection\nn = 1,000, 64 clusters",
         "null\nn = 1,000, 64 clusters",
     )
     assert found.rows[5] == ("epoch-005", "0.850 [0.820, 0.880]", "0.272 [0.272, 0.272]")
@@ -66,13 +65,13 @@ def test_undefined_numbers_are_gathered_by_their_cause(read):
     assert undefined_table(read(rows)).rows == (
         (
             *("me/fixture", "Saliency: mit1003", "NSS"),
-            "rollout, untouched images; gradient, untouched images",
+            "rollout; gradient",
             "epoch-000, epoch-001",
             "no fixation points",
         ),
         (
             *("me/fixture", "Saliency: mit1003", "shuffled AUC"),
-            *("projection, untouched images", "epoch-000", "not defined on these data"),
+            *("projection", "epoch-000", "not defined on these data"),
         ),
     )
 
@@ -80,7 +79,15 @@ def test_undefined_numbers_are_gathered_by_their_cause(read):
 def test_the_caution_of_a_number_stands_beside_it(table):
     rows = [
         row("saliency/x", "sauc", 0.6),
-        row("saliency/x", "sauc", 0.36, probe="", role="baseline", reference="centre", note="biased below one half"),
+        row(
+            "saliency/x",
+            "sauc",
+            0.36,
+            probe="",
+            role="baseline",
+            reference="centre",
+            note="biased below one half",
+        ),
     ]
     assert table(rows, "sauc").rows[1][3] == "0.360 [0.360, 0.360] (biased below one half)"
 

@@ -40,7 +40,12 @@ def test_every_column_of_a_table_is_read_with_its_vocabulary(write):
         *(0.5, 0.4, 0.6),
         *(1000, 64),
     )
-    assert (read["run"], read["condition"], read["level"], read["scale"]) == ("me/fixture", "gaussian", 0.1, "")
+    assert (read["run"], read["condition"], read["level"], read["scale"]) == (
+        "me/fixture",
+        "gaussian",
+        0.1,
+        "",
+    )
     assert pd.isna(read["layer"])
     assert pd.isna(read["interpretable"])
 
@@ -54,7 +59,10 @@ def test_the_order_of_metrics_survives_the_file(write):
 
 def test_columns_with_a_default_may_be_absent_and_a_vocabulary_too(write):
     path = _replace(
-        write([row("noise/cifar10", "accuracy", 0.5)], vocabulary=None), settings=None, subset=None, epoch=None
+        write([row("noise/cifar10", "accuracy", 0.5)], vocabulary=None),
+        settings=None,
+        subset=None,
+        epoch=None,
     )
     results = read_results([path])
     (read,) = results.rows.to_dict("records")
@@ -96,7 +104,9 @@ def test_the_columns_that_a_table_lacks_are_listed(tmp_path):
 
 def test_a_table_of_the_earlier_schema_is_refused_in_one_sentence(tmp_path):
     path = tmp_path / "earlier.parquet"
-    pd.DataFrame({"repo_id": ["me/x"], "benchmark": ["noise/cifar10"], "group": ["sigma=0.1"]}).to_parquet(path)
+    pd.DataFrame({"repo_id": ["me/x"], "benchmark": ["noise/cifar10"], "group": ["sigma=0.1"]}).to_parquet(
+        path
+    )
     with pytest.raises(ConfigError, match="was written by an earlier version of hf_clipdyn: evaluate again"):
         read_results([path])
 
@@ -122,7 +132,10 @@ def test_a_value_that_no_row_can_have_is_an_error(column, values, says, write):
     [
         (b"[", "is no JSON"),
         (b'{"kinds": {"k": {"title": 3, "terms": {}}}}', "kinds.'k'.title is 3, not a text"),
-        (b'{"kinds": {"k": {"title": "k", "terms": {"m": {"title": "m", "limits": [1]}}}}}', "limits of a metric"),
+        (
+            b'{"kinds": {"k": {"title": "k", "terms": {"m": {"title": "m", "limits": [1]}}}}}',
+            "limits of a metric",
+        ),
         (b'{"kinds": {"k": {"title": "k", "terms": {"m": {"title": "m", "poles": ["a"]}}}}}', "with poles"),
         (
             b'{"kinds":{"k":{"title":"k","terms":{},"references":[{"role":"chance","title":"c","joins":["run"]}]}}}',
