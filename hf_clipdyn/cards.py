@@ -263,8 +263,9 @@ def results_card(
     rows: int,
     runs: Sequence[Mapping[str, Any]],
     benchmarks: Sequence[Mapping[str, Any]],
-    configs: Mapping[str, Sequence[str]],
+    configs: Mapping[str, str],
     left_out: Sequence[str],
+    columns: Sequence[tuple[str, str, str]],
 ) -> str:
     """The README.md of a table of results as a data set, YAML head included.
 
@@ -273,12 +274,13 @@ def results_card(
         rows: of the table.
         runs: repo_id, revisions (their number), first and last of each run.
         benchmarks: name, synthetic, revisions, rows, dtype and trials (their configuration) of each benchmark.
-        configs: paths of the Parquet files by configuration; the first one is the table and the default.
+        configs: pattern of the Parquet files by configuration; the first one is the table and the default.
         left_out: benchmarks whose trials are not there.
+        columns: name, type and meaning of each column of the table.
     """
     entries: list[dict[str, Any]] = [
-        {"config_name": config, "data_files": [{"split": "train", "path": list(paths)}]}
-        for config, paths in configs.items()
+        {"config_name": config, "data_files": [{"split": "train", "path": pattern}]}
+        for config, pattern in configs.items()
     ]
     entries[0]["default"] = True
     title = repo_id.rpartition("/")[2]
@@ -299,6 +301,7 @@ def results_card(
         benchmarks=benchmarks,
         trials=list(configs)[1:],
         left_out=left_out,
+        columns=columns,
         version=version("hf-clipdyn"),
     )
 

@@ -15,11 +15,12 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NoReturn
 
-import yaml
 from transformers import HfArgumentParser
 
 from hf_clipdyn.errors import ConfigError, UnknownNameError
+from hf_clipdyn.flat_yaml import check_keys, read_flat_yaml
 from hf_clipdyn.options import check_options, option, shorten, shown
+from hf_clipdyn.plugins import load_plugin
 from hf_clipdyn.schema import checked_repo_id
 
 __all__ = [
@@ -50,10 +51,10 @@ _EXECUTION = {
     "hub_private_repo",
     "data_dir",
     "cache_dir",
+    "plugin",
 }
 
 _COUNT = "[1, 1000000000]"
-_LARGEST = 2**20  # bytes of a recipe
 
 
 @dataclass(frozen=True)
@@ -67,6 +68,7 @@ class TrainingConfig:
         "captions.txt, or an imagefolder with metadata.csv or .jsonl), or a data set on the Hub.",
     )
     dataset_config_name: str | None = option(None, "The data set's configuration.")
+    plugin: str | None = option(None, "Python file that adds the data set.")
     image_column: str | None = option(
         None, "The column of the images, for a folder or a data set on the Hub; found by default."
     )
@@ -147,6 +149,8 @@ class TrainingConfig:
         if self.hub_token is not None:  # a file written on Windows ends in \r\n, which no header may hold
             object.__setattr__(self, "hub_token", self.hub_token.strip() or None)
         check_options(self)
+        if self.plugin is not None:
+            load_plugin(self.plugin)
         steps = [] if self.publish in ("epoch", "log2") else self.publish.split(",")
         if not all(
             word.strip().isdecimal() and 0 < len(word.strip()) <= 18 and int(word) > 0 for word in steps
@@ -212,63 +216,12 @@ def read_recipe(path: Path) -> dict[str, Any]:
     """The fields and values of a YAML file, whose names are checked and whose values are not.
 
     Raises:
-        ConfigError: it cannot be read, is no YAML, is no mapping, or holds a collection or an earlier name of a field.
+        ConfigError: see `read_flat_yaml`; or it was written for an earlier version.
         UnknownNameError: an unknown field.
     """
-    try:
-        size = path.stat().st_size
-        text = path.read_text(encoding="utf-8") if size <= _LARGEST else ""
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be read: {error.strerror or error}.") from error
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{path} is not UTF-8: a recipe is a YAML file.") from error
-    if size > _LARGEST:
-        raise ConfigError(f"{path} has {size} bytes: a recipe is a short mapping of fields to values.")
-    try:
-        _check_flat(text, path)
-        values = yaml.safe_load(text)
-    except yaml.MarkedYAMLError as error:
-        raise ConfigError(f"{path} is not YAML: {_place(error)}.") from error
-    except ConfigError:
-        raise
-    except (yaml.YAMLError, ValueError) as error:  # a character that YAML forbids; a date as 2024-99-99
-        raise ConfigError(
-            f"{path} is not YAML: it holds a forbidden character, an impossible date or too long a number."
-        ) from error
-    if values is None:
-        return {}
-    if not isinstance(values, dict):
-        raise ConfigError(f"{path} holds {type(values).__name__}: a recipe is a mapping of fields to values.")
+    values = read_flat_yaml(path)
     check_names(values, str(path))
     return values
-
-
-def _check_flat(text: str, path: Path) -> None:
-    """Refuse collections within the mapping, and aliases: built or printed, they could fill the memory.
-
-    The events of a file come one by one, however deeply it is nested.
-    """
-    depth = 0
-    for event in yaml.parse(text, Loader=yaml.SafeLoader):
-        line = f"line {event.start_mark.line + 1} of " if event.start_mark else ""
-        if isinstance(event, yaml.AliasEvent):
-            raise ConfigError(f"There is an alias in {line}{path}: give each field its value.")
-        depth += isinstance(event, yaml.CollectionStartEvent)
-        depth -= isinstance(event, yaml.CollectionEndEvent)
-        if depth > 1:
-            raise ConfigError(f"There is a collection in {line}{path}: give each field one value.")
-
-
-def _place(error: yaml.MarkedYAMLError) -> str:
-    """Line, column and problem; never an excerpt of the file, in which a token may stand."""
-    problem = re.sub(
-        r"""(['"])(.*?)\1""",
-        lambda quoted: quoted[0] if len(quoted[2]) == 1 or quoted[2].startswith("<") else "a name",
-        error.problem or "it cannot be parsed",
-    )
-    mark = error.problem_mark or error.context_mark
-    place = "" if mark is None else f"line {mark.line + 1}, column {mark.column + 1}: "
-    return place + " ".join(problem.split())
 
 
 def check_names(values: Mapping[Any, Any], where: str) -> None:
@@ -287,10 +240,7 @@ def check_names(values: Mapping[Any, Any], where: str) -> None:
             f"{where} was written for an earlier version: its dataset is now called dataset_name, and its dataset_name "
             "dataset_config_name; rename them in a recipe, and start a new run in another --output_dir."
         )
-    known = {f.name for f in dataclasses.fields(TrainingConfig)}
-    for key in values:
-        if key not in known:
-            raise UnknownNameError(f"field in {where}:", shorten(str(key)), known)
+    check_keys(values, {f.name for f in dataclasses.fields(TrainingConfig)}, where)
 
 
 class _Parser(HfArgumentParser):
@@ -299,7 +249,8 @@ class _Parser(HfArgumentParser):
     def add_argument(self, *names: str, **kwargs: Any) -> argparse.Action:
         """A flag, whose help names the interval of its values; transformers passes on a field's metadata."""
         within = kwargs.pop("within", None)
-        kwargs["choices"] = kwargs.get("choices") or None  # an empty tuple would accept nothing
+        if not kwargs.get("choices"):
+            kwargs.pop("choices", None)  # an empty tuple would accept nothing
         if within is not None:
             kwargs["help"] += f" In {within}."
         return super().add_argument(*names, **kwargs)

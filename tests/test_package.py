@@ -11,7 +11,7 @@ from hf_clipdyn import errors
 from hf_clipdyn.bundled import load_metric, metric_names, metric_path, template_path
 from hf_clipdyn.errors import ClipDynError, UnknownNameError
 
-HEAVY = ("torch", "transformers", "datasets", "evaluate", "pandas", "matplotlib", "scipy")
+HEAVY = ("torch", "transformers", "accelerate", "datasets", "evaluate", "pandas", "matplotlib", "scipy")
 
 
 def _loaded_by(code: str) -> set[str]:
@@ -31,6 +31,17 @@ def test_help_loads_nothing_heavy(argv: list[str]) -> None:
     call = f"main({argv!r})\nexcept SystemExit as stop:\n    assert not stop.code"
     code = f"from hf_clipdyn.cli import main\ntry:\n    {call}"
     assert _loaded_by(code) == set()
+
+
+def test_naming_all_benchmarks_and_data_sets_loads_no_torch() -> None:
+    code = (
+        "from hf_clipdyn.benchmarks.registry import kinds, parse_benchmark, suite, suite_names, vocabulary\n"
+        "from hf_clipdyn.data.registry import dataset_facts, dataset_names\n"
+        "[dataset_facts(name) for name in dataset_names()]\n"
+        "vocabulary(parse_benchmark(one) for name in suite_names() for one in suite(name))\n"
+        "assert kinds()"
+    )
+    assert not _loaded_by(code) & {"torch", "transformers", "accelerate"}
 
 
 def test_every_public_name_is_there_and_documented() -> None:

@@ -34,10 +34,10 @@ class Source:
     facts: DatasetFacts
     absent: int = 0
 
-    def incomplete(self, shown: int) -> str:
-        """``n/N`` where only n of the N official rows are shown, else ""; for values that depend on the whole set."""
+    def incomplete(self, shown: int) -> dict[str, str]:
+        """``{"incomplete": "n/N"}`` if only n of the N official rows are shown, else empty: for `Kind.facts`."""
         whole = len(self.dataset) + self.absent
-        return f"{shown}/{whole}" if shown < whole else ""
+        return {"incomplete": f"{shown}/{whole}"} if shown < whole else {}
 
 
 def fitting_config(facts: DatasetFacts, schemas: tuple[str, ...]) -> tuple[bool, str | None]:

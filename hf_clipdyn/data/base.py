@@ -1,8 +1,8 @@
-"""How a data set is added: one file in this folder, found automatically.
+"""How a data set is added: one file in `data/sets/`, or in a package or module of your own.
 
 ::
 
-    # hf_clipdyn/data/faces.py: the module's name is the data set's name
+    # hf_clipdyn/data/sets/faces.py, or faces.py, given with --plugin faces.py
     class Faces(DataBuilder):
         facts = DatasetFacts(kind="quality", title="Faces", rows={"test": 200}, licence="CC BY 4.0",
                              may_redistribute=True, where="https://…", citation="@article{…}")
@@ -14,16 +14,23 @@
                 ...
                 yield {"reference": self.image(reference), ...}
 
-The base class turns this into a `datasets.GeneratorBasedBuilder`: it indexes the folder without regard to case,
-nesting and packing, gives the cache a hash that follows the files' content, checks the number of rows, and completes
-a row with null for columns that it leaves out. A data set without files leaves ``layout`` empty, one with
-configurations sets ``BUILDER_CONFIGS = configs("a", "b")`` and ``DEFAULT_CONFIG_NAME`` as usual in `datasets`, and
-``facts.config_kinds`` where their rows differ in kind; one with splits overrides `DataBuilder.splits`.
+The data set is called like the module, ``faces``, as in `datasets`. If a module defines several data sets, or one
+beside a kind of benchmark, give the class a ``name``. An installed package declares its modules::
 
-Whoever changes the rows that a loader makes of the same files raises its ``rows_version``, so that no table is read
-that was prepared before; tests/data/test_cache.py notices such a change.
+    [project.entry-points."hf_clipdyn.datasets"]
+    faces = "my_package.faces"
 
-Builders open no files themselves (`files.py` says why): they use `FileIndex`, `tables` and `DataBuilder.image`.
+The base class turns this into a `datasets.GeneratorBasedBuilder`. It finds files whatever their case, nesting and
+packing, derives the cache's key from their content, checks the number of rows, and sets the columns that a row leaves
+out to null. A data set without files has an empty ``layout``. One with configurations sets
+``BUILDER_CONFIGS = configs("a", "b")`` and ``DEFAULT_CONFIG_NAME``, as usual in `datasets`, and ``facts.config_kinds``
+if their rows differ in kind. One with several splits overrides `DataBuilder.splits`.
+
+Raise ``rows_version`` whenever a loader makes other rows of the same files: tables that were prepared before are then
+made again. tests/data/test_cache.py notices such a change.
+
+Builders open no files themselves (`files.py` says why): they use `FileIndex`, `tables` and `DataBuilder.image`. Their
+modules load no torch, so that naming all data sets stays fast.
 """
 
 from collections.abc import Iterator, Sequence
@@ -40,6 +47,7 @@ from hf_clipdyn.data.images import check_image
 from hf_clipdyn.data.layout import hash_of, open_layout, resolved
 from hf_clipdyn.data.schemas import features_of
 from hf_clipdyn.errors import DatasetError
+from hf_clipdyn.plugins import module_name
 
 __all__ = ["DataBuilder", "SubsetWarning", "configs"]
 
@@ -54,6 +62,7 @@ class DataBuilder(datasets.GeneratorBasedBuilder):  # type: ignore[misc]  # data
 
     Attributes (of the class):
         facts: what is known about the data set.
+        name: what users call it; default: the name of the module.
         layout: files and folders (``name/``) that the official folder holds; ``a|b`` means either.
         companion: end of the name of a folder beside the official one whose files are read too, if it is there.
         default_split: the split of data sets that have no official ones.
@@ -71,11 +80,17 @@ class DataBuilder(datasets.GeneratorBasedBuilder):  # type: ignore[misc]  # data
     """
 
     facts: ClassVar[DatasetFacts]
+    name: ClassVar[str]
     layout: ClassVar[tuple[str, ...]] = ()
     companion: ClassVar[str] = ""
     default_split: ClassVar[str] = "test"
     rows_version: ClassVar[int] = 1
     exact_rows: ClassVar[bool] = True
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if "name" not in vars(cls):
+            cls.name = module_name(cls)
 
     def __init__(
         self,
@@ -107,6 +122,7 @@ class DataBuilder(datasets.GeneratorBasedBuilder):  # type: ignore[misc]  # data
             config_name=config_name,
             data_dir=data_dir,
             hash=hash_of(fingerprint, str(self.rows_version)),
+            dataset_name=type(self).name,
             **kwargs,
         )
 

@@ -5,7 +5,6 @@ image processor gives before it rescales and normalises, so that training and ev
 read the same numbers that `CLIPProcessor` would give a user.
 """
 
-import copy
 import hashlib
 import json
 import os
@@ -20,26 +19,16 @@ from typing import Any
 
 import datasets
 import numpy as np
-import PIL
-import torchvision
 from numpy.typing import NDArray
 from PIL import Image
 from tqdm.auto import tqdm
-from transformers import SiglipImageProcessor
-from transformers.models.siglip2.image_processing_siglip2 import get_image_size_for_max_num_patches
 
 from hf_clipdyn.data.caches import cache_folder, touch
 from hf_clipdyn.data.images import decode_image, open_image
 from hf_clipdyn.errors import DatasetError
+from hf_clipdyn.preprocess import processor_identity, resize_and_crop, square_processor
 
-__all__ = [
-    "Pixels",
-    "decode_pixels",
-    "input_size",
-    "processor_identity",
-    "squashing_processor",
-    "whole_square",
-]
+__all__ = ["Pixels", "decode_pixels"]
 
 _BATCH = 64
 _PIXELS_AT_ONCE = 2**26  # in memory at a time: 200 MB in RGB; 64 photographs of a megapixel
@@ -64,58 +53,6 @@ class Pixels:
 
     def __len__(self) -> int:
         return len(self.array)
-
-
-def processor_identity(image_processor: Any) -> str:
-    """What decides the pixels: class and settings of the processor, versions of the libraries that resize."""
-    settings = {
-        key: value
-        for key, value in image_processor.to_dict().items()
-        if key.startswith(("do_resize", "do_center_crop", "do_pad", "size", "crop", "resample", "default_to"))
-    }
-    libraries = {"torchvision": torchvision.__version__, "pillow": PIL.__version__}
-    return json.dumps([type(image_processor).__name__, settings, libraries], sort_keys=True, default=str)
-
-
-def input_size(image_processor: Any) -> tuple[int, int]:
-    """Height and width in pixels of what an image processor gives; of a NaFlex model, the square (`whole_square`).
-
-    Raises:
-        DatasetError: they depend on the image.
-    """
-    image_processor = whole_square(image_processor)
-    crops = getattr(image_processor, "do_center_crop", False)
-    size = dict((image_processor.crop_size if crops else image_processor.size) or {})
-    height, width = size.get("height"), size.get("width")
-    if height is None or width is None:
-        raise DatasetError(
-            f"{type(image_processor).__name__} gives images of no fixed size ({size}): take a model whose "
-            "processor resizes to a height and a width."
-        )
-    return int(height), int(width)
-
-
-def whole_square(image_processor: Any) -> Any:
-    """The processor; in place of one whose grid follows the image (SigLIP 2 NaFlex), one that gives a square.
-
-    The cache holds images of one size. The square is the largest of the processor's budget of patches, the whole
-    image is resized to it, and a square image gives exactly the pixels that the processor itself would give.
-    """
-    budget = getattr(image_processor, "max_num_patches", None)
-    if budget is None:
-        return image_processor
-    patch = image_processor.patch_size
-    height, width = get_image_size_for_max_num_patches(patch, patch, patch, budget)
-    return SiglipImageProcessor(size={"height": height, "width": width}, resample=image_processor.resample)
-
-
-def squashing_processor(image_processor: Any) -> Any:
-    """A processor that resizes the whole image to the same input, whatever its aspect ratio."""
-    height, width = input_size(image_processor)
-    squashing = copy.deepcopy(whole_square(image_processor))
-    squashing.size = type(squashing.size)(height=height, width=width)
-    squashing.do_resize, squashing.do_center_crop, squashing.do_pad = True, False, False
-    return squashing
 
 
 def decode_pixels(
@@ -147,7 +84,7 @@ def decode_pixels(
     Raises:
         DatasetError: the column is absent, all images are broken, or the cache cannot be written.
     """
-    image_processor = whole_square(image_processor)
+    image_processor = square_processor(image_processor)
     if column not in dataset.column_names:
         raise DatasetError(
             f"The data set has no column {column!r}, only {', '.join(dataset.column_names)}: name the image column."
@@ -227,10 +164,7 @@ def _processed(
                 images = list(pool.map(decoded, range(start + first, start + first + len(files)), files))
                 files.clear()  # they hold their pixels
                 whole = [image for image in images if image is not None]
-                pixels = None
-                if whole:
-                    batch = image_processor(whole, do_rescale=False, do_normalize=False, return_tensors="np")
-                    pixels = np.ascontiguousarray(batch["pixel_values"].transpose(0, 2, 3, 1), dtype=np.uint8)
+                pixels = resize_and_crop(image_processor, whole) if whole else None
                 yield pixels, np.array([image is None for image in images])
                 bar.update(len(images))
                 del images, whole, pixels

@@ -83,7 +83,7 @@ def download_archives(
     Raises:
         DatasetError: they cannot be fetched.
     """
-    name = plain(builder.__module__.rpartition(".")[2])
+    name = plain(builder.name)
     with _explained(repo_id):
         files = HfApi().list_repo_files(repo_id, repo_type="dataset", revision=revision, token=token)
         wanted = [file for file in files if name in plain(file)]

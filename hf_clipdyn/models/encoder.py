@@ -24,9 +24,9 @@ from transformers import AutoConfig, AutoImageProcessor, AutoModel, AutoTokenize
 from transformers.utils import logging as transformers_logging
 
 from hf_clipdyn.errors import ModelError
-from hf_clipdyn.models.pixel_values import PixelValues, patches
 from hf_clipdyn.models.plausible import PROCESSOR_FILES, check_settings_files
 from hf_clipdyn.models.snapshots import read_weights, settings_digest, snapshot_folder, weight_files
+from hf_clipdyn.preprocess import Normaliser, naflex_inputs
 
 __all__ = ["Encoder", "ImageFeatures", "read_config", "read_input", "read_model"]
 
@@ -75,7 +75,7 @@ class Encoder:
         if offload is not None:
             weakref.finalize(self, shutil.rmtree, offload, ignore_errors=True)
         self.image_processor = image_processor
-        self._pixel_values = PixelValues(image_processor)
+        self._normalise = Normaliser(image_processor)
         self.tokenizer = tokenizer
         self.device = device
         self.dtype = dtype
@@ -141,7 +141,7 @@ class Encoder:
         elif settings_digest(folder) == self._settings and self._swap(folder):
             return True
         model, self.image_processor, self.tokenizer = _build(folder, self.dtype, self._offload)
-        self._pixel_values = PixelValues(self.image_processor)
+        self._normalise = Normaliser(self.image_processor)
         self.model = model if self._offload is not None else model.to(device=self.device, dtype=self.dtype)
         self.model.eval()
         self._settings = settings_digest(folder)
@@ -189,15 +189,13 @@ class Encoder:
 
     def pixel_values(self, pixels: NDArray[np.uint8]) -> torch.Tensor:
         """Rescale and normalise (n, H, W, 3) uint8 images of the model's size as its own processor does."""
-        return self._pixel_values(pixels, self.device).to(dtype=self.dtype)
+        return self._normalise(pixels, self.device).to(dtype=self.dtype)
 
     def image_output(self, pixel_values: torch.Tensor, **kwargs: Any) -> tuple[torch.Tensor, Any]:
         """Projection (n, d) of normalised pixels and transformers' whole output, gradients and all."""
         inputs = {"pixel_values": pixel_values}
         if hasattr(self.image_processor, "max_num_patches"):  # NaFlex: shown as patches with their grid
-            inputs = patches(
-                pixel_values, self.image_processor.patch_size, self.image_processor.max_num_patches
-            )
+            inputs = naflex_inputs(self.image_processor, pixel_values)
         if hasattr(self.model, "get_image_features"):
             output = self.model.get_image_features(**inputs, **kwargs)
             return output.pooler_output, output

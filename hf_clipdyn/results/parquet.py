@@ -56,7 +56,8 @@ def read_parquet(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
         if len(set(schema.names)) < len(schema.names):
             raise ValueError("has two columns of one name")
         # A dictionary is not unfolded yet: each row may hold a text of megabytes.
-        table = pq.read_table(path, columns=columns, read_dictionary=texts, partitioning=None)
+        with pq.ParquetFile(path, read_dictionary=texts) as file:
+            table = file.read(columns)
         for name in set(texts) & set(table.column_names):
             for chunk in table[name].chunks:
                 values = chunk.dictionary if pa.types.is_dictionary(chunk.type) else chunk

@@ -1,9 +1,11 @@
-"""Files that survive a power failure: written whole under another name, flushed, then renamed."""
+"""Hashes and modes of files, and files that are flushed to the disk."""
 
 import hashlib
 import os
 import tempfile
 from pathlib import Path
+
+from hf_clipdyn.files import fsync, replace_durably
 
 __all__ = ["file_git_hash", "file_sha256", "follow_umask", "fsync", "replace_durably", "write_durably"]
 
@@ -43,26 +45,9 @@ def follow_umask(path: Path) -> None:
             one.chmod(of_folder if one.is_dir() else of_file)
 
 
-def fsync(path: Path) -> None:
-    """Flush a file, or the entries of a folder, to the disk; folders are skipped where that is unknown."""
-    if path.is_dir() and os.name == "nt":
-        return
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def write_durably(path: Path, content: bytes) -> None:
     """Write a new file and flush it; for a file that readers may see, rename it afterwards."""
     with path.open("wb") as file:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
-
-
-def replace_durably(source: Path, target: Path) -> None:
-    """Rename ``source`` to ``target``; readers see the old or the new, also after a power failure."""
-    source.replace(target)
-    fsync(target.parent)

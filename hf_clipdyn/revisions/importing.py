@@ -216,7 +216,8 @@ def import_open_clip(
         ModelError: a checkpoint is not of that architecture.
         RevisionError: revisions cannot be published.
     """
-    from transformers import CLIPProcessor
+    import torch
+    from transformers import CLIPModel, CLIPProcessor
 
     from hf_clipdyn.models.tokenizers import clip_tokenizer
 
@@ -235,11 +236,14 @@ def import_open_clip(
             from_open_clip(read_state_dict(path), config).save_pretrained(folder)
         processor.save_pretrained(folder)
 
+    with torch.device("meta"):
+        parameters = CLIPModel(config).num_parameters()
     card = CardFacts(
         repo_id=repo_id,
         datasets=source.datasets,
         licence=source.licence,
         scale=model,
+        parameters=parameters,
         tags=("open_clip",),
         source=CardSource(
             repo_id=source.repo_id,

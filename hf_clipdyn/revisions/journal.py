@@ -26,7 +26,7 @@ from filelock import FileLock, Timeout
 from hf_clipdyn.cards import CardFacts
 from hf_clipdyn.errors import ConfigError, PublishError
 from hf_clipdyn.revisions.files import fsync, replace_durably, write_durably
-from hf_clipdyn.revisions.manifest import ManifestRow, sort_key
+from hf_clipdyn.revisions.manifest import Manifest, ManifestRow, sort_key
 from hf_clipdyn.schema import CommitId, Matches, RepoId, read_json
 
 __all__ = ["Entry", "Journal", "RunFacts"]
@@ -60,6 +60,11 @@ class RunFacts:
     private: bool
     allow_identical: bool
     card: CardFacts
+
+    def manifest(self, rows: tuple[ManifestRow, ...] = ()) -> Manifest:
+        """The run's manifest with these rows."""
+        card = self.card
+        return Manifest(self.run_id, rows, scale=card.scale, seed=card.seed, parameters=card.parameters)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Any
 from huggingface_hub import constants
 
 from hf_clipdyn.revisions.local import LocalStore
-from hf_clipdyn.revisions.manifest import sort_key
+from hf_clipdyn.revisions.manifest import OF_RUN, sort_key
 from hf_clipdyn.revisions.names import epoch_of, step_of
 from hf_clipdyn.revisions.repository import MAIN, Repository, read_manifest, weights_of
 from hf_clipdyn.schema import checked_repo_id
@@ -36,6 +36,9 @@ class Revision:
         size: bytes of the weights.
         loss: training loss; None if unknown.
         time: when the snapshot was taken, UTC, ISO 8601; None if unknown.
+        scale: name of the model's size, from the manifest; None if unknown.
+        seed: seed of the run, from the manifest; None if unknown.
+        parameters: number of the model's parameters, from the manifest; None if unknown.
     """
 
     name: str
@@ -47,6 +50,9 @@ class Revision:
     size: int | None
     loss: float | None = None
     time: str | None = None
+    scale: str | None = None
+    seed: int | None = None
+    parameters: int | None = None
 
 
 def open_repository(repo_id: str, store: str | Path | None = None, token: str | None = None) -> Repository:
@@ -93,6 +99,7 @@ def revisions_of(repository: Repository) -> list[Revision]:
         refs.pop(MAIN, None)
     with ThreadPoolExecutor(PARALLEL_REQUESTS) as pool:
         listings = list(pool.map(repository.files, refs.values()))
+    of_run = {name: getattr(manifest, name) for name in OF_RUN} if manifest is not None else {}
     revisions = []
     for (name, commit), files in zip(refs.items(), listings, strict=True):
         held = weights_of(files)
@@ -108,6 +115,7 @@ def revisions_of(repository: Repository) -> list[Revision]:
                 size=held.size if held else None,
                 loss=row.loss if row else None,
                 time=row.time if row else None,
+                **of_run,
             )
         )
 

@@ -15,12 +15,17 @@ from hf_clipdyn.errors import RevisionError
 from hf_clipdyn.revisions.names import RevisionName, natural_key
 from hf_clipdyn.schema import Count, Matches, load_json, parse_any
 
-__all__ = ["IMPORTED", "MANIFEST_FILE", "Manifest", "ManifestRow", "sort_key"]
+__all__ = ["IMPORTED", "MANIFEST_FILE", "OF_RUN", "Manifest", "ManifestRow", "sort_key"]
 
 MANIFEST_FILE = "revisions.json"
 IMPORTED = "imported:"  # begins the recipe hash of what was not trained here: gaps are its source's
 _FORMAT_VERSION = 1
 
+OF_RUN = ("scale", "seed", "parameters")  # earlier manifests lack them
+
+_Name = Annotated[
+    str, Matches(lambda text: text.isprintable() and 0 < len(text) <= 200, "a name of at most 200 characters")
+]
 _Sha256 = Annotated[str, Matches("([0-9a-f]{64})?", "a SHA-256, 64 hexadecimal digits")]
 
 
@@ -68,10 +73,16 @@ class Manifest:
     Attributes:
         run_id: names the run that made them; a repository holds one run.
         rows: the revisions in training order.
+        scale: name of the model's size (`tiny`; of imported models the architecture, `ViT-B-32`); None if unknown.
+        seed: seed of the run; None if unknown.
+        parameters: number of the model's parameters; None if unknown.
     """
 
     run_id: str
     rows: tuple[ManifestRow, ...] = ()
+    scale: _Name | None = None
+    seed: int | None = None
+    parameters: Count | None = None
 
     def row(self, name: str) -> ManifestRow | None:
         """The row of that name, or None."""
@@ -92,6 +103,7 @@ class Manifest:
         content: dict[str, Any] = {
             "format_version": _FORMAT_VERSION,
             "run_id": self.run_id,
+            **{name: value for name in OF_RUN if (value := getattr(self, name)) is not None},
             "revisions": [asdict(row) for row in self.rows],
         }
         for row in content["revisions"]:
@@ -117,7 +129,7 @@ class Manifest:
         twice = [name for name, n in Counter(row.name for row in held.revisions).items() if n > 1]
         if twice:
             raise RevisionError(f"{where} has more than one row of {twice[0]}.")
-        return cls(run_id=held.run_id, rows=_ordered(held.revisions))
+        return cls(held.run_id, _ordered(held.revisions), held.scale, held.seed, held.parameters)
 
 
 @dataclass(frozen=True)
@@ -129,6 +141,9 @@ class _Version:
 class _Content:
     run_id: str
     revisions: tuple[ManifestRow, ...]
+    scale: _Name | None = None
+    seed: int | None = None
+    parameters: Count | None = None
 
 
 def _ordered(rows: Iterable[ManifestRow]) -> tuple[ManifestRow, ...]:

@@ -5,6 +5,7 @@ came to serve wrong weights: if the commit fails, the branch exists and carries 
 can be repeated: what an interrupted or doubtful call has already done is found again and not done twice.
 """
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -41,12 +42,12 @@ class Snapshot:
         files: path in the repository to file on disk, card included, `revisions.json` excluded: that one
             depends on what else the place holds.
         row: what the manifest will say of it.
-        run_id: the run that made it.
+        run: the manifest of the run that made it, without rows.
     """
 
     files: Mapping[str, Path]
     row: ManifestRow
-    run_id: str
+    run: Manifest
 
 
 class IdenticalWeightsError(PublishError):
@@ -170,20 +171,19 @@ def _manifest_after(manifest: Manifest | None, snapshot: Snapshot, where: str) -
     Raises:
         PublishError: the repository holds another run, or the same weights under another name.
     """
-    row = snapshot.row
-    manifest = manifest or Manifest(snapshot.run_id)
-    if manifest.run_id != snapshot.run_id:
+    row, held = snapshot.row, manifest.rows if manifest is not None else ()
+    if manifest is not None and manifest.run_id != snapshot.run.run_id:
         raise PublishError(
             f"{where} holds the revisions of another run: choose another repository, "
             "or continue that run in its own output_dir."
         )
-    twins = [held.name for held in manifest.rows if held.sha256 == row.sha256 and held.name != row.name]
+    twins = [other.name for other in held if other.sha256 == row.sha256 and other.name != row.name]
     if twins and not row.identical_allowed:
         raise IdenticalWeightsError(
             f"{row.name} has the very weights of {twins[0]} in {where}: training changed nothing "
             "between them. Ask for identical revisions if this is meant."
         )
-    return manifest.with_row(row)
+    return dataclasses.replace(snapshot.run, rows=held).with_row(row)
 
 
 def _require_same(place: Repository, snapshot: Snapshot, commit: str | None) -> None:

@@ -288,7 +288,7 @@ class Publisher:
             with self._preparing:
                 entry = self._prepare(self._entries[name])
             with self._source(entry) as files:
-                commit = publish(self._places[place], Snapshot(files, entry.row, self._facts.run_id))
+                commit = publish(self._places[place], Snapshot(files, entry.row, self._facts.manifest()))
         except IdenticalWeightsError as error:
             self._settle(name, place, refused=str(error))
             _log.warning("%s", error)

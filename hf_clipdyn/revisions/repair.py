@@ -11,7 +11,7 @@ from hf_clipdyn.errors import RevisionError
 from hf_clipdyn.hub import RetryPolicy
 from hf_clipdyn.revisions.files import file_sha256
 from hf_clipdyn.revisions.journal import Entry, Journal, RunFacts
-from hf_clipdyn.revisions.manifest import MANIFEST_FILE, Manifest
+from hf_clipdyn.revisions.manifest import MANIFEST_FILE
 from hf_clipdyn.revisions.places import open_places
 from hf_clipdyn.revisions.publication import Snapshot, content_differs, files_of, settle_main
 from hf_clipdyn.revisions.publication import replace as replace_revision
@@ -105,14 +105,14 @@ class _Place:
                     mended.append(entry)
                     continue
                 # With the manifest as it was when the revision was new, the store gets the very same commit.
-                manifest = Manifest(self.facts.run_id, rows[: position + 1])
-                snapshot = Snapshot(files_of(folder), entry.row, self.facts.run_id)
+                manifest = self.facts.manifest(rows[: position + 1])
+                snapshot = Snapshot(files_of(folder), entry.row, self.facts.manifest())
                 commit = replace_revision(self.repository, snapshot, manifest)
             entry = replace(entry, published=entry.published | {self.key: commit})
             journal.put(entry)
             mended.append(entry)
             done.append(f"{entry.name} was published anew to {self.repository.where}.")
-        whole = Manifest(self.facts.run_id, rows)
+        whole = self.facts.manifest(rows)
         if mended and settle_main(self.repository, whole):
             done.append(f"main was set to {rows[-1].name} in {self.repository.where}.")
         return mended

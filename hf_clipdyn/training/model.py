@@ -9,6 +9,7 @@ from transformers import AutoModel, CLIPModel, CLIPProcessor, get_cosine_with_mi
 
 from hf_clipdyn.config import TrainingConfig
 from hf_clipdyn.models.scales import Scale, clip_config
+from hf_clipdyn.preprocess import normalisation
 
 __all__ = ["TrainedCLIP", "build_model", "build_optimizer", "build_schedule"]
 
@@ -24,12 +25,14 @@ class TrainedCLIP(nn.Module):
     mean: torch.Tensor
     std: torch.Tensor
 
-    def __init__(self, clip: CLIPModel, image_mean: list[float], image_std: list[float]) -> None:
+    def __init__(self, clip: CLIPModel, image_processor: Any) -> None:
         super().__init__()
         self.clip = clip
         # The processor's rescaling and normalisation, done here on the device, on uint8.
-        self.register_buffer("mean", 255 * torch.tensor(image_mean).view(3, 1, 1), persistent=False)
-        self.register_buffer("std", 255 * torch.tensor(image_std).view(3, 1, 1), persistent=False)
+        affine = normalisation(image_processor)
+        assert affine is not None  # CLIP's has both
+        self.register_buffer("mean", affine[0], persistent=False)
+        self.register_buffer("std", affine[1], persistent=False)
 
     def forward(
         self, pixels: torch.Tensor, input_ids: torch.Tensor
@@ -58,7 +61,7 @@ def build_model(size: Scale, processor: CLIPProcessor, attn_implementation: str)
     """A freshly initialised model of a size, for the vocabulary and the normalisation of ``processor``."""
     config = clip_config(size, processor.tokenizer)
     clip = AutoModel.from_config(config, attn_implementation=attn_implementation)
-    return TrainedCLIP(clip, processor.image_processor.image_mean, processor.image_processor.image_std)
+    return TrainedCLIP(clip, processor.image_processor)
 
 
 def build_optimizer(model: nn.Module, config: TrainingConfig) -> torch.optim.AdamW:

@@ -16,7 +16,7 @@ from official_trees.images import image_bytes, write_image
 import hf_clipdyn
 from hf_clipdyn.data.archives import Limits, unpack
 from hf_clipdyn.data.files import index_folder
-from hf_clipdyn.data.osie import Osie
+from hf_clipdyn.data.sets.osie import Osie
 from hf_clipdyn.errors import ConfigError, DatasetError, UnknownNameError
 
 Load = Callable[..., Any]

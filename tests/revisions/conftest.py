@@ -52,7 +52,15 @@ def record() -> Callable[[int], RevisionRecord]:
 
 @pytest.fixture(scope="session")
 def card() -> CardFacts:
-    return CardFacts("me/run", datasets=("procedural",), synthetic=True, licence="apache-2.0", scale="tiny")
+    return CardFacts(
+        "me/run",
+        datasets=("procedural",),
+        synthetic=True,
+        licence="apache-2.0",
+        scale="tiny",
+        seed=7,
+        parameters=12_345,
+    )
 
 
 @pytest.fixture

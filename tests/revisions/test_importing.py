@@ -65,6 +65,9 @@ def test_epoch_checkpoints_become_revisions_with_their_gaps_and_no_invented_star
     assert [revision.name for revision in revisions] == ["epoch-001", "epoch-002", "epoch-010"]
     assert [revision.samples_seen for revision in revisions] == [1000, 2000, 10_000]
     assert [revision.step for revision in revisions] == [None, None, None]
+    weights = open_clip.CLIP(**CONFIG).parameters()
+    known = (NAME, None, sum(weight.numel() for weight in weights))
+    assert {(revision.scale, revision.seed, revision.parameters) for revision in revisions} == {known}
     assert verify("me/theirs", store=store, deep=True).findings == ()
     card = (store / "models--me--theirs/snapshots" / revisions[0].commit / "README.md").read_text()
     assert "license: mit" in card

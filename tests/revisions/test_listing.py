@@ -27,6 +27,7 @@ def test_a_foreign_suite_is_listed_by_number_with_the_hashes_that_the_hub_record
     revisions = list_revisions("them/suite")
     assert [revision.name for revision in revisions] == ["step2", "step10", "step1000", "step143000"]
     assert [(revision.step, revision.samples_seen) for revision in revisions] == [(None, None)] * 4
+    assert {(revision.scale, revision.seed, revision.parameters) for revision in revisions} == {(None,) * 3}
     assert len({revision.sha256 for revision in revisions}) == 4
 
 
@@ -47,6 +48,12 @@ def test_a_card_that_follows_on_main_makes_no_further_revision(hub: HubServer, p
     publish(range(2), push_to_hub=True)
     HfApi().upload_file(path_or_fileobj=b"# results", path_in_repo="RESULTS.md", repo_id="me/run")
     assert [revision.name for revision in list_revisions("me/run")] == ["epoch-000", "epoch-001"]
+
+
+def test_scale_seed_and_parameters_of_the_run_are_those_of_each_revision(tmp_path: Path, publish) -> None:
+    publish(range(2))
+    revisions = list_revisions("me/run", store=tmp_path / "hub")
+    assert [(one.scale, one.seed, one.parameters) for one in revisions] == [("tiny", 7, 12_345)] * 2
 
 
 def test_what_does_not_exist_is_one_clear_error(hub: HubServer, tmp_path: Path) -> None:

@@ -58,6 +58,28 @@ def test_keys_of_a_later_version_are_passed_over() -> None:
     assert Manifest.loads(json.dumps(content)).rows == (ROW,)
 
 
+def test_facts_of_the_run_come_back_and_are_unknown_in_earlier_manifests() -> None:
+    manifest = Manifest("f" * 32, (ROW,), scale="tiny", seed=0, parameters=1234)
+    assert Manifest.loads(manifest.dumps()) == manifest
+    assert Manifest.loads(manifest.with_row(_row("epoch-002", 2, 20)).dumps()).seed == 0
+    content = json.loads(manifest.dumps())
+    for name in ("scale", "seed", "parameters"):
+        del content[name]
+    assert Manifest.loads(json.dumps(content)) == Manifest("f" * 32, (ROW,))
+    assert Manifest("f" * 32, (ROW,)).dumps() == json.dumps(content, indent=1) + "\n"
+
+
+@pytest.mark.parametrize(
+    "fact", [{"scale": 3}, {"scale": "\x1b[31m"}, {"scale": ""}, {"seed": 0.5}, {"parameters": -1}]
+)
+def test_facts_of_the_run_that_cannot_be_are_one_clear_error(fact: dict[str, object]) -> None:
+    content = json.loads(Manifest("f" * 32, (ROW,)).dumps()) | fact
+    with pytest.raises(
+        RevisionError, match=rf"revisions\.json of me/run cannot be read: {next(iter(fact))} is"
+    ):
+        Manifest.loads(json.dumps(content), where="me/run")
+
+
 @pytest.mark.parametrize(
     "text",
     [

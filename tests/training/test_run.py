@@ -53,6 +53,8 @@ def test_a_run_on_photographs_publishes_every_epoch_and_learns(flags: Flags, tmp
     revisions = list_revisions("me/run", store=summary.store)
     assert [r.samples_seen for r in revisions] == [120 * epoch for epoch in range(7)]
     assert len({r.sha256 for r in revisions}) == 7
+    model = CLIPModel.from_pretrained("me/run", revision="epoch-006", cache_dir=summary.store)
+    assert {(r.scale, r.seed, r.parameters) for r in revisions} == {("tiny", 0, model.num_parameters())}
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_seed_others(flags: Flags) -> None:
