@@ -4,8 +4,8 @@
 
     results (Parquet) -> study (rows, words, trajectories) -> charts -> figures, tables, sentences -> page, model cards
 
-Only the numbers of the table are shown; the report measures nothing itself. What they mean is in the table's vocabulary:
-no name is interpreted here. Each function takes the paths of tables, or a study that `read_study` read once.
+Only the numbers of the table are shown; the report measures nothing itself. The table's vocabulary says what
+they mean: no name is interpreted here. Each function takes the paths of tables, or a study that `read_study` read once.
 """
 
 from collections.abc import Sequence

