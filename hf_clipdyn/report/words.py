@@ -72,8 +72,15 @@ class Words:
         return self.kind(one).probes.get(one.probe, bare(one.probe))
 
     def detail(self, one: Trajectory, columns: Iterable[str]) -> str:
-        """The values of these columns of `DETAILS`, in words; what is empty is left out."""
-        return ", ".join(filter(None, (self._value(one, name) for name in DETAILS if name in set(columns))))
+        """The values of these columns of `DETAILS`, in words.
+
+        What is empty is left out; so are the revision's own texts if there is something else to say, since some numbers
+        involve no text.
+        """
+        wanted = set(columns)
+        parts = [self._value(one, name) for name in DETAILS if name in wanted]
+        said = [part for part in parts if part and part != _TEXTS["own"]]
+        return ", ".join(said or filter(None, parts))
 
     def reference(self, one: Trajectory) -> Reference:
         """The declaration of a reference; without one it joins values with the same key, whatever the probe."""

@@ -265,7 +265,12 @@ def test_the_last_revisions_texts_are_drawn_beside_the_revisions_own(series, rea
     noisy = {"condition": "gaussian", "level": 0.1}
     rows += series("noise/x", "accuracy", 0.4, **noisy)
     rows += series("noise/x", "accuracy", 0.3, texts="last", text_commit="c", **noisy)
+    rows += series("noise/x", "accuracy", 0.7, probe="linear_probe")
+    rows += series("noise/x", "accuracy", 0.5)
+    rows += series("noise/x", "accuracy", 0.6, texts="last", text_commit="c")
     study = read(rows)
+    probed = study.charts.pop(2)
+    assert _labels(probed) == [["linear probe", "projection", "text of the last revision, projection"]]
     assert [_labels(chart) for chart in study.charts] == [
         [["text of each revision", "text of the last revision"]]
     ] * 2
