@@ -215,7 +215,9 @@ class _Apart:
         settings = list(dict.fromkeys(other.settings for other in others))
         if len(settings) > 1:
             held = [json_object(text) or {} for text in settings]
-            shared = {name: value for name, value in held[0].items() if all(h.get(name) == value for h in held)}
+            shared = {
+                name: value for name, value in held[0].items() if all(h.get(name) == value for h in held)
+            }
             found.append(bare(json_words(one.settings, shared)))
         if one.benchmark in self._precise:
             found.append(one.dtype)

@@ -26,7 +26,11 @@ _FIXED = {"", "none", "projection"}  # the schema gives these a meaning, and no 
 
 def _new_name(name: str) -> str:
     """Another name without letters of the old one, in an alphabetical order of its own."""
-    return name if name in _FIXED else "".join(chr(ord("z") - ord(c) % 23) for c in reversed(name)) + f"q{len(name)}"
+    return (
+        name
+        if name in _FIXED
+        else "".join(chr(ord("z") - ord(c) % 23) for c in reversed(name)) + f"q{len(name)}"
+    )
 
 
 def _renamed(one: Row, known: dict[str, str]) -> Row:
@@ -82,7 +86,12 @@ def _everything(path: Any) -> str:
         for chart in study.charts
     ]
     overview = [[panel.title for panel in panels] for panels in study.overview]
-    made = [undefined_table(study), diagnostics_table(study), provenance_table(study), *overview_tables(study)]
+    made = [
+        undefined_table(study),
+        diagnostics_table(study),
+        provenance_table(study),
+        *overview_tables(study),
+    ]
     sentences = [asdict(one) for one in find(study)]
     return json.dumps([charts, overview, [asdict(one) for one in made], sentences], indent=1)
 
@@ -129,5 +138,15 @@ def _plain(text: str) -> list[str]:
 
 def test_a_word_for_every_column_of_a_key_is_renamed_in_this_test():
     texts = {one.name for one in fields(Row) if one.metadata["key"] and one.type is str}
-    cell = {"repo_id", "revision", "commit", "split", "data_fingerprint", "settings", "dtype", "texts", "text_commit"}
+    cell = {
+        "repo_id",
+        "revision",
+        "commit",
+        "split",
+        "data_fingerprint",
+        "settings",
+        "dtype",
+        "texts",
+        "text_commit",
+    }
     assert texts - cell <= set(_COLUMNS)
