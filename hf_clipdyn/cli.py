@@ -345,15 +345,16 @@ def report(
     ] = False,
 ) -> None:
     """Draw the trajectories of evaluated revisions: figures, one page, model cards, and a table here."""
-    from hf_clipdyn.report import push_cards, result_tables, summarize, write_report
+    from hf_clipdyn.report import push_cards, read_study, result_tables, summarize, write_report
 
-    page = write_report(results, output)
-    for text in result_tables(results):
+    study = read_study(results)
+    page = write_report(study, output)
+    for text in result_tables(study):
         typer.echo(f"{text}\n")
-    for sentence in summarize(results):
+    for sentence in summarize(study):
         typer.echo(f"- {sentence}")
     typer.echo(f"\nThe page is {page}.")
-    for url in push_cards(results, output) if push_to_hub else ():
+    for url in push_cards(study, output) if push_to_hub else ():
         typer.echo(f"The card is pushed: {url}.")
 
 

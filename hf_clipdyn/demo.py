@@ -60,7 +60,7 @@ def run_demo(
     """
     from hf_clipdyn.config import parse_training_config
     from hf_clipdyn.evaluation import evaluate_revisions
-    from hf_clipdyn.report import summarize, write_report
+    from hf_clipdyn.report import read_study, summarize, write_report
     from hf_clipdyn.results.cells import cells_folder, trials_folder
     from hf_clipdyn.training import delete_run, output_folder, repository, train
     from hf_clipdyn.training.device import torch_threads
@@ -86,7 +86,8 @@ def run_demo(
         evaluate_revisions(
             summary.repo_id, suite=_SUITE, store=summary.store, output=results, show_progress=show_progress
         )
-    page = write_report(results, folder / "report")
+    study = read_study(results)
+    page = write_report(study, folder / "report")
     middle = summary.published[len(summary.published) // 2]
     return Demo(
         page=page,
@@ -96,7 +97,7 @@ def run_demo(
             f"Page:  {page}",
             f'Load:  CLIPModel.from_pretrained("{summary.repo_id}", revision="{middle}", '
             f'cache_dir="{summary.store}", local_files_only=True)',
-            f"Found: {summarize(results)[0]}",
+            f"Found: {summarize(study)[0]}",
         ),
     )
 
