@@ -345,15 +345,16 @@ def report(
     ] = False,
 ) -> None:
     """Draw the trajectories of evaluated revisions: figures, one page, model cards, and a table here."""
-    from hf_clipdyn.report import push_cards, result_tables, summarize, write_report
+    from hf_clipdyn.report import push_cards, read_study, result_tables, summarize, write_report
 
-    page = write_report(results, output)
-    for text in result_tables(results):
+    study = read_study(results)
+    page = write_report(study, output)
+    for text in result_tables(study):
         typer.echo(f"{text}\n")
-    for sentence in summarize(results):
+    for sentence in summarize(study):
         typer.echo(f"- {sentence}")
     typer.echo(f"\nThe page is {page}.")
-    for url in push_cards(results, output) if push_to_hub else ():
+    for url in push_cards(study, output) if push_to_hub else ():
         typer.echo(f"The card is pushed: {url}.")
 
 
@@ -484,7 +485,8 @@ def _usage_words(error: Any) -> str:
     """What typer refuses, in one sentence: the nearest option is suggested, and the command's help."""
     option = getattr(error, "option_name", None)
     close = sorted(getattr(error, "possibilities", None) or ())
-    said = f"There is no option {option}" if close and option else error.format_message().rstrip(".")
+    unknown = option and hasattr(error, "possibilities")
+    said = f"There is no option {option}" if unknown else error.format_message().rstrip(".")
     context = getattr(error, "ctx", None)
     command = "clipdyn" if context is None else context.command_path
     hint = f" Did you mean {' or '.join(close)}?" if close else ""

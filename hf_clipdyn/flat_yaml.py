@@ -3,6 +3,7 @@
 import re
 from collections.abc import Collection, Iterable
 from pathlib import Path
+from stat import S_ISREG
 from typing import Any
 
 import yaml
@@ -25,7 +26,10 @@ def read_flat_yaml(path: Path, *, lists: bool = False) -> dict[Any, Any]:
         ConfigError: it cannot be read, is no YAML, is no mapping, or holds a collection.
     """
     try:
-        size = path.stat().st_size
+        status = path.stat()
+        if not S_ISREG(status.st_mode):
+            raise ConfigError(f"{path} is no file: give a YAML file.")
+        size = status.st_size
         text = path.read_text(encoding="utf-8") if size <= _LARGEST else ""
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror or error}.") from error

@@ -89,6 +89,19 @@ class Flag:
         return value
 
     @property
+    def default_text(self) -> str:
+        """The default as documentation prints it; empty for none."""
+        value = self.default[0] if isinstance(self.default, list) else self.default
+        if value is None or value is False or not self.is_option:
+            return ""
+        return "yes" if value is True else _text(value)
+
+    @property
+    def is_option(self) -> bool:
+        """Whether it is an option, and no argument by position."""
+        return bool(self.several) or self.field.default is not MISSING
+
+    @property
     def help(self) -> str:
         """Its help text, with the interval of a number, and the choices that the text does not name."""
         text: str = self.field.metadata["help"]
@@ -104,7 +117,7 @@ class Flag:
         """The parameter of a function from which typer makes the option."""
         item = str if self.several else self.item
         taken: Any = list[item] if self.several else item  # type: ignore[valid-type]
-        if self.field.default is MISSING and not self.several:
+        if not self.is_option:
             argument = Annotated[taken, typer.Argument(help=self.help)]
             return _parameter(self.key, argument, inspect.Parameter.empty)
         names = [self.spelling]
@@ -191,8 +204,8 @@ def flags() -> list[Flag]:
         panel = {"kind": kind.name, "panel": f"{kind.name}: {kind.terms.title}"}
         found += [Flag.of(kind.settings_class, one, **panel) for one in fields(kind.settings_class)]
     keys = [one.key for one in found]
-    for one in found:
-        if keys.count(one.key) > 1:
+    for position, one in enumerate(found):
+        if one.key in keys[:position]:
             raise ConfigError(f"Two options are called {one.spelling}: rename the setting of {one.kind}.")
     return found
 
@@ -241,8 +254,9 @@ def command(listed: TyperCommand, args: Sequence[str], parent: typer.Context) ->
     check_keys(values, known, str(file))
     defaults = {}
     for key, value in values.items():
-        if isinstance(value, list) and not known[key].several:
-            raise ConfigError(f"{key} in {file} has {len(value)} values: give one.")
+        if isinstance(value, list) and (not value or not known[key].several):
+            needed = "at least one" if known[key].several else "one"
+            raise ConfigError(f"{key} in {file} has {len(value)} values: give {needed}.")
         if value is not None:
             defaults[key] = _several(value) if known[key].several else str(value)
     parameters = [known[key].parameter for key in known]

@@ -31,6 +31,7 @@ class ZeroShot(Kind[KindSettings]):
     terms = KindTerms(
         title="Zero-shot classification",
         rank=20,
+        task="zero-shot-image-classification",
         terms={
             "top1": Term(
                 title="zero-shot accuracy",
