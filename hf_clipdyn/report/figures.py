@@ -13,10 +13,10 @@ from hf_clipdyn.report.margin import MarginLabel, place_labels
 from hf_clipdyn.report.scales import scale_axes
 from hf_clipdyn.report.sentences import NOT_INTERPRETABLE
 from hf_clipdyn.report.style import GREY, HUMAN, INK, MARKERS, PAPER, hue, shade
+from hf_clipdyn.report.trajectories import rows_of
 from hf_clipdyn.report.words import Words
 
 if TYPE_CHECKING:
-    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -107,7 +107,7 @@ def _row_height(row: Sequence[Panel | None], columns: int, *, bars: bool) -> flo
 def _add_legend(figure: "Figure", columns: int, *, ramp: bool) -> None:
     from matplotlib.container import Container
 
-    handles: dict[str, Artist | Container] = {}
+    handles: dict[str, Any] = {}
     for cell in figure.axes:
         for handle, label in zip(*cell.get_legend_handles_labels(), strict=True):
             handles.setdefault(str(label), handle)
@@ -259,13 +259,13 @@ def _draw_bars(cell: "Axes", panel: Panel, encoding: Encoding, axis: Axis, words
     runs = list(dict.fromkeys(line.trajectory.run for line in panel.lines))
     thickness = 0.8 / len(runs)
     for line in panel.lines:
-        (point,) = line.trajectory.points.itertuples(index=False)
+        (point,) = rows_of(line.trajectory.points)
         place = names.index(line.label) + (runs.index(line.trajectory.run) - (len(runs) - 1) / 2) * thickness
         colour = hue(line.colour)
         if not point.defined:
             cell.plot(0.01, place, "x", color=GREY, transform=cell.get_yaxis_transform(), label=_NOT_DEFINED)
             continue
-        hollow = {"facecolor": PAPER, "edgecolor": GREY, "label": NOT_INTERPRETABLE}
+        hollow: dict[str, Any] = {"facecolor": PAPER, "edgecolor": GREY, "label": NOT_INTERPRETABLE}
         look = {"facecolor": colour, "label": line.trajectory.run} if point.usable else hollow
         cell.barh(place, point.value, thickness * 0.9, zorder=2, **look)
         cell.hlines(place, point.ci_low, point.ci_high, color=INK, linewidth=1, zorder=3)

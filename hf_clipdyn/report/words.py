@@ -14,7 +14,7 @@ __all__ = ["DEFAULT_PROBE", "DETAILS", "Words", "bare", "json_object", "json_wor
 DETAILS = ("texts", "probe", "layer", "subset", "condition", "level", "parameter")
 """Columns that set numbers of one metric apart, in the order in which they are named."""
 
-DEFAULT_PROBE: str = next(one.default for one in fields(NumberKey) if one.name == "probe")
+DEFAULT_PROBE: str = {one.name: one.default for one in fields(NumberKey)}["probe"]  # type: ignore[assignment]
 _TEXTS = {"own": "text of each revision", "last": "text of the last revision"}
 _CONDITIONS = {"": "all conditions", "none": "untouched images"}
 
