@@ -1,4 +1,4 @@
-"""Hostile tables of results as input of `clipdyn report` and of `clipdyn evaluate --output`."""
+"""Hostile tables of results as input of `clipdyn report`; test_cells.py has those that `clipdyn evaluate` continues."""
 
 import os
 from collections.abc import Callable
