@@ -153,7 +153,7 @@ class References:
         varying = _varying(members)
         lines = []
         for other, scaled in found.values():
-            joined = [name for name in self._words.reference(other).joins if name in varying]
+            joined = {"texts", *self._words.reference(other).joins}.intersection(varying)
             names = list(dict.fromkeys(self._words.detail(one, joined) for one in scaled))
             everywhere = len(names) == len({self._words.detail(one, joined) for one in members})
             several = len(names) > _MOST_NAMED
@@ -239,14 +239,12 @@ def _in_order(groups: list[list[Trajectory]], words: Words) -> list[list[Traject
 
     def rank(members: list[Trajectory]) -> tuple[int, int, bool, int, int]:
         one = members[0]
-        terms = words.kind(one)
-        metrics = list(terms.terms)
         return (
-            terms.rank,
+            words.kind(one).rank,
             kinds.index(one.kind),
             words.is_synthetic(one),
             datasets.index(one.dataset),
-            metrics.index(one.metric) if one.metric in metrics else len(metrics),
+            words.metric_rank(one),
         )
 
     return sorted(groups, key=rank)

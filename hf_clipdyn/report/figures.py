@@ -87,7 +87,7 @@ def _draw(
             cell.set_visible(False)
             continue
         labels[index] = render(cell, panel, encoding, axis, words)
-        cell.set_title("\n".join(textwrap.fill(part, 36) for part in panel.title.split("\n")))
+        cell.set_title(_wrapped(panel, bars=bars))
         is_lowest = index + columns >= len(slots) or slots[index + columns] is None
         if not bars and (is_lowest or not shared):
             cell.set_xlabel(axis.label)
@@ -101,7 +101,16 @@ def _draw(
 def _row_height(row: Sequence[Panel | None], columns: int, *, bars: bool) -> float:
     if not bars:
         return _HEIGHT if columns == 1 else 2.3
-    return 0.85 + _BAR_HEIGHT * max(len(panel.lines) for panel in row if panel)
+    return max(
+        0.75 + 0.17 * (1 + _wrapped(panel, bars=True).count("\n")) + _BAR_HEIGHT * len(panel.lines)
+        for panel in row
+        if panel
+    )
+
+
+def _wrapped(panel: Panel, *, bars: bool) -> str:
+    """Its title, in lines that fit above it."""
+    return "\n".join(textwrap.fill(part, 30 if bars else 36) for part in panel.title.split("\n"))
 
 
 def _add_legend(figure: "Figure", columns: int, *, ramp: bool) -> None:

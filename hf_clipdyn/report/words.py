@@ -38,6 +38,11 @@ class Words:
         """Its metric."""
         return self.vocabulary.term(one.kind, one.metric)
 
+    def metric_rank(self, one: Trajectory) -> int:
+        """Place of its metric among those of the kind; what has no term comes last."""
+        metrics = list(self.kind(one).terms)
+        return metrics.index(one.metric) if one.metric in metrics else len(metrics)
+
     def is_synthetic(self, one: Trajectory) -> bool:
         """Whether it was measured on images that this project draws."""
         return self.vocabulary.dataset(one.dataset).synthetic
