@@ -286,7 +286,7 @@ def few_pairs(scale_name: str, folder: Path, n_revisions: int, n_pairs: int) -> 
     names = [epoch_name(epoch) for epoch in range(n_revisions)]
     whole = open_source("procedural", Distortion.schemas)
     rows = whole.dataset.select(range(n_pairs))
-    part = Source(whole.name, rows, whole.split, whole.facts)
+    part = Source(whole.name, rows, whole.split, whole.metadata)
     ours, takes = Clock(), {name: Clock() for name in PEERS}
 
     def run(attempt: int) -> None:

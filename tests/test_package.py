@@ -44,8 +44,8 @@ def test_help_loads_no_model_library(argv: list[str], loaded: set[str]) -> None:
 def test_naming_all_benchmarks_and_data_sets_loads_no_torch() -> None:
     code = (
         "from hf_clipdyn.benchmarks.registry import kinds, parse_benchmark, suite, suite_names, vocabulary\n"
-        "from hf_clipdyn.data.registry import dataset_facts, dataset_names\n"
-        "[dataset_facts(name) for name in dataset_names()]\n"
+        "from hf_clipdyn.data.registry import dataset_metadata, dataset_names\n"
+        "[dataset_metadata(name) for name in dataset_names()]\n"
         "vocabulary(parse_benchmark(one) for name in suite_names() for one in suite(name))\n"
         "assert kinds()"
     )

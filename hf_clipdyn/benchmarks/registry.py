@@ -11,7 +11,7 @@ import yaml
 
 from hf_clipdyn.benchmarks.base import Benchmark, Kind, KindSettings
 from hf_clipdyn.benchmarks.sources import fitting_datasets
-from hf_clipdyn.data.registry import dataset_facts
+from hf_clipdyn.data.registry import dataset_metadata
 from hf_clipdyn.errors import ConfigError, UnknownNameError
 from hf_clipdyn.plugins import KINDS, modules_of, plugins, subclasses_in
 from hf_clipdyn.results.terms import DatasetTerms, Vocabulary
@@ -202,6 +202,6 @@ def vocabulary(benchmarks: Iterable[Benchmark]) -> Vocabulary:
                 title=facts.title, synthetic=facts.synthetic, human_reference=dict(facts.human_reference)
             )
             for one in listed
-            for facts in (dataset_facts(one.dataset),)
+            for facts in (dataset_metadata(one.dataset),)
         },
     )

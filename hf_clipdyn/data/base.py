@@ -4,9 +4,9 @@
 
     # hf_clipdyn/data/sets/faces.py, or faces.py, given with --plugin faces.py
     class Faces(DataBuilder):
-        facts = DatasetFacts(kind="quality", title="Faces", rows={"test": 200}, licence="CC BY 4.0",
+        metadata = DatasetMetadata(kind="quality", title="Faces", rows={"test": 200}, licence="CC BY 4.0",
                              may_redistribute=True, where="https://…", citation="@article{…}")
-        layout = ("photos/", "scores.csv")           # what the official folder holds, for recognition
+        layout = ("photos/", "scores.csv")           # what the official folder contains, for recognition
 
         def rows(self, split):                       # one dict per row, with the columns of its kind
             photos = self.files.folder("photos")
@@ -23,14 +23,14 @@ beside a kind of benchmark, give the class a ``name``. An installed package decl
 The base class turns this into a `datasets.GeneratorBasedBuilder`. It finds files whatever their case, nesting and
 packing, derives the cache's key from their content, checks the number of rows, and sets the columns that a row leaves
 out to null. A data set without files has an empty ``layout``. One with configurations sets
-``BUILDER_CONFIGS = configs("a", "b")`` and ``DEFAULT_CONFIG_NAME``, as usual in `datasets`, and ``facts.config_kinds``
-if their rows differ in kind. One with several splits overrides `DataBuilder.splits`.
+``BUILDER_CONFIGS = configs("a", "b")`` and ``DEFAULT_CONFIG_NAME``, as usual in `datasets`, and
+``metadata.config_kinds`` if their rows differ in kind. One with several splits overrides `DataBuilder.splits`.
 
 Raise ``rows_version`` whenever a loader makes other rows of the same files: tables that were prepared before are then
 made again. tests/data/test_cache.py notices such a change.
 
 Builders open no files themselves (`files.py` says why): they use `FileIndex`, `tables` and `DataBuilder.image`. Their
-modules load no torch, so that naming all data sets stays fast.
+modules do not load torch, so that the registry stays fast.
 """
 
 from collections.abc import Iterator, Sequence
@@ -41,10 +41,10 @@ import datasets
 
 from hf_clipdyn.data.caches import cache_folder
 from hf_clipdyn.data.counts import SubsetWarning, check_counts
-from hf_clipdyn.data.facts import DatasetFacts
 from hf_clipdyn.data.files import FileIndex, SourceFile, index_folder
 from hf_clipdyn.data.images import check_image
 from hf_clipdyn.data.layout import hash_of, open_layout, resolved
+from hf_clipdyn.data.metadata import DatasetMetadata
 from hf_clipdyn.data.schemas import features_of
 from hf_clipdyn.errors import DatasetError
 from hf_clipdyn.plugins import module_name
@@ -61,25 +61,25 @@ class DataBuilder(datasets.GeneratorBasedBuilder):  # type: ignore[misc]  # data
     """A data set in its official layout as a builder of `datasets`.
 
     Attributes (of the class):
-        facts: what is known about the data set.
+        metadata: licence, size, origin and so on.
         name: what users call it; default: the name of the module.
-        layout: files and folders (``name/``) that the official folder holds; ``a|b`` means either.
-        companion: end of the name of a folder beside the official one whose files are read too, if it is there.
-        default_split: the split of data sets that have no official ones.
-        rows_version: raised when the loader makes other rows of the same files; part of the cache's key.
-        exact_rows: whether more rows than ``facts.rows`` are an error, and fewer a warning.
+        layout: files and folders (``name/``) that the official folder contains; ``a|b`` means either.
+        companion: suffix of a second folder beside the official one; its files are read too if it exists.
+        default_split: the split of a data set without official splits.
+        rows_version: part of the cache's key; raise it if the loader makes other rows of the same files.
+        exact_rows: whether more rows than ``metadata.rows`` are an error and fewer are a warning.
 
     Args:
         data_dir: the folder of the official data set, or its archive. Not for data sets without files.
         config_name: one of the configurations.
-        cache_dir: where prepared tables and unpacked archives go; default: the cache of `datasets`.
-        kwargs: handed to `datasets.GeneratorBasedBuilder`.
+        cache_dir: folder of prepared tables and unpacked archives; default: the cache of `datasets`.
+        kwargs: passed to `datasets.GeneratorBasedBuilder`.
 
     Raises:
-        DatasetError: the folder is absent, unreadable, or not of this layout.
+        DatasetError: the folder is missing, unreadable, or has another layout.
     """
 
-    facts: ClassVar[DatasetFacts]
+    metadata: ClassVar[DatasetMetadata]
     name: ClassVar[str]
     layout: ClassVar[tuple[str, ...]] = ()
     companion: ClassVar[str] = ""
@@ -101,14 +101,22 @@ class DataBuilder(datasets.GeneratorBasedBuilder):  # type: ignore[misc]  # data
     ) -> None:
         self.files = FileIndex("", ())
         self._sizes: dict[str, tuple[int, int]] = {}
-        self.streams = False  # set by whoever streams: counts are then compared when a pass ends
+        self.streams = (
+            False  # set by `load_dataset` when streaming: rows are then counted at the end of a pass
+        )
         fingerprint = "no files"
         if self.layout:
             if data_dir is None:
-                raise DatasetError(f"{self.facts.title} needs its folder: get it from {self.facts.where}.")
+                raise DatasetError(
+                    f"{self.metadata.title} needs its folder: get it from {self.metadata.where}."
+                )
             root = resolved(data_dir)
             self.files, fingerprint = open_layout(
-                root, self.layout, cache_folder("unpacked", cache_dir), self.facts.title, self.facts.where
+                root,
+                self.layout,
+                cache_folder("unpacked", cache_dir),
+                self.metadata.title,
+                self.metadata.where,
             )
             if self.companion and root.with_name(root.name + self.companion).is_dir():
                 beside, stamp = index_folder(root.with_name(root.name + self.companion))
@@ -116,7 +124,7 @@ class DataBuilder(datasets.GeneratorBasedBuilder):  # type: ignore[misc]  # data
                 fingerprint = hash_of(fingerprint, stamp)
             data_dir = str(root)
         elif data_dir is not None:
-            raise DatasetError(f"{self.facts.title} reads no files: leave data_dir out.")
+            raise DatasetError(f"{self.metadata.title} reads no files: omit data_dir.")
         super().__init__(
             cache_dir=str(cache_folder("tables", cache_dir)),
             config_name=config_name,
@@ -126,29 +134,29 @@ class DataBuilder(datasets.GeneratorBasedBuilder):  # type: ignore[misc]  # data
             **kwargs,
         )
 
-    # --- what a data set defines ---------------------------------------------------------------------------
+    # --- for a data set to override ---------------------------------------------------------------------------
 
     def rows(self, split: str) -> Iterator[dict[str, Any]]:
         """The rows of one split, in a fixed order."""
         raise NotImplementedError
 
     def splits(self) -> list[str]:
-        """Names of the splits that the files hold."""
+        """Names of the splits in these files."""
         return [self.default_split]
 
     def class_names(self) -> Sequence[str]:
         """Class names, for labelled images."""
         return ()
 
-    # --- what a data set uses ------------------------------------------------------------------------------
+    # --- for a data set to call ------------------------------------------------------------------------------
 
     @property
     def kind(self) -> str:
         """Kind of the rows of this configuration."""
-        return self.facts.kind_of(self.config.name)
+        return self.metadata.kind_of(self.config.name)
 
     def image(self, file: SourceFile) -> str:
-        """The path of an image for a row, once it is known to be whole."""
+        """The path of an image for a row, after a check that the file is complete."""
         self.size(file)
         return file.path
 
@@ -158,14 +166,14 @@ class DataBuilder(datasets.GeneratorBasedBuilder):  # type: ignore[misc]  # data
             self._sizes[file.path] = check_image(file.path)
         return self._sizes[file.path]
 
-    # --- the contract of datasets --------------------------------------------------------------------------
+    # --- called by `datasets` --------------------------------------------------------------------------
 
     def _info(self) -> datasets.DatasetInfo:
         return datasets.DatasetInfo(
-            description=self.facts.title,
+            description=self.metadata.title,
             features=features_of(self.kind, self.class_names()),
-            citation=self.facts.citation,
-            license=self.facts.licence,
+            citation=self.metadata.citation,
+            license=self.metadata.licence,
         )
 
     def _split_generators(self, dl_manager: Any) -> list[datasets.SplitGenerator]:
@@ -180,7 +188,9 @@ class DataBuilder(datasets.GeneratorBasedBuilder):  # type: ignore[misc]  # data
             yield count, empty | row
             count += 1
         if count == 0:
-            where = self.files.root or self.facts.title
-            raise DatasetError(f"{where} holds no image of the split {split!r}: unpack the whole archive.")
+            where = self.files.root or self.metadata.title
+            raise DatasetError(
+                f"{where} contains no image of the split {split!r}: unpack the complete archive."
+            )
         if self.streams and self.exact_rows:
-            check_counts(self.facts, self.config.name, {split: count}, self.files.root)
+            check_counts(self.metadata, self.config.name, {split: count}, self.files.root)

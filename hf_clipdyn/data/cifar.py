@@ -1,4 +1,4 @@
-"""What CIFAR-10 and CIFAR-100 share: class folders, or the binary version of the official archive."""
+"""Base class of CIFAR-10 and CIFAR-100: class folders, or the binary version of the official archive."""
 
 import io
 from collections.abc import Iterator
@@ -27,11 +27,11 @@ _PIXELS = 3 * _SIDE * _SIDE
 class CifarBuilder(LabelledBuilder):
     """Class folders, or ``*.bin``: per image the label bytes, then red, green and blue planes.
 
-    The Python version of the archive is pickles, which can run code and are never opened. Images of the binary
-    version become PNG, which loses nothing.
+    The Python version of the archive consists of pickles, which can run code, so it is not read. Images of the binary
+    version are encoded as PNG, which is lossless.
 
     Attributes (of the class):
-        label_bytes: bytes before the pixels; the last one is the class.
+        label_bytes: number of bytes before the pixels; the last one is the class.
     """
 
     layout = ("*.jpg|*.jpeg|*.png|*.bmp|*.webp|*.bin",)
@@ -56,7 +56,8 @@ class CifarBuilder(LabelledBuilder):
                 label = int(record[self.label_bytes - 1])
                 if label >= len(self.classes):
                     raise DatasetError(
-                        f"{file.path}, image {number}: {label} is no class of {self.facts.title}: use its own archive."
+                        f"{file.path}, image {number}: {label} is not a class of {self.metadata.title}: "
+                        "use the right archive."
                     )
                 pixels = record[self.label_bytes :].reshape(3, _SIDE, _SIDE).transpose(1, 2, 0)
                 buffer = io.BytesIO()

@@ -1,4 +1,4 @@
-"""What fixation sets share: photographs, and where observers looked."""
+"""Base class of eye-tracking data sets: photographs, and where observers looked."""
 
 import math
 from collections.abc import Iterable
@@ -18,9 +18,9 @@ Fixation = tuple[float, float, float, str]
 
 
 class FixationBuilder(DataBuilder):
-    """Rows from fixations, also those outside the image (glances at the frame).
+    """Rows from fixations, including those outside the image (glances at the frame).
 
-    Whoever leaves out each subject's first one has to see it wherever it lies; scoring leaves out what is outside.
+    They are kept, since a subject's first fixation, which may be dropped, can lie outside; scoring ignores all others.
     """
 
     rows_version = 2
@@ -35,12 +35,12 @@ class FixationBuilder(DataBuilder):
         """One row.
 
         Raises:
-            DatasetError: the map has another shape than the image, or a file is broken.
+            DatasetError: the sizes of map and image differ, or a file is broken.
         """
         width, height = self.size(image)
         if fixation_map is not None and self.size(fixation_map) != (width, height):
             raise DatasetError(
-                f"{fixation_map.path} measures {self.size(fixation_map)} pixels and its photograph "
+                f"{fixation_map.path} has {self.size(fixation_map)} pixels, but its photograph has "
                 f"{(width, height)}: use the official files."
             )
         return {
@@ -51,14 +51,14 @@ class FixationBuilder(DataBuilder):
             "fixations": [
                 {"x": x, "y": y, "duration": duration, "subject": subject}
                 for x, y, duration, subject in fixations
-                if math.isfinite(x) and math.isfinite(y)  # else the eye was lost
+                if math.isfinite(x) and math.isfinite(y)  # otherwise the eye was lost
             ],
             "fixation_map": None if fixation_map is None else self.image(fixation_map),
         }
 
 
 def points_of(binary: NDArray[Any], where: str, size: tuple[int, int]) -> list[Fixation]:
-    """Fixations from a map that is not zero where somebody looked; order, duration and subject are unknown.
+    """Fixations from a map that is nonzero where somebody looked; order, duration and subject are unknown.
 
     Args:
         binary: shape (height, width).
@@ -66,11 +66,11 @@ def points_of(binary: NDArray[Any], where: str, size: tuple[int, int]) -> list[F
         size: width and height of the photograph.
 
     Raises:
-        DatasetError: the map has another shape.
+        DatasetError: the map and the photograph differ in size.
     """
     if binary.ndim != 2 or binary.shape != (size[1], size[0]):
         raise DatasetError(
-            f"{where} holds a map of the shape {binary.shape}, but its photograph measures {size} pixels: "
+            f"{where} contains a map of the shape {binary.shape}, but its photograph has {size} pixels: "
             "use the official files."
         )
     ys, xs = np.nonzero(binary)

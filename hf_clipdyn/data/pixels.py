@@ -1,8 +1,8 @@
-"""Decoded pixels: every image once through the model's own image processor, kept on disk as uint8.
+"""A cache of decoded pixels: every image passes once through the model's image processor and is kept as uint8.
 
-Decoding a JPEG and resizing it costs more than a small model's forward pass. The cache holds what the
-image processor gives before it rescales and normalises, so that training and every evaluated revision
-read the same numbers that `CLIPProcessor` would give a user.
+Decoding a JPEG and resizing it costs more than a small model's forward pass. The cache contains the output of the image
+processor before it rescales and normalises, so that training and every evaluated revision read the numbers that
+`CLIPProcessor` would give a user.
 """
 
 import hashlib
@@ -32,14 +32,14 @@ __all__ = ["Pixels", "decode_pixels"]
 
 _BATCH = 64
 _PIXELS_AT_ONCE = 2**26  # in memory at a time: 200 MB in RGB; 64 photographs of a megapixel
-_DECODER = 2  # raised when the same files are decoded to other pixels
+_DECODER = 2  # to be raised if the same files are decoded to other pixels
 
 Distortion = Callable[[NDArray[np.uint8], int], NDArray[np.uint8]]
 
 
 @dataclass(frozen=True)
 class Pixels:
-    """Images as a model sees them.
+    """Images at the input size of a model.
 
     Attributes:
         array: (n, height, width, 3) uint8, memory-mapped and read-only; zeros where ``broken``.
@@ -66,23 +66,23 @@ def decode_pixels(
     desc: str | None = None,
     disable_tqdm: bool = False,
 ) -> Pixels:
-    """Decode and resize one image column, or read what an earlier call has kept.
+    """Decode and resize one image column, or read it from the cache.
 
     Args:
-        dataset: a map-style data set; images decode lazily, a broken one is marked and does not stop.
-        image_processor: a transformers image processor; its rescaling and normalisation are left out.
+        dataset: a map-style data set; a broken image is marked and is not an error.
+        image_processor: a transformers image processor; its rescaling and normalisation are skipped.
         column: the image column.
-        cache_dir: where the result is kept; in the `datasets` cache under ``HF_HOME`` by default.
+        cache_dir: folder of the cache; default: the cache of `datasets` under ``HF_HOME``.
         distort: changes the native (H, W, 3) uint8 pixels of row ``i`` before the processor sees them.
-        distort_key: names what ``distort`` does, with its parameters and seed; part of the cache's key.
+        distort_key: name, parameters and seed of ``distort``; part of the cache's key.
         desc: label of the progress bar.
         disable_tqdm: no progress bar.
 
     Returns:
-        One entry a row.
+        One entry for each row.
 
     Raises:
-        DatasetError: the column is absent, all images are broken, or the cache cannot be written.
+        DatasetError: the column is missing, all images are broken, or the cache cannot be written.
     """
     image_processor = square_processor(image_processor)
     if column not in dataset.column_names:
@@ -92,7 +92,7 @@ def decode_pixels(
     if (distort is None) != (distort_key == ""):
         raise ValueError("distort and distort_key go together")
     if len(dataset) == 0:
-        raise DatasetError("The data set has no rows: name a split or a folder that holds images.")
+        raise DatasetError("The data set has no rows: give a split or a folder that contains images.")
     key = hashlib.sha256(
         json.dumps(
             [_DECODER, dataset._fingerprint, column, processor_identity(image_processor), distort_key]
@@ -105,7 +105,7 @@ def decode_pixels(
             _build(folder, batches, len(dataset), _origin(dataset, column, distort_key))
         except OSError as error:
             raise DatasetError(
-                f"Decoded pixels cannot be kept in {folder.parent}: {error.strerror or error}. "
+                f"Decoded pixels cannot be written to {folder.parent}: {error.strerror or error}. "
                 "Free some space there, or set HF_HOME or cache_dir to another place."
             ) from error
     touch(folder)
@@ -122,7 +122,7 @@ def decode_pixels(
 
 
 def _origin(dataset: datasets.Dataset, column: str, distort_key: str) -> str:
-    """What a folder of decoded pixels shows, for people."""
+    """Data set, split and column, for the list of the caches."""
     parts = [
         dataset.info.dataset_name or dataset.info.builder_name or "rows",
         str(dataset.split or ""),
@@ -139,7 +139,7 @@ def _processed(
     desc: str,
     disable_tqdm: bool,
 ) -> Iterator[tuple[NDArray[np.uint8] | None, NDArray[np.bool_]]]:
-    """Batches of (pixels of the whole images or None, which rows are broken)."""
+    """Batches of (pixels of the intact images or None, which rows are broken)."""
     raw = dataset.select_columns([column]).cast_column(column, datasets.Image(decode=False))
 
     def opened(value: Any) -> Image.Image | None:
@@ -162,7 +162,7 @@ def _processed(
         for start in range(0, len(raw), _BATCH):
             for first, files in _groups(list(pool.map(opened, raw[start : start + _BATCH][column]))):
                 images = list(pool.map(decoded, range(start + first, start + first + len(files)), files))
-                files.clear()  # they hold their pixels
+                files.clear()  # they keep their pixels in memory
                 whole = [image for image in images if image is not None]
                 pixels = resize_and_crop(image_processor, whole) if whole else None
                 yield pixels, np.array([image is None for image in images])
@@ -171,11 +171,11 @@ def _processed(
 
 
 def _groups(files: list[Image.Image | None]) -> Iterator[tuple[int, list[Image.Image | None]]]:
-    """The opened images in groups that may be decoded at once, each with the place of its first one."""
+    """The opened images in groups that fit into memory, each with the position of its first image."""
     group: list[Image.Image | None] = []
     pixels = first = 0
     for place in range(len(files)):
-        file, files[place] = files[place], None  # only the group holds it
+        file, files[place] = files[place], None  # only the group refers to it
         own = 0 if file is None else file.width * file.height
         if group and pixels + own > _PIXELS_AT_ONCE:
             yield first, group
@@ -188,7 +188,7 @@ def _groups(files: list[Image.Image | None]) -> Iterator[tuple[int, list[Image.I
 def _build(
     folder: Path, batches: Iterator[tuple[NDArray[np.uint8] | None, NDArray[np.bool_]]], n: int, origin: str
 ) -> None:
-    """Write the cache beside its place and move it there whole, so that a kill leaves nothing half."""
+    """Write the entry to a staging folder and move it to its place, so that a kill leaves no partial entry."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     staging = Path(tempfile.mkdtemp(prefix="staging-", dir=folder.parent))
     try:
@@ -202,13 +202,13 @@ def _build(
                 broken[row : row + len(bad)] = bad
                 row += len(bad)
                 if pixels is None and (shape is None and row < n):
-                    continue  # the shape is known with the first whole image
+                    continue  # the shape is known from the first intact image
                 if shape is None:
                     shape = (1, 1, 3) if pixels is None else pixels.shape[1:]
                     header = {"descr": "|u1", "fortran_order": False, "shape": (n, *shape)}
                     np.lib.format.write_array_header_1_0(file, header)
                     digest.update(repr((n, *shape)).encode())
-                    bad = broken[:row]  # with the batches that were all broken
+                    bad = broken[:row]  # including earlier batches that were all broken
                 rows = np.zeros((len(bad), *shape), np.uint8)
                 if pixels is not None:
                     rows[~bad] = pixels
@@ -221,9 +221,7 @@ def _build(
         try:
             staging.replace(folder)
         except OSError:
-            if not (
-                folder / "fingerprint"
-            ).is_file():  # else another process was faster, with the same content
-                raise
+            if not (folder / "fingerprint").is_file():
+                raise  # otherwise another process was faster, with the same content
     finally:
         shutil.rmtree(staging, ignore_errors=True)

@@ -3,18 +3,18 @@
 from functools import cache
 
 from hf_clipdyn.data.base import DataBuilder
-from hf_clipdyn.data.facts import DatasetFacts
+from hf_clipdyn.data.metadata import DatasetMetadata
 from hf_clipdyn.errors import ConfigError, UnknownNameError
 from hf_clipdyn.plugins import DATASETS, modules_of, plugins, subclasses_in
 
-__all__ = ["builder_class", "dataset_facts", "dataset_names"]
+__all__ = ["builder_class", "dataset_metadata", "dataset_names"]
 
 
 def _builders() -> dict[str, type[DataBuilder]]:
-    """Every builder with facts of its own; one without is a base class that several data sets share."""
+    """Every builder with metadata of its own; one without is a base class that several data sets share."""
     found: dict[str, type[DataBuilder]] = {}
     for builder in [*_own_builders(), *subclasses_in(plugins(DATASETS), DataBuilder)]:
-        if "facts" in vars(builder) and found.setdefault(builder.name, builder) is not builder:
+        if "metadata" in vars(builder) and found.setdefault(builder.name, builder) is not builder:
             raise ConfigError(
                 f"Two data sets are called {builder.name}: give the one in {builder.__module__} another `name`."
             )
@@ -39,7 +39,7 @@ def builder_class(name: str) -> type[DataBuilder]:
     """The builder of the data set ``name``.
 
     Raises:
-        UnknownNameError: there is none of that name.
+        UnknownNameError: no data set has this name.
     """
     builders = _builders()
     if name not in builders:
@@ -47,10 +47,10 @@ def builder_class(name: str) -> type[DataBuilder]:
     return builders[name]
 
 
-def dataset_facts(name: str) -> DatasetFacts:
+def dataset_metadata(name: str) -> DatasetMetadata:
     """Kind, licence, size and origin of the data set ``name``.
 
     Raises:
-        UnknownNameError: there is none of that name.
+        UnknownNameError: no data set has this name.
     """
-    return builder_class(name).facts
+    return builder_class(name).metadata

@@ -1,7 +1,7 @@
-"""Ladders of distortions: one image, five kinds, five levels each. The order is synthetic, no human judged it.
+"""Synthetic distortions of one image: five kinds with five levels each, in an order that no human has judged.
 
-The levels are those of an image whose shorter side has about 40 to 256 pixels; a blur of 2.5 pixels is much on the
-first and little on the last, so that levels compare within one data set only.
+The levels suit images whose shorter side has about 40 to 256 pixels. A blur of 2.5 pixels is strong on the former and
+weak on the latter, so levels can only be compared within one data set.
 """
 
 from collections.abc import Callable, Iterator
@@ -26,12 +26,12 @@ Distortion = Callable[[NDArray[np.uint8], int, np.random.Generator], NDArray[np.
 def distortion_ladder(
     reference: NDArray[np.uint8], reference_id: str, rng: np.random.Generator
 ) -> Iterator[dict[str, Any]]:
-    """The rows (kind ``distortion_ladder``) of one reference, as PNG.
+    """The rows (kind ``distortion_ladder``) of one reference, with images as PNG.
 
     Args:
         reference: (H, W, 3) uint8.
         reference_id: its name.
-        rng: of the noise, of which each level draws its own.
+        rng: draws the noise of each level.
     """
     encoded = png(reference)
     for distortion, distort in DISTORTIONS.items():
@@ -46,10 +46,10 @@ def distortion_ladder(
 
 
 def load_photograph(path: str, side: int) -> NDArray[np.uint8]:
-    """An image file as (H, W, 3) uint8, its shorter side at most ``side`` pixels; it is never enlarged.
+    """An image file as (H, W, 3) uint8, its shorter side reduced to ``side`` pixels if it is longer.
 
     Raises:
-        DatasetError: the file is no whole image.
+        DatasetError: the file is incomplete or damaged.
     """
     try:
         whole = decode_image(path)
@@ -102,4 +102,4 @@ DISTORTIONS: dict[str, Distortion] = {
     "contrast": _contrast,
     "colour": _colour,
 }
-"""By name: pixels, level from 1 to 5 and random numbers -> pixels."""
+"""Functions from pixels, level (1 to 5) and random numbers to pixels, by name."""

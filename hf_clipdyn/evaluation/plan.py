@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from hf_clipdyn.benchmarks.base import Benchmark, Kind
 from hf_clipdyn.benchmarks.sources import Source, open_source
 from hf_clipdyn.data.load import find_locally, lacks_files
-from hf_clipdyn.data.registry import dataset_facts
+from hf_clipdyn.data.registry import dataset_metadata
 from hf_clipdyn.errors import ConfigError, DatasetError, EvaluationError, UnknownNameError
 from hf_clipdyn.evaluation.config import EvaluationConfig
 from hf_clipdyn.evaluation.live_model import LastTexts
@@ -233,7 +233,7 @@ def open_sources(config: EvaluationConfig, say: Callable[[str], Any]) -> dict[Be
     sources: dict[Benchmark, Source] = {}
     absent = {one for one in {one.dataset for one in benchmarks} - set(config.data_dirs) if lacks_files(one)}
     missing = {
-        one: f"its files are not here; they are at {dataset_facts(one.dataset).where}."
+        one: f"its files are not here; they are at {dataset_metadata(one.dataset).where}."
         for one in benchmarks
         if one.dataset in absent
     }
@@ -282,7 +282,7 @@ def _missing_table(
     width = max(len(one.name) for one in benchmarks)
     lines = []
     for one in benchmarks:
-        facts = dataset_facts(one.dataset)
+        facts = dataset_metadata(one.dataset)
         if one in missing:
             lines.append(f"  {one.name:<{width}}  {_with_place(missing[one], facts.where)}")
         elif (

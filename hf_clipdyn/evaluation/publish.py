@@ -22,7 +22,7 @@ from huggingface_hub import HfApi, constants, get_token
 from huggingface_hub.errors import LocalTokenNotFoundError
 
 from hf_clipdyn.cards import results_card
-from hf_clipdyn.data.registry import dataset_facts
+from hf_clipdyn.data.registry import dataset_metadata
 from hf_clipdyn.errors import ConfigError, PublishError
 from hf_clipdyn.hub import RetryPolicy, attempt, limit_waiting, reason, status_of
 from hf_clipdyn.results.cells import CellStore, with_cell
@@ -120,7 +120,7 @@ def _stage(output: Path, folder: Path, repo_id: str, hidden: bool, say: Callable
     shutil.copyfile(output, folder / _TABLE)
     store = CellStore(output)
     cells = store.cells()
-    kept = [cell for cell in cells if hidden or dataset_facts(cell.dataset).may_redistribute]
+    kept = [cell for cell in cells if hidden or dataset_metadata(cell.dataset).may_redistribute]
     left_out = sorted({f"{cell.kind}/{cell.dataset}" for cell in cells if cell not in kept})
     if left_out:
         say(
@@ -173,7 +173,7 @@ def _benchmarks(
     return [
         {
             "name": f"{kind}/{dataset}",
-            "synthetic": dataset_facts(str(dataset)).synthetic,
+            "synthetic": dataset_metadata(str(dataset)).synthetic,
             "revisions": len(part[["repo_id", "revision"]].drop_duplicates()),
             "rows": len(part),
             "dtype": ", ".join(sorted(set(part["dtype"]))),

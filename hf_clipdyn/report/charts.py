@@ -152,13 +152,13 @@ class References:
                 found.setdefault((title, alike), (other, []))[1].append(one)
         varying = _varying(members)
         lines = []
-        for (title, _), (other, scaled) in found.items():
-            joined = [name for name in self._words.reference(other).joins if name in varying]
+        for other, scaled in found.values():
+            joined = {"texts", *self._words.reference(other).joins}.intersection(varying)
             names = list(dict.fromkeys(self._words.detail(one, joined) for one in scaled))
             everywhere = len(names) == len({self._words.detail(one, joined) for one in members})
             several = len(names) > _MOST_NAMED
             which = "" if everywhere else f"{len(names)} of the lines" if several else " and ".join(names)
-            label = ", ".join(filter(None, [str(title), which]))
+            label = ", ".join(filter(None, [self._words.reference(other).title, which]))
             lines.append(Line(label, other, 0))
         return tuple(lines)
 
@@ -239,14 +239,12 @@ def _in_order(groups: list[list[Trajectory]], words: Words) -> list[list[Traject
 
     def rank(members: list[Trajectory]) -> tuple[int, int, bool, int, int]:
         one = members[0]
-        terms = words.kind(one)
-        metrics = list(terms.terms)
         return (
-            terms.rank,
+            words.kind(one).rank,
             kinds.index(one.kind),
             words.is_synthetic(one),
             datasets.index(one.dataset),
-            metrics.index(one.metric) if one.metric in metrics else len(metrics),
+            words.metric_rank(one),
         )
 
     return sorted(groups, key=rank)
@@ -264,7 +262,7 @@ def _lines(
         encoding = Encoding("training", ("run",), varying)
     elif ramp is not None:
         encoding = Encoding("training", (ramp,), tuple(name for name in varying if name != ramp), ramp=True)
-        members = sorted(members, key=lambda one: float(getattr(one, ramp)))
+        members = sorted(members, key=lambda one: float(getattr(one, str(ramp))))
     elif len({words.detail(one, varying) for one in members}) <= _MOST_LINES:
         encoding = Encoding("training", varying, ())
     else:

@@ -13,10 +13,10 @@ from hf_clipdyn.report.margin import MarginLabel, place_labels
 from hf_clipdyn.report.scales import scale_axes
 from hf_clipdyn.report.sentences import NOT_INTERPRETABLE
 from hf_clipdyn.report.style import GREY, HUMAN, INK, MARKERS, PAPER, hue, shade
+from hf_clipdyn.report.trajectories import rows_of
 from hf_clipdyn.report.words import Words
 
 if TYPE_CHECKING:
-    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -87,7 +87,7 @@ def _draw(
             cell.set_visible(False)
             continue
         labels[index] = render(cell, panel, encoding, axis, words)
-        cell.set_title("\n".join(textwrap.fill(part, 36) for part in panel.title.split("\n")))
+        cell.set_title(_wrapped(panel, bars=bars))
         is_lowest = index + columns >= len(slots) or slots[index + columns] is None
         if not bars and (is_lowest or not shared):
             cell.set_xlabel(axis.label)
@@ -101,13 +101,22 @@ def _draw(
 def _row_height(row: Sequence[Panel | None], columns: int, *, bars: bool) -> float:
     if not bars:
         return _HEIGHT if columns == 1 else 2.3
-    return 0.85 + _BAR_HEIGHT * max(len(panel.lines) for panel in row if panel)
+    return max(
+        0.75 + 0.17 * (1 + _wrapped(panel, bars=True).count("\n")) + _BAR_HEIGHT * len(panel.lines)
+        for panel in row
+        if panel
+    )
+
+
+def _wrapped(panel: Panel, *, bars: bool) -> str:
+    """Its title, in lines that fit above it."""
+    return "\n".join(textwrap.fill(part, 30 if bars else 36) for part in panel.title.split("\n"))
 
 
 def _add_legend(figure: "Figure", columns: int, *, ramp: bool) -> None:
     from matplotlib.container import Container
 
-    handles: dict[str, Artist | Container] = {}
+    handles: dict[str, Any] = {}
     for cell in figure.axes:
         for handle, label in zip(*cell.get_legend_handles_labels(), strict=True):
             handles.setdefault(str(label), handle)
@@ -259,13 +268,13 @@ def _draw_bars(cell: "Axes", panel: Panel, encoding: Encoding, axis: Axis, words
     runs = list(dict.fromkeys(line.trajectory.run for line in panel.lines))
     thickness = 0.8 / len(runs)
     for line in panel.lines:
-        (point,) = line.trajectory.points.itertuples(index=False)
+        (point,) = rows_of(line.trajectory.points)
         place = names.index(line.label) + (runs.index(line.trajectory.run) - (len(runs) - 1) / 2) * thickness
         colour = hue(line.colour)
         if not point.defined:
             cell.plot(0.01, place, "x", color=GREY, transform=cell.get_yaxis_transform(), label=_NOT_DEFINED)
             continue
-        hollow = {"facecolor": PAPER, "edgecolor": GREY, "label": NOT_INTERPRETABLE}
+        hollow: dict[str, Any] = {"facecolor": PAPER, "edgecolor": GREY, "label": NOT_INTERPRETABLE}
         look = {"facecolor": colour, "label": line.trajectory.run} if point.usable else hollow
         cell.barh(place, point.value, thickness * 0.9, zorder=2, **look)
         cell.hlines(place, point.ci_low, point.ci_high, color=INK, linewidth=1, zorder=3)

@@ -18,13 +18,14 @@ def overview_panels(charts: Sequence[Chart], references: References, words: Word
     all items, no layer, the level and the condition that its term names. A world without any answer is left out.
     """
     runs = list(dict.fromkeys(one.run for chart in charts for one in chart.trajectories))
+    kinds = list(dict.fromkeys(chart.first.kind for chart in charts))
     offered = [
         (place, one) for chart in charts for one in chart.trajectories if (place := words.term(one).overview)
     ]
     worlds = []
     for synthetic in (False, True):
         here = [found for found in offered if words.is_synthetic(found[1]) == synthetic]
-        here.sort(key=lambda found: found[0].rank)
+        here.sort(key=lambda found: (found[0].rank, kinds.index(found[1].kind), words.metric_rank(found[1])))
         panels = [
             _panel(list(of_rank), references, runs, words)
             for _, of_rank in groupby(here, key=lambda found: found[0].rank)

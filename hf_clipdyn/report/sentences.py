@@ -163,15 +163,17 @@ def _polar_words(one: Trajectory, study: Study) -> str:
             f"{NOT_INTERPRETABLE} at {_any_of(one)}. The decisions that it rests on are {_AT_CHANCE}, or its "
             f"precondition fails: the values say nothing about {' or '.join(term.poles)}.{beside}"
         )
-    if any(map(_has_interval, usable)):
+    if len(one.points) == 1:
+        sentences = [f"{number_words(last)} at {_named(last)}.{beside}"]
+    elif any(map(_has_interval, usable)):
         sentences = [
             f"{_phase_words(one, term.neutral, term.poles)}; {_turn_words(one, term.neutral, term.poles)}."
         ]
     else:
         sentences = [f"There are no intervals to show a {term.poles[0]} phase or a turn."]
-    if last.usable:
+    if len(one.points) > 1 and last.usable:
         sentences.append(f"It ends at {number_words(last)}, {last.revision}.{beside}")
-    else:
+    elif not last.usable:
         sentences.append(f"At the last revision, {last.revision}, it is {NOT_INTERPRETABLE}.{beside}")
     silent = [point.revision for point in rows_of(one.points) if point.defined and not point.usable]
     if silent and last.usable:

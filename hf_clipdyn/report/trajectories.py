@@ -1,6 +1,7 @@
 """Trajectories: one number over the revisions of one run, and what its intervals say."""
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, field, fields
 from functools import cached_property
 from itertools import pairwise
@@ -106,8 +107,9 @@ def read_trajectories(rows: pd.DataFrame) -> list[Trajectory]:
     keys["layer"] = keys["layer"].astype("Int64").astype(object)
     ends = [*starts[1:], len(placed)]
     points = placed[_POINT]
+    typed: Any = Trajectory
     return [
-        Trajectory(
+        typed(
             **{name: None if pd.isna(value) else value for name, value in zip(names, key, strict=True)},
             points=points.iloc[start:end],
         )
@@ -153,31 +155,38 @@ def rows_of(points: pd.DataFrame) -> list[Any]:
 
 def _placed(rows: pd.DataFrame) -> pd.DataFrame:
     """The rows of one run with the position in epochs and the rank of every revision."""
-    revisions = rows.drop_duplicates("revision").set_index("revision")[["epoch", "step", "samples_seen"]]
+    revisions = rows.drop_duplicates("revision").set_index("revision")
+    clocks: dict[str, dict[Any, float]] = {
+        name: revisions[name].astype(float).to_dict() for name in ("epoch", "step", "samples_seen")
+    }
     # `step-00000512` may carry the number of the epoch that it lies in: its place is inside that epoch.
-    inside = [step_of(name) is not None and epoch_of(name) is None for name in revisions.index]
-    whole = revisions[~np.array(inside)]
-    epochs = revisions["epoch"].astype(float)
-    for name in revisions.index[inside]:
-        by_step = _interpolate(revisions.at[name, "step"], whole["step"], whole["epoch"])
-        by_samples = _interpolate(revisions.at[name, "samples_seen"], whole["samples_seen"], whole["epoch"])
+    whole = [name for name in revisions.index if step_of(name) is None or epoch_of(name) is not None]
+    epochs = dict(clocks["epoch"])
+    for name in revisions.index.difference(whole):
+        by_step, by_samples = (
+            _interpolate(clocks[clock][name], [(clocks[clock][mark], epochs[mark]) for mark in whole])
+            for clock in ("step", "samples_seen")
+        )
         epochs[name] = by_samples if math.isnan(by_step) else by_step
 
     def rank(name: str) -> tuple[float, float, tuple[tuple[int, int, str], ...]]:
-        place, step = epochs[name], revisions.at[name, "step"]
-        return (math.inf if place != place else place, math.inf if step != step else step, natural_key(name))
+        place, step = epochs[name], clocks["step"][name]
+        return (
+            math.inf if math.isnan(place) else place,
+            math.inf if math.isnan(step) else step,
+            natural_key(name),
+        )
 
     order = {name: index for index, name in enumerate(sorted(revisions.index, key=rank))}
     return rows.assign(epoch=rows["revision"].map(epochs), order=rows["revision"].map(order))
 
 
-def _interpolate(reading: float, clock: "pd.Series[float]", epochs: "pd.Series[float]") -> float:
+def _interpolate(reading: float, marks: Iterable[tuple[float, float]]) -> float:
     """The epoch at a reading of a clock, from the readings at whole epochs; NaN if they do not tell."""
-    known = clock.notna() & epochs.notna()
-    pairs = sorted({(0.0, 0.0), *zip(clock[known], epochs[known], strict=True)})
+    pairs = sorted({(0.0, 0.0), *(mark for mark in marks if not math.isnan(sum(mark)))})
     if math.isnan(reading) or len(pairs) < 2:
         return math.nan
-    clocks, places = zip(*pairs, strict=True)
+    clocks, epochs = zip(*pairs, strict=True)
     if reading > clocks[-1]:
-        return float(reading * places[-1] / clocks[-1])
-    return float(np.interp(reading, clocks, places))
+        return float(reading * epochs[-1] / clocks[-1])
+    return float(np.interp(reading, clocks, epochs))

@@ -14,7 +14,7 @@ __all__ = ["DEFAULT_PROBE", "DETAILS", "Words", "bare", "json_object", "json_wor
 DETAILS = ("texts", "probe", "layer", "subset", "condition", "level", "parameter")
 """Columns that set numbers of one metric apart, in the order in which they are named."""
 
-DEFAULT_PROBE: str = next(one.default for one in fields(NumberKey) if one.name == "probe")
+DEFAULT_PROBE: str = {one.name: one.default for one in fields(NumberKey)}["probe"]  # type: ignore[assignment]
 _TEXTS = {"own": "text of each revision", "last": "text of the last revision"}
 _CONDITIONS = {"": "all conditions", "none": "untouched images"}
 
@@ -37,6 +37,11 @@ class Words:
     def term(self, one: Trajectory) -> Term:
         """Its metric."""
         return self.vocabulary.term(one.kind, one.metric)
+
+    def metric_rank(self, one: Trajectory) -> int:
+        """Place of its metric among those of the kind; what has no term comes last."""
+        metrics = list(self.kind(one).terms)
+        return metrics.index(one.metric) if one.metric in metrics else len(metrics)
 
     def is_synthetic(self, one: Trajectory) -> bool:
         """Whether it was measured on images that this project draws."""

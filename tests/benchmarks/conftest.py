@@ -13,7 +13,7 @@ from transformers import CLIPImageProcessor
 from hf_clipdyn.benchmarks.base import Common, Kind
 from hf_clipdyn.benchmarks.readout import Readout
 from hf_clipdyn.benchmarks.sources import Source
-from hf_clipdyn.data.facts import DatasetFacts
+from hf_clipdyn.data.metadata import DatasetMetadata
 from hf_clipdyn.data.schemas import features_of
 from hf_clipdyn.models.encoder import ImageFeatures
 from hf_clipdyn.results.row import Number, NumberKey
@@ -52,7 +52,9 @@ def source() -> Callable[..., Source]:
         complete = [dict.fromkeys(features) | row for row in rows]
         dataset = datasets.Dataset.from_list(complete, features=features)
         known = {"rows": {}, "licence": "", "may_redistribute": True, "where": "", "citation": ""}
-        return Source("planted", dataset, "test", DatasetFacts(kind=kind, title="planted", **(known | facts)))
+        return Source(
+            "planted", dataset, "test", DatasetMetadata(kind=kind, title="planted", **(known | facts))
+        )
 
     return build
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hf_clipdyn.benchmarks.kinds.distortion import Distortion, column_ssim, ssim
+from hf_clipdyn.benchmarks.kinds.distortion import Distortion
+from hf_clipdyn.benchmarks.ssim import column_ssim, ssim
 
 
 @pytest.fixture

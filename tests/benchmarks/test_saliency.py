@@ -592,7 +592,7 @@ def real(
 ) -> Callable[..., float]:
     source = open_source(name, ("fixations",), data_dir=folder)
     if count is not None:
-        source = type(source)(source.name, source.dataset.select(range(count)), source.split, source.facts)
+        source = type(source)(source.name, source.dataset.select(range(count)), source.split, source.metadata)
     common, settings = split(options, tmp_path)
     processor = CLIPImageProcessor(size={"shortest_edge": side}, crop_size={"height": side, "width": side})
     benchmark = Saliency(source, processor, settings, common)

@@ -8,7 +8,7 @@ from hf_clipdyn.benchmarks.base import Common, KindSettings
 from hf_clipdyn.benchmarks.kinds.shape_bias import ShapeBias
 from hf_clipdyn.benchmarks.readout import Readout
 from hf_clipdyn.benchmarks.sources import Source
-from hf_clipdyn.data import dataset_facts, load_dataset
+from hf_clipdyn.data import dataset_metadata, load_dataset
 from hf_clipdyn.data.imagenet_names import imagenet_names
 from hf_clipdyn.data.pixels import decode_pixels
 from hf_clipdyn.metrics.shape_bias import GEIRHOS_CLASSES
@@ -266,7 +266,7 @@ def real(real_data):
     folder = real_data("cue-conflict")
     real_data("cue-conflict-human-trials")
     dataset = load_dataset("cue_conflict", data_dir=folder, split="test")
-    return Source("cue_conflict", dataset, "test", dataset_facts("cue_conflict"))
+    return Source("cue_conflict", dataset, "test", dataset_metadata("cue_conflict"))
 
 
 def category_of(prompt):

@@ -11,7 +11,7 @@ from hf_clipdyn.benchmarks.kinds.similarity import Similarity
 from hf_clipdyn.benchmarks.readout import Readout
 from hf_clipdyn.benchmarks.sources import Source, open_source
 from hf_clipdyn.data import load_dataset
-from hf_clipdyn.data.registry import dataset_facts
+from hf_clipdyn.data.registry import dataset_metadata
 from hf_clipdyn.metrics.two_afc import two_afc
 
 
@@ -168,7 +168,7 @@ def test_pixels_agree_with_the_majority_on_real_materials_as_published(
     dataset = load_dataset(
         "material_similarity", rendering, data_dir=real_data("material-similarity"), split=split
     )
-    source = Source("material_similarity", dataset, split, dataset_facts("material_similarity"))
+    source = Source("material_similarity", dataset, split, dataset_metadata("material_similarity"))
     benchmark = build(source, tmp_path, side=64)
     trials = benchmark.observe(Readout(planted(lambda pixels: [1.0])))
     rows = trials[(trials["probe"] == "pixels") & (trials["judgement"] != 0.5)]

@@ -101,7 +101,7 @@ def test_a_folder_without_images_is_an_error(load: Load, tmp_path: Path) -> None
 
 def test_a_hopeless_setting_is_refused(tmp_path: Path) -> None:
     save(tmp_path / "set" / "x.png")
-    with pytest.raises(DatasetError, match="1 or more"):
+    with pytest.raises(DatasetError, match="at least 1"):
         Photographs(data_dir=tmp_path / "set", cache_dir=tmp_path / "cache", references=0)
 
 

@@ -9,19 +9,19 @@ from typing import Any
 
 import pytest
 
-from hf_clipdyn.data.registry import builder_class, dataset_facts, dataset_names
+from hf_clipdyn.data.registry import builder_class, dataset_metadata, dataset_names
 from hf_clipdyn.plugins import modules_of
 
 FACES = '''
 from hf_clipdyn.data.base import DataBuilder
-from hf_clipdyn.data.facts import DatasetFacts
+from hf_clipdyn.data.metadata import DatasetMetadata
 
 
 class {class_name}(DataBuilder):
     """Pictures of faces."""
 
     {name}
-    facts = DatasetFacts(
+    metadata = DatasetMetadata(
         kind="captions", title="Faces", rows={{}}, licence="none stated", may_redistribute=False, where="", citation=""
     )
     layout = ("*.png",)
@@ -60,13 +60,13 @@ def test_every_module_of_the_folder_is_one_data_set_of_its_name() -> None:
 
 
 def test_only_images_that_this_project_draws_are_synthetic() -> None:
-    assert [name for name in dataset_names() if dataset_facts(name).synthetic] == ["procedural"]
+    assert [name for name in dataset_names() if dataset_metadata(name).synthetic] == ["procedural"]
 
 
 def test_naming_all_data_sets_loads_no_torch() -> None:
     code = (
-        "import json, sys; from hf_clipdyn.data.registry import dataset_facts, dataset_names; "
-        "[dataset_facts(name) for name in dataset_names()]; "
+        "import json, sys; from hf_clipdyn.data.registry import dataset_metadata, dataset_names; "
+        "[dataset_metadata(name) for name in dataset_names()]; "
         f"print(json.dumps([name for name in {HEAVY!r} if name in sys.modules]))"
     )
     assert _run(code) == []
@@ -104,8 +104,8 @@ def test_an_installed_package_adds_a_data_set_by_an_entry_point(tmp_path: Path) 
     (declared / "METADATA").write_text("Metadata-Version: 2.1\nName: face-data\nVersion: 1.0\n")
     (declared / "entry_points.txt").write_text("[hf_clipdyn.datasets]\nfaces = faces\n")
     code = (
-        "import json; from hf_clipdyn.data import dataset_facts; "
-        "print(json.dumps(dataset_facts('faces').title))"
+        "import json; from hf_clipdyn.data import dataset_metadata; "
+        "print(json.dumps(dataset_metadata('faces').title))"
     )
     assert _run(code, tmp_path) == "Faces"
 

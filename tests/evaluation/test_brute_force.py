@@ -24,7 +24,7 @@ from sklearn.preprocessing import StandardScaler
 from transformers import CLIPModel, CLIPProcessor
 
 from hf_clipdyn.benchmarks.kinds.noise import Noise
-from hf_clipdyn.data import dataset_facts, load_dataset
+from hf_clipdyn.data import dataset_metadata, load_dataset
 from hf_clipdyn.data.prompts import IMAGENET
 from hf_clipdyn.metrics.noise_robustness import clear_of_chance
 from hf_clipdyn.metrics.shape_decisions import IMAGENET_CATEGORIES
@@ -274,7 +274,7 @@ def test_noise_equals_the_slow_evaluator_at_both_stages(slow, data, evaluate):
 
 def test_every_kind_of_noise_and_the_probe_under_it_equal_the_slow_evaluator(slow, data, evaluate):
     dataset = load_dataset("cifar10", data_dir=data["cifar10"], split="test")
-    names, templates = dataset.features["label"].names, dataset_facts("cifar10").templates
+    names, templates = dataset.features["label"].names, dataset_metadata("cifar10").templates
     classes = slow.classes(names, list(templates))
     labels = [row["label"] for row in dataset]
     pixels = [np.array(row["image"].convert("RGB")) for row in dataset]
@@ -442,7 +442,7 @@ def test_real_cifar10_equals_the_slow_evaluator(slow, evaluate, real_data, tmp_p
     both = evaluate(*benchmarks, data_dirs=folders, revisions=[REVISION])
     table, noise = (both[both["kind"] == name] for name in ("zero_shot", "noise"))
     dataset = load_dataset("cifar10", data_dir=folders["cifar10"], split="test")
-    classes = slow.classes(dataset.features["label"].names, list(dataset_facts("cifar10").templates))
+    classes = slow.classes(dataset.features["label"].names, list(dataset_metadata("cifar10").templates))
     ranks = []
     for row in dataset:
         order = np.argsort(-(classes @ slow.image(row["image"])), kind="stable")

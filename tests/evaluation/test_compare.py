@@ -134,6 +134,9 @@ def test_crossed_exemplars_are_clustered_in_two_ways(results):
                 "protocol": "",
                 "decision": ["cat" if follow_shape(s) else "dog" for s, _ in rows],
                 "preference": np.nan,
+                "mate_effect": np.nan,
+                "cue": None,
+                "observer": None,
             }
         )
 

@@ -8,8 +8,8 @@ import pytest
 
 from hf_clipdyn.benchmarks.kinds.noise import Noise
 from hf_clipdyn.data import load_dataset
-from hf_clipdyn.data.facts import DatasetFacts
-from hf_clipdyn.data.registry import dataset_facts
+from hf_clipdyn.data.metadata import DatasetMetadata
+from hf_clipdyn.data.registry import dataset_metadata
 from hf_clipdyn.evaluation import evaluate_revisions
 from hf_clipdyn.evaluation import watch as watching
 from hf_clipdyn.evaluation.compare import compare_revisions
@@ -47,7 +47,7 @@ def split(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
 def test_the_numbers_are_those_of_each_image_tower_with_the_last_text_tower(evaluate, store, data):
     _, final = split(evaluate("zero_shot/cifar10"))
     dataset = load_dataset("cifar10", data_dir=data["cifar10"], split="test")
-    facts: DatasetFacts = dataset_facts("cifar10")
+    facts: DatasetMetadata = dataset_metadata("cifar10")
     names, labels = dataset.features["label"].names, np.array(dataset["label"])
 
     def encoder(revision):

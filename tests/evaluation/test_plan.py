@@ -11,7 +11,7 @@ from hf_clipdyn.benchmarks.kinds.noise import Noise, NoiseSettings
 from hf_clipdyn.benchmarks.kinds.retrieval import Retrieval
 from hf_clipdyn.benchmarks.kinds.saliency import SaliencySettings
 from hf_clipdyn.benchmarks.registry import suite as benchmark_suite
-from hf_clipdyn.data.registry import dataset_facts
+from hf_clipdyn.data.registry import dataset_metadata
 from hf_clipdyn.errors import ConfigError, EvaluationError, RevisionNotFoundError, UnknownNameError
 from hf_clipdyn.evaluation import evaluate_revisions
 from hf_clipdyn.evaluation.config import EvaluationConfig
@@ -188,7 +188,7 @@ def test_a_suite_without_data_is_listed_in_a_table_before_the_hub_is_asked(store
     assert "set CLIPDYN_DATA to that (not set now)" in message
     lines = {line.split()[0]: line for line in message.splitlines()[1:-1]}
     for name in benchmark_suite(suite):
-        facts = dataset_facts(name.partition("/")[2])
+        facts = dataset_metadata(name.partition("/")[2])
         if not name.endswith("/procedural"):
             assert (facts.mirror or facts.where) in lines[name]
 
@@ -199,7 +199,7 @@ def test_a_hub_that_cannot_be_reached_is_named_with_the_place_of_the_data(store,
         monkeypatch.setattr(f"{module}.HF_HUB_OFFLINE", True)
     with pytest.raises(EvaluationError, match=r"1 of 1 benchmarks cannot run") as caught:
         evaluate_revisions("me/run", benchmarks=["zero_shot/cifar10"], store=store, device="cpu")
-    assert dataset_facts("cifar10").where in str(caught.value)
+    assert dataset_metadata("cifar10").where in str(caught.value)
 
 
 def test_an_output_that_is_no_table_of_results_is_left_alone(evaluate, tmp_path):

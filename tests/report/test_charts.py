@@ -214,6 +214,7 @@ def test_of_metrics_of_one_rank_the_overview_shows_the_first_with_a_number(serie
     rows = [*series("noise/x", "chance_corrected_drop", float("nan")), *series("noise/x", "area", 0.5)]
     assert len(read(rows).overview[0]) == 2
     rows = [*series("zero_shot/a", "top1", float("nan")), *series("zero_shot/b", "top1", 0.5)]
+    rows += series("zero_shot/a", "top1", 0.1, role="chance")
     ((panel,),) = read(rows).overview
     assert panel.title.endswith("\nb")
 
@@ -255,6 +256,21 @@ def test_the_range_that_the_accuracies_allow_stands_beside_an_error_consistency(
         "most possible",
         "humans",
     }
+
+
+def test_a_reference_that_differs_between_the_texts_names_them(series, plan):
+    rows = []
+    for texts, null in (("own", (0.1, 0.2)), ("last", (0.3, 0.4))):
+        rows += series("shape_bias/x", "cue_accuracy", 0.5, texts=texts)
+        rows += [
+            row("shape_bias/x", "cue_accuracy", value, epoch=epoch, texts=texts, role="null")
+            for epoch, value in enumerate(null)
+        ]
+    (chart,) = plan(rows)
+    assert [label for label, _ in _references(chart.panels[0])] == [
+        "null, text of each revision",
+        "null, text of the last revision",
+    ]
 
 
 def test_the_last_revisions_texts_are_drawn_beside_the_revisions_own(series, read):

@@ -101,8 +101,8 @@ def _more_rows() -> list[Row]:
     rows = []
     for epoch in range(6):
         at: dict[str, Any] = {"epoch": epoch, "half": 0.01}
-        for layer in (0, 1):
-            rows.append(row("quality/t", "alignment", 0.5, probe="hidden_state", layer=layer, **at))
+        hidden = {"probe": "hidden_state", **at}
+        rows += [row("quality/t", "alignment", 0.5, layer=layer, **hidden) for layer in (0, 1)]
         rows += [row("quality/t", "alignment", 0.4, condition=name, **at) for name in ("jpeg", "haze")]
         rows += [row("similarity/b", "two_afc", 0.4, subset=name, **at) for name in ("cnn", "old")]
         rows.append(row("quality/t", "alignment", 0.3, probe="", role="baseline", reference="psnr", **at))

@@ -14,30 +14,20 @@ from hf_clipdyn.benchmarks.registry import kinds
 from hf_clipdyn.results.row import NUMBER_KEY
 
 GOLDEN = Path(__file__).parent / "golden"
-TRIALS = sorted(GOLDEN.glob("*.parquet"))
+TRIALS = sorted((GOLDEN / "trials").glob("*.parquet"))
 COMPARED = ["value", "ci_low", "ci_high", "n", "n_clusters", "interpretable", "note"]
-
-
-def read_numbers() -> pd.DataFrame:
-    texts = {"variant", "subset", "condition", "reference", "note", "probe"}
-    table = pd.read_csv(
-        GOLDEN / "numbers.csv", float_precision="round_trip", keep_default_na=False, na_values={}
-    )
-    numeric = ["layer", "level", "parameter", "value", "ci_low", "ci_high"]
-    table[numeric] = table[numeric].apply(pd.to_numeric)
-    assert texts <= set(table)
-    table["interpretable"] = table["interpretable"].map({"True": True, "False": False, "": None})
-    return table
 
 
 @pytest.mark.parametrize("file", TRIALS, ids=lambda file: file.stem)
 def test_kept_trials_give_the_numbers_of_before(file: Path) -> None:
     kind, texts = file.stem.split("-")
-    everything = read_numbers()
+    everything = pd.read_parquet(GOLDEN / "numbers.parquet")
     before = everything[(everything["kind"] == kind) & (everything["texts"] == texts)]
     scored = kinds()[kind].score(pd.read_parquet(file), Common(n_resamples=1000))
-    now = pd.DataFrame([vars(one) for one in scored]).astype(
-        dict.fromkeys(("layer", "level", "parameter"), float)
+    now = (
+        pd.DataFrame([vars(one) for one in scored])
+        .astype({"interpretable": "boolean"})
+        .astype(dict.fromkeys(("layer", "level", "parameter"), float))
     )
     assert len(before) == len(now)
     key = list(NUMBER_KEY)

@@ -179,7 +179,7 @@ class Noise(Kind[NoiseSettings]):
 
     def __init__(self, source: Source, image_processor: Any, settings: NoiseSettings, common: Common) -> None:
         self._names, self._labels = labels_of(source)
-        self._templates = default_templates(source.facts)
+        self._templates = default_templates(source.metadata)
         self._dataset = source.dataset
         self._is_native = settings.stage == "native"
         clean = decode(source.dataset, image_processor, common)

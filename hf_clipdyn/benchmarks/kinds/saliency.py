@@ -206,7 +206,7 @@ class Saliency(Kind[SaliencySettings]):
     ) -> None:
         from hf_clipdyn.models.maps import GRADIENT_PROBES
 
-        if source.facts.pixels_per_degree is None:
+        if source.metadata.pixels_per_degree is None:
             raise DatasetError(
                 f"{source.name} does not say how many pixels are one degree of visual angle: "
                 "state pixels_per_degree in the facts of its loader."
@@ -222,14 +222,14 @@ class Saliency(Kind[SaliencySettings]):
         )
         rows = source.dataset.select_columns(["image_id", "width", "height", "fixations"])
         viewed = [
-            _viewed(item, row, None if squash else image_processor, source.facts.drop_first)
+            _viewed(item, row, None if squash else image_processor, source.metadata.drop_first)
             for item, row in enumerate(rows)
             if not pixels.broken[item]
         ]
         # Images of one size follow each other, so that what is laid over them is prepared once.
         self._viewed = sorted(viewed, key=lambda one: (one.view.size, one.item))
         self._observers = Observers(
-            self._viewed, source.facts.pixels_per_degree, common.seed, self._image_map
+            self._viewed, source.metadata.pixels_per_degree, common.seed, self._image_map
         )
         self._scored = ScoredMaps(self._observers)
         self._captions = (
@@ -245,7 +245,7 @@ class Saliency(Kind[SaliencySettings]):
             [NEUTRAL_TEXT if probe in GRADIENT_PROBES else "" for probe in self._probes],
             self._probes,
             self._captions,
-            [source.facts.pixels_per_degree, source.facts.drop_first, common.seed],
+            [source.metadata.pixels_per_degree, source.metadata.drop_first, common.seed],
             [[one.image_id, _digest_of(one.points), one.subjects.tolist()] for one in viewed],
             [self._map_digest(one.item) for one in viewed if not len(one.points)],
         )

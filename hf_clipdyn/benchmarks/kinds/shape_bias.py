@@ -173,9 +173,9 @@ class ShapeBias(Kind[KindSettings]):
         used = set(self._images["shape"]) | set(self._images["texture"])
         named = used <= set(GEIRHOS_CLASSES)
         self._classes = list(GEIRHOS_CLASSES) if named else sorted(used)
-        self._prompts = prompt_sets(source.facts)
+        self._prompts = prompt_sets(source.metadata)
         # The 1,000 classes are those of photographs, and map onto these 16 categories alone.
-        self._asks_thousand = named and default_templates(source.facts) == PHOTO
+        self._asks_thousand = named and default_templates(source.metadata) == PHOTO
         self._humans = self._human_answers(source)
         self._stimuli = Stimuli(pixels.array, rows)
         self.left_out = int(pixels.broken.sum())

@@ -56,7 +56,7 @@ class ZeroShot(Kind[KindSettings]):
 
     def __init__(self, source: Source, image_processor: Any, settings: KindSettings, common: Common) -> None:
         self._names, self._labels = labels_of(source)
-        self._templates = default_templates(source.facts)
+        self._templates = default_templates(source.metadata)
         pixels = decode(source.dataset, image_processor, common)
         self._rows = np.flatnonzero(~pixels.broken)
         self._stimuli = Stimuli(pixels.array, self._rows)

@@ -6,8 +6,8 @@ from functools import cached_property
 from typing import Any
 
 from hf_clipdyn.data.base import DataBuilder, SubsetWarning, configs
-from hf_clipdyn.data.facts import DatasetFacts
 from hf_clipdyn.data.files import FileIndex, SourceFile
+from hf_clipdyn.data.metadata import DatasetMetadata
 from hf_clipdyn.data.tables import number_of, read_npy
 from hf_clipdyn.errors import DatasetError
 
@@ -19,12 +19,12 @@ _SUBSETS = ("traditional", "cnn", "mix", "superres", "deblur", "color", "framein
 class Bapps(DataBuilder):
     """Configurations ``twoafc`` (default; kind ``triplet``) and ``jnd`` (kind ``same_different``).
 
-    Splits are those of the archive, ``train`` and ``val``; the sub-sets of a split (``traditional``, ``cnn``,
-    ``superres``, ``deblur``, ``color``, ``frameinterp``; ``mix`` in train) are told by the column ``subset``.
-    A judgement whose image is absent is dropped, one whose reference or partner is absent is an error.
+    Splits are those of the archive, ``train`` and ``val``; the subsets of a split (``traditional``, ``cnn``,
+    ``superres``, ``deblur``, ``color``, ``frameinterp``; ``mix`` in train) are in the column ``subset``.
+    A judgement without its images is dropped; one without its reference or with only one image is an error.
     """
 
-    facts = DatasetFacts(
+    metadata = DatasetMetadata(
         kind="triplet",
         title="BAPPS",
         rows={"twoafc/val": 36_344, "jnd/val": 9_600},
@@ -48,14 +48,14 @@ class Bapps(DataBuilder):
     def _splits(self) -> dict[str, FileIndex]:
         folder = self.config.name
         if folder == "twoafc" and self.files.has_folder("2afc"):
-            folder = "2afc"  # the archive's name; a configuration that starts with a digit reads badly
+            folder = "2afc"  # the archive's name; names of configurations start with a letter
         files = self.files.folder(folder)
         return {name: files.folder(name) for name in ("train", "val") if files.has_folder(name)}
 
     def splits(self) -> list[str]:
         if not self._splits:
             raise DatasetError(
-                f"{self.files.root} has neither train/ nor val/ for {self.config.name}: unpack them."
+                f"{self.files.root} has neither train/ nor val/ for {self.config.name}: unpack both."
             )
         return list(self._splits)
 
@@ -74,13 +74,13 @@ class Bapps(DataBuilder):
                 "reference": images[0],
                 "image_0": images[1],
                 "image_1": images[2],
-                "judgement": _share(judge),
+                "judgement": _proportion(judge),
                 "subset": subset,
             }
 
     def _jnd(self, files: FileIndex, subset: str, split: str) -> Iterator[dict[str, Any]]:
         for judge, images in self._judged(files, split, "same", ("p0", "p1")):
-            yield {"image_0": images[0], "image_1": images[1], "same": _share(judge), "subset": subset}
+            yield {"image_0": images[0], "image_1": images[1], "same": _proportion(judge), "subset": subset}
 
     def _judged(
         self, files: FileIndex, split: str, judge: str, folders: tuple[str, ...]
@@ -101,9 +101,11 @@ class Bapps(DataBuilder):
             yield file, [self.image(image) for image in images if image is not None]
         if not kept:
             raise DatasetError(
-                f"{files.root} has no {judge}/*.npy whose images are there: unpack its folders."
+                f"{files.root} has no {judge}/*.npy with existing images: unpack all its folders."
             )
-        if dropped and self.facts.official_rows(self.config.name, split) is None:  # else that count tells
+        if (
+            dropped and self.metadata.official_rows(self.config.name, split) is None
+        ):  # otherwise that number shows it
             warnings.warn(
                 f"{dropped:,} of the {kept + dropped:,} judgements of {files.root} have no images and are left out.",
                 SubsetWarning,
@@ -111,14 +113,16 @@ class Bapps(DataBuilder):
             )
 
 
-def _share(file: SourceFile) -> float:
-    """A share of answers between 0 and 1, from an array of one number."""
+def _proportion(file: SourceFile) -> float:
+    """A proportion of answers between 0 and 1, from an array of one number."""
     array = read_npy(file.path)
     if array.size != 1:
-        raise DatasetError(f"{file.path} holds {array.size} numbers instead of one: use the official file.")
-    share = number_of(array.ravel()[0], file.path)
-    if not 0 <= share <= 1:
         raise DatasetError(
-            f"{file.path} holds {share:g}, which is no share from 0 to 1: use the official file."
+            f"{file.path} contains {array.size} numbers instead of one: use the official file."
         )
-    return share
+    proportion = number_of(array.ravel()[0], file.path)
+    if not 0 <= proportion <= 1:
+        raise DatasetError(
+            f"{file.path} contains {proportion:g}, which is not between 0 and 1: use the official file."
+        )
+    return proportion

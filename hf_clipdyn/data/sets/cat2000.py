@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
-from hf_clipdyn.data.facts import DatasetFacts
 from hf_clipdyn.data.files import SourceFile
 from hf_clipdyn.data.fixations import Fixation, FixationBuilder, points_of
+from hf_clipdyn.data.metadata import DatasetMetadata
 from hf_clipdyn.data.tables import read_mat
 from hf_clipdyn.errors import DatasetError
 
@@ -17,11 +17,11 @@ __all__ = ["Cat2000"]
 class Cat2000(FixationBuilder):
     """2,000 pictures of 1920 x 1080 pixels; kind ``fixations``, split ``train``, the only one with human data.
 
-    ``FIXATIONLOCS`` holds one map of points for all observers: order, duration and subject are unknown. Numbers repeat
-    in every category, so that ``image_id`` is ``Action/001``.
+    ``FIXATIONLOCS`` contains one map of points for all observers: order, duration and subject are unknown. Numbers
+    repeat in every category, so an ``image_id`` is ``Action/001``.
     """
 
-    facts = DatasetFacts(
+    metadata = DatasetMetadata(
         kind="fixations",
         title="CAT2000",
         rows={"train": 2000},
@@ -29,7 +29,7 @@ class Cat2000(FixationBuilder):
         licence_id="unknown",
         may_redistribute=False,
         where="saliency.mit.edu/results_cat2000.html (trainSet.zip)",
-        # Recalled, not looked up: a 42-inch screen of 1,920 pixels at 106 cm.
+        # From memory, not verified: a 42-inch screen of 1,920 pixels at 106 cm.
         pixels_per_degree=38.0,
         citation="""@article{borji2015cat2000,
   title = {{CAT2000}: A Large Scale Fixation Dataset for Boosting Saliency Research},

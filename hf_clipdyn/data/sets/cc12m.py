@@ -1,7 +1,7 @@
 """Conceptual 12M: photographs of the web with their cleaned alternative texts."""
 
-from hf_clipdyn.data.facts import DatasetFacts
-from hf_clipdyn.data.sets.webdataset import ShardBuilder
+from hf_clipdyn.data.metadata import DatasetMetadata
+from hf_clipdyn.data.shards import ShardBuilder
 
 __all__ = ["Cc12m"]
 
@@ -9,7 +9,7 @@ __all__ = ["Cc12m"]
 class Cc12m(ShardBuilder):
     """About 12 million pairs at publication; kind ``captions``, split ``train``."""
 
-    facts = DatasetFacts(
+    metadata = DatasetMetadata(
         kind="captions",
         title="Conceptual 12M",
         rows={},

@@ -1,7 +1,7 @@
 """Conceptual Captions: photographs of the web with their cleaned alternative texts."""
 
-from hf_clipdyn.data.facts import DatasetFacts
-from hf_clipdyn.data.sets.webdataset import ShardBuilder
+from hf_clipdyn.data.metadata import DatasetMetadata
+from hf_clipdyn.data.shards import ShardBuilder
 
 __all__ = ["Cc3m"]
 
@@ -9,7 +9,7 @@ __all__ = ["Cc3m"]
 class Cc3m(ShardBuilder):
     """About 3.3 million pairs at publication; kind ``captions``, splits ``train`` and ``validation``."""
 
-    facts = DatasetFacts(
+    metadata = DatasetMetadata(
         kind="captions",
         title="Conceptual Captions",
         rows={},

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from hf_clipdyn.data.captioned import CaptionListBuilder
-from hf_clipdyn.data.facts import DatasetFacts
 from hf_clipdyn.data.files import SourceFile
+from hf_clipdyn.data.metadata import DatasetMetadata
 from hf_clipdyn.data.tables import read_json
 from hf_clipdyn.errors import DatasetError
 
@@ -18,11 +18,11 @@ _ANNOTATIONS = re.compile(r"captions_(?P<split>train|val)(?P<year>2014|2017)\.js
 class CocoCaptions(CaptionListBuilder):
     """123,287 photographs with five captions each; kind ``captions``, splits ``train`` and ``val``.
 
-    Two layouts: ``annotations/captions_train2017.json`` and ``train2017/`` (and val, and 2014), as the source has
-    them, or Flickr8k's ``Images/`` and ``captions.txt``, which make the split ``train``.
+    There are two layouts: the official ``annotations/captions_train2017.json`` and ``train2017/`` (also val, and 2014),
+    or Flickr8k's ``Images/`` and ``captions.txt``, which become the split ``train``.
     """
 
-    facts = DatasetFacts(
+    metadata = DatasetMetadata(
         kind="captions",
         title="COCO Captions",
         rows={"total": 123_287},
@@ -56,7 +56,7 @@ class CocoCaptions(CaptionListBuilder):
             split = match["split"].lower()
             if split in found:
                 raise DatasetError(
-                    f"{file.path} and {found[split].path} describe the same photographs: keep one."
+                    f"{file.path} and {found[split].path} describe the same photographs: remove one."
                 )
             found[split] = file
         return found
@@ -69,7 +69,9 @@ class CocoCaptions(CaptionListBuilder):
         if annotations is None:
             yield from super().rows(split)
             return
-        folder = annotations.stem.rpartition("_")[2]  # captions_train2017.json names what is in train2017/
+        folder = annotations.stem.rpartition("_")[
+            2
+        ]  # captions_train2017.json describes the images in train2017/
         photographs = self.files.folder(folder) if self.files.has_folder(folder) else self.files
         yield from self.captioned(photographs, _pairs(annotations.path), annotations.path)
 
@@ -82,5 +84,5 @@ def _pairs(path: str) -> Iterator[tuple[str, str]]:
             yield names[annotation["image_id"]], str(annotation["caption"])
     except (KeyError, TypeError) as error:
         raise DatasetError(
-            f"{path} is not built as COCO's captions ({error!r}): use the official file."
+            f"{path} is not structured like COCO's captions ({error!r}): use the official file."
         ) from error

@@ -2,15 +2,15 @@
 
 from collections.abc import Iterator
 
-from hf_clipdyn.data.facts import DatasetFacts
 from hf_clipdyn.data.files import FileIndex
+from hf_clipdyn.data.metadata import DatasetMetadata
 from hf_clipdyn.data.quality import QualityBuilder, Rating
 from hf_clipdyn.data.tables import integer_of, number_of, read_xlsx
 from hf_clipdyn.errors import DatasetError
 
 __all__ = ["Csiq"]
 
-# The workbook's name of a distortion, and the archive's, which stands in folders and file names.
+# Names of the distortions in the workbook, and those in folders and file names.
 _ARCHIVE_NAMES = {
     "noise": "AWGN",
     "blur": "BLUR",
@@ -27,7 +27,7 @@ class Csiq(QualityBuilder):
     ``csiq.DMOS.xlsx`` is read with openpyxl (``pip install openpyxl``), from the first sheet with its columns.
     """
 
-    facts = DatasetFacts(
+    metadata = DatasetMetadata(
         kind="quality",
         title="CSIQ",
         rows={"test": 866},
@@ -60,9 +60,9 @@ class Csiq(QualityBuilder):
             distortion = _ARCHIVE_NAMES.get(str(row["dst_type"]).strip().lower())
             if distortion is None:
                 raise DatasetError(
-                    f"{where}: {row['dst_type']!r} is no distortion of CSIQ: correct that entry."
+                    f"{where}: {row['dst_type']!r} is not a distortion of CSIQ: correct that entry."
                 )
-            # A sheet holds the name 1600 as a number.
+            # A sheet contains the name 1600 as a number.
             image = str(row["image"]).strip().removesuffix(".0")
             level = integer_of(row["dst_lev"], where)
             deviation = row.get("dmos_std")

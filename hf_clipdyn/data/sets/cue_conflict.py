@@ -1,8 +1,8 @@
 """Texture-shape cue conflict (Geirhos et al. 2019): the shape of one class in the texture of another.
 
-The official folder is ``<shape>/<shape>N-<texture>M.png``; the 80 pictures whose texture is of the shape's own
-class are rows too. The trials of the human observers (``cue-conflict_subject-01_session_1.csv``, model-vs-human's
-``raw-data/cue-conflict``) are joined where they lie in the folder, or in ``<folder>-human-trials`` beside it.
+The official folder is ``<shape>/<shape>N-<texture>M.png``; the 80 images whose texture and shape are of one
+class are included. The trials of the human observers (``cue-conflict_subject-01_session_1.csv``, model-vs-human's
+``raw-data/cue-conflict``) are read from the folder or from ``<folder>-human-trials`` beside it, if they exist.
 """
 
 import re
@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from hf_clipdyn.data.base import DataBuilder
-from hf_clipdyn.data.facts import DatasetFacts
 from hf_clipdyn.data.files import FileIndex
+from hf_clipdyn.data.metadata import DatasetMetadata
 from hf_clipdyn.data.tables import read_csv
 from hf_clipdyn.errors import DatasetError
 
@@ -31,7 +31,7 @@ _TRIAL_PREFIX = re.compile(r"^\d+_[^_]+_[^_]+_[^_]+_[^_]+_[^_]+_")
 class CueConflict(DataBuilder):
     """1,280 images, 16 shape classes x 80; kind ``cue_conflict``, split ``test``."""
 
-    facts = DatasetFacts(
+    metadata = DatasetMetadata(
         kind="cue_conflict",
         title="Texture-shape cue conflict",
         # Ten observers pooled: 9,236 shape and 398 texture decisions (Geirhos et al. 2019).
@@ -69,7 +69,9 @@ class CueConflict(DataBuilder):
             shape, texture = match["shape"].lower(), match["texture"].lower()
             strange = [name for name in (shape, texture) if name not in CLASSES]
             if strange:
-                raise DatasetError(f"{file.path}: {strange[0]!r} is none of the 16 classes: rename the file.")
+                raise DatasetError(
+                    f"{file.path}: {strange[0]!r} is not one of the 16 classes: rename the file."
+                )
             if folder in CLASSES and folder != shape:
                 raise DatasetError(
                     f"{file.path} shows the shape {shape!r} in the folder {folder!r}: move it."
@@ -91,14 +93,14 @@ class CueConflict(DataBuilder):
         expected = "<shape>/<shape>N-<texture>M.png, such as cat/cat1-oven2.png"
         if not any(_NAME.fullmatch(file.stem) for file in self.files.images()):
             return DatasetError(
-                f"{self.files.root} has not the layout of the cue conflict images, which is {expected}: give its "
-                f"folder, from {self.facts.where}."
+                f"{self.files.root} does not have the layout of the cue conflict images ({expected}): give the "
+                f"folder from {self.metadata.where}."
             )
-        return DatasetError(f"{path} is not named as the cue conflict images are: name it {expected}.")
+        return DatasetError(f"{path} is not named like a cue conflict image: rename it to {expected}.")
 
 
 def _human_answers(files: FileIndex) -> dict[str, list[dict[str, str]]]:
-    """The answers of the observers by image; ``na`` where none was given in time."""
+    """The answers of the observers by image; ``na`` if there was none in time."""
     answers: dict[str, list[dict[str, str]]] = defaultdict(list)
     known = {*CLASSES, "na"}
     for file in files.files:
@@ -108,7 +110,7 @@ def _human_answers(files: FileIndex) -> dict[str, list[dict[str, str]]]:
             response = row["object_response"].lower()
             if response not in known:
                 raise DatasetError(
-                    f"{file.path}: {response!r} is no answer of this experiment: correct that row."
+                    f"{file.path}: {response!r} is not an answer in this experiment: correct that row."
                 )
             image_id = _TRIAL_PREFIX.sub("", row["imagename"]).rsplit(".", 1)[0].lower()
             if any(row["subj"] == answer["subject"] for answer in answers[image_id]):

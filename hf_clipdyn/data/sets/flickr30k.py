@@ -1,7 +1,7 @@
 """Flickr30k (Young et al. 2014)."""
 
 from hf_clipdyn.data.captioned import CaptionListBuilder
-from hf_clipdyn.data.facts import DatasetFacts
+from hf_clipdyn.data.metadata import DatasetMetadata
 
 __all__ = ["Flickr30k"]
 
@@ -9,7 +9,7 @@ __all__ = ["Flickr30k"]
 class Flickr30k(CaptionListBuilder):
     """31,783 photographs with five captions each; kind ``captions``, split ``train``."""
 
-    facts = DatasetFacts(
+    metadata = DatasetMetadata(
         kind="captions",
         title="Flickr30k",
         rows={"train": 31_783},

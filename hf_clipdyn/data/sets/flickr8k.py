@@ -1,7 +1,7 @@
 """Flickr8k (Hodosh et al. 2013), and any folder in its layout: photographs and a ``captions.txt``."""
 
 from hf_clipdyn.data.captioned import CaptionListBuilder
-from hf_clipdyn.data.facts import DatasetFacts
+from hf_clipdyn.data.metadata import DatasetMetadata
 
 __all__ = ["Flickr8k"]
 
@@ -9,7 +9,7 @@ __all__ = ["Flickr8k"]
 class Flickr8k(CaptionListBuilder):
     """8,091 photographs with five captions each; kind ``captions``, split ``train``."""
 
-    facts = DatasetFacts(
+    metadata = DatasetMetadata(
         kind="captions",
         title="Flickr8k",
         rows={"train": 8091},

@@ -1,18 +1,18 @@
 """Any data set on the Hub, or any folder of Parquet, that has an image and a caption column."""
 
 from hf_clipdyn.data.captioned import CaptionedBuilder
-from hf_clipdyn.data.facts import DatasetFacts
+from hf_clipdyn.data.metadata import DatasetMetadata
 
 __all__ = ["Hub"]
 
 
 class Hub(CaptionedBuilder):
-    """``load_dataset("hub", repo_id="owner/name")``, or for short ``load_dataset("owner/name")``.
+    """``load_dataset("hub", repo_id="owner/name")``, or just ``load_dataset("owner/name")``.
 
-    It has no layout of its own: `mirrors.conform` finds the columns.
+    `mirrors.conform` finds the columns.
     """
 
-    facts = DatasetFacts(
+    metadata = DatasetMetadata(
         kind="captions",
         title="A data set on the Hub with images and captions",
         rows={},

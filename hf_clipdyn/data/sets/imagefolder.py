@@ -1,11 +1,11 @@
-"""A folder of one's own: images, and a ``metadata.csv`` or ``metadata.jsonl`` with their captions."""
+"""Any folder of images, with a ``metadata.csv`` or ``metadata.jsonl`` with their captions."""
 
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 from hf_clipdyn.data.captioned import CaptionedBuilder
-from hf_clipdyn.data.facts import DatasetFacts
 from hf_clipdyn.data.files import SourceFile
+from hf_clipdyn.data.metadata import DatasetMetadata
 from hf_clipdyn.data.mirrors import CAPTION_COLUMNS
 from hf_clipdyn.data.tables import read_csv, read_json_lines
 from hf_clipdyn.errors import DatasetError
@@ -17,14 +17,14 @@ _SPLITS = ("train", "validation", "valid", "val", "test")
 
 
 class Imagefolder(CaptionedBuilder):
-    """The layout of ``imagefolder`` in `datasets`: a ``file_name`` and a caption a line; kind ``captions``.
+    """The layout of ``imagefolder`` in `datasets`: a ``file_name`` and a caption in each line; kind ``captions``.
 
     File names are relative to the metadata file. A metadata file below a folder named like a split (``train/``,
     ``test/``) makes that split, any other is ``train``. Lines with the same file name are captions of one image; in
     JSON Lines the caption may be a list.
     """
 
-    facts = DatasetFacts(
+    metadata = DatasetMetadata(
         kind="captions",
         title="A folder of captioned images",
         rows={},
@@ -36,22 +36,22 @@ class Imagefolder(CaptionedBuilder):
     )
     layout = ("|".join(_METADATA),)
 
-    def _metadata(self) -> dict[str, SourceFile]:
+    def _caption_files(self) -> dict[str, SourceFile]:
         found: dict[str, SourceFile] = {}
         for file in self.files.named(*_METADATA):
             split = next((p.lower() for p in file.parts[:-1] if p.lower() in _SPLITS), self.default_split)
             if split in found:
                 raise DatasetError(
-                    f"{file.path} and {found[split].path} both describe {split!r}: keep one of them."
+                    f"{file.path} and {found[split].path} both describe {split!r}: remove one."
                 )
             found[split] = file
         return found
 
     def splits(self) -> list[str]:
-        return list(self._metadata())
+        return list(self._caption_files())
 
     def rows(self, split: str) -> Iterator[dict[str, Any]]:
-        file = self._metadata()[split]
+        file = self._caption_files()[split]
         yield from self.captioned(self.files.beside(file), _pairs(file.path), file.path)
 
 

@@ -1,6 +1,6 @@
 """ImageNet, the 1,000 classes of ILSVRC 2012 (Russakovsky et al. 2015)."""
 
-from hf_clipdyn.data.facts import DatasetFacts
+from hf_clipdyn.data.metadata import DatasetMetadata
 from hf_clipdyn.data.prompts import IMAGENET
 from hf_clipdyn.data.wordnet import WordnetBuilder
 
@@ -11,10 +11,10 @@ class Imagenet(WordnetBuilder):
     """``val/<wnid>/*.JPEG`` and ``train/<wnid>/*.JPEG``; kind ``labels``, splits ``train`` and ``validation``.
 
     The 50,000 validation images come in one folder: sort them into class folders first, as is usual. Class
-    folders without a split folder above them are taken for the validation split.
+    folders without a split folder above them belong to the validation split.
     """
 
-    facts = DatasetFacts(
+    metadata = DatasetMetadata(
         kind="labels",
         title="ImageNet",
         rows={"train": 1_281_167, "validation": 50_000},

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
-from hf_clipdyn.data.facts import DatasetFacts
 from hf_clipdyn.data.files import FileIndex
+from hf_clipdyn.data.metadata import DatasetMetadata
 from hf_clipdyn.data.quality import CODED_NAME, QualityBuilder, Rating
 from hf_clipdyn.data.tables import number_of, read_csv
 from hf_clipdyn.errors import DatasetError
@@ -42,12 +42,11 @@ _DISTORTIONS = (
 class Kadid10k(QualityBuilder):
     """10,125 distorted images; the column ``dmos`` runs from 1 to 5 and is **higher-is-better** despite its name.
 
-    The column ``var`` is read as a standard deviation, against its name: ratings in whole steps that average 4.57
-    have a standard deviation of at least 0.495, and the official file says 0.496 there (a variance would hardly
-    come so close to 0.496, its own least value being 0.245).
+    The column ``var`` is read as a standard deviation, despite its name: integer ratings with a mean of 4.57 have a
+    standard deviation of at least 0.495, and the official file gives 0.496 (the smallest possible variance is 0.245).
     """
 
-    facts = DatasetFacts(
+    metadata = DatasetMetadata(
         kind="quality",
         title="KADID-10k",
         rows={"test": 10_125},
@@ -80,7 +79,7 @@ class Kadid10k(QualityBuilder):
             code = int(match["distortion"]) if match else 0
             if match is None or not 1 <= code <= len(_DISTORTIONS):
                 raise DatasetError(
-                    f"{where}: {row['dist_img']!r} is no name like I01_01_01.png: correct that line."
+                    f"{where}: {row['dist_img']!r} is not a name like I01_01_01.png: correct that line."
                 )
             if row["ref_img"].lower().rsplit(".", 1)[0] != match["reference"].lower():
                 raise DatasetError(

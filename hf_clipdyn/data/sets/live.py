@@ -5,15 +5,15 @@ from collections.abc import Iterator
 import numpy as np
 
 from hf_clipdyn.data.base import configs
-from hf_clipdyn.data.facts import DatasetFacts
 from hf_clipdyn.data.files import FileIndex
+from hf_clipdyn.data.metadata import DatasetMetadata
 from hf_clipdyn.data.quality import QualityBuilder, Rating
 from hf_clipdyn.data.tables import number_of, read_mat
 from hf_clipdyn.errors import DatasetError
 
 __all__ = ["Live"]
 
-# The scores stand in one row: first all images of the first folder, img1.bmp to img227.bmp, and so on.
+# The scores are one row of numbers: first for the first folder, img1.bmp to img227.bmp, and so on.
 _FOLDERS = {"jp2k": 227, "jpeg": 233, "wn": 174, "gblur": 174, "fastfading": 174}
 _IMAGES = sum(_FOLDERS.values())
 
@@ -21,12 +21,12 @@ _IMAGES = sum(_FOLDERS.values())
 class Live(QualityBuilder):
     """779 distorted images; DMOS, **lower is better**; split ``test``.
 
-    The 203 images of the archive that are undistorted originals (``orgs == 1``) are no rows. The configuration
-    ``dmos`` (default) reads ``dmos.mat``, ``realigned`` the later ``dmos_realigned.mat`` with its standard
-    deviations. The archive has no levels.
+    The 203 undistorted originals in the archive (``orgs == 1``) are left out. The configuration ``dmos`` (default)
+    reads ``dmos.mat``, ``realigned`` the later ``dmos_realigned.mat`` with its standard deviations. The archive has no
+    levels.
     """
 
-    facts = DatasetFacts(
+    metadata = DatasetMetadata(
         kind="quality",
         title="LIVE",
         rows={"test": 779},

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from hf_clipdyn.data.base import DataBuilder, configs
-from hf_clipdyn.data.facts import DatasetFacts
 from hf_clipdyn.data.files import SourceFile
+from hf_clipdyn.data.metadata import DatasetMetadata
 from hf_clipdyn.data.tables import read_json
 from hf_clipdyn.errors import DatasetError
 
@@ -21,11 +21,11 @@ class MaterialSimilarity(DataBuilder):
 
     The configurations are two renderings of the same 100 materials: ``havran1_stpeters_256x256_LDR`` (default) and
     ``havran1_ennis_298x298_LDR``. The source lists the preferred image first, which would reward a constant
-    answer; here a hash of the row says which of the two is ``image_0``, the same in every run. The source names
-    images by their place among the sorted file names, hence all 100 have to be there. ``subset`` is the rendering.
+    answer; here a hash of the row decides which of the two is ``image_0``, the same in every run. The source identifies
+    images by their position among the sorted file names, so all 100 must exist. ``subset`` is the rendering.
     """
 
-    facts = DatasetFacts(
+    metadata = DatasetMetadata(
         kind="triplet",
         title="A Similarity Measure for Material Appearance",
         rows={"train": 22_801, "test": 3000},
@@ -93,8 +93,8 @@ class MaterialSimilarity(DataBuilder):
         images = sorted(folder.images(), key=lambda file: file.name)
         if len(images) != _MATERIALS:
             raise DatasetError(
-                f"{folder.root} holds {len(images)} images instead of {_MATERIALS}, and answers name them by their "
-                "place in the list: unpack the official folder."
+                f"{folder.root} contains {len(images)} images instead of {_MATERIALS}, and answers identify them by "
+                "position: unpack the complete official folder."
             )
         return images
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 
-from hf_clipdyn.data.facts import DatasetFacts
 from hf_clipdyn.data.files import SourceFile
 from hf_clipdyn.data.fixations import Fixation, FixationBuilder
 from hf_clipdyn.data.gaze import detect_fixations
+from hf_clipdyn.data.metadata import DatasetMetadata
 from hf_clipdyn.data.tables import read_mat
 from hf_clipdyn.errors import DatasetError
 
@@ -19,11 +19,11 @@ __all__ = ["Mit1003"]
 class Mit1003(FixationBuilder):
     """1,003 photographs, free viewing for three seconds; kind ``fixations``, split ``test``.
 
-    Fixations are detected in the recordings ``DATA/<subject>/<image>.mat`` (`gaze`); each subject's first one is there
-    too, on the cross in the centre, and the authors drop it. Without ``DATA`` there are maps only, and no fixations.
+    Fixations are detected in the recordings ``DATA/<subject>/<image>.mat`` (`gaze`). They include each subject's first
+    one, on the cross in the centre, which the authors drop. Without ``DATA`` there are only maps and no fixations.
     """
 
-    facts = DatasetFacts(
+    metadata = DatasetMetadata(
         kind="fixations",
         title="MIT1003",
         rows={"test": 1003},
@@ -31,7 +31,7 @@ class Mit1003(FixationBuilder):
         licence_id="unknown",
         may_redistribute=False,
         where="people.csail.mit.edu/tjudd/WherePeopleLook (ALLSTIMULI.zip, DATA.zip, ALLFIXATIONMAPS.zip)",
-        # The maps of the authors are blurred so; the tracker's samples count 34 (gaze.py).
+        # As the authors blur their maps; their detection of fixations uses 34 (gaze.py).
         pixels_per_degree=35.0,
         drop_first=True,
         citation="""@inproceedings{judd2009learning,
@@ -59,7 +59,7 @@ class Mit1003(FixationBuilder):
             yield self.row(image, fixations, fixation_map)
 
     def _recordings(self) -> dict[str, list[tuple[str, SourceFile]]]:
-        """Subjects and their files by image."""
+        """Subjects and their recordings by image."""
         found: dict[str, list[tuple[str, SourceFile]]] = {}
         for file in self.files.folder_if_any("DATA").files:
             if file.suffix == ".mat" and len(file.parts) > 1:
@@ -68,7 +68,7 @@ class Mit1003(FixationBuilder):
 
 
 def _fixations(file: SourceFile, subject: str) -> Iterator[Fixation]:
-    """The recording is the only variable that is a structure; MATLAB cuts its name to 63 letters."""
+    """The recording is the only structure in the file; MATLAB truncates its name to 63 characters."""
     content = read_mat(file.path)
     structures = [value for value in content.values() if isinstance(value, np.ndarray) and value.dtype.names]
     try:
@@ -76,9 +76,11 @@ def _fixations(file: SourceFile, subject: str) -> Iterator[Fixation]:
         samples = recording["DATA"].ravel()[0]["eyeData"].ravel()[0]
         gaze = np.asarray(samples, dtype=float)[:, :2]
     except (IndexError, KeyError, TypeError, ValueError) as error:
-        raise DatasetError(f"{file.path} holds no DATA.eyeData ({error}): use the official file.") from error
+        raise DatasetError(
+            f"{file.path} contains no DATA.eyeData ({error}): use the official file."
+        ) from error
     if gaze.shape[1] < 2:
-        raise DatasetError(f"{file.path} holds gaze without x and y: use the official file.")
+        raise DatasetError(f"{file.path} contains positions without x and y: use the official file.")
     for x, y, duration in detect_fixations(gaze):
         if not (math.isnan(x) or math.isnan(y)):
             yield x, y, duration, subject

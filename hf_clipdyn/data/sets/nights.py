@@ -5,7 +5,7 @@ from functools import cached_property
 from typing import Any
 
 from hf_clipdyn.data.base import DataBuilder
-from hf_clipdyn.data.facts import DatasetFacts
+from hf_clipdyn.data.metadata import DatasetMetadata
 from hf_clipdyn.data.tables import integer_of, number_of, read_csv
 from hf_clipdyn.errors import DatasetError
 
@@ -16,13 +16,13 @@ _NEEDED = ("id", "left_vote", "right_vote", "ref_path", "left_path", "right_path
 
 
 class Nights(DataBuilder):
-    """20,019 triplets; kind ``triplet``, splits ``train``, ``val``, ``test``, sub-sets ``imagenet``, ``no_imagenet``.
+    """20,019 triplets; kind ``triplet``, splits ``train``, ``val``, ``test``, subsets ``imagenet``, ``no_imagenet``.
 
-    All rows are given, with ``votes``: the benchmark scores those with ``votes >= 6``. A row is dropped when a
-    variation is absent; a reference that is absent beside its variations is an error.
+    All rows are included, with their ``votes``; the benchmark scores those with ``votes >= 6``. A row without one of
+    its variations is dropped; one that lacks only its reference is an error.
     """
 
-    facts = DatasetFacts(
+    metadata = DatasetMetadata(
         kind="triplet",
         title="NIGHTS",
         rows={"total": 20_019},
@@ -50,7 +50,7 @@ class Nights(DataBuilder):
             where = f"{path}, line {number}"
             if row["split"] not in _SPLITS:
                 raise DatasetError(
-                    f"{where}: {row['split']!r} is none of {', '.join(_SPLITS)}: correct that line."
+                    f"{where}: {row['split']!r} is not one of {', '.join(_SPLITS)}: correct that line."
                 )
             if row["id"] in seen:
                 raise DatasetError(f"{where} repeats the triplet {row['id']}: remove one of the lines.")
@@ -70,11 +70,11 @@ class Nights(DataBuilder):
                 continue
             reference = folder.image(row["ref_path"])
             if reference is None:
-                raise DatasetError(f"{where}: the reference {row['ref_path']} is absent: unpack ref/ too.")
+                raise DatasetError(f"{where}: the reference {row['ref_path']} is missing: unpack ref/ too.")
             against, prefer = (number_of(row[name], where) for name in ("left_vote", "right_vote"))
             if min(against, prefer) < 0 or against + prefer == 0:
                 raise DatasetError(
-                    f"{where}: {against:g} and {prefer:g} votes give no preference: correct that line."
+                    f"{where}: {against:g} and {prefer:g} votes express no preference: correct that line."
                 )
             yield {
                 "reference": self.image(reference),

@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from hf_clipdyn.data.facts import DatasetFacts
 from hf_clipdyn.data.fixations import Fixation, FixationBuilder
+from hf_clipdyn.data.metadata import DatasetMetadata
 from hf_clipdyn.data.tables import read_mat
 from hf_clipdyn.errors import DatasetError
 
@@ -19,7 +19,7 @@ class Osie(FixationBuilder):
     Subjects are numbered "1" to "15" as in the file. There are no fixation maps.
     """
 
-    facts = DatasetFacts(
+    metadata = DatasetMetadata(
         kind="fixations",
         title="OSIE",
         rows={"test": 700},
@@ -56,10 +56,10 @@ class Osie(FixationBuilder):
                 ]
             except (IndexError, KeyError, TypeError, ValueError) as error:
                 raise DatasetError(
-                    f"{path} is not built as OSIE's ({error}): use the official file."
+                    f"{path} is not structured like OSIE's ({error}): use the official file."
                 ) from error
             if name in seen:
-                raise DatasetError(f"{path} holds {name} twice: use the official file.")
+                raise DatasetError(f"{path} contains {name} twice: use the official file.")
             seen.add(name)
             image = stimuli.image(name)
             if image is not None:
@@ -67,7 +67,7 @@ class Osie(FixationBuilder):
                 yield self.row(image, fixations)
         if not found:
             raise DatasetError(
-                f"None of the photographs of {path} is under {stimuli.root}: unpack stimuli/ too."
+                f"None of the photographs of {path} is in {stimuli.root}: unpack stimuli/ too."
             )
 
 

@@ -1,4 +1,4 @@
-"""Any folder of photographs, distorted step by step: what a study without human scores can be tried on."""
+"""Any folder of photographs, distorted in steps: for studies without human scores."""
 
 import hashlib
 import itertools
@@ -10,7 +10,7 @@ import datasets
 import numpy as np
 
 from hf_clipdyn.data.base import DataBuilder
-from hf_clipdyn.data.facts import DatasetFacts
+from hf_clipdyn.data.metadata import DatasetMetadata
 from hf_clipdyn.data.synthetic_distortions import distortion_ladder, load_photograph
 from hf_clipdyn.errors import DatasetError
 
@@ -19,13 +19,13 @@ __all__ = ["Photographs", "PhotographsConfig"]
 
 @dataclass
 class PhotographsConfig(datasets.BuilderConfig):  # type: ignore[misc]  # datasets has no types
-    """What is made of a folder: ``Photographs(data_dir=…, references=500)``.
+    """Settings: ``Photographs(data_dir=…, references=500)``.
 
     Attributes:
-        references: photographs that get ladders, drawn from all; 25 distorted images each. From 50 on
-            intervals are those of the bootstrap.
-        side: the shorter side in pixels to which larger ones are reduced, so that a level means the same on all.
-        seed: of the draw and of the noise.
+        references: number of photographs that are drawn and distorted, with 25 distorted images each. At least 50 are
+            needed for bootstrap intervals.
+        side: pixels to which longer shorter sides are reduced, so that levels mean the same on all photographs.
+        seed: of the draw and the noise.
     """
 
     references: int = 50
@@ -36,21 +36,21 @@ class PhotographsConfig(datasets.BuilderConfig):  # type: ignore[misc]  # datase
         super().__post_init__()
         if self.references < 1 or self.side < 1:
             raise DatasetError(
-                f"references is {self.references} and side is {self.side}: both must be 1 or more."
+                f"references is {self.references} and side is {self.side}: both must be at least 1."
             )
 
 
 class Photographs(DataBuilder):
-    """Every image of a folder and of those below it may be a reference; kind ``distortion_ladder``, split ``test``.
+    """References are drawn from all images in a folder and below; kind ``distortion_ladder``, split ``test``.
 
-    Of more than ``references`` photographs so many are drawn. The noise hangs on a photograph's pixels: it stays the
-    same whatever else lies in the folder. The distorted images are made when the table is prepared, and the folder
-    is not copied: 50 large photographs take some 250 MB of cache.
+    The noise is seeded by a photograph's pixels, so it does not depend on the other files in the folder. The distorted
+    images are made when the table is prepared: 50 large photographs take about 250 MB of cache. The photographs are
+    real and only their distortions are drawn here, so the data set is not ``synthetic``.
     """
 
     BUILDER_CONFIG_CLASS = PhotographsConfig
 
-    facts = DatasetFacts(
+    metadata = DatasetMetadata(
         kind="distortion_ladder",
         title="A folder of photographs, distorted synthetically",
         rows={},
@@ -66,7 +66,7 @@ class Photographs(DataBuilder):
         del split  # there is one
         files = list(self.files.images())
         folders = zip(*(file.parts[:-1] for file in files), strict=False)
-        # One folder more around them all changes no name.
+        # Folders that contain all photographs are not part of their names.
         nested = len(list(itertools.takewhile(lambda names: len(set(names)) == 1, folders)))
         order = np.random.default_rng(self.config.seed).permutation(len(files))
         for index in sorted(order[: self.config.references]):

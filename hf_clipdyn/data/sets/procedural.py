@@ -1,10 +1,9 @@
-"""The embedded world as a data set: rendered from a seed, nothing downloaded.
+"""The embedded world as a data set, rendered from a seed; nothing is downloaded.
 
-``captions`` (train, test) is what a model learns from, ``captions_small`` its first 3,000 training images, for a
-quick look; ``labels`` (test) are the images of its test split, which
-are *congruent*: each class in its usual texture; ``cue_conflict`` (test) puts each class into the usual textures
-of the others; ``distortion`` (test) are ladders of five levels, whose order is synthetic and no human score.
-`world.py` says what is drawn and why.
+``captions`` (train, test) is for training; ``captions_small`` has only its first 3,000 training images. ``labels``
+(test) has the images of its test split, which are *congruent*: each class in its usual texture. ``cue_conflict`` (test)
+shows each class in the usual textures of the others. ``distortion`` (test) has distortions in five levels, whose order
+is synthetic and not a human score. `hf_clipdyn.data.world` explains what is drawn and why.
 """
 
 import itertools
@@ -16,7 +15,7 @@ import datasets
 import numpy as np
 
 from hf_clipdyn.data.base import DataBuilder
-from hf_clipdyn.data.facts import DatasetFacts
+from hf_clipdyn.data.metadata import DatasetMetadata
 from hf_clipdyn.data.synthetic_distortions import distortion_ladder, png
 from hf_clipdyn.data.world import (
     CLASSES,
@@ -31,22 +30,22 @@ from hf_clipdyn.data.world import (
 
 __all__ = ["Procedural", "ProceduralConfig"]
 
-_TRAIN, _TEST, _EXEMPLARS, _CONFLICT, _LADDER = range(5)  # streams of random numbers, one a purpose
+_TRAIN, _TEST, _EXEMPLARS, _CONFLICT, _LADDER = range(5)  # streams of random numbers, one for each purpose
 _TEST_NOISE = 0.02
 
 
 @dataclass
 class ProceduralConfig(datasets.BuilderConfig):  # type: ignore[misc]  # datasets has no types
-    """What may be changed in the world, for controls: ``Procedural(config_name="captions", texture_reliability=1)``.
+    """Parameters of the world, for controls: ``Procedural(config_name="captions", texture_reliability=1)``.
 
     Attributes:
-        seed: of everything that is drawn.
-        texture_reliability: probability of the usual texture in training images; 1/8 tells nothing.
-        train_size: training images.
-        test_size: congruent images.
-        conflicts_per_pair: cue-conflict images of each of the 56 pairs of a shape and another class's texture.
-        exemplars: of each silhouette and of each texture in the cue-conflict images, which cross them.
-        references: images with distortion ladders.
+        seed: of all random numbers.
+        texture_reliability: probability of the usual texture in training images; 1/8 makes it uninformative.
+        train_size: number of training images.
+        test_size: number of congruent images.
+        conflicts_per_pair: cue-conflict images for each of the 56 pairs of a shape and another class's texture.
+        exemplars: number of exemplars of each silhouette and each texture, which cue-conflict images cross.
+        references: number of images that are distorted.
     """
 
     seed: int = 0
@@ -59,7 +58,7 @@ class ProceduralConfig(datasets.BuilderConfig):  # type: ignore[misc]  # dataset
 
 
 class Procedural(DataBuilder):
-    """Eight classes of coloured objects, 40x40; synthetic, and never to be taken for human data."""
+    """Eight classes of coloured objects, 40x40 pixels; synthetic, not human data."""
 
     BUILDER_CONFIG_CLASS = ProceduralConfig
     BUILDER_CONFIGS = [  # noqa: RUF012  (the name that datasets reads)
@@ -71,7 +70,7 @@ class Procedural(DataBuilder):
     ]
     DEFAULT_CONFIG_NAME = "captions"
 
-    facts = DatasetFacts(
+    metadata = DatasetMetadata(
         kind="captions",
         title="Embedded procedural world (synthetic)",
         synthetic=True,
@@ -105,7 +104,7 @@ class Procedural(DataBuilder):
         return self._congruent_images()
 
     def _rng(self, stream: int, index: int) -> np.random.Generator:
-        """Independent numbers for each image, so that an image does not depend on how many precede it."""
+        """Independent random numbers for each image, so that it does not depend on the number of images before it."""
         return np.random.default_rng([self.config.seed, stream, index])
 
     def _training_images(self) -> Iterator[dict[str, Any]]:
@@ -147,7 +146,7 @@ class Procedural(DataBuilder):
                 }
 
     def _conflicts(self) -> Iterator[dict[str, Any]]:
-        """Shape exemplars crossed with texture exemplars, as in Geirhos' set: neither is seen once only."""
+        """Shape exemplars crossed with texture exemplars, as in Geirhos' images, so that each occurs several times."""
         n = self.config.exemplars
         rng = self._rng(_EXEMPLARS, 0)
         shapes = {name: [sample_shape(rng, name) for _ in range(n)] for name in CLASSES}
@@ -158,7 +157,7 @@ class Procedural(DataBuilder):
                 if shape == texture:
                     continue
                 for k in range(self.config.conflicts_per_pair):
-                    # Consecutive pairs start elsewhere, so that all exemplars are used equally often.
+                    # Consecutive pairs start at other exemplars, so that all are used equally often.
                     s = (k + j * self.config.conflicts_per_pair) % n
                     t = (k + k // n + i * self.config.conflicts_per_pair) % n
                     rng = self._rng(_CONFLICT, next(index))

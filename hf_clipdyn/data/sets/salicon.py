@@ -1,4 +1,4 @@
-"""SALICON (Jiang et al. 2015): photographs of COCO, with attention measured by the mouse."""
+"""SALICON (Jiang et al. 2015): photographs of COCO, with attention measured by mouse movements."""
 
 import math
 from collections.abc import Iterator
@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
-from hf_clipdyn.data.facts import DatasetFacts
 from hf_clipdyn.data.files import FileIndex, SourceFile
 from hf_clipdyn.data.fixations import Fixation, FixationBuilder
+from hf_clipdyn.data.metadata import DatasetMetadata
 from hf_clipdyn.data.tables import read_mat
 from hf_clipdyn.errors import DatasetError
 
@@ -20,19 +20,19 @@ _SPLITS = ("train", "val")
 class Salicon(FixationBuilder):
     """10,000 training and 5,000 validation photographs of 640 x 480 pixels; kind ``fixations``.
 
-    The test photographs have no human data and are no rows. Subjects are numbered within an image: the archive does
-    not tell who looked at two of them. Fixations are those that the authors inferred from the mouse, without
-    durations; the archive counts pixels from 1, the rows from 0.
+    The test photographs have no human data and are left out. Subjects are numbered within each image, since the archive
+    does not identify them across images. The authors inferred the fixations from mouse movements, without durations.
+    The archive counts pixels from 1, the rows from 0.
     """
 
-    facts = DatasetFacts(
+    metadata = DatasetMetadata(
         kind="fixations",
         title="SALICON",
         rows={"train": 10_000, "val": 5_000},
         licence="CC BY 4.0 for the annotations; the photographs belong to their authors on Flickr",
         may_redistribute=False,
         where="salicon.net/challenge-2017, or Jasonzhangggg/salicon on the Hub",
-        # The SALICON API blurs its maps with a sigma of 19 pixels; with the mouse there is no visual angle.
+        # The SALICON API blurs its maps with a sigma of 19 pixels; a mouse has no visual angle.
         pixels_per_degree=19.0,
         citation="""@inproceedings{jiang2015salicon,
   title = {{SALICON}: Saliency in Context},
@@ -80,6 +80,6 @@ def _fixations(file: SourceFile) -> list[Fixation]:
             found.extend((float(x) - 1, float(y) - 1, math.nan, str(number)) for x, y in points)
     except (IndexError, KeyError, TypeError, ValueError) as error:
         raise DatasetError(
-            f"{file.path} is not built as SALICON's ({error}): use the official file."
+            f"{file.path} is not structured like SALICON's ({error}): use the official file."
         ) from error
     return found

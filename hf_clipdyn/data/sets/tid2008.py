@@ -1,6 +1,6 @@
 """TID2008 (Ponomarenko et al. 2009): 25 photographs, 17 distortions, four levels."""
 
-from hf_clipdyn.data.facts import DatasetFacts
+from hf_clipdyn.data.metadata import DatasetMetadata
 from hf_clipdyn.data.sets.tid2013 import Tid2013
 from hf_clipdyn.data.tid import TidBuilder
 
@@ -10,7 +10,7 @@ __all__ = ["Tid2008"]
 class Tid2008(TidBuilder):
     """1,700 distorted images with their mean opinion scores, 0 to 9, higher is better; split ``test``."""
 
-    facts = DatasetFacts(
+    metadata = DatasetMetadata(
         kind="quality",
         title="TID2008",
         rows={"test": 1700},

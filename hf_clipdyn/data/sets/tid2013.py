@@ -1,6 +1,6 @@
 """TID2013 (Ponomarenko et al. 2015): 25 photographs, 24 distortions, five levels."""
 
-from hf_clipdyn.data.facts import DatasetFacts
+from hf_clipdyn.data.metadata import DatasetMetadata
 from hf_clipdyn.data.tid import TidBuilder
 
 __all__ = ["Tid2013"]
@@ -9,7 +9,7 @@ __all__ = ["Tid2013"]
 class Tid2013(TidBuilder):
     """3,000 distorted images with their mean opinion scores, 0 to 9, higher is better; split ``test``."""
 
-    facts = DatasetFacts(
+    metadata = DatasetMetadata(
         kind="quality",
         title="TID2013",
         rows={"test": 3000},

@@ -2,8 +2,8 @@
 
 from functools import cached_property
 
-from hf_clipdyn.data.facts import DatasetFacts
 from hf_clipdyn.data.files import SourceFile
+from hf_clipdyn.data.metadata import DatasetMetadata
 from hf_clipdyn.data.prompts import IMAGENET
 from hf_clipdyn.data.tables import lines_of
 from hf_clipdyn.data.wordnet import WordnetBuilder
@@ -13,13 +13,13 @@ __all__ = ["TinyImagenet"]
 
 
 class TinyImagenet(WordnetBuilder):
-    """100,000 training and 10,000 validation pictures; kind ``labels``, splits ``train`` and ``valid``.
+    """100,000 training and 10,000 validation images; kind ``labels``, splits ``train`` and ``valid``.
 
     ``train/<wnid>/images/*.JPEG``, and ``val/images/*.JPEG`` whose classes ``val/val_annotations.txt`` lists; class
-    folders under ``val/`` will do too. The test pictures have no labels and are no rows.
+    folders in ``val/`` are read too. The test images have no labels and are left out.
     """
 
-    facts = DatasetFacts(
+    metadata = DatasetMetadata(
         kind="labels",
         title="Tiny ImageNet",
         rows={"train": 100_000, "valid": 10_000},
@@ -45,7 +45,7 @@ class TinyImagenet(WordnetBuilder):
 
     @cached_property
     def _listed(self) -> dict[str, str]:
-        """WordNet number by file name of the validation pictures."""
+        """WordNet number by file name of the validation images."""
         found = self.files.named("val_annotations.txt")
         if not found:
             return {}
@@ -54,7 +54,7 @@ class TinyImagenet(WordnetBuilder):
             cells = line.split()
             if len(cells) < 2 or cells[0].lower() in listed:
                 raise DatasetError(
-                    f"{found[0].path}, line {number} lists no picture and class, or a picture again: correct that line."
+                    f"{found[0].path}, line {number} has no image and class, or repeats an image: correct that line."
                 )
             listed[cells[0].lower()] = cells[1].lower()
         return listed

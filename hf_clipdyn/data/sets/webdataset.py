@@ -1,75 +1,15 @@
-"""Image-text pairs in tar shards (the WebDataset format): a picture, and a text of the same name."""
+"""Any folder of tar shards of images and captions (the WebDataset format)."""
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+from hf_clipdyn.data.metadata import DatasetMetadata
+from hf_clipdyn.data.shards import ShardBuilder
 
-import datasets
-
-from hf_clipdyn.data.archives import read_shard
-from hf_clipdyn.data.captioned import CaptionedBuilder, check_absent
-from hf_clipdyn.data.facts import DatasetFacts
-from hf_clipdyn.data.images import IMAGE_SUFFIXES
-from hf_clipdyn.errors import DatasetError
-
-__all__ = ["ShardBuilder", "Webdataset"]
-
-_SPLITS = ("train", "validation", "valid", "val", "test")
-
-
-class ShardBuilder(CaptionedBuilder):
-    """``*.tar`` of ``000000000.jpg`` and ``000000000.txt``; other files of a sample (``.json``) are passed over.
-
-    Shards are read one after the other and, with ``num_proc``, side by side; streaming never unpacks them. A
-    shard's split is told by a folder or the start of its name (``cc3m-validation-0001.tar``), else ``train``.
-    """
-
-    layout = ("*.tar",)
-
-    def splits(self) -> list[str]:
-        return list(self._shards())
-
-    def _shards(self) -> dict[str, list[str]]:
-        found: dict[str, list[str]] = {}
-        for file in self.files.files:
-            if file.suffix == ".tar":
-                words = [*map(str.lower, file.parts[:-1]), *file.stem.lower().replace("_", "-").split("-")]
-                split = next((word for word in words if word in _SPLITS), self.default_split)
-                found.setdefault(split, []).append(file.path)
-        return found
-
-    def _split_generators(self, dl_manager: Any) -> list[datasets.SplitGenerator]:
-        del dl_manager
-        # A list among the arguments is what datasets divides among processes and workers.
-        return [
-            datasets.SplitGenerator(name=split, gen_kwargs={"shards": shards})
-            for split, shards in self._shards().items()
-        ]
-
-    def _generate_examples(self, shards: Sequence[str]) -> Iterator[tuple[str, dict[str, Any]]]:
-        for shard in shards:
-            total = incomplete = 0
-            for sample in read_shard(shard):
-                total += 1
-                picture = next((name for name in sample.parts if f".{name}" in IMAGE_SUFFIXES), None)
-                text = sample.parts.get("txt", b"").decode("utf-8", "replace").strip()
-                if picture is None or not text:
-                    incomplete += 1
-                    continue
-                row = {
-                    "image": {"path": f"{sample.key}.{picture}", "bytes": sample.parts[picture]},
-                    "image_id": sample.key,
-                    "captions": [text],
-                }
-                yield f"{shard}/{sample.key}", row
-            if total == 0:
-                raise DatasetError(f"{shard} holds no samples: download it again.")
-            check_absent(incomplete, total, shard, "lack a picture or a text")
+__all__ = ["Webdataset"]
 
 
 class Webdataset(ShardBuilder):
-    """A folder of shards of one's own; kind ``captions``."""
+    """A folder of your own shards; kind ``captions``."""
 
-    facts = DatasetFacts(
+    metadata = DatasetMetadata(
         kind="captions",
         title="Tar shards of images and captions",
         rows={},
