@@ -1,11 +1,12 @@
 """The kind that docs/extending.md adds in one file, asked of planted models."""
 
 import re
+import sys
 
 import pytest
 
+from hf_clipdyn import plugins
 from hf_clipdyn.errors import ConfigError
-from hf_clipdyn.plugins import load_plugin
 
 
 @pytest.fixture(scope="module")
@@ -14,7 +15,11 @@ def brightness(checkout, tmp_path_factory):
     (block,) = re.findall(r"^```python brightness\.py\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
     file = tmp_path_factory.mktemp("plugin") / "brightness.py"
     file.write_text(block, encoding="utf-8")
-    return load_plugin(file).Brightness
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(plugins, "_loaded", {})  # the other tests of this process do not know the kind
+        module = plugins.load_plugin(file)
+        yield module.Brightness
+        del sys.modules[module.__name__]
 
 
 @pytest.fixture
