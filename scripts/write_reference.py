@@ -24,8 +24,8 @@ measured, [extending.md](extending.md) how a kind is added.
 ## Options of `clipdyn evaluate`
 
 Several values are separated by commas, or the option is repeated. A YAML file that `--config` names has the same keys,
-with underscores: `batch_size`. The arguments of `evaluate_revisions` have the same names, except `data_dirs` (a mapping)
-and `plugins`; the settings of a kind are arguments of its `on`: `Noise.on("cifar10", stage="input")`.
+with underscores: `batch_size`. The arguments of `evaluate_revisions` have the same names, except `data_dirs` (a
+mapping) and `plugins`. The settings of a kind are arguments of its `on`: `Noise.on("cifar10", stage="input")`.
 """
 
 

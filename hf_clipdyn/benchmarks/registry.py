@@ -16,7 +16,15 @@ from hf_clipdyn.errors import ConfigError, UnknownNameError
 from hf_clipdyn.plugins import KINDS, modules_of, plugins, subclasses_in
 from hf_clipdyn.results.terms import DatasetTerms, Vocabulary
 
-__all__ = ["kinds", "parse_benchmark", "select_benchmarks", "suite", "suite_names", "vocabulary"]
+__all__ = [
+    "kind_named",
+    "kinds",
+    "parse_benchmark",
+    "select_benchmarks",
+    "suite",
+    "suite_names",
+    "vocabulary",
+]
 
 
 def kinds() -> dict[str, type[Kind[Any]]]:
@@ -98,7 +106,7 @@ def parse_benchmark(name: str, settings: Mapping[str, KindSettings] | None = Non
         UnknownNameError: there is no such kind, or no such data set that fits it.
     """
     kind_name, _, dataset = name.partition("/")
-    kind = _kind(kind_name)
+    kind = kind_named(kind_name)
     return _fitting(Benchmark(kind, dataset, (settings or {}).get(kind_name) or kind.settings_class()))
 
 
@@ -109,7 +117,12 @@ def _fitting(benchmark: Benchmark) -> Benchmark:
     return benchmark
 
 
-def _kind(name: str) -> type[Kind[Any]]:
+def kind_named(name: str) -> type[Kind[Any]]:
+    """The kind of that name.
+
+    Raises:
+        UnknownNameError: there is none; the plug-in that defines it may not be loaded.
+    """
     found = kinds()
     if name not in found:
         raise UnknownNameError("kind of benchmark", name, found)
@@ -171,7 +184,7 @@ def _check_used(
     offered: Sequence[str],
 ) -> None:
     for name, given in settings.items():
-        kind = _kind(name)
+        kind = kind_named(name)
         if not isinstance(given, kind.settings_class):
             expected = kind.settings_class.__name__
             raise ConfigError(f"The settings of {name} are a {type(given).__name__}: give a {expected}.")

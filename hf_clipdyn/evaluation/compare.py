@@ -11,7 +11,7 @@ from scipy import stats
 from tqdm.auto import tqdm
 
 from hf_clipdyn.benchmarks.base import Common, Kind, check_columns
-from hf_clipdyn.benchmarks.registry import kinds
+from hf_clipdyn.benchmarks.registry import kind_named
 from hf_clipdyn.errors import EvaluationError, UnknownNameError
 from hf_clipdyn.metrics.shared_images import SharedImages, image_clusters
 from hf_clipdyn.results.cells import CellStore, newest
@@ -68,7 +68,7 @@ def compare_revisions(
         clean accuracy is not clear of chance.
 
     Raises:
-        UnknownNameError: the table holds no such revision or benchmark.
+        UnknownNameError: the table has no such revision or benchmark, or the plug-in of a kind is not loaded.
         EvaluationError: there are no trials, or none of both revisions on the same stimuli.
     """
     store = CellStore(Path(results))
@@ -83,7 +83,7 @@ def compare_revisions(
         first, second = (store.trials(by_revision[name].key) for name in (a, b))
         if first is None or second is None:
             continue
-        kind = kinds()[by_revision[a].kind]
+        kind = kind_named(by_revision[a].kind)
         rows = _compare(kind, first, second, confidence_level, seed, show_progress)
         frames.append(rows.assign(**dict(zip(_SAME, same, strict=True))))
     if not frames:

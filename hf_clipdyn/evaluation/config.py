@@ -49,7 +49,7 @@ class EvaluationConfig(Common):
         default_factory=dict,
         metadata={"help": "Settings by kind, for benchmarks given by name.", "flag": None},
     )
-    plugins: Sequence[str | Path] = option(
+    plugins: str | Path | Sequence[str | Path] = option(
         (), "Python file that adds kinds of benchmarks or data sets.", flag="plugin"
     )
     dtype: str = option(
@@ -81,7 +81,7 @@ class EvaluationConfig(Common):
 
     def __post_init__(self) -> None:
         check_options(self)
-        for path in self.plugins:
+        for path in (self.plugins,) if isinstance(self.plugins, str | Path) else self.plugins:
             load_plugin(path)
         for name in ("store", "output"):
             path = getattr(self, name)

@@ -111,7 +111,7 @@ CALLS: list[tuple[tuple[str, ...], str]] = [
             ("--suite", "", "suite"),
             ("--benchmarks", ",,,", "--benchmarks is empty"),
             ("--benchmarks", "nothing/at_all", "nothing"),
-            ("--benchmarks", LONG, "x…x"),
+            ("--benchmarks", LONG, "has 5000 characters"),
             ("--data-dir", "cifar10", "NAME=PATH"),
             ("--data-dir", "=x", "NAME=PATH"),
             ("--noise-sigmas", "a,b", "--noise-sigmas has 'a', which is no number"),
