@@ -1,22 +1,68 @@
-"""Files that survive a kill and a power failure: written whole under another name, flushed, then renamed."""
+"""Files that survive a kill and a power failure, with the mode that the umask decides, and their hashes."""
 
+import hashlib
 import os
 import secrets
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-__all__ = ["STAGING", "fsync", "replace_durably", "write_atomically"]
+__all__ = [
+    "STAGING",
+    "file_git_hash",
+    "file_sha256",
+    "follow_umask",
+    "fsync",
+    "replace_durably",
+    "write_atomically",
+]
 
 STAGING = ".staging"
 """End of the name of a file that is being written; its name begins with a dot."""
+
+
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file, 64 hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def file_git_hash(path: Path) -> str:
+    """Git's object id of a file, 40 hexadecimal digits."""
+    digest = hashlib.sha1(b"blob %d\0" % path.stat().st_size, usedforsecurity=False)
+    with path.open("rb") as file:
+        while block := file.read(2**20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def follow_umask(path: Path) -> None:
+    """Give a file, or a folder and everything in it, the mode that the umask decides.
+
+    safetensors and `tempfile` write files that nobody else can read. Files of other owners stay as they are.
+    Systems without a umask are skipped.
+    """
+    if os.name == "nt":
+        return
+    # os.umask can only be read by changing it, for all threads; hence a new file shows it.
+    with tempfile.TemporaryDirectory(dir=path if path.is_dir() else path.parent) as folder:
+        probe = Path(folder, "probe")
+        probe.touch()
+        of_file = probe.stat().st_mode & 0o777
+    of_folder = of_file | (of_file & 0o444) >> 2
+    for one in [path, *sorted(path.rglob("*"))] if path.is_dir() else [path]:
+        status = one.lstat()
+        if not one.is_symlink() and status.st_uid == os.getuid():
+            one.chmod(of_folder if one.is_dir() else of_file)
 
 
 def fsync(path: Path) -> None:
     """Flush a file, or the entries of a folder, to the disk; folders are skipped where that is unknown."""
     if path.is_dir() and os.name == "nt":
         return
-    descriptor = os.open(path, os.O_RDONLY)
+    # Windows flushes only what is open for writing.
+    descriptor = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
@@ -29,24 +75,32 @@ def replace_durably(source: Path, target: Path) -> None:
     fsync(target.parent)
 
 
-def write_atomically(path: Path, write: Callable[[Path], Any]) -> None:
+def write_atomically(
+    path: Path, content: bytes | str | Callable[[Path], Any], *, staging: Path | None = None
+) -> None:
     """Replace a file whole: readers, a kill and a power failure find the old or the new one.
 
     Several processes may write the same file at once; the last one counts.
 
     Args:
         path: the file; its folder is made if need be.
-        write: writes a file at the path that it is given.
+        content: bytes, a text, or a function that writes a file at the path that it is given.
+        staging: folder on the same disk for the unfinished file; None for the file's own.
 
     Raises:
         OSError: the disk is full, or refuses; the file is as it was.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    staging = path.with_name(f".{path.name}.{secrets.token_hex(4)}{STAGING}")
+    folder = path.parent if staging is None else staging
+    for one in (path.parent, folder):
+        one.mkdir(parents=True, exist_ok=True)
+    unfinished = folder / f".{path.name}.{secrets.token_hex(4)}{STAGING}"
     try:
-        write(staging)
-        fsync(staging)
-        replace_durably(staging, path)
+        if callable(content):
+            content(unfinished)
+        else:
+            unfinished.write_bytes(content.encode() if isinstance(content, str) else content)
+        fsync(unfinished)
+        replace_durably(unfinished, path)
     except BaseException:
-        staging.unlink(missing_ok=True)
+        unfinished.unlink(missing_ok=True)
         raise

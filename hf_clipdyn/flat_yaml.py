@@ -8,7 +8,6 @@ from typing import Any
 import yaml
 
 from hf_clipdyn.errors import ConfigError, UnknownNameError
-from hf_clipdyn.options import shorten
 
 __all__ = ["check_keys", "read_flat_yaml"]
 
@@ -65,7 +64,7 @@ def check_keys(keys: Iterable[Any], known: Collection[str], where: str) -> None:
     """
     for key in keys:
         if key not in known:
-            raise UnknownNameError(f"field in {where}:", shorten(str(key)), known)
+            raise UnknownNameError(f"field in {where}:", str(key), known)
 
 
 def _check_flat(text: str, path: Path, lists: bool) -> None:
@@ -86,7 +85,7 @@ def _check_flat(text: str, path: Path, lists: bool) -> None:
 
 
 def _place(error: yaml.MarkedYAMLError) -> str:
-    """Line, column and problem; never an excerpt of the file, in which a token may stand."""
+    """Line, column and problem; no excerpt of the file, which may hold a token."""
     problem = re.sub(
         r"""(['"])(.*?)\1""",
         lambda quoted: quoted[0] if len(quoted[2]) == 1 or quoted[2].startswith("<") else "a name",

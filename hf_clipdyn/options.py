@@ -1,26 +1,17 @@
 """A field of a configuration: its default, its help text and the values that it may have, declared once."""
 
 import dataclasses
+import re
 import types
-import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import Field, field
 from functools import cache
 from numbers import Integral, Real
 from typing import Any, Union, get_args, get_origin, get_type_hints
 
-from hf_clipdyn.errors import ConfigError, UnknownNameError
+from hf_clipdyn.errors import CONTROL, ConfigError, UnknownNameError, shown
 
-__all__ = [
-    "check_options",
-    "check_value",
-    "choices_of",
-    "members",
-    "option",
-    "shorten",
-    "shown",
-    "types_of",
-]
+__all__ = ["check_options", "check_value", "choices_of", "members", "option", "types_of"]
 
 _LONGEST = 4096  # characters of a text; the longest path of Linux
 
@@ -86,7 +77,7 @@ def check_value(name: str, value: Any, declared: "Field[Any]") -> None:
         if isinstance(item, str):
             _check_text(name, item)
             if known and item not in known:
-                raise UnknownNameError(name, shorten(item), known)
+                raise UnknownNameError(name, item, known)
 
 
 def choices_of(declared: "Field[Any]") -> Sequence[str]:
@@ -153,7 +144,7 @@ def _in_words(kind: Any) -> str:
 def _check_text(name: str, text: str) -> None:
     if len(text) > _LONGEST:
         raise ConfigError(f"{name} has {len(text)} characters: give at most {_LONGEST}.")
-    if any(unicodedata.category(character) in ("Cc", "Cs") for character in text):
+    if re.search(f"[{CONTROL}]", text):
         raise ConfigError(f"{name} holds a control character, or is no valid Unicode: correct it.")
 
 
@@ -162,13 +153,3 @@ def _is_within(value: float, interval: str) -> bool:
     low, high = (float(word) for word in interval[1:-1].split(","))
     above = value >= low if interval[0] == "[" else value > low
     return above and (value <= high if interval[-1] == "]" else value < high)
-
-
-def shorten(text: str) -> str:
-    """A text as an error prints it; a long one would bury the sentence."""
-    return text if len(text) <= 200 else f"<{len(text)} characters>"
-
-
-def shown(value: object) -> str:
-    """A value as an error prints it, texts in quotes."""
-    return shorten(repr(value) if isinstance(value, str) else str(value))

@@ -111,7 +111,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="clipdyn-bench-") as name:
         folder = Path(name)
         store = bench_evaluation.publish(folder / "run", arguments.scale, 4 * k)
-        side = bench_evaluation.scale(arguments.scale).image_size
+        side = bench_evaluation.model_size(arguments.scale).image_size
         found = {}
         for images, revisions in ((n, k), (4 * n, k), (n, 4 * k)):
             place = folder / str(images)

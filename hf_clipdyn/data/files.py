@@ -16,14 +16,11 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 from hf_clipdyn.data.images import IMAGE_SUFFIXES
-from hf_clipdyn.errors import DatasetError
+from hf_clipdyn.errors import CONTROL, DatasetError
 
 __all__ = ["FileIndex", "SourceFile", "index_folder", "stamp_of"]
 
 _NOT_DATA = frozenset(("__macosx", "thumbs.db", "desktop.ini"))
-
-# Control characters, separators of lines, and what stands for bytes that are no UTF-8.
-_UNFIT = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 # Stamps of files come from the kernel's clock tick: two writes within one look the same.
 _CLOCK_TICK_NS = 20_000_000
@@ -200,7 +197,7 @@ def _check_name(entry: os.DirEntry[str]) -> None:
     Raises:
         DatasetError: the name is no UTF-8, or has a control character.
     """
-    if _UNFIT.search(entry.name):
+    if re.search(f"[{CONTROL}]", entry.name):
         folder = str(Path(entry.path).parent)
         raise DatasetError(
             f"{folder} holds the name {entry.name!r}, which is no UTF-8 or has a control character: rename that file."

@@ -17,7 +17,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from hf_clipdyn.errors import DatasetError
+from hf_clipdyn.errors import DatasetError, shown
 
 __all__ = [
     "integer_of",
@@ -290,16 +290,6 @@ def _cells(sheet: Any) -> list[tuple[Any, ...]]:
     return rows
 
 
-def _shortened(value: object) -> str:
-    """A value as Python writes it, cut to a length that an error message can hold."""
-    text = (
-        repr(value)[:200]
-        if not isinstance(value, int) or abs(value) < 10**50
-        else "a number of over 50 digits"
-    )
-    return text if len(text) <= 80 else f"{text[:80]}…"
-
-
 def number_of(value: object, where: str) -> float:
     """A finite number; ``where`` names file and place.
 
@@ -311,7 +301,7 @@ def number_of(value: object, where: str) -> float:
     except (TypeError, ValueError, OverflowError):
         number = math.nan
     if not math.isfinite(number):
-        raise DatasetError(f"{where}: {_shortened(value)} is no finite number: correct that entry.")
+        raise DatasetError(f"{where}: {shown(value)} is no finite number: correct that entry.")
     return number
 
 
@@ -323,5 +313,5 @@ def integer_of(value: object, where: str) -> int:
     """
     number = number_of(value, where)
     if number != int(number):
-        raise DatasetError(f"{where}: {_shortened(value)} is no whole number: correct that entry.")
+        raise DatasetError(f"{where}: {shown(value)} is no whole number: correct that entry.")
     return int(number)

@@ -15,10 +15,10 @@ from typer.core import TyperCommand
 
 from hf_clipdyn.benchmarks.base import Common
 from hf_clipdyn.benchmarks.registry import kinds
-from hf_clipdyn.errors import ConfigError
+from hf_clipdyn.errors import ConfigError, shown
 from hf_clipdyn.evaluation.config import EvaluationConfig
 from hf_clipdyn.flat_yaml import check_keys, read_flat_yaml
-from hf_clipdyn.options import check_value, choices_of, members, shown, types_of
+from hf_clipdyn.options import check_value, choices_of, members, types_of
 from hf_clipdyn.plugins import load_plugin
 
 __all__ = ["Flag", "arguments", "command", "flags"]

@@ -182,7 +182,7 @@ def _observer_pairs(observers: ArrayLike, predictions: ArrayLike | None) -> tupl
         return np.repeat(model[:, None].astype(np.float64), n_observers, axis=1), table
     rows, columns = np.triu_indices(n_observers, 1)
     if not len(rows):
-        raise MetricError("One observer alone agrees with nobody: give two, or predictions.")
+        raise MetricError("At least two observers are required, or predictions.")
     return table[:, rows], table[:, columns]
 
 

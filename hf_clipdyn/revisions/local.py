@@ -19,18 +19,19 @@ import os
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Annotated
 
 from hf_clipdyn.errors import PublishError, RevisionError, RevisionNotFoundError
-from hf_clipdyn.revisions.files import (
+from hf_clipdyn.files import (
     file_git_hash,
     file_sha256,
     follow_umask,
     fsync,
     replace_durably,
-    write_durably,
+    write_atomically,
 )
 from hf_clipdyn.revisions.manifest import MANIFEST_FILE, Manifest
 from hf_clipdyn.revisions.names import checked_ref
@@ -71,7 +72,7 @@ class LocalStore:
     """One repository in the local store.
 
     Attributes:
-        store: the folder to be handed to `from_pretrained` as ``cache_dir``.
+        store: the ``cache_dir`` for `from_pretrained`.
         repo_id: `name` or `owner/name`.
     """
 
@@ -113,7 +114,7 @@ class LocalStore:
         found = {
             path.relative_to(root).as_posix(): path for path in sorted(root.rglob("*")) if self._has(path)
         }
-        # Where a store was copied without its links, the listing still tells what the files were.
+        # If a store was copied without its links, the listing still has the hashes.
         listed = {} if all(path.is_symlink() for path in found.values()) else self._listed(commit)
         return {
             name: replace(listed[name], size=path.stat().st_size)
@@ -123,7 +124,7 @@ class LocalStore:
         }
 
     def _listed(self, commit: str) -> dict[str, FileRecord]:
-        """What `trees/<commit>.json` says of the files; nothing where it cannot be read."""
+        """The files in `trees/<commit>.json`; none if it cannot be read."""
         try:
             files = self._tree(commit).files
         except RevisionError:
@@ -147,7 +148,7 @@ class LocalStore:
             return file.read(size)
 
     def _has(self, path: Path) -> bool:
-        """Whether a path is a file of this repository: a link that leads elsewhere is none."""
+        """Whether a path is a file of this repository, not a link that leads elsewhere."""
         try:
             return path.is_file() and path.resolve().is_relative_to(self.folder.resolve())
         except (OSError, RuntimeError):  # a loop of links
@@ -162,14 +163,14 @@ class LocalStore:
     # --- writing ------------------------------------------------------------------------------------
 
     def check(self) -> None:
-        """Find out now whether the store can be written.
+        """Check that the store can be written.
 
         Raises:
             PublishError: it cannot.
         """
         try:
             staging = self._stage()
-            write_durably(staging / "probe", b"")
+            write_atomically(staging / "probe", b"")
             shutil.rmtree(staging)
         except OSError as error:
             raise PublishError(
@@ -178,14 +179,14 @@ class LocalStore:
             ) from error
 
     def clean(self) -> None:
-        """Remove what an interrupted publisher left in `.staging/`; call it when none is at work."""
+        """Remove what an interrupted publisher left in `.staging/`; call it only while no publisher runs."""
         shutil.rmtree(self.folder / ".staging", ignore_errors=True)
 
     def commit(
         self, name: str, files: Mapping[str, Path | Held], manifest: Manifest, parent: str | None
     ) -> str:
         if self._ref(MAIN) != parent:
-            raise PublishError(f"Another process writes to {self.where} at this moment: try again.")
+            raise PublishError(f"Another process writes to {self.where} now: try again later.")
         sources = {
             path: self._file(file.commit, file.path) if isinstance(file, Held) else file
             for path, file in files.items()
@@ -195,8 +196,8 @@ class LocalStore:
 
     def set_ref(self, name: str, commit: str, *, move: bool = False) -> None:
         if self._ref(name) is None or move:
-            with self._writing(name):
-                self._write_ref(name, commit)
+            with self._writing(name):  # staged outside refs/, where every file counts as a ref
+                write_atomically(self.folder / "refs" / name, commit, staging=self.folder / ".staging")
 
     def commits_of(self, name: str) -> Iterator[str]:
         root = self.folder / "snapshots"
@@ -232,7 +233,7 @@ class LocalStore:
     def _write_snapshot(self, files: Mapping[str, Path], manifest: bytes) -> str:
         """Write blobs, tree and snapshot, in this order; the snapshot appears whole, by one rename.
 
-        What is there already is kept only if it is right.
+        Existing files are kept only if they are right.
         """
         staging = self._stage()
         try:
@@ -245,8 +246,7 @@ class LocalStore:
             final = self._snapshot(commit)
             if _is_linked(final, records):
                 return commit
-            (self.folder / "trees").mkdir(exist_ok=True)
-            replace_durably(_write_tree(records, staging), self.folder / "trees" / f"{commit}.json")
+            write_atomically(self.folder / "trees" / f"{commit}.json", _tree_text(records), staging=staging)
             if final.is_dir():
                 final.rename(staging / "replaced")
             for path, record in records.items():
@@ -262,31 +262,11 @@ class LocalStore:
         blob = self.folder / "blobs" / record.blob
         if blob.is_file() and (source.resolve() == blob.resolve() or _hash(blob, record) == record.blob):
             return
-        blob.parent.mkdir(exist_ok=True)
-        staged = staging / record.blob
-        if source.parent == staging:
-            source.rename(staged)
-        else:
-            try:
-                os.link(source, staged)  # the weights lie on the disk once, for the journal and the store
-            except OSError:
-                shutil.copyfile(source, staged)
-        follow_umask(staged)
-        fsync(staged)
-        replace_durably(staged, blob)
-
-    def _write_ref(self, name: str, commit: str) -> None:
-        staging = self._stage()  # not in refs/, where every file counts as a ref
-        try:
-            write_durably(staging / "ref", commit.encode())
-            (self.folder / "refs").mkdir(exist_ok=True)
-            replace_durably(staging / "ref", self.folder / "refs" / name)
-        finally:
-            shutil.rmtree(staging, ignore_errors=True)
+        write_atomically(blob, partial(_link_or_copy, source), staging=staging)
 
 
 def _record(path: Path) -> FileRecord:
-    """Metadata of a file: a link into `blobs/` tells the hash, any other file is hashed."""
+    """Metadata of a file: a link into `blobs/` has the hash in its name, any other file is hashed."""
     size = path.stat().st_size
     if path.is_symlink():
         blob = path.readlink().name
@@ -316,20 +296,26 @@ def _commit_id(records: Mapping[str, FileRecord]) -> str:
     return hashlib.sha1(listing.encode(), usedforsecurity=False).hexdigest()
 
 
-def _write_tree(records: Mapping[str, FileRecord], staging: Path) -> Path:
+def _link_or_copy(source: Path, target: Path) -> None:
+    try:
+        os.link(source, target)  # one copy of the weights for the journal and the store
+    except OSError:
+        shutil.copyfile(source, target)
+    follow_umask(target)
+
+
+def _tree_text(records: Mapping[str, FileRecord]) -> str:
     """The listing that huggingface_hub 2 keeps of a commit, in its format 1."""
     files = {}
     for path, record in records.items():
         files[path] = {"size": record.size, "blob_id": record.blob}
         if record.sha256 is not None:
             files[path] |= {"lfs_sha256": record.sha256, "lfs_size": record.size}
-    tree = staging / "tree"
-    write_durably(tree, json.dumps({"format_version": 1, "files": files}, indent=1).encode())
-    return tree
+    return json.dumps({"format_version": 1, "files": files}, indent=1)
 
 
 def _link(path: Path, blob: str, depth: int) -> None:
-    """Link to a blob as seen from the final place, `snapshots/<commit>/`, ``depth`` folders below it."""
+    """Link to a blob from a file ``depth`` folders below `snapshots/<commit>/`, its final folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
     target = "../" * (depth + 2) + f"blobs/{blob}"
     with contextlib.suppress(FileExistsError):

@@ -60,7 +60,7 @@ class Batch:
 class CaptionBatches:
     """The batches of each epoch.
 
-    The order of the images and the caption that each shows follow from seed and epoch alone, so that a
+    The order of the images and the choice of captions depend only on seed and epoch, so that a
     resumed run sees what an uninterrupted one sees. The global batch is split among the processes in the
     order of their ranks; the last, incomplete batch of an epoch is left out, since the contrastive loss
     depends on the batch size. Broken images are skipped.

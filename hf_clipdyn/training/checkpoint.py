@@ -1,4 +1,4 @@
-"""Checkpoints for resuming: the last whole epoch, with everything that the next step depends on."""
+"""Checkpoints for resuming: the last whole epoch and everything that the next step depends on."""
 
 import dataclasses
 import json
@@ -13,7 +13,7 @@ from accelerate.utils import load
 from safetensors import safe_open
 
 from hf_clipdyn.errors import ConfigError, TrainingError
-from hf_clipdyn.revisions.files import follow_umask
+from hf_clipdyn.files import follow_umask, replace_durably
 from hf_clipdyn.schema import Count, read_json
 
 __all__ = ["Progress", "find_checkpoint", "load_checkpoint", "save_checkpoint"]
@@ -31,7 +31,7 @@ class Progress:
         step: optimiser steps taken.
         samples_seen: images shown, repetitions counted.
         num_processes: processes that trained together.
-        recipe: what decides what the run computes.
+        recipe: the fields that decide what the run computes.
         files: name to size in bytes of every other file of the checkpoint; filled in by `save_checkpoint`.
     """
 
@@ -48,7 +48,7 @@ def _folder(root: Path, epoch: int) -> Path:
 
 
 def _finished(root: Path) -> list[Path]:
-    """The checkpoints that were written to their end, oldest first; by number: epoch-1000 sorts before epoch-999."""
+    """The complete checkpoints, oldest first, sorted by number: as text, epoch-1000 precedes epoch-999."""
     found = (
         path for path in root.glob("epoch-*") if _NAME.fullmatch(path.name) and (path / _STATE).is_file()
     )
@@ -74,7 +74,7 @@ def save_checkpoint(accelerator: Accelerator, root: Path, progress: Progress, ke
             follow_umask(staging)
             target = _folder(root, progress.epoch)
             shutil.rmtree(target, ignore_errors=True)
-            staging.replace(target)
+            replace_durably(staging, target)
             for old in _finished(root)[:-keep]:
                 shutil.rmtree(old)
     except OSError as error:
@@ -86,10 +86,10 @@ def save_checkpoint(accelerator: Accelerator, root: Path, progress: Progress, ke
 
 
 def find_checkpoint(root: Path, resume_from_checkpoint: str) -> Path | None:
-    """The folder that ``resume_from_checkpoint`` means; None if ``true`` is said and none was written yet.
+    """The folder that ``resume_from_checkpoint`` names; None if it is ``true`` and there is no checkpoint yet.
 
     Raises:
-        ConfigError: the folder named is no checkpoint.
+        ConfigError: the folder is no checkpoint.
     """
     if resume_from_checkpoint.lower() in ("true", "latest", "last"):
         finished = _finished(root)
@@ -98,7 +98,7 @@ def find_checkpoint(root: Path, resume_from_checkpoint: str) -> Path | None:
     if not (folder / _STATE).is_file():
         raise ConfigError(
             f"{folder} is no checkpoint of hf_clipdyn: name a folder like <output_dir>/checkpoints/epoch-003, "
-            "or say `--resume_from_checkpoint true` for the last whole epoch."
+            "or give `--resume_from_checkpoint true` for the last whole epoch."
         )
     return folder
 
@@ -127,13 +127,13 @@ def load_checkpoint(
     if progress.num_processes != num_processes:
         raise ConfigError(
             f"The checkpoint {folder} was written by {progress.num_processes} processes, this run has "
-            f"{num_processes}: the batches would differ; start as many as then."
+            f"{num_processes}, with other batches: start {progress.num_processes}."
         )
     try:
-        for path in folder.glob("random_states_*.pkl"):  # accelerate passes over a broken one
+        for path in folder.glob("random_states_*.pkl"):  # accelerate skips a broken one
             load(path)
         accelerator.load_state(str(folder))
-    except Exception as error:  # whatever safetensors, torch and accelerate make of a broken file
+    except Exception as error:  # safetensors, torch and accelerate have errors of their own
         broken = next(_unreadable(folder), None)
         what = (
             f"{broken} of the checkpoint {folder} is broken"
@@ -145,9 +145,9 @@ def load_checkpoint(
 
 
 def _checked_progress(folder: Path) -> Progress:
-    """What a checkpoint says of itself, if the files that it lists are there in their sizes.
+    """The progress of a checkpoint whose files exist and have the recorded sizes.
 
-    accelerate passes over a missing or broken file of random states, and the run would go on as another.
+    accelerate skips a missing or broken file of random states; the run would continue as another one.
     """
     progress = read_json(Progress, folder / _STATE, error=TrainingError)
     for name, size in progress.files.items():
@@ -160,7 +160,7 @@ def _checked_progress(folder: Path) -> Progress:
 
 
 def _way_out(folder: Path) -> str:
-    """The newest other checkpoint that can be resumed from, as the end of an error."""
+    """The end of an error: the newest other checkpoint that can be resumed from."""
     for other in reversed(_finished(folder.parent)):
         if other.resolve() == folder.resolve():
             continue
@@ -169,12 +169,12 @@ def _way_out(folder: Path) -> str:
         except TrainingError:
             continue
         if next(_unreadable(other), None) is None:
-            return f"The last whole checkpoint is {other}: name it with --resume_from_checkpoint."
-    return "There is no other whole checkpoint: start again with --overwrite_output_dir."
+            return f"The last complete checkpoint is {other}: name it with --resume_from_checkpoint."
+    return "There is no other complete checkpoint: start again with --overwrite_output_dir."
 
 
 def _unreadable(folder: Path) -> Iterator[str]:
-    """Names of a checkpoint's files that cannot be read; nothing in them is run."""
+    """Names of a checkpoint's files that cannot be read; no code in them is run."""
     for path in sorted(folder.iterdir()):
         try:
             if path.suffix == ".safetensors":

@@ -1,4 +1,4 @@
-"""What a run learns from: decoded pixels, tokenised captions and the processor that made them."""
+"""The training data: decoded pixels, tokenised captions and their processor."""
 
 import itertools
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ from hf_clipdyn.config import TrainingConfig
 from hf_clipdyn.data import load_dataset
 from hf_clipdyn.data.pixels import Pixels, decode_pixels
 from hf_clipdyn.errors import ConfigError, DatasetError, TrainingError
-from hf_clipdyn.models.scales import Scale, clip_image_processor
+from hf_clipdyn.models.sizes import ModelSize, clip_image_processor
 from hf_clipdyn.models.tokenizers import clip_tokenizer, train_tokenizer
 from hf_clipdyn.training.batches import Captions
 
@@ -62,8 +62,8 @@ def _load(config: TrainingConfig) -> datasets.Dataset:
     return dataset.select(range(kept))
 
 
-def prepare_inputs(config: TrainingConfig, size: Scale, accelerator: Accelerator) -> Inputs:
-    """Load, decode and tokenise the training data; the main process first, the others read its cache.
+def prepare_inputs(config: TrainingConfig, size: ModelSize, accelerator: Accelerator) -> Inputs:
+    """Load, decode and tokenise the training data; the main process first, the others from its cache.
 
     Raises:
         DatasetError: the data are absent or without captions.

@@ -22,10 +22,10 @@ from tqdm.auto import tqdm
 
 from hf_clipdyn.cards import CardFacts
 from hf_clipdyn.config import TrainingConfig, parse_training_config
-from hf_clipdyn.errors import ConfigError, TrainingError
-from hf_clipdyn.models.scales import scale
+from hf_clipdyn.errors import ConfigError, TrainingError, shorten
+from hf_clipdyn.files import write_atomically
+from hf_clipdyn.models.sizes import model_size
 from hf_clipdyn.revisions import Publisher, RevisionRecord, epoch_name, step_name
-from hf_clipdyn.revisions.files import replace_durably, write_durably
 from hf_clipdyn.revisions.journal import Journal
 from hf_clipdyn.schema import Count, parse_json, valid_repo_name
 from hf_clipdyn.training.batches import CaptionBatches
@@ -46,13 +46,13 @@ __all__ = ["TrainingSummary", "delete_run", "output_folder", "publishing_steps",
 # What a run leaves in its folder; overwrite_output_dir deletes these and nothing else.
 _LEFTOVERS = ("hub", "publishing", "checkpoints", "log.jsonl", "config.yaml")
 
-# Fields that the machine decides where they are None; they bear on the weights.
+# Fields that the machine decides if they are None; they affect the weights.
 _BY_MACHINE = ("bf16", "attn_implementation", "num_threads")
 
 
 @dataclass(frozen=True)
 class TrainingSummary:
-    """What a run did: where its revisions are, and which have not arrived."""
+    """Where a run's revisions are, and which are missing."""
 
     repo_id: str
     store: Path
@@ -69,10 +69,10 @@ def output_folder(config: TrainingConfig) -> Path:
 
 
 def repository(config: TrainingConfig) -> str:
-    """The id of a run's repository: ``hub_model_id`` for this scale and seed, or what the run was begun with.
+    """The id of a run's repository: ``hub_model_id`` for this scale and seed, or that of the run's journal.
 
-    A new run without `hub_model_id` is ``local/<name of the output folder>``, made a name that the Hub's client
-    accepts. A run that was renamed or moved keeps its id, which its journal holds.
+    A new run without `hub_model_id` is ``local/<name of the output folder>``, changed to a valid name if needed.
+    A run whose folder was renamed or moved keeps its id.
 
     Raises:
         PublishError: the journal cannot be read.
@@ -84,17 +84,17 @@ def repository(config: TrainingConfig) -> str:
     return f"local/{valid_repo_name(folder.name)}" if begun is None else begun.repo_id
 
 
-def _tell_name(config: TrainingConfig, folder: Path) -> None:
-    """Say by which name the revisions are loaded, where it is not the folder's."""
+def _print_repository(config: TrainingConfig, folder: Path) -> None:
+    """Print the repository's id if it is not the name of the folder."""
     repo_id = repository(config)
     if repo_id not in (config.repository, f"local/{folder.resolve().name}"):
         tqdm.write(f"The revisions of the run in {folder} are loaded as {repo_id}.", file=sys.stderr)
 
 
 def publishing_steps(publish: str, total: int) -> set[int]:
-    """The steps whose states become revisions beside those of the epochs.
+    """The steps, besides the ends of epochs, whose states become revisions.
 
-    The end of an epoch is published as that epoch alone, so the loop passes over a step that is one.
+    The end of an epoch is published once, as the epoch: the loop skips a step that ends one.
 
     Args:
         publish: the field of a `TrainingConfig`, which checked it: ``epoch`` (none), ``log2`` (1, 2, 4 … up to
@@ -117,7 +117,7 @@ def _leftovers(folder: Path) -> list[Path]:
 
 
 def _find_checkpoint(config: TrainingConfig, folder: Path) -> Path | None:
-    """The checkpoint to continue from; refuses a folder whose run would be lost. Nothing is changed."""
+    """The checkpoint to continue from; an error if a run in the folder would be lost."""
     if _resumes(config):
         assert config.resume_from_checkpoint is not None
         return find_checkpoint(folder / "checkpoints", config.resume_from_checkpoint)
@@ -139,14 +139,14 @@ def _resumes(config: TrainingConfig) -> bool:
 
 
 def _took_no_step(config: TrainingConfig, folder: Path) -> bool:
-    """Whether nothing is in the folder but the beginning of a run, which its seed gives again.
+    """Whether the folder holds only the start of a run, which its seed reproduces.
 
-    A run's own journal has to say so: a folder `hub` may hold what somebody else keeps there.
+    A journal is required: a folder `hub` may hold other models.
     """
     journal, store = folder / "publishing", folder / "hub"
     entries = {path.name for path in (journal / "entries").glob("*")}
     refs = {path.name for path in store.glob("models--*/refs/*")}
-    first = set() if config.push_to_hub else {epoch_name(0)}  # what is on the Hub belongs to that run
+    first = set() if config.push_to_hub else {epoch_name(0)}  # a revision on the Hub belongs to that run
     return (
         not (folder / "log.jsonl").exists()
         and not (folder / "checkpoints").exists()
@@ -158,7 +158,7 @@ def _took_no_step(config: TrainingConfig, folder: Path) -> bool:
 
 
 def _as_begun(config: TrainingConfig, folder: Path, checkpoint: Path | None) -> TrainingConfig:
-    """What a resumed run leaves to the machine is what it became where the run was begun."""
+    """Give a resumed run the values that the machine chose when the run was started."""
     begun = (folder if checkpoint is None else checkpoint.resolve().parents[1]) / "config.yaml"
     if not _resumes(config) or not begun.is_file():
         return config
@@ -171,7 +171,7 @@ def delete_run(folder: Path) -> None:
     """Delete what a run left in its folder, and nothing else there.
 
     Raises:
-        PublishError: that run is still going on.
+        PublishError: that run is still in progress.
     """
     if _leftovers(folder):
         with Journal.of_run(folder).locked():
@@ -180,16 +180,13 @@ def delete_run(folder: Path) -> None:
 
 
 def _make_folder(config: TrainingConfig, folder: Path) -> None:
-    """Delete what an earlier run left, unless this one continues it, and write the configuration."""
+    """Delete an earlier run unless this one continues it, and write the configuration."""
     if not _resumes(config):
         delete_run(folder)
     values = dataclasses.asdict(config)
     del values["hub_token"]  # a secret has no place in a file that is shared with the results
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        staged = folder / "config.yaml.part"
-        write_durably(staged, yaml.safe_dump(values, sort_keys=False).encode())
-        replace_durably(staged, folder / "config.yaml")
+        write_atomically(folder / "config.yaml", yaml.safe_dump(values, sort_keys=False))
     except OSError as error:
         raise _unwritable(folder, error) from error
 
@@ -206,7 +203,7 @@ class _Logged:
 
 
 def _logged_step(line: str) -> int | None:
-    """The step of a line of the log; None for one that was cut off or is no line of ours."""
+    """The step of a line of the log; None if the line is incomplete or foreign."""
     try:
         return parse_json(_Logged, line, where="the log", error=TrainingError).step
     except TrainingError:
@@ -226,7 +223,7 @@ class _Log:
             path.write_text("".join(line + "\n" for line in kept), encoding="utf-8")
 
     def first_step(self) -> None:
-        """Leave a trace that a step was taken, however long it takes until one is logged."""
+        """Record that a step was taken, before the first line is logged."""
         if self._accelerator.is_main_process:
             self._path.touch()
 
@@ -255,7 +252,7 @@ class _Run:
         self.total_steps = config.num_train_epochs * self.batches.steps_per_epoch
         set_seed(config.seed)
         assert config.attn_implementation is not None, "settled by `train`"
-        model = build_model(scale(config.scale), inputs.processor, config.attn_implementation)
+        model = build_model(model_size(config.scale), inputs.processor, config.attn_implementation)
         self.parameters = sum(p.numel() for p in model.parameters())
         self.model, self.optimizer = accelerator.prepare(model, build_optimizer(model, config))
         self.step = 0
@@ -274,7 +271,7 @@ class _Run:
         return progress.epoch
 
     def close(self) -> None:
-        """Let go of the model and of the other processes; no step can follow."""
+        """Free the model and leave the other processes; no step can follow."""
         del self.model, self.optimizer, self.schedule
         end_training(self.accelerator)
 
@@ -292,8 +289,8 @@ class _Run:
         value = float(loss.detach())
         if not math.isfinite(value):
             raise TrainingError(
-                f"The loss became {value} in step {self.step + 1}: what was published before is kept, nothing of this "
-                f"step is. Lower learning_rate (now {self.config.learning_rate}), or train with --bf16 false."
+                f"The loss became {value} in step {self.step + 1}, which is not published; earlier revisions are "
+                f"kept. Lower learning_rate (now {self.config.learning_rate}), or train with --bf16 false."
             )
         self.optimizer.zero_grad()
         self.accelerator.backward(loss)
@@ -311,7 +308,7 @@ class _Run:
         return float(self._clip.clip.logit_scale.detach().exp())
 
     def saver(self) -> Callable[[Path], None]:
-        """Writes the model as it is now, as `from_pretrained` reads it. All processes call this."""
+        """A function that writes the current model as `from_pretrained` reads it. All processes call this."""
         state = self.accelerator.get_state_dict(self.model)
         weights = {name.removeprefix("clip."): tensor for name, tensor in state.items()}
 
@@ -327,7 +324,7 @@ class _Run:
         return self.step * self.batches.global_batch_size
 
     def record(self, name: str, epoch: int | None, loss: float | None) -> RevisionRecord:
-        """What the publisher is told of the state as it is now."""
+        """The record of the current state for the publisher."""
         return RevisionRecord(
             name=name, epoch=epoch, step=self.step, samples_seen=self.samples_seen, loss=loss
         )
@@ -363,9 +360,9 @@ def _start_trackers(run: _Run) -> None:
     try:
         run.accelerator.init_trackers("hf_clipdyn", settings)
     except Exception as error:  # each tracker has errors of its own: no login, no connection
+        cause = shorten(" ".join(str(error).split()), 300)
         raise TrainingError(
-            f"The tracker {run.config.report_to} cannot be started ({' '.join(str(error).split())[:300]}): set it up, "
-            "or leave report_to out."
+            f"The tracker {run.config.report_to} cannot be started ({cause}): set it up, or leave report_to out."
         ) from error
 
 
@@ -383,9 +380,9 @@ def train(config: TrainingConfig) -> TrainingSummary | None:
         TrainingError: the loss is not finite, the data are broken, or the processes are too few.
         PublishError: revisions cannot be stored at all.
     """
-    size = scale(config.scale)
+    size = model_size(config.scale)
     folder = output_folder(config)
-    transformers.utils.logging.disable_progress_bar()  # one bar, ours, instead of one for each file saved
+    transformers.utils.logging.disable_progress_bar()  # our own bar instead of one per saved file
     if config.disable_tqdm:
         datasets.disable_progress_bars()
     checkpoint = _find_checkpoint(config, folder)
@@ -405,7 +402,7 @@ def train(config: TrainingConfig) -> TrainingSummary | None:
 
 
 def _train(run: _Run, folder: Path, done: int) -> TrainingSummary | None:
-    """The run after its ``done`` whole epochs: its folder, its publisher, its steps."""
+    """Continue a run after ``done`` whole epochs."""
     config, accelerator = run.config, run.accelerator
     if accelerator.is_main_process:
         _make_folder(config, folder)
@@ -428,7 +425,7 @@ def _train(run: _Run, folder: Path, done: int) -> TrainingSummary | None:
                 )
             )
             publisher.check()
-            _tell_name(config, folder)
+            _print_repository(config, folder)
         _learn(run, publisher, log, first_epoch=done + 1, checkpoints=folder / "checkpoints")
         run.close()
         if publisher is None:
@@ -444,7 +441,7 @@ def _train(run: _Run, folder: Path, done: int) -> TrainingSummary | None:
 
 
 def _learn(run: _Run, publisher: Publisher | None, log: _Log, *, first_epoch: int, checkpoints: Path) -> None:
-    """The epochs from ``first_epoch`` on, each published and kept as a checkpoint."""
+    """Train, publish and checkpoint the epochs from ``first_epoch`` on."""
     config, accelerator, batches = run.config, run.accelerator, run.batches
     inside = publishing_steps(config.publish, run.total_steps)
 

@@ -41,8 +41,8 @@ def contrastive_loss(
     """Symmetric cross entropy of image-text similarities (Radford et al. 2021, figure 3).
 
     Each process computes the loss of the whole batch. A data-parallel wrapper averages gradients over
-    the processes, and the gather sums them: what is left is the gradient of one process with the whole
-    batch, for every parameter and the logit scale alike.
+    the processes, and the gather sums them: the result is the gradient of one process with the whole
+    batch, for every parameter and the logit scale.
 
     Args:
         image_features: (batch, dim) of this process, not normalised, any precision.
@@ -50,7 +50,7 @@ def contrastive_loss(
         logit_scale: scalar, the factor itself and not its logarithm.
 
     Returns:
-        Scalar in float32; ln(global batch size) for features that tell nothing.
+        Scalar in float32; ln(global batch size) for uninformative features.
     """
     images = gather_with_gradient(F.normalize(image_features.float(), dim=-1))
     texts = gather_with_gradient(F.normalize(text_features.float(), dim=-1))

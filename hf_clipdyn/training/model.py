@@ -8,7 +8,7 @@ from torch import nn
 from transformers import AutoModel, CLIPModel, CLIPProcessor, get_cosine_with_min_lr_schedule_with_warmup
 
 from hf_clipdyn.config import TrainingConfig
-from hf_clipdyn.models.scales import Scale, clip_config
+from hf_clipdyn.models.sizes import ModelSize, clip_config
 from hf_clipdyn.preprocess import normalisation
 
 __all__ = ["TrainedCLIP", "build_model", "build_optimizer", "build_schedule"]
@@ -57,7 +57,7 @@ class TrainedCLIP(nn.Module):
         self.clip.logit_scale.clamp_(0, _MAX_LOG_SCALE)
 
 
-def build_model(size: Scale, processor: CLIPProcessor, attn_implementation: str) -> TrainedCLIP:
+def build_model(size: ModelSize, processor: CLIPProcessor, attn_implementation: str) -> TrainedCLIP:
     """A freshly initialised model of a size, for the vocabulary and the normalisation of ``processor``."""
     config = clip_config(size, processor.tokenizer)
     clip = AutoModel.from_config(config, attn_implementation=attn_implementation)
@@ -67,7 +67,7 @@ def build_model(size: Scale, processor: CLIPProcessor, attn_implementation: str)
 def build_optimizer(model: nn.Module, config: TrainingConfig) -> torch.optim.AdamW:
     """AdamW; parameters of one dimension or less (biases, norms, temperature, class token) do not decay.
 
-    The number of dimensions tells them reliably, names do not.
+    The number of dimensions identifies them reliably; names do not.
     """
     parameters = [p for p in model.parameters() if p.requires_grad]
     groups: list[dict[str, Any]] = [
@@ -86,13 +86,13 @@ def build_schedule(
     """Linear warm-up, then a cosine from the learning rate to ``min_lr_rate`` of it at the last step.
 
     transformers' schedule gives the first step a learning rate of zero, after which the revisions of step 0
-    and step 1 would be the same; this one starts a step later and wastes none.
+    and step 1 would be the same; this one starts a step later, so no step is lost.
 
     Args:
-        optimizer: a new one, or one whose state was restored after ``steps_taken`` steps.
+        optimizer: a new one, or one restored after ``steps_taken`` steps.
         config: the run.
         steps: of the whole run.
-        steps_taken: of these, how many lie behind.
+        steps_taken: steps already taken.
     """
     schedule: torch.optim.lr_scheduler.LambdaLR = get_cosine_with_min_lr_schedule_with_warmup(
         optimizer,

@@ -1,8 +1,8 @@
 """Text-free preference for shape over texture, as an `evaluate` metric."""
 
-import datasets
 import evaluate
 
+from hf_clipdyn.metric_module import NUMBER, RESAMPLING, metric_module
 from hf_clipdyn.metrics.cue_preference import cue_preference
 
 _DESCRIPTION = """
@@ -11,7 +11,7 @@ that the shape wins. No class name and no text tower takes part, so it can be re
 still near chance.
 """
 
-_KWARGS_DESCRIPTION = """
+_KWARGS_DESCRIPTION = f"""
 Args:
     distances_shape (`list` of `float`): distance of a conflict image to another of its shape class, a row a triplet.
     distances_texture (`list` of `float`): distance of the same image to another of its texture class.
@@ -20,9 +20,7 @@ Args:
         and the interval is clustered in two ways, else rows are resampled and the interval is too narrow. A `list` of
         `str` names those of the conflict image alone; that interval is too narrow where exemplars differ much.
     texture_exemplars (`list` of `list`): the pictures that their textures were taken from.
-    n_resamples (`int`): resamples behind an interval, default 1000; 0 skips the intervals.
-    confidence_level (`float`): of the intervals, default 0.95.
-    seed (`int`): of the resamples, default 0.
+    {RESAMPLING}
 
 Returns:
     shape_preference (`float`): in [0, 1], larger for more shape, 0.5 for no preference; a tie counts one half.
@@ -48,38 +46,16 @@ _CITATION = """
 """
 
 
-@evaluate.utils.file_utils.add_start_docstrings(_DESCRIPTION, _KWARGS_DESCRIPTION)
+@metric_module(
+    cue_preference,
+    description=_DESCRIPTION,
+    inputs_description=_KWARGS_DESCRIPTION,
+    citation=_CITATION,
+    reference_url="https://arxiv.org/abs/1811.12231",
+    features={
+        "distances_shape": NUMBER,
+        "distances_texture": NUMBER,
+    },
+)
 class CuePreference(evaluate.Metric):
-    def _info(self):
-        return evaluate.MetricInfo(
-            description=_DESCRIPTION,
-            citation=_CITATION,
-            inputs_description=_KWARGS_DESCRIPTION,
-            features=datasets.Features(
-                {
-                    "distances_shape": datasets.Value("float64"),
-                    "distances_texture": datasets.Value("float64"),
-                }
-            ),
-            reference_urls=["https://arxiv.org/abs/1811.12231"],
-        )
-
-    def _compute(
-        self,
-        distances_shape,
-        distances_texture,
-        shape_exemplars=None,
-        texture_exemplars=None,
-        n_resamples=1000,
-        confidence_level=0.95,
-        seed=0,
-    ):
-        return cue_preference(
-            distances_shape,
-            distances_texture,
-            shape_exemplars=shape_exemplars,
-            texture_exemplars=texture_exemplars,
-            n_resamples=n_resamples,
-            confidence_level=confidence_level,
-            seed=seed,
-        )
+    pass

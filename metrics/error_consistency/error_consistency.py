@@ -3,6 +3,7 @@
 import datasets
 import evaluate
 
+from hf_clipdyn.metric_module import RESAMPLING, metric_module
 from hf_clipdyn.metrics.error_consistency import error_consistency
 
 _DESCRIPTION = """
@@ -11,13 +12,11 @@ correct: 1 for the same errors, 0 for what independent observers of the same acc
 2020).
 """
 
-_KWARGS_DESCRIPTION = """
+_KWARGS_DESCRIPTION = f"""
 Args:
     predictions (`list` of `bool`): whether the first observer was correct on each image.
     references (`list` of `bool`): whether the second observer was, on the same images.
-    n_resamples (`int`): resamples behind an interval, default 1000; 0 skips the intervals.
-    confidence_level (`float`): of the intervals, default 0.95.
-    seed (`int`): of the resamples, default 0.
+    {RESAMPLING}
 
 Returns:
     kappa (`float`): in [-1, 1]; NaN with a warning where both are right on all images, or both wrong.
@@ -45,34 +44,16 @@ _CITATION = """
 """
 
 
-@evaluate.utils.file_utils.add_start_docstrings(_DESCRIPTION, _KWARGS_DESCRIPTION)
+@metric_module(
+    error_consistency,
+    description=_DESCRIPTION,
+    inputs_description=_KWARGS_DESCRIPTION,
+    citation=_CITATION,
+    reference_url="https://arxiv.org/abs/2006.16736",
+    features={
+        "predictions": datasets.Value("bool"),
+        "references": datasets.Value("bool"),
+    },
+)
 class ErrorConsistency(evaluate.Metric):
-    def _info(self):
-        return evaluate.MetricInfo(
-            description=_DESCRIPTION,
-            citation=_CITATION,
-            inputs_description=_KWARGS_DESCRIPTION,
-            features=datasets.Features(
-                {
-                    "predictions": datasets.Value("bool"),
-                    "references": datasets.Value("bool"),
-                }
-            ),
-            reference_urls=["https://arxiv.org/abs/2006.16736"],
-        )
-
-    def _compute(
-        self,
-        predictions,
-        references,
-        n_resamples=1000,
-        confidence_level=0.95,
-        seed=0,
-    ):
-        return error_consistency(
-            predictions,
-            references,
-            n_resamples=n_resamples,
-            confidence_level=confidence_level,
-            seed=seed,
-        )
+    pass

@@ -1,8 +1,8 @@
 """SRCC, KRCC and PLCC of a perceptual distance with human opinion scores, as an `evaluate` metric."""
 
-import datasets
 import evaluate
 
+from hf_clipdyn.metric_module import NUMBER, RESAMPLING, metric_module
 from hf_clipdyn.metrics.iqa_correlation import iqa_correlation
 
 _DESCRIPTION = """
@@ -11,19 +11,18 @@ Agreement of a perceptual distance, or of a quality score, with human opinion sc
 image quality assessment, with intervals over the reference images.
 """
 
-_KWARGS_DESCRIPTION = """
+_KWARGS_DESCRIPTION = f"""
 Args:
     predictions (`list` of `float`): distance of each distorted image to its reference, or its quality score.
     references (`list` of `float`): opinion score of each distorted image (MOS or DMOS).
     groups (`list`): reference image of each row, for the intervals. None: rows are resampled, which is too narrow.
+        Below 50 reference images the interval is Student's t on the jackknife over them.
     predictions_are (`str`): "distance" (default; larger is worse) or "score" (larger is better).
     higher_is_better (`bool`): of the references, default True (MOS: TID2013, KADID-10k); False for DMOS (CSIQ, LIVE).
     logistic (`int`): parameters of the fit behind PLCC, 4 or 5 (VQEG); default None, no fit.
+        Resamples do not repeat the fit.
     kendall (`bool`): False leaves KRCC out, whose cost grows with the square of the rows; default True.
-    n_resamples (`int`): resamples behind an interval, default 1000; 0 skips the intervals. Below 50 reference images
-        the interval is Student's t on the jackknife over them. The logistic fit is not repeated.
-    confidence_level (`float`): of the intervals, default 0.95.
-    seed (`int`): of the resamples, default 0.
+    {RESAMPLING}
 
 Returns:
     srcc, krcc, plcc (`float`): in [-1, 1], signed: a distance is negative against MOS, positive against DMOS.
@@ -55,41 +54,13 @@ _CITATION = """
 """
 
 
-@evaluate.utils.file_utils.add_start_docstrings(_DESCRIPTION, _KWARGS_DESCRIPTION)
+@metric_module(
+    iqa_correlation,
+    description=_DESCRIPTION,
+    inputs_description=_KWARGS_DESCRIPTION,
+    citation=_CITATION,
+    reference_url="https://doi.org/10.1016/j.image.2014.10.009",
+    features={"predictions": NUMBER, "references": NUMBER},
+)
 class IqaCorrelation(evaluate.Metric):
-    def _info(self):
-        return evaluate.MetricInfo(
-            description=_DESCRIPTION,
-            citation=_CITATION,
-            inputs_description=_KWARGS_DESCRIPTION,
-            features=datasets.Features(
-                {"predictions": datasets.Value("float64"), "references": datasets.Value("float64")}
-            ),
-            reference_urls=["https://doi.org/10.1016/j.image.2014.10.009"],
-        )
-
-    def _compute(
-        self,
-        predictions,
-        references,
-        groups=None,
-        predictions_are="distance",
-        higher_is_better=True,
-        logistic=None,
-        kendall=True,
-        n_resamples=1000,
-        confidence_level=0.95,
-        seed=0,
-    ):
-        return iqa_correlation(
-            predictions,
-            references,
-            groups=groups,
-            predictions_are=predictions_are,
-            higher_is_better=higher_is_better,
-            logistic=logistic,
-            kendall=kendall,
-            n_resamples=n_resamples,
-            confidence_level=confidence_level,
-            seed=seed,
-        )
+    pass

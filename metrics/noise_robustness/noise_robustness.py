@@ -1,8 +1,8 @@
 """Accuracy under pixel noise, its drop and the area under its curve, as an `evaluate` metric."""
 
-import datasets
 import evaluate
 
+from hf_clipdyn.metric_module import NUMBER, RESAMPLING, metric_module
 from hf_clipdyn.metrics.noise_robustness import noise_robustness
 
 _DESCRIPTION = """
@@ -10,7 +10,7 @@ How fast classification accuracy falls when noise of growing strength is added t
 noise level, its drop relative to the clean images, raw and corrected for chance, and the area under the curve.
 """
 
-_KWARGS_DESCRIPTION = """
+_KWARGS_DESCRIPTION = f"""
 Args:
     predictions (`list` of `int`): predicted class id, a row for each image at each noise level.
     references (`list` of `int`): true class id of each row.
@@ -19,9 +19,7 @@ Args:
     n_classes (`int`): number of classes, for the chance level; default None: no drop is compared with chance.
     groups (`list`): image of each row, so that an image is resampled with all its noise levels. None: rows are
         resampled, and the intervals of the drops are too wide.
-    n_resamples (`int`): resamples behind an interval, default 1000; 0 skips the intervals.
-    confidence_level (`float`): of the intervals, default 0.95.
-    seed (`int`): of the resamples, default 0.
+    {RESAMPLING}
 
 Returns:
     sigmas (`list` of `float`): the distinct noise levels, ascending from 0.0. Aligned with it are the lists:
@@ -54,41 +52,17 @@ _CITATION = """
 """
 
 
-@evaluate.utils.file_utils.add_start_docstrings(_DESCRIPTION, _KWARGS_DESCRIPTION)
+@metric_module(
+    noise_robustness,
+    description=_DESCRIPTION,
+    inputs_description=_KWARGS_DESCRIPTION,
+    citation=_CITATION,
+    reference_url="https://arxiv.org/abs/1903.12261",
+    features={
+        "predictions": NUMBER,
+        "references": NUMBER,
+        "sigmas": NUMBER,
+    },
+)
 class NoiseRobustness(evaluate.Metric):
-    def _info(self):
-        return evaluate.MetricInfo(
-            description=_DESCRIPTION,
-            citation=_CITATION,
-            inputs_description=_KWARGS_DESCRIPTION,
-            features=datasets.Features(
-                {
-                    "predictions": datasets.Value("float64"),
-                    "references": datasets.Value("float64"),
-                    "sigmas": datasets.Value("float64"),
-                }
-            ),
-            reference_urls=["https://arxiv.org/abs/1903.12261"],
-        )
-
-    def _compute(
-        self,
-        predictions,
-        references,
-        sigmas,
-        n_classes=None,
-        groups=None,
-        n_resamples=1000,
-        confidence_level=0.95,
-        seed=0,
-    ):
-        return noise_robustness(
-            predictions,
-            references,
-            sigmas,
-            n_classes=n_classes,
-            groups=groups,
-            n_resamples=n_resamples,
-            confidence_level=confidence_level,
-            seed=seed,
-        )
+    pass

@@ -3,6 +3,7 @@
 import datasets
 import evaluate
 
+from hf_clipdyn.metric_module import NUMBER, RESAMPLING, metric_module
 from hf_clipdyn.metrics.saliency import saliency
 
 _DESCRIPTION = """
@@ -10,7 +11,7 @@ How well do maps predict where people look? NSS, three AUCs, CC, SIM, KL and the
 over images, in the conventions of the MIT/Tuebingen benchmark (Bylinskii et al. 2019).
 """
 
-_KWARGS_DESCRIPTION = """
+_KWARGS_DESCRIPTION = f"""
 Args:
     predictions (`list` of maps): saliency map of each image, H lists of W numbers; sizes may differ.
     fixations (`list` of `list`): fixations of each image, [x, y] in pixels of its map from the upper left corner; an
@@ -23,9 +24,7 @@ Args:
     baseline (map, or `list` of maps): for ig, the density of the centre bias, one for all images or one for each.
     sim_convention (`str`): "mit" (default; both maps are stretched to [0, 1] first) or "shift" (only negative
         maps are lifted).
-    n_resamples (`int`): resamples behind an interval, default 1000; 0 skips the intervals.
-    confidence_level (`float`): of the intervals, default 0.95.
-    seed (`int`): of the resamples, default 0.
+    {RESAMPLING}
 
 Returns:
     nss (`float`): mean of the standardised map at the fixations; 0 for chance.
@@ -59,46 +58,16 @@ _CITATION = """
 """
 
 
-@evaluate.utils.file_utils.add_start_docstrings(_DESCRIPTION, _KWARGS_DESCRIPTION)
+@metric_module(
+    saliency,
+    description=_DESCRIPTION,
+    inputs_description=_KWARGS_DESCRIPTION,
+    citation=_CITATION,
+    reference_url="https://arxiv.org/abs/1604.03605",
+    features={
+        "predictions": datasets.List(datasets.List(NUMBER)),
+        "fixations": datasets.List(datasets.List(NUMBER)),
+    },
+)
 class Saliency(evaluate.Metric):
-    def _info(self):
-        return evaluate.MetricInfo(
-            description=_DESCRIPTION,
-            citation=_CITATION,
-            inputs_description=_KWARGS_DESCRIPTION,
-            features=datasets.Features(
-                {
-                    "predictions": datasets.List(datasets.List(datasets.Value("float64"))),
-                    "fixations": datasets.List(datasets.List(datasets.Value("float64"))),
-                }
-            ),
-            reference_urls=["https://arxiv.org/abs/1604.03605"],
-        )
-
-    def _compute(
-        self,
-        predictions,
-        fixations,
-        metrics=None,
-        sigma=None,
-        densities=None,
-        other_fixations=None,
-        baseline=None,
-        sim_convention="mit",
-        n_resamples=1000,
-        confidence_level=0.95,
-        seed=0,
-    ):
-        return saliency(
-            predictions,
-            fixations,
-            metrics=metrics,
-            sigma=sigma,
-            densities=densities,
-            other_fixations=other_fixations,
-            baseline=baseline,
-            sim_convention=sim_convention,
-            n_resamples=n_resamples,
-            confidence_level=confidence_level,
-            seed=seed,
-        )
+    pass

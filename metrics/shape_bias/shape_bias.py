@@ -3,6 +3,7 @@
 import datasets
 import evaluate
 
+from hf_clipdyn.metric_module import RESAMPLING, metric_module
 from hf_clipdyn.metrics.shape_bias import shape_bias
 
 _DESCRIPTION = """
@@ -11,7 +12,7 @@ texture of another; the shape bias is S / (S + T), where S and T count the decis
 of the texture (Geirhos et al. 2019). Rows whose shape and texture agree are excluded.
 """
 
-_KWARGS_DESCRIPTION = """
+_KWARGS_DESCRIPTION = f"""
 Args:
     predictions (`list` of `str`): class name of each decision; a name that is no class ("na") is another answer.
     shapes (`list` of `str`): class of the shape of each image.
@@ -21,16 +22,14 @@ Args:
     shape_exemplars (`list` of `str`): the picture that each shape was taken from ("cat1"). With both kinds of
         exemplars the intervals are clustered in two ways, else rows are resampled and the intervals are too narrow.
     texture_exemplars (`list` of `str`): the picture that each texture was taken from.
-    n_resamples (`int`): resamples behind an interval, default 1000; 0 skips the intervals.
-    confidence_level (`float`): of the intervals, default 0.95.
-    seed (`int`): of the resamples and of the null of `interpretable`, default 0.
+    {RESAMPLING}
 
 Returns:
     shape_bias (`float`): S / (S + T) in [0, 1], larger for more shape; NaN with a warning if no cue was decided for.
     texture_bias (`float`): 1 - shape_bias.
     cue_accuracy, shape_accuracy, texture_accuracy (`float`): (S + T) / n, S / n, T / n.
-    interpretable (`bool`): S + T exceeds the 97.5th percentile of its permutation null, and no class takes half of
-        the decisions. Near chance the bias tends to 0.5, whatever the model.
+    interpretable (`bool`): S + T exceeds the 97.5th percentile of its permutation null, which `seed` draws, and no
+        class takes half of the decisions. Near chance the bias tends to 0.5, whatever the model.
     null_cue_accuracy (`float`): mean of that null.
     top_class (`str`), top_class_share (`float`): the class decided for most often, and its share.
     n, n_excluded, n_shape, n_texture (`int`): rows scored, rows without a conflict, S, T.
@@ -59,43 +58,17 @@ _CITATION = """
 """
 
 
-@evaluate.utils.file_utils.add_start_docstrings(_DESCRIPTION, _KWARGS_DESCRIPTION)
+@metric_module(
+    shape_bias,
+    description=_DESCRIPTION,
+    inputs_description=_KWARGS_DESCRIPTION,
+    citation=_CITATION,
+    reference_url="https://arxiv.org/abs/1811.12231",
+    features={
+        "predictions": datasets.Value("string"),
+        "shapes": datasets.Value("string"),
+        "textures": datasets.Value("string"),
+    },
+)
 class ShapeBias(evaluate.Metric):
-    def _info(self):
-        return evaluate.MetricInfo(
-            description=_DESCRIPTION,
-            citation=_CITATION,
-            inputs_description=_KWARGS_DESCRIPTION,
-            features=datasets.Features(
-                {
-                    "predictions": datasets.Value("string"),
-                    "shapes": datasets.Value("string"),
-                    "textures": datasets.Value("string"),
-                }
-            ),
-            reference_urls=["https://arxiv.org/abs/1811.12231"],
-        )
-
-    def _compute(
-        self,
-        predictions,
-        shapes,
-        textures,
-        classes=None,
-        shape_exemplars=None,
-        texture_exemplars=None,
-        n_resamples=1000,
-        confidence_level=0.95,
-        seed=0,
-    ):
-        return shape_bias(
-            predictions,
-            shapes,
-            textures,
-            classes=classes,
-            shape_exemplars=shape_exemplars,
-            texture_exemplars=texture_exemplars,
-            n_resamples=n_resamples,
-            confidence_level=confidence_level,
-            seed=seed,
-        )
+    pass

@@ -1,8 +1,8 @@
 """Agreement with two-alternative forced choices, as an `evaluate` metric."""
 
-import datasets
 import evaluate
 
+from hf_clipdyn.metric_module import NUMBER, RESAMPLING, metric_module
 from hf_clipdyn.metrics.two_afc import two_afc
 
 _DESCRIPTION = """
@@ -10,7 +10,7 @@ Does a perceptual distance pick the image that people find more similar to a ref
 whose choice it makes, beside what one person and the best possible choice would score (Zhang et al. 2018).
 """
 
-_KWARGS_DESCRIPTION = """
+_KWARGS_DESCRIPTION = f"""
 Args:
     distances_0 (`list` of `float`): distance of the reference to candidate 0.
     distances_1 (`list` of `float`): distance of the reference to candidate 1.
@@ -18,9 +18,7 @@ Args:
     groups (`list`): what rows have in common (the reference), to be resampled together; default None, single rows.
     images (`list` of `list`): in place of groups, the three images that each row shows, one name for one image; rows
         with any common image then depend on each other. Default None.
-    n_resamples (`int`): resamples behind an interval, default 1000; 0 skips the intervals.
-    confidence_level (`float`): of the intervals, default 0.95.
-    seed (`int`): of the resamples, default 0.
+    {RESAMPLING}
 
 Returns:
     two_afc (`float`): in [0, 1], larger is closer to people, 0.5 for guessing; a tie counts one half.
@@ -48,41 +46,17 @@ _CITATION = """
 """
 
 
-@evaluate.utils.file_utils.add_start_docstrings(_DESCRIPTION, _KWARGS_DESCRIPTION)
+@metric_module(
+    two_afc,
+    description=_DESCRIPTION,
+    inputs_description=_KWARGS_DESCRIPTION,
+    citation=_CITATION,
+    reference_url="https://arxiv.org/abs/1801.03924",
+    features={
+        "distances_0": NUMBER,
+        "distances_1": NUMBER,
+        "judgements": NUMBER,
+    },
+)
 class TwoAfc(evaluate.Metric):
-    def _info(self):
-        return evaluate.MetricInfo(
-            description=_DESCRIPTION,
-            citation=_CITATION,
-            inputs_description=_KWARGS_DESCRIPTION,
-            features=datasets.Features(
-                {
-                    "distances_0": datasets.Value("float64"),
-                    "distances_1": datasets.Value("float64"),
-                    "judgements": datasets.Value("float64"),
-                }
-            ),
-            reference_urls=["https://arxiv.org/abs/1801.03924"],
-        )
-
-    def _compute(
-        self,
-        distances_0,
-        distances_1,
-        judgements,
-        groups=None,
-        images=None,
-        n_resamples=1000,
-        confidence_level=0.95,
-        seed=0,
-    ):
-        return two_afc(
-            distances_0,
-            distances_1,
-            judgements,
-            groups=groups,
-            images=images,
-            n_resamples=n_resamples,
-            confidence_level=confidence_level,
-            seed=seed,
-        )
+    pass

@@ -3,6 +3,7 @@
 import datasets
 import evaluate
 
+from hf_clipdyn.metric_module import NUMBER, RESAMPLING, metric_module
 from hf_clipdyn.metrics.zero_shot_accuracy import zero_shot_accuracy
 
 _DESCRIPTION = """
@@ -10,14 +11,12 @@ Share of images whose class is the best of a model's ranked predictions, or amon
 of guessing.
 """
 
-_KWARGS_DESCRIPTION = """
+_KWARGS_DESCRIPTION = f"""
 Args:
     predictions (`list` of `list` of `int`): class ids of each row, best first: all classes, or at least the best five.
     references (`list` of `int`): class id of each row.
     n_classes (`int`): number of classes to choose from; default None, known only where all are ranked.
-    n_resamples (`int`): resamples behind an interval, default 1000; 0 skips the intervals.
-    confidence_level (`float`): of the intervals, default 0.95.
-    seed (`int`): of the resamples, default 0.
+    {RESAMPLING}
 
 Returns:
     top1, top5 (`float`): in [0, 1]; top5 is NaN with a warning where fewer than five of more classes are given.
@@ -46,36 +45,16 @@ _CITATION = """
 """
 
 
-@evaluate.utils.file_utils.add_start_docstrings(_DESCRIPTION, _KWARGS_DESCRIPTION)
+@metric_module(
+    zero_shot_accuracy,
+    description=_DESCRIPTION,
+    inputs_description=_KWARGS_DESCRIPTION,
+    citation=_CITATION,
+    reference_url="https://arxiv.org/abs/2103.00020",
+    features={
+        "predictions": datasets.List(NUMBER),
+        "references": NUMBER,
+    },
+)
 class ZeroShotAccuracy(evaluate.Metric):
-    def _info(self):
-        return evaluate.MetricInfo(
-            description=_DESCRIPTION,
-            citation=_CITATION,
-            inputs_description=_KWARGS_DESCRIPTION,
-            features=datasets.Features(
-                {
-                    "predictions": datasets.List(datasets.Value("float64")),
-                    "references": datasets.Value("float64"),
-                }
-            ),
-            reference_urls=["https://arxiv.org/abs/2103.00020"],
-        )
-
-    def _compute(
-        self,
-        predictions,
-        references,
-        n_classes=None,
-        n_resamples=1000,
-        confidence_level=0.95,
-        seed=0,
-    ):
-        return zero_shot_accuracy(
-            predictions,
-            references,
-            n_classes=n_classes,
-            n_resamples=n_resamples,
-            confidence_level=confidence_level,
-            seed=seed,
-        )
+    pass

@@ -38,10 +38,10 @@ def save_model() -> Callable[[int], Callable[[Path], None]]:
     import torch
     from transformers import CLIPModel, CLIPProcessor
 
-    from hf_clipdyn.models.scales import Scale, Tower, clip_config, clip_image_processor
+    from hf_clipdyn.models.sizes import ModelSize, Tower, clip_config, clip_image_processor
     from hf_clipdyn.models.tokenizers import train_tokenizer
 
-    size = Scale(SIZE, 8, Tower(32, 2, 2), Tower(32, 1, 2), 16, context_length=16, vocab_size=600)
+    size = ModelSize(SIZE, 8, Tower(32, 2, 2), Tower(32, 1, 2), 16, context_length=16, vocab_size=600)
     tokenizer = train_tokenizer([*CAPTIONS, *GEIRHOS_CLASSES], vocab_size=600, context_length=16)
     processor = CLIPProcessor(clip_image_processor(size), tokenizer)
 

@@ -107,5 +107,7 @@ def test_a_wrong_call_ends_with_one_sentence_and_code_2(arguments, tmp_path, mon
     with pytest.raises(SystemExit) as stopped:
         main(["evaluate", *arguments, "--noise-stage", "raw"])
     assert stopped.value.code == 2
-    assert capsys.readouterr().err == "clipdyn: error: There is no --noise-stage 'raw'. Known: input, native.\n"
+    assert (
+        capsys.readouterr().err == "clipdyn: error: There is no --noise-stage 'raw'. Known: input, native.\n"
+    )
     assert not list(tmp_path.iterdir())

@@ -154,7 +154,7 @@ def test_what_is_no_manifest_is_one_sentence(text: str | bytes, said: str) -> No
         ({"published": {"store": None}}, "a text"),
         ({"published": {"store": COMMIT.upper()}}, "a commit"),
         ({"published": {"store": COMMIT + "\n"}}, "a commit"),
-        ({"published": {"../x": COMMIT}}, "a place"),
+        ({"published": {"../x": COMMIT}}, "a target"),
         ({"refused": {"store": 7}}, "a text"),
         ({"refused": "no"}, "a mapping"),
     ],

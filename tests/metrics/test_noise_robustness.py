@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, auc
 
-from hf_clipdyn.errors import MetricError
 from hf_clipdyn.metrics.noise_robustness import noise_robustness
 
 LEVELS = [0.0, 0.1, 0.3]
@@ -123,21 +122,3 @@ def test_clean_images_alone_have_no_area(undefined):
     assert np.isnan([result["area"], *result["area_ci"]]).all()
     assert result["accuracy"] == [1.0]
     assert 0.9 < result["accuracy_ci"][0][0] < 1
-
-
-@pytest.mark.parametrize(
-    ("call", "message"),
-    [
-        ({"sigmas": [0.1, 0.2]}, r"give their rows too, with sigma 0.0 \(smallest given: 0.1\)"),
-        ({"sigmas": [0.0, -0.1]}, "sigmas must be 0 or more"),
-        ({"sigmas": [0.0, np.nan]}, "sigmas must be finite"),
-        ({"predictions": [1]}, "predictions 1, references 2, sigmas 2"),
-        ({"n_classes": 1}, "below n_classes = 1"),
-        ({"n_classes": 0}, "1 or more"),
-        ({"predictions": [1.5, 1]}, "class ids"),
-    ],
-)
-def test_wrong_input_is_refused(call, message):
-    rows = {"predictions": [1, 1], "references": [1, 0], "sigmas": [0.0, 0.1]}
-    with pytest.raises(MetricError, match=message):
-        noise_robustness(**{**rows, **call})

@@ -7,13 +7,13 @@ from accelerate import Accelerator
 from accelerate.utils import set_seed
 from transformers import CLIPProcessor
 
-from hf_clipdyn.models.scales import Scale, Tower, clip_image_processor
+from hf_clipdyn.models.sizes import ModelSize, Tower, clip_image_processor
 from hf_clipdyn.models.tokenizers import train_tokenizer
 from hf_clipdyn.training.device import end_training
 from hf_clipdyn.training.loss import contrastive_loss
 from hf_clipdyn.training.model import build_model
 
-SIZE = Scale(16, 8, Tower(16, 2, 2), Tower(16, 1, 2), 8, context_length=8, vocab_size=600)
+SIZE = ModelSize(16, 8, Tower(16, 2, 2), Tower(16, 1, 2), 8, context_length=8, vocab_size=600)
 CAPTIONS = [f"a {colour} {thing}" for colour in ("red", "blue") for thing in ("cat", "car", "key", "tree")]
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 from huggingface_hub.utils.sha import git_hash
 
-from hf_clipdyn.revisions.files import file_git_hash, follow_umask
+from hf_clipdyn.files import file_git_hash, follow_umask, write_atomically
 
 
 def test_the_git_id_of_a_file_is_that_of_its_bytes(tmp_path: Path) -> None:
@@ -30,3 +30,25 @@ def test_a_folder_and_all_in_it_get_the_mode_of_new_files_and_links_are_not_foll
         assert path.stat().st_mode == (tmp_path / "new_folder").stat().st_mode
     assert outside.stat().st_mode & 0o777 == 0o600
     assert sorted(path.name for path in folder.iterdir()) == ["link", "sub"]
+
+
+@pytest.mark.parametrize("content", ["é\n", "é\n".encode(), lambda path: path.write_bytes("é\n".encode())])
+def test_a_file_is_replaced_whole_and_nothing_else_is_left(tmp_path: Path, content) -> None:
+    target, staging = tmp_path / "new" / "file", tmp_path / "staging"
+    for where in (None, staging):
+        write_atomically(target, content, staging=where)
+        assert target.read_bytes() == "é\n".encode()
+        assert [path for path in tmp_path.rglob("*") if path.is_file()] == [target]
+
+
+def test_a_file_whose_writing_fails_is_as_it_was(tmp_path: Path) -> None:
+    target = tmp_path / "file"
+    target.write_text("old")
+
+    def fail(path: Path) -> None:
+        path.write_text("half")
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space left"):
+        write_atomically(target, fail)
+    assert [(path.name, path.read_text()) for path in tmp_path.iterdir()] == [("file", "old")]

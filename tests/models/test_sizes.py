@@ -5,20 +5,20 @@ import torch
 from transformers import CLIPModel
 
 from hf_clipdyn.errors import UnknownNameError
-from hf_clipdyn.models.scales import SCALES, clip_config, clip_image_processor, scale
+from hf_clipdyn.models.sizes import MODEL_SIZES, clip_config, clip_image_processor, model_size
 from hf_clipdyn.models.tokenizers import clip_tokenizer, train_tokenizer
 
 
 @pytest.mark.parametrize("name", ["vit-b-32", "vit-b-16", "vit-l-14"])
 def test_the_large_scales_have_the_parameters_of_openai(name: str) -> None:
     with torch.device("meta"):
-        model = CLIPModel(clip_config(scale(name), clip_tokenizer()))
-    assert sum(p.numel() for p in model.parameters()) == SCALES[name].parameters
+        model = CLIPModel(clip_config(model_size(name), clip_tokenizer()))
+    assert sum(p.numel() for p in model.parameters()) == MODEL_SIZES[name].parameters
 
 
 @pytest.mark.parametrize("name", ["tiny", "small"])
 def test_the_small_scales_run_and_tell_captions_apart(name: str) -> None:
-    size = scale(name)
+    size = model_size(name)
     tokenizer = train_tokenizer(
         ["a red cat", "a blue car"], vocab_size=600, context_length=size.context_length
     )
@@ -32,7 +32,7 @@ def test_the_small_scales_run_and_tell_captions_apart(name: str) -> None:
 
 
 def test_the_image_processor_gives_the_size_of_the_input() -> None:
-    pixels = clip_image_processor(scale("small"))(
+    pixels = clip_image_processor(model_size("small"))(
         torch.zeros(3, 90, 120, dtype=torch.uint8), return_tensors="pt"
     )["pixel_values"]
     assert pixels.shape == (1, 3, 64, 64)
@@ -40,4 +40,4 @@ def test_the_image_processor_gives_the_size_of_the_input() -> None:
 
 def test_an_unknown_scale_is_named_with_those_that_exist() -> None:
     with pytest.raises(UnknownNameError, match="Did you mean 'vit-b-32'"):
-        scale("vit-b32")
+        model_size("vit-b32")

@@ -1,4 +1,4 @@
-"""The sizes at which a study trains CLIP.
+"""Named sizes of CLIP.
 
 `tiny` and `small` train on two CPU cores and take a tokenizer trained on the captions;
 `vit-b-32`, `vit-b-16` and `vit-l-14` are OpenAI's sizes to the parameter, with CLIP's own tokenizer.
@@ -12,7 +12,7 @@ from hf_clipdyn.errors import UnknownNameError
 if TYPE_CHECKING:
     from transformers import CLIPConfig, CLIPImageProcessor, CLIPTokenizer
 
-__all__ = ["SCALES", "Scale", "Tower", "clip_config", "clip_image_processor", "scale"]
+__all__ = ["MODEL_SIZES", "ModelSize", "Tower", "clip_config", "clip_image_processor", "model_size"]
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,7 @@ class Tower:
 
 
 @dataclass(frozen=True)
-class Scale:
+class ModelSize:
     """A size of CLIP.
 
     Attributes:
@@ -48,27 +48,27 @@ class Scale:
     parameters: int | None = None
 
 
-SCALES: dict[str, Scale] = {
-    "tiny": Scale(40, 8, Tower(64, 4, 2), Tower(64, 1, 2), 64, context_length=16, vocab_size=1024),
-    "small": Scale(64, 8, Tower(192, 6, 6), Tower(192, 4, 6), 192, context_length=32, vocab_size=4096),
-    "vit-b-32": Scale(224, 32, Tower(768, 12, 12), Tower(512, 12, 8), 512, 77, parameters=151_277_313),
-    "vit-b-16": Scale(224, 16, Tower(768, 12, 12), Tower(512, 12, 8), 512, 77, parameters=149_620_737),
-    "vit-l-14": Scale(224, 14, Tower(1024, 24, 16), Tower(768, 12, 12), 768, 77, parameters=427_616_513),
+MODEL_SIZES: dict[str, ModelSize] = {
+    "tiny": ModelSize(40, 8, Tower(64, 4, 2), Tower(64, 1, 2), 64, context_length=16, vocab_size=1024),
+    "small": ModelSize(64, 8, Tower(192, 6, 6), Tower(192, 4, 6), 192, context_length=32, vocab_size=4096),
+    "vit-b-32": ModelSize(224, 32, Tower(768, 12, 12), Tower(512, 12, 8), 512, 77, parameters=151_277_313),
+    "vit-b-16": ModelSize(224, 16, Tower(768, 12, 12), Tower(512, 12, 8), 512, 77, parameters=149_620_737),
+    "vit-l-14": ModelSize(224, 14, Tower(1024, 24, 16), Tower(768, 12, 12), 768, 77, parameters=427_616_513),
 }
 
 
-def scale(name: str) -> Scale:
+def model_size(name: str) -> ModelSize:
     """The scale of that name.
 
     Raises:
         UnknownNameError: there is none.
     """
-    if name not in SCALES:
-        raise UnknownNameError("scale", name, SCALES)
-    return SCALES[name]
+    if name not in MODEL_SIZES:
+        raise UnknownNameError("scale", name, MODEL_SIZES)
+    return MODEL_SIZES[name]
 
 
-def clip_config(size: Scale, tokenizer: "CLIPTokenizer") -> "CLIPConfig":
+def clip_config(size: ModelSize, tokenizer: "CLIPTokenizer") -> "CLIPConfig":
     """`CLIPConfig` of a size, for the vocabulary of ``tokenizer``.
 
     The text tower pools at the first end token, so the configuration must name the tokenizer's own:
@@ -103,7 +103,7 @@ def clip_config(size: Scale, tokenizer: "CLIPTokenizer") -> "CLIPConfig":
     )
 
 
-def clip_image_processor(size: Scale) -> "CLIPImageProcessor":
+def clip_image_processor(size: ModelSize) -> "CLIPImageProcessor":
     """CLIP's image processor (bicubic, centre crop, OpenAI's mean and deviation) at the size of the input."""
     from transformers import CLIPImageProcessor
 

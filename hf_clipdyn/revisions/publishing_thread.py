@@ -1,4 +1,4 @@
-"""A lane: the thread that brings a run's revisions to one place, and what it does when that fails."""
+"""The thread that publishes a run's revisions to one target, and what it does after a failure."""
 
 import logging
 import time
@@ -8,39 +8,39 @@ from threading import Condition, Thread
 from hf_clipdyn.errors import ClipDynError
 from hf_clipdyn.hub import RetryPolicy, is_transient, reason, retry_after
 
-__all__ = ["Lane"]
+__all__ = ["PublishingThread"]
 
 _log = logging.getLogger(__name__)
 
 
-class Lane(Thread):
-    """Publishes one revision after the other, the oldest first, so that `main` never goes back.
+class PublishingThread(Thread):
+    """Publishes one revision after the other, the oldest first, so that `main` never moves backwards.
 
-    A transient error is tried again with back-off for as long as training goes on. Any other error blocks
-    the lane until something new happens (a revision, the end of training); it is said once.
+    After a transient error it retries with back-off as long as training goes on. Any other error blocks it until
+    something new happens (a revision, the end of training). Each error is logged once.
 
     Args:
-        place: key of the place, for the thread's name.
+        target: key of the target, for the thread's name.
         changed: guards what ``next_name`` reads; notified whenever something changes.
         next_name: the revision whose turn it is, None if there is none; called with ``changed`` held.
-        publish: brings a revision to the place and writes that down.
+        publish: publishes a revision to the target and records it.
         retries: how long to wait.
 
     Attributes:
         trouble: why the last attempt failed; empty while all is well.
-        stopping: set it, and notify, to end the lane after the attempt in work.
+        stopping: set it, and notify, to end the thread after the attempt in work.
     """
 
     def __init__(
         self,
-        place: str,
+        target: str,
         *,
         changed: Condition,
         next_name: Callable[[], str | None],
         publish: Callable[[str], None],
         retries: RetryPolicy,
     ) -> None:
-        super().__init__(name=f"publish-{place}", daemon=True)
+        super().__init__(name=f"publish-{target}", daemon=True)
         self._changed = changed
         self._next_name = next_name
         self._publish = publish
@@ -48,18 +48,18 @@ class Lane(Thread):
         self._blocked = False
         self._failures = 0
         self._not_before = 0.0
-        self._said: set[str] = set()
+        self._logged: set[str] = set()
         self.trouble = ""
         self.stopping = False
 
     def wake(self) -> None:
-        """Something is new: try again what was given up, and soon what was put off."""
+        """Retry after news: at once what was given up, soon what waits."""
         self._blocked = False
         if self._failures:
             self._not_before = min(self._not_before, time.monotonic() + self._retries.base)
 
     def busy(self) -> bool:
-        """Whether there is something to bring and no reason to give up; call it with ``changed`` held."""
+        """Whether there is work that was not given up; call it with ``changed`` held."""
         return self.is_alive() and not self._blocked and self._next_name() is not None
 
     def run(self) -> None:
@@ -73,7 +73,7 @@ class Lane(Thread):
             assert name is not None, "busy() saw one, and only this thread settles it"
             try:
                 self._publish(name)
-            except Exception as error:  # whatever it is, training goes on and the journal keeps the revision
+            except Exception as error:  # training goes on in any case; the journal keeps the revision
                 self._failed(name, error)
             else:
                 self._failures, self.trouble = 0, ""
@@ -94,7 +94,7 @@ class Lane(Thread):
                 self._failures += 1
             else:
                 self._blocked = True
-            if self.trouble not in self._said:
-                self._said.add(self.trouble)
+            if self.trouble not in self._logged:
+                self._logged.add(self.trouble)
                 _log.warning("%s is not published yet and stays in the journal: %s", name, self.trouble)
             self._changed.notify_all()

@@ -1,4 +1,4 @@
-"""The places to which a run publishes: the local store, the Hub, or both."""
+"""Where a run publishes: the local store, the Hub, or both."""
 
 from pathlib import Path
 
@@ -9,35 +9,35 @@ from hf_clipdyn.revisions.local import LocalStore
 from hf_clipdyn.revisions.repository import Repository
 from hf_clipdyn.schema import checked_repo_id
 
-__all__ = ["HUB", "STORE", "open_places", "relative_to_run"]
+__all__ = ["HUB", "STORE", "open_targets", "relative_to_run"]
 
 STORE, HUB = "store", "hub"
 
 
 def relative_to_run(store: Path, output_dir: Path) -> str:
-    """The store's path as the journal keeps it: relative inside the run's folder, which may be moved."""
+    """The store's path for the journal: relative if it is inside the run's folder, which may be moved."""
     absolute, run = Path(store).absolute(), Path(output_dir).absolute()
     return str(absolute.relative_to(run)) if absolute.is_relative_to(run) else str(absolute)
 
 
-def open_places(
+def open_targets(
     facts: RunFacts, output_dir: Path, *, token: str | None, retries: RetryPolicy | None
 ) -> dict[str, Repository]:
-    """The places of a run by their keys in the journal, the store first.
+    """The targets of a run by their keys in the journal, the store first.
 
     The Hub's client is imported only for a run that pushes to the Hub.
 
     Raises:
-        ConfigError: there is none, or the Hub could have no such repository.
+        ConfigError: there is none, or the repository's id is invalid.
     """
     checked_repo_id(facts.repo_id, owner=facts.push_to_hub)
-    places: dict[str, Repository] = {}
+    targets: dict[str, Repository] = {}
     if facts.store is not None:
-        places[STORE] = LocalStore((output_dir / facts.store).absolute(), facts.repo_id)
+        targets[STORE] = LocalStore((output_dir / facts.store).absolute(), facts.repo_id)
     if facts.push_to_hub:
         from hf_clipdyn.revisions.remote import HubRepository
 
-        places[HUB] = HubRepository(facts.repo_id, token=token, private=facts.private, retries=retries)
-    if not places:
-        raise ConfigError("There is no place to publish to: give a store, or push to the Hub.")
-    return places
+        targets[HUB] = HubRepository(facts.repo_id, token=token, private=facts.private, retries=retries)
+    if not targets:
+        raise ConfigError("There is no target to publish to: give a store or push to the Hub.")
+    return targets

@@ -1,0 +1,57 @@
+"""What the `evaluate` modules in `metrics/` share; `scripts/push_metrics.py` copies it into each Space."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+import datasets
+import evaluate
+
+__all__ = ["NUMBER", "RESAMPLING", "metric_module"]
+
+Metric = TypeVar("Metric", bound=type[evaluate.Metric])
+
+NUMBER = datasets.Value("float64")
+
+RESAMPLING = """
+    n_resamples (`int`): resamples behind an interval, default 1000; 0 skips the intervals.
+    confidence_level (`float`): of the intervals, default 0.95.
+    seed (`int`): of the resamples, default 0.
+""".strip()
+"""Help text of the three keywords that all modules have."""
+
+
+def metric_module(
+    function: Callable[..., dict[str, Any]],
+    *,
+    description: str,
+    inputs_description: str,
+    citation: str,
+    reference_url: str,
+    features: Mapping[str, Any],
+) -> Callable[[Metric], Metric]:
+    """Complete a subclass of `evaluate.Metric`, which computes ``function`` with the same keywords.
+
+    Args:
+        function: the pure function.
+        description: what the metric is.
+        inputs_description: arguments, results and examples, which `doctest` runs.
+        citation: BibTeX of the source.
+        reference_url: address of the source.
+        features: type of each input that has a value in every row.
+    """
+
+    def info(_: evaluate.Metric) -> evaluate.MetricInfo:
+        return evaluate.MetricInfo(
+            description=description,
+            citation=citation,
+            inputs_description=inputs_description,
+            features=datasets.Features(features),
+            reference_urls=[reference_url],
+        )
+
+    def complete(metric: Metric) -> Metric:
+        metric.__doc__ = description + inputs_description
+        metric._info, metric._compute = info, staticmethod(function)
+        return metric
+
+    return complete
