@@ -114,7 +114,7 @@ def plan_charts(trajectories: Sequence[Trajectory], words: Words) -> list[Chart]
             parts = [first.kind, first.dataset, *details]
         else:
             encoding, panels = _lines(members, references, runs, words)
-            details = [*apart.number_words(first), *details]
+            details = [*apart.number_words(members), *details]
             title = ", ".join([words.metric(first), *details])
             parts = [first.kind, first.dataset, first.metric, first.variant, *details]
         name = re.sub(r"[^a-z0-9.]+", "-", " ".join(parts).lower())[:_LONGEST_NAME].strip("-.") or "chart"
@@ -202,10 +202,19 @@ class _Apart:
         levelled = one.condition if one.level is not None else ""
         return (one.metric, one.variant, levelled, *self._parts(one))
 
-    def number_words(self, one: Trajectory) -> list[str]:
-        """What `number` adds to the title of the metric."""
+    def number_words(self, members: Sequence[Trajectory]) -> list[str]:
+        """What `number` adds to the title of the metric; a single part of the data is named."""
+        one = members[0]
         levelled = [self._words.detail(one, ["condition"])] if one.level is not None and one.condition else []
-        return [*levelled, *(f"by {part}" for part in self._parts(one) if part)]
+        parts = [part for part in self._parts(one) if part]
+        single = [len({getattr(other, part) for other in members}) == 1 for part in parts]
+        return [
+            *levelled,
+            *(
+                self._words.detail(one, [part]) if alone else f"by {part}"
+                for part, alone in zip(parts, single, strict=True)
+            ),
+        ]
 
     def words(self, members: Sequence[Trajectory]) -> list[str]:
         """What sets the cells of these members apart from others of the benchmark."""
@@ -305,7 +314,7 @@ def _bars(
     for group in _in_order(list(panels.values()), words):
         varying = _varying(group)
         bars = tuple(Line(words.detail(one, varying) or one.run, one, runs.index(one.run)) for one in group)
-        title = ", ".join([words.metric(group[0]), *apart.number_words(group[0])])
+        title = ", ".join([words.metric(group[0]), *apart.number_words(group)])
         found.append(Panel(title, bars, references.lines(group)))
     return Encoding("value", ("run",), ("metric", "variant")), tuple(found)
 

@@ -24,7 +24,8 @@ __all__ = ["draw_chart", "draw_overview"]
 
 _WIDTH = 4.5  # inches: one column of a paper, and legible on a phone
 _HEIGHT = 2.75
-_BAR_HEIGHT = 0.2
+_BAR_HEIGHT = 0.18
+_LONG_LABEL = 28  # letters of a bar's label that leave room for two columns
 _TITLE, _WIDE_TITLE = 50, 62  # letters that fit above one panel and above two
 _DRAWN_BANDS = 4
 _TWO_COLUMNS = 6  # panels up to which two columns do
@@ -39,7 +40,10 @@ def draw_chart(chart: Chart, axis: Axis, words: Words) -> "Figure":
     through them; an undefined one leaves a cross at the foot.
     """
     n = len(chart.panels)
-    columns = min(2 if n <= _TWO_COLUMNS or chart.encoding.x == "value" else 3, n)
+    columns = min(2 if n <= _TWO_COLUMNS else 3, n)
+    if chart.encoding.x == "value":
+        longest = max(len(line.label) for panel in chart.panels for line in panel.lines)
+        columns = min(1 if longest > _LONG_LABEL else 2, n)
     figure = _draw([list(chart.panels)], chart.encoding, axis, words, columns, shared=True)
     if columns == 1 and not chart.panels[0].title:
         figure.axes[0].set_title(textwrap.fill(chart.title, _TITLE))
@@ -72,9 +76,10 @@ def _draw(
         slots += [*block, *[None] * (-len(block) % columns)]
     rows = [slots[start : start + columns] for start in range(0, len(slots), columns)]
     bars = encoding.x == "value"
+    one_column = _WIDTH * 2 if bars and shared else _WIDTH  # room for the labels of a chart's bars
     shared = shared and not bars
     heights = [_row_height(row, columns, bars=bars) for row in rows]
-    width = {1: _WIDTH, 2: _WIDTH * (1.8 if bars else 1.3)}.get(columns, 3.3 * columns)
+    width = {1: one_column, 2: _WIDTH * (1.8 if bars else 1.3)}.get(columns, 3.3 * columns)
     figure = Figure(figsize=(width, sum(heights)))
     cells = figure.subplots(
         len(rows), columns, squeeze=False, sharex=shared, sharey=shared, height_ratios=heights
@@ -101,11 +106,16 @@ def _draw(
 def _row_height(row: Sequence[Panel | None], columns: int, *, bars: bool) -> float:
     if not bars:
         return _HEIGHT if columns == 1 else 2.3
-    return max(
-        0.75 + 0.17 * (1 + _wrapped(panel, bars=True).count("\n")) + _BAR_HEIGHT * len(panel.lines)
-        for panel in row
-        if panel
-    )
+
+    def height(panel: Panel) -> float:
+        lines = sum(_label(line.label).count("\n") + 1 for line in panel.lines)
+        return 0.75 + 0.17 * (1 + _wrapped(panel, bars=True).count("\n")) + _BAR_HEIGHT * lines
+
+    return max(height(panel) for panel in row if panel)
+
+
+def _label(text: str) -> str:
+    return textwrap.fill(text, 70)
 
 
 def _wrapped(panel: Panel, *, bars: bool) -> str:
@@ -289,7 +299,7 @@ def _draw_bars(cell: "Axes", panel: Panel, encoding: Encoding, axis: Axis, words
             cell.axvline(
                 value, color=GREY, linewidth=1.2, linestyle=_DASHES[index % len(_DASHES)], label=line.label
             )
-    cell.set_yticks(range(len(names)), names if names != runs else [""] * len(names))
+    cell.set_yticks(range(len(names)), [""] * len(names) if names == runs else list(map(_label, names)))
     cell.set_ylim(len(names) - 0.4, -0.6)
     cell.grid(visible=False, axis="y")
     cell.grid(visible=True, axis="x")

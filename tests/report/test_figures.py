@@ -237,3 +237,14 @@ def test_a_bar_that_is_not_interpretable_is_hollow(draw):
     assert bar.get_label() == "not interpretable" or "not interpretable" in {
         str(one.get_label()) for one in cell.containers
     }
+
+
+def test_bars_with_long_labels_can_be_laid_out(read):
+    probes = [f"a_probe_with_a_name_of_many_words_{'_and_more' * 5}_{i}" for i in range(24)]
+    rows = [row(f"noise/{name}", "area", 0.5, probe=probe) for name in "xy" for probe in probes]
+    study = read(rows)
+    with figure_style():
+        for chart in study.charts:
+            figure = draw_chart(chart, choose_axis(study.trajectories), study.words)
+            to_svg(figure)  # a layout that fails is a warning, and a warning an error
+            assert "\n" in figure.axes[0].get_yticklabels()[0].get_text()

@@ -69,7 +69,8 @@ def test_single_revisions_below_one_half_make_no_texture_phase(say):
 
 def test_a_single_revision_has_neither_phase_nor_turn(say):
     assert say(_bias((0.3, True)))[0] == (
-        "Shape bias on Cue conflict: 0.300 [0.250, 0.350] (n = 1,000) at epoch-000 (untrained). Human observers: 0.9587."
+        "Shape bias on Cue conflict: 0.300 [0.250, 0.350] (n = 1,000) at epoch-000 (untrained). "
+        "Human observers: 0.9587."
     )
 
 

@@ -51,6 +51,7 @@ class Retrieval(Kind[RetrievalSettings]):
     terms = KindTerms(
         title="Retrieval",
         rank=30,
+        task="image-text-retrieval",
         terms={
             f"{direction}_recall_at_{depth}": Term(
                 title=f"{direction.replace('_', '-')} recall at {depth}",
