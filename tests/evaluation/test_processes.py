@@ -8,10 +8,7 @@ import pytest
 
 from hf_clipdyn.cli import main
 
-pytestmark = pytest.mark.filterwarnings(
-    "ignore::hf_clipdyn.data.base.SubsetWarning",
-    "ignore::hf_clipdyn.metrics.undefined.UndefinedMetricWarning",
-)
+pytestmark = pytest.mark.filterwarnings("ignore::hf_clipdyn.data.base.SubsetWarning")
 
 
 @pytest.fixture
