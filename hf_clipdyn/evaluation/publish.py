@@ -173,7 +173,7 @@ def _benchmarks(
     return [
         {
             "name": f"{kind}/{dataset}",
-            "synthetic": dataset_facts(dataset).synthetic,
+            "synthetic": dataset_facts(str(dataset)).synthetic,
             "revisions": len(part[["repo_id", "revision"]].drop_duplicates()),
             "rows": len(part),
             "dtype": ", ".join(sorted(set(part["dtype"]))),

@@ -14,6 +14,7 @@ from sklearn.metrics import roc_auc_score, roc_curve
 from stores import publish_one
 from transformers import CLIPModel, CLIPProcessor, ViTConfig, ViTImageProcessor, ViTModel
 
+from hf_clipdyn.benchmarks.kinds.saliency import Saliency
 from hf_clipdyn.evaluation import evaluate_revisions
 
 pytestmark = pytest.mark.filterwarnings("ignore::hf_clipdyn.data.base.SubsetWarning")
@@ -22,6 +23,7 @@ REVISION = "epoch-001"
 WIDTH, HEIGHT, SIGMA = 800, 600, 24.0
 NAMES = ("1001.jpg", "1002.jpg", "1003.jpg")
 TOLERANCE = 1e-5
+PEOPLE = "observers"
 PROBES = ("attention_layers", "rollout", "gradient_input", "grad_cam")
 
 
@@ -59,11 +61,10 @@ def measure(store: Path, tree: Path):
         given = {"store": store, "device": "cpu", "n_resamples": 0, "show_progress": False}
         given |= {"benchmarks": ["saliency/osie"], "data_dirs": {"osie": tree}, "revisions": [REVISION]}
         table = evaluate_revisions("me/run", **(given | kwargs)).to_pandas()
-        keys = zip(table["probe"], table["layer"], table["metric"], table["group"], strict=True)
-        return {
-            (probe, None if np.isnan(layer) else int(layer), metric, group): value
-            for (probe, layer, metric, group), value in zip(keys, table["value"], strict=True)
-        }
+        names = table["probe"].where(table["role"] == "value", table["reference"])
+        layers = [None if np.isnan(layer) else int(layer) for layer in table["layer"]]
+        keys = zip(names, layers, table["metric"], table["variant"], table["subset"], strict=True)
+        return dict(zip(keys, table["value"], strict=True))
 
     return run
 
@@ -165,7 +166,8 @@ def density_scores_of(saliency: np.ndarray, density: np.ndarray) -> dict[str, fl
 @pytest.mark.parametrize("preprocess", ["squash", "crop"])
 def test_every_map_and_metric_equals_the_slow_evaluator(store, tree, measure, preprocess):
     crop = preprocess == "crop"
-    found = measure(probes=PROBES, captions=tree / "captions.csv", preprocess=preprocess)
+    asked = {"probes": PROBES, "captions": tree / "captions.csv", "preprocess": preprocess}
+    found = measure(benchmarks=[Saliency.on("osie", **asked)])
     slow = Slow(store)
     # 800 x 600 become 32 x 24, of which the middle 24 columns are kept: 100 pixels a side go.
     edge = 100 if crop else 0
@@ -181,19 +183,19 @@ def test_every_map_and_metric_equals_the_slow_evaluator(store, tree, measure, pr
         for (probe, layer), coarse in slow.maps(image, caption(name), crop).items():
             raw = laid_over(coarse, HEIGHT, width)
             smoothed = ndimage.gaussian_filter(raw, SIGMA, mode="nearest")
-            for suffix, saliency in (("", raw), ("/smoothed", smoothed)):
+            for variant, saliency in (("", raw), ("smoothed", smoothed)):
                 for metric, value in scores_of(saliency, gazes[n], centre, others).items():
-                    values.setdefault((probe, layer, metric + suffix, ""), []).append(value)
+                    values.setdefault((probe, layer, metric, variant, ""), []).append(value)
         for metric, value in scores_of(centre, gazes[n], centre, others).items():
-            values.setdefault(("centre_bias", None, metric, ""), []).append(value)
+            values.setdefault(("centre_bias", None, metric, "", ""), []).append(value)
     assert len(values) == (2 + 1 + 1 + 1 + 1) * 16 + 8
     for key, of_images in values.items():
         assert found[key] == pytest.approx(np.mean(of_images), rel=TOLERANCE, abs=TOLERANCE), key
 
 
 def test_the_left_out_observer_is_one_and_the_same_for_model_and_humans(store, tree, measure):
-    found = measure(probes=("rollout",))
-    slow, group = Slow(store), "observer=left_out"
+    found = measure(benchmarks=[Saliency.on("osie", probes=("rollout",))])
+    slow = Slow(store)
     values: dict[tuple[str, str], list[list[float]]] = {}
     for n, name in enumerate(NAMES):
         image = Image.open(tree / "stimuli" / name).convert("RGB")
@@ -201,13 +203,13 @@ def test_the_left_out_observer_is_one_and_the_same_for_model_and_humans(store, t
         for observer in range(3):
             own = density_of(gaze(n)[observer], (HEIGHT, WIDTH))
             rest = [point for other in range(3) if other != observer for point in gaze(n)[other]]
-            for probe, one in (("rollout", saliency), ("human", density_of(rest, (HEIGHT, WIDTH)))):
+            for probe, one in (("rollout", saliency), (PEOPLE, density_of(rest, (HEIGHT, WIDTH)))):
                 for metric, value in density_scores_of(one, own).items():
                     values.setdefault((probe, metric), [[], [], []])[n].append(value)
     chosen = {}
     for key, of_images in values.items():
         probe, metric = key
-        value = found[probe, None, metric, group]
+        value = found[probe, None, metric, "", "left_out_observer"]
         # One of the three observers on each of the three photographs: 27 possible means, one of which it is.
         means = {
             (i, j, k): (of_images[0][i] + of_images[1][j] + of_images[2][k]) / 3
@@ -228,13 +230,13 @@ def test_mit1003_with_maps_alone_succeeds_and_names_the_cause(measure, tmp_path)
         small = Image.fromarray(rng.integers(0, 256, (4, 5), dtype=np.uint8))
         small.resize((100, 80), Image.Resampling.BICUBIC).save(file)
     found = measure(benchmarks=["saliency/mit1003"], data_dirs={"mit1003": tmp_path / "mit1003"})
-    assert {metric for probe, _, metric, _ in found if probe == "rollout"} == {
-        name + suffix
+    assert {(metric, variant) for probe, _, metric, variant, _ in found if probe == "rollout"} == {
+        (name, variant)
         for name in ("nss", "auc", "auc_judd", "sauc", "cc", "sim", "kl", "ig")
-        for suffix in ("", "/smoothed")
+        for variant in ("", "smoothed")
     }
-    assert np.isfinite([found["rollout", None, name, ""] for name in ("cc", "sim", "kl")]).all()
-    assert np.isnan(found["rollout", None, "nss", ""])
+    assert np.isfinite([found["rollout", None, name, "", ""] for name in ("cc", "sim", "kl")]).all()
+    assert np.isnan(found["rollout", None, "nss", "", ""])
 
 
 @pytest.mark.parametrize(
@@ -244,10 +246,10 @@ def test_mit1003_with_maps_alone_succeeds_and_names_the_cause(measure, tmp_path)
 def test_every_fixation_set_in_its_official_layout_is_scored(name, build, has_observers, measure, tmp_path):
     build(tmp_path / name)
     found = measure(benchmarks=[f"saliency/{name}"], data_dirs={name: tmp_path / name})
-    assert np.isfinite(found["rollout", None, "nss", ""])
-    assert np.isfinite(found["attention", 2, "cc/smoothed", ""])
-    assert np.isfinite(found["human", None, "nss", ""]) == has_observers
-    assert (("rollout", None, "cc", "observer=left_out") in found) == has_observers
+    assert np.isfinite(found["rollout", None, "nss", "", ""])
+    assert np.isfinite(found["attention", 2, "cc", "smoothed", ""])
+    assert np.isfinite(found[PEOPLE, None, "nss", "", ""]) == has_observers
+    assert (("rollout", None, "cc", "", "left_out_observer") in found) == has_observers
 
 
 def test_a_vision_model_is_measured_without_a_text(tree, tmp_path):
@@ -262,14 +264,13 @@ def test_a_vision_model_is_measured_without_a_text(tree, tmp_path):
     table = evaluate_revisions(
         "me/vit",
         store=publish_one(tmp_path / "run", save, "me/vit"),
-        benchmarks=["saliency/osie"],
+        benchmarks=[Saliency.on("osie", probes=("attention", "rollout", "gradient_input"))],
         data_dirs={"osie": tree},
-        probes=("attention", "rollout", "gradient_input"),
         device="cpu",
         n_resamples=0,
         show_progress=False,
     ).to_pandas()
-    rows = table[(table["probe"] == "rollout") & (table["metric"] == "nss")]
+    rows = table[(table["probe"] == "rollout") & (table["metric"] == "nss") & (table["variant"] == "")]
     assert np.isfinite(rows["value"]).all()
     assert len(rows) == 1
     rows = table[table["probe"] == "gradient_input"]
