@@ -1,6 +1,6 @@
 """Planted observers of corrupted images."""
 
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import pandas as pd
@@ -243,8 +243,12 @@ def test_the_drop_over_common_images_leaves_out_what_one_revision_never_knew():
 
 def test_one_choice_of_settings_is_one_cell():
     settings = NoiseSettings(sigmas=(0.2, 0.0, 0.1, 0.2), conditions=("blur", "gaussian", "blur"))
-    assert settings == NoiseSettings(sigmas=(0.1, 0.2), conditions=("gaussian", "blur"))
-    assert settings.as_json() == {"sigmas": (0.1, 0.2), "stage": "native", "conditions": ("gaussian", "blur")}
+    assert settings == replace(settings) == NoiseSettings(sigmas=(0.1, 0.2), conditions=("gaussian", "blur"))
+    assert settings.as_json() == {
+        "sigmas": (0.0, 0.1, 0.2),
+        "stage": "native",
+        "conditions": ("gaussian", "blur"),
+    }
 
 
 @pytest.mark.parametrize("sigmas", [(1.5,), (-0.1, 0.1), (float("nan"),), ()])

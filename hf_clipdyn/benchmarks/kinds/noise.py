@@ -48,14 +48,14 @@ class NoiseSettings(KindSettings):
     """Which corruptions are shown; the untouched images always are.
 
     Attributes:
-        sigmas: standard deviations of the Gaussian noise, on pixels in [0, 1].
+        sigmas: standard deviations of the Gaussian noise, on pixels in [0, 1]; 0 is always added.
         stage: ``native`` corrupts the pixels of the file, before the model's processor resizes them; ``input``
             those that the processor returns.
         conditions: names of `CORRUPTIONS`.
     """
 
     sigmas: tuple[float, ...] = option(
-        GaussianNoise.levels,
+        (0.0, *GaussianNoise.levels),
         "Standard deviations of the Gaussian noise, on pixels in [0, 1].",
         within="[0, 1]",
     )
@@ -70,9 +70,8 @@ class NoiseSettings(KindSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        # One order, so that one choice is one cell; 0 is shown in any case.
-        shown = tuple(sorted({float(sigma) for sigma in self.sigmas} - {0.0}))
-        object.__setattr__(self, "sigmas", shown)
+        # In one order, so that one choice is one cell.
+        object.__setattr__(self, "sigmas", tuple(sorted({0.0, *map(float, self.sigmas)})))
         object.__setattr__(self, "conditions", tuple(one for one in CORRUPTIONS if one in self.conditions))
 
 
@@ -294,6 +293,7 @@ def _corruptions(settings: NoiseSettings, seed: int) -> list[Corruption]:
         CORRUPTIONS[name](level, seed)
         for name in settings.conditions
         for level in (settings.sigmas if name == GaussianNoise.name else CORRUPTIONS[name].levels)
+        if level > 0
     ]
 
 
