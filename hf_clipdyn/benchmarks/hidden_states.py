@@ -58,12 +58,10 @@ def blocks_of(features: "ImageFeatures") -> list[Block]:
     return blocks
 
 
-def flat_states(features: "ImageFeatures") -> Rows:
-    """The projection and all hidden states of each image, one after the other, (n, numbers); a copy."""
-    n = len(features.projection)
-    return np.concatenate(
-        [features.projection, *(_tokens(state).reshape(n, -1) for state in features.hidden)], axis=1
-    )
+def flat_states(features: "ImageFeatures", row: int) -> Rows:
+    """The projection and all hidden states of one image of a batch, one after the other, (numbers,); a copy."""
+    hidden = [_tokens(state)[row].ravel() for state in features.hidden]
+    return np.concatenate([features.projection[row], *hidden])
 
 
 def _tokens(state: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -99,7 +97,7 @@ class RowFile:
         """
         try:
             self._file.seek(self._n * self._width * 4)
-            self._file.write(np.ascontiguousarray(rows))  # `tofile` would not say why a write failed
+            self._file.write(np.ascontiguousarray(rows).data)  # `tofile` would not say why a write failed
             self._file.flush()
         except OSError as error:
             raise EvaluationError(
@@ -112,7 +110,7 @@ class RowFile:
         """Rows ``start`` to ``stop``, (stop - start, width)."""
         rows = np.empty((stop - start, self._width), np.float32)
         self._file.seek(start * self._width * 4)
-        n_bytes = self._file.readinto(rows)
+        n_bytes = self._file.readinto(rows.data)
         assert n_bytes == rows.nbytes, "only what was written is read"
         return rows
 

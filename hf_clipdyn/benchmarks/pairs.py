@@ -157,37 +157,39 @@ class _Work:
         with tqdm(total=n_images, desc="images", unit="img", disable=self._bar_off, leave=False) as bar:
             for number in mine:
                 batch = self._batches[number]
-                projection, states = self._embed(batch)
-                projections |= {self._plan.keys[image]: projection[row] for row, image in enumerate(batch)}
+                features = self._embed(batch)
+                keys = self._plan.keys[batch.start : batch.stop]
+                projections |= dict(zip(keys, features.projection, strict=True))
                 here = range(*(pairs.start + np.searchsorted(ready, [number, number + 1])))
-                for run, distances, squares in self._compared(here, batch, states):
+                for run, distances, squares in self._compared(here, batch, features):
                     rows = slice(run.start - pairs.start, run.stop - pairs.start)
                     cosine[rows], euclidean[rows] = distances
                     sums += self._plan.counts[run.start : run.stop] @ squares.astype(np.float64)
                     self._squares.append(squares)
-                self._keep(states, batch, last > number)
-                del states  # else the next batch's would be a second one in memory
+                for row in np.flatnonzero(last[batch.start : batch.stop] > number).tolist():
+                    self._row_of[batch.start + row] = len(self._waiting)
+                    self._waiting.append(flat_states(features, row)[None])
+                del features  # otherwise the next batch would be a second one in memory
                 bar.update(len(batch))
         assert len(self._squares) == len(pairs)
         return _Found(cosine, euclidean, sums, projections)
 
-    def _embed(self, batch: range) -> tuple[NDArray[np.float32], Rows]:
-        """Projections and flat states of a whole batch, so that it is the same batch in every process."""
-        features = self._embedded.pop() if self._embedded and batch.start == 0 else None
-        if features is None:
-            features = self._readout.features(self._plan.read(batch))
-        return features.projection, flat_states(features)
+    def _embed(self, batch: range) -> "ImageFeatures":
+        """All of a batch, so that it is the same batch in every process."""
+        if self._embedded and batch.start == 0:
+            return self._embedded.pop()
+        return self._readout.features(self._plan.read(batch))
 
     def _compared(
-        self, pairs: range, batch: range, states: Rows
+        self, pairs: range, batch: range, features: "ImageFeatures"
     ) -> Iterator[tuple[range, tuple[Floats, Floats], Rows]]:
         """Runs of pairs with one first image: cosine and Euclidean (pairs, places), squares (pairs, dimensions)."""
 
         def state(image: int) -> Rows:
-            if image in batch:
-                return states[image - batch.start]
-            row = self._row_of[image]
-            return self._waiting.read(row, row + 1)[0]
+            row = self._row_of.get(image)
+            if row is None:
+                return flat_states(features, image - batch.start)
+            return self._waiting.read(row, row + 1).ravel()
 
         for star in self._plan.stars(pairs):
             one = state(int(self._plan.first[star.start]))
@@ -198,13 +200,6 @@ class _Work:
                 )
                 cosine, euclidean, squares = _compare(self._blocks, one, others, self._device)
                 yield run, (cosine, euclidean), squares
-
-    def _keep(self, states: Rows, batch: range, needed: NDArray[np.bool_]) -> None:
-        """Write down the states of the batch that a later one needs."""
-        rows = np.flatnonzero(needed[batch.start : batch.stop])
-        for row in rows.tolist():
-            self._row_of[batch.start + row] = len(self._waiting)
-            self._waiting.append(states[row : row + 1])
 
     def normalise(self, means: Floats) -> Floats:
         """The normalised distance (pairs, places) of the pairs that were compared, once the units are known."""
