@@ -268,7 +268,6 @@ def check_columns(kind: type[Kind[Any]], trials: pd.DataFrame, columns: Iterable
 def number(
     result: Mapping[str, Any],
     key: str,
-    causes: Mapping[str, str],
     *,
     metric: str | None = None,
     **columns: Any,
@@ -276,9 +275,8 @@ def number(
     """One key of what a function of `hf_clipdyn.metrics` returned, with its interval.
 
     Args:
-        result: the returned dict.
+        result: the returned dict; its ``causes`` say why a value is undefined.
         key: of the value; ``<key>_ci`` is its interval.
-        causes: key to the reason why it is undefined (`undefined_causes`).
         metric: name in the table; the key by default.
         **columns: further columns of the number.
     """
@@ -289,7 +287,7 @@ def number(
         value=float(result[key]),
         ci_low=float(low),
         ci_high=float(high),
-        note=causes.get(key, ""),
+        note=result.get("causes", {}).get(key, ""),
         **given,
     )
 

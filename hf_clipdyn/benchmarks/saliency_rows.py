@@ -173,7 +173,7 @@ def _scores(image_map: Floats, target: Target) -> dict[str, float]:
         wanted += ["ig"] if target.centre is not None else []
     if target.density is not None:
         wanted += _DENSITY_METRICS
-    return image_scores(
+    scores = image_scores(
         image_map,
         target.points,
         metrics=wanted,
@@ -181,6 +181,7 @@ def _scores(image_map: Floats, target: Target) -> dict[str, float]:
         other_fixations=target.negatives,
         baseline=target.centre,
     )
+    return {name: scores[name] for name in wanted}
 
 
 def gradient_energy(pixels: NDArray[np.uint8]) -> Floats:

@@ -12,7 +12,6 @@ from hf_clipdyn.metrics.bootstrap import clustered_share_interval
 from hf_clipdyn.metrics.cue_preference import anchor_preference
 from hf_clipdyn.metrics.error_consistency import consistency_influences, observer_consistency
 from hf_clipdyn.metrics.shape_bias import decision_influences, shape_bias
-from hf_clipdyn.metrics.undefined import undefined_causes
 from hf_clipdyn.results.row import Number
 
 __all__ = [
@@ -61,19 +60,17 @@ _BETWEEN_HUMANS: dict[str, Any] = {
 
 def score_decisions(prompts: str, rows: pd.DataFrame, common: Common) -> list[Number]:
     """Bias and accuracies of the decisions with one prompt set ("" is the default one)."""
-    with undefined_causes() as causes:
-        result = shape_bias(
-            rows["decision"].to_list(),
-            rows["shape"].to_list(),
-            rows["texture"].to_list(),
-            **_exemplars(rows),
-            **common.resampling,
-        )
+    result = shape_bias(
+        rows["decision"].to_list(),
+        rows["shape"].to_list(),
+        rows["texture"].to_list(),
+        **_exemplars(rows),
+        **common.resampling,
+    )
     return [
         number(
             result,
             key,
-            causes,
             variant=prompts,
             n_clusters=_n_clusters(rows),
             interpretable=bool(result["interpretable"]) if key in _BIASES else None,
@@ -99,7 +96,7 @@ def score_preference(rows: pd.DataFrame, common: Common) -> list[Number]:
     result = anchor_preference(
         rows["preference"], rows["mate_effect"], **_exemplars(rows), **common.resampling
     )
-    return [number(result, "shape_preference", {}, n_clusters=_n_clusters(rows))]
+    return [number(result, "shape_preference", n_clusters=_n_clusters(rows))]
 
 
 def preference_influences(rows: pd.DataFrame) -> Iterator[Influence]:
@@ -190,13 +187,11 @@ def score_consistency(decisions: pd.DataFrame, humans: pd.DataFrame, common: Com
             "n_resamples": common.n_resamples,
             "confidence_level": common.confidence_level,
         }
-        with undefined_causes() as causes:
-            model = observer_consistency(observers, correct, **keywords)
-        numbers += [number(model, key, causes, **columns, **place) for key, columns in _CONSISTENCY.items()]
+        model = observer_consistency(observers, correct, **keywords)
+        numbers += [number(model, key, **columns, **place) for key, columns in _CONSISTENCY.items()]
         if observers.shape[1] > 1:
-            with undefined_causes() as causes:
-                human = observer_consistency(observers, **keywords)
-            numbers.append(number(human, "kappa", causes, **_BETWEEN_HUMANS, **place))
+            human = observer_consistency(observers, **keywords)
+            numbers.append(number(human, "kappa", **_BETWEEN_HUMANS, **place))
     return numbers
 
 

@@ -213,7 +213,6 @@ def test_the_drop_under_noise_is_also_taken_where_both_are_right_when_clean(resu
     assert "drop_when_both_right" not in set(compare_revisions(nothing, "epoch-001", "epoch-002")["metric"])
 
 
-@pytest.mark.filterwarnings("ignore::hf_clipdyn.metrics.undefined.UndefinedMetricWarning")
 def test_the_kinds_with_human_judgements_can_be_compared(evaluate, tmp_path):
     output = tmp_path / "results.parquet"
     names = ("quality/tid2013", "similarity/nights", "jnd/bapps", "saliency/osie", "distortion/procedural")

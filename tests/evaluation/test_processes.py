@@ -9,10 +9,7 @@ import pytest
 from hf_clipdyn.cli import main
 from hf_clipdyn.results.cells import read_trials
 
-pytestmark = pytest.mark.filterwarnings(
-    "ignore::hf_clipdyn.data.base.SubsetWarning",
-    "ignore::hf_clipdyn.metrics.undefined.UndefinedMetricWarning",
-)
+pytestmark = pytest.mark.filterwarnings("ignore::hf_clipdyn.data.base.SubsetWarning")
 
 
 @pytest.fixture

@@ -13,7 +13,6 @@ from hf_clipdyn.results.row import CELL_KEY, NUMBER_KEY, SCHEMA, Number
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::hf_clipdyn.data.base.SubsetWarning"),
-    pytest.mark.filterwarnings("ignore::hf_clipdyn.metrics.undefined.UndefinedMetricWarning"),
 ]
 
 KEY = [*CELL_KEY, *NUMBER_KEY]

@@ -147,7 +147,6 @@ def test_wrong_input_is_refused(metric: Callable[..., Any], wrong: dict[str, Any
 
 
 @pytest.mark.parametrize("metric", RIGHT)
-@pytest.mark.filterwarnings("ignore::hf_clipdyn.metrics.undefined.UndefinedMetricWarning")
 def test_what_the_cases_change_is_right(metric: Callable[..., Any]) -> None:
     metric(**RIGHT[metric])
 

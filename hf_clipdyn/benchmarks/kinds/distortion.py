@@ -21,7 +21,6 @@ from hf_clipdyn.benchmarks.readout import Readout, Stimuli
 from hf_clipdyn.benchmarks.sources import Source
 from hf_clipdyn.benchmarks.ssim import column_ssim
 from hf_clipdyn.metrics.iqa_correlation import iqa_correlation
-from hf_clipdyn.metrics.undefined import undefined_causes
 from hf_clipdyn.results.row import Number
 from hf_clipdyn.results.terms import KindTerms, Overview, Term
 
@@ -117,19 +116,17 @@ class Distortion(Kind[KindSettings]):
         """Both correlations, with intervals over the references."""
         numbers = []
         for metric, column in _JUDGED_BY.items():
-            with undefined_causes() as causes:
-                result = iqa_correlation(
-                    trials["distance"],
-                    trials[column],
-                    groups=trials["reference_id"].to_list(),
-                    higher_is_better=False,
-                    **common.resampling,
-                )
+            result = iqa_correlation(
+                trials["distance"],
+                trials[column],
+                groups=trials["reference_id"].to_list(),
+                higher_is_better=False,
+                **common.resampling,
+            )
             numbers.append(
                 number(
                     result,
                     "alignment",
-                    causes,
                     metric=metric,
                     variant="cosine",
                     condition="",

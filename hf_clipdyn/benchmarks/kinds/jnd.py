@@ -21,7 +21,6 @@ from hf_clipdyn.benchmarks.readout import Readout, Stimuli
 from hf_clipdyn.benchmarks.sources import Source
 from hf_clipdyn.metrics.jnd_map import jnd_map
 from hf_clipdyn.metrics.shared_images import connected_rows
-from hf_clipdyn.metrics.undefined import undefined_causes
 from hf_clipdyn.results.row import Number
 from hf_clipdyn.results.terms import KindTerms, Reference, Term
 
@@ -132,7 +131,6 @@ class Jnd(Kind[KindSettings]):
 
 def _precision(rows: pd.DataFrame, columns: dict[str, Any], resampling: dict[str, Any]) -> Number:
     n_clusters = rows["cluster"].nunique()
-    with undefined_causes() as causes:
-        groups = rows["cluster"] if n_clusters < len(rows) else None
-        result = jnd_map(rows["value"], rows["same"], groups=groups, **resampling)
-    return number(result, "jnd_map", causes, n_clusters=n_clusters, **columns)
+    groups = rows["cluster"] if n_clusters < len(rows) else None
+    result = jnd_map(rows["value"], rows["same"], groups=groups, **resampling)
+    return number(result, "jnd_map", n_clusters=n_clusters, **columns)

@@ -30,7 +30,6 @@ from hf_clipdyn.benchmarks.sources import Source
 from hf_clipdyn.data.images import decode_image
 from hf_clipdyn.metrics.bootstrap import wilson_interval
 from hf_clipdyn.metrics.noise_robustness import clear_of_chance, noise_robustness
-from hf_clipdyn.metrics.undefined import undefined_causes
 from hf_clipdyn.options import option
 from hf_clipdyn.results.row import Number
 from hf_clipdyn.results.terms import Axis, Condition, KindTerms, Overview, Reference, Term
@@ -317,31 +316,29 @@ def _score_decisions(trials: pd.DataFrame, common: Common, probe: str) -> list[N
     numbers: list[Number] = []
     for condition in list(corrupted["condition"].unique()) or [GaussianNoise.name]:
         shown = pd.concat([clean, corrupted[corrupted["condition"] == condition]])
-        with undefined_causes() as causes:
-            result = noise_robustness(
-                shown["decision"].to_numpy(np.int64),
-                shown["label"],
-                shown["level"],
-                n_classes=n_classes,
-                groups=shown["item"],
-                **common.resampling,
-            )
+        result = noise_robustness(
+            shown["decision"].to_numpy(np.int64),
+            shown["label"],
+            shown["level"],
+            n_classes=n_classes,
+            groups=shown["item"],
+            **common.resampling,
+        )
         if not numbers:
             numbers += [
-                number(result, "clean_accuracy", causes, metric="accuracy", **columns),
+                number(result, "clean_accuracy", metric="accuracy", **columns),
                 Number(metric="accuracy", role="chance", condition="", value=1 / n_classes, **columns),
             ]
-        numbers.append(number(result, "area", causes, condition=condition, **columns))
+        numbers.append(number(result, "area", condition=condition, **columns))
         for position, level in enumerate(result["sigmas"]):
             at = {"condition": condition, "level": level}
             drops = ("relative_drop", "chance_corrected_drop") if level else ()
             numbers += [
-                number(_at_level(result, key, position), key, causes, **columns, **at)
-                for key in ("accuracy", *drops)
+                number(_at_level(result, key, position), key, **columns, **at) for key in ("accuracy", *drops)
             ]
             if level:
                 rows = shown[(shown["level"] == level) & shown["item"].isin(right)]
-                cause = causes.get("relative_drop", "")
+                cause = result["causes"].get("relative_drop", "")
                 numbers.append(_drop_when_right(rows, cause, common, {"probe": probe} | at))
     return numbers
 
@@ -349,7 +346,7 @@ def _score_decisions(trials: pd.DataFrame, common: Common, probe: str) -> list[N
 def _at_level(result: dict[str, Any], key: str, position: int) -> dict[str, Any]:
     """One level of a list in the result, with its interval."""
     keys = (one for one in (key, f"{key}_ci") if one in result)
-    return {"n": result["n"]} | {one: result[one][position] for one in keys}
+    return {"n": result["n"], "causes": result["causes"]} | {one: result[one][position] for one in keys}
 
 
 def _displacement(rows: pd.DataFrame, common: Common, at: dict[str, Any]) -> Number:

@@ -28,7 +28,6 @@ from hf_clipdyn.benchmarks.readout import Readout, Stimuli
 from hf_clipdyn.benchmarks.sources import Source
 from hf_clipdyn.errors import DatasetError
 from hf_clipdyn.metrics.iqa_correlation import iqa_correlation
-from hf_clipdyn.metrics.undefined import undefined_causes
 from hf_clipdyn.options import option
 from hf_clipdyn.results.row import Number
 from hf_clipdyn.results.terms import KindTerms, Overview, Reference, Term
@@ -220,15 +219,14 @@ def _check_tiles(judged: pd.DataFrame, rows: Ints, references: Ints, distorted: 
 def _correlations(
     rows: pd.DataFrame, keys: Sequence[str], columns: dict[str, Any], common: Common
 ) -> Iterator[Number]:
-    with undefined_causes() as causes:
-        result = iqa_correlation(
-            rows["value"],
-            rows["score"],
-            groups=rows["reference_id"].to_list(),
-            higher_is_better=bool(rows["higher_is_better"].iloc[0]),
-            logistic=4 if "plcc_logistic" in keys else None,
-            kendall="krcc" in keys,
-            **common.resampling,
-        )
+    result = iqa_correlation(
+        rows["value"],
+        rows["score"],
+        groups=rows["reference_id"].to_list(),
+        higher_is_better=bool(rows["higher_is_better"].iloc[0]),
+        logistic=4 if "plcc_logistic" in keys else None,
+        kendall="krcc" in keys,
+        **common.resampling,
+    )
     for key in keys:
-        yield number(result, key, causes, n_clusters=result["n_groups"], **columns)
+        yield number(result, key, n_clusters=result["n_groups"], **columns)

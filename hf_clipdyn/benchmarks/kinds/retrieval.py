@@ -113,7 +113,7 @@ class Retrieval(Kind[RetrievalSettings]):
                 metric = f"{direction}_recall_at_{depth}"
                 chance = result[f"{direction}_chance_at_{depth}"]
                 numbers += [
-                    number(result, metric, {}, **counts),
+                    number(result, metric, **counts),
                     Number(metric=metric, role="chance", value=chance, **counts),
                 ]
         return numbers

@@ -3,7 +3,6 @@
 import hashlib
 import json
 import os
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -34,7 +33,6 @@ from hf_clipdyn.data.images import decode_image
 from hf_clipdyn.errors import ConfigError, DatasetError
 from hf_clipdyn.metrics.bootstrap import Resampling, Scale, mean_intervals
 from hf_clipdyn.metrics.saliency_map_scores import METRICS
-from hf_clipdyn.metrics.undefined import UndefinedMetricWarning
 from hf_clipdyn.options import option
 from hf_clipdyn.results.row import Number
 from hf_clipdyn.results.terms import KindTerms, Overview, Reference, Term
@@ -382,13 +380,10 @@ def _threaded(work: Callable[[int], Sequence[TrialRow]], part: Sequence[int]) ->
     from accelerate import PartialState
 
     workers = max(1, min(_THREADS, (os.cpu_count() or 1) // PartialState().num_processes))
-    with warnings.catch_warnings():
-        # Undefined values are NaN in the trials; all threads share one list of filters.
-        warnings.simplefilter("ignore", UndefinedMetricWarning)
-        if workers == 1:
-            return [row for at in part for row in work(at)]
-        with ThreadPoolExecutor(workers) as pool:
-            return [row for rows in pool.map(work, part) for row in rows]
+    if workers == 1:
+        return [row for at in part for row in work(at)]
+    with ThreadPoolExecutor(workers) as pool:
+        return [row for rows in pool.map(work, part) for row in rows]
 
 
 def _keep_freed_memory() -> None:

@@ -32,7 +32,6 @@ from hf_clipdyn.benchmarks.readout import Readout, Stimuli
 from hf_clipdyn.benchmarks.sources import Source
 from hf_clipdyn.metrics.shared_images import image_clusters
 from hf_clipdyn.metrics.two_afc import TWO_AFC_VALUES, two_afc, two_afc_rows
-from hf_clipdyn.metrics.undefined import undefined_causes
 from hf_clipdyn.results.row import Number
 from hf_clipdyn.results.terms import Axis, KindTerms, Overview, Reference, Term
 
@@ -211,9 +210,6 @@ def _selections(rows: pd.DataFrame) -> Iterator[tuple[dict[str, Any], pd.DataFra
 def _choice(part: _Part, common: Common) -> Number:
     rows = part.rows
     images = rows[list(_IMAGES)].to_numpy(np.int64)
-    with undefined_causes() as causes:
-        result = two_afc(
-            rows["value_0"], rows["value_1"], rows["judgement"], images=images, **common.resampling
-        )
+    result = two_afc(rows["value_0"], rows["value_1"], rows["judgement"], images=images, **common.resampling)
     n_clusters = image_clusters(images)[1]
-    return number(result, part.key, causes, metric="two_afc", n_clusters=n_clusters, **part.columns)
+    return number(result, part.key, metric="two_afc", n_clusters=n_clusters, **part.columns)

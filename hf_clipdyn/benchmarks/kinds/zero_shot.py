@@ -10,7 +10,6 @@ from hf_clipdyn.benchmarks.labels import labels_of, rank
 from hf_clipdyn.benchmarks.prompts import class_embeddings, default_templates
 from hf_clipdyn.benchmarks.readout import Readout, Stimuli
 from hf_clipdyn.benchmarks.sources import Source
-from hf_clipdyn.metrics.undefined import undefined_causes
 from hf_clipdyn.metrics.zero_shot_accuracy import zero_shot_accuracy
 from hf_clipdyn.results.row import Number
 from hf_clipdyn.results.terms import KindTerms, Overview, Reference, Term
@@ -82,13 +81,12 @@ class ZeroShot(Kind[KindSettings]):
     def score(trials: pd.DataFrame, common: Common) -> list[Number]:
         """Accuracies, with chance beside each."""
         n, n_classes = len(trials), int(trials["n_classes"].iloc[0])
-        with undefined_causes() as causes:
-            result = zero_shot_accuracy(
-                trials["ranking"].tolist(), trials["label"], n_classes=n_classes, **common.resampling
-            )
+        result = zero_shot_accuracy(
+            trials["ranking"].tolist(), trials["label"], n_classes=n_classes, **common.resampling
+        )
         chances = {"top1": result["chance"], "top5": min(_KEPT, n_classes) / n_classes}
         return [
-            *(number(result, key, causes, n_clusters=n) for key in chances),
+            *(number(result, key, n_clusters=n) for key in chances),
             *(
                 Number(metric=key, role="chance", value=value, n=n, n_clusters=n)
                 for key, value in chances.items()
