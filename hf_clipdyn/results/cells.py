@@ -222,7 +222,7 @@ class CellStore:
         if self._output is None:
             return
         self._refresh()
-        while self._changed or not self._output.exists():
+        while self._changed or (self._held and not self._output.exists()):
             self._build()
             # Another process may have replaced the table by one without our last cells, or the other way round.
             self._refresh()

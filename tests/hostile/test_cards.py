@@ -82,8 +82,9 @@ def _cards(name: str) -> dict[str, str]:
             benchmarks=[
                 {"name": name, "synthetic": True, "revisions": 1, "rows": 3, "dtype": name, "trials": name}
             ],
-            configs={"results": ["results.parquet"], name: [name]},
+            configs={"results": "results.parquet", name: name},
             left_out=[name],
+            columns=[(name, name, name)],
         ),
     }
 

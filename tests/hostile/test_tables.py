@@ -64,7 +64,7 @@ FILES: dict[str, tuple[Callable[[Path, Write], Any], str]] = {
     "dates": (lambda path, write: write(path, value=pd.Timestamp("2026-01-01")), "type"),
     "null repo_id": (lambda path, write: write(path, repo_id=["a", "b", None]), "repo_id"),
     "null revision": (lambda path, write: write(path, revision=["a", "b", None]), "revision"),
-    "null benchmark": (lambda path, write: write(path, benchmark=["a", "b", None]), "benchmark"),
+    "null kind": (lambda path, write: write(path, kind=["a", "b", None]), "kind"),
 }
 
 
