@@ -203,7 +203,7 @@ def _split(table: pa.Table) -> dict[Pair, pa.Table]:
         pair: table.slice(int(where[0]), len(where))
         if where[-1] - where[0] + 1 == len(where)
         else table.take(pa.array(where))
-        for pair, where in rows.items()
+        for pair, where in sorted(rows.items(), key=lambda one: int(one[1][0]))  # pandas 2 sorts them by name
     }
 
 
