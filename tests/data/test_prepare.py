@@ -257,6 +257,7 @@ def test_a_full_disk_leaves_nothing_and_the_repeat_works(
         out.mkdir(parents=True)
     program = f"""
 import resource, signal
+import torch.distributed.nn  # before torch 2.7 it writes a file when it is imported
 from pathlib import Path
 from hf_clipdyn.data.prepare import prepare_dataset
 from hf_clipdyn.errors import DatasetError

@@ -59,7 +59,7 @@ STORED = ("--store", "none")
 CALLS: list[tuple[tuple[str, ...], str]] = [
     (("trian",), "Did you mean 'train'?"),
     (("evaluate", "me/run", "--data-dri", "x=y"), "There is no option --data-dri. Did you mean --data-dir?"),
-    (("evaluate",), "Missing argument 'repo_id'. See `clipdyn evaluate --help`."),
+    (("evaluate",), "See `clipdyn evaluate --help`."),
     (("report", "x.parquet"), "Missing option '--output'"),
     (("evaluate", "me/run", "--n-resamples", "many"), "'--n-resamples'"),
     (("evaluate", "me/run", *STORED), "none"),

@@ -75,7 +75,7 @@ class Retrieval(Kind[RetrievalSettings]):
         if held_out:
             dataset = dataset.select(range(max(0, len(dataset) - held_out), len(dataset)))
         pixels = decode(dataset, image_processor, common)
-        captions = dataset["captions"]
+        captions = list(dataset["captions"])
         self._rows = np.array([row for row in np.flatnonzero(~pixels.broken) if captions[row]], np.int64)
         if not len(self._rows):
             raise DatasetError(
