@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 LOWEST ?= .venv-lowest
 
-.PHONY: help demo test test-slow test-lowest trials lint format bench clean
+.PHONY: help demo test test-slow test-lowest trials docs lint format bench clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -35,6 +35,9 @@ test-lowest: ## the tests with the lowest declared version of each dependency (a
 
 trials: $(INSTALLED) ## heavy trials on the real data in $$CLIPDYN_DATA
 	$(BIN)/python -m pytest -m trial
+
+docs: $(INSTALLED) ## write docs/reference.md from the declarations
+	$(BIN)/python scripts/write_reference.py
 
 lint: $(INSTALLED) ## ruff, mypy --strict, import-linter
 	$(BIN)/ruff check .

@@ -1,4 +1,4 @@
-"""The metric modules and card templates, wherever this package was installed from.
+"""The metric modules and card templates of this installation.
 
 A wheel carries `metrics/` and `model_cards/` in `hf_clipdyn/_bundled/`; an editable
 install reads the checkout's own folders, so that an edit shows at once.
@@ -41,7 +41,7 @@ def metric_path(name: str) -> Path:
 
 
 def load_metric(name: str, **kwargs: Any) -> "evaluate.EvaluationModule":
-    """`evaluate.load` of a bundled module, from whatever folder one stands in.
+    """`evaluate.load` of a bundled module, independent of the current folder.
 
     Args:
         name: one of `metric_names()`.

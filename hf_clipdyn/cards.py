@@ -1,6 +1,6 @@
 """Cards: the README.md that a revision carries, from the templates in `model_cards/`.
 
-Names of runs, files and data sets are anybody's: each value is escaped for the place where a template puts it.
+Names of runs, files and data sets are untrusted: each value is escaped for the place where a template puts it.
 """
 
 import json
@@ -17,6 +17,7 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from hf_clipdyn.bundled import template_path
+from hf_clipdyn.errors import CONTROL
 
 __all__ = [
     "PAPER_URL",
@@ -36,7 +37,7 @@ PAPER_URL = "https://arxiv.org/abs/2508.09814"
 _MARKDOWN = re.compile(
     r"""(\[[-\d., ]+\](?![(\[:]))|[\\`*<|$\[\]]|~(?=~)|(?<=~)~|&(?=\#?\w+;)|(?<![^\W_])_|_(?![^\W_])"""
 )
-_BREAK = re.compile(r"[\s\x00-\x1f\x7f-\x9f\u2028\u2029]+")
+_BREAK = re.compile(rf"[\s{CONTROL}]+")
 
 
 def markdown(value: object) -> Markup:
@@ -57,10 +58,8 @@ def _code(value: object) -> Markup:
 def _literal(value: object) -> Markup:
     """A string in Python code; JSON's escapes are Python's too."""
     text = json.dumps(str(value), ensure_ascii=False)
-    return Markup(_CONTROL.sub(lambda match: match[0].encode("unicode_escape").decode(), text))  # noqa: S704
-
-
-_CONTROL = re.compile(r"[\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+    escaped = re.sub(f"[{CONTROL}]", lambda match: match[0].encode("unicode_escape").decode(), text)
+    return Markup(escaped)  # noqa: S704
 
 
 def _shell(value: object) -> Markup:
@@ -105,8 +104,8 @@ class CardSource:
     """Where imported weights come from.
 
     Attributes:
-        repo_id: repository on the Hub, or None for files of one's own.
-        repo_type: `model` or `dataset`; some checkpoints lie in data-set repositories.
+        repo_id: repository on the Hub, or None for local files.
+        repo_type: `model` or `dataset`; some checkpoints are in data-set repositories.
         commit: the commit that was read.
         files: the checkpoint of each revision, by revision.
         model: the architecture's name in the library that trained it.
@@ -128,13 +127,13 @@ class CardFacts:
         title: heading of the card; None for one made from ``repo_id``.
         datasets: Hub ids, or names, of the training data.
         synthetic: the training data are rendered, not photographed; the card says so.
-        licence: identifier of the Hub's list (`apache-2.0`), or None where it is not known.
+        licence: identifier of the Hub's list (`apache-2.0`), or None if unknown.
         language: codes of the captions' languages.
         scale: name of the model's size (`tiny`, `vit-b-32`).
         parameters: number of parameters.
         seed: the seed of the run.
         recipe: hyper-parameters, for the card's table.
-        tags: tags beside those that every card has.
+        tags: tags besides those of every card.
         citation: BibTeX of the data or of the source, if any.
         source: where imported weights come from; None for a run of this package.
     """
@@ -165,8 +164,7 @@ def revision_card(
 ) -> str:
     """The README.md of one revision, YAML head included.
 
-    The same arguments give the same text: it is part of the content from which the local store makes
-    its commit id.
+    The same arguments give the same text, on which the local store's commit id depends.
     """
     data = ModelCardData(
         language=list(facts.language) or None,
@@ -222,13 +220,13 @@ def dataset_card(
         kind: kind of its rows.
         licence: as the source states it.
         licence_id: identifier of the Hub's list.
-        public: whether the licence lets one pass the data on.
+        public: whether the licence allows redistribution.
         where: where the original is.
         citation: BibTeX; may be empty.
         rows: number of rows by split.
-        official_rows: those of the whole official data set; None where they are not known.
+        official_rows: those of the complete official data set; None if unknown.
         columns: what each column holds.
-        source: what the command was given to read, as its option.
+        source: the option that named the source, for the command in the card.
     """
     files = [{"split": split, "path": f"data/{split}-*"} for split in rows]
     data = DatasetCardData(
@@ -263,8 +261,9 @@ def results_card(
     rows: int,
     runs: Sequence[Mapping[str, Any]],
     benchmarks: Sequence[Mapping[str, Any]],
-    configs: Mapping[str, Sequence[str]],
+    configs: Mapping[str, str],
     left_out: Sequence[str],
+    columns: Sequence[tuple[str, str, str]],
 ) -> str:
     """The README.md of a table of results as a data set, YAML head included.
 
@@ -273,12 +272,13 @@ def results_card(
         rows: of the table.
         runs: repo_id, revisions (their number), first and last of each run.
         benchmarks: name, synthetic, revisions, rows, dtype and trials (their configuration) of each benchmark.
-        configs: paths of the Parquet files by configuration; the first one is the table and the default.
-        left_out: benchmarks whose trials are not there.
+        configs: pattern of the Parquet files by configuration; the first one is the table and the default.
+        left_out: benchmarks without trials.
+        columns: name, type and meaning of each column of the table.
     """
     entries: list[dict[str, Any]] = [
-        {"config_name": config, "data_files": [{"split": "train", "path": list(paths)}]}
-        for config, paths in configs.items()
+        {"config_name": config, "data_files": [{"split": "train", "path": pattern}]}
+        for config, pattern in configs.items()
     ]
     entries[0]["default"] = True
     title = repo_id.rpartition("/")[2]
@@ -299,6 +299,7 @@ def results_card(
         benchmarks=benchmarks,
         trials=list(configs)[1:],
         left_out=left_out,
+        columns=columns,
         version=version("hf-clipdyn"),
     )
 

@@ -7,20 +7,37 @@ Every option is taken with dashes and with underscores.
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Annotated, Any, NoReturn, TextIO
 
 import typer
+from typer.core import TyperCommand, TyperGroup
 
 from hf_clipdyn import __version__
 from hf_clipdyn.errors import ClipDynError, ConfigError, TrainingInterrupted, printable, redact_output
-from hf_clipdyn.evaluation import WATCH_PATIENCE
 
 __all__ = ["app", "main"]
 
+
+class _Commands(TyperGroup):
+    """Gives `evaluate` its options when it is called: they are those of all kinds, whose import takes a while."""
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """The command that the arguments call, its name, and the arguments that are left."""
+        name, command, rest = super().resolve_command(ctx, args)
+        if isinstance(command, TyperCommand) and name == "evaluate":
+            from hf_clipdyn.evaluation import options
+
+            # While the shell completes a line, what is wrong with it is not said yet.
+            with suppress(ClipDynError) if ctx.resilient_parsing else nullcontext():
+                command = options.command(command, rest, ctx)
+        return name, command, rest
+
+
 app = typer.Typer(
     name="clipdyn",
+    cls=_Commands,
     help="Train CLIP, publish every epoch as a Hub revision, and watch how it comes to see.",
     invoke_without_command=True,
     rich_markup_mode=None,  # rich drops a default in square brackets from a help text
@@ -78,6 +95,19 @@ def _store_hint(repo: str, error: ClipDynError) -> str:
     return "The Hub cannot be reached. For a local run, name its store with --store." if unreachable else ""
 
 
+def _load_plugins(paths: list[Path] | None) -> list[Path]:
+    from hf_clipdyn.plugins import load_plugin
+
+    for path in paths or []:
+        load_plugin(path)
+    return paths or []
+
+
+Plugins = Annotated[
+    list[Path] | None,
+    typer.Option("--plugin", callback=_load_plugins, help="Python file that adds data sets."),
+]
+
 # --- commands, in alphabetical order -----------------------------------------------------------------
 
 
@@ -108,12 +138,14 @@ def cache(
 @app.command("datasets")
 def list_datasets(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+    plugin: Plugins = None,
 ) -> None:
     """List every data set: kind, rows, licence, where to get it, whether $CLIPDYN_DATA holds it."""
     import json
 
     from hf_clipdyn.data.overview import datasets_table, render_table
 
+    del plugin
     rows = datasets_table()
     typer.echo(json.dumps(rows, indent=2) if as_json else render_table(rows))
 
@@ -148,131 +180,31 @@ def env() -> None:
 
 
 @app.command()
-def evaluate(
-    repo: Annotated[str, typer.Argument(help="Repository, owner/name.")],
-    store: Annotated[Path | None, typer.Option(help="Folder of a local store; without it, the Hub.")] = None,
-    output: Annotated[
-        Path, typer.Option("--output", "-o", help="Table of results, continued if it is there.")
-    ] = Path("results.parquet"),
-    suite: Annotated[str, typer.Option(help="embedded, paper or full.")] = "embedded",
-    benchmarks: Annotated[
-        list[str] | None,
-        typer.Option(help="Names (noise/cifar10), kinds or patterns, in place of the suite."),
-    ] = None,
-    revisions: Annotated[
-        list[str] | None, typer.Option(help="Names, separated by commas; all by default.")
-    ] = None,
-    data_dir: Annotated[list[str] | None, typer.Option(help="NAME=PATH: folder of a data set.")] = None,
-    noise_stage: Annotated[
-        str, typer.Option(help="native: noise before the processor resizes; input: after.")
-    ] = "native",
-    sigmas: Annotated[
-        str | None, typer.Option(help="Noise levels on pixels in [0, 1], as 0,0.1,0.2.")
-    ] = None,
-    noise_kinds: Annotated[
-        list[str] | None,
-        typer.Option(help="gaussian (alone by default), salt_and_pepper, blur."),
-    ] = None,
-    preprocess: Annotated[
-        str | None,
-        typer.Option(help="quality: processor, squash or tiles; saliency: squash or crop."),
-    ] = None,
-    probes: Annotated[
-        list[str] | None,
-        typer.Option(help="Saliency: attention, attention_layers, rollout, gradient_input, grad_cam."),
-    ] = None,
-    captions: Annotated[
-        Path | None,
-        typer.Option(help="Saliency: file of the images' captions (image,caption) for gradient_input."),
-    ] = None,
-    held_out: Annotated[
-        int | None,
-        typer.Option(help="Retrieval among the last so many images of a set without a test split."),
-    ] = None,
-    n_resamples: Annotated[int, typer.Option(help="Bootstrap resamples; 0 for no intervals.")] = 1000,
-    seed: Annotated[int, typer.Option(help="Of the noise and the intervals.")] = 0,
-    dtype: Annotated[
-        str, typer.Option(help="float32 (fp32), the reference, or bfloat16 (bf16).")
-    ] = "float32",
-    device: Annotated[
-        str | None,
-        typer.Option(help="cpu, cuda, …; auto spreads a large model; the accelerator where there is one."),
-    ] = None,
-    batch_size: Annotated[int, typer.Option(help="Images per forward pass.")] = 128,
-    force: Annotated[bool, typer.Option("--force", help="Measure again what is done.")] = False,
-    rescore: Annotated[
-        bool,
-        typer.Option("--rescore", help="Score what is done anew from its trials, as with more resamples."),
-    ] = False,
-    skip_missing: Annotated[
-        bool, typer.Option("--skip-missing", help="Leave out benchmarks whose data are missing.")
-    ] = False,
-    keep_trials: Annotated[
-        bool, typer.Option(help="Keep the answer to every stimulus beside the table.")
-    ] = True,
-    watch: Annotated[bool, typer.Option("--watch", help="Follow a run that is still training.")] = False,
-    watch_patience: Annotated[
-        float, typer.Option(help="Seconds without a new revision after which a watched run counts as over.")
-    ] = WATCH_PATIENCE,
-    final_texts: Annotated[
-        bool, typer.Option(help="Also ask for classes with the text embeddings of the run's last revision.")
-    ] = True,
-    push_to_hub: Annotated[
-        str | None, typer.Option(help="Publish the results as this data set on the Hub, owner/name.")
-    ] = None,
-    private: Annotated[bool, typer.Option("--private", help="Make that repository private.")] = False,
-) -> None:
+def evaluate(context: typer.Context) -> None:
     """Measure benchmarks on the revisions of a run, or of any image encoder on the Hub.
 
-    What the table holds already is skipped; a kill loses the pair in work at most.
+    What the table holds already is skipped. A kill loses only the cell in work.
     Under `accelerate launch` or `torchrun`, scripts/evaluate.py is the same command.
     """
     from accelerate import PartialState
 
     from hf_clipdyn.evaluation import evaluate_revisions
-    from hf_clipdyn.evaluation.options import names, numbers, paths
+    from hf_clipdyn.evaluation.options import arguments
 
-    kinds, maps = names(noise_kinds), names(probes)
-    with _reading(repo, store):
-        results = evaluate_revisions(
-            repo,
-            suite=suite,
-            benchmarks=names(benchmarks),
-            revisions=names(revisions),
-            store=store,
-            output=output,
-            data_dirs=paths(data_dir),
-            dtype=dtype,
-            device=device,
-            batch_size=batch_size,
-            force=force,
-            rescore=rescore,
-            skip_missing=skip_missing,
-            keep_trials=keep_trials,
-            watch=watch,
-            watch_patience=watch_patience,
-            final_texts=final_texts,
-            push_to_hub=push_to_hub,
-            private=private,
-            noise_stage=noise_stage,
-            noise_kinds=None if kinds is None else tuple(kinds),
-            preprocess=preprocess,
-            probes=None if maps is None else tuple(maps),
-            captions=captions,
-            held_out=held_out,
-            n_resamples=n_resamples,
-            seed=seed,
-            sigmas=None if sigmas is None else numbers(sigmas),
-        )
+    given = arguments(context)
+    with _reading(given["repo_id"], given["store"]):
+        results = evaluate_revisions(**given)
     state = PartialState()
     # A process that ends while its group still stands may abort in the threads of its last collective.
     state.destroy_process_group()
     if not state.is_main_process:
         return
-    counts = (len(set(results["revision"])), len(set(results["benchmark"])))
+    revisions = len(set(results["revision"]))
+    benchmarks = len(set(zip(results["kind"], results["dataset"], strict=True)))
     typer.echo(
-        f"{len(results)} measurements of {counts[0]} revision{'s' * (counts[0] > 1)} on {counts[1]} "
-        f"benchmark{'s' * (counts[1] > 1)} are in {output}; draw them with `clipdyn report {output} --output DIR`."
+        f"{len(results)} numbers of {revisions} revision{'s' * (revisions > 1)} on {benchmarks} "
+        f"benchmark{'s' * (benchmarks > 1)} are in {given['output']}; "
+        f"draw them with `clipdyn report {given['output']} --output DIR`."
     )
 
 
@@ -343,10 +275,12 @@ def prepare(
     push_to_hub: Annotated[str | None, typer.Option(help="Repository to push to, owner/name.")] = None,
     private: Annotated[bool, typer.Option("--private", help="Make that repository private.")] = False,
     num_proc: Annotated[int | None, typer.Option(help="Processes, for data sets in several shards.")] = None,
+    plugin: Plugins = None,
 ) -> None:
     """Write a data set as Parquet with a data card, to be loaded without this package."""
     from hf_clipdyn.data.prepare import prepare_dataset
 
+    del plugin
     prepared = prepare_dataset(
         name,
         output,
@@ -411,15 +345,16 @@ def report(
     ] = False,
 ) -> None:
     """Draw the trajectories of evaluated revisions: figures, one page, model cards, and a table here."""
-    from hf_clipdyn.report import push_cards, result_tables, summarize, write_report
+    from hf_clipdyn.report import push_cards, read_study, result_tables, summarize, write_report
 
-    page = write_report(results, output)
-    for text in result_tables(results):
+    study = read_study(results)
+    page = write_report(study, output)
+    for text in result_tables(study):
         typer.echo(f"{text}\n")
-    for sentence in summarize(results):
+    for sentence in summarize(study):
         typer.echo(f"- {sentence}")
     typer.echo(f"\nThe page is {page}.")
-    for url in push_cards(results, output) if push_to_hub else ():
+    for url in push_cards(study, output) if push_to_hub else ():
         typer.echo(f"The card is pushed: {url}.")
 
 
@@ -560,7 +495,8 @@ def _usage_words(error: Any) -> str:
     """What typer refuses, in one sentence: the nearest option is suggested, and the command's help."""
     option = getattr(error, "option_name", None)
     close = sorted(getattr(error, "possibilities", None) or ())
-    said = f"There is no option {option}" if close and option else error.format_message().rstrip(".")
+    unknown = option and hasattr(error, "possibilities")
+    said = f"There is no option {option}" if unknown else error.format_message().rstrip(".")
     context = getattr(error, "ctx", None)
     command = "clipdyn" if context is None else context.command_path
     hint = f" Did you mean {' or '.join(close)}?" if close else ""

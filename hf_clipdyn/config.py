@@ -1,7 +1,7 @@
-"""What a training run is made of: one frozen dataclass, read from a recipe and from flags.
+"""The configuration of a training run: one frozen dataclass, read from a recipe and from flags.
 
 A recipe is a YAML file whose keys are the fields below; names follow `transformers.TrainingArguments`.
-Flags win over the recipe, an unknown key is an error, and ``1e-3`` is a number in both.
+Flags override the recipe, an unknown key is an error, and ``1e-3`` is a number in both.
 """
 
 import argparse
@@ -15,11 +15,12 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NoReturn
 
-import yaml
 from transformers import HfArgumentParser
 
-from hf_clipdyn.errors import ConfigError, UnknownNameError
-from hf_clipdyn.options import check_options, option, shorten, shown
+from hf_clipdyn.errors import ConfigError, UnknownNameError, shorten, shown
+from hf_clipdyn.flat_yaml import check_keys, read_flat_yaml
+from hf_clipdyn.options import check_options, option
+from hf_clipdyn.plugins import load_plugin
 from hf_clipdyn.schema import checked_repo_id, valid_repo_name
 
 __all__ = [
@@ -33,8 +34,8 @@ __all__ = [
 
 _RECIPES = Path(__file__).resolve().parent / "recipes"
 
-# Fields that say where and how a run is executed, not what it computes: changing them between
-# two starts of the same run is fine, and they are no part of the recipe's identity.
+# Fields that decide where and how a run is executed, not what it computes: they may change between two starts of
+# the same run and are no part of the recipe's hash.
 _EXECUTION = {
     "output_dir",
     "overwrite_output_dir",
@@ -60,7 +61,6 @@ _EXECUTION = {
 }
 
 _COUNT = "[1, 1000000000]"
-_LARGEST = 2**20  # bytes of a recipe
 
 
 @dataclass(frozen=True)
@@ -75,10 +75,10 @@ class TrainingConfig:
     )
     dataset_config_name: str | None = option(None, "The data set's configuration.")
     image_column: str | None = option(
-        None, "The column of the images, for a folder or a data set on the Hub; found by default."
+        None, "The image column of a folder or of a data set on the Hub. Default: found automatically."
     )
     caption_column: str | None = option(
-        None, "The column of the captions (a text or a list of texts); found by default."
+        None, "The caption column (a text or a list of texts). Default: found automatically."
     )
     data_dir: str | None = option(None, "The folder with the data set's files.")
     train_split: str = option("train", "The split to train on.")
@@ -86,7 +86,7 @@ class TrainingConfig:
     validation_size: int = option(
         0, "Keep the last N images of the split out of training, for retrieval.", within="[0, 1000000000]"
     )
-    cache_dir: str | None = option(None, "Where decoded pixels are cached; under HF_HOME by default.")
+    cache_dir: str | None = option(None, "Folder for the cache of decoded pixels. Default: below HF_HOME.")
 
     # How a data set of any size is streamed
     streaming: bool = option(
@@ -171,11 +171,11 @@ class TrainingConfig:
         choices=("vision", "text"),
     )
     attn_implementation: str | None = option(
-        None, "eager or sdpa; chosen by device and precision by default."
+        None, "eager or sdpa. Default: the faster one for device and precision."
     )
-    bf16: bool | None = option(None, "bfloat16 autocast; by default where the device computes in it.")
+    bf16: bool | None = option(None, "bfloat16 autocast. Default: if the device supports it.")
     num_threads: int | None = option(
-        None, "Threads per process on a CPU; by default 1 for tiny, else the free cores.", within="[1, 1024]"
+        None, "Threads per process on a CPU. Default: 1 for tiny, else the free cores.", within="[1, 1024]"
     )
 
     gradient_checkpointing: bool = option(
@@ -230,8 +230,8 @@ class TrainingConfig:
     overwrite_output_dir: bool = option(False, "Delete what an earlier run left in the folder.")
     publish: str = option(
         "epoch",
-        "Which states become revisions: `epoch`, `log2` (steps 1, 2, 4 … and each epoch), or steps as 10,100,1000 "
-        "beside the epochs.",
+        "Which states become revisions: `epoch`, `log2` (steps 1, 2, 4 … and each epoch), or each epoch and these "
+        "steps: 10,100,1000.",
     )
     ema_decay: float | None = option(
         None,
@@ -242,25 +242,25 @@ class TrainingConfig:
     save_steps: int | None = option(
         None, "Also save a checkpoint for resuming every N steps, beside those of the epochs.", within=_COUNT
     )
-    save_total_limit: int = option(1, "Checkpoints for resuming that are kept.", within="[1, 1000000]")
+    save_total_limit: int = option(1, "Number of checkpoints to keep for resuming.", within="[1, 1000000]")
     resume_from_checkpoint: str | None = option(
-        None, "`true` for the last checkpoint, or a checkpoint's folder."
+        None, "Resume a run: `true` for the last checkpoint, or the folder of a checkpoint."
     )
-    push_to_hub: bool = option(False, "Publish every revision on the Hub too.")
+    push_to_hub: bool = option(False, "Publish every revision also on the Hub.")
     hub_model_id: str | None = option(
         None,
-        "Repository of the revisions, as owner/name; {scale} and {seed} in it are filled in, so that "
-        "me/run-{scale}-seed{seed} gives each scale and seed its own. By default local/<output folder>.",
+        "Repository of the revisions, as owner/name; {scale} and {seed} are filled in: me/run-{scale}-seed{seed} "
+        "gives each scale and seed its own repository. Default: local/<output folder>.",
     )
-    hub_token: str | None = option(None, "Token for the Hub; the one you are logged in with by default.")
-    hub_private_repo: bool = option(False, "Create the repository as a private one.")
+    hub_token: str | None = option(None, "Token for the Hub. Default: the one that you are logged in with.")
+    hub_private_repo: bool = option(False, "Create a private repository.")
     license: str | None = option(None, "Licence of the weights, for the model card.")
 
     # What is shown
-    logging_steps: int = option(10, "A line in log.jsonl every N steps.", within=_COUNT)
+    logging_steps: int = option(10, "Log to log.jsonl every N steps.", within=_COUNT)
     report_to: str = option(
         "none",
-        "Trackers, separated by commas: trackio and tensorboard, of hf-clipdyn[track], or others of accelerate.",
+        "Trackers, separated by commas: trackio and tensorboard (install hf-clipdyn[track]), or others of accelerate.",
     )
     disable_tqdm: bool = option(False, "No progress bar; a line an epoch all the same.")
     quiet: bool = option(False, "Print warnings and errors only.")
@@ -271,8 +271,8 @@ class TrainingConfig:
     )
     plugin: str | None = option(
         None,
-        "Python files with losses or callbacks of your own, separated by commas. They are run: name only what you "
-        "trust.",
+        "Python files with data sets, losses or callbacks of your own, separated by commas. They are run: name only "
+        "what you trust.",
     )
     num_processes: int | None = option(
         None, "Stop unless the run has this many processes.", within="[1, 1000000]"
@@ -282,14 +282,16 @@ class TrainingConfig:
         if self.hub_token is not None:  # a file written on Windows ends in \r\n, which no header may hold
             object.__setattr__(self, "hub_token", self.hub_token.strip() or None)
         check_options(self)
+        for path in filter(None, (self.plugin or "").split(",")):
+            load_plugin(path)
         steps = [] if self.publish in ("epoch", "log2") else self.publish.split(",")
         if not all(
             word.strip().isdecimal() and 0 < len(word.strip()) <= 18 and int(word) > 0 for word in steps
         ):
-            raise ConfigError(f"publish is {shown(self.publish)}: take epoch, log2, or steps as 10,100,1000.")
+            raise ConfigError(f"publish is {shown(self.publish)}: give epoch, log2, or steps as 10,100,1000.")
         if self.attn_implementation not in (None, "eager", "sdpa"):
             raise ConfigError(
-                f"attn_implementation is {shown(self.attn_implementation)}: take eager or sdpa."
+                f"attn_implementation is {shown(self.attn_implementation)}: give eager or sdpa."
             )
         if self.gradient_cache_chunk is not None and self.gradient_accumulation_steps > 1:
             raise ConfigError(
@@ -357,17 +359,17 @@ class TrainingConfig:
 
     @property
     def repository(self) -> str | None:
-        """``hub_model_id`` for this scale and seed; None where it is left open."""
+        """``hub_model_id`` for this scale and seed; None if it is not given."""
         if self.hub_model_id is None:
             return None
         return self.hub_model_id.replace("{scale}", self.size_name).replace("{seed}", str(self.seed))
 
     def recipe(self) -> dict[str, Any]:
-        """The fields that decide what the run computes, by name; the token is never among them."""
+        """The fields that decide what the run computes, by name, without the token."""
         return {name: value for name, value in dataclasses.asdict(self).items() if name not in _EXECUTION}
 
     def recipe_hash(self) -> str:
-        """SHA-256 of `recipe`, which tells a continuation of a run from another run."""
+        """SHA-256 of `recipe`, which identifies the continuation of a run."""
         return hashlib.sha256(json.dumps(self.recipe(), sort_keys=True).encode()).hexdigest()
 
 
@@ -394,75 +396,24 @@ def recipe_path(name: str) -> Path:
             )
         return path.expanduser()
     if name not in recipe_names():
-        raise UnknownNameError("recipe", shorten(name), recipe_names())
+        raise UnknownNameError("recipe", name, recipe_names())
     return _RECIPES / f"{name}.yaml"
 
 
 def read_recipe(path: Path) -> dict[str, Any]:
-    """The fields and values of a YAML file, whose names are checked and whose values are not.
+    """The fields and values of a YAML file; only the names are checked.
 
     Raises:
-        ConfigError: it cannot be read, is no YAML, is no mapping, or holds a collection or an earlier name of a field.
+        ConfigError: see `read_flat_yaml`; or it was written for an earlier version.
         UnknownNameError: an unknown field.
     """
-    try:
-        size = path.stat().st_size
-        text = path.read_text(encoding="utf-8") if size <= _LARGEST else ""
-    except OSError as error:
-        raise ConfigError(f"{path} cannot be read: {error.strerror or error}.") from error
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{path} is not UTF-8: a recipe is a YAML file.") from error
-    if size > _LARGEST:
-        raise ConfigError(f"{path} has {size} bytes: a recipe is a short mapping of fields to values.")
-    try:
-        _check_flat(text, path)
-        values = yaml.safe_load(text)
-    except yaml.MarkedYAMLError as error:
-        raise ConfigError(f"{path} is not YAML: {_place(error)}.") from error
-    except ConfigError:
-        raise
-    except (yaml.YAMLError, ValueError) as error:  # a character that YAML forbids; a date as 2024-99-99
-        raise ConfigError(
-            f"{path} is not YAML: it holds a forbidden character, an impossible date or too long a number."
-        ) from error
-    if values is None:
-        return {}
-    if not isinstance(values, dict):
-        raise ConfigError(f"{path} holds {type(values).__name__}: a recipe is a mapping of fields to values.")
+    values = read_flat_yaml(path)
     check_names(values, str(path))
     return values
 
 
-def _check_flat(text: str, path: Path) -> None:
-    """Refuse collections within the mapping, and aliases: built or printed, they could fill the memory.
-
-    The events of a file come one by one, however deeply it is nested.
-    """
-    depth = 0
-    for event in yaml.parse(text, Loader=yaml.SafeLoader):
-        line = f"line {event.start_mark.line + 1} of " if event.start_mark else ""
-        if isinstance(event, yaml.AliasEvent):
-            raise ConfigError(f"There is an alias in {line}{path}: give each field its value.")
-        depth += isinstance(event, yaml.CollectionStartEvent)
-        depth -= isinstance(event, yaml.CollectionEndEvent)
-        if depth > 1:
-            raise ConfigError(f"There is a collection in {line}{path}: give each field one value.")
-
-
-def _place(error: yaml.MarkedYAMLError) -> str:
-    """Line, column and problem; never an excerpt of the file, in which a token may stand."""
-    problem = re.sub(
-        r"""(['"])(.*?)\1""",
-        lambda quoted: quoted[0] if len(quoted[2]) == 1 or quoted[2].startswith("<") else "a name",
-        error.problem or "it cannot be parsed",
-    )
-    mark = error.problem_mark or error.context_mark
-    place = "" if mark is None else f"line {mark.line + 1}, column {mark.column + 1}: "
-    return place + " ".join(problem.split())
-
-
 def check_names(values: Mapping[Any, Any], where: str) -> None:
-    """Refuse the names of earlier versions and unknown ones in a recipe.
+    """Refuse unknown names in a recipe, and those of earlier versions.
 
     Args:
         values: the recipe by field.
@@ -477,14 +428,11 @@ def check_names(values: Mapping[Any, Any], where: str) -> None:
             f"{where} was written for an earlier version: its dataset is now called dataset_name, and its dataset_name "
             "dataset_config_name; rename them in a recipe, and start a new run in another --output_dir."
         )
-    known = {f.name for f in dataclasses.fields(TrainingConfig)}
-    for key in values:
-        if key not in known:
-            raise UnknownNameError(f"field in {where}:", shorten(str(key)), known)
+    check_keys(values, {f.name for f in dataclasses.fields(TrainingConfig)}, where)
 
 
 class _Parser(HfArgumentParser):
-    """One sentence where argparse prints the usage of all the flags and exits."""
+    """An argparse parser whose errors are one sentence instead of the usage of all flags."""
 
     def add_argument(self, *names: str, **kwargs: Any) -> argparse.Action:
         """A flag, whose help names the interval of its values; transformers passes on a field's metadata."""
@@ -496,7 +444,7 @@ class _Parser(HfArgumentParser):
         return super().add_argument(*names, **kwargs)
 
     def parse_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:  # type: ignore[override]
-        """As argparse does, with the nearest flag for one that is unknown; its value, a token maybe, is not printed."""
+        """As argparse does, with a hint for an unknown flag; its value, maybe a token, is not printed."""
         parsed, unknown = self.parse_known_args(args, namespace)
         if unknown:
             flag = next((word.partition("=")[0] for word in unknown if word.startswith("--")), None)
@@ -517,8 +465,8 @@ class _Parser(HfArgumentParser):
 def parse_training_config(argv: Sequence[str], *, prog: str = "train.py") -> TrainingConfig:
     """Read ``--config RECIPE`` and the flags that change it.
 
-    The recipe's values go through the parser as flags do, so that ``1e-3``, which YAML calls a text,
-    is a number here, and a text where a number is expected is an error.
+    The recipe's values go through the parser like flags, so ``1e-3``, a text in YAML, is a number, and a text
+    instead of a number is an error.
 
     Args:
         argv: the arguments after the command's name.

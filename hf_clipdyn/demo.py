@@ -4,6 +4,7 @@ Training takes one core. A second one measures the revisions as they appear, in 
 """
 
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -59,7 +60,8 @@ def run_demo(
     """
     from hf_clipdyn.config import parse_training_config
     from hf_clipdyn.evaluation import evaluate_revisions
-    from hf_clipdyn.report import summarize, write_report
+    from hf_clipdyn.report import read_study, summarize, write_report
+    from hf_clipdyn.results.cells import cells_folder, trials_folder
     from hf_clipdyn.training import delete_run, output_folder, repository, train
     from hf_clipdyn.training.device import torch_threads
 
@@ -72,6 +74,8 @@ def run_demo(
     if overwrite_output_dir:
         delete_run(folder)
         results.unlink(missing_ok=True)
+        for beside in (cells_folder(results), trials_folder(results)):
+            shutil.rmtree(beside, ignore_errors=True)
 
     with _measured_meanwhile(repository(config), folder / "hub", results):
         summary = train(config)
@@ -82,7 +86,8 @@ def run_demo(
         evaluate_revisions(
             summary.repo_id, suite=_SUITE, store=summary.store, output=results, show_progress=show_progress
         )
-    page = write_report(results, folder / "report")
+    study = read_study(results)
+    page = write_report(study, folder / "report")
     middle = summary.published[len(summary.published) // 2]
     return Demo(
         page=page,
@@ -92,7 +97,7 @@ def run_demo(
             f"Page:  {page}",
             f'Load:  CLIPModel.from_pretrained("{summary.repo_id}", revision="{middle}", '
             f'cache_dir="{summary.store}", local_files_only=True)',
-            f"Found: {summarize(results)[0]}",
+            f"Found: {summarize(study)[0]}",
         ),
     )
 
@@ -143,7 +148,7 @@ def _follow(repo_id: str, store: Path, results: Path) -> None:
 
     def listen() -> None:
         if not sys.stdin.buffer.read(1):
-            os._exit(1)  # a pair is written whole or not at all
+            os._exit(1)  # a cell is written whole or not at all
         trained.set()
 
     threading.Thread(target=listen, daemon=True).start()
@@ -170,7 +175,7 @@ def _follow(repo_id: str, store: Path, results: Path) -> None:
                     )
                     measured.add(fresh[0])
                     continue
-            except ClipDynError:  # nothing is published yet, or a killed follower still holds the table
+            except ClipDynError:  # nothing is published yet
                 pass
             trained.wait(1)
 

@@ -28,6 +28,7 @@ from difflib import get_close_matches
 from typing import TextIO
 
 __all__ = [
+    "CONTROL",
     "ClipDynError",
     "ConfigError",
     "DatasetError",
@@ -40,18 +41,24 @@ __all__ = [
     "TrainingError",
     "TrainingInterrupted",
     "UnknownNameError",
+    "printable",
+    "redact",
+    "redact_output",
+    "shorten",
+    "shown",
 ]
+
+CONTROL = r"\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff"
+"""For a set of a regular expression: control characters, separators of lines, and what is no valid Unicode."""
 
 # 34 characters follow the prefix of a token; fewer are redacted too, `hf_clipdyn` is not. The command line
 # turns underscores of an unknown option into dashes.
 _TOKEN = re.compile(r"hf[_-](?:[a-z]+[_-])?[A-Za-z0-9]{16,}")
 _BEGUN = re.compile(r"hf[_-][A-Za-z0-9_-]{0,100}\Z")
 
-# What moves the cursor, changes colours or reverses the direction of the text in a terminal. Tabs and
-# newlines stay: some messages hold a table.
-_CONTROL = re.compile(
-    r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff]"
-)
+# What moves the cursor, changes colours or reverses the text in a terminal. Tabs and newlines stay: some messages
+# hold a table.
+_UNPRINTABLE = re.compile(rf"(?![\t\n])[{CONTROL}\u200b-\u200f\u202a-\u202e\u2060-\u206f\ufeff]")
 _LONG_WORD = re.compile(r"(\S{80})\S{100,}(\S{40})")
 _LONGEST = 4000
 
@@ -62,23 +69,37 @@ def redact(text: str) -> str:
 
 
 def printable(text: str) -> str:
-    """A message that is safe to print, whatever names it quotes.
+    """A message that is safe to print, with any names that it quotes.
 
     Control characters are escaped, the lines after the first one are indented, and long words are
     shortened in their middle.
     """
-    text = _CONTROL.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
+    text = _UNPRINTABLE.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
     text = _LONG_WORD.sub(r"\1…\2", text)
     if len(text) > _LONGEST:
         text = f"{text[: _LONGEST - 200]}…{text[-199:]}"
     return "\n  ".join(text.splitlines())
 
 
-class _Redacting:
-    """The methods of a text stream that take its own ones' place; no token passes them.
+def shorten(text: str, most: int = 200) -> str:
+    """The first ``most`` characters of a text, which would bury the sentence of an error."""
+    return text if len(text) <= most else f"{text[:most]}…"
 
-    A token may come in several writes, so that what may be the beginning of one waits for the next
-    write or flush. There is no lock, which a forked child could inherit while it is held.
+
+def shown(value: object, most: int = 60) -> str:
+    """A value as an error prints it: texts in quotes, cut to ``most`` characters."""
+    if isinstance(value, (dict, list)):
+        return f"a {'list' if isinstance(value, list) else 'mapping'} of {len(value)}"
+    if isinstance(value, int) and abs(value) >= 10**50:  # Python refuses to print very long ones
+        return "a number of over 50 digits"
+    return repr(shorten(value, most)) if isinstance(value, str) else shorten(str(value), most)
+
+
+class _Redacting:
+    """Methods that replace those of a text stream and let no token pass.
+
+    A token may come in several writes, so what may be the start of one waits for the next write or flush.
+    There is no lock: a forked child could inherit it while it is held.
     """
 
     def __init__(self, stream: TextIO) -> None:
@@ -109,9 +130,8 @@ class _Redacting:
 def redact_output() -> None:
     """From now on no token of the Hub reaches standard output, standard error or a log of this process.
 
-    Tracebacks, warnings and the messages of other libraries go through the same streams. A log may
-    have a handler with a stream of its own, so that its records are redacted themselves. A second call
-    changes nothing.
+    Tracebacks, warnings and the messages of other libraries go through the same streams. A log may have a handler
+    with its own stream, so log records are redacted too. A second call changes nothing.
     """
     for stream in (sys.stdout, sys.stderr):
         if stream is not None and not isinstance(getattr(stream.write, "__self__", None), _Redacting):
@@ -153,13 +173,13 @@ class ConfigError(ClipDynError, ValueError):
 
 
 class UnknownNameError(ConfigError):
-    """A name that no registry knows; the message lists those that it does."""
+    """An unknown name; the message lists the known ones."""
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
         names = sorted(known)
         close = get_close_matches(name, names, n=1)
         hint = f" Did you mean {close[0]!r}?" if close else ""
-        super().__init__(f"There is no {kind} {name!r}.{hint} Known: {', '.join(names)}.")
+        super().__init__(f"There is no {kind} {shown(name, 200)}.{hint} Known: {', '.join(names)}.")
 
 
 class DatasetError(ClipDynError):

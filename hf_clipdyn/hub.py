@@ -1,7 +1,7 @@
-"""Calls of the Hub's client that must survive a bad day, once for all rooms.
+"""Robust calls of the Hub's client.
 
-`create_commit`, `create_branch` and the reading calls do not retry; `attempt` does, with back-off. What an
-error means, and how long the server asks to wait, is decided here and nowhere else.
+`create_commit`, `create_branch` and the reading calls do not retry; `attempt` does, with back-off. Only this
+module decides what an error means and how long to wait.
 """
 
 import random
@@ -42,10 +42,10 @@ class RetryPolicy:
 
     Attributes:
         base: seconds before the first repeat; each further one waits twice as long.
-        cap: seconds that a wait takes at most; a longer Retry-After of the server is honoured.
-        patience: seconds without any progress after which one gives up.
+        cap: longest wait in seconds; a longer Retry-After of the server is honoured.
+        patience: seconds without progress after which a call is given up.
         timeout: seconds that one answer may take; the client itself would wait for ever.
-        first: the patience with a server to which no connection was ever made: more likely there is none.
+        first: the patience with a server that was never reached: there is probably none.
     """
 
     base: float = 1.0
@@ -55,7 +55,7 @@ class RetryPolicy:
     first: float = 7.0
 
     def delay(self, failures: int) -> float:
-        """Seconds to wait after that many failures before this one, with jitter of a quarter."""
+        """Seconds to wait after ``failures`` earlier failures, with a jitter of a quarter."""
         return min(self.cap, self.base * 2.0 ** min(failures, 30)) * random.uniform(0.75, 1.0)  # noqa: S311
 
 
@@ -80,7 +80,7 @@ def _transport_errors() -> tuple[type[BaseException], ...]:
 
 
 def status_of(error: BaseException) -> int | None:
-    """The HTTP status behind an error, None where there was no answer."""
+    """The HTTP status behind an error; None if there was no answer."""
     for cause in _causes(error):
         if isinstance(cause, HfHubHTTPError):
             return int(cause.response.status_code)
@@ -101,7 +101,7 @@ def is_transient(error: BaseException) -> bool:
 
 
 def is_unreachable(error: BaseException) -> bool:
-    """Whether no connection could be made: no network, no such host, nobody who listens."""
+    """Whether no connection could be made: no network, no such host, no server."""
     library = _http_library()
     return any(isinstance(cause, (library.ConnectError, library.ConnectTimeout)) for cause in _causes(error))
 
@@ -131,13 +131,13 @@ def reason(error: BaseException) -> str:
 
 
 def limit_waiting(seconds: float) -> None:
-    """Give every call of the client in this process a time limit; by default it has none and can hang.
+    """Give every call of the client in this process a time limit; by default it can hang.
 
-    A client that the user made (`set_client_factory`: proxies, headers, certificates) keeps all its settings,
-    and its own limit if it has one.
+    A client of the user's own (`set_client_factory`: proxies, headers, certificates) keeps its settings, also its
+    limit if it has one.
     """
     timeout = get_session().timeout
-    make = _http._GLOBAL_CLIENT_FACTORY  # there is no public way to ask for it
+    make = _http._GLOBAL_CLIENT_FACTORY  # there is no public way to read it
     if isinstance(make, _Limited):
         if make.seconds == seconds:
             return
@@ -162,11 +162,11 @@ class _Limited:
 
 
 def attempt(call: Callable[[], T], policy: RetryPolicy, *, reached: bool = True) -> T:
-    """Call until it succeeds, fails for good, or the policy's patience is at an end.
+    """Call until it succeeds, fails for good, or the policy's patience ends.
 
     Args:
-        reached: whether the server has answered before; if not, and it cannot be reached, ``policy.first``
-            is the patience.
+        reached: whether the server has answered before; if not, ``policy.first`` is the patience with an
+            unreachable one.
 
     Raises:
         Exception: the last error of ``call``.
@@ -187,9 +187,9 @@ def attempt(call: Callable[[], T], policy: RetryPolicy, *, reached: bool = True)
 
 
 def collect(title: str, repo_id: str, *, token: str | None = None, private: bool = False) -> str:
-    """Put a model repository into the owner's collection of that title, made if need be; returns its address.
+    """Add a model repository to the owner's collection of that title, or create it; returns its address.
 
-    Several scales and seeds of one study are a repository each; the collection joins them.
+    Each scale and seed of a study has its own repository; the collection joins them.
 
     Raises:
         ConfigError: the repository has no owner.
@@ -197,7 +197,7 @@ def collect(title: str, repo_id: str, *, token: str | None = None, private: bool
     """
     owner, _, name = repo_id.rpartition("/")
     if not owner:
-        raise ConfigError(f"{name!r} is no repository of the Hub: give it as owner/name.")
+        raise ConfigError(f"{name!r} is no repository on the Hub: give it as owner/name.")
     api = HfApi(token=token)
 
     def add() -> str:
@@ -209,5 +209,5 @@ def collect(title: str, repo_id: str, *, token: str | None = None, private: bool
         return attempt(add, RetryPolicy(patience=60.0))
     except Exception as error:
         raise PublishError(
-            f"{repo_id} could not be put into the collection {title!r}: {reason(error)}."
+            f"{repo_id} could not be added to the collection {title!r}: {reason(error)}."
         ) from error

@@ -1,12 +1,14 @@
 """What the `evaluate` modules in `metrics/` share; `scripts/push_metrics.py` copies it into each Space."""
 
-from collections.abc import Callable, Mapping
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from functools import wraps
 from typing import Any, TypeVar
 
 import datasets
 import evaluate
 
-__all__ = ["NUMBER", "RESAMPLING", "metric_module"]
+__all__ = ["NUMBER", "RESAMPLING", "UndefinedMetricWarning", "metric_module"]
 
 Metric = TypeVar("Metric", bound=type[evaluate.Metric])
 
@@ -20,6 +22,20 @@ RESAMPLING = """
 """Help text of the three keywords that all modules have."""
 
 
+class UndefinedMetricWarning(UserWarning):
+    """A value of a metric is NaN, since it is not defined on the given input.
+
+    Attributes:
+        names: keys of the result that are NaN.
+        cause: why, as a clause ("the predictions are constant").
+    """
+
+    def __init__(self, names: Sequence[str], cause: str) -> None:
+        self.names = tuple(names)
+        self.cause = cause
+        super().__init__(f"{', '.join(self.names)} undefined (NaN): {cause}.")
+
+
 def metric_module(
     function: Callable[..., dict[str, Any]],
     *,
@@ -31,6 +47,8 @@ def metric_module(
 ) -> Callable[[Metric], Metric]:
     """Complete a subclass of `evaluate.Metric`, which computes ``function`` with the same keywords.
 
+    It warns of undefined values, with an `UndefinedMetricWarning` for each of the function's ``causes``.
+
     Args:
         function: the pure function.
         description: what the metric is.
@@ -39,6 +57,16 @@ def metric_module(
         reference_url: address of the source.
         features: type of each input that has a value in every row.
     """
+
+    @wraps(function)
+    def compute(**inputs: Any) -> dict[str, Any]:
+        result = function(**inputs)
+        names: dict[str, list[str]] = {}
+        for name, cause in result.pop("causes", {}).items():
+            names.setdefault(cause, []).append(name)
+        for cause, undefined in names.items():
+            warnings.warn(UndefinedMetricWarning(undefined, cause), stacklevel=3)  # the caller of `compute`
+        return result
 
     def info(_: evaluate.Metric) -> evaluate.MetricInfo:
         return evaluate.MetricInfo(
@@ -51,7 +79,7 @@ def metric_module(
 
     def complete(metric: Metric) -> Metric:
         metric.__doc__ = description + inputs_description
-        metric._info, metric._compute = info, staticmethod(function)
+        metric._info, metric._compute = info, staticmethod(compute)
         return metric
 
     return complete

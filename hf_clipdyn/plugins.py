@@ -1,11 +1,14 @@
-"""Classes that others add: of installed packages by entry points, and of a module given with ``--plugin``.
+"""Kinds and data sets that others add: by an installed package, or by a file given with ``--plugin``.
 
-::
+A package names its modules in entry points. Each class must be defined in the module itself::
 
     [project.entry-points."hf_clipdyn.kinds"]
-    brightness = "my_package.brightness"          # the module that defines the subclass of Kind
+    brightness = "my_package.brightness"
 
-A module is imported, so only name one that you would run.
+    [project.entry-points."hf_clipdyn.datasets"]
+    my_images = "my_package.my_images"
+
+A plug-in is imported, so its code runs with your rights.
 """
 
 import importlib
@@ -13,6 +16,8 @@ import importlib.util
 import pkgutil
 import sys
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
 from types import ModuleType
@@ -26,6 +31,7 @@ __all__ = [
     "KINDS",
     "LOSSES",
     "load_plugin",
+    "module_name",
     "modules_of",
     "plugins",
     "subclasses_in",
@@ -34,7 +40,8 @@ __all__ = [
 KINDS, DATASETS = "hf_clipdyn.kinds", "hf_clipdyn.datasets"
 LOSSES, CALLBACKS = "hf_clipdyn.losses", "hf_clipdyn.callbacks"
 T = TypeVar("T")
-_loaded: dict[str, ModuleType] = {}
+_loaded: dict[Path, ModuleType] = {}
+_PREFIX = "clipdyn_plugin_"  # in `sys.modules`, so that a plug-in called `torch.py` hides nothing
 
 
 def load_plugin(path: str | Path) -> ModuleType:
@@ -43,27 +50,30 @@ def load_plugin(path: str | Path) -> ModuleType:
     Raises:
         ConfigError: there is no such file, or importing it fails.
     """
-    file = Path(path).expanduser().resolve()
-    if file.suffix != ".py" or not file.is_file():
+    try:
+        file = Path(path).expanduser().resolve()
+        is_module = file.suffix == ".py" and file.is_file()
+    except (OSError, RuntimeError, ValueError):  # too long a name, an unknown home, a null byte
+        is_module = False
+    if not is_module:
         raise ConfigError(f"The plug-in {path} is not a Python file: name a file that ends in .py.")
-    if str(file) not in _loaded:
-        name = f"clipdyn_plugin_{file.stem}"
+    if file not in _loaded:
+        name = f"{_PREFIX}{file.stem}"
         if name in sys.modules:
             raise ConfigError(f"Two plug-ins are called {file.stem}: rename one of them.")
         spec = importlib.util.spec_from_file_location(name, file)
         assert spec is not None
         assert spec.loader is not None
         module = importlib.util.module_from_spec(spec)
-        sys.modules[name] = module
-        try:
-            spec.loader.exec_module(module)
-        except Exception as error:
-            del sys.modules[name]
-            raise ConfigError(
-                f"The plug-in {path} fails on import ({type(error).__name__}: {error})."
-            ) from error
-        _loaded[str(file)] = module
-    return _loaded[str(file)]
+        sys.modules[name] = module  # where dataclasses and pickle look for it
+        with _failing(f"The plug-in {path}", "correct the file"):
+            try:
+                spec.loader.exec_module(module)
+            except BaseException:
+                del sys.modules[name]
+                raise
+        _loaded[file] = module
+    return _loaded[file]
 
 
 def plugins(group: str) -> Iterator[ModuleType]:
@@ -73,15 +83,28 @@ def plugins(group: str) -> Iterator[ModuleType]:
         ConfigError: an entry point cannot be imported.
     """
     yield from _loaded.values()
+    yield from _installed(group)
+
+
+@cache
+def _installed(group: str) -> tuple[ModuleType, ...]:
+    """The modules of an entry-point group; kept, since looking for it reads every installed package's list."""
+    found = []
     for point in entry_points(group=group):
-        try:
-            yield importlib.import_module(point.module)
-        except Exception as error:
-            package = point.dist.name if point.dist else "a package"
-            raise ConfigError(
-                f"The plug-in {point.name} of {package} fails on import ({type(error).__name__}: {error}): "
-                "update or uninstall the package."
-            ) from error
+        package = point.dist.name if point.dist else "a package"
+        with _failing(f"The plug-in {point.name} of {package}", "update or uninstall the package"):
+            found.append(importlib.import_module(point.module))
+    return tuple(found)
+
+
+@contextmanager
+def _failing(what: str, remedy: str) -> Iterator[None]:
+    """Turn whatever an import raises, `sys.exit` too, into one sentence."""
+    try:
+        yield
+    except (Exception, SystemExit) as error:
+        cause = " ".join(f"{type(error).__name__}: {error}".split())
+        raise ConfigError(f"{what} fails on import ({cause}): {remedy}.") from error
 
 
 def subclasses_in(modules: Iterable[ModuleType], base: type[T]) -> Iterator[type[T]]:
@@ -90,6 +113,11 @@ def subclasses_in(modules: Iterable[ModuleType], base: type[T]) -> Iterator[type
         for member in vars(module).values():
             if isinstance(member, type) and issubclass(member, base) and member.__module__ == module.__name__:
                 yield member
+
+
+def module_name(member: type) -> str:
+    """The last part of the name of the module that defines a class; of a plug-in, its file's name."""
+    return member.__module__.rpartition(".")[2].removeprefix(_PREFIX)
 
 
 def modules_of(package: str) -> Iterator[ModuleType]:

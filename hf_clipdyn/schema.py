@@ -1,8 +1,8 @@
-"""What comes from a file is checked before it is used: JSON becomes a dataclass, or one sentence.
+"""Check files before use: JSON becomes a dataclass, or an error of one sentence.
 
 The schema is the dataclass itself: its annotations give types, and `Annotated` adds `Within` (a number's
-interval) or `Matches` (a text's form). Whoever writes a file cannot be trusted: run folders and stores are
-passed on, cut short and edited. So nothing is converted, and every size is bounded.
+interval) or `Matches` (a text's form). Files cannot be trusted: run folders and stores are shared, truncated and
+edited. So nothing is converted, and every size is bounded.
 """
 
 import json
@@ -20,7 +20,7 @@ from typing import Annotated, Any, NoReturn, TypeVar, Union
 from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]  # public, not re-exported
 
-from hf_clipdyn.errors import ClipDynError, ConfigError
+from hf_clipdyn.errors import ClipDynError, ConfigError, shown
 
 __all__ = [
     "CommitId",
@@ -93,7 +93,7 @@ def checked_repo_id(repo_id: str, *, what: str = "The repository", owner: bool =
     """
     if not is_repo_id(repo_id):
         raise ConfigError(
-            f"{what} is {_shown(repo_id)}, which the Hub does not accept: give owner/name, of letters, digits, "
+            f"{what} is {shown(repo_id)}, which the Hub does not accept: give owner/name, of letters, digits, "
             "single dashes and dots, and underscores, at most 96."
         )
     if owner and "/" not in repo_id:
@@ -123,7 +123,7 @@ def read_json(cls: type[T], path: Path, *, error: type[ClipDynError]) -> T:
     """The file's content as a ``cls``.
 
     Raises:
-        error: it cannot be read, or is not what the dataclass says; unknown keys are passed over.
+        error: it cannot be read, or is not what the dataclass says; unknown keys are ignored.
     """
     try:
         status = path.stat()
@@ -141,7 +141,7 @@ def parse_json(cls: type[T], text: str | bytes, *, where: str, error: type[ClipD
     """A text as a ``cls``; ``where`` begins the message of the error.
 
     Raises:
-        error: it is no JSON, or not what the dataclass says; unknown keys are passed over.
+        error: it is no JSON, or not what the dataclass says; unknown keys are ignored.
     """
     return load_json(cls, parse_any(text, where=where, error=error), where=where, error=error)
 
@@ -174,7 +174,7 @@ def load_json(cls: type[T], value: object, *, where: str, error: type[ClipDynErr
 
 class _InvalidError(Exception):
     def __init__(self, path: str, value: object, expected: str) -> None:
-        super().__init__(f"{path or 'the content'} is {_shown(value)}, not {expected}")
+        super().__init__(f"{path or 'the content'} is {shown(value)}, not {expected}")
 
 
 def _refuse(constant: str) -> NoReturn:
@@ -182,18 +182,8 @@ def _refuse(constant: str) -> NoReturn:
 
 
 def _cause(error: ValueError) -> str:
-    # An error of decoding prints the bytes, which are nobody's business.
+    # An error of decoding would print the bytes, which may be private.
     return "it is not UTF-8" if isinstance(error, UnicodeError) else str(error)[:100]
-
-
-def _shown(value: object) -> str:
-    if isinstance(value, dict | list):
-        return f"a {'list' if isinstance(value, list) else 'mapping'} of {len(value)}"
-    if isinstance(value, int) and not isinstance(value, bool) and abs(value) > _LARGEST:
-        return "a number beyond 64 bits"
-    text = value if isinstance(value, str) else str(value)
-    text = text if len(text) <= 60 else text[:57] + "…"
-    return ascii(text) if isinstance(value, str) else text
 
 
 @cache
@@ -223,7 +213,7 @@ def _read(kind: Any, value: object, path: str) -> object:
         key, item_kind = typing.get_args(kind)
         held = _sized(value, dict, path)
         return {
-            _read(key, name, f"a key of {path}"): _read(item_kind, item, f"{path}.{_shown(name)}")
+            _read(key, name, f"a key of {path}"): _read(item_kind, item, f"{path}.{shown(name)}")
             for name, item in held.items()
         }
     if kind in (Any, object):
@@ -285,7 +275,7 @@ def _sized(value: object, kind: type[T], path: str) -> T:
 
 
 def _is_unicode(text: str) -> bool:
-    """Half a surrogate pair, which JSON can spell, cannot be written to any file."""
+    """Whether a text can be written; JSON can spell half a surrogate pair, which cannot."""
     try:
         text.encode()
     except UnicodeEncodeError:

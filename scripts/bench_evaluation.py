@@ -44,25 +44,28 @@ import datasets
 import numpy as np
 import torch
 from PIL import Image
+from timing import Clock
 from transformers import CLIPModel, CLIPProcessor
 from transformers.utils import logging
 
-from hf_clipdyn.benchmarks.base import SIGMAS, Settings
+from hf_clipdyn.benchmarks.base import Common, KindSettings
 from hf_clipdyn.benchmarks.kinds.distortion import Distortion
+from hf_clipdyn.benchmarks.kinds.noise import NoiseSettings
 from hf_clipdyn.benchmarks.readout import Readout
-from hf_clipdyn.benchmarks.registry import benchmark_class, suite
+from hf_clipdyn.benchmarks.registry import parse_benchmark, suite
 from hf_clipdyn.benchmarks.sources import Source, open_source
 from hf_clipdyn.cards import CardFacts
 from hf_clipdyn.evaluation import evaluate_revisions
-from hf_clipdyn.evaluation.store import ResultsStore
 from hf_clipdyn.models.encoder import Encoder, ImageFeatures
-from hf_clipdyn.models.scales import clip_config, clip_image_processor, scale
+from hf_clipdyn.models.sizes import clip_config, clip_image_processor, model_size
 from hf_clipdyn.models.snapshots import snapshot_folder
 from hf_clipdyn.models.tokenizers import train_tokenizer
+from hf_clipdyn.results.cells import CellStore
 from hf_clipdyn.revisions import Publisher, RevisionRecord, epoch_name
 
 REPO = "bench/run"
 PARTS = ("pairs", "warm", "embedded", "real", "vit-b-32")
+SIGMAS = (0.0, *NoiseSettings().sigmas)
 PAIRS = "distortion/procedural"
 BATCH = 32
 DATA = Path(os.environ.get("CLIPDYN_DATA", Path(__file__).parents[2] / "shared" / "data"))
@@ -71,7 +74,7 @@ REAL = {"shape_bias/cue_conflict": "cue-conflict", "noise/cifar10": "cifar10"}
 
 def publish(folder: Path, scale_name: str, n: int) -> Path:
     """A store with n random models."""
-    size = scale(scale_name)
+    size = model_size(scale_name)
     tokenizer = train_tokenizer(["a photo of a cat"], vocab_size=600, context_length=size.context_length)
     processor = CLIPProcessor(clip_image_processor(size), tokenizer)
     with Publisher(
@@ -96,23 +99,6 @@ def publish(folder: Path, scale_name: str, n: int) -> Path:
 
 
 @dataclass
-class Clock:
-    """Wall and processor seconds of what ran inside `running`, and how often that was."""
-
-    wall: float = 0.0
-    cpu: float = 0.0
-    times: int = 0
-
-    @contextmanager
-    def running(self) -> Iterator[None]:
-        start = time.perf_counter(), time.process_time()
-        yield
-        self.wall += time.perf_counter() - start[0]
-        self.cpu += time.process_time() - start[1]
-        self.times += 1
-
-
-@dataclass
 class Work:
     """What one evaluation shows: its data sets, and the texts it was seen to ask."""
 
@@ -121,12 +107,16 @@ class Work:
     folders: dict[str, Path] = field(default_factory=dict)
     texts: list[str] = field(default_factory=list)
 
+    @property
+    def has_noise(self) -> bool:
+        return any(name.startswith("noise/") for name in self.names)
+
     def sources(self) -> list[tuple[str, Source]]:
         opened = []
         for name in self.names:
-            kind, _, dataset = name.partition("/")
-            schemas = benchmark_class(name).schemas
-            opened.append((kind, open_source(dataset, schemas, data_dir=self.folders.get(dataset))))
+            one = parse_benchmark(name)
+            folder = self.folders.get(one.dataset)
+            opened.append((one.kind.name, open_source(one.dataset, one.kind.schemas, data_dir=folder)))
         return opened
 
     def images(self) -> Iterator[list[Image.Image]]:
@@ -191,7 +181,7 @@ def compare(title: str, store: Path, revisions: Sequence[str], work: Work, peers
                 output=folder / "results.parquet",
                 cache_dir=folder / "cache",
                 final_texts=False,
-                sigmas=tuple(work.sigmas),
+                settings={"noise": NoiseSettings(sigmas=tuple(work.sigmas))} if work.has_noise else {},
                 show_progress=False,
             )
 
@@ -247,17 +237,18 @@ class Recorder:
 def warm(store: Path, revisions: Sequence[str]) -> None:
     """What each further revision takes in a run, files and all, and in turn with it its bare forward passes."""
     encoder = Encoder.from_folder(snapshot_folder(REPO, revisions[0], cache_dir=store, local_files_only=True))
-    benchmark = Distortion(open_source("procedural", Distortion.schemas), encoder.image_processor, Settings())
+    source = open_source("procedural", Distortion.schemas)
+    kind = Distortion(source, encoder.image_processor, KindSettings(), Common())
     recorder = Recorder(encoder)
-    benchmark.observe(Readout(recorder))  # type: ignore[arg-type]
+    kind.observe(Readout(recorder))  # type: ignore[arg-type]
     ready = [encoder.pixel_values(pixels) for pixels in recorder.seen]
     further: list[tuple[float, float]] = []
     bare: list[tuple[float, float]] = []
-    add, started = ResultsStore.add, [(0.0, 0.0)]
+    write, started = CellStore.write, [(0.0, 0.0)]
 
     @torch.inference_mode()
-    def adding(*args: Any, **kwargs: Any) -> None:
-        add(*args, **kwargs)
+    def writing(*args: Any) -> None:
+        write(*args)
         further.append((time.perf_counter() - started[0][0], time.process_time() - started[0][1]))
         clock = Clock()
         with clock.running():
@@ -266,7 +257,7 @@ def warm(store: Path, revisions: Sequence[str]) -> None:
         bare.append((clock.wall, clock.cpu))
         started[0] = time.perf_counter(), time.process_time()
 
-    ResultsStore.add = adding  # type: ignore[method-assign]
+    CellStore.write = writing  # type: ignore[method-assign]
     try:
         for attempt in range(2):
             evaluate_revisions(
@@ -280,7 +271,7 @@ def warm(store: Path, revisions: Sequence[str]) -> None:
             further[attempt * (len(revisions) - 1)] = (np.nan, np.nan)  # the first one prepares
             del further[attempt * (len(revisions) - 1)], bare[attempt * (len(revisions) - 1)]
     finally:
-        ResultsStore.add = add  # type: ignore[method-assign]
+        CellStore.write = write  # type: ignore[method-assign]
     wall, cpu = np.median(np.array(further) / np.array(bare), axis=0)
     print(
         f"one more revision, warm: {wall:.2f} times the bare forward passes of its "
@@ -295,7 +286,7 @@ def few_pairs(scale_name: str, folder: Path, n_revisions: int, n_pairs: int) -> 
     names = [epoch_name(epoch) for epoch in range(n_revisions)]
     whole = open_source("procedural", Distortion.schemas)
     rows = whole.dataset.select(range(n_pairs))
-    part = Source(whole.name, rows, whole.split, whole.facts)
+    part = Source(whole.name, rows, whole.split, whole.metadata)
     ours, takes = Clock(), {name: Clock() for name in PEERS}
 
     def run(attempt: int) -> None:
@@ -305,11 +296,11 @@ def few_pairs(scale_name: str, folder: Path, n_revisions: int, n_pairs: int) -> 
                 target = snapshot_folder(REPO, name, cache_dir=store, local_files_only=True)
                 if encoder is None:
                     encoder = Encoder.from_folder(target)
-                    settings = Settings(cache_dir=folder / f"cache-{attempt}")
-                    benchmark = Distortion(part, encoder.image_processor, settings)
+                    common = Common(cache_dir=folder / f"cache-{attempt}")
+                    kind = Distortion(part, encoder.image_processor, KindSettings(), common)
                 else:
                     assert encoder.load(target)
-                Distortion.score(benchmark.observe(Readout(encoder)), settings)
+                Distortion.score(kind.observe(Readout(encoder)), common)
 
     run(0)
     for name in names:

@@ -31,7 +31,7 @@ import torch
 from PIL import Image
 from transformers.utils import logging
 
-from hf_clipdyn.data.cifar10 import Cifar10
+from hf_clipdyn.data.sets.cifar10 import Cifar10
 from hf_clipdyn.evaluation import evaluate_revisions
 from hf_clipdyn.revisions import epoch_name
 
@@ -111,7 +111,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="clipdyn-bench-") as name:
         folder = Path(name)
         store = bench_evaluation.publish(folder / "run", arguments.scale, 4 * k)
-        side = bench_evaluation.scale(arguments.scale).image_size
+        side = bench_evaluation.model_size(arguments.scale).image_size
         found = {}
         for images, revisions in ((n, k), (4 * n, k), (n, 4 * k)):
             place = folder / str(images)

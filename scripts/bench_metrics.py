@@ -14,13 +14,12 @@ the bootstraps as a loop of SciPy over resampled rows, the saliency metrics with
 """
 
 import argparse
-import statistics
-import time
 from collections.abc import Callable, Sequence
 
 import numpy as np
 from scipy import stats
 from sklearn.metrics import roc_auc_score
+from timing import medians
 
 from hf_clipdyn.metrics.fixation_maps import fixation_density
 from hf_clipdyn.metrics.jnd_map import jnd_map
@@ -123,12 +122,6 @@ def saliency_case(rng: np.random.Generator) -> Case:
     return "all eight metrics of one 800x600 map, against scikit-learn and SciPy", ours, peer, 1
 
 
-def seconds(call: Callable[[], object]) -> float:
-    started = time.perf_counter()
-    call()
-    return time.perf_counter() - started
-
-
 def main(arguments: Sequence[str] | None = None) -> None:
     """Time all cases and print a table."""
     parser = argparse.ArgumentParser(
@@ -145,9 +138,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     ]
     print(f"{'ours, ms':>9} {'peer, ms':>9} {'ratio':>6}")
     for name, ours, peer, share in cases:
-        ours()  # the first call pays for imports and pages
-        times = [(seconds(ours), share * seconds(peer)) for _ in range(options.repeats)]
-        mine, theirs = (1000 * statistics.median(column) for column in zip(*times, strict=True))
+        seconds = medians({"ours": ours, "peer": peer}, options.repeats)
+        mine, theirs = 1000 * seconds["ours"], 1000 * share * seconds["peer"]
         print(f"{mine:9.1f} {theirs:9.1f} {theirs / mine:6.1f}  {name}")
 
 

@@ -3,12 +3,12 @@
 python scripts/bench_start.py
 """
 
-import statistics
 import subprocess
 import sys
-import time
+from functools import partial
 
-REPEATS = 11
+from timing import medians
+
 COMMANDS = {
     "bare interpreter": ["-c", "pass"],
     "import hf_clipdyn": ["-c", "import hf_clipdyn"],
@@ -16,17 +16,14 @@ COMMANDS = {
 }
 
 
+def start(arguments: list[str]) -> None:
+    subprocess.run([sys.executable, *arguments], check=True, stdout=subprocess.DEVNULL)
+
+
 def main() -> None:
-    times: dict[str, list[float]] = {name: [] for name in COMMANDS}
-    for _ in range(REPEATS):  # interleaved, so that a busy moment meets all alike
-        for name, arguments in COMMANDS.items():
-            start = time.perf_counter()
-            subprocess.run([sys.executable, *arguments], check=True, stdout=subprocess.DEVNULL)
-            times[name].append(time.perf_counter() - start)
-    bare = statistics.median(times["bare interpreter"])
-    for name, values in times.items():
-        median = statistics.median(values)
-        print(f"{name:20s} {median:6.3f} s  (+{median - bare:.3f} s)")
+    seconds = medians({name: partial(start, arguments) for name, arguments in COMMANDS.items()}, rounds=11)
+    for name, median in seconds.items():
+        print(f"{name:20s} {median:6.3f} s  (+{median - seconds['bare interpreter']:.3f} s)")
 
 
 if __name__ == "__main__":

@@ -8,9 +8,7 @@ python scripts/bench_training.py [--rounds 5] [--threads 1]
 
 import argparse
 import contextlib
-import statistics
 import tempfile
-import time
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,11 +19,12 @@ import numpy as np
 import open_clip
 import torch
 from PIL import Image
+from timing import medians
 from transformers import CLIPProcessor, Trainer, TrainingArguments
 
 from hf_clipdyn.config import TrainingConfig
 from hf_clipdyn.data.pixels import decode_pixels
-from hf_clipdyn.models.scales import clip_image_processor, scale
+from hf_clipdyn.models.sizes import clip_image_processor, model_size
 from hf_clipdyn.models.tokenizers import train_tokenizer
 from hf_clipdyn.training.augmentation import Augmentation
 from hf_clipdyn.training.captions import Captions
@@ -36,7 +35,7 @@ from hf_clipdyn.training.mapped import MappedSource
 from hf_clipdyn.training.model import build_model
 from hf_clipdyn.training.optimizers import build_optimizer
 
-SIZE = scale("small")
+SIZE = model_size("small")
 BATCH = 128
 CONFIG = TrainingConfig(scale="small", per_device_train_batch_size=BATCH)
 ADAMW = {
@@ -102,16 +101,9 @@ def open_clips(vocab_size: int, bf16: bool, pixels: torch.Tensor, ids: torch.Ten
     return step
 
 
-def seconds(step: Callable[[], None]) -> float:
-    start = time.perf_counter()
-    step()
-    return time.perf_counter() - start
-
-
 def compare(label: str, mine: Callable[[], None], peer: Callable[[], None], images: int, rounds: int) -> None:
-    """Alternate the two, after one round to warm up, and print the ratio of the medians."""
-    times: list[tuple[float, float]] = [(seconds(mine), seconds(peer)) for _ in range(rounds + 1)][1:]
-    a, b = (statistics.median(column) for column in zip(*times, strict=True))
+    """Print the speed of both and their ratio."""
+    a, b = medians({"ours": mine, "peer": peer}, rounds).values()
     print(
         f"{label:46s} {images / a:8.0f} img/s   peer {images / b:8.0f} img/s   ratio {b / a:.2f}", flush=True
     )

@@ -11,7 +11,7 @@ python scripts/push_metrics.py --namespace ORG
 python scripts/push_metrics.py --namespace ORG shape_bias saliency --private
 
 A Space is self-contained: `evaluate.load("ORG/shape_bias")` works where this package is not installed.
-The pure modules stand beside the main file, renamed after where they come from, and the main file
+The pure modules lie beside the main file, named after their origin, and the main file
 imports each of them on a line of its own, since `evaluate` fetches nothing else. A repeated call
 commits only what has changed.
 """
@@ -87,7 +87,7 @@ def _relative(source: str) -> str:
 
 
 def push(name: str, namespace: str, *, token: str | None = None, private: bool = False) -> str:
-    """Create the Space of a metric or bring it up to date; returns the commit that it then stands at.
+    """Create the Space of a metric or bring it up to date; returns its commit.
 
     Raises:
         PublishError: the Hub refuses, or cannot be reached for five minutes.
@@ -136,7 +136,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         for name in options.names or metric_names():
             commit = push(name, options.namespace, token=token, private=options.private)
-            print(f"{options.namespace}/{name} stands at {commit[:10]}")
+            print(f"{options.namespace}/{name} is at commit {commit[:10]}")
     except ClipDynError as error:
         print(f"push_metrics: error: {printable(str(error))}", file=sys.stderr)
         return error.exit_code

@@ -13,6 +13,8 @@ import pandas as pd
 import psutil
 import pytest
 
+from hf_clipdyn.benchmarks.registry import suite
+from hf_clipdyn.results.row import NUMBER_KEY
 from hf_clipdyn.training.device import usable_cores
 
 QuickDemo = Any  # of tests/conftest.py
@@ -38,18 +40,13 @@ def test_the_line_that_says_how_to_load_works_as_it_stands(demo: QuickDemo) -> N
 
 def test_every_revision_is_measured_on_every_embedded_benchmark(demo: QuickDemo) -> None:
     table = pd.read_parquet(demo.folder / "results.parquet")
-    pairs = table[["revision", "benchmark"]].drop_duplicates()
-    benchmarks = {
-        "shape_bias/procedural",
-        "noise/procedural",
-        "distortion/procedural",
-        "zero_shot/procedural",
-    }
-    assert set(pairs["benchmark"]) >= benchmarks
-    assert len(pairs) == 4 * pairs["benchmark"].nunique()
+    cells = table[["revision", "kind", "dataset"]].drop_duplicates()
+    assert set(cells["kind"] + "/" + cells["dataset"]) == set(suite("embedded"))
+    assert len(cells) == 4 * len(suite("embedded"))
     assert sorted(table["revision"].unique()) == ["epoch-000", "epoch-001", "epoch-002", "epoch-003"]
     assert table.loc[table["value"].isna(), "note"].ne("").all(), "what is undefined has a named cause"
-    bias = table[(table["benchmark"] == "shape_bias/procedural") & (table["metric"] == "shape_bias")]
+    bias = table.query("kind == 'shape_bias' and metric == 'shape_bias' and role == 'value'")
+    assert len(bias) == 8, "own texts and those of the last revision"
     assert (bias["n"] > 1000).all()
     assert (bias["ci_low"] <= bias["value"]).all()
     assert (bias["value"] <= bias["ci_high"]).all()
@@ -112,11 +109,10 @@ def test_what_measures_beside_training_ends_with_it_and_leaves_a_whole_table(
     done = demo.run(command)
     assert done.returncode == 0, done.stderr
     after = pd.read_parquet(output / "results.parquet")
-    own = after[~after["metric"].str.endswith("/final_text")]
-    kept = own.merge(before[["revision", "benchmark", "metric", "group", "seconds"]])
+    key = ["revision", "kind", "dataset", "texts", *NUMBER_KEY]
+    kept = after.merge(before[[*key, "seconds"]])
     assert len(kept) == len(before), "what was measured beside training is not measured again"
     expected = pd.read_parquet(demo.folder / "results.parquet")
-    columns = ["revision", "benchmark", "metric", "group", "value"]
     pd.testing.assert_frame_equal(
-        *(t[columns].sort_values(columns[:-1], ignore_index=True) for t in (after, expected))
+        *(t[[*key, "value"]].sort_values(key, ignore_index=True) for t in (after, expected))
     )

@@ -1,15 +1,18 @@
 """Every block of the README and of docs/ runs as it is printed, on a quick run in the demo's place.
 
-A block that cannot run here says so in the line that opens it: ```bash no-run: the reason.
+A block that cannot run here says so in the line that opens it: ```bash no-run: the reason. A block that opens with the
+name of a file, ```python brightness.py, is that file for the other blocks.
 """
 
 import re
+import runpy
 import shlex
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from hf_clipdyn.data.registry import dataset_names
@@ -31,8 +34,12 @@ class Block:
     text: str
 
     @property
+    def file(self) -> str | None:
+        return self.note if self.note.endswith(".py") else None
+
+    @property
     def runs(self) -> bool:
-        return not self.note
+        return not self.note or self.file is not None
 
 
 def _blocks() -> list[Block]:
@@ -56,6 +63,14 @@ COMMANDS = [
 ]
 
 
+@pytest.fixture(autouse=True)
+def files(demo: Any) -> None:
+    """The files that blocks print, in the folder in which the others run."""
+    for block in BLOCKS:
+        if block.file is not None:
+            (demo.root / block.file).write_text(block.text, encoding="utf-8")
+
+
 @pytest.mark.parametrize("block", PYTHON, ids=lambda block: block.place)
 def test_python_runs_as_it_is_printed(demo: Any, block: Block) -> None:
     done = demo.run([sys.executable, "-c", block.text])
@@ -72,7 +87,9 @@ def test_commands_run_as_they_are_printed(demo: Any, command: str) -> None:
 
 @pytest.mark.parametrize("block", BLOCKS, ids=lambda block: block.place)
 def test_a_block_runs_or_says_why_not(block: Block) -> None:
-    assert block.language in ("python", "bash")
+    assert block.language in ("python", "bash") or (
+        block.language in ("text", "toml", "yaml") and not block.runs
+    )
     assert block.runs or re.fullmatch(r"no-run: .{10,}", block.note), block.note
 
 
@@ -96,6 +113,49 @@ def test_the_store_as_the_cache_of_a_process_serves_a_plain_pipeline(demo: Any) 
     variables = ["HF_HUB_CACHE=runs/demo/hub", "HF_HUB_OFFLINE=1"]
     done = demo.run(["env", *variables, sys.executable, "-c", program])
     assert done.stdout.strip() in ("cat", "car"), done.stderr
+
+
+def test_the_noise_curves_of_a_run_are_drawn_from_the_table_alone(
+    demo: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Level 0, the untouched images, is on every curve."""
+    (block,) = (one for one in PYTHON if "pivot" in one.text)
+    (tmp_path / "block.py").write_text(block.text)
+    monkeypatch.chdir(demo.root)
+    numbers = runpy.run_path(str(tmp_path / "block.py"))["numbers"]
+    curves = numbers.pivot(index="level", columns="revision", values="value")
+    assert curves.index[0] == 0
+    assert len(curves) > 3
+    assert list(curves) == ["epoch-000", "epoch-001", "epoch-002", "epoch-003"]
+    assert not curves.isna().any(axis=None)
+
+
+def test_a_kind_in_one_file_is_in_the_flags_the_table_the_page_and_the_card(demo: Any) -> None:
+    def clipdyn(*argv: str) -> str:
+        done = demo.run([sys.executable, "-m", "hf_clipdyn.cli", *argv])
+        assert done.returncode == 0, done.stderr
+        return str(done.stdout)
+
+    commands = [value for one in COMMANDS for value in one.values if "brightness" in value]
+    for command in commands:
+        clipdyn(*shlex.split(command)[1:])
+    assert "--brightness-gains" in clipdyn("evaluate", "--help", "--plugin", "brightness.py")
+    assert "--brightness-gains" not in clipdyn("evaluate", "--help")
+    table = pd.read_parquet(demo.root / "runs/demo/brightness.parquet")
+    assert set(table["metric"]) == {"brightness_displacement"}
+    assert set(table["level"]) == {1, 1.25, 2}
+    assert set(table["higher_is_better"]) == {False}
+    assert (table["level"] == 1).eq(table["value"] == 0).all()
+    report = demo.root / "runs/demo/brightness"
+    (card,) = report.glob("card-*.md")
+    for page in (report / "index.html", card):
+        assert "isplacement by brightness" in page.read_text(encoding="utf-8")
+
+
+def test_the_reference_is_what_the_code_declares() -> None:
+    """If not: `make docs`."""
+    written = runpy.run_path(str(CHECKOUT / "scripts" / "write_reference.py"))["reference"]()
+    assert (CHECKOUT / "docs" / "reference.md").read_text(encoding="utf-8") == written
 
 
 def test_every_data_set_stands_in_the_table() -> None:

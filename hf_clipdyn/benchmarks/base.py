@@ -38,7 +38,6 @@ from numpy.typing import ArrayLike, NDArray
 from hf_clipdyn.errors import EvaluationError
 from hf_clipdyn.options import check_options, option
 from hf_clipdyn.results.row import Number, NumberKey
-from hf_clipdyn.results.row import record as _record
 from hf_clipdyn.results.terms import KindTerms
 
 if TYPE_CHECKING:
@@ -105,7 +104,7 @@ class KindSettings:
         return {name: one for name, one in held.items() if one is not None and not isinstance(one, Path)}
 
 
-@_record()
+@dataclass(frozen=True, kw_only=True)
 class Influence(NumberKey):
     """What each stimulus contributes to the error of one number, which is about the sum of these.
 
@@ -238,7 +237,8 @@ def decode(
     Args:
         squash: resize the whole image to the model's input, whatever its aspect ratio, and crop nothing.
     """
-    from hf_clipdyn.data.pixels import decode_pixels, squashing_processor
+    from hf_clipdyn.data.pixels import decode_pixels
+    from hf_clipdyn.preprocess import squashing_processor
 
     return decode_pixels(
         dataset,
@@ -268,7 +268,6 @@ def check_columns(kind: type[Kind[Any]], trials: pd.DataFrame, columns: Iterable
 def number(
     result: Mapping[str, Any],
     key: str,
-    causes: Mapping[str, str],
     *,
     metric: str | None = None,
     **columns: Any,
@@ -276,9 +275,8 @@ def number(
     """One key of what a function of `hf_clipdyn.metrics` returned, with its interval.
 
     Args:
-        result: the returned dict.
+        result: the returned dict; its ``causes`` say why a value is undefined.
         key: of the value; ``<key>_ci`` is its interval.
-        causes: key to the reason why it is undefined (`undefined_causes`).
         metric: name in the table; the key by default.
         **columns: further columns of the number.
     """
@@ -289,7 +287,7 @@ def number(
         value=float(result[key]),
         ci_low=float(low),
         ci_high=float(high),
-        note=causes.get(key, ""),
+        note=result.get("causes", {}).get(key, ""),
         **given,
     )
 

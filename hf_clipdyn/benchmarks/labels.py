@@ -15,7 +15,7 @@ def labels_of(source: Source) -> tuple[list[str], NDArray[np.int64]]:
 
 
 def rank(images: NDArray[np.float32], classes: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Class ids of each image, best first, (n, classes); of equal similarities the lower id comes first.
+    """Class ids of each image, best first, (n, classes); among equal similarities, the lower id comes first.
 
     Args:
         images: embeddings, (n, d).

@@ -1,7 +1,7 @@
-"""What can be read out of embeddings by a linear classifier, on items that it has not seen.
+"""Linear probes: classes decoded from embeddings, always on items that the probe has not seen.
 
-The classifier is scikit-learn's ridge classifier on standardised dimensions. It has a closed form, hence a result that
-depends on no starting point and no stopping rule; its penalty is the one with the smallest leave-one-out error.
+A probe is scikit-learn's ridge classifier on standardised dimensions. It has a closed form, so its result depends
+neither on a starting point nor on a stopping rule. Its penalty is the one with the smallest leave-one-out error.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -20,46 +20,41 @@ PENALTIES = (1.0, 1e-1, 1e-2, 1e-3, 1e-4, 1e-5)
 """Penalties that are tried, per training item (scikit-learn's ``alpha`` divided by their number)."""
 
 
-def probe_folds(classes: ArrayLike, groups: ArrayLike | None = None, most: int = 5) -> NDArray[np.int64]:
-    """Folds for a probe: groups stay whole, and each fold holds groups of each class.
+def probe_folds(classes: ArrayLike, exemplars: ArrayLike | None = None, most: int = 5) -> NDArray[np.int64]:
+    """Folds for a probe: no exemplar is split, and each fold has exemplars of each class.
 
     Args:
         classes: class of each item, shape (n,).
-        groups: exemplar of each item, shape (n,), each of one class; None: every item is its own.
-        most: folds at most; fewer where a class has fewer groups.
+        exemplars: exemplar of each item, shape (n,), each of one class; None: every item is its own.
+        most: largest number of folds; fewer if a class has fewer exemplars.
 
     Returns:
-        Fold of each item from 0, shape (n,); -1 for the items of a class with a single group, which a probe cannot
-        have seen, and for all where this leaves fewer than two classes.
+        Fold of each item from 0, shape (n,). -1 for the items of a class with a single exemplar, which no probe could
+        be fitted on and tested on; -1 for all items if fewer than two classes remain.
     """
-    kinds = np.unique(np.asarray(classes), return_inverse=True)[1].reshape(-1)
-    n = len(kinds)
-    own = (
-        np.arange(n) if groups is None else np.unique(np.asarray(groups), return_inverse=True)[1].reshape(-1)
-    )
-    first = np.unique(own, return_index=True)[1]  # by group, an item of it
-    of_group = kinds[first]
-    sizes = np.bincount(of_group)
+    labels, n = _codes(classes), np.shape(classes)[0]
+    exemplar_of = np.arange(n) if exemplars is None else _codes(exemplars)
+    class_of = labels[np.unique(exemplar_of, return_index=True)[1]]  # of each exemplar
+    sizes = np.bincount(class_of)
     if np.count_nonzero(sizes > 1) < 2:
         return np.full(n, -1, dtype=np.int64)
     n_folds = min(most, int(sizes[sizes > 1].min()))
-    rank = np.zeros(len(first), dtype=np.int64)
-    for kind in np.flatnonzero(sizes):
-        members = np.flatnonzero(of_group == kind)
-        rank[members] = (
-            np.arange(len(members)) + kind
-        )  # classes begin elsewhere, so that folds are of one size
-    folds = np.where(sizes[of_group] > 1, rank % n_folds, -1)
-    return np.asarray(folds[own], dtype=np.int64)
+    rank = np.zeros(len(class_of), dtype=np.int64)
+    for label in np.flatnonzero(sizes):
+        members = np.flatnonzero(class_of == label)
+        # Each class begins at another fold, so that the folds are equally large.
+        rank[members] = np.arange(len(members)) + label
+    folds = np.where(sizes[class_of] > 1, rank % n_folds, -1)
+    return np.asarray(folds[exemplar_of], dtype=np.int64)
 
 
 class LinearProbe:
-    """Probes of all folds, each fitted on the others.
+    """One probe for each fold, fitted on the other folds.
 
     Args:
         features: shape (n, d).
         classes: class of each item, shape (n,).
-        folds: see `probe_folds`; items at -1 take no part.
+        folds: see `probe_folds`; items at -1 are ignored.
 
     Raises:
         MetricError: other shapes, or NaN.
@@ -87,10 +82,10 @@ class LinearProbe:
             self._probes.append(_fitted(rows[others], labels[others]))
 
     def decide(self, features: ArrayLike) -> NDArray[np.int64]:
-        """Class of each item by the probe that has not seen it, shape (n,); -1 where it takes no part.
+        """Class of each item by the probe that was not fitted on it, shape (n,); -1 for ignored items.
 
         Args:
-            features: shape (n, d): the ones of the fit, or the same items seen otherwise (under noise, say).
+            features: shape (n, d), of the same items: as in the fit, or of another view (for example under noise).
         """
         rows = np.asarray(features, dtype=np.float64)
         decided = np.full(len(self._folds), -1, dtype=np.int64)
@@ -107,29 +102,28 @@ def decide_crossed(
     other_classes: ArrayLike,
     other_exemplars: ArrayLike,
 ) -> NDArray[np.int64]:
-    """What a linear probe reads of one cue in items that conflict in another cue.
+    """Decode one cue with a linear probe from items whose two cues conflict.
 
-    Where no item agrees in both cues, the other cue rules out a class, and a plain probe uses that: a code of
-    textures alone is then below chance for shapes, and mixes the two in any other code. Here the other cue says
-    nothing: the targets (one indicator a class) are centred within each exemplar of the other cue, so that
-    what depends on that exemplar alone is uncorrelated with them, however often the cues meet; and the class of
-    the other cue is no candidate. Chance is 1 / (number of classes - 1), where the other cue's classes are
-    among them.
+    If no item has the same class in both cues, the other cue rules out a class, and a plain probe uses that: it decodes
+    shapes below chance from embeddings that code textures alone, and mixes the two cues in any other embedding. Here
+    the other cue carries no information. First, the targets (one indicator a class) are centred within each exemplar
+    of the other cue: whatever depends on that exemplar alone is then uncorrelated with them, however often the cues
+    are combined. Second, the class of the other cue is no candidate. Chance is 1 / (number of classes - 1) if both
+    cues have the same classes.
 
     Args:
         features: shape (n, d).
-        classes: class of each item in the cue that is read, shape (n,), as numbers from 0.
-        exemplars: its exemplar, shape (n,), each of one class; none is both fitted and decided.
-        other_classes: class in the other cue, shape (n,), in the same numbers; -1 where it is no class of the first.
+        classes: class of each item in the decoded cue, shape (n,), as numbers from 0.
+        exemplars: its exemplar, shape (n,), each of one class; no probe is fitted and tested on the same one.
+        other_classes: class in the other cue, shape (n,), in the same numbers; -1 if it is no class of the decoded cue.
         other_exemplars: exemplar of the other cue, shape (n,).
 
     Returns:
-        Class of each item by the ridge regression that has not seen its exemplar, shape (n,), the first of equals;
-        -1 where none could be fitted.
+        Class of each item by the ridge regression that was not fitted on its exemplar, shape (n,); the first of equal
+        ones; -1 if none could be fitted.
     """
     rows, labels = np.asarray(features, dtype=np.float64), np.asarray(classes, dtype=np.int64)
-    barred = np.asarray(other_classes, dtype=np.int64)
-    other = np.unique(np.asarray(other_exemplars), return_inverse=True)[1].reshape(-1)
+    excluded, other = np.asarray(other_classes, dtype=np.int64), _codes(other_exemplars)
     folds = probe_folds(labels, exemplars)
     targets = np.eye(int(labels.max(initial=-1)) + 1)[labels]
     unseen = np.setdiff1d(labels, labels[folds >= 0])
@@ -137,15 +131,20 @@ def decide_crossed(
     for fold in range(int(folds.max(initial=-1)) + 1):
         own, others = np.flatnonzero(folds == fold), np.flatnonzero((folds >= 0) & (folds != fold))
         centred = _centred_within(targets[others], other[others])
-        if not centred.any():  # no exemplar of the other cue is seen with two classes
+        if not centred.any():  # no exemplar of the other cue is combined with two classes
             continue
         # Equal scores must tie, and a matrix product rounds equal rows differently.
         scores = np.round(_fitted(rows[others], centred).predict(rows[own]), 9)
         scores[:, unseen] = -np.inf
-        ruled_out = np.flatnonzero(barred[own] >= 0)
-        scores[ruled_out, barred[own][ruled_out]] = -np.inf
+        conflicting = np.flatnonzero(excluded[own] >= 0)
+        scores[conflicting, excluded[own][conflicting]] = -np.inf
         decided[own] = scores.argmax(axis=1)
     return decided
+
+
+def _codes(names: ArrayLike) -> NDArray[np.int64]:
+    """Names of any type, shape (n,), as numbers from 0 in sorted order."""
+    return np.unique(np.asarray(names), return_inverse=True)[1].reshape(-1).astype(np.int64)
 
 
 def _centred_within(values: NDArray[np.float64], groups: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -157,7 +156,7 @@ def _centred_within(values: NDArray[np.float64], groups: NDArray[np.int64]) -> N
 
 def _fitted(rows: NDArray[np.float64], targets: NDArray[Any]) -> "Pipeline":
     """A ridge regression for targets (n, k), a ridge classifier for classes (n,)."""
-    # Imported where it is used: a quarter of a second, which most calls would pay for nothing.
+    # Imported here: it takes a quarter of a second, and most calls need no probe.
     from sklearn.linear_model import RidgeClassifierCV, RidgeCV
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import StandardScaler

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from hf_clipdyn.benchmarks.views import View, spread, whole_view
+from hf_clipdyn.benchmarks.views import View, upsample_map, whole_view
 from hf_clipdyn.metrics.fixation_maps import blurred_fixations, rescaled
 
 __all__ = ["Observers", "Target", "Viewed"]
@@ -20,7 +20,7 @@ Floats = NDArray[np.float64]
 _NEGATIVES = 200_000
 _TOTALS = 8
 _COARSE = 128
-# What is left of a sum when its parts are taken away again: 1e-16 of it, far below the edge of any Gaussian.
+# Subtracting all parts from a sum leaves 1e-16 of it, far below the edge of any Gaussian.
 _RESIDUE = 1e-13
 
 
@@ -31,7 +31,7 @@ class Viewed:
     Attributes:
         item: row of the data set.
         image_id: as in the data set.
-        view: the part that the model sees; all else is left out for model, baselines and observers alike.
+        view: the part that the model sees; model, baselines and observers are scored on this part only.
         points: fixations in pixels of the view, (n, 2).
         subjects: who looked there, (n,); "" if unknown.
     """
@@ -44,7 +44,7 @@ class Viewed:
 
     @cached_property
     def known_subjects(self) -> list[str]:
-        """The observers with a fixation in the view; none where fewer than two can be told apart."""
+        """The observers with a fixation in the view; none if fewer than two can be distinguished."""
         names = [str(name) for name in np.unique(self.subjects)]
         return names if len(names) > 1 and "" not in names else []
 
@@ -55,10 +55,10 @@ class Target:
 
     Attributes:
         points: fixations, (n, 2).
-        density: fixations blurred by one degree, or the data set's own map where it has no fixations.
-        centre: density of the fixations on all other images, rescaled to this one; None where there are none.
+        density: fixations blurred by one degree, or the data set's own map if it has no fixations.
+        centre: density of the fixations on all other images, rescaled to this one; None if there are none.
         negatives: these fixations themselves, (m, 2).
-        left_out: density of the one observer that models and humans are both compared with.
+        left_out: density of the one observer with whom models and humans are both compared.
     """
 
     points: Floats
@@ -101,7 +101,7 @@ class Observers:
 
     @property
     def have_points(self) -> bool:
-        """Whether there is any fixation; else there are maps alone."""
+        """Whether there is any fixation; otherwise there are only maps."""
         return bool(len(self._points))
 
     def target(self, index: int) -> Target:
@@ -140,7 +140,7 @@ class Observers:
         return rescaled(self._points[chosen], self._sizes[chosen], self.viewed[index].view.size)
 
     def _centre(self, index: int, own: Floats) -> Floats | None:
-        """The density of everything less that of this image: blurring is additive."""
+        """The density of all fixations minus that of this image's own: blurring is additive."""
         if self._ends[index + 1] - self._ends[index] == len(self._points):
             return None
         total = self._total(self.viewed[index].view.size)
@@ -157,7 +157,7 @@ class Observers:
                 self._totals.popitem(last=False)
             return self._totals[size]
 
-    # --- sets with maps alone ---------------------------------------------------------------------------
+    # --- data sets that provide maps but no fixations ---------------------------------------------------
 
     @cached_property
     def _coarse_maps(self) -> NDArray[np.float64]:
@@ -184,11 +184,11 @@ class Observers:
             rest = without(self._coarse_sum, self._coarse_maps[index])
         if not rest.any():
             return None
-        return spread(rest, whole_view(*self.viewed[index].view.size))
+        return upsample_map(rest, whole_view(*self.viewed[index].view.size))
 
 
 def without(total: Floats, part: Floats) -> Floats:
-    """A sum of densities without one of its parts; what rounding leaves where nothing else was is 0."""
+    """A sum of densities without one of its parts; residues of rounding become 0."""
     rest = total - part
     rest[rest < _RESIDUE * total.max()] = 0.0
     return rest

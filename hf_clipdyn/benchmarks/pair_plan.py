@@ -1,6 +1,6 @@
-"""Which pairs are compared in which order, so that few images have to wait for their partner."""
+"""Which pairs of images are compared in which order, so that few images have to wait for their partner."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -16,7 +16,7 @@ Ints = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class PairPlan:
-    """Distinct pairs of distinct images: those of one first image stand together, images are numbered by first use.
+    """Distinct pairs of distinct images, grouped by their first image; images are numbered by first use.
 
     Attributes:
         images: of each distinct image, where its pixels are.
@@ -56,35 +56,18 @@ class PairPlan:
         """Pixels of the images of these numbers, (n, H, W, 3)."""
         return np.concatenate([self.images[image][0].read([self.images[image][1]]) for image in images])
 
+    def stars(self, pairs: range) -> list[range]:
+        """Cut pairs into ranges of one first image each."""
+        cuts = np.flatnonzero(np.diff(self.first[pairs.start : pairs.stop])) + 1
+        return _ranges([pairs.start, *(pairs.start + cuts), pairs.stop] if pairs else [])
+
     def ranges(self, n: int) -> list[range]:
-        """The distinct pairs cut into ``n`` ranges of about equal length where the first image changes."""
-        cuts = np.r_[0, np.flatnonzero(np.diff(self.first)) + 1, len(self.first)]
-        wanted = np.arange(1, n) * len(self.first) / n
-        inner = [int(cuts[np.argmin(np.abs(cuts - at))]) for at in wanted]
-        edges = [0, *inner, len(self.first)]
-        return [range(start, stop) for start, stop in pairwise(edges)]
+        """The distinct pairs cut into ``n`` ranges of about equal length, none within a star."""
+        whole = range(len(self.first))
+        cuts = np.array([0, *(star.stop for star in self.stars(whole))])
+        wanted = np.arange(1, n) * len(whole) / n
+        return _ranges([0, *(cuts[np.argmin(np.abs(cuts - at))] for at in wanted), len(whole)])
 
-    def needed(self, pairs: range) -> NDArray[np.bool_]:
-        """(images,) whether these pairs show the image."""
-        flags = np.zeros(len(self.images), bool)
-        for side in (self.first, self.second):
-            flags[side[pairs.start : pairs.stop]] = True
-        return flags
 
-    def last_use(self, pairs: range) -> Ints:
-        """(images,) the last of these pairs that shows the image; -1 where none does."""
-        last = np.full(len(self.images), -1)
-        positions = np.arange(pairs.start, pairs.stop)
-        for side in (self.first, self.second):
-            np.maximum.at(last, side[pairs.start : pairs.stop], positions)
-        return last
-
-    def runs(self, pairs: range, longest: int) -> Iterator[range]:
-        """Cut pairs into runs of one first image, of a limited length."""
-        start = pairs.start
-        while start < pairs.stop:
-            stop = start + 1
-            while stop < min(pairs.stop, start + longest) and self.first[stop] == self.first[start]:
-                stop += 1
-            yield range(start, stop)
-            start = stop
+def _ranges(edges: Iterable[int]) -> list[range]:
+    return [range(int(start), int(stop)) for start, stop in pairwise(edges)]

@@ -1,51 +1,37 @@
 """Distances between pairs of images at the projection and at every hidden state, in one pass.
 
-Each image goes through the model once, and its hidden states are kept until the last pair that needs them.
-The unit of a dimension in the normalised distance is its mean over all pairs, known at the end only: the
-squares wait in a file, and processes exchange sums. Batches are cut alike whatever the number of processes.
+Nearly all data sets are stars: many partners of one reference. So pairs are grouped by their first image, and images
+go through the model once, batch by batch, in the order of the pairs. Images that a later batch needs wait in a file:
+of stars the reference of the last one, of a dense graph all. The unit of a dimension in the normalised distance is its
+mean over all pairs, known at the end only: the squares wait in another file. Several processes share the stars and
+exchange sums; batches are the same whatever their number.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-import torch
-from accelerate import PartialState
 from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
-from hf_clipdyn.benchmarks.base import Measurement
-from hf_clipdyn.benchmarks.live_states import (
-    Block,
-    LiveStates,
-    ScratchFile,
-    Vector,
-    blocks_of,
-    flat_states,
-)
+from hf_clipdyn.benchmarks.hidden_states import Block, RowFile, Rows, blocks_of, flat_states
 from hf_clipdyn.benchmarks.pair_plan import Ints, PairPlan
 from hf_clipdyn.benchmarks.readout import Readout, Stimuli, map_over_processes
-from hf_clipdyn.models.encoder import ImageFeatures
 
-__all__ = [
-    "DISTANCES",
-    "Ints",
-    "by_place",
-    "by_subset",
-    "dropped_dimensions",
-    "pair_distances",
-    "place_group",
-]
+if TYPE_CHECKING:
+    import torch
 
-DISTANCES = ("cosine", "euclidean", "normalised_euclidean")
+    from hf_clipdyn.models.encoder import ImageFeatures
 
-# Bytes of one batch's hidden states, of those in memory that wait for a pair, of the squares normalised at once.
-_BATCH, _WAITING, _NORMALISED = 512 * 2**20, 512 * 2**20, 32 * 2**20
+__all__ = ["pair_distances"]
+
+# Bytes of one batch's hidden states, and of the squares that are normalised at once.
+_BATCH, _NORMALISED = 512 * 2**20, 32 * 2**20
 # Bytes of the pairs compared at once: what a processor's cache holds, what keeps a GPU busy.
 _COMPARED = {"cpu": 24 * 2**20, "cuda": 256 * 2**20}
-# Images of the first batch, which tells how large a state is; as many as a check of the precision looks at.
+# Images of the first batch, which gives the size of a state; as many as a check of the precision looks at.
 _FIRST = 64
 
 Floats = NDArray[np.float64]
@@ -80,6 +66,8 @@ def pair_distances(
         0 but for the normalised distance. Of a hidden state the cosine and the Euclidean distance are taken per
         token and averaged over the tokens, the class token among them.
     """
+    from accelerate import PartialState
+
     plan = PairPlan.of(first, second)
     head = range(min(_FIRST, readout.batch_size, len(plan.images)))
     embedded: list[ImageFeatures] = []
@@ -112,44 +100,6 @@ def pair_distances(
     return pd.concat(_frames(values, dropped), ignore_index=True)
 
 
-def by_place(trials: pd.DataFrame) -> Iterator[tuple[dict[str, Any], str, pd.DataFrame]]:
-    """Cut trials into (fields ``probe`` and ``layer`` of a measurement, distance, rows)."""
-    for (probe, distance), rows in trials.groupby(["probe", "distance"], sort=False):
-        for layer in rows["layer"].unique():
-            known = not pd.isna(layer)
-            part = rows[rows["layer"] == layer] if known else rows[rows["layer"].isna()]
-            yield {"probe": str(probe), "layer": int(layer) if known else None}, str(distance), part
-
-
-def by_subset(part: pd.DataFrame, whole: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
-    """Cut rows into (group, rows): all of them, then each sub-set where the whole data set has several."""
-    yield "", part
-    if whole["subset"].nunique() > 1:
-        for subset, inside in part.groupby("subset"):
-            yield f"subset={subset}", inside
-
-
-def place_group(rows: pd.DataFrame, distance: str, group: str) -> str:
-    """The group of a number: where its unit rests on a part of the data set, ``incomplete=n/N`` comes first.
-
-    Args:
-        rows: trials of one place; their column ``incomplete`` is that of `Source.incomplete`.
-        distance: of `DISTANCES`.
-        group: what sets the number apart otherwise.
-    """
-    incomplete = rows["incomplete"].iloc[0] if distance == "normalised_euclidean" else ""
-    return ",".join(filter(None, (incomplete and f"incomplete={incomplete}", group)))
-
-
-def dropped_dimensions(rows: pd.DataFrame, distance: str, place: dict[str, Any]) -> list[Measurement]:
-    """How many dimensions have no unit, since no pair differs in them: beside each normalised distance."""
-    if distance != "normalised_euclidean":
-        return []
-    value = float(rows["dropped_dimensions"].iloc[0])
-    group = place_group(rows, distance, "")
-    return [Measurement(f"dropped_dimensions/{distance}", value, n=len(rows), group=group, **place)]
-
-
 @dataclass(frozen=True)
 class _Found:
     """What one process gives: values (pairs, places), sums of the squares (dimensions,), projections by key."""
@@ -169,16 +119,20 @@ class _Work:
         plan: PairPlan,
         blocks: list[Block],
         batches: list[range],
-        embedded: list[ImageFeatures],
+        embedded: list["ImageFeatures"],
         chunk: int,
         show_progress: bool,
     ) -> None:
+        import torch
+        from accelerate import PartialState
+
         self._readout, self._plan, self._blocks, self._batches = readout, plan, blocks, batches
         self._embedded = embedded
+        self._places = _places(blocks)
         self._bar_off = not (show_progress and PartialState().is_main_process)
-        self._live = LiveStates(_WAITING)
-        self._squares = ScratchFile()
-        self._n_squares = 0
+        self._waiting = RowFile(blocks[-1].stop)
+        self._row_of: dict[int, int] = {}  # image to its row among those that wait
+        self._squares = RowFile(self._places[-1].stop)
         # MPS knows no double precision.
         device = getattr(readout.encoder, "device", torch.device("cpu"))
         self._device = device if device.type == "cuda" else torch.device("cpu")
@@ -186,73 +140,76 @@ class _Work:
 
     def measure(self, pairs: range) -> _Found:
         """Compare a range of the plan's pairs; their squares are kept for `normalise`."""
-        plan = self._plan
-        needed = plan.needed(pairs)
-        last = plan.last_use(pairs)
         batch_of = np.repeat(np.arange(len(self._batches)), [len(batch) for batch in self._batches])
-        ready = np.maximum.accumulate(
-            np.maximum(
-                batch_of[plan.first[pairs.start : pairs.stop]],
-                batch_of[plan.second[pairs.start : pairs.stop]],
-            )
-        )
-        mine = [batch for batch in self._batches if needed[batch.start : batch.stop].any()]
-        n_places = sum(block.layers for block in self._blocks)
-        cosine, euclidean = np.empty((2, len(pairs), n_places))
-        sums = np.zeros(_places(self._blocks)[-1].stop)
+        sides = [side[pairs.start : pairs.stop] for side in (self._plan.first, self._plan.second)]
+        # In the plan's order, so that the pairs of one batch are consecutive.
+        ready = np.maximum.accumulate(batch_of[np.maximum(*sides)])
+        last = np.full(len(batch_of), -1)  # the batch after which an image is needed no more
+        for side in sides:
+            np.maximum.at(last, side, ready)
+        mine = [
+            number for number, batch in enumerate(self._batches) if last[batch.start : batch.stop].max() >= 0
+        ]
+        cosine, euclidean = np.empty((2, len(pairs), len(self._places)))
+        sums = np.zeros(self._places[-1].stop)
         projections: dict[bytes, NDArray[np.float32]] = {}
-        done = 0
-        with tqdm(
-            total=sum(map(len, mine)), desc="images", unit="img", disable=self._bar_off, leave=False
-        ) as bar:
-            for batch in mine:
-                projections |= self._embed(batch, needed)
-                stop = int(np.searchsorted(ready, batch_of[batch.start], side="right"))
-                for run in plan.runs(pairs[done:stop], self._chunk):
+        n_images = sum(len(self._batches[number]) for number in mine)
+        with tqdm(total=n_images, desc="images", unit="img", disable=self._bar_off, leave=False) as bar:
+            for number in mine:
+                batch = self._batches[number]
+                features = self._embed(batch)
+                keys = self._plan.keys[batch.start : batch.stop]
+                projections |= dict(zip(keys, features.projection, strict=True))
+                here = range(*(pairs.start + np.searchsorted(ready, [number, number + 1])))
+                for run, distances, squares in self._compared(here, batch, features):
                     rows = slice(run.start - pairs.start, run.stop - pairs.start)
-                    cosine[rows], euclidean[rows], squares = self._compare(run)
-                    sums += plan.counts[run.start : run.stop] @ squares.astype(np.float64)
-                    self._drop(run, last)
-                done = stop
+                    cosine[rows], euclidean[rows] = distances
+                    sums += self._plan.counts[run.start : run.stop] @ squares.astype(np.float64)
+                    self._squares.append(squares)
+                for row in np.flatnonzero(last[batch.start : batch.stop] > number).tolist():
+                    self._row_of[batch.start + row] = len(self._waiting)
+                    self._waiting.append(flat_states(features, row)[None])
+                del features  # otherwise the next batch would be a second one in memory
                 bar.update(len(batch))
-        assert done == len(pairs)
-        assert len(self._live) == 0
+        assert len(self._squares) == len(pairs)
         return _Found(cosine, euclidean, sums, projections)
 
-    def _embed(self, batch: range, needed: NDArray[np.bool_]) -> dict[bytes, NDArray[np.float32]]:
-        """The whole batch goes through, so that it is the same batch in every process; returns projections."""
-        features = self._embedded.pop() if self._embedded and batch.start == 0 else None
-        if features is None:
-            features = self._readout.features(self._plan.read(batch))
-        for row, image in enumerate(batch):
-            if needed[image]:
-                self._live.put(image, flat_states(features, row))
-        return {self._plan.keys[image]: features.projection[row] for row, image in enumerate(batch)}
+    def _embed(self, batch: range) -> "ImageFeatures":
+        """All of a batch, so that it is the same batch in every process."""
+        if self._embedded and batch.start == 0:
+            return self._embedded.pop()
+        return self._readout.features(self._plan.read(batch))
 
-    def _compare(self, run: range) -> tuple[Floats, Floats, NDArray[np.float32]]:
-        """Cosine and Euclidean distance (pairs, places) and squares (pairs, dimensions) of pairs with one first."""
-        one = self._live.get([int(self._plan.first[run.start])])[0]
-        others = self._live.get(self._plan.second[run.start : run.stop].tolist())
-        cosine, euclidean, squares = _compare(self._blocks, one, others, self._device)
-        self._squares.write(squares, self._n_squares * squares.shape[1] * 4)
-        self._n_squares += len(squares)
-        return cosine, euclidean, squares
+    def _compared(
+        self, pairs: range, batch: range, features: "ImageFeatures"
+    ) -> Iterator[tuple[range, tuple[Floats, Floats], Rows]]:
+        """Runs of pairs with one first image: cosine and Euclidean (pairs, places), squares (pairs, dimensions)."""
 
-    def _drop(self, run: range, last: Ints) -> None:
-        images = {int(self._plan.first[run.start]), *self._plan.second[run.start : run.stop].tolist()}
-        for image in images:
-            if last[image] < run.stop:
-                self._live.drop(image)
+        def state(image: int) -> Rows:
+            row = self._row_of.get(image)
+            if row is None:
+                return flat_states(features, image - batch.start)
+            return self._waiting.read(row, row + 1).ravel()
+
+        for star in self._plan.stars(pairs):
+            one = state(int(self._plan.first[star.start]))
+            for start in range(star.start, star.stop, self._chunk):
+                run = range(start, min(start + self._chunk, star.stop))
+                others = np.stack(
+                    [state(image) for image in self._plan.second[run.start : run.stop].tolist()]
+                )
+                cosine, euclidean, squares = _compare(self._blocks, one, others, self._device)
+                yield run, (cosine, euclidean), squares
 
     def normalise(self, means: Floats) -> Floats:
         """The normalised distance (pairs, places) of the pairs that were compared, once the units are known."""
-        places = _places(self._blocks)
-        result = np.zeros((self._n_squares, len(places)))
+        n = len(self._squares)
+        result = np.zeros((n, len(self._places)))
         step = max(1, _NORMALISED // (4 * len(means)))
-        for start in range(0, self._n_squares, step):
-            rows = slice(start, min(start + step, self._n_squares))
-            squares = self._squares.read((rows.stop - rows.start, len(means)), start * len(means) * 4)
-            for position, place in enumerate(places):
+        for start in range(0, n, step):
+            rows = slice(start, min(start + step, n))
+            squares = self._squares.read(rows.start, rows.stop)
+            for position, place in enumerate(self._places):
                 alive = means[place] > 0
                 if alive.any():
                     in_units = squares[:, place][:, alive] / means[place][alive]
@@ -260,16 +217,18 @@ class _Work:
         return result
 
     def close(self) -> None:
-        """Give memory and files back."""
-        self._live.close()
+        """Remove the files."""
+        self._waiting.close()
         self._squares.close()
 
 
 def _compare(
-    blocks: Sequence[Block], one: Vector, others: Sequence[Vector], device: torch.device
+    blocks: Sequence[Block], one: Rows, others: Rows, device: "torch.device"
 ) -> tuple[Floats, Floats, NDArray[np.float32]]:
+    import torch
+
     a = torch.from_numpy(one).to(device)
-    b = torch.from_numpy(np.stack(others)).to(device)
+    b = torch.from_numpy(others).to(device)
     parts: list[list[torch.Tensor]] = [[], [], []]
     for block in blocks:
         x = a[block.start : block.stop].view(block.shape).double()

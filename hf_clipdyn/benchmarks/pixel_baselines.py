@@ -1,6 +1,6 @@
-"""What plain pixels say of two images: PSNR, SSIM and their Euclidean distance, computed once and kept.
+"""Pixel baselines: PSNR, SSIM and the Euclidean distance of two images, computed once and cached.
 
-These stand beside every model. SSIM of 3,000 pairs takes minutes, and a command is run again and again:
+They are reported beside every model. SSIM of 3,000 pairs takes minutes, and a command is run again and again:
 the values lie beside the decoded pixels, under a key of what they were computed from.
 """
 
@@ -19,15 +19,15 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
-from hf_clipdyn.benchmarks.base import Settings
-from hf_clipdyn.benchmarks.kinds.distortion import ssim
+from hf_clipdyn.benchmarks.base import Common
+from hf_clipdyn.benchmarks.ssim import ssim
 from hf_clipdyn.data.images import decode_image
 from hf_clipdyn.errors import DatasetError
 
 __all__ = [
     "QUALITY_BASELINES",
+    "cached_per_row",
     "full_resolution",
-    "kept",
     "pixel_distance",
     "psnr_distance",
     "quality_baselines",
@@ -38,7 +38,7 @@ Image = NDArray[np.uint8]
 
 
 def psnr_distance(first: Image, second: Image) -> float:
-    """Minus the PSNR in dB of two uint8 images, that larger is farther; minus 100 for equal images."""
+    """Minus the PSNR in dB of two uint8 images, so that larger is farther; minus 100 for equal images."""
     error = float(np.square(first.astype(np.float64) - second).mean())
     return -100.0 if error == 0 else -float(10 * np.log10(255**2 / error))
 
@@ -69,20 +69,21 @@ def full_resolution(dataset: datasets.Dataset, row: int) -> tuple[float, ...]:
     return quality_baselines(first, second)
 
 
-def kept(
+def cached_per_row(
     what: str,
     key: Any,
     rows: NDArray[np.int64],
     compute: Callable[[int], tuple[float, ...]],
-    settings: Settings,
+    common: Common,
 ) -> NDArray[np.float64]:
     """The values of ``compute`` for each row, from the cache or computed now with a progress bar.
 
     Args:
         what: names the values, also in the progress bar.
-        key: all that they depend on but the rows, as JSON can write it.
+        key: everything that they depend on except the rows, as JSON can write it.
         rows: arguments of ``compute``.
-        compute: from a row to values, always as many.
+        compute: from a row to values, the same number for every row.
+        common: the folder of the cache, and whether to show a progress bar.
 
     Returns:
         (rows, values).
@@ -90,14 +91,14 @@ def kept(
     Raises:
         DatasetError: they cannot be written.
     """
-    root = settings.cache_dir if settings.cache_dir is not None else Path(datasets.config.HF_DATASETS_CACHE)
+    root = common.cache_dir if common.cache_dir is not None else Path(datasets.config.HF_DATASETS_CACHE)
     parts = json.dumps([what, key, rows.tolist(), importlib.metadata.version("scikit-image")]).encode()
     path = root / "clipdyn-baselines" / f"{hashlib.sha256(parts).hexdigest()[:32]}.npy"
     if path.is_file():
         return np.asarray(np.load(path))
     with (
         ThreadPoolExecutor(os.cpu_count()) as pool,
-        tqdm(total=len(rows), desc=what, unit="pair", disable=not settings.show_progress, leave=False) as bar,
+        tqdm(total=len(rows), desc=what, unit="pair", disable=not common.show_progress, leave=False) as bar,
     ):
         found = []
         for values in pool.map(compute, rows.tolist()):
@@ -108,8 +109,8 @@ def kept(
         _replace(path, table)
     except OSError as error:
         raise DatasetError(
-            f"Values of the pixel baselines cannot be kept in {path.parent}: {error.strerror or error}. "
-            "Free some space there, or set HF_HOME or cache_dir to another place."
+            f"Values of the pixel baselines cannot be written to {path.parent} ({error.strerror or error}): "
+            "free some space there, or set HF_HOME or cache_dir to another folder."
         ) from error
     return table
 

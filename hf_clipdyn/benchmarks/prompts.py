@@ -7,8 +7,8 @@ from numpy.typing import NDArray
 
 from hf_clipdyn.benchmarks.base import unit
 from hf_clipdyn.benchmarks.readout import Readout
-from hf_clipdyn.data.facts import DatasetFacts
 from hf_clipdyn.data.imagenet_names import prompt_name
+from hf_clipdyn.data.metadata import DatasetMetadata
 from hf_clipdyn.data.prompts import IMAGENET, PHOTO
 
 __all__ = ["PROMPT_SETS", "class_embeddings", "default_templates", "prompt_sets"]
@@ -17,18 +17,18 @@ PROMPT_SETS = {"imagenet_80": IMAGENET, "name": ("{}",)}
 """Sets of templates that are asked beside the default one, by the name that follows the metric's slash."""
 
 
-def default_templates(facts: DatasetFacts) -> tuple[str, ...]:
+def default_templates(metadata: DatasetMetadata) -> tuple[str, ...]:
     """The data set's own templates, else "a photo of a {}."."""
-    return facts.templates or PHOTO
+    return metadata.templates or PHOTO
 
 
-def prompt_sets(facts: DatasetFacts) -> dict[str, tuple[str, ...]]:
+def prompt_sets(metadata: DatasetMetadata) -> dict[str, tuple[str, ...]]:
     """Sets of templates by name; the default one is named "".
 
     A data set with templates of its own is asked with these alone: the embedded world, say, knows no
     origami.
     """
-    templates = default_templates(facts)
+    templates = default_templates(metadata)
     return {"": templates} | (PROMPT_SETS if templates == PHOTO else {})
 
 

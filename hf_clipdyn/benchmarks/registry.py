@@ -1,5 +1,6 @@
 """The kinds of benchmarks, and the benchmarks that a suite, a name or a pattern means."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
 from functools import cache
@@ -10,27 +11,59 @@ import yaml
 
 from hf_clipdyn.benchmarks.base import Benchmark, Kind, KindSettings
 from hf_clipdyn.benchmarks.sources import fitting_datasets
-from hf_clipdyn.data.registry import dataset_facts
+from hf_clipdyn.data.registry import dataset_metadata
 from hf_clipdyn.errors import ConfigError, UnknownNameError
 from hf_clipdyn.plugins import KINDS, modules_of, plugins, subclasses_in
 from hf_clipdyn.results.terms import DatasetTerms, Vocabulary
 
-__all__ = ["kinds", "parse_benchmark", "select_benchmarks", "suite", "suite_names", "vocabulary"]
+__all__ = [
+    "kind_named",
+    "kinds",
+    "parse_benchmark",
+    "select_benchmarks",
+    "suite",
+    "suite_names",
+    "vocabulary",
+]
 
 
 def kinds() -> dict[str, type[Kind[Any]]]:
     """Every kind by its name: those of this package, of installed packages and of plug-ins.
 
+    A class without a name is a base that several kinds share.
+
     Raises:
-        ConfigError: two kinds have one name.
+        ConfigError: two kinds have one name, or a declaration is missing.
     """
     found: dict[str, type[Kind[Any]]] = {}
-    for kind in [*_own_kinds(), *subclasses_in(plugins(KINDS), Kind)]:
+    added = subclasses_in(plugins(KINDS), Kind)  # type: ignore[type-abstract]
+    for kind in [*_own_kinds(), *added]:
+        if not hasattr(kind, "name"):
+            continue
+        _check_declared(kind)
         if found.setdefault(kind.name, kind) is not kind:
             raise ConfigError(
-                f"Two kinds of benchmarks are called {kind.name}: rename the one of the plug-in."
+                f"Two kinds of benchmarks are called {kind.name}: rename the one in {kind.__module__}."
             )
     return dict(sorted(found.items()))
+
+
+@cache
+def _check_declared(kind: type[Kind[Any]]) -> None:
+    where = f"The kind {kind.name!r} of {kind.__module__}"
+    if not re.fullmatch("[a-z][a-z0-9_]*", kind.name):
+        raise ConfigError(f"{where} needs another name: take lower-case letters, digits and underscores.")
+    missing = sorted(
+        kind.__abstractmethods__
+        | {name for name in ("schemas", "terms", "trial_columns") if not hasattr(kind, name)}
+    )
+    if missing:
+        raise ConfigError(
+            f"{where} lacks {', '.join(missing)}: declare it as hf_clipdyn.benchmarks.base shows."
+        )
+    settings = kind.settings_class
+    if settings is not KindSettings and "__dataclass_fields__" not in vars(settings):
+        raise ConfigError(f"{where} has settings that are no dataclass: decorate {settings.__name__}.")
 
 
 @cache
@@ -73,13 +106,27 @@ def parse_benchmark(name: str, settings: Mapping[str, KindSettings] | None = Non
         UnknownNameError: there is no such kind, or no such data set that fits it.
     """
     kind_name, _, dataset = name.partition("/")
-    if kind_name not in kinds():
-        raise UnknownNameError("kind of benchmark", kind_name, kinds())
-    kind = kinds()[kind_name]
-    known = fitting_datasets(kind.schemas)
-    if dataset not in known:
-        raise UnknownNameError("benchmark", name, [f"{kind_name}/{one}" for one in known])
-    return Benchmark(kind, dataset, (settings or {}).get(kind_name) or kind.settings_class())
+    kind = kind_named(kind_name)
+    return _fitting(Benchmark(kind, dataset, (settings or {}).get(kind_name) or kind.settings_class()))
+
+
+def _fitting(benchmark: Benchmark) -> Benchmark:
+    known = fitting_datasets(benchmark.kind.schemas)
+    if benchmark.dataset not in known:
+        raise UnknownNameError("benchmark", benchmark.name, [f"{benchmark.kind.name}/{one}" for one in known])
+    return benchmark
+
+
+def kind_named(name: str) -> type[Kind[Any]]:
+    """The kind of that name.
+
+    Raises:
+        UnknownNameError: there is none; the plug-in that defines it may not be loaded.
+    """
+    found = kinds()
+    if name not in found:
+        raise UnknownNameError("kind of benchmark", name, found)
+    return found[name]
 
 
 def select_benchmarks(
@@ -116,7 +163,7 @@ def select_benchmarks(
     chosen: list[Benchmark] = []
     for one in names if wanted is None else wanted:
         if isinstance(one, Benchmark):
-            chosen.append(one)
+            chosen.append(_fitting(one))
         else:
             chosen += [parse_benchmark(name, settings) for name in _matching(one, offered)]
     _check_used(chosen, settings or {}, dirs, offered)
@@ -137,7 +184,10 @@ def _check_used(
     offered: Sequence[str],
 ) -> None:
     for name, given in settings.items():
-        kind = kinds()[name]
+        kind = kind_named(name)
+        if not isinstance(given, kind.settings_class):
+            expected = kind.settings_class.__name__
+            raise ConfigError(f"The settings of {name} are a {type(given).__name__}: give a {expected}.")
         if given != kind.settings_class() and not any(one.kind is kind for one in chosen):
             changed = [
                 key for key, value in vars(given).items() if value != getattr(kind.settings_class(), key)
@@ -165,6 +215,6 @@ def vocabulary(benchmarks: Iterable[Benchmark]) -> Vocabulary:
                 title=facts.title, synthetic=facts.synthetic, human_reference=dict(facts.human_reference)
             )
             for one in listed
-            for facts in (dataset_facts(one.dataset),)
+            for facts in (dataset_metadata(one.dataset),)
         },
     )

@@ -2,21 +2,35 @@
 
 import json
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
 from hf_clipdyn.benchmarks.observers import Observers, Target, without
-from hf_clipdyn.benchmarks.views import View, spread
+from hf_clipdyn.benchmarks.views import View, upsample_map
 from hf_clipdyn.metrics.saliency_map_scores import METRICS, image_scores
-from hf_clipdyn.models.maps import Place
 
-__all__ = ["LEFT_OUT", "Row", "ScoredMaps", "gradient_energy"]
+if TYPE_CHECKING:
+    from hf_clipdyn.models.maps import Place
 
-LEFT_OUT = "observer=left_out"
-"""Group of the rows whose model, baselines and humans are all compared with the same one observer."""
+__all__ = [
+    "CENTRE_BIAS",
+    "CENTRE_GAUSSIAN",
+    "HUMAN",
+    "LEFT_OUT",
+    "PIXELS",
+    "ScoredMaps",
+    "TrialRow",
+    "gradient_energy",
+]
+
+CENTRE_GAUSSIAN, CENTRE_BIAS, PIXELS, HUMAN = "centre_gaussian", "centre_bias", "pixels", "human"
+"""What the column ``probe`` of the trials says of maps that come from no model."""
+
+LEFT_OUT = "left_out_observer"
+"""Subset of the rows whose model, baselines and humans are all compared with the same one observer."""
 
 _POINT_METRICS = ("nss", "auc", "auc_judd", "sauc", "ig")
 _DENSITY_METRICS = ("cc", "sim", "kl")
@@ -27,7 +41,7 @@ _FLAT_DENSITY = "the fixation map is constant"
 _CELLS = 8
 
 Floats = NDArray[np.float64]
-Row = dict[str, Any]
+TrialRow = dict[str, Any]
 
 
 class ScoredMaps:
@@ -40,32 +54,32 @@ class ScoredMaps:
     def __init__(self, observers: Observers) -> None:
         self._observers = observers
 
-    def model_rows(self, index: int, maps: Mapping[Place, Floats]) -> list[Row]:
+    def model_rows(self, index: int, maps: Mapping["Place", Floats]) -> list[TrialRow]:
         """Scores of coarse maps of one image."""
         target = self._observers.target(index)
         view = self._observers.viewed[index].view
-        rows: list[Row] = []
+        rows: list[TrialRow] = []
         for place, coarse in maps.items():
             if not np.isfinite(coarse).all():
                 rows += self.rows_without(index, place, "the model's map is not finite")
                 continue
             for smoothed in (False, True):
-                image_map = spread(coarse, view, self._observers.sigma if smoothed else None)
+                image_map = upsample_map(coarse, view, self._observers.sigma if smoothed else None)
                 rows += self._scored(index, place, smoothed, image_map, target)
         return rows
 
-    def reference_rows(self, index: int, ceiling: int, pixels: NDArray[np.uint8]) -> list[Row]:
+    def reference_rows(self, index: int, ceiling: int, pixels: NDArray[np.uint8]) -> list[TrialRow]:
         """Baselines and ceiling of one image.
 
         Args:
             index: of the image.
-            ceiling: observers that are left out at most.
+            ceiling: largest number of observers that are left out, one after the other.
             pixels: the image as the model sees it.
         """
         target = self._observers.target(index)
         view = self._observers.viewed[index].view
-        rows = self.model_rows(index, {("pixels", None): gradient_energy(pixels)})
-        for probe, image_map in (("centre_gaussian", _centre_gaussian(view)), ("centre_bias", target.centre)):
+        rows = self.model_rows(index, {(PIXELS, None): gradient_energy(pixels)})
+        for probe, image_map in ((CENTRE_GAUSSIAN, _centre_gaussian(view)), (CENTRE_BIAS, target.centre)):
             if image_map is None:
                 rows += self.rows_without(index, (probe, None), _NO_OTHERS)
                 continue
@@ -74,12 +88,12 @@ class ScoredMaps:
             rows += self._scored(index, (probe, None), True, blurred, target)
         return rows + self._human_rows(index, ceiling, target)
 
-    def _human_rows(self, index: int, ceiling: int, target: Target) -> list[Row]:
+    def _human_rows(self, index: int, ceiling: int, target: Target) -> list[TrialRow]:
         """The other observers' fixations, blurred by one degree, predict those of the observer left out.
 
-        They are smooth already, so that the rows of raw and of smoothed maps hold the same numbers.
+        They are smooth already: the rows of raw and of smoothed maps have the same numbers.
         """
-        one, place = self._observers.viewed[index], ("human", None)
+        one, place = self._observers.viewed[index], (HUMAN, None)
         subjects = self._observers.left_out(index)
         if not subjects:
             cause = _NO_POINTS if not self._observers.have_points else _NO_OBSERVERS
@@ -104,8 +118,8 @@ class ScoredMaps:
         return rows
 
     def _scored(
-        self, index: int, place: Place, smoothed: bool, image_map: Floats, target: Target
-    ) -> Iterator[Row]:
+        self, index: int, place: "Place", smoothed: bool, image_map: Floats, target: Target
+    ) -> Iterator[TrialRow]:
         found = _scores(image_map, target)
         causes = dict.fromkeys(_POINT_METRICS, _NO_POINTS)
         if len(target.points):
@@ -115,20 +129,20 @@ class ScoredMaps:
             shared = _scores(image_map, Target(np.empty((0, 2)), target.left_out, None, None, None))
             yield self._row(index, place, smoothed, LEFT_OUT, shared, {})
 
-    def rows_without(self, index: int, place: Place, cause: str) -> Iterator[Row]:
-        """Rows of a map that there is not."""
+    def rows_without(self, index: int, place: "Place", cause: str) -> Iterator[TrialRow]:
+        """Rows of a map that does not exist."""
         for smoothed in (False, True):
             yield self._row(index, place, smoothed, "", {}, dict.fromkeys(METRICS, cause))
 
     def _row(
         self,
         index: int,
-        place: Place,
+        place: "Place",
         smoothed: bool,
-        group: str,
+        subset: str,
         values: dict[str, float],
         causes: dict[str, str],
-    ) -> Row:
+    ) -> TrialRow:
         one = self._observers.viewed[index]
         # CC of a constant map is 0: only the density that it is compared with leaves it undefined.
         flat = _DENSITY_METRICS if np.isnan(values.get("cc", 0.0)) else ()
@@ -143,7 +157,7 @@ class ScoredMaps:
             "probe": place[0],
             "layer": place[1],
             "smoothed": smoothed,
-            "group": group,
+            "subset": subset,
             **dict.fromkeys(METRICS, np.nan),
             **values,
             "causes": json.dumps(causes | degenerate) if causes or degenerate else "",
@@ -159,7 +173,7 @@ def _scores(image_map: Floats, target: Target) -> dict[str, float]:
         wanted += ["ig"] if target.centre is not None else []
     if target.density is not None:
         wanted += _DENSITY_METRICS
-    return image_scores(
+    scores = image_scores(
         image_map,
         target.points,
         metrics=wanted,
@@ -167,6 +181,7 @@ def _scores(image_map: Floats, target: Target) -> dict[str, float]:
         other_fixations=target.negatives,
         baseline=target.centre,
     )
+    return {name: scores[name] for name in wanted}
 
 
 def gradient_energy(pixels: NDArray[np.uint8]) -> Floats:
@@ -176,7 +191,7 @@ def gradient_energy(pixels: NDArray[np.uint8]) -> Floats:
         pixels: (H, W, 3).
 
     Returns:
-        (8, 8), fewer where there are fewer pixels.
+        (8, 8), fewer cells if there are fewer pixels.
     """
     down, across = np.gradient(pixels @ np.array([0.299, 0.587, 0.114]))
     energy = down**2 + across**2

@@ -7,14 +7,17 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from hf_clipdyn.benchmarks.base import Influence, Measurement, Settings, check_columns, measurement
+from hf_clipdyn.benchmarks.base import Common, Influence, number
 from hf_clipdyn.metrics.bootstrap import clustered_share_interval
 from hf_clipdyn.metrics.cue_preference import anchor_preference
 from hf_clipdyn.metrics.error_consistency import consistency_influences, observer_consistency
 from hf_clipdyn.metrics.shape_bias import decision_influences, shape_bias
-from hf_clipdyn.metrics.undefined import undefined_causes
+from hf_clipdyn.results.row import Number
 
 __all__ = [
+    "CONFLICT",
+    "LINEAR_PROBE",
+    "OBSERVERS",
     "OTHER_CUE",
     "consistency_influences_of",
     "decision_influences_of",
@@ -26,58 +29,74 @@ __all__ = [
     "score_probe",
 ]
 
-# Neither end of a bias is better; more cue decisions and a quiet class prior are what makes it readable.
-_KEYS: dict[str, bool | None] = {
-    "shape_bias": None,
-    "texture_bias": None,
-    "cue_accuracy": True,
-    "null_cue_accuracy": None,
-    "shape_accuracy": None,
-    "texture_accuracy": None,
-    "interpretable": None,
-    "top_class_share": None,
-}
+CONFLICT, LINEAR_PROBE, OBSERVERS = "conflict", "linear_probe", "observers"
+"""The subset of images with a conflict, the probe and the reference that rows name."""
+
 OTHER_CUE = {"shape": "texture", "texture": "shape"}
 
+# Which columns of the table the results of the functions of `hf_clipdyn.metrics` belong to.
+_DECISIONS: dict[str, dict[str, Any]] = {
+    "shape_bias": {"metric": "shape_bias"},
+    "texture_bias": {"metric": "texture_bias"},
+    "cue_accuracy": {"metric": "cue_accuracy"},
+    "null_cue_accuracy": {"metric": "cue_accuracy", "role": "null"},
+    "shape_accuracy": {"metric": "shape_accuracy"},
+    "texture_accuracy": {"metric": "texture_accuracy"},
+    "top_class_share": {"metric": "top_class_share"},
+}
+_BIASES = ("shape_bias", "texture_bias")
+_CONSISTENCY: dict[str, dict[str, Any]] = {
+    "kappa": {"metric": "error_consistency"},
+    "kappa_min": {"metric": "error_consistency", "role": "lower_bound"},
+    "kappa_max": {"metric": "error_consistency", "role": "upper_bound"},
+}
+_BETWEEN_HUMANS: dict[str, Any] = {
+    "metric": "error_consistency",
+    "probe": "",
+    "role": "human",
+    "reference": OBSERVERS,
+}
 
-def score_decisions(protocol: str, rows: pd.DataFrame, settings: Settings) -> list[Measurement]:
+
+def score_decisions(prompts: str, rows: pd.DataFrame, common: Common) -> list[Number]:
     """Bias and accuracies of the decisions with one prompt set ("" is the default one)."""
-    with undefined_causes() as causes:
-        result = shape_bias(
-            rows["decision"].to_list(),
-            rows["shape"].to_list(),
-            rows["texture"].to_list(),
-            **_exemplars(rows),
-            **settings.resampling,
-        )
-    suffix = f"/{protocol}" if protocol else ""
+    result = shape_bias(
+        rows["decision"].to_list(),
+        rows["shape"].to_list(),
+        rows["texture"].to_list(),
+        **_exemplars(rows),
+        **common.resampling,
+    )
     return [
-        measurement(
-            result, key, causes, metric=key + suffix, n_groups=_n_groups(rows), higher_is_better=better
+        number(
+            result,
+            key,
+            variant=prompts,
+            n_clusters=_n_clusters(rows),
+            interpretable=bool(result["interpretable"]) if key in _BIASES else None,
+            **columns,
         )
-        for key, better in _KEYS.items()
+        for key, columns in _DECISIONS.items()
     ]
 
 
-def decision_influences_of(protocol: str, rows: pd.DataFrame) -> Iterator[Influence]:
+def decision_influences_of(prompts: str, rows: pd.DataFrame) -> Iterator[Influence]:
     """What each image contributes to the error of the numbers of `score_decisions`."""
     found = decision_influences(*(rows[name].to_list() for name in ("decision", "shape", "texture")))
-    suffix = f"/{protocol}" if protocol else ""
-    for name, values in found.items():
-        yield Influence(name + suffix, pd.Series(values, index=rows["item"]))
+    for key, values in found.items():
+        yield Influence(values=pd.Series(values, index=rows["item"]), variant=prompts, **_DECISIONS[key])
 
 
-def score_preference(rows: pd.DataFrame, settings: Settings) -> list[Measurement]:
+def score_preference(rows: pd.DataFrame, common: Common) -> list[Number]:
     """The share of the triplets that the shape mate wins."""
     rows = _with_mates(rows)
     if rows["preference"].isna().all():
-        return [
-            Measurement("shape_preference", float("nan"), note="no image has both a shape and a texture mate")
-        ]
+        note = "no image has both a shape and a texture mate"
+        return [Number(metric="shape_preference", value=float("nan"), note=note)]
     result = anchor_preference(
-        rows["preference"], rows["mate_effect"], **_exemplars(rows), **settings.resampling
+        rows["preference"], rows["mate_effect"], **_exemplars(rows), **common.resampling
     )
-    return [measurement(result, "shape_preference", {}, n_groups=_n_groups(rows))]
+    return [number(result, "shape_preference", n_clusters=_n_clusters(rows))]
 
 
 def preference_influences(rows: pd.DataFrame) -> Iterator[Influence]:
@@ -88,129 +107,118 @@ def preference_influences(rows: pd.DataFrame) -> Iterator[Influence]:
     if n_anchors:
         as_anchor = (preference - preference.mean()).fillna(0.0)
         values = (as_anchor + rows["mate_effect"]) / n_anchors
-        yield Influence("shape_preference", values.set_axis(rows["item"]))
+        yield Influence(metric="shape_preference", values=values.set_axis(rows["item"]))
 
 
 def _with_mates(rows: pd.DataFrame) -> pd.DataFrame:
     """The images that are anchor or mate of any triplet."""
-    check_columns("shape_bias", rows, ["mate_effect"])
     return rows[rows["preference"].notna() | (rows["mate_effect"] != 0)]
 
 
-def score_probe(rows: pd.DataFrame, settings: Settings, *, has_chance: bool) -> list[Measurement]:
-    """Accuracy of the linear probes for shape and for texture, and chance: what an embedding holds of either cue.
+def score_probe(rows: pd.DataFrame, common: Common) -> list[Number]:
+    """Accuracy of the linear probes for shape and for texture, and chance: how much an embedding tells about each cue.
 
     Nothing forces one to fall where the other rises, unlike the decisions with prompts. A guess is among all classes
     of the cue but the image's class of the other cue (`decide_crossed`).
-
-    Args:
-        has_chance: False for the trials of an earlier probe, whose floor is not known: no chance is given.
     """
-    measurements, chances = [], set()
-    for cue in ("shape", "texture"):
-        asked = rows[rows["cue"] == cue]
-        decided = asked[asked["decision"].notna()]
-        n, groups = len(decided), 0 if decided.empty else _n_groups(decided)
-        value, low, high, note = float("nan"), float("nan"), float("nan"), ""
+    numbers = []
+    for cue, asked, decided in _probed(rows):
+        columns: dict[str, Any] = {"metric": f"{cue}_accuracy", "probe": LINEAR_PROBE}
         if decided.empty:
             note = (
                 "fewer than two classes have two exemplars, of which one could be held out, "
                 "or no exemplar of the other cue is shared by two classes"
             )
-        else:
-            hits = np.asarray(decided["decision"] == decided[cue], dtype=np.float64)
-            value = float(hits.mean())
-            candidates = decided[cue].nunique() - decided[OTHER_CUE[cue]].isin(decided[cue])
-            chances.add(float((1 / candidates).mean()))
-            if settings.n_resamples:
-                ways = [pd.factorize(decided[f"{way}_exemplar"])[0] for way in ("shape", "texture")]
-                low, high = clustered_share_interval(hits, np.ones(n), ways, settings.confidence_level)
-        measurements.append(
-            Measurement(
-                *(f"{cue}_accuracy", value, low, high, n, groups),
-                probe="linear_probe",
-                higher_is_better=True,
-                note=note,
-            )
-        )
-    if has_chance and len(chances) == 1:
-        measurements.append(Measurement("chance", chances.pop(), n=len(rows) // 2, probe="linear_probe"))
-    return measurements
+            numbers.append(Number(value=float("nan"), note=note, **columns))
+            continue
+        hits, n = _hits(decided, cue), len(decided)
+        low, high = float("nan"), float("nan")
+        if common.n_resamples:
+            ways = [pd.factorize(decided[f"{way}_exemplar"])[0] for way in OTHER_CUE]
+            low, high = clustered_share_interval(hits, np.ones(n), ways, common.confidence_level)
+        candidates = decided[cue].nunique() - decided[OTHER_CUE[cue]].isin(decided[cue])
+        chance = float((1 / candidates).mean())
+        numbers += [
+            Number(
+                value=float(hits.mean()),
+                ci_low=low,
+                ci_high=high,
+                n=n,
+                n_clusters=_n_clusters(decided),
+                **columns,
+            ),
+            Number(role="chance", value=chance, n=len(asked), **columns),
+        ]
+    return numbers
 
 
 def probe_influences(rows: pd.DataFrame) -> Iterator[Influence]:
-    """What each image contributes to the error of the numbers of `score_probe`; chance has none."""
-    for cue in ("shape", "texture"):
-        decided = rows[(rows["cue"] == cue) & rows["decision"].notna()]
-        hits = np.asarray(decided["decision"] == decided[cue], dtype=np.float64)
+    """What each image contributes to the error of the numbers of `score_probe`; nothing to that of chance."""
+    for cue, asked, decided in _probed(rows):
+        columns: dict[str, Any] = {"metric": f"{cue}_accuracy", "probe": LINEAR_PROBE}
+        hits = _hits(decided, cue)
         if len(hits):
             values = pd.Series((hits - hits.mean()) / len(hits), index=decided["item"])
-            yield Influence(f"{cue}_accuracy", values, probe="linear_probe")
-    items = rows["item"].unique()
-    yield Influence("chance", pd.Series(0.0, index=items), probe="linear_probe")
+            yield Influence(values=values, **columns)
+            yield Influence(values=pd.Series(0.0, index=asked["item"]), role="chance", **columns)
 
 
-def score_consistency(decisions: pd.DataFrame, humans: pd.DataFrame, settings: Settings) -> list[Measurement]:
+def _probed(rows: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame, pd.DataFrame]]:
+    """Each cue with the images that its probe was asked about, and those that it decided on."""
+    for cue in OTHER_CUE:
+        asked = rows[rows["cue"] == cue]
+        yield cue, asked, asked[asked["decision"].notna()]
+
+
+def _hits(decided: pd.DataFrame, cue: str) -> NDArray[np.float64]:
+    return np.asarray(decided["decision"] == decided[cue], dtype=np.float64)
+
+
+def score_consistency(decisions: pd.DataFrame, humans: pd.DataFrame, common: Common) -> list[Number]:
     """Mean kappa of the model with each human observer, its possible range, and that of the observers in pairs.
 
     Correct is who answers the class of the shape. Both sets of images are in use, and they differ: all of them, and
     those whose cues are in conflict.
     """
-    measurements = []
-    for group, images, observers, correct in _beside_people(decisions, humans):
-        exemplars = _exemplars(images)
-        groups = _n_groups(images)
-        common: dict[str, Any] = {"group": group, "n_groups": groups}
-        keywords: dict[str, Any] = {
-            "n_resamples": settings.n_resamples,
-            "confidence_level": settings.confidence_level,
+    numbers = []
+    for subset, images, observers, correct in _beside_people(decisions, humans):
+        place: dict[str, Any] = {"subset": subset, "n_clusters": _n_clusters(images)}
+        keywords = _exemplars(images) | {
+            "n_resamples": common.n_resamples,
+            "confidence_level": common.confidence_level,
         }
-        with undefined_causes() as causes:
-            model = observer_consistency(observers, correct, **exemplars, **keywords)
-        for key, name in (("kappa", ""), ("kappa_min", "_min"), ("kappa_max", "_max")):
-            measurements.append(
-                measurement(
-                    model,
-                    key,
-                    causes,
-                    metric=f"error_consistency{name}",
-                    higher_is_better=None if name else True,
-                    **common,
-                )
-            )
+        model = observer_consistency(observers, correct, **keywords)
+        numbers += [number(model, key, **columns, **place) for key, columns in _CONSISTENCY.items()]
         if observers.shape[1] > 1:
-            with undefined_causes() as causes:
-                human = observer_consistency(observers, **exemplars, **keywords)
-            measurements.append(
-                measurement(human, "kappa", causes, metric="error_consistency", probe="human", **common)
-            )
-    return measurements
+            human = observer_consistency(observers, **keywords)
+            numbers.append(number(human, "kappa", **_BETWEEN_HUMANS, **place))
+    return numbers
 
 
 def consistency_influences_of(decisions: pd.DataFrame, humans: pd.DataFrame) -> Iterator[Influence]:
     """What each image contributes to the error of the numbers of `score_consistency`."""
-    for group, images, observers, correct in _beside_people(decisions, humans):
-        items = images["item"]
-        for key, values in consistency_influences(observers, correct).items():
-            name = key.replace("kappa", "error_consistency")
-            yield Influence(name, pd.Series(values, index=items), group=group)
+    for subset, images, observers, correct in _beside_people(decisions, humans):
+        found = [
+            (values, _CONSISTENCY[key]) for key, values in consistency_influences(observers, correct).items()
+        ]
         if observers.shape[1] > 1:
-            values = consistency_influences(observers)["kappa"]
-            yield Influence("error_consistency", pd.Series(values, index=items), group=group, probe="human")
+            found.append((consistency_influences(observers)["kappa"], _BETWEEN_HUMANS))
+        for values, columns in found:
+            yield Influence(values=pd.Series(values, index=images["item"]), subset=subset, **columns)
 
 
 def _beside_people(
     decisions: pd.DataFrame, humans: pd.DataFrame
 ) -> Iterator[tuple[str, pd.DataFrame, NDArray[np.float64], NDArray[np.bool_]]]:
-    """Group, its images, whether each observer named the shape, and whether the model did."""
+    """Subset, its images, whether each observer named the shape, and whether the model did."""
     conflict = decisions["shape"] != decisions["texture"]
-    for group, images in (("images=all", decisions), ("images=conflict", decisions[conflict])):
-        observers = _answers(images, humans)
+    for subset, images in (("", decisions), (CONFLICT, decisions[conflict])):
+        observers = _named_shape(images, humans)
         if observers.size and len(images):
-            yield group, images, observers, np.asarray(images["decision"] == images["shape"], dtype=bool)
+            yield subset, images, observers, np.asarray(images["decision"] == images["shape"], dtype=bool)
 
 
-def _answers(images: pd.DataFrame, humans: pd.DataFrame) -> NDArray[np.float64]:
+def _named_shape(images: pd.DataFrame, humans: pd.DataFrame) -> NDArray[np.float64]:
     """Whether each observer named the shape, (images, observers); NaN for an image that one did not see."""
     observers, names = pd.factorize(humans["observer"], sort=True)
     table = np.full((len(images), len(names)), np.nan)
@@ -223,8 +231,8 @@ def _answers(images: pd.DataFrame, humans: pd.DataFrame) -> NDArray[np.float64]:
 
 
 def _exemplars(rows: pd.DataFrame) -> dict[str, Any]:
-    return {f"{cue}_exemplars": rows[f"{cue}_exemplar"].to_list() for cue in ("shape", "texture")}
+    return {f"{cue}_exemplars": rows[f"{cue}_exemplar"].to_list() for cue in OTHER_CUE}
 
 
-def _n_groups(rows: pd.DataFrame) -> int:
-    return min(int(rows["shape_exemplar"].nunique()), int(rows["texture_exemplar"].nunique()))
+def _n_clusters(rows: pd.DataFrame) -> int:
+    return min(int(rows[f"{cue}_exemplar"].nunique()) for cue in OTHER_CUE)

@@ -6,8 +6,8 @@ from pathlib import Path
 import datasets
 
 from hf_clipdyn.data import load_dataset
-from hf_clipdyn.data.facts import DatasetFacts
-from hf_clipdyn.data.registry import dataset_facts, dataset_names
+from hf_clipdyn.data.metadata import DatasetMetadata
+from hf_clipdyn.data.registry import dataset_metadata, dataset_names
 from hf_clipdyn.errors import DatasetError
 
 __all__ = ["Source", "fitting_config", "fitting_datasets", "open_source"]
@@ -24,28 +24,28 @@ class Source:
         name: as in the registry of data sets.
         dataset: its rows.
         split: the split that they are.
-        facts: what is known about it.
+        metadata: what is known about it.
         absent: how many rows of the official data set its files lack.
     """
 
     name: str
     dataset: datasets.Dataset
     split: str
-    facts: DatasetFacts
+    metadata: DatasetMetadata
     absent: int = 0
 
-    def incomplete(self, shown: int) -> str:
-        """``n/N`` where only n of the N official rows are shown, else ""; for values that depend on the whole set."""
+    def incomplete(self, shown: int) -> dict[str, str]:
+        """``{"incomplete": "n/N"}`` if only n of the N official rows are shown, else empty: for `Kind.facts`."""
         whole = len(self.dataset) + self.absent
-        return f"{shown}/{whole}" if shown < whole else ""
+        return {"incomplete": f"{shown}/{whole}"} if shown < whole else {}
 
 
-def fitting_config(facts: DatasetFacts, schemas: tuple[str, ...]) -> tuple[bool, str | None]:
+def fitting_config(metadata: DatasetMetadata, schemas: tuple[str, ...]) -> tuple[bool, str | None]:
     """Whether a data set has rows of one of these kinds, and in which configuration (None: the default)."""
     for schema in schemas:
-        if facts.kind == schema:
+        if metadata.kind == schema:
             return True, None
-        for config, kind in facts.config_kinds.items():
+        for config, kind in metadata.config_kinds.items():
             if kind == schema:
                 return True, config
     return False, None
@@ -53,7 +53,7 @@ def fitting_config(facts: DatasetFacts, schemas: tuple[str, ...]) -> tuple[bool,
 
 def fitting_datasets(schemas: tuple[str, ...]) -> list[str]:
     """Names of all data sets that have rows of one of these kinds."""
-    return [name for name in dataset_names() if fitting_config(dataset_facts(name), schemas)[0]]
+    return [name for name in dataset_names() if fitting_config(dataset_metadata(name), schemas)[0]]
 
 
 def open_source(
@@ -71,21 +71,21 @@ def open_source(
         UnknownNameError: there is no data set of that name.
         DatasetError: it is of another kind, or its files are missing or broken.
     """
-    facts = dataset_facts(name)
-    fits, config = fitting_config(facts, schemas)
+    metadata = dataset_metadata(name)
+    fits, config = fitting_config(metadata, schemas)
     if not fits:
         known = ", ".join(fitting_datasets(schemas))
         raise DatasetError(
-            f"{name} is a data set of the kind {facts.kind}: here {' or '.join(schemas)} fits ({known})."
+            f"{name} is a data set of the kind {metadata.kind}: here {' or '.join(schemas)} fits ({known})."
         )
     found = load_dataset(name, config, data_dir=data_dir, token=token)
     split = next((split for split in _SPLITS if split in found), next(iter(found)))
-    return Source(name, found[split], split, facts, _absent(found, split, facts))
+    return Source(name, found[split], split, metadata, _absent(found, split, metadata))
 
 
-def _absent(found: datasets.DatasetDict, split: str, facts: DatasetFacts) -> int:
+def _absent(found: datasets.DatasetDict, split: str, metadata: DatasetMetadata) -> int:
     config = found[split].info.config_name
-    official, counted = facts.official_rows(config, split), len(found[split])
+    official, counted = metadata.official_rows(config, split), len(found[split])
     if official is None:  # NIGHTS' shares of the splits are not published, its total is
-        official, counted = facts.official_rows(config, "total"), sum(map(len, found.values()))
+        official, counted = metadata.official_rows(config, "total"), sum(map(len, found.values()))
     return max(0, official - counted) if official is not None else 0

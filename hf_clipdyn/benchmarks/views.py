@@ -1,4 +1,4 @@
-"""Where in an image lies what the model saw, and how a coarse map is laid over it."""
+"""Which part of an image the model saw, and how a coarse map is laid over it."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -8,7 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-__all__ = ["View", "crop_view", "spread", "whole_view"]
+from hf_clipdyn.preprocess import input_edges
+
+__all__ = ["View", "crop_view", "upsample_map", "whole_view"]
 
 Floats = NDArray[np.float64]
 
@@ -19,8 +21,8 @@ class View:
 
     Attributes:
         left, top, right, bottom: edges of the model's input, not whole numbers in general.
-        first: column and row of the first pixel of which the model saw the centre.
-        size: (width, height) in pixels from there: all maps and fixations of the image are cut to it.
+        first: column and row of the first pixel whose centre the model saw.
+        size: (width, height) in pixels from there; all maps and fixations of the image are cut to it.
     """
 
     left: float
@@ -42,23 +44,14 @@ class View:
 
 
 def whole_view(width: int, height: int) -> View:
-    """All of an image, as where it is squashed to the model's input."""
+    """All of an image, which is squashed to the model's input."""
     return View(0.0, 0.0, float(width), float(height), (0, 0), (width, height))
 
 
 def crop_view(image_processor: Any, width: int, height: int) -> View:
-    """What is left of an image when the model's own processor has resized it and cut out its centre."""
-    resized = _resized(image_processor, width, height)
-    crop = resized
-    if getattr(image_processor, "do_center_crop", False):
-        crop = int(image_processor.crop_size["width"]), int(image_processor.crop_size["height"])
-    edges = []
-    for length, resized_length, cut in zip((width, height), resized, crop, strict=True):
-        # As the processors round: towards zero, and away from it where they must pad.
-        start = int((resized_length - cut) / 2) if cut <= resized_length else -((cut - resized_length) // 2)
-        scale = length / resized_length
-        edges.append((start * scale, (start + cut) * scale))
-    # A pixel belongs to the view if its centre does; of an image one pixel high, one belongs to it in any case.
+    """What remains of an image after the model's own processor has resized it and cut out its centre."""
+    edges = input_edges(image_processor, width, height)
+    # A pixel belongs to the view if its centre does; at least one pixel of each axis always belongs to it.
     ends = [
         min(length, int(np.ceil(end - 0.5))) for (_, end), length in zip(edges, (width, height), strict=True)
     ]
@@ -70,20 +63,7 @@ def crop_view(image_processor: Any, width: int, height: int) -> View:
     return View(left, top, right, bottom, (firsts[0], firsts[1]), size)
 
 
-def _resized(image_processor: Any, width: int, height: int) -> tuple[int, int]:
-    """Width and height after the processor's own resizing."""
-    if not getattr(image_processor, "do_resize", True):
-        return width, height
-    size = dict(image_processor.size)
-    shortest = size.get("shortest_edge")
-    if shortest is None:
-        return int(size["width"]), int(size["height"])
-    if width <= height:
-        return int(shortest), int(shortest * height / width)
-    return int(shortest * width / height), int(shortest)
-
-
-def spread(coarse: Floats, view: View, sigma: float | None = None) -> Floats:
+def upsample_map(coarse: Floats, view: View, sigma: float | None = None) -> Floats:
     """A map over the model's input as a map of the pixels that it saw.
 
     Args:
@@ -102,8 +82,8 @@ def spread(coarse: Floats, view: View, sigma: float | None = None) -> Floats:
     (x, y), (width, height) = view.first, view.size
     down = _interpolation(coarse.shape[0], view.top, view.bottom, y, height, sigma)
     across = _interpolation(coarse.shape[1], view.left, view.right, x, width, sigma)
-    # Blurring acts on each axis alone, and so does interpolation: both are one matrix a side. The product
-    # is rounded since equal pixels must tie, which sums in another order do not.
+    # Blurring acts on each axis alone, and so does interpolation: both are one matrix per axis. The product is
+    # rounded because equal pixels must tie, and sums in another order differ in the last digits.
     return np.asarray(np.round(down @ (coarse / peak) @ across.T, 12))
 
 

@@ -1,6 +1,6 @@
-"""The data sets: official layouts and mirrors, brought to one set of columns per kind.
+"""The data sets: official layouts and mirrors, with one set of columns per kind.
 
-`hf_clipdyn.data.base` shows how to add one; the columns stand in `hf_clipdyn.data.schemas`.
+`hf_clipdyn.data.base` shows how to add one; `hf_clipdyn.data.schemas` lists the columns.
 """
 
 from importlib import import_module
@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from hf_clipdyn.data.counts import SubsetWarning
-    from hf_clipdyn.data.facts import DatasetFacts
     from hf_clipdyn.data.load import load_dataset
-    from hf_clipdyn.data.registry import dataset_facts, dataset_names
+    from hf_clipdyn.data.metadata import DatasetMetadata
+    from hf_clipdyn.data.registry import dataset_metadata, dataset_names
 
-__all__ = ["DatasetFacts", "SubsetWarning", "dataset_facts", "dataset_names", "load_dataset"]
+__all__ = ["DatasetMetadata", "SubsetWarning", "dataset_metadata", "dataset_names", "load_dataset"]
 
 _HOME = {
-    "DatasetFacts": "facts",
+    "DatasetMetadata": "metadata",
     "SubsetWarning": "counts",
-    "dataset_facts": "registry",
+    "dataset_metadata": "registry",
     "dataset_names": "registry",
     "load_dataset": "load",
 }

@@ -1,8 +1,12 @@
-"""Archives that are still packed: unpacked once, into the cache, with nothing trusted that they say.
+"""Archives are unpacked once, into the cache. Nothing that they declare is trusted.
 
-A zip or tar may name paths outside its folder, hold links, or blow up to terabytes. Here a member is a plain file
-with a relative path, and all members together may not exceed a multiple of the archive; anything else is refused.
-A tar is read as a stream whose decompressed bytes are counted, its headers included.
+A zip or tar may name paths outside its folder, contain links, or unpack to terabytes. Only regular files with relative
+paths are accepted, and all members together may not exceed a multiple of the archive's size; anything else is an error.
+A tar is read as a stream whose decompressed bytes are counted, headers included.
+
+`tarfile.data_filter` does less than is needed here: it admits links inside the folder, turns absolute paths into
+relative ones without a word, and keeps Windows paths as file names. Python 3.11.0 lacks it, and a zip has no
+counterpart.
 """
 
 import bz2
@@ -34,7 +38,7 @@ ARCHIVE_SUFFIXES = (*_ZIP, *_TAR, *_FOREIGN)
 
 _CHUNK = 1 << 20
 _PACKED: Mapping[bytes, Any] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\0": lzma.open}
-# A MemoryError is what a header that declares terabytes ends in.
+# A header that declares terabytes causes a MemoryError.
 _DAMAGED = (
     *(zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError, gzip.BadGzipFile, EOFError),
     *(MemoryError, OverflowError, UnicodeError, ValueError, RecursionError, struct.error),
@@ -43,11 +47,11 @@ _DAMAGED = (
 
 @dataclass(frozen=True)
 class Limits:
-    """What an archive may unpack to: photographs hardly shrink, so a large ratio is no data set.
+    """The most that an archive may unpack to. Photographs hardly compress, so a data set has a small ratio.
 
     Attributes:
         ratio: unpacked bytes per packed byte.
-        always: unpacked bytes that are fine whatever the ratio (short score lists compress well).
+        always: unpacked bytes that are allowed at any ratio, since short score lists compress well.
         members: number of files.
     """
 
@@ -61,7 +65,7 @@ def _suffix(name: str) -> str:
 
 
 def is_archive(path: str | Path) -> bool:
-    """Whether the name is that of an archive."""
+    """Whether the file name ends like that of an archive."""
     return bool(_suffix(str(path)))
 
 
@@ -72,16 +76,16 @@ def archive_stem(path: str | Path) -> str:
 
 
 def unpack(archive: Path, into: Path, limits: Limits | None = None) -> Path:
-    """The folder below ``into`` that holds what ``archive`` packs; a second call finds it there.
+    """Unpack an archive into a new folder in ``into`` and return it; a second call finds it there.
 
-    The folder's name follows the archive's path and content, and appears only when all members are written.
+    The folder's name is derived from the archive's path and content. It appears only when all members are written.
 
     Raises:
         DatasetError: the archive is damaged, encrypted, of a format that Python cannot open, larger than
-            ``limits``, or one of its members is no plain file inside its folder; or the disk is full.
+            ``limits``, or one of its members is not a regular file inside its folder, or the disk is full.
     """
     if archive.name.lower().endswith(_FOREIGN):
-        raise DatasetError(f"{archive} is packed in a format that Python cannot open: unpack it by hand.")
+        raise DatasetError(f"{archive} has a format that Python cannot open: unpack it by hand.")
     try:
         key = hashlib.sha256(f"{archive.resolve()}\0{stamp_of(archive.stat())}".encode()).hexdigest()[:16]
         target = into / f"{archive_stem(archive)}-{key}"
@@ -96,19 +100,19 @@ def unpack(archive: Path, into: Path, limits: Limits | None = None) -> Path:
             try:
                 folder.replace(target)
             except OSError:
-                if not target.is_dir():  # else another process was quicker
+                if not target.is_dir():  # otherwise another process was faster
                     raise
     except _DAMAGED as error:
-        raise DatasetError(f"{archive} is damaged ({_said(error)}): download it again.") from error
+        raise DatasetError(f"{archive} is damaged ({_cause(error)}): download it again.") from error
     except OSError as error:
         raise DatasetError(
-            f"{archive} could not be unpacked into {into} ({error.strerror or error}): free the disk, or unpack it "
-            "by hand."
+            f"{archive} could not be unpacked into {into} ({error.strerror or error}): free some disk space, "
+            "or unpack it by hand."
         ) from error
     return target
 
 
-def _said(error: BaseException) -> str:
+def _cause(error: BaseException) -> str:
     return str(error) or type(error).__name__
 
 
@@ -118,7 +122,9 @@ def _extract(archive: Path, folder: Path, limits: Limits) -> None:
         for count, (name, source) in enumerate(members, start=1):
             with source:
                 if count > limits.members:
-                    raise DatasetError(f"{archive} holds more than {limits.members} files: give a data set.")
+                    raise DatasetError(
+                        f"{archive} contains more than {limits.members} files: check that it is the right one."
+                    )
                 destination = folder / _safe_path(archive, name)
                 destination.parent.mkdir(parents=True, exist_ok=True)
                 with destination.open("wb") as file:
@@ -139,7 +145,7 @@ class _Budget:
         """Subtract bytes from the budget.
 
         Raises:
-            DatasetError: there are not as many left.
+            DatasetError: fewer are left.
         """
         self._left -= number
         if self._left < 0:
@@ -150,7 +156,7 @@ class _Budget:
 
 
 class _Counted(io.RawIOBase):
-    """A stream whose bytes are taken off a budget."""
+    """A stream that subtracts the bytes it reads from a budget."""
 
     def __init__(self, source: IO[bytes], budget: _Budget) -> None:
         self._source = source
@@ -166,10 +172,10 @@ def _safe_path(archive: Path, name: str) -> Path:
     parts = name.replace("\\", "/").split("/")
     if name.startswith(("/", "\\")) or ".." in parts or ":" in parts[0] or "\0" in name:
         raise DatasetError(
-            f"{archive} holds a path that leads out of it ({name!r}): do not use this archive."
+            f"{archive} contains a path that leads out of it ({name!r}): do not use this archive."
         )
     if len(name) > 1000:
-        raise DatasetError(f"{archive} holds a path of {len(name):,} letters: do not use this archive.")
+        raise DatasetError(f"{archive} contains a path of {len(name):,} characters: do not use this archive.")
     return Path(*[part for part in parts if part not in ("", ".")])
 
 
@@ -184,9 +190,9 @@ def _zip_members(archive: Path) -> Generator[tuple[str, IO[bytes]], None, None]:
         for info in packed.infolist():
             if info.is_dir():
                 continue
-            mode = info.external_attr >> 16  # the Unix mode, where a Unix tool packed it
+            mode = info.external_attr >> 16  # the Unix mode, if a Unix tool packed it
             if mode and (mode & 0o170000) not in (0, 0o100000):
-                raise DatasetError(f"{archive} holds a link ({info.filename!r}): do not use this archive.")
+                raise DatasetError(f"{archive} contains a link ({info.filename!r}): do not use this archive.")
             if info.flag_bits & 0x1:
                 raise DatasetError(f"{archive} is encrypted: unpack it by hand with its password.")
             try:
@@ -202,7 +208,7 @@ def _tar_members(archive: Path, limits: Limits) -> Generator[tuple[str, IO[bytes
                 continue
             if not info.isreg():
                 raise DatasetError(
-                    f"{archive} holds a link or a device ({info.name!r}): do not use this archive."
+                    f"{archive} contains a link or a device ({info.name!r}): do not use this archive."
                 )
             source = packed.extractfile(info)
             if source is not None:
@@ -211,7 +217,7 @@ def _tar_members(archive: Path, limits: Limits) -> Generator[tuple[str, IO[bytes
 
 @contextmanager
 def _open_tar(archive: Path, limits: Limits) -> Iterator[tarfile.TarFile]:
-    """A tar, packed or not, to be read from its start to its end."""
+    """A tar, compressed or not, as a stream from start to end."""
     if archive.stat().st_size == 0:
         raise DatasetError(f"{archive} is empty: download it again.")
     with archive.open("rb") as file:
@@ -225,11 +231,11 @@ def _open_tar(archive: Path, limits: Limits) -> Iterator[tarfile.TarFile]:
 
 @dataclass(frozen=True)
 class Sample:
-    """Files of a tar shard that follow each other and share a name up to the first dot.
+    """Consecutive files of a tar shard whose names are equal up to the first dot.
 
     Attributes:
-        key: that name, with its folder.
-        parts: content by what follows the dot, in lower case (``jpg``, ``txt``).
+        key: this part of the name, with its folder.
+        parts: contents by the rest of the name, in lower case (``jpg``, ``txt``).
     """
 
     key: str
@@ -237,15 +243,15 @@ class Sample:
 
 
 def read_shard(path: str, limits: Limits | None = None) -> Iterator[Sample]:
-    """The samples of a shard in its own order, read once from start to end and never unpacked to disk.
+    """The samples of a shard in their order, read once from start to end and never unpacked to disk.
 
     Raises:
-        DatasetError: the shard is damaged or absent, or larger than ``limits``.
+        DatasetError: the shard is damaged or missing, or larger than ``limits``.
     """
     limits = limits or Limits()
     key, parts = "", dict[str, bytes]()
     try:
-        budget = _Budget(Path(path), limits)  # of the contents: a sparse file is larger than what packs it
+        budget = _Budget(Path(path), limits)  # of the contents: a sparse file is larger than its packed form
         with _open_tar(Path(path), limits) as shard:
             for info in shard:
                 folder, _, name = info.name.rpartition("/")
@@ -262,7 +268,7 @@ def read_shard(path: str, limits: Limits | None = None) -> Iterator[Sample]:
                 parts[extension.lower()] = source.read()
     except (*_DAMAGED, OSError) as error:
         raise DatasetError(
-            f"{path} is damaged or cannot be read ({_said(error)}): download it again."
+            f"{path} is damaged or cannot be read ({_cause(error)}): download it again."
         ) from error
     if parts:
         yield Sample(key, parts)

@@ -1,12 +1,12 @@
-"""How a data set is added: one file in this folder, found automatically.
+"""How a data set is added: one file in `data/sets/`, or in a package or module of your own.
 
 ::
 
-    # hf_clipdyn/data/faces.py: the module's name is the data set's name
+    # hf_clipdyn/data/sets/faces.py, or faces.py, given with --plugin faces.py
     class Faces(DataBuilder):
-        facts = DatasetFacts(kind="quality", title="Faces", rows={"test": 200}, licence="CC BY 4.0",
+        metadata = DatasetMetadata(kind="quality", title="Faces", rows={"test": 200}, licence="CC BY 4.0",
                              may_redistribute=True, where="https://…", citation="@article{…}")
-        layout = ("photos/", "scores.csv")           # what the official folder holds, for recognition
+        layout = ("photos/", "scores.csv")           # what the official folder contains, for recognition
 
         def rows(self, split):                       # one dict per row, with the columns of its kind
             photos = self.files.folder("photos")
@@ -14,16 +14,23 @@
                 ...
                 yield {"reference": self.image(reference), ...}
 
-The base class turns this into a `datasets.GeneratorBasedBuilder`: it indexes the folder without regard to case,
-nesting and packing, gives the cache a hash that follows the files' content, checks the number of rows, and completes
-a row with null for columns that it leaves out. A data set without files leaves ``layout`` empty, one with
-configurations sets ``BUILDER_CONFIGS = configs("a", "b")`` and ``DEFAULT_CONFIG_NAME`` as usual in `datasets`, and
-``facts.config_kinds`` where their rows differ in kind; one with splits overrides `DataBuilder.splits`.
+The data set is called like the module, ``faces``, as in `datasets`. If a module defines several data sets, or one
+beside a kind of benchmark, give the class a ``name``. An installed package declares its modules::
 
-Whoever changes the rows that a loader makes of the same files raises its ``rows_version``, so that no table is read
-that was prepared before; tests/data/test_cache.py notices such a change.
+    [project.entry-points."hf_clipdyn.datasets"]
+    faces = "my_package.faces"
 
-Builders open no files themselves (`files.py` says why): they use `FileIndex`, `tables` and `DataBuilder.image`.
+The base class turns this into a `datasets.GeneratorBasedBuilder`. It finds files whatever their case, nesting and
+packing, derives the cache's key from their content, checks the number of rows, and sets the columns that a row leaves
+out to null. A data set without files has an empty ``layout``. One with configurations sets
+``BUILDER_CONFIGS = configs("a", "b")`` and ``DEFAULT_CONFIG_NAME``, as usual in `datasets`, and
+``metadata.config_kinds`` if their rows differ in kind. One with several splits overrides `DataBuilder.splits`.
+
+Raise ``rows_version`` whenever a loader makes other rows of the same files: tables that were prepared before are then
+made again. tests/data/test_cache.py notices such a change.
+
+Builders open no files themselves (`files.py` says why): they use `FileIndex`, `tables` and `DataBuilder.image`. Their
+modules do not load torch, so that the registry stays fast.
 """
 
 from collections.abc import Iterator, Sequence
@@ -34,12 +41,13 @@ import datasets
 
 from hf_clipdyn.data.caches import cache_folder
 from hf_clipdyn.data.counts import SubsetWarning, check_counts
-from hf_clipdyn.data.facts import DatasetFacts
 from hf_clipdyn.data.files import FileIndex, SourceFile, index_folder
 from hf_clipdyn.data.images import check_image
 from hf_clipdyn.data.layout import hash_of, open_layout, resolved
+from hf_clipdyn.data.metadata import DatasetMetadata
 from hf_clipdyn.data.schemas import features_of
 from hf_clipdyn.errors import DatasetError
+from hf_clipdyn.plugins import module_name
 
 __all__ = ["DataBuilder", "SubsetWarning", "configs"]
 
@@ -53,29 +61,36 @@ class DataBuilder(datasets.GeneratorBasedBuilder):  # type: ignore[misc]  # data
     """A data set in its official layout as a builder of `datasets`.
 
     Attributes (of the class):
-        facts: what is known about the data set.
-        layout: files and folders (``name/``) that the official folder holds; ``a|b`` means either.
-        companion: end of the name of a folder beside the official one whose files are read too, if it is there.
-        default_split: the split of data sets that have no official ones.
-        rows_version: raised when the loader makes other rows of the same files; part of the cache's key.
-        exact_rows: whether more rows than ``facts.rows`` are an error, and fewer a warning.
+        metadata: licence, size, origin and so on.
+        name: what users call it; default: the name of the module.
+        layout: files and folders (``name/``) that the official folder contains; ``a|b`` means either.
+        companion: suffix of a second folder beside the official one; its files are read too if it exists.
+        default_split: the split of a data set without official splits.
+        rows_version: part of the cache's key; raise it if the loader makes other rows of the same files.
+        exact_rows: whether more rows than ``metadata.rows`` are an error and fewer are a warning.
 
     Args:
         data_dir: the folder of the official data set, or its archive. Not for data sets without files.
         config_name: one of the configurations.
-        cache_dir: where prepared tables and unpacked archives go; default: the cache of `datasets`.
-        kwargs: handed to `datasets.GeneratorBasedBuilder`.
+        cache_dir: folder of prepared tables and unpacked archives; default: the cache of `datasets`.
+        kwargs: passed to `datasets.GeneratorBasedBuilder`.
 
     Raises:
-        DatasetError: the folder is absent, unreadable, or not of this layout.
+        DatasetError: the folder is missing, unreadable, or has another layout.
     """
 
-    facts: ClassVar[DatasetFacts]
+    metadata: ClassVar[DatasetMetadata]
+    name: ClassVar[str]
     layout: ClassVar[tuple[str, ...]] = ()
     companion: ClassVar[str] = ""
     default_split: ClassVar[str] = "test"
     rows_version: ClassVar[int] = 1
     exact_rows: ClassVar[bool] = True
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        if "name" not in vars(cls):
+            cls.name = module_name(cls)
 
     def __init__(
         self,
@@ -86,14 +101,22 @@ class DataBuilder(datasets.GeneratorBasedBuilder):  # type: ignore[misc]  # data
     ) -> None:
         self.files = FileIndex("", ())
         self._sizes: dict[str, tuple[int, int]] = {}
-        self.streams = False  # set by whoever streams: counts are then compared when a pass ends
+        self.streams = (
+            False  # set by `load_dataset` when streaming: rows are then counted at the end of a pass
+        )
         fingerprint = "no files"
         if self.layout:
             if data_dir is None:
-                raise DatasetError(f"{self.facts.title} needs its folder: get it from {self.facts.where}.")
+                raise DatasetError(
+                    f"{self.metadata.title} needs its folder: get it from {self.metadata.where}."
+                )
             root = resolved(data_dir)
             self.files, fingerprint = open_layout(
-                root, self.layout, cache_folder("unpacked", cache_dir), self.facts.title, self.facts.where
+                root,
+                self.layout,
+                cache_folder("unpacked", cache_dir),
+                self.metadata.title,
+                self.metadata.where,
             )
             if self.companion and root.with_name(root.name + self.companion).is_dir():
                 beside, stamp = index_folder(root.with_name(root.name + self.companion))
@@ -101,38 +124,39 @@ class DataBuilder(datasets.GeneratorBasedBuilder):  # type: ignore[misc]  # data
                 fingerprint = hash_of(fingerprint, stamp)
             data_dir = str(root)
         elif data_dir is not None:
-            raise DatasetError(f"{self.facts.title} reads no files: leave data_dir out.")
+            raise DatasetError(f"{self.metadata.title} reads no files: omit data_dir.")
         super().__init__(
             cache_dir=str(cache_folder("tables", cache_dir)),
             config_name=config_name,
             data_dir=data_dir,
             hash=hash_of(fingerprint, str(self.rows_version)),
+            dataset_name=type(self).name,
             **kwargs,
         )
 
-    # --- what a data set defines ---------------------------------------------------------------------------
+    # --- for a data set to override ---------------------------------------------------------------------------
 
     def rows(self, split: str) -> Iterator[dict[str, Any]]:
         """The rows of one split, in a fixed order."""
         raise NotImplementedError
 
     def splits(self) -> list[str]:
-        """Names of the splits that the files hold."""
+        """Names of the splits in these files."""
         return [self.default_split]
 
     def class_names(self) -> Sequence[str]:
         """Class names, for labelled images."""
         return ()
 
-    # --- what a data set uses ------------------------------------------------------------------------------
+    # --- for a data set to call ------------------------------------------------------------------------------
 
     @property
     def kind(self) -> str:
         """Kind of the rows of this configuration."""
-        return self.facts.kind_of(self.config.name)
+        return self.metadata.kind_of(self.config.name)
 
     def image(self, file: SourceFile) -> str:
-        """The path of an image for a row, once it is known to be whole."""
+        """The path of an image for a row, after a check that the file is complete."""
         self.size(file)
         return file.path
 
@@ -142,14 +166,14 @@ class DataBuilder(datasets.GeneratorBasedBuilder):  # type: ignore[misc]  # data
             self._sizes[file.path] = check_image(file.path)
         return self._sizes[file.path]
 
-    # --- the contract of datasets --------------------------------------------------------------------------
+    # --- called by `datasets` --------------------------------------------------------------------------
 
     def _info(self) -> datasets.DatasetInfo:
         return datasets.DatasetInfo(
-            description=self.facts.title,
+            description=self.metadata.title,
             features=features_of(self.kind, self.class_names()),
-            citation=self.facts.citation,
-            license=self.facts.licence,
+            citation=self.metadata.citation,
+            license=self.metadata.licence,
         )
 
     def _split_generators(self, dl_manager: Any) -> list[datasets.SplitGenerator]:
@@ -164,7 +188,9 @@ class DataBuilder(datasets.GeneratorBasedBuilder):  # type: ignore[misc]  # data
             yield count, empty | row
             count += 1
         if count == 0:
-            where = self.files.root or self.facts.title
-            raise DatasetError(f"{where} holds no image of the split {split!r}: unpack the whole archive.")
+            where = self.files.root or self.metadata.title
+            raise DatasetError(
+                f"{where} contains no image of the split {split!r}: unpack the complete archive."
+            )
         if self.streams and self.exact_rows:
-            check_counts(self.facts, self.config.name, {split: count}, self.files.root)
+            check_counts(self.metadata, self.config.name, {split: count}, self.files.root)

@@ -1,7 +1,7 @@
-"""What this package keeps on disk to be faster the next time: listed and deleted by `clipdyn cache`.
+"""The caches of this package on disk; `clipdyn cache` lists and deletes them.
 
-All of it lies in folders of its own (``clipdyn-…``) in the cache of `datasets`, or in ``cache_dir``: tables that a
-loader prepared, decoded pixels, and archives that were unpacked. What is deleted is made again when it is needed.
+They are folders called ``clipdyn-…`` in the cache of `datasets`, or in ``cache_dir``: prepared tables, decoded pixels
+and unpacked archives. A deleted entry is made again when it is needed.
 """
 
 import os
@@ -19,10 +19,10 @@ from hf_clipdyn.errors import ConfigError, DatasetError, UnknownNameError
 __all__ = ["KINDS", "Entry", "cache_folder", "cached", "delete", "touch"]
 
 KINDS = ("tables", "pixels", "unpacked", "unfinished")
-"""What an entry is; unfinished ones were left by a process that was killed, or another one is writing them now."""
+"""Kinds of entries. An unfinished one was left by a killed process, or another process is writing it."""
 
-_STAGING = ("staging-", ".unpacking-")  # how folders are called while they are written or deleted
-_IN_WORK = 3600.0  # seconds for which an unfinished entry may belong to a process that still runs
+_STAGING = ("staging-", ".unpacking-")  # prefixes of folders that are being written or deleted
+_IN_WORK = 3600.0  # seconds during which an unfinished entry may belong to a running process
 
 
 @dataclass(frozen=True)
@@ -30,8 +30,8 @@ class Entry:
     """One folder of a cache.
 
     Attributes:
-        kind: of `KINDS`.
-        origin: what it was made of.
+        kind: one of `KINDS`.
+        origin: the data set or archive that it was made from.
         path: the folder.
         size: bytes of its files.
         used: time of its last use, in seconds since the epoch.
@@ -51,7 +51,7 @@ def cache_folder(kind: str, cache_dir: str | os.PathLike[str] | None = None) -> 
 
 
 def touch(entry: Path) -> None:
-    """Note that an entry is used now, where the cache may be written."""
+    """Set the time of an entry's last use to now, if the cache is writable."""
     with suppress(OSError):
         os.utime(entry)
 
@@ -96,14 +96,14 @@ def _folders(cache_dir: str | os.PathLike[str] | None) -> Iterator[tuple[str, Pa
 
 
 def _inside(folder: Path) -> list[Path]:
-    """The folders in a folder; links are followed nowhere, since they lead to what is not ours."""
+    """The folders in a folder, without links: they may lead out of the cache."""
     if not folder.is_dir():
         return []
     return sorted(path for path in folder.iterdir() if path.is_dir() and not path.is_symlink())
 
 
 def _entry(kind: str, path: Path, origin: str) -> Entry | None:
-    """The entry at that path; None where another process has deleted it meanwhile."""
+    """The entry at that path; None if another process has deleted it meanwhile."""
     try:
         sizes = [Path(folder, name).lstat().st_size for folder, _, names in os.walk(path) for name in names]
         return Entry(kind, origin, path, sum(sizes), path.stat().st_mtime)
@@ -114,12 +114,13 @@ def _entry(kind: str, path: Path, origin: str) -> Entry | None:
 def delete(
     kinds: Sequence[str], cache_dir: str | os.PathLike[str] | None = None, older_than: float = 0.0
 ) -> list[Entry]:
-    """Delete the entries of some kinds; returns what was deleted.
+    """Delete the entries of some kinds and return them.
 
-    A process that reads an entry goes on reading it. Unfinished entries are deleted an hour after their last change.
+    A process that has opened an entry can still read it. Unfinished entries are deleted an hour after their last
+    change.
 
     Args:
-        kinds: of `KINDS`, or ``all``.
+        kinds: some of `KINDS`, or ``all``.
         cache_dir: as in `cache_folder`.
         older_than: days since their last use.
 
@@ -143,7 +144,7 @@ def delete(
     for entry in chosen:
         root = next(parent for parent in entry.path.parents if parent.name.startswith("clipdyn-"))
         try:
-            # Moved away first, so that no process finds half of it.
+            # Moved away first, so that no process finds half of an entry.
             with tempfile.TemporaryDirectory(dir=root, prefix=_STAGING[0]) as away:
                 entry.path.replace(Path(away) / "deleted")
         except OSError as error:

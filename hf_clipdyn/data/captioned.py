@@ -1,4 +1,4 @@
-"""What captioned sets share: the images that a caption list names, one row an image."""
+"""Base classes of captioned data sets: one row for each image that a caption list names."""
 
 import re
 import warnings
@@ -14,7 +14,7 @@ from hf_clipdyn.errors import DatasetError
 __all__ = ["MAX_ABSENT", "CaptionListBuilder", "CaptionedBuilder", "check_absent"]
 
 MAX_ABSENT = 0.01
-"""Share of the images that may be absent from a captions set; more is an unfinished copy."""
+"""Largest proportion of missing images; more than that means an incomplete copy."""
 
 _PIPE = re.compile(r"(?P<image>[^|]+?)\s*\|\s*\d+\s*\|?\s*(?P<caption>.*)")
 _TOKEN = re.compile(r"(?P<image>[^\t#]+)(?:#\d+)?\t(?P<caption>.*)")
@@ -26,8 +26,8 @@ _HEADERS = frozenset(("image", "image_name", "img", "file_name", "filename"))
 class CaptionedBuilder(DataBuilder):
     """Rows from pairs of an image's name and a caption.
 
-    A truncated image is no error here: training decodes, skips and counts it. An image that is absent is
-    left out, and more than `MAX_ABSENT` of them are an error.
+    A truncated image is not an error here: training decodes, skips and counts it. A missing image is left out; more
+    than `MAX_ABSENT` of them are an error.
     """
 
     default_split = "train"
@@ -36,47 +36,46 @@ class CaptionedBuilder(DataBuilder):
     def captioned(
         self, files: FileIndex, pairs: Iterable[tuple[str, str]], source: str
     ) -> Iterator[dict[str, Any]]:
-        """One row an image, in the order of its first caption.
+        """One row for each image, in the order of the first captions.
 
         Args:
-            files: where the images are.
-            pairs: an image's name and one of its captions.
+            files: the images.
+            pairs: name of an image and one of its captions.
             source: the caption list, for messages.
 
         Raises:
-            DatasetError: there are no captions, or too many images are absent.
+            DatasetError: there are no captions, or too many images are missing.
         """
         captions: dict[str, list[str]] = {}
         for name, caption in pairs:
             if caption.strip():
                 captions.setdefault(name, []).append(caption.strip())
         if not captions:
-            raise DatasetError(f"{source} holds no captions: give the official caption list.")
+            raise DatasetError(f"{source} contains no captions: use the official caption list.")
         found = {name: file for name in captions if (file := files.image(name)) is not None}
-        check_absent(len(captions) - len(found), len(captions), source, f"are absent from {files.root}")
+        check_absent(len(captions) - len(found), len(captions), source, f"are missing in {files.root}")
         for name, file in found.items():
             yield {"image": file.path, "image_id": file.stem, "captions": captions[name]}
 
 
-def check_absent(absent: int, total: int, source: str, lack: str) -> None:
-    """Warn of a few images of ``source`` that ``lack`` something.
+def check_absent(absent: int, total: int, source: str, problem: str) -> None:
+    """Warn if a few images of ``source`` have a ``problem`` (``lack a text``).
 
     Raises:
-        DatasetError: more than `MAX_ABSENT` of ``total`` do.
+        DatasetError: more than `MAX_ABSENT` of ``total`` have it.
     """
-    message = f"{absent:,} of the {total:,} images of {source} {lack}"
+    message = f"{absent:,} of the {total:,} images of {source} {problem}"
     if absent > MAX_ABSENT * total:
-        raise DatasetError(f"{message}: unpack all of them, or leave out of the list what is not meant.")
+        raise DatasetError(f"{message}: unpack all of them, or remove them from the list.")
     if absent:
         warnings.warn(f"{message} and are left out.", SubsetWarning, stacklevel=2)
 
 
 class CaptionListBuilder(CaptionedBuilder):
-    """Photographs and one text that names them line by line, as Flickr8k and Flickr30k come.
+    """Photographs and one caption list with a line for each caption: the layout of Flickr8k and Flickr30k.
 
-    Read are ``captions.txt`` with the header ``image,caption`` (or with a column of numbers between the two),
-    ``results.csv`` with ``|`` between the fields, and the original ``*.token`` lists (``name.jpg#0``, a tabulator,
-    the caption).
+    The list is ``captions.txt`` with the header ``image,caption`` (or with a column of numbers between the two),
+    ``results.csv`` with ``|`` between the fields, or an original ``*.token`` list (``name.jpg#0``, a tab, the caption).
     """
 
     layout = (
@@ -103,7 +102,7 @@ def _pairs(path: str) -> Iterator[tuple[str, str]]:
 
 
 def _form_of(first: str) -> tuple[Callable[[str], re.Match[str] | None], int]:
-    """How lines are read, and the number of header lines."""
+    """The pattern of a line, and the number of header lines."""
     if "\t" in first:
         return _TOKEN.fullmatch, 0
     cells = [cell.strip().lower() for cell in re.split(r"[,|]", first)]

@@ -1,7 +1,7 @@
-"""The files of a data set in its official layout: found without regard to case, nesting or image format.
+"""The files of a data set in its official layout, found whatever their case, nesting or image format.
 
-All reading of folders happens here and in `tables.py`. `datasets` replaces ``open``, ``pathlib.Path`` and
-others in the modules that define builders; modules without a builder keep their own.
+All folders are read here and in `tables.py`: `datasets` replaces ``open``, ``pathlib.Path`` and others in modules that
+define builders, so those modules read nothing themselves.
 """
 
 import hashlib
@@ -16,22 +16,19 @@ from functools import cached_property
 from pathlib import Path, PurePosixPath
 
 from hf_clipdyn.data.images import IMAGE_SUFFIXES
-from hf_clipdyn.errors import DatasetError
+from hf_clipdyn.errors import CONTROL, DatasetError
 
 __all__ = ["FileIndex", "SourceFile", "index_folder", "stamp_of"]
 
 _NOT_DATA = frozenset(("__macosx", "thumbs.db", "desktop.ini"))
 
-# Control characters, separators of lines, and what stands for bytes that are no UTF-8.
-_UNFIT = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
-
-# Stamps of files come from the kernel's clock tick: two writes within one look the same.
+# Time stamps of files change with the kernel's clock tick: two writes within one tick look the same.
 _CLOCK_TICK_NS = 20_000_000
 
 
 @dataclass(frozen=True)
 class SourceFile:
-    """One file: where it is, and its path relative to the index that holds it."""
+    """One file: its path, and the parts of its path relative to the index that lists it."""
 
     path: str
     parts: tuple[str, ...]
@@ -92,7 +89,7 @@ class FileIndex:
         return any(name in map(str.lower, file.parts[:-1]) for file in self.files)
 
     def folder(self, name: str) -> "FileIndex":
-        """What lies below the folder ``name``, wherever that is: the outermost one counts.
+        """The files below the outermost folder called ``name``.
 
         Raises:
             DatasetError: there is none, or there are two at the same depth.
@@ -108,25 +105,23 @@ class FileIndex:
         outermost = [folder for folder in found if len(folder) == depth]
         if len(outermost) > 1:
             names = " and ".join("/".join(folder) for folder in sorted(outermost))
-            raise DatasetError(
-                f"{self.root} holds two folders {name!r} ({names}): give the one that is meant."
-            )
+            raise DatasetError(f"{self.root} contains two folders {name!r} ({names}): give the right one.")
         (folder,) = outermost
         inside = (SourceFile(file.path, file.parts[depth:]) for file in found[folder])
         return FileIndex(str(Path(self.root, *folder)), inside)
 
     def folder_if_any(self, name: str) -> "FileIndex":
-        """The same as `folder`, or an index without files where there is none."""
+        """The same as `folder`, but without files if there is no such folder."""
         return self.folder(name) if self.has_folder(name) else FileIndex(self.root, ())
 
     def named(self, *names: str) -> list[SourceFile]:
-        """The files that are called one of ``names``, the outermost ones first."""
+        """The files with one of these names, the outermost ones first."""
         wanted = {name.lower() for name in names}
         found = [file for file in self.files if file.name.lower() in wanted]
         return sorted(found, key=lambda file: (len(file.parts), file.parts))
 
     def file(self, *names: str) -> SourceFile:
-        """The one file that is called one of ``names``.
+        """The outermost file with one of these names.
 
         Raises:
             DatasetError: there is none, or there are two at the same depth.
@@ -136,21 +131,21 @@ class FileIndex:
             wanted = " or ".join(map(repr, names))
             raise DatasetError(f"{self.root} has no file {wanted}: unpack the official archive as it is.")
         if len(found) > 1 and len(found[0].parts) == len(found[1].parts):
-            raise DatasetError(f"{found[0].path} and {found[1].path} are one too many: remove one of them.")
+            raise DatasetError(f"Found two candidates, {found[0].path} and {found[1].path}: remove one.")
         return found[0]
 
     def beside(self, file: SourceFile) -> "FileIndex":
-        """What lies in the folder of ``file`` and below."""
+        """The files in the folder of ``file`` and below."""
         folder = file.parts[:-1]
         depth = len(folder)
         inside = (SourceFile(f.path, f.parts[depth:]) for f in self.files if f.parts[:depth] == folder)
         return FileIndex(str(Path(self.root, *folder)), inside)
 
     def image(self, name: str) -> SourceFile | None:
-        """The image ``name`` (``i01_01_1.bmp``, ``ref/000/001.png``), in whatever format it is; None: absent.
+        """The image ``name`` (``i01_01_1.bmp``, ``ref/000/001.png``) in any image format; None if it is missing.
 
         Raises:
-            DatasetError: the name leads out of the data set, or two files answer to it.
+            DatasetError: the name leads out of the data set, or two files match it.
         """
         parts = tuple(part for part in name.replace("\\", "/").split("/") if part not in ("", "."))
         if not parts or ".." in parts or name.startswith(("/", "\\")) or ":" in parts[0]:
@@ -163,11 +158,11 @@ class FileIndex:
             found = [file for file in found if file.name.lower() == wanted] or found
         if len(found) > 1:
             both = " and ".join(file.path for file in found[:2])
-            raise DatasetError(f"{both} both answer to {name!r}: remove one of them.")
+            raise DatasetError(f"{both} both match {name!r}: remove one of them.")
         return found[0] if found else None
 
     def _deeper(self, parts: tuple[str, ...]) -> list[SourceFile]:
-        """Files whose path ends in ``parts``, one level of folders or more further down."""
+        """Files whose path ends with ``parts`` in a deeper folder."""
         stem = _stem(parts[-1]).lower()
         folders = [part.lower() for part in parts[:-1]]
         return [
@@ -186,37 +181,38 @@ def _stem(name: str) -> str:
 
 
 def stamp_of(status: os.stat_result) -> str:
-    """What changes whenever the content of a file does.
+    """A text that changes whenever the content of a file changes.
 
-    Size and time of modification alone can be kept by whoever rewrites a file (``os.utime``, unpacking); the
-    time of the last status change cannot, since only the kernel sets it. It costs one ``stat`` and no reading.
+    A program that rewrites a file can keep its size and modification time (``os.utime``, unpacking), but not the time
+    of its last status change, which only the kernel sets. This costs one ``stat`` and reads nothing.
     """
     return f"{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns}"
 
 
 def _check_name(entry: os.DirEntry[str]) -> None:
-    """Refuse names that no table can hold, and those that would forge lines of a message or a log.
+    """Refuse names that a table cannot store, or that would forge lines of a message or a log.
 
     Raises:
-        DatasetError: the name is no UTF-8, or has a control character.
+        DatasetError: the name is not UTF-8, or has a control character.
     """
-    if _UNFIT.search(entry.name):
+    if re.search(f"[{CONTROL}]", entry.name):
         folder = str(Path(entry.path).parent)
         raise DatasetError(
-            f"{folder} holds the name {entry.name!r}, which is no UTF-8 or has a control character: rename that file."
+            f"{folder} contains the name {entry.name!r}, which is not UTF-8 or contains a control character: "
+            "rename that file."
         )
 
 
 def index_folder(root: Path) -> tuple[FileIndex, str]:
     """All files below ``root``, and a fingerprint (SHA-256) of their paths and contents.
 
-    The fingerprint follows `stamp_of`, so that 3,000 images cost milliseconds. Where the newest stamp is as young
-    as one clock tick, the function waits until the tick is over: a later change then bears another stamp.
-    Hidden files, pipes, devices and what operating systems leave behind are no data.
-    Links to folders are followed, once.
+    The fingerprint is made of `stamp_of`, so that 3,000 images cost milliseconds. If the newest stamp is younger than
+    one clock tick, the function waits until the tick is over, so that a later change gets another stamp.
+    Hidden files, pipes, devices and files of the operating system (``Thumbs.db``) are ignored. Links to folders are
+    followed once.
 
     Raises:
-        DatasetError: the folder is absent, no folder, or cannot be read.
+        DatasetError: the folder is missing, not a folder, or cannot be read.
     """
     files: list[SourceFile] = []
     stamps: list[str] = []
@@ -241,17 +237,19 @@ def index_folder(root: Path) -> tuple[FileIndex, str]:
                         continue
                     file_status = entry.stat()
                     if not stat.S_ISREG(file_status.st_mode):
-                        continue  # a pipe would hang whoever opens it, a device may never end
+                        continue  # opening a pipe would hang, a device may never end
                     files.append(SourceFile(entry.path, (*parts, entry.name)))
                     stamps.append(f"{'/'.join((*parts, entry.name))}\0{stamp_of(file_status)}")
                     newest = max(newest, file_status.st_ctime_ns)
     except FileNotFoundError as error:
         raise DatasetError(f"{error.filename} does not exist: give the folder of the data set.") from error
     except NotADirectoryError as error:
-        raise DatasetError(f"{root} is no folder: give the folder of the data set or its archive.") from error
+        raise DatasetError(
+            f"{root} is not a folder: give the folder of the data set or its archive."
+        ) from error
     except OSError as error:
         raise DatasetError(
-            f"{error.filename or root} cannot be read ({error.strerror}): check its permissions, and mend them."
+            f"{error.filename or root} cannot be read ({error.strerror}): check its permissions."
         ) from error
     age = time.time_ns() - newest
     if 0 <= age < _CLOCK_TICK_NS:

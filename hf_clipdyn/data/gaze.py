@@ -1,10 +1,10 @@
-"""From the samples of an eye tracker to fixations, after the rule that MIT1003's authors used.
+"""Fixations from the samples of an eye tracker, by the rule of MIT1003's authors.
 
-Their criterion (Judd et al. 2009, ``checkFixations``): samples between two saccades are one fixation, at the median of
-their positions; a saccade begins where the speed over four samples rises by more than 6 degrees per second from one
-sample to the next, and ends after it has fallen by as much; what lasts at most 50 ms between two saccades
-is no fixation. This is a new implementation of that description; it was never compared with theirs, since
-neither MATLAB nor the recordings were at hand.
+Their rule (Judd et al. 2009, ``checkFixations``): the samples between two saccades are one fixation, at the median of
+their positions. A saccade begins where the speed over four samples rises by more than 6 degrees per second from one
+sample to the next, and ends after it has fallen by as much. An interval of at most 50 ms between two saccades is not a
+fixation. This is a new implementation of that description. It was never compared with theirs, since neither MATLAB nor
+the recordings were available.
 """
 
 from dataclasses import dataclass
@@ -19,15 +19,15 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Tracker:
-    """The set-up of a recording.
+    """The settings of a recording.
 
     Attributes:
         rate: samples per second.
         pixels_per_degree: of visual angle.
         threshold: rise of speed that begins a saccade, in degrees per second.
-        window: samples that speed is measured over.
-        shortest: shortest fixation between two saccades, in milliseconds.
-        search: samples within which a saccade has to slow down.
+        window: number of samples over which speed is measured.
+        shortest: longest interval between two saccades that is not a fixation, in milliseconds.
+        search: number of samples within which a saccade must slow down.
     """
 
     rate: float = 240.0
@@ -43,10 +43,10 @@ def detect_fixations(gaze: Floats, tracker: Tracker | None = None) -> list[tuple
 
     Args:
         gaze: positions in pixels, shape (samples, 2); NaN where the eye was lost.
-        tracker: the set-up; default: that of MIT1003.
+        tracker: settings of the recording; default: those of MIT1003.
 
     Returns:
-        The first one is where the eye was when the picture came. Positions may lie outside the picture.
+        The first fixation is where the eye was when the image appeared. Positions may lie outside the image.
     """
     tracker = tracker or Tracker()
     if not len(gaze):
@@ -87,9 +87,9 @@ def _saccades(gaze: Floats, tracker: Tracker) -> list[tuple[int, int]]:
 
 
 def _acceleration(gaze: Floats, tracker: Tracker) -> Floats:
-    """Change of speed, in pixels per second, from each sample's window to the next one's."""
+    """Change of speed, in pixels per second, from the window of each sample to that of the next."""
     steps = np.concatenate([[0.0], np.hypot(*np.diff(gaze, axis=0).T)])
-    steps = np.nan_to_num(steps)  # a lost eye is no movement
+    steps = np.nan_to_num(steps)  # a lost eye is not a movement
     kernel = np.ones(tracker.window) / tracker.window
     smooth = np.convolve(steps, kernel)[: len(steps)]
     speed = np.convolve(smooth, np.ones(tracker.window + 1))[tracker.window :][: len(steps)]
@@ -104,7 +104,7 @@ def _runs(mask: NDArray[np.bool_]) -> list[tuple[int, int]]:
 
 
 def _between(saccades: list[tuple[int, int]], length: int) -> list[tuple[int, int]]:
-    """Start and end (exclusive) of what lies between the saccades."""
+    """Start and end (exclusive) of the intervals between saccades."""
     starts = [0, *(stop + 1 for _, stop in saccades)]
     ends = [*(start for start, _ in saccades), length]
     return [(start, end) for start, end in zip(starts, ends, strict=True) if end > start]

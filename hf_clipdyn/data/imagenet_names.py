@@ -1,9 +1,9 @@
-"""What the 1,000 classes of ImageNet (ILSVRC 2012) are called in prompts.
+"""Names of the 1,000 classes of ImageNet (ILSVRC 2012) for prompts.
 
-`imagenet_names.txt` holds, in the order of the indices, the WordNet number and the name of each class: the names
-that came with CLIP (Radford et al. 2021, notebook on prompt engineering for ImageNet). WordNet's own first words
-call a bird and a machine "crane" and two classes "maillot", and do not say which nail is meant. "missile" and
-"sunglasses" stand there twice: the images of those classes are hardly told apart either.
+`imagenet_names.txt` lists the WordNet number and the name of each class in the order of the indices. The names are
+those published with CLIP (Radford et al. 2021, notebook on prompt engineering for ImageNet). WordNet's own first words
+call a bird and a machine "crane" and two classes "maillot", and do not say which kind of nail is meant. "missile" and
+"sunglasses" occur twice; the images of these classes are hard to distinguish, too.
 """
 
 import re
@@ -26,11 +26,11 @@ def imagenet_names() -> Mapping[str, str]:
 
 
 def unique_names(names: Mapping[str, str]) -> dict[str, str]:
-    """The same names by number; one that several share bears its number, since class labels are unique."""
+    """The same names; one that several classes have gets its number appended, since class labels are unique."""
     count = Counter(names.values())
     return {wnid: name if count[name] == 1 else f"{name} ({wnid})" for wnid, name in names.items()}
 
 
 def prompt_name(name: str) -> str:
-    """A class name as prompts have it: without the number of `unique_names`, blanks for underscores."""
+    """A class name for prompts: without the number of `unique_names`, and with spaces instead of underscores."""
     return _NUMBER.sub("", name).replace("_", " ")

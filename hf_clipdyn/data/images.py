@@ -1,7 +1,7 @@
-"""The one place that opens images: only formats of data sets, only files, only as many pixels as a photograph has.
+"""The only place that opens images: regular files, in the formats of data sets, of at most `MAX_PIXELS` pixels.
 
-Pillow itself recognises a file by its content, whatever its name. Some of its formats run other programs (EPS starts
-Ghostscript), others are parsers that no data set needs. Hence nothing else in this package opens an image.
+Pillow recognises a file by its content, not its name. Some of its formats run other programs (EPS starts Ghostscript),
+others are parsers that no data set needs. Therefore nothing else in this package opens an image.
 """
 
 import io
@@ -38,24 +38,25 @@ __all__ = [
 IMAGE_SUFFIXES = frozenset((".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"))
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
-"""Pillow's names of the formats that are opened; the most frequent one first, since they are tried in order."""
+"""Pillow's names of the accepted formats, the most frequent one first, since they are tried in order."""
 
 MAX_PIXELS = 89_478_485
-"""Most pixels of an image (9,459 x 9,459): where Pillow begins to warn of a decompression bomb."""
+"""Largest number of pixels of an image (9,459 x 9,459), from which on Pillow warns of a decompression bomb."""
 
-_TAIL = 4096  # cameras append notes behind the end marker of a JPEG
+_TAIL = 4096  # bytes: cameras append notes after the end marker of a JPEG
 _TURNED = frozenset((5, 6, 7, 8))  # EXIF orientations that swap width and height
 
 
 Source = str | os.PathLike[str] | bytes | Mapping[str, Any] | Image.Image
-"""Path of a file, content of one, undecoded cell of an image column (``path`` and ``bytes``), or an opened image."""
+"""Path of a file, its content, an undecoded cell of an image column (``path`` and ``bytes``), or an opened image."""
 
 
 def open_image(source: Source) -> Image.Image:
     """Open an image without decoding it; `decode` closes it.
 
     Raises:
-        OSError: there is none, or it is no plain file, of none of `FORMATS`, damaged, or has more than `MAX_PIXELS`.
+        OSError: there is no image, or it is not a regular file, has none of the `FORMATS`, is damaged, or has more than
+            `MAX_PIXELS`.
     """
     if isinstance(source, Image.Image):
         return source
@@ -65,7 +66,7 @@ def open_image(source: Source) -> Image.Image:
             raise OSError("there is no image")
         source = inner
     if not isinstance(source, bytes) and not stat.S_ISREG(os.stat(source).st_mode):  # noqa: PTH116  # any path
-        raise OSError("it is no plain file")  # a pipe hangs when it is opened, a device may never end
+        raise OSError("it is not a regular file")  # opening a pipe hangs, a device may never end
     file = io.BytesIO(source) if isinstance(source, bytes) else source
     with _as_os_error():
         image: Image.Image = Image.open(file, formats=FORMATS)
@@ -76,10 +77,10 @@ def open_image(source: Source) -> Image.Image:
 
 
 def decode(image: Image.Image) -> Image.Image:
-    """The pixels of an opened image, turned as its EXIF orientation says, as `datasets` does; its file is closed.
+    """Decode an opened image, apply its EXIF orientation as `datasets` does, and close its file.
 
     Raises:
-        OSError: the file is not a whole image.
+        OSError: the file is incomplete or damaged.
     """
     with _as_os_error(), image:
         image.load()
@@ -87,10 +88,10 @@ def decode(image: Image.Image) -> Image.Image:
 
 
 def decode_image(source: Source) -> Image.Image:
-    """RGB image of a file, of an undecoded cell of an image column, or of a PIL image, upright as `decode` gives it.
+    """RGB image of any source, in the orientation of `decode`.
 
     Raises:
-        OSError: as `open_image`, or the file is not a whole image.
+        OSError: as `open_image`, or the file is incomplete or damaged.
     """
     return decode(open_image(source)).convert("RGB")
 
@@ -138,7 +139,7 @@ def _jpeg_tensor(source: str | os.PathLike[str] | bytes | Mapping[str, Any]) -> 
 
 @contextmanager
 def _as_os_error() -> Iterator[None]:
-    """Whatever Pillow's parsers raise on a broken or hostile file (SyntaxError, struct.error, …) as an OSError."""
+    """Convert errors of Pillow's parsers on broken or hostile files (SyntaxError, struct.error, …) to an OSError."""
     try:
         yield
     except (OSError, MemoryError):
@@ -148,7 +149,7 @@ def _as_os_error() -> Iterator[None]:
 
 
 def size_of(source: Source) -> tuple[int, int]:
-    """Width and height in pixels of the image that `decode` gives, where possible from the header alone.
+    """Width and height in pixels of the image that `decode` gives, if possible from the header alone.
 
     Raises:
         OSError: as `open_image`.
@@ -158,14 +159,14 @@ def size_of(source: Source) -> tuple[int, int]:
 
 
 def _orientation(image: Image.Image) -> int | None:
-    """The EXIF orientation; None where there is none, or where the EXIF data are damaged but the pixels are not."""
+    """The EXIF orientation; None if there is none, or if only the EXIF data are damaged."""
     with suppress(Exception):
         return image.getexif().get(ExifTags.Base.Orientation)
     return None
 
 
 def _shown_size(image: Image.Image) -> tuple[int, int]:
-    # Asked for its orientation, a PNG that has none before its pixels is decoded; a TIFF turns itself.
+    # Reading the orientation of a PNG decodes it if no EXIF data precede the pixels; Pillow rotates a TIFF itself.
     if image.format == "PNG" and not {"exif", "xmp", "Raw profile type exif"} & set(image.info):
         return image.size
     if image.format == "TIFF":
@@ -178,12 +179,12 @@ def _shown_size(image: Image.Image) -> tuple[int, int]:
 def check_image(path: str) -> tuple[int, int]:
     """Width and height of an image in pixels, read from its header.
 
-    The end is checked as well. A PNG without its last chunk is cut; where the marker of a JPEG or the length of a
-    BMP is not as it should be the image is decoded, since some programs write them wrongly and all pixels are
-    there. Damage in the middle shows when decoding.
+    The end of the file is checked too. A PNG without its last chunk is truncated. If the end marker of a JPEG or the
+    length in a BMP is wrong, the image is decoded, since some programs write them wrongly although all pixels are
+    there. Damage in the middle shows only when the image is decoded.
 
     Raises:
-        DatasetError: the file is empty, cut, no image of a known format, or has more than `MAX_PIXELS`.
+        DatasetError: the file is empty, truncated, of an unknown format, or has more than `MAX_PIXELS`.
     """
     try:
         with _as_os_error(), open_image(path) as image:
@@ -195,16 +196,16 @@ def check_image(path: str) -> tuple[int, int]:
             return size
     except UnidentifiedImageError as error:
         empty = Path(path).stat().st_size == 0
-        state = "is empty" if empty else f"is no image in one of the formats {', '.join(FORMATS)}"
-        raise DatasetError(f"{path} {state}: unpack this file from the archive once more.") from error
+        state = "is empty" if empty else f"is not an image in any of the formats {', '.join(FORMATS)}"
+        raise DatasetError(f"{path} {state}: unpack this file from the archive again.") from error
     except OSError as error:
         raise DatasetError(
-            f"{path} cannot be used as an image ({error}): unpack this file from the archive once more, or replace it."
+            f"{path} cannot be used as an image ({error}): unpack this file from the archive again, or replace it."
         ) from error
 
 
 def _is_closed(path: Path, image_format: str) -> bool:
-    """Whether the file ends as its format says; False where that cannot be told."""
+    """Whether the file ends as its format requires; False if that is unknown."""
     size = path.stat().st_size
     with path.open("rb") as file:
         head = file.read(14)
@@ -221,16 +222,16 @@ def _is_closed(path: Path, image_format: str) -> bool:
 
 
 class SafeImage(datasets.Image):  # type: ignore[misc]  # datasets carries no types
-    """`datasets.Image` that opens files with `open_image`; equal to it, and stored as it.
+    """A `datasets.Image` that opens files with `open_image`. It equals `datasets.Image` and is stored as one.
 
-    Rows of data sets decode when they are read. The feature of `datasets` opens whatever Pillow recognises: it would
+    Images are decoded when a row is read. The feature of `datasets` opens every format that Pillow knows: it would
     start Ghostscript on an EPS file that is called ``000.jpg``.
     """
 
     def decode_example(
         self, value: Any, token_per_repo_id: Mapping[str, str | bool | None] | None = None
     ) -> Image.Image:
-        """The decoded image, turned as its EXIF orientation says.
+        """The decoded image in its EXIF orientation.
 
         Raises:
             OSError: as `open_image`.
@@ -238,7 +239,7 @@ class SafeImage(datasets.Image):  # type: ignore[misc]  # datasets carries no ty
         if not self.decode or not isinstance(value, dict):
             image: Image.Image = super().decode_example(value, token_per_repo_id)
             return image
-        if value["bytes"] is None and "://" in (value["path"] or ""):  # on the Hub: have its bytes fetched
+        if value["bytes"] is None and "://" in (value["path"] or ""):  # on the Hub: fetch its bytes
             value = self.embed_storage(pa.array([value], type=self.pa_type), token_per_repo_id)[0].as_py()
         image = decode(open_image(value))
         return image.convert(self.mode) if self.mode and self.mode != image.mode else image
@@ -252,7 +253,7 @@ class SafeImage(datasets.Image):  # type: ignore[misc]  # datasets carries no ty
 
 
 def safe_images(dataset: Any) -> Any:
-    """A `datasets` object, or a dictionary of them, whose images are opened by `SafeImage`."""
+    """The same `datasets` object, or dictionary of them, with `SafeImage` as the feature of its images."""
     if isinstance(dataset, dict):
         return type(dataset)({split: safe_images(part) for split, part in dataset.items()})
     for name, feature in (dataset.features or {}).items():

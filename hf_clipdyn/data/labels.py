@@ -1,4 +1,4 @@
-"""What labelled sets share: pictures in class folders, directly under the folder or under ``<split>/``."""
+"""Base class of labelled data sets: images in class folders, with or without split folders above them."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
@@ -17,13 +17,13 @@ class LabelledBuilder(DataBuilder):
     """Class folders, however deeply nested: the nearest folder that names a class is the label.
 
     A folder above it that names a split (``train``, ``val``, ``valid``, ``validation``, ``test``) gives the split;
-    without one the images are of the default split. A picture in a folder that names no class is an error,
-    since it would be left out in silence; pictures in no folder at all are passed over.
+    without one the images belong to the default split. An image in a folder that names no class is an error,
+    since it would be left out silently. Images outside of any folder are ignored.
 
     Attributes (of the class):
         classes: the official names, in the order of their indices.
         validation: this data set's name for the validation split.
-        unlabelled: splits whose pictures have no public labels.
+        unlabelled: splits without public labels.
     """
 
     layout = ("*.jpg|*.jpeg|*.png|*.bmp|*.webp",)
@@ -35,11 +35,11 @@ class LabelledBuilder(DataBuilder):
         return self.classes
 
     def folder_classes(self) -> Mapping[str, str]:
-        """Class name by folder name, as `spelt`."""
-        return {spelt(name): name for name in self.classes}
+        """Class name by `normalised` folder name."""
+        return {normalised(name): name for name in self.classes}
 
     def listed_folder(self, file: SourceFile) -> str | None:
-        """The class folder that a list assigns to a picture which lies in none."""
+        """The class folder that a list assigns to an image outside of all class folders."""
         del file
         return None
 
@@ -50,7 +50,7 @@ class LabelledBuilder(DataBuilder):
         found: dict[str, list[tuple[SourceFile, str]]] = {}
         strays: list[SourceFile] = []
         for file in self.files.images():
-            folders = [spelt(folder) for folder in file.parts[:-1]]
+            folders = [normalised(folder) for folder in file.parts[:-1]]
             depth = next((d for d in reversed(range(len(folders))) if folders[d] in classes), len(folders))
             splits = [_SPLITS[folder] for folder in folders[:depth] if folder in _SPLITS]
             folder = folders[depth] if depth < len(folders) else self.listed_folder(file)
@@ -64,13 +64,13 @@ class LabelledBuilder(DataBuilder):
         wanted = f"<class>/*.jpg, directly under the folder or under <split>/, of the classes {listed}"
         if not found:
             raise DatasetError(
-                f"{self.files.root} has not the layout of {self.facts.title}, no picture lies in one of its class "
-                f"folders: give a folder with {wanted}, or read it from the Hub ({self.facts.mirror})."
+                f"{self.files.root} does not have the layout of {self.metadata.title}: no image lies in one of its "
+                f"class folders; give a folder with {wanted}, or read it from the Hub ({self.metadata.mirror})."
             )
         if strays:
             raise DatasetError(
-                f"{strays[0].path} lies in no class folder of {self.facts.title}: give a folder that holds this data "
-                f"set alone, as {wanted}."
+                f"{strays[0].path} lies in no class folder of {self.metadata.title}: give a folder that contains only "
+                f"this data set, as {wanted}."
             )
         return found
 
@@ -82,6 +82,6 @@ class LabelledBuilder(DataBuilder):
             yield {"image": self.image(file), "label": label}
 
 
-def spelt(name: str) -> str:
-    """A folder's name without regard to case and to what separates its words."""
+def normalised(name: str) -> str:
+    """A folder's name in lower case, its words separated by underscores."""
     return name.lower().replace(" ", "_").replace("-", "_")

@@ -1,4 +1,4 @@
-"""The official layout of a data set: recognised in a folder, completed from archives that are still packed."""
+"""Recognise the official layout of a data set in a folder, and unpack archives that are part of it."""
 
 import hashlib
 import re
@@ -13,7 +13,7 @@ __all__ = ["hash_of", "missing_from", "open_layout", "plain", "resolved"]
 
 
 def missing_from(files: FileIndex, layout: Sequence[str]) -> list[str]:
-    """The entries of ``layout`` that ``files`` lack: ``name/`` is a folder, ``*.x`` a suffix, ``a|b`` either."""
+    """The entries of ``layout`` that are missing: ``name/`` is a folder, ``*.x`` a suffix, ``a|b`` either."""
 
     def present(name: str) -> bool:
         if name.endswith("/"):
@@ -28,24 +28,24 @@ def missing_from(files: FileIndex, layout: Sequence[str]) -> list[str]:
 def open_layout(
     root: Path, layout: Sequence[str], unpacked: Path, title: str, where: str
 ) -> tuple[FileIndex, str]:
-    """Index a data set, and fingerprint it.
+    """List the files of a data set and compute its fingerprint.
 
-    What ``layout`` asks for and ``root`` lacks is looked for in the archives that stand in ``root``, unless the
-    folder of that name stands beside them; ``root`` may be an archive itself.
+    Missing entries of ``layout`` are searched in the archives in ``root``, except in an archive beside which a folder
+    of its name exists. ``root`` may be an archive itself.
 
     Args:
         root: absolute path of the folder or archive.
-        layout: what must be there, as in `missing_from`.
-        unpacked: folder for the content of archives.
+        layout: required entries, as in `missing_from`.
+        unpacked: folder for unpacked archives.
         title: the data set's name, for messages.
-        where: where to get it, for messages.
+        where: address of the data set, for messages.
 
     Raises:
-        DatasetError: something is still missing, or cannot be read.
+        DatasetError: an entry is missing, or a file cannot be read.
     """
     alone = FileIndex(str(root.parent), [SourceFile(str(root), (root.name,))])
     if _is_file(root) and not missing_from(alone, layout):
-        return alone, hash_of(str(root), stamp_of(root.stat()))  # a single tar shard is not to be unpacked
+        return alone, hash_of(str(root), stamp_of(root.stat()))  # a single tar shard is not unpacked
     if _is_file(root) and is_archive(root):
         files, fingerprint = index_folder(unpack(root, unpacked))
     else:
@@ -62,15 +62,15 @@ def open_layout(
     missing = missing_from(files, layout)
     if missing:
         state = "is empty" if not len(files) else f"lacks {', '.join(missing)}"
-        raise DatasetError(f"{root} {state}: {title} is made of {', '.join(layout)}; get it from {where}.")
+        raise DatasetError(f"{root} {state}: {title} consists of {', '.join(layout)}; get it from {where}.")
     return files, fingerprint
 
 
 def resolved(path: str | Path) -> Path:
-    """The absolute path without links, so that what is cached does not depend on the current folder.
+    """The absolute path without links, so that cache keys do not depend on the current folder.
 
     Raises:
-        DatasetError: it is a circle of links.
+        DatasetError: its links form a circle.
     """
     try:
         return Path(path).expanduser().resolve()
@@ -81,12 +81,12 @@ def resolved(path: str | Path) -> Path:
 def _is_file(path: Path) -> bool:
     try:
         return path.is_file()
-    except OSError:  # no right to look: `index_folder` says so
+    except OSError:  # no permission: `index_folder` says so
         return False
 
 
 def plain(name: str) -> str:
-    """A name without case and separators: ``Cue-Conflict`` and ``cue_conflict`` are one."""
+    """A name in lower case without separators: ``Cue-Conflict`` and ``cue_conflict`` become equal."""
     return re.sub(r"[\W_]", "", name.lower())
 
 

@@ -1,4 +1,4 @@
-"""`load_dataset`: one line from a folder, an archive or a mirror on the Hub to a `datasets.Dataset`."""
+"""`load_dataset`: a `datasets.Dataset` from a folder, an archive or a mirror on the Hub."""
 
 import os
 import re
@@ -15,7 +15,7 @@ from hf_clipdyn.data.files import index_folder
 from hf_clipdyn.data.images import safe_images
 from hf_clipdyn.data.layout import missing_from, plain
 from hf_clipdyn.data.registry import builder_class, dataset_names
-from hf_clipdyn.data.remote import download_archives, holds_archives, open_tables
+from hf_clipdyn.data.remote import download_archives, has_archives, open_tables
 from hf_clipdyn.errors import ConfigError, DatasetError, UnknownNameError
 
 __all__ = ["find_locally", "lacks_files", "load_dataset"]
@@ -40,32 +40,32 @@ def load_dataset(
 ) -> Any:
     """A data set of the registry, with the columns of its kind (`hf_clipdyn.data.schemas`).
 
-    The arguments bear the names that they have in `datasets.load_dataset`.
+    The arguments are called as in `datasets.load_dataset`.
 
     Args:
-        path: a name of the registry; or ``owner/name`` of any captioned data set on the Hub; or a folder that is
-            recognised by its layout (a caption list, ``metadata.csv|jsonl``, tar shards, Parquet).
-        name: the configuration, where the data set has several.
-        data_dir: folder of the official data set, or its archive, or a folder that `clipdyn prepare` wrote. Without
-            it and ``repo_id`` the folder is looked for in ``$CLIPDYN_DATA``, then the known mirror is read.
-        split: one of its splits, or a slice of one (``train[:10%]``); None gives all splits in a dictionary.
-        revision: of the mirror: branch, tag or commit.
+        path: a name of the registry; or ``owner/name`` of any captioned data set on the Hub; or a folder with a known
+            layout (a caption list, ``metadata.csv|jsonl``, tar shards, Parquet).
+        name: the configuration, if the data set has several.
+        data_dir: folder of the official data set, or its archive, or a folder that `clipdyn prepare` wrote. By default
+            the folder is searched in ``$CLIPDYN_DATA``; if it is not there, the known mirror is read.
+        split: a split, or a slice of one (``train[:10%]``); None gives all splits in a dictionary.
+        revision: branch, tag or commit of the mirror.
         token: for private mirrors; default: the token that the Hub client has stored.
-        streaming: give iterable data sets that read files when iterated over, and prepare nothing.
-        cache_dir: where tables are prepared and archives unpacked; default: the cache of `datasets`.
-        num_proc: processes that prepare tables, for data sets in several shards.
-        repo_id: a mirror on the Hub: in Parquet, or the official archives.
-        image_column, caption_column: the columns of captioned images, where they are not found by type and name;
-            for tables only (the Hub, Parquet, an imagefolder).
+        streaming: give iterable data sets that read files during iteration and prepare no tables.
+        cache_dir: folder of prepared tables and unpacked archives; default: the cache of `datasets`.
+        num_proc: number of processes that prepare tables, for data sets in several shards.
+        repo_id: a mirror on the Hub, in Parquet or as official archives.
+        image_column, caption_column: the columns of captioned images, if they are not found by type and name; only for
+            tables (the Hub, Parquet, an imagefolder).
 
     Returns:
         `datasets.Dataset`, or `datasets.DatasetDict` for ``split=None``; the iterable ones when streaming. Images
-        decode when a row is read.
+        are decoded when a row is read.
 
     Raises:
-        DatasetError: files are absent, broken or contradictory; the message names the file and what to do.
-        UnknownNameError: no such data set or configuration.
-        ConfigError: no such split, or arguments that exclude each other.
+        DatasetError: files are missing, broken or contradictory; the message names the file and what to do.
+        UnknownNameError: there is no such data set or configuration.
+        ConfigError: there is no such split, or the arguments exclude each other.
 
     Warns:
         SubsetWarning: fewer rows than the official data set has.
@@ -83,49 +83,51 @@ def load_dataset(
     if image_column is not None or caption_column is not None:
         return tables(_tables(path, builder, folder, repo_id), revision, token)
     if repo_id is not None:
-        if not holds_archives(builder, repo_id, revision, token):
+        if not has_archives(builder, repo_id, revision, token):
             return tables(repo_id, revision, token)
         folder = download_archives(builder, repo_id, revision, token)
-    if folder is not None and _holds_tables(builder, folder):
+    if folder is not None and _has_tables(builder, folder):
         return tables(str(folder))
     return _from_files(builder, name, folder, split, streaming, cache_dir, num_proc)
 
 
 def _tables(path: str, builder: type[DataBuilder], folder: Path | None, repo_id: str | None) -> str:
-    """The tables whose columns a user may name.
+    """Folder or repository of the tables whose columns the user names.
 
     Raises:
-        ConfigError: the data set is no captioned table.
+        ConfigError: the data set is not a captioned table.
     """
-    if builder.facts.kind == "captions":
+    if builder.metadata.kind == "captions":
         if repo_id is not None:
             return repo_id
-        if folder is not None and (_holds_tables(builder, folder) or builder is builder_class("imagefolder")):
+        if folder is not None and (_has_tables(builder, folder) or builder is builder_class("imagefolder")):
             return str(folder)
     raise ConfigError(
-        f"The columns of {path!r} are known: image_column and caption_column are for tables of captioned images (the "
-        "Hub, Parquet, an imagefolder); leave them out."
+        f"image_column and caption_column are only for tables of captioned images (the Hub, Parquet, an imagefolder), "
+        f"not for {path!r}: omit them."
     )
 
 
 def lacks_files(name: str) -> bool:
     """Whether a data set needs a folder that `find_locally` does not find, and the Hub has no known mirror of it."""
     builder = builder_class(name)
-    return bool(builder.layout) and builder.facts.mirror is None and find_locally(name) is None
+    return bool(builder.layout) and builder.metadata.mirror is None and find_locally(name) is None
 
 
 def find_locally(name: str) -> Path | None:
-    """The folder of ``$CLIPDYN_DATA`` that is named like the data set (``cue-conflict``) and has its layout.
+    """The folder in ``$CLIPDYN_DATA`` that is called like the data set (``cue-conflict``) and has its layout.
 
     Raises:
-        ConfigError: the variable names no folder.
+        ConfigError: the variable does not name a folder.
     """
     root = os.environ.get("CLIPDYN_DATA")
     layout = builder_class(name).layout
     if not root or not layout:
         return None
     if not Path(root).is_dir():
-        raise ConfigError(f"CLIPDYN_DATA is {root!r}, which is no folder: correct the variable, or unset it.")
+        raise ConfigError(
+            f"CLIPDYN_DATA is {root!r}, which is not a folder: correct the variable, or unset it."
+        )
     for folder in sorted(Path(root).iterdir()):
         named = plain(folder.name) == plain(name) and folder.is_dir()
         if named and not missing_from(index_folder(folder)[0], layout):
@@ -138,12 +140,14 @@ def _resolve(
 ) -> tuple[type[DataBuilder], Path | None, str | None]:
     """The builder, and either a folder or a repository to read it from (neither for data without files)."""
     if data_dir is not None and repo_id is not None:
-        raise ConfigError(f"data_dir {str(data_dir)!r} and repo_id {repo_id!r} exclude each other: give one.")
+        raise ConfigError(
+            f"data_dir {str(data_dir)!r} and repo_id {repo_id!r} exclude each other: give only one."
+        )
     if path in dataset_names():
         builder = builder_class(path)
         if data_dir is None and repo_id is None and builder.layout:
             data_dir = find_locally(path)
-            repo_id = builder.facts.mirror if data_dir is None else None
+            repo_id = builder.metadata.mirror if data_dir is None else None
         if path == "hub" and data_dir is None and repo_id is None:
             raise ConfigError("The data set 'hub' needs repo_id, as owner/name.")
         return builder, None if data_dir is None else Path(data_dir), repo_id
@@ -155,7 +159,7 @@ def _resolve(
                 _REPO_ID.fullmatch(path)
             )
             raise ConfigError(
-                f"There is no folder {path} and no archive: correct the path of your captioned images.{hint}"
+                f"There is no folder or archive {path}: correct the path of your captioned images.{hint}"
             )
         if _REPO_ID.fullmatch(path):
             return builder_class("hub"), None, path
@@ -163,9 +167,9 @@ def _resolve(
 
 
 def _is_path(name: str) -> bool:
-    """Whether a name that is no existing folder means one all the same, and not a data set on the Hub.
+    """Whether a name means a path, although no such folder exists, and not a data set on the Hub.
 
-    ``data/flickr9k`` has the form of both: beside a folder ``data`` it is a path.
+    ``data/flickr9k`` could be both: if there is a folder ``data``, it is a path.
     """
     parts = name.split("/")
     beside = len(parts) == 2 and Path(parts[0]).is_dir()
@@ -175,19 +179,19 @@ def _is_path(name: str) -> bool:
 
 
 def _recognise(folder: Path) -> str:
-    """Name of the generic loader for a folder of captioned images."""
+    """Name of the data set whose loader reads this folder of captioned images."""
     if folder.is_file():
         return "webdataset" if folder.name.lower().endswith(".tar") else "flickr8k"
     files, _ = index_folder(folder)
     for name in _BY_LAYOUT:
-        if not missing_from(files, builder_class(name).layout) and not _holds_tables(
+        if not missing_from(files, builder_class(name).layout) and not _has_tables(
             builder_class(name), folder
         ):
             return name
     if _is_parquet(folder):
         return "hub"
     raise DatasetError(
-        f"{folder} is no folder of captioned images: it needs captions.txt, or metadata.csv or metadata.jsonl, or "
+        f"{folder} is not a folder of captioned images: it needs captions.txt, or metadata.csv or metadata.jsonl, or "
         "tar shards, or Parquet. For any other data set give its name, and this folder as data_dir."
     )
 
@@ -197,7 +201,7 @@ def _check_config(path: str, builder: type[DataBuilder], name: str | None) -> No
     if name is not None and known and name not in known:
         raise UnknownNameError(f"configuration of {path!r}", name, known)
     if name is not None and not known and builder.layout:
-        raise ConfigError(f"The data set {path!r} has no configurations: leave the name {name!r} out.")
+        raise ConfigError(f"The data set {path!r} has no configurations: omit the name {name!r}.")
 
 
 def _from_files(
@@ -219,28 +223,29 @@ def _from_files(
         if builder.exact_rows:
             counts = {known: info.num_examples for known, info in instance.info.splits.items()}
             counts["total"] = sum(counts.values())
-            check_counts(builder.facts, instance.config.name, counts, instance.files.root)
+            check_counts(builder.metadata, instance.config.name, counts, instance.files.root)
         return safe_images(instance.as_dataset(split))
     except DatasetGenerationError as error:
         cause = error.__cause__
         if isinstance(cause, DatasetError):
             raise cause from None
         raise DatasetError(
-            f"{data_dir or builder.facts.title} could not be read: {cause or error}"
+            f"{data_dir or builder.metadata.title} could not be read: {cause or error}"
         ) from error
-    except ValueError as error:  # what datasets says of an unknown split or a wrong slice
-        raise ConfigError(f"{builder.facts.title}: {error}") from error
+    except ValueError as error:  # from `datasets`, for an unknown split or a wrong slice
+        raise ConfigError(f"{builder.metadata.title}: {error}") from error
     except OSError as error:
         raise DatasetError(
-            f"{data_dir or builder.facts.title} could not be prepared ({error}): free the disk or mend the rights."
+            f"{data_dir or builder.metadata.title} could not be prepared ({error}): free some disk space, "
+            "or check the folder's permissions."
         ) from error
 
 
-def _holds_tables(builder: type[DataBuilder], folder: Path) -> bool:
-    """Whether a folder is to be read as Parquet; where the official layout is there too, that is read.
+def _has_tables(builder: type[DataBuilder], folder: Path) -> bool:
+    """Whether a folder is read as Parquet. If it has the official layout too, that is read instead.
 
-    A layout that any picture satisfies (``*.png``) counts as there if it has more files than there is Parquet: results
-    may lie beside a data set, and a picture beside Parquet.
+    A layout that any image satisfies (``*.png``) only counts if there are more such files than Parquet files: results
+    may lie beside a data set, and an image beside Parquet.
     """
     if not _is_parquet(folder):
         return False

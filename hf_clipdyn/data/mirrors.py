@@ -1,6 +1,6 @@
-"""Data sets on the Hub, and Parquet that `clipdyn prepare` wrote: brought to the columns of their kind.
+"""Give tables on the Hub, or Parquet that `clipdyn prepare` wrote, the columns of their kind.
 
-Nothing is copied: columns are renamed and chosen, and images stay in the tables that `datasets` reads.
+Nothing is copied: columns are renamed and selected, and images stay in the tables that `datasets` reads.
 """
 
 import math
@@ -46,7 +46,7 @@ _ALIASES: Mapping[str, Sequence[str]] = {
 }
 
 
-# What a mirror may lack, and what stands in its place.
+# Columns that a mirror may lack, and their values then.
 _OPTIONAL: Mapping[str, Any] = {
     "fixation_map": None,
     "human_responses": [],
@@ -65,18 +65,18 @@ def conform(
     image_column: str | None = None,
     caption_column: str | None = None,
 ) -> Any:
-    """Rename and choose the columns of a `datasets` object until they are those of ``kind``.
+    """Rename and select the columns of a `datasets` object to match ``kind``.
 
     Args:
         dataset: a Dataset, IterableDataset, or a dictionary of either.
-        builder: the loader whose data set this is a mirror of; it knows names of classes and the direction of scores.
+        builder: of the data set that is mirrored; it knows the names of classes and the direction of scores.
         kind: kind of the rows.
         where: the mirror's name, for messages.
         image_column, caption_column: columns of captioned images; None finds them by type and name.
 
     Raises:
-        ConfigError: a column that was named is not there.
-        DatasetError: a needed column is not there under any known name.
+        ConfigError: a given column does not exist.
+        DatasetError: a required column exists under none of its known names.
     """
     if isinstance(dataset, dict):
         return type(dataset)(
@@ -100,10 +100,10 @@ def conform(
 
 def _features(dataset: Any, where: str) -> Mapping[str, Any]:
     features: Mapping[str, Any] | None = dataset.features
-    if features is None:  # a stream whose columns are not declared
+    if features is None:  # a stream does not always declare its columns
         features = dict.fromkeys(next(iter(dataset), {}))
     if not features:
-        raise DatasetError(f"{where} holds no rows: give another data set.")
+        raise DatasetError(f"{where} contains no rows: use another data set.")
     return features
 
 
@@ -137,7 +137,9 @@ def _captions(
     columns = columns or [_pick(features, CAPTION_COLUMNS, "caption", where)]
     for column in columns:
         if isinstance(features[column], datasets.Image):
-            raise ConfigError(f"The column {column!r} of {where} holds images: name the one of the captions.")
+            raise ConfigError(
+                f"The column {column!r} of {where} contains images: name the column of the captions."
+            )
     identity = next((name for name in _ID_COLUMNS if name in features), None)
     target = features_of("captions")
     texts = _rows_to_captions(columns, identity)
@@ -160,7 +162,7 @@ def _captions(
 
 
 def _undecoded(stream: Any, features: Mapping[str, Any]) -> Any:
-    """The stream with images as they are stored, so that filling in columns decodes none of them."""
+    """The stream with undecoded images, so that adding columns decodes none of them."""
     for name, feature in features.items():
         if isinstance(feature, datasets.Image):
             stream = stream.cast_column(name, datasets.Image(decode=False))
@@ -215,7 +217,7 @@ def _by_alias(
     needed = [column for column in absent if column not in defaults]
     if needed:
         raise DatasetError(
-            f"{where} has the columns {list(features)}; as a mirror of {builder.facts.title} it lacks {needed}: "
+            f"{where} has the columns {list(features)}; as a mirror of {builder.metadata.title} it lacks {needed}: "
             "rename its columns, or give the official folder as data_dir."
         )
     renames = {name: column for column, name in found.items() if name not in (None, column)}
@@ -234,6 +236,6 @@ def _by_alias(
 
 
 def _direction(builder: type[DataBuilder]) -> Mapping[str, bool]:
-    """The direction of the scores, where the loader has scores."""
+    """The direction of the scores, if the data set has scores."""
     direction = getattr(builder, "higher_is_better", None)
     return {} if direction is None else {"higher_is_better": direction}

@@ -1,12 +1,12 @@
-"""`clipdyn datasets` and `clipdyn cache`: every data set, and whether it is here; what the caches hold."""
+"""Tables of `clipdyn datasets` (every data set, and whether it is here) and `clipdyn cache` (entries of the caches)."""
 
 import time
 from collections.abc import Sequence
 
 from hf_clipdyn.data.caches import Entry
-from hf_clipdyn.data.facts import DatasetFacts
 from hf_clipdyn.data.load import find_locally
-from hf_clipdyn.data.registry import builder_class, dataset_facts, dataset_names
+from hf_clipdyn.data.metadata import DatasetMetadata
+from hf_clipdyn.data.registry import builder_class, dataset_metadata, dataset_names
 
 __all__ = ["cache_table", "datasets_table", "readable_size", "render_table"]
 
@@ -14,39 +14,38 @@ HEADINGS = ("name", "kind", "rows", "licence", "where to get it", "found here")
 
 
 def datasets_table() -> list[dict[str, str]]:
-    """One row a data set, with the columns of `HEADINGS`.
+    """One row for each data set, with the columns of `HEADINGS`.
 
-    A data set is found in the folder that ``$CLIPDYN_DATA`` names, under its own name (``cue-conflict`` and
-    ``cue_conflict`` are the same).
+    A data set is found in a folder of its name in ``$CLIPDYN_DATA`` (``cue-conflict`` or ``cue_conflict``).
     """
     rows = []
     for name in dataset_names():
-        facts = dataset_facts(name)
+        metadata = dataset_metadata(name)
         if builder_class(name).layout:
             folder = find_locally(name)
             found = "no" if folder is None else str(folder)
         else:
-            found = "needs no files" if not facts.where.startswith("the Hub") else "on the Hub"
-        cells = (name, _kinds(facts), _rows(facts), facts.licence, facts.where, found)
+            found = "needs no files" if not metadata.where.startswith("the Hub") else "on the Hub"
+        cells = (name, _kinds(metadata), _rows(metadata), metadata.licence, metadata.where, found)
         rows.append(dict(zip(HEADINGS, cells, strict=True)))
     return rows
 
 
-def _kinds(facts: DatasetFacts) -> str:
-    return ", ".join(dict.fromkeys((facts.kind, *facts.config_kinds.values())))
+def _kinds(metadata: DatasetMetadata) -> str:
+    return ", ".join(dict.fromkeys((metadata.kind, *metadata.config_kinds.values())))
 
 
-def _rows(facts: DatasetFacts) -> str:
-    if not facts.rows:
+def _rows(metadata: DatasetMetadata) -> str:
+    if not metadata.rows:
         return "any"
     parts = [
-        f"{count:,}" if split == "total" else f"{split} {count:,}" for split, count in facts.rows.items()
+        f"{count:,}" if split == "total" else f"{split} {count:,}" for split, count in metadata.rows.items()
     ]
     return ", ".join(parts)
 
 
 def cache_table(entries: Sequence[Entry]) -> list[dict[str, str]]:
-    """One row an entry of the cache."""
+    """One row for each entry of the cache."""
     return [
         {
             "kind": entry.kind,
@@ -67,7 +66,7 @@ def readable_size(size: float) -> str:
 
 
 def render_table(rows: Sequence[dict[str, str]]) -> str:
-    """A table for a terminal: one row or more of the same columns, each as wide as its widest cell."""
+    """A table for a terminal, each column as wide as its widest cell; there must be at least one row."""
     headings = list(rows[0])
     lines = [dict(zip(headings, headings, strict=True)), *rows]
     widths = {name: max(len(row[name]) for row in lines) for name in headings}

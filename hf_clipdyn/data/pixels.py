@@ -1,11 +1,10 @@
-"""Decoded pixels: every image once through the model's own image processor, kept on disk as uint8.
+"""A cache of decoded pixels: every image passes once through the model's image processor and is kept as uint8.
 
-Decoding a JPEG and resizing it costs more than a small model's forward pass. The cache holds what the
-image processor gives before it rescales and normalises, so that training and every evaluated revision
-read the same numbers that `CLIPProcessor` would give a user.
+Decoding a JPEG and resizing it costs more than a small model's forward pass. The cache contains the output of the image
+processor before it rescales and normalises, so that training and every evaluated revision read the numbers that
+`CLIPProcessor` would give a user.
 """
 
-import copy
 import errno
 import hashlib
 import json
@@ -22,39 +21,28 @@ from typing import Any
 
 import datasets
 import numpy as np
-import PIL
-import torchvision
 from numpy.typing import NDArray
 from PIL import Image
 from tqdm.auto import tqdm
-from transformers import SiglipImageProcessor
-from transformers.models.siglip2.image_processing_siglip2 import get_image_size_for_max_num_patches
 
 from hf_clipdyn.data.caches import cache_folder, touch
 from hf_clipdyn.data.images import decode_image, open_image
 from hf_clipdyn.data.overview import readable_size
 from hf_clipdyn.errors import DatasetError
+from hf_clipdyn.preprocess import processor_identity, resize_and_crop, square_processor
 
-__all__ = [
-    "Pixels",
-    "decode_pixels",
-    "has_pixels",
-    "input_size",
-    "processor_identity",
-    "squashing_processor",
-    "whole_square",
-]
+__all__ = ["Pixels", "decode_pixels", "has_pixels"]
 
 _BATCH = 64
 _PIXELS_AT_ONCE = 2**26  # in memory at a time: 200 MB in RGB; 64 photographs of a megapixel
-_DECODER = 2  # raised when the same files are decoded to other pixels
+_DECODER = 2  # to be raised if the same files are decoded to other pixels
 
 Distortion = Callable[[NDArray[np.uint8], int], NDArray[np.uint8]]
 
 
 @dataclass(frozen=True)
 class Pixels:
-    """Images as a model sees them.
+    """Images at the input size of a model.
 
     Attributes:
         array: (n, height, width, 3) uint8, memory-mapped and read-only; zeros where ``broken``.
@@ -70,58 +58,6 @@ class Pixels:
         return len(self.array)
 
 
-def processor_identity(image_processor: Any) -> str:
-    """What decides the pixels: class and settings of the processor, versions of the libraries that resize."""
-    settings = {
-        key: value
-        for key, value in image_processor.to_dict().items()
-        if key.startswith(("do_resize", "do_center_crop", "do_pad", "size", "crop", "resample", "default_to"))
-    }
-    libraries = {"torchvision": torchvision.__version__, "pillow": PIL.__version__}
-    return json.dumps([type(image_processor).__name__, settings, libraries], sort_keys=True, default=str)
-
-
-def input_size(image_processor: Any) -> tuple[int, int]:
-    """Height and width in pixels of what an image processor gives; of a NaFlex model, the square (`whole_square`).
-
-    Raises:
-        DatasetError: they depend on the image.
-    """
-    image_processor = whole_square(image_processor)
-    crops = getattr(image_processor, "do_center_crop", False)
-    size = dict((image_processor.crop_size if crops else image_processor.size) or {})
-    height, width = size.get("height"), size.get("width")
-    if height is None or width is None:
-        raise DatasetError(
-            f"{type(image_processor).__name__} gives images of no fixed size ({size}): take a model whose "
-            "processor resizes to a height and a width."
-        )
-    return int(height), int(width)
-
-
-def whole_square(image_processor: Any) -> Any:
-    """The processor; in place of one whose grid follows the image (SigLIP 2 NaFlex), one that gives a square.
-
-    The cache holds images of one size. The square is the largest of the processor's budget of patches, the whole
-    image is resized to it, and a square image gives exactly the pixels that the processor itself would give.
-    """
-    budget = getattr(image_processor, "max_num_patches", None)
-    if budget is None:
-        return image_processor
-    patch = image_processor.patch_size
-    height, width = get_image_size_for_max_num_patches(patch, patch, patch, budget)
-    return SiglipImageProcessor(size={"height": height, "width": width}, resample=image_processor.resample)
-
-
-def squashing_processor(image_processor: Any) -> Any:
-    """A processor that resizes the whole image to the same input, whatever its aspect ratio."""
-    height, width = input_size(image_processor)
-    squashing = copy.deepcopy(whole_square(image_processor))
-    squashing.size = type(squashing.size)(height=height, width=width)
-    squashing.do_resize, squashing.do_center_crop, squashing.do_pad = True, False, False
-    return squashing
-
-
 def decode_pixels(
     dataset: datasets.Dataset,
     image_processor: Any,
@@ -133,26 +69,26 @@ def decode_pixels(
     desc: str | None = None,
     disable_tqdm: bool = False,
 ) -> Pixels:
-    """Decode and resize one image column, or read what an earlier call has kept.
+    """Decode and resize one image column, or read it from the cache.
 
     Args:
-        dataset: a map-style data set; images decode lazily, a broken one is marked and does not stop.
-        image_processor: a transformers image processor; its rescaling and normalisation are left out.
+        dataset: a map-style data set; a broken image is marked and is not an error.
+        image_processor: a transformers image processor; its rescaling and normalisation are skipped.
         column: the image column.
-        cache_dir: where the result is kept; in the `datasets` cache under ``HF_HOME`` by default.
+        cache_dir: folder of the cache; default: the cache of `datasets` under ``HF_HOME``.
         distort: changes the native (H, W, 3) uint8 pixels of row ``i`` before the processor sees them.
-        distort_key: names what ``distort`` does, with its parameters and seed; part of the cache's key.
+        distort_key: name, parameters and seed of ``distort``; part of the cache's key.
         desc: label of the progress bar.
         disable_tqdm: no progress bar.
 
     Returns:
-        One entry a row.
+        One entry for each row.
 
     Raises:
-        DatasetError: the column is absent, all images are broken, or the cache cannot be written, or does not fit on
+        DatasetError: the column is missing, all images are broken, or the cache cannot be written, or does not fit on
             the disk.
     """
-    image_processor = whole_square(image_processor)
+    image_processor = square_processor(image_processor)
     if column not in dataset.column_names:
         raise DatasetError(
             f"The data set has no column {column!r}, only {', '.join(dataset.column_names)}: name the image column."
@@ -160,7 +96,7 @@ def decode_pixels(
     if (distort is None) != (distort_key == ""):
         raise ValueError("distort and distort_key go together")
     if len(dataset) == 0:
-        raise DatasetError("The data set has no rows: name a split or a folder that holds images.")
+        raise DatasetError("The data set has no rows: give a split or a folder that contains images.")
     folder = _place(dataset, image_processor, column, cache_dir, distort_key)
     if not (folder / "fingerprint").is_file():
         batches = _processed(dataset, image_processor, column, distort, desc or column, disable_tqdm)
@@ -168,7 +104,7 @@ def decode_pixels(
             _build(folder, batches, len(dataset), _origin(dataset, column, distort_key))
         except OSError as error:
             raise DatasetError(
-                f"Decoded pixels cannot be kept in {folder.parent}: {error.strerror or error}. "
+                f"Decoded pixels cannot be written to {folder.parent}: {error.strerror or error}. "
                 "Free some space there, or set HF_HOME or cache_dir to another place."
             ) from error
     touch(folder)
@@ -192,7 +128,7 @@ def has_pixels(
     cache_dir: str | os.PathLike[str] | None = None,
 ) -> bool:
     """Whether an earlier call of `decode_pixels` has kept these pixels."""
-    folder = _place(dataset, whole_square(image_processor), column, cache_dir, "")
+    folder = _place(dataset, square_processor(image_processor), column, cache_dir, "")
     return (folder / "fingerprint").is_file()
 
 
@@ -211,7 +147,7 @@ def _place(
 
 
 def _origin(dataset: datasets.Dataset, column: str, distort_key: str) -> str:
-    """What a folder of decoded pixels shows, for people."""
+    """Data set, split and column, for the list of the caches."""
     parts = [
         dataset.info.dataset_name or dataset.info.builder_name or "rows",
         str(dataset.split or ""),
@@ -228,7 +164,7 @@ def _processed(
     desc: str,
     disable_tqdm: bool,
 ) -> Iterator[tuple[NDArray[np.uint8] | None, NDArray[np.bool_]]]:
-    """Batches of (pixels of the whole images or None, which rows are broken)."""
+    """Batches of (pixels of the intact images or None, which rows are broken)."""
     raw = dataset.select_columns([column]).cast_column(column, datasets.Image(decode=False))
 
     def opened(value: Any) -> Image.Image | None:
@@ -251,23 +187,20 @@ def _processed(
         for start in range(0, len(raw), _BATCH):
             for first, files in _groups(list(pool.map(opened, raw[start : start + _BATCH][column]))):
                 images = list(pool.map(decoded, range(start + first, start + first + len(files)), files))
-                files.clear()  # they hold their pixels
+                files.clear()  # they keep their pixels in memory
                 whole = [image for image in images if image is not None]
-                pixels = None
-                if whole:
-                    batch = image_processor(whole, do_rescale=False, do_normalize=False, return_tensors="np")
-                    pixels = np.ascontiguousarray(batch["pixel_values"].transpose(0, 2, 3, 1), dtype=np.uint8)
+                pixels = resize_and_crop(image_processor, whole) if whole else None
                 yield pixels, np.array([image is None for image in images])
                 bar.update(len(images))
                 del images, whole, pixels
 
 
 def _groups(files: list[Image.Image | None]) -> Iterator[tuple[int, list[Image.Image | None]]]:
-    """The opened images in groups that may be decoded at once, each with the place of its first one."""
+    """The opened images in groups that fit into memory, each with the position of its first image."""
     group: list[Image.Image | None] = []
     pixels = first = 0
     for place in range(len(files)):
-        file, files[place] = files[place], None  # only the group holds it
+        file, files[place] = files[place], None  # only the group refers to it
         own = 0 if file is None else file.width * file.height
         if group and pixels + own > _PIXELS_AT_ONCE:
             yield first, group
@@ -288,7 +221,7 @@ def _check_space(folder: Path, needed: int) -> None:
 def _build(
     folder: Path, batches: Iterator[tuple[NDArray[np.uint8] | None, NDArray[np.bool_]]], n: int, origin: str
 ) -> None:
-    """Write the cache beside its place and move it there whole, so that a kill leaves nothing half."""
+    """Write the entry to a staging folder and move it to its place, so that a kill leaves no partial entry."""
     folder.parent.mkdir(parents=True, exist_ok=True)
     staging = Path(tempfile.mkdtemp(prefix="staging-", dir=folder.parent))
     try:
@@ -302,14 +235,14 @@ def _build(
                 broken[row : row + len(bad)] = bad
                 row += len(bad)
                 if pixels is None and (shape is None and row < n):
-                    continue  # the shape is known with the first whole image
+                    continue  # the shape is known from the first intact image
                 if shape is None:
                     shape = (1, 1, 3) if pixels is None else pixels.shape[1:]
                     _check_space(folder.parent, n * math.prod(shape))
                     header = {"descr": "|u1", "fortran_order": False, "shape": (n, *shape)}
                     np.lib.format.write_array_header_1_0(file, header)
                     digest.update(repr((n, *shape)).encode())
-                    bad = broken[:row]  # with the batches that were all broken
+                    bad = broken[:row]  # including earlier batches that were all broken
                 rows = np.zeros((len(bad), *shape), np.uint8)
                 if pixels is not None:
                     rows[~bad] = pixels
@@ -322,9 +255,7 @@ def _build(
         try:
             staging.replace(folder)
         except OSError:
-            if not (
-                folder / "fingerprint"
-            ).is_file():  # else another process was faster, with the same content
-                raise
+            if not (folder / "fingerprint").is_file():
+                raise  # otherwise another process was faster, with the same content
     finally:
         shutil.rmtree(staging, ignore_errors=True)

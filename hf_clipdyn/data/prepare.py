@@ -1,4 +1,4 @@
-"""`clipdyn prepare`: any data set as Parquet with its images inside and a data card, for the Hub or a folder."""
+"""`clipdyn prepare`: write any data set as Parquet with embedded images and a data card, and push it to the Hub."""
 
 import tempfile
 from collections.abc import Iterator, Mapping
@@ -13,8 +13,8 @@ from datasets.table import embed_table_storage
 from huggingface_hub import HfApi
 
 from hf_clipdyn.cards import dataset_card
-from hf_clipdyn.data.facts import DatasetFacts
 from hf_clipdyn.data.load import load_dataset
+from hf_clipdyn.data.metadata import DatasetMetadata
 from hf_clipdyn.data.registry import builder_class
 from hf_clipdyn.errors import ConfigError, DatasetError
 from hf_clipdyn.hub import RetryPolicy, attempt, limit_waiting, reason
@@ -22,16 +22,16 @@ from hf_clipdyn.schema import checked_repo_id
 
 __all__ = ["Prepared", "prepare_dataset"]
 
-_ROWS_PER_GROUP = 100  # a reader of one row decodes its group; the Hub's viewer advises this size for images
+_ROWS_PER_GROUP = 100  # reading one row reads its group; the Hub's viewer recommends this size for images
 _BYTES_PER_FILE = 500 << 20
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """What was written.
+    """A data set that was written.
 
     Attributes:
-        folder: a data set for `datasets.load_dataset`.
+        folder: of the data set, for `datasets.load_dataset`.
         rows: number of rows by split.
         url: address on the Hub; None if it was not pushed.
     """
@@ -54,41 +54,41 @@ def prepare_dataset(
     cache_dir: Path | None = None,
     num_proc: int | None = None,
 ) -> Prepared:
-    """Write a data set as Parquet, images embedded, so that it loads without this package.
+    """Write a data set as Parquet with embedded images, so that it loads without this package.
 
     Args:
-        name: as in the registry.
-        output: a folder that does not exist yet, or is empty.
-        config: the configuration; default: the data set's own default.
+        name: a name of the registry.
+        output: a new or empty folder.
+        config: the configuration; default: that of the data set.
         data_dir: folder of the official data set, or its archive.
         repo_id: a mirror to read instead.
         push_to_hub: repository to push to, ``owner/name``.
-        private: make that repository private. Asked for where the licence forbids redistribution.
-        token: of the Hub; default: the stored one.
+        private: make that repository private; required if the licence forbids redistribution.
+        token: for the Hub; default: the stored one.
         cache_dir: as in `load_dataset`.
         num_proc: as in `load_dataset`.
 
     Raises:
-        ConfigError: the folder is not empty, the licence forbids what is asked for, or push_to_hub is no id.
+        ConfigError: the folder is not empty, the licence forbids a public repository, or push_to_hub is not a valid id.
         DatasetError: the data set cannot be read, written, or pushed.
     """
     builder = builder_class(name)
-    facts = builder.facts
+    metadata = builder.metadata
     if push_to_hub is not None:
         checked_repo_id(push_to_hub, what="push_to_hub")
-    if push_to_hub is not None and not facts.may_redistribute and not private:
+    if push_to_hub is not None and not metadata.may_redistribute and not private:
         raise ConfigError(
-            f"{facts.title} is not pushed to a public repository: its licence ({facts.licence}) does not let you "
-            "pass it on. Add --private to keep it for yourself and your group."
+            f"{metadata.title} cannot be pushed to a public repository: its licence ({metadata.licence}) does not "
+            "allow redistribution. Add --private to share it only within your group."
         )
     try:
         taken = output.exists() and (not output.is_dir() or any(output.iterdir()))
     except OSError as error:
-        raise ConfigError(f"The output cannot be such a folder ({error.strerror}): name another.") from error
-    if taken:
         raise ConfigError(
-            f"{output} is not empty: name a new folder, so that nothing of two data sets is mixed."
-        )
+            f"The output {output} cannot be used ({error.strerror}): give another folder."
+        ) from error
+    if taken:
+        raise ConfigError(f"{output} is not empty: give a new folder, so that two data sets are not mixed.")
     splits = load_dataset(
         name, config, data_dir=data_dir, token=token, cache_dir=cache_dir, num_proc=num_proc, repo_id=repo_id
     )
@@ -96,11 +96,11 @@ def prepare_dataset(
     rows = {split: len(dataset) for split, dataset in splits.items()}
     features = next(iter(splits.values())).features
     source = f" --repo-id {repo_id}" if repo_id else " --data-dir <official folder>" if builder.layout else ""
-    card = _card(facts, name, config, rows, features, source)
+    card = _card(metadata, name, config, rows, features, source)
     try:
         output = output.resolve()
         output.parent.mkdir(parents=True, exist_ok=True)
-        # Written beside its place and moved there whole: what fails or is killed leaves the place free.
+        # Written to a staging folder and moved to its place, so that a failure leaves nothing behind.
         with tempfile.TemporaryDirectory(dir=output.parent, prefix=f".{output.name}-") as staging:
             folder = Path(staging) / "content"
             (folder / "data").mkdir(parents=True)
@@ -114,14 +114,14 @@ def prepare_dataset(
                     part.replace(output / part.name)
     except OSError as error:
         raise DatasetError(
-            f"{output} could not be written ({error}): free the disk, or check the folder's permissions."
+            f"{output} could not be written ({error}): free some disk space, or check the folder's permissions."
         ) from error
-    url = None if push_to_hub is None else _push(output, push_to_hub, facts, private, token)
+    url = None if push_to_hub is None else _push(output, push_to_hub, metadata, private, token)
     return Prepared(output, rows, url)
 
 
 def _write_split(dataset: datasets.Dataset, folder: Path, split: str) -> None:
-    schema = dataset.features.arrow_schema  # carries the features, which plain `datasets` reads again
+    schema = dataset.features.arrow_schema  # contains the features, for `datasets`
     parts: list[Path] = []
     writer: pq.ParquetWriter | None = None
     for table in _embedded(dataset, schema):
@@ -139,13 +139,13 @@ def _write_split(dataset: datasets.Dataset, folder: Path, split: str) -> None:
 
 
 def _embedded(dataset: datasets.Dataset, schema: pa.Schema) -> Iterator[pa.Table]:
-    """The rows in groups, each image's bytes in place of its path."""
+    """The rows in groups, with the bytes of each image instead of its path."""
     for table in dataset.with_format("arrow").iter(_ROWS_PER_GROUP):
         yield embed_table_storage(table.cast(schema)).cast(schema)
 
 
 def _card(
-    facts: DatasetFacts,
+    metadata: DatasetMetadata,
     name: str,
     config: str,
     rows: Mapping[str, int],
@@ -153,17 +153,17 @@ def _card(
     source: str,
 ) -> str:
     return dataset_card(
-        title=facts.title,
+        title=metadata.title,
         name=name,
         config=config,
-        kind=facts.kind_of(config),
-        licence=facts.licence,
-        licence_id=facts.licence_id,
-        public=facts.may_redistribute,
-        where=facts.where,
-        citation=facts.citation,
+        kind=metadata.kind_of(config),
+        licence=metadata.licence,
+        licence_id=metadata.licence_id,
+        public=metadata.may_redistribute,
+        where=metadata.where,
+        citation=metadata.citation,
         rows=rows,
-        official_rows={split: facts.official_rows(config, split) for split in rows},
+        official_rows={split: metadata.official_rows(config, split) for split in rows},
         columns={column: _described(feature) for column, feature in features.items()},
         source=source,
     )
@@ -181,10 +181,10 @@ def _described(feature: Any) -> str:
     return str(feature.dtype)
 
 
-def _push(folder: Path, repo_id: str, facts: DatasetFacts, private: bool, token: str | None) -> str:
+def _push(folder: Path, repo_id: str, metadata: DatasetMetadata, private: bool, token: str | None) -> str:
     """Upload the folder in one commit.
 
-    A repository that exists keeps its visibility whatever one asks for, hence it is looked at before the first byte.
+    An existing repository keeps its visibility whatever is requested, so it is checked before anything is uploaded.
     """
     policy = RetryPolicy()
     limit_waiting(policy.timeout)
@@ -193,19 +193,19 @@ def _push(folder: Path, repo_id: str, facts: DatasetFacts, private: bool, token:
         created = attempt(
             lambda: api.create_repo(repo_id, repo_type="dataset", private=private, exist_ok=True), policy
         )
-        if not facts.may_redistribute:
+        if not metadata.may_redistribute:
             info = attempt(lambda: api.repo_info(created.repo_id, repo_type="dataset"), policy)
             if not info.private:
                 raise ConfigError(
-                    f"{repo_id} exists and is public, and the licence of {facts.title} ({facts.licence}) does not let "
-                    "you pass it on: make it private in its settings, or name another repository."
+                    f"{repo_id} exists and is public, but the licence of {metadata.title} ({metadata.licence}) does "
+                    "not allow redistribution: make it private in its settings, or name another repository."
                 )
         attempt(
             lambda: api.upload_folder(
                 repo_id=created.repo_id,
                 repo_type="dataset",
                 folder_path=folder,
-                commit_message=f"Add {facts.title}, prepared by hf-clipdyn",
+                commit_message=f"Add {metadata.title}, prepared by hf-clipdyn",
             ),
             policy,
         )
@@ -213,6 +213,7 @@ def _push(folder: Path, repo_id: str, facts: DatasetFacts, private: bool, token:
         raise
     except Exception as error:
         raise DatasetError(
-            f"{repo_id} could not be pushed ({reason(error)}); {folder} is complete: check token and connection."
+            f"{repo_id} could not be pushed ({reason(error)}), but {folder} is complete: check the token "
+            "and the connection."
         ) from error
     return str(created)

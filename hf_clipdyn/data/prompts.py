@@ -1,4 +1,4 @@
-"""Prompt templates for zero-shot classification, after the lists that came with CLIP (Radford et al. 2021)."""
+"""Prompt templates for zero-shot classification, from the lists published with CLIP (Radford et al. 2021)."""
 
 __all__ = ["CIFAR", "IMAGENET", "PHOTO"]
 

@@ -1,4 +1,4 @@
-"""What image quality sets share: distorted images, their references, and a human score for each."""
+"""Base class of image quality data sets: distorted images, their references, and human scores."""
 
 import math
 import re
@@ -13,7 +13,7 @@ from hf_clipdyn.errors import DatasetError
 __all__ = ["CODED_NAME", "QualityBuilder", "Rating"]
 
 CODED_NAME = re.compile(r"(?P<reference>i\d+)_(?P<distortion>\d+)_(?P<level>\d+)\.\w+", re.IGNORECASE)
-"""``I01_08_3.bmp``: reference, code of the distortion, level, as TID and KADID-10k name their images."""
+"""``I01_08_3.bmp``: reference, code of the distortion and level, as in TID and KADID-10k."""
 
 
 @dataclass(frozen=True)
@@ -22,11 +22,11 @@ class Rating:
 
     Attributes:
         distorted, reference: names of the images, relative to their folders.
-        distortion: in the archive's own name.
-        level: step of the distortion; None where the archive has no steps.
-        score: in the archive's own scale and direction.
-        where: file and place of the entry, for messages.
-        score_std: standard deviation over the observers; NaN where it was not published.
+        distortion: as the archive calls it.
+        level: step of the distortion; None if the archive has no steps.
+        score: on the scale and in the direction of the archive.
+        where: file and line of the entry, for messages.
+        score_std: standard deviation over the observers; NaN if it was not published.
     """
 
     distorted: str
@@ -41,13 +41,12 @@ class Rating:
 class QualityBuilder(DataBuilder):
     """Rows from ratings.
 
-    A rating whose distorted image is absent is dropped, and the count of the rows tells. A distorted image
-    without its reference, two ratings of one image, a score outside the scale, and a list that rates no image
-    which is there are errors.
+    A rating without its distorted image is dropped; the count of rows then shows it. Errors are: a distorted image
+    without its reference, two ratings of one image, a score outside the scale, and a list without any existing image.
 
     Attributes (of the class):
         higher_is_better: the direction of the scores.
-        scale: the smallest and largest score that can be.
+        scale: smallest and largest possible score.
     """
 
     higher_is_better: ClassVar[bool]
@@ -58,7 +57,7 @@ class QualityBuilder(DataBuilder):
         raise NotImplementedError
 
     def stimuli(self) -> tuple[FileIndex, FileIndex]:
-        """Where the distorted and the reference images are."""
+        """The distorted and the reference images."""
         raise NotImplementedError
 
     def rows(self, split: str) -> Iterator[dict[str, Any]]:
@@ -101,6 +100,6 @@ class QualityBuilder(DataBuilder):
             }
         if rated and not kept:
             raise DatasetError(
-                f"None of the {len(rated):,} images that {source} rates is under {distorted.root}: "
+                f"None of the {len(rated):,} images in {source} exists in {distorted.root}: "
                 "unpack the distorted images too."
             )

@@ -1,34 +1,37 @@
-"""The data sets by name: every module of this folder that defines a builder of its own."""
+"""The data sets by name: those in `hf_clipdyn.data.sets`, of installed packages and of plug-ins."""
 
-import pkgutil
 from functools import cache
-from importlib import import_module
 
 from hf_clipdyn.data.base import DataBuilder
-from hf_clipdyn.data.facts import DatasetFacts
-from hf_clipdyn.errors import UnknownNameError
+from hf_clipdyn.data.metadata import DatasetMetadata
+from hf_clipdyn.errors import ConfigError, UnknownNameError
+from hf_clipdyn.plugins import DATASETS, modules_of, plugins, subclasses_in
 
-__all__ = ["builder_class", "dataset_facts", "dataset_names"]
+__all__ = ["builder_class", "dataset_metadata", "dataset_names"]
 
 
-@cache
 def _builders() -> dict[str, type[DataBuilder]]:
-    package = import_module("hf_clipdyn.data")
+    """Every builder with metadata of its own; one without is a base class that several data sets share."""
     found: dict[str, type[DataBuilder]] = {}
-    for module in pkgutil.iter_modules(package.__path__):
-        for member in vars(import_module(f"{package.__name__}.{module.name}")).values():
-            if (
-                isinstance(member, type)
-                and issubclass(member, DataBuilder)
-                and member.__module__ == f"{package.__name__}.{module.name}"
-                and "facts" in vars(member)
-            ):
-                found[module.name] = member
+    for builder in [*_own_builders(), *subclasses_in(plugins(DATASETS), DataBuilder)]:
+        if "metadata" in vars(builder) and found.setdefault(builder.name, builder) is not builder:
+            raise ConfigError(
+                f"Two data sets are called {builder.name}: give the one in {builder.__module__} another `name`."
+            )
     return found
 
 
+@cache
+def _own_builders() -> list[type[DataBuilder]]:
+    return list(subclasses_in(modules_of("hf_clipdyn.data.sets"), DataBuilder))
+
+
 def dataset_names() -> list[str]:
-    """Names of all data sets, sorted."""
+    """Names of all data sets, sorted.
+
+    Raises:
+        ConfigError: two data sets have one name, or a plug-in cannot be imported.
+    """
     return sorted(_builders())
 
 
@@ -36,17 +39,18 @@ def builder_class(name: str) -> type[DataBuilder]:
     """The builder of the data set ``name``.
 
     Raises:
-        UnknownNameError: there is none of that name.
+        UnknownNameError: no data set has this name.
     """
-    if name not in _builders():
-        raise UnknownNameError("data set", name, dataset_names())
-    return _builders()[name]
+    builders = _builders()
+    if name not in builders:
+        raise UnknownNameError("data set", name, sorted(builders))
+    return builders[name]
 
 
-def dataset_facts(name: str) -> DatasetFacts:
+def dataset_metadata(name: str) -> DatasetMetadata:
     """Kind, licence, size and origin of the data set ``name``.
 
     Raises:
-        UnknownNameError: there is none of that name.
+        UnknownNameError: no data set has this name.
     """
-    return builder_class(name).facts
+    return builder_class(name).metadata

@@ -1,4 +1,4 @@
-"""Mirrors on the Hub: tables that `datasets` reads by itself, or the official archives."""
+"""Mirrors on the Hub: tables that `datasets` can read, or official archives."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +17,7 @@ from hf_clipdyn.data.mirrors import conform
 from hf_clipdyn.errors import ClipDynError, ConfigError, DatasetError
 from hf_clipdyn.hub import reason
 
-__all__ = ["download_archives", "holds_archives", "open_tables"]
+__all__ = ["download_archives", "has_archives", "open_tables"]
 
 _TABLES = (".parquet", ".arrow", ".csv", ".jsonl")
 
@@ -53,24 +53,24 @@ def open_tables(
             num_proc=None if streaming else num_proc,
         )
         conformed = conform(
-            dataset, builder, builder.facts.kind_of(name), where, image_column, caption_column
+            dataset, builder, builder.metadata.kind_of(name), where, image_column, caption_column
         )
     if builder.exact_rows and not streaming and split is None:
         counts = {known: len(part) for known, part in conformed.items()}
-        check_counts(builder.facts, name or builder.DEFAULT_CONFIG_NAME, counts, where)
+        check_counts(builder.metadata, name or builder.DEFAULT_CONFIG_NAME, counts, where)
     return safe_images(conformed)
 
 
-def holds_archives(builder: type[DataBuilder], repo_id: str, revision: str | None, token: str | None) -> bool:
-    """Whether a repository holds official archives and no tables; False where it cannot be asked.
+def has_archives(builder: type[DataBuilder], repo_id: str, revision: str | None, token: str | None) -> bool:
+    """Whether a repository contains official archives and no tables; False if the Hub does not answer.
 
-    Tar shards are tables: `datasets` reads them.
+    Tar shards count as tables, since `datasets` reads them.
     """
     if not builder.layout or "*.tar" in builder.layout:
         return False
     try:
         files = HfApi().list_repo_files(repo_id, repo_type="dataset", revision=revision, token=token)
-    except Exception:  # whatever it is, `open_tables` meets it again, or finds the data set in the cache
+    except Exception:  # `open_tables` meets the same error, or finds the data set in the cache
         return False
     return any(map(is_archive, files)) and not any(file.endswith(_TABLES) for file in files)
 
@@ -78,12 +78,12 @@ def holds_archives(builder: type[DataBuilder], repo_id: str, revision: str | Non
 def download_archives(
     builder: type[DataBuilder], repo_id: str, revision: str | None, token: str | None
 ) -> Path:
-    """Fetch the archives of a repository; of several data sets only those named like this one.
+    """Download the archives of a repository; if it has several data sets, only those called like this one.
 
     Raises:
-        DatasetError: they cannot be fetched.
+        DatasetError: they cannot be downloaded.
     """
-    name = plain(builder.__module__.rpartition(".")[2])
+    name = plain(builder.name)
     with _explained(repo_id):
         files = HfApi().list_repo_files(repo_id, repo_type="dataset", revision=revision, token=token)
         wanted = [file for file in files if name in plain(file)]
@@ -95,7 +95,7 @@ def download_archives(
 
 @contextmanager
 def _explained(where: str) -> Iterator[None]:
-    """Errors of the client, of `datasets` and of the file systems below them, as one sentence."""
+    """Convert errors of the Hub client, of `datasets` and of file systems to one sentence."""
     try:
         yield
     except ClipDynError:

@@ -4,27 +4,27 @@
 kind                    columns
 ======================  ====================================================================================
 ``cue_conflict``        image, image_id, shape, texture, shape_exemplar, texture_exemplar, human_responses:
-                        the classes that named each cue, the pictures they came from (``cat1``), and the
-                        answers of the human observers as {subject, response} (empty where there are none)
+                        the classes of both cues, the images that they were made from (``cat1``), and the
+                        answers of the human observers as {subject, response} (empty if there are none)
 ``quality``             reference, distorted, reference_id, distortion, level, score, score_std,
-                        higher_is_better: the human score of one distorted image in the archive's own scale
-                        and direction; level is null where the archive has no steps, score_std NaN where it
+                        higher_is_better: the human score of one distorted image on the archive's own scale
+                        and in its direction; level is null if the archive has no steps, score_std NaN if it
                         was not published
 ``triplet``             reference, image_0, image_1, judgement, votes, subset: judgement in [0, 1] is the
-                        share of the votes that preferred image_1; votes is their number (null: unknown)
-``same_different``      image_0, image_1, same, subset: the share in [0, 1] of "same" answers
+                        proportion of votes for image_1; votes is their number (null if unknown)
+``same_different``      image_0, image_1, same, subset: the proportion in [0, 1] of "same" answers
 ``fixations``           image, image_id, width, height, fixations, fixation_map: fixations as
                         {x, y, duration, subject} in their order in time per subject, x and y in pixels from
                         the top left corner (some lie outside the image), duration in milliseconds (NaN:
                         unknown), subject "" if unknown; fixation_map is the archive's own blurred map (null
-                        where it has none)
+                        if it has none)
 ``labels``              image, label (a ClassLabel)
-``captions``            image, image_id, captions: one row an image, all its captions in one list
+``captions``            image, image_id, captions: one row for each image, with the list of its captions
 ``distortion_ladder``   reference, distorted, reference_id, distortion, level: level is a synthetic order of
                         severity, never a human score
 ======================  ====================================================================================
 
-Names of classes, distortions, sub-sets and all identifiers are strings. An ``image_id`` is the stem of the
+Names of classes, distortions, subsets and all identifiers are strings. An ``image_id`` is the stem of the
 official file name, so that it stays the same when an archive was converted from BMP to PNG.
 """
 
@@ -84,7 +84,7 @@ SCORED_KINDS = ("cue_conflict", "quality", "triplet", "same_different", "fixatio
 
 
 def features_of(kind: str, class_names: Sequence[str] = ()) -> Features:
-    """The features of a ``kind``; ``class_names`` are needed for ``labels`` alone."""
+    """The features of a ``kind``; only ``labels`` needs ``class_names``."""
     if kind == "labels":
         return Features({"image": Image(), "label": ClassLabel(names=list(class_names))})
     return Features(_COLUMNS[kind])

@@ -1,6 +1,6 @@
-"""Score lists and recordings in the formats that archives come with, read with errors that name the file.
+"""Read score lists and recordings in the formats of archives. Errors name the file.
 
-Nothing here unpickles: NumPy files are read with ``allow_pickle=False``.
+Nothing is unpickled: NumPy files are read with ``allow_pickle=False``.
 """
 
 import csv
@@ -17,7 +17,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from hf_clipdyn.errors import DatasetError
+from hf_clipdyn.errors import DatasetError, shown
 
 __all__ = [
     "integer_of",
@@ -34,24 +34,24 @@ __all__ = [
 ]
 
 
-_COMPRESSED = 15  # the type of an element that zlib packed, in MATLAB's format 5
-_MOST_BYTES = 1 << 31  # that a MATLAB file or a workbook may unpack to
-# A JSONDecodeError is a ValueError, as is a number of thousands of digits; deep nesting is a RecursionError.
+_COMPRESSED = 15  # type of a compressed element in MATLAB's format 5
+_MOST_BYTES = 1 << 31  # limit for an unpacked MATLAB file; an eighth of it for a workbook
+# A JSONDecodeError is a ValueError, as is a number of thousands of digits. Deep nesting is a RecursionError.
 _NO_JSON = (ValueError, RecursionError)
 _MOST_CELLS = 1 << 22
 
 
 def read_text(path: str) -> str:
-    """A text in UTF-8, with or without a byte order mark, or else in Latin-1.
+    """The text of a file in UTF-8, with or without a byte order mark, or in Latin-1.
 
     Raises:
         DatasetError: the file cannot be read or is empty.
     """
     content = _plain_file(path).read_bytes()
     if not content.strip():
-        raise DatasetError(f"{path} is empty: unpack it from the official archive once more.")
+        raise DatasetError(f"{path} is empty: unpack it from the official archive again.")
     if b"\0" in content:
-        raise DatasetError(f"{path} is no text: unpack it from the official archive once more.")
+        raise DatasetError(f"{path} is not text: unpack it from the official archive again.")
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError:
@@ -59,14 +59,14 @@ def read_text(path: str) -> str:
 
 
 def _plain_file(path: str) -> Path:
-    """The path of a file that can be read to its end.
+    """The path of a regular, readable file.
 
     Raises:
-        DatasetError: it is absent, may not be read, or is a folder, a pipe or a device.
+        DatasetError: it is missing, unreadable, or a folder, a pipe or a device.
     """
     try:
         if not stat.S_ISREG(Path(path).stat().st_mode):
-            raise DatasetError(f"{path} is no plain file: give a file.")
+            raise DatasetError(f"{path} is not a regular file: give a regular file.")
         with Path(path).open("rb"):
             return Path(path)
     except OSError as error:
@@ -76,7 +76,7 @@ def _plain_file(path: str) -> Path:
 
 
 def lines_of(path: str) -> list[str]:
-    """The lines of a text, however they end; `str.splitlines` would also cut at signs that captions hold.
+    """The lines of a text with any line ends; `str.splitlines` would also split at characters that occur in captions.
 
     Raises:
         DatasetError: the file cannot be read or is empty.
@@ -85,10 +85,10 @@ def lines_of(path: str) -> list[str]:
 
 
 def read_csv(path: str, required: Sequence[str], delimiter: str = ",") -> list[dict[str, str]]:
-    """The rows of a table whose first line names the columns, which are matched in lower case.
+    """The rows of a table whose first line names the columns; names are converted to lower case.
 
     Raises:
-        DatasetError: a required column is absent, or a row has another number of cells than the header.
+        DatasetError: a required column is missing, or a row and the header have different numbers of cells.
     """
     reader = csv.reader(io.StringIO(read_text(path), newline=""), delimiter=delimiter, skipinitialspace=True)
     try:
@@ -117,19 +117,19 @@ def read_json(path: str) -> Any:
     """A JSON document.
 
     Raises:
-        DatasetError: it is none.
+        DatasetError: the file is not JSON.
     """
     try:
         return json.loads(read_text(path))
     except _NO_JSON as error:
-        raise DatasetError(f"{path} is no JSON ({error}): unpack it from the archive once more.") from error
+        raise DatasetError(f"{path} is not JSON ({error}): unpack it from the archive again.") from error
 
 
 def read_json_lines(path: str) -> Iterator[Mapping[str, Any]]:
     """The objects of a JSON Lines file.
 
     Raises:
-        DatasetError: a line is no JSON object.
+        DatasetError: a line is not a JSON object.
     """
     for number, line in enumerate(lines_of(path), start=1):
         if not line.strip():
@@ -137,9 +137,9 @@ def read_json_lines(path: str) -> Iterator[Mapping[str, Any]]:
         try:
             row = json.loads(line)
         except _NO_JSON as error:
-            raise DatasetError(f"{path}, line {number} is no JSON ({error}): correct that line.") from error
+            raise DatasetError(f"{path}, line {number} is not JSON ({error}): correct that line.") from error
         if not isinstance(row, dict):
-            raise DatasetError(f"{path}, line {number} is no JSON object: correct that line.")
+            raise DatasetError(f"{path}, line {number} is not a JSON object: correct that line.")
         yield row
 
 
@@ -147,14 +147,14 @@ def read_mat(path: str, *required: str) -> dict[str, Any]:
     """The variables of a MATLAB file up to version 7.
 
     Raises:
-        DatasetError: it is none, of version 7.3, or lacks a required variable.
+        DatasetError: it is not a MATLAB file, has version 7.3, or lacks a required variable.
     """
     from scipy.io import loadmat
     from scipy.io.matlab import MatReadError
 
     try:
         with warnings.catch_warnings():
-            # MATLAB classes in a file (CAT2000, MIT1003) are passed over; what is needed is plain arrays.
+            # SciPy skips MATLAB classes in a file (CAT2000, MIT1003) with a warning; only plain arrays are needed.
             warnings.simplefilter("ignore")
             _check_declared(_plain_file(path))
             content: dict[str, Any] = loadmat(path)
@@ -174,21 +174,21 @@ def read_mat(path: str, *required: str) -> dict[str, Any]:
         zlib.error,
     ) as error:
         raise DatasetError(
-            f"{path} is no MATLAB file that SciPy reads ({error or type(error).__name__}): "
-            "unpack it from the archive once more."
+            f"{path} is not a MATLAB file that SciPy can read ({error or type(error).__name__}): "
+            "unpack it from the archive again."
         ) from error
     absent = [name for name in required if name not in content]
     if absent:
         present = sorted(name for name in content if not name.startswith("__"))
-        raise DatasetError(f"{path} holds {present}, but {absent} are needed: use the official file.")
+        raise DatasetError(f"{path} contains {present}, but {absent} are needed: use the official file.")
     return content
 
 
 def _check_declared(path: Path) -> None:
-    """Decompress the variables of a MATLAB file once, bit by bit, before SciPy does it at once.
+    """Decompress the variables of a MATLAB file in small pieces, before SciPy decompresses them as a whole.
 
     Raises:
-        ValueError: they are larger than any that a data set holds.
+        ValueError: they are too large for a data set.
         zlib.error: they are damaged.
     """
     left = _MOST_BYTES
@@ -210,10 +210,10 @@ def _check_declared(path: Path) -> None:
 
 
 def read_npy(path: str) -> NDArray[Any]:
-    """An array of a NumPy file that holds no objects.
+    """The array of a NumPy file without objects.
 
     Raises:
-        DatasetError: it is none.
+        DatasetError: the file is not a NumPy array.
     """
     try:
         array = np.load(_plain_file(path), allow_pickle=False)
@@ -221,7 +221,7 @@ def read_npy(path: str) -> NDArray[Any]:
             raise ValueError("it is an archive of arrays")
     except (OSError, ValueError, EOFError, MemoryError, OverflowError) as error:
         raise DatasetError(
-            f"{path} is no NumPy array ({error}): unpack it from the archive once more."
+            f"{path} is not a NumPy array ({error}): unpack it from the archive again."
         ) from error
     result: NDArray[Any] = array
     return result
@@ -231,7 +231,7 @@ def read_records(path: str, size: int) -> NDArray[np.uint8]:
     """A file of records of ``size`` bytes each, as an array of shape (records, size).
 
     Raises:
-        DatasetError: its length is no multiple of the size, or it is empty.
+        DatasetError: its length is not a multiple of the size, or it is empty.
     """
     try:
         content: NDArray[np.uint8] = np.fromfile(_plain_file(path), dtype=np.uint8)
@@ -239,35 +239,39 @@ def read_records(path: str, size: int) -> NDArray[np.uint8]:
         raise DatasetError(f"{path} cannot be read ({error}): check its permissions.") from error
     if len(content) == 0 or len(content) % size:
         raise DatasetError(
-            f"{path} holds {len(content):,} bytes, no multiple of {size:,}: unpack it from the archive once more."
+            f"{path} contains {len(content):,} bytes, not a multiple of {size:,}: unpack it from the archive again."
         )
     return content.reshape(-1, size)
 
 
 def read_xlsx(path: str, required: Sequence[str]) -> list[dict[str, Any]]:
-    """The rows of the first sheet that has a line with the ``required`` column names, wherever it starts.
+    """The rows of the first sheet that has a line with the ``required`` column names, below that line.
 
     Raises:
-        DatasetError: openpyxl is not installed, the file is no workbook, or no sheet has these columns.
+        DatasetError: openpyxl is not installed, the file is not a workbook, or no sheet has these columns.
     """
     try:
         from openpyxl import load_workbook
     except ImportError as error:
-        raise DatasetError(f"{path} needs openpyxl to be read: pip install openpyxl.") from error
+        raise DatasetError(
+            f"{path} is an Excel workbook, which needs openpyxl: pip install openpyxl."
+        ) from error
     from zipfile import ZipFile
 
     try:
         with _plain_file(path).open("rb") as file, warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # openpyxl warns of styles and extensions that do not matter here
+            warnings.simplefilter(
+                "ignore"
+            )  # openpyxl warns of styles and extensions that are irrelevant here
             with ZipFile(file) as packed:
                 unpacked = sum(info.file_size for info in packed.infolist())
             if unpacked > _MOST_BYTES // 8:
                 raise ValueError(f"it unpacks to {unpacked:,} bytes")
             book = load_workbook(file, read_only=True, data_only=True)
             sheets = [_cells(sheet) for sheet in book.worksheets]
-    except Exception as error:  # of zip, XML, dates and styles, all of openpyxl's parsers
+    except Exception as error:  # any error of openpyxl's parsers of zip, XML, dates and styles
         raise DatasetError(
-            f"{path} is no Excel workbook ({error or type(error).__name__}): unpack it from the archive once more."
+            f"{path} is not an Excel workbook ({error or type(error).__name__}): unpack it from the archive again."
         ) from error
     for lines in sheets:
         for start, line in enumerate(lines):
@@ -279,7 +283,7 @@ def read_xlsx(path: str, required: Sequence[str]) -> list[dict[str, Any]]:
 
 
 def _cells(sheet: Any) -> list[tuple[Any, ...]]:
-    """The rows of a sheet. One cell at the far corner makes openpyxl fill in all others, which are 17 billion."""
+    """The rows of a sheet. One cell in the far corner makes openpyxl fill in 17 billion others, hence the limit."""
     rows: list[tuple[Any, ...]] = []
     count = 0
     for row in sheet.iter_rows(values_only=True):
@@ -290,38 +294,28 @@ def _cells(sheet: Any) -> list[tuple[Any, ...]]:
     return rows
 
 
-def _shortened(value: object) -> str:
-    """A value as Python writes it, cut to a length that an error message can hold."""
-    text = (
-        repr(value)[:200]
-        if not isinstance(value, int) or abs(value) < 10**50
-        else "a number of over 50 digits"
-    )
-    return text if len(text) <= 80 else f"{text[:80]}…"
-
-
 def number_of(value: object, where: str) -> float:
-    """A finite number; ``where`` names file and place.
+    """A finite number; ``where`` names file and line for messages.
 
     Raises:
-        DatasetError: it is text, NaN, infinite or absent.
+        DatasetError: it is text, NaN, infinite or missing.
     """
     try:
         number = float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError, OverflowError):
         number = math.nan
     if not math.isfinite(number):
-        raise DatasetError(f"{where}: {_shortened(value)} is no finite number: correct that entry.")
+        raise DatasetError(f"{where}: {shown(value)} is not a finite number: correct that entry.")
     return number
 
 
 def integer_of(value: object, where: str) -> int:
-    """A whole number; ``where`` names file and place.
+    """A whole number; ``where`` names file and line for messages.
 
     Raises:
-        DatasetError: it is none.
+        DatasetError: it is not a whole number.
     """
     number = number_of(value, where)
     if number != int(number):
-        raise DatasetError(f"{where}: {_shortened(value)} is no whole number: correct that entry.")
+        raise DatasetError(f"{where}: {shown(value)} is not a whole number: correct that entry.")
     return int(number)

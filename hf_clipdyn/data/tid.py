@@ -1,4 +1,4 @@
-"""What TID2008 and TID2013 share: their layout and the names of their files."""
+"""Base class of TID2008 and TID2013."""
 
 from collections.abc import Iterator, Sequence
 from typing import ClassVar
@@ -12,7 +12,7 @@ __all__ = ["TidBuilder"]
 
 
 class TidBuilder(QualityBuilder):
-    """``mos_with_names.txt`` (``5.51429 I01_01_1.bmp``), and ``mos_std.txt`` with a number per line of it.
+    """``mos_with_names.txt`` (``5.51429 I01_01_1.bmp``), and ``mos_std.txt`` (optional) with one number per line.
 
     Attributes (of the class):
         distortions: names in the order of their codes, from 01.
@@ -34,10 +34,14 @@ class TidBuilder(QualityBuilder):
             where = f"{path}, line {number}"
             match = CODED_NAME.fullmatch(cells[-1]) if len(cells) == 2 else None
             if match is None:
-                raise DatasetError(f"{where} is no score and name (5.51429 I01_01_1.bmp): correct that line.")
+                raise DatasetError(
+                    f"{where} has no score and name (5.51429 I01_01_1.bmp): correct that line."
+                )
             code = int(match["distortion"])
             if not 1 <= code <= len(self.distortions):
-                raise DatasetError(f"{where}: {self.facts.title} has no distortion {code}: use its own list.")
+                raise DatasetError(
+                    f"{where}: {self.metadata.title} has no distortion {code}: use the official list."
+                )
             yield Rating(
                 distorted=cells[1],
                 reference=f"{match['reference']}.bmp",
@@ -49,7 +53,7 @@ class TidBuilder(QualityBuilder):
             )
 
     def _deviations(self, expected: int) -> list[float]:
-        """Standard deviations in the order of the scores; empty where the file is absent."""
+        """Standard deviations in the order of the scores; empty if the file is missing."""
         found = self.files.named("mos_std.txt")
         if not found:
             return []

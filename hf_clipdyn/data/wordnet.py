@@ -1,4 +1,4 @@
-"""What ImageNet and Tiny ImageNet share: class folders called by WordNet numbers, and a list of their words."""
+"""Base class of ImageNet and Tiny ImageNet: class folders are called by WordNet numbers."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -15,9 +15,10 @@ _WORD_LISTS = ("words.txt", "LOC_synset_mapping.txt")
 
 
 class WordnetBuilder(LabelledBuilder):
-    """Indices follow the sorted WordNet numbers that are there. A class is named as `imagenet_names` has it, for
-    prompts; one that is not of ImageNet's 1,000 by its first word in ``words.txt`` or ``LOC_synset_mapping.txt``,
-    and without a list by its number.
+    """Class indices are in the order of the sorted WordNet numbers.
+
+    A class has its name in `imagenet_names`, for prompts. A class outside of ImageNet's 1,000 has its first word in
+    ``words.txt`` or ``LOC_synset_mapping.txt`` as its name, or its number if there is no such list.
     """
 
     @cached_property
@@ -39,7 +40,7 @@ class WordnetBuilder(LabelledBuilder):
 
     @classmethod
     def label_names(cls, names: Sequence[str]) -> Sequence[str]:
-        """The class names of a mirror, whose labels may be numbers or WordNet's whole lists of words."""
+        """The class names of a mirror, whose labels may be WordNet numbers or full lists of synonyms."""
         lowered = [name.lower() for name in names]
         if all(_WNID.fullmatch(name) for name in lowered):
             return list(unique_names({wnid: imagenet_names().get(wnid, wnid) for wnid in lowered}).values())

@@ -1,10 +1,9 @@
 """The embedded world: small coloured objects, each a silhouette filled with a texture, rendered with NumPy.
 
-Every class has a usual texture. In training images the silhouette is always that of the class and the
-texture is the usual one with probability ``texture_reliability``, so that **texture is the easy, imperfect
-cue and shape the reliable one**. The turn from texture to shape that a model makes here is therefore
-partly by construction: the world demonstrates a mechanism and the tools that measure it. It is
-synthetic, and nothing measured on it speaks of human vision.
+Every class has a usual texture. In training images the silhouette is always that of the class, and the texture is the
+usual one with probability ``texture_reliability``: **texture is the easy, imperfect cue, shape the reliable one**. That
+models shift from texture to shape here is therefore partly by construction: the world demonstrates a mechanism and the
+tools that measure it. It is synthetic, and numbers measured on it say nothing about human vision.
 """
 
 from collections.abc import Callable
@@ -113,7 +112,7 @@ def _stripes(phase: Floats) -> Floats:
     return np.asarray(np.tanh(3 * np.sin(phase)))
 
 
-# Each texture is a modulation in [-1, 1] of phases u, v that grow by 2 pi a period.
+# Each texture is a modulation in [-1, 1] of phases u, v that grow by 2 pi per period.
 _TEXTURES: dict[str, Callable[[Floats, Floats], Floats]] = {
     "horizontal stripes": lambda _, v: _stripes(v),
     "vertical stripes": lambda u, _: _stripes(u),
@@ -126,7 +125,7 @@ _TEXTURES: dict[str, Callable[[Floats, Floats], Floats]] = {
 
 
 def _noise(u: Floats, v: Floats, seed: int) -> Floats:
-    """White noise in cells of half a period: the one texture that is no function of the phases alone."""
+    """White noise in cells of half a period: the only texture that is not a function of the phases."""
     values = np.random.default_rng(seed).uniform(-1, 1, (64, 64))
     return np.asarray(values[np.floor(u / np.pi).astype(int) % 64, np.floor(v / np.pi).astype(int) % 64])
 
@@ -153,10 +152,10 @@ class Texture:
 
 @dataclass(frozen=True)
 class Scene:
-    """All that an image shows.
+    """Everything that determines an image.
 
     Attributes:
-        shape, texture: the exemplars.
+        shape, texture: exemplars.
         colour: one of `COLOURS`.
         scale: the object's half-height and half-width in half-widths of the image.
         centre: x and y in half-widths of the image from its centre, y pointing down.
@@ -178,12 +177,12 @@ class Scene:
 
     @property
     def size(self) -> str:
-        """The word for its scale."""
+        """Its scale in a word."""
         return "large" if self.scale > 0.7 else "small"
 
     @property
     def place(self) -> str:
-        """The word for where it is."""
+        """Its position in a word."""
         x, y = self.centre
         if max(abs(x), abs(y)) < 0.1:
             return "centre"
@@ -210,14 +209,14 @@ def sample_texture(rng: np.random.Generator, name: str) -> Texture:
 
 
 def sample_scene(rng: np.random.Generator, shape: Shape, texture: Texture, *, sensor_noise: float) -> Scene:
-    """Draw what surrounds a shape and a texture: colour, size, place, background.
+    """Draw the rest of a scene: colour, size, position, background.
 
     Args:
-        sensor_noise: standard deviation of the pixel noise that the image gets, in brightness [0, 1].
+        sensor_noise: standard deviation of the pixel noise, in brightness [0, 1].
     """
     large = rng.random() < 0.5
     scale = rng.uniform(0.80, 0.95) if large else rng.uniform(0.55, 0.65)
-    # A small object may stand anywhere in the image, a large one only just off the centre.
+    # A small object may be anywhere in the image, a large one only near the centre.
     reach = 0.06 if large else 0.36
     centre = rng.uniform(-reach, reach, 2)
     red, green, blue = (float(t) for t in rng.uniform(-0.03, 0.03, 3))
@@ -244,7 +243,7 @@ def _grid(fine: int) -> tuple[Floats, Floats]:
 
 
 def render(scene: Scene, rng: np.random.Generator, size: int = SIZE) -> NDArray[np.uint8]:
-    """Render a scene to (size, size, 3) uint8; ``rng`` draws the sensor noise only."""
+    """Render a scene as (size, size, 3) uint8; ``rng`` only draws the sensor noise."""
     x, y = _grid(size * _SUPERSAMPLING)
     aspect = np.exp(scene.shape.log_aspect / 2)
     cos, sin = np.cos(scene.shape.rotation), np.sin(scene.shape.rotation)
@@ -282,7 +281,7 @@ _CAPTIONS = (
 
 
 def captions(scene: Scene, rng: np.random.Generator, n: int = 5) -> list[str]:
-    """Draw ``n`` captions; some name the colour, the size or the place, none the texture."""
+    """Draw ``n`` captions; some name the colour, the size or the position, none the texture."""
     templates = rng.choice([t for t, _ in _CAPTIONS], n, p=[p for _, p in _CAPTIONS])
     article = "an" if scene.colour[0] in "aeiou" else "a"
     words = {

@@ -1,40 +1,33 @@
 """Is one revision better than another? Paired, from the kept trials, without a forward pass."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 from scipy import stats
 from tqdm.auto import tqdm
 
-from hf_clipdyn.benchmarks.base import Benchmark, Influence, Measurement, Settings, check_columns
-from hf_clipdyn.benchmarks.registry import benchmark_class
+from hf_clipdyn.benchmarks.base import Common, Kind, check_columns
+from hf_clipdyn.benchmarks.registry import kind_named
 from hf_clipdyn.errors import EvaluationError, UnknownNameError
-from hf_clipdyn.evaluation.store import (
-    FINAL_TEXT,
-    read_trials,
-    trial_benchmarks,
-    trials_files,
-    without_facts,
-)
 from hf_clipdyn.metrics.shared_images import SharedImages, image_clusters
+from hf_clipdyn.results.cells import CellStore, newest
+from hf_clipdyn.results.row import CELL_KEY, NUMBER_KEY, Cell
 
 __all__ = ["compare_revisions"]
 
 _BLOCKS = 100
-_FLAGS_AND_COUNTS = ("interpretable", "dropped_dimensions")
-_SAME = ["repo_id", "data_fingerprint", "preprocess", "dtype"]
+_SAME = tuple(name for name in CELL_KEY if name not in ("revision", "commit"))
 _COLUMNS = [
     *_SAME,
-    *("benchmark", "probe", "layer", "metric", "group", "value_a", "value_b"),
-    *("difference", "ci_low", "ci_high", "p_value", "n_groups"),
+    *NUMBER_KEY,
+    *("value_a", "value_b", "difference", "ci_low", "ci_high", "p_value", "n_clusters"),
 ]
 
-Key = tuple[str, int | None, str, str]
+Key = tuple[Any, ...]
 
 
 def compare_revisions(
@@ -50,13 +43,13 @@ def compare_revisions(
     """Every metric of revision ``b`` minus that of revision ``a`` of the same run, on the same stimuli.
 
     The interval is Student's on the delete-a-group jackknife of the difference, over the clusters of
-    the benchmark (`Benchmark.clusters`): whatever makes a stimulus easy for both cancels. Crossed clusters
+    the benchmark (`Kind.clusters`): whatever makes a stimulus easy for both cancels. Crossed clusters
     (shape and texture exemplars) take V_first + V_second - V_both (Cameron, Gelbach and Miller 2011). More than
     100 clusters are merged at random into 100 groups. Means over triplets take the variance over all pairs of
     triplets that show a common image (`SharedImages`), and the text-free preference that over all pairs of images
     that share an exemplar, with what each contributes as the mate of others. The interval holds neither the noise
-    of another seed nor that of another checkpoint, and nothing is corrected for the number of metrics. Flags and
-    counts (``interpretable``, ``dropped_dimensions``) are not compared.
+    of another seed nor that of another checkpoint, and nothing is corrected for the number of metrics. Diagnostics
+    are not compared.
 
     Args:
         results: table of `clipdyn evaluate`; the trials lie beside it.
@@ -67,84 +60,60 @@ def compare_revisions(
         show_progress: a progress bar where a benchmark takes longer than two seconds.
 
     Returns:
-        One row per benchmark, data fingerprint, probe, layer, metric and group, with ``value_a``, ``value_b``,
-        ``difference`` (b - a), ``ci_low``, ``ci_high``, the two-sided ``p_value`` of no difference (1 where no group
-        makes any) and ``n_groups``. NaN where either value is undefined; interval and p value also where every group
-        makes the same difference, which says nothing of its error. Of noise there is also
+        One row per number: the columns that name its cell (without revision and commit) and the number, ``value_a``,
+        ``value_b``, ``difference`` (b - a), ``ci_low``, ``ci_high``, the two-sided ``p_value`` of no difference (1 if
+        no group makes any) and ``n_clusters``. NaN where either value is undefined; interval and p value also where
+        every group makes the same difference, which says nothing of its error. Of noise there is also
         ``drop_when_both_right``, over the images that both revisions classify correctly when clean; NaN where either
         clean accuracy is not clear of chance.
 
     Raises:
-        UnknownNameError: the trials hold no such revision.
+        UnknownNameError: the table has no such revision or benchmark, or the plug-in of a kind is not loaded.
         EvaluationError: there are no trials, or none of both revisions on the same stimuli.
     """
-    path = Path(results)
-    newest = _newest_commits(path)
+    store = CellStore(Path(results))
+    held: dict[Key, dict[str, Cell]] = {}
+    for cell in newest(store.cells()):
+        held.setdefault(tuple(getattr(cell, name) for name in _SAME), {})[cell.revision] = cell
+    _check_names(held.values(), (a, b), benchmarks)
     frames = []
-    for name in benchmarks if benchmarks is not None else _asked_of_all(path, (a, b)):
-        for suffix, trials in _trials(path, name, (a, b)).items():
-            for _, part in trials.groupby(_SAME, sort=False):
-                first, second = (_latest(part, revision, newest) for revision in (a, b))
-                if not (first.empty or second.empty):
-                    rows = _compare(
-                        benchmark_class(name), first, second, confidence_level, seed, show_progress
-                    )
-                    rows["metric"] += suffix
-                    rows["benchmark"] = name
-                    for column in _SAME:
-                        rows[column] = part[column].iloc[0]
-                    frames.append(rows)
+    for same, by_revision in held.items():
+        if a not in by_revision or b not in by_revision or not _is_wanted(by_revision[a], benchmarks):
+            continue
+        first, second = (store.trials(by_revision[name].key) for name in (a, b))
+        if first is None or second is None:
+            continue
+        kind = kind_named(by_revision[a].kind)
+        rows = _compare(kind, first, second, confidence_level, seed, show_progress)
+        frames.append(rows.assign(**dict(zip(_SAME, same, strict=True))))
     if not frames:
         raise EvaluationError(
-            f"Beside {path} no benchmark holds trials of {a} and {b} on the same stimuli: evaluate both, "
-            "without --no-keep-trials."
+            f"Beside {results} no benchmark has trials of {a} and {b} on the same stimuli: evaluate both."
         )
     return pd.concat(frames, ignore_index=True)[_COLUMNS]
 
 
-def _asked_of_all(path: Path, revisions: Sequence[str]) -> list[str]:
-    """The benchmarks that have trials of all these revisions: a table may be filled by several calls."""
-    held: dict[str, set[str]] = {}
-    for name in trial_benchmarks(path):
-        columns = [pq.read_table(file, columns=["revision"])["revision"] for file in trials_files(path, name)]
-        held[name] = {revision for column in columns for revision in column.unique().to_pylist()}
-    known = set().union(*held.values())
+def _is_wanted(cell: Cell, benchmarks: Sequence[str] | None) -> bool:
+    return benchmarks is None or f"{cell.kind}/{cell.dataset}" in benchmarks
+
+
+def _check_names(
+    held: Iterable[Mapping[str, Cell]], revisions: Sequence[str], benchmarks: Sequence[str] | None
+) -> None:
+    """Refuse names of benchmarks and of revisions that were not measured, each with the nearest ones."""
+    cells = [cell for by_revision in held for cell in by_revision.values()]
+    names = {f"{cell.kind}/{cell.dataset}" for cell in cells}
+    for name in benchmarks or ():
+        if name not in names:
+            raise UnknownNameError("benchmark in the results", name, names)
+    known = {cell.revision for cell in cells if _is_wanted(cell, benchmarks)}
     for revision in revisions:
-        if held and revision not in known:
-            raise UnknownNameError("revision in the trials", revision, known)
-    return [name for name, own in held.items() if own.issuperset(revisions)]
-
-
-def _trials(path: Path, name: str, revisions: Sequence[str]) -> dict[str, pd.DataFrame]:
-    """The answers to each revision's own texts, and by the metrics' suffix those to the last revision's."""
-    own = read_trials(path, name)
-    for revision in revisions:
-        if revision not in set(own["revision"]):
-            raise UnknownNameError(f"revision in the trials of {name}", revision, set(own["revision"]))
-    if not trials_files(path, name, final_text=True):
-        return {"": own}
-    return {"": own, f"/{FINAL_TEXT}": read_trials(path, name, final_text=True)}
-
-
-def _newest_commits(path: Path) -> dict[tuple[str, str], str]:
-    """The commit that was measured last of each name: one that was trained anew has trials of both."""
-    table = (
-        pq.read_table(path, columns=["repo_id", "revision", "commit"]).to_pydict() if path.exists() else {}
-    )
-    columns = [table.get(name, []) for name in ("repo_id", "revision", "commit")]
-    return {(repo_id, revision): commit for repo_id, revision, commit in zip(*columns, strict=True)}
-
-
-def _latest(trials: pd.DataFrame, revision: str, newest: Mapping[tuple[str, str], str]) -> pd.DataFrame:
-    rows = trials[trials["revision"] == revision]
-    if rows.empty:
-        return pd.DataFrame()
-    commit = newest.get((rows["repo_id"].iloc[0], revision), rows["commit"].iloc[-1])
-    return without_facts(rows[rows["commit"] == commit])
+        if known and revision not in known:
+            raise UnknownNameError("revision in the results", revision, known)
 
 
 def _compare(
-    kind: type[Benchmark],
+    kind: type[Kind[Any]],
     a: pd.DataFrame,
     b: pd.DataFrame,
     confidence_level: float,
@@ -152,7 +121,7 @@ def _compare(
     show_progress: bool,
 ) -> pd.DataFrame:
     for side in (a, b):
-        check_columns(kind.kind, side, kind.clusters)
+        check_columns(kind, side, kind.trial_columns)
     whole = _differences(kind, a, b)
     spread = _from_influences(kind, a, b)
     rest = [key for key in whole if key not in spread]
@@ -168,7 +137,9 @@ def _compare(
         quantile = stats.t.ppf((1 + confidence_level) / 2, n_groups - 1)
         p_value = 2 * stats.t.sf(np.abs(difference) / error, n_groups - 1)
     p_value = np.where((error == 0) & (difference == 0), 1.0, p_value)
-    rows = pd.DataFrame(list(whole), columns=["probe", "layer", "metric", "group"]).astype({"layer": "Int64"})
+    rows = pd.DataFrame(list(whole), columns=list(NUMBER_KEY)).astype(
+        {"layer": "Int64", "level": "float64", "parameter": "float64"}
+    )
     return rows.assign(
         value_a=values[:, 0],
         value_b=values[:, 1],
@@ -176,22 +147,25 @@ def _compare(
         ci_low=difference - quantile * error,
         ci_high=difference + quantile * error,
         p_value=p_value,
-        n_groups=n_groups,
+        n_clusters=n_groups,
     )
 
 
-def _differences(kind: type[Benchmark], a: pd.DataFrame, b: pd.DataFrame) -> dict[Key, tuple[float, float]]:
-    settings = Settings(n_resamples=0)
-    first, second = ({_key(one): one.value for one in kind.score(side, settings)} for side in (a, b))
-    together = ({_key(one): one.value for one in own} for own in kind.score_together(a, b))
-    first, second = (alone | beside for alone, beside in zip((first, second), together, strict=True))
-    pairs = {key: (value, second[key]) for key, value in first.items() if key in second}
-    return {key: pair for key, pair in pairs.items() if key[2].partition("/")[0] not in _FLAGS_AND_COUNTS}
+def _differences(kind: type[Kind[Any]], a: pd.DataFrame, b: pd.DataFrame) -> dict[Key, tuple[float, float]]:
+    """Both values of each number; diagnostics and flags are not compared."""
+    common = Common(n_resamples=0)
+    alone = (kind.score(side, common) for side in (a, b))
+    together = kind.score_together(a, b)
+    first, second = (
+        {one.key: one.value for one in (*own, *beside) if one.role != "diagnostic"}
+        for own, beside in zip(alone, together, strict=True)
+    )
+    return {key: (value, second[key]) for key, value in first.items() if key in second}
 
 
-def _from_influences(kind: type[Benchmark], a: pd.DataFrame, b: pd.DataFrame) -> dict[Key, tuple[float, int]]:
+def _from_influences(kind: type[Kind[Any]], a: pd.DataFrame, b: pd.DataFrame) -> dict[Key, tuple[float, int]]:
     """Variance of the difference and number of clusters of each number whose error is a sum over stimuli."""
-    first, second = ({_key(one): one.values for one in kind.influences(side)} for side in (a, b))
+    first, second = ({one.key: one.values for one in kind.influences(side)} for side in (a, b))
     # Sub-sets hold other stimuli than the whole; those of the same ones share the work.
     alike: dict[bytes, tuple[pd.Index, dict[Key, NDArray[np.float64]]]] = {}
     for key in (key for key in first if key in second):
@@ -223,7 +197,7 @@ def _units(table: pd.DataFrame, alike: bool) -> tuple[NDArray[np.int64], int]:
 
 
 def _from_jackknife(
-    kind: type[Benchmark],
+    kind: type[Kind[Any]],
     a: pd.DataFrame,
     b: pd.DataFrame,
     keys: Sequence[Key],
@@ -237,7 +211,7 @@ def _from_jackknife(
     numbers = [int(np.concatenate(way).max()) + 1 for way in ways]
     with tqdm(
         total=sum(numbers),
-        desc=f"comparing {kind.kind}",
+        desc=f"comparing {kind.name}",
         unit="group",
         delay=2,
         leave=False,
@@ -254,10 +228,6 @@ def _from_jackknife(
     return {key: (one, min(numbers)) for key, one in zip(keys, variance.tolist(), strict=True)}
 
 
-def _key(one: Measurement | Influence) -> Key:
-    return one.probe, one.layer, one.metric, one.group
-
-
 def _groups(a: pd.DataFrame, b: pd.DataFrame, columns: list[str], seed: int) -> list[NDArray[np.int64]]:
     """Number of each row's group of clusters, for both sides alike."""
     names = [pd.MultiIndex.from_frame(side[columns]) for side in (a, b)]
@@ -268,7 +238,7 @@ def _groups(a: pd.DataFrame, b: pd.DataFrame, columns: list[str], seed: int) -> 
 
 
 def _jackknife_variance(
-    kind: type[Benchmark],
+    kind: type[Kind[Any]],
     a: pd.DataFrame,
     b: pd.DataFrame,
     groups: Sequence[NDArray[np.int64]],

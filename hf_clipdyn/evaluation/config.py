@@ -11,6 +11,7 @@ from hf_clipdyn.benchmarks.base import Benchmark, Common, KindSettings
 from hf_clipdyn.benchmarks.registry import select_benchmarks
 from hf_clipdyn.errors import ConfigError
 from hf_clipdyn.options import check_options, option
+from hf_clipdyn.plugins import load_plugin
 from hf_clipdyn.schema import checked_repo_id
 
 __all__ = ["EvaluationConfig", "called_with"]
@@ -36,13 +37,20 @@ class EvaluationConfig(Common):
     revisions: str | Sequence[str] | None = option(None, "Names of revisions. Default: all.")
     store: str | Path | None = option(None, "Folder of a local store. Default: the Hub.")
     output: str | Path | None = option(
-        None, "Parquet table to begin or continue, with the cells and trials beside it. Default: in memory."
+        None,
+        "Parquet table to begin or continue, with the cells and trials beside it.",  # without one: in memory
+        short="o",
+        flag_default=Path("results.parquet"),
     )
     data_dirs: Mapping[str, str | Path] = field(
-        default_factory=dict, metadata={"help": "NAME=PATH: folder of a data set."}
+        default_factory=dict, metadata={"help": "NAME=PATH: folder of a data set.", "flag": "data_dir"}
     )
     settings: Mapping[str, KindSettings] = field(
-        default_factory=dict, metadata={"help": "Settings by kind, for benchmarks given by name."}
+        default_factory=dict,
+        metadata={"help": "Settings by kind, for benchmarks given by name.", "flag": None},
+    )
+    plugins: str | Path | Sequence[str | Path] = option(
+        (), "Python file that adds kinds of benchmarks or data sets.", flag="plugin"
     )
     dtype: str = option(
         "float32",
@@ -55,7 +63,7 @@ class EvaluationConfig(Common):
     batch_size: int = option(128, "Images per forward pass.", within="[1, 1000000]")
     force: bool = option(False, "Measure again what is already in the table.")
     rescore: bool = option(
-        False, "Recompute all numbers from the saved trials, for example with more resamples."
+        False, "Only recompute the numbers from the saved trials, for example with more resamples."
     )
     skip_missing: bool = option(False, "Skip benchmarks whose data are missing.")
     final_texts: bool = option(
@@ -73,6 +81,8 @@ class EvaluationConfig(Common):
 
     def __post_init__(self) -> None:
         check_options(self)
+        for path in (self.plugins,) if isinstance(self.plugins, str | Path) else self.plugins:
+            load_plugin(path)
         for name in ("store", "output"):
             path = getattr(self, name)
             if path is not None:
@@ -89,9 +99,10 @@ class EvaluationConfig(Common):
         checked_repo_id(self.repo_id)
         if self.output is not None and Path(self.output).suffix != ".parquet":
             raise ConfigError(f"output is {self.output}: name a Parquet file, for example results.parquet.")
-        if self.rescore and (self.force or self.output is None):
+        if self.rescore and (self.force or self.watch or self.output is None):
             raise ConfigError(
-                "rescore reads the trials beside an output, and force measures again: choose one of them."
+                "`rescore` requires an `output`, reads the trials beside it and measures nothing: leave out `force` "
+                "and `watch`."
             )
         if self.private and self.push_to_hub is None:
             raise ConfigError("`private` requires `push_to_hub`.")

@@ -1,6 +1,6 @@
 """The one model of an evaluation, and the texts that it embeds with the weights of the run's last revision."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -9,12 +9,11 @@ import torch
 from accelerate import PartialState
 from numpy.typing import NDArray
 
-from hf_clipdyn.benchmarks.base import digest
 from hf_clipdyn.models.encoder import Encoder
 from hf_clipdyn.models.snapshots import architecture_digest, snapshot_folder
 from hf_clipdyn.revisions import Revision
 
-__all__ = ["FinalTexts", "LiveModel"]
+__all__ = ["LastTexts", "LiveModel"]
 
 
 class LiveModel:
@@ -73,11 +72,11 @@ def _default_device() -> torch.device:
     return torch.device("cpu") if device.type == "mps" else device
 
 
-class FinalTexts:
+class LastTexts:
     """Text embeddings of the run's last revision, to ask the earlier ones with.
 
-    The text tower drifts in training as the image tower does; with texts that stand still, a trajectory shows the
-    drift of the images alone.
+    The text encoder drifts in training as the image encoder does; with fixed texts, a trajectory shows the drift of
+    the images only.
 
     Args:
         revision: the last one of the whole run, whichever are evaluated.
@@ -103,21 +102,7 @@ class FinalTexts:
         """Whether the revision in that folder has the architecture of the last one, hence its space."""
         return architecture_digest(folder) == architecture_digest(self._fetched())
 
-    def fingerprint(self, data_fingerprint: str) -> str:
-        """That of a benchmark which is asked with these texts."""
-        return _fingerprint(data_fingerprint, self.revision.commit)
-
-    def earlier_fingerprints(self, data_fingerprint: str, commits: Iterable[str]) -> set[str]:
-        """Those under which the same was asked while one of these commits was the last revision."""
-        return {
-            _fingerprint(data_fingerprint, commit) for commit in commits if commit != self.revision.commit
-        }
-
     def _fetched(self) -> Path:
         if self._folder is None:
             self._folder = self._live.fetch(self.revision)
         return self._folder
-
-
-def _fingerprint(data_fingerprint: str, commit: str) -> str:
-    return digest(data_fingerprint, "final_text", commit)

@@ -3,51 +3,36 @@
 ::
 
     README.md
-    results.parquet                                                 configuration `results`, the default
-    results.trials/me--run/noise--cifar10/trials.parquet            configuration `noise--cifar10`
-    results.trials/me--run/noise--cifar10/final_text/trials.parquet       `noise--cifar10--final_text`
+    results.parquet                                  configuration `results`, the default
+    results.trials/noise--cifar10/<key>.parquet      configuration `noise--cifar10`, a file a cell
+    results.trials/noise--cifar10--last/<key>.parquet    asked with the texts of the last revision
 
-A downloaded copy is what `clipdyn evaluate` leaves, so that `clipdyn report` and `compare_revisions` read it too.
+A downloaded copy can be reported, compared and continued like the folder that `clipdyn evaluate` left.
 """
 
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import pandas as pd
-import pyarrow as pa
 import pyarrow.parquet as pq
 from huggingface_hub import HfApi, constants, get_token
 from huggingface_hub.errors import LocalTokenNotFoundError
 
 from hf_clipdyn.cards import results_card
-from hf_clipdyn.data.registry import dataset_facts, dataset_names
+from hf_clipdyn.data.registry import dataset_metadata
 from hf_clipdyn.errors import ConfigError, PublishError
-from hf_clipdyn.evaluation.store import FINAL_TEXT, trial_benchmarks, trials_files
 from hf_clipdyn.hub import RetryPolicy, attempt, limit_waiting, reason, status_of
+from hf_clipdyn.results.cells import CellStore, with_cell
+from hf_clipdyn.results.row import Cell, column_table
 from hf_clipdyn.schema import checked_repo_id
 
 __all__ = ["check_push", "push_results"]
 
 _TABLE, _TRIALS = "results.parquet", "results.trials"
 _RETRIES = RetryPolicy(patience=60.0)
-
-
-@dataclass(frozen=True)
-class _Trials:
-    """What was kept of one benchmark: a configuration of the data set."""
-
-    benchmark: str
-    final_text: bool
-    files: Sequence[Path]
-
-    @property
-    def config(self) -> str:
-        """The Hub allows no slash in the name of a configuration."""
-        return self.benchmark.replace("/", "--") + (f"--{FINAL_TEXT}" if self.final_text else "")
 
 
 def check_push(repo_id: str, token: str | None = None) -> None:
@@ -133,71 +118,43 @@ def push_results(
 
 def _stage(output: Path, folder: Path, repo_id: str, hidden: bool, say: Callable[[str], Any]) -> None:
     shutil.copyfile(output, folder / _TABLE)
-    kept, left_out = _sort_trials(output, hidden)
+    store = CellStore(output)
+    cells = store.cells()
+    kept = [cell for cell in cells if hidden or dataset_metadata(cell.dataset).may_redistribute]
+    left_out = sorted({f"{cell.kind}/{cell.dataset}" for cell in cells if cell not in kept})
     if left_out:
         say(
             f"The trials of {', '.join(left_out)} stay here: they hold labels of data sets whose licences do not let "
             "you pass them on. A private repository (--private) takes them too."
         )
-    configs = {"results": [_TABLE]} | {
-        one.config: [path.relative_to(folder).as_posix() for path in _merge(one, folder)] for one in kept
-    }
-    results = pq.read_table(output).to_pandas()
+    configs = {"results": _TABLE}
+    for cell in kept:
+        trials = store.trials(cell.key)
+        if trials is not None:
+            path = folder / _TRIALS / _config(cell) / f"{cell.key}.parquet"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            pq.write_table(with_cell(trials, cell), path)
+            configs[_config(cell)] = f"{_TRIALS}/{_config(cell)}/*.parquet"
+    results = store.select([cell.key for cell in cells]).to_pandas()
     card = results_card(
         repo_id=repo_id,
         rows=len(results),
         runs=_runs(results),
-        benchmarks=_benchmarks(results, configs),
+        benchmarks=_benchmarks(cells, results, configs),
         configs=configs,
         left_out=left_out,
+        columns=column_table(),
     )
     (folder / "README.md").write_text(card, encoding="utf-8")
 
 
-def _sort_trials(output: Path, hidden: bool) -> tuple[list[_Trials], list[str]]:
-    """What goes to the Hub, and the benchmarks whose trials stay."""
-    kept: list[_Trials] = []
-    left_out: list[str] = []
-    for benchmark in trial_benchmarks(output):
-        dataset = benchmark.partition("/")[2]
-        free = dataset in dataset_names() and dataset_facts(dataset).may_redistribute
-        if not (free or hidden):
-            left_out.append(benchmark)
-            continue
-        for final_text in (False, True):
-            files = trials_files(output, benchmark, final_text=final_text)
-            if files:
-                kept.append(_Trials(benchmark, final_text, files))
-    return kept, left_out
-
-
-def _merge(trials: _Trials, folder: Path) -> list[Path]:
-    """One file per run in place of one per revision: a hundred small files are slow to fetch and to open."""
-    schemas = [pq.read_schema(file) for file in trials.files]
-    schema = pa.unify_schemas(schemas, promote_options="permissive").with_metadata(schemas[0].metadata)
-    writers: dict[Path, pq.ParquetWriter] = {}
-    try:
-        for file in trials.files:
-            run = file.parents[2 if trials.final_text else 1].name
-            below = PurePosixPath(
-                trials.benchmark.replace("/", "--"), FINAL_TEXT if trials.final_text else ""
-            )
-            path = folder / _TRIALS / run / below / "trials.parquet"
-            if path not in writers:
-                path.parent.mkdir(parents=True)
-                writers[path] = pq.ParquetWriter(path, schema)
-            table = pa.concat_tables(
-                [schema.empty_table(), pq.read_table(file)], promote_options="permissive"
-            )
-            writers[path].write_table(table.select(schema.names).cast(schema))
-    finally:
-        for writer in writers.values():
-            writer.close()
-    return list(writers)
+def _config(cell: Cell) -> str:
+    """Name of the configuration with the cell's trials; the Hub allows no slash in it."""
+    return f"{cell.kind}--{cell.dataset}" + ("" if cell.texts == "own" else f"--{cell.texts}")
 
 
 def _runs(results: pd.DataFrame) -> list[dict[str, Any]]:
-    ordered = results.sort_values(["epoch", "step"], kind="stable")  # pairs may have been added later
+    ordered = results.sort_values(["epoch", "step"], kind="stable")  # cells may have been added later
     return [
         {
             "repo_id": run,
@@ -209,15 +166,18 @@ def _runs(results: pd.DataFrame) -> list[dict[str, Any]]:
     ]
 
 
-def _benchmarks(results: pd.DataFrame, configs: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _benchmarks(
+    cells: Sequence[Cell], results: pd.DataFrame, configs: Mapping[str, str]
+) -> list[dict[str, Any]]:
+    by_config = {f"{cell.kind}/{cell.dataset}": _config(cell) for cell in cells if cell.texts == "own"}
     return [
         {
-            "name": name,
-            "synthetic": str(name).partition("/")[2].startswith("procedural"),
+            "name": f"{kind}/{dataset}",
+            "synthetic": dataset_metadata(str(dataset)).synthetic,
             "revisions": len(part[["repo_id", "revision"]].drop_duplicates()),
             "rows": len(part),
             "dtype": ", ".join(sorted(set(part["dtype"]))),
-            "trials": config if (config := str(name).replace("/", "--")) in configs else "",
+            "trials": config if (config := by_config.get(f"{kind}/{dataset}", "")) in configs else "",
         }
-        for name, part in results.groupby("benchmark")
+        for (kind, dataset), part in results.groupby(["kind", "dataset"])
     ]

@@ -8,7 +8,9 @@ from typing import Any
 import datasets
 
 from hf_clipdyn.errors import ClipDynError, RevisionError, RevisionNotFoundError
-from hf_clipdyn.evaluation.runner import EvaluationConfig, evaluate, from_main_process
+from hf_clipdyn.evaluation.config import EvaluationConfig
+from hf_clipdyn.evaluation.evaluate import evaluate
+from hf_clipdyn.evaluation.processes import from_main_process
 from hf_clipdyn.hub import is_transient
 from hf_clipdyn.revisions import list_revisions
 
@@ -17,7 +19,6 @@ __all__ = ["follow"]
 
 def follow(
     config: EvaluationConfig,
-    patience: float,
     say: Callable[[str], Any] = lambda _: None,
     *,
     interval: float = 10.0,
@@ -26,11 +27,10 @@ def follow(
 
     A Hub that cannot be reached, or is overloaded, counts as one without a new revision.
 
-    Which revision is the last one is known at the end: the texts of that one are asked with then.
+    Only at the end is it known which revision is the last one: its texts are asked then.
 
     Args:
-        config: with an ``output``, so that what is done is not done again; all revisions are taken.
-        patience: seconds without a new revision after which the run counts as over.
+        config: with ``watch``; a run without a new revision for ``watch_patience`` seconds counts as finished.
         say: told, in a sentence each, what happens.
         interval: seconds between two looks.
 
@@ -61,7 +61,7 @@ def follow(
             except ClipDynError as error:
                 trouble = _passing(error)
             else:
-                config = replace(config, force=False, rescore=False)  # the forced measurements are done
+                config = replace(config, force=False)  # the forced measurements are done
                 seen |= found
                 last = time.monotonic()
                 in_outage = False
@@ -70,14 +70,14 @@ def follow(
         if outage and not in_outage:
             say(f"{trouble} The watch goes on.")
         in_outage = outage
-        if waited < patience:
-            time.sleep(min(interval, patience - waited))
+        if waited < config.watch_patience:
+            time.sleep(min(interval, config.watch_patience - waited))
         elif trouble is not None:
             raise trouble
         elif results is None:
             raise RevisionNotFoundError(f"{config.repo_id} has no revisions.")
         else:
-            say(f"No new revision for {waited:.0f} s: {config.repo_id} is taken for finished.")
+            say(f"No new revision for {waited:.0f} s: {config.repo_id} counts as finished.")
             return evaluate(config, say) if config.final_texts else results
 
 

@@ -13,10 +13,10 @@ from hf_clipdyn.metrics.bootstrap import (
     clustered_correlation_interval,
     resampled_intervals,
 )
-from hf_clipdyn.metrics.undefined import undefined
 
 __all__ = ["consistency_influences", "error_consistency", "observer_consistency"]
 
+_KAPPAS = ("kappa", "kappa_min", "kappa_max")
 _VALUES = ("kappa", "observed", "expected")
 _CONSISTENCY = ("kappa", "kappa_min", "kappa_max")
 _SCALES: tuple[Scale, ...] = ("fisher", "share", "share")
@@ -45,11 +45,11 @@ def error_consistency(
         seed: of the resamples.
 
     Returns:
-        - ``kappa`` in [-1, 1]: 1 for the same errors, 0 for independent ones. NaN, with a warning,
+        - ``kappa`` in [-1, 1]: 1 for the same errors, 0 for independent ones. NaN
           where both are right on all images or both wrong on all, since nothing is left to explain.
         - ``kappa_min``, ``kappa_max``: the range that the two accuracies allow.
         - ``observed``, ``expected`` in [0, 1]; ``n`` images.
-        - ``kappa_ci``, ``observed_ci``, ``expected_ci``: [low, high].
+        - ``kappa_ci``, ``observed_ci``, ``expected_ci``: [low, high]; ``causes``.
         The value does not change when the observers are swapped.
 
     Raises:
@@ -67,9 +67,11 @@ def error_consistency(
     outcomes = np.bincount(2 * first + second, minlength=4)
     kappa, observed, expected = _kappa(outcomes[None].astype(np.float64))[0].tolist()
     low, high = _range(float(first.mean()), float(second.mean()))
+    causes: dict[str, str] = {}
     if expected == 1:
+        kappa = float("nan")
         right = "right" if first.all() else "wrong"
-        kappa = undefined(("kappa", "kappa_min", "kappa_max"), f"both observers are {right} on all images")
+        causes = dict.fromkeys(_KAPPAS, f"both observers are {right} on all images")
     result: dict[str, Any] = {
         "kappa": kappa,
         "kappa_min": low,
@@ -77,6 +79,7 @@ def error_consistency(
         "observed": observed,
         "expected": expected,
         "n": n,
+        "causes": causes,
     }
     if resampling:
         intervals = resampled_intervals(_kappa, outcomes, _SCALES, resampling).tolist()
@@ -106,8 +109,8 @@ def observer_consistency(
 
     Returns:
         ``kappa``, the mean over the pairs in which it is defined; ``kappa_min`` and ``kappa_max``, the mean of the
-        range that the accuracies of each pair allow; ``n`` images, ``n_pairs``; ``kappa_ci`` [low, high]. NaN with
-        a warning where no pair is defined: both right on all images, or both wrong.
+        range that the accuracies of each pair allow; ``n`` images, ``n_pairs``; ``kappa_ci`` [low, high];
+        ``causes``. NaN where no pair is defined: both right on all images, or both wrong.
 
     Raises:
         MetricError: other shapes, no rows, fewer than two observers to compare, one kind of exemplar without the other.
@@ -129,11 +132,11 @@ def observer_consistency(
         "kappa_max": float(highest[defined].mean()) if defined.any() else float("nan"),
         "n": n,
         "n_pairs": int(defined.sum()),
+        "causes": {},
     }
     if not defined.any():
-        undefined(
-            ("kappa", "kappa_min", "kappa_max"), "in each pair both are right, or both wrong, on all images"
-        )
+        cause = "in each pair both are right, or both wrong, on all images"
+        result["causes"] = dict.fromkeys(_KAPPAS, cause)
     if n_resamples:
         clusters: list[Ints] = [np.arange(n)]
         if shape_exemplars is not None and texture_exemplars is not None:
@@ -182,7 +185,7 @@ def _observer_pairs(observers: ArrayLike, predictions: ArrayLike | None) -> tupl
         return np.repeat(model[:, None].astype(np.float64), n_observers, axis=1), table
     rows, columns = np.triu_indices(n_observers, 1)
     if not len(rows):
-        raise MetricError("One observer alone agrees with nobody: give two, or predictions.")
+        raise MetricError("At least two observers are required, or predictions.")
     return table[:, rows], table[:, columns]
 
 

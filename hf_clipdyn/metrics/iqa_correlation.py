@@ -10,7 +10,6 @@ from hf_clipdyn.errors import MetricError
 from hf_clipdyn.metrics._validation import Floats, Ints, as_codes, as_numbers, check_lengths
 from hf_clipdyn.metrics.bootstrap import Resampling, Scale, Statistic, resampled_intervals
 from hf_clipdyn.metrics.logistic_fit import fit_logistic
-from hf_clipdyn.metrics.undefined import undefined
 from hf_clipdyn.metrics.weighted_correlation import WeightedKendall, WeightedPearson, WeightedSpearman
 
 __all__ = ["iqa_correlation"]
@@ -62,10 +61,10 @@ def iqa_correlation(
         - with ``logistic``: ``plcc_logistic`` (Pearson with the fitted values, positive by its
           construction) and ``rmse_logistic`` (in units of the references).
         - ``n``, and ``n_groups`` (= n without groups).
-        - ``<key>_ci``: [low, high]. NaN, with a warning that names the cause, where the error cannot be estimated:
+        - ``<key>_ci``: [low, high]. NaN, with a cause, where the error cannot be estimated:
           for fewer than 4 rows (5 for ``krcc``); for fewer than 10 rows, a correlation of exactly 1 or -1, and all
           fits; for fewer than 10 groups, where leaving out any group changes nothing.
-        Constant predictions or references leave all correlations NaN, with a warning.
+        - ``causes``. Constant predictions or references leave all correlations NaN.
 
     Raises:
         MetricError: different lengths, no rows, NaN, an unknown ``predictions_are`` or ``logistic``.
@@ -90,8 +89,9 @@ def iqa_correlation(
     names = ["srcc", *(["krcc"] if kendall else []), "plcc", "alignment"]
     fit_names = ["plcc_logistic", "rmse_logistic"] if logistic else []
     cause = _constant(x, y)
+    causes = dict.fromkeys([*names, *fit_names], cause) if cause else {}
     if cause:
-        values = [undefined([*names, *fit_names], cause)] * len([*names, *fit_names])
+        values = [float("nan")] * len(causes)
     else:
         srcc = float(stats.spearmanr(x, y).statistic)
         krcc = [float(stats.kendalltau(x, y).statistic)] if kendall else []
@@ -99,17 +99,21 @@ def iqa_correlation(
         if logistic:
             fitted = _fitted_values(x, y, logistic)
             if fitted is None:
-                nan = undefined(fit_names, f"{n} rows do not determine a logistic of {logistic} parameters")
-                values += [nan, nan]
+                causes |= dict.fromkeys(
+                    fit_names, f"{n} rows do not determine a logistic of {logistic} parameters"
+                )
+                values += [float("nan")] * 2
             else:
                 values += [_pearson(fitted, y), float(np.sqrt(np.mean((fitted - y) ** 2)))]
     result: dict[str, Any] = dict(zip([*names, *fit_names], values, strict=True))
-    result |= {"n": n, "n_groups": n_groups}
+    result |= {"n": n, "n_groups": n_groups, "causes": causes}
 
     if resampling:
         every = dict(zip([*names, *fit_names], values, strict=True))
         if n_groups == n < _FEW:
-            intervals = {name: _fisher(name, value, n, confidence_level) for name, value in every.items()}
+            intervals = {
+                name: _fisher(name, value, n, confidence_level, causes) for name, value in every.items()
+            }
         else:
             blocks, n_blocks = _merge(clusters, n_groups, seed)
             statistic = _statistic(x, y, fitted, blocks, n_blocks, sign, kendall)
@@ -118,18 +122,20 @@ def iqa_correlation(
             found = resampled_intervals(statistic, np.ones(n_blocks, dtype=np.int64), scales, resampling)
             intervals = dict(zip(every, found.tolist(), strict=False))
             if n_groups < _FEW:
-                intervals = {name: _of_some_width(name, ends, n_groups) for name, ends in intervals.items()}
+                intervals = {
+                    name: _of_some_width(name, ends, n_groups, causes) for name, ends in intervals.items()
+                }
         for name, value in every.items():
             result[f"{name}_ci"] = [float("nan")] * 2 if np.isnan(value) else intervals[name]
     return result
 
 
-def _fisher(name: str, value: float, n: int, confidence_level: float) -> list[float]:
+def _fisher(name: str, value: float, n: int, confidence_level: float, causes: dict[str, str]) -> list[float]:
     """Symmetric interval after arctanh, by the large-sample error of the coefficient there.
 
     Its square is 1 / (n - 3) for Pearson's (Fisher 1921), (1 + r² / 2) / (n - 3) for Spearman's (Bonett and Wright
     2000, doi 10.1007/BF02294183), 0.437 / (n - 4) for Kendall's (Fieller, Hartley and Pearson 1957, doi
-    10.1093/biomet/44.3-4.470).
+    10.1093/biomet/44.3-4.470). Adds to ``causes`` why there is none.
     """
     if np.isnan(value):
         return [float("nan")] * 2
@@ -146,15 +152,16 @@ def _fisher(name: str, value: float, n: int, confidence_level: float) -> list[fl
         half = stats.norm.ppf((1 + confidence_level) / 2) * error
         low, high = np.tanh(np.arctanh(value) + np.array([-half, half]))
         return [float(low), float(high)]
-    return [undefined(f"{name}_ci", cause)] * 2
+    causes[f"{name}_ci"] = cause
+    return [float("nan")] * 2
 
 
-def _of_some_width(name: str, ends: list[float], n_groups: int) -> list[float]:
-    """The interval, or none where leaving out any group changes nothing."""
+def _of_some_width(name: str, ends: list[float], n_groups: int, causes: dict[str, str]) -> list[float]:
+    """The interval, or a cause if leaving out any group changes nothing."""
     if ends[1] - ends[0] > 1e-9 or np.isnan(ends).any():
         return ends
-    cause = f"leaving out any of {n_groups} groups, fewer than {_FEW}, changes nothing"
-    return [undefined(f"{name}_ci", cause)] * 2
+    causes[f"{name}_ci"] = f"leaving out any of {n_groups} groups, fewer than {_FEW}, changes nothing"
+    return [float("nan")] * 2
 
 
 def _fitted_values(x: Floats, y: Floats, n_parameters: Literal[4, 5]) -> Floats | None:

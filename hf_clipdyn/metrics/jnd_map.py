@@ -7,7 +7,6 @@ from numpy.typing import ArrayLike
 
 from hf_clipdyn.metrics._validation import Floats, Ints, as_codes, as_numbers, as_shares, check_lengths
 from hf_clipdyn.metrics.bootstrap import Resampling, resampled_intervals
-from hf_clipdyn.metrics.undefined import undefined
 
 __all__ = ["jnd_map"]
 
@@ -29,7 +28,7 @@ def jnd_map(
     same); the result is the area under precision over recall, with the precision envelope of the
     PASCAL VOC devkit (at each recall the best precision at that recall or a higher one). Pairs of
     equal distance are taken in together, so that the order of the rows changes nothing; the
-    reference implementation takes them in the order in which they happen to stand.
+    reference implementation keeps the order in which they are given.
 
     Args:
         distances: of the two images of each pair, shape (n,).
@@ -42,14 +41,14 @@ def jnd_map(
 
     Returns:
         ``jnd_map`` in [0, 1]; the mean of ``same`` is what a constant distance scores. ``n`` pairs;
-        ``jnd_map_ci`` [low, high]. NaN, with a warning, where everyone saw every difference.
+        ``jnd_map_ci`` [low, high]; ``causes``. NaN where everyone saw every difference.
 
     Raises:
         MetricError: different lengths, no rows, NaN, a fraction outside [0, 1].
 
     Example:
         >>> jnd_map([0.1, 0.2, 0.3, 0.4], [1.0, 0.0, 1.0, 0.0], n_resamples=0)
-        {'jnd_map': 0.8333333333333333, 'n': 4}
+        {'jnd_map': 0.8333333333333333, 'n': 4, 'causes': {}}
     """
     resampling = Resampling(n_resamples, confidence_level, seed)
     d, p = as_numbers("distances", distances), as_shares("same", same)
@@ -58,9 +57,9 @@ def jnd_map(
     precision = _AveragePrecision(d, p, clusters)
     ones = np.ones(n_groups, dtype=np.int64)
     value = float(precision(ones[None].astype(np.float64))[0, 0])
+    result: dict[str, Any] = {"jnd_map": value, "n": len(d), "causes": {}}
     if np.isnan(value):
-        undefined("jnd_map", "no pair was seen as the same by anyone")
-    result: dict[str, Any] = {"jnd_map": value, "n": len(d)}
+        result["causes"] = {"jnd_map": "no pair was seen as the same by anyone"}
     if resampling:
         result["jnd_map_ci"] = resampled_intervals(precision, ones, ["share"], resampling)[0].tolist()
     return result

@@ -8,7 +8,6 @@ from numpy.typing import ArrayLike, NDArray
 from hf_clipdyn.errors import MetricError
 from hf_clipdyn.metrics._validation import Floats, Ints, as_class_ids, as_codes, as_numbers, check_lengths
 from hf_clipdyn.metrics.bootstrap import Resampling, Scale, resampled_intervals, wilson_interval
-from hf_clipdyn.metrics.undefined import undefined
 
 __all__ = ["clear_of_chance", "noise_robustness"]
 
@@ -52,8 +51,8 @@ def noise_robustness(
         - ``area``: under the accuracy from 0 to the largest sigma (trapezoids), divided by that
           sigma: the mean accuracy, in [0, 1].
         - ``clean_accuracy``, and ``n``, the number of rows.
-        - ``<key>_ci``: [low, high]; for the lists one for each sigma.
-        NaN with a warning: both drops where the clean accuracy is not clear of chance
+        - ``<key>_ci``: [low, high]; for the lists one for each sigma; ``causes``.
+        NaN: both drops where the clean accuracy is not clear of chance
         (`clear_of_chance`), since guesses have nothing to lose; relative_drop where the clean
         accuracy is 0; chance_corrected_drop without ``n_classes``; area with no noise level but 0.
 
@@ -88,17 +87,19 @@ def noise_robustness(
     near_chance = n_classes is not None and not clear_of_chance(
         clean, int(n_per_sigma[0]), n_classes, confidence_level
     )
+    causes: dict[str, str] = {}
     if near_chance:
-        undefined(_DROPS, f"the clean accuracy {clean:.3f} is not clear of the chance {chance:.3f}")
+        cause = f"the clean accuracy {clean:.3f} is not clear of the chance {chance:.3f}"
+        causes = dict.fromkeys(_DROPS, cause)
     elif clean == 0:
-        undefined("relative_drop", "no clean image is classified correctly")
+        causes["relative_drop"] = "no clean image is classified correctly"
     if n_classes is None:
-        undefined("chance_corrected_drop", "n_classes is not given")
+        causes["chance_corrected_drop"] = "n_classes is not given"
     if len(levels) == 1:
-        undefined("area", "there is no noise level but 0")
+        causes["area"] = "there is no noise level but 0"
 
     result: dict[str, Any] = {"sigmas": levels.tolist(), **curve.named(values, near_chance)}
-    result |= {"n_per_sigma": n_per_sigma.tolist(), "n": n}
+    result |= {"n_per_sigma": n_per_sigma.tolist(), "n": n, "causes": causes}
     if resampling:
         # An image that is right at all levels is one trial of the area, not one for each level.
         trials = [*n_per_sigma, *[int(counts.sum())] * (len(values) - len(levels))]

@@ -30,7 +30,6 @@ from hf_clipdyn.metrics.saliency_map_scores import (
     shuffled_auc,
     sim,
 )
-from hf_clipdyn.metrics.undefined import undefined, undefined_causes
 
 __all__ = [
     "METRICS",
@@ -71,7 +70,7 @@ def saliency(
         predictions: a map of each image, shape (H, W); sizes may differ.
         fixations: of each image, x, y in its map's pixels, shape (n_i, 2).
         metrics: which of nss, auc, auc_judd, sauc, cc, sim, kl, ig; None for all. What lacks its
-            input is NaN with a warning.
+            input is NaN.
         sigma: pixels; fixations blurred with it are the density of cc, sim and kl.
         densities: maps given by the data set instead of that.
         other_fixations: for sauc; of each image the other images' fixations, rescaled to it.
@@ -85,7 +84,7 @@ def saliency(
     Returns:
         Each metric (nss in standard deviations; the AUCs and sim in [0, 1]; cc in [-1, 1]; kl in
         nats, smaller is better; ig in bits per fixation), ``n`` images, ``n_fixations``, and
-        ``<key>_ci`` [low, high]. An image on which a metric is undefined is left out of its mean.
+        ``<key>_ci`` [low, high]; ``causes``. An image on which a metric is undefined is left out of its mean.
 
     Raises:
         MetricError: different numbers of images, no image, both sigma and densities; see also the
@@ -110,26 +109,24 @@ def saliency(
         array, found = as_map("predictions", image_map), as_fixations(points)
         if sigma is not None and len(found):
             density = fixation_density(found, (array.shape[0], array.shape[1]), sigma)
-        with undefined_causes() as image_causes:
-            scores = image_scores(
-                array,
-                found,
-                metrics=wanted,
-                density=density,
-                other_fixations=others,
-                baseline=centre,
-                sim_convention=sim_convention,
-            )
-        rows.append(list(scores.values()))
+        scores = image_scores(
+            array,
+            found,
+            metrics=wanted,
+            density=density,
+            other_fixations=others,
+            baseline=centre,
+            sim_convention=sim_convention,
+        )
+        rows.append([scores[name] for name in wanted])
         n_fixations += len(found)
-        for name, cause in image_causes.items():
+        for name, cause in scores["causes"].items():
             causes[name].append(cause)
     if not rows:
         raise MetricError("predictions hold no map: give at least one image.")
-    _warn(causes, len(rows))
     values = np.array(rows)
     result: dict[str, Any] = dict(zip(wanted, _means(values), strict=True))
-    result |= {"n": len(rows), "n_fixations": n_fixations}
+    result |= {"n": len(rows), "n_fixations": n_fixations, "causes": _causes(causes, len(rows))}
     if resampling:
         scales = [_SCALES.get(name, "linear") for name in wanted]
         intervals = mean_intervals(values, np.arange(len(values)), scales, resampling).tolist()
@@ -177,16 +174,12 @@ def _means(values: Floats) -> list[float]:
     return [float(s / c) if c else float("nan") for s, c in zip(sums, counts, strict=True)]
 
 
-def _warn(causes: dict[str, list[str]], n_images: int) -> None:
-    """One warning for each cause, and not one for each image."""
-    by_cause: dict[str, list[str]] = {}
-    for name, found in causes.items():
-        if found:
-            where = (
-                ""
-                if len(found) == n_images
-                else f"on {len(found)} of {n_images} images, left out of the mean: "
-            )
-            by_cause.setdefault(where + found[0], []).append(name)
-    for cause, names in by_cause.items():
-        undefined(names, cause)
+def _causes(causes: dict[str, list[str]], n_images: int) -> dict[str, str]:
+    """The first cause of each metric, with the number of images if it is not all of them."""
+    return {
+        name: found[0]
+        if len(found) == n_images
+        else f"on {len(found)} of {n_images} images, left out of the mean: {found[0]}"
+        for name, found in causes.items()
+        if found
+    }

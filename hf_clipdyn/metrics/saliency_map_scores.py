@@ -1,13 +1,13 @@
 """How well one map predicts where people look on one image: eight metrics.
 
 Conventions are those of the MIT/Tübingen benchmark and of Bylinskii et al. 2019 (arXiv 1604.03605).
-Fixations are arrays of x, y in pixels, shape (n, 2), from the upper left corner. Undefined values
-are NaN with a warning that names the cause.
+Fixations are arrays of x, y in pixels, shape (n, 2), from the upper left corner. Undefined values are NaN;
+`image_scores` names the causes.
 """
 
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -15,7 +15,6 @@ from numpy.typing import ArrayLike
 from hf_clipdyn.errors import MetricError
 from hf_clipdyn.metrics._validation import Floats
 from hf_clipdyn.metrics.fixation_maps import as_map, fixation_pixels
-from hf_clipdyn.metrics.undefined import undefined
 
 __all__ = [
     "METRICS",
@@ -58,7 +57,7 @@ def nss(saliency_map: ArrayLike, fixations: ArrayLike) -> float:
     Raises:
         MetricError: no map of finite numbers, a fixation outside it.
     """
-    return _nss(_FixatedMap(saliency_map, fixations))
+    return _single("nss", saliency_map, fixations)
 
 
 def auc(saliency_map: ArrayLike, fixations: ArrayLike) -> float:
@@ -74,7 +73,7 @@ def auc(saliency_map: ArrayLike, fixations: ArrayLike) -> float:
     Raises:
         MetricError: no map of finite numbers, a fixation outside it.
     """
-    return _auc(_FixatedMap(saliency_map, fixations))
+    return _single("auc", saliency_map, fixations)
 
 
 def auc_judd(saliency_map: ArrayLike, fixations: ArrayLike) -> float:
@@ -95,7 +94,7 @@ def auc_judd(saliency_map: ArrayLike, fixations: ArrayLike) -> float:
     Raises:
         MetricError: no map of finite numbers, a fixation outside it.
     """
-    return _auc_judd(_FixatedMap(saliency_map, fixations))
+    return _single("auc_judd", saliency_map, fixations)
 
 
 def shuffled_auc(saliency_map: ArrayLike, fixations: ArrayLike, other_fixations: ArrayLike) -> float:
@@ -115,7 +114,7 @@ def shuffled_auc(saliency_map: ArrayLike, fixations: ArrayLike, other_fixations:
     Raises:
         MetricError: no map of finite numbers, a fixation outside it.
     """
-    return _shuffled_auc(_FixatedMap(saliency_map, fixations), other_fixations)
+    return _single("sauc", saliency_map, fixations, other_fixations=other_fixations)
 
 
 def cc(saliency_map: ArrayLike, density: ArrayLike) -> float:
@@ -130,8 +129,7 @@ def cc(saliency_map: ArrayLike, density: ArrayLike) -> float:
     Raises:
         MetricError: different shapes, numbers that are not finite, a negative density.
     """
-    saliency_map = as_map("saliency_map", saliency_map)
-    return _cc(_scaled(saliency_map), _as_density(density, saliency_map.shape))
+    return _single("cc", saliency_map, density=density)
 
 
 def sim(saliency_map: ArrayLike, density: ArrayLike, convention: SimConvention = "mit") -> float:
@@ -150,8 +148,7 @@ def sim(saliency_map: ArrayLike, density: ArrayLike, convention: SimConvention =
         MetricError: different shapes, numbers that are not finite, a negative density, an unknown
             convention.
     """
-    saliency_map = as_map("saliency_map", saliency_map)
-    return _sim(_scaled(saliency_map), _as_density(density, saliency_map.shape), convention)
+    return _single("sim", saliency_map, density=density, sim_convention=convention)
 
 
 def kl_divergence(saliency_map: ArrayLike, density: ArrayLike) -> float:
@@ -170,8 +167,7 @@ def kl_divergence(saliency_map: ArrayLike, density: ArrayLike) -> float:
     Raises:
         MetricError: different shapes, numbers that are not finite, a negative density.
     """
-    saliency_map = as_map("saliency_map", saliency_map)
-    return _kl(_scaled(saliency_map), _as_density(density, saliency_map.shape))
+    return _single("kl", saliency_map, density=density)
 
 
 def information_gain(saliency_map: ArrayLike, fixations: ArrayLike, baseline: ArrayLike) -> float:
@@ -191,7 +187,7 @@ def information_gain(saliency_map: ArrayLike, fixations: ArrayLike, baseline: Ar
     Raises:
         MetricError: no map of finite numbers, different shapes, a fixation outside.
     """
-    return _information_gain(_FixatedMap(saliency_map, fixations), baseline)
+    return _single("ig", saliency_map, fixations, baseline=baseline)
 
 
 def image_scores(
@@ -203,20 +199,20 @@ def image_scores(
     other_fixations: ArrayLike | None = None,
     baseline: ArrayLike | None = None,
     sim_convention: SimConvention = "mit",
-) -> dict[str, float]:
+) -> dict[str, Any]:
     """The metrics of one map, with one sort for all of them.
 
     Args:
         saliency_map: shape (H, W).
         fixations: shape (n, 2); empty where a data set has densities only.
-        metrics: which of `METRICS`, None for all. What lacks its input is NaN with a warning.
+        metrics: which of `METRICS`, None for all. What lacks its input is NaN.
         density: for cc, sim and kl; shape (H, W), see `fixation_maps.fixation_density`.
         other_fixations: for sauc, see `shuffled_auc`.
         baseline: for ig, see `information_gain`.
         sim_convention: see `sim`.
 
     Returns:
-        A value for each metric, in the order of `METRICS`.
+        A value for each metric, in the order of `METRICS`; ``causes``, metric to the reason why it is NaN.
 
     Raises:
         MetricError: as the single metrics; an unknown metric.
@@ -234,7 +230,22 @@ def image_scores(
         "kl": lambda: _kl(fixated.scaled, target),
         "ig": lambda: _information_gain(fixated, baseline),
     }
-    return {name: compute[name]() for name in wanted}
+    result: dict[str, Any] = dict.fromkeys(wanted, float("nan"))
+    causes: dict[str, str] = {}
+    for name in wanted:
+        try:
+            result[name] = compute[name]()
+        except _UndefinedError as cause:
+            causes[name] = str(cause)
+    return result | {"causes": causes}
+
+
+class _UndefinedError(Exception):
+    """Why a metric is not defined on an image."""
+
+
+def _single(name: str, saliency_map: ArrayLike, fixations: ArrayLike = (), **inputs: Any) -> float:
+    return float(image_scores(saliency_map, fixations, metrics=[name], **inputs)[name])
 
 
 class _FixatedMap:
@@ -262,7 +273,7 @@ class _FixatedMap:
 
 def _nss(fixated: _FixatedMap) -> float:
     if not len(fixated.pixels):
-        return undefined("nss", _NO_FIXATION)
+        raise _UndefinedError(_NO_FIXATION)
     if fixated.constant:
         return 0.0
     values = fixated.scaled
@@ -271,7 +282,7 @@ def _nss(fixated: _FixatedMap) -> float:
 
 def _auc(fixated: _FixatedMap) -> float:
     if not len(fixated.pixels):
-        return undefined("auc", _NO_FIXATION)
+        raise _UndefinedError(_NO_FIXATION)
     return _share_below(fixated.at_fixations, fixated.sorted)
 
 
@@ -285,11 +296,11 @@ def _share_below(positives: Floats, sorted_negatives: Floats) -> float:
 def _auc_judd(fixated: _FixatedMap) -> float:
     n = len(fixated.pixels)
     if not n:
-        return undefined("auc_judd", _NO_FIXATION)
+        raise _UndefinedError(_NO_FIXATION)
     occupied = np.unique(fixated.pixels)
     n_empty = len(fixated.flat) - len(occupied)
     if not n_empty:
-        return undefined("auc_judd", "every pixel is fixated, so there are no negatives")
+        raise _UndefinedError("every pixel is fixated, so there are no negatives")
     thresholds = np.unique(fixated.at_fixations)[::-1]
     hits = _count_from(np.sort(fixated.at_fixations), thresholds)
     pixels = _count_from(fixated.sorted, thresholds)
@@ -306,20 +317,20 @@ def _count_from(ascending: Floats, thresholds: Floats) -> Floats:
 
 def _shuffled_auc(fixated: _FixatedMap, other_fixations: ArrayLike | None) -> float:
     if not len(fixated.pixels):
-        return undefined("sauc", _NO_FIXATION)
+        raise _UndefinedError(_NO_FIXATION)
     if other_fixations is None:
-        return undefined("sauc", "other_fixations, the fixations of the other images, are not given")
+        raise _UndefinedError("other_fixations, the fixations of the other images, are not given")
     negatives = fixated.flat[fixation_pixels(other_fixations, fixated.values.shape)]
     if not len(negatives):
-        return undefined("sauc", "the other images have no fixation point")
+        raise _UndefinedError("the other images have no fixation point")
     return _share_below(fixated.at_fixations, np.sort(negatives))
 
 
 def _cc(saliency_map: Floats, density: Floats | None) -> float:
     if density is None:
-        return undefined("cc", _NO_DENSITY)
+        raise _UndefinedError(_NO_DENSITY)
     if density.min() == density.max():
-        return undefined("cc", "the density is constant")
+        raise _UndefinedError("the density is constant")
     if saliency_map.min() == saliency_map.max():
         return 0.0
     p, g = saliency_map - saliency_map.mean(), density - density.mean()
@@ -330,7 +341,7 @@ def _sim(saliency_map: Floats, density: Floats | None, convention: SimConvention
     if convention not in ("mit", "shift"):
         raise MetricError(f"The convention of SIM must be 'mit' or 'shift', but is {convention!r}.")
     if density is None:
-        return undefined("sim", _NO_DENSITY)
+        raise _UndefinedError(_NO_DENSITY)
     scaled = []
     for name, values in (("map", saliency_map), ("density", density)):
         low = values.min() if convention == "mit" else min(values.min(), 0.0)
@@ -338,28 +349,28 @@ def _sim(saliency_map: Floats, density: Floats | None, convention: SimConvention
         total = lifted.sum()
         if total == 0:
             what = "constant" if convention == "mit" or values.min() < 0 else "zero everywhere"
-            return undefined("sim", f"the {name} is {what}")
+            raise _UndefinedError(f"the {name} is {what}")
         scaled.append(lifted / total)
     return float(np.minimum(*scaled).sum())
 
 
 def _kl(saliency_map: Floats, density: Floats | None) -> float:
     if density is None:
-        return undefined("kl", _NO_DENSITY)
+        raise _UndefinedError(_NO_DENSITY)
     lifted = saliency_map - min(float(saliency_map.min()), 0.0)
     total_map, total_density = lifted.sum(), density.sum()
     if total_map == 0 or total_density == 0:
         name = "map" if total_map == 0 else "density"
-        return undefined("kl", f"the {name} is constant, with no positive value")
+        raise _UndefinedError(f"the {name} is constant, with no positive value")
     p, g = lifted / total_map, density / total_density
     return _dot(g, np.log(_EPS + g / (p + _EPS)))
 
 
 def _information_gain(fixated: _FixatedMap, baseline: ArrayLike | None) -> float:
     if not len(fixated.pixels):
-        return undefined("ig", _NO_FIXATION)
+        raise _UndefinedError(_NO_FIXATION)
     if baseline is None:
-        return undefined("ig", "the baseline, a density of the centre bias, is not given")
+        raise _UndefinedError("the baseline, a density of the centre bias, is not given")
     centre = as_map("baseline", baseline)
     if centre.shape != fixated.values.shape:
         raise MetricError(f"The baseline has the shape {centre.shape}, but the map {fixated.values.shape}.")
@@ -368,7 +379,7 @@ def _information_gain(fixated: _FixatedMap, baseline: ArrayLike | None) -> float
         clipped = np.maximum(values, 0.0)
         total = clipped.sum()
         if total == 0:
-            return undefined("ig", f"the {name} has no positive value")
+            raise _UndefinedError(f"the {name} has no positive value")
         at_fixations = clipped.reshape(-1)[fixated.pixels] / total
         mixed = (1 - _UNIFORM_SHARE) * at_fixations + _UNIFORM_SHARE / values.size
         likelihoods.append(np.log2(mixed))

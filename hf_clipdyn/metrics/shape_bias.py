@@ -9,7 +9,6 @@ from numpy.typing import ArrayLike, NDArray
 from hf_clipdyn.errors import MetricError
 from hf_clipdyn.metrics._validation import Floats, Ints, as_codes, as_strings, check_lengths
 from hf_clipdyn.metrics.bootstrap import Resampling, clustered_share_interval, resampled_intervals
-from hf_clipdyn.metrics.undefined import undefined
 
 __all__ = ["GEIRHOS_CLASSES", "decision_influences", "shape_bias"]
 
@@ -71,18 +70,18 @@ def shape_bias(
         seed: of the resamples and of the permutations behind ``interpretable``.
 
     Returns:
-        - ``shape_bias``: S / (S + T) in [0, 1], 1 where the shape decides; NaN, with a warning,
+        - ``shape_bias``: S / (S + T) in [0, 1], 1 where the shape decides; NaN
           without any decision for a cue. ``texture_bias`` = 1 - shape_bias.
         - ``cue_accuracy`` (S + T) / n, ``shape_accuracy`` S / n, ``texture_accuracy`` T / n.
         - ``interpretable``: whether S + T exceeds the 97.5th percentile of its permutation null
           (the decisions shuffled over the images, which keeps the model's preference for some
           classes) and no class takes half of the decisions. Near chance both cues are hit equally
-          often and the bias tends to 0.5, whatever the model. A flag; it changes no value.
+          often and the bias of every model tends to 0.5. A flag; it changes no value.
         - ``null_cue_accuracy``: mean of that null; 2 / (number of classes) for a balanced design.
         - ``top_class``, ``top_class_share``: the class decided for most often (None if no answer is
           a class) and its share of the n decisions.
           Without any conflict all of these are NaN, and ``interpretable`` is False.
-        - ``n`` (rows scored), ``n_excluded``, ``n_shape`` (S), ``n_texture`` (T).
+        - ``n`` (rows scored), ``n_excluded``, ``n_shape`` (S), ``n_texture`` (T), ``causes``.
         - ``shape_bias_ci`` and likewise for the bias and accuracies: [low, high]. They contain
           neither the noise of another training seed nor that of another checkpoint.
 
@@ -110,13 +109,13 @@ def shape_bias(
     hits_shape, hits_texture = predicted == shape, predicted == texture
     n_shape, n_texture = int(hits_shape.sum()), int(hits_texture.sum())
     decided = n_shape + n_texture
+    bias = _share(n_shape, decided)
+    causes: dict[str, str] = {}
     if n == 0:
         names = (*_VALUES, "null_cue_accuracy", "top_class_share")
-        bias = undefined(names, "no row has a texture other than its shape")
+        causes = dict.fromkeys(names, "no row has a texture other than its shape")
     elif decided == 0:
-        bias = undefined(("shape_bias", "texture_bias"), "no decision was for the shape or the texture")
-    else:
-        bias = n_shape / decided
+        causes = dict.fromkeys(_BIASES, "no decision was for the shape or the texture")
 
     null_mean, null_quantile = _cue_null(predicted, shape, texture, seed)
     top_class, top_share = _top_class(predicted, known)
@@ -134,6 +133,7 @@ def shape_bias(
         "n_excluded": len(conflict) - n,
         "n_shape": n_shape,
         "n_texture": n_texture,
+        "causes": causes,
     }
     if resampling:
         scored = [codes[conflict] for codes in exemplars]
@@ -189,7 +189,8 @@ def decision_influences(predictions: ArrayLike, shapes: ArrayLike, textures: Arr
     return dict(zip(found, placed, strict=True))
 
 
-_VALUES = ("shape_bias", "texture_bias", "cue_accuracy", "shape_accuracy", "texture_accuracy")
+_BIASES = ("shape_bias", "texture_bias")
+_VALUES = (*_BIASES, "cue_accuracy", "shape_accuracy", "texture_accuracy")
 
 
 def _share(count: int, n: int) -> float:

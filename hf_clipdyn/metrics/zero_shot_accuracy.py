@@ -9,7 +9,6 @@ from numpy.typing import ArrayLike
 from hf_clipdyn.errors import MetricError
 from hf_clipdyn.metrics._validation import Floats, Ints, as_class_ids, check_lengths, check_not_empty
 from hf_clipdyn.metrics.bootstrap import Resampling, resampled_intervals
-from hf_clipdyn.metrics.undefined import undefined
 
 __all__ = ["zero_shot_accuracy"]
 
@@ -37,7 +36,7 @@ def zero_shot_accuracy(
 
     Returns:
         ``top1`` and ``top5`` in [0, 1]; ``chance`` = 1 / n_classes, of top1 (that of top5 is five
-        times as high); ``n`` rows; ``top1_ci`` and ``top5_ci`` [low, high]. NaN with a warning:
+        times as high); ``n`` rows; ``top1_ci`` and ``top5_ci`` [low, high]; ``causes``. NaN:
         top5 where fewer than five of more classes are given, chance where it is unknown.
 
     Raises:
@@ -62,15 +61,17 @@ def zero_shot_accuracy(
     right = ranked == truth[:, None]
     outcomes = np.array([right[:, 0].sum(), right[:, 1:5].sum(), n - right[:, :5].sum()], dtype=np.int64)
     top5_known = k >= 5 or k == n_classes
+    causes = {}
+    if not top5_known:
+        causes["top5"] = f"only the best {k} of the classes are given, not five"
+    if n_classes is None:
+        causes["chance"] = "n_classes is not given and the predictions do not rank all classes"
     result: dict[str, Any] = {
         "top1": float(outcomes[0] / n),
-        "top5": float(outcomes[:2].sum() / n)
-        if top5_known
-        else undefined("top5", f"only the best {k} of the classes are given, not five"),
-        "chance": undefined("chance", "n_classes is not given and the predictions do not rank all classes")
-        if n_classes is None
-        else 1 / n_classes,
+        "top5": float(outcomes[:2].sum() / n) if top5_known else float("nan"),
+        "chance": float("nan") if n_classes is None else 1 / n_classes,
         "n": n,
+        "causes": causes,
     }
     if resampling:
 

@@ -1,7 +1,7 @@
 """One adapter over the dual encoders and vision models of transformers.
 
 All numbers that an evaluation reads out of a model pass through here: CLIP, SigLIP, ALIGN, AltCLIP and
-ChineseCLIP give image and text embeddings, vision-only models (ViT, DINOv2) image embeddings alone.
+ChineseCLIP give image and text embeddings, vision-only models (ViT, DINOv2) only image embeddings.
 """
 
 import re
@@ -23,10 +23,10 @@ from safetensors import SafetensorError
 from transformers import AutoConfig, AutoImageProcessor, AutoModel, AutoTokenizer
 from transformers.utils import logging as transformers_logging
 
-from hf_clipdyn.errors import ModelError
-from hf_clipdyn.models.pixel_values import PixelValues, patches
+from hf_clipdyn.errors import ModelError, shorten
 from hf_clipdyn.models.plausible import PROCESSOR_FILES, check_settings_files
 from hf_clipdyn.models.snapshots import read_weights, settings_digest, snapshot_folder, weight_files
+from hf_clipdyn.preprocess import Normaliser, naflex_inputs
 
 __all__ = ["Encoder", "ImageFeatures", "read_config", "read_input", "read_model", "read_tokenizer"]
 
@@ -75,7 +75,7 @@ class Encoder:
         if offload is not None:
             weakref.finalize(self, shutil.rmtree, offload, ignore_errors=True)
         self.image_processor = image_processor
-        self._pixel_values = PixelValues(image_processor)
+        self._normalise = Normaliser(image_processor)
         self.tokenizer = tokenizer
         self.device = device
         self.dtype = dtype
@@ -96,9 +96,9 @@ class Encoder:
         """Read one revision of a repository; arguments as in `snapshot_folder`.
 
         Args:
-            device: the accelerator by default where there is one; ``auto`` for a model that no single device
-                holds: accelerate spreads it over all of them, the memory and the disk.
-            dtype: precision of weights and activations; embeddings are returned as float32 all the same.
+            device: by default the GPU if there is one; ``auto`` splits a model that is too large for one device
+                over all devices, memory and disk.
+            dtype: precision of weights and activations; embeddings are always float32.
 
         Raises:
             RevisionNotFoundError: there is no such revision.
@@ -126,12 +126,12 @@ class Encoder:
         return encoder
 
     def load(self, folder: Path) -> bool:
-        """Take over the weights of another snapshot; build anew where its architecture or input differs.
+        """Take over the weights of another snapshot; rebuild the model if its architecture or input differs.
 
-        A model that is spread over devices is built anew each time, after the old one was let go.
+        A model that is split over devices is rebuilt each time, after the old one was freed.
 
         Returns:
-            True if the weights were swapped into the live model, False if the model was built anew.
+            True if the weights were swapped into the live model, False if the model was rebuilt.
 
         Raises:
             ModelError: the files are no image encoder that transformers can build.
@@ -141,7 +141,7 @@ class Encoder:
         elif settings_digest(folder) == self._settings and self._swap(folder):
             return True
         model, self.image_processor, self.tokenizer = _build(folder, self.dtype, self._offload)
-        self._pixel_values = PixelValues(self.image_processor)
+        self._normalise = Normaliser(self.image_processor)
         self.model = model if self._offload is not None else model.to(device=self.device, dtype=self.dtype)
         self.model.eval()
         self._settings = settings_digest(folder)
@@ -150,7 +150,7 @@ class Encoder:
 
     @torch.inference_mode()
     def _check_input(self, folder: Path) -> None:
-        """Show the model one image as its processor gives it: what does not fit is said before any data are read."""
+        """Show the model one image from its processor, to find what does not fit before any data are read."""
         with _readable(folder):
             values = self.image_processor(np.zeros((64, 64, 3), np.uint8), return_tensors="pt")[
                 "pixel_values"
@@ -163,7 +163,7 @@ class Encoder:
             height, width = values.shape[-2:]
             raise ModelError(
                 f"The {type(self.model).__name__} in {folder} cannot take what its image processor gives, images of "
-                f"{height} x {width} pixels: {_clipped(' '.join(str(error).split()))}"
+                f"{height} x {width} pixels: {shorten(' '.join(str(error).split()), _MOST_WORDS)}"
             ) from error
 
     def _swap(self, folder: Path) -> bool:
@@ -189,15 +189,13 @@ class Encoder:
 
     def pixel_values(self, pixels: NDArray[np.uint8]) -> torch.Tensor:
         """Rescale and normalise (n, H, W, 3) uint8 images of the model's size as its own processor does."""
-        return self._pixel_values(pixels, self.device).to(dtype=self.dtype)
+        return self._normalise(pixels, self.device).to(dtype=self.dtype)
 
     def image_output(self, pixel_values: torch.Tensor, **kwargs: Any) -> tuple[torch.Tensor, Any]:
         """Projection (n, d) of normalised pixels and transformers' whole output, gradients and all."""
         inputs = {"pixel_values": pixel_values}
         if hasattr(self.image_processor, "max_num_patches"):  # NaFlex: shown as patches with their grid
-            inputs = patches(
-                pixel_values, self.image_processor.patch_size, self.image_processor.max_num_patches
-            )
+            inputs = naflex_inputs(self.image_processor, pixel_values)
         if hasattr(self.model, "get_image_features"):
             output = self.model.get_image_features(**inputs, **kwargs)
             return output.pooler_output, output
@@ -246,10 +244,10 @@ class Encoder:
 
     @property
     def images_per_pass(self) -> int | None:
-        """Images that go through at once: on a CPU few; None, where all of a batch do.
+        """Images per forward pass: few on a CPU; None if a whole batch goes through at once.
 
-        The activations of a larger batch of a small model are too large for the allocator to keep: it asks the
-        system for fresh pages in every layer, and half of the time goes into that.
+        The activations of a larger batch of a small model are too large for the allocator to keep: it requests
+        new pages from the system in every layer, which takes half of the time.
         """
         return _CPU_IMAGES if self.device.type == "cpu" else None
 
@@ -265,7 +263,7 @@ class Encoder:
 
     @contextmanager
     def eager_attention(self) -> Iterator[None]:
-        """Within this context attention is computed so that its maps can be returned."""
+        """Compute attention, within this context, in a way that returns its maps."""
         before = self.model.config._attn_implementation
         if before == "eager":
             yield
@@ -280,7 +278,7 @@ class Encoder:
 
     @property
     def context_length(self) -> int:
-        """Tokens of a text at most, start and end included."""
+        """Most tokens of a text, start and end included."""
         text_config = getattr(self.model.config, "text_config", None)
         limit = getattr(text_config, "max_position_embeddings", 77)
         if getattr(text_config, "model_type", "") in ("altclip_text_model", "xlm-roberta", "roberta"):
@@ -339,7 +337,7 @@ def read_input(folder: Path) -> tuple[Any, Any]:
         (folder / name).is_file() for name in PROCESSOR_FILES
     )
     if not described:
-        # Other numbers than those of the training would measure another model, hence none is assumed.
+        # With another preprocessing than in training one would measure another model, so none is assumed.
         raise ModelError(
             f"{folder} has no preprocessor_config.json, which says how images are resized and normalised: "
             f"save the image processor of this {config.model_type} model beside its weights."
@@ -352,7 +350,7 @@ def read_config(folder: Path) -> Any:
     """The configuration of a snapshot.
 
     Raises:
-        ModelError: there is none, or it is one that no model can have.
+        ModelError: it is missing or impossible.
     """
     check_settings_files(folder)
     with _readable(folder):
@@ -376,7 +374,7 @@ def read_tokenizer(folder: Path, config: Any) -> Any:
 
 
 def read_model(folder: Path, config: Any, **where: Any) -> Any:
-    """The model of a snapshot, whole: transformers would fill what is missing with random numbers.
+    """The complete model of a snapshot: transformers would fill what is missing with random numbers.
 
     Args:
         folder: of the snapshot.
@@ -388,7 +386,7 @@ def read_model(folder: Path, config: Any, **where: Any) -> Any:
     """
     _check_size(folder, config)
     with _readable(folder), warnings.catch_warnings():
-        # accelerate knows no parameter of the model itself, as the temperature, in its map of devices
+        # accelerate's device map misses the parameters of the model itself, such as the temperature
         warnings.filterwarnings("ignore", "The following device_map keys", UserWarning)
         model, loading = AutoModel.from_pretrained(
             folder, output_loading_info=True, ignore_mismatched_sizes=True, **_NO_CODE, **where
@@ -420,11 +418,11 @@ def read_model(folder: Path, config: Any, **where: Any) -> Any:
 
 
 def _check_size(folder: Path, config: Any) -> None:
-    """Refuse a configuration of more parameters than the weights can hold, before memory is taken for them."""
+    """Refuse a configuration of more parameters than the weights can hold, before memory is allocated."""
     with _readable(folder), torch.device("meta"):
         needed = sum(one.numel() for one in AutoModel.from_config(config, **_NO_CODE).parameters())
     held = sum(path.stat().st_size for path in weight_files(folder))
-    if needed > 2 * held:  # four bits are the least that a parameter takes
+    if needed > 2 * held:  # a parameter takes at least four bits
         raise ModelError(
             f"The config.json in {folder} describes a model of {needed:,} parameters, "
             f"but its weights are files of {held:,} bytes."
@@ -433,28 +431,24 @@ def _check_size(folder: Path, config: Any) -> None:
 
 @contextmanager
 def _readable(folder: Path) -> Iterator[None]:
-    """Within this context what transformers cannot read is one clear sentence."""
+    """Turn what transformers cannot read into one sentence."""
     try:
         yield
     except ImportError as error:
         needed = " ".join(str(error).split()).partition(" but ")[0]
         extra = ": `pip install 'hf-clipdyn[siglip]'`" if "Piece" in needed or "protobuf" in needed else ""
         raise ModelError(f"{needed}, which is not installed{extra}.") from error
-    except Exception as error:  # hostile files raise whatever the code that meets them raises
+    except Exception as error:  # hostile files may raise anything
         words = " ".join(str(error).split())
-        if " " not in words:  # a KeyError is its key alone
+        if " " not in words:  # a KeyError prints only its key
             words = f"{type(error).__name__} {words}".strip()
         if "trust_remote_code" in words:
             words = "it needs code of its own, and code of a repository is never run"
         elif isinstance(error, UnpicklingError):
             words = "its pickle holds more than tensors, and code of a repository is never run"
         raise ModelError(
-            f"{folder} holds no image encoder that transformers can build: {_clipped(words)}"
+            f"{folder} holds no image encoder that transformers can build: {shorten(words, _MOST_WORDS)}"
         ) from error
-
-
-def _clipped(words: str) -> str:
-    return words if len(words) <= _MOST_WORDS else f"{words[:_MOST_WORDS]} …"
 
 
 def _build(folder: Path, dtype: torch.dtype, offload: Path | None) -> tuple[Any, Any, Any | None]:

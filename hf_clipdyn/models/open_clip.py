@@ -1,7 +1,7 @@
-"""open_clip's CLIP and transformers' CLIPModel are the same function: weights go from one to the other and back.
+"""Convert weights between open_clip's CLIP and transformers' CLIPModel, which are the same function.
 
 The two differ in names, in the attention's packing (one matrix for query, key and value, or three) and in the
-orientation of the two projections. Nothing is computed, so the way there and back is exact.
+orientation of the two projections. Nothing is computed, so a round trip is exact.
 """
 
 import re
@@ -29,13 +29,13 @@ __all__ = [
 ]
 
 CLIP_VOCABULARY = 49408
-"""Size of the vocabulary of CLIP's own tokenizer, which open_clip takes where a configuration names none."""
+"""Size of the vocabulary of CLIP's own tokenizer, open_clip's default."""
 
-# What the conversion understands of open_clip's configurations; anything else changes the architecture.
+# The keys of open_clip's configurations that the conversion knows; others change the architecture.
 _VISION_KEYS = {"image_size", "layers", "width", "patch_size", "head_width", "mlp_ratio", "patch_dropout"}
 _TEXT_KEYS = {"context_length", "vocab_size", "width", "heads", "layers", "mlp_ratio"}
 _CONFIG_KEYS = {"embed_dim", "vision_cfg", "text_cfg", "quick_gelu"}
-# What must survive the way to open_clip and back, since it changes the function.
+# What a round trip must keep, since it changes the function.
 _SHARED = (
     *("hidden_act", "hidden_size", "intermediate_size", "layer_norm_eps", "num_attention_heads"),
     "num_hidden_layers",
@@ -94,8 +94,8 @@ def clip_config_of(config: Mapping[str, Any]) -> "CLIPConfig":
     """The CLIPConfig of an open_clip configuration.
 
     Raises:
-        ModelError: the architecture is not one that CLIPModel has (another text encoder, ResNets, pooling …), or
-            a number is one that no model has.
+        ModelError: CLIPModel has no such architecture (another text encoder, ResNets, pooling …), or a number is
+            impossible.
     """
     from transformers import CLIPConfig
 
@@ -107,7 +107,7 @@ def clip_config_of(config: Mapping[str, Any]) -> "CLIPConfig":
         raise
     except Exception as error:  # a number or a name of another type, missing or contradicting another
         line = " ".join(f"{type(error).__name__}: {error}".split())
-        raise ModelError(f"The open_clip configuration is of no model that can be built ({line}).") from error
+        raise ModelError(f"No model can be built from the open_clip configuration ({line}).") from error
 
 
 def _clip_settings(config: Mapping[str, Any]) -> dict[str, Any]:
@@ -301,7 +301,7 @@ def _block(name: str, tensor: "Tensor") -> "Iterator[tuple[str, Tensor]]":
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """A checkpoint file of open_clip's training as it lies on the disk; tensors are mapped, not read.
+    """A checkpoint file of open_clip's training; tensors are memory-mapped.
 
     Pickles are read with ``weights_only=True``: no code of the file is run.
 
@@ -316,7 +316,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
             content: Any = load_file(path)
         else:
             content = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    except Exception as error:  # hostile files raise whatever the code that meets them raises
+    except Exception as error:  # hostile files may raise anything
         line = (str(error).splitlines() or [""])[0] or type(error).__name__
         raise ModelError(f"{path.name} cannot be read as a checkpoint ({line}).") from error
     if not isinstance(content, dict):

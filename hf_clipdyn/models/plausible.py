@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from hf_clipdyn.errors import ModelError
+from hf_clipdyn.errors import ModelError, shown
 
 __all__ = ["PROCESSOR_FILES", "check_numbers", "check_settings_files"]
 
@@ -79,7 +79,7 @@ def check_numbers(content: dict[str, Any], source: str) -> None:
     for where, key, value in _leaves(content, source):
         expected = _expected(key, value)
         if expected:
-            raise ModelError(f"{source} gives {where} = {_short(value)}: {expected}.")
+            raise ModelError(f"{source} gives {where} = {shown(value)}: {expected}.")
 
 
 def _leaves(content: dict[str, Any], source: str, prefix: str = "") -> Iterator[tuple[str, str, Any]]:
@@ -116,8 +116,3 @@ def _expected(key: str, value: Any) -> str:
     if key in _ATTENTION and "/" in str(value):
         return "code from the Hub is never run"
     return ""
-
-
-def _short(value: Any) -> str:
-    text = json.dumps(value)
-    return text if len(text) <= 60 else f"{text[:60]}…"

@@ -1,4 +1,4 @@
-"""The files of one revision of a model: fetched, compared with those of another, read."""
+"""The files of one revision of a model: download, compare, read."""
 
 import hashlib
 import json
@@ -42,14 +42,14 @@ def snapshot_folder(
     local_files_only: bool = False,
     token: str | None = None,
 ) -> Path:
-    """Folder with the files of one revision that a model needs, fetched if they are not there.
+    """Folder with the model files of one revision, downloaded if needed.
 
     Args:
         repo_id: ``owner/name``.
         revision: a name or a commit.
         cache_dir: a local store or another cache; the Hub client's own by default.
-        local_files_only: never ask the Hub. A local store must be read so: the client would retry each
-            optional file for minutes.
+        local_files_only: never ask the Hub. Required for a local store: the client would retry each optional
+            file for minutes.
         token: for private repositories.
 
     Raises:
@@ -77,8 +77,8 @@ def snapshot_folder(
         place = f"the store {cache_dir}" if here else "the Hub"
         listing = f"clipdyn revisions {repo_id}" + (f" --store {cache_dir}" if here else "")
         raise RevisionNotFoundError(
-            f"{place} has no whole revision {revision!r} of {repo_id!r}: "
-            f"`{listing}` lists what there is ({type(error).__name__})."
+            f"{place} has no complete revision {revision!r} of {repo_id!r}: "
+            f"`{listing}` lists the revisions ({type(error).__name__})."
         ) from error
     return folder
 
@@ -100,7 +100,7 @@ def settings_digest(folder: Path) -> str:
 
 
 def architecture_digest(folder: Path) -> str:
-    """Hash of the architecture alone: equal where embeddings live in spaces of one kind.
+    """Hash of the architecture: equal if embeddings have comparable spaces.
 
     Raises:
         ModelError: the configuration is absent or broken.
@@ -119,17 +119,17 @@ def _architecture_json(folder: Path) -> bytes:
 
 
 def _architecture(config: Any) -> Any:
-    """A configuration without what it says of who saved it and in which precision."""
+    """A configuration without its origin and its precision."""
     if not isinstance(config, dict):
         return config
     return {key: _architecture(value) for key, value in config.items() if key not in _PROVENANCE}
 
 
 def weight_files(folder: Path) -> list[Path]:
-    """The files that hold the weights of a snapshot, as its index names them where it has one.
+    """The files with the weights of a snapshot, from its index if it has one.
 
     Raises:
-        ModelError: there are none, or the index is broken or names a file elsewhere.
+        ModelError: there are none, or the index is broken or names a file outside the folder.
     """
     single = folder / "model.safetensors"
     if single.is_file():
@@ -156,7 +156,7 @@ def _indexed(index: Path) -> list[Path]:
 
 
 def read_weights(folder: Path) -> dict[str, torch.Tensor]:
-    """All tensors of a snapshot, memory-mapped; empty where it holds no safetensors."""
+    """All tensors of a snapshot, memory-mapped; empty if it has no safetensors."""
     tensors: dict[str, torch.Tensor] = {}
     for file in weight_files(folder):
         if file.suffix != ".safetensors":

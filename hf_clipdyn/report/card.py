@@ -1,20 +1,17 @@
 """The trajectories of a run as a model card: its results for the Hub's index, and a section for readers."""
 
 import re
-from collections.abc import Sequence
 from importlib.metadata import version
 
+import pandas as pd
 from huggingface_hub import EvalResult, ModelCard, ModelCardData
 from markupsafe import Markup
 
 from hf_clipdyn.cards import PAPER_URL, markdown, render_card
-from hf_clipdyn.report.overview import overview_panels
-from hf_clipdyn.report.plan import Panel, plan_charts
-from hf_clipdyn.report.results import Measurement
 from hf_clipdyn.report.sentences import find, limits
+from hf_clipdyn.report.study import Study
 from hf_clipdyn.report.tables import Table, overview_tables, provenance_table
-from hf_clipdyn.report.trajectories import Trajectory, stem
-from hf_clipdyn.report.vocabulary import is_synthetic, metric_words
+from hf_clipdyn.report.trajectories import rows_of
 
 __all__ = ["SUMMARY", "card_name", "merge_card", "run_card"]
 
@@ -23,12 +20,10 @@ SUMMARY = "figures/summary.png"
 
 _BEGIN, _END = "<!-- trajectories of hf-clipdyn -->", "<!-- end of trajectories -->"
 _MARKED = re.compile(f"{re.escape(_BEGIN)}.*{re.escape(_END)}", re.DOTALL)
-_TASKS = {"retrieval": "image-text-retrieval", "zero_shot": "zero-shot-image-classification"}
-_OTHER_TASK = "image-feature-extraction"
+_TASK = "image-feature-extraction"
 _SYNTHETIC = (
-    "**The benchmarks named `procedural` show a synthetic world**, rendered so that texture is the easy cue and "
-    "shape the reliable one: a turn from texture to shape is partly by construction there, and no human number "
-    "applies to it."
+    "**Some benchmarks use a synthetic world**, rendered so that texture is the easy cue and shape the reliable one. A "
+    "turn from texture to shape is partly by construction there, and human numbers do not apply to it."
 )
 
 
@@ -37,22 +32,20 @@ def card_name(run: str) -> str:
     return f"card-{re.sub(r'[^A-Za-z0-9._-]+', '-', run.replace('/', '--')).strip('-')}.md"
 
 
-def run_card(trajectories: Sequence[Trajectory], rows: Sequence[Measurement], run: str) -> ModelCard:
-    """The card of one run, to stand beside the folder of figures.
+def run_card(study: Study, run: str) -> ModelCard:
+    """The card of one run, to be placed beside the folder of figures.
 
     Args:
-        trajectories: of all runs.
-        rows: the measurements behind them.
+        study: of all runs.
         run: name of the run.
     """
-    own = [one for one in trajectories if one.run == run]
-    of_run = [row for row in rows if row.run == run]
-    worlds = overview_panels(plan_charts(own))
-    repo_id = of_run[0].repo_id
-    ordered = sorted({(point.order, point.revision) for one in own for point in one.points})
-    revisions = [revision for _, revision in ordered]
-    # Steps are recorded by the training of this package only: neither of imported nor of foreign models.
-    trained = any(row.step is not None for row in of_run)
+    own = study.of_run(run)
+    rows = own.results.rows
+    repo_id = str(rows["repo_id"].iloc[0])
+    placed = pd.concat([one.points[["order", "revision"]] for one in own.trajectories])
+    revisions = placed.sort_values("order")["revision"].unique().tolist()
+    # Steps are recorded by the training of this package only: neither for imported nor for foreign models.
+    trained = bool(rows["step"].notna().any())
     text = render_card(
         "run.md.jinja",
         ModelCardData(
@@ -63,10 +56,10 @@ def run_card(trajectories: Sequence[Trajectory], rows: Sequence[Measurement], ru
                 *(["training-dynamics"] if len(revisions) > 1 else []),
             ],
             model_name=repo_id.rpartition("/")[2],
-            eval_results=_eval_results(worlds) or None,
+            eval_results=_eval_results(own) or None,
         ),
         title=run,
-        section=Markup(_section(own, of_run, worlds)),  # noqa: S704 (escaped piece by piece)
+        section=Markup(_section(own)),  # noqa: S704 (escaped piece by piece)
         repo_id=repo_id,
         revisions=revisions,
         trained=trained,
@@ -96,19 +89,17 @@ def merge_card(existing: str, card: ModelCard) -> ModelCard:
     return merged
 
 
-def _section(
-    own: Sequence[Trajectory], rows: Sequence[Measurement], worlds: Sequence[Sequence[Panel]]
-) -> str:
+def _section(own: Study) -> str:
     lines = [_BEGIN, "", "## Trajectories", ""]
-    if any(is_synthetic(one.benchmark) for one in own):
+    if any(own.words.is_synthetic(one) for one in own.trajectories):
         lines += [_SYNTHETIC, ""]
-    if worlds:
+    if own.overview:
         lines += [f"![The study at a glance]({SUMMARY})", ""]
-    for table in overview_tables(worlds):
+    for table in overview_tables(own):
         lines += [_markdown(table), ""]
     lines += [f"- **{markdown(one.question)}**: {markdown(one.words)}" for one in find(own)]
-    lines += ["", markdown(limits(own)), "", "### What was measured with what", ""]
-    return "\n".join([*lines, _markdown(provenance_table(rows), skip=1), "", _END])
+    lines += ["", markdown(limits(own)), "", "### How it was measured", ""]
+    return "\n".join([*lines, _markdown(provenance_table(own), skip=1), "", _END])
 
 
 def _markdown(table: Table, *, skip: int = 0) -> str:
@@ -122,24 +113,26 @@ def _escaped(text: str) -> str:
     return markdown(text.replace("\n", ", "))
 
 
-def _eval_results(worlds: Sequence[Sequence[Panel]]) -> list[EvalResult]:
-    """The last usable value of each question of the study, as the Hub's model index takes it."""
+def _eval_results(own: Study) -> list[EvalResult]:
+    """The last usable value of each question of the overview, as the Hub's model index takes it."""
     found = []
-    for panel in (panel for panels in worlds for panel in panels):
+    for panel in (panel for panels in own.overview for panel in panels):
         for line in panel.lines:
             one = line.trajectory
-            if not one.usable:
+            if one.usable.empty:
                 continue
-            last = one.usable[-1]
-            _, *details = panel.title.rpartition("\n")[2].split(", ")
+            last = rows_of(one.usable)[-1]
+            metric, _, details = panel.title.partition("\n")
+            words = own.words
+            title = words.vocabulary.dataset(one.dataset).title
             found.append(
                 EvalResult(
-                    task_type=_TASKS.get(one.kind, _OTHER_TASK),
+                    task_type=words.kind(one).task or _TASK,
                     dataset_type=one.dataset,
-                    dataset_name=f"{one.dataset} (synthetic)" if is_synthetic(one.benchmark) else one.dataset,
+                    dataset_name=f"{title} (synthetic)" if words.is_synthetic(one) else title,
                     dataset_args={"fingerprint": one.data_fingerprint[:12]},
-                    metric_type=stem(one.metric),
-                    metric_name=", ".join([metric_words(one.metric), *details, last.revision]),
+                    metric_type=one.metric,
+                    metric_name=f"{', '.join([metric, *details.split(', ')[1:]])}, {last.revision}",
                     metric_value=round(last.value, 4),
                 )
             )

@@ -1,21 +1,22 @@
-"""Draw charts: one metric over the revisions, with its interval, its chance line and its caveats."""
+"""Draw charts: one metric over the revisions, or bars for single revisions, with intervals and references."""
 
-import math
 import textwrap
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import pandas as pd
+
 from hf_clipdyn.report.axis import Axis
+from hf_clipdyn.report.charts import Chart, Encoding, Line, Panel
 from hf_clipdyn.report.margin import MarginLabel, place_labels
-from hf_clipdyn.report.plan import Chart, Line, Panel, is_constant
 from hf_clipdyn.report.scales import scale_axes
-from hf_clipdyn.report.style import GREY, HUMAN, MARKERS, PAPER, hue, shade
-from hf_clipdyn.report.trajectories import Point, Trajectory, stem
-from hf_clipdyn.report.vocabulary import HUMAN_SHAPE_BIAS, term
+from hf_clipdyn.report.sentences import NOT_INTERPRETABLE
+from hf_clipdyn.report.style import GREY, HUMAN, INK, MARKERS, PAPER, hue, shade
+from hf_clipdyn.report.trajectories import rows_of
+from hf_clipdyn.report.words import Words
 
 if TYPE_CHECKING:
-    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -23,35 +24,49 @@ __all__ = ["draw_chart", "draw_overview"]
 
 _WIDTH = 4.5  # inches: one column of a paper, and legible on a phone
 _HEIGHT = 2.75
+_BAR_HEIGHT = 0.18
+_LONG_LABEL = 28  # letters of a bar's label that leave room for two columns
 _TITLE, _WIDE_TITLE = 50, 62  # letters that fit above one panel and above two
 _DRAWN_BANDS = 4
 _TWO_COLUMNS = 6  # panels up to which two columns do
-_NOT_INTERPRETABLE = "not interpretable near chance"
 _NOT_DEFINED = "not defined"
+_DASHES: tuple[Any, ...] = ((0, (4, 3)), (0, (1, 1.5)), (0, (6, 2, 1, 2)), (0, (2, 2)), (0, (8, 2)))
 
 
-def draw_chart(chart: Chart, axis: Axis) -> "Figure":
+def draw_chart(chart: Chart, axis: Axis, words: Words) -> "Figure":
     """One chart as a figure; drawn and saved inside `figure_style`.
 
-    Several panels share their axes. Points that are not interpretable are hollow and grey and no
-    line runs through them; an undefined one leaves a cross at the foot.
+    Panels of trajectories share their axes. Points that are not interpretable are hollow and grey and no line runs
+    through them; an undefined one leaves a cross at the foot.
     """
-    columns = min(2 if len(chart.panels) <= _TWO_COLUMNS else 3, len(chart.panels))
-    figure = _draw([list(chart.panels)], axis, columns, ordered=chart.ordered, shared=True)
-    if columns == 1:
+    n = len(chart.panels)
+    columns = min(2 if n <= _TWO_COLUMNS else 3, n)
+    if chart.encoding.x == "value":
+        longest = max(len(line.label) for panel in chart.panels for line in panel.lines)
+        columns = min(1 if longest > _LONG_LABEL else 2, n)
+    figure = _draw([list(chart.panels)], chart.encoding, axis, words, columns, shared=True)
+    if columns == 1 and not chart.panels[0].title:
         figure.axes[0].set_title(textwrap.fill(chart.title, _TITLE))
     else:
         figure.suptitle(textwrap.fill(chart.title, _WIDE_TITLE), x=0.01, ha="left", fontsize=11)
     return figure
 
 
-def draw_overview(worlds: Sequence[Sequence[Panel]], axis: Axis, columns: int) -> "Figure":
+def draw_overview(
+    worlds: Sequence[Sequence[Panel]], encoding: Encoding, axis: Axis, words: Words, columns: int
+) -> "Figure":
     """The study at a glance: the panels of `overview_panels`, each world from a new row on."""
-    return _draw(worlds, axis, columns, ordered=False, shared=False)
+    return _draw(worlds, encoding, axis, words, columns, shared=False)
 
 
 def _draw(
-    blocks: Sequence[Sequence[Panel]], axis: Axis, columns: int, *, ordered: bool, shared: bool
+    blocks: Sequence[Sequence[Panel]],
+    encoding: Encoding,
+    axis: Axis,
+    words: Words,
+    columns: int,
+    *,
+    shared: bool,
 ) -> "Figure":
     from matplotlib.figure import Figure  # no pyplot: no global state, no display
 
@@ -59,112 +74,141 @@ def _draw(
     slots: list[Panel | None] = []
     for block in blocks:
         slots += [*block, *[None] * (-len(block) % columns)]
-    rows = len(slots) // columns
-    width = {1: _WIDTH, 2: _WIDTH * 1.3}.get(columns, 3.3 * columns)
-    figure = Figure(figsize=(width, (_HEIGHT if columns == 1 else 2.3) * rows))
-    cells = list(figure.subplots(rows, columns, squeeze=False, sharex=shared, sharey=shared).flat)
+    rows = [slots[start : start + columns] for start in range(0, len(slots), columns)]
+    bars = encoding.x == "value"
+    one_column = _WIDTH * 2 if bars and shared else _WIDTH  # room for the labels of a chart's bars
+    shared = shared and not bars
+    heights = [_row_height(row, columns, bars=bars) for row in rows]
+    width = {1: one_column, 2: _WIDTH * (1.8 if bars else 1.3)}.get(columns, 3.3 * columns)
+    figure = Figure(figsize=(width, sum(heights)))
+    cells = figure.subplots(
+        len(rows), columns, squeeze=False, sharex=shared, sharey=shared, height_ratios=heights
+    )
+    render: Callable[[Axes, Panel, Encoding, Axis, Words], list[MarginLabel]]
+    render = _draw_bars if bars else _draw_panel
     labels: dict[int, list[MarginLabel]] = {}
-    for index, (cell, panel) in enumerate(zip(cells, slots, strict=True)):
+    for index, (cell, panel) in enumerate(zip(cells.flat, slots, strict=True)):
         if panel is None:
             cell.set_visible(False)
             continue
-        labels[index] = _draw_panel(cell, panel, axis, ordered=ordered)
-        cell.set_title("\n".join(textwrap.fill(part, 36) for part in panel.title.split("\n")))
+        labels[index] = render(cell, panel, encoding, axis, words)
+        cell.set_title(_wrapped(panel, bars=bars))
         is_lowest = index + columns >= len(slots) or slots[index + columns] is None
-        if is_lowest or not shared:
+        if not bars and (is_lowest or not shared):
             cell.set_xlabel(axis.label)
         cell.tick_params(labelbottom=is_lowest or not shared)
     for index, of_cell in labels.items():  # shared axes have their limits now
-        place_labels(cells[index], of_cell)
-    _add_legend(figure, columns, ordered=ordered)
+        place_labels(cells.flat[index], of_cell)
+    _add_legend(figure, columns, ramp=encoding.ramp)
     return figure
 
 
-def _add_legend(figure: "Figure", columns: int, *, ordered: bool) -> None:
-    handles: dict[str, Artist] = {}
+def _row_height(row: Sequence[Panel | None], columns: int, *, bars: bool) -> float:
+    if not bars:
+        return _HEIGHT if columns == 1 else 2.3
+
+    def height(panel: Panel) -> float:
+        lines = sum(_label(line.label).count("\n") + 1 for line in panel.lines)
+        return 0.75 + 0.17 * (1 + _wrapped(panel, bars=True).count("\n")) + _BAR_HEIGHT * lines
+
+    return max(height(panel) for panel in row if panel)
+
+
+def _label(text: str) -> str:
+    return textwrap.fill(text, 70)
+
+
+def _wrapped(panel: Panel, *, bars: bool) -> str:
+    """Its title, in lines that fit above it."""
+    return "\n".join(textwrap.fill(part, 30 if bars else 36) for part in panel.title.split("\n"))
+
+
+def _add_legend(figure: "Figure", columns: int, *, ramp: bool) -> None:
+    from matplotlib.container import Container
+
+    handles: dict[str, Any] = {}
     for cell in figure.axes:
         for handle, label in zip(*cell.get_legend_handles_labels(), strict=True):
             handles.setdefault(str(label), handle)
-    marks = {label: handles.pop(label) for label in (_NOT_INTERPRETABLE, _NOT_DEFINED) if label in handles}
-    if len(handles) == 1 and not marks:
+    runs = {label: handle for label, handle in handles.items() if isinstance(handle, Container)}
+    handles = runs | handles
+    marks = {label: handles.pop(label) for label in (NOT_INTERPRETABLE, _NOT_DEFINED) if label in handles}
+    if len(handles) < 2 and not marks:
         return
     handles.update(marks)
-    ncols = _legend_columns(list(handles), columns, ordered=ordered)
+    ncols = _legend_columns(list(handles), columns, ramp=ramp)
     width, height = figure.get_size_inches()
     figure.set_size_inches(width, height + 0.2 * -(-len(handles) // ncols))
     figure.legend(list(handles.values()), list(handles), loc="outside lower center", ncols=ncols)
 
 
-def _legend_columns(names: Sequence[str], columns: int, *, ordered: bool) -> int:
+def _legend_columns(names: Sequence[str], columns: int, *, ramp: bool) -> int:
     longest = max((len(name) for name in names), default=1)
     fitting = max(1, int(52 * max(1, columns * 0.8) / (longest + 6)))
-    return min(len(names) or 1, fitting, 4 if ordered else 3)
+    return min(len(names) or 1, fitting, 4 if ramp else 3)
 
 
-def _draw_panel(cell: "Axes", panel: Panel, axis: Axis, *, ordered: bool) -> list[MarginLabel]:
-    """Draw all lines of a panel; the names that belong into its margin."""
-    words = term(panel.lines[0].trajectory.metric)
-    if words.limits is not None:
-        cell.set_ylim(words.limits[0] - 0.02, words.limits[1] + 0.02)
-    elif not any(line.trajectory.usable for line in panel.lines):
-        # A level line alone makes matplotlib take limits of about 1e-17, where no layout fits.
-        cell.set_ylim((words.level or 0.0) - 0.1, (words.level or 0.0) + 0.1)
+def _draw_panel(
+    cell: "Axes", panel: Panel, encoding: Encoding, axis: Axis, words: Words
+) -> list[MarginLabel]:
+    """Draw all lines of a panel; the names that belong in its margin."""
+    first = panel.lines[0].trajectory
+    term = words.term(first)
+    if term.limits is not None:
+        cell.set_ylim(term.limits[0] - 0.02, term.limits[1] + 0.02)
+    elif not any(len(line.trajectory.usable) for line in panel.lines):
+        # A level line alone makes matplotlib take limits of about 1e-17, and no layout fits these.
+        cell.set_ylim((term.neutral or 0.0) - 0.1, (term.neutral or 0.0) + 0.1)
     cell.margins(y=0.12)
     labels = []
-    if words.level is not None:
-        labels.append(_level(cell, words.level, words.level_words))
-    if any(_has_human_reference(line.trajectory) for line in panel.lines):
-        labels.append(_level(cell, HUMAN_SHAPE_BIAS, "humans\n.959", HUMAN))
+    if term.neutral is not None:
+        labels.append(_level(cell, term.neutral, term.neutral_title))
+    for human in sorted(
+        {human for line in panel.lines if (human := words.human(line.trajectory)) is not None}
+    ):
+        labels.append(_level(cell, human, f"humans\n{human:.3g}", HUMAN))
     for line in panel.references:
         labels += _draw_reference(cell, line, axis)
     for index, line in enumerate(panel.lines):
-        colour = shade(index, len(panel.lines)) if ordered else hue(line.colour)
-        marker = "o" if ordered else MARKERS[line.colour % len(MARKERS)]
+        colour = shade(index, len(panel.lines)) if encoding.ramp else hue(line.colour)
+        marker = "o" if encoding.ramp else MARKERS[line.colour % len(MARKERS)]
         _draw_line(cell, line, axis, colour, marker, band=len(panel.lines) <= _DRAWN_BANDS)
-    scale_axes(cell, [point for line in panel.lines for point in line.trajectory.points], axis)
+    scale_axes(cell, pd.concat([line.trajectory.points for line in panel.lines]), axis)
     return labels
 
 
-def _has_human_reference(one: Trajectory) -> bool:
-    return stem(one.metric) == "shape_bias" and one.benchmark == "shape_bias/cue_conflict"
-
-
 def _level(cell: "Axes", height: float, label: str, colour: str = GREY, style: Any = "-") -> MarginLabel:
-    """A horizontal line, whose name stands in the right margin, clear of the data."""
+    """A horizontal line, with its name in the right margin, clear of the data."""
     cell.axhline(height, color=colour, linewidth=1, linestyle=style, zorder=1.5)
     return MarginLabel(height, label, colour)
 
 
 def _draw_reference(cell: "Axes", line: Line, axis: Axis) -> list[MarginLabel]:
     points = line.trajectory.usable
-    if not points:
+    if points.empty:
         return []
-    last = points[-1].value
-    if is_constant(line.trajectory):
-        return [_level(cell, last, f"{line.label}\n{last:.3g}", GREY, (0, (4, 3)))]
-    placed = [(place, point.value) for point in points if (place := axis.place(point)) is not None]
-    if not placed:
+    last = float(points["value"].iloc[-1])
+    if line.trajectory.is_constant:
+        return [_level(cell, last, f"{line.label}\n{last:.3g}", GREY, _DASHES[0])]
+    places = axis.places(points)
+    if np.isnan(places).all():
         return []
-    cell.plot(*zip(*placed, strict=True), color=GREY, linewidth=1.2, linestyle=(0, (1, 1.5)))
+    cell.plot(places, points["value"], color=GREY, linewidth=1.2, linestyle=_DASHES[1])
     return [MarginLabel(last, line.label, GREY)]
 
 
 def _draw_line(cell: "Axes", line: Line, axis: Axis, colour: str, marker: str, *, band: bool) -> None:
-    points = line.trajectory.points
-    placed = [(place, point) for point in points if (place := axis.place(point)) is not None]
-    if not placed:  # a model of one revision without a place in training
-        for point in line.trajectory.usable:
-            cell.axhline(point.value, color=colour, linestyle=(0, (6, 2)), label=line.label)
+    points = line.trajectory.points[~np.isnan(axis.places(line.trajectory.points))]
+    if points.empty:  # a model of one revision without a place in training
+        for value in line.trajectory.usable["value"]:
+            cell.axhline(value, color=colour, linestyle=(0, (6, 2)), label=line.label)
         return
-    places = [place for place, _ in placed]
-    # A point that says nothing breaks the line: NaN is how matplotlib is told so.
-    told = [
-        point if point.usable else replace(point, value=math.nan, low=math.nan, high=math.nan)
-        for _, point in placed
-    ]
+    places = axis.places(points)
+    # A point that says nothing breaks the line: NaN is matplotlib's sign for it.
+    shown = points[["value", "ci_low", "ci_high"]].where(points["usable"])
     cell.plot(
         places,
-        [point.value for point in told],
+        shown["value"],
         color=colour,
         marker=marker,
         markeredgecolor=PAPER,
@@ -172,33 +216,29 @@ def _draw_line(cell: "Axes", line: Line, axis: Axis, colour: str, marker: str, *
         label=line.label,
         zorder=3,
     )
-    _draw_intervals(cell, places, told, colour, band=band)
-    _draw_hollow(
-        cell, [(place, point) for place, point in placed if point.defined and not point.usable], marker
-    )
-    _draw_missing(cell, [place for place, point in placed if not point.defined])
+    _draw_intervals(cell, places, shown, colour, band=band)
+    hollow = (points["defined"] & ~points["usable"]).to_numpy()
+    _draw_hollow(cell, places[hollow], points[hollow], marker)
+    _draw_missing(cell, places[~points["defined"].to_numpy()])
 
 
-def _draw_intervals(
-    cell: "Axes", places: Sequence[float], told: Sequence[Point], colour: str, *, band: bool
-) -> None:
-    """A band along neighbours; a bar for a point without usable neighbours, or where bands would pile up."""
-    lows, highs = [point.low for point in told], [point.high for point in told]
+def _draw_intervals(cell: "Axes", places: Any, shown: pd.DataFrame, colour: str, *, band: bool) -> None:
+    """A band along neighbours; a bar for a point without usable neighbours, or if bands would pile up."""
     if band:
-        cell.fill_between(places, lows, highs, color=colour, alpha=0.16, linewidth=0, zorder=2)
-    bars = [
-        (place, point.low, point.high)
-        for index, (place, point) in enumerate(zip(places, told, strict=True))
-        if not band or sum(other.defined for other in told[max(index - 1, 0) : index + 2]) < 2
-    ]
-    if bars:
-        cell.vlines(*zip(*bars, strict=True), color=colour, linewidth=1, zorder=2)
+        cell.fill_between(
+            places, shown["ci_low"], shown["ci_high"], color=colour, alpha=0.16, linewidth=0, zorder=2
+        )
+    usable = np.pad(shown["value"].notna().to_numpy(), 1)
+    lonely = usable[1:-1] & ~(usable[:-2] | usable[2:]) if band else np.ones(len(shown), bool)
+    bars = shown[lonely]
+    if len(bars):
+        cell.vlines(places[lonely], bars["ci_low"], bars["ci_high"], color=colour, linewidth=1, zorder=2)
 
 
-def _draw_missing(cell: "Axes", places: Sequence[float]) -> None:
+def _draw_missing(cell: "Axes", places: Any) -> None:
     from matplotlib.lines import Line2D
 
-    if places:
+    if len(places):
         foot = Line2D(
             places,
             [0.03] * len(places),
@@ -211,30 +251,56 @@ def _draw_missing(cell: "Axes", places: Sequence[float]) -> None:
         cell.add_artist(foot)  # not plot: its height in the axes must not enter the limits of the data
 
 
-def _untold(point: Point) -> Point:
-    return replace(point, value=math.nan, low=math.nan, high=math.nan)
-
-
-def _draw_hollow(cell: "Axes", placed: Sequence[tuple[float, Point]], marker: str) -> None:
-    if not placed:
+def _draw_hollow(cell: "Axes", places: Any, points: pd.DataFrame, marker: str) -> None:
+    if points.empty:
         return
-    places = [place for place, _ in placed]
-    cell.vlines(
-        places,
-        [point.low for _, point in placed],
-        [point.high for _, point in placed],
-        color=GREY,
-        linewidth=1,
-        zorder=2,
-    )
+    cell.vlines(places, points["ci_low"], points["ci_high"], color=GREY, linewidth=1, zorder=2)
     cell.plot(
         places,
-        [point.value for _, point in placed],
+        points["value"],
         linestyle="none",
         marker=marker,
         markerfacecolor=PAPER,
         markeredgecolor=GREY,
         markeredgewidth=1.2,
         zorder=3,
-        label=_NOT_INTERPRETABLE,
+        label=NOT_INTERPRETABLE,
     )
+
+
+def _draw_bars(cell: "Axes", panel: Panel, encoding: Encoding, axis: Axis, words: Words) -> list[MarginLabel]:
+    """Horizontal bars, one for each run side by side; references are vertical lines, named in the legend."""
+    del encoding, axis
+    term = words.term(panel.lines[0].trajectory)
+    if term.limits is not None:
+        cell.set_xlim(*term.limits)
+    names = list(dict.fromkeys(line.label for line in panel.lines))
+    runs = list(dict.fromkeys(line.trajectory.run for line in panel.lines))
+    thickness = 0.8 / len(runs)
+    for line in panel.lines:
+        (point,) = rows_of(line.trajectory.points)
+        place = names.index(line.label) + (runs.index(line.trajectory.run) - (len(runs) - 1) / 2) * thickness
+        colour = hue(line.colour)
+        if not point.defined:
+            cell.plot(0.01, place, "x", color=GREY, transform=cell.get_yaxis_transform(), label=_NOT_DEFINED)
+            continue
+        hollow: dict[str, Any] = {"facecolor": PAPER, "edgecolor": GREY, "label": NOT_INTERPRETABLE}
+        look = {"facecolor": colour, "label": line.trajectory.run} if point.usable else hollow
+        cell.barh(place, point.value, thickness * 0.9, zorder=2, **look)
+        cell.hlines(place, point.ci_low, point.ci_high, color=INK, linewidth=1, zorder=3)
+    if term.neutral is not None:
+        cell.axvline(term.neutral, color=GREY, linewidth=1, zorder=1.5)
+    for human in sorted(
+        {human for line in panel.lines if (human := words.human(line.trajectory)) is not None}
+    ):
+        cell.axvline(human, color=HUMAN, linewidth=1.2, label="humans")
+    for index, line in enumerate(panel.references):
+        for value in line.trajectory.usable["value"]:
+            cell.axvline(
+                value, color=GREY, linewidth=1.2, linestyle=_DASHES[index % len(_DASHES)], label=line.label
+            )
+    cell.set_yticks(range(len(names)), [""] * len(names) if names == runs else list(map(_label, names)))
+    cell.set_ylim(len(names) - 0.4, -0.6)
+    cell.grid(visible=False, axis="y")
+    cell.grid(visible=True, axis="x")
+    return []

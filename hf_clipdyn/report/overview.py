@@ -1,77 +1,78 @@
-"""The study at a glance: which panels answer its questions."""
+"""The study at a glance: the panels that the terms of the metrics put into the overview."""
 
 from collections.abc import Sequence
+from itertools import groupby
 
-from hf_clipdyn.report.plan import Chart, Line, Panel, ordered_value
-from hf_clipdyn.report.trajectories import Trajectory, stem
-from hf_clipdyn.report.vocabulary import FINAL_TEXT, group_words, is_synthetic, metric_words
+from hf_clipdyn.report.charts import Chart, Line, Panel, References
+from hf_clipdyn.report.trajectories import Trajectory
+from hf_clipdyn.report.words import DEFAULT_PROBE, DETAILS, Words
+from hf_clipdyn.results.terms import Overview
 
 __all__ = ["overview_panels"]
 
-_QUESTIONS = (
-    ("shape_bias", ("shape_bias",)),
-    ("shape_bias", ("shape_preference",)),
-    ("zero_shot", ("top1",)),
-    ("retrieval", ("image_to_text_recall_at_10",)),
-    ("noise", ("chance_corrected_drop",)),
-    ("quality", ("alignment",)),
-    ("distortion", ("alignment_ssim",)),
-    ("similarity", ("two_afc",)),
-    ("saliency", ("nss", "cc")),
-)
-_MIDDLE_SIGMA = 0.2
 
+def overview_panels(charts: Sequence[Chart], references: References, words: Words) -> list[list[Panel]]:
+    """One panel for each rank of the overview that the charts answer: first on real images, then synthetic.
 
-def overview_panels(charts: Sequence[Chart]) -> list[list[Panel]]:
-    """One panel for each question of the study that the charts answer: first on real images, then synthetic.
-
-    A question asked of several data sets, layers or noises is answered by one of them: the first data
-    set, all items, the projection, a sigma in the middle. A world without any answer is left out.
+    A metric that was measured on several data sets, layers or conditions is shown on one of them: the first data set,
+    all items, no layer, the level and the condition that its term names. A world without any answer is left out.
     """
     runs = list(dict.fromkeys(one.run for chart in charts for one in chart.trajectories))
+    kinds = list(dict.fromkeys(chart.first.kind for chart in charts))
+    offered = [
+        (place, one) for chart in charts for one in chart.trajectories if (place := words.term(one).overview)
+    ]
     worlds = []
     for synthetic in (False, True):
-        here = [chart for chart in charts if is_synthetic(chart.benchmark) == synthetic]
-        answers = [_answers(here, *question) for question in _QUESTIONS]
-        panels = [_panel(found, runs) for found in answers if found]
+        here = [found for found in offered if words.is_synthetic(found[1]) == synthetic]
+        here.sort(key=lambda found: (found[0].rank, kinds.index(found[1].kind), words.metric_rank(found[1])))
+        panels = [
+            _panel(list(of_rank), references, runs, words)
+            for _, of_rank in groupby(here, key=lambda found: found[0].rank)
+        ]
         worlds += [panels] if panels else []
     return worlds
 
 
-def _answers(charts: Sequence[Chart], kind: str, metrics: Sequence[str]) -> list[Chart]:
-    """All charts of one benchmark of the kind, on the first of the metrics that has a number, if one has."""
-    found = [
-        chart
-        for metric in metrics
-        for chart in charts
-        if chart.benchmark.partition("/")[0] == kind and stem(chart.metric) == metric
-    ]
-    if not found:
-        return []
-    first = next((chart for chart in found if chart.defined), found[0])
-    return [chart for chart in found if (chart.benchmark, chart.metric) == (first.benchmark, first.metric)]
-
-
-def _panel(charts: Sequence[Chart], runs: Sequence[str]) -> Panel:
-    """All runs on the most telling probe, layer and group of the charts."""
-    lines = [(panel, line.trajectory) for chart in charts for panel in chart.panels for line in panel.lines]
-    home, best = min(lines, key=lambda found: _remoteness(found[1]))
-    words = group_words(best)
-    place = "synthetic world" if is_synthetic(best.benchmark) else best.dataset
-    detail = [best.group] if "sigma" in best.group else []
-    if best.probe not in ("", "projection"):
-        detail.append(best.probe if best.layer is None else f"{best.probe}, layer {best.layer}")
-    title = f"{metric_words(best.metric)}\n{', '.join([place, *detail]).replace('_', ' ').replace('=', ' ')}"
-    drawn = {one.run: one for _, one in reversed(lines) if group_words(one) == words}
+def _panel(
+    offered: Sequence[tuple[Overview, Trajectory]], references: References, runs: Sequence[str], words: Words
+) -> Panel:
+    """All runs on the most telling probe, layer, condition and level."""
+    first = next((one for _, one in offered if one.points["defined"].any()), offered[0][1])
+    alike = [(place, one) for place, one in offered if _question(one) == _question(first)]
+    best = min(alike, key=lambda found: _remoteness(*found))[1]
+    details = ["level", "parameter"]
+    if best.probe != DEFAULT_PROBE or best.layer is not None:
+        details += ["probe", "layer"]
+    if best.condition not in ("", "none"):
+        details.append("condition")
+    if best.subset:
+        details.append("subset")
+    title = (
+        f"{words.metric(best)}\n{', '.join(filter(None, [words.dataset(best), words.detail(best, details)]))}"
+    )
+    drawn = {one.run: one for _, one in reversed(alike) if _same_number(one, best)}
     return Panel(
         title,
         tuple(Line(run, drawn[run], index) for index, run in enumerate(runs) if run in drawn),
-        home.references,
+        references.lines(list(drawn.values())),
     )
 
 
-def _remoteness(one: Trajectory) -> tuple[bool, bool, float, bool]:
-    value = ordered_value(one)
-    sigma = abs(value - _MIDDLE_SIGMA) if value is not None and "sigma" in one.group else 0.0
-    other_items = bool(one.group) and "sigma" not in one.group
-    return (one.metric.endswith(FINAL_TEXT), other_items, sigma, one.layer is not None)
+def _question(one: Trajectory) -> tuple[str, ...]:
+    return (*one.benchmark, one.metric, one.variant)
+
+
+def _same_number(one: Trajectory, other: Trajectory) -> bool:
+    return all(getattr(one, name) == getattr(other, name) for name in DETAILS)
+
+
+def _remoteness(place: Overview, one: Trajectory) -> tuple[bool, bool, bool, float, bool]:
+    level = 0.0 if place.level is None or one.level is None else abs(one.level - place.level)
+    return (
+        one.texts != "own",
+        one.condition != place.condition if place.condition else one.condition not in ("", "none"),
+        bool(one.subset),
+        level,
+        one.layer is not None,
+    )

@@ -8,12 +8,14 @@ from huggingface_hub import CommitInfo, CommitOperationAdd, HfApi, ModelCard
 from hf_clipdyn.errors import ConfigError, PublishError
 from hf_clipdyn.hub import RetryPolicy, attempt, limit_waiting, reason, status_of
 from hf_clipdyn.report.card import SUMMARY, card_name, merge_card
-from hf_clipdyn.report.results import read_results
+from hf_clipdyn.report.study import Study, read_study
 
 __all__ = ["push_cards"]
 
 
-def push_cards(results: Path | Sequence[Path], output: Path, *, token: str | None = None) -> list[str]:
+def push_cards(
+    results: Path | Sequence[Path] | Study, output: Path, *, token: str | None = None
+) -> list[str]:
     """Write the results of every run into the card on `main` of its repository on the Hub.
 
     What the card said beside them stays. Only `README.md` and the summary figure are touched: the weights on `main`
@@ -31,8 +33,8 @@ def push_cards(results: Path | Sequence[Path], output: Path, *, token: str | Non
         ConfigError: two runs share a repository, so that it is not clear which one the card belongs to.
         PublishError: the Hub refuses; the folder is complete all the same.
     """
-    rows = read_results([results] if isinstance(results, Path) else list(results))
-    runs = {row.run: row.repo_id for row in rows}
+    rows = read_study(results).results.rows
+    runs = dict(rows[["run", "repo_id"]].drop_duplicates().itertuples(index=False, name=None))
     for repo_id in runs.values():
         if list(runs.values()).count(repo_id) > 1:
             raise ConfigError(

@@ -1,12 +1,13 @@
 """Limits and ticks of the axes: epochs, samples on a logarithmic scale, or the names of revisions."""
 
 import math
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
 
 from hf_clipdyn.report.axis import Axis
 from hf_clipdyn.report.style import GREY
-from hf_clipdyn.report.trajectories import Point
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -16,31 +17,32 @@ __all__ = ["scale_axes"]
 _NAMES = 6  # names of revisions that fit under a panel
 
 
-def scale_axes(cell: "Axes", points: Sequence[Point], axis: Axis) -> None:
+def scale_axes(cell: "Axes", points: pd.DataFrame, axis: Axis) -> None:
     """Set limits and ticks of one pair of axes, undefined points included, so that figures compare."""
     from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-    places = [place for point in points if (place := axis.place(point)) is not None]
-    if axis.log and any(place > 0 for place in places):
+    places = axis.places(points)
+    places = places[~np.isnan(places)]
+    if axis.log and (places > 0).any():
         _scale_log(cell, points, axis)
     elif axis.kind == "order":
-        names = {point.order: point.revision for point in points}
+        names = dict(zip(points["order"], points["revision"], strict=True))
         every = -(-len(names) // _NAMES)
         ticks = sorted(names, reverse=True)[::every]  # from the end, so that the last revision is named
         cell.set_xticks(ticks, [names[tick] for tick in ticks], rotation=30, ha="right")
     else:
         if len(set(places)) > 1:
-            margin = 0.04 * (max(places) - min(places))
-            cell.set_xlim(min(places) - margin, max(places) + margin)
+            margin = 0.04 * np.ptp(places)
+            cell.set_xlim(places.min() - margin, places.max() + margin)
         cell.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=7))
         cell.xaxis.set_major_formatter(FuncFormatter(lambda place, _: _short(place)))
     cell.yaxis.set_major_locator(MaxNLocator(nbins=5))
 
 
-def _scale_log(cell: "Axes", points: Sequence[Point], axis: Axis) -> None:
-    """Logarithmic from the first trained revision on; the untrained model stands before it, at 0."""
-    places = {place: point for point in points if (place := axis.place(point)) is not None}
-    first, last = min(place for place in places if place > 0), max(places)
+def _scale_log(cell: "Axes", points: pd.DataFrame, axis: Axis) -> None:
+    """Logarithmic from the first trained revision on; the untrained model comes before it, at 0."""
+    places = axis.places(points)
+    first, last = float(places[places > 0].min()), float(np.nanmax(places))
     cell.set_xscale("symlog", linthresh=first, linscale=0.6)
     cell.set_xlim(-first * 0.35, last * 1.3)
     powers = range(math.ceil(math.log10(first)), math.floor(math.log10(last)) + 1)
@@ -48,8 +50,9 @@ def _scale_log(cell: "Axes", points: Sequence[Point], axis: Axis) -> None:
     ticks = [0.0, *(10.0**power for power in powers[::every])]
     cell.set_xticks(ticks, [_short(tick) for tick in ticks])
     cell.minorticks_off()
-    one = next((place for place, point in places.items() if point.epoch == 1), None)
-    if one is not None and axis.kind != "epoch":
+    at_one = places[(points["epoch"] == 1) & ~np.isnan(places)]
+    if len(at_one) and axis.kind != "epoch":
+        one = float(at_one[0])
         cell.axvline(one, color=GREY, linewidth=0.8, linestyle=(0, (1, 3)), zorder=1)
         cell.annotate(
             "epoch 1",

@@ -1,21 +1,30 @@
-"""What was found, in sentences that claim no more than the intervals bear out."""
+"""What was found, in sentences that claim no more than the intervals show."""
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from hf_clipdyn.report.gather import UNJUDGED
-from hf_clipdyn.report.overview import overview_panels
-from hf_clipdyn.report.plan import Line, Panel, plan_charts
-from hf_clipdyn.report.trajectories import Point, Trajectory, sibling, stem, turns
-from hf_clipdyn.report.vocabulary import FINAL_TEXT, HUMAN_SHAPE_BIAS, metric_words, place_words
+import pandas as pd
 
-__all__ = ["Finding", "alternative_words", "change_words", "find", "limits", "number_words"]
+from hf_clipdyn.report.charts import Line, Panel
+from hf_clipdyn.report.study import Study
+from hf_clipdyn.report.trajectories import Trajectory, phases, rows_of, turns
+from hf_clipdyn.report.words import DEFAULT_PROBE, listed
 
-_INTERVALS = (
-    "The 95 % intervals are over the items of each benchmark, under their clustering; they contain "
-    "neither the noise of another seed nor that of another checkpoint."
-)
+__all__ = [
+    "NOT_INTERPRETABLE",
+    "Finding",
+    "alternative_words",
+    "change_words",
+    "find",
+    "limits",
+    "number_words",
+]
+
+NOT_INTERPRETABLE = "not interpretable"
+_AT_CHANCE = "indistinguishable from chance"
+_BOTH_AT_CHANCE = f"both {_AT_CHANCE}"
 
 
 @dataclass(frozen=True)
@@ -27,223 +36,275 @@ class Finding:
     words: str
 
 
-def find(trajectories: Sequence[Trajectory]) -> list[Finding]:
-    """One finding for each question and run, the shape bias first.
+def find(study: Study) -> list[Finding]:
+    """One finding for each question and run; metrics with poles (texture, shape) first.
 
-    A ratio near chance is never given as a finding, a change only where the intervals of the first
-    and the last revision do not overlap, and no peak is claimed at all: that takes a second half of
-    the items and several seeds.
+    A value that is not interpretable is never given as a finding, a change only if the intervals of the first and the
+    last revision do not overlap, and no peak is claimed at all: that takes a second half of the items and several
+    seeds.
     """
-    found = [
-        Finding(_question(one, trajectories), one.run, _shape_bias_words(one, trajectories))
-        for one in trajectories
-        if stem(one.metric) == "shape_bias" and not one.metric.endswith(FINAL_TEXT)
-    ]
-    for panels in overview_panels(plan_charts(trajectories)):
-        for panel in panels:
-            found += [
-                Finding(
-                    _question(line.trajectory, trajectories), line.trajectory.run, _trend_words(line, panel)
-                )
-                for line in panel.lines
-                if stem(line.trajectory.metric) != "shape_bias"
-            ]
+    drawn = [one for chart in study.charts for one in chart.trajectories]
+    polar = [one for one in drawn if study.words.term(one).poles and one.texts == "own"]
+    found = [Finding(_question(one, study), one.run, _polar_words(one, study)) for one in polar]
+    for panel in (panel for panels in study.overview for panel in panels):
+        found += [
+            Finding(_question(line.trajectory, study), line.trajectory.run, _trend_words(line, panel))
+            for line in panel.lines
+            if line.trajectory not in polar
+        ]
     return found
 
 
-def limits(trajectories: Sequence[Trajectory]) -> str:
+def limits(study: Study) -> str:
     """What the intervals of a report do not contain."""
-    runs = {one.run for one in trajectories}
-    spread = (
-        "There is one run: how far another seed would lie from it is not known."
-        if len(runs) == 1
-        else f"There are {len(runs)} runs; the distance between them is not part of any interval."
-    )
-    return f"{_INTERVALS} {spread}"
+    if study.confidence:
+        intervals = (
+            f"The {study.confidence} intervals are over the items of each benchmark, resampled by their clusters. They "
+            "include neither the variation between seeds nor that between checkpoints."
+        )
+    else:
+        intervals = "No intervals were computed, so no change is called significant."
+    n = len(study.runs)
+    if n == 1:
+        return f"{intervals} There is one run, so the variation between seeds is unknown."
+    return f"{intervals} There are {n} runs; no interval includes the difference between them."
 
 
-def number_words(point: Point, *, count: bool = True) -> str:
-    """``0.842 [0.811, 0.873] (n = 1,000)``: value, interval and items."""
+def number_words(point: Any, *, count: bool = True) -> str:
+    """``0.842 [0.811, 0.873] (n = 1,000)``: value, interval and items.
+
+    Args:
+        point: a row of a trajectory's points.
+        count: whether to name the items.
+    """
     if not point.defined:
         return "not defined"
     words = f"{point.value:.3f}"
     if _has_interval(point):
-        words += f" [{point.low:.3f}, {point.high:.3f}]"
-    if count and math.isfinite(point.n):
-        words += f" (n = {point.n:,.0f})"
-    return words
+        words += f" [{point.ci_low:.3f}, {point.ci_high:.3f}]"
+    return f"{words} (n = {point.n:,.0f})" if count and point.n else words
 
 
 def alternative_words(title: str, lines: Sequence[Line]) -> str:
-    """What a screen reader says of a figure: where each line starts, where it ends."""
-    told = []
+    """What a screen reader says of a figure: the first and the last value of each line."""
+    parts = []
     for line in lines:
-        points = line.trajectory.usable
+        points = rows_of(line.trajectory.usable)
         if not points:
-            told.append(f"{line.label}: nothing interpretable.")
+            parts.append(f"{line.label}: nothing interpretable.")
         elif len(points) == 1:
-            told.append(f"{line.label}: {number_words(points[0], count=False)} at {points[0].revision}.")
+            parts.append(f"{line.label}: {number_words(points[0], count=False)} at {points[0].revision}.")
         else:
             first, last = points[0], points[-1]
-            told.append(
+            parts.append(
                 f"{line.label}: from {number_words(first, count=False)} at {first.revision} "
                 f"to {number_words(last, count=False)} at {last.revision}."
             )
-    return f"{title.replace(chr(10), ', ')}. {' '.join(told)}"
+    return f"{title.replace(chr(10), ', ')}. {' '.join(parts)}"
 
 
-def change_words(first: Point, last: Point) -> str:
-    """Whether a number changed, as far as two intervals tell."""
+def change_words(first: Any, last: Any, chance: float | None = None) -> str:
+    """Whether a number changed, as far as two intervals show.
+
+    Args:
+        first, last: rows of a trajectory's points.
+        chance: level of chance; between two values at chance no change is named.
+    """
     if not (_has_interval(first) and _has_interval(last)):
-        return "without the intervals that tell whether this is a change"
-    if last.low > first.high:
+        return "without the intervals that would show whether this is a change"
+    if chance is not None and _is_within(chance, first) and _is_within(chance, last):
+        return _BOTH_AT_CHANCE
+    if last.ci_low > first.ci_high:
         return "a rise"
-    if last.high < first.low:
+    if last.ci_high < first.ci_low:
         return "a fall"
-    return "no change that the intervals bear out"
+    return "no significant change"
 
 
-def _question(one: Trajectory, everything: Sequence[Trajectory]) -> str:
-    """What was measured where: ``Shape bias on the synthetic world (procedural)``.
+def _question(one: Trajectory, study: Study) -> str:
+    """What was measured on which data: ``Shape bias on the synthetic world``.
 
     A probe other than the projection is named, and whatever sets the number apart from others of its run.
     """
-    words = [f"{metric_words(one.metric)} on {place_words(one.benchmark)}"]
-    if "sigma" in one.group:
-        words.append(one.group.replace("=", " "))
-    if one.probe not in ("", "projection"):
-        words.append(one.probe.replace("_", " ") + ("" if one.layer is None else f", layer {one.layer}"))
-    alike = [other for other in everything if _place(other) == _place(one)]
-    if len({other.preprocess for other in alike}) > 1:
-        words.append(one.preprocess)
-    if len({other.dtype for other in alike}) > 1:
-        words.append(one.dtype)
+    words = study.words
+    details = ["level", "parameter"]
+    if one.probe != DEFAULT_PROBE:
+        details += ["probe", "layer"]
+    details += ["condition"] if one.condition not in ("", "none") else []
+    details += ["subset"] if one.subset else []
+    parts = [f"{words.metric(one)} on {words.place(one)}", words.detail(one, details)]
+    alike = [other for other in study.trajectories if other.run == one.run and _same_number(other, one)]
+    parts += [
+        getattr(one, name)
+        for name in ("split", "preprocess", "settings", "dtype")
+        if len({getattr(other, name) for other in alike}) > 1
+    ]
     if len({other.data_fingerprint for other in alike}) > 1:
-        words.append(f"data {one.data_fingerprint[:12]}")
-    joined = ", ".join(words)
+        parts.append(f"data {one.data_fingerprint[:12]}")
+    joined = ", ".join(filter(None, parts))
     return f"{joined[0].upper()}{joined[1:]}"
 
 
-def _place(one: Trajectory) -> tuple[object, ...]:
-    return one.run, one.benchmark, one.metric, one.probe, one.layer, one.group
+def _same_number(one: Trajectory, other: Trajectory) -> bool:
+    return (one.benchmark, one.texts, one.key) == (other.benchmark, other.texts, other.key)
 
 
-def _shape_bias_words(one: Trajectory, everything: Sequence[Trajectory]) -> str:
-    told, last = one.usable, one.points[-1]
-    cues = _cue_words(one, last, everything)
-    if not told and all(point.note == UNJUDGED for point in one.points):
-        return f"not interpretable at {_any_of(one)}: {UNJUDGED}."
-    if not told:
+def _polar_words(one: Trajectory, study: Study) -> str:
+    """Phase, turns and end of a metric between two poles."""
+    term = study.words.term(one)
+    assert term.poles is not None
+    assert term.neutral is not None
+    usable, last = rows_of(one.usable), rows_of(one.points)[-1]
+    beside = _beside_words(one, last.revision, study)
+    if not usable and not one.points["defined"].any():
+        return f"not defined at {_any_of(one)} ({_cause(last)})."
+    if not usable:
         return (
-            f"not interpretable near chance at {_any_of(one)}. The decisions for either cue were "
-            "not told from chance, or one class took half of all decisions; the ratio says nothing about shape or "
-            f"texture.{cues}"
+            f"{NOT_INTERPRETABLE} at {_any_of(one)}. The decisions that it rests on are {_AT_CHANCE}, or its "
+            f"precondition fails: the values say nothing about {' or '.join(term.poles)}.{beside}"
         )
-    parts = [f"{_texture_phase_words(one)}; {_turn_words(one)}."]
-    if not any(_has_interval(point) for point in told):
-        parts = ["there are no intervals to tell a texture phase or a turn."]
-    if last.usable:
-        parts.append(f"It ends at {number_words(last)}, {last.revision}.{cues}")
+    if len(one.points) == 1:
+        sentences = [f"{number_words(last)} at {_named(last)}.{beside}"]
+    elif any(map(_has_interval, usable)):
+        sentences = [
+            f"{_phase_words(one, term.neutral, term.poles)}; {_turn_words(one, term.neutral, term.poles)}."
+        ]
     else:
-        parts.append(f"At the last revision, {last.revision}, it is not interpretable near chance.{cues}")
-    silent = [point.revision for point in one.points if not point.usable]
+        sentences = [f"There are no intervals to show a {term.poles[0]} phase or a turn."]
+    if len(one.points) > 1 and last.usable:
+        sentences.append(f"It ends at {number_words(last)}, {last.revision}.{beside}")
+    elif not last.usable:
+        sentences.append(f"At the last revision, {last.revision}, it is {NOT_INTERPRETABLE}.{beside}")
+    silent = [point.revision for point in rows_of(one.points) if point.defined and not point.usable]
     if silent and last.usable:
-        parts.append(f"Not interpretable near chance: {_listed(silent)}.")
-    if one.benchmark == "shape_bias/cue_conflict" and last.usable:
-        parts.append(f"Human observers: {HUMAN_SHAPE_BIAS}.")
-    return " ".join(parts)
+        sentences.append(f"{NOT_INTERPRETABLE.capitalize()}: {listed(silent)}.")
+    human = study.words.human(one)
+    if human is not None and last.usable:
+        sentences.append(f"Human observers: {human:g}.")
+    return " ".join(sentences)
 
 
 def _any_of(one: Trajectory) -> str:
     n = len(one.points)
-    return "its one revision" if n == 1 else f"any of {n} revisions"
+    return "its only revision" if n == 1 else f"any of {n} revisions"
 
 
-def _texture_phase_words(one: Trajectory) -> str:
+def _phase_words(one: Trajectory, neutral: float, poles: Sequence[str]) -> str:
     """A phase takes two revisions in a row: near chance, single ones come and go with the class prior."""
-    below = [point for point in one.usable if point.high < 0.5]
+    below = phases(one, neutral)
     if not below:
-        return "no texture phase (no interpretable revision has its interval below one half)"
-    in_a_row = [
-        point
-        for point in below
-        if any(abs(point.order - other.order) == 1 for other in below if other is not point)
-    ]
-    if not in_a_row:
-        places = ", ".join(f"{number_words(point)} at {point.revision}" for point in below)
-        return f"an interval below one half at single revisions only ({places}), which makes no texture phase"
-    lowest = min(in_a_row, key=lambda point: point.value)
-    # The smallest of several noisy numbers is biased downwards, hence said as what it is.
+        return f"no {poles[0]} phase (no interpretable revision has its interval below {neutral:g})"
+    found = [stretch for stretch in below if len(stretch) > 1]
+    if not found:
+        places = ", ".join(f"{number_words(point)} at {point.revision}" for (point,) in below)
+        return (
+            f"an interval below {neutral:g} only at single revisions ({places}), which is no {poles[0]} phase"
+        )
+    lowest = min((point for stretch in found for point in stretch), key=lambda point: float(point.value))
+    stretches = [f"{one[0].revision} to {one[-1].revision}, {len(one)} revisions" for one in found]
+    several = f"{len(found)} {poles[0]} phases" if len(found) > 1 else f"a {poles[0]} phase"
+    # The smallest of several noisy numbers is biased downwards, hence called what it is.
     return (
-        f"a texture phase ({len(in_a_row)} revisions from {in_a_row[0].revision} to {in_a_row[-1].revision} have "
-        f"their interval below one half), the lowest value seen {number_words(lowest)} at {lowest.revision}"
+        f"{several} ({'; '.join(stretches)} with intervals below {neutral:g}), lowest observed value "
+        f"{number_words(lowest)} at {lowest.revision}"
     )
 
 
-def _turn_words(one: Trajectory) -> str:
-    found = turns(one.points)
+def _turn_words(one: Trajectory, neutral: float, poles: Sequence[str]) -> str:
+    found = turns(one, neutral)
     if not found:
-        return "no turn that the intervals bear out"
+        return "no significant turn"
     words = []
     for turn in found:
-        direction = "shape" if turn.upwards else "texture"
         between = turn.after.order - turn.before.order - 1
         gap = f" ({between} undecided in between)" if between else ""
-        words.append(f"to {direction} between {turn.before.revision} and {turn.after.revision}{gap}")
+        words.append(
+            f"to {poles[turn.upwards]} between {turn.before.revision} and {turn.after.revision}{gap}"
+        )
     return f"it turns {', then '.join(words)}"
 
 
-def _cue_words(one: Trajectory, point: Point, everything: Sequence[Trajectory]) -> str:
-    """The cue accuracy beside the bias: what the ratio rests on."""
-    beside = {
-        name: next((found for found in other.points if found.revision == point.revision), None)
-        for name in ("cue_accuracy", "null_cue_accuracy")
-        for other in everything
-        if (other.run, other.benchmark, other.data_fingerprint, other.preprocess, other.dtype, other.probe)
-        == (one.run, one.benchmark, one.data_fingerprint, one.preprocess, one.dtype, one.probe)
-        and other.metric == sibling(one.metric, name)
-    }
-    cue, null = beside.get("cue_accuracy"), beside.get("null_cue_accuracy")
-    if cue is None or not cue.defined:
+def _beside_words(one: Trajectory, revision: str, study: Study) -> str:
+    """The metric that the number rests on, at the same revision, with its references."""
+    metric = study.words.term(one).rests_on
+    other = next(
+        (
+            other
+            for other in study.trajectories
+            if other.cell == one.cell
+            and (other.metric, other.role) == (metric, one.role)
+            and (
+                other.probe,
+                other.layer,
+                other.variant,
+                other.subset,
+                other.condition,
+                other.level,
+                other.parameter,
+            )
+            == (one.probe, one.layer, one.variant, one.subset, one.condition, one.level, one.parameter)
+        ),
+        None,
+    )
+    point = _at(other, revision)
+    if other is None or point is None or not point.defined:
         return ""
-    against = f", {null.value:.3f} with the decisions shuffled" if null is not None and null.defined else ""
-    decided = f", {cue.value * cue.n:,.0f} decisions of {cue.n:,.0f}" if math.isfinite(cue.n) else ""
-    return f" Cue accuracy there: {number_words(cue, count=False)}{decided}{against}."
+    beside = [
+        f"{study.words.reference(scale).title} {at.value:.3f}"
+        for scale in study.references.of(other)
+        if (at := _at(scale, revision)) is not None and at.defined
+    ]
+    title = study.words.term(other).title
+    scales = f"; {', '.join(beside)}" if beside else ""
+    return f" {title[0].upper()}{title[1:]} there: {number_words(point)}{scales}."
+
+
+def _at(one: Trajectory | None, revision: str) -> Any:
+    if one is None:
+        return None
+    found: pd.DataFrame = one.points[one.points["revision"] == revision]
+    return next(iter(rows_of(found)), None)
 
 
 def _trend_words(line: Line, panel: Panel) -> str:
     one = line.trajectory
-    told = one.usable
-    if not told:
-        cause = one.points[-1].note or "no cause was recorded"
-        return f"not defined at {_any_of(one)} ({cause})."
-    first, last = told[0], told[-1]
+    points = rows_of(one.usable)
+    if not points:
+        return f"not defined at {_any_of(one)} ({_cause(rows_of(one.points)[-1])})."
+    first, last = points[0], points[-1]
     chance = next(
-        (found.value for ref in panel.references if ref.label == "chance" for found in ref.trajectory.usable),
+        (
+            float(found.trajectory.usable["value"].iloc[0])
+            for found in panel.references
+            if found.trajectory.role == "chance" and len(found.trajectory.usable)
+        ),
         None,
     )
     scale = "" if chance is None else f"; chance is {chance:.3g}"
-    if chance is not None and last.high < chance:
-        scale += ", above the whole interval of the last value"
-    elif chance is not None and _has_interval(last) and not last.low > chance:
-        scale += ", from which the last value is not told apart"
+    change = "" if first is last else change_words(first, last, chance)
+    if chance is not None and last.ci_high < chance:
+        scale += ", and the whole interval of the last value is below it"
+    elif chance is not None and _is_within(chance, last) and change != _BOTH_AT_CHANCE:
+        scale += f", and the last value is {_AT_CHANCE}"
     if first is last:
         return f"{number_words(last)} at {_named(last)}{scale}."
     return (
         f"from {number_words(first, count=False)} at {_named(first)} to {number_words(last)} at {_named(last)}, "
-        f"{change_words(first, last)}{scale}."
+        f"{change}{scale}."
     )
 
 
-def _has_interval(point: Point) -> bool:
-    return math.isfinite(point.low) and math.isfinite(point.high)
+def _cause(point: Any) -> str:
+    return point.note or "no cause was recorded"
 
 
-def _named(point: Point) -> str:
-    return f"{point.revision} (untrained)" if point.step == 0 else point.revision
+def _has_interval(point: Any) -> bool:
+    return math.isfinite(point.ci_low) and math.isfinite(point.ci_high)
 
 
-def _listed(names: Sequence[str], most: int = 6) -> str:
-    return (
-        ", ".join(names) if len(names) <= most else f"{', '.join(names[:most])} and {len(names) - most} more"
-    )
+def _is_within(level: float, point: Any) -> bool:
+    return bool(point.ci_low <= level <= point.ci_high)
+
+
+def _named(point: Any) -> str:
+    return f"{point.revision} (untrained)" if point.step == 0 else str(point.revision)

@@ -1,13 +1,16 @@
 """How the figures look: one palette, one set of matplotlib settings, and the same colours for dark pages.
 
-The hues of the runs are Okabe and Ito's, which the common colour blindnesses tell apart; runs also
-differ in their markers. Quantities with an order (sigma, layer) take shades of viridis.
+The hues of the runs are Okabe and Ito's, which people with the common colour blindnesses can distinguish; runs also
+differ in their markers. Quantities with an order (a level, a layer) take shades of viridis, on dark pages of plasma.
 """
 
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+
+import matplotlib as mpl
+from matplotlib.colors import to_hex
 
 __all__ = ["GREY", "HUMAN", "INK", "MARKERS", "PAPER", "TWINS", "figure_style", "hue", "shade"]
 
@@ -20,22 +23,11 @@ _EDGE = "#9aa0a8"
 _HUES = ("#0072b2", "#d55e00", "#009e73", "#c2639a", "#b07d00", "#3a9bdc")
 _DARK_HUES = ("#4fb3f0", "#ff8a3d", "#35d0a0", "#eb9ccb", "#f0c24a", "#9bd4ff")
 _STEPS = 25
-
-
-def _ramp(*anchors: str) -> tuple[str, ...]:
-    """So many colours along straight lines between the anchors."""
-    points = [tuple(int(anchor[i : i + 2], 16) for i in (1, 3, 5)) for anchor in anchors]
-    colours = []
-    for step in range(_STEPS):
-        whole, share = divmod(step * (len(points) - 1) / (_STEPS - 1), 1)
-        here, there = points[int(whole)], points[min(int(whole) + 1, len(points) - 1)]
-        mixed = (round(a + share * (b - a)) for a, b in zip(here, there, strict=True))
-        colours.append("#" + "".join(f"{channel:02x}" for channel in mixed))
-    return tuple(colours)
-
-
-_SHADES = _ramp("#440154", "#472d7b", "#3b528b", "#2c728e", "#21918c", "#28ae80", "#5ec962")
-_DARK_SHADES = _ramp("#8f6fd6", "#7f8ff0", "#62a8ea", "#4fc0cf", "#55d6a8", "#a0e06a", "#fde725")
+# Yellow is illegible on white, and dark violet on black.
+_SHADES, _DARK_SHADES = (
+    [to_hex(mpl.colormaps[name](low + (high - low) * step / (_STEPS - 1))) for step in range(_STEPS)]
+    for name, low, high in (("viridis", 0.0, 0.75), ("plasma", 0.35, 1.0))
+)
 
 MARKERS = ("o", "s", "^", "D", "v", "P")
 
@@ -49,7 +41,7 @@ TWINS = {
     **dict(zip(_HUES, _DARK_HUES, strict=True)),
     **dict(zip(_SHADES, _DARK_SHADES, strict=True)),
 }
-"""Every colour of a figure (on white) and the colour that takes its place on a dark page."""
+"""Every colour of a figure (on white) and the colour that replaces it on a dark page."""
 
 _SETTINGS: dict[Any, Any] = {
     "figure.facecolor": PAPER,
@@ -80,7 +72,7 @@ _SETTINGS: dict[Any, Any] = {
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans"],
     "font.size": 10,
-    "text.parse_math": False,  # names of runs and data sets may hold dollar signs
+    "text.parse_math": False,  # names of runs and data sets may contain dollar signs
     "legend.frameon": False,
     "legend.fontsize": 9,
     "lines.linewidth": 1.8,
@@ -98,8 +90,6 @@ _SETTINGS: dict[Any, Any] = {
 @contextmanager
 def figure_style() -> Iterator[None]:
     """matplotlib's settings for the figures of a report, within the block only."""
-    import matplotlib as mpl
-
     with mpl.rc_context(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", r"Glyph \d+", UserWarning)  # a name may have any character
         mpl.rcdefaults()

@@ -1,28 +1,29 @@
 """The numbers behind the figures as tables: for the page and for the terminal."""
 
-import json
 import math
 import textwrap
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import Any
 
-from hf_clipdyn.report.plan import Chart, Panel
-from hf_clipdyn.report.results import Measurement
-from hf_clipdyn.report.sentences import number_words
-from hf_clipdyn.report.trajectories import Point, Trajectory
-from hf_clipdyn.report.vocabulary import benchmark_words, group_words
+import pandas as pd
+
+from hf_clipdyn.report.charts import Chart
+from hf_clipdyn.report.sentences import NOT_INTERPRETABLE, number_words
+from hf_clipdyn.report.study import Study
+from hf_clipdyn.report.trajectories import Trajectory, rows_of
+from hf_clipdyn.report.words import DETAILS, Words, bare, json_words
 
 __all__ = [
     "Table",
     "chart_table",
-    "noise_table",
+    "diagnostics_table",
     "overview_tables",
     "provenance_table",
     "terminal_tables",
     "undefined_table",
 ]
-
-_NEAR_CHANCE = "not interpretable near chance"
 
 
 @dataclass(frozen=True)
@@ -34,97 +35,133 @@ class Table:
     rows: tuple[tuple[str, ...], ...]
 
 
-def chart_table(chart: Chart) -> Table:
-    """Every number of a chart: a row for each revision, a column for each line, chance and null included."""
+def chart_table(chart: Chart, words: Words) -> Table:
+    """Every number of a chart, chance and null included: by revision, or line by line for a chart of bars."""
+    if chart.encoding.x == "value":
+        return _bar_table(chart)
     several_runs = len({one.run for one in chart.trajectories}) > 1
     headings, columns = [], []
     for panel in chart.panels:
         for line in (*panel.lines, *panel.references):
             one = line.trajectory
-            if line in panel.references:
-                words = [line.label, one.run] if several_runs else [line.label]
+            if not one.is_value:
+                parts = [line.label, panel.title, one.run if several_runs else ""]
+            elif several_runs:
+                parts = [line.label, panel.title]
             else:
-                words = [line.label, panel.title] if several_runs else [group_words(one)]
-            headings.append("\n".join([*filter(None, words), _count_words(one)]))
-            columns.append({point.revision: _cell(point) for point in one.points})
-    revisions = _in_order(chart.trajectories)
-    rows = tuple((name, *(column.get(name, "") for column in columns)) for name in revisions)
+                parts = [words.detail(one, _told(one)) or line.label]
+            headings.append("\n".join([*filter(None, parts), _count_words(one.points)]))
+            columns.append({point.revision: _cell(point) for point in rows_of(one.points)})
+    rows = tuple(
+        (name, *(column.get(name, "") for column in columns)) for name in _in_order(chart.trajectories)
+    )
     return Table(chart.title, ("revision", *headings), rows)
 
 
-def undefined_table(trajectories: Sequence[Trajectory]) -> Table:
-    """Every number that is not defined, with the cause that the metric named."""
-    found: dict[tuple[str, str, str], list[tuple[str, str]]] = {}
-    for one in trajectories:
-        for point in one.points:
-            if not point.defined:
-                cause = point.note or "no cause was recorded"
-                found.setdefault((one.run, f"{one.benchmark} {one.metric}", cause), []).append(
-                    (point.revision, group_words(one))
-                )
+def _bar_table(chart: Chart) -> Table:
     rows = []
-    for (run, metric, cause), places in found.items():
+    for panel in chart.panels:
+        for line in (*panel.lines, *panel.references):
+            one = line.trajectory
+            label = "" if line.label == one.run else line.label
+            rows += [
+                (panel.title, label, one.run, _cell(point), f"{point.n:,.0f}")
+                for point in rows_of(one.points)
+            ]
+    return Table(chart.title, ("metric", "detail", "model", "value", "n"), tuple(rows))
+
+
+def _told(one: Trajectory) -> list[str]:
+    """The columns that a heading names: not what is so by default."""
+    silent = {"texts": one.texts == "own", "condition": one.condition in ("", "none")}
+    return [name for name in DETAILS if not silent.get(name)]
+
+
+def undefined_table(study: Study) -> Table:
+    """Every number that is not defined, with the cause that the metric named."""
+    found: dict[tuple[str, str, str, str], list[tuple[str, str]]] = {}
+    words = study.words
+    for one in study.trajectories:
+        if one.points["defined"].all():
+            continue
+        metric = words.metric(one)
+        if not one.is_value:
+            metric = f"{metric} ({words.reference(one).title})"
+        for point in rows_of(one.points[~one.points["defined"]]):
+            cause = point.note or "no cause was recorded"
+            key = (one.run, words.benchmark(one), metric, cause)
+            found.setdefault(key, []).append((point.revision, words.detail(one, _told(one))))
+    rows = []
+    for (run, benchmark, metric, cause), places in found.items():
         revisions = ", ".join(dict.fromkeys(revision for revision, _ in places))
-        groups = "; ".join(dict.fromkeys(group for _, group in places if group))
-        rows.append((run, metric, groups, revisions, cause))
-    return Table("Numbers that are not defined", ("run", "metric", "of", "revisions", "cause"), tuple(rows))
+        details = "; ".join(dict.fromkeys(detail for _, detail in places if detail))
+        rows.append((run, benchmark, metric, details, revisions, cause))
+    headings = ("run", "benchmark", "metric", "detail", "revisions", "cause")
+    return Table("Numbers that are not defined", headings, tuple(rows))
 
 
-def noise_table(trajectories: Sequence[Trajectory]) -> Table:
-    """The measured RMS of each noise beside its nominal level; no row where no table has it."""
-    rows = dict.fromkeys(
-        (benchmark_words(one.benchmark), group_words(replace(one, probe="")), f"{one.usable[0].value:.3f}")
-        for one in trajectories
-        if one.metric == "noise_rms" and one.usable
-    )
-    headings = ("benchmark", "nominal", "effective RMS, pixels in [0, 1]")
-    return Table("Noise as it was shown", headings, tuple(rows))
+def diagnostics_table(study: Study) -> Table:
+    """What was recorded about the measurement itself, by condition and level; no row if nothing was."""
+    found: dict[tuple[str, str, str], list[float]] = defaultdict(list)
+    for one in study.trajectories:
+        if one.role == "diagnostic":
+            columns = [name for name in DETAILS if name not in ("probe", "texts")]
+            key = (study.words.benchmark(one), study.words.metric(one), study.words.detail(one, columns))
+            found[key] += one.usable["value"].tolist()
+    rows = tuple((*key, _span(values, ".3g")) for key, values in found.items() if values)
+    return Table("Diagnostics", ("benchmark", "quantity", "condition", "value"), rows)
 
 
-def provenance_table(rows: Sequence[Measurement]) -> Table:
-    """What each benchmark was measured with: data, preprocessing, precision, versions, time."""
-    groups: dict[tuple[str, ...], list[Measurement]] = {}
-    for row in rows:
-        key = (row.run, row.benchmark, row.data_fingerprint, row.preprocess, row.dtype, row.versions)
-        groups.setdefault(key, []).append(row)
+def provenance_table(study: Study) -> Table:
+    """How each benchmark was measured: data, settings, preprocessing, precision, versions."""
+    columns = [
+        "run",
+        "kind",
+        "dataset",
+        "split",
+        "data_fingerprint",
+        "preprocess",
+        "settings",
+        "dtype",
+        "versions",
+    ]
     found = []
-    for (run, benchmark, data, preprocess, dtype, versions), members in groups.items():
-        revisions = {row.revision for row in members}
-        items = sorted({row.n for row in members if math.isfinite(row.n)})
-        n = (
-            ""
-            if not items
-            else f"{items[0]:,.0f}"
-            if len(items) == 1
-            else f"{items[0]:,.0f} to {items[-1]:,.0f}"
-        )
+    rows = study.results.rows
+    for key, members in rows.groupby(columns, sort=False):
+        run, kind, dataset, split, data, preprocess, settings, dtype, versions = map(str, key)
         found.append(
-            (run, benchmark, str(len(revisions)), n, data[:12], preprocess, dtype, _version_words(versions))
+            (
+                run,
+                f"{kind}/{dataset}",
+                split,
+                f"{members['revision'].nunique():,}",
+                _span(members.loc[members["role"] == "value", "n"], ",.0f"),
+                data[:12],
+                preprocess,
+                bare(json_words(settings)),
+                dtype,
+                json_words(versions),
+            )
         )
-    headings = ("run", "benchmark", "revisions", "n", "data fingerprint", "preprocess", "dtype", "versions")
-    return Table("What was measured with what", headings, tuple(found))
+    headings = (
+        *("run", "benchmark", "split", "revisions", "n", "data fingerprint", "preprocess", "settings"),
+        *("dtype", "versions"),
+    )
+    return Table("How it was measured", headings, tuple(found))
 
 
-def _version_words(versions: str) -> str:
-    """``torch 2.6, transformers 5.0``; a text that is no JSON object stays as it is."""
-    try:
-        known = json.loads(versions)
-    except (ValueError, RecursionError):
-        return versions
-    if not isinstance(known, dict):
-        return versions
-    return ", ".join(f"{name} {version}" for name, version in known.items())
-
-
-def overview_tables(worlds: Sequence[Sequence[Panel]]) -> list[Table]:
+def overview_tables(study: Study) -> list[Table]:
     """A table for each run: its revisions by the questions of the overview."""
     columns = [
-        (panel.title, line.trajectory) for panels in worlds for panel in panels for line in panel.lines
+        (panel.title, line.trajectory)
+        for panels in study.overview
+        for panel in panels
+        for line in panel.lines
     ]
     tables = []
     for run in sorted({one.run for _, one in columns}):
         own = [(title, one) for title, one in columns if one.run == run]
-        cells = [{point.revision: _short_cell(point) for point in one.points} for _, one in own]
+        cells = [{point.revision: _short_cell(point) for point in rows_of(one.points)} for _, one in own]
         rows = tuple(
             (name, *(cell.get(name, "") for cell in cells)) for name in _in_order([one for _, one in own])
         )
@@ -132,7 +169,7 @@ def overview_tables(worlds: Sequence[Sequence[Panel]]) -> list[Table]:
     return tables
 
 
-def terminal_tables(worlds: Sequence[Sequence[Panel]]) -> list[str]:
+def terminal_tables(study: Study) -> list[str]:
     """`overview_tables` as plain text."""
     return [
         _aligned(
@@ -143,7 +180,7 @@ def terminal_tables(worlds: Sequence[Sequence[Panel]]) -> list[str]:
             ],
             table.rows,
         )
-        for table in overview_tables(worlds)
+        for table in overview_tables(study)
     ]
 
 
@@ -162,34 +199,35 @@ def _aligned(title: str, heads: Sequence[Sequence[str]], rows: Sequence[Sequence
 
 def _in_order(trajectories: Iterable[Trajectory]) -> list[str]:
     """Names of the revisions of all trajectories in the order of training."""
-    points = {
-        point.revision: (point.epoch if point.epoch is not None else math.inf, point.order)
-        for one in trajectories
-        for point in one.points
-    }
-    return sorted(points, key=lambda name: points[name])
+    points = pd.concat([one.points[["revision", "epoch", "order"]] for one in trajectories])
+    return list(points.sort_values(["epoch", "order"]).drop_duplicates("revision")["revision"])
 
 
-def _count_words(one: Trajectory) -> str:
-    def span(values: Iterable[float]) -> str:
-        known = sorted({value for value in values if math.isfinite(value)})
-        if not known:
-            return ""
-        return f"{known[0]:,.0f}" if len(known) == 1 else f"{known[0]:,.0f} to {known[-1]:,.0f}"
-
-    n, groups = span(point.n for point in one.points), span(point.n_groups for point in one.points)
-    return ", ".join(part for part in (f"n = {n}" if n else "", f"{groups} groups" if groups else "") if part)
+def _count_words(points: pd.DataFrame) -> str:
+    n, clusters = (_span(points.loc[points[name] > 0, name], ",.0f") for name in ("n", "n_clusters"))
+    return ", ".join(
+        part for part in (f"n = {n}" if n else "", f"{clusters} clusters" if clusters else "") if part
+    )
 
 
-def _cell(point: Point) -> str:
+def _span(values: Iterable[float], form: str) -> str:
+    """Least and greatest of some numbers."""
+    known = sorted({value for value in values if math.isfinite(value)})
+    if not known:
+        return ""
+    low, high = format(known[0], form), format(known[-1], form)
+    return low if low == high else f"{low} to {high}"
+
+
+def _cell(point: Any) -> str:
     if not point.defined:
         return f"not defined: {point.note or 'no cause was recorded'}"
     caution = f" ({point.note})" if point.note else ""
-    return number_words(point, count=False) + (caution if point.interpretable else f" {_NEAR_CHANCE}")
+    return number_words(point, count=False) + (caution if point.usable else f", {NOT_INTERPRETABLE}{caution}")
 
 
-def _short_cell(point: Point) -> str:
+def _short_cell(point: Any) -> str:
     if not point.usable:
-        return "near chance" if point.defined else "not defined"
-    half = "" if math.isnan(point.low) else f" [{point.low:.2f}, {point.high:.2f}]"
-    return f"{point.value:.2f}{half}"
+        return NOT_INTERPRETABLE if point.defined else "not defined"
+    interval = "" if math.isnan(point.ci_low) else f" [{point.ci_low:.2f}, {point.ci_high:.2f}]"
+    return f"{point.value:.2f}{interval}"

@@ -38,7 +38,7 @@ from hf_clipdyn.results.row import CELL_KEY, SCHEMA, Cell, Row
 from hf_clipdyn.results.terms import VOCABULARY_KEY, Vocabulary
 from hf_clipdyn.schema import load_json, parse_any, parse_json
 
-__all__ = ["CellStore", "cells_folder", "list_cells", "newest", "read_trials", "trials_folder"]
+__all__ = ["CellStore", "cells_folder", "list_cells", "newest", "read_trials", "trials_folder", "with_cell"]
 
 _HEADER_KEY = b"hf_clipdyn.cell"
 """Key of a `_Header` in the metadata of a cell and of its trials."""
@@ -115,7 +115,7 @@ class CellStore:
         self._built = time.monotonic()
         if output is not None:
             if output.exists():
-                self._held, self._vocabulary = _read_table(output)
+                self._held, self._cells, self._vocabulary = _read_table(output)
             self._refresh()
 
     def check_writable(self) -> None:
@@ -150,12 +150,9 @@ class CellStore:
             EvaluationError: its file is broken.
         """
         if key not in self._cells:
-            if key in self._held and self._held[key].rows.num_rows:
-                self._cells[key] = _first_cell(self._held[key].rows)
-            elif self._output is not None and (file := _file(cells_folder(self._output), key)).exists():
-                self._cells[key] = _read_header(file).cell
-            else:
+            if self._output is None or not (file := _file(cells_folder(self._output), key)).exists():
                 raise KeyError(key)
+            self._cells[key] = _read_header(file).cell
         return self._cells[key]
 
     def cells(self) -> list[Cell]:
@@ -176,8 +173,8 @@ class CellStore:
         """
         if self._output is None:
             return self._trials.get(key)
-        file = _file(trials_folder(self._output), key)
-        return _read_trials_file(file) if file.exists() else None
+        file = _find_trials(self._output, key)
+        return None if file is None else _read_trials_file(file)
 
     def write(
         self, cell: Cell, numbers: Sequence[Row], trials: pd.DataFrame | None, vocabulary: Vocabulary
@@ -225,7 +222,7 @@ class CellStore:
         if self._output is None:
             return
         self._refresh()
-        while self._changed or not self._output.exists():
+        while self._changed or (self._held and not self._output.exists()):
             self._build()
             # Another process may have replaced the table by one without our last cells, or the other way round.
             self._refresh()
@@ -273,14 +270,12 @@ class CellStore:
 
 
 def list_cells(output: Path) -> list[Cell]:
-    """The cells that have files beside the table at ``output``, in the order in which they were written.
+    """The cells of the table at ``output`` and of the files beside it, in the order in which they were written.
 
     Raises:
-        EvaluationError: one of them is broken.
+        EvaluationError: the table or a cell is broken.
     """
-    folder = cells_folder(output)
-    headers = [_read_header(_file(folder, key)) for key in _scan(folder)]
-    return [one.cell for one in sorted(headers, key=lambda one: one.written)]
+    return CellStore(output).cells()
 
 
 def newest(cells: Iterable[Cell]) -> list[Cell]:
@@ -324,12 +319,10 @@ def read_trials(output: str | Path, benchmark: str, *, texts: str = "own") -> pd
         EvaluationError: there are none, or they cannot be read.
     """
     path = Path(output)
-    cells, frames = [], []
-    for cell in list_cells(path):
-        file = _file(trials_folder(path), cell.key)
-        if f"{cell.kind}/{cell.dataset}" == benchmark and cell.texts == texts and file.exists():
-            cells.append(cell)
-            frames.append(_read_trials_file(file))
+    store = CellStore(path)
+    asked = [one for one in store.cells() if (f"{one.kind}/{one.dataset}", one.texts) == (benchmark, texts)]
+    kept = {cell: trials for cell in asked if (trials := store.trials(cell.key)) is not None}
+    cells, frames = list(kept), list(kept.values())
     if not frames:
         raise EvaluationError(f"Beside {path} there are no trials of {benchmark} with the texts {texts!r}.")
     trials = pd.concat(frames, ignore_index=True)
@@ -343,6 +336,25 @@ def read_trials(output: str | Path, benchmark: str, *, texts: str = "own") -> pd
     return found
 
 
+def _find_trials(output: Path, key: str) -> Path | None:
+    """The file of a cell's trials; in a copy from the Hub the folder has a subfolder for each benchmark."""
+    folder = trials_folder(output)
+    return next(
+        (file for file in (_file(folder, key), *folder.glob(f"*/{key}.parquet")) if file.exists()), None
+    )
+
+
+def with_cell(trials: pd.DataFrame, cell: Cell) -> pa.Table:
+    """Trials as a table that explains itself: the cell's columns first, typed as in `SCHEMA`."""
+    answers = pa.Table.from_pandas(trials, preserve_index=False)
+    columns = {
+        one.name: pa.repeat(pa.scalar(getattr(cell, one.name), one.type), len(trials))
+        for one in _TRIALS_SCHEMA
+    }
+    own = {name: answers[name] for name in answers.column_names}
+    return pa.table(columns | own).replace_schema_metadata(answers.schema.metadata)
+
+
 def _file(folder: Path, key: str) -> Path:
     return folder / f"{key}.parquet"
 
@@ -353,7 +365,7 @@ def _scan(folder: Path) -> dict[str, tuple[int, int]]:
         with os.scandir(folder) as entries:
             found = [entry for entry in entries if _NAME.fullmatch(entry.name)]
             stats = {entry.name.removesuffix(".parquet"): entry.stat() for entry in found}
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return {}
     except OSError as error:
         raise EvaluationError(f"{folder} cannot be read ({error.strerror}).") from error
@@ -382,7 +394,7 @@ def _read_cell(file: Path) -> tuple[pa.Table, _Header, Vocabulary]:
         metadata = table.schema.metadata or {}
         header = _parse_header(metadata, file)
         rows = _typed(table)
-        if any(key != header.cell.key for key, _ in _runs(rows)):
+        if any(cell.key != header.cell.key for cell, _ in _runs(rows)):
             raise ValueError("holds rows of another cell")
     except ValueError as error:
         raise _broken(file, error) from error
@@ -401,8 +413,8 @@ def _read_trials_file(file: Path) -> pd.DataFrame:
     return frame
 
 
-def _read_table(path: Path) -> tuple[dict[str, _Held], Vocabulary]:
-    """The rows of each cell and the words of the table at ``path``, in its order."""
+def _read_table(path: Path) -> tuple[dict[str, _Held], dict[str, Cell], Vocabulary]:
+    """The rows of each cell, the cells and the words of the table at ``path``, in its order."""
     try:
         table = read_parquet(path)
         if "benchmark" in table.column_names:
@@ -411,7 +423,10 @@ def _read_table(path: Path) -> tuple[dict[str, _Held], Vocabulary]:
             )
         rows = _typed(table)
         found: dict[str, list[pa.Table]] = {}
-        for key, part in _runs(rows):
+        cells: dict[str, Cell] = {}
+        for cell, part in _runs(rows):
+            key = cell.key
+            cells.setdefault(key, cell)
             found.setdefault(key, []).append(part)
     except ValueError as error:
         raise EvaluationError(
@@ -420,7 +435,7 @@ def _read_table(path: Path) -> tuple[dict[str, _Held], Vocabulary]:
     metadata = table.schema.metadata or {}
     files = _read_files(metadata.get(_FILES_KEY, b"{}"), path)
     held = {key: _Held(pa.concat_tables(parts), *files.get(key, (0.0, None))) for key, parts in found.items()}
-    return held, Vocabulary.loads(metadata.get(VOCABULARY_KEY, b"{}"), str(path))
+    return held, cells, Vocabulary.loads(metadata.get(VOCABULARY_KEY, b"{}"), str(path))
 
 
 def _read_files(text: bytes, path: Path) -> dict[str, tuple[float, tuple[int, int] | None]]:
@@ -467,23 +482,20 @@ def _typed(table: pa.Table) -> pa.Table:
     return rows
 
 
-def _runs(rows: pa.Table) -> Iterable[tuple[str, pa.Table]]:
-    """The key of each stretch of rows of one cell, and the stretch."""
-    if not rows.num_rows:
-        return
+def _runs(rows: pa.Table) -> list[tuple[Cell, pa.Table]]:
+    """Each stretch of rows of one cell."""
     rows = rows.combine_chunks()
-    change = np.zeros(rows.num_rows - 1, bool)
+    change = np.zeros(max(rows.num_rows - 1, 0), bool)
     for name in CELL_KEY:
         codes = rows[name].combine_chunks().dictionary_encode().indices.to_numpy()
         change |= np.diff(codes) != 0
-    starts = [0, *(np.flatnonzero(change) + 1).tolist(), rows.num_rows]
-    for start, end in pairwise(starts):
-        part = rows.slice(start, end - start)
-        yield _first_cell(part).key, part
+    starts = [0, *(np.flatnonzero(change) + 1).tolist()] if rows.num_rows else []
+    firsts = rows.select(_CELL).take(starts).to_pylist()
+    parts = [rows.slice(start, end - start) for start, end in pairwise([*starts, rows.num_rows])]
+    return [(_cell(first), part) for first, part in zip(firsts, parts, strict=True)]
 
 
-def _first_cell(rows: pa.Table) -> Cell:
-    columns: dict[str, Any] = rows.slice(0, 1).select(list(_CELL)).to_pylist()[0]
+def _cell(columns: dict[str, Any]) -> Cell:
     if columns["seconds"] is None:
         columns["seconds"] = math.nan
     return Cell(**columns)

@@ -8,9 +8,7 @@ derived from these dataclasses.
 import hashlib
 import json
 import math
-from dataclasses import MISSING, Field, field, fields
-from dataclasses import dataclass as _dataclass
-from functools import partial
+from dataclasses import MISSING, dataclass, field, fields
 from typing import Any, Literal, get_args, get_type_hints
 
 import pyarrow as pa
@@ -34,8 +32,6 @@ Role = Literal[
 ROLES: tuple[Role, ...] = get_args(Role)
 """What a number is: a ``value`` of the model, a reference that gives values a scale, or a ``diagnostic``."""
 
-record = partial(_dataclass, frozen=True, kw_only=True)
-
 
 def column(meaning: str, *, key: bool = False, default: Any = MISSING) -> Any:
     """A field of a row.
@@ -48,7 +44,7 @@ def column(meaning: str, *, key: bool = False, default: Any = MISSING) -> Any:
     return field(default=default, metadata={"meaning": meaning, "key": key})
 
 
-@record()
+@dataclass(frozen=True, kw_only=True)
 class Cell:
     """What is constant for one benchmark on one revision with one choice of texts."""
 
@@ -92,7 +88,7 @@ class Cell:
         return hashlib.sha256(json.dumps(named, sort_keys=True).encode()).hexdigest()
 
 
-@record()
+@dataclass(frozen=True, kw_only=True)
 class NumberKey:
     """What names a number within its cell."""
 
@@ -114,7 +110,7 @@ class NumberKey:
     parameter: float | None = column(
         "Position on the kind's second axis; null if there is none.", key=True, default=None
     )
-    role: Role = column(f"One of {', '.join(ROLES)}.", key=True, default="value")
+    role: Role = column(f"One of {', '.join(ROLES)}.", key=True, default="value")  # noqa: RUF009  # a field
     reference: str = column(
         "Name of the baseline or the observer; empty if there is none.", key=True, default=""
     )
@@ -125,7 +121,7 @@ class NumberKey:
         return tuple(getattr(self, name) for name in NUMBER_KEY)
 
 
-@record()
+@dataclass(frozen=True, kw_only=True)
 class Number(NumberKey):
     """One number of a cell, as a kind's `score` returns it."""
 
@@ -145,8 +141,8 @@ class Number(NumberKey):
             object.__setattr__(self, "note", "not defined on these data")
 
 
-@record()
-class Row(Number, Cell):
+@dataclass(frozen=True, kw_only=True)
+class Row(Number, Cell):  # type: ignore[misc]  # `key` is that of the number
     """One row of the table: a number with its cell, its confidence level and its direction."""
 
     confidence_level: float | None = column("Of the interval; null if there is none.", default=None)
@@ -181,5 +177,4 @@ SCHEMA = pa.schema([(name, _ARROW[get_type_hints(Row)[name]]) for name in (one.n
 
 def column_table() -> list[tuple[str, str, str]]:
     """Name, Arrow type and meaning of every column, for the docs."""
-    held: tuple[Field[Any], ...] = fields(Row)
-    return [(one.name, str(SCHEMA.field(one.name).type), one.metadata["meaning"]) for one in held]
+    return [(one.name, str(SCHEMA.field(one.name).type), one.metadata["meaning"]) for one in fields(Row)]

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 
 from hf_clipdyn.errors import EvaluationError
+from hf_clipdyn.results.row import NUMBER_KEY
 from hf_clipdyn.schema import parse_json
 
 __all__ = [
@@ -87,6 +88,12 @@ class Term:
     mirrors: str = ""
     overview: Overview | None = None
 
+    def __post_init__(self) -> None:
+        if self.limits is not None and (len(self.limits) != 2 or self.limits[0] >= self.limits[1]):
+            raise ValueError("the limits of a metric are two numbers, the lower one first")
+        if self.poles is not None and (len(self.poles) != 2 or self.neutral is None):
+            raise ValueError("a metric with poles names two of them, and a neutral value between")
+
     @property
     def higher_is_better(self) -> bool | None:
         """`better` as the table's column has it."""
@@ -125,6 +132,11 @@ class Reference:
     title: str
     joins: tuple[str, ...] = ("metric",)
 
+    def __post_init__(self) -> None:
+        unknown = set(self.joins) - set(NUMBER_KEY)
+        if unknown:
+            raise ValueError(f"a reference joins columns of a number's key, not {', '.join(sorted(unknown))}")
+
 
 @dataclass(frozen=True, kw_only=True)
 class KindTerms:
@@ -139,6 +151,7 @@ class KindTerms:
         references: how each reference joins the values.
         proxy: whether its judgements are formulas that stand for people; the page then says so.
         rank: kinds are shown in this order.
+        task: the Hub's name of the task, for the results in a model card; empty for none of its tasks.
     """
 
     title: str
@@ -152,6 +165,7 @@ class KindTerms:
     references: tuple[Reference, ...] = ()
     proxy: bool = False
     rank: int = 100
+    task: str = ""
 
     def reference(self, role: str, name: str) -> Reference | None:
         """The declaration for rows of that role and reference; one that names the reference comes first."""
@@ -183,7 +197,7 @@ class Vocabulary:
 
     def dumps(self) -> str:
         """As JSON, for the metadata of a Parquet file."""
-        return json.dumps(asdict(self), sort_keys=True, ensure_ascii=False)
+        return json.dumps(asdict(self), ensure_ascii=False)  # unsorted: metrics have an order
 
     @classmethod
     def loads(cls, text: str | bytes, where: str) -> "Vocabulary":
@@ -192,7 +206,11 @@ class Vocabulary:
         Raises:
             EvaluationError: it is something else.
         """
-        return parse_json(cls, text, where=f"the vocabulary of {where}", error=EvaluationError)
+        name = f"the vocabulary of {where}"
+        try:
+            return parse_json(cls, text, where=name, error=EvaluationError)
+        except ValueError as error:
+            raise EvaluationError(f"{name} cannot be read: {error}.") from error
 
     @classmethod
     def merged(cls, parts: Iterable["Vocabulary"]) -> "Vocabulary":

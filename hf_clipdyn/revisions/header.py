@@ -1,4 +1,4 @@
-"""Is a safetensors header sane? Found out from the first bytes of a file, wherever it lies."""
+"""Check a safetensors header from the first bytes of a file."""
 
 from hf_clipdyn.errors import RevisionError
 from hf_clipdyn.revisions.repository import Repository

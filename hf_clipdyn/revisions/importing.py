@@ -1,4 +1,4 @@
-"""Checkpoints that others trained with open_clip become revisions, and revisions become checkpoints."""
+"""Import checkpoints of open_clip as revisions, and export revisions as checkpoints."""
 
 import json
 import tempfile
@@ -38,12 +38,12 @@ _SUFFIXES = (".pt", ".pth", ".safetensors")
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """One checkpoint to be imported.
+    """One checkpoint to import.
 
     Attributes:
         epoch: whole epochs trained, as the source counts them.
-        name: its name for the card: no path of this machine.
-        file: gives the file, and takes it away afterwards if it was downloaded.
+        name: its name for the card, without a path of this machine.
+        file: gives the file for the time of a `with` block; a download is deleted afterwards.
     """
 
     epoch: int
@@ -52,7 +52,7 @@ class Checkpoint:
 
 
 @dataclass(frozen=True)
-class Source:
+class CheckpointSource:
     """Where checkpoints come from, for the card."""
 
     checkpoints: tuple[Checkpoint, ...]
@@ -63,11 +63,11 @@ class Source:
     datasets: tuple[str, ...] = ()
 
 
-def local_checkpoints(paths: Sequence[Path], licence: str | None = None) -> Source:
-    """Checkpoint files on the disk, ordered by the epoch that each names itself, else by its file name.
+def local_checkpoints(paths: Sequence[Path], licence: str | None = None) -> CheckpointSource:
+    """Checkpoint files on the disk, ordered by the epoch inside each file, else in its name.
 
     Raises:
-        ConfigError: a file does not exist, or no epoch can be told, or two have the same.
+        ConfigError: a file does not exist or gives no epoch, or two files give the same.
         ModelError: a file cannot be read.
     """
     found = []
@@ -77,9 +77,11 @@ def local_checkpoints(paths: Sequence[Path], licence: str | None = None) -> Sour
         epoch = checkpoint_epoch(path)
         epoch = epoch_of(path.stem) if epoch is None else epoch
         if epoch is None:
-            raise ConfigError(f"{path.name} names no epoch, inside or as epoch_N in its name: rename it.")
-        found.append(Checkpoint(epoch, path.name, _kept(path)))
-    return Source(_ordered(found), licence=licence)
+            raise ConfigError(
+                f"{path.name} has no epoch, neither inside nor in its name: rename it to epoch_N."
+            )
+        found.append(Checkpoint(epoch, path.name, _local(path)))
+    return CheckpointSource(_ordered(found), licence=licence)
 
 
 class HubCheckpoints:
@@ -98,13 +100,13 @@ class HubCheckpoints:
         self._api = HfApi(token=token)
         self._retries = RetryPolicy(patience=120.0)
 
-    def source(self) -> Source:
+    def source(self) -> CheckpointSource:
         """What the repository has, at its newest commit; nothing is downloaded yet.
 
         Raises:
             RevisionNotFoundError: there is no such repository.
             UnknownNameError: it has no such run.
-            ConfigError: it has several, and none was named.
+            ConfigError: it has several, and `run` is None.
         """
         for repo_type in ("model", "dataset"):
             try:
@@ -134,7 +136,7 @@ class HubCheckpoints:
             for file in runs[folder]
         ]
         datasets = getattr(card, "datasets", None) or ()
-        return Source(
+        return CheckpointSource(
             _ordered(checkpoints),
             self.repo_id,
             repo_type,
@@ -165,7 +167,7 @@ class HubCheckpoints:
     ) -> Callable[[], AbstractContextManager[Path]]:
         @contextmanager
         def download() -> Iterator[Path]:
-            # A folder of its own, not the cache: a series of checkpoints is larger than many disks.
+            # A temporary folder, not the cache: a series of checkpoints is larger than many disks.
             with tempfile.TemporaryDirectory() as folder:
                 try:
                     path = attempt(
@@ -188,7 +190,7 @@ class HubCheckpoints:
 
 
 def import_open_clip(
-    source: Source,
+    source: CheckpointSource,
     repo_id: str,
     *,
     model: str,
@@ -199,11 +201,11 @@ def import_open_clip(
     token: str | None = None,
     private: bool = False,
 ) -> Summary:
-    """Publish open_clip checkpoints as revisions of a CLIPModel; what is published already is not read again.
+    """Publish open_clip checkpoints as revisions of a CLIPModel; published ones are not read again.
 
     Args:
         source: `local_checkpoints(…)` or `HubCheckpoints(…).source()`.
-        repo_id: repository to be made.
+        repo_id: repository to create.
         model: open_clip's name of the architecture, `ViT-B-16-quickgelu`.
         output_dir: folder of the journal.
         store: local store; None for `<output_dir>/hub`.
@@ -211,7 +213,7 @@ def import_open_clip(
         samples_per_epoch: images per epoch of the source; without it the samples seen stay unknown.
 
     Raises:
-        ConfigError: the Hub could have no such repository.
+        ConfigError: the repository's id is invalid.
         ModelError: a checkpoint is not of that architecture.
         RevisionError: revisions cannot be published.
     """
@@ -226,7 +228,7 @@ def import_open_clip(
     tokenizer = clip_tokenizer(theirs["text_cfg"]["context_length"])
     if len(tokenizer) != theirs["text_cfg"]["vocab_size"]:
         raise ModelError(
-            f"{model} has a vocabulary of its own; only models with CLIP's tokenizer can be imported."
+            f"{model} has another vocabulary: only models with CLIP's tokenizer can be imported."
         )
     processor = CLIPProcessor(image_processor_of(theirs), tokenizer)
 
@@ -279,9 +281,9 @@ def export_open_clip(
     `.json`: after `open_clip.add_model_config(path)` the file's name without suffix is a model of open_clip.
 
     Raises:
-        ConfigError: the file's suffix is neither.
+        ConfigError: the file has another suffix.
         RevisionNotFoundError: there is no such revision.
-        ModelError: it is no CLIP, or its weights are not whole.
+        ModelError: it is no CLIP, or its weights are incomplete.
     """
     import torch
     from safetensors.torch import save_file
@@ -316,7 +318,7 @@ def export_open_clip(
     return output
 
 
-def _kept(path: Path) -> Callable[[], AbstractContextManager[Path]]:
+def _local(path: Path) -> Callable[[], AbstractContextManager[Path]]:
     @contextmanager
     def file() -> Iterator[Path]:
         yield path
@@ -328,7 +330,7 @@ def _ordered(checkpoints: Sequence[Checkpoint]) -> tuple[Checkpoint, ...]:
     ordered = sorted(checkpoints, key=lambda item: item.epoch)
     for before, item in pairwise(ordered):
         if before.epoch == item.epoch:
-            raise ConfigError(f"{before.name} and {item.name} are both of epoch {item.epoch}: leave one out.")
+            raise ConfigError(f"{before.name} and {item.name} are both of epoch {item.epoch}: leave out one.")
     if not ordered:
         raise ConfigError("There is no checkpoint to import.")
     return tuple(ordered)

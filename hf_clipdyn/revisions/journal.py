@@ -1,11 +1,11 @@
-"""The journal of a run's publishing: what was handed in, and which place has it already.
+"""The journal of a run's publishing: which revisions were handed in, and which target has them.
 
 ::
 
     <output_dir>/publishing/
         run.json                  where this run publishes; no token is ever written
-        entries/epoch-003.json    one revision: its manifest row, and the places that have it
-        snapshots/epoch-003/      its files, until every place has it
+        entries/epoch-003.json    one revision: its manifest row, and the targets that have it
+        snapshots/epoch-003/      its files, until every target has it
         staging/                  a snapshot that is being written; never read
         lock                      held by the one process that publishes
 
@@ -31,7 +31,7 @@ from hf_clipdyn.schema import CommitId, Matches, RepoId, read_json
 
 __all__ = ["Entry", "Journal", "RunFacts"]
 
-_Place = Annotated[str, Matches("store|hub", "a place: store or hub")]
+_Target = Annotated[str, Matches("store|hub", "a target: store or hub")]
 _Store = Annotated[
     str, Matches(lambda text: _is_store(text), "a folder inside the run's, or an absolute path")
 ]
@@ -44,12 +44,12 @@ def _is_store(text: str) -> bool:
 
 @dataclass(frozen=True)
 class RunFacts:
-    """Where a run publishes, and what its cards say: all that `clipdyn publish --resume` needs.
+    """Where a run publishes and what its cards say: everything that `clipdyn publish --resume` needs.
 
     Attributes:
         run_id: drawn once per run; the manifest carries it, so that two runs never mix.
-        store: the local store, relative to the run's folder where it lies in it; None if the run publishes
-            to the Hub only.
+        store: the local store, relative to the run's folder if it is inside; None if the run publishes to the
+            Hub only.
     """
 
     repo_id: RepoId
@@ -73,21 +73,21 @@ class Entry:
 
     Attributes:
         row: its manifest row; the hash is empty until the worker has computed it.
-        published: place (`store`, `hub`) to commit.
-        refused: place to the reason why it will never be there (the same weights twice).
+        published: target (`store`, `hub`) to commit.
+        refused: target to the reason why it will never have the revision (the same weights twice).
     """
 
     row: ManifestRow
-    published: dict[_Place, CommitId] = field(default_factory=dict)
-    refused: dict[_Place, str] = field(default_factory=dict)
+    published: dict[_Target, CommitId] = field(default_factory=dict)
+    refused: dict[_Target, str] = field(default_factory=dict)
 
     @property
     def name(self) -> str:
         return self.row.name
 
-    def settled(self, place: str) -> bool:
-        """Whether there is nothing left to do for that place."""
-        return place in self.published or place in self.refused
+    def settled(self, target: str) -> bool:
+        """Whether there is nothing left to do for that target."""
+        return target in self.published or target in self.refused
 
 
 class Journal:
@@ -109,7 +109,7 @@ class Journal:
         Raises:
             PublishError: another process is publishing, or the folder cannot be written.
         """
-        for name in ("entries", "snapshots", "staging"):  # what lies in them is deleted in time
+        for name in ("entries", "snapshots", "staging"):  # their contents are deleted later
             if (self.folder / name).is_symlink():
                 raise PublishError(f"{self.folder / name} is a link: put the folder itself in its place.")
         try:
@@ -117,7 +117,9 @@ class Journal:
             lock = FileLock(self.folder / "lock", timeout=1)
             lock.acquire()
         except Timeout as error:
-            raise PublishError(f"Another process publishes from {self.folder} at this moment.") from error
+            raise PublishError(
+                f"Another process publishes from {self.folder}: wait until it ends."
+            ) from error
         except OSError as error:
             raise PublishError(f"{self.folder} cannot be written ({error.strerror}).") from error
         try:
@@ -137,8 +139,8 @@ class Journal:
 
         Raises:
             ConfigError: there is no journal.
-            PublishError: it cannot be read, or names a store outside the run's folder that was never begun:
-                whoever passes a run on must not choose where files are written here.
+            PublishError: it cannot be read, or names a store outside the run's folder that does not exist:
+                a run from elsewhere must not choose where files are written here.
         """
         facts = self.run()
         if facts is None:
@@ -197,7 +199,7 @@ class Journal:
                 fsync(path)
             fsync(staged)
         except BaseException:
-            shutil.rmtree(staged, ignore_errors=True)  # above all when the disk is full
+            shutil.rmtree(staged, ignore_errors=True)  # the disk may be full
             raise
         self.discard_snapshot(row.name)  # of a killed process that had not written its entry yet
         self.snapshot(row.name).parent.mkdir(exist_ok=True)
@@ -207,20 +209,20 @@ class Journal:
         return entry
 
     def put(self, entry: Entry) -> None:
-        """Write an entry, or what became of it."""
+        """Write an entry, new or changed."""
         self._write(f"entries/{entry.name}.json", asdict(entry))
 
     def snapshot(self, name: str) -> Path:
-        """The folder of a revision's files; it is gone once every place has the revision."""
+        """The folder of a revision's files; it is gone once every target has the revision."""
         return self.folder / "snapshots" / name
 
     def discard_snapshot(self, name: str) -> None:
         shutil.rmtree(self.snapshot(name), ignore_errors=True)
 
-    def settle(self, entry: Entry, places: Sequence[str]) -> None:
-        """Write an entry, and drop its files if every place has it."""
+    def settle(self, entry: Entry, targets: Sequence[str]) -> None:
+        """Write an entry, and drop its files if every target has it."""
         self.put(entry)
-        if all(place in entry.published for place in places):
+        if all(target in entry.published for target in targets):
             self.discard_snapshot(entry.name)
 
     def _read(self, path: Path) -> Entry:

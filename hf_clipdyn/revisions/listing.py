@@ -1,4 +1,4 @@
-"""Which revisions a repository has: this project's, and those of suites that others published."""
+"""Which revisions a repository has; suites of others are listed too."""
 
 import json
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ from hf_clipdyn.schema import checked_repo_id
 __all__ = ["PARALLEL_REQUESTS", "Revision", "list_revisions", "open_repository", "render", "revisions_of"]
 
 
-PARALLEL_REQUESTS = 8  # a suite has a hundred branches and more, and each is a request
+PARALLEL_REQUESTS = 8  # a suite may have over a hundred branches, each of which is a request
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class Revision:
 def open_repository(repo_id: str, store: str | Path | None = None, token: str | None = None) -> Repository:
     """The repository in the local store, or on the Hub if ``store`` is None.
 
-    Offline (HF_HUB_OFFLINE) the Hub is what the client's own cache holds, which is laid out as a store.
+    Offline (HF_HUB_OFFLINE) the client's own cache is read, which has the layout of a store.
 
     Raises:
         ConfigError: the Hub could have no such repository.
@@ -74,9 +74,9 @@ def open_repository(repo_id: str, store: str | Path | None = None, token: str | 
 
 
 def list_revisions(repo_id: str, store: str | Path | None = None, token: str | None = None) -> list[Revision]:
-    """The revisions of a repository in training order; by number where there is no manifest.
+    """The revisions of a repository in training order; without a manifest, by the numbers in their names.
 
-    `main` is listed only if no other branch has its commit and the manifest does not account for it, and then last.
+    `main` is listed, as the last one, only if no other branch has its commit and there is no manifest.
 
     Args:
         repo_id: `owner/name`.
@@ -119,12 +119,12 @@ def revisions_of(repository: Repository) -> list[Revision]:
             )
         )
 
-    # What others call main is their newest state, wherever its name would stand among the others.
-    def place(revision: Revision) -> tuple[bool, tuple[Any, ...]]:
+    # In suites of others, main is the newest state.
+    def order(revision: Revision) -> tuple[bool, tuple[Any, ...]]:
         step = step_of(revision.name) if revision.step is None else revision.step
         return revision.name == MAIN, sort_key(revision.name, step)
 
-    return sorted(revisions, key=place)
+    return sorted(revisions, key=order)
 
 
 def render(revisions: Sequence[Revision], *, as_json: bool = False) -> str:

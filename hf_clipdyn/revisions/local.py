@@ -72,7 +72,7 @@ class LocalStore:
     """One repository in the local store.
 
     Attributes:
-        store: the folder to be handed to `from_pretrained` as ``cache_dir``.
+        store: the ``cache_dir`` for `from_pretrained`.
         repo_id: `name` or `owner/name`.
     """
 
@@ -114,7 +114,7 @@ class LocalStore:
         found = {
             path.relative_to(root).as_posix(): path for path in sorted(root.rglob("*")) if self._has(path)
         }
-        # Where a store was copied without its links, the listing still tells what the files were.
+        # If a store was copied without its links, the listing still has the hashes.
         listed = {} if all(path.is_symlink() for path in found.values()) else self._listed(commit)
         return {
             name: replace(listed[name], size=path.stat().st_size)
@@ -124,7 +124,7 @@ class LocalStore:
         }
 
     def _listed(self, commit: str) -> dict[str, FileRecord]:
-        """What `trees/<commit>.json` says of the files; nothing where it cannot be read."""
+        """The files in `trees/<commit>.json`; none if it cannot be read."""
         try:
             files = self._tree(commit).files
         except RevisionError:
@@ -148,7 +148,7 @@ class LocalStore:
             return file.read(size)
 
     def _has(self, path: Path) -> bool:
-        """Whether a path is a file of this repository: a link that leads elsewhere is none."""
+        """Whether a path is a file of this repository, not a link that leads elsewhere."""
         try:
             return path.is_file() and path.resolve().is_relative_to(self.folder.resolve())
         except (OSError, RuntimeError):  # a loop of links
@@ -163,7 +163,7 @@ class LocalStore:
     # --- writing ------------------------------------------------------------------------------------
 
     def check(self) -> None:
-        """Find out now whether the store can be written.
+        """Check that the store can be written.
 
         Raises:
             PublishError: it cannot.
@@ -179,14 +179,14 @@ class LocalStore:
             ) from error
 
     def clean(self) -> None:
-        """Remove what an interrupted publisher left in `.staging/`; call it when none is at work."""
+        """Remove what an interrupted publisher left in `.staging/`; call it only while no publisher runs."""
         shutil.rmtree(self.folder / ".staging", ignore_errors=True)
 
     def commit(
         self, name: str, files: Mapping[str, Path | Held], manifest: Manifest, parent: str | None
     ) -> str:
         if self._ref(MAIN) != parent:
-            raise PublishError(f"Another process writes to {self.where} at this moment: try again.")
+            raise PublishError(f"Another process writes to {self.where} now: try again later.")
         sources = {
             path: self._file(file.commit, file.path) if isinstance(file, Held) else file
             for path, file in files.items()
@@ -233,7 +233,7 @@ class LocalStore:
     def _write_snapshot(self, files: Mapping[str, Path], manifest: bytes) -> str:
         """Write blobs, tree and snapshot, in this order; the snapshot appears whole, by one rename.
 
-        What is there already is kept only if it is right.
+        Existing files are kept only if they are right.
         """
         staging = self._stage()
         try:
@@ -266,7 +266,7 @@ class LocalStore:
 
 
 def _record(path: Path) -> FileRecord:
-    """Metadata of a file: a link into `blobs/` tells the hash, any other file is hashed."""
+    """Metadata of a file: a link into `blobs/` has the hash in its name, any other file is hashed."""
     size = path.stat().st_size
     if path.is_symlink():
         blob = path.readlink().name
@@ -298,7 +298,7 @@ def _commit_id(records: Mapping[str, FileRecord]) -> str:
 
 def _link_or_copy(source: Path, target: Path) -> None:
     try:
-        os.link(source, target)  # the weights lie on the disk once, for the journal and the store
+        os.link(source, target)  # one copy of the weights for the journal and the store
     except OSError:
         shutil.copyfile(source, target)
     follow_umask(target)
@@ -315,7 +315,7 @@ def _tree_text(records: Mapping[str, FileRecord]) -> str:
 
 
 def _link(path: Path, blob: str, depth: int) -> None:
-    """Link to a blob as seen from the final place, `snapshots/<commit>/`, ``depth`` folders below it."""
+    """Link to a blob from a file ``depth`` folders below `snapshots/<commit>/`, its final folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
     target = "../" * (depth + 2) + f"blobs/{blob}"
     with contextlib.suppress(FileExistsError):

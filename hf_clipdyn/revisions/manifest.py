@@ -2,7 +2,7 @@
 
 The manifest is a file of the repository, committed together with the weights. So it names no
 commits (a file cannot name the commit that it is part of): those are resolved from the refs.
-The newest one stands on `main`.
+The newest one is on `main`.
 """
 
 import json
@@ -18,7 +18,7 @@ from hf_clipdyn.schema import Count, Matches, load_json, parse_any
 __all__ = ["IMPORTED", "MANIFEST_FILE", "OF_RUN", "Manifest", "ManifestRow", "sort_key"]
 
 MANIFEST_FILE = "revisions.json"
-IMPORTED = "imported:"  # begins the recipe hash of what was not trained here: gaps are its source's
+IMPORTED = "imported:"  # start of the recipe hash of imported runs, which have the gaps of their source
 _FORMAT_VERSION = 1
 
 OF_RUN = ("scale", "seed", "parameters")  # earlier manifests lack them
@@ -35,17 +35,16 @@ class ManifestRow:
 
     Attributes:
         name: the branch, `epoch-003` or `step-00000512`.
-        epoch: whole epochs trained; None inside an epoch, and where nobody knows.
-        step: optimiser steps taken; None where nobody knows.
-        samples_seen: images shown so far, repetitions counted; None where nobody knows.
+        epoch: whole epochs trained; None inside an epoch or if unknown.
+        step: optimiser steps taken; None if unknown.
+        samples_seen: images shown so far, repetitions counted; None if unknown.
         sha256: SHA-256 of the weights file, 64 hexadecimal digits; empty before it is computed.
         size: size of the weights file in bytes.
-        loss: training loss at that point; None before training, and where nobody knows.
+        loss: training loss at that point; None before training or if unknown.
         time: when the snapshot was taken, UTC, ISO 8601.
         recipe_hash: hash of the recipe that the run was started with.
         versions: package name to version.
-        identical_allowed: the run was told to accept that another revision has the same weights; written
-            only where it is so.
+        identical_allowed: the run accepts that another revision has the same weights; written only if true.
     """
 
     name: RevisionName
@@ -94,7 +93,7 @@ class Manifest:
         return self.rows[-1] if self.rows else None
 
     def with_row(self, row: ManifestRow) -> "Manifest":
-        """The manifest with this row added, or put in the place of the row of its name."""
+        """The manifest with this row, which replaces a row of the same name."""
         others = [other for other in self.rows if other.name != row.name]
         return replace(self, rows=_ordered([*others, row]))
 

@@ -1,7 +1,7 @@
 """The names of revisions: `epoch-003`, `step-00000512`, and an order for everybody's.
 
 A fixed width makes the names of this project sort as text. Other suites (`step1000`,
-`step1000-tokens4B`, `epoch_12`) do not, hence `natural_key`.
+`step1000-tokens4B`, `epoch_12`) need `natural_key`.
 """
 
 import re
@@ -91,7 +91,7 @@ def step_name(step: int) -> str:
 
 
 def epoch_of(name: str) -> int | None:
-    """The epoch that a revision's name speaks of, None where it speaks of none.
+    """The epoch in a revision's name; None if it has none.
 
     Example:
         >>> epoch_of("epoch_12"), epoch_of("step1000")
@@ -102,7 +102,7 @@ def epoch_of(name: str) -> int | None:
 
 
 def step_of(name: str) -> int | None:
-    """The step that a revision's name speaks of, None where it speaks of none.
+    """The step in a revision's name; None if it has none.
 
     Example:
         >>> step_of("step1000-tokens4B"), step_of("epoch-003")

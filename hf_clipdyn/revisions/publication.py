@@ -1,8 +1,8 @@
-"""How a revision is published: one algorithm for every place, over the few primitives of `Repository`.
+"""How a revision is published: one algorithm for every target, on the few primitives of `Repository`.
 
-Commit, compare, branch, settle `main`, in this order. The other order, branch first, is how public suites
-came to serve wrong weights: if the commit fails, the branch exists and carries what `main` had. Every step
-can be repeated: what an interrupted or doubtful call has already done is found again and not done twice.
+The order is commit, compare, branch, update `main`. With the branch first, a failed commit leaves a branch with
+the weights of `main`: public suites serve wrong weights for that reason. Every step can be repeated: it finds
+what an interrupted call has already done and does not do it twice.
 """
 
 import dataclasses
@@ -40,8 +40,8 @@ class Snapshot:
 
     Attributes:
         files: path in the repository to file on disk, card included, `revisions.json` excluded: that one
-            depends on what else the place holds.
-        row: what the manifest will say of it.
+            depends on what else the target holds.
+        row: its row in the manifest.
         run: the manifest of the run that made it, without rows.
     """
 
@@ -51,14 +51,14 @@ class Snapshot:
 
 
 class IdenticalWeightsError(PublishError):
-    """The revision has the weights of another one, which nobody asked for."""
+    """The revision has the weights of another one, which was not allowed."""
 
 
 def files_of(folder: Path) -> dict[str, Path]:
     """The files of a folder as `Snapshot` wants them, sorted.
 
     Raises:
-        PublishError: one is a link to a file elsewhere, which nobody meant to publish.
+        PublishError: one is a link to a file elsewhere.
     """
     root = folder.resolve()
     files = {}
@@ -70,79 +70,79 @@ def files_of(folder: Path) -> dict[str, Path]:
     return files
 
 
-def publish(place: Repository, snapshot: Snapshot) -> str:
-    """Publish a revision whole, or not at all, and let `main` account for it; returns its commit.
+def publish(target: Repository, snapshot: Snapshot) -> str:
+    """Publish a revision, whole or not at all, and update `main`; returns its commit.
 
     A repeat changes nothing.
 
     Raises:
-        PublishError: the name is taken by other weights, or the place holds another run.
+        PublishError: the name has other weights, or the target holds another run.
         IdenticalWeightsError: another revision has the same weights, and that was not allowed.
-        RevisionError: the place cannot be read.
+        RevisionError: the target cannot be read.
     """
     name = snapshot.row.name
     try:
-        refs = place.refs()
+        refs = target.refs()
     except RevisionNotFoundError:
         refs = {}
-    manifest = read_manifest(place, refs)
-    after = _manifest_after(manifest, snapshot, place.where)
+    manifest = read_manifest(target, refs)
+    after = _manifest_after(manifest, snapshot, target.where)
     if name in refs:
-        _require_same(place, snapshot, refs[name])
+        _require_same(target, snapshot, refs[name])
         commit = refs[name]
     else:
-        commit = _earlier_commit(place, snapshot, manifest) or place.commit(
+        commit = _earlier_commit(target, snapshot, manifest) or target.commit(
             name, snapshot.files, after, refs.get(MAIN)
         )
-        _compare(place, snapshot, commit)
-        place.set_ref(name, commit)
-        held = place.refs().get(name)
+        _compare(target, snapshot, commit)
+        target.set_ref(name, commit)
+        held = target.refs().get(name)
         if held != commit:
-            _require_same(place, snapshot, held)
-    settle_main(place, after)
+            _require_same(target, snapshot, held)
+    settle_main(target, after)
     return commit
 
 
-def replace(place: Repository, snapshot: Snapshot, manifest: Manifest) -> str:
-    """Publish a revision with this manifest, whatever its name served: the one case in which a name moves."""
+def replace(target: Repository, snapshot: Snapshot, manifest: Manifest) -> str:
+    """Publish a revision with this manifest even if its name serves something else: no other call moves a name."""
     try:
-        parent = place.refs().get(MAIN)
+        parent = target.refs().get(MAIN)
     except RevisionNotFoundError:
         parent = None
-    commit = place.commit(snapshot.row.name, snapshot.files, manifest, parent)
-    _compare(place, snapshot, commit)
-    place.set_ref(snapshot.row.name, commit, move=True)
+    commit = target.commit(snapshot.row.name, snapshot.files, manifest, parent)
+    _compare(target, snapshot, commit)
+    target.set_ref(snapshot.row.name, commit, move=True)
     return commit
 
 
-def settle_main(place: Repository, manifest: Manifest) -> bool:
-    """Let `main` have this manifest and the files of its newest revision, whichever came last.
+def settle_main(target: Repository, manifest: Manifest) -> bool:
+    """Give `main` this manifest and the files of its newest revision.
 
     Returns:
         Whether anything had to be done.
     """
-    refs = place.refs()
+    refs = target.refs()
     newest, main = manifest.newest, refs.get(MAIN)
-    files = _files(place, main)
+    files = _files(target, main)
     base = main if files else None
     if newest is not None and newest.name in refs and refs[newest.name] != base:
         source = refs[newest.name]
         others = {commit for name, commit in refs.items() if name not in (MAIN, newest.name)}
-        outdated = base is None or base in others or sha256_of(place, base) != newest.sha256
-        if outdated and sha256_of(place, source) == newest.sha256:
+        outdated = base is None or base in others or sha256_of(target, base) != newest.sha256
+        if outdated and sha256_of(target, source) == newest.sha256:
             base = source
-    if base is None or (base == main and not _lacks_manifest(place, base, files, manifest)):
+    if base is None or (base == main and not _lacks_manifest(target, base, files, manifest)):
         return False
-    copied = {path: Held(base, path) for path in place.files(base) if path != MANIFEST_FILE}
-    commit = place.commit(MAIN, copied, manifest, main)
-    if place.refs().get(MAIN) != commit:
-        place.set_ref(MAIN, commit, move=True)
+    copied = {path: Held(base, path) for path in target.files(base) if path != MANIFEST_FILE}
+    commit = target.commit(MAIN, copied, manifest, main)
+    if target.refs().get(MAIN) != commit:
+        target.set_ref(MAIN, commit, move=True)
     return True
 
 
-def content_differs(place: Repository, commit: str, path: str, record: FileRecord) -> bool:
-    """Whether a file, read as a whole, does not hash to what the place records of it."""
-    with place.fetched(commit, path) as file:
+def content_differs(target: Repository, commit: str, path: str, record: FileRecord) -> bool:
+    """Whether a file, read as a whole, has another hash than the target's metadata say."""
+    with target.fetched(commit, path) as file:
         return not _is(record, file)
 
 
@@ -152,17 +152,17 @@ def _is(record: FileRecord, file: Path) -> bool:
     return record.blob == file_git_hash(file)
 
 
-def _files(place: Repository, commit: str | None) -> dict[str, FileRecord]:
+def _files(target: Repository, commit: str | None) -> dict[str, FileRecord]:
     try:
-        return place.files(commit) if commit is not None else {}
+        return target.files(commit) if commit is not None else {}
     except RevisionNotFoundError:
         return {}
 
 
 def _lacks_manifest(
-    place: Repository, commit: str, files: Mapping[str, FileRecord], manifest: Manifest
+    target: Repository, commit: str, files: Mapping[str, FileRecord], manifest: Manifest
 ) -> bool:
-    return MANIFEST_FILE not in files or place.read(commit, MANIFEST_FILE) != manifest.dumps().encode()
+    return MANIFEST_FILE not in files or target.read(commit, MANIFEST_FILE) != manifest.dumps().encode()
 
 
 def _manifest_after(manifest: Manifest | None, snapshot: Snapshot, where: str) -> Manifest:
@@ -180,46 +180,46 @@ def _manifest_after(manifest: Manifest | None, snapshot: Snapshot, where: str) -
     twins = [other.name for other in held if other.sha256 == row.sha256 and other.name != row.name]
     if twins and not row.identical_allowed:
         raise IdenticalWeightsError(
-            f"{row.name} has the very weights of {twins[0]} in {where}: training changed nothing "
-            "between them. Ask for identical revisions if this is meant."
+            f"{row.name} has the same weights as {twins[0]} in {where}: training changed nothing "
+            "between them. Allow identical revisions if this is intended."
         )
     return dataclasses.replace(snapshot.run, rows=held).with_row(row)
 
 
-def _require_same(place: Repository, snapshot: Snapshot, commit: str | None) -> None:
-    """Accept a revision that is there already, if it is this one.
+def _require_same(target: Repository, snapshot: Snapshot, commit: str | None) -> None:
+    """Accept an existing revision if it is this one.
 
     Raises:
-        PublishError: the name is taken by other weights; it is never moved silently.
+        PublishError: the name has other weights; it is never moved silently.
     """
-    if commit is None or sha256_of(place, commit) != snapshot.row.sha256:
+    if commit is None or sha256_of(target, commit) != snapshot.row.sha256:
         raise PublishError(
-            f"{snapshot.row.name} exists in {place.where} with other weights and is not moved: "
+            f"{snapshot.row.name} exists in {target.where} with other weights and is not moved: "
             "look at it with `clipdyn verify`, then delete it there or run `clipdyn repair`."
         )
 
 
-def _earlier_commit(place: Repository, snapshot: Snapshot, manifest: Manifest | None) -> str | None:
-    """The commit of an attempt that was cut off before its branch: applied, but nobody heard of it."""
+def _earlier_commit(target: Repository, snapshot: Snapshot, manifest: Manifest | None) -> str | None:
+    """The commit of an attempt that was interrupted before its branch was made."""
     held = manifest.row(snapshot.row.name) if manifest is not None else None
     if held is None or held.sha256 != snapshot.row.sha256:
         return None
-    for commit in place.commits_of(snapshot.row.name):
+    for commit in target.commits_of(snapshot.row.name):
         try:
-            _compare(place, snapshot, commit)
+            _compare(target, snapshot, commit)
         except (PublishError, RevisionNotFoundError):
             continue  # a damaged commit, or one that lacks a file
         return commit
     return None
 
 
-def _compare(place: Repository, snapshot: Snapshot, commit: str) -> None:
-    """Compare the place's own record of each file with what was sent.
+def _compare(target: Repository, snapshot: Snapshot, commit: str) -> None:
+    """Compare the target's metadata of each file with what was sent.
 
     Raises:
-        PublishError: a file is not there as it was sent.
+        PublishError: a file is missing or differs from what was sent.
     """
-    served = place.files(commit)
+    served = target.files(commit)
     for path, source in snapshot.files.items():
         record = served.get(path)
         if record is None or record.size != source.stat().st_size:
@@ -230,6 +230,6 @@ def _compare(place: Repository, snapshot: Snapshot, commit: str) -> None:
             right = _is(record, source)
         if not right:
             raise PublishError(
-                f"{path} of {snapshot.row.name} is not in {place.where} as it was sent (commit {commit}): "
+                f"{path} of {snapshot.row.name} arrived incomplete or changed in {target.where} (commit {commit}): "
                 "no branch was made."
             )

@@ -1,8 +1,8 @@
-"""Publishing beside training: a snapshot to the disk, the rest in threads of their own.
+"""Publishing during training: `submit` writes a snapshot to the disk, threads do the rest.
 
-`submit` writes the revision into the journal and returns. One thread per place (the local store, the
-Hub) takes the revisions from there, oldest first, so that `main` never goes back. What a place cannot
-take stays in the journal; training goes on, and the next start sends it.
+`submit` writes the revision into the journal and returns. One thread per target (the local store, the
+Hub) publishes them from there, oldest first, so that `main` never moves backwards. What fails stays in the
+journal; training goes on, and the next start sends it.
 """
 
 import logging
@@ -26,11 +26,11 @@ from hf_clipdyn.errors import PublishError, RevisionError, RevisionNotFoundError
 from hf_clipdyn.files import file_sha256, write_atomically
 from hf_clipdyn.hub import RetryPolicy, attempt, is_transient
 from hf_clipdyn.revisions.journal import Entry, Journal, RunFacts
-from hf_clipdyn.revisions.lanes import Lane
 from hf_clipdyn.revisions.manifest import MANIFEST_FILE, ManifestRow
-from hf_clipdyn.revisions.places import STORE, open_places, relative_to_run
 from hf_clipdyn.revisions.publication import IdenticalWeightsError, Snapshot, files_of, publish
+from hf_clipdyn.revisions.publishing_thread import PublishingThread
 from hf_clipdyn.revisions.repository import WEIGHTS_FILE, Repository, check_run
+from hf_clipdyn.revisions.targets import STORE, open_targets, relative_to_run
 
 __all__ = ["Publisher", "RevisionRecord", "Summary"]
 
@@ -38,7 +38,7 @@ _log = logging.getLogger(__name__)
 
 _MAX_WAITING = 4  # snapshots that the store has not taken yet; beyond that training waits for its disk
 _PATIENCE_AT_START = 30.0  # seconds for a Hub that does not answer before the first epoch
-_LAST_REQUEST = 30.0  # seconds for the request in flight when all ends; what it misses stays in the journal
+_LAST_REQUEST = 30.0  # seconds for the last request at the end; what is unsent stays in the journal
 _RECORDED_PACKAGES = ("hf-clipdyn", "torch", "transformers", "huggingface_hub", "safetensors")
 
 
@@ -63,12 +63,12 @@ class RevisionRecord:
 
 @dataclass(frozen=True)
 class Summary:
-    """What became of a run's revisions.
+    """Which revisions of a run are published.
 
     Attributes:
-        published: names that every place has, in training order.
-        missing: names that at least one place lacks.
-        message: both in words, with the reason and what to do.
+        published: names that every target has, in training order.
+        missing: names that at least one target lacks.
+        message: the same as sentences, with the reason and what to do.
     """
 
     published: list[str]
@@ -86,16 +86,16 @@ class Publisher:
         repo_id: `owner/name`; a bare name is enough for the local store.
         output_dir: folder of the run; the journal is its subfolder `publishing`.
         store: folder of the local store, the ``cache_dir`` of `from_pretrained`; None for the Hub only.
-        push_to_hub: publish to the Hub too. Without it no client is called.
+        push_to_hub: publish to the Hub too. Without it the Hub's client is never called.
         token: token of the Hub; None for the one that `hf auth login` stored. It is never written.
         private: create the repository as a private one.
         card: what the model cards say.
         recipe_hash: names the recipe; a journal of another recipe is not continued.
         allow_identical: accept a revision with the weights of another one.
-        retries: how the Hub is asked again.
+        retries: how calls to the Hub are repeated.
 
     Raises:
-        ConfigError: there is no place to publish to.
+        ConfigError: there is no target to publish to.
         PublishError: on entering, the journal belongs to another run or another process has it.
     """
 
@@ -125,14 +125,14 @@ class Publisher:
         )
         self._journal = Journal.of_run(output_dir)
         self._retries = retries or RetryPolicy()
-        # The lanes repeat a whole revision, so that no call need be repeated by itself.
-        self._places = open_places(
+        # The threads repeat a whole revision, so single calls are not repeated.
+        self._targets = open_targets(
             self._facts, Path(output_dir), token=token, retries=replace(self._retries, patience=0.0)
         )
         self._entries: dict[str, Entry] = {}
-        self._changed = Condition()  # guards the entries and the lanes' states
+        self._changed = Condition()  # guards the entries and the threads' states
         self._preparing = Lock()
-        self._lanes: dict[str, Lane] = {}
+        self._threads: dict[str, PublishingThread] = {}
         self._open = ExitStack()
 
     def __enter__(self) -> Self:
@@ -147,7 +147,7 @@ class Publisher:
             raise
         self._entries = {entry.name: entry for entry in self._journal.entries()}
         for entry in filter(self._is_everywhere, self._entries.values()):
-            self._journal.discard_snapshot(entry.name)  # a killed process may not have come to that
+            self._journal.discard_snapshot(entry.name)  # a killed process may have left it
         return self
 
     def __exit__(
@@ -159,34 +159,34 @@ class Publisher:
     # --- for the training loop ----------------------------------------------------------------------
 
     def check(self) -> None:
-        """Find out, before training starts, whether every place can be written and is this run's.
+        """Check, before training starts, that every target can be written and is empty or holds this run.
 
         Raises:
-            RevisionError: a place cannot be written, or holds the revisions of another run.
+            RevisionError: a target cannot be written, or holds the revisions of another run.
         """
         patience = replace(self._retries, patience=min(self._retries.patience, _PATIENCE_AT_START))
-        for name, place in self._places.items():
+        for name, target in self._targets.items():
             try:
-                refs = attempt(partial(self._check_place, place), patience, reached=False)
+                refs = attempt(partial(self._check_target, target), patience, reached=False)
             except RevisionError as error:
                 if not self._entries or not is_transient(error):
                     raise
                 _log.warning("%s The run goes on, and publishes later.", error)
                 continue
-            if name == STORE and not self._lanes:
-                place.clean()
+            if name == STORE and not self._threads:
+                target.clean()
             self._forget_lost(name, refs)
 
-    def _check_place(self, place: Repository) -> dict[str, str]:
-        place.check()
+    def _check_target(self, target: Repository) -> dict[str, str]:
+        target.check()
         try:
-            check_run(place, self._facts.run_id)
-            return place.refs()
+            check_run(target, self._facts.run_id)
+            return target.refs()
         except RevisionNotFoundError:
             return {}
 
     def published(self) -> list[str]:
-        """The revisions that need no further `submit`: every place has them, or the journal can send them."""
+        """The revisions that need no `submit`: every target has them, or the journal can send them."""
         with self._changed:
             return [
                 name
@@ -195,10 +195,10 @@ class Publisher:
             ]
 
     def submit(self, record: RevisionRecord, save: Callable[[Path], None]) -> None:
-        """Hand in a revision; it is on the disk, and safe, when this returns.
+        """Hand in a revision; when this returns, it is safe on the disk.
 
         Args:
-            record: what is published; a name that was handed in before is passed over.
+            record: what is published; a name that was handed in before is skipped.
             save: writes weights (one `model.safetensors`), configuration and processor into the folder
                 that it is given.
 
@@ -233,12 +233,12 @@ class Publisher:
         self._wake()
 
     def finish(self) -> Summary:
-        """Wait until every place has every revision, or gives up for now; say what came of it."""
+        """Wait until every target has every revision or gives up; returns the summary."""
         self._wake()
         with self._changed:
             idle_since = time.monotonic()
             progress = -1
-            while any(lane.busy() for lane in self._lanes.values()):
+            while any(thread.busy() for thread in self._threads.values()):
                 done = sum(len(entry.published) for entry in self._entries.values())
                 if done != progress:
                     progress, idle_since = done, time.monotonic()
@@ -250,24 +250,24 @@ class Publisher:
         return self.summary()
 
     def summary(self) -> Summary:
-        """What is published at this moment and what is not."""
+        """What is published by now and what is not."""
         with self._changed:
             entries = list(self._entries.values())
         missing = [entry.name for entry in entries if not self._is_everywhere(entry)]
         published = [entry.name for entry in entries if entry.name not in missing]
         sentences = [
             f"{self._facts.repo_id}: {len(published)} of {len(entries)} revisions are published "
-            f"({' and '.join(place.where for place in self._places.values())})."
+            f"({' and '.join(target.where for target in self._targets.values())})."
         ]
-        for name, place in self._places.items():
+        for name, target in self._targets.items():
             lacking = [entry for entry in entries if name not in entry.published]
             if lacking:
                 reasons = [entry.refused[name] for entry in lacking if name in entry.refused]
-                lane = self._lanes.get(name)
-                if lane is not None and lane.trouble:
-                    reasons.append(lane.trouble)
+                thread = self._threads.get(name)
+                if thread is not None and thread.trouble:
+                    reasons.append(thread.trouble)
                 sentences.append(
-                    f"Not in {place.where}: {', '.join(entry.name for entry in lacking)}."
+                    f"Not in {target.where}: {', '.join(entry.name for entry in lacking)}."
                     + (f" {reasons[0]}" if reasons else "")
                 )
         if missing:
@@ -277,26 +277,26 @@ class Publisher:
             )
         return Summary(published, missing, " ".join(sentences))
 
-    # --- for the lanes ------------------------------------------------------------------------------
+    # --- for the threads ----------------------------------------------------------------------------
 
-    def _next(self, place: str) -> str | None:
-        return next((entry.name for entry in self._entries.values() if not entry.settled(place)), None)
+    def _next(self, target: str) -> str | None:
+        return next((entry.name for entry in self._entries.values() if not entry.settled(target)), None)
 
-    def _publish(self, place: str, name: str) -> None:
-        """Bring one revision to one place, and write it down."""
+    def _publish(self, target: str, name: str) -> None:
+        """Publish one revision to one target and record it."""
         try:
             with self._preparing:
                 entry = self._prepare(self._entries[name])
             with self._source(entry) as files:
-                commit = publish(self._places[place], Snapshot(files, entry.row, self._facts.manifest()))
+                commit = publish(self._targets[target], Snapshot(files, entry.row, self._facts.manifest()))
         except IdenticalWeightsError as error:
-            self._settle(name, place, refused=str(error))
+            self._settle(name, target, refused=str(error))
             _log.warning("%s", error)
         else:
-            self._settle(name, place, commit=commit)
+            self._settle(name, target, commit=commit)
 
     def _prepare(self, entry: Entry) -> Entry:
-        """Hash the weights and write the card: work that need not hold up training."""
+        """Hash the weights and write the card, which training need not wait for."""
         row = entry.row
         if not row.sha256:
             row = self._described(row)
@@ -334,21 +334,21 @@ class Publisher:
                 entry.row.sha256 == row.sha256 and entry.name != row.name for entry in self._entries.values()
             )
 
-    def _settle(self, name: str, place: str, *, commit: str = "", refused: str = "") -> None:
+    def _settle(self, name: str, target: str, *, commit: str = "", refused: str = "") -> None:
         with self._changed:
             entry = self._entries[name]
             if commit:
-                entry = replace(entry, published=entry.published | {place: commit})
+                entry = replace(entry, published=entry.published | {target: commit})
             else:
-                entry = replace(entry, refused=entry.refused | {place: refused})
+                entry = replace(entry, refused=entry.refused | {target: refused})
             self._entries[name] = entry
-            self._journal.settle(entry, list(self._places))
+            self._journal.settle(entry, list(self._targets))
             self._changed.notify_all()
 
     # --- inside -------------------------------------------------------------------------------------
 
     def _is_everywhere(self, entry: Entry) -> bool:
-        return all(place in entry.published for place in self._places)
+        return all(target in entry.published for target in self._targets)
 
     def _has_source(self, entry: Entry) -> bool:
         return self._journal.snapshot(entry.name).is_dir() or bool(self._stored(entry))
@@ -356,7 +356,7 @@ class Publisher:
     def _stored(self, entry: Entry) -> list[str]:
         """Paths of the files of a revision in the local store; none if they are not there."""
         try:
-            return list(self._places[STORE].files(entry.published[STORE]))
+            return list(self._targets[STORE].files(entry.published[STORE]))
         except (KeyError, RevisionError):
             return []
 
@@ -367,7 +367,7 @@ class Publisher:
         if folder.is_dir():
             yield files_of(folder)
         elif stored := self._stored(entry):
-            store, commit = self._places[STORE], entry.published[STORE]
+            store, commit = self._targets[STORE], entry.published[STORE]
             with ExitStack() as fetched:
                 yield {
                     path: fetched.enter_context(store.fetched(commit, path))
@@ -379,57 +379,57 @@ class Publisher:
                 f"The files of {entry.name} are gone from {self._journal.folder} and from the store."
             )
 
-    def _forget_lost(self, place: str, refs: dict[str, str]) -> None:
-        """What a place had and has no longer must be sent again; what it refused is tried again."""
+    def _forget_lost(self, target: str, refs: dict[str, str]) -> None:
+        """Send again what a target has lost, and retry what it refused."""
         with self._changed:
             for entry in list(self._entries.values()):
                 kept = dict(entry.published)
                 if entry.name not in refs:
-                    kept.pop(place, None)
-                retried = {key: why for key, why in entry.refused.items() if key != place}
+                    kept.pop(target, None)
+                retried = {key: why for key, why in entry.refused.items() if key != target}
                 if kept != entry.published or retried != entry.refused:
                     self._entries[entry.name] = replace(entry, published=kept, refused=retried)
                     self._journal.put(self._entries[entry.name])
 
     def _wait_for_room(self) -> None:
-        """Hold training up only if the disk of the store is slower than training: weights are large."""
-        lane = self._lanes.get(STORE)
+        """Make training wait only if the store's disk is slower: weights are large."""
+        thread = self._threads.get(STORE)
         with self._changed:
             while (
-                lane is not None
-                and lane.busy()
+                thread is not None
+                and thread.busy()
                 and sum(not entry.settled(STORE) for entry in self._entries.values()) >= _MAX_WAITING
             ):
                 self._changed.wait(1.0)
 
     def _wake(self) -> None:
-        for name in self._places:
-            if name not in self._lanes:
-                self._lanes[name] = Lane(
+        for name in self._targets:
+            if name not in self._threads:
+                self._threads[name] = PublishingThread(
                     name,
                     changed=self._changed,
                     next_name=partial(self._next, name),
                     publish=partial(self._publish, name),
                     retries=self._retries,
                 )
-                self._lanes[name].start()
+                self._threads[name].start()
         with self._changed:
-            for lane in self._lanes.values():
-                lane.wake()
+            for thread in self._threads.values():
+                thread.wake()
             self._changed.notify_all()
 
     def _stop(self) -> None:
-        """Stop the lanes: the store's after its last revision, the Hub's after the request in flight."""
-        store = self._lanes.get(STORE)
+        """Stop the threads: the store's after its last revision, the Hub's after the request in flight."""
+        store = self._threads.get(STORE)
         give_up = time.monotonic() + self._retries.patience
         with self._changed:
             while store is not None and store.busy() and time.monotonic() < give_up:
                 self._changed.wait(1.0)
-            for lane in self._lanes.values():
-                lane.stopping = True
+            for thread in self._threads.values():
+                thread.stopping = True
             self._changed.notify_all()
-        for lane in self._lanes.values():
-            lane.join(timeout=min(self._retries.timeout, _LAST_REQUEST))
+        for thread in self._threads.values():
+            thread.join(timeout=min(self._retries.timeout, _LAST_REQUEST))
 
 
 @cache

@@ -47,8 +47,8 @@ class HubRepository(Repository):
         repo_id: `owner/name`.
         token: None for the one that `hf auth login` or HF_TOKEN gives.
         private: create it as a private one.
-        retries: how each call is repeated; `patience=0` leaves that to the caller.
-        repo_type: `model`, or `dataset` for checkpoints that lie in a data-set repository (reading only).
+        retries: how each call is repeated; `patience=0` repeats none.
+        repo_type: `model`, or `dataset` for checkpoints in a data-set repository (reading only).
     """
 
     def __init__(
@@ -118,7 +118,7 @@ class HubRepository(Repository):
 
     @contextmanager
     def fetched(self, commit: str, path: str) -> Iterator[Path]:
-        # Not in the user's cache: it may hold what the Hub serves no longer.
+        # Not from the user's cache: it may hold what the Hub no longer serves.
         with tempfile.TemporaryDirectory() as folder:
             yield Path(
                 self._ask(
@@ -157,11 +157,11 @@ class HubRepository(Repository):
     # --- writing ------------------------------------------------------------------------------------
 
     def check(self) -> None:
-        """Create the repository if need be, and find out whether the token may write to it.
+        """Create the repository if it does not exist, and check that the token may write to it.
 
         Raises:
             ConfigError: the name has no owner.
-            PublishError: it may not.
+            PublishError: the token may not write to it.
         """
         if "/" not in self.repo_id:
             raise ConfigError(f"{self.repo_id!r} cannot be pushed to the Hub: give it as owner/name.")

@@ -1,4 +1,4 @@
-"""What a place that holds revisions must be able to do: the local store and the Hub alike."""
+"""What a repository of revisions must be able to do, in the local store and on the Hub."""
 
 import hashlib
 import re
@@ -45,8 +45,8 @@ class FileRecord:
         size: in bytes.
         blob: name of the content: SHA-256 of a large file, git's object id of a small one.
         sha256: SHA-256 of the content where the metadata hold it, that is for large files.
-        recorded: False if the place records no hash and these were computed from the file itself, so that
-            they cannot show whether it is still what it was.
+        recorded: False if the metadata hold no hash: these were computed from the file itself, so they cannot
+            reveal a change.
     """
 
     size: int
@@ -75,7 +75,7 @@ class Weights:
 
 @dataclass(frozen=True)
 class Held:
-    """A file that the place has already, in one of its commits."""
+    """A file that the repository already has, in one of its commits."""
 
     commit: str
     path: str
@@ -93,18 +93,18 @@ class Repository(Protocol):
 
     @property
     def where(self) -> str:
-        """The place, for messages."""
+        """Name and location, for messages."""
 
     @property
     def on_disk(self) -> bool:
-        """Whether the files lie on this machine, so that reading all of them costs no download."""
+        """Whether the files are on this machine, so that reading them needs no download."""
 
     def check(self) -> None:
-        """Find out now whether the place can be written; raises `PublishError` if not."""
+        """Check that the repository can be written; raises `PublishError` if not."""
 
     def clean(self) -> None:
-        """Remove what an interrupted publisher left behind; call it when none is at work."""
-        return  # nothing, where a repeat finds it again
+        """Remove what an interrupted publisher left behind; call it only while no publisher runs."""
+        return  # by default nothing is left
 
     def refs(self) -> dict[str, str]:
         """Branch to commit, `main` included."""
@@ -118,46 +118,45 @@ class Repository(Protocol):
     def read(self, commit: str, path: str, size: int | None = None) -> bytes:
         """A small file, or the first ``size`` bytes of a file, fewer if it is shorter."""
 
-    def absent_files(self, commit: str) -> list[str]:  # noqa: ARG002  # a default, for places without a listing
-        """The files that a commit should have and has not, where a listing is kept apart from the files."""
+    def absent_files(self, commit: str) -> list[str]:  # noqa: ARG002  # a default, for repositories without a listing
+        """Files that the listing of a commit names and that do not exist."""
         return []
 
     def commit(
         self, name: str, files: Mapping[str, Path | Held], manifest: Manifest, parent: str | None
     ) -> str:
-        """Make a commit, whole or not at all; returns its id. No branch but `main` moves by it.
+        """Make a commit, whole or not at all; returns its id. At most `main` moves.
 
-        Where commits are made on a branch (the Hub), `main` moves to the commit; the local store moves
-        nothing.
+        On the Hub a commit is made on a branch, so `main` moves to it; in the local store nothing moves.
 
         Args:
-            name: the revision, for messages; `main` where `main` alone is brought up to date.
-            files: path in the repository to the file on disk, or to a file that the place has.
+            name: the revision, for messages; `main` if only `main` is updated.
+            files: path in the repository to the file on disk, or to a file that the repository has.
             manifest: becomes `revisions.json`.
-            parent: the commit of `main` to which ``manifest`` adds; None if there is no `main`.
+            parent: the commit of `main` that ``manifest`` extends; None if there is no `main`.
 
         Raises:
-            PublishError: `main` is at another commit by now, or the place cannot be written.
+            PublishError: `main` has moved, or the repository cannot be written.
         """
 
     def set_ref(self, name: str, commit: str, *, move: bool = False) -> None:
-        """Let a branch point at a commit.
+        """Point a branch at a commit.
 
         Args:
-            move: also where the branch points elsewhere; otherwise that is left as it is.
+            move: also if the branch points elsewhere; otherwise an existing branch is kept.
 
         Raises:
-            PublishError: the place cannot be written.
+            PublishError: the repository cannot be written.
         """
 
     def commits_of(self, name: str) -> Iterator[str]:
-        """Commits that were made for this revision, newest first, whether or not a branch points at them."""
+        """Commits that were made for this revision, newest first, with or without a branch."""
 
 
 def weights_of(files: Mapping[str, FileRecord]) -> Weights | None:
     """The weights among the files of a commit; None if there are none.
 
-    What lies in the large storage goes before what does not: a small `.bin` beside the weights is none of them.
+    Files in the large storage come first: a small `.bin` beside the weights does not belong to them.
     """
     large = {path: record for path, record in files.items() if record.sha256}
     for among in (large, files):
@@ -175,7 +174,7 @@ def weights_of(files: Mapping[str, FileRecord]) -> Weights | None:
 
 
 def sha256_of(repository: Repository, commit: str) -> str | None:
-    """SHA-256 of a commit's weights; read and hashed where the place does not record it. None without weights."""
+    """SHA-256 of a commit's weights; read and hashed if the metadata do not hold it. None without weights."""
     weights = weights_of(repository.files(commit))
     if weights is None or weights.sha256 is not None:
         return weights.sha256 if weights is not None else None
@@ -187,15 +186,15 @@ def sha256_of(repository: Repository, commit: str) -> str | None:
 
 
 def _of_shards(ids: Sequence[str]) -> str:
-    """The id of weights in one file or several: the file's own, or the hash over those of all."""
+    """The id of weights: that of their only file, or the hash over those of all files."""
     return ids[0] if len(ids) == 1 else hashlib.sha256("".join(ids).encode()).hexdigest()
 
 
 def read_manifest(repository: Repository, refs: Mapping[str, str]) -> Manifest | None:
-    """The manifest on `main`; None where there is none, as in suites that others made.
+    """The manifest on `main`; None without one, as in suites of others.
 
     Raises:
-        RevisionError: it is there and cannot be read.
+        RevisionError: it cannot be read.
     """
     return _manifest_of(repository, refs.get(MAIN))
 
@@ -212,7 +211,7 @@ def _is_of_run(repository: Repository, commit: str, run_id: str) -> bool:
 
 
 def check_run(repository: Repository, run_id: str) -> None:
-    """Before a run starts: the repository is empty, or holds the revisions of this very run.
+    """Check, before a run starts, that the repository is empty or holds this run.
 
     Raises:
         RevisionError: it holds something else.

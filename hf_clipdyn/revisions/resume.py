@@ -1,4 +1,4 @@
-"""What is done for a run after its training: send what is missing, join it with others in a collection."""
+"""After training: send what is missing, and join runs in a collection."""
 
 from pathlib import Path
 
@@ -27,7 +27,7 @@ def resume_publishing(
 
     Raises:
         ConfigError: the folder has no journal.
-        RevisionError: a place cannot be written, or holds another run.
+        RevisionError: a target cannot be written, or holds another run.
     """
     facts = Journal.of_run(output_dir).required_run()
     publisher = Publisher(

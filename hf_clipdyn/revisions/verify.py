@@ -1,7 +1,6 @@
-"""Is what a repository serves what was published? Whole suites are checked, other people's too.
+"""Check that a repository serves what was published; suites of others can be checked too.
 
-Most of it needs metadata only: the server's record of each file has its SHA-256. With ``deep`` the files
-are read and hashed as well.
+Most checks read metadata only, which have the SHA-256 of each file. With ``deep`` the files are read and hashed.
 """
 
 import json
@@ -65,11 +64,11 @@ class Report:
     """What `verify` found.
 
     Attributes:
-        where: the repository and its place.
-        revisions: the names that were looked at, in order.
+        where: name and location of the repository.
+        revisions: the names that were checked, in order.
         findings: what is wrong; empty if nothing is.
-        has_manifest: False for suites that this package did not make.
-        deep: the files themselves were to be hashed.
+        has_manifest: False for suites that this package did not publish.
+        deep: whether the files were to be hashed.
         hashed: the revisions whose files were all read and compared with a recorded hash; empty without
             ``deep``.
     """
@@ -117,7 +116,7 @@ class Report:
 
 @dataclass(frozen=True)
 class _State:
-    """A revision as it is served."""
+    """A revision as the repository serves it."""
 
     name: str
     commit: str
@@ -190,12 +189,14 @@ def _state(repository: Repository, name: str, commit: str) -> _State | Finding:
     try:
         files = repository.files(commit)
     except RevisionNotFoundError:
-        return Finding(name, "dangling-branch", f"The branch points at commit {commit}, which is not there.")
+        return Finding(
+            name, "dangling-branch", f"The branch points at commit {commit}, which does not exist."
+        )
     return _State(name, commit, files, weights_of(files))
 
 
 def _against_row(state: _State, row: ManifestRow | None) -> Iterator[Finding]:
-    """The weights that the manifest names, in the place where it says."""
+    """Compare the weights with the manifest's row."""
     if row is None:
         yield Finding(state.name, "not-in-manifest", "The branch exists, but the manifest has no row for it.")
     elif state.weights is not None:
@@ -221,7 +222,7 @@ def _wrong_weights(name: str, sha256: str | None, row: ManifestRow) -> Finding:
 def _inside(
     repository: Repository, state: _State, manifest: Manifest | None, *, deep: bool
 ) -> Iterator[Finding]:
-    """What the files of one revision tell."""
+    """Check the files of one revision."""
     if manifest is not None:
         yield from _own_manifest(repository, state, manifest)
     if state.weights is None:
@@ -242,9 +243,7 @@ def _inside(
         return
     for path, record in state.files.items():
         if record.recorded and content_differs(repository, state.commit, path, record):
-            yield Finding(
-                state.name, "wrong-content", f"{path} does not hash to what the metadata say of it."
-            )
+            yield Finding(state.name, "wrong-content", f"{path} has another hash than its metadata say.")
     row = manifest.row(state.name) if manifest is not None else None
     if row is not None and state.weights is not None and state.weights.sha256 is None:
         actual = sha256_of(repository, state.commit)
@@ -258,12 +257,12 @@ def _can_be_hashed(repository: Repository, state: _State) -> bool:
         return False
     try:
         return not repository.absent_files(state.commit)
-    except RevisionError:  # without the listing nobody knows
+    except RevisionError:  # the listing is missing
         return False
 
 
 def _own_manifest(repository: Repository, state: _State, manifest: Manifest) -> Iterator[Finding]:
-    """The commit under a branch is the one that published it: its own manifest ends with its row."""
+    """Check that the commit of a branch is the one that published it: its manifest has the revision's row."""
     if MANIFEST_FILE not in state.files:
         yield Finding(state.name, "moved-branch", "The commit under the branch carries no manifest.")
         return
@@ -290,7 +289,7 @@ def _missing(refs: Mapping[str, str], manifest: Manifest | None) -> Iterator[Fin
                 row.name, "missing-branch", "The manifest has the revision, but no branch has its name."
             )
     if manifest is not None and any(row.recipe_hash.startswith(IMPORTED) for row in manifest.rows):
-        return  # what was imported has the gaps that its source has
+        return  # imported runs have the gaps of their source
     if manifest is not None and manifest.rows:
         last = max((row.epoch for row in manifest.rows if row.epoch is not None), default=-1)
         held = {row.epoch for row in manifest.rows}
@@ -304,12 +303,12 @@ def _missing(refs: Mapping[str, str], manifest: Manifest | None) -> Iterator[Fin
             yield Finding(
                 f"{what} {number}",
                 "gap",
-                f"The sequence goes on after {numbers[after]}, but without this {what}.",
+                f"The sequence continues after {numbers[after]} without this {what}.",
             )
 
 
 def _first(missing: Iterator[int]) -> Iterator[int]:
-    """A hundred of the missing at most: one absurd number must not become a billion findings."""
+    """At most a hundred: one absurd number must not become a billion findings."""
     return islice(missing, _MOST_GAPS)
 
 
@@ -321,11 +320,11 @@ def _identical(states: Sequence[_State], manifest: Manifest | None) -> Iterator[
             by_content[state.weights.content].append(state.name)
     for first, *others in by_content.values():
         for name in others:
-            yield Finding(name, "identical-weights", f"The weights are those of {first}, byte for byte.")
+            yield Finding(name, "identical-weights", f"The weights are identical to those of {first}.")
 
 
 def _disagreeing(repository: Repository, states: Sequence[_State]) -> Iterator[Finding]:
-    """Configuration, tokenizer and image processor are the same in all revisions of a run."""
+    """Check that all revisions of a run share configuration, tokenizer and image processor."""
     for path in _SHARED_FILES:
         counts = Counter(state.files[path].blob for state in states if path in state.files)
         if not counts:
@@ -340,7 +339,7 @@ def _disagreeing(repository: Repository, states: Sequence[_State]) -> Iterator[F
 
 
 def _same_meaning(repository: Repository, path: str, one: _State, other: _State) -> bool:
-    """JSON files that differ in nothing but the version of transformers which wrote them."""
+    """Whether two JSON files differ only in the version of transformers that wrote them."""
     if not path.endswith(".json"):
         return False
 
@@ -360,13 +359,13 @@ def _without_versions(value: Any) -> Any:
 
 
 def _rows(manifest: Manifest) -> Iterator[Finding]:
-    """The manifest's rows fit their names and each other."""
+    """Check that the manifest's rows fit their names and each other."""
     for before, row in zip((None, *manifest.rows), manifest.rows, strict=False):
         named = epoch_of(row.name)
         if named is not None and row.epoch != named:
-            yield Finding(row.name, "wrong-row", f"The manifest says epoch {row.epoch} of {row.name}.")
+            yield Finding(row.name, "wrong-row", f"The manifest gives {row.name} the epoch {row.epoch}.")
         if len(row.sha256) != 64 or row.size <= 0:
-            yield Finding(row.name, "wrong-row", "The manifest's hash or size cannot be one.")
+            yield Finding(row.name, "wrong-row", "The manifest's hash or size is impossible.")
         if before is None:
             continue
         for what in ("epoch", "samples_seen"):
@@ -375,7 +374,7 @@ def _rows(manifest: Manifest) -> Iterator[Finding]:
                 yield Finding(
                     row.name,
                     "wrong-row",
-                    f"The manifest's {what} falls from {low} ({before.name}) to {high}.",
+                    f"The manifest's {what} decreases from {low} ({before.name}) to {high}.",
                 )
 
 
@@ -388,7 +387,7 @@ def _main(
     deep: bool,
 ) -> Iterator[Finding]:
     if MAIN not in refs:
-        yield Finding(MAIN, "no-main", "There is no branch main, which is what is loaded without a revision.")
+        yield Finding(MAIN, "no-main", "There is no branch main, which `from_pretrained` loads by default.")
         return
     if manifest is not None and manifest.newest is not None:
         newest = manifest.newest
@@ -401,7 +400,7 @@ def _main(
             right = weights.sha256 == newest.sha256
         elif branch is not None and branch.sha256 is None:
             right = weights.content == branch.content
-        else:  # the place records no SHA-256
+        else:  # the metadata have no SHA-256
             right = not deep or sha256_of(repository, refs[MAIN]) == newest.sha256
         if not right:
             yield Finding(

@@ -161,10 +161,10 @@ def _finish(staging: Path, progress: Progress) -> None:
 
 
 def find_checkpoint(root: Path, resume_from_checkpoint: str) -> Path | None:
-    """The folder that ``resume_from_checkpoint`` means; None if ``true`` is said and none was written yet.
+    """The folder that ``resume_from_checkpoint`` names; None if it is ``true`` and there is no checkpoint yet.
 
     Raises:
-        ConfigError: the folder named is no checkpoint.
+        ConfigError: the folder is no checkpoint.
     """
     if resume_from_checkpoint.lower() in ("true", "latest", "last"):
         finished = _finished(root)
@@ -173,7 +173,7 @@ def find_checkpoint(root: Path, resume_from_checkpoint: str) -> Path | None:
     if not (folder / _STATE).is_file():
         raise ConfigError(
             f"{folder} is no checkpoint of hf_clipdyn: name a folder like <output_dir>/checkpoints/epoch-003, "
-            "or say `--resume_from_checkpoint true` for the last checkpoint."
+            "or give `--resume_from_checkpoint true` for the last checkpoint."
         )
     return folder
 
@@ -206,7 +206,7 @@ def load_checkpoint(
     if progress.num_processes != num_processes:
         raise ConfigError(
             f"The checkpoint {folder} was written by {progress.num_processes} processes, this run has "
-            f"{num_processes}: the batches would differ; start as many as then."
+            f"{num_processes}, with other batches: start {progress.num_processes}."
         )
     if progress.steps_per_epoch != steps_per_epoch:
         raise ConfigError(
@@ -214,10 +214,10 @@ def load_checkpoint(
             f"{steps_per_epoch}: the training data have changed; restore them, or begin a run in another output_dir."
         )
     try:
-        for path in folder.glob("random_states_*.pkl"):  # accelerate passes over a broken one
+        for path in folder.glob("random_states_*.pkl"):  # accelerate skips a broken one
             load(path)
         accelerator.load_state(str(folder))
-    except Exception as error:  # whatever safetensors, torch and accelerate make of a broken file
+    except Exception as error:  # safetensors, torch and accelerate have errors of their own
         broken = next(_unreadable(folder), None)
         what = (
             f"{broken} of the checkpoint {folder} is broken"
@@ -257,9 +257,9 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
 
 
 def _checked_progress(folder: Path) -> Progress:
-    """What a checkpoint says of itself, if the files that it lists are there in their sizes.
+    """The progress of a checkpoint whose files exist and have the recorded sizes.
 
-    accelerate passes over a missing or broken file of random states, and the run would go on as another.
+    accelerate skips a missing or broken file of random states; the run would continue as another one.
     """
     progress = read_json(Progress, folder / _STATE, error=TrainingError)
     for name, size in progress.files.items():
@@ -279,7 +279,7 @@ def _checked_progress(folder: Path) -> Progress:
 
 
 def _way_out(folder: Path) -> str:
-    """The newest other checkpoint that can be resumed from, as the end of an error."""
+    """The end of an error: the newest other checkpoint that can be resumed from."""
     for other in reversed(_finished(folder.parent)):
         if other.resolve() == folder.resolve():
             continue
@@ -288,12 +288,12 @@ def _way_out(folder: Path) -> str:
         except TrainingError:
             continue
         if next(_unreadable(other), None) is None:
-            return f"The last whole checkpoint is {other}: name it with --resume_from_checkpoint."
-    return "There is no other whole checkpoint: start again with --overwrite_output_dir."
+            return f"The last complete checkpoint is {other}: name it with --resume_from_checkpoint."
+    return "There is no other complete checkpoint: start again with --overwrite_output_dir."
 
 
 def _unreadable(folder: Path) -> Iterator[str]:
-    """Names of a checkpoint's files that cannot be read; nothing in them is run."""
+    """Names of a checkpoint's files that cannot be read; no code in them is run."""
     for path in sorted(folder.iterdir()):
         try:
             if path.suffix == ".safetensors":

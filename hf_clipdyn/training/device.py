@@ -34,11 +34,7 @@ _COMPILER = "inductor"  # torch.compile's own choice
 
 
 class CrowdedWarning(UserWarning):
-    """Other programs take the cores that training's threads count on."""
-
-
-def _has_accelerator() -> bool:
-    return torch.cuda.is_available() or torch.backends.mps.is_available()
+    """Other programs use the cores that training's threads need."""
 
 
 def has_bf16() -> bool:
@@ -56,21 +52,21 @@ def attention(device: torch.device, bf16: bool) -> str:
 
 
 def make_accelerator(config: TrainingConfig, folder: Path) -> Accelerator:
-    """accelerate's view of the machine; on one without an accelerator it uses the CPU, also under torchrun.
+    """accelerate's view of the machine; without a GPU it uses the CPU, also under torchrun.
 
     Args:
         config: the run.
         folder: its output folder, where trackers that write files write them.
 
     Raises:
-        ConfigError: a tracker is unknown or not installed, or the machine cannot compute in that precision.
+        ConfigError: a tracker is unknown or not installed, or the machine lacks that precision.
     """
     bf16 = has_bf16() if config.bf16 is None else config.bf16
     trackers = [name.strip() for name in config.report_to.split(",") if name.strip() not in ("", "none")]
     _check_trackers(trackers)
     try:
         accelerator = Accelerator(
-            cpu=not _has_accelerator(),
+            cpu=not torch.accelerator.is_available(),
             mixed_precision="bf16" if bf16 else "no",
             log_with=trackers or None,
             project_dir=str(folder),
@@ -110,7 +106,7 @@ def _check_sharding(accelerator: Accelerator) -> None:
 
 
 def _check_trackers(names: Sequence[str]) -> None:
-    """Refuse trackers that accelerate would leave out without a word."""
+    """Refuse trackers that accelerate would ignore silently."""
     known = [*LOGGER_TYPE_TO_CLASS, "all"]
     available = [str(name) for name in get_available_trackers()]
     for name in names:
@@ -124,7 +120,7 @@ def _check_trackers(names: Sequence[str]) -> None:
 
 
 def end_training(accelerator: Accelerator) -> None:
-    """Free what accelerate prepared, then part from the other processes; the caller drops its model before.
+    """Free what accelerate prepared, then leave the other processes; the caller drops its model first.
 
     A data-parallel wrapper that outlives its process group ends gloo's threads while it holds the
     interpreter's lock, and such a thread may be waiting for that lock to drop its last collective: the
@@ -136,15 +132,15 @@ def end_training(accelerator: Accelerator) -> None:
 
 @contextmanager
 def threads(config: TrainingConfig, accelerator: Accelerator) -> Iterator[int]:
-    """Compute with the threads of the configuration within the block; gives their number.
+    """Compute with the configuration's number of threads within the block; gives that number.
 
     The threads share every small step and wait for one another without sleeping: beside one other program on two
-    cores, two were a hundred times slower than one. By default `tiny` takes one, to which a second adds a fifth of the
-    speed at most, and a larger model the cores that are free when it starts. Another number rounds differently, hence
-    gives other weights: a resumed run takes the number that it was begun with.
+    cores, two were a hundred times slower than one. By default `tiny` takes one thread (a second makes it at most a
+    fifth faster) and a larger model the cores that are free at its start. Another number rounds differently and gives
+    other weights: a resumed run keeps its first number.
 
     Warns:
-        CrowdedWarning: a training on a CPU has not a free core for each of its threads.
+        CrowdedWarning: a training on a CPU has fewer free cores than threads.
     """
     before = torch.get_num_threads()
     wanted, usable = config.num_threads, before
@@ -158,8 +154,8 @@ def threads(config: TrainingConfig, accelerator: Accelerator) -> Iterator[int]:
     (count,) = chosen
     if accelerator.device.type == "cpu" and count > usable:
         warnings.warn(
-            f"Training takes {count} threads, which wait for one another, and this process has {usable} "
-            f"core{'s' * (usable > 1)} free: a run begun with --num_threads {usable} may be many times as fast.",
+            f"Training takes {count} threads, which wait for one another, but this process has {usable} free "
+            f"core{'s' * (usable > 1)}: a run started with --num_threads {usable} may be many times as fast.",
             CrowdedWarning,
             stacklevel=3,
         )
@@ -186,7 +182,7 @@ def usable_cores() -> int:
 
 
 def free_cores(seconds: float = 0.5) -> int:
-    """The cores that this process may use and that no other program keeps busy; 1 or more.
+    """The usable cores that no other program keeps busy, at least 1.
 
     Args:
         seconds: how long to look.
@@ -201,37 +197,29 @@ def processes_here() -> int:
     return max(1, int(local)) if local.isdecimal() else 1
 
 
-def _requested_processes() -> int | None:
-    """``--num_processes`` of the `accelerate launch` that started this process, if that is what did."""
-    try:
-        words = psutil.Process(os.getppid()).cmdline()
-    except psutil.Error:
-        return None
-    if "launch" not in words or not any("accelerate" in word for word in words):
-        return None
-    for word, following in zip(words, [*words[1:], ""], strict=True):
-        name, _, value = word.partition("=")
-        if name.replace("-", "_") == "__num_processes":
-            value = value or following
-            return int(value) if value.isdigit() else None
-    return None
+def _launched_several() -> bool:
+    """Whether `accelerate launch` prepared for several processes; it gives their number to a distributed run only."""
+    return {"ACCELERATE_MIXED_PRECISION", "MASTER_PORT"} <= set(os.environ) and "WORLD_SIZE" not in os.environ
 
 
 def check_processes(config: TrainingConfig, num_processes: int) -> None:
-    """Stop a run that asked for more processes than it got.
+    """Stop a run that has another number of processes than requested.
 
-    ``accelerate launch --cpu --num_processes 2`` starts a single one and says nothing: the run would
-    train on another global batch than was asked for.
+    ``accelerate launch --cpu --num_processes 2`` silently starts only one: the run would train with another
+    global batch than intended.
 
     Raises:
         TrainingError: the numbers differ.
     """
     wanted = config.num_processes
-    if wanted is None and "WORLD_SIZE" not in os.environ:
-        wanted = _requested_processes()
-    if wanted is not None and wanted != num_processes:
-        raise TrainingError(
-            f"{wanted} processes were asked for and {num_processes} started. On CPUs use `torchrun "
-            f"--nproc_per_node {wanted} scripts/train.py …`, or ACCELERATE_USE_CPU=true with "
-            f"`accelerate launch --multi_gpu --num_processes {wanted} …`."
-        )
+    if num_processes == 1 and wanted is None and _launched_several():
+        asked = "Several processes were asked for and 1"
+    elif wanted not in (None, num_processes):
+        asked = f"{wanted} processes were asked for and {num_processes}"
+    else:
+        return
+    raise TrainingError(
+        f"{asked} started. On CPUs use `torchrun --nproc_per_node {wanted or 2} scripts/train.py …`, or "
+        f"ACCELERATE_USE_CPU=true with `accelerate launch --multi_gpu --num_processes {wanted or 2} …`; for "
+        f"{num_processes} add --num_processes {num_processes}."
+    )

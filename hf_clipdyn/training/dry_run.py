@@ -19,11 +19,11 @@ from torch.utils.flop_counter import FlopCounterMode
 from transformers import CLIPProcessor, ProcessorMixin
 
 from hf_clipdyn.config import TrainingConfig
-from hf_clipdyn.data.pixels import input_size
-from hf_clipdyn.data.registry import dataset_facts, dataset_names
-from hf_clipdyn.models.scales import clip_image_processor, scale, siglip_processor
+from hf_clipdyn.data.registry import dataset_metadata, dataset_names
+from hf_clipdyn.models.sizes import clip_image_processor, model_size, siglip_processor
 from hf_clipdyn.models.tokenizers import stand_in_tokenizer
 from hf_clipdyn.plugins import load_plugin
+from hf_clipdyn.preprocess import input_size
 from hf_clipdyn.revisions import epoch_name
 from hf_clipdyn.training.callbacks import publishing_steps
 from hf_clipdyn.training.device import attention, check_processes, end_training, make_accelerator, threads
@@ -204,7 +204,7 @@ def _measure(config: TrainingConfig, accelerator: Accelerator, loss: Loss) -> Dr
 
 def _stand_in(config: TrainingConfig, loss: Loss) -> ProcessorMixin:
     """The processor of a new model, with a stand-in for its tokenizer."""
-    size = scale(config.scale)
+    size = model_size(config.scale)
     tokenizer = stand_in_tokenizer(vocab_size=size.vocab_size, context_length=size.context_length)
     processor = CLIPProcessor(image_processor=clip_image_processor(size), tokenizer=tokenizer)
     return siglip_processor(processor) if loss.model_type == "siglip" else processor
@@ -218,7 +218,7 @@ def _images_per_epoch(config: TrainingConfig) -> int | None:
             return int(fields[name])
     if config.dataset_name not in dataset_names():
         return None
-    rows = dataset_facts(config.dataset_name).official_rows(config.dataset_config_name, config.train_split)
+    rows = dataset_metadata(config.dataset_name).official_rows(config.dataset_config_name, config.train_split)
     return None if rows is None else rows - config.validation_size
 
 

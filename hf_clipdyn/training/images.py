@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from torchvision.transforms import InterpolationMode, v2
 
 from hf_clipdyn.data.images import decode_tensor
-from hf_clipdyn.data.pixels import Pixels, input_size
+from hf_clipdyn.data.pixels import Pixels
 from hf_clipdyn.errors import TrainingError
+from hf_clipdyn.preprocess import input_size
 from hf_clipdyn.training.augmentation import Augmentation
 
 __all__ = ["CachedImages", "DecodedImages", "Images", "check_broken", "fit_of"]

@@ -17,10 +17,11 @@ from hf_clipdyn.config import TrainingConfig
 from hf_clipdyn.data import load_dataset
 from hf_clipdyn.data.caches import cache_folder
 from hf_clipdyn.data.overview import readable_size
-from hf_clipdyn.data.pixels import decode_pixels, has_pixels, input_size
+from hf_clipdyn.data.pixels import decode_pixels, has_pixels
 from hf_clipdyn.errors import ConfigError, DatasetError
-from hf_clipdyn.models.scales import Scale, clip_image_processor
+from hf_clipdyn.models.sizes import ModelSize, clip_image_processor
 from hf_clipdyn.models.tokenizers import clip_tokenizer, train_tokenizer
+from hf_clipdyn.preprocess import input_size
 from hf_clipdyn.training.augmentation import Augmentation
 from hf_clipdyn.training.captions import Captions
 from hf_clipdyn.training.folder import output_folder
@@ -90,7 +91,7 @@ def _load(config: TrainingConfig) -> datasets.Dataset:
 
 
 def _processor(
-    size: Scale, given: ProcessorMixin | None, captions: Callable[[], Iterable[str]]
+    size: ModelSize, given: ProcessorMixin | None, captions: Callable[[], Iterable[str]]
 ) -> ProcessorMixin:
     """The given one; else CLIP's, whose tokenizer is trained on the captions for a size with its own vocabulary."""
     if given is not None:
@@ -105,7 +106,7 @@ def _processor(
 
 
 def _streamed(
-    config: TrainingConfig, size: Scale, accelerator: Accelerator, given: ProcessorMixin | None
+    config: TrainingConfig, size: ModelSize, accelerator: Accelerator, given: ProcessorMixin | None
 ) -> Inputs:
     """The entry ``streamed``: see `StreamedSource`."""
     assert config.samples_per_epoch is not None, "checked by the configuration"
@@ -136,7 +137,7 @@ def _streamed(
 
 
 def prepare_inputs(
-    config: TrainingConfig, size: Scale, accelerator: Accelerator, given: ProcessorMixin | None = None
+    config: TrainingConfig, size: ModelSize, accelerator: Accelerator, given: ProcessorMixin | None = None
 ) -> Inputs:
     """Load, decode and tokenise the training data; the main process first, the others read its cache.
 
@@ -157,7 +158,7 @@ def prepare_inputs(
 
 
 def _by_row(
-    config: TrainingConfig, size: Scale, accelerator: Accelerator, given: ProcessorMixin | None
+    config: TrainingConfig, size: ModelSize, accelerator: Accelerator, given: ProcessorMixin | None
 ) -> Inputs:
     """A map-style data set, read as the configuration says, or as its size suggests."""
     image_processor = clip_image_processor(size) if given is None else given.image_processor
@@ -251,7 +252,7 @@ def _workers(config: TrainingConfig, images: Images, reading: str, accelerator: 
     return spare_cores(accelerator.device, config.num_threads or 1)
 
 
-SOURCES: dict[str, Callable[[TrainingConfig, Scale, Accelerator, ProcessorMixin | None], Inputs]] = {
+SOURCES: dict[str, Callable[[TrainingConfig, ModelSize, Accelerator, ProcessorMixin | None], Inputs]] = {
     "cached": _by_row,
     "decoded": _by_row,
     "streamed": _streamed,

@@ -222,7 +222,7 @@ class Training:
         for step, value in enumerate(values, first):
             if not math.isfinite(value):
                 raise TrainingError(
-                    f"The loss became {value} in step {step}: what was published before is kept, and nothing after it. "
+                    f"The loss became {value} in step {step}, which is not published; earlier revisions are kept. "
                     "Lower learning_rate, or train with --bf16 false."
                 )
         return values

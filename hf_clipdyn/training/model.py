@@ -16,7 +16,8 @@ from transformers import (
 
 from hf_clipdyn.errors import ConfigError
 from hf_clipdyn.models.encoder import read_config, read_model
-from hf_clipdyn.models.scales import Scale, clip_config, siglip_config
+from hf_clipdyn.models.sizes import ModelSize, clip_config, siglip_config
+from hf_clipdyn.preprocess import normalisation
 from hf_clipdyn.training.losses import Features
 
 __all__ = [
@@ -43,7 +44,7 @@ class TrainedModel(nn.Module):
     std: torch.Tensor
     _no_split_modules: list[str]  # what accelerate shards one by one
 
-    def __init__(self, encoder: PreTrainedModel, image_mean: list[float], image_std: list[float]) -> None:
+    def __init__(self, encoder: PreTrainedModel, image_processor: Any) -> None:
         super().__init__()
         self.encoder = cast("Any", encoder)
         self._scale_shape = tuple(self.encoder.logit_scale.shape)
@@ -51,8 +52,10 @@ class TrainedModel(nn.Module):
         names = {type(module).__name__ for module in self.modules()}
         self._no_split_modules = sorted(names & set(self.encoder._no_split_modules or ()))
         # The processor's rescaling and normalisation, done here on the device, on uint8.
-        self.register_buffer("mean", 255 * torch.tensor(image_mean).view(3, 1, 1), persistent=False)
-        self.register_buffer("std", 255 * torch.tensor(image_std).view(3, 1, 1), persistent=False)
+        affine = normalisation(image_processor)
+        assert affine is not None  # CLIP's has both
+        self.register_buffer("mean", affine[0], persistent=False)
+        self.register_buffer("std", affine[1], persistent=False)
 
     def forward(self, pixels: torch.Tensor, input_ids: torch.Tensor) -> Features:
         """Features, temperature and bias of a batch.
@@ -105,7 +108,7 @@ def unsharded(tensor: torch.Tensor) -> torch.Tensor:
 
 
 def build_model(
-    size: Scale,
+    size: ModelSize,
     processor: ProcessorMixin,
     attn_implementation: str,
     model_type: str = "clip",
@@ -183,7 +186,7 @@ def _trained(encoder: Any, processor: ProcessorMixin, gradient_checkpointing: bo
         old = "gradient_checkpointing_enable"
         enable = getattr(encoder, "activation_checkpointing_enable", None) or getattr(encoder, old)
         enable({"use_reentrant": False})
-    return TrainedModel(encoder, processor.image_processor.image_mean, processor.image_processor.image_std)
+    return TrainedModel(encoder, processor.image_processor)
 
 
 def trained_parts(model: TrainedModel) -> tuple[list[str], list[str]]:
@@ -208,7 +211,7 @@ def build_schedule(
     """Linear warm-up, then a cosine from the learning rate to ``min_lr_rate`` of it at the last step.
 
     transformers' schedule gives the first step a learning rate of zero, after which the revisions of step 0
-    and step 1 would be the same; this one starts a step later and wastes none.
+    and step 1 would be the same; this one starts a step later, so no step is lost.
 
     Args:
         optimizer: a new one, or one whose state was restored after ``steps_taken`` steps.

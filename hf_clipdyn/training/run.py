@@ -15,8 +15,7 @@ from transformers import ProcessorMixin
 from hf_clipdyn.cards import CardFacts
 from hf_clipdyn.config import TrainingConfig
 from hf_clipdyn.errors import ConfigError, TrainingError, TrainingInterrupted
-from hf_clipdyn.models.scales import scale, siglip_processor
-from hf_clipdyn.plugins import load_plugin
+from hf_clipdyn.models.sizes import model_size, siglip_processor
 from hf_clipdyn.revisions import Publisher
 from hf_clipdyn.training.callbacks import (
     Checkpoints,
@@ -88,8 +87,6 @@ def train(config: TrainingConfig, callbacks: Sequence[Callback] = ()) -> Trainin
     """
     if config.dry_run:
         raise ConfigError("dry_run is set, and train would write: call hf_clipdyn.training.dry_run instead.")
-    for path in filter(None, (config.plugin or "").split(",")):
-        load_plugin(path)
     loss = make_loss(config.loss)  # an unknown name is known before anything is written
     check_optimizer(config.optim)  # an unknown name is known before anything is written
     callbacks = [*own_callbacks(), *callbacks]
@@ -111,7 +108,7 @@ def train(config: TrainingConfig, callbacks: Sequence[Callback] = ()) -> Trainin
         )
         begin = starting_folder(config, accelerator)
         given = None if begin is None else read_processor(begin)
-        inputs = prepare_inputs(config, scale(config.scale), accelerator, given)
+        inputs = prepare_inputs(config, model_size(config.scale), accelerator, given)
         config = replace(config, reading=inputs.reading)
         processor = inputs.processor
         if given is None and loss.model_type == "siglip":
@@ -156,7 +153,7 @@ def initial_model(
             gradient_checkpointing=config.gradient_checkpointing,
         )
     return build_model(
-        scale(config.scale),
+        model_size(config.scale),
         processor,
         attn_implementation,
         loss.model_type,

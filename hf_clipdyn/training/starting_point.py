@@ -4,10 +4,10 @@ from pathlib import Path
 
 from transformers import CLIPProcessor, PreTrainedConfig, ProcessorMixin, SiglipProcessor
 
-from hf_clipdyn.data.pixels import input_size
 from hf_clipdyn.errors import ModelError
 from hf_clipdyn.models.encoder import read_input, read_tokenizer
 from hf_clipdyn.models.snapshots import snapshot_folder
+from hf_clipdyn.preprocess import input_size
 
 __all__ = ["model_folder", "read_processor"]
 

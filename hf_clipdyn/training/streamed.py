@@ -18,8 +18,8 @@ from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 from transformers import CLIPTokenizer
 
 from hf_clipdyn.data.images import decode_tensor
-from hf_clipdyn.data.pixels import input_size
 from hf_clipdyn.errors import ClipDynError, DatasetError, TrainingError
+from hf_clipdyn.preprocess import input_size
 from hf_clipdyn.training.augmentation import Augmentation, random_numbers
 from hf_clipdyn.training.images import fit_of
 from hf_clipdyn.training.shards import Block, Sample, Shards, Shuffle, Stream, read_counts, write_counts

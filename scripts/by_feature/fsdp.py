@@ -17,7 +17,7 @@ from transformers import CLIPModel, CLIPProcessor
 
 from hf_clipdyn import load_dataset
 from hf_clipdyn.cards import CardFacts
-from hf_clipdyn.models.scales import clip_config, clip_image_processor, scale
+from hf_clipdyn.models.sizes import clip_config, clip_image_processor, model_size
 from hf_clipdyn.models.tokenizers import train_tokenizer
 from hf_clipdyn.revisions import Publisher, RevisionRecord, epoch_name
 
@@ -47,7 +47,7 @@ def main():
     tokenizer = train_tokenizer(
         (text for texts in dataset["captions"] for text in texts), vocab_size=1024, context_length=16
     )
-    processor = CLIPProcessor(image_processor=clip_image_processor(scale("tiny")), tokenizer=tokenizer)
+    processor = CLIPProcessor(image_processor=clip_image_processor(model_size("tiny")), tokenizer=tokenizer)
 
     def collate(rows):
         return processor(
@@ -59,7 +59,7 @@ def main():
         )
 
     loader = DataLoader(dataset, args.batch_size, shuffle=True, drop_last=True, collate_fn=collate)
-    model = CLIPModel(clip_config(scale("tiny"), tokenizer))
+    model = CLIPModel(clip_config(model_size("tiny"), tokenizer))
     # >>> fsdp
     # Scalars cannot be sharded: the temperature gets one dimension.
     model.logit_scale = torch.nn.Parameter(model.logit_scale.detach().reshape(1))

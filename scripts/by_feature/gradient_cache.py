@@ -16,7 +16,7 @@ from transformers import CLIPModel, CLIPProcessor
 
 from hf_clipdyn import load_dataset
 from hf_clipdyn.cards import CardFacts
-from hf_clipdyn.models.scales import clip_config, clip_image_processor, scale
+from hf_clipdyn.models.sizes import clip_config, clip_image_processor, model_size
 from hf_clipdyn.models.tokenizers import train_tokenizer
 from hf_clipdyn.revisions import Publisher, RevisionRecord, epoch_name
 
@@ -80,7 +80,7 @@ def main():
     tokenizer = train_tokenizer(
         (text for texts in dataset["captions"] for text in texts), vocab_size=1024, context_length=16
     )
-    processor = CLIPProcessor(image_processor=clip_image_processor(scale("tiny")), tokenizer=tokenizer)
+    processor = CLIPProcessor(image_processor=clip_image_processor(model_size("tiny")), tokenizer=tokenizer)
 
     def collate(rows):
         return processor(
@@ -92,7 +92,7 @@ def main():
         )
 
     loader = DataLoader(dataset, args.batch_size, shuffle=True, drop_last=True, collate_fn=collate)
-    model = CLIPModel(clip_config(scale("tiny"), tokenizer))
+    model = CLIPModel(clip_config(model_size("tiny"), tokenizer))
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.1)
     model, optimizer, loader = accelerator.prepare(model, optimizer, loader)
     step = 0

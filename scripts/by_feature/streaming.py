@@ -15,7 +15,7 @@ from transformers import CLIPModel, CLIPProcessor
 
 from hf_clipdyn import load_dataset
 from hf_clipdyn.cards import CardFacts
-from hf_clipdyn.models.scales import clip_config, clip_image_processor, scale
+from hf_clipdyn.models.sizes import clip_config, clip_image_processor, model_size
 from hf_clipdyn.models.tokenizers import train_tokenizer
 from hf_clipdyn.revisions import Publisher, RevisionRecord, epoch_name
 
@@ -37,7 +37,7 @@ def main():
     tokenizer = train_tokenizer(
         (text for texts in dataset["captions"] for text in texts), vocab_size=1024, context_length=16
     )
-    processor = CLIPProcessor(image_processor=clip_image_processor(scale("tiny")), tokenizer=tokenizer)
+    processor = CLIPProcessor(image_processor=clip_image_processor(model_size("tiny")), tokenizer=tokenizer)
 
     def collate(rows):
         return processor(
@@ -54,7 +54,7 @@ def main():
     stream = dataset.to_iterable_dataset(num_shards=4).shuffle(seed=0, buffer_size=256)
     loader = DataLoader(stream, args.batch_size, drop_last=True, collate_fn=collate)
     # <<< streaming
-    model = CLIPModel(clip_config(scale("tiny"), tokenizer))
+    model = CLIPModel(clip_config(model_size("tiny"), tokenizer))
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.1)
     model, optimizer, loader = accelerator.prepare(model, optimizer, loader)
     step = 0

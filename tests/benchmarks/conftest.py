@@ -1,6 +1,7 @@
 """Planted models, whose answer to every benchmark is known, and sources built in memory."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import fields
 from typing import Any
 
 import datasets
@@ -9,12 +10,13 @@ import pytest
 from PIL import Image
 from transformers import CLIPImageProcessor
 
-from hf_clipdyn.benchmarks.base import Benchmark, Measurement, Settings
+from hf_clipdyn.benchmarks.base import Common, Kind
 from hf_clipdyn.benchmarks.readout import Readout
 from hf_clipdyn.benchmarks.sources import Source
-from hf_clipdyn.data.facts import DatasetFacts
+from hf_clipdyn.data.metadata import DatasetMetadata
 from hf_clipdyn.data.schemas import features_of
 from hf_clipdyn.models.encoder import ImageFeatures
+from hf_clipdyn.results.row import Number, NumberKey
 
 SIDE = 16
 
@@ -50,36 +52,69 @@ def source() -> Callable[..., Source]:
         complete = [dict.fromkeys(features) | row for row in rows]
         dataset = datasets.Dataset.from_list(complete, features=features)
         known = {"rows": {}, "licence": "", "may_redistribute": True, "where": "", "citation": ""}
-        return Source("planted", dataset, "test", DatasetFacts(kind=kind, title="planted", **(known | facts)))
+        return Source(
+            "planted", dataset, "test", DatasetMetadata(kind=kind, title="planted", **(known | facts))
+        )
 
     return build
 
 
-@pytest.fixture
-def measure(tmp_path) -> Callable[..., dict[tuple[str, ...], Measurement]]:
-    """`measure(Noise, source, planted, sigmas=…)`: measurements by (metric, group) and by (probe, metric, group).
+class Numbers(list[Number]):
+    """What `score` returned."""
 
-    Baselines and linear probes bear the names of the model's own numbers, which come first.
-    """
+    def __call__(self, metric: str, **columns: Any) -> Number:
+        """The one number with this key; a column that is not given has its default."""
+        wanted = NumberKey(metric=metric, **columns).key
+        (found,) = [one for one in self if one.key == wanted]
+        return found
+
+    def __contains__(self, metric: object) -> bool:
+        return metric in {one.metric for one in self}
+
+
+def check_numbers(kind: type[Kind[Any]], numbers: Sequence[Number]) -> None:
+    """Every number has a key of its own and a cause if it is NaN, and the kind's terms declare all its words."""
+    terms = kind.terms
+    keys = [one.key for one in numbers]
+    assert len(set(keys)) == len(keys), "a key names one number"
+    values = [one for one in numbers if one.role == "value"]
+    scales = []
+    for one in numbers:
+        assert one.note or not np.isnan(one.value), f"{one} is NaN for a cause"
+        assert one.metric in terms.terms, f"{one.metric} has a term"
+        if terms.conditions:
+            assert one.condition in {"", "none", *terms.conditions}, f"{one.condition} is declared"
+        own = terms.conditions.get(one.condition)
+        assert one.level is None or terms.level or (own and own.level), f"the level of {one} has an axis"
+        assert one.parameter is None or terms.parameter, f"the parameter of {one} has an axis"
+        if one.role in ("value", "diagnostic"):
+            assert not one.reference, f"{one} is no reference"
+            continue
+        reference = terms.reference(one.role, one.reference)
+        assert reference is not None, f"{one.role} {one.reference!r} is declared"
+        scale = tuple(getattr(one, column) for column in reference.joins)
+        joined = {tuple(getattr(value, column) for column in reference.joins) for value in values}
+        assert scale in joined, f"{one} joins a value on {reference.joins}"
+        scales.append((one.role, one.reference, one.variant, scale))
+    assert len(set(scales)) == len(scales), "no value has two references of one role, name and variant"
+
+
+@pytest.fixture
+def measure(tmp_path) -> Callable[..., Numbers]:
+    """`measure(Noise, source, planted, sigmas=…)`: the numbers, checked against what the kind declares."""
     processor = CLIPImageProcessor(size={"shortest_edge": SIDE}, crop_size={"height": SIDE, "width": SIDE})
 
-    def run(
-        kind: type[Benchmark], source: Source, encoder: Any, **settings: Any
-    ) -> dict[tuple[str, ...], Measurement]:
-        chosen = Settings(**({"n_resamples": 200, "cache_dir": tmp_path} | settings))
-        benchmark = kind(source, processor, chosen)
+    def run(kind: type[Kind[Any]], source: Source, encoder: Any, **options: Any) -> Numbers:
+        given = {"n_resamples": 200, "cache_dir": tmp_path, "show_progress": False} | options
+        common = Common(**{one.name: given.pop(one.name) for one in fields(Common) if one.name in given})
+        benchmark = kind(source, processor, kind.settings_class(**given), common)
         trials = benchmark.observe(Readout(encoder, batch_size=7))
-        found = kind.score(trials, chosen)
-        keys = [(one.probe, one.layer, one.metric, one.group) for one in found]
-        assert len(set(keys)) == len(keys), "a metric and a group name one number"
-        assert all(one.note for one in found if np.isnan(one.value)), "a NaN has a cause"
+        assert list(trials.dtypes.items()) == list(trials.astype(kind.trial_columns).dtypes.items())
+        assert list(trials) == list(kind.trial_columns)
+        found = Numbers(kind.score(trials, common))
+        check_numbers(kind, found)
         assert len(benchmark.fingerprint) == 64
-        by_name: dict[tuple[str, ...], Measurement] = {}
-        for one in found:
-            by_name.setdefault((one.probe, one.metric, one.group), one)
-            if one.probe != "linear_probe":
-                by_name.setdefault((one.metric, one.group), one)
-        return by_name
+        return found
 
     return run
 

@@ -33,16 +33,20 @@ def judged(source, colour):
 def test_an_encoder_that_sees_what_people_saw_is_perfectly_precise(judged, measure, planted):
     found = measure(Jnd, judged, planted(red))
     for distance in ("cosine", "euclidean", "normalised_euclidean"):
-        for group, n in (("", 30), ("subset=even", 10), ("subset=odd", 20)):
-            one = found[f"jnd_map/{distance}", group]
+        for subset, n in (("", 30), ("even", 10), ("odd", 20)):
+            one = found("jnd_map", variant=distance, subset=subset)
             assert (one.value, one.n) == (pytest.approx(1), n)
-    assert found["pixels", "jnd_map/euclidean", ""].value == pytest.approx(1)
-    assert found["human", "same_share", ""].value == pytest.approx(1 / 2)
+    pixels = {"probe": "", "role": "baseline", "reference": "pixels", "variant": "euclidean"}
+    assert found("jnd_map", **pixels).value == pytest.approx(1)
+    assert found("jnd_map", probe="", role="chance").value == pytest.approx(1 / 2)
 
 
 def test_an_encoder_that_tells_nothing_apart_scores_the_share_of_same_answers(judged, measure, planted):
     found = measure(Jnd, judged, planted(lambda pixels: [1.0, 1.0]))
-    assert found["jnd_map/cosine", ""].value == pytest.approx(found["same_share", ""].value)
+    for subset in ("", "even", "odd"):
+        chance = found("jnd_map", probe="", role="chance", subset=subset)
+        one = found("jnd_map", variant="cosine", subset=subset)
+        assert (one.value, one.n) == (pytest.approx(chance.value), chance.n)
 
 
 def test_an_encoder_that_sees_the_contrary_is_no_better_than_that(judged, measure, planted):
@@ -52,7 +56,7 @@ def test_an_encoder_that_sees_the_contrary_is_no_better_than_that(judged, measur
 
     steps = np.array([np.asarray(image)[0, 0, 0] for image in judged.dataset["image_1"]], float)
     expected = jnd_map(-steps, judged.dataset["same"][:], n_resamples=0)["jnd_map"]
-    found = measure(Jnd, judged, planted(contrary))["jnd_map/cosine", ""].value
+    found = measure(Jnd, judged, planted(contrary))("jnd_map", variant="cosine").value
     assert found == pytest.approx(expected)
     assert found == pytest.approx(1 / 2)  # the envelope lifts all precisions to the last one
 
@@ -67,5 +71,5 @@ def test_pairs_that_show_a_common_image_are_one_cluster(source, colour, measure,
         }
         for index in range(12)
     ]
-    one = measure(Jnd, source("same_different", rows), planted(red))["jnd_map/cosine", ""]
-    assert (one.n, one.n_groups) == (12, 4)
+    one = measure(Jnd, source("same_different", rows), planted(red))("jnd_map", variant="cosine")
+    assert (one.n, one.n_clusters) == (12, 4)

@@ -50,7 +50,7 @@ def test_each_fold_is_decided_by_the_others_with_the_penalty_of_the_least_left_o
 
 
 @pytest.mark.parametrize("signal", [1e-7, 1e-12])
-def test_embeddings_that_are_all_but_equal_are_told_apart(signal):
+def test_embeddings_that_are_almost_equal_are_separated(signal):
     rng = np.random.default_rng(0)
     labels = np.arange(200) % 2
     features = 1 + signal * (labels[:, None] * [1, -1, 0] + 0.1 * rng.normal(size=(200, 3)))
@@ -92,7 +92,7 @@ def test_folds_keep_exemplars_whole_and_hold_each_class(pairs, most):
         assert set(folds[classes == kind]) == expected
 
 
-def test_classes_with_one_exemplar_take_no_part():
+def test_classes_with_one_exemplar_are_ignored():
     classes, groups = np.array([0, 0, 1, 1, 2, 2]), np.array([0, 1, 2, 3, 4, 4])
     folds = probe_folds(classes, groups)
     probe = LinearProbe(np.eye(6), classes, folds)
@@ -189,7 +189,7 @@ def test_a_code_of_one_cue_is_at_chance_for_the_other(cue, size, crossing):
 
 
 @pytest.mark.parametrize("cue", ["shape", "texture"])
-def test_a_code_of_both_cues_is_read_for_both_and_one_of_neither_for_none(cue, crossing):
+def test_both_cues_are_decoded_from_a_code_of_both_and_none_from_a_code_of_neither(cue, crossing):
     n, n_classes = len(crossing["shape"]), crossing["shape"].max() + 1
     one_space = np.eye(n_classes)  # shape and texture on the same axes, the other cue five times as strong
     other = "texture" if cue == "shape" else "shape"
@@ -201,14 +201,14 @@ def test_a_code_of_both_cues_is_read_for_both_and_one_of_neither_for_none(cue, c
 
 
 @pytest.mark.parametrize("cue", ["shape", "texture"])
-def test_exemplars_known_by_heart_give_no_class_away(cue, crossing):
+def test_memorised_exemplars_do_not_reveal_a_class(cue, crossing):
     features = np.hstack([vectors(crossing[f"{one}_exemplar"], seed=2) for one in ("shape", "texture")])
     accuracy = np.mean(read(features, crossing, cue) == crossing[cue])
     # One draw of random vectors scatters around chance: the exemplars are the sample, not the images.
     assert accuracy < 2.5 / (crossing["shape"].max() + 1)
 
 
-def test_what_shares_no_exemplar_of_the_other_cue_cannot_be_read():
+def test_no_cue_is_decoded_if_exemplars_of_the_other_are_combined_with_one_class_each():
     classes, exemplars = np.arange(12) % 3, np.arange(12)
     decided = decide_crossed(np.eye(12), classes, exemplars, (classes + 1) % 3, 100 + exemplars)
     assert (decided == -1).all()

@@ -1,14 +1,17 @@
-"""Planted observers of noisy images."""
+"""Planted observers of corrupted images."""
+
+from dataclasses import asdict, replace
 
 import numpy as np
 import pandas as pd
 import pytest
 from transformers import CLIPImageProcessor
 
-from hf_clipdyn.benchmarks.base import Settings
-from hf_clipdyn.benchmarks.kinds.noise import Noise, spread
-from hf_clipdyn.benchmarks.noises import Blur, GaussianNoise, SaltAndPepper
+from hf_clipdyn.benchmarks.base import Common
+from hf_clipdyn.benchmarks.corruptions import CORRUPTIONS, Blur, GaussianNoise, SaltAndPepper
+from hf_clipdyn.benchmarks.kinds.noise import Noise, NoiseSettings, mean_pairwise_distance
 from hf_clipdyn.benchmarks.readout import Readout
+from hf_clipdyn.errors import ConfigError, UnknownNameError
 
 PROCESSOR = CLIPImageProcessor(size={"shortest_edge": 16}, crop_size={"height": 16, "width": 16})
 CLASSES = ("dark", "bright", "grey")
@@ -40,17 +43,25 @@ def fragile(pixels):
     return noise_blind(pixels) if pixels.std() == 0 else np.eye(3)[0]
 
 
+def level(name):
+    """A level in the middle of the default ones."""
+    return {"gaussian": 0.1, "salt_and_pepper": 0.05, "blur": 2.0}[name]
+
+
 @pytest.mark.parametrize("stage", ["native", "input"])
-def test_a_noise_blind_encoder_loses_nothing(stage, labelled, measure, planted):
-    found = measure(Noise, labelled, planted(noise_blind, text), sigmas=(0.0, 0.1), noise_stage=stage)
-    group = "sigma=0.10" if stage == "native" else "sigma=0.10,noise_stage=input"
-    assert found["clean_accuracy", ""].value == 1
-    assert found["relative_drop", group].value == 0
-    assert found["chance_corrected_drop", group].value == 0
-    assert found["displacement", group].value == 0
-    assert found["drop_when_right", group].value == 0
-    assert found["area", "" if stage == "native" else "noise_stage=input"].value == 1
-    assert found["chance", ""].value == pytest.approx(1 / 3)
+@pytest.mark.parametrize("name", CORRUPTIONS)
+def test_a_noise_blind_encoder_loses_nothing(name, stage, labelled, measure, planted):
+    found = measure(Noise, labelled, planted(noise_blind, text), conditions=(name,), stage=stage)
+    at = {"condition": name, "level": level(name)}
+    for probe in ("projection", "linear_probe"):
+        assert found("accuracy", probe=probe).value == 1
+        assert found("accuracy", probe=probe, **at).value == 1
+        assert found("area", probe=probe, condition=name).value == 1
+        for metric in ("relative_drop", "chance_corrected_drop", "drop_when_right"):
+            assert found(metric, probe=probe, **at).value == 0
+        assert found("accuracy", probe=probe, role="chance", condition="").value == pytest.approx(1 / 3)
+    assert found("displacement", **at).value == 0
+    assert {one.condition for one in found} == {"", "none", name}
 
 
 @pytest.mark.parametrize("stage", ["native", "input"])
@@ -59,8 +70,7 @@ def test_the_effective_noise_is_that_of_the_clipped_pixels_at_its_stage(
 ):
     rows = [{"image": colour(value, value, value, side=24), "label": 0} for value in (0, 255, 128, 40)]
     data = source("labels", rows, CLASSES)
-    found = measure(Noise, data, planted(noise_blind, text), sigmas=(0.0, 0.1, 0.5), noise_stage=stage)
-    suffix = "" if stage == "native" else ",noise_stage=input"
+    found = measure(Noise, data, planted(noise_blind, text), sigmas=(0.1, 0.5), stage=stage)
     side = 24 if stage == "native" else 16
     for sigma in (0.1, 0.5):
         squares = [
@@ -69,129 +79,204 @@ def test_the_effective_noise_is_that_of_the_clipped_pixels_at_its_stage(
             ).mean()
             for row, value in enumerate((0, 255, 128, 40))
         ]
-        one = found["pixels", "noise_rms", f"sigma={sigma:.2f}{suffix}"]
+        one = found("noise_rms", condition="gaussian", level=sigma, role="diagnostic", probe="")
         assert one.value == pytest.approx(np.sqrt(np.mean(squares)))
         assert one.value < 0.95 * sigma, "half of the noise on black and white is clipped"
-        assert one.higher_is_better is None
 
 
-def test_trials_of_an_earlier_version_have_no_effective_noise_and_are_scored(labelled, planted, tmp_path):
-    settings = Settings(cache_dir=tmp_path, sigmas=(0.0, 0.1), n_resamples=0)
-    trials = Noise(labelled, PROCESSOR, settings).observe(Readout(planted(noise_blind, text)))
-    now, then = (Noise.score(rows, settings) for rows in (trials, trials.drop(columns="rms")))
-    assert list(map(str, then)) == [str(one) for one in now if one.metric != "noise_rms"]
-    assert len(then) == len(now) - 1
+def test_a_curve_is_complete_by_its_condition_and_begins_with_the_clean_images(labelled, measure, planted):
+    sigmas = (0.001, 0.002, 0.125)
+    found = measure(
+        Noise,
+        labelled,
+        planted(fragile, text),
+        sigmas=sigmas,
+        conditions=("blur", "gaussian", "salt_and_pepper"),
+    )
+    for name, corruption in CORRUPTIONS.items():
+        shown = sigmas if name == "gaussian" else corruption.levels
+        curve = [
+            one
+            for one in found
+            if one.metric == "accuracy" and one.condition == name and one.probe == "projection"
+        ]
+        assert [one.level for one in curve] == [0.0, *shown]
+        assert corruption.term.untouched == 0
+        clean = asdict(found("accuracy"))
+        assert asdict(curve[0]) == clean | {"condition": name, "level": 0.0}, "with the same interval"
+        drops = [one for one in found if one.metric == "relative_drop" and one.condition == name]
+        assert {one.level for one in drops} == set(shown)
 
 
-def test_levels_finer_than_two_decimals_keep_names_of_their_own(labelled, measure, planted):
-    found = measure(Noise, labelled, planted(noise_blind, text), sigmas=(0.0, 0.001, 0.002, 0.125))
-    groups = {group for metric, group in (key[-2:] for key in found) if metric == "relative_drop"}
-    assert groups == {"sigma=0.001", "sigma=0.002", "sigma=0.125"}
-    assert found["accuracy", "sigma=0.00"].value == 1
-
-
-@pytest.mark.parametrize("kind", ["salt_and_pepper", "blur"])
-@pytest.mark.parametrize("stage", ["native", "input"])
-def test_a_noise_blind_encoder_loses_nothing_of_any_kind(kind, stage, labelled, measure, planted):
-    encoder = planted(noise_blind, text)
-    kinds = ("gaussian", kind)
-    found = measure(Noise, labelled, encoder, sigmas=(0.0, 0.1), noise_kinds=kinds, noise_stage=stage)
-    suffix = "" if stage == "native" else ",noise_stage=input"
-    scale = "amount=0.05" if kind == "salt_and_pepper" else "sigma=2.00"
-    for group in (f"sigma=0.10{suffix}", f"noise={kind},{scale}{suffix}"):
-        for metric in ("relative_drop", "chance_corrected_drop", "drop_when_right"):
-            assert found[metric, group].value == 0
-            assert found["linear_probe", metric, group].value == 0
-        assert found["displacement", group].value == 0
-        assert found["accuracy", group].value == found["linear_probe", "accuracy", group].value == 1
-    assert found["area", f"noise={kind}{suffix}"].value == 1
-    assert ("clean_accuracy", f"noise={kind}{suffix}") not in found
-    assert ("accuracy", f"noise={kind},{scale.partition('=')[0]}=0.00{suffix}") not in found
+def test_one_query_draws_the_noise_curves_of_a_run(labelled, measure, planted):
+    encoders = {"epoch-000": fragile, "epoch-001": noise_blind}
+    table = pd.concat(
+        pd.DataFrame(
+            map(
+                asdict,
+                measure(
+                    Noise,
+                    labelled,
+                    planted(encoder, text),
+                    sigmas=(0.1, 0.3),
+                    conditions=("gaussian", "blur"),
+                ),
+            )
+        ).assign(kind="noise", texts="own", revision=revision)
+        for revision, encoder in encoders.items()
+    )
+    curves = table.query(
+        "kind == 'noise' and metric == 'accuracy' and condition == 'gaussian' and role == 'value' "
+        "and probe == 'projection' and texts == 'own'"
+    ).pivot(index="level", columns="revision", values="value")
+    assert curves.index.tolist() == [0.0, 0.1, 0.3]
+    assert curves["epoch-000"].tolist() == pytest.approx([1, 1 / 3, 1 / 3])
+    assert curves["epoch-001"].tolist() == [1, 1, 1]
 
 
 def test_what_salt_and_pepper_breaks_blur_may_leave_alone(labelled, measure, planted):
-    kinds = ("salt_and_pepper", "blur")
-    found = measure(Noise, labelled, planted(fragile, text), noise_kinds=kinds)
-    assert found["relative_drop", "noise=salt_and_pepper,amount=0.05"].value == pytest.approx(2 / 3)
-    assert found["relative_drop", "noise=blur,sigma=3.00"].value == 0
-    assert not [group for _, group in (key[-2:] for key in found) if group.startswith("sigma=")]
+    found = measure(Noise, labelled, planted(fragile, text), conditions=("salt_and_pepper", "blur"))
+    assert found("relative_drop", condition="salt_and_pepper", level=0.05).value == pytest.approx(2 / 3)
+    assert found("relative_drop", condition="blur", level=3.0).value == 0
 
 
 def test_the_probe_of_a_fragile_encoder_loses_what_the_prompts_lose(labelled, measure, planted):
-    found = measure(Noise, labelled, planted(fragile, text), sigmas=(0.0, 0.02))
+    found = measure(Noise, labelled, planted(fragile, text), sigmas=(0.02,))
+    at = {"condition": "gaussian", "level": 0.02}
     for metric in ("accuracy", "relative_drop", "chance_corrected_drop", "drop_when_right"):
-        assert found["linear_probe", metric, "sigma=0.02"].value == found[metric, "sigma=0.02"].value
-    assert found["linear_probe", "clean_accuracy", ""].value == 1
-    assert found["linear_probe", "chance", ""].value == pytest.approx(1 / 3)
+        assert found(metric, probe="linear_probe", **at).value == found(metric, **at).value
+    assert found("accuracy", probe="linear_probe").value == 1
 
 
 def test_a_probe_reads_what_the_prompts_do_not_name(labelled, measure, planted):
-    found = measure(Noise, labelled, planted(noise_blind, lambda prompt: text("grey")), sigmas=(0.0, 0.1))
-    assert found["clean_accuracy", ""].value == pytest.approx(1 / 3)
-    assert found["linear_probe", "clean_accuracy", ""].value == 1
-    assert found["linear_probe", "chance_corrected_drop", "sigma=0.10"].value == 0
+    found = measure(Noise, labelled, planted(noise_blind, lambda prompt: text("grey")), sigmas=(0.1,))
+    assert found("accuracy").value == pytest.approx(1 / 3)
+    assert found("accuracy", probe="linear_probe").value == 1
+    drop = found("chance_corrected_drop", probe="linear_probe", condition="gaussian", level=0.1)
+    assert drop.value == 0
 
 
 def test_a_class_with_one_image_cannot_be_probed_and_says_so(source, colour, measure, planted):
     rows = [{"image": colour(level, level, level), "label": label} for label, level in enumerate(LEVELS)]
-    found = measure(Noise, source("labels", rows, CLASSES), planted(noise_blind, text), sigmas=(0.0, 0.1))
-    assert found["clean_accuracy", ""].value == 1
-    assert "held out" in found["linear_probe", "clean_accuracy", ""].note
+    found = measure(Noise, source("labels", rows, CLASSES), planted(noise_blind, text), sigmas=(0.1,))
+    assert found("accuracy").value == 1
+    assert "held out" in found("accuracy", probe="linear_probe").note
+
+
+def test_clean_images_alone_have_an_accuracy_and_no_area(labelled, measure, planted):
+    found = measure(Noise, labelled, planted(noise_blind, text), sigmas=(0.0,))
+    assert {one.metric for one in found} == {"accuracy", "area"}
+    assert found("accuracy").value == found("accuracy", condition="gaussian", level=0.0).value == 1
+    assert "no noise level but 0" in found("area", condition="gaussian").note
 
 
 def test_rows_without_text_are_not_measured_again_with_other_texts(labelled, planted, tmp_path):
     encoder = planted(noise_blind, text)
-    settings = Settings(cache_dir=tmp_path, sigmas=(0.0, 0.1), n_resamples=0)
-    benchmark = Noise(labelled, PROCESSOR, settings)
+    common = Common(cache_dir=tmp_path, n_resamples=0)
+    benchmark = Noise(labelled, PROCESSOR, NoiseSettings(sigmas=(0.1,)), common)
     first = Readout(encoder)
-    own = Noise.score(benchmark.observe(first), settings)
-    other = Noise.score(benchmark.observe(first.with_texts(encoder.embed_texts)), settings)
+    own = Noise.score(benchmark.observe(first), common)
+    other = Noise.score(benchmark.observe(first.with_texts(encoder.embed_texts)), common)
     assert {one.probe for one in other} == {"projection"}
     same = [one for one in own if one.probe == "projection" and one.metric != "displacement"]
     assert list(map(str, same)) == list(map(str, other))
 
 
 def test_a_fragile_encoder_falls_to_chance(labelled, measure, planted):
-    found = measure(Noise, labelled, planted(fragile, text), sigmas=(0.0, 0.02))
-    assert found["accuracy", "sigma=0.02"].value == pytest.approx(1 / 3)
-    assert found["relative_drop", "sigma=0.02"].value == pytest.approx(2 / 3)
-    assert found["chance_corrected_drop", "sigma=0.02"].value == pytest.approx(1)
-    assert found["drop_when_right", "sigma=0.02"].value == pytest.approx(2 / 3)
+    found = measure(Noise, labelled, planted(fragile, text), sigmas=(0.02,))
+    at = {"condition": "gaussian", "level": 0.02}
+    assert found("accuracy", **at).value == pytest.approx(1 / 3)
+    assert found("relative_drop", **at).value == pytest.approx(2 / 3)
+    assert found("chance_corrected_drop", **at).value == pytest.approx(1)
+    assert found("drop_when_right", **at).value == pytest.approx(2 / 3)
     # two of three images jump to another orthogonal vector; a third of the clean pairs are equal
-    assert found["displacement", "sigma=0.02"].value == pytest.approx((2 / 3) / (24 / 35))
+    assert found("displacement", **at).value == pytest.approx((2 / 3) / (24 / 35))
 
 
 def test_a_constant_encoder_has_no_displacement_and_says_why(labelled, measure, planted):
-    found = measure(Noise, labelled, planted(lambda pixels: np.ones(3), text), sigmas=(0.0, 0.1))
-    assert found["displacement", "sigma=0.10"].note == "all clean images embed alike"
+    found = measure(Noise, labelled, planted(lambda pixels: np.ones(3), text), sigmas=(0.1,))
+    at = {"condition": "gaussian", "level": 0.1}
+    assert found("displacement", **at).note == "all clean images embed alike"
     for metric in ("relative_drop", "chance_corrected_drop", "drop_when_right"):
-        assert "not clear of" in found[metric, "sigma=0.10"].note
+        assert "not clear of" in found(metric, **at).note
 
 
-def test_guesses_that_change_at_random_have_no_drop(tmp_path):
+def decisions(clean, noisy, labels, n_classes):
+    """Trials of prompts alone, at two levels."""
+    blocks = [
+        pd.DataFrame({"condition": condition, "level": level, "label": labels, "decision": decision})
+        for condition, level, decision in (("none", 0.0, clean), ("gaussian", 0.1, noisy))
+    ]
+    items = [block.assign(item=np.arange(len(labels))) for block in blocks]
+    unknown = dict.fromkeys(("distance", "mean_pairwise_distance", "rms"), np.nan)
+    trials = pd.concat(items, ignore_index=True).assign(n_classes=n_classes, probe_decision=pd.NA, **unknown)
+    return trials[list(Noise.trial_columns)].astype(Noise.trial_columns)
+
+
+def test_guesses_that_change_at_random_have_no_drop():
     """Ten classes, decisions at random: nine of ten lucky hits are lost by any change, which is no loss."""
     rng = np.random.default_rng(0)
     labels = np.arange(200) % 10
-
-    def trials():
-        clean, noisy = (rng.integers(0, 10, 200) for _ in range(2))
-        common = {"item": np.arange(200), "label": labels, "noise_stage": "native", "n_classes": 10}
-        common |= {"distance": np.nan, "spread": np.nan}
-        return pd.concat(
-            pd.DataFrame({**common, "sigma": sigma, "noise_kind": kind, "decision": decision})
-            for sigma, kind, decision in ((0.0, "", clean), (0.1, "gaussian", noisy))
-        )
-
-    a, b = trials(), trials()
-    for one in Noise.score(a, Settings(n_resamples=0)):
+    a, b = (decisions(*rng.integers(0, 10, (2, 200)), labels, 10) for _ in range(2))
+    for one in Noise.score(a, Common(n_resamples=0)):
         if "drop" in one.metric:
             assert np.isnan(one.value)
             assert "not clear of the chance" in one.note
-    lucky = b.assign(decision=b["label"].where(b["sigma"] == 0, b["decision"]))
+    lucky = b.assign(decision=b["label"].where(b["level"] == 0, b["decision"]))
     for pair in ((a, lucky), (lucky, a)):
         both = [one for side in Noise.score_together(*pair) for one in side]
         assert len(both) == 2
         assert all(np.isnan(one.value) and "not clear of chance" in one.note for one in both)
+
+
+def test_the_drop_over_common_images_leaves_out_what_one_revision_never_knew():
+    labels = np.arange(40) % 4
+    wrong = (labels + 1) % 4
+    a = decisions(np.where(np.arange(40) < 30, labels, wrong), wrong, labels, 4)
+    b = decisions(labels, np.where(np.arange(40) < 10, labels, wrong), labels, 4)
+    ((first,), (second,)) = Noise.score_together(a, b)
+    assert (first.metric, first.condition, first.level) == ("drop_when_both_right", "gaussian", 0.1)
+    assert first.metric in Noise.terms.terms
+    assert (first.value, second.value, first.n) == (1, pytest.approx(2 / 3), 30)
+    assert Noise.score_together(a, b[b["item"] >= 25]) == ([], []), "fewer than ten are right in both"
+
+
+def test_one_choice_of_settings_is_one_cell():
+    settings = NoiseSettings(sigmas=(0.2, 0.0, 0.1, 0.2), conditions=("blur", "gaussian", "blur"))
+    assert settings == replace(settings) == NoiseSettings(sigmas=(0.1, 0.2), conditions=("gaussian", "blur"))
+    assert settings.as_json() == {
+        "sigmas": (0.0, 0.1, 0.2),
+        "stage": "native",
+        "conditions": ("gaussian", "blur"),
+    }
+
+
+@pytest.mark.parametrize("sigmas", [(1.5,), (-0.1, 0.1), (float("nan"),), ()])
+def test_sigmas_outside_the_range_of_pixels_are_refused(sigmas):
+    with pytest.raises(ConfigError, match="sigmas"):
+        NoiseSettings(sigmas=sigmas)
+
+
+@pytest.mark.parametrize(
+    ("given", "known"),
+    [
+        ({"stage": "retina"}, "'retina'. Known: input, native"),
+        ({"conditions": ("gaussian", "fog")}, "'fog'. Known: blur, gaussian, salt_and_pepper"),
+    ],
+)
+def test_unknown_stages_and_conditions_are_refused(given, known):
+    with pytest.raises(UnknownNameError, match=known):
+        NoiseSettings(**given)
+
+
+def test_the_draw_the_stage_and_the_levels_are_part_of_the_fingerprint(labelled, tmp_path):
+    def fingerprint(seed=0, **settings):
+        common = Common(cache_dir=tmp_path, show_progress=False, seed=seed)
+        return Noise(labelled, PROCESSOR, NoiseSettings(**settings), common).fingerprint
+
+    given = [{}, {"seed": 1}, {"stage": "input"}, {"sigmas": (0.1,)}, {"conditions": ("blur",)}]
+    assert len({fingerprint(**one) for one in given}) == len(given)
+    assert fingerprint(conditions=("blur",)) == fingerprint(seed=1, conditions=("blur",)), "nothing is drawn"
 
 
 def test_the_same_row_gets_the_same_noise_and_another_row_another():
@@ -210,7 +295,7 @@ def test_noise_has_the_asked_deviation_and_is_clamped():
     assert (black == 0).mean() == pytest.approx(0.5, abs=0.02)
 
 
-def test_salt_and_pepper_hits_the_asked_share_and_keeps_its_pixels():
+def test_salt_and_pepper_hits_the_asked_fraction_and_keeps_its_pixels():
     pixels = np.full((200, 200, 3), 128, np.uint8)
     weak, strong = (SaltAndPepper(amount, seed=3)(pixels, 5) for amount in (0.05, 0.2))
     assert (weak == 0).mean() == pytest.approx(0.025, abs=0.004)
@@ -233,8 +318,8 @@ def test_blur_is_a_gaussian_of_that_many_pixels():
     assert np.array_equal(Blur(3.0)(flat, 0), flat)
 
 
-def test_the_spread_is_the_mean_distance_of_different_images():
+def test_the_mean_pairwise_distance_is_over_different_images():
     images = np.random.default_rng(0).normal(size=(6, 4))
     rows = images / np.linalg.norm(images, axis=1, keepdims=True)
     pairs = [0.5 * ((a - b) ** 2).sum() for i, a in enumerate(rows) for j, b in enumerate(rows) if i != j]
-    assert spread(images) == pytest.approx(np.mean(pairs))
+    assert mean_pairwise_distance(images) == pytest.approx(np.mean(pairs))

@@ -1,6 +1,8 @@
 """Distances at every hidden state equal those of one image at a time."""
 
+import contextlib
 import os
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +11,10 @@ import pytest
 import torch
 from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel
 
-from hf_clipdyn.benchmarks.live_states import LiveStates
+from hf_clipdyn.benchmarks.hidden_states import RowFile
+from hf_clipdyn.benchmarks.kinds.jnd import Jnd
+from hf_clipdyn.benchmarks.kinds.quality import Quality
+from hf_clipdyn.benchmarks.kinds.similarity import Similarity
 from hf_clipdyn.benchmarks.pairs import pair_distances
 from hf_clipdyn.benchmarks.readout import Readout, Stimuli
 from hf_clipdyn.errors import EvaluationError
@@ -116,11 +121,7 @@ def test_all_distances_equal_those_of_one_image_at_a_time(encoder, pixels):
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 128])
-@pytest.mark.parametrize("memory", [0, 2000, 2**20])
-def test_every_image_goes_through_once_whatever_memory_there_is(
-    encoder, pixels, monkeypatch, batch_size, memory
-):
-    monkeypatch.setattr("hf_clipdyn.benchmarks.pairs._WAITING", memory)
+def test_every_image_goes_through_once_whatever_the_batch(encoder, pixels, monkeypatch, batch_size):
     table = compared(encoder, pixels, PAIRS, batch_size, chunk=2)
     assert len(encoder.seen) == len(set(encoder.seen)) == 10
     monkeypatch.setattr("hf_clipdyn.benchmarks.pairs._NORMALISED", 1)
@@ -128,47 +129,44 @@ def test_every_image_goes_through_once_whatever_memory_there_is(
     np.testing.assert_allclose(table["value"], whole["value"], rtol=1e-4, atol=1e-9)
 
 
-def test_states_that_memory_cannot_hold_come_back_from_the_file_unchanged():
-    states = np.random.default_rng(0).standard_normal((9, 7)).astype(np.float32)
-    live = LiveStates(memory=3 * 28)
-    for image in range(6):
-        live.put(image, states[image])
-    for gone in (1, 4):
-        live.drop(gone)
-    for image in range(6, 9):
-        live.put(image, states[image])
-    assert len(live) == 7
-    here = [0, 2, 3, 5, 6, 7, 8]
-    np.testing.assert_array_equal(live.get(here), states[here])
-    live.close()
+def test_rows_come_back_from_the_file_unchanged():
+    rows = np.random.default_rng(0).standard_normal((9, 7)).astype(np.float32)
+    file = RowFile(7)
+    file.append(rows[:2])
+    np.testing.assert_array_equal(file.read(1, 2), rows[1:2])
+    file.append(rows[2:, ::-1][:, ::-1])
+    assert len(file) == 9
+    np.testing.assert_array_equal(file.read(0, 9), rows)
+    np.testing.assert_array_equal(file.read(4, 6), rows[4:6])
+    file.close()
 
 
-def test_a_full_disk_is_an_error_with_a_way_out(monkeypatch):
-    def full(*_):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(os, "pwrite", full)
-    live = LiveStates(memory=0)
+@pytest.mark.parametrize("n_rows", [1, 10_000])
+def test_a_full_disk_is_an_error_with_a_way_out(monkeypatch, n_rows):
+    monkeypatch.setattr(tempfile, "TemporaryFile", lambda **_: open("/dev/full", "r+b"))  # noqa: PTH123, SIM115
+    file = RowFile(3)
     with pytest.raises(EvaluationError, match=r"No space left on device.*TMPDIR"):
-        live.put(0, np.zeros(3, np.float32))
-    live.close()
+        file.append(np.zeros((n_rows, 3), np.float32))
+    with contextlib.suppress(OSError):
+        file.close()
 
 
-def test_few_states_wait_where_the_pairs_of_a_reference_stand_together(encoder, monkeypatch):
-    most = []
-    put = LiveStates.put
+def test_of_stars_one_image_waits_between_two_batches(encoder, monkeypatch):
+    written = []
+    append = RowFile.append
 
-    def watch(self, image, state):
-        put(self, image, state)
-        most.append(len(self))
+    def watch(self, rows):
+        append(self, rows)
+        written.append(rows.shape)
 
-    monkeypatch.setattr(LiveStates, "put", watch)
+    monkeypatch.setattr(RowFile, "append", watch)
     rng = np.random.default_rng(0)
     pairs = rng.permutation(
         [(reference, 30 + 10 * reference + k) for reference in range(30) for k in range(10)]
     )
     compared(encoder, random_pixels(330), [tuple(pair) for pair in pairs], batch_size=20)
-    assert max(most) <= 64 + 1
+    states = [n for n, width in written if width == 8 + 3 * 5 * 16]
+    assert sum(states) <= -(-330 // 20) - 1
 
 
 def test_equal_images_and_zero_vectors_have_the_distances_of_unit_vectors():
@@ -209,6 +207,12 @@ def test_the_distance_of_an_item_is_the_mean_of_its_pairs(encoder, pixels):
             np.testing.assert_allclose(values(mean, *place, distance), expected)
 
 
+@pytest.mark.parametrize("kind", [Quality, Similarity, Jnd])
+def test_every_distance_has_a_title(kind):
+    baselines = {Quality: {"psnr", "ssim"}, Similarity: set(), Jnd: set()}[kind]
+    assert set(kind.terms.variants) == {"cosine", "euclidean", "normalised_euclidean"} | baselines
+
+
 def test_what_was_embedded_on_the_way_is_not_embedded_again(encoder, pixels):
     readout = Readout(encoder)
     stimuli = Stimuli(pixels, np.array([0, 1, 2]))
@@ -242,7 +246,8 @@ def many_pairs():
 def test_several_processes_give_the_values_of_one(tmp_path, n_processes, launch):
     script = tmp_path / "worker.py"
     script.write_text(WORKER)
-    here = {"PYTHONPATH": str(Path(__file__).parent)}
+    paths = [str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]
+    here = {"PYTHONPATH": os.pathsep.join(filter(None, paths))}
     launch(n_processes, script, str(tmp_path / "table.parquet"), environment=here)
     one = compared(build_encoder(), random_pixels(60), many_pairs(), batch_size=4)
     several = pd.read_parquet(tmp_path / "table.parquet")

@@ -9,12 +9,12 @@ from scipy import stats
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from transformers import CLIPImageProcessor
 
-from hf_clipdyn.benchmarks.base import Settings
-from hf_clipdyn.benchmarks.kinds.quality import Quality
+from hf_clipdyn.benchmarks.base import Common
+from hf_clipdyn.benchmarks.input_views import cut_tile, tile_corners
+from hf_clipdyn.benchmarks.kinds.quality import Quality, QualitySettings
 from hf_clipdyn.benchmarks.pixel_baselines import psnr_distance
 from hf_clipdyn.benchmarks.readout import Readout
-from hf_clipdyn.benchmarks.shown import cut_tile, tile_corners
-from hf_clipdyn.errors import DatasetError
+from hf_clipdyn.errors import DatasetError, UnknownNameError
 
 
 def angle(pixels):
@@ -48,19 +48,15 @@ def rated(source, colour):
 def test_a_distance_equal_to_minus_the_score_is_perfectly_aligned(rated, measure, planted):
     found = measure(Quality, rated, planted(angle))
     for distance in ("cosine", "euclidean", "normalised_euclidean"):
-        assert found[f"srcc/{distance}", ""].value == pytest.approx(-1)
-        assert found[f"krcc/{distance}", ""].value == pytest.approx(-1)
-        assert found[f"alignment/{distance}", ""].value == pytest.approx(1)
-        assert found[f"plcc_logistic/{distance}", ""].value > 0.99
-        for distortion in ("blur", "noise"):
-            group = f"distortion={distortion}"
-            assert found[f"alignment/{distance}", group].value == pytest.approx(1)
-            assert found[f"srcc/{distance}", group].value == pytest.approx(-1)
-            assert found[f"krcc/{distance}", group].value == pytest.approx(-1)
-            assert found[f"plcc_logistic/{distance}", group].value > 0.99
-            assert found[f"plcc_logistic/{distance}", group].n == 18
-    one = found["alignment/cosine", ""]
-    assert (one.n, one.n_groups, one.probe, one.layer) == (36, 6, "projection", None)
+        for condition, n in (("", 36), ("blur", 18), ("noise", 18)):
+            where = {"variant": distance, "condition": condition}
+            assert found("alignment", **where).value == pytest.approx(1)
+            assert found("srcc", **where).value == pytest.approx(-1)
+            assert found("krcc", **where).value == pytest.approx(-1)
+            assert found("plcc_logistic", **where).value > 0.99
+            assert found("plcc_logistic", **where).n == n
+    one = found("alignment", variant="cosine", condition="")
+    assert (one.n, one.n_clusters, one.probe, one.layer) == (36, 6, "projection", None)
 
 
 @pytest.fixture
@@ -85,6 +81,16 @@ def photographs(source):
     return source("quality", rows)
 
 
+def baseline(reference, variant):
+    return {
+        "probe": "",
+        "role": "baseline",
+        "reference": reference,
+        "variant": variant,
+        "condition": "",
+    }
+
+
 def test_psnr_and_ssim_are_those_of_the_files_and_those_of_the_pixels_that_the_model_sees(
     photographs, measure, planted
 ):
@@ -105,10 +111,11 @@ def test_psnr_and_ssim_are_those_of_the_files_and_those_of_the_pixels_that_the_m
         # The processor's bicubic filter rounds otherwise than Pillow's.
         tolerance = 1e-9 if probe == "full_resolution" else 0.02
         srcc = stats.spearmanr(values, scores).statistic
-        assert found[probe, f"alignment/{name}", ""].value == pytest.approx(srcc, abs=tolerance)
+        where = baseline(probe, name)
+        assert found("alignment", **where).value == pytest.approx(srcc, abs=tolerance)
         krcc = stats.kendalltau(values, scores).statistic
-        assert found[probe, f"krcc/{name}", ""].value == pytest.approx(krcc, abs=4 * tolerance)
-    assert found["full_resolution", "alignment/ssim", "distortion=noise"].n == 20
+        assert found("krcc", **where).value == pytest.approx(krcc, abs=4 * tolerance)
+    assert found("alignment", **baseline("full_resolution", "ssim") | {"condition": "noise"}).n == 20
 
 
 def test_the_baselines_are_computed_once_for_all_commands(photographs, measure, planted, monkeypatch):
@@ -120,8 +127,8 @@ def test_the_baselines_are_computed_once_for_all_commands(photographs, measure, 
     monkeypatch.setattr("hf_clipdyn.benchmarks.kinds.quality.quality_baselines", again)
     monkeypatch.setattr("hf_clipdyn.benchmarks.kinds.quality.full_resolution", again)
     second = measure(Quality, photographs, planted(angle))
-    name = "full_resolution", "alignment/ssim", ""
-    assert first[name].value == second[name].value
+    where = baseline("full_resolution", "ssim")
+    assert first("alignment", **where).value == second("alignment", **where).value
 
 
 def test_images_of_two_sizes_are_refused(photographs, measure, planted, source):
@@ -158,27 +165,31 @@ def bordered(source):
 
 def test_what_is_cropped_away_is_seen_when_squashed_and_in_tiles(bordered, measure, planted):
     cropped = measure(Quality, bordered, planted(angle))
-    assert "constant" in cropped["alignment/cosine", ""].note
+    assert "constant" in cropped("alignment", variant="cosine", condition="").note
     for preprocess in ("squash", "tiles"):
         found = measure(Quality, bordered, planted(angle), preprocess=preprocess)
-        for name in ("cosine", "euclidean", "normalised_euclidean", "psnr", "ssim"):
-            assert found[f"alignment/{name}", ""].value == pytest.approx(1), (preprocess, name)
+        for name in ("cosine", "euclidean", "normalised_euclidean"):
+            one = found("alignment", variant=name, condition="")
+            assert one.value == pytest.approx(1), (preprocess, name)
+        for name in ("psnr", "ssim"):
+            assert found("alignment", **baseline("pixels", name)).value == pytest.approx(1)
 
 
-def test_the_preprocessing_is_told(bordered, planted, tmp_path):
+def build(source, cache_dir, preprocess="processor"):
     processor = CLIPImageProcessor(size={"shortest_edge": 16}, crop_size={"height": 16, "width": 16})
+    common = Common(cache_dir=cache_dir, show_progress=False)
+    return Quality(source, processor, QualitySettings(preprocess=preprocess), common)
+
+
+def test_the_preprocessing_is_recorded_and_an_unknown_one_refused(bordered, tmp_path):
     for preprocess in ("processor", "squash", "tiles"):
-        benchmark = Quality(bordered, processor, Settings(preprocess=preprocess, cache_dir=tmp_path))
-        assert benchmark.preprocess == preprocess
-    assert (
-        Quality(bordered, processor, Settings(preprocess="crop", cache_dir=tmp_path)).preprocess
-        == "processor"
-    )
+        assert build(bordered, tmp_path, preprocess).preprocess == preprocess
+    with pytest.raises(UnknownNameError, match=r"preprocess.*crop"):
+        Quality.on("tid2013", preprocess="crop")
 
 
 def test_the_distance_in_tiles_is_the_mean_over_the_tiles_each_seen_once(photographs, planted, tmp_path):
-    processor = CLIPImageProcessor(size={"shortest_edge": 16}, crop_size={"height": 16, "width": 16})
-    benchmark = Quality(photographs, processor, Settings(preprocess="tiles", cache_dir=tmp_path))
+    benchmark = build(photographs, tmp_path, "tiles")
     encoder = planted(angle)
     trials = benchmark.observe(Readout(encoder))
     assert encoder.seen == (5 + 20) * 2 * 3
@@ -210,16 +221,15 @@ def test_tiles_cover_every_pixel_and_invent_none(size):
         assert len(corners) == -(-size[0] // 16) * -(-size[1] // 16)
 
 
-def test_a_normalised_distance_of_a_part_of_the_data_says_so_and_how_many_dimensions_it_dropped(
-    rated, measure, planted
-):
-    whole = measure(Quality, rated, planted(lambda pixels: [*angle(pixels), 1.0]))
-    assert whole["dropped_dimensions/normalised_euclidean", ""].value == 1
-    part = measure(Quality, replace(rated, absent=4), planted(angle))
-    assert part["alignment/normalised_euclidean", "incomplete=36/40"].value == pytest.approx(1)
-    assert ("alignment/normalised_euclidean", "incomplete=36/40,distortion=blur") in part
-    assert ("alignment/normalised_euclidean", "") not in part
-    assert ("alignment/cosine", "") in part
+def test_the_dimensions_that_the_normalised_distance_drops_are_counted(rated, measure, planted):
+    found = measure(Quality, rated, planted(lambda pixels: [*angle(pixels), 1.0]))
+    dropped = found("dropped_dimensions", variant="normalised_euclidean", condition="", role="diagnostic")
+    assert (dropped.value, dropped.n) == (1, 36)
+
+
+def test_a_part_of_the_data_is_recorded(rated, tmp_path):
+    assert build(rated, tmp_path).facts == {}
+    assert build(replace(rated, absent=4), tmp_path).facts == {"incomplete": "36/40"}
 
 
 def test_scores_that_grow_with_the_damage_turn_the_sign_but_not_the_alignment(
@@ -227,13 +237,13 @@ def test_scores_that_grow_with_the_damage_turn_the_sign_but_not_the_alignment(
 ):
     rows = [row | {"score": -row["score"], "higher_is_better": False} for row in rated.dataset]
     found = measure(Quality, source("quality", rows), planted(angle))
-    assert found["srcc/cosine", ""].value == pytest.approx(1)
-    assert found["alignment/cosine", ""].value == pytest.approx(1)
+    assert found("srcc", variant="cosine", condition="").value == pytest.approx(1)
+    assert found("alignment", variant="cosine", condition="").value == pytest.approx(1)
 
 
 def test_a_constant_encoder_is_undefined_with_a_cause(rated, measure, planted):
     found = measure(Quality, rated, planted(lambda pixels: [1.0, 1.0]))
-    assert "constant" in found["alignment/cosine", ""].note
+    assert "constant" in found("alignment", variant="cosine", condition="").note
 
 
 def test_equal_images_are_nearer_than_any_other():

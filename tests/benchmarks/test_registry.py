@@ -3,43 +3,113 @@
 import numpy as np
 import pytest
 
+from hf_clipdyn.benchmarks import registry
 from hf_clipdyn.benchmarks.base import cosine_distance, unit
-from hf_clipdyn.benchmarks.registry import benchmark_class, kinds, select_benchmarks, suite
-from hf_clipdyn.data.registry import dataset_names
-from hf_clipdyn.errors import UnknownNameError
+from hf_clipdyn.benchmarks.kinds.noise import Noise, NoiseSettings
+from hf_clipdyn.benchmarks.kinds.retrieval import RetrievalSettings
+from hf_clipdyn.benchmarks.registry import (
+    kinds,
+    parse_benchmark,
+    select_benchmarks,
+    suite,
+    suite_names,
+    vocabulary,
+)
+from hf_clipdyn.errors import ConfigError, UnknownNameError
+from hf_clipdyn.results.terms import Vocabulary
 
 
-def test_the_embedded_suite_holds_what_needs_no_download():
-    assert {
-        "shape_bias/procedural",
-        "noise/procedural",
+def names(*arguments, **keywords):
+    return [one.name for one in select_benchmarks(*arguments, **keywords)]
+
+
+def test_the_embedded_suite_needs_no_download():
+    assert suite("embedded") == [
         "distortion/procedural",
+        "noise/procedural",
+        "shape_bias/procedural",
         "zero_shot/procedural",
-    } <= set(suite("embedded"))
-    assert all(name.endswith("/procedural") for name in suite("embedded"))
+    ]
 
 
-def test_every_suite_names_data_sets_that_exist_and_fit():
-    for name in ("embedded", "paper", "full"):
-        for benchmark in suite(name):
-            assert benchmark.partition("/")[2] in dataset_names()
-            assert benchmark_class(benchmark) is kinds()[benchmark.partition("/")[0]]
+def test_every_suite_names_each_benchmark_once_and_its_data_set_fits():
+    assert suite_names() == ["embedded", "full", "paper"]
+    for name in suite_names():
+        assert len(set(suite(name))) == len(suite(name))
+        assert [parse_benchmark(one).name for one in suite(name)] == suite(name)
+
+
+def test_a_data_set_is_put_into_a_suite_without_editing_a_kind(monkeypatch):
+    """A suite is a list of names: any kind and any data set that fits it."""
+    monkeypatch.setattr(registry, "_suites", lambda: {"mine": ["noise/imagenet", "jnd/bapps"]})
+    assert names("mine") == ["noise/imagenet", "jnd/bapps"]
+    assert names("mine", ["noise"]) == ["noise/imagenet"]
+    with pytest.raises(UnknownNameError, match=r"no suite 'embedded'.* Known: mine\."):
+        select_benchmarks("embedded")
 
 
 def test_every_kind_is_documented_and_found_by_its_name():
     for name, kind in kinds().items():
-        assert kind.kind == name
+        assert kind.name == name
         assert kind.__doc__
         assert "Trials:" in kind.__doc__
 
 
 def test_a_full_name_need_not_be_in_the_suite():
-    assert select_benchmarks("embedded", ["noise/cifar10", "noise"]) == ["noise/cifar10", "noise/procedural"]
+    assert names("embedded", ["noise/cifar10", "noise"]) == ["noise/cifar10", "noise/procedural"]
 
 
-def test_a_pattern_that_matches_nothing_is_an_error():
-    with pytest.raises(UnknownNameError, match=r"matches 'saturn\*'"):
-        select_benchmarks("embedded", ["saturn*"])
+def test_kinds_and_patterns_also_choose_what_fits_the_folders_that_are_given():
+    assert names("embedded", ["noise", "*/cifar*"], data_dirs=["cifar10"]) == [
+        "noise/procedural",
+        "noise/cifar10",
+        "zero_shot/cifar10",
+    ]
+
+
+def test_settings_of_a_kind_are_those_of_its_benchmarks_that_are_given_by_name():
+    settings = {"noise": NoiseSettings(stage="input")}
+    wanted = ["noise/cifar10", Noise.on("cifar100", sigmas=(0.1,)), "zero_shot/cifar10"]
+    first, second, _ = select_benchmarks("embedded", wanted, settings)
+    assert first.settings == NoiseSettings(stage="input")
+    assert second.settings == NoiseSettings(sigmas=(0.1,))
+
+
+@pytest.mark.parametrize(
+    ("wanted", "keywords", "says"),
+    [
+        (["saturn*"], {}, r"matches 'saturn\*'"),
+        (["niose/cifar10"], {}, "Did you mean 'noise'"),
+        (["noise/cifar"], {}, "Did you mean 'noise/cifar10'"),
+        (["noise/nights"], {}, "no benchmark 'noise/nights'"),
+        ([Noise.on("nights")], {}, "no benchmark 'noise/nights'"),
+        (["zero_shot"], {"data_dirs": ["nights"]}, "A folder is given for nights, which none"),
+        (
+            ["zero_shot"],
+            {"settings": {"noise": NoiseSettings(stage="input")}},
+            "noise_stage only affects noise",
+        ),
+        (["noise"], {"settings": {"nosie": NoiseSettings()}}, "no kind of benchmark 'nosie'"),
+        (["noise"], {"settings": {"noise": RetrievalSettings()}}, "give a NoiseSettings"),
+    ],
+)
+def test_what_cannot_be_meant_is_one_sentence(wanted, keywords, says):
+    with pytest.raises(ConfigError, match=says):
+        select_benchmarks("embedded", wanted, **keywords)
+
+
+def test_a_wrong_setting_in_python_is_an_error():
+    with pytest.raises(TypeError, match="sigma"):
+        Noise.on("cifar10", sigma=0.1)
+    with pytest.raises(ConfigError, match=r"sigmas is 2.0: it must be in \[0, 1\]"):
+        Noise.on("cifar10", sigmas=[0.1, 2.0])
+
+
+def test_the_words_of_benchmarks_survive_the_metadata_of_a_table():
+    words = vocabulary([parse_benchmark(name) for name in suite("full")])
+    assert set(words.kinds) == set(kinds()) - {"distortion"}
+    assert words.kinds["noise"] == kinds()["noise"].terms
+    assert Vocabulary.loads(words.dumps(), "a test").dumps() == words.dumps()
 
 
 def test_cosine_distance_keeps_its_digits_where_all_vectors_are_nearly_equal():

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import nullcontext
+from dataclasses import fields
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,24 +14,32 @@ from PIL import Image
 from scipy import ndimage, stats
 from transformers import BitImageProcessor, CLIPImageProcessor
 
-from hf_clipdyn.benchmarks.base import Measurement, Settings
+from hf_clipdyn.benchmarks.base import Common
 from hf_clipdyn.benchmarks.captions import first_captions
-from hf_clipdyn.benchmarks.kinds.saliency import Saliency
+from hf_clipdyn.benchmarks.kinds.saliency import PROBES, Saliency, SaliencySettings
 from hf_clipdyn.benchmarks.readout import Readout
 from hf_clipdyn.benchmarks.saliency_rows import gradient_energy
 from hf_clipdyn.benchmarks.sources import open_source
-from hf_clipdyn.benchmarks.views import crop_view, spread, whole_view
+from hf_clipdyn.benchmarks.views import crop_view, upsample_map, whole_view
 from hf_clipdyn.errors import ConfigError, DatasetError
 from hf_clipdyn.metrics.fixation_maps import blurred_fixations
 from hf_clipdyn.metrics.saliency import METRICS
 from hf_clipdyn.models.encoder import ImageFeatures
+from hf_clipdyn.results.row import NumberKey
 
 SIDE = 16
 SIGMA = 2.0
 SUBJECTS = ("a", "b", "c", "d")
 POINT_METRICS = ("nss", "auc", "auc_judd", "sauc", "ig")
 DENSITY_METRICS = ("cc", "sim", "kl")
-Found = dict[tuple[str, str, str], Measurement]
+BASELINES = ("centre_bias", "centre_gaussian", "pixels")
+ATTENTION = {"probe": "attention", "layer": 1}
+HUMANS = {"probe": "", "role": "human", "reference": "observers"}
+
+
+def baseline(name: str) -> dict[str, str]:
+    """Columns of the key of a baseline's numbers."""
+    return {"probe": "", "role": "baseline", "reference": name}
 
 
 class Looking:
@@ -93,25 +102,27 @@ def build(tmp_path):
     """`build(source, preprocess="crop")`: the benchmark for models that see 16 x 16 pixels."""
     processor = CLIPImageProcessor(size={"shortest_edge": SIDE}, crop_size={"height": SIDE, "width": SIDE})
 
-    def run(source: Any, **settings: Any) -> Saliency:
-        return Saliency(source, processor, Settings(**({"n_resamples": 0, "cache_dir": tmp_path} | settings)))
+    def run(source: Any, **options: Any) -> Saliency:
+        common, settings = split(options, tmp_path)
+        return Saliency(source, processor, settings, common)
 
     return run
 
 
-@pytest.fixture
-def measure(build) -> Callable[..., Found]:
-    """`measure(source, looks)`: measurements by (probe, metric, group)."""
+def split(options: dict[str, Any], cache_dir: Any) -> tuple[Common, SaliencySettings]:
+    """Options for every kind, and those of this one."""
+    given = {"n_resamples": 0, "cache_dir": cache_dir, "show_progress": False} | options
+    common = Common(**{one.name: given.pop(one.name) for one in fields(Common) if one.name in given})
+    return common, SaliencySettings(**given)
 
-    def run(source: Any, looks: Any, **settings: Any) -> Found:
+
+@pytest.fixture
+def measure(measure):
+    """`measure(source, looks)`: the numbers of an encoder, or of one that looks so."""
+
+    def run(source: Any, looks: Any, **options: Any) -> Any:
         encoder = looks if hasattr(looks, "embed_images") else Looking(looks)
-        chosen = Settings(**({"n_resamples": 0} | settings))
-        trials = build(source, **settings).observe(Readout(encoder, batch_size=2))
-        found = Saliency.score(trials.sample(frac=1, random_state=0), chosen)
-        by_key = {(one.probe, one.metric, one.group): one for one in found}
-        assert len(by_key) == len(found)
-        assert all(one.note for one in found if np.isnan(one.value)), "a NaN has a cause"
-        return by_key
+        return measure(Saliency, source, encoder, **({"n_resamples": 0} | options))
 
     return run
 
@@ -159,14 +170,13 @@ def kl_of(a: np.ndarray, g: np.ndarray) -> float:
 
 def test_a_map_equal_to_the_fixation_density_cannot_be_surpassed(gazed, measure):
     found = measure(gazed, lambda n: density_of(looked(n)), probes=("attention",))
-    assert found["attention", "cc", ""].value == pytest.approx(1, abs=1e-6)
-    assert found["attention", "sim", ""].value == pytest.approx(1, abs=1e-6)
-    assert found["attention", "kl", ""].value == pytest.approx(0, abs=1e-6)
+    assert found("cc", **ATTENTION).value == pytest.approx(1, abs=1e-6)
+    assert found("sim", **ATTENTION).value == pytest.approx(1, abs=1e-6)
+    assert found("kl", **ATTENTION).value == pytest.approx(0, abs=1e-6)
     for metric in ("nss", "auc", "ig"):
-        assert found["attention", metric, ""].value > found["human", metric, ""].value
-        assert found["human", metric, ""].value > found["centre_bias", metric, ""].value
-    assert found["attention", "nss", ""].n == 5
-    assert found["attention", "kl", ""].higher_is_better is False
+        assert found(metric, **ATTENTION).value > found(metric, **HUMANS).value
+        assert found(metric, **HUMANS).value > found(metric, **baseline("centre_bias")).value
+    assert found("nss", **ATTENTION).n == 5
 
 
 def test_who_looks_as_the_other_observers_do_reaches_the_ceiling_exactly(gazed, build, measure):
@@ -177,23 +187,25 @@ def test_who_looks_as_the_other_observers_do_reaches_the_ceiling_exactly(gazed, 
     }
     assert len(set(left_out.values())) > 1, "the observer is drawn for each image"
     found = measure(gazed, lambda n: density_of([one for one in looked(n) if one["subject"] != left_out[n]]))
-    group = "observer=left_out"
+    subset = "left_out_observer"
     for metric in DENSITY_METRICS:
-        ceiling = found["human", metric, group]
+        ceiling = found(metric, subset=subset, **HUMANS)
         assert ceiling.n == 5
-        assert found["attention", metric, group].value == pytest.approx(ceiling.value, abs=1e-5)
-        assert found["human", f"{metric}/smoothed", group].value == pytest.approx(ceiling.value)
-        assert ("human", metric, "") not in found
+        assert found(metric, subset=subset, **ATTENTION).value == pytest.approx(ceiling.value, abs=1e-5)
+        assert found(metric, variant="smoothed", subset=subset, **HUMANS).value == pytest.approx(
+            ceiling.value
+        )
+        assert not [one for one in found if (one.role, one.metric, one.subset) == ("human", metric, "")]
 
 
 def test_a_constant_map_has_learned_nothing(gazed, measure):
     found = measure(gazed, constant, probes=("attention",))
-    for suffix in ("", "/smoothed"):
-        assert found["attention", f"nss{suffix}", ""].value == 0
-        assert found["attention", f"cc{suffix}", ""].value == 0
+    for variant in ("", "smoothed"):
+        assert found("nss", variant=variant, **ATTENTION).value == 0
+        assert found("cc", variant=variant, **ATTENTION).value == 0
         for metric in ("auc", "auc_judd", "sauc"):
-            assert found["attention", metric + suffix, ""].value == 0.5
-        assert found["attention", f"sim{suffix}", ""].note == "the map is constant"
+            assert found(metric, variant=variant, **ATTENTION).value == 0.5
+        assert found("sim", variant=variant, **ATTENTION).note == "the map is constant"
 
 
 def test_the_human_ceiling_is_each_observer_predicted_by_the_others(gazed, measure):
@@ -211,8 +223,8 @@ def test_the_human_ceiling_is_each_observer_predicted_by_the_others(gazed, measu
         for name, values in of_image.items():
             scores[name].append(float(np.mean(values)))
     for name, values in scores.items():
-        for suffix in ("", "/smoothed"):
-            assert found["human", name + suffix, ""].value == pytest.approx(np.mean(values), abs=1e-9)
+        for variant in ("", "smoothed"):
+            assert found(name, variant=variant, **HUMANS).value == pytest.approx(np.mean(values), abs=1e-9)
 
 
 def test_the_centre_bias_is_where_people_looked_on_the_other_images(gazed, measure):
@@ -227,9 +239,11 @@ def test_the_centre_bias_is_where_people_looked_on_the_other_images(gazed, measu
             values[name].append(function(centre, density_of(looked(n))))
         smooth.append(nss_of(ndimage.gaussian_filter(centre, SIGMA, mode="nearest"), looked(n)))
     for name, expected in values.items():
-        assert found["centre_bias", name, ""].value == pytest.approx(np.mean(expected), abs=1e-9)
-    assert found["centre_bias", "nss/smoothed", ""].value == pytest.approx(np.mean(smooth), abs=1e-9)
-    assert found["centre_bias", "ig", ""].value == pytest.approx(0, abs=1e-9)
+        assert found(name, **baseline("centre_bias")).value == pytest.approx(np.mean(expected), abs=1e-9)
+    assert found("nss", variant="smoothed", **baseline("centre_bias")).value == pytest.approx(
+        np.mean(smooth), abs=1e-9
+    )
+    assert found("ig", **baseline("centre_bias")).value == pytest.approx(0, abs=1e-9)
 
 
 def test_the_centre_gaussian_is_a_quarter_of_the_sides_wide(gazed, measure):
@@ -237,7 +251,7 @@ def test_the_centre_gaussian_is_a_quarter_of_the_sides_wide(gazed, measure):
     offset = (np.arange(SIDE) + 0.5 - SIDE / 2) / (SIDE / 4)
     gaussian = np.exp(-0.5 * (offset[:, None] ** 2 + offset[None] ** 2))
     expected = np.mean([nss_of(gaussian, looked(n)) for n in range(5)])
-    assert found["centre_gaussian", "nss", ""].value == pytest.approx(expected)
+    assert found("nss", **baseline("centre_gaussian")).value == pytest.approx(expected)
 
 
 def test_images_of_different_sizes_lend_each_other_their_fixations_in_proportion(source, measure):
@@ -253,7 +267,7 @@ def test_images_of_different_sizes_lend_each_other_their_fixations_in_proportion
             for one in looked(m, ("a", "b"), *sizes[m])
         ]
         values.append(nss_of(density_of(others, (height, width)), looked(n, ("a", "b"), width, height)))
-    assert found["centre_bias", "nss", ""].value == pytest.approx(np.mean(values), abs=1e-9)
+    assert found("nss", **baseline("centre_bias")).value == pytest.approx(np.mean(values), abs=1e-9)
 
 
 def test_the_pixels_baseline_is_the_gradient_energy_of_what_the_model_sees():
@@ -267,11 +281,13 @@ def test_the_pixels_baseline_is_the_gradient_energy_of_what_the_model_sees():
     assert gradient_energy(np.zeros((4, 30, 3), np.uint8)).shape == (4, 8)
 
 
-def test_a_map_that_is_not_finite_is_named(gazed, measure):
+def test_a_map_that_is_not_finite_is_named(gazed, build, measure):
     found = measure(gazed, lambda n: constant(n) * (np.nan if n == 3 else 1), probes=("attention",))
-    assert found["attention", "nss", ""].n == 4
-    found = measure(gazed, lambda n: constant(n) * np.nan, probes=("attention",))
-    assert found["attention", "nss", ""].note == "the model's map is not finite"
+    assert found("nss", **ATTENTION).n == 4
+    trials = build(gazed, probes=("attention",)).observe(Readout(Looking(lambda n: constant(n) * np.nan)))
+    notes = {one.key: one.note for one in Saliency.score(trials, Common(n_resamples=0))}
+    for metric in METRICS:
+        assert notes[NumberKey(metric=metric, **ATTENTION).key] == "the model's map is not finite"
 
 
 # --- data sets that lack something ------------------------------------------------------------------------
@@ -290,17 +306,17 @@ def maps_only(source):
 def test_maps_without_fixations_give_cc_sim_and_kl_and_a_cause_for_the_others(maps_only, measure):
     given = [np.asarray(one["fixation_map"], np.float64) for one in maps_only.dataset]
     found = measure(maps_only, lambda n: given[n], probes=("attention",))
-    assert found["attention", "cc", ""].value == pytest.approx(1, abs=1e-6)
-    assert found["attention", "sim", ""].value == pytest.approx(1, abs=1e-6)
-    assert found["attention", "kl", ""].value == pytest.approx(0, abs=1e-6)
-    for probe in ("attention", "pixels", "centre_bias", "centre_gaussian", "human"):
+    assert found("cc", **ATTENTION).value == pytest.approx(1, abs=1e-6)
+    assert found("sim", **ATTENTION).value == pytest.approx(1, abs=1e-6)
+    assert found("kl", **ATTENTION).value == pytest.approx(0, abs=1e-6)
+    for columns in (ATTENTION, *map(baseline, BASELINES), HUMANS):
         for metric in POINT_METRICS:
-            for suffix in ("", "/smoothed"):
-                assert found[probe, metric + suffix, ""].note == "no fixation points"
+            for variant in ("", "smoothed"):
+                assert found(metric, variant=variant, **columns).note == "no fixation points"
     # The other images' maps, each with the sum 1, are the centre bias.
     centres = [sum(given[m] / given[m].sum() for m in range(4) if m != n) for n in range(4)]
     expected = np.mean([cc_of(centre, image_map) for centre, image_map in zip(centres, given, strict=True)])
-    assert found["centre_bias", "cc", ""].value == pytest.approx(expected, abs=0.01)
+    assert found("cc", **baseline("centre_bias")).value == pytest.approx(expected, abs=0.01)
 
 
 def test_a_fixation_map_without_any_fixation_is_named_as_the_cause(source, measure):
@@ -310,20 +326,39 @@ def test_a_fixation_map_without_any_fixation_is_named_as_the_cause(source, measu
         source("fixations", rows, pixels_per_degree=SIGMA), lambda _: np.arange(SIDE**2.0).reshape(SIDE, SIDE)
     )
     for metric in DENSITY_METRICS:
-        assert found["attention", metric, ""].note == "the fixation map is constant"
+        assert found(metric, **ATTENTION).note == "the fixation map is constant"
 
 
 def test_observers_that_are_not_told_apart_have_no_ceiling(source, measure):
     rows = [row(n, looked(n, ("",) * 4)) for n in range(3)]
     found = measure(source("fixations", rows, pixels_per_degree=SIGMA), constant)
-    assert found["human", "nss", ""].note == "the data set does not tell its observers apart"
-    assert not any(group for _, _, group in found)
-    assert found["centre_bias", "nss", ""].n == 3
+    assert found("nss", **HUMANS).note == "the data set does not tell its observers apart"
+    assert not any(one.subset for one in found)
+    assert found("nss", **baseline("centre_bias")).n == 3
+
+
+def test_all_words_that_numbers_use_are_declared(gazed, measure):
+    terms, found = Saliency.terms, measure(gazed, constant)
+    assert {one.metric for one in found} == set(terms.terms) == set(METRICS)
+    assert {one.variant for one in found} == {"", *terms.variants}
+    assert {one.subset for one in found} == {"", *terms.subsets}
+    assert {one.probe for one in found} <= {"", *terms.probes}
+    assert {(one.role, one.reference) for one in found} == {
+        ("value", ""),
+        *((one.role, one.name) for one in terms.references),
+    }
+    assert terms.terms["kl"].higher_is_better is False
+
+
+def test_the_order_of_the_probes_names_no_other_cell():
+    first, second = (SaliencySettings(probes=probes) for probes in (("rollout", "attention"), PROBES[::2]))
+    assert first.as_json() == SaliencySettings().as_json()
+    assert first.as_json() != second.as_json()
 
 
 @pytest.mark.parametrize("n", [99, 100])
 def test_a_shuffled_auc_of_the_centre_bias_is_cautioned_below_a_hundred_images(n):
-    common = {"layer": pd.NA, "smoothed": False, "group": "", "causes": "", **dict.fromkeys(METRICS, 0.4)}
+    common = {"layer": pd.NA, "smoothed": False, "subset": "", "causes": "", **dict.fromkeys(METRICS, 0.4)}
     trials = pd.DataFrame(
         [
             {"item": item, "probe": probe, **common}
@@ -331,17 +366,18 @@ def test_a_shuffled_auc_of_the_centre_bias_is_cautioned_below_a_hundred_images(n
             for item in range(n)
         ]
     )
-    cautions = {(one.probe, one.metric): one.note for one in Saliency.score(trials, Settings()) if one.note}
+    found = Saliency.score(trials, Common(n_resamples=0))
+    cautions = {(one.reference, one.metric): one.note for one in found if one.note}
     expected = {("centre_bias", "sauc"): "biased below one half with fewer than 100 images"}
     assert cautions == (expected if n < 100 else {})
 
 
 def test_one_image_alone_has_no_centre_bias(source, measure):
     found = measure(source("fixations", [row(0, looked(0))], pixels_per_degree=SIGMA), constant)
-    assert found["centre_bias", "nss", ""].note == "no other image has a fixation"
+    assert found("nss", **baseline("centre_bias")).note == "no other image has a fixation"
     for metric in ("sauc", "ig"):
-        assert found["attention", metric, ""].note == "no other image has a fixation"
-    assert found["attention", "nss", ""].value == 0
+        assert found(metric, **ATTENTION).note == "no other image has a fixation"
+    assert found("nss", **ATTENTION).value == 0
 
 
 def test_a_first_fixation_is_dropped_where_the_data_set_says_so(source, build):
@@ -364,13 +400,10 @@ def test_a_data_set_must_say_what_a_degree_is(source, build):
 
 
 def test_the_default_probes_need_no_text_and_the_others_say_so(gazed, measure):
-    assert {probe for probe, _, _ in measure(gazed, constant)} == {
-        *("attention", "rollout"),
-        *("human", "centre_bias", "centre_gaussian", "pixels"),
-    }
+    assert {one.probe for one in measure(gazed, constant)} == {"", "attention", "rollout"}
     found = measure(gazed, constant, probes=("grad_cam", "attention"))
-    assert "reads no text, and grad_cam needs one" in found["grad_cam", "nss", ""].note
-    assert found["attention", "nss", ""].value == 0
+    assert "reads no text, and grad_cam needs one" in found("nss", probe="grad_cam").note
+    assert found("nss", **ATTENTION).value == 0
 
 
 def test_the_fingerprint_covers_probes_fixations_preprocessing_and_seed(source, gazed, build):
@@ -405,7 +438,7 @@ def test_captions_without_the_probe_that_reads_them_are_refused(gazed, build, tm
         "image,caption\n" + "".join(f"p{n}.png,picture {n}\n" for n in range(5))
     )
     with pytest.raises(ConfigError, match="only the probe gradient_input reads them"):
-        build(gazed, captions=tmp_path / "captions.csv")
+        SaliencySettings(captions=tmp_path / "captions.csv")
     build(gazed, captions=tmp_path / "captions.csv", probes=("gradient_input",))
 
 
@@ -435,15 +468,15 @@ def test_with_crop_what_lies_outside_is_left_out_for_all_alike(source, build, me
         assert len(one.points) < 14
     found = measure(planted, constant, preprocess="crop")
     # A map that is filled with zeros around the crop would score NSS .44 and AUC .595 on OSIE.
-    assert found["attention", "nss", ""].value == 0
-    assert found["attention", "auc", ""].value == 0.5
+    assert found("nss", **ATTENTION).value == 0
+    assert found("auc", **ATTENTION).value == 0.5
     squashed = measure(planted, constant)
-    assert squashed["human", "nss", ""].value != found["human", "nss", ""].value
+    assert squashed("nss", **HUMANS).value != found("nss", **HUMANS).value
     inner = [[p | {"x": p["x"] - 12} for p in looked(n, width=width) if 12 <= p["x"] < 28] for n in range(3)]
     expected = np.mean(
         [nss_of(density_of([p for m in range(3) if m != n for p in inner[m]]), inner[n]) for n in range(3)]
     )
-    assert found["centre_bias", "nss", ""].value == pytest.approx(expected, abs=1e-9)
+    assert found("nss", **baseline("centre_bias")).value == pytest.approx(expected, abs=1e-9)
 
 
 @pytest.mark.parametrize("size", [(100, 1), (101, 1), (2, 1), (1, 64), (1, 1)])
@@ -492,17 +525,17 @@ def test_a_coarse_map_is_laid_over_the_image_as_torch_does(grid):
     expected = torch.nn.functional.interpolate(
         torch.from_numpy(coarse)[None, None], size=(60, 80), mode="bilinear", align_corners=False
     )[0, 0].numpy()
-    np.testing.assert_allclose(spread(coarse, view) * coarse.max(), expected, atol=1e-11)
+    np.testing.assert_allclose(upsample_map(coarse, view) * coarse.max(), expected, atol=1e-11)
     blurred = ndimage.gaussian_filter(expected, 5.0, mode="nearest")
-    np.testing.assert_allclose(spread(coarse, view, 5.0) * coarse.max(), blurred, atol=1e-11)
+    np.testing.assert_allclose(upsample_map(coarse, view, 5.0) * coarse.max(), blurred, atol=1e-11)
 
 
 def test_what_is_equal_in_a_coarse_map_ties_in_the_fine_one():
     view = whole_view(81, 57)
     for sigma in (None, 3.0):
-        assert len(np.unique(spread(np.full((7, 7), 0.3), view, sigma))) == 1
-        assert not spread(np.zeros((7, 7)), view, sigma).any()
-    corner = spread(np.random.default_rng(0).random((7, 7)), view)[:4, :5]
+        assert len(np.unique(upsample_map(np.full((7, 7), 0.3), view, sigma))) == 1
+        assert not upsample_map(np.zeros((7, 7)), view, sigma).any()
+    corner = upsample_map(np.random.default_rng(0).random((7, 7)), view)[:4, :5]
     assert len(np.unique(corner)) == 1
 
 
@@ -514,7 +547,7 @@ def test_a_map_is_not_turned_over(source, measure):
     patch = np.zeros((4, 4))
     patch[0, 3] = 1.0
     scores = [
-        measure(planted, Looking(lambda _, one=one: one, patch_size=4))["attention", "nss", ""].value
+        measure(planted, Looking(lambda _, one=one: one, patch_size=4))("nss", **ATTENTION).value
         for one in (patch, patch[::-1], patch[:, ::-1], patch.T)
     ]
     assert scores[0] > 2
@@ -538,39 +571,44 @@ def test_intervals_are_over_the_images_and_the_batch_changes_nothing(source, bui
     trials = benchmark.observe(Readout(encoder, batch_size=7))
     again = benchmark.observe(Readout(encoder, batch_size=128))
     assert trials.equals(again)
-    settings = Settings(n_resamples=200)
-    one = next(m for m in Saliency.score(trials, settings) if (m.probe, m.metric) == ("rollout", "nss"))
-    rows = trials[(trials["probe"] == "rollout") & ~trials["smoothed"] & (trials["group"] == "")]
-    assert (one.n, one.n_groups, len(rows)) == (60, 60, 60)
+    common = Common(n_resamples=200)
+    numbers = {one.key: one for one in Saliency.score(trials, common)}
+    one = numbers[NumberKey(probe="rollout", metric="nss").key]
+    rows = trials[(trials["probe"] == "rollout") & ~trials["smoothed"] & (trials["subset"] == "")]
+    assert (one.n, one.n_clusters, len(rows)) == (60, 60, 60)
     assert one.value == pytest.approx(rows["nss"].mean())
     assert one.ci_low < one.value < one.ci_high
     error = rows["nss"].std() / np.sqrt(60)
     assert one.ci_high - one.ci_low == pytest.approx(2 * 1.96 * error, rel=0.25)
+    for other in Saliency.score(trials.sample(frac=1, random_state=0), common):
+        assert other.value == pytest.approx(numbers[other.key].value, rel=1e-12, nan_ok=True)
 
 
 # --- real files -------------------------------------------------------------------------------------------
 
 
 def real(
-    name: str, folder: Any, count: int | None, tmp_path: Any, side: int = SIDE, **settings: Any
-) -> dict[Any, float]:
+    name: str, folder: Any, count: int | None, tmp_path: Any, side: int = SIDE, **options: Any
+) -> Callable[..., float]:
     source = open_source(name, ("fixations",), data_dir=folder)
     if count is not None:
-        source = type(source)(source.name, source.dataset.select(range(count)), source.split, source.facts)
-    chosen = Settings(n_resamples=0, cache_dir=tmp_path, **settings)
+        source = type(source)(source.name, source.dataset.select(range(count)), source.split, source.metadata)
+    common, settings = split(options, tmp_path)
     processor = CLIPImageProcessor(size={"shortest_edge": side}, crop_size={"height": side, "width": side})
-    trials = Saliency(source, processor, chosen).observe(Readout(Looking(constant, side // SIDE)))
-    return {(m.probe, m.metric, m.group): m.value for m in Saliency.score(trials, chosen)}
+    benchmark = Saliency(source, processor, settings, common)
+    trials = benchmark.observe(Readout(Looking(constant, side // SIDE)))
+    values = {one.key: one.value for one in Saliency.score(trials, common)}
+    return lambda metric, **columns: values[NumberKey(metric=metric, **columns).key]
 
 
 @pytest.mark.filterwarnings("ignore::hf_clipdyn.data.counts.SubsetWarning")
 def test_osie_has_its_baselines_and_its_ceiling(real_data, tmp_path):
     found = real("osie", real_data("osie"), 8, tmp_path)
-    assert found["attention", "nss", ""] == 0
-    assert found["centre_gaussian", "nss", ""] == pytest.approx(0.83, abs=0.25)
-    assert found["centre_bias", "auc", ""] == pytest.approx(0.735, abs=0.05)
-    assert found["centre_gaussian", "sauc", ""] == pytest.approx(0.5, abs=0.15)
-    assert found["human", "nss", ""] == pytest.approx(3.6, abs=0.6)
+    assert found("nss", **ATTENTION) == 0
+    assert found("nss", **baseline("centre_gaussian")) == pytest.approx(0.83, abs=0.25)
+    assert found("auc", **baseline("centre_bias")) == pytest.approx(0.735, abs=0.05)
+    assert found("sauc", **baseline("centre_gaussian")) == pytest.approx(0.5, abs=0.15)
+    assert found("nss", **HUMANS) == pytest.approx(3.6, abs=0.6)
 
 
 @pytest.mark.trial
@@ -578,24 +616,24 @@ def test_osie_has_its_baselines_and_its_ceiling(real_data, tmp_path):
 def test_the_published_baselines_of_osie_are_met_on_its_120_photographs(real_data, tmp_path):
     found = real("osie", real_data("osie"), None, tmp_path, side=224)
     # On all 700 the Gaussian has .83 and .735, the density of the other 699 images .88 and .742, humans 3.6.
-    assert found["centre_gaussian", "nss", ""] == pytest.approx(0.837, abs=0.005)
-    assert found["centre_gaussian", "auc", ""] == pytest.approx(0.735, abs=0.002)
-    assert found["centre_bias", "nss", ""] == pytest.approx(0.841, abs=0.005)
-    assert found["centre_bias", "auc", ""] == pytest.approx(0.7345, abs=0.002)
-    assert found["centre_gaussian", "sauc", ""] == pytest.approx(0.5, abs=0.01)
-    assert found["human", "nss", ""] == pytest.approx(3.68, abs=0.01)
+    assert found("nss", **baseline("centre_gaussian")) == pytest.approx(0.837, abs=0.005)
+    assert found("auc", **baseline("centre_gaussian")) == pytest.approx(0.735, abs=0.002)
+    assert found("nss", **baseline("centre_bias")) == pytest.approx(0.841, abs=0.005)
+    assert found("auc", **baseline("centre_bias")) == pytest.approx(0.7345, abs=0.002)
+    assert found("sauc", **baseline("centre_gaussian")) == pytest.approx(0.5, abs=0.01)
+    assert found("nss", **HUMANS) == pytest.approx(3.68, abs=0.01)
     # Gradient energy on an 8 x 8 grid: .92, .745 and a shuffled AUC of .69 on all 700.
-    assert found["pixels", "nss", ""] == pytest.approx(0.955, abs=0.005)
-    assert found["pixels", "auc", ""] == pytest.approx(0.745, abs=0.002)
-    assert found["pixels", "sauc", ""] == pytest.approx(0.696, abs=0.005)
-    assert found["human", "auc", ""] == pytest.approx(0.931, abs=0.002)
+    assert found("nss", **baseline("pixels")) == pytest.approx(0.955, abs=0.005)
+    assert found("auc", **baseline("pixels")) == pytest.approx(0.745, abs=0.002)
+    assert found("sauc", **baseline("pixels")) == pytest.approx(0.696, abs=0.005)
+    assert found("auc", **HUMANS) == pytest.approx(0.931, abs=0.002)
 
 
 @pytest.mark.filterwarnings("ignore::hf_clipdyn.data.counts.SubsetWarning")
 @pytest.mark.parametrize("preprocess", ["squash", "crop"])
 def test_mit1003_has_maps_alone_and_its_centre_bias_is_strong(real_data, tmp_path, preprocess):
     found = real("mit1003", real_data("mit1003"), 8, tmp_path, preprocess=preprocess)
-    assert np.isnan(found["attention", "nss", ""])
-    assert found["attention", "cc", ""] == 0
-    assert found["centre_bias", "cc", ""] > 0.2
-    assert found["centre_gaussian", "cc", ""] > 0.2
+    assert np.isnan(found("nss", **ATTENTION))
+    assert found("cc", **ATTENTION) == 0
+    assert found("cc", **baseline("centre_bias")) > 0.2
+    assert found("cc", **baseline("centre_gaussian")) > 0.2

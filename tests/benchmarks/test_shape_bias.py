@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from transformers import CLIPImageProcessor
 
-from hf_clipdyn.benchmarks.base import Settings
+from hf_clipdyn.benchmarks.base import Common, KindSettings
 from hf_clipdyn.benchmarks.kinds.shape_bias import ShapeBias
 from hf_clipdyn.benchmarks.readout import Readout
 from hf_clipdyn.benchmarks.sources import Source
-from hf_clipdyn.data import dataset_facts, load_dataset
+from hf_clipdyn.data import dataset_metadata, load_dataset
 from hf_clipdyn.data.imagenet_names import imagenet_names
 from hf_clipdyn.data.pixels import decode_pixels
 from hf_clipdyn.metrics.shape_bias import GEIRHOS_CLASSES
@@ -70,34 +70,39 @@ def conflicts(source, colour):
 
 def test_an_encoder_that_sees_only_the_silhouette_has_a_shape_bias_of_one(conflicts, measure, planted):
     found = measure(ShapeBias, conflicts, planted(lambda pixels: one_hot(read(pixels, 0)), text))
-    for suffix in ("", "/imagenet_80", "/name", "/imagenet_1000"):
-        assert found["shape_bias" + suffix, ""].value == 1
-        assert found["texture_accuracy" + suffix, ""].value == 0
-        assert found["interpretable" + suffix, ""].value == 1
-    assert found["shape_preference", ""].value == 1
-    assert found["shape_bias", ""].n == 48
-    assert found["shape_bias", ""].n_groups == 8
-    assert found["linear_probe", "shape_accuracy", ""].value == 1
-    assert found["linear_probe", "texture_accuracy", ""].value == pytest.approx(1 / 3)
-    assert found["linear_probe", "chance", ""].value == pytest.approx(1 / 3)
+    for prompts in ("", "imagenet_80", "name", "imagenet_1000"):
+        assert found("shape_bias", variant=prompts).value == 1
+        assert found("texture_accuracy", variant=prompts).value == 0
+        assert found("shape_bias", variant=prompts).interpretable is True
+        assert found("cue_accuracy", variant=prompts, role="null").value == pytest.approx(0.5)
+    assert found("shape_preference").value == 1
+    assert found("shape_bias").n == 48
+    assert found("shape_bias").n_clusters == 8
+    assert found("shape_accuracy", probe="linear_probe").value == 1
+    assert found("texture_accuracy", probe="linear_probe").value == pytest.approx(1 / 3)
+    for cue in ("shape", "texture"):
+        chance = found(f"{cue}_accuracy", probe="linear_probe", role="chance")
+        assert (chance.value, chance.n) == (pytest.approx(1 / 3), 48)
 
 
 def test_an_encoder_that_sees_only_the_texture_has_a_shape_bias_of_zero(conflicts, measure, planted):
     found = measure(ShapeBias, conflicts, planted(lambda pixels: one_hot(read(pixels, 1)), text))
-    assert found["shape_bias", ""].value == 0
-    assert found["texture_bias", ""].value == 1
-    assert found["texture_bias/imagenet_1000", ""].value == 1
-    assert found["shape_preference", ""].value == 0
-    assert found["linear_probe", "texture_accuracy", ""].value == 1
-    assert found["linear_probe", "shape_accuracy", ""].value == pytest.approx(1 / 3)
+    assert found("shape_bias").value == 0
+    assert found("texture_bias").value == 1
+    assert found("texture_bias", variant="imagenet_1000").value == 1
+    assert found("shape_preference").value == 0
+    assert found("texture_accuracy", probe="linear_probe").value == 1
+    assert found("shape_accuracy", probe="linear_probe").value == pytest.approx(1 / 3)
 
 
 def test_an_encoder_of_the_mean_colour_alone_is_not_interpretable(conflicts, measure, planted):
     found = measure(ShapeBias, conflicts, planted(lambda pixels: one_hot(0), text))
-    assert found["interpretable", ""].value == 0
-    assert found["top_class_share", ""].value == 1
-    assert found["shape_preference", ""].value == 0.5
-    assert found["linear_probe", "shape_accuracy", ""].value == pytest.approx(1 / 3)
+    assert found("shape_bias").interpretable is False
+    assert found("texture_bias").interpretable is False
+    assert found("cue_accuracy").interpretable is None
+    assert found("top_class_share").value == 1
+    assert found("shape_preference").value == 0.5
+    assert found("shape_accuracy", probe="linear_probe").value == pytest.approx(1 / 3)
 
 
 def test_an_encoder_of_both_cues_is_probed_for_both_whatever_it_decides(conflicts, measure, planted):
@@ -105,10 +110,10 @@ def test_an_encoder_of_both_cues_is_probed_for_both_whatever_it_decides(conflict
         return [*one_hot(read(pixels, 0)), *(0.1 * one_hot(read(pixels, 1)))]
 
     found = measure(ShapeBias, conflicts, planted(both, lambda prompt: [*text(prompt), 0, 0, 0, 0]))
-    assert found["shape_bias", ""].value == 1
+    assert found("shape_bias").value == 1
     for cue in ("shape", "texture"):
-        accuracy = found["linear_probe", f"{cue}_accuracy", ""]
-        assert (accuracy.value, accuracy.n, accuracy.n_groups) == (1, 48, 8)
+        accuracy = found(f"{cue}_accuracy", probe="linear_probe")
+        assert (accuracy.value, accuracy.n, accuracy.n_clusters) == (1, 48, 8)
         assert accuracy.ci_low < 1
 
 
@@ -119,36 +124,20 @@ def test_a_probe_has_not_seen_the_exemplar_that_it_decides_on(conflicts, measure
         return np.eye(8)[2 * read(pixels, 0) + exemplars(pixels)[0] - 1]
 
     found = measure(ShapeBias, conflicts, planted(by_heart, lambda prompt: np.ones(8)))
-    assert found["linear_probe", "shape_accuracy", ""].value <= 1 / 3
-
-
-def test_trials_of_the_earlier_probe_are_scored_without_a_chance_that_they_do_not_have(
-    conflicts, planted, tmp_path
-):
-    settings = Settings(n_resamples=0, cache_dir=tmp_path)
-    benchmark = ShapeBias(conflicts, PROCESSOR, settings)
-    trials = benchmark.observe(Readout(planted(lambda pixels: one_hot(read(pixels, 0)))))
-    names = {}
-    for protocol in ("crossed_probe", "linear_probe"):
-        found = ShapeBias.score(trials.replace({"protocol": {"crossed_probe": protocol}}), settings)
-        names[protocol] = [one.metric for one in found if one.probe == "linear_probe"]
-    assert names == {
-        "crossed_probe": ["shape_accuracy", "texture_accuracy", "chance"],
-        "linear_probe": ["shape_accuracy", "texture_accuracy"],
-    }
+    assert found("shape_accuracy", probe="linear_probe").value <= 1 / 3
 
 
 def test_a_vision_model_answers_the_triplets_and_the_probes(conflicts, measure, planted):
     found = measure(ShapeBias, conflicts, planted(lambda pixels: one_hot(read(pixels, 0))))
-    assert {one.metric for one in found.values() if one.probe == "projection"} == {"shape_preference"}
-    assert found["linear_probe", "shape_accuracy", ""].value == 1
+    assert {one.metric for one in found if one.probe == "projection"} == {"shape_preference"}
+    assert found("shape_accuracy", probe="linear_probe").value == 1
 
 
 def test_a_single_exemplar_of_each_class_cannot_be_held_out(source, colour, measure, planted):
     rows = [row for row in conflict_rows(colour) if row["shape_exemplar"].endswith("1")]
     found = measure(ShapeBias, source("cue_conflict", rows), planted(lambda pixels: np.ones(4), text))
-    assert "held out" in found["linear_probe", "shape_accuracy", ""].note
-    assert found["linear_probe", "texture_accuracy", ""].n == 24
+    assert "held out" in found("shape_accuracy", probe="linear_probe").note
+    assert found("texture_accuracy", probe="linear_probe").n == 24
 
 
 def test_the_thousand_classes_are_asked_only_where_they_map_onto_the_categories(
@@ -163,16 +152,18 @@ def test_the_thousand_classes_are_asked_only_where_they_map_onto_the_categories(
     encoder = planted(lambda pixels: one_hot(read(pixels, 0)), remembering)
     rows = conflict_rows(colour)
     found = measure(ShapeBias, source("cue_conflict", rows), encoder)
-    assert found["interpretable/imagenet_1000", ""].value == 1
+    assert found("shape_bias", variant="imagenet_1000").interpretable is True
     assert prompts.count("a photo of a tench.") == 1
     assert len(prompts) == len(set(prompts)) == 998 + 16 * 81  # "bear" and "bird" are no names of ImageNet
     prompts.clear()
     own = measure(ShapeBias, source("cue_conflict", rows, templates=("a photo of a {}",)), encoder)
-    assert ("shape_bias/imagenet_1000", "") not in own
+    assert {one.variant for one in own} == {""}
     assert len(prompts) == 16
 
 
-def test_an_observer_who_errs_as_the_model_does_is_fully_consistent(source, colour, measure, planted):
+@pytest.fixture
+def judged(source, colour):
+    """The images with the answers of three observers; a and b err on every fifth image, c never."""
     rows = conflict_rows(colour)
     for index, row in enumerate(rows):
         err = index % 5 == 0
@@ -180,29 +171,64 @@ def test_an_observer_who_errs_as_the_model_does_is_fully_consistent(source, colo
         if index % 2:
             answers.append(("c", row["shape"]))
         row["human_responses"] = [{"subject": one, "response": what} for one, what in answers]
-    odd = {row["image_id"] for index, row in enumerate(rows) if index % 5 == 0}
+    return source("cue_conflict", rows)
+
+
+@pytest.fixture
+def erring(planted, judged):
+    """A model that says the texture wherever the observers a and b err, else the shape."""
+    odd = set(judged.dataset["image_id"][::5])
 
     def sees(pixels):
         shape, texture = read(pixels, 0), read(pixels, 1)
         i, j = exemplars(pixels)
         return one_hot(texture if f"{CLASSES[shape]}{i}-{CLASSES[texture]}{j}" in odd else shape)
 
-    found = measure(ShapeBias, source("cue_conflict", rows), planted(sees, text))
-    for group in ("images=all", "images=conflict"):
-        row = found["error_consistency", group]
+    return planted(sees, text)
+
+
+def test_an_observer_who_errs_as_the_model_does_is_fully_consistent(judged, measure, erring):
+    found = measure(ShapeBias, judged, erring)
+    for subset in ("", "conflict"):
+        row = found("error_consistency", subset=subset)
         assert row.n == 48
         # a and b err on the same images, c on none: kappa 1, 1 and 0 with the model
         assert row.value == pytest.approx(2 / 3)
-        assert found["error_consistency_max", group].value == pytest.approx(2 / 3)
+        assert found("error_consistency", subset=subset, role="upper_bound").value == pytest.approx(2 / 3)
+        assert found("error_consistency", subset=subset, role="lower_bound").value < 0
         assert row.ci_low <= row.value <= row.ci_high
         # among themselves: a and b agree, c with neither beyond what the accuracies give
-        assert found["human", "error_consistency", group].value == pytest.approx(1 / 3)
+        humans = found("error_consistency", subset=subset, probe="", role="human", reference="observers")
+        assert humans.value == pytest.approx(1 / 3)
+
+
+def test_each_number_that_varies_over_images_has_an_influence_of_the_same_key(judged, erring, tmp_path):
+    common = Common(n_resamples=0, cache_dir=tmp_path, show_progress=False)
+    trials = ShapeBias(judged, PROCESSOR, KindSettings(), common).observe(Readout(erring))
+    influences = {one.key: one.values for one in ShapeBias.influences(trials)}
+    assert set(influences) == {one.key for one in ShapeBias.score(trials, common)}
+    for values in influences.values():
+        assert values.sum() == pytest.approx(0, abs=1e-12)
+
+
+def test_all_words_that_numbers_use_are_declared(judged, measure, erring):
+    terms, found = ShapeBias.terms, measure(ShapeBias, judged, erring)
+    assert {one.metric for one in found} == set(terms.terms)
+    assert {one.variant for one in found} == {"", *terms.variants}
+    assert {one.subset for one in found} == {"", *terms.subsets}
+    assert {one.probe for one in found} == {"", "projection", *terms.probes}
+    assert {(one.role, one.reference) for one in found} == {
+        ("value", ""),
+        *((one.role, one.name) for one in terms.references),
+    }
+    for term in terms.terms.values():
+        assert {term.rests_on, term.mirrors} <= {"", *terms.terms}
 
 
 def test_the_rows_that_use_no_text_are_not_observed_again_with_other_texts(conflicts, planted, tmp_path):
     encoder = planted(lambda pixels: one_hot(read(pixels, 0)), text)
     readout = Readout(encoder).with_texts(encoder.embed_texts)
-    benchmark = ShapeBias(conflicts, PROCESSOR, Settings(cache_dir=tmp_path))
+    benchmark = ShapeBias(conflicts, PROCESSOR, KindSettings(), Common(cache_dir=tmp_path))
     assert set(benchmark.observe(readout)["protocol"]) == {"", "imagenet_80", "name", "imagenet_1000"}
 
 
@@ -211,9 +237,9 @@ def test_an_encoder_that_decides_for_neither_cue_is_undefined_with_a_cause(confl
         return np.ones(4) if "oven" in prompt else -np.ones(4)
 
     found = measure(ShapeBias, conflicts, planted(lambda pixels: np.ones(4), other))
-    assert np.isnan(found["shape_bias", ""].value)
-    assert "no decision" in found["shape_bias", ""].note
-    assert found["cue_accuracy", ""].value == 0
+    assert np.isnan(found("shape_bias").value)
+    assert "no decision" in found("shape_bias").note
+    assert found("cue_accuracy").value == 0
 
 
 def test_congruent_images_are_no_conflict(source, colour, measure, planted):
@@ -229,9 +255,9 @@ def test_congruent_images_are_no_conflict(source, colour, measure, planted):
         for i in range(3)
     ]
     found = measure(ShapeBias, source("cue_conflict", rows), planted(lambda pixels: np.ones(4), text))
-    assert found["shape_bias", ""].n == 0
-    assert np.isnan(found["shape_bias", ""].value)
-    assert found["shape_preference", ""].note == "no image has both a shape and a texture mate"
+    assert found("shape_bias").n == 0
+    assert np.isnan(found("shape_bias").value)
+    assert found("shape_preference").note == "no image has both a shape and a texture mate"
 
 
 @pytest.fixture
@@ -240,7 +266,7 @@ def real(real_data):
     folder = real_data("cue-conflict")
     real_data("cue-conflict-human-trials")
     dataset = load_dataset("cue_conflict", data_dir=folder, split="test")
-    return Source("cue_conflict", dataset, "test", dataset_facts("cue_conflict"))
+    return Source("cue_conflict", dataset, "test", dataset_metadata("cue_conflict"))
 
 
 def category_of(prompt):
@@ -264,16 +290,16 @@ def test_real_images_seen_by_one_cue_have_a_bias_of_one_or_zero(cue, real, measu
     encoder = planted(lambda one: np.eye(17)[seen[one.astype(np.uint8).tobytes()]], category_of)
     found = measure(ShapeBias, real, encoder)
     bias = float(cue == "shape")
-    for suffix in ("", "/imagenet_1000"):
-        assert found["shape_bias" + suffix, ""].value == bias
-        assert found["interpretable" + suffix, ""].value == 1
-    assert found["shape_preference", ""].value == bias
-    assert found["linear_probe", f"{cue}_accuracy", ""].value == 1
-    human = found["human", "error_consistency", "images=all"]
-    assert (human.n, human.n_groups) == (320, 48)
+    for prompts in ("", "imagenet_1000"):
+        row = found("shape_bias", variant=prompts)
+        assert (row.value, row.interpretable) == (bias, True)
+    assert found("shape_preference").value == bias
+    assert found(f"{cue}_accuracy", probe="linear_probe").value == 1
+    human = found("error_consistency", probe="", role="human", reference="observers")
+    assert (human.n, human.n_clusters) == (320, 48)
     assert 0.2 < human.ci_low < human.value < human.ci_high < 0.45  # .3311 on all 1,280
     # one who is always right, or right where there is no conflict only, errs as people do by chance
-    assert abs(found["error_consistency", "images=all"].value) < 0.05
+    assert abs(found("error_consistency").value) < 0.05
 
 
 @pytest.mark.filterwarnings("ignore::hf_clipdyn.data.base.SubsetWarning")
@@ -285,6 +311,6 @@ def test_an_encoder_of_the_mean_colour_fails_real_cue_conflict(real, measure, pl
         return directions[GEIRHOS_CLASSES.index(name)]
 
     found = measure(ShapeBias, real, planted(lambda pixels: pixels.mean(axis=(0, 1)) - 128, colour_of))
-    assert found["interpretable", ""].value == 0
-    assert found["linear_probe", "shape_accuracy", ""].value < 0.125
-    assert found["linear_probe", "shape_accuracy", ""].ci_low < 1 / 16
+    assert found("shape_bias").interpretable is False
+    assert found("shape_accuracy", probe="linear_probe").value < 0.125
+    assert found("shape_accuracy", probe="linear_probe").ci_low < 1 / 16

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 from transformers import CLIPImageProcessor
 
-from hf_clipdyn.benchmarks.base import Settings
+from hf_clipdyn.benchmarks.base import Common, KindSettings
 from hf_clipdyn.benchmarks.kinds.similarity import Similarity
 from hf_clipdyn.benchmarks.readout import Readout
 from hf_clipdyn.benchmarks.sources import Source, open_source
 from hf_clipdyn.data import load_dataset
-from hf_clipdyn.data.registry import dataset_facts
+from hf_clipdyn.data.registry import dataset_metadata
 from hf_clipdyn.metrics.two_afc import two_afc
 
 
@@ -43,12 +43,13 @@ def triplets(source, colour):
 def test_an_encoder_that_sees_what_people_saw_reaches_the_ceiling(triplets, measure, planted):
     found = measure(Similarity, triplets, planted(red))
     for distance in ("cosine", "euclidean", "normalised_euclidean"):
-        for group in ("", "subset=even", "subset=odd", "votes>=6"):
-            assert found[f"two_afc/{distance}", group].value == pytest.approx(0.9)
-    assert found["ceiling", ""].value == pytest.approx(0.9)
-    assert found["human", ""].value == pytest.approx(0.82)
-    assert found["two_afc/cosine", ""].n == 40
-    assert found["two_afc/cosine", "votes>=6"].n == 30
+        for part in ({}, {"subset": "even"}, {"subset": "odd"}, {"level": 6.0}):
+            assert found("two_afc", variant=distance, **part).value == pytest.approx(0.9)
+            people = {"probe": "", "role": "human", "reference": "observers", **part}
+            assert found("two_afc", **people).value == pytest.approx(0.82)
+            assert found("two_afc", probe="", role="ceiling", **part).value == pytest.approx(0.9)
+    assert found("two_afc", variant="cosine").n == 40
+    assert found("two_afc", variant="cosine", level=6.0).n == 30
 
 
 def test_an_encoder_that_sees_the_contrary_is_wrong_as_often(triplets, measure, planted):
@@ -56,26 +57,28 @@ def test_an_encoder_that_sees_the_contrary_is_wrong_as_often(triplets, measure, 
         turn = 0 if pixels[..., 0].mean() == 0 else (1 - pixels[..., 0].mean() / 255) * np.pi / 2
         return [np.cos(turn), np.sin(turn)]
 
-    assert measure(Similarity, triplets, planted(contrary))["two_afc/cosine", ""].value == pytest.approx(0.1)
+    found = measure(Similarity, triplets, planted(contrary))
+    assert found("two_afc", variant="cosine").value == pytest.approx(0.1)
 
 
 def test_a_constant_encoder_guesses(triplets, measure, planted):
     found = measure(Similarity, triplets, planted(lambda pixels: [1.0, 1.0]))
-    assert found["two_afc/cosine", ""].value == 0.5
+    assert found("two_afc", variant="cosine").value == 0.5
 
 
-def test_the_pixel_baseline_stands_beside_the_model(triplets, measure, planted):
+def test_the_pixel_baseline_is_reported_beside_the_model(triplets, measure, planted):
     found = measure(Similarity, triplets, planted(lambda pixels: [1.0, 1.0]))
     # Red is all that differs, hence plain pixels see what people saw.
-    assert found["pixels", "two_afc/euclidean", ""].value == pytest.approx(0.9)
-    assert found["projection", "two_afc/euclidean", ""].value == 0.5
-    assert found["pixels", "two_afc/euclidean", "subset=odd"].n == 20
+    pixels = {"probe": "", "role": "baseline", "reference": "pixels", "variant": "euclidean"}
+    assert found("two_afc", **pixels).value == pytest.approx(0.9)
+    assert found("two_afc", variant="euclidean").value == 0.5
+    assert found("two_afc", subset="odd", **pixels).n == 20
 
 
 def test_unanimous_rows_are_scored_by_subset_too(triplets, measure, planted):
     found = measure(Similarity, triplets, planted(red))
-    parts = [found["two_afc/cosine", f"votes>=6,subset={name}"] for name in ("even", "odd")]
-    pooled = found["two_afc/cosine", "votes>=6"]
+    parts = [found("two_afc", variant="cosine", level=6.0, subset=name) for name in ("even", "odd")]
+    pooled = found("two_afc", variant="cosine", level=6.0)
     assert sum(part.n for part in parts) == pooled.n == 30
     assert pooled.value == pytest.approx(sum(part.n * part.value for part in parts) / 30)
 
@@ -93,8 +96,8 @@ def test_triplets_of_one_reference_are_one_cluster(source, colour, measure, plan
         for reference in range(8)
         for near in (60, 120, 180)
     ]
-    one = measure(Similarity, source("triplet", rows), planted(red))["two_afc/cosine", ""]
-    assert (one.n, one.n_groups) == (24, 8)
+    one = measure(Similarity, source("triplet", rows), planted(red))("two_afc", variant="cosine")
+    assert (one.n, one.n_clusters) == (24, 8)
     assert one.value == pytest.approx(0.5 - 3.5 / 40)
     # Student's t on the jackknife over 8 references, through Wilson's interval: wider than over 24 rows.
     assert one.ci_high - one.ci_low > 0.05
@@ -118,8 +121,8 @@ def test_images_that_are_reference_here_and_candidate_there_are_one_kind_of_clus
         }
         for row in places
     ]
-    one = measure(Similarity, source("triplet", rows), planted(red))["two_afc/cosine", ""]
-    assert (one.n, one.n_groups) == (60, 12)
+    one = measure(Similarity, source("triplet", rows), planted(red))("two_afc", variant="cosine")
+    assert (one.n, one.n_clusters) == (60, 12)
     distances = [[abs(reds[row[0]] - reds[row[i]]) for row in places] for i in (1, 2)]
     expected = two_afc(*distances, [row["judgement"] for row in rows], images=places)
     assert expected["n_ties"] == 0
@@ -127,13 +130,24 @@ def test_images_that_are_reference_here_and_candidate_there_are_one_kind_of_clus
     assert [one.ci_low, one.ci_high] == pytest.approx(expected["two_afc_ci"])
 
 
-def test_a_part_of_the_data_is_told_where_the_unit_depends_on_it(triplets, measure, planted):
-    found = measure(Similarity, replace(triplets, absent=10), planted(red))
-    for group in ("incomplete=40/50", "incomplete=40/50,votes>=6", "incomplete=40/50,subset=odd"):
-        assert found["two_afc/normalised_euclidean", group].value == pytest.approx(0.9)
-    assert ("two_afc/normalised_euclidean", "") not in found
-    assert ("two_afc/cosine", "") in found
-    assert found["dropped_dimensions/normalised_euclidean", "incomplete=40/50"].value == 0
+def build(source, cache_dir, side=16):
+    processor = CLIPImageProcessor(size={"shortest_edge": side}, crop_size={"height": side, "width": side})
+    return Similarity(source, processor, KindSettings(), Common(cache_dir=cache_dir, show_progress=False))
+
+
+def test_a_part_of_the_data_is_recorded(triplets, tmp_path):
+    assert build(triplets, tmp_path).facts == {}
+    assert build(replace(triplets, absent=10), tmp_path).facts == {"incomplete": "40/50"}
+
+
+def test_every_number_but_the_dropped_dimensions_has_influences_that_sum_to_zero(triplets, planted, tmp_path):
+    trials = build(triplets, tmp_path).observe(Readout(planted(red)))
+    numbers = {one.key: one for one in Similarity.score(trials, Common(n_resamples=0))}
+    influences = {one.key: one.values for one in Similarity.influences(trials)}
+    assert set(influences) == {key for key, one in numbers.items() if one.role != "diagnostic"}
+    for key, values in influences.items():
+        assert len(values) == numbers[key].n
+        assert values.sum() == pytest.approx(0, abs=1e-12)
 
 
 # Shares of the triplets with a majority (ties left out) whose nearer image by pixels is the majority's. The
@@ -154,9 +168,8 @@ def test_pixels_agree_with_the_majority_on_real_materials_as_published(
     dataset = load_dataset(
         "material_similarity", rendering, data_dir=real_data("material-similarity"), split=split
     )
-    source = Source("material_similarity", dataset, split, dataset_facts("material_similarity"))
-    processor = CLIPImageProcessor(size={"shortest_edge": 64}, crop_size={"height": 64, "width": 64})
-    benchmark = Similarity(source, processor, Settings(cache_dir=tmp_path))
+    source = Source("material_similarity", dataset, split, dataset_metadata("material_similarity"))
+    benchmark = build(source, tmp_path, side=64)
     trials = benchmark.observe(Readout(planted(lambda pixels: [1.0])))
     rows = trials[(trials["probe"] == "pixels") & (trials["judgement"] != 0.5)]
     agreement = ((rows["value_1"] < rows["value_0"]) == (rows["judgement"] > 0.5)).mean()

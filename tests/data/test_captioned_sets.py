@@ -98,7 +98,7 @@ def test_shards_are_prepared_by_several_processes_and_streamed_in_parts(load: Lo
 def test_an_error_in_a_worker_process_is_as_clear(load: Load, tmp_path: Path) -> None:
     write_shard(tmp_path / "w" / "a.tar", 2)
     write_shard(tmp_path / "w" / "b.tar", 2, text=False)
-    with pytest.raises(DatasetError, match=r"b\.tar lack a picture or a text"):
+    with pytest.raises(DatasetError, match=r"b\.tar lack an image or a text"):
         load("webdataset", data_dir=tmp_path / "w", split="train", num_proc=2)
 
 

@@ -11,7 +11,7 @@ import datasets
 import pytest
 from official_trees.trees import TREES
 
-from hf_clipdyn.data.registry import builder_class, dataset_facts, dataset_names
+from hf_clipdyn.data.registry import builder_class, dataset_metadata, dataset_names
 from hf_clipdyn.data.schemas import features_of
 
 Load = Callable[..., Any]
@@ -36,7 +36,7 @@ def test_the_columns_are_those_of_the_kind_and_images_decode(
     name: str, tree: Callable[[str], Path], load: Load
 ) -> None:
     splits = load(name, data_dir=tree(name))
-    kind = dataset_facts(name).kind
+    kind = dataset_metadata(name).kind
     for dataset in splits.values():
         assert len(dataset) > 0
         names = dataset.features["label"].names if kind == "labels" else ()
@@ -82,12 +82,12 @@ def test_a_packed_and_deeply_nested_archive_gives_the_same_rows(
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_facts_are_complete(name: str) -> None:
-    facts = dataset_facts(name)
-    assert facts.title
-    assert facts.licence
-    assert facts.where
-    assert facts.citation.startswith("@") or not facts.rows
+    metadata = dataset_metadata(name)
+    assert metadata.title
+    assert metadata.licence
+    assert metadata.where
+    assert metadata.citation.startswith("@") or not metadata.rows
     assert builder_class(name).__doc__
-    if facts.kind == "labels":
-        assert facts.templates
-        assert all(template.count("{}") == 1 for template in facts.templates)
+    if metadata.kind == "labels":
+        assert metadata.templates
+        assert all(template.count("{}") == 1 for template in metadata.templates)

@@ -89,7 +89,7 @@ def test_postscript_that_is_named_jpg_never_starts_ghostscript(
         with pytest.raises(OSError, match="cannot identify image file"):
             broken()
     assert decode_pixels(loaded, PROCESSOR, cache_dir=tmp_path).broken.tolist() == [True, False, False]
-    with pytest.raises(DatasetError, match="is no image in one of the formats JPEG"):
+    with pytest.raises(DatasetError, match="is not an image in any of the formats JPEG"):
         check_image(str(root / "Images" / "0_ab.jpg"))
     assert not ghostscript.exists()
 
@@ -151,9 +151,9 @@ def test_what_is_no_plain_file_is_no_image(tmp_path: Path, kind: str) -> None:
     path = {"pipe": tmp_path / "1.jpg", "device": Path(os.devnull), "folder": tmp_path}[kind]
     if kind == "pipe":
         os.mkfifo(path)
-    with pytest.raises(OSError, match="no plain file"):
+    with pytest.raises(OSError, match="not a regular file"):
         open_image(path)
-    with pytest.raises(DatasetError, match="no plain file"):
+    with pytest.raises(DatasetError, match="not a regular file"):
         check_image(str(path))
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from official_trees.images import write_image
 
-from hf_clipdyn.data import dataset_facts
+from hf_clipdyn.data import dataset_metadata
 from hf_clipdyn.data.imagenet_names import imagenet_names, prompt_name
 from hf_clipdyn.data.prompts import CIFAR, IMAGENET
 
@@ -90,7 +90,7 @@ def test_the_prompt_templates_are_those_that_came_with_clip() -> None:
     assert len(CIFAR) == 18
     assert CIFAR[0] == "a photo of a {}."
     assert CIFAR[-1] == "a photo of the big {}."
-    assert dataset_facts("imagenet").templates == IMAGENET
+    assert dataset_metadata("imagenet").templates == IMAGENET
 
 
 def test_cue_conflict_names_are_read(load: Load, tree: Tree) -> None:

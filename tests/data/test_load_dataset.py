@@ -16,7 +16,7 @@ from official_trees.images import image_bytes, write_image
 import hf_clipdyn
 from hf_clipdyn.data.archives import Limits, unpack
 from hf_clipdyn.data.files import index_folder
-from hf_clipdyn.data.osie import Osie
+from hf_clipdyn.data.sets.osie import Osie
 from hf_clipdyn.errors import ConfigError, DatasetError, UnknownNameError
 
 Load = Callable[..., Any]
@@ -155,13 +155,13 @@ def test_a_loader_is_a_builder_of_datasets_by_itself(tree: Tree, cache: Path) ->
 
 
 def test_data_without_files_takes_no_folder(load: Load, tmp_path: Path) -> None:
-    with pytest.raises(DatasetError, match="leave data_dir out"):
+    with pytest.raises(DatasetError, match="omit data_dir"):
         load("procedural", data_dir=tmp_path)
 
 
 def test_a_cache_that_cannot_be_written_is_one_sentence(tree: Tree, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(DatasetError, match="mend the rights"):
+    with pytest.raises(DatasetError, match="check the folder's permissions"):
         hf_clipdyn.load_dataset("osie", data_dir=tree("osie"), cache_dir=tmp_path / "file" / "cache")
 
 
@@ -251,7 +251,7 @@ def test_a_mistyped_path_is_told_without_asking_the_hub(
     monkeypatch.chdir(tmp_path)
     (tmp_path / "data").mkdir()
     monkeypatch.setattr("hf_clipdyn.data.load.open_tables", None)
-    with pytest.raises(ConfigError, match=r"There is no folder .* and no archive"):
+    with pytest.raises(ConfigError, match=r"There is no folder or archive"):
         load(path)
 
 
@@ -259,7 +259,7 @@ def test_a_folder_of_all_data_that_does_not_exist_is_told(
     load: Load, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("CLIPDYN_DATA", "/nowhere/at/all")
-    with pytest.raises(ConfigError, match="CLIPDYN_DATA is '/nowhere/at/all', which is no folder"):
+    with pytest.raises(ConfigError, match="CLIPDYN_DATA is '/nowhere/at/all', which is not a folder"):
         load("cifar10")
 
 
@@ -270,7 +270,7 @@ def test_a_folder_of_all_data_that_does_not_exist_is_told(
 def test_the_folder_of_another_data_set_has_not_the_layout(
     load: Load, tree: Tree, name: str, given: str, expected: str
 ) -> None:
-    with pytest.raises(DatasetError, match="has not the layout") as caught:
+    with pytest.raises(DatasetError, match="does not have the layout") as caught:
         load(name, data_dir=tree(given))
     assert expected in str(caught.value)
     assert "remove" not in str(caught.value)

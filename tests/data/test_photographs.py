@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hf_clipdyn.data.ladder import DISTORTIONS, LEVELS, ladder, photograph
-from hf_clipdyn.data.photographs import Photographs
+from hf_clipdyn.data.sets.photographs import Photographs
+from hf_clipdyn.data.synthetic_distortions import DISTORTIONS, LEVELS, distortion_ladder, load_photograph
 from hf_clipdyn.errors import DatasetError
 
 Load = Callable[..., Any]
@@ -48,7 +48,7 @@ def test_every_photograph_gets_all_distortions_at_all_levels(load: Load, tmp_pat
 def test_each_step_of_a_ladder_is_further_from_the_reference() -> None:
     rng = np.random.default_rng(0)
     image = np.kron(rng.integers(0, 256, (8, 8, 3)), np.ones((5, 5, 1))).astype(np.uint8)
-    rows = list(ladder(image, "one", rng))
+    rows = list(distortion_ladder(image, "one", rng))
     for name, distort in DISTORTIONS.items():
         errors = [np.square(distort(image, level, rng) - image.astype(float)).mean() for level in LEVELS]
         assert errors == sorted(errors), name
@@ -72,9 +72,9 @@ def test_so_many_are_drawn_and_keep_their_noise_in_a_larger_folder(tmp_path: Pat
 
 
 def test_large_photographs_are_reduced_to_one_scale_and_small_ones_left_alone(tmp_path: Path) -> None:
-    large = photograph(str(save(tmp_path / "large.png", 400, 300)), 150)
+    large = load_photograph(str(save(tmp_path / "large.png", 400, 300)), 150)
     assert large.shape == (150, 200, 3)
-    assert photograph(str(save(tmp_path / "small.png", 40, 30)), 150).shape == (30, 40, 3)
+    assert load_photograph(str(save(tmp_path / "small.png", 40, 30)), 150).shape == (30, 40, 3)
     save(tmp_path / "set" / "x.png", 400, 300)
     assert rows_of(tmp_path / "set", tmp_path / "cache", side=60)[0]["distorted"].size == (80, 60)
 
@@ -82,7 +82,7 @@ def test_large_photographs_are_reduced_to_one_scale_and_small_ones_left_alone(tm
 @pytest.mark.parametrize("mode", ["L", "RGBA", "P"])
 def test_grey_transparent_and_indexed_pictures_become_colours(mode: str, tmp_path: Path) -> None:
     Image.new("RGB", (20, 12), (200, 100, 50)).convert(mode).save(tmp_path / "x.png")
-    assert photograph(str(tmp_path / "x.png"), 256).shape == (12, 20, 3)
+    assert load_photograph(str(tmp_path / "x.png"), 256).shape == (12, 20, 3)
 
 
 def test_a_cut_photograph_is_an_error_that_names_it(load: Load, tmp_path: Path) -> None:
@@ -101,7 +101,7 @@ def test_a_folder_without_images_is_an_error(load: Load, tmp_path: Path) -> None
 
 def test_a_hopeless_setting_is_refused(tmp_path: Path) -> None:
     save(tmp_path / "set" / "x.png")
-    with pytest.raises(DatasetError, match="1 or more"):
+    with pytest.raises(DatasetError, match="at least 1"):
         Photographs(data_dir=tmp_path / "set", cache_dir=tmp_path / "cache", references=0)
 
 

@@ -13,8 +13,9 @@ import pytest
 from PIL import Image
 from transformers import CLIPImageProcessor, Siglip2ImageProcessor, ViTImageProcessor
 
-from hf_clipdyn.data.pixels import decode_pixels, input_size, squashing_processor
+from hf_clipdyn.data.pixels import decode_pixels
 from hf_clipdyn.errors import DatasetError
+from hf_clipdyn.preprocess import input_size, squashing_processor
 
 PROCESSOR = CLIPImageProcessor(size={"shortest_edge": 16}, crop_size={"height": 16, "width": 16})
 
@@ -107,7 +108,7 @@ def test_a_full_disk_is_one_sentence_and_leaves_nothing_half(tmp_path: Path) -> 
 import resource, signal, sys
 sys.path.insert(0, {str(Path(__file__).parent)!r})
 from test_pixels import PROCESSOR, _dataset, _png
-from hf_clipdyn.data.pixels import decode_pixels, input_size, squashing_processor
+from hf_clipdyn.data.pixels import decode_pixels
 from hf_clipdyn.errors import DatasetError
 signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
 dataset = _dataset([_png(i) for i in range(200)])

@@ -135,7 +135,7 @@ def test_a_folder_that_is_not_empty_is_left_alone(tree: Tree, tmp_path: Path) ->
 
 
 def test_a_licence_that_forbids_redistribution_forbids_a_public_push(tree: Tree, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"TID2013 is not pushed .* --private"):
+    with pytest.raises(ConfigError, match=r"TID2013 cannot be pushed .* --private"):
         prepare_dataset("tid2013", tmp_path / "out", data_dir=tree("tid2013"), push_to_hub="me/tid2013")
     assert not (tmp_path / "out").exists()
 
@@ -184,7 +184,7 @@ def test_a_repository_that_is_public_already_gets_nothing(
 def test_a_push_that_fails_keeps_the_folder_and_says_so(
     hub: HubServer, tree: Tree, cache: Path, tmp_path: Path
 ) -> None:
-    with pytest.raises(DatasetError, match="is complete: check token and connection"):
+    with pytest.raises(DatasetError, match="is complete: check the token and the connection"):
         prepare_dataset(
             "osie",
             tmp_path / "out",
@@ -257,6 +257,7 @@ def test_a_full_disk_leaves_nothing_and_the_repeat_works(
         out.mkdir(parents=True)
     program = f"""
 import resource, signal
+import torch.distributed.nn  # before torch 2.7 it writes a file when it is imported
 from pathlib import Path
 from hf_clipdyn.data.prepare import prepare_dataset
 from hf_clipdyn.errors import DatasetError
@@ -268,7 +269,7 @@ except DatasetError as error:
     print(error)
 """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
-    assert "free the disk" in done.stdout
+    assert "free some disk space" in done.stdout
     assert [path.name for path in (tmp_path / "parent").rglob("*")] == (["out"] if exists else [])
     assert prepare_dataset("osie", out, **arguments).rows == {"test": 3}
     assert sorted(path.name for path in (tmp_path / "parent").iterdir()) == ["out"]

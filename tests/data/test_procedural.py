@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from hf_clipdyn.data import load_dataset
-from hf_clipdyn.data.procedural import Procedural
+from hf_clipdyn.data.sets.procedural import Procedural
 from hf_clipdyn.data.world import CLASSES, USUAL_TEXTURE, Shape, Texture, render, sample_scene
 
 
@@ -65,7 +65,7 @@ def test_texture_is_the_usual_one_as_often_as_the_configuration_says(
         scenes.append(scene)
         return np.zeros((40, 40, 3), np.uint8)
 
-    monkeypatch.setattr("hf_clipdyn.data.procedural.render", remember)
+    monkeypatch.setattr("hf_clipdyn.data.sets.procedural.render", remember)
     list(_builder(tmp_path, "captions", train_size=2000, texture_reliability=0.8).rows("train"))
     usual = np.mean([USUAL_TEXTURE[scene.shape.name] == scene.texture.name for scene in scenes])
     assert abs(usual - 0.8) < 4 * np.sqrt(0.8 * 0.2 / 2000)

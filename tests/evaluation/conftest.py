@@ -9,7 +9,7 @@ import pytest
 from official_trees.trees import TREES
 from PIL import Image
 
-from hf_clipdyn.data.cifar10 import Cifar10
+from hf_clipdyn.data.sets.cifar10 import Cifar10
 from hf_clipdyn.metrics.shape_bias import GEIRHOS_CLASSES
 
 REPO = "me/run"
@@ -38,10 +38,10 @@ def save_model() -> Callable[[int], Callable[[Path], None]]:
     import torch
     from transformers import CLIPModel, CLIPProcessor
 
-    from hf_clipdyn.models.scales import Scale, Tower, clip_config, clip_image_processor
+    from hf_clipdyn.models.sizes import ModelSize, Tower, clip_config, clip_image_processor
     from hf_clipdyn.models.tokenizers import train_tokenizer
 
-    size = Scale(SIZE, 8, Tower(32, 2, 2), Tower(32, 1, 2), 16, context_length=16, vocab_size=600)
+    size = ModelSize(SIZE, 8, Tower(32, 2, 2), Tower(32, 1, 2), 16, context_length=16, vocab_size=600)
     tokenizer = train_tokenizer([*CAPTIONS, *GEIRHOS_CLASSES], vocab_size=600, context_length=16)
     processor = CLIPProcessor(clip_image_processor(size), tokenizer)
 
@@ -139,8 +139,8 @@ def evaluate(store: Path, data: dict[str, Path], judged: dict[str, Path]) -> Cal
     """`evaluate("noise/cifar10", …)`: the results as a DataFrame; keywords as of `evaluate_revisions`."""
     from hf_clipdyn.evaluation import evaluate_revisions
 
-    def run(*benchmarks: str, **kwargs: Any) -> Any:
-        used = {name.partition("/")[2] for name in benchmarks}
+    def run(*benchmarks: Any, **kwargs: Any) -> Any:
+        used = {one.partition("/")[2] if isinstance(one, str) else one.dataset for one in benchmarks}
         given: dict[str, Any] = {
             "store": store,
             "data_dirs": {name: path for name, path in (data | judged).items() if name in used},
@@ -151,3 +151,19 @@ def evaluate(store: Path, data: dict[str, Path], judged: dict[str, Path]) -> Cal
         return evaluate_revisions(REPO, benchmarks=benchmarks, **(given | kwargs)).to_pandas()
 
     return run
+
+
+@pytest.fixture
+def forward_passes(monkeypatch: pytest.MonkeyPatch) -> dict[str, int]:
+    """Counts the images that go through a model, under the key ``images``."""
+    from hf_clipdyn.models.encoder import Encoder
+
+    counts = {"images": 0}
+    embed = Encoder.embed_images
+
+    def counted(self: Encoder, pixels: Any, **kwargs: Any) -> Any:
+        counts["images"] += len(pixels)
+        return embed(self, pixels, **kwargs)
+
+    monkeypatch.setattr(Encoder, "embed_images", counted)
+    return counts

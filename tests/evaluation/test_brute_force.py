@@ -4,6 +4,7 @@ It shares no code with the package but the data loaders and lists; its formulas 
 """
 
 import shutil
+from dataclasses import fields
 from itertools import combinations
 from pathlib import Path
 from typing import Any
@@ -22,15 +23,18 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from transformers import CLIPModel, CLIPProcessor
 
-from hf_clipdyn.data import dataset_facts, load_dataset
+from hf_clipdyn.benchmarks.kinds.noise import Noise
+from hf_clipdyn.data import dataset_metadata, load_dataset
 from hf_clipdyn.data.prompts import IMAGENET
 from hf_clipdyn.metrics.noise_robustness import clear_of_chance
 from hf_clipdyn.metrics.shape_decisions import IMAGENET_CATEGORIES
+from hf_clipdyn.results.row import NumberKey
 
 pytestmark = pytest.mark.filterwarnings("ignore::hf_clipdyn.data.base.SubsetWarning")
 
 REVISION = "epoch-001"
 TOLERANCE = 1e-5
+PEOPLE = {"probe": "", "role": "human", "reference": "observers"}
 GEIRHOS = [
     *("airplane", "bear", "bicycle", "bird", "boat", "bottle", "car", "cat"),
     *("chair", "clock", "dog", "elephant", "keyboard", "knife", "oven", "truck"),
@@ -72,10 +76,14 @@ def distance(a: np.ndarray, b: np.ndarray) -> float:
     return float(0.5 * ((a - b) ** 2).sum())
 
 
-def value(table: pd.DataFrame, metric: str, group: str = "", probe: str = "projection") -> float:
-    rows = table[(table["metric"] == metric) & (table["group"] == group) & (table["revision"] == REVISION)]
-    rows = rows[rows["probe"] == probe]
-    assert len(rows) == 1, (metric, group, probe)
+def value(table: pd.DataFrame, metric: str, **columns: Any) -> float:
+    """The one number of that name; columns that are not given have the default of a number."""
+    rows = table[(table["revision"] == REVISION) & (table["texts"] == "own")]
+    defaults = {one.name: one.default for one in fields(NumberKey)}
+    wanted = defaults | {"metric": metric} | columns
+    for name, one in wanted.items():
+        rows = rows[rows[name].isna() if one is None else rows[name] == one]
+    assert len(rows) == 1, wanted
     return float(rows["value"].iloc[0])
 
 
@@ -146,11 +154,11 @@ def test_shape_bias_and_preference_equal_the_slow_evaluator(slow, data, evaluate
     files = sorted(data["cue_conflict"].glob("*/*.png"))
     cues = [file.stem.split("-") for file in files]
     images = [slow.image(Image.open(file).convert("RGB")) for file in files]
-    for suffix, templates in (
+    for variant, templates in (
         ("", ["a photo of a {}."]),
-        ("/name", ["{}"]),
-        ("/imagenet_80", list(IMAGENET)),
-        ("/imagenet_1000", []),
+        ("name", ["{}"]),
+        ("imagenet_80", list(IMAGENET)),
+        ("imagenet_1000", []),
     ):
         if templates:
             classes = slow.classes(GEIRHOS, templates)
@@ -160,11 +168,13 @@ def test_shape_bias_and_preference_equal_the_slow_evaluator(slow, data, evaluate
         n_shape = sum(cue[0].startswith(d) for cue, d in zip(cues, decisions, strict=True))
         n_texture = sum(cue[1].startswith(d) for cue, d in zip(cues, decisions, strict=True))
         for cue, hits in (("shape", n_shape), ("texture", n_texture)):
-            assert value(table, f"{cue}_accuracy{suffix}", probe="projection") == pytest.approx(hits / 36)
-        assert value(table, "cue_accuracy" + suffix) == pytest.approx((n_shape + n_texture) / 36)
-        assert n_shape + n_texture > 0 or suffix, "the fixture must decide for a cue now and then"
+            assert value(table, f"{cue}_accuracy", variant=variant) == pytest.approx(hits / 36)
+        assert value(table, "cue_accuracy", variant=variant) == pytest.approx((n_shape + n_texture) / 36)
+        assert n_shape + n_texture > 0 or variant, "the fixture must decide for a cue now and then"
         if n_shape + n_texture:
-            assert value(table, "shape_bias" + suffix) == pytest.approx(n_shape / (n_shape + n_texture))
+            assert value(table, "shape_bias", variant=variant) == pytest.approx(
+                n_shape / (n_shape + n_texture)
+            )
 
     preferences = []
     names = [(s[:-1], s, t[:-1], t) for s, t in cues]
@@ -210,17 +220,17 @@ def test_error_consistency_equals_scikit_learns_kappa_observer_by_observer(slow,
     images = [slow.image(Image.open(file).convert("RGB")) for file in files]
     decisions = [GEIRHOS[int(np.argmax(classes @ image))] for image in images]
     conflicts = [not file.stem.startswith("bird1-bird") for file in files]
-    for group, shown in (("images=all", [True] * 37), ("images=conflict", conflicts)):
-        assert sum(shown) == (37 if group == "images=all" else 36)
+    for subset, shown in (("", [True] * 37), ("conflict", conflicts)):
+        assert sum(shown) == (36 if subset else 37)
 
         def right(told: list[str], shown: list[bool] = shown) -> list[bool]:
             return [f.stem.startswith(t) for f, t, use in zip(files, told, shown, strict=True) if use]
 
         people = [right(told) for told in answers.values()]
         expected = np.mean([cohen_kappa_score(right(decisions), one) for one in people])
-        assert value(table, "error_consistency", group, "projection") == pytest.approx(expected)
+        assert value(table, "error_consistency", subset=subset) == pytest.approx(expected)
         pairs = [cohen_kappa_score(one, other) for one, other in combinations(people, 2)]
-        assert value(table, "error_consistency", group, "human") == pytest.approx(np.mean(pairs))
+        assert value(table, "error_consistency", subset=subset, **PEOPLE) == pytest.approx(np.mean(pairs))
 
 
 def test_noise_equals_the_slow_evaluator_at_both_stages(slow, data, evaluate):
@@ -245,8 +255,7 @@ def test_noise_equals_the_slow_evaluator_at_both_stages(slow, data, evaluate):
     clean = [slow.image(row["image"]) for row in dataset]
     pairs = [distance(a, b) for i, a in enumerate(clean) for j, b in enumerate(clean) if i != j]
     for stage, shown in (("native", noisy), ("input", at_input)):
-        table = evaluate("noise/cifar10", sigmas=(0.0, 0.2), noise_stage=stage)
-        group = "sigma=0.20" + ("" if stage == "native" else ",noise_stage=input")
+        table = evaluate(Noise.on("cifar10", sigmas=(0.0, 0.2), stage=stage))
         images = [slow.image(shown(row["image"], i, 0.2)) for i, row in enumerate(dataset)]
         right = [
             np.argmax(classes @ image) == row["label"] for image, row in zip(images, dataset, strict=True)
@@ -254,17 +263,18 @@ def test_noise_equals_the_slow_evaluator_at_both_stages(slow, data, evaluate):
         right_clean = [
             np.argmax(classes @ image) == row["label"] for image, row in zip(clean, dataset, strict=True)
         ]
-        assert value(table, "clean_accuracy") == pytest.approx(np.mean(right_clean))
-        assert value(table, "accuracy", group) == pytest.approx(np.mean(right))
-        area = value(table, "area", "" if stage == "native" else "noise_stage=input")
+        assert value(table, "accuracy") == pytest.approx(np.mean(right_clean))
+        noise = {"condition": "gaussian", "level": 0.2}
+        assert value(table, "accuracy", **noise) == pytest.approx(np.mean(right))
+        area = value(table, "area", condition="gaussian")
         assert area == pytest.approx((np.mean(right_clean) + np.mean(right)) / 2)
         moved = np.mean([distance(a, b) for a, b in zip(clean, images, strict=True)]) / np.mean(pairs)
-        assert value(table, "displacement", group) == pytest.approx(moved, rel=TOLERANCE)
+        assert value(table, "displacement", **noise) == pytest.approx(moved, rel=TOLERANCE)
 
 
 def test_every_kind_of_noise_and_the_probe_under_it_equal_the_slow_evaluator(slow, data, evaluate):
     dataset = load_dataset("cifar10", data_dir=data["cifar10"], split="test")
-    names, templates = dataset.features["label"].names, dataset_facts("cifar10").templates
+    names, templates = dataset.features["label"].names, dataset_metadata("cifar10").templates
     classes = slow.classes(names, list(templates))
     labels = [row["label"] for row in dataset]
     pixels = [np.array(row["image"].convert("RGB")) for row in dataset]
@@ -281,15 +291,16 @@ def test_every_kind_of_noise_and_the_probe_under_it_equal_the_slow_evaluator(slo
         noise = np.random.default_rng([0, row]).standard_normal(image.shape, np.float32)
         return np.clip(np.rint(image + 255 * 0.2 * noise), 0, 255).astype(np.uint8)
 
-    kinds = ("gaussian", "salt_and_pepper", "blur")
-    table = evaluate("noise/cifar10", sigmas=(0.0, 0.2), noise_kinds=kinds, revisions=[REVISION])
+    conditions = ("gaussian", "salt_and_pepper", "blur")
+    table = evaluate(Noise.on("cifar10", sigmas=(0.0, 0.2), conditions=conditions), revisions=[REVISION])
     clean = [slow.image(image) for image in pixels]
     folds = folds_of([names[label] for label in labels], [f"{row:04d}" for row in range(len(labels))])
-    for group, change in (
-        ("sigma=0.20", noised),
-        ("noise=salt_and_pepper,amount=0.20", salted),
-        ("noise=blur,sigma=2.00", blurred),
+    for condition, level, change in (
+        ("gaussian", 0.2, noised),
+        ("salt_and_pepper", 0.2, salted),
+        ("blur", 2.0, blurred),
     ):
+        noise: dict[str, Any] = {"condition": condition, "level": level}
         noisy = [slow.image(change(image, row)) for row, image in enumerate(pixels)]
         asked = [[int(np.argmax(classes @ image)) for image in images] for images in (clean, noisy)]
         by_probe = probed(clean, [names[label] for label in labels], folds, noisy)
@@ -297,16 +308,16 @@ def test_every_kind_of_noise_and_the_probe_under_it_equal_the_slow_evaluator(slo
         for probe, (before, after) in (("projection", asked), ("linear_probe", read)):
             was = np.array(before) == labels
             right = np.array(after) == labels
-            assert value(table, "accuracy", group, probe) == pytest.approx(right.mean())
-            assert value(table, "clean_accuracy", "", probe) == pytest.approx(was.mean())
+            assert value(table, "accuracy", probe=probe, **noise) == pytest.approx(right.mean())
+            assert value(table, "accuracy", probe=probe) == pytest.approx(was.mean())
             if clear_of_chance(was.mean(), len(was), len(names)):
                 drop = (was.mean() - right.mean()) / was.mean()
-                assert value(table, "relative_drop", group, probe) == pytest.approx(drop)
+                assert value(table, "relative_drop", probe=probe, **noise) == pytest.approx(drop)
                 lost = (~right[was]).mean()
-                assert value(table, "drop_when_right", group, probe) == pytest.approx(lost)
+                assert value(table, "drop_when_right", probe=probe, **noise) == pytest.approx(lost)
         pairs = [distance(a, b) for i, a in enumerate(clean) for j, b in enumerate(clean) if i != j]
         moved = np.mean([distance(a, b) for a, b in zip(clean, noisy, strict=True)]) / np.mean(pairs)
-        assert value(table, "displacement", group) == pytest.approx(moved, rel=TOLERANCE)
+        assert value(table, "displacement", **noise) == pytest.approx(moved, rel=TOLERANCE)
 
 
 def test_zero_shot_and_retrieval_equal_the_slow_evaluator(slow, data, evaluate):
@@ -354,10 +365,11 @@ def check_ladder(slow: Slow, table: pd.DataFrame, dataset: Any) -> None:
             1 - structural_similarity(reference, distorted, channel_axis=-1, data_range=255)
         )
         levels.append(row["level"])
+    pooled = {"variant": "cosine", "condition": ""}
     expected = stats.spearmanr(distances, dissimilarities).statistic
-    assert value(table, "alignment_ssim/cosine") == pytest.approx(expected, abs=1e-4)
+    assert value(table, "alignment_ssim", **pooled) == pytest.approx(expected, abs=1e-4)
     expected = stats.spearmanr(distances, levels).statistic
-    assert value(table, "alignment_severity/cosine") == pytest.approx(expected, abs=1e-4)
+    assert value(table, "alignment_severity", **pooled) == pytest.approx(expected, abs=1e-4)
 
 
 def test_a_folder_of_photographs_equals_the_slow_evaluator(slow, data, evaluate):
@@ -376,28 +388,28 @@ def test_real_cue_conflict_with_its_observers_equals_the_slow_evaluator(slow, ev
     cues = [[cue.rstrip("0123456789") for cue in file.stem.split("-")] for file in files]
     images = [slow.image(Image.open(file).convert("RGB")) for file in files]
     classes = slow.classes(GEIRHOS, ["a photo of a {}."])
-    for suffix, decisions in (
+    for variant, decisions in (
         ("", [GEIRHOS[int(np.argmax(classes @ image))] for image in images]),
-        ("/imagenet_1000", decided_among_1000(slow, images)),
+        ("imagenet_1000", decided_among_1000(slow, images)),
     ):
         conflicts = [(d, *cue) for d, cue in zip(decisions, cues, strict=True) if cue[0] != cue[1]]
-        assert value(table, f"shape_accuracy{suffix}") == pytest.approx(
+        assert value(table, "shape_accuracy", variant=variant) == pytest.approx(
             np.mean([d == s for d, s, _ in conflicts])
         )
-        assert value(table, f"texture_accuracy{suffix}") == pytest.approx(
+        assert value(table, "texture_accuracy", variant=variant) == pytest.approx(
             np.mean([d == t for d, _, t in conflicts])
         )
-        if not suffix:
+        if not variant:
             model = [d == cue[0] for d, cue in zip(decisions, cues, strict=True)]
     people = [
         [told[file.stem] == cue[0] for file, cue in zip(files, cues, strict=True)]
         for told in answers.values()
     ]
     expected = np.mean([cohen_kappa_score(model, one) for one in people])
-    assert value(table, "error_consistency", "images=all") == pytest.approx(expected)
+    assert value(table, "error_consistency") == pytest.approx(expected)
     pairs = [cohen_kappa_score(one, other) for one, other in combinations(people, 2)]
     assert len(pairs) == 45
-    assert value(table, "error_consistency", "images=all", "human") == pytest.approx(np.mean(pairs))
+    assert value(table, "error_consistency", **PEOPLE) == pytest.approx(np.mean(pairs))
     for cue, position in (("shape", 0), ("texture", 1)):
         shown = [i for i, pair in enumerate(cues) if pair[0] != pair[1]]
         exemplars = [files[i].stem.split("-")[position] for i in shown]
@@ -426,18 +438,18 @@ def test_real_cifar10_equals_the_slow_evaluator(slow, evaluate, real_data, tmp_p
         for file in sorted(folder.iterdir())[:20]:
             shutil.copy(file, tmp_path / "cifar10" / "test" / folder.name)
     folders = {"cifar10": tmp_path / "cifar10"}
-    names = ("zero_shot/cifar10", "noise/cifar10")
-    both = evaluate(*names, data_dirs=folders, revisions=[REVISION], sigmas=(0.0, 0.1))
-    table, noise = (both[both["benchmark"] == name] for name in names)
+    benchmarks = ("zero_shot/cifar10", Noise.on("cifar10", sigmas=(0.0, 0.1)))
+    both = evaluate(*benchmarks, data_dirs=folders, revisions=[REVISION])
+    table, noise = (both[both["kind"] == name] for name in ("zero_shot", "noise"))
     dataset = load_dataset("cifar10", data_dir=folders["cifar10"], split="test")
-    classes = slow.classes(dataset.features["label"].names, list(dataset_facts("cifar10").templates))
+    classes = slow.classes(dataset.features["label"].names, list(dataset_metadata("cifar10").templates))
     ranks = []
     for row in dataset:
         order = np.argsort(-(classes @ slow.image(row["image"])), kind="stable")
         ranks.append(int(np.flatnonzero(order == row["label"])[0]))
     assert value(table, "top1") == pytest.approx(np.mean(np.array(ranks) < 1))
     assert value(table, "top5") == pytest.approx(np.mean(np.array(ranks) < 5))
-    assert (value(table, "chance"), value(table, "chance_top5")) == (0.1, 0.5)
+    assert (value(table, "top1", role="chance"), value(table, "top5", role="chance")) == (0.1, 0.5)
 
     def noisy(image: Image.Image, row: int) -> np.ndarray:
         pixels = np.asarray(image.convert("RGB"))
@@ -450,5 +462,6 @@ def test_real_cifar10_equals_the_slow_evaluator(slow, evaluate, real_data, tmp_p
     folds = folds_of(labels, [f"{row:04d}" for row in range(len(labels))])
     before, after = ((answers == np.array(labels)).mean() for answers in probed(clean, labels, folds, shown))
     # one of 200 decisions on the edge may fall either way
-    assert value(noise, "clean_accuracy", probe="linear_probe") == pytest.approx(before, abs=0.0051)
-    assert value(noise, "accuracy", "sigma=0.10", "linear_probe") == pytest.approx(after, abs=0.0051)
+    assert value(noise, "accuracy", probe="linear_probe") == pytest.approx(before, abs=0.0051)
+    at = {"condition": "gaussian", "level": 0.1}
+    assert value(noise, "accuracy", probe="linear_probe", **at) == pytest.approx(after, abs=0.0051)

@@ -3,6 +3,8 @@
 It shares no code with the package; its formulas are written out again.
 """
 
+import json
+from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +16,9 @@ from PIL import Image
 from scipy import stats
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from transformers import CLIPModel, CLIPProcessor
+
+from hf_clipdyn.benchmarks.kinds.quality import Quality
+from hf_clipdyn.results.row import CELL_KEY, NUMBER_KEY, NumberKey
 
 pytestmark = pytest.mark.filterwarnings("ignore::hf_clipdyn.data.base.SubsetWarning")
 
@@ -71,22 +76,15 @@ def all_distances(pairs: list[tuple[list[np.ndarray], list[np.ndarray]]]) -> dic
     return found
 
 
-class Table:
-    """The results of one revision."""
-
-    def __init__(self, table: pd.DataFrame, incomplete: str = "") -> None:
-        self.rows = table[table["revision"] == REVISION]
-        self.incomplete = f"incomplete={incomplete}" if incomplete else ""
-
-    def value(self, place: tuple[str, int | None], metric: str, group: str = "") -> float:
-        if metric.endswith("normalised_euclidean"):
-            group = ",".join(filter(None, (self.incomplete, group)))
-        probe, layer = place
-        rows = self.rows
-        rows = rows[(rows["probe"] == probe) & (rows["metric"] == metric) & (rows["group"] == group)]
-        rows = rows[rows["layer"].isna() if layer is None else rows["layer"] == layer]
-        assert len(rows) == 1, (place, metric, group)
-        return float(rows["value"].iloc[0])
+def value(table: pd.DataFrame, metric: str, **columns: Any) -> float:
+    """The one number of that name; columns that are not given have the default of a number."""
+    rows = table[(table["revision"] == REVISION) & (table["texts"] == "own")]
+    defaults = {one.name: one.default for one in fields(NumberKey)}
+    wanted = defaults | {"metric": metric} | columns
+    for name, one in wanted.items():
+        rows = rows[rows[name].isna() if one is None else rows[name] == one]
+    assert len(rows) == 1, wanted
+    return float(rows["value"].iloc[0])
 
 
 def picture(rng: np.random.Generator, near: Image.Image | None = None) -> Image.Image:
@@ -139,10 +137,10 @@ def tiles(image: Image.Image) -> list[Image.Image]:
 def test_quality_equals_the_slow_evaluator(slow, tid, evaluate, preprocess):
     root, rows = tid
     table = evaluate(
-        "quality/tid2013", data_dirs={"tid2013": root}, preprocess=preprocess, revisions=[REVISION]
+        Quality.on("tid2013", preprocess=preprocess), data_dirs={"tid2013": root}, revisions=[REVISION]
     )
     assert set(table["preprocess"]) == {preprocess}
-    found = Table(table, "24/3000")
+    assert json.loads(table["settings"].iloc[0])["incomplete"] == "24/3000"
     views: list[list[Image.Image]] = [[row[side] for side in ("a", "b")] for row in rows]
     kwargs: dict[str, Any] = {}
     if preprocess == "squash":
@@ -154,42 +152,50 @@ def test_quality_equals_the_slow_evaluator(slow, tid, evaluate, preprocess):
     pairs = [(slow.states(a, **kwargs), slow.states(b, **kwargs)) for a, b in views]
     scores = np.array([row["score"] for row in rows])
     kinds = np.array([row["distortion"] for row in rows])
-    groups = {1: "distortion=additive Gaussian noise", 8: "distortion=Gaussian blur"}
-    for (place, distance), each in all_distances(pairs).items():
+    conditions = {1: "additive Gaussian noise", 8: "Gaussian blur"}
+    for ((probe, layer), distance), each in all_distances(pairs).items():
+        place: dict[str, Any] = {"probe": probe, "layer": layer, "variant": distance, "condition": ""}
         values = np.mean(np.reshape(each, (-1, per_row)), axis=1)
         srcc = stats.spearmanr(values, scores).statistic
-        assert found.value(place, f"alignment/{distance}") == pytest.approx(-srcc, abs=TOLERANCE)
-        if place[0] == "projection":
+        assert value(table, "alignment", **place) == pytest.approx(-srcc, abs=TOLERANCE)
+        if probe == "projection":
             expected = {
                 "srcc": srcc,
                 "krcc": stats.kendalltau(values, scores).statistic,
                 "plcc": stats.pearsonr(values, scores).statistic,
             }
             for metric, number in expected.items():
-                assert found.value(place, f"{metric}/{distance}") == pytest.approx(number, abs=TOLERANCE)
-            for kind, group in groups.items():
+                assert value(table, metric, **place) == pytest.approx(number, abs=TOLERANCE)
+            for kind, condition in conditions.items():
                 part = stats.spearmanr(values[kinds == kind], scores[kinds == kind]).statistic
-                value = found.value(place, f"alignment/{distance}", group)
-                assert value == pytest.approx(-part, abs=TOLERANCE)
+                found = value(table, "alignment", **(place | {"condition": condition}))
+                assert found == pytest.approx(-part, abs=TOLERANCE)
 
 
 def test_the_baselines_of_quality_equal_the_slow_evaluator(slow, tid, evaluate):
     root, rows = tid
-    found = Table(evaluate("quality/tid2013", data_dirs={"tid2013": root}, revisions=[REVISION]))
+    table = evaluate("quality/tid2013", data_dirs={"tid2013": root}, revisions=[REVISION])
     scores = [row["score"] for row in rows]
-    for probe in ("full_resolution", "pixels"):
+    for reference in ("full_resolution", "pixels"):
         both = [[row[side] for side in ("a", "b")] for row in rows]
         pixels = [
-            [np.asarray(one) if probe == "full_resolution" else slow.seen(one) for one in pair]
+            [np.asarray(one) if reference == "full_resolution" else slow.seen(one) for one in pair]
             for pair in both
         ]
         psnr = [peak_signal_noise_ratio(a, b, data_range=255) for a, b in pixels]
         ssim = [structural_similarity(a, b, channel_axis=-1, data_range=255) for a, b in pixels]
         for name, values in (("psnr", psnr), ("ssim", ssim)):
+            baseline = {
+                "probe": "",
+                "variant": name,
+                "condition": "",
+                "role": "baseline",
+                "reference": reference,
+            }
             srcc = stats.spearmanr(values, scores).statistic
-            assert found.value((probe, None), f"alignment/{name}") == pytest.approx(srcc, abs=TOLERANCE)
+            assert value(table, "alignment", **baseline) == pytest.approx(srcc, abs=TOLERANCE)
             plcc = stats.pearsonr(values, scores).statistic
-            assert found.value((probe, None), f"plcc/{name}") == pytest.approx(-plcc, abs=TOLERANCE)
+            assert value(table, "plcc", **baseline) == pytest.approx(-plcc, abs=TOLERANCE)
 
 
 # --- triplets -----------------------------------------------------------------------------------------
@@ -229,39 +235,40 @@ def test_triplets_equal_the_slow_evaluator_whatever_the_batch(slow, nights, eval
     states = [[slow.states(image) for image in row["images"]] for row in rows]
     pairs = [(one[0], one[k]) for k in (1, 2) for one in states]
     seen = [[slow.seen(image).ravel() for image in row["images"]] for row in rows]
-    groups = {
-        "": [True] * 20,
-        "subset=imagenet": [row["imagenet"] for row in rows],
-        "subset=no_imagenet": [not row["imagenet"] for row in rows],
-        "votes>=6": [row["votes"] >= 6 for row in rows],
-        "votes>=6,subset=imagenet": [row["votes"] >= 6 and row["imagenet"] for row in rows],
+    imagenet, reliable = (np.array([one[name] for one in rows]) for name in ("imagenet", "votes"))
+    parts: dict[tuple[str, float | None], Any] = {
+        (subset, level): inside & (reliable >= (level or 0))
+        for subset, inside in (("", imagenet >= 0), ("imagenet", imagenet), ("no_imagenet", ~imagenet))
+        for level in (None, 6.0)
     }
     expected = all_distances(pairs)
     for batch_size in (3, 128):
         table = evaluate(
             "similarity/nights", data_dirs={"nights": root}, revisions=[REVISION], batch_size=batch_size
         )
-        found = Table(table, f"20/{20 + 20_019 - 21}")
-        for group, chosen in groups.items():
+        assert json.loads(table["settings"].iloc[0])["incomplete"] == f"20/{20 + 20_019 - 21}"
+        for (subset, level), chosen in parts.items():
+            part: dict[str, Any] = {"subset": subset, "level": level}
             rows_in = np.flatnonzero(chosen)
             shares = [rows[row]["p"] for row in rows_in]
-            for (place, distance), values in expected.items():
+            for ((probe, layer), distance), values in expected.items():
                 near, far = ([values[row + shift] for row in rows_in] for shift in (0, 20))
-                value = found.value(place, f"two_afc/{distance}", group)
-                assert value == pytest.approx(choice(near, far, shares), abs=TOLERANCE)
+                found = value(table, "two_afc", probe=probe, layer=layer, variant=distance, **part)
+                assert found == pytest.approx(choice(near, far, shares), abs=TOLERANCE)
             near, far = (
                 [float(np.linalg.norm(seen[row][0] - seen[row][k])) for row in rows_in] for k in (1, 2)
             )
-            value = found.value(("pixels", None), "two_afc/euclidean", group)
-            assert value == pytest.approx(choice(near, far, shares), abs=TOLERANCE)
-            people = ("human", None)
+            baseline = {"probe": "", "role": "baseline", "reference": "pixels", "variant": "euclidean"}
+            found = value(table, "two_afc", **baseline, **part)
+            assert found == pytest.approx(choice(near, far, shares), abs=TOLERANCE)
             human = np.mean([p**2 + (1 - p) ** 2 for p in shares])
-            assert found.value(people, "human", group) == pytest.approx(human)
-            assert found.value(people, "ceiling", group) == pytest.approx(
-                np.mean([max(p, 1 - p) for p in shares])
-            )
-        clusters = table[(table["metric"] == "two_afc/cosine") & (table["group"] == "")]
-        assert set(clusters["n_groups"]) == {18}  # two triplets share a reference, two others a candidate
+            people = {"probe": "", "role": "human", "reference": "observers"}
+            assert value(table, "two_afc", **people, **part) == pytest.approx(human)
+            ceiling = np.mean([max(p, 1 - p) for p in shares])
+            assert value(table, "two_afc", probe="", role="ceiling", **part) == pytest.approx(ceiling)
+        whole = (table["metric"] == "two_afc") & (table["variant"] == "cosine") & (table["subset"] == "")
+        clusters = table[whole & table["level"].isna()]
+        assert set(clusters["n_clusters"]) == {18}  # two triplets share a reference, two others a candidate
 
 
 # --- same or different --------------------------------------------------------------------------------
@@ -300,19 +307,24 @@ def average_precision(distances: list[float], same: list[float]) -> float:
 
 def test_just_noticeable_differences_equal_the_slow_evaluator(slow, bapps, evaluate):
     root, parts = bapps
-    found = Table(evaluate("jnd/bapps", data_dirs={"bapps": root}, revisions=[REVISION]), "24/9600")
+    table = evaluate("jnd/bapps", data_dirs={"bapps": root}, revisions=[REVISION])
+    assert json.loads(table["settings"].iloc[0])["incomplete"] == "24/9600"
     rows = [row | {"subset": subset} for subset, part in parts.items() for row in part]
     expected = all_distances([tuple(slow.states(image) for image in row["images"]) for row in rows])
     seen = [[slow.seen(image).ravel() for image in row["images"]] for row in rows]
-    expected[("pixels", None), "euclidean"] = [float(np.linalg.norm(a - b)) for a, b in seen]
-    for group in ("", "subset=traditional", "subset=cnn"):
-        chosen = [at for at, row in enumerate(rows) if group in ("", f"subset={row['subset']}")]
+    pixels = [float(np.linalg.norm(a - b)) for a, b in seen]
+    for subset in ("", "traditional", "cnn"):
+        chosen = [at for at, row in enumerate(rows) if subset in ("", row["subset"])]
         same = [rows[at]["same"] for at in chosen]
-        for (place, distance), values in expected.items():
+        for ((probe, layer), distance), values in expected.items():
             number = average_precision([values[at] for at in chosen], same)
-            value = found.value(place, f"jnd_map/{distance}", group)
-            assert value == pytest.approx(number, abs=TOLERANCE)
-        assert found.value(("human", None), "same_share", group) == pytest.approx(np.mean(same))
+            found = value(table, "jnd_map", probe=probe, layer=layer, variant=distance, subset=subset)
+            assert found == pytest.approx(number, abs=TOLERANCE)
+        baseline = {"probe": "", "role": "baseline", "reference": "pixels", "variant": "euclidean"}
+        number = average_precision([pixels[at] for at in chosen], same)
+        assert value(table, "jnd_map", subset=subset, **baseline) == pytest.approx(number, abs=TOLERANCE)
+        chance = value(table, "jnd_map", probe="", role="chance", subset=subset)
+        assert chance == pytest.approx(np.mean(same))
 
 
 # --- processes ----------------------------------------------------------------------------------------
@@ -329,16 +341,15 @@ def test_several_processes_give_the_numbers_of_one(
     launch(
         n_processes,
         checkout / "scripts" / "evaluate.py",
-        *("me/run", "--store", str(store), "--output", "results.parquet", "--n_resamples", "50"),
-        *("--device", "cpu", "--benchmarks", ",".join(names), "--batch_size", "4"),
+        *("me/run", "--store", str(store), "--output", "results.parquet", "--n-resamples", "50"),
+        *("--device", "cpu", "--benchmarks", ",".join(names), "--batch-size", "4"),
         *(f"--data-dir={name}={path}" for name, path in folders.items()),
         cwd=tmp_path,
         environment={"HF_HOME": str(tmp_path / "home"), "PYTHONWARNINGS": "ignore"},
     )
     several = pd.read_parquet(tmp_path / "results.parquet")
-    key = ["revision", "benchmark", "probe", "layer", "metric", "group"]
+    key = [*CELL_KEY, *NUMBER_KEY]
     one, several = (table.sort_values(key).reset_index(drop=True) for table in (one, several))
-    pd.testing.assert_frame_equal(
-        one[[*key, "n", "n_groups"]], several[[*key, "n", "n_groups"]], check_dtype=False
-    )
+    counts = [*key, "n", "n_clusters"]
+    pd.testing.assert_frame_equal(one[counts], several[counts], check_dtype=False)
     np.testing.assert_allclose(one["value"].astype(float), several["value"].astype(float), atol=1e-6)

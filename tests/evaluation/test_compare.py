@@ -7,28 +7,41 @@ import pandas as pd
 import pytest
 from scipy import stats
 
-from hf_clipdyn.benchmarks.base import Settings
+from hf_clipdyn.benchmarks.base import Common
+from hf_clipdyn.benchmarks.kinds.noise import Noise
 from hf_clipdyn.benchmarks.kinds.shape_bias import ShapeBias
 from hf_clipdyn.errors import EvaluationError, UnknownNameError
 from hf_clipdyn.evaluation.compare import compare_revisions
-from hf_clipdyn.evaluation.store import ResultsStore
+from hf_clipdyn.results.cells import CellStore
+from hf_clipdyn.results.row import NUMBER_KEY, Cell, Row
+from hf_clipdyn.results.terms import Vocabulary
 
 pytestmark = pytest.mark.filterwarnings("ignore::hf_clipdyn.data.base.SubsetWarning")
 
 
-def pair(revision, benchmark):
-    return {
+def cell(revision, benchmark, **columns):
+    kind, dataset = benchmark.split("/")
+    given = {
         "repo_id": "me/run",
         "revision": revision,
         "commit": revision[-1] * 40,
-        "epoch": None,
-        "step": None,
-        "samples_seen": None,
-        "benchmark": benchmark,
+        "kind": kind,
+        "dataset": dataset,
+        "split": "test",
         "data_fingerprint": "f" * 64,
+        "observe_version": 1,
+        "score_version": 1,
         "preprocess": "processor",
         "dtype": "float32",
+        "texts": "own",
     }
+    return Cell(**given | columns)
+
+
+def keep(store, one, trials):
+    """Write a cell with a single number."""
+    row = Row(**vars(one), metric="any", value=0.5)
+    store.write(one, [row], trials, Vocabulary())
 
 
 @pytest.fixture
@@ -37,9 +50,10 @@ def results(tmp_path):
 
     def write(benchmark, *trials):
         path = tmp_path / "results.parquet"
-        with ResultsStore(path) as store:
-            for number, one in enumerate(trials, 1):
-                store.add(pair(f"epoch-00{number}", benchmark), [], one)
+        store = CellStore(path)
+        for number, one in enumerate(trials, 1):
+            keep(store, cell(f"epoch-00{number}", benchmark), one)
+        store.rebuild()
         return path
 
     return write
@@ -58,13 +72,8 @@ def compare(results, right_a, right_b):
     return compare_revisions(path, "epoch-001", "epoch-002")
 
 
-def without_flags(rows):
-    """What two revisions can be compared in."""
-    return rows[~rows["metric"].str.contains("interpretable|dropped_dimensions")]
-
-
-def row(table, metric):
-    rows = table[table["metric"] == metric]
+def row(table, metric, role="value"):
+    rows = table[(table["metric"] == metric) & (table["role"] == role)]
     assert len(rows) == 1
     return rows.iloc[0]
 
@@ -82,7 +91,7 @@ def test_the_difference_of_two_accuracies_is_that_of_the_paired_t_test(results):
     assert found["difference"] == pytest.approx(b.mean() - a.mean())
     assert found["p_value"] == pytest.approx(expected.pvalue)
     assert (found["ci_low"], found["ci_high"]) == (pytest.approx(low), pytest.approx(high))
-    assert found["n_groups"] == 80
+    assert found["n_clusters"] == 80
 
 
 def test_equal_revisions_do_not_differ(results):
@@ -92,7 +101,7 @@ def test_equal_revisions_do_not_differ(results):
     )
     assert (table["difference"] == 0).all()
     assert (table["p_value"] == 1).all()
-    assert set(table["n_groups"]) == {100}
+    assert set(table["n_clusters"]) == {100}
 
 
 def test_what_makes_images_hard_for_both_cancels(results):
@@ -125,6 +134,9 @@ def test_crossed_exemplars_are_clustered_in_two_ways(results):
                 "protocol": "",
                 "decision": ["cat" if follow_shape(s) else "dog" for s, _ in rows],
                 "preference": np.nan,
+                "mate_effect": np.nan,
+                "cue": None,
+                "observer": None,
             }
         )
 
@@ -133,7 +145,7 @@ def test_crossed_exemplars_are_clustered_in_two_ways(results):
     per_exemplar = np.array([float(s >= 3 and shift[s]) for s in range(12)])
     expected = stats.ttest_1samp(per_exemplar, 0)
     assert found["difference"] == pytest.approx(per_exemplar.mean())
-    assert found["n_groups"] == 12
+    assert found["n_clusters"] == 12
     # V_shape + V_texture - V_both, of which the last two are small beside the first
     assert found["p_value"] == pytest.approx(expected.pvalue, rel=0.5)
 
@@ -141,16 +153,20 @@ def test_crossed_exemplars_are_clustered_in_two_ways(results):
 def test_every_benchmark_of_a_real_table_can_be_compared(evaluate, tmp_path):
     output = tmp_path / "results.parquet"
     names = ("noise/cifar10", "zero_shot/cifar10", "shape_bias/cue_conflict", "retrieval/flickr8k")
-    results = evaluate(*names, output=output, sigmas=(0.0, 0.1))
+    results = evaluate(*names, output=output, settings={"noise": Noise.settings_class(sigmas=(0.0, 0.1))})
     table = compare_revisions(output, "epoch-000", "epoch-002")
-    assert set(table["benchmark"]) == set(names)
+    assert set(table["kind"] + "/" + table["dataset"]) == set(names)
     assert not (table["p_value"] == 0).any()
-    assert not table["metric"].str.startswith("interpretable").any()
-    key = ["benchmark", "probe", "metric", "group"]
-    own = table[table["metric"].str.removesuffix("/final_text") != "drop_when_both_right"]
+    assert_values_are_those_of(results, table[table["metric"] != "drop_when_both_right"])
+
+
+def assert_values_are_those_of(results, table):
+    key = ["kind", "dataset", "texts", *NUMBER_KEY]
+    assert not table.duplicated(key).any()
     for side, revision in (("value_a", "epoch-000"), ("value_b", "epoch-002")):
-        rows = without_flags(results[results["revision"] == revision]).set_index(key)["value"]
-        compared = own.set_index(key)[side]
+        rows = results[(results["revision"] == revision) & (results["role"] != "diagnostic")]
+        rows = rows.astype({"layer": "Int64"}).set_index(key)["value"]
+        compared = table.set_index(key)[side]
         pd.testing.assert_series_equal(compared.sort_index(), rows.sort_index(), check_names=False)
 
 
@@ -165,13 +181,14 @@ def test_the_drop_under_noise_is_also_taken_where_both_are_right_when_clean(resu
                 {
                     "item": np.arange(60),
                     "label": labels,
-                    "sigma": sigma,
-                    "noise_stage": "native",
-                    "noise_kind": "gaussian",
+                    "condition": "gaussian" if sigma else "none",
+                    "level": sigma,
                     "decision": np.where(right, labels, (labels + 1) % 10),
+                    "probe_decision": pd.array([None] * 60, "Int64"),
                     "distance": 0.1,
-                    "spread": 1.0,
+                    "mean_pairwise_distance": 1.0,
                     "n_classes": 10,
+                    "rms": sigma,
                 }
             )
 
@@ -189,37 +206,31 @@ def test_the_drop_under_noise_is_also_taken_where_both_are_right_when_clean(resu
         pytest.approx(lost[1].mean()),
     )
     assert found["ci_low"] < found["difference"] < found["ci_high"]
-    assert found["group"] == row(table, "drop_when_right")["group"] == "sigma=0.20"
+    assert found["level"] == row(table, "drop_when_right")["level"] == 0.2
     # a ratio whose denominator the jackknife knows: close to the paired t test on the common images
     assert found["p_value"] == pytest.approx(stats.ttest_rel(lost[1], lost[0]).pvalue, rel=0.1)
     nothing = results("noise/cifar10", trials(clean[0], noisy[0]), trials(~clean[0], noisy[1] & False))
     assert "drop_when_both_right" not in set(compare_revisions(nothing, "epoch-001", "epoch-002")["metric"])
 
 
-@pytest.mark.filterwarnings("ignore::hf_clipdyn.metrics.undefined.UndefinedMetricWarning")
 def test_the_kinds_with_human_judgements_can_be_compared(evaluate, tmp_path):
     output = tmp_path / "results.parquet"
     names = ("quality/tid2013", "similarity/nights", "jnd/bapps", "saliency/osie", "distortion/procedural")
     results = evaluate(*names, output=output, revisions=["epoch-000", "epoch-002"])
     table = compare_revisions(output, "epoch-000", "epoch-002")
-    key = ["benchmark", "probe", "layer", "metric", "group"]
-    assert not table.duplicated(key).any()
     assert not (table["p_value"] == 0).any()
-    for side, revision in (("value_a", "epoch-000"), ("value_b", "epoch-002")):
-        rows = without_flags(results[results["revision"] == revision]).set_index(key)["value"]
-        compared = table.astype({"layer": "float64"}).set_index(key)[side]
-        pd.testing.assert_series_equal(compared.sort_index(), rows.sort_index(), check_names=False)
+    assert_values_are_those_of(results, table)
 
 
-def test_of_a_name_that_was_trained_anew_the_state_measured_last_counts(tmp_path):
+def test_of_a_revision_that_was_trained_again_the_state_measured_last_counts(tmp_path):
     """The commits' ids say nothing about their order."""
     path = tmp_path / "results.parquet"
-    row = {"probe": "projection", "layer": None, "metric": "top1", "group": "", "value": 0.5}
-    with ResultsStore(path) as store:
-        for revision, commit, right in (("1", "f", 0.2), ("2", "f", 0.9), ("2", "0", 0.4)):
-            facts = pair(f"epoch-00{revision}", "zero_shot/cifar10") | {"commit": commit * 40}
-            store.add(facts, [row], decisions(np.arange(10) < 10 * right))
-    found = compare_revisions(path, "epoch-001", "epoch-002").set_index("metric").loc["top1"]
+    store = CellStore(path)
+    for revision, commit, right in (("1", "f", 0.2), ("2", "f", 0.9), ("2", "0", 0.4)):
+        one = cell(f"epoch-00{revision}", "zero_shot/cifar10", commit=commit * 40)
+        keep(store, one, decisions(np.arange(10) < 10 * right))
+    store.rebuild()
+    found = row(compare_revisions(path, "epoch-001", "epoch-002"), "top1")
     assert (found["value_a"], found["value_b"]) == (0.2, 0.4)
 
 
@@ -228,8 +239,8 @@ def test_a_benchmark_that_only_one_revision_was_asked_is_passed_over(results):
     right = np.ones(10, bool)
     path = results("zero_shot/cifar10", decisions(right), decisions(right))
     results("zero_shot/cifar100", decisions(right))
-    assert set(compare_revisions(path, "epoch-001", "epoch-002")["benchmark"]) == {"zero_shot/cifar10"}
-    with pytest.raises(UnknownNameError, match=r"trials of zero_shot/cifar100 'epoch-002'"):
+    assert set(compare_revisions(path, "epoch-001", "epoch-002")["dataset"]) == {"cifar10"}
+    with pytest.raises(UnknownNameError, match=r"revision in the results 'epoch-002'"):
         compare_revisions(path, "epoch-001", "epoch-002", ["zero_shot/cifar100"])
 
 
@@ -238,7 +249,7 @@ def test_unknown_revisions_and_missing_trials_are_named(results, tmp_path):
     path = results("zero_shot/cifar10", decisions(right), decisions(right))
     with pytest.raises(UnknownNameError, match=r"'epoch-009'.*epoch-001, epoch-002"):
         compare_revisions(path, "epoch-001", "epoch-009")
-    with pytest.raises(EvaluationError, match="no benchmark holds trials of epoch-001 and epoch-002"):
+    with pytest.raises(EvaluationError, match="no benchmark has trials of epoch-001 and epoch-002"):
         compare_revisions(tmp_path / "other.parquet", "epoch-001", "epoch-002")
 
 
@@ -283,20 +294,19 @@ def test_what_images_contribute_to_an_error_is_what_leaving_them_out_changes():
     """The influences of `ShapeBias` against a jackknife that scores again without each image."""
     names = ["cat", "car", "dog", "bus"]
     trials = shape_trials(np.random.default_rng(0), names, 0.5)
-    settings = Settings(n_resamples=0)
+    common = Common(n_resamples=0)
 
     def score(rows):
-        return {(one.probe, one.metric, one.group): one.value for one in ShapeBias.score(rows, settings)}
+        return {one.key: one.value for one in ShapeBias.score(rows, common)}
 
     whole = score(trials)
     n = trials["item"].nunique()
     left_out = pd.DataFrame([score(trials[trials["item"] != item]) for item in range(n)])
-    found = {(one.probe, one.metric, one.group): one.values for one in ShapeBias.influences(trials)}
-    flags = {key for key in whole if key[1].startswith("interpretable")}
-    assert found.keys() == whole.keys() - flags
+    found = {one.key: one.values for one in ShapeBias.influences(trials)}
+    assert found.keys() == whole.keys()
     for key, influence in found.items():
         assert influence.sum() == pytest.approx(0, abs=1e-9)
-        if key[1] == "shape_preference":  # what an image does as a mate shows in the trials, not in the score
+        if "shape_preference" in key:  # what an image does as a mate shows in the trials, not in the score
             continue
         jackknife = (whole[key] - left_out[key]) * (n - 1) / n
         assert influence.sort_index().to_numpy() == pytest.approx(
@@ -312,7 +322,7 @@ def test_crossed_exemplars_are_compared_as_in_a_double_loop_over_images(results)
     table = compare_revisions(
         results("shape_bias/cue_conflict", first, second), "epoch-001", "epoch-002", show_progress=False
     )
-    found = table[(table["metric"] == "shape_accuracy") & (table["probe"] == "projection")].iloc[0]
+    found = row(table[(table["probe"] == "projection") & (table["variant"] == "")], "shape_accuracy")
     rows = first[first["protocol"] == ""]
     right = [
         (side[side["protocol"] == ""]["decision"] == rows["shape"].to_numpy()).to_numpy()
@@ -353,7 +363,6 @@ def triplet_trials(rng, images, noise):
             ).astype(float),
             "votes": 5,
             "subset": "one",
-            "incomplete": "",
             "probe": "projection",
             "layer": pd.array([None] * len(images), "Int64"),
             "distance": "cosine",
@@ -370,7 +379,7 @@ def test_two_revisions_on_triplets_are_compared_over_all_pairs_that_share_an_ima
     sides = [triplet_trials(rng, images, noise) for noise in (1.0, 0.3)]
     found = row(
         compare_revisions(results("similarity/material_similarity", *sides), "epoch-001", "epoch-002"),
-        "two_afc/cosine",
+        "two_afc",
     )
     scores = [
         np.where(one["value_0"] < one["value_1"], 1 - one["judgement"], one["judgement"]) for one in sides
@@ -382,11 +391,11 @@ def test_two_revisions_on_triplets_are_compared_over_all_pairs_that_share_an_ima
     error = np.sqrt(sum(deviations[i] * deviations[j] for i, j in pairs) / (1 - len(pairs) / 400**2))
     n_images = len(np.unique(images))
     assert found["difference"] == pytest.approx(gained.mean())
-    assert found["n_groups"] == n_images
+    assert found["n_clusters"] == n_images
     assert found["p_value"] == pytest.approx(2 * stats.t.sf(abs(gained.mean()) / error, n_images - 1))
 
 
-def test_trials_of_an_earlier_version_are_refused_with_what_to_do(results):
+def test_trials_that_lack_columns_are_refused_with_what_to_do(results):
     rng = np.random.default_rng(0)
     images = np.array([rng.choice(100, 3, replace=False) for _ in range(20)])
     old = triplet_trials(rng, images, 1.0).drop(columns=["image_0", "image_1"])

@@ -1,4 +1,4 @@
-"""Earlier revisions asked with the text embeddings of the last one: the same images, texts that stand still."""
+"""Earlier revisions asked with the text embeddings of the last one: the same images, fixed texts."""
 
 import json
 
@@ -6,28 +6,22 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hf_clipdyn.benchmarks.base import Settings
 from hf_clipdyn.benchmarks.kinds.noise import Noise
-from hf_clipdyn.benchmarks.kinds.zero_shot import ZeroShot
 from hf_clipdyn.data import load_dataset
-from hf_clipdyn.data.facts import DatasetFacts
-from hf_clipdyn.data.registry import dataset_facts
+from hf_clipdyn.data.metadata import DatasetMetadata
+from hf_clipdyn.data.registry import dataset_metadata
 from hf_clipdyn.evaluation import evaluate_revisions
 from hf_clipdyn.evaluation import watch as watching
 from hf_clipdyn.evaluation.compare import compare_revisions
-from hf_clipdyn.evaluation.runner import EvaluationConfig, evaluate
-from hf_clipdyn.evaluation.store import read_trials
+from hf_clipdyn.evaluation.config import EvaluationConfig
+from hf_clipdyn.evaluation.evaluate import evaluate
 from hf_clipdyn.models.encoder import Encoder
+from hf_clipdyn.results.cells import list_cells, newest, read_trials
+from hf_clipdyn.results.row import CELL_KEY, NUMBER_KEY
 
 pytestmark = pytest.mark.filterwarnings("ignore::hf_clipdyn.data.base.SubsetWarning")
-SUFFIX = "/final_text"
-
-
-@pytest.fixture(autouse=True)
-def drifting(monkeypatch):
-    """The kinds of these tests ask with the last texts."""
-    for kind in (ZeroShot, Noise):
-        monkeypatch.setattr(kind, "text_drift", True)
+KEY = [*CELL_KEY, *NUMBER_KEY]
+QUICK = Noise.on("cifar10", sigmas=(0.0, 0.1))
 
 
 @pytest.fixture
@@ -45,16 +39,15 @@ def loads(monkeypatch):
 
 
 def split(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Rows with each revision's own texts, and with those of the last, under the same names."""
-    final = table["metric"].str.endswith(SUFFIX)
-    renamed = table[final].assign(metric=table["metric"][final].str.removesuffix(SUFFIX))
-    return table[~final].reset_index(drop=True), renamed.reset_index(drop=True)
+    """Rows with each revision's own texts, and with those of the last."""
+    own, last = (table[table["texts"] == texts].reset_index(drop=True) for texts in ("own", "last"))
+    return own, last
 
 
 def test_the_numbers_are_those_of_each_image_tower_with_the_last_text_tower(evaluate, store, data):
     _, final = split(evaluate("zero_shot/cifar10"))
     dataset = load_dataset("cifar10", data_dir=data["cifar10"], split="test")
-    facts: DatasetFacts = dataset_facts("cifar10")
+    facts: DatasetMetadata = dataset_metadata("cifar10")
     names, labels = dataset.features["label"].names, np.array(dataset["label"])
 
     def encoder(revision):
@@ -75,22 +68,27 @@ def test_the_numbers_are_those_of_each_image_tower_with_the_last_text_tower(eval
         )
         pixels = (batch["pixel_values"].numpy().transpose(0, 2, 3, 1) * 255).round().astype(np.uint8)
         right = (unit(one.embed_images(pixels).projection) @ classes.T).argmax(axis=1) == labels
-        found = final[(final["revision"] == revision) & (final["metric"] == "top1")]["value"].item()
+        asked = (final["revision"] == revision) & (final["metric"] == "top1") & (final["role"] == "value")
+        found = final[asked]["value"].item()
         assert found == pytest.approx(right.mean())
 
 
 def test_the_last_revision_says_the_same_and_the_others_are_whole(evaluate):
-    own, final = split(evaluate("zero_shot/cifar10", "noise/cifar10", sigmas=(0.0, 0.1)))
+    own, final = split(evaluate("zero_shot/cifar10", QUICK))
     assert set(final["revision"]) == {"epoch-000", "epoch-001", "epoch-002"}
-    last = [side[side["revision"] == "epoch-002"].drop(columns="seconds") for side in (own, final)]
-    key = ["benchmark", "probe", "metric", "group"]
-    mine = last[0].set_index(key)
-    theirs = last[1].set_index(key)
-    pd.testing.assert_frame_equal(
-        theirs.drop(columns="data_fingerprint"), mine.loc[theirs.index].drop(columns="data_fingerprint")
+    last = own[own["revision"] == "epoch-002"]
+    assert set(final["text_commit"]) == set(last["commit"])
+    assert set(own["text_commit"]) == {""}
+    texts = ["texts", "text_commit"]
+    key = [name for name in KEY if name not in texts]
+    mine, theirs = (
+        side[side["revision"] == "epoch-002"].drop(columns=["seconds", *texts]).set_index(key)
+        for side in (own, final)
     )
-    assert not set(own["data_fingerprint"]) & set(final["data_fingerprint"])
-    assert not own.drop(columns=["value", "note", "seconds"]).equals(final)
+    pd.testing.assert_frame_equal(theirs, mine.loc[theirs.index])
+    joined = own.merge(final, on=key)
+    assert len(joined) == len(final)
+    assert not joined["value_x"].equals(joined["value_y"])
 
 
 def test_no_image_is_embedded_twice_and_each_prompt_once(evaluate, loads, monkeypatch):
@@ -112,20 +110,20 @@ def test_no_image_is_embedded_twice_and_each_prompt_once(evaluate, loads, monkey
     assert len(loads) == 2 + 2, "two further revisions, and the last one's weights there and back"
 
 
-def test_it_resumes_and_a_new_last_revision_takes_the_place_of_the_old(tmp_path, publish, data, loads):
+def test_it_resumes_and_a_new_last_revision_is_asked_beside_the_old_one(tmp_path, publish, data, loads):
     output = tmp_path / "results.parquet"
 
-    def evaluate(**kwargs):
+    def evaluate(*benchmarks, **kwargs):
         return evaluate_revisions(
             "me/run",
-            benchmarks=["zero_shot/cifar10", "noise/cifar10"],
+            benchmarks=benchmarks or ["zero_shot/cifar10", QUICK],
             store=tmp_path / "hub",
             output=output,
             data_dirs={"cifar10": data["cifar10"]},
             show_progress=False,
             n_resamples=0,
             device="cpu",
-            **({"sigmas": (0.0, 0.1)} | kwargs),
+            **kwargs,
         ).to_pandas()
 
     publish(tmp_path, [0])
@@ -136,21 +134,24 @@ def test_it_resumes_and_a_new_last_revision_takes_the_place_of_the_old(tmp_path,
     loads.clear()
     assert evaluate().equals(first)
     assert not loads, "what is done is not done again"
-    stage = evaluate(noise_stage="input", revisions=["epoch-000"])
+    stage = evaluate(Noise.on("cifar10", stage="input", sigmas=(0.0, 0.1)), revisions=["epoch-000"])
 
     publish(tmp_path, [2])
     own, final = split(evaluate())
     assert set(final["revision"]) == {"epoch-000", "epoch-001", "epoch-002"}
+    old, new = set(split(first)[1]["text_commit"]), set(final["text_commit"])
+    assert len(old) == len(new) == 1
+    assert old != new
     kept = pd.read_parquet(output)
-    old = set(split(first)[1]["data_fingerprint"])
-    assert not old & set(kept["data_fingerprint"])
-    other = kept[kept["group"].str.contains("input")]
-    assert len(other) == stage["group"].str.contains("input").sum(), "of other settings nothing is dropped"
-    assert not own.empty
+    assert set(kept["text_commit"]) == {"", *old, *new}, "nothing is dropped"
+    assert not kept.duplicated(KEY).any()
+    assert len(kept) == len(own) + len(final) + len(split(first)[1]) + len(stage)
+    current = [cell for cell in newest(list_cells(output)) if cell.texts == "last"]
+    noise = [cell.text_commit for cell in current if cell.kind == "zero_shot"]
+    assert noise == [*new] * 3, "readers take the newest"
     for name in ("zero_shot/cifar10", "noise/cifar10"):
-        trials = read_trials(output, name, final_text=True)
-        assert not old & set(trials["data_fingerprint"])
-        assert set(trials["revision"]) == {"epoch-000", "epoch-001", "epoch-002"}
+        trials = read_trials(output, name, texts="last")
+        assert set(trials["text_commit"]) == old | new
 
 
 def test_a_subset_is_asked_with_the_last_texts_of_the_whole_run(evaluate, loads):
@@ -183,7 +184,7 @@ def test_a_revision_of_another_architecture_is_left_out_with_a_sentence(tmp_path
             benchmarks=("zero_shot/cifar10",),
             store=tmp_path / "hub",
             data_dirs={"cifar10": data["cifar10"]},
-            settings=Settings(n_resamples=0),
+            n_resamples=0,
             device="cpu",
         ),
         said.append,
@@ -198,11 +199,13 @@ def test_a_revision_of_another_architecture_is_left_out_with_a_sentence(tmp_path
 def test_revisions_are_compared_with_either_texts(evaluate, tmp_path):
     output = tmp_path / "results.parquet"
     results = evaluate("zero_shot/cifar10", output=output)
-    table = compare_revisions(output, "epoch-000", "epoch-002").set_index("metric")
-    assert {"top1", f"top1{SUFFIX}"} <= set(table.index)
-    for metric in ("top1", f"top1{SUFFIX}"):
-        rows = results[results["metric"] == metric].set_index("revision")["value"]
-        assert table.loc[metric, "difference"] == pytest.approx(rows["epoch-002"] - rows["epoch-000"])
+    results = results[(results["metric"] == "top1") & (results["role"] == "value")]
+    table = compare_revisions(output, "epoch-000", "epoch-002")
+    table = table[table["role"] == "value"].set_index(["texts", "metric"])
+    for texts in ("own", "last"):
+        rows = results[results["texts"] == texts].set_index("revision")["value"]
+        difference = table.loc[(texts, "top1"), "difference"]
+        assert difference == pytest.approx(rows["epoch-002"] - rows["epoch-000"])
 
 
 def test_a_run_in_training_is_asked_with_the_last_texts_once_it_is_over(

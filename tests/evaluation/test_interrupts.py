@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGKILL cost the pair in work and nothing else, with the last revision's texts and while watching too."""
+"""Ctrl-C and SIGKILL cost the cell in work and nothing else, with the last revision's texts and while watching too."""
 
 import os
 import signal
@@ -12,8 +12,9 @@ import pandas as pd
 import pytest
 
 from hf_clipdyn.cli import main
-from hf_clipdyn.evaluation.store import PAIR, trials_folder
 from hf_clipdyn.models.encoder import Encoder
+from hf_clipdyn.results.cells import cells_folder, list_cells, trials_folder
+from hf_clipdyn.results.row import CELL_KEY, NUMBER_KEY
 
 pytestmark = pytest.mark.filterwarnings("ignore::hf_clipdyn.data.base.SubsetWarning")
 
@@ -21,14 +22,24 @@ pytestmark = pytest.mark.filterwarnings("ignore::hf_clipdyn.data.base.SubsetWarn
 @pytest.fixture
 def arguments(store, data):
     return [
-        *("me/run", "--store", str(store), "--n_resamples", "0", "--device", "cpu", "--sigmas", "0,0.1"),
+        *(
+            "me/run",
+            "--store",
+            str(store),
+            "--n-resamples",
+            "0",
+            "--device",
+            "cpu",
+            "--noise-sigmas",
+            "0,0.1",
+        ),
         *("--benchmarks", "zero_shot/cifar10,noise/cifar10", f"--data-dir=cifar10={data['cifar10']}"),
     ]
 
 
 def same(path: Path, whole: pd.DataFrame) -> None:
-    """The table at the path is the whole one, whatever the order of its pairs."""
-    key = [*PAIR, "probe", "metric", "group"]
+    """The table at the path is the whole one, whatever the order of its cells."""
+    key = [*CELL_KEY, *NUMBER_KEY]
     found = pd.read_parquet(path)
     assert not found.duplicated(key).any()
     tables = [table.drop(columns="seconds").set_index(key).sort_index() for table in (found, whole)]
@@ -105,34 +116,32 @@ def test_ctrl_c_ends_watching(arguments, tmp_path):
 
 
 @pytest.mark.slow
-def test_sigkill_at_any_moment_loses_the_pair_in_work_at_most(arguments, tmp_path):
+def test_sigkill_at_any_moment_loses_the_cell_in_work_at_most(arguments, tmp_path):
     whole, output = tmp_path / "whole.parquet", tmp_path / "results.parquet"
     assert evaluate(arguments, whole) == 0
     expected = pd.read_parquet(whole)
-    n_pairs = len(expected[list(PAIR)].drop_duplicates())
+    names = {cell.key for cell in list_cells(whole)}
     rng = np.random.default_rng(0)
-    done = 0
+    done: set[str] = set()
 
-    def pairs() -> int:
-        return len(pd.read_parquet(output)[list(PAIR)].drop_duplicates()) if output.exists() else 0
+    def cells() -> set[str]:
+        return {file.stem for file in cells_folder(output).glob("*.parquet") if not file.name.startswith(".")}
 
     for _ in range(4):
-        if done == n_pairs:
+        if done == names:
             break
         with start(arguments, output) as process:
-            wait_for(lambda: pairs() > done or process.poll() is not None, process)  # noqa: B023
+            wait_for(lambda: cells() > done or process.poll() is not None, process)  # noqa: B023
             time.sleep(rng.uniform(0, 0.1))
             process.kill()
             process.communicate()
-        assert pairs() > done, "what was done before is there, and more"
-        done = pairs()
-        rows = pd.read_parquet(output)
-        for pair, part in rows.groupby(list(PAIR)):
-            assert len(part) == (expected[list(PAIR)] == list(pair)).all(axis=1).sum(), "a pair is half there"
+        assert cells() > done, "what was done before is there, and more"
+        done = cells()
+        for cell in list_cells(output):
+            rows = pd.read_parquet(cells_folder(output) / f"{cell.key}.parquet")
+            wanted = pd.read_parquet(cells_folder(whole) / f"{cell.key}.parquet")
+            assert len(rows) == len(wanted), "a cell is half there"
     assert evaluate(arguments, output) == 0
     same(output, expected)
-    files = [
-        {str(file.relative_to(trials_folder(path))) for file in trials_folder(path).rglob("*.parquet")}
-        for path in (whole, output)
-    ]
+    files = [{file.name for file in trials_folder(path).glob("*.parquet")} for path in (whole, output)]
     assert files[0] == files[1]

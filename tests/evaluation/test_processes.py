@@ -7,20 +7,18 @@ import pandas as pd
 import pytest
 
 from hf_clipdyn.cli import main
+from hf_clipdyn.results.cells import read_trials
 
-pytestmark = pytest.mark.filterwarnings(
-    "ignore::hf_clipdyn.data.base.SubsetWarning",
-    "ignore::hf_clipdyn.metrics.undefined.UndefinedMetricWarning",
-)
+pytestmark = pytest.mark.filterwarnings("ignore::hf_clipdyn.data.base.SubsetWarning")
 
 
 @pytest.fixture
 def arguments(store, data):
     return [
         "me/run",
-        *("--store", str(store), "--output", "results.parquet", "--n_resamples", "20", "--device", "cpu"),
+        *("--store", str(store), "--output", "results.parquet", "--n-resamples", "20", "--device", "cpu"),
         *("--benchmarks", "shape_bias/cue_conflict,noise/cifar10", "--benchmarks", "retrieval/flickr8k"),
-        *("--sigmas", "0,0.1", "--batch_size", "8", "--revisions", "epoch-000,epoch-002"),
+        *("--noise-sigmas", "0,0.1", "--batch-size", "8", "--revisions", "epoch-000,epoch-002"),
         *(f"--data-dir={name}={path}" for name, path in data.items()),
     ]
 
@@ -34,7 +32,7 @@ def further(judged):
     )
     probes = "attention_layers,rollout,gradient_input,grad_cam"
     return [
-        *("--benchmarks", names, "--probes", probes),
+        *("--benchmarks", names, "--saliency-probes", probes),
         *(f"--data-dir={name}={path}" for name, path in judged.items()),
     ]
 
@@ -80,14 +78,11 @@ def assert_equal(one: pd.DataFrame, several: pd.DataFrame) -> None:
 def test_two_processes_give_exactly_the_results_of_one(arguments, one_process, processes):
     one = one_process(arguments)
     folder, printed = processes(2, "accelerate", arguments)
-    assert (
-        printed.count(f"{len(one)} measurements of 2 revisions on 3 benchmarks are in results.parquet") == 1
-    )
+    assert printed.count(f"{len(one)} numbers of 2 revisions on 3 benchmarks are in results.parquet") == 1
     assert_equal(one, pd.read_parquet(folder / "results.parquet"))
-    kept = sorted((folder / "results.trials" / "me--run" / "noise--cifar10").glob("*.parquet"))
-    trials = pd.concat([pd.read_parquet(file) for file in kept])
-    assert len(trials) == 2 * 2 * 20  # revisions, sigmas, images: none dropped, none twice
-    assert not trials.duplicated(["revision", "item", "sigma"]).any()
+    trials = read_trials(folder / "results.parquet", "noise/cifar10")
+    assert len(trials) == 2 * 2 * 20  # revisions, levels, images: none dropped, none twice
+    assert not trials.duplicated(["revision", "item", "level"]).any()
 
 
 @pytest.mark.slow
@@ -95,7 +90,7 @@ def test_every_kind_gives_the_same_in_two_and_three_processes(arguments, further
     """Six captioned photographs are one batch: two of three processes have nothing to do there."""
     arguments = [*arguments, *further]
     one = one_process(arguments)
-    assert {name.partition("/")[0] for name in one["benchmark"]} == {
+    assert set(one["kind"]) == {
         *("distortion", "jnd", "noise", "quality", "retrieval"),
         *("saliency", "shape_bias", "similarity", "zero_shot"),
     }
@@ -107,7 +102,9 @@ def test_every_kind_gives_the_same_in_two_and_three_processes(arguments, further
 def test_a_wrong_call_ends_with_one_sentence_and_code_2(arguments, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(SystemExit) as stopped:
-        main(["evaluate", *arguments, "--noise_stage", "raw"])
+        main(["evaluate", *arguments, "--noise-stage", "raw"])
     assert stopped.value.code == 2
-    assert capsys.readouterr().err == "clipdyn: error: noise_stage is 'raw': take native or input.\n"
+    assert (
+        capsys.readouterr().err == "clipdyn: error: There is no --noise-stage 'raw'. Known: input, native.\n"
+    )
     assert not list(tmp_path.iterdir())

@@ -16,7 +16,7 @@ from hf_clipdyn.evaluation import publish as publishing
 from hf_clipdyn.evaluation.compare import compare_revisions
 from hf_clipdyn.evaluation.store import SCHEMA
 from hf_clipdyn.hub import RetryPolicy
-from hf_clipdyn.report.results import read_results
+from hf_clipdyn.results.read import read_results
 
 pytestmark = pytest.mark.filterwarnings("ignore::hf_clipdyn.data.base.SubsetWarning")
 NAMES = ("shape_bias/cue_conflict", "zero_shot/cifar10")
@@ -71,7 +71,7 @@ def test_a_downloaded_copy_is_what_the_command_left(hub, push, tmp_path):
     there = compare_revisions(copy / "results.parquet", "epoch-000", "epoch-002", name)
     pd.testing.assert_frame_equal(here, there)
     rows = len(pq.read_table(output))
-    assert len(read_results([copy / "results.parquet"])) == rows, "a report reads it too"
+    assert len(read_results(copy / "results.parquet").rows) == rows, "a report reads it too"
 
 
 def test_labels_that_may_not_be_passed_on_go_to_private_repositories_only(hub, push, monkeypatch):

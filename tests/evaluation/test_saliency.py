@@ -14,7 +14,9 @@ from sklearn.metrics import roc_auc_score, roc_curve
 from stores import publish_one
 from transformers import CLIPModel, CLIPProcessor, ViTConfig, ViTImageProcessor, ViTModel
 
+from hf_clipdyn.benchmarks.kinds.saliency import Saliency
 from hf_clipdyn.evaluation import evaluate_revisions
+from hf_clipdyn.results.row import NUMBER_KEY, NumberKey
 
 pytestmark = pytest.mark.filterwarnings("ignore::hf_clipdyn.data.base.SubsetWarning")
 
@@ -53,17 +55,30 @@ def tree(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
+HUMANS = {"probe": "", "role": "human", "reference": "observers"}
+
+
+def key(metric: str, **columns: Any) -> tuple[Any, ...]:
+    return NumberKey(metric=metric, **columns).key
+
+
 @pytest.fixture
 def measure(store: Path, tree: Path):
-    def run(**kwargs: Any) -> dict[tuple[Any, ...], float]:
-        given = {"store": store, "device": "cpu", "n_resamples": 0, "show_progress": False}
-        given |= {"benchmarks": ["saliency/osie"], "data_dirs": {"osie": tree}, "revisions": [REVISION]}
-        table = evaluate_revisions("me/run", **(given | kwargs)).to_pandas()
-        keys = zip(table["probe"], table["layer"], table["metric"], table["group"], strict=True)
-        return {
-            (probe, None if np.isnan(layer) else int(layer), metric, group): value
-            for (probe, layer, metric, group), value in zip(keys, table["value"], strict=True)
-        }
+    """`measure("osie", tree, probes=…)`: values by the key of their numbers."""
+
+    def run(dataset: str = "osie", folder: Path = tree, **settings: Any) -> dict[tuple[Any, ...], float]:
+        table = evaluate_revisions(
+            "me/run",
+            Saliency.on(dataset, **settings),
+            store=store,
+            data_dirs={dataset: folder},
+            revisions=[REVISION],
+            device="cpu",
+            n_resamples=0,
+            show_progress=False,
+        ).to_pandas()
+        keys = table[list(NUMBER_KEY)].astype(object).where(table[list(NUMBER_KEY)].notna(), None)
+        return dict(zip(keys.itertuples(index=False, name=None), table["value"], strict=True))
 
     return run
 
@@ -181,33 +196,36 @@ def test_every_map_and_metric_equals_the_slow_evaluator(store, tree, measure, pr
         for (probe, layer), coarse in slow.maps(image, caption(name), crop).items():
             raw = laid_over(coarse, HEIGHT, width)
             smoothed = ndimage.gaussian_filter(raw, SIGMA, mode="nearest")
-            for suffix, saliency in (("", raw), ("/smoothed", smoothed)):
+            for variant, saliency in (("", raw), ("smoothed", smoothed)):
                 for metric, value in scores_of(saliency, gazes[n], centre, others).items():
-                    values.setdefault((probe, layer, metric + suffix, ""), []).append(value)
+                    place = key(metric, probe=probe, layer=layer, variant=variant)
+                    values.setdefault(place, []).append(value)
         for metric, value in scores_of(centre, gazes[n], centre, others).items():
-            values.setdefault(("centre_bias", None, metric, ""), []).append(value)
+            place = key(metric, probe="", role="baseline", reference="centre_bias")
+            values.setdefault(place, []).append(value)
     assert len(values) == (2 + 1 + 1 + 1 + 1) * 16 + 8
-    for key, of_images in values.items():
-        assert found[key] == pytest.approx(np.mean(of_images), rel=TOLERANCE, abs=TOLERANCE), key
+    for place, of_images in values.items():
+        assert found[place] == pytest.approx(np.mean(of_images), rel=TOLERANCE, abs=TOLERANCE), place
 
 
 def test_the_left_out_observer_is_one_and_the_same_for_model_and_humans(store, tree, measure):
     found = measure(probes=("rollout",))
-    slow, group = Slow(store), "observer=left_out"
-    values: dict[tuple[str, str], list[list[float]]] = {}
+    slow = Slow(store)
+    values: dict[tuple[Any, ...], list[list[float]]] = {}
     for n, name in enumerate(NAMES):
         image = Image.open(tree / "stimuli" / name).convert("RGB")
         saliency = laid_over(slow.maps(image, None, False)["rollout", None], HEIGHT, WIDTH)
         for observer in range(3):
             own = density_of(gaze(n)[observer], (HEIGHT, WIDTH))
             rest = [point for other in range(3) if other != observer for point in gaze(n)[other]]
-            for probe, one in (("rollout", saliency), ("human", density_of(rest, (HEIGHT, WIDTH)))):
+            predicted = density_of(rest, (HEIGHT, WIDTH))
+            for columns, one in (({"probe": "rollout"}, saliency), (HUMANS, predicted)):
                 for metric, value in density_scores_of(one, own).items():
-                    values.setdefault((probe, metric), [[], [], []])[n].append(value)
+                    place = key(metric, subset="left_out_observer", **columns)
+                    values.setdefault(place, [[], [], []])[n].append(value)
     chosen = {}
-    for key, of_images in values.items():
-        probe, metric = key
-        value = found[probe, None, metric, group]
+    for place, of_images in values.items():
+        value = found[place]
         # One of the three observers on each of the three photographs: 27 possible means, one of which it is.
         means = {
             (i, j, k): (of_images[0][i] + of_images[1][j] + of_images[2][k]) / 3
@@ -217,7 +235,7 @@ def test_the_left_out_observer_is_one_and_the_same_for_model_and_humans(store, t
         }
         nearest = min(means, key=lambda drawn: abs(means[drawn] - value))
         assert means[nearest] == pytest.approx(value, abs=TOLERANCE)
-        chosen[key] = nearest
+        chosen[place] = nearest
     assert len(set(chosen.values())) == 1
 
 
@@ -227,14 +245,14 @@ def test_mit1003_with_maps_alone_succeeds_and_names_the_cause(measure, tmp_path)
     for file in sorted((tmp_path / "mit1003" / "ALLFIXATIONMAPS").glob("*fixMap.jpg")):
         small = Image.fromarray(rng.integers(0, 256, (4, 5), dtype=np.uint8))
         small.resize((100, 80), Image.Resampling.BICUBIC).save(file)
-    found = measure(benchmarks=["saliency/mit1003"], data_dirs={"mit1003": tmp_path / "mit1003"})
-    assert {metric for probe, _, metric, _ in found if probe == "rollout"} == {
-        name + suffix
+    found = measure("mit1003", tmp_path / "mit1003")
+    assert {place for place in found if place[0] == "rollout"} == {
+        key(name, probe="rollout", variant=variant)
         for name in ("nss", "auc", "auc_judd", "sauc", "cc", "sim", "kl", "ig")
-        for suffix in ("", "/smoothed")
+        for variant in ("", "smoothed")
     }
-    assert np.isfinite([found["rollout", None, name, ""] for name in ("cc", "sim", "kl")]).all()
-    assert np.isnan(found["rollout", None, "nss", ""])
+    assert np.isfinite([found[key(name, probe="rollout")] for name in ("cc", "sim", "kl")]).all()
+    assert np.isnan(found[key("nss", probe="rollout")])
 
 
 @pytest.mark.parametrize(
@@ -243,11 +261,11 @@ def test_mit1003_with_maps_alone_succeeds_and_names_the_cause(measure, tmp_path)
 )
 def test_every_fixation_set_in_its_official_layout_is_scored(name, build, has_observers, measure, tmp_path):
     build(tmp_path / name)
-    found = measure(benchmarks=[f"saliency/{name}"], data_dirs={name: tmp_path / name})
-    assert np.isfinite(found["rollout", None, "nss", ""])
-    assert np.isfinite(found["attention", 2, "cc/smoothed", ""])
-    assert np.isfinite(found["human", None, "nss", ""]) == has_observers
-    assert (("rollout", None, "cc", "observer=left_out") in found) == has_observers
+    found = measure(name, tmp_path / name)
+    assert np.isfinite(found[key("nss", probe="rollout")])
+    assert np.isfinite(found[key("cc", probe="attention", layer=2, variant="smoothed")])
+    assert np.isfinite(found[key("nss", **HUMANS)]) == has_observers
+    assert (key("cc", probe="rollout", subset="left_out_observer") in found) == has_observers
 
 
 def test_a_vision_model_is_measured_without_a_text(tree, tmp_path):
@@ -262,14 +280,13 @@ def test_a_vision_model_is_measured_without_a_text(tree, tmp_path):
     table = evaluate_revisions(
         "me/vit",
         store=publish_one(tmp_path / "run", save, "me/vit"),
-        benchmarks=["saliency/osie"],
+        benchmarks=Saliency.on("osie", probes=("attention", "rollout", "gradient_input")),
         data_dirs={"osie": tree},
-        probes=("attention", "rollout", "gradient_input"),
         device="cpu",
         n_resamples=0,
         show_progress=False,
     ).to_pandas()
-    rows = table[(table["probe"] == "rollout") & (table["metric"] == "nss")]
+    rows = table[(table["probe"] == "rollout") & (table["metric"] == "nss") & (table["variant"] == "")]
     assert np.isfinite(rows["value"]).all()
     assert len(rows) == 1
     rows = table[table["probe"] == "gradient_input"]

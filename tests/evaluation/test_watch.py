@@ -1,4 +1,4 @@
-"""Runs in training, low precision, and models without a text tower."""
+"""Runs in training, low precision, and models without a text encoder."""
 
 import threading
 import time
@@ -9,11 +9,10 @@ import pytest
 from hub_server.faults import Fault
 from stores import publish_one
 
-from hf_clipdyn.benchmarks.base import Settings
 from hf_clipdyn.errors import ConfigError, EvaluationError, RevisionError, RevisionNotFoundError
 from hf_clipdyn.evaluation import evaluate_revisions
+from hf_clipdyn.evaluation.config import EvaluationConfig
 from hf_clipdyn.evaluation.precision import PrecisionCheck
-from hf_clipdyn.evaluation.runner import EvaluationConfig
 from hf_clipdyn.evaluation.watch import follow
 from hf_clipdyn.hub import RetryPolicy
 from hf_clipdyn.models.encoder import Encoder
@@ -54,7 +53,7 @@ def test_watching_measures_each_revision_when_it_appears(tmp_path, publish, data
     training.join()
     assert set(table["revision"]) == {"epoch-000", "epoch-001"}
     kept = pd.read_parquet(output)
-    assert kept.groupby(["revision", "data_fingerprint"])["seconds"].nunique().eq(1).all(), "each pair once"
+    assert kept.groupby(["revision", "texts"])["seconds"].nunique().eq(1).all(), "each cell once"
 
 
 def test_watching_outlasts_an_outage_of_the_hub_says_it_once_and_ends_where_the_hub_refuses(
@@ -65,7 +64,7 @@ def test_watching_outlasts_an_outage_of_the_hub_says_it_once_and_ends_where_the_
         return revisions_of(HubRepository(repo_id, retries=quick))
 
     monkeypatch.setattr("hf_clipdyn.evaluation.watch.list_revisions", listed)
-    monkeypatch.setattr("hf_clipdyn.evaluation.runner.list_revisions", listed)
+    monkeypatch.setattr("hf_clipdyn.evaluation.plan.list_revisions", listed)
     publish(tmp_path, [0])
     resume_publishing(tmp_path, push_to_hub=True)
     config = EvaluationConfig(
@@ -73,14 +72,16 @@ def test_watching_outlasts_an_outage_of_the_hub_says_it_once_and_ends_where_the_
         benchmarks=("zero_shot/cifar10",),
         output=tmp_path / "results.parquet",
         data_dirs={"cifar10": data["cifar10"]},
-        settings=Settings(show_progress=False),
+        show_progress=False,
         device="cpu",
+        watch=True,
+        watch_patience=3,
     )
     hub.plant("refs", Fault(status=503), times=100)
     said = []
     restored = threading.Timer(1.0, hub.faults.clear)
     restored.start()
-    table = follow(config, 3, said.append, interval=0.2)
+    table = follow(config, said.append, interval=0.2)
     restored.join()
     assert set(table["revision"]) == {"epoch-000"}
     assert [sentence for sentence in said if "planted fault" in sentence] == [
@@ -88,7 +89,7 @@ def test_watching_outlasts_an_outage_of_the_hub_says_it_once_and_ends_where_the_
     ]
     hub.plant("refs", Fault(status=403), times=99)
     with pytest.raises(RevisionError, match="403"):
-        follow(config, 60, interval=0.2)
+        follow(config, interval=0.2)
 
 
 def test_watching_for_nothing_ends_with_the_cause(tmp_path):
@@ -104,13 +105,13 @@ def test_watching_for_nothing_ends_with_the_cause(tmp_path):
 
 
 def test_watching_needs_an_output(store):
-    with pytest.raises(ConfigError, match="needs an output"):
+    with pytest.raises(ConfigError, match="`watch` requires an `output`"):
         evaluate_revisions("me/run", store=store, watch=True)
 
 
 @pytest.mark.parametrize("patience", [-1.0, float("nan")])
 def test_a_patience_that_is_no_time_is_refused(store, tmp_path, patience):
-    with pytest.raises(ConfigError, match=r"watch_patience is .*: give seconds, 0 or more"):
+    with pytest.raises(ConfigError, match=r"watch_patience is .*: it must be in \[0, inf\]"):
         evaluate_revisions(
             "me/run", store=store, output=tmp_path / "results.parquet", watch=True, watch_patience=patience
         )
@@ -163,7 +164,7 @@ def vision_store(tmp_path):
 def test_a_vision_model_is_measured_without_text_and_the_rest_is_named_first(evaluate, vision_store):
     both = ("shape_bias/cue_conflict", "zero_shot/cifar10")
     with pytest.raises(
-        EvaluationError, match="zero_shot/cifar10 ask with texts, but me/run has no text tower"
+        EvaluationError, match="zero_shot/cifar10 need a text encoder; me/run has none: name other benchmarks"
     ):
         evaluate(*both, store=vision_store)
     table = evaluate(*both, store=vision_store, skip_missing=True)

@@ -1,12 +1,14 @@
 """An attacked folder, a victim beside it, and the command line in a child process."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
 from hostile.harness import Outcome, Victim, command
+from result_rows import row
 
 
 @pytest.fixture
@@ -36,32 +38,22 @@ def write_table() -> Callable[..., Path]:
 
     def write(path: Path, **columns: Any) -> Path:
         path.parent.mkdir(parents=True, exist_ok=True)
-        rows: dict[str, Any] = {
-            "repo_id": "me/run",
+        defaults: dict[str, Any] = asdict(row("zero_shot/cifar10", "top1", 0.4, repo_id="me/run"))
+        rows = defaults | {
             "revision": [f"epoch-{epoch:03d}" for epoch in range(3)],
             "commit": [str(epoch) * 40 for epoch in range(3)],
             "epoch": [0, 1, 2],
             "step": [0, 10, 20],
             "samples_seen": [0, 640, 1280],
-            "benchmark": "zero_shot/cifar10",
-            "data_fingerprint": "f" * 64,
-            "preprocess": "processor",
-            "probe": "projection",
-            "layer": pd.array([None] * 3, dtype="Int64"),
-            "metric": "top1",
-            "group": "",
-            "higher_is_better": True,
             "value": [0.1, 0.4, 0.6],
             "ci_low": [0.05, 0.35, 0.55],
             "ci_high": [0.15, 0.45, 0.65],
-            "n": 1000,
-            "n_groups": 1000,
-            "dtype": "float32",
-            "versions": "{}",
-            "seconds": 1.0,
-            "note": "",
         }
-        given = {name: value for name, value in (rows | columns).items() if value is not None}
+        given = {
+            name: value
+            for name, value in (rows | columns).items()
+            if name not in columns or value is not None
+        }
         pd.DataFrame(given).to_parquet(path, index=False)
         return path
 

@@ -22,7 +22,7 @@ _server.set_forkserver_preload(
     [
         "hf_clipdyn.cli",
         "hf_clipdyn.training",
-        "hf_clipdyn.evaluation.runner",
+        "hf_clipdyn.evaluation.evaluate",
         "hf_clipdyn.report",
         "transformers",
     ]

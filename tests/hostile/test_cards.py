@@ -82,8 +82,9 @@ def _cards(name: str) -> dict[str, str]:
             benchmarks=[
                 {"name": name, "synthetic": True, "revisions": 1, "rows": 3, "dtype": name, "trials": name}
             ],
-            configs={"results": ["results.parquet"], name: [name]},
+            configs={"results": "results.parquet", name: name},
             left_out=[name],
+            columns=[(name, name, name)],
         ),
     }
 
@@ -142,7 +143,9 @@ def test_a_name_is_shown_as_it_is(name: str) -> None:
     assert _words(html.unescape(heading.content)) == _words(name)
 
 
-@pytest.mark.parametrize("column", ["repo_id", "revision", "benchmark", "metric", "group", "dtype", "note"])
+@pytest.mark.parametrize(
+    "column", ["repo_id", "revision", "kind", "dataset", "metric", "variant", "condition", "dtype", "note"]
+)
 @pytest.mark.parametrize(
     "name",
     [
@@ -157,13 +160,13 @@ def test_a_report_on_any_name_has_one_whole_page_card_and_figure(
     from hf_clipdyn.report import write_report
     from hf_clipdyn.report.card import card_name
 
-    results = write_table(tmp_path / "results.parquet", **{column: f"shape_bias/{name}"})
+    results = write_table(tmp_path / "results.parquet", **{column: f"it/{name}"})
     page = write_report(results, tmp_path / "report").read_text(encoding="utf-8")
     assert "<script>alert" not in page
     assert "<img src=x" not in page
     assert (tmp_path / "report" / "figures").is_dir()
     (card,) = (tmp_path / "report").glob("card-*.md")
-    assert card.name == card_name(f"shape_bias/{name}" if column == "repo_id" else "me/run")
+    assert card.name == card_name(f"it/{name}" if column == "repo_id" else "me/run")
     text = card.read_text(encoding="utf-8")
     assert not any(
         token.type == "html_inline" and token.content != "</code>" and token.content != "<code>"

@@ -105,7 +105,7 @@ def test_a_broken_file_is_named_and_the_last_whole_checkpoint_too(
     harm(checkpoints / "epoch-002" / file, tmp_path / "exploded")
     with pytest.raises(TrainingError, match=file.replace(".", r"\.")) as found:
         _resume(accelerator, checkpoints / "epoch-002")
-    assert f"The last whole checkpoint is {checkpoints / 'epoch-001'}" in str(found.value)
+    assert f"The last complete checkpoint is {checkpoints / 'epoch-001'}" in str(found.value)
     assert len(str(found.value).splitlines()) == 1
     assert not (tmp_path / "exploded").exists()
     assert _resume(accelerator, checkpoints / "epoch-001") == 5
@@ -116,7 +116,7 @@ def test_without_another_whole_checkpoint_the_way_out_is_to_start_again(
 ) -> None:
     for epoch in (1, 2):
         _cut(checkpoints / f"epoch-{epoch:03d}" / "optimizer.bin", tmp_path)
-    with pytest.raises(TrainingError, match="no other whole checkpoint: start again"):
+    with pytest.raises(TrainingError, match="no other complete checkpoint: start again"):
         _resume(accelerator, checkpoints / "epoch-002")
 
 

@@ -32,6 +32,9 @@ TOKENS = [
     ("evaluate", "me/run", "--suite", SECRET),
     ("evaluate", "me/run", "--benchmarks", SECRET),
     ("evaluate", "me/run", "--n-resamples", SECRET),
+    ("evaluate", "me/run", "--noise-sigmas", SECRET),
+    ("evaluate", "me/run", "--plugin", SECRET),
+    ("evaluate", "me/run", "--config", SECRET),
     ("publish", "--resume", SECRET),
     ("repair", SECRET),
     ("import-open-clip", SECRET, "me/run", "--model", "ViT-B-32"),
@@ -56,7 +59,7 @@ STORED = ("--store", "none")
 CALLS: list[tuple[tuple[str, ...], str]] = [
     (("trian",), "Did you mean 'train'?"),
     (("evaluate", "me/run", "--data-dri", "x=y"), "There is no option --data-dri. Did you mean --data-dir?"),
-    (("evaluate",), "Missing argument 'repo'. See `clipdyn evaluate --help`."),
+    (("evaluate",), "See `clipdyn evaluate --help`."),
     (("report", "x.parquet"), "Missing option '--output'"),
     (("evaluate", "me/run", "--n-resamples", "many"), "'--n-resamples'"),
     (("evaluate", "me/run", *STORED), "none"),
@@ -106,14 +109,24 @@ CALLS: list[tuple[tuple[str, ...], str]] = [
         for option, value, says in (
             ("--suite", "everything", "everything"),
             ("--suite", "", "suite"),
-            ("--benchmarks", ",,,", "names nothing"),
+            ("--benchmarks", ",,,", "--benchmarks is empty"),
             ("--benchmarks", "nothing/at_all", "nothing"),
-            ("--benchmarks", LONG, "x…x"),
+            ("--benchmarks", LONG, "has 5000 characters"),
             ("--data-dir", "cifar10", "NAME=PATH"),
             ("--data-dir", "=x", "NAME=PATH"),
-            ("--sigmas", "a,b", "no list of numbers"),
-            ("--sigmas", "", "no list of numbers"),
-            ("--held-out", "1e3", "--held-out"),
+            ("--noise-sigmas", "a,b", "--noise-sigmas has 'a', which is no number"),
+            ("--noise-sigmas", "", "--noise-sigmas is empty"),
+            ("--noise-sigmas", "0.1,1e999", "--noise-sigmas is inf: it must be in [0, 1]"),
+            ("--noise-conditions", MARKUP, "Known: "),
+            ("--retrieval-held-out", "1e3", "--retrieval-held-out"),
+            ("--plugin", "file", "is not a Python file"),
+            ("--plugin", "pipe", "is not a Python file"),
+            ("--plugin", LONG, "is not a Python file"),
+            ("--config", "file", "holds str: give a mapping"),
+            ("--config", "empty", "empty is no file"),
+            ("--config", "pipe", "pipe is no file"),
+            ("--config", LONG, "cannot be read: File name too long"),
+            ("--config", "", "is no file"),
             ("--seed", "x", "--seed"),
             ("--batch-size", "1.5", "--batch-size"),
             ("--watch-patience", "soon", "--watch-patience"),
@@ -263,6 +276,10 @@ def test_a_local_run_of_the_repository_is_named_where_the_hub_has_none(
         raise ConfigError("It is wrong.")
 
 
-def test_a_token_in_malformed_yaml_is_not_printed(clipdyn: Callable[..., Outcome], tmp_path: Path) -> None:
-    (tmp_path / "work" / "bad.yaml").write_text(f"hub_token: {SECRET}: [\n")
-    assert SECRET[3:19] not in clipdyn("train", "--config", "bad.yaml").sentence
+@pytest.mark.parametrize("text", [f"token: {SECRET}: [", f"batch_size: {SECRET}", f"{SECRET}: 1"])
+def test_a_token_in_a_wrong_yaml_is_not_printed(
+    clipdyn: Callable[..., Outcome], tmp_path: Path, text: str
+) -> None:
+    (tmp_path / "work" / "bad.yaml").write_text(text)
+    for command in (("train",), ("evaluate", "me/run")):
+        assert SECRET[3:19] not in clipdyn(*command, "--config", "bad.yaml").sentence

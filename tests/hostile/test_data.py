@@ -82,7 +82,7 @@ def compressed(size: int) -> bytes:
     return b"".join(packer.compress(bytes(1 << 20)) for _ in range(size >> 20)) + packer.flush()
 
 
-NO_FORMAT = "is no image in one of the formats"
+NO_FORMAT = "is not an image in any of the formats"
 IMAGES: dict[str, tuple[bytes, str]] = {
     "PostScript": (
         b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n(x) show\n%%EOF\n",
@@ -268,20 +268,20 @@ ARCHIVES: dict[str, tuple[str, Damage]] = {
     "a tar with a device": ("a link or a device", lambda at: tar(at / "x.tar", type=tarfile.CHRTYPE)),
     "a tar with a pipe": ("a link or a device", lambda at: tar(at / "x.tar", type=tarfile.FIFOTYPE)),
     "a zip with a link": (
-        "holds a link",
+        "contains a link",
         lambda at: packed(at / "x.zip", content=b"/etc", create_system=3, external_attr=0o120777 << 16),
     ),
-    "a tar with a name of 100,000 letters": (
-        "a path of 100,000 letters",
+    "a tar with a name of 100,000 characters": (
+        "a path of 100,000 characters",
         lambda at: tar(at / "x.tar.gz", "a" * 100_000),
     ),
     "a tar with 10,000 nested folders": (
-        "a path of 20,005 letters",
+        "a path of 20,005 characters",
         lambda at: tar(at / "x.tar.gz", "a/" * 10_000 + "1.png"),
     ),
     "a tar with a nameless file": ("could not be unpacked", lambda at: tar(at / "x.tar.gz", "./.")),
     "a tar with a name in Latin-1": (
-        "is no UTF-8",
+        "is not UTF-8",
         lambda at: tar(at / "x.tar.gz", "cat/caf\udce9.png", image_bytes(".png")),
     ),
     "an empty tar": ("is empty", lambda at: written(at / "x.tar", b"")),
@@ -308,7 +308,7 @@ ARCHIVES: dict[str, tuple[str, Damage]] = {
         lambda at: packed(at / "x.zip", "inner.zip", packed(at / "i.zip", content=b"1").read_bytes()),
     ),
     "a zip with a file that is a folder too": ("could not be unpacked", lambda at: doubled(at / "x.zip")),
-    "a pipe that is called an archive": ("no folder", lambda at: pipe(at / "x.zip")),
+    "a pipe that is called an archive": ("not a folder", lambda at: pipe(at / "x.zip")),
 }
 
 
@@ -379,17 +379,17 @@ def _(root: Path) -> None:
 
 MOS = "mos_with_names.txt"
 TEXTS: list[tuple[str, str, str, bytes, str]] = [
-    ("a number of 5,000 digits", "tid2013", MOS, b"9" * 5000 + b" i01_01_1.bmp\n", "is no finite number"),
-    ("an infinite score", "tid2013", MOS, b"1e999 i01_01_1.bmp\n", "is no finite number"),
+    ("a number of 5,000 digits", "tid2013", MOS, b"9" * 5000 + b" i01_01_1.bmp\n", "is not a finite number"),
+    ("an infinite score", "tid2013", MOS, b"1e999 i01_01_1.bmp\n", "is not a finite number"),
     ("one line of 10 MB", "tid2013", MOS, b"a" * (10 << 20), MOS),
     ("a name that leads out", "tid2013", MOS, b"5.0 ../../../victim/secret.txt\n", MOS),
-    ("zeros", "tid2013", MOS, bytes(5000), "is no text"),
+    ("zeros", "tid2013", MOS, bytes(5000), "is not text"),
     (
         "a table in UTF-16",
         "kadid10k",
         "dmos.csv",
         "dist_img,ref_img,dmos,var\n".encode("utf-16"),
-        "is no text",
+        "is not text",
     ),
     (
         "a cell of 200,000 letters",
@@ -406,14 +406,14 @@ TEXTS: list[tuple[str, str, str, bytes, str]] = [
         "material_similarity",
         "data/answers_processed_test.json",
         b"[" * 100_000,
-        "is no JSON",
+        "is not JSON",
     ),
     (
         "JSON of a number of 10,000 digits",
         "material_similarity",
         "data/answers_processed_test.json",
         b"9" * 10_000,
-        "is no JSON",
+        "is not JSON",
     ),
     (
         "JSON of nothing",
@@ -448,9 +448,9 @@ TEXTS: list[tuple[str, str, str, bytes, str]] = [
         "imagefolder",
         "train/metadata.jsonl",
         b'{"file_name": ' + b"[" * 100_000,
-        "is no JSON",
+        "is not JSON",
     ),
-    ("JSON lines of numbers", "imagefolder", "train/metadata.jsonl", b"1\n2\n", "is no JSON object"),
+    ("JSON lines of numbers", "imagefolder", "train/metadata.jsonl", b"1\n2\n", "is not a JSON object"),
     (
         "an image name that leads out",
         "imagefolder",
@@ -471,7 +471,7 @@ TEXTS: list[tuple[str, str, str, bytes, str]] = [
         "nights",
         "data.csv",
         b"id,left_vote,right_vote,votes,ref_path,left_path,right_path,split,is_imagenet\n0,=1+1,0,1,a,b,c,train,True\n",
-        "holds no image of the split",
+        "contains no image of the split",
     ),
     ("MATLAB of noise", "osie", "eye/fixations.mat", bytes(range(256)) * 50, "fixations.mat"),
     (
@@ -495,14 +495,14 @@ TEXTS: list[tuple[str, str, str, bytes, str]] = [
         b"\x93NUMPY\1\0\x76\0"
         + b"{'descr': '<f8', 'fortran_order': False, 'shape': (1000000000000000,), }".ljust(117)
         + b"\n",
-        "is no NumPy array",
+        "is not a NumPy array",
     ),
     (
         "an array whose header is code",
         "bapps",
         "2afc/val/traditional/judge/000000.npy",
         b"\x93NUMPY\1\0\x76\0" + b"__import__('os').system('touch ran')".ljust(117) + b"\n",
-        "is no NumPy array",
+        "is not a NumPy array",
     ),
     (
         "an array of no numbers",
@@ -555,7 +555,7 @@ def _(root: Path) -> None:
     savemat(root / "eye" / "fixations.mat", {"fixations": np.array(["a", "b"], dtype=object)})
 
 
-@case("an archive of arrays in place of one", "bapps", "is no NumPy array")
+@case("an archive of arrays in place of one", "bapps", "is not a NumPy array")
 def _(root: Path) -> None:
     path = root / "2afc" / "val" / "traditional" / "judge" / "000000.npy"
     with path.open("wb") as file:
@@ -590,7 +590,7 @@ def _(root: Path) -> None:
     workbook(root, SHEET % (b" " * (300 << 20)))
 
 
-@case("a workbook of entities", "csiq", "is no Excel workbook")
+@case("a workbook of entities", "csiq", "is not an Excel workbook")
 def _(root: Path) -> None:
     pytest.importorskip("openpyxl")
     entities = b"".join(b'<!ENTITY e%d "%b">' % (n, b"&e%d;" % (n - 1) * 10) for n in range(1, 10))
@@ -645,12 +645,12 @@ def _(root: Path) -> Path:
     return root / "none"
 
 
-@case("a device in place of a folder", "osie", "no folder")
+@case("a device in place of a folder", "osie", "not a folder")
 def _(root: Path) -> Path:
     return Path("/dev/zero")
 
 
-@case("a pipe in place of a folder", "osie", "no folder")
+@case("a pipe in place of a folder", "osie", "not a folder")
 def _(root: Path) -> Path:
     return pipe(root / "pipe")
 
@@ -673,7 +673,7 @@ def _(root: Path) -> None:
     write_image(folder / "1.jpg")
 
 
-@case("a file name that is no UTF-8", "photographs", "is no UTF-8")
+@case("a file name that is no UTF-8", "photographs", "is not UTF-8")
 def _(root: Path) -> None:
     Path(os.fsdecode(os.fsencode(root) + b"/caf\xe9.jpg")).write_bytes(image_bytes(".jpg"))
 
@@ -689,7 +689,7 @@ def _(root: Path) -> Path:
     return root / "other"
 
 
-@case("class folders of another data set", "cifar100", "has not the layout")
+@case("class folders of another data set", "cifar100", "does not have the layout")
 def _(root: Path) -> Path:
     TREES["cue_conflict"](root / "other")
     return root / "other"
@@ -730,7 +730,7 @@ OUTPUTS = {
     "a file": ("given/file", "is not empty"),
     "a place below a file": ("given/file/out", "could not be written"),
     "a place that nobody may write": ("/proc/out", "could not be written"),
-    "a name of 1,000 letters": ("o" * 1000, "cannot be such a folder"),
+    "a name of 1,000 letters": ("o" * 1000, "cannot be used"),
 }
 
 

@@ -20,8 +20,8 @@ from PIL import Image
 from safetensors.torch import load_file, save_file
 from transformers import CLIPModel, CLIPProcessor
 
-from hf_clipdyn.data.cifar10 import Cifar10
-from hf_clipdyn.models.scales import Scale, Tower, clip_config, clip_image_processor
+from hf_clipdyn.data.sets.cifar10 import Cifar10
+from hf_clipdyn.models.sizes import ModelSize, Tower, clip_config, clip_image_processor
 from hf_clipdyn.models.tokenizers import train_tokenizer
 
 Change = Callable[[Path], None]
@@ -41,7 +41,7 @@ def sound(tmp_path_factory: pytest.TempPathFactory) -> Path:
     repo = folder / "hub" / "models--me--run"
     (repo / "refs").mkdir(parents=True)
     (repo / "refs" / "main").write_text(COMMIT)
-    size = Scale(16, 8, Tower(16, 2, 2), Tower(16, 2, 2), 16, context_length=12)
+    size = ModelSize(16, 8, Tower(16, 2, 2), Tower(16, 2, 2), 16, context_length=12)
     tokenizer = train_tokenizer(list(Cifar10.classes), vocab_size=560, context_length=12)
     with torch.random.fork_rng():
         torch.manual_seed(0)

@@ -18,7 +18,7 @@ from safetensors.numpy import save_file
 
 from hf_clipdyn.cards import CardFacts
 from hf_clipdyn.errors import ConfigError, EvaluationError, PublishError, RevisionError
-from hf_clipdyn.evaluation.selection import choose_revisions
+from hf_clipdyn.evaluation.plan import choose_revisions
 from hf_clipdyn.revisions import Publisher, RevisionRecord, epoch_name
 from hf_clipdyn.revisions.header import header_fault
 from hf_clipdyn.revisions.journal import Entry, Journal, RunFacts
@@ -155,7 +155,7 @@ def test_what_is_no_manifest_is_one_sentence(text: str | bytes, said: str) -> No
         ({"published": {"store": None}}, "a text"),
         ({"published": {"store": COMMIT.upper()}}, "a commit"),
         ({"published": {"store": COMMIT + "\n"}}, "a commit"),
-        ({"published": {"../x": COMMIT}}, "a place"),
+        ({"published": {"../x": COMMIT}}, "a target"),
         ({"refused": {"store": 7}}, "a text"),
         ({"refused": "no"}, "a mapping"),
     ],

@@ -190,7 +190,9 @@ def test_a_hostile_flag_is_one_sentence(what: str, clipdyn: Clipdyn, tmp_path: P
 
 
 def test_more_resamples_than_can_be_drawn_are_refused(clipdyn: Clipdyn) -> None:
-    assert "at most 1000000" in clipdyn("evaluate", "me/run", "--n-resamples", str(10**12)).sentence
+    assert (
+        "it must be in [0, 1000000]" in clipdyn("evaluate", "me/run", "--n-resamples", str(10**12)).sentence
+    )
 
 
 @pytest.mark.slow

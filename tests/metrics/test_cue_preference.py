@@ -5,7 +5,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hf_clipdyn.errors import MetricError
 from hf_clipdyn.metrics.bootstrap import wilson_interval
 from hf_clipdyn.metrics.cue_preference import anchor_preference, cue_preference
 
@@ -166,29 +165,3 @@ def test_what_images_do_as_mates_widens_the_interval_counted_by_the_caller_too(a
     agree({**counted, "n": len(rows), "n_ties": 0}, triplets)
     alone = anchor_preference(preference, **keywords)["shape_preference_ci"]
     assert np.ptp(counted["shape_preference_ci"]) > 1.2 * np.ptp(alone)
-
-
-@pytest.mark.parametrize(
-    ("call", "message"),
-    [
-        ({"shape_exemplars": [list("abc")] * 2, "texture_exemplars": ["a", "b"]}, "of the same images"),
-        ({"shape_exemplars": [["a", "b"]] * 2, "texture_exemplars": [["a", "b"]] * 2}, "3 values for each"),
-        (
-            {"shape_exemplars": ["a", None], "texture_exemplars": ["a", "b"]},
-            "shape_exemplars must not be missing",
-        ),
-        ({"distances_texture": [1.0]}, "distances_shape 2, distances_texture 1"),
-        ({"distances_shape": [np.nan, 1.0]}, "distances_shape must be finite"),
-        ({"shape_exemplars": ["a", "b"]}, "give both or neither"),
-    ],
-)
-def test_wrong_input_is_refused(call, message):
-    with pytest.raises(MetricError, match=message):
-        cue_preference(**{"distances_shape": [1.0, 2.0], "distances_texture": [2.0, 1.0], **call})
-
-
-def test_effects_of_mates_need_exemplars():
-    with pytest.raises(MetricError, match="mate_effects need the exemplars"):
-        anchor_preference([0.5, 1.0], [0.0, 0.0])
-    with pytest.raises(MetricError, match="preferences 2, mate_effects 1"):
-        anchor_preference([0.5, 1.0], [0.0])

@@ -6,7 +6,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import average_precision_score
 
-from hf_clipdyn.errors import MetricError
 from hf_clipdyn.metrics.jnd_map import jnd_map
 
 SAME = st.sampled_from([0.0, 1 / 3, 2 / 3, 1.0])
@@ -79,17 +78,10 @@ def test_a_perfect_order_scores_one_and_a_constant_distance_the_share_of_same():
     assert jnd_map(np.zeros(60), same)["jnd_map"] == 0.5
 
 
-def test_where_everyone_saw_every_difference_there_is_no_value(undefined):
-    with undefined("no pair was seen as the same"):
-        result = jnd_map([1.0, 2.0], [0.0, 0.0])
+def test_where_everyone_saw_every_difference_there_is_no_value():
+    result = jnd_map([1.0, 2.0], [0.0, 0.0])
+    assert "no pair was seen as the same" in result["causes"]["jnd_map"]
     assert np.isnan([result["jnd_map"], *result["jnd_map_ci"]]).all()
-
-
-def test_wrong_input_is_refused():
-    with pytest.raises(MetricError, match="same must be fractions"):
-        jnd_map([1.0], [2.0])
-    with pytest.raises(MetricError, match="distances 2, same 1"):
-        jnd_map([1.0, 2.0], [1.0])
 
 
 def test_pairs_of_one_group_are_resampled_together():
@@ -102,5 +94,3 @@ def test_pairs_of_one_group_are_resampled_together():
     assert together["jnd_map"] == pytest.approx(alone["jnd_map"])
     assert together["jnd_map_ci"] == pytest.approx(alone["jnd_map_ci"])
     assert np.ptp(jnd_map(*twice)["jnd_map_ci"]) < 0.85 * np.ptp(alone["jnd_map_ci"])
-    with pytest.raises(MetricError, match="groups must have one value for each of the 60 rows, but has 2"):
-        jnd_map(distances, same, groups=["a", "b"])

@@ -16,6 +16,7 @@ import pytest
 import yaml
 
 from hf_clipdyn.bundled import load_metric, metric_names, metric_path
+from hf_clipdyn.metric_module import UndefinedMetricWarning
 
 evaluate = pytest.importorskip("evaluate")
 
@@ -173,6 +174,21 @@ def test_the_module_gives_the_number_of_the_pure_function_in_plain_python(name, 
         assert not isinstance(value, float) or math.isfinite(value)
 
 
+def test_a_module_warns_of_what_is_undefined_once_for_each_cause(cache):
+    with pytest.warns(UndefinedMetricWarning) as caught:
+        result = load_metric("noise_robustness", cache_dir=cache).compute(
+            predictions=[1, 0], references=[0, 0], sigmas=[0.0, 0.0], n_classes=2
+        )
+    assert np.isnan(result["area"])
+    assert "causes" not in result
+    assert [warning.message.names for warning in caught] == [
+        ("relative_drop", "chance_corrected_drop"),
+        ("area",),
+    ]
+    assert str(caught[1].message) == "area undefined (NaN): there is no noise level but 0."
+    assert caught[0].filename == __file__
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_rows_added_in_batches_or_one_by_one_give_the_same_as_one_call(name, cache, agree):
     inputs, keywords = example(name)
@@ -243,7 +259,7 @@ def test_modules_of_the_same_inputs_can_be_combined(cache, agree):
             agree(picked, alone)
 
 
-@pytest.mark.filterwarnings("ignore::hf_clipdyn.metrics.undefined.UndefinedMetricWarning")
+@pytest.mark.filterwarnings("ignore::hf_clipdyn.metric_module.UndefinedMetricWarning")
 def test_each_card_names_the_modules_that_it_combines_with_and_no_others_combine(cache):
     features = {name: load_metric(name, cache_dir=cache).features for name in NAMES}
     for name, own in features.items():
@@ -258,7 +274,7 @@ def test_each_card_names_the_modules_that_it_combines_with_and_no_others_combine
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.filterwarnings("ignore::hf_clipdyn.metrics.undefined.UndefinedMetricWarning")
+@pytest.mark.filterwarnings("ignore::hf_clipdyn.metric_module.UndefinedMetricWarning")
 def test_the_form_opens_with_the_example_of_the_card_which_computes(name, cache, monkeypatch):
     monkeypatch.syspath_prepend(str(CHECKOUT / "metrics"))
     widget = importlib.import_module("widget")

@@ -77,10 +77,10 @@ def test_a_second_push_commits_nothing_and_a_stale_module_is_removed(push_metric
     assert held == set(push_metrics.space_files("two_afc", "org"))
 
 
-def test_the_command_pushes_the_named_modules_and_says_where_they_stand(push_metrics, hub, capsys):
+def test_the_command_pushes_the_named_modules_and_prints_their_commits(push_metrics, hub, capsys):
     assert push_metrics.main(["--namespace", "org", "jnd_map", "two_afc"]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split(" stands at ")[0] for line in lines] == ["org/jnd_map", "org/two_afc"]
+    assert [line.split(" is at commit ")[0] for line in lines] == ["org/jnd_map", "org/two_afc"]
 
 
 def test_an_unknown_module_and_a_token_that_may_not_write_are_told_in_a_sentence(push_metrics, hub, capsys):

@@ -8,7 +8,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from hf_clipdyn.errors import MetricError
 from hf_clipdyn.metrics.bootstrap import wilson_interval
 from hf_clipdyn.metrics.two_afc import two_afc
 
@@ -113,21 +112,3 @@ def test_pixel_distances_agree_with_the_majority_on_materials_as_often_as_was_fo
     result = two_afc(to_preferred, to_other, np.zeros(len(reference)), groups=reference)
     # The trial that gave the published numbers resized with another filter: up to 0.003.
     assert result["two_afc"] == pytest.approx(published, abs=0.003)
-
-
-@pytest.mark.parametrize(
-    ("call", "message"),
-    [
-        ({"judgements": [0.5, 1.5]}, r"judgements must be fractions in \[0, 1\]"),
-        ({"judgements": [0.5]}, "distances_0 2, distances_1 2, judgements 1"),
-        ({"distances_0": [np.nan, 1]}, "distances_0 must be finite"),
-        ({"groups": ["a"]}, "each of the 2 rows"),
-        ({"images": [["a", "b", "c"]]}, "3 values for each of the 2 rows"),
-        ({"images": [["a", "b"], ["a", "c"]]}, "3 values for each of the 2 rows"),
-        ({"images": [["a", "b", None], ["a", "c", "d"]]}, "images must not be missing"),
-        ({"images": [list("abc"), list("ade")], "groups": ["a", "a"]}, "give one of them"),
-    ],
-)
-def test_wrong_input_is_refused(call, message):
-    with pytest.raises(MetricError, match=message):
-        two_afc(**{"distances_0": [1, 2], "distances_1": [2, 1], "judgements": [0.5, 1.0], **call})

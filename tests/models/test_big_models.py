@@ -10,7 +10,7 @@ from transformers import CLIPModel, CLIPProcessor
 
 from hf_clipdyn.models import snapshots
 from hf_clipdyn.models.encoder import Encoder
-from hf_clipdyn.models.scales import Scale, Tower, clip_config, clip_image_processor
+from hf_clipdyn.models.sizes import ModelSize, Tower, clip_config, clip_image_processor
 from hf_clipdyn.models.tokenizers import train_tokenizer
 
 TEXTS = ["a red cat", "a blue car"]
@@ -20,7 +20,7 @@ TEXTS = ["a red cat", "a blue car"]
 def shards(tmp_path_factory) -> list[Path]:
     """Two revisions of a random CLIP, in shards of 20 kB."""
     tokenizer = train_tokenizer(TEXTS, vocab_size=520, context_length=12)
-    size = Scale(16, 8, Tower(16, 2, 2), Tower(16, 1, 2), 16, context_length=12)
+    size = ModelSize(16, 8, Tower(16, 2, 2), Tower(16, 1, 2), 16, context_length=12)
     folders = []
     for seed in (0, 1):
         torch.manual_seed(seed)

@@ -64,7 +64,7 @@ from transformers import (
 
 from hf_clipdyn.errors import ModelError, RevisionNotFoundError
 from hf_clipdyn.models.encoder import Encoder
-from hf_clipdyn.models.scales import Scale, Tower, clip_config, clip_image_processor
+from hf_clipdyn.models.sizes import ModelSize, Tower, clip_config, clip_image_processor
 from hf_clipdyn.models.tokenizers import train_tokenizer
 
 SIZE = 16
@@ -93,7 +93,7 @@ SQUARE = {"height": SIZE, "width": SIZE}
 
 
 def clip(width: int = 16) -> CLIPModel:
-    size = Scale(SIZE, 8, Tower(width, 2, 2), Tower(16, 1, 2), 16, context_length=12)
+    size = ModelSize(SIZE, 8, Tower(width, 2, 2), Tower(16, 1, 2), 16, context_length=12)
     return CLIPModel(clip_config(size, TOKENIZER))
 
 
@@ -452,7 +452,7 @@ def test_a_language_model_is_no_image_encoder(tmp_path):
 
 
 def test_a_revision_that_is_not_in_the_store_is_named_at_once(tmp_path):
-    with pytest.raises(RevisionNotFoundError, match="no whole revision 'epoch-009' of 'me/run'"):
+    with pytest.raises(RevisionNotFoundError, match="no complete revision 'epoch-009' of 'me/run'"):
         Encoder.from_pretrained("me/run", "epoch-009", cache_dir=tmp_path, local_files_only=True)
 
 
@@ -464,7 +464,7 @@ def test_asking_for_attention_without_eager_attention_is_an_error_not_an_empty_a
 
 def test_the_clip_processor_agrees_with_the_adapter(saved, pixels):
     folder = saved("clip")
-    size = Scale(SIZE, 8, Tower(16, 1, 2), Tower(16, 1, 2), 16, context_length=12)
+    size = ModelSize(SIZE, 8, Tower(16, 1, 2), Tower(16, 1, 2), 16, context_length=12)
     processor = CLIPProcessor(clip_image_processor(size), TOKENIZER)
     expected = processor(images=list(pixels), return_tensors="pt")["pixel_values"]
     assert torch.equal(Encoder.from_folder(folder, device="cpu").pixel_values(pixels), expected)

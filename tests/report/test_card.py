@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import yaml
 from huggingface_hub import HfApi, ModelCard
+from result_rows import row
 
 from hf_clipdyn.cards import CardFacts, revision_card
 from hf_clipdyn.cli import main
@@ -39,13 +40,13 @@ def test_a_card_shows_every_revision_with_interval_and_says_what_is_near_chance(
     text = (report / "card-me--rendered.md").read_text()
     lines = [line for line in text.splitlines() if line.startswith("| epoch-")]
     assert [line.split(" | ")[0] for line in lines] == [f"| epoch-{epoch:03d}" for epoch in range(6)]
-    assert "near chance" in lines[0]
+    assert "not interpretable" in lines[0]
     assert "0.84 [0.80, 0.88]" in lines[-1]
     assert len({line.count(" | ") for line in lines}) == 1
 
 
-def test_an_undefined_number_is_no_result_of_the_card(row, write, tmp_path):
-    rows = [row("zero_shot/x", "top1", math.nan, note="no image"), row("noise/x", "area", 0.5)]
+def test_an_undefined_number_is_no_result_of_the_card(write, tmp_path):
+    rows = [row("zero_shot/x", "top1", math.nan, note="no image"), row("noise/x", "accuracy", 0.5)]
     _, folder = _report(rows, write, tmp_path / "report")
     assert ModelCard.load(folder / "card-me--fixture.md").data.eval_results is None
 
@@ -60,7 +61,7 @@ def test_an_undefined_number_is_no_result_of_the_card(row, write, tmp_path):
         ),
     ],
 )
-def test_the_card_of_a_foreign_model_claims_no_training_and_no_clip(row, write, tmp_path, revisions, said):
+def test_the_card_of_a_foreign_model_claims_no_training_and_no_clip(write, tmp_path, revisions, said):
     rows = [
         row(
             "noise/x",
@@ -91,13 +92,13 @@ def test_the_card_of_a_run_of_this_package_says_how_to_load_an_epoch(report):
     assert 'CLIPModel.from_pretrained("me/real", revision="epoch-005")' in text
 
 
-def test_a_result_names_its_sigma_and_its_probe(row, write, tmp_path):
-    rows = [row("noise/x", "chance_corrected_drop", 0.5, group="sigma=0.20")]
+def test_a_result_names_its_level_and_its_probe(write, tmp_path):
+    rows = [row("noise/x", "chance_corrected_drop", 0.5, condition="gaussian", level=0.2)]
     rows += [row("saliency/y", "nss", 0.5, probe="rollout")]
     _, folder = _report(rows, write, tmp_path / "report")
     results = ModelCard.load(folder / "card-me--fixture.md").data.eval_results
     assert [one.metric_name for one in results] == [
-        "accuracy drop, chance-corrected, sigma 0.20, epoch-000",
+        "accuracy drop, chance-corrected, Gaussian noise, sigma 0.2, epoch-000",
         "NSS, rollout, epoch-000",
     ]
 

@@ -1,28 +1,31 @@
 """What stands in the figures: looked up in matplotlib's own objects and in the SVG's text."""
 
 import pytest
+from result_rows import row
 
 from hf_clipdyn.report.axis import choose_axis
 from hf_clipdyn.report.figures import draw_chart, draw_overview
-from hf_clipdyn.report.gather import read_trajectories
-from hf_clipdyn.report.overview import overview_panels
-from hf_clipdyn.report.plan import plan_charts
-from hf_clipdyn.report.results import read_results
 from hf_clipdyn.report.style import TWINS, figure_style
 from hf_clipdyn.report.svg import inline_svg, to_svg
 
 
 @pytest.fixture
-def draw(write):
+def draw(read):
     """Draw the chart of one metric from rows."""
 
     def draw(rows, metric):
-        trajectories = read_trajectories(read_results([write(rows)]))
-        (chart,) = [chart for chart in plan_charts(trajectories) if chart.metric == metric]
+        study = read(rows)
+        (chart,) = [chart for chart in study.charts if chart.first.metric == metric]
         with figure_style():
-            return draw_chart(chart, choose_axis(trajectories))
+            return draw_chart(chart, choose_axis(study.trajectories), study.words)
 
     return draw
+
+
+def _overview(study, columns):
+    axis = choose_axis(study.trajectories)
+    with figure_style():
+        return draw_overview(study.overview, study.overview_encoding, axis, study.words, columns=columns)
 
 
 def _texts(figure):
@@ -35,7 +38,7 @@ def test_points_near_chance_are_hollow_and_no_line_runs_through_them(study, draw
     values = list(by_label["me/fixture"].get_ydata())
     assert values[0] != values[0]
     assert values[1:] == pytest.approx([0.30, 0.33, 0.52, 0.74, 0.84])
-    hollow = by_label["not interpretable near chance"]
+    hollow = by_label["not interpretable"]
     assert list(hollow.get_ydata()) == [0.48]
     assert hollow.get_linestyle() == "None"
     assert hollow.get_markerfacecolor() == "#ffffff"
@@ -49,18 +52,25 @@ def test_the_interval_is_drawn(study, draw):
     assert heights.max() == pytest.approx(0.88)
 
 
-def test_a_long_title_stays_within_its_figure(row, draw):
-    metric = "jnd_map/normalised_euclidean"
-    figure = draw([row("jnd/bapps", metric, 0.5, group="kind=deblur", probe="hidden", layer=1)], metric)
+def test_a_long_title_stays_within_its_figure(draw):
+    rows = [
+        row(
+            "jnd/bapps",
+            "map_of_just_noticeable_differences",
+            0.5,
+            epoch=epoch,
+            variant="normalised_euclidean_distance",
+        )
+        for epoch in (0, 1)
+    ]
+    figure = draw(rows, "map_of_just_noticeable_differences")
     title = figure.axes[0].get_title("left")
-    assert title.replace("\n", " ") == (
-        "mAP of just noticeable differences, normalised euclidean, kind deblur"
-    )
+    assert title.replace("\n", " ") == "map of just noticeable differences, normalised euclidean distance"
     assert figure.get_tightbbox().x1 <= figure.bbox_inches.x1
 
 
 def test_the_human_line_is_for_the_real_images_only(study, draw):
-    assert "humans\n.959" in _texts(draw(study(dataset="cue_conflict"), "shape_bias"))
+    assert "humans\n0.959" in _texts(draw(study(dataset="cue_conflict"), "shape_bias"))
     assert not any("human" in text for text in _texts(draw(study(), "shape_bias")))
 
 
@@ -78,7 +88,7 @@ def test_an_undefined_point_leaves_a_cross_at_its_place(study, draw):
     assert cell.get_xlim()[0] < 0
 
 
-def test_a_model_without_a_place_in_training_is_a_level_line(row, draw):
+def test_a_model_without_a_place_in_training_is_a_level_line(draw):
     rows = [row("quality/t", "alignment", 0.5, 0.1, epoch=epoch) for epoch in (0, 1)]
     rows.append(row("quality/t", "alignment", 0.7, 0.1, repo_id="org/clip", revision="main", epoch=None))
     (cell,) = draw(rows, "alignment").axes
@@ -94,7 +104,7 @@ def test_runs_differ_in_colour_and_in_marker(study, draw):
     assert first.get_marker() != second.get_marker()
 
 
-def test_the_logarithmic_axis_keeps_the_untrained_model(row, draw):
+def test_the_logarithmic_axis_keeps_the_untrained_model(draw):
     rows = [
         row(
             "zero_shot/x",
@@ -116,7 +126,7 @@ def test_the_logarithmic_axis_keeps_the_untrained_model(row, draw):
     assert "epoch 1" in _texts(draw(rows, "top1"))
 
 
-def test_of_many_revisions_without_epochs_so_many_are_named_as_can_be_read(row, draw):
+def test_of_many_revisions_without_epochs_only_as_many_are_named_as_can_be_read(draw):
     rows = [
         row("zero_shot/x", "top1", 0.5, epoch=None, revision=f"step{1000 * number}")
         for number in range(1, 42)
@@ -128,15 +138,11 @@ def test_of_many_revisions_without_epochs_so_many_are_named_as_can_be_read(row, 
     assert len(cell.lines[0].get_xdata()) == 41
 
 
-def test_each_world_starts_a_row_of_the_overview(study, write):
+def test_each_world_starts_a_row_of_the_overview(study, read):
     rows = [*study("me/a", "cue_conflict"), *study("me/b")]
-    trajectories = read_trajectories(read_results([write(rows)]))
-    with figure_style():
-        figure = draw_overview(
-            overview_panels(plan_charts(trajectories)), choose_axis(trajectories), columns=3
-        )
+    figure = _overview(read(rows), columns=3)
     titles = [cell.get_title(loc="left") if cell.get_visible() else "" for cell in figure.axes]
-    assert titles[0] == "shape bias\ncue conflict"
+    assert titles[0] == "shape bias\nCue conflict"
     assert titles[6] == "shape bias\nsynthetic world"
 
 
@@ -174,7 +180,7 @@ def test_the_style_leaves_no_trace():
     assert dict(mpl.rcParams) == before
 
 
-def test_a_trajectory_that_is_nowhere_defined_leaves_axes_that_can_be_laid_out(row, write):
+def test_a_trajectory_that_is_nowhere_defined_leaves_axes_that_can_be_laid_out(read):
     rows = [
         row(benchmark, metric, value, epoch=epoch)
         for epoch in range(3)
@@ -183,20 +189,17 @@ def test_a_trajectory_that_is_nowhere_defined_leaves_axes_that_can_be_laid_out(r
             ("saliency/x", "nss", 0.5),
         )
     ]
-    trajectories = read_trajectories(read_results([write(rows)]))
+    figure = _overview(read(rows), columns=1)
     with figure_style():
-        figure = draw_overview(
-            overview_panels(plan_charts(trajectories)), choose_axis(trajectories), columns=1
-        )
         to_svg(figure)  # a layout that fails is a warning, and a warning an error
     assert figure.axes[0].get_ylim() == pytest.approx((-0.1, 0.1))
 
 
-def test_a_point_without_usable_neighbours_shows_its_interval_as_a_bar(row, draw):
-    rows = []
-    for epoch, told in enumerate((0.0, 1.0, 0.0, 1.0, 1.0)):
-        rows.append(row("shape_bias/x", "shape_bias", 0.3, 0.1, epoch=epoch))
-        rows.append(row("shape_bias/x", "interpretable", told, epoch=epoch))
+def test_a_point_without_usable_neighbours_shows_its_interval_as_a_bar(draw):
+    rows = [
+        row("shape_bias/x", "shape_bias", 0.3, 0.1, epoch=epoch, interpretable=verdict)
+        for epoch, verdict in enumerate((False, True, False, True, True))
+    ]
     (cell,) = draw(rows, "shape_bias").axes
     bars = {
         bar[0][0]: [float(height) for _, height in bar]
@@ -207,3 +210,41 @@ def test_a_point_without_usable_neighbours_shows_its_interval_as_a_bar(row, draw
     assert {1, 0, 2} <= set(bars)  # the lonely point and the two hollow ones
     assert 3 not in bars
     assert bars[1] == pytest.approx([0.2, 0.4])
+
+
+def test_single_revisions_are_bars_with_intervals_and_references_as_lines(draw):
+    rows = [
+        row("zero_shot/x", "top1", value, 0.1, repo_id=model, revision="main", epoch=None, role=role)
+        for model, value, role in (("org/a", 0.5, "value"), ("org/b", 0.7, "value"), ("org/a", 0.1, "chance"))
+    ]
+    rows.append(row("zero_shot/x", "top1", float("nan"), repo_id="org/c", revision="main", epoch=None))
+    figure = draw(rows, "top1")
+    (cell,) = figure.axes
+    assert [bar.get_width() for bar in cell.patches] == [0.5, 0.7]
+    assert len({bar.get_facecolor() for bar in cell.patches}) == 2
+    (interval, _) = cell.collections
+    assert interval.get_segments()[0][:, 0] == pytest.approx([0.4, 0.6])
+    assert cell.get_xlim() == (0, 1)
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.get_texts()] == ["org/a", "org/b", "chance", "not defined"]
+
+
+def test_a_bar_that_is_not_interpretable_is_hollow(draw):
+    rows = [row("shape_bias/x", "shape_bias", 0.3, 0.1, interpretable=False)]
+    (cell,) = draw(rows, "shape_bias").axes
+    (bar,) = cell.patches
+    assert bar.get_facecolor() == (1, 1, 1, 1)
+    assert bar.get_label() == "not interpretable" or "not interpretable" in {
+        str(one.get_label()) for one in cell.containers
+    }
+
+
+def test_bars_with_long_labels_can_be_laid_out(read):
+    probes = [f"a_probe_with_a_name_of_many_words_{'_and_more' * 5}_{i}" for i in range(24)]
+    rows = [row(f"noise/{name}", "area", 0.5, probe=probe) for name in "xy" for probe in probes]
+    study = read(rows)
+    with figure_style():
+        for chart in study.charts:
+            figure = draw_chart(chart, choose_axis(study.trajectories), study.words)
+            to_svg(figure)  # a layout that fails is a warning, and a warning an error
+            assert "\n" in figure.axes[0].get_yticklabels()[0].get_text()

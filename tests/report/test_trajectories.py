@@ -1,21 +1,24 @@
-"""Where revisions stand, which ratios mean something, and where a trajectory turns."""
+"""How revisions are placed, which numbers are interpretable, and where a trajectory turns."""
 
 import math
 
 import pytest
+from result_rows import row
 
 from hf_clipdyn.report.axis import choose_axis
-from hf_clipdyn.report.gather import read_trajectories
-from hf_clipdyn.report.results import read_results
-from hf_clipdyn.report.trajectories import turns
+from hf_clipdyn.report.trajectories import phases, turns
 
 
 @pytest.fixture
-def gather(write):
-    return lambda rows: read_trajectories(read_results([write(rows)]))
+def gather(read):
+    return lambda rows: read(rows).trajectories
 
 
-def test_a_step_inside_an_epoch_stands_between_its_ends(row, gather):
+def _epochs(one):
+    return one.points["epoch"].tolist()
+
+
+def test_a_step_inside_an_epoch_lies_between_its_ends(gather):
     names = {
         "epoch-000": (0, 0),
         "step-00000050": (None, 50),
@@ -27,26 +30,26 @@ def test_a_step_inside_an_epoch_stands_between_its_ends(row, gather):
         for name, (epoch, step) in names.items()
     ]
     (one,) = gather([*rows, row("zero_shot/x", "top1", 0.5, epoch=2, step=400)])
-    assert [point.epoch for point in one.points] == [0, 0.25, 1, 1.5, 2]
+    assert _epochs(one) == [0, 0.25, 1, 1.5, 2]
 
 
-def test_a_step_after_the_last_epoch_is_placed_by_the_same_pace(row, gather):
+def test_a_step_after_the_last_epoch_is_placed_by_the_same_pace(gather):
     rows = [
         row("zero_shot/x", "top1", 0.5, epoch=1, step=200),
         row("zero_shot/x", "top1", 0.5, revision="step-00000500", epoch=None, step=500),
     ]
     (one,) = gather(rows)
-    assert [point.epoch for point in one.points] == [1, 2.5]
+    assert _epochs(one) == [1, 2.5]
 
 
-def test_without_epochs_the_order_is_by_the_numbers_in_the_names(row, gather):
+def test_without_epochs_the_order_is_by_the_numbers_in_the_names(gather):
     names = ["epoch_10x", "b10", "b9"]
     (one,) = gather([row("zero_shot/x", "top1", 0.5, revision=name, epoch=None) for name in names])
-    assert [point.revision for point in one.points] == ["b9", "b10", "epoch_10x"]
+    assert one.points["revision"].tolist() == ["b9", "b10", "epoch_10x"]
     assert choose_axis([one]).kind == "order"
 
 
-def test_epochs_are_the_axis_also_with_a_step_inside_one(row, gather):
+def test_epochs_are_the_axis_also_with_a_step_inside_one(gather):
     rows = [row("zero_shot/x", "top1", 0.5, epoch=epoch) for epoch in (0, 1, 2)]
     trajectories = gather(
         [*rows, row("zero_shot/x", "top1", 0.5, revision="step-00000050", epoch=0, step=50)]
@@ -55,13 +58,11 @@ def test_epochs_are_the_axis_also_with_a_step_inside_one(row, gather):
     assert (axis.kind, axis.log) == ("epoch", False)
 
 
-def test_many_revisions_inside_the_first_epoch_ask_for_a_logarithm_of_the_samples(row, gather):
+def test_many_revisions_inside_the_first_epoch_ask_for_a_logarithm_of_the_samples(gather):
     steps = [1, 2, 4, 8]
     rows = [
         row(
-            "zero_shot/x",
-            "top1",
-            0.5,
+            *("zero_shot/x", "top1", 0.5),
             revision=f"step-{step:08d}",
             epoch=0,
             step=step,
@@ -73,63 +74,62 @@ def test_many_revisions_inside_the_first_epoch_ask_for_a_logarithm_of_the_sample
     assert (axis.kind, axis.log) == ("samples_seen", True)
 
 
-def test_a_public_model_beside_a_run_does_not_take_the_epochs_away(row, gather):
+def test_a_public_model_beside_a_run_does_not_take_the_epochs_away(gather):
     rows = [row("zero_shot/x", "top1", 0.5, epoch=epoch) for epoch in (0, 1)]
     public = row("zero_shot/x", "top1", 0.6, repo_id="org/clip", revision="main", epoch=None)
     assert choose_axis(gather([*rows, public])).kind == "epoch"
 
 
-def test_the_bias_is_judged_by_its_own_protocol(row, gather):
+def test_a_number_is_usable_unless_it_is_undefined_or_not_interpretable(gather):
     rows = [
-        row("shape_bias/x", "shape_bias", 0.5),
-        row("shape_bias/x", "interpretable", 0.0),
-        row("shape_bias/x", "shape_bias/bare", 0.5),
-        row("shape_bias/x", "interpretable/bare", 1.0),
-        row("shape_bias/x", "texture_bias/bare", 0.5),
+        row("shape_bias/x", "shape_bias", value, epoch=epoch, interpretable=verdict)
+        for epoch, (value, verdict) in enumerate([(0.5, None), (0.5, True), (0.5, False), (math.nan, True)])
     ]
-    judged = {one.metric: one.points[0].interpretable for one in gather(rows)}
-    assert not judged["shape_bias"]
-    assert judged["shape_bias/bare"]
-    assert judged["texture_bias/bare"]
-
-
-def test_a_bias_that_nothing_judges_counts_as_not_interpretable(row, gather):
-    (one,) = gather([row("shape_bias/x", "shape_bias", 0.9, 0.01)])
-    assert one.usable == ()
+    (one,) = gather(rows)
+    assert one.points["usable"].tolist() == [True, True, False, False]
+    assert one.points["defined"].tolist() == [True, True, True, False]
 
 
 @pytest.fixture
-def bias(row, gather):
-    """A trajectory of the shape bias from (value, half width of its interval, interpretable)."""
+def bias(gather):
+    """A trajectory from (value, half width of its interval, interpretable)."""
 
     def bias(*points):
-        rows = []
-        for epoch, (value, half, told) in enumerate(points):
-            rows.append(row("shape_bias/x", "shape_bias", value, half, epoch=epoch))
-            rows.append(row("shape_bias/x", "interpretable", float(told), epoch=epoch))
-        return next(one for one in gather(rows) if one.metric == "shape_bias")
+        (one,) = gather(
+            [
+                row("shape_bias/x", "shape_bias", value, half, epoch=epoch, interpretable=bool(verdict))
+                for epoch, (value, half, verdict) in enumerate(points)
+            ]
+        )
+        return one
 
     return bias
 
 
 def test_a_turn_lies_between_the_last_sure_below_and_the_first_sure_above(bias):
-    (turn,) = turns(bias((0.3, 0.1, 1), (0.45, 0.1, 1), (0.55, 0.1, 1), (0.8, 0.1, 1)).points)
+    (turn,) = turns(bias((0.3, 0.1, 1), (0.45, 0.1, 1), (0.55, 0.1, 1), (0.8, 0.1, 1)), 0.5)
     assert (turn.before.revision, turn.after.revision, turn.upwards) == ("epoch-000", "epoch-003", True)
 
 
 def test_a_crossing_within_the_intervals_is_no_turn(bias):
-    assert turns(bias((0.45, 0.1, 1), (0.55, 0.1, 1)).points) == []
+    assert turns(bias((0.45, 0.1, 1), (0.55, 0.1, 1)), 0.5) == []
 
 
 def test_points_that_are_not_interpretable_make_no_turn(bias):
-    assert turns(bias((0.3, 0.1, 0), (0.8, 0.1, 1)).points) == []
-    assert turns(bias((0.3, 0.1, 1), (0.8, 0.1, 0)).points) == []
+    assert turns(bias((0.3, 0.1, 0), (0.8, 0.1, 1)), 0.5) == []
+    assert turns(bias((0.3, 0.1, 1), (0.8, 0.1, 0)), 0.5) == []
 
 
-def test_a_point_without_an_interval_bears_nothing_out(bias):
-    assert turns(bias((0.3, math.nan, 1), (0.8, 0.1, 1)).points) == []
+def test_a_point_without_an_interval_shows_nothing(bias):
+    assert turns(bias((0.3, math.nan, 1), (0.8, 0.1, 1)), 0.5) == []
 
 
 def test_a_trajectory_may_turn_twice(bias):
-    found = turns(bias((0.3, 0.1, 1), (0.8, 0.1, 1), (0.2, 0.1, 1)).points)
+    found = turns(bias((0.3, 0.1, 1), (0.8, 0.1, 1), (0.2, 0.1, 1)), 0.5)
     assert [turn.upwards for turn in found] == [True, False]
+
+
+def test_phases_are_stretches_of_neighbours(bias):
+    low, high, silent = (0.3, 0.1, 1), (0.8, 0.1, 1), (0.3, 0.1, 0)
+    found = phases(bias(low, low, high, low, silent, low, low, low), 0.5)
+    assert [[point.order for point in stretch] for stretch in found] == [[0, 1], [3], [5, 6, 7]]

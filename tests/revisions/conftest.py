@@ -18,10 +18,10 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Callable[[int], Save]:
     import torch
     from transformers import CLIPModel, CLIPProcessor
 
-    from hf_clipdyn.models.scales import Scale, Tower, clip_config, clip_image_processor
+    from hf_clipdyn.models.sizes import ModelSize, Tower, clip_config, clip_image_processor
     from hf_clipdyn.models.tokenizers import train_tokenizer
 
-    size = Scale(16, 8, Tower(16, 1, 2), Tower(16, 1, 2), 16, context_length=32, vocab_size=520)
+    size = ModelSize(16, 8, Tower(16, 1, 2), Tower(16, 1, 2), 16, context_length=32, vocab_size=520)
     captions = ["a red cat", "a blue car", "two green boats"]
     tokenizer = train_tokenizer(captions, vocab_size=520, context_length=32)
     config = clip_config(size, tokenizer)

@@ -188,7 +188,7 @@ def test_weights_that_the_server_records_otherwise_get_no_branch(hub: HubServer,
     hub.plant("commit", Fault(spoil=True))
     summary = publish(range(1), push_to_hub=True)
     assert summary.missing == ["epoch-000"]
-    assert "is not in me/run on the Hub as it was sent" in summary.message
+    assert "arrived incomplete or changed in me/run on the Hub" in summary.message
     assert "epoch-000" not in hub.repo("me/run").branches
     assert resume_publishing(summary_folder(summary), retries=QUICK).missing == []
     assert verify("me/run", deep=True).findings == ()
@@ -204,7 +204,7 @@ def test_the_same_weights_twice_are_refused_unless_asked_for(
     frozen = lambda epoch: trained(0)  # noqa: E731
     summary = publish(range(3), push_to_hub=True, models=frozen)
     assert summary.missing == ["epoch-001", "epoch-002"]
-    assert "very weights of epoch-000" in summary.message
+    assert "same weights as epoch-000" in summary.message
     summary = resume_publishing(tmp_path, allow_identical=True, retries=QUICK)
     assert summary.missing == []
     assert set(hub.repo("me/run").branches) == {"main", "epoch-000", "epoch-001", "epoch-002"}

@@ -149,11 +149,11 @@ def test_a_tiny_model_of_this_package_loads_in_open_clip_with_the_configuration_
     from open_clip.tokenizer import HFTokenizer
     from transformers import CLIPModel, CLIPProcessor
 
-    from hf_clipdyn.models.scales import clip_config, clip_image_processor, scale
+    from hf_clipdyn.models.sizes import clip_config, clip_image_processor, model_size
     from hf_clipdyn.models.tokenizers import train_tokenizer
 
     texts = ["a red cat", "two dogs in a blue boat"]
-    size = scale("tiny")
+    size = model_size("tiny")
     tokenizer = train_tokenizer(texts, vocab_size=600, context_length=size.context_length)
     torch.manual_seed(0)
     ours = CLIPModel(clip_config(size, tokenizer)).eval()
@@ -280,7 +280,7 @@ def test_bad_calls_are_told_in_one_sentence(tmp_path: Path) -> None:
     torch.save(_checkpoint(1), tmp_path / "again.pt")
     for files, said in (
         ([tmp_path / "none.pt"], "There is no checkpoint"),
-        ([tmp_path / "last.pt"], "names no epoch"),
+        ([tmp_path / "last.pt"], "has no epoch"),
         ([tmp_path / "epoch_1.pt", tmp_path / "again.pt"], "both of epoch 1"),
         ([], "no checkpoint to import"),
     ):

@@ -242,7 +242,7 @@ def test_steps_inside_an_epoch_stand_in_training_order(tmp_path: Path, trained, 
 
 
 def test_there_must_be_a_place_to_publish_to(tmp_path: Path, publish) -> None:
-    with pytest.raises(ConfigError, match="no place to publish to"):
+    with pytest.raises(ConfigError, match="no target to publish to"):
         publish(range(1), store=None)
     with pytest.raises(ConfigError, match="no journal of publishing"):
         resume_publishing(tmp_path / "nowhere")

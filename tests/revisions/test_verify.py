@@ -327,7 +327,7 @@ def test_the_command_prints_a_table_and_exits_with_one_on_a_finding(
     assert report["findings"][0]["kind"] == "missing-branch"
 
 
-def test_repair_publishes_anew_what_is_wrong_and_the_same_commits_come_back(
+def test_repair_republishes_what_is_wrong_with_the_same_commits(
     suite: HubServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     refs = tmp_path / "hub" / "models--me--run" / "refs"
@@ -341,7 +341,7 @@ def test_repair_publishes_anew_what_is_wrong_and_the_same_commits_come_back(
         main(["repair", str(tmp_path)])
     printed = capsys.readouterr().out
     assert done.value.code == 0, printed
-    assert "epoch-001 was published anew to me/run in" in printed
+    assert "epoch-001 was republished to me/run in" in printed
     assert {path.name: path.read_text() for path in refs.iterdir()} == before
     assert verify("me/run", deep=True).findings == ()
     assert verify("me/run", store=tmp_path / "hub", deep=True).findings == ()
@@ -357,7 +357,7 @@ def test_repair_says_what_is_lost_for_good(
     with pytest.raises(SystemExit) as done:
         main(["repair", str(tmp_path)])
     assert done.value.code == 1
-    assert "epoch-000: no whole copy is left" in capsys.readouterr().out
+    assert "epoch-000: no intact copy is left" in capsys.readouterr().out
 
 
 def test_repair_does_not_publish_what_was_refused_as_identical(tmp_path: Path, publish, trained) -> None:

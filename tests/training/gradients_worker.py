@@ -16,7 +16,7 @@ from transformers import CLIPProcessor
 
 from hf_clipdyn.config import TrainingConfig
 from hf_clipdyn.errors import ConfigError
-from hf_clipdyn.models.scales import Scale, Tower, clip_image_processor
+from hf_clipdyn.models.sizes import ModelSize, Tower, clip_image_processor
 from hf_clipdyn.models.tokenizers import train_tokenizer
 from hf_clipdyn.training.device import end_training, make_accelerator
 from hf_clipdyn.training.gradients import make_backward
@@ -24,7 +24,7 @@ from hf_clipdyn.training.losses import make_loss
 from hf_clipdyn.training.model import TrainedModel, build_model, unsharded
 from hf_clipdyn.training.source import Batch
 
-SIZE = Scale(16, 8, Tower(16, 2, 2), Tower(16, 1, 2), 8, context_length=8, vocab_size=600)
+SIZE = ModelSize(16, 8, Tower(16, 2, 2), Tower(16, 1, 2), 8, context_length=8, vocab_size=600)
 COLOURS, THINGS = ("red", "blue", "green"), ("cat", "car", "key", "tree")
 CAPTIONS = [f"a {colour} {thing}" for colour in COLOURS for thing in THINGS]
 LOSSES = ("contrastive", "sigmoid")

@@ -51,7 +51,7 @@ def _chosen(**fields: Any) -> int:
 
 @pytest.mark.usefixtures("busy", "two_threads")
 def test_threads_without_a_core_of_their_own_are_told_with_the_remedy() -> None:
-    with pytest.warns(CrowdedWarning, match=r"takes 2 threads.*has 1 core free.*--num_threads 1 "):
+    with pytest.warns(CrowdedWarning, match=r"takes 2 threads.*has 1 free core.*--num_threads 1 "):
         assert _chosen(scale="small", num_threads=2) == 2
 
 

@@ -10,7 +10,7 @@ import yaml
 
 from hf_clipdyn.config import parse_training_config, recipe_names, recipe_path
 from hf_clipdyn.errors import ConfigError
-from hf_clipdyn.models.scales import SCALES
+from hf_clipdyn.models.sizes import MODEL_SIZES
 from hf_clipdyn.training import DryRun, dry_run, train
 
 Flags = Callable[..., list[str]]
@@ -71,10 +71,10 @@ def test_images_that_only_the_data_know_are_said_to_be_unknown() -> None:
 
 
 @pytest.mark.usefixtures("no_memory")
-@pytest.mark.parametrize("scale", [name for name, size in SCALES.items() if size.parameters])
+@pytest.mark.parametrize("scale", [name for name, size in MODEL_SIZES.items() if size.parameters])
 def test_a_model_that_does_not_fit_is_counted(scale: str) -> None:
     found = _dry_run("--scale", scale)
-    assert found.parameters == SCALES[scale].parameters
+    assert found.parameters == MODEL_SIZES[scale].parameters
     assert (found.device, found.images_per_second, found.memory) == ("meta", None, None)
     assert "the model does not fit" in found.message
 

@@ -24,7 +24,7 @@ from hf_clipdyn.config import TrainingConfig, parse_training_config
 from hf_clipdyn.data.images import decode_image, decode_tensor
 from hf_clipdyn.data.pixels import decode_pixels
 from hf_clipdyn.errors import ConfigError, DatasetError, TrainingError
-from hf_clipdyn.models.scales import clip_image_processor, scale
+from hf_clipdyn.models.sizes import clip_image_processor, model_size
 from hf_clipdyn.training import inputs
 from hf_clipdyn.training.augmentation import Augmentation
 from hf_clipdyn.training.captions import Captions
@@ -33,7 +33,7 @@ from hf_clipdyn.training.images import CachedImages, DecodedImages, Images, fit_
 from hf_clipdyn.training.inputs import SOURCES, prepare_inputs
 from hf_clipdyn.training.mapped import MappedSource
 
-PROCESSOR = clip_image_processor(scale("tiny"))
+PROCESSOR = clip_image_processor(model_size("tiny"))
 EVERYTHING = Augmentation(crop_scale_min=0.5, flip=True, color_jitter=0.32)
 N = 40
 
@@ -132,7 +132,7 @@ def test_ctrl_c_leaves_the_workers_to_the_training(make: Callable[..., MappedSou
 
 def test_the_number_of_threads_changes_no_bit(jpegs: datasets.Dataset, captions: Captions) -> None:
     """At 224 pixels torch divides the sum over an image among its threads."""
-    images = DecodedImages(jpegs.select(range(8)), EVERYTHING, clip_image_processor(scale("vit-b-32")))
+    images = DecodedImages(jpegs.select(range(8)), EVERYTHING, clip_image_processor(model_size("vit-b-32")))
     source = MappedSource(images, captions, per_device_batch_size=8, seed=0)
     shown = []
     for count in (1, 2):
@@ -194,7 +194,7 @@ def test_cached_and_decoded_images_are_equal_without_augmentation(
 @pytest.mark.parametrize("size", [(60, 50), (50, 61), (40, 40), (300, 41), (20, 30)])
 @pytest.mark.parametrize("kind", ["crop", "squash", "other"])
 def test_a_decoded_image_is_fitted_as_the_processor_does(size: tuple[int, int], kind: str) -> None:
-    processor = clip_image_processor(scale("tiny"))
+    processor = clip_image_processor(model_size("tiny"))
     if kind == "squash":
         processor.do_center_crop = False
         processor.size = type(processor.size)(height=40, width=48)
@@ -342,7 +342,7 @@ def test_an_unforked_worker_opens_the_cache_and_does_not_receive_it(
 def prepare(flags: Callable[..., list[str]]) -> Callable[..., inputs.Inputs]:
     def prepared(**changes: object) -> inputs.Inputs:
         config = parse_training_config(flags(**changes))
-        return prepare_inputs(config, scale(config.scale), Accelerator(cpu=True))
+        return prepare_inputs(config, model_size(config.scale), Accelerator(cpu=True))
 
     return prepared
 

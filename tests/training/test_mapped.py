@@ -5,7 +5,7 @@ import pytest
 
 from hf_clipdyn.data.pixels import Pixels
 from hf_clipdyn.errors import TrainingError
-from hf_clipdyn.models.scales import clip_image_processor, scale
+from hf_clipdyn.models.sizes import clip_image_processor, model_size
 from hf_clipdyn.models.tokenizers import train_tokenizer
 from hf_clipdyn.training.augmentation import Augmentation
 from hf_clipdyn.training.captions import Captions
@@ -31,7 +31,7 @@ def _pixels(broken: tuple[int, ...] = ()) -> Pixels:
 def _source(
     captions: Captions, per_device_batch_size: int, broken: tuple[int, ...] = (), **settings: int
 ) -> MappedSource:
-    images = CachedImages(_pixels(broken), Augmentation(), clip_image_processor(scale("tiny")))
+    images = CachedImages(_pixels(broken), Augmentation(), clip_image_processor(model_size("tiny")))
     return MappedSource(
         images, captions, per_device_batch_size=per_device_batch_size, **{"seed": 0, **settings}
     )

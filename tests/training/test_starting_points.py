@@ -11,8 +11,8 @@ from transformers import AutoModel, CLIPConfig, CLIPModel, CLIPProcessor, Siglip
 
 from hf_clipdyn.config import parse_training_config
 from hf_clipdyn.errors import ConfigError, ModelError, RevisionNotFoundError
-from hf_clipdyn.models.scales import (
-    SCALES,
+from hf_clipdyn.models.sizes import (
+    MODEL_SIZES,
     clip_config,
     clip_image_processor,
     siglip_config,
@@ -24,7 +24,7 @@ from hf_clipdyn.training import TrainingSummary, train
 from hf_clipdyn.training.starting_point import read_processor
 
 Flags = Callable[..., list[str]]
-TINY = SCALES["tiny"]
+TINY = MODEL_SIZES["tiny"]
 
 
 def _train(flags: list[str]) -> TrainingSummary:

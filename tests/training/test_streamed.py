@@ -22,7 +22,7 @@ from PIL import Image
 from hf_clipdyn.config import TrainingConfig, parse_training_config
 from hf_clipdyn.data import load_dataset
 from hf_clipdyn.errors import ConfigError, DatasetError, TrainingError
-from hf_clipdyn.models.scales import clip_image_processor, scale
+from hf_clipdyn.models.sizes import clip_image_processor, model_size
 from hf_clipdyn.models.tokenizers import train_tokenizer
 from hf_clipdyn.revisions import list_revisions
 from hf_clipdyn.training import train
@@ -31,7 +31,7 @@ from hf_clipdyn.training.shards import Sample, Shards, Shuffle, first_captions
 from hf_clipdyn.training.source import Batch
 from hf_clipdyn.training.streamed import StreamedSource, Workers
 
-PROCESSOR = clip_image_processor(scale("tiny"))
+PROCESSOR = clip_image_processor(model_size("tiny"))
 TOKENIZER = train_tokenizer(["sample 0123456789, seen again"], vocab_size=600, context_length=16)
 
 

@@ -1,114 +1,136 @@
 """Just-noticeable differences: is the distance small where people see no difference (Zhang et al. 2018)?"""
 
-from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
 
-from hf_clipdyn.benchmarks.base import Benchmark, Measurement, Settings, decode, digest, measurement
-from hf_clipdyn.benchmarks.pairs import by_place, by_subset, dropped_dimensions, pair_distances, place_group
-from hf_clipdyn.benchmarks.pixel_baselines import kept, pixel_distance
+from hf_clipdyn.benchmarks.base import Common, Kind, KindSettings, decode, digest, number
+from hf_clipdyn.benchmarks.pair_tables import (
+    DISTANCE_COLUMNS,
+    DISTANCES,
+    DROPPED_DIMENSIONS,
+    PROBES,
+    by_place,
+    by_subset,
+    dropped_dimensions,
+    pair_trials,
+)
+from hf_clipdyn.benchmarks.pixel_baselines import cached_per_row, pixel_distance
 from hf_clipdyn.benchmarks.readout import Readout, Stimuli
 from hf_clipdyn.benchmarks.sources import Source
 from hf_clipdyn.metrics.jnd_map import jnd_map
 from hf_clipdyn.metrics.shared_images import connected_rows
-from hf_clipdyn.metrics.undefined import undefined_causes
+from hf_clipdyn.results.row import Number
+from hf_clipdyn.results.terms import KindTerms, Reference, Term
 
 __all__ = ["Jnd"]
 
+_JOINS = ("metric", "subset")
 
-class Jnd(Benchmark):
+
+class Jnd(Kind[KindSettings]):
     """Average precision of small distances for pairs that look the same, per sub-set and pooled.
 
-    A distance that says nothing scores ``same_share`` (probe ``human``), the mean share of "same" answers. The
-    Euclidean distance between the pixels that the model sees stands beside it (probe ``pixels``).
+    Chance is the mean share of "same" answers: the score of an uninformative distance. The baseline ``pixels`` is
+    the Euclidean distance between the pixels that the model sees.
 
     Trials: item, cluster (number, the same for pairs that are connected by images which both show), same (share of
-    "same" answers), subset, incomplete, probe, layer, distance, value, dropped_dimensions.
+    "same" answers), subset, probe (projection, hidden, or the baseline), layer, distance, value,
+    dropped_dimensions.
     """
 
-    kind: ClassVar[str] = "jnd"
+    name = "jnd"
     schemas = ("same_different",)
-    suites: ClassVar = {"full": ("bapps",)}
-    needs_text: ClassVar[bool] = False
-    reads_layers: ClassVar[bool] = True
+    terms = KindTerms(
+        title="Just-noticeable differences",
+        rank=80,
+        terms={
+            "jnd_map": Term(
+                title="mAP of just-noticeable differences",
+                meaning="Average precision of small distances for pairs that people took to be the same.",
+                limits=(0.0, 1.0),
+                better="high",
+                perception="low",
+            ),
+            "dropped_dimensions": DROPPED_DIMENSIONS,
+        },
+        variants=DISTANCES,
+        probes=PROBES,
+        references=(
+            Reference(role="chance", title="chance", joins=_JOINS),
+            Reference(role="baseline", name="pixels", title="pixels", joins=_JOINS),
+        ),
+    )
+    trial_columns: ClassVar = {
+        "item": "int64",
+        "cluster": "int64",
+        "same": "float64",
+        "subset": "str",
+        **DISTANCE_COLUMNS,
+        "value": "float64",
+    }
+    needs_text = False
+    reads_layers = True
     clusters = ("cluster",)
 
-    def __init__(self, source: Source, image_processor: Any, settings: Settings) -> None:
-        self._show_progress = settings.show_progress
-        facts = source.dataset.select_columns(["same", "subset"]).to_pandas()
+    def __init__(self, source: Source, image_processor: Any, settings: KindSettings, common: Common) -> None:
+        self._show_progress = common.show_progress
+        judged = source.dataset.select_columns(["same", "subset"]).to_pandas()
         first, second = (
-            decode(source.dataset, image_processor, settings, name) for name in ("image_0", "image_1")
+            decode(source.dataset, image_processor, common, name) for name in ("image_0", "image_1")
         )
         broken = first.broken | second.broken
         rows = np.flatnonzero(~broken)
         self._first, self._second = Stimuli(first.array, rows), Stimuli(second.array, rows)
-        shown = pd.factorize(np.array([*self._first.keys, *self._second.keys], dtype=object))[0]
-        self._facts = (
-            facts.iloc[rows]
+        images = pd.factorize(np.array([*self._first.keys, *self._second.keys], dtype=object))[0]
+        self._judged = (
+            judged.iloc[rows]
             .reset_index(drop=True)
-            .assign(
-                item=rows,
-                cluster=connected_rows(shown.reshape(2, len(rows)).T),
-                incomplete=source.incomplete(len(rows)),
-            )
+            .assign(item=rows, cluster=connected_rows(images.reshape(2, len(rows)).T))
         )
-        self._pixel_distances = kept(
+        self._pixel_distances = cached_per_row(
             "distances of pixels",
             [first.fingerprint, second.fingerprint],
             rows,
             lambda row: (pixel_distance(first.array[row], second.array[row]),),
-            settings,
+            common,
         )
         self.left_out = int(broken.sum())
-        self.fingerprint = digest(self.kind, first.fingerprint, second.fingerprint, facts.to_dict("list"))
+        self.facts = source.incomplete(len(rows))
+        self.fingerprint = digest(self.name, first.fingerprint, second.fingerprint, judged.to_dict("list"))
 
     def observe(self, readout: Readout) -> pd.DataFrame:
         """Distance of the two images of each pair, at every place."""
-        distances = pair_distances(readout, self._first, self._second, show_progress=self._show_progress)
-        facts = self._facts.iloc[distances["pair"]].reset_index(drop=True)
-        model = pd.concat([facts, distances.drop(columns="pair")], axis=1)
-        pixels = self._facts.assign(
-            probe="pixels", distance="euclidean", value=self._pixel_distances[:, 0], dropped_dimensions=0
-        )
-        trials: pd.DataFrame = pd.concat([model, pixels], ignore_index=True)
-        return trials
+        from hf_clipdyn.benchmarks.pairs import pair_distances
+
+        model = pair_distances(readout, self._first, self._second, show_progress=self._show_progress)
+        pixels = pd.DataFrame(self._pixel_distances, columns=["value"])
+        pixels = pixels.assign(pair=np.arange(len(pixels)), probe="pixels", distance="euclidean")
+        return pair_trials(self._judged, [model, pixels], self.trial_columns)
 
     @staticmethod
-    def score(trials: pd.DataFrame, settings: Settings) -> list[Measurement]:
+    def score(trials: pd.DataFrame, common: Common) -> list[Number]:
         """Average precision of every place, pooled and per sub-set."""
-        found: list[Measurement] = []
-        for place, distance, rows in by_place(trials):
-            for group, part in by_subset(rows, rows):
-                # Each interval sorts through all pairs a thousand times: hidden states have that of the pool alone.
-                spared = place["probe"] == "hidden" and group != ""
-                chosen = replace(settings, n_resamples=0) if spared else settings
-                found.append(_precision(part, distance, place_group(rows, distance, group), place, chosen))
-            found += dropped_dimensions(rows, distance, place)
+        found: list[Number] = []
+        for columns, rows in by_place(trials):
+            for subset, part in by_subset(rows, rows):
+                # An interval sorts all pairs a thousand times: hidden states have one only for all sub-sets together.
+                without = columns["probe"] == "hidden" and subset != ""
+                resampling = common.resampling | ({"n_resamples": 0} if without else {})
+                found.append(_precision(part, columns | {"subset": subset}, resampling))
+            found += dropped_dimensions(rows, columns)
         items = trials.drop_duplicates("item")
-        for group, part in by_subset(items, items):
+        for subset, part in by_subset(items, items):
             share = float(part["same"].mean())
-            found.append(Measurement("same_share", share, n=len(part), group=group, probe="human"))
+            found.append(
+                Number(metric="jnd_map", role="chance", probe="", subset=subset, value=share, n=len(part))
+            )
         return found
 
 
-def _precision(
-    rows: pd.DataFrame, distance: str, group: str, place: dict[str, Any], settings: Settings
-) -> Measurement:
-    # Trials of an earlier version name no clusters; in BAPPS no two pairs are known to share an image.
-    clusters = rows["cluster" if "cluster" in rows else "item"]
-    n_groups = clusters.nunique()
-    with undefined_causes() as causes:
-        groups = clusters if n_groups < len(rows) else None
-        result = jnd_map(rows["value"], rows["same"], groups=groups, **settings.resampling)
-    return measurement(
-        result,
-        "jnd_map",
-        causes,
-        metric=f"jnd_map/{distance}",
-        group=group,
-        n_groups=n_groups,
-        higher_is_better=True,
-        **place,
-    )
+def _precision(rows: pd.DataFrame, columns: dict[str, Any], resampling: dict[str, Any]) -> Number:
+    n_clusters = rows["cluster"].nunique()
+    groups = rows["cluster"] if n_clusters < len(rows) else None
+    result = jnd_map(rows["value"], rows["same"], groups=groups, **resampling)
+    return number(result, "jnd_map", n_clusters=n_clusters, **columns)

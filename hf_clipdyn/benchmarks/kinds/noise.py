@@ -1,5 +1,7 @@
-"""How zero-shot classification and the embedding stand noise on the pixels."""
+"""How much classification accuracy and embeddings suffer from corrupted pixels."""
 
+from collections.abc import Iterator, Set
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar
 
@@ -10,36 +12,70 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from hf_clipdyn.benchmarks.base import (
-    Benchmark,
-    Measurement,
-    Settings,
+    Common,
+    Kind,
+    KindSettings,
     cosine_distance,
     decode,
     digest,
-    measurement,
+    number,
     unit,
 )
-from hf_clipdyn.benchmarks.kinds.zero_shot import labels_of, rank
+from hf_clipdyn.benchmarks.corruptions import CORRUPTIONS, Corruption, GaussianNoise
+from hf_clipdyn.benchmarks.labels import labels_of, rank
 from hf_clipdyn.benchmarks.linear_probe import LinearProbe, probe_folds
-from hf_clipdyn.benchmarks.noises import PixelNoise, noise_group, noises
 from hf_clipdyn.benchmarks.prompts import class_embeddings, default_templates
 from hf_clipdyn.benchmarks.readout import Readout, Stimuli
 from hf_clipdyn.benchmarks.sources import Source
 from hf_clipdyn.data.images import decode_image
 from hf_clipdyn.metrics.bootstrap import wilson_interval
 from hf_clipdyn.metrics.noise_robustness import clear_of_chance, noise_robustness
-from hf_clipdyn.metrics.undefined import undefined_causes
+from hf_clipdyn.options import option
+from hf_clipdyn.results.row import Number
+from hf_clipdyn.results.terms import Axis, Condition, KindTerms, Overview, Reference, Term
 
-__all__ = ["Noise", "spread"]
+__all__ = ["Noise", "NoiseSettings", "mean_pairwise_distance"]
 
-_FEWEST_IN_COMMON = 10  # images; a share of fewer says nothing
-# Equal float32 embeddings give 1e-32 by the rounding of their mean, the smallest difference 1e-15.
-_NO_SPREAD = 1e-20
+_FEWEST_IN_COMMON = 10  # images; a rate over fewer says nothing
+# Equal float32 embeddings give 1e-32, since their mean is rounded; the smallest true distance is 1e-15.
+_ALL_ALIKE = 1e-20
 _VALUES_FOR_RMS = 2**23  # 2,700 images of 32 pixels a side, 55 of 224: the RMS is then known to about .003
-_BETTER = {"accuracy": True, "relative_drop": False, "chance_corrected_drop": False}
+_NOT_ABOVE_CHANCE = "Not defined if the clean accuracy is indistinguishable from chance."
 
 
-def spread(images: NDArray[np.floating[Any]]) -> float:
+@dataclass(frozen=True)
+class NoiseSettings(KindSettings):
+    """Which corruptions are shown; the untouched images always are.
+
+    Attributes:
+        sigmas: standard deviations of the Gaussian noise, on pixels in [0, 1]; 0 is always added.
+        stage: ``native`` corrupts the pixels of the file, before the model's processor resizes them; ``input``
+            those that the processor returns.
+        conditions: names of `CORRUPTIONS`.
+    """
+
+    sigmas: tuple[float, ...] = option(
+        (0.0, *GaussianNoise.levels),
+        "Standard deviations of the Gaussian noise, on pixels in [0, 1].",
+        within="[0, 1]",
+    )
+    stage: str = option(
+        "native",
+        "Corrupt before the processor resizes (native) or after (input).",
+        choices=("native", "input"),
+    )
+    conditions: tuple[str, ...] = option(
+        (GaussianNoise.name,), "Corruptions to show.", choices=tuple(CORRUPTIONS)
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        # In one order, so that one choice is one cell.
+        object.__setattr__(self, "sigmas", tuple(sorted({0.0, *map(float, self.sigmas)})))
+        object.__setattr__(self, "conditions", tuple(one for one in CORRUPTIONS if one in self.conditions))
+
+
+def mean_pairwise_distance(images: NDArray[np.floating[Any]]) -> float:
     """Mean cosine distance between two different images of (n, d) embeddings, without cancellation."""
     rows = unit(images)
     if len(rows) < 2:
@@ -47,256 +83,324 @@ def spread(images: NDArray[np.floating[Any]]) -> float:
     return float(np.square(rows - rows.mean(axis=0)).sum() / (len(rows) - 1))
 
 
-class Noise(Benchmark):
-    """Accuracy, its drop, and the displacement of the embedding, by the strength of noise on the pixels.
+class Noise(Kind[NoiseSettings]):
+    """Accuracy, its drop, and the displacement of the embedding, by the level of a corruption.
 
-    Trials: item, label, noise_kind ("" for the clean images), sigma (the level, on the scale of that kind; 0 for
-    the clean ones), noise_stage, decision (class id), probe_decision (that of a linear probe which has not seen
-    the item; -1 where its class has no other), distance (cosine, of the noisy to the clean embedding), spread (mean
-    distance between clean images), n_classes, rms (of the change of the pixels at that level, in [0, 1]). With another
-    revision's texts the four that hang on no text are null.
+    Trials: item, label, condition (``none`` for the clean images), level (in the unit of the condition; 0 for the
+    clean images), decision (class id), probe_decision (that of a linear probe which has not seen the item; -1 if its
+    class has no other image), distance (cosine, between the corrupted and the clean embedding),
+    mean_pairwise_distance (of the clean images), n_classes, rms (of the change of the pixels at that level, in
+    [0, 1]). With another revision's texts, the four columns that do not depend on texts are null.
     """
 
-    kind: ClassVar[str] = "noise"
+    name = "noise"
+    settings_class = NoiseSettings
     schemas = ("labels",)
-    settings = ("sigmas", "noise_stage", "noise_kinds")
-    suites: ClassVar = {
-        "embedded": ("procedural",),
-        "paper": ("cifar100",),
-        "full": ("cifar10", "cifar100", "tiny_imagenet", "imagenet"),
+    terms = KindTerms(
+        title="Sensitivity to noise",
+        rank=40,
+        level=Axis(title="level"),
+        conditions={"none": Condition(title="no noise")}
+        | {name: one.term for name, one in CORRUPTIONS.items()},
+        terms={
+            "accuracy": Term(
+                title="accuracy",
+                meaning="Correct decisions among all images, made with prompts unless a linear probe is named.",
+                limits=(0.0, 1.0),
+                better="high",
+            ),
+            "relative_drop": Term(
+                title="relative accuracy drop",
+                meaning=f"(clean - noisy) / clean; larger is more sensitive to the noise. {_NOT_ABOVE_CHANCE}",
+                better="low",
+                neutral=0.0,
+                neutral_title="no loss",
+            ),
+            "chance_corrected_drop": Term(
+                title="accuracy drop, chance-corrected",
+                meaning="(clean - noisy) / (clean - chance); larger is more sensitive to the noise. "
+                f"{_NOT_ABOVE_CHANCE}",
+                better="low",
+                neutral=0.0,
+                neutral_title="no loss",
+                overview=Overview(rank=50, level=0.2, condition=GaussianNoise.name),
+            ),
+            "area": Term(
+                title="area under the accuracy-noise curve",
+                meaning="Mean accuracy over the levels from 0 to the strongest one.",
+                limits=(0.0, 1.0),
+                better="high",
+            ),
+            "drop_when_right": Term(
+                title="correct when clean, wrong under noise",
+                meaning="Share of the images classified correctly when clean that the noise makes wrong. "
+                f"{_NOT_ABOVE_CHANCE}",
+                limits=(0.0, 1.0),
+                better="low",
+            ),
+            "drop_when_both_right": Term(
+                title="correct for both when clean, wrong under noise",
+                meaning="Share of the images that both revisions classify correctly when clean that the noise makes "
+                "wrong. Not defined if either clean accuracy is indistinguishable from chance.",
+                limits=(0.0, 1.0),
+                better="low",
+            ),
+            "displacement": Term(
+                title="displacement of the embedding",
+                meaning="Mean distance between the noisy and the clean embedding of an image, relative to the mean "
+                "distance between two clean images.",
+                better="low",
+                neutral=0.0,
+                neutral_title="none",
+            ),
+            "noise_rms": Term(
+                title="effective noise",
+                meaning="Root mean square of the change of the pixels, in [0, 1]; smaller than the nominal sigma, "
+                "since values are clipped at black and white.",
+                limits=(0.0, 1.0),
+            ),
+        },
+        references=(Reference(role="chance", title="chance", joins=("metric", "probe")),),
+    )
+    trial_columns: ClassVar = {
+        "item": "int64",
+        "label": "int64",
+        "condition": "str",
+        "level": "float64",
+        "decision": "int64",
+        "probe_decision": "Int64",
+        "distance": "float64",
+        "mean_pairwise_distance": "float64",
+        "n_classes": "int64",
+        "rms": "float64",
     }
-    text_drift: ClassVar[bool] = True
+    text_drift = True
 
-    def __init__(self, source: Source, image_processor: Any, settings: Settings) -> None:
+    def __init__(self, source: Source, image_processor: Any, settings: NoiseSettings, common: Common) -> None:
         self._names, self._labels = labels_of(source)
-        self._templates = default_templates(source.facts)
-        self._stage = settings.noise_stage
+        self._templates = default_templates(source.metadata)
         self._dataset = source.dataset
-        clean = decode(source.dataset, image_processor, settings)
+        self._is_native = settings.stage == "native"
+        clean = decode(source.dataset, image_processor, common)
         self._rows = np.flatnonzero(~clean.broken)
         self._inputs = clean.array
         self._clean = Stimuli(clean.array, self._rows)
-        self._noisy: list[tuple[PixelNoise, Stimuli]] = []
-        for noise in noises(settings):
-            if self._stage == "native":
-                noisy = decode(
-                    source.dataset, image_processor, settings, distort=noise, distort_key=noise.key
-                )
-                stimuli = Stimuli(noisy.array, self._rows)
+        self._corrupted: list[tuple[Corruption, Stimuli]] = []
+        for one in _corruptions(settings, common.seed):
+            if self._is_native:
+                pixels = decode(source.dataset, image_processor, common, distort=one, distort_key=one.key)
+                stimuli = Stimuli(pixels.array, self._rows)
             else:
-                stimuli = Stimuli(clean.array, self._rows, change=noise, change_key=noise.key)
-            self._noisy.append((noise, stimuli))
+                stimuli = Stimuli(clean.array, self._rows, change=one, change_key=one.key)
+            self._corrupted.append((one, stimuli))
         self.left_out = int(clean.broken.sum())
         self.fingerprint = digest(
-            self.kind,
+            self.name,
             clean.fingerprint,
             self._names,
             self._labels.tolist(),
             self._templates,
-            [noise.key for noise, _ in self._noisy],
-            self._stage,
+            [one.key for one, _ in self._corrupted],
+            settings.stage,
         )
 
     @cached_property
-    def _effective(self) -> list[float]:
-        """Root mean square of the change of the pixels, in [0, 1], of each noise: clipping shrinks what is nominal.
+    def _effective_rms(self) -> list[float]:
+        """Root mean square of the change of the pixels, in [0, 1], by each corruption.
 
-        Measured where the noise is added, over images that are drawn once.
+        It is measured at the stage where the pixels are corrupted, over images that are drawn once.
         """
-        native = self._dataset.select_columns(["image"]).cast_column("image", datasets.Image(decode=False))
-        squares, count = np.zeros(len(self._noisy)), 0
+        files = self._dataset.select_columns(["image"]).cast_column("image", datasets.Image(decode=False))
+        squares, count = np.zeros(len(self._corrupted)), 0
         for row in map(int, np.random.default_rng(0).permutation(self._rows)):
-            on_file = self._stage == "native"
-            pixels = np.asarray(decode_image(native[row]["image"]) if on_file else self._inputs[row])
-            changed = (noise(pixels, row) for noise, _ in self._noisy)
-            squares += [np.square((one - pixels.astype(np.float64)) / 255).sum() for one in changed]
+            pixels = np.asarray(decode_image(files[row]["image"]) if self._is_native else self._inputs[row])
+            corrupted = (corruption(pixels, row) for corruption, _ in self._corrupted)
+            squares += [np.square((one - pixels.astype(np.float64)) / 255).sum() for one in corrupted]
             count += pixels.size
             if count >= _VALUES_FOR_RMS:
                 break
         return [float(value) for value in np.sqrt(squares / count)]
 
     def observe(self, readout: Readout) -> pd.DataFrame:
-        """Decide for a class at every level, by prompts and by a linear probe of the clean images."""
+        """Choose a class at every level, with prompts and with a linear probe that is fitted on clean images."""
         clean = readout.images(self._clean)
         labels = self._labels[self._rows]
         classes = class_embeddings(readout, self._names, self._templates)
         probe = None if readout.only_text else LinearProbe(unit(clean), labels, probe_folds(labels))
-        scale = float("nan") if readout.only_text else spread(clean)
+        scale = np.nan if probe is None else mean_pairwise_distance(clean)
+        rms = [np.nan] * len(self._corrupted) if probe is None else self._effective_rms
+        shown = [("none", 0.0, self._clean, 0.0)]
+        shown += [
+            (one.name, one.level, stimuli, change)
+            for (one, stimuli), change in zip(self._corrupted, rms, strict=True)
+        ]
         blocks = []
-        effective = [np.nan] * len(self._noisy) if readout.only_text else self._effective
-        for kind, level, stimuli, rms in (
-            ("", 0.0, self._clean, 0.0),
-            *(
-                (noise.kind, noise.level, stimuli, rms)
-                for (noise, stimuli), rms in zip(self._noisy, effective, strict=True)
-            ),
-        ):
+        for condition, level, stimuli, change in shown:
             images = readout.images(stimuli)
             columns = {
                 "item": self._rows,
                 "label": labels,
-                "noise_kind": kind,
-                "sigma": level,
-                "noise_stage": self._stage,
+                "condition": condition,
+                "level": level,
                 "decision": rank(images, classes)[:, 0],
-                "probe_decision": probe.decide(unit(images)) if probe is not None else pd.NA,
-                "distance": cosine_distance(clean, images) if probe is not None else np.nan,
-                "spread": scale,
+                "probe_decision": pd.NA if probe is None else probe.decide(unit(images)),
+                "distance": np.nan if probe is None else cosine_distance(clean, images),
+                "mean_pairwise_distance": scale,
                 "n_classes": len(self._names),
-                "rms": rms,
+                "rms": change,
             }
-            blocks.append(pd.DataFrame(columns).astype({"probe_decision": "Int64", "distance": "float64"}))
+            blocks.append(pd.DataFrame(columns).astype(self.trial_columns))
         return pd.concat(blocks, ignore_index=True)
 
     @staticmethod
-    def score(trials: pd.DataFrame, settings: Settings) -> list[Measurement]:
-        """Accuracies and drops by kind and level, of prompts and probe; displacement; RMS of the noise."""
-        measurements = _score_reader(trials, settings, "projection")
-        if "probe_decision" in trials and trials["probe_decision"].notna().any():
+    def score(trials: pd.DataFrame, common: Common) -> list[Number]:
+        """Accuracies and drops by condition and level, of prompts and probe; displacement; RMS of the change."""
+        numbers = _score_decisions(trials, common, "projection")
+        if trials["probe_decision"].notna().any():
             probed = trials.assign(decision=trials["probe_decision"])
-            measurements += _score_reader(probed[probed["decision"] >= 0], settings, "linear_probe")
+            numbers += _score_decisions(probed[probed["decision"] >= 0], common, "linear_probe")
         if trials["distance"].notna().any():
-            noisy = trials[trials["sigma"] > 0]
-            for _, rows in noisy.groupby(["noise_kind", "sigma"], sort=False):
-                kind, level, stage = rows[["noise_kind", "sigma", "noise_stage"]].iloc[0]
-                group = noise_group(kind, level, stage)
-                measurements.append(_displacement(rows, group, settings))
-                rms = float(rows["rms"].iloc[0]) if "rms" in rows else float("nan")
-                if np.isfinite(rms):  # earlier trials have none
-                    measurements.append(Measurement("noise_rms", rms, group=group, probe="pixels"))
-        return measurements
+            for at, rows in _by_level(trials):
+                rms = float(rows["rms"].iloc[0])
+                numbers += [
+                    _displacement(rows, common, at),
+                    Number(metric="noise_rms", role="diagnostic", probe="", value=rms, **at),
+                ]
+        return numbers
 
     @staticmethod
-    def score_together(a: pd.DataFrame, b: pd.DataFrame) -> tuple[list[Measurement], list[Measurement]]:
-        """Of the images that both classify correctly when clean, the share that each noise makes wrong.
+    def score_together(a: pd.DataFrame, b: pd.DataFrame) -> tuple[list[Number], list[Number]]:
+        """Share of the images that both revisions classify correctly when clean that each corruption makes wrong.
 
-        NaN where the clean accuracy of either is not clear of chance: what is right is then lucky on one side.
-        `drop_when_right` is over each revision's own images, of which a better one has more and harder ones.
+        `drop_when_right` is over each revision's own images: a better revision has more of them, and harder ones. NaN
+        if the clean accuracy of either is indistinguishable from chance: one side is then right by luck.
         """
         right = [_right_when_clean(side) for side in (a, b)]
-        common = right[0] & right[1]
-        clear = all(
+        above_chance = all(
             clear_of_chance(len(one) / n, n, int(side["n_classes"].iloc[0]))
             for one, side in zip(right, (a, b), strict=True)
             if (n := side["item"].nunique())
         )
-        return _drops(a, common, clear), _drops(b, common, clear)
+        common = right[0] & right[1]
+        return _drops_when_both_right(a, common, above_chance), _drops_when_both_right(
+            b, common, above_chance
+        )
 
 
-def _score_reader(trials: pd.DataFrame, settings: Settings, probe: str) -> list[Measurement]:
-    """All that follows from decisions, however they were read out of the embedding."""
+def _corruptions(settings: NoiseSettings, seed: int) -> list[Corruption]:
+    """By condition and ascending level, without the level 0."""
+    return [
+        CORRUPTIONS[name](level, seed)
+        for name in settings.conditions
+        for level in (settings.sigmas if name == GaussianNoise.name else CORRUPTIONS[name].levels)
+        if level > 0
+    ]
+
+
+def _by_level(trials: pd.DataFrame) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:
+    """The trials of each condition and level, with these two columns of their numbers; the clean ones are left out."""
+    corrupted = trials[trials["level"] > 0]
+    for (condition, level), rows in corrupted.groupby(["condition", "level"], sort=False):
+        yield {"condition": condition, "level": level}, rows
+
+
+def _score_decisions(trials: pd.DataFrame, common: Common, probe: str) -> list[Number]:
+    """All numbers that follow from decisions, whether prompts or a probe made them."""
     if trials.empty:
         note = "no class has two images, of which one could be held out"
-        return [Measurement("clean_accuracy", float("nan"), probe=probe, note=note)]
+        return [Number(metric="accuracy", value=float("nan"), probe=probe, note=note)]
     n, n_classes = trials["item"].nunique(), int(trials["n_classes"].iloc[0])
-    clean = trials[trials["sigma"] == 0]
-    right = set(clean["item"][clean["decision"] == clean["label"]])
-    noisy = trials[trials["sigma"] > 0]
-    kinds = list(noisy["noise_kind"].unique()) or ["gaussian"]
-    rows: dict[str, Any] = {"probe": probe, "n": n, "n_groups": n}
-    measurements: list[Measurement] = []
-    for kind in kinds:
-        shown = pd.concat([clean, noisy[noisy["noise_kind"] == kind]])
-        stage = str(shown["noise_stage"].iloc[0])
-        with undefined_causes() as causes:
-            result = noise_robustness(
-                shown["decision"].to_numpy(np.int64),
-                shown["label"],
-                shown["sigma"],
-                n_classes=n_classes,
-                groups=shown["item"],
-                **settings.resampling,
-            )
-        if not measurements:
-            measurements += [
-                measurement(result, "clean_accuracy", causes, higher_is_better=True, **rows),
-                Measurement("chance", 1 / n_classes, **rows),
+    clean, corrupted = trials[trials["level"] == 0], trials[trials["level"] > 0]
+    right = _right_when_clean(trials)
+    columns: dict[str, Any] = {"probe": probe, "n": n, "n_clusters": n}
+    numbers: list[Number] = []
+    for condition in list(corrupted["condition"].unique()) or [GaussianNoise.name]:
+        shown = pd.concat([clean, corrupted[corrupted["condition"] == condition]])
+        result = noise_robustness(
+            shown["decision"].to_numpy(np.int64),
+            shown["label"],
+            shown["level"],
+            n_classes=n_classes,
+            groups=shown["item"],
+            **common.resampling,
+        )
+        if not numbers:
+            numbers += [
+                number(result, "clean_accuracy", metric="accuracy", **columns),
+                Number(metric="accuracy", role="chance", condition="", value=1 / n_classes, **columns),
             ]
-        area = noise_group(kind, None, stage)
-        measurements.append(measurement(result, "area", causes, group=area, higher_is_better=True, **rows))
+        numbers.append(number(result, "area", condition=condition, **columns))
         for position, level in enumerate(result["sigmas"]):
-            group = noise_group(kind, level, stage)
-            keys = _BETTER if level > 0 else {"accuracy": True} if kind == "gaussian" else {}
-            measurements += [
-                measurement(
-                    _at_level(result, key, position),
-                    key,
-                    causes,
-                    group=group,
-                    higher_is_better=better,
-                    **rows,
-                )
-                for key, better in keys.items()
+            at = {"condition": condition, "level": level}
+            drops = ("relative_drop", "chance_corrected_drop") if level else ()
+            numbers += [
+                number(_at_level(result, key, position), key, **columns, **at) for key in ("accuracy", *drops)
             ]
-            if level > 0:
-                lost = shown[(shown["sigma"] == level) & shown["item"].isin(right)]
-                measurements.append(_lost(lost, group, probe, causes.get("relative_drop", ""), settings))
-    return measurements
+            if level:
+                rows = shown[(shown["level"] == level) & shown["item"].isin(right)]
+                cause = result["causes"].get("relative_drop", "")
+                numbers.append(_drop_when_right(rows, cause, common, {"probe": probe} | at))
+    return numbers
 
 
-def _at_level(result: dict[str, Any], key: str, level: int) -> dict[str, Any]:
-    one = {"n": result["n"], key: result[key][level]}
-    if f"{key}_ci" in result:
-        one[f"{key}_ci"] = result[f"{key}_ci"][level]
-    return one
+def _at_level(result: dict[str, Any], key: str, position: int) -> dict[str, Any]:
+    """One level of a list in the result, with its interval."""
+    keys = (one for one in (key, f"{key}_ci") if one in result)
+    return {"n": result["n"], "causes": result["causes"]} | {one: result[one][position] for one in keys}
 
 
-def _displacement(rows: pd.DataFrame, group: str, settings: Settings) -> Measurement:
+def _displacement(rows: pd.DataFrame, common: Common, at: dict[str, Any]) -> Number:
     """Mean distance to the clean embedding, in units of the mean distance between clean images.
 
-    Student's interval over the images; the spread is held fixed.
+    Student's interval over the images; the unit is taken as exact.
     """
-    n, scale = len(rows), float(rows["spread"].iloc[0])
-    if not scale > _NO_SPREAD:
+    n, scale = len(rows), float(rows["mean_pairwise_distance"].iloc[0])
+    columns: dict[str, Any] = {"metric": "displacement", "n": n, "n_clusters": n, **at}
+    if not scale > _ALL_ALIKE:
         note = "all clean images embed alike" if n > 1 else "there is only one image"
-        return Measurement("displacement", float("nan"), n=n, n_groups=n, group=group, note=note)
+        return Number(value=float("nan"), note=note, **columns)
     values = rows["distance"].to_numpy() / scale
     low, high = float("nan"), float("nan")
-    if settings.n_resamples and n > 1:
-        half = stats.t.ppf((1 + settings.confidence_level) / 2, n - 1) * values.std(ddof=1) / np.sqrt(n)
+    if common.n_resamples and n > 1:
+        half = stats.t.ppf((1 + common.confidence_level) / 2, n - 1) * values.std(ddof=1) / np.sqrt(n)
         low, high = values.mean() - half, values.mean() + half
-    return Measurement(
-        "displacement", float(values.mean()), low, high, n, n, group=group, higher_is_better=False
-    )
+    return Number(value=float(values.mean()), ci_low=low, ci_high=high, **columns)
 
 
-def _lost(rows: pd.DataFrame, group: str, probe: str, cause: str, settings: Settings) -> Measurement:
-    """Of the images that are right when clean, the share that noise makes wrong; Wilson's interval.
+def _drop_when_right(rows: pd.DataFrame, cause: str, common: Common, at: dict[str, Any]) -> Number:
+    """Share of these images, which are right when clean, that a corruption makes wrong; Wilson's interval.
 
-    Near chance these images are lucky guesses: almost any change of the decisions makes them wrong. The number is
+    Near chance these images are lucky guesses, and almost any change of the decisions makes them wrong. The number is
     then undefined, for the same cause as the drops.
     """
     n = len(rows)
     if cause:
-        return Measurement("drop_when_right", float("nan"), n=n, group=group, probe=probe, note=cause)
-    share = float((rows["decision"] != rows["label"]).mean())
+        return Number(metric="drop_when_right", value=float("nan"), n=n, note=cause, **at)
+    wrong = float((rows["decision"] != rows["label"]).mean())
     low, high = float("nan"), float("nan")
-    if settings.n_resamples:
-        low, high = wilson_interval(share, n, settings.confidence_level)
-    return Measurement(
-        *("drop_when_right", share, low, high, n, n), group=group, probe=probe, higher_is_better=False
-    )
+    if common.n_resamples:
+        low, high = wilson_interval(wrong, n, common.confidence_level)
+    return Number(metric="drop_when_right", value=wrong, ci_low=low, ci_high=high, n=n, n_clusters=n, **at)
 
 
 def _right_when_clean(trials: pd.DataFrame) -> set[Any]:
-    right = (trials["sigma"] == 0) & (trials["decision"] == trials["label"])
+    """Items that are classified correctly when clean."""
+    right = (trials["level"] == 0) & (trials["decision"] == trials["label"])
     return set(trials.loc[right, "item"])
 
 
-def _drops(trials: pd.DataFrame, items: set[Any], clear: bool) -> list[Measurement]:
+def _drops_when_both_right(trials: pd.DataFrame, items: Set[Any], above_chance: bool) -> list[Number]:
+    """The drop over items that both revisions classify correctly when clean; none if these are too few."""
     if len(items) < _FEWEST_IN_COMMON:
         return []
-    shown = trials[(trials["sigma"] > 0) & trials["item"].isin(items)]
-    conditions = ["noise_kind", "sigma", "noise_stage"]
-    wrong = shown.assign(wrong=shown["decision"] != shown["label"]).groupby(conditions)["wrong"].mean()
-    note = "" if clear else "a clean accuracy is not clear of chance"
+    note = "" if above_chance else "a clean accuracy is not clear of chance"
     return [
-        Measurement(
-            "drop_when_both_right",
-            float(share) if clear else float("nan"),
+        Number(
+            metric="drop_when_both_right",
+            value=float((rows["decision"] != rows["label"]).mean()) if above_chance else float("nan"),
             n=len(items),
-            group=noise_group(kind, level, stage),
             note=note,
+            **at,
         )
-        for kind, level, stage, share in wrong.reset_index().itertuples(index=False)
+        for at, rows in _by_level(trials[trials["item"].isin(items)])
     ]

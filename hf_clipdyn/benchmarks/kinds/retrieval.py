@@ -1,53 +1,81 @@
-"""Image-text retrieval on captioned images: recall at 1, 5 and 10, both ways."""
+"""Image-text retrieval on captioned images: recall at 1, 5 and 10 in both directions."""
 
+from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
 
-from hf_clipdyn.benchmarks.base import (
-    Benchmark,
-    Measurement,
-    Settings,
-    decode,
-    digest,
-    measurement,
-    similarity,
-    unit,
-)
+from hf_clipdyn.benchmarks.base import Common, Kind, KindSettings, decode, digest, number, similarity, unit
 from hf_clipdyn.benchmarks.readout import Readout, Stimuli
 from hf_clipdyn.benchmarks.sources import Source
 from hf_clipdyn.errors import DatasetError
 from hf_clipdyn.metrics.recall_at_k import recall_at_k
+from hf_clipdyn.options import option
+from hf_clipdyn.results.row import Number
+from hf_clipdyn.results.terms import KindTerms, Overview, Reference, Term
 
-__all__ = ["Retrieval"]
+__all__ = ["Retrieval", "RetrievalSettings"]
 
-_WAYS = ("image_to_text", "text_to_image")
+_DIRECTIONS = {
+    "image_to_text": "Images with one of their captions in the top {}.",
+    "text_to_image": "Captions with their image in the top {}.",
+}
 _DEPTHS = (1, 5, 10)
 
 
-class Retrieval(Benchmark):
-    """Recall among all images and captions of the set, or of its last ``held_out`` images.
+@dataclass(frozen=True)
+class RetrievalSettings(KindSettings):
+    """Among which images and captions is searched.
 
-    Recall depends on the number of candidates, so chance stands beside it, and ``group`` says how many
-    images were held out where not all are taken.
-
-    Trials: modality (``image`` or ``text``), item (the image's row), held_out (0 for all), embedding (a
-    unit vector, float32).
+    Attributes:
+        held_out: the last N images of the split, with their captions; None for all.
     """
 
-    kind: ClassVar[str] = "retrieval"
-    schemas = ("captions",)
-    settings = ("held_out",)
-    suites: ClassVar = {"full": ("flickr8k",)}
+    held_out: int | None = option(
+        None, "Hold out the last N images for retrieval. Default: use all images.", within="[1, 1000000000]"
+    )
 
-    def __init__(self, source: Source, image_processor: Any, settings: Settings) -> None:
-        dataset = source.dataset
-        self._held_out = settings.held_out or 0
-        if self._held_out:
-            dataset = dataset.select(range(max(0, len(dataset) - self._held_out), len(dataset)))
-        pixels = decode(dataset, image_processor, settings)
-        captions = dataset["captions"]
+
+class Retrieval(Kind[RetrievalSettings]):
+    """Recall among all images and captions of the split, or of its last ``held_out`` images.
+
+    Recall depends on the number of candidates; therefore, each recall has its chance level.
+
+    Trials: modality (``image`` or ``text``), item (the image's row), embedding (a unit vector, float32).
+    """
+
+    name = "retrieval"
+    settings_class = RetrievalSettings
+    schemas = ("captions",)
+    terms = KindTerms(
+        title="Retrieval",
+        rank=30,
+        task="image-text-retrieval",
+        terms={
+            f"{direction}_recall_at_{depth}": Term(
+                title=f"{direction.replace('_', '-')} recall at {depth}",
+                meaning=meaning.format(depth),
+                limits=(0.0, 1.0),
+                better="high",
+                perception="high",
+                overview=Overview(rank=40) if (direction, depth) == ("image_to_text", 10) else None,
+            )
+            for direction, meaning in _DIRECTIONS.items()
+            for depth in _DEPTHS
+        },
+        references=(Reference(role="chance", title="chance", joins=("metric",)),),
+    )
+    trial_columns: ClassVar = {"modality": "str", "item": "int64", "embedding": "object"}
+
+    def __init__(
+        self, source: Source, image_processor: Any, settings: RetrievalSettings, common: Common
+    ) -> None:
+        dataset, held_out = source.dataset, settings.held_out or 0
+        if held_out:
+            dataset = dataset.select(range(max(0, len(dataset) - held_out), len(dataset)))
+        pixels = decode(dataset, image_processor, common)
+        captions = list(dataset["captions"])
         self._rows = np.array([row for row in np.flatnonzero(~pixels.broken) if captions[row]], np.int64)
         if not len(self._rows):
             raise DatasetError(
@@ -55,38 +83,37 @@ class Retrieval(Benchmark):
             )
         self._stimuli = Stimuli(pixels.array, self._rows)
         self._captions = [text for row in self._rows for text in captions[row]]
-        self._owners = np.repeat(self._rows, [len(captions[row]) for row in self._rows])
+        self._caption_rows = np.repeat(self._rows, [len(captions[row]) for row in self._rows])
         self.left_out = len(dataset) - len(self._rows)
-        self.fingerprint = digest(self.kind, pixels.fingerprint, self._captions, self._held_out)
+        self.fingerprint = digest(self.name, pixels.fingerprint, self._captions, held_out)
 
     def observe(self, readout: Readout) -> pd.DataFrame:
         """Unit embeddings of all images and captions."""
         images, texts = unit(readout.images(self._stimuli)), unit(readout.texts(self._captions))
-        return pd.DataFrame(
+        trials = pd.DataFrame(
             {
                 "modality": ["image"] * len(images) + ["text"] * len(texts),
-                "item": np.concatenate([self._rows, self._owners]),
-                "held_out": self._held_out,
+                "item": np.concatenate([self._rows, self._caption_rows]),
                 "embedding": [*images.astype(np.float32), *texts.astype(np.float32)],
             }
         )
+        return trials.astype(self.trial_columns)
 
     @staticmethod
-    def score(trials: pd.DataFrame, settings: Settings) -> list[Measurement]:
-        """Recalls with intervals over the images, and chance."""
+    def score(trials: pd.DataFrame, common: Common) -> list[Number]:
+        """Recalls with intervals over the images, and their chance levels."""
         images, texts = (trials[trials["modality"] == modality] for modality in ("image", "text"))
         similarities = similarity(images["embedding"].to_list(), texts["embedding"].to_list())
-        owners = pd.Index(images["item"]).get_indexer(texts["item"])
-        result = recall_at_k(similarities, owners, ks=_DEPTHS, **settings.resampling)
-        held_out = int(trials["held_out"].iloc[0])
-        rows: dict[str, Any] = {
-            "n_groups": len(images),
-            "group": f"held_out={held_out}" if held_out else "",
-        }
-        measurements = []
-        for way, n in zip(_WAYS, (len(images), len(texts)), strict=True):
-            for k in _DEPTHS:
-                recall, chance = f"{way}_recall_at_{k}", f"{way}_chance_at_{k}"
-                measurements.append(measurement(result, recall, {}, n=n, higher_is_better=True, **rows))
-                measurements.append(measurement(result, chance, {}, n=n, **rows))
-        return measurements
+        caption_images = pd.Index(images["item"]).get_indexer(texts["item"])
+        result = recall_at_k(similarities, caption_images, ks=_DEPTHS, **common.resampling)
+        numbers = []
+        for direction, n in zip(_DIRECTIONS, (len(images), len(texts)), strict=True):
+            counts: dict[str, Any] = {"n": n, "n_clusters": len(images)}
+            for depth in _DEPTHS:
+                metric = f"{direction}_recall_at_{depth}"
+                chance = result[f"{direction}_chance_at_{depth}"]
+                numbers += [
+                    number(result, metric, **counts),
+                    Number(metric=metric, role="chance", value=chance, **counts),
+                ]
+        return numbers

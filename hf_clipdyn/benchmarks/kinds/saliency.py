@@ -3,89 +3,216 @@
 import hashlib
 import json
 import os
-import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar, cast
 
 import datasets
 import numpy as np
 import pandas as pd
-from accelerate import PartialState
 from numpy.typing import NDArray
 
-from hf_clipdyn.benchmarks.base import (
-    PROBES,
-    Benchmark,
-    Measurement,
-    Settings,
-    chosen_preprocess,
-    decode,
-    digest,
-)
+from hf_clipdyn.benchmarks.base import Common, Kind, KindSettings, decode, digest
 from hf_clipdyn.benchmarks.captions import first_captions
 from hf_clipdyn.benchmarks.observers import Observers, Viewed
 from hf_clipdyn.benchmarks.readout import Readout, Stimuli, map_over_processes
-from hf_clipdyn.benchmarks.saliency_rows import Row, ScoredMaps
+from hf_clipdyn.benchmarks.saliency_rows import (
+    CENTRE_BIAS,
+    CENTRE_GAUSSIAN,
+    HUMAN,
+    LEFT_OUT,
+    PIXELS,
+    ScoredMaps,
+    TrialRow,
+)
 from hf_clipdyn.benchmarks.sources import Source
 from hf_clipdyn.benchmarks.views import crop_view, whole_view
 from hf_clipdyn.data.images import decode_image
 from hf_clipdyn.errors import ConfigError, DatasetError
 from hf_clipdyn.metrics.bootstrap import Resampling, Scale, mean_intervals
 from hf_clipdyn.metrics.saliency_map_scores import METRICS
-from hf_clipdyn.metrics.undefined import UndefinedMetricWarning
-from hf_clipdyn.models.maps import GRADIENT_PROBES, saliency_maps
+from hf_clipdyn.options import option
+from hf_clipdyn.results.row import Number
+from hf_clipdyn.results.terms import KindTerms, Overview, Reference, Term
 
-__all__ = ["NEUTRAL_TEXT", "Saliency"]
+__all__ = ["NEUTRAL_TEXT", "PROBES", "Saliency", "SaliencySettings"]
 
 NEUTRAL_TEXT = "a photo."
-_DEFAULT_PROBES = ("attention", "rollout")
+PROBES = ("attention", "attention_layers", "rollout", "gradient_input", "grad_cam")
+"""The maps that can be read out of a model, see `hf_clipdyn.models.maps`."""
+
 _SCALES: dict[str, Scale] = {"auc": "share", "auc_judd": "share", "sauc": "share", "sim": "share"}
 _CHUNK = 32
 _FEW_IMAGES = 100
 """The centre bias is built from the fixations that are sAUC's negatives, without the image's own: with few images it is
-high where the negatives are. Of OSIE's images it is .34 to .41 with 20, .49 with 700."""
+high where the negatives are. On OSIE it has .34 to .41 with 20 images, .49 with 700."""
 _THREADS = 8
 _CEILING_MAPS = 16_000
+_SMOOTHED = "smoothed"
+_CONSTANT: dict[str, Any] = {"neutral_title": "constant map"}
+_REFERENCES = {
+    CENTRE_GAUSSIAN: {"probe": "", "role": "baseline", "reference": CENTRE_GAUSSIAN},
+    CENTRE_BIAS: {"probe": "", "role": "baseline", "reference": CENTRE_BIAS},
+    PIXELS: {"probe": "", "role": "baseline", "reference": PIXELS},
+    HUMAN: {"probe": "", "role": "human", "reference": "observers"},
+}
+"""Columns of the numbers of maps that come from no model, by their name in the trials."""
+_JOINS = ("metric", "variant", "subset")
 
 Floats = NDArray[np.float64]
 
 
-class Saliency(Benchmark):
+@dataclass(frozen=True)
+class SaliencySettings(KindSettings):
+    """Which maps are read, and of which images."""
+
+    preprocess: str = option(
+        "squash",
+        "squash (the whole image becomes the model's square) or crop (only what the model's processor leaves).",
+        choices=("squash", "crop"),
+    )
+    probes: tuple[str, ...] = option(("attention", "rollout"), f"Maps: {', '.join(PROBES)}.", choices=PROBES)
+    captions: Path | None = option(
+        None,
+        "File (image,caption) whose captions gradient_input also uses. Default: only a neutral text.",
+    )
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        # The order of the probes changes nothing, so that it must not name another cell.
+        object.__setattr__(self, "probes", tuple(name for name in PROBES if name in self.probes))
+        if self.captions is not None:
+            object.__setattr__(self, "captions", Path(self.captions).expanduser())
+            if "gradient_input" not in self.probes:
+                raise ConfigError(
+                    "captions are given, but only the probe gradient_input reads them: add it to the probes."
+                )
+
+
+class Saliency(Kind[SaliencySettings]):
     """Eight metrics of the model's maps, raw and smoothed by one degree, beside baselines and human ceiling.
 
-    Maps are laid over the image's own pixels (bilinear), where the fixations are. The probes
-    ``centre_gaussian`` (a quarter of either side wide), ``centre_bias`` (the fixations on all other images),
-    ``pixels`` (gradient energy of what the model sees) and ``human`` (the other observers predict the one
-    left out, averaged over the observers) do not depend on the revision and stand beside each. CC, SIM and KL
-    depend on the number of fixations: in the group
-    ``observer=left_out`` model, baselines and humans are all compared with the same one observer of each image.
+    Maps are laid over the image's own pixels (bilinear), where the fixations are. Four kinds of maps do not depend on
+    the revision: the baselines ``centre_gaussian`` (a quarter of either side wide), ``centre_bias`` (the fixations on
+    all other images) and ``pixels`` (gradient energy of what the model sees), and ``human`` (the other observers
+    predict the one left out, averaged over the observers). CC, SIM and KL depend on the number of fixations: in the
+    subset ``left_out_observer`` model, baselines and humans are all compared with the same one observer per image.
 
-    Trials: item, image_id, n_fixations, probe, layer, smoothed, group, one column a metric, and ``causes``, JSON
-    of metric to the reason why it is NaN.
+    Trials: item, image_id, n_fixations, probe (or the name of one of those four), layer, smoothed, subset, one column
+    per metric, and ``causes``, JSON of metric to the reason why it is NaN.
     """
 
-    kind: ClassVar[str] = "saliency"
+    name = "saliency"
+    settings_class = SaliencySettings
     schemas = ("fixations",)
-    settings = ("probes", "captions")
-    suites: ClassVar = {"paper": ("mit1003",), "full": ("mit1003", "cat2000", "salicon", "osie")}
-    needs_text: ClassVar[bool] = False
-    preprocesses = ("squash", "crop")
+    terms = KindTerms(
+        title="Saliency",
+        rank=90,
+        terms={
+            "nss": Term(
+                title="NSS",
+                meaning="Normalised scanpath saliency: mean of the standardised map at the fixations.",
+                unit="standard deviations",
+                better="high",
+                neutral=0.0,
+                overview=Overview(rank=90),
+                **_CONSTANT,
+            ),
+            "auc": Term(
+                title="AUC",
+                meaning="Area under the ROC curve of the fixations against all pixels.",
+                better="high",
+                neutral=0.5,
+                **_CONSTANT,
+            ),
+            "auc_judd": Term(
+                title="AUC-Judd",
+                meaning="Area under the ROC curve with Judd's thresholds, against pixels without fixations.",
+                better="high",
+                neutral=0.5,
+                **_CONSTANT,
+            ),
+            "sauc": Term(
+                title="shuffled AUC",
+                meaning="Area under the ROC curve against the fixations on other images; a centre bias gains nothing.",
+                better="high",
+                neutral=0.5,
+                **_CONSTANT,
+            ),
+            "cc": Term(
+                title="CC",
+                meaning="Pearson correlation of the map with the density of the fixations.",
+                better="high",
+                neutral=0.0,
+                overview=Overview(rank=90),
+                **_CONSTANT,
+            ),
+            "sim": Term(
+                title="SIM",
+                meaning="Sum over the pixels of the smaller of map and density, each scaled to the sum 1.",
+                limits=(0.0, 1.0),
+                better="high",
+            ),
+            "kl": Term(
+                title="KL divergence",
+                meaning="Divergence of the map from the density of the fixations.",
+                unit="nats",
+                better="low",
+            ),
+            "ig": Term(
+                title="information gain",
+                meaning="Log-likelihood of the fixations under the map minus that under the centre bias.",
+                unit="bits per fixation",
+                better="high",
+                neutral=0.0,
+                neutral_title="centre bias",
+            ),
+        },
+        variants={_SMOOTHED: "smoothed by one degree"},
+        subsets={LEFT_OUT: "against one left-out observer"},
+        probes={
+            "attention": "attention",
+            "rollout": "attention rollout",
+            "gradient_input": "gradient x input",
+            "gradient_input_caption": "gradient x input, own caption",
+            "grad_cam": "Grad-CAM",
+        },
+        references=(
+            Reference(role="baseline", name=CENTRE_GAUSSIAN, title="centre Gaussian", joins=_JOINS),
+            Reference(role="baseline", name=CENTRE_BIAS, title="centre bias", joins=_JOINS),
+            Reference(role="baseline", name=PIXELS, title="gradient energy", joins=_JOINS),
+            Reference(role="human", name="observers", title="humans", joins=_JOINS),
+        ),
+    )
+    trial_columns: ClassVar = {
+        "item": "int64",
+        "image_id": "string",
+        "n_fixations": "int64",
+        "probe": "string",
+        "layer": "Int64",
+        "smoothed": "bool",
+        "subset": "string",
+        **dict.fromkeys(METRICS, "float64"),
+        "causes": "string",
+    }
+    needs_text = False
 
-    def __init__(self, source: Source, image_processor: Any, settings: Settings) -> None:
-        if source.facts.pixels_per_degree is None:
+    def __init__(
+        self, source: Source, image_processor: Any, settings: SaliencySettings, common: Common
+    ) -> None:
+        from hf_clipdyn.models.maps import GRADIENT_PROBES
+
+        if source.metadata.pixels_per_degree is None:
             raise DatasetError(
-                f"It is not known how many pixels of {source.name} are one degree of visual angle: "
+                f"{source.name} does not say how many pixels are one degree of visual angle: "
                 "state pixels_per_degree in the facts of its loader."
             )
-        self.preprocess = chosen_preprocess(type(self), settings)
-        self._probes = [
-            probe
-            for probe in PROBES
-            if probe in (_DEFAULT_PROBES if settings.probes is None else settings.probes)
-        ]
+        self.preprocess = settings.preprocess
+        self._probes = list(settings.probes)
         squash = self.preprocess == "squash"
-        pixels = decode(source.dataset, image_processor, settings, squash=squash)
+        pixels = decode(source.dataset, image_processor, common, squash=squash)
         self.left_out = int(pixels.broken.sum())
         self._array = pixels.array
         self._fixation_maps = source.dataset.select_columns(["fixation_map"]).cast_column(
@@ -93,38 +220,33 @@ class Saliency(Benchmark):
         )
         rows = source.dataset.select_columns(["image_id", "width", "height", "fixations"])
         viewed = [
-            _viewed(item, row, None if squash else image_processor, source.facts.drop_first)
+            _viewed(item, row, None if squash else image_processor, source.metadata.drop_first)
             for item, row in enumerate(rows)
             if not pixels.broken[item]
         ]
-        # Images of one size stand together, so that what is laid over them is prepared once.
+        # Images of one size follow each other, so that what is laid over them is prepared once.
         self._viewed = sorted(viewed, key=lambda one: (one.view.size, one.item))
         self._observers = Observers(
-            self._viewed, source.facts.pixels_per_degree, settings.seed, self._image_map
+            self._viewed, source.metadata.pixels_per_degree, common.seed, self._image_map
         )
         self._scored = ScoredMaps(self._observers)
-        self._captions = self._texts(settings)
-        self._reference: list[Row] | None = None
+        self._captions = (
+            None
+            if settings.captions is None
+            else first_captions(settings.captions, [one.image_id for one in self._viewed])
+        )
+        self._reference_trials: list[TrialRow] | None = None
         self.fingerprint = digest(
-            self.kind,
+            self.name,
             pixels.fingerprint,
             self.preprocess,
             [NEUTRAL_TEXT if probe in GRADIENT_PROBES else "" for probe in self._probes],
             self._probes,
             self._captions,
-            [source.facts.pixels_per_degree, source.facts.drop_first, settings.seed],
+            [source.metadata.pixels_per_degree, source.metadata.drop_first, common.seed],
             [[one.image_id, _digest_of(one.points), one.subjects.tolist()] for one in viewed],
             [self._map_digest(one.item) for one in viewed if not len(one.points)],
         )
-
-    def _texts(self, settings: Settings) -> list[str] | None:
-        if settings.captions is None:
-            return None
-        if "gradient_input" not in self._probes:
-            raise ConfigError(
-                "captions are given, but only the probe gradient_input reads them: add it to the probes."
-            )
-        return first_captions(settings.captions, [one.image_id for one in self._viewed])
 
     def _map_digest(self, item: int) -> str:
         cell = self._fixation_maps[item]["fixation_map"]
@@ -139,16 +261,18 @@ class Saliency(Benchmark):
 
     def observe(self, readout: Readout) -> pd.DataFrame:
         """Scores of every map of every image, the baselines' and the observers' among them."""
+        from hf_clipdyn.models.maps import GRADIENT_PROBES, saliency_maps
+
         _keep_freed_memory()
-        if self._reference is None:
-            self._reference = self._reference_rows()
+        if self._reference_trials is None:
+            self._reference_trials = self._reference_rows()
         _check_precision(readout, Stimuli(self._array, np.array([one.item for one in self._viewed[:64]])))
         text = captions = None
         if readout.encoder.reads_text and any(probe in GRADIENT_PROBES for probe in self._probes):
             text = readout.texts([NEUTRAL_TEXT])[0]
             captions = None if self._captions is None else readout.texts(self._captions)
 
-        def work(part: Sequence[int]) -> list[Row]:
+        def work(part: Sequence[int]) -> list[TrialRow]:
             items = [self._viewed[at].item for at in part]
             found = saliency_maps(
                 readout.encoder,
@@ -168,60 +292,63 @@ class Saliency(Benchmark):
             return rows
 
         found = map_over_processes(_parts(len(self._viewed), min(_CHUNK, readout.batch_size)), work)
-        rows = [row for part in found for row in part] + self._reference
-        trials = pd.DataFrame(rows).astype({"layer": "Int64"} | dict.fromkeys(METRICS, float))
-        return trials.sort_values(["probe", "layer", "smoothed", "group", "item"], ignore_index=True)
+        rows = [row for part in found for row in part] + self._reference_trials
+        trials = pd.DataFrame(rows, columns=list(self.trial_columns)).astype(self.trial_columns)
+        return trials.sort_values(["probe", "layer", "smoothed", "subset", "item"], ignore_index=True)
 
-    def _reference_rows(self) -> list[Row]:
-        """What does not depend on the revision, found once."""
+    def _reference_rows(self) -> list[TrialRow]:
+        """What does not depend on the revision, computed once."""
         ceiling = max(1, _CEILING_MAPS // len(self._viewed))
 
-        def work(at: int) -> list[Row]:
+        def work(at: int) -> list[TrialRow]:
             return self._scored.reference_rows(at, ceiling, np.asarray(self._array[self._viewed[at].item]))
 
         found = map_over_processes(_parts(len(self._viewed), _CHUNK), lambda part: _threaded(work, part))
         return [row for rows in found for row in rows]
 
     @staticmethod
-    def score(trials: pd.DataFrame, settings: Settings) -> list[Measurement]:
+    def score(trials: pd.DataFrame, common: Common) -> list[Number]:
         """Means over the images, with intervals over them."""
-        found: list[Measurement] = []
-        keys = ["probe", "layer", "smoothed", "group"]
+        numbers: list[Number] = []
+        keys = ["probe", "layer", "smoothed", "subset"]
         for key, rows in trials.groupby(keys, sort=False, dropna=False):
-            probe, layer, smoothed, group = cast("tuple[str, Any, bool, str]", key)
+            probe, layer, smoothed, subset = cast("tuple[str, Any, bool, str]", key)
             values = rows[list(METRICS)].to_numpy(np.float64)
             codes = pd.factorize(rows["item"])[0].astype(np.int64)
             counts = (~np.isnan(values)).sum(axis=0)
             intervals = np.full((len(METRICS), 2), np.nan)
-            if settings.n_resamples:
+            if common.n_resamples:
                 scales = [_SCALES.get(name, "linear") for name in METRICS]
-                intervals = mean_intervals(values, codes, scales, Resampling(**settings.resampling))
+                intervals = mean_intervals(values, codes, scales, Resampling(**common.resampling))
+            columns: dict[str, Any] = {
+                "layer": None if pd.isna(layer) else int(layer),
+                "variant": _SMOOTHED if smoothed else "",
+                "subset": subset,
+                **_REFERENCES.get(probe, {"probe": probe}),
+            }
             for at, name in enumerate(METRICS):
                 note = "" if counts[at] else _commonest_cause(rows["causes"], name)
                 if not counts[at] and not note:
                     continue  # not asked of this probe
-                if (probe, name) == ("centre_bias", "sauc") and 0 < counts[at] < _FEW_IMAGES:
+                if (probe, name) == (CENTRE_BIAS, "sauc") and 0 < counts[at] < _FEW_IMAGES:
                     note = f"biased below one half with fewer than {_FEW_IMAGES} images"
-                found.append(
-                    Measurement(
-                        f"{name}/smoothed" if smoothed else name,
-                        float(np.nanmean(values[:, at])) if counts[at] else float("nan"),
-                        float(intervals[at, 0]),
-                        float(intervals[at, 1]),
+                numbers.append(
+                    Number(
+                        metric=name,
+                        value=float(np.nanmean(values[:, at])) if counts[at] else float("nan"),
+                        ci_low=float(intervals[at, 0]),
+                        ci_high=float(intervals[at, 1]),
                         n=int(counts[at]),
-                        n_groups=int(counts[at]),
-                        group=group,
-                        probe=probe,
-                        layer=None if pd.isna(layer) else int(layer),
-                        higher_is_better=name != "kl",
+                        n_clusters=int(counts[at]),
                         note=note,
+                        **columns,
                     )
                 )
-        return found
+        return numbers
 
 
-def _viewed(item: int, row: Row, image_processor: Any, drop_first: bool) -> Viewed:
-    """A row of the data set, its fixations moved to the view and those beyond it left out."""
+def _viewed(item: int, row: Mapping[str, Any], image_processor: Any, drop_first: bool) -> Viewed:
+    """A row of the data set with its fixations in pixels of the view; those outside of it are left out."""
     if image_processor is None:
         view = whole_view(row["width"], row["height"])
     else:
@@ -248,29 +375,28 @@ def _parts(n: int, chunk: int) -> list[list[int]]:
     return [list(range(start, min(start + chunk, n))) for start in range(0, n, chunk)]
 
 
-def _threaded(work: Callable[[int], Sequence[Row]], part: Sequence[int]) -> list[Row]:
-    """Rows of all images of a part; NumPy lets go of the interpreter in all that takes time here."""
+def _threaded(work: Callable[[int], Sequence[TrialRow]], part: Sequence[int]) -> list[TrialRow]:
+    """Rows of all images of a part; NumPy releases the interpreter's lock in everything that takes time here."""
+    from accelerate import PartialState
+
     workers = max(1, min(_THREADS, (os.cpu_count() or 1) // PartialState().num_processes))
-    with warnings.catch_warnings():
-        # Undefined values are known by their NaN; the filters are one for all threads.
-        warnings.simplefilter("ignore", UndefinedMetricWarning)
-        if workers == 1:
-            return [row for at in part for row in work(at)]
-        with ThreadPoolExecutor(workers) as pool:
-            return [row for rows in pool.map(work, part) for row in rows]
+    if workers == 1:
+        return [row for at in part for row in work(at)]
+    with ThreadPoolExecutor(workers) as pool:
+        return [row for rows in pool.map(work, part) for row in rows]
 
 
 def _keep_freed_memory() -> None:
     """Have the C library keep the memory of freed maps, which triples the speed of scoring them.
 
-    Freeing one block below 32 MiB tells glibc that such blocks are not to be handed back to the system; else
-    each map of 4 MB, and there are dozens an image, is mapped and cleared anew. Elsewhere it does nothing.
+    After one block just below 32 MiB was freed, glibc no longer returns such blocks to the system. Otherwise each map
+    of 4 MB is mapped and cleared again, dozens of times per image. Other C libraries ignore it.
     """
     block = np.empty(31 * 2**20, np.uint8)
     del block
 
 
 def _check_precision(readout: Readout, stimuli: Stimuli) -> None:
-    """Maps are read past the readout, so that its check of a lower precision is asked for here."""
+    """Run the readout's check of a lower precision, which maps bypass."""
     if str(getattr(readout.encoder, "dtype", "torch.float32")) != "torch.float32":
         readout.images(stimuli)

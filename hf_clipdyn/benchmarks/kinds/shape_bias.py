@@ -8,21 +8,24 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from hf_clipdyn.benchmarks.base import (
-    Benchmark,
+    Common,
     Influence,
-    Measurement,
-    Settings,
+    Kind,
+    KindSettings,
     cosine_distance,
     decode,
     digest,
     similarity,
     unit,
 )
-from hf_clipdyn.benchmarks.kinds.zero_shot import rank
+from hf_clipdyn.benchmarks.labels import rank
 from hf_clipdyn.benchmarks.linear_probe import decide_crossed
 from hf_clipdyn.benchmarks.prompts import class_embeddings, default_templates, prompt_sets
 from hf_clipdyn.benchmarks.readout import Readout, Stimuli
 from hf_clipdyn.benchmarks.shape_scores import (
+    CONFLICT,
+    LINEAR_PROBE,
+    OBSERVERS,
     OTHER_CUE,
     consistency_influences_of,
     decision_influences_of,
@@ -38,16 +41,23 @@ from hf_clipdyn.data.imagenet_names import imagenet_names
 from hf_clipdyn.data.prompts import PHOTO
 from hf_clipdyn.metrics.shape_bias import GEIRHOS_CLASSES
 from hf_clipdyn.metrics.shape_decisions import shape_decisions
+from hf_clipdyn.results.row import Number
+from hf_clipdyn.results.terms import KindTerms, Overview, Reference, Term
 
 __all__ = ["ShapeBias", "triplet_preferences"]
 
 _CUES = ("shape", "texture", "shape_exemplar", "texture_exemplar")
 _TEXT_FREE, _PROBE, _HUMAN, _THOUSAND = "text_free", "crossed_probe", "human", "imagenet_1000"
-_COUPLED_PROBE = "linear_probe"  # of earlier trials: a probe without a known chance level
 _LOGIT_SCALE = 100  # CLIP's, and part of the 1,000-way protocol: its softmax is averaged over classes
+_SHARE: dict[str, Any] = {"limits": (0.0, 1.0), "perception": "high"}
+_BIAS: dict[str, Any] = _SHARE | {
+    "neutral": 0.5,
+    "neutral_title": "no preference",
+    "rests_on": "cue_accuracy",
+}
 
 
-class ShapeBias(Benchmark):
+class ShapeBias(Kind[KindSettings]):
     """Shape bias on cue-conflict images: zero-shot decisions among the classes, triplets, linear probes.
 
     Trials: item, image_id, shape, texture, shape_exemplar, texture_exemplar, and protocol. For the name of
@@ -58,52 +68,138 @@ class ShapeBias(Benchmark):
     image whose exemplar of that cue it has not seen (`decide_crossed`); for ``human`` it is the answer of ``observer``.
     """
 
-    kind: ClassVar[str] = "shape_bias"
+    name = "shape_bias"
     schemas = ("cue_conflict",)
-    suites: ClassVar = {
-        "embedded": ("procedural",),
-        "paper": ("cue_conflict",),
-        "full": ("cue_conflict",),
+    terms = KindTerms(
+        title="Texture-shape bias",
+        rank=10,
+        terms={
+            "shape_bias": Term(
+                title="shape bias",
+                meaning="Share of shape decisions among the decisions for either cue, S / (S + T).",
+                poles=("texture", "shape"),
+                overview=Overview(rank=10),
+                **_BIAS,
+            ),
+            "texture_bias": Term(
+                title="texture bias",
+                meaning="One minus the shape bias, T / (S + T).",
+                poles=("shape", "texture"),
+                mirrors="shape_bias",
+                **_BIAS,
+            ),
+            "shape_preference": Term(
+                title="text-free shape preference",
+                meaning="How often an image is closer to one of the same shape than to one of the same texture; "
+                "no text is involved.",
+                neutral=0.5,
+                neutral_title="no preference",
+                poles=("texture", "shape"),
+                overview=Overview(rank=20),
+                **_SHARE,
+            ),
+            "cue_accuracy": Term(
+                title="cue accuracy",
+                meaning="Share of decisions for either cue among all images, (S + T) / n; the shape bias rests on "
+                "them.",
+                better="high",
+                **_SHARE,
+            ),
+            "shape_accuracy": Term(
+                title="shape accuracy",
+                meaning="Share of images whose shape is named, by prompts (S / n) or by a linear probe.",
+                **_SHARE,
+            ),
+            "texture_accuracy": Term(
+                title="texture accuracy",
+                meaning="Share of images whose texture is named, by prompts (T / n) or by a linear probe.",
+                **_SHARE,
+            ),
+            "error_consistency": Term(
+                title="error consistency with humans",
+                meaning="Cohen's kappa of correct shape decisions, mean over the observers; 0 is the agreement that "
+                "the accuracies alone predict.",
+                better="high",
+                perception="high",
+                neutral=0.0,
+                neutral_title="chance",
+            ),
+            "top_class_share": Term(
+                title="share of the most frequent decision",
+                meaning="Share of the decisions that name the most frequent class; from one half on the shape bias is "
+                "not interpretable.",
+                neutral=0.5,
+                neutral_title="limit",
+                **_SHARE,
+            ),
+        },
+        variants={
+            "imagenet_80": "80 ImageNet templates",
+            "name": "class name alone",
+            _THOUSAND: "1,000-way",
+        },
+        subsets={CONFLICT: "images with a conflict"},
+        probes={LINEAR_PROBE: "linear probe"},
+        references=(
+            Reference(role="chance", title="chance", joins=("metric", "probe")),
+            Reference(role="null", title="decisions shuffled over the images", joins=("metric", "variant")),
+            Reference(role="lower_bound", title="lowest at these accuracies", joins=("metric", "subset")),
+            Reference(role="upper_bound", title="highest at these accuracies", joins=("metric", "subset")),
+            Reference(
+                role="human", name=OBSERVERS, title="humans among themselves", joins=("metric", "subset")
+            ),
+        ),
+    )
+    trial_columns: ClassVar = {
+        "item": "int64",
+        "image_id": "string",
+        **dict.fromkeys(_CUES, "string"),
+        "protocol": "string",
+        "decision": "string",
+        "preference": "float64",
+        "mate_effect": "float64",
+        "cue": "string",
+        "observer": "string",
     }
-    needs_text: ClassVar[bool] = False  # a vision model answers the triplets and the probes
-    text_drift: ClassVar[bool] = True
+    needs_text = False  # a vision model answers the triplets and the probes
+    text_drift = True
     clusters = ("shape_exemplar", "texture_exemplar")
 
-    def __init__(self, source: Source, image_processor: Any, settings: Settings) -> None:
-        pixels = decode(source.dataset, image_processor, settings)
+    def __init__(self, source: Source, image_processor: Any, settings: KindSettings, common: Common) -> None:
+        pixels = decode(source.dataset, image_processor, common)
         rows = np.flatnonzero(~pixels.broken)
-        facts = source.dataset.select_columns(["image_id", *_CUES]).to_pandas()
-        self._facts = facts.iloc[rows].reset_index(drop=True).assign(item=rows)
-        used = set(self._facts["shape"]) | set(self._facts["texture"])
+        columns = source.dataset.select_columns(["image_id", *_CUES]).to_pandas()
+        self._images = columns.iloc[rows].reset_index(drop=True).assign(item=rows)
+        used = set(self._images["shape"]) | set(self._images["texture"])
         named = used <= set(GEIRHOS_CLASSES)
         self._classes = list(GEIRHOS_CLASSES) if named else sorted(used)
-        self._prompts = prompt_sets(source.facts)
+        self._prompts = prompt_sets(source.metadata)
         # The 1,000 classes are those of photographs, and map onto these 16 categories alone.
-        self._thousand = named and default_templates(source.facts) == PHOTO
+        self._asks_thousand = named and default_templates(source.metadata) == PHOTO
         self._humans = self._human_answers(source)
         self._stimuli = Stimuli(pixels.array, rows)
         self.left_out = int(pixels.broken.sum())
         self.fingerprint = digest(
-            self.kind,
+            self.name,
             _PROBE,
             pixels.fingerprint,
-            facts.to_dict("list"),
+            columns.to_dict("list"),
             self._classes,
             self._prompts,
-            list(imagenet_names().values()) if self._thousand else [],
+            list(imagenet_names().values()) if self._asks_thousand else [],
             self._humans[["item", "observer", "decision"]].to_dict("list"),
         )
 
     def _human_answers(self, source: Source) -> pd.DataFrame:
         """One row for each answer of an observer to an image that is shown."""
-        answers = source.dataset["human_responses"]
-        told = [
+        of_rows = source.dataset["human_responses"]
+        answers = [
             (position, answer["subject"], answer["response"])
-            for position, item in enumerate(self._facts["item"])
-            for answer in answers[item] or ()
+            for position, item in enumerate(self._images["item"])
+            for answer in of_rows[item] or ()
         ]
-        table = pd.DataFrame(told, columns=["position", "observer", "decision"])
-        rows = self._facts.iloc[table.pop("position").to_numpy(np.int64)].reset_index(drop=True)
+        table = pd.DataFrame(answers, columns=["position", "observer", "decision"])
+        rows = self._images.iloc[table.pop("position").to_numpy(np.int64)].reset_index(drop=True)
         humans: pd.DataFrame = rows.assign(
             protocol=_HUMAN, observer=table["observer"], decision=table["decision"]
         )
@@ -111,35 +207,32 @@ class ShapeBias(Benchmark):
 
     def observe(self, readout: Readout) -> pd.DataFrame:
         """Decide for a class with each prompt set, count each image's triplets, probe for both cues."""
-        images = readout.images(self._stimuli)
+        embeddings = readout.images(self._stimuli)
         blocks = []
         if not readout.only_text:
-            preferences, effects = triplet_preferences(images, self._facts)
-            blocks += [self._facts.assign(protocol=_TEXT_FREE, preference=preferences, mate_effect=effects)]
-            blocks += [self._probed(images, cue) for cue in ("shape", "texture")]
+            preferences, effects = triplet_preferences(embeddings, self._images)
+            blocks += [self._images.assign(protocol=_TEXT_FREE, preference=preferences, mate_effect=effects)]
+            blocks += [self._probed(embeddings, cue) for cue in OTHER_CUE]
         if readout.encoder.reads_text:
             for name, templates in self._prompts.items():
-                best = rank(images, class_embeddings(readout, self._classes, templates))[:, 0]
-                blocks.append(self._facts.assign(protocol=name, decision=np.asarray(self._classes)[best]))
-            if self._thousand:
+                best = rank(embeddings, class_embeddings(readout, self._classes, templates))[:, 0]
+                blocks.append(self._images.assign(protocol=name, decision=np.asarray(self._classes)[best]))
+            if self._asks_thousand:
                 texts = class_embeddings(readout, list(imagenet_names().values()), PHOTO)
-                decisions = shape_decisions(_LOGIT_SCALE * similarity(images, texts), protocol="1000-way")
-                blocks.append(self._facts.assign(protocol=_THOUSAND, decision=decisions))
+                decisions = shape_decisions(_LOGIT_SCALE * similarity(embeddings, texts), protocol="1000-way")
+                blocks.append(self._images.assign(protocol=_THOUSAND, decision=decisions))
             blocks.append(self._humans)
         trials: pd.DataFrame = pd.concat(blocks, ignore_index=True)
-        columns = [*self._facts, "protocol", "decision", "preference", "mate_effect", "cue", "observer"]
-        types = dict.fromkeys(("decision", "cue", "observer"), "string")
-        types |= dict.fromkeys(("preference", "mate_effect"), "float64")
-        return trials.reindex(columns=columns).astype(types)
+        return trials.reindex(columns=list(self.trial_columns)).astype(self.trial_columns)
 
-    def _probed(self, images: NDArray[np.float32], cue: str) -> pd.DataFrame:
+    def _probed(self, embeddings: NDArray[np.float32], cue: str) -> pd.DataFrame:
         """What a linear probe reads of one cue in the conflict images, each by its class's other exemplars."""
-        conflict = (self._facts["shape"] != self._facts["texture"]).to_numpy()
-        rows = self._facts[conflict]
+        conflict = (self._images["shape"] != self._images["texture"]).to_numpy()
+        rows = self._images[conflict]
         classes, names = pd.factorize(rows[cue], sort=True)
         other = OTHER_CUE[cue]
         decided = decide_crossed(
-            unit(images[conflict]),
+            unit(embeddings[conflict]),
             classes,
             rows[f"{cue}_exemplar"],
             pd.Index(names).get_indexer(rows[other]),
@@ -150,29 +243,29 @@ class ShapeBias(Benchmark):
         return trials
 
     @staticmethod
-    def score(trials: pd.DataFrame, settings: Settings) -> list[Measurement]:
+    def score(trials: pd.DataFrame, common: Common) -> list[Number]:
         """Shape bias and accuracies of every prompt set, the text-free measures, consistency with people."""
-        parts = {str(protocol): rows for protocol, rows in trials.groupby("protocol", sort=False)}
-        measurements: list[Measurement] = []
+        parts = _by_protocol(trials)
+        numbers: list[Number] = []
         for protocol, rows in parts.items():
             if protocol == _TEXT_FREE:
-                measurements += score_preference(rows, settings)
-            elif protocol in (_PROBE, _COUPLED_PROBE):
-                measurements += score_probe(rows, settings, has_chance=protocol == _PROBE)
+                numbers += score_preference(rows, common)
+            elif protocol == _PROBE:
+                numbers += score_probe(rows, common)
             elif protocol == _HUMAN:
-                measurements += score_consistency(parts[""], rows, settings)
+                numbers += score_consistency(parts[""], rows, common)
             else:
-                measurements += score_decisions(protocol, rows, settings)
-        return measurements
+                numbers += score_decisions(protocol, rows, common)
+        return numbers
 
     @staticmethod
     def influences(trials: pd.DataFrame) -> Iterator[Influence]:
         """All numbers are smooth functions of means over images."""
-        parts = {str(protocol): rows for protocol, rows in trials.groupby("protocol", sort=False)}
+        parts = _by_protocol(trials)
         for protocol, rows in parts.items():
             if protocol == _TEXT_FREE:
                 yield from preference_influences(rows)
-            elif "cue" in rows and rows["cue"].notna().any():
+            elif protocol == _PROBE:
                 yield from probe_influences(rows)
             elif protocol == _HUMAN:
                 yield from consistency_influences_of(parts[""], rows)
@@ -180,8 +273,12 @@ class ShapeBias(Benchmark):
                 yield from decision_influences_of(protocol, rows)
 
 
+def _by_protocol(trials: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    return {str(protocol): rows for protocol, rows in trials.groupby("protocol", sort=False)}
+
+
 def triplet_preferences(
-    images: NDArray[np.floating[Any]], facts: pd.DataFrame
+    embeddings: NDArray[np.floating[Any]], images: pd.DataFrame
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Share of the category triplets of each conflict image in which its shape mate is the nearer one.
 
@@ -190,25 +287,25 @@ def triplet_preferences(
     another shape class. All valid pairs of mates count, ties one half.
 
     Args:
-        images: embeddings, (n, d).
-        facts: n rows with shape, texture, shape_exemplar, texture_exemplar.
+        embeddings: (n, d).
+        images: n rows with shape, texture, shape_exemplar, texture_exemplar.
 
     Returns:
         (n,) in [0, 1]; NaN where shape and texture agree, or where one of the mates does not exist. And (n,) what
         each image does as a mate: the sum over its anchors of (share of these triplets won by the shape -
         preference of the anchor) / number of the anchor's mates of that kind.
     """
-    shape, texture, shape_exemplar, texture_exemplar = (pd.factorize(facts[name])[0] for name in _CUES)
-    conflict = (facts["shape"] != facts["texture"]).to_numpy()
-    result, effects = np.full(len(facts), np.nan), np.zeros(len(facts))
+    shape, texture, shape_exemplar, texture_exemplar = (pd.factorize(images[name])[0] for name in _CUES)
+    conflict = (images["shape"] != images["texture"]).to_numpy()
+    result, effects = np.full(len(images), np.nan), np.zeros(len(images))
     for anchor in np.flatnonzero(conflict):
         same_shape, same_texture = shape == shape[anchor], texture == texture[anchor]
         shape_mates = conflict & same_shape & ~same_texture & (shape_exemplar != shape_exemplar[anchor])
         texture_mates = conflict & same_texture & ~same_shape & (texture_exemplar != texture_exemplar[anchor])
         if not (shape_mates.any() and texture_mates.any()):
             continue
-        to_shape = cosine_distance(images[anchor], images[shape_mates])
-        to_texture = cosine_distance(images[anchor], images[texture_mates])
+        to_shape = cosine_distance(embeddings[anchor], embeddings[shape_mates])
+        to_texture = cosine_distance(embeddings[anchor], embeddings[texture_mates])
         # The share of triplets that the shape wins, with each of the mates.
         by_mate = 1 - _share_below(to_texture, to_shape), _share_below(to_shape, to_texture)
         result[anchor] = by_mate[0].mean()

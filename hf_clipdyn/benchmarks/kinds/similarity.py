@@ -8,55 +8,98 @@ import numpy as np
 import pandas as pd
 
 from hf_clipdyn.benchmarks.base import (
-    Benchmark,
+    Common,
     Influence,
-    Measurement,
-    Settings,
+    Kind,
+    KindSettings,
     check_columns,
     decode,
     digest,
-    measurement,
+    number,
 )
-from hf_clipdyn.benchmarks.pairs import by_place, by_subset, dropped_dimensions, pair_distances, place_group
-from hf_clipdyn.benchmarks.pixel_baselines import kept, pixel_distance
+from hf_clipdyn.benchmarks.pair_tables import (
+    DISTANCE_COLUMNS,
+    DISTANCES,
+    DROPPED_DIMENSIONS,
+    PROBES,
+    by_place,
+    by_subset,
+    dropped_dimensions,
+    pair_trials,
+)
+from hf_clipdyn.benchmarks.pixel_baselines import cached_per_row, pixel_distance
 from hf_clipdyn.benchmarks.readout import Readout, Stimuli
 from hf_clipdyn.benchmarks.sources import Source
 from hf_clipdyn.metrics.shared_images import image_clusters
 from hf_clipdyn.metrics.two_afc import TWO_AFC_VALUES, two_afc, two_afc_rows
-from hf_clipdyn.metrics.undefined import undefined_causes
+from hf_clipdyn.results.row import Number
+from hf_clipdyn.results.terms import Axis, KindTerms, Overview, Reference, Term
 
 __all__ = ["Similarity"]
 
 _MANY_VOTES = 6
 _IMAGES = ("reference", "image_0", "image_1")
+_JOINS = ("metric", "subset", "level")
 
 
-class Similarity(Benchmark):
+class Similarity(Kind[KindSettings]):
     """Two-alternative forced choice, per sub-set and pooled, with the human reference and the ceiling.
 
-    Where rows rest on different numbers of votes, those with six or more (NIGHTS' benchmark) are a group too. The
-    choice of the Euclidean distance between the pixels that the model sees stands beside it (probe ``pixels``).
+    If rows rest on different numbers of judgements, those with six or more (NIGHTS' benchmark) are scored by
+    themselves too: their level is 6. The baseline ``pixels`` is the choice of the Euclidean distance between the
+    pixels that the model sees.
 
     Trials: item, reference, image_0 and image_1 (numbers of the images shown, by their pixels; one number for one
-    image, whatever its column), judgement (share that preferred image_1), votes, subset, incomplete, probe, layer,
-    distance, value_0 and value_1 (of the reference to each candidate), dropped_dimensions.
+    image, whatever its column), judgement (share that preferred image_1), votes, subset, probe (projection, hidden,
+    or the baseline), layer, distance, value_0 and value_1 (of the reference to each candidate), dropped_dimensions.
     """
 
-    kind: ClassVar[str] = "similarity"
+    name = "similarity"
     schemas = ("triplet",)
-    suites: ClassVar = {
-        "paper": ("nights",),
-        "full": ("nights", "bapps", "material_similarity"),
+    terms = KindTerms(
+        title="Perceptual similarity",
+        rank=70,
+        terms={
+            "two_afc": Term(
+                title="2AFC agreement",
+                meaning="How often the distance chooses the candidate that people chose, weighted by their votes.",
+                limits=(0.0, 1.0),
+                better="high",
+                perception="middle",
+                neutral=0.5,
+                neutral_title="even",
+                overview=Overview(rank=80),
+            ),
+            "dropped_dimensions": DROPPED_DIMENSIONS,
+        },
+        level=Axis(title="least number of judgements"),
+        variants=DISTANCES,
+        probes=PROBES,
+        references=(
+            Reference(role="human", name="observers", title="humans", joins=_JOINS),
+            Reference(role="ceiling", title="ceiling", joins=_JOINS),
+            Reference(role="baseline", name="pixels", title="pixels", joins=_JOINS),
+        ),
+    )
+    trial_columns: ClassVar = {
+        "item": "int64",
+        **dict.fromkeys(_IMAGES, "int64"),
+        "judgement": "float64",
+        "votes": "int64",
+        "subset": "str",
+        **DISTANCE_COLUMNS,
+        "value_0": "float64",
+        "value_1": "float64",
     }
-    needs_text: ClassVar[bool] = False
-    reads_layers: ClassVar[bool] = True
+    needs_text = False
+    reads_layers = True
     clusters = _IMAGES
     clusters_alike = True
 
-    def __init__(self, source: Source, image_processor: Any, settings: Settings) -> None:
-        self._show_progress = settings.show_progress
-        facts = source.dataset.select_columns(["judgement", "votes", "subset"]).to_pandas()
-        pixels = {name: decode(source.dataset, image_processor, settings, name) for name in _IMAGES}
+    def __init__(self, source: Source, image_processor: Any, settings: KindSettings, common: Common) -> None:
+        self._show_progress = common.show_progress
+        judged = source.dataset.select_columns(["judgement", "votes", "subset"]).to_pandas()
+        pixels = {name: decode(source.dataset, image_processor, common, name) for name in _IMAGES}
         broken = np.any([one.broken for one in pixels.values()], axis=0)
         rows = np.flatnonzero(~broken)
         reference, *candidates = (one.array for one in pixels.values())
@@ -66,63 +109,57 @@ class Similarity(Benchmark):
         self._candidates = Stimuli(_Stacked(*candidates), np.concatenate([rows, rows + len(broken)]))
         n = len(rows)
         keys = (self._references.keys[:n], self._candidates.keys[:n], self._candidates.keys[n:])
-        shown = pd.factorize(np.concatenate([np.array(one, dtype=object) for one in keys]))[0]
-        self._facts = (
-            facts.iloc[rows]
+        images = pd.factorize(np.concatenate([np.array(one, dtype=object) for one in keys]))[0]
+        self._judged = (
+            judged.iloc[rows]
             .reset_index(drop=True)
-            .assign(
-                item=rows,
-                **dict(zip(_IMAGES, shown.reshape(3, n), strict=True)),
-                incomplete=source.incomplete(n),
-            )
+            .assign(item=rows, **dict(zip(_IMAGES, images.reshape(3, n), strict=True)))
         )
         fingerprints = [one.fingerprint for one in pixels.values()]
-        self._pixel_distances = kept(
+        self._pixel_distances = cached_per_row(
             "distances of pixels",
             fingerprints,
             rows,
             lambda row: tuple(pixel_distance(reference[row], candidate[row]) for candidate in candidates),
-            settings,
+            common,
         )
         self.left_out = int(broken.sum())
-        self.fingerprint = digest(self.kind, fingerprints, facts.to_dict("list"))
+        self.facts = source.incomplete(n)
+        self.fingerprint = digest(self.name, fingerprints, judged.to_dict("list"))
 
     def observe(self, readout: Readout) -> pd.DataFrame:
         """Distances of the reference to both candidates, at every place."""
+        from hf_clipdyn.benchmarks.pairs import pair_distances
+
         distances = pair_distances(
             readout, self._references, self._candidates, show_progress=self._show_progress
         )
-        n = len(self._facts)
-        first = distances[distances["pair"] < n].reset_index(drop=True)
-        second = distances[distances["pair"] >= n].reset_index(drop=True)
-        places = first[["probe", "layer", "distance", "dropped_dimensions"]].assign(
-            value_0=first["value"], value_1=second["value"]
-        )
-        facts = self._facts.iloc[first["pair"]].reset_index(drop=True)
-        model = pd.concat([facts, places], axis=1)
-        values = dict(zip(("value_0", "value_1"), self._pixel_distances.T, strict=True))
-        pixels = self._facts.assign(probe="pixels", distance="euclidean", dropped_dimensions=0, **values)
-        trials: pd.DataFrame = pd.concat([model, pixels], ignore_index=True)
-        return trials
+        n = len(self._judged)
+        is_first = distances["pair"] < n
+        model = distances[is_first].reset_index(drop=True).rename(columns={"value": "value_0"})
+        model["value_1"] = distances.loc[~is_first, "value"].to_numpy()
+        pixels = pd.DataFrame(self._pixel_distances, columns=["value_0", "value_1"])
+        pixels = pixels.assign(pair=np.arange(n), probe="pixels", distance="euclidean")
+        return pair_trials(self._judged, [model, pixels], self.trial_columns)
 
     @staticmethod
-    def score(trials: pd.DataFrame, settings: Settings) -> list[Measurement]:
-        """2AFC of every place, pooled and per sub-set; the human rows once."""
-        found = [_choice(number, settings) for number in _numbers(trials)]
-        for place, distance, rows in by_place(trials):
-            found += dropped_dimensions(rows, distance, place)
+    def score(trials: pd.DataFrame, common: Common) -> list[Number]:
+        """2AFC of every place, pooled and per sub-set; people and the ceiling once."""
+        found = [_choice(part, common) for part in _parts(trials)]
+        for columns, rows in by_place(trials):
+            found += dropped_dimensions(rows, columns)
         return found
 
     @staticmethod
     def influences(trials: pd.DataFrame) -> Iterator[Influence]:
         """All numbers are means over the triplets."""
-        for number in _numbers(trials):
-            rows = number.rows
+        for part in _parts(trials):
+            rows = part.rows
             scores = two_afc_rows(
                 *(rows[name].to_numpy(np.float64) for name in ("value_0", "value_1", "judgement"))
-            )[:, TWO_AFC_VALUES.index(number.key)]
+            )[:, TWO_AFC_VALUES.index(part.key)]
             values = pd.Series((scores - scores.mean()) / len(scores), index=rows["item"])
-            yield Influence(metric=number.metric, group=number.group, values=values, **number.place)
+            yield Influence(metric="two_afc", values=values, **part.columns)
 
 
 class _Stacked:
@@ -141,52 +178,38 @@ class _Stacked:
         return np.stack([self[row] for row in rows])
 
 
-def _parts(rows: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
-    certain = rows["votes"] >= _MANY_VOTES
-    kinds = {"": rows}
-    if 0 < certain.sum() < len(rows):
-        kinds[f"votes>={_MANY_VOTES}"] = rows[certain]
-    for group, part in kinds.items():
-        for subset, inside in by_subset(part, rows):
-            yield ",".join(filter(None, (group, subset))), inside
-
-
 @dataclass(frozen=True)
-class _Number:
-    """One number: the key of `two_afc`'s result, its names in the table, and the trials behind it."""
+class _Part:
+    """The trials behind one number: its key in the result of `two_afc`, and its columns in the table."""
 
     key: str
-    metric: str
-    group: str
-    place: dict[str, Any]
+    columns: dict[str, Any]
     rows: pd.DataFrame
 
 
-def _numbers(trials: pd.DataFrame) -> Iterator[_Number]:
-    check_columns(Similarity.kind, trials, _IMAGES)
-    for place, distance, rows in by_place(trials):
-        for group, part in _parts(rows):
-            group = place_group(rows, distance, group)
-            yield _Number("two_afc", f"two_afc/{distance}", group, place, part)
-    for group, part in _parts(trials.drop_duplicates("item")):
-        for key in ("human", "ceiling"):
-            yield _Number(key, key, group, {"probe": "human", "layer": None}, part)
+def _parts(trials: pd.DataFrame) -> Iterator[_Part]:
+    check_columns(Similarity, trials, _IMAGES)
+    for columns, rows in by_place(trials):
+        for selected, part in _selections(rows):
+            yield _Part("two_afc", columns | selected, part)
+    for selected, part in _selections(trials.drop_duplicates("item")):
+        for key, reference in (("human", "observers"), ("ceiling", "")):
+            yield _Part(key, {"probe": "", "role": key, "reference": reference, **selected}, part)
 
 
-def _choice(number: _Number, settings: Settings) -> Measurement:
-    rows, key = number.rows, number.key
+def _selections(rows: pd.DataFrame) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:
+    certain = rows["votes"] >= _MANY_VOTES
+    levels: dict[float | None, pd.DataFrame] = {None: rows}
+    if 0 < certain.sum() < len(rows):
+        levels[float(_MANY_VOTES)] = rows[certain]
+    for level, part in levels.items():
+        for subset, inside in by_subset(part, rows):
+            yield {"level": level, "subset": subset}, inside
+
+
+def _choice(part: _Part, common: Common) -> Number:
+    rows = part.rows
     images = rows[list(_IMAGES)].to_numpy(np.int64)
-    with undefined_causes() as causes:
-        result = two_afc(
-            rows["value_0"], rows["value_1"], rows["judgement"], images=images, **settings.resampling
-        )
-    return measurement(
-        result,
-        key,
-        causes,
-        metric=number.metric,
-        group=number.group,
-        n_groups=image_clusters(images)[1],
-        higher_is_better=True if key == "two_afc" else None,
-        **number.place,
-    )
+    result = two_afc(rows["value_0"], rows["value_1"], rows["judgement"], images=images, **common.resampling)
+    n_clusters = image_clusters(images)[1]
+    return number(result, part.key, metric="two_afc", n_clusters=n_clusters, **part.columns)

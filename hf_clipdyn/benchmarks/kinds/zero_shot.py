@@ -10,7 +10,6 @@ from hf_clipdyn.benchmarks.labels import labels_of, rank
 from hf_clipdyn.benchmarks.prompts import class_embeddings, default_templates
 from hf_clipdyn.benchmarks.readout import Readout, Stimuli
 from hf_clipdyn.benchmarks.sources import Source
-from hf_clipdyn.metrics.undefined import undefined_causes
 from hf_clipdyn.metrics.zero_shot_accuracy import zero_shot_accuracy
 from hf_clipdyn.results.row import Number
 from hf_clipdyn.results.terms import KindTerms, Overview, Reference, Term
@@ -31,6 +30,7 @@ class ZeroShot(Kind[KindSettings]):
     terms = KindTerms(
         title="Zero-shot classification",
         rank=20,
+        task="zero-shot-image-classification",
         terms={
             "top1": Term(
                 title="zero-shot accuracy",
@@ -55,7 +55,7 @@ class ZeroShot(Kind[KindSettings]):
 
     def __init__(self, source: Source, image_processor: Any, settings: KindSettings, common: Common) -> None:
         self._names, self._labels = labels_of(source)
-        self._templates = default_templates(source.facts)
+        self._templates = default_templates(source.metadata)
         pixels = decode(source.dataset, image_processor, common)
         self._rows = np.flatnonzero(~pixels.broken)
         self._stimuli = Stimuli(pixels.array, self._rows)
@@ -81,13 +81,12 @@ class ZeroShot(Kind[KindSettings]):
     def score(trials: pd.DataFrame, common: Common) -> list[Number]:
         """Accuracies, with chance beside each."""
         n, n_classes = len(trials), int(trials["n_classes"].iloc[0])
-        with undefined_causes() as causes:
-            result = zero_shot_accuracy(
-                trials["ranking"].tolist(), trials["label"], n_classes=n_classes, **common.resampling
-            )
+        result = zero_shot_accuracy(
+            trials["ranking"].tolist(), trials["label"], n_classes=n_classes, **common.resampling
+        )
         chances = {"top1": result["chance"], "top5": min(_KEPT, n_classes) / n_classes}
         return [
-            *(number(result, key, causes, n_clusters=n) for key in chances),
+            *(number(result, key, n_clusters=n) for key in chances),
             *(
                 Number(metric=key, role="chance", value=value, n=n, n_clusters=n)
                 for key, value in chances.items()

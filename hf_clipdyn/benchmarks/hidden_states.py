@@ -1,0 +1,119 @@
+"""Hidden states of images as flat rows of numbers, and the temporary files in which such rows wait.
+
+The hidden states of one image take 2 MB (ViT-B/32) to 26 MB (ViT-L/14) in single precision.
+"""
+
+import tempfile
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hf_clipdyn.errors import EvaluationError
+
+if TYPE_CHECKING:
+    from hf_clipdyn.models.encoder import ImageFeatures
+
+__all__ = ["Block", "RowFile", "Rows", "blocks_of", "flat_states"]
+
+Rows = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Block:
+    """Consecutive places of equal shape within the flat states of an image.
+
+    Attributes:
+        start: offset of the first number.
+        layers, tokens, width: shape; the projection is a block of one token in one layer.
+    """
+
+    start: int
+    layers: int
+    tokens: int
+    width: int
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Layers, tokens, width."""
+        return self.layers, self.tokens, self.width
+
+    @property
+    def stop(self) -> int:
+        """Offset behind the last number."""
+        return self.start + self.layers * self.tokens * self.width
+
+
+def blocks_of(features: "ImageFeatures") -> list[Block]:
+    """Where the projection and the hidden states lie in the flat states, the projection first."""
+    shapes = [(1, features.projection.shape[1]), *(_tokens(state).shape[1:] for state in features.hidden)]
+    blocks: list[Block] = []
+    for position, (tokens, width) in enumerate(shapes):
+        last = blocks[-1] if blocks else None
+        if last is not None and position > 1 and (last.tokens, last.width) == (tokens, width):
+            blocks[-1] = Block(last.start, last.layers + 1, tokens, width)
+        else:
+            blocks.append(Block(last.stop if last else 0, 1, tokens, width))
+    return blocks
+
+
+def flat_states(features: "ImageFeatures", row: int) -> Rows:
+    """The projection and all hidden states of one image of a batch, one after the other, (numbers,); a copy."""
+    hidden = [_tokens(state)[row].ravel() for state in features.hidden]
+    return np.concatenate([features.projection[row], *hidden])
+
+
+def _tokens(state: NDArray[np.float32]) -> NDArray[np.float32]:
+    """(n, tokens, width); the positions of a convolutional map are its tokens."""
+    if state.ndim == 4:
+        return state.reshape(*state.shape[:2], -1).transpose(0, 2, 1)
+    return state
+
+
+class RowFile:
+    """Rows of numbers in a temporary file that the system removes in any case.
+
+    As long as memory is free, the system's own cache of files keeps what was written in memory. The file is read
+    and written, not memory-mapped: on a full disk a write raises, a map kills the process.
+
+    Args:
+        width: float32 numbers per row.
+    """
+
+    def __init__(self, width: int) -> None:
+        self._width = width
+        self._n = 0
+        self._file = tempfile.TemporaryFile(prefix="clipdyn-")  # noqa: SIM115  # it lives as long as this object
+
+    def __len__(self) -> int:
+        return self._n
+
+    def append(self, rows: Rows) -> None:
+        """Write rows, (n, width), behind the last one.
+
+        Raises:
+            EvaluationError: the disk is full.
+        """
+        try:
+            self._file.seek(self._n * self._width * 4)
+            self._file.write(np.ascontiguousarray(rows).data)  # `tofile` would not say why a write failed
+            self._file.flush()
+        except OSError as error:
+            raise EvaluationError(
+                f"Hidden states cannot be written to {tempfile.gettempdir()} while they are compared "
+                f"({error.strerror or error}): free some space there, or set TMPDIR to another folder."
+            ) from error
+        self._n += len(rows)
+
+    def read(self, start: int, stop: int) -> Rows:
+        """Rows ``start`` to ``stop``, (stop - start, width)."""
+        rows = np.empty((stop - start, self._width), np.float32)
+        self._file.seek(start * self._width * 4)
+        n_bytes = self._file.readinto(rows.data)
+        assert n_bytes == rows.nbytes, "only what was written is read"
+        return rows
+
+    def close(self) -> None:
+        """Remove the file."""
+        self._file.close()

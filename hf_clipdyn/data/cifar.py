@@ -1,0 +1,65 @@
+"""Base class of CIFAR-10 and CIFAR-100: class folders, or the binary version of the official archive."""
+
+import io
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+from PIL import Image
+
+from hf_clipdyn.data.files import SourceFile
+from hf_clipdyn.data.labels import LabelledBuilder
+from hf_clipdyn.data.tables import read_records
+from hf_clipdyn.errors import DatasetError
+
+__all__ = ["CITATION", "CifarBuilder"]
+
+CITATION = """@techreport{krizhevsky2009learning,
+  title = {Learning Multiple Layers of Features from Tiny Images},
+  author = {Krizhevsky, Alex},
+  institution = {University of Toronto},
+  year = {2009}
+}"""
+
+_SIDE = 32
+_PIXELS = 3 * _SIDE * _SIDE
+
+
+class CifarBuilder(LabelledBuilder):
+    """Class folders, or ``*.bin``: per image the label bytes, then red, green and blue planes.
+
+    The Python version of the archive consists of pickles, which can run code, so it is not read. Images of the binary
+    version are encoded as PNG, which is lossless.
+
+    Attributes (of the class):
+        label_bytes: number of bytes before the pixels; the last one is the class.
+    """
+
+    layout = ("*.jpg|*.jpeg|*.png|*.bmp|*.webp|*.bin",)
+    label_bytes: ClassVar[int] = 1
+
+    def _batches(self) -> dict[str, list[SourceFile]]:
+        found: dict[str, list[SourceFile]] = {}
+        for file in self.files.files:
+            if file.suffix == ".bin":
+                split = "test" if file.name.lower().startswith("test") else "train"
+                found.setdefault(split, []).append(file)
+        return found
+
+    def splits(self) -> list[str]:
+        return sorted(self._batches()) or super().splits()
+
+    def rows(self, split: str) -> Iterator[dict[str, Any]]:
+        if not self._batches():
+            yield from super().rows(split)
+        for file in self._batches().get(split, ()):
+            for number, record in enumerate(read_records(file.path, self.label_bytes + _PIXELS)):
+                label = int(record[self.label_bytes - 1])
+                if label >= len(self.classes):
+                    raise DatasetError(
+                        f"{file.path}, image {number}: {label} is not a class of {self.metadata.title}: "
+                        "use the right archive."
+                    )
+                pixels = record[self.label_bytes :].reshape(3, _SIDE, _SIDE).transpose(1, 2, 0)
+                buffer = io.BytesIO()
+                Image.fromarray(pixels.copy()).save(buffer, "PNG")
+                yield {"image": {"path": None, "bytes": buffer.getvalue()}, "label": label}

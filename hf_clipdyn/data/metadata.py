@@ -1,0 +1,55 @@
+"""Kind, licence, size and origin of a data set, known before its files are opened."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+__all__ = ["DatasetMetadata"]
+
+
+@dataclass(frozen=True)
+class DatasetMetadata:
+    """Kind, licence, size and origin of a data set, as its builder class declares them.
+
+    Attributes:
+        kind: what a row is, one of `hf_clipdyn.data.schemas.KINDS`.
+        title: the data set's own name.
+        rows: official number of rows by split, by ``config/split`` if configurations differ, or their ``total`` if
+            the numbers of the splits are unknown; empty if the size is not fixed.
+        licence: as its source states it, or "none stated".
+        may_redistribute: whether the licence allows others to redistribute the data publicly.
+        where: address or instructions to get it.
+        citation: BibTeX.
+        licence_id: the Hub's identifier of the licence, for cards; ``other`` and ``unknown`` are allowed.
+        mirror: data set on the Hub that is read if neither a folder nor a mirror is given.
+        templates: prompts for zero-shot classification, each with one ``{}`` for the class name.
+        config_kinds: kind by configuration, if it differs from ``kind``.
+        pixels_per_degree: pixels of the images per degree of visual angle in the eye-tracking experiment.
+        drop_first: whether scoring ignores each subject's first fixation, which lies where the eye was before the
+            image appeared.
+        synthetic: whether this project draws the images; the report then says so.
+        human_reference: published human values on this data set, by metric.
+    """
+
+    kind: str
+    title: str
+    rows: Mapping[str, int]
+    licence: str
+    may_redistribute: bool
+    where: str
+    citation: str
+    licence_id: str = "other"
+    mirror: str | None = None
+    templates: tuple[str, ...] | None = None
+    config_kinds: Mapping[str, str] = field(default_factory=dict)
+    pixels_per_degree: float | None = None
+    drop_first: bool = False
+    synthetic: bool = False
+    human_reference: Mapping[str, float] = field(default_factory=dict)
+
+    def official_rows(self, config: str | None, split: str) -> int | None:
+        """Official number of rows of a split (or the ``total``); None if it is unknown or not fixed."""
+        return self.rows.get(f"{config}/{split}", self.rows.get(split))
+
+    def kind_of(self, config: str | None) -> str:
+        """Kind of the rows of a configuration; None is the default one."""
+        return self.config_kinds.get(config or "", self.kind)

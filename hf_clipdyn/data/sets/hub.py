@@ -1,0 +1,24 @@
+"""Any data set on the Hub, or any folder of Parquet, that has an image and a caption column."""
+
+from hf_clipdyn.data.captioned import CaptionedBuilder
+from hf_clipdyn.data.metadata import DatasetMetadata
+
+__all__ = ["Hub"]
+
+
+class Hub(CaptionedBuilder):
+    """``load_dataset("hub", repo_id="owner/name")``, or just ``load_dataset("owner/name")``.
+
+    `mirrors.conform` finds the columns.
+    """
+
+    metadata = DatasetMetadata(
+        kind="captions",
+        title="A data set on the Hub with images and captions",
+        rows={},
+        licence="that of the data set",
+        licence_id="unknown",
+        may_redistribute=False,
+        where="the Hub: give its name as repo_id, owner/name",
+        citation="",
+    )

@@ -1,0 +1,86 @@
+"""MIT1003 (Judd et al. 2009): 1,003 photographs, 15 observers."""
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from hf_clipdyn.data.files import SourceFile
+from hf_clipdyn.data.fixations import Fixation, FixationBuilder
+from hf_clipdyn.data.gaze import detect_fixations
+from hf_clipdyn.data.metadata import DatasetMetadata
+from hf_clipdyn.data.tables import read_mat
+from hf_clipdyn.errors import DatasetError
+
+__all__ = ["Mit1003"]
+
+
+class Mit1003(FixationBuilder):
+    """1,003 photographs, free viewing for three seconds; kind ``fixations``, split ``test``.
+
+    Fixations are detected in the recordings ``DATA/<subject>/<image>.mat`` (`gaze`). They include each subject's first
+    one, on the cross in the centre, which the authors drop. Without ``DATA`` there are only maps and no fixations.
+    """
+
+    metadata = DatasetMetadata(
+        kind="fixations",
+        title="MIT1003",
+        rows={"test": 1003},
+        licence="none stated",
+        licence_id="unknown",
+        may_redistribute=False,
+        where="people.csail.mit.edu/tjudd/WherePeopleLook (ALLSTIMULI.zip, DATA.zip, ALLFIXATIONMAPS.zip)",
+        # As the authors blur their maps; their detection of fixations uses 34 (gaze.py).
+        pixels_per_degree=35.0,
+        drop_first=True,
+        citation="""@inproceedings{judd2009learning,
+  title = {Learning to predict where humans look},
+  author = {Judd, Tilke and Ehinger, Krista and Durand, Fr{\\'e}do and Torralba, Antonio},
+  booktitle = {IEEE International Conference on Computer Vision},
+  pages = {2106--2113},
+  year = {2009}
+}""",
+    )
+    layout = ("ALLSTIMULI/", "ALLFIXATIONMAPS/|DATA/")
+
+    def rows(self, split: str) -> Iterator[dict[str, Any]]:
+        del split  # there is one
+        maps = self.files.folder_if_any("ALLFIXATIONMAPS")
+        recordings = self._recordings()
+        for image in self.files.folder("ALLSTIMULI").images():
+            fixation_map = maps.image(f"{image.stem}_fixMap.jpg")
+            of_image = recordings.get(image.stem.lower(), [])
+            if fixation_map is None and not of_image:
+                raise DatasetError(
+                    f"{image.path} has neither a map in ALLFIXATIONMAPS nor recordings in DATA: unpack them too."
+                )
+            fixations = [f for subject, file in of_image for f in _fixations(file, subject)]
+            yield self.row(image, fixations, fixation_map)
+
+    def _recordings(self) -> dict[str, list[tuple[str, SourceFile]]]:
+        """Subjects and their recordings by image."""
+        found: dict[str, list[tuple[str, SourceFile]]] = {}
+        for file in self.files.folder_if_any("DATA").files:
+            if file.suffix == ".mat" and len(file.parts) > 1:
+                found.setdefault(file.stem.lower(), []).append((file.parts[-2], file))
+        return found
+
+
+def _fixations(file: SourceFile, subject: str) -> Iterator[Fixation]:
+    """The recording is the only structure in the file; MATLAB truncates its name to 63 characters."""
+    content = read_mat(file.path)
+    structures = [value for value in content.values() if isinstance(value, np.ndarray) and value.dtype.names]
+    try:
+        (recording,) = structures
+        samples = recording["DATA"].ravel()[0]["eyeData"].ravel()[0]
+        gaze = np.asarray(samples, dtype=float)[:, :2]
+    except (IndexError, KeyError, TypeError, ValueError) as error:
+        raise DatasetError(
+            f"{file.path} contains no DATA.eyeData ({error}): use the official file."
+        ) from error
+    if gaze.shape[1] < 2:
+        raise DatasetError(f"{file.path} contains positions without x and y: use the official file.")
+    for x, y, duration in detect_fixations(gaze):
+        if not (math.isnan(x) or math.isnan(y)):
+            yield x, y, duration, subject

@@ -1,0 +1,88 @@
+"""NIGHTS (Fu et al. 2023): which of two generated variations is more similar to the reference?"""
+
+from collections.abc import Iterator
+from functools import cached_property
+from typing import Any
+
+from hf_clipdyn.data.base import DataBuilder
+from hf_clipdyn.data.metadata import DatasetMetadata
+from hf_clipdyn.data.tables import integer_of, number_of, read_csv
+from hf_clipdyn.errors import DatasetError
+
+__all__ = ["Nights"]
+
+_SPLITS = ("train", "val", "test")
+_NEEDED = ("id", "left_vote", "right_vote", "ref_path", "left_path", "right_path", "split")
+
+
+class Nights(DataBuilder):
+    """20,019 triplets; kind ``triplet``, splits ``train``, ``val``, ``test``, subsets ``imagenet``, ``no_imagenet``.
+
+    All rows are included, with their ``votes``; the benchmark scores those with ``votes >= 6``. A row without one of
+    its variations is dropped; one that lacks only its reference is an error.
+    """
+
+    metadata = DatasetMetadata(
+        kind="triplet",
+        title="NIGHTS",
+        rows={"total": 20_019},
+        licence="MIT",
+        licence_id="mit",
+        may_redistribute=True,
+        where="github.com/ssundaram21/dreamsim (dataset/download_dataset.sh)",
+        citation="""@inproceedings{fu2023dreamsim,
+  title = {{DreamSim}: Learning New Dimensions of Human Visual Similarity using Synthetic Data},
+  author = {Fu, Stephanie and Tamir, Netanel and Sundaram, Shobhita and Chai, Lucy and Zhang, Richard and
+            Dekel, Tali and Isola, Phillip},
+  booktitle = {Advances in Neural Information Processing Systems},
+  volume = {36},
+  year = {2023}
+}""",
+    )
+    layout = ("ref/", "distort/", "data.csv")
+
+    @cached_property
+    def _table(self) -> dict[str, list[tuple[str, dict[str, str]]]]:
+        path = self.files.file("data.csv").path
+        found: dict[str, list[tuple[str, dict[str, str]]]] = {}
+        seen: set[str] = set()
+        for number, row in enumerate(read_csv(path, _NEEDED), start=2):
+            where = f"{path}, line {number}"
+            if row["split"] not in _SPLITS:
+                raise DatasetError(
+                    f"{where}: {row['split']!r} is not one of {', '.join(_SPLITS)}: correct that line."
+                )
+            if row["id"] in seen:
+                raise DatasetError(f"{where} repeats the triplet {row['id']}: remove one of the lines.")
+            seen.add(row["id"])
+            found.setdefault(row["split"], []).append((where, row))
+        return found
+
+    def splits(self) -> list[str]:
+        return [name for name in _SPLITS if name in self._table]
+
+    def rows(self, split: str) -> Iterator[dict[str, Any]]:
+        folder = self.files.beside(self.files.file("data.csv"))
+        for where, row in self._table[split]:
+            variations = [folder.image(row[column]) for column in ("left_path", "right_path")]
+            left, right = variations
+            if left is None or right is None:
+                continue
+            reference = folder.image(row["ref_path"])
+            if reference is None:
+                raise DatasetError(f"{where}: the reference {row['ref_path']} is missing: unpack ref/ too.")
+            against, prefer = (number_of(row[name], where) for name in ("left_vote", "right_vote"))
+            if min(against, prefer) < 0 or against + prefer == 0:
+                raise DatasetError(
+                    f"{where}: {against:g} and {prefer:g} votes express no preference: correct that line."
+                )
+            yield {
+                "reference": self.image(reference),
+                "image_0": self.image(left),
+                "image_1": self.image(right),
+                "judgement": prefer / (against + prefer),
+                "votes": integer_of(row["votes"], where) if row.get("votes") else None,
+                "subset": "imagenet"
+                if row.get("is_imagenet", "").lower() in ("true", "1")
+                else "no_imagenet",
+            }

@@ -1,0 +1,77 @@
+"""OSIE (Xu et al. 2014): 700 photographs rich in objects, 15 observers."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from hf_clipdyn.data.fixations import Fixation, FixationBuilder
+from hf_clipdyn.data.metadata import DatasetMetadata
+from hf_clipdyn.data.tables import read_mat
+from hf_clipdyn.errors import DatasetError
+
+__all__ = ["Osie"]
+
+
+class Osie(FixationBuilder):
+    """700 photographs of 800 x 600 pixels, free viewing for three seconds; kind ``fixations``, split ``test``.
+
+    Subjects are numbered "1" to "15" as in the file. There are no fixation maps.
+    """
+
+    metadata = DatasetMetadata(
+        kind="fixations",
+        title="OSIE",
+        rows={"test": 700},
+        licence="MIT",
+        licence_id="mit",
+        may_redistribute=True,
+        where="github.com/NUS-VIP/predicting-human-gaze-beyond-pixels (data/)",
+        pixels_per_degree=24.0,
+        citation="""@article{xu2014predicting,
+  title = {Predicting human gaze beyond pixels},
+  author = {Xu, Juan and Jiang, Ming and Wang, Shuo and Kankanhalli, Mohan S. and Zhao, Qi},
+  journal = {Journal of Vision},
+  volume = {14},
+  number = {1},
+  year = {2014}
+}""",
+    )
+    layout = ("stimuli/", "fixations.mat")
+
+    def rows(self, split: str) -> Iterator[dict[str, Any]]:
+        del split  # there is one
+        path = self.files.file("fixations.mat").path
+        stimuli = self.files.folder("stimuli")
+        found = False
+        seen: set[str] = set()
+        for entry in read_mat(path, "fixations")["fixations"].ravel():
+            try:
+                name = str(np.squeeze(entry["img"][0, 0]))
+                subjects = entry["subjects"][0, 0].ravel()
+                fixations = [
+                    fixation
+                    for number, subject in enumerate(subjects, start=1)
+                    for fixation in _of_subject(subject, str(number))
+                ]
+            except (IndexError, KeyError, TypeError, ValueError) as error:
+                raise DatasetError(
+                    f"{path} is not structured like OSIE's ({error}): use the official file."
+                ) from error
+            if name in seen:
+                raise DatasetError(f"{path} contains {name} twice: use the official file.")
+            seen.add(name)
+            image = stimuli.image(name)
+            if image is not None:
+                found = True
+                yield self.row(image, fixations)
+        if not found:
+            raise DatasetError(
+                f"None of the photographs of {path} is in {stimuli.root}: unpack stimuli/ too."
+            )
+
+
+def _of_subject(subject: Any, number: str) -> Iterator[Fixation]:
+    columns = [np.ravel(subject[0, 0][name]).astype(float) for name in ("fix_x", "fix_y", "fix_duration")]
+    for x, y, duration in zip(*columns, strict=True):
+        yield float(x), float(y), float(duration), number

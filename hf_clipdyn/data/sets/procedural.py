@@ -1,0 +1,181 @@
+"""The embedded world as a data set, rendered from a seed; nothing is downloaded.
+
+``captions`` (train, test) is for training; ``captions_small`` has only its first 3,000 training images. ``labels``
+(test) has the images of its test split, which are *congruent*: each class in its usual texture. ``cue_conflict`` (test)
+shows each class in the usual textures of the others. ``distortion`` (test) has distortions in five levels, whose order
+is synthetic and not a human score. `hf_clipdyn.data.world` explains what is drawn and why.
+"""
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import datasets
+import numpy as np
+
+from hf_clipdyn.data.base import DataBuilder
+from hf_clipdyn.data.metadata import DatasetMetadata
+from hf_clipdyn.data.synthetic_distortions import distortion_ladder, png
+from hf_clipdyn.data.world import (
+    CLASSES,
+    USUAL_TEXTURE,
+    Scene,
+    captions,
+    render,
+    sample_scene,
+    sample_shape,
+    sample_texture,
+)
+
+__all__ = ["Procedural", "ProceduralConfig"]
+
+_TRAIN, _TEST, _EXEMPLARS, _CONFLICT, _LADDER = range(5)  # streams of random numbers, one for each purpose
+_TEST_NOISE = 0.02
+
+
+@dataclass
+class ProceduralConfig(datasets.BuilderConfig):  # type: ignore[misc]  # datasets has no types
+    """Parameters of the world, for controls: ``Procedural(config_name="captions", texture_reliability=1)``.
+
+    Attributes:
+        seed: of all random numbers.
+        texture_reliability: probability of the usual texture in training images; 1/8 makes it uninformative.
+        train_size: number of training images.
+        test_size: number of congruent images.
+        conflicts_per_pair: cue-conflict images for each of the 56 pairs of a shape and another class's texture.
+        exemplars: number of exemplars of each silhouette and each texture, which cue-conflict images cross.
+        references: number of images that are distorted.
+    """
+
+    seed: int = 0
+    texture_reliability: float = 0.8
+    train_size: int = 24_000
+    test_size: int = 1_000
+    conflicts_per_pair: int = 18
+    exemplars: int = 12
+    references: int = 40
+
+
+class Procedural(DataBuilder):
+    """Eight classes of coloured objects, 40x40 pixels; synthetic, not human data."""
+
+    BUILDER_CONFIG_CLASS = ProceduralConfig
+    BUILDER_CONFIGS = [  # noqa: RUF012  (the name that datasets reads)
+        ProceduralConfig(name="captions"),
+        ProceduralConfig(name="captions_small", train_size=3_000),
+        ProceduralConfig(name="labels"),
+        ProceduralConfig(name="cue_conflict"),
+        ProceduralConfig(name="distortion"),
+    ]
+    DEFAULT_CONFIG_NAME = "captions"
+
+    metadata = DatasetMetadata(
+        kind="captions",
+        title="Embedded procedural world (synthetic)",
+        synthetic=True,
+        rows={},
+        licence="Apache-2.0",
+        licence_id="apache-2.0",
+        may_redistribute=True,
+        where="this package, which renders it",
+        citation="",
+        templates=("a photo of a {}",),
+        config_kinds={
+            "labels": "labels",
+            "cue_conflict": "cue_conflict",
+            "distortion": "distortion_ladder",
+        },
+    )
+
+    def splits(self) -> list[str]:
+        return ["train", "test"] if self.config.name.startswith("captions") else ["test"]
+
+    def class_names(self) -> Sequence[str]:
+        return CLASSES
+
+    def rows(self, split: str) -> Iterator[dict[str, Any]]:
+        if self.config.name == "cue_conflict":
+            return self._conflicts()
+        if self.config.name == "distortion":
+            return self._ladders()
+        if split == "train":
+            return self._training_images()
+        return self._congruent_images()
+
+    def _rng(self, stream: int, index: int) -> np.random.Generator:
+        """Independent random numbers for each image, so that it does not depend on the number of images before it."""
+        return np.random.default_rng([self.config.seed, stream, index])
+
+    def _training_images(self) -> Iterator[dict[str, Any]]:
+        for index in range(self.config.train_size):
+            rng = self._rng(_TRAIN, index)
+            name = str(rng.choice(CLASSES))
+            owner = name
+            if rng.random() >= self.config.texture_reliability:
+                owner = str(rng.choice([other for other in CLASSES if other != name]))
+            scene = sample_scene(
+                rng,
+                sample_shape(rng, name),
+                sample_texture(rng, USUAL_TEXTURE[owner]),
+                sensor_noise=0.02 + rng.uniform(0, 0.1),
+            )
+            yield {
+                "image": png(render(scene, rng)),
+                "image_id": f"train-{index:06d}",
+                "captions": captions(scene, rng),
+            }
+
+    def _congruent_scene(self, stream: int, index: int) -> tuple[Scene, np.random.Generator]:
+        rng = self._rng(stream, index)
+        name = CLASSES[index % len(CLASSES)]
+        texture = sample_texture(rng, USUAL_TEXTURE[name])
+        return sample_scene(rng, sample_shape(rng, name), texture, sensor_noise=_TEST_NOISE), rng
+
+    def _congruent_images(self) -> Iterator[dict[str, Any]]:
+        for index in range(self.config.test_size):
+            scene, rng = self._congruent_scene(_TEST, index)
+            image = png(render(scene, rng))
+            if self.config.name == "labels":
+                yield {"image": image, "label": scene.shape.name}
+            else:
+                yield {
+                    "image": image,
+                    "image_id": f"test-{index:06d}",
+                    "captions": captions(scene, rng),
+                }
+
+    def _conflicts(self) -> Iterator[dict[str, Any]]:
+        """Shape exemplars crossed with texture exemplars, as in Geirhos' images, so that each occurs several times."""
+        n = self.config.exemplars
+        rng = self._rng(_EXEMPLARS, 0)
+        shapes = {name: [sample_shape(rng, name) for _ in range(n)] for name in CLASSES}
+        textures = {name: [sample_texture(rng, USUAL_TEXTURE[name]) for _ in range(n)] for name in CLASSES}
+        index = itertools.count()
+        for i, shape in enumerate(CLASSES):
+            for j, texture in enumerate(CLASSES):
+                if shape == texture:
+                    continue
+                for k in range(self.config.conflicts_per_pair):
+                    # Consecutive pairs start at other exemplars, so that all are used equally often.
+                    s = (k + j * self.config.conflicts_per_pair) % n
+                    t = (k + k // n + i * self.config.conflicts_per_pair) % n
+                    rng = self._rng(_CONFLICT, next(index))
+                    scene = sample_scene(
+                        rng, shapes[shape][s], textures[texture][t], sensor_noise=_TEST_NOISE
+                    )
+                    yield {
+                        "image": png(render(scene, rng)),
+                        "image_id": f"{shape}{s + 1}-{texture}{t + 1}-{k + 1}",
+                        "shape": shape,
+                        "texture": texture,
+                        "shape_exemplar": f"{shape}{s + 1}",
+                        "texture_exemplar": f"{texture}{t + 1}",
+                        "human_responses": [],
+                    }
+
+    def _ladders(self) -> Iterator[dict[str, Any]]:
+        for index in range(self.config.references):
+            scene, rng = self._congruent_scene(_LADDER, index)
+            reference = render(replace(scene, noise=0.0), rng)
+            yield from distortion_ladder(reference, f"reference-{index:03d}", rng)

@@ -1,0 +1,63 @@
+"""Tiny ImageNet (Stanford CS231n): 200 classes of ImageNet at 64 x 64 pixels."""
+
+from functools import cached_property
+
+from hf_clipdyn.data.files import SourceFile
+from hf_clipdyn.data.metadata import DatasetMetadata
+from hf_clipdyn.data.prompts import IMAGENET
+from hf_clipdyn.data.tables import lines_of
+from hf_clipdyn.data.wordnet import WordnetBuilder
+from hf_clipdyn.errors import DatasetError
+
+__all__ = ["TinyImagenet"]
+
+
+class TinyImagenet(WordnetBuilder):
+    """100,000 training and 10,000 validation images; kind ``labels``, splits ``train`` and ``valid``.
+
+    ``train/<wnid>/images/*.JPEG``, and ``val/images/*.JPEG`` whose classes ``val/val_annotations.txt`` lists; class
+    folders in ``val/`` are read too. The test images have no labels and are left out.
+    """
+
+    metadata = DatasetMetadata(
+        kind="labels",
+        title="Tiny ImageNet",
+        rows={"train": 100_000, "valid": 10_000},
+        licence="ImageNet's terms of access: non-commercial research, no redistribution",
+        may_redistribute=False,
+        where="cs231n.stanford.edu/tiny-imagenet-200.zip, or zh-plus/tiny-imagenet on the Hub",
+        citation="""@techreport{le2015tiny,
+  title = {Tiny {ImageNet} Visual Recognition Challenge},
+  author = {Le, Ya and Yang, Xuan},
+  institution = {Stanford University, CS231n},
+  year = {2015}
+}""",
+        mirror="zh-plus/tiny-imagenet",
+        templates=IMAGENET,
+    )
+    default_split = "valid"
+    validation = "valid"
+    unlabelled = ("test",)
+
+    @cached_property
+    def wnids(self) -> list[str]:
+        return sorted({*super().wnids, *self._listed.values()})
+
+    @cached_property
+    def _listed(self) -> dict[str, str]:
+        """WordNet number by file name of the validation images."""
+        found = self.files.named("val_annotations.txt")
+        if not found:
+            return {}
+        listed: dict[str, str] = {}
+        for number, line in enumerate(lines_of(found[0].path), start=1):
+            cells = line.split()
+            if len(cells) < 2 or cells[0].lower() in listed:
+                raise DatasetError(
+                    f"{found[0].path}, line {number} has no image and class, or repeats an image: correct that line."
+                )
+            listed[cells[0].lower()] = cells[1].lower()
+        return listed
+
+    def listed_folder(self, file: SourceFile) -> str | None:
+        return self._listed.get(file.name.lower()) if "val" in map(str.lower, file.parts) else None

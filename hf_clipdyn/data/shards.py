@@ -1,0 +1,65 @@
+"""Base class of image-text pairs in tar shards (the WebDataset format): an image, and a text of the same name."""
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import datasets
+
+from hf_clipdyn.data.archives import read_shard
+from hf_clipdyn.data.captioned import CaptionedBuilder, check_absent
+from hf_clipdyn.data.images import IMAGE_SUFFIXES
+from hf_clipdyn.errors import DatasetError
+
+__all__ = ["ShardBuilder"]
+
+_SPLITS = ("train", "validation", "valid", "val", "test")
+
+
+class ShardBuilder(CaptionedBuilder):
+    """``*.tar`` of ``000000000.jpg`` and ``000000000.txt``; other files of a sample (``.json``) are ignored.
+
+    Shards are read one after the other, or in parallel with ``num_proc``; they are never unpacked to disk. The split of
+    a shard is in a folder's name or its own (``cc3m-validation-0001.tar``); default: ``train``.
+    """
+
+    layout = ("*.tar",)
+
+    def splits(self) -> list[str]:
+        return list(self._shards())
+
+    def _shards(self) -> dict[str, list[str]]:
+        found: dict[str, list[str]] = {}
+        for file in self.files.files:
+            if file.suffix == ".tar":
+                words = [*map(str.lower, file.parts[:-1]), *file.stem.lower().replace("_", "-").split("-")]
+                split = next((word for word in words if word in _SPLITS), self.default_split)
+                found.setdefault(split, []).append(file.path)
+        return found
+
+    def _split_generators(self, dl_manager: Any) -> list[datasets.SplitGenerator]:
+        del dl_manager
+        # `datasets` divides a list among the arguments over processes and workers.
+        return [
+            datasets.SplitGenerator(name=split, gen_kwargs={"shards": shards})
+            for split, shards in self._shards().items()
+        ]
+
+    def _generate_examples(self, shards: Sequence[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+        for shard in shards:
+            total = incomplete = 0
+            for sample in read_shard(shard):
+                total += 1
+                suffix = next((name for name in sample.parts if f".{name}" in IMAGE_SUFFIXES), None)
+                text = sample.parts.get("txt", b"").decode("utf-8", "replace").strip()
+                if suffix is None or not text:
+                    incomplete += 1
+                    continue
+                row = {
+                    "image": {"path": f"{sample.key}.{suffix}", "bytes": sample.parts[suffix]},
+                    "image_id": sample.key,
+                    "captions": [text],
+                }
+                yield f"{shard}/{sample.key}", row
+            if total == 0:
+                raise DatasetError(f"{shard} contains no samples: download it again.")
+            check_absent(incomplete, total, shard, "lack an image or a text")

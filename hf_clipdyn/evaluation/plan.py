@@ -1,0 +1,324 @@
+"""The first stage: which cells a call means, settled before the first forward pass."""
+
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import datasets
+import numpy as np
+import pyarrow.compute as pc
+from accelerate import PartialState
+from numpy.typing import NDArray
+
+from hf_clipdyn.benchmarks.base import Benchmark, Kind
+from hf_clipdyn.benchmarks.sources import Source, open_source
+from hf_clipdyn.data.load import find_locally, lacks_files
+from hf_clipdyn.data.registry import dataset_metadata
+from hf_clipdyn.errors import ConfigError, DatasetError, EvaluationError, UnknownNameError
+from hf_clipdyn.evaluation.config import EvaluationConfig
+from hf_clipdyn.evaluation.live_model import LastTexts
+from hf_clipdyn.models.encoder import read_input
+from hf_clipdyn.models.snapshots import settings_digest
+from hf_clipdyn.preprocess import square_processor
+from hf_clipdyn.results.row import Cell
+from hf_clipdyn.revisions import Revision, list_revisions
+
+__all__ = ["Plan", "PlannedCell", "check_precision", "choose_revisions", "open_sources"]
+
+Files = NDArray[np.object_]
+
+_STIMULUS = ("image", "distorted")  # columns of the image that a row is about, before those of its partners
+
+
+@dataclass(frozen=True)
+class PlannedCell:
+    """One benchmark on one revision, asked with its own texts or with those of the run's last one.
+
+    Attributes:
+        cell: its columns; `versions` and `seconds` are not known yet.
+        kind: ready to show the data set.
+        files: name of the image's file of each row of the data set, "" if unknown.
+        texts: those of the last revision; None for the revision's own.
+    """
+
+    cell: Cell
+    kind: Kind[Any]
+    files: Files
+    texts: LastTexts | None = None
+
+
+class Plan:
+    """The revisions and the data sets that a call means, and the cells of each revision.
+
+    Args:
+        config: what and how.
+        say: told, in a sentence each, what is left out and why.
+
+    Raises:
+        UnknownNameError: an unknown suite, benchmark, data set or revision.
+        RevisionNotFoundError: there is no such repository.
+        EvaluationError: data are missing (all are named).
+
+    Attributes:
+        revisions: to be measured, in training order.
+        last: the last revision of the whole run, whose texts the others are asked with too; None if they are not.
+        sources: the data set behind each benchmark that can run.
+    """
+
+    def __init__(self, config: EvaluationConfig, say: Callable[[str], Any]) -> None:
+        self._config, self._say = config, say
+        self._prepared: dict[str, _Prepared] = {}
+        assert config.revisions is None or not isinstance(config.revisions, str)
+        listed = list_revisions(config.repo_id, store=config.store, token=config.token)
+        self.revisions, last = choose_revisions(config.repo_id, listed, config.revisions, say)
+        self.last = last if config.final_texts and len(listed) > 1 else None
+        with PartialState().main_process_first():
+            self.sources = open_sources(config, say)
+        self._files = {name: file_names(source.dataset) for name, source in self.sources.items()}
+
+    def __len__(self) -> int:
+        """The number of cells, if every revision reads texts as the last one does."""
+        twice = sum(one.kind.text_drift for one in self.sources) if self.last is not None else 0
+        return len(self.revisions) * (len(self.sources) + twice)
+
+    def cells(self, revision: Revision, folder: Path, texts: LastTexts | None) -> Iterator[PlannedCell]:
+        """The cells of one revision.
+
+        Args:
+            revision: one of `revisions`.
+            folder: with its files.
+            texts: those of the last revision; None to leave such cells out.
+
+        Raises:
+            EvaluationError: the model has no text encoder, and a benchmark needs one.
+            ModelError: the files are no image encoder.
+        """
+        settings = settings_digest(folder)
+        if settings not in self._prepared:
+            # Revisions of one run share a processor; where one differs, it sees other pixels.
+            with PartialState().main_process_first():
+                self._prepared[settings] = self._prepare(folder)
+        prepared = self._prepared[settings]
+        drifting = [one for one in prepared.kinds if one.kind.text_drift and prepared.reads_text]
+        if texts is not None and drifting and not texts.fit(folder):
+            self._say(
+                f"{revision.name} has another architecture than {texts.revision.name}, the last revision: "
+                f"{_names(drifting)} {'is' if len(drifting) == 1 else 'are'} not asked with the texts of that one."
+            )
+            texts = None
+        for benchmark, kind in prepared.kinds.items():
+            split, files = self.sources[benchmark].split, self._files[benchmark]
+            for asked in (None, texts) if texts is not None and benchmark in drifting else (None,):
+                yield PlannedCell(
+                    _cell(self._config, revision, kind, benchmark, split, asked), kind, files, asked
+                )
+
+    def _prepare(self, folder: Path) -> "_Prepared":
+        model_config, image_processor = read_input(folder)
+        reads_text = hasattr(model_config, "text_config")
+        needing = [one for one in self.sources if one.kind.needs_text and not reads_text]
+        if needing:
+            need = f"{_names(needing)} need a text encoder; {self._config.repo_id} has none"
+            if not self._config.skip_missing or len(needing) == len(self.sources):
+                raise EvaluationError(
+                    f"{need}: name other benchmarks with --benchmarks, or leave these out with --skip-missing."
+                )
+            self._say(f"{need}: they are left out.")
+        kinds: dict[Benchmark, Kind[Any]] = {}
+        for one in sorted(self.sources, key=lambda one: not one.kind.reads_layers):
+            if one in needing:
+                continue
+            kind = one.kind(self.sources[one], image_processor, one.settings, self._config)
+            if kind.preprocess == "processor" and square_processor(image_processor) is not image_processor:
+                kind.preprocess = "squash"  # a NaFlex processor would keep the shape of the image
+            if kind.left_out:
+                self._say(f"{one.name}: {kind.left_out} stimuli cannot be decoded and are left out.")
+            kinds[one] = kind
+        return _Prepared(kinds, reads_text)
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """The benchmarks for revisions that share a processor, and whether these read texts."""
+
+    kinds: Mapping[Benchmark, Kind[Any]]
+    reads_text: bool
+
+
+def _cell(
+    config: EvaluationConfig,
+    revision: Revision,
+    kind: Kind[Any],
+    benchmark: Benchmark,
+    split: str,
+    texts: LastTexts | None,
+) -> Cell:
+    return Cell(
+        repo_id=config.repo_id,
+        revision=revision.name,
+        commit=revision.commit,
+        epoch=revision.epoch,
+        step=revision.step,
+        samples_seen=revision.samples_seen,
+        scale=revision.scale,
+        seed=revision.seed,
+        parameters=revision.parameters,
+        kind=kind.name,
+        dataset=benchmark.dataset,
+        split=split,
+        data_fingerprint=kind.fingerprint,
+        observe_version=kind.observe_version,
+        score_version=kind.score_version,
+        preprocess=kind.preprocess,
+        settings=json.dumps({**benchmark.settings.as_json(), **kind.facts}, sort_keys=True),
+        dtype=config.dtype,
+        texts="own" if texts is None else "last",
+        text_commit="" if texts is None else texts.revision.commit,
+    )
+
+
+def check_precision(config: EvaluationConfig, held: Sequence[Cell]) -> None:
+    """Refuse a second precision of the same benchmarks in one table: readers would draw both as one run.
+
+    Raises:
+        ConfigError: the table holds such benchmarks of this run in another one.
+    """
+    wanted = {(one.kind.name, one.dataset) for one in config.selected}
+    other = {
+        cell.dtype for cell in held if cell.repo_id == config.repo_id and (cell.kind, cell.dataset) in wanted
+    } - {config.dtype}
+    if other:
+        raise ConfigError(
+            f"{config.output} holds {config.repo_id} in {min(other)}: measure it in {config.dtype} into another "
+            "--output; `clipdyn report` draws several tables together."
+        )
+
+
+def choose_revisions(
+    repo_id: str, listed: Sequence[Revision], wanted: Sequence[str] | None, say: Callable[[str], Any]
+) -> tuple[list[Revision], Revision]:
+    """The revisions to measure, and the last one of the whole run.
+
+    Raises:
+        UnknownNameError: one that is wanted does not exist.
+        EvaluationError: the repository has none at all.
+    """
+    if not listed:
+        raise EvaluationError(f"{repo_id} has no revisions: train one, or name the store that holds them.")
+    able = [revision for revision in listed if revision.sha256 is not None] or list(listed)
+    if wanted is None:
+        bare = [revision.name for revision in listed if revision not in able]
+        if bare:
+            say(f"These revisions hold no weights and are left out: {', '.join(bare)}.")
+        return able, able[-1]
+    by_name = {revision.name: revision for revision in listed}
+    for name in wanted:
+        if name not in by_name:
+            raise UnknownNameError("revision", name, by_name)
+    return [by_name[name] for name in dict.fromkeys(wanted)], able[-1]
+
+
+def open_sources(config: EvaluationConfig, say: Callable[[str], Any]) -> dict[Benchmark, Source]:
+    """The data set behind each benchmark; all that are missing are named at once, with the place to get them.
+
+    The Hub is asked for mirrors only if all data sets without one are there, or what is missing is left out.
+
+    Raises:
+        EvaluationError: some are missing and are not to be left out, or none is there.
+    """
+    benchmarks = config.selected
+    sources: dict[Benchmark, Source] = {}
+    absent = {one for one in {one.dataset for one in benchmarks} - set(config.data_dirs) if lacks_files(one)}
+    missing = {
+        one: f"its files are not here; they are at {dataset_metadata(one.dataset).where}."
+        for one in benchmarks
+        if one.dataset in absent
+    }
+    if missing and not config.skip_missing:
+        raise EvaluationError(_missing_table(missing, benchmarks, config))
+    opened: dict[tuple[str, tuple[str, ...]], Source | DatasetError] = {}
+    for one in benchmarks:
+        if one in missing:
+            continue
+        shown = (one.dataset, one.kind.schemas)
+        if shown not in opened:  # a Hub that does not answer is waited for once
+            opened[shown] = _open(*shown, config)
+        found = opened[shown]
+        if isinstance(found, Source):
+            sources[one] = found
+        else:
+            missing[one] = str(found)
+    if missing:
+        table = _missing_table(missing, benchmarks, config)
+        if not config.skip_missing:
+            raise EvaluationError(table)
+        say(f"Left out: {table}")
+    if not sources:
+        raise EvaluationError("No benchmark can run: nothing was evaluated.")
+    return sources
+
+
+def file_names(dataset: datasets.Dataset) -> Files:
+    """Name of the file of each row's image, "" if unknown."""
+    images = [name for name, feature in dataset.features.items() if isinstance(feature, datasets.Image)]
+    if not images:
+        return np.full(len(dataset), "", object)
+    column = next((name for name in _STIMULUS if name in images), images[0])
+    table: Any = dataset.with_format("arrow")
+    found: list[str] = []
+    for start in range(0, len(table), 1000):
+        paths = pc.struct_field(table[start : start + 1000][column].combine_chunks(), "path")
+        found += [(path or "").rpartition("/")[2] for path in paths.to_pylist()]
+    return np.array(found, object)
+
+
+def _missing_table(
+    missing: Mapping[Benchmark, str], benchmarks: Sequence[Benchmark], config: EvaluationConfig
+) -> str:
+    """What is missing, a line a benchmark, and what was not asked for yet; then what to do."""
+    width = max(len(one.name) for one in benchmarks)
+    lines = []
+    for one in benchmarks:
+        facts = dataset_metadata(one.dataset)
+        if one in missing:
+            lines.append(f"  {one.name:<{width}}  {_with_place(missing[one], facts.where)}")
+        elif (
+            one.dataset not in config.data_dirs
+            and facts.mirror is not None
+            and find_locally(one.dataset) is None
+        ):
+            lines.append(
+                f"  {one.name:<{width}}  is read from the Hub ({facts.mirror}) when the others are here."
+            )
+    named = sorted({one.dataset for one in missing})
+    root = os.environ.get("CLIPDYN_DATA")
+    return "\n".join(
+        [
+            f"{len(missing)} of {len(benchmarks)} benchmarks cannot run, since their data are missing:",
+            *lines,
+            f"Put the folders, under the names {', '.join(named)}, into one folder, and set CLIPDYN_DATA to that "
+            f"({f'now {root}' if root else 'not set now'}); or give each with --data-dir NAME=PATH; or run the others "
+            "with --skip-missing.",
+        ]
+    )
+
+
+def _open(dataset: str, schemas: tuple[str, ...], config: EvaluationConfig) -> Source | DatasetError:
+    folder = config.data_dirs.get(dataset)
+    try:
+        return open_source(
+            dataset, schemas, data_dir=None if folder is None else Path(folder), token=config.token
+        )
+    except DatasetError as error:
+        return error
+
+
+def _with_place(why: str, where: str) -> str:
+    return why if where in why else f"{why} It is at {where}."
+
+
+def _names(benchmarks: Sequence[Benchmark]) -> str:
+    return ", ".join(one.name for one in benchmarks)

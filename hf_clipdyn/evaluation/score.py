@@ -1,0 +1,115 @@
+"""The third stage: from the trials to the rows of a cell, without a model."""
+
+import importlib.metadata
+import json
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import cache
+from typing import Any
+
+import pandas as pd
+
+from hf_clipdyn.benchmarks.base import Common, Kind
+from hf_clipdyn.benchmarks.registry import vocabulary
+from hf_clipdyn.errors import EvaluationError, UnknownNameError
+from hf_clipdyn.evaluation.config import EvaluationConfig
+from hf_clipdyn.results.cells import CellStore
+from hf_clipdyn.results.row import Cell, Number, Row
+
+__all__ = ["rescore", "rows_of", "score", "versions"]
+
+_SCORING = ("hf-clipdyn", "numpy", "scipy")
+_OBSERVING = (*_SCORING, "torch", "transformers", "datasets")
+
+
+def score(kind: type[Kind[Any]], trials: pd.DataFrame, common: Common) -> list[Number]:
+    """The numbers of a cell, each under a name of its own that the kind declares.
+
+    Args:
+        kind: of the benchmark.
+        trials: as `observe` returned them.
+        common: resamples, confidence level and seed of the intervals.
+    """
+    numbers = kind.score(trials, common)
+    keys = [one.key for one in numbers]
+    twice = {key for key in keys if keys.count(key) > 1} if len(set(keys)) < len(keys) else ()
+    assert not twice, f"{kind.name} has two numbers of one name: {twice}"
+    unknown = {one.metric for one in numbers} - set(kind.terms.terms)
+    assert not unknown, f"{kind.name} has no terms for {', '.join(sorted(unknown))}"
+    return numbers
+
+
+def rows_of(cell: Cell, kind: type[Kind[Any]], numbers: Sequence[Number], common: Common) -> list[Row]:
+    """The numbers with the columns of their cell, their confidence level and their direction."""
+    return [
+        Row(
+            **vars(cell),
+            **vars(one),
+            confidence_level=None if math.isnan(one.ci_low) else common.confidence_level,
+            higher_is_better=kind.terms.terms[one.metric].higher_is_better,
+        )
+        for one in numbers
+    ]
+
+
+def rescore(config: EvaluationConfig, store: CellStore, say: Callable[[str], Any]) -> list[str]:
+    """Score the kept trials of the benchmarks and revisions that are meant, and write their cells.
+
+    No model, data set or Hub is needed. Numbers whose trials are missing stay as they are.
+
+    Args:
+        config: what is meant; how intervals are computed.
+        store: with the cells and the trials.
+        say: told, in a sentence each, which numbers stay and why.
+
+    Returns:
+        The keys of the cells that are meant.
+
+    Raises:
+        UnknownNameError: no cell is of a revision of that name.
+        EvaluationError: no cell is meant, or trials are broken.
+    """
+    benchmarks = {(one.kind.name, one.dataset): one for one in config.selected}
+    cells = [
+        cell
+        for cell in store.cells()
+        if cell.repo_id == config.repo_id
+        and (cell.kind, cell.dataset) in benchmarks
+        and (config.final_texts or cell.texts == "own")
+    ]
+    if not cells:
+        names = ", ".join(one.name for one in benchmarks.values())
+        raise EvaluationError(
+            f"{config.output} holds no cells of {config.repo_id} on {names}: evaluate first, without --rescore."
+        )
+    known = {cell.revision for cell in cells}
+    for name in config.revisions or ():
+        if name not in known:
+            raise UnknownNameError("revision", name, known)
+    found = [cell for cell in cells if config.revisions is None or cell.revision in config.revisions]
+    for cell in found:
+        benchmark = benchmarks[cell.kind, cell.dataset]
+        trials = store.trials(cell.key)
+        if trials is None or cell.observe_version != benchmark.kind.observe_version:
+            cause = "has no trials" if trials is None else "was measured by an earlier version"
+            say(f"{cell.revision} on {benchmark.name} {cause} and keeps its numbers: evaluate it again.")
+            continue
+        new = replace(
+            cell,
+            score_version=benchmark.kind.score_version,
+            versions=json.dumps({**json.loads(cell.versions), **_installed(_SCORING)}),
+        )
+        rows = rows_of(new, benchmark.kind, score(benchmark.kind, trials, config), config)
+        store.write(new, rows, None, vocabulary([benchmark]))
+    return [cell.key for cell in found]
+
+
+def versions() -> str:
+    """JSON of the versions of the packages that observation and scoring rest on."""
+    return json.dumps(_installed(_OBSERVING))
+
+
+@cache
+def _installed(packages: tuple[str, ...]) -> dict[str, str]:
+    return {name: importlib.metadata.version(name) for name in packages}

@@ -1,0 +1,100 @@
+"""YAML files that give each option its value, and hold nothing else."""
+
+import re
+from collections.abc import Collection, Iterable
+from pathlib import Path
+from stat import S_ISREG
+from typing import Any
+
+import yaml
+
+from hf_clipdyn.errors import ConfigError, UnknownNameError
+
+__all__ = ["check_keys", "read_flat_yaml"]
+
+_LARGEST = 2**20  # bytes
+
+
+def read_flat_yaml(path: Path, *, lists: bool = False) -> dict[Any, Any]:
+    """The keys and values of a YAML file; neither is checked.
+
+    Args:
+        path: the file.
+        lists: whether a value may be a list; its items are then single values.
+
+    Raises:
+        ConfigError: it cannot be read, is no YAML, is no mapping, or holds a collection.
+    """
+    try:
+        status = path.stat()
+        if not S_ISREG(status.st_mode):
+            raise ConfigError(f"{path} is no file: give a YAML file.")
+        size = status.st_size
+        text = path.read_text(encoding="utf-8") if size <= _LARGEST else ""
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be read: {error.strerror or error}.") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path} is not UTF-8: give a YAML file.") from error
+    if size > _LARGEST:
+        raise ConfigError(f"{path} has {size} bytes: give a short mapping of options to values.")
+    try:
+        _check_flat(text, path, lists)
+        values = yaml.safe_load(text)
+    except yaml.MarkedYAMLError as error:
+        raise ConfigError(f"{path} is not YAML: {_place(error)}.") from error
+    except ConfigError:
+        raise
+    except (yaml.YAMLError, ValueError) as error:  # a character that YAML forbids; a date as 2024-99-99
+        raise ConfigError(
+            f"{path} is not YAML: it holds a forbidden character, an impossible date or too long a number."
+        ) from error
+    if values is None:
+        return {}
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path} holds {type(values).__name__}: give a mapping of options to values.")
+    return values
+
+
+def check_keys(keys: Iterable[Any], known: Collection[str], where: str) -> None:
+    """Refuse keys that no option has.
+
+    Args:
+        keys: of the file.
+        known: the options.
+        where: the file, for the message.
+
+    Raises:
+        UnknownNameError: there is no such option.
+    """
+    for key in keys:
+        if key not in known:
+            raise UnknownNameError(f"field in {where}:", str(key), known)
+
+
+def _check_flat(text: str, path: Path, lists: bool) -> None:
+    """Refuse collections within the mapping, and aliases: built or printed, they could fill the memory.
+
+    The events of a file come one by one, however deeply it is nested.
+    """
+    depth = 0
+    for event in yaml.parse(text, Loader=yaml.SafeLoader):
+        line = f"line {event.start_mark.line + 1} of " if event.start_mark else ""
+        if isinstance(event, yaml.AliasEvent):
+            raise ConfigError(f"There is an alias in {line}{path}: give each field its value.")
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+            if depth > 1 and not (lists and depth == 2 and isinstance(event, yaml.SequenceStartEvent)):
+                raise ConfigError(f"There is a collection in {line}{path}: give each field one value.")
+        depth -= isinstance(event, yaml.CollectionEndEvent)
+
+
+def _place(error: yaml.MarkedYAMLError) -> str:
+    """Line, column and problem; no excerpt of the file, which may hold a token."""
+    problem = re.sub(
+        r"""(['"])(.*?)\1""",
+        lambda quoted: quoted[0] if len(quoted[2]) == 1 or quoted[2].startswith("<") else "a name",
+        error.problem or "it cannot be parsed",
+    )
+    mark = error.problem_mark or error.context_mark
+    place = "" if mark is None else f"line {mark.line + 1}, column {mark.column + 1}: "
+    return place + " ".join(problem.split())

@@ -1,0 +1,87 @@
+"""A study: the tables of results that a report is about, read once."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from hf_clipdyn.report.charts import Chart, Encoding, Panel, References, plan_charts
+from hf_clipdyn.report.overview import overview_panels
+from hf_clipdyn.report.trajectories import Trajectory, read_trajectories
+from hf_clipdyn.report.words import Words, share_words
+from hf_clipdyn.results.read import Results, read_results
+
+__all__ = ["Study", "read_study"]
+
+
+@dataclass(frozen=True, eq=False)
+class Study:
+    """Rows, words and trajectories of one or several tables; charts are planned once.
+
+    Attributes:
+        results: from `read_results`.
+        trajectories: of all runs, or of one (`of_run`).
+        sources: names of the files.
+    """
+
+    results: Results
+    trajectories: tuple[Trajectory, ...]
+    sources: tuple[str, ...] = ()
+
+    @cached_property
+    def runs(self) -> list[str]:
+        """Names of the runs, in the order of the tables."""
+        return list(dict.fromkeys(one.run for one in self.trajectories))
+
+    @cached_property
+    def words(self) -> Words:
+        """What things are called."""
+        return Words(self.results.vocabulary)
+
+    @cached_property
+    def references(self) -> References:
+        """The references of the trajectories."""
+        return References(self.trajectories, self.words)
+
+    @cached_property
+    def charts(self) -> list[Chart]:
+        """All charts."""
+        return plan_charts(self.trajectories, self.words)
+
+    @cached_property
+    def overview(self) -> list[list[Panel]]:
+        """The panels of the study at a glance: real images, synthetic ones."""
+        return overview_panels(self.charts, self.references, self.words)
+
+    @property
+    def overview_encoding(self) -> Encoding:
+        """How the overview is drawn: as trajectories, or as bars if each run has one revision."""
+        x = self.charts[0].encoding.x if self.charts else "training"
+        return Encoding(x, ("run",), ("metric",))
+
+    @cached_property
+    def confidence(self) -> str:
+        """The confidence levels of the intervals, in words; empty if there are no intervals."""
+        rows = self.results.rows
+        return share_words(rows.loc[rows["ci_low"].notna(), "confidence_level"].unique())
+
+    def of_run(self, run: str) -> "Study":
+        """The part of one run."""
+        rows = self.results.rows
+        own = tuple(one for one in self.trajectories if one.run == run)
+        return Study(Results(rows[rows["run"] == run], self.results.vocabulary), own, self.sources)
+
+
+def read_study(results: "Path | Sequence[Path] | Study") -> Study:
+    """Read tables of results; a study is returned as it is, so that several functions share one reading.
+
+    Raises:
+        ConfigError: a file does not exist or is no table of results.
+        EvaluationError: the tables hold no row.
+    """
+    if isinstance(results, Study):
+        return results
+    paths = [results] if isinstance(results, Path) else list(results)
+    read = read_results(paths)
+    trajectories = tuple(read_trajectories(read.rows))
+    return Study(read, trajectories, tuple(path.name for path in paths))

@@ -1,0 +1,146 @@
+"""Read tables of results: one or several Parquet files become one frame, with the words that explain it."""
+
+from collections.abc import Sequence
+from dataclasses import MISSING, dataclass, fields
+from pathlib import Path
+
+import pandas as pd
+import pyarrow as pa
+
+from hf_clipdyn.errors import ConfigError, EvaluationError
+from hf_clipdyn.results.cells import newest
+from hf_clipdyn.results.parquet import read_parquet
+from hf_clipdyn.results.row import CELL_KEY, NUMBER_KEY, ROLES, SCHEMA, Cell, Row
+from hf_clipdyn.results.terms import VOCABULARY_KEY, Vocabulary
+
+__all__ = ["Results", "read_results"]
+
+_DEFAULTS = {one.name: one.default for one in fields(Row) if one.default is not MISSING}
+_NAMED = ("repo_id", "revision", "kind", "dataset", "metric")  # columns that a row cannot leave empty
+
+
+@dataclass(frozen=True, eq=False)
+class Results:
+    """The numbers of one or several tables, and their words.
+
+    Attributes:
+        rows: the columns of `Row` (texts "" and numbers NaN for nulls) and ``run``: the repo_id, followed by the
+            file's name in brackets if two files hold different commits under the same names (two seeds, say).
+        vocabulary: of all tables.
+    """
+
+    rows: pd.DataFrame
+    vocabulary: Vocabulary
+
+
+def read_results(paths: Path | Sequence[Path]) -> Results:
+    """Read tables of results and name their runs.
+
+    Each cell counts once, and only the `newest` ones: of a revision with two commits in one file the later one, of
+    several versions of an observation or texts of several last revisions the last ones.
+
+    Args:
+        paths: Parquet files that ``clipdyn evaluate`` wrote. Columns for which `Row` has a default may be missing.
+
+    Raises:
+        ConfigError: no path was given; or a file does not exist, is no table of results, or is one of an earlier
+            version.
+        EvaluationError: the files hold no row.
+    """
+    listed = [paths] if isinstance(paths, Path) else list(paths)
+    if not listed:
+        raise ConfigError("No results were given: name at least one Parquet file of `clipdyn evaluate`.")
+    tables, words, sources = [], [], []
+    for path, source in zip(listed, _short_names(listed), strict=True):
+        table, vocabulary = _read(path)
+        tables.append(table)
+        words.append(vocabulary)
+        sources += [source] * len(table)
+    rows: pd.DataFrame = pa.concat_tables(tables).to_pandas()
+    if rows.empty:
+        names = ", ".join(str(path) for path in listed)
+        raise EvaluationError(f"{names} holds no row: nothing was evaluated, so there is nothing to report.")
+    rows["source"] = pd.Categorical(sources)
+    return Results(_current(rows), Vocabulary.merged(words))
+
+
+def _read(path: Path) -> tuple[pa.Table, Vocabulary]:
+    try:
+        table = read_parquet(path)
+        if "benchmark" in table.column_names and "kind" not in table.column_names:
+            raise ConfigError(
+                f"{path} was written by an earlier version of hf_clipdyn: evaluate again, into another --output."
+            )
+        missing = [name for name in SCHEMA.names if name not in (*table.column_names, *_DEFAULTS)]
+        if missing:
+            raise ValueError(f"lacks the columns {', '.join(missing)}")
+        columns = [_column(table, name) for name in SCHEMA.names]
+        words = (table.schema.metadata or {}).get(VOCABULARY_KEY, b"{}")
+        return pa.table(columns, schema=SCHEMA), Vocabulary.loads(words, str(path))
+    except EvaluationError as error:
+        raise ConfigError(str(error)) from error
+    except ValueError as error:
+        if isinstance(error, ConfigError):
+            raise
+        raise ConfigError(f"{path} {error}: expected a table that `clipdyn evaluate` wrote.") from error
+
+
+def _column(table: pa.Table, name: str) -> pa.ChunkedArray:
+    """A column in the type of `SCHEMA`, its default in place of nulls.
+
+    Raises:
+        ValueError: it has values of another type, or values that no row can have.
+    """
+    import pyarrow.compute as pc
+
+    kind, default = SCHEMA.field(name).type, _DEFAULTS.get(name)
+    if name not in table.column_names:
+        return pa.chunked_array([pa.repeat(pa.scalar(default, kind), len(table))])
+    try:
+        values = table[name].cast(kind)
+    except (pa.ArrowException, ValueError) as error:
+        raise ValueError(f"has values in its column {name} that are not of the type {kind}") from error
+    if name in _NAMED and (values.null_count or pc.any(pc.equal(values, "")).as_py()):
+        raise ValueError(f"has rows without their {name}")
+    if pa.types.is_integer(kind) and (pc.min(values).as_py() or 0) < 0:
+        raise ValueError(f"has negative numbers in its column {name}")
+    if name == "role" and not set(pc.unique(values).to_pylist()) <= set(ROLES):
+        raise ValueError(f"has roles other than {', '.join(ROLES)}")
+    if values.null_count and pa.types.is_string(kind):
+        values = pc.fill_null(values, default or "")
+    return values
+
+
+def _current(rows: pd.DataFrame) -> pd.DataFrame:
+    """The rows of the cells that count, with the column ``run``."""
+    rows["cell"] = rows.groupby(["source", *CELL_KEY], sort=False, dropna=False, observed=True).ngroup()
+    cells = rows.drop_duplicates("cell").set_index("cell")
+    replaced = [
+        _is_replaced(of_source) for _, of_source in cells.groupby("source", sort=False, observed=True)
+    ]
+    cells = cells[~pd.concat(replaced)].drop_duplicates(list(CELL_KEY), keep="last")
+    n_commits = cells.groupby(["repo_id", "revision"])["commit"].nunique()
+    ambiguous = n_commits[n_commits > 1].index.get_level_values("repo_id")
+    named = cells["repo_id"] + " (" + cells["source"].astype(str) + ")"
+    runs = cells["repo_id"].where(~cells["repo_id"].isin(ambiguous), named)
+    kept = rows[rows["cell"].isin(cells.index)]
+    kept = kept.assign(run=kept["cell"].map(runs)).drop_duplicates(["cell", *NUMBER_KEY], keep="last")
+    return kept.drop(columns=["cell", "source"]).reset_index(drop=True)
+
+
+def _is_replaced(cells: pd.DataFrame) -> "pd.Series[bool]":
+    """Which cells of one file a later one replaces."""
+    names = [one.name for one in fields(Cell)]
+    held = [Cell(**dict(zip(names, values, strict=True))) for values in cells[names].itertuples(index=False)]
+    counting = set(newest(held))
+    return pd.Series([one not in counting for one in held], cells.index)
+
+
+def _short_names(paths: Sequence[Path]) -> list[str]:
+    """The shortest names by which the files differ: stem, folder/stem, or the whole path."""
+    stems = [path.stem for path in paths]
+    with_folder = [f"{path.resolve().parent.name}/{path.stem}" for path in paths]
+    for names in (stems, with_folder):
+        if len(set(names)) == len(names):
+            return names
+    return [str(path) for path in paths]

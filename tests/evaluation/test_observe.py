@@ -1,0 +1,101 @@
+"""The second stage: each image once, the same answers in any company, and trials that name their stimulus."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from accelerate import PartialState
+
+from hf_clipdyn.benchmarks.kinds.noise import Noise
+from hf_clipdyn.benchmarks.kinds.zero_shot import ZeroShot
+from hf_clipdyn.data import load_dataset
+from hf_clipdyn.evaluation.plan import file_names
+from hf_clipdyn.results.cells import read_trials
+
+pytestmark = pytest.mark.filterwarnings("ignore::hf_clipdyn.data.base.SubsetWarning")
+
+
+def test_each_unique_image_goes_through_a_revision_once(evaluate, forward_passes):
+    noise = Noise.on("cifar10", sigmas=(0.0, 0.1))
+    evaluate(noise, "zero_shot/cifar10", revisions=["epoch-000"])
+    assert forward_passes["images"] == 40  # 20 clean images, shown by both, and 20 noisy ones
+
+
+def test_an_image_whose_layers_one_benchmark_compares_is_not_shown_again_by_another(
+    evaluate, forward_passes, judged
+):
+    """The reference images of TID2013 are photographs as well, to be distorted once more."""
+    settings = {"revisions": ["epoch-000"], "n_resamples": 0}
+    folders = {"tid2013": judged["tid2013"], "photographs": judged["tid2013"] / "reference_images"}
+
+    def images(*benchmarks):
+        before = forward_passes["images"]
+        shown = {name: folders[name] for name in folders if any(name in one for one in benchmarks)}
+        evaluate(*benchmarks, data_dirs=shown, **settings)
+        return forward_passes["images"] - before
+
+    n_references = len(list(folders["photographs"].iterdir()))
+    names = ("distortion/photographs", "quality/tid2013")
+    assert images(*names) == sum(map(images, names)) - n_references
+
+
+def test_the_order_and_the_company_of_a_benchmark_change_nothing(evaluate):
+    alone = evaluate("shape_bias/cue_conflict", revisions=["epoch-002"])
+    both = evaluate(Noise.on("cifar10", sigmas=(0.0, 0.1)), "shape_bias/cue_conflict")
+    beside = both[(both["kind"] == "shape_bias") & (both["revision"] == "epoch-002")]
+    np.testing.assert_allclose(alone["value"], beside["value"], atol=1e-6)
+
+
+def test_trials_name_their_stimulus_by_split_row_and_file(evaluate, data, tmp_path):
+    output = tmp_path / "results.parquet"
+    evaluate("zero_shot/cifar10", "shape_bias/cue_conflict", output=output, revisions=["epoch-001"])
+    trials = read_trials(output, "zero_shot/cifar10")
+    assert set(trials["split"]) == {"test"}
+    files = sorted((data["cifar10"] / "test").glob("*/*.png"))
+    labels = sorted({file.parent.name for file in files})
+    shown = dict(zip(trials["row"], zip(trials["label"], trials["file"], strict=True), strict=True))
+    for row, image in enumerate(load_dataset("cifar10", data_dir=data["cifar10"], split="test")):
+        label, name = shown[row]
+        assert image["label"] == label
+        assert name in {file.name for file in files if file.parent.name == labels[label]}
+    trials = read_trials(output, "shape_bias/cue_conflict")
+    assert (trials["file"] == trials["image_id"] + ".png").all()
+
+
+def test_the_file_of_a_pair_is_that_of_the_distorted_image_and_drawn_images_have_none(judged):
+    pairs = load_dataset("tid2013", data_dir=judged["tid2013"], split="test")
+    raw = pairs.cast_column("distorted", pairs.features["distorted"].__class__(decode=False))["distorted"]
+    assert file_names(pairs).tolist() == [Path(one["path"]).name for one in raw]
+    drawn = file_names(load_dataset("procedural", "labels", split="test"))
+    assert all(isinstance(name, str) for name in drawn)
+
+
+def test_a_kind_whose_trials_differ_from_its_declaration_is_an_error_of_the_kind(evaluate, monkeypatch):
+    observe = ZeroShot.observe
+    monkeypatch.setattr(ZeroShot, "observe", lambda self, readout: observe(self, readout).assign(extra=1))
+    with pytest.raises(AssertionError, match="zero_shot declares the trial columns"):
+        evaluate("zero_shot/cifar10", revisions=["epoch-000"])
+
+
+@pytest.mark.parametrize(
+    "benchmark",
+    [
+        *("noise/cifar10", "zero_shot/cifar10", "shape_bias/cue_conflict", "retrieval/flickr8k"),
+        *("quality/tid2013", "similarity/nights", "jnd/bapps", "saliency/osie", "distortion/procedural"),
+    ],
+)
+def test_trials_come_back_from_the_file_as_the_kind_declares_them(evaluate, tmp_path, benchmark):
+    from hf_clipdyn.benchmarks.registry import kinds
+
+    output = tmp_path / "results.parquet"
+    evaluate(benchmark, output=output, revisions=["epoch-001"], n_resamples=0, final_texts=False)
+    trials = read_trials(output, benchmark)
+    for name, dtype in kinds()[benchmark.partition("/")[0]].trial_columns.items():
+        assert trials[name].dtype == pd.Series([], dtype=dtype).dtype, name
+
+
+def test_a_call_on_the_cpu_leaves_the_device_of_later_calls_open(evaluate):
+    PartialState._reset_state()
+    evaluate("zero_shot/cifar10", device="cpu", revisions=["epoch-000"])
+    assert PartialState()._cpu is False, "accelerate would keep the CPU until the process ends"

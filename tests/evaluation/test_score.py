@@ -1,0 +1,191 @@
+"""The third stage: numbers from the kept trials, with names of their own, directions and levels."""
+
+import json
+
+import pyarrow.parquet as pq
+import pytest
+
+from hf_clipdyn.benchmarks.kinds.zero_shot import ZeroShot
+from hf_clipdyn.bundled import load_metric
+from hf_clipdyn.errors import EvaluationError, UnknownNameError
+from hf_clipdyn.results.cells import list_cells, read_trials, trials_folder
+from hf_clipdyn.results.row import CELL_KEY, NUMBER_KEY, SCHEMA, Number
+
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::hf_clipdyn.data.base.SubsetWarning"),
+]
+
+KEY = [*CELL_KEY, *NUMBER_KEY]
+
+
+def test_the_table_has_the_columns_and_the_key_of_a_row(evaluate, tmp_path):
+    output = tmp_path / "results.parquet"
+    table = evaluate("noise/cifar10", "zero_shot/cifar10", "shape_bias/cue_conflict", output=output)
+    assert list(table.columns) == SCHEMA.names
+    assert pq.read_schema(output).names == SCHEMA.names
+    assert set(table["revision"]) == {"epoch-000", "epoch-001", "epoch-002"}
+    assert not table.duplicated(KEY).any()
+    assert table["commit"].str.fullmatch("[0-9a-f]{40}").all()
+    facts = table[table["revision"] == "epoch-002"][["epoch", "step", "samples_seen"]].drop_duplicates()
+    assert facts.to_numpy().tolist() == [[2, 20, 80]]
+    assert (table["note"] != "")[table["value"].isna()].all()
+    assert set(table["dtype"]) == {"float32"}
+    assert {"torch", "numpy", "hf-clipdyn"} <= set(json.loads(table["versions"].iloc[0]))
+    assert (table["seconds"] > 0).all()
+
+
+def test_the_direction_is_that_of_the_term_and_the_level_that_of_the_interval(evaluate):
+    table = evaluate("zero_shot/cifar10", revisions=["epoch-000"], confidence_level=0.9)
+    assert table["higher_is_better"].eq(True).all()
+    values = table[table["role"] == "value"]
+    assert values["confidence_level"].eq(0.9).all()
+    assert table[table["role"] == "chance"]["confidence_level"].isna().all()
+
+
+def test_numbers_are_computed_again_from_the_trials_without_a_model(
+    evaluate, tmp_path, forward_passes, monkeypatch
+):
+    names = ("noise/cifar10", "shape_bias/cue_conflict", "retrieval/flickr8k")
+    wanted = evaluate(*names, output=tmp_path / "wanted.parquet")
+    output = tmp_path / "results.parquet"
+    bare = evaluate(*names, output=output, n_resamples=0)
+    assert bare["ci_low"].isna().all()
+    assert evaluate(*names, output=output).equals(bare), "what is done keeps its intervals"
+    shown = forward_passes["images"]
+    monkeypatch.setattr("hf_clipdyn.evaluation.evaluate.Plan", None)  # neither model, data nor Hub
+    found = evaluate(*names, output=output, rescore=True)
+    assert forward_passes["images"] == shown
+    assert set(found["texts"]) == {"own", "last"}
+    tables = [table.drop(columns="seconds").sort_values(KEY, ignore_index=True) for table in (found, wanted)]
+    assert tables[0].equals(tables[1])
+    assert pq.read_table(output).num_rows == len(wanted)
+
+
+def test_scoring_again_brings_the_version_up_to_date_and_nothing_else(evaluate, tmp_path, monkeypatch):
+    output = tmp_path / "results.parquet"
+    asked = {"output": output, "revisions": ["epoch-000"], "final_texts": False}
+    before = evaluate("zero_shot/cifar10", **asked)
+    assert set(before["score_version"]) == {1}
+    monkeypatch.setattr(ZeroShot, "score_version", 2)
+    skipped = evaluate("zero_shot/cifar10", **asked)
+    assert skipped.equals(before), "the cell has the same key, so it is done"
+    after = evaluate("zero_shot/cifar10", rescore=True, **asked)
+    assert set(after["score_version"]) == {2}
+    assert after.drop(columns="score_version").equals(before.drop(columns="score_version"))
+    assert len(pq.read_table(output)) == len(after)
+
+
+def test_another_observation_is_measured_again_and_not_scored_from_the_trials_of_the_earlier_one(
+    evaluate, tmp_path, monkeypatch, capsys, forward_passes
+):
+    output = tmp_path / "results.parquet"
+    asked = {"output": output, "revisions": ["epoch-000"], "final_texts": False}
+    evaluate("zero_shot/cifar10", **asked)
+    monkeypatch.setattr(ZeroShot, "observe_version", 2)
+    evaluate("zero_shot/cifar10", rescore=True, show_progress=True, **asked)
+    assert "was measured by an earlier version and keeps its numbers" in capsys.readouterr().out
+    assert forward_passes["images"] == 20
+    evaluate("zero_shot/cifar10", **asked)
+    assert forward_passes["images"] == 40
+    assert [cell.observe_version for cell in list_cells(output)] == [1, 2]
+
+
+def test_numbers_without_trials_stay_as_they_are(evaluate, tmp_path, capsys):
+    output = tmp_path / "results.parquet"
+    asked = {"output": output, "revisions": ["epoch-000"], "show_progress": True, "final_texts": False}
+    first = evaluate("zero_shot/cifar10", n_resamples=0, **asked)
+    for file in trials_folder(output).iterdir():
+        file.unlink()
+    again = evaluate("zero_shot/cifar10", n_resamples=20, rescore=True, **asked)
+    assert again.equals(first)
+    said = capsys.readouterr().out
+    assert "epoch-000 on zero_shot/cifar10 has no trials and keeps its numbers" in said
+
+
+def test_scoring_what_was_never_measured_is_one_clear_sentence(evaluate, tmp_path):
+    output = tmp_path / "results.parquet"
+    with pytest.raises(
+        EvaluationError, match="holds no cells of me/run on zero_shot/cifar10: evaluate first"
+    ):
+        evaluate("zero_shot/cifar10", output=output, rescore=True)
+    evaluate("zero_shot/cifar10", output=output, revisions=["epoch-000"])
+    with pytest.raises(UnknownNameError, match="no revision 'epoch-001'"):
+        evaluate("zero_shot/cifar10", output=output, revisions=["epoch-001"], rescore=True)
+
+
+@pytest.mark.parametrize(
+    ("numbers", "says"),
+    [
+        (["top1", "top1"], r"zero_shot has two numbers of one name: .*'top1'"),
+        (["top1", "top2"], "zero_shot has no terms for top2"),
+    ],
+)
+def test_a_kind_that_returns_wrong_names_is_an_error_before_anything_is_written(
+    evaluate, tmp_path, monkeypatch, numbers, says
+):
+    monkeypatch.setattr(
+        ZeroShot, "score", staticmethod(lambda *_: [Number(metric=name, value=0.5) for name in numbers])
+    )
+    output = tmp_path / "results.parquet"
+    with pytest.raises(AssertionError, match=says):
+        evaluate("zero_shot/cifar10", output=output, revisions=["epoch-000"])
+    assert not list_cells(output)
+
+
+def test_the_evaluate_modules_give_the_number_that_the_table_has(evaluate, tmp_path):
+    output = tmp_path / "results.parquet"
+    table = evaluate(
+        *("shape_bias/cue_conflict", "noise/cifar10", "zero_shot/cifar10"),
+        output=output,
+        revisions=["epoch-001"],
+    )
+
+    def number(metric, **columns):
+        columns = {"variant": "", "subset": "", "probe": "projection", "role": "value"} | columns
+        rows = table[(table["metric"] == metric) & (table["texts"] == "own")]
+        for name, value in columns.items():
+            rows = rows[rows[name] == value]
+        return rows["value"].item(), [rows["ci_low"].item(), rows["ci_high"].item()]
+
+    trials = read_trials(output, "shape_bias/cue_conflict")
+    trials = trials[trials["protocol"] == ""]
+    module = load_metric("shape_bias").compute(
+        predictions=trials["decision"].tolist(),
+        shapes=trials["shape"].tolist(),
+        textures=trials["texture"].tolist(),
+        shape_exemplars=trials["shape_exemplar"].tolist(),
+        texture_exemplars=trials["texture_exemplar"].tolist(),
+        n_resamples=50,
+    )
+    for key in ("shape_bias", "texture_bias", "cue_accuracy", "shape_accuracy", "texture_accuracy"):
+        assert number(key) == (module[key], module[f"{key}_ci"])
+    flags = table[(table["metric"] == "shape_bias") & (table["role"] == "value")]
+    flag = flags[(flags["variant"] == "") & (flags["probe"] == "projection") & (flags["texts"] == "own")]
+    assert flag["interpretable"].item() == module["interpretable"]
+
+    trials = read_trials(output, "noise/cifar10")
+    module = load_metric("noise_robustness").compute(
+        predictions=trials["decision"].tolist(),
+        references=trials["label"].tolist(),
+        sigmas=trials["level"].tolist(),
+        n_classes=10,
+        groups=trials["item"].tolist(),
+        n_resamples=50,
+    )
+    assert number("accuracy", condition="none") == (module["clean_accuracy"], module["clean_accuracy_ci"])
+    assert number("area", condition="gaussian") == (module["area"], module["area_ci"])
+    at = module["sigmas"].index(0.2)
+    assert number("accuracy", condition="gaussian", level=0.2) == (
+        module["accuracy"][at],
+        module["accuracy_ci"][at],
+    )
+
+    trials = read_trials(output, "zero_shot/cifar10")
+    module = load_metric("zero_shot_accuracy").compute(
+        predictions=[list(one) for one in trials["ranking"]],
+        references=trials["label"].tolist(),
+        n_classes=10,
+        n_resamples=50,
+    )
+    assert number("top1") == (module["top1"], module["top1_ci"])
+    assert number("top5") == (module["top5"], module["top5_ci"])

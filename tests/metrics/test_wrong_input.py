@@ -1,0 +1,156 @@
+"""What every metric refuses, and in which words."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+
+from hf_clipdyn.errors import MetricError
+from hf_clipdyn.metrics.cue_preference import anchor_preference, cue_preference
+from hf_clipdyn.metrics.error_consistency import error_consistency, observer_consistency
+from hf_clipdyn.metrics.fixation_maps import fixations_of_others
+from hf_clipdyn.metrics.iqa_correlation import iqa_correlation
+from hf_clipdyn.metrics.jnd_map import jnd_map
+from hf_clipdyn.metrics.noise_robustness import noise_robustness
+from hf_clipdyn.metrics.recall_at_k import recall_at_k
+from hf_clipdyn.metrics.saliency import (
+    cc,
+    image_scores,
+    information_gain,
+    kl_divergence,
+    nss,
+    saliency,
+    sim,
+)
+from hf_clipdyn.metrics.shape_bias import shape_bias
+from hf_clipdyn.metrics.two_afc import two_afc
+from hf_clipdyn.metrics.zero_shot_accuracy import zero_shot_accuracy
+
+MAP = np.eye(3)
+CORNER = [[0, 0]]
+
+# Right inputs, of which each case replaces some.
+RIGHT: dict[Callable[..., Any], dict[str, Any]] = {
+    shape_bias: {"predictions": ["cat", "dog"], "shapes": ["cat", "cat"], "textures": ["dog", "dog"]},
+    cue_preference: {"distances_shape": [1.0, 2.0], "distances_texture": [2.0, 1.0]},
+    anchor_preference: {"preferences": [0.5, 1.0]},
+    error_consistency: {"predictions": [True, False], "references": [True, False]},
+    observer_consistency: {"observers": np.ones((3, 2))},
+    iqa_correlation: {"predictions": [1.0, 2.0, 3.0], "references": [1.0, 2.0, 3.0]},
+    two_afc: {"distances_0": [1, 2], "distances_1": [2, 1], "judgements": [0.5, 1.0]},
+    jnd_map: {"distances": [1.0, 2.0], "same": [1.0, 0.0]},
+    noise_robustness: {"predictions": [1, 1], "references": [1, 0], "sigmas": [0.0, 0.1]},
+    zero_shot_accuracy: {"predictions": [[0, 1], [1, 0]], "references": [0, 1]},
+    recall_at_k: {"similarities": np.zeros((2, 2)), "caption_images": [0, 1]},
+    saliency: {"predictions": [MAP], "fixations": [CORNER]},
+    image_scores: {"saliency_map": MAP, "fixations": CORNER},
+    nss: {"saliency_map": MAP, "fixations": CORNER},
+    cc: {"saliency_map": MAP, "density": MAP},
+    kl_divergence: {"saliency_map": MAP, "density": MAP},
+    sim: {"saliency_map": MAP, "density": MAP},
+    information_gain: {"saliency_map": MAP, "fixations": CORNER, "baseline": MAP},
+}
+
+WRONG: list[tuple[Callable[..., Any], dict[str, Any], str]] = [
+    (shape_bias, {"predictions": ["cat"]}, "predictions 1, shapes 2, textures 2"),
+    (shape_bias, {"classes": ["cat"]}, "'dog' is not"),
+    (shape_bias, {"shape_exemplars": ["cat1", "cat2"]}, "give both or neither"),
+    (shape_bias, {"shape_exemplars": ["cat1"], "texture_exemplars": ["d1", "d2"]}, "each of the 2 rows"),
+    (shape_bias, {"n_resamples": -1}, "n_resamples"),
+    (shape_bias, {"confidence_level": 1.0}, "confidence_level"),
+    (shape_bias, {"predictions": [], "shapes": [], "textures": []}, "no rows"),
+    (cue_preference, {"distances_texture": [1.0]}, "distances_shape 2, distances_texture 1"),
+    (cue_preference, {"distances_shape": [np.nan, 1.0]}, "distances_shape must be finite"),
+    (cue_preference, {"shape_exemplars": ["a", "b"]}, "give both or neither"),
+    (
+        cue_preference,
+        {"shape_exemplars": [list("abc")] * 2, "texture_exemplars": ["a", "b"]},
+        "of the same images",
+    ),
+    (
+        cue_preference,
+        {"shape_exemplars": [["a", "b"]] * 2, "texture_exemplars": [["a", "b"]] * 2},
+        "3 values for each",
+    ),
+    (
+        cue_preference,
+        {"shape_exemplars": ["a", None], "texture_exemplars": ["a", "b"]},
+        "shape_exemplars must not be missing",
+    ),
+    (anchor_preference, {"mate_effects": [0.0, 0.0]}, "mate_effects need the exemplars"),
+    (anchor_preference, {"mate_effects": [0.0]}, "preferences 2, mate_effects 1"),
+    (error_consistency, {"predictions": [0.5, 1]}, "True or False"),
+    (error_consistency, {"predictions": [True]}, "predictions 1, references 2"),
+    (observer_consistency, {"observers": np.ones((3, 1))}, "At least two observers"),
+    (observer_consistency, {"observers": np.ones(3)}, "observers"),
+    (observer_consistency, {"observers": np.ones((0, 2))}, "no rows|observers"),
+    (iqa_correlation, {"references": [1.0]}, "predictions 3, references 1"),
+    (iqa_correlation, {"predictions": [1.0, np.nan, 2.0]}, "predictions must be finite"),
+    (iqa_correlation, {"groups": [1, 2]}, "each of the 3 rows"),
+    (iqa_correlation, {"predictions_are": "similarity"}, "'distance' or 'score'"),
+    (iqa_correlation, {"logistic": 3}, "None, 4 or 5"),
+    (iqa_correlation, {"predictions": [], "references": []}, "no rows"),
+    (two_afc, {"judgements": [0.5, 1.5]}, r"judgements must be fractions in \[0, 1\]"),
+    (two_afc, {"judgements": [0.5]}, "distances_0 2, distances_1 2, judgements 1"),
+    (two_afc, {"distances_0": [np.nan, 1]}, "distances_0 must be finite"),
+    (two_afc, {"groups": ["a"]}, "each of the 2 rows"),
+    (two_afc, {"images": [["a", "b", "c"]]}, "3 values for each of the 2 rows"),
+    (two_afc, {"images": [["a", "b"], ["a", "c"]]}, "3 values for each of the 2 rows"),
+    (two_afc, {"images": [["a", "b", None], ["a", "c", "d"]]}, "images must not be missing"),
+    (two_afc, {"images": [list("abc"), list("ade")], "groups": ["a", "a"]}, "give one of them"),
+    (jnd_map, {"same": [2.0, 0.0]}, "same must be fractions"),
+    (jnd_map, {"same": [1.0]}, "distances 2, same 1"),
+    (jnd_map, {"groups": ["a"]}, "groups must have one value for each of the 2 rows, but has 1"),
+    (noise_robustness, {"sigmas": [0.1, 0.2]}, r"their rows too, with sigma 0.0 \(smallest given: 0.1\)"),
+    (noise_robustness, {"sigmas": [0.0, -0.1]}, "sigmas must be 0 or more"),
+    (noise_robustness, {"sigmas": [0.0, np.nan]}, "sigmas must be finite"),
+    (noise_robustness, {"predictions": [1]}, "predictions 1, references 2, sigmas 2"),
+    (noise_robustness, {"n_classes": 1}, "below n_classes = 1"),
+    (noise_robustness, {"n_classes": 0}, "1 or more"),
+    (noise_robustness, {"predictions": [1.5, 1]}, "class ids"),
+    (zero_shot_accuracy, {"references": [0]}, "predictions 2, references 1"),
+    (zero_shot_accuracy, {"predictions": [[0, 0], [1, 0]]}, "row 0 repeats one"),
+    (zero_shot_accuracy, {"predictions": [[0, 1], [1]]}, "as many in each row"),
+    (zero_shot_accuracy, {"predictions": [0, 1]}, "shape"),
+    (zero_shot_accuracy, {"predictions": [], "references": []}, "no rows"),
+    (zero_shot_accuracy, {"references": [5, 0]}, "below n_classes = 2"),
+    (zero_shot_accuracy, {"predictions": [[0.5, 1], [1, 0]]}, "class ids"),
+    (recall_at_k, {"similarities": np.zeros((2, 3))}, r"\(…, 2\), but have \(2, 3\)"),
+    (recall_at_k, {"caption_images": [0, 2]}, "names image 2"),
+    (recall_at_k, {"caption_images": [0, 0]}, "image 1 has none"),
+    (recall_at_k, {"similarities": np.full((2, 2), np.nan)}, "finite"),
+    (recall_at_k, {"ks": (0,)}, "ks must be"),
+    (saliency, {"predictions": [], "fixations": []}, "at least one image"),
+    (saliency, {"fixations": []}, "same number of images"),
+    (saliency, {"sigma": 1, "densities": [MAP]}, "Both sigma and densities"),
+    (saliency, {"sigma": 0}, "sigma must be a positive number"),
+    (image_scores, {"metrics": ["nsss"]}, "'nsss' was given"),
+    (image_scores, {"metrics": "nss"}, "must be a list"),
+    (nss, {"fixations": [[3.0, 0.0]]}, "outside their map of 3 x 3 pixels, the first at x 3, y 0"),
+    (nss, {"fixations": [[-0.1, 0.0]]}, "outside"),
+    (nss, {"fixations": [[np.nan, 0.0]]}, "fixations must be finite"),
+    (nss, {"fixations": [1.0, 2.0]}, r"list of \[x, y\]"),
+    (nss, {"saliency_map": [1.0, 2.0]}, r"shape \(H, W\)"),
+    (nss, {"saliency_map": [[1.0, np.nan]]}, "saliency_map must be finite"),
+    (cc, {"density": np.eye(2)}, r"shape \(2, 2\), but its map \(3, 3\)"),
+    (kl_divergence, {"density": -MAP}, "must not be negative"),
+    (sim, {"convention": "min-max"}, "'mit' or 'shift'"),
+    (information_gain, {"baseline": np.eye(2)}, "baseline has the shape"),
+]
+
+
+@pytest.mark.parametrize(("metric", "wrong", "message"), WRONG)
+def test_wrong_input_is_refused(metric: Callable[..., Any], wrong: dict[str, Any], message: str) -> None:
+    with pytest.raises(MetricError, match=message):
+        metric(**{**RIGHT[metric], **wrong})
+
+
+@pytest.mark.parametrize("metric", RIGHT)
+def test_what_the_cases_change_is_right(metric: Callable[..., Any]) -> None:
+    metric(**RIGHT[metric])
+
+
+def test_fixations_of_others_need_a_size_for_each_image() -> None:
+    with pytest.raises(MetricError, match="sizes of 0"):
+        list(fixations_of_others([CORNER], []))

@@ -1,0 +1,394 @@
+"""Cells are files and the table is derived from them: whole after a kill, written by several, in a stable order."""
+
+import itertools
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+
+from hf_clipdyn.errors import EvaluationError
+from hf_clipdyn.results.cells import CellStore, cells_folder, list_cells, newest, read_trials, trials_folder
+from hf_clipdyn.results.row import SCHEMA, Cell, Row
+from hf_clipdyn.results.terms import VOCABULARY_KEY, DatasetTerms, KindTerms, Term, Vocabulary
+
+WORDS = Vocabulary(
+    kinds={"zero_shot": KindTerms(title="Zero-shot", terms={"top1": Term(title="accuracy", better="high")})},
+    datasets={"cifar10": DatasetTerms(title="CIFAR-10")},
+)
+TRIALS = pd.DataFrame(
+    {"split": "test", "row": [0, 1], "file": "", "item": [0, 1], "ranking": [[1, 0], [0, 1]]}
+)
+
+
+def cell(revision: str = "epoch-001", **columns: Any) -> Cell:
+    given = {
+        "repo_id": "me/run",
+        "revision": revision,
+        "commit": revision[-1] * 40,
+        "kind": "zero_shot",
+        "dataset": "cifar10",
+        "split": "test",
+        "data_fingerprint": "f" * 64,
+        "observe_version": 1,
+        "score_version": 1,
+        "preprocess": "processor",
+        "dtype": "float32",
+        "texts": "own",
+        "seconds": 1.0,
+    }
+    return Cell(**(given | columns))
+
+
+def rows(one: Cell, *values: float) -> list[Row]:
+    return [
+        Row(**vars(one), metric="top1", layer=index, value=value)
+        for index, value in enumerate(values or (0.5,))
+    ]
+
+
+def put(store: CellStore, one: Cell, *values: float, trials: pd.DataFrame | None = TRIALS) -> None:
+    store.write(one, rows(one, *values), trials, WORDS)
+
+
+@pytest.fixture
+def output(tmp_path: Path) -> Path:
+    return tmp_path / "deep" / "results.parquet"
+
+
+def test_rows_come_back_with_their_types_and_nulls(output):
+    store = CellStore(output)
+    one = cell(epoch=3)
+    store.write(one, [Row(**vars(one), metric="top1", value=float("nan"))], TRIALS, WORDS)
+    store.rebuild()
+    table = pq.read_table(output)
+    assert table.schema.equals(SCHEMA)
+    assert table["epoch"].to_pylist() == [3]
+    assert table["step"].to_pylist() == [None]
+    assert np.isnan(table["value"].to_pylist()[0])
+    assert Vocabulary.loads(table.schema.metadata[VOCABULARY_KEY], "here") == WORDS
+    assert CellStore(output).cell(one.key) == one == list_cells(output)[0]
+
+
+def test_a_cell_is_replaced_and_others_stay(output):
+    store = CellStore(output)
+    put(store, cell("epoch-001"))
+    put(store, cell("epoch-002"))
+    store.rebuild()
+    again = CellStore(output)
+    assert again.keys() == {cell("epoch-001").key, cell("epoch-002").key}
+    put(again, cell("epoch-001"), 0.7)
+    again.rebuild()
+    assert again.select([cell("epoch-001").key])["value"].to_pylist() == [0.7]
+    assert pq.read_table(output)["value"].to_pylist() == [0.5, 0.7], "what was written last is last"
+
+
+def test_the_files_of_a_cell_have_its_key_and_say_what_they_are(output):
+    store = CellStore(output)
+    one = cell()
+    put(store, one)
+    for folder in (cells_folder(output), trials_folder(output)):
+        assert [file.name for file in folder.iterdir()] == [f"{one.key}.parquet"]
+        header = json.loads(pq.read_metadata(folder / f"{one.key}.parquet").metadata[b"hf_clipdyn.cell"])
+        assert header["cell"]["revision"] == "epoch-001"
+    words = pq.read_metadata(cells_folder(output) / f"{one.key}.parquet").metadata[VOCABULARY_KEY]
+    assert Vocabulary.loads(words, "here") == WORDS
+
+
+def test_without_an_output_all_is_in_memory(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    store = CellStore(None)
+    put(store, cell(), 0.1, 0.2)
+    store.rebuild()
+    assert store.keys() == {cell().key}
+    assert store.select(store.keys())["value"].to_pylist() == [0.1, 0.2]
+    assert store.cell(cell().key) == cell()
+    assert store.trials(cell().key) is TRIALS
+    assert not list(tmp_path.iterdir())
+
+
+def test_scoring_again_keeps_the_trials(output):
+    store = CellStore(output)
+    put(store, cell())
+    put(store, cell(), 0.9, trials=None)
+    kept = store.trials(cell().key)
+    assert kept is not None
+    assert kept["item"].tolist() == [0, 1]
+    assert store.trials(cell("epoch-002").key) is None
+    with pytest.raises(KeyError):
+        store.cell(cell("epoch-002").key)
+
+
+def test_the_table_is_rebuilt_from_the_cells(output):
+    store = CellStore(output)
+    for revision in ("epoch-002", "epoch-001"):
+        put(store, cell(revision))
+    store.rebuild()
+    whole = pq.read_table(output)
+    output.unlink()
+    CellStore(output).rebuild()
+    assert pd.read_parquet(output).equals(whole.to_pandas())
+    assert whole["revision"].to_pylist() == ["epoch-002", "epoch-001"], (
+        "in the order in which they were written"
+    )
+
+
+def test_a_copied_folder_is_the_same_evaluation(output, tmp_path):
+    store = CellStore(output)
+    put(store, cell("epoch-001"))
+    store.rebuild()
+    put(store, cell("epoch-002"))  # the process ends before the table is rebuilt
+    shutil.copytree(output.parent, tmp_path / "copy", copy_function=shutil.copyfile)
+    copy = CellStore(tmp_path / "copy" / output.name)
+    copy.rebuild()
+    store.rebuild()
+    assert pd.read_parquet(tmp_path / "copy" / output.name).equals(pd.read_parquet(output))
+
+
+def test_rows_without_a_cell_are_kept_and_count_as_done(output):
+    """A table that was downloaded can be continued."""
+    store = CellStore(output)
+    put(store, cell("epoch-001"), 0.1)
+    put(store, cell("epoch-002"), 0.2)
+    store.rebuild()
+    for folder in (cells_folder(output), trials_folder(output)):
+        shutil.rmtree(folder)
+    found = CellStore(output)
+    assert found.keys() == {cell("epoch-001").key, cell("epoch-002").key}
+    assert found.cell(cell("epoch-001").key) == cell("epoch-001")
+    assert found.trials(cell("epoch-001").key) is None
+    put(found, cell("epoch-003"), 0.3)
+    put(found, cell("epoch-001"), 0.4)
+    found.rebuild()
+    table = pd.read_parquet(output)
+    assert table["revision"].tolist() == ["epoch-002", "epoch-003", "epoch-001"]
+    assert table["value"].tolist() == [0.2, 0.3, 0.4]
+
+
+def test_a_part_of_a_table_that_pandas_wrote_is_continued(output):
+    store = CellStore(output)
+    put(store, cell("epoch-001"))
+    put(store, cell("epoch-002"))
+    store.rebuild()
+    shutil.rmtree(cells_folder(output))
+    table = pd.read_parquet(output)
+    table[table["revision"] == "epoch-002"].to_parquet(output)
+    assert CellStore(output).keys() == {cell("epoch-002").key}
+
+
+@pytest.mark.parametrize(
+    ("change", "says"),
+    [
+        ({"remark": "mine"}, "also has the columns remark"),
+        ({"commit": None}, "rows without their commit"),
+        ({"benchmark": "zero_shot/cifar10"}, "was written by an earlier version.*evaluate again"),
+    ],
+)
+def test_a_table_that_would_lose_something_is_refused(output, change, says):
+    """It is replaced whole: a column of the user's, or rows that do not name their cell, would be lost."""
+    store = CellStore(output)
+    put(store, cell())
+    store.rebuild()
+    pd.read_parquet(output).assign(**change).to_parquet(output)
+    before = output.read_bytes()
+    with pytest.raises(EvaluationError, match=says):
+        CellStore(output)
+    assert output.read_bytes() == before
+
+
+def test_trials_are_one_table_per_benchmark(output):
+    store = CellStore(output)
+    for revision in ("epoch-001", "epoch-002"):
+        put(store, cell(revision, epoch=int(revision[-1])), trials=TRIALS.set_axis([5, 7]))
+    put(store, cell("epoch-002", texts="last", text_commit="2" * 40), trials=TRIALS[:1])
+    found = read_trials(output, "zero_shot/cifar10")
+    assert found["revision"].tolist() == ["epoch-001"] * 2 + ["epoch-002"] * 2
+    assert found["epoch"].tolist() == [1, 1, 2, 2]
+    assert found["item"].tolist() == [0, 1, 0, 1]
+    assert [list(one) for one in found["ranking"]] == [[1, 0], [0, 1]] * 2
+    assert found.columns[:3].tolist() == ["repo_id", "revision", "commit"]
+    assert found.columns.is_unique
+    assert len(read_trials(output, "zero_shot/cifar10", texts="last")) == 1
+    with pytest.raises(EvaluationError, match="there are no trials of noise/cifar10"):
+        read_trials(output, "noise/cifar10")
+
+
+def test_the_newest_cells_are_of_the_latest_commit_observation_and_text_commit():
+    own = [cell("epoch-001"), cell("epoch-002"), cell("epoch-003")]
+    trained_again = cell("epoch-003", commit="9" * 40)
+    measured_again = [cell(one.revision, observe_version=2) for one in own[:2]]
+    assert newest([*own, trained_again]) == [*own[:2], trained_again]
+    assert newest([*own[:2], *measured_again]) == measured_again
+
+    def asked(revision: str, text_commit: str) -> Cell:
+        return cell(revision, texts="last", text_commit=text_commit * 40)
+
+    before = [asked("epoch-001", "2"), asked("epoch-002", "2")]
+    after = [asked(revision, "3") for revision in ("epoch-001", "epoch-002", "epoch-003")]
+    assert newest([*own, *before, *after]) == [*own, *after]
+    assert newest([*before, *after[:1]]) == after[:1], "one text commit for all revisions of a run"
+
+
+def test_a_folder_that_cannot_be_made_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    store = CellStore(tmp_path / "file" / "r.parquet")
+    with pytest.raises(EvaluationError, match=r"cannot be written .*--output"):
+        store.check_writable()
+
+
+def test_a_full_disk_leaves_everything_as_it_was(output, monkeypatch):
+    def full(table, where):
+        Path(where).write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    store = CellStore(output)
+    put(store, cell("epoch-001"))
+    store.rebuild()
+    before = output.read_bytes()
+    monkeypatch.setattr(pq, "write_table", full)
+    with pytest.raises(EvaluationError, match="No space left on device"):
+        put(store, cell("epoch-002"))
+    assert output.read_bytes() == before
+    assert [file.stem for file in cells_folder(output).iterdir()] == [cell("epoch-001").key]
+    assert not list(output.parent.rglob(".*"))
+
+
+def test_the_table_is_rebuilt_at_most_once_a_minute_while_cells_are_written(output, monkeypatch):
+    clock = itertools.count(0.0, 15.0)
+    monkeypatch.setattr("hf_clipdyn.results.cells.time.monotonic", lambda: next(clock))
+    store = CellStore(output)
+    versions = []
+    for number in range(10):
+        put(store, cell(f"epoch-{number:03d}"))
+        versions.append(output.stat().st_mtime_ns if output.exists() else 0)
+    assert 1 <= len(set(versions) - {0}) <= 3
+
+
+def test_a_rebuild_reads_only_the_cells_that_it_does_not_know(output, monkeypatch):
+    from hf_clipdyn.results import cells as module
+
+    first, second = CellStore(output), CellStore(output)
+    for number in range(5):
+        put(first, cell(f"epoch-00{number}"))
+    first.rebuild()
+    read = []
+    read_cell = module._read_cell
+    monkeypatch.setattr(module, "_read_cell", lambda file: read.append(file.stem) or read_cell(file))
+    put(second, cell("epoch-007"))
+    second.rebuild()
+    assert len(read) == 5
+    read.clear()
+    third = CellStore(output)
+    third.rebuild()
+    assert not read, "the table is up to date"
+    assert len(third.keys()) == 6
+
+
+def test_what_a_killed_process_left_unfinished_goes_after_an_hour(output):
+    store = CellStore(output)
+    put(store, cell())
+    litter = [cells_folder(output) / f".{'a' * 64}.parquet.{name}.staging" for name in ("old", "new")]
+    for file in litter:
+        file.write_text("half")
+    os.utime(litter[0], (time.time() - 7200,) * 2)
+    store.rebuild()
+    assert [file.exists() for file in litter] == [False, True]
+
+
+def test_several_writers_fill_one_folder_and_the_table_holds_all_cells(output):
+    def fill(first: int) -> None:
+        store = CellStore(output)
+        for number in range(first, 40, 4):
+            put(store, cell(f"epoch-{number:03d}"))
+        store.rebuild()
+
+    threads = [threading.Thread(target=fill, args=(first,)) for first in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(pd.read_parquet(output)["revision"]) == [f"epoch-{number:03d}" for number in range(40)]
+
+
+def broken(file: Path, other: Path) -> list[tuple[Callable[[], Any], str]]:
+    return [
+        (lambda: file.write_bytes(file.read_bytes()[:-200]), "cannot be read as Parquet"),
+        (lambda: shutil.copy(other, file), "is the cell of another name"),
+        (
+            lambda: pq.write_table(pq.read_table(file).replace_schema_metadata(None), file),
+            "does not say which",
+        ),
+        (lambda: pq.write_table(pq.read_table(file).drop(["value"]), file), "lacks the columns value"),
+        (
+            lambda: pq.write_table(
+                pq.read_table(other).replace_schema_metadata(pq.read_schema(file).metadata), file
+            ),
+            "holds rows of another cell",
+        ),
+    ]
+
+
+@pytest.mark.parametrize("number", range(5))
+def test_a_broken_cell_is_named_in_one_sentence(output, number):
+    store = CellStore(output)
+    put(store, cell("epoch-001"))
+    put(store, cell("epoch-002"))
+    file, other = (cells_folder(output) / f"{cell(name).key}.parquet" for name in ("epoch-001", "epoch-002"))
+    make, says = broken(file, other)[number]
+    make()
+    with pytest.raises(EvaluationError, match=rf"{file.name} .*{says}.*: delete it, then evaluate again\.$"):
+        CellStore(output)
+
+
+_WRITER = """
+import sys
+from pathlib import Path
+import pandas as pd
+sys.path.insert(0, sys.argv[2])
+from test_cells import cell, put
+from hf_clipdyn.results.cells import CellStore
+store = CellStore(Path(sys.argv[1]))
+print(len(store.keys()), flush=True)
+for number in range(len(store.keys()), 10_000):
+    put(store, cell(f"epoch-{number:05d}"), *[0.5] * 50, trials=pd.DataFrame({"item": range(2000)}))
+    print("cell", flush=True)
+    if number % 5 == 4:
+        store.rebuild()
+"""
+
+
+def test_sigkill_at_any_moment_loses_no_cell_that_was_done(output):
+    rng = np.random.default_rng(0)
+    done = 0
+    for _ in range(6):
+        with subprocess.Popen(
+            [sys.executable, "-c", _WRITER, str(output), str(Path(__file__).parent)],
+            stdout=subprocess.PIPE,
+            text=True,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        ) as process:
+            assert process.stdout is not None
+            assert int(process.stdout.readline()) >= done
+            process.stdout.readline()
+            time.sleep(rng.uniform(0, 0.2))
+            process.send_signal(signal.SIGKILL)
+            announced = process.stdout.read().count("cell") + 1
+        cells = {one.revision for one in list_cells(output)}
+        assert len(cells) in (done + announced, done + announced + 1)
+        done = len(cells)
+        CellStore(output).rebuild()
+        revisions = pq.read_table(output)["revision"].to_pylist()
+        assert set(revisions) == cells
+        assert len(revisions) == 50 * len(cells), "a cell is half there"
+        assert set(read_trials(output, "zero_shot/cifar10")["revision"]) == cells

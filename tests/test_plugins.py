@@ -1,0 +1,182 @@
+"""Kinds that others add: of a file, and of an installed package."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+KIND = '''
+from dataclasses import dataclass
+
+from hf_clipdyn.benchmarks.base import Kind, KindSettings
+from hf_clipdyn.options import option
+from hf_clipdyn.results.terms import KindTerms, Term
+
+
+@dataclass(frozen=True)
+class Settings(KindSettings):
+    gain: float = option(1.5, "Factor on the pixels.", within="(0, 4]")
+
+
+class Base(Kind[Settings]):
+    """Of several kinds."""
+
+    settings_class = Settings
+    schemas = ("labels",)
+    trial_columns = {"item": "int64"}
+
+    def __init__(self, source, image_processor, settings, common): ...
+
+    def observe(self, readout): ...
+
+    @staticmethod
+    def score(trials, common): ...
+
+
+class Brightness(Base):
+    """Planted."""
+
+    name = "brightness"
+    terms = KindTerms(title="Brightness", terms={"accuracy": Term(title="accuracy")})
+'''
+
+
+def _run(code: str, *paths: Path) -> Any:
+    """What the code prints as JSON in a process of its own, with these folders in front of ``sys.path``."""
+    program = f"import sys, json; sys.path[:0] = {[str(path) for path in paths]!r}\n{code}"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def _clipdyn(folder: Path, *argv: str) -> tuple[int, str, str]:
+    done = subprocess.run(
+        [sys.executable, "-m", "hf_clipdyn.cli", *argv], capture_output=True, text=True, cwd=folder
+    )
+    return done.returncode, done.stdout, done.stderr
+
+
+def _package(folder: Path, module: str, text: str) -> Path:
+    """An installed package as pip leaves it: a module, and a dist-info folder that names it."""
+    (folder / f"{module}.py").write_text(text)
+    declared = folder / "bright_package-1.0.dist-info"
+    declared.mkdir()
+    (declared / "METADATA").write_text("Metadata-Version: 2.1\nName: bright-package\nVersion: 1.0\n")
+    (declared / "entry_points.txt").write_text(f"[hf_clipdyn.kinds]\nbright = {module}\n")
+    return folder
+
+
+FOUND = """
+from hf_clipdyn.benchmarks.registry import kinds, select_benchmarks
+from hf_clipdyn.evaluation.options import flags
+names = [one.name for one in select_benchmarks("embedded", ["brightness/cifar10"])]
+print(json.dumps([names, [one.key for one in flags() if one.kind == "brightness"], "Base" in str(kinds())]))
+"""
+
+
+def test_an_installed_package_adds_a_kind_by_an_entry_point(tmp_path: Path) -> None:
+    folder = _package(tmp_path, "bright_kinds", KIND)
+    assert _run(FOUND, folder) == [["brightness/cifar10"], ["brightness_gain"], False]
+
+
+def test_a_file_adds_a_kind_once(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(KIND)
+    code = f"""
+from hf_clipdyn.plugins import load_plugin
+assert load_plugin({str(tmp_path / "mine.py")!r}) is load_plugin({str(tmp_path / ".." / tmp_path.name / "mine.py")!r})
+"""
+    assert _run(code + FOUND) == [["brightness/cifar10"], ["brightness_gain"], False]
+
+
+def test_the_flags_of_a_kind_in_a_file_are_known_to_the_call_that_names_it(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(KIND)
+    (tmp_path / "study.yaml").write_text("plugin: mine.py\nbrightness_gain: 9\n")
+    code, printed, _ = _clipdyn(tmp_path, "evaluate", "--help", "--plugin", "mine.py")
+    assert code == 0
+    assert "brightness: Brightness:\n  --brightness-gain <float>  Factor on the pixels. In (0, 4]." in printed
+    for argv in (["--brightness_gain=9", "--plugin=mine.py"], ["--config", "study.yaml"]):
+        code, _, error = _clipdyn(tmp_path, "evaluate", "me/run", *argv)
+        assert code == 2
+        assert "is 9.0: it must be in (0, 4]." in error
+    code, _, error = _clipdyn(tmp_path, "evaluate", "me/run", "--brightness-gain", "2")
+    assert (code, "There is no option --brightness-gain." in error) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        (
+            "import nothing_of_that_name",
+            "The plug-in mine.py fails on import (ModuleNotFoundError: No module named",
+        ),
+        ("def f(:", "The plug-in mine.py fails on import (SyntaxError: "),
+        (
+            "import sys; sys.exit('no')",
+            "The plug-in mine.py fails on import (SystemExit: no): correct the file.",
+        ),
+        (
+            KIND.replace('name = "brightness"', 'name = "noise"'),
+            "Two kinds of benchmarks are called noise: rename the one in clipdyn_plugin_mine.",
+        ),
+        (KIND.replace('"brightness"', '"Bright/ness"'), "needs another name: take lower-case letters"),
+        (
+            KIND.replace("    terms = ", "    words = "),
+            "The kind 'brightness' of clipdyn_plugin_mine lacks terms",
+        ),
+        (
+            KIND.replace("def observe", "def ask"),
+            "The kind 'brightness' of clipdyn_plugin_mine lacks observe",
+        ),
+        (
+            KIND.replace("@dataclass(frozen=True)", ""),
+            "has settings that are no dataclass: decorate Settings.",
+        ),
+        (KIND.replace("gain: float", "gain: dict[str, int]"), "gain of Settings has the type dict[str, int]"),
+        (
+            KIND.replace("gain: float", "gain: Nonsense").replace(
+                "from dataclasses", "from __future__ import annotations\nfrom dataclasses"
+            ),
+            "A field of Settings has an unknown type (name 'Nonsense' is not defined): import it.",
+        ),
+        (
+            KIND.replace('"brightness"', '"data"').replace("gain: float", "dir: str"),
+            "Two options are called --data-dir: rename the setting of data.",
+        ),
+    ],
+    ids=lambda value: value[-60:] if value.startswith("T") else "",
+)
+def test_a_wrong_plug_in_is_one_sentence(tmp_path: Path, text: str, says: str) -> None:
+    (tmp_path / "mine.py").write_text(text)
+    code, _, error = _clipdyn(tmp_path, "evaluate", "me/run", "--plugin", "mine.py")
+    assert code == 2
+    assert says in error
+    assert len(error.splitlines()) == 1
+
+
+@pytest.mark.parametrize("name", ["none.py", "mine.txt", ".", "x" * 5000 + ".py", "~nobody-there/mine.py"])
+def test_a_plug_in_that_is_no_python_file_is_one_sentence(tmp_path: Path, name: str) -> None:
+    (tmp_path / "mine.txt").write_text(KIND)
+    for command in (["evaluate", "me/run"], ["datasets"]):
+        code, _, error = _clipdyn(tmp_path, *command, "--plugin", name)
+        assert code == 2
+        assert "is not a Python file: name a file that ends in .py." in error
+        assert len(error.splitlines()) == 1
+
+
+def test_an_installed_package_that_fails_on_import_is_named(tmp_path: Path) -> None:
+    folder = _package(tmp_path, "bright_kinds", "1 / 0")
+    code = """
+from hf_clipdyn.benchmarks.registry import kinds
+from hf_clipdyn.errors import ConfigError
+try:
+    kinds()
+except ConfigError as error:
+    print(json.dumps(str(error)))
+"""
+    assert _run(code, folder) == (
+        "The plug-in bright of bright-package fails on import (ZeroDivisionError: division by zero): "
+        "update or uninstall the package."
+    )
