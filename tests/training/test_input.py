@@ -248,7 +248,7 @@ def test_what_pillow_may_not_open_torchvision_may_not_either(file: bytes) -> Non
 
 def test_a_pipe_is_no_image(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "pipe.jpg")
-    with pytest.raises(OSError, match="no plain file"):
+    with pytest.raises(OSError, match="not a regular file"):
         decode_tensor(str(tmp_path / "pipe.jpg"))
 
 

@@ -99,7 +99,7 @@ def test_a_run_continues_from_a_revision_of_another_runs_store(flags: Flags, tmp
     revisions = {r.name: r.sha256 for r in list_revisions("me/run", store=first.store)}
     (initial,) = (r for r in list_revisions("me/second", store=second.store) if r.name == "epoch-000")
     assert initial.sha256 == revisions["epoch-001"]
-    with pytest.raises(RevisionNotFoundError, match="no whole revision 'epoch-007'"):
+    with pytest.raises(RevisionNotFoundError, match="no complete revision 'epoch-007'"):
         _train(flags("third", **begin | {"model_revision": "epoch-007"}))
 
 
