@@ -3,14 +3,12 @@
 import copy
 import itertools
 import math
-import sys
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import datasets
 import numpy as np
 from accelerate import Accelerator
-from tqdm.auto import tqdm
 from transformers import CLIPProcessor, ProcessorMixin
 
 from hf_clipdyn.config import TrainingConfig
@@ -29,7 +27,7 @@ from hf_clipdyn.training.images import CachedImages, DecodedImages, Images, chec
 from hf_clipdyn.training.mapped import MappedSource
 from hf_clipdyn.training.shards import Shards, Shuffle, first_captions
 from hf_clipdyn.training.source import Source
-from hf_clipdyn.training.statements import draws_bars
+from hf_clipdyn.training.statements import draws_bars, say
 from hf_clipdyn.training.streamed import StreamedSource, Workers
 from hf_clipdyn.training.workers import spare_cores
 
@@ -228,10 +226,8 @@ def _cached(
     roomy = _roomy(image_processor, augmentation.room)
     if accelerator.is_main_process and not has_pixels(dataset, roomy, cache_dir=config.cache_dir):
         size, folder = _cache_size(len(dataset), roomy), cache_folder("pixels", config.cache_dir)
-        tqdm.write(
-            f"Decoding {len(dataset):,} images: their pixels take {readable_size(size)} in {folder}.",
-            file=sys.stderr,
-        )
+        if not config.quiet:
+            say(f"Decoding {len(dataset):,} images: their pixels take {readable_size(size)} in {folder}.")
     pixels = decode_pixels(
         dataset,
         roomy,

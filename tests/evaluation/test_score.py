@@ -13,6 +13,7 @@ from hf_clipdyn.results.row import CELL_KEY, NUMBER_KEY, SCHEMA, Number
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::hf_clipdyn.data.base.SubsetWarning"),
+    pytest.mark.filterwarnings("ignore::hf_clipdyn.metric_module.UndefinedMetricWarning"),
 ]
 
 KEY = [*CELL_KEY, *NUMBER_KEY]

@@ -303,7 +303,7 @@ def test_the_token_is_in_no_file_of_a_run(flags: Flags, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "code", "says"),
     [
-        ({"dataset_name": "/nowhere/at/all"}, 2, "no folder /nowhere/at/all"),
+        ({"dataset_name": "/nowhere/at/all"}, 2, "no folder or archive /nowhere/at/all"),
         ({"scale": "huge"}, 2, "no scale 'huge'"),
         ({"output_dir": "/proc/run"}, 1, "/proc/run"),
         ({"train_split": "validation"}, 2, "validation"),

@@ -230,7 +230,7 @@ def test_an_epoch_below_a_batch_is_an_error(tars: Path) -> None:
 @pytest.mark.parametrize("count", [0, 2])
 def test_an_empty_tar_is_an_error_that_names_it(tars: Path, count: int) -> None:
     _write_tar(tars / "00003.tar", [])
-    with pytest.raises(DatasetError, match=r"00003\.tar holds no samples") as caught:
+    with pytest.raises(DatasetError, match=r"00003\.tar contains no samples") as caught:
         list(_source(tars, count=count).batches(1))
     assert "\n" not in str(caught.value)
 
