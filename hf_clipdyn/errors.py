@@ -173,13 +173,16 @@ class ConfigError(ClipDynError, ValueError):
 
 
 class UnknownNameError(ConfigError):
-    """An unknown name; the message lists the known ones."""
+    """An unknown name; the message lists the known ones, at most 40 of them."""
+
+    _MOST = 40
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
         names = sorted(known)
         close = get_close_matches(name, names, n=1)
         hint = f" Did you mean {close[0]!r}?" if close else ""
-        super().__init__(f"There is no {kind} {shown(name, 200)}.{hint} Known: {', '.join(names)}.")
+        listed = ", ".join(names[: self._MOST]) + (" …" if len(names) > self._MOST else "")
+        super().__init__(f"There is no {kind} {shown(name, 200)}.{hint} Known: {listed}.")
 
 
 class DatasetError(ClipDynError):
