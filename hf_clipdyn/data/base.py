@@ -170,7 +170,7 @@ class DataBuilder(datasets.GeneratorBasedBuilder):  # type: ignore[misc]  # data
 
     def _info(self) -> datasets.DatasetInfo:
         return datasets.DatasetInfo(
-            description=self.metadata.title,
+            description=self.metadata.description,
             features=features_of(self.kind, self.class_names()),
             citation=self.metadata.citation,
             license=self.metadata.licence,

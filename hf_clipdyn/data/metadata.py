@@ -46,6 +46,11 @@ class DatasetMetadata:
     synthetic: bool = False
     human_reference: Mapping[str, float] = field(default_factory=dict)
 
+    @property
+    def description(self) -> str:
+        """The title, with a note if the images are synthetic."""
+        return f"{self.title} (synthetic)" if self.synthetic else self.title
+
     def official_rows(self, config: str | None, split: str) -> int | None:
         """Official number of rows of a split (or the ``total``); None if it is unknown or not fixed."""
         return self.rows.get(f"{config}/{split}", self.rows.get(split))

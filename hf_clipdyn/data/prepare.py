@@ -153,7 +153,7 @@ def _card(
     source: str,
 ) -> str:
     return dataset_card(
-        title=metadata.title,
+        title=metadata.description,
         name=name,
         config=config,
         kind=metadata.kind_of(config),

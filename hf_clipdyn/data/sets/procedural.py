@@ -72,7 +72,7 @@ class Procedural(DataBuilder):
 
     metadata = DatasetMetadata(
         kind="captions",
-        title="Embedded procedural world (synthetic)",
+        title="Embedded procedural world",
         synthetic=True,
         rows={},
         licence="Apache-2.0",
