@@ -38,6 +38,10 @@ class Block:
         return self.note if self.note.endswith(".py") else None
 
     @property
+    def commands(self) -> list[str]:
+        return self.text.replace("\\\n", " ").splitlines()
+
+    @property
     def runs(self) -> bool:
         return not self.note or self.file is not None
 
@@ -55,12 +59,7 @@ def _blocks() -> list[Block]:
 
 BLOCKS = _blocks()
 PYTHON = [block for block in BLOCKS if block.language == "python" and block.runs]
-COMMANDS = [
-    pytest.param(command, id=f"{block.place} {command}")
-    for block in BLOCKS
-    if block.language == "bash" and block.runs
-    for command in block.text.replace("\\\n", " ").splitlines()
-]
+SHELL = [block for block in BLOCKS if block.language == "bash" and block.runs]
 
 
 @pytest.fixture(autouse=True)
@@ -77,22 +76,15 @@ def test_python_runs_as_it_is_printed(demo: Any, block: Block) -> None:
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-def test_commands_run_as_they_are_printed(demo: Any, command: str) -> None:
-    (block,) = (one for one in COMMANDS if one.values == (command,))
-    before = [one.values[0] for one in COMMANDS[: COMMANDS.index(block)] if _place(one) == _place(block)]
-    for needed in [*before, command]:  # another process may have run what stands before it in its block
-        program, *arguments = shlex.split(needed, comments=True)
+@pytest.mark.parametrize("block", SHELL, ids=lambda block: block.place)
+def test_commands_run_as_they_are_printed(demo: Any, block: Block) -> None:
+    for command in block.commands:
+        program, *arguments = shlex.split(command, comments=True)
         assert program == "clipdyn", (
-            f"say `no-run: the reason` in the first line of the block with {needed!r}"
+            f"say `no-run: the reason` in the first line of the block with {command!r}"
         )
         done = demo.run([sys.executable, "-m", "hf_clipdyn.cli", *arguments])
         assert done.returncode == 0, done.stderr
-
-
-def _place(command: Any) -> str:
-    """Page and line of the block that a command stands in."""
-    return str(command.id).partition(" ")[0]
 
 
 @pytest.mark.parametrize("block", BLOCKS, ids=lambda block: block.place)
@@ -146,7 +138,7 @@ def test_a_kind_in_one_file_is_in_the_flags_the_table_the_page_and_the_card(demo
         assert done.returncode == 0, done.stderr
         return str(done.stdout)
 
-    commands = [value for one in COMMANDS for value in one.values if "brightness" in value]
+    commands = [command for block in SHELL for command in block.commands if "brightness" in command]
     for command in commands:
         clipdyn(*shlex.split(command)[1:])
     assert "--brightness-gains" in clipdyn("evaluate", "--help", "--plugin", "brightness.py")
