@@ -28,7 +28,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
 
 import datasets
 import numpy as np
@@ -216,10 +216,6 @@ class Benchmark:
     def name(self) -> str:
         """``kind/dataset``."""
         return f"{self.kind.name}/{self.dataset}"
-
-    def with_settings(self, settings: KindSettings) -> Self:
-        """The same with other settings."""
-        return type(self)(self.kind, self.dataset, settings)
 
 
 def decode(

@@ -110,9 +110,6 @@ def _streamed(
     assert config.samples_per_epoch is not None, "checked by the configuration"
     shards = Shards(_open(config), config.dataset_name)
     processor = _processor(size, given, lambda: first_captions(shards, _TOKENIZER_CAPTIONS))
-    workers = config.dataloader_num_workers
-    if workers is None:
-        workers = spare_cores(accelerator.device, config.num_threads or 1)
     source = StreamedSource(
         shards,
         _augmentation(config),
@@ -123,7 +120,7 @@ def _streamed(
         samples_per_epoch=config.samples_per_epoch,
         per_device_batch_size=config.per_device_step_size,
         workers=Workers(
-            workers,
+            _workers(config, accelerator),
             config.dataloader_prefetch_factor,
             pin_memory=accelerator.device.type == "cuda",
         ),
@@ -176,7 +173,7 @@ def _by_row(
         per_device_batch_size=config.per_device_step_size,
         seed=config.seed,
         all_captions=config.caption_choice == "all",
-        workers=_workers(config, images, reading, accelerator),
+        workers=_workers(config, accelerator, is_cheap=reading == "cached" and not images.draws),
         prefetch=config.dataloader_prefetch_factor,
         pin_memory=accelerator.device.type == "cuda",
         process_index=accelerator.process_index,
@@ -239,11 +236,11 @@ def _cached(
     return CachedImages(pixels, augmentation, image_processor)
 
 
-def _workers(config: TrainingConfig, images: Images, reading: str, accelerator: Accelerator) -> int:
-    """The processes that read: by default none where reading costs less than passing the batch on."""
+def _workers(config: TrainingConfig, accelerator: Accelerator, *, is_cheap: bool = False) -> int:
+    """The processes that read: by default none on a CPU if reading costs less than passing the batch on."""
     if config.dataloader_num_workers is not None:
         return config.dataloader_num_workers
-    if reading == "cached" and not images.draws and accelerator.device.type == "cpu":
+    if is_cheap and accelerator.device.type == "cpu":
         return 0
     return spare_cores(accelerator.device, config.num_threads or 1)
 

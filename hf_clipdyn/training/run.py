@@ -14,7 +14,8 @@ from transformers import ProcessorMixin
 
 from hf_clipdyn.cards import CardFacts
 from hf_clipdyn.config import TrainingConfig
-from hf_clipdyn.errors import ConfigError, TrainingError, TrainingInterrupted
+from hf_clipdyn.data.registry import dataset_metadata, dataset_names
+from hf_clipdyn.errors import ConfigError, TrainingError, TrainingInterrupted, shorten
 from hf_clipdyn.models.sizes import model_size, siglip_processor
 from hf_clipdyn.revisions import Publisher
 from hf_clipdyn.training.callbacks import (
@@ -321,7 +322,7 @@ def _card_facts(config: TrainingConfig, training: Training) -> CardFacts:
         parameters=sum(p.numel() for p in training.unwrapped.parameters()),
         seed=config.seed,
         licence=config.license,
-        synthetic=config.dataset_name == "procedural",
+        synthetic=_is_synthetic(config.dataset_name),
         recipe={
             "dataset": config.dataset_name,
             "train_split": config.train_split,
@@ -341,6 +342,11 @@ def _card_facts(config: TrainingConfig, training: Training) -> CardFacts:
     )
 
 
+def _is_synthetic(dataset: str) -> bool:
+    """Whether the registry says so; a folder or a data set on the Hub is not known to be."""
+    return dataset in dataset_names() and dataset_metadata(dataset).synthetic
+
+
 def _begun_from(config: TrainingConfig) -> dict[str, str]:
     if config.model_name_or_path is None:
         return {}
@@ -353,7 +359,7 @@ def _start_trackers(config: TrainingConfig, accelerator: Accelerator) -> None:
     try:
         accelerator.init_trackers("hf_clipdyn", settings)
     except Exception as error:  # each tracker has errors of its own: no login, no connection
+        cause = shorten(" ".join(str(error).split()), 300)
         raise TrainingError(
-            f"The tracker {config.report_to} cannot be started ({' '.join(str(error).split())[:300]}): set it up, "
-            "or leave report_to out."
+            f"The tracker {config.report_to} cannot be started ({cause}): set it up, or leave report_to out."
         ) from error
