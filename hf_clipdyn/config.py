@@ -130,7 +130,7 @@ class TrainingConfig:
     crop_scale_min: float = option(
         0.9, "Smallest share of the image's area in a random crop.", within="(0, 1]"
     )
-    random_flip: bool = option(False, "Mirror every other image, drawn anew in each epoch.")
+    random_flip: bool = option(False, "Mirror each image with probability one half in each epoch.")
     color_jitter: float = option(
         0.0,
         "Change brightness, contrast and saturation of four in five images by up to this share, and the hue by a "

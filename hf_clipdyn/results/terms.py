@@ -34,7 +34,7 @@ class Axis:
 
     Attributes:
         title: for axes and legends ("noise level").
-        unit: of the numbers; empty for none.
+        unit: unit of the numbers; empty for none.
     """
 
     title: str
@@ -63,7 +63,7 @@ class Term:
     Attributes:
         title: for headings and axes.
         meaning: one sentence.
-        unit: of the numbers; empty for shares, correlations and the like.
+        unit: unit of the numbers; empty for shares and correlations.
         limits: range of the axis if it is fixed, as two numbers; None follows the data.
         better: ``high`` or ``low``; empty if neither end is better.
         perception: level of the question: ``low``, ``middle`` or ``high``; empty for none of them.

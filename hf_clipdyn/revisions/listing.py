@@ -18,7 +18,7 @@ from hf_clipdyn.schema import checked_repo_id
 __all__ = ["PARALLEL_REQUESTS", "Revision", "list_revisions", "open_repository", "render", "revisions_of"]
 
 
-PARALLEL_REQUESTS = 8  # a suite may have over a hundred branches, each of which is a request
+PARALLEL_REQUESTS = 8  # a suite may have over a hundred branches, and each costs a request
 
 
 @dataclass(frozen=True)

@@ -51,9 +51,9 @@ def own_callbacks() -> list[Callback]:
 
 
 def publishing_steps(publish: str, total: int) -> set[int]:
-    """The steps whose states become revisions beside those of the epochs.
+    """The steps, besides the ends of epochs, whose states become revisions.
 
-    The end of an epoch is published as that epoch alone, so the loop passes over a step that is one.
+    The end of an epoch is published once, as the epoch: a step that ends one is skipped.
 
     Args:
         publish: the field of a `TrainingConfig`, which checked it: ``epoch`` (none), ``log2`` (1, 2, 4 … up to

@@ -69,7 +69,7 @@ class TrainedModel(nn.Module):
         texts = self.encoder.get_text_features(input_ids=input_ids)
         bias = getattr(self.encoder, "logit_bias", None)
         return Features(
-            images.pooler_output.clone(),  # SigLIP's is a view, of which FSDP2 warns
+            images.pooler_output.clone(),  # SigLIP's output is a view, and FSDP2 warns about views
             texts.pooler_output,
             self.encoder.logit_scale.float().squeeze().exp(),
             None if bias is None else bias.squeeze().clone(),

@@ -161,7 +161,7 @@ class Stream:
         shards: of the whole set, at least ``streams``.
         shuffle: how the samples are mixed.
         epoch: counted from 1.
-        index, streams: this is stream ``index`` of so many, over all processes.
+        index, streams: number of this stream, and how many streams all processes have.
         counts: samples of the shards, as far as they are known: what lies before a position is then not read again.
     """
 

@@ -30,7 +30,7 @@ from hf_clipdyn.metrics.zero_shot_accuracy import zero_shot_accuracy
 MAP = np.eye(3)
 CORNER = [[0, 0]]
 
-# Right inputs, of which each case replaces some.
+# Valid inputs; each case replaces some of them.
 RIGHT: dict[Callable[..., Any], dict[str, Any]] = {
     shape_bias: {"predictions": ["cat", "dog"], "shapes": ["cat", "cat"], "textures": ["dog", "dog"]},
     cue_preference: {"distances_shape": [1.0, 2.0], "distances_texture": [2.0, 1.0]},

@@ -66,7 +66,7 @@ Floats = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class SaliencySettings(KindSettings):
-    """Which maps are read, and of which images."""
+    """Which maps to score, and how to show the images."""
 
     preprocess: str = option(
         "squash",
