@@ -215,6 +215,27 @@ def _tar_members(archive: Path, limits: Limits) -> Generator[tuple[str, IO[bytes
                 yield info.name, source
 
 
+class _Header(tarfile.TarInfo):
+    """The header of a member. `tarfile` ends without an error where a header is missing, cut off or damaged."""
+
+    @classmethod
+    def fromtarfile(cls, tar: tarfile.TarFile) -> "_Header":
+        """The next header.
+
+        Raises:
+            tarfile.EOFHeaderError: the end marker follows, a block of zeros.
+            tarfile.ReadError: neither a header nor the end marker follows.
+        """
+        try:
+            return super().fromtarfile(tar)
+        except tarfile.EOFHeaderError:  # type: ignore[attr-defined]
+            raise
+        except tarfile.HeaderError as error:
+            raise tarfile.ReadError(
+                f"neither a member nor the end marker at byte {tar.offset:,}: {error}"
+            ) from error
+
+
 @contextmanager
 def _open_tar(archive: Path, limits: Limits) -> Iterator[tarfile.TarFile]:
     """A tar, compressed or not, as a stream from start to end."""
@@ -225,7 +246,7 @@ def _open_tar(archive: Path, limits: Limits) -> Iterator[tarfile.TarFile]:
     opener = next((opener for magic, opener in _PACKED.items() if start.startswith(magic)), open)
     with opener(archive, "rb") as stream:
         counted = _Counted(stream, _Budget(archive, limits))
-        with tarfile.open(fileobj=counted, mode="r|") as packed:
+        with tarfile.open(fileobj=counted, mode="r|", tarinfo=_Header) as packed:
             yield packed
 
 

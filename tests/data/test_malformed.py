@@ -452,6 +452,39 @@ def _(root: Path) -> None:
     cut(root / "cc-train-0001.tar", 0.15)
 
 
+def offsets(path: Path) -> list[int]:
+    """Where the headers of a tar begin, and its end marker."""
+    with tarfile.open(path) as archive:
+        members = archive.getmembers()
+        return [*(member.offset for member in members), archive.offset]
+
+
+@case("a shard that is cut between two members", "webdataset", "cc-train-0001.tar")
+def _(root: Path) -> None:
+    path = root / "cc-train-0001.tar"
+    path.write_bytes(path.read_bytes()[: offsets(path)[3]])  # after a whole sample
+
+
+@case("a shard that is cut within a header", "webdataset", "cc-train-0001.tar")
+def _(root: Path) -> None:
+    path = root / "cc-train-0001.tar"
+    path.write_bytes(path.read_bytes()[: offsets(path)[3] + 100])
+
+
+@case("a shard that is cut before its end marker", "webdataset", "cc-train-0001.tar")
+def _(root: Path) -> None:
+    path = root / "cc-train-0001.tar"
+    path.write_bytes(path.read_bytes()[: offsets(path)[-1]])
+
+
+@case("a shard with a damaged header", "webdataset", "cc-train-0001.tar")
+def _(root: Path) -> None:
+    path = root / "cc-train-0001.tar"
+    content = bytearray(path.read_bytes())
+    content[offsets(path)[3]] ^= 255
+    path.write_bytes(content)
+
+
 @case("a shard without texts", "webdataset", "cc-train-0002.tar")
 def _(root: Path) -> None:
     write_shard(root / "cc-train-0002.tar", 2, start=20, text=False)
@@ -537,6 +570,15 @@ def _(root: Path) -> Path:
         archive.writestr("cat/1.png", image_bytes(".png"))
     cut(root / "cut.zip")
     return root / "cut.zip"
+
+
+@case("a tar that is cut between two members", "cifar10", "cut.tar")
+def _(root: Path) -> Path:
+    path = root.parent / "cut.tar"
+    with tarfile.open(path, "w") as archive:
+        archive.add(root, arcname=root.name)
+    path.write_bytes(path.read_bytes()[: offsets(path)[-2]])
+    return path
 
 
 @case("an empty archive", "cifar10", "empty.tar")
