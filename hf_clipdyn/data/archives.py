@@ -4,9 +4,8 @@ A zip or tar may name paths outside its folder, contain links, or unpack to tera
 paths are accepted, and all members together may not exceed a multiple of the archive's size; anything else is an error.
 A tar is read as a stream whose decompressed bytes are counted, headers included.
 
-`tarfile.data_filter` does less than is needed here: it admits links inside the folder, turns absolute paths into
-relative ones without a word, and keeps Windows paths as file names. Python 3.11.0 lacks it, and a zip has no
-counterpart.
+`tarfile.data_filter` is not used: it admits links inside the folder, silently makes absolute paths relative, and keeps
+Windows paths as file names. Python 3.11.0 lacks it, and there is no counterpart for zip files.
 """
 
 import bz2
@@ -16,7 +15,6 @@ import io
 import lzma
 import struct
 import tarfile
-import tempfile
 import zipfile
 import zlib
 from collections.abc import Generator, Iterator, Mapping
@@ -25,7 +23,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from hf_clipdyn.data.caches import touch
+from hf_clipdyn.data.caches import new_entry, touch
 from hf_clipdyn.data.files import stamp_of
 from hf_clipdyn.errors import DatasetError
 
@@ -92,16 +90,8 @@ def unpack(archive: Path, into: Path, limits: Limits | None = None) -> Path:
         if target.is_dir():
             touch(target)
             return target
-        into.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=into, prefix=".unpacking-") as staging:
-            folder = Path(staging) / "content"
-            folder.mkdir()
+        with new_entry(target) as folder:
             _extract(archive, folder, limits or Limits())
-            try:
-                folder.replace(target)
-            except OSError:
-                if not target.is_dir():  # otherwise another process was faster
-                    raise
     except _DAMAGED as error:
         raise DatasetError(f"{archive} is damaged ({_cause(error)}): download it again.") from error
     except OSError as error:
@@ -118,7 +108,8 @@ def _cause(error: BaseException) -> str:
 
 def _extract(archive: Path, folder: Path, limits: Limits) -> None:
     budget = _Budget(archive, limits)
-    with closing(_members(archive, limits)) as members:
+    is_zip = archive.name.lower().endswith(_ZIP)
+    with closing(_zip_members(archive) if is_zip else _tar_members(archive, limits)) as members:
         for count, (name, source) in enumerate(members, start=1):
             with source:
                 if count > limits.members:
@@ -177,12 +168,6 @@ def _safe_path(archive: Path, name: str) -> Path:
     if len(name) > 1000:
         raise DatasetError(f"{archive} contains a path of {len(name):,} characters: do not use this archive.")
     return Path(*[part for part in parts if part not in ("", ".")])
-
-
-def _members(archive: Path, limits: Limits) -> Generator[tuple[str, IO[bytes]], None, None]:
-    if archive.name.lower().endswith(_ZIP):
-        return _zip_members(archive)
-    return _tar_members(archive, limits)
 
 
 def _zip_members(archive: Path) -> Generator[tuple[str, IO[bytes]], None, None]:
