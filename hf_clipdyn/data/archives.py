@@ -27,12 +27,12 @@ from hf_clipdyn.data.caches import new_entry, touch
 from hf_clipdyn.data.files import stamp_of
 from hf_clipdyn.errors import DatasetError
 
-__all__ = ["ARCHIVE_SUFFIXES", "Limits", "Sample", "archive_stem", "is_archive", "read_shard", "unpack"]
+__all__ = ["Limits", "archive_stem", "is_archive", "read_shard", "unpack"]
 
 _ZIP = (".zip",)
 _TAR = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 _FOREIGN = (".rar", ".7z")
-ARCHIVE_SUFFIXES = (*_ZIP, *_TAR, *_FOREIGN)
+_SUFFIXES = (*_ZIP, *_TAR, *_FOREIGN)
 
 _CHUNK = 1 << 20
 _PACKED: Mapping[bytes, Any] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\0": lzma.open}
@@ -59,7 +59,7 @@ class Limits:
 
 
 def _suffix(name: str) -> str:
-    return next((s for s in sorted(ARCHIVE_SUFFIXES, key=len, reverse=True) if name.lower().endswith(s)), "")
+    return next((s for s in sorted(_SUFFIXES, key=len, reverse=True) if name.lower().endswith(s)), "")
 
 
 def is_archive(path: str | Path) -> bool:
@@ -235,26 +235,16 @@ def _open_tar(archive: Path, limits: Limits) -> Iterator[tarfile.TarFile]:
             yield packed
 
 
-@dataclass(frozen=True)
-class Sample:
-    """Consecutive files of a tar shard whose names are equal up to the first dot.
-
-    Attributes:
-        key: this part of the name, with its folder.
-        parts: contents by the rest of the name, in lower case (``jpg``, ``txt``).
-    """
-
-    key: str
-    parts: Mapping[str, bytes]
-
-
-def read_shard(path: str, limits: Limits | None = None) -> Iterator[Sample]:
+def read_shard(path: str) -> Iterator[tuple[str, Mapping[str, bytes]]]:
     """The samples of a shard in their order, read once from start to end and never unpacked to disk.
 
+    A sample consists of consecutive files whose names are equal up to the first dot: this part of the name, with its
+    folder, and the contents by the rest of the name, in lower case (``jpg``, ``txt``).
+
     Raises:
-        DatasetError: the shard is damaged or missing, or larger than ``limits``.
+        DatasetError: the shard is damaged or missing, or larger than `Limits`.
     """
-    limits = limits or Limits()
+    limits = Limits()
     key, parts = "", dict[str, bytes]()
     try:
         budget = _Budget(Path(path), limits)  # of the contents: a sparse file is larger than its packed form
@@ -267,7 +257,7 @@ def read_shard(path: str, limits: Limits | None = None) -> Iterator[Sample]:
                     continue
                 current = f"{folder}/{stem}" if folder else stem
                 if parts and current != key:
-                    yield Sample(key, parts)
+                    yield key, parts
                     parts = {}
                 key = current
                 budget.spend(info.size)
@@ -277,4 +267,4 @@ def read_shard(path: str, limits: Limits | None = None) -> Iterator[Sample]:
             f"{path} is damaged or cannot be read ({_cause(error)}): download it again."
         ) from error
     if parts:
-        yield Sample(key, parts)
+        yield key, parts

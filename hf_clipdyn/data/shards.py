@@ -44,19 +44,19 @@ class ShardBuilder(CaptionedBuilder):
     def _generate_examples(self, shards: Sequence[str]) -> Iterator[tuple[str, dict[str, Any]]]:
         for shard in shards:
             total = incomplete = 0
-            for sample in read_shard(shard):
+            for key, parts in read_shard(shard):
                 total += 1
-                suffix = next((name for name in sample.parts if f".{name}" in IMAGE_SUFFIXES), None)
-                text = sample.parts.get("txt", b"").decode("utf-8", "replace").strip()
+                suffix = next((name for name in parts if f".{name}" in IMAGE_SUFFIXES), None)
+                text = parts.get("txt", b"").decode("utf-8", "replace").strip()
                 if suffix is None or not text:
                     incomplete += 1
                     continue
                 row = {
-                    "image": {"path": f"{sample.key}.{suffix}", "bytes": sample.parts[suffix]},
-                    "image_id": sample.key,
+                    "image": {"path": f"{key}.{suffix}", "bytes": parts[suffix]},
+                    "image_id": key,
                     "captions": [text],
                 }
-                yield f"{shard}/{sample.key}", row
+                yield f"{shard}/{key}", row
             if total == 0:
                 raise DatasetError(f"{shard} contains no samples: download it again.")
             check_absent(

@@ -463,7 +463,7 @@ TEXTS: list[tuple[str, str, str, bytes, str]] = [
         "imagefolder",
         "train/metadata.jsonl",
         b'{"file_name": "0.png", "text": 3}',
-        "row 1",
+        "line 1",
     ),
     ("captions without images", "flickr8k", "captions.txt", b"image,caption\nnone.jpg,a\n", "captions.txt"),
     (
