@@ -24,8 +24,9 @@ intervals, comparisons of revisions and new metrics come from the saved trials, 
 
 import hashlib
 import json
+import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from hf_clipdyn.data.pixels import Pixels
 
 __all__ = [
+    "NO_INTERVAL",
     "Benchmark",
     "Common",
     "Influence",
@@ -59,6 +61,9 @@ __all__ = [
     "similarity",
     "unit",
 ]
+
+NO_INTERVAL: Sequence[float] = (math.nan, math.nan)
+"""The ends of the interval of a number that has none."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -276,7 +281,7 @@ def number(
         metric: name in the table; the key by default.
         **columns: further columns of the number.
     """
-    low, high = result.get(f"{key}_ci") or (float("nan"), float("nan"))
+    low, high = result.get(f"{key}_ci") or NO_INTERVAL
     given = ({"n": result["n"]} if "n" in result else {}) | columns
     return Number(
         metric=metric or key,

@@ -1,4 +1,4 @@
-"""The numbers of `ShapeBias`, from its trials alone: one function for each way of asking."""
+"""The numbers of `ShapeBias`, from its trials alone."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from hf_clipdyn.benchmarks.base import Common, Influence, number
+from hf_clipdyn.benchmarks.base import NO_INTERVAL, Common, Influence, number
 from hf_clipdyn.metrics.bootstrap import clustered_share_interval
 from hf_clipdyn.metrics.cue_preference import anchor_preference
 from hf_clipdyn.metrics.error_consistency import consistency_influences, observer_consistency
@@ -16,35 +16,30 @@ from hf_clipdyn.results.row import Number
 
 __all__ = [
     "CONFLICT",
+    "CROSSED_PROBE",
+    "HUMAN",
     "LINEAR_PROBE",
     "OBSERVERS",
     "OTHER_CUE",
-    "consistency_influences_of",
-    "decision_influences_of",
-    "preference_influences",
-    "probe_influences",
-    "score_consistency",
-    "score_decisions",
-    "score_preference",
-    "score_probe",
+    "TEXT_FREE",
+    "shape_influences",
+    "shape_numbers",
 ]
 
+TEXT_FREE, CROSSED_PROBE, HUMAN = "text_free", "crossed_probe", "human"
+"""What the column ``protocol`` of the trials says; any other protocol is a way of asking with prompts."""
 CONFLICT, LINEAR_PROBE, OBSERVERS = "conflict", "linear_probe", "observers"
 """The subset of images with a conflict, the probe and the reference that rows name."""
 
 OTHER_CUE = {"shape": "texture", "texture": "shape"}
 
+_BIASES = ("shape_bias", "texture_bias")
 # Which columns of the table the results of the functions of `hf_clipdyn.metrics` belong to.
 _DECISIONS: dict[str, dict[str, Any]] = {
-    "shape_bias": {"metric": "shape_bias"},
-    "texture_bias": {"metric": "texture_bias"},
-    "cue_accuracy": {"metric": "cue_accuracy"},
+    **{name: {"metric": name} for name in (*_BIASES, "cue_accuracy")},
     "null_cue_accuracy": {"metric": "cue_accuracy", "role": "null"},
-    "shape_accuracy": {"metric": "shape_accuracy"},
-    "texture_accuracy": {"metric": "texture_accuracy"},
-    "top_class_share": {"metric": "top_class_share"},
+    **{name: {"metric": name} for name in ("shape_accuracy", "texture_accuracy", "top_class_share")},
 }
-_BIASES = ("shape_bias", "texture_bias")
 _CONSISTENCY: dict[str, dict[str, Any]] = {
     "kappa": {"metric": "error_consistency"},
     "kappa_min": {"metric": "error_consistency", "role": "lower_bound"},
@@ -58,8 +53,41 @@ _BETWEEN_HUMANS: dict[str, Any] = {
 }
 
 
-def score_decisions(prompts: str, rows: pd.DataFrame, common: Common) -> list[Number]:
-    """Bias and accuracies of the decisions with one prompt set ("" is the default one)."""
+def shape_numbers(trials: pd.DataFrame, common: Common) -> list[Number]:
+    """Bias and accuracies of every prompt set, the text-free measures, consistency with people."""
+    parts = _by_protocol(trials)
+    numbers: list[Number] = []
+    for protocol, rows in parts.items():
+        if protocol == TEXT_FREE:
+            numbers += _score_preference(rows, common)
+        elif protocol == CROSSED_PROBE:
+            numbers += _score_probe(rows, common)
+        elif protocol == HUMAN:
+            numbers += _score_consistency(parts[""], rows, common)
+        else:
+            numbers += _score_decisions(protocol, rows, common)
+    return numbers
+
+
+def shape_influences(trials: pd.DataFrame) -> Iterator[Influence]:
+    """What each image contributes to the error of each number: all are smooth functions of means over images."""
+    parts = _by_protocol(trials)
+    for protocol, rows in parts.items():
+        if protocol == TEXT_FREE:
+            yield from _preference_influences(rows)
+        elif protocol == CROSSED_PROBE:
+            yield from _probe_influences(rows)
+        elif protocol == HUMAN:
+            yield from _consistency_influences(parts[""], rows)
+        else:
+            yield from _decision_influences(protocol, rows)
+
+
+def _by_protocol(trials: pd.DataFrame) -> dict[str, pd.DataFrame]:
+    return {str(protocol): rows for protocol, rows in trials.groupby("protocol", sort=False)}
+
+
+def _score_decisions(prompts: str, rows: pd.DataFrame, common: Common) -> list[Number]:
     result = shape_bias(
         rows["decision"].to_list(),
         rows["shape"].to_list(),
@@ -80,14 +108,13 @@ def score_decisions(prompts: str, rows: pd.DataFrame, common: Common) -> list[Nu
     ]
 
 
-def decision_influences_of(prompts: str, rows: pd.DataFrame) -> Iterator[Influence]:
-    """What each image contributes to the error of the numbers of `score_decisions`."""
+def _decision_influences(prompts: str, rows: pd.DataFrame) -> Iterator[Influence]:
     found = decision_influences(*(rows[name].to_list() for name in ("decision", "shape", "texture")))
     for key, values in found.items():
         yield Influence(values=pd.Series(values, index=rows["item"]), variant=prompts, **_DECISIONS[key])
 
 
-def score_preference(rows: pd.DataFrame, common: Common) -> list[Number]:
+def _score_preference(rows: pd.DataFrame, common: Common) -> list[Number]:
     """The share of the triplets that the shape mate wins."""
     rows = _with_mates(rows)
     if rows["preference"].isna().all():
@@ -99,8 +126,8 @@ def score_preference(rows: pd.DataFrame, common: Common) -> list[Number]:
     return [number(result, "shape_preference", n_clusters=_n_clusters(rows))]
 
 
-def preference_influences(rows: pd.DataFrame) -> Iterator[Influence]:
-    """What each image contributes to the error of the text-free preference, as anchor and as mate."""
+def _preference_influences(rows: pd.DataFrame) -> Iterator[Influence]:
+    """Each image counts as anchor and as mate."""
     rows = _with_mates(rows)
     preference = rows["preference"]
     n_anchors = int(preference.notna().sum())
@@ -115,15 +142,14 @@ def _with_mates(rows: pd.DataFrame) -> pd.DataFrame:
     return rows[rows["preference"].notna() | (rows["mate_effect"] != 0)]
 
 
-def score_probe(rows: pd.DataFrame, common: Common) -> list[Number]:
+def _score_probe(rows: pd.DataFrame, common: Common) -> list[Number]:
     """Accuracy of the linear probes for shape and for texture, and chance: how much an embedding tells about each cue.
 
     Nothing forces one to fall where the other rises, unlike the decisions with prompts. A guess is among all classes
     of the cue but the image's class of the other cue (`decide_crossed`).
     """
     numbers = []
-    for cue, asked, decided in _probed(rows):
-        columns: dict[str, Any] = {"metric": f"{cue}_accuracy", "probe": LINEAR_PROBE}
+    for cue, columns, asked, decided in _probed(rows):
         if decided.empty:
             note = (
                 "fewer than two classes have two exemplars, of which one could be held out, "
@@ -131,31 +157,23 @@ def score_probe(rows: pd.DataFrame, common: Common) -> list[Number]:
             )
             numbers.append(Number(value=float("nan"), note=note, **columns))
             continue
-        hits, n = _hits(decided, cue), len(decided)
-        low, high = float("nan"), float("nan")
+        hits, ends = _hits(decided, cue), NO_INTERVAL
         if common.n_resamples:
             ways = [pd.factorize(decided[f"{way}_exemplar"])[0] for way in OTHER_CUE]
-            low, high = clustered_share_interval(hits, np.ones(n), ways, common.confidence_level)
+            ends = clustered_share_interval(hits, np.ones(len(hits)), ways, common.confidence_level)
+        result = {cue: hits.mean(), f"{cue}_ci": ends, "n": len(hits)}
         candidates = decided[cue].nunique() - decided[OTHER_CUE[cue]].isin(decided[cue])
         chance = float((1 / candidates).mean())
         numbers += [
-            Number(
-                value=float(hits.mean()),
-                ci_low=low,
-                ci_high=high,
-                n=n,
-                n_clusters=_n_clusters(decided),
-                **columns,
-            ),
+            number(result, cue, n_clusters=_n_clusters(decided), **columns),
             Number(role="chance", value=chance, n=len(asked), **columns),
         ]
     return numbers
 
 
-def probe_influences(rows: pd.DataFrame) -> Iterator[Influence]:
-    """What each image contributes to the error of the numbers of `score_probe`; nothing to that of chance."""
-    for cue, asked, decided in _probed(rows):
-        columns: dict[str, Any] = {"metric": f"{cue}_accuracy", "probe": LINEAR_PROBE}
+def _probe_influences(rows: pd.DataFrame) -> Iterator[Influence]:
+    """Chance has no error."""
+    for cue, columns, asked, decided in _probed(rows):
         hits = _hits(decided, cue)
         if len(hits):
             values = pd.Series((hits - hits.mean()) / len(hits), index=decided["item"])
@@ -163,18 +181,23 @@ def probe_influences(rows: pd.DataFrame) -> Iterator[Influence]:
             yield Influence(values=pd.Series(0.0, index=asked["item"]), role="chance", **columns)
 
 
-def _probed(rows: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame, pd.DataFrame]]:
-    """Each cue with the images that its probe was asked about, and those that it decided on."""
+def _probed(rows: pd.DataFrame) -> Iterator[tuple[str, dict[str, Any], pd.DataFrame, pd.DataFrame]]:
+    """Each cue with the columns of its number, the images that its probe was asked about, and those it decided on."""
     for cue in OTHER_CUE:
         asked = rows[rows["cue"] == cue]
-        yield cue, asked, asked[asked["decision"].notna()]
+        yield (
+            cue,
+            {"metric": f"{cue}_accuracy", "probe": LINEAR_PROBE},
+            asked,
+            asked[asked["decision"].notna()],
+        )
 
 
 def _hits(decided: pd.DataFrame, cue: str) -> NDArray[np.float64]:
     return np.asarray(decided["decision"] == decided[cue], dtype=np.float64)
 
 
-def score_consistency(decisions: pd.DataFrame, humans: pd.DataFrame, common: Common) -> list[Number]:
+def _score_consistency(decisions: pd.DataFrame, humans: pd.DataFrame, common: Common) -> list[Number]:
     """Mean kappa of the model with each human observer, its possible range, and that of the observers in pairs.
 
     Correct is who answers the class of the shape. Both sets of images are in use, and they differ: all of them, and
@@ -195,8 +218,7 @@ def score_consistency(decisions: pd.DataFrame, humans: pd.DataFrame, common: Com
     return numbers
 
 
-def consistency_influences_of(decisions: pd.DataFrame, humans: pd.DataFrame) -> Iterator[Influence]:
-    """What each image contributes to the error of the numbers of `score_consistency`."""
+def _consistency_influences(decisions: pd.DataFrame, humans: pd.DataFrame) -> Iterator[Influence]:
     for subset, images, observers, correct in _beside_people(decisions, humans):
         found = [
             (values, _CONSISTENCY[key]) for key, values in consistency_influences(observers, correct).items()

@@ -127,17 +127,15 @@ class Quality(Kind[QualitySettings]):
         self._show_progress = common.show_progress
         judged = source.dataset.select_columns(_COLUMNS).to_pandas()
         # Many rows share a reference: the first of them gives its image.
-        first = (~judged["reference_id"].duplicated()).to_numpy().nonzero()[0]
-        position = {judged["reference_id"][row]: at for at, row in enumerate(first)}
-        reference_of = judged["reference_id"].map(position).to_numpy()
+        reference_of = pd.factorize(judged["reference_id"])[0]
+        first = np.unique(reference_of, return_index=True)[1]
         how = (image_processor, common)
         distorted = input_views(source.dataset, *how, "distorted", self.preprocess)
         references = input_views(source.dataset.select(first), *how, "reference", self.preprocess)
-
         broken = distorted.broken | references.broken[reference_of]
         rows = np.flatnonzero(~broken)
         _check_tiles(judged, rows, references.counts[reference_of], distorted.counts)
-        self._judged = judged.iloc[rows].reset_index(drop=True).assign(item=rows)
+        self._judged = judged.iloc[rows].assign(item=rows)
         views = references.of_rows(reference_of[rows]), distorted.of_rows(rows)
         self._items = np.repeat(np.arange(len(rows)), distorted.counts[rows])
         self._references = Stimuli(references.array, views[0])

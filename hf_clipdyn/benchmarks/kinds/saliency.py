@@ -43,7 +43,6 @@ NEUTRAL_TEXT = "a photo."
 PROBES = ("attention", "attention_layers", "rollout", "gradient_input", "grad_cam")
 """The maps that can be read out of a model, see `hf_clipdyn.models.maps`."""
 
-_SCALES: dict[str, Scale] = {"auc": "share", "auc_judd": "share", "sauc": "share", "sim": "share"}
 _CHUNK = 32
 _FEW_IMAGES = 100
 """The centre bias is built from the fixations that are sAUC's negatives, without the image's own: with few images it is
@@ -51,15 +50,25 @@ high where the negatives are. On OSIE it has .34 to .41 with 20 images, .49 with
 _THREADS = 8
 _CEILING_MAPS = 16_000
 _SMOOTHED = "smoothed"
-_CONSTANT: dict[str, Any] = {"neutral_title": "constant map"}
+_JOINS = ("metric", "variant", "subset")
+_BASELINES = {
+    CENTRE_GAUSSIAN: "centre Gaussian",
+    CENTRE_BIAS: "centre bias",
+    PIXELS: "gradient energy",
+}
+_OBSERVERS = "observers"
 _REFERENCES = {
-    CENTRE_GAUSSIAN: {"probe": "", "role": "baseline", "reference": CENTRE_GAUSSIAN},
-    CENTRE_BIAS: {"probe": "", "role": "baseline", "reference": CENTRE_BIAS},
-    PIXELS: {"probe": "", "role": "baseline", "reference": PIXELS},
-    HUMAN: {"probe": "", "role": "human", "reference": "observers"},
+    **{name: {"probe": "", "role": "baseline", "reference": name} for name in _BASELINES},
+    HUMAN: {"probe": "", "role": "human", "reference": _OBSERVERS},
 }
 """Columns of the numbers of maps that come from no model, by their name in the trials."""
-_JOINS = ("metric", "variant", "subset")
+_CONSTANT: dict[str, Any] = {"better": "high", "neutral_title": "constant map"}
+_AUCS = {
+    "auc": ("AUC", "of the fixations against all pixels"),
+    "auc_judd": ("AUC-Judd", "with Judd's thresholds, against pixels without fixations"),
+    "sauc": ("shuffled AUC", "against the fixations on other images; a centre bias gains nothing"),
+}
+_SCALES: dict[str, Scale] = dict.fromkeys([*_AUCS, "sim"], "share")
 
 Floats = NDArray[np.float64]
 
@@ -115,36 +124,17 @@ class Saliency(Kind[SaliencySettings]):
                 title="NSS",
                 meaning="Normalised scanpath saliency: mean of the standardised map at the fixations.",
                 unit="standard deviations",
-                better="high",
                 neutral=0.0,
                 overview=Overview(rank=90),
                 **_CONSTANT,
             ),
-            "auc": Term(
-                title="AUC",
-                meaning="Area under the ROC curve of the fixations against all pixels.",
-                better="high",
-                neutral=0.5,
-                **_CONSTANT,
-            ),
-            "auc_judd": Term(
-                title="AUC-Judd",
-                meaning="Area under the ROC curve with Judd's thresholds, against pixels without fixations.",
-                better="high",
-                neutral=0.5,
-                **_CONSTANT,
-            ),
-            "sauc": Term(
-                title="shuffled AUC",
-                meaning="Area under the ROC curve against the fixations on other images; a centre bias gains nothing.",
-                better="high",
-                neutral=0.5,
-                **_CONSTANT,
-            ),
+            **{
+                name: Term(title=title, meaning=f"Area under the ROC curve {rest}.", neutral=0.5, **_CONSTANT)
+                for name, (title, rest) in _AUCS.items()
+            },
             "cc": Term(
                 title="CC",
                 meaning="Pearson correlation of the map with the density of the fixations.",
-                better="high",
                 neutral=0.0,
                 overview=Overview(rank=90),
                 **_CONSTANT,
@@ -180,10 +170,11 @@ class Saliency(Kind[SaliencySettings]):
             "grad_cam": "Grad-CAM",
         },
         references=(
-            Reference(role="baseline", name=CENTRE_GAUSSIAN, title="centre Gaussian", joins=_JOINS),
-            Reference(role="baseline", name=CENTRE_BIAS, title="centre bias", joins=_JOINS),
-            Reference(role="baseline", name=PIXELS, title="gradient energy", joins=_JOINS),
-            Reference(role="human", name="observers", title="humans", joins=_JOINS),
+            *(
+                Reference(role="baseline", name=name, title=title, joins=_JOINS)
+                for name, title in _BASELINES.items()
+            ),
+            Reference(role="human", name=_OBSERVERS, title="humans", joins=_JOINS),
         ),
     )
     trial_columns: ClassVar = {
