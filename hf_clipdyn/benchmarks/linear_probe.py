@@ -106,10 +106,10 @@ def decide_crossed(
 
     If no item has the same class in both cues, the other cue rules out a class, and a plain probe uses that: it decodes
     shapes below chance from embeddings that code textures alone, and mixes the two cues in any other embedding. Here
-    the other cue carries no information. First, the targets (one indicator a class) are centred within each exemplar
-    of the other cue: whatever depends on that exemplar alone is then uncorrelated with them, however often the cues
-    are combined. Second, the class of the other cue is no candidate. Chance is 1 / (number of classes - 1) if both
-    cues have the same classes.
+    the other cue carries no information. First, the targets (one indicator a class) are centred within each exemplar of
+    the other cue. What depends on that exemplar alone is then uncorrelated with them, in any combination of the cues.
+    Second, the class of the other cue is no candidate. Chance is 1 / (number of classes - 1) if both cues have the same
+    classes.
 
     Args:
         features: shape (n, d).

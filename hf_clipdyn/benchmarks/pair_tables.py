@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from hf_clipdyn.benchmarks.base import Common, decode
+from hf_clipdyn.benchmarks.pairs import pair_distances
 from hf_clipdyn.benchmarks.pixel_baselines import cached_per_row, pixel_distance
 from hf_clipdyn.benchmarks.readout import Readout, Stimuli
 from hf_clipdyn.benchmarks.sources import Source
@@ -51,7 +52,7 @@ class ImagePairs:
     Attributes:
         rows: rows whose images can all be decoded, (n,).
         left_out: number of the other rows.
-        images: numbers of the images in these rows, (n, columns); one number for one image, whatever its column.
+        images: numbers of the images in these rows, (n, columns); one number for one image, in any column.
         fingerprints: of the pixels of each column.
     """
 
@@ -84,8 +85,6 @@ class ImagePairs:
         Args:
             names: columns for the distance to each of the other images.
         """
-        from hf_clipdyn.benchmarks.pairs import pair_distances
-
         table = pair_distances(readout, self._first, self._others, show_progress=self._show_progress)
         n = len(self.rows)
         sides = [table[table["pair"] // n == at].reset_index(drop=True) for at in range(len(names))]
@@ -113,7 +112,7 @@ class _Stacked:
 def pair_trials(
     judged: pd.DataFrame, distances: Sequence[pd.DataFrame], columns: Mapping[str, str]
 ) -> pd.DataFrame:
-    """What people said of each item beside each of its distances.
+    """What people answered for each item, beside each of its distances.
 
     Args:
         judged: one row per item, in the order of the items' numbers.
@@ -132,10 +131,9 @@ def by_place(trials: pd.DataFrame) -> Iterator[tuple[dict[str, Any], pd.DataFram
         columns: dict[str, Any] = {"probe": str(probe), "variant": str(distance)}
         if probe not in PROBES:
             columns |= {"probe": "", "role": "baseline", "reference": str(probe)}
-        for layer in rows["layer"].unique():
-            known = not pd.isna(layer)
-            part = rows[rows["layer"] == layer] if known else rows[rows["layer"].isna()]
-            yield columns | {"layer": int(layer) if known else None}, part
+        layer: Any
+        for layer, part in rows.groupby("layer", sort=False, dropna=False):
+            yield columns | {"layer": None if pd.isna(layer) else int(layer)}, part
 
 
 def by_subset(part: pd.DataFrame, whole: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:

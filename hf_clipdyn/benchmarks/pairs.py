@@ -2,9 +2,9 @@
 
 Nearly all data sets are stars: many partners of one reference. So pairs are grouped by their first image, and images
 go through the model once, batch by batch, in the order of the pairs. Images that a later batch needs wait in a file:
-of stars the reference of the last one, of a dense graph all. The unit of a dimension in the normalised distance is its
-mean over all pairs, known at the end only: the squares wait in another file. Several processes share the stars and
-exchange sums; batches are the same whatever their number.
+the reference of the last star, and all images of a dense graph. The unit of a dimension in the normalised distance is
+its mean over all pairs, known only at the end: the squares wait in another file. Several processes share the stars and
+exchange sums; the number of processes does not change the batches.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from hf_clipdyn.models.encoder import ImageFeatures
 
-__all__ = ["pair_distances"]
+__all__ = ["Ints", "mean_per_item", "pair_distances"]
 
 # Bytes of one batch's hidden states, and of the squares that are normalised at once.
 _BATCH, _NORMALISED = 512 * 2**20, 32 * 2**20
@@ -62,8 +62,8 @@ def pair_distances(
     Returns:
         Long table: pair (the item), probe (``projection`` or ``hidden``), layer (null, or 0 for the input of the
         first layer up to the number of layers), distance (`DISTANCES`), value, and dropped_dimensions, which is
-        0 but for the normalised distance. Of a hidden state the cosine and the Euclidean distance are taken per
-        token and averaged over the tokens, the class token among them.
+        0 except for the normalised distance. At a hidden state, cosine and Euclidean distance are taken per token and
+        averaged over the tokens, the class token included.
     """
     from accelerate import PartialState
 
@@ -84,7 +84,7 @@ def pair_distances(
         "normalised_euclidean": np.concatenate(normalised),
     }
     dropped = [int((means[place] == 0).sum()) for place in work.places]
-    values = {name: _per_item(value[plan.pair_of], items) for name, value in values.items()}
+    values = {name: mean_per_item(value[plan.pair_of], items) for name, value in values.items()}
     return pd.concat(_frames(values, dropped), ignore_index=True)
 
 
@@ -295,13 +295,13 @@ def _ranges(edges: Iterable[int]) -> list[range]:
 
 
 def _places(blocks: Sequence[Block]) -> list[slice]:
-    widths = [block.width for block in blocks for _ in range(block.layers)]
+    widths = [width for layers, _, width in (block.shape for block in blocks) for _ in range(layers)]
     ends = np.cumsum(widths).tolist()
     return [slice(end - width, end) for end, width in zip(ends, widths, strict=True)]
 
 
-def _per_item(values: Floats, items: Ints | None) -> Floats:
-    """Means over the pairs of each item, (pairs, places) to (items, places)."""
+def mean_per_item(values: Floats, items: Ints | None) -> Floats:
+    """Means over the pairs of each item, (pairs, columns) to (items, columns); None: every pair is an item."""
     if items is None:
         return values
     sizes = np.bincount(items)

@@ -70,8 +70,8 @@ def column_ssim(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> NDArray[
     """`ssim` of each pair of (n, H, W, 3) images, small ones many at a time.
 
     Small images are stacked in one column: a call of scikit-image costs more than a small image. Its mean leaves
-    out the pixels whose window leaves the image, and these are all whose window meets a neighbour. The column's
-    running sums round differently, hence the 12 digits: equal pairs must tie.
+    out the pixels whose window leaves the image: these are all pixels whose window meets a neighbour. The column's
+    running sums round differently. Equal pairs must tie, so 12 digits are kept.
     """
     n, height, width = first.shape[:3]
     window = _window(height, width)

@@ -1,4 +1,4 @@
-"""The data set behind a benchmark: found by kind, opened with one message for whatever is missing."""
+"""The data set behind a benchmark: found by kind, opened with one message for anything that is missing."""
 
 from dataclasses import dataclass
 from pathlib import Path

@@ -16,9 +16,8 @@ from hf_clipdyn.benchmarks.base import (
     similarity,
     unit,
 )
-from hf_clipdyn.benchmarks.labels import rank
 from hf_clipdyn.benchmarks.linear_probe import decide_crossed
-from hf_clipdyn.benchmarks.prompts import class_embeddings, default_templates, prompt_sets
+from hf_clipdyn.benchmarks.prompts import class_embeddings, default_templates, prompt_sets, rank
 from hf_clipdyn.benchmarks.readout import Readout, Stimuli
 from hf_clipdyn.benchmarks.shape_scores import (
     CONFLICT,

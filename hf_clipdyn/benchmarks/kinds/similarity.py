@@ -35,12 +35,12 @@ _JOINS = ("metric", "subset", "level")
 class Similarity(Kind[KindSettings]):
     """Two-alternative forced choice, per sub-set and pooled, with the human reference and the ceiling.
 
-    If rows rest on different numbers of judgements, those with six or more (NIGHTS' benchmark) are scored by
-    themselves too: their level is 6. The baseline ``pixels`` is the choice of the Euclidean distance between the
+    If the number of judgements varies, rows with six or more (NIGHTS' benchmark) are also scored by themselves: their
+    level is 6. The baseline ``pixels`` is the choice of the Euclidean distance between the
     pixels that the model sees.
 
     Trials: item, reference, image_0 and image_1 (numbers of the images shown, by their pixels; one number for one
-    image, whatever its column), judgement (share that preferred image_1), votes, subset, probe (projection, hidden,
+    image, in any column), judgement (share that preferred image_1), votes, subset, probe (projection, hidden,
     or the baseline), layer, distance, value_0 and value_1 (of the reference to each candidate), dropped_dimensions.
     """
 

@@ -6,8 +6,7 @@ import numpy as np
 import pandas as pd
 
 from hf_clipdyn.benchmarks.base import Common, Kind, KindSettings, decode, digest, number
-from hf_clipdyn.benchmarks.labels import labels_of, rank
-from hf_clipdyn.benchmarks.prompts import class_embeddings, default_templates
+from hf_clipdyn.benchmarks.prompts import class_embeddings, default_templates, labels_of, rank
 from hf_clipdyn.benchmarks.readout import Readout, Stimuli
 from hf_clipdyn.benchmarks.sources import Source
 from hf_clipdyn.metrics.zero_shot_accuracy import zero_shot_accuracy
