@@ -68,14 +68,7 @@ NO_INTERVAL: Sequence[float] = (math.nan, math.nan)
 
 @dataclass(frozen=True, kw_only=True)
 class Common:
-    """What a user may choose for every kind.
-
-    Attributes:
-        n_resamples, confidence_level: of the intervals.
-        seed: of the intervals, of noise and of all other random numbers.
-        cache_dir: where decoded pixels are kept; under ``HF_HOME`` by default.
-        show_progress: progress bars while pixels are decoded.
-    """
+    """What a user may choose for every kind."""
 
     n_resamples: int = option(1000, "Bootstrap resamples; 0 for no intervals.", within="[0, 1000000]")
     confidence_level: float = option(0.95, "Confidence level of the intervals.", within="(0, 1)")

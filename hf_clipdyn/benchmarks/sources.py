@@ -71,7 +71,8 @@ def open_source(
     if not configs:
         known = ", ".join(fitting_datasets(schemas))
         raise DatasetError(
-            f"{name} is a data set of the kind {metadata.kind}: here {' or '.join(schemas)} fits ({known})."
+            f"{name} is a data set of the kind {metadata.kind}, but the benchmark needs {' or '.join(schemas)}: "
+            f"choose one of {known}."
         )
     found = load_dataset(name, configs[0], data_dir=data_dir, token=token)
     split = next((split for split in _SPLITS if split in found), next(iter(found)))

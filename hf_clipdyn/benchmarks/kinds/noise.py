@@ -46,14 +46,7 @@ _NOT_ABOVE_CHANCE = "Not defined if the clean accuracy is indistinguishable from
 
 @dataclass(frozen=True)
 class NoiseSettings(KindSettings):
-    """Which corruptions are shown; the untouched images always are.
-
-    Attributes:
-        sigmas: standard deviations of the Gaussian noise, on pixels in [0, 1]; 0 is always added.
-        stage: ``native`` corrupts the pixels of the file, before the model's processor resizes them; ``input``
-            those that the processor returns.
-        conditions: names of `CORRUPTIONS`.
-    """
+    """Which corruptions are shown; the untouched images always are, so that 0 is always among the sigmas."""
 
     sigmas: tuple[float, ...] = option(
         (0.0, *GaussianNoise.levels),

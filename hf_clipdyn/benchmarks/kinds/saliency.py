@@ -198,7 +198,7 @@ class Saliency(Kind[SaliencySettings]):
         if source.metadata.pixels_per_degree is None:
             raise DatasetError(
                 f"{source.name} does not say how many pixels are one degree of visual angle: "
-                "state pixels_per_degree in the facts of its loader."
+                "set pixels_per_degree in its metadata."
             )
         self.preprocess = settings.preprocess
         self._probes = list(settings.probes)

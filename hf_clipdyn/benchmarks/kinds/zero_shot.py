@@ -16,6 +16,7 @@ from hf_clipdyn.results.terms import KindTerms, Overview, Reference, Term
 __all__ = ["ZeroShot"]
 
 _KEPT = 5
+_SHARE: dict[str, Any] = {"limits": (0.0, 1.0), "better": "high", "perception": "high"}
 
 
 class ZeroShot(Kind[KindSettings]):
@@ -34,17 +35,13 @@ class ZeroShot(Kind[KindSettings]):
             "top1": Term(
                 title="zero-shot accuracy",
                 meaning="Correct zero-shot decisions (top 1) among all images.",
-                limits=(0.0, 1.0),
-                better="high",
-                perception="high",
                 overview=Overview(rank=30),
+                **_SHARE,
             ),
             "top5": Term(
                 title="zero-shot accuracy, top 5",
                 meaning="Images whose class is among the first five decisions.",
-                limits=(0.0, 1.0),
-                better="high",
-                perception="high",
+                **_SHARE,
             ),
         },
         references=(Reference(role="chance", title="chance", joins=("metric",)),),
