@@ -8,6 +8,7 @@ exchange sums; the number of processes does not change the batches.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -69,13 +70,10 @@ def pair_distances(
 
     plan = _Plan.of(first, second)
     n_processes = PartialState().num_processes
-    work = _Work(readout, plan, show_progress)
-    try:
+    with closing(_Work(readout, plan, show_progress)) as work:
         found = map_over_processes(plan.ranges(n_processes), work.measure)
         means = np.sum([part.sums for part in found], axis=0) / len(first)
         normalised = map_over_processes(range(n_processes), lambda _: work.normalise(means))
-    finally:
-        work.close()
     for part in found:
         readout.keep(part.projections)
     values = {
