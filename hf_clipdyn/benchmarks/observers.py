@@ -74,8 +74,7 @@ class Observers:
     Args:
         viewed: the images.
         sigma: pixels in one degree of visual angle.
-        seed: draws the observers that are left out and, of more than 200,000 fixations on other images,
-            those that are negatives.
+        seed: draws the left-out observers, and 200,000 negatives if there are more fixations on other images.
         image_map: the data set's own fixation map of an image, cut to its view; None if it has none.
     """
 
