@@ -424,7 +424,7 @@ def test_captions_are_found_by_id_or_file_name(tmp_path):
     file = tmp_path / "captions.csv"
     file.write_text("image,caption\np1.jpg,a cat\nAction/002,two dogs\np1.jpg,another cat\n")
     assert first_captions(file, ["Action/002", "p1"]) == ["two dogs", "a cat"]
-    with pytest.raises(ConfigError, match="no caption for 1 of 2 images, as p2"):
+    with pytest.raises(ConfigError, match="no caption for 1 of 2 images, for example p2"):
         first_captions(file, ["p1", "p2"])
     file.write_text("name,text\n")
     with pytest.raises(ConfigError, match="it needs image and caption"):
