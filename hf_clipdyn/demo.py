@@ -42,7 +42,7 @@ def run_demo(
     *,
     quick: bool = False,
     overwrite_output_dir: bool = False,
-    show_progress: bool = True,
+    quiet: bool = False,
 ) -> Demo:
     """Train a recipe, evaluate every revision and draw the report, or continue where an earlier call stopped.
 
@@ -52,7 +52,7 @@ def run_demo(
         output_dir: folder of the run; ``runs/demo``, or ``runs/quick`` for the quick recipe, by default.
         quick: three short epochs, to see every step work; too few for a turn to shape.
         overwrite_output_dir: delete an earlier run there and begin again.
-        show_progress: progress bars.
+        quiet: print warnings and errors only.
 
     Raises:
         ConfigError: the folder holds a run of another recipe.
@@ -65,7 +65,7 @@ def run_demo(
     from hf_clipdyn.training import delete_run, output_folder, repository, train
     from hf_clipdyn.training.device import torch_threads
 
-    flags = ["--config", "quick" if quick else "demo", "--disable_tqdm", str(not show_progress)]
+    flags = ["--config", "quick" if quick else "demo", "--quiet", str(quiet)]
     flags += ["--output_dir", str(output_dir)] if output_dir is not None else []
     flags += ["--resume_from_checkpoint", "true"]
     config = parse_training_config(flags, prog="clipdyn demo")
@@ -84,7 +84,7 @@ def run_demo(
         raise PublishError(summary.message)
     with torch_threads(1):  # as many as `_follow` took: another number rounds differently
         evaluate_revisions(
-            summary.repo_id, suite=_SUITE, store=summary.store, output=results, show_progress=show_progress
+            summary.repo_id, suite=_SUITE, store=summary.store, output=results, show_progress=not quiet
         )
     study = read_study(results)
     page = write_report(study, folder / "report")

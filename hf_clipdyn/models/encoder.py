@@ -21,12 +21,12 @@ import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 from transformers import AutoConfig, AutoImageProcessor, AutoModel, AutoTokenizer
-from transformers.utils import logging as transformers_logging
 
 from hf_clipdyn.errors import ModelError, shorten
 from hf_clipdyn.models.plausible import PROCESSOR_FILES, check_settings_files
 from hf_clipdyn.models.snapshots import read_weights, settings_digest, snapshot_folder, weight_files
 from hf_clipdyn.preprocess import Normaliser, naflex_inputs
+from hf_clipdyn.progress import library_bars
 
 __all__ = ["Encoder", "ImageFeatures", "read_config", "read_input", "read_model", "read_tokenizer"]
 
@@ -456,15 +456,12 @@ def _build(folder: Path, dtype: torch.dtype, offload: Path | None) -> tuple[Any,
     where: dict[str, Any] = {"dtype": torch.float32}
     if offload is not None:
         where = {"dtype": dtype, "device_map": "auto", "offload_folder": offload}
-    try:
-        transformers_logging.disable_progress_bar()  # a bar per revision would drown the evaluation's own
+    with library_bars(False):  # a bar per revision would drown the evaluation's own
         config, image_processor = read_input(folder)
         model = read_model(folder, config, **where)
         tokenizer = None
         if hasattr(model, "get_text_features"):
             tokenizer = read_tokenizer(folder, config)
-    finally:
-        transformers_logging.enable_progress_bar()
     if not hasattr(model, "get_image_features") and "pixel_values" not in getattr(
         model, "main_input_name", ""
     ):

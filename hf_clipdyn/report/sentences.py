@@ -146,7 +146,7 @@ def _question(one: Trajectory, study: Study) -> str:
 
 
 def _same_number(one: Trajectory, other: Trajectory) -> bool:
-    return (one.benchmark, one.texts, one.key) == (other.benchmark, other.texts, other.key)
+    return (one.benchmark, one.texts, one.number_key) == (other.benchmark, other.texts, other.number_key)
 
 
 def _polar_words(one: Trajectory, study: Study) -> str:

@@ -285,9 +285,9 @@ def test_a_map_that_is_not_finite_is_named(gazed, build, measure):
     found = measure(gazed, lambda n: constant(n) * (np.nan if n == 3 else 1), probes=("attention",))
     assert found("nss", **ATTENTION).n == 4
     trials = build(gazed, probes=("attention",)).observe(Readout(Looking(lambda n: constant(n) * np.nan)))
-    notes = {one.key: one.note for one in Saliency.score(trials, Common(n_resamples=0))}
+    notes = {one.number_key: one.note for one in Saliency.score(trials, Common(n_resamples=0))}
     for metric in METRICS:
-        assert notes[NumberKey(metric=metric, **ATTENTION).key] == "the model's map is not finite"
+        assert notes[NumberKey(metric=metric, **ATTENTION).number_key] == "the model's map is not finite"
 
 
 # --- data sets that lack something ------------------------------------------------------------------------
@@ -572,8 +572,8 @@ def test_intervals_are_over_the_images_and_the_batch_changes_nothing(source, bui
     again = benchmark.observe(Readout(encoder, batch_size=128))
     assert trials.equals(again)
     common = Common(n_resamples=200)
-    numbers = {one.key: one for one in Saliency.score(trials, common)}
-    one = numbers[NumberKey(probe="rollout", metric="nss").key]
+    numbers = {one.number_key: one for one in Saliency.score(trials, common)}
+    one = numbers[NumberKey(probe="rollout", metric="nss").number_key]
     rows = trials[(trials["probe"] == "rollout") & ~trials["smoothed"] & (trials["subset"] == "")]
     assert (one.n, one.n_clusters, len(rows)) == (60, 60, 60)
     assert one.value == pytest.approx(rows["nss"].mean())
@@ -581,7 +581,7 @@ def test_intervals_are_over_the_images_and_the_batch_changes_nothing(source, bui
     error = rows["nss"].std() / np.sqrt(60)
     assert one.ci_high - one.ci_low == pytest.approx(2 * 1.96 * error, rel=0.25)
     for other in Saliency.score(trials.sample(frac=1, random_state=0), common):
-        assert other.value == pytest.approx(numbers[other.key].value, rel=1e-12, nan_ok=True)
+        assert other.value == pytest.approx(numbers[other.number_key].value, rel=1e-12, nan_ok=True)
 
 
 # --- real files -------------------------------------------------------------------------------------------
@@ -597,8 +597,8 @@ def real(
     processor = CLIPImageProcessor(size={"shortest_edge": side}, crop_size={"height": side, "width": side})
     benchmark = Saliency(source, processor, settings, common)
     trials = benchmark.observe(Readout(Looking(constant, side // SIDE)))
-    values = {one.key: one.value for one in Saliency.score(trials, common)}
-    return lambda metric, **columns: values[NumberKey(metric=metric, **columns).key]
+    values = {one.number_key: one.value for one in Saliency.score(trials, common)}
+    return lambda metric, **columns: values[NumberKey(metric=metric, **columns).number_key]
 
 
 @pytest.mark.filterwarnings("ignore::hf_clipdyn.data.metadata.SubsetWarning")

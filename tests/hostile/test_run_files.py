@@ -379,7 +379,7 @@ def test_a_superscript_in_a_name_is_no_number() -> None:
 
 def test_a_repository_without_revisions_is_one_sentence() -> None:
     with pytest.raises(EvaluationError, match="me/run has no revisions"):
-        choose_revisions("me/run", [], None, print)
+        choose_revisions("me/run", [], None)
 
 
 # --- any JSON at all ----------------------------------------------------------------------------------
