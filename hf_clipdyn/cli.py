@@ -239,13 +239,13 @@ def import_open_clip(
     licence: Annotated[str | None, typer.Option(help="Licence of checkpoint files of your own.")] = None,
 ) -> None:
     """Publish open_clip's epoch checkpoints as revisions of a CLIPModel."""
-    from hf_clipdyn.revisions.importing import HubCheckpoints, import_open_clip, local_checkpoints
+    from hf_clipdyn.revisions.importing import hub_checkpoints, import_open_clip, local_checkpoints
 
     *checkpoints, repo = arguments
     if (from_hub is None) == (not checkpoints):
         raise ConfigError("Give either checkpoint files and a repository, or --from-hub and a repository.")
     if from_hub is not None:
-        source = HubCheckpoints(from_hub, run).source()
+        source = hub_checkpoints(from_hub, run)
     else:
         source = local_checkpoints([Path(name) for name in checkpoints], licence)
     summary = import_open_clip(
@@ -323,7 +323,7 @@ def publish(
 def repair(
     run: Annotated[Path, typer.Argument(help="Folder of the run (its output_dir).")],
 ) -> None:
-    """Publish anew what a place lacks or serves wrongly, from the journal and the places that are whole."""
+    """Republish revisions that are missing or wrong, using the journal and intact copies."""
     from hf_clipdyn.revisions.repair import repair as repair_run
 
     repaired = repair_run(run)

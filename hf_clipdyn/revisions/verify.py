@@ -1,6 +1,6 @@
 """Check that a repository serves what was published; suites of others can be checked too.
 
-Most checks read metadata only, which have the SHA-256 of each file. With ``deep`` the files are read and hashed.
+Most checks read only metadata, which have the SHA-256 of each file. With ``deep`` the files are read and hashed.
 """
 
 import json
@@ -8,7 +8,8 @@ from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
-from itertools import islice
+from functools import partial
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any
 
@@ -50,7 +51,7 @@ class Finding:
 
     Attributes:
         revision: the revision it concerns; `main` or `revisions.json` for the whole.
-        kind: a fixed word per kind of fault, for programs.
+        kind: the kind of fault in a fixed word, for programs.
         message: a sentence for people.
     """
 
@@ -68,9 +69,8 @@ class Report:
         revisions: the names that were checked, in order.
         findings: what is wrong; empty if nothing is.
         has_manifest: False for suites that this package did not publish.
-        deep: whether the files were to be hashed.
-        hashed: the revisions whose files were all read and compared with a recorded hash; empty without
-            ``deep``.
+        deep: whether files were read and hashed.
+        hashed: the revisions of which every file was compared with a recorded hash; empty without ``deep``.
     """
 
     where: str
@@ -143,38 +143,45 @@ def verify(
 
 def verify_repository(repository: Repository, *, deep: bool = False) -> Report:
     """`verify` of an open repository."""
-    refs = dict(repository.refs())
+    refs = repository.refs()
     findings: list[Finding] = []
     manifest = None
     try:
-        manifest = read_manifest(repository, refs)
+        manifest = read_manifest(repository, refs.get(MAIN))
     except RevisionError as error:
         findings.append(Finding(MANIFEST_FILE, "unreadable-manifest", str(error)))
-    states: list[_State] = []
-    names = [name for name in refs if name != MAIN]
+    rows = {row.name: row for row in manifest.rows} if manifest is not None else {}
     with ThreadPoolExecutor(PARALLEL_REQUESTS) as pool:
-        for answer in pool.map(lambda name: _state(repository, name, refs[name]), names):
-            if isinstance(answer, Finding):
-                findings.append(answer)
-            else:
-                states.append(answer)
-        steps = {row.name: row.step for row in manifest.rows} if manifest else {}
-        states.sort(key=lambda state: sort_key(state.name, steps.get(state.name, step_of(state.name))))
+        found = pool.map(lambda ref: _state(repository, *ref), refs.items())
+        known = {name: state for name, state in zip(refs, found, strict=True) if state is not None}
+        findings += [
+            Finding(
+                name, "dangling-branch", f"The branch points at commit {refs[name]}, which does not exist."
+            )
+            for name in refs
+            if name not in known and name != MAIN
+        ]
+        main = known.pop(MAIN, None)
+
+        def order(state: _State) -> tuple[Any, ...]:
+            return sort_key(state.name, rows[state.name].step if state.name in rows else step_of(state.name))
+
+        states = sorted(known.values(), key=order)
         findings += _missing(refs, manifest)
         if manifest is not None:
             for state in states:
-                findings += _against_row(state, manifest.row(state.name))
+                findings += _against_row(state, rows.get(state.name))
             findings += _rows(manifest)
-        findings += _identical(states, manifest)
+        findings += _identical(states, rows)
         findings += _disagreeing(repository, states)
-        for found in pool.map(lambda state: list(_inside(repository, state, manifest, deep=deep)), states):
-            findings += found
-    findings += _main(repository, refs, manifest, states, deep=deep)
-    order = {state.name: position for position, state in enumerate(states)}
-    findings.sort(key=lambda item: (order.get(item.revision, -1), natural_key(item.revision)))
+        for inside in pool.map(lambda state: list(_inside(repository, state, manifest, deep=deep)), states):
+            findings += inside
+    findings += _main(repository, refs, main, manifest, known, deep=deep)
+    positions = {state.name: position for position, state in enumerate(states)}
+    findings.sort(key=lambda item: (positions.get(item.revision, -1), natural_key(item.revision)))
     return Report(
         repository.where,
-        tuple(state.name for state in states),
+        tuple(positions),
         tuple(dict.fromkeys(findings)),
         manifest is not None,
         deep,
@@ -185,65 +192,61 @@ def verify_repository(repository: Repository, *, deep: bool = False) -> Report:
 # --- one revision -------------------------------------------------------------------------------------
 
 
-def _state(repository: Repository, name: str, commit: str) -> _State | Finding:
+def _state(repository: Repository, name: str, commit: str) -> _State | None:
+    """The revision; None if its commit does not exist."""
     try:
         files = repository.files(commit)
     except RevisionNotFoundError:
-        return Finding(
-            name, "dangling-branch", f"The branch points at commit {commit}, which does not exist."
-        )
+        return None
     return _State(name, commit, files, weights_of(files))
 
 
 def _against_row(state: _State, row: ManifestRow | None) -> Iterator[Finding]:
     """Compare the weights with the manifest's row."""
+    finding = partial(Finding, state.name)
     if row is None:
-        yield Finding(state.name, "not-in-manifest", "The branch exists, but the manifest has no row for it.")
+        yield finding("not-in-manifest", "The branch exists, but the manifest has no row for it.")
     elif state.weights is not None:
-        if state.weights.size != row.size:
-            yield Finding(
-                state.name,
-                "wrong-size",
-                f"The weights have {state.weights.size} bytes, the manifest says {row.size}.",
-            )
+        size = state.weights.size
+        if size != row.size:
+            yield finding("wrong-size", f"The weights have {size} bytes, the manifest says {row.size}.")
         # Weights outside the large storage have no recorded SHA-256; those are compared when they are read.
         if state.weights.sha256 not in (row.sha256, None):
             yield _wrong_weights(state.name, state.weights.sha256, row)
 
 
 def _wrong_weights(name: str, sha256: str | None, row: ManifestRow) -> Finding:
-    return Finding(
-        name,
-        "wrong-weights",
-        f"The weights have the SHA-256 {str(sha256)[:12]}…, the manifest says {row.sha256[:12]}….",
-    )
+    served, expected = str(sha256)[:12], row.sha256[:12]
+    message = f"The weights have the SHA-256 {served}…, the manifest says {expected}…."
+    return Finding(name, "wrong-weights", message)
 
 
 def _inside(
     repository: Repository, state: _State, manifest: Manifest | None, *, deep: bool
 ) -> Iterator[Finding]:
     """Check the files of one revision."""
+    finding = partial(Finding, state.name)
     if manifest is not None:
         yield from _own_manifest(repository, state, manifest)
     if state.weights is None:
-        yield Finding(state.name, "no-weights", "The revision has no weights.")
+        yield finding("no-weights", "The revision has no weights.")
     try:
         absent = repository.absent_files(state.commit)
     except RevisionError as error:
-        yield Finding(state.name, "unreadable-listing", str(error))
+        yield finding("unreadable-listing", str(error))
     else:
         if absent:
-            yield Finding(state.name, "missing-file", f"The revision lacks {', '.join(absent)}.")
+            yield finding("missing-file", f"The revision lacks {', '.join(absent)}.")
     for path in state.weights.paths if state.weights else ():
         if path.endswith(".safetensors"):
             wrong = header_fault(repository, state.commit, path, state.files[path].size)
             if wrong:
-                yield Finding(state.name, "bad-header", f"{path}: {wrong}.")
+                yield finding("bad-header", f"{path}: {wrong}.")
     if not deep:
         return
     for path, record in state.files.items():
         if record.recorded and content_differs(repository, state.commit, path, record):
-            yield Finding(state.name, "wrong-content", f"{path} has another hash than its metadata say.")
+            yield finding("wrong-content", f"{path} does not have the hash that its metadata record.")
     row = manifest.row(state.name) if manifest is not None else None
     if row is not None and state.weights is not None and state.weights.sha256 is None:
         actual = sha256_of(repository, state.commit)
@@ -263,78 +266,73 @@ def _can_be_hashed(repository: Repository, state: _State) -> bool:
 
 def _own_manifest(repository: Repository, state: _State, manifest: Manifest) -> Iterator[Finding]:
     """Check that the commit of a branch is the one that published it: its manifest has the revision's row."""
+    finding = partial(Finding, state.name)
     if MANIFEST_FILE not in state.files:
-        yield Finding(state.name, "moved-branch", "The commit under the branch carries no manifest.")
+        yield finding("moved-branch", "The commit of the branch has no manifest.")
         return
     try:
         own = Manifest.loads(repository.read(state.commit, MANIFEST_FILE), where=state.name)
     except RevisionError as error:
-        yield Finding(state.name, "unreadable-manifest", str(error))
+        yield finding("unreadable-manifest", str(error))
         return
     if own.run_id != manifest.run_id:
-        yield Finding(state.name, "other-run", "The revision was published by another run than main was.")
+        yield finding("other-run", "This revision and main were published by different runs.")
     elif own.row(state.name) is None:
-        yield Finding(
-            state.name, "moved-branch", "The commit under the branch is not the one that published it."
-        )
+        yield finding("moved-branch", "The branch does not point at the commit that published it.")
 
 
 # --- the revisions among each other -------------------------------------------------------------------
 
 
 def _missing(refs: Mapping[str, str], manifest: Manifest | None) -> Iterator[Finding]:
-    for row in manifest.rows if manifest else ():
+    rows = manifest.rows if manifest is not None else ()
+    for row in rows:
         if row.name not in refs:
             yield Finding(
-                row.name, "missing-branch", "The manifest has the revision, but no branch has its name."
+                row.name, "missing-branch", "The manifest has this revision, but there is no branch."
             )
-    if manifest is not None and any(row.recipe_hash.startswith(IMPORTED) for row in manifest.rows):
+    if any(row.recipe_hash.startswith(IMPORTED) for row in rows):
         return  # imported runs have the gaps of their source
-    if manifest is not None and manifest.rows:
-        last = max((row.epoch for row in manifest.rows if row.epoch is not None), default=-1)
-        held = {row.epoch for row in manifest.rows}
-        for epoch in _first(epoch for epoch in range(last + 1) if epoch not in held):
+    # At most a hundred gaps: one absurd number must not become a billion findings.
+    if rows:
+        held = {row.epoch for row in rows if row.epoch is not None}
+        last = max(held, default=-1)
+        for epoch in islice((epoch for epoch in range(last + 1) if epoch not in held), _MOST_GAPS):
             yield Finding(epoch_name(epoch), "gap", f"Epochs up to {last} are published, but not this one.")
         return
     for what, number_of in (("epoch", epoch_of), ("step", step_of)):
         numbers = {number: name for name in refs if (number := number_of(name)) is not None}
-        for number in _first(missing_numbers(numbers)):
-            after = max(held for held in numbers if held < number)
+        for number in islice(missing_numbers(numbers), _MOST_GAPS):
+            after = numbers[max(held for held in numbers if held < number)]
             yield Finding(
-                f"{what} {number}",
-                "gap",
-                f"The sequence continues after {numbers[after]} without this {what}.",
+                f"{what} {number}", "gap", f"The sequence continues after {after} without this {what}."
             )
 
 
-def _first(missing: Iterator[int]) -> Iterator[int]:
-    """At most a hundred: one absurd number must not become a billion findings."""
-    return islice(missing, _MOST_GAPS)
-
-
-def _identical(states: Sequence[_State], manifest: Manifest | None) -> Iterator[Finding]:
-    by_content: dict[str, list[str]] = defaultdict(list)
-    allowed = {row.name for row in manifest.rows if row.identical_allowed} if manifest is not None else set()
+def _identical(states: Sequence[_State], rows: Mapping[str, ManifestRow]) -> Iterator[Finding]:
+    first: dict[str, str] = {}  # the first revision with this content
     for state in states:
-        if state.weights is not None and state.name not in allowed:
-            by_content[state.weights.content].append(state.name)
-    for first, *others in by_content.values():
-        for name in others:
-            yield Finding(name, "identical-weights", f"The weights are identical to those of {first}.")
+        allowed = state.name in rows and rows[state.name].identical_allowed
+        if state.weights is None or allowed:
+            continue
+        other = first.setdefault(state.weights.content, state.name)
+        if other != state.name:
+            message = f"The weights are identical to those of {other}."
+            yield Finding(state.name, "identical-weights", message)
 
 
 def _disagreeing(repository: Repository, states: Sequence[_State]) -> Iterator[Finding]:
     """Check that all revisions of a run share configuration, tokenizer and image processor."""
     for path in _SHARED_FILES:
-        counts = Counter(state.files[path].blob for state in states if path in state.files)
-        if not counts:
+        blobs = {state.name: state.files[path].blob for state in states if path in state.files}
+        if not blobs:
             continue
-        usual = counts.most_common(1)[0][0]
-        model = next(state for state in states if path in state.files and state.files[path].blob == usual)
+        usual = Counter(blobs.values()).most_common(1)[0][0]
+        model = next(state for state in states if blobs.get(state.name) == usual)
         for state in states:
             if path not in state.files:
                 yield Finding(state.name, "missing-file", f"The revision lacks {path}, which others have.")
-            elif state.files[path].blob != usual and not _same_meaning(repository, path, state, model):
+            elif blobs[state.name] != usual and not _same_meaning(repository, path, state, model):
                 yield Finding(state.name, "other-config", f"{path} differs from that of {model.name}.")
 
 
@@ -345,44 +343,40 @@ def _same_meaning(repository: Repository, path: str, one: _State, other: _State)
 
     def content(state: _State) -> Any:
         try:
-            return _without_versions(json.loads(repository.read(state.commit, path)))
+            return json.loads(repository.read(state.commit, path), object_hook=_without_version)
         except (ValueError, RecursionError):
             return state.commit  # unlike any other
 
     return bool(content(one) == content(other))
 
 
-def _without_versions(value: Any) -> Any:
-    if isinstance(value, dict):
-        return {key: _without_versions(item) for key, item in value.items() if key != "transformers_version"}
-    return value
+def _without_version(mapping: dict[str, Any]) -> dict[str, Any]:
+    return {key: item for key, item in mapping.items() if key != "transformers_version"}
 
 
 def _rows(manifest: Manifest) -> Iterator[Finding]:
     """Check that the manifest's rows fit their names and each other."""
-    for before, row in zip((None, *manifest.rows), manifest.rows, strict=False):
+    for row in manifest.rows:
+        finding = partial(Finding, row.name, "wrong-row")
         named = epoch_of(row.name)
         if named is not None and row.epoch != named:
-            yield Finding(row.name, "wrong-row", f"The manifest gives {row.name} the epoch {row.epoch}.")
-        if len(row.sha256) != 64 or row.size <= 0:
-            yield Finding(row.name, "wrong-row", "The manifest's hash or size is impossible.")
-        if before is None:
-            continue
+            yield finding(f"The manifest gives {row.name} the epoch {row.epoch}.")
+        if not row.sha256 or row.size == 0:
+            yield finding("The manifest has no hash or no size of the weights.")
+    for before, row in pairwise(manifest.rows):
         for what in ("epoch", "samples_seen"):
             low, high = getattr(before, what), getattr(row, what)
             if low is not None and high is not None and high < low:
-                yield Finding(
-                    row.name,
-                    "wrong-row",
-                    f"The manifest's {what} decreases from {low} ({before.name}) to {high}.",
-                )
+                message = f"The manifest's {what} decreases from {low} ({before.name}) to {high}."
+                yield Finding(row.name, "wrong-row", message)
 
 
 def _main(
     repository: Repository,
     refs: Mapping[str, str],
+    main: _State | None,
     manifest: Manifest | None,
-    states: Sequence[_State],
+    states: Mapping[str, _State],
     *,
     deep: bool,
 ) -> Iterator[Finding]:
@@ -391,9 +385,8 @@ def _main(
         return
     if manifest is not None and manifest.newest is not None:
         newest = manifest.newest
-        state = _state(repository, MAIN, refs[MAIN])
-        weights = None if isinstance(state, Finding) else state.weights
-        branch = next((one.weights for one in states if one.name == newest.name), None)
+        weights = main.weights if main is not None else None
+        branch = states[newest.name].weights if newest.name in states else None
         if weights is None:
             right = False
         elif weights.sha256 is not None:
@@ -403,8 +396,7 @@ def _main(
         else:  # the metadata have no SHA-256
             right = not deep or sha256_of(repository, refs[MAIN]) == newest.sha256
         if not right:
-            yield Finding(
-                MAIN, "main-not-newest", f"main has other weights than {newest.name}, the newest revision."
-            )
-    if manifest is None and any(MANIFEST_FILE in state.files for state in states):
+            message = f"main has other weights than {newest.name}, the newest revision."
+            yield Finding(MAIN, "main-not-newest", message)
+    if manifest is None and any(MANIFEST_FILE in state.files for state in states.values()):
         yield Finding(MAIN, "no-manifest", "Revisions carry a manifest, but main has none.")
