@@ -38,7 +38,7 @@ class _Commands(TyperGroup):
 app = typer.Typer(
     name="clipdyn",
     cls=_Commands,
-    help="Train CLIP, publish every epoch as a Hub revision, and watch how it comes to see.",
+    help="Train CLIP, publish every epoch as a Hub revision, and track how its perception changes.",
     invoke_without_command=True,
     rich_markup_mode=None,  # rich drops a default in square brackets from a help text
     pretty_exceptions_enable=False,
