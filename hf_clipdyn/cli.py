@@ -272,14 +272,14 @@ def import_open_clip(
     quiet: Quiet = False,
 ) -> None:
     """Publish open_clip's epoch checkpoints as revisions of a CLIPModel."""
-    from hf_clipdyn.revisions.importing import HubCheckpoints, import_open_clip, local_checkpoints
+    from hf_clipdyn.revisions.importing import hub_checkpoints, import_open_clip, local_checkpoints
 
     del quiet
     *checkpoints, repo = arguments
     if (from_hub is None) == (not checkpoints):
         raise ConfigError("Give either checkpoint files and a repository, or --from-hub and a repository.")
     if from_hub is not None:
-        source = HubCheckpoints(from_hub, run).source()
+        source = hub_checkpoints(from_hub, run)
     else:
         source = local_checkpoints([Path(name) for name in checkpoints], licence)
     summary = import_open_clip(

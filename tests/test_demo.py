@@ -19,9 +19,6 @@ from hf_clipdyn.training.device import usable_cores
 
 QuickDemo = Any  # of tests/conftest.py
 
-# The run is shared: without the group each worker would make its own.
-pytestmark = pytest.mark.xdist_group("demo")
-
 
 def test_it_closes_with_the_page_a_way_to_load_and_a_finding(demo: QuickDemo) -> None:
     page, load, found = demo.lines[-3:]
