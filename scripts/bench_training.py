@@ -13,9 +13,10 @@ python scripts/bench_training.py [--parts step,jpeg,input,shards,resume] [--roun
   `open_clip_train.data.get_wds_dataset` composes it.
 - resume: the time until the first batch of a run that continues at position 10^3 and at position 10^6.
 
-Ratios above 1 mean that ours is faster. Processor time is this process's: with workers, theirs is not in it. Random
-weights and pictures: only time is measured. --compile adds our step under torch.compile, whose first call takes a
-minute each; --quick shows in two minutes that everything runs, and measures nothing.
+Ratios above 1 mean that ours is faster. The peers share the allocator's setting that our
+accelerator makes, hence they are some per cent faster than alone. Processor time is this process's: with workers,
+theirs is not in it. Random weights and pictures: only time is measured. --compile adds our step under torch.compile,
+whose first call takes a minute each; --quick shows in two minutes that everything runs, and measures nothing.
 """
 
 import argparse

@@ -109,7 +109,8 @@ class Distortion(Kind[KindSettings]):
     def observe(self, readout: Readout) -> pd.DataFrame:
         """Distance of every distorted image to its reference."""
         distances = cosine_distance(readout.images(self._references), readout.images(self._distorted))
-        return self._pairs.assign(distance=distances)
+        trials: pd.DataFrame = self._pairs.assign(distance=distances)
+        return trials
 
     @staticmethod
     def score(trials: pd.DataFrame, common: Common) -> list[Number]:
