@@ -1,9 +1,10 @@
 """What the machine offers: precision, attention, threads, trackers, and the number of processes."""
 
+import ctypes
 import os
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -31,6 +32,7 @@ __all__ = [
 
 
 _COMPILER = "inductor"  # torch.compile's own choice
+_M_TRIM_THRESHOLD = -1  # of malloc.h
 
 
 class CrowdedWarning(UserWarning):
@@ -82,7 +84,21 @@ def make_accelerator(config: TrainingConfig, folder: Path) -> Accelerator:
     # `training.gradients` accumulates; with a number that a launcher set, accelerate would divide the loss again.
     accelerator.gradient_accumulation_steps = 1
     _check_sharding(accelerator)
+    if accelerator.device.type == "cpu":
+        _keep_freed_memory()
     return accelerator
+
+
+def _keep_freed_memory() -> None:
+    """Let glibc keep freed memory for the next step; other C libraries stay as they are.
+
+    Otherwise a step of `small` with 128 images returns 120 MB to the system and gets them again as new pages, which
+    takes 4 to 6 % of its time. The peak stays the same.
+    """
+    # The release of a block raises the size from which glibc maps blocks one by one.
+    torch.empty(31 * 2**20, dtype=torch.uint8)
+    with suppress(AttributeError, OSError, TypeError):  # no such function, or no C library by that name
+        ctypes.CDLL(None).mallopt(_M_TRIM_THRESHOLD, 2**31 - 1)
 
 
 def _check_sharding(accelerator: Accelerator) -> None:

@@ -21,6 +21,7 @@ class Losses:
     """The losses of the steps; they stay on the device until somebody reads them, so that no step waits."""
 
     def __init__(self) -> None:
+        self.checked = 0  # of them, those that `Training.check_losses` has seen
         self._read: list[float] = []
         self._waiting: list[torch.Tensor] = []
 
@@ -217,12 +218,13 @@ class Training:
         Raises:
             TrainingError: one of them is not finite.
         """
-        values = self.losses.values()
-        first = self.step - len(values) + 1
-        for step, value in enumerate(values, first):
+        values, checked = self.losses.values(), self.losses.checked
+        first = self.step - len(values) + checked + 1
+        for step, value in enumerate(values[checked:], first):
             if not math.isfinite(value):
                 raise TrainingError(
                     f"The loss became {value} in step {step}, which is not published; earlier revisions are kept. "
                     "Lower learning_rate, or train with --bf16 false."
                 )
+        self.losses.checked = len(values)
         return values

@@ -81,8 +81,8 @@ class Distortion(Kind[KindSettings]):
         self._distorted = Stimuli(distorted.array, rows)
         parts = [rows[start : start + _PART] for start in range(0, len(rows), _PART)]
         ssims = [column_ssim(references.array[reference_rows[part]], distorted.array[part]) for part in parts]
-        judged = pairs.iloc[rows].reset_index(drop=True)
-        self._pairs = judged.assign(item=rows, dissimilarity=1 - np.concatenate(ssims))
+        judged = pairs.iloc[rows].assign(item=rows, distance=np.nan, dissimilarity=1 - np.concatenate(ssims))
+        self._pairs = judged.reset_index(drop=True)[list(self.trial_columns)].astype(self.trial_columns)
         self.left_out = int(broken.sum())
         self.fingerprint = digest(
             self.name, references.fingerprint, distorted.fingerprint, pairs.to_dict("list")
@@ -92,18 +92,20 @@ class Distortion(Kind[KindSettings]):
         """Distance of every distorted image to its reference."""
         distances = cosine_distance(readout.images(self._references), readout.images(self._distorted))
         trials: pd.DataFrame = self._pairs.assign(distance=distances)
-        return trials[list(self.trial_columns)].astype(self.trial_columns)
+        return trials
 
     @staticmethod
     def score(trials: pd.DataFrame, common: Common) -> list[Number]:
         """Both correlations, with intervals over the references."""
         numbers = []
+        groups = pd.factorize(trials["reference_id"], sort=True)[0]
         for metric, column in _JUDGED_BY.items():
             result = iqa_correlation(
                 trials["distance"],
                 trials[column],
-                groups=trials["reference_id"].to_list(),
+                groups=groups,
                 higher_is_better=False,
+                kendall=False,  # not a number of this kind
                 **common.resampling,
             )
             columns = {"variant": "cosine", "condition": "", "n_clusters": result["n_groups"]}
