@@ -65,7 +65,7 @@ def shape_influences(trials: pd.DataFrame) -> Iterator[Influence]:
     """What each image contributes to the error of each number: all are smooth functions of means over images."""
     for one, values in _measured(trials, Common(n_resamples=0)):
         if values is not None:
-            yield Influence(values=values, **dict(zip(NUMBER_KEY, one.key, strict=True)))
+            yield Influence(values=values, **dict(zip(NUMBER_KEY, one.number_key, strict=True)))
 
 
 def _measured(trials: pd.DataFrame, common: Common) -> Iterator[_Measured]:
