@@ -91,7 +91,7 @@ def merge_card(existing: str, card: ModelCard) -> ModelCard:
 
 def _section(own: Study) -> str:
     lines = [_BEGIN, "", "## Trajectories", ""]
-    if any(own.words.is_synthetic(one) for one in own.trajectories):
+    if any(one.dataset_terms.synthetic for one in own.trajectories):
         lines += [_SYNTHETIC, ""]
     if own.overview:
         lines += [f"![The study at a glance]({SUMMARY})", ""]
@@ -123,13 +123,12 @@ def _eval_results(own: Study) -> list[EvalResult]:
                 continue
             last = rows_of(one.usable)[-1]
             metric, _, details = panel.title.partition("\n")
-            words = own.words
-            title = words.vocabulary.dataset(one.dataset).title
+            title, synthetic = one.dataset_terms.title, one.dataset_terms.synthetic
             found.append(
                 EvalResult(
-                    task_type=words.kind(one).task or _TASK,
+                    task_type=one.terms.task or _TASK,
                     dataset_type=one.dataset,
-                    dataset_name=f"{title} (synthetic)" if words.is_synthetic(one) else title,
+                    dataset_name=f"{title} (synthetic)" if synthetic else title,
                     dataset_args={"fingerprint": one.data_fingerprint[:12]},
                     metric_type=one.metric,
                     metric_name=f"{', '.join([metric, *details.split(', ')[1:]])}, {last.revision}",

@@ -1,20 +1,18 @@
 """Draw charts: one metric over the revisions, or bars for single revisions, with intervals and references."""
 
 import textwrap
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from hf_clipdyn.report.axis import Axis
-from hf_clipdyn.report.charts import Chart, Encoding, Line, Panel
+from hf_clipdyn.report.axis import Axis, scale_axes
+from hf_clipdyn.report.charts import Chart, Line, Panel
 from hf_clipdyn.report.margin import MarginLabel, place_labels
-from hf_clipdyn.report.scales import scale_axes
 from hf_clipdyn.report.sentences import NOT_INTERPRETABLE
 from hf_clipdyn.report.style import GREY, HUMAN, INK, MARKERS, PAPER, hue, shade
 from hf_clipdyn.report.trajectories import rows_of
-from hf_clipdyn.report.words import Words
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -33,7 +31,7 @@ _NOT_DEFINED = "not defined"
 _DASHES: tuple[Any, ...] = ((0, (4, 3)), (0, (1, 1.5)), (0, (6, 2, 1, 2)), (0, (2, 2)), (0, (8, 2)))
 
 
-def draw_chart(chart: Chart, axis: Axis, words: Words) -> "Figure":
+def draw_chart(chart: Chart, axis: Axis) -> "Figure":
     """One chart as a figure; drawn and saved inside `figure_style`.
 
     Panels of trajectories share their axes. Points that are not interpretable are hollow and grey and no line runs
@@ -41,10 +39,13 @@ def draw_chart(chart: Chart, axis: Axis, words: Words) -> "Figure":
     """
     n = len(chart.panels)
     columns = min(2 if n <= _TWO_COLUMNS else 3, n)
-    if chart.encoding.x == "value":
+    bars = chart.encoding.x == "value"
+    if bars:
         longest = max(len(line.label) for panel in chart.panels for line in panel.lines)
         columns = min(1 if longest > _LONG_LABEL else 2, n)
-    figure = _draw([list(chart.panels)], chart.encoding, axis, words, columns, shared=True)
+    width = _WIDTH * 2 if bars and columns == 1 else None  # room for the labels
+    ramp = chart.encoding.ramp
+    figure = _draw([chart.panels], axis, columns, bars=bars, ramp=ramp, shared=not bars, width=width)
     if columns == 1 and not chart.panels[0].title:
         figure.axes[0].set_title(textwrap.fill(chart.title, _TITLE))
     else:
@@ -52,21 +53,20 @@ def draw_chart(chart: Chart, axis: Axis, words: Words) -> "Figure":
     return figure
 
 
-def draw_overview(
-    worlds: Sequence[Sequence[Panel]], encoding: Encoding, axis: Axis, words: Words, columns: int
-) -> "Figure":
-    """The study at a glance: the panels of `overview_panels`, each world from a new row on."""
-    return _draw(worlds, encoding, axis, words, columns, shared=False)
+def draw_overview(worlds: Sequence[Sequence[Panel]], axis: Axis, columns: int, *, bars: bool) -> "Figure":
+    """The study at a glance: the panels of `plan_overview`, each world from a new row on."""
+    return _draw(worlds, axis, columns, bars=bars)
 
 
 def _draw(
     blocks: Sequence[Sequence[Panel]],
-    encoding: Encoding,
     axis: Axis,
-    words: Words,
     columns: int,
     *,
-    shared: bool,
+    bars: bool,
+    ramp: bool = False,
+    shared: bool = False,
+    width: float | None = None,
 ) -> "Figure":
     from matplotlib.figure import Figure  # no pyplot: no global state, no display
 
@@ -75,31 +75,29 @@ def _draw(
     for block in blocks:
         slots += [*block, *[None] * (-len(block) % columns)]
     rows = [slots[start : start + columns] for start in range(0, len(slots), columns)]
-    bars = encoding.x == "value"
-    one_column = _WIDTH * 2 if bars and shared else _WIDTH  # room for the labels of a chart's bars
-    shared = shared and not bars
     heights = [_row_height(row, columns, bars=bars) for row in rows]
-    width = {1: one_column, 2: _WIDTH * (1.8 if bars else 1.3)}.get(columns, 3.3 * columns)
+    width = width or {1: _WIDTH, 2: _WIDTH * (1.8 if bars else 1.3)}.get(columns, 3.3 * columns)
     figure = Figure(figsize=(width, sum(heights)))
     cells = figure.subplots(
         len(rows), columns, squeeze=False, sharex=shared, sharey=shared, height_ratios=heights
     )
-    render: Callable[[Axes, Panel, Encoding, Axis, Words], list[MarginLabel]]
-    render = _draw_bars if bars else _draw_panel
-    labels: dict[int, list[MarginLabel]] = {}
+    labels = {}
     for index, (cell, panel) in enumerate(zip(cells.flat, slots, strict=True)):
         if panel is None:
             cell.set_visible(False)
             continue
-        labels[index] = render(cell, panel, encoding, axis, words)
-        cell.set_title(_wrapped(panel, bars=bars))
         is_lowest = index + columns >= len(slots) or slots[index + columns] is None
-        if not bars and (is_lowest or not shared):
-            cell.set_xlabel(axis.label)
+        if bars:
+            _draw_bars(cell, panel)
+        else:
+            labels[cell] = _draw_panel(cell, panel, axis, ramp=ramp)
+            if is_lowest or not shared:
+                cell.set_xlabel(axis.label)
+        cell.set_title(_wrapped(panel, bars=bars))
         cell.tick_params(labelbottom=is_lowest or not shared)
-    for index, of_cell in labels.items():  # shared axes have their limits now
-        place_labels(cells.flat[index], of_cell)
-    _add_legend(figure, columns, ramp=encoding.ramp)
+    for cell, of_cell in labels.items():  # shared axes have their limits now
+        place_labels(cell, of_cell)
+    _add_legend(figure, columns, ramp=ramp)
     return figure
 
 
@@ -148,33 +146,29 @@ def _legend_columns(names: Sequence[str], columns: int, *, ramp: bool) -> int:
     return min(len(names) or 1, fitting, 4 if ramp else 3)
 
 
-def _draw_panel(
-    cell: "Axes", panel: Panel, encoding: Encoding, axis: Axis, words: Words
-) -> list[MarginLabel]:
+def _draw_panel(cell: "Axes", panel: Panel, axis: Axis, *, ramp: bool) -> list[MarginLabel]:
     """Draw all lines of a panel; the names that belong in its margin."""
-    first = panel.lines[0].trajectory
-    term = words.term(first)
+    term = panel.lines[0].trajectory.term
     if term.limits is not None:
         cell.set_ylim(term.limits[0] - 0.02, term.limits[1] + 0.02)
     elif not any(len(line.trajectory.usable) for line in panel.lines):
         # A level line alone makes matplotlib take limits of about 1e-17, and no layout fits these.
         cell.set_ylim((term.neutral or 0.0) - 0.1, (term.neutral or 0.0) + 0.1)
     cell.margins(y=0.12)
-    labels = []
-    if term.neutral is not None:
-        labels.append(_level(cell, term.neutral, term.neutral_title))
-    for human in sorted(
-        {human for line in panel.lines if (human := words.human(line.trajectory)) is not None}
-    ):
-        labels.append(_level(cell, human, f"humans\n{human:.3g}", HUMAN))
+    labels = [] if term.neutral is None else [_level(cell, term.neutral, term.neutral_title)]
+    labels += [_level(cell, human, f"humans\n{human:.3g}", HUMAN) for human in _humans(panel)]
     for line in panel.references:
         labels += _draw_reference(cell, line, axis)
     for index, line in enumerate(panel.lines):
-        colour = shade(index, len(panel.lines)) if encoding.ramp else hue(line.colour)
-        marker = "o" if encoding.ramp else MARKERS[line.colour % len(MARKERS)]
+        colour = shade(index, len(panel.lines)) if ramp else hue(line.colour)
+        marker = "o" if ramp else MARKERS[line.colour % len(MARKERS)]
         _draw_line(cell, line, axis, colour, marker, band=len(panel.lines) <= _DRAWN_BANDS)
     scale_axes(cell, pd.concat([line.trajectory.points for line in panel.lines]), axis)
     return labels
+
+
+def _humans(panel: Panel) -> list[float]:
+    return sorted({line.trajectory.human for line in panel.lines if line.trajectory.human is not None})
 
 
 def _level(cell: "Axes", height: float, label: str, colour: str = GREY, style: Any = "-") -> MarginLabel:
@@ -268,10 +262,9 @@ def _draw_hollow(cell: "Axes", places: Any, points: pd.DataFrame, marker: str) -
     )
 
 
-def _draw_bars(cell: "Axes", panel: Panel, encoding: Encoding, axis: Axis, words: Words) -> list[MarginLabel]:
+def _draw_bars(cell: "Axes", panel: Panel) -> None:
     """Horizontal bars, one for each run side by side; references are vertical lines, named in the legend."""
-    del encoding, axis
-    term = words.term(panel.lines[0].trajectory)
+    term = panel.lines[0].trajectory.term
     if term.limits is not None:
         cell.set_xlim(*term.limits)
     names = list(dict.fromkeys(line.label for line in panel.lines))
@@ -290,9 +283,7 @@ def _draw_bars(cell: "Axes", panel: Panel, encoding: Encoding, axis: Axis, words
         cell.hlines(place, point.ci_low, point.ci_high, color=INK, linewidth=1, zorder=3)
     if term.neutral is not None:
         cell.axvline(term.neutral, color=GREY, linewidth=1, zorder=1.5)
-    for human in sorted(
-        {human for line in panel.lines if (human := words.human(line.trajectory)) is not None}
-    ):
+    for human in _humans(panel):
         cell.axvline(human, color=HUMAN, linewidth=1.2, label="humans")
     for index, line in enumerate(panel.references):
         for value in line.trajectory.usable["value"]:
@@ -303,4 +294,3 @@ def _draw_bars(cell: "Axes", panel: Panel, encoding: Encoding, axis: Axis, words
     cell.set_ylim(len(names) - 0.4, -0.6)
     cell.grid(visible=False, axis="y")
     cell.grid(visible=True, axis="x")
-    return []

@@ -17,7 +17,7 @@ def draw(read):
         study = read(rows)
         (chart,) = [chart for chart in study.charts if chart.first.metric == metric]
         with figure_style():
-            return draw_chart(chart, choose_axis(study.trajectories), study.words)
+            return draw_chart(chart, choose_axis(study.trajectories))
 
     return draw
 
@@ -25,7 +25,7 @@ def draw(read):
 def _overview(study, columns):
     axis = choose_axis(study.trajectories)
     with figure_style():
-        return draw_overview(study.overview, study.overview_encoding, axis, study.words, columns=columns)
+        return draw_overview(study.overview, axis, columns=columns, bars=False)
 
 
 def _texts(figure):
@@ -245,6 +245,6 @@ def test_bars_with_long_labels_can_be_laid_out(read):
     study = read(rows)
     with figure_style():
         for chart in study.charts:
-            figure = draw_chart(chart, choose_axis(study.trajectories), study.words)
+            figure = draw_chart(chart, choose_axis(study.trajectories))
             to_svg(figure)  # a layout that fails is a warning, and a warning an error
             assert "\n" in figure.axes[0].get_yticklabels()[0].get_text()
