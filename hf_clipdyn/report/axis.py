@@ -18,35 +18,38 @@ if TYPE_CHECKING:
 __all__ = ["Axis", "choose_axis", "scale_axes"]
 
 _MANY_INSIDE = 3
+_LABELS = {
+    "epoch": "epoch",
+    "samples_seen": "samples seen",
+    "step": "training step",
+    "order": "revision, in natural order",
+    "level": "level",
+}
 _NAMES = 6  # names of revisions that fit under a panel
 
 
 @dataclass(frozen=True)
 class Axis:
-    """The x axis of every figure of a report.
+    """The x axis of the figures of a report.
 
     Attributes:
         kind: epochs if the place of every revision among them is known; else the first of samples seen and steps
-            that all revisions have; else the rank of the revision.
+            that all revisions have; else the rank of the revision. For curves over levels, the level.
         log: logarithmic, since several revisions lie inside the first epoch.
     """
 
-    kind: Literal["epoch", "samples_seen", "step", "order"]
-    log: bool
+    kind: Literal["epoch", "samples_seen", "step", "order", "level"]
+    log: bool = False
 
     @property
     def label(self) -> str:
         """Name of the axis."""
-        return {
-            "epoch": "epoch",
-            "samples_seen": "samples seen",
-            "step": "training step",
-            "order": "revision, in natural order",
-        }[self.kind]
+        return _LABELS[self.kind]
 
     def places(self, points: pd.DataFrame) -> NDArray[np.float64]:
-        """The positions of a trajectory's points on the axis; NaN if unknown."""
-        return points[self.kind].to_numpy(np.float64)
+        """The positions of points on the axis; NaN if unknown or infinite."""
+        places = points[self.kind].to_numpy(np.float64)
+        return np.where(np.isfinite(places), places, np.nan)
 
 
 def choose_axis(trajectories: Sequence[Trajectory]) -> Axis:
@@ -62,12 +65,12 @@ def choose_axis(trajectories: Sequence[Trajectory]) -> Axis:
     known = points[["epoch", "samples_seen", "step"]].notna().all()
     inside = points["epoch"].between(0, 1, inclusive="neither").groupby(points["run"]).sum().max()
     if known["epoch"] and inside < _MANY_INSIDE:
-        return Axis("epoch", log=False)
+        return Axis("epoch")
     if known["samples_seen"]:
         return Axis("samples_seen", log=bool(inside >= _MANY_INSIDE))
     if known["epoch"]:
         return Axis("epoch", log=True)
-    return Axis("step", log=False) if known["step"] else Axis("order", log=False)
+    return Axis("step") if known["step"] else Axis("order")
 
 
 def scale_axes(cell: "Axes", points: pd.DataFrame, axis: Axis) -> None:
@@ -87,7 +90,9 @@ def scale_axes(cell: "Axes", points: pd.DataFrame, axis: Axis) -> None:
         if len(set(places)) > 1:
             margin = 0.04 * np.ptp(places)
             cell.set_xlim(places.min() - margin, places.max() + margin)
-        cell.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=7))
+        is_level = axis.kind == "level"
+        locator = MaxNLocator(5, steps=[1, 2, 5, 10]) if is_level else MaxNLocator(7, integer=True)
+        cell.xaxis.set_major_locator(locator)
         cell.xaxis.set_major_formatter(FuncFormatter(lambda place, _: _short(place)))
     cell.yaxis.set_major_locator(MaxNLocator(nbins=5))
 

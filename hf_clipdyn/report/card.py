@@ -21,10 +21,6 @@ SUMMARY = "figures/summary.png"
 _BEGIN, _END = "<!-- trajectories of hf-clipdyn -->", "<!-- end of trajectories -->"
 _MARKED = re.compile(f"{re.escape(_BEGIN)}.*{re.escape(_END)}", re.DOTALL)
 _TASK = "image-feature-extraction"
-_SYNTHETIC = (
-    "**Some benchmarks use a synthetic world**, rendered so that texture is the easy cue and shape the reliable one. A "
-    "turn from texture to shape is partly by construction there, and human numbers do not apply to it."
-)
 
 
 def card_name(run: str) -> str:
@@ -91,8 +87,14 @@ def merge_card(existing: str, card: ModelCard) -> ModelCard:
 
 def _section(own: Study) -> str:
     lines = [_BEGIN, "", "## Trajectories", ""]
-    if any(one.dataset_terms.synthetic for one in own.trajectories):
-        lines += [_SYNTHETIC, ""]
+    if own.synthetic:
+        named = [
+            f"{title}: {caution}" if caution else f"{title}." for title, caution in own.synthetic.items()
+        ]
+        notice = (
+            "**Some benchmarks use synthetic images**, not photographs; human numbers do not apply to them."
+        )
+        lines += [" ".join([notice, *map(markdown, named)]), ""]
     if own.overview:
         lines += [f"![The study at a glance]({SUMMARY})", ""]
     for table in overview_tables(own):

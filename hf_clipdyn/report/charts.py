@@ -3,7 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import pandas as pd
@@ -50,13 +50,14 @@ class Encoding:
     """Which columns of the table a chart shows as what.
 
     Attributes:
-        x: ``training`` (epochs, steps or samples), or ``value`` for horizontal bars.
+        x: ``training`` (epochs, steps or samples); if each run has one revision, ``value`` for horizontal bars, or
+            ``level`` for a curve over the levels of a condition.
         colour: columns that distinguish the lines of a panel.
         panel: columns that distinguish the panels.
         ramp: the lines are steps of one quantity (a level, a layer) and take a ramp of colours.
     """
 
-    x: Literal["training", "value"]
+    x: Literal["training", "value", "level"]
     colour: tuple[str, ...]
     panel: tuple[str, ...]
     ramp: bool = False
@@ -92,8 +93,8 @@ def plan_charts(trajectories: Sequence[Trajectory]) -> list[Chart]:
     Never in one chart: two preprocessings, settings or variants, two states of the data or two precisions of one run,
     and two conditions with levels. All layers of a metric share a chart, and all parts of its data (sub-sets,
     distortions). Several runs: a panel for each variant, the runs overlaid. One run: its variants overlaid if they are
-    few or ordered, else a panel each. If each run has one revision, a benchmark has one chart of bars, with a panel for
-    each metric.
+    few or ordered, else a panel each. If each run has one revision, a benchmark has one chart of bars and one of curves
+    over the levels, each with a panel for each metric.
     """
     values = _values(trajectories)
     if values.empty:
@@ -102,11 +103,15 @@ def plan_charts(trajectories: Sequence[Trajectory]) -> list[Chart]:
     drawn = values[[not one.term.mirrors for one in values["one"]]]
     bars = all(len(one.points) == 1 for one in drawn["one"])
     charts, names = [], Counter[str]()
-    for group in _split(drawn, _CELL if bars else [*_CELL, *_NUMBER]):
+    for group in _split(drawn, [*_CELL, "is_curve"] if bars else [*_CELL, *_NUMBER]):
         first = group["one"].iloc[0]
         details = _cell_words(group, values)
         if bars:
             encoding = Encoding("value", ("run",), ("metric", "variant"))
+            if group["is_curve"].iloc[0]:
+                colour = [name for name in ("run", *_varying(group)) if name != "level"]
+                encoding = replace(encoding, x="level", colour=tuple(colour))
+                details = ["by level", *details]
             panels = [_bar_panel(panel, runs) for panel in _split(group, _NUMBER)]
             title, parts = first.benchmark_title, [first.kind, first.dataset]
         else:
@@ -205,6 +210,9 @@ def _values(trajectories: Sequence[Trajectory]) -> pd.DataFrame:
     table["by_subset"] = table["subset"] != ""
     table["by_condition"] = ~table["condition"].isin(["", "none"]) & table["level"].isna()
     table["levelled"] = table["condition"].where(table["level"].notna(), "")
+    curve = {"run", *_CELL, *_NUMBER, *DETAILS} - {"level"}
+    n_levels = table.groupby(sorted(curve), dropna=False)["level"].transform("nunique")
+    table["is_curve"] = n_levels > 1
     return table.sort_values(["kind_rank", "kind_order", "synthetic", "dataset_order", "metric_order"])
 
 

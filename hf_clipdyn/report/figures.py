@@ -1,7 +1,9 @@
 """Draw charts: one metric over the revisions, or bars for single revisions, with intervals and references."""
 
 import textwrap
+from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -24,6 +26,7 @@ _WIDTH = 4.5  # inches: one column of a paper, and legible on a phone
 _HEIGHT = 2.75
 _BAR_HEIGHT = 0.18
 _LONG_LABEL = 28  # letters of a bar's label that leave room for two columns
+_NARROW_LABEL = 19  # and for three
 _TITLE, _WIDE_TITLE = 50, 62  # letters that fit above one panel and above two
 _DRAWN_BANDS = 4
 _TWO_COLUMNS = 6  # panels up to which two columns do
@@ -37,15 +40,18 @@ def draw_chart(chart: Chart, axis: Axis) -> "Figure":
     Panels of trajectories share their axes. Points that are not interpretable are hollow and grey and no line runs
     through them; an undefined one leaves a cross at the foot.
     """
-    n = len(chart.panels)
+    n, x = len(chart.panels), chart.encoding.x
     columns = min(2 if n <= _TWO_COLUMNS else 3, n)
-    bars = chart.encoding.x == "value"
-    if bars:
+    if x == "level":
+        panels = [replace(panel, lines=_curves(panel, chart.encoding.colour)) for panel in chart.panels]
+        figure = _draw([panels], Axis("level"), columns)
+    elif x == "value":
         longest = max(len(line.label) for panel in chart.panels for line in panel.lines)
-        columns = min(1 if longest > _LONG_LABEL else 2, n)
-    width = _WIDTH * 2 if bars and columns == 1 else None  # room for the labels
-    ramp = chart.encoding.ramp
-    figure = _draw([chart.panels], axis, columns, bars=bars, ramp=ramp, shared=not bars, width=width)
+        columns = 1 if n <= _TWO_COLUMNS and longest > _LONG_LABEL else columns
+        width = _WIDTH * 2 if columns == 1 else None  # room for the labels
+        figure = _draw([chart.panels], axis, columns, bars=True, width=width)
+    else:
+        figure = _draw([chart.panels], axis, columns, ramp=chart.encoding.ramp, shared=True)
     if columns == 1 and not chart.panels[0].title:
         figure.axes[0].set_title(textwrap.fill(chart.title, _TITLE))
     else:
@@ -58,12 +64,28 @@ def draw_overview(worlds: Sequence[Sequence[Panel]], axis: Axis, columns: int, *
     return _draw(worlds, axis, columns, bars=bars)
 
 
+def _curves(panel: Panel, colour: Sequence[str]) -> tuple[Line, ...]:
+    """The numbers of single revisions as lines over their level."""
+    curves = defaultdict(list)
+    several = len({line.trajectory.run for line in panel.lines}) > 1
+    for one in sorted((line.trajectory for line in panel.lines), key=lambda one: one.level or 0.0):
+        detail = one.detail(name for name in colour if name != "run")
+        label = ", ".join(filter(None, [one.run if several or not detail else "", detail]))
+        curves[label].append(one)
+    lines: list[Line] = []
+    for label, curve in curves.items():
+        levels = np.array([one.level for one in curve], float)
+        points = pd.concat([one.points for one in curve]).assign(level=levels)
+        lines.append(Line(label, replace(curve[0], level=None, points=points), len(lines)))
+    return tuple(lines)
+
+
 def _draw(
     blocks: Sequence[Sequence[Panel]],
     axis: Axis,
     columns: int,
     *,
-    bars: bool,
+    bars: bool = False,
     ramp: bool = False,
     shared: bool = False,
     width: float | None = None,
@@ -88,12 +110,13 @@ def _draw(
             continue
         is_lowest = index + columns >= len(slots) or slots[index + columns] is None
         if bars:
-            _draw_bars(cell, panel)
+            _draw_bars(cell, panel, _label_width(columns))
         else:
             labels[cell] = _draw_panel(cell, panel, axis, ramp=ramp)
             if is_lowest or not shared:
-                cell.set_xlabel(axis.label)
-        cell.set_title(_wrapped(panel, bars=bars))
+                levels = panel.lines[0].trajectory.level_axis if axis.kind == "level" else None
+                cell.set_xlabel(f"{levels.title} {levels.unit}".strip() if levels else axis.label)
+        cell.set_title(_wrapped(panel, columns, bars=bars))
         cell.tick_params(labelbottom=is_lowest or not shared)
     for cell, of_cell in labels.items():  # shared axes have their limits now
         place_labels(cell, of_cell)
@@ -106,19 +129,22 @@ def _row_height(row: Sequence[Panel | None], columns: int, *, bars: bool) -> flo
         return _HEIGHT if columns == 1 else 2.3
 
     def height(panel: Panel) -> float:
-        lines = sum(_label(line.label).count("\n") + 1 for line in panel.lines)
-        return 0.75 + 0.17 * (1 + _wrapped(panel, bars=True).count("\n")) + _BAR_HEIGHT * lines
+        width = _label_width(columns)
+        lines = sum(len(textwrap.wrap(line.label, width)) for line in panel.lines)
+        return 0.75 + 0.17 * (1 + _wrapped(panel, columns, bars=True).count("\n")) + _BAR_HEIGHT * lines
 
     return max(height(panel) for panel in row if panel)
 
 
-def _label(text: str) -> str:
-    return textwrap.fill(text, 70)
+def _label_width(columns: int) -> int:
+    """Letters of a line of a bar's label."""
+    return _NARROW_LABEL if columns > 2 else 70
 
 
-def _wrapped(panel: Panel, *, bars: bool) -> str:
+def _wrapped(panel: Panel, columns: int, *, bars: bool) -> str:
     """Its title, in lines that fit above it."""
-    return "\n".join(textwrap.fill(part, 30 if bars else 36) for part in panel.title.split("\n"))
+    letters = (24 if columns > 2 else 30) if bars else 36
+    return "\n".join(textwrap.fill(part, letters) for part in panel.title.split("\n"))
 
 
 def _add_legend(figure: "Figure", columns: int, *, ramp: bool) -> None:
@@ -262,7 +288,7 @@ def _draw_hollow(cell: "Axes", places: Any, points: pd.DataFrame, marker: str) -
     )
 
 
-def _draw_bars(cell: "Axes", panel: Panel) -> None:
+def _draw_bars(cell: "Axes", panel: Panel, label_width: int) -> None:
     """Horizontal bars, one for each run side by side; references are vertical lines, named in the legend."""
     term = panel.lines[0].trajectory.term
     if term.limits is not None:
@@ -290,7 +316,8 @@ def _draw_bars(cell: "Axes", panel: Panel) -> None:
             cell.axvline(
                 value, color=GREY, linewidth=1.2, linestyle=_DASHES[index % len(_DASHES)], label=line.label
             )
-    cell.set_yticks(range(len(names)), [""] * len(names) if names == runs else list(map(_label, names)))
+    ticks = ["" if names == runs else textwrap.fill(name, label_width) for name in names]
+    cell.set_yticks(range(len(names)), ticks)
     cell.set_ylim(len(names) - 0.4, -0.6)
     cell.grid(visible=False, axis="y")
     cell.grid(visible=True, axis="x")

@@ -85,9 +85,7 @@ def _render(study: Study, folder: FigureFolder) -> str:
             undefined=undefined_table(study),
             diagnostics=diagnostics_table(study),
             provenance=provenance_table(study),
-            synthetic=list(
-                dict.fromkeys(one.benchmark_title for one in drawn if one.dataset_terms.synthetic)
-            ),
+            synthetic=study.synthetic,
             proxies=list(dict.fromkeys(one.terms.title for one in drawn if one.terms.proxy)),
             confidence=study.confidence,
             marks={
@@ -125,7 +123,7 @@ def _summary(study: Study, axis: Axis, folder: FigureFolder) -> dict[str, Any]:
     text = "The study at a glance. " + " ".join(
         alternative_words(panel.title, panel.lines) for panels in worlds for panel in panels
     )
-    bars = study.charts[0].encoding.x == "value"
+    bars = study.charts[0].encoding.x != "training"
     wide = folder.save(draw_overview(worlds, axis, columns=3, bars=bars), "summary")
     narrow = to_svg(draw_overview(worlds, axis, columns=1, bars=bars))
     return {
@@ -149,7 +147,7 @@ def _section(benchmark: str, charts: Sequence[Chart], axis: Axis, folder: Figure
                 "caption": _caption(chart),
                 "table": chart_table(chart),
                 "panels": len(chart.panels),
-                "open": chart.encoding.x == "value",
+                "open": chart.encoding.x != "training",
             }
         )
     anchor = re.sub(r"[^a-z0-9]+", "-", benchmark.lower())

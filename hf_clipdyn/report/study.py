@@ -47,6 +47,12 @@ class Study:
         return plan_overview(self.charts)
 
     @cached_property
+    def synthetic(self) -> dict[str, str]:
+        """Titles of the synthetic data sets, and what their numbers do not show."""
+        terms = [one.dataset_terms for one in self.trajectories]
+        return {one.title: one.caution for one in terms if one.synthetic}
+
+    @cached_property
     def confidence(self) -> str:
         """The confidence levels of the intervals, in words: ``90 % and 95 %``; empty if there are no intervals."""
         rows = self.results.rows

@@ -37,9 +37,9 @@ class Table:
 
 
 def chart_table(chart: Chart) -> Table:
-    """Every number of a chart, chance and null included: by revision, or line by line for a chart of bars."""
+    """Every number of a chart, chance and null included: by revision, or line by line for single revisions."""
     lines = [(panel, line) for panel in chart.panels for line in (*panel.lines, *panel.references)]
-    if chart.encoding.x == "value":
+    if chart.encoding.x != "training":
         rows = [
             (
                 panel.title,

@@ -154,6 +154,12 @@ class Trajectory(NumberKey):
         special["layer"] = special["probe"]
         return self.detail(name for name in DETAILS if special.get(name, name != "texts"))
 
+    @property
+    def level_axis(self) -> Axis | None:
+        """The axis of its levels: that of the condition, else that of the kind."""
+        condition = self.terms.conditions.get(self.condition)
+        return (condition and condition.level) or self.terms.level
+
     def _value_words(self, column: str) -> str:
         terms, condition = self.terms, self.terms.conditions.get(self.condition)
         match column:
@@ -168,7 +174,7 @@ class Trajectory(NumberKey):
             case "condition":
                 return condition.title if condition else _CONDITIONS.get(self.condition, bare(self.condition))
             case "level":
-                return _axis_words((condition and condition.level) or terms.level, self.level, "level")
+                return _axis_words(self.level_axis, self.level, "level")
             case _:
                 return _axis_words(terms.parameter, self.parameter, "parameter")
 

@@ -180,11 +180,13 @@ class DatasetTerms:
     Attributes:
         title: its own name.
         synthetic: whether this project draws it and it shows no photograph.
+        caution: what its numbers do not show, in sentences for readers; may be empty.
         human_reference: metric to the value of people, from the literature.
     """
 
     title: str
     synthetic: bool = False
+    caution: str = ""
     human_reference: Mapping[str, float] = field(default_factory=dict)
 
 

@@ -229,6 +229,21 @@ def test_single_revisions_are_bars_with_intervals_and_references_as_lines(draw):
     assert [text.get_text() for text in legend.get_texts()] == ["org/a", "org/b", "chance", "not defined"]
 
 
+def test_levels_of_single_revisions_are_a_curve_for_each_probe(draw):
+    rows = [
+        row("noise/x", "accuracy", value, 0.1, probe=probe, condition="blur", level=level)
+        for probe, values in (("projection", (0.3, 0.5)), ("linear_probe", (0.6, float("nan"))))
+        for level, value in zip((2.0, 1.0), values, strict=True)
+    ]
+    (cell,) = draw(rows, "accuracy").axes
+    assert cell.get_xlabel() == "width px"
+    lines = {line.get_label(): line for line in cell.lines}
+    assert list(lines["projection"].get_xdata()) == [1, 2]
+    assert list(lines["projection"].get_ydata()) == [0.5, 0.3]
+    assert list(lines["linear probe"].get_ydata())[1] == 0.6
+    assert list(lines["not defined"].get_xdata()) == [1]
+
+
 def test_a_bar_that_is_not_interpretable_is_hollow(draw):
     rows = [row("shape_bias/x", "shape_bias", 0.3, 0.1, interpretable=False)]
     (cell,) = draw(rows, "shape_bias").axes
