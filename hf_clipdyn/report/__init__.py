@@ -12,8 +12,8 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from hf_clipdyn.report.card import push_cards
     from hf_clipdyn.report.page import write_report
-    from hf_clipdyn.report.publish import push_cards
     from hf_clipdyn.report.sentences import summarize
     from hf_clipdyn.report.study import read_study
     from hf_clipdyn.report.tables import result_tables
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["push_cards", "read_study", "result_tables", "summarize", "write_report"]
 
 _HOME = {
-    "push_cards": "publish",
+    "push_cards": "card",
     "read_study": "study",
     "result_tables": "tables",
     "summarize": "sentences",

@@ -3,9 +3,10 @@
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
 import pandas as pd
 
 from hf_clipdyn.report.trajectories import DETAILS, Trajectory, bare
@@ -97,20 +98,18 @@ def plan_charts(trajectories: Sequence[Trajectory]) -> list[Chart]:
     over the levels, each with a panel for each metric.
     """
     values = _values(trajectories)
-    if values.empty:
-        return []
     runs = list(dict.fromkeys(one.run for one in trajectories))
-    drawn = values[[not one.term.mirrors for one in values["one"]]]
-    bars = all(len(one.points) == 1 for one in drawn["one"])
+    bars = all(len(one.points) == 1 for one in values["one"])
     charts, names = [], Counter[str]()
-    for group in _split(drawn, [*_CELL, "is_curve"] if bars else [*_CELL, *_NUMBER]):
+    for group in _split(values, [*_CELL, "is_curve"] if bars else [*_CELL, *_NUMBER]):
         first = group["one"].iloc[0]
         details = _cell_words(group, values)
         if bars:
             encoding = Encoding("value", ("run",), ("metric", "variant"))
             if group["is_curve"].iloc[0]:
-                colour = [name for name in ("run", *_varying(group)) if name != "level"]
-                encoding = replace(encoding, x="level", colour=tuple(colour))
+                runs_apart = ("run",) if group["run"].nunique() > 1 else ()
+                colour = (*runs_apart, *(name for name in _varying(group) if name != "level"))
+                encoding = Encoding("level", colour, encoding.panel)
                 details = ["by level", *details]
             panels = [_bar_panel(panel, runs) for panel in _split(group, _NUMBER)]
             title, parts = first.benchmark_title, [first.kind, first.dataset]
@@ -129,18 +128,17 @@ def plan_charts(trajectories: Sequence[Trajectory]) -> list[Chart]:
     return charts
 
 
-def plan_overview(charts: Sequence[Chart]) -> list[list[Panel]]:
-    """The study at a glance: one panel for each rank of the overview that the charts answer, first on real images.
+def plan_overview(trajectories: Sequence[Trajectory]) -> list[list[Panel]]:
+    """The study at a glance: one panel for each rank of the overview that the values answer, first on real images.
 
     A metric that was measured on several data sets, layers or conditions is shown on one of them: the first data set,
     all items, no layer, the level and the condition that its term names. Without any answer on synthetic, or on real
     images, there is one list of panels only.
     """
-    runs = list(dict.fromkeys(one.run for chart in charts for one in chart.trajectories))
-    offered = _table([one for chart in charts for one in chart.trajectories if one.term.overview])
-    if offered.empty:
-        return []
-    offered["rank"] = [one.term.overview.rank for one in offered["one"]]
+    runs = list(dict.fromkeys(one.run for one in trajectories))
+    values = _values(trajectories)
+    ranks = [one.term.overview.rank if one.term.overview else np.nan for one in values["one"]]
+    offered = values.assign(rank=np.array(ranks, float)).dropna(subset="rank")
     offered = offered.sort_values(["synthetic", "rank", "kind_order", "metric_order"])
     return [
         [_overview_panel(of_rank["one"].tolist(), runs) for of_rank in _split(world, ["rank"])]
@@ -179,24 +177,22 @@ def _remoteness(one: Trajectory) -> tuple[bool, bool, bool, float, bool]:
     )
 
 
-def _table(trajectories: Sequence[Trajectory]) -> pd.DataFrame:
-    """A row for each trajectory: its columns, the trajectory as ``one``, and what the vocabulary orders it by."""
+def _values(trajectories: Sequence[Trajectory]) -> pd.DataFrame:
+    """A row for each value that is drawn, in the order of the vocabulary, the trajectory as ``one``.
+
+    The columns of `_CELL` and `_NUMBER` are what must not share a chart.
+    """
+    values = [one for one in trajectories if one.is_value]
     columns = ("run", *_BENCHMARK, "split", "data_fingerprint", "preprocess", "settings", "dtype")
     columns += ("metric", "variant", *DETAILS)
-    table = pd.DataFrame({name: [getattr(one, name) for one in trajectories] for name in columns})
+    table = pd.DataFrame({name: [getattr(one, name) for one in values] for name in columns})
     table["layer"] = table["layer"].astype("Int64")
-    table["one"] = pd.Series(list(trajectories), dtype=object)
-    table["kind_rank"] = [one.terms.rank for one in trajectories]
+    table["one"] = pd.Series(values, dtype=object)
+    table["kind_rank"] = [one.terms.rank for one in values]
     table["kind_order"] = pd.factorize(table["kind"])[0]
-    table["synthetic"] = [one.dataset_terms.synthetic for one in trajectories]
+    table["synthetic"] = [one.dataset_terms.synthetic for one in values]
     table["dataset_order"] = pd.factorize(table["dataset"])[0]
-    orders = [[*one.terms.terms, one.metric].index(one.metric) for one in trajectories]
-    return table.assign(metric_order=orders)
-
-
-def _values(trajectories: Sequence[Trajectory]) -> pd.DataFrame:
-    """The values among the trajectories, in the order of the vocabulary, with what must not share a chart."""
-    table = _table([one for one in trajectories if one.is_value])
+    table["metric_order"] = [[*one.terms.terms, one.metric].index(one.metric) for one in values]
     # The fingerprint contains the pixels at the model's resolution, so that two scales may differ in it and still
     # belong in one chart. Two fingerprints within one run do not.
     of_texts = table.groupby(["run", *_BENCHMARK, "texts"])["data_fingerprint"]
@@ -213,6 +209,7 @@ def _values(trajectories: Sequence[Trajectory]) -> pd.DataFrame:
     curve = {"run", *_CELL, *_NUMBER, *DETAILS} - {"level"}
     n_levels = table.groupby(sorted(curve), dropna=False)["level"].transform("nunique")
     table["is_curve"] = n_levels > 1
+    table = table[np.array([not one.term.mirrors for one in values], bool)]
     return table.sort_values(["kind_rank", "kind_order", "synthetic", "dataset_order", "metric_order"])
 
 

@@ -43,8 +43,7 @@ def draw_chart(chart: Chart, axis: Axis) -> "Figure":
     n, x = len(chart.panels), chart.encoding.x
     columns = min(2 if n <= _TWO_COLUMNS else 3, n)
     if x == "level":
-        panels = [replace(panel, lines=_curves(panel, chart.encoding.colour)) for panel in chart.panels]
-        figure = _draw([panels], Axis("level"), columns)
+        figure = _draw([_curves(chart)], Axis("level"), columns)
     elif x == "value":
         longest = max(len(line.label) for panel in chart.panels for line in panel.lines)
         columns = 1 if n <= _TWO_COLUMNS and longest > _LONG_LABEL else columns
@@ -64,20 +63,23 @@ def draw_overview(worlds: Sequence[Sequence[Panel]], axis: Axis, columns: int, *
     return _draw(worlds, axis, columns, bars=bars)
 
 
-def _curves(panel: Panel, colour: Sequence[str]) -> tuple[Line, ...]:
-    """The numbers of single revisions as lines over their level."""
-    curves = defaultdict(list)
-    several = len({line.trajectory.run for line in panel.lines}) > 1
-    for one in sorted((line.trajectory for line in panel.lines), key=lambda one: one.level or 0.0):
-        detail = one.detail(name for name in colour if name != "run")
-        label = ", ".join(filter(None, [one.run if several or not detail else "", detail]))
-        curves[label].append(one)
-    lines: list[Line] = []
-    for label, curve in curves.items():
-        levels = np.array([one.level for one in curve], float)
-        points = pd.concat([one.points for one in curve]).assign(level=levels)
-        lines.append(Line(label, replace(curve[0], level=None, points=points), len(lines)))
-    return tuple(lines)
+def _curves(chart: Chart) -> list[Panel]:
+    """The panels of a chart with the numbers of single revisions joined to lines over their level."""
+    panels, colours = [], dict[str, int]()
+    for panel in chart.panels:
+        curves = defaultdict(list)
+        for one in sorted((line.trajectory for line in panel.lines), key=lambda one: one.level or 0.0):
+            run = one.run if "run" in chart.encoding.colour else ""
+            label = ", ".join(filter(None, [run, one.detail(chart.encoding.colour)]))
+            curves[label or one.run].append(one)
+        lines = []
+        for label, curve in curves.items():
+            levels = np.array([one.level for one in curve], float)
+            points = pd.concat([one.points for one in curve]).assign(level=levels)
+            colour = colours.setdefault(label, len(colours))
+            lines.append(Line(label, replace(curve[0], level=None, points=points), colour))
+        panels.append(replace(panel, lines=tuple(lines)))
+    return panels
 
 
 def _draw(
@@ -110,7 +112,7 @@ def _draw(
             continue
         is_lowest = index + columns >= len(slots) or slots[index + columns] is None
         if bars:
-            _draw_bars(cell, panel, _label_width(columns))
+            _draw_bars(cell, panel, columns)
         else:
             labels[cell] = _draw_panel(cell, panel, axis, ramp=ramp)
             if is_lowest or not shared:
@@ -129,21 +131,21 @@ def _row_height(row: Sequence[Panel | None], columns: int, *, bars: bool) -> flo
         return _HEIGHT if columns == 1 else 2.3
 
     def height(panel: Panel) -> float:
-        width = _label_width(columns)
-        lines = sum(len(textwrap.wrap(line.label, width)) for line in panel.lines)
-        return 0.75 + 0.17 * (1 + _wrapped(panel, columns, bars=True).count("\n")) + _BAR_HEIGHT * lines
+        lines = sum(len(_label(line.label, columns).split("\n")) for line in panel.lines)
+        return 0.75 + 0.17 * len(_wrapped(panel, columns, bars=True).split("\n")) + _BAR_HEIGHT * lines
 
     return max(height(panel) for panel in row if panel)
 
 
-def _label_width(columns: int) -> int:
-    """Letters of a line of a bar's label."""
-    return _NARROW_LABEL if columns > 2 else 70
+def _label(text: str, columns: int) -> str:
+    """The label of a bar, in lines that fit beside it."""
+    return textwrap.fill(text, _NARROW_LABEL if columns > 2 else 70)
 
 
 def _wrapped(panel: Panel, columns: int, *, bars: bool) -> str:
-    """Its title, in lines that fit above it."""
-    letters = (24 if columns > 2 else 30) if bars else 36
+    """The title of a panel, in lines that fit above it."""
+    labelled = any(line.label != line.trajectory.run for line in panel.lines)
+    letters = (24 if labelled and columns > 2 else 30) if bars else 36
     return "\n".join(textwrap.fill(part, letters) for part in panel.title.split("\n"))
 
 
@@ -160,16 +162,12 @@ def _add_legend(figure: "Figure", columns: int, *, ramp: bool) -> None:
     if len(handles) < 2 and not marks:
         return
     handles.update(marks)
-    ncols = _legend_columns(list(handles), columns, ramp=ramp)
+    longest = max(map(len, handles))
+    fitting = max(1, int(52 * max(1, columns * 0.8) / (longest + 6)))
+    ncols = min(len(handles), fitting, 4 if ramp else 3)
     width, height = figure.get_size_inches()
     figure.set_size_inches(width, height + 0.2 * -(-len(handles) // ncols))
     figure.legend(list(handles.values()), list(handles), loc="outside lower center", ncols=ncols)
-
-
-def _legend_columns(names: Sequence[str], columns: int, *, ramp: bool) -> int:
-    longest = max((len(name) for name in names), default=1)
-    fitting = max(1, int(52 * max(1, columns * 0.8) / (longest + 6)))
-    return min(len(names) or 1, fitting, 4 if ramp else 3)
 
 
 def _draw_panel(cell: "Axes", panel: Panel, axis: Axis, *, ramp: bool) -> list[MarginLabel]:
@@ -218,6 +216,8 @@ def _draw_reference(cell: "Axes", line: Line, axis: Axis) -> list[MarginLabel]:
 
 
 def _draw_line(cell: "Axes", line: Line, axis: Axis, colour: str, marker: str, *, band: bool) -> None:
+    from matplotlib.lines import Line2D
+
     points = line.trajectory.points[~np.isnan(axis.places(line.trajectory.points))]
     if points.empty:  # a model of one revision without a place in training
         for value in line.trajectory.usable["value"]:
@@ -238,8 +238,34 @@ def _draw_line(cell: "Axes", line: Line, axis: Axis, colour: str, marker: str, *
     )
     _draw_intervals(cell, places, shown, colour, band=band)
     hollow = (points["defined"] & ~points["usable"]).to_numpy()
-    _draw_hollow(cell, places[hollow], points[hollow], marker)
-    _draw_missing(cell, places[~points["defined"].to_numpy()])
+    if hollow.any():
+        doubtful = points[hollow]
+        cell.vlines(
+            places[hollow], doubtful["ci_low"], doubtful["ci_high"], color=GREY, linewidth=1, zorder=2
+        )
+        cell.plot(
+            places[hollow],
+            doubtful["value"],
+            linestyle="none",
+            marker=marker,
+            markerfacecolor=PAPER,
+            markeredgecolor=GREY,
+            markeredgewidth=1.2,
+            zorder=3,
+            label=NOT_INTERPRETABLE,
+        )
+    missing = places[~points["defined"].to_numpy()]
+    if len(missing):
+        foot = Line2D(
+            missing,
+            [0.03] * len(missing),
+            transform=cell.get_xaxis_transform(),
+            linestyle="none",
+            marker="x",
+            color=GREY,
+            label=_NOT_DEFINED,
+        )
+        cell.add_artist(foot)  # not plot: its height in the axes must not enter the limits of the data
 
 
 def _draw_intervals(cell: "Axes", places: Any, shown: pd.DataFrame, colour: str, *, band: bool) -> None:
@@ -255,40 +281,7 @@ def _draw_intervals(cell: "Axes", places: Any, shown: pd.DataFrame, colour: str,
         cell.vlines(places[lonely], bars["ci_low"], bars["ci_high"], color=colour, linewidth=1, zorder=2)
 
 
-def _draw_missing(cell: "Axes", places: Any) -> None:
-    from matplotlib.lines import Line2D
-
-    if len(places):
-        foot = Line2D(
-            places,
-            [0.03] * len(places),
-            transform=cell.get_xaxis_transform(),
-            linestyle="none",
-            marker="x",
-            color=GREY,
-            label=_NOT_DEFINED,
-        )
-        cell.add_artist(foot)  # not plot: its height in the axes must not enter the limits of the data
-
-
-def _draw_hollow(cell: "Axes", places: Any, points: pd.DataFrame, marker: str) -> None:
-    if points.empty:
-        return
-    cell.vlines(places, points["ci_low"], points["ci_high"], color=GREY, linewidth=1, zorder=2)
-    cell.plot(
-        places,
-        points["value"],
-        linestyle="none",
-        marker=marker,
-        markerfacecolor=PAPER,
-        markeredgecolor=GREY,
-        markeredgewidth=1.2,
-        zorder=3,
-        label=NOT_INTERPRETABLE,
-    )
-
-
-def _draw_bars(cell: "Axes", panel: Panel, label_width: int) -> None:
+def _draw_bars(cell: "Axes", panel: Panel, columns: int) -> None:
     """Horizontal bars, one for each run side by side; references are vertical lines, named in the legend."""
     term = panel.lines[0].trajectory.term
     if term.limits is not None:
@@ -316,7 +309,7 @@ def _draw_bars(cell: "Axes", panel: Panel, label_width: int) -> None:
             cell.axvline(
                 value, color=GREY, linewidth=1.2, linestyle=_DASHES[index % len(_DASHES)], label=line.label
             )
-    ticks = ["" if names == runs else textwrap.fill(name, label_width) for name in names]
+    ticks = ["" if names == runs else _label(name, columns) for name in names]
     cell.set_yticks(range(len(names)), ticks)
     cell.set_ylim(len(names) - 0.4, -0.6)
     cell.grid(visible=False, axis="y")

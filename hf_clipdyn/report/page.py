@@ -12,11 +12,10 @@ from hf_clipdyn.report.axis import Axis, choose_axis
 from hf_clipdyn.report.card import card_name, run_card
 from hf_clipdyn.report.charts import Chart
 from hf_clipdyn.report.figures import draw_chart, draw_overview
-from hf_clipdyn.report.folder import FigureFolder
 from hf_clipdyn.report.sentences import Finding, alternative_words, find, limits
 from hf_clipdyn.report.study import Study, read_study
 from hf_clipdyn.report.style import GREY, INK, PAPER, TWINS, figure_style
-from hf_clipdyn.report.svg import inline_svg, to_svg
+from hf_clipdyn.report.svg import FigureFolder, inline_svg, to_svg
 from hf_clipdyn.report.tables import chart_table, diagnostics_table, provenance_table, undefined_table
 from hf_clipdyn.report.trajectories import Trajectory
 from hf_clipdyn.report.words import listed

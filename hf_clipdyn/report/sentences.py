@@ -82,12 +82,7 @@ def limits(study: Study) -> str:
 
 
 def number_words(point: Any, *, count: bool = True) -> str:
-    """``0.842 [0.811, 0.873] (n = 1,000)``: value, interval and items.
-
-    Args:
-        point: a row of a trajectory's points.
-        count: whether to name the items.
-    """
+    """Value, interval and, with ``count``, items of a trajectory's point: ``0.842 [0.811, 0.873] (n = 1,000)``."""
     if not point.defined:
         return "not defined"
     words = f"{point.value:.3f}"
@@ -101,16 +96,11 @@ def alternative_words(title: str, lines: Sequence[Line]) -> str:
     parts = []
     for line in lines:
         points = rows_of(line.trajectory.usable)
-        if not points:
-            parts.append(f"{line.label}: nothing interpretable.")
-        elif len(points) == 1:
-            parts.append(f"{line.label}: {number_words(points[0], count=False)} at {points[0].revision}.")
-        else:
-            first, last = points[0], points[-1]
-            parts.append(
-                f"{line.label}: from {number_words(first, count=False)} at {first.revision} "
-                f"to {number_words(last, count=False)} at {last.revision}."
-            )
+        ends = [
+            f"{number_words(end, count=False)} at {end.revision}" for end in (*points[:1], *points[1:][-1:])
+        ]
+        said = f"from {' to '.join(ends)}" if len(ends) > 1 else "".join(ends) or "nothing interpretable"
+        parts.append(f"{line.label}: {said}.")
     return f"{title.replace(chr(10), ', ')}. {' '.join(parts)}"
 
 
@@ -164,7 +154,7 @@ def _polar_words(one: Trajectory, study: Study) -> str:
     usable, last = rows_of(one.usable), rows_of(one.points)[-1]
     beside = _beside_words(one, last.revision, study)
     if not usable and not one.points["defined"].any():
-        return f"not defined at {_any_of(one)} ({_cause(last)})."
+        return f"not defined at {_any_of(one)} ({last.note})."
     if not usable:
         return (
             f"{NOT_INTERPRETABLE} at {_any_of(one)}. The decisions that it rests on are {_AT_CHANCE}, or its "
@@ -256,7 +246,7 @@ def _at(one: Trajectory, revision: str) -> Any:
 def _trend_words(one: Trajectory, panel: Panel) -> str:
     points = rows_of(one.usable)
     if not points:
-        return f"not defined at {_any_of(one)} ({_cause(rows_of(one.points)[-1])})."
+        return f"not defined at {_any_of(one)} ({rows_of(one.points)[-1].note})."
     first, last = points[0], points[-1]
     chances = (
         line.trajectory.usable["value"] for line in panel.references if line.trajectory.role == "chance"
@@ -274,10 +264,6 @@ def _trend_words(one: Trajectory, panel: Panel) -> str:
         f"from {number_words(first, count=False)} at {_named(first)} to {number_words(last)} at {_named(last)}, "
         f"{change}{scale}."
     )
-
-
-def _cause(point: Any) -> str:
-    return point.note or "no cause was recorded"
 
 
 def _has_interval(point: Any) -> bool:

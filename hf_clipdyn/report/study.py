@@ -44,7 +44,7 @@ class Study:
     @cached_property
     def overview(self) -> list[list[Panel]]:
         """The panels of the study at a glance: real images, synthetic ones."""
-        return plan_overview(self.charts)
+        return plan_overview(self.trajectories)
 
     @cached_property
     def synthetic(self) -> dict[str, str]:

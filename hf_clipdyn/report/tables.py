@@ -78,7 +78,7 @@ def undefined_table(study: Study) -> Table:
             one.metric_title + ("" if one.is_value else f" ({one.reference_terms.title})"),
             _full_detail(one),
             point.revision,
-            point.note or "no cause was recorded",
+            point.note,
         )
         for one in study.trajectories
         for point in rows_of(one.points[~one.points["defined"]])
@@ -200,7 +200,7 @@ def _span(values: Iterable[float], form: str) -> str:
 
 def _cell(point: Any) -> str:
     if not point.defined:
-        return f"not defined: {point.note or 'no cause was recorded'}"
+        return f"not defined: {point.note}"
     caution = f" ({point.note})" if point.note else ""
     return number_words(point, count=False) + (caution if point.usable else f", {NOT_INTERPRETABLE}{caution}")
 

@@ -197,9 +197,9 @@ def read_trajectories(rows: pd.DataFrame, vocabulary: Vocabulary) -> list[Trajec
     """Cut the rows of `read_results` into trajectories, in the order of the table."""
     names = [*_CELL, *NUMBER_KEY]
     placed = pd.concat([_placed(of_run) for _, of_run in rows.groupby("run", sort=False)])
-    defined = np.isfinite(placed["value"])
-    placed["defined"] = defined
+    placed["defined"] = defined = np.isfinite(placed["value"])
     placed["usable"] = defined & ~placed["interpretable"].eq(False).fillna(False).astype(bool)
+    placed["note"] = placed["note"].mask(~defined & (placed["note"] == ""), "no cause was recorded")
     placed["trajectory"] = placed.groupby(names, sort=False, dropna=False).ngroup()
     placed = placed.sort_values(["trajectory", "order"], kind="stable", ignore_index=True)
     starts = np.flatnonzero(placed["trajectory"].diff().ne(0))
