@@ -148,14 +148,11 @@ def plan_overview(trajectories: Sequence[Trajectory]) -> list[list[Panel]]:
 
 def _overview_panel(offered: Sequence[Trajectory], runs: Sequence[str]) -> Panel:
     """All runs on the most telling probe, layer, condition and level."""
-
-    def question(one: Trajectory) -> tuple[str, ...]:
-        return (*one.benchmark, one.metric, one.variant)
-
     first = next((one for one in offered if one.points["defined"].any()), offered[0])
-    alike = [one for one in offered if question(one) == question(first)]
+    question = (first.benchmark, first.metric, first.variant)
+    alike = [one for one in offered if (one.benchmark, one.metric, one.variant) == question]
     best = min(alike, key=_remoteness)
-    same = [one for one in alike if all(getattr(one, name) == getattr(best, name) for name in DETAILS)]
+    same = [one for one in alike if (one.texts, *one.key) == (best.texts, *best.key)]
     drawn = {one.run: one for one in reversed(same)}
     return Panel(
         f"{best.metric_title}\n{', '.join(filter(None, [best.dataset_title, best.special_detail]))}",

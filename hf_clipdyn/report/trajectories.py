@@ -2,7 +2,7 @@
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from itertools import pairwise
@@ -161,32 +161,22 @@ class Trajectory(NumberKey):
         return (condition and condition.level) or self.terms.level
 
     def _value_words(self, column: str) -> str:
-        terms, condition = self.terms, self.terms.conditions.get(self.condition)
-        match column:
-            case "texts":
-                return _TEXTS.get(self.texts, self.texts)
-            case "probe":
-                return terms.probes.get(self.probe, bare(self.probe))
-            case "layer":
-                return "" if self.layer is None else f"layer {self.layer}"
-            case "subset":
-                return terms.subsets.get(self.subset, bare(self.subset))
-            case "condition":
-                return condition.title if condition else _CONDITIONS.get(self.condition, bare(self.condition))
-            case "level":
-                return _axis_words(self.level_axis, self.level, "level")
-            case _:
-                return _axis_words(terms.parameter, self.parameter, "parameter")
+        terms, value = self.terms, getattr(self, column)
+        titles: dict[str, Mapping[str, str]] = {
+            "texts": _TEXTS,
+            "probe": terms.probes,
+            "subset": terms.subsets,
+            "condition": _CONDITIONS | {name: one.title for name, one in terms.conditions.items()},
+        }
+        if column in titles:
+            return titles[column].get(value, bare(value))
+        if value is None:
+            return ""
+        axis = {"level": self.level_axis, "parameter": terms.parameter}.get(column) or Axis(title=column)
+        return f"{axis.title} {value:g} {axis.unit}".rstrip()
 
 
-def _axis_words(axis: Axis | None, value: float | None, default: str) -> str:
-    if value is None:
-        return ""
-    return f"{axis.title if axis else default} {value:g}{f' {axis.unit}' if axis and axis.unit else ''}"
-
-
-_NOT_OF_CELL = (*NUMBER_KEY, "points", "vocabulary", "references")
-_CELL = [one.name for one in fields(Trajectory) if one.name not in _NOT_OF_CELL]
+_CELL = [one.name for one in fields(Trajectory) if one.compare and one.name not in NUMBER_KEY]
 _POINT = [
     *("revision", "epoch", "step", "samples_seen", "order", "value", "ci_low", "ci_high"),
     *("run", "n", "n_clusters", "note", "defined", "usable"),
