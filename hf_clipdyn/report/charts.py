@@ -88,7 +88,7 @@ class Chart:
         return self.panels[0].lines[0].trajectory
 
 
-def plan_charts(trajectories: Sequence[Trajectory]) -> list[Chart]:
+def plan_charts(trajectories: Sequence[Trajectory], runs: Sequence[str]) -> list[Chart]:
     """A chart for each benchmark and metric, in the order of the vocabulary.
 
     Never in one chart: two preprocessings, settings or variants, two states of the data or two precisions of one run,
@@ -98,45 +98,42 @@ def plan_charts(trajectories: Sequence[Trajectory]) -> list[Chart]:
     over the levels, each with a panel for each metric.
     """
     values = _values(trajectories)
-    runs = list(dict.fromkeys(one.run for one in trajectories))
     bars = all(len(one.points) == 1 for one in values["one"])
     charts, names = [], Counter[str]()
     for group in _split(values, [*_CELL, "is_curve"] if bars else [*_CELL, *_NUMBER]):
-        first = group["one"].iloc[0]
-        details = _cell_words(group, values)
+        first, encoding = group["one"].iloc[0], _encoding(group, bars=bars)
         if bars:
-            encoding = Encoding("value", ("run",), ("metric", "variant"))
-            if group["is_curve"].iloc[0]:
-                runs_apart = ("run",) if group["run"].nunique() > 1 else ()
-                colour = (*runs_apart, *(name for name in _varying(group) if name != "level"))
-                encoding = Encoding("level", colour, encoding.panel)
-                details = ["by level", *details]
-            panels = [_bar_panel(panel, runs) for panel in _split(group, _NUMBER)]
             title, parts = first.benchmark_title, [first.kind, first.dataset]
+            details = ["by level"] if encoding.x == "level" else []
         else:
-            encoding = _encoding(group)
-            if encoding.ramp:
-                group = group.sort_values(encoding.colour[0], kind="stable")
-            panels = [_line_panel(panel, encoding, runs) for panel in _split(group, encoding.panel)]
-            details = [*_number_words(group), *details]
             title, parts = first.metric_title, [first.kind, first.dataset, first.metric, first.variant]
+            details = _number_words(group)
+        details += _cell_words(group, values)
+        if encoding.ramp:
+            group = group.sort_values(encoding.colour[0], kind="stable")
+        panels = _split(group, _NUMBER if bars else encoding.panel)
         name = re.sub(r"[^a-z0-9.]+", "-", " ".join([*parts, *details]).lower())
         name = name[:_LONGEST_NAME].strip("-.") or "chart"
         names[name] += 1
-        unique = name if names[name] == 1 else f"{name}-{names[name]}"
-        charts.append(Chart(unique, ", ".join([title, *details]), encoding, tuple(panels)))
+        charts.append(
+            Chart(
+                name if names[name] == 1 else f"{name}-{names[name]}",
+                ", ".join([title, *details]),
+                encoding,
+                tuple(_panel(panel, encoding, runs) for panel in panels),
+            )
+        )
     return charts
 
 
-def plan_overview(trajectories: Sequence[Trajectory]) -> list[list[Panel]]:
-    """The study at a glance: one panel for each rank of the overview that the values answer, first on real images.
+def plan_overview(charts: Sequence[Chart], runs: Sequence[str]) -> list[list[Panel]]:
+    """The study at a glance: one panel for each rank of the overview that the charts answer, first on real images.
 
     A metric that was measured on several data sets, layers or conditions is shown on one of them: the first data set,
     all items, no layer, the level and the condition that its term names. Without any answer on synthetic, or on real
     images, there is one list of panels only.
     """
-    runs = list(dict.fromkeys(one.run for one in trajectories))
-    values = _values(trajectories)
+    values = _values([one for chart in charts for one in chart.trajectories])
     ranks = [one.term.overview.rank if one.term.overview else np.nan for one in values["one"]]
     offered = values.assign(rank=np.array(ranks, float)).dropna(subset="rank")
     offered = offered.sort_values(["synthetic", "rank", "kind_order", "metric_order"])
@@ -246,12 +243,17 @@ def _number_words(group: pd.DataFrame) -> list[str]:
     return found
 
 
-def _encoding(group: pd.DataFrame) -> Encoding:
-    """How one metric is drawn over training."""
-    varying = _varying(group)
-    ramp = next((name for name in _RAMPS if name in varying and group[name].notna().all()), None)
-    if group["run"].nunique() > 1:
+def _encoding(group: pd.DataFrame, *, bars: bool) -> Encoding:
+    """How one chart is drawn: over training, or single revisions as bars or curves."""
+    varying, several = _varying(group), group["run"].nunique() > 1
+    if bars:
+        if not group["is_curve"].iloc[0]:
+            return Encoding("value", ("run",), ("metric", "variant"))
+        colour = (*(["run"] if several else []), *(name for name in varying if name != "level"))
+        return Encoding("level", colour, ("metric", "variant"))
+    if several:
         return Encoding("training", ("run",), varying)
+    ramp = next((name for name in _RAMPS if name in varying and group[name].notna().all()), None)
     if ramp is not None:
         return Encoding("training", (ramp,), tuple(name for name in varying if name != ramp), ramp=True)
     if len({one.detail(varying) for one in group["one"]}) <= _MOST_LINES:
@@ -259,24 +261,21 @@ def _encoding(group: pd.DataFrame) -> Encoding:
     return Encoding("training", (), varying)
 
 
-def _line_panel(group: pd.DataFrame, encoding: Encoding, runs: Sequence[str]) -> Panel:
+def _panel(group: pd.DataFrame, encoding: Encoding, runs: Sequence[str]) -> Panel:
     members = group["one"].tolist()
-    if encoding.colour in ((), ("run",)):
+    colours = [runs.index(one.run) for one in members]
+    title = members[0].detail(encoding.panel)
+    if encoding.x != "training":
+        title = ", ".join([members[0].metric_title, *_number_words(group)])
+        varying = _varying(group)
+        labels = [one.detail(varying) or one.run for one in members]
+    elif encoding.colour in ((), ("run",)):
         several = group["dtype"].nunique() > 1
-        lines = [
-            Line(f"{one.run}, {one.dtype}" if several else one.run, one, runs.index(one.run))
-            for one in members
-        ]
+        labels = [f"{one.run}, {one.dtype}" if several else one.run for one in members]
     else:
-        lines = [Line(one.detail(encoding.colour), one, index) for index, one in enumerate(members)]
-    return Panel(members[0].detail(encoding.panel), tuple(lines), _reference_lines(members))
-
-
-def _bar_panel(group: pd.DataFrame, runs: Sequence[str]) -> Panel:
-    members, varying = group["one"].tolist(), _varying(group)
-    title = ", ".join([members[0].metric_title, *_number_words(group)])
-    bars = tuple(Line(one.detail(varying) or one.run, one, runs.index(one.run)) for one in members)
-    return Panel(title, bars, _reference_lines(members))
+        labels = [one.detail(encoding.colour) for one in members]
+        colours = list(range(len(members)))
+    return Panel(title, tuple(map(Line, labels, members, colours)), _reference_lines(members))
 
 
 def _reference_lines(members: Sequence[Trajectory]) -> tuple[Line, ...]:

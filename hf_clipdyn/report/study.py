@@ -34,7 +34,7 @@ class Study:
     @cached_property
     def charts(self) -> list[Chart]:
         """All charts."""
-        return plan_charts(self.trajectories)
+        return plan_charts(self.trajectories, self.runs)
 
     @cached_property
     def drawn(self) -> list[Trajectory]:
@@ -44,7 +44,7 @@ class Study:
     @cached_property
     def overview(self) -> list[list[Panel]]:
         """The panels of the study at a glance: real images, synthetic ones."""
-        return plan_overview(self.trajectories)
+        return plan_overview(self.charts, self.runs)
 
     @cached_property
     def synthetic(self) -> dict[str, str]:
