@@ -216,8 +216,6 @@ def _draw_reference(cell: "Axes", line: Line, axis: Axis) -> list[MarginLabel]:
 
 
 def _draw_line(cell: "Axes", line: Line, axis: Axis, colour: str, marker: str, *, band: bool) -> None:
-    from matplotlib.lines import Line2D
-
     points = line.trajectory.points[~np.isnan(axis.places(line.trajectory.points))]
     if points.empty:  # a model of one revision without a place in training
         for value in line.trajectory.usable["value"]:
@@ -238,34 +236,8 @@ def _draw_line(cell: "Axes", line: Line, axis: Axis, colour: str, marker: str, *
     )
     _draw_intervals(cell, places, shown, colour, band=band)
     hollow = (points["defined"] & ~points["usable"]).to_numpy()
-    if hollow.any():
-        doubtful = points[hollow]
-        cell.vlines(
-            places[hollow], doubtful["ci_low"], doubtful["ci_high"], color=GREY, linewidth=1, zorder=2
-        )
-        cell.plot(
-            places[hollow],
-            doubtful["value"],
-            linestyle="none",
-            marker=marker,
-            markerfacecolor=PAPER,
-            markeredgecolor=GREY,
-            markeredgewidth=1.2,
-            zorder=3,
-            label=NOT_INTERPRETABLE,
-        )
-    missing = places[~points["defined"].to_numpy()]
-    if len(missing):
-        foot = Line2D(
-            missing,
-            [0.03] * len(missing),
-            transform=cell.get_xaxis_transform(),
-            linestyle="none",
-            marker="x",
-            color=GREY,
-            label=_NOT_DEFINED,
-        )
-        cell.add_artist(foot)  # not plot: its height in the axes must not enter the limits of the data
+    _draw_hollow(cell, places[hollow], points[hollow], marker)
+    _draw_missing(cell, places[~points["defined"].to_numpy()])
 
 
 def _draw_intervals(cell: "Axes", places: Any, shown: pd.DataFrame, colour: str, *, band: bool) -> None:
@@ -279,6 +251,39 @@ def _draw_intervals(cell: "Axes", places: Any, shown: pd.DataFrame, colour: str,
     bars = shown[lonely]
     if len(bars):
         cell.vlines(places[lonely], bars["ci_low"], bars["ci_high"], color=colour, linewidth=1, zorder=2)
+
+
+def _draw_missing(cell: "Axes", places: Any) -> None:
+    from matplotlib.lines import Line2D
+
+    if len(places):
+        foot = Line2D(
+            places,
+            [0.03] * len(places),
+            transform=cell.get_xaxis_transform(),
+            linestyle="none",
+            marker="x",
+            color=GREY,
+            label=_NOT_DEFINED,
+        )
+        cell.add_artist(foot)  # not plot: its height in the axes must not enter the limits of the data
+
+
+def _draw_hollow(cell: "Axes", places: Any, points: pd.DataFrame, marker: str) -> None:
+    if points.empty:
+        return
+    cell.vlines(places, points["ci_low"], points["ci_high"], color=GREY, linewidth=1, zorder=2)
+    cell.plot(
+        places,
+        points["value"],
+        linestyle="none",
+        marker=marker,
+        markerfacecolor=PAPER,
+        markeredgecolor=GREY,
+        markeredgewidth=1.2,
+        zorder=3,
+        label=NOT_INTERPRETABLE,
+    )
 
 
 def _draw_bars(cell: "Axes", panel: Panel, columns: int) -> None:
