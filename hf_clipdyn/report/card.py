@@ -68,7 +68,7 @@ def run_card(study: Study, run: str) -> ModelCard:
 
 
 def merge_card(existing: str, card: ModelCard) -> ModelCard:
-    """A card that is there already, with its results and its section of trajectories replaced.
+    """An existing card with new results and a new section of trajectories.
 
     Args:
         existing: text of the repository's README.md, YAML head included.
@@ -146,27 +146,27 @@ def push_cards(
 ) -> list[str]:
     """Write the results of every run into the card on `main` of its repository on the Hub.
 
-    What the card said beside them stays. Only `README.md` and the summary figure are touched: the weights on `main`
+    The rest of the card stays. Only `README.md` and the summary figure are touched: the weights on `main`
     remain those of the newest revision.
 
     Args:
         results: the tables that the report was made from.
         output: folder that `write_report` has filled.
-        token: of the Hub; default: the stored one.
+        token: of the Hub; default: the saved one.
 
     Returns:
         The address of each commit.
 
     Raises:
-        ConfigError: two runs share a repository, so that it is not clear which one the card belongs to.
-        PublishError: the Hub refuses; the folder is complete all the same.
+        ConfigError: two runs share a repository, so that the card could belong to either.
+        PublishError: the Hub refuses; the folder is complete nevertheless.
     """
     rows = read_study(results).results.rows
     runs = dict(rows[["run", "repo_id"]].drop_duplicates().itertuples(index=False, name=None))
     for repo_id in runs.values():
         if list(runs.values()).count(repo_id) > 1:
             raise ConfigError(
-                f"{repo_id} holds two runs in these tables: push the card of one table, whose commits it has."
+                f"These tables hold two runs of {repo_id}: push the card from the table with its current commits."
             )
     policy = RetryPolicy(patience=60.0)
     limit_waiting(policy.timeout)
@@ -177,7 +177,9 @@ def push_cards(
             commit = attempt(lambda run=run, repo_id=repo_id: _push(api, run, repo_id, output), policy)  # type: ignore[misc]
         except Exception as error:
             missing = (
-                " The repository is not there, or not for you." if status_of(error) in (401, 404) else ""
+                " The repository does not exist, or you have no access."
+                if status_of(error) in (401, 404)
+                else ""
             )
             raise PublishError(
                 f"The card of {repo_id} could not be pushed ({reason(error)}).{missing} "

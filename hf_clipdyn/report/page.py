@@ -28,7 +28,7 @@ def write_report(results: Path | Sequence[Path] | Study, output: Path) -> Path:
 
     Args:
         results: one or several tables of `clipdyn evaluate`, whose runs are overlaid; or what `read_study` read.
-        output: folder, made if need be. ``figures/NAME.png`` and ``.svg`` for each metric of each benchmark,
+        output: folder, created if missing. ``figures/NAME.png`` and ``.svg`` for each metric of each benchmark,
             ``figures/summary.png`` and ``.svg``, and ``index.html``, which contains the figures itself and loads
             nothing; ``card-OWNER--NAME.md``, a model card for each run.
 

@@ -58,11 +58,10 @@ def inline_svg(document: str, name: str, alternative: str, css_class: str = "") 
 class FigureFolder:
     """Figures as PNG and SVG beside each other.
 
-    The folder keeps a list of the files that it was given, so that a figure of an earlier table can be told
-    from a file that somebody else put there.
+    The folder keeps a list of its files, so that it never deletes a file that somebody else put there.
 
     Args:
-        path: made if need be.
+        path: created if missing.
 
     Raises:
         OSError: it cannot be made.
@@ -91,7 +90,7 @@ class FigureFolder:
 
 
 def _listed(record: Path) -> set[str]:
-    """Names in the list of an earlier report; none where there is no such list, or somebody changed it."""
+    """Names in the list of an earlier report; none if the list is missing or damaged."""
     try:
         names = json.loads(record.read_text(encoding="utf-8"))
     except (OSError, ValueError):

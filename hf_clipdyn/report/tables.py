@@ -91,7 +91,7 @@ def undefined_table(study: Study) -> Table:
 
 
 def diagnostics_table(study: Study) -> Table:
-    """What was recorded about the measurement itself, by condition and level; no row if nothing was."""
+    """What was recorded about the measurement itself, by condition and level; may have no rows."""
     headings = ["benchmark", "quantity", "condition", "value"]
     columns = [name for name in DETAILS if name not in ("probe", "texts")]
     found = [
