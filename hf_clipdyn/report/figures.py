@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["draw_chart", "draw_overview"]
+__all__ = ["draw_chart", "draw_panels"]
 
 _WIDTH = 4.5  # inches: one column of a paper, and legible on a phone
 _HEIGHT = 2.75
@@ -43,24 +43,19 @@ def draw_chart(chart: Chart, axis: Axis) -> "Figure":
     n, x = len(chart.panels), chart.encoding.x
     columns = min(2 if n <= _TWO_COLUMNS else 3, n)
     if x == "level":
-        figure = _draw([_curves(chart)], Axis("level"), columns)
+        figure = draw_panels([_curves(chart)], Axis("level"), columns)
     elif x == "value":
         longest = max(len(line.label) for panel in chart.panels for line in panel.lines)
         columns = 1 if n <= _TWO_COLUMNS and longest > _LONG_LABEL else columns
         width = _WIDTH * 2 if columns == 1 else None  # room for the labels
-        figure = _draw([chart.panels], axis, columns, bars=True, width=width)
+        figure = draw_panels([chart.panels], axis, columns, bars=True, width=width)
     else:
-        figure = _draw([chart.panels], axis, columns, ramp=chart.encoding.ramp, shared=True)
+        figure = draw_panels([chart.panels], axis, columns, ramp=chart.encoding.ramp, shared=True)
     if columns == 1 and not chart.panels[0].title:
         figure.axes[0].set_title(textwrap.fill(chart.title, _TITLE))
     else:
         figure.suptitle(textwrap.fill(chart.title, _WIDE_TITLE), x=0.01, ha="left", fontsize=11)
     return figure
-
-
-def draw_overview(worlds: Sequence[Sequence[Panel]], axis: Axis, columns: int, *, bars: bool) -> "Figure":
-    """The study at a glance: the panels of `plan_overview`, each world from a new row on."""
-    return _draw(worlds, axis, columns, bars=bars)
 
 
 def _curves(chart: Chart) -> list[Panel]:
@@ -82,7 +77,7 @@ def _curves(chart: Chart) -> list[Panel]:
     return panels
 
 
-def _draw(
+def draw_panels(
     blocks: Sequence[Sequence[Panel]],
     axis: Axis,
     columns: int,
@@ -92,6 +87,17 @@ def _draw(
     shared: bool = False,
     width: float | None = None,
 ) -> "Figure":
+    """Panels in a grid, each block of them from a new row on; drawn and saved inside `figure_style`.
+
+    Args:
+        blocks: of `plan_overview`, or the panels of one chart.
+        axis: of trajectories.
+        columns: at most.
+        bars: draw bars instead of lines.
+        ramp: the lines are steps of one quantity.
+        shared: all panels have the same axes.
+        width: inches; default: by the columns.
+    """
     from matplotlib.figure import Figure  # no pyplot: no global state, no display
 
     columns = min(columns, max(len(block) for block in blocks))

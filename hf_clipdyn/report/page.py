@@ -11,7 +11,7 @@ from hf_clipdyn.errors import ConfigError
 from hf_clipdyn.report.axis import Axis, choose_axis
 from hf_clipdyn.report.card import card_name, run_card
 from hf_clipdyn.report.charts import Chart
-from hf_clipdyn.report.figures import draw_chart, draw_overview
+from hf_clipdyn.report.figures import draw_chart, draw_panels
 from hf_clipdyn.report.sentences import Finding, alternative_words, find, limits
 from hf_clipdyn.report.study import Study, read_study
 from hf_clipdyn.report.style import GREY, INK, PAPER, TWINS, figure_style
@@ -123,8 +123,8 @@ def _summary(study: Study, axis: Axis, folder: FigureFolder) -> dict[str, Any]:
         alternative_words(panel.title, panel.lines) for panels in worlds for panel in panels
     )
     bars = study.charts[0].encoding.x != "training"
-    wide = folder.save(draw_overview(worlds, axis, columns=3, bars=bars), "summary")
-    narrow = to_svg(draw_overview(worlds, axis, columns=1, bars=bars))
+    wide = folder.save(draw_panels(worlds, axis, columns=3, bars=bars), "summary")
+    narrow = to_svg(draw_panels(worlds, axis, columns=1, bars=bars))
     return {
         "wide": _markup(wide, "summary", text, "broad"),
         "narrow": _markup(narrow, "summary-narrow", text, "narrow"),

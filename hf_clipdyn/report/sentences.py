@@ -15,7 +15,6 @@ __all__ = [
     "NOT_INTERPRETABLE",
     "Finding",
     "alternative_words",
-    "change_words",
     "find",
     "limits",
     "number_words",
@@ -104,13 +103,8 @@ def alternative_words(title: str, lines: Sequence[Line]) -> str:
     return f"{title.replace(chr(10), ', ')}. {' '.join(parts)}"
 
 
-def change_words(first: Any, last: Any, chance: float | None = None) -> str:
-    """Whether a number changed, as far as two intervals show.
-
-    Args:
-        first, last: rows of a trajectory's points.
-        chance: level of chance; between two values at chance no change is named.
-    """
+def _change_words(first: Any, last: Any, chance: float | None) -> str:
+    """Whether a number changed, as far as two intervals show; between two values at chance no change is named."""
     if not (_has_interval(first) and _has_interval(last)):
         return "without the intervals that would show whether this is a change"
     if chance is not None and _is_within(chance, first) and _is_within(chance, last):
@@ -253,7 +247,7 @@ def _trend_words(one: Trajectory, panel: Panel) -> str:
     )
     chance = next((float(values.iloc[0]) for values in chances if len(values)), None)
     scale = "" if chance is None else f"; chance is {chance:.3g}"
-    change = "" if first is last else change_words(first, last, chance)
+    change = "" if first is last else _change_words(first, last, chance)
     if chance is not None and last.ci_high < chance:
         scale += ", and the whole interval of the last value is below it"
     elif chance is not None and _is_within(chance, last) and change != _BOTH_AT_CHANCE:

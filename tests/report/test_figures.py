@@ -4,7 +4,7 @@ import pytest
 from result_rows import row
 
 from hf_clipdyn.report.axis import choose_axis
-from hf_clipdyn.report.figures import draw_chart, draw_overview
+from hf_clipdyn.report.figures import draw_chart, draw_panels
 from hf_clipdyn.report.style import TWINS, figure_style
 from hf_clipdyn.report.svg import inline_svg, to_svg
 
@@ -25,7 +25,7 @@ def draw(read):
 def _overview(study, columns):
     axis = choose_axis(study.trajectories)
     with figure_style():
-        return draw_overview(study.overview, axis, columns=columns, bars=False)
+        return draw_panels(study.overview, axis, columns=columns, bars=False)
 
 
 def _texts(figure):
