@@ -60,19 +60,21 @@ def draw_chart(chart: Chart, axis: Axis) -> "Figure":
 
 def _curves(chart: Chart) -> list[Panel]:
     """The panels of a chart with the numbers of single revisions joined to lines over their level."""
+    by_run = chart.encoding.colour in ((), ("run",))
     panels, colours = [], dict[str, int]()
     for panel in chart.panels:
         curves = defaultdict(list)
-        for one in sorted((line.trajectory for line in panel.lines), key=lambda one: one.level or 0.0):
+        for line in sorted(panel.lines, key=lambda line: line.trajectory.level or 0.0):
+            one = line.trajectory
             run = one.run if "run" in chart.encoding.colour else ""
-            label = ", ".join(filter(None, [run, one.detail(chart.encoding.colour)]))
-            curves[label or one.run].append(one)
+            label = ", ".join(filter(None, [run, one.detail(chart.encoding.colour)])) or one.run
+            colours.setdefault(label, line.colour if by_run else len(colours))
+            curves[label].append(one)
         lines = []
         for label, curve in curves.items():
             levels = np.array([one.level for one in curve], float)
             points = pd.concat([one.points for one in curve]).assign(level=levels)
-            colour = colours.setdefault(label, len(colours))
-            lines.append(Line(label, replace(curve[0], level=None, points=points), colour))
+            lines.append(Line(label, replace(curve[0], level=None, points=points), colours[label]))
         panels.append(replace(panel, lines=tuple(lines)))
     return panels
 
