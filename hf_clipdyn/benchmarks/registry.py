@@ -212,7 +212,10 @@ def vocabulary(benchmarks: Iterable[Benchmark]) -> Vocabulary:
         kinds={one.kind.name: one.kind.terms for one in listed},
         datasets={
             one.dataset: DatasetTerms(
-                title=facts.title, synthetic=facts.synthetic, human_reference=dict(facts.human_reference)
+                title=facts.title,
+                synthetic=facts.synthetic,
+                caution=facts.caution,
+                human_reference=dict(facts.human_reference),
             )
             for one in listed
             for facts in (dataset_metadata(one.dataset),)

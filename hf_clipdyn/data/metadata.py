@@ -34,6 +34,7 @@ class DatasetMetadata:
         drop_first: whether scoring ignores each subject's first fixation, which lies where the eye was before the
             image appeared.
         synthetic: whether this project draws the images; the report then says so.
+        caution: what numbers on it do not show, in sentences that the report quotes.
         human_reference: published human values on this data set, by metric.
     """
 
@@ -51,6 +52,7 @@ class DatasetMetadata:
     pixels_per_degree: float | None = None
     drop_first: bool = False
     synthetic: bool = False
+    caution: str = ""
     human_reference: Mapping[str, float] = field(default_factory=dict)
 
     @property

@@ -179,11 +179,13 @@ class DatasetTerms:
     Attributes:
         title: its own name.
         synthetic: whether this project draws it, without photographs.
+        caution: what its numbers do not show, in sentences for readers; may be empty.
         human_reference: values of people from the literature, by metric.
     """
 
     title: str
     synthetic: bool = False
+    caution: str = ""
     human_reference: Mapping[str, float] = field(default_factory=dict)
 
 
