@@ -2,18 +2,19 @@
 
 import os
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import psutil
 import torch
 from accelerate import Accelerator
-from accelerate.tracking import LOGGER_TYPE_TO_CLASS, get_available_trackers
+from accelerate.tracking import LOGGER_TYPE_TO_CLASS, GeneralTracker, get_available_trackers
 from accelerate.utils import DistributedType, TorchDynamoPlugin, broadcast_object_list
 
 from hf_clipdyn.config import TrainingConfig
 from hf_clipdyn.errors import ConfigError, TrainingError, UnknownNameError
+from hf_clipdyn.plugins import CALLBACKS, plugins, subclasses_in
 
 __all__ = [
     "CrowdedWarning",
@@ -62,8 +63,7 @@ def make_accelerator(config: TrainingConfig, folder: Path) -> Accelerator:
         ConfigError: a tracker is unknown or not installed, or the machine lacks that precision.
     """
     bf16 = has_bf16() if config.bf16 is None else config.bf16
-    trackers = [name.strip() for name in config.report_to.split(",") if name.strip() not in ("", "none")]
-    _check_trackers(trackers)
+    trackers = _trackers(config.report_to)
     try:
         accelerator = Accelerator(
             cpu=not torch.accelerator.is_available(),
@@ -105,18 +105,28 @@ def _check_sharding(accelerator: Accelerator) -> None:
         )
 
 
-def _check_trackers(names: Sequence[str]) -> None:
-    """Refuse trackers that accelerate would ignore silently."""
-    known = [*LOGGER_TYPE_TO_CLASS, "all"]
+def _trackers(report_to: str) -> list[str | GeneralTracker]:
+    """The trackers of ``report_to``: names that accelerate knows, and objects of plug-ins' own classes.
+
+    Raises:
+        UnknownNameError: there is no such tracker.
+        ConfigError: it is not installed; accelerate would ignore it silently.
+    """
+    own = {str(one.name): one for one in subclasses_in(plugins(CALLBACKS), GeneralTracker)}
     available = [str(name) for name in get_available_trackers()]
-    for name in names:
-        if name not in known:
+    found: list[str | GeneralTracker] = []
+    for name in filter(None, map(str.strip, report_to.split(","))):
+        if name == "none":
+            continue
+        if name not in (known := [*LOGGER_TYPE_TO_CLASS, *own, "all"]):
             raise UnknownNameError("tracker", name, known)
-        if name not in available and not (name == "all" and available):
+        if name not in (*available, *own) and not (name == "all" and available):
             raise ConfigError(
                 f"report_to is {name}, which is not installed: trackio and tensorboard come with `pip install "
                 f"hf-clipdyn[track]`, wandb with `pip install wandb`; or leave report_to out."
             )
+        found.append(own[name]() if name in own else name)
+    return found
 
 
 def end_training(accelerator: Accelerator) -> None:

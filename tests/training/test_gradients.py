@@ -45,7 +45,7 @@ def norm(found: Gradients) -> float:
     return float(torch.cat([gradient.flatten() for gradient in found.values()]).norm())
 
 
-def assert_same(found: Gradients, expected: Gradients, what: str, exact: float = EXACT) -> None:
+def assert_same(found: Gradients, expected: Gradients, what: str) -> None:
     assert found.keys() == expected.keys()
     whole = norm(expected)
     for name, gradient in expected.items():
@@ -53,21 +53,18 @@ def assert_same(found: Gradients, expected: Gradients, what: str, exact: float =
         if name.endswith(
             "k_proj.bias"
         ):  # softmax does not see what all keys share: the gradient is 0, plus rounding
-            assert max(float(gradient.norm()), float(found[name].norm())) <= exact * whole, (what, name)
+            assert max(float(gradient.norm()), float(found[name].norm())) <= EXACT * whole, (what, name)
             continue
         assert float(gradient.norm()) > 0, f"{name} gets no gradient"
-        assert difference <= exact * float(gradient.norm()), (what, name, difference / float(gradient.norm()))
+        assert difference <= EXACT * float(gradient.norm()), (what, name, difference / float(gradient.norm()))
 
 
 def check(outcome: dict[str, Any], loss: str, way: str, processes: int, what: str) -> None:
     rows = micro_batches(processes) if way == "accumulated" else [list(range(12))]
     value, expected = reference(loss, rows)
     assert float(outcome["loss"]) == pytest.approx(value, rel=1e-6), what
-    exact = (
-        2 * EXACT if way == "accumulated" else EXACT
-    )  # the mean that it is compared with is rounded as well
-    assert float(outcome["norm"]) == pytest.approx(norm(expected), rel=exact), what
-    assert_same(outcome["gradients"], expected, what, exact)
+    assert float(outcome["norm"]) == pytest.approx(norm(expected), rel=EXACT), what
+    assert_same(outcome["gradients"], expected, what)
 
 
 def check_processes(processes: int, folder: Path, launch: Callable[..., str]) -> None:

@@ -17,6 +17,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+from hub_server.faults import Fault
+from hub_server.server import HubServer
+from huggingface_hub import HfApi
 from PIL import Image
 
 from hf_clipdyn.config import TrainingConfig, parse_training_config
@@ -27,6 +30,7 @@ from hf_clipdyn.models.tokenizers import train_tokenizer
 from hf_clipdyn.revisions import list_revisions
 from hf_clipdyn.training import train
 from hf_clipdyn.training.augmentation import Augmentation
+from hf_clipdyn.training.loop import Callback, Training
 from hf_clipdyn.training.shards import Sample, Shards, Shuffle, first_captions
 from hf_clipdyn.training.source import Batch
 from hf_clipdyn.training.streamed import StreamedSource, Workers
@@ -448,6 +452,43 @@ def test_a_run_killed_within_an_epoch_continues_with_the_weights_of_an_uninterru
     weights = [[r.sha256 for r in list_revisions("me/run", store=run.store)] for run in (whole, resumed)]
     assert len(weights[0]) == 5
     assert weights[0] == weights[1]
+
+
+@pytest.mark.parametrize("kind", ["tar", "parquet"])
+def test_a_repository_on_the_hub_is_streamed_and_continued(hub: HubServer, tmp_path: Path, kind: str) -> None:
+    """As the same shards in a folder are; nothing is downloaded whole."""
+    api = HfApi()
+    api.create_repo("me/pairs", repo_type="dataset")
+    for i in range(4):
+        path = tmp_path / "pairs" / f"train-{i}.{kind}"
+        numbers = range(10 * i, 10 * i + 10)
+        if kind == "tar":
+            _write_tar(path, numbers)
+        else:
+            _write_parquet(path, numbers, lambda n: [f"sample {n}"])
+        api.upload_file(
+            path_or_fileobj=path, path_in_repo=f"data/{path.name}", repo_id="me/pairs", repo_type="dataset"
+        )
+
+    def revisions(name: Path | str, output: str, *callbacks: Callback, **changes: object) -> list[str]:
+        flags = _flags(name, tmp_path / output, num_train_epochs=2, **changes)  # type: ignore[arg-type]
+        summary = train(parse_training_config(flags), callbacks)
+        assert summary is not None
+        return [revision.sha256 for revision in list_revisions("me/run", store=summary.store)]
+
+    class Stop(Callback):
+        def step_ends(self, training: Training) -> None:
+            if training.step == 3:
+                training.stop()
+
+    whole = revisions("me/pairs", "hub", dataloader_num_workers=1)
+    assert len(set(whole)) == 3
+    revisions("me/pairs", "stopped", Stop(), dataloader_num_workers=0)
+    assert revisions("me/pairs", "stopped", resume_from_checkpoint=True) == whole
+    assert hub.count("resolve-get") > 0
+    hub.plant("resolve-get", Fault(status=404, message="gone"), times=10**6)
+    with pytest.raises(DatasetError, match="me/pairs"):
+        revisions("me/pairs", "gone")
 
 
 def test_a_folder_of_captioned_images_is_one_shard(photographs: Path) -> None:
