@@ -26,10 +26,9 @@ from hf_clipdyn.training.folder import output_folder
 from hf_clipdyn.training.images import CachedImages, DecodedImages, Images, check_broken
 from hf_clipdyn.training.mapped import MappedSource
 from hf_clipdyn.training.shards import Shards, Shuffle, first_captions
-from hf_clipdyn.training.source import Source
+from hf_clipdyn.training.source import Source, Workers, spare_cores
 from hf_clipdyn.training.statements import draws_bars, say
-from hf_clipdyn.training.streamed import StreamedSource, Workers
-from hf_clipdyn.training.workers import spare_cores
+from hf_clipdyn.training.streamed import StreamedSource
 
 __all__ = ["SOURCES", "Inputs", "prepare_inputs"]
 
@@ -119,11 +118,7 @@ def _streamed(
         streams=config.streams_per_process,
         samples_per_epoch=config.samples_per_epoch,
         per_device_batch_size=config.per_device_step_size,
-        workers=Workers(
-            _workers(config, accelerator),
-            config.dataloader_prefetch_factor,
-            pin_memory=accelerator.device.type == "cuda",
-        ),
+        workers=_workers(config, accelerator),
         folder=output_folder(config) / "shards",
         process_index=accelerator.process_index,
         num_processes=accelerator.num_processes,
@@ -174,8 +169,6 @@ def _by_row(
         seed=config.seed,
         all_captions=config.caption_choice == "all",
         workers=_workers(config, accelerator, is_cheap=reading == "cached" and not images.draws),
-        prefetch=config.dataloader_prefetch_factor,
-        pin_memory=accelerator.device.type == "cuda",
         process_index=accelerator.process_index,
         num_processes=accelerator.num_processes,
     )
@@ -236,13 +229,13 @@ def _cached(
     return CachedImages(pixels, augmentation, image_processor)
 
 
-def _workers(config: TrainingConfig, accelerator: Accelerator, *, is_cheap: bool = False) -> int:
-    """The processes that read: by default none on a CPU if reading costs less than passing the batch on."""
-    if config.dataloader_num_workers is not None:
-        return config.dataloader_num_workers
-    if is_cheap and accelerator.device.type == "cpu":
-        return 0
-    return spare_cores(accelerator.device, config.num_threads or 1)
+def _workers(config: TrainingConfig, accelerator: Accelerator, *, is_cheap: bool = False) -> Workers:
+    """By default none on a CPU if reading costs less than passing the batch on."""
+    device, count = accelerator.device, config.dataloader_num_workers
+    if count is None:
+        cheap = is_cheap and device.type == "cpu"
+        count = 0 if cheap else spare_cores(device, config.num_threads or 1)
+    return Workers(count, config.dataloader_prefetch_factor, pin_memory=device.type == "cuda")
 
 
 SOURCES: dict[str, Callable[[TrainingConfig, ModelSize, Accelerator, ProcessorMixin | None], Inputs]] = {

@@ -23,28 +23,12 @@ from hf_clipdyn.preprocess import input_size
 from hf_clipdyn.training.augmentation import Augmentation, random_numbers
 from hf_clipdyn.training.images import fit_of
 from hf_clipdyn.training.shards import Block, Sample, Shards, Shuffle, Stream, read_counts, write_counts
-from hf_clipdyn.training.source import Batch, Source
-from hf_clipdyn.training.workers import ignore_interrupts
+from hf_clipdyn.training.source import Batch, Source, Workers
 
-__all__ = ["StreamedSource", "Workers"]
+__all__ = ["StreamedSource"]
 
 _MOST_BROKEN = 0.1
 _FEW = 1000  # samples after which a share of broken ones says something
-
-
-@dataclass(frozen=True)
-class Workers:
-    """How a process reads beside the training; nothing of it changes the data.
-
-    Attributes:
-        count: of the processes that read; 0 reads in the training process itself.
-        prefetch_factor: batches that each of them reads in advance.
-        pin_memory: whether batches lie where a GPU fetches them fastest.
-    """
-
-    count: int = 0
-    prefetch_factor: int = 2
-    pin_memory: bool = False
 
 
 class _Read(NamedTuple):
@@ -276,15 +260,8 @@ class StreamedSource(Source):
             Stream(self._shards, self._shuffle, epoch, index, total, counts)
             for index in range(first, first + self._streams)
         ]
-        workers = min(self._workers.count, self._streams)
-        return DataLoader(
-            _Reading(streams, self._decoder, self._size, steps),
-            batch_size=None,
-            num_workers=workers,
-            prefetch_factor=self._workers.prefetch_factor if workers else None,
-            pin_memory=self._workers.pin_memory,
-            worker_init_fn=ignore_interrupts,
-        )
+        reading = _Reading(streams, self._decoder, self._size, steps)
+        return DataLoader(reading, batch_size=None, **self._workers.arguments(self._streams))
 
     def _note(self, read: _Read) -> None:
         self._shown += self._size

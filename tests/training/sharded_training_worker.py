@@ -1,4 +1,4 @@
-"""Run by torchrun: `scripts/train.py` with FSDP2 on CPUs; ``--stop`` as first argument leaves inside the second epoch."""
+"""Run by torchrun: `scripts/train.py` with FSDP2 on CPUs; ``--stop`` as first argument leaves after seven steps."""
 
 import sys
 
