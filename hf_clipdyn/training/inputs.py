@@ -32,20 +32,12 @@ from hf_clipdyn.training.streamed import StreamedSource
 
 __all__ = ["SOURCES", "Inputs", "prepare_inputs"]
 
-_TOKENIZER_CAPTIONS = 20_000  # of a stream; they determine a small vocabulary well
-_LARGEST_CACHE = (
-    4_000_000_000  # bytes of decoded pixels that are kept on the disk unless `reading` says otherwise
-)
+_TOKENIZER_CAPTIONS = 20_000  # of a stream; enough for a small vocabulary
+_LARGEST_CACHE = 4_000_000_000  # bytes of decoded pixels on the disk, unless `reading` is given
 
 
 class Inputs(NamedTuple):
-    """What a run learns from.
-
-    Attributes:
-        source: gives the batches.
-        processor: what turns images and texts into the model's inputs, as it is published.
-        reading: the entry of `SOURCES`.
-    """
+    """The batches, the processor that is published with the model, and the entry of `SOURCES` that was used."""
 
     source: Source
     processor: ProcessorMixin
@@ -135,7 +127,7 @@ def prepare_inputs(
         config: the run.
         size: decides the input of a new model.
         accelerator: tells the processes apart.
-        given: processor of the model that the run continues; None for a new model.
+        given: processor of the model that the run continues; None for a new one.
 
     Raises:
         DatasetError: the data are absent or without captions, or their cache does not fit on the disk.
@@ -150,7 +142,7 @@ def prepare_inputs(
 def _by_row(
     config: TrainingConfig, size: ModelSize, accelerator: Accelerator, given: ProcessorMixin | None
 ) -> Inputs:
-    """A map-style data set, read as the configuration says, or as its size suggests."""
+    """The entries ``cached`` and ``decoded``: see `MappedSource`. By default the size of the data decides."""
     image_processor = clip_image_processor(size) if given is None else given.image_processor
     with accelerator.main_process_first():
         dataset = _load(config)
@@ -184,7 +176,7 @@ def _augmentation(config: TrainingConfig) -> Augmentation:
 
 
 def _reading(images: int, image_processor: Any) -> str:
-    """`cached` where that is small. It follows from the data alone: every machine chooses the same."""
+    """`cached` if that is small. This depends on the data only, so every machine chooses the same."""
     return "cached" if _cache_size(images, image_processor) <= _LARGEST_CACHE else "decoded"
 
 
@@ -230,7 +222,7 @@ def _cached(
 
 
 def _workers(config: TrainingConfig, accelerator: Accelerator, *, is_cheap: bool = False) -> Workers:
-    """By default none on a CPU if reading costs less than passing the batch on."""
+    """By default there are none on a CPU if reading is cheaper than sending the batch to another process."""
     device, count = accelerator.device, config.dataloader_num_workers
     if count is None:
         cheap = is_cheap and device.type == "cpu"
