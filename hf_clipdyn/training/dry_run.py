@@ -1,7 +1,6 @@
 """What a run would cost, before it begins: two steps on random pixels, no data and no files."""
 
 import dataclasses
-import math
 import re
 import time
 from collections.abc import Iterator
@@ -154,12 +153,13 @@ def _measure(config: TrainingConfig, accelerator: Accelerator, loss: Loss) -> Dr
     processor = _stand_in(config, loss) if begin is None else read_processor(begin)
     with torch.device("meta") if begin is None else nullcontext():
         on_meta = initial_model(config, loss, processor, begin).to("meta")
+    images = _images_per_epoch(config)
     source = RandomPixels(
         processor,
         vocab_size=on_meta.encoder.config.text_config.vocab_size,
         per_device_batch_size=config.per_device_step_size,
         num_processes=accelerator.num_processes,
-        images=_images_per_epoch(config),
+        images=images,
     )
     trained = sum(p.numel() for p in on_meta.parameters() if p.requires_grad)
     parameters = sum(p.numel() for p in on_meta.parameters())
@@ -175,7 +175,7 @@ def _measure(config: TrainingConfig, accelerator: Accelerator, loss: Loss) -> Dr
         model = initial_model(config, loss, processor, begin)
         speed, memory = _take_steps(config, accelerator, loss, model, source)
     steps = publishing_steps(config.publish, config.num_train_epochs * source.steps_per_epoch)
-    inside = {step for step in steps if step % source.steps_per_epoch} if source.known else set()
+    inside = sum(step % source.steps_per_epoch > 0 for step in steps) if images is not None else 0
     return DryRun(
         parameters=parameters,
         trained=trained,
@@ -186,9 +186,9 @@ def _measure(config: TrainingConfig, accelerator: Accelerator, loss: Loss) -> Dr
         images_per_second=speed,
         memory=memory,
         free=free,
-        images=source.images if source.known else None,
+        images=images,
         epochs=config.num_train_epochs,
-        revisions=config.num_train_epochs + 1 + len(inside),
+        revisions=config.num_train_epochs + 1 + inside,
         revision_bytes=_FLOAT * parameters,
         device=str(accelerator.device) if speed is not None else "meta",
     )
@@ -204,10 +204,10 @@ def _stand_in(config: TrainingConfig, loss: Loss) -> ProcessorMixin:
 
 def _images_per_epoch(config: TrainingConfig) -> int | None:
     """From the recipe or the data set's metadata; None if only the data tell."""
-    fields = config.recipe()
-    for name in ("samples_per_epoch", "max_train_samples"):
-        if fields.get(name) is not None:
-            return int(fields[name])
+    if config.caption_choice == "all":
+        return None
+    if (given := config.samples_per_epoch or config.max_train_samples) is not None:
+        return given
     if config.dataset_name not in dataset_names():
         return None
     rows = dataset_metadata(config.dataset_name).official_rows(config.dataset_config_name, config.train_split)
@@ -288,11 +288,10 @@ class RandomPixels(Source):
         self._size = input_size(processor.image_processor)
         self._tokenizer, self._vocab_size = processor.tokenizer, vocab_size
         self._local_size = per_device_batch_size
-        self.known = images is not None
         self.global_batch_size = per_device_batch_size * num_processes
         self.images = images or _STEPS * self.global_batch_size
         self.captions = None
-        self.steps_per_epoch = max(1, math.floor(self.images / self.global_batch_size))
+        self.steps_per_epoch = max(1, self.images // self.global_batch_size)
 
     @property
     def skipped(self) -> int:

@@ -15,7 +15,7 @@ from hf_clipdyn.config import TrainingConfig
 from hf_clipdyn.data import load_dataset
 from hf_clipdyn.data.caches import cache_folder
 from hf_clipdyn.data.overview import readable_size
-from hf_clipdyn.data.pixels import decode_pixels, has_pixels
+from hf_clipdyn.data.pixels import Pixels, decode_pixels, has_pixels
 from hf_clipdyn.errors import ConfigError, DatasetError
 from hf_clipdyn.models.sizes import ModelSize, clip_image_processor
 from hf_clipdyn.models.tokenizers import clip_tokenizer, train_tokenizer
@@ -145,11 +145,13 @@ def _by_row(
     """The entries ``cached`` and ``decoded``: see `MappedSource`. By default the size of the data decides."""
     image_processor = clip_image_processor(size) if given is None else given.image_processor
     with accelerator.main_process_first():
-        dataset = _load(config)
-        augmentation = _augmentation(config)
-        reading = config.reading or _reading(len(dataset), _roomy(image_processor, augmentation.room))
+        dataset, augmentation = _load(config), _augmentation(config)
+        roomy = _roomy(image_processor, augmentation.room)
+        cache_size = len(dataset) * 3 * math.prod(input_size(roomy))
+        reading = config.reading or ("cached" if cache_size <= _LARGEST_CACHE else "decoded")
         if reading == "cached":
-            images = _cached(dataset, augmentation, image_processor, config, accelerator)
+            pixels = _decode(dataset, roomy, cache_size, config, accelerator)
+            images: Images = CachedImages(pixels, augmentation, image_processor)
         else:
             images = DecodedImages(dataset, augmentation, image_processor)
     captions = dataset["captions"][:]
@@ -175,16 +177,6 @@ def _augmentation(config: TrainingConfig) -> Augmentation:
     )
 
 
-def _reading(images: int, image_processor: Any) -> str:
-    """`cached` if that is small. This depends on the data only, so every machine chooses the same."""
-    return "cached" if _cache_size(images, image_processor) <= _LARGEST_CACHE else "decoded"
-
-
-def _cache_size(images: int, image_processor: Any) -> int:
-    """Bytes of the decoded pixels."""
-    return images * 3 * math.prod(input_size(image_processor))
-
-
 def _roomy(image_processor: Any, room: float) -> Any:
     """The processor with an input whose sides are ``room`` times as long."""
     if room == 1:
@@ -198,27 +190,27 @@ def _roomy(image_processor: Any, room: float) -> Any:
     return roomy
 
 
-def _cached(
+def _decode(
     dataset: datasets.Dataset,
-    augmentation: Augmentation,
     image_processor: Any,
+    cache_size: int,
     config: TrainingConfig,
     accelerator: Accelerator,
-) -> Images:
-    roomy = _roomy(image_processor, augmentation.room)
-    if accelerator.is_main_process and not has_pixels(dataset, roomy, cache_dir=config.cache_dir):
-        size, folder = _cache_size(len(dataset), roomy), cache_folder("pixels", config.cache_dir)
-        if not config.quiet:
-            say(f"Decoding {len(dataset):,} images: their pixels take {readable_size(size)} in {folder}.")
+) -> Pixels:
+    """The pixels of all images; says beforehand how much of the disk they take, unless they are decoded already."""
+    is_main, cache_dir = accelerator.is_main_process, config.cache_dir
+    if is_main and not config.quiet and not has_pixels(dataset, image_processor, cache_dir=cache_dir):
+        folder = cache_folder("pixels", cache_dir)
+        say(f"Decoding {len(dataset):,} images: their pixels take {readable_size(cache_size)} in {folder}.")
     pixels = decode_pixels(
         dataset,
-        roomy,
-        cache_dir=config.cache_dir,
+        image_processor,
+        cache_dir=cache_dir,
         desc="decoding",
-        disable_tqdm=not (draws_bars(config) and accelerator.is_main_process),
+        disable_tqdm=not (is_main and draws_bars(config)),
     )
     check_broken(np.flatnonzero(pixels.broken), len(pixels))
-    return CachedImages(pixels, augmentation, image_processor)
+    return pixels
 
 
 def _workers(config: TrainingConfig, accelerator: Accelerator, *, is_cheap: bool = False) -> Workers:

@@ -64,8 +64,11 @@ def test_hours_and_revisions_follow_from_images_epochs_and_speed() -> None:
     assert found.state_bytes < found.memory
 
 
-def test_images_that_only_the_data_know_are_said_to_be_unknown() -> None:
-    found = _dry_run("--dataset_name", "somebody/pairs")
+@pytest.mark.parametrize(
+    "flags", [("--dataset_name", "somebody/pairs"), ("--max_train_samples", "256", "--caption_choice", "all")]
+)
+def test_images_that_only_the_data_know_are_said_to_be_unknown(flags: tuple[str, ...]) -> None:
+    found = _dry_run(*flags)
     assert (found.images, found.hours) == (None, None)
     assert "hours per million images" in found.message
 
