@@ -1,4 +1,4 @@
-"""What a run learns from, as the loop sees it: batches by epoch and position, and the processes that read them.
+"""Training data as the loop sees them: batches by epoch and position, and the processes that read them.
 
 Every way of reading (`cached`, `decoded`, `streamed`) is a `Source`; which one a run takes is an entry of
 `hf_clipdyn.training.inputs.SOURCES`.
@@ -33,8 +33,8 @@ class Source(ABC):
     Attributes:
         global_batch_size: images of one step over all processes.
         steps_per_epoch: steps of an epoch; an incomplete last batch is left out, since the loss depends on its size.
-        images: images of an epoch, those of the incomplete batch included.
-        captions: captions of these images; None if they are not counted before they are read.
+        images: images of an epoch, including an incomplete last batch.
+        captions: captions of these images; None if they are only known after reading.
     """
 
     global_batch_size: int
@@ -48,7 +48,7 @@ class Source(ABC):
 
         Args:
             epoch: counted from 1.
-            first_step: number of its steps that were taken before; costs the same wherever it is.
+            first_step: steps of the epoch to skip; the cost does not depend on it.
         """
 
     @property
