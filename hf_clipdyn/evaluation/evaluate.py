@@ -1,6 +1,5 @@
 """Plan, observe, score: one live model, each image once per revision, each cell written when it is done."""
 
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -21,7 +20,6 @@ from hf_clipdyn.evaluation.plan import Plan, PlannedCell, check_precision
 from hf_clipdyn.evaluation.processes import check_device, from_main_process, join_processes
 from hf_clipdyn.evaluation.score import rescore, rows_of, score, versions
 from hf_clipdyn.results.cells import CellStore
-from hf_clipdyn.terminal import draws_bars
 
 __all__ = ["evaluate"]
 
@@ -55,12 +53,10 @@ def evaluate(config: EvaluationConfig, say: Callable[[str], Any] = lambda _: Non
         store.rebuild()
     else:
         check_precision(config, store.cells())
-        lines = config.show_progress and not draws_bars()
-        config = replace(config, show_progress=config.show_progress and not lines)
         plan = Plan(config, say)
         store.check_writable()
         try:
-            keys = _measure(config, plan, store, say, lines=lines)
+            keys = _measure(config, plan, store, say)
         finally:
             store.rebuild()
     table = from_main_process(store.select(keys) if state.is_main_process else None)
@@ -71,13 +67,8 @@ def _silent(_: str) -> None:
     """What processes but the main one say."""
 
 
-def _measure(
-    config: EvaluationConfig, plan: Plan, store: CellStore, say: Callable[[str], Any], *, lines: bool
-) -> list[str]:
-    """Measure what is not done yet; returns the keys of all cells that the call means.
-
-    Without a terminal, ``lines`` prints one line for each revision instead of a bar.
-    """
+def _measure(config: EvaluationConfig, plan: Plan, store: CellStore, say: Callable[[str], Any]) -> list[str]:
+    """Measure what is not done yet; returns the keys of all cells that the call means."""
     state = PartialState()
     assert config.store is None or not isinstance(config.store, str)
     dtype = getattr(torch, config.dtype)
@@ -90,7 +81,7 @@ def _measure(
         unit="cell",
         disable=not (config.show_progress and state.is_main_process),
     ) as bar:
-        for number, revision in enumerate(plan.revisions, 1):
+        for revision in plan.revisions:
             folder = live.fetch(revision)
             done = set() if config.force else from_main_process(store.keys())
             readout: Readout | None = None
@@ -102,9 +93,6 @@ def _measure(
                     _measure_cell(planned, readout, config, store)
                 keys.append(planned.cell.key)
                 bar.update()
-            if lines and state.is_main_process:
-                done_so_far = f"revision {number}/{len(plan.revisions)}, cell {len(keys)}/{len(plan)}"
-                tqdm.write(f"{revision.name} is evaluated: {done_so_far}", file=sys.stderr)
     return keys
 
 

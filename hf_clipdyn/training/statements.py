@@ -1,12 +1,13 @@
 """What a run says on standard error: what it is about to do, and what to do next."""
 
+import os
 import shlex
 import sys
 from pathlib import Path
 
+from huggingface_hub import constants
 from tqdm.auto import tqdm
 
-from hf_clipdyn import terminal
 from hf_clipdyn.config import TrainingConfig
 from hf_clipdyn.data.overview import readable_size
 from hf_clipdyn.training.loop import Training
@@ -21,8 +22,18 @@ def say(line: str) -> None:
 
 
 def draws_bars(config: TrainingConfig) -> bool:
-    """Whether a run draws bars: on a terminal, unless a flag or a variable forbids them."""
-    return not (config.disable_tqdm or config.quiet) and terminal.draws_bars()
+    """Whether bars are drawn: on a terminal, unless a flag or a variable forbids them.
+
+    The variables are ``TQDM_DISABLE`` and ``HF_HUB_DISABLE_PROGRESS_BARS``.
+    """
+    switched_off = os.environ.get("TQDM_DISABLE", "").lower() not in ("", "0", "false")
+    return (
+        sys.stderr is not None
+        and sys.stderr.isatty()
+        and not (
+            config.disable_tqdm or config.quiet or switched_off or constants.HF_HUB_DISABLE_PROGRESS_BARS
+        )
+    )
 
 
 def beginning(
