@@ -120,7 +120,7 @@ class DryRun:
                 f"run: {hours:,.2f} hours per million images at this speed; the number of images is known once the "
                 "data are read, or set max_train_samples"
             )
-        shown = f"run: {self.epochs:,} epochs of {self.images:,} images"
+        shown = f"run: {self.epochs:,} epoch{'s' * (self.epochs != 1)} of {self.images:,} images"
         return shown if self.hours is None else f"{shown}, {self.hours:,.2f} hours at this speed"
 
 

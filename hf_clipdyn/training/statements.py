@@ -64,7 +64,7 @@ def beginning(
     lines = [
         f"Data: {config.dataset_name}, {_count(source.images, 'image')}{captions} an epoch"
         f"{left_out * bool(source.left_out)}.",
-        f"Model: {config.scale}, {number:,} parameters{frozen}; {accelerator.device.type} in "
+        f"Model: {config.size_name}, {number:,} parameters{frozen}; {accelerator.device.type} in "
         f"{'bf16' if config.bf16 else 'fp32'}, {config.attn_implementation} attention, "
         f"{_count(accelerator.num_processes, 'process')}{threads}.",
         f"Run: {_count(training.epochs, 'epoch')} of {_count(source.steps_per_epoch, 'step')} of "
