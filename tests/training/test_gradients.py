@@ -20,28 +20,18 @@ from hf_clipdyn.training.source import Batch
 
 WORKER = Path(__file__).with_name("gradients_worker.py")
 Gradients = dict[str, torch.Tensor]
-Norms = dict[str, float]
 EXACT = 1e-6  # of the norm, in single precision
 
 
-def reference(loss: str, batches: list[list[int]]) -> tuple[float, Gradients, Norms]:
-    """What one process finds without any of our ways, for batches that are given by their rows.
-
-    Returns:
-        The mean of the batches' losses, the mean of their gradients, and for each parameter, and for all, the mean of
-        the gradients' norms: rounding is proportional to these, and the norm of the mean may be smaller.
-    """
-    values, found = [], []
-    for rows in batches:
-        model, batch = tiny_model(loss).train(), global_batch()
-        value = make_loss(loss)(model(batch.pixels[rows], batch.input_ids[rows]))
-        value.backward()
-        values.append(float(value.detach()))
-        found.append({name: p.grad for name, p in model.named_parameters() if p.grad is not None})
-    mean = {name: torch.stack([one[name] for one in found]).mean(0) for name in found[0]}
-    norms = {name: sum(float(one[name].norm()) for one in found) / len(found) for name in mean}
-    norms["all"] = sum(map(norm, found)) / len(found)
-    return sum(values) / len(values), mean, norms
+def reference(loss: str, rows: list[list[int]]) -> tuple[float, Gradients]:
+    """Loss and gradients of one process without any of our ways: the mean over the batches that the rows name."""
+    model = tiny_model(loss).train()
+    batch = global_batch()
+    values = [make_loss(loss)(model(batch.pixels[chosen], batch.input_ids[chosen])) for chosen in rows]
+    value = torch.stack(values).mean()
+    value.backward()
+    found = {name: p.grad for name, p in model.named_parameters() if p.grad is not None}
+    return float(value.detach()), found
 
 
 def micro_batches(processes: int) -> list[list[int]]:
@@ -55,27 +45,29 @@ def norm(found: Gradients) -> float:
     return float(torch.cat([gradient.flatten() for gradient in found.values()]).norm())
 
 
-def assert_same(found: Gradients, expected: Gradients, what: str, norms: Norms | None = None) -> None:
-    """Equal for every parameter up to 1e-6 of its norm, or of ``norms`` if they are given."""
+def assert_same(found: Gradients, expected: Gradients, what: str, exact: float = EXACT) -> None:
     assert found.keys() == expected.keys()
     whole = norm(expected)
     for name, gradient in expected.items():
-        size = float(gradient.norm())
-        if name.endswith("k_proj.bias"):
-            # softmax does not see what all keys share: the gradient is 0, plus rounding
-            assert max(size, float(found[name].norm())) <= EXACT * whole, (what, name)
+        difference = float((found[name] - gradient).norm())
+        if name.endswith(
+            "k_proj.bias"
+        ):  # softmax does not see what all keys share: the gradient is 0, plus rounding
+            assert max(float(gradient.norm()), float(found[name].norm())) <= exact * whole, (what, name)
             continue
-        assert size > 0, f"{name} gets no gradient"
-        difference = float((found[name] - gradient).norm()) / (size if norms is None else norms[name])
-        assert difference <= EXACT, (what, name, difference)
+        assert float(gradient.norm()) > 0, f"{name} gets no gradient"
+        assert difference <= exact * float(gradient.norm()), (what, name, difference / float(gradient.norm()))
 
 
 def check(outcome: dict[str, Any], loss: str, way: str, processes: int, what: str) -> None:
-    batches = micro_batches(processes) if way == "accumulated" else [list(range(12))]
-    value, expected, norms = reference(loss, batches)
+    rows = micro_batches(processes) if way == "accumulated" else [list(range(12))]
+    value, expected = reference(loss, rows)
     assert float(outcome["loss"]) == pytest.approx(value, rel=1e-6), what
-    assert float(outcome["norm"]) == pytest.approx(norm(expected), abs=EXACT * norms["all"]), what
-    assert_same(outcome["gradients"], expected, what, norms)
+    # The mean that accumulation is compared with is rounded as well: in the worst parameter, plain autograd in single
+    # precision is 1.4e-6 from double precision here.
+    exact = 2 * EXACT if way == "accumulated" else EXACT
+    assert float(outcome["norm"]) == pytest.approx(norm(expected), rel=exact), what
+    assert_same(outcome["gradients"], expected, what, exact)
 
 
 def check_processes(processes: int, folder: Path, launch: Callable[..., str]) -> None:
