@@ -58,8 +58,9 @@ class PublishAverage(PublishStates):
         options = StateDictOptions(full_state_dict=True, cpu_offload=True)
         with self._in_place_of_weights(training):
             state: dict[str, Any] = {**get_model_state_dict(training.unwrapped, options=options)}
-        if training.accelerator.is_main_process:  # only its state is filled
-            save_file({name: tensor.contiguous() for name, tensor in state.items()}, folder / _FILE)
+            # Within the block: the tensors may be the model's own.
+            if training.accelerator.is_main_process:
+                save_file({name: tensor.contiguous() for name, tensor in state.items()}, folder / _FILE)
 
     def load_state(self, training: Training, folder: Path) -> None:
         state: dict[str, Any] = {**read_tensors(folder / _FILE)}
