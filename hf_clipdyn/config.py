@@ -63,6 +63,17 @@ _EXECUTION = {
 _COUNT = "[1, 1000000000]"
 
 
+class _Joined(argparse.Action):
+    """A flag that may be repeated, as those of `clipdyn evaluate`: its values are joined by commas."""
+
+    def __call__(
+        self, _: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, __: str | None = None
+    ) -> None:
+        earlier = getattr(namespace, self.dest)
+        # What a recipe says is a default, which a flag replaces.
+        setattr(namespace, self.dest, values if earlier is self.default else f"{earlier},{values}")
+
+
 @dataclass(frozen=True)
 class TrainingConfig:
     """One training run."""
@@ -260,7 +271,8 @@ class TrainingConfig:
     logging_steps: int = option(10, "Log to log.jsonl every N steps.", within=_COUNT)
     report_to: str = option(
         "none",
-        "Trackers, separated by commas: trackio and tensorboard (install hf-clipdyn[track]), or others of accelerate.",
+        "Trackers, separated by commas: trackio and tensorboard (install hf-clipdyn[track]), others of accelerate, or "
+        "a plug-in's `GeneralTracker` by its name.",
     )
     disable_tqdm: bool = option(False, "No progress bar, only one line per epoch.")
     quiet: bool = option(False, "Print warnings and errors only.")
@@ -271,8 +283,9 @@ class TrainingConfig:
     )
     plugin: str | None = option(
         None,
-        "Python files with data sets, losses or callbacks of your own, separated by commas. They are run: name only "
-        "what you trust.",
+        "Python files with data sets, losses, callbacks or trackers of your own, separated by commas or given one by "
+        "one. They are run: name only what you trust.",
+        action=_Joined,
     )
     num_processes: int | None = option(
         None, "Stop unless the run has this many processes.", within="[1, 1000000]"
@@ -282,7 +295,7 @@ class TrainingConfig:
         if self.hub_token is not None:  # a file written on Windows ends in \r\n, which no header may hold
             object.__setattr__(self, "hub_token", self.hub_token.strip() or None)
         check_options(self)
-        for path in filter(None, (self.plugin or "").split(",")):
+        for path in filter(None, map(str.strip, (self.plugin or "").split(","))):
             load_plugin(path)
         steps = [] if self.publish in ("epoch", "log2") else self.publish.split(",")
         if not all(

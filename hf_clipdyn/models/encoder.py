@@ -23,6 +23,7 @@ from safetensors import SafetensorError
 from transformers import AutoConfig, AutoImageProcessor, AutoModel, AutoTokenizer
 
 from hf_clipdyn.errors import ModelError, shorten
+from hf_clipdyn.memory import keep_freed_blocks
 from hf_clipdyn.models.plausible import PROCESSOR_FILES, check_settings_files
 from hf_clipdyn.models.snapshots import read_weights, settings_digest, snapshot_folder, weight_files
 from hf_clipdyn.preprocess import Normaliser, naflex_inputs
@@ -39,7 +40,6 @@ __all__ = [
 ]
 
 _CPU_IMAGES = 32
-_LARGE_BLOCK = 31 * 2**20  # bytes; glibc ignores blocks above 32 MiB here
 _MOST_WORDS = 400  # of an error of transformers
 _NUMBER = re.compile(r"\d+")
 _NO_CODE: dict[str, Any] = {"trust_remote_code": False}  # None would ask on the terminal
@@ -90,7 +90,7 @@ class Encoder:
         self.image_processor, self.tokenizer = image_processor, tokenizer
         self._normalise = Normaliser(image_processor)
         if self.device.type == "cpu":
-            _keep_freed_memory()
+            keep_freed_blocks()
 
     @classmethod
     def from_pretrained(
@@ -327,15 +327,6 @@ def default_device() -> torch.device:
     """The accelerator if there is one; not Apple's, since gradients are taken in double precision, which it lacks."""
     accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
     return torch.device("cpu") if accelerator is None or accelerator.type == "mps" else accelerator
-
-
-def _keep_freed_memory() -> None:
-    """Let glibc keep up to twice `_LARGE_BLOCK` of freed memory for this process, whichever model computes.
-
-    The first free of a large block raises its thresholds. Without it, each forward pass of a small model gives its
-    activations back to the system and gets new pages for the next one, which takes a fifth of the time.
-    """
-    torch.empty(_LARGE_BLOCK, dtype=torch.uint8)
 
 
 def _numpy(tensor: torch.Tensor) -> NDArray[np.float32]:

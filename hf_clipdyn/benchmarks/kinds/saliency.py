@@ -31,6 +31,7 @@ from hf_clipdyn.benchmarks.sources import Source
 from hf_clipdyn.benchmarks.views import crop_view, whole_view
 from hf_clipdyn.data.images import decode_image
 from hf_clipdyn.errors import ConfigError, DatasetError
+from hf_clipdyn.memory import keep_freed_blocks
 from hf_clipdyn.metrics.bootstrap import Resampling, Scale, mean_intervals
 from hf_clipdyn.metrics.saliency_map_scores import METRICS
 from hf_clipdyn.options import option
@@ -251,7 +252,7 @@ class Saliency(Kind[SaliencySettings]):
         """Scores of every map of every image, the baselines' and the observers' among them."""
         from hf_clipdyn.models.maps import GRADIENT_PROBES, saliency_maps
 
-        _keep_freed_memory()
+        keep_freed_blocks()
         if self._reference_trials is None:
             self._reference_trials = self._reference_rows()
         _check_precision(readout, Stimuli(self._array, np.array([one.item for one in self._viewed[:64]])))
@@ -365,16 +366,6 @@ def _threaded(work: Callable[[int], Sequence[TrialRow]], part: Sequence[int]) ->
     workers = max(1, min(_THREADS, (os.cpu_count() or 1) // PartialState().num_processes))
     with ThreadPoolExecutor(workers) as pool:
         return [row for rows in pool.map(work, part) for row in rows]
-
-
-def _keep_freed_memory() -> None:
-    """Have the C library keep the memory of freed maps, which triples the speed of scoring them.
-
-    After one block just below 32 MiB was freed, glibc no longer returns such blocks to the system. Otherwise each map
-    of 4 MB is mapped and cleared again, dozens of times per image. Other C libraries ignore it.
-    """
-    block = np.empty(31 * 2**20, np.uint8)
-    del block
 
 
 def _check_precision(readout: Readout, stimuli: Stimuli) -> None:
