@@ -1,4 +1,4 @@
-"""Run by torchrun: the gradients of one global batch of 12, split among 1, 2 or 3 processes, in every way."""
+"""Run by torchrun: the gradients of one global batch of 24, split among 1, 2 or 3 processes, in every way."""
 
 import os
 import sys
@@ -25,7 +25,7 @@ from hf_clipdyn.training.model import TrainedModel, build_model, unsharded
 from hf_clipdyn.training.source import Batch
 
 SIZE = ModelSize(16, 8, Tower(16, 2, 2), Tower(16, 1, 2), 8, context_length=8, vocab_size=600)
-COLOURS, THINGS = ("red", "blue", "green"), ("cat", "car", "key", "tree")
+COLOURS, THINGS = ("red", "blue", "green"), ("cat", "car", "key", "tree", "dog", "boat", "bird", "clock")
 CAPTIONS = [f"a {colour} {thing}" for colour in COLOURS for thing in THINGS]
 LOSSES = ("contrastive", "sigmoid")
 WAYS: dict[str, dict[str, int]] = {
@@ -45,9 +45,9 @@ def tiny_model(loss: str, **settings: Any) -> TrainedModel:
 
 
 def global_batch() -> Batch:
-    """Twelve pairs."""
+    """Twenty-four pairs."""
     generator = torch.Generator().manual_seed(1)
-    pixels = torch.randint(0, 256, (12, 3, 16, 16), generator=generator, dtype=torch.uint8)
+    pixels = torch.randint(0, 256, (24, 3, 16, 16), generator=generator, dtype=torch.uint8)
     tokenizer = train_tokenizer(CAPTIONS, vocab_size=600, context_length=8)
     ids = tokenizer(CAPTIONS, padding="max_length", return_tensors="pt")["input_ids"]
     return Batch(pixels, ids)
@@ -68,7 +68,7 @@ def gradients(accelerator: Accelerator, loss: str) -> Iterator[tuple[str, dict[s
     if hasattr(model, "register_comm_hook"):
         model.register_comm_hook(None, counting)
     whole = global_batch()
-    local = 12 // accelerator.num_processes
+    local = 24 // accelerator.num_processes
     rows = slice(local * accelerator.process_index, local * (accelerator.process_index + 1))
     for name, way in WAYS.items():
         synchronised = 0
