@@ -1,4 +1,4 @@
-# `make demo` and `make test` do all the set-up themselves, with the python3 on the PATH.
+# `make demo` and `make test` set everything up themselves, with the python3 on the PATH.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -23,10 +23,10 @@ demo: $(INSTALLED) ## train, publish, evaluate and report on the embedded world 
 test: $(INSTALLED) ## the tests that every change must pass
 	$(BIN)/python -m pytest -n auto
 
-test-slow: $(INSTALLED) ## coverage simulations, wheel in a fresh environment, real processes for long
+test-slow: $(INSTALLED) ## simulations of coverage, the installed wheel, a hundred kills
 	$(BIN)/python -m pytest -n auto -m slow
 
-# Old releases use what newer Pythons and libraries have deprecated: warnings are no errors here.
+# Old releases use features that newer ones deprecate, so warnings are not errors here.
 test-lowest: ## the tests with the lowest declared version of each dependency (a download of 3 GB)
 	$(PYTHON) -m venv $(LOWEST)
 	$(LOWEST)/bin/python -m pip install --quiet uv
@@ -45,11 +45,11 @@ lint: $(INSTALLED) ## ruff, mypy --strict, import-linter
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-format: $(INSTALLED) ## let ruff mend what it can
+format: $(INSTALLED) ## let ruff correct and format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(INSTALLED) ## measure speed as ratios against the real peers
+bench: $(INSTALLED) ## measure speed relative to other libraries
 	@for script in scripts/bench_*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
 
 clean: ## remove the environment and all runs

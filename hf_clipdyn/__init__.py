@@ -1,4 +1,4 @@
-"""Train CLIP, publish every epoch as a Hub revision, and watch how it comes to see.
+"""Train CLIP, publish every epoch as a Hub revision, and track how its perception changes.
 
 The public names are imported when first used: ``import hf_clipdyn`` loads no torch.
 """

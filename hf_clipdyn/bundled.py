@@ -30,7 +30,7 @@ def metric_names() -> list[str]:
 
 
 def metric_path(name: str) -> Path:
-    """Folder of the `evaluate` module ``name``, to be handed to `evaluate.load`.
+    """Folder of the `evaluate` module ``name``, for `evaluate.load`.
 
     Raises:
         UnknownNameError: no such module is bundled.
@@ -45,7 +45,7 @@ def load_metric(name: str, **kwargs: Any) -> "evaluate.EvaluationModule":
 
     Args:
         name: one of `metric_names()`.
-        **kwargs: handed to `evaluate.load` (``num_process``, ``experiment_id``, …).
+        **kwargs: arguments of `evaluate.load` (``num_process``, ``experiment_id``, …).
 
     Raises:
         UnknownNameError: no such module is bundled.
@@ -60,8 +60,7 @@ def load_metric(name: str, **kwargs: Any) -> "evaluate.EvaluationModule":
 
 def template_path(name: str) -> Path:
     """File of the card template ``name`` (as in ``model_cards/``)."""
-    path = _folder("model_cards") / name
-    if not path.is_file():
-        known = (p.name for p in _folder("model_cards").glob("*.jinja"))
-        raise UnknownNameError("card template", name, known)
-    return path
+    paths = {path.name: path for path in _folder("model_cards").glob("*.jinja")}
+    if name not in paths:
+        raise UnknownNameError("card template", name, paths)
+    return paths[name]

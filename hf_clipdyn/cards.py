@@ -20,7 +20,6 @@ from hf_clipdyn.bundled import template_path
 from hf_clipdyn.errors import CONTROL
 
 __all__ = [
-    "PAPER_URL",
     "CardFacts",
     "CardSource",
     "dataset_card",
@@ -30,7 +29,7 @@ __all__ = [
     "revision_card",
 ]
 
-PAPER_URL = "https://arxiv.org/abs/2508.09814"
+_PAPER_URL = "https://arxiv.org/abs/2508.09814"
 
 # Entities are never read as Markdown. The first group is an interval, as [0.80, 0.88], and stays; so do underscores
 # inside of words.
@@ -78,6 +77,7 @@ def _address(value: object) -> Markup:
 
 
 _ENVIRONMENT = Environment(undefined=StrictUndefined, finalize=markdown)  # noqa: S701 (Markdown is no HTML)
+_ENVIRONMENT.globals |= {"paper_url": _PAPER_URL, "version": version("hf-clipdyn")}
 _ENVIRONMENT.filters |= {
     "code": _code,
     "literal": _literal,
@@ -190,8 +190,6 @@ def revision_card(
         step=step,
         samples_seen=samples_seen,
         loss=loss,
-        paper_url=PAPER_URL,
-        version=version("hf-clipdyn"),
     )
 
 
@@ -251,7 +249,6 @@ def dataset_card(
         official_rows=official_rows,
         columns=columns,
         source=source,
-        version=version("hf-clipdyn"),
     )
 
 
@@ -300,7 +297,6 @@ def results_card(
         trials=list(configs)[1:],
         left_out=left_out,
         columns=columns,
-        version=version("hf-clipdyn"),
     )
 
 

@@ -1,17 +1,19 @@
 """`clipdyn …`: one command per step of a study.
 
-Heavy imports stand inside the commands, so that ``clipdyn --help`` loads no torch.
-Every option is taken with dashes and with underscores.
+Heavy imports are inside the commands, so that ``clipdyn --help`` loads no torch.
+Options may be written with dashes or with underscores.
 """
 
+import logging
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
-from typing import Annotated, Any, NoReturn, TextIO
+from typing import Annotated, Any, NoReturn
 
 import typer
+from tqdm.contrib.logging import logging_redirect_tqdm
 from typer.core import TyperCommand, TyperGroup
 
 from hf_clipdyn import __version__
@@ -21,7 +23,7 @@ __all__ = ["app", "main"]
 
 
 class _Commands(TyperGroup):
-    """Gives `evaluate` its options when it is called: they are those of all kinds, whose import takes a while."""
+    """Adds the options of all kinds to `evaluate` when it is called, since importing the kinds takes a while."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """The command that the arguments call, its name, and the arguments that are left."""
@@ -29,7 +31,7 @@ class _Commands(TyperGroup):
         if isinstance(command, TyperCommand) and name == "evaluate":
             from hf_clipdyn.evaluation import options
 
-            # While the shell completes a line, what is wrong with it is not said yet.
+            # While the shell completes a line, its errors are not shown.
             with suppress(ClipDynError) if ctx.resilient_parsing else nullcontext():
                 command = options.command(command, rest, ctx)
         return name, command, rest
@@ -38,7 +40,7 @@ class _Commands(TyperGroup):
 app = typer.Typer(
     name="clipdyn",
     cls=_Commands,
-    help="Train CLIP, publish every epoch as a Hub revision, and watch how it comes to see.",
+    help="Train CLIP, publish every epoch as a Hub revision, and track how its perception changes.",
     invoke_without_command=True,
     rich_markup_mode=None,  # rich drops a default in square brackets from a help text
     pretty_exceptions_enable=False,
@@ -70,7 +72,7 @@ def _root(
 
 @contextmanager
 def _reading(repo: str, store: Path | None) -> Iterator[None]:
-    """Within it, a repository that the Hub lacks or cannot serve is said to lie in a local run, where it does."""
+    """Add to an error about a repository on the Hub where a local run has that repository."""
     try:
         yield
     except ClipDynError as error:
@@ -108,6 +110,23 @@ Plugins = Annotated[
     typer.Option("--plugin", callback=_load_plugins, help="Python file that adds data sets."),
 ]
 
+_LOG = logging.getLogger("hf_clipdyn")
+
+
+def _be_quiet(context: typer.Context, quiet: bool) -> bool:
+    if quiet and not context.resilient_parsing:
+        from hf_clipdyn.progress import library_bars
+
+        _LOG.setLevel(logging.WARNING)
+        context.with_resource(library_bars(False))
+    return quiet
+
+
+Quiet = Annotated[
+    bool,
+    typer.Option("--quiet", callback=_be_quiet, help="Print the result, warnings and errors only."),
+]
+
 # --- commands, in alphabetical order -----------------------------------------------------------------
 
 
@@ -116,11 +135,9 @@ def cache(
     delete: Annotated[
         list[str] | None, typer.Option(help="Delete tables, pixels, unpacked, unfinished or all.")
     ] = None,
-    older_than: Annotated[
-        float, typer.Option(help="Delete only what was not used for that many days.")
-    ] = 0.0,
+    older_than: Annotated[float, typer.Option(help="Delete only what was not used for N days.")] = 0.0,
     cache_dir: Annotated[
-        Path | None, typer.Option(help="Folder of the caches; the cache of datasets by default.")
+        Path | None, typer.Option(help="Folder of the caches. Default: the cache of datasets.")
     ] = None,
 ) -> None:
     """List prepared tables, decoded pixels and unpacked archives with their sizes, or delete them."""
@@ -153,12 +170,13 @@ def list_datasets(
 @app.command()
 def demo(
     output_dir: Annotated[
-        Path | None, typer.Option(help="Folder of the run; runs/demo (runs/quick) by default.")
+        Path | None, typer.Option(help="Folder of the run. Default: runs/demo, or runs/quick.")
     ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Three short epochs, in under a minute.")] = False,
     overwrite_output_dir: Annotated[
         bool, typer.Option("--overwrite-output-dir", help="Delete an earlier run there and begin again.")
     ] = False,
+    quiet: Quiet = False,
 ) -> None:
     """The whole study on the embedded world: train, publish every epoch, evaluate, report.
 
@@ -166,13 +184,14 @@ def demo(
     """
     from hf_clipdyn.demo import run_demo
 
-    for line in run_demo(output_dir, quick=quick, overwrite_output_dir=overwrite_output_dir).closing:
+    made = run_demo(output_dir, quick=quick, overwrite_output_dir=overwrite_output_dir, quiet=quiet)
+    for line in made.closing:
         typer.echo(line)
 
 
 @app.command()
 def env() -> None:
-    """Print versions, device, caches and platform, to be copied into a report of a defect."""
+    """Print versions, device, caches and platform, for a bug report."""
     from hf_clipdyn.environment import environment
 
     for name, value in environment().items():
@@ -180,10 +199,17 @@ def env() -> None:
 
 
 @app.command()
-def evaluate(context: typer.Context) -> None:
+def evaluate(
+    context: typer.Context,
+    config: Annotated[
+        Path | None,
+        typer.Option(is_eager=True, help="YAML file of these options, spelt with underscores. Flags win."),
+    ] = None,
+    quiet: Quiet = False,
+) -> None:
     """Measure benchmarks on the revisions of a run, or of any image encoder on the Hub.
 
-    What the table holds already is skipped. A kill loses only the cell in work.
+    Cells that are already in the table are skipped. A kill loses only the cell in work.
     Under `accelerate launch` or `torchrun`, scripts/evaluate.py is the same command.
     """
     from accelerate import PartialState
@@ -191,11 +217,13 @@ def evaluate(context: typer.Context) -> None:
     from hf_clipdyn.evaluation import evaluate_revisions
     from hf_clipdyn.evaluation.options import arguments
 
+    del config  # the options are read from it before: see `_Commands`
     given = arguments(context)
+    given["show_progress"] &= not quiet
     with _reading(given["repo_id"], given["store"]):
         results = evaluate_revisions(**given)
     state = PartialState()
-    # A process that ends while its group still stands may abort in the threads of its last collective.
+    # A process that ends before its group does may abort in the threads of its last collective.
     state.destroy_process_group()
     if not state.is_main_process:
         return
@@ -213,11 +241,13 @@ def export_open_clip(
     repo: Annotated[str, typer.Argument(help="Repository, owner/name.")],
     output: Annotated[Path, typer.Argument(help="File to write, .pt or .safetensors.")],
     revision: Annotated[str, typer.Option(help="Revision to export.")] = "main",
-    store: Annotated[Path | None, typer.Option(help="Folder of a local store; without it, the Hub.")] = None,
+    store: Annotated[Path | None, typer.Option(help="Folder of a local store. Default: the Hub.")] = None,
+    quiet: Quiet = False,
 ) -> None:
     """Write a revision as a checkpoint that open_clip loads; the weights stay the same to the bit."""
     from hf_clipdyn.revisions.importing import export_open_clip as export
 
+    del quiet
     with _reading(repo, store):
         typer.echo(f"Wrote {export(repo, revision, output, store=store)}.")
 
@@ -234,18 +264,22 @@ def import_open_clip(
     push_to_hub: Annotated[bool, typer.Option(help="Publish to the Hub too.")] = False,
     private: Annotated[bool, typer.Option(help="Make the repository on the Hub private.")] = False,
     samples_per_epoch: Annotated[int | None, typer.Option(help="Images per epoch, if known.")] = None,
-    from_hub: Annotated[str | None, typer.Option(help="Fetch from this repository, one by one.")] = None,
+    from_hub: Annotated[
+        str | None, typer.Option(help="Fetch the checkpoints from this repository, one by one.")
+    ] = None,
     run: Annotated[str | None, typer.Option(help="Folder of the run in that repository.")] = None,
     licence: Annotated[str | None, typer.Option(help="Licence of checkpoint files of your own.")] = None,
+    quiet: Quiet = False,
 ) -> None:
     """Publish open_clip's epoch checkpoints as revisions of a CLIPModel."""
-    from hf_clipdyn.revisions.importing import HubCheckpoints, import_open_clip, local_checkpoints
+    from hf_clipdyn.revisions.importing import hub_checkpoints, import_open_clip, local_checkpoints
 
+    del quiet
     *checkpoints, repo = arguments
     if (from_hub is None) == (not checkpoints):
         raise ConfigError("Give either checkpoint files and a repository, or --from-hub and a repository.")
     if from_hub is not None:
-        source = HubCheckpoints(from_hub, run).source()
+        source = hub_checkpoints(from_hub, run)
     else:
         source = local_checkpoints([Path(name) for name in checkpoints], licence)
     summary = import_open_clip(
@@ -270,27 +304,30 @@ def prepare(
         Path, typer.Option("--output", "-o", help="New folder for the Parquet files and the card.")
     ],
     data_dir: Annotated[Path | None, typer.Option(help="Folder or archive of the official data set.")] = None,
-    config: Annotated[str | None, typer.Option(help="Configuration, where there are several.")] = None,
+    config: Annotated[str | None, typer.Option(help="Configuration, if there are several.")] = None,
     repo_id: Annotated[str | None, typer.Option(help="Mirror on the Hub to read instead.")] = None,
     push_to_hub: Annotated[str | None, typer.Option(help="Repository to push to, owner/name.")] = None,
     private: Annotated[bool, typer.Option("--private", help="Make that repository private.")] = False,
     num_proc: Annotated[int | None, typer.Option(help="Processes, for data sets in several shards.")] = None,
     plugin: Plugins = None,
+    quiet: Quiet = False,
 ) -> None:
     """Write a data set as Parquet with a data card, to be loaded without this package."""
     from hf_clipdyn.data.prepare import prepare_dataset
+    from hf_clipdyn.progress import draws_bars, library_bars
 
     del plugin
-    prepared = prepare_dataset(
-        name,
-        output,
-        config=config,
-        data_dir=data_dir,
-        repo_id=repo_id,
-        push_to_hub=push_to_hub,
-        private=private,
-        num_proc=num_proc,
-    )
+    with library_bars(draws_bars() and not quiet):
+        prepared = prepare_dataset(
+            name,
+            output,
+            config=config,
+            data_dir=data_dir,
+            repo_id=repo_id,
+            push_to_hub=push_to_hub,
+            private=private,
+            num_proc=num_proc,
+        )
     counts = ", ".join(f"{split} {rows:,}" for split, rows in prepared.rows.items())
     typer.echo(
         f"{prepared.folder}: {counts} rows. Load it with datasets.load_dataset({str(prepared.folder)!r})."
@@ -302,15 +339,17 @@ def prepare(
 @app.command()
 def publish(
     resume: Annotated[Path, typer.Option(help="Folder of the run (its output_dir).")],
-    push_to_hub: Annotated[bool, typer.Option(help="Also push a run that was kept local so far.")] = False,
+    push_to_hub: Annotated[bool, typer.Option(help="Also push a run that is only local so far.")] = False,
     allow_identical: Annotated[
         bool, typer.Option(help="Accept two revisions with the same weights.")
     ] = False,
     collection: Annotated[str | None, typer.Option(help="Add the repository to this Hub collection.")] = None,
+    quiet: Quiet = False,
 ) -> None:
     """Send the revisions of a run that were not published yet; exit 1 if any is still missing."""
     from hf_clipdyn.revisions.resume import join_collection, resume_publishing
 
+    del quiet
     summary = resume_publishing(resume, push_to_hub=push_to_hub, allow_identical=allow_identical)
     typer.echo(summary.message)
     if collection is not None:
@@ -322,10 +361,12 @@ def publish(
 @app.command()
 def repair(
     run: Annotated[Path, typer.Argument(help="Folder of the run (its output_dir).")],
+    quiet: Quiet = False,
 ) -> None:
-    """Publish anew what a place lacks or serves wrongly, from the journal and the places that are whole."""
+    """Republish revisions that are missing or wrong, using the journal and intact copies."""
     from hf_clipdyn.revisions.repair import repair as repair_run
 
+    del quiet
     repaired = repair_run(run)
     typer.echo(repaired.render())
     if not repaired.whole:
@@ -361,7 +402,7 @@ def report(
 @app.command()
 def revisions(
     repo: Annotated[str, typer.Argument(help="Repository, owner/name.")],
-    store: Annotated[Path | None, typer.Option(help="Folder of a local store; without it, the Hub.")] = None,
+    store: Annotated[Path | None, typer.Option(help="Folder of a local store. Default: the Hub.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
     """List the revisions of a repository: name, epoch, step, samples seen, commit, SHA-256."""
@@ -398,12 +439,12 @@ def train(context: typer.Context) -> None:
 
 @app.command()
 def verify(
-    repo: Annotated[str, typer.Argument(help="Repository, owner/name; also of suites that others made.")],
-    store: Annotated[Path | None, typer.Option(help="Folder of a local store; without it, the Hub.")] = None,
+    repo: Annotated[str, typer.Argument(help="Repository, owner/name.")],
+    store: Annotated[Path | None, typer.Option(help="Folder of a local store. Default: the Hub.")] = None,
     deep: Annotated[bool, typer.Option("--deep", help="Read every file and hash it.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
-    """Check that every revision is there and carries the weights that it should; exit 1 on any finding."""
+    """Check that every revision exists and has the right weights; exit 1 on any finding."""
     from hf_clipdyn.revisions.verify import verify as verify_repo
 
     with _reading(repo, store):
@@ -421,19 +462,12 @@ _INTERRUPTED = 130  # what a shell reports of a command that was stopped with Ct
 _show_other_warning = warnings.showwarning
 
 
-def _show_warning(
-    message: Warning | str,
-    category: type[Warning],
-    filename: str,
-    lineno: int,
-    file: TextIO | None = None,
-    line: str | None = None,
-) -> None:
-    """A warning of this package is a sentence for the user; where it was raised is of no use to them."""
+def _show_warning(message: Warning | str, category: type[Warning], *where: Any, **further: Any) -> None:
+    """Print a warning of this package as a sentence, without the line of code that raised it."""
     if category.__module__.startswith("hf_clipdyn"):
         typer.echo(f"clipdyn: warning: {message}", err=True)
     else:
-        _show_other_warning(message, category, filename, lineno, file, line)
+        _show_other_warning(message, category, *where, **further)
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -445,26 +479,50 @@ def main(argv: Sequence[str] | None = None) -> None:
     redact_output()
     warnings.showwarning = _show_warning
     try:
-        code = _run(sys.argv[1:] if argv is None else argv)
+        with _printed_log():
+            code = _run(sys.argv[1:] if argv is None else argv)
     except TrainingInterrupted as interrupted:
         typer.echo(f"clipdyn: {printable(str(interrupted))}", err=True)
         sys.exit(interrupted.exit_code)
     except ClipDynError as error:
         _fail(str(error), error.exit_code)
     except MemoryError:
-        _fail("The memory is exhausted: close other programs, or take smaller batches or data.", 1)
+        _fail("The memory is exhausted: close other programs, or use smaller batches or fewer data.", 1)
     except OSError as error:
-        if error.filename is None:  # of no file of the user's
+        if error.filename is None:  # it concerns no file of the user's
             raise
         _fail(f"{error.filename}: {error.strerror}.", 1)
     else:
         if code == _INTERRUPTED:
             typer.echo(
-                "clipdyn: interrupted; what was done is kept. `train` goes on with --resume_from_checkpoint true, "
-                "the other commands when called again.",
+                "clipdyn: interrupted; what was done is kept. Continue `train` with --resume_from_checkpoint true, and "
+                "other commands by calling them again.",
                 err=True,
             )
         sys.exit(code)
+
+
+class _Sentences(logging.Formatter):
+    """The bare message; a warning begins like an error of the command line."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        text = printable(super().format(record).removeprefix("[RANK 0] "))  # the prefix is accelerate's
+        return text if record.levelno < logging.WARNING else f"clipdyn: {record.levelname.lower()}: {text}"
+
+
+@contextmanager
+def _printed_log() -> Iterator[None]:
+    """Print what this package logs within the block on standard error, above any bars."""
+    handler, level = logging.StreamHandler(), _LOG.level
+    handler.setFormatter(_Sentences())
+    _LOG.addHandler(handler)
+    _LOG.setLevel(logging.INFO)
+    try:
+        with logging_redirect_tqdm([_LOG]):
+            yield
+    finally:
+        _LOG.removeHandler(handler)
+        _LOG.setLevel(level)
 
 
 def _fail(sentence: str, code: int) -> NoReturn:
@@ -492,7 +550,7 @@ def _run(argv: Sequence[str]) -> int:
 
 
 def _usage_words(error: Any) -> str:
-    """What typer refuses, in one sentence: the nearest option is suggested, and the command's help."""
+    """An error of typer as one sentence, with the nearest option and the command's help."""
     option = getattr(error, "option_name", None)
     close = sorted(getattr(error, "possibilities", None) or ())
     unknown = option and hasattr(error, "possibilities")

@@ -63,6 +63,17 @@ _EXECUTION = {
 _COUNT = "[1, 1000000000]"
 
 
+class _Joined(argparse.Action):
+    """A flag that may be repeated, as those of `clipdyn evaluate`: its values are joined by commas."""
+
+    def __call__(
+        self, _: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, __: str | None = None
+    ) -> None:
+        earlier = getattr(namespace, self.dest)
+        # What a recipe says is a default, which a flag replaces.
+        setattr(namespace, self.dest, values if earlier is self.default else f"{earlier},{values}")
+
+
 @dataclass(frozen=True)
 class TrainingConfig:
     """One training run."""
@@ -96,8 +107,8 @@ class TrainingConfig:
     )
     samples_per_epoch: int | None = option(
         None,
-        "Images of an epoch, over all processes, with streaming. Each epoch begins with a new order of all shards; "
-        "it may show a part of them, or some of them several times.",
+        "With streaming: images in an epoch, over all processes. Each epoch begins with a new order of all shards; "
+        "it may show only some of them, or some of them several times.",
         within=_COUNT,
     )
     shuffle_shards: int = option(
@@ -110,8 +121,8 @@ class TrainingConfig:
     )
     streams_per_process: int = option(
         8,
-        "With streaming: streams into which a process divides its shards, and the most workers that can read them. "
-        "The order of the data depends on it, and not on the workers.",
+        "With streaming: the number of streams into which each process divides its shards, and the most workers that "
+        "can read them. The order of the data depends on it, not on the number of workers.",
         within="[1, 1024]",
     )
 
@@ -119,13 +130,13 @@ class TrainingConfig:
     reading: str | None = option(
         None,
         "`cached` decodes every image once and keeps its pixels on disk; `decoded` decodes the files in every epoch. "
-        "By default cached where that takes at most 4 GB. `streamed` is what --streaming does.",
+        "Default: cached if that takes at most 4 GB. `streamed` is the same as --streaming.",
         choices=("cached", "decoded", "streamed"),
     )
     random_resized_crop: bool = option(
         False,
-        "Show another crop of each image in each epoch, resized to the input, as CLIP and open_clip do. Cached images "
-        "are crops of the centre square, decoded ones of the whole image.",
+        "Show a different crop of each image in each epoch, resized to the input, as CLIP and open_clip do. Crops of "
+        "cached images come from the centre square, those of decoded images from the whole image.",
     )
     crop_scale_min: float = option(
         0.9, "Smallest share of the image's area in a random crop.", within="(0, 1]"
@@ -134,23 +145,23 @@ class TrainingConfig:
     color_jitter: float = option(
         0.0,
         "Change brightness, contrast and saturation of four in five images by up to this share, and the hue by a "
-        "quarter of it; open_clip's recipes take 0.32.",
+        "quarter of it; open_clip's recipes use 0.32.",
         within="[0, 1]",
     )
     caption_choice: str = option(
         "one",
-        "`one` draws a caption of each image in each epoch; with `all` an epoch shows each pair of image and caption "
-        "once, and has as many times more steps.",
+        "`one` draws one caption of each image in each epoch; `all` shows every pair of image and caption once per "
+        "epoch, so an epoch has more steps.",
         choices=("one", "all"),
     )
     dataloader_num_workers: int | None = option(
         None,
-        "Processes that read images beside the training, for each of its processes; they change nothing in the data. "
-        "By default the cores that training leaves free, at most 8; none for cached images on a CPU.",
+        "Worker processes that read images, for each training process. They do not change the data. Default: the "
+        "number of free cores, at most 8; 0 for cached images on a CPU.",
         within="[0, 1024]",
     )
     dataloader_prefetch_factor: int = option(
-        2, "Batches that each of them reads in advance.", within="[1, 1024]"
+        2, "Batches that each worker reads in advance.", within="[1, 1024]"
     )
 
     # What learns
@@ -158,16 +169,16 @@ class TrainingConfig:
     model_name_or_path: str | None = option(
         None,
         "Continue from a CLIP or SigLIP model instead of random weights: a folder, a model on the Hub, or a repository "
-        "in model_store. Its image processor and tokenizer are used, and `scale` is not.",
+        "in model_store. Its image processor and tokenizer are used; `scale` is ignored.",
     )
-    model_revision: str = option("main", "The revision of model_name_or_path, as epoch-010.")
+    model_revision: str = option("main", "The revision of model_name_or_path, for example epoch-010.")
     model_store: str | None = option(
         None, "The local store (a run's folder `hub`) that holds model_name_or_path; without it, the Hub."
     )
     freeze: str | None = option(
         None,
-        "Leave one side of a continued model as it is, its projection included: vision (locked-image tuning) or text. "
-        "The temperature stays trainable.",
+        "Do not train one tower of a continued model, nor its projection: vision (locked-image tuning) or text. The "
+        "temperature stays trainable.",
         choices=("vision", "text"),
     )
     attn_implementation: str | None = option(
@@ -195,14 +206,14 @@ class TrainingConfig:
     per_device_train_batch_size: int = option(128, "Images per process and step.", within="[1, 1000000]")
     gradient_cache_chunk: int | None = option(
         None,
-        "Put only N images of a process into the model at once, with the gradients of the whole batch (GradCache): the "
-        "memory of N images for a second forward pass.",
+        "Compute the gradients of the whole batch with only N images of each process in the model at once (GradCache). "
+        "This saves memory and costs a second forward pass.",
         within=_COUNT,
     )
     gradient_accumulation_steps: int = option(
         1,
-        "Take N batches per process for each step, one after another. Each image is compared with its own batch only, "
-        "so this has fewer negatives than a batch of N times the size; gradient_cache_chunk keeps them all.",
+        "Add the gradients of N batches per process for each step. Each image is compared only with its own batch, so "
+        "there are fewer negatives than in a batch of N times the size; gradient_cache_chunk keeps them all.",
         within="[1, 1000000]",
     )
     optim: str = option(
@@ -215,7 +226,7 @@ class TrainingConfig:
     adam_beta2: float = option(0.98, "AdamW's beta2.", within="[0, 1)")
     adam_epsilon: float = option(1e-6, "AdamW's epsilon.", within="(0, inf)")
     max_grad_norm: float = option(
-        1.0, "Gradients are clipped to this norm; 0 or inf: not at all.", within="[0, inf]"
+        1.0, "Clip gradients to this norm; 0 or inf: no clipping.", within="[0, inf]"
     )
     warmup_steps: int = option(100, "Steps of linear warm-up.", within="[0, 1000000000]")
     min_lr_rate: float = option(0.05, "The cosine ends at this share of the learning rate.", within="[0, 1]")
@@ -235,8 +246,8 @@ class TrainingConfig:
     )
     ema_decay: float | None = option(
         None,
-        "Also publish an exponential moving average of the weights, as the revisions of <repository>-ema; 0.999 keeps "
-        "this share of the average at each step.",
+        "Also publish an exponential moving average of the weights, as the revisions of <repository>-ema. At each step "
+        "the average keeps this share of itself, for example 0.999.",
         within="(0, 1)",
     )
     save_steps: int | None = option(
@@ -260,19 +271,21 @@ class TrainingConfig:
     logging_steps: int = option(10, "Log to log.jsonl every N steps.", within=_COUNT)
     report_to: str = option(
         "none",
-        "Trackers, separated by commas: trackio and tensorboard (install hf-clipdyn[track]), or others of accelerate.",
+        "Trackers, separated by commas: trackio and tensorboard (install hf-clipdyn[track]), others of accelerate, or "
+        "a plug-in's `GeneralTracker` by its name.",
     )
-    disable_tqdm: bool = option(False, "No progress bar; a line an epoch all the same.")
+    disable_tqdm: bool = option(False, "No progress bar, only one line per epoch.")
     quiet: bool = option(False, "Print warnings and errors only.")
     dry_run: bool = option(
         False,
-        "Build everything, take two steps on random pixels and print speed, memory and what the run would publish; "
-        "reads no data and writes nothing.",
+        "Build everything, take two steps on random pixels, and print the speed, the memory and the revisions that the "
+        "run would publish. Reads no data and writes nothing.",
     )
     plugin: str | None = option(
         None,
-        "Python files with data sets, losses or callbacks of your own, separated by commas. They are run: name only "
-        "what you trust.",
+        "Python files with data sets, losses, callbacks or trackers of your own, separated by commas or given one by "
+        "one. They are run: name only what you trust.",
+        action=_Joined,
     )
     num_processes: int | None = option(
         None, "Stop unless the run has this many processes.", within="[1, 1000000]"
@@ -282,7 +295,7 @@ class TrainingConfig:
         if self.hub_token is not None:  # a file written on Windows ends in \r\n, which no header may hold
             object.__setattr__(self, "hub_token", self.hub_token.strip() or None)
         check_options(self)
-        for path in filter(None, (self.plugin or "").split(",")):
+        for path in filter(None, map(str.strip, (self.plugin or "").split(","))):
             load_plugin(path)
         steps = [] if self.publish in ("epoch", "log2") else self.publish.split(",")
         if not all(
@@ -296,7 +309,7 @@ class TrainingConfig:
         if self.gradient_cache_chunk is not None and self.gradient_accumulation_steps > 1:
             raise ConfigError(
                 f"gradient_cache_chunk is {self.gradient_cache_chunk} and gradient_accumulation_steps "
-                f"{self.gradient_accumulation_steps}: set one of them; the first has the gradients of a large batch."
+                f"{self.gradient_accumulation_steps}: set only one; the first has the gradients of a large batch."
             )
         self._check_streaming()
         if self.crop_scale_min != 0.9 and not self.random_resized_crop:
@@ -315,14 +328,14 @@ class TrainingConfig:
 
     def _check_streaming(self) -> None:
         if self.streaming and self.samples_per_epoch is None:
-            raise ConfigError("streaming needs samples_per_epoch: the images that make an epoch.")
+            raise ConfigError("streaming needs samples_per_epoch: the number of images in an epoch.")
         if self.samples_per_epoch is not None and not self.streaming:
             raise ConfigError(
                 "samples_per_epoch is only used with streaming: add --streaming true, or leave it out."
             )
         if self.streaming and (self.max_train_samples is not None or self.validation_size > 0):
             raise ConfigError(
-                "max_train_samples and validation_size need a data set that is not streamed: leave them out, or leave "
+                "max_train_samples and validation_size cannot be used with streaming: leave them out, or leave "
                 "streaming out."
             )
         if self.reading is not None and (self.reading == "streamed") != self.streaming:
@@ -432,7 +445,7 @@ def check_names(values: Mapping[Any, Any], where: str) -> None:
 
 
 class _Parser(HfArgumentParser):
-    """An argparse parser whose errors are one sentence instead of the usage of all flags."""
+    """An argparse parser that reports errors in one sentence, without the usage of all flags."""
 
     def add_argument(self, *names: str, **kwargs: Any) -> argparse.Action:
         """A flag, whose help names the interval of its values; transformers passes on a field's metadata."""
@@ -444,7 +457,7 @@ class _Parser(HfArgumentParser):
         return super().add_argument(*names, **kwargs)
 
     def parse_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:  # type: ignore[override]
-        """As argparse does, with a hint for an unknown flag; its value, maybe a token, is not printed."""
+        """As argparse does, with a hint for an unknown flag; its value may be a token and is not printed."""
         parsed, unknown = self.parse_known_args(args, namespace)
         if unknown:
             flag = next((word.partition("=")[0] for word in unknown if word.startswith("--")), None)

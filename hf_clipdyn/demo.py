@@ -1,6 +1,6 @@
 """`clipdyn demo`: the whole study on the embedded world: train, publish, evaluate, report.
 
-Training takes one core. A second one measures the revisions as they appear, in a process of its own: `_follow`.
+Training takes one core. On a second one, another process (`_follow`) measures the revisions as they appear.
 """
 
 import os
@@ -42,7 +42,7 @@ def run_demo(
     *,
     quick: bool = False,
     overwrite_output_dir: bool = False,
-    show_progress: bool = True,
+    quiet: bool = False,
 ) -> Demo:
     """Train a recipe, evaluate every revision and draw the report, or continue where an earlier call stopped.
 
@@ -52,7 +52,7 @@ def run_demo(
         output_dir: folder of the run; ``runs/demo``, or ``runs/quick`` for the quick recipe, by default.
         quick: three short epochs, to see every step work; too few for a turn to shape.
         overwrite_output_dir: delete an earlier run there and begin again.
-        show_progress: progress bars.
+        quiet: print warnings and errors only.
 
     Raises:
         ConfigError: the folder holds a run of another recipe.
@@ -65,7 +65,7 @@ def run_demo(
     from hf_clipdyn.training import delete_run, output_folder, repository, train
     from hf_clipdyn.training.device import torch_threads
 
-    flags = ["--config", "quick" if quick else "demo", "--disable_tqdm", str(not show_progress)]
+    flags = ["--config", "quick" if quick else "demo", "--quiet", str(quiet)]
     flags += ["--output_dir", str(output_dir)] if output_dir is not None else []
     flags += ["--resume_from_checkpoint", "true"]
     config = parse_training_config(flags, prog="clipdyn demo")
@@ -84,7 +84,7 @@ def run_demo(
         raise PublishError(summary.message)
     with torch_threads(1):  # as many as `_follow` took: another number rounds differently
         evaluate_revisions(
-            summary.repo_id, suite=_SUITE, store=summary.store, output=results, show_progress=show_progress
+            summary.repo_id, suite=_SUITE, store=summary.store, output=results, show_progress=not quiet
         )
     study = read_study(results)
     page = write_report(study, folder / "report")
@@ -104,11 +104,11 @@ def run_demo(
 
 @contextmanager
 def _measured_meanwhile(repo_id: str, store: Path, results: Path) -> Iterator[None]:
-    """Measure, in another process, the revisions that appear within the block, where a core is left for it.
+    """Measure the revisions that appear within the block in another process, if a core is free for it.
 
-    What that process does not get done, or fails to do, is left to the caller's own evaluation, which says why.
-    At the end of the block it completes the revision in work; if the block fails or this process is killed, it ends
-    at once. Either way the table of results is whole.
+    The caller's own evaluation measures what that process does not finish, and says why it failed. At the end of
+    the block the process completes its current revision; if the block fails or this process is killed, it ends at
+    once. In both cases the table of results is whole.
     """
     import torch
 
@@ -117,7 +117,7 @@ def _measured_meanwhile(repo_id: str, store: Path, results: Path) -> Iterator[No
     if usable_cores() < 2 or torch.cuda.is_available():
         yield
         return
-    # Found as this process found it, and not in the current folder, where a file may have the name of a package.
+    # This package as this process found it; the current folder may hold a file with the name of a package.
     paths = [str(Path(__file__).resolve().parents[1]), os.environ.get("PYTHONPATH", "")]
     with subprocess.Popen(
         [sys.executable, "-P", "-m", "hf_clipdyn.demo", repo_id, str(store), str(results)],
@@ -140,9 +140,9 @@ def _measured_meanwhile(repo_id: str, store: Path, results: Path) -> Iterator[No
 
 
 def _follow(repo_id: str, store: Path, results: Path) -> None:
-    """Measure each revision when it appears, on one thread, until a byte comes from the standard input.
+    """Measure each revision when it appears, on one thread, until standard input delivers a byte.
 
-    The end of the standard input without a byte means that the process that trains is no more.
+    If standard input ends without a byte, the training process has died.
     """
     trained = threading.Event()
 
@@ -162,18 +162,18 @@ def _follow(repo_id: str, store: Path, results: Path) -> None:
         while not trained.is_set():
             try:
                 listed = [(one.name, one.commit) for one in list_revisions(repo_id, store=store)]
-                fresh = [one for one in listed if one not in measured]
-                if fresh:
+                new = next((one for one in listed if one not in measured), None)
+                if new is not None:
                     evaluate_revisions(
                         repo_id,
                         suite=_SUITE,
-                        revisions=[fresh[0][0]],
+                        revisions=[new[0]],
                         store=store,
                         output=results,
                         show_progress=False,
                         final_texts=False,
                     )
-                    measured.add(fresh[0])
+                    measured.add(new)
                     continue
             except ClipDynError:  # nothing is published yet
                 pass

@@ -1,4 +1,4 @@
-"""What a report of a defect should say of the machine: versions, device, caches, platform. No secret."""
+"""What a bug report should say about the machine: versions, device, caches, platform; nothing secret."""
 
 import os
 import platform
@@ -41,7 +41,7 @@ _GIB = 2**30
 def environment() -> dict[str, str]:
     """Name to value, in the order in which they are printed.
 
-    Of a token it is said whether there is one, of the Hub's address only the host.
+    A token is not shown, only whether there is one; of the Hub's address only the host is shown.
     """
     import torch
     from huggingface_hub import constants, get_token
@@ -64,7 +64,7 @@ def environment() -> dict[str, str]:
         "cache of data sets": _folder(
             os.environ.get("HF_DATASETS_CACHE") or str(Path(constants.HF_HOME) / "datasets")
         ),
-        "CLIPDYN_DATA": _folder(os.environ["CLIPDYN_DATA"]) if os.environ.get("CLIPDYN_DATA") else "not set",
+        "CLIPDYN_DATA": _folder(data) if (data := os.environ.get("CLIPDYN_DATA")) else "not set",
         "Hub": urlsplit(constants.ENDPOINT).hostname or "not an address",
         "offline": "yes" if constants.HF_HUB_OFFLINE else "no",
         "token of the Hub": "there is one" if get_token() else "none",
@@ -82,13 +82,13 @@ def _device() -> str:
     import torch
 
     if torch.cuda.is_available():
-        names = [torch.cuda.get_device_properties(index) for index in range(torch.cuda.device_count())]
-        return ", ".join(f"{one.name} ({one.total_memory / _GIB:.0f} GiB)" for one in names)
+        devices = map(torch.cuda.get_device_properties, range(torch.cuda.device_count()))
+        return ", ".join(f"{one.name} ({one.total_memory / _GIB:.0f} GiB)" for one in devices)
     return "mps" if torch.backends.mps.is_available() else "cpu"
 
 
 def _folder(path: str) -> str:
-    """The path and the space that is free there."""
+    """The path and the free space there."""
     given = Path(path).expanduser()
     there = next((one for one in (given, *given.absolute().parents) if one.is_dir()), None)
     free = "" if there is None else f" ({shutil.disk_usage(there).free / _GIB:.1f} GiB free)"

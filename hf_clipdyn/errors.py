@@ -49,7 +49,7 @@ __all__ = [
 ]
 
 CONTROL = r"\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff"
-"""For a set of a regular expression: control characters, separators of lines, and what is no valid Unicode."""
+"""For a set in a regular expression: control characters, line separators, and surrogates."""
 
 # 34 characters follow the prefix of a token; fewer are redacted too, `hf_clipdyn` is not. The command line
 # turns underscores of an unknown option into dashes.
@@ -69,10 +69,10 @@ def redact(text: str) -> str:
 
 
 def printable(text: str) -> str:
-    """A message that is safe to print, with any names that it quotes.
+    """A message that is safe to print, whatever names it quotes.
 
-    Control characters are escaped, the lines after the first one are indented, and long words are
-    shortened in their middle.
+    Control characters are escaped, the lines after the first one are indented, and the middle of long words is
+    cut out.
     """
     text = _UNPRINTABLE.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
     text = _LONG_WORD.sub(r"\1…\2", text)
@@ -82,7 +82,7 @@ def printable(text: str) -> str:
 
 
 def shorten(text: str, most: int = 200) -> str:
-    """The first ``most`` characters of a text, which would bury the sentence of an error."""
+    """The first ``most`` characters of a text: a longer one would bury the error's sentence."""
     return text if len(text) <= most else f"{text[:most]}…"
 
 

@@ -41,7 +41,6 @@ def follow_umask(path: Path) -> None:
     """Give a file, or a folder and everything in it, the mode that the umask decides.
 
     safetensors and `tempfile` write files that nobody else can read. Files of other owners stay as they are.
-    Systems without a umask are skipped.
     """
     if os.name == "nt":
         return
@@ -58,7 +57,7 @@ def follow_umask(path: Path) -> None:
 
 
 def fsync(path: Path) -> None:
-    """Flush a file, or the entries of a folder, to the disk; folders are skipped where that is unknown."""
+    """Flush a file, or the entries of a folder, to the disk; Windows cannot flush folders."""
     if path.is_dir() and os.name == "nt":
         return
     # Windows flushes only what is open for writing.

@@ -20,30 +20,30 @@ def read_flat_yaml(path: Path, *, lists: bool = False) -> dict[Any, Any]:
 
     Args:
         path: the file.
-        lists: whether a value may be a list; its items are then single values.
+        lists: whether a value may be a list of single values.
 
     Raises:
-        ConfigError: it cannot be read, is no YAML, is no mapping, or holds a collection.
+        ConfigError: it cannot be read, is no YAML, is no mapping, or holds a nested collection.
     """
     try:
         status = path.stat()
         if not S_ISREG(status.st_mode):
             raise ConfigError(f"{path} is no file: give a YAML file.")
-        size = status.st_size
-        text = path.read_text(encoding="utf-8") if size <= _LARGEST else ""
+        if status.st_size > _LARGEST:
+            raise ConfigError(
+                f"{path} has {status.st_size} bytes: give a short mapping of options to values."
+            )
+        text = path.read_text(encoding="utf-8")
+        _check_flat(text, path, lists)
+        values = yaml.safe_load(text)
+    except ConfigError:
+        raise
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror or error}.") from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path} is not UTF-8: give a YAML file.") from error
-    if size > _LARGEST:
-        raise ConfigError(f"{path} has {size} bytes: give a short mapping of options to values.")
-    try:
-        _check_flat(text, path, lists)
-        values = yaml.safe_load(text)
     except yaml.MarkedYAMLError as error:
         raise ConfigError(f"{path} is not YAML: {_place(error)}.") from error
-    except ConfigError:
-        raise
     except (yaml.YAMLError, ValueError) as error:  # a character that YAML forbids; a date as 2024-99-99
         raise ConfigError(
             f"{path} is not YAML: it holds a forbidden character, an impossible date or too long a number."
@@ -56,16 +56,7 @@ def read_flat_yaml(path: Path, *, lists: bool = False) -> dict[Any, Any]:
 
 
 def check_keys(keys: Iterable[Any], known: Collection[str], where: str) -> None:
-    """Refuse keys that no option has.
-
-    Args:
-        keys: of the file.
-        known: the options.
-        where: the file, for the message.
-
-    Raises:
-        UnknownNameError: there is no such option.
-    """
+    """Raise UnknownNameError for a key of the file ``where`` that is none of the known options."""
     for key in keys:
         if key not in known:
             raise UnknownNameError(f"field in {where}:", str(key), known)

@@ -13,16 +13,13 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
 
-from huggingface_hub import HfApi, get_session, set_client_factory
+from huggingface_hub import get_session, set_client_factory
 from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
 from huggingface_hub.utils import _http
-
-from hf_clipdyn.errors import ConfigError, PublishError
 
 __all__ = [
     "RetryPolicy",
     "attempt",
-    "collect",
     "is_transient",
     "is_unreachable",
     "limit_waiting",
@@ -44,8 +41,8 @@ class RetryPolicy:
         base: seconds before the first repeat; each further one waits twice as long.
         cap: longest wait in seconds; a longer Retry-After of the server is honoured.
         patience: seconds without progress after which a call is given up.
-        timeout: seconds that one answer may take; the client itself would wait for ever.
-        first: the patience with a server that was never reached: there is probably none.
+        timeout: seconds that one answer may take; the client itself would wait forever.
+        first: the patience with a server that was never reached: probably there is none.
     """
 
     base: float = 1.0
@@ -74,30 +71,29 @@ def _http_library() -> Any:
     return sys.modules[name]
 
 
-def _transport_errors() -> tuple[type[BaseException], ...]:
-    """The network errors of the client's HTTP library."""
-    return (_http_library().TransportError, ConnectionError, TimeoutError)
+def _answer(error: BaseException) -> HfHubHTTPError | None:
+    """The server's answer behind an error; None if there was none."""
+    return next((cause for cause in _causes(error) if isinstance(cause, HfHubHTTPError)), None)
 
 
 def status_of(error: BaseException) -> int | None:
     """The HTTP status behind an error; None if there was no answer."""
-    for cause in _causes(error):
-        if isinstance(cause, HfHubHTTPError):
-            return int(cause.response.status_code)
-    return None
+    answer = _answer(error)
+    return int(answer.response.status_code) if answer is not None else None
 
 
 def is_transient(error: BaseException) -> bool:
     """Whether the same call may succeed later: 429, 5xx, 408, 412, a time-out, a lost connection.
 
-    401, 403, a quota, a repository that does not exist and every other error are not.
+    No other error is transient: 401, 403, a quota, a repository that does not exist.
     """
     status = status_of(error)
     if status is not None:
         return status in _TRANSIENT_STATUS
     if any(isinstance(cause, OfflineModeIsEnabled) for cause in _causes(error)):
         return False
-    return any(isinstance(cause, _transport_errors()) for cause in _causes(error))
+    network = (_http_library().TransportError, ConnectionError, TimeoutError)
+    return any(isinstance(cause, network) for cause in _causes(error))
 
 
 def is_unreachable(error: BaseException) -> bool:
@@ -108,25 +104,22 @@ def is_unreachable(error: BaseException) -> bool:
 
 def retry_after(error: BaseException) -> float | None:
     """Seconds that the server asks to wait (Retry-After, as seconds or as a date); None if it does not say."""
-    for cause in _causes(error):
-        if isinstance(cause, HfHubHTTPError):
-            value = cause.response.headers.get("Retry-After", "")
-            if value.isdigit():
-                return float(value)
-            try:
-                return max(0.0, (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds())
-            except (ValueError, TypeError):
-                return None
-    return None
+    answer = _answer(error)
+    value = answer.response.headers.get("Retry-After", "") if answer is not None else ""
+    if value.isdigit():
+        return float(value)
+    try:
+        return max(0.0, (parsedate_to_datetime(value) - datetime.now(UTC)).total_seconds())
+    except (ValueError, TypeError):
+        return None
 
 
 def reason(error: BaseException) -> str:
     """An error of the client in one line, without request ids and addresses."""
-    status = status_of(error)
-    causes = list(_causes(error))
-    cause = next((cause for cause in causes if isinstance(cause, HfHubHTTPError)), causes[-1])
+    cause = _answer(error) or list(_causes(error))[-1]
     said = getattr(cause, "server_message", None) or str(cause)
     line = next((line.strip(" .") for line in reversed(said.splitlines()) if line.strip()), "no message")
+    status = status_of(error)
     return f"the Hub answered {status}: {line}" if status is not None else f"{type(cause).__name__}: {line}"
 
 
@@ -184,30 +177,3 @@ def attempt(call: Callable[[], T], policy: RetryPolicy, *, reached: bool = True)
                 raise
             time.sleep(wait)
             failures += 1
-
-
-def collect(title: str, repo_id: str, *, token: str | None = None, private: bool = False) -> str:
-    """Add a model repository to the owner's collection of that title, or create it; returns its address.
-
-    Each scale and seed of a study has its own repository; the collection joins them.
-
-    Raises:
-        ConfigError: the repository has no owner.
-        PublishError: the Hub refuses.
-    """
-    owner, _, name = repo_id.rpartition("/")
-    if not owner:
-        raise ConfigError(f"{name!r} is no repository on the Hub: give it as owner/name.")
-    api = HfApi(token=token)
-
-    def add() -> str:
-        collection = api.create_collection(title, namespace=owner, private=private, exists_ok=True)
-        api.add_collection_item(collection.slug, repo_id, "model", exists_ok=True)
-        return collection.url
-
-    try:
-        return attempt(add, RetryPolicy(patience=60.0))
-    except Exception as error:
-        raise PublishError(
-            f"{repo_id} could not be added to the collection {title!r}: {reason(error)}."
-        ) from error

@@ -1,4 +1,4 @@
-"""A field of a configuration: its default, its help text and the values that it may have, declared once."""
+"""A field of a configuration: default, help text and allowed values, declared once."""
 
 import dataclasses
 import re
@@ -56,12 +56,7 @@ def check_options(config: Any) -> None:
 
 
 def check_value(name: str, value: Any, declared: "Field[Any]") -> None:
-    """Check a value of the right type by what `option` declared.
-
-    Args:
-        name: what the message calls it.
-        value: of the field.
-        declared: the field.
+    """Check a value of the right type by what `option` declared; ``name`` is its name in the message.
 
     Raises:
         ConfigError: a number outside its interval, an empty tuple, or a text that no option can hold.
@@ -88,11 +83,7 @@ def choices_of(declared: "Field[Any]") -> Sequence[str]:
 
 @cache
 def types_of(config: type) -> dict[str, Any]:
-    """The type of each field of a dataclass, by its name.
-
-    Raises:
-        ConfigError: a type is a name that its module does not have.
-    """
+    """The type of each field of a dataclass; ConfigError if its module lacks the name of a type."""
     try:
         return get_type_hints(config)
     except NameError as error:
@@ -102,7 +93,7 @@ def types_of(config: type) -> dict[str, Any]:
 
 
 def members(kind: Any) -> tuple[Any, ...]:
-    """The types that a union allows; a type by itself is the only one."""
+    """The types of a union; for any other type, this type."""
     return get_args(kind) if get_origin(kind) in (Union, types.UnionType) else (kind,)
 
 
@@ -116,7 +107,7 @@ _WORDS = {int: "a whole number", float: "a number", str: "a text", bool: "true o
 
 
 def _fits(value: object, kind: Any) -> bool:
-    """Whether a value is of a type; of the items of a collection, those of a tuple alone are looked at."""
+    """Whether a value has a type; only tuples are checked item by item."""
     origin = get_origin(kind)
     if len(members(kind)) > 1:
         return any(_fits(value, one) for one in members(kind))
@@ -149,7 +140,7 @@ def _check_text(name: str, text: str) -> None:
 
 
 def _is_within(value: float, interval: str) -> bool:
-    """Whether a number lies in ``[low, high]``; a parenthesis excludes the bound. NaN lies in none."""
+    """Whether a number is in ``[low, high]``; a parenthesis excludes the bound. NaN is in no interval."""
     low, high = (float(word) for word in interval[1:-1].split(","))
     above = value >= low if interval[0] == "[" else value > low
     return above and (value <= high if interval[-1] == "]" else value < high)

@@ -1,4 +1,4 @@
-"""Kinds and data sets that others add: by an installed package, or by a file given with ``--plugin``.
+"""Plug-ins: kinds and data sets from an installed package, or from a file given with ``--plugin``.
 
 A package names its modules in entry points. Each class must be defined in the module itself::
 
@@ -41,11 +41,11 @@ KINDS, DATASETS = "hf_clipdyn.kinds", "hf_clipdyn.datasets"
 LOSSES, CALLBACKS = "hf_clipdyn.losses", "hf_clipdyn.callbacks"
 T = TypeVar("T")
 _loaded: dict[Path, ModuleType] = {}
-_PREFIX = "clipdyn_plugin_"  # in `sys.modules`, so that a plug-in called `torch.py` hides nothing
+_PREFIX = "clipdyn_plugin_"  # in `sys.modules`, so that a plug-in `torch.py` does not hide torch
 
 
 def load_plugin(path: str | Path) -> ModuleType:
-    """Import a module by its file, once; what it defines is then found by the registries.
+    """Import a file once; the registries then find its classes.
 
     Raises:
         ConfigError: there is no such file, or importing it fails.
@@ -77,7 +77,7 @@ def load_plugin(path: str | Path) -> ModuleType:
 
 
 def plugins(group: str) -> Iterator[ModuleType]:
-    """The modules that were given by file, and those that installed packages name in an entry-point group.
+    """The modules given by file, and those that installed packages name in an entry-point group.
 
     Raises:
         ConfigError: an entry point cannot be imported.
@@ -88,7 +88,7 @@ def plugins(group: str) -> Iterator[ModuleType]:
 
 @cache
 def _installed(group: str) -> tuple[ModuleType, ...]:
-    """The modules of an entry-point group; kept, since looking for it reads every installed package's list."""
+    """The modules of an entry-point group; cached, since the search reads the list of every installed package."""
     found = []
     for point in entry_points(group=group):
         package = point.dist.name if point.dist else "a package"
@@ -99,7 +99,7 @@ def _installed(group: str) -> tuple[ModuleType, ...]:
 
 @contextmanager
 def _failing(what: str, remedy: str) -> Iterator[None]:
-    """Turn whatever an import raises, `sys.exit` too, into one sentence."""
+    """Turn whatever an import raises, also `sys.exit`, into one sentence."""
     try:
         yield
     except (Exception, SystemExit) as error:
@@ -108,7 +108,7 @@ def _failing(what: str, remedy: str) -> Iterator[None]:
 
 
 def subclasses_in(modules: Iterable[ModuleType], base: type[T]) -> Iterator[type[T]]:
-    """The classes below ``base`` that these modules define themselves."""
+    """The subclasses of ``base`` that these modules define themselves."""
     for module in modules:
         for member in vars(module).values():
             if isinstance(member, type) and issubclass(member, base) and member.__module__ == module.__name__:
@@ -116,7 +116,7 @@ def subclasses_in(modules: Iterable[ModuleType], base: type[T]) -> Iterator[type
 
 
 def module_name(member: type) -> str:
-    """The last part of the name of the module that defines a class; of a plug-in, its file's name."""
+    """The last part of the name of a class's module; for a plug-in, the file's name."""
     return member.__module__.rpartition(".")[2].removeprefix(_PREFIX)
 
 

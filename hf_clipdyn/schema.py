@@ -2,7 +2,7 @@
 
 The schema is the dataclass itself: its annotations give types, and `Annotated` adds `Within` (a number's
 interval) or `Matches` (a text's form). Files cannot be trusted: run folders and stores are shared, truncated and
-edited. So nothing is converted, and every size is bounded.
+edited. So no value is converted, and every size is bounded.
 """
 
 import json
@@ -81,15 +81,15 @@ def is_repo_id(text: str) -> bool:
 
 
 def checked_repo_id(repo_id: str, *, what: str = "The repository", owner: bool = False) -> str:
-    """A repository's id that the Hub and its client accept.
+    """``repo_id``, `owner/name` or a bare name, if the Hub and its client accept it.
 
     Args:
-        repo_id: `owner/name`, or a bare name.
+        repo_id: what was given.
         what: begins the message.
-        owner: it must have one, as it must to be pushed.
+        owner: whether an owner is required, as it is to push.
 
     Raises:
-        ConfigError: it is none.
+        ConfigError: it is not accepted.
     """
     if not is_repo_id(repo_id):
         raise ConfigError(
@@ -123,12 +123,12 @@ def read_json(cls: type[T], path: Path, *, error: type[ClipDynError]) -> T:
     """The file's content as a ``cls``.
 
     Raises:
-        error: it cannot be read, or is not what the dataclass says; unknown keys are ignored.
+        error: it cannot be read, or does not fit the dataclass; unknown keys are ignored.
     """
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):
-            raise error(f"{path} is no file.")
+            raise error(f"{path} is not a regular file.")
         if status.st_size > _LONGEST_FILE:
             raise error(f"{path} has {status.st_size:,} bytes: it was not written by this package.")
         text = path.read_bytes()
@@ -141,7 +141,7 @@ def parse_json(cls: type[T], text: str | bytes, *, where: str, error: type[ClipD
     """A text as a ``cls``; ``where`` begins the message of the error.
 
     Raises:
-        error: it is no JSON, or not what the dataclass says; unknown keys are ignored.
+        error: it is no JSON, or does not fit the dataclass; unknown keys are ignored.
     """
     return load_json(cls, parse_any(text, where=where, error=error), where=where, error=error)
 
@@ -161,10 +161,10 @@ def parse_any(text: str | bytes, *, where: str, error: type[ClipDynError]) -> An
 
 
 def load_json(cls: type[T], value: object, *, where: str, error: type[ClipDynError]) -> T:
-    """What JSON gave as a ``cls``.
+    """Decoded JSON as a ``cls``.
 
     Raises:
-        error: it is not what the dataclass says.
+        error: it does not fit the dataclass.
     """
     try:
         return typing.cast("T", _read(cls, value, ""))
@@ -236,19 +236,17 @@ def _read_dataclass(cls: type, value: object, path: str) -> object:
 
 
 def _read_scalar(kind: Any, value: object, path: str) -> object:
-    if kind is bool and isinstance(value, bool):
+    if isinstance(value, bool) and kind is bool:
         return value
     if kind is str and isinstance(value, str):
-        if len(value) > _LONGEST_TEXT or not _is_unicode(value):
+        # JSON can spell half a surrogate pair, which cannot be written.
+        if len(value) > _LONGEST_TEXT or re.search("[\ud800-\udfff]", value):
             raise _InvalidError(path, value, f"a text of at most {_LONGEST_TEXT:,} characters")
         return value
-    if kind is int and isinstance(value, int) and not isinstance(value, bool) and abs(value) <= _LARGEST:
+    if type(value) is int and kind in (int, float) and abs(value) <= _LARGEST:  # a bool is an int, too
         return value
-    if kind is float and isinstance(value, int | float) and not isinstance(value, bool):
-        if isinstance(value, int) and abs(value) <= _LARGEST:
-            return value
-        if isinstance(value, float) and math.isfinite(value):
-            return value
+    if isinstance(value, float) and kind is float and math.isfinite(value):
+        return value
     names = {bool: "true or false", str: "a text", int: "a whole number", float: "a finite number"}
     raise _InvalidError(path, value, names[kind])
 
@@ -272,12 +270,3 @@ def _sized(value: object, kind: type[T], path: str) -> T:
     if len(value) > _MOST_ITEMS:  # type: ignore[arg-type]  # a list or a dict
         raise _InvalidError(path, value, f"of at most {_MOST_ITEMS:,} items")
     return value
-
-
-def _is_unicode(text: str) -> bool:
-    """Whether a text can be written; JSON can spell half a surrogate pair, which cannot."""
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return False
-    return True

@@ -31,6 +31,7 @@ import torch
 from PIL import Image
 from transformers.utils import logging
 
+from hf_clipdyn.benchmarks.kinds.noise import NoiseSettings
 from hf_clipdyn.data.sets.cifar10 import Cifar10
 from hf_clipdyn.evaluation import evaluate_revisions
 from hf_clipdyn.revisions import epoch_name
@@ -91,7 +92,7 @@ def child(store: Path, images: Path, revisions: int) -> None:
             data_dirs={"cifar10": images},
             output=Path(scratch) / "results.parquet",
             cache_dir=Path(scratch) / "cache",
-            sigmas=(0.0, 0.1),
+            settings={"noise": NoiseSettings(sigmas=(0.0, 0.1))},
             show_progress=False,
         )
     print(json.dumps([before, peak.bytes]))

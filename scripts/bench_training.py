@@ -1,155 +1,338 @@
-"""Training against its peers, as ratios within one run (medians of interleaved rounds).
+"""Training against its peers, as ratios within one run: medians of interleaved rounds, wall and processor time.
 
-1. A training step on the same size and batch: open_clip's CLIP and ClipLoss, in bfloat16 and in float32.
-2. An epoch from JPEG files: a `transformers.Trainer` in the manner of run_clip.py, which decodes for each step.
+python scripts/bench_training.py [--parts step,jpeg,input,shards,resume] [--rounds 5] [--threads 1] [--workers 0]
+    [--compile] [--quick]
 
-python scripts/bench_training.py [--rounds 5] [--threads 1]
+- step: one step on the same size and batch, against open_clip's CLIP and ClipLoss, in bfloat16 and float32. The
+  utilisation is that of the model's operations against the matrix product's peak in the same run.
+- jpeg: an epoch from JPEG files, decoding included, against a `transformers.Trainer` in the manner of run_clip.py: with
+  its defaults (float32, sdpa), and in our precision and with our attention.
+- input: epochs by each way of reading, against the bare steps of the same run, with the share of time spent waiting.
+- shards: an epoch from webdataset tars with random crops, against `open_clip_train.train.train_one_epoch` on the same
+  tars, with as many workers. webdataset need not be installed: the peer's pipeline is written here stage by stage as
+  `open_clip_train.data.get_wds_dataset` composes it.
+- resume: the time until the first batch of a run that continues at position 10^3 and at position 10^6.
+
+Ratios above 1 mean that ours is faster. The peers share the allocator's setting that our
+accelerator makes, hence they are some per cent faster than alone. Processor time is this process's: with workers,
+theirs is not in it. Random weights and pictures: only time is measured. --compile adds our step under torch.compile,
+whose first call takes a minute each; --quick shows in two minutes that everything runs, and measures nothing.
 """
 
 import argparse
-import contextlib
+import dataclasses
+import json
+import random
+import tarfile
 import tempfile
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from io import BytesIO
+from itertools import count
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import datasets
 import numpy as np
 import open_clip
 import torch
+from accelerate.state import AcceleratorState
+from numpy.typing import NDArray
+from open_clip_train.train import train_one_epoch
 from PIL import Image
-from timing import medians
-from transformers import CLIPProcessor, Trainer, TrainingArguments
+from timing import interleaved
+from torch.utils.data import DataLoader, IterableDataset, get_worker_info
+from torch.utils.flop_counter import FlopCounterMode
+from transformers import CLIPModel, CLIPProcessor, PrinterCallback, Trainer, TrainingArguments
+from transformers.utils import logging
 
 from hf_clipdyn.config import TrainingConfig
-from hf_clipdyn.data.pixels import decode_pixels
-from hf_clipdyn.models.sizes import clip_image_processor, model_size
+from hf_clipdyn.data import load_dataset
+from hf_clipdyn.data.pixels import Pixels
+from hf_clipdyn.models.sizes import clip_config, clip_image_processor, model_size
 from hf_clipdyn.models.tokenizers import train_tokenizer
 from hf_clipdyn.training.augmentation import Augmentation
 from hf_clipdyn.training.captions import Captions
-from hf_clipdyn.training.device import has_bf16
+from hf_clipdyn.training.device import attention, has_bf16, make_accelerator
 from hf_clipdyn.training.images import CachedImages
+from hf_clipdyn.training.inputs import prepare_inputs
+from hf_clipdyn.training.loop import Training
 from hf_clipdyn.training.losses import make_loss
 from hf_clipdyn.training.mapped import MappedSource
-from hf_clipdyn.training.model import build_model
-from hf_clipdyn.training.optimizers import build_optimizer
+from hf_clipdyn.training.run import initial_model, prepare_training
+from hf_clipdyn.training.shards import Shards, Shuffle, write_counts
+from hf_clipdyn.training.source import Batch, Source
+from hf_clipdyn.training.streamed import StreamedSource, Workers
 
-SIZE = model_size("small")
-BATCH = 128
-CONFIG = TrainingConfig(scale="small", per_device_train_batch_size=BATCH)
-ADAMW = {
-    "learning_rate": CONFIG.learning_rate,
-    "weight_decay": CONFIG.weight_decay,
-    "betas": (CONFIG.adam_beta1, CONFIG.adam_beta2),
-    "eps": CONFIG.adam_epsilon,
-}
-
-
-def autocast(bf16: bool) -> contextlib.AbstractContextManager[Any]:
-    return torch.autocast("cpu", torch.bfloat16) if bf16 else contextlib.nullcontext()
+PARTS = ("step", "jpeg", "input", "shards", "resume")
+CROP = 0.9  # smallest share of the area in a random crop, as in open_clip's recipes
+PEAK = 2048  # side of the square matrices whose product gives the peak
+BUFFER = 5000  # samples in open_clip's shuffle buffer
+POSITIONS = (10**3, 10**6)
+Seconds = NDArray[np.float64]  # (rounds, 2): by the clock, of the processor
+CPU = torch.device("cpu")
 
 
-def ours(processor: CLIPProcessor, bf16: bool, pixels: torch.Tensor, ids: torch.Tensor) -> Callable[[], None]:
-    model = build_model(SIZE, processor, "eager" if bf16 else "sdpa").train()
-    optimizer = build_optimizer(model, **ADAMW)
+class Repeated(Source):
+    """The same random batch again and again, so that nothing but the steps takes time."""
 
-    def step() -> None:
-        with autocast(bf16):
-            features = model(pixels, ids)
-        loss = make_loss("contrastive")(features)
-        optimizer.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        model.clamp_scale()
+    captions = None
 
-    return step
+    def __init__(self, processor: CLIPProcessor, batch: int, steps: int) -> None:
+        side = processor.image_processor.crop_size["height"]
+        texts = [caption(i) for i in range(batch)]
+        ids = processor.tokenizer(texts, padding="max_length", return_tensors="pt")["input_ids"]
+        self.batch = Batch(torch.randint(0, 256, (batch, 3, side, side), dtype=torch.uint8), ids)
+        self.global_batch_size, self.steps_per_epoch, self.images = batch, steps, batch * steps
 
+    @property
+    def skipped(self) -> int:
+        return 0
 
-def open_clips(vocab_size: int, bf16: bool, pixels: torch.Tensor, ids: torch.Tensor) -> Callable[[], None]:
-    vision = {
-        "image_size": SIZE.image_size,
-        "layers": SIZE.vision.layers,
-        "width": SIZE.vision.width,
-        "head_width": SIZE.vision.width // SIZE.vision.heads,
-        "patch_size": SIZE.patch_size,
-    }
-    text = {
-        "context_length": SIZE.context_length,
-        "vocab_size": vocab_size,
-        "width": SIZE.text.width,
-        "heads": SIZE.text.heads,
-        "layers": SIZE.text.layers,
-    }
-    model = open_clip.CLIP(SIZE.projection, vision, text, quick_gelu=True).train()
-    loss_fn = open_clip.ClipLoss()
-    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
-    floats = pixels.float() / 255
-
-    def step() -> None:
-        with autocast(bf16):
-            images, texts, factor = model(floats, ids)[:3]
-            loss = loss_fn(images, texts, factor)
-        optimizer.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        with torch.no_grad():
-            model.logit_scale.clamp_(0, np.log(100))
-
-    return step
+    def batches(self, epoch: int, first_step: int = 0) -> Iterator[Batch]:  # noqa: ARG002  (as every source)
+        for _ in range(first_step, self.steps_per_epoch):
+            yield self.batch
 
 
-def compare(label: str, mine: Callable[[], None], peer: Callable[[], None], images: int, rounds: int) -> None:
+@dataclass(frozen=True)
+class Bench:
+    """What all parts share."""
+
+    config: TrainingConfig
+    processor: CLIPProcessor
+    images: int
+    rounds: int
+    compiles: bool
+
+    @property
+    def batch(self) -> int:
+        return self.config.per_device_train_batch_size
+
+    @property
+    def steps(self) -> int:
+        return self.images // self.batch
+
+    @property
+    def folder(self) -> Path:
+        return Path(str(self.config.output_dir))
+
+    def training(self, source: Source | None = None, **changes: Any) -> Training:
+        """The package's own loop over a source; without one, over what the configuration says."""
+        AcceleratorState._reset_state(reset_partial_state=True)  # else the precision of the first one stays
+        bf16 = changes.setdefault("bf16", has_bf16())
+        config = dataclasses.replace(self.config, attn_implementation=attention(CPU, bf16), **changes)
+        accelerator = make_accelerator(config, self.folder)
+        if source is None:
+            source = prepare_inputs(config, model_size(config.scale), accelerator, self.processor).source
+        loss = make_loss(config.loss)
+        model = initial_model(config, loss, self.processor, None)
+        return prepare_training(config, accelerator, loss, model, source)
+
+
+def caption(i: int) -> str:
+    return f"picture number {i} of a series"
+
+
+def epoch(training: Training) -> None:
+    """One more epoch of a training."""
+    training.epochs = training.epoch + 1
+    training.run([])
+
+
+def show(label: str, images: int, ours: Seconds, peer: Seconds, note: str = "") -> None:
     """Print the speed of both and their ratio."""
-    a, b = medians({"ours": mine, "peer": peer}, rounds).values()
+    speeds = [images / float(np.median(one[:, 0])) for one in (ours, peer)]
+    wall, cpu = np.median(peer / ours, axis=0)
     print(
-        f"{label:46s} {images / a:8.0f} img/s   peer {images / b:8.0f} img/s   ratio {b / a:.2f}", flush=True
+        f"{label:46s} {speeds[0]:7.1f} img/s, peer {speeds[1]:7.1f}: ratio {wall:.2f}, processor {cpu:.2f}{note}",
+        flush=True,
     )
 
 
-@contextlib.contextmanager
-def photographs(n: int) -> Iterator[datasets.Dataset]:
-    """JPEG files of 500x375 pixels with one caption each."""
-    rng = np.random.default_rng(0)
-    with tempfile.TemporaryDirectory() as folder:
-        paths = [str(Path(folder) / f"{i:04d}.jpg") for i in range(n)]
-        for path in paths:
-            smooth = Image.fromarray(rng.integers(0, 256, (12, 16, 3), dtype=np.uint8)).resize((500, 375))
-            smooth.save(path, quality=90)
-        captions = [[f"picture number {i} of a series"] for i in range(n)]
-        rows = datasets.Dataset.from_dict({"image": paths, "captions": captions})
-        yield rows.cast_column("image", datasets.Image())
+# --- open_clip -----------------------------------------------------------------------------------------
 
 
-def our_epoch(rows: datasets.Dataset, processor: CLIPProcessor, bf16: bool, cache: str) -> Callable[[], None]:
-    """Decoding included: each round has a cache of its own and pays for building it, as a first epoch does."""
-    model = build_model(SIZE, processor, "eager" if bf16 else "sdpa").train()
-    optimizer = build_optimizer(model, **ADAMW)
-    captions = Captions.tokenise(rows["captions"][:], processor.tokenizer)
+def open_clips_epoch(bench: Bench, bf16: bool, batches: Iterable[Any]) -> Callable[[], None]:
+    """One epoch of open_clip's own loop over ``batches`` of float pixels and token ids."""
+    size = model_size(bench.config.scale)
+    vision = {
+        "image_size": size.image_size,
+        "layers": size.vision.layers,
+        "width": size.vision.width,
+        "head_width": size.vision.width // size.vision.heads,
+        "patch_size": size.patch_size,
+    }
+    text = {
+        "context_length": size.context_length,
+        "vocab_size": len(bench.processor.tokenizer),
+        "width": size.text.width,
+        "heads": size.text.heads,
+        "layers": size.text.layers,
+    }
+    model = open_clip.CLIP(size.projection, vision, text, quick_gelu=True, output_dict=True)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3)
+    data = SimpleNamespace(dataloader=batches, set_epoch=lambda _: None)
+    arguments = SimpleNamespace(
+        device="cpu",
+        precision="amp_bf16" if bf16 else "fp32",
+        accum_freq=1,
+        distill=False,
+        skip_scheduler=True,
+        grad_clip_norm=1.0,
+        horovod=False,
+        log_every_n_steps=10_000,
+        batch_size=bench.batch,
+        rank=0,
+        local_rank=0,
+        world_size=1,
+        wandb=False,
+    )
+    loss = open_clip.ClipLoss()
+    return lambda: train_one_epoch(model, {"train": data}, loss, 0, optimizer, None, None, None, arguments)
 
-    def epoch() -> None:
-        with tempfile.TemporaryDirectory(dir=cache) as fresh:
-            pixels = decode_pixels(rows, processor.image_processor, cache_dir=fresh, disable_tqdm=True)
-            images = CachedImages(pixels, Augmentation(), processor.image_processor)
-            batches = MappedSource(images, captions, per_device_batch_size=BATCH, seed=0)
-            for batch in batches.batches(1):
-                with autocast(bf16):
-                    features = model(batch.pixels, batch.input_ids)
-                loss = make_loss("contrastive")(features)
-                optimizer.zero_grad()
-                loss.backward()
-                torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-                optimizer.step()
-                model.clamp_scale()
 
-    return epoch
+class Batches(list[Any]):
+    """Batches in memory, with the two numbers that open_clip's loop reads off its loader."""
+
+    def __init__(self, batches: Sequence[Any], batch: int) -> None:
+        super().__init__(batches)
+        self.num_batches, self.num_samples = len(batches), batch * len(batches)
 
 
-def trainers_epoch(rows: datasets.Dataset, processor: CLIPProcessor, folder: str) -> Callable[[], None]:
-    """run_clip.py's way: float32, images decoded and processed in the data loader, the model's own loss."""
-    model = build_model(SIZE, processor, "sdpa").clip
+class Tars(IterableDataset[Any]):
+    """The stages of `open_clip_train.data.get_wds_dataset`, of which webdataset is left out.
+
+    Shards are shuffled and split by worker; samples are read one after another, shuffled in a buffer, decoded by
+    Pillow, transformed, tokenised one by one and batched in the worker.
+    """
+
+    def __init__(self, shards: Sequence[Path], bench: Bench) -> None:
+        self.shards, self.bench = list(shards), bench
+        size = bench.processor.image_processor.crop_size["height"]
+        crops = {"scale": (CROP, 1.0)}
+        self.transform = open_clip.image_transform(size, is_train=True, aug_cfg=crops)
+        self.epochs = count()
+
+    def __iter__(self) -> Iterator[Any]:
+        info = get_worker_info()
+        shards = self.shards[info.id :: info.num_workers] if info else list(self.shards)
+        rng = random.Random(next(self.epochs))
+        rng.shuffle(shards)
+        made = self._made(self._shuffled(self._samples(shards), rng))
+        while batch := [one for one, _ in zip(made, range(self.bench.batch), strict=False)]:
+            if len(batch) < self.bench.batch:
+                return
+            pixels, ids = zip(*batch, strict=True)
+            yield torch.stack(pixels), torch.stack(ids)
+
+    def _samples(self, shards: Sequence[Path]) -> Iterator[dict[str, bytes]]:
+        for shard in shards:
+            with tarfile.open(shard, "r|") as archive:
+                sample: dict[str, bytes] = {}
+                for member in archive:
+                    content = archive.extractfile(member)
+                    assert content is not None
+                    sample[member.name.partition(".")[2]] = content.read()
+                    if len(sample) == 2:
+                        yield sample
+                        sample = {}
+
+    def _shuffled(
+        self, samples: Iterator[dict[str, bytes]], rng: random.Random
+    ) -> Iterator[dict[str, bytes]]:
+        buffer: list[dict[str, bytes]] = []
+        for sample in samples:
+            buffer.append(sample)
+            if len(buffer) > BUFFER:
+                yield buffer.pop(rng.randrange(len(buffer)))
+        rng.shuffle(buffer)
+        yield from buffer
+
+    def _made(self, samples: Iterator[dict[str, bytes]]) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
+        tokenizer = self.bench.processor.tokenizer
+        for sample in samples:
+            image = Image.open(BytesIO(sample["jpg"])).convert("RGB")
+            text = sample["txt"].decode()
+            ids = tokenizer(text, padding="max_length", truncation=True, return_tensors="pt")["input_ids"]
+            yield self.transform(image), ids[0]
+
+
+def open_clips_loader(shards: Sequence[Path], bench: Bench) -> DataLoader[Any]:
+    workers = bench.config.dataloader_num_workers or 0
+    loader: Any = DataLoader(
+        Tars(shards, bench), batch_size=None, num_workers=workers, persistent_workers=workers > 0
+    )
+    loader.num_batches, loader.num_samples = bench.steps, bench.images
+    return loader  # type: ignore[no-any-return]
+
+
+# --- parts ---------------------------------------------------------------------------------------------
+
+
+def step(bench: Bench) -> None:
+    source = Repeated(bench.processor, bench.batch, 1)
+    floats = Batches([(source.batch.pixels.float() / 255, source.batch.input_ids)], bench.batch)
+    for bf16 in [True, False] if has_bf16() else [False]:
+        name, dtype = ("bfloat16", torch.bfloat16) if bf16 else ("float32", torch.float32)
+        training = bench.training(source, bf16=bf16)
+        with FlopCounterMode(display=False) as counter:
+            epoch(training)
+        square = torch.randn(PEAK, PEAK).to(dtype)
+        calls: dict[str, Callable[[], object]] = {
+            "ours": partial(epoch, training),
+            "peer": open_clips_epoch(bench, bf16, floats),
+            "peak": partial(torch.mm, square, square),
+        }
+        if bench.compiles:
+            calls["compiled"] = partial(epoch, bench.training(source, bf16=bf16, torch_compile=True))
+        taken = interleaved(calls, bench.rounds)
+        for ours in sorted({"ours", "compiled"} & set(calls), reverse=True):
+            operations = counter.get_total_flops()
+            peak = 2 * PEAK**3 / taken["peak"]
+            used = 100 * np.median(operations / taken[ours] / peak, axis=0)[1]
+            note = f"; {used:.0f} % of {np.median(peak[:, 1]) / 1e9:.0f} GFLOP/s"
+            label = f"a step in {name}{', compiled' if ours == 'compiled' else ''}, open_clip"
+            show(label, bench.batch, taken[ours], taken["peer"], note)
+        if bench.compiles:
+            show(f"a step in {name}, compiled, not compiled", bench.batch, taken["compiled"], taken["ours"])
+
+
+def jpeg(bench: Bench) -> None:
+    photographs(bench)
+    rows = load_dataset(bench.config.dataset_name, split="train")
+    caches = count()
+    training = bench.training(Repeated(bench.processor, bench.batch, bench.steps))
+    accelerator = training.accelerator
+
+    def ours() -> None:
+        """The cache is built in each round, as in the first epoch of a run."""
+        with tempfile.TemporaryDirectory(dir=bench.folder, prefix=f"cache-{next(caches)}-") as cache:
+            config = dataclasses.replace(bench.config, cache_dir=cache)
+            size = model_size(config.scale)
+            training.source = prepare_inputs(config, size, accelerator, bench.processor).source
+            epoch(training)
+            training.source.close()
+
+    bf16 = has_bf16()
+    calls = {
+        "ours": ours,
+        "defaults": trainers_epoch(bench, rows, bf16=False),
+        "same": trainers_epoch(bench, rows, bf16=bf16),
+    }
+    taken = interleaved(calls, bench.rounds)
+    show("an epoch from JPEG, a Trainer's defaults", bench.images, taken["ours"], taken["defaults"])
+    label = f"an epoch from JPEG, a Trainer in {'bf16, eager' if bf16 else 'fp32'}"
+    show(label, bench.images, taken["ours"], taken["same"])
+
+
+def trainers_epoch(bench: Bench, rows: datasets.Dataset, *, bf16: bool) -> Callable[[], object]:
+    """run_clip.py's way: images decoded and processed in the data loader, the model's own loss."""
+    processor = bench.processor
+    config = clip_config(model_size(bench.config.scale), processor.tokenizer)
+    model = CLIPModel._from_config(config, attn_implementation=attention(CPU, bf16))
 
     def collate(examples: list[dict[str, Any]]) -> dict[str, Any]:
         inputs = processor(
@@ -161,53 +344,207 @@ def trainers_epoch(rows: datasets.Dataset, processor: CLIPProcessor, folder: str
         )
         return {**inputs, "return_loss": True}
 
-    arguments = TrainingArguments(
-        output_dir=folder,
-        per_device_train_batch_size=BATCH,
-        num_train_epochs=1,
-        remove_unused_columns=False,
-        dataloader_drop_last=True,
-        report_to="none",
-        save_strategy="no",
-        logging_strategy="no",
-        disable_tqdm=True,
-        use_cpu=True,
+    def run() -> None:
+        AcceleratorState._reset_state(reset_partial_state=True)
+        arguments = TrainingArguments(
+            output_dir=str(bench.folder / "trainer"),
+            per_device_train_batch_size=bench.batch,
+            num_train_epochs=1,
+            bf16=bf16,
+            dataloader_num_workers=bench.config.dataloader_num_workers or 0,
+            remove_unused_columns=False,
+            dataloader_drop_last=True,
+            report_to="none",
+            save_strategy="no",
+            logging_strategy="no",
+            disable_tqdm=True,
+            use_cpu=True,
+        )
+        trainer = Trainer(model, arguments, data_collator=collate, train_dataset=rows)
+        trainer.remove_callback(PrinterCallback)
+        trainer.train()
+
+    return run
+
+
+def inputs(bench: Bench) -> None:
+    photographs(bench)
+    crops = {"random_resized_crop": True, "crop_scale_min": CROP}
+    streamed = {"streaming": True, "samples_per_epoch": bench.images, "dataset_name": str(tars(bench))}
+    trainings = {
+        "bare steps": bench.training(Repeated(bench.processor, bench.batch, bench.steps)),
+        "cached": bench.training(reading="cached"),
+        "cached, crops": bench.training(reading="cached", **crops),
+        "decoded": bench.training(reading="decoded"),
+        "decoded, crops": bench.training(reading="decoded", **crops),
+        "streamed, crops": bench.training(**streamed, **crops),
+    }
+    taken = interleaved({name: partial(epoch, one) for name, one in trainings.items()}, bench.rounds)
+    for name, training in trainings.items():
+        seconds = taken[name]
+        if name != "bare steps":
+            waited = training.waited / (bench.rounds + 1) / seconds[:, 0].mean()
+            note = f"; waiting {100 * waited:.1f} % of the time"
+            show(f"an epoch {name}, the bare steps", bench.images, seconds, taken["bare steps"], note)
+        training.source.close()
+
+
+def shards(bench: Bench) -> None:
+    folder, bf16 = tars(bench), has_bf16()
+    training = bench.training(
+        streaming=True,
+        samples_per_epoch=bench.images,
+        dataset_name=str(folder),
+        random_resized_crop=True,
+        crop_scale_min=CROP,
     )
-    return lambda: Trainer(model, arguments, data_collator=collate, train_dataset=rows).train() and None
+    loader = open_clips_loader(sorted(folder.glob("*.tar")), bench)
+    peer = open_clips_epoch(bench, bf16, loader)
+    taken = interleaved({"ours": partial(epoch, training), "peer": peer}, bench.rounds)
+    workers = bench.config.dataloader_num_workers
+    show(f"an epoch from tars, {workers} workers, open_clip", bench.images, taken["ours"], taken["peer"])
+
+
+def resume(bench: Bench) -> None:
+    """A map of 2 million rows, all of the same pixels; and one tar of 1,250 samples under 960 names.
+
+    Of a stream, what its present group of shards holds before the position is read again, at most `shuffle_shards` of
+    them: here both positions are near the beginning of a group.
+    """
+    side = bench.processor.image_processor.crop_size["height"]
+    n, length = 2 * POSITIONS[-1], bench.processor.tokenizer.model_max_length
+    pixels = np.broadcast_to(np.zeros((side, side, 3), np.uint8), (n, side, side, 3))
+    tokens = np.broadcast_to(np.zeros(length, np.uint16), (n, length))
+    images = CachedImages(
+        Pixels(pixels, np.zeros(n, bool), ""), Augmentation(), bench.processor.image_processor
+    )
+    mapped = MappedSource(
+        images, Captions(tokens, np.arange(n + 1)), per_device_batch_size=bench.batch, seed=0
+    )
+
+    per_shard, names = 1250, 960
+    folder = bench.folder / "many"
+    folder.mkdir()
+    write_tar(folder / "00000.tar", range(per_shard))
+    for i in range(1, names):
+        (folder / f"{i:05d}.tar").hardlink_to(folder / "00000.tar")
+    write_counts(bench.folder / "counts" / "process-0.jsonl", dict.fromkeys(range(names), per_shard))
+    config = bench.config
+    streamed = StreamedSource(
+        Shards(load_dataset(str(folder), split="train", streaming=True), "the bench's shards"),
+        Augmentation(),
+        bench.processor.image_processor,
+        bench.processor.tokenizer,
+        Shuffle(0, config.shuffle_shards, config.shuffle_samples),
+        streams=config.streams_per_process,
+        samples_per_epoch=names * per_shard,
+        per_device_batch_size=bench.batch,
+        workers=Workers(0),
+        folder=bench.folder / "counts",
+    )
+    sources: dict[str, Source] = {"by row": mapped, "streamed": streamed}
+    for name, source in sources.items():
+
+        def first(position: int, source: Source = source) -> Batch:
+            return next(iter(source.batches(1, position // bench.batch)))
+
+        taken = interleaved({str(one): partial(first, one) for one in POSITIONS}, bench.rounds)
+        early, late = (np.median(one, axis=0) for one in taken.values())
+        print(
+            f"the first batch after a resumption, {name}: {early[0]:.3f} s at sample 10^3, {late[0]:.3f} s at 10^6 "
+            f"({late[0] / early[0]:.2f} times; processor {late[1] / early[1]:.2f})",
+            flush=True,
+        )
+
+
+# --- data ----------------------------------------------------------------------------------------------
+
+
+def photograph(i: int) -> bytes:
+    """A JPEG of 500x375 pixels."""
+    colours = np.random.default_rng(i).integers(0, 256, (12, 16, 3), dtype=np.uint8)
+    file = BytesIO()
+    Image.fromarray(colours).resize((500, 375)).save(file, "JPEG", quality=90)
+    return file.getvalue()
+
+
+def photographs(bench: Bench) -> None:
+    """The folder that the configuration names, with a caption a picture."""
+    folder = Path(bench.config.dataset_name)
+    if folder.exists():
+        return
+    folder.mkdir()
+    lines = []
+    for i in range(bench.images):
+        (folder / f"{i:05d}.jpg").write_bytes(photograph(i))
+        lines.append(json.dumps({"file_name": f"{i:05d}.jpg", "text": caption(i)}))
+    (folder / "metadata.jsonl").write_text("\n".join(lines), encoding="utf-8")
+
+
+def tars(bench: Bench) -> Path:
+    """The same pictures in eight shards."""
+    folder = bench.folder / "tars"
+    if not folder.exists():
+        folder.mkdir()
+        for i in range(8):
+            write_tar(folder / f"{i:05d}.tar", range(i, bench.images, 8))
+    return folder
+
+
+def write_tar(path: Path, numbers: Iterable[int]) -> None:
+    with tarfile.open(path, "w") as archive:
+        for number in numbers:
+            for suffix, content in (("jpg", photograph(number)), ("txt", caption(number).encode())):
+                info = tarfile.TarInfo(f"{number:05d}.{suffix}")
+                info.size = len(content)
+                archive.addfile(info, BytesIO(content))
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--parts", default=",".join(PARTS))
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--workers", type=int, default=0)
+    parser.add_argument("--scale", default="small")
+    parser.add_argument("--compile", action="store_true", help="the step also under torch.compile")
+    parser.add_argument("--quick", action="store_true", help="show that everything runs")
     options = parser.parse_args()
+    parts = options.parts.split(",")
+    if unknown := sorted(set(parts) - set(PARTS)):
+        parser.error(f"unknown parts {', '.join(unknown)}")
     torch.set_num_threads(options.threads)
     warnings.filterwarnings("ignore")
-    captions = [f"picture number {i} of a series" for i in range(BATCH)]
-    tokenizer = train_tokenizer(captions, vocab_size=SIZE.vocab_size, context_length=SIZE.context_length)
-    processor = CLIPProcessor(image_processor=clip_image_processor(SIZE), tokenizer=tokenizer)
-    side = SIZE.image_size
-    pixels = torch.randint(0, 256, (BATCH, 3, side, side), dtype=torch.uint8)
-    ids = tokenizer(captions, padding="max_length", return_tensors="pt")["input_ids"]
-    print(f"{options.threads} thread(s), torch {torch.__version__}, batch {BATCH}, scale small")
-    for bf16 in [True, False] if has_bf16() else [False]:
-        name = "bfloat16" if bf16 else "float32"
-        compare(
-            f"training step, {name}, against open_clip",
-            ours(processor, bf16, pixels, ids),
-            open_clips(len(tokenizer), bf16, pixels, ids),
-            BATCH,
-            options.rounds,
+    logging.disable_progress_bar()
+    datasets.disable_progress_bars()
+    scale, batch, steps = ("tiny", 8, 1) if options.quick else (options.scale, 128, 4)
+    rounds = 1 if options.quick else options.rounds
+    size = model_size(scale)
+    captions = [caption(i) for i in range(batch * steps)]
+    tokenizer = train_tokenizer(
+        captions, vocab_size=size.vocab_size or 4096, context_length=size.context_length
+    )
+    with tempfile.TemporaryDirectory(prefix="clipdyn-bench-") as name:
+        config = TrainingConfig(
+            dataset_name=str(Path(name, "photographs")),
+            output_dir=name,
+            cache_dir=str(Path(name, "cache")),
+            scale=scale,
+            per_device_train_batch_size=batch,
+            num_train_epochs=1000,
+            dataloader_num_workers=options.workers,
+            quiet=True,
         )
-    n = 4 * BATCH
-    with photographs(n) as rows, tempfile.TemporaryDirectory() as folder:
-        compare(
-            "an epoch from JPEG, decoding included",
-            our_epoch(rows, processor, has_bf16(), folder),
-            trainers_epoch(rows, processor, folder),
-            n,
-            max(2, options.rounds // 2),
+        processor = CLIPProcessor(image_processor=clip_image_processor(size), tokenizer=tokenizer)
+        bench = Bench(config, processor, batch * steps, rounds, options.compile)
+        print(
+            f"{scale}, batch {batch}, {options.threads} thread(s), {options.workers} worker(s), "
+            f"torch {torch.__version__}"
         )
+        run = {"step": step, "jpeg": jpeg, "input": inputs, "shards": shards, "resume": resume}
+        for part in PARTS:
+            if part in parts:
+                run[part](bench)
 
 
 if __name__ == "__main__":

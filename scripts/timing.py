@@ -1,10 +1,12 @@
 """The clock of the `bench_*.py` beside it: what is compared runs in turn, so that a busy machine slows all alike."""
 
-import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
 
 
 @dataclass
@@ -24,12 +26,18 @@ class Clock:
         self.times += 1
 
 
-def medians(calls: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, float]:
-    """Median seconds of each call over interleaved rounds, after one round to warm up."""
-    times: dict[str, list[float]] = {name: [] for name in calls}
+def interleaved(calls: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, NDArray[np.float64]]:
+    """Wall and processor seconds of each call, (rounds, 2), after one round to warm up."""
+    taken: dict[str, list[tuple[float, float]]] = {name: [] for name in calls}
     for _ in range(rounds + 1):
         for name, call in calls.items():
-            start = time.perf_counter()
-            call()
-            times[name].append(time.perf_counter() - start)
-    return {name: statistics.median(taken[1:]) for name, taken in times.items()}
+            clock = Clock()
+            with clock.running():
+                call()
+            taken[name].append((clock.wall, clock.cpu))
+    return {name: np.array(seconds[1:]) for name, seconds in taken.items()}
+
+
+def medians(calls: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, float]:
+    """Median seconds of each call over interleaved rounds, after one round to warm up."""
+    return {name: float(np.median(taken[:, 0])) for name, taken in interleaved(calls, rounds).items()}

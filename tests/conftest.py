@@ -11,9 +11,10 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 # Read at import by huggingface_hub, datasets and torch, hence set before any of them is loaded.
-# Port 9 (discard) of the loopback is closed: whoever tries to reach the Hub is refused at once.
+# Port 9 (discard) of the loopback is closed: every attempt to reach the Hub is refused at once.
 os.environ["HF_HOME"] = tempfile.mkdtemp(prefix="clipdyn-hf-home-")
 atexit.register(shutil.rmtree, os.environ["HF_HOME"], ignore_errors=True)
 os.environ["HF_ENDPOINT"] = "http://127.0.0.1:9"
@@ -33,6 +34,28 @@ sys.path.insert(0, str(Path(__file__).parent))  # tests/hub_server, the test Hub
 from hub_server.fixtures import hub  # noqa: E402, F401
 
 CHECKOUT = Path(__file__).resolve().parents[1]
+
+# Tests of these files share a demo that takes minutes, or build wheels in the checkout. In parallel, all tests of a
+# group run in one process, one after another. (pytest 9.2 ignores the names that `--dist loadgroup` gives to tests.)
+GROUPS = {
+    "test_demo.py": "demo",
+    "test_docs.py": "demo",
+    "test_scripts.py": "wheel",
+    "test_wheel.py": "wheel",
+}
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Distribute single tests, and the groups above as a whole; `--dist` chooses another way."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class GroupScheduling(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.partition("::")[0].rpartition("/")[2]
+            return GROUPS.get(file, nodeid)
+
+    return GroupScheduling(config, log) if config.getoption("dist") == "load" else None
 
 
 @pytest.fixture(scope="session")
@@ -69,10 +92,10 @@ LAUNCHERS = {
 
 @pytest.fixture(scope="session")
 def launch() -> Callable[..., str]:
-    """`launch(2, script, *arguments)`: what a script printed that ran in so many processes on the CPU.
+    """`launch(2, script, *arguments)`: what a script printed that ran in two processes on the CPU.
 
-    The test fails with the end of stderr where the script fails; where it hangs, with the stack of each
-    process, none of which is left behind.
+    If the script fails, the test fails with the end of stderr. If it hangs, the test prints the stack of each process
+    and ends them all.
     """
 
     def run(
@@ -126,9 +149,9 @@ class QuickDemo:
 
 @pytest.fixture(scope="session")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> QuickDemo:
-    """A demo that was killed on its way and started again, offline without being told so.
+    """A demo that was killed during training and started again, offline without being told so.
 
-    Tests that use it belong to the xdist group "demo", so that it runs once.
+    Files with tests that use it belong to the group "demo" above, so that it runs once.
     """
     assert "HF_HUB_OFFLINE" not in os.environ
     root = tmp_path_factory.mktemp("demo")

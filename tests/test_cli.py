@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from hf_clipdyn.cli import app, main
 
@@ -82,3 +83,39 @@ def test_a_wrong_call_is_one_sentence_without_a_traceback(argv: list[str], code:
     assert "Traceback" not in done.stderr
     assert says in done.stderr
     assert done.stderr.strip().splitlines()[-1].startswith("clipdyn: error: ")
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["demo", "evaluate", "export-open-clip", "import-open-clip", "prepare", "publish", "repair", "train"],
+)
+def test_every_command_that_shows_its_work_can_be_quiet(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        main([command, "--help"])
+    assert "--quiet" in capsys.readouterr().out
+
+
+def test_without_a_terminal_prepare_prints_its_result_and_no_bar(tmp_path: Path) -> None:
+    images = tmp_path / "images"
+    images.mkdir()
+    for number in range(3):
+        Image.new("RGB", (8, 8), (number, 0, 0)).save(images / f"{number}.png")
+    (images / "metadata.csv").write_text("file_name,text\n0.png,a\n1.png,b\n2.png,c\n")
+    environment = os.environ | {"HF_DATASETS_CACHE": str(tmp_path / "cache")}
+    for flags in ([], ["--quiet"]):
+        output = tmp_path / f"out{len(flags)}"
+        command = [
+            sys.executable,
+            "-m",
+            "hf_clipdyn.cli",
+            "prepare",
+            "imagefolder",
+            "--data-dir",
+            str(images),
+        ]
+        command += ["--output", str(output), *flags]
+        done = subprocess.run(command, capture_output=True, text=True, env=environment)
+        assert (done.returncode, done.stderr) == (0, "")
+        assert done.stdout.startswith(f"{output}: train 3 rows.")

@@ -17,8 +17,6 @@ import pytest
 
 from hf_clipdyn.data.registry import dataset_names
 
-pytestmark = pytest.mark.xdist_group("demo")
-
 CHECKOUT = Path(__file__).resolve().parents[1]
 PAGES = [CHECKOUT / "README.md", *sorted((CHECKOUT / "docs").glob("*.md"))]
 README = PAGES[0].read_text(encoding="utf-8")

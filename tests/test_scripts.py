@@ -43,7 +43,6 @@ def test_a_head_asks_for_this_package_from_the_scripts_own_folder(name: str) -> 
 
 
 @pytest.mark.slow
-@pytest.mark.xdist_group("wheel")
 def test_the_requirement_of_a_head_is_met_by_the_wheel_beside_it(tmp_path: Path) -> None:
     pip = [sys.executable, "-m", "pip"]
     build = [*pip, "wheel", "--quiet", "--no-deps", "--wheel-dir", tmp_path, CHECKOUT]

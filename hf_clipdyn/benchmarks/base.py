@@ -24,8 +24,9 @@ intervals, comparisons of revisions and new metrics come from the saved trials, 
 
 import hashlib
 import json
+import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar
@@ -46,6 +47,7 @@ if TYPE_CHECKING:
     from hf_clipdyn.data.pixels import Pixels
 
 __all__ = [
+    "NO_INTERVAL",
     "Benchmark",
     "Common",
     "Influence",
@@ -60,17 +62,13 @@ __all__ = [
     "unit",
 ]
 
+NO_INTERVAL: Sequence[float] = (math.nan, math.nan)
+"""The ends of the interval of a number that has none."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Common:
-    """What a user may choose for every kind.
-
-    Attributes:
-        n_resamples, confidence_level: of the intervals.
-        seed: of the intervals, of noise and of whatever else a kind draws.
-        cache_dir: where decoded pixels are kept; under ``HF_HOME`` by default.
-        show_progress: progress bars while pixels are decoded.
-    """
+    """What a user may choose for every kind."""
 
     n_resamples: int = option(1000, "Bootstrap resamples; 0 for no intervals.", within="[0, 1000000]")
     confidence_level: float = option(0.95, "Confidence level of the intervals.", within="(0, 1)")
@@ -106,7 +104,7 @@ class KindSettings:
 
 @dataclass(frozen=True, kw_only=True)
 class Influence(NumberKey):
-    """What each stimulus contributes to the error of one number, which is about the sum of these.
+    """What each stimulus contributes to the error of one number; the error is about the sum of these.
 
     Attributes:
         values: by item; they sum to about zero.
@@ -130,10 +128,10 @@ class Kind(ABC, Generic[S]):
         observe_version: to be raised if the same model would answer otherwise; cells are then measured again.
         score_version: to be raised if the same trials would give other numbers; ``--rescore`` then renews them.
         needs_text: whether the model must have a text tower.
-        reads_layers: whether it compares hidden states. It then runs before those that read projections, which it finds
-            on the way: an image goes through the model once for both.
-        text_drift: whether it asks for classes with texts: it is then also asked with the text embeddings of the
-            run's last revision (`Readout.with_texts`), and leaves out of that what needs no text.
+        reads_layers: whether it compares hidden states. It then runs before the kinds that read projections: an image
+            goes through the model once for both.
+        text_drift: whether it asks for classes with texts. It is then asked a second time, with the text embeddings of
+            the run's last revision (`Readout.with_texts`), and leaves out what needs no text.
         clusters: columns of the trials that name what is drawn at random: one, or several that are crossed.
         clusters_alike: whether these columns share one set of names: an image may be a reference in one row and a
             candidate in another.
@@ -179,17 +177,17 @@ class Kind(ABC, Generic[S]):
 
     @staticmethod
     def influences(trials: pd.DataFrame) -> Iterable[Influence]:
-        """Of numbers whose error is a sum over stimuli, what each stimulus contributes; none by default.
+        """What each stimulus contributes to a number whose error is a sum over stimuli; none by default.
 
-        Two revisions are compared in these by the variance over stimuli that share any of the `clusters`, in the
-        others by leaving out one group of clusters after the other and scoring again.
+        Two revisions are compared in these numbers by the variance over stimuli that share any of the `clusters`. In
+        all other numbers one group of clusters after the other is left out, and the rest is scored again.
         """
         del trials
         return ()
 
     @staticmethod
     def score_together(a: pd.DataFrame, b: pd.DataFrame) -> tuple[list[Number], list[Number]]:
-        """Numbers that are fair only where two revisions are compared, of the trials of each; none by default."""
+        """Numbers of each revision that are fair only in a comparison of two; none by default."""
         del a, b
         return [], []
 
@@ -231,7 +229,7 @@ def decode(
     """`decode_pixels` with the cache and the progress bar that the user asks for.
 
     Args:
-        squash: resize the whole image to the model's input, whatever its aspect ratio, and crop nothing.
+        squash: resize the whole image to the model's input without regard to its aspect ratio, and crop nothing.
     """
     from hf_clipdyn.data.pixels import decode_pixels
     from hf_clipdyn.preprocess import squashing_processor
@@ -261,13 +259,7 @@ def check_columns(kind: type[Kind[Any]], trials: pd.DataFrame, columns: Iterable
         )
 
 
-def number(
-    result: Mapping[str, Any],
-    key: str,
-    *,
-    metric: str | None = None,
-    **columns: Any,
-) -> Number:
+def number(result: Mapping[str, Any], key: str, *, metric: str | None = None, **columns: Any) -> Number:
     """One key of what a function of `hf_clipdyn.metrics` returned, with its interval.
 
     Args:
@@ -276,7 +268,7 @@ def number(
         metric: name in the table; the key by default.
         **columns: further columns of the number.
     """
-    low, high = result.get(f"{key}_ci") or (float("nan"), float("nan"))
+    low, high = result.get(f"{key}_ci") or NO_INTERVAL
     given = ({"n": result["n"]} if "n" in result else {}) | columns
     return Number(
         metric=metric or key,

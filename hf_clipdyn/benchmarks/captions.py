@@ -34,7 +34,7 @@ def first_captions(path: Path, image_ids: Sequence[str]) -> list[str]:
     lacking = [image_id for image_id in image_ids if image_id not in captions]
     if lacking:
         raise ConfigError(
-            f"{path} has no caption for {len(lacking)} of {len(image_ids)} images, as {lacking[0]}: "
+            f"{path} has no caption for {len(lacking)} of {len(image_ids)} images, for example {lacking[0]}: "
             "name each by its id or its file name."
         )
     return [captions[image_id] for image_id in image_ids]

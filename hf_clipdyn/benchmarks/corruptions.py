@@ -77,7 +77,7 @@ class SaltAndPepper(Corruption):
 
 
 class Blur(Corruption):
-    """Convolve with a Gaussian of ``sigma`` pixels: pixels of the file or of the model's input, as the stage says.
+    """Convolve with a Gaussian of ``sigma`` pixels: pixels of the file or of the model's input, depending on the stage.
 
     It is no noise: it removes high spatial frequencies, which Gaussian noise adds.
     """

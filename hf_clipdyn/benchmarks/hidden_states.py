@@ -3,8 +3,10 @@
 The hidden states of one image take 2 MB (ViT-B/32) to 26 MB (ViT-L/14) in single precision.
 """
 
+import math
 import tempfile
 from dataclasses import dataclass
+from itertools import groupby
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -26,35 +28,23 @@ class Block:
 
     Attributes:
         start: offset of the first number.
-        layers, tokens, width: shape; the projection is a block of one token in one layer.
+        shape: layers, tokens, width; the projection is a block of one token in one layer.
     """
 
     start: int
-    layers: int
-    tokens: int
-    width: int
-
-    @property
-    def shape(self) -> tuple[int, int, int]:
-        """Layers, tokens, width."""
-        return self.layers, self.tokens, self.width
+    shape: tuple[int, int, int]
 
     @property
     def stop(self) -> int:
         """Offset behind the last number."""
-        return self.start + self.layers * self.tokens * self.width
+        return self.start + math.prod(self.shape)
 
 
 def blocks_of(features: "ImageFeatures") -> list[Block]:
     """Where the projection and the hidden states lie in the flat states, the projection first."""
-    shapes = [(1, features.projection.shape[1]), *(_tokens(state).shape[1:] for state in features.hidden)]
-    blocks: list[Block] = []
-    for position, (tokens, width) in enumerate(shapes):
-        last = blocks[-1] if blocks else None
-        if last is not None and position > 1 and (last.tokens, last.width) == (tokens, width):
-            blocks[-1] = Block(last.start, last.layers + 1, tokens, width)
-        else:
-            blocks.append(Block(last.stop if last else 0, 1, tokens, width))
+    blocks = [Block(0, (1, 1, features.projection.shape[1]))]
+    for (tokens, width), layers in groupby(_tokens(state).shape[1:] for state in features.hidden):
+        blocks.append(Block(blocks[-1].stop, (len(list(layers)), tokens, width)))
     return blocks
 
 

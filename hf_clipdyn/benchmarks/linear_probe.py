@@ -4,6 +4,7 @@ A probe is scikit-learn's ridge classifier on standardised dimensions. It has a 
 neither on a starting point nor on a stopping rule. Its penalty is the one with the smallest leave-one-out error.
 """
 
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -76,10 +77,7 @@ class LinearProbe:
             )
         if not np.isfinite(rows).all():
             raise MetricError("features must be finite numbers.")
-        self._probes = []
-        for fold in range(int(self._folds.max(initial=-1)) + 1):
-            others = (self._folds >= 0) & (self._folds != fold)
-            self._probes.append(_fitted(rows[others], labels[others]))
+        self._probes = [(own, _fitted(rows[others], labels[others])) for own, others in _splits(self._folds)]
 
     def decide(self, features: ArrayLike) -> NDArray[np.int64]:
         """Class of each item by the probe that was not fitted on it, shape (n,); -1 for ignored items.
@@ -89,8 +87,7 @@ class LinearProbe:
         """
         rows = np.asarray(features, dtype=np.float64)
         decided = np.full(len(self._folds), -1, dtype=np.int64)
-        for fold, probe in enumerate(self._probes):
-            own = self._folds == fold
+        for own, probe in self._probes:
             decided[own] = probe.predict(rows[own])
         return decided
 
@@ -106,10 +103,10 @@ def decide_crossed(
 
     If no item has the same class in both cues, the other cue rules out a class, and a plain probe uses that: it decodes
     shapes below chance from embeddings that code textures alone, and mixes the two cues in any other embedding. Here
-    the other cue carries no information. First, the targets (one indicator a class) are centred within each exemplar
-    of the other cue: whatever depends on that exemplar alone is then uncorrelated with them, however often the cues
-    are combined. Second, the class of the other cue is no candidate. Chance is 1 / (number of classes - 1) if both
-    cues have the same classes.
+    the other cue carries no information. First, the targets (one indicator a class) are centred within each exemplar of
+    the other cue. What depends on that exemplar alone is then uncorrelated with them, in any combination of the cues.
+    Second, the class of the other cue is no candidate. Chance is 1 / (number of classes - 1) if both cues have the same
+    classes.
 
     Args:
         features: shape (n, d).
@@ -128,8 +125,7 @@ def decide_crossed(
     targets = np.eye(int(labels.max(initial=-1)) + 1)[labels]
     unseen = np.setdiff1d(labels, labels[folds >= 0])
     decided = np.full(len(labels), -1, dtype=np.int64)
-    for fold in range(int(folds.max(initial=-1)) + 1):
-        own, others = np.flatnonzero(folds == fold), np.flatnonzero((folds >= 0) & (folds != fold))
+    for own, others in _splits(folds):
         centred = _centred_within(targets[others], other[others])
         if not centred.any():  # no exemplar of the other cue is combined with two classes
             continue
@@ -140,6 +136,12 @@ def decide_crossed(
         scores[conflicting, excluded[own][conflicting]] = -np.inf
         decided[own] = scores.argmax(axis=1)
     return decided
+
+
+def _splits(folds: NDArray[np.int64]) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64]]]:
+    """The items of each fold, and those of all other folds."""
+    for fold in range(int(folds.max(initial=-1)) + 1):
+        yield np.flatnonzero(folds == fold), np.flatnonzero((folds >= 0) & (folds != fold))
 
 
 def _codes(names: ArrayLike) -> NDArray[np.int64]:

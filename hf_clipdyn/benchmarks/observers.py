@@ -2,7 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from threading import Lock
 
@@ -49,7 +49,7 @@ class Viewed:
         return names if len(names) > 1 and "" not in names else []
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Target:
     """What the maps of one image are scored against.
 
@@ -61,11 +61,11 @@ class Target:
         left_out: density of the one observer with whom models and humans are both compared.
     """
 
-    points: Floats
-    density: Floats | None
-    centre: Floats | None
-    negatives: Floats | None
-    left_out: Floats | None
+    points: Floats = field(default_factory=lambda: np.empty((0, 2)))
+    density: Floats | None = None
+    centre: Floats | None = None
+    negatives: Floats | None = None
+    left_out: Floats | None = None
 
 
 class Observers:
@@ -74,8 +74,7 @@ class Observers:
     Args:
         viewed: the images.
         sigma: pixels in one degree of visual angle.
-        seed: draws the observers that are left out and, of more than 200,000 fixations on other images,
-            those that are negatives.
+        seed: draws the left-out observers, and 200,000 negatives if there are more fixations on other images.
         image_map: the data set's own fixation map of an image, cut to its view; None if it has none.
     """
 
@@ -108,16 +107,14 @@ class Observers:
         """What the maps of an image are scored against."""
         one = self.viewed[index]
         if not self.have_points:
-            return Target(one.points, self._image_map(index), self._centre_of_maps(index), None, None)
-        blurred = self.blurred(index)
-        density = blurred / blurred.sum() if len(one.points) else self._image_map(index)
-        left_out = self.left_out(index)
+            return Target(density=self._image_map(index), centre=self._centre_of_maps(index))
+        blurred, left_out = self.blurred(index), self.left_out(index)
         return Target(
-            one.points,
-            density,
-            self._centre(index, blurred),
-            self._negatives(index),
-            None if not left_out else self.blurred(index, left_out[0]),
+            points=one.points,
+            density=blurred / blurred.sum() if len(one.points) else self._image_map(index),
+            centre=self._centre(index, blurred),
+            negatives=self._negatives(index),
+            left_out=self.blurred(index, left_out[0]) if left_out else None,
         )
 
     def blurred(self, index: int, subject: str | None = None) -> Floats:
@@ -143,8 +140,7 @@ class Observers:
         """The density of all fixations minus that of this image's own: blurring is additive."""
         if self._ends[index + 1] - self._ends[index] == len(self._points):
             return None
-        total = self._total(self.viewed[index].view.size)
-        return without(total, own)
+        return without(self._total(self.viewed[index].view.size), own)
 
     def _total(self, size: tuple[int, int]) -> Floats:
         """All fixations of the data set, rescaled to an image of this size and blurred; the last sizes are kept."""
@@ -160,20 +156,16 @@ class Observers:
     # --- data sets that provide maps but no fixations ---------------------------------------------------
 
     @cached_property
-    def _coarse_maps(self) -> NDArray[np.float64]:
+    def _coarse_maps(self) -> Floats:
         """Every image's own map on one square grid, each with the sum 1: the maps are smooth, and the grid fine."""
-        rows = []
-        for index in range(len(self.viewed)):
+        maps = np.zeros((len(self.viewed), _COARSE, _COARSE))
+        for index, coarse in enumerate(maps):
             image_map = self._image_map(index)
-            if image_map is None:
-                rows.append(np.zeros((_COARSE, _COARSE)))
-                continue
-            small = Image.fromarray(image_map.astype(np.float32)).resize(
-                (_COARSE, _COARSE), Image.Resampling.BOX
-            )
-            coarse = np.asarray(small, np.float64)
-            rows.append(coarse / max(coarse.sum(), np.finfo(float).tiny))
-        return np.stack(rows)
+            if image_map is not None:
+                small = Image.fromarray(image_map.astype(np.float32))
+                coarse[:] = np.asarray(small.resize((_COARSE, _COARSE), Image.Resampling.BOX))
+                coarse /= max(coarse.sum(), np.finfo(float).tiny)
+        return maps
 
     @cached_property
     def _coarse_sum(self) -> Floats:

@@ -1,10 +1,16 @@
-"""The trials of kinds that compare pairs of images: put together, cut into the parts of one number each, in words."""
+"""What kinds that compare pairs of images share: words, images and their distances, trials and their parts."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
+from hf_clipdyn.benchmarks.base import Common, decode
+from hf_clipdyn.benchmarks.pairs import pair_distances
+from hf_clipdyn.benchmarks.pixel_baselines import cached_per_row, pixel_distance
+from hf_clipdyn.benchmarks.readout import Readout, Stimuli
+from hf_clipdyn.benchmarks.sources import Source
 from hf_clipdyn.results.row import Number
 from hf_clipdyn.results.terms import Term
 
@@ -13,6 +19,7 @@ __all__ = [
     "DISTANCE_COLUMNS",
     "DROPPED_DIMENSIONS",
     "PROBES",
+    "ImagePairs",
     "by_place",
     "by_subset",
     "dropped_dimensions",
@@ -35,10 +42,77 @@ DISTANCE_COLUMNS = {"probe": "str", "layer": "Int64", "distance": "str", "droppe
 """Columns of the trials that name a distance, with their types."""
 
 
+class ImagePairs:
+    """The images of each row of a data set: the first one is compared with each of the others.
+
+    Args:
+        source, image_processor, common: as for a kind.
+        columns: columns of images.
+
+    Attributes:
+        rows: rows whose images can all be decoded, (n,).
+        left_out: number of the other rows.
+        images: numbers of the images in these rows, (n, columns); one number for one image, in any column.
+        fingerprints: of the pixels of each column.
+    """
+
+    def __init__(self, source: Source, image_processor: Any, common: Common, columns: Sequence[str]) -> None:
+        pixels = [decode(source.dataset, image_processor, common, name) for name in columns]
+        broken = np.any([one.broken for one in pixels], axis=0)
+        first, *others = (one.array for one in pixels)
+        self.rows = np.flatnonzero(~broken)
+        self.left_out = int(broken.sum())
+        self.fingerprints = [one.fingerprint for one in pixels]
+        # One list of pairs, so that the unit of the normalised distance is pooled over all of them.
+        starts = len(broken) * np.arange(len(others))
+        self._first = Stimuli(first, np.tile(self.rows, len(others)))
+        self._others = Stimuli(_Stacked(others), np.add.outer(starts, self.rows).ravel())
+        keys = [*self._first.keys[: len(self.rows)], *self._others.keys]
+        numbers = pd.factorize(np.array(keys, dtype=object))[0]
+        self.images = numbers.reshape(len(columns), len(self.rows)).T
+        self._of_pixels = cached_per_row(
+            "distances of pixels",
+            self.fingerprints,
+            self.rows,
+            lambda row: tuple(pixel_distance(first[row], other[row]) for other in others),
+            common,
+        )
+        self._show_progress = common.show_progress
+
+    def distances(self, readout: Readout, names: Sequence[str]) -> list[pd.DataFrame]:
+        """Distances of the model and of the baseline ``pixels``, for `pair_trials`.
+
+        Args:
+            names: columns for the distance to each of the other images.
+        """
+        table = pair_distances(readout, self._first, self._others, show_progress=self._show_progress)
+        n = len(self.rows)
+        sides = [table[table["pair"] // n == at].reset_index(drop=True) for at in range(len(names))]
+        model = sides[0].assign(**{name: side["value"] for name, side in zip(names, sides, strict=True)})
+        pixels = pd.DataFrame(self._of_pixels, columns=list(names))
+        return [model, pixels.assign(pair=np.arange(n), probe="pixels", distance="euclidean")]
+
+
+class _Stacked:
+    """Memory maps of equal shape as one array of rows, without a copy."""
+
+    def __init__(self, parts: Sequence[np.ndarray]) -> None:
+        self._parts = parts
+
+    def __len__(self) -> int:
+        return sum(map(len, self._parts))
+
+    def __getitem__(self, rows: Any) -> np.ndarray:
+        if np.ndim(rows):
+            return np.stack([self[row] for row in rows])
+        part, row = divmod(int(rows), len(self._parts[0]))
+        return np.asarray(self._parts[part][row])
+
+
 def pair_trials(
     judged: pd.DataFrame, distances: Sequence[pd.DataFrame], columns: Mapping[str, str]
 ) -> pd.DataFrame:
-    """What people said of each item beside each of its distances.
+    """What people answered for each item, beside each of its distances.
 
     Args:
         judged: one row per item, in the order of the items' numbers.
@@ -57,10 +131,9 @@ def by_place(trials: pd.DataFrame) -> Iterator[tuple[dict[str, Any], pd.DataFram
         columns: dict[str, Any] = {"probe": str(probe), "variant": str(distance)}
         if probe not in PROBES:
             columns |= {"probe": "", "role": "baseline", "reference": str(probe)}
-        for layer in rows["layer"].unique():
-            known = not pd.isna(layer)
-            part = rows[rows["layer"] == layer] if known else rows[rows["layer"].isna()]
-            yield columns | {"layer": int(layer) if known else None}, part
+        layer: Any
+        for layer, part in rows.groupby("layer", sort=False, dropna=False):
+            yield columns | {"layer": None if pd.isna(layer) else int(layer)}, part
 
 
 def by_subset(part: pd.DataFrame, whole: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:

@@ -2,13 +2,15 @@
 
 Nearly all data sets are stars: many partners of one reference. So pairs are grouped by their first image, and images
 go through the model once, batch by batch, in the order of the pairs. Images that a later batch needs wait in a file:
-of stars the reference of the last one, of a dense graph all. The unit of a dimension in the normalised distance is its
-mean over all pairs, known at the end only: the squares wait in another file. Several processes share the stars and
-exchange sums; batches are the same whatever their number.
+the reference of the last star, and all images of a dense graph. The unit of a dimension in the normalised distance is
+its mean over all pairs, known only at the end: the squares wait in another file. Several processes share the stars and
+exchange sums; the number of processes does not change the batches.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -17,7 +19,6 @@ from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
 from hf_clipdyn.benchmarks.hidden_states import Block, RowFile, Rows, blocks_of, flat_states
-from hf_clipdyn.benchmarks.pair_plan import Ints, PairPlan
 from hf_clipdyn.benchmarks.readout import Readout, Stimuli, map_over_processes
 
 if TYPE_CHECKING:
@@ -25,16 +26,17 @@ if TYPE_CHECKING:
 
     from hf_clipdyn.models.encoder import ImageFeatures
 
-__all__ = ["pair_distances"]
+__all__ = ["Ints", "mean_per_item", "pair_distances"]
 
 # Bytes of one batch's hidden states, and of the squares that are normalised at once.
 _BATCH, _NORMALISED = 512 * 2**20, 32 * 2**20
-# Bytes of the pairs compared at once: what a processor's cache holds, what keeps a GPU busy.
-_COMPARED = {"cpu": 24 * 2**20, "cuda": 256 * 2**20}
+# Bytes of the pairs compared at once (what a processor's cache holds, what keeps a GPU busy), and their largest number.
+_COMPARED, _MOST_COMPARED = {"cpu": 24 * 2**20, "cuda": 256 * 2**20}, 64
 # Images of the first batch, which gives the size of a state; as many as a check of the precision looks at.
 _FIRST = 64
 
 Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
 
 
 def pair_distances(
@@ -43,7 +45,6 @@ def pair_distances(
     second: Stimuli,
     *,
     items: Ints | None = None,
-    chunk: int = 64,
     show_progress: bool = False,
 ) -> pd.DataFrame:
     """All distances of the pairs (first[i], second[i]).
@@ -57,37 +58,22 @@ def pair_distances(
         first, second: of equal length; equal images are recognised and embedded once.
         items: (pairs,) numbers from 0 on; the distances of all pairs of an item are averaged (tiles of one
             image). None: every pair is an item.
-        chunk: pairs with a common first image that are compared at once.
         show_progress: a bar over the images, in the main process.
 
     Returns:
         Long table: pair (the item), probe (``projection`` or ``hidden``), layer (null, or 0 for the input of the
         first layer up to the number of layers), distance (`DISTANCES`), value, and dropped_dimensions, which is
-        0 but for the normalised distance. Of a hidden state the cosine and the Euclidean distance are taken per
-        token and averaged over the tokens, the class token among them.
+        0 except for the normalised distance. At a hidden state, cosine and Euclidean distance are taken per token and
+        averaged over the tokens, the class token included.
     """
     from accelerate import PartialState
 
-    plan = PairPlan.of(first, second)
-    head = range(min(_FIRST, readout.batch_size, len(plan.images)))
-    embedded: list[ImageFeatures] = []
-
-    def look(_: int) -> list[Block]:
-        embedded.append(readout.features(plan.read(head)))
-        return blocks_of(embedded[0])
-
-    blocks = map_over_processes([0], look)[0]
-    step = int(np.clip(_BATCH // (4 * blocks[-1].stop), 1, readout.batch_size))
-    starts = range(len(head), len(plan.images), step)
-    batches = [head, *(range(start, min(start + step, len(plan.images))) for start in starts)]
+    plan = _Plan.of(first, second)
     n_processes = PartialState().num_processes
-    work = _Work(readout, plan, blocks, batches, embedded, chunk, show_progress)
-    try:
+    with closing(_Work(readout, plan, show_progress)) as work:
         found = map_over_processes(plan.ranges(n_processes), work.measure)
         means = np.sum([part.sums for part in found], axis=0) / len(first)
         normalised = map_over_processes(range(n_processes), lambda _: work.normalise(means))
-    finally:
-        work.close()
     for part in found:
         readout.keep(part.projections)
     values = {
@@ -95,9 +81,59 @@ def pair_distances(
         "euclidean": np.concatenate([part.euclidean for part in found]),
         "normalised_euclidean": np.concatenate(normalised),
     }
-    dropped = [int((means[place] == 0).sum()) for place in _places(blocks)]
-    values = {name: _per_item(value[plan.pair_of], items) for name, value in values.items()}
+    dropped = [int((means[place] == 0).sum()) for place in work.places]
+    values = {name: mean_per_item(value[plan.pair_of], items) for name, value in values.items()}
     return pd.concat(_frames(values, dropped), ignore_index=True)
+
+
+@dataclass(frozen=True)
+class _Plan:
+    """Distinct pairs of distinct images, grouped by their first image; images are numbered by first use.
+
+    Attributes:
+        images: of each distinct image, where its pixels are.
+        keys: of each distinct image, the hash of its pixels.
+        first, second: (distinct pairs,) numbers of images.
+        counts: (distinct pairs,) how often each occurs.
+        pair_of: (pairs,) number of the distinct pair of each pair that was asked for.
+    """
+
+    images: list[tuple[Stimuli, int]]
+    keys: list[bytes]
+    first: Ints
+    second: Ints
+    counts: Ints
+    pair_of: Ints
+
+    @classmethod
+    def of(cls, first: Stimuli, second: Stimuli) -> "_Plan":
+        """Order the pairs (first[i], second[i])."""
+        star_of = pd.factorize(np.array(first.keys, dtype=object))[0]
+        order = np.argsort(star_of, kind="stable").tolist()
+        uses = [(stimuli, pair) for pair in order for stimuli in (first, second)]
+        numbers, keys = pd.factorize(np.array([one.keys[pair] for one, pair in uses], dtype=object))
+        images = [uses[use] for use in np.unique(numbers, return_index=True)[1]]
+        ends = numbers.reshape(-1, 2)
+        codes, distinct = pd.factorize(ends[:, 0] * len(keys) + ends[:, 1])
+        pair_of = np.empty(len(first), np.int64)
+        pair_of[order] = codes
+        return cls(images, list(keys), *np.divmod(distinct, len(keys)), np.bincount(pair_of), pair_of)
+
+    def read(self, images: Sequence[int]) -> NDArray[np.uint8]:
+        """Pixels of the images of these numbers, (n, H, W, 3)."""
+        return np.concatenate([self.images[image][0].read([self.images[image][1]]) for image in images])
+
+    def stars(self, pairs: range) -> list[range]:
+        """Cut pairs into ranges of one first image each."""
+        cuts = np.flatnonzero(np.diff(self.first[pairs.start : pairs.stop])) + 1
+        return _ranges([pairs.start, *(pairs.start + cuts), pairs.stop] if pairs else [])
+
+    def ranges(self, n: int) -> list[range]:
+        """The distinct pairs cut into ``n`` ranges of about equal length, none within a star."""
+        whole = range(len(self.first))
+        cuts = np.array([0, *(star.stop for star in self.stars(whole))])
+        wanted = np.arange(1, n) * len(whole) / n
+        return _ranges([0, *(cuts[np.argmin(np.abs(cuts - at))] for at in wanted), len(whole)])
 
 
 @dataclass(frozen=True)
@@ -111,32 +147,37 @@ class _Found:
 
 
 class _Work:
-    """The part of one process: walks over its pairs, batch by batch."""
+    """The part of one process: walks over its pairs, batch by batch.
 
-    def __init__(
-        self,
-        readout: Readout,
-        plan: PairPlan,
-        blocks: list[Block],
-        batches: list[range],
-        embedded: list["ImageFeatures"],
-        chunk: int,
-        show_progress: bool,
-    ) -> None:
+    Attributes:
+        places: the dimensions of each place among those of all places.
+    """
+
+    def __init__(self, readout: Readout, plan: _Plan, show_progress: bool) -> None:
         import torch
         from accelerate import PartialState
 
-        self._readout, self._plan, self._blocks, self._batches = readout, plan, blocks, batches
-        self._embedded = embedded
-        self._places = _places(blocks)
+        self._readout, self._plan = readout, plan
         self._bar_off = not (show_progress and PartialState().is_main_process)
-        self._waiting = RowFile(blocks[-1].stop)
-        self._row_of: dict[int, int] = {}  # image to its row among those that wait
-        self._squares = RowFile(self._places[-1].stop)
+        head = range(min(_FIRST, readout.batch_size, len(plan.images)))
+        self._head: ImageFeatures | None = None
+        self._blocks = map_over_processes([head], self._look)[0]
+        self.places = _places(self._blocks)
+        width = self._blocks[-1].stop
+        step = int(np.clip(_BATCH // (4 * width), 1, readout.batch_size))
+        starts = range(len(head), len(plan.images), step)
+        self._batches = [head, *(range(start, min(start + step, len(plan.images))) for start in starts)]
         # MPS knows no double precision.
         device = getattr(readout.encoder, "device", torch.device("cpu"))
         self._device = device if device.type == "cuda" else torch.device("cpu")
-        self._chunk = int(np.clip(_COMPARED[self._device.type] // (16 * blocks[-1].stop), 1, chunk))
+        self._chunk = int(np.clip(_COMPARED[self._device.type] // (16 * width), 1, _MOST_COMPARED))
+        self._waiting = RowFile(width)
+        self._row_of: dict[int, int] = {}  # image to its row among those that wait
+        self._squares = RowFile(self.places[-1].stop)
+
+    def _look(self, head: range) -> list[Block]:
+        self._head = self._readout.features(self._plan.read(head))
+        return blocks_of(self._head)
 
     def measure(self, pairs: range) -> _Found:
         """Compare a range of the plan's pairs; their squares are kept for `normalise`."""
@@ -150,8 +191,8 @@ class _Work:
         mine = [
             number for number, batch in enumerate(self._batches) if last[batch.start : batch.stop].max() >= 0
         ]
-        cosine, euclidean = np.empty((2, len(pairs), len(self._places)))
-        sums = np.zeros(self._places[-1].stop)
+        cosine, euclidean = np.empty((2, len(pairs), len(self.places)))
+        sums = np.zeros(self.places[-1].stop)
         projections: dict[bytes, NDArray[np.float32]] = {}
         n_images = sum(len(self._batches[number]) for number in mine)
         with tqdm(total=n_images, desc="images", unit="img", disable=self._bar_off, leave=False) as bar:
@@ -176,8 +217,9 @@ class _Work:
 
     def _embed(self, batch: range) -> "ImageFeatures":
         """All of a batch, so that it is the same batch in every process."""
-        if self._embedded and batch.start == 0:
-            return self._embedded.pop()
+        if self._head is not None and batch.start == 0:
+            features, self._head = self._head, None
+            return features
         return self._readout.features(self._plan.read(batch))
 
     def _compared(
@@ -204,12 +246,12 @@ class _Work:
     def normalise(self, means: Floats) -> Floats:
         """The normalised distance (pairs, places) of the pairs that were compared, once the units are known."""
         n = len(self._squares)
-        result = np.zeros((n, len(self._places)))
+        result = np.zeros((n, len(self.places)))
         step = max(1, _NORMALISED // (4 * len(means)))
         for start in range(0, n, step):
             rows = slice(start, min(start + step, n))
             squares = self._squares.read(rows.start, rows.stop)
-            for position, place in enumerate(self._places):
+            for position, place in enumerate(self.places):
                 alive = means[place] > 0
                 if alive.any():
                     in_units = squares[:, place][:, alive] / means[place][alive]
@@ -217,7 +259,6 @@ class _Work:
         return result
 
     def close(self) -> None:
-        """Remove the files."""
         self._waiting.close()
         self._squares.close()
 
@@ -247,15 +288,18 @@ def _compare(
     return cosine, euclidean, squares
 
 
+def _ranges(edges: Iterable[int]) -> list[range]:
+    return [range(int(start), int(stop)) for start, stop in pairwise(edges)]
+
+
 def _places(blocks: Sequence[Block]) -> list[slice]:
-    """Of each place its dimensions among those of all places."""
-    widths = [block.width for block in blocks for _ in range(block.layers)]
+    widths = [width for layers, _, width in (block.shape for block in blocks) for _ in range(layers)]
     ends = np.cumsum(widths).tolist()
     return [slice(end - width, end) for end, width in zip(ends, widths, strict=True)]
 
 
-def _per_item(values: Floats, items: Ints | None) -> Floats:
-    """Means over the pairs of each item, (pairs, places) to (items, places)."""
+def mean_per_item(values: Floats, items: Ints | None) -> Floats:
+    """Means over the pairs of each item, (pairs, columns) to (items, columns); None: every pair is an item."""
     if items is None:
         return values
     sizes = np.bincount(items)

@@ -6,34 +6,39 @@ the values lie beside the decoded pixels, under a key of what they were computed
 
 import hashlib
 import importlib.metadata
+import io
 import json
 import os
-import tempfile
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import Any
 
 import datasets
 import numpy as np
 from numpy.typing import NDArray
+from skimage.metrics import structural_similarity
 from tqdm.auto import tqdm
 
 from hf_clipdyn.benchmarks.base import Common
-from hf_clipdyn.benchmarks.ssim import ssim
+from hf_clipdyn.data.caches import cache_folder
 from hf_clipdyn.data.images import decode_image
 from hf_clipdyn.errors import DatasetError
+from hf_clipdyn.files import write_atomically
 
 __all__ = [
     "QUALITY_BASELINES",
     "cached_per_row",
+    "column_ssim",
     "full_resolution",
     "pixel_distance",
     "psnr_distance",
     "quality_baselines",
+    "ssim",
 ]
 
 QUALITY_BASELINES = ("psnr", "ssim")
+_WINDOW = 7
+_COLUMN_VALUES = 2**18  # in one call; more would leave the processor's cache
 Image = NDArray[np.uint8]
 
 
@@ -46,6 +51,52 @@ def psnr_distance(first: Image, second: Image) -> float:
 def pixel_distance(first: Image, second: Image) -> float:
     """Euclidean distance of two uint8 images, over all pixels and channels."""
     return float(np.linalg.norm(first.astype(np.float64) - second))
+
+
+def ssim(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> float:
+    """SSIM of two (H, W, 3) images, scikit-image's default window of 7; it shrinks on smaller images.
+
+    A window of one pixel, where a side has fewer than three, has no variance: only the luminance is compared.
+    """
+    window = _window(*first.shape[:2])
+    return float(
+        structural_similarity(
+            first, second, win_size=window, channel_axis=-1, data_range=255, use_sample_covariance=window > 1
+        )
+    )
+
+
+def column_ssim(first: NDArray[np.uint8], second: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """`ssim` of each pair of (n, H, W, 3) images, small ones many at a time.
+
+    Small images are stacked in one column: a call of scikit-image costs more than a small image. Its mean leaves
+    out the pixels whose window leaves the image: these are all pixels whose window meets a neighbour. The column's
+    running sums round differently. Equal pairs must tie, so 12 digits are kept.
+    """
+    n, height, width = first.shape[:3]
+    window = _window(height, width)
+    edge = window // 2
+    found = np.empty(n)
+    step = max(1, _COLUMN_VALUES // first[0].size)
+    for start in range(0, n, step):
+        columns = [one[start : start + step].reshape(-1, width, 3) for one in (first, second)]
+        _, values = structural_similarity(
+            *columns,
+            win_size=window,
+            channel_axis=-1,
+            data_range=255,
+            use_sample_covariance=window > 1,
+            full=True,
+        )
+        inner = values.reshape(-1, height, width, 3)[:, edge : height - edge, edge : width - edge]
+        found[start : start + step] = inner.mean(axis=(1, 2, 3))
+    return np.round(found, 12)
+
+
+def _window(height: int, width: int) -> int:
+    """Side of the window, odd."""
+    side = min(_WINDOW, height, width)
+    return side if side % 2 else side - 1
 
 
 def quality_baselines(first: Image, second: Image) -> tuple[float, ...]:
@@ -91,36 +142,23 @@ def cached_per_row(
     Raises:
         DatasetError: they cannot be written.
     """
-    root = common.cache_dir if common.cache_dir is not None else Path(datasets.config.HF_DATASETS_CACHE)
     parts = json.dumps([what, key, rows.tolist(), importlib.metadata.version("scikit-image")]).encode()
-    path = root / "clipdyn-baselines" / f"{hashlib.sha256(parts).hexdigest()[:32]}.npy"
+    folder = cache_folder("baselines", common.cache_dir)
+    path = folder / f"{hashlib.sha256(parts).hexdigest()[:32]}.npy"
     if path.is_file():
         return np.asarray(np.load(path))
-    with (
-        ThreadPoolExecutor(os.cpu_count()) as pool,
-        tqdm(total=len(rows), desc=what, unit="pair", disable=not common.show_progress, leave=False) as bar,
-    ):
-        found = []
-        for values in pool.map(compute, rows.tolist()):
-            found.append(values)
-            bar.update()
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        values = pool.map(compute, rows.tolist())
+        hidden = not common.show_progress
+        found = list(tqdm(values, desc=what, total=len(rows), unit="pair", disable=hidden, leave=False))
     table = np.array(found, np.float64).reshape(len(rows), -1)
+    file = io.BytesIO()
+    np.save(file, table)
     try:
-        _replace(path, table)
+        write_atomically(path, file.getvalue())
     except OSError as error:
         raise DatasetError(
-            f"Values of the pixel baselines cannot be written to {path.parent} ({error.strerror or error}): "
+            f"Values of the pixel baselines cannot be written to {folder} ({error.strerror or error}): "
             "free some space there, or set HF_HOME or cache_dir to another folder."
         ) from error
     return table
-
-
-def _replace(path: Path, table: NDArray[np.float64]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".npy", delete=False) as file:
-        try:
-            np.save(file, table)
-            Path(file.name).replace(path)
-        except OSError:
-            Path(file.name).unlink(missing_ok=True)
-            raise

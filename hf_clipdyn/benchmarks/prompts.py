@@ -1,20 +1,25 @@
-"""Prompts: how a model is asked for a class without having been trained on it."""
+"""Classes: their names and labels, the prompts that ask a model for them, and those that it ranks first."""
 
 from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hf_clipdyn.benchmarks.base import unit
+from hf_clipdyn.benchmarks.base import similarity, unit
 from hf_clipdyn.benchmarks.readout import Readout
+from hf_clipdyn.benchmarks.sources import Source
 from hf_clipdyn.data.imagenet_names import prompt_name
 from hf_clipdyn.data.metadata import DatasetMetadata
 from hf_clipdyn.data.prompts import IMAGENET, PHOTO
 
-__all__ = ["PROMPT_SETS", "class_embeddings", "default_templates", "prompt_sets"]
+__all__ = ["class_embeddings", "default_templates", "labels_of", "prompt_sets", "rank"]
 
-PROMPT_SETS = {"imagenet_80": IMAGENET, "name": ("{}",)}
-"""Sets of templates that are asked beside the default one, by the name that follows the metric's slash."""
+_PROMPT_SETS = {"imagenet_80": IMAGENET, "name": ("{}",)}
+
+
+def labels_of(source: Source) -> tuple[list[str], NDArray[np.int64]]:
+    """Class names, and the class id of each row, of a data set of the kind ``labels``."""
+    return list(source.dataset.features["label"].names), np.asarray(source.dataset["label"], np.int64)
 
 
 def default_templates(metadata: DatasetMetadata) -> tuple[str, ...]:
@@ -29,7 +34,7 @@ def prompt_sets(metadata: DatasetMetadata) -> dict[str, tuple[str, ...]]:
     origami.
     """
     templates = default_templates(metadata)
-    return {"": templates} | (PROMPT_SETS if templates == PHOTO else {})
+    return {"": templates} | (_PROMPT_SETS if templates == PHOTO else {})
 
 
 def class_embeddings(readout: Readout, names: Sequence[str], templates: Sequence[str]) -> NDArray[np.float64]:
@@ -37,3 +42,13 @@ def class_embeddings(readout: Readout, names: Sequence[str], templates: Sequence
     prompts = [template.format(prompt_name(name)) for name in names for template in templates]
     rows = unit(readout.texts(prompts))
     return unit(rows.reshape(len(names), len(templates), -1).mean(axis=1))
+
+
+def rank(images: NDArray[np.float32], classes: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Class ids of each image, best first, (n, classes); among equal similarities, the lower id comes first.
+
+    Args:
+        images: embeddings, (n, d).
+        classes: see `class_embeddings`, (classes, d).
+    """
+    return np.argsort(-similarity(images, classes), axis=1, kind="stable")

@@ -1,4 +1,4 @@
-"""What one revision says of images and texts, each asked once.
+"""What one revision answers to images and texts, each shown once.
 
 Several benchmarks show the same image, and a pair set shows its reference a hundred times: an image is
 known by the hash of its pixels, and goes through the model once per revision.
@@ -35,17 +35,12 @@ def map_over_processes(parts: Sequence[Part], work: Callable[[Part], Result]) ->
     found = [work(part) for part in parts[state.process_index :: state.num_processes]]
     if state.num_processes == 1:
         return found
-    order = [
-        index
-        for first in range(state.num_processes)
-        for index in range(first, len(parts), state.num_processes)
-    ]
-    gathered = dict(zip(order, gather_object(found), strict=True))
-    return [gathered[index] for index in range(len(parts))]
+    by_process = gather_object([found])
+    return [by_process[part % state.num_processes][part // state.num_processes] for part in range(len(parts))]
 
 
 class Images(Protocol):
-    """(n, H, W, 3) uint8 that are read by row: an array, or something that stands for one."""
+    """(n, H, W, 3) uint8 that are read by row: an array, or an object that reads like one."""
 
     def __len__(self) -> int: ...
 
@@ -73,7 +68,7 @@ class Stimuli:
         self._array = array
         self._rows = np.arange(len(array)) if rows is None else rows
         self._change = change
-        # A reference stands in a hundred pairs: it is read once for all of them.
+        # A reference occurs in a hundred pairs: it is read once for all of them.
         keys = {row: self._key(row, change_key) for row in dict.fromkeys(self._rows.tolist())}
         self.keys = [keys[row] for row in self._rows.tolist()]
 
@@ -97,22 +92,22 @@ class Stimuli:
 class Readout:
     """One revision of a model, as benchmarks read it.
 
-    With several processes each embeds its share of the batches and all receive all results. The
-    batches are cut alike whatever the number of processes, hence the numbers are the same.
+    With several processes each embeds its share of the batches, and all receive all results. The number of processes
+    changes neither the batches nor the numbers.
 
     Args:
         encoder: holds the revision's weights.
         batch_size: images per forward pass.
-        check: shown the pixels and projections of the first batch; raises where they are no good.
+        check: gets the pixels and projections of the first batch, and raises if they are not good enough.
         name: of the revision, for messages.
 
     Raises:
-        EvaluationError: from all that embeds, where an embedding is not finite. Such a model (weights that have
-            diverged) would else be given the score of one that answers everything alike.
+        EvaluationError: from every method that embeds, if an embedding is not finite. A model whose weights have
+            diverged would otherwise get the score of one that gives every image the same answer.
 
     Attributes:
-        only_text: the texts are those of another revision (`with_texts`): the images were asked before, so that
-            only what hangs on the texts is new.
+        only_text: the texts are those of another revision (`with_texts`). The images were shown before, so only what
+            depends on texts is new.
     """
 
     only_text = False
@@ -134,7 +129,7 @@ class Readout:
         self._texts: dict[str, NDArray[np.float32]] = {}
 
     def with_texts(self, embed: EmbedTexts) -> "Readout":
-        """The same images, also in what is kept of them, asked with texts that are embedded elsewhere."""
+        """The same images and their kept embeddings, asked with texts that are embedded elsewhere."""
         other = copy.copy(self)
         other._embed_texts, other._texts = embed, {}
         other.only_text = True
@@ -157,10 +152,10 @@ class Readout:
         return result
 
     def keep(self, projections: Mapping[bytes, NDArray[np.float32]]) -> None:
-        """Projections found elsewhere, by the key of their image; every process must be told the same."""
+        """Keep projections that were found elsewhere, by the key of their image; the same in every process."""
         if projections:
             _require_finite(np.stack(list(projections.values())), "an image", self.name)
-        self._images |= {**projections, **self._images}  # what was given once stays what it was
+        self._images |= {**projections, **self._images}  # the first one counts
 
     def features(self, pixels: NDArray[np.uint8]) -> "ImageFeatures":
         """Projection and all hidden states of one batch, (n, H, W, 3); not kept, since they are large."""

@@ -1,4 +1,4 @@
-"""The kinds of benchmarks, and the benchmarks that a suite, a name or a pattern means."""
+"""The kinds of benchmarks, and the benchmarks that a suite, a name or a pattern selects."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -135,12 +135,12 @@ def select_benchmarks(
     settings: Mapping[str, KindSettings] | None = None,
     data_dirs: Iterable[str] = (),
 ) -> list[Benchmark]:
-    """The benchmarks that a call means, without repetitions.
+    """The benchmarks that a call selects, without repetitions.
 
     Args:
         suite_name: all of it, unless ``wanted`` is given.
         wanted: benchmarks, full names (``noise/cifar10``), kinds (``noise``) or patterns (``*/cifar*``). Kinds and
-            patterns choose among the suite and whatever fits the data sets in ``data_dirs``.
+            patterns choose among the suite and all that fits the data sets in ``data_dirs``.
         settings: by kind, for the benchmarks that are given by name.
         data_dirs: data sets whose folders were given.
 
@@ -212,7 +212,10 @@ def vocabulary(benchmarks: Iterable[Benchmark]) -> Vocabulary:
         kinds={one.kind.name: one.kind.terms for one in listed},
         datasets={
             one.dataset: DatasetTerms(
-                title=facts.title, synthetic=facts.synthetic, human_reference=dict(facts.human_reference)
+                title=facts.title,
+                synthetic=facts.synthetic,
+                caution=facts.caution,
+                human_reference=dict(facts.human_reference),
             )
             for one in listed
             for facts in (dataset_metadata(one.dataset),)

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -21,7 +22,7 @@ __all__ = [
     "HUMAN",
     "LEFT_OUT",
     "PIXELS",
-    "ScoredMaps",
+    "ImageRows",
     "TrialRow",
     "gradient_energy",
 ]
@@ -44,106 +45,100 @@ Floats = NDArray[np.float64]
 TrialRow = dict[str, Any]
 
 
-class ScoredMaps:
-    """Rows of the trials of `Saliency`.
+class ImageRows:
+    """Rows of the trials of `Saliency` for one image.
 
     Args:
         observers: what maps are scored against.
+        index: of the image among theirs.
     """
 
-    def __init__(self, observers: Observers) -> None:
-        self._observers = observers
+    def __init__(self, observers: Observers, index: int) -> None:
+        self._observers, self._index = observers, index
+        self._image = observers.viewed[index]
 
-    def model_rows(self, index: int, maps: Mapping["Place", Floats]) -> list[TrialRow]:
-        """Scores of coarse maps of one image."""
-        target = self._observers.target(index)
-        view = self._observers.viewed[index].view
+    @cached_property
+    def _target(self) -> Target:
+        return self._observers.target(self._index)
+
+    def of_model(self, maps: Mapping["Place", Floats]) -> list[TrialRow]:
+        """Scores of coarse maps."""
         rows: list[TrialRow] = []
         for place, coarse in maps.items():
             if not np.isfinite(coarse).all():
-                rows += self.rows_without(index, place, "the model's map is not finite")
+                rows += self.without_map(place, "the model's map is not finite")
                 continue
             for smoothed in (False, True):
-                image_map = upsample_map(coarse, view, self._observers.sigma if smoothed else None)
-                rows += self._scored(index, place, smoothed, image_map, target)
+                sigma = self._observers.sigma if smoothed else None
+                rows += self._scored(place, smoothed, upsample_map(coarse, self._image.view, sigma))
         return rows
 
-    def reference_rows(self, index: int, ceiling: int, pixels: NDArray[np.uint8]) -> list[TrialRow]:
-        """Baselines and ceiling of one image.
+    def of_references(self, ceiling: int, pixels: NDArray[np.uint8]) -> list[TrialRow]:
+        """Scores of baselines and ceiling.
 
         Args:
-            index: of the image.
             ceiling: largest number of observers that are left out, one after the other.
             pixels: the image as the model sees it.
         """
-        target = self._observers.target(index)
-        view = self._observers.viewed[index].view
-        rows = self.model_rows(index, {(PIXELS, None): gradient_energy(pixels)})
-        for probe, image_map in ((CENTRE_GAUSSIAN, _centre_gaussian(view)), (CENTRE_BIAS, target.centre)):
+        rows = self.of_model({(PIXELS, None): gradient_energy(pixels)})
+        centres = {CENTRE_GAUSSIAN: _centre_gaussian(self._image.view), CENTRE_BIAS: self._target.centre}
+        for probe, image_map in centres.items():
             if image_map is None:
-                rows += self.rows_without(index, (probe, None), _NO_OTHERS)
+                rows += self.without_map((probe, None), _NO_OTHERS)
                 continue
             blurred = ndimage.gaussian_filter(image_map, self._observers.sigma, mode="nearest")
-            rows += self._scored(index, (probe, None), False, image_map, target)
-            rows += self._scored(index, (probe, None), True, blurred, target)
-        return rows + self._human_rows(index, ceiling, target)
+            rows += self._scored((probe, None), False, image_map)
+            rows += self._scored((probe, None), True, blurred)
+        return rows + self._of_humans(ceiling)
 
-    def _human_rows(self, index: int, ceiling: int, target: Target) -> list[TrialRow]:
+    def without_map(self, place: "Place", cause: str) -> list[TrialRow]:
+        """Rows of a map that does not exist."""
+        causes = dict.fromkeys(METRICS, cause)
+        return [self._row(place, smoothed, "", {}, causes) for smoothed in (False, True)]
+
+    def _of_humans(self, ceiling: int) -> list[TrialRow]:
         """The other observers' fixations, blurred by one degree, predict those of the observer left out.
 
         They are smooth already: the rows of raw and of smoothed maps have the same numbers.
         """
-        one, place = self._observers.viewed[index], (HUMAN, None)
-        subjects = self._observers.left_out(index)
+        place, target = (HUMAN, None), self._target
+        subjects = self._observers.left_out(self._index)
         if not subjects:
-            cause = _NO_POINTS if not self._observers.have_points else _NO_OBSERVERS
-            known = any(other.known_subjects for other in self._observers.viewed)
-            return [] if known else list(self.rows_without(index, place, cause))
-        everyone = self._observers.blurred(index)
+            if any(other.known_subjects for other in self._observers.viewed):
+                return []
+            return self.without_map(place, _NO_OBSERVERS if self._observers.have_points else _NO_POINTS)
+        everyone = self._observers.blurred(self._index)
         values = []
         for subject in subjects[:ceiling]:
-            others = without(everyone, self._observers.blurred(index, subject))
-            points = one.points[one.subjects == subject]
-            values.append(_scores(others, Target(points, None, target.centre, target.negatives, None)))
+            others = without(everyone, self._observers.blurred(self._index, subject))
+            points = self._image.points[self._image.subjects == subject]
+            own = Target(points=points, centre=target.centre, negatives=target.negatives)
+            values.append(_scores(others, own))
         means = {
             name: float(np.mean(found)) if (found := [one[name] for one in values if name in one]) else np.nan
             for name in _POINT_METRICS
         }
-        others = without(everyone, self._observers.blurred(index, subjects[0]))
-        shared = _scores(others, Target(np.empty((0, 2)), target.left_out, None, None, None))
-        rows = []
-        for smoothed in (False, True):
-            rows.append(self._row(index, place, smoothed, "", means, {}))
-            rows.append(self._row(index, place, smoothed, LEFT_OUT, shared, {}))
-        return rows
+        others = without(everyone, self._observers.blurred(self._index, subjects[0]))
+        shared = _scores(others, Target(density=target.left_out))
+        return [
+            self._row(place, smoothed, subset, scores, {})
+            for smoothed in (False, True)
+            for subset, scores in (("", means), (LEFT_OUT, shared))
+        ]
 
-    def _scored(
-        self, index: int, place: "Place", smoothed: bool, image_map: Floats, target: Target
-    ) -> Iterator[TrialRow]:
-        found = _scores(image_map, target)
+    def _scored(self, place: "Place", smoothed: bool, image_map: Floats) -> Iterator[TrialRow]:
+        target = self._target
         causes = dict.fromkeys(_POINT_METRICS, _NO_POINTS)
         if len(target.points):
             causes = {} if target.centre is not None else dict.fromkeys(("sauc", "ig"), _NO_OTHERS)
-        yield self._row(index, place, smoothed, "", found, causes)
+        yield self._row(place, smoothed, "", _scores(image_map, target), causes)
         if target.left_out is not None:
-            shared = _scores(image_map, Target(np.empty((0, 2)), target.left_out, None, None, None))
-            yield self._row(index, place, smoothed, LEFT_OUT, shared, {})
-
-    def rows_without(self, index: int, place: "Place", cause: str) -> Iterator[TrialRow]:
-        """Rows of a map that does not exist."""
-        for smoothed in (False, True):
-            yield self._row(index, place, smoothed, "", {}, dict.fromkeys(METRICS, cause))
+            shared = _scores(image_map, Target(density=target.left_out))
+            yield self._row(place, smoothed, LEFT_OUT, shared, {})
 
     def _row(
-        self,
-        index: int,
-        place: "Place",
-        smoothed: bool,
-        subset: str,
-        values: dict[str, float],
-        causes: dict[str, str],
+        self, place: "Place", smoothed: bool, subset: str, values: dict[str, float], causes: dict[str, str]
     ) -> TrialRow:
-        one = self._observers.viewed[index]
         # CC of a constant map is 0: only the density that it is compared with leaves it undefined.
         flat = _DENSITY_METRICS if np.isnan(values.get("cc", 0.0)) else ()
         known = {"auc_judd": "every pixel is fixated", **dict.fromkeys(flat, _FLAT_DENSITY)}
@@ -151,9 +146,9 @@ class ScoredMaps:
             name: known.get(name, "the map is constant") for name, value in values.items() if np.isnan(value)
         }
         return {
-            "item": one.item,
-            "image_id": one.image_id,
-            "n_fixations": len(one.points),
+            "item": self._image.item,
+            "image_id": self._image.image_id,
+            "n_fixations": len(self._image.points),
             "probe": place[0],
             "layer": place[1],
             "smoothed": smoothed,

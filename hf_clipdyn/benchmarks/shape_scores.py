@@ -1,50 +1,45 @@
-"""The numbers of `ShapeBias`, from its trials alone: one function for each way of asking."""
+"""The numbers of `ShapeBias`, from its trials alone."""
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from hf_clipdyn.benchmarks.base import Common, Influence, number
+from hf_clipdyn.benchmarks.base import NO_INTERVAL, Common, Influence, number
 from hf_clipdyn.metrics.bootstrap import clustered_share_interval
 from hf_clipdyn.metrics.cue_preference import anchor_preference
 from hf_clipdyn.metrics.error_consistency import consistency_influences, observer_consistency
 from hf_clipdyn.metrics.shape_bias import decision_influences, shape_bias
-from hf_clipdyn.results.row import Number
+from hf_clipdyn.results.row import NUMBER_KEY, Number
 
 __all__ = [
     "CONFLICT",
+    "CROSSED_PROBE",
+    "HUMAN",
     "LINEAR_PROBE",
     "OBSERVERS",
     "OTHER_CUE",
-    "consistency_influences_of",
-    "decision_influences_of",
-    "preference_influences",
-    "probe_influences",
-    "score_consistency",
-    "score_decisions",
-    "score_preference",
-    "score_probe",
+    "TEXT_FREE",
+    "shape_influences",
+    "shape_numbers",
 ]
 
+TEXT_FREE, CROSSED_PROBE, HUMAN = "text_free", "crossed_probe", "human"
+"""What the column ``protocol`` of the trials says; any other protocol is a way of asking with prompts."""
 CONFLICT, LINEAR_PROBE, OBSERVERS = "conflict", "linear_probe", "observers"
 """The subset of images with a conflict, the probe and the reference that rows name."""
 
 OTHER_CUE = {"shape": "texture", "texture": "shape"}
 
+_BIASES = ("shape_bias", "texture_bias")
 # Which columns of the table the results of the functions of `hf_clipdyn.metrics` belong to.
 _DECISIONS: dict[str, dict[str, Any]] = {
-    "shape_bias": {"metric": "shape_bias"},
-    "texture_bias": {"metric": "texture_bias"},
-    "cue_accuracy": {"metric": "cue_accuracy"},
+    **{name: {"metric": name} for name in (*_BIASES, "cue_accuracy")},
     "null_cue_accuracy": {"metric": "cue_accuracy", "role": "null"},
-    "shape_accuracy": {"metric": "shape_accuracy"},
-    "texture_accuracy": {"metric": "texture_accuracy"},
-    "top_class_share": {"metric": "top_class_share"},
+    **{name: {"metric": name} for name in ("shape_accuracy", "texture_accuracy", "top_class_share")},
 }
-_BIASES = ("shape_bias", "texture_bias")
 _CONSISTENCY: dict[str, dict[str, Any]] = {
     "kappa": {"metric": "error_consistency"},
     "kappa_min": {"metric": "error_consistency", "role": "lower_bound"},
@@ -57,165 +52,116 @@ _BETWEEN_HUMANS: dict[str, Any] = {
     "reference": OBSERVERS,
 }
 
-
-def score_decisions(prompts: str, rows: pd.DataFrame, common: Common) -> list[Number]:
-    """Bias and accuracies of the decisions with one prompt set ("" is the default one)."""
-    result = shape_bias(
-        rows["decision"].to_list(),
-        rows["shape"].to_list(),
-        rows["texture"].to_list(),
-        **_exemplars(rows),
-        **common.resampling,
-    )
-    return [
-        number(
-            result,
-            key,
-            variant=prompts,
-            n_clusters=_n_clusters(rows),
-            interpretable=bool(result["interpretable"]) if key in _BIASES else None,
-            **columns,
-        )
-        for key, columns in _DECISIONS.items()
-    ]
+_Measured: TypeAlias = tuple[Number, pd.Series | None]
+"""A number, and what each image contributes to its error; None if it is undefined."""
 
 
-def decision_influences_of(prompts: str, rows: pd.DataFrame) -> Iterator[Influence]:
-    """What each image contributes to the error of the numbers of `score_decisions`."""
-    found = decision_influences(*(rows[name].to_list() for name in ("decision", "shape", "texture")))
-    for key, values in found.items():
-        yield Influence(values=pd.Series(values, index=rows["item"]), variant=prompts, **_DECISIONS[key])
+def shape_numbers(trials: pd.DataFrame, common: Common) -> list[Number]:
+    """Bias and accuracies of every prompt set, the text-free measures, consistency with people."""
+    return [one for one, _ in _measured(trials, common)]
 
 
-def score_preference(rows: pd.DataFrame, common: Common) -> list[Number]:
-    """The share of the triplets that the shape mate wins."""
-    rows = _with_mates(rows)
-    if rows["preference"].isna().all():
-        note = "no image has both a shape and a texture mate"
-        return [Number(metric="shape_preference", value=float("nan"), note=note)]
-    result = anchor_preference(
-        rows["preference"], rows["mate_effect"], **_exemplars(rows), **common.resampling
-    )
-    return [number(result, "shape_preference", n_clusters=_n_clusters(rows))]
+def shape_influences(trials: pd.DataFrame) -> Iterator[Influence]:
+    """What each image contributes to the error of each number: all are smooth functions of means over images."""
+    for one, values in _measured(trials, Common(n_resamples=0)):
+        if values is not None:
+            yield Influence(values=values, **dict(zip(NUMBER_KEY, one.number_key, strict=True)))
 
 
-def preference_influences(rows: pd.DataFrame) -> Iterator[Influence]:
-    """What each image contributes to the error of the text-free preference, as anchor and as mate."""
-    rows = _with_mates(rows)
+def _measured(trials: pd.DataFrame, common: Common) -> Iterator[_Measured]:
+    parts = {str(protocol): rows for protocol, rows in trials.groupby("protocol", sort=False)}
+    for protocol, rows in parts.items():
+        if protocol == TEXT_FREE:
+            yield _preference(rows, common)
+        elif protocol == CROSSED_PROBE:
+            yield from _probes(rows, common)
+        elif protocol == HUMAN:
+            yield from _consistency(parts[""], rows, common)
+        else:
+            yield from _decisions(protocol, rows, common)
+
+
+def _decisions(prompts: str, rows: pd.DataFrame, common: Common) -> Iterator[_Measured]:
+    predictions, shapes, textures = (rows[name].to_list() for name in ("decision", "shape", "texture"))
+    result = shape_bias(predictions, shapes, textures, **_exemplars(rows), **common.resampling)
+    influences = decision_influences(predictions, shapes, textures)
+    place: dict[str, Any] = {"variant": prompts, "n_clusters": _n_clusters(rows)}
+    for key, columns in _DECISIONS.items():
+        interpretable = bool(result["interpretable"]) if key in _BIASES else None
+        one = number(result, key, interpretable=interpretable, **place, **columns)
+        yield one, pd.Series(influences[key], index=rows["item"])
+
+
+def _preference(rows: pd.DataFrame, common: Common) -> _Measured:
+    """The share of the triplets that the shape mate wins; each image counts as anchor and as mate."""
+    rows = rows[rows["preference"].notna() | (rows["mate_effect"] != 0)]
     preference = rows["preference"]
     n_anchors = int(preference.notna().sum())
-    if n_anchors:
-        as_anchor = (preference - preference.mean()).fillna(0.0)
-        values = (as_anchor + rows["mate_effect"]) / n_anchors
-        yield Influence(metric="shape_preference", values=values.set_axis(rows["item"]))
+    if not n_anchors:
+        note = "no image has both a shape and a texture mate"
+        return Number(metric="shape_preference", value=float("nan"), note=note), None
+    result = anchor_preference(preference, rows["mate_effect"], **_exemplars(rows), **common.resampling)
+    as_anchor = (preference - preference.mean()).fillna(0.0)
+    values = (as_anchor + rows["mate_effect"]) / n_anchors
+    return number(result, "shape_preference", n_clusters=_n_clusters(rows)), values.set_axis(rows["item"])
 
 
-def _with_mates(rows: pd.DataFrame) -> pd.DataFrame:
-    """The images that are anchor or mate of any triplet."""
-    return rows[rows["preference"].notna() | (rows["mate_effect"] != 0)]
-
-
-def score_probe(rows: pd.DataFrame, common: Common) -> list[Number]:
+def _probes(rows: pd.DataFrame, common: Common) -> Iterator[_Measured]:
     """Accuracy of the linear probes for shape and for texture, and chance: how much an embedding tells about each cue.
 
     Nothing forces one to fall where the other rises, unlike the decisions with prompts. A guess is among all classes
     of the cue but the image's class of the other cue (`decide_crossed`).
     """
-    numbers = []
-    for cue, asked, decided in _probed(rows):
+    for cue, other in OTHER_CUE.items():
         columns: dict[str, Any] = {"metric": f"{cue}_accuracy", "probe": LINEAR_PROBE}
+        asked = rows[rows["cue"] == cue]
+        decided = asked[asked["decision"].notna()]
         if decided.empty:
             note = (
                 "fewer than two classes have two exemplars, of which one could be held out, "
                 "or no exemplar of the other cue is shared by two classes"
             )
-            numbers.append(Number(value=float("nan"), note=note, **columns))
+            yield Number(value=float("nan"), note=note, **columns), None
             continue
-        hits, n = _hits(decided, cue), len(decided)
-        low, high = float("nan"), float("nan")
+        hits, ends = np.asarray(decided["decision"] == decided[cue], dtype=np.float64), NO_INTERVAL
         if common.n_resamples:
             ways = [pd.factorize(decided[f"{way}_exemplar"])[0] for way in OTHER_CUE]
-            low, high = clustered_share_interval(hits, np.ones(n), ways, common.confidence_level)
-        candidates = decided[cue].nunique() - decided[OTHER_CUE[cue]].isin(decided[cue])
+            ends = clustered_share_interval(hits, np.ones(len(hits)), ways, common.confidence_level)
+        result = {cue: hits.mean(), f"{cue}_ci": ends, "n": len(hits)}
+        values = pd.Series((hits - hits.mean()) / len(hits), index=decided["item"])
+        yield number(result, cue, n_clusters=_n_clusters(decided), **columns), values
+        candidates = decided[cue].nunique() - decided[other].isin(decided[cue])
         chance = float((1 / candidates).mean())
-        numbers += [
-            Number(
-                value=float(hits.mean()),
-                ci_low=low,
-                ci_high=high,
-                n=n,
-                n_clusters=_n_clusters(decided),
-                **columns,
-            ),
-            Number(role="chance", value=chance, n=len(asked), **columns),
-        ]
-    return numbers
+        no_error = pd.Series(0.0, index=asked["item"])
+        yield Number(role="chance", value=chance, n=len(asked), **columns), no_error
 
 
-def probe_influences(rows: pd.DataFrame) -> Iterator[Influence]:
-    """What each image contributes to the error of the numbers of `score_probe`; nothing to that of chance."""
-    for cue, asked, decided in _probed(rows):
-        columns: dict[str, Any] = {"metric": f"{cue}_accuracy", "probe": LINEAR_PROBE}
-        hits = _hits(decided, cue)
-        if len(hits):
-            values = pd.Series((hits - hits.mean()) / len(hits), index=decided["item"])
-            yield Influence(values=values, **columns)
-            yield Influence(values=pd.Series(0.0, index=asked["item"]), role="chance", **columns)
-
-
-def _probed(rows: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame, pd.DataFrame]]:
-    """Each cue with the images that its probe was asked about, and those that it decided on."""
-    for cue in OTHER_CUE:
-        asked = rows[rows["cue"] == cue]
-        yield cue, asked, asked[asked["decision"].notna()]
-
-
-def _hits(decided: pd.DataFrame, cue: str) -> NDArray[np.float64]:
-    return np.asarray(decided["decision"] == decided[cue], dtype=np.float64)
-
-
-def score_consistency(decisions: pd.DataFrame, humans: pd.DataFrame, common: Common) -> list[Number]:
+def _consistency(decisions: pd.DataFrame, humans: pd.DataFrame, common: Common) -> Iterator[_Measured]:
     """Mean kappa of the model with each human observer, its possible range, and that of the observers in pairs.
 
     Correct is who answers the class of the shape. Both sets of images are in use, and they differ: all of them, and
     those whose cues are in conflict.
     """
-    numbers = []
-    for subset, images, observers, correct in _beside_people(decisions, humans):
-        place: dict[str, Any] = {"subset": subset, "n_clusters": _n_clusters(images)}
-        keywords = _exemplars(images) | {
-            "n_resamples": common.n_resamples,
-            "confidence_level": common.confidence_level,
-        }
-        model = observer_consistency(observers, correct, **keywords)
-        numbers += [number(model, key, **columns, **place) for key, columns in _CONSISTENCY.items()]
-        if observers.shape[1] > 1:
-            human = observer_consistency(observers, **keywords)
-            numbers.append(number(human, "kappa", **_BETWEEN_HUMANS, **place))
-    return numbers
-
-
-def consistency_influences_of(decisions: pd.DataFrame, humans: pd.DataFrame) -> Iterator[Influence]:
-    """What each image contributes to the error of the numbers of `score_consistency`."""
-    for subset, images, observers, correct in _beside_people(decisions, humans):
-        found = [
-            (values, _CONSISTENCY[key]) for key, values in consistency_influences(observers, correct).items()
-        ]
-        if observers.shape[1] > 1:
-            found.append((consistency_influences(observers)["kappa"], _BETWEEN_HUMANS))
-        for values, columns in found:
-            yield Influence(values=pd.Series(values, index=images["item"]), subset=subset, **columns)
-
-
-def _beside_people(
-    decisions: pd.DataFrame, humans: pd.DataFrame
-) -> Iterator[tuple[str, pd.DataFrame, NDArray[np.float64], NDArray[np.bool_]]]:
-    """Subset, its images, whether each observer named the shape, and whether the model did."""
     conflict = decisions["shape"] != decisions["texture"]
     for subset, images in (("", decisions), (CONFLICT, decisions[conflict])):
         observers = _named_shape(images, humans)
-        if observers.size and len(images):
-            yield subset, images, observers, np.asarray(images["decision"] == images["shape"], dtype=bool)
+        if not (observers.size and len(images)):
+            continue
+        place: dict[str, Any] = {"subset": subset, "n_clusters": _n_clusters(images)}
+        keywords = _exemplars(images)
+        keywords |= {"n_resamples": common.n_resamples, "confidence_level": common.confidence_level}
+        correct = np.asarray(images["decision"] == images["shape"], dtype=bool)
+        asked: list[tuple[Any, dict[str, dict[str, Any]]]] = [(correct, _CONSISTENCY)]
+        if observers.shape[1] > 1:
+            asked.append((None, {"kappa": _BETWEEN_HUMANS}))
+        for answers, keys in asked:
+            result = observer_consistency(observers, answers, **keywords)
+            influences = consistency_influences(observers, answers)
+            for key, columns in keys.items():
+                yield (
+                    number(result, key, **columns, **place),
+                    pd.Series(influences[key], index=images["item"]),
+                )
 
 
 def _named_shape(images: pd.DataFrame, humans: pd.DataFrame) -> NDArray[np.float64]:

@@ -1,4 +1,4 @@
-"""The data set behind a benchmark: found by kind, opened with one message for whatever is missing."""
+"""The data set behind a benchmark: found by kind, opened with one message for anything that is missing."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,7 +10,7 @@ from hf_clipdyn.data.metadata import DatasetMetadata
 from hf_clipdyn.data.registry import dataset_metadata, dataset_names
 from hf_clipdyn.errors import DatasetError
 
-__all__ = ["Source", "fitting_config", "fitting_datasets", "open_source"]
+__all__ = ["Source", "fitting_datasets", "open_source"]
 
 # A study measures on what was not trained on; the training split is the last resort.
 _SPLITS = ("test", "valid", "validation", "val", "train")
@@ -40,20 +40,15 @@ class Source:
         return {"incomplete": f"{shown}/{whole}"} if shown < whole else {}
 
 
-def fitting_config(metadata: DatasetMetadata, schemas: tuple[str, ...]) -> tuple[bool, str | None]:
-    """Whether a data set has rows of one of these kinds, and in which configuration (None: the default)."""
-    for schema in schemas:
-        if metadata.kind == schema:
-            return True, None
-        for config, kind in metadata.config_kinds.items():
-            if kind == schema:
-                return True, config
-    return False, None
-
-
 def fitting_datasets(schemas: tuple[str, ...]) -> list[str]:
     """Names of all data sets that have rows of one of these kinds."""
-    return [name for name in dataset_names() if fitting_config(dataset_metadata(name), schemas)[0]]
+    return [name for name in dataset_names() if _fitting_configs(dataset_metadata(name), schemas)]
+
+
+def _fitting_configs(metadata: DatasetMetadata, schemas: tuple[str, ...]) -> list[str | None]:
+    """Configurations (None: the default one) with rows of one of these kinds, the preferred kind first."""
+    kinds = [(None, metadata.kind), *metadata.config_kinds.items()]
+    return [config for schema in schemas for config, kind in kinds if kind == schema]
 
 
 def open_source(
@@ -72,13 +67,14 @@ def open_source(
         DatasetError: it is of another kind, or its files are missing or broken.
     """
     metadata = dataset_metadata(name)
-    fits, config = fitting_config(metadata, schemas)
-    if not fits:
+    configs = _fitting_configs(metadata, schemas)
+    if not configs:
         known = ", ".join(fitting_datasets(schemas))
         raise DatasetError(
-            f"{name} is a data set of the kind {metadata.kind}: here {' or '.join(schemas)} fits ({known})."
+            f"{name} is a data set of the kind {metadata.kind}, but the benchmark needs {' or '.join(schemas)}: "
+            f"choose one of {known}."
         )
-    found = load_dataset(name, config, data_dir=data_dir, token=token)
+    found = load_dataset(name, configs[0], data_dir=data_dir, token=token)
     split = next((split for split in _SPLITS if split in found), next(iter(found)))
     return Source(name, found[split], split, metadata, _absent(found, split, metadata))
 

@@ -7,16 +7,15 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from hf_clipdyn.data.counts import SubsetWarning
     from hf_clipdyn.data.load import load_dataset
-    from hf_clipdyn.data.metadata import DatasetMetadata
+    from hf_clipdyn.data.metadata import DatasetMetadata, SubsetWarning
     from hf_clipdyn.data.registry import dataset_metadata, dataset_names
 
 __all__ = ["DatasetMetadata", "SubsetWarning", "dataset_metadata", "dataset_names", "load_dataset"]
 
 _HOME = {
     "DatasetMetadata": "metadata",
-    "SubsetWarning": "counts",
+    "SubsetWarning": "metadata",
     "dataset_metadata": "registry",
     "dataset_names": "registry",
     "load_dataset": "load",

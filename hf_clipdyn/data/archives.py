@@ -4,9 +4,8 @@ A zip or tar may name paths outside its folder, contain links, or unpack to tera
 paths are accepted, and all members together may not exceed a multiple of the archive's size; anything else is an error.
 A tar is read as a stream whose decompressed bytes are counted, headers included.
 
-`tarfile.data_filter` does less than is needed here: it admits links inside the folder, turns absolute paths into
-relative ones without a word, and keeps Windows paths as file names. Python 3.11.0 lacks it, and a zip has no
-counterpart.
+`tarfile.data_filter` is not used: it admits links inside the folder, silently makes absolute paths relative, and keeps
+Windows paths as file names. Python 3.11.0 lacks it, and there is no counterpart for zip files.
 """
 
 import bz2
@@ -16,7 +15,6 @@ import io
 import lzma
 import struct
 import tarfile
-import tempfile
 import zipfile
 import zlib
 from collections.abc import Generator, Iterator, Mapping
@@ -25,16 +23,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from hf_clipdyn.data.caches import touch
+from hf_clipdyn.data.caches import new_entry, touch
 from hf_clipdyn.data.files import stamp_of
 from hf_clipdyn.errors import DatasetError
 
-__all__ = ["ARCHIVE_SUFFIXES", "Limits", "Sample", "archive_stem", "is_archive", "read_shard", "unpack"]
+__all__ = ["Limits", "archive_stem", "is_archive", "read_shard", "unpack"]
 
 _ZIP = (".zip",)
 _TAR = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tbz2", ".tar.xz", ".txz")
 _FOREIGN = (".rar", ".7z")
-ARCHIVE_SUFFIXES = (*_ZIP, *_TAR, *_FOREIGN)
+_SUFFIXES = (*_ZIP, *_TAR, *_FOREIGN)
 
 _CHUNK = 1 << 20
 _PACKED: Mapping[bytes, Any] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\0": lzma.open}
@@ -61,7 +59,7 @@ class Limits:
 
 
 def _suffix(name: str) -> str:
-    return next((s for s in sorted(ARCHIVE_SUFFIXES, key=len, reverse=True) if name.lower().endswith(s)), "")
+    return next((s for s in sorted(_SUFFIXES, key=len, reverse=True) if name.lower().endswith(s)), "")
 
 
 def is_archive(path: str | Path) -> bool:
@@ -92,16 +90,8 @@ def unpack(archive: Path, into: Path, limits: Limits | None = None) -> Path:
         if target.is_dir():
             touch(target)
             return target
-        into.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=into, prefix=".unpacking-") as staging:
-            folder = Path(staging) / "content"
-            folder.mkdir()
+        with new_entry(target) as folder:
             _extract(archive, folder, limits or Limits())
-            try:
-                folder.replace(target)
-            except OSError:
-                if not target.is_dir():  # otherwise another process was faster
-                    raise
     except _DAMAGED as error:
         raise DatasetError(f"{archive} is damaged ({_cause(error)}): download it again.") from error
     except OSError as error:
@@ -118,7 +108,8 @@ def _cause(error: BaseException) -> str:
 
 def _extract(archive: Path, folder: Path, limits: Limits) -> None:
     budget = _Budget(archive, limits)
-    with closing(_members(archive, limits)) as members:
+    is_zip = archive.name.lower().endswith(_ZIP)
+    with closing(_zip_members(archive) if is_zip else _tar_members(archive, limits)) as members:
         for count, (name, source) in enumerate(members, start=1):
             with source:
                 if count > limits.members:
@@ -179,12 +170,6 @@ def _safe_path(archive: Path, name: str) -> Path:
     return Path(*[part for part in parts if part not in ("", ".")])
 
 
-def _members(archive: Path, limits: Limits) -> Generator[tuple[str, IO[bytes]], None, None]:
-    if archive.name.lower().endswith(_ZIP):
-        return _zip_members(archive)
-    return _tar_members(archive, limits)
-
-
 def _zip_members(archive: Path) -> Generator[tuple[str, IO[bytes]], None, None]:
     with zipfile.ZipFile(archive) as packed:
         for info in packed.infolist():
@@ -215,6 +200,27 @@ def _tar_members(archive: Path, limits: Limits) -> Generator[tuple[str, IO[bytes
                 yield info.name, source
 
 
+class _Header(tarfile.TarInfo):
+    """The header of a member. `tarfile` ends without an error where a header is missing, cut off or damaged."""
+
+    @classmethod
+    def fromtarfile(cls, tar: tarfile.TarFile) -> "_Header":
+        """The next header.
+
+        Raises:
+            tarfile.EOFHeaderError: the end marker follows, a block of zeros.
+            tarfile.ReadError: neither a header nor the end marker follows.
+        """
+        try:
+            return super().fromtarfile(tar)
+        except tarfile.EOFHeaderError:  # type: ignore[attr-defined]
+            raise
+        except tarfile.HeaderError as error:
+            raise tarfile.ReadError(
+                f"neither a member nor the end marker at byte {tar.offset:,}: {error}"
+            ) from error
+
+
 @contextmanager
 def _open_tar(archive: Path, limits: Limits) -> Iterator[tarfile.TarFile]:
     """A tar, compressed or not, as a stream from start to end."""
@@ -225,30 +231,20 @@ def _open_tar(archive: Path, limits: Limits) -> Iterator[tarfile.TarFile]:
     opener = next((opener for magic, opener in _PACKED.items() if start.startswith(magic)), open)
     with opener(archive, "rb") as stream:
         counted = _Counted(stream, _Budget(archive, limits))
-        with tarfile.open(fileobj=counted, mode="r|") as packed:
+        with tarfile.open(fileobj=counted, mode="r|", tarinfo=_Header) as packed:
             yield packed
 
 
-@dataclass(frozen=True)
-class Sample:
-    """Consecutive files of a tar shard whose names are equal up to the first dot.
-
-    Attributes:
-        key: this part of the name, with its folder.
-        parts: contents by the rest of the name, in lower case (``jpg``, ``txt``).
-    """
-
-    key: str
-    parts: Mapping[str, bytes]
-
-
-def read_shard(path: str, limits: Limits | None = None) -> Iterator[Sample]:
+def read_shard(path: str) -> Iterator[tuple[str, Mapping[str, bytes]]]:
     """The samples of a shard in their order, read once from start to end and never unpacked to disk.
 
+    A sample consists of consecutive files whose names are equal up to the first dot: this part of the name, with its
+    folder, and the contents by the rest of the name, in lower case (``jpg``, ``txt``).
+
     Raises:
-        DatasetError: the shard is damaged or missing, or larger than ``limits``.
+        DatasetError: the shard is damaged or missing, or larger than `Limits`.
     """
-    limits = limits or Limits()
+    limits = Limits()
     key, parts = "", dict[str, bytes]()
     try:
         budget = _Budget(Path(path), limits)  # of the contents: a sparse file is larger than its packed form
@@ -261,7 +257,7 @@ def read_shard(path: str, limits: Limits | None = None) -> Iterator[Sample]:
                     continue
                 current = f"{folder}/{stem}" if folder else stem
                 if parts and current != key:
-                    yield Sample(key, parts)
+                    yield key, parts
                     parts = {}
                 key = current
                 budget.spend(info.size)
@@ -271,4 +267,4 @@ def read_shard(path: str, limits: Limits | None = None) -> Iterator[Sample]:
             f"{path} is damaged or cannot be read ({_cause(error)}): download it again."
         ) from error
     if parts:
-        yield Sample(key, parts)
+        yield key, parts

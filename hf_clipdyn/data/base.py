@@ -4,13 +4,13 @@
 
     # hf_clipdyn/data/sets/faces.py, or faces.py, given with --plugin faces.py
     class Faces(DataBuilder):
-        metadata = DatasetMetadata(kind="quality", title="Faces", rows={"test": 200}, licence="CC BY 4.0",
-                             may_redistribute=True, where="https://…", citation="@article{…}")
+        metadata = DatasetMetadata(kind="quality", title="Faces", licence="CC BY 4.0", may_redistribute=True,
+                                   where="https://…", citation="@article{…}", rows={"test": 200})
         layout = ("photos/", "scores.csv")           # what the official folder contains, for recognition
 
         def rows(self, split):                       # one dict per row, with the columns of its kind
             photos = self.files.folder("photos")
-            for line in read_csv(self.files.file("scores.csv").path, ["name", "score"]):
+            for where, line in read_csv(self.files.file("scores.csv").path, ["name", "score"]):
                 ...
                 yield {"reference": self.image(reference), ...}
 
@@ -40,16 +40,18 @@ from typing import Any, ClassVar
 import datasets
 
 from hf_clipdyn.data.caches import cache_folder
-from hf_clipdyn.data.counts import SubsetWarning, check_counts
 from hf_clipdyn.data.files import FileIndex, SourceFile, index_folder
 from hf_clipdyn.data.images import check_image
 from hf_clipdyn.data.layout import hash_of, open_layout, resolved
-from hf_clipdyn.data.metadata import DatasetMetadata
+from hf_clipdyn.data.metadata import DatasetMetadata, SubsetWarning
 from hf_clipdyn.data.schemas import features_of
 from hf_clipdyn.errors import DatasetError
 from hf_clipdyn.plugins import module_name
 
-__all__ = ["DataBuilder", "SubsetWarning", "configs"]
+__all__ = ["DataBuilder", "Rows", "SubsetWarning", "configs"]
+
+Rows = Iterator[dict[str, Any]]
+"""Rows of a split, with the columns of their kind; a missing column is null."""
 
 
 def configs(*names: str) -> list[datasets.BuilderConfig]:
@@ -101,9 +103,8 @@ class DataBuilder(datasets.GeneratorBasedBuilder):  # type: ignore[misc]  # data
     ) -> None:
         self.files = FileIndex("", ())
         self._sizes: dict[str, tuple[int, int]] = {}
-        self.streams = (
-            False  # set by `load_dataset` when streaming: rows are then counted at the end of a pass
-        )
+        # Set by `load_dataset` when streaming: rows are then counted at the end of a pass.
+        self.streams = False
         fingerprint = "no files"
         if self.layout:
             if data_dir is None:
@@ -136,7 +137,7 @@ class DataBuilder(datasets.GeneratorBasedBuilder):  # type: ignore[misc]  # data
 
     # --- for a data set to override ---------------------------------------------------------------------------
 
-    def rows(self, split: str) -> Iterator[dict[str, Any]]:
+    def rows(self, split: str) -> Rows:
         """The rows of one split, in a fixed order."""
         raise NotImplementedError
 
@@ -149,11 +150,6 @@ class DataBuilder(datasets.GeneratorBasedBuilder):  # type: ignore[misc]  # data
         return ()
 
     # --- for a data set to call ------------------------------------------------------------------------------
-
-    @property
-    def kind(self) -> str:
-        """Kind of the rows of this configuration."""
-        return self.metadata.kind_of(self.config.name)
 
     def image(self, file: SourceFile) -> str:
         """The path of an image for a row, after a check that the file is complete."""
@@ -171,13 +167,13 @@ class DataBuilder(datasets.GeneratorBasedBuilder):  # type: ignore[misc]  # data
     def _info(self) -> datasets.DatasetInfo:
         return datasets.DatasetInfo(
             description=self.metadata.description,
-            features=features_of(self.kind, self.class_names()),
+            features=features_of(self.metadata.kind_of(self.config.name), self.class_names()),
             citation=self.metadata.citation,
             license=self.metadata.licence,
         )
 
     def _split_generators(self, dl_manager: Any) -> list[datasets.SplitGenerator]:
-        del dl_manager  # nothing is downloaded: see mirrors.py
+        # Nothing is downloaded here: see mirrors.py.
         return [datasets.SplitGenerator(name=name, gen_kwargs={"split": name}) for name in self.splits()]
 
     def _generate_examples(self, split: str) -> Iterator[tuple[int | str, dict[str, Any]]]:
@@ -193,4 +189,4 @@ class DataBuilder(datasets.GeneratorBasedBuilder):  # type: ignore[misc]  # data
                 f"{where} contains no image of the split {split!r}: unpack the complete archive."
             )
         if self.streams and self.exact_rows:
-            check_counts(self.metadata, self.config.name, {split: count}, self.files.root)
+            self.metadata.check_counts(self.config.name, {split: count}, self.files.root)

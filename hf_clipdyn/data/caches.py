@@ -8,7 +8,7 @@ import os
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -16,12 +16,12 @@ import datasets
 
 from hf_clipdyn.errors import ConfigError, DatasetError, UnknownNameError
 
-__all__ = ["KINDS", "Entry", "cache_folder", "cached", "delete", "touch"]
+__all__ = ["KINDS", "Entry", "cache_folder", "cached", "delete", "new_entry", "touch"]
 
 KINDS = ("tables", "pixels", "unpacked", "unfinished")
 """Kinds of entries. An unfinished one was left by a killed process, or another process is writing it."""
 
-_STAGING = ("staging-", ".unpacking-")  # prefixes of folders that are being written or deleted
+_STAGING = "staging-"  # prefix of folders that are being written or deleted
 _IN_WORK = 3600.0  # seconds during which an unfinished entry may belong to a running process
 
 
@@ -54,6 +54,24 @@ def touch(entry: Path) -> None:
     """Set the time of an entry's last use to now, if the cache is writable."""
     with suppress(OSError):
         os.utime(entry)
+
+
+@contextmanager
+def new_entry(target: Path, last: str = "") -> Iterator[Path]:
+    """A folder that becomes ``target`` when the block succeeds, so that a failure or a kill leaves no partial entry.
+
+    If another process was faster and its entry contains the file ``last``, that entry is kept.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=target.parent, prefix=_STAGING) as staging:
+        folder = Path(staging) / "content"
+        folder.mkdir()
+        yield folder
+        try:
+            folder.replace(target)
+        except OSError:
+            if not (target / last).exists():
+                raise
 
 
 def cached(cache_dir: str | os.PathLike[str] | None = None) -> list[Entry]:
@@ -105,8 +123,10 @@ def _inside(folder: Path) -> list[Path]:
 def _entry(kind: str, path: Path, origin: str) -> Entry | None:
     """The entry at that path; None if another process has deleted it meanwhile."""
     try:
-        sizes = [Path(folder, name).lstat().st_size for folder, _, names in os.walk(path) for name in names]
-        return Entry(kind, origin, path, sum(sizes), path.stat().st_mtime)
+        files = [Path(folder, name).lstat() for folder, _, names in os.walk(path) for name in names]
+        changes = [file.st_mtime for file in files] if kind == "unfinished" else []
+        size = sum(file.st_size for file in files)
+        return Entry(kind, origin, path, size, max([path.stat().st_mtime, *changes]))
     except FileNotFoundError:
         return None
 
@@ -145,7 +165,7 @@ def delete(
         root = next(parent for parent in entry.path.parents if parent.name.startswith("clipdyn-"))
         try:
             # Moved away first, so that no process finds half of an entry.
-            with tempfile.TemporaryDirectory(dir=root, prefix=_STAGING[0]) as away:
+            with tempfile.TemporaryDirectory(dir=root, prefix=_STAGING) as away:
                 entry.path.replace(Path(away) / "deleted")
         except OSError as error:
             if entry.path.exists():

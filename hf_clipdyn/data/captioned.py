@@ -3,15 +3,14 @@
 import re
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
 
-from hf_clipdyn.data.base import DataBuilder
-from hf_clipdyn.data.counts import SubsetWarning
+from hf_clipdyn.data.base import DataBuilder, Rows
 from hf_clipdyn.data.files import FileIndex
+from hf_clipdyn.data.metadata import SubsetWarning
 from hf_clipdyn.data.tables import lines_of
 from hf_clipdyn.errors import DatasetError
 
-__all__ = ["MAX_ABSENT", "CaptionListBuilder", "CaptionedBuilder", "check_absent"]
+__all__ = ["MAX_ABSENT", "CaptionListBuilder", "CaptionedBuilder", "check_absent", "split_in"]
 
 MAX_ABSENT = 0.01
 """Largest proportion of missing images; more than that means an incomplete copy."""
@@ -20,6 +19,7 @@ _PIPE = re.compile(r"(?P<image>[^|]+?)\s*\|\s*\d+\s*\|?\s*(?P<caption>.*)")
 _TOKEN = re.compile(r"(?P<image>[^\t#]+)(?:#\d+)?\t(?P<caption>.*)")
 _COMMA = re.compile(r"(?P<image>[^,]+),\s*(?P<caption>.*)")
 _NUMBERED = re.compile(r"(?P<image>[^,]+),\s*\d+\s*,\s*(?P<caption>.*)")
+_SPLITS = ("train", "validation", "valid", "val", "test")
 _HEADERS = frozenset(("image", "image_name", "img", "file_name", "filename"))
 
 
@@ -33,9 +33,7 @@ class CaptionedBuilder(DataBuilder):
     default_split = "train"
     exact_rows = False
 
-    def captioned(
-        self, files: FileIndex, pairs: Iterable[tuple[str, str]], source: str
-    ) -> Iterator[dict[str, Any]]:
+    def captioned(self, files: FileIndex, pairs: Iterable[tuple[str, str]], source: str) -> Rows:
         """One row for each image, in the order of the first captions.
 
         Args:
@@ -53,22 +51,32 @@ class CaptionedBuilder(DataBuilder):
         if not captions:
             raise DatasetError(f"{source} contains no captions: use the official caption list.")
         found = {name: file for name in captions if (file := files.image(name)) is not None}
-        check_absent(len(captions) - len(found), len(captions), source, f"are missing in {files.root}")
+        check_absent(
+            len(captions) - len(found),
+            len(captions),
+            f"images of {source} are missing in {files.root}",
+            "unpack all of them, or remove them from the list",
+        )
         for name, file in found.items():
             yield {"image": file.path, "image_id": file.stem, "captions": captions[name]}
 
 
-def check_absent(absent: int, total: int, source: str, problem: str) -> None:
-    """Warn if a few images of ``source`` have a ``problem`` (``lack a text``).
+def check_absent(absent: int, total: int, problem: str, remedy: str) -> None:
+    """Warn if a few of ``total`` images have a ``problem`` (``samples of 0.tar lack a text``).
 
     Raises:
-        DatasetError: more than `MAX_ABSENT` of ``total`` have it.
+        DatasetError: more than `MAX_ABSENT` of them have it.
     """
-    message = f"{absent:,} of the {total:,} images of {source} {problem}"
+    message = f"{absent:,} of the {total:,} {problem}"
     if absent > MAX_ABSENT * total:
-        raise DatasetError(f"{message}: unpack all of them, or remove them from the list.")
+        raise DatasetError(f"{message}: {remedy}.")
     if absent:
-        warnings.warn(f"{message} and are left out.", SubsetWarning, stacklevel=2)
+        warnings.warn(f"{message}; they are left out.", SubsetWarning, stacklevel=2)
+
+
+def split_in(names: Iterable[str]) -> str | None:
+    """The first of these names that is a split's, in lower case."""
+    return next((name.lower() for name in names if name.lower() in _SPLITS), None)
 
 
 class CaptionListBuilder(CaptionedBuilder):
@@ -83,8 +91,7 @@ class CaptionListBuilder(CaptionedBuilder):
         "*.jpg|*.jpeg|*.png|*.webp",
     )
 
-    def rows(self, split: str) -> Iterator[dict[str, Any]]:
-        del split  # there is one
+    def rows(self, split: str) -> Rows:
         source = self.files.file(*self.layout[0].split("|")).path
         yield from self.captioned(self.files, _pairs(source), source)
 

@@ -1,27 +1,42 @@
 """Base class of CIFAR-10 and CIFAR-100: class folders, or the binary version of the official archive."""
 
 import io
-from collections.abc import Iterator
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from PIL import Image
 
+from hf_clipdyn.data.base import Rows
 from hf_clipdyn.data.files import SourceFile
 from hf_clipdyn.data.labels import LabelledBuilder
+from hf_clipdyn.data.metadata import DatasetMetadata
+from hf_clipdyn.data.prompts import CIFAR
 from hf_clipdyn.data.tables import read_records
 from hf_clipdyn.errors import DatasetError
 
-__all__ = ["CITATION", "CifarBuilder"]
+__all__ = ["CifarBuilder", "metadata_of"]
 
-CITATION = """@techreport{krizhevsky2009learning,
+_SIDE = 32
+_PIXELS = 3 * _SIDE * _SIDE
+
+
+def metadata_of(classes: int) -> DatasetMetadata:
+    """The metadata of CIFAR-10 or CIFAR-100."""
+    return DatasetMetadata(
+        kind="labels",
+        title=f"CIFAR-{classes}",
+        rows={"train": 50_000, "test": 10_000},
+        licence="none stated",
+        licence_id="unknown",
+        where=f"www.cs.toronto.edu/~kriz/cifar.html (binary version), or uoft-cs/cifar{classes} on the Hub",
+        citation="""@techreport{krizhevsky2009learning,
   title = {Learning Multiple Layers of Features from Tiny Images},
   author = {Krizhevsky, Alex},
   institution = {University of Toronto},
   year = {2009}
-}"""
-
-_SIDE = 32
-_PIXELS = 3 * _SIDE * _SIDE
+}""",
+        mirror=f"uoft-cs/cifar{classes}",
+        templates=CIFAR,
+    )
 
 
 class CifarBuilder(LabelledBuilder):
@@ -48,7 +63,7 @@ class CifarBuilder(LabelledBuilder):
     def splits(self) -> list[str]:
         return sorted(self._batches()) or super().splits()
 
-    def rows(self, split: str) -> Iterator[dict[str, Any]]:
+    def rows(self, split: str) -> Rows:
         if not self._batches():
             yield from super().rows(split)
         for file in self._batches().get(split, ()):
@@ -57,7 +72,7 @@ class CifarBuilder(LabelledBuilder):
                 if label >= len(self.classes):
                     raise DatasetError(
                         f"{file.path}, image {number}: {label} is not a class of {self.metadata.title}: "
-                        "use the right archive."
+                        "use its official archive."
                     )
                 pixels = record[self.label_bytes :].reshape(3, _SIDE, _SIDE).transpose(1, 2, 0)
                 buffer = io.BytesIO()

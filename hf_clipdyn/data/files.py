@@ -45,10 +45,6 @@ class SourceFile:
     def suffix(self) -> str:
         return PurePosixPath(self.parts[-1]).suffix.lower()
 
-    @property
-    def is_image(self) -> bool:
-        return self.suffix in IMAGE_SUFFIXES
-
 
 class FileIndex:
     """The files below one folder, sorted by path; names are matched in lower case.
@@ -81,7 +77,7 @@ class FileIndex:
 
     def images(self) -> Iterator[SourceFile]:
         """All image files, sorted by path."""
-        return (file for file in self.files if file.is_image)
+        return (file for file in self.files if file.suffix in IMAGE_SUFFIXES)
 
     def has_folder(self, name: str) -> bool:
         """Whether any folder at any depth is called ``name``."""

@@ -2,16 +2,13 @@
 
 import math
 from collections.abc import Iterable
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Any, ClassVar
 
 from hf_clipdyn.data.base import DataBuilder
 from hf_clipdyn.data.files import SourceFile
 from hf_clipdyn.errors import DatasetError
 
-__all__ = ["Fixation", "FixationBuilder", "points_of"]
+__all__ = ["Fixation", "FixationBuilder"]
 
 Fixation = tuple[float, float, float, str]
 """x and y in pixels from the top left corner, duration in milliseconds (NaN: unknown), subject ("": unknown)."""
@@ -21,22 +18,30 @@ class FixationBuilder(DataBuilder):
     """Rows from fixations, including those outside the image (glances at the frame).
 
     They are kept, since a subject's first fixation, which may be dropped, can lie outside; scoring ignores all others.
+
+    Attributes (of the class):
+        recordings: what contains the fixations and the maps, for messages.
     """
 
     rows_version = 2
+    recordings: ClassVar[str] = ""
 
     def row(
         self,
         image: SourceFile,
-        fixations: Iterable[Fixation],
+        fixations: Iterable[Fixation] | None,
         fixation_map: SourceFile | None = None,
         image_id: str | None = None,
     ) -> dict[str, Any]:
-        """One row.
+        """One row; ``fixations`` is None if there is no recording.
 
         Raises:
-            DatasetError: the sizes of map and image differ, or a file is broken.
+            DatasetError: there is neither a recording nor a map, their sizes differ, or a file is broken.
         """
+        if fixations is None and fixation_map is None:
+            raise DatasetError(
+                f"{image.path} has neither fixations nor a fixation map: unpack {self.recordings} too."
+            )
         width, height = self.size(image)
         if fixation_map is not None and self.size(fixation_map) != (width, height):
             raise DatasetError(
@@ -50,28 +55,8 @@ class FixationBuilder(DataBuilder):
             "height": height,
             "fixations": [
                 {"x": x, "y": y, "duration": duration, "subject": subject}
-                for x, y, duration, subject in fixations
+                for x, y, duration, subject in fixations or ()
                 if math.isfinite(x) and math.isfinite(y)  # otherwise the eye was lost
             ],
             "fixation_map": None if fixation_map is None else self.image(fixation_map),
         }
-
-
-def points_of(binary: NDArray[Any], where: str, size: tuple[int, int]) -> list[Fixation]:
-    """Fixations from a map that is nonzero where somebody looked; order, duration and subject are unknown.
-
-    Args:
-        binary: shape (height, width).
-        where: the file, for messages.
-        size: width and height of the photograph.
-
-    Raises:
-        DatasetError: the map and the photograph differ in size.
-    """
-    if binary.ndim != 2 or binary.shape != (size[1], size[0]):
-        raise DatasetError(
-            f"{where} contains a map of the shape {binary.shape}, but its photograph has {size} pixels: "
-            "use the official files."
-        )
-    ys, xs = np.nonzero(binary)
-    return [(float(x), float(y), math.nan, "") for x, y in zip(xs, ys, strict=True)]

@@ -7,93 +7,76 @@ fixation. This is a new implementation of that description. It was never compare
 the recordings were available.
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["Tracker", "detect_fixations"]
+__all__ = ["detect_fixations"]
 
 Floats = NDArray[np.float64]
 
-
-@dataclass(frozen=True)
-class Tracker:
-    """The settings of a recording.
-
-    Attributes:
-        rate: samples per second.
-        pixels_per_degree: of visual angle.
-        threshold: rise of speed that begins a saccade, in degrees per second.
-        window: number of samples over which speed is measured.
-        shortest: longest interval between two saccades that is not a fixation, in milliseconds.
-        search: number of samples within which a saccade must slow down.
-    """
-
-    rate: float = 240.0
-    pixels_per_degree: float = 34.0
-    threshold: float = 6.0
-    window: int = 4
-    shortest: float = 50.0
-    search: int = 25
+# The settings of MIT1003's recordings and of its authors' rule.
+_RATE = 240.0  # samples per second
+_PIXELS_PER_DEGREE = 34.0
+_THRESHOLD = 6.0  # rise of speed that begins a saccade, in degrees per second
+_WINDOW = 4  # samples over which speed is measured
+_SHORTEST = round(0.05 * _RATE)  # most samples between two saccades that are not a fixation: 50 ms
+_SEARCH = 25  # samples within which a saccade must slow down
 
 
-def detect_fixations(gaze: Floats, tracker: Tracker | None = None) -> list[tuple[float, float, float]]:
+def detect_fixations(gaze: Floats, threshold: float = _THRESHOLD) -> list[tuple[float, float, float]]:
     """Fixations as (x, y, duration in milliseconds), in their order in time.
 
     Args:
         gaze: positions in pixels, shape (samples, 2); NaN where the eye was lost.
-        tracker: settings of the recording; default: those of MIT1003.
+        threshold: rise of speed that begins a saccade, in degrees per second.
 
     Returns:
         The first fixation is where the eye was when the image appeared. Positions may lie outside the image.
     """
-    tracker = tracker or Tracker()
     if not len(gaze):
         return []
     found = []
-    for start, end in _between(_saccades(gaze, tracker), len(gaze)):
+    for start, end in _between(_saccades(gaze, threshold), len(gaze)):
         samples = gaze[start:end]
         samples = samples[np.isfinite(samples).all(axis=1)]
         if len(samples):
             x, y = np.median(samples, axis=0)
-            found.append((float(x), float(y), 1000.0 * (end - start) / tracker.rate))
+            found.append((float(x), float(y), 1000.0 * (end - start) / _RATE))
     return found
 
 
-def _saccades(gaze: Floats, tracker: Tracker) -> list[tuple[int, int]]:
+def _saccades(gaze: Floats, threshold: float) -> list[tuple[int, int]]:
     """First and last sample of every saccade."""
-    rise = _acceleration(gaze, tracker)
-    critical = tracker.threshold * tracker.pixels_per_degree
+    rise = _acceleration(gaze)
+    critical = threshold * _PIXELS_PER_DEGREE
     saccades: list[tuple[int, int]] = []
-    shortest = round(tracker.shortest * tracker.rate / 1000.0)
     for start, end in _runs(rise > critical):
         if end - start < 2 or (saccades and start <= saccades[-1][1]):
             continue  # a lone sample is noise
-        slowing = np.flatnonzero(rise[end : end + tracker.search] < -critical)
+        slowing = np.flatnonzero(rise[end : end + _SEARCH] < -critical)
         if len(slowing):
             stop = end + int(slowing[0])
             while stop + 1 < len(rise) and rise[stop + 1] < -critical:
                 stop += 1
-        elif end + tracker.search >= len(rise):
+        elif end + _SEARCH >= len(rise):
             stop = len(gaze) - 1  # the recording ends within the saccade
         else:
             continue
-        if saccades and start - saccades[-1][1] <= shortest:
+        if saccades and start - saccades[-1][1] <= _SHORTEST:
             saccades[-1] = (saccades[-1][0], stop)
         else:
             saccades.append((start, stop))
     return saccades
 
 
-def _acceleration(gaze: Floats, tracker: Tracker) -> Floats:
+def _acceleration(gaze: Floats) -> Floats:
     """Change of speed, in pixels per second, from the window of each sample to that of the next."""
     steps = np.concatenate([[0.0], np.hypot(*np.diff(gaze, axis=0).T)])
     steps = np.nan_to_num(steps)  # a lost eye is not a movement
-    kernel = np.ones(tracker.window) / tracker.window
+    kernel = np.ones(_WINDOW) / _WINDOW
     smooth = np.convolve(steps, kernel)[: len(steps)]
-    speed = np.convolve(smooth, np.ones(tracker.window + 1))[tracker.window :][: len(steps)]
-    speed *= tracker.rate / tracker.window
+    speed = np.convolve(smooth, np.ones(_WINDOW + 1))[_WINDOW:][: len(steps)]
+    speed *= _RATE / _WINDOW
     return np.append(np.diff(speed), 0.0)
 
 

@@ -60,11 +60,7 @@ def open_image(source: Source) -> Image.Image:
     """
     if isinstance(source, Image.Image):
         return source
-    if isinstance(source, Mapping):
-        inner: str | bytes | None = source["path"] if source["bytes"] is None else source["bytes"]
-        if inner is None:
-            raise OSError("there is no image")
-        source = inner
+    source = _stored(source)
     if not isinstance(source, bytes) and not stat.S_ISREG(os.stat(source).st_mode):  # noqa: PTH116  # any path
         raise OSError("it is not a regular file")  # opening a pipe hangs, a device may never end
     file = io.BytesIO(source) if isinstance(source, bytes) else source
@@ -74,6 +70,16 @@ def open_image(source: Source) -> Image.Image:
         image.close()
         raise OSError(f"it has {image.width} x {image.height} pixels, more than {MAX_PIXELS:,}")
     return image
+
+
+def _stored(source: str | os.PathLike[str] | bytes | Mapping[str, Any]) -> str | os.PathLike[str] | bytes:
+    """The path or the content of an image."""
+    if not isinstance(source, Mapping):
+        return source
+    inner: str | bytes | None = source["path"] if source["bytes"] is None else source["bytes"]
+    if inner is None:
+        raise OSError("there is no image")
+    return inner
 
 
 def decode(image: Image.Image) -> Image.Image:
@@ -126,11 +132,13 @@ def _jpeg_tensor(source: str | os.PathLike[str] | bytes | Mapping[str, Any]) -> 
     import torch
     from torchvision.io import ImageReadMode, decode_jpeg
 
-    inner: Any = source
-    if isinstance(source, Mapping):
-        inner = source["path"] if source["bytes"] is None else source["bytes"]
-    is_content = isinstance(inner, bytes)  # torch takes no read-only memory, hence the copy
-    content = np.frombuffer(bytearray(inner), np.uint8) if is_content else np.fromfile(inner, np.uint8)
+    stored = _stored(source)
+    # Torch takes no read-only memory, hence the copy.
+    content = (
+        np.frombuffer(bytearray(stored), np.uint8)
+        if isinstance(stored, bytes)
+        else np.fromfile(stored, np.uint8)
+    )
     with suppress(RuntimeError):
         pixels: torch.Tensor = decode_jpeg(torch.from_numpy(content), mode=ImageReadMode.RGB)
         return pixels

@@ -1,12 +1,12 @@
 """Base class of labelled data sets: images in class folders, with or without split folders above them."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from hf_clipdyn.data.base import DataBuilder
+from hf_clipdyn.data.base import DataBuilder, Rows
 from hf_clipdyn.data.files import SourceFile
-from hf_clipdyn.errors import DatasetError
+from hf_clipdyn.errors import DatasetError, shorten
 
 __all__ = ["LabelledBuilder"]
 
@@ -34,19 +34,19 @@ class LabelledBuilder(DataBuilder):
     def class_names(self) -> Sequence[str]:
         return self.classes
 
+    @cached_property
     def folder_classes(self) -> Mapping[str, str]:
         """Class name by `normalised` folder name."""
         return {normalised(name): name for name in self.classes}
 
     def listed_folder(self, file: SourceFile) -> str | None:
         """The class folder that a list assigns to an image outside of all class folders."""
-        del file
         return None
 
     @cached_property
     def _labelled(self) -> dict[str, list[tuple[SourceFile, str]]]:
         """Files and their class by split."""
-        classes = self.folder_classes()
+        classes = self.folder_classes
         found: dict[str, list[tuple[SourceFile, str]]] = {}
         strays: list[SourceFile] = []
         for file in self.files.images():
@@ -60,16 +60,15 @@ class LabelledBuilder(DataBuilder):
                 continue
             split = splits[-1] if splits else self.default_split
             found.setdefault(self.validation if split == "val" else split, []).append((file, classes[folder]))
-        listed = ", ".join(classes)[:200]
-        wanted = f"<class>/*.jpg, directly under the folder or under <split>/, of the classes {listed}"
+        wanted = f"<class>/*.jpg or <split>/<class>/*.jpg, with the classes {shorten(', '.join(classes))}"
         if not found:
             raise DatasetError(
-                f"{self.files.root} does not have the layout of {self.metadata.title}: no image lies in one of its "
+                f"{self.files.root} does not have the layout of {self.metadata.title}: no image is in one of its "
                 f"class folders; give a folder with {wanted}, or read it from the Hub ({self.metadata.mirror})."
             )
         if strays:
             raise DatasetError(
-                f"{strays[0].path} lies in no class folder of {self.metadata.title}: give a folder that contains only "
+                f"{strays[0].path} is not in a class folder of {self.metadata.title}: give a folder that contains only "
                 f"this data set, as {wanted}."
             )
         return found
@@ -77,7 +76,7 @@ class LabelledBuilder(DataBuilder):
     def splits(self) -> list[str]:
         return sorted(self._labelled)
 
-    def rows(self, split: str) -> Iterator[dict[str, Any]]:
+    def rows(self, split: str) -> Rows:
         for file, label in self._labelled[split]:
             yield {"image": self.image(file), "label": label}
 

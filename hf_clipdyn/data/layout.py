@@ -61,9 +61,13 @@ def open_layout(
             fingerprint = hash_of(fingerprint, stamp)
     missing = missing_from(files, layout)
     if missing:
-        state = "is empty" if not len(files) else f"lacks {', '.join(missing)}"
-        raise DatasetError(f"{root} {state}: {title} consists of {', '.join(layout)}; get it from {where}.")
+        state = f"lacks {_listed(missing)}" if len(files) else "is empty"
+        raise DatasetError(f"{root} {state}: {title} consists of {_listed(layout)}; get it from {where}.")
     return files, fingerprint
+
+
+def _listed(layout: Sequence[str]) -> str:
+    return ", ".join(entry.replace("|", " or ") for entry in layout)
 
 
 def resolved(path: str | Path) -> Path:

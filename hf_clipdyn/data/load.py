@@ -2,6 +2,7 @@
 
 import os
 import re
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,11 @@ from datasets.exceptions import DatasetGenerationError
 from hf_clipdyn.data.archives import is_archive
 from hf_clipdyn.data.base import DataBuilder
 from hf_clipdyn.data.caches import touch
-from hf_clipdyn.data.counts import check_counts
 from hf_clipdyn.data.files import index_folder
 from hf_clipdyn.data.images import safe_images
 from hf_clipdyn.data.layout import missing_from, plain
 from hf_clipdyn.data.registry import builder_class, dataset_names
-from hf_clipdyn.data.remote import download_archives, has_archives, open_tables
+from hf_clipdyn.data.remote import download_archives, open_tables
 from hf_clipdyn.errors import ConfigError, DatasetError, UnknownNameError
 
 __all__ = ["find_locally", "lacks_files", "load_dataset"]
@@ -73,19 +73,23 @@ def load_dataset(
     builder, folder, repo_id = _resolve(path, data_dir, repo_id)
     _check_config(path, builder, name)
 
-    def tables(where: str, revision: str | None = None, token: str | None = None) -> Any:
-        return open_tables(
-            *(builder, where, name, split, revision, token, streaming, cache_dir, num_proc),
-            image_column=image_column,
-            caption_column=caption_column,
-        )
-
+    tables = partial(
+        open_tables,
+        builder,
+        name=name,
+        split=split,
+        streaming=streaming,
+        cache_dir=cache_dir,
+        num_proc=num_proc,
+        image_column=image_column,
+        caption_column=caption_column,
+    )
     if image_column is not None or caption_column is not None:
-        return tables(_tables(path, builder, folder, repo_id), revision, token)
+        return tables(_tables(path, builder, folder, repo_id), revision=revision, token=token)
     if repo_id is not None:
-        if not has_archives(builder, repo_id, revision, token):
-            return tables(repo_id, revision, token)
         folder = download_archives(builder, repo_id, revision, token)
+        if folder is None:
+            return tables(repo_id, revision=revision, token=token)
     if folder is not None and _has_tables(builder, folder):
         return tables(str(folder))
     return _from_files(builder, name, folder, split, streaming, cache_dir, num_proc)
@@ -223,7 +227,7 @@ def _from_files(
         if builder.exact_rows:
             counts = {known: info.num_examples for known, info in instance.info.splits.items()}
             counts["total"] = sum(counts.values())
-            check_counts(builder.metadata, instance.config.name, counts, instance.files.root)
+            builder.metadata.check_counts(instance.config.name, counts, instance.files.root)
         return safe_images(instance.as_dataset(split))
     except DatasetGenerationError as error:
         cause = error.__cause__

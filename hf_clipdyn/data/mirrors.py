@@ -150,9 +150,8 @@ def _captions(
             remove_columns=[name for name in features if name != "image"],
         )
         return stream.cast(target)
-    new = [
-        texts(row, index) for index, row in enumerate(dataset.select_columns([*columns, *_some(identity)]))
-    ]
+    textual = columns if identity is None else [*columns, identity]
+    new = [texts(row, index) for index, row in enumerate(dataset.select_columns(textual))]
     chosen = dataset.select_columns([image]).rename_columns({image: "image"} if image != "image" else {})
     if not isinstance(features[image], datasets.Image):
         chosen = chosen.cast_column("image", datasets.Image())
@@ -167,10 +166,6 @@ def _undecoded(stream: Any, features: Mapping[str, Any]) -> Any:
         if isinstance(feature, datasets.Image):
             stream = stream.cast_column(name, datasets.Image(decode=False))
     return stream
-
-
-def _some(name: str | None) -> list[str]:
-    return [] if name is None else [name]
 
 
 def _rows_to_captions(
@@ -212,7 +207,9 @@ def _by_alias(
         column: next((lowered[name] for name in (column, *_ALIASES.get(column, ())) if name in lowered), None)
         for column in target
     }
-    defaults = {**_OPTIONAL, **_direction(builder)}
+    defaults = dict(_OPTIONAL)
+    if (direction := getattr(builder, "higher_is_better", None)) is not None:
+        defaults["higher_is_better"] = direction
     absent = [column for column, name in found.items() if name is None]
     needed = [column for column in absent if column not in defaults]
     if needed:
@@ -233,9 +230,3 @@ def _by_alias(
         if renamed.features[column] != feature:
             renamed = renamed.cast_column(column, feature)
     return renamed.select_columns(list(target))
-
-
-def _direction(builder: type[DataBuilder]) -> Mapping[str, bool]:
-    """The direction of the scores, if the data set has scores."""
-    direction = getattr(builder, "higher_is_better", None)
-    return {} if direction is None else {"higher_is_better": direction}

@@ -26,13 +26,10 @@ def datasets_table() -> list[dict[str, str]]:
             found = "no" if folder is None else str(folder)
         else:
             found = "needs no files" if not metadata.where.startswith("the Hub") else "on the Hub"
-        cells = (name, _kinds(metadata), _rows(metadata), metadata.licence, metadata.where, found)
+        kinds = ", ".join(dict.fromkeys((metadata.kind, *metadata.config_kinds.values())))
+        cells = (name, kinds, _rows(metadata), metadata.licence, metadata.where, found)
         rows.append(dict(zip(HEADINGS, cells, strict=True)))
     return rows
-
-
-def _kinds(metadata: DatasetMetadata) -> str:
-    return ", ".join(dict.fromkeys((metadata.kind, *metadata.config_kinds.values())))
 
 
 def _rows(metadata: DatasetMetadata) -> str:

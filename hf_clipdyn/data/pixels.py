@@ -11,7 +11,6 @@ import json
 import math
 import os
 import shutil
-import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -25,7 +24,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from tqdm.auto import tqdm
 
-from hf_clipdyn.data.caches import cache_folder, touch
+from hf_clipdyn.data.caches import cache_folder, new_entry, touch
 from hf_clipdyn.data.images import decode_image, open_image
 from hf_clipdyn.data.overview import readable_size
 from hf_clipdyn.errors import DatasetError
@@ -221,16 +220,14 @@ def _check_space(folder: Path, needed: int) -> None:
 def _build(
     folder: Path, batches: Iterator[tuple[NDArray[np.uint8] | None, NDArray[np.bool_]]], n: int, origin: str
 ) -> None:
-    """Write the entry to a staging folder and move it to its place, so that a kill leaves no partial entry."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    staging = Path(tempfile.mkdtemp(prefix="staging-", dir=folder.parent))
-    try:
+    """Write an entry of the cache."""
+    with new_entry(folder, last="fingerprint") as entry:
         broken = np.zeros(n, bool)
         row = 0
         shape: tuple[int, ...] | None = None
         digest = hashlib.sha256()
         # Written front to back, not through a memory map: on a full disk a write raises, a map kills.
-        with (staging / "pixels.npy").open("wb") as file:
+        with (entry / "pixels.npy").open("wb") as file:
             for pixels, bad in batches:
                 broken[row : row + len(bad)] = bad
                 row += len(bad)
@@ -248,14 +245,7 @@ def _build(
                     rows[~bad] = pixels
                 file.write(rows.data)
                 digest.update(rows.data)
-        np.save(staging / "broken.npy", broken)
-        (staging / "origin").write_text(origin, encoding="utf-8")
+        np.save(entry / "broken.npy", broken)
+        (entry / "origin").write_text(origin, encoding="utf-8")
         digest.update(broken.data)
-        (staging / "fingerprint").write_text(digest.hexdigest(), encoding="ascii")
-        try:
-            staging.replace(folder)
-        except OSError:
-            if not (folder / "fingerprint").is_file():
-                raise  # otherwise another process was faster, with the same content
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
+        (entry / "fingerprint").write_text(digest.hexdigest(), encoding="ascii")

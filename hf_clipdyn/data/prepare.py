@@ -1,13 +1,12 @@
 """`clipdyn prepare`: write any data set as Parquet with embedded images and a data card, and push it to the Hub."""
 
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import datasets
-import pyarrow as pa
 import pyarrow.parquet as pq
 from datasets.table import embed_table_storage
 from huggingface_hub import HfApi
@@ -124,11 +123,12 @@ def _write_split(dataset: datasets.Dataset, folder: Path, split: str) -> None:
     schema = dataset.features.arrow_schema  # contains the features, for `datasets`
     parts: list[Path] = []
     writer: pq.ParquetWriter | None = None
-    for table in _embedded(dataset, schema):
+    for rows in dataset.with_format("arrow").iter(_ROWS_PER_GROUP):
         if writer is None:
             parts.append(folder / f"{split}-{len(parts):05d}.part")
             writer = pq.ParquetWriter(parts[-1], schema)
-        writer.write_table(table)
+        # With the bytes of each image instead of its path.
+        writer.write_table(embed_table_storage(rows.cast(schema)).cast(schema))
         if parts[-1].stat().st_size > _BYTES_PER_FILE:
             writer.close()
             writer = None
@@ -136,12 +136,6 @@ def _write_split(dataset: datasets.Dataset, folder: Path, split: str) -> None:
         writer.close()
     for number, part in enumerate(parts):
         part.rename(folder / f"{split}-{number:05d}-of-{len(parts):05d}.parquet")
-
-
-def _embedded(dataset: datasets.Dataset, schema: pa.Schema) -> Iterator[pa.Table]:
-    """The rows in groups, with the bytes of each image instead of its path."""
-    for table in dataset.with_format("arrow").iter(_ROWS_PER_GROUP):
-        yield embed_table_storage(table.cast(schema)).cast(schema)
 
 
 def _card(

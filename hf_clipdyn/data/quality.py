@@ -2,18 +2,18 @@
 
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
-from hf_clipdyn.data.base import DataBuilder
+from hf_clipdyn.data.base import DataBuilder, Rows
 from hf_clipdyn.data.files import FileIndex
-from hf_clipdyn.errors import DatasetError
+from hf_clipdyn.data.tables import check_new, number_of
+from hf_clipdyn.errors import DatasetError, shown
 
-__all__ = ["CODED_NAME", "QualityBuilder", "Rating"]
+__all__ = ["QualityBuilder", "Rating", "parse_name"]
 
-CODED_NAME = re.compile(r"(?P<reference>i\d+)_(?P<distortion>\d+)_(?P<level>\d+)\.\w+", re.IGNORECASE)
-"""``I01_08_3.bmp``: reference, code of the distortion and level, as in TID and KADID-10k."""
+_CODED_NAME = re.compile(r"(?P<reference>i\d+)_(?P<distortion>\d+)_(?P<level>\d+)\.\w+", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -24,18 +24,39 @@ class Rating:
         distorted, reference: names of the images, relative to their folders.
         distortion: as the archive calls it.
         level: step of the distortion; None if the archive has no steps.
-        score: on the scale and in the direction of the archive.
+        score: on the scale and in the direction of the archive, as the list contains it.
         where: file and line of the entry, for messages.
-        score_std: standard deviation over the observers; NaN if it was not published.
+        score_std: standard deviation over the observers; None or "" if it was not published.
     """
 
     distorted: str
     reference: str
     distortion: str
     level: int | None
-    score: float
+    score: object
     where: str
-    score_std: float = math.nan
+    score_std: object = None
+
+
+def parse_name(name: str, distortions: Sequence[str], where: str) -> tuple[str, str, int]:
+    """Reference, distortion and level of an image that is named ``I01_08_3.bmp``, as in TID and KADID-10k.
+
+    Args:
+        name: of the image.
+        distortions: in the order of their codes, from 1.
+        where: file and line of the name, for messages.
+
+    Raises:
+        DatasetError: it is not such a name, or there is no distortion with this code.
+    """
+    match = _CODED_NAME.fullmatch(name)
+    code = int(match["distortion"]) if match else 0
+    if match is None or not 1 <= code <= len(distortions):
+        raise DatasetError(
+            f"{where}: {shown(name)} is not a name like I01_08_3.bmp with a distortion from 1 to {len(distortions)}: "
+            "correct that line."
+        )
+    return match["reference"], distortions[code - 1], int(match["level"])
 
 
 class QualityBuilder(DataBuilder):
@@ -60,24 +81,21 @@ class QualityBuilder(DataBuilder):
         """The distorted and the reference images."""
         raise NotImplementedError
 
-    def rows(self, split: str) -> Iterator[dict[str, Any]]:
-        del split  # there is one
+    def rows(self, split: str) -> Rows:
         distorted, references = self.stimuli()
         rated: dict[str, str] = {}
         source, kept = self.files.root, 0
+        low, high = self.scale
         for rating in self.ratings():
-            name = rating.distorted.lower()
             source = rating.where
-            if name in rated:
+            check_new(rated, rating.distorted.lower(), source)
+            score = number_of(rating.score, source)
+            if not low <= score <= high:
                 raise DatasetError(
-                    f"{rating.where} rates {rating.distorted} again (first: {rated[name]}): remove one entry."
+                    f"{source}: the score {score:g} is outside {low:g} to {high:g}: correct that entry."
                 )
-            rated[name] = rating.where
-            low, high = self.scale
-            if not low <= rating.score <= high:
-                raise DatasetError(
-                    f"{rating.where}: the score {rating.score:g} is outside {low:g} to {high:g}: correct that entry."
-                )
+            is_published = rating.score_std not in (None, "")
+            score_std = number_of(rating.score_std, source) if is_published else math.nan
             image = distorted.image(rating.distorted)
             if image is None:
                 continue
@@ -94,8 +112,8 @@ class QualityBuilder(DataBuilder):
                 "reference_id": reference.stem,
                 "distortion": rating.distortion,
                 "level": rating.level,
-                "score": rating.score,
-                "score_std": rating.score_std,
+                "score": score,
+                "score_std": score_std,
                 "higher_is_better": self.higher_is_better,
             }
         if rated and not kept:

@@ -10,14 +10,13 @@ from huggingface_hub import HfApi, snapshot_download
 
 from hf_clipdyn.data.archives import is_archive
 from hf_clipdyn.data.base import DataBuilder
-from hf_clipdyn.data.counts import check_counts
 from hf_clipdyn.data.images import safe_images
 from hf_clipdyn.data.layout import plain
 from hf_clipdyn.data.mirrors import conform
 from hf_clipdyn.errors import ClipDynError, ConfigError, DatasetError
 from hf_clipdyn.hub import reason
 
-__all__ = ["download_archives", "has_archives", "open_tables"]
+__all__ = ["download_archives", "open_tables"]
 
 _TABLES = (".parquet", ".arrow", ".csv", ".jsonl")
 
@@ -25,15 +24,16 @@ _TABLES = (".parquet", ".arrow", ".csv", ".jsonl")
 def open_tables(
     builder: type[DataBuilder],
     where: str,
+    *,
     name: str | None,
     split: str | None,
-    revision: str | None,
-    token: str | None,
+    revision: str | None = None,
+    token: str | None = None,
     streaming: bool,
     cache_dir: str | Path | None,
     num_proc: int | None,
-    image_column: str | None = None,
-    caption_column: str | None = None,
+    image_column: str | None,
+    caption_column: str | None,
 ) -> Any:
     """A mirror, or a folder of Parquet, with the columns of the builder's kind.
 
@@ -57,36 +57,31 @@ def open_tables(
         )
     if builder.exact_rows and not streaming and split is None:
         counts = {known: len(part) for known, part in conformed.items()}
-        check_counts(builder.metadata, name or builder.DEFAULT_CONFIG_NAME, counts, where)
+        builder.metadata.check_counts(name or builder.DEFAULT_CONFIG_NAME, counts, where)
     return safe_images(conformed)
-
-
-def has_archives(builder: type[DataBuilder], repo_id: str, revision: str | None, token: str | None) -> bool:
-    """Whether a repository contains official archives and no tables; False if the Hub does not answer.
-
-    Tar shards count as tables, since `datasets` reads them.
-    """
-    if not builder.layout or "*.tar" in builder.layout:
-        return False
-    try:
-        files = HfApi().list_repo_files(repo_id, repo_type="dataset", revision=revision, token=token)
-    except Exception:  # `open_tables` meets the same error, or finds the data set in the cache
-        return False
-    return any(map(is_archive, files)) and not any(file.endswith(_TABLES) for file in files)
 
 
 def download_archives(
     builder: type[DataBuilder], repo_id: str, revision: str | None, token: str | None
-) -> Path:
-    """Download the archives of a repository; if it has several data sets, only those called like this one.
+) -> Path | None:
+    """Download the official archives of a repository that contains no tables; otherwise None.
+
+    Tar shards count as tables, since `datasets` reads them. If several data sets are in the repository, only archives
+    called like this one are downloaded. If the Hub does not answer, the result is None.
 
     Raises:
         DatasetError: they cannot be downloaded.
     """
-    name = plain(builder.name)
-    with _explained(repo_id):
+    if not builder.layout or "*.tar" in builder.layout:
+        return None
+    try:
         files = HfApi().list_repo_files(repo_id, repo_type="dataset", revision=revision, token=token)
-        wanted = [file for file in files if name in plain(file)]
+    except Exception:  # `open_tables` meets the same error, or finds the data set in the cache
+        return None
+    if not any(map(is_archive, files)) or any(file.endswith(_TABLES) for file in files):
+        return None
+    wanted = [file for file in files if plain(builder.name) in plain(file)]
+    with _explained(repo_id):
         folder = snapshot_download(
             repo_id, repo_type="dataset", revision=revision, token=token, allow_patterns=wanted or None
         )

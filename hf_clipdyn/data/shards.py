@@ -1,18 +1,17 @@
 """Base class of image-text pairs in tar shards (the WebDataset format): an image, and a text of the same name."""
 
+import re
 from collections.abc import Iterator, Sequence
 from typing import Any
 
 import datasets
 
 from hf_clipdyn.data.archives import read_shard
-from hf_clipdyn.data.captioned import CaptionedBuilder, check_absent
+from hf_clipdyn.data.captioned import CaptionedBuilder, check_absent, split_in
 from hf_clipdyn.data.images import IMAGE_SUFFIXES
 from hf_clipdyn.errors import DatasetError
 
 __all__ = ["ShardBuilder"]
-
-_SPLITS = ("train", "validation", "valid", "val", "test")
 
 
 class ShardBuilder(CaptionedBuilder):
@@ -31,13 +30,11 @@ class ShardBuilder(CaptionedBuilder):
         found: dict[str, list[str]] = {}
         for file in self.files.files:
             if file.suffix == ".tar":
-                words = [*map(str.lower, file.parts[:-1]), *file.stem.lower().replace("_", "-").split("-")]
-                split = next((word for word in words if word in _SPLITS), self.default_split)
+                split = split_in([*file.parts[:-1], *re.split("[-_]", file.stem)]) or self.default_split
                 found.setdefault(split, []).append(file.path)
         return found
 
     def _split_generators(self, dl_manager: Any) -> list[datasets.SplitGenerator]:
-        del dl_manager
         # `datasets` divides a list among the arguments over processes and workers.
         return [
             datasets.SplitGenerator(name=split, gen_kwargs={"shards": shards})
@@ -47,19 +44,24 @@ class ShardBuilder(CaptionedBuilder):
     def _generate_examples(self, shards: Sequence[str]) -> Iterator[tuple[str, dict[str, Any]]]:
         for shard in shards:
             total = incomplete = 0
-            for sample in read_shard(shard):
+            for key, parts in read_shard(shard):
                 total += 1
-                suffix = next((name for name in sample.parts if f".{name}" in IMAGE_SUFFIXES), None)
-                text = sample.parts.get("txt", b"").decode("utf-8", "replace").strip()
+                suffix = next((name for name in parts if f".{name}" in IMAGE_SUFFIXES), None)
+                text = parts.get("txt", b"").decode("utf-8", "replace").strip()
                 if suffix is None or not text:
                     incomplete += 1
                     continue
                 row = {
-                    "image": {"path": f"{sample.key}.{suffix}", "bytes": sample.parts[suffix]},
-                    "image_id": sample.key,
+                    "image": {"path": f"{key}.{suffix}", "bytes": parts[suffix]},
+                    "image_id": key,
                     "captions": [text],
                 }
-                yield f"{shard}/{sample.key}", row
+                yield f"{shard}/{key}", row
             if total == 0:
                 raise DatasetError(f"{shard} contains no samples: download it again.")
-            check_absent(incomplete, total, shard, "lack an image or a text")
+            check_absent(
+                incomplete,
+                total,
+                f"samples of {shard} lack an image or a text",
+                "complete them, or remove the shard",
+            )

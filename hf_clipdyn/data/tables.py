@@ -11,15 +11,18 @@ import stat
 import warnings
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from hf_clipdyn.errors import DatasetError, shown
+from hf_clipdyn.errors import DatasetError, shorten, shown
 
 __all__ = [
+    "check_new",
+    "expecting",
     "integer_of",
     "lines_of",
     "number_of",
@@ -33,12 +36,36 @@ __all__ = [
     "read_xlsx",
 ]
 
-
 _COMPRESSED = 15  # type of a compressed element in MATLAB's format 5
 _MOST_BYTES = 1 << 31  # limit for an unpacked MATLAB file; an eighth of it for a workbook
-# A JSONDecodeError is a ValueError, as is a number of thousands of digits. Deep nesting is a RecursionError.
-_NO_JSON = (ValueError, RecursionError)
 _MOST_CELLS = 1 << 22
+
+
+@contextmanager
+def expecting(content: str, path: str) -> Iterator[None]:
+    """Convert errors of a block that parses a file: parsers of damaged files raise nearly any exception.
+
+    Raises:
+        DatasetError: the file does not have this ``content``.
+    """
+    try:
+        yield
+    except DatasetError:
+        raise
+    except Exception as error:
+        cause = f"no {error}" if isinstance(error, KeyError) else str(error) or type(error).__name__
+        raise DatasetError(f"{path} is not {content} ({cause}): unpack it from the archive again.") from error
+
+
+def check_new(seen: dict[str, str], key: str, where: str) -> None:
+    """Note that ``key`` occurs at ``where``, a file and its line.
+
+    Raises:
+        DatasetError: it has occurred before.
+    """
+    if key in seen:
+        raise DatasetError(f"{where} repeats {shorten(key)} (first: {seen[key]}): remove one of them.")
+    seen[key] = where
 
 
 def read_text(path: str) -> str:
@@ -49,9 +76,9 @@ def read_text(path: str) -> str:
     """
     content = _plain_file(path).read_bytes()
     if not content.strip():
-        raise DatasetError(f"{path} is empty: unpack it from the official archive again.")
+        raise DatasetError(f"{path} is empty: unpack it from the archive again.")
     if b"\0" in content:
-        raise DatasetError(f"{path} is not text: unpack it from the official archive again.")
+        raise DatasetError(f"{path} is not text: unpack it from the archive again.")
     try:
         return content.decode("utf-8-sig")
     except UnicodeDecodeError:
@@ -84,13 +111,13 @@ def lines_of(path: str) -> list[str]:
     return read_text(path).replace("\r\n", "\n").replace("\r", "\n").rstrip("\n").split("\n")
 
 
-def read_csv(path: str, required: Sequence[str], delimiter: str = ",") -> list[dict[str, str]]:
-    """The rows of a table whose first line names the columns; names are converted to lower case.
+def read_csv(path: str, required: Sequence[str]) -> list[tuple[str, dict[str, str]]]:
+    """The rows of a table, each with its file and line for messages; columns are named in lower case.
 
     Raises:
         DatasetError: a required column is missing, or a row and the header have different numbers of cells.
     """
-    reader = csv.reader(io.StringIO(read_text(path), newline=""), delimiter=delimiter, skipinitialspace=True)
+    reader = csv.reader(io.StringIO(read_text(path), newline=""), skipinitialspace=True)
     try:
         lines = [(reader.line_num, cells) for cells in reader]
     except csv.Error as error:
@@ -99,17 +126,16 @@ def read_csv(path: str, required: Sequence[str], delimiter: str = ",") -> list[d
     absent = [name for name in required if name not in header]
     if absent:
         raise DatasetError(
-            f"{path} has the columns {header}, but {absent} are needed: use the official file."
+            f"{path} lacks the columns {', '.join(absent)} (it has {shorten(str(header))}): use the official file."
         )
     rows = []
     for line, cells in lines[1:]:
+        where = f"{path}, line {line}"
         if not any(cell.strip() for cell in cells):
             continue
         if len(cells) != len(header):
-            raise DatasetError(
-                f"{path}, line {line}: {len(cells)} cells instead of {len(header)}: correct that line."
-            )
-        rows.append(dict(zip(header, (cell.strip() for cell in cells), strict=True)))
+            raise DatasetError(f"{where}: {len(cells)} cells instead of {len(header)}: correct that line.")
+        rows.append((where, dict(zip(header, (cell.strip() for cell in cells), strict=True))))
     return rows
 
 
@@ -119,14 +145,12 @@ def read_json(path: str) -> Any:
     Raises:
         DatasetError: the file is not JSON.
     """
-    try:
+    with expecting("JSON", path):
         return json.loads(read_text(path))
-    except _NO_JSON as error:
-        raise DatasetError(f"{path} is not JSON ({error}): unpack it from the archive again.") from error
 
 
-def read_json_lines(path: str) -> Iterator[Mapping[str, Any]]:
-    """The objects of a JSON Lines file.
+def read_json_lines(path: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """The objects of a JSON Lines file, each with its file and line for messages.
 
     Raises:
         DatasetError: a line is not a JSON object.
@@ -134,13 +158,14 @@ def read_json_lines(path: str) -> Iterator[Mapping[str, Any]]:
     for number, line in enumerate(lines_of(path), start=1):
         if not line.strip():
             continue
+        where = f"{path}, line {number}"
         try:
             row = json.loads(line)
-        except _NO_JSON as error:
-            raise DatasetError(f"{path}, line {number} is not JSON ({error}): correct that line.") from error
+        except (ValueError, RecursionError) as error:  # too deep a nesting is the latter
+            raise DatasetError(f"{where} is not JSON ({error}): correct that line.") from error
         if not isinstance(row, dict):
-            raise DatasetError(f"{path}, line {number} is not a JSON object: correct that line.")
-        yield row
+            raise DatasetError(f"{where} is not a JSON object: correct that line.")
+        yield where, row
 
 
 def read_mat(path: str, *required: str) -> dict[str, Any]:
@@ -150,37 +175,21 @@ def read_mat(path: str, *required: str) -> dict[str, Any]:
         DatasetError: it is not a MATLAB file, has version 7.3, or lacks a required variable.
     """
     from scipy.io import loadmat
-    from scipy.io.matlab import MatReadError
 
-    try:
-        with warnings.catch_warnings():
-            # SciPy skips MATLAB classes in a file (CAT2000, MIT1003) with a warning; only plain arrays are needed.
-            warnings.simplefilter("ignore")
-            _check_declared(_plain_file(path))
+    with expecting("a MATLAB file that SciPy can read", path), warnings.catch_warnings():
+        # SciPy skips MATLAB classes in a file (CAT2000, MIT1003) with a warning; only plain arrays are needed.
+        warnings.simplefilter("ignore")
+        _check_declared(_plain_file(path))
+        try:
             content: dict[str, Any] = loadmat(path)
-    except NotImplementedError as error:
-        raise DatasetError(f"{path} is a MATLAB file of version 7.3: save it as version 7.") from error
-    except (
-        MatReadError,
-        OSError,
-        ValueError,
-        TypeError,
-        KeyError,
-        IndexError,
-        EOFError,
-        MemoryError,
-        OverflowError,
-        RecursionError,
-        zlib.error,
-    ) as error:
-        raise DatasetError(
-            f"{path} is not a MATLAB file that SciPy can read ({error or type(error).__name__}): "
-            "unpack it from the archive again."
-        ) from error
+        except NotImplementedError as error:
+            raise DatasetError(f"{path} is a MATLAB file of version 7.3: save it as version 7.") from error
     absent = [name for name in required if name not in content]
     if absent:
         present = sorted(name for name in content if not name.startswith("__"))
-        raise DatasetError(f"{path} contains {present}, but {absent} are needed: use the official file.")
+        raise DatasetError(
+            f"{path} lacks the variables {', '.join(absent)} (it has {shorten(str(present))}): use the official file."
+        )
     return content
 
 
@@ -215,16 +224,11 @@ def read_npy(path: str) -> NDArray[Any]:
     Raises:
         DatasetError: the file is not a NumPy array.
     """
-    try:
-        array = np.load(_plain_file(path), allow_pickle=False)
+    with expecting("a NumPy array", path):
+        array: NDArray[Any] = np.load(_plain_file(path), allow_pickle=False)
         if not isinstance(array, np.ndarray):
             raise ValueError("it is an archive of arrays")
-    except (OSError, ValueError, EOFError, MemoryError, OverflowError) as error:
-        raise DatasetError(
-            f"{path} is not a NumPy array ({error}): unpack it from the archive again."
-        ) from error
-    result: NDArray[Any] = array
-    return result
+        return array
 
 
 def read_records(path: str, size: int) -> NDArray[np.uint8]:
@@ -233,10 +237,7 @@ def read_records(path: str, size: int) -> NDArray[np.uint8]:
     Raises:
         DatasetError: its length is not a multiple of the size, or it is empty.
     """
-    try:
-        content: NDArray[np.uint8] = np.fromfile(_plain_file(path), dtype=np.uint8)
-    except OSError as error:
-        raise DatasetError(f"{path} cannot be read ({error}): check its permissions.") from error
+    content: NDArray[np.uint8] = np.fromfile(_plain_file(path), dtype=np.uint8)
     if len(content) == 0 or len(content) % size:
         raise DatasetError(
             f"{path} contains {len(content):,} bytes, not a multiple of {size:,}: unpack it from the archive again."
@@ -244,8 +245,10 @@ def read_records(path: str, size: int) -> NDArray[np.uint8]:
     return content.reshape(-1, size)
 
 
-def read_xlsx(path: str, required: Sequence[str]) -> list[dict[str, Any]]:
+def read_xlsx(path: str, required: Sequence[str]) -> Iterator[tuple[str, dict[str, Any]]]:
     """The rows of the first sheet that has a line with the ``required`` column names, below that line.
+
+    Each comes with its file and number, for messages.
 
     Raises:
         DatasetError: openpyxl is not installed, the file is not a workbook, or no sheet has these columns.
@@ -258,28 +261,26 @@ def read_xlsx(path: str, required: Sequence[str]) -> list[dict[str, Any]]:
         ) from error
     from zipfile import ZipFile
 
-    try:
-        with _plain_file(path).open("rb") as file, warnings.catch_warnings():
-            warnings.simplefilter(
-                "ignore"
-            )  # openpyxl warns of styles and extensions that are irrelevant here
-            with ZipFile(file) as packed:
-                unpacked = sum(info.file_size for info in packed.infolist())
-            if unpacked > _MOST_BYTES // 8:
-                raise ValueError(f"it unpacks to {unpacked:,} bytes")
-            book = load_workbook(file, read_only=True, data_only=True)
-            sheets = [_cells(sheet) for sheet in book.worksheets]
-    except Exception as error:  # any error of openpyxl's parsers of zip, XML, dates and styles
-        raise DatasetError(
-            f"{path} is not an Excel workbook ({error or type(error).__name__}): unpack it from the archive again."
-        ) from error
+    with (
+        expecting("an Excel workbook", path),
+        _plain_file(path).open("rb") as file,
+        warnings.catch_warnings(),
+    ):
+        warnings.simplefilter("ignore")  # openpyxl warns of styles and extensions that are irrelevant here
+        with ZipFile(file) as packed:
+            unpacked = sum(info.file_size for info in packed.infolist())
+        if unpacked > _MOST_BYTES // 8:
+            raise ValueError(f"it unpacks to {unpacked:,} bytes")
+        book = load_workbook(file, read_only=True, data_only=True)
+        sheets = [_cells(sheet) for sheet in book.worksheets]
     for lines in sheets:
         for start, line in enumerate(lines):
             header = [str(cell).strip().lower() if cell is not None else "" for cell in line]
             if all(name in header for name in required):
-                rows = (dict(zip(header, cells, strict=False)) for cells in lines[start + 1 :])
-                return [row for row in rows if any(row[name] is not None for name in required)]
-    raise DatasetError(f"{path} has no sheet with the columns {list(required)}: use the official file.")
+                rows = [dict(zip(header, cells, strict=False)) for cells in lines[start + 1 :]]
+                rows = [row for row in rows if any(row[name] is not None for name in required)]
+                return ((f"{path}, entry {number}", row) for number, row in enumerate(rows, start=1))
+    raise DatasetError(f"{path} has no sheet with the columns {', '.join(required)}: use the official file.")
 
 
 def _cells(sheet: Any) -> list[tuple[Any, ...]]:

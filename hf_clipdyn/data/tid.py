@@ -4,8 +4,8 @@ from collections.abc import Iterator, Sequence
 from typing import ClassVar
 
 from hf_clipdyn.data.files import FileIndex
-from hf_clipdyn.data.quality import CODED_NAME, QualityBuilder, Rating
-from hf_clipdyn.data.tables import lines_of, number_of, read_text
+from hf_clipdyn.data.quality import QualityBuilder, Rating, parse_name
+from hf_clipdyn.data.tables import lines_of, read_text
 from hf_clipdyn.errors import DatasetError
 
 __all__ = ["TidBuilder"]
@@ -32,35 +32,30 @@ class TidBuilder(QualityBuilder):
         deviations = self._deviations(len(lines))
         for number, cells in enumerate(lines, start=1):
             where = f"{path}, line {number}"
-            match = CODED_NAME.fullmatch(cells[-1]) if len(cells) == 2 else None
-            if match is None:
+            if len(cells) != 2:
                 raise DatasetError(
                     f"{where} has no score and name (5.51429 I01_01_1.bmp): correct that line."
                 )
-            code = int(match["distortion"])
-            if not 1 <= code <= len(self.distortions):
-                raise DatasetError(
-                    f"{where}: {self.metadata.title} has no distortion {code}: use the official list."
-                )
+            reference, distortion, level = parse_name(cells[1], self.distortions, where)
             yield Rating(
                 distorted=cells[1],
-                reference=f"{match['reference']}.bmp",
-                distortion=self.distortions[code - 1],
-                level=int(match["level"]),
-                score=number_of(cells[0], where),
+                reference=f"{reference}.bmp",
+                distortion=distortion,
+                level=level,
+                score=cells[0],
                 where=where,
-                **({"score_std": deviations[number - 1]} if deviations else {}),
+                score_std=deviations[number - 1],
             )
 
-    def _deviations(self, expected: int) -> list[float]:
-        """Standard deviations in the order of the scores; empty if the file is missing."""
+    def _deviations(self, expected: int) -> Sequence[str | None]:
+        """Standard deviations in the order of the scores."""
         found = self.files.named("mos_std.txt")
         if not found:
-            return []
+            return [None] * expected
         path = found[0].path
         cells = read_text(path).split()
         if len(cells) != expected:
             raise DatasetError(
                 f"{path} has {len(cells):,} numbers for {expected:,} scores: use the official file, or remove it."
             )
-        return [number_of(cell, f"{path}, line {number}") for number, cell in enumerate(cells, start=1)]
+        return cells

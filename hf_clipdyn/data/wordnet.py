@@ -28,13 +28,10 @@ class WordnetBuilder(LabelledBuilder):
         return sorted(folder for folder in folders if _WNID.fullmatch(folder))
 
     def class_names(self) -> Sequence[str]:
-        return list(self.folder_classes().values())
-
-    def folder_classes(self) -> Mapping[str, str]:
-        return self._named
+        return list(self.folder_classes.values())
 
     @cached_property
-    def _named(self) -> dict[str, str]:
+    def folder_classes(self) -> Mapping[str, str]:
         known = {**self._words(), **imagenet_names()}
         return unique_names({wnid: known.get(wnid, wnid) for wnid in self.wnids})
 

@@ -1,9 +1,10 @@
 """Evaluation: revisions times benchmarks, planned, observed and scored, into one table of results."""
 
-from pathlib import Path
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from hf_clipdyn.evaluation.config import EvaluationConfig, called_with
+from hf_clipdyn.progress import draws_bars, library_bars
 
 if TYPE_CHECKING:
     import datasets
@@ -16,6 +17,8 @@ def evaluate_revisions(config: EvaluationConfig) -> "datasets.Dataset":
     """Measure benchmarks on the revisions of a run, or of any model on the Hub.
 
     The arguments are the fields of `hf_clipdyn.evaluation.config.EvaluationConfig`, the first two also by position.
+    The logger ``hf_clipdyn`` says which revisions are done and what is left out. Bars are drawn on a terminal and in a
+    notebook.
 
     Example::
 
@@ -32,23 +35,16 @@ def evaluate_revisions(config: EvaluationConfig) -> "datasets.Dataset":
         PublishError: the results could not be pushed; the output is complete all the same.
     """
     from accelerate import PartialState
-    from tqdm.auto import tqdm
 
     from hf_clipdyn.evaluation.evaluate import evaluate
+    from hf_clipdyn.evaluation.publish import check_push, push_results
     from hf_clipdyn.evaluation.watch import follow
 
-    say = tqdm.write if config.show_progress else lambda _: None
-    if config.push_to_hub is None:
-        return follow(config, say) if config.watch else evaluate(config, say)
-
-    from hf_clipdyn.evaluation.publish import check_push, push_results
-
-    check_push(config.push_to_hub, config.token)
-    results = follow(config, say) if config.watch else evaluate(config, say)
-    if PartialState().is_main_process:
-        assert isinstance(config.output, Path)
-        url = push_results(
-            config.output, config.push_to_hub, private=config.private, token=config.token, say=say
-        )
-        say(f"The results are pushed: {url}.")
+    config = replace(config, show_progress=config.show_progress and draws_bars())
+    with library_bars(config.show_progress):
+        if config.push_to_hub is not None:
+            check_push(config.push_to_hub, config.token)
+        results = follow(config) if config.watch else evaluate(config)
+        if config.push_to_hub is not None and PartialState().is_main_process:
+            push_results(config)
     return results

@@ -1,4 +1,4 @@
-"""Is one revision better than another? Paired, from the kept trials, without a forward pass."""
+"""Is one revision better than another? A paired comparison of the saved trials, without a forward pass."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -14,6 +14,7 @@ from hf_clipdyn.benchmarks.base import Common, Kind, check_columns
 from hf_clipdyn.benchmarks.registry import kind_named
 from hf_clipdyn.errors import EvaluationError, UnknownNameError
 from hf_clipdyn.metrics.shared_images import SharedImages, image_clusters
+from hf_clipdyn.progress import draws_bars
 from hf_clipdyn.results.cells import CellStore, newest
 from hf_clipdyn.results.row import CELL_KEY, NUMBER_KEY, Cell
 
@@ -42,36 +43,35 @@ def compare_revisions(
 ) -> pd.DataFrame:
     """Every metric of revision ``b`` minus that of revision ``a`` of the same run, on the same stimuli.
 
-    The interval is Student's on the delete-a-group jackknife of the difference, over the clusters of
-    the benchmark (`Kind.clusters`): whatever makes a stimulus easy for both cancels. Crossed clusters
-    (shape and texture exemplars) take V_first + V_second - V_both (Cameron, Gelbach and Miller 2011). More than
-    100 clusters are merged at random into 100 groups. Means over triplets take the variance over all pairs of
-    triplets that show a common image (`SharedImages`), and the text-free preference that over all pairs of images
-    that share an exemplar, with what each contributes as the mate of others. The interval holds neither the noise
-    of another seed nor that of another checkpoint, and nothing is corrected for the number of metrics. Diagnostics
-    are not compared.
+    The interval is Student's, from the delete-a-group jackknife of the difference over the clusters of the benchmark
+    (`Kind.clusters`): what makes a stimulus easy for both revisions cancels. Crossed clusters (shape and texture
+    exemplars) have the variance V_first + V_second - V_both (Cameron, Gelbach and Miller 2011). More than 100 clusters
+    are merged at random into 100 groups. Means over triplets have the variance over all pairs of triplets that show
+    a common image (`SharedImages`). The text-free preference has the variance over all pairs of images that share an
+    exemplar; an image also contributes as the mate of others. The interval includes neither the noise of another seed
+    nor that of another checkpoint, and there is no correction for the number of metrics. Diagnostics are not compared.
 
     Args:
-        results: table of `clipdyn evaluate`; the trials lie beside it.
+        results: table of `clipdyn evaluate`, with the trials beside it.
         a, b: names of revisions.
         benchmarks: as ``kind/dataset``; None for all that have trials of both revisions.
         confidence_level: of the intervals.
-        seed: of the merging into groups.
-        show_progress: a progress bar where a benchmark takes longer than two seconds.
+        seed: for merging clusters into groups.
+        show_progress: draw a progress bar if a benchmark takes longer than two seconds.
 
     Returns:
         One row per number: the columns that name its cell (without revision and commit) and the number, ``value_a``,
         ``value_b``, ``difference`` (b - a), ``ci_low``, ``ci_high``, the two-sided ``p_value`` of no difference (1 if
-        no group makes any) and ``n_clusters``. NaN where either value is undefined; interval and p value also where
-        every group makes the same difference, which says nothing of its error. Of noise there is also
-        ``drop_when_both_right``, over the images that both revisions classify correctly when clean; NaN where either
-        clean accuracy is not clear of chance.
+        no group changes it) and ``n_clusters``. NaN if either value is undefined. Interval and p value are also NaN if
+        all groups give the same difference, so that its error cannot be estimated. Noise benchmarks add
+        ``drop_when_both_right``, over the images that both revisions classify correctly when clean; it is NaN if either
+        clean accuracy is indistinguishable from chance.
 
     Raises:
         UnknownNameError: the table has no such revision or benchmark, or the plug-in of a kind is not loaded.
         EvaluationError: there are no trials, or none of both revisions on the same stimuli.
     """
-    store = CellStore(Path(results))
+    store = CellStore(results)
     held: dict[Key, dict[str, Cell]] = {}
     for cell in newest(store.cells()):
         held.setdefault(tuple(getattr(cell, name) for name in _SAME), {})[cell.revision] = cell
@@ -100,7 +100,7 @@ def _is_wanted(cell: Cell, benchmarks: Sequence[str] | None) -> bool:
 def _check_names(
     held: Iterable[Mapping[str, Cell]], revisions: Sequence[str], benchmarks: Sequence[str] | None
 ) -> None:
-    """Refuse names of benchmarks and of revisions that were not measured, each with the nearest ones."""
+    """Refuse names of benchmarks and revisions that were not measured."""
     cells = [cell for by_revision in held for cell in by_revision.values()]
     names = {f"{cell.kind}/{cell.dataset}" for cell in cells}
     for name in benchmarks or ():
@@ -131,7 +131,7 @@ def _compare(
     difference = values[:, 1] - values[:, 0]
     variance, n_groups = (np.array(column) for column in zip(*(spread[key] for key in whole), strict=True))
     error = np.sqrt(variance)
-    # A difference that no group changes has no error that could be estimated.
+    # If no group changes the difference, its error cannot be estimated.
     error[(error == 0) & (difference != 0)] = np.nan
     with np.errstate(invalid="ignore", divide="ignore"):
         quantile = stats.t.ppf((1 + confidence_level) / 2, n_groups - 1)
@@ -157,16 +157,16 @@ def _differences(kind: type[Kind[Any]], a: pd.DataFrame, b: pd.DataFrame) -> dic
     alone = (kind.score(side, common) for side in (a, b))
     together = kind.score_together(a, b)
     first, second = (
-        {one.key: one.value for one in (*own, *beside) if one.role != "diagnostic"}
+        {one.number_key: one.value for one in (*own, *beside) if one.role != "diagnostic"}
         for own, beside in zip(alone, together, strict=True)
     )
     return {key: (value, second[key]) for key, value in first.items() if key in second}
 
 
 def _from_influences(kind: type[Kind[Any]], a: pd.DataFrame, b: pd.DataFrame) -> dict[Key, tuple[float, int]]:
-    """Variance of the difference and number of clusters of each number whose error is a sum over stimuli."""
-    first, second = ({one.key: one.values for one in kind.influences(side)} for side in (a, b))
-    # Sub-sets hold other stimuli than the whole; those of the same ones share the work.
+    """For each number whose error is a sum over stimuli: variance of the difference, number of clusters."""
+    first, second = ({one.number_key: one.values for one in kind.influences(side)} for side in (a, b))
+    # Numbers of the same stimuli share the work; those of a subset have fewer stimuli.
     alike: dict[bytes, tuple[pd.Index, dict[Key, NDArray[np.float64]]]] = {}
     for key in (key for key in first if key in second):
         difference = second[key].sub(first[key], fill_value=0.0)
@@ -185,7 +185,7 @@ def _from_influences(kind: type[Kind[Any]], a: pd.DataFrame, b: pd.DataFrame) ->
 
 
 def _units(table: pd.DataFrame, alike: bool) -> tuple[NDArray[np.int64], int]:
-    """What each stimulus hangs on, numbered, (n, k), and the number of clusters for Student's t."""
+    """The clusters of each stimulus, numbered, (n, k), and the number of clusters for Student's t."""
     if alike:
         codes = pd.factorize(table.to_numpy().reshape(-1))[0].reshape(table.shape)
         clusters, n_groups = image_clusters(codes)
@@ -204,7 +204,7 @@ def _from_jackknife(
     seed: int,
     show_progress: bool,
 ) -> dict[Key, tuple[float, int]]:
-    """Variance of the difference and number of groups, each group left out in turn and the rest scored again."""
+    """Variance of the difference and number of groups: leave out each group in turn and score the rest."""
     ways = [_groups(a, b, [column], seed) for column in kind.clusters]
     if len(ways) == 2:
         ways.append(_groups(a, b, list(kind.clusters), seed))
@@ -215,7 +215,7 @@ def _from_jackknife(
         unit="group",
         delay=2,
         leave=False,
-        disable=not show_progress,
+        disable=not (show_progress and draws_bars()),
     ) as bar:
         parts = [
             _jackknife_variance(kind, a, b, way, n, keys, bar) for way, n in zip(ways, numbers, strict=True)
@@ -223,13 +223,13 @@ def _from_jackknife(
     variance = parts[0]
     if len(parts) == 3:
         variance = parts[0] + parts[1] - parts[2]
-        largest = np.max(parts, axis=0)  # the safe side where a small sample makes the sum negative
+        largest = np.max(parts, axis=0)  # conservative if a small sample makes the sum negative
         variance = np.where(variance > 0, variance, largest)
     return {key: (one, min(numbers)) for key, one in zip(keys, variance.tolist(), strict=True)}
 
 
 def _groups(a: pd.DataFrame, b: pd.DataFrame, columns: list[str], seed: int) -> list[NDArray[np.int64]]:
-    """Number of each row's group of clusters, for both sides alike."""
+    """Number of each row's group of clusters, the same for both sides."""
     names = [pd.MultiIndex.from_frame(side[columns]) for side in (a, b)]
     known = names[0].append(names[1]).unique()
     order = np.random.default_rng(seed).permutation(len(known))

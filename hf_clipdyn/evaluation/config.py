@@ -1,4 +1,4 @@
-"""What `evaluate` may be told: one dataclass for flags, YAML and the Python call."""
+"""The configuration of `evaluate`: one dataclass for flags, YAML and the Python call."""
 
 import inspect
 from collections.abc import Callable, Mapping, Sequence
@@ -24,10 +24,7 @@ _SHORT_DTYPES = {"fp32": "float32", "bf16": "bfloat16"}  # as accelerate calls t
 
 @dataclass(frozen=True)
 class EvaluationConfig(Common):
-    """One evaluation.
-
-    `evaluate_revisions` takes the same arguments, the first two also by position.
-    """
+    """One evaluation; `evaluate_revisions` has the same arguments."""
 
     repo_id: str = option(MISSING, "Repository, owner/name.")
     benchmarks: str | Benchmark | Sequence[str | Benchmark] | None = option(
@@ -115,7 +112,7 @@ class EvaluationConfig(Common):
 
     @cached_property
     def selected(self) -> list[Benchmark]:
-        """The benchmarks that are meant; see `select_benchmarks`."""
+        """The selected benchmarks; see `select_benchmarks`."""
         wanted = self.benchmarks
         assert not isinstance(wanted, str | Benchmark)
         return select_benchmarks(self.suite, wanted, self.settings, self.data_dirs)

@@ -1,13 +1,12 @@
 """Plan, observe, score: one live model, each image once per revision, each cell written when it is done."""
 
 import time
-from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
+from pathlib import Path
 
 import datasets
-import torch
 from accelerate import PartialState
+from accelerate.logging import get_logger
 from tqdm.auto import tqdm
 
 from hf_clipdyn.benchmarks.base import Benchmark
@@ -15,24 +14,26 @@ from hf_clipdyn.benchmarks.readout import Readout
 from hf_clipdyn.benchmarks.registry import vocabulary
 from hf_clipdyn.evaluation.config import EvaluationConfig
 from hf_clipdyn.evaluation.live_model import LastTexts, LiveModel
-from hf_clipdyn.evaluation.observe import new_readout, observe
+from hf_clipdyn.evaluation.observe import observe
 from hf_clipdyn.evaluation.plan import Plan, PlannedCell, check_precision
+from hf_clipdyn.evaluation.precision import PrecisionCheck
 from hf_clipdyn.evaluation.processes import check_device, from_main_process, join_processes
 from hf_clipdyn.evaluation.score import rescore, rows_of, score, versions
+from hf_clipdyn.models.encoder import Encoder
 from hf_clipdyn.results.cells import CellStore
 
 __all__ = ["evaluate"]
 
+_log = get_logger(__name__)
 
-def evaluate(config: EvaluationConfig, say: Callable[[str], Any] = lambda _: None) -> datasets.Dataset:
-    """Measure every chosen benchmark on every chosen revision, or score their kept trials again.
 
-    Args:
-        config: what and how.
-        say: told, in a sentence each, what is left out and how far the work is.
+def evaluate(config: EvaluationConfig) -> datasets.Dataset:
+    """Measure the selected benchmarks on the selected revisions, or score their saved trials again.
+
+    It logs each revision when it is done, and what is left out.
 
     Returns:
-        The rows of these revisions and benchmarks, also of those that were done before.
+        The rows of these revisions and benchmarks, including those that were done before.
 
     Raises:
         UnknownNameError: an unknown suite, benchmark, data set or revision.
@@ -43,45 +44,32 @@ def evaluate(config: EvaluationConfig, say: Callable[[str], Any] = lambda _: Non
     """
     state = join_processes(config.device)
     check_device(config.device)
-    if not state.is_main_process:
-        say = _silent
-    assert config.output is None or not isinstance(config.output, str)
-    # Only the main process writes; the others hold an empty store and are told what is done.
+    # Only the main process writes. The others have an empty store and receive the keys of what is done.
     store = CellStore(config.output if state.is_main_process else None)
     if config.rescore:
-        keys = rescore(config, store, say) if state.is_main_process else []
+        keys = rescore(config, store) if state.is_main_process else []
         store.rebuild()
     else:
         check_precision(config, store.cells())
-        plan = Plan(config, say)
+        plan = Plan(config)
         store.check_writable()
         try:
-            keys = _measure(config, plan, store, say)
+            keys = _measure(config, plan, store)
         finally:
             store.rebuild()
     table = from_main_process(store.select(keys) if state.is_main_process else None)
     return datasets.Dataset(table.combine_chunks())
 
 
-def _silent(_: str) -> None:
-    """What processes but the main one say."""
-
-
-def _measure(config: EvaluationConfig, plan: Plan, store: CellStore, say: Callable[[str], Any]) -> list[str]:
-    """Measure what is not done yet; returns the keys of all cells that the call means."""
-    state = PartialState()
-    assert config.store is None or not isinstance(config.store, str)
-    dtype = getattr(torch, config.dtype)
-    live = LiveModel(config.repo_id, config.store, config.token, config.device, dtype)
+def _measure(config: EvaluationConfig, plan: Plan, store: CellStore) -> list[str]:
+    """Measure what is not done yet; returns the keys of all selected cells."""
+    live = LiveModel(config)
     texts = None if plan.last is None else LastTexts(plan.last, live)
     keys: list[str] = []
-    with tqdm(
-        total=len(plan),
-        desc="evaluating",
-        unit="cell",
-        disable=not (config.show_progress and state.is_main_process),
-    ) as bar:
+    shown = config.show_progress and PartialState().is_main_process
+    with tqdm(total=len(plan), desc="evaluating", unit="cell", disable=not shown) as bar:
         for revision in plan.revisions:
+            start = time.perf_counter()
             folder = live.fetch(revision)
             done = set() if config.force else from_main_process(store.keys())
             readout: Readout | None = None
@@ -89,11 +77,21 @@ def _measure(config: EvaluationConfig, plan: Plan, store: CellStore, say: Callab
                 bar.set_postfix_str(f"{revision.name} {planned.cell.kind}/{planned.cell.dataset}")
                 if planned.cell.key not in done:
                     if readout is None:
-                        readout = new_readout(live.load(folder), folder, revision.name, config, say)
+                        readout = _readout(live.load(folder), folder, revision.name, config)
                     _measure_cell(planned, readout, config, store)
                 keys.append(planned.cell.key)
                 bar.update()
+            if readout is not None:
+                seconds = time.perf_counter() - start
+                _log.info(f"{revision.name}: {len(keys)} of {len(plan)} cells done, {seconds:.0f} s")
     return keys
+
+
+def _readout(encoder: Encoder, folder: Path, name: str, config: EvaluationConfig) -> Readout:
+    check = None
+    if config.dtype != "float32":
+        check = PrecisionCheck(folder, name, config.device or str(encoder.device))
+    return Readout(encoder, batch_size=config.batch_size, check=check, name=name)
 
 
 def _measure_cell(planned: PlannedCell, readout: Readout, config: EvaluationConfig, store: CellStore) -> None:

@@ -1,4 +1,4 @@
-"""The one model of an evaluation, and the texts that it embeds with the weights of the run's last revision."""
+"""The model of an evaluation, and the text embeddings of the run's last revision."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -9,6 +9,7 @@ import torch
 from accelerate import PartialState
 from numpy.typing import NDArray
 
+from hf_clipdyn.evaluation.config import EvaluationConfig
 from hf_clipdyn.models.encoder import Encoder
 from hf_clipdyn.models.snapshots import architecture_digest, snapshot_folder
 from hf_clipdyn.revisions import Revision
@@ -17,40 +18,31 @@ __all__ = ["LastTexts", "LiveModel"]
 
 
 class LiveModel:
-    """A model whose weights are those of the revision that was loaded last.
+    """A model whose weights are those of the revision that was loaded last."""
 
-    Args:
-        repo_id: ``owner/name`` of the run.
-        store: folder of a local store; None reads the Hub.
-        token: for a private repository.
-        device: None for the accelerator where there is one.
-        dtype: of weights and activations.
-    """
-
-    def __init__(
-        self, repo_id: str, store: Path | None, token: str | None, device: str | None, dtype: torch.dtype
-    ) -> None:
-        self._repo_id, self._store, self._token = repo_id, store, token
-        self._device, self._dtype = device, dtype
+    def __init__(self, config: EvaluationConfig) -> None:
+        self._config = config
         self._encoder: Encoder | None = None
         self._folder: Path | None = None
 
     def fetch(self, revision: Revision) -> Path:
         """Folder with the revision's files."""
+        store = self._config.store
         with PartialState().main_process_first():
             return snapshot_folder(
-                self._repo_id,
+                self._config.repo_id,
                 revision.commit,
-                cache_dir=self._store,
-                local_files_only=self._store is not None,
-                token=self._token,
+                cache_dir=None if store is None else Path(store),
+                local_files_only=store is not None,
+                token=self._config.token,
             )
 
     def load(self, folder: Path) -> Encoder:
         """The model with the weights of that folder."""
         if self._encoder is None:
-            device = self._device or _default_device()
-            self._encoder = Encoder.from_folder(folder, device=device, dtype=self._dtype)
+            device = self._config.device or _default_device()
+            dtype = getattr(torch, self._config.dtype)
+            self._encoder = Encoder.from_folder(folder, device=device, dtype=dtype)
         elif folder != self._folder:
             self._encoder.load(folder)
         self._folder = folder
@@ -58,7 +50,7 @@ class LiveModel:
 
     @contextmanager
     def borrowed(self, folder: Path) -> Iterator[Encoder]:
-        """Within this context the model has the weights of that folder, afterwards those it had before."""
+        """Within the block the model has the weights of that folder, and afterwards its earlier weights."""
         before = self._folder
         encoder = self.load(folder)
         yield encoder
@@ -67,20 +59,19 @@ class LiveModel:
 
 
 def _default_device() -> torch.device:
-    """The process's accelerator; not Apple's, since gradients are taken in double precision, which it lacks."""
+    """The process's accelerator; not Apple's, which lacks the double precision of the gradients."""
     device = PartialState().device
     return torch.device("cpu") if device.type == "mps" else device
 
 
 class LastTexts:
-    """Text embeddings of the run's last revision, to ask the earlier ones with.
+    """Text embeddings of the run's last revision, for evaluating the earlier ones.
 
-    The text encoder drifts in training as the image encoder does; with fixed texts, a trajectory shows the drift of
-    the images only.
+    Both encoders change in training; with fixed texts, a trajectory shows the change of the images only.
 
     Args:
         revision: the last one of the whole run, whichever are evaluated.
-        live: borrowed for texts that were not asked before; no second model is held.
+        live: embeds the texts that are not known yet, so that there is no second model in memory.
     """
 
     def __init__(self, revision: Revision, live: LiveModel) -> None:
@@ -99,7 +90,7 @@ class LastTexts:
         return np.stack([self._known[text] for text in texts]) if texts else np.zeros((0, 0), np.float32)
 
     def fit(self, folder: Path) -> bool:
-        """Whether the revision in that folder has the architecture of the last one, hence its space."""
+        """Whether the revision in that folder has the architecture, hence the space, of the last one."""
         return architecture_digest(folder) == architecture_digest(self._fetched())
 
     def _fetched(self) -> Path:

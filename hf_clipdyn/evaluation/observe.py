@@ -1,7 +1,5 @@
-"""The second stage: show a revision the stimuli of a benchmark; its answers are the trials."""
+"""The second stage: show the stimuli of a benchmark to a revision, whose answers are the trials."""
 
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any, cast
 
 import pandas as pd
@@ -9,41 +7,20 @@ from accelerate import PartialState
 
 from hf_clipdyn.benchmarks.base import Kind
 from hf_clipdyn.benchmarks.readout import Readout, map_over_processes
-from hf_clipdyn.evaluation.config import EvaluationConfig
 from hf_clipdyn.evaluation.plan import PlannedCell
-from hf_clipdyn.evaluation.precision import PrecisionCheck
-from hf_clipdyn.models.encoder import Encoder
 from hf_clipdyn.results.row import Cell
 
-__all__ = ["new_readout", "observe"]
-
-
-def new_readout(
-    encoder: Encoder, folder: Path, name: str, config: EvaluationConfig, say: Callable[[str], Any]
-) -> Readout:
-    """What benchmarks read of one revision; a lower precision is compared with float32 on the first batch.
-
-    Args:
-        encoder: holds the revision's weights.
-        folder: with its files.
-        name: of the revision.
-        config: how.
-        say: told how far the precision is from float32.
-    """
-    check = None
-    if config.dtype != "float32":
-        check = PrecisionCheck(folder, name, config.device or str(encoder.device), say)
-    return Readout(encoder, batch_size=config.batch_size, check=check, name=name)
+__all__ = ["observe"]
 
 
 def observe(planned: PlannedCell, readout: Readout) -> pd.DataFrame:
     """The trials of one cell: ``split``, ``row`` and ``file`` of the stimulus, then the columns of the kind.
 
-    With several processes each calls it, and each gets all trials.
+    Every process calls it, and each gets all trials.
 
     Returns:
-        A row per stimulus and condition. ``row`` is that of the data set, ``file`` the name of the image's file, ""
-        if unknown.
+        A row per stimulus and condition. ``row`` is the row in the data set, ``file`` the image's file name ("" if
+        unknown).
     """
     if planned.texts is not None:
         readout = readout.with_texts(planned.texts)

@@ -1,7 +1,7 @@
-"""The options of `clipdyn evaluate`: flags and YAML, made from `EvaluationConfig` and from each kind's settings.
+"""The options of `clipdyn evaluate`: flags and YAML, from `EvaluationConfig` and the settings of each kind.
 
 A field becomes ``--its-name``, and a setting of a kind ``--<kind>-<setting>``. Several values are separated by commas,
-or the option is repeated. ``--config`` names a YAML file with the same keys in underscores; flags win over it.
+or the option is repeated. ``--config`` names a YAML file of the same names with underscores; flags override it.
 """
 
 import inspect
@@ -28,7 +28,7 @@ _SCALARS = (Path, bool, int, float, str)  # of a union the first one counts
 
 @dataclass(frozen=True)
 class Flag:
-    """One option: a field of a configuration as the command line and YAML have it.
+    """A field of a configuration as an option of the command line and YAML.
 
     The field's metadata may have ``flag`` (another name here; None for no option), ``short`` (a letter) and
     ``flag_default`` (another default here).
@@ -37,7 +37,7 @@ class Flag:
         field: of the configuration.
         item: type of its value, or of each of several.
         several: how several values are written: ``values``, ``pairs`` (NAME=PATH) or empty if there is one value.
-        kind: name of the kind whose setting it is; empty for what affects all.
+        kind: name of the kind whose setting it is; empty for an option of all kinds.
         panel: heading in the help.
     """
 
@@ -82,7 +82,7 @@ class Flag:
 
     @property
     def default(self) -> Any:
-        """What it is if it is not given, as typer takes it: several values are one text in a list."""
+        """The default as typer takes it: several values are one text in a list."""
         value = self.field.metadata.get("flag_default", self.field.default)
         if self.several:
             return [",".join(map(_text, value))] if isinstance(value, tuple) and value else None
@@ -98,7 +98,7 @@ class Flag:
 
     @property
     def is_option(self) -> bool:
-        """Whether it is an option, and no argument by position."""
+        """Whether it is an option and not a positional argument."""
         return bool(self.several) or self.field.default is not MISSING
 
     @property
@@ -114,7 +114,7 @@ class Flag:
 
     @property
     def parameter(self) -> inspect.Parameter:
-        """The parameter of a function from which typer makes the option."""
+        """The function parameter from which typer makes the option."""
         item = str if self.several else self.item
         taken: Any = list[item] if self.several else item  # type: ignore[valid-type]
         if not self.is_option:
@@ -132,11 +132,7 @@ class Flag:
         return _parameter(self.key, Annotated[taken | None, option], self.default)
 
     def value(self, given: Any, name: str) -> Any:
-        """What the field gets.
-
-        Args:
-            given: what typer made of the option.
-            name: what a message calls it.
+        """The field's value, from typer's value and the option's name in a message.
 
         Raises:
             ConfigError: a value that cannot be read or is out of its range.
@@ -210,25 +206,11 @@ def flags() -> list[Flag]:
     return found
 
 
-_CONFIG = _parameter(
-    "config",
-    Annotated[
-        Path | None,
-        typer.Option(
-            "--config", is_eager=True, help="YAML file of these options, spelt with underscores. Flags win."
-        ),
-    ],
-    None,
-)
-
-
 def command(listed: TyperCommand, args: Sequence[str], parent: typer.Context) -> TyperCommand:
-    """The command with its options, as these arguments call it.
-
-    What they name with ``--plugin`` is imported first, since it may add options.
+    """The command with all options. The file of ``--plugin`` is imported first, since it may add some.
 
     Args:
-        listed: its name, help and callback; the callback reads its context with `arguments`.
+        listed: the command with its own options, among them ``--config``; it calls `arguments`.
         args: the arguments after the command's name.
         parent: context of the group.
 
@@ -237,7 +219,7 @@ def command(listed: TyperCommand, args: Sequence[str], parent: typer.Context) ->
         UnknownNameError: the file has an unknown key.
     """
     plugin = next(Flag.of(EvaluationConfig, one) for one in fields(EvaluationConfig) if one.name == "plugins")
-    scan = _built(listed, [_CONFIG, plugin.parameter], add_help_option=False)
+    scan = _built(listed, [plugin.parameter], add_help_option=False)
     first = scan.make_context(
         listed.name,
         list(args),
@@ -259,8 +241,8 @@ def command(listed: TyperCommand, args: Sequence[str], parent: typer.Context) ->
             raise ConfigError(f"{key} in {file} has {len(value)} values: give {needed}.")
         if value is not None:
             defaults[key] = _several(value) if known[key].several else str(value)
-    parameters = [known[key].parameter for key in known]
-    return _built(listed, [_CONFIG, *parameters], context_settings={"default_map": defaults})
+    parameters = [one.parameter for one in known.values()]
+    return _built(listed, parameters, context_settings={"default_map": defaults})
 
 
 def _several(value: Any) -> list[str] | None:
@@ -269,12 +251,17 @@ def _several(value: Any) -> list[str] | None:
 
 
 def _built(listed: TyperCommand, parameters: Sequence[inspect.Parameter], **settings: Any) -> TyperCommand:
-    def call(**_: Any) -> Any:
-        assert listed.callback is not None
-        return listed.callback()
+    callback = listed.callback
+    assert callback is not None
+    own = [
+        one for one in inspect.signature(callback).parameters.values() if one.annotation is not typer.Context
+    ]
 
-    call.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    call.__annotations__ = {one.name: one.annotation for one in parameters}
+    def call(**given: Any) -> Any:
+        return callback(**{one.name: given[one.name] for one in own})
+
+    call.__signature__ = inspect.Signature([*own, *parameters])  # type: ignore[attr-defined]
+    call.__annotations__ = {one.name: one.annotation for one in (*own, *parameters)}
     app = typer.Typer(rich_markup_mode=None, add_completion=False)
     app.command(listed.name, cls=_Command, help=listed.help, **settings)(call)
     built = typer.main.get_command(app)

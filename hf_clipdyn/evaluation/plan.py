@@ -1,8 +1,8 @@
-"""The first stage: which cells a call means, settled before the first forward pass."""
+"""The first stage: choose the cells, before the first forward pass."""
 
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,6 +11,7 @@ import datasets
 import numpy as np
 import pyarrow.compute as pc
 from accelerate import PartialState
+from accelerate.logging import get_logger
 from numpy.typing import NDArray
 
 from hf_clipdyn.benchmarks.base import Benchmark, Kind
@@ -30,17 +31,20 @@ __all__ = ["Plan", "PlannedCell", "check_precision", "choose_revisions", "open_s
 
 Files = NDArray[np.object_]
 
+_log = get_logger(__name__)
+
+_OF_REVISION = ("commit", "epoch", "step", "samples_seen", "scale", "seed", "parameters")
 _STIMULUS = ("image", "distorted")  # columns of the image that a row is about, before those of its partners
 
 
 @dataclass(frozen=True)
 class PlannedCell:
-    """One benchmark on one revision, asked with its own texts or with those of the run's last one.
+    """One benchmark on one revision, with its own texts or those of the run's last revision.
 
     Attributes:
-        cell: its columns; `versions` and `seconds` are not known yet.
+        cell: without `versions` and `seconds`, which are not known yet.
         kind: ready to show the data set.
-        files: name of the image's file of each row of the data set, "" if unknown.
+        files: file name of each row's image, "" if unknown.
         texts: those of the last revision; None for the revision's own.
     """
 
@@ -51,11 +55,7 @@ class PlannedCell:
 
 
 class Plan:
-    """The revisions and the data sets that a call means, and the cells of each revision.
-
-    Args:
-        config: what and how.
-        say: told, in a sentence each, what is left out and why.
+    """The selected revisions, their data sets, and the cells of each revision.
 
     Raises:
         UnknownNameError: an unknown suite, benchmark, data set or revision.
@@ -64,19 +64,19 @@ class Plan:
 
     Attributes:
         revisions: to be measured, in training order.
-        last: the last revision of the whole run, whose texts the others are asked with too; None if they are not.
-        sources: the data set behind each benchmark that can run.
+        last: the last revision of the whole run, if its texts are used for all others too; else None.
+        sources: the data set of each benchmark that can run.
     """
 
-    def __init__(self, config: EvaluationConfig, say: Callable[[str], Any]) -> None:
-        self._config, self._say = config, say
-        self._prepared: dict[str, _Prepared] = {}
+    def __init__(self, config: EvaluationConfig) -> None:
+        self._config = config
+        self._prepared: dict[str, tuple[dict[Benchmark, Kind[Any]], bool]] = {}
         assert config.revisions is None or not isinstance(config.revisions, str)
         listed = list_revisions(config.repo_id, store=config.store, token=config.token)
-        self.revisions, last = choose_revisions(config.repo_id, listed, config.revisions, say)
+        self.revisions, last = choose_revisions(config.repo_id, listed, config.revisions)
         self.last = last if config.final_texts and len(listed) > 1 else None
         with PartialState().main_process_first():
-            self.sources = open_sources(config, say)
+            self.sources = open_sources(config)
         self._files = {name: file_names(source.dataset) for name, source in self.sources.items()}
 
     def __len__(self) -> int:
@@ -101,22 +101,23 @@ class Plan:
             # Revisions of one run share a processor; where one differs, it sees other pixels.
             with PartialState().main_process_first():
                 self._prepared[settings] = self._prepare(folder)
-        prepared = self._prepared[settings]
-        drifting = [one for one in prepared.kinds if one.kind.text_drift and prepared.reads_text]
+        kinds, reads_text = self._prepared[settings]
+        drifting = [one for one in kinds if one.kind.text_drift and reads_text]
         if texts is not None and drifting and not texts.fit(folder):
-            self._say(
+            _log.warning(
                 f"{revision.name} has another architecture than {texts.revision.name}, the last revision: "
                 f"{_names(drifting)} {'is' if len(drifting) == 1 else 'are'} not asked with the texts of that one."
             )
             texts = None
-        for benchmark, kind in prepared.kinds.items():
+        for benchmark, kind in kinds.items():
             split, files = self.sources[benchmark].split, self._files[benchmark]
             for asked in (None, texts) if texts is not None and benchmark in drifting else (None,):
                 yield PlannedCell(
                     _cell(self._config, revision, kind, benchmark, split, asked), kind, files, asked
                 )
 
-    def _prepare(self, folder: Path) -> "_Prepared":
+    def _prepare(self, folder: Path) -> tuple[dict[Benchmark, Kind[Any]], bool]:
+        """The benchmarks for revisions that share a processor, and whether these read texts."""
         model_config, image_processor = read_input(folder)
         reads_text = hasattr(model_config, "text_config")
         needing = [one for one in self.sources if one.kind.needs_text and not reads_text]
@@ -126,7 +127,7 @@ class Plan:
                 raise EvaluationError(
                     f"{need}: name other benchmarks with --benchmarks, or leave these out with --skip-missing."
                 )
-            self._say(f"{need}: they are left out.")
+            _log.info(f"{need}: they are left out.")
         kinds: dict[Benchmark, Kind[Any]] = {}
         for one in sorted(self.sources, key=lambda one: not one.kind.reads_layers):
             if one in needing:
@@ -135,17 +136,9 @@ class Plan:
             if kind.preprocess == "processor" and square_processor(image_processor) is not image_processor:
                 kind.preprocess = "squash"  # a NaFlex processor would keep the shape of the image
             if kind.left_out:
-                self._say(f"{one.name}: {kind.left_out} stimuli cannot be decoded and are left out.")
+                _log.warning(f"{one.name}: {kind.left_out} stimuli cannot be decoded and are left out.")
             kinds[one] = kind
-        return _Prepared(kinds, reads_text)
-
-
-@dataclass(frozen=True)
-class _Prepared:
-    """The benchmarks for revisions that share a processor, and whether these read texts."""
-
-    kinds: Mapping[Benchmark, Kind[Any]]
-    reads_text: bool
+        return kinds, reads_text
 
 
 def _cell(
@@ -156,16 +149,13 @@ def _cell(
     split: str,
     texts: LastTexts | None,
 ) -> Cell:
+    settings = {**benchmark.settings.as_json(), **kind.facts}
+    if settings.get("preprocess") == kind.preprocess:
+        del settings["preprocess"]  # it is a column
     return Cell(
         repo_id=config.repo_id,
         revision=revision.name,
-        commit=revision.commit,
-        epoch=revision.epoch,
-        step=revision.step,
-        samples_seen=revision.samples_seen,
-        scale=revision.scale,
-        seed=revision.seed,
-        parameters=revision.parameters,
+        **{name: getattr(revision, name) for name in _OF_REVISION},
         kind=kind.name,
         dataset=benchmark.dataset,
         split=split,
@@ -173,7 +163,7 @@ def _cell(
         observe_version=kind.observe_version,
         score_version=kind.score_version,
         preprocess=kind.preprocess,
-        settings=json.dumps({**benchmark.settings.as_json(), **kind.facts}, sort_keys=True),
+        settings=json.dumps(settings, sort_keys=True),
         dtype=config.dtype,
         texts="own" if texts is None else "last",
         text_commit="" if texts is None else texts.revision.commit,
@@ -198,7 +188,7 @@ def check_precision(config: EvaluationConfig, held: Sequence[Cell]) -> None:
 
 
 def choose_revisions(
-    repo_id: str, listed: Sequence[Revision], wanted: Sequence[str] | None, say: Callable[[str], Any]
+    repo_id: str, listed: Sequence[Revision], wanted: Sequence[str] | None
 ) -> tuple[list[Revision], Revision]:
     """The revisions to measure, and the last one of the whole run.
 
@@ -212,7 +202,7 @@ def choose_revisions(
     if wanted is None:
         bare = [revision.name for revision in listed if revision not in able]
         if bare:
-            say(f"These revisions hold no weights and are left out: {', '.join(bare)}.")
+            _log.warning(f"These revisions hold no weights and are left out: {', '.join(bare)}.")
         return able, able[-1]
     by_name = {revision.name: revision for revision in listed}
     for name in wanted:
@@ -221,13 +211,13 @@ def choose_revisions(
     return [by_name[name] for name in dict.fromkeys(wanted)], able[-1]
 
 
-def open_sources(config: EvaluationConfig, say: Callable[[str], Any]) -> dict[Benchmark, Source]:
-    """The data set behind each benchmark; all that are missing are named at once, with the place to get them.
+def open_sources(config: EvaluationConfig) -> dict[Benchmark, Source]:
+    """The data set of each benchmark. One error names all that are missing, and where to get them.
 
-    The Hub is asked for mirrors only if all data sets without one are there, or what is missing is left out.
+    The Hub is asked for mirrors only if all data sets without one are there, or if missing data are skipped.
 
     Raises:
-        EvaluationError: some are missing and are not to be left out, or none is there.
+        EvaluationError: some are missing and must not be skipped, or none is there.
     """
     benchmarks = config.selected
     sources: dict[Benchmark, Source] = {}
@@ -245,7 +235,13 @@ def open_sources(config: EvaluationConfig, say: Callable[[str], Any]) -> dict[Be
             continue
         shown = (one.dataset, one.kind.schemas)
         if shown not in opened:  # a Hub that does not answer is waited for once
-            opened[shown] = _open(*shown, config)
+            folder = config.data_dirs.get(one.dataset)
+            try:
+                opened[shown] = open_source(
+                    *shown, data_dir=None if folder is None else Path(folder), token=config.token
+                )
+            except DatasetError as error:
+                opened[shown] = error
         found = opened[shown]
         if isinstance(found, Source):
             sources[one] = found
@@ -255,7 +251,7 @@ def open_sources(config: EvaluationConfig, say: Callable[[str], Any]) -> dict[Be
         table = _missing_table(missing, benchmarks, config)
         if not config.skip_missing:
             raise EvaluationError(table)
-        say(f"Left out: {table}")
+        _log.info(f"Left out: {table}")
     if not sources:
         raise EvaluationError("No benchmark can run: nothing was evaluated.")
     return sources
@@ -278,13 +274,14 @@ def file_names(dataset: datasets.Dataset) -> Files:
 def _missing_table(
     missing: Mapping[Benchmark, str], benchmarks: Sequence[Benchmark], config: EvaluationConfig
 ) -> str:
-    """What is missing, a line a benchmark, and what was not asked for yet; then what to do."""
+    """A line for each benchmark whose data are missing or not yet asked for, then what to do."""
     width = max(len(one.name) for one in benchmarks)
     lines = []
     for one in benchmarks:
         facts = dataset_metadata(one.dataset)
         if one in missing:
-            lines.append(f"  {one.name:<{width}}  {_with_place(missing[one], facts.where)}")
+            place = "" if facts.where in missing[one] else f" It is at {facts.where}."
+            lines.append(f"  {one.name:<{width}}  {missing[one]}{place}")
         elif (
             one.dataset not in config.data_dirs
             and facts.mirror is not None
@@ -304,20 +301,6 @@ def _missing_table(
             "with --skip-missing.",
         ]
     )
-
-
-def _open(dataset: str, schemas: tuple[str, ...], config: EvaluationConfig) -> Source | DatasetError:
-    folder = config.data_dirs.get(dataset)
-    try:
-        return open_source(
-            dataset, schemas, data_dir=None if folder is None else Path(folder), token=config.token
-        )
-    except DatasetError as error:
-        return error
-
-
-def _with_place(why: str, where: str) -> str:
-    return why if where in why else f"{why} It is at {where}."
 
 
 def _names(benchmarks: Sequence[Benchmark]) -> str:

@@ -1,11 +1,10 @@
-"""How far a lower precision is from float32, on the very images that are measured."""
+"""How far a lower precision is from float32, on the images that are measured."""
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
+from accelerate.logging import get_logger
 from numpy.typing import NDArray
 from scipy import stats
 
@@ -16,30 +15,28 @@ from hf_clipdyn.models.encoder import Encoder
 __all__ = ["MINIMUM_RANK_CORRELATION", "PrecisionCheck"]
 
 MINIMUM_RANK_CORRELATION = 0.99
-"""Spearman's correlation of all pairs' distances below which a precision is refused."""
+"""The least Spearman correlation of all pairs' distances with those in float32."""
 
 _SAMPLE = 64
+_log = get_logger(__name__)
 
 
 class PrecisionCheck:
-    """Compares a first batch with float32, and refuses where the order of the distances breaks.
+    """Compares the first batch with float32, and raises if the order of the distances changes.
 
-    Where all cosines are close to 1, as in an untrained model, bfloat16 keeps no order at all.
+    If all cosines are close to 1, as in an untrained model, bfloat16 keeps no order at all.
 
     Args:
         folder: snapshot of the revision.
-        name: of the revision, for the message.
-        device: where the float32 model runs.
-        say: told the deviation in one sentence.
+        name: name of the revision, for the message.
+        device: device of the float32 model.
     """
 
-    def __init__(
-        self, folder: Path, name: str, device: str | torch.device, say: Callable[[str], Any]
-    ) -> None:
-        self._folder, self._name, self._device, self._say = folder, name, device, say
+    def __init__(self, folder: Path, name: str, device: str | torch.device) -> None:
+        self._folder, self._name, self._device = folder, name, device
 
     def __call__(self, pixels: NDArray[np.uint8], projection: NDArray[np.float32]) -> None:
-        """Check a batch of (n, H, W, 3) images and the (n, d) projections that it gave.
+        """Check a batch of (n, H, W, 3) images and their (n, d) projections, and log the deviation.
 
         Raises:
             EvaluationError: the order of their distances is not that of float32.
@@ -58,4 +55,4 @@ class PrecisionCheck:
                 f"bfloat16 breaks the order of the distances in {self._name} ({facts}, at least "
                 f"{MINIMUM_RANK_CORRELATION} is needed): use --dtype float32."
             )
-        self._say(f"{self._name}: bfloat16 is within a cosine distance of {error:.1e} ({facts}).")
+        _log.info(f"{self._name}: bfloat16 is within a cosine distance of {error:.1e} ({facts}).")

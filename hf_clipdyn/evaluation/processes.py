@@ -13,15 +13,15 @@ __all__ = ["check_device", "from_main_process", "join_processes"]
 
 
 def join_processes(device: str | None) -> PartialState:
-    """The processes of this launch; unless it is told the device, accelerate uses CPUs for one process only.
+    """The processes of this launch. Without a device, accelerate uses CPUs for one process only.
 
     Raises:
         ConfigError: ``auto`` with several processes.
-        EvaluationError: the processes were launched so that each of them runs alone.
+        EvaluationError: the launcher started processes that do not know of each other.
     """
     launched = int(os.environ.get("WORLD_SIZE", "1"))
     on_cpu = device == "cpu" or (device in (None, "auto") and not torch.cuda.is_available())
-    # accelerate keeps the choice until the process ends: made for one process, it would bind later calls too.
+    # accelerate keeps the choice until the process ends, so for one process it is left open for later calls.
     state = PartialState(cpu=on_cpu and launched > 1)
     if device == "auto" and launched > 1:
         raise ConfigError("--device auto splits one model over all devices: start it in one process.")
@@ -34,11 +34,7 @@ def join_processes(device: str | None) -> PartialState:
 
 
 def check_device(device: str | None) -> None:
-    """Refuse a device that computes nothing here, before data are decoded for it.
-
-    Raises:
-        ConfigError: torch does not know it, or was built without it.
-    """
+    """Raise ConfigError for a device on which torch cannot compute here, before data are decoded."""
     if device in (None, "auto"):
         return
     try:

@@ -11,19 +11,21 @@ A downloaded copy can be reported, compared and continued like the folder that `
 """
 
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, cast
 
 import pandas as pd
 import pyarrow.parquet as pq
+from accelerate.logging import get_logger
 from huggingface_hub import HfApi, constants, get_token
 from huggingface_hub.errors import LocalTokenNotFoundError
 
 from hf_clipdyn.cards import results_card
 from hf_clipdyn.data.registry import dataset_metadata
 from hf_clipdyn.errors import ConfigError, PublishError
+from hf_clipdyn.evaluation.config import EvaluationConfig
 from hf_clipdyn.hub import RetryPolicy, attempt, limit_waiting, reason, status_of
 from hf_clipdyn.results.cells import CellStore, with_cell
 from hf_clipdyn.results.row import Cell, column_table
@@ -33,6 +35,7 @@ __all__ = ["check_push", "push_results"]
 
 _TABLE, _TRIALS = "results.parquet", "results.trials"
 _RETRIES = RetryPolicy(patience=60.0)
+_log = get_logger(__name__)
 
 
 def check_push(repo_id: str, token: str | None = None) -> None:
@@ -52,35 +55,21 @@ def check_push(repo_id: str, token: str | None = None) -> None:
         raise PublishError("There is no token for the Hub: log in with `hf auth login`, or set HF_TOKEN.")
 
 
-def push_results(
-    output: Path,
-    repo_id: str,
-    *,
-    private: bool = False,
-    token: str | None = None,
-    say: Callable[[str], Any] = lambda _: None,
-) -> str:
-    """Put the table at ``output`` and the trials beside it into a data-set repository, in one commit.
+def push_results(config: EvaluationConfig) -> None:
+    """Put the table and the trials beside it into the data-set repository ``push_to_hub``, in one commit.
 
-    Trials hold labels and human judgements of their data set: where its licence does not let one pass these on,
-    they go to a private repository only.
-
-    Args:
-        output: table of `clipdyn evaluate`.
-        repo_id: ``owner/name``; made if need be, else its content is replaced.
-        private: make it private.
-        token: of the Hub; default: the stored one.
-        say: told, in a sentence, what is left out.
-
-    Returns:
-        The repository's address.
+    The repository is made if need be, else its content is replaced. Trials hold labels and human judgements of their
+    data set: where its licence does not let one pass these on, they go to a private repository only.
 
     Raises:
         ConfigError: a private repository is asked for, and this one is public.
         PublishError: the Hub cannot be reached, or refuses; the table is whole on the disk.
     """
+    assert config.output is not None
+    assert config.push_to_hub is not None
+    output, repo_id, private = Path(config.output), config.push_to_hub, config.private
     limit_waiting(_RETRIES.timeout)
-    api = HfApi(token=token)
+    api = HfApi(token=config.token)
     try:
         url = attempt(
             lambda: api.create_repo(repo_id, repo_type="dataset", private=private or None, exist_ok=True),
@@ -93,7 +82,7 @@ def push_results(
                 f"{output} is complete."
             )
         with TemporaryDirectory(prefix="clipdyn-push-") as staging:
-            _stage(output, Path(staging), url.repo_id, hidden, say)
+            _stage(output, Path(staging), url.repo_id, hidden)
             attempt(
                 lambda: api.upload_folder(
                     repo_id=url.repo_id,
@@ -113,17 +102,17 @@ def push_results(
             f"{output} is complete, but could not be pushed to {repo_id} ({reason(error)}).{hint} Repeat the "
             "command: what is measured is not measured again, and it is pushed at the end."
         ) from error
-    return str(url)
+    _log.info(f"The results are pushed: {url}.")
 
 
-def _stage(output: Path, folder: Path, repo_id: str, hidden: bool, say: Callable[[str], Any]) -> None:
+def _stage(output: Path, folder: Path, repo_id: str, hidden: bool) -> None:
     shutil.copyfile(output, folder / _TABLE)
     store = CellStore(output)
     cells = store.cells()
     kept = [cell for cell in cells if hidden or dataset_metadata(cell.dataset).may_redistribute]
     left_out = sorted({f"{cell.kind}/{cell.dataset}" for cell in cells if cell not in kept})
     if left_out:
-        say(
+        _log.warning(
             f"The trials of {', '.join(left_out)} stay here: they hold labels of data sets whose licences do not let "
             "you pass them on. A private repository (--private) takes them too."
         )
@@ -155,15 +144,10 @@ def _config(cell: Cell) -> str:
 
 def _runs(results: pd.DataFrame) -> list[dict[str, Any]]:
     ordered = results.sort_values(["epoch", "step"], kind="stable")  # cells may have been added later
-    return [
-        {
-            "repo_id": run,
-            "revisions": part["revision"].nunique(),
-            "first": part["revision"].iloc[0],
-            "last": part["revision"].iloc[-1],
-        }
-        for run, part in ordered.groupby("repo_id", sort=False)
-    ]
+    runs = ordered.groupby("repo_id", sort=False)["revision"].agg(
+        revisions="nunique", first="first", last="last"
+    )
+    return cast("list[dict[str, Any]]", runs.reset_index().to_dict("records"))
 
 
 def _benchmarks(

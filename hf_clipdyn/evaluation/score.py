@@ -3,12 +3,14 @@
 import importlib.metadata
 import json
 import math
-from collections.abc import Callable, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import cache
 from typing import Any
 
 import pandas as pd
+from accelerate.logging import get_logger
 
 from hf_clipdyn.benchmarks.base import Common, Kind
 from hf_clipdyn.benchmarks.registry import vocabulary
@@ -19,21 +21,15 @@ from hf_clipdyn.results.row import Cell, Number, Row
 
 __all__ = ["rescore", "rows_of", "score", "versions"]
 
+_log = get_logger(__name__)
 _SCORING = ("hf-clipdyn", "numpy", "scipy")
 _OBSERVING = (*_SCORING, "torch", "transformers", "datasets")
 
 
 def score(kind: type[Kind[Any]], trials: pd.DataFrame, common: Common) -> list[Number]:
-    """The numbers of a cell, each under a name of its own that the kind declares.
-
-    Args:
-        kind: of the benchmark.
-        trials: as `observe` returned them.
-        common: resamples, confidence level and seed of the intervals.
-    """
+    """The numbers of a cell; each must have its own name, which the kind declares."""
     numbers = kind.score(trials, common)
-    keys = [one.key for one in numbers]
-    twice = {key for key in keys if keys.count(key) > 1} if len(set(keys)) < len(keys) else ()
+    twice = [key for key, count in Counter(one.number_key for one in numbers).items() if count > 1]
     assert not twice, f"{kind.name} has two numbers of one name: {twice}"
     unknown = {one.metric for one in numbers} - set(kind.terms.terms)
     assert not unknown, f"{kind.name} has no terms for {', '.join(sorted(unknown))}"
@@ -53,22 +49,17 @@ def rows_of(cell: Cell, kind: type[Kind[Any]], numbers: Sequence[Number], common
     ]
 
 
-def rescore(config: EvaluationConfig, store: CellStore, say: Callable[[str], Any]) -> list[str]:
-    """Score the kept trials of the benchmarks and revisions that are meant, and write their cells.
+def rescore(config: EvaluationConfig, store: CellStore) -> list[str]:
+    """Score the saved trials of the selected benchmarks and revisions, and write their cells.
 
-    No model, data set or Hub is needed. Numbers whose trials are missing stay as they are.
-
-    Args:
-        config: what is meant; how intervals are computed.
-        store: with the cells and the trials.
-        say: told, in a sentence each, which numbers stay and why.
+    No model, data set or Hub is needed. Numbers whose trials are missing stay as they are, which is logged.
 
     Returns:
-        The keys of the cells that are meant.
+        The keys of the selected cells.
 
     Raises:
-        UnknownNameError: no cell is of a revision of that name.
-        EvaluationError: no cell is meant, or trials are broken.
+        UnknownNameError: no cell belongs to a revision of that name.
+        EvaluationError: no cell is selected, or trials are broken.
     """
     benchmarks = {(one.kind.name, one.dataset): one for one in config.selected}
     cells = [
@@ -93,7 +84,9 @@ def rescore(config: EvaluationConfig, store: CellStore, say: Callable[[str], Any
         trials = store.trials(cell.key)
         if trials is None or cell.observe_version != benchmark.kind.observe_version:
             cause = "has no trials" if trials is None else "was measured by an earlier version"
-            say(f"{cell.revision} on {benchmark.name} {cause} and keeps its numbers: evaluate it again.")
+            _log.warning(
+                f"{cell.revision} on {benchmark.name} {cause} and keeps its numbers: evaluate it again."
+            )
             continue
         new = replace(
             cell,
@@ -106,7 +99,7 @@ def rescore(config: EvaluationConfig, store: CellStore, say: Callable[[str], Any
 
 
 def versions() -> str:
-    """JSON of the versions of the packages that observation and scoring rest on."""
+    """JSON of the versions of the packages that affect observation and scoring."""
     return json.dumps(_installed(_OBSERVING))
 
 

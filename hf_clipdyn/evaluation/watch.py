@@ -1,44 +1,39 @@
 """Follow a run that is still training."""
 
 import time
-from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 import datasets
+from accelerate.logging import get_logger
 
 from hf_clipdyn.errors import ClipDynError, RevisionError, RevisionNotFoundError
 from hf_clipdyn.evaluation.config import EvaluationConfig
 from hf_clipdyn.evaluation.evaluate import evaluate
-from hf_clipdyn.evaluation.processes import from_main_process
+from hf_clipdyn.evaluation.processes import from_main_process, join_processes
 from hf_clipdyn.hub import is_transient
 from hf_clipdyn.revisions import list_revisions
 
 __all__ = ["follow"]
 
+_log = get_logger(__name__)
 
-def follow(
-    config: EvaluationConfig,
-    say: Callable[[str], Any] = lambda _: None,
-    *,
-    interval: float = 10.0,
-) -> datasets.Dataset:
-    """`evaluate`, again whenever there is a new revision, until none has appeared for a while.
 
-    A Hub that cannot be reached, or is overloaded, counts as one without a new revision.
+def follow(config: EvaluationConfig, *, interval: float = 10.0) -> datasets.Dataset:
+    """Call `evaluate` whenever there is a new revision, until none has appeared for a while.
 
-    Only at the end is it known which revision is the last one: its texts are asked then.
+    A Hub that cannot be reached, or is overloaded, counts as one without a new revision. The texts of the last revision
+    are asked at the end, since only then it is known which one it is.
 
     Args:
-        config: with ``watch``; a run without a new revision for ``watch_patience`` seconds counts as finished.
-        say: told, in a sentence each, what happens.
+        config: a run without a new revision for ``watch_patience`` seconds counts as finished.
         interval: seconds between two looks.
 
     Raises:
         RevisionNotFoundError: no revision appeared at all.
-        RevisionError: the Hub refuses, or was away to the end.
+        RevisionError: the Hub refuses, or cannot be reached until the end.
         The errors of `evaluate`.
     """
+    join_processes(config.device)
     seen: set[tuple[str, str]] = set()
     results: datasets.Dataset | None = None
     last = time.monotonic()
@@ -57,7 +52,7 @@ def follow(
         fresh, waited = from_main_process((bool(found - seen), time.monotonic() - last))
         if fresh:
             try:
-                results = evaluate(replace(config, final_texts=False), say)
+                results = evaluate(replace(config, final_texts=False))
             except ClipDynError as error:
                 trouble = _passing(error)
             else:
@@ -68,7 +63,7 @@ def follow(
                 continue
         outage = trouble is not None and is_transient(trouble)
         if outage and not in_outage:
-            say(f"{trouble} The watch goes on.")
+            _log.warning(f"{trouble} The watch goes on.")
         in_outage = outage
         if waited < config.watch_patience:
             time.sleep(min(interval, config.watch_patience - waited))
@@ -77,12 +72,12 @@ def follow(
         elif results is None:
             raise RevisionNotFoundError(f"{config.repo_id} has no revisions.")
         else:
-            say(f"No new revision for {waited:.0f} s: {config.repo_id} counts as finished.")
-            return evaluate(config, say) if config.final_texts else results
+            _log.info(f"No new revision for {waited:.0f} s: {config.repo_id} counts as finished.")
+            return evaluate(config) if config.final_texts else results
 
 
 def _passing(error: ClipDynError) -> ClipDynError:
-    """The error, if the Hub may be back soon; it is raised if not."""
+    """The error if it is transient; any other is raised."""
     if not is_transient(error):
         raise error
     return error

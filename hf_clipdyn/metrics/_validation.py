@@ -1,4 +1,4 @@
-"""What every metric asks of its input: anything else is a `MetricError` of one clear sentence."""
+"""Checks of the metrics' inputs: what is wrong raises a `MetricError` of one sentence."""
 
 from collections.abc import Mapping
 from typing import Any, TypeAlias
@@ -16,9 +16,11 @@ __all__ = [
     "as_code_table",
     "as_codes",
     "as_column",
+    "as_exemplars",
     "as_numbers",
     "as_shares",
     "as_strings",
+    "check_classes",
     "check_lengths",
     "check_not_empty",
 ]
@@ -69,20 +71,14 @@ def as_column(name: str, values: ArrayLike) -> Floats:
 def as_shares(name: str, values: ArrayLike) -> Floats:
     """``values`` as numbers in [0, 1], shape (n,)."""
     column = as_numbers(name, values)
-    bad = (column < 0) | (column > 1)
-    if bad.any():
-        row = int(bad.argmax())
-        raise MetricError(f"{name} must be fractions in [0, 1], but row {row} is {column[row]}.")
+    _refuse_rows(name, column, (column < 0) | (column > 1), "fractions in [0, 1]")
     return column
 
 
 def as_booleans(name: str, values: ArrayLike) -> NDArray[np.bool_]:
     """``values`` (bool, or 0 and 1) as booleans, shape (n,)."""
     column = as_numbers(name, values)
-    bad = (column != 0) & (column != 1)
-    if bad.any():
-        row = int(bad.argmax())
-        raise MetricError(f"{name} must be True or False, but row {row} is {column[row]}.")
+    _refuse_rows(name, column, (column != 0) & (column != 1), "True or False")
     return column.astype(np.bool_)
 
 
@@ -90,10 +86,25 @@ def as_class_ids(name: str, values: ArrayLike) -> Ints:
     """``values`` as whole numbers >= 0, shape (n,)."""
     column = as_numbers(name, values)
     bad = (column != np.floor(column)) | (column < 0) | (column >= 2**53)  # there a float skips numbers
+    _refuse_rows(name, column, bad, "class ids (whole numbers from 0)")
+    return column.astype(np.int64)
+
+
+def _refuse_rows(name: str, column: Floats, bad: NDArray[np.bool_], expected: str) -> None:
     if bad.any():
         row = int(bad.argmax())
-        raise MetricError(f"{name} must be class ids (whole numbers from 0), but row {row} is {column[row]}.")
-    return column.astype(np.int64)
+        raise MetricError(f"{name} must be {expected}, but row {row} is {column[row]}.")
+
+
+def check_classes(n_classes: int | None, *columns: Ints) -> None:
+    """Raise a `MetricError` unless all class ids are below ``n_classes``; None allows any."""
+    if n_classes is None:
+        return
+    if n_classes < 1:
+        raise MetricError(f"n_classes must be 1 or more, but is {n_classes}.")
+    largest = max(int(column.max()) for column in columns)
+    if largest >= n_classes:
+        raise MetricError(f"Class ids must be below n_classes = {n_classes}, but one is {largest}.")
 
 
 def as_strings(name: str, values: ArrayLike) -> NDArray[np.str_]:
@@ -108,8 +119,13 @@ def as_strings(name: str, values: ArrayLike) -> NDArray[np.str_]:
     return column.astype(np.str_)
 
 
-def as_codes(name: str, values: ArrayLike, n_rows: int) -> tuple[Ints, int]:
-    """Number the distinct ``values`` (of any sortable kind) from 0: the code of each row, how many there are."""
+def as_codes(name: str, values: ArrayLike | None, n_rows: int) -> tuple[Ints, int]:
+    """Number the distinct ``values`` (of any sortable kind) from 0: the code of each row, how many there are.
+
+    None numbers the rows themselves.
+    """
+    if values is None:
+        return np.arange(n_rows), n_rows
     column = _as_given(values)
     if column.ndim != 1:
         raise MetricError(f"{name} must have one value a row, but has the shape {column.shape}.")
@@ -126,6 +142,30 @@ def as_code_table(name: str, values: ArrayLike, n_rows: int, n_columns: int) -> 
             f"{name} must have {n_columns} values for each of the {n_rows} rows, but has the shape {table.shape}."
         )
     return _codes(name, table.reshape(-1))[0].reshape(n_rows, n_columns)
+
+
+def as_exemplars(
+    shape_exemplars: ArrayLike | None,
+    texture_exemplars: ArrayLike | None,
+    n_rows: int,
+    *,
+    with_mates: bool = False,
+) -> list[Ints]:
+    """Codes of the shape and of the texture exemplars, an array (n,) each; an empty list without any.
+
+    Args:
+        with_mates: also allow a table (n, 3): the exemplars of an anchor and of its two mates.
+    """
+    if shape_exemplars is None and texture_exemplars is None:
+        return []
+    if shape_exemplars is None or texture_exemplars is None:
+        raise MetricError("shape_exemplars and texture_exemplars go together: give both or neither.")
+    return [
+        as_code_table(name, values, n_rows, 3)
+        if with_mates and np.ndim(np.asarray(values, dtype=object)) == 2
+        else as_codes(name, values, n_rows)[0]
+        for name, values in (("shape_exemplars", shape_exemplars), ("texture_exemplars", texture_exemplars))
+    ]
 
 
 def _codes(name: str, column: NDArray[Any]) -> tuple[Ints, int]:

@@ -35,6 +35,7 @@ __all__ = [
     "clustered_share_interval",
     "mean_intervals",
     "resampled_intervals",
+    "student_interval",
     "wilson_interval",
 ]
 
@@ -122,7 +123,8 @@ def resampled_intervals(
             None for all units.
 
     Returns:
-        Low and high, shape (M, 2). NaN where the value itself is, and for fewer than two units.
+        Low and high, shape (M, 2). NaN where the value itself is, and for fewer than two units. The whole range
+        [-1, 1] for a correlation of fewer than `FEW_CLUSTERS` units that is undefined without one of them.
     """
     n_units = int(counts.sum())
     estimate = statistic(counts[None].astype(np.float64))[0]
@@ -131,13 +133,11 @@ def resampled_intervals(
     if n_units < FEW_CLUSTERS:
         result = _jackknife(statistic, counts, estimate, scales, resampling)
     else:
-        rng = np.random.default_rng(resampling.seed)
-        values = np.concatenate(
-            [
-                statistic(bootstrap_weights(counts, part, rng))
-                for part in _parts(resampling.n_resamples, counts)
-            ]
-        )
+        rng, wanted = np.random.default_rng(resampling.seed), resampling.n_resamples
+        # In parts, so that memory does not grow with the units; the draws are those of one call.
+        step = max(_DRAWS_AT_ONCE // len(counts), 1)
+        sizes = [min(step, wanted - start) for start in range(0, wanted, step)]
+        values = np.concatenate([statistic(bootstrap_weights(counts, size, rng)) for size in sizes])
         result = _nan_quantiles(values, resampling.quantiles)
     for m, (value, scale) in enumerate(zip(estimate, scales, strict=True)):
         if np.isnan(value):
@@ -146,13 +146,6 @@ def resampled_intervals(
             n = n_units if trials is None else trials[m]
             result[m] = wilson_interval(value, n, resampling.confidence_level, n_units - 1)
     return result
-
-
-def _parts(n_resamples: int, counts: Ints) -> list[int]:
-    """Resamples at a time, so that memory does not grow with the units; the draws are those of one call."""
-    n_kinds = max(len(counts), 1)
-    step = max(_DRAWS_AT_ONCE // n_kinds, 1)
-    return [min(step, n_resamples - start) for start in range(0, n_resamples, step)]
 
 
 def mean_intervals(
@@ -225,6 +218,28 @@ def wilson_interval(
     # Rounding must not put a share of exactly 0 or 1 outside its own interval.
     low, high = min(max(centre - half, 0.0), share), max(min(centre + half, 1.0), share)
     return [float(low), float(high)]
+
+
+def student_interval(
+    value: float, variance: float, scale: Scale, confidence_level: float, degrees_of_freedom: float
+) -> list[float]:
+    """Student's t on an estimated variance; for a share in Wilson's interval, by the effective number of trials.
+
+    Args:
+        value: the estimate; for "fisher" after arctanh, as its variance and the result.
+        variance: of the error of ``value``.
+        scale: of the value.
+        confidence_level: in (0, 1).
+        degrees_of_freedom: of the variance.
+
+    Returns:
+        Low and high; no width where the variance is 0.
+    """
+    if scale == "share" and variance > 0:
+        effective = max(value * (1 - value) / variance, 1.0)
+        return wilson_interval(value, effective, confidence_level, degrees_of_freedom)
+    half = stats.t.ppf((1 + confidence_level) / 2, degrees_of_freedom) * np.sqrt(variance)
+    return [value - half, value + half]
 
 
 def clustered_share_interval(
@@ -311,21 +326,18 @@ def _jackknife(
     present = counts > 0
     left_out = statistic((counts - np.eye(len(counts)))[present])
     multiplicity = counts[present]
-    q = stats.t.ppf(resampling.quantiles[1], n_units - 1)
     result = np.empty((len(estimate), 2))
     for m, (value, scale) in enumerate(zip(estimate, scales, strict=True)):
-        values = np.arctanh(_inside(left_out[:, m])) if scale == "fisher" else left_out[:, m]
+        values, centre = left_out[:, m], value
+        if scale == "fisher":
+            values, centre = np.arctanh(_inside(values)), np.arctanh(_inside(value))
+            if np.isnan(values).any():
+                result[m] = -1, 1
+                continue
         deviations = values - np.average(values, weights=multiplicity)
         variance = (n_units - 1) / n_units * (multiplicity @ deviations**2)
-        half = q * np.sqrt(variance)
-        if scale == "fisher":
-            centre = np.arctanh(_inside(value))
-            result[m] = _around(value, np.tanh([centre - half, centre + half]))
-        elif scale == "share" and variance > 0:
-            effective = max(value * (1 - value) / variance, 1.0)
-            result[m] = wilson_interval(value, effective, resampling.confidence_level, n_units - 1)
-        else:
-            result[m] = value - half, value + half
+        ends = student_interval(centre, variance, scale, resampling.confidence_level, n_units - 1)
+        result[m] = _around(value, np.tanh(ends)) if scale == "fisher" else ends
     return result
 
 

@@ -12,9 +12,8 @@ from hf_clipdyn.errors import MetricError
 from hf_clipdyn.metrics._validation import (
     Floats,
     Ints,
-    as_code_table,
-    as_codes,
     as_column,
+    as_exemplars,
     as_numbers,
     as_shares,
     check_lengths,
@@ -48,9 +47,7 @@ def cue_preference(
             exemplar affects the preferences of its own anchors and, as a mate, those of other anchors.
             Shape (n,): of the anchor alone; that interval is too narrow where exemplars differ much (coverage
             of .80 to .86). Without, every row is an anchor of its own and rows are resampled, which is narrower still.
-        n_resamples: 0 skips the interval.
-        confidence_level: of the interval.
-        seed: of the resamples.
+        n_resamples, confidence_level, seed: see `bootstrap.Resampling`.
 
     Returns:
         ``shape_preference`` in [0, 1]: 1 where the shape always decides, 0.5 for no preference;
@@ -72,20 +69,15 @@ def cue_preference(
     ties = to_shape == to_texture
     wins = np.where(ties, 0.5, to_shape < to_texture)
     counts = {"n": len(wins), "n_ties": int(ties.sum())}
-    if shape_exemplars is None and texture_exemplars is None:
+    codes = as_exemplars(shape_exemplars, texture_exemplars, len(wins), with_mates=True)
+    if not codes:
         return {**_over_rows(wins, resampling), **counts}
-
-    shape, texture = _both(shape_exemplars, texture_exemplars)
-    codes = [
-        _of_images(name, values, len(wins))
-        for name, values in (("shape_exemplars", shape), ("texture_exemplars", texture))
-    ]
     if codes[0].shape != codes[1].shape:
         raise MetricError(
             "Give the shape and the texture exemplars of the same images: of the anchors or of all."
         )
     cells, images = np.unique(np.stack(codes, axis=-1).reshape(-1, 2), axis=0, return_inverse=True)
-    anchor, *mates = images.reshape(codes[0].shape).T
+    anchor, *mates = images.reshape(len(wins), -1).T
     n_triplets = np.bincount(anchor, minlength=len(cells))
     with np.errstate(invalid="ignore"):
         means = np.bincount(anchor, wins, len(cells)) / n_triplets
@@ -119,9 +111,7 @@ def anchor_preference(
             these triplets won by the shape - preference of the anchor) / number of the anchor's mates of that kind.
             None leaves out what mates contribute, as exemplars of the anchor alone do in `cue_preference`.
         shape_exemplars, texture_exemplars: of the images themselves, shape (n,).
-        n_resamples: 0 skips the interval.
-        confidence_level: of the interval.
-        seed: of the resamples.
+        n_resamples, confidence_level, seed: see `bootstrap.Resampling`.
 
     Returns:
         ``shape_preference``, ``n`` and, with resamples, ``shape_preference_ci``.
@@ -140,19 +130,11 @@ def anchor_preference(
         as_shares("preferences", values[~np.isnan(values)])
     is_anchor = ~np.isnan(values)
     n = int(is_anchor.sum())
-    if shape_exemplars is None and texture_exemplars is None:
-        if mate_effects is not None:
-            raise MetricError(
-                "mate_effects need the exemplars of both cues: give shape_ and texture_exemplars."
-            )
+    codes = as_exemplars(shape_exemplars, texture_exemplars, len(values))
+    if not codes and mate_effects is not None:
+        raise MetricError("mate_effects need the exemplars of both cues: give shape_ and texture_exemplars.")
+    if not codes:
         return {**_over_rows(values, resampling), "n": n}
-
-    codes = [
-        as_codes(name, column, len(values))[0]
-        for name, column in zip(
-            ("shape_exemplars", "texture_exemplars"), _both(shape_exemplars, texture_exemplars), strict=True
-        )
-    ]
     cells, image = np.unique(np.stack(codes, axis=1), axis=0, return_inverse=True)
     image = image.reshape(-1)
     sizes = np.bincount(image[is_anchor], minlength=len(cells))
@@ -166,9 +148,8 @@ def anchor_preference(
 def _over_rows(values: Floats, resampling: Resampling) -> dict[str, Any]:
     result: dict[str, Any] = {"shape_preference": float(values.mean())}
     if resampling:
-        result["shape_preference_ci"] = mean_intervals(values[:, None], None, ["share"], resampling)[
-            0
-        ].tolist()
+        (interval,) = mean_intervals(values[:, None], None, ["share"], resampling).tolist()
+        result["shape_preference_ci"] = interval
     return result
 
 
@@ -187,18 +168,3 @@ def _over_exemplars(
             effects,
         )
     return result
-
-
-def _both(
-    shape_exemplars: ArrayLike | None, texture_exemplars: ArrayLike | None
-) -> tuple[ArrayLike, ArrayLike]:
-    if shape_exemplars is None or texture_exemplars is None:
-        raise MetricError("shape_exemplars and texture_exemplars go together: give both or neither.")
-    return shape_exemplars, texture_exemplars
-
-
-def _of_images(name: str, values: ArrayLike, n: int) -> Ints:
-    """Codes of the anchors' exemplars, (n, 1), or of those of all three images, (n, 3)."""
-    if np.ndim(np.asarray(values, dtype=object)) == 2:
-        return as_code_table(name, values, n, 3)
-    return as_codes(name, values, n)[0][:, None]

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from hf_clipdyn.errors import MetricError
-from hf_clipdyn.metrics._validation import Floats, Ints, as_booleans, as_codes, check_lengths
+from hf_clipdyn.metrics._validation import Floats, as_booleans, as_exemplars, check_lengths
 from hf_clipdyn.metrics.bootstrap import (
     Resampling,
     Scale,
@@ -18,7 +18,6 @@ __all__ = ["consistency_influences", "error_consistency", "observer_consistency"
 
 _KAPPAS = ("kappa", "kappa_min", "kappa_max")
 _VALUES = ("kappa", "observed", "expected")
-_CONSISTENCY = ("kappa", "kappa_min", "kappa_max")
 _SCALES: tuple[Scale, ...] = ("fisher", "share", "share")
 
 
@@ -35,14 +34,12 @@ def error_consistency(
     kappa = (observed - expected) / (1 - expected), with the share of images on which both are right
     or both are wrong as ``observed``, and p1 p2 + (1 - p1)(1 - p2) as ``expected``. Name the rows
     that go in: on cue-conflict images "correct" means the class of the shape, and model-vs-human
-    counts all 1,280 images, of which 80 hold no conflict.
+    counts all 1,280 images, of which 80 have no conflict.
 
     Args:
         predictions: whether the first observer was correct on each image, shape (n,).
         references: the same for the second observer, on the same images in the same order.
-        n_resamples: 0 skips the intervals; images are resampled, the observers stay.
-        confidence_level: of the intervals.
-        seed: of the resamples.
+        n_resamples, confidence_level, seed: see `bootstrap.Resampling`. Images are resampled, the observers stay.
 
     Returns:
         - ``kappa`` in [-1, 1]: 1 for the same errors, 0 for independent ones. NaN
@@ -66,7 +63,7 @@ def error_consistency(
     n = len(first)
     outcomes = np.bincount(2 * first + second, minlength=4)
     kappa, observed, expected = _kappa(outcomes[None].astype(np.float64))[0].tolist()
-    low, high = _range(float(first.mean()), float(second.mean()))
+    (_, (low,), (high,)), _ = _pairs(first[:, None].astype(np.float64), second[:, None].astype(np.float64))
     causes: dict[str, str] = {}
     if expected == 1:
         kappa = float("nan")
@@ -74,8 +71,8 @@ def error_consistency(
         causes = dict.fromkeys(_KAPPAS, f"both observers are {right} on all images")
     result: dict[str, Any] = {
         "kappa": kappa,
-        "kappa_min": low,
-        "kappa_max": high,
+        "kappa_min": float(low),
+        "kappa_max": float(high),
         "observed": observed,
         "expected": expected,
         "n": n,
@@ -122,34 +119,20 @@ def observer_consistency(
     """
     first, second = _observer_pairs(observers, predictions)
     n = len(first)
-    if (shape_exemplars is None) != (texture_exemplars is None):
-        raise MetricError("shape_exemplars and texture_exemplars go together: give both or neither.")
-    (kappa, lowest, highest), (influence, *_) = _pairs(first, second)
-    defined = ~np.isnan(kappa)
-    result: dict[str, Any] = {
-        "kappa": float(kappa[defined].mean()) if defined.any() else float("nan"),
-        "kappa_min": float(lowest[defined].mean()) if defined.any() else float("nan"),
-        "kappa_max": float(highest[defined].mean()) if defined.any() else float("nan"),
-        "n": n,
-        "n_pairs": int(defined.sum()),
-        "causes": {},
-    }
+    clusters = as_exemplars(shape_exemplars, texture_exemplars, n) or [np.arange(n)]
+    kappas, (influence, *_) = _pairs(first, second)
+    defined = ~np.isnan(kappas[0])
+    counts = {"n": n, "n_pairs": int(defined.sum())}
     if not defined.any():
         cause = "in each pair both are right, or both wrong, on all images"
-        result["causes"] = dict.fromkeys(_KAPPAS, cause)
+        undefined = dict.fromkeys(_KAPPAS, float("nan"))
+        interval = {"kappa_ci": [float("nan")] * 2} if n_resamples else {}
+        return {**undefined, **counts, "causes": dict.fromkeys(_KAPPAS, cause), **interval}
+    means = {name: float(values[defined].mean()) for name, values in zip(_KAPPAS, kappas, strict=True)}
+    result: dict[str, Any] = {**means, **counts, "causes": {}}
     if n_resamples:
-        clusters: list[Ints] = [np.arange(n)]
-        if shape_exemplars is not None and texture_exemplars is not None:
-            clusters = [
-                as_codes("shape_exemplars", shape_exemplars, n)[0],
-                as_codes("texture_exemplars", texture_exemplars, n)[0],
-            ]
-        result["kappa_ci"] = (
-            clustered_correlation_interval(
-                result["kappa"], influence[:, defined].mean(axis=1), clusters, confidence_level
-            )
-            if defined.any()
-            else [float("nan")] * 2
+        result["kappa_ci"] = clustered_correlation_interval(
+            means["kappa"], influence[:, defined].mean(axis=1), clusters, confidence_level
         )
     return result
 
@@ -169,8 +152,8 @@ def consistency_influences(observers: ArrayLike, predictions: ArrayLike | None =
     (kappa, _, _), influences = _pairs(*_observer_pairs(observers, predictions))
     defined = ~np.isnan(kappa)
     if not defined.any():
-        return {name: np.full(influences.shape[1], np.nan) for name in _CONSISTENCY}
-    return dict(zip(_CONSISTENCY, influences[:, :, defined].mean(axis=2), strict=True))
+        return {name: np.full(influences.shape[1], np.nan) for name in _KAPPAS}
+    return dict(zip(_KAPPAS, influences[:, :, defined].mean(axis=2), strict=True))
 
 
 def _observer_pairs(observers: ArrayLike, predictions: ArrayLike | None) -> tuple[Floats, Floats]:
@@ -220,12 +203,3 @@ def _kappa(weights: Floats) -> Floats:
     with np.errstate(invalid="ignore", divide="ignore"):
         kappa = np.where(expected < 1, (observed - expected) / (1 - expected), np.nan)
     return np.stack([kappa, observed, expected], axis=1)
-
-
-def _range(p1: float, p2: float) -> tuple[float, float]:
-    """Smallest and largest kappa of observers with these accuracies."""
-    expected = p1 * p2 + (1 - p1) * (1 - p2)
-    if expected == 1:
-        return float("nan"), float("nan")
-    least, most = abs(p1 + p2 - 1), 1 - abs(p1 - p2)
-    return (least - expected) / (1 - expected), (most - expected) / (1 - expected)

@@ -51,9 +51,7 @@ def iqa_correlation(
         logistic: number of parameters of the fit behind PLCC, 4 or 5 (VQEG; see `fit_logistic`);
             None for no fit. The fit of the full sample is kept in every resample.
         kendall: False leaves ``krcc`` out, whose cost grows with the square of the rows.
-        n_resamples: 0 skips the intervals.
-        confidence_level: of the intervals.
-        seed: of the resamples.
+        n_resamples, confidence_level, seed: see `bootstrap.Resampling`.
 
     Returns:
         - ``srcc``, ``krcc`` (tau-b), ``plcc``, in [-1, 1], signed.
@@ -63,7 +61,8 @@ def iqa_correlation(
         - ``n``, and ``n_groups`` (= n without groups).
         - ``<key>_ci``: [low, high]. NaN, with a cause, where the error cannot be estimated:
           for fewer than 4 rows (5 for ``krcc``); for fewer than 10 rows, a correlation of exactly 1 or -1, and all
-          fits; for fewer than 10 groups, where leaving out any group changes nothing.
+          fits; for fewer than 10 groups, where leaving out any group changes nothing. [-1, 1] where a correlation is
+          undefined without one of fewer than 50 groups.
         - ``causes``. Constant predictions or references leave all correlations NaN.
 
     Raises:
@@ -82,86 +81,71 @@ def iqa_correlation(
     x, y = as_numbers("predictions", predictions), as_numbers("references", references)
     check_lengths({"predictions": x, "references": y})
     n = len(x)
-    clusters, n_groups = (np.arange(n), n) if groups is None else as_codes("groups", groups, n)
+    clusters, n_groups = as_codes("groups", groups, n)
 
     sign = (1 if predictions_are == "score" else -1) * (1 if higher_is_better else -1)
     fitted = None
     names = ["srcc", *(["krcc"] if kendall else []), "plcc", "alignment"]
     fit_names = ["plcc_logistic", "rmse_logistic"] if logistic else []
+    values = dict.fromkeys([*names, *fit_names], float("nan"))
     cause = _constant(x, y)
-    causes = dict.fromkeys([*names, *fit_names], cause) if cause else {}
-    if cause:
-        values = [float("nan")] * len(causes)
-    else:
-        srcc = float(stats.spearmanr(x, y).statistic)
-        krcc = [float(stats.kendalltau(x, y).statistic)] if kendall else []
-        values = [srcc, *krcc, _pearson(x, y), sign * srcc]
+    causes = dict.fromkeys(values, cause) if cause else {}
+    if not cause:
+        values["srcc"] = float(stats.spearmanr(x, y).statistic)
+        if kendall:
+            values["krcc"] = float(stats.kendalltau(x, y).statistic)
+        values |= {"plcc": _pearson(x, y), "alignment": sign * values["srcc"]}
         if logistic:
             fitted = _fitted_values(x, y, logistic)
-            if fitted is None:
-                causes |= dict.fromkeys(
-                    fit_names, f"{n} rows do not determine a logistic of {logistic} parameters"
-                )
-                values += [float("nan")] * 2
-            else:
-                values += [_pearson(fitted, y), float(np.sqrt(np.mean((fitted - y) ** 2)))]
-    result: dict[str, Any] = dict(zip([*names, *fit_names], values, strict=True))
-    result |= {"n": n, "n_groups": n_groups, "causes": causes}
-
-    if resampling:
-        every = dict(zip([*names, *fit_names], values, strict=True))
-        if n_groups == n < _FEW:
-            intervals = {
-                name: _fisher(name, value, n, confidence_level, causes) for name, value in every.items()
-            }
+        if fitted is not None:
+            rmse = float(np.sqrt(np.mean((fitted - y) ** 2)))
+            values |= {"plcc_logistic": _pearson(fitted, y), "rmse_logistic": rmse}
         else:
-            blocks, n_blocks = _merge(clusters, n_groups, seed)
-            statistic = _statistic(x, y, fitted, blocks, n_blocks, sign, kendall)
-            correlations: list[Scale] = ["fisher"] * (len(names) + 1)
-            scales: list[Scale] = [*correlations, "linear"]
-            found = resampled_intervals(statistic, np.ones(n_blocks, dtype=np.int64), scales, resampling)
-            intervals = dict(zip(every, found.tolist(), strict=False))
-            if n_groups < _FEW:
-                intervals = {
-                    name: _of_some_width(name, ends, n_groups, causes) for name, ends in intervals.items()
-                }
-        for name, value in every.items():
-            result[f"{name}_ci"] = [float("nan")] * 2 if np.isnan(value) else intervals[name]
+            causes = dict.fromkeys(
+                fit_names, f"{n} rows do not determine a logistic of {logistic} parameters"
+            )
+    result: dict[str, Any] = {**values, "n": n, "n_groups": n_groups, "causes": causes}
+    if not resampling:
+        return result
+
+    if n_groups == n < _FEW:
+        intervals = {name: _fisher(name, value, n, confidence_level) for name, value in values.items()}
+    else:
+        blocks, n_blocks = _merge(clusters, n_groups, seed)
+        statistic = _statistic(x, y, fitted, blocks, n_blocks, sign, kendall)
+        correlations: list[Scale] = ["fisher"] * (len(names) + 1)
+        ones = np.ones(n_blocks, dtype=np.int64)
+        found = resampled_intervals(statistic, ones, [*correlations, "linear"], resampling)
+        intervals = dict(zip(values, found.tolist(), strict=False))
+    for name, value in values.items():
+        interval = [float("nan")] * 2 if np.isnan(value) else intervals[name]
+        if n_groups < min(n, _FEW) and not isinstance(interval, str) and interval[1] - interval[0] <= 1e-9:
+            interval = f"leaving out any of {n_groups} groups, fewer than {_FEW}, changes nothing"
+        if isinstance(interval, str):
+            causes[f"{name}_ci"], interval = interval, [float("nan")] * 2
+        result[f"{name}_ci"] = interval
     return result
 
 
-def _fisher(name: str, value: float, n: int, confidence_level: float, causes: dict[str, str]) -> list[float]:
-    """Symmetric interval after arctanh, by the large-sample error of the coefficient there.
+def _fisher(name: str, value: float, n: int, confidence_level: float) -> list[float] | str:
+    """Symmetric interval after arctanh, by the large-sample error of the coefficient, or why there is none.
 
-    Its square is 1 / (n - 3) for Pearson's (Fisher 1921), (1 + r² / 2) / (n - 3) for Spearman's (Bonett and Wright
-    2000, doi 10.1007/BF02294183), 0.437 / (n - 4) for Kendall's (Fieller, Hartley and Pearson 1957, doi
-    10.1093/biomet/44.3-4.470). Adds to ``causes`` why there is none.
+    The squared error is 1 / (n - 3) for Pearson's (Fisher 1921), (1 + r² / 2) / (n - 3) for Spearman's (Bonett and
+    Wright 2000, doi 10.1007/BF02294183), 0.437 / (n - 4) for Kendall's (Fieller, Hartley and Pearson 1957, doi
+    10.1093/biomet/44.3-4.470).
     """
-    if np.isnan(value):
-        return [float("nan")] * 2
     needed = 5 if name == "krcc" else 4
-    if name not in ("srcc", "alignment", "krcc", "plcc"):
-        cause = f"a fit to {n} rows, fewer than {_FEW}, leaves too few to tell its error"
-    elif n < needed:
-        cause = f"{n} rows tell nothing of its error, {needed} are needed"
-    elif 1 - abs(value) < 1e-9:
-        cause = f"the correlation of {n} rows, fewer than {_FEW}, is exactly {value:.0f}"
-    else:
-        variance = {"krcc": 0.437 / (n - 4) if n > 4 else np.inf, "plcc": 1 / (n - 3)}
-        error = np.sqrt(variance.get(name, (1 + value**2 / 2) / (n - 3)))
-        half = stats.norm.ppf((1 + confidence_level) / 2) * error
-        low, high = np.tanh(np.arctanh(value) + np.array([-half, half]))
-        return [float(low), float(high)]
-    causes[f"{name}_ci"] = cause
-    return [float("nan")] * 2
-
-
-def _of_some_width(name: str, ends: list[float], n_groups: int, causes: dict[str, str]) -> list[float]:
-    """The interval, or a cause if leaving out any group changes nothing."""
-    if ends[1] - ends[0] > 1e-9 or np.isnan(ends).any():
-        return ends
-    causes[f"{name}_ci"] = f"leaving out any of {n_groups} groups, fewer than {_FEW}, changes nothing"
-    return [float("nan")] * 2
+    if name in ("plcc_logistic", "rmse_logistic"):
+        return f"a fit to {n} rows, fewer than {_FEW}, leaves too few to estimate its error"
+    if n < needed:
+        return f"{n} rows are too few to estimate its error, {needed} are needed"
+    if 1 - abs(value) < 1e-9:
+        return f"the correlation of {n} rows, fewer than {_FEW}, is exactly {value:.0f}"
+    variances = {"krcc": 0.437 / max(n - 4, 1), "plcc": 1 / (n - 3)}
+    variance = variances.get(name, (1 + value**2 / 2) / (n - 3))
+    half = stats.norm.ppf((1 + confidence_level) / 2) * np.sqrt(variance)
+    low, high = np.tanh(np.arctanh(value) + np.array([-half, half]))
+    return [float(low), float(high)]
 
 
 def _fitted_values(x: Floats, y: Floats, n_parameters: Literal[4, 5]) -> Floats | None:

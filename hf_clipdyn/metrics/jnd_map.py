@@ -27,17 +27,15 @@ def jnd_map(
     Pairs are sorted by ascending distance. With soft labels, TP = cumsum(same), FP = cumsum(1 -
     same); the result is the area under precision over recall, with the precision envelope of the
     PASCAL VOC devkit (at each recall the best precision at that recall or a higher one). Pairs of
-    equal distance are taken in together, so that the order of the rows changes nothing; the
-    reference implementation keeps the order in which they are given.
+    equal distance are added together, so the order of the rows changes nothing; the reference
+    implementation uses the order of the rows.
 
     Args:
         distances: of the two images of each pair, shape (n,).
         same: fraction of people who saw no difference, shape (n,), in [0, 1].
         groups: what pairs have in common (an image), shape (n,), to be resampled together. None: pairs are
             independent and resampled.
-        n_resamples: 0 skips the interval.
-        confidence_level: of the interval.
-        seed: of the resamples.
+        n_resamples, confidence_level, seed: see `bootstrap.Resampling`.
 
     Returns:
         ``jnd_map`` in [0, 1]; the mean of ``same`` is what a constant distance scores. ``n`` pairs;
@@ -53,7 +51,7 @@ def jnd_map(
     resampling = Resampling(n_resamples, confidence_level, seed)
     d, p = as_numbers("distances", distances), as_shares("same", same)
     check_lengths({"distances": d, "same": p})
-    clusters, n_groups = (np.arange(len(d)), len(d)) if groups is None else as_codes("groups", groups, len(d))
+    clusters, n_groups = as_codes("groups", groups, len(d))
     precision = _AveragePrecision(d, p, clusters)
     ones = np.ones(n_groups, dtype=np.int64)
     value = float(precision(ones[None].astype(np.float64))[0, 0])

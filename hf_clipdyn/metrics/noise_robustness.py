@@ -6,7 +6,15 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hf_clipdyn.errors import MetricError
-from hf_clipdyn.metrics._validation import Floats, Ints, as_class_ids, as_codes, as_numbers, check_lengths
+from hf_clipdyn.metrics._validation import (
+    Floats,
+    Ints,
+    as_class_ids,
+    as_codes,
+    as_numbers,
+    check_classes,
+    check_lengths,
+)
 from hf_clipdyn.metrics.bootstrap import Resampling, Scale, resampled_intervals, wilson_interval
 
 __all__ = ["clear_of_chance", "noise_robustness"]
@@ -27,21 +35,19 @@ def noise_robustness(
 ) -> dict[str, Any]:
     """Accuracy by noise level, its drop against the clean images, and the area under the curve.
 
-    An untrained model is perfectly robust, since its decisions never change: read a drop beside the
+    An untrained model is perfectly robust, since its decisions never change: compare a drop with the
     accuracy and the displacement of the embedding.
 
     Args:
         predictions, references: class ids, shape (n,): a row for each image at each noise level.
         sigmas: noise of each row as a standard deviation on pixels in [0, 1], shape (n,), >= 0;
-            rows at 0.0 are the clean images and must be there.
+            rows at 0.0 are the clean images and are required.
         n_classes: number of classes, for the chance level 1 / n_classes. Without it the clean accuracy
             cannot be compared with chance: ``relative_drop`` is then computed whatever that accuracy is.
         groups: image of each row, shape (n,). With it, images are resampled with all their noise
             levels, so that the drop's interval is paired. Without, rows are resampled, and the
             intervals of the drops are too wide, since an image is right or wrong at all levels.
-        n_resamples: 0 skips the intervals.
-        confidence_level: of the intervals.
-        seed: of the resamples.
+        n_resamples, confidence_level, seed: see `bootstrap.Resampling`.
 
     Returns:
         - ``sigmas``: the distinct noise levels, ascending from 0.0; aligned with it the lists
@@ -71,7 +77,7 @@ def noise_robustness(
     noise = as_numbers("sigmas", sigmas)
     check_lengths({"predictions": predicted, "references": truth, "sigmas": noise})
     n = len(predicted)
-    _check_classes(predicted, truth, n_classes)
+    check_classes(n_classes, predicted, truth)
     levels, level_of = _levels(noise)
     correct = predicted == truth
     chance = float("nan") if n_classes is None else 1 / n_classes
@@ -124,8 +130,9 @@ class _Curve:
 
     def __init__(self, levels: Floats, chance: float, right: Floats, rows: Floats) -> None:
         self.levels, self.chance, self.right, self.rows = levels, chance, right, rows
-        n = len(levels)
-        self.scales: list[Scale] = [*_repeat("share", n), *_repeat("linear", 2 * n), "share"]
+        accuracies: list[Scale] = ["share"] * len(levels)
+        drops: list[Scale] = ["linear"] * (2 * len(levels))
+        self.scales = [*accuracies, *drops, accuracies[0]]
 
     def __call__(self, weights: Floats) -> Floats:
         with np.errstate(divide="ignore", invalid="ignore"):
@@ -152,14 +159,10 @@ class _Curve:
         }
 
 
-def _repeat(scale: Scale, times: int) -> list[Scale]:
-    return [scale] * times
-
-
 def _outcomes(
     level_of: Ints, correct: NDArray[np.bool_], n_levels: int
 ) -> tuple[tuple[Floats, Floats], Ints]:
-    """Units are rows, of which there are but two kinds at each level: wrong and right."""
+    """Units are rows, of two kinds at each level: wrong and right."""
     rows = np.repeat(np.eye(n_levels), 2, axis=0)
     right = rows * np.tile([0.0, 1.0], n_levels)[:, None]
     return (right, rows), np.bincount(2 * level_of + correct, minlength=2 * n_levels)
@@ -183,16 +186,6 @@ def _levels(sigmas: Floats) -> tuple[Floats, Ints]:
     levels, level_of = np.unique(sigmas, return_inverse=True)
     if levels[0] != 0:
         raise MetricError(
-            f"A drop needs the clean images: give their rows too, with sigma 0.0 (smallest given: {levels[0]})."
+            f"A drop needs the clean images: add their rows, with sigma 0.0 (smallest given: {levels[0]})."
         )
     return levels, level_of.reshape(-1).astype(np.int64)
-
-
-def _check_classes(predictions: Ints, references: Ints, n_classes: int | None) -> None:
-    if n_classes is None:
-        return
-    if n_classes < 1:
-        raise MetricError(f"n_classes must be 1 or more, but is {n_classes}.")
-    largest = max(int(predictions.max()), int(references.max()))
-    if largest >= n_classes:
-        raise MetricError(f"Class ids must be below n_classes = {n_classes}, but one is {largest}.")

@@ -33,10 +33,8 @@ def recall_at_k(
         caption_images: index of the image that each caption describes, shape (n_captions,); every
             image has at least one caption.
         ks: numbers of candidates, each >= 1.
-        n_resamples: 0 skips the intervals. Images are resampled, each with its captions; the
-            gallery that is searched stays as it is.
-        confidence_level: of the intervals.
-        seed: of the resamples.
+        n_resamples, confidence_level, seed: see `bootstrap.Resampling`. Images are resampled, each with its captions;
+            the gallery that is searched stays as it is.
 
     Returns:
         For each k, in [0, 1]: ``image_to_text_recall_at_<k>`` (any caption of the image counts) and

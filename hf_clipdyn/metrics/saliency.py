@@ -64,7 +64,7 @@ def saliency(
 ) -> dict[str, Any]:
     """Means over images of the metrics of their maps.
 
-    All per-image inputs may be iterators; one map at a time is held.
+    All per-image inputs may be iterators; only one map at a time is in memory.
 
     Args:
         predictions: a map of each image, shape (H, W); sizes may differ.
@@ -76,10 +76,8 @@ def saliency(
         other_fixations: for sauc; of each image the other images' fixations, rescaled to it.
         baseline: for ig; one map for all images, or one for each.
         sim_convention: "mit" (default) or "shift", see `sim`.
-        n_resamples: 0 skips the intervals. Images are resampled (Student's t below 50); the
-            observers are not, so the interval is for these observers on other images.
-        confidence_level: of the intervals.
-        seed: of the resamples.
+        n_resamples, confidence_level, seed: see `bootstrap.Resampling`. Images are resampled (Student's t below 50);
+            the observers are not, so the interval is for these observers on other images.
 
     Returns:
         Each metric (nss in standard deviations; the AUCs and sim in [0, 1]; cc in [-1, 1]; kl in
@@ -123,7 +121,7 @@ def saliency(
         for name, cause in scores["causes"].items():
             causes[name].append(cause)
     if not rows:
-        raise MetricError("predictions hold no map: give at least one image.")
+        raise MetricError("predictions contain no map: give at least one image.")
     values = np.array(rows)
     result: dict[str, Any] = dict(zip(wanted, _means(values), strict=True))
     result |= {"n": len(rows), "n_fixations": n_fixations, "causes": _causes(causes, len(rows))}
@@ -142,7 +140,7 @@ def _for_each_image(baseline: ArrayLike | Iterable[ArrayLike] | None) -> Any:
 
 
 def _aligned(*columns: Iterable[Any] | None) -> Iterator[tuple[Any, ...]]:
-    """Walk the columns together until they end; None stands for a column of None.
+    """Iterate over the columns together; a column that is None gives None for each image.
 
     Raises:
         MetricError: a column ends before another, or is no sequence.

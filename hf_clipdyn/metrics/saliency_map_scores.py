@@ -2,7 +2,8 @@
 
 Conventions are those of the MIT/Tübingen benchmark and of Bylinskii et al. 2019 (arXiv 1604.03605).
 Fixations are arrays of x, y in pixels, shape (n, 2), from the upper left corner. Undefined values are NaN;
-`image_scores` names the causes.
+`image_scores` names the causes. All functions raise a `MetricError` for numbers that are not finite, a fixation outside
+the map, different shapes, a negative density or an unknown convention.
 """
 
 from collections.abc import Sequence
@@ -13,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from hf_clipdyn.errors import MetricError
-from hf_clipdyn.metrics._validation import Floats
+from hf_clipdyn.metrics._validation import Floats, Ints
 from hf_clipdyn.metrics.fixation_maps import as_map, fixation_pixels
 
 __all__ = [
@@ -38,8 +39,6 @@ SimConvention: TypeAlias = Literal["mit", "shift"]
 
 _EPS = 2.2204e-16  # of the MIT benchmark's KL
 _UNIFORM_SHARE = 0.01  # mixed into both densities of the information gain
-_NO_FIXATION = "there is no fixation point"
-_NO_DENSITY = "there is no density to compare with: give sigma or densities"
 
 
 def nss(saliency_map: ArrayLike, fixations: ArrayLike) -> float:
@@ -53,9 +52,6 @@ def nss(saliency_map: ArrayLike, fixations: ArrayLike) -> float:
     Returns:
         In standard deviations (population), unbounded; 0 for chance and for a constant map. NaN
         without fixations.
-
-    Raises:
-        MetricError: no map of finite numbers, a fixation outside it.
     """
     return _single("nss", saliency_map, fixations)
 
@@ -69,9 +65,6 @@ def auc(saliency_map: ArrayLike, fixations: ArrayLike) -> float:
 
     Returns:
         In [0, 1]; exactly 0.5 for a constant map. NaN without fixations.
-
-    Raises:
-        MetricError: no map of finite numbers, a fixation outside it.
     """
     return _single("auc", saliency_map, fixations)
 
@@ -90,9 +83,6 @@ def auc_judd(saliency_map: ArrayLike, fixations: ArrayLike) -> float:
     Returns:
         In [0, 1]; exactly 0.5 for a constant map. NaN without fixations, and where every pixel is
         fixated.
-
-    Raises:
-        MetricError: no map of finite numbers, a fixation outside it.
     """
     return _single("auc_judd", saliency_map, fixations)
 
@@ -110,9 +100,6 @@ def shuffled_auc(saliency_map: ArrayLike, fixations: ArrayLike, other_fixations:
 
     Returns:
         In [0, 1]; exactly 0.5 for a constant map. NaN without fixations of either kind.
-
-    Raises:
-        MetricError: no map of finite numbers, a fixation outside it.
     """
     return _single("sauc", saliency_map, fixations, other_fixations=other_fixations)
 
@@ -125,9 +112,6 @@ def cc(saliency_map: ArrayLike, density: ArrayLike) -> float:
 
     Returns:
         In [-1, 1]; 0 for a constant map. NaN for a constant density.
-
-    Raises:
-        MetricError: different shapes, numbers that are not finite, a negative density.
     """
     return _single("cc", saliency_map, density=density)
 
@@ -143,10 +127,6 @@ def sim(saliency_map: ArrayLike, density: ArrayLike, convention: SimConvention =
     Returns:
         In [0, 1], 1 for equal maps. NaN where a map cannot be scaled: constant ("mit"), all zero
         ("shift").
-
-    Raises:
-        MetricError: different shapes, numbers that are not finite, a negative density, an unknown
-            convention.
     """
     return _single("sim", saliency_map, density=density, sim_convention=convention)
 
@@ -163,9 +143,6 @@ def kl_divergence(saliency_map: ArrayLike, density: ArrayLike) -> float:
     Returns:
         In nats, 0 for equal maps, else positive (up to rounding); smaller is better. It punishes
         zeros at fixated places without bound but for eps. NaN for an all-zero map or density.
-
-    Raises:
-        MetricError: different shapes, numbers that are not finite, a negative density.
     """
     return _single("kl", saliency_map, density=density)
 
@@ -183,9 +160,6 @@ def information_gain(saliency_map: ArrayLike, fixations: ArrayLike, baseline: Ar
     Returns:
         In bits per fixation, unbounded; 0 for no better than the baseline. NaN without fixations,
         and for a map without positive values.
-
-    Raises:
-        MetricError: no map of finite numbers, different shapes, a fixation outside.
     """
     return _single("ig", saliency_map, fixations, baseline=baseline)
 
@@ -215,20 +189,19 @@ def image_scores(
         A value for each metric, in the order of `METRICS`; ``causes``, metric to the reason why it is NaN.
 
     Raises:
-        MetricError: as the single metrics; an unknown metric.
+        MetricError: see above; also an unknown metric.
     """
     wanted = chosen_metrics(metrics)
-    fixated = _FixatedMap(saliency_map, fixations)
-    target = None if density is None else _as_density(density, fixated.values.shape)
+    image = _Image(saliency_map, fixations, density)
     compute = {
-        "nss": lambda: _nss(fixated),
-        "auc": lambda: _auc(fixated),
-        "auc_judd": lambda: _auc_judd(fixated),
-        "sauc": lambda: _shuffled_auc(fixated, other_fixations),
-        "cc": lambda: _cc(fixated.scaled, target),
-        "sim": lambda: _sim(fixated.scaled, target, sim_convention),
-        "kl": lambda: _kl(fixated.scaled, target),
-        "ig": lambda: _information_gain(fixated, baseline),
+        "nss": lambda: _nss(image),
+        "auc": lambda: _share_below(image.at_fixations, image.sorted),
+        "auc_judd": lambda: _auc_judd(image),
+        "sauc": lambda: _shuffled_auc(image, other_fixations),
+        "cc": lambda: _cc(image.scaled, image.density),
+        "sim": lambda: _sim(image, sim_convention),
+        "kl": lambda: _kl(image.scaled, image.density),
+        "ig": lambda: _information_gain(image, baseline),
     }
     result: dict[str, Any] = dict.fromkeys(wanted, float("nan"))
     causes: dict[str, str] = {}
@@ -248,14 +221,31 @@ def _single(name: str, saliency_map: ArrayLike, fixations: ArrayLike = (), **inp
     return float(image_scores(saliency_map, fixations, metrics=[name], **inputs)[name])
 
 
-class _FixatedMap:
-    """A map, its values at the fixations, and its values sorted, which three metrics share."""
+class _Image:
+    """A map and what it is compared with. Its parts raise an `_UndefinedError` if their input is not given."""
 
-    def __init__(self, saliency_map: ArrayLike, fixations: ArrayLike) -> None:
+    def __init__(self, saliency_map: ArrayLike, fixations: ArrayLike, density: ArrayLike | None) -> None:
         self.values = as_map("saliency_map", saliency_map)
-        self.pixels = fixation_pixels(fixations, self.values.shape)
         self.flat = self.values.reshape(-1)
-        self.at_fixations = self.flat[self.pixels]
+        self._pixels = fixation_pixels(fixations, self.values.shape)
+        self._density = None if density is None else _as_density(density, self.values.shape)
+
+    @property
+    def pixels(self) -> Ints:
+        """Indices of the fixated pixels, one a fixation."""
+        if not len(self._pixels):
+            raise _UndefinedError("there is no fixation point")
+        return self._pixels
+
+    @property
+    def density(self) -> Floats:
+        if self._density is None:
+            raise _UndefinedError("there is no density to compare with: give sigma or densities")
+        return self._density
+
+    @property
+    def at_fixations(self) -> Floats:
+        return self.flat[self.pixels]
 
     @cached_property
     def scaled(self) -> Floats:
@@ -266,24 +256,12 @@ class _FixatedMap:
     def sorted(self) -> Floats:
         return np.sort(self.flat)
 
-    @property
-    def constant(self) -> bool:
-        return bool(self.values.min() == self.values.max())
 
-
-def _nss(fixated: _FixatedMap) -> float:
-    if not len(fixated.pixels):
-        raise _UndefinedError(_NO_FIXATION)
-    if fixated.constant:
+def _nss(image: _Image) -> float:
+    pixels, values = image.pixels, image.scaled
+    if values.min() == values.max():
         return 0.0
-    values = fixated.scaled
-    return float((values.reshape(-1)[fixated.pixels].mean() - values.mean()) / values.std())
-
-
-def _auc(fixated: _FixatedMap) -> float:
-    if not len(fixated.pixels):
-        raise _UndefinedError(_NO_FIXATION)
-    return _share_below(fixated.at_fixations, fixated.sorted)
+    return float((values.reshape(-1)[pixels].mean() - values.mean()) / values.std())
 
 
 def _share_below(positives: Floats, sorted_negatives: Floats) -> float:
@@ -293,19 +271,15 @@ def _share_below(positives: Floats, sorted_negatives: Floats) -> float:
     return float((below + not_above).mean() / (2 * len(sorted_negatives)))
 
 
-def _auc_judd(fixated: _FixatedMap) -> float:
-    n = len(fixated.pixels)
-    if not n:
-        raise _UndefinedError(_NO_FIXATION)
-    occupied = np.unique(fixated.pixels)
-    n_empty = len(fixated.flat) - len(occupied)
+def _auc_judd(image: _Image) -> float:
+    positives, occupied = np.sort(image.at_fixations), np.unique(image.pixels)
+    n_empty = len(image.flat) - len(occupied)
     if not n_empty:
         raise _UndefinedError("every pixel is fixated, so there are no negatives")
-    thresholds = np.unique(fixated.at_fixations)[::-1]
-    hits = _count_from(np.sort(fixated.at_fixations), thresholds)
-    pixels = _count_from(fixated.sorted, thresholds)
-    pixels -= _count_from(np.sort(fixated.flat[occupied]), thresholds)
-    tp = np.r_[0.0, hits / n, 1.0]
+    thresholds = np.unique(positives)[::-1]
+    pixels = _count_from(image.sorted, thresholds)
+    pixels -= _count_from(np.sort(image.flat[occupied]), thresholds)
+    tp = np.r_[0.0, _count_from(positives, thresholds) / len(positives), 1.0]
     fp = np.r_[0.0, pixels / n_empty, 1.0]
     return float(np.sum(np.diff(fp) * (tp[1:] + tp[:-1]) / 2))
 
@@ -315,20 +289,17 @@ def _count_from(ascending: Floats, thresholds: Floats) -> Floats:
     return np.asarray(len(ascending) - np.searchsorted(ascending, thresholds, side="left"), dtype=np.float64)
 
 
-def _shuffled_auc(fixated: _FixatedMap, other_fixations: ArrayLike | None) -> float:
-    if not len(fixated.pixels):
-        raise _UndefinedError(_NO_FIXATION)
+def _shuffled_auc(image: _Image, other_fixations: ArrayLike | None) -> float:
+    positives = image.at_fixations
     if other_fixations is None:
         raise _UndefinedError("other_fixations, the fixations of the other images, are not given")
-    negatives = fixated.flat[fixation_pixels(other_fixations, fixated.values.shape)]
+    negatives = image.flat[fixation_pixels(other_fixations, image.values.shape)]
     if not len(negatives):
         raise _UndefinedError("the other images have no fixation point")
-    return _share_below(fixated.at_fixations, np.sort(negatives))
+    return _share_below(positives, np.sort(negatives))
 
 
-def _cc(saliency_map: Floats, density: Floats | None) -> float:
-    if density is None:
-        raise _UndefinedError(_NO_DENSITY)
+def _cc(saliency_map: Floats, density: Floats) -> float:
     if density.min() == density.max():
         raise _UndefinedError("the density is constant")
     if saliency_map.min() == saliency_map.max():
@@ -337,51 +308,45 @@ def _cc(saliency_map: Floats, density: Floats | None) -> float:
     return float(_dot(p, g) / np.sqrt(_dot(p, p) * _dot(g, g)))
 
 
-def _sim(saliency_map: Floats, density: Floats | None, convention: SimConvention) -> float:
+def _sim(image: _Image, convention: SimConvention) -> float:
     if convention not in ("mit", "shift"):
         raise MetricError(f"The convention of SIM must be 'mit' or 'shift', but is {convention!r}.")
-    if density is None:
-        raise _UndefinedError(_NO_DENSITY)
-    scaled = []
-    for name, values in (("map", saliency_map), ("density", density)):
+    shares = []
+    for name, values in (("map", image.scaled), ("density", image.density)):
         low = values.min() if convention == "mit" else min(values.min(), 0.0)
-        lifted = values - low
-        total = lifted.sum()
-        if total == 0:
-            what = "constant" if convention == "mit" or values.min() < 0 else "zero everywhere"
-            raise _UndefinedError(f"the {name} is {what}")
-        scaled.append(lifted / total)
-    return float(np.minimum(*scaled).sum())
+        what = "constant" if convention == "mit" or values.min() < 0 else "zero everywhere"
+        shares.append(_summing_to_one(values - low, f"the {name} is {what}"))
+    return float(np.minimum(*shares).sum())
 
 
-def _kl(saliency_map: Floats, density: Floats | None) -> float:
-    if density is None:
-        raise _UndefinedError(_NO_DENSITY)
-    lifted = saliency_map - min(float(saliency_map.min()), 0.0)
-    total_map, total_density = lifted.sum(), density.sum()
-    if total_map == 0 or total_density == 0:
-        name = "map" if total_map == 0 else "density"
-        raise _UndefinedError(f"the {name} is constant, with no positive value")
-    p, g = lifted / total_map, density / total_density
+def _kl(saliency_map: Floats, density: Floats) -> float:
+    cause = "is constant, with no positive value"
+    p = _summing_to_one(saliency_map - min(float(saliency_map.min()), 0.0), f"the map {cause}")
+    g = _summing_to_one(density, f"the density {cause}")
     return _dot(g, np.log(_EPS + g / (p + _EPS)))
 
 
-def _information_gain(fixated: _FixatedMap, baseline: ArrayLike | None) -> float:
-    if not len(fixated.pixels):
-        raise _UndefinedError(_NO_FIXATION)
+def _summing_to_one(values: Floats, cause: str) -> Floats:
+    total = values.sum()
+    if total == 0:
+        raise _UndefinedError(cause)
+    return np.asarray(values / total)
+
+
+def _information_gain(image: _Image, baseline: ArrayLike | None) -> float:
+    pixels = image.pixels
     if baseline is None:
         raise _UndefinedError("the baseline, a density of the centre bias, is not given")
     centre = as_map("baseline", baseline)
-    if centre.shape != fixated.values.shape:
-        raise MetricError(f"The baseline has the shape {centre.shape}, but the map {fixated.values.shape}.")
+    if centre.shape != image.values.shape:
+        raise MetricError(f"The baseline has the shape {centre.shape}, but the map {image.values.shape}.")
     likelihoods = []
-    for name, values in (("map", fixated.scaled), ("baseline", _scaled(centre))):
+    for name, values in (("map", image.scaled), ("baseline", _scaled(centre))):
         clipped = np.maximum(values, 0.0)
         total = clipped.sum()
         if total == 0:
             raise _UndefinedError(f"the {name} has no positive value")
-        at_fixations = clipped.reshape(-1)[fixated.pixels] / total
-        mixed = (1 - _UNIFORM_SHARE) * at_fixations + _UNIFORM_SHARE / values.size
+        mixed = (1 - _UNIFORM_SHARE) * (clipped.reshape(-1)[pixels] / total) + _UNIFORM_SHARE / values.size
         likelihoods.append(np.log2(mixed))
     return float((likelihoods[0] - likelihoods[1]).mean())
 

@@ -7,31 +7,14 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from hf_clipdyn.errors import MetricError
-from hf_clipdyn.metrics._validation import Floats, Ints, as_codes, as_strings, check_lengths
+from hf_clipdyn.metrics._validation import Floats, Ints, as_exemplars, as_strings, check_lengths
 from hf_clipdyn.metrics.bootstrap import Resampling, clustered_share_interval, resampled_intervals
+from hf_clipdyn.metrics.shape_decisions import GEIRHOS_CLASSES
 
 __all__ = ["GEIRHOS_CLASSES", "decision_influences", "shape_bias"]
 
-GEIRHOS_CLASSES = (
-    "airplane",
-    "bear",
-    "bicycle",
-    "bird",
-    "boat",
-    "bottle",
-    "car",
-    "cat",
-    "chair",
-    "clock",
-    "dog",
-    "elephant",
-    "keyboard",
-    "knife",
-    "oven",
-    "truck",
-)
-"""The 16 categories of the cue-conflict images, sorted."""
-
+_BIASES = ("shape_bias", "texture_bias")
+_VALUES = (*_BIASES, "cue_accuracy", "shape_accuracy", "texture_accuracy")
 _NULL_PERMUTATIONS = 1000
 _NULL_QUANTILE = 0.975
 _DOMINANT_SHARE = 0.5
@@ -49,9 +32,9 @@ def shape_bias(
     confidence_level: float = 0.95,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """Which of two conflicting cues decides: S / (S + T), of the decisions for a cue those for the shape.
+    """Which of two conflicting cues decides: S / (S + T), the share of the shape in the decisions for a cue.
 
-    Rows with shape == texture hold no conflict and are excluded. S and T count the decisions for
+    Rows with shape == texture have no conflict and are excluded. S and T count the decisions for
     the class of the shape and of the texture; any other answer counts for neither.
 
     Args:
@@ -59,15 +42,14 @@ def shape_bias(
             is another answer.
         shapes, textures: class names of the two cues, shape (n,).
         classes: all classes that shapes and textures may have. None: the 16 of Geirhos et al. if
-            they hold all shapes and textures, else the union of shapes and textures.
+            they contain all shapes and textures, else the union of shapes and textures.
         shape_exemplars, texture_exemplars: which picture the cue was taken from ("cat1"), shape
             (n,). With both, the intervals are clustered in two ways (see `bootstrap`) and nothing
             is resampled. Without, rows are resampled; such an interval is too narrow by a factor
             of 1.1 to 2.3 on the images of Geirhos et al., since 1,200 images share 160 shapes and
             48 textures.
-        n_resamples: 0 skips the intervals.
-        confidence_level: of the intervals.
-        seed: of the resamples and of the permutations behind ``interpretable``.
+        n_resamples, confidence_level, seed: see `bootstrap.Resampling`. The seed also draws the permutations behind
+            ``interpretable``.
 
     Returns:
         - ``shape_bias``: S / (S + T) in [0, 1], 1 where the shape decides; NaN
@@ -95,17 +77,9 @@ def shape_bias(
         (0.6666666666666666, 2, 1)
     """
     resampling = Resampling(n_resamples, confidence_level, seed)
-    predicted, shape, texture = (
-        as_strings(name, column)
-        for name, column in (("predictions", predictions), ("shapes", shapes), ("textures", textures))
-    )
-    check_lengths({"predictions": predicted, "shapes": shape, "textures": texture})
-    exemplars = _exemplars(shape_exemplars, texture_exemplars, len(shape))
-    known = _classes(classes, shape, texture)
-
-    conflict = shape != texture
-    n = int(conflict.sum())
-    predicted, shape, texture = predicted[conflict], shape[conflict], texture[conflict]
+    predicted, shape, texture, conflict, known = _in_conflict(predictions, shapes, textures, classes)
+    exemplars = as_exemplars(shape_exemplars, texture_exemplars, len(conflict))
+    n = len(predicted)
     hits_shape, hits_texture = predicted == shape, predicted == texture
     n_shape, n_texture = int(hits_shape.sum()), int(hits_texture.sum())
     decided = n_shape + n_texture
@@ -159,14 +133,7 @@ def decision_influences(predictions: ArrayLike, shapes: ArrayLike, textures: Arr
     Raises:
         MetricError: as for `shape_bias`.
     """
-    predicted, shape, texture = (
-        as_strings(name, column)
-        for name, column in (("predictions", predictions), ("shapes", shapes), ("textures", textures))
-    )
-    check_lengths({"predictions": predicted, "shapes": shape, "textures": texture})
-    known = _classes(None, shape, texture)
-    conflict = shape != texture
-    predicted, shape, texture = predicted[conflict], shape[conflict], texture[conflict]
+    predicted, shape, texture, conflict, known = _in_conflict(predictions, shapes, textures, None)
     s, t = (np.asarray(predicted == cue, np.float64) for cue in (shape, texture))
     top_class, _ = _top_class(predicted, known)
     top = np.asarray(predicted == (top_class or ""), np.float64)
@@ -189,24 +156,26 @@ def decision_influences(predictions: ArrayLike, shapes: ArrayLike, textures: Arr
     return dict(zip(found, placed, strict=True))
 
 
-_BIASES = ("shape_bias", "texture_bias")
-_VALUES = (*_BIASES, "cue_accuracy", "shape_accuracy", "texture_accuracy")
-
-
 def _share(count: int, n: int) -> float:
     return count / n if n else float("nan")
 
 
-def _exemplars(shape_exemplars: ArrayLike | None, texture_exemplars: ArrayLike | None, n: int) -> list[Ints]:
-    """Codes of both kinds of exemplars, or nothing where none are given."""
-    if shape_exemplars is None and texture_exemplars is None:
-        return []
-    if shape_exemplars is None or texture_exemplars is None:
-        raise MetricError("shape_exemplars and texture_exemplars go together: give both or neither.")
-    return [
-        as_codes("shape_exemplars", shape_exemplars, n)[0],
-        as_codes("texture_exemplars", texture_exemplars, n)[0],
-    ]
+def _in_conflict(
+    predictions: ArrayLike, shapes: ArrayLike, textures: ArrayLike, classes: Sequence[str] | None
+) -> tuple[NDArray[np.str_], NDArray[np.str_], NDArray[np.str_], NDArray[np.bool_], frozenset[str]]:
+    """Predictions, shapes and textures of the rows in conflict, which of all rows these are, and the classes."""
+    given = {"predictions": predictions, "shapes": shapes, "textures": textures}
+    columns = {name: as_strings(name, column) for name, column in given.items()}
+    check_lengths(columns)
+    predicted, shape, texture = columns.values()
+    conflict = shape != texture
+    return (
+        predicted[conflict],
+        shape[conflict],
+        texture[conflict],
+        conflict,
+        _classes(classes, shape, texture),
+    )
 
 
 def _classes(
@@ -283,7 +252,4 @@ def _resampled_intervals(n_shape: int, n_texture: int, n: int, resampling: Resam
         return [[float("nan")] * 2 for _ in _VALUES]
     counts = np.array([n_shape, n_texture, n - n_shape - n_texture])
     trials = [n_shape + n_texture] * 2 + [n] * 3
-    intervals: list[list[float]] = resampled_intervals(
-        values, counts, ["share"] * 5, resampling, trials
-    ).tolist()
-    return intervals
+    return resampled_intervals(values, counts, ["share"] * 5, resampling, trials).tolist()  # type: ignore[no-any-return]

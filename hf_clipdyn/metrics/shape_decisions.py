@@ -12,9 +12,8 @@ from numpy.typing import ArrayLike
 from scipy import special
 
 from hf_clipdyn.errors import MetricError
-from hf_clipdyn.metrics.shape_bias import GEIRHOS_CLASSES
 
-__all__ = ["IMAGENET_CATEGORIES", "shape_decisions"]
+__all__ = ["GEIRHOS_CLASSES", "IMAGENET_CATEGORIES", "shape_decisions"]
 
 IMAGENET_CATEGORIES: Mapping[str, tuple[int, ...]] = {
     "airplane": (404,),
@@ -40,6 +39,9 @@ IMAGENET_CATEGORIES: Mapping[str, tuple[int, ...]] = {
     "truck": (555, 569, 656, 675, 717, 734, 864, 867),
 }
 """Indices of the ImageNet (ILSVRC 2012) classes of each category, as in model-vs-human."""
+
+GEIRHOS_CLASSES = tuple(IMAGENET_CATEGORIES)
+"""The 16 categories of the cue-conflict images, sorted."""
 
 
 def shape_decisions(

@@ -1,8 +1,8 @@
 """Rows that depend on each other wherever they show a common image.
 
 In most sets of triplets an image occurs once, or a reference occurs in several rows, which are then one
-cluster. In others every image is reference here and candidate there (material similarity: 100 images in
-3,000 triplets). Two rows then depend on each other if they share any image, and no partition of the rows
+cluster. In others any image may be the reference of one row and a candidate of another (material similarity: 100 images
+in 3,000 triplets). Two rows then depend on each other if they share any image, and no partition of the rows
 into clusters is independent. The variance of a sum is therefore that over all pairs of rows with a common
 image (Fafchamps and Gubert 2007, doi 10.1016/j.jdeveco.2006.05.005, for pairs; Aronow, Samii and Assenova 2015,
 doi 10.1093/pan/mpv018). Inclusion and exclusion over the sets of images that a row shows gives it from sums over rows
@@ -13,10 +13,16 @@ from collections.abc import Iterable, Iterator
 from itertools import combinations
 
 import numpy as np
-from scipy import sparse, stats
+from scipy import sparse
 
 from hf_clipdyn.metrics._validation import Floats, Ints
-from hf_clipdyn.metrics.bootstrap import Resampling, Scale, mean_intervals, wilson_interval
+from hf_clipdyn.metrics.bootstrap import (
+    Resampling,
+    Scale,
+    mean_intervals,
+    student_interval,
+    wilson_interval,
+)
 
 __all__ = ["SharedImages", "connected_rows", "image_clusters", "shared_mean_intervals"]
 
@@ -69,13 +75,9 @@ class SharedImages:
     Args:
         images: shape (n, k), the images that each row shows, numbered from 0; one number for one image,
             whatever its column. A number may occur twice in a row.
-
-    Attributes:
-        n_images: number of distinct images.
     """
 
     def __init__(self, images: Ints) -> None:
-        self.n_images = len(np.unique(images))
         self._sets = list(_sets(_distinct_in_row(images)))
         self._share = _n_pairs(self._sets) / len(images) ** 2
 
@@ -126,19 +128,14 @@ def shared_mean_intervals(
     means = values.mean(axis=0)
     variances = SharedImages(images).variance((values - means) / len(values))
     level = resampling.confidence_level
-    quantile = stats.t.ppf(resampling.quantiles[1], n_units - 1)
-    intervals = []
-    for mean, variance, scale in zip(means.tolist(), variances.tolist(), scales, strict=True):
-        if np.isnan(variance):
-            intervals.append([np.nan, np.nan])
-        elif scale == "share":
-            effective = max(mean * (1 - mean) / variance, 1.0) if variance > 0 else np.inf
-            effective = n_units if mean in (0, 1) else effective
-            intervals.append(wilson_interval(mean, effective, level, n_units - 1))
-        else:
-            half = quantile * np.sqrt(variance)
-            intervals.append([mean - half, mean + half])
-    return np.array(intervals)
+    return np.array(
+        [
+            wilson_interval(mean, n_units, level, n_units - 1)
+            if scale == "share" and mean in (0, 1) and not np.isnan(variance)
+            else student_interval(mean, variance, scale, level, n_units - 1)
+            for mean, variance, scale in zip(means.tolist(), variances.tolist(), scales, strict=True)
+        ]
+    )
 
 
 def _distinct_in_row(images: Ints) -> Ints:

@@ -43,12 +43,10 @@ def two_afc(
         groups: what rows have in common (the reference image), shape (n,), to be resampled
             together. None: rows are independent and resampled.
         images: in place of groups, the images that each row shows (reference and candidates), shape (n, 3),
-            strings or numbers, one name for one image. Where an image is reference here and candidate there,
-            rows with any common image depend on each other: the interval takes all pairs of such rows
-            (see `shared_images`). Where rows that share images fall into clusters, these are resampled.
-        n_resamples: 0 skips the intervals.
-        confidence_level: of the intervals.
-        seed: of the resamples.
+            strings or numbers, one name for one image. Rows with any common image depend on each other, even if it
+            is the reference of one and a candidate of the other: the interval uses all pairs of such rows (see
+            `shared_images`). If rows that share images form clusters, these are resampled.
+        n_resamples, confidence_level, seed: see `bootstrap.Resampling`.
 
     Returns:
         ``two_afc`` in [0, 1], 0.5 for guessing; ``human``, the score of one person against the

@@ -1,6 +1,6 @@
 """Spearman's, Kendall's and Pearson's correlation of many weighted samples of the same rows at once.
 
-A bootstrap resample is a weighted sample: each cluster of rows occurs so and so often. The rows are
+A bootstrap resample is a weighted sample: each cluster of rows has a count. The rows are
 sorted once, and every resample's ranks follow from cumulative weights. All three take weights of
 shape (B, K) for K clusters and return B correlations, NaN where a sample is constant; they equal
 SciPy's on the resampled rows written out.
@@ -108,7 +108,7 @@ class WeightedKendall:
 
 
 def _dense_ranks(values: Floats) -> NDArray[np.signedinteger]:
-    """Ranks in as few bytes as hold them: comparing two-byte integers is ten times as fast as subtracting floats."""
+    """Ranks in the smallest type: comparing two-byte integers is ten times as fast as subtracting floats."""
     ranks = np.unique(values, return_inverse=True)[1].reshape(-1)
     return ranks.astype(np.int16 if len(values) <= np.iinfo(np.int16).max else np.int32)
 
@@ -120,10 +120,14 @@ def _signs(ranks: NDArray[np.signedinteger], rows: slice) -> NDArray[np.int8]:
 
 
 class WeightedPearson:
-    """Pearson's correlation and the root mean square difference, from sums over each cluster."""
+    """Pearson's correlation and the root mean square difference, from sums over each cluster.
+
+    A sample whose variance drowns in the rounding of these sums is constant.
+    """
 
     def __init__(self, x: Floats, y: Floats, clusters: Ints, n_clusters: int) -> None:
         dx, dy = x - x.mean(), y - y.mean()  # centred, so that the sums of squares do not cancel
+        self.rounding = 4 * len(x) * np.finfo(np.float64).eps
         columns = (np.ones(len(x)), dx, dy, dx * dx, dy * dy, dx * dy, (x - y) ** 2)
         self.sums = np.stack(
             [np.bincount(clusters, weights=column, minlength=n_clusters) for column in columns], axis=1
@@ -131,7 +135,9 @@ class WeightedPearson:
 
     def __call__(self, weights: Floats) -> Floats:
         n, x, y, xx, yy, xy, _ = (weights @ self.sums).T
-        return np.asarray((xy - x * y / n) / np.sqrt((xx - x * x / n) * (yy - y * y / n)))
+        variance_x, variance_y = xx - x * x / n, yy - y * y / n
+        constant = (variance_x <= self.rounding * xx) | (variance_y <= self.rounding * yy)
+        return np.where(constant, np.nan, (xy - x * y / n) / np.sqrt(variance_x * variance_y))
 
     def rmse(self, weights: Floats) -> Floats:
         totals = weights @ self.sums

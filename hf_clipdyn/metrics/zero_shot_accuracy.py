@@ -7,7 +7,14 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from hf_clipdyn.errors import MetricError
-from hf_clipdyn.metrics._validation import Floats, Ints, as_class_ids, check_lengths, check_not_empty
+from hf_clipdyn.metrics._validation import (
+    Floats,
+    Ints,
+    as_class_ids,
+    check_classes,
+    check_lengths,
+    check_not_empty,
+)
 from hf_clipdyn.metrics.bootstrap import Resampling, resampled_intervals
 
 __all__ = ["zero_shot_accuracy"]
@@ -26,13 +33,11 @@ def zero_shot_accuracy(
 
     Args:
         predictions: class ids of each row, best first, shape (n, k): all classes, or at least the
-            best five. Rows have one length and hold no class twice.
+            best five. Rows have one length and contain no class twice.
         references: class id of each row, shape (n,).
         n_classes: number of classes to choose from. None: k, if every row ranks the classes
             0 … k - 1; otherwise the chance is unknown.
-        n_resamples: 0 skips the intervals; rows are resampled.
-        confidence_level: of the intervals.
-        seed: of the resamples.
+        n_resamples, confidence_level, seed: see `bootstrap.Resampling`. Rows are resampled.
 
     Returns:
         ``top1`` and ``top5`` in [0, 1]; ``chance`` = 1 / n_classes, of top1 (that of top5 is five
@@ -54,9 +59,7 @@ def zero_shot_accuracy(
     n, k = ranked.shape
     if n_classes is None and int(ranked.max()) == k - 1:
         n_classes = k
-    largest = max(int(ranked.max()), int(truth.max()))
-    if n_classes is not None and largest >= n_classes:
-        raise MetricError(f"Class ids must be below n_classes = {n_classes}, but one is {largest}.")
+    check_classes(n_classes, ranked, truth)
 
     right = ranked == truth[:, None]
     outcomes = np.array([right[:, 0].sum(), right[:, 1:5].sum(), n - right[:, :5].sum()], dtype=np.int64)

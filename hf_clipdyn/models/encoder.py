@@ -21,14 +21,23 @@ import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError
 from transformers import AutoConfig, AutoImageProcessor, AutoModel, AutoTokenizer
-from transformers.utils import logging as transformers_logging
 
 from hf_clipdyn.errors import ModelError, shorten
+from hf_clipdyn.memory import keep_freed_blocks
 from hf_clipdyn.models.plausible import PROCESSOR_FILES, check_settings_files
 from hf_clipdyn.models.snapshots import read_weights, settings_digest, snapshot_folder, weight_files
 from hf_clipdyn.preprocess import Normaliser, naflex_inputs
+from hf_clipdyn.progress import library_bars
 
-__all__ = ["Encoder", "ImageFeatures", "read_config", "read_input", "read_model", "read_tokenizer"]
+__all__ = [
+    "Encoder",
+    "ImageFeatures",
+    "default_device",
+    "read_config",
+    "read_input",
+    "read_model",
+    "read_tokenizer",
+]
 
 _CPU_IMAGES = 32
 _MOST_WORDS = 400  # of an error of transformers
@@ -69,17 +78,19 @@ class Encoder:
         dtype: torch.dtype,
         offload: Path | None = None,
     ) -> None:
-        self.model = model if offload is not None else model.to(device=device, dtype=dtype)
-        self.model.eval()
-        self._offload = offload
+        self.device, self.dtype, self._offload = device, dtype, offload
+        self._settings = ""
         if offload is not None:
             weakref.finalize(self, shutil.rmtree, offload, ignore_errors=True)
-        self.image_processor = image_processor
+        self._take(model, image_processor, tokenizer)
+
+    def _take(self, model: Any, image_processor: Any, tokenizer: Any | None) -> None:
+        self.model = model if self._offload is not None else model.to(device=self.device, dtype=self.dtype)
+        self.model.eval()
+        self.image_processor, self.tokenizer = image_processor, tokenizer
         self._normalise = Normaliser(image_processor)
-        self.tokenizer = tokenizer
-        self.device = device
-        self.dtype = dtype
-        self._settings = ""
+        if self.device.type == "cpu":
+            keep_freed_blocks()
 
     @classmethod
     def from_pretrained(
@@ -115,12 +126,8 @@ class Encoder:
     ) -> "Encoder":
         """Read the files of one snapshot."""
         offload = Path(mkdtemp(prefix="clipdyn-offload-")) if device == "auto" else None
-        if device is None or offload is not None:
-            device = "cuda" if torch.cuda.is_available() else "cpu"
-        model, image_processor, tokenizer = _build(folder, dtype, offload)
-        encoder = cls(
-            model, image_processor, tokenizer, device=torch.device(device), dtype=dtype, offload=offload
-        )
+        where = default_device() if device is None or offload is not None else torch.device(device)
+        encoder = cls(*_build(folder, dtype, offload), device=where, dtype=dtype, offload=offload)
         encoder._settings = settings_digest(folder)
         encoder._check_input(folder)
         return encoder
@@ -140,10 +147,7 @@ class Encoder:
             self.model = None
         elif settings_digest(folder) == self._settings and self._swap(folder):
             return True
-        model, self.image_processor, self.tokenizer = _build(folder, self.dtype, self._offload)
-        self._normalise = Normaliser(self.image_processor)
-        self.model = model if self._offload is not None else model.to(device=self.device, dtype=self.dtype)
-        self.model.eval()
+        self._take(*_build(folder, self.dtype, self._offload))
         self._settings = settings_digest(folder)
         self._check_input(folder)
         return False
@@ -177,7 +181,9 @@ class Encoder:
         # Shared or renamed tensors make the names differ; from_pretrained knows how to join them.
         if live.keys() != tensors.keys() or any(live[name].shape != tensors[name].shape for name in live):
             return False
-        self.model.load_state_dict(tensors)
+        with torch.no_grad():  # `load_state_dict` would spend most of its time in Python
+            for name, tensor in live.items():
+                tensor.copy_(tensors[name])
         return True
 
     # --- images -------------------------------------------------------------------------------------
@@ -222,16 +228,9 @@ class Encoder:
         Raises:
             ModelError: attention maps were asked for and the model gave none.
         """
-        wanted: dict[str, bool] = {}
-        if hidden:
-            wanted["output_hidden_states"] = True
-        if attentions:
-            wanted["output_attentions"] = True
-        step = self.images_per_pass or max(len(pixels), 1)
-        parts = [
-            self._features(pixels[start : start + step], wanted)
-            for start in range(0, max(len(pixels), 1), step)
-        ]
+        n = max(len(pixels), 1)
+        step = self.images_per_pass or n
+        parts = [self._features(pixels[i : i + step], hidden, attentions) for i in range(0, n, step)]
         if len(parts) == 1:
             return parts[0]
         return ImageFeatures(
@@ -251,11 +250,13 @@ class Encoder:
         """
         return _CPU_IMAGES if self.device.type == "cpu" else None
 
-    def _features(self, pixels: NDArray[np.uint8], wanted: dict[str, bool]) -> ImageFeatures:
+    def _features(self, pixels: NDArray[np.uint8], hidden: bool, attentions: bool) -> ImageFeatures:
+        asked = {"output_hidden_states": hidden, "output_attentions": attentions}
+        wanted = {name: True for name, is_wanted in asked.items() if is_wanted}
         projection, output = self.image_output(self.pixel_values(pixels), **wanted)
-        states = (output.hidden_states or ()) if "output_hidden_states" in wanted else ()
-        maps = getattr(output, "attentions", None) if "output_attentions" in wanted else None
-        if "output_attentions" in wanted and not (maps and all(one is not None for one in maps)):
+        states = (output.hidden_states or ()) if hidden else ()
+        maps = getattr(output, "attentions", None) if attentions else None
+        if attentions and not (maps and all(one is not None for one in maps)):
             raise ModelError(
                 f"{type(self.model).__name__} gives no attention maps: leave out the probes of attention."
             )
@@ -322,6 +323,12 @@ class Encoder:
         return np.concatenate(rows) if rows else np.zeros((0, 0), np.float32)
 
 
+def default_device() -> torch.device:
+    """The accelerator if there is one; not Apple's, since gradients are taken in double precision, which it lacks."""
+    accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
+    return torch.device("cpu") if accelerator is None or accelerator.type == "mps" else accelerator
+
+
 def _numpy(tensor: torch.Tensor) -> NDArray[np.float32]:
     return tensor.detach().float().cpu().numpy()
 
@@ -337,7 +344,7 @@ def read_input(folder: Path) -> tuple[Any, Any]:
         (folder / name).is_file() for name in PROCESSOR_FILES
     )
     if not described:
-        # With another preprocessing than in training one would measure another model, so none is assumed.
+        # None is assumed: with other preprocessing than in training, the numbers are those of another model.
         raise ModelError(
             f"{folder} has no preprocessor_config.json, which says how images are resized and normalised: "
             f"save the image processor of this {config.model_type} model beside its weights."
@@ -369,12 +376,18 @@ def read_tokenizer(folder: Path, config: Any) -> Any:
     """
     with _readable(folder):
         tokenizer = AutoTokenizer.from_pretrained(folder, **_NO_CODE)
-    _check_end_token(folder, config, tokenizer)
+    # CLIP pools at the first end token; 2 selects the pooling of older configurations, at the largest id.
+    end = getattr(getattr(config, "text_config", None), "eos_token_id", None)
+    if config.model_type == "clip" and end not in (2, tokenizer.eos_token_id):
+        raise ModelError(
+            f"The end token of {folder}/config.json is {end}, but that of its tokenizer is {tokenizer.eos_token_id}: "
+            "all texts would embed alike."
+        )
     return tokenizer
 
 
 def read_model(folder: Path, config: Any, **where: Any) -> Any:
-    """The complete model of a snapshot: transformers would fill what is missing with random numbers.
+    """The model of a snapshot. Missing tensors are an error; transformers would fill them with random numbers.
 
     Args:
         folder: of the snapshot.
@@ -399,39 +412,39 @@ def read_model(folder: Path, config: Any, **where: Any) -> Any:
     if absent:
         raise ModelError(
             f"The weights in {folder} lack {len(absent)} tensors of {config.model_type}, "
-            f"as {', '.join(sorted(absent)[:3])}."
+            f"for example {', '.join(sorted(absent)[:3])}."
         )
     if loading["mismatched_keys"]:
         name, given, expected = min(loading["mismatched_keys"])
         raise ModelError(
-            f"The weights in {folder} are not those of its config.json: {len(loading['mismatched_keys'])} tensors "
-            f"have another shape, as {name} (given {tuple(given)}, expected {tuple(expected)})."
+            f"The weights in {folder} do not fit its config.json: {len(loading['mismatched_keys'])} tensors "
+            f"have another shape, for example {name} (given {tuple(given)}, expected {tuple(expected)})."
         )
     built = {_NUMBER.sub("#", name) for name in model.state_dict()}
     left = [name for name in loading["unexpected_keys"] if _NUMBER.sub("#", name) in built]
     if left:  # heads of other tasks may be left over, but not a layer beside those that were built
         raise ModelError(
-            f"The weights in {folder} hold {len(left)} tensors of layers that its config.json leaves out, "
-            f"as {min(left)}."
+            f"The weights in {folder} contain {len(left)} tensors of layers that its config.json leaves out, "
+            f"for example {min(left)}."
         )
     return model
 
 
 def _check_size(folder: Path, config: Any) -> None:
-    """Refuse a configuration of more parameters than the weights can hold, before memory is allocated."""
+    """Refuse, before memory is allocated, a configuration with more parameters than its weight files can contain."""
     with _readable(folder), torch.device("meta"):
         needed = sum(one.numel() for one in AutoModel.from_config(config, **_NO_CODE).parameters())
     held = sum(path.stat().st_size for path in weight_files(folder))
     if needed > 2 * held:  # a parameter takes at least four bits
         raise ModelError(
             f"The config.json in {folder} describes a model of {needed:,} parameters, "
-            f"but its weights are files of {held:,} bytes."
+            f"but its weight files have only {held:,} bytes."
         )
 
 
 @contextmanager
 def _readable(folder: Path) -> Iterator[None]:
-    """Turn what transformers cannot read into one sentence."""
+    """Turn any error of transformers into one sentence."""
     try:
         yield
     except ImportError as error:
@@ -445,9 +458,9 @@ def _readable(folder: Path) -> Iterator[None]:
         if "trust_remote_code" in words:
             words = "it needs code of its own, and code of a repository is never run"
         elif isinstance(error, UnpicklingError):
-            words = "its pickle holds more than tensors, and code of a repository is never run"
+            words = "its pickle contains more than tensors, and code of a repository is never run"
         raise ModelError(
-            f"{folder} holds no image encoder that transformers can build: {shorten(words, _MOST_WORDS)}"
+            f"{folder} contains no image encoder that transformers can build: {shorten(words, _MOST_WORDS)}"
         ) from error
 
 
@@ -456,15 +469,12 @@ def _build(folder: Path, dtype: torch.dtype, offload: Path | None) -> tuple[Any,
     where: dict[str, Any] = {"dtype": torch.float32}
     if offload is not None:
         where = {"dtype": dtype, "device_map": "auto", "offload_folder": offload}
-    try:
-        transformers_logging.disable_progress_bar()  # a bar per revision would drown the evaluation's own
+    with library_bars(False):  # a bar per revision would drown the evaluation's own
         config, image_processor = read_input(folder)
         model = read_model(folder, config, **where)
         tokenizer = None
         if hasattr(model, "get_text_features"):
             tokenizer = read_tokenizer(folder, config)
-    finally:
-        transformers_logging.enable_progress_bar()
     if not hasattr(model, "get_image_features") and "pixel_values" not in getattr(
         model, "main_input_name", ""
     ):
@@ -472,14 +482,3 @@ def _build(folder: Path, dtype: torch.dtype, offload: Path | None) -> tuple[Any,
             f"{type(model).__name__} in {folder} encodes no images: take a dual encoder or a vision model."
         )
     return model, image_processor, tokenizer
-
-
-def _check_end_token(folder: Path, config: Any, tokenizer: Any) -> None:
-    """CLIP pools at the first end token; where the two ids differ, all texts embed alike."""
-    end = getattr(getattr(config, "text_config", None), "eos_token_id", None)
-    # 2 selects the pooling of older configurations, at the largest id.
-    if config.model_type == "clip" and end not in (2, tokenizer.eos_token_id):
-        raise ModelError(
-            f"{folder}/config.json names {end} as the token that ends a text, its tokenizer {tokenizer.eos_token_id}: "
-            "all texts would embed alike."
-        )

@@ -1,7 +1,7 @@
 """Saliency maps read out of an encoder: attention of the class token, rollout, gradients, Grad-CAM.
 
-All maps of a batch come from one forward pass with attention maps and one with gradients, whichever the
-wanted probes need. What a family of models cannot give is named with its cause instead of a map.
+The probes of a batch share one forward pass with attention maps and one with gradients. If a model cannot give a map,
+the result names the cause.
 """
 
 from collections.abc import Iterator, Sequence
@@ -21,7 +21,7 @@ __all__ = ["GRADIENT_PROBES", "Place", "SaliencyMaps", "rollout", "saliency_maps
 
 Floats = NDArray[np.float64]
 Place = tuple[str, int | None]
-"""A probe and the block that it is read from, null where it is of no single one."""
+"""A probe and the block that it is read from; None for a probe of no single block."""
 
 GRADIENT_PROBES = ("gradient_input", "grad_cam")
 _ATTENTION_PROBES = ("attention", "attention_layers", "rollout")
@@ -111,13 +111,15 @@ def _read_attention(
     found: SaliencyMaps, encoder: Encoder, pixels: NDArray[np.uint8], probes: Sequence[str]
 ) -> None:
     parts: list[dict[Place, Floats]] = []
-    chunk = 8  # how much memory an image's attention takes is known after the first ones
+    chunk = 8  # until the first images show how much memory attention takes
     start = 0
     try:
         while start < len(pixels):
-            with _pooling_head(encoder.model) as head:
+            with _outputs_of(_pooling_head(encoder.model)) as outputs:
                 features = encoder.embed_images(pixels[start : start + chunk], attentions=True)
-            pooling = np.concatenate(head) if head else None  # one part for each pass of `embed_images`
+            # One output, (pooled, attention), for each pass of `embed_images`.
+            heads = [_doubles(attention[:, 0]) for _, attention in outputs if attention is not None]
+            pooling = np.concatenate(heads) if heads else None
             parts.append(_of_attentions(features.attentions, pooling, _grid(encoder, pixels), probes))
             start += chunk
             chunk = max(1, _ATTENTION_BYTES // (sum(one[0].nbytes for one in features.attentions)))
@@ -127,8 +129,11 @@ def _read_attention(
                 name = "attention" if probe == "attention_layers" else probe
                 found.unavailable[name, None] = str(error)
         return
-    for place in parts[0]:
-        found.maps[place] = np.concatenate([part[place] for part in parts])
+    found.maps |= _concatenated(parts)
+
+
+def _concatenated(parts: Sequence[dict[Place, Floats]]) -> dict[Place, Floats]:
+    return {place: np.concatenate([part[place] for part in parts]) for place in parts[0]}
 
 
 def _of_attentions(
@@ -175,32 +180,29 @@ def _grid(encoder: Encoder, pixels: NDArray[np.uint8]) -> tuple[int, int]:
     return pixels.shape[1] // int(height), pixels.shape[2] // int(width)
 
 
+def _pooling_head(model: Any) -> nn.Module | None:
+    """The attention that pools the tokens, where the model has one (SigLIP)."""
+    heads = [part for part in _vision_modules(model) if isinstance(part, nn.MultiheadAttention)]
+    return heads[0] if len(heads) == 1 else None
+
+
+def _vision_modules(model: Any) -> list[nn.Module]:
+    tower = getattr(model, "vision_model", model)
+    return list(tower.modules()) if isinstance(tower, nn.Module) else []
+
+
 @contextmanager
-def _pooling_head(model: Any) -> Iterator[list[Floats]]:
-    """Within this context the attention of the pooling head is kept, (n, T), where the model has one (SigLIP)."""
-    kept: list[Floats] = []
-    heads = [part for part in _modules(_vision_tower(model)) if isinstance(part, nn.MultiheadAttention)]
-    if len(heads) != 1:
+def _outputs_of(module: nn.Module | None) -> Iterator[list[Any]]:
+    """Within this context the outputs of the module are kept."""
+    kept: list[Any] = []
+    if module is None:
         yield kept
         return
-
-    def keep(_module: Any, _inputs: Any, output: tuple[torch.Tensor, torch.Tensor | None]) -> None:
-        if output[1] is not None:
-            kept.append(output[1][:, 0].double().cpu().numpy())
-
-    handle = heads[0].register_forward_hook(keep)
+    handle = module.register_forward_hook(lambda _module, _inputs, output: kept.append(output))
     try:
         yield kept
     finally:
         handle.remove()
-
-
-def _vision_tower(model: Any) -> Any:
-    return getattr(model, "vision_model", model)
-
-
-def _modules(part: Any) -> list[Any]:
-    return list(part.modules()) if isinstance(part, nn.Module) else []
 
 
 # --- gradients --------------------------------------------------------------------------------------------
@@ -226,8 +228,7 @@ def _read_gradients(
         rows = slice(start, start + step)
         own = None if captions is None else captions[rows]
         parts.append(_gradients(encoder, pixels[rows], probes, text, own))
-    for place in parts[0]:
-        found.maps[place] = np.concatenate([part[place] for part in parts])
+    found.maps |= _concatenated(parts)
     if "grad_cam" in probes and ("grad_cam", None) not in parts[0]:
         found.unavailable["grad_cam", None] = (
             f"the features of {type(encoder.model).__name__} do not lie on the grid of its patches"
@@ -242,7 +243,7 @@ def _gradients(
     captions: NDArray[np.floating] | None,
 ) -> dict[Place, Floats]:
     values = encoder.pixel_values(pixels).requires_grad_()
-    with torch.enable_grad(), _attributed(encoder.model) as seen:
+    with torch.enable_grad(), _outputs_of(_attributed(encoder.model)) as seen:
         projection, output = encoder.image_output(values)
     features = seen[0] if seen else output.last_hidden_state
 
@@ -299,28 +300,15 @@ def _doubles(tensor: torch.Tensor) -> Floats:
     return tensor.detach().double().cpu().numpy()
 
 
-@contextmanager
-def _attributed(model: Any) -> Iterator[list[torch.Tensor]]:
-    """Within this context the features that Grad-CAM weighs are kept.
+def _attributed(model: Any) -> nn.Module | None:
+    """The module whose outputs Grad-CAM weighs: the first layer norm of the last block, the usual choice.
 
-    In a transformer these are the inputs of the last block behind its first layer norm, the usual choice: what
-    the last block puts out at the patches never reaches the class token, so that its gradient is zero. In a
-    convolutional model (ALIGN) nothing is kept, and the last feature map serves, as in the paper.
+    What the last block puts out at the patches never reaches the class token, so its gradient is zero. In a
+    convolutional model (ALIGN) there is none, and the last feature map serves, as in the paper.
     """
-    kept: list[torch.Tensor] = []
-    lists = [
-        part for part in _modules(_vision_tower(model)) if isinstance(part, nn.ModuleList) and len(part) > 0
-    ]
+    lists = [part for part in _vision_modules(model) if isinstance(part, nn.ModuleList) and len(part) > 0]
     blocks = max(lists, key=len, default=None)
+    if blocks is None:
+        return None
     # By name, since not all are LayerNorm (RMSNorm in AIMv2); the norms within the attention are no children.
-    norms = (
-        [part for part in blocks[-1].children() if "norm" in type(part).__name__.lower()] if blocks else []
-    )
-    if not norms:
-        yield kept
-        return
-    handle = norms[0].register_forward_hook(lambda _module, _inputs, output: kept.append(output))
-    try:
-        yield kept
-    finally:
-        handle.remove()
+    return next((part for part in blocks[-1].children() if "norm" in type(part).__name__.lower()), None)

@@ -62,7 +62,8 @@ _NAMES = {
     "visual.ln_post.bias": "vision_model.post_layernorm.bias",
 }
 _TRANSPOSED = {"text_projection": "text_projection.weight", "visual.proj": "visual_projection.weight"}
-_TOWERS = {"transformer.resblocks.": "text_model", "visual.transformer.resblocks.": "vision_model"}
+_TOWERS = {"transformer": "text_model", "visual.transformer": "vision_model"}
+_BLOCK = re.compile(r"((?:visual\.)?transformer)\.resblocks\.(\d+)\.(.+)[._](weight|bias)")
 _IN_BLOCK = {
     "ln_1": "layer_norm1",
     "ln_2": "layer_norm2",
@@ -227,7 +228,7 @@ def from_open_clip(state_dict: "Mapping[str, Tensor]", config: "CLIPConfig") -> 
     whole = sorted(name for name, tensor in weights.items() if not tensor.is_floating_point())
     if whole:
         raise ModelError(
-            f"The checkpoint holds {len(whole)} tensors of whole numbers, as {whole[0]}: expected weights."
+            f"The checkpoint contains {len(whole)} tensors of whole numbers, for example {whole[0]}: expected weights."
         )
     model: CLIPModel = CLIPModel(config).eval()
     if "logit_scale" in weights:
@@ -237,8 +238,8 @@ def from_open_clip(state_dict: "Mapping[str, Tensor]", config: "CLIPConfig") -> 
     if own != given:
         wrong = sorted(name for name in own.keys() | given.keys() if own.get(name) != given.get(name))
         raise ModelError(
-            f"The checkpoint is not of the model that was named: {len(wrong)} tensors are missing, left over or "
-            f"of another shape, among them {wrong[0]} (given {given.get(wrong[0])}, expected {own.get(wrong[0])})."
+            f"The checkpoint does not fit the named model: {len(wrong)} tensors are missing, left over or of "
+            f"another shape, for example {wrong[0]} (given {given.get(wrong[0])}, expected {own.get(wrong[0])})."
         )
     model.load_state_dict(weights)
     return model
@@ -250,7 +251,7 @@ def to_open_clip(state_dict: "Mapping[str, Tensor]") -> "dict[str, Tensor]":
 
     names = {theirs: ours for ours, theirs in _NAMES.items()}
     transposed = {theirs: ours for ours, theirs in _TRANSPOSED.items()}
-    towers = {f"{model}.encoder.layers.": prefix for prefix, model in _TOWERS.items()}
+    towers = {theirs: ours for ours, theirs in _TOWERS.items()}
     parts = {theirs: ours for ours, theirs in _IN_BLOCK.items()}
     found: dict[str, Tensor] = {}
     for name, tensor in state_dict.items():
@@ -259,42 +260,34 @@ def to_open_clip(state_dict: "Mapping[str, Tensor]") -> "dict[str, Tensor]":
         elif name in transposed:
             found[transposed[name]] = tensor.T.contiguous()
         else:
-            tower = next(tower for tower in towers if name.startswith(tower))
-            number, _, rest = name.removeprefix(tower).partition(".")
-            block = f"{towers[tower]}{number}."
+            tower, _, _, number, rest = name.split(".", 4)  # text_model.encoder.layers.0.mlp.fc1.weight
             part, _, kind = rest.rpartition(".")
+            block = f"{towers[tower]}.resblocks.{number}"
             if part in parts:
-                found[f"{block}{parts[part]}.{kind}"] = tensor
+                found[f"{block}.{parts[part]}.{kind}"] = tensor
             elif part == "self_attn.q_proj":
-                packed = [state_dict[f"{tower}{number}.self_attn.{x}_proj.{kind}"] for x in "qkv"]
-                found[f"{block}attn.in_proj_{kind}"] = torch.cat(packed)
+                packed = [state_dict[name.replace("q_proj", f"{letter}_proj")] for letter in "qkv"]
+                found[f"{block}.attn.in_proj_{kind}"] = torch.cat(packed)
     return found
 
 
 def _to_transformers(state_dict: "Mapping[str, Tensor]") -> "Iterator[tuple[str, Tensor]]":
     for name, tensor in state_dict.items():
+        block = _BLOCK.fullmatch(name)
         if name in _NAMES:
             yield _NAMES[name], tensor
         elif name in _TRANSPOSED:
             yield _TRANSPOSED[name], (tensor.T if tensor.ndim == 2 else tensor).contiguous()
+        elif block is not None:
+            tower, number, part, kind = block.groups()
+            layer = f"{_TOWERS[tower]}.encoder.layers.{number}"
+            if part == "attn.in_proj":
+                for letter, third in zip("qkv", tensor.chunk(3), strict=True):
+                    yield f"{layer}.self_attn.{letter}_proj.{kind}", third.contiguous()
+            else:
+                yield f"{layer}.{_IN_BLOCK.get(part, part)}.{kind}", tensor
         elif name not in _NO_WEIGHTS:
-            yield from _block(name, tensor)
-
-
-def _block(name: str, tensor: "Tensor") -> "Iterator[tuple[str, Tensor]]":
-    for prefix, model in _TOWERS.items():
-        if name.startswith(prefix):
-            number, _, rest = name.removeprefix(prefix).partition(".")
-            layer = f"{model}.encoder.layers.{number}."
-            packed = re.fullmatch(r"attn\.in_proj_(weight|bias)", rest)
-            if packed:
-                for letter, part in zip("qkv", tensor.chunk(3), strict=True):
-                    yield f"{layer}self_attn.{letter}_proj.{packed[1]}", part.contiguous()
-                return
-            part_name, _, kind = rest.rpartition(".")
-            yield f"{layer}{_IN_BLOCK.get(part_name, part_name)}.{kind}", tensor
-            return
-    yield name, tensor  # unknown: the comparison of names will say so
+            yield name, tensor  # the comparison of names will refuse it
 
 
 # --- files --------------------------------------------------------------------------------------------
@@ -306,7 +299,7 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     Pickles are read with ``weights_only=True``: no code of the file is run.
 
     Raises:
-        ModelError: it cannot be read, or holds more than tensors and numbers.
+        ModelError: it cannot be read, or contains more than tensors and numbers.
     """
     import torch
     from safetensors.torch import load_file
@@ -320,15 +313,15 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         line = (str(error).splitlines() or [""])[0] or type(error).__name__
         raise ModelError(f"{path.name} cannot be read as a checkpoint ({line}).") from error
     if not isinstance(content, dict):
-        raise ModelError(f"{path.name} holds a {type(content).__name__}, not the dict of a checkpoint.")
+        raise ModelError(
+            f"{path.name} contains a {type(content).__name__}: expected the dict of a checkpoint."
+        )
     checkpoint: dict[str, Any] = content if "state_dict" in content else {"state_dict": content}
     weights = checkpoint["state_dict"]
     if not isinstance(weights, dict) or not all(
         isinstance(name, str) and isinstance(tensor, torch.Tensor) for name, tensor in weights.items()
     ):
-        raise ModelError(
-            f"{path.name} holds no checkpoint: expected tensors by their names as its state_dict."
-        )
+        raise ModelError(f"{path.name} is no checkpoint: expected a state_dict that maps names to tensors.")
     return checkpoint
 
 

@@ -1,7 +1,7 @@
-"""Refuses settings files that no model can have, before transformers builds anything from them.
+"""Checks of settings files, before transformers builds a model from them.
 
-transformers checks types and some divisions. A negative number of layers it builds as none, and a number with many
-digits it tries to build.
+transformers checks types and some divisions only. It takes a negative number of layers for none, and tries to build any
+large number.
 """
 
 import json
@@ -58,7 +58,7 @@ def check_settings_files(folder: Path) -> None:
         try:
             content = json.loads(path.read_bytes())
             if not isinstance(content, dict):
-                raise ValueError(f"it holds a {type(content).__name__}, not an object")
+                raise ValueError(f"it contains a {type(content).__name__}, not an object")
         except (OSError, ValueError, RecursionError) as error:
             raise ModelError(
                 f"The {name} in {folder} cannot be read ({error}): `clipdyn verify` finds broken revisions."

@@ -6,7 +6,7 @@ Both are `CLIPTokenizer`, so that `CLIPProcessor.from_pretrained` reads them wit
 import gzip
 import itertools
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -24,12 +24,13 @@ _CLIP_MERGES = 49152 - 256 - 2  # open_clip's file lists more merges than CLIP u
 _CLIP_ON_THE_HUB = "openai/clip-vit-base-patch32"
 
 
-def _from_merges(merges: list[tuple[str, str]], context_length: int) -> CLIPTokenizer:
+def _from_merges(pairs: Iterable[Sequence[str]], context_length: int) -> CLIPTokenizer:
     """CLIP's vocabulary: the bytes, the bytes that end a word, a token per merge, start and end.
 
     All 512 byte tokens are there, so that no text meets the unknown token: CLIP's is the end token,
     and an end token in the middle would cut the caption where the text tower pools.
     """
+    merges = [(left, right) for left, right in pairs]
     alphabet = list(bytes_to_unicode().values())
     tokens = [*alphabet, *(byte + _WORD_END for byte in alphabet), *("".join(pair) for pair in merges)]
     vocab = {token: index for index, token in enumerate(dict.fromkeys([*tokens, _START, _END]))}
@@ -60,7 +61,7 @@ def train_tokenizer(captions: Iterable[str], *, vocab_size: int, context_length:
     )
     backend.train_from_iterator(captions, trainer=trainer)
     merges = json.loads(backend.to_str())["model"]["merges"]
-    return _from_merges([(left, right) for left, right in merges], context_length)
+    return _from_merges(merges, context_length)
 
 
 def stand_in_tokenizer(*, vocab_size: int | None, context_length: int) -> CLIPTokenizer:
@@ -72,29 +73,28 @@ def stand_in_tokenizer(*, vocab_size: int | None, context_length: int) -> CLIPTo
     """
     merges = _CLIP_MERGES if vocab_size is None else vocab_size - 2 * 256 - 2
     alphabet = bytes_to_unicode().values()
-    return _from_merges(list(itertools.islice(itertools.product(alphabet, repeat=2), merges)), context_length)
+    return _from_merges(itertools.islice(itertools.product(alphabet, repeat=2), merges), context_length)
 
 
 def clip_tokenizer(context_length: int = 77) -> CLIPTokenizer:
     """CLIP's own tokenizer, from the merges that open_clip_torch ships, else from the Hub or its cache.
 
     Raises:
-        ModelError: neither is at hand.
+        ModelError: neither is available.
     """
     spec = find_spec("open_clip")
     if spec is not None and spec.origin is not None:
         merges_file = Path(spec.origin).parent / "bpe_simple_vocab_16e6.txt.gz"
         if merges_file.is_file():
             lines = gzip.decompress(merges_file.read_bytes()).decode().splitlines()
-            merges = [tuple(line.split()) for line in lines[1 : _CLIP_MERGES + 1]]
-            return _from_merges([(left, right) for left, right in merges], context_length)
+            return _from_merges([line.split() for line in lines[1 : _CLIP_MERGES + 1]], context_length)
     try:
         tokenizer: CLIPTokenizer = CLIPTokenizer.from_pretrained(
             _CLIP_ON_THE_HUB, model_max_length=context_length
         )
     except OSError as error:
         raise ModelError(
-            "CLIP's own tokenizer is not at hand: install the extra hf-clipdyn[open-clip], which ships it, "
-            f"or let {_CLIP_ON_THE_HUB} be read from the Hub once."
+            "CLIP's own tokenizer is not available: install hf-clipdyn[open-clip], which includes it, "
+            f"or connect once to the Hub, to download {_CLIP_ON_THE_HUB}."
         ) from error
     return tokenizer

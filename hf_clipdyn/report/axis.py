@@ -1,46 +1,55 @@
-"""The x axis of every figure of a report."""
+"""The x axis of every figure of a report: epochs, samples on a logarithmic scale, or the names of revisions."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from hf_clipdyn.report.style import GREY
 from hf_clipdyn.report.trajectories import Trajectory
 
-__all__ = ["Axis", "choose_axis"]
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+__all__ = ["Axis", "choose_axis", "scale_axes"]
 
 _MANY_INSIDE = 3
+_LABELS = {
+    "epoch": "epoch",
+    "samples_seen": "samples seen",
+    "step": "training step",
+    "order": "revision, in natural order",
+    "level": "level",
+}
+_NAMES = 6  # names of revisions that fit under a panel
 
 
 @dataclass(frozen=True)
 class Axis:
-    """The x axis of every figure of a report.
+    """The x axis of the figures of a report.
 
     Attributes:
         kind: epochs if the place of every revision among them is known; else the first of samples seen and steps
-            that all revisions have; else the rank of the revision.
+            that all revisions have; else the rank of the revision. For curves over levels, the level.
         log: logarithmic, since several revisions lie inside the first epoch.
     """
 
-    kind: Literal["epoch", "samples_seen", "step", "order"]
-    log: bool
+    kind: Literal["epoch", "samples_seen", "step", "order", "level"]
+    log: bool = False
 
     @property
     def label(self) -> str:
         """Name of the axis."""
-        return {
-            "epoch": "epoch",
-            "samples_seen": "samples seen",
-            "step": "training step",
-            "order": "revision, in natural order",
-        }[self.kind]
+        return _LABELS[self.kind]
 
     def places(self, points: pd.DataFrame) -> NDArray[np.float64]:
-        """The positions of a trajectory's points on the axis; NaN if unknown."""
-        return points[self.kind].to_numpy(np.float64)
+        """The positions of points on the axis; NaN if unknown or infinite."""
+        places = points[self.kind].to_numpy(np.float64)
+        return np.where(np.isfinite(places), places, np.nan)
 
 
 def choose_axis(trajectories: Sequence[Trajectory]) -> Axis:
@@ -56,9 +65,69 @@ def choose_axis(trajectories: Sequence[Trajectory]) -> Axis:
     known = points[["epoch", "samples_seen", "step"]].notna().all()
     inside = points["epoch"].between(0, 1, inclusive="neither").groupby(points["run"]).sum().max()
     if known["epoch"] and inside < _MANY_INSIDE:
-        return Axis("epoch", log=False)
+        return Axis("epoch")
     if known["samples_seen"]:
         return Axis("samples_seen", log=bool(inside >= _MANY_INSIDE))
     if known["epoch"]:
         return Axis("epoch", log=True)
-    return Axis("step", log=False) if known["step"] else Axis("order", log=False)
+    return Axis("step") if known["step"] else Axis("order")
+
+
+def scale_axes(cell: "Axes", points: pd.DataFrame, axis: Axis) -> None:
+    """Set limits and ticks of one pair of axes, undefined points included, so that figures compare."""
+    from matplotlib.ticker import FuncFormatter, MaxNLocator
+
+    places = axis.places(points)
+    places = places[~np.isnan(places)]
+    if axis.log and (places > 0).any():
+        _scale_log(cell, points, axis)
+    elif axis.kind == "order":
+        names = dict(zip(points["order"], points["revision"], strict=True))
+        every = -(-len(names) // _NAMES)
+        ticks = sorted(names, reverse=True)[::every]  # from the end, so that the last revision is named
+        cell.set_xticks(ticks, [names[tick] for tick in ticks], rotation=30, ha="right")
+    else:
+        if len(set(places)) > 1:
+            margin = 0.04 * np.ptp(places)
+            cell.set_xlim(places.min() - margin, places.max() + margin)
+        is_level = axis.kind == "level"
+        locator = MaxNLocator(5, steps=[1, 2, 5, 10]) if is_level else MaxNLocator(7, integer=True)
+        cell.xaxis.set_major_locator(locator)
+        cell.xaxis.set_major_formatter(FuncFormatter(lambda place, _: _short(place)))
+    cell.yaxis.set_major_locator(MaxNLocator(nbins=5))
+
+
+def _scale_log(cell: "Axes", points: pd.DataFrame, axis: Axis) -> None:
+    """Logarithmic from the first trained revision on; the untrained model comes before it, at 0."""
+    places = axis.places(points)
+    first, last = float(places[places > 0].min()), float(np.nanmax(places))
+    cell.set_xscale("symlog", linthresh=first, linscale=0.6)
+    cell.set_xlim(-first * 0.35, last * 1.3)
+    powers = range(math.ceil(math.log10(first)), math.floor(math.log10(last)) + 1)
+    every = -(-len(powers) // 5)
+    ticks = [0.0, *(10.0**power for power in powers[::every])]
+    cell.set_xticks(ticks, [_short(tick) for tick in ticks])
+    cell.minorticks_off()
+    at_one = places[(points["epoch"] == 1) & ~np.isnan(places)]
+    if len(at_one) and axis.kind != "epoch":
+        one = float(at_one[0])
+        cell.axvline(one, color=GREY, linewidth=0.8, linestyle=(0, (1, 3)), zorder=1)
+        cell.annotate(
+            "epoch 1",
+            (one, 1),
+            (-3, -3),
+            xycoords=("data", "axes fraction"),
+            textcoords="offset points",
+            color=GREY,
+            fontsize=8,
+            ha="right",
+            va="top",
+        )
+
+
+def _short(number: float) -> str:
+    """1,500,000 as 1.5M: what fits under a tick."""
+    for size, letter in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
+        if abs(number) >= size:
+            return f"{number / size:.3g}{letter}"
+    return f"{number:.3g}"

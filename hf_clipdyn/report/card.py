@@ -1,19 +1,22 @@
 """The trajectories of a run as a model card: its results for the Hub's index, and a section for readers."""
 
 import re
-from importlib.metadata import version
+from collections.abc import Sequence
+from pathlib import Path
 
 import pandas as pd
-from huggingface_hub import EvalResult, ModelCard, ModelCardData
+from huggingface_hub import CommitInfo, CommitOperationAdd, EvalResult, HfApi, ModelCard, ModelCardData
 from markupsafe import Markup
 
-from hf_clipdyn.cards import PAPER_URL, markdown, render_card
+from hf_clipdyn.cards import markdown, render_card
+from hf_clipdyn.errors import ConfigError, PublishError
+from hf_clipdyn.hub import RetryPolicy, attempt, limit_waiting, reason, status_of
 from hf_clipdyn.report.sentences import find, limits
-from hf_clipdyn.report.study import Study
+from hf_clipdyn.report.study import Study, read_study
 from hf_clipdyn.report.tables import Table, overview_tables, provenance_table
 from hf_clipdyn.report.trajectories import rows_of
 
-__all__ = ["SUMMARY", "card_name", "merge_card", "run_card"]
+__all__ = ["SUMMARY", "card_name", "merge_card", "push_cards", "run_card"]
 
 SUMMARY = "figures/summary.png"
 """The figure that a card shows, as a path beside it."""
@@ -21,10 +24,6 @@ SUMMARY = "figures/summary.png"
 _BEGIN, _END = "<!-- trajectories of hf-clipdyn -->", "<!-- end of trajectories -->"
 _MARKED = re.compile(f"{re.escape(_BEGIN)}.*{re.escape(_END)}", re.DOTALL)
 _TASK = "image-feature-extraction"
-_SYNTHETIC = (
-    "**Some benchmarks use a synthetic world**, rendered so that texture is the easy cue and shape the reliable one. A "
-    "turn from texture to shape is partly by construction there, and human numbers do not apply to it."
-)
 
 
 def card_name(run: str) -> str:
@@ -64,14 +63,12 @@ def run_card(study: Study, run: str) -> ModelCard:
         revisions=revisions,
         trained=trained,
         dynamics=len(revisions) > 1,
-        paper_url=PAPER_URL,
-        version=version("hf-clipdyn"),
     )
     return ModelCard(text)
 
 
 def merge_card(existing: str, card: ModelCard) -> ModelCard:
-    """A card that is there already, with its results and its section of trajectories replaced.
+    """An existing card with new results and a new section of trajectories.
 
     Args:
         existing: text of the repository's README.md, YAML head included.
@@ -91,8 +88,14 @@ def merge_card(existing: str, card: ModelCard) -> ModelCard:
 
 def _section(own: Study) -> str:
     lines = [_BEGIN, "", "## Trajectories", ""]
-    if any(own.words.is_synthetic(one) for one in own.trajectories):
-        lines += [_SYNTHETIC, ""]
+    if own.synthetic:
+        named = [
+            f"{title}: {caution}" if caution else f"{title}." for title, caution in own.synthetic.items()
+        ]
+        notice = (
+            "**Some benchmarks use synthetic images**, not photographs; human numbers do not apply to them."
+        )
+        lines += [" ".join([notice, *map(markdown, named)]), ""]
     if own.overview:
         lines += [f"![The study at a glance]({SUMMARY})", ""]
     for table in overview_tables(own):
@@ -123,13 +126,12 @@ def _eval_results(own: Study) -> list[EvalResult]:
                 continue
             last = rows_of(one.usable)[-1]
             metric, _, details = panel.title.partition("\n")
-            words = own.words
-            title = words.vocabulary.dataset(one.dataset).title
+            title, synthetic = one.dataset_terms.title, one.dataset_terms.synthetic
             found.append(
                 EvalResult(
-                    task_type=words.kind(one).task or _TASK,
+                    task_type=one.terms.task or _TASK,
                     dataset_type=one.dataset,
-                    dataset_name=f"{title} (synthetic)" if words.is_synthetic(one) else title,
+                    dataset_name=f"{title} (synthetic)" if synthetic else title,
                     dataset_args={"fingerprint": one.data_fingerprint[:12]},
                     metric_type=one.metric,
                     metric_name=f"{', '.join([metric, *details.split(', ')[1:]])}, {last.revision}",
@@ -137,3 +139,68 @@ def _eval_results(own: Study) -> list[EvalResult]:
                 )
             )
     return found
+
+
+def push_cards(
+    results: Path | Sequence[Path] | Study, output: Path, *, token: str | None = None
+) -> list[str]:
+    """Write the results of every run into the card on `main` of its repository on the Hub.
+
+    The rest of the card stays. Only `README.md` and the summary figure are touched: the weights on `main`
+    remain those of the newest revision.
+
+    Args:
+        results: the tables that the report was made from.
+        output: folder that `write_report` has filled.
+        token: of the Hub; default: the saved one.
+
+    Returns:
+        The address of each commit.
+
+    Raises:
+        ConfigError: two runs share a repository, so that the card could belong to either.
+        PublishError: the Hub refuses; the folder is complete nevertheless.
+    """
+    rows = read_study(results).results.rows
+    runs = dict(rows[["run", "repo_id"]].drop_duplicates().itertuples(index=False, name=None))
+    for repo_id in runs.values():
+        if list(runs.values()).count(repo_id) > 1:
+            raise ConfigError(
+                f"These tables hold two runs of {repo_id}: push the card from the table with its current commits."
+            )
+    policy = RetryPolicy(patience=60.0)
+    limit_waiting(policy.timeout)
+    api = HfApi(token=token)
+    urls = []
+    for run, repo_id in runs.items():
+        try:
+            commit = attempt(lambda run=run, repo_id=repo_id: _push(api, run, repo_id, output), policy)  # type: ignore[misc]
+        except Exception as error:
+            missing = (
+                " The repository does not exist, or you have no access."
+                if status_of(error) in (401, 404)
+                else ""
+            )
+            raise PublishError(
+                f"The card of {repo_id} could not be pushed ({reason(error)}).{missing} "
+                f"{output / card_name(run)} is complete."
+            ) from error
+        urls.append(commit.commit_url)
+    return urls
+
+
+def _push(api: HfApi, run: str, repo_id: str, output: Path) -> CommitInfo:
+    head = api.repo_info(repo_id).sha  # a commit of somebody else in between is refused, and tried again
+    card = ModelCard.load(output / card_name(run))
+    if api.file_exists(repo_id, "README.md", revision=head):
+        existing = api.hf_hub_download(repo_id, "README.md", revision=head)
+        card = merge_card(Path(existing).read_text(encoding="utf-8"), card)
+    return api.create_commit(
+        repo_id,
+        [
+            CommitOperationAdd("README.md", str(card).encode()),
+            CommitOperationAdd(SUMMARY, str(output / SUMMARY)),
+        ],
+        commit_message="Show the trajectories, measured by hf-clipdyn",
+        parent_commit=head,
+    )

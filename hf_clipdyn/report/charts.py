@@ -1,15 +1,18 @@
 """Charts as plain data: which numbers share a figure and a panel, planned by the columns in which they differ."""
 
 import re
-from collections import Counter, defaultdict
-from collections.abc import Hashable, Sequence
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from hf_clipdyn.report.trajectories import Trajectory
-from hf_clipdyn.report.words import DETAILS, Words, bare, json_object, json_words
+import numpy as np
+import pandas as pd
 
-__all__ = ["Chart", "Encoding", "Line", "Panel", "References", "plan_charts"]
+from hf_clipdyn.report.trajectories import DETAILS, Trajectory, bare
+from hf_clipdyn.report.words import json_object, json_words
+
+__all__ = ["Chart", "Encoding", "Line", "Panel", "plan_charts", "plan_overview"]
 
 _MOST_LINES = 8
 _MOST_NAMED = 3  # lines that the name of a reference can list
@@ -19,6 +22,10 @@ _RAMPS = (
     "layer",
     "parameter",
 )  # columns of numbers: lines that differ in one take a ramp of colours
+_BENCHMARK = ["kind", "dataset"]
+_CELL = [*_BENCHMARK, "split", "preprocess", "settings", "precision", "edition"]
+_PARTS = ("layer", "subset", "condition")
+_NUMBER = ["metric", "variant", "levelled", *(f"by_{part}" for part in _PARTS)]
 
 
 @dataclass(frozen=True)
@@ -27,7 +34,7 @@ class Line:
 
     label: str
     trajectory: Trajectory
-    colour: int
+    colour: int = 0
 
 
 @dataclass(frozen=True)
@@ -44,13 +51,14 @@ class Encoding:
     """Which columns of the table a chart shows as what.
 
     Attributes:
-        x: ``training`` (epochs, steps or samples), or ``value`` for horizontal bars.
-        colour: columns that set the lines of a panel apart.
-        panel: columns that set the panels apart.
+        x: ``training`` (epochs, steps or samples); if each run has one revision, ``value`` for horizontal bars, or
+            ``level`` for a curve over the levels of a condition.
+        colour: columns that distinguish the lines of a panel.
+        panel: columns that distinguish the panels.
         ramp: the lines are steps of one quantity (a level, a layer) and take a ramp of colours.
     """
 
-    x: Literal["training", "value"]
+    x: Literal["training", "value", "level"]
     colour: tuple[str, ...]
     panel: tuple[str, ...]
     ramp: bool = False
@@ -62,8 +70,6 @@ class Chart:
 
     Attributes:
         name: file name without its suffix; unique in a report.
-        first: a trajectory of the chart; all have its kind, data set and settings, and, unless they are bars, its
-            metric.
     """
 
     name: str
@@ -78,251 +84,216 @@ class Chart:
 
     @property
     def first(self) -> Trajectory:
-        """One of the trajectories: all share its kind and data set, and in a chart of lines its metric."""
+        """One of the trajectories: all share kind, data set and settings, and in a chart of lines the metric."""
         return self.panels[0].lines[0].trajectory
 
-    @property
-    def defined(self) -> bool:
-        """Whether there is any number to draw."""
-        return any(one.points["defined"].any() for one in self.trajectories)
 
-
-def plan_charts(trajectories: Sequence[Trajectory], words: Words) -> list[Chart]:
+def plan_charts(trajectories: Sequence[Trajectory], runs: Sequence[str]) -> list[Chart]:
     """A chart for each benchmark and metric, in the order of the vocabulary.
 
     Never in one chart: two preprocessings, settings or variants, two states of the data or two precisions of one run,
     and two conditions with levels. All layers of a metric share a chart, and all parts of its data (sub-sets,
     distortions). Several runs: a panel for each variant, the runs overlaid. One run: its variants overlaid if they are
-    few or ordered, else a panel each. If each run has one revision, a benchmark has one chart of bars, with a panel for
-    each metric.
+    few or ordered, else a panel each. If each run has one revision, a benchmark has one chart of bars and one of curves
+    over the levels, each with a panel for each metric.
     """
-    apart = _Apart(trajectories, words)
-    drawn = [one for one in trajectories if one.is_value and not words.term(one).mirrors]
-    groups: dict[tuple[Hashable, ...], list[Trajectory]] = defaultdict(list)
-    bars = all(len(one.points) == 1 for one in drawn)
-    for one in drawn:
-        groups[(*apart.cell(one), *(() if bars else apart.number(one)))].append(one)
-    references = References(trajectories, words)
-    runs = list(dict.fromkeys(one.run for one in trajectories))
+    values = _values(trajectories)
+    bars = all(len(one.points) == 1 for one in values["one"])
     charts, names = [], Counter[str]()
-    for members in _in_order(list(groups.values()), words):
-        first = members[0]
-        details = apart.words(members)
+    for group in _split(values, [*_CELL, "is_curve"] if bars else [*_CELL, *_NUMBER]):
+        first, encoding = group["one"].iloc[0], _encoding(group, bars=bars)
         if bars:
-            encoding, panels = _bars(members, apart, references, runs, words)
-            title = ", ".join([words.benchmark(first), *details])
-            parts = [first.kind, first.dataset, *details]
+            title, parts = first.benchmark_title, [first.kind, first.dataset]
+            details = ["by level"] if encoding.x == "level" else []
         else:
-            encoding, panels = _lines(members, references, runs, words)
-            details = [*apart.number_words(members), *details]
-            title = ", ".join([words.metric(first), *details])
-            parts = [first.kind, first.dataset, first.metric, first.variant, *details]
-        name = re.sub(r"[^a-z0-9.]+", "-", " ".join(parts).lower())[:_LONGEST_NAME].strip("-.") or "chart"
+            title, parts = first.metric_title, [first.kind, first.dataset, first.metric, first.variant]
+            details = _number_words(group)
+        details += _cell_words(group, values)
+        if encoding.ramp:
+            group = group.sort_values(encoding.colour[0], kind="stable")
+        panels = _split(group, _NUMBER if bars else encoding.panel)
+        name = re.sub(r"[^a-z0-9.]+", "-", " ".join([*parts, *details]).lower())
+        name = name[:_LONGEST_NAME].strip("-.") or "chart"
         names[name] += 1
-        unique = name if names[name] == 1 else f"{name}-{names[name]}"
-        charts.append(Chart(unique, title, encoding, panels))
+        charts.append(
+            Chart(
+                name if names[name] == 1 else f"{name}-{names[name]}",
+                ", ".join([title, *details]),
+                encoding,
+                tuple(_panel(panel, encoding, runs) for panel in panels),
+            )
+        )
     return charts
 
 
-class References:
-    """The references of trajectories: chance, bounds, baselines, people."""
+def plan_overview(charts: Sequence[Chart], runs: Sequence[str]) -> list[list[Panel]]:
+    """The study at a glance: one panel for each rank of the overview that the charts answer, first on real images.
 
-    def __init__(self, trajectories: Sequence[Trajectory], words: Words) -> None:
-        self._words = words
-        self._by_cell: dict[tuple[str, ...], list[Trajectory]] = defaultdict(list)
-        for one in trajectories:
-            if not one.is_value and one.role != "diagnostic":
-                self._by_cell[one.cell].append(one)
-
-    def of(self, one: Trajectory) -> list[Trajectory]:
-        """The references that scale a trajectory: of its cells, and equal to it in the columns that they join."""
-        return [
-            other
-            for other in self._by_cell[one.cell]
-            if all(getattr(other, name) == getattr(one, name) for name in self._words.reference(other).joins)
-        ]
-
-    def lines(self, members: Sequence[Trajectory]) -> tuple[Line, ...]:
-        """The references of a panel, constants once; one that scales only some of the lines names these."""
-        found: dict[tuple[object, ...], tuple[Trajectory, list[Trajectory]]] = {}
-        for one in members:
-            for other in self.of(one):
-                title, usable = self._words.reference(other).title, other.usable["value"]
-                alike = round(usable.iloc[0], 9) if other.is_constant and len(usable) else other
-                found.setdefault((title, alike), (other, []))[1].append(one)
-        varying = _varying(members)
-        lines = []
-        for other, scaled in found.values():
-            joined = {"texts", *self._words.reference(other).joins}.intersection(varying)
-            names = list(dict.fromkeys(self._words.detail(one, joined) for one in scaled))
-            everywhere = len(names) == len({self._words.detail(one, joined) for one in members})
-            several = len(names) > _MOST_NAMED
-            which = "" if everywhere else f"{len(names)} of the lines" if several else " and ".join(names)
-            label = ", ".join(filter(None, [self._words.reference(other).title, which]))
-            lines.append(Line(label, other, 0))
-        return tuple(lines)
+    A metric that was measured on several data sets, layers or conditions is shown on one of them: the first data set,
+    all items, no layer, the level and the condition that its term names. Without any answer on synthetic, or on real
+    images, there is one list of panels only.
+    """
+    values = _values([one for chart in charts for one in chart.trajectories])
+    ranks = [one.term.overview.rank if one.term.overview else np.nan for one in values["one"]]
+    offered = values.assign(rank=np.array(ranks, float)).dropna(subset="rank")
+    offered = offered.sort_values(["synthetic", "rank", "kind_order", "metric_order"])
+    return [
+        [_overview_panel(of_rank["one"].tolist(), runs) for of_rank in _split(world, ["rank"])]
+        for world in _split(offered, ["synthetic"])
+    ]
 
 
-class _Apart:
-    """What must not share a chart."""
-
-    def __init__(self, trajectories: Sequence[Trajectory], words: Words) -> None:
-        self._words = words
-        self._layers: dict[tuple[object, ...], set[int | None]] = defaultdict(set)
-        self._data: dict[tuple[str, ...], list[str]] = defaultdict(list)
-        self._dtypes: dict[tuple[str, ...], set[str]] = defaultdict(set)
-        self._alike: dict[tuple[str, str], list[Trajectory]] = defaultdict(list)
-        for one in trajectories:
-            if not one.is_value:
-                continue
-            self._layers[self._place(one)].add(one.layer)
-            known = self._data[one.run, *one.benchmark, one.texts]
-            if one.data_fingerprint not in known:
-                known.append(one.data_fingerprint)
-            self._dtypes[one.run, *one.benchmark].add(one.dtype)
-            self._alike[one.benchmark].append(one)
-        self._precise = {key[1:] for key, dtypes in self._dtypes.items() if len(dtypes) > 1}
-
-    @staticmethod
-    def _place(one: Trajectory) -> tuple[object, ...]:
-        return (one.run, *one.benchmark, one.metric, one.variant, one.subset, one.condition, one.probe)
-
-    def cell(self, one: Trajectory) -> tuple[Hashable, ...]:
-        """Columns of the cell.
-
-        The fingerprint contains the pixels at the model's resolution, so that two scales may differ in it and still
-        belong in one chart. Two fingerprints within one run do not.
-        """
-        edition = self._data[one.run, *one.benchmark, one.texts].index(one.data_fingerprint)
-        dtype = one.dtype if one.benchmark in self._precise else ""
-        return (*one.benchmark, one.split, one.preprocess, one.settings, dtype, edition)
-
-    def number(self, one: Trajectory) -> tuple[Hashable, ...]:
-        """Columns of the number."""
-        levelled = one.condition if one.level is not None else ""
-        return (one.metric, one.variant, levelled, *self._parts(one))
-
-    def number_words(self, members: Sequence[Trajectory]) -> list[str]:
-        """What `number` adds to the title of the metric; a single part of the data is named."""
-        one = members[0]
-        levelled = [self._words.detail(one, ["condition"])] if one.level is not None and one.condition else []
-        parts = [part for part in self._parts(one) if part]
-        single = [len({getattr(other, part) for other in members}) == 1 for part in parts]
-        return [
-            *levelled,
-            *(
-                self._words.detail(one, [part]) if alone else f"by {part}"
-                for part, alone in zip(parts, single, strict=True)
-            ),
-        ]
-
-    def words(self, members: Sequence[Trajectory]) -> list[str]:
-        """What sets the cells of these members apart from others of the benchmark."""
-        one, others = members[0], self._alike[members[0].benchmark]
-        names = ("split", "preprocess")
-        found = [str(getattr(one, n)) for n in names if len({getattr(other, n) for other in others}) > 1]
-        settings = list(dict.fromkeys(other.settings for other in others))
-        if len(settings) > 1:
-            held = [json_object(text) or {} for text in settings]
-            shared = {
-                name: value for name, value in held[0].items() if all(h.get(name) == value for h in held)
-            }
-            found.append(bare(json_words(one.settings, shared)))
-        if one.benchmark in self._precise:
-            found.append(one.dtype)
-        return [part for part in found if part]
-
-    def _parts(self, one: Trajectory) -> tuple[str, ...]:
-        """Which parts of the data and of the model share the chart."""
-        return (
-            "layer" if one.layer is not None and len(self._layers[self._place(one)]) > 1 else "",
-            "subset" if one.subset else "",
-            "condition" if one.condition not in ("", "none") and one.level is None else "",
-        )
-
-
-def _in_order(groups: list[list[Trajectory]], words: Words) -> list[list[Trajectory]]:
-    """By kind and metric as the vocabulary orders them, real images before synthetic ones, else as in the table."""
-    kinds = list(dict.fromkeys(members[0].kind for members in groups))
-    datasets = list(dict.fromkeys(members[0].dataset for members in groups))
-
-    def rank(members: list[Trajectory]) -> tuple[int, int, bool, int, int]:
-        one = members[0]
-        return (
-            words.kind(one).rank,
-            kinds.index(one.kind),
-            words.is_synthetic(one),
-            datasets.index(one.dataset),
-            words.metric_rank(one),
-        )
-
-    return sorted(groups, key=rank)
-
-
-def _lines(
-    members: Sequence[Trajectory], references: References, runs: Sequence[str], words: Words
-) -> tuple[Encoding, tuple[Panel, ...]]:
-    varying = _varying(members)
-    ramp = next(
-        (name for name in _RAMPS if name in varying and all(getattr(m, name) is not None for m in members)),
-        None,
-    )
-    if len({one.run for one in members}) > 1:
-        encoding = Encoding("training", ("run",), varying)
-    elif ramp is not None:
-        encoding = Encoding("training", (ramp,), tuple(name for name in varying if name != ramp), ramp=True)
-        members = sorted(members, key=lambda one: float(getattr(one, str(ramp))))
-    elif len({words.detail(one, varying) for one in members}) <= _MOST_LINES:
-        encoding = Encoding("training", varying, ())
-    else:
-        encoding = Encoding("training", (), varying)
-    return encoding, _panels(members, encoding, references, runs, words)
-
-
-def _panels(
-    members: Sequence[Trajectory],
-    encoding: Encoding,
-    references: References,
-    runs: Sequence[str],
-    words: Words,
-) -> tuple[Panel, ...]:
-    panels: dict[tuple[object, ...], list[Trajectory]] = defaultdict(list)
-    for one in members:
-        panels[tuple(getattr(one, name) for name in encoding.panel)].append(one)
-    return tuple(
-        Panel(
-            words.detail(group[0], encoding.panel),
-            tuple(
-                Line(_run_label(one, group), one, runs.index(one.run))
-                if encoding.colour in ((), ("run",))
-                else Line(words.detail(one, encoding.colour), one, index)
-                for index, one in enumerate(group)
-            ),
-            references.lines(group),
-        )
-        for group in panels.values()
+def _overview_panel(offered: Sequence[Trajectory], runs: Sequence[str]) -> Panel:
+    """All runs on the most telling probe, layer, condition and level."""
+    first = next((one for one in offered if one.points["defined"].any()), offered[0])
+    question = (first.benchmark, first.metric, first.variant)
+    alike = [one for one in offered if (one.benchmark, one.metric, one.variant) == question]
+    best = min(alike, key=_remoteness)
+    same = [one for one in alike if (one.texts, *one.number_key) == (best.texts, *best.number_key)]
+    drawn = {one.run: one for one in reversed(same)}
+    return Panel(
+        f"{best.metric_title}\n{', '.join(filter(None, [best.dataset_title, best.special_detail]))}",
+        tuple(Line(run, drawn[run], index) for index, run in enumerate(runs) if run in drawn),
+        _reference_lines(list(drawn.values())),
     )
 
 
-def _bars(
-    members: Sequence[Trajectory], apart: _Apart, references: References, runs: Sequence[str], words: Words
-) -> tuple[Encoding, tuple[Panel, ...]]:
-    panels: dict[tuple[Hashable, ...], list[Trajectory]] = defaultdict(list)
-    for one in members:
-        panels[apart.number(one)].append(one)
-    found = []
-    for group in _in_order(list(panels.values()), words):
-        varying = _varying(group)
-        bars = tuple(Line(words.detail(one, varying) or one.run, one, runs.index(one.run)) for one in group)
-        title = ", ".join([words.metric(group[0]), *apart.number_words(group)])
-        found.append(Panel(title, bars, references.lines(group)))
-    return Encoding("value", ("run",), ("metric", "variant")), tuple(found)
+def _remoteness(one: Trajectory) -> tuple[bool, bool, bool, float, bool]:
+    """How far a number is from the one that its term puts into the overview."""
+    place = one.term.overview
+    assert place is not None
+    return (
+        one.texts != "own",
+        one.condition != place.condition if place.condition else one.condition not in ("", "none"),
+        bool(one.subset),
+        0.0 if place.level is None or one.level is None else abs(one.level - place.level),
+        one.layer is not None,
+    )
 
 
-def _run_label(one: Trajectory, group: Sequence[Trajectory]) -> str:
-    return f"{one.run}, {one.dtype}" if len({other.dtype for other in group}) > 1 else one.run
+def _values(trajectories: Sequence[Trajectory]) -> pd.DataFrame:
+    """A row for each value that is drawn, in the order of the vocabulary, the trajectory as ``one``.
+
+    The columns of `_CELL` and `_NUMBER` are what must not share a chart.
+    """
+    values = [one for one in trajectories if one.is_value]
+    columns = ("run", *_BENCHMARK, "split", "data_fingerprint", "preprocess", "settings", "dtype")
+    columns += ("metric", "variant", *DETAILS)
+    table = pd.DataFrame({name: [getattr(one, name) for one in values] for name in columns})
+    table["layer"] = table["layer"].astype("Int64")
+    table["one"] = pd.Series(values, dtype=object)
+    table["kind_rank"] = [one.terms.rank for one in values]
+    table["kind_order"] = pd.factorize(table["kind"])[0]
+    table["synthetic"] = [one.dataset_terms.synthetic for one in values]
+    table["dataset_order"] = pd.factorize(table["dataset"])[0]
+    table["metric_order"] = [[*one.terms.terms, one.metric].index(one.metric) for one in values]
+    # The fingerprint contains the pixels at the model's resolution, so that two scales may differ in it and still
+    # belong in one chart. Two fingerprints within one run do not.
+    of_texts = table.groupby(["run", *_BENCHMARK, "texts"])["data_fingerprint"]
+    table["edition"] = of_texts.transform(lambda known: pd.factorize(known)[0])
+    table["n_dtypes"] = table.groupby(["run", *_BENCHMARK])["dtype"].transform("nunique")
+    several = table.groupby(_BENCHMARK)["n_dtypes"].transform("max") > 1
+    table["precision"] = table["dtype"].where(several, "")
+    place = ["run", *_BENCHMARK, "metric", "variant", "subset", "condition", "probe"]
+    n_layers = table.groupby(place)["layer"].transform(lambda layers: layers.nunique(dropna=False))
+    table["by_layer"] = table["layer"].notna() & (n_layers > 1)
+    table["by_subset"] = table["subset"] != ""
+    table["by_condition"] = ~table["condition"].isin(["", "none"]) & table["level"].isna()
+    table["levelled"] = table["condition"].where(table["level"].notna(), "")
+    curve = {"run", *_CELL, *_NUMBER, *DETAILS} - {"level"}
+    n_levels = table.groupby(sorted(curve), dropna=False)["level"].transform("nunique")
+    table["is_curve"] = n_levels > 1
+    table = table[np.array([not one.term.mirrors for one in values], bool)]
+    return table.sort_values(["kind_rank", "kind_order", "synthetic", "dataset_order", "metric_order"])
 
 
-def _varying(members: Sequence[Trajectory]) -> tuple[str, ...]:
+def _split(table: pd.DataFrame, columns: Sequence[str]) -> list[pd.DataFrame]:
+    """The rows that are equal in the columns, in the order of the table."""
+    if not columns:
+        return [table]
+    return [group for _, group in table.groupby(list(columns), sort=False, dropna=False)]
+
+
+def _varying(group: pd.DataFrame) -> tuple[str, ...]:
     """The columns in which trajectories differ, beside their run."""
-    return tuple(name for name in DETAILS if len({getattr(one, name) for one in members}) > 1)
+    return tuple(name for name in DETAILS if group[name].nunique(dropna=False) > 1)
+
+
+def _cell_words(group: pd.DataFrame, values: pd.DataFrame) -> list[str]:
+    """What distinguishes the cells of a chart from others of the benchmark."""
+    one = group.iloc[0]
+    others = values[(values["kind"] == one["kind"]) & (values["dataset"] == one["dataset"])]
+    found = [one[name] for name in ("split", "preprocess") if others[name].nunique() > 1]
+    if others["settings"].nunique() > 1:
+        held = [json_object(text) or {} for text in others["settings"].unique()]
+        first = held[0]
+        shared = [name for name in first if all(other.get(name) == first[name] for other in held)]
+        found.append(bare(json_words(one["settings"], shared)))
+    return [part for part in (*found, one["precision"]) if part]
+
+
+def _number_words(group: pd.DataFrame) -> list[str]:
+    """What a title adds to the metric: the condition of the levels, and the parts of the data that are compared."""
+    first = group.iloc[0]
+    found = [first["one"].detail(["condition"])] if first["levelled"] else []
+    for part in _PARTS:
+        if first[f"by_{part}"]:
+            single = group[part].nunique(dropna=False) == 1
+            found.append(first["one"].detail([part]) if single else f"by {part}")
+    return found
+
+
+def _encoding(group: pd.DataFrame, *, bars: bool) -> Encoding:
+    """How one chart is drawn: over training, or single revisions as bars or curves."""
+    varying, several = _varying(group), group["run"].nunique() > 1
+    if bars:
+        if not group["is_curve"].iloc[0]:
+            return Encoding("value", ("run",), ("metric", "variant"))
+        colour = (*(["run"] if several else []), *(name for name in varying if name != "level"))
+        return Encoding("level", colour, ("metric", "variant"))
+    if several:
+        return Encoding("training", ("run",), varying)
+    ramp = next((name for name in _RAMPS if name in varying and group[name].notna().all()), None)
+    if ramp is not None:
+        return Encoding("training", (ramp,), tuple(name for name in varying if name != ramp), ramp=True)
+    if len({one.detail(varying) for one in group["one"]}) <= _MOST_LINES:
+        return Encoding("training", varying, ())
+    return Encoding("training", (), varying)
+
+
+def _panel(group: pd.DataFrame, encoding: Encoding, runs: Sequence[str]) -> Panel:
+    members = group["one"].tolist()
+    colours = [runs.index(one.run) for one in members]
+    title = members[0].detail(encoding.panel)
+    if encoding.x != "training":
+        title = ", ".join([members[0].metric_title, *_number_words(group)])
+        varying = _varying(group)
+        labels = [one.detail(varying) or one.run for one in members]
+    elif encoding.colour in ((), ("run",)):
+        several = group["dtype"].nunique() > 1
+        labels = [f"{one.run}, {one.dtype}" if several else one.run for one in members]
+    else:
+        labels = [one.detail(encoding.colour) for one in members]
+        colours = list(range(len(members)))
+    return Panel(title, tuple(map(Line, labels, members, colours)), _reference_lines(members))
+
+
+def _reference_lines(members: Sequence[Trajectory]) -> tuple[Line, ...]:
+    """The references of a panel, constants once; one that scales only some of the lines names these."""
+    found: dict[tuple[object, ...], tuple[Trajectory, list[Trajectory]]] = {}
+    for one in members:
+        for other in one.references:
+            usable = other.usable["value"]
+            alike = round(usable.iloc[0], 9) if other.is_constant and len(usable) else other
+            found.setdefault((other.reference_terms.title, alike), (other, []))[1].append(one)
+    varying = {name for name in DETAILS if len({getattr(one, name) for one in members}) > 1}
+    lines = []
+    for other, scaled in found.values():
+        joined = varying.intersection(("texts", *other.reference_terms.joins))
+        names = list(dict.fromkeys(one.detail(joined) for one in scaled))
+        if len(names) == len({one.detail(joined) for one in members}):
+            which = ""
+        else:
+            which = f"{len(names)} of the lines" if len(names) > _MOST_NAMED else " and ".join(names)
+        lines.append(Line(", ".join(filter(None, [other.reference_terms.title, which])), other))
+    return tuple(lines)

@@ -1,31 +1,32 @@
 """Draw charts: one metric over the revisions, or bars for single revisions, with intervals and references."""
 
 import textwrap
-from collections.abc import Callable, Sequence
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from hf_clipdyn.report.axis import Axis
-from hf_clipdyn.report.charts import Chart, Encoding, Line, Panel
+from hf_clipdyn.report.axis import Axis, scale_axes
+from hf_clipdyn.report.charts import Chart, Line, Panel
 from hf_clipdyn.report.margin import MarginLabel, place_labels
-from hf_clipdyn.report.scales import scale_axes
 from hf_clipdyn.report.sentences import NOT_INTERPRETABLE
 from hf_clipdyn.report.style import GREY, HUMAN, INK, MARKERS, PAPER, hue, shade
 from hf_clipdyn.report.trajectories import rows_of
-from hf_clipdyn.report.words import Words
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["draw_chart", "draw_overview"]
+__all__ = ["draw_chart", "draw_panels"]
 
 _WIDTH = 4.5  # inches: one column of a paper, and legible on a phone
 _HEIGHT = 2.75
 _BAR_HEIGHT = 0.18
 _LONG_LABEL = 28  # letters of a bar's label that leave room for two columns
+_NARROW_LABEL = 19  # and for three
 _TITLE, _WIDE_TITLE = 50, 62  # letters that fit above one panel and above two
 _DRAWN_BANDS = 4
 _TWO_COLUMNS = 6  # panels up to which two columns do
@@ -33,18 +34,23 @@ _NOT_DEFINED = "not defined"
 _DASHES: tuple[Any, ...] = ((0, (4, 3)), (0, (1, 1.5)), (0, (6, 2, 1, 2)), (0, (2, 2)), (0, (8, 2)))
 
 
-def draw_chart(chart: Chart, axis: Axis, words: Words) -> "Figure":
+def draw_chart(chart: Chart, axis: Axis) -> "Figure":
     """One chart as a figure; drawn and saved inside `figure_style`.
 
     Panels of trajectories share their axes. Points that are not interpretable are hollow and grey and no line runs
     through them; an undefined one leaves a cross at the foot.
     """
-    n = len(chart.panels)
+    n, x = len(chart.panels), chart.encoding.x
     columns = min(2 if n <= _TWO_COLUMNS else 3, n)
-    if chart.encoding.x == "value":
+    if x == "level":
+        figure = draw_panels([_curves(chart)], Axis("level"), columns)
+    elif x == "value":
         longest = max(len(line.label) for panel in chart.panels for line in panel.lines)
-        columns = min(1 if longest > _LONG_LABEL else 2, n)
-    figure = _draw([list(chart.panels)], chart.encoding, axis, words, columns, shared=True)
+        columns = 1 if n <= _TWO_COLUMNS and longest > _LONG_LABEL else columns
+        width = _WIDTH * 2 if columns == 1 else None  # room for the labels
+        figure = draw_panels([chart.panels], axis, columns, bars=True, width=width)
+    else:
+        figure = draw_panels([chart.panels], axis, columns, ramp=chart.encoding.ramp, shared=True)
     if columns == 1 and not chart.panels[0].title:
         figure.axes[0].set_title(textwrap.fill(chart.title, _TITLE))
     else:
@@ -52,22 +58,48 @@ def draw_chart(chart: Chart, axis: Axis, words: Words) -> "Figure":
     return figure
 
 
-def draw_overview(
-    worlds: Sequence[Sequence[Panel]], encoding: Encoding, axis: Axis, words: Words, columns: int
-) -> "Figure":
-    """The study at a glance: the panels of `overview_panels`, each world from a new row on."""
-    return _draw(worlds, encoding, axis, words, columns, shared=False)
+def _curves(chart: Chart) -> list[Panel]:
+    """The panels of a chart with the numbers of single revisions joined to lines over their level."""
+    by_run = chart.encoding.colour in ((), ("run",))
+    panels, colours = [], dict[str, int]()
+    for panel in chart.panels:
+        curves = defaultdict(list)
+        for line in sorted(panel.lines, key=lambda line: line.trajectory.level or 0.0):
+            one = line.trajectory
+            run = one.run if "run" in chart.encoding.colour else ""
+            label = ", ".join(filter(None, [run, one.detail(chart.encoding.colour)])) or one.run
+            colours.setdefault(label, line.colour if by_run else len(colours))
+            curves[label].append(one)
+        lines = []
+        for label, curve in curves.items():
+            levels = np.array([one.level for one in curve], float)
+            points = pd.concat([one.points for one in curve]).assign(level=levels)
+            lines.append(Line(label, replace(curve[0], level=None, points=points), colours[label]))
+        panels.append(replace(panel, lines=tuple(lines)))
+    return panels
 
 
-def _draw(
+def draw_panels(
     blocks: Sequence[Sequence[Panel]],
-    encoding: Encoding,
     axis: Axis,
-    words: Words,
     columns: int,
     *,
-    shared: bool,
+    bars: bool = False,
+    ramp: bool = False,
+    shared: bool = False,
+    width: float | None = None,
 ) -> "Figure":
+    """Panels in a grid, each block of them from a new row on; drawn and saved inside `figure_style`.
+
+    Args:
+        blocks: of `plan_overview`, or the panels of one chart.
+        axis: of trajectories.
+        columns: at most.
+        bars: draw bars instead of lines.
+        ramp: the lines are steps of one quantity.
+        shared: all panels have the same axes.
+        width: inches; default: by the columns.
+    """
     from matplotlib.figure import Figure  # no pyplot: no global state, no display
 
     columns = min(columns, max(len(block) for block in blocks))
@@ -75,31 +107,30 @@ def _draw(
     for block in blocks:
         slots += [*block, *[None] * (-len(block) % columns)]
     rows = [slots[start : start + columns] for start in range(0, len(slots), columns)]
-    bars = encoding.x == "value"
-    one_column = _WIDTH * 2 if bars and shared else _WIDTH  # room for the labels of a chart's bars
-    shared = shared and not bars
     heights = [_row_height(row, columns, bars=bars) for row in rows]
-    width = {1: one_column, 2: _WIDTH * (1.8 if bars else 1.3)}.get(columns, 3.3 * columns)
+    width = width or {1: _WIDTH, 2: _WIDTH * (1.8 if bars else 1.3)}.get(columns, 3.3 * columns)
     figure = Figure(figsize=(width, sum(heights)))
     cells = figure.subplots(
         len(rows), columns, squeeze=False, sharex=shared, sharey=shared, height_ratios=heights
     )
-    render: Callable[[Axes, Panel, Encoding, Axis, Words], list[MarginLabel]]
-    render = _draw_bars if bars else _draw_panel
-    labels: dict[int, list[MarginLabel]] = {}
+    labels = {}
     for index, (cell, panel) in enumerate(zip(cells.flat, slots, strict=True)):
         if panel is None:
             cell.set_visible(False)
             continue
-        labels[index] = render(cell, panel, encoding, axis, words)
-        cell.set_title(_wrapped(panel, bars=bars))
         is_lowest = index + columns >= len(slots) or slots[index + columns] is None
-        if not bars and (is_lowest or not shared):
-            cell.set_xlabel(axis.label)
+        if bars:
+            _draw_bars(cell, panel, columns)
+        else:
+            labels[cell] = _draw_panel(cell, panel, axis, ramp=ramp)
+            if is_lowest or not shared:
+                levels = panel.lines[0].trajectory.level_axis if axis.kind == "level" else None
+                cell.set_xlabel(f"{levels.title} {levels.unit}".strip() if levels else axis.label)
+        cell.set_title(_wrapped(panel, columns, bars=bars))
         cell.tick_params(labelbottom=is_lowest or not shared)
-    for index, of_cell in labels.items():  # shared axes have their limits now
-        place_labels(cells.flat[index], of_cell)
-    _add_legend(figure, columns, ramp=encoding.ramp)
+    for cell, of_cell in labels.items():  # shared axes have their limits now
+        place_labels(cell, of_cell)
+    _add_legend(figure, columns, ramp=ramp)
     return figure
 
 
@@ -108,19 +139,22 @@ def _row_height(row: Sequence[Panel | None], columns: int, *, bars: bool) -> flo
         return _HEIGHT if columns == 1 else 2.3
 
     def height(panel: Panel) -> float:
-        lines = sum(_label(line.label).count("\n") + 1 for line in panel.lines)
-        return 0.75 + 0.17 * (1 + _wrapped(panel, bars=True).count("\n")) + _BAR_HEIGHT * lines
+        lines = sum(len(_label(line.label, columns).split("\n")) for line in panel.lines)
+        return 0.75 + 0.17 * len(_wrapped(panel, columns, bars=True).split("\n")) + _BAR_HEIGHT * lines
 
     return max(height(panel) for panel in row if panel)
 
 
-def _label(text: str) -> str:
-    return textwrap.fill(text, 70)
+def _label(text: str, columns: int) -> str:
+    """The label of a bar, in lines that fit beside it."""
+    return textwrap.fill(text, _NARROW_LABEL if columns > 2 else 70)
 
 
-def _wrapped(panel: Panel, *, bars: bool) -> str:
-    """Its title, in lines that fit above it."""
-    return "\n".join(textwrap.fill(part, 30 if bars else 36) for part in panel.title.split("\n"))
+def _wrapped(panel: Panel, columns: int, *, bars: bool) -> str:
+    """The title of a panel, in lines that fit above it."""
+    labelled = any(line.label != line.trajectory.run for line in panel.lines)
+    letters = (24 if labelled and columns > 2 else 30) if bars else 36
+    return "\n".join(textwrap.fill(part, letters) for part in panel.title.split("\n"))
 
 
 def _add_legend(figure: "Figure", columns: int, *, ramp: bool) -> None:
@@ -136,45 +170,37 @@ def _add_legend(figure: "Figure", columns: int, *, ramp: bool) -> None:
     if len(handles) < 2 and not marks:
         return
     handles.update(marks)
-    ncols = _legend_columns(list(handles), columns, ramp=ramp)
+    longest = max(map(len, handles))
+    fitting = max(1, int(52 * max(1, columns * 0.8) / (longest + 6)))
+    ncols = min(len(handles), fitting, 4 if ramp else 3)
     width, height = figure.get_size_inches()
     figure.set_size_inches(width, height + 0.2 * -(-len(handles) // ncols))
     figure.legend(list(handles.values()), list(handles), loc="outside lower center", ncols=ncols)
 
 
-def _legend_columns(names: Sequence[str], columns: int, *, ramp: bool) -> int:
-    longest = max((len(name) for name in names), default=1)
-    fitting = max(1, int(52 * max(1, columns * 0.8) / (longest + 6)))
-    return min(len(names) or 1, fitting, 4 if ramp else 3)
-
-
-def _draw_panel(
-    cell: "Axes", panel: Panel, encoding: Encoding, axis: Axis, words: Words
-) -> list[MarginLabel]:
+def _draw_panel(cell: "Axes", panel: Panel, axis: Axis, *, ramp: bool) -> list[MarginLabel]:
     """Draw all lines of a panel; the names that belong in its margin."""
-    first = panel.lines[0].trajectory
-    term = words.term(first)
+    term = panel.lines[0].trajectory.term
     if term.limits is not None:
         cell.set_ylim(term.limits[0] - 0.02, term.limits[1] + 0.02)
     elif not any(len(line.trajectory.usable) for line in panel.lines):
         # A level line alone makes matplotlib take limits of about 1e-17, and no layout fits these.
         cell.set_ylim((term.neutral or 0.0) - 0.1, (term.neutral or 0.0) + 0.1)
     cell.margins(y=0.12)
-    labels = []
-    if term.neutral is not None:
-        labels.append(_level(cell, term.neutral, term.neutral_title))
-    for human in sorted(
-        {human for line in panel.lines if (human := words.human(line.trajectory)) is not None}
-    ):
-        labels.append(_level(cell, human, f"humans\n{human:.3g}", HUMAN))
+    labels = [] if term.neutral is None else [_level(cell, term.neutral, term.neutral_title)]
+    labels += [_level(cell, human, f"humans\n{human:.3g}", HUMAN) for human in _humans(panel)]
     for line in panel.references:
         labels += _draw_reference(cell, line, axis)
     for index, line in enumerate(panel.lines):
-        colour = shade(index, len(panel.lines)) if encoding.ramp else hue(line.colour)
-        marker = "o" if encoding.ramp else MARKERS[line.colour % len(MARKERS)]
+        colour = shade(index, len(panel.lines)) if ramp else hue(line.colour)
+        marker = "o" if ramp else MARKERS[line.colour % len(MARKERS)]
         _draw_line(cell, line, axis, colour, marker, band=len(panel.lines) <= _DRAWN_BANDS)
     scale_axes(cell, pd.concat([line.trajectory.points for line in panel.lines]), axis)
     return labels
+
+
+def _humans(panel: Panel) -> list[float]:
+    return sorted({line.trajectory.human for line in panel.lines if line.trajectory.human is not None})
 
 
 def _level(cell: "Axes", height: float, label: str, colour: str = GREY, style: Any = "-") -> MarginLabel:
@@ -268,10 +294,9 @@ def _draw_hollow(cell: "Axes", places: Any, points: pd.DataFrame, marker: str) -
     )
 
 
-def _draw_bars(cell: "Axes", panel: Panel, encoding: Encoding, axis: Axis, words: Words) -> list[MarginLabel]:
+def _draw_bars(cell: "Axes", panel: Panel, columns: int) -> None:
     """Horizontal bars, one for each run side by side; references are vertical lines, named in the legend."""
-    del encoding, axis
-    term = words.term(panel.lines[0].trajectory)
+    term = panel.lines[0].trajectory.term
     if term.limits is not None:
         cell.set_xlim(*term.limits)
     names = list(dict.fromkeys(line.label for line in panel.lines))
@@ -290,17 +315,15 @@ def _draw_bars(cell: "Axes", panel: Panel, encoding: Encoding, axis: Axis, words
         cell.hlines(place, point.ci_low, point.ci_high, color=INK, linewidth=1, zorder=3)
     if term.neutral is not None:
         cell.axvline(term.neutral, color=GREY, linewidth=1, zorder=1.5)
-    for human in sorted(
-        {human for line in panel.lines if (human := words.human(line.trajectory)) is not None}
-    ):
+    for human in _humans(panel):
         cell.axvline(human, color=HUMAN, linewidth=1.2, label="humans")
     for index, line in enumerate(panel.references):
         for value in line.trajectory.usable["value"]:
             cell.axvline(
                 value, color=GREY, linewidth=1.2, linestyle=_DASHES[index % len(_DASHES)], label=line.label
             )
-    cell.set_yticks(range(len(names)), [""] * len(names) if names == runs else list(map(_label, names)))
+    ticks = ["" if names == runs else _label(name, columns) for name in names]
+    cell.set_yticks(range(len(names)), ticks)
     cell.set_ylim(len(names) - 0.4, -0.6)
     cell.grid(visible=False, axis="y")
     cell.grid(visible=True, axis="x")
-    return []

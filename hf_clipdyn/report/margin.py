@@ -1,8 +1,10 @@
-"""Names of horizontal lines in the right margin of a panel, moved apart where they would lie on each other."""
+"""Names of horizontal lines in the right margin of a panel, moved apart where they would overlap."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -33,7 +35,7 @@ def place_labels(cell: "Axes", labels: Sequence[MarginLabel]) -> None:
     low, high = cell.get_ylim()
     places = [(label.height - low) / (high - low) for label in labels]
     crowded = len(labels) > 2
-    texts = [" ".join(label.words.split("\n")) if crowded else label.words for label in labels]
+    texts = [label.words.replace("\n", " ") if crowded else label.words for label in labels]
     sizes = [_LINE * len(text.split("\n")) for text in texts]
     for label, text, place in zip(labels, texts, spread(places, sizes), strict=True):
         cell.annotate(
@@ -49,31 +51,19 @@ def place_labels(cell: "Axes", labels: Sequence[MarginLabel]) -> None:
 
 
 def spread(places: Sequence[float], sizes: Sequence[float]) -> list[float]:
-    """Heights that keep the order and do not overlap, each group centred on where it wants to be.
+    """Heights that keep the order and do not overlap, and move the texts as little as possible (least squares).
 
     Args:
         places: wanted centres.
         sizes: heights of the texts.
     """
-    order = sorted(range(len(places)), key=lambda index: places[index])
-    groups: list[list[int]] = []
-    for index in order:
-        groups.append([index])
-        while len(groups) > 1 and _top(groups[-2], places, sizes) > _foot(groups[-1], places, sizes):
-            groups[-2:] = [groups[-2] + groups[-1]]
-    found = list(places)
-    for group in groups:
-        foot = _foot(group, places, sizes)
-        for index in group:
-            found[index] = foot + sizes[index] / 2
-            foot += sizes[index]
-    return found
+    from scipy.optimize import isotonic_regression
 
-
-def _foot(group: Sequence[int], places: Sequence[float], sizes: Sequence[float]) -> float:
-    centre = sum(places[index] for index in group) / len(group)
-    return centre - sum(sizes[index] for index in group) / 2
-
-
-def _top(group: Sequence[int], places: Sequence[float], sizes: Sequence[float]) -> float:
-    return _foot(group, places, sizes) + sum(sizes[index] for index in group)
+    if not places:
+        return []
+    order = np.argsort(places, kind="stable")
+    heights = np.asarray(sizes)[order]
+    stacked = np.cumsum(heights) - heights / 2  # centres of a stack without gaps
+    found = np.empty(len(order))
+    found[order] = isotonic_regression(np.asarray(places)[order] - stacked, weights=heights).x + stacked
+    return found.tolist()

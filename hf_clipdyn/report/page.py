@@ -11,13 +11,13 @@ from hf_clipdyn.errors import ConfigError
 from hf_clipdyn.report.axis import Axis, choose_axis
 from hf_clipdyn.report.card import card_name, run_card
 from hf_clipdyn.report.charts import Chart
-from hf_clipdyn.report.figures import draw_chart, draw_overview
-from hf_clipdyn.report.folder import FigureFolder
+from hf_clipdyn.report.figures import draw_chart, draw_panels
 from hf_clipdyn.report.sentences import Finding, alternative_words, find, limits
 from hf_clipdyn.report.study import Study, read_study
 from hf_clipdyn.report.style import GREY, INK, PAPER, TWINS, figure_style
-from hf_clipdyn.report.svg import inline_svg, to_svg
+from hf_clipdyn.report.svg import FigureFolder, inline_svg, to_svg
 from hf_clipdyn.report.tables import chart_table, diagnostics_table, provenance_table, undefined_table
+from hf_clipdyn.report.trajectories import Trajectory
 from hf_clipdyn.report.words import listed
 
 __all__ = ["write_report"]
@@ -28,7 +28,7 @@ def write_report(results: Path | Sequence[Path] | Study, output: Path) -> Path:
 
     Args:
         results: one or several tables of `clipdyn evaluate`, whose runs are overlaid; or what `read_study` read.
-        output: folder, made if need be. ``figures/NAME.png`` and ``.svg`` for each metric of each benchmark,
+        output: folder, created if missing. ``figures/NAME.png`` and ``.svg`` for each metric of each benchmark,
             ``figures/summary.png`` and ``.svg``, and ``index.html``, which contains the figures itself and loads
             nothing; ``card-OWNER--NAME.md``, a model card for each run.
 
@@ -56,53 +56,48 @@ def _render(study: Study, folder: FigureFolder) -> str:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     axis = choose_axis(study.trajectories)
-    sections: dict[tuple[str, str], list[Chart]] = defaultdict(list)
+    sections: dict[str, list[Chart]] = defaultdict(list)
     for chart in study.charts:
-        sections[chart.first.benchmark].append(chart)
+        sections["/".join(chart.first.benchmark)].append(chart)
     findings: dict[str, list[Finding]] = defaultdict(list)
     for one in find(study):
         findings[one.question].append(one)
-    drawn = [one for chart in study.charts for one in chart.trajectories]
-    words = study.words
-    with figure_style():
-        summary = _summary(study, axis, folder)
-        drawn_sections = [_section(charts, study, axis, folder) for charts in sections.values()]
+    drawn = study.drawn
+    subject = (
+        "Training dynamics" if any(len(one.points) > 1 for one in study.trajectories) else "Measurements"
+    )
     environment = Environment(
         loader=PackageLoader("hf_clipdyn.report", "."),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
     )
-    return environment.get_template("page.html.jinja").render(
-        title=f"{_subject(study)} of {study.runs[0] if len(study.runs) == 1 else f'{len(study.runs)} runs'}",
-        lead=_lead(study, len(sections)),
-        findings=findings,
-        runs=study.runs,
-        limits=limits(study),
-        summary=summary,
-        sections=drawn_sections,
-        undefined=undefined_table(study),
-        diagnostics=diagnostics_table(study),
-        provenance=provenance_table(study),
-        synthetic=list(dict.fromkeys(words.benchmark(one) for one in drawn if words.is_synthetic(one))),
-        proxies=list(dict.fromkeys(words.kind(one).title for one in drawn if words.kind(one).proxy)),
-        confidence=study.confidence,
-        marks={
-            "hollow": any((one.points["defined"] & ~one.points["usable"]).any() for one in drawn),
-            "human": any(words.human(one) is not None for one in drawn),
-        },
-        sources=", ".join(study.sources),
-        version=__version__,
-        twins=TWINS,
-        paper=PAPER,
-        ink=INK,
-        grey=GREY,
-    )
-
-
-def _subject(study: Study) -> str:
-    trained = any(len(one.points) > 1 for one in study.trajectories)
-    return "Training dynamics" if trained else "Measurements"
+    with figure_style():
+        return environment.get_template("page.html.jinja").render(
+            title=f"{subject} of {study.runs[0] if len(study.runs) == 1 else f'{len(study.runs)} runs'}",
+            lead=_lead(study, len(sections)),
+            findings=findings,
+            runs=study.runs,
+            limits=limits(study),
+            summary=_summary(study, axis, folder),
+            sections=[_section(name, charts, axis, folder) for name, charts in sections.items()],
+            undefined=undefined_table(study),
+            diagnostics=diagnostics_table(study),
+            provenance=provenance_table(study),
+            synthetic=study.synthetic,
+            proxies=list(dict.fromkeys(one.terms.title for one in drawn if one.terms.proxy)),
+            confidence=study.confidence,
+            marks={
+                "hollow": any(map(_is_hollow, drawn)),
+                "human": any(one.human is not None for one in drawn),
+            },
+            sources=", ".join(study.sources),
+            version=__version__,
+            twins=TWINS,
+            paper=PAPER,
+            ink=INK,
+            grey=GREY,
+        )
 
 
 def _lead(study: Study, n_benchmarks: int) -> str:
@@ -115,6 +110,10 @@ def _count(number: int, thing: str) -> str:
     return f"{number:,} {thing}{'' if number == 1 else 's'}"
 
 
+def _is_hollow(one: Trajectory) -> bool:
+    return bool((one.points["defined"] & ~one.points["usable"]).any())
+
+
 def _summary(study: Study, axis: Axis, folder: FigureFolder) -> dict[str, Any]:
     """The overview twice: in rows of three, which is also saved, and in one column for narrow screens."""
     worlds = study.overview
@@ -123,57 +122,51 @@ def _summary(study: Study, axis: Axis, folder: FigureFolder) -> dict[str, Any]:
     text = "The study at a glance. " + " ".join(
         alternative_words(panel.title, panel.lines) for panels in worlds for panel in panels
     )
-    encoding = study.overview_encoding
-    wide = folder.save(draw_overview(worlds, encoding, axis, study.words, columns=3), "summary")
-    narrow = to_svg(draw_overview(worlds, encoding, axis, study.words, columns=1))
+    bars = study.charts[0].encoding.x != "training"
+    wide = folder.save(draw_panels(worlds, axis, columns=3, bars=bars), "summary")
+    narrow = to_svg(draw_panels(worlds, axis, columns=1, bars=bars))
     return {
         "wide": _markup(wide, "summary", text, "broad"),
         "narrow": _markup(narrow, "summary-narrow", text, "narrow"),
     }
 
 
-def _section(charts: Sequence[Chart], study: Study, axis: Axis, folder: FigureFolder) -> dict[str, Any]:
+def _section(benchmark: str, charts: Sequence[Chart], axis: Axis, folder: FigureFolder) -> dict[str, Any]:
+    title = charts[0].first.benchmark_title
     figures = []
-    first = charts[0].first
     for chart in charts:
-        if not chart.defined:  # a table names these, with the cause
-            continue
-        document = folder.save(draw_chart(chart, axis, study.words), chart.name)
+        if not any(one.points["defined"].any() for one in chart.trajectories):
+            continue  # a table names these, with the cause
+        document = folder.save(draw_chart(chart, axis), chart.name)
         lines = [line for panel in chart.panels for line in panel.lines]
-        table = chart_table(chart, study.words)
-        text = alternative_words(f"{chart.title}, {study.words.benchmark(first)}", lines)
         figures.append(
             {
                 "name": chart.name,
-                "svg": _markup(document, chart.name, text),
-                "caption": _caption(chart, study),
-                "table": table,
+                "svg": _markup(document, chart.name, alternative_words(f"{chart.title}, {title}", lines)),
+                "caption": _caption(chart),
+                "table": chart_table(chart),
                 "panels": len(chart.panels),
-                "open": chart.encoding.x == "value",
+                "open": chart.encoding.x != "training",
             }
         )
-    return {
-        "anchor": re.sub(r"[^a-z0-9]+", "-", "-".join(first.benchmark).lower()),
-        "title": study.words.benchmark(first),
-        "benchmark": "/".join(first.benchmark),
-        "figures": figures,
-    }
+    anchor = re.sub(r"[^a-z0-9]+", "-", benchmark.lower())
+    return {"anchor": anchor, "title": title, "benchmark": benchmark, "figures": figures}
 
 
-def _caption(chart: Chart, study: Study) -> str:
+def _caption(chart: Chart) -> str:
     """Meaning, number of items and caveats of a chart."""
+    first = chart.first
     counts = sorted({int(n) for one in chart.trajectories for n in one.points["n"] if n})
-    terms = {one.metric: study.words.term(one) for one in chart.trajectories}
-    sentences = [next(iter(terms.values())).meaning] if len(terms) == 1 else []
+    sentences = [first.term.meaning] if len({one.metric for one in chart.trajectories}) == 1 else []
     if counts:
         sentences.append(
             f"n = {counts[0]:,}." if len(counts) == 1 else f"n = {counts[0]:,} to {counts[-1]:,}."
         )
-    if any((one.points["defined"] & ~one.points["usable"]).any() for one in chart.trajectories):
+    if any(map(_is_hollow, chart.trajectories)):
         sentences.append("Hollow and grey: not interpretable.")
-    if study.words.is_synthetic(chart.first):
+    if first.dataset_terms.synthetic:
         sentences.append("Synthetic world.")
-    if study.words.kind(chart.first).proxy:
+    if first.terms.proxy:
         sentences.append("Proxy: no human judged these images.")
     return " ".join(filter(None, sentences))
 

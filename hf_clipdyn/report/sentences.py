@@ -2,24 +2,23 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from hf_clipdyn.report.charts import Line, Panel
-from hf_clipdyn.report.study import Study
+from hf_clipdyn.report.study import Study, read_study
 from hf_clipdyn.report.trajectories import Trajectory, phases, rows_of, turns
-from hf_clipdyn.report.words import DEFAULT_PROBE, listed
+from hf_clipdyn.report.words import listed
 
 __all__ = [
     "NOT_INTERPRETABLE",
     "Finding",
     "alternative_words",
-    "change_words",
     "find",
     "limits",
     "number_words",
+    "summarize",
 ]
 
 NOT_INTERPRETABLE = "not interpretable"
@@ -43,16 +42,27 @@ def find(study: Study) -> list[Finding]:
     last revision do not overlap, and no peak is claimed at all: that takes a second half of the items and several
     seeds.
     """
-    drawn = [one for chart in study.charts for one in chart.trajectories]
-    polar = [one for one in drawn if study.words.term(one).poles and one.texts == "own"]
+    polar = [one for one in study.drawn if one.term.poles and one.texts == "own"]
     found = [Finding(_question(one, study), one.run, _polar_words(one, study)) for one in polar]
     for panel in (panel for panels in study.overview for panel in panels):
-        found += [
-            Finding(_question(line.trajectory, study), line.trajectory.run, _trend_words(line, panel))
-            for line in panel.lines
-            if line.trajectory not in polar
-        ]
+        for line in panel.lines:
+            one = line.trajectory
+            if one not in polar:
+                found.append(Finding(_question(one, study), one.run, _trend_words(one, panel)))
     return found
+
+
+def summarize(results: Path | Sequence[Path] | Study) -> list[str]:
+    """What was found, in sentences.
+
+    Raises:
+        ConfigError: a file does not exist or is no table of results.
+        EvaluationError: the tables hold no row.
+    """
+    study = read_study(results)
+    several = len(study.runs) > 1
+    found = [f"{f'{one.run}, ' if several else ''}{one.question}: {one.words}" for one in find(study)]
+    return [*found, limits(study)]
 
 
 def limits(study: Study) -> str:
@@ -71,12 +81,7 @@ def limits(study: Study) -> str:
 
 
 def number_words(point: Any, *, count: bool = True) -> str:
-    """``0.842 [0.811, 0.873] (n = 1,000)``: value, interval and items.
-
-    Args:
-        point: a row of a trajectory's points.
-        count: whether to name the items.
-    """
+    """Value, interval and, with ``count``, items of a trajectory's point: ``0.842 [0.811, 0.873] (n = 1,000)``."""
     if not point.defined:
         return "not defined"
     words = f"{point.value:.3f}"
@@ -90,26 +95,16 @@ def alternative_words(title: str, lines: Sequence[Line]) -> str:
     parts = []
     for line in lines:
         points = rows_of(line.trajectory.usable)
-        if not points:
-            parts.append(f"{line.label}: nothing interpretable.")
-        elif len(points) == 1:
-            parts.append(f"{line.label}: {number_words(points[0], count=False)} at {points[0].revision}.")
-        else:
-            first, last = points[0], points[-1]
-            parts.append(
-                f"{line.label}: from {number_words(first, count=False)} at {first.revision} "
-                f"to {number_words(last, count=False)} at {last.revision}."
-            )
+        ends = [
+            f"{number_words(end, count=False)} at {end.revision}" for end in (*points[:1], *points[1:][-1:])
+        ]
+        said = f"from {' to '.join(ends)}" if len(ends) > 1 else "".join(ends) or "nothing interpretable"
+        parts.append(f"{line.label}: {said}.")
     return f"{title.replace(chr(10), ', ')}. {' '.join(parts)}"
 
 
-def change_words(first: Any, last: Any, chance: float | None = None) -> str:
-    """Whether a number changed, as far as two intervals show.
-
-    Args:
-        first, last: rows of a trajectory's points.
-        chance: level of chance; between two values at chance no change is named.
-    """
+def _change_words(first: Any, last: Any, chance: float | None) -> str:
+    """Whether a number changed, as far as two intervals show; between two values at chance no change is named."""
     if not (_has_interval(first) and _has_interval(last)):
         return "without the intervals that would show whether this is a change"
     if chance is not None and _is_within(chance, first) and _is_within(chance, last):
@@ -126,14 +121,14 @@ def _question(one: Trajectory, study: Study) -> str:
 
     A probe other than the projection is named, and whatever sets the number apart from others of its run.
     """
-    words = study.words
-    details = ["level", "parameter"]
-    if one.probe != DEFAULT_PROBE:
-        details += ["probe", "layer"]
-    details += ["condition"] if one.condition not in ("", "none") else []
-    details += ["subset"] if one.subset else []
-    parts = [f"{words.metric(one)} on {words.place(one)}", words.detail(one, details)]
-    alike = [other for other in study.trajectories if other.run == one.run and _same_number(other, one)]
+    place = f"the {one.dataset_title}" if one.dataset_terms.synthetic else one.dataset_title
+    parts = [f"{one.metric_title} on {place}", one.special_detail]
+    alike = [
+        other
+        for other in study.trajectories
+        if (other.run, *other.benchmark, other.texts, *other.number_key)
+        == (one.run, *one.benchmark, one.texts, *one.number_key)
+    ]
     parts += [
         getattr(one, name)
         for name in ("split", "preprocess", "settings", "dtype")
@@ -145,19 +140,15 @@ def _question(one: Trajectory, study: Study) -> str:
     return f"{joined[0].upper()}{joined[1:]}"
 
 
-def _same_number(one: Trajectory, other: Trajectory) -> bool:
-    return (one.benchmark, one.texts, one.key) == (other.benchmark, other.texts, other.key)
-
-
 def _polar_words(one: Trajectory, study: Study) -> str:
     """Phase, turns and end of a metric between two poles."""
-    term = study.words.term(one)
+    term = one.term
     assert term.poles is not None
     assert term.neutral is not None
     usable, last = rows_of(one.usable), rows_of(one.points)[-1]
     beside = _beside_words(one, last.revision, study)
     if not usable and not one.points["defined"].any():
-        return f"not defined at {_any_of(one)} ({_cause(last)})."
+        return f"not defined at {_any_of(one)} ({last.note})."
     if not usable:
         return (
             f"{NOT_INTERPRETABLE} at {_any_of(one)}. The decisions that it rests on are {_AT_CHANCE}, or its "
@@ -178,9 +169,8 @@ def _polar_words(one: Trajectory, study: Study) -> str:
     silent = [point.revision for point in rows_of(one.points) if point.defined and not point.usable]
     if silent and last.usable:
         sentences.append(f"{NOT_INTERPRETABLE.capitalize()}: {listed(silent)}.")
-    human = study.words.human(one)
-    if human is not None and last.usable:
-        sentences.append(f"Human observers: {human:g}.")
+    if one.human is not None and last.usable:
+        sentences.append(f"Human observers: {one.human:g}.")
     return " ".join(sentences)
 
 
@@ -226,62 +216,38 @@ def _turn_words(one: Trajectory, neutral: float, poles: Sequence[str]) -> str:
 
 def _beside_words(one: Trajectory, revision: str, study: Study) -> str:
     """The metric that the number rests on, at the same revision, with its references."""
-    metric = study.words.term(one).rests_on
-    other = next(
-        (
-            other
-            for other in study.trajectories
-            if other.cell == one.cell
-            and (other.metric, other.role) == (metric, one.role)
-            and (
-                other.probe,
-                other.layer,
-                other.variant,
-                other.subset,
-                other.condition,
-                other.level,
-                other.parameter,
-            )
-            == (one.probe, one.layer, one.variant, one.subset, one.condition, one.level, one.parameter)
-        ),
-        None,
-    )
+    wanted = replace(one, metric=one.term.rests_on)
+    other = next((other for other in study.trajectories if other == wanted), None)
+    if other is None:
+        return ""
     point = _at(other, revision)
-    if other is None or point is None or not point.defined:
+    if point is None or not point.defined:
         return ""
     beside = [
-        f"{study.words.reference(scale).title} {at.value:.3f}"
-        for scale in study.references.of(other)
+        f"{scale.reference_terms.title} {at.value:.3f}"
+        for scale in other.references
         if (at := _at(scale, revision)) is not None and at.defined
     ]
-    title = study.words.term(other).title
+    title = other.term.title
     scales = f"; {', '.join(beside)}" if beside else ""
     return f" {title[0].upper()}{title[1:]} there: {number_words(point)}{scales}."
 
 
-def _at(one: Trajectory | None, revision: str) -> Any:
-    if one is None:
-        return None
-    found: pd.DataFrame = one.points[one.points["revision"] == revision]
-    return next(iter(rows_of(found)), None)
+def _at(one: Trajectory, revision: str) -> Any:
+    return next(iter(rows_of(one.points[one.points["revision"] == revision])), None)
 
 
-def _trend_words(line: Line, panel: Panel) -> str:
-    one = line.trajectory
+def _trend_words(one: Trajectory, panel: Panel) -> str:
     points = rows_of(one.usable)
     if not points:
-        return f"not defined at {_any_of(one)} ({_cause(rows_of(one.points)[-1])})."
+        return f"not defined at {_any_of(one)} ({rows_of(one.points)[-1].note})."
     first, last = points[0], points[-1]
-    chance = next(
-        (
-            float(found.trajectory.usable["value"].iloc[0])
-            for found in panel.references
-            if found.trajectory.role == "chance" and len(found.trajectory.usable)
-        ),
-        None,
+    chances = (
+        line.trajectory.usable["value"] for line in panel.references if line.trajectory.role == "chance"
     )
+    chance = next((float(values.iloc[0]) for values in chances if len(values)), None)
     scale = "" if chance is None else f"; chance is {chance:.3g}"
-    change = "" if first is last else change_words(first, last, chance)
+    change = "" if first is last else _change_words(first, last, chance)
     if chance is not None and last.ci_high < chance:
         scale += ", and the whole interval of the last value is below it"
     elif chance is not None and _is_within(chance, last) and change != _BOTH_AT_CHANCE:
@@ -292,10 +258,6 @@ def _trend_words(line: Line, panel: Panel) -> str:
         f"from {number_words(first, count=False)} at {_named(first)} to {number_words(last)} at {_named(last)}, "
         f"{change}{scale}."
     )
-
-
-def _cause(point: Any) -> str:
-    return point.note or "no cause was recorded"
 
 
 def _has_interval(point: Any) -> bool:

@@ -1,14 +1,12 @@
 """A study: the tables of results that a report is about, read once."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
-from hf_clipdyn.report.charts import Chart, Encoding, Panel, References, plan_charts
-from hf_clipdyn.report.overview import overview_panels
+from hf_clipdyn.report.charts import Chart, Panel, plan_charts, plan_overview
 from hf_clipdyn.report.trajectories import Trajectory, read_trajectories
-from hf_clipdyn.report.words import Words, share_words
 from hf_clipdyn.results.read import Results, read_results
 
 __all__ = ["Study", "read_study"]
@@ -16,7 +14,7 @@ __all__ = ["Study", "read_study"]
 
 @dataclass(frozen=True, eq=False)
 class Study:
-    """Rows, words and trajectories of one or several tables; charts are planned once.
+    """Rows and trajectories of one or several tables; charts are planned once.
 
     Attributes:
         results: from `read_results`.
@@ -34,42 +32,40 @@ class Study:
         return list(dict.fromkeys(one.run for one in self.trajectories))
 
     @cached_property
-    def words(self) -> Words:
-        """What things are called."""
-        return Words(self.results.vocabulary)
-
-    @cached_property
-    def references(self) -> References:
-        """The references of the trajectories."""
-        return References(self.trajectories, self.words)
-
-    @cached_property
     def charts(self) -> list[Chart]:
         """All charts."""
-        return plan_charts(self.trajectories, self.words)
+        return plan_charts(self.trajectories, self.runs)
+
+    @cached_property
+    def drawn(self) -> list[Trajectory]:
+        """The trajectories of all charts."""
+        return [one for chart in self.charts for one in chart.trajectories]
 
     @cached_property
     def overview(self) -> list[list[Panel]]:
         """The panels of the study at a glance: real images, synthetic ones."""
-        return overview_panels(self.charts, self.references, self.words)
+        return plan_overview(self.charts, self.runs)
 
-    @property
-    def overview_encoding(self) -> Encoding:
-        """How the overview is drawn: as trajectories, or as bars if each run has one revision."""
-        x = self.charts[0].encoding.x if self.charts else "training"
-        return Encoding(x, ("run",), ("metric",))
+    @cached_property
+    def synthetic(self) -> dict[str, str]:
+        """Titles of the synthetic data sets, and what their numbers do not show."""
+        terms = [one.dataset_terms for one in self.trajectories]
+        return {one.title: one.caution for one in terms if one.synthetic}
 
     @cached_property
     def confidence(self) -> str:
-        """The confidence levels of the intervals, in words; empty if there are no intervals."""
+        """The confidence levels of the intervals, in words: ``90 % and 95 %``; empty if there are no intervals."""
         rows = self.results.rows
-        return share_words(rows.loc[rows["ci_low"].notna(), "confidence_level"].unique())
+        levels = rows.loc[rows["ci_low"].notna(), "confidence_level"].dropna().unique()
+        return " and ".join(f"{100 * level:g} %" for level in sorted(levels))
 
     def of_run(self, run: str) -> "Study":
         """The part of one run."""
         rows = self.results.rows
         own = tuple(one for one in self.trajectories if one.run == run)
-        return Study(Results(rows[rows["run"] == run], self.results.vocabulary), own, self.sources)
+        return replace(
+            self, results=Results(rows[rows["run"] == run], self.results.vocabulary), trajectories=own
+        )
 
 
 def read_study(results: "Path | Sequence[Path] | Study") -> Study:
@@ -83,5 +79,5 @@ def read_study(results: "Path | Sequence[Path] | Study") -> Study:
         return results
     paths = [results] if isinstance(results, Path) else list(results)
     read = read_results(paths)
-    trajectories = tuple(read_trajectories(read.rows))
+    trajectories = tuple(read_trajectories(read.rows, read.vocabulary))
     return Study(read, trajectories, tuple(path.name for path in paths))

@@ -1,7 +1,9 @@
-"""Figures as text: SVG that can be put into a page beside others and follows its colours."""
+"""Figures as files, and as SVG that can be put into a page beside others and follows its colours."""
 
 import io
+import json
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING
 from xml.sax.saxutils import quoteattr
 
@@ -10,8 +12,9 @@ from hf_clipdyn.report.style import TWINS
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["inline_svg", "to_svg"]
+__all__ = ["FigureFolder", "inline_svg", "to_svg"]
 
+_LIST = ".figures.json"
 _HEAD = re.compile(r"^.*?(?=<svg )", re.DOTALL)
 _METADATA = re.compile(r"\s*<metadata>.*?</metadata>", re.DOTALL)
 _WIDTH = re.compile(r' width="([\d.]+)pt"')
@@ -50,3 +53,48 @@ def inline_svg(document: str, name: str, alternative: str, css_class: str = "") 
     rest = _ID.sub(rf"\g<1>{name}-", rest)
     rest = _COLOUR.sub(lambda found: f"var(--c{found[0][1:]})", rest)
     return f"{opening}>{rest}".strip()
+
+
+class FigureFolder:
+    """Figures as PNG and SVG beside each other.
+
+    The folder keeps a list of its files, so that it never deletes a file that somebody else put there.
+
+    Args:
+        path: created if missing.
+
+    Raises:
+        OSError: it cannot be made.
+    """
+
+    def __init__(self, path: Path) -> None:
+        path.mkdir(parents=True, exist_ok=True)
+        self._path = path
+        self._written: set[str] = set()
+
+    def save(self, figure: "Figure", name: str) -> str:
+        """Write ``name.png`` and ``name.svg``; the SVG's text."""
+        document = to_svg(figure)
+        # Not with_suffix: a metric's name may hold a dot.
+        (self._path / f"{name}.svg").write_text(document, encoding="utf-8")
+        figure.savefig(self._path / f"{name}.png", metadata={"Software": None})
+        self._written |= {f"{name}.svg", f"{name}.png"}
+        return document
+
+    def sweep(self) -> None:
+        """Remove the figures that an earlier report wrote here and this one did not."""
+        record = self._path / _LIST
+        for name in _listed(record) - self._written:
+            (self._path / name).unlink(missing_ok=True)
+        record.write_text(json.dumps(sorted(self._written), indent=1), encoding="utf-8")
+
+
+def _listed(record: Path) -> set[str]:
+    """Names in the list of an earlier report; none if the list is missing or damaged."""
+    try:
+        names = json.loads(record.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return set()
+    if not isinstance(names, list):
+        return set()
+    return {name for name in names if isinstance(name, str) and Path(name).name == name}

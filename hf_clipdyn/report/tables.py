@@ -2,18 +2,19 @@
 
 import math
 import textwrap
-from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from hf_clipdyn.report.charts import Chart
 from hf_clipdyn.report.sentences import NOT_INTERPRETABLE, number_words
-from hf_clipdyn.report.study import Study
-from hf_clipdyn.report.trajectories import Trajectory, rows_of
-from hf_clipdyn.report.words import DETAILS, Words, bare, json_words
+from hf_clipdyn.report.study import Study, read_study
+from hf_clipdyn.report.trajectories import DETAILS, Trajectory, bare, rows_of
+from hf_clipdyn.report.words import json_words
 
 __all__ = [
     "Table",
@@ -21,7 +22,7 @@ __all__ = [
     "diagnostics_table",
     "overview_tables",
     "provenance_table",
-    "terminal_tables",
+    "result_tables",
     "undefined_table",
 ]
 
@@ -35,81 +36,73 @@ class Table:
     rows: tuple[tuple[str, ...], ...]
 
 
-def chart_table(chart: Chart, words: Words) -> Table:
-    """Every number of a chart, chance and null included: by revision, or line by line for a chart of bars."""
-    if chart.encoding.x == "value":
-        return _bar_table(chart)
+def chart_table(chart: Chart) -> Table:
+    """Every number of a chart, chance and null included: by revision, or line by line for single revisions."""
+    lines = [(panel, line) for panel in chart.panels for line in (*panel.lines, *panel.references)]
+    if chart.encoding.x != "training":
+        rows = [
+            (
+                panel.title,
+                "" if line.label == line.trajectory.run else line.label,
+                line.trajectory.run,
+                _cell(point),
+                f"{point.n:,.0f}",
+            )
+            for panel, line in lines
+            for point in rows_of(line.trajectory.points)
+        ]
+        return Table(chart.title, ("metric", "detail", "model", "value", "n"), tuple(rows))
     several_runs = len({one.run for one in chart.trajectories}) > 1
-    headings, columns = [], []
-    for panel in chart.panels:
-        for line in (*panel.lines, *panel.references):
-            one = line.trajectory
-            if not one.is_value:
-                parts = [line.label, panel.title, one.run if several_runs else ""]
-            elif several_runs:
-                parts = [line.label, panel.title]
-            else:
-                parts = [words.detail(one, _told(one)) or line.label]
-            headings.append("\n".join([*filter(None, parts), _count_words(one.points)]))
-            columns.append({point.revision: _cell(point) for point in rows_of(one.points)})
-    rows = tuple(
-        (name, *(column.get(name, "") for column in columns)) for name in _in_order(chart.trajectories)
-    )
-    return Table(chart.title, ("revision", *headings), rows)
-
-
-def _bar_table(chart: Chart) -> Table:
-    rows = []
-    for panel in chart.panels:
-        for line in (*panel.lines, *panel.references):
-            one = line.trajectory
-            label = "" if line.label == one.run else line.label
-            rows += [
-                (panel.title, label, one.run, _cell(point), f"{point.n:,.0f}")
-                for point in rows_of(one.points)
-            ]
-    return Table(chart.title, ("metric", "detail", "model", "value", "n"), tuple(rows))
-
-
-def _told(one: Trajectory) -> list[str]:
-    """The columns that a heading names: not what is so by default."""
-    silent = {"texts": one.texts == "own", "condition": one.condition in ("", "none")}
-    return [name for name in DETAILS if not silent.get(name)]
+    columns = []
+    for panel, line in lines:
+        one = line.trajectory
+        parts = [line.label, panel.title, "" if one.is_value or not several_runs else one.run]
+        if one.is_value and not several_runs:
+            parts = [_full_detail(one) or line.label]
+        n, clusters = (
+            _span(one.points.loc[one.points[name] > 0, name], ",.0f") for name in ("n", "n_clusters")
+        )
+        counts = [f"n = {n}" if n else "", f"{clusters} clusters" if clusters else ""]
+        heading = [*parts, ", ".join(filter(None, counts))]
+        columns.append(("\n".join(filter(None, heading)), one))
+    return _revision_table(chart.title, columns, _cell, chart.trajectories)
 
 
 def undefined_table(study: Study) -> Table:
     """Every number that is not defined, with the cause that the metric named."""
-    found: dict[tuple[str, str, str, str], list[tuple[str, str]]] = {}
-    words = study.words
-    for one in study.trajectories:
-        if one.points["defined"].all():
-            continue
-        metric = words.metric(one)
-        if not one.is_value:
-            metric = f"{metric} ({words.reference(one).title})"
-        for point in rows_of(one.points[~one.points["defined"]]):
-            cause = point.note or "no cause was recorded"
-            key = (one.run, words.benchmark(one), metric, cause)
-            found.setdefault(key, []).append((point.revision, words.detail(one, _told(one))))
-    rows = []
-    for (run, benchmark, metric, cause), places in found.items():
-        revisions = ", ".join(dict.fromkeys(revision for revision, _ in places))
-        details = "; ".join(dict.fromkeys(detail for _, detail in places if detail))
-        rows.append((run, benchmark, metric, details, revisions, cause))
     headings = ("run", "benchmark", "metric", "detail", "revisions", "cause")
-    return Table("Numbers that are not defined", headings, tuple(rows))
+    found = [
+        (
+            one.run,
+            one.benchmark_title,
+            one.metric_title + ("" if one.is_value else f" ({one.reference_terms.title})"),
+            _full_detail(one),
+            point.revision,
+            point.note,
+        )
+        for one in study.trajectories
+        for point in rows_of(one.points[~one.points["defined"]])
+    ]
+    grouped = pd.DataFrame(found, columns=headings).groupby(
+        ["run", "benchmark", "metric", "cause"], sort=False
+    )
+    merged = grouped.agg({"detail": _joined("; "), "revisions": _joined(", ")}).reset_index()
+    return Table("Numbers that are not defined", headings, _tuples(merged[list(headings)]))
 
 
 def diagnostics_table(study: Study) -> Table:
-    """What was recorded about the measurement itself, by condition and level; no row if nothing was."""
-    found: dict[tuple[str, str, str], list[float]] = defaultdict(list)
-    for one in study.trajectories:
-        if one.role == "diagnostic":
-            columns = [name for name in DETAILS if name not in ("probe", "texts")]
-            key = (study.words.benchmark(one), study.words.metric(one), study.words.detail(one, columns))
-            found[key] += one.usable["value"].tolist()
-    rows = tuple((*key, _span(values, ".3g")) for key, values in found.items() if values)
-    return Table("Diagnostics", ("benchmark", "quantity", "condition", "value"), rows)
+    """What was recorded about the measurement itself, by condition and level; may have no rows."""
+    headings = ["benchmark", "quantity", "condition", "value"]
+    columns = [name for name in DETAILS if name not in ("probe", "texts")]
+    found = [
+        (one.benchmark_title, one.metric_title, one.detail(columns), value)
+        for one in study.trajectories
+        if one.role == "diagnostic"
+        for value in one.usable["value"]
+    ]
+    grouped = pd.DataFrame(found, columns=headings).groupby(headings[:3], sort=False)
+    merged = grouped["value"].agg(lambda values: _span(values, ".3g")).reset_index()
+    return Table("Diagnostics", tuple(headings), _tuples(merged))
 
 
 def provenance_table(study: Study) -> Table:
@@ -126,23 +119,12 @@ def provenance_table(study: Study) -> Table:
         "versions",
     ]
     found = []
-    rows = study.results.rows
-    for key, members in rows.groupby(columns, sort=False):
+    for key, members in study.results.rows.groupby(columns, sort=False):
         run, kind, dataset, split, data, preprocess, settings, dtype, versions = map(str, key)
-        found.append(
-            (
-                run,
-                f"{kind}/{dataset}",
-                split,
-                f"{members['revision'].nunique():,}",
-                _span(members.loc[members["role"] == "value", "n"], ",.0f"),
-                data[:12],
-                preprocess,
-                bare(json_words(settings)),
-                dtype,
-                json_words(versions),
-            )
-        )
+        revisions = f"{members['revision'].nunique():,}"
+        n = _span(members.loc[members["role"] == "value", "n"], ",.0f")
+        words = bare(json_words(settings)), dtype, json_words(versions)
+        found.append((run, f"{kind}/{dataset}", split, revisions, n, data[:12], preprocess, *words))
     headings = (
         *("run", "benchmark", "split", "revisions", "n", "data fingerprint", "preprocess", "settings"),
         *("dtype", "versions"),
@@ -152,76 +134,73 @@ def provenance_table(study: Study) -> Table:
 
 def overview_tables(study: Study) -> list[Table]:
     """A table for each run: its revisions by the questions of the overview."""
-    columns = [
-        (panel.title, line.trajectory)
-        for panels in study.overview
-        for panel in panels
-        for line in panel.lines
-    ]
+    panels = [panel for world in study.overview for panel in world]
+    columns = [(panel.title, line.trajectory) for panel in panels for line in panel.lines]
     tables = []
     for run in sorted({one.run for _, one in columns}):
         own = [(title, one) for title, one in columns if one.run == run]
-        cells = [{point.revision: _short_cell(point) for point in rows_of(one.points)} for _, one in own]
-        rows = tuple(
-            (name, *(cell.get(name, "") for cell in cells)) for name in _in_order([one for _, one in own])
-        )
-        tables.append(Table(run, ("revision", *(title for title, _ in own)), rows))
+        tables.append(_revision_table(run, own, _short_cell, [one for _, one in own]))
     return tables
 
 
-def terminal_tables(study: Study) -> list[str]:
+def result_tables(results: Path | Sequence[Path] | Study) -> list[str]:
     """`overview_tables` as plain text."""
-    return [
-        _aligned(
-            table.caption,
-            [
-                [line for part in title.split("\n") for line in textwrap.wrap(part, 18)]
-                for title in table.headings
-            ],
-            table.rows,
-        )
-        for table in overview_tables(study)
+    return [_plain_text(table) for table in overview_tables(read_study(results))]
+
+
+def _plain_text(table: Table) -> str:
+    heads = [
+        [line for part in title.split("\n") for line in textwrap.wrap(part, 18)] for title in table.headings
     ]
-
-
-def _aligned(title: str, heads: Sequence[Sequence[str]], rows: Sequence[Sequence[str]]) -> str:
-    height = max(len(head) for head in heads)
-    top = [[head[i] if i < len(head) else "" for head in heads] for i in range(height)]
-    widths = [max(len(line[i]) for line in (*top, *rows)) for i in range(len(heads))]
-    body = [top, [["-" * width for width in widths]], rows]
+    top = list(zip_longest(*heads, fillvalue=""))
+    widths = [max(map(len, column)) for column in zip(*top, *table.rows, strict=True)]
     lines = [
-        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
-        for part in body
-        for line in part
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+        for row in (*top, ["-" * width for width in widths], *table.rows)
     ]
-    return "\n".join([title, *lines])
+    return "\n".join([table.caption, *lines])
 
 
-def _in_order(trajectories: Iterable[Trajectory]) -> list[str]:
-    """Names of the revisions of all trajectories in the order of training."""
-    points = pd.concat([one.points[["revision", "epoch", "order"]] for one in trajectories])
-    return list(points.sort_values(["epoch", "order"]).drop_duplicates("revision")["revision"])
+def _revision_table(
+    caption: str,
+    columns: Sequence[tuple[str, Trajectory]],
+    words: Callable[[Any], str],
+    ordering: Iterable[Trajectory],
+) -> Table:
+    """A row for each revision of the trajectories in ``ordering``, a column for each heading and trajectory."""
+    points = pd.concat([one.points[["revision", "epoch", "order"]] for one in ordering])
+    revisions = points.sort_values(["epoch", "order"])["revision"].unique()
+    cells = [{point.revision: words(point) for point in rows_of(one.points)} for _, one in columns]
+    rows = tuple((name, *(cell.get(name, "") for cell in cells)) for name in revisions)
+    return Table(caption, ("revision", *(heading for heading, _ in columns)), rows)
 
 
-def _count_words(points: pd.DataFrame) -> str:
-    n, clusters = (_span(points.loc[points[name] > 0, name], ",.0f") for name in ("n", "n_clusters"))
-    return ", ".join(
-        part for part in (f"n = {n}" if n else "", f"{clusters} clusters" if clusters else "") if part
-    )
+def _full_detail(one: Trajectory) -> str:
+    """The columns that a heading names, without the defaults."""
+    silent = {"texts": one.texts == "own", "condition": one.condition in ("", "none")}
+    return one.detail(name for name in DETAILS if not silent.get(name))
+
+
+def _joined(separator: str) -> Callable[["pd.Series[str]"], str]:
+    return lambda texts: separator.join(text for text in texts.unique() if text)
+
+
+def _tuples(frame: pd.DataFrame) -> tuple[tuple[str, ...], ...]:
+    return tuple(frame.itertuples(index=False, name=None))
 
 
 def _span(values: Iterable[float], form: str) -> str:
     """Least and greatest of some numbers."""
-    known = sorted({value for value in values if math.isfinite(value)})
+    known = [value for value in values if math.isfinite(value)]
     if not known:
         return ""
-    low, high = format(known[0], form), format(known[-1], form)
+    low, high = format(min(known), form), format(max(known), form)
     return low if low == high else f"{low} to {high}"
 
 
 def _cell(point: Any) -> str:
     if not point.defined:
-        return f"not defined: {point.note or 'no cause was recorded'}"
+        return f"not defined: {point.note}"
     caution = f" ({point.note})" if point.note else ""
     return number_words(point, count=False) + (caution if point.usable else f", {NOT_INTERPRETABLE}{caution}")
 

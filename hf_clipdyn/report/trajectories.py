@@ -1,8 +1,9 @@
-"""Trajectories: one number over the revisions of one run, and what its intervals say."""
+"""Trajectories: one number over the revisions of one run, what it is called, and what its intervals say."""
 
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass, field, fields
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
 from itertools import pairwise
 from typing import Any
@@ -11,9 +12,22 @@ import numpy as np
 import pandas as pd
 
 from hf_clipdyn.results.row import NUMBER_KEY, NumberKey
+from hf_clipdyn.results.terms import Axis, DatasetTerms, KindTerms, Reference, Term, Vocabulary
 from hf_clipdyn.revisions.names import epoch_of, natural_key, step_of
 
-__all__ = ["Trajectory", "Turn", "phases", "read_trajectories", "rows_of", "turns"]
+__all__ = ["DETAILS", "Trajectory", "Turn", "bare", "phases", "read_trajectories", "rows_of", "turns"]
+
+DETAILS = ("texts", "probe", "layer", "subset", "condition", "level", "parameter")
+"""Columns that distinguish numbers of one metric, in the order in which they are named."""
+
+_DEFAULT_PROBE = {one.name: one.default for one in fields(NumberKey)}["probe"]
+_TEXTS = {"own": "text of each revision", "last": "text of the last revision"}
+_CONDITIONS = {"": "all conditions", "none": "untouched images"}
+
+
+def bare(name: str) -> str:
+    """A name without a title, as it is shown."""
+    return name.replace("_", " ")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +40,9 @@ class Trajectory(NumberKey):
             (between two whole numbers for a revision inside an epoch; NaN if unknown), ``order`` the rank of the
             revision in its run from 0, ``defined`` whether there is a number, and ``usable`` whether it is defined and
             interpretable.
+        vocabulary: the words of its table.
+        references: of a value, the trajectories that give it a scale: of the same cells, and equal in the columns
+            that the reference joins.
     """
 
     run: str
@@ -38,6 +55,8 @@ class Trajectory(NumberKey):
     dtype: str
     texts: str
     points: pd.DataFrame = field(compare=False, repr=False)
+    vocabulary: Vocabulary = field(compare=False, repr=False)
+    references: "tuple[Trajectory, ...]" = field(default=(), compare=False, repr=False)
 
     @property
     def benchmark(self) -> tuple[str, str]:
@@ -65,16 +84,139 @@ class Trajectory(NumberKey):
         """Whether it is a number of the model, and no reference or diagnostic."""
         return self.role == "value"
 
+    @property
+    def terms(self) -> KindTerms:
+        """What its kind declares."""
+        return self.vocabulary.kind(self.kind)
 
-_CELL = tuple(
-    one.name for one in fields(Trajectory) if one.name not in (*NUMBER_KEY, "points")
-)  # columns of the cell by which trajectories differ
+    @property
+    def term(self) -> Term:
+        """Its metric in words."""
+        return self.vocabulary.term(self.kind, self.metric)
+
+    @property
+    def dataset_terms(self) -> DatasetTerms:
+        """Its data set in words."""
+        return self.vocabulary.dataset(self.dataset)
+
+    @property
+    def human(self) -> float | None:
+        """The value of people on the same images, from the literature."""
+        return self.dataset_terms.human_reference.get(self.metric)
+
+    @property
+    def dataset_title(self) -> str:
+        """The data set; there is usually one synthetic world, and it needs no further name."""
+        terms = self.dataset_terms
+        if not terms.synthetic:
+            return terms.title
+        several = sum(other.synthetic for other in self.vocabulary.datasets.values()) > 1
+        return f"synthetic world ({terms.title})" if several else "synthetic world"
+
+    @property
+    def benchmark_title(self) -> str:
+        """Kind and data set, as a heading."""
+        return f"{self.terms.title}: {self.dataset_title}"
+
+    @property
+    def metric_title(self) -> str:
+        """Title of the metric with its variant: ``shape bias, 80 ImageNet templates``."""
+        variant = self.terms.variants.get(self.variant, bare(self.variant))
+        return ", ".join(filter(None, [self.term.title, variant]))
+
+    @property
+    def reference_terms(self) -> Reference:
+        """The declaration of a reference; without one it joins values with the same key, whatever the probe."""
+        found = self.terms.reference(self.role, self.reference)
+        columns = ("metric", "variant", "subset", "condition", "level", "parameter")
+        title = bare(self.reference or self.role)
+        return found or Reference(role=self.role, name=self.reference, title=title, joins=columns)
+
+    def detail(self, columns: Iterable[str]) -> str:
+        """The values of these columns of `DETAILS`, in words.
+
+        What is empty is left out; so are the revision's own texts if there is something else to say, since some numbers
+        involve no text.
+        """
+        wanted = set(columns)
+        parts = [self._value_words(name) for name in DETAILS if name in wanted]
+        said = [part for part in parts if part and part != _TEXTS["own"]]
+        return ", ".join(said or filter(None, parts))
+
+    @property
+    def special_detail(self) -> str:
+        """In words, how it differs from the projection's number over all untouched images."""
+        special = {
+            "probe": self.probe != _DEFAULT_PROBE or self.layer is not None,
+            "condition": self.condition not in ("", "none"),
+            "subset": bool(self.subset),
+        }
+        special["layer"] = special["probe"]
+        return self.detail(name for name in DETAILS if special.get(name, name != "texts"))
+
+    @property
+    def level_axis(self) -> Axis | None:
+        """The axis of its levels: that of the condition, else that of the kind."""
+        condition = self.terms.conditions.get(self.condition)
+        return (condition and condition.level) or self.terms.level
+
+    def _value_words(self, column: str) -> str:
+        terms, value = self.terms, getattr(self, column)
+        titles: dict[str, Mapping[str, str]] = {
+            "texts": _TEXTS,
+            "probe": terms.probes,
+            "subset": terms.subsets,
+            "condition": _CONDITIONS | {name: one.title for name, one in terms.conditions.items()},
+        }
+        if column in titles:
+            return titles[column].get(value, bare(value))
+        if value is None:
+            return ""
+        axis = {"level": self.level_axis, "parameter": terms.parameter}.get(column) or Axis(title=column)
+        return f"{axis.title} {value:g} {axis.unit}".rstrip()
 
 
+_CELL = [one.name for one in fields(Trajectory) if one.compare and one.name not in NUMBER_KEY]
 _POINT = [
-    *("run", "revision", "commit", "epoch", "step", "samples_seen", "order", "value", "ci_low", "ci_high"),
-    *("n", "n_clusters", "note", "defined", "usable"),
+    *("revision", "epoch", "step", "samples_seen", "order", "value", "ci_low", "ci_high"),
+    *("run", "n", "n_clusters", "note", "defined", "usable"),
 ]
+
+
+def read_trajectories(rows: pd.DataFrame, vocabulary: Vocabulary) -> list[Trajectory]:
+    """Cut the rows of `read_results` into trajectories, in the order of the table."""
+    names = [*_CELL, *NUMBER_KEY]
+    placed = pd.concat([_placed(of_run) for _, of_run in rows.groupby("run", sort=False)])
+    placed["defined"] = defined = np.isfinite(placed["value"])
+    placed["usable"] = defined & ~placed["interpretable"].eq(False).fillna(False).astype(bool)
+    placed["note"] = placed["note"].mask(~defined & (placed["note"] == ""), "no cause was recorded")
+    placed["trajectory"] = placed.groupby(names, sort=False, dropna=False).ngroup()
+    placed = placed.sort_values(["trajectory", "order"], kind="stable", ignore_index=True)
+    starts = np.flatnonzero(placed["trajectory"].diff().ne(0))
+    keys = placed.loc[starts, names].astype(object)
+    keys["layer"] = keys["layer"].astype("Int64").astype(object)
+    keys = keys.where(keys.notna(), None)
+    keyed: list[dict[str, Any]] = keys.to_dict("records")  # type: ignore[assignment]
+    points = placed[_POINT]
+    ends = [*starts[1:], len(placed)]
+    found = [
+        Trajectory(**key, points=points.iloc[start:end], vocabulary=vocabulary)
+        for key, start, end in zip(keyed, starts, ends, strict=True)
+    ]
+    scales: dict[tuple[str, ...], list[Trajectory]] = defaultdict(list)
+    for one in found:
+        if one.role not in ("value", "diagnostic"):
+            scales[one.cell].append(one)
+    return [
+        replace(one, references=tuple(other for other in scales[one.cell] if _scales(other, one)))
+        if one.is_value
+        else one
+        for one in found
+    ]
+
+
+def _scales(reference: Trajectory, one: Trajectory) -> bool:
+    return all(getattr(reference, name) == getattr(one, name) for name in reference.reference_terms.joins)
 
 
 @dataclass(frozen=True)
@@ -90,31 +232,6 @@ class Turn:
     before: Any
     after: Any
     upwards: bool
-
-
-def read_trajectories(rows: pd.DataFrame) -> list[Trajectory]:
-    """Cut the rows of `read_results` into trajectories, in the order of the table."""
-    names = [*_CELL, *NUMBER_KEY]
-    placed = pd.concat([_placed(of_run) for _, of_run in rows.groupby("run", sort=False)])
-    defined = np.isfinite(placed["value"])
-    placed["defined"] = defined
-    placed["usable"] = defined & ~placed["interpretable"].eq(False).fillna(False).astype(bool)
-    groups = placed.groupby(names, sort=False, dropna=False)
-    placed["_trajectory"] = groups.ngroup()
-    placed = placed.sort_values(["_trajectory", "order"], kind="stable", ignore_index=True)
-    starts = np.flatnonzero(placed["_trajectory"].diff().ne(0))
-    keys = placed.loc[starts, names].astype(object)
-    keys["layer"] = keys["layer"].astype("Int64").astype(object)
-    ends = [*starts[1:], len(placed)]
-    points = placed[_POINT]
-    typed: Any = Trajectory
-    return [
-        typed(
-            **{name: None if pd.isna(value) else value for name, value in zip(names, key, strict=True)},
-            points=points.iloc[start:end],
-        )
-        for key, start, end in zip(keys.itertuples(index=False, name=None), starts, ends, strict=True)
-    ]
 
 
 def turns(one: Trajectory, level: float) -> list[Turn]:
@@ -155,38 +272,27 @@ def rows_of(points: pd.DataFrame) -> list[Any]:
 
 def _placed(rows: pd.DataFrame) -> pd.DataFrame:
     """The rows of one run with the position in epochs and the rank of every revision."""
-    revisions = rows.drop_duplicates("revision").set_index("revision")
-    clocks: dict[str, dict[Any, float]] = {
-        name: revisions[name].astype(float).to_dict() for name in ("epoch", "step", "samples_seen")
-    }
+    clocks = ["epoch", "step", "samples_seen"]
+    revisions = rows.drop_duplicates("revision").set_index("revision")[clocks].astype(float)
+    revisions = revisions.loc[sorted(revisions.index, key=natural_key)]
     # `step-00000512` may carry the number of the epoch that it lies in: its place is inside that epoch.
-    whole = [name for name in revisions.index if step_of(name) is None or epoch_of(name) is not None]
-    epochs = dict(clocks["epoch"])
-    for name in revisions.index.difference(whole):
-        by_step, by_samples = (
-            _interpolate(clocks[clock][name], [(clocks[clock][mark], epochs[mark]) for mark in whole])
-            for clock in ("step", "samples_seen")
-        )
-        epochs[name] = by_samples if math.isnan(by_step) else by_step
-
-    def rank(name: str) -> tuple[float, float, tuple[tuple[int, int, str], ...]]:
-        place, step = epochs[name], clocks["step"][name]
-        return (
-            math.inf if math.isnan(place) else place,
-            math.inf if math.isnan(step) else step,
-            natural_key(name),
-        )
-
-    order = {name: index for index, name in enumerate(sorted(revisions.index, key=rank))}
-    return rows.assign(epoch=rows["revision"].map(epochs), order=rows["revision"].map(order))
+    inside = [step_of(name) is not None and epoch_of(name) is None for name in revisions.index]
+    whole = revisions[~np.array(inside)]
+    by_step, by_samples = (_epochs_at(revisions.loc[inside, clock], whole, clock) for clock in clocks[1:])
+    revisions.loc[inside, "epoch"] = by_step.fillna(by_samples)
+    revisions = revisions.sort_values(["epoch", "step"])
+    order = pd.Series(range(len(revisions)), revisions.index)
+    return rows.assign(epoch=rows["revision"].map(revisions["epoch"]), order=rows["revision"].map(order))
 
 
-def _interpolate(reading: float, marks: Iterable[tuple[float, float]]) -> float:
-    """The epoch at a reading of a clock, from the readings at whole epochs; NaN if they do not tell."""
-    pairs = sorted({(0.0, 0.0), *(mark for mark in marks if not math.isnan(sum(mark)))})
-    if math.isnan(reading) or len(pairs) < 2:
-        return math.nan
-    clocks, epochs = zip(*pairs, strict=True)
-    if reading > clocks[-1]:
-        return float(reading * epochs[-1] / clocks[-1])
-    return float(np.interp(reading, clocks, epochs))
+def _epochs_at(readings: "pd.Series[float]", whole: pd.DataFrame, clock: str) -> "pd.Series[float]":
+    """The epochs at readings of a clock, from the readings at whole epochs; NaN if they do not tell."""
+    start = pd.DataFrame({clock: [0.0], "epoch": [0.0]})
+    marks = (
+        pd.concat([start, whole[[clock, "epoch"]].dropna()]).drop_duplicates().sort_values([clock, "epoch"])
+    )
+    if len(marks) < 2:
+        return readings * math.nan
+    last = marks.iloc[-1]
+    found = pd.Series(np.interp(readings, marks[clock], marks["epoch"]), readings.index)
+    return found.where(~(readings > last[clock]), readings * last["epoch"] / last[clock])

@@ -1,13 +1,12 @@
-"""Read Parquet files that somebody else may have written: bounded, and refused in one sentence."""
+"""Read Parquet files of unknown origin: sizes are bounded, and errors are one sentence."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-__all__ = ["read_metadata", "read_parquet"]
+__all__ = ["read_parquet"]
 
 # A study of a hundred revisions has some 100,000 rows; those of the embedded suite take 1 KB each, uncompressed.
 _MOST_ROWS = 10**7
@@ -15,30 +14,18 @@ _MOST_BYTES = 4 * 2**30
 _LONGEST_TEXT = 10**5
 
 
-def read_metadata(path: Path) -> dict[bytes, bytes]:
-    """The metadata of a Parquet file, without its rows.
+def read_parquet(path: Path) -> pa.Table:
+    """The table of a Parquet file.
 
     Raises:
-        ValueError: the cause, in words that follow the file's name.
+        ValueError: it is no such file, or would fill the memory; the message continues the file's name.
     """
-    _check_is_file(path)
-    try:
-        return dict(pq.read_metadata(path).metadata or {})
-    except (pa.ArrowException, OSError) as error:
-        raise _unreadable(error) from error
-
-
-def read_parquet(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
-    """A Parquet file, unless it is no such file or would fill the memory.
-
-    Args:
-        path: the file.
-        columns: those to read; None for all.
-
-    Raises:
-        ValueError: the cause, in words that follow the file's name.
-    """
-    _check_is_file(path)
+    if not path.exists():
+        raise ValueError("does not exist")
+    if path.is_dir():  # pyarrow would read the files in it
+        raise ValueError("is a folder")
+    if not path.is_file():
+        raise ValueError("is a pipe or a device, not a file")
     try:
         with pq.ParquetFile(path) as file:
             schema = file.schema_arrow
@@ -55,10 +42,10 @@ def read_parquet(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
                 )
         if len(set(schema.names)) < len(schema.names):
             raise ValueError("has two columns of one name")
-        # A dictionary is not unfolded yet: each row may hold a text of megabytes.
+        # As dictionaries, since each row may hold a text of megabytes.
         with pq.ParquetFile(path, read_dictionary=texts) as file:
-            table = file.read(columns)
-        for name in set(texts) & set(table.column_names):
+            table = file.read()
+        for name in texts:
             for chunk in table[name].chunks:
                 values = chunk.dictionary if pa.types.is_dictionary(chunk.type) else chunk
                 longest = pc.max(pc.binary_length(values)).as_py()
@@ -67,18 +54,5 @@ def read_parquet(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
         types = [field.with_type(pa.string()) if field.name in texts else field for field in table.schema]
         return table.cast(pa.schema(types, metadata=table.schema.metadata))
     except (pa.ArrowException, OSError, KeyError, OverflowError) as error:
-        raise _unreadable(error) from error
-
-
-def _check_is_file(path: Path) -> None:
-    if not path.exists():
-        raise ValueError("does not exist")
-    if path.is_dir():  # pyarrow would read the files in it
-        raise ValueError("is a folder")
-    if not path.is_file():
-        raise ValueError("is a pipe or a device, not a file")
-
-
-def _unreadable(error: Exception) -> ValueError:
-    cause = (str(error) or type(error).__name__).splitlines()[0].rstrip(".")
-    return ValueError(f"cannot be read as Parquet ({cause})")
+        cause = (str(error) or type(error).__name__).splitlines()[0].rstrip(".")
+        raise ValueError(f"cannot be read as Parquet ({cause})") from error

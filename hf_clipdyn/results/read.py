@@ -1,4 +1,4 @@
-"""Read tables of results: one or several Parquet files become one frame, with the words that explain it."""
+"""Read tables of results: one or several Parquet files become one frame with its vocabulary."""
 
 from collections.abc import Sequence
 from dataclasses import MISSING, dataclass, fields
@@ -24,9 +24,9 @@ class Results:
     """The numbers of one or several tables, and their words.
 
     Attributes:
-        rows: the columns of `Row` (texts "" and numbers NaN for nulls) and ``run``: the repo_id, followed by the
-            file's name in brackets if two files hold different commits under the same names (two seeds, say).
-        vocabulary: of all tables.
+        rows: the columns of `Row` (texts "" and numbers NaN for nulls) and ``run``: the repo_id, with the file's name
+            in brackets if two files have different commits under the same names (for example two seeds).
+        vocabulary: the words of all tables.
     """
 
     rows: pd.DataFrame
@@ -36,16 +36,14 @@ class Results:
 def read_results(paths: Path | Sequence[Path]) -> Results:
     """Read tables of results and name their runs.
 
-    Each cell counts once, and only the `newest` ones: of a revision with two commits in one file the later one, of
-    several versions of an observation or texts of several last revisions the last ones.
+    Each cell counts once, and only the `newest` cells of each file count.
 
     Args:
         paths: Parquet files that ``clipdyn evaluate`` wrote. Columns for which `Row` has a default may be missing.
 
     Raises:
-        ConfigError: no path was given; or a file does not exist, is no table of results, or is one of an earlier
-            version.
-        EvaluationError: the files hold no row.
+        ConfigError: no path was given, or a file does not exist, is no table of results, or is of an earlier version.
+        EvaluationError: the files have no row.
     """
     listed = [paths] if isinstance(paths, Path) else list(paths)
     if not listed:
@@ -129,7 +127,7 @@ def _current(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _is_replaced(cells: pd.DataFrame) -> "pd.Series[bool]":
-    """Which cells of one file a later one replaces."""
+    """Which cells of one file are replaced by later ones."""
     names = [one.name for one in fields(Cell)]
     held = [Cell(**dict(zip(names, values, strict=True))) for values in cells[names].itertuples(index=False)]
     counting = set(newest(held))

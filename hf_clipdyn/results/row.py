@@ -1,8 +1,8 @@
-"""One row of the results: the cell that it belongs to, and one number.
+"""One row of the results: a cell, and one of its numbers.
 
 A cell is one benchmark on one revision with one choice of texts. What is constant within a cell is a column of
-`Cell`; what varies is a column of `Number`. The Arrow schema, the keys and the table of columns in the docs are
-derived from these dataclasses.
+`Cell`; what varies is a column of `Number`. These dataclasses give the Arrow schema, the keys and the table of columns
+in the docs.
 """
 
 import hashlib
@@ -30,17 +30,11 @@ Role = Literal[
     "value", "chance", "null", "lower_bound", "upper_bound", "baseline", "human", "ceiling", "diagnostic"
 ]
 ROLES: tuple[Role, ...] = get_args(Role)
-"""What a number is: a ``value`` of the model, a reference that gives values a scale, or a ``diagnostic``."""
+"""The roles of numbers: a ``value`` of the model, a ``diagnostic``, or a reference for values."""
 
 
 def column(meaning: str, *, key: bool = False, default: Any = MISSING) -> Any:
-    """A field of a row.
-
-    Args:
-        meaning: one sentence for the docs.
-        key: whether it belongs to what names the cell or the number.
-        default: value if it is not given.
-    """
+    """A field of a row: its meaning for the docs, and whether it belongs to the key of the cell or the number."""
     return field(default=default, metadata={"meaning": meaning, "key": key})
 
 
@@ -83,7 +77,7 @@ class Cell:
 
     @property
     def key(self) -> str:
-        """SHA-256 of what names the cell, 64 hexadecimal digits: the name of its files."""
+        """SHA-256 of `CELL_KEY`'s values, 64 hexadecimal digits: the name of the cell's files."""
         named = {name: getattr(self, name) for name in CELL_KEY}
         return hashlib.sha256(json.dumps(named, sort_keys=True).encode()).hexdigest()
 
@@ -116,8 +110,8 @@ class NumberKey:
     )
 
     @property
-    def key(self) -> tuple[Any, ...]:
-        """The values of the key columns."""
+    def number_key(self) -> tuple[Any, ...]:
+        """The values of `NUMBER_KEY`."""
         return tuple(getattr(self, name) for name in NUMBER_KEY)
 
 
@@ -142,7 +136,7 @@ class Number(NumberKey):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Row(Number, Cell):  # type: ignore[misc]  # `key` is that of the number
+class Row(Number, Cell):
     """One row of the table: a number with its cell, its confidence level and its direction."""
 
     confidence_level: float | None = column("Of the interval; null if there is none.", default=None)

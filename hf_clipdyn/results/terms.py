@@ -1,7 +1,7 @@
-"""The words of the results: what a metric, a condition and a reference are called, mean and look like.
+"""The words of the results: titles, meanings and axes of metrics, conditions and references.
 
-Kinds declare them, the table carries them in its metadata, and everything that people read is derived from them. So
-a table from elsewhere keeps its words, and no reader needs to know a name.
+Kinds declare them, and the table has them in its metadata. Page, cards and sentences are made from them, so a table
+from elsewhere keeps its words.
 """
 
 import json
@@ -46,9 +46,9 @@ class Overview:
     """A metric's place in the summary of a report.
 
     Attributes:
-        rank: panels are ordered by it; of several metrics with one rank the first that has numbers is shown.
-        level: of a metric that depends on the level, the level to show; None if there is none.
-        condition: the condition to show; empty for whatever there is.
+        rank: the order of the panels; among metrics of one rank, the first that has numbers is shown.
+        level: the level to show; None if the metric does not depend on it.
+        condition: the condition to show; empty for any.
     """
 
     rank: int
@@ -67,11 +67,11 @@ class Term:
         limits: range of the axis if it is fixed, as two numbers; None follows the data.
         better: ``high`` or ``low``; empty if neither end is better.
         perception: level of the question: ``low``, ``middle`` or ``high``; empty for none of them.
-        neutral: value at which the metric says neither one thing nor the other; drawn as a line.
-        neutral_title: what that line is.
-        poles: what values below and above ``neutral`` stand for ("texture", "shape").
-        rests_on: metric that is reported beside this one, since it says how far it can be trusted.
-        mirrors: metric that this one is the complement of; no chart is drawn of it.
+        neutral: value between two poles, drawn as a line.
+        neutral_title: title of that line.
+        poles: meaning of values below and above ``neutral`` ("texture", "shape").
+        rests_on: metric that is reported beside this one, since it shows how far this one can be trusted.
+        mirrors: metric whose complement this one is; it gets no chart.
         overview: place in the summary; None for none.
     """
 
@@ -107,7 +107,7 @@ class Condition:
     Attributes:
         title: for headings ("Gaussian noise").
         level: its own axis; None for the kind's.
-        untouched: the level at which it leaves the image as it is; None if no such level was shown.
+        untouched: the level that leaves the image unchanged; None if no such level was shown.
     """
 
     title: str
@@ -117,14 +117,13 @@ class Condition:
 
 @dataclass(frozen=True, kw_only=True)
 class Reference:
-    """A scale for values: a chance level, a bound, a baseline, people.
+    """A reference for values: a chance level, a bound, a baseline, people.
 
     Attributes:
-        role: of its rows.
-        name: of its rows' column ``reference``; empty for all rows of the role that no other entry names.
+        role: role of its rows.
+        name: their ``reference``; empty for all rows of the role that no other entry names.
         title: for legends ("chance", "SSIM, full resolution").
-        joins: columns in which its rows equal the values that they scale; the other columns of the number's key do
-            not matter. The cell is always the same.
+        joins: columns of the number's key in which its rows equal the values of the same cell that they refer to.
     """
 
     role: str
@@ -147,11 +146,11 @@ class KindTerms:
         terms: by metric, in the order in which they are shown.
         level, parameter: the first and the second axis; None if there is none.
         conditions, variants, subsets, probes: titles by the values of these columns; a name without a title is
-            shown as it is, with spaces for underscores.
+            shown with spaces for underscores.
         references: how each reference joins the values.
-        proxy: whether its judgements are formulas that stand for people; the page then says so.
-        rank: kinds are shown in this order.
-        task: the Hub's name of the task, for the results in a model card; empty for none of its tasks.
+        proxy: whether formulas replace people's judgements; the page then says so.
+        rank: the order of the kinds.
+        task: the Hub's name of the task, for the results in a model card; empty for none.
     """
 
     title: str
@@ -168,7 +167,7 @@ class KindTerms:
     task: str = ""
 
     def reference(self, role: str, name: str) -> Reference | None:
-        """The declaration for rows of that role and reference; one that names the reference comes first."""
+        """The declaration for rows of that role and reference; one with that name comes first."""
         of_role = [one for one in self.references if one.role == role]
         return next((one for wanted in (name, "") for one in of_role if one.name == wanted), None)
 
@@ -179,12 +178,14 @@ class DatasetTerms:
 
     Attributes:
         title: its own name.
-        synthetic: whether this project draws it and it shows no photograph.
-        human_reference: metric to the value of people, from the literature.
+        synthetic: whether this project draws it, without photographs.
+        caution: what its numbers do not show, in sentences for readers; may be empty.
+        human_reference: values of people from the literature, by metric.
     """
 
     title: str
     synthetic: bool = False
+    caution: str = ""
     human_reference: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -201,11 +202,7 @@ class Vocabulary:
 
     @classmethod
     def loads(cls, text: str | bytes, where: str) -> "Vocabulary":
-        """Read what `dumps` wrote.
-
-        Raises:
-            EvaluationError: it is something else.
-        """
+        """Read what `dumps` wrote; EvaluationError if it is something else."""
         name = f"the vocabulary of {where}"
         try:
             return parse_json(cls, text, where=name, error=EvaluationError)
@@ -214,7 +211,7 @@ class Vocabulary:
 
     @classmethod
     def merged(cls, parts: Iterable["Vocabulary"]) -> "Vocabulary":
-        """All words of several tables; of two declarations of one name the later one counts."""
+        """The words of several tables; the later of two declarations of one name counts."""
         kinds: dict[str, KindTerms] = {}
         datasets: dict[str, DatasetTerms] = {}
         for part in parts:
@@ -223,15 +220,15 @@ class Vocabulary:
         return cls(kinds=kinds, datasets=datasets)
 
     def kind(self, name: str) -> KindTerms:
-        """The words of a kind; its bare name if the table brings none."""
+        """The words of a kind; its bare name if the table has none."""
         return self.kinds.get(name) or KindTerms(title=_bare(name), terms={})
 
     def term(self, kind: str, metric: str) -> Term:
-        """The words of a metric; its bare name if the table brings none."""
+        """The words of a metric; its bare name if the table has none."""
         return self.kind(kind).terms.get(metric) or Term(title=_bare(metric))
 
     def dataset(self, name: str) -> DatasetTerms:
-        """The words of a data set; its bare name if the table brings none."""
+        """The words of a data set; its bare name if the table has none."""
         return self.datasets.get(name) or DatasetTerms(title=_bare(name))
 
 

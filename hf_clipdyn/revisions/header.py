@@ -11,16 +11,10 @@ _LIMIT = 100_000_000  # the format's own limit
 
 
 def header_fault(repository: Repository, commit: str, path: str, size: int) -> str | None:
-    """What is wrong with the header of a safetensors file; None if nothing is.
+    """What is wrong with the header of a safetensors file of ``size`` bytes; None if nothing is.
 
-    The header's length must fit the file, it must be JSON, and the tensors that it lays out must fill the
-    rest of the file without gaps. Only the header is read.
-
-    Args:
-        repository: where the file is.
-        commit: the commit that it belongs to.
-        path: its path in the repository.
-        size: its size in bytes.
+    The header's length must fit the file, it must be JSON, and its tensors must fill the rest of the file without
+    gaps. Only the header is read.
     """
     start = repository.read(commit, path, _AT_ONCE)
     length = int.from_bytes(start[:8], "little")
@@ -35,14 +29,14 @@ def header_fault(repository: Repository, commit: str, path: str, size: int) -> s
             (int(begin), int(end)) for begin, end in (item["data_offsets"] for item in tensors.values())
         )
     except (RevisionError, ValueError, KeyError, TypeError, AttributeError, OverflowError):
-        return "the header is not the JSON that it should be"
+        return "the header is not the JSON of a safetensors file"
     if not spans:
         return "the header names no tensors"
     position = 0
     for begin, end in spans:
         if begin != position or end < begin:
-            return "the tensors do not fill the file without gaps"
+            return "the tensors overlap or leave a gap"
         position = end
     if 8 + length + position != size:
-        return f"the header lays out {8 + length + position} bytes, the file has {size}"
+        return f"according to the header the file has {8 + length + position} bytes, but it has {size}"
     return None

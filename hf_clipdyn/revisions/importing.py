@@ -2,13 +2,16 @@
 
 import json
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
+from typing import Any
 
-from huggingface_hub import HfApi, hf_hub_download
+from huggingface_hub import HfApi
 from huggingface_hub.errors import RepositoryNotFoundError
 
 from hf_clipdyn.cards import CardFacts, CardSource
@@ -31,9 +34,10 @@ from hf_clipdyn.revisions.names import epoch_name, epoch_of
 from hf_clipdyn.revisions.publisher import Publisher, RevisionRecord, Summary
 from hf_clipdyn.schema import checked_repo_id
 
-__all__ = ["HubCheckpoints", "export_open_clip", "import_open_clip", "local_checkpoints"]
+__all__ = ["export_open_clip", "hub_checkpoints", "import_open_clip", "local_checkpoints"]
 
 _SUFFIXES = (".pt", ".pth", ".safetensors")
+_RETRIES = RetryPolicy(patience=120.0)
 
 
 @dataclass(frozen=True)
@@ -43,12 +47,12 @@ class Checkpoint:
     Attributes:
         epoch: whole epochs trained, as the source counts them.
         name: its name for the card, without a path of this machine.
-        file: gives the file for the time of a `with` block; a download is deleted afterwards.
+        file: gives the file for one `with` block; a download is deleted afterwards.
     """
 
     epoch: int
     name: str
-    file: Callable[[], AbstractContextManager[Path]]
+    file: AbstractContextManager[Path]
 
 
 @dataclass(frozen=True)
@@ -80,113 +84,83 @@ def local_checkpoints(paths: Sequence[Path], licence: str | None = None) -> Chec
             raise ConfigError(
                 f"{path.name} has no epoch, neither inside nor in its name: rename it to epoch_N."
             )
-        found.append(Checkpoint(epoch, path.name, _local(path)))
+        found.append(Checkpoint(epoch, path.name, nullcontext(path)))
     return CheckpointSource(_ordered(found), licence=licence)
 
 
-class HubCheckpoints:
-    """The checkpoints of one run in a repository on the Hub, of type model or dataset.
+def hub_checkpoints(repo_id: str, run: str | None = None, token: str | None = None) -> CheckpointSource:
+    """The checkpoints of one run in a model or data-set repository, at its newest commit.
+
+    Each file is downloaded when it is imported.
 
     Args:
         repo_id: `laion/scaling-laws-openclip`.
         run: the folder that holds the run's `epoch_N.pt`; None if the repository has one run only.
         token: token of the Hub; None for the stored one.
+
+    Raises:
+        RevisionNotFoundError: there is no such repository.
+        UnknownNameError: it has no such run.
+        ConfigError: it has several, and ``run`` is None.
     """
+    api = HfApi(token=token)
+    info: Any  # ModelInfo or DatasetInfo
+    for repo_type in ("model", "dataset"):
+        try:
+            info = attempt(partial(api.repo_info, repo_id, repo_type=repo_type), _RETRIES, reached=False)
+            break
+        except RepositoryNotFoundError:
+            continue
+        except Exception as error:
+            raise RevisionError(f"{repo_id} on the Hub could not be read: {reason(error)}.") from error
+    else:
+        raise RevisionNotFoundError(f"There is no model or data set {repo_id} on the Hub.")
+    runs: dict[str, list[Checkpoint]] = defaultdict(list)
+    for sibling in info.siblings or []:
+        path = PurePosixPath(sibling.rfilename)
+        epoch = epoch_of(path.stem)
+        if path.suffix in _SUFFIXES and epoch is not None:
+            file = _downloaded(api, repo_id, str(path), repo_type, str(info.sha))
+            runs[path.parent.as_posix()].append(Checkpoint(epoch, str(path), file))
+    datasets = getattr(info.card_data, "datasets", None) or ()
+    return CheckpointSource(
+        _ordered(runs[_folder(runs, run, repo_id)]),
+        repo_id,
+        repo_type,
+        str(info.sha),
+        licence=getattr(info.card_data, "license", None),
+        datasets=(datasets,) if isinstance(datasets, str) else tuple(datasets),
+    )
 
-    def __init__(self, repo_id: str, run: str | None = None, token: str | None = None) -> None:
-        self.repo_id = repo_id
-        self._run = run
-        self._token = token
-        self._api = HfApi(token=token)
-        self._retries = RetryPolicy(patience=120.0)
 
-    def source(self) -> CheckpointSource:
-        """What the repository has, at its newest commit; nothing is downloaded yet.
-
-        Raises:
-            RevisionNotFoundError: there is no such repository.
-            UnknownNameError: it has no such run.
-            ConfigError: it has several, and `run` is None.
-        """
-        for repo_type in ("model", "dataset"):
-            try:
-                info = attempt(lambda kind=repo_type: self._info(kind), self._retries, reached=False)  # type: ignore[misc]
-                break
-            except RepositoryNotFoundError:
-                continue
-            except Exception as error:
-                raise RevisionError(
-                    f"{self.repo_id} on the Hub could not be read: {reason(error)}."
-                ) from error
-        else:
-            raise RevisionNotFoundError(f"There is no model or data set {self.repo_id} on the Hub.")
-        files = [sibling.rfilename for sibling in info.siblings or []]
-        runs: dict[str, list[str]] = {}
-        for file in files:
-            if file.endswith(_SUFFIXES) and epoch_of(PurePosixPath(file).stem) is not None:
-                runs.setdefault(PurePosixPath(file).parent.as_posix(), []).append(file)
-        folder = self._folder(runs)
-        card = info.card_data
-        checkpoints = [
-            Checkpoint(
-                epoch_of(PurePosixPath(file).stem) or 0,
-                file,
-                self._downloaded(file, repo_type, str(info.sha)),
-            )
-            for file in runs[folder]
-        ]
-        datasets = getattr(card, "datasets", None) or ()
-        return CheckpointSource(
-            _ordered(checkpoints),
-            self.repo_id,
-            repo_type,
-            str(info.sha),
-            licence=getattr(card, "license", None),
-            datasets=(datasets,) if isinstance(datasets, str) else tuple(datasets),
+def _folder(runs: Iterable[str], run: str | None, repo_id: str) -> str:
+    """The folder of the run of that name, or of the only one."""
+    named = {folder: PurePosixPath(folder).name for folder in runs}
+    found = [folder for folder, name in named.items() if run in (None, folder, name)]
+    if not named:
+        raise ConfigError(f"{repo_id} has no epoch checkpoints, which are named as epoch_3.pt.")
+    if run is None and len(named) > 1:
+        raise ConfigError(
+            f"{repo_id} has {len(named)} folders of epoch checkpoints: choose one by --run "
+            f"({', '.join(sorted(named.values())[:8])} …)."
         )
+    if not found:
+        raise UnknownNameError(f"run in {repo_id}", str(run), named.values())
+    return found[0]
 
-    def _info(self, repo_type: str):  # type: ignore[no-untyped-def]  # ModelInfo or DatasetInfo
-        return self._api.repo_info(self.repo_id, repo_type=repo_type)
 
-    def _folder(self, runs: Mapping[str, object]) -> str:
-        named = {folder: PurePosixPath(folder).name for folder in runs}
-        if self._run is None and len(runs) == 1:
-            return next(iter(runs))
-        if self._run is None:
-            raise ConfigError(
-                f"{self.repo_id} has {len(runs)} folders of epoch checkpoints: choose one by --run "
-                f"({', '.join(sorted(named.values())[:8])} …)."
-            )
-        for folder, name in named.items():
-            if self._run in (folder, name):
-                return folder
-        raise UnknownNameError(f"run in {self.repo_id}", self._run, named.values())
-
-    def _downloaded(
-        self, file: str, repo_type: str, commit: str
-    ) -> Callable[[], AbstractContextManager[Path]]:
-        @contextmanager
-        def download() -> Iterator[Path]:
-            # A temporary folder, not the cache: a series of checkpoints is larger than many disks.
-            with tempfile.TemporaryDirectory() as folder:
-                try:
-                    path = attempt(
-                        lambda: hf_hub_download(
-                            self.repo_id,
-                            file,
-                            repo_type=repo_type,
-                            revision=commit,
-                            local_dir=folder,
-                            token=self._token,
-                            endpoint=self._api.endpoint,
-                        ),
-                        self._retries,
-                    )
-                except Exception as error:
-                    raise RevisionError(f"{file} could not be fetched: {reason(error)}.") from error
-                yield Path(path)
-
-        return download
+@contextmanager
+def _downloaded(api: HfApi, repo_id: str, file: str, repo_type: str, commit: str) -> Iterator[Path]:
+    # A temporary folder, not the cache: a series of checkpoints is larger than many disks.
+    with tempfile.TemporaryDirectory() as folder:
+        download = partial(
+            api.hf_hub_download, repo_id, file, repo_type=repo_type, revision=commit, local_dir=folder
+        )
+        try:
+            path = attempt(download, _RETRIES)
+        except Exception as error:
+            raise RevisionError(f"{file} could not be fetched: {reason(error)}.") from error
+        yield Path(path)
 
 
 def import_open_clip(
@@ -204,7 +178,7 @@ def import_open_clip(
     """Publish open_clip checkpoints as revisions of a CLIPModel; published ones are not read again.
 
     Args:
-        source: `local_checkpoints(…)` or `HubCheckpoints(…).source()`.
+        source: `local_checkpoints(…)` or `hub_checkpoints(…)`.
         repo_id: repository to create.
         model: open_clip's name of the architecture, `ViT-B-16-quickgelu`.
         output_dir: folder of the journal.
@@ -233,7 +207,7 @@ def import_open_clip(
     processor = CLIPProcessor(image_processor_of(theirs), tokenizer)
 
     def save(checkpoint: Checkpoint, folder: Path) -> None:
-        with checkpoint.file() as path:
+        with checkpoint.file as path:
             from_open_clip(read_state_dict(path), config).save_pretrained(folder)
         processor.save_pretrained(folder)
 
@@ -268,7 +242,7 @@ def import_open_clip(
         for checkpoint in source.checkpoints:
             seen = samples_per_epoch * checkpoint.epoch if samples_per_epoch is not None else None
             record = RevisionRecord(epoch_name(checkpoint.epoch), checkpoint.epoch, None, seen)
-            publisher.submit(record, lambda folder, checkpoint=checkpoint: save(checkpoint, folder))  # type: ignore[misc]
+            publisher.submit(record, partial(save, checkpoint))
         return publisher.finish()
 
 
@@ -316,14 +290,6 @@ def export_open_clip(
     write_atomically(output.with_suffix(".json"), json.dumps(theirs, indent=2) + "\n")
     write_atomically(output, save)
     return output
-
-
-def _local(path: Path) -> Callable[[], AbstractContextManager[Path]]:
-    @contextmanager
-    def file() -> Iterator[Path]:
-        yield path
-
-    return file
 
 
 def _ordered(checkpoints: Sequence[Checkpoint]) -> tuple[Checkpoint, ...]:

@@ -14,7 +14,7 @@ An entry appears by a rename after its snapshot, so it is whole or absent at any
 
 import json
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -26,10 +26,16 @@ from filelock import FileLock, Timeout
 from hf_clipdyn.cards import CardFacts
 from hf_clipdyn.errors import ConfigError, PublishError
 from hf_clipdyn.files import fsync, replace_durably, write_atomically
+from hf_clipdyn.hub import RetryPolicy
+from hf_clipdyn.revisions.local import LocalStore
 from hf_clipdyn.revisions.manifest import Manifest, ManifestRow, sort_key
-from hf_clipdyn.schema import CommitId, Matches, RepoId, read_json
+from hf_clipdyn.revisions.repository import Repository
+from hf_clipdyn.schema import CommitId, Matches, RepoId, checked_repo_id, read_json
 
-__all__ = ["Entry", "Journal", "RunFacts"]
+__all__ = ["HUB", "STORE", "Entry", "Journal", "RunFacts"]
+
+STORE, HUB = "store", "hub"
+"""Keys of the targets."""
 
 _Target = Annotated[str, Matches("store|hub", "a target: store or hub")]
 _Store = Annotated[
@@ -66,13 +72,35 @@ class RunFacts:
         card = self.card
         return Manifest(self.run_id, rows, scale=card.scale, seed=card.seed, parameters=card.parameters)
 
+    def targets(
+        self, output_dir: Path, *, token: str | None, retries: RetryPolicy | None
+    ) -> dict[str, Repository]:
+        """The targets of the run in ``output_dir`` by key, the store first.
+
+        The Hub's client is imported only for a run that pushes to the Hub.
+
+        Raises:
+            ConfigError: there is none, or the repository's id is invalid.
+        """
+        checked_repo_id(self.repo_id, owner=self.push_to_hub)
+        targets: dict[str, Repository] = {}
+        if self.store is not None:
+            targets[STORE] = LocalStore((output_dir / self.store).absolute(), self.repo_id)
+        if self.push_to_hub:
+            from hf_clipdyn.revisions.remote import HubRepository
+
+            targets[HUB] = HubRepository(self.repo_id, token=token, private=self.private, retries=retries)
+        if not targets:
+            raise ConfigError("There is no target to publish to: give a store or push to the Hub.")
+        return targets
+
 
 @dataclass(frozen=True)
 class Entry:
     """One revision that was handed in.
 
     Attributes:
-        row: its manifest row; the hash is empty until the worker has computed it.
+        row: its manifest row; the hash is empty until a publishing thread has computed it.
         published: target (`store`, `hub`) to commit.
         refused: target to the reason why it will never have the revision (the same weights twice).
     """
@@ -112,20 +140,23 @@ class Journal:
         for name in ("entries", "snapshots", "staging"):  # their contents are deleted later
             if (self.folder / name).is_symlink():
                 raise PublishError(f"{self.folder / name} is a link: put the folder itself in its place.")
+        lock = FileLock(self.folder / "lock", timeout=1)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(self.folder / "lock", timeout=1)
             lock.acquire()
         except Timeout as error:
             raise PublishError(
                 f"Another process publishes from {self.folder}: wait until it ends."
             ) from error
         except OSError as error:
-            raise PublishError(f"{self.folder} cannot be written ({error.strerror}).") from error
+            raise self._not_written(error) from error
         try:
             yield
         finally:
             lock.release()
+
+    def _not_written(self, error: OSError) -> PublishError:
+        return PublishError(f"{self.folder} cannot be written ({error.strerror}).")
 
     # --- the run ------------------------------------------------------------------------------------
 
@@ -147,33 +178,32 @@ class Journal:
             raise ConfigError(
                 f"{self.folder.parent} is not the output_dir of a run: it has no journal of publishing."
             )
-        if facts.store is not None and Path(facts.store).is_absolute():
-            held = Path(facts.store, "--".join(["models", *facts.repo_id.split("/")]))
-            if not held.is_dir():
-                raise PublishError(
-                    f"{self.folder / 'run.json'} names the store {facts.store}, which holds no {facts.repo_id}: "
-                    "move the store back there, or correct `store` in the file."
-                )
+        store = Path(facts.store) if facts.store is not None else None
+        if store is not None and store.is_absolute() and not LocalStore(store, facts.repo_id).folder.is_dir():
+            raise PublishError(
+                f"{self.folder / 'run.json'} names the store {store}, which holds no {facts.repo_id}: "
+                "move the store back there, or correct `store` in the file."
+            )
         return facts
 
     def open(self, facts: RunFacts) -> RunFacts:
         """Start the journal, or continue it: the run keeps its id.
 
         Raises:
-            PublishError: the journal belongs to another repository or another recipe.
+            PublishError: the journal belongs to another repository or another recipe, or cannot be written.
         """
         held = self.run()
-        if held is not None:
-            for what in ("repo_id", "recipe_hash"):
-                if getattr(held, what) != getattr(facts, what):
-                    raise PublishError(
-                        f"{self.folder.parent} belongs to a run with another {what.replace('_', ' ')} "
-                        f"({getattr(held, what)}): choose another output_dir."
-                    )
-            facts = replace(facts, run_id=held.run_id)
-        else:
-            facts = replace(facts, run_id=uuid4().hex)
-        self._write("run.json", asdict(facts))
+        for what in ("repo_id", "recipe_hash") if held is not None else ():
+            if getattr(held, what) != getattr(facts, what):
+                raise PublishError(
+                    f"{self.folder.parent} belongs to a run with another {what.replace('_', ' ')} "
+                    f"({getattr(held, what)}): choose another output_dir."
+                )
+        facts = replace(facts, run_id=uuid4().hex if held is None else held.run_id)
+        try:
+            self._write("run.json", asdict(facts))
+        except OSError as error:
+            raise self._not_written(error) from error
         shutil.rmtree(self.staging, ignore_errors=True)
         return facts
 
@@ -181,12 +211,14 @@ class Journal:
 
     def entries(self) -> list[Entry]:
         """All revisions handed in so far, in training order."""
-        found = [self._read(path) for path in (self.folder / "entries").glob("*.json")]
+        found = []
+        for path in (self.folder / "entries").glob("*.json"):
+            found.append(entry := read_json(Entry, path, error=PublishError))
+            if entry.name != path.stem:
+                raise PublishError(
+                    f"The journal entry {path} describes {entry.name}, not {path.stem}: remove it."
+                )
         return sorted(found, key=lambda entry: sort_key(entry.name, entry.row.step))
-
-    def entry(self, name: str) -> Entry | None:
-        path = self.folder / "entries" / f"{name}.json"
-        return self._read(path) if path.is_file() else None
 
     def add(self, row: ManifestRow, save: Callable[[Path], None]) -> Entry:
         """Take a snapshot: ``save`` writes the files into the folder that it is given."""
@@ -218,18 +250,6 @@ class Journal:
 
     def discard_snapshot(self, name: str) -> None:
         shutil.rmtree(self.snapshot(name), ignore_errors=True)
-
-    def settle(self, entry: Entry, targets: Sequence[str]) -> None:
-        """Write an entry, and drop its files if every target has it."""
-        self.put(entry)
-        if all(target in entry.published for target in targets):
-            self.discard_snapshot(entry.name)
-
-    def _read(self, path: Path) -> Entry:
-        entry = read_json(Entry, path, error=PublishError)
-        if entry.name != path.stem:
-            raise PublishError(f"The journal entry {path} is of {entry.name}, not of {path.stem}: remove it.")
-        return entry
 
     def _write(self, name: str, content: dict[str, Any]) -> None:
         write_atomically(self.folder / name, json.dumps(content, indent=1), staging=self.staging)

@@ -92,8 +92,8 @@ def list_revisions(repo_id: str, store: str | Path | None = None, token: str | N
 
 def revisions_of(repository: Repository) -> list[Revision]:
     """`list_revisions` of an open repository."""
-    refs = dict(repository.refs())
-    manifest = read_manifest(repository, refs)
+    refs = repository.refs()
+    manifest = read_manifest(repository, refs.get(MAIN))
     others = {commit for name, commit in refs.items() if name != MAIN}
     if refs.get(MAIN) in others or (manifest is not None and manifest.rows):
         refs.pop(MAIN, None)

@@ -12,12 +12,12 @@
 `from_pretrained(repo_id, revision=…, cache_dir=store, local_files_only=True)` reads it without this package.
 """
 
-import contextlib
 import hashlib
 import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -78,14 +78,11 @@ class LocalStore:
 
     store: Path
     repo_id: str
+    on_disk = True
 
     @property
     def where(self) -> str:
         return f"{self.repo_id} in {self.store}"
-
-    @property
-    def on_disk(self) -> bool:
-        return True
 
     @property
     def folder(self) -> Path:
@@ -139,7 +136,7 @@ class LocalStore:
         files = self._tree(commit).files
         return sorted(path for path in files if not self._has(self._snapshot(commit) / path))
 
-    @contextlib.contextmanager
+    @contextmanager
     def fetched(self, commit: str, path: str) -> Iterator[Path]:
         yield self._file(commit, path)
 
@@ -163,11 +160,6 @@ class LocalStore:
     # --- writing ------------------------------------------------------------------------------------
 
     def check(self) -> None:
-        """Check that the store can be written.
-
-        Raises:
-            PublishError: it cannot.
-        """
         try:
             staging = self._stage()
             write_atomically(staging / "probe", b"")
@@ -179,7 +171,6 @@ class LocalStore:
             ) from error
 
     def clean(self) -> None:
-        """Remove what an interrupted publisher left in `.staging/`; call it only while no publisher runs."""
         shutil.rmtree(self.folder / ".staging", ignore_errors=True)
 
     def commit(
@@ -213,7 +204,7 @@ class LocalStore:
         path = self.folder / "refs" / name
         return path.read_text().strip() if path.is_file() else None
 
-    @contextlib.contextmanager
+    @contextmanager
     def _writing(self, name: str) -> Iterator[None]:
         try:
             yield
@@ -260,9 +251,8 @@ class LocalStore:
 
     def _write_blob(self, source: Path, record: FileRecord, staging: Path) -> None:
         blob = self.folder / "blobs" / record.blob
-        if blob.is_file() and (source.resolve() == blob.resolve() or _hash(blob, record) == record.blob):
-            return
-        write_atomically(blob, partial(_link_or_copy, source), staging=staging)
+        if not blob.is_file() or (source.resolve() != blob.resolve() and not record.describes(blob)):
+            write_atomically(blob, partial(_link_or_copy, source), staging=staging)
 
 
 def _record(path: Path) -> FileRecord:
@@ -277,17 +267,10 @@ def _record(path: Path) -> FileRecord:
     return FileRecord(size, file_git_hash(path), recorded=False)
 
 
-def _hash(path: Path, record: FileRecord) -> str:
-    return file_sha256(path) if record.sha256 is not None else file_git_hash(path)
-
-
 def _is_linked(folder: Path, records: Mapping[str, FileRecord]) -> bool:
     """Whether a snapshot has every file, and each is a link to its blob."""
-    paths = {path: folder / path for path in records}
-    return all(
-        path.is_symlink() and path.is_file() and path.readlink().name == records[name].blob
-        for name, path in paths.items()
-    )
+    links = [(folder / path, record.blob) for path, record in records.items()]
+    return all(link.is_symlink() and link.is_file() and link.readlink().name == blob for link, blob in links)
 
 
 def _commit_id(records: Mapping[str, FileRecord]) -> str:
@@ -317,6 +300,4 @@ def _tree_text(records: Mapping[str, FileRecord]) -> str:
 def _link(path: Path, blob: str, depth: int) -> None:
     """Link to a blob from a file ``depth`` folders below `snapshots/<commit>/`, its final folder."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    target = "../" * (depth + 2) + f"blobs/{blob}"
-    with contextlib.suppress(FileExistsError):
-        path.symlink_to(target)
+    path.symlink_to("../" * (depth + 2) + f"blobs/{blob}")

@@ -1,8 +1,7 @@
-"""`revisions.json`: which revisions a repository holds and which weights they must carry.
+"""`revisions.json`: the revisions of a repository and the hashes of their weights.
 
-The manifest is a file of the repository, committed together with the weights. So it names no
-commits (a file cannot name the commit that it is part of): those are resolved from the refs.
-The newest one is on `main`.
+The manifest is committed together with the weights. So it names no commits (a file cannot name the commit that it is
+part of): the refs give them. The newest manifest is on `main`.
 """
 
 import json
@@ -89,7 +88,7 @@ class Manifest:
 
     @property
     def newest(self) -> ManifestRow | None:
-        """The row that `main` must equal in its weights."""
+        """The row with the weights that `main` must have."""
         return self.rows[-1] if self.rows else None
 
     def with_row(self, row: ManifestRow) -> "Manifest":

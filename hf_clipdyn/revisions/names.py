@@ -1,6 +1,6 @@
-"""The names of revisions: `epoch-003`, `step-00000512`, and an order for everybody's.
+"""The names of revisions (`epoch-003`, `step-00000512`), and an order for those of any suite.
 
-A fixed width makes the names of this project sort as text. Other suites (`step1000`,
+The names of this project have a fixed width, so they sort as text. Those of other suites (`step1000`,
 `step1000-tokens4B`, `epoch_12`) need `natural_key`.
 """
 
@@ -33,7 +33,7 @@ _REF_PART = re.compile(
     r"(?!.*\.\.)[^\s~^:?*\[\\\x00-\x1f\x7f./-][^\s~^:?*\[\\\x00-\x1f\x7f/]*"
 )  # as git has it
 
-# A name that this package gives becomes the path of a folder that is written and deleted.
+# These names become paths of folders that are written and deleted.
 RevisionName = Annotated[
     str,
     Matches(
@@ -44,15 +44,15 @@ RevisionName = Annotated[
 
 
 def checked_ref(name: str, commit: str | bytes, where: str) -> tuple[str, str]:
-    """A branch or tag of any suite and its commit, before either becomes a path or is shown.
+    """A branch or tag of any suite and its commit, before either becomes a path or is printed.
 
     Args:
-        name: as git allows it, so with slashes: `pr/1`.
-        commit: 40 hexadecimal digits; a line's end after them is cut off.
-        where: the repository, for the message, which never repeats what a ref holds.
+        name: as git allows it, also with slashes: `pr/1`.
+        commit: 40 hexadecimal digits, also with a line's end.
+        where: the repository, for the message, which never prints the ref's content.
 
     Raises:
-        RevisionError: no suite has such a ref.
+        RevisionError: git does not allow the name, or the ref has no commit.
     """
     if len(name) > 250 or not name.isprintable() or not all(map(_REF_PART.fullmatch, name.split("/"))):
         raise RevisionError(f"{where} has a ref {name[:60]!a}, which git does not allow: delete it.")
@@ -60,7 +60,7 @@ def checked_ref(name: str, commit: str | bytes, where: str) -> tuple[str, str]:
     text = text.rstrip("\r\n")
     if not _COMMIT.fullmatch(text):
         raise RevisionError(
-            f"The ref {name} of {where} holds no commit, which is 40 hexadecimal digits: delete it, or run "
+            f"The ref {name} of {where} holds no commit (40 hexadecimal digits): delete it, or run "
             "`clipdyn repair` on the run."
         )
     return name, text
@@ -126,10 +126,10 @@ def natural_key(name: str) -> tuple[tuple[int, int, str], ...]:
 
 
 def missing_numbers(numbers: Iterable[int]) -> Iterator[int]:
-    """Numbers that a suite's sequence of steps or epochs lacks, one at a time: a gap may have any size.
+    """Numbers missing from a suite's sequence of steps or epochs, one at a time: a gap may have any size.
 
-    The stride is the most frequent difference; numbers below it may double (1, 2, 4 …), as suites with
-    revisions inside the first epoch do. Nothing is assumed before the first and after the last.
+    The stride is the most frequent difference. Below it, numbers may double (1, 2, 4 …), as in suites with revisions
+    inside the first epoch. Nothing is expected before the first and after the last number.
 
     Example:
         >>> list(missing_numbers([0, 1, 2, 8, 1000, 2000, 4000, 5000]))

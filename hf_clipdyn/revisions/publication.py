@@ -1,8 +1,8 @@
 """How a revision is published: one algorithm for every target, on the few primitives of `Repository`.
 
 The order is commit, compare, branch, update `main`. With the branch first, a failed commit leaves a branch with
-the weights of `main`: public suites serve wrong weights for that reason. Every step can be repeated: it finds
-what an interrupted call has already done and does not do it twice.
+the weights of `main`: public suites serve wrong weights for that reason. Every step can be repeated: it does nothing
+that an interrupted call has already done.
 """
 
 import dataclasses
@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hf_clipdyn.errors import PublishError, RevisionNotFoundError
-from hf_clipdyn.files import file_git_hash, file_sha256
 from hf_clipdyn.revisions.manifest import MANIFEST_FILE, Manifest, ManifestRow
 from hf_clipdyn.revisions.repository import (
     MAIN,
@@ -80,12 +79,8 @@ def publish(target: Repository, snapshot: Snapshot) -> str:
         IdenticalWeightsError: another revision has the same weights, and that was not allowed.
         RevisionError: the target cannot be read.
     """
-    name = snapshot.row.name
-    try:
-        refs = target.refs()
-    except RevisionNotFoundError:
-        refs = {}
-    manifest = read_manifest(target, refs)
+    name, refs = snapshot.row.name, _refs(target)
+    manifest = read_manifest(target, refs.get(MAIN))
     after = _manifest_after(manifest, snapshot, target.where)
     if name in refs:
         _require_same(target, snapshot, refs[name])
@@ -105,11 +100,7 @@ def publish(target: Repository, snapshot: Snapshot) -> str:
 
 def replace(target: Repository, snapshot: Snapshot, manifest: Manifest) -> str:
     """Publish a revision with this manifest even if its name serves something else: no other call moves a name."""
-    try:
-        parent = target.refs().get(MAIN)
-    except RevisionNotFoundError:
-        parent = None
-    commit = target.commit(snapshot.row.name, snapshot.files, manifest, parent)
+    commit = target.commit(snapshot.row.name, snapshot.files, manifest, _refs(target).get(MAIN))
     _compare(target, snapshot, commit)
     target.set_ref(snapshot.row.name, commit, move=True)
     return commit
@@ -131,7 +122,11 @@ def settle_main(target: Repository, manifest: Manifest) -> bool:
         outdated = base is None or base in others or sha256_of(target, base) != newest.sha256
         if outdated and sha256_of(target, source) == newest.sha256:
             base = source
-    if base is None or (base == main and not _lacks_manifest(target, base, files, manifest)):
+    if base is None or (
+        base == main
+        and MANIFEST_FILE in files
+        and target.read(base, MANIFEST_FILE) == manifest.dumps().encode()
+    ):
         return False
     copied = {path: Held(base, path) for path in target.files(base) if path != MANIFEST_FILE}
     commit = target.commit(MAIN, copied, manifest, main)
@@ -143,13 +138,14 @@ def settle_main(target: Repository, manifest: Manifest) -> bool:
 def content_differs(target: Repository, commit: str, path: str, record: FileRecord) -> bool:
     """Whether a file, read as a whole, has another hash than the target's metadata say."""
     with target.fetched(commit, path) as file:
-        return not _is(record, file)
+        return not record.describes(file)
 
 
-def _is(record: FileRecord, file: Path) -> bool:
-    if record.sha256 is not None:
-        return record.sha256 == file_sha256(file)
-    return record.blob == file_git_hash(file)
+def _refs(target: Repository) -> dict[str, str]:
+    try:
+        return target.refs()
+    except RevisionNotFoundError:
+        return {}
 
 
 def _files(target: Repository, commit: str | None) -> dict[str, FileRecord]:
@@ -159,18 +155,8 @@ def _files(target: Repository, commit: str | None) -> dict[str, FileRecord]:
         return {}
 
 
-def _lacks_manifest(
-    target: Repository, commit: str, files: Mapping[str, FileRecord], manifest: Manifest
-) -> bool:
-    return MANIFEST_FILE not in files or target.read(commit, MANIFEST_FILE) != manifest.dumps().encode()
-
-
 def _manifest_after(manifest: Manifest | None, snapshot: Snapshot, where: str) -> Manifest:
-    """The manifest once ``snapshot`` is published.
-
-    Raises:
-        PublishError: the repository holds another run, or the same weights under another name.
-    """
+    """The manifest once ``snapshot`` is published; raises what `publish` says."""
     row, held = snapshot.row, manifest.rows if manifest is not None else ()
     if manifest is not None and manifest.run_id != snapshot.run.run_id:
         raise PublishError(
@@ -187,11 +173,7 @@ def _manifest_after(manifest: Manifest | None, snapshot: Snapshot, where: str) -
 
 
 def _require_same(target: Repository, snapshot: Snapshot, commit: str | None) -> None:
-    """Accept an existing revision if it is this one.
-
-    Raises:
-        PublishError: the name has other weights; it is never moved silently.
-    """
+    """Raise `PublishError` if an existing branch has other weights; it is never moved silently."""
     if commit is None or sha256_of(target, commit) != snapshot.row.sha256:
         raise PublishError(
             f"{snapshot.row.name} exists in {target.where} with other weights and is not moved: "
@@ -214,11 +196,7 @@ def _earlier_commit(target: Repository, snapshot: Snapshot, manifest: Manifest |
 
 
 def _compare(target: Repository, snapshot: Snapshot, commit: str) -> None:
-    """Compare the target's metadata of each file with what was sent.
-
-    Raises:
-        PublishError: a file is missing or differs from what was sent.
-    """
+    """Raise `PublishError` if the target's metadata of a file differ from what was sent."""
     served = target.files(commit)
     for path, source in snapshot.files.items():
         record = served.get(path)
@@ -227,7 +205,7 @@ def _compare(target: Repository, snapshot: Snapshot, commit: str) -> None:
         elif path == WEIGHTS_FILE and record.sha256 is not None:
             right = record.sha256 == snapshot.row.sha256
         else:
-            right = _is(record, source)
+            right = record.describes(source)
         if not right:
             raise PublishError(
                 f"{path} of {snapshot.row.name} arrived incomplete or changed in {target.where} (commit {commit}): "

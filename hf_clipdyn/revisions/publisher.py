@@ -1,15 +1,15 @@
 """Publishing during training: `submit` writes a snapshot to the disk, threads do the rest.
 
 `submit` writes the revision into the journal and returns. One thread per target (the local store, the
-Hub) publishes them from there, oldest first, so that `main` never moves backwards. What fails stays in the
-journal; training goes on, and the next start sends it.
+Hub) publishes from there, oldest first, so that `main` never moves backwards. If a revision cannot be published,
+training goes on, the revision stays in the journal, and the next start sends it.
 """
 
 import logging
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from functools import cache, partial
 from importlib.metadata import PackageNotFoundError
@@ -22,15 +22,14 @@ from typing import Self
 from safetensors import SafetensorError
 
 from hf_clipdyn.cards import CardFacts, revision_card
-from hf_clipdyn.errors import PublishError, RevisionError, RevisionNotFoundError
+from hf_clipdyn.errors import PublishError, RevisionError
 from hf_clipdyn.files import file_sha256, write_atomically
 from hf_clipdyn.hub import RetryPolicy, attempt, is_transient
-from hf_clipdyn.revisions.journal import Entry, Journal, RunFacts
+from hf_clipdyn.revisions.journal import STORE, Entry, Journal, RunFacts
 from hf_clipdyn.revisions.manifest import MANIFEST_FILE, ManifestRow
 from hf_clipdyn.revisions.publication import IdenticalWeightsError, Snapshot, files_of, publish
 from hf_clipdyn.revisions.publishing_thread import PublishingThread
 from hf_clipdyn.revisions.repository import WEIGHTS_FILE, Repository, check_run
-from hf_clipdyn.revisions.targets import STORE, open_targets, relative_to_run
 
 __all__ = ["Publisher", "RevisionRecord", "Summary"]
 
@@ -68,7 +67,7 @@ class Summary:
     Attributes:
         published: names that every target has, in training order.
         missing: names that at least one target lacks.
-        message: the same as sentences, with the reason and what to do.
+        message: the same in sentences, with the reason and what to do.
     """
 
     published: list[str]
@@ -79,8 +78,8 @@ class Summary:
 class Publisher:
     """Publishes the revisions of one run to a local store, to the Hub, or to both.
 
-    Use it as a context manager, in one process only (rank 0). An exception inside the block leaves
-    what is not yet sent in the journal; nothing is lost.
+    Use it as a context manager, in one process only (rank 0). If an exception ends the block, unsent revisions stay
+    in the journal; nothing is lost.
 
     Args:
         repo_id: `owner/name`; a bare name is enough for the local store.
@@ -89,7 +88,7 @@ class Publisher:
         push_to_hub: publish to the Hub too. Without it the Hub's client is never called.
         token: token of the Hub; None for the one that `hf auth login` stored. It is never written.
         private: create the repository as a private one.
-        card: what the model cards say.
+        card: contents of the model cards.
         recipe_hash: names the recipe; a journal of another recipe is not continued.
         allow_identical: accept a revision with the weights of another one.
         retries: how calls to the Hub are repeated.
@@ -113,11 +112,16 @@ class Publisher:
         allow_identical: bool = False,
         retries: RetryPolicy | None = None,
     ) -> None:
+        run = Path(output_dir).absolute()
+        if store is not None:
+            store = Path(store).absolute()
+            if store.is_relative_to(run):  # so that the run's folder can be moved
+                store = store.relative_to(run)
         self._facts = RunFacts(
             repo_id=repo_id,
             run_id="",
             recipe_hash=recipe_hash,
-            store=relative_to_run(store, output_dir) if store is not None else None,
+            store=str(store) if store is not None else None,
             push_to_hub=push_to_hub,
             private=private,
             allow_identical=allow_identical,
@@ -126,26 +130,18 @@ class Publisher:
         self._journal = Journal.of_run(output_dir)
         self._retries = retries or RetryPolicy()
         # The threads repeat a whole revision, so single calls are not repeated.
-        self._targets = open_targets(
-            self._facts, Path(output_dir), token=token, retries=replace(self._retries, patience=0.0)
-        )
+        self._targets = self._facts.targets(run, token=token, retries=replace(self._retries, patience=0.0))
         self._entries: dict[str, Entry] = {}
         self._changed = Condition()  # guards the entries and the threads' states
         self._preparing = Lock()
         self._threads: dict[str, PublishingThread] = {}
-        self._open = ExitStack()
 
     def __enter__(self) -> Self:
-        try:
-            self._open.enter_context(self._journal.locked())
+        with ExitStack() as opened:
+            opened.enter_context(self._journal.locked())
             self._facts = self._journal.open(self._facts)
-        except OSError as error:
-            self._open.close()
-            raise PublishError(f"{self._journal.folder} cannot be written ({error.strerror}).") from error
-        except BaseException:
-            self._open.close()
-            raise
-        self._entries = {entry.name: entry for entry in self._journal.entries()}
+            self._entries = {entry.name: entry for entry in self._journal.entries()}
+            self._lock = opened.pop_all()  # an error above has released it
         for entry in filter(self._is_everywhere, self._entries.values()):
             self._journal.discard_snapshot(entry.name)  # a killed process may have left it
         return self
@@ -154,7 +150,7 @@ class Publisher:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._stop()
-        self._open.close()
+        self._lock.close()
 
     # --- for the training loop ----------------------------------------------------------------------
 
@@ -171,7 +167,7 @@ class Publisher:
             except RevisionError as error:
                 if not self._entries or not is_transient(error):
                     raise
-                _log.warning("%s The run goes on, and publishes later.", error)
+                _log.warning("%s The run goes on and publishes later.", error)
                 continue
             if name == STORE and not self._threads:
                 target.clean()
@@ -179,11 +175,7 @@ class Publisher:
 
     def _check_target(self, target: Repository) -> dict[str, str]:
         target.check()
-        try:
-            check_run(target, self._facts.run_id)
-            return target.refs()
-        except RevisionNotFoundError:
-            return {}
+        return check_run(target, self._facts.run_id)
 
     def published(self) -> list[str]:
         """The revisions that need no `submit`: every target has them, or the journal can send them."""
@@ -198,7 +190,7 @@ class Publisher:
         """Hand in a revision; when this returns, it is safe on the disk.
 
         Args:
-            record: what is published; a name that was handed in before is skipped.
+            record: describes the revision; a name that was handed in before is skipped.
             save: writes weights (one `model.safetensors`), configuration and processor into the folder
                 that it is given.
 
@@ -208,13 +200,9 @@ class Publisher:
         if record.name in self.published():
             return
         row = ManifestRow(
-            name=record.name,
-            epoch=record.epoch,
-            step=record.step,
-            samples_seen=record.samples_seen,
+            **asdict(record),
             sha256="",
             size=0,
-            loss=record.loss,
             time=datetime.now(UTC).isoformat(timespec="seconds"),
             recipe_hash=self._facts.recipe_hash,
             versions=_versions(),
@@ -250,7 +238,7 @@ class Publisher:
         return self.summary()
 
     def summary(self) -> Summary:
-        """What is published by now and what is not."""
+        """Which revisions are published by now."""
         with self._changed:
             entries = list(self._entries.values())
         missing = [entry.name for entry in entries if not self._is_everywhere(entry)]
@@ -262,14 +250,11 @@ class Publisher:
         for name, target in self._targets.items():
             lacking = [entry for entry in entries if name not in entry.published]
             if lacking:
+                sentences.append(f"Not in {target.where}: {', '.join(entry.name for entry in lacking)}.")
                 reasons = [entry.refused[name] for entry in lacking if name in entry.refused]
-                thread = self._threads.get(name)
-                if thread is not None and thread.trouble:
-                    reasons.append(thread.trouble)
-                sentences.append(
-                    f"Not in {target.where}: {', '.join(entry.name for entry in lacking)}."
-                    + (f" {reasons[0]}" if reasons else "")
-                )
+                if name in self._threads:
+                    reasons.append(self._threads[name].trouble)
+                sentences += filter(None, reasons[:1])
         if missing:
             sentences.append(
                 f"They are kept in {self._journal.folder}: `clipdyn publish --resume {self._journal.folder.parent}` "
@@ -290,24 +275,21 @@ class Publisher:
             with self._source(entry) as files:
                 commit = publish(self._targets[target], Snapshot(files, entry.row, self._facts.manifest()))
         except IdenticalWeightsError as error:
-            self._settle(name, target, refused=str(error))
+            self._settle(name, "refused", {target: str(error)})
             _log.warning("%s", error)
         else:
-            self._settle(name, target, commit=commit)
+            self._settle(name, "published", {target: commit})
 
     def _prepare(self, entry: Entry) -> Entry:
-        """Hash the weights and write the card, which training need not wait for."""
-        row = entry.row
-        if not row.sha256:
-            row = self._described(row)
-        if self._facts.allow_identical and self._has_twin(row):
-            row = replace(row, identical_allowed=True)
-        if row == entry.row:
-            return entry
+        """Hash the weights and write the card; training does not wait for this."""
+        row = entry.row if entry.row.sha256 else self._described(entry.row)
         with self._changed:
+            others = {other.row.sha256 for other in self._entries.values() if other.name != row.name}
+            if self._facts.allow_identical and row.sha256 in others:
+                row = replace(row, identical_allowed=True)
             entry = replace(self._entries[entry.name], row=row)
-            self._entries[entry.name] = entry
-            self._journal.put(entry)
+            if entry != self._entries[entry.name]:
+                self._put(entry)
         return entry
 
     def _described(self, row: ManifestRow) -> ManifestRow:
@@ -328,22 +310,20 @@ class Publisher:
         write_atomically(folder / "README.md", card, staging=self._journal.staging)
         return replace(row, sha256=file_sha256(weights), size=weights.stat().st_size)
 
-    def _has_twin(self, row: ManifestRow) -> bool:
-        with self._changed:
-            return any(
-                entry.row.sha256 == row.sha256 and entry.name != row.name for entry in self._entries.values()
-            )
-
-    def _settle(self, name: str, target: str, *, commit: str = "", refused: str = "") -> None:
+    def _settle(self, name: str, outcome: str, of_target: dict[str, str]) -> None:
+        """Record what became of a revision in a target, in the entry's ``published`` or ``refused``."""
         with self._changed:
             entry = self._entries[name]
-            if commit:
-                entry = replace(entry, published=entry.published | {target: commit})
-            else:
-                entry = replace(entry, refused=entry.refused | {target: refused})
-            self._entries[name] = entry
-            self._journal.settle(entry, list(self._targets))
+            entry = replace(entry, **{outcome: getattr(entry, outcome) | of_target})
+            self._put(entry)
+            if self._is_everywhere(entry):
+                self._journal.discard_snapshot(name)
             self._changed.notify_all()
+
+    def _put(self, entry: Entry) -> None:
+        """Keep a changed entry; call it with `_changed` held."""
+        self._entries[entry.name] = entry
+        self._journal.put(entry)
 
     # --- inside -------------------------------------------------------------------------------------
 
@@ -383,13 +363,13 @@ class Publisher:
         """Send again what a target has lost, and retry what it refused."""
         with self._changed:
             for entry in list(self._entries.values()):
-                kept = dict(entry.published)
+                published, refused = dict(entry.published), dict(entry.refused)
                 if entry.name not in refs:
-                    kept.pop(target, None)
-                retried = {key: why for key, why in entry.refused.items() if key != target}
-                if kept != entry.published or retried != entry.refused:
-                    self._entries[entry.name] = replace(entry, published=kept, refused=retried)
-                    self._journal.put(self._entries[entry.name])
+                    published.pop(target, None)
+                refused.pop(target, None)
+                changed = replace(entry, published=published, refused=refused)
+                if changed != entry:
+                    self._put(changed)
 
     def _wait_for_room(self) -> None:
         """Make training wait only if the store's disk is slower: weights are large."""

@@ -17,18 +17,18 @@ class PublishingThread(Thread):
     """Publishes one revision after the other, the oldest first, so that `main` never moves backwards.
 
     After a transient error it retries with back-off as long as training goes on. Any other error blocks it until
-    something new happens (a revision, the end of training). Each error is logged once.
+    the next revision or the end of training. Each error is logged once.
 
     Args:
         target: key of the target, for the thread's name.
         changed: guards what ``next_name`` reads; notified whenever something changes.
-        next_name: the revision whose turn it is, None if there is none; called with ``changed`` held.
+        next_name: gives the next revision, None if there is none; called with ``changed`` held.
         publish: publishes a revision to the target and records it.
         retries: how long to wait.
 
     Attributes:
         trouble: why the last attempt failed; empty while all is well.
-        stopping: set it, and notify, to end the thread after the attempt in work.
+        stopping: set it, and notify, to end the thread after its current attempt.
     """
 
     def __init__(
@@ -53,20 +53,20 @@ class PublishingThread(Thread):
         self.stopping = False
 
     def wake(self) -> None:
-        """Retry after news: at once what was given up, soon what waits."""
+        """Retry: at once if the thread was blocked, soon if it waits after an error."""
         self._blocked = False
         if self._failures:
             self._not_before = min(self._not_before, time.monotonic() + self._retries.base)
 
     def busy(self) -> bool:
-        """Whether there is work that was not given up; call it with ``changed`` held."""
+        """Whether there is work and no error blocks it; call it with ``changed`` held."""
         return self.is_alive() and not self._blocked and self._next_name() is not None
 
     def run(self) -> None:
         while True:
             with self._changed:
-                while not self.stopping and not self._may_try():
-                    self._changed.wait(self._until_next_try())
+                while not self.stopping and (pause := self._pause()) != 0:
+                    self._changed.wait(pause)
                 if self.stopping:
                     return
                 name = self._next_name()
@@ -78,10 +78,8 @@ class PublishingThread(Thread):
             else:
                 self._failures, self.trouble = 0, ""
 
-    def _may_try(self) -> bool:
-        return self.busy() and time.monotonic() >= self._not_before
-
-    def _until_next_try(self) -> float | None:
+    def _pause(self) -> float | None:
+        """Seconds until the next attempt; None if there is nothing to do."""
         return max(0.0, self._not_before - time.monotonic()) if self.busy() else None
 
     def _failed(self, name: str, error: Exception) -> None:

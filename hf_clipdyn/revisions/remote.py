@@ -3,22 +3,12 @@
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
-from huggingface_hub import (
-    CommitOperationAdd,
-    CommitOperationCopy,
-    HfApi,
-    get_session,
-    hf_hub_download,
-    hf_hub_url,
-)
-from huggingface_hub.errors import (
-    EntryNotFoundError,
-    LocalTokenNotFoundError,
-    RepositoryNotFoundError,
-)
+from huggingface_hub import CommitOperationAdd, CommitOperationCopy, HfApi, get_session, hf_hub_url
+from huggingface_hub.errors import EntryNotFoundError, LocalTokenNotFoundError, RepositoryNotFoundError
 from huggingface_hub.errors import RevisionNotFoundError as NoRevisionOnHubError
 from huggingface_hub.hf_api import RepoFile
 from huggingface_hub.utils import (  # type: ignore[attr-defined]  # public, but not marked as re-exported
@@ -29,27 +19,28 @@ from huggingface_hub.utils import (  # type: ignore[attr-defined]  # public, but
     hf_raise_for_status,
 )
 
-from hf_clipdyn.errors import ConfigError, PublishError, RevisionError, RevisionNotFoundError
+from hf_clipdyn.errors import PublishError, RevisionError, RevisionNotFoundError
 from hf_clipdyn.hub import RetryPolicy, attempt, is_unreachable, limit_waiting, reason, status_of
 from hf_clipdyn.revisions.manifest import MANIFEST_FILE, Manifest
 from hf_clipdyn.revisions.names import checked_ref
-from hf_clipdyn.revisions.repository import MAIN, FileRecord, Held, Repository
+from hf_clipdyn.revisions.repository import MAIN, FileRecord, Held
 
 __all__ = ["HubRepository"]
 
 T = TypeVar("T")
 
 
-class HubRepository(Repository):
-    """One model repository on the Hub.
+class HubRepository:
+    """One model repository on the Hub: a `Repository`.
 
     Args:
         repo_id: `owner/name`.
         token: None for the one that `hf auth login` or HF_TOKEN gives.
         private: create it as a private one.
         retries: how each call is repeated; `patience=0` repeats none.
-        repo_type: `model`, or `dataset` for checkpoints in a data-set repository (reading only).
     """
+
+    on_disk = False
 
     def __init__(
         self,
@@ -58,42 +49,27 @@ class HubRepository(Repository):
         token: str | None = None,
         private: bool = False,
         retries: RetryPolicy | None = None,
-        repo_type: str = "model",
     ) -> None:
-        self._repo_id = repo_id
+        self.repo_id = repo_id
+        self.where = f"{repo_id} on the Hub"
         self._private = private
         self._token = token
-        self._type = repo_type
         self._retries = retries or RetryPolicy(patience=60.0)
         self._api = HfApi(token=token)
         self._reached = False  # whether the Hub has ever answered here
         limit_waiting(self._retries.timeout)
 
-    @property
-    def repo_id(self) -> str:
-        return self._repo_id
-
-    @property
-    def on_disk(self) -> bool:
-        return False
-
-    @property
-    def where(self) -> str:
-        return f"{self.repo_id} on the Hub"
-
     # --- reading ------------------------------------------------------------------------------------
 
     def refs(self) -> dict[str, str]:
-        found = self._ask(lambda: self._api.list_repo_refs(self.repo_id, repo_type=self._type))
+        found = self._ask(lambda: self._api.list_repo_refs(self.repo_id))
         return dict(
             checked_ref(ref.name, ref.target_commit, self.where) for ref in [*found.tags, *found.branches]
         )
 
     def files(self, commit: str) -> dict[str, FileRecord]:
         listing = self._ask(
-            lambda: list(
-                self._api.list_repo_tree(self.repo_id, recursive=True, revision=commit, repo_type=self._type)
-            )
+            lambda: list(self._api.list_repo_tree(self.repo_id, recursive=True, revision=commit))
         )
         return {
             item.path: FileRecord(item.size, item.blob_id, item.lfs.sha256 if item.lfs else None)
@@ -105,9 +81,7 @@ class HubRepository(Repository):
         headers = dict(build_hf_headers(token=self._token))
         if size is not None:
             headers["Range"] = f"bytes=0-{size - 1}"
-        url = hf_hub_url(
-            self.repo_id, path, revision=commit, repo_type=self._type, endpoint=self._api.endpoint
-        )
+        url = hf_hub_url(self.repo_id, path, revision=commit, endpoint=self._api.endpoint)
 
         def get() -> bytes:
             response = get_session().get(url, headers=headers)
@@ -120,19 +94,13 @@ class HubRepository(Repository):
     def fetched(self, commit: str, path: str) -> Iterator[Path]:
         # Not from the user's cache: it may hold what the Hub no longer serves.
         with tempfile.TemporaryDirectory() as folder:
-            yield Path(
-                self._ask(
-                    lambda: hf_hub_download(
-                        self.repo_id,
-                        path,
-                        revision=commit,
-                        repo_type=self._type,
-                        cache_dir=folder,
-                        token=self._token,
-                        endpoint=self._api.endpoint,
-                    )
-                )
+            download = partial(
+                self._api.hf_hub_download, self.repo_id, path, revision=commit, cache_dir=folder
             )
+            yield Path(self._ask(download))
+
+    def absent_files(self, commit: str) -> list[str]:  # noqa: ARG002
+        return []  # the Hub serves what it lists
 
     def _attempt(self, call: Callable[[], T]) -> T:
         try:
@@ -148,7 +116,7 @@ class HubRepository(Repository):
             return self._attempt(call)
         except (RepositoryNotFoundError, NoRevisionOnHubError, EntryNotFoundError) as error:
             raise RevisionNotFoundError(
-                f"{self.where} does not exist, lacks what was asked for, or the token may not see it "
+                f"{self.where} does not exist, lacks this revision or file, or the token may not read it "
                 f"({reason(error)})."
             ) from error
         except Exception as error:
@@ -157,14 +125,7 @@ class HubRepository(Repository):
     # --- writing ------------------------------------------------------------------------------------
 
     def check(self) -> None:
-        """Create the repository if it does not exist, and check that the token may write to it.
-
-        Raises:
-            ConfigError: the name has no owner.
-            PublishError: the token may not write to it.
-        """
-        if "/" not in self.repo_id:
-            raise ConfigError(f"{self.repo_id!r} cannot be pushed to the Hub: give it as owner/name.")
+        """Create the repository if it does not exist, and check that the token may write to it."""
 
         def check() -> None:
             self._api.create_repo(self.repo_id, private=self._private or None, exist_ok=True)
@@ -181,6 +142,9 @@ class HubRepository(Repository):
                     "give one with write permission, by `hf auth login` or hub_token."
                 ) from error
             raise PublishError(f"{self.where} cannot be used: {reason(error)}.") from error
+
+    def clean(self) -> None:
+        """An interrupted publisher leaves nothing behind."""
 
     def commit(
         self, name: str, files: Mapping[str, Path | Held], manifest: Manifest, parent: str | None
@@ -203,17 +167,20 @@ class HubRepository(Repository):
                     commit_message=_title(name) if name != MAIN else f"Let main equal {newest}",
                     parent_commit=parent,
                 ),
-                f"given {name}" if name != MAIN else "brought up to date",
+                f"{name} could not be published to" if name != MAIN else "main could not be updated in",
             )
         return str(info.oid)
 
     def set_ref(self, name: str, commit: str, *, move: bool = False) -> None:
         if move and name in self.refs():
-            self._write(lambda: self._api.delete_branch(self.repo_id, branch=name), "changed")
+            self._write(
+                lambda: self._api.delete_branch(self.repo_id, branch=name),
+                f"The branch {name} could not be deleted in",
+            )
         try:
             self._write(
                 lambda: self._api.create_branch(self.repo_id, branch=name, revision=commit),
-                f"given the branch {name}",
+                f"The branch {name} could not be created in",
             )
         except PublishError as error:
             if status_of(error) != 409:
@@ -227,12 +194,12 @@ class HubRepository(Repository):
         try:
             return call()
         except Exception as error:
-            raise PublishError(f"{self.where} could not be {what}: {reason(error)}.") from error
+            raise PublishError(f"{what} {self.where}: {reason(error)}.") from error
 
 
 @contextmanager
 def _no_progress_bars() -> Iterator[None]:
-    """The bar of an upload in the background would tear training's own bar apart."""
+    """The bar of an upload in the background would break training's own bar."""
     shown = not are_progress_bars_disabled()
     if shown:
         disable_progress_bars()

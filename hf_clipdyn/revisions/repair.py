@@ -2,9 +2,9 @@
 
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from hf_clipdyn.errors import RevisionError
@@ -15,7 +15,6 @@ from hf_clipdyn.revisions.manifest import MANIFEST_FILE
 from hf_clipdyn.revisions.publication import Snapshot, content_differs, files_of, settle_main
 from hf_clipdyn.revisions.publication import replace as replace_revision
 from hf_clipdyn.revisions.repository import WEIGHTS_FILE, Repository, sha256_of, weights_of
-from hf_clipdyn.revisions.targets import open_targets
 from hf_clipdyn.revisions.verify import Report, verify_repository
 
 __all__ = ["Repaired", "repair"]
@@ -66,62 +65,56 @@ def repair(output_dir: Path, *, token: str | None = None, retries: RetryPolicy |
     journal = Journal.of_run(output_dir)
     facts = journal.required_run()
     with journal.locked():
-        targets = open_targets(facts, Path(output_dir), token=token, retries=retries)
+        targets = facts.targets(Path(output_dir), token=token, retries=retries)
         # Revisions without a hash, or refused because of identical weights, were never published.
         entries = [entry for entry in journal.entries() if entry.row.sha256 and not entry.refused]
-        done: list[str] = []
-        lost: set[str] = set()
+        work = _Repair(journal, facts, targets, {entry.name: entry for entry in entries})
         for key, target in targets.items():
             target.check()
-            entries = _Target(key, target, facts).repair(journal, entries, targets, done, lost)
+            work.repair(key)
     reports = tuple(verify_repository(target, deep=target.on_disk) for target in targets.values())
-    return Repaired(tuple(done), tuple(sorted(lost)), reports)
+    return Repaired(tuple(work.done), tuple(sorted(work.lost)), reports)
 
 
 @dataclass(frozen=True)
-class _Target:
-    """One target under repair."""
+class _Repair:
+    """The repair of all targets of a run.
 
-    key: str
-    repository: Repository
+    Attributes:
+        entries: the revisions in training order, with the commits that are now published.
+    """
+
+    journal: Journal
     facts: RunFacts
+    targets: dict[str, Repository]
+    entries: dict[str, Entry]
+    done: list[str] = field(default_factory=list)
+    lost: set[str] = field(default_factory=set)
 
-    def repair(
-        self,
-        journal: Journal,
-        entries: Sequence[Entry],
-        targets: dict[str, Repository],
-        done: list[str],
-        lost: set[str],
-    ) -> list[Entry]:
-        """Repair the revisions, then `main`; returns the entries with the commits that are now published."""
-        repaired: list[Entry] = []
-        rows = tuple(entry.row for entry in entries)
-        for position, entry in enumerate(entries):
-            if self._is_whole(entry):
-                repaired.append(entry)
+    def repair(self, key: str) -> None:
+        """Repair the revisions in one target, then `main`."""
+        target = self.targets[key]
+        rows = tuple(entry.row for entry in self.entries.values())
+        for position, (name, entry) in enumerate(self.entries.items()):
+            if self._is_whole(key, entry):
                 continue
-            with self._source(entry, journal, targets) as folder:
+            with self._source(entry) as folder:
                 if folder is None:
-                    lost.add(entry.name)
-                    repaired.append(entry)
+                    self.lost.add(name)
                     continue
                 # With the manifest of the time of the revision, the store gets the same commit.
                 manifest = self.facts.manifest(rows[: position + 1])
                 snapshot = Snapshot(files_of(folder), entry.row, self.facts.manifest())
-                commit = replace_revision(self.repository, snapshot, manifest)
-            entry = replace(entry, published=entry.published | {self.key: commit})
-            journal.put(entry)
-            repaired.append(entry)
-            done.append(f"{entry.name} was republished to {self.repository.where}.")
-        whole = self.facts.manifest(rows)
-        if repaired and settle_main(self.repository, whole):
-            done.append(f"main was set to {rows[-1].name} in {self.repository.where}.")
-        return repaired
+                commit = replace_revision(target, snapshot, manifest)
+            self.entries[name] = replace(entry, published=entry.published | {key: commit})
+            self.journal.put(self.entries[name])
+            self.done.append(f"{name} was republished to {target.where}.")
+        if rows and settle_main(target, self.facts.manifest(rows)):
+            self.done.append(f"main was set to {rows[-1].name} in {target.where}.")
 
-    def _is_whole(self, entry: Entry) -> bool:
+    def _is_whole(self, key: str, entry: Entry) -> bool:
         """Whether the target serves this revision under its name; a card may have been edited."""
-        target = self.repository
+        target = self.targets[key]
         try:
             commit = target.refs()[entry.name]
             served = target.files(commit)
@@ -137,7 +130,7 @@ class _Target:
         except (KeyError, RevisionError):
             return False
         try:
-            published = target.files(entry.published[self.key])
+            published = target.files(entry.published[key])
         except (KeyError, RevisionError):
             return True
         return all(
@@ -145,16 +138,14 @@ class _Target:
         )
 
     @contextmanager
-    def _source(
-        self, entry: Entry, journal: Journal, targets: dict[str, Repository]
-    ) -> Iterator[Path | None]:
+    def _source(self, entry: Entry) -> Iterator[Path | None]:
         """A folder with the revision's files and the weights that the journal names; None if there is none."""
-        kept = journal.snapshot(entry.name)
+        kept = self.journal.snapshot(entry.name)
         if _has_weights(kept, entry):
             yield kept
             return
-        with tempfile.TemporaryDirectory(dir=journal.folder) as scratch:
-            for key, target in targets.items():
+        with tempfile.TemporaryDirectory(dir=self.journal.folder) as scratch:
+            for key, target in self.targets.items():
                 for commit in {entry.published.get(key), _ref(target, entry.name)} - {None}:
                     folder = Path(tempfile.mkdtemp(dir=scratch))
                     if _copy(target, str(commit), folder) and _has_weights(folder, entry):

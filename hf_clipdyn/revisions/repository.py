@@ -1,4 +1,4 @@
-"""What a repository of revisions must be able to do, in the local store and on the Hub."""
+"""The interface of a repository of revisions, in the local store and on the Hub."""
 
 import hashlib
 import re
@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from hf_clipdyn.errors import RevisionError
-from hf_clipdyn.files import file_sha256
+from hf_clipdyn.errors import RevisionError, RevisionNotFoundError
+from hf_clipdyn.files import file_git_hash, file_sha256
 from hf_clipdyn.revisions.manifest import MANIFEST_FILE, Manifest
 
 __all__ = [
@@ -44,15 +44,20 @@ class FileRecord:
     Attributes:
         size: in bytes.
         blob: name of the content: SHA-256 of a large file, git's object id of a small one.
-        sha256: SHA-256 of the content where the metadata hold it, that is for large files.
-        recorded: False if the metadata hold no hash: these were computed from the file itself, so they cannot
-            reveal a change.
+        sha256: SHA-256 of the content if the metadata have it, that is for large files.
+        recorded: False if the metadata have no hash: it was computed from the file itself and cannot reveal a change.
     """
 
     size: int
     blob: str
     sha256: str | None = None
     recorded: bool = True
+
+    def describes(self, file: Path) -> bool:
+        """Whether a file, read as a whole, has the recorded hash."""
+        if self.sha256 is not None:
+            return self.sha256 == file_sha256(file)
+        return self.blob == file_git_hash(file)
 
 
 @dataclass(frozen=True)
@@ -88,10 +93,6 @@ class Repository(Protocol):
     """
 
     @property
-    def repo_id(self) -> str:
-        """`owner/name`."""
-
-    @property
     def where(self) -> str:
         """Name and location, for messages."""
 
@@ -104,7 +105,6 @@ class Repository(Protocol):
 
     def clean(self) -> None:
         """Remove what an interrupted publisher left behind; call it only while no publisher runs."""
-        return  # by default nothing is left
 
     def refs(self) -> dict[str, str]:
         """Branch to commit, `main` included."""
@@ -118,9 +118,8 @@ class Repository(Protocol):
     def read(self, commit: str, path: str, size: int | None = None) -> bytes:
         """A small file, or the first ``size`` bytes of a file, fewer if it is shorter."""
 
-    def absent_files(self, commit: str) -> list[str]:  # noqa: ARG002  # a default, for repositories without a listing
+    def absent_files(self, commit: str) -> list[str]:
         """Files that the listing of a commit names and that do not exist."""
-        return []
 
     def commit(
         self, name: str, files: Mapping[str, Path | Held], manifest: Manifest, parent: str | None
@@ -164,20 +163,19 @@ def weights_of(files: Mapping[str, FileRecord]) -> Weights | None:
             paths = sorted(path for path in among if pattern.fullmatch(path))
             if not paths:
                 continue
-            ids = [files[path].sha256 or files[path].blob for path in paths]
-            content = _of_shards(ids)
-            known = all(files[path].sha256 for path in paths)
-            return Weights(
-                tuple(paths), content, content if known else None, sum(files[path].size for path in paths)
-            )
+            content = _of_shards([files[path].sha256 or files[path].blob for path in paths])
+            sha256 = content if all(files[path].sha256 for path in paths) else None
+            return Weights(tuple(paths), content, sha256, sum(files[path].size for path in paths))
     return None
 
 
 def sha256_of(repository: Repository, commit: str) -> str | None:
-    """SHA-256 of a commit's weights; read and hashed if the metadata do not hold it. None without weights."""
+    """SHA-256 of a commit's weights; they are read and hashed if the metadata lack it. None without weights."""
     weights = weights_of(repository.files(commit))
-    if weights is None or weights.sha256 is not None:
-        return weights.sha256 if weights is not None else None
+    if weights is None:
+        return None
+    if weights.sha256 is not None:
+        return weights.sha256
     hashes = []
     for path in weights.paths:
         with repository.fetched(commit, path) as file:
@@ -190,49 +188,42 @@ def _of_shards(ids: Sequence[str]) -> str:
     return ids[0] if len(ids) == 1 else hashlib.sha256("".join(ids).encode()).hexdigest()
 
 
-def read_manifest(repository: Repository, refs: Mapping[str, str]) -> Manifest | None:
-    """The manifest on `main`; None without one, as in suites of others.
+def read_manifest(repository: Repository, commit: str | None) -> Manifest | None:
+    """The manifest in a commit; None without a commit or a manifest, as in suites of others.
 
     Raises:
         RevisionError: it cannot be read.
     """
-    return _manifest_of(repository, refs.get(MAIN))
-
-
-def _manifest_of(repository: Repository, commit: str | None) -> Manifest | None:
     if commit is None or MANIFEST_FILE not in repository.files(commit):
         return None
     return Manifest.loads(repository.read(commit, MANIFEST_FILE), where=repository.where)
 
 
-def _is_of_run(repository: Repository, commit: str, run_id: str) -> bool:
-    manifest = _manifest_of(repository, commit)
-    return manifest is not None and manifest.run_id == run_id
-
-
-def check_run(repository: Repository, run_id: str) -> None:
-    """Check, before a run starts, that the repository is empty or holds this run.
+def check_run(repository: Repository, run_id: str) -> dict[str, str]:
+    """Check, before a run starts, that the repository is empty or holds this run; returns its refs.
 
     Raises:
         RevisionError: it holds something else.
     """
-    refs = repository.refs()
-    manifest = read_manifest(repository, refs)
+    try:
+        refs = repository.refs()
+    except RevisionNotFoundError:
+        return {}
+    manifest = read_manifest(repository, refs.get(MAIN))
     if manifest is not None:
         if manifest.run_id != run_id:
             raise RevisionError(
                 f"{repository.where} holds the revisions of another run ({len(manifest.rows)} of them): "
                 "choose another repository, or continue that run in its own output_dir."
             )
-        return
-    # A publisher that was killed before its first revision was on main has left the revision's branch.
-    foreign = [
-        name
-        for name, commit in refs.items()
-        if weights_of(repository.files(commit)) and not _is_of_run(repository, commit, run_id)
-    ]
-    if foreign:
-        raise RevisionError(
-            f"{repository.where} holds weights that no run of this package published (on {foreign[0]}): "
-            "choose another repository."
-        )
+        return refs
+    for name, commit in refs.items():
+        if weights_of(repository.files(commit)):
+            # A publisher that was killed before its first revision was on main has left the revision's branch.
+            own = read_manifest(repository, commit)
+            if own is None or own.run_id != run_id:
+                raise RevisionError(
+                    f"{repository.where} holds weights that no run of this package published (on {name}): "
+                    "choose another repository."
+                )
+    return refs

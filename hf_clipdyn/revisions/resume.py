@@ -1,9 +1,11 @@
-"""After training: send what is missing, and join runs in a collection."""
+"""After training: send the missing revisions, and join runs in a collection."""
 
 from pathlib import Path
 
-from hf_clipdyn.errors import ConfigError
-from hf_clipdyn.hub import RetryPolicy, collect
+from huggingface_hub import HfApi
+
+from hf_clipdyn.errors import ConfigError, PublishError
+from hf_clipdyn.hub import RetryPolicy, attempt, reason
 from hf_clipdyn.revisions.journal import Journal
 from hf_clipdyn.revisions.publisher import Publisher, Summary
 
@@ -18,12 +20,12 @@ def resume_publishing(
     token: str | None = None,
     retries: RetryPolicy | None = None,
 ) -> Summary:
-    """Send what an earlier process could not.
+    """Send the revisions that an earlier process could not send.
 
     Args:
         output_dir: folder of the run.
-        push_to_hub: also publish to the Hub a run that was published to the store only.
-        allow_identical: accept what was refused for having the weights of another revision.
+        push_to_hub: publish to the Hub too, even if the run was kept local so far.
+        allow_identical: accept revisions that were refused because they have the weights of another one.
 
     Raises:
         ConfigError: the folder has no journal.
@@ -48,13 +50,28 @@ def resume_publishing(
 
 
 def join_collection(output_dir: Path, title: str, *, token: str | None = None) -> str:
-    """Put the run's repository into a Hub collection, to join scales and seeds; returns a sentence.
+    """Add the run's repository to the owner's collection of that title, or create it; returns a sentence.
+
+    Each scale and seed of a study has its own repository; the collection joins them.
 
     Raises:
         ConfigError: the run was not pushed to the Hub.
+        PublishError: the Hub refuses.
     """
     facts = Journal.of_run(output_dir).required_run()
+    repo_id, api = facts.repo_id, HfApi(token=token)
     if not facts.push_to_hub:
-        raise ConfigError(f"{facts.repo_id} was not pushed to the Hub: add --push-to-hub.")
-    address = collect(title, facts.repo_id, token=token, private=facts.private)
-    return f"{facts.repo_id} is in the collection {title!r}: {address}"
+        raise ConfigError(f"{repo_id} was not pushed to the Hub: add --push-to-hub.")
+
+    def add() -> str:
+        owner = repo_id.partition("/")[0]
+        collection = api.create_collection(title, namespace=owner, private=facts.private, exists_ok=True)
+        api.add_collection_item(collection.slug, repo_id, "model", exists_ok=True)
+        return collection.url
+
+    try:
+        return f"{repo_id} is in the collection {title!r}: {attempt(add, RetryPolicy(patience=60.0))}"
+    except Exception as error:
+        raise PublishError(
+            f"{repo_id} could not be added to the collection {title!r}: {reason(error)}."
+        ) from error

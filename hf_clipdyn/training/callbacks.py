@@ -1,8 +1,9 @@
-"""What listens to a training run: publishing, checkpoints, the log and the bar, a class each."""
+"""What listens to a training run: publishing, checkpoints, the log and the bar, one class each."""
 
 import json
+import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,14 +23,7 @@ from hf_clipdyn.training.checkpoint import Progress, save_checkpoint
 from hf_clipdyn.training.loop import Callback, Training
 from hf_clipdyn.training.statements import duration, say
 
-__all__ = [
-    "Checkpoints",
-    "LogFile",
-    "Progression",
-    "PublishStates",
-    "own_callbacks",
-    "publishing_steps",
-]
+__all__ = ["Checkpoints", "LogFile", "Progression", "PublishStates", "own_callbacks", "publishing_steps"]
 
 
 def own_callbacks() -> list[Callback]:
@@ -51,17 +45,11 @@ def own_callbacks() -> list[Callback]:
 
 
 def publishing_steps(publish: str, total: int) -> set[int]:
-    """The steps, besides the ends of epochs, whose states become revisions.
-
-    The end of an epoch is published once, as the epoch: a step that ends one is skipped.
+    """The steps from 1 to ``total`` whose states become revisions, in addition to the ends of epochs.
 
     Args:
-        publish: the field of a `TrainingConfig`, which checked it: ``epoch`` (none), ``log2`` (1, 2, 4 … up to
-            ``total``) or numbers as ``10,100,1000``.
-        total: steps of the whole run; later ones are left out.
-
-    Returns:
-        Numbers of optimiser steps, each from 1 to ``total``.
+        publish: as in `TrainingConfig`: ``epoch`` (none), ``log2`` (1, 2, 4 …) or numbers as ``10,100,1000``.
+        total: steps of the whole run.
     """
     if publish == "epoch":
         return set()
@@ -75,9 +63,9 @@ class PublishStates(Callback):
     """Publishes the initialisation, every epoch and chosen steps as revisions.
 
     Args:
-        publisher: of this process; None in all processes but the main one, which take part in gathering weights.
+        publisher: of the main process; None in the others, which only help to gather the weights.
         processor: published with the weights.
-        steps: see `publishing_steps`; the end of an epoch is published as the epoch alone.
+        steps: see `publishing_steps`. A step that ends an epoch is published as the epoch only.
     """
 
     def __init__(self, publisher: Publisher | None, processor: ProcessorMixin, steps: set[int]) -> None:
@@ -96,34 +84,30 @@ class PublishStates(Callback):
         self._publish(training, epoch_name(training.epoch), training.epoch, sum(losses) / len(losses))
 
     def _publish(self, training: Training, name: str, epoch: int | None, loss: float | None) -> None:
-        save = snapshot(training, self._processor)
+        """Publish the weights as they are now. All processes call this."""
+        model = training.unwrapped  # the names in a compiled one have a prefix
+        weights = model.published(training.accelerator.get_state_dict(model))
+
+        def save(folder: Path) -> None:
+            model.encoder.save_pretrained(folder, state_dict=weights)
+            self._processor.save_pretrained(folder)
+
         if self._publisher is not None and name not in self._publisher.published():
             record = RevisionRecord(name, epoch, training.step, training.samples_seen, loss)
             self._publisher.submit(record, save)
 
 
-def snapshot(training: Training, processor: ProcessorMixin) -> Callable[[Path], None]:
-    """What writes the model as it is now, as `from_pretrained` reads it. All processes call this."""
-    # Of the unwrapped model: the names of a compiled one have a prefix.
-    weights = training.unwrapped.published(training.accelerator.get_state_dict(training.unwrapped))
-
-    def save(folder: Path) -> None:
-        training.unwrapped.encoder.save_pretrained(folder, state_dict=weights)
-        processor.save_pretrained(folder)
-
-    return save
-
-
 class Checkpoints(Callback):
-    """Keeps what the next step depends on: after every epoch, every N steps, and where the run is told to stop.
+    """Saves a checkpoint after every epoch, every N steps, and where the run is told to stop.
 
-    Put it after `LogFile`, whose line of the same step would be lost by a kill in between, and after what publishes.
+    Put it after `LogFile` and after what publishes: if the process is killed in between, the resumed run would skip
+    their work of that step.
 
     Args:
         folder: of the checkpoints.
-        recipe: what decides what the run computes; a checkpoint of another recipe is not continued.
-        keep: the newest ones that are kept.
-        every: steps from one checkpoint to the next inside epochs; None: only those of the epochs.
+        recipe: see `TrainingConfig.recipe`; only a run with the same recipe continues from the checkpoint.
+        keep: how many of the newest checkpoints are kept.
+        every: save every N steps inside epochs; None saves at the ends of epochs only.
     """
 
     def __init__(self, folder: Path, recipe: dict[str, object], keep: int, every: int | None = None) -> None:
@@ -147,36 +131,32 @@ class Checkpoints(Callback):
             self._save(training, training.check_losses())
 
     def _save(self, training: Training, losses: list[float]) -> None:
+        accelerator = training.accelerator
         progress = Progress(
             epoch=training.epoch,
             step=training.step,
             samples_seen=training.samples_seen,
-            num_processes=training.accelerator.num_processes,
+            num_processes=accelerator.num_processes,
             steps_per_epoch=training.source.steps_per_epoch,
             recipe=self._recipe,
         )
         save_checkpoint(
-            training.accelerator,
-            self._folder,
-            progress,
-            self._keep,
-            losses=losses,
-            extend=training.save_state,
+            accelerator, self._folder, progress, self._keep, losses=losses, extend=training.save_state
         )
         self._saved = training.step
 
 
 class LogFile(Callback):
-    """``log.jsonl``, a line a logged step, and accelerate's trackers. Only the main process writes.
+    """Writes a line to ``log.jsonl`` every N steps and sends it to accelerate's trackers; only the main process does.
 
     A line holds step, epoch, loss, learning_rate, logit_scale, gradient_norm (before clipping; absent without it),
-    images_per_second, waiting_for_data (share of the time), memory_gib (the process's; on a GPU its peak) and
+    images_per_second, waiting_for_data (share of the time), memory_gib (of the main process; on a GPU its peak) and
     revisions_waiting (not yet in every place).
 
     Args:
         path: of the file.
-        every: steps from one line to the next.
-        publishers: whose revisions may be waiting; none in all processes but the main one.
+        every: log every N steps.
+        publishers: of the main process, whose revisions may be waiting; empty in the others.
     """
 
     def __init__(self, path: Path, every: int, publishers: Sequence[Publisher] = ()) -> None:
@@ -187,8 +167,7 @@ class LogFile(Callback):
         if training.accelerator.is_main_process and self._path.exists():
             # What a killed run logged after its last checkpoint will be logged again.
             lines = self._path.read_text(encoding="utf-8", errors="replace").splitlines()
-            steps = ((line, _logged_step(line)) for line in lines)
-            kept = [line for line, step in steps if step is not None and step <= training.step]
+            kept = [line for line in lines if _logged_step(line) <= training.step]
             write_atomically(self._path, "".join(line + "\n" for line in kept))
         self._since = (time.perf_counter(), training.step, training.waited)
 
@@ -197,7 +176,7 @@ class LogFile(Callback):
             return
         loss = training.check_losses()[-1]
         if training.step == 1 and training.accelerator.is_main_process:
-            self._path.touch()  # a trace that a step was taken, however long it takes until one is logged
+            self._path.touch()  # shows that a step was taken, even if the run ends before one is logged
         if training.step % self._every:
             return
         now, (then, step, waited) = time.perf_counter(), self._since
@@ -237,21 +216,16 @@ class _Logged:
     step: Count
 
 
-def _logged_step(line: str) -> int | None:
-    """The step of a line of the log; None for one that was cut off or is no line of ours."""
+def _logged_step(line: str) -> float:
+    """The step of a line of the log; infinity for a line that was cut off."""
     try:
         return parse_json(_Logged, line, where="the log", error=TrainingError).step
     except TrainingError:
-        return None
+        return math.inf
 
 
 class Progression(Callback):
-    """A line an epoch, and a bar over all steps.
-
-    Args:
-        lines: print the line of each epoch.
-        bar: draw the bar.
-    """
+    """Prints a line after each epoch if ``lines``, and draws a bar over all steps if ``bar``."""
 
     def __init__(self, *, lines: bool, bar: bool) -> None:
         self._lines, self._draws = lines, bar

@@ -50,13 +50,13 @@ class Progress:
     """How far a run has come, and which run it is.
 
     Attributes:
-        epoch: whole epochs trained.
-        step: optimiser steps taken.
-        samples_seen: images shown, repetitions counted.
-        num_processes: processes that trained together.
-        steps_per_epoch: steps of an epoch; another number means that the data have changed.
-        recipe: what decides what the run computes.
-        files: name to size in bytes of every other file of the checkpoint; filled in by `save_checkpoint`.
+        epoch: completed epochs.
+        step: optimiser steps of the whole run.
+        samples_seen: images shown, with repetitions.
+        num_processes: of the run.
+        steps_per_epoch: another number means that the data have changed.
+        recipe: see `TrainingConfig.recipe`.
+        files: name and size in bytes of every other file of the checkpoint; `save_checkpoint` fills it in.
     """
 
     epoch: Count
@@ -69,30 +69,27 @@ class Progress:
 
     @property
     def step_in_epoch(self) -> int:
-        """Steps taken of the epoch in work."""
+        """Steps of the current epoch."""
         return self.step - self.epoch * self.steps_per_epoch
 
     @property
     def name(self) -> str:
-        """Name of the checkpoint's folder; names sort as the steps do, number by number."""
+        """Name of the checkpoint's folder."""
         return f"epoch-{self.epoch:03d}" + (f"-step-{self.step:08d}" if self.step_in_epoch else "")
 
 
-def _place(path: Path) -> tuple[int, int] | None:
-    """The epoch and step in a checkpoint's name, 0 for a whole epoch's; None for what is no checkpoint's name."""
-    found = _NAME.fullmatch(path.name)
-    return (int(found[1]), int(found[2] or 0)) if found else None
-
-
 def _finished(root: Path) -> list[Path]:
-    """The checkpoints that were written to their end, oldest first."""
-    places = {path: _place(path) for path in root.glob("epoch-*") if (path / _STATE).is_file()}
-    found = [(place, path) for path, place in places.items() if place is not None]
-    return [path for _, path in sorted(found)]
+    """The complete checkpoints, oldest first."""
+    found = []
+    for path in root.glob("epoch-*"):
+        name = _NAME.fullmatch(path.name)
+        if name and (path / _STATE).is_file():
+            found.append((int(name[1]), int(name[2] or 0), path))
+    return [path for *_, path in sorted(found)]
 
 
 def _delete(checkpoint: Path) -> None:
-    """Delete a checkpoint; one that a kill leaves half deleted counts as none."""
+    """Delete a checkpoint, its progress first: a half-deleted one then counts as none."""
     (checkpoint / _STATE).unlink(missing_ok=True)
     shutil.rmtree(checkpoint, ignore_errors=True)
 
@@ -106,27 +103,25 @@ def save_checkpoint(
     losses: Sequence[float] = (),
     extend: Callable[[Path], None] | None = None,
 ) -> Path:
-    """Write a checkpoint whole or not at all and drop all but the newest ``keep``.
-
-    All processes call it.
+    """Write a checkpoint completely or not at all, and delete all but the newest ``keep``. All processes call this.
 
     Args:
         accelerator: holds the model and the optimiser.
         root: folder of the checkpoints.
         progress: names the checkpoint.
-        keep: number of checkpoints that stay.
-        losses: of the steps of the epoch in work.
+        keep: number of checkpoints to keep.
+        losses: of the steps of the current epoch.
         extend: adds files to the folder that it is given; all processes call it.
 
     Returns:
-        Its folder.
+        The checkpoint's folder.
 
     Raises:
         TrainingError: the folder cannot be written.
     """
     staging, target = root / "staging", root / progress.name
     try:
-        if accelerator.is_main_process:  # what a killed process left there is no part of this checkpoint
+        if accelerator.is_main_process:  # a killed process may have left something there
             shutil.rmtree(staging, ignore_errors=True)
         accelerator.wait_for_everyone()
         accelerator.save_state(str(staging))
@@ -150,7 +145,7 @@ def save_checkpoint(
 
 
 def _finish(staging: Path, progress: Progress) -> None:
-    """Write down how far the run has come and the sizes of all files, and flush them to the disk."""
+    """Write the progress and the sizes of all files, and flush everything to the disk."""
     files = sorted(path for path in staging.rglob("*") if path.is_file())  # sharded states lie in folders
     sizes = {path.relative_to(staging).as_posix(): path.stat().st_size for path in files}
     content = dataclasses.asdict(replace(progress, files=sizes))
@@ -195,11 +190,10 @@ def load_checkpoint(
         progress = _checked_progress(folder)
     except TrainingError as error:
         raise TrainingError(f"{error} {_way_out(folder)}") from error
-    changed = sorted(k for k in {*recipe, *progress.recipe} if recipe.get(k) != progress.recipe.get(k))
-    if changed:
-        was = ", ".join(
-            f"{key}={progress.recipe.get(key)!r} there, {recipe.get(key)!r} now" for key in changed
-        )
+    pairs = {key: (progress.recipe.get(key), recipe.get(key)) for key in sorted({*recipe, *progress.recipe})}
+    if was := ", ".join(
+        f"{key}={old!r} there, {new!r} now" for key, (old, new) in pairs.items() if old != new
+    ):
         raise ConfigError(
             f"The checkpoint {folder} is of another run ({was}): use the same recipe, or another output_dir."
         )
@@ -214,7 +208,7 @@ def load_checkpoint(
             f"{steps_per_epoch}: the training data have changed; restore them, or begin a run in another output_dir."
         )
     try:
-        for path in folder.glob("random_states_*.pkl"):  # accelerate skips a broken one
+        for path in folder.glob("random_states_*.pkl"):  # accelerate would skip a broken one
             load(path)
         accelerator.load_state(str(folder))
     except Exception as error:  # safetensors, torch and accelerate have errors of their own
@@ -229,10 +223,10 @@ def load_checkpoint(
 
 
 def saved_losses(folder: Path, progress: Progress) -> list[float]:
-    """The losses of the epoch that was in work.
+    """The losses of the epoch in which the checkpoint was written.
 
     Raises:
-        TrainingError: the file cannot be read, or has another number of them.
+        TrainingError: the file cannot be read, or holds another number of losses.
     """
     losses = read_tensors(folder / _LOSSES).get("losses")
     if losses is None or losses.shape != (progress.step_in_epoch,) or not losses.isfinite().all():
@@ -257,9 +251,9 @@ def read_tensors(path: Path) -> dict[str, torch.Tensor]:
 
 
 def _checked_progress(folder: Path) -> Progress:
-    """The progress of a checkpoint whose files exist and have the recorded sizes.
+    """The progress of a checkpoint, if all its files exist and have the recorded sizes.
 
-    accelerate skips a missing or broken file of random states; the run would continue as another one.
+    accelerate skips a missing or broken file of random states, so the run would continue differently.
     """
     progress = read_json(Progress, folder / _STATE, error=TrainingError)
     for name, size in progress.files.items():
@@ -279,7 +273,7 @@ def _checked_progress(folder: Path) -> Progress:
 
 
 def _way_out(folder: Path) -> str:
-    """The end of an error: the newest other checkpoint that can be resumed from."""
+    """The end of an error: the newest other checkpoint that a run can resume from."""
     for other in reversed(_finished(folder.parent)):
         if other.resolve() == folder.resolve():
             continue
@@ -293,7 +287,7 @@ def _way_out(folder: Path) -> str:
 
 
 def _unreadable(folder: Path) -> Iterator[str]:
-    """Names of a checkpoint's files that cannot be read; no code in them is run."""
+    """Names of a checkpoint's files that cannot be read; code in them is not run."""
     for path in sorted(folder.iterdir()):
         try:
             if path.suffix == ".safetensors":
@@ -301,7 +295,7 @@ def _unreadable(folder: Path) -> Iterator[str]:
                     pass
             elif path.suffix in (".bin", ".pkl"):
                 load(path, map_location="cpu")
-        except Exception:  # as above
+        except Exception:  # safetensors and torch have errors of their own
             yield path.name
 
 

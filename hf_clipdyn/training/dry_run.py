@@ -1,8 +1,6 @@
 """What a run would cost, before it begins: two steps on random pixels, no data and no files."""
 
 import dataclasses
-import math
-import os
 import re
 import time
 from collections.abc import Iterator
@@ -19,20 +17,25 @@ from torch.utils.flop_counter import FlopCounterMode
 from transformers import CLIPProcessor, ProcessorMixin
 
 from hf_clipdyn.config import TrainingConfig
+from hf_clipdyn.data.overview import readable_size
 from hf_clipdyn.data.registry import dataset_metadata, dataset_names
 from hf_clipdyn.models.sizes import clip_image_processor, model_size, siglip_processor
 from hf_clipdyn.models.tokenizers import stand_in_tokenizer
-from hf_clipdyn.plugins import load_plugin
 from hf_clipdyn.preprocess import input_size
 from hf_clipdyn.revisions import epoch_name
 from hf_clipdyn.training.callbacks import publishing_steps
-from hf_clipdyn.training.device import attention, check_processes, end_training, make_accelerator, threads
+from hf_clipdyn.training.device import (
+    check_processes,
+    end_training,
+    make_accelerator,
+    processes_here,
+    settled,
+)
 from hf_clipdyn.training.folder import output_folder
 from hf_clipdyn.training.losses import Loss, make_loss
-from hf_clipdyn.training.model import TrainedModel
+from hf_clipdyn.training.model import TrainedModel, read_processor
 from hf_clipdyn.training.run import initial_model, prepare_training, starting_folder
 from hf_clipdyn.training.source import Batch, Source
-from hf_clipdyn.training.starting_point import read_processor
 
 __all__ = ["DryRun", "dry_run"]
 
@@ -43,24 +46,22 @@ _COUNTED_IMAGES = 2
 
 @dataclass(frozen=True)
 class DryRun:
-    """What a run would take.
+    """What a run would need.
 
     Attributes:
-        parameters: of the model.
-        trained: of these, those that are trained.
+        parameters, trained: of the model, and those of them that are trained.
         global_batch_size: images of a step over all processes.
-        operations: floating-point operations of forward and backward per image; recomputed activations count.
+        operations: floating-point operations of forward and backward pass per image, recomputation included.
         state_bytes: of weights, gradients and AdamW's moments of one process, in float32.
-        activation_bytes: kept for the backward pass of one process's batch, at most: counted in float32.
+        activation_bytes: kept for the backward pass of one process's batch, counted in float32 (so an upper limit).
         images_per_second: over all processes, in the second of two steps, without reading data; None if the model
             does not fit.
-        memory: peak in bytes of one process: of the device, or on a CPU resident; None if the model does not fit.
-        free: bytes that one process may take.
-        images: of an epoch; None if they are not known without the data.
-        epochs: of the run.
-        revisions: that the run publishes; those inside epochs are missing where ``images`` is None.
+        memory: peak bytes of one process on the device, on a CPU its resident size; None if the model does not fit.
+        free: bytes that one process may use.
+        images, epochs: of an epoch (None if only the data tell), and of the run.
+        revisions: that the run publishes; without those inside epochs if ``images`` is None.
         revision_bytes: of the weights of one revision.
-        device: that the steps ran on.
+        device: where the steps ran.
     """
 
     parameters: int
@@ -80,24 +81,24 @@ class DryRun:
 
     @property
     def hours(self) -> float | None:
-        """Of the whole run at this speed; None if speed or size is not known."""
+        """Of the whole run at this speed; None if speed or number of images is unknown."""
         if self.images is None or self.images_per_second is None:
             return None
         return self.images * self.epochs / self.images_per_second / 3600
 
     @property
     def message(self) -> str:
-        """All of it in words, a line each."""
+        """All of it in words, one line each."""
         lines = [
             f"model: {self.parameters:,} parameters, {self.trained:,} of them trained; "
             f"{self.operations / 1e9:,.3g} GFLOP per image (forward and backward)",
             f"step: {self.global_batch_size:,} images over all processes, on {self.device}",
-            f"memory per process: {_bytes(self.state_bytes)} for weights, gradients and optimiser, at most "
-            f"{_bytes(self.activation_bytes)} for activations (counted in float32)",
+            f"memory per process: {readable_size(self.state_bytes)} for weights, gradients and optimiser, at most "
+            f"{readable_size(self.activation_bytes)} for activations (counted in float32)",
             self._speed(),
             f"revisions: {self.revisions:,} ({epoch_name(0)} to {epoch_name(self.epochs)}, "
-            f"{self.revisions - self.epochs - 1:,} inside epochs), {_bytes(self.revision_bytes)} each, "
-            f"{_bytes(self.revisions * self.revision_bytes)} in all",
+            f"{self.revisions - self.epochs - 1:,} inside epochs), {readable_size(self.revision_bytes)} each, "
+            f"{readable_size(self.revisions * self.revision_bytes)} in all",
             self._duration(),
             "Nothing was written. Reading and decoding the data is not part of this speed.",
         ]
@@ -105,8 +106,10 @@ class DryRun:
 
     def _speed(self) -> str:
         if self.images_per_second is None or self.memory is None:
-            return f"speed: not measured, since {_bytes(self.free)} are free and the model does not fit"
-        return f"speed: {self.images_per_second:,.1f} images/s; peak memory {_bytes(self.memory)}"
+            return (
+                f"speed: not measured, since {readable_size(self.free)} are free and the model does not fit"
+            )
+        return f"speed: {self.images_per_second:,.1f} images/s; peak memory {readable_size(self.memory)}"
 
     def _duration(self) -> str:
         if self.images is None:
@@ -117,41 +120,29 @@ class DryRun:
                 f"run: {hours:,.2f} hours per million images at this speed; the number of images is known once the "
                 "data are read, or set max_train_samples"
             )
-        shown = f"run: {self.epochs:,} epochs of {self.images:,} images"
+        shown = f"run: {self.epochs:,} epoch{'s' * (self.epochs != 1)} of {self.images:,} images"
         return shown if self.hours is None else f"{shown}, {self.hours:,.2f} hours at this speed"
 
 
 def dry_run(config: TrainingConfig) -> DryRun | None:
-    """Build everything that `train` builds but the data, and take two steps on random pixels.
+    """Build everything that `train` builds except the data, and take two steps on random pixels.
 
-    Every process of a launched run calls this. A model that does not fit is only counted, on the meta device. The
-    tokenizer of a new model is a stand-in with a vocabulary of the same size, so that nothing is downloaded.
-
-    Args:
-        config: the run.
+    Every process of a launched run calls this. A model that does not fit is only counted, on the meta device. A new
+    model gets a stand-in tokenizer with a vocabulary of the same size, so nothing is downloaded.
 
     Returns:
-        What was found, on the main process; None on the others.
+        The result on the main process; None on the others.
 
     Raises:
         ConfigError: the configuration contradicts itself.
         ModelError: the model to continue from cannot be read.
         TrainingError: the processes are too few, or the loss is not finite.
     """
-    for path in filter(None, (config.plugin or "").split(",")):
-        load_plugin(path)
     loss = make_loss(config.loss)
     transformers.utils.logging.disable_progress_bar()
     accelerator = make_accelerator(dataclasses.replace(config, report_to="none"), output_folder(config))
     check_processes(config, accelerator.num_processes)
-    with threads(config, accelerator) as num_threads:
-        bf16 = accelerator.mixed_precision == "bf16"
-        config = dataclasses.replace(
-            config,
-            bf16=bf16,
-            attn_implementation=config.attn_implementation or attention(accelerator.device, bf16),
-            num_threads=num_threads,
-        )
+    with settled(config, accelerator) as config:
         found = _measure(config, accelerator, loss)
         end_training(accelerator)
     return found if accelerator.is_main_process else None
@@ -162,12 +153,13 @@ def _measure(config: TrainingConfig, accelerator: Accelerator, loss: Loss) -> Dr
     processor = _stand_in(config, loss) if begin is None else read_processor(begin)
     with torch.device("meta") if begin is None else nullcontext():
         on_meta = initial_model(config, loss, processor, begin).to("meta")
+    images = _images_per_epoch(config)
     source = RandomPixels(
         processor,
         vocab_size=on_meta.encoder.config.text_config.vocab_size,
         per_device_batch_size=config.per_device_step_size,
         num_processes=accelerator.num_processes,
-        images=_images_per_epoch(config),
+        images=images,
     )
     trained = sum(p.numel() for p in on_meta.parameters() if p.requires_grad)
     parameters = sum(p.numel() for p in on_meta.parameters())
@@ -183,7 +175,7 @@ def _measure(config: TrainingConfig, accelerator: Accelerator, loss: Loss) -> Dr
         model = initial_model(config, loss, processor, begin)
         speed, memory = _take_steps(config, accelerator, loss, model, source)
     steps = publishing_steps(config.publish, config.num_train_epochs * source.steps_per_epoch)
-    inside = {step for step in steps if step % source.steps_per_epoch} if source.known else set()
+    inside = sum(step % source.steps_per_epoch > 0 for step in steps) if images is not None else 0
     return DryRun(
         parameters=parameters,
         trained=trained,
@@ -194,9 +186,9 @@ def _measure(config: TrainingConfig, accelerator: Accelerator, loss: Loss) -> Dr
         images_per_second=speed,
         memory=memory,
         free=free,
-        images=source.images if source.known else None,
+        images=images,
         epochs=config.num_train_epochs,
-        revisions=config.num_train_epochs + 1 + len(inside),
+        revisions=config.num_train_epochs + 1 + inside,
         revision_bytes=_FLOAT * parameters,
         device=str(accelerator.device) if speed is not None else "meta",
     )
@@ -211,11 +203,11 @@ def _stand_in(config: TrainingConfig, loss: Loss) -> ProcessorMixin:
 
 
 def _images_per_epoch(config: TrainingConfig) -> int | None:
-    """What the recipe or the data set's facts say; None if only the data can."""
-    fields = config.recipe()
-    for name in ("samples_per_epoch", "max_train_samples"):
-        if fields.get(name) is not None:
-            return int(fields[name])
+    """From the recipe or the data set's metadata; None if only the data tell."""
+    if config.caption_choice == "all":
+        return None
+    if (given := config.samples_per_epoch or config.max_train_samples) is not None:
+        return given
     if config.dataset_name not in dataset_names():
         return None
     rows = dataset_metadata(config.dataset_name).official_rows(config.dataset_config_name, config.train_split)
@@ -223,15 +215,14 @@ def _images_per_epoch(config: TrainingConfig) -> int | None:
 
 
 def memory_at_hand(device: torch.device) -> int:
-    """Bytes that this process may take: of a GPU what is free, of the memory its share among the processes here."""
+    """Bytes that this process may use: the free memory of a GPU, or its share of the machine's available memory."""
     if device.type == "cuda":
         return int(torch.cuda.mem_get_info(device)[0])
-    local = os.environ.get("LOCAL_WORLD_SIZE", "1")
-    return psutil.virtual_memory().available // max(1, int(local) if local.isdecimal() else 1)
+    return psutil.virtual_memory().available // processes_here()
 
 
 def _count(model: TrainedModel, source: "RandomPixels") -> tuple[int, int]:
-    """Operations and bytes of kept activations, both per image; nothing is computed on the meta device."""
+    """Operations and bytes of kept activations, both per image, counted on the meta device."""
     kept: dict[int, torch.UntypedStorage] = {}
 
     def keep(tensor: torch.Tensor) -> torch.Tensor:
@@ -255,7 +246,7 @@ def _count(model: TrainedModel, source: "RandomPixels") -> tuple[int, int]:
 def _take_steps(
     config: TrainingConfig, accelerator: Accelerator, loss: Loss, model: TrainedModel, source: "RandomPixels"
 ) -> tuple[float, int]:
-    """Images per second of the second step, and the peak of the memory in bytes."""
+    """Images per second in the second step, and peak memory in bytes."""
     device = accelerator.device
     training = prepare_training(config, accelerator, loss, model, source)
     if device.type == "cuda":
@@ -273,7 +264,7 @@ def _take_steps(
 
 
 def _peak_of_process() -> int:
-    """The largest resident size of this process so far, in bytes; where the system does not keep it, that of now."""
+    """The largest resident size of this process so far in bytes, or the current one if the system keeps no peak."""
     try:
         status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
     except OSError:
@@ -282,20 +273,8 @@ def _peak_of_process() -> int:
     return int(psutil.Process().memory_info().rss) if peak is None else 1024 * int(peak[1])
 
 
-def _bytes(count: int) -> str:
-    return f"{count / 1e9:,.2f} GB" if count >= 1e9 else f"{count / 1e6:,.1f} MB"
-
-
 class RandomPixels(Source):
-    """Two steps of noise with random tokens; the steps of an epoch are those of the run's own data.
-
-    Args:
-        processor: gives the size of the images and the length of the captions.
-        vocab_size: of the model.
-        per_device_batch_size: images of a process and step.
-        num_processes: of the run.
-        images: of an epoch; None if not known.
-    """
+    """Two steps of noise with random tokens; ``images`` are those of an epoch of the run's data, None if unknown."""
 
     def __init__(
         self,
@@ -309,11 +288,10 @@ class RandomPixels(Source):
         self._size = input_size(processor.image_processor)
         self._tokenizer, self._vocab_size = processor.tokenizer, vocab_size
         self._local_size = per_device_batch_size
-        self.known = images is not None
         self.global_batch_size = per_device_batch_size * num_processes
         self.images = images or _STEPS * self.global_batch_size
         self.captions = None
-        self.steps_per_epoch = max(1, math.floor(self.images / self.global_batch_size))
+        self.steps_per_epoch = max(1, self.images // self.global_batch_size)
 
     @property
     def skipped(self) -> int:

@@ -27,14 +27,14 @@ _FILE = "ema.safetensors"
 
 
 class PublishAverage(PublishStates):
-    """Averages the weights after each step and publishes the average where `PublishStates` publishes the weights.
+    """Averages the weights after each step, and publishes the average whenever `PublishStates` publishes the weights.
 
-    ``average = decay * average + (1 - decay) * weights``, beginning with the initialisation. Parameters that are
-    not trained stay out of it. A sharded model's average is sharded alike.
+    ``average = decay * average + (1 - decay) * weights``, beginning with the initialisation. Frozen parameters are not
+    averaged. The average of a sharded model is sharded in the same way.
 
     Args:
-        publisher, processor, steps: as for `PublishStates`; the publisher is one of its own.
-        decay: share of the average that stays at each step, in (0, 1).
+        publisher, processor, steps: see `PublishStates`; the average needs a publisher of its own.
+        decay: share of the average that is kept at each step, in (0, 1).
     """
 
     def __init__(
@@ -57,12 +57,10 @@ class PublishAverage(PublishStates):
     def save_state(self, training: Training, folder: Path) -> None:
         options = StateDictOptions(full_state_dict=True, cpu_offload=True)
         with self._in_place_of_weights(training):
-            state = get_model_state_dict(training.unwrapped, options=options)
-            tensors = {
-                name: value.contiguous() for name, value in state.items() if isinstance(value, torch.Tensor)
-            }
+            state: dict[str, Any] = {**get_model_state_dict(training.unwrapped, options=options)}
+            # Within the block: the tensors may be the model's own.
             if training.accelerator.is_main_process:
-                save_file(tensors, folder / _FILE)
+                save_file({name: tensor.contiguous() for name, tensor in state.items()}, folder / _FILE)
 
     def load_state(self, training: Training, folder: Path) -> None:
         state: dict[str, Any] = {**read_tensors(folder / _FILE)}
@@ -83,7 +81,7 @@ class PublishAverage(PublishStates):
 
     @contextmanager
     def _in_place_of_weights(self, training: Training) -> Iterator[None]:
-        """Within the block the model has the average as its weights."""
+        """Use the average as the model's weights within the block."""
         weights = _weights(training)
         own = [weight.clone() for weight in weights]
         _copy(self._average, weights)
@@ -94,7 +92,7 @@ class PublishAverage(PublishStates):
 
 
 def _weights(training: Training) -> list[torch.Tensor]:
-    """The trained parameters of this process; of a sharded model, its shards."""
+    """The trained parameters of this process: in a sharded model, its shards of them."""
     weights = (p.detach() for p in training.unwrapped.parameters() if p.requires_grad)
     return [weight.to_local() if hasattr(weight, "to_local") else weight for weight in weights]
 

@@ -1,4 +1,4 @@
-"""What a run keeps in its folder, and whether a new run may begin there or an earlier one continues."""
+"""A run's folder: what is kept there, and whether a new run may begin in it or an earlier one continues."""
 
 import dataclasses
 import shutil
@@ -14,19 +14,12 @@ from hf_clipdyn.revisions.journal import Journal
 from hf_clipdyn.schema import valid_repo_name
 from hf_clipdyn.training.checkpoint import find_checkpoint
 
-__all__ = [
-    "as_begun",
-    "checkpoint_to_resume",
-    "delete_run",
-    "make_folder",
-    "output_folder",
-    "repository",
-]
+__all__ = ["as_begun", "checkpoint_to_resume", "delete_run", "make_folder", "output_folder", "repository"]
 
-# What a run leaves in its folder; overwrite_output_dir deletes these and nothing else.
+# What a run writes to its folder; overwrite_output_dir deletes these and nothing else.
 _LEFTOVERS = ("hub", "publishing", "ema", "checkpoints", "shards", "log.jsonl", "config.yaml")
 
-# Fields that the machine decides where they are None; they bear on the weights.
+# Fields that the machine decides if they are None; they affect the weights.
 _BY_MACHINE = ("bf16", "attn_implementation", "num_threads", "reading")
 
 
@@ -38,10 +31,10 @@ def output_folder(config: TrainingConfig) -> Path:
 
 
 def repository(config: TrainingConfig) -> str:
-    """The id of a run's repository: ``hub_model_id`` for this scale and seed, or what the run was begun with.
+    """The id of a run's repository: ``hub_model_id`` for this scale and seed, or the one in the run's journal.
 
-    A new run without `hub_model_id` is ``local/<name of the output folder>``, made a name that the Hub's client
-    accepts. A run that was renamed or moved keeps its id, which its journal holds.
+    A new run without `hub_model_id` is called ``local/<output folder>``, in characters that the Hub's client accepts.
+    The journal keeps this id if the folder is renamed or moved.
 
     Raises:
         PublishError: the journal cannot be read.
@@ -54,14 +47,18 @@ def repository(config: TrainingConfig) -> str:
 
 
 def _leftovers(folder: Path) -> list[Path]:
-    return [folder / name for name in _LEFTOVERS if (folder / name).exists()]
+    return [path for name in _LEFTOVERS if (path := folder / name).exists()]
 
 
 def checkpoint_to_resume(config: TrainingConfig, folder: Path) -> Path | None:
-    """The checkpoint to continue from; refuses a folder whose run would be lost. Nothing is changed."""
+    """The checkpoint to continue from; None for a new run, which must not overwrite an earlier one.
+
+    Raises:
+        ConfigError: the folder holds an earlier run, or ``resume_from_checkpoint`` names no checkpoint.
+        TrainingError: the folder cannot be read.
+    """
     if _resumes(config):
-        assert config.resume_from_checkpoint is not None
-        return find_checkpoint(folder / "checkpoints", config.resume_from_checkpoint)
+        return find_checkpoint(folder / "checkpoints", str(config.resume_from_checkpoint))
     try:
         held = _leftovers(folder)
         lost = held and not config.overwrite_output_dir and not _took_no_step(config, folder)
@@ -80,14 +77,14 @@ def _resumes(config: TrainingConfig) -> bool:
 
 
 def _took_no_step(config: TrainingConfig, folder: Path) -> bool:
-    """Whether nothing is in the folder but the beginning of a run, which its seed gives again.
+    """Whether the folder holds only the initialisation of a run, which follows from the seed.
 
-    A run's own journal has to say so: a folder `hub` may hold what somebody else keeps there.
+    The run's journal has to confirm it: a folder `hub` may hold somebody else's models.
     """
     journal, store = folder / "publishing", folder / "hub"
     entries = {path.name for path in (journal / "entries").glob("*")}
     refs = {path.name for path in store.glob("models--*/refs/*")}
-    first = set() if config.push_to_hub else {epoch_name(0)}  # what is on the Hub belongs to that run
+    first = set() if config.push_to_hub else {epoch_name(0)}  # the Hub's copy belongs to the earlier run
     return (
         not (folder / "log.jsonl").exists()
         and not (folder / "checkpoints").exists()
@@ -99,7 +96,7 @@ def _took_no_step(config: TrainingConfig, folder: Path) -> bool:
 
 
 def as_begun(config: TrainingConfig, folder: Path, checkpoint: Path | None) -> TrainingConfig:
-    """What a resumed run leaves to the machine is what it became where the run was begun."""
+    """The configuration of a resumed run; what it leaves to the machine is as it was when the run began."""
     begun = (folder if checkpoint is None else checkpoint.resolve().parents[1]) / "config.yaml"
     if not _resumes(config) or not begun.is_file():
         return config
@@ -109,10 +106,10 @@ def as_begun(config: TrainingConfig, folder: Path, checkpoint: Path | None) -> T
 
 
 def delete_run(folder: Path) -> None:
-    """Delete what a run left in its folder, and nothing else there.
+    """Delete what a run wrote to its folder, and nothing else there.
 
     Raises:
-        PublishError: that run is still going on.
+        PublishError: the run is still going on.
     """
     if _leftovers(folder):
         with Journal.of_run(folder).locked():
@@ -121,11 +118,11 @@ def delete_run(folder: Path) -> None:
 
 
 def make_folder(config: TrainingConfig, folder: Path) -> None:
-    """Delete what an earlier run left, unless this one continues it, and write the configuration."""
+    """Delete an earlier run unless this one continues it, and write the configuration."""
     if not _resumes(config):
         delete_run(folder)
     values = dataclasses.asdict(config)
-    del values["hub_token"]  # a secret has no place in a file that is shared with the results
+    del values["hub_token"]  # a secret; the file is shared with the results
     try:
         write_atomically(folder / "config.yaml", yaml.safe_dump(values, sort_keys=False))
     except OSError as error:

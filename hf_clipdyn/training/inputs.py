@@ -15,7 +15,7 @@ from hf_clipdyn.config import TrainingConfig
 from hf_clipdyn.data import load_dataset
 from hf_clipdyn.data.caches import cache_folder
 from hf_clipdyn.data.overview import readable_size
-from hf_clipdyn.data.pixels import decode_pixels, has_pixels
+from hf_clipdyn.data.pixels import Pixels, decode_pixels, has_pixels
 from hf_clipdyn.errors import ConfigError, DatasetError
 from hf_clipdyn.models.sizes import ModelSize, clip_image_processor
 from hf_clipdyn.models.tokenizers import clip_tokenizer, train_tokenizer
@@ -26,27 +26,18 @@ from hf_clipdyn.training.folder import output_folder
 from hf_clipdyn.training.images import CachedImages, DecodedImages, Images, check_broken
 from hf_clipdyn.training.mapped import MappedSource
 from hf_clipdyn.training.shards import Shards, Shuffle, first_captions
-from hf_clipdyn.training.source import Source
+from hf_clipdyn.training.source import Source, Workers, spare_cores
 from hf_clipdyn.training.statements import draws_bars, say
-from hf_clipdyn.training.streamed import StreamedSource, Workers
-from hf_clipdyn.training.workers import spare_cores
+from hf_clipdyn.training.streamed import StreamedSource
 
 __all__ = ["SOURCES", "Inputs", "prepare_inputs"]
 
-_TOKENIZER_CAPTIONS = 20_000  # of a stream; they determine a small vocabulary well
-_LARGEST_CACHE = (
-    4_000_000_000  # bytes of decoded pixels that are kept on the disk unless `reading` says otherwise
-)
+_TOKENIZER_CAPTIONS = 20_000  # of a stream; enough for a small vocabulary
+_LARGEST_CACHE = 4_000_000_000  # bytes of decoded pixels on the disk, unless `reading` is given
 
 
 class Inputs(NamedTuple):
-    """What a run learns from.
-
-    Attributes:
-        source: gives the batches.
-        processor: what turns images and texts into the model's inputs, as it is published.
-        reading: the entry of `SOURCES`.
-    """
+    """The batches, the processor that is published with the model, and the entry of `SOURCES` that was used."""
 
     source: Source
     processor: ProcessorMixin
@@ -119,11 +110,7 @@ def _streamed(
         streams=config.streams_per_process,
         samples_per_epoch=config.samples_per_epoch,
         per_device_batch_size=config.per_device_step_size,
-        workers=Workers(
-            _workers(config, accelerator),
-            config.dataloader_prefetch_factor,
-            pin_memory=accelerator.device.type == "cuda",
-        ),
+        workers=_workers(config, accelerator),
         folder=output_folder(config) / "shards",
         process_index=accelerator.process_index,
         num_processes=accelerator.num_processes,
@@ -140,7 +127,7 @@ def prepare_inputs(
         config: the run.
         size: decides the input of a new model.
         accelerator: tells the processes apart.
-        given: processor of the model that the run continues; None for a new model.
+        given: processor of the model that the run continues; None for a new one.
 
     Raises:
         DatasetError: the data are absent or without captions, or their cache does not fit on the disk.
@@ -155,14 +142,16 @@ def prepare_inputs(
 def _by_row(
     config: TrainingConfig, size: ModelSize, accelerator: Accelerator, given: ProcessorMixin | None
 ) -> Inputs:
-    """A map-style data set, read as the configuration says, or as its size suggests."""
+    """The entries ``cached`` and ``decoded``: see `MappedSource`. By default the size of the data decides."""
     image_processor = clip_image_processor(size) if given is None else given.image_processor
     with accelerator.main_process_first():
-        dataset = _load(config)
-        augmentation = _augmentation(config)
-        reading = config.reading or _reading(len(dataset), _roomy(image_processor, augmentation.room))
+        dataset, augmentation = _load(config), _augmentation(config)
+        roomy = _roomy(image_processor, augmentation.room)
+        cache_size = len(dataset) * 3 * math.prod(input_size(roomy))
+        reading = config.reading or ("cached" if cache_size <= _LARGEST_CACHE else "decoded")
         if reading == "cached":
-            images = _cached(dataset, augmentation, image_processor, config, accelerator)
+            pixels = _decode(dataset, roomy, cache_size, config, accelerator)
+            images: Images = CachedImages(pixels, augmentation, image_processor)
         else:
             images = DecodedImages(dataset, augmentation, image_processor)
     captions = dataset["captions"][:]
@@ -174,8 +163,6 @@ def _by_row(
         seed=config.seed,
         all_captions=config.caption_choice == "all",
         workers=_workers(config, accelerator, is_cheap=reading == "cached" and not images.draws),
-        prefetch=config.dataloader_prefetch_factor,
-        pin_memory=accelerator.device.type == "cuda",
         process_index=accelerator.process_index,
         num_processes=accelerator.num_processes,
     )
@@ -188,16 +175,6 @@ def _augmentation(config: TrainingConfig) -> Augmentation:
         flip=config.random_flip,
         color_jitter=config.color_jitter,
     )
-
-
-def _reading(images: int, image_processor: Any) -> str:
-    """`cached` where that is small. It follows from the data alone: every machine chooses the same."""
-    return "cached" if _cache_size(images, image_processor) <= _LARGEST_CACHE else "decoded"
-
-
-def _cache_size(images: int, image_processor: Any) -> int:
-    """Bytes of the decoded pixels."""
-    return images * 3 * math.prod(input_size(image_processor))
 
 
 def _roomy(image_processor: Any, room: float) -> Any:
@@ -213,36 +190,36 @@ def _roomy(image_processor: Any, room: float) -> Any:
     return roomy
 
 
-def _cached(
+def _decode(
     dataset: datasets.Dataset,
-    augmentation: Augmentation,
     image_processor: Any,
+    cache_size: int,
     config: TrainingConfig,
     accelerator: Accelerator,
-) -> Images:
-    roomy = _roomy(image_processor, augmentation.room)
-    if accelerator.is_main_process and not has_pixels(dataset, roomy, cache_dir=config.cache_dir):
-        size, folder = _cache_size(len(dataset), roomy), cache_folder("pixels", config.cache_dir)
-        if not config.quiet:
-            say(f"Decoding {len(dataset):,} images: their pixels take {readable_size(size)} in {folder}.")
+) -> Pixels:
+    """The pixels of all images; says beforehand how much of the disk they take, unless they are decoded already."""
+    is_main, cache_dir = accelerator.is_main_process, config.cache_dir
+    if is_main and not config.quiet and not has_pixels(dataset, image_processor, cache_dir=cache_dir):
+        folder = cache_folder("pixels", cache_dir)
+        say(f"Decoding {len(dataset):,} images: their pixels take {readable_size(cache_size)} in {folder}.")
     pixels = decode_pixels(
         dataset,
-        roomy,
-        cache_dir=config.cache_dir,
+        image_processor,
+        cache_dir=cache_dir,
         desc="decoding",
-        disable_tqdm=not (draws_bars(config) and accelerator.is_main_process),
+        disable_tqdm=not (is_main and draws_bars(config)),
     )
     check_broken(np.flatnonzero(pixels.broken), len(pixels))
-    return CachedImages(pixels, augmentation, image_processor)
+    return pixels
 
 
-def _workers(config: TrainingConfig, accelerator: Accelerator, *, is_cheap: bool = False) -> int:
-    """The processes that read: by default none on a CPU if reading costs less than passing the batch on."""
-    if config.dataloader_num_workers is not None:
-        return config.dataloader_num_workers
-    if is_cheap and accelerator.device.type == "cpu":
-        return 0
-    return spare_cores(accelerator.device, config.num_threads or 1)
+def _workers(config: TrainingConfig, accelerator: Accelerator, *, is_cheap: bool = False) -> Workers:
+    """By default there are none on a CPU if reading is cheaper than sending the batch to another process."""
+    device, count = accelerator.device, config.dataloader_num_workers
+    if count is None:
+        cheap = is_cheap and device.type == "cpu"
+        count = 0 if cheap else spare_cores(device, config.num_threads or 1)
+    return Workers(count, config.dataloader_prefetch_factor, pin_memory=device.type == "cuda")
 
 
 SOURCES: dict[str, Callable[[TrainingConfig, ModelSize, Accelerator, ProcessorMixin | None], Inputs]] = {

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM end a run after the step in work, with a checkpoint."""
+"""Ctrl-C and SIGTERM end a run after the current step, with a checkpoint."""
 
 import os
 import signal
@@ -17,17 +17,17 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 class Interruption(Callback):
-    """Stops the run after the step in which a signal came, all processes after the same one.
+    """Stops the run after the step in which a signal came, all processes after the same step.
 
-    Processes agree without waiting for one another: after each step they begin an all-reduce of one number on the
-    CPU, and read the result of the one that they began a step before. So they stop one step after the signal.
+    The processes agree without waiting for one another: after each step they start an all-reduce of one number on the
+    CPU and read the result of the previous one. So several processes stop one step later than one would.
 
-    A second signal ends a single process at once. Launchers send several, so launched processes pass over the others.
+    A second signal ends a single process at once. Launchers send several signals, so launched processes ignore them.
 
-    Put it before the callbacks that shall know at `step_ends` that the run is stopping.
+    Put it before the callbacks that ask at `step_ends` whether the run is stopping.
 
     Attributes:
-        signal: the signal that all processes agreed to stop at; None if there was none.
+        signal: the signal that stopped the run; None if there was none.
     """
 
     def __init__(self) -> None:
@@ -46,7 +46,7 @@ class Interruption(Callback):
             self._group = dist.new_group(backend="gloo")
         if threading.current_thread() is threading.main_thread():  # Python sets handlers in no other one
             for one in _SIGNALS:
-                if signal.getsignal(one) != signal.SIG_IGN:  # as a shell starts what shall outlive Ctrl-C
+                if signal.getsignal(one) != signal.SIG_IGN:  # a shell ignores Ctrl-C for a background job
                     self._earlier[one] = signal.signal(one, self._receive) or signal.SIG_DFL
 
     def step_ends(self, training: Training) -> None:
@@ -61,14 +61,13 @@ class Interruption(Callback):
 
     def close(self) -> None:
         self._group = self._work = None
+        if self._launched and self.signal:  # a launcher's second signal must not end what still publishes
+            return
         for one, handler in self._earlier.items():
-            if not (
-                self._launched and self.signal
-            ):  # a launcher's second signal must not end what still publishes
-                signal.signal(one, handler)
+            signal.signal(one, handler)
 
     def _agree(self) -> int:
-        """The largest number that a process had received a step ago; 0 for none."""
+        """The largest signal that any process had received one step ago; 0 for none."""
         agreed = 0
         if self._work is not None and self._flag is not None:
             self._work.wait()
@@ -78,7 +77,7 @@ class Interruption(Callback):
         return agreed
 
     def _receive(self, number: int, _: FrameType | None) -> None:
-        if os.getpid() != self._process:  # a data loader's worker, which was forked with this handler
+        if os.getpid() != self._process:  # a data loader's worker inherits this handler
             if number == signal.SIGTERM:
                 signal.signal(number, signal.SIG_DFL)
                 os.kill(os.getpid(), number)

@@ -1,4 +1,4 @@
-"""The loop: forward, loss, backward, step. Everything else listens to its events."""
+"""The loop: forward, loss, backward, step. Everything else is a callback on its events."""
 
 import math
 import time
@@ -18,9 +18,10 @@ __all__ = ["Callback", "Losses", "Training"]
 
 
 class Losses:
-    """The losses of the steps; they stay on the device until somebody reads them, so that no step waits."""
+    """The losses of an epoch's steps. They stay on the device until they are read, so that no step waits."""
 
     def __init__(self) -> None:
+        self.checked = 0  # of them, those that `Training.check_losses` has seen
         self._read: list[float] = []
         self._waiting: list[torch.Tensor] = []
 
@@ -32,7 +33,7 @@ class Losses:
         self._waiting.append(loss.detach())
 
     def restore(self, losses: Sequence[float]) -> None:
-        """Begin with the losses of steps that an earlier process took."""
+        """Begin with the losses that a checkpoint holds."""
         self._read, self._waiting = list(losses), []
 
     def values(self) -> list[float]:
@@ -44,17 +45,16 @@ class Losses:
 
 
 class Callback:
-    """What listens to a training run; each process has its own. Override what you need.
+    """Listens to a training run; each process has its own. Override the events that you need.
 
-    A callback of your own is a subclass in a file that ``--plugin`` names, made without arguments, or an object that
-    is given to `train`.
+    Your own callback is a subclass in a ``--plugin`` file, made without arguments, or an object given to `train`.
     """
 
     def load_state(self, training: "Training", folder: Path) -> None:
-        """Before `run_begins` of a run that continues from the checkpoint ``folder``: read what `save_state` wrote."""
+        """A run continues from the checkpoint ``folder``: read what `save_state` wrote. Called before `run_begins`."""
 
     def save_state(self, training: "Training", folder: Path) -> None:
-        """A checkpoint is being written: add files to ``folder`` that a resumed run needs. All processes call this."""
+        """A checkpoint is being written: add the files that a resumed run needs. All processes call this."""
 
     def run_begins(self, training: "Training") -> None:
         """Before the first step of this process; ``training.step`` is above 0 in a resumed run."""
@@ -66,31 +66,31 @@ class Callback:
         """After the last step of an epoch, and after its `step_ends`."""
 
     def run_ends(self, training: "Training") -> None:
-        """After the last step, or after the step at which the run was told to stop."""
+        """After the last step, or after the step in which the run was stopped."""
 
     def close(self) -> None:
-        """Last, also after an error: let go of files, threads and bars."""
+        """Last, also after an error: close files, threads and bars."""
 
 
 class Training:
-    """One training run: the model, what it learns from, and how far it has come.
+    """One training run: the model, its data, and its progress.
 
     Args:
-        accelerator: places, wraps and steps the model.
+        accelerator: of this process.
         model: as `Accelerator.prepare` returned it.
         backward: computes the gradients of a batch.
-        optimizer, schedule: stepped once a step.
+        optimizer, schedule: both take one step for each batch.
         source: gives the batches.
         epochs: of the whole run.
-        max_grad_norm: gradients are clipped to it; 0 and inf: they are not.
+        max_grad_norm: gradients are clipped to this norm; 0 and inf do not clip.
 
     Attributes:
-        step: optimiser steps taken in the whole run.
-        epoch: whole epochs behind.
-        losses: of the steps of the epoch in work.
-        resumed_from: the checkpoint that the run continues from; None for a run from its beginning.
-        waited: seconds that this process has spent waiting for batches.
-        gradient_norm: of the last step, before clipping; None if gradients are not clipped.
+        step: optimiser steps of the whole run so far.
+        epoch: completed epochs.
+        losses: of the steps of the current epoch.
+        resumed_from: the checkpoint that the run continues from; None for a new run.
+        waited: seconds that this process has waited for batches.
+        gradient_norm: of the last step, before clipping; None without clipping.
     """
 
     def __init__(
@@ -125,12 +125,12 @@ class Training:
 
     @property
     def step_in_epoch(self) -> int:
-        """Steps of the epoch in work that are behind."""
+        """Steps of the current epoch so far."""
         return self.step - self.epoch * self.source.steps_per_epoch
 
     @property
     def samples_seen(self) -> int:
-        """Images shown so far, repetitions counted."""
+        """Images shown so far, with repetitions."""
         return self.step * self.source.global_batch_size
 
     @property
@@ -140,15 +140,15 @@ class Training:
         return model
 
     def stop(self) -> None:
-        """Leave after the step in work. All processes must say it after the same step."""
+        """End the run after the current step. All processes must call this in the same step."""
         self._stopping = True
 
     def is_stopping(self) -> bool:
-        """Whether the run ends after the step in work."""
+        """Whether the run ends after the current step."""
         return self._stopping
 
     def run(self, callbacks: Sequence[Callback]) -> None:
-        """Train to the end, or until a callback says `stop`.
+        """Train to the end, or until a callback calls `stop`.
 
         Raises:
             TrainingError: a loss is not finite.
@@ -183,7 +183,7 @@ class Training:
             callback.save_state(self, folder)
 
     def _batches(self) -> Iterator[Batch]:
-        """What is left of the epoch in work; the time until each batch is there counts as waiting."""
+        """The remaining batches of the current epoch; measures the time until each arrives."""
         batches = iter(self.source.batches(self.epoch + 1, self.step_in_epoch))
         while True:
             began = time.perf_counter()
@@ -207,22 +207,23 @@ class Training:
         self.step += 1
 
     def let_go(self) -> None:
-        """Drop the model before the process group ends; no step can follow."""
+        """Drop the model before the process group ends; no step is possible afterwards."""
         self.source.close()
         del self.model, self.optimizer, self.schedule, self._backward
 
     def check_losses(self) -> list[float]:
-        """The losses of the epoch in work; to be called before anything of the state is kept.
+        """The losses of the current epoch. Call this before the state is published or saved.
 
         Raises:
             TrainingError: one of them is not finite.
         """
-        values = self.losses.values()
-        first = self.step - len(values) + 1
-        for step, value in enumerate(values, first):
+        values, checked = self.losses.values(), self.losses.checked
+        first = self.step - len(values) + checked + 1
+        for step, value in enumerate(values[checked:], first):
             if not math.isfinite(value):
                 raise TrainingError(
                     f"The loss became {value} in step {step}, which is not published; earlier revisions are kept. "
                     "Lower learning_rate, or train with --bf16 false."
                 )
+        self.losses.checked = len(values)
         return values

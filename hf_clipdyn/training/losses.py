@@ -1,4 +1,4 @@
-"""What training minimises: each loss is one class, found by its name.
+"""What training minimises: each loss is one class and has a name.
 
 A loss of your own is a subclass of `Loss` in a module that ``--plugin`` names::
 
@@ -35,14 +35,14 @@ __all__ = [
 
 
 class Features(NamedTuple):
-    """What a model says of a batch; row i of the texts belongs to image i.
+    """A model's output for a batch; row i of the texts belongs to image i.
 
-    A tuple, since the wrappers that shard or compile a model look for tensors in tuples and in no other class.
+    A tuple, because the wrappers that shard or compile a model find tensors in tuples and in no other class.
 
     Attributes:
         images, texts: (batch, dim) of this process, not normalised, any precision.
-        scale: scalar, the factor of the similarities, not its logarithm.
-        bias: scalar that is added to them; None for a model without one.
+        scale: scalar factor of the similarities, not its logarithm.
+        bias: scalar that is added to the similarities; None for a model without one.
     """
 
     images: torch.Tensor
@@ -54,9 +54,9 @@ class Features(NamedTuple):
 class Loss(ABC):
     """A loss over the batch of all processes.
 
-    Each process returns the loss of the whole batch. Its gradient is that of the whole loss, or that of the process's
-    own part times the number of processes (see `mean_over_processes`): a data-parallel wrapper averages gradients over
-    the processes, and what is left must be the gradient of one process with the whole batch, for every parameter.
+    Each process returns the loss of the whole batch. Data-parallel wrappers average the gradients of the processes, and
+    this average must be the gradient that one process with the whole batch would have. So a process's gradient is
+    that of the whole loss, or that of its own part times the number of processes (see `mean_over_processes`).
 
     Attributes (of the class):
         name: value of ``--loss``.
@@ -74,14 +74,13 @@ class Loss(ABC):
 class Contrastive(Loss):
     """Symmetric cross entropy of image-text similarities (Radford et al. 2021, figure 3).
 
-    ln(global batch size) for features that say nothing. Each process computes the rows of its own images and the
-    columns of its own texts, so that n processes need an nth of the logits each.
+    Uninformative features give ln(global batch size). Each process computes the rows of its own images and the columns
+    of its own texts, so each of n processes needs 1/n of the logits.
     """
 
     name = "contrastive"
 
     def __call__(self, features: Features) -> torch.Tensor:
-        """The loss of the whole batch, in every process."""
         images = F.normalize(features.images.float(), dim=-1)
         texts = F.normalize(features.texts.float(), dim=-1)
         rank, world = _rank_and_world()
@@ -97,8 +96,8 @@ class Contrastive(Loss):
 class Sigmoid(Loss):
     """The pairwise sigmoid loss of SigLIP (Zhai et al. 2023, algorithm 1), per image.
 
-    The texts of the processes go round in a ring (section 3.3): each process holds its own images and the texts of one
-    process at a time, and no process gathers the batch.
+    The processes pass their texts on in a ring (section 3.3): each holds its own images and the texts of one process at
+    a time, and none gathers the whole batch.
     """
 
     name = "sigmoid"
@@ -135,8 +134,8 @@ def _sigmoid_loss(
 class _SigmoidRing(torch.autograd.Function):
     """`_sigmoid_loss` of this process's images with the texts of all processes.
 
-    The gradients are computed on the way, while a process's texts are here; theirs travels with them and has all its
-    parts when they are home again. Left to autograd, every process would keep all texts and logits for its backward.
+    The gradients are computed in the forward pass, while another process's texts are here. The texts' gradient travels
+    with them and is complete when they are back. With autograd, every process would keep all texts and logits.
     """
 
     @staticmethod
@@ -166,7 +165,7 @@ class _SigmoidRing(torch.autograd.Function):
 
 
 def _pass_on(x: torch.Tensor) -> torch.Tensor:
-    """Send ``x`` to the next process of the ring; gives that of the one before."""
+    """Send ``x`` to the next process of the ring, and return that of the previous one."""
     rank, world = _rank_and_world()
     received = torch.empty_like(x)
     send = dist.P2POp(dist.isend, x, (rank + 1) % world)
@@ -223,10 +222,10 @@ class _Mean(torch.autograd.Function):
 
 
 def mean_over_processes(x: torch.Tensor) -> torch.Tensor:
-    """The mean of a scalar over the processes, whose gradient in each process is that of its own ``x``.
+    """The mean of a scalar over the processes; each process's gradient is that of its own ``x``.
 
-    What a loss that each process computes for its own rows, as a mean over them, returns: all processes then see the
-    same value, and data-parallel wrappers turn the gradients into their mean.
+    For a loss that each process computes as a mean over its own rows: all processes then return the same value, and
+    data-parallel wrappers average the gradients.
     """
     if _rank_and_world()[1] == 1:
         return x

@@ -13,8 +13,7 @@ from hf_clipdyn.training.augmentation import random_numbers
 from hf_clipdyn.training.captions import Captions
 from hf_clipdyn.training.device import torch_threads
 from hf_clipdyn.training.images import Images, check_broken
-from hf_clipdyn.training.source import Batch, Source
-from hf_clipdyn.training.workers import ignore_interrupts
+from hf_clipdyn.training.source import Batch, Source, Workers
 
 __all__ = ["MappedSource"]
 
@@ -152,9 +151,7 @@ class MappedSource(Source):
         per_device_batch_size: images of a step and process.
         seed: of order, captions and augmentation.
         all_captions: whether an epoch shows each pair of image and caption, in place of one caption an image.
-        workers: processes that read; 0: this one reads.
-        prefetch: batches that each of them reads in advance.
-        pin_memory: whether batches go to page-locked memory, from which a GPU copies without waiting.
+        workers: that read and decode; None: this process reads.
         process_index, num_processes: this process of the run.
 
     Raises:
@@ -169,9 +166,7 @@ class MappedSource(Source):
         per_device_batch_size: int,
         seed: int,
         all_captions: bool = False,
-        workers: int = 0,
-        prefetch: int = 2,
-        pin_memory: bool = False,
+        workers: Workers | None = None,
         process_index: int = 0,
         num_processes: int = 1,
     ) -> None:
@@ -198,11 +193,8 @@ class MappedSource(Source):
             _Batches(images, captions, seed),
             sampler=self._draws,
             batch_size=None,  # an item is a whole batch
-            num_workers=workers,
-            prefetch_factor=prefetch if workers else None,
-            persistent_workers=workers > 0,
-            pin_memory=pin_memory,
-            worker_init_fn=ignore_interrupts,
+            persistent_workers=workers is not None and workers.count > 0,
+            **(workers or Workers()).arguments(),
             generator=torch.Generator(),  # else each epoch would take a number from the run's own
         )
 

@@ -1,4 +1,4 @@
-"""The model in training, its optimiser and its schedule."""
+"""The model in training: a new one, or one that a run continues, with the processor that comes with it."""
 
 import math
 from collections.abc import Mapping
@@ -7,42 +7,32 @@ from typing import Any, cast
 
 import torch
 from torch import nn
-from transformers import (
-    AutoModel,
-    PreTrainedModel,
-    ProcessorMixin,
-    get_cosine_with_min_lr_schedule_with_warmup,
-)
+from transformers import AutoModel, CLIPProcessor, PreTrainedModel, ProcessorMixin, SiglipProcessor
 
-from hf_clipdyn.errors import ConfigError
-from hf_clipdyn.models.encoder import read_config, read_model
+from hf_clipdyn.errors import ConfigError, ModelError
+from hf_clipdyn.models.encoder import read_config, read_input, read_model, read_tokenizer
 from hf_clipdyn.models.sizes import ModelSize, clip_config, siglip_config
-from hf_clipdyn.preprocess import normalisation
+from hf_clipdyn.models.snapshots import snapshot_folder
+from hf_clipdyn.preprocess import input_size, normalisation
 from hf_clipdyn.training.losses import Features
 
-__all__ = [
-    "TrainedModel",
-    "build_model",
-    "build_schedule",
-    "load_model",
-    "trained_parts",
-    "unsharded",
-]
+__all__ = ["TrainedModel", "build_model", "load_model", "model_folder", "read_processor", "unsharded"]
 
 _MAX_LOG_SCALE = math.log(100)
+_PROCESSORS = {"clip": CLIPProcessor, "siglip": SiglipProcessor}
 _SIGLIP_LOG_SCALE, _SIGLIP_BIAS = math.log(10), -10.0  # Zhai et al. 2023, section 3.2
 
 
 class TrainedModel(nn.Module):
-    """A `CLIPModel` or `SiglipModel` whose forward gives what the loss needs.
+    """A `CLIPModel` or `SiglipModel` whose forward pass returns what the loss needs.
 
-    The temperature is read inside the forward, where a sharding wrapper has gathered it. CLIP's is a scalar, which
-    `fully_shard` does not take: here it has one dimension, in `published` none again.
+    The temperature is read inside the forward pass, where a sharding wrapper has gathered it. `fully_shard` does not
+    accept scalars such as CLIP's temperature, so here it has one dimension; `published` restores the shape.
     """
 
     mean: torch.Tensor
     std: torch.Tensor
-    _no_split_modules: list[str]  # what accelerate shards one by one
+    _no_split_modules: list[str]  # accelerate shards these one by one
 
     def __init__(self, encoder: PreTrainedModel, image_processor: Any) -> None:
         super().__init__()
@@ -63,7 +53,7 @@ class TrainedModel(nn.Module):
         Args:
             pixels: (batch, 3, height, width) uint8.
             input_ids: (batch, context) int64. No attention mask is needed: CLIP's text tower is causal and pools at the
-                first end token, so it never sees the padding after it; SigLIP's is trained with its padding.
+                first end token, before the padding; SigLIP's is trained with its padding.
         """
         images = self.encoder.get_image_features(pixel_values=(pixels.float() - self.mean) / self.std)
         texts = self.encoder.get_text_features(input_ids=input_ids)
@@ -79,21 +69,21 @@ class TrainedModel(nn.Module):
     def clamp_scale(self) -> None:
         """Keep the temperature's logarithm in [0, ln 100] after each step, as CLIP does.
 
-        SigLIP's has no bounds (Zhai et al. 2023, algorithm 1): that of its published ViT-B/16 is 117.
+        SigLIP's has no bounds (Zhai et al. 2023, algorithm 1); its published ViT-B/16 has a temperature of 117.
         """
         if not hasattr(self.encoder, "logit_bias"):
             self.encoder.logit_scale.clamp_(0, _MAX_LOG_SCALE)
 
     @torch.no_grad()
     def scale(self) -> float:
-        """The factor of the similarities, not its logarithm. All processes call it, since it may be sharded."""
+        """The factor of the similarities, not its logarithm. All processes call this: it may be sharded."""
         return float(unsharded(self.encoder.logit_scale).exp())
 
     def published(self, state: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         """The weights of the encoder in the names and shapes that `from_pretrained` expects.
 
         Args:
-            state: what `Accelerator.get_state_dict` gave for this model; empty in processes that do not write.
+            state: from `Accelerator.get_state_dict`; empty in processes that do not write.
         """
         weights = {name.removeprefix("encoder."): tensor for name, tensor in state.items()}
         if weights:
@@ -102,7 +92,7 @@ class TrainedModel(nn.Module):
 
 
 def unsharded(tensor: torch.Tensor) -> torch.Tensor:
-    """A tensor itself, or all of it if it is sharded over the processes, which then all call this."""
+    """The whole of a tensor that may be sharded over the processes. All processes call this."""
     gather = getattr(tensor, "full_tensor", None)
     return tensor if gather is None else gather()
 
@@ -132,9 +122,9 @@ def build_model(
     return _trained(encoder, processor, gradient_checkpointing)
 
 
-# What `--freeze` leaves as it is. Both implementations of locked-image tuning freeze the whole image side, its
-# projection included (big_vision's `("img/.*", None)`, open_clip's `lock_image_tower`): the embeddings of the frozen
-# side stay what they were. SigLIP has its projection inside of the text tower.
+# The parts that `--freeze` does not train. The projection is included, as in big_vision (`("img/.*", None)`) and in
+# open_clip (`lock_image_tower`), so the embeddings of the frozen side do not change. SigLIP has its projection inside
+# the text tower.
 _SIDES = {
     "vision": ("vision_model", "visual_projection"),
     "text": ("text_model", "text_projection"),
@@ -189,42 +179,71 @@ def _trained(encoder: Any, processor: ProcessorMixin, gradient_checkpointing: bo
     return TrainedModel(encoder, processor.image_processor)
 
 
-def trained_parts(model: TrainedModel) -> tuple[list[str], list[str]]:
-    """Names of the encoder's parts that are trained, and of those that are not."""
-    trained: dict[str, bool] = {}
-    for name, parameter in model.encoder.named_parameters():
-        part = name.partition(".")[0]
-        trained[part] = trained.get(part, False) or parameter.requires_grad
-    return sorted(p for p, is_trained in trained.items() if is_trained), sorted(
-        p for p, is_trained in trained.items() if not is_trained
-    )
-
-
-def build_schedule(
-    optimizer: torch.optim.Optimizer,
-    steps: int,
-    *,
-    warmup_steps: int,
-    min_lr_rate: float,
-    steps_taken: int = 0,
-) -> torch.optim.lr_scheduler.LambdaLR:
-    """Linear warm-up, then a cosine from the learning rate to ``min_lr_rate`` of it at the last step.
-
-    transformers' schedule gives the first step a learning rate of zero, after which the revisions of step 0
-    and step 1 would be the same; this one starts a step later, so no step is lost.
+def model_folder(name_or_path: str, revision: str, store: str | None, token: str | None) -> Path:
+    """The folder with the files of a model; those on the Hub are fetched if they are not cached.
 
     Args:
-        optimizer: a new one, or one whose state was restored after ``steps_taken`` steps.
-        steps: of the whole run.
-        warmup_steps: of these, those of the warm-up.
-        min_lr_rate: share of the learning rate at the last step.
-        steps_taken: of these, how many lie behind.
+        name_or_path: a folder, or a repository as ``owner/name``.
+        revision: of the repository, as ``epoch-010``.
+        store: a local store, the only place that is then looked in; None for the Hub.
+        token: for private repositories.
+
+    Raises:
+        ModelError: a revision of a folder is asked for.
+        RevisionNotFoundError: there is no such folder, nor such a revision.
     """
-    schedule: torch.optim.lr_scheduler.LambdaLR = get_cosine_with_min_lr_schedule_with_warmup(
-        optimizer,
-        num_warmup_steps=min(warmup_steps, steps),
-        num_training_steps=steps,
-        min_lr_rate=min_lr_rate,
-        last_epoch=steps_taken,
+    folder = Path(name_or_path).expanduser()
+    if store is None and folder.is_dir():
+        if revision != "main":
+            raise ModelError(
+                f"{folder} is a folder, which has no revision {revision}: name its repository, and the store that "
+                "holds it as model_store."
+            )
+        return folder
+    return snapshot_folder(
+        name_or_path,
+        revision,
+        cache_dir=None if store is None else Path(store).expanduser(),
+        local_files_only=store is not None,
+        token=token,
     )
-    return schedule
+
+
+def read_processor(folder: Path) -> ProcessorMixin:
+    """The processor of a CLIP or SigLIP model, whose captions are at most as long as its context.
+
+    Raises:
+        ModelError: the files are those of another model, or do not fit each other.
+    """
+    config, image_processor = read_input(folder)
+    if config.model_type not in _PROCESSORS:
+        raise ModelError(
+            f"{folder} holds a model of type {config.model_type}; training continues CLIP and SigLIP: take a model of "
+            f"type {' or '.join(_PROCESSORS)}."
+        )
+    tokenizer = read_tokenizer(folder, config)
+    # Without a length of its own a tokenizer pads to 10^30 tokens.
+    context = config.text_config.max_position_embeddings
+    tokenizer.model_max_length = min(tokenizer.model_max_length, context)
+    side, given = config.vision_config.image_size, input_size(image_processor)
+    if given != (side, side):
+        raise ModelError(
+            f"The image processor in {folder} gives {given[0]} x {given[1]} pixels, its model takes {side} x {side}: "
+            "correct the size in preprocessor_config.json."
+        )
+    factor = getattr(image_processor, "rescale_factor", None)
+    steps = [getattr(image_processor, name, False) for name in ("do_rescale", "do_normalize")]
+    if not all(steps) or factor is None or abs(factor * 255 - 1) > 1e-6:
+        raise ModelError(
+            f"The image processor in {folder} does not divide by 255 and normalise, as training does: set do_rescale "
+            "and do_normalize to true and rescale_factor to 1/255."
+        )
+    if len(tokenizer) > config.text_config.vocab_size:
+        raise ModelError(
+            f"The tokenizer in {folder} has {len(tokenizer):,} tokens, more than the {config.text_config.vocab_size:,} "
+            "of the model: save the tokenizer that it was trained with."
+        )
+    processor: ProcessorMixin = _PROCESSORS[config.model_type](
+        image_processor=image_processor, tokenizer=tokenizer
+    )
+    return processor

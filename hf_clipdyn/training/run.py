@@ -27,7 +27,7 @@ from hf_clipdyn.training.callbacks import (
     publishing_steps,
 )
 from hf_clipdyn.training.checkpoint import load_checkpoint, saved_losses
-from hf_clipdyn.training.device import attention, check_processes, end_training, make_accelerator, threads
+from hf_clipdyn.training.device import check_processes, end_training, make_accelerator, settled
 from hf_clipdyn.training.ema import PublishAverage
 from hf_clipdyn.training.folder import (
     as_begun,
@@ -44,13 +44,12 @@ from hf_clipdyn.training.losses import Loss, make_loss
 from hf_clipdyn.training.model import (
     TrainedModel,
     build_model,
-    build_schedule,
     load_model,
-    trained_parts,
+    model_folder,
+    read_processor,
 )
-from hf_clipdyn.training.optimizers import build_optimizer, check_optimizer
+from hf_clipdyn.training.optimizers import build_optimizer, build_schedule, check_optimizer
 from hf_clipdyn.training.source import Source
-from hf_clipdyn.training.starting_point import model_folder, read_processor
 from hf_clipdyn.training.statements import beginning, continuation, draws_bars, next_command, say
 
 __all__ = ["TrainingSummary", "initial_model", "prepare_training", "starting_folder", "train"]
@@ -88,8 +87,9 @@ def train(config: TrainingConfig, callbacks: Sequence[Callback] = ()) -> Trainin
     """
     if config.dry_run:
         raise ConfigError("dry_run is set, and train would write: call hf_clipdyn.training.dry_run instead.")
-    loss = make_loss(config.loss)  # an unknown name is known before anything is written
-    check_optimizer(config.optim)  # an unknown name is known before anything is written
+    # What has no such name is refused before anything is written.
+    loss = make_loss(config.loss)
+    check_optimizer(config.optim)
     callbacks = [*own_callbacks(), *callbacks]
     folder = output_folder(config)
     transformers.utils.logging.disable_progress_bar()  # one bar, ours, instead of one for each file saved
@@ -99,14 +99,7 @@ def train(config: TrainingConfig, callbacks: Sequence[Callback] = ()) -> Trainin
     config = as_begun(config, folder, checkpoint)
     accelerator = make_accelerator(config, folder)
     check_processes(config, accelerator.num_processes)
-    with threads(config, accelerator) as num_threads:
-        bf16 = accelerator.mixed_precision == "bf16"
-        config = replace(
-            config,
-            bf16=bf16,
-            attn_implementation=config.attn_implementation or attention(accelerator.device, bf16),
-            num_threads=num_threads,
-        )
+    with settled(config, accelerator) as config:
         begin = starting_folder(config, accelerator)
         given = None if begin is None else read_processor(begin)
         inputs = prepare_inputs(config, model_size(config.scale), accelerator, given)
@@ -115,8 +108,6 @@ def train(config: TrainingConfig, callbacks: Sequence[Callback] = ()) -> Trainin
         if given is None and loss.model_type == "siglip":
             processor = siglip_processor(processor)
         model = initial_model(config, loss, processor, begin)
-        if begin is not None and accelerator.is_main_process and not config.quiet:
-            say(_starting_point(config, model))
         training = prepare_training(config, accelerator, loss, model, inputs.source, checkpoint)
         return _run(config, training, processor, folder, callbacks)
 
@@ -129,13 +120,6 @@ def starting_folder(config: TrainingConfig, accelerator: Accelerator) -> Path | 
         return model_folder(
             config.model_name_or_path, config.model_revision, config.model_store, config.hub_token
         )
-
-
-def _starting_point(config: TrainingConfig, model: TrainedModel) -> str:
-    trained, frozen = trained_parts(model)
-    kept = f" It does not train {', '.join(frozen)}." if frozen else ""
-    at = "" if config.model_revision == "main" else f" at {config.model_revision}"
-    return f"The run continues {config.model_name_or_path}{at}. It trains {', '.join(trained)}.{kept}"
 
 
 def initial_model(

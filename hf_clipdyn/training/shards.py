@@ -1,7 +1,7 @@
 """The shards of a streamed data set, and the order in which a process shows their samples.
 
-Nothing of the order is drawn while reading: all permutations follow from seed and epoch. Hence a position is the
-number of an epoch and of a step, and no buffer has to be saved.
+All permutations follow from seed and epoch, so a position is the number of an epoch and of a step, and no buffer has to
+be saved.
 """
 
 import itertools
@@ -29,9 +29,9 @@ class Sample:
     """An image as it is stored, and its captions.
 
     Attributes:
-        index: the same whenever the sample is read, and different for every sample of the set.
+        index: identifies the sample in the set.
         image: undecoded cell of an image column.
-        captions: none of them is empty; at least one.
+        captions: at least one, none empty.
     """
 
     index: int
@@ -48,8 +48,8 @@ class Shards:
         name: of the data set, for messages.
 
     Attributes:
-        counts: samples of the shards that were read to their end, in this process.
-        without_caption: rows without a caption that were passed over, in this process.
+        counts: samples of the shards that this process has read to their end.
+        without_caption: rows without a caption that this process has skipped.
     """
 
     dataset: datasets.IterableDataset
@@ -82,12 +82,12 @@ class Shards:
 
     def _rows(self, shard: int) -> Iterator[tuple[Any, Any]]:
         try:
-            # `iter` and not `__iter__`, which divides the rows among the workers of a DataLoader once more.
+            # Not `__iter__`, which would divide the rows among the workers of a DataLoader once more.
             for rows in self.dataset.shard(len(self), shard).iter(_ROWS_AT_ONCE):
                 yield from zip(rows["image"], rows["captions"], strict=True)
         except ClipDynError:
             raise
-        except Exception as error:  # of tar, Parquet, the Hub's client and the file systems below them
+        except Exception as error:  # tar, Parquet, the Hub's client and file systems have errors of their own
             said = " ".join(str(error).split())[:300] or type(error).__name__
             raise DatasetError(
                 f"Shard {shard} of the {len(self)} shards of {self.name} cannot be read to its end ({said}): check "
@@ -96,7 +96,7 @@ class Shards:
 
 
 def first_captions(shards: Shards, most: int) -> list[str]:
-    """The captions of the first samples of a set, in the order of its shards: at least ``most``, or all.
+    """The captions of the first samples, in the order of the shards: at least ``most``, or all.
 
     Raises:
         DatasetError: the set has no captions.
@@ -124,8 +124,8 @@ class Shuffle:
 
     Attributes:
         seed: of all permutations.
-        shards: neighbours in the shuffled order of the shards that a stream reads in turn.
-        samples: that a stream holds in memory and shuffles at once.
+        shards: number of shards that a stream reads in turn.
+        samples: number of samples that a stream keeps in memory and shuffles at once.
     """
 
     seed: int
@@ -134,14 +134,14 @@ class Shuffle:
 
 
 class Block:
-    """Samples that were shuffled together; each can take the place of another one that cannot be decoded."""
+    """Samples that were shuffled together; any of them can replace another one that cannot be decoded."""
 
     def __init__(self, samples: Sequence[Sample]) -> None:
         self.samples = samples
         self.broken: set[int] = set()
 
     def substitutes(self, place: int) -> Iterator[int]:
-        """The sample of that place, then all others from the opposite side of the block on."""
+        """The sample at that place, then all others, beginning half a block further."""
         yield place
         for step in range(len(self.samples)):
             other = (place + len(self.samples) // 2 + step) % len(self.samples)
@@ -151,18 +151,17 @@ class Block:
 
 @dataclass(frozen=True)
 class Stream:
-    """One of the streams into which the shards are divided: endless, and the same for the same arguments.
+    """One of the endless streams among which the shards are divided; it depends on its arguments only.
 
-    A pass goes through the shards in a shuffled order; every stream takes its part of them, and begins the next pass
-    when its part ends. It reads `Shuffle.shards` of them in turn and shuffles `Shuffle.samples` of their samples at
-    once.
+    In each pass the stream reads its part of the shuffled shards: `Shuffle.shards` of them in turn, of whose samples it
+    shuffles `Shuffle.samples` at once.
 
     Args:
         shards: of the whole set, at least ``streams``.
         shuffle: how the samples are mixed.
         epoch: counted from 1.
-        index, streams: number of this stream, and how many streams all processes have.
-        counts: samples of the shards, as far as they are known: what lies before a position is then not read again.
+        index, streams: number of this stream, and number of streams of all processes.
+        counts: samples of the shards, as far as known: groups of known size before a position are not read again.
     """
 
     shards: Shards
@@ -173,7 +172,7 @@ class Stream:
     counts: Mapping[int, int] = field(default_factory=dict)
 
     def places(self, first: int = 0) -> Iterator[tuple[Block, int]]:
-        """The samples from a position on, each as its block and its place there.
+        """The samples from a position on, each as its block and its place in it.
 
         Raises:
             DatasetError: a shard cannot be read, or none of the stream's shards has a sample.
@@ -218,7 +217,7 @@ class Stream:
 
 
 def _in_turn(readers: list[Iterator[Sample]]) -> Iterator[Sample]:
-    """One sample of each reader, again and again, until all have ended."""
+    """One sample of each reader in turn, until all have ended."""
     while readers:
         for reader in list(readers):
             sample = next(reader, None)
@@ -228,7 +227,7 @@ def _in_turn(readers: list[Iterator[Sample]]) -> Iterator[Sample]:
                 yield sample
 
 
-# --- what is known about the shards --------------------------------------------------------------------
+# --- the sizes of the shards ---------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -238,7 +237,7 @@ class _Counted:
 
 
 def read_counts(folder: Path) -> dict[int, int]:
-    """Samples by shard, from the files of all processes. A missing or torn line costs time and changes no order."""
+    """Samples by shard, from the files of all processes. A missing or incomplete line only costs time."""
     counts: dict[int, int] = {}
     for path in sorted(folder.glob("*.jsonl")):
         for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
@@ -251,7 +250,7 @@ def read_counts(folder: Path) -> dict[int, int]:
 
 
 def write_counts(path: Path, counts: Mapping[int, int]) -> None:
-    """Append the samples of shards to the file of this process."""
+    """Append the sizes of shards to the file of this process."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("a", encoding="utf-8") as file:
         file.writelines(f'{{"shard": {shard}, "samples": {count}}}\n' for shard, count in counts.items())

@@ -1,15 +1,16 @@
-"""What a run says of itself on standard error: what it is about to do, and what to do next."""
+"""What a run says on standard error: what it is about to do, and what to do next."""
 
-import os
 import shlex
 import sys
 from pathlib import Path
 
-from huggingface_hub import constants
 from tqdm.auto import tqdm
 
+from hf_clipdyn import progress
 from hf_clipdyn.config import TrainingConfig
+from hf_clipdyn.data.overview import readable_size
 from hf_clipdyn.training.loop import Training
+from hf_clipdyn.training.model import TrainedModel
 
 __all__ = ["beginning", "continuation", "draws_bars", "duration", "next_command", "say"]
 
@@ -20,24 +21,14 @@ def say(line: str) -> None:
 
 
 def draws_bars(config: TrainingConfig) -> bool:
-    """Whether bars are drawn: on a terminal, unless a flag or a variable forbids them.
-
-    The variables are ``TQDM_DISABLE`` and ``HF_HUB_DISABLE_PROGRESS_BARS``.
-    """
-    switched_off = os.environ.get("TQDM_DISABLE", "").lower() not in ("", "0", "false")
-    return (
-        sys.stderr is not None
-        and sys.stderr.isatty()
-        and not (
-            config.disable_tqdm or config.quiet or switched_off or constants.HF_HUB_DISABLE_PROGRESS_BARS
-        )
-    )
+    """Whether bars are drawn; see `hf_clipdyn.progress.draws_bars`."""
+    return progress.draws_bars() and not (config.disable_tqdm or config.quiet)
 
 
 def beginning(
     config: TrainingConfig, training: Training, folder: Path, repo_id: str, steps: set[int]
 ) -> list[str]:
-    """What a run is about to do, a line a subject, warnings last.
+    """What a run is about to do, one line for each subject, warnings last.
 
     Args:
         config: settled by the machine.
@@ -48,29 +39,30 @@ def beginning(
     """
     source, accelerator, model = training.source, training.accelerator, training.unwrapped
     captions = "" if source.captions is None else f" with {source.captions:,} captions"
-    left_out = f"; {_count(source.left_out, 'image')} that fill no batch are left out of each" * bool(
-        source.left_out
-    )
+    left_out = f"; {_count(source.left_out, 'image')} that fill no batch are left out of each"
     parameters = list(model.parameters())
-    number, trained = (sum(p.numel() for p in some) for some in (parameters, filter(_is_trained, parameters)))
+    number = sum(p.numel() for p in parameters)
+    trained = sum(p.numel() for p in parameters if p.requires_grad)
     frozen = f" ({trained:,} of them trained)" if trained != number else ""
     size = sum(p.numel() * p.element_size() for p in parameters)
     threads = f", {_count(config.num_threads, 'thread')}" if accelerator.device.type == "cpu" else ""
-    processes = accelerator.num_processes
     revisions = training.epochs + 1 + sum(step % source.steps_per_epoch > 0 for step in steps)
-    where = f"{folder / 'hub'} and on the Hub" if config.push_to_hub else f"{folder / 'hub'}"
+    where = f"{folder / 'hub'}{' and on the Hub' * config.push_to_hub}"
     average = f" and as many of their average as {repo_id}-ema" if config.ema_decay is not None else ""
     begun = f", from step {training.step} on" if training.step else ""
     lines = [
-        f"Data: {config.dataset_name}, {_count(source.images, 'image')}{captions} an epoch{left_out}.",
-        f"Model: {config.scale}, {number:,} parameters{frozen}; {accelerator.device.type} in "
+        f"Data: {config.dataset_name}, {_count(source.images, 'image')}{captions} an epoch"
+        f"{left_out * bool(source.left_out)}.",
+        f"Model: {config.size_name}, {number:,} parameters{frozen}; {accelerator.device.type} in "
         f"{'bf16' if config.bf16 else 'fp32'}, {config.attn_implementation} attention, "
-        f"{_count(processes, 'process')}{threads}.",
+        f"{_count(accelerator.num_processes, 'process')}{threads}.",
         f"Run: {_count(training.epochs, 'epoch')} of {_count(source.steps_per_epoch, 'step')} of "
         f"{_count(source.global_batch_size, 'image')}, {_count(training.total_steps, 'step')} in all{begun}.",
-        f"Revisions: {revisions} as {repo_id} in {where}{average}, {_bytes(size)} each, {_bytes(size * revisions)} "
-        "in all.",
+        f"Revisions: {revisions} as {repo_id} in {where}{average}, {readable_size(size)} each, "
+        f"{readable_size(size * revisions)} in all.",
     ]
+    if config.model_name_or_path is not None:
+        lines.insert(1, _starting_point(config, model))
     if config.warmup_steps > training.total_steps:
         lines.append(
             f"Warning: warmup_steps is {config.warmup_steps} and the run has {_count(training.total_steps, 'step')}: "
@@ -104,16 +96,18 @@ def duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
 
 
-def _is_trained(parameter: object) -> bool:
-    return bool(getattr(parameter, "requires_grad", False))
+def _starting_point(config: TrainingConfig, model: TrainedModel) -> str:
+    parts: dict[str, bool] = {}
+    for name, parameter in model.encoder.named_parameters():
+        part = name.partition(".")[0]
+        parts[part] = parts.get(part, False) or parameter.requires_grad
+    trained, frozen = (", ".join(sorted(p for p in parts if parts[p] is one)) for one in (True, False))
+    at = "" if config.model_revision == "main" else f" at {config.model_revision}"
+    return f"The run continues {config.model_name_or_path}{at}. It trains {trained}." + (
+        f" It does not train {frozen}." if frozen else ""
+    )
 
 
 def _count(number: int | None, noun: str) -> str:
     plural = "es" if noun.endswith("s") else "s"
     return f"{number:,} {noun}{plural * (number != 1)}"
-
-
-def _bytes(size: float) -> str:
-    """A size in powers of 1,000, as disks have it."""
-    power = 1 if size < 1e6 else 2 if size < 1e9 else 3
-    return f"{size / 1000**power:.3g} {('kB', 'MB', 'GB')[power - 1]}"

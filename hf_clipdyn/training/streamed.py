@@ -1,8 +1,8 @@
 """Training on shards of any size, read and decoded while training.
 
-The shards of each epoch are shuffled and divided among the processes, and among the streams of a process. Step by step
-the streams take turns: step k shows the next samples of stream k modulo their number. A worker serves whole streams,
-so the order does not depend on the number of workers.
+In each epoch the shards are shuffled and divided among the streams of all processes. The n streams of a process take
+turns: step k shows the next samples of stream k modulo n. A worker serves whole streams, so the order does not depend
+on the number of workers.
 """
 
 import itertools
@@ -23,32 +23,16 @@ from hf_clipdyn.preprocess import input_size
 from hf_clipdyn.training.augmentation import Augmentation, random_numbers
 from hf_clipdyn.training.images import fit_of
 from hf_clipdyn.training.shards import Block, Sample, Shards, Shuffle, Stream, read_counts, write_counts
-from hf_clipdyn.training.source import Batch, Source
-from hf_clipdyn.training.workers import ignore_interrupts
+from hf_clipdyn.training.source import Batch, Source, Workers
 
-__all__ = ["StreamedSource", "Workers"]
+__all__ = ["StreamedSource"]
 
 _MOST_BROKEN = 0.1
-_FEW = 1000  # samples after which a share of broken ones says something
-
-
-@dataclass(frozen=True)
-class Workers:
-    """How a process reads beside the training; nothing of it changes the data.
-
-    Attributes:
-        count: of the processes that read; 0 reads in the training process itself.
-        prefetch_factor: batches that each of them reads in advance.
-        pin_memory: whether batches lie where a GPU fetches them fastest.
-    """
-
-    count: int = 0
-    prefetch_factor: int = 2
-    pin_memory: bool = False
+_FEW = 1000  # samples; before, the share of broken ones is too uncertain
 
 
 class _Read(NamedTuple):
-    """A batch from a worker, and what it met on the way: broken samples, and shards whose end it reached."""
+    """A batch from a worker, the number of samples that it skipped, and the sizes of the shards that it finished."""
 
     pixels: torch.Tensor
     input_ids: torch.Tensor
@@ -58,7 +42,7 @@ class _Read(NamedTuple):
 
 @dataclass(frozen=True)
 class _Failure:
-    """An error that a worker met; raised by the process that trains, in one sentence instead of a traceback."""
+    """A worker's error; the training process raises it, in one sentence instead of a traceback."""
 
     message: str
 
@@ -84,9 +68,9 @@ class _Decoder:
     ) -> tuple[torch.Tensor, torch.Tensor, int]:
         """Pixels (n, 3, height, width) uint8, input ids (n, context) int64, and the samples that were broken.
 
-        A broken sample gives its place to another one of its block, which is then shown twice in the epoch: so the
-        position of all others does not depend on what can be decoded. Only if all of its block are broken, which a
-        short block at the end of its shards may be, it is another one of the batch.
+        Another sample of its block replaces a broken one and is then shown twice in the epoch, so the positions of all
+        others do not depend on what can be decoded. If the whole block is broken (a block at the end of the shards may
+        be short), another sample of the batch replaces it.
 
         Raises:
             DatasetError: no sample of the blocks can be decoded.
@@ -109,7 +93,7 @@ class _Decoder:
     def _first_whole(
         self, block: Block, place: int, epoch: int, seeded: Callable[..., None]
     ) -> tuple[Sample, torch.Tensor] | None:
-        """The sample of a place, or the first of its substitutes that can be decoded; None if there is none."""
+        """The sample at a place or the first substitute that can be decoded, with its pixels; None if there is none."""
         for candidate in block.substitutes(place):
             if candidate in block.broken:
                 continue
@@ -131,14 +115,7 @@ class _Decoder:
 
 @dataclass
 class _Reading(IterableDataset["_Read | _Failure | None"]):
-    """What the workers of one process read in one epoch.
-
-    Attributes:
-        streams: of this process.
-        decode: samples to a batch.
-        size: samples of a batch.
-        steps: from the first to read to the end of the epoch.
-    """
+    """What the workers of one process read in one epoch: its steps, in batches of ``size`` samples."""
 
     streams: Sequence[Stream]
     decode: _Decoder
@@ -146,8 +123,8 @@ class _Reading(IterableDataset["_Read | _Failure | None"]):
     steps: range
 
     def __iter__(self) -> "Iterator[_Read | _Failure | None]":
-        """The batches of this worker's streams. A DataLoader takes from its workers in turn, hence None where it is
-        the turn of a worker that has no batch for it.
+        """The batches of this worker's streams. A DataLoader takes one item of each worker in turn; a worker that has
+        no batch for its turn gives None.
         """
         try:
             yield from self._batches()
@@ -158,7 +135,7 @@ class _Reading(IterableDataset["_Read | _Failure | None"]):
         info = get_worker_info()
         worker, workers = (0, 1) if info is None else (info.id, info.num_workers)
         if info is not None:
-            fsspec.asyn.reset_lock()  # a lock that another thread held at the fork would never be released
+            fsspec.asyn.reset_lock()  # if another thread held it at the fork, it would never be released
         number = len(self.streams)
         mine = {i: self._of_stream(i) for i in range(worker, number, workers)}
         for turn in range(self.steps.start // number, -(-self.steps.stop // number)):
@@ -167,16 +144,16 @@ class _Reading(IterableDataset["_Read | _Failure | None"]):
 
     def _of_stream(self, i: int) -> Iterator[_Read]:
         stream = self.streams[i]
-        # The other streams read the same `Shards` in turn: each keeps its own account.
+        # All streams share one `Shards`; each needs counts of its own.
         shards = replace(stream.shards, counts={}, without_caption=0)
         batches_behind = max(0, -(-(self.steps.start - i) // len(self.streams)))
         places = replace(stream, shards=shards).places(batches_behind * self.size)
-        told = 0
+        reported = 0
         while True:
             chosen = [next(places) for _ in range(self.size)]
             pixels, input_ids, skipped = self.decode(chosen, stream.epoch)
-            skipped += shards.without_caption - told
-            told = shards.without_caption
+            skipped += shards.without_caption - reported
+            reported = shards.without_caption
             yield _Read(pixels, input_ids, skipped, dict(shards.counts))
             shards.counts.clear()
 
@@ -187,15 +164,15 @@ class StreamedSource(Source):
     Args:
         shards: of the data set.
         augmentation: what changes the images.
-        image_processor: of transformers; its resizing and cropping.
+        image_processor: gives resizing and cropping.
         tokenizer: of the captions.
         shuffle: how far samples are mixed.
-        streams: most streams of a process; fewer if it has fewer shards.
+        streams: of a process; fewer if it has fewer shards.
         samples_per_epoch: over all processes.
         per_device_batch_size: samples of a process and step.
         workers: that read and decode.
-        folder: where the samples of each shard are noted, so that a resumed run finds its position without reading
-            what lies before; None notes nothing.
+        folder: for the sizes of the shards, with which a resumed run finds its position without reading everything
+            before it; None keeps no sizes.
         process_index, num_processes: of this process.
 
     Raises:
@@ -242,14 +219,14 @@ class StreamedSource(Source):
 
     @property
     def skipped(self) -> int:
-        """Samples of this process without a caption or a whole image, so far; one counts whenever it is met."""
+        """Samples without a caption or an intact image that this process has met so far, repetitions counted."""
         return self._skipped
 
     def batches(self, epoch: int, first_step: int = 0) -> Iterator[Batch]:
-        """The batches of an epoch (counted from 1) for this process, from a step on.
+        """See `Source.batches`.
 
         Raises:
-            DatasetError: a shard cannot be read, or one in ten samples is broken.
+            DatasetError: a shard cannot be read, or more than one in ten samples are broken.
             TrainingError: a worker was killed.
         """
         loader = self._loader(epoch, range(first_step, self.steps_per_epoch))
@@ -276,15 +253,8 @@ class StreamedSource(Source):
             Stream(self._shards, self._shuffle, epoch, index, total, counts)
             for index in range(first, first + self._streams)
         ]
-        workers = min(self._workers.count, self._streams)
-        return DataLoader(
-            _Reading(streams, self._decoder, self._size, steps),
-            batch_size=None,
-            num_workers=workers,
-            prefetch_factor=self._workers.prefetch_factor if workers else None,
-            pin_memory=self._workers.pin_memory,
-            worker_init_fn=ignore_interrupts,
-        )
+        reading = _Reading(streams, self._decoder, self._size, steps)
+        return DataLoader(reading, batch_size=None, **self._workers.arguments(self._streams))
 
     def _note(self, read: _Read) -> None:
         self._shown += self._size

@@ -13,7 +13,7 @@ still near chance.
 
 _KWARGS_DESCRIPTION = f"""
 Args:
-    distances_shape (`list` of `float`): distance of a conflict image to another of its shape class, a row a triplet.
+    distances_shape (`list` of `float`): distance of a conflict image to another of its shape class, for each triplet.
     distances_texture (`list` of `float`): distance of the same image to another of its texture class.
     shape_exemplars (`list` of `list`): the pictures that the shapes of each row's conflict image, of its shape mate
         and of its texture mate were taken from. With both kinds of exemplars, the rows of one image are averaged first

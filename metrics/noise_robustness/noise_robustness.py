@@ -14,8 +14,8 @@ _KWARGS_DESCRIPTION = f"""
 Args:
     predictions (`list` of `int`): predicted class id, a row for each image at each noise level.
     references (`list` of `int`): true class id of each row.
-    sigmas (`list` of `float`): noise of each row, a standard deviation on pixels in [0, 1]; 0.0 are the clean images,
-        which must be there.
+    sigmas (`list` of `float`): noise of each row, a standard deviation on pixels in [0, 1]; 0.0 marks the clean
+        images, which are required.
     n_classes (`int`): number of classes, for the chance level; default None: no drop is compared with chance.
     groups (`list`): image of each row, so that an image is resampled with all its noise levels. None: rows are
         resampled, and the intervals of the drops are too wide.

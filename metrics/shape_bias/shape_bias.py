@@ -17,7 +17,7 @@ Args:
     predictions (`list` of `str`): class name of each decision; a name that is no class ("na") is another answer.
     shapes (`list` of `str`): class of the shape of each image.
     textures (`list` of `str`): class of the texture of each image.
-    classes (`list` of `str`): all classes. None: the 16 of Geirhos et al. if they hold all shapes and textures,
+    classes (`list` of `str`): all classes. None: the 16 of Geirhos et al. if they contain all shapes and textures,
         else the union of shapes and textures.
     shape_exemplars (`list` of `str`): the picture that each shape was taken from ("cat1"). With both kinds of
         exemplars the intervals are clustered in two ways, else rows are resampled and the intervals are too narrow.

@@ -64,8 +64,8 @@ class Numbers(list[Number]):
 
     def __call__(self, metric: str, **columns: Any) -> Number:
         """The one number with this key; a column that is not given has its default."""
-        wanted = NumberKey(metric=metric, **columns).key
-        (found,) = [one for one in self if one.key == wanted]
+        wanted = NumberKey(metric=metric, **columns).number_key
+        (found,) = [one for one in self if one.number_key == wanted]
         return found
 
     def __contains__(self, metric: object) -> bool:
@@ -75,7 +75,7 @@ class Numbers(list[Number]):
 def check_numbers(kind: type[Kind[Any]], numbers: Sequence[Number]) -> None:
     """Every number has a key of its own and a cause if it is NaN, and the kind's terms declare all its words."""
     terms = kind.terms
-    keys = [one.key for one in numbers]
+    keys = [one.number_key for one in numbers]
     assert len(set(keys)) == len(keys), "a key names one number"
     values = [one for one in numbers if one.role == "value"]
     scales = []

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from hf_clipdyn.benchmarks.kinds.distortion import Distortion
-from hf_clipdyn.benchmarks.ssim import column_ssim, ssim
+from hf_clipdyn.benchmarks.pixel_baselines import column_ssim, ssim
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 import torch
 from PIL import Image
-from scipy import ndimage, stats
+from scipy import ndimage
 from transformers import BitImageProcessor, CLIPImageProcessor
 
 from hf_clipdyn.benchmarks.base import Common
@@ -23,7 +23,7 @@ from hf_clipdyn.benchmarks.sources import open_source
 from hf_clipdyn.benchmarks.views import crop_view, upsample_map, whole_view
 from hf_clipdyn.errors import ConfigError, DatasetError
 from hf_clipdyn.metrics.fixation_maps import blurred_fixations
-from hf_clipdyn.metrics.saliency import METRICS
+from hf_clipdyn.metrics.saliency import METRICS, auc, cc, kl_divergence, nss, shuffled_auc, sim
 from hf_clipdyn.models.encoder import ImageFeatures
 from hf_clipdyn.results.row import NumberKey
 
@@ -127,7 +127,7 @@ def measure(measure):
     return run
 
 
-# --- the formulas of metrics.md, once more ----------------------------------------------------------------
+# --- what is expected; tests/metrics checks the formulas themselves ------------------------------------------
 
 
 def density_of(fixations: list, shape: tuple[int, int] = (SIDE, SIDE)) -> np.ndarray:
@@ -137,32 +137,12 @@ def density_of(fixations: list, shape: tuple[int, int] = (SIDE, SIDE)) -> np.nda
     return ndimage.gaussian_filter(counts, SIGMA, mode="constant")
 
 
+def points_of(fixations: list) -> np.ndarray:
+    return np.array([(one["x"], one["y"]) for one in fixations])
+
+
 def nss_of(saliency: np.ndarray, fixations: list) -> float:
-    standard = (saliency - saliency.mean()) / saliency.std()
-    return float(np.mean([standard[int(one["y"]), int(one["x"])] for one in fixations]))
-
-
-def auc_of(saliency: np.ndarray, fixations: list, negatives: np.ndarray | None = None) -> float:
-    others = saliency.ravel() if negatives is None else negatives
-    wins = []
-    for one in fixations:
-        value = saliency[int(one["y"]), int(one["x"])]
-        wins.append(np.mean(others < value) + np.mean(others == value) / 2)
-    return float(np.mean(wins))
-
-
-def cc_of(a: np.ndarray, b: np.ndarray) -> float:
-    return float(stats.pearsonr(a.ravel(), b.ravel()).statistic)
-
-
-def sim_of(a: np.ndarray, b: np.ndarray) -> float:
-    a, b = ((one - one.min()) / (one - one.min()).sum() for one in (a, b))
-    return float(np.minimum(a, b).sum())
-
-
-def kl_of(a: np.ndarray, g: np.ndarray) -> float:
-    p, g, eps = a / a.sum(), g / g.sum(), 2.2204e-16
-    return float((g * np.log(eps + g / (p + eps))).sum())
+    return nss(saliency, points_of(fixations))
 
 
 # --- planted models ---------------------------------------------------------------------------------------
@@ -216,10 +196,10 @@ def test_the_human_ceiling_is_each_observer_predicted_by_the_others(gazed, measu
         for subject in SUBJECTS:
             others = density_of([one for one in looked(n) if one["subject"] != subject])
             own = [one for one in looked(n) if one["subject"] == subject]
-            negatives = [others[int(p["y"]), int(p["x"])] for m in range(5) if m != n for p in looked(m)]
+            negatives = [p for m in range(5) if m != n for p in looked(m)]
             of_image["nss"].append(nss_of(others, own))
-            of_image["auc"].append(auc_of(others, own))
-            of_image["sauc"].append(auc_of(others, own, np.array(negatives)))
+            of_image["auc"].append(auc(others, points_of(own)))
+            of_image["sauc"].append(shuffled_auc(others, points_of(own), points_of(negatives)))
         for name, values in of_image.items():
             scores[name].append(float(np.mean(values)))
     for name, values in scores.items():
@@ -234,8 +214,8 @@ def test_the_centre_bias_is_where_people_looked_on_the_other_images(gazed, measu
     for n in range(5):
         centre = density_of([p for m in range(5) if m != n for p in looked(m)])
         values["nss"].append(nss_of(centre, looked(n)))
-        values["auc"].append(auc_of(centre, looked(n)))
-        for name, function in (("cc", cc_of), ("sim", sim_of), ("kl", kl_of)):
+        values["auc"].append(auc(centre, points_of(looked(n))))
+        for name, function in (("cc", cc), ("sim", sim), ("kl", kl_divergence)):
             values[name].append(function(centre, density_of(looked(n))))
         smooth.append(nss_of(ndimage.gaussian_filter(centre, SIGMA, mode="nearest"), looked(n)))
     for name, expected in values.items():
@@ -285,9 +265,9 @@ def test_a_map_that_is_not_finite_is_named(gazed, build, measure):
     found = measure(gazed, lambda n: constant(n) * (np.nan if n == 3 else 1), probes=("attention",))
     assert found("nss", **ATTENTION).n == 4
     trials = build(gazed, probes=("attention",)).observe(Readout(Looking(lambda n: constant(n) * np.nan)))
-    notes = {one.key: one.note for one in Saliency.score(trials, Common(n_resamples=0))}
+    notes = {one.number_key: one.note for one in Saliency.score(trials, Common(n_resamples=0))}
     for metric in METRICS:
-        assert notes[NumberKey(metric=metric, **ATTENTION).key] == "the model's map is not finite"
+        assert notes[NumberKey(metric=metric, **ATTENTION).number_key] == "the model's map is not finite"
 
 
 # --- data sets that lack something ------------------------------------------------------------------------
@@ -315,7 +295,7 @@ def test_maps_without_fixations_give_cc_sim_and_kl_and_a_cause_for_the_others(ma
                 assert found(metric, variant=variant, **columns).note == "no fixation points"
     # The other images' maps, each with the sum 1, are the centre bias.
     centres = [sum(given[m] / given[m].sum() for m in range(4) if m != n) for n in range(4)]
-    expected = np.mean([cc_of(centre, image_map) for centre, image_map in zip(centres, given, strict=True)])
+    expected = np.mean([cc(centre, image_map) for centre, image_map in zip(centres, given, strict=True)])
     assert found("cc", **baseline("centre_bias")).value == pytest.approx(expected, abs=0.01)
 
 
@@ -424,7 +404,7 @@ def test_captions_are_found_by_id_or_file_name(tmp_path):
     file = tmp_path / "captions.csv"
     file.write_text("image,caption\np1.jpg,a cat\nAction/002,two dogs\np1.jpg,another cat\n")
     assert first_captions(file, ["Action/002", "p1"]) == ["two dogs", "a cat"]
-    with pytest.raises(ConfigError, match="no caption for 1 of 2 images, as p2"):
+    with pytest.raises(ConfigError, match="no caption for 1 of 2 images, for example p2"):
         first_captions(file, ["p1", "p2"])
     file.write_text("name,text\n")
     with pytest.raises(ConfigError, match="it needs image and caption"):
@@ -572,8 +552,8 @@ def test_intervals_are_over_the_images_and_the_batch_changes_nothing(source, bui
     again = benchmark.observe(Readout(encoder, batch_size=128))
     assert trials.equals(again)
     common = Common(n_resamples=200)
-    numbers = {one.key: one for one in Saliency.score(trials, common)}
-    one = numbers[NumberKey(probe="rollout", metric="nss").key]
+    numbers = {one.number_key: one for one in Saliency.score(trials, common)}
+    one = numbers[NumberKey(probe="rollout", metric="nss").number_key]
     rows = trials[(trials["probe"] == "rollout") & ~trials["smoothed"] & (trials["subset"] == "")]
     assert (one.n, one.n_clusters, len(rows)) == (60, 60, 60)
     assert one.value == pytest.approx(rows["nss"].mean())
@@ -581,7 +561,7 @@ def test_intervals_are_over_the_images_and_the_batch_changes_nothing(source, bui
     error = rows["nss"].std() / np.sqrt(60)
     assert one.ci_high - one.ci_low == pytest.approx(2 * 1.96 * error, rel=0.25)
     for other in Saliency.score(trials.sample(frac=1, random_state=0), common):
-        assert other.value == pytest.approx(numbers[other.key].value, rel=1e-12, nan_ok=True)
+        assert other.value == pytest.approx(numbers[other.number_key].value, rel=1e-12, nan_ok=True)
 
 
 # --- real files -------------------------------------------------------------------------------------------
@@ -597,11 +577,11 @@ def real(
     processor = CLIPImageProcessor(size={"shortest_edge": side}, crop_size={"height": side, "width": side})
     benchmark = Saliency(source, processor, settings, common)
     trials = benchmark.observe(Readout(Looking(constant, side // SIDE)))
-    values = {one.key: one.value for one in Saliency.score(trials, common)}
-    return lambda metric, **columns: values[NumberKey(metric=metric, **columns).key]
+    values = {one.number_key: one.value for one in Saliency.score(trials, common)}
+    return lambda metric, **columns: values[NumberKey(metric=metric, **columns).number_key]
 
 
-@pytest.mark.filterwarnings("ignore::hf_clipdyn.data.counts.SubsetWarning")
+@pytest.mark.filterwarnings("ignore::hf_clipdyn.data.metadata.SubsetWarning")
 def test_osie_has_its_baselines_and_its_ceiling(real_data, tmp_path):
     found = real("osie", real_data("osie"), 8, tmp_path)
     assert found("nss", **ATTENTION) == 0
@@ -612,7 +592,7 @@ def test_osie_has_its_baselines_and_its_ceiling(real_data, tmp_path):
 
 
 @pytest.mark.trial
-@pytest.mark.filterwarnings("ignore::hf_clipdyn.data.counts.SubsetWarning")
+@pytest.mark.filterwarnings("ignore::hf_clipdyn.data.metadata.SubsetWarning")
 def test_the_published_baselines_of_osie_are_met_on_its_120_photographs(real_data, tmp_path):
     found = real("osie", real_data("osie"), None, tmp_path, side=224)
     # On all 700 the Gaussian has .83 and .735, the density of the other 699 images .88 and .742, humans 3.6.
@@ -629,7 +609,7 @@ def test_the_published_baselines_of_osie_are_met_on_its_120_photographs(real_dat
     assert found("auc", **HUMANS) == pytest.approx(0.931, abs=0.002)
 
 
-@pytest.mark.filterwarnings("ignore::hf_clipdyn.data.counts.SubsetWarning")
+@pytest.mark.filterwarnings("ignore::hf_clipdyn.data.metadata.SubsetWarning")
 @pytest.mark.parametrize("preprocess", ["squash", "crop"])
 def test_mit1003_has_maps_alone_and_its_centre_bias_is_strong(real_data, tmp_path, preprocess):
     found = real("mit1003", real_data("mit1003"), 8, tmp_path, preprocess=preprocess)

@@ -142,8 +142,8 @@ def test_a_part_of_the_data_is_recorded(triplets, tmp_path):
 
 def test_every_number_but_the_dropped_dimensions_has_influences_that_sum_to_zero(triplets, planted, tmp_path):
     trials = build(triplets, tmp_path).observe(Readout(planted(red)))
-    numbers = {one.key: one for one in Similarity.score(trials, Common(n_resamples=0))}
-    influences = {one.key: one.values for one in Similarity.influences(trials)}
+    numbers = {one.number_key: one for one in Similarity.score(trials, Common(n_resamples=0))}
+    influences = {one.number_key: one.values for one in Similarity.influences(trials)}
     assert set(influences) == {key for key, one in numbers.items() if one.role != "diagnostic"}
     for key, values in influences.items():
         assert len(values) == numbers[key].n

@@ -50,4 +50,4 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     here = Path(__file__).parent
     for item in items:
         if item.path.is_relative_to(here):
-            item.add_marker(pytest.mark.filterwarnings("ignore::hf_clipdyn.data.counts.SubsetWarning"))
+            item.add_marker(pytest.mark.filterwarnings("ignore::hf_clipdyn.data.metadata.SubsetWarning"))

@@ -134,7 +134,7 @@ print(load_dataset("osie", data_dir=sys.argv[1], cache_dir=sys.argv[2], split="t
     assert len(list((tmp_path / "cache").rglob("*.arrow"))) == 1
 
 
-def test_another_version_is_prepared_anew(load: Load, tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_another_version_is_prepared_again(load: Load, tree: Tree, monkeypatch: pytest.MonkeyPatch) -> None:
     root = tree("osie")
     before = load("osie", data_dir=root, split="test")
     monkeypatch.setattr(builder_class("osie"), "rows_version", 99)
@@ -149,7 +149,8 @@ def filled(load: Load, tree: Tree, cache: Path) -> Path:
     left = cache / "clipdyn-pixels" / "staging-abc"
     left.mkdir()
     (left / "pixels.npy").write_bytes(bytes(5000))
-    os.utime(left, times=(time.time() - 5400,) * 2)
+    for path in (left / "pixels.npy", left):
+        os.utime(path, times=(time.time() - 5400,) * 2)
     (cache / "others").mkdir()
     (cache / "others" / "file").write_text("not ours")
     return cache
@@ -179,7 +180,7 @@ def test_kinds_are_deleted_and_nothing_else(filled: Path, load: Load) -> None:
 
 def test_what_was_used_lately_or_may_be_in_work_is_kept(filled: Path) -> None:
     assert delete(["all"], filled, older_than=1) == []
-    os.utime(filled / "clipdyn-pixels" / "staging-abc")
+    os.utime(filled / "clipdyn-pixels" / "staging-abc" / "pixels.npy")  # still being written
     assert {entry.kind for entry in delete(["all"], filled)} == {"tables", "pixels"}
     with pytest.raises(UnknownNameError, match="pixel"):
         delete(["pixel"], filled)
@@ -187,9 +188,10 @@ def test_what_was_used_lately_or_may_be_in_work_is_kept(filled: Path) -> None:
         delete(["all"], filled, older_than=float("nan"))
 
 
-def test_a_use_is_noted(filled: Path, load: Load, tmp_path: Path) -> None:
+def test_every_use_updates_the_time_of_last_use(filled: Path, load: Load, tmp_path: Path) -> None:
     for entry in cached(filled):
-        os.utime(entry.path, times=(1e9, 1e9))
+        for path in (entry.path, *entry.path.iterdir()):
+            os.utime(path, times=(1e9, 1e9))
     dataset = load("osie", data_dir=tmp_path / "osie-official", split="test")
     decode_pixels(dataset, PROCESSOR, cache_dir=filled, disable_tqdm=True)
     assert {entry.kind for entry in delete(["all"], filled, older_than=1)} == {"unfinished"}
@@ -201,6 +203,7 @@ def test_deleting_follows_no_link_out_of_the_cache(filled: Path, tmp_path: Path)
     (outside / "file").write_text("precious")
     (filled / "clipdyn-pixels" / "link").symlink_to(outside)
     (filled / "clipdyn-pixels" / "staging-abc" / "link").symlink_to(outside)
+    os.utime(filled / "clipdyn-pixels" / "staging-abc" / "link", times=(1e9, 1e9), follow_symlinks=False)
     os.utime(filled / "clipdyn-pixels" / "staging-abc", times=(1e9, 1e9))
     assert len(delete(["all"], filled)) == 3
     assert (outside / "file").read_text() == "precious"

@@ -1,6 +1,7 @@
 """Flickr8k, Flickr30k, COCO, image folders, tar shards."""
 
 import json
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from official_trees.images import write_image
 
 from hf_clipdyn.data import SubsetWarning
 from hf_clipdyn.errors import DatasetError
+from hf_clipdyn.training.shards import Shards
 
 Load = Callable[..., Any]
 Tree = Callable[[str], Path]
@@ -100,6 +102,21 @@ def test_an_error_in_a_worker_process_is_as_clear(load: Load, tmp_path: Path) ->
     write_shard(tmp_path / "w" / "b.tar", 2, text=False)
     with pytest.raises(DatasetError, match=r"b\.tar lack an image or a text"):
         load("webdataset", data_dir=tmp_path / "w", split="train", num_proc=2)
+
+
+def test_a_stream_does_not_end_silently_where_a_download_ended(load: Load, tmp_path: Path) -> None:
+    path = tmp_path / "w" / "a.tar"
+    write_shard(path, 3)
+    with tarfile.open(path) as shard:
+        border = shard.getmember("000000002.jpg").offset
+    path.write_bytes(path.read_bytes()[:border])
+    stream = load("webdataset", data_dir=path.parent, split="train", streaming=True)
+    with pytest.raises(
+        DatasetError, match=rf"a\.tar is damaged .* end marker at byte {border:,}.* download it"
+    ):
+        list(stream.select_columns("image_id"))
+    with pytest.raises(DatasetError, match=r"a\.tar is damaged"):
+        list(Shards(stream, "mine").read(0))  # as training reads it
 
 
 @pytest.mark.parametrize("name", ["flickr8k", "imagefolder", "webdataset"])

@@ -1,4 +1,4 @@
-"""What holds for every data set that is read from files."""
+"""Properties of every data set that is read from files."""
 
 import json
 import shutil
@@ -81,7 +81,7 @@ def test_a_packed_and_deeply_nested_archive_gives_the_same_rows(
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_the_facts_are_complete(name: str) -> None:
+def test_the_metadata_are_complete(name: str) -> None:
     metadata = dataset_metadata(name)
     assert metadata.title
     assert metadata.licence

@@ -167,10 +167,10 @@ edit("a score that is NaN", "tid2013", f"{TID}, line 1", TID, "4.6 i01_01_1", "n
 edit("an infinite score", "tid2013", f"{TID}, line 1", TID, "4.6 i01_01_1", "inf i01_01_1")
 edit("a score outside the scale", "tid2013", f"{TID}, line 1", TID, "4.6 i01_01_1", "94.6 i01_01_1")
 edit("a line without a score", "tid2013", f"{TID}, line 1", TID, "4.6 i01_01_1", "i01_01_1")
-edit("a name that is none", "tid2013", f"{TID}, line 1", TID, "i01_01_1.bmp", "lena.bmp")
+edit("a name of another form", "tid2013", f"{TID}, line 1", TID, "i01_01_1.bmp", "lena.bmp")
 edit("a distortion that TID2008 lacks", "tid2008", f"{TID}, line 1", TID, "i01_01_1.bmp", "i01_18_1.bmp")
 edit("an image rated twice", "tid2013", "i01_01_1.bmp", TID, "i01_01_2.bmp", "i01_01_1.bmp")
-edit("a score that is absent", "kadid10k", "dmos.csv, line 2", "dmos.csv", ",4.4,", ",,")
+edit("a missing score", "kadid10k", "dmos.csv, line 2", "dmos.csv", ",4.4,", ",,")
 edit("a line with too few cells", "kadid10k", "dmos.csv, line 2", "dmos.csv", ",4.4,0.496", "")
 edit("a wrong reference", "kadid10k", "dmos.csv, line 2", "dmos.csv", "I01.png,4.4", "I02.png,4.4")
 edit("other column names", "kadid10k", "dmos.csv", "dmos.csv", "dist_img", "picture")
@@ -225,7 +225,7 @@ def _(root: Path) -> None:
 # --- workbooks, MATLAB, NumPy, JSON ----------------------------------------------------------------------------
 
 
-@case("a workbook that is none", "csiq", "csiq.DMOS.xlsx")
+@case("a text that is called a workbook", "csiq", "csiq.DMOS.xlsx")
 def _(root: Path) -> None:
     (root / "csiq.DMOS.xlsx").write_text("image,dmos")
 
@@ -248,7 +248,7 @@ def _(root: Path) -> None:
     book.save(root / "csiq.DMOS.xlsx")
 
 
-@case("a MATLAB file that is none", "live", "dmos.mat")
+@case("a text that is called a MATLAB file", "live", "dmos.mat")
 def _(root: Path) -> None:
     (root / "dmos.mat").write_text("dmos = [1 2 3]")
 
@@ -330,7 +330,7 @@ def _(root: Path) -> None:
 ANSWERS = "answers_processed_test.json"
 
 
-@case("JSON that is none", "material_similarity", ANSWERS)
+@case("truncated JSON", "material_similarity", ANSWERS)
 def _(root: Path) -> None:
     cut(root / "data" / ANSWERS)
 
@@ -362,7 +362,7 @@ def _(root: Path) -> None:
     write_image(root / "cat" / "cat12.png")
 
 
-@case("a class that is none of the 16", "cue_conflict", "cat2-zebra1.png")
+@case("a class outside the 16", "cue_conflict", "cat2-zebra1.png")
 def _(root: Path) -> None:
     write_image(root / "cat" / "cat2-zebra1.png")
 
@@ -410,7 +410,7 @@ def _(root: Path) -> Path:
 # --- captions -------------------------------------------------------------------------------------------------
 
 
-@case("a captions file whose images are absent", "flickr8k", "captions.txt")
+@case("a captions file without its images", "flickr8k", "captions.txt")
 def _(root: Path) -> None:
     for path in (root / "Images").iterdir():
         path.unlink()
@@ -450,6 +450,39 @@ def _(root: Path) -> None:
 @case("a shard that is truncated", "webdataset", "cc-train-0001.tar")
 def _(root: Path) -> None:
     cut(root / "cc-train-0001.tar", 0.15)
+
+
+def offsets(path: Path) -> list[int]:
+    """Where the headers of a tar begin, and its end marker."""
+    with tarfile.open(path) as archive:
+        members = archive.getmembers()
+        return [*(member.offset for member in members), archive.offset]
+
+
+@case("a shard that is cut between two members", "webdataset", "cc-train-0001.tar")
+def _(root: Path) -> None:
+    path = root / "cc-train-0001.tar"
+    path.write_bytes(path.read_bytes()[: offsets(path)[3]])  # after a whole sample
+
+
+@case("a shard that is cut within a header", "webdataset", "cc-train-0001.tar")
+def _(root: Path) -> None:
+    path = root / "cc-train-0001.tar"
+    path.write_bytes(path.read_bytes()[: offsets(path)[3] + 100])
+
+
+@case("a shard that is cut before its end marker", "webdataset", "cc-train-0001.tar")
+def _(root: Path) -> None:
+    path = root / "cc-train-0001.tar"
+    path.write_bytes(path.read_bytes()[: offsets(path)[-1]])
+
+
+@case("a shard with a damaged header", "webdataset", "cc-train-0001.tar")
+def _(root: Path) -> None:
+    path = root / "cc-train-0001.tar"
+    content = bytearray(path.read_bytes())
+    content[offsets(path)[3]] ^= 255
+    path.write_bytes(content)
 
 
 @case("a shard without texts", "webdataset", "cc-train-0002.tar")
@@ -539,6 +572,15 @@ def _(root: Path) -> Path:
     return root / "cut.zip"
 
 
+@case("a tar that is cut between two members", "cifar10", "cut.tar")
+def _(root: Path) -> Path:
+    path = root.parent / "cut.tar"
+    with tarfile.open(path, "w") as archive:
+        archive.add(root, arcname=root.name)
+    path.write_bytes(path.read_bytes()[: offsets(path)[-2]])
+    return path
+
+
 @case("an empty archive", "cifar10", "empty.tar")
 def _(root: Path) -> Path:
     (root / "empty.tar").write_bytes(b"")
@@ -586,7 +628,6 @@ ADVICE = (
         "get it from",
         "give",
         "leave",
-        "mend",
         "move",
         "name",
         "remove",
@@ -597,8 +638,8 @@ ADVICE = (
 )
 
 
-@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="needs POSIX rights")
-def test_a_folder_without_rights_to_read_is_named(
+@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="needs POSIX permissions")
+def test_a_folder_without_read_permission_is_named(
     tree: Callable[[str], Path], load: Callable[..., Any]
 ) -> None:
     root = tree("osie")

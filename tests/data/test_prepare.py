@@ -84,7 +84,7 @@ def test_the_card_tells_licence_counts_columns_and_origin(tree: Tree, cache: Pat
     assert card.data.size_categories == ["n<1K"]
     for part in (
         "| val | 4 | 9,600 |",
-        "Not for redistribution",
+        "Do not redistribute",
         "zhang2018unreasonable",
         "--config jnd",
         "`same`",

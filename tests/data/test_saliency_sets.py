@@ -11,7 +11,7 @@ from official_trees.saliency import OSIE_FIXATIONS, gaze_with_fixations, mit1003
 from scipy.io import savemat
 
 from hf_clipdyn.benchmarks.kinds.saliency import _viewed
-from hf_clipdyn.data.gaze import Tracker, detect_fixations
+from hf_clipdyn.data.gaze import detect_fixations
 
 Load = Callable[..., Any]
 Tree = Callable[[str], Path]
@@ -101,11 +101,11 @@ def test_a_stop_of_less_than_50_ms_is_part_of_the_flight() -> None:
             gaze_with_fixations([(400.0, 100.0), (700.0, 100.0)], samples=80)[77:],
         ]
     )
-    found = detect_fixations(short, Tracker())
+    found = detect_fixations(short)
     assert [round(x) for x, _, _ in found] == [100, 700]
 
 
 @pytest.mark.parametrize("threshold", [2.0, 6.0, 12.0])
 def test_a_large_saccade_is_found_at_any_sensible_threshold(threshold: float) -> None:
     gaze = gaze_with_fixations([(100.0, 100.0), (700.0, 500.0)])
-    assert len(detect_fixations(gaze, Tracker(threshold=threshold))) == 2
+    assert len(detect_fixations(gaze, threshold)) == 2

@@ -48,7 +48,7 @@ def test_bapps_has_a_choice_between_two_and_same_or_different(load: Load, tree: 
 
 def test_material_similarity_does_not_reward_a_constant_answer(load: Load, tree: Tree) -> None:
     dataset = load("material_similarity", data_dir=tree("material_similarity"), split="train")
-    assert set(dataset["judgement"]) == {0.25, 0.5, 0.75}  # the preferred one stands on both sides
+    assert set(dataset["judgement"]) == {0.25, 0.5, 0.75}  # the preferred one occurs on both sides
     assert dataset["judgement"][0] == 0.5  # ties are rows
     assert set(dataset["votes"]) == {4}
 

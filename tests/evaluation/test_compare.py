@@ -297,12 +297,12 @@ def test_what_images_contribute_to_an_error_is_what_leaving_them_out_changes():
     common = Common(n_resamples=0)
 
     def score(rows):
-        return {one.key: one.value for one in ShapeBias.score(rows, common)}
+        return {one.number_key: one.value for one in ShapeBias.score(rows, common)}
 
     whole = score(trials)
     n = trials["item"].nunique()
     left_out = pd.DataFrame([score(trials[trials["item"] != item]) for item in range(n)])
-    found = {one.key: one.values for one in ShapeBias.influences(trials)}
+    found = {one.number_key: one.values for one in ShapeBias.influences(trials)}
     assert found.keys() == whole.keys()
     for key, influence in found.items():
         assert influence.sum() == pytest.approx(0, abs=1e-9)

@@ -16,7 +16,7 @@ from hf_clipdyn.evaluation.compare import compare_revisions
 from hf_clipdyn.evaluation.config import EvaluationConfig
 from hf_clipdyn.evaluation.evaluate import evaluate
 from hf_clipdyn.models.encoder import Encoder
-from hf_clipdyn.results.cells import list_cells, newest, read_trials
+from hf_clipdyn.results.cells import CellStore, newest, read_trials
 from hf_clipdyn.results.row import CELL_KEY, NUMBER_KEY
 
 pytestmark = pytest.mark.filterwarnings("ignore::hf_clipdyn.data.base.SubsetWarning")
@@ -146,7 +146,7 @@ def test_it_resumes_and_a_new_last_revision_is_asked_beside_the_old_one(tmp_path
     assert set(kept["text_commit"]) == {"", *old, *new}, "nothing is dropped"
     assert not kept.duplicated(KEY).any()
     assert len(kept) == len(own) + len(final) + len(split(first)[1]) + len(stage)
-    current = [cell for cell in newest(list_cells(output)) if cell.texts == "last"]
+    current = [cell for cell in newest(CellStore(output).cells()) if cell.texts == "last"]
     noise = [cell.text_commit for cell in current if cell.kind == "zero_shot"]
     assert noise == [*new] * 3, "readers take the newest"
     for name in ("zero_shot/cifar10", "noise/cifar10"):
@@ -167,7 +167,7 @@ def test_they_can_be_left_out(evaluate):
     assert split(evaluate("zero_shot/cifar10", final_texts=False))[1].empty
 
 
-def test_a_revision_of_another_architecture_is_left_out_with_a_sentence(tmp_path, publish, data):
+def test_a_revision_of_another_architecture_is_left_out_with_a_sentence(tmp_path, publish, data, caplog):
     """The last revision's space is not that of the first."""
     publish(tmp_path, [0, 1])
     folder = tmp_path / "hub" / "models--me--run"
@@ -177,7 +177,6 @@ def test_a_revision_of_another_architecture_is_left_out_with_a_sentence(tmp_path
     changed["vision_config"]["layer_norm_eps"] = 1e-6
     config.unlink()
     config.write_text(json.dumps(changed))
-    said: list[str] = []
     table = evaluate(
         EvaluationConfig(
             "me/run",
@@ -186,12 +185,11 @@ def test_a_revision_of_another_architecture_is_left_out_with_a_sentence(tmp_path
             data_dirs={"cifar10": data["cifar10"]},
             n_resamples=0,
             device="cpu",
-        ),
-        said.append,
+        )
     ).to_pandas()
     assert set(split(table)[1]["revision"]) == {"epoch-001"}
-    assert said == [
-        "epoch-000 has another architecture than epoch-001, the last revision: "
+    assert caplog.messages == [
+        "[RANK 0] epoch-000 has another architecture than epoch-001, the last revision: "
         "zero_shot/cifar10 is not asked with the texts of that one."
     ]
 

@@ -151,7 +151,7 @@ def test_a_revision_whose_settings_are_broken_is_one_clear_sentence(
     upload(repo_id, "epoch-1", seed=1)
     upload(repo_id, "epoch-2", seed=2)
     upload(repo_id, "epoch-2", seed=2, files={name: content})
-    with pytest.raises(ModelError, match=r"holds no image encoder|cannot be read"):
+    with pytest.raises(ModelError, match=r"contains no image encoder|cannot be read"):
         measure(repo_id, output=output, final_texts=final_texts)
     assert final_texts or set(pd.read_parquet(output)["revision"]) == {"epoch-1"}
 
@@ -159,5 +159,5 @@ def test_a_revision_whose_settings_are_broken_is_one_clear_sentence(
 def test_a_repository_without_a_configuration_is_one_clear_sentence(upload, measure):
     repo_id = "them/weights"
     upload(repo_id, "main", seed=1, files={"model.safetensors": b"weights"})
-    with pytest.raises(ModelError, match="holds no image encoder"):
+    with pytest.raises(ModelError, match="contains no image encoder"):
         measure(repo_id)

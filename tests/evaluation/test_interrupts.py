@@ -13,7 +13,7 @@ import pytest
 
 from hf_clipdyn.cli import main
 from hf_clipdyn.models.encoder import Encoder
-from hf_clipdyn.results.cells import cells_folder, list_cells, trials_folder
+from hf_clipdyn.results.cells import CellStore, cells_folder, trials_folder
 from hf_clipdyn.results.row import CELL_KEY, NUMBER_KEY
 
 pytestmark = pytest.mark.filterwarnings("ignore::hf_clipdyn.data.base.SubsetWarning")
@@ -120,7 +120,7 @@ def test_sigkill_at_any_moment_loses_the_cell_in_work_at_most(arguments, tmp_pat
     whole, output = tmp_path / "whole.parquet", tmp_path / "results.parquet"
     assert evaluate(arguments, whole) == 0
     expected = pd.read_parquet(whole)
-    names = {cell.key for cell in list_cells(whole)}
+    names = {cell.key for cell in CellStore(whole).cells()}
     rng = np.random.default_rng(0)
     done: set[str] = set()
 
@@ -137,7 +137,7 @@ def test_sigkill_at_any_moment_loses_the_cell_in_work_at_most(arguments, tmp_pat
             process.communicate()
         assert cells() > done, "what was done before is there, and more"
         done = cells()
-        for cell in list_cells(output):
+        for cell in CellStore(output).cells():
             rows = pd.read_parquet(cells_folder(output) / f"{cell.key}.parquet")
             wanted = pd.read_parquet(cells_folder(whole) / f"{cell.key}.parquet")
             assert len(rows) == len(wanted), "a cell is half there"

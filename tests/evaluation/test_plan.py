@@ -240,7 +240,7 @@ def test_a_naflex_model_sees_squashed_images_and_its_cells_say_so(tmp_path, data
         data_dirs={"cifar10": data["cifar10"]},
         cache_dir=tmp_path / "pixels",
     )
-    cells = list(Plan(config, print).cells(list_revisions("me/run", store)[0], tmp_path, None))
+    cells = list(Plan(config).cells(list_revisions("me/run", store)[0], tmp_path, None))
     assert [one.cell.preprocess for one in cells] == ["squash"]
 
 

@@ -74,17 +74,12 @@ def test_a_downloaded_copy_is_what_the_command_left(hub, push, tmp_path):
     assert len(read_results(copy / "results.parquet").rows) == rows, "a report reads it too"
 
 
-def test_labels_that_may_not_be_passed_on_go_to_private_repositories_only(hub, push, monkeypatch):
-    said = []
-    push_results = publishing.push_results
-    monkeypatch.setattr(
-        publishing, "push_results", lambda *args, **given: push_results(*args, **given | {"say": said.append})
-    )
+def test_labels_that_may_not_be_passed_on_go_to_private_repositories_only(hub, push, caplog):
     push("me/public")
     files = HfApi().list_repo_files("me/public", repo_type="dataset")
     assert not [path for path in files if "cifar10" in path]
     assert [path for path in files if path.startswith("results.trials/shape_bias--cue_conflict/")]
-    assert said[0].startswith("The trials of zero_shot/cifar10 stay here")
+    assert caplog.messages[0].startswith("[RANK 0] The trials of zero_shot/cifar10 stay here")
     push("me/private", private=True)
     assert HfApi().repo_info("me/private", repo_type="dataset").private
     files = HfApi().list_repo_files("me/private", repo_type="dataset")
@@ -157,7 +152,7 @@ def test_the_command_pushes_and_says_where(hub, store, data, tmp_path, capsys):
     with pytest.raises(SystemExit) as stopped:
         main(["evaluate", *arguments, *benchmark, "--push_to_hub", "me/results", "--private"])
     assert stopped.value.code == 0
-    said = capsys.readouterr().out
+    said = capsys.readouterr().err
     assert f"The results are pushed: {hub.url}/datasets/me/results." in said
     assert HfApi().repo_info("me/results", repo_type="dataset").private
     hub.tokens.clear()

@@ -59,7 +59,7 @@ HUMANS = {"probe": "", "role": "human", "reference": "observers"}
 
 
 def key(metric: str, **columns: Any) -> tuple[Any, ...]:
-    return NumberKey(metric=metric, **columns).key
+    return NumberKey(metric=metric, **columns).number_key
 
 
 @pytest.fixture

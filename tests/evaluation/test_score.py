@@ -8,7 +8,7 @@ import pytest
 from hf_clipdyn.benchmarks.kinds.zero_shot import ZeroShot
 from hf_clipdyn.bundled import load_metric
 from hf_clipdyn.errors import EvaluationError, UnknownNameError
-from hf_clipdyn.results.cells import list_cells, read_trials, trials_folder
+from hf_clipdyn.results.cells import CellStore, read_trials, trials_folder
 from hf_clipdyn.results.row import CELL_KEY, NUMBER_KEY, SCHEMA, Number
 
 pytestmark = [
@@ -77,30 +77,29 @@ def test_scoring_again_brings_the_version_up_to_date_and_nothing_else(evaluate, 
 
 
 def test_another_observation_is_measured_again_and_not_scored_from_the_trials_of_the_earlier_one(
-    evaluate, tmp_path, monkeypatch, capsys, forward_passes
+    evaluate, tmp_path, monkeypatch, caplog, forward_passes
 ):
     output = tmp_path / "results.parquet"
     asked = {"output": output, "revisions": ["epoch-000"], "final_texts": False}
     evaluate("zero_shot/cifar10", **asked)
     monkeypatch.setattr(ZeroShot, "observe_version", 2)
-    evaluate("zero_shot/cifar10", rescore=True, show_progress=True, **asked)
-    assert "was measured by an earlier version and keeps its numbers" in capsys.readouterr().out
+    evaluate("zero_shot/cifar10", rescore=True, **asked)
+    assert "was measured by an earlier version and keeps its numbers" in caplog.text
     assert forward_passes["images"] == 20
     evaluate("zero_shot/cifar10", **asked)
     assert forward_passes["images"] == 40
-    assert [cell.observe_version for cell in list_cells(output)] == [1, 2]
+    assert [cell.observe_version for cell in CellStore(output).cells()] == [1, 2]
 
 
-def test_numbers_without_trials_stay_as_they_are(evaluate, tmp_path, capsys):
+def test_numbers_without_trials_stay_as_they_are(evaluate, tmp_path, caplog):
     output = tmp_path / "results.parquet"
-    asked = {"output": output, "revisions": ["epoch-000"], "show_progress": True, "final_texts": False}
+    asked = {"output": output, "revisions": ["epoch-000"], "final_texts": False}
     first = evaluate("zero_shot/cifar10", n_resamples=0, **asked)
     for file in trials_folder(output).iterdir():
         file.unlink()
     again = evaluate("zero_shot/cifar10", n_resamples=20, rescore=True, **asked)
     assert again.equals(first)
-    said = capsys.readouterr().out
-    assert "epoch-000 on zero_shot/cifar10 has no trials and keeps its numbers" in said
+    assert "epoch-000 on zero_shot/cifar10 has no trials and keeps its numbers" in caplog.text
 
 
 def test_scoring_what_was_never_measured_is_one_clear_sentence(evaluate, tmp_path):
@@ -130,7 +129,7 @@ def test_a_kind_that_returns_wrong_names_is_an_error_before_anything_is_written(
     output = tmp_path / "results.parquet"
     with pytest.raises(AssertionError, match=says):
         evaluate("zero_shot/cifar10", output=output, revisions=["epoch-000"])
-    assert not list_cells(output)
+    assert not CellStore(output).cells()
 
 
 def test_the_evaluate_modules_give_the_number_that_the_table_has(evaluate, tmp_path):

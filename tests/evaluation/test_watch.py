@@ -6,6 +6,7 @@ import time
 import numpy as np
 import pandas as pd
 import pytest
+from accelerate import PartialState
 from hub_server.faults import Fault
 from stores import publish_one
 
@@ -57,7 +58,7 @@ def test_watching_measures_each_revision_when_it_appears(tmp_path, publish, data
 
 
 def test_watching_outlasts_an_outage_of_the_hub_says_it_once_and_ends_where_the_hub_refuses(
-    tmp_path, hub, publish, data, monkeypatch
+    tmp_path, hub, publish, data, monkeypatch, caplog
 ):
     def listed(repo_id, store=None, token=None):
         quick = RetryPolicy(base=0.01, cap=0.01, patience=0.1, timeout=5)
@@ -78,14 +79,13 @@ def test_watching_outlasts_an_outage_of_the_hub_says_it_once_and_ends_where_the_
         watch_patience=3,
     )
     hub.plant("refs", Fault(status=503), times=100)
-    said = []
     restored = threading.Timer(1.0, hub.faults.clear)
     restored.start()
-    table = follow(config, said.append, interval=0.2)
+    table = follow(config, interval=0.2)
     restored.join()
     assert set(table["revision"]) == {"epoch-000"}
-    assert [sentence for sentence in said if "planted fault" in sentence] == [
-        "me/run on the Hub could not be read: the Hub answered 503: planted fault. The watch goes on."
+    assert [sentence for sentence in caplog.messages if "planted fault" in sentence] == [
+        "[RANK 0] me/run on the Hub could not be read: the Hub answered 503: planted fault. The watch goes on."
     ]
     hub.plant("refs", Fault(status=403), times=99)
     with pytest.raises(RevisionError, match="403"):
@@ -123,15 +123,16 @@ def test_bfloat16_is_recorded_where_it_keeps_the_order(evaluate, dtype):
     assert set(table["dtype"]) == {"bfloat16"}
 
 
-def test_a_precision_that_breaks_the_order_of_the_distances_is_refused(store):
+def test_a_precision_that_breaks_the_order_of_the_distances_is_refused(store, caplog):
+    PartialState()
+    caplog.set_level("INFO", "hf_clipdyn")
     folder = snapshot_folder("me/run", "epoch-001", cache_dir=store, local_files_only=True)
     encoder = Encoder.from_folder(folder, device="cpu")
     pixels = np.random.default_rng(0).integers(0, 256, (12, 24, 24, 3), dtype=np.uint8)
     exact = encoder.embed_images(pixels).projection
-    said = []
-    check = PrecisionCheck(folder, "epoch-001", encoder.device, said.append)
+    check = PrecisionCheck(folder, "epoch-001", encoder.device)
     check(pixels, exact + np.float32(1e-3))
-    assert said[0].startswith("epoch-001: bfloat16 is within a cosine distance of")
+    assert "epoch-001: bfloat16 is within a cosine distance of" in caplog.text
     with pytest.raises(EvaluationError, match=r"breaks the order .* epoch-001 .*use --dtype float32"):
         check(pixels, exact[::-1])
     with pytest.raises(EvaluationError, match="breaks the order"):

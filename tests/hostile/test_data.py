@@ -400,7 +400,7 @@ TEXTS: list[tuple[str, str, str, bytes, str]] = [
     ),
     ("a quote that does not end", "kadid10k", "dmos.csv", b'dist_img,ref_img,dmos,var\n"I01', "line 2"),
     ("only a header", "kadid10k", "dmos.csv", b"dist_img,ref_img,dmos,var\n", "kadid10k"),
-    ("a column twice", "kadid10k", "dmos.csv", b"dist_img,dist_img\na,b\n", "are needed"),
+    ("a column twice", "kadid10k", "dmos.csv", b"dist_img,dist_img\na,b\n", "lacks the columns ref_img"),
     (
         "JSON 100,000 deep",
         "material_similarity",
@@ -463,7 +463,7 @@ TEXTS: list[tuple[str, str, str, bytes, str]] = [
         "imagefolder",
         "train/metadata.jsonl",
         b'{"file_name": "0.png", "text": 3}',
-        "row 1",
+        "line 1",
     ),
     ("captions without images", "flickr8k", "captions.txt", b"image,caption\nnone.jpg,a\n", "captions.txt"),
     (

@@ -161,7 +161,7 @@ EXPORTED: list[tuple[str, Change, str]] = [
     ("a layer left out", _setting(f"{V}.num_hidden_layers", 1), "layers that its config.json leaves out"),
     ("pickle", _pickled({"evil": _Evil(), "padding": b"0" * 100_000}), "code of a repository is never run"),
     ("zipped pickle", _zipped_pickle, "code of a repository is never run"),
-    ("empty pickle", _pickled(b""), "its weights are files of 0 bytes"),
+    ("empty pickle", _pickled(b""), "its weight files have only 0 bytes"),
     ("no weights", lambda folder: (folder / "model.safetensors").unlink(), "has no weights"),
     ("another type", _setting("model_type", "siglip"), "siglip"),
 ]
@@ -214,7 +214,7 @@ MORE_EXPORTED: list[tuple[str, Change, str]] = [
     ("whole-number precision", _setting("dtype", "int8"), "int8"),
     ("empty configuration", _content("config.json", b""), "config.json in"),
     ("binary configuration", _content("config.json", b"\x00\xff" * 99), "cannot be read"),
-    ("configuration of a list", _content("config.json", b"[]"), "holds a list, not an object"),
+    ("configuration of a list", _content("config.json", b"[]"), "contains a list, not an object"),
     ("deep configuration", _content("config.json", b'{"a":' * 10**5), "cannot be read"),
     (
         "deep but closed",
@@ -227,7 +227,11 @@ MORE_EXPORTED: list[tuple[str, Change, str]] = [
         _weights(lambda t: t.pop("visual_projection.weight")),
         "visual_projection.weight",
     ),
-    ("no temperature", _weights(lambda t: t.pop("logit_scale")), "lack 1 tensors of clip, as logit_scale"),
+    (
+        "no temperature",
+        _weights(lambda t: t.pop("logit_scale")),
+        "lack 1 tensors of clip, for example logit_scale",
+    ),
     ("no tensors", _weights(lambda t: t.clear()), "describes a model of"),
     (
         "other shape",
@@ -280,7 +284,7 @@ MORE_EVALUATED: list[tuple[str, Change, str]] = [
     ("unknown filter", _setting("image_processor.resample", 99, P), "one of Pillow's filters"),
     ("unknown processor", _setting("image_processor.image_processor_type", "nosuch", P), BROKEN),
     ("number as processor", _setting("image_processor.image_processor_type", 7, P), BROKEN),
-    ("processor of a list", _content(P, b"[]"), "holds a list, not an object"),
+    ("processor of a list", _content(P, b"[]"), "contains a list, not an object"),
     ("broken processor", _content(P, b"{"), "cannot be read"),
     ("tokenizer of a list", _content("tokenizer.json", b"[]"), BROKEN),
     (
@@ -412,20 +416,20 @@ CHECKPOINTS: list[tuple[str, Change, str]] = [
     ("pickle that runs", _checkpoint({"epoch": 1, "state_dict": {}, "x": _Evil()}), "cannot be read"),
     ("empty", _content("epoch_1.pt", b""), "cannot be read"),
     ("negative epoch", _checkpoint({"epoch": -1, "state_dict": {}}), "as its epoch"),
-    ("list of weights", _checkpoint({"epoch": 1, "state_dict": [1]}), "holds no checkpoint"),
+    ("list of weights", _checkpoint({"epoch": 1, "state_dict": [1]}), "is no checkpoint"),
 ]
 MORE_CHECKPOINTS: list[tuple[str, Change, str]] = [
     ("bare pickle", _content("epoch_1.pt", pickle.dumps({"state_dict": _Evil()})), "cannot be read"),
     ("rubbish", _content("epoch_1.pt", b"\x00\x01\x02" * 999), "cannot be read"),
     ("epoch of the far future", _checkpoint({"epoch": 10**30, "state_dict": {}}), "as its epoch"),
     ("epoch of text", _checkpoint({"epoch": "../../victim", "state_dict": {}}), "as its epoch"),
-    ("tensor", _checkpoint(torch.zeros(2)), "holds a Tensor"),
-    ("numbers as names", _checkpoint({"epoch": 1, "state_dict": {1: torch.zeros(1)}}), "holds no checkpoint"),
-    ("no tensors", _checkpoint({"epoch": 1, "state_dict": {}}), "not of the model that was named"),
+    ("tensor", _checkpoint(torch.zeros(2)), "contains a Tensor"),
+    ("numbers as names", _checkpoint({"epoch": 1, "state_dict": {1: torch.zeros(1)}}), "is no checkpoint"),
+    ("no tensors", _checkpoint({"epoch": 1, "state_dict": {}}), "does not fit the named model"),
     (
         "other names",
         _checkpoint({"epoch": 1, "state_dict": {"../x": torch.zeros(1)}}),
-        "not of the model that was named",
+        "does not fit the named model",
     ),
     (
         "one row of attention",

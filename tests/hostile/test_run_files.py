@@ -146,7 +146,7 @@ def test_what_is_no_manifest_is_one_sentence(text: str | bytes, said: str) -> No
     ("change", "said"),
     [
         *(({"row": {**ROW, "name": name}}, "the name of a revision") for name in PATHS),
-        ({"row": {**ROW, "name": "epoch-001"}}, "is of epoch-001"),
+        ({"row": {**ROW, "name": "epoch-001"}}, "describes epoch-001"),
         ({"row": {**ROW, "epoch": "one"}}, "a whole number"),
         ({"row": None}, "a mapping"),
         ({"published": []}, "a mapping"),
@@ -360,7 +360,7 @@ def test_a_header_of_weights_that_is_none_is_a_finding(tmp_path: Path, text: str
     (folder / "model.safetensors").write_bytes(content)
     assert (
         header_fault(store, COMMIT, "model.safetensors", len(content))
-        == "the header is not the JSON that it should be"
+        == "the header is not the JSON of a safetensors file"
     )
 
 
@@ -379,7 +379,7 @@ def test_a_superscript_in_a_name_is_no_number() -> None:
 
 def test_a_repository_without_revisions_is_one_sentence() -> None:
     with pytest.raises(EvaluationError, match="me/run has no revisions"):
-        choose_revisions("me/run", [], None, print)
+        choose_revisions("me/run", [], None)
 
 
 # --- any JSON at all ----------------------------------------------------------------------------------

@@ -132,3 +132,10 @@ def test_pairs_that_leave_nothing_to_explain_are_left_out_or_undefined():
     result = observer_consistency(np.ones((3, 2)), [1, 1, 1])
     assert "both wrong" in result["causes"]["kappa"]
     assert np.isnan([result["kappa"], *result["kappa_ci"]]).all()
+
+
+def test_a_kappa_that_one_image_alone_defines_has_the_whole_range_as_interval():
+    result = error_consistency([1, 1, 1, 0], [1, 1, 1, 1])
+    assert result["kappa"] == 0
+    assert result["kappa_ci"] == [-1, 1]
+    assert result["causes"] == {}

@@ -220,9 +220,9 @@ def test_fewer_than_ten_rows_have_fishers_interval():
 @pytest.mark.parametrize(
     ("x", "y", "groups", "key", "cause"),
     [
-        ([1, 2, 3], [1, 3, 2], None, "srcc", "3 rows tell nothing of its error, 4 are needed"),
-        ([1, 2, 3], [1, 2, 3], None, "plcc", "3 rows tell nothing of its error, 4 are needed"),
-        ([1, 2, 3, 4], [1, 3, 2, 4], None, "krcc", "4 rows tell nothing of its error, 5 are needed"),
+        ([1, 2, 3], [1, 3, 2], None, "srcc", "3 rows are too few to estimate its error, 4 are needed"),
+        ([1, 2, 3], [1, 2, 3], None, "plcc", "3 rows are too few to estimate its error, 4 are needed"),
+        ([1, 2, 3, 4], [1, 3, 2, 4], None, "krcc", "4 rows are too few to estimate its error, 5 are needed"),
         (range(6), range(6), None, "srcc", "the correlation of 6 rows, fewer than 10, is exactly 1"),
         (range(6), range(6, 0, -1), None, "krcc", "the correlation of 6 rows, fewer than 10, is exactly -1"),
         (
@@ -249,6 +249,24 @@ def test_a_fit_to_fewer_than_ten_rows_has_no_interval():
     assert np.isnan(result["rmse_logistic_ci"]).all()
     assert "a fit to 9 rows" in result["causes"]["plcc_logistic_ci"]
     assert not np.isnan(result["srcc_ci"]).any()
+
+
+@pytest.mark.parametrize("noise", [0.0, 1e-12, 1e-9])
+@pytest.mark.parametrize("seed", range(8))
+def test_a_correlation_that_one_group_alone_defines_has_the_whole_range_as_interval(noise, seed):
+    """Without it the predictions, or the fitted values, are constant up to rounding, which alone once decided."""
+    rng = np.random.default_rng(seed)
+    groups = np.repeat(np.arange(4), 2)
+    far = groups == 3
+    predictions = far + noise * rng.normal(size=8)
+    references = np.where(far, 4.0, 1.0) + 0.1 * rng.normal(size=8)
+    result = iqa_correlation(
+        predictions, references, groups=groups, predictions_are="score", logistic=4, kendall=False
+    )
+    assert result["causes"] == {}
+    for key in ("plcc", "plcc_logistic", *([] if noise else ["srcc", "alignment"])):
+        assert result[key] > 0.7
+        assert result[f"{key}_ci"] == [-1, 1]
 
 
 @pytest.mark.parametrize("n", [5, 7, 9])

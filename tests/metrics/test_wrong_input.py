@@ -24,6 +24,7 @@ from hf_clipdyn.metrics.saliency import (
     sim,
 )
 from hf_clipdyn.metrics.shape_bias import shape_bias
+from hf_clipdyn.metrics.shape_decisions import shape_decisions
 from hf_clipdyn.metrics.two_afc import two_afc
 from hf_clipdyn.metrics.zero_shot_accuracy import zero_shot_accuracy
 
@@ -43,6 +44,7 @@ RIGHT: dict[Callable[..., Any], dict[str, Any]] = {
     noise_robustness: {"predictions": [1, 1], "references": [1, 0], "sigmas": [0.0, 0.1]},
     zero_shot_accuracy: {"predictions": [[0, 1], [1, 0]], "references": [0, 1]},
     recall_at_k: {"similarities": np.zeros((2, 2)), "caption_images": [0, 1]},
+    shape_decisions: {"scores": np.zeros((2, 16))},
     saliency: {"predictions": [MAP], "fixations": [CORNER]},
     image_scores: {"saliency_map": MAP, "fixations": CORNER},
     nss: {"saliency_map": MAP, "fixations": CORNER},
@@ -102,7 +104,7 @@ WRONG: list[tuple[Callable[..., Any], dict[str, Any], str]] = [
     (jnd_map, {"same": [2.0, 0.0]}, "same must be fractions"),
     (jnd_map, {"same": [1.0]}, "distances 2, same 1"),
     (jnd_map, {"groups": ["a"]}, "groups must have one value for each of the 2 rows, but has 1"),
-    (noise_robustness, {"sigmas": [0.1, 0.2]}, r"their rows too, with sigma 0.0 \(smallest given: 0.1\)"),
+    (noise_robustness, {"sigmas": [0.1, 0.2]}, r"add their rows, with sigma 0.0 \(smallest given: 0.1\)"),
     (noise_robustness, {"sigmas": [0.0, -0.1]}, "sigmas must be 0 or more"),
     (noise_robustness, {"sigmas": [0.0, np.nan]}, "sigmas must be finite"),
     (noise_robustness, {"predictions": [1]}, "predictions 1, references 2, sigmas 2"),
@@ -115,12 +117,17 @@ WRONG: list[tuple[Callable[..., Any], dict[str, Any], str]] = [
     (zero_shot_accuracy, {"predictions": [0, 1]}, "shape"),
     (zero_shot_accuracy, {"predictions": [], "references": []}, "no rows"),
     (zero_shot_accuracy, {"references": [5, 0]}, "below n_classes = 2"),
+    (zero_shot_accuracy, {"n_classes": 0}, "1 or more"),
     (zero_shot_accuracy, {"predictions": [[0.5, 1], [1, 0]]}, "class ids"),
     (recall_at_k, {"similarities": np.zeros((2, 3))}, r"\(…, 2\), but have \(2, 3\)"),
     (recall_at_k, {"caption_images": [0, 2]}, "names image 2"),
     (recall_at_k, {"caption_images": [0, 0]}, "image 1 has none"),
     (recall_at_k, {"similarities": np.full((2, 2), np.nan)}, "finite"),
     (recall_at_k, {"ks": (0,)}, "ks must be"),
+    (shape_decisions, {"scores": np.zeros((2, 10))}, r"\(n, 16\)"),
+    (shape_decisions, {"protocol": "1000-way"}, r"\(n, 1000\)"),
+    (shape_decisions, {"protocol": "17-way"}, "protocol"),
+    (shape_decisions, {"scores": np.full((2, 16), np.nan)}, "NaN"),
     (saliency, {"predictions": [], "fixations": []}, "at least one image"),
     (saliency, {"fixations": []}, "same number of images"),
     (saliency, {"sigma": 1, "densities": [MAP]}, "Both sigma and densities"),

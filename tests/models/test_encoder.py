@@ -63,7 +63,7 @@ from transformers import (
 )
 
 from hf_clipdyn.errors import ModelError, RevisionNotFoundError
-from hf_clipdyn.models.encoder import Encoder
+from hf_clipdyn.models.encoder import Encoder, default_device
 from hf_clipdyn.models.sizes import ModelSize, Tower, clip_config, clip_image_processor
 from hf_clipdyn.models.tokenizers import train_tokenizer
 
@@ -436,8 +436,19 @@ def test_missing_tensors_are_an_error_and_not_random_numbers(saved):
     tensors = load_file(folder / "model.safetensors")
     del tensors["visual_projection.weight"]
     save_file(tensors, folder / "model.safetensors", metadata={"format": "pt"})
-    with pytest.raises(ModelError, match=r"lack 1 tensors of clip, as visual_projection\.weight"):
+    with pytest.raises(ModelError, match=r"lack 1 tensors of clip, for example visual_projection\.weight"):
         Encoder.from_folder(folder, device="cpu")
+
+
+@pytest.mark.parametrize(
+    ("present", "used"), [("cuda", "cuda"), ("xpu", "xpu"), ("mps", "cpu"), (None, "cpu")]
+)
+def test_the_default_device_is_the_accelerator_but_not_one_without_double_precision(
+    present, used, monkeypatch
+):
+    monkeypatch.setattr(torch.accelerator, "is_available", lambda: present is not None)
+    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda: torch.device(present))
+    assert default_device() == torch.device(used)
 
 
 def test_a_language_model_is_no_image_encoder(tmp_path):

@@ -31,7 +31,7 @@ def test_each_run_gets_a_card_whose_results_the_hub_can_read(report):
     assert by_metric["shape_bias"].dataset_type == "cue_conflict"
     assert by_metric["top1"].task_type == "zero-shot-image-classification"
     text = cards["card-me--rendered.md"].text
-    assert "synthetic world" in text
+    assert "synthetic images" in text
     assert "![The study at a glance](figures/summary.png)" in text
     assert (report / "figures" / "summary.png").is_file()
 

@@ -305,7 +305,7 @@ def test_a_map_with_one_layer_shares_a_chart_with_a_map_without(series, plan):
     assert {chart.name for chart in plan(several)} == {"saliency-osie-nss", "saliency-osie-nss-by-layer"}
 
 
-def test_models_of_one_revision_have_one_chart_of_bars_for_each_benchmark(plan):
+def test_models_of_one_revision_have_bars_and_curves_over_the_levels_for_each_benchmark(plan):
     rows = [
         row(
             "noise/x",
@@ -323,8 +323,11 @@ def test_models_of_one_revision_have_one_chart_of_bars_for_each_benchmark(plan):
     rows += [row("noise/x", "area", 0.5, repo_id="org/a", revision="main", epoch=None)]
     rows += [row("zero_shot/x", "top1", 0.5, repo_id="org/a", revision="main", epoch=None)]
     rows += [row("zero_shot/x", "top1", 0.1, repo_id="org/a", revision="main", epoch=None, role="chance")]
-    accuracy, noise = plan(rows)
-    assert accuracy.encoding.x == noise.encoding.x == "value"
-    assert [panel.title for panel in noise.panels] == ["accuracy, Gaussian noise", "area under the curve"]
-    assert _labels(noise) == [["sigma 0.1", "sigma 0.2"] * 2, ["org/a"]]
+    accuracy, curves, bars = plan(rows)
+    assert [one.encoding.x for one in (accuracy, curves, bars)] == ["value", "level", "value"]
+    assert curves.name == "noise-x-by-level"
+    assert [panel.title for panel in curves.panels] == ["accuracy, Gaussian noise"]
+    assert _labels(curves) == [["sigma 0.1", "sigma 0.2"] * 2]
+    assert [panel.title for panel in bars.panels] == ["area under the curve"]
+    assert _labels(bars) == [["org/a"]]
     assert _references(accuracy.panels[0]) == [("chance", 0.1)]

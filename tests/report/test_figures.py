@@ -4,7 +4,7 @@ import pytest
 from result_rows import row
 
 from hf_clipdyn.report.axis import choose_axis
-from hf_clipdyn.report.figures import draw_chart, draw_overview
+from hf_clipdyn.report.figures import draw_chart, draw_panels
 from hf_clipdyn.report.style import TWINS, figure_style
 from hf_clipdyn.report.svg import inline_svg, to_svg
 
@@ -17,7 +17,7 @@ def draw(read):
         study = read(rows)
         (chart,) = [chart for chart in study.charts if chart.first.metric == metric]
         with figure_style():
-            return draw_chart(chart, choose_axis(study.trajectories), study.words)
+            return draw_chart(chart, choose_axis(study.trajectories))
 
     return draw
 
@@ -25,7 +25,7 @@ def draw(read):
 def _overview(study, columns):
     axis = choose_axis(study.trajectories)
     with figure_style():
-        return draw_overview(study.overview, study.overview_encoding, axis, study.words, columns=columns)
+        return draw_panels(study.overview, axis, columns=columns, bars=False)
 
 
 def _texts(figure):
@@ -229,6 +229,21 @@ def test_single_revisions_are_bars_with_intervals_and_references_as_lines(draw):
     assert [text.get_text() for text in legend.get_texts()] == ["org/a", "org/b", "chance", "not defined"]
 
 
+def test_levels_of_single_revisions_are_a_curve_for_each_probe(draw):
+    rows = [
+        row("noise/x", "accuracy", value, 0.1, probe=probe, condition="blur", level=level)
+        for probe, values in (("projection", (0.3, 0.5)), ("linear_probe", (0.6, float("nan"))))
+        for level, value in zip((2.0, 1.0), values, strict=True)
+    ]
+    (cell,) = draw(rows, "accuracy").axes
+    assert cell.get_xlabel() == "width px"
+    lines = {line.get_label(): line for line in cell.lines}
+    assert list(lines["projection"].get_xdata()) == [1, 2]
+    assert list(lines["projection"].get_ydata()) == [0.5, 0.3]
+    assert list(lines["linear probe"].get_ydata())[1] == 0.6
+    assert list(lines["not defined"].get_xdata()) == [1]
+
+
 def test_a_bar_that_is_not_interpretable_is_hollow(draw):
     rows = [row("shape_bias/x", "shape_bias", 0.3, 0.1, interpretable=False)]
     (cell,) = draw(rows, "shape_bias").axes
@@ -245,6 +260,6 @@ def test_bars_with_long_labels_can_be_laid_out(read):
     study = read(rows)
     with figure_style():
         for chart in study.charts:
-            figure = draw_chart(chart, choose_axis(study.trajectories), study.words)
+            figure = draw_chart(chart, choose_axis(study.trajectories))
             to_svg(figure)  # a layout that fails is a warning, and a warning an error
             assert "\n" in figure.axes[0].get_yticklabels()[0].get_text()

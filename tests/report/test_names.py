@@ -81,7 +81,7 @@ def _everything(path: Any) -> str:
                 }
                 for panel in chart.panels
             ],
-            "table": asdict(chart_table(chart, study.words)),
+            "table": asdict(chart_table(chart)),
         }
         for chart in study.charts
     ]

@@ -1,14 +1,16 @@
 """The report as files: the page, its figures, and the command that writes them."""
 
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 
 import pytest
-from result_rows import row
+from result_rows import VOCABULARY, row
 
 from hf_clipdyn.cli import main
 from hf_clipdyn.errors import ConfigError
 from hf_clipdyn.report import write_report
+from hf_clipdyn.results.terms import DatasetTerms
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +85,7 @@ def test_every_table_has_headings(page):
 def test_the_page_names_its_caveats(page):
     words = re.sub(r"<[^>]+>|\s+", " ", page)
     for caveat in (
-        "synthetic world",
+        "synthetic images",
         "No human judged these images",
         "Texture-shape bias: synthetic world",
         "not interpretable",
@@ -115,7 +117,7 @@ def test_each_figure_is_there_as_png_and_svg(page, report):
     assert linked == {path.name for path in drawn}
 
 
-def test_one_model_alone_makes_a_page_with_one_figure_of_bars_for_each_benchmark(write, tmp_path):
+def test_one_model_alone_makes_a_page_with_bars_and_curves_over_levels(write, tmp_path):
     rows = [
         row("noise/cifar10", "accuracy", 0.5, 0.1, condition="gaussian", level=level) for level in (0.1, 0.2)
     ]
@@ -127,9 +129,29 @@ def test_one_model_alone_makes_a_page_with_one_figure_of_bars_for_each_benchmark
     assert {path.stem for path in (tmp_path / "report" / "figures").glob("*.svg")} == {
         "summary",
         "noise-cifar10",
+        "noise-cifar10-by-level",
         "zero-shot-cifar10",
     }
-    assert text.count("<details open>") == 2
+    assert text.count("<details open>") == 3
+
+
+def test_the_notice_about_synthetic_images_is_that_of_their_data_set(write, tmp_path):
+    words = replace(
+        VOCABULARY,
+        datasets={
+            "dots": DatasetTerms(title="Dots", synthetic=True, caution="It has <no> texture."),
+            "bars": DatasetTerms(title="Bars", synthetic=True),
+        },
+    )
+    rows = [row(f"zero_shot/{name}", "top1", 0.5) for name in ("dots", "bars")]
+    page = write_report(write(rows, vocabulary=words), tmp_path / "report")
+    (notice,) = re.findall('<p class="notice">(.*?)</p>', page.read_text(encoding="utf-8"))
+    assert re.sub("<[^>]+>", "", notice) == (
+        "Some benchmarks use synthetic images, not photographs; human numbers do not apply to them. "
+        "Dots: It has &lt;no&gt; texture. Bars."
+    )
+    card = (page.parent / "card-me--fixture.md").read_text(encoding="utf-8")
+    assert "human numbers do not apply to them. Dots: It has &#60;no> texture. Bars." in card
 
 
 def test_a_metric_without_a_term_is_drawn_under_its_name(write, tmp_path):

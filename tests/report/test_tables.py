@@ -15,7 +15,7 @@ def table(read):
     def table(rows, metric):
         study = read(rows)
         chart = next(one for one in study.charts if one.first.metric == metric)
-        return chart_table(chart, study.words)
+        return chart_table(chart)
 
     return table
 

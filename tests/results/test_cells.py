@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from hf_clipdyn.errors import EvaluationError
-from hf_clipdyn.results.cells import CellStore, cells_folder, list_cells, newest, read_trials, trials_folder
+from hf_clipdyn.results.cells import CellStore, cells_folder, newest, read_trials, trials_folder
 from hf_clipdyn.results.row import SCHEMA, Cell, Row
 from hf_clipdyn.results.terms import VOCABULARY_KEY, DatasetTerms, KindTerms, Term, Vocabulary
 
@@ -78,7 +78,7 @@ def test_rows_come_back_with_their_types_and_nulls(output):
     assert table["step"].to_pylist() == [None]
     assert np.isnan(table["value"].to_pylist()[0])
     assert Vocabulary.loads(table.schema.metadata[VOCABULARY_KEY], "here") == WORDS
-    assert CellStore(output).cell(one.key) == one == list_cells(output)[0]
+    assert CellStore(output).cells() == [one]
 
 
 def test_a_cell_is_replaced_and_others_stay(output):
@@ -113,7 +113,7 @@ def test_without_an_output_all_is_in_memory(tmp_path, monkeypatch):
     store.rebuild()
     assert store.keys() == {cell().key}
     assert store.select(store.keys())["value"].to_pylist() == [0.1, 0.2]
-    assert store.cell(cell().key) == cell()
+    assert store.cells() == [cell()]
     assert store.trials(cell().key) is TRIALS
     assert not list(tmp_path.iterdir())
 
@@ -126,8 +126,6 @@ def test_scoring_again_keeps_the_trials(output):
     assert kept is not None
     assert kept["item"].tolist() == [0, 1]
     assert store.trials(cell("epoch-002").key) is None
-    with pytest.raises(KeyError):
-        store.cell(cell("epoch-002").key)
 
 
 def test_the_table_is_rebuilt_from_the_cells(output):
@@ -166,7 +164,7 @@ def test_rows_without_a_cell_are_kept_and_count_as_done(output):
         shutil.rmtree(folder)
     found = CellStore(output)
     assert found.keys() == {cell("epoch-001").key, cell("epoch-002").key}
-    assert found.cell(cell("epoch-001").key) == cell("epoch-001")
+    assert found.cells() == [cell("epoch-001"), cell("epoch-002")]
     assert found.trials(cell("epoch-001").key) is None
     put(found, cell("epoch-003"), 0.3)
     put(found, cell("epoch-001"), 0.4)
@@ -240,6 +238,27 @@ def test_the_newest_cells_are_of_the_latest_commit_observation_and_text_commit()
     assert newest([*before, *after[:1]]) == after[:1], "one text commit for all revisions of a run"
 
 
+def test_the_texts_of_a_commit_that_was_replaced_do_not_displace_those_that_count():
+    """The last cell with other texts is that of a revision that was trained again since: it chooses nothing."""
+    counting = [cell(f"epoch-00{n}", texts="last", text_commit="2" * 40) for n in (1, 2)]
+    replaced = cell("epoch-003", texts="last", text_commit="3" * 40, observe_version=2)
+    trained_again = cell("epoch-003", commit="9" * 40, kind="noise")
+    assert newest([*counting, replaced, trained_again]) == [*counting, trained_again]
+
+
+def test_scoring_again_does_not_make_replaced_cells_the_newest(output):
+    store = CellStore(output)
+    old = cell("epoch-001", texts="last", text_commit="2" * 40)
+    new = [cell(f"epoch-00{n}", texts="last", text_commit="3" * 40) for n in (1, 2)]
+    for one in (old, *new):
+        put(store, one)
+    put(CellStore(output), old, 0.9, trials=None)
+    store.rebuild()
+    assert pq.read_table(output)["value"].to_pylist() == [0.9, 0.5, 0.5]
+    for found in (store, CellStore(output)):
+        assert newest(found.cells()) == new
+
+
 def test_a_folder_that_cannot_be_made_is_named(tmp_path):
     (tmp_path / "file").write_text("")
     store = CellStore(tmp_path / "file" / "r.parquet")
@@ -284,7 +303,7 @@ def test_a_rebuild_reads_only_the_cells_that_it_does_not_know(output, monkeypatc
     first.rebuild()
     read = []
     read_cell = module._read_cell
-    monkeypatch.setattr(module, "_read_cell", lambda file: read.append(file.stem) or read_cell(file))
+    monkeypatch.setattr(module, "_read_cell", lambda *given: read.append(given[0].stem) or read_cell(*given))
     put(second, cell("epoch-007"))
     second.rebuild()
     assert len(read) == 5
@@ -384,7 +403,7 @@ def test_sigkill_at_any_moment_loses_no_cell_that_was_done(output):
             time.sleep(rng.uniform(0, 0.2))
             process.send_signal(signal.SIGKILL)
             announced = process.stdout.read().count("cell") + 1
-        cells = {one.revision for one in list_cells(output)}
+        cells = {one.revision for one in CellStore(output).cells()}
         assert len(cells) in (done + announced, done + announced + 1)
         done = len(cells)
         CellStore(output).rebuild()

@@ -1,5 +1,6 @@
-"""A small captioned folder and the flags of a run that takes seconds."""
+"""A small captioned folder, the same as shards, and the flags of a run that takes seconds."""
 
+import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -23,6 +24,28 @@ def photographs(tmp_path: Path) -> Path:
         lines += [f"{i:04d}.jpg,a {colour} picture .", f"{i:04d}.jpg,noise in {colour}"]
     (folder / "captions.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
     return folder
+
+
+@pytest.fixture
+def streamed(photographs: Path, tmp_path: Path) -> dict[str, object]:
+    """The fields of `flags` that read the same photographs as a stream of six tar shards."""
+    shards = tmp_path / "shards"
+    shards.mkdir()
+    for image in sorted((photographs / "Images").iterdir()):
+        number = int(image.stem)
+        caption = tmp_path / "caption.txt"
+        caption.write_text(f"a {('red', 'green', 'blue')[number % 3]} picture", encoding="utf-8")
+        with tarfile.open(shards / f"{number // 20}.tar", "a") as shard:
+            shard.add(image, image.name)
+            shard.add(caption, f"{image.stem}.txt")
+    return {
+        "dataset_name": shards,
+        "streaming": True,
+        "samples_per_epoch": 120,
+        "shuffle_samples": 10,
+        "streams_per_process": 2,
+        "dataloader_num_workers": 0,
+    }
 
 
 @pytest.fixture

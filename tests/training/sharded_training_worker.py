@@ -1,4 +1,4 @@
-"""Run by torchrun: `scripts/train.py` with FSDP2 on CPUs; ``--stop`` as first argument leaves after one epoch."""
+"""Run by torchrun: `scripts/train.py` with FSDP2 on CPUs; ``--stop`` as first argument leaves after seven steps."""
 
 import sys
 
@@ -10,10 +10,11 @@ from hf_clipdyn.training.loop import Callback, Training
 
 
 class StopEarly(Callback):
-    """Ends the run after its first epoch, when its checkpoint is written."""
+    """Ends the run after its seventh step, when its checkpoint is written."""
 
-    def epoch_ends(self, training: Training) -> None:
-        training.stop()
+    def step_ends(self, training: Training) -> None:
+        if training.step == 7:
+            training.stop()
 
 
 def main(arguments: list[str]) -> None:

@@ -107,3 +107,17 @@ def test_the_help_keeps_what_stands_in_square_brackets(capsys: pytest.CaptureFix
     assert "AdamW's beta1. In [0, 1)." in text
     assert "In [1, 1024]." in text
     assert "hf-clipdyn[track]" in text
+
+
+def test_plugins_are_separated_by_commas_or_given_one_by_one_and_replace_those_of_a_recipe(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loaded: list[str] = []
+    monkeypatch.setattr("hf_clipdyn.config.load_plugin", loaded.append)
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text("plugin: a.py\n", encoding="utf-8")
+    parse_training_config(["--config", str(recipe)])
+    assert loaded == ["a.py"]
+    loaded.clear()
+    parse_training_config(["--config", str(recipe), "--plugin", "b.py, c.py", "--plugin=d.py"])
+    assert loaded == ["b.py", "c.py", "d.py"]

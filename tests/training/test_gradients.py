@@ -63,9 +63,9 @@ def check(outcome: dict[str, Any], loss: str, way: str, processes: int, what: st
     rows = micro_batches(processes) if way == "accumulated" else [list(range(12))]
     value, expected = reference(loss, rows)
     assert float(outcome["loss"]) == pytest.approx(value, rel=1e-6), what
-    exact = (
-        2 * EXACT if way == "accumulated" else EXACT
-    )  # the mean that it is compared with is rounded as well
+    # The mean that accumulation is compared with is rounded as well: in the worst parameter, plain autograd in single
+    # precision is 1.4e-6 from double precision here.
+    exact = 2 * EXACT if way == "accumulated" else EXACT
     assert float(outcome["norm"]) == pytest.approx(norm(expected), rel=exact), what
     assert_same(outcome["gradients"], expected, what, exact)
 

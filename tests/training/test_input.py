@@ -32,6 +32,7 @@ from hf_clipdyn.training.device import torch_threads
 from hf_clipdyn.training.images import CachedImages, DecodedImages, Images, fit_of
 from hf_clipdyn.training.inputs import SOURCES, prepare_inputs
 from hf_clipdyn.training.mapped import MappedSource
+from hf_clipdyn.training.source import Workers
 
 PROCESSOR = clip_image_processor(model_size("tiny"))
 EVERYTHING = Augmentation(crop_scale_min=0.5, flip=True, color_jitter=0.32)
@@ -112,14 +113,14 @@ def make(jpegs: datasets.Dataset, captions: Captions, tmp_path: Path) -> Callabl
 
 @pytest.mark.parametrize("reading", ["cached", "decoded"])
 def test_workers_change_no_bit(make: Callable[..., MappedSource], reading: str) -> None:
-    alone, helped = make(reading), make(reading, workers=2)
+    alone, helped = make(reading), make(reading, workers=Workers(2))
     assert epoch_of(alone) == epoch_of(helped)
     assert epoch_of(alone, 2, 3) == epoch_of(helped, 2, 3)
     helped.close()
 
 
 def test_ctrl_c_leaves_the_workers_to_the_training(make: Callable[..., MappedSource]) -> None:
-    source = make(workers=1, prefetch=1)
+    source = make(workers=Workers(1, prefetch_factor=1))
     before = set(psutil.Process().children())
     batches = source.batches(1)
     first = next(batches)
@@ -261,7 +262,7 @@ def test_a_broken_image_is_replaced_by_the_same_one_each_time_and_counted_once(w
 
     def source() -> MappedSource:
         images = DecodedImages(table(files), Augmentation(flip=True), PROCESSOR)
-        return MappedSource(images, captions, per_device_batch_size=50, seed=0, workers=workers)
+        return MappedSource(images, captions, per_device_batch_size=50, seed=0, workers=Workers(workers))
 
     one, other = source(), source()
     assert epoch_of(one) == epoch_of(other)

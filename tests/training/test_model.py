@@ -4,8 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from hf_clipdyn.training.model import build_schedule
-from hf_clipdyn.training.optimizers import build_optimizer
+from hf_clipdyn.training.optimizers import build_optimizer, build_schedule
 
 
 def test_biases_norms_and_scalars_do_not_decay() -> None:

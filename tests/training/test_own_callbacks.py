@@ -1,5 +1,6 @@
-"""A run's own callback, from a file or from the Python call."""
+"""A run's own callback and tracker, from a file or from the Python call."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -34,6 +35,25 @@ class Diary(Callback):
 
     def close(self) -> None:
         Path(__file__ + ".txt").write_text(", ".join(self.events))
+"""
+
+
+TRACKER = """
+import json
+from pathlib import Path
+
+from accelerate.tracking import GeneralTracker
+
+
+class Notebook(GeneralTracker):
+    name, requires_logging_directory, tracker = "notebook", False, None
+
+    def store_init_configuration(self, values):
+        self.log(values, None)
+
+    def log(self, values, step, **kwargs):
+        with Path(__file__ + ".jsonl").open("a") as file:
+            file.write(json.dumps([step, values]) + "\\n")
 """
 
 
@@ -76,3 +96,31 @@ def test_an_unknown_optimiser_is_known_before_anything_is_written(flags: Flags, 
     with pytest.raises(ConfigError, match="adamw_torch"):
         train(parse_training_config(flags(optim="adam")))
     assert not (tmp_path / "run").exists()
+
+
+def test_a_tracker_gets_all_that_the_log_holds(flags: Flags, tmp_path: Path) -> None:
+    file = tmp_path / "notebook.py"
+    file.write_text(TRACKER, encoding="utf-8")
+    train(parse_training_config(flags(num_train_epochs=1, plugin=file, report_to="notebook")))
+    log = (tmp_path / "run" / "log.jsonl").read_text(encoding="utf-8").splitlines()
+    (_, recipe), *lines = map(json.loads, (tmp_path / "notebook.py.jsonl").read_text().splitlines())
+    assert recipe["scale"] == "tiny"
+    assert [{"step": step} | values for step, values in lines] == list(map(json.loads, log))
+    assert [step for step, _ in lines] == [1, 2, 3, 4, 5]
+    for _, values in lines:
+        assert set(values) == {
+            "epoch",
+            "loss",
+            "learning_rate",
+            "logit_scale",
+            "gradient_norm",
+            "images_per_second",
+            "waiting_for_data",
+            "memory_gib",
+            "revisions_waiting",
+        }
+        assert values["gradient_norm"] > 0
+        assert values["images_per_second"] > 0
+        assert 0 <= values["waiting_for_data"] <= 1
+        assert values["memory_gib"] > 0
+        assert values["revisions_waiting"] in (0, 1)

@@ -20,6 +20,8 @@ from hf_clipdyn.training.loop import Callback, Training
 
 Flags = Callable[..., list[str]]
 HERE = Path(__file__).parent
+TORCHRUN = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+ON_CPU = {"OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"}
 
 
 class _At(Callback):
@@ -55,12 +57,18 @@ def _checkpoints(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.glob("checkpoints/*"))
 
 
+@pytest.fixture(params=["by row", "streamed"])
+def data(request: pytest.FixtureRequest) -> dict[str, object]:
+    """The fields of `flags` for each way of reading."""
+    return request.getfixturevalue("streamed") if request.param == "streamed" else {}
+
+
 @pytest.mark.parametrize("step", [3, 5])
 def test_a_run_that_was_told_to_stop_continues_to_the_same_bits(
-    flags: Flags, tmp_path: Path, step: int
+    flags: Flags, data: dict[str, object], tmp_path: Path, step: int
 ) -> None:
     """Inside an epoch and at its end; the average of the weights and the epoch's mean loss continue too."""
-    changes = {"num_train_epochs": 2, "ema_decay": 0.7, "publish": "log2"}
+    changes = data | {"num_train_epochs": 2, "ema_decay": 0.7, "publish": "log2"}
     _train(flags("whole", **changes))
     stopped = _train(flags("stopped", **changes), _At(step, Training.stop))
     assert "epoch-002" not in stopped.published
@@ -139,10 +147,10 @@ def test_a_second_signal_ends_the_run_at_once(flags: Flags, tmp_path: Path) -> N
 
 @pytest.mark.slow
 def test_a_run_that_is_killed_again_and_again_continues_to_the_same_bits(
-    flags: Flags, tmp_path: Path
+    flags: Flags, data: dict[str, object], tmp_path: Path
 ) -> None:
     """At each change in the folder of checkpoints, each line of the log and each step: some 50 kills."""
-    changes = {"save_steps": 2, "save_total_limit": 2, "ema_decay": 0.7, "publish": "log2"}
+    changes = data | {"save_steps": 2, "save_total_limit": 2, "ema_decay": 0.7, "publish": "log2"}
     _train(flags("whole", **changes))
     command = [sys.executable, str(HERE / "killed_worker.py")]
     done = subprocess.run(
@@ -166,11 +174,16 @@ def _ranks(launcher: subprocess.Popen[str]) -> Iterator[psutil.Process]:
 @pytest.mark.slow
 @pytest.mark.parametrize("way", ["killed", "terminated"])
 def test_two_processes_stop_after_the_same_step_and_continue_to_the_same_bits(
-    flags: Flags, checkout: Path, launch: Callable[..., str], tmp_path: Path, way: str
+    flags: Flags,
+    data: dict[str, object],
+    checkout: Path,
+    launch: Callable[..., str],
+    tmp_path: Path,
+    way: str,
 ) -> None:
     """All are killed, or one of them gets SIGTERM."""
     script = checkout / "scripts" / "train.py"
-    changes = {
+    changes = data | {
         "per_device_train_batch_size": 12,
         "num_train_epochs": 8,
         "save_steps": 3,
@@ -179,15 +192,15 @@ def test_two_processes_stop_after_the_same_step_and_continue_to_the_same_bits(
     }
     launch(2, script, *flags("whole", **changes))
     folder = tmp_path / way
-    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
+    log = folder / "log.jsonl"
     with subprocess.Popen(
-        [sys.executable, *torchrun, str(script), *flags(way, **changes)],
-        env=os.environ | {"OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true"},
+        [sys.executable, *TORCHRUN, str(script), *flags(way, **changes)],
+        env=os.environ | ON_CPU,
         stderr=subprocess.PIPE,
         text=True,
     ) as process:
         deadline = time.monotonic() + 240
-        while not (folder / "log.jsonl").exists() or len(_result(folder)[0]) < 7:
+        while not log.exists() or len(log.read_text(encoding="utf-8").splitlines()) < 7:
             assert process.poll() is None
             assert time.monotonic() < deadline
             time.sleep(0.01)
@@ -207,3 +220,33 @@ def test_two_processes_stop_after_the_same_step_and_continue_to_the_same_bits(
         assert stopped in (f"epoch-{logged // 5:03d}", f"epoch-{logged // 5:03d}-step-{logged:08d}")
     launch(2, script, *flags(way, resume_from_checkpoint="true", **changes))
     assert _result(folder) == _result(tmp_path / "whole")
+
+
+@pytest.mark.slow
+def test_two_processes_that_are_killed_while_a_checkpoint_is_written_continue_to_the_same_bits(
+    flags: Flags, data: dict[str, object], launch: Callable[..., str], checkout: Path, tmp_path: Path
+) -> None:
+    changes = data | {
+        "per_device_train_batch_size": 12,
+        "num_train_epochs": 2,
+        "save_steps": 2,
+        "ema_decay": 0.7,
+        "quiet": True,
+    }
+    script = checkout / "scripts" / "train.py"
+    launch(2, script, *flags("whole", **changes))
+    resumed = flags("killed", resume_from_checkpoint="true", **changes)
+    half_written = []
+    for events in (9, 12, 20, 27):
+        done = subprocess.run(
+            [sys.executable, *TORCHRUN, str(HERE / "killed_worker.py"), *resumed],
+            env=os.environ | ON_CPU | {"KILLED_AFTER": str(events)},
+            capture_output=True,
+            text=True,
+            timeout=300,
+        )
+        assert done.returncode == -signal.SIGKILL, done.stderr[-5000:]
+        half_written += [path.name for path in (tmp_path / "killed" / "checkpoints").glob("staging/*")]
+    assert half_written, "no checkpoint was being written"
+    launch(2, script, *resumed)
+    assert _result(tmp_path / "killed") == _result(tmp_path / "whole")

@@ -21,7 +21,7 @@ from hf_clipdyn.models.sizes import (
 from hf_clipdyn.models.tokenizers import train_tokenizer
 from hf_clipdyn.revisions import list_revisions
 from hf_clipdyn.training import TrainingSummary, train
-from hf_clipdyn.training.starting_point import read_processor
+from hf_clipdyn.training.model import read_processor
 
 Flags = Callable[..., list[str]]
 TINY = MODEL_SIZES["tiny"]

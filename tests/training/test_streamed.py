@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import torch
+from huggingface_hub import HfApi
 from PIL import Image
 
 from hf_clipdyn.config import TrainingConfig, parse_training_config
@@ -27,9 +28,10 @@ from hf_clipdyn.models.tokenizers import train_tokenizer
 from hf_clipdyn.revisions import list_revisions
 from hf_clipdyn.training import train
 from hf_clipdyn.training.augmentation import Augmentation
+from hf_clipdyn.training.loop import Callback, Training
 from hf_clipdyn.training.shards import Sample, Shards, Shuffle, first_captions
-from hf_clipdyn.training.source import Batch
-from hf_clipdyn.training.streamed import StreamedSource, Workers
+from hf_clipdyn.training.source import Batch, Workers
+from hf_clipdyn.training.streamed import StreamedSource
 
 PROCESSOR = clip_image_processor(model_size("tiny"))
 TOKENIZER = train_tokenizer(["sample 0123456789, seen again"], vocab_size=600, context_length=16)
@@ -432,7 +434,14 @@ def test_a_run_killed_within_an_epoch_continues_with_the_weights_of_an_uninterru
     tars: Path, tmp_path: Path, checkout: Path
 ) -> None:
     whole = train(parse_training_config(_flags(tars, tmp_path / "whole", num_train_epochs=4)))
-    flags = _flags(tars, tmp_path / "killed", num_train_epochs=4, dataloader_num_workers=1)
+    flags = _flags(
+        tars,
+        tmp_path / "killed",
+        num_train_epochs=4,
+        dataloader_num_workers=1,
+        save_steps=3,
+        save_total_limit=9,
+    )
     command = [sys.executable, str(checkout / "scripts" / "train.py"), *flags]
     log = tmp_path / "killed" / "log.jsonl"
     with subprocess.Popen(command, env=os.environ, stderr=subprocess.DEVNULL) as process:
@@ -442,12 +451,51 @@ def test_a_run_killed_within_an_epoch_continues_with_the_weights_of_an_uninterru
             assert time.monotonic() < deadline
             time.sleep(0.01)
         process.send_signal(signal.SIGKILL)
+    assert any("-step-" in path.name for path in (tmp_path / "killed" / "checkpoints").iterdir())
     resumed = train(parse_training_config([*flags, "--resume_from_checkpoint", "true"]))
     assert whole is not None
     assert resumed is not None
     weights = [[r.sha256 for r in list_revisions("me/run", store=run.store)] for run in (whole, resumed)]
     assert len(weights[0]) == 5
     assert weights[0] == weights[1]
+
+
+@pytest.mark.parametrize("kind", ["tar", "parquet"])
+def test_a_repository_on_the_hub_is_streamed_and_continued(hub: Any, tmp_path: Path, kind: str) -> None:
+    from hub_server.faults import Fault  # the scripts below import this module without the other tests' path
+
+    api = HfApi()
+    api.create_repo("me/pairs", repo_type="dataset")
+    for i in range(4):
+        path = tmp_path / "pairs" / f"train-{i}.{kind}"
+        numbers = range(10 * i, 10 * i + 10)
+        if kind == "tar":
+            _write_tar(path, numbers)
+        else:
+            _write_parquet(path, numbers, lambda n: [f"sample {n}"])
+        api.upload_file(
+            path_or_fileobj=path, path_in_repo=f"data/{path.name}", repo_id="me/pairs", repo_type="dataset"
+        )
+
+    def revisions(name: Path | str, output: str, *callbacks: Callback, **changes: object) -> list[str]:
+        flags = _flags(name, tmp_path / output, num_train_epochs=2, **changes)  # type: ignore[arg-type]
+        summary = train(parse_training_config(flags), callbacks)
+        assert summary is not None
+        return [revision.sha256 for revision in list_revisions("me/run", store=summary.store)]
+
+    class Stop(Callback):
+        def step_ends(self, training: Training) -> None:
+            if training.step == 3:
+                training.stop()
+
+    whole = revisions("me/pairs", "hub", dataloader_num_workers=1)
+    assert len(set(whole)) == 3
+    revisions("me/pairs", "stopped", Stop(), dataloader_num_workers=0)
+    assert revisions("me/pairs", "stopped", resume_from_checkpoint=True) == whole
+    assert hub.count("resolve-get") > 0
+    hub.plant("resolve-get", Fault(status=404, message="gone"), times=10**6)
+    with pytest.raises(DatasetError, match="me/pairs"):
+        revisions("me/pairs", "gone")
 
 
 def test_a_folder_of_captioned_images_is_one_shard(photographs: Path) -> None:

@@ -45,9 +45,9 @@ def _log(folder: Path, field: str = "loss") -> list[float]:
     return [json.loads(line)[field] for line in lines]
 
 
-def _weights(store: Path, revision: str) -> dict[str, torch.Tensor]:
+def _weights(store: Path, revision: str, repo_id: str = "me/run") -> dict[str, torch.Tensor]:
     where = {"cache_dir": str(store), "local_files_only": True}
-    model, loading = CLIPModel.from_pretrained("me/run", revision=revision, output_loading_info=True, **where)
+    model, loading = CLIPModel.from_pretrained(repo_id, revision=revision, output_loading_info=True, **where)
     assert not any(loading[what] for what in ("missing_keys", "unexpected_keys", "mismatched_keys")), loading
     return model.state_dict()
 
@@ -159,16 +159,21 @@ def test_a_compiled_model_is_published_under_the_names_of_a_plain_one_and_resume
 def test_a_sharded_run_publishes_the_weights_of_one_process_and_resumes_exactly(
     flags: Flags, tmp_path: Path, launch: Callable[..., str]
 ) -> None:
-    one = _train(flags("one")).store
+    """The weights and their moving average."""
+    changes = {"ema_decay": 0.7, "save_steps": 3}
+    one = _train(flags("one", **changes)).store
 
-    def sharded(output: str, *first: str, **changes: object) -> None:
-        launch(2, SHARDED, *first, *flags(output, per_device_train_batch_size=12, **changes))
+    def sharded(output: str, *first: str, **more: object) -> None:
+        launch(2, SHARDED, *first, *flags(output, per_device_train_batch_size=12, **changes, **more))
 
     sharded("two")
     sharded("stopped", "--stop")
     assert not (tmp_path / "stopped" / "checkpoints" / "epoch-002").exists()
     sharded("stopped", resume_from_checkpoint=True)
-    two, stopped = (_weights(tmp_path / name / "hub", "epoch-003") for name in ("two", "stopped"))
-    _assert_close(two, _weights(one, "epoch-003"))
-    assert all(torch.equal(stopped[name], tensor) for name, tensor in two.items())
+    for repo_id in ("me/run", "me/run-ema"):
+        two, stopped = (
+            _weights(tmp_path / name / "hub", "epoch-003", repo_id) for name in ("two", "stopped")
+        )
+        _assert_close(two, _weights(one, "epoch-003", repo_id))
+        assert all(torch.equal(stopped[name], tensor) for name, tensor in two.items())
     assert _log(tmp_path / "stopped") == _log(tmp_path / "two")

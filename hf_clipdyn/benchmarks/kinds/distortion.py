@@ -8,18 +8,10 @@ from typing import Any, ClassVar
 import numpy as np
 import pandas as pd
 
-from hf_clipdyn.benchmarks.base import (
-    Common,
-    Kind,
-    KindSettings,
-    cosine_distance,
-    decode,
-    digest,
-    number,
-)
+from hf_clipdyn.benchmarks.base import Common, Kind, KindSettings, cosine_distance, decode, digest, number
+from hf_clipdyn.benchmarks.pixel_baselines import column_ssim
 from hf_clipdyn.benchmarks.readout import Readout, Stimuli
 from hf_clipdyn.benchmarks.sources import Source
-from hf_clipdyn.benchmarks.ssim import column_ssim
 from hf_clipdyn.metrics.iqa_correlation import iqa_correlation
 from hf_clipdyn.results.row import Number
 from hf_clipdyn.results.terms import KindTerms, Overview, Term
@@ -27,10 +19,9 @@ from hf_clipdyn.results.terms import KindTerms, Overview, Term
 __all__ = ["Distortion"]
 
 _PART = 256  # images that are read from the cache at a time
-_JUDGED_BY = {
-    "alignment_ssim": "dissimilarity",
-    "alignment_severity": "level",
-}  # metric to column of the trials
+# Metric to column of the trials.
+_JUDGED_BY = {"alignment_ssim": "dissimilarity", "alignment_severity": "level"}
+_ALIGNMENT: dict[str, Any] = {"better": "high", "perception": "low", "neutral": 0.0, "neutral_title": "none"}
 
 
 class Distortion(Kind[KindSettings]):
@@ -54,20 +45,14 @@ class Distortion(Kind[KindSettings]):
                 title="low-level alignment (proxy)",
                 meaning="Spearman's rank correlation over all pairs; larger is closer to 1 - SSIM. A proxy: no human "
                 "judged these images.",
-                better="high",
-                perception="low",
-                neutral=0.0,
-                neutral_title="none",
                 overview=Overview(rank=70),
+                **_ALIGNMENT,
             ),
             "alignment_severity": Term(
                 title="alignment with severity (proxy)",
                 meaning="Spearman's rank correlation over all pairs; larger is closer to the order of the synthetic "
                 "severities (no opinion scores).",
-                better="high",
-                perception="low",
-                neutral=0.0,
-                neutral_title="none",
+                **_ALIGNMENT,
             ),
         },
         variants={"cosine": "cosine"},
@@ -87,19 +72,17 @@ class Distortion(Kind[KindSettings]):
         pairs = source.dataset.select_columns(["reference_id", "distortion", "level"]).to_pandas()
         distorted = decode(source.dataset, image_processor, common, "distorted")
         # Many rows share a reference: only its first row is decoded.
-        first = (~pairs["reference_id"].duplicated()).to_numpy().nonzero()[0]
+        reference_rows = pd.factorize(pairs["reference_id"])[0]
+        first = np.unique(reference_rows, return_index=True)[1]
         references = decode(source.dataset.select(first), image_processor, common, "reference")
-        row_of = {pairs["reference_id"][row]: position for position, row in enumerate(first)}
-        reference_rows = pairs["reference_id"].map(row_of).to_numpy()
-
         broken = distorted.broken | references.broken[reference_rows]
         rows = np.flatnonzero(~broken)
         self._references = Stimuli(references.array, reference_rows[rows])
         self._distorted = Stimuli(distorted.array, rows)
         parts = [rows[start : start + _PART] for start in range(0, len(rows), _PART)]
         ssims = [column_ssim(references.array[reference_rows[part]], distorted.array[part]) for part in parts]
-        self._pairs = pairs.iloc[rows].reset_index(drop=True)
-        self._pairs = self._pairs.assign(item=rows, dissimilarity=1 - np.concatenate(ssims))
+        judged = pairs.iloc[rows].assign(item=rows, distance=np.nan, dissimilarity=1 - np.concatenate(ssims))
+        self._pairs = judged.reset_index(drop=True)[list(self.trial_columns)].astype(self.trial_columns)
         self.left_out = int(broken.sum())
         self.fingerprint = digest(
             self.name, references.fingerprint, distorted.fingerprint, pairs.to_dict("list")
@@ -109,28 +92,22 @@ class Distortion(Kind[KindSettings]):
         """Distance of every distorted image to its reference."""
         distances = cosine_distance(readout.images(self._references), readout.images(self._distorted))
         trials: pd.DataFrame = self._pairs.assign(distance=distances)
-        return trials[list(self.trial_columns)].astype(self.trial_columns)
+        return trials
 
     @staticmethod
     def score(trials: pd.DataFrame, common: Common) -> list[Number]:
         """Both correlations, with intervals over the references."""
         numbers = []
+        groups = pd.factorize(trials["reference_id"], sort=True)[0]
         for metric, column in _JUDGED_BY.items():
             result = iqa_correlation(
                 trials["distance"],
                 trials[column],
-                groups=trials["reference_id"].to_list(),
+                groups=groups,
                 higher_is_better=False,
+                kendall=False,  # not a number of this kind
                 **common.resampling,
             )
-            numbers.append(
-                number(
-                    result,
-                    "alignment",
-                    metric=metric,
-                    variant="cosine",
-                    condition="",
-                    n_clusters=result["n_groups"],
-                )
-            )
+            columns = {"variant": "cosine", "condition": "", "n_clusters": result["n_groups"]}
+            numbers.append(number(result, "alignment", metric=metric, **columns))
         return numbers

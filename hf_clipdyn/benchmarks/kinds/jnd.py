@@ -2,22 +2,21 @@
 
 from typing import Any, ClassVar
 
-import numpy as np
 import pandas as pd
 
-from hf_clipdyn.benchmarks.base import Common, Kind, KindSettings, decode, digest, number
+from hf_clipdyn.benchmarks.base import Common, Kind, KindSettings, digest, number
 from hf_clipdyn.benchmarks.pair_tables import (
     DISTANCE_COLUMNS,
     DISTANCES,
     DROPPED_DIMENSIONS,
     PROBES,
+    ImagePairs,
     by_place,
     by_subset,
     dropped_dimensions,
     pair_trials,
 )
-from hf_clipdyn.benchmarks.pixel_baselines import cached_per_row, pixel_distance
-from hf_clipdyn.benchmarks.readout import Readout, Stimuli
+from hf_clipdyn.benchmarks.readout import Readout
 from hf_clipdyn.benchmarks.sources import Source
 from hf_clipdyn.metrics.jnd_map import jnd_map
 from hf_clipdyn.metrics.shared_images import connected_rows
@@ -75,39 +74,16 @@ class Jnd(Kind[KindSettings]):
     clusters = ("cluster",)
 
     def __init__(self, source: Source, image_processor: Any, settings: KindSettings, common: Common) -> None:
-        self._show_progress = common.show_progress
+        self._pairs = pairs = ImagePairs(source, image_processor, common, ("image_0", "image_1"))
         judged = source.dataset.select_columns(["same", "subset"]).to_pandas()
-        first, second = (
-            decode(source.dataset, image_processor, common, name) for name in ("image_0", "image_1")
-        )
-        broken = first.broken | second.broken
-        rows = np.flatnonzero(~broken)
-        self._first, self._second = Stimuli(first.array, rows), Stimuli(second.array, rows)
-        images = pd.factorize(np.array([*self._first.keys, *self._second.keys], dtype=object))[0]
-        self._judged = (
-            judged.iloc[rows]
-            .reset_index(drop=True)
-            .assign(item=rows, cluster=connected_rows(images.reshape(2, len(rows)).T))
-        )
-        self._pixel_distances = cached_per_row(
-            "distances of pixels",
-            [first.fingerprint, second.fingerprint],
-            rows,
-            lambda row: (pixel_distance(first.array[row], second.array[row]),),
-            common,
-        )
-        self.left_out = int(broken.sum())
-        self.facts = source.incomplete(len(rows))
-        self.fingerprint = digest(self.name, first.fingerprint, second.fingerprint, judged.to_dict("list"))
+        self._judged = judged.iloc[pairs.rows].assign(item=pairs.rows, cluster=connected_rows(pairs.images))
+        self.left_out = pairs.left_out
+        self.facts = source.incomplete(len(pairs.rows))
+        self.fingerprint = digest(self.name, *pairs.fingerprints, judged.to_dict("list"))
 
     def observe(self, readout: Readout) -> pd.DataFrame:
         """Distance of the two images of each pair, at every place."""
-        from hf_clipdyn.benchmarks.pairs import pair_distances
-
-        model = pair_distances(readout, self._first, self._second, show_progress=self._show_progress)
-        pixels = pd.DataFrame(self._pixel_distances, columns=["value"])
-        pixels = pixels.assign(pair=np.arange(len(pixels)), probe="pixels", distance="euclidean")
-        return pair_trials(self._judged, [model, pixels], self.trial_columns)
+        return pair_trials(self._judged, self._pairs.distances(readout, ["value"]), self.trial_columns)
 
     @staticmethod
     def score(trials: pd.DataFrame, common: Common) -> list[Number]:
@@ -118,7 +94,10 @@ class Jnd(Kind[KindSettings]):
                 # An interval sorts all pairs a thousand times: hidden states have one only for all sub-sets together.
                 without = columns["probe"] == "hidden" and subset != ""
                 resampling = common.resampling | ({"n_resamples": 0} if without else {})
-                found.append(_precision(part, columns | {"subset": subset}, resampling))
+                n_clusters = part["cluster"].nunique()
+                groups = part["cluster"] if n_clusters < len(part) else None
+                result = jnd_map(part["value"], part["same"], groups=groups, **resampling)
+                found.append(number(result, "jnd_map", subset=subset, n_clusters=n_clusters, **columns))
             found += dropped_dimensions(rows, columns)
         items = trials.drop_duplicates("item")
         for subset, part in by_subset(items, items):
@@ -127,10 +106,3 @@ class Jnd(Kind[KindSettings]):
                 Number(metric="jnd_map", role="chance", probe="", subset=subset, value=share, n=len(part))
             )
         return found
-
-
-def _precision(rows: pd.DataFrame, columns: dict[str, Any], resampling: dict[str, Any]) -> Number:
-    n_clusters = rows["cluster"].nunique()
-    groups = rows["cluster"] if n_clusters < len(rows) else None
-    result = jnd_map(rows["value"], rows["same"], groups=groups, **resampling)
-    return number(result, "jnd_map", n_clusters=n_clusters, **columns)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from hf_clipdyn.benchmarks.base import (
+    NO_INTERVAL,
     Common,
     Kind,
     KindSettings,
@@ -22,9 +23,8 @@ from hf_clipdyn.benchmarks.base import (
     unit,
 )
 from hf_clipdyn.benchmarks.corruptions import CORRUPTIONS, Corruption, GaussianNoise
-from hf_clipdyn.benchmarks.labels import labels_of, rank
 from hf_clipdyn.benchmarks.linear_probe import LinearProbe, probe_folds
-from hf_clipdyn.benchmarks.prompts import class_embeddings, default_templates
+from hf_clipdyn.benchmarks.prompts import class_embeddings, default_templates, labels_of, rank
 from hf_clipdyn.benchmarks.readout import Readout, Stimuli
 from hf_clipdyn.benchmarks.sources import Source
 from hf_clipdyn.data.images import decode_image
@@ -40,19 +40,13 @@ _FEWEST_IN_COMMON = 10  # images; a rate over fewer says nothing
 # Equal float32 embeddings give 1e-32, since their mean is rounded; the smallest true distance is 1e-15.
 _ALL_ALIKE = 1e-20
 _VALUES_FOR_RMS = 2**23  # 2,700 images of 32 pixels a side, 55 of 224: the RMS is then known to about .003
+_DROP: dict[str, Any] = {"better": "low", "neutral": 0.0, "neutral_title": "no loss"}
 _NOT_ABOVE_CHANCE = "Not defined if the clean accuracy is indistinguishable from chance."
 
 
 @dataclass(frozen=True)
 class NoiseSettings(KindSettings):
-    """Which corruptions are shown; the untouched images always are.
-
-    Attributes:
-        sigmas: standard deviations of the Gaussian noise, on pixels in [0, 1]; 0 is always added.
-        stage: ``native`` corrupts the pixels of the file, before the model's processor resizes them; ``input``
-            those that the processor returns.
-        conditions: names of `CORRUPTIONS`.
-    """
+    """Which corruptions are shown; the untouched images always are, so that 0 is always among the sigmas."""
 
     sigmas: tuple[float, ...] = option(
         (0.0, *GaussianNoise.levels),
@@ -112,18 +106,14 @@ class Noise(Kind[NoiseSettings]):
             "relative_drop": Term(
                 title="relative accuracy drop",
                 meaning=f"(clean - noisy) / clean; larger is more sensitive to the noise. {_NOT_ABOVE_CHANCE}",
-                better="low",
-                neutral=0.0,
-                neutral_title="no loss",
+                **_DROP,
             ),
             "chance_corrected_drop": Term(
                 title="accuracy drop, chance-corrected",
                 meaning="(clean - noisy) / (clean - chance); larger is more sensitive to the noise. "
                 f"{_NOT_ABOVE_CHANCE}",
-                better="low",
-                neutral=0.0,
-                neutral_title="no loss",
                 overview=Overview(rank=50, level=0.2, condition=GaussianNoise.name),
+                **_DROP,
             ),
             "area": Term(
                 title="area under the accuracy-noise curve",
@@ -281,10 +271,8 @@ class Noise(Kind[NoiseSettings]):
             for one, side in zip(right, (a, b), strict=True)
             if (n := side["item"].nunique())
         )
-        common = right[0] & right[1]
-        return _drops_when_both_right(a, common, above_chance), _drops_when_both_right(
-            b, common, above_chance
-        )
+        first, second = (_drops_when_both_right(side, right[0] & right[1], above_chance) for side in (a, b))
+        return first, second
 
 
 def _corruptions(settings: NoiseSettings, seed: int) -> list[Corruption]:
@@ -360,7 +348,7 @@ def _displacement(rows: pd.DataFrame, common: Common, at: dict[str, Any]) -> Num
         note = "all clean images embed alike" if n > 1 else "there is only one image"
         return Number(value=float("nan"), note=note, **columns)
     values = rows["distance"].to_numpy() / scale
-    low, high = float("nan"), float("nan")
+    low, high = NO_INTERVAL
     if common.n_resamples and n > 1:
         half = stats.t.ppf((1 + common.confidence_level) / 2, n - 1) * values.std(ddof=1) / np.sqrt(n)
         low, high = values.mean() - half, values.mean() + half
@@ -377,9 +365,7 @@ def _drop_when_right(rows: pd.DataFrame, cause: str, common: Common, at: dict[st
     if cause:
         return Number(metric="drop_when_right", value=float("nan"), n=n, note=cause, **at)
     wrong = float((rows["decision"] != rows["label"]).mean())
-    low, high = float("nan"), float("nan")
-    if common.n_resamples:
-        low, high = wilson_interval(wrong, n, common.confidence_level)
+    low, high = wilson_interval(wrong, n, common.confidence_level) if common.n_resamples else NO_INTERVAL
     return Number(metric="drop_when_right", value=wrong, ci_low=low, ci_high=high, n=n, n_clusters=n, **at)
 
 

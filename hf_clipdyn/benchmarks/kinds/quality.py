@@ -1,6 +1,5 @@
 """Image quality: does the distance of a distorted image to its reference order images as people do?"""
 
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -8,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from hf_clipdyn.benchmarks.base import Common, Kind, KindSettings, digest, number
-from hf_clipdyn.benchmarks.input_views import PREPROCESSES, InputViews, Ints, input_views
+from hf_clipdyn.benchmarks.input_views import PREPROCESSES, InputViews, input_views
 from hf_clipdyn.benchmarks.pair_tables import (
     DISTANCE_COLUMNS,
     DISTANCES,
@@ -18,6 +17,7 @@ from hf_clipdyn.benchmarks.pair_tables import (
     dropped_dimensions,
     pair_trials,
 )
+from hf_clipdyn.benchmarks.pairs import Ints, mean_per_item, pair_distances
 from hf_clipdyn.benchmarks.pixel_baselines import (
     QUALITY_BASELINES,
     cached_per_row,
@@ -127,17 +127,22 @@ class Quality(Kind[QualitySettings]):
         self._show_progress = common.show_progress
         judged = source.dataset.select_columns(_COLUMNS).to_pandas()
         # Many rows share a reference: the first of them gives its image.
-        first = (~judged["reference_id"].duplicated()).to_numpy().nonzero()[0]
-        position = {judged["reference_id"][row]: at for at, row in enumerate(first)}
-        reference_of = judged["reference_id"].map(position).to_numpy()
+        reference_of = pd.factorize(judged["reference_id"])[0]
+        first = np.unique(reference_of, return_index=True)[1]
         how = (image_processor, common)
         distorted = input_views(source.dataset, *how, "distorted", self.preprocess)
         references = input_views(source.dataset.select(first), *how, "reference", self.preprocess)
-
         broken = distorted.broken | references.broken[reference_of]
         rows = np.flatnonzero(~broken)
-        _check_tiles(judged, rows, references.counts[reference_of], distorted.counts)
-        self._judged = judged.iloc[rows].reset_index(drop=True).assign(item=rows)
+        uneven = rows[references.counts[reference_of[rows]] != distorted.counts[rows]]
+        if len(uneven):
+            row = uneven[0]
+            raise DatasetError(
+                f"A distorted image of {judged['reference_id'][row]} (row {row}) gives {distorted.counts[row]} tiles "
+                f"and its reference {references.counts[reference_of[row]]}: use the official files, where both have "
+                "one size."
+            )
+        self._judged = judged.iloc[rows].assign(item=rows)
         views = references.of_rows(reference_of[rows]), distorted.of_rows(rows)
         self._items = np.repeat(np.arange(len(rows)), distorted.counts[rows])
         self._references = Stimuli(references.array, views[0])
@@ -170,13 +175,10 @@ class Quality(Kind[QualitySettings]):
         values = cached_per_row(
             "PSNR and SSIM of the input", key, np.arange(len(self._items)), compare, common
         )
-        sizes = np.bincount(self._items)
-        return np.stack([np.bincount(self._items, column) / sizes for column in values.T], axis=1)
+        return mean_per_item(values, self._items)
 
     def observe(self, readout: Readout) -> pd.DataFrame:
         """Distance of every distorted image to its reference, at every place."""
-        from hf_clipdyn.benchmarks.pairs import pair_distances
-
         distances = pair_distances(
             readout,
             self._references,
@@ -202,31 +204,16 @@ class Quality(Kind[QualitySettings]):
             hidden = columns["probe"] == "hidden"
             keys = ["alignment"] if hidden else every
             for condition, part in (("", rows), *(() if hidden else rows.groupby("distortion"))):
-                found += _correlations(part, keys, columns | {"condition": condition}, common)
+                result = iqa_correlation(
+                    part["value"],
+                    part["score"],
+                    groups=part["reference_id"].to_list(),
+                    higher_is_better=bool(part["higher_is_better"].iloc[0]),
+                    logistic=None if hidden else 4,
+                    kendall=not hidden,
+                    **common.resampling,
+                )
+                counted = columns | {"condition": condition, "n_clusters": result["n_groups"]}
+                found += [number(result, key, **counted) for key in keys]
             found += dropped_dimensions(rows, columns | {"condition": ""})
         return found
-
-
-def _check_tiles(judged: pd.DataFrame, rows: Ints, references: Ints, distorted: Ints) -> None:
-    for row in rows:
-        if references[row] != distorted[row]:
-            raise DatasetError(
-                f"A distorted image of {judged['reference_id'][row]} (row {row}) gives {distorted[row]} tiles and its "
-                f"reference {references[row]}: use the official files, where both are of one size."
-            )
-
-
-def _correlations(
-    rows: pd.DataFrame, keys: Sequence[str], columns: dict[str, Any], common: Common
-) -> Iterator[Number]:
-    result = iqa_correlation(
-        rows["value"],
-        rows["score"],
-        groups=rows["reference_id"].to_list(),
-        higher_is_better=bool(rows["higher_is_better"].iloc[0]),
-        logistic=4 if "plcc_logistic" in keys else None,
-        kendall="krcc" in keys,
-        **common.resampling,
-    )
-    for key in keys:
-        yield number(result, key, n_clusters=result["n_groups"], **columns)

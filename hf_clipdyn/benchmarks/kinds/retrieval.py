@@ -26,11 +26,7 @@ _DEPTHS = (1, 5, 10)
 
 @dataclass(frozen=True)
 class RetrievalSettings(KindSettings):
-    """Among which images and captions is searched.
-
-    Attributes:
-        held_out: the last N images of the split, with their captions; None for all.
-    """
+    """Among which images and captions the model searches."""
 
     held_out: int | None = option(
         None, "Hold out the last N images for retrieval. Default: use all images.", within="[1, 1000000000]"

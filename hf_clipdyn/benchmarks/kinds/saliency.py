@@ -24,13 +24,14 @@ from hf_clipdyn.benchmarks.saliency_rows import (
     HUMAN,
     LEFT_OUT,
     PIXELS,
-    ScoredMaps,
+    ImageRows,
     TrialRow,
 )
 from hf_clipdyn.benchmarks.sources import Source
 from hf_clipdyn.benchmarks.views import crop_view, whole_view
 from hf_clipdyn.data.images import decode_image
 from hf_clipdyn.errors import ConfigError, DatasetError
+from hf_clipdyn.memory import keep_freed_blocks
 from hf_clipdyn.metrics.bootstrap import Resampling, Scale, mean_intervals
 from hf_clipdyn.metrics.saliency_map_scores import METRICS
 from hf_clipdyn.options import option
@@ -43,23 +44,32 @@ NEUTRAL_TEXT = "a photo."
 PROBES = ("attention", "attention_layers", "rollout", "gradient_input", "grad_cam")
 """The maps that can be read out of a model, see `hf_clipdyn.models.maps`."""
 
-_SCALES: dict[str, Scale] = {"auc": "share", "auc_judd": "share", "sauc": "share", "sim": "share"}
 _CHUNK = 32
+# The centre bias is built from the fixations that are sAUC's negatives, without the image's own: with few images it is
+# high where the negatives are. On OSIE it has .34 to .41 with 20 images, .49 with 700.
 _FEW_IMAGES = 100
-"""The centre bias is built from the fixations that are sAUC's negatives, without the image's own: with few images it is
-high where the negatives are. On OSIE it has .34 to .41 with 20 images, .49 with 700."""
 _THREADS = 8
 _CEILING_MAPS = 16_000
 _SMOOTHED = "smoothed"
-_CONSTANT: dict[str, Any] = {"neutral_title": "constant map"}
+_JOINS = ("metric", "variant", "subset")
+_BASELINES = {
+    CENTRE_GAUSSIAN: "centre Gaussian",
+    CENTRE_BIAS: "centre bias",
+    PIXELS: "gradient energy",
+}
+_OBSERVERS = "observers"
 _REFERENCES = {
-    CENTRE_GAUSSIAN: {"probe": "", "role": "baseline", "reference": CENTRE_GAUSSIAN},
-    CENTRE_BIAS: {"probe": "", "role": "baseline", "reference": CENTRE_BIAS},
-    PIXELS: {"probe": "", "role": "baseline", "reference": PIXELS},
-    HUMAN: {"probe": "", "role": "human", "reference": "observers"},
+    **{name: {"probe": "", "role": "baseline", "reference": name} for name in _BASELINES},
+    HUMAN: {"probe": "", "role": "human", "reference": _OBSERVERS},
 }
 """Columns of the numbers of maps that come from no model, by their name in the trials."""
-_JOINS = ("metric", "variant", "subset")
+_CONSTANT: dict[str, Any] = {"better": "high", "neutral_title": "constant map"}
+_AUCS = {
+    "auc": ("AUC", "of the fixations against all pixels"),
+    "auc_judd": ("AUC-Judd", "with Judd's thresholds, against pixels without fixations"),
+    "sauc": ("shuffled AUC", "against the fixations on other images; a centre bias gains nothing"),
+}
+_SCALES: dict[str, Scale] = dict.fromkeys([*_AUCS, "sim"], "share")
 
 Floats = NDArray[np.float64]
 
@@ -115,36 +125,17 @@ class Saliency(Kind[SaliencySettings]):
                 title="NSS",
                 meaning="Normalised scanpath saliency: mean of the standardised map at the fixations.",
                 unit="standard deviations",
-                better="high",
                 neutral=0.0,
                 overview=Overview(rank=90),
                 **_CONSTANT,
             ),
-            "auc": Term(
-                title="AUC",
-                meaning="Area under the ROC curve of the fixations against all pixels.",
-                better="high",
-                neutral=0.5,
-                **_CONSTANT,
-            ),
-            "auc_judd": Term(
-                title="AUC-Judd",
-                meaning="Area under the ROC curve with Judd's thresholds, against pixels without fixations.",
-                better="high",
-                neutral=0.5,
-                **_CONSTANT,
-            ),
-            "sauc": Term(
-                title="shuffled AUC",
-                meaning="Area under the ROC curve against the fixations on other images; a centre bias gains nothing.",
-                better="high",
-                neutral=0.5,
-                **_CONSTANT,
-            ),
+            **{
+                name: Term(title=title, meaning=f"Area under the ROC curve {rest}.", neutral=0.5, **_CONSTANT)
+                for name, (title, rest) in _AUCS.items()
+            },
             "cc": Term(
                 title="CC",
                 meaning="Pearson correlation of the map with the density of the fixations.",
-                better="high",
                 neutral=0.0,
                 overview=Overview(rank=90),
                 **_CONSTANT,
@@ -180,10 +171,11 @@ class Saliency(Kind[SaliencySettings]):
             "grad_cam": "Grad-CAM",
         },
         references=(
-            Reference(role="baseline", name=CENTRE_GAUSSIAN, title="centre Gaussian", joins=_JOINS),
-            Reference(role="baseline", name=CENTRE_BIAS, title="centre bias", joins=_JOINS),
-            Reference(role="baseline", name=PIXELS, title="gradient energy", joins=_JOINS),
-            Reference(role="human", name="observers", title="humans", joins=_JOINS),
+            *(
+                Reference(role="baseline", name=name, title=title, joins=_JOINS)
+                for name, title in _BASELINES.items()
+            ),
+            Reference(role="human", name=_OBSERVERS, title="humans", joins=_JOINS),
         ),
     )
     trial_columns: ClassVar = {
@@ -207,7 +199,7 @@ class Saliency(Kind[SaliencySettings]):
         if source.metadata.pixels_per_degree is None:
             raise DatasetError(
                 f"{source.name} does not say how many pixels are one degree of visual angle: "
-                "state pixels_per_degree in the facts of its loader."
+                "set pixels_per_degree in its metadata."
             )
         self.preprocess = settings.preprocess
         self._probes = list(settings.probes)
@@ -229,12 +221,9 @@ class Saliency(Kind[SaliencySettings]):
         self._observers = Observers(
             self._viewed, source.metadata.pixels_per_degree, common.seed, self._image_map
         )
-        self._scored = ScoredMaps(self._observers)
-        self._captions = (
-            None
-            if settings.captions is None
-            else first_captions(settings.captions, [one.image_id for one in self._viewed])
-        )
+        self._captions: list[str] | None = None
+        if settings.captions is not None:
+            self._captions = first_captions(settings.captions, [one.image_id for one in self._viewed])
         self._reference_trials: list[TrialRow] | None = None
         self.fingerprint = digest(
             self.name,
@@ -263,7 +252,7 @@ class Saliency(Kind[SaliencySettings]):
         """Scores of every map of every image, the baselines' and the observers' among them."""
         from hf_clipdyn.models.maps import GRADIENT_PROBES, saliency_maps
 
-        _keep_freed_memory()
+        keep_freed_blocks()
         if self._reference_trials is None:
             self._reference_trials = self._reference_rows()
         _check_precision(readout, Stimuli(self._array, np.array([one.item for one in self._viewed[:64]])))
@@ -281,15 +270,15 @@ class Saliency(Kind[SaliencySettings]):
                 text=text,
                 captions=None if captions is None else captions[list(part)],
             )
-            rows = _threaded(
-                lambda at: self._scored.model_rows(
-                    at, {place: maps[at - part[0]] for place, maps in found.maps.items()}
-                ),
-                part,
-            )
-            for place, cause in found.unavailable.items():
-                rows += [row for at in part for row in self._scored.rows_without(at, place, cause)]
-            return rows
+
+            def rows_of(at: int) -> list[TrialRow]:
+                image = ImageRows(self._observers, at)
+                rows = image.of_model({place: maps[at - part[0]] for place, maps in found.maps.items()})
+                for place, cause in found.unavailable.items():
+                    rows += image.without_map(place, cause)
+                return rows
+
+            return _threaded(rows_of, part)
 
         found = map_over_processes(_parts(len(self._viewed), min(_CHUNK, readout.batch_size)), work)
         rows = [row for part in found for row in part] + self._reference_trials
@@ -301,7 +290,8 @@ class Saliency(Kind[SaliencySettings]):
         ceiling = max(1, _CEILING_MAPS // len(self._viewed))
 
         def work(at: int) -> list[TrialRow]:
-            return self._scored.reference_rows(at, ceiling, np.asarray(self._array[self._viewed[at].item]))
+            pixels = np.asarray(self._array[self._viewed[at].item])
+            return ImageRows(self._observers, at).of_references(ceiling, pixels)
 
         found = map_over_processes(_parts(len(self._viewed), _CHUNK), lambda part: _threaded(work, part))
         return [row for rows in found for row in rows]
@@ -332,17 +322,11 @@ class Saliency(Kind[SaliencySettings]):
                     continue  # not asked of this probe
                 if (probe, name) == (CENTRE_BIAS, "sauc") and 0 < counts[at] < _FEW_IMAGES:
                     note = f"biased below one half with fewer than {_FEW_IMAGES} images"
+                n, (low, high) = int(counts[at]), intervals[at].tolist()
+                value = float(np.nanmean(values[:, at])) if n else float("nan")
+                counted: dict[str, Any] = {"n": n, "n_clusters": n, "note": note}
                 numbers.append(
-                    Number(
-                        metric=name,
-                        value=float(np.nanmean(values[:, at])) if counts[at] else float("nan"),
-                        ci_low=float(intervals[at, 0]),
-                        ci_high=float(intervals[at, 1]),
-                        n=int(counts[at]),
-                        n_clusters=int(counts[at]),
-                        note=note,
-                        **columns,
-                    )
+                    Number(metric=name, value=value, ci_low=low, ci_high=high, **counted, **columns)
                 )
         return numbers
 
@@ -380,20 +364,8 @@ def _threaded(work: Callable[[int], Sequence[TrialRow]], part: Sequence[int]) ->
     from accelerate import PartialState
 
     workers = max(1, min(_THREADS, (os.cpu_count() or 1) // PartialState().num_processes))
-    if workers == 1:
-        return [row for at in part for row in work(at)]
     with ThreadPoolExecutor(workers) as pool:
         return [row for rows in pool.map(work, part) for row in rows]
-
-
-def _keep_freed_memory() -> None:
-    """Have the C library keep the memory of freed maps, which triples the speed of scoring them.
-
-    After one block just below 32 MiB was freed, glibc no longer returns such blocks to the system. Otherwise each map
-    of 4 MB is mapped and cleared again, dozens of times per image. Other C libraries ignore it.
-    """
-    block = np.empty(31 * 2**20, np.uint8)
-    del block
 
 
 def _check_precision(readout: Readout, stimuli: Stimuli) -> None:

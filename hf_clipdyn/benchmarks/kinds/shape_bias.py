@@ -1,6 +1,5 @@
 """Does shape or texture decide where they conflict (Geirhos et al. 2019)? By prompts, and without text."""
 
-from collections.abc import Iterator
 from typing import Any, ClassVar
 
 import numpy as np
@@ -9,7 +8,6 @@ from numpy.typing import NDArray
 
 from hf_clipdyn.benchmarks.base import (
     Common,
-    Influence,
     Kind,
     KindSettings,
     cosine_distance,
@@ -18,36 +16,31 @@ from hf_clipdyn.benchmarks.base import (
     similarity,
     unit,
 )
-from hf_clipdyn.benchmarks.labels import rank
 from hf_clipdyn.benchmarks.linear_probe import decide_crossed
-from hf_clipdyn.benchmarks.prompts import class_embeddings, default_templates, prompt_sets
+from hf_clipdyn.benchmarks.prompts import class_embeddings, default_templates, prompt_sets, rank
 from hf_clipdyn.benchmarks.readout import Readout, Stimuli
 from hf_clipdyn.benchmarks.shape_scores import (
     CONFLICT,
+    CROSSED_PROBE,
+    HUMAN,
     LINEAR_PROBE,
     OBSERVERS,
     OTHER_CUE,
-    consistency_influences_of,
-    decision_influences_of,
-    preference_influences,
-    probe_influences,
-    score_consistency,
-    score_decisions,
-    score_preference,
-    score_probe,
+    TEXT_FREE,
+    shape_influences,
+    shape_numbers,
 )
 from hf_clipdyn.benchmarks.sources import Source
 from hf_clipdyn.data.imagenet_names import imagenet_names
 from hf_clipdyn.data.prompts import PHOTO
 from hf_clipdyn.metrics.shape_bias import GEIRHOS_CLASSES
 from hf_clipdyn.metrics.shape_decisions import shape_decisions
-from hf_clipdyn.results.row import Number
 from hf_clipdyn.results.terms import KindTerms, Overview, Reference, Term
 
 __all__ = ["ShapeBias", "triplet_preferences"]
 
 _CUES = ("shape", "texture", "shape_exemplar", "texture_exemplar")
-_TEXT_FREE, _PROBE, _HUMAN, _THOUSAND = "text_free", "crossed_probe", "human", "imagenet_1000"
+_THOUSAND = "imagenet_1000"
 _LOGIT_SCALE = 100  # CLIP's, and part of the 1,000-way protocol: its softmax is averaged over classes
 _SHARE: dict[str, Any] = {"limits": (0.0, 1.0), "perception": "high"}
 _BIAS: dict[str, Any] = _SHARE | {
@@ -105,16 +98,14 @@ class ShapeBias(Kind[KindSettings]):
                 better="high",
                 **_SHARE,
             ),
-            "shape_accuracy": Term(
-                title="shape accuracy",
-                meaning="Share of images whose shape is named, by prompts (S / n) or by a linear probe.",
-                **_SHARE,
-            ),
-            "texture_accuracy": Term(
-                title="texture accuracy",
-                meaning="Share of images whose texture is named, by prompts (T / n) or by a linear probe.",
-                **_SHARE,
-            ),
+            **{
+                f"{cue}_accuracy": Term(
+                    title=f"{cue} accuracy",
+                    meaning=f"Share of images whose {cue} is named, by prompts ({named} / n) or by a linear probe.",
+                    **_SHARE,
+                )
+                for cue, named in (("shape", "S"), ("texture", "T"))
+            },
             "error_consistency": Term(
                 title="error consistency with humans",
                 meaning="Cohen's kappa of correct shape decisions, mean over the observers; 0 is the agreement that "
@@ -181,7 +172,7 @@ class ShapeBias(Kind[KindSettings]):
         self.left_out = int(pixels.broken.sum())
         self.fingerprint = digest(
             self.name,
-            _PROBE,
+            CROSSED_PROBE,
             pixels.fingerprint,
             columns.to_dict("list"),
             self._classes,
@@ -201,7 +192,7 @@ class ShapeBias(Kind[KindSettings]):
         table = pd.DataFrame(answers, columns=["position", "observer", "decision"])
         rows = self._images.iloc[table.pop("position").to_numpy(np.int64)].reset_index(drop=True)
         humans: pd.DataFrame = rows.assign(
-            protocol=_HUMAN, observer=table["observer"], decision=table["decision"]
+            protocol=HUMAN, observer=table["observer"], decision=table["decision"]
         )
         return humans
 
@@ -211,7 +202,7 @@ class ShapeBias(Kind[KindSettings]):
         blocks = []
         if not readout.only_text:
             preferences, effects = triplet_preferences(embeddings, self._images)
-            blocks += [self._images.assign(protocol=_TEXT_FREE, preference=preferences, mate_effect=effects)]
+            blocks += [self._images.assign(protocol=TEXT_FREE, preference=preferences, mate_effect=effects)]
             blocks += [self._probed(embeddings, cue) for cue in OTHER_CUE]
         if readout.encoder.reads_text:
             for name, templates in self._prompts.items():
@@ -239,42 +230,11 @@ class ShapeBias(Kind[KindSettings]):
             rows[f"{other}_exemplar"],
         )
         decisions = [names[code] if code >= 0 else None for code in decided]
-        trials: pd.DataFrame = rows.assign(protocol=_PROBE, cue=cue, decision=decisions)
+        trials: pd.DataFrame = rows.assign(protocol=CROSSED_PROBE, cue=cue, decision=decisions)
         return trials
 
-    @staticmethod
-    def score(trials: pd.DataFrame, common: Common) -> list[Number]:
-        """Shape bias and accuracies of every prompt set, the text-free measures, consistency with people."""
-        parts = _by_protocol(trials)
-        numbers: list[Number] = []
-        for protocol, rows in parts.items():
-            if protocol == _TEXT_FREE:
-                numbers += score_preference(rows, common)
-            elif protocol == _PROBE:
-                numbers += score_probe(rows, common)
-            elif protocol == _HUMAN:
-                numbers += score_consistency(parts[""], rows, common)
-            else:
-                numbers += score_decisions(protocol, rows, common)
-        return numbers
-
-    @staticmethod
-    def influences(trials: pd.DataFrame) -> Iterator[Influence]:
-        """All numbers are smooth functions of means over images."""
-        parts = _by_protocol(trials)
-        for protocol, rows in parts.items():
-            if protocol == _TEXT_FREE:
-                yield from preference_influences(rows)
-            elif protocol == _PROBE:
-                yield from probe_influences(rows)
-            elif protocol == _HUMAN:
-                yield from consistency_influences_of(parts[""], rows)
-            else:
-                yield from decision_influences_of(protocol, rows)
-
-
-def _by_protocol(trials: pd.DataFrame) -> dict[str, pd.DataFrame]:
-    return {str(protocol): rows for protocol, rows in trials.groupby("protocol", sort=False)}
+    score = staticmethod(shape_numbers)
+    influences = staticmethod(shape_influences)
 
 
 def triplet_preferences(

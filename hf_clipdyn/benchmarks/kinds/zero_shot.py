@@ -6,8 +6,7 @@ import numpy as np
 import pandas as pd
 
 from hf_clipdyn.benchmarks.base import Common, Kind, KindSettings, decode, digest, number
-from hf_clipdyn.benchmarks.labels import labels_of, rank
-from hf_clipdyn.benchmarks.prompts import class_embeddings, default_templates
+from hf_clipdyn.benchmarks.prompts import class_embeddings, default_templates, labels_of, rank
 from hf_clipdyn.benchmarks.readout import Readout, Stimuli
 from hf_clipdyn.benchmarks.sources import Source
 from hf_clipdyn.metrics.zero_shot_accuracy import zero_shot_accuracy
@@ -17,6 +16,7 @@ from hf_clipdyn.results.terms import KindTerms, Overview, Reference, Term
 __all__ = ["ZeroShot"]
 
 _KEPT = 5
+_SHARE: dict[str, Any] = {"limits": (0.0, 1.0), "better": "high", "perception": "high"}
 
 
 class ZeroShot(Kind[KindSettings]):
@@ -35,17 +35,13 @@ class ZeroShot(Kind[KindSettings]):
             "top1": Term(
                 title="zero-shot accuracy",
                 meaning="Correct zero-shot decisions (top 1) among all images.",
-                limits=(0.0, 1.0),
-                better="high",
-                perception="high",
                 overview=Overview(rank=30),
+                **_SHARE,
             ),
             "top5": Term(
                 title="zero-shot accuracy, top 5",
                 meaning="Images whose class is among the first five decisions.",
-                limits=(0.0, 1.0),
-                better="high",
-                perception="high",
+                **_SHARE,
             ),
         },
         references=(Reference(role="chance", title="chance", joins=("metric",)),),

@@ -1,18 +1,19 @@
 """BAPPS (Zhang et al. 2018), the data of LPIPS: patches judged by two-alternative choice, and by same or different."""
 
 import warnings
-from collections.abc import Iterator
 from functools import cached_property
-from typing import Any
 
-from hf_clipdyn.data.base import DataBuilder, SubsetWarning, configs
+from hf_clipdyn.data.base import DataBuilder, Rows, SubsetWarning, configs
 from hf_clipdyn.data.files import FileIndex, SourceFile
 from hf_clipdyn.data.metadata import DatasetMetadata
 from hf_clipdyn.data.tables import number_of, read_npy
 from hf_clipdyn.errors import DatasetError
 
-__all__ = ["Bapps"]
-
+# By configuration: folder and column of the judgements, and columns of the images by their folders.
+_COLUMNS = {
+    "twoafc": ("judge", "judgement", {"ref": "reference", "p0": "image_0", "p1": "image_1"}),
+    "jnd": ("same", "same", {"p0": "image_0", "p1": "image_1"}),
+}
 _SUBSETS = ("traditional", "cnn", "mix", "superres", "deblur", "color", "frameinterp")
 
 
@@ -30,7 +31,6 @@ class Bapps(DataBuilder):
         rows={"twoafc/val": 36_344, "jnd/val": 9_600},
         licence="BSD 2-clause for the code; none stated for the images",
         licence_id="unknown",
-        may_redistribute=False,
         where="github.com/richzhang/PerceptualSimilarity (scripts/download_dataset.sh)",
         citation="""@inproceedings{zhang2018unreasonable,
   title = {The Unreasonable Effectiveness of Deep Features as a Perceptual Metric},
@@ -59,33 +59,14 @@ class Bapps(DataBuilder):
             )
         return list(self._splits)
 
-    def rows(self, split: str) -> Iterator[dict[str, Any]]:
+    def rows(self, split: str) -> Rows:
         files = self._splits[split]
         for subset in (name for name in _SUBSETS if files.has_folder(name)):
-            inside = files.folder(subset)
-            if self.config.name == "jnd":
-                yield from self._jnd(inside, subset, split)
-            else:
-                yield from self._twoafc(inside, subset, split)
+            yield from self._judged(files.folder(subset), subset, split)
 
-    def _twoafc(self, files: FileIndex, subset: str, split: str) -> Iterator[dict[str, Any]]:
-        for judge, images in self._judged(files, split, "judge", ("ref", "p0", "p1")):
-            yield {
-                "reference": images[0],
-                "image_0": images[1],
-                "image_1": images[2],
-                "judgement": _proportion(judge),
-                "subset": subset,
-            }
-
-    def _jnd(self, files: FileIndex, subset: str, split: str) -> Iterator[dict[str, Any]]:
-        for judge, images in self._judged(files, split, "same", ("p0", "p1")):
-            yield {"image_0": images[0], "image_1": images[1], "same": _proportion(judge), "subset": subset}
-
-    def _judged(
-        self, files: FileIndex, split: str, judge: str, folders: tuple[str, ...]
-    ) -> Iterator[tuple[SourceFile, list[str]]]:
-        places = [files.folder(name) for name in folders]
+    def _judged(self, files: FileIndex, subset: str, split: str) -> Rows:
+        judge, column, columns = _COLUMNS[self.config.name]
+        places = [files.folder(name) for name in columns]
         kept = dropped = 0
         for file in files.folder(judge).files:
             if file.suffix != ".npy":
@@ -96,16 +77,20 @@ class Bapps(DataBuilder):
                 continue
             for image, place in zip(images, places, strict=True):
                 if image is None:
-                    raise DatasetError(f"{file.path} judges an image that {place.root} lacks: unpack it too.")
+                    raise DatasetError(f"{place.root} has no image for {file.path}: unpack it too.")
             kept += 1
-            yield file, [self.image(image) for image in images if image is not None]
+            paths = [self.image(image) for image in images if image is not None]
+            yield {
+                **dict(zip(columns.values(), paths, strict=True)),
+                column: _proportion(file),
+                "subset": subset,
+            }
         if not kept:
             raise DatasetError(
                 f"{files.root} has no {judge}/*.npy with existing images: unpack all its folders."
             )
-        if (
-            dropped and self.metadata.official_rows(self.config.name, split) is None
-        ):  # otherwise that number shows it
+        # If the official number of rows is known, it shows what is missing.
+        if dropped and self.metadata.official_rows(self.config.name, split) is None:
             warnings.warn(
                 f"{dropped:,} of the {kept + dropped:,} judgements of {files.root} have no images and are left out.",
                 SubsetWarning,

@@ -1,17 +1,15 @@
 """CAT2000 (Borji and Itti 2015): 2,000 pictures in 20 categories, with the fixations of 24 observers each."""
 
-from collections.abc import Iterator
-from typing import Any
+import math
 
 import numpy as np
 
+from hf_clipdyn.data.base import Rows
 from hf_clipdyn.data.files import SourceFile
-from hf_clipdyn.data.fixations import Fixation, FixationBuilder, points_of
+from hf_clipdyn.data.fixations import Fixation, FixationBuilder
 from hf_clipdyn.data.metadata import DatasetMetadata
 from hf_clipdyn.data.tables import read_mat
 from hf_clipdyn.errors import DatasetError
-
-__all__ = ["Cat2000"]
 
 
 class Cat2000(FixationBuilder):
@@ -27,7 +25,6 @@ class Cat2000(FixationBuilder):
         rows={"train": 2000},
         licence="none stated",
         licence_id="unknown",
-        may_redistribute=False,
         where="saliency.mit.edu/results_cat2000.html (trainSet.zip)",
         # From memory, not verified: a 42-inch screen of 1,920 pixels at 106 cm.
         pixels_per_degree=38.0,
@@ -40,9 +37,9 @@ class Cat2000(FixationBuilder):
     )
     layout = ("Stimuli/", "FIXATIONLOCS/|FIXATIONMAPS/")
     default_split = "train"
+    recordings = "FIXATIONLOCS or FIXATIONMAPS"
 
-    def rows(self, split: str) -> Iterator[dict[str, Any]]:
-        del split  # there is one
+    def rows(self, split: str) -> Rows:
         files = self.files.folder("trainSet") if self.files.has_folder("trainSet") else self.files
         located = {
             _key(file.parts): file
@@ -55,16 +52,20 @@ class Cat2000(FixationBuilder):
                 continue  # the archive keeps blurred maps beside the stimuli
             points = located.get(_key(image.parts))
             fixation_map = maps.image("/".join(image.parts))
-            if points is None and fixation_map is None:
-                raise DatasetError(
-                    f"{image.path} has no fixations in FIXATIONLOCS or FIXATIONMAPS: unpack them too."
-                )
-            fixations = _fixations(points, self.size(image)) if points else []
+            fixations = None if points is None else _fixations(points, self.size(image))
             yield self.row(image, fixations, fixation_map, "/".join((*image.parts[-2:-1], image.stem)))
 
 
 def _fixations(file: SourceFile, size: tuple[int, int]) -> list[Fixation]:
-    return points_of(np.asarray(read_mat(file.path, "fixLocs")["fixLocs"]), file.path, size)
+    """Fixations from a map that is nonzero where somebody looked."""
+    binary = np.asarray(read_mat(file.path, "fixLocs")["fixLocs"])
+    if binary.shape != size[::-1]:
+        raise DatasetError(
+            f"{file.path} contains a map of the shape {binary.shape}, but its photograph has {size} pixels: "
+            "use the official files."
+        )
+    ys, xs = np.nonzero(binary)
+    return [(float(x), float(y), math.nan, "") for x, y in zip(xs, ys, strict=True)]
 
 
 def _key(parts: tuple[str, ...]) -> tuple[str, str]:

@@ -3,8 +3,6 @@
 from hf_clipdyn.data.metadata import DatasetMetadata
 from hf_clipdyn.data.shards import ShardBuilder
 
-__all__ = ["Cc12m"]
-
 
 class Cc12m(ShardBuilder):
     """About 12 million pairs at publication; kind ``captions``, split ``train``."""
@@ -12,9 +10,7 @@ class Cc12m(ShardBuilder):
     metadata = DatasetMetadata(
         kind="captions",
         title="Conceptual 12M",
-        rows={},
         licence="Google's terms for the captions; the photographs belong to their authors",
-        may_redistribute=False,
         where="github.com/google-research-datasets/conceptual-12m (links), or pixparse/cc12m-wds on the Hub (shards)",
         citation="""@inproceedings{changpinyo2021conceptual,
   title = {Conceptual {12M}: Pushing Web-Scale Image-Text Pre-Training To Recognize Long-Tail Visual Concepts},

@@ -3,8 +3,6 @@
 from hf_clipdyn.data.metadata import DatasetMetadata
 from hf_clipdyn.data.shards import ShardBuilder
 
-__all__ = ["Cc3m"]
-
 
 class Cc3m(ShardBuilder):
     """About 3.3 million pairs at publication; kind ``captions``, splits ``train`` and ``validation``."""
@@ -12,9 +10,7 @@ class Cc3m(ShardBuilder):
     metadata = DatasetMetadata(
         kind="captions",
         title="Conceptual Captions",
-        rows={},
         licence="Google's terms for the captions; the photographs belong to their authors",
-        may_redistribute=False,
         where="ai.google.com/research/ConceptualCaptions (links), or pixparse/cc3m-wds on the Hub (shards)",
         citation="""@inproceedings{sharma2018conceptual,
   title = {Conceptual Captions: A Cleaned, Hypernymed, Image Alt-text Dataset For Automatic Image Captioning},

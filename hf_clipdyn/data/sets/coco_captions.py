@@ -1,16 +1,13 @@
 """COCO Captions (Chen et al. 2015)."""
 
 import re
-from collections.abc import Iterator
-from typing import Any
 
+from hf_clipdyn.data.base import Rows
 from hf_clipdyn.data.captioned import CaptionListBuilder
 from hf_clipdyn.data.files import SourceFile
 from hf_clipdyn.data.metadata import DatasetMetadata
-from hf_clipdyn.data.tables import read_json
+from hf_clipdyn.data.tables import expecting, read_json
 from hf_clipdyn.errors import DatasetError
-
-__all__ = ["CocoCaptions"]
 
 _ANNOTATIONS = re.compile(r"captions_(?P<split>train|val)(?P<year>2014|2017)\.json", re.IGNORECASE)
 
@@ -27,7 +24,6 @@ class CocoCaptions(CaptionListBuilder):
         title="COCO Captions",
         rows={"total": 123_287},
         licence="CC BY 4.0 for the captions; the photographs belong to their authors on Flickr",
-        may_redistribute=False,
         where="cocodataset.org/#download",
         citation="""@article{chen2015microsoft,
   title = {Microsoft {COCO} Captions: Data Collection and Evaluation Server},
@@ -38,12 +34,7 @@ class CocoCaptions(CaptionListBuilder):
 }""",
     )
     layout = (
-        "|".join(
-            [
-                "captions.txt",
-                *(f"captions_{split}{year}.json" for split in ("train", "val") for year in (2014, 2017)),
-            ]
-        ),
+        "captions.txt|captions_train2014.json|captions_train2017.json|captions_val2014.json|captions_val2017.json",
         "*.jpg|*.jpeg|*.png|*.webp",
     )
 
@@ -64,25 +55,20 @@ class CocoCaptions(CaptionListBuilder):
     def splits(self) -> list[str]:
         return sorted(self._annotations()) or [self.default_split]
 
-    def rows(self, split: str) -> Iterator[dict[str, Any]]:
+    def rows(self, split: str) -> Rows:
         annotations = self._annotations().get(split)
         if annotations is None:
             yield from super().rows(split)
             return
-        folder = annotations.stem.rpartition("_")[
-            2
-        ]  # captions_train2017.json describes the images in train2017/
+        # captions_train2017.json describes the images in train2017/
+        folder = annotations.stem.rpartition("_")[2]
         photographs = self.files.folder(folder) if self.files.has_folder(folder) else self.files
         yield from self.captioned(photographs, _pairs(annotations.path), annotations.path)
 
 
-def _pairs(path: str) -> Iterator[tuple[str, str]]:
+def _pairs(path: str) -> list[tuple[str, str]]:
     content = read_json(path)
-    try:
+    with expecting("structured like COCO's captions", path):
         names = {image["id"]: str(image["file_name"]) for image in content["images"]}
-        for annotation in content["annotations"]:
-            yield names[annotation["image_id"]], str(annotation["caption"])
-    except (KeyError, TypeError) as error:
-        raise DatasetError(
-            f"{path} is not structured like COCO's captions ({error!r}): use the official file."
-        ) from error
+        annotations = content["annotations"]
+        return [(names[annotation["image_id"]], str(annotation["caption"])) for annotation in annotations]

@@ -5,10 +5,8 @@ from collections.abc import Iterator
 from hf_clipdyn.data.files import FileIndex
 from hf_clipdyn.data.metadata import DatasetMetadata
 from hf_clipdyn.data.quality import QualityBuilder, Rating
-from hf_clipdyn.data.tables import integer_of, number_of, read_xlsx
+from hf_clipdyn.data.tables import integer_of, read_xlsx
 from hf_clipdyn.errors import DatasetError
-
-__all__ = ["Csiq"]
 
 # Names of the distortions in the workbook, and those in folders and file names.
 _ARCHIVE_NAMES = {
@@ -33,7 +31,6 @@ class Csiq(QualityBuilder):
         rows={"test": 866},
         licence="none stated",
         licence_id="unknown",
-        may_redistribute=False,
         where="s2.smu.edu/~eclarson/csiq.html (src_imgs.zip, dst_imgs.zip, csiq.DMOS.xlsx)",
         citation="""@article{larson2010most,
   title = {Most apparent distortion: full-reference image quality assessment and the role of strategy},
@@ -55,8 +52,7 @@ class Csiq(QualityBuilder):
 
     def ratings(self) -> Iterator[Rating]:
         path = self.files.file("csiq.DMOS.xlsx").path
-        for number, row in enumerate(read_xlsx(path, ["image", "dst_type", "dst_lev", "dmos"]), start=1):
-            where = f"{path}, entry {number}"
+        for where, row in read_xlsx(path, ["image", "dst_type", "dst_lev", "dmos"]):
             distortion = _ARCHIVE_NAMES.get(str(row["dst_type"]).strip().lower())
             if distortion is None:
                 raise DatasetError(
@@ -65,13 +61,12 @@ class Csiq(QualityBuilder):
             # A sheet contains the name 1600 as a number.
             image = str(row["image"]).strip().removesuffix(".0")
             level = integer_of(row["dst_lev"], where)
-            deviation = row.get("dmos_std")
             yield Rating(
                 distorted=f"{image}.{distortion}.{level}.png",
                 reference=f"{image}.png",
                 distortion=distortion,
                 level=level,
-                score=number_of(row["dmos"], where),
+                score=row["dmos"],
                 where=where,
-                **({} if deviation is None else {"score_std": number_of(deviation, where)}),
+                score_std=row.get("dmos_std"),
             )

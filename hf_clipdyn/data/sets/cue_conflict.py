@@ -7,16 +7,12 @@ class are included. The trials of the human observers (``cue-conflict_subject-01
 
 import re
 from collections import defaultdict
-from collections.abc import Iterator
-from typing import Any
 
-from hf_clipdyn.data.base import DataBuilder
+from hf_clipdyn.data.base import DataBuilder, Rows
 from hf_clipdyn.data.files import FileIndex
 from hf_clipdyn.data.metadata import DatasetMetadata
-from hf_clipdyn.data.tables import read_csv
+from hf_clipdyn.data.tables import check_new, read_csv
 from hf_clipdyn.errors import DatasetError
-
-__all__ = ["CLASSES", "CueConflict"]
 
 CLASSES = (
     *("airplane", "bear", "bicycle", "bird", "boat", "bottle", "car", "cat"),
@@ -54,8 +50,7 @@ class CueConflict(DataBuilder):
     companion = "-human-trials"
     layout = ("|".join(f"{name}/" for name in CLASSES),)
 
-    def rows(self, split: str) -> Iterator[dict[str, Any]]:
-        del split  # there is one
+    def rows(self, split: str) -> Rows:
         answers = _human_answers(self.files)
         seen: dict[str, str] = {}
         for file in self.files.images():
@@ -76,9 +71,7 @@ class CueConflict(DataBuilder):
                 raise DatasetError(
                     f"{file.path} shows the shape {shape!r} in the folder {folder!r}: move it."
                 )
-            if image_id in seen:
-                raise DatasetError(f"{file.path} repeats {seen[image_id]}: remove one of them.")
-            seen[image_id] = file.path
+            check_new(seen, image_id, file.path)
             yield {
                 "image": self.image(file),
                 "image_id": image_id,
@@ -102,18 +95,17 @@ class CueConflict(DataBuilder):
 def _human_answers(files: FileIndex) -> dict[str, list[dict[str, str]]]:
     """The answers of the observers by image; ``na`` if there was none in time."""
     answers: dict[str, list[dict[str, str]]] = defaultdict(list)
-    known = {*CLASSES, "na"}
+    seen: dict[str, str] = {}
     for file in files.files:
         if not _TRIAL_FILE.fullmatch(file.name):
             continue
-        for row in read_csv(file.path, ["subj", "object_response", "imagename"]):
+        for where, row in read_csv(file.path, ["subj", "object_response", "imagename"]):
             response = row["object_response"].lower()
-            if response not in known:
+            if response not in (*CLASSES, "na"):
                 raise DatasetError(
-                    f"{file.path}: {response!r} is not an answer in this experiment: correct that row."
+                    f"{where}: {response!r} is not an answer in this experiment: correct that line."
                 )
             image_id = _TRIAL_PREFIX.sub("", row["imagename"]).rsplit(".", 1)[0].lower()
-            if any(row["subj"] == answer["subject"] for answer in answers[image_id]):
-                raise DatasetError(f"{file.path}: {row['subj']} answered {image_id} twice: remove one trial.")
+            check_new(seen, f"the answer of {row['subj']} to {image_id}", where)
             answers[image_id].append({"subject": row["subj"], "response": response})
     return answers

@@ -3,8 +3,6 @@
 from hf_clipdyn.data.captioned import CaptionListBuilder
 from hf_clipdyn.data.metadata import DatasetMetadata
 
-__all__ = ["Flickr30k"]
-
 
 class Flickr30k(CaptionListBuilder):
     """31,783 photographs with five captions each; kind ``captions``, split ``train``."""
@@ -14,7 +12,6 @@ class Flickr30k(CaptionListBuilder):
         title="Flickr30k",
         rows={"train": 31_783},
         licence="research use only; the photographs belong to their authors on Flickr",
-        may_redistribute=False,
         where="shannon.cs.illinois.edu/DenotationGraph, or nlphuji/flickr30k on the Hub",
         citation="""@article{young2014image,
   title = {From image descriptions to visual denotations: New similarity metrics for semantic inference over

@@ -3,8 +3,6 @@
 from hf_clipdyn.data.captioned import CaptionListBuilder
 from hf_clipdyn.data.metadata import DatasetMetadata
 
-__all__ = ["Flickr8k"]
-
 
 class Flickr8k(CaptionListBuilder):
     """8,091 photographs with five captions each; kind ``captions``, split ``train``."""
@@ -14,7 +12,6 @@ class Flickr8k(CaptionListBuilder):
         title="Flickr8k",
         rows={"train": 8091},
         licence="research use only; the photographs belong to their authors on Flickr",
-        may_redistribute=False,
         where="forms.illinois.edu/sec/1713398, or jxie/flickr8k on the Hub",
         citation="""@article{hodosh2013framing,
   title = {Framing Image Description as a Ranking Task: Data, Models and Evaluation Metrics},

@@ -3,8 +3,6 @@
 from hf_clipdyn.data.captioned import CaptionedBuilder
 from hf_clipdyn.data.metadata import DatasetMetadata
 
-__all__ = ["Hub"]
-
 
 class Hub(CaptionedBuilder):
     """``load_dataset("hub", repo_id="owner/name")``, or just ``load_dataset("owner/name")``.
@@ -15,10 +13,7 @@ class Hub(CaptionedBuilder):
     metadata = DatasetMetadata(
         kind="captions",
         title="A data set on the Hub with images and captions",
-        rows={},
         licence="that of the data set",
         licence_id="unknown",
-        may_redistribute=False,
         where="the Hub: give its name as repo_id, owner/name",
-        citation="",
     )

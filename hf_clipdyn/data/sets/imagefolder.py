@@ -1,19 +1,16 @@
 """Any folder of images, with a ``metadata.csv`` or ``metadata.jsonl`` with their captions."""
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
-from hf_clipdyn.data.captioned import CaptionedBuilder
+from hf_clipdyn.data.base import Rows
+from hf_clipdyn.data.captioned import CaptionedBuilder, split_in
 from hf_clipdyn.data.files import SourceFile
 from hf_clipdyn.data.metadata import DatasetMetadata
 from hf_clipdyn.data.mirrors import CAPTION_COLUMNS
 from hf_clipdyn.data.tables import read_csv, read_json_lines
 from hf_clipdyn.errors import DatasetError
 
-__all__ = ["Imagefolder"]
-
 _METADATA = ("metadata.csv", "metadata.jsonl")
-_SPLITS = ("train", "validation", "valid", "val", "test")
 
 
 class Imagefolder(CaptionedBuilder):
@@ -27,19 +24,16 @@ class Imagefolder(CaptionedBuilder):
     metadata = DatasetMetadata(
         kind="captions",
         title="A folder of captioned images",
-        rows={},
         licence="that of the folder",
         licence_id="unknown",
-        may_redistribute=False,
         where="your own disk: images, and metadata.csv or metadata.jsonl with file_name and caption",
-        citation="",
     )
     layout = ("|".join(_METADATA),)
 
     def _caption_files(self) -> dict[str, SourceFile]:
         found: dict[str, SourceFile] = {}
         for file in self.files.named(*_METADATA):
-            split = next((p.lower() for p in file.parts[:-1] if p.lower() in _SPLITS), self.default_split)
+            split = split_in(file.parts[:-1]) or self.default_split
             if split in found:
                 raise DatasetError(
                     f"{file.path} and {found[split].path} both describe {split!r}: remove one."
@@ -50,27 +44,24 @@ class Imagefolder(CaptionedBuilder):
     def splits(self) -> list[str]:
         return list(self._caption_files())
 
-    def rows(self, split: str) -> Iterator[dict[str, Any]]:
+    def rows(self, split: str) -> Rows:
         file = self._caption_files()[split]
         yield from self.captioned(self.files.beside(file), _pairs(file.path), file.path)
 
 
 def _pairs(path: str) -> Iterator[tuple[str, str]]:
-    rows: list[Mapping[str, Any]] = (
-        list(read_json_lines(path))
-        if path.lower().endswith(".jsonl")
-        else list(read_csv(path, ["file_name"]))
-    )
-    columns = set(rows[0]) if rows else set()
+    is_lines = path.lower().endswith(".jsonl")
+    rows = list(read_json_lines(path) if is_lines else read_csv(path, ["file_name"]))
+    columns = set(rows[0][1]) if rows else set()
     column = next((name for name in CAPTION_COLUMNS if name in columns), None)
     if column is None:
         raise DatasetError(
             f"{path} has the columns {sorted(columns)}, but none for the caption: "
             f"name it one of {', '.join(CAPTION_COLUMNS)}."
         )
-    for number, row in enumerate(rows, start=1):
+    for where, row in rows:
         name, captions = row.get("file_name"), row.get(column)
         if not isinstance(name, str) or not isinstance(captions, str | list):
-            raise DatasetError(f"{path}, row {number} has no file_name or no {column}: complete that row.")
+            raise DatasetError(f"{where} has no file_name or no {column}: complete that line.")
         for caption in [captions] if isinstance(captions, str) else captions:
             yield name, str(caption)

@@ -4,8 +4,6 @@ from hf_clipdyn.data.metadata import DatasetMetadata
 from hf_clipdyn.data.prompts import IMAGENET
 from hf_clipdyn.data.wordnet import WordnetBuilder
 
-__all__ = ["Imagenet"]
-
 
 class Imagenet(WordnetBuilder):
     """``val/<wnid>/*.JPEG`` and ``train/<wnid>/*.JPEG``; kind ``labels``, splits ``train`` and ``validation``.
@@ -19,7 +17,6 @@ class Imagenet(WordnetBuilder):
         title="ImageNet",
         rows={"train": 1_281_167, "validation": 50_000},
         licence="ImageNet's terms of access: non-commercial research, no redistribution",
-        may_redistribute=False,
         where="image-net.org, or ILSVRC/imagenet-1k on the Hub (after accepting its terms)",
         citation="""@article{russakovsky2015imagenet,
   title = {{ImageNet} Large Scale Visual Recognition Challenge},

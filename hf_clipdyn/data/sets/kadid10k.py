@@ -4,11 +4,9 @@ from collections.abc import Iterator
 
 from hf_clipdyn.data.files import FileIndex
 from hf_clipdyn.data.metadata import DatasetMetadata
-from hf_clipdyn.data.quality import CODED_NAME, QualityBuilder, Rating
-from hf_clipdyn.data.tables import number_of, read_csv
+from hf_clipdyn.data.quality import QualityBuilder, Rating, parse_name
+from hf_clipdyn.data.tables import read_csv
 from hf_clipdyn.errors import DatasetError
-
-__all__ = ["Kadid10k"]
 
 _DISTORTIONS = (
     "Gaussian blur",
@@ -51,7 +49,6 @@ class Kadid10k(QualityBuilder):
         title="KADID-10k",
         rows={"test": 10_125},
         licence="Pixabay licence for the photographs; research use",
-        may_redistribute=False,
         where="database.mmsp-kn.de/kadid-10k-database.html",
         citation="""@inproceedings{lin2019kadid,
   title = {{KADID-10k}: A Large-scale Artificially Distorted {IQA} Database},
@@ -73,25 +70,19 @@ class Kadid10k(QualityBuilder):
 
     def ratings(self) -> Iterator[Rating]:
         path = self.files.file("dmos.csv").path
-        for number, row in enumerate(read_csv(path, ["dist_img", "ref_img", "dmos"]), start=2):
-            where = f"{path}, line {number}"
-            match = CODED_NAME.fullmatch(row["dist_img"])
-            code = int(match["distortion"]) if match else 0
-            if match is None or not 1 <= code <= len(_DISTORTIONS):
+        for where, row in read_csv(path, ["dist_img", "ref_img", "dmos"]):
+            reference, distortion, level = parse_name(row["dist_img"], _DISTORTIONS, where)
+            if row["ref_img"].lower().rsplit(".", 1)[0] != reference.lower():
                 raise DatasetError(
-                    f"{where}: {row['dist_img']!r} is not a name like I01_01_01.png: correct that line."
-                )
-            if row["ref_img"].lower().rsplit(".", 1)[0] != match["reference"].lower():
-                raise DatasetError(
-                    f"{where}: {row['dist_img']} is made from {match['reference']}, not from {row['ref_img']}: "
+                    f"{where}: {row['dist_img']} is made from {reference}, not from {row['ref_img']}: "
                     "correct that line."
                 )
             yield Rating(
                 distorted=row["dist_img"],
                 reference=row["ref_img"],
-                distortion=_DISTORTIONS[code - 1],
-                level=int(match["level"]),
-                score=number_of(row["dmos"], where),
+                distortion=distortion,
+                level=level,
+                score=row["dmos"],
                 where=where,
-                **({"score_std": number_of(row["var"], where)} if row.get("var") else {}),
+                score_std=row.get("var"),
             )

@@ -11,8 +11,6 @@ from hf_clipdyn.data.quality import QualityBuilder, Rating
 from hf_clipdyn.data.tables import number_of, read_mat
 from hf_clipdyn.errors import DatasetError
 
-__all__ = ["Live"]
-
 # The scores are one row of numbers: first for the first folder, img1.bmp to img227.bmp, and so on.
 _FOLDERS = {"jp2k": 227, "jpeg": 233, "wn": 174, "gblur": 174, "fastfading": 174}
 _IMAGES = sum(_FOLDERS.values())
@@ -61,28 +59,28 @@ class Live(QualityBuilder):
         path = self.files.file("dmos_realigned.mat" if realigned else "dmos.mat").path
         variable = "dmos_new" if realigned else "dmos"
         scores = read_mat(path, variable, "orgs")
-        names_path = self.files.file("refnames_all.mat").path
-        names = [
-            str(np.squeeze(cell)) for cell in read_mat(names_path, "refnames_all")["refnames_all"].ravel()
-        ]
-        columns = [np.ravel(scores[name]) for name in (variable, "orgs")]
+        values, originals = np.ravel(scores[variable]), np.ravel(scores["orgs"])
         deviations = np.ravel(scores.get("dmos_std", []))
-        for source, values in ((path, columns[0]), (path, columns[1]), (names_path, names)):
-            if len(values) != _IMAGES:
+        if len(deviations) != _IMAGES:
+            deviations = np.full(_IMAGES, np.nan)
+        names_path = self.files.file("refnames_all.mat").path
+        names = read_mat(names_path, "refnames_all")["refnames_all"].ravel()
+        for source, column in ((path, values), (path, originals), (names_path, names)):
+            if len(column) != _IMAGES:
                 raise DatasetError(
-                    f"{source} has {len(values)} entries instead of {_IMAGES}: use the official file."
+                    f"{source} has {len(column)} entries instead of {_IMAGES}: use the official file."
                 )
         images = ((folder, n) for folder, count in _FOLDERS.items() for n in range(1, count + 1))
         for index, (folder, number) in enumerate(images):
             where = f"{path}, entry {index + 1} ({folder}/img{number}.bmp)"
-            if number_of(columns[1][index], where):
+            if number_of(originals[index], where):
                 continue
             yield Rating(
                 distorted=f"{folder}/img{number}.bmp",
-                reference=names[index],
+                reference=str(np.squeeze(names[index])),
                 distortion=folder,
                 level=None,
-                score=number_of(columns[0][index], where),
+                score=values[index],
                 where=where,
-                **({"score_std": float(deviations[index])} if len(deviations) == _IMAGES else {}),
+                score_std=None if np.isnan(deviations[index]) else deviations[index],
             )

@@ -1,16 +1,13 @@
 """Material appearance (Lagunas et al. 2019): which of two rendered materials is more similar to the reference?"""
 
 import hashlib
-from collections.abc import Iterator
 from typing import Any
 
-from hf_clipdyn.data.base import DataBuilder, configs
+from hf_clipdyn.data.base import DataBuilder, Rows, configs
 from hf_clipdyn.data.files import SourceFile
 from hf_clipdyn.data.metadata import DatasetMetadata
-from hf_clipdyn.data.tables import read_json
+from hf_clipdyn.data.tables import check_new, read_json
 from hf_clipdyn.errors import DatasetError
-
-__all__ = ["MaterialSimilarity"]
 
 _MATERIALS = 100
 _SPLITS = ("train", "test")
@@ -53,7 +50,7 @@ class MaterialSimilarity(DataBuilder):
     def splits(self) -> list[str]:
         return [name for name in _SPLITS if self.files.named(_answers(name))]
 
-    def rows(self, split: str) -> Iterator[dict[str, Any]]:
+    def rows(self, split: str) -> Rows:
         materials = self._materials()
         path = self.files.file(_answers(split)).path
         content = read_json(path)
@@ -64,7 +61,7 @@ class MaterialSimilarity(DataBuilder):
             raise DatasetError(
                 f"{path} has {len(answers)} answers and {len(agreement)} agreements: use the official file."
             )
-        seen: set[tuple[int, ...]] = set()
+        seen: dict[str, str] = {}
         for number, (answer, votes) in enumerate(zip(answers, agreement, strict=True)):
             where = f"{path}, answer {number}"
             reference, preferred, other = _whole_numbers(answer, 3, _MATERIALS - 1, where)
@@ -73,10 +70,7 @@ class MaterialSimilarity(DataBuilder):
                 raise DatasetError(
                     f"{where} compares an image with itself or has no votes: use the official file."
                 )
-            triplet = (reference, *sorted((preferred, other)))
-            if triplet in seen:
-                raise DatasetError(f"{where} repeats a triplet: remove one of the answers.")
-            seen.add(triplet)
+            check_new(seen, f"the triplet {(reference, *sorted((preferred, other)))}", where)
             digest = hashlib.sha256(f"{split} {reference} {preferred} {other}".encode()).digest()
             first, second = (preferred, other) if digest[0] % 2 else (other, preferred)
             yield {

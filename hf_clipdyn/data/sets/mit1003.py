@@ -1,19 +1,16 @@
 """MIT1003 (Judd et al. 2009): 1,003 photographs, 15 observers."""
 
-import math
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 
+from hf_clipdyn.data.base import Rows
 from hf_clipdyn.data.files import SourceFile
 from hf_clipdyn.data.fixations import Fixation, FixationBuilder
 from hf_clipdyn.data.gaze import detect_fixations
 from hf_clipdyn.data.metadata import DatasetMetadata
-from hf_clipdyn.data.tables import read_mat
+from hf_clipdyn.data.tables import expecting, read_mat
 from hf_clipdyn.errors import DatasetError
-
-__all__ = ["Mit1003"]
 
 
 class Mit1003(FixationBuilder):
@@ -29,7 +26,6 @@ class Mit1003(FixationBuilder):
         rows={"test": 1003},
         licence="none stated",
         licence_id="unknown",
-        may_redistribute=False,
         where="people.csail.mit.edu/tjudd/WherePeopleLook (ALLSTIMULI.zip, DATA.zip, ALLFIXATIONMAPS.zip)",
         # As the authors blur their maps; their detection of fixations uses 34 (gaze.py).
         pixels_per_degree=35.0,
@@ -43,20 +39,15 @@ class Mit1003(FixationBuilder):
 }""",
     )
     layout = ("ALLSTIMULI/", "ALLFIXATIONMAPS/|DATA/")
+    recordings = "ALLFIXATIONMAPS or DATA"
 
-    def rows(self, split: str) -> Iterator[dict[str, Any]]:
-        del split  # there is one
+    def rows(self, split: str) -> Rows:
         maps = self.files.folder_if_any("ALLFIXATIONMAPS")
         recordings = self._recordings()
         for image in self.files.folder("ALLSTIMULI").images():
-            fixation_map = maps.image(f"{image.stem}_fixMap.jpg")
             of_image = recordings.get(image.stem.lower(), [])
-            if fixation_map is None and not of_image:
-                raise DatasetError(
-                    f"{image.path} has neither a map in ALLFIXATIONMAPS nor recordings in DATA: unpack them too."
-                )
-            fixations = [f for subject, file in of_image for f in _fixations(file, subject)]
-            yield self.row(image, fixations, fixation_map)
+            fixations = [fixation for subject, file in of_image for fixation in _fixations(file, subject)]
+            yield self.row(image, fixations if of_image else None, maps.image(f"{image.stem}_fixMap.jpg"))
 
     def _recordings(self) -> dict[str, list[tuple[str, SourceFile]]]:
         """Subjects and their recordings by image."""
@@ -71,16 +62,11 @@ def _fixations(file: SourceFile, subject: str) -> Iterator[Fixation]:
     """The recording is the only structure in the file; MATLAB truncates its name to 63 characters."""
     content = read_mat(file.path)
     structures = [value for value in content.values() if isinstance(value, np.ndarray) and value.dtype.names]
-    try:
+    with expecting("a recording with DATA.eyeData", file.path):
         (recording,) = structures
         samples = recording["DATA"].ravel()[0]["eyeData"].ravel()[0]
         gaze = np.asarray(samples, dtype=float)[:, :2]
-    except (IndexError, KeyError, TypeError, ValueError) as error:
-        raise DatasetError(
-            f"{file.path} contains no DATA.eyeData ({error}): use the official file."
-        ) from error
     if gaze.shape[1] < 2:
         raise DatasetError(f"{file.path} contains positions without x and y: use the official file.")
     for x, y, duration in detect_fixations(gaze):
-        if not (math.isnan(x) or math.isnan(y)):
-            yield x, y, duration, subject
+        yield x, y, duration, subject

@@ -1,15 +1,11 @@
 """NIGHTS (Fu et al. 2023): which of two generated variations is more similar to the reference?"""
 
-from collections.abc import Iterator
 from functools import cached_property
-from typing import Any
 
-from hf_clipdyn.data.base import DataBuilder
+from hf_clipdyn.data.base import DataBuilder, Rows
 from hf_clipdyn.data.metadata import DatasetMetadata
-from hf_clipdyn.data.tables import integer_of, number_of, read_csv
+from hf_clipdyn.data.tables import check_new, integer_of, number_of, read_csv
 from hf_clipdyn.errors import DatasetError
-
-__all__ = ["Nights"]
 
 _SPLITS = ("train", "val", "test")
 _NEEDED = ("id", "left_vote", "right_vote", "ref_path", "left_path", "right_path", "split")
@@ -43,29 +39,24 @@ class Nights(DataBuilder):
 
     @cached_property
     def _table(self) -> dict[str, list[tuple[str, dict[str, str]]]]:
-        path = self.files.file("data.csv").path
         found: dict[str, list[tuple[str, dict[str, str]]]] = {}
-        seen: set[str] = set()
-        for number, row in enumerate(read_csv(path, _NEEDED), start=2):
-            where = f"{path}, line {number}"
+        seen: dict[str, str] = {}
+        for where, row in read_csv(self.files.file("data.csv").path, _NEEDED):
             if row["split"] not in _SPLITS:
                 raise DatasetError(
                     f"{where}: {row['split']!r} is not one of {', '.join(_SPLITS)}: correct that line."
                 )
-            if row["id"] in seen:
-                raise DatasetError(f"{where} repeats the triplet {row['id']}: remove one of the lines.")
-            seen.add(row["id"])
+            check_new(seen, f"the triplet {row['id']}", where)
             found.setdefault(row["split"], []).append((where, row))
         return found
 
     def splits(self) -> list[str]:
         return [name for name in _SPLITS if name in self._table]
 
-    def rows(self, split: str) -> Iterator[dict[str, Any]]:
+    def rows(self, split: str) -> Rows:
         folder = self.files.beside(self.files.file("data.csv"))
         for where, row in self._table[split]:
-            variations = [folder.image(row[column]) for column in ("left_path", "right_path")]
-            left, right = variations
+            left, right = (folder.image(row[column]) for column in ("left_path", "right_path"))
             if left is None or right is None:
                 continue
             reference = folder.image(row["ref_path"])
@@ -76,13 +67,12 @@ class Nights(DataBuilder):
                 raise DatasetError(
                     f"{where}: {against:g} and {prefer:g} votes express no preference: correct that line."
                 )
+            subset = "imagenet" if row.get("is_imagenet", "").lower() in ("true", "1") else "no_imagenet"
             yield {
                 "reference": self.image(reference),
                 "image_0": self.image(left),
                 "image_1": self.image(right),
                 "judgement": prefer / (against + prefer),
                 "votes": integer_of(row["votes"], where) if row.get("votes") else None,
-                "subset": "imagenet"
-                if row.get("is_imagenet", "").lower() in ("true", "1")
-                else "no_imagenet",
+                "subset": subset,
             }

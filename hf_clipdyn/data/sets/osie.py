@@ -5,12 +5,11 @@ from typing import Any
 
 import numpy as np
 
+from hf_clipdyn.data.base import Rows
 from hf_clipdyn.data.fixations import Fixation, FixationBuilder
 from hf_clipdyn.data.metadata import DatasetMetadata
-from hf_clipdyn.data.tables import read_mat
+from hf_clipdyn.data.tables import check_new, expecting, read_mat
 from hf_clipdyn.errors import DatasetError
-
-__all__ = ["Osie"]
 
 
 class Osie(FixationBuilder):
@@ -39,14 +38,14 @@ class Osie(FixationBuilder):
     )
     layout = ("stimuli/", "fixations.mat")
 
-    def rows(self, split: str) -> Iterator[dict[str, Any]]:
-        del split  # there is one
+    def rows(self, split: str) -> Rows:
         path = self.files.file("fixations.mat").path
         stimuli = self.files.folder("stimuli")
         found = False
-        seen: set[str] = set()
-        for entry in read_mat(path, "fixations")["fixations"].ravel():
-            try:
+        seen: dict[str, str] = {}
+        entries = read_mat(path, "fixations")["fixations"].ravel()
+        for position, entry in enumerate(entries, start=1):
+            with expecting("structured like OSIE's", path):
                 name = str(np.squeeze(entry["img"][0, 0]))
                 subjects = entry["subjects"][0, 0].ravel()
                 fixations = [
@@ -54,13 +53,7 @@ class Osie(FixationBuilder):
                     for number, subject in enumerate(subjects, start=1)
                     for fixation in _of_subject(subject, str(number))
                 ]
-            except (IndexError, KeyError, TypeError, ValueError) as error:
-                raise DatasetError(
-                    f"{path} is not structured like OSIE's ({error}): use the official file."
-                ) from error
-            if name in seen:
-                raise DatasetError(f"{path} contains {name} twice: use the official file.")
-            seen.add(name)
+            check_new(seen, name, f"{path}, entry {position}")
             image = stimuli.image(name)
             if image is not None:
                 found = True

@@ -2,19 +2,15 @@
 
 import hashlib
 import itertools
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
 
 import datasets
 import numpy as np
 
-from hf_clipdyn.data.base import DataBuilder
+from hf_clipdyn.data.base import DataBuilder, Rows
 from hf_clipdyn.data.metadata import DatasetMetadata
 from hf_clipdyn.data.synthetic_distortions import distortion_ladder, load_photograph
 from hf_clipdyn.errors import DatasetError
-
-__all__ = ["Photographs", "PhotographsConfig"]
 
 
 @dataclass
@@ -53,17 +49,13 @@ class Photographs(DataBuilder):
     metadata = DatasetMetadata(
         kind="distortion_ladder",
         title="A folder of photographs, distorted synthetically",
-        rows={},
         licence="that of the folder",
         licence_id="unknown",
-        may_redistribute=False,
         where="your own disk: images, in sub-folders or not",
-        citation="",
     )
     layout = ("*.jpg|*.jpeg|*.png|*.bmp|*.webp|*.tif|*.tiff",)
 
-    def rows(self, split: str) -> Iterator[dict[str, Any]]:
-        del split  # there is one
+    def rows(self, split: str) -> Rows:
         files = list(self.files.images())
         folders = zip(*(file.parts[:-1] for file in files), strict=False)
         # Folders that contain all photographs are not part of their names.

@@ -2,17 +2,15 @@
 
 import math
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 
+from hf_clipdyn.data.base import Rows
 from hf_clipdyn.data.files import FileIndex, SourceFile
 from hf_clipdyn.data.fixations import Fixation, FixationBuilder
 from hf_clipdyn.data.metadata import DatasetMetadata
-from hf_clipdyn.data.tables import read_mat
+from hf_clipdyn.data.tables import expecting, read_mat
 from hf_clipdyn.errors import DatasetError
-
-__all__ = ["Salicon"]
 
 _SPLITS = ("train", "val")
 
@@ -30,7 +28,6 @@ class Salicon(FixationBuilder):
         title="SALICON",
         rows={"train": 10_000, "val": 5_000},
         licence="CC BY 4.0 for the annotations; the photographs belong to their authors on Flickr",
-        may_redistribute=False,
         where="salicon.net/challenge-2017, or Jasonzhangggg/salicon on the Hub",
         # The SALICON API blurs its maps with a sigma of 19 pixels; a mouse has no visual angle.
         pixels_per_degree=19.0,
@@ -43,6 +40,7 @@ class Salicon(FixationBuilder):
 }""",
     )
     layout = ("images/|*.jpg", "train/|val/", "*.mat|*.png")
+    recordings = "fixations.zip"
 
     def splits(self) -> list[str]:
         found = [split for split in _SPLITS if any(self._of_split(split, ".mat", ".png"))]
@@ -59,27 +57,21 @@ class Salicon(FixationBuilder):
             if file.suffix in suffixes and split in map(str.lower, file.parts[:-1])
         )
 
-    def rows(self, split: str) -> Iterator[dict[str, Any]]:
+    def rows(self, split: str) -> Rows:
         recordings = {file.stem.lower(): file for file in self._of_split(split, ".mat")}
         maps = FileIndex(
             self.files.root, (SourceFile(f.path, (f.name,)) for f in self._of_split(split, ".png"))
         )
         for image in self._of_split(split, ".jpg", ".jpeg"):
-            recording, fixation_map = recordings.get(image.stem.lower()), maps.image(image.name)
-            if recording is None and fixation_map is None:
-                raise DatasetError(f"{image.path} has neither fixations nor a map: unpack fixations.zip too.")
-            yield self.row(image, _fixations(recording) if recording else (), fixation_map)
+            recording = recordings.get(image.stem.lower())
+            yield self.row(image, _fixations(recording) if recording else None, maps.image(image.name))
 
 
 def _fixations(file: SourceFile) -> list[Fixation]:
     gaze = read_mat(file.path, "gaze")["gaze"]
     found: list[Fixation] = []
-    try:
+    with expecting("structured like SALICON's", file.path):
         for number, subject in enumerate(gaze.ravel(), start=1):
             points = np.asarray(subject["fixations"], dtype=float).reshape(-1, 2)
             found.extend((float(x) - 1, float(y) - 1, math.nan, str(number)) for x, y in points)
-    except (IndexError, KeyError, TypeError, ValueError) as error:
-        raise DatasetError(
-            f"{file.path} is not structured like SALICON's ({error}): use the official file."
-        ) from error
     return found

@@ -4,8 +4,6 @@ from hf_clipdyn.data.metadata import DatasetMetadata
 from hf_clipdyn.data.sets.tid2013 import Tid2013
 from hf_clipdyn.data.tid import TidBuilder
 
-__all__ = ["Tid2008"]
-
 
 class Tid2008(TidBuilder):
     """1,700 distorted images with their mean opinion scores, 0 to 9, higher is better; split ``test``."""
@@ -15,7 +13,6 @@ class Tid2008(TidBuilder):
         title="TID2008",
         rows={"test": 1700},
         licence="research use; no licence for redistribution stated",
-        may_redistribute=False,
         where="www.ponomarenko.info/tid2008.htm",
         citation="""@article{ponomarenko2009tid2008,
   title = {{TID2008}: A Database for Evaluation of Full-Reference Visual Quality Assessment Metrics},

@@ -3,8 +3,6 @@
 from hf_clipdyn.data.metadata import DatasetMetadata
 from hf_clipdyn.data.tid import TidBuilder
 
-__all__ = ["Tid2013"]
-
 
 class Tid2013(TidBuilder):
     """3,000 distorted images with their mean opinion scores, 0 to 9, higher is better; split ``test``."""
@@ -14,7 +12,6 @@ class Tid2013(TidBuilder):
         title="TID2013",
         rows={"test": 3000},
         licence="research use; no licence for redistribution stated",
-        may_redistribute=False,
         where="www.ponomarenko.info/tid2013.htm",
         citation="""@article{ponomarenko2015image,
   title = {Image database {TID2013}: Peculiarities, results and perspectives},

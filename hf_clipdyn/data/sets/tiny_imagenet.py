@@ -9,8 +9,6 @@ from hf_clipdyn.data.tables import lines_of
 from hf_clipdyn.data.wordnet import WordnetBuilder
 from hf_clipdyn.errors import DatasetError
 
-__all__ = ["TinyImagenet"]
-
 
 class TinyImagenet(WordnetBuilder):
     """100,000 training and 10,000 validation images; kind ``labels``, splits ``train`` and ``valid``.
@@ -24,7 +22,6 @@ class TinyImagenet(WordnetBuilder):
         title="Tiny ImageNet",
         rows={"train": 100_000, "valid": 10_000},
         licence="ImageNet's terms of access: non-commercial research, no redistribution",
-        may_redistribute=False,
         where="cs231n.stanford.edu/tiny-imagenet-200.zip, or zh-plus/tiny-imagenet on the Hub",
         citation="""@techreport{le2015tiny,
   title = {Tiny {ImageNet} Visual Recognition Challenge},

@@ -3,8 +3,6 @@
 from hf_clipdyn.data.metadata import DatasetMetadata
 from hf_clipdyn.data.shards import ShardBuilder
 
-__all__ = ["Webdataset"]
-
 
 class Webdataset(ShardBuilder):
     """A folder of your own shards; kind ``captions``."""
@@ -12,10 +10,7 @@ class Webdataset(ShardBuilder):
     metadata = DatasetMetadata(
         kind="captions",
         title="Tar shards of images and captions",
-        rows={},
         licence="that of the shards",
         licence_id="unknown",
-        may_redistribute=False,
         where="your own disk: *.tar of pairs such as 0001.jpg and 0001.txt",
-        citation="",
     )

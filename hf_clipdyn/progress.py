@@ -1,0 +1,38 @@
+"""How progress is shown: bars on a terminal or in a notebook, and the log elsewhere."""
+
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+__all__ = ["draws_bars", "library_bars"]
+
+
+def draws_bars() -> bool:
+    """Whether bars are drawn: on a terminal or in a notebook, unless a variable forbids them.
+
+    The variables are ``TQDM_DISABLE`` and ``HF_HUB_DISABLE_PROGRESS_BARS``.
+    """
+    from huggingface_hub import constants
+
+    switched_off = os.environ.get("TQDM_DISABLE", "").lower() not in ("", "0", "false")
+    if switched_off or constants.HF_HUB_DISABLE_PROGRESS_BARS:
+        return False
+    return "ipykernel" in sys.modules or (sys.stderr is not None and sys.stderr.isatty())
+
+
+@contextmanager
+def library_bars(shown: bool) -> Iterator[None]:
+    """Within it, `datasets`, `transformers` and the Hub's client draw no bars unless ``shown``."""
+    import datasets.utils.logging
+    import transformers.utils.logging  # it switches the bars of the Hub's client too
+
+    libraries = (datasets.utils.logging, transformers.utils.logging)
+    hidden = [] if shown else [one for one in libraries if one.is_progress_bar_enabled()]
+    for one in hidden:
+        one.disable_progress_bar()
+    try:
+        yield
+    finally:
+        for one in hidden:
+            one.enable_progress_bar()

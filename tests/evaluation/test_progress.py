@@ -1,0 +1,111 @@
+"""What `clipdyn evaluate` shows while it works: a line a revision, bars on a terminal only, nothing with --quiet."""
+
+import logging
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+if sys.platform != "win32":
+    import fcntl
+    import pty
+    import struct
+    import termios
+
+pytestmark = pytest.mark.filterwarnings("ignore::hf_clipdyn.data.base.SubsetWarning")
+LINES = [f"epoch-00{n}: {2 * n + 2} of 6 cells done, N s" for n in range(3)]
+
+
+@pytest.fixture
+def command(store, data, tmp_path):
+    """`command("--quiet")`: the command line that measures three revisions, with caches of its own."""
+    arguments = ["me/run", "--store", str(store), "--output", str(tmp_path / "results.parquet")]
+    arguments += ["--benchmarks", "zero_shot/cifar10", f"--data-dir=cifar10={data['cifar10']}"]
+    arguments += ["--n-resamples", "0", "--device", "cpu", "--cache-dir", str(tmp_path / "pixels")]
+    return lambda *more: [sys.executable, "-m", "hf_clipdyn.cli", "evaluate", *arguments, *more]
+
+
+def environment(tmp_path: Path, **variables: str) -> dict[str, str]:
+    cache = {"HF_DATASETS_CACHE": str(tmp_path / "tables"), "PYTHONWARNINGS": "ignore"}
+    return {**os.environ, **cache, **variables}
+
+
+def plain(printed: str) -> list[str]:
+    """The lines, with seconds as ``N``."""
+    return re.sub(r"\d+ s$", "N s", printed, flags=re.MULTILINE).splitlines()
+
+
+@pytest.mark.parametrize("flags", [(), ("--no-show-progress",)], ids=["bare", "no bars"])
+def test_without_a_terminal_there_is_a_line_a_revision_and_no_bar(command, tmp_path, flags):
+    done = subprocess.run(command(*flags), capture_output=True, text=True, env=environment(tmp_path))
+    assert done.returncode == 0, done.stderr
+    assert plain(done.stderr) == LINES, "neither our bars nor those of datasets"
+    assert done.stdout.startswith("24 numbers of 3 revisions on 1 benchmark are in ")
+    again = subprocess.run(command(*flags), capture_output=True, text=True, env=environment(tmp_path))
+    assert (again.stderr, again.stdout) == ("", done.stdout), "what was done before is not announced"
+
+
+def test_quiet_leaves_the_result_the_warnings_and_the_errors(command, tmp_path):
+    done = subprocess.run(command("--quiet"), capture_output=True, text=True, env=environment(tmp_path))
+    assert (done.returncode, done.stderr) == (0, "")
+    assert len(done.stdout.splitlines()) == 1
+    for file in (tmp_path / "results.trials").iterdir():
+        file.unlink()
+    again = ("--quiet", "--rescore", "--revisions", "epoch-001", "--no-final-texts")
+    done = subprocess.run(command(*again), capture_output=True, text=True, env=environment(tmp_path))
+    assert done.stderr == (
+        "clipdyn: warning: epoch-001 on zero_shot/cifar10 has no trials and keeps its numbers: evaluate it again.\n"
+    )
+    done = subprocess.run(
+        command("--quiet", "--suite", "none"), capture_output=True, text=True, env=environment(tmp_path)
+    )
+    assert done.stderr.startswith("clipdyn: error: There is no suite 'none'.")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="needs a pseudo-terminal")
+@pytest.mark.parametrize(
+    ("flags", "variables", "bars"),
+    [
+        ((), {}, True),
+        (("--no-show-progress",), {}, False),
+        ((), {"TQDM_DISABLE": "1"}, False),
+        ((), {"HF_HUB_DISABLE_PROGRESS_BARS": "1"}, False),
+    ],
+    ids=["terminal", "flag", "TQDM_DISABLE", "HF_HUB_DISABLE_PROGRESS_BARS"],
+)
+def test_a_terminal_has_bars_unless_a_flag_or_a_variable_forbids_them(
+    command, tmp_path, flags, variables, bars
+):
+    terminal, side = pty.openpty()
+    fcntl.ioctl(side, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 100, 0, 0))
+    with subprocess.Popen(
+        command("--revisions", "epoch-001", *flags),
+        stdout=subprocess.DEVNULL,
+        stderr=side,
+        env=environment(tmp_path, **variables),
+    ):
+        os.close(side)
+        printed = b""
+        try:
+            while block := os.read(terminal, 65536):
+                printed += block
+        except OSError:  # the other side is closed
+            pass
+    os.close(terminal)
+    text = printed.decode()
+    assert ("evaluating:" in text) == bars
+    assert "epoch-001: 2 of 2 cells done" in text
+    if not bars:
+        assert len(text.splitlines()) == 1
+
+
+def test_a_library_call_prints_nothing_and_logs_for_those_who_configure_logging(evaluate, capfd, caplog):
+    evaluate("zero_shot/cifar10", revisions="epoch-000", show_progress=True)
+    assert capfd.readouterr() == ("", "")
+    assert not caplog.messages
+    caplog.set_level(logging.INFO, "hf_clipdyn")
+    evaluate("zero_shot/cifar10", revisions="epoch-000", show_progress=True)
+    assert plain("\n".join(caplog.messages)) == ["[RANK 0] epoch-000: 2 of 2 cells done, N s"]
