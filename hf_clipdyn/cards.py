@@ -9,7 +9,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.metadata import version
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import quote
 
 from huggingface_hub import CardData, DatasetCardData, ModelCardData
@@ -18,6 +18,7 @@ from markupsafe import Markup
 
 from hf_clipdyn.bundled import template_path
 from hf_clipdyn.errors import CONTROL
+from hf_clipdyn.schema import Matches
 
 __all__ = [
     "CardFacts",
@@ -99,6 +100,10 @@ def render_card(template: str, data: CardData, **values: Any) -> str:
     return _ENVIRONMENT.from_string(text).render(card_data=head, **values).rstrip() + "\n"
 
 
+# A name in the Python code of a card, which a journal from elsewhere must not extend.
+ClassName = Annotated[str, Matches(r"[A-Za-z_][A-Za-z0-9_]{0,99}", "the name of a class")]
+
+
 @dataclass(frozen=True)
 class CardSource:
     """Where imported weights come from.
@@ -130,6 +135,9 @@ class CardFacts:
         licence: identifier of the Hub's list (`apache-2.0`), or None if unknown.
         language: codes of the captions' languages.
         scale: name of the model's size (`tiny`, `vit-b-32`).
+        model_class: class of transformers that reads the weights.
+        processor_class: class that reads the processor; None if there is none.
+        task: the Hub's name of the model's task (`pipeline_tag`), or None.
         parameters: number of parameters.
         seed: the seed of the run.
         recipe: hyper-parameters, for the card's table.
@@ -145,6 +153,9 @@ class CardFacts:
     licence: str | None = None
     language: tuple[str, ...] = ("en",)
     scale: str | None = None
+    model_class: ClassName = "CLIPModel"
+    processor_class: ClassName | None = "CLIPProcessor"
+    task: str | None = "zero-shot-image-classification"
     parameters: int | None = None
     seed: int | None = None
     recipe: Mapping[str, Any] = field(default_factory=dict)
@@ -170,10 +181,10 @@ def revision_card(
         language=list(facts.language) or None,
         license=facts.licence,
         library_name="transformers",
-        pipeline_tag="zero-shot-image-classification",
+        pipeline_tag=facts.task,
         datasets=list(facts.datasets) or None,
         tags=[
-            "clip",
+            *(["clip"] if facts.model_class == "CLIPModel" else []),
             "hf-clipdyn",
             "training-dynamics",
             *(["synthetic-data"] if facts.synthetic else []),

@@ -195,7 +195,7 @@ def _values(trajectories: Sequence[Trajectory]) -> pd.DataFrame:
     several = table.groupby(_BENCHMARK)["n_dtypes"].transform("max") > 1
     table["precision"] = table["dtype"].where(several, "")
     place = ["run", *_BENCHMARK, "metric", "variant", "subset", "condition", "probe"]
-    n_layers = table.groupby(place)["layer"].transform(lambda layers: layers.nunique(dropna=False))
+    n_layers = table.assign(layer=table["layer"].fillna(-1)).groupby(place)["layer"].transform("nunique")
     table["by_layer"] = table["layer"].notna() & (n_layers > 1)
     table["by_subset"] = table["subset"] != ""
     table["by_condition"] = ~table["condition"].isin(["", "none"]) & table["level"].isna()

@@ -17,7 +17,10 @@ def json_words(text: str, hidden: Container[str] = ()) -> str:
     held = json_object(text)
     if held is None:
         return text
-    return ", ".join(f"{name} {value}" for name, value in held.items() if name not in hidden)
+    shown = {
+        name: " ".join(map(str, value)) if isinstance(value, list) else value for name, value in held.items()
+    }
+    return ", ".join(f"{name} {value}" for name, value in shown.items() if name not in hidden)
 
 
 def json_object(text: str) -> dict[str, Any] | None:

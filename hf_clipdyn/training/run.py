@@ -219,7 +219,8 @@ def _run(
         publishers: list[Publisher] = []
         if accelerator.is_main_process:
             publishers = [
-                stack.enter_context(one) for one in _publishers(config, _card_facts(config, training), folder)
+                stack.enter_context(one)
+                for one in _publishers(config, _card_facts(config, training, processor), folder)
             ]
             for one in publishers:
                 one.check()
@@ -298,11 +299,13 @@ def _publishing(
     return callbacks
 
 
-def _card_facts(config: TrainingConfig, training: Training) -> CardFacts:
+def _card_facts(config: TrainingConfig, training: Training, processor: ProcessorMixin) -> CardFacts:
     return CardFacts(
         repo_id=repository(config),
         datasets=(config.dataset_name,),
         scale=config.size_name,
+        model_class=type(training.unwrapped.encoder).__name__.removeprefix("FSDP"),
+        processor_class=type(processor).__name__,
         parameters=sum(p.numel() for p in training.unwrapped.parameters()),
         seed=config.seed,
         licence=config.license,

@@ -70,6 +70,8 @@ def test_a_run_with_the_sigmoid_loss_publishes_what_auto_classes_and_evaluations
     model = AutoModel.from_pretrained("me/run", **where).eval()
     processor = AutoProcessor.from_pretrained("me/run", **where)
     assert (type(model), type(processor)) == (SiglipModel, SiglipProcessor)
+    card = next((tmp_path / "run" / "hub").rglob("README.md")).read_text(encoding="utf-8")
+    assert "from transformers import SiglipModel, SiglipProcessor" in card
     captions = ["a red picture", "noise in blue"]
     inputs = processor(
         text=captions,
