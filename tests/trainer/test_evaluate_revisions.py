@@ -1,5 +1,6 @@
 """The model of a real Trainer is measured while it trains, and training does not notice."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -152,7 +153,7 @@ def test_two_processes_measure_what_they_publish(
 ) -> None:
     sharding = ["fsdp='full_shard'", "fsdp_config={'version': 2}"] if sharded else []
     folder = ["--photographs", str(photographs["photographs"])]
-    launch(2, SCRIPT, str(tmp_path), "clip", *folder, "per_device_train_batch_size=4", *sharding)
+    launch(2, SCRIPT, *folder, str(tmp_path), "clip", "per_device_train_batch_size=4", *sharding)
 
     live = load_results(tmp_path / "results.parquet")
     assert set(live["revision"]) == {"epoch-000", "epoch-001", "epoch-002"}
