@@ -135,7 +135,7 @@ class Publisher:
             allow_identical=allow_identical,
             card=card or CardFacts(repo_id),
         )
-        self._journal = Journal.of_run(output_dir)
+        self._journal = Journal.of_run(Path(output_dir))
         self._retries = retries or RetryPolicy()
         # The threads repeat a whole revision, so single calls are not repeated.
         self._targets = self._facts.targets(run, token=token, retries=replace(self._retries, patience=0.0))
