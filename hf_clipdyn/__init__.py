@@ -8,32 +8,56 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from hf_clipdyn.bundled import load_metric, metric_path
+    from hf_clipdyn.config import TrainingConfig
     from hf_clipdyn.data import load_dataset
-    from hf_clipdyn.evaluation import evaluate_revisions
+    from hf_clipdyn.evaluation import evaluate_model, evaluate_revisions
     from hf_clipdyn.evaluation.compare import compare_revisions
-    from hf_clipdyn.revisions import Revision, list_revisions
+    from hf_clipdyn.report.page import write_report
+    from hf_clipdyn.report.plot import plot
+    from hf_clipdyn.results.read import load_results
+    from hf_clipdyn.revisions import Publisher, Revision, list_revisions
+    from hf_clipdyn.trainer import EvaluateRevisions, PublishRevisions
+    from hf_clipdyn.training.run import train
 
 __version__ = "0.1.0"
 
 _HOME = {
+    "EvaluateRevisions": "hf_clipdyn.trainer",
+    "PublishRevisions": "hf_clipdyn.trainer",
+    "Publisher": "hf_clipdyn.revisions",
     "Revision": "hf_clipdyn.revisions",
+    "TrainingConfig": "hf_clipdyn.config",
     "compare_revisions": "hf_clipdyn.evaluation.compare",
+    "evaluate_model": "hf_clipdyn.evaluation",
     "evaluate_revisions": "hf_clipdyn.evaluation",
     "list_revisions": "hf_clipdyn.revisions",
     "load_dataset": "hf_clipdyn.data",
     "load_metric": "hf_clipdyn.bundled",
+    "load_results": "hf_clipdyn.results.read",
     "metric_path": "hf_clipdyn.bundled",
+    "plot": "hf_clipdyn.report.plot",
+    "train": "hf_clipdyn.training.run",
+    "write_report": "hf_clipdyn.report.page",
 }
 
 __all__ = [
+    "EvaluateRevisions",
+    "PublishRevisions",
+    "Publisher",
     "Revision",
+    "TrainingConfig",
     "__version__",
     "compare_revisions",
+    "evaluate_model",
     "evaluate_revisions",
     "list_revisions",
     "load_dataset",
     "load_metric",
+    "load_results",
     "metric_path",
+    "plot",
+    "train",
+    "write_report",
 ]
 
 

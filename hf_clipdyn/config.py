@@ -74,6 +74,26 @@ class _Joined(argparse.Action):
         setattr(namespace, self.dest, values if earlier is self.default else f"{earlier},{values}")
 
 
+def publishing_steps(publish: str, total: int) -> set[int]:
+    """The steps from 1 to ``total`` whose states become revisions, in addition to the ends of epochs.
+
+    Args:
+        publish: ``epoch`` (none), ``log2`` (1, 2, 4 …) or numbers as ``10,100,1000``.
+        total: steps of the whole run.
+
+    Raises:
+        ConfigError: anything else.
+    """
+    if publish == "epoch":
+        return set()
+    if publish == "log2":
+        return {2**k for k in range(total.bit_length()) if 2**k <= total}
+    words = [word.strip() for word in publish.split(",")]
+    if not all(word.isdecimal() and 0 < len(word) <= 18 and int(word) > 0 for word in words):
+        raise ConfigError(f"publish is {shown(publish)}: give epoch, log2, or steps as 10,100,1000.")
+    return {int(word) for word in words if int(word) <= total}
+
+
 @dataclass(frozen=True)
 class TrainingConfig:
     """One training run."""
@@ -297,11 +317,7 @@ class TrainingConfig:
         check_options(self)
         for path in filter(None, map(str.strip, (self.plugin or "").split(","))):
             load_plugin(path)
-        steps = [] if self.publish in ("epoch", "log2") else self.publish.split(",")
-        if not all(
-            word.strip().isdecimal() and 0 < len(word.strip()) <= 18 and int(word) > 0 for word in steps
-        ):
-            raise ConfigError(f"publish is {shown(self.publish)}: give epoch, log2, or steps as 10,100,1000.")
+        publishing_steps(self.publish, 0)
         if self.attn_implementation not in (None, "eager", "sdpa"):
             raise ConfigError(
                 f"attn_implementation is {shown(self.attn_implementation)}: give eager or sdpa."

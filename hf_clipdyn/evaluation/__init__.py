@@ -1,15 +1,21 @@
 """Evaluation: revisions times benchmarks, planned, observed and scored, into one table of results."""
 
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
 
+from hf_clipdyn.errors import ConfigError
 from hf_clipdyn.evaluation.config import EvaluationConfig, called_with
 from hf_clipdyn.progress import draws_bars, library_bars
 
 if TYPE_CHECKING:
     import datasets
 
-__all__ = ["evaluate_revisions"]
+    from hf_clipdyn.benchmarks.base import Benchmark
+
+__all__ = ["evaluate_model", "evaluate_revisions"]
 
 
 @called_with(EvaluationConfig)
@@ -48,3 +54,68 @@ def evaluate_revisions(config: EvaluationConfig) -> "datasets.Dataset":
         if config.push_to_hub is not None and PartialState().is_main_process:
             push_results(config)
     return results
+
+
+def evaluate_model(
+    model: Any,
+    processor: Any,
+    benchmarks: "str | Benchmark | Sequence[str | Benchmark] | None" = None,
+    *,
+    repo_id: str = "local/model",
+    revision: str = "main",
+    epoch: int | None = None,
+    step: int | None = None,
+    samples_seen: int | None = None,
+    **options: Any,
+) -> "datasets.Dataset":
+    """Measure benchmarks on a model object, without saving its weights.
+
+    The model stays on its device and in its mode, and no random state changes, so that training can go on.
+
+    Args:
+        model: a dual encoder or a vision model of transformers, in float32.
+        processor: its processor; for a vision model its image processor.
+        benchmarks: as in `evaluate_revisions`. Default: the suite.
+        repo_id: what the table calls the model.
+        revision: what the table calls its state; the commit is a hash of the weights.
+        epoch: epochs trained, if known.
+        step: optimiser steps taken, if known.
+        samples_seen: images shown so far, if known.
+        options: further arguments of `evaluate_revisions`, as ``suite``, ``output``, ``settings``, ``batch_size``.
+
+    Returns:
+        One row per number, in the columns of `hf_clipdyn.results.row.Row`.
+
+    Raises:
+        ConfigError: an option that needs published revisions, or a model that is not in float32.
+        UnknownNameError: an unknown suite, benchmark or data set.
+        EvaluationError: data are missing (all are named), or the output cannot be written.
+        ModelError: the model is no image encoder.
+    """
+    import torch
+
+    from hf_clipdyn.evaluation.evaluate import evaluate
+    from hf_clipdyn.evaluation.live_model import GivenModel
+    from hf_clipdyn.revisions import Revision
+
+    config = EvaluationConfig(repo_id, benchmarks, **options)
+    for name in ("revisions", "store", "watch", "rescore", "push_to_hub"):
+        if getattr(config, name):
+            raise ConfigError(f"`{name}` is for published revisions: use `evaluate_revisions`.")
+    if {config.dtype, str(model.dtype).removeprefix("torch.")} != {"float32"}:
+        raise ConfigError(
+            f"The model is in {model.dtype}: give a copy in float32, `copy.deepcopy(model).float()`."
+        )
+    config = replace(config, final_texts=False, show_progress=config.show_progress and draws_bars())
+    size = sum(one.numel() for one in model.parameters())
+    state = Revision(revision, epoch, step, samples_seen, commit="", sha256=None, size=None, parameters=size)
+    training = model.training
+    try:
+        with (
+            library_bars(config.show_progress),
+            torch.random.fork_rng(),
+            TemporaryDirectory(prefix="clipdyn-settings-") as folder,
+        ):
+            return evaluate(config, GivenModel(config, model, processor, state, Path(folder)))
+    finally:
+        model.train(training)

@@ -13,7 +13,7 @@ from hf_clipdyn.benchmarks.base import Benchmark
 from hf_clipdyn.benchmarks.readout import Readout
 from hf_clipdyn.benchmarks.registry import vocabulary
 from hf_clipdyn.evaluation.config import EvaluationConfig
-from hf_clipdyn.evaluation.live_model import LastTexts, LiveModel
+from hf_clipdyn.evaluation.live_model import GivenModel, LastTexts, LiveModel
 from hf_clipdyn.evaluation.observe import observe
 from hf_clipdyn.evaluation.plan import Plan, PlannedCell, check_precision
 from hf_clipdyn.evaluation.precision import PrecisionCheck
@@ -27,10 +27,14 @@ __all__ = ["evaluate"]
 _log = get_logger(__name__)
 
 
-def evaluate(config: EvaluationConfig) -> datasets.Dataset:
+def evaluate(config: EvaluationConfig, given: GivenModel | None = None) -> datasets.Dataset:
     """Measure the selected benchmarks on the selected revisions, or score their saved trials again.
 
     It logs each revision when it is done, and what is left out.
+
+    Args:
+        config: what and how.
+        given: a model object to measure in place of the revisions of a repository.
 
     Returns:
         The rows of these revisions and benchmarks, including those that were done before.
@@ -51,19 +55,18 @@ def evaluate(config: EvaluationConfig) -> datasets.Dataset:
         store.rebuild()
     else:
         check_precision(config, store.cells())
-        plan = Plan(config)
+        plan = Plan(config, None if given is None else [given.revision])
         store.check_writable()
         try:
-            keys = _measure(config, plan, store)
+            keys = _measure(config, plan, store, given or LiveModel(config))
         finally:
             store.rebuild()
     table = from_main_process(store.select(keys) if state.is_main_process else None)
     return datasets.Dataset(table.combine_chunks())
 
 
-def _measure(config: EvaluationConfig, plan: Plan, store: CellStore) -> list[str]:
+def _measure(config: EvaluationConfig, plan: Plan, store: CellStore, live: LiveModel) -> list[str]:
     """Measure what is not done yet; returns the keys of all selected cells."""
-    live = LiveModel(config)
     texts = None if plan.last is None else LastTexts(plan.last, live)
     keys: list[str] = []
     shown = config.show_progress and PartialState().is_main_process

@@ -1,8 +1,11 @@
 """The model of an evaluation, and the text embeddings of the run's last revision."""
 
+import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,7 +17,7 @@ from hf_clipdyn.models.encoder import Encoder
 from hf_clipdyn.models.snapshots import architecture_digest, snapshot_folder
 from hf_clipdyn.revisions import Revision
 
-__all__ = ["LastTexts", "LiveModel"]
+__all__ = ["GivenModel", "LastTexts", "LiveModel"]
 
 
 class LiveModel:
@@ -56,6 +59,48 @@ class LiveModel:
         yield encoder
         if before is not None:
             self.load(before)
+
+
+class GivenModel(LiveModel):
+    """A model object as the only revision of an evaluation; its weights are never written.
+
+    Args:
+        config: of the evaluation.
+        model: a model of transformers; it stays on its device.
+        processor: its processor, or the image processor of a vision model.
+        revision: what the table calls it; the commit is the hash of the weights.
+        folder: empty; it receives the configuration and the processor.
+    """
+
+    def __init__(
+        self, config: EvaluationConfig, model: Any, processor: Any, revision: Revision, folder: Path
+    ) -> None:
+        super().__init__(config)
+        self._folder = folder
+        model.config.save_pretrained(folder)
+        processor.save_pretrained(folder)
+        self._encoder = Encoder(
+            model,
+            getattr(processor, "image_processor", processor),
+            getattr(processor, "tokenizer", None),
+            device=torch.device(config.device or model.device),
+            dtype=torch.float32,
+        )
+        self.revision = replace(revision, commit=_weights_hash(model))
+
+    def fetch(self, revision: Revision) -> Path:  # noqa: ARG002 (there is one)
+        """Folder with the configuration and the processor, without weights."""
+        assert self._folder is not None
+        return self._folder
+
+
+def _weights_hash(model: Any) -> str:
+    """40 hexadecimal digits, as a commit has, so that a model that was trained on is measured again."""
+    digest = hashlib.sha256()
+    for name, value in sorted(model.state_dict().items()):
+        digest.update(name.encode())
+        digest.update(value.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()[:40]
 
 
 def _default_device() -> torch.device:

@@ -57,6 +57,10 @@ class PlannedCell:
 class Plan:
     """The selected revisions, their data sets, and the cells of each revision.
 
+    Args:
+        config: what to measure.
+        listed: all revisions, in training order; None asks the repository.
+
     Raises:
         UnknownNameError: an unknown suite, benchmark, data set or revision.
         RevisionNotFoundError: there is no such repository.
@@ -68,11 +72,12 @@ class Plan:
         sources: the data set of each benchmark that can run.
     """
 
-    def __init__(self, config: EvaluationConfig) -> None:
+    def __init__(self, config: EvaluationConfig, listed: Sequence[Revision] | None = None) -> None:
         self._config = config
         self._prepared: dict[str, tuple[dict[Benchmark, Kind[Any]], bool]] = {}
         assert config.revisions is None or not isinstance(config.revisions, str)
-        listed = list_revisions(config.repo_id, store=config.store, token=config.token)
+        if listed is None:
+            listed = list_revisions(config.repo_id, store=config.store, token=config.token)
         self.revisions, last = choose_revisions(config.repo_id, listed, config.revisions)
         self.last = last if config.final_texts and len(listed) > 1 else None
         with PartialState().main_process_first():

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["draw_chart", "draw_panels"]
+__all__ = ["draw_chart", "draw_panel", "draw_panels"]
 
 _WIDTH = 4.5  # inches: one column of a paper, and legible on a phone
 _HEIGHT = 2.75
@@ -124,14 +124,25 @@ def draw_panels(
         else:
             labels[cell] = _draw_panel(cell, panel, axis, ramp=ramp)
             if is_lowest or not shared:
-                levels = panel.lines[0].trajectory.level_axis if axis.kind == "level" else None
-                cell.set_xlabel(f"{levels.title} {levels.unit}".strip() if levels else axis.label)
+                cell.set_xlabel(_x_label(panel, axis))
         cell.set_title(_wrapped(panel, columns, bars=bars))
         cell.tick_params(labelbottom=is_lowest or not shared)
     for cell, of_cell in labels.items():  # shared axes have their limits now
         place_labels(cell, of_cell)
     _add_legend(figure, columns, ramp=ramp)
     return figure
+
+
+def draw_panel(cell: "Axes", panel: Panel, axis: Axis) -> None:
+    """One panel of trajectories on its own; drawn inside `figure_style`."""
+    labels = _draw_panel(cell, panel, axis, ramp=False)
+    cell.set_xlabel(_x_label(panel, axis))
+    place_labels(cell, labels)
+
+
+def _x_label(panel: Panel, axis: Axis) -> str:
+    levels = panel.lines[0].trajectory.level_axis if axis.kind == "level" else None
+    return f"{levels.title} {levels.unit}".strip() if levels else axis.label
 
 
 def _row_height(row: Sequence[Panel | None], columns: int, *, bars: bool) -> float:

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from hf_clipdyn import __version__
 from hf_clipdyn.errors import ConfigError
 from hf_clipdyn.report.axis import Axis, choose_axis
@@ -23,11 +25,14 @@ from hf_clipdyn.report.words import listed
 __all__ = ["write_report"]
 
 
-def write_report(results: Path | Sequence[Path] | Study, output: Path) -> Path:
+def write_report(
+    results: str | Path | Sequence[str | Path] | pd.DataFrame | Study, output: str | Path
+) -> Path:
     """Draw every trajectory and write a page that needs no other file.
 
     Args:
-        results: one or several tables of `clipdyn evaluate`, whose runs are overlaid; or what `read_study` read.
+        results: one or several tables of `clipdyn evaluate`, whose runs are overlaid; or what `load_results` or
+            `read_study` returned.
         output: folder, created if missing. ``figures/NAME.png`` and ``.svg`` for each metric of each benchmark,
             ``figures/summary.png`` and ``.svg``, and ``index.html``, which contains the figures itself and loads
             nothing; ``card-OWNER--NAME.md``, a model card for each run.
@@ -39,7 +44,7 @@ def write_report(results: Path | Sequence[Path] | Study, output: Path) -> Path:
         ConfigError: a file does not exist or is no table of results, or the folder cannot be written.
         EvaluationError: the tables hold no row.
     """
-    study = read_study(results)
+    study, output = read_study(results), Path(output)
     page = output / "index.html"
     try:
         folder = FigureFolder(output / "figures")

@@ -5,9 +5,13 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
+import pandas as pd
+
+from hf_clipdyn.errors import EvaluationError
 from hf_clipdyn.report.charts import Chart, Panel, plan_charts, plan_overview
 from hf_clipdyn.report.trajectories import Trajectory, read_trajectories
 from hf_clipdyn.results.read import Results, read_results
+from hf_clipdyn.results.terms import Vocabulary
 
 __all__ = ["Study", "read_study"]
 
@@ -68,8 +72,8 @@ class Study:
         )
 
 
-def read_study(results: "Path | Sequence[Path] | Study") -> Study:
-    """Read tables of results; a study is returned as it is, so that several functions share one reading.
+def read_study(results: "str | Path | Sequence[str | Path] | pd.DataFrame | Study") -> Study:
+    """Read tables of results, or a frame of `load_results`; a study is returned as it is, so that it is read once.
 
     Raises:
         ConfigError: a file does not exist or is no table of results.
@@ -77,7 +81,12 @@ def read_study(results: "Path | Sequence[Path] | Study") -> Study:
     """
     if isinstance(results, Study):
         return results
-    paths = [results] if isinstance(results, Path) else list(results)
-    read = read_results(paths)
-    trajectories = tuple(read_trajectories(read.rows, read.vocabulary))
-    return Study(read, trajectories, tuple(path.name for path in paths))
+    if isinstance(results, pd.DataFrame):
+        if results.empty:
+            raise EvaluationError("The frame holds no row: filter less of it away.")
+        words = Vocabulary.loads(results.attrs.get("vocabulary", "{}"), "the frame")
+        read, names = Results(results, words), tuple[str, ...]()
+    else:
+        paths = [Path(results)] if isinstance(results, str | Path) else [Path(one) for one in results]
+        read, names = read_results(paths), tuple(path.name for path in paths)
+    return Study(read, tuple(read_trajectories(read.rows, read.vocabulary)), names)

@@ -13,7 +13,7 @@ from hf_clipdyn.results.parquet import read_parquet
 from hf_clipdyn.results.row import CELL_KEY, NUMBER_KEY, ROLES, SCHEMA, Cell, Row
 from hf_clipdyn.results.terms import VOCABULARY_KEY, Vocabulary
 
-__all__ = ["Results", "read_results"]
+__all__ = ["Results", "load_results", "read_results"]
 
 _DEFAULTS = {one.name: one.default for one in fields(Row) if one.default is not MISSING}
 _NAMED = ("repo_id", "revision", "kind", "dataset", "metric")  # columns that a row cannot leave empty
@@ -60,6 +60,26 @@ def read_results(paths: Path | Sequence[Path]) -> Results:
         raise EvaluationError(f"{names} holds no row: nothing was evaluated, so there is nothing to report.")
     rows["source"] = pd.Categorical(sources)
     return Results(_current(rows), Vocabulary.merged(words))
+
+
+def load_results(results: str | Path | Sequence[str | Path]) -> pd.DataFrame:
+    """Read tables of results into one frame, for a notebook.
+
+    Args:
+        results: Parquet files that `clipdyn evaluate` wrote.
+
+    Returns:
+        The columns of `hf_clipdyn.results.row.Row`, and ``run``, the name of the run in figures. What the names mean is
+        in ``attrs["vocabulary"]`` (JSON), so that `plot` and `write_report` also take the frame, or a part of it.
+
+    Raises:
+        ConfigError: a file does not exist, is no table of results, or is of an earlier version.
+        EvaluationError: the files have no row.
+    """
+    paths = [results] if isinstance(results, str | Path) else list(results)
+    read = read_results([Path(one) for one in paths])
+    read.rows.attrs["vocabulary"] = read.vocabulary.dumps()
+    return read.rows
 
 
 def _read(path: Path) -> tuple[pa.Table, Vocabulary]:

@@ -78,6 +78,14 @@ class Summary:
 class Publisher:
     """Publishes the revisions of one run to a local store, to the Hub, or to both.
 
+    Example::
+
+        with Publisher("me/run", output_dir="out", store="out/hub") as publisher:
+            for epoch in range(1, epochs + 1):
+                ...  # train
+                publisher.submit(RevisionRecord(epoch_name(epoch), epoch, step, samples), model.save_pretrained)
+            print(publisher.finish().message)
+
     Use it as a context manager, in one process only (rank 0). If an exception ends the block, unsent revisions stay
     in the journal; nothing is lost.
 
@@ -88,8 +96,8 @@ class Publisher:
         push_to_hub: publish to the Hub too. Without it the Hub's client is never called.
         token: token of the Hub; None for the one that `hf auth login` stored. It is never written.
         private: create the repository as a private one.
-        card: contents of the model cards.
-        recipe_hash: names the recipe; a journal of another recipe is not continued.
+        card: contents of the model cards; None for one without details.
+        recipe_hash: names the recipe, if there is one; a journal of another recipe is not continued.
         allow_identical: accept a revision with the weights of another one.
         retries: how calls to the Hub are repeated.
 
@@ -102,10 +110,10 @@ class Publisher:
         self,
         repo_id: str,
         *,
-        output_dir: Path,
-        store: Path | None,
-        card: CardFacts,
-        recipe_hash: str,
+        output_dir: str | Path,
+        store: str | Path | None,
+        card: CardFacts | None = None,
+        recipe_hash: str = "",
         push_to_hub: bool = False,
         token: str | None = None,
         private: bool = False,
@@ -125,9 +133,9 @@ class Publisher:
             push_to_hub=push_to_hub,
             private=private,
             allow_identical=allow_identical,
-            card=card,
+            card=card or CardFacts(repo_id),
         )
-        self._journal = Journal.of_run(output_dir)
+        self._journal = Journal.of_run(Path(output_dir))
         self._retries = retries or RetryPolicy()
         # The threads repeat a whole revision, so single calls are not repeated.
         self._targets = self._facts.targets(run, token=token, retries=replace(self._retries, patience=0.0))

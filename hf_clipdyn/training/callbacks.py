@@ -23,7 +23,7 @@ from hf_clipdyn.training.checkpoint import Progress, save_checkpoint
 from hf_clipdyn.training.loop import Callback, Training
 from hf_clipdyn.training.statements import duration, say
 
-__all__ = ["Checkpoints", "LogFile", "Progression", "PublishStates", "own_callbacks", "publishing_steps"]
+__all__ = ["Checkpoints", "LogFile", "Progression", "PublishStates", "own_callbacks"]
 
 
 def own_callbacks() -> list[Callback]:
@@ -44,28 +44,13 @@ def own_callbacks() -> list[Callback]:
     return made
 
 
-def publishing_steps(publish: str, total: int) -> set[int]:
-    """The steps from 1 to ``total`` whose states become revisions, in addition to the ends of epochs.
-
-    Args:
-        publish: as in `TrainingConfig`: ``epoch`` (none), ``log2`` (1, 2, 4 …) or numbers as ``10,100,1000``.
-        total: steps of the whole run.
-    """
-    if publish == "epoch":
-        return set()
-    if publish == "log2":
-        return {2**k for k in range(total.bit_length()) if 2**k <= total}
-    steps = {int(word) for word in publish.split(",")}
-    return {step for step in steps if step <= total}
-
-
 class PublishStates(Callback):
     """Publishes the initialisation, every epoch and chosen steps as revisions.
 
     Args:
         publisher: of the main process; None in the others, which only help to gather the weights.
         processor: published with the weights.
-        steps: see `publishing_steps`. A step that ends an epoch is published as the epoch only.
+        steps: see `hf_clipdyn.config.publishing_steps`. A step that ends an epoch is published as the epoch only.
     """
 
     def __init__(self, publisher: Publisher | None, processor: ProcessorMixin, steps: set[int]) -> None:

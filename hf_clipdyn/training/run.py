@@ -13,7 +13,7 @@ from torch import nn
 from transformers import ProcessorMixin
 
 from hf_clipdyn.cards import CardFacts
-from hf_clipdyn.config import TrainingConfig
+from hf_clipdyn.config import TrainingConfig, publishing_steps
 from hf_clipdyn.data.registry import dataset_metadata, dataset_names
 from hf_clipdyn.errors import ConfigError, TrainingError, TrainingInterrupted, shorten
 from hf_clipdyn.models.sizes import model_size, siglip_processor
@@ -24,7 +24,6 @@ from hf_clipdyn.training.callbacks import (
     Progression,
     PublishStates,
     own_callbacks,
-    publishing_steps,
 )
 from hf_clipdyn.training.checkpoint import load_checkpoint, saved_losses
 from hf_clipdyn.training.device import check_processes, end_training, make_accelerator, settled

@@ -20,12 +20,11 @@ from accelerate import Accelerator
 from PIL import Image
 from transformers import CLIPModel, CLIPProcessor
 
-from hf_clipdyn.config import TrainingConfig, parse_training_config
+from hf_clipdyn.config import TrainingConfig, parse_training_config, publishing_steps
 from hf_clipdyn.errors import ConfigError, PublishError, TrainingError
 from hf_clipdyn.revisions import list_revisions
 from hf_clipdyn.revisions.journal import Journal
 from hf_clipdyn.training import TrainingSummary, device, inputs, repository, train
-from hf_clipdyn.training.callbacks import publishing_steps
 from hf_clipdyn.training.losses import Contrastive, Features
 from hf_clipdyn.training.model import TrainedModel
 

@@ -1,0 +1,381 @@
+"""Callbacks for any `transformers.Trainer`: publish the states of its model as revisions, and measure them.
+
+::
+
+    trainer = Trainer(model, args, train_dataset=data, callbacks=[PublishRevisions("me/run")])
+    trainer.train()
+
+Every `PreTrainedModel` works, with the Trainer of transformers and those of TRL, in one process, under DDP and FSDP.
+"""
+
+import hashlib
+import json
+import logging
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
+from torch.distributed.fsdp import FSDPModule, FullyShardedDataParallel
+from transformers import PreTrainedModel, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers.integrations.integration_utils import get_reporting_integration_callbacks
+from transformers.modeling_utils import unwrap_model
+
+from hf_clipdyn.benchmarks.base import Benchmark
+from hf_clipdyn.cards import CardFacts
+from hf_clipdyn.config import publishing_steps
+from hf_clipdyn.errors import ConfigError
+from hf_clipdyn.evaluation import evaluate_model
+from hf_clipdyn.progress import library_bars
+from hf_clipdyn.revisions import Publisher, RevisionRecord, epoch_name, step_name
+
+__all__ = ["EvaluateRevisions", "PublishRevisions"]
+
+_log = logging.getLogger(__name__)
+
+_ONE_FILE = sys.maxsize  # bytes per shard: a revision has its weights in one file
+# What decides the weights of a step. The number of epochs is not here: a longer run continues a shorter one.
+_RECIPE = (
+    "learning_rate",
+    "weight_decay",
+    "adam_beta1",
+    "adam_beta2",
+    "adam_epsilon",
+    "max_grad_norm",
+    "lr_scheduler_type",
+    "warmup_steps",
+    "optim",
+    "seed",
+    "data_seed",
+    "bf16",
+    "fp16",
+)
+
+
+class _StateCallback(TrainerCallback):
+    """Calls `take` for the model as it came, after each epoch, and after chosen steps.
+
+    A run that stops inside an epoch ends with its last step. What a killed run had not yet taken is taken when it is
+    resumed.
+    """
+
+    def __init__(self, steps: str | Sequence[int]) -> None:
+        self._chosen = steps if isinstance(steps, str) else ",".join(map(str, steps))
+        self._steps = publishing_steps(self._chosen, 0)
+
+    def take(
+        self, record: RevisionRecord, args: TrainingArguments, state: TrainerState, **kwargs: Any
+    ) -> None:
+        """Do what this callback does with a state of the model. All processes call it."""
+        raise NotImplementedError
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Take the model as it came, or the epoch that a resumed run had just finished."""
+        self._steps = publishing_steps(self._chosen, state.max_steps)
+        if state.global_step == 0:
+            self._take(epoch_name(0), 0, args, state, **kwargs)
+        elif _ends_epoch(state):  # the Trainer saves a checkpoint before it says that the epoch has ended
+            self.on_epoch_end(args, state, control, **kwargs)
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Take a chosen step; one that ends an epoch is taken as the epoch."""
+        if state.global_step in self._steps and not _ends_epoch(state):
+            self._take(step_name(state.global_step), None, args, state, **kwargs)
+
+    def on_epoch_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Take the epoch, or the last step of a run that stops inside it."""
+        if _ends_epoch(state):
+            self._take(epoch_name(round(_epoch(state))), round(_epoch(state)), args, state, **kwargs)
+        elif state.global_step > 0:
+            self._take(step_name(state.global_step), None, args, state, **kwargs)
+
+    def _take(
+        self, name: str, epoch: int | None, args: TrainingArguments, state: TrainerState, **kwargs: Any
+    ) -> None:
+        samples = _samples_seen(args, state, kwargs.get("train_dataloader"))
+        self.take(RevisionRecord(name, epoch, state.global_step, samples), args, state, **kwargs)
+
+
+class PublishRevisions(_StateCallback):
+    """Publishes the model of a Trainer as revisions: as it came, after each epoch, and after chosen steps.
+
+    ``epoch-000`` is the model as it came, ``epoch-003`` the one after three epochs, ``step-00000512`` the one after
+    512 optimiser steps. A run that stops inside an epoch ends with a revision of its last step. What is published is
+    on the disk before training goes on; threads copy it to the store and the Hub. The Trainer's ``processing_class``
+    is published with the weights. With ``resume_from_checkpoint`` the run goes on where it was: no revision is
+    published twice, and none is left out.
+
+    Args:
+        repo_id: `owner/name`; a bare name is enough for the local store.
+        store: folder of the local store, the ``cache_dir`` of `from_pretrained`. Default: ``hub`` below the Trainer's
+            ``output_dir``.
+        push_to_hub: publish to the Hub too.
+        private: create the repository on the Hub as a private one. Default: the Trainer's ``hub_private_repo``.
+        token: token of the Hub. Default: the Trainer's ``hub_token``, then the stored one.
+        publish: ``epoch``; or each epoch and ``log2`` (steps 1, 2, 4 …), or each epoch and these steps: [10, 100].
+        card: what the cards of the revisions say. Default: what the Trainer knows.
+
+    Raises:
+        ConfigError: at the beginning of training, the model is no `PreTrainedModel`.
+        PublishError: at the beginning of training, the folder or the repository holds another run.
+    """
+
+    def __init__(
+        self,
+        repo_id: str,
+        *,
+        store: str | Path | None = None,
+        push_to_hub: bool = False,
+        private: bool | None = None,
+        token: str | None = None,
+        publish: str | Sequence[int] = "epoch",
+        card: CardFacts | None = None,
+    ) -> None:
+        super().__init__(publish)
+        self._repo_id, self._store, self._push_to_hub = repo_id, store, push_to_hub
+        self._private, self._token, self._card = private, token, card
+        self._publisher: Publisher | None = None
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Open the journal, and check the places to publish to."""
+        model = _unwrapped(kwargs["model"])
+        if state.is_world_process_zero:
+            self._open(args, model, kwargs.get("processing_class"))
+        super().on_train_begin(args, state, control, **kwargs)
+
+    def take(
+        self, record: RevisionRecord, args: TrainingArguments, state: TrainerState, **kwargs: Any
+    ) -> None:
+        """Hand a state to the publisher."""
+        save = _snapshot(kwargs["model"], kwargs.get("processing_class"))
+        if self._publisher is not None:
+            self._publisher.submit(record, save)
+
+    def on_train_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Wait until every revision is published, and say what is not."""
+        if self._publisher is not None:
+            summary = self._publisher.finish()
+            self._close()
+            _log.log(logging.WARNING if summary.missing else logging.INFO, "%s", summary.message)
+
+    def _open(self, args: TrainingArguments, model: PreTrainedModel, processor: Any | None) -> None:
+        self._close()  # of an earlier call of `train` that ended with an error
+        folder = Path(str(args.output_dir))
+        publisher = Publisher(
+            self._repo_id,
+            output_dir=folder,
+            store=folder / "hub" if self._store is None else Path(self._store),
+            push_to_hub=self._push_to_hub,
+            token=self._token or args.hub_token,
+            private=bool(args.hub_private_repo if self._private is None else self._private),
+            card=self._card or _card(self._repo_id, args, model, processor),
+            recipe_hash=_recipe_hash(args, model),
+        )
+        self._publisher = publisher.__enter__()
+        try:
+            publisher.check()
+        except BaseException:
+            self._close()
+            raise
+
+    def _close(self) -> None:
+        if self._publisher is not None:
+            self._publisher.__exit__(None, None, None)
+            self._publisher = None
+
+
+class EvaluateRevisions(_StateCallback):
+    """Measures benchmarks on the model of a Trainer: as it came, after each epoch, and after chosen steps.
+
+    The numbers go to the Trainer's trackers, into its ``log_history``, and into one table with the names that
+    `PublishRevisions` gives. What the table already holds is skipped. Measuring changes no random state and no weight,
+    so a run is the same with it and without. A sharded model is gathered into a copy.
+
+    Args:
+        benchmarks: as in `hf_clipdyn.evaluate_revisions`. Default: the suite.
+        repo_id: what the table calls the run. Default: the Trainer's ``hub_model_id``, else the name of its folder.
+        output: the table. Default: ``results.parquet`` below the Trainer's ``output_dir``.
+        steps: when besides epochs, as ``publish`` of `PublishRevisions`.
+        processor: processor of the model. Default: the Trainer's ``processing_class``.
+        options: further arguments of `hf_clipdyn.evaluate_model`.
+
+    Raises:
+        ConfigError: at the beginning of training, there is no processor.
+    """
+
+    def __init__(
+        self,
+        benchmarks: str | Benchmark | Sequence[str | Benchmark] | None = None,
+        *,
+        repo_id: str | None = None,
+        output: str | Path | None = None,
+        steps: str | Sequence[int] = "epoch",
+        processor: Any | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__(steps)
+        self._benchmarks, self._repo_id, self._output = benchmarks, repo_id, output
+        self._processor, self._options = processor, options
+        self._trackers: list[TrainerCallback] = []
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        """Join the trackers of the Trainer, and measure the model as it came."""
+        # A callback cannot call `Trainer.log`. A tracker's callback continues the run that is open.
+        if state.is_world_process_zero:
+            self._trackers = [one() for one in get_reporting_integration_callbacks(args.report_to)]
+        super().on_train_begin(args, state, control, **kwargs)
+
+    def take(
+        self, record: RevisionRecord, args: TrainingArguments, state: TrainerState, **kwargs: Any
+    ) -> None:
+        """Measure a state, and log its numbers."""
+        processor = self._processor or kwargs.get("processing_class")
+        if processor is None:
+            raise ConfigError(
+                "EvaluateRevisions needs a processor: give `processor`, or the Trainer's `processing_class`."
+            )
+        folder = Path(str(args.output_dir))
+        table = evaluate_model(
+            _whole(kwargs["model"]),
+            processor,
+            self._benchmarks,
+            repo_id=self._repo_id or args.hub_model_id or f"local/{folder.resolve().name}",
+            revision=record.name,
+            epoch=record.epoch,
+            step=record.step,
+            samples_seen=record.samples_seen,
+            output=self._output or folder / "results.parquet",
+            **self._options,
+        )
+        if state.is_world_process_zero:
+            logs = {_log_name(row): row["value"] for row in table if row["role"] == "value"}
+            state.log_history.append({**logs, "epoch": state.epoch, "step": state.global_step})
+            for one in self._trackers:
+                one.on_log(args, state, TrainerControl(), model=kwargs["model"], logs=dict(logs))
+
+
+def _log_name(row: dict[str, Any]) -> str:
+    """``noise/cifar10/accuracy/gaussian/0.2/projection``: what tells a value from the others of its revision."""
+    names = ("kind", "dataset", "metric", "variant", "subset", "condition", "level", "parameter", "layer")
+    found = [row[name] for name in names if row[name] not in ("", None)]
+    return "/".join(f"{one:g}" if isinstance(one, float) else str(one) for one in [*found, row["probe"]])
+
+
+def _snapshot(model: Any, processor: Any | None) -> Callable[[Path], None]:
+    """What writes a model as it is now, as `from_pretrained` reads it. All processes call this.
+
+    Args:
+        model: wrapped or not; the weights of a sharded one are gathered here, once.
+        processor: what has `save_pretrained`, written beside the weights; None writes none.
+    """
+    bare = _unwrapped(model)
+    weights = _gathered(model) if _is_sharded(model) else None
+
+    def save(folder: Path) -> None:
+        with library_bars(False):
+            bare.save_pretrained(folder, state_dict=weights, max_shard_size=_ONE_FILE)
+        if processor is not None:
+            processor.save_pretrained(folder)
+
+    return save
+
+
+def _unwrapped(model: Any) -> PreTrainedModel:
+    bare = unwrap_model(model, recursive=True)
+    bare = getattr(bare, "_orig_mod", bare)  # of torch.compile
+    if not isinstance(bare, PreTrainedModel):
+        raise ConfigError(
+            f"PublishRevisions publishes a PreTrainedModel of transformers, not a {type(bare).__name__}: "
+            "merge adapters into their model, or publish with `hf_clipdyn.Publisher`."
+        )
+    return bare
+
+
+def _is_sharded(model: Any) -> bool:
+    return any(isinstance(one, FullyShardedDataParallel | FSDPModule) for one in model.modules())
+
+
+def _gathered(model: Any, *, everywhere: bool = False) -> dict[str, Any]:
+    """The whole state dict: on the CPU of the main process, or on the device of each process."""
+    options = StateDictOptions(full_state_dict=True, cpu_offload=not everywhere)
+    return get_model_state_dict(model, options=options)
+
+
+def _whole(model: Any) -> PreTrainedModel:
+    """The model itself, or a copy of a sharded one."""
+    bare = _unwrapped(model)
+    if not _is_sharded(model):
+        return bare
+    plain: Any = next(one for one in type(bare).__mro__ if not issubclass(one, FSDPModule))
+    copy: PreTrainedModel = plain(bare.config).to(bare.device)
+    copy.load_state_dict(_gathered(model, everywhere=True))
+    return copy
+
+
+def _epoch(state: TrainerState) -> float:
+    return state.epoch or 0.0
+
+
+def _ends_epoch(state: TrainerState) -> bool:
+    epoch = _epoch(state)
+    return epoch > 0 and abs(epoch - round(epoch)) < 1e-6  # a sum of fractions of an epoch
+
+
+def _samples_seen(args: TrainingArguments, state: TrainerState, loader: Any) -> int | None:
+    """Rows shown so far, repetitions counted; None where the length of an epoch is not known."""
+    per_step = args.train_batch_size * args.gradient_accumulation_steps * args.world_size
+    try:
+        per_epoch = len(loader.dataset)
+        steps = -(-len(loader) // args.gradient_accumulation_steps)
+    except (AttributeError, TypeError):
+        return None
+    if args.dataloader_drop_last:
+        return int(state.global_step * per_step)
+    epochs, rest = divmod(state.global_step, steps)
+    return int(epochs * per_epoch + rest * per_step)
+
+
+def _card(repo_id: str, args: TrainingArguments, model: PreTrainedModel, processor: Any | None) -> CardFacts:
+    recipe = {name: getattr(args, name) for name in _RECIPE} | {
+        "num_train_epochs": args.num_train_epochs,
+        "max_steps": args.max_steps,
+        "batch size per device": args.train_batch_size,
+        "gradient_accumulation_steps": args.gradient_accumulation_steps,
+        "processes": args.world_size,
+    }
+    return CardFacts(
+        repo_id=repo_id,
+        model_class=_class_name(model),
+        processor_class=None if processor is None else type(processor).__name__,
+        task="zero-shot-image-classification" if hasattr(model, "get_image_features") else None,
+        parameters=sum(one.numel() for one in model.parameters()),
+        seed=args.seed,
+        recipe={name: str(value) for name, value in recipe.items() if value not in (None, -1)},
+        language=(),
+    )
+
+
+def _class_name(model: PreTrainedModel) -> str:
+    return type(model).__name__.removeprefix("FSDP")  # that torch's FSDP2 puts before the name
+
+
+def _recipe_hash(args: TrainingArguments, model: PreTrainedModel) -> str:
+    """Names what decides the weights of a step, so that a journal of another run is not continued."""
+    decisive: dict[str, Any] = {name: str(getattr(args, name)) for name in _RECIPE}
+    decisive["batch"] = args.train_batch_size * args.gradient_accumulation_steps * args.world_size
+    decisive["model"] = model.config.to_dict() | {"_name_or_path": "", "transformers_version": ""}
+    text = json.dumps(decisive, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -1,0 +1,169 @@
+"""The model of a real Trainer is measured while it trains, and training does not notice."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+import torch
+from trained import REPO, make_model, make_processor, measuring, trainer
+from transformers import CLIPModel, CLIPProcessor, TrainerCallback
+from transformers.integrations import integration_utils
+
+import hf_clipdyn
+import hf_clipdyn.errors
+from hf_clipdyn import (
+    EvaluateRevisions,
+    PublishRevisions,
+    evaluate_model,
+    evaluate_revisions,
+    load_results,
+    plot,
+)
+from hf_clipdyn.errors import ConfigError
+
+SCRIPT = Path(__file__).with_name("trained.py")
+BENCHMARK = "distortion/photographs"
+SMALL: dict[str, Any] = {"n_resamples": 20, "show_progress": False}
+
+
+@pytest.fixture(scope="session")
+def processor() -> CLIPProcessor:
+    return make_processor()
+
+
+@pytest.fixture(scope="session")
+def photographs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    from PIL import Image
+
+    folder = tmp_path_factory.mktemp("photographs")
+    generator = torch.Generator().manual_seed(0)
+    for index in range(3):
+        pixels = torch.randint(0, 256, (6, 6, 3), generator=generator, dtype=torch.uint8).numpy()
+        Image.fromarray(pixels).resize((40, 40)).save(folder / f"{index}.png")
+    return {"photographs": folder}
+
+
+def values(table: Any) -> "pd.Series[float]":
+    """The values by revision and metric."""
+    rows = table.to_pandas()
+    return rows[rows["role"] == "value"].set_index(["revision", "metric"])["value"].sort_index()
+
+
+def test_a_trainer_measures_each_epoch_and_trains_as_without(
+    tmp_path: Path, photographs: dict[str, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logged = []
+
+    class Tracker(TrainerCallback):
+        def on_log(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            logged.append(kwargs["logs"])
+
+    monkeypatch.setitem(integration_utils.INTEGRATION_TO_CALLBACK, "recorder", Tracker)
+    callbacks = PublishRevisions(REPO), measuring(photographs["photographs"])
+    measured = trainer(tmp_path / "run", make_model("clip"), *callbacks, report_to=["recorder"])
+    measured.train()
+    alone = trainer(tmp_path / "alone", make_model("clip"))
+    alone.train()
+
+    state = alone.model.state_dict()
+    assert all(torch.equal(value, state[name]) for name, value in measured.model.state_dict().items())
+    rows = load_results(tmp_path / "run" / "results.parquet")
+    assert set(rows["repo_id"]) == {"local/run"}
+    assert list(dict.fromkeys(rows["revision"])) == ["epoch-000", "epoch-001", "epoch-002"]
+    assert list(dict.fromkeys(rows["samples_seen"])) == [0, 40, 80]
+    name = f"{BENCHMARK}/alignment_ssim/cosine/projection"
+    found = rows.query("metric == 'alignment_ssim' and role == 'value'")["value"].tolist()
+    assert [logs[name] for logs in logged if name in logs] == found
+    assert [logs[name] for logs in measured.state.log_history if name in logs] == found
+
+
+def test_a_model_object_gives_the_numbers_of_its_published_revision(
+    tmp_path: Path, processor: CLIPProcessor, photographs: dict[str, Path]
+) -> None:
+    model = make_model("clip").train()
+    run = trainer(tmp_path, model, PublishRevisions(REPO), num_train_epochs=1)
+    run.processing_class = run.callback_handler.processing_class = processor
+    run.train()
+    options = {"data_dirs": photographs, **SMALL}
+
+    live = evaluate_model(model, processor, BENCHMARK, revision="epoch-001", **options)
+    published = evaluate_revisions(REPO, BENCHMARK, revisions="epoch-001", store=tmp_path / "hub", **options)
+    pd.testing.assert_series_equal(values(live), values(published))
+    assert model.training
+    assert set(live["parameters"]) == {sum(one.numel() for one in model.parameters())}
+
+
+def test_what_needs_published_revisions_is_refused(processor: CLIPProcessor) -> None:
+    with pytest.raises(ConfigError, match="`store` is for published revisions"):
+        evaluate_model(make_model("clip"), processor, BENCHMARK, store="runs")
+    with pytest.raises(ConfigError, match="in float32"):
+        evaluate_model(make_model("clip").half(), processor, BENCHMARK)
+    with pytest.raises(ConfigError, match="needs a processor"):
+        EvaluateRevisions(BENCHMARK).take(None, None, None, model=make_model("clip"))  # type: ignore[arg-type]
+
+
+def test_a_metric_is_plotted_with_its_intervals(
+    tmp_path: Path, processor: CLIPProcessor, photographs: dict[str, Path]
+) -> None:
+    output = tmp_path / "results.parquet"
+    for epoch in range(3):
+        torch.manual_seed(epoch)
+        model = CLIPModel(make_model("clip").config)
+        evaluate_model(
+            model, processor, BENCHMARK, revision=f"epoch-{epoch:03d}", epoch=epoch, output=output,
+            data_dirs=photographs, **SMALL,
+        )  # fmt: skip
+    rows = load_results(output)
+    from matplotlib.figure import Figure
+
+    for results in (output, rows, rows[rows["metric"] == "alignment_ssim"]):
+        axes = plot(results, "alignment_ssim", ax=Figure().subplots())
+        (line,) = [one for one in axes.lines if len(one.get_xdata()) == 3]
+        assert list(line.get_xdata()) == [0, 1, 2]
+        assert (
+            list(line.get_ydata())
+            == rows.query("metric == 'alignment_ssim' and role == 'value'")["value"].tolist()
+        )
+        assert axes.get_xlabel() == "epoch"
+    with pytest.raises(hf_clipdyn.errors.UnknownNameError, match="alignment_ssim"):
+        plot(output, "alignment_sim", ax=Figure().subplots())
+
+
+def test_the_public_names_are_listed_and_found() -> None:
+    names = {
+        "train",
+        "evaluate_revisions",
+        "evaluate_model",
+        "compare_revisions",
+        "load_results",
+        "write_report",
+        "plot",
+    }
+    names |= {"PublishRevisions", "EvaluateRevisions", "Publisher"}
+    assert names <= set(dir(hf_clipdyn)) == set(hf_clipdyn.__all__)
+    assert all(getattr(hf_clipdyn, name) for name in hf_clipdyn.__all__)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sharded", [False, True], ids=["DDP", "FSDP"])
+def test_two_processes_measure_what_they_publish(
+    tmp_path: Path, launch: Callable[..., str], photographs: dict[str, Path], sharded: bool
+) -> None:
+    sharding = ["fsdp='full_shard'", "fsdp_config={'version': 2}"] if sharded else []
+    folder = ["--photographs", str(photographs["photographs"])]
+    launch(2, SCRIPT, *folder, str(tmp_path), "clip", "per_device_train_batch_size=4", *sharding)
+
+    live = load_results(tmp_path / "results.parquet")
+    assert set(live["revision"]) == {"epoch-000", "epoch-001", "epoch-002"}
+    weights = {"cache_dir": tmp_path / "hub", "local_files_only": True}
+    for name in ("epoch-000", "epoch-002"):
+        model = CLIPModel.from_pretrained(REPO, revision=name, **weights)
+        again = evaluate_model(
+            model, make_processor(), BENCHMARK, revision=name, data_dirs=photographs, **SMALL
+        )
+        found = live[(live["revision"] == name) & (live["role"] == "value")].set_index(
+            ["revision", "metric"]
+        )["value"]
+        pd.testing.assert_series_equal(values(again), found.sort_index(), rtol=1e-5)

@@ -1,0 +1,164 @@
+"""Trains a small model with a real Trainer that publishes its states; run as a script, it can kill itself.
+
+python trained.py FOLDER MODEL [--resume] [--kill EVENT STEP] [--photographs FOLDER] [TrainingArguments as name=value …]
+"""
+
+import argparse
+import os
+import signal
+from ast import literal_eval
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import (
+    BertConfig,
+    CLIPConfig,
+    CLIPModel,
+    CLIPProcessor,
+    GPT2Config,
+    GPT2LMHeadModel,
+    PreTrainedModel,
+    SiglipConfig,
+    SiglipModel,
+    Trainer,
+    TrainerCallback,
+    TrainingArguments,
+    VisionTextDualEncoderConfig,
+    VisionTextDualEncoderModel,
+    ViTConfig,
+)
+
+from hf_clipdyn.models.sizes import ModelSize, Tower, clip_image_processor
+from hf_clipdyn.models.tokenizers import train_tokenizer
+from hf_clipdyn.trainer import EvaluateRevisions, PublishRevisions
+
+REPO = "me/run"
+ROWS, WORDS, SIDE = 40, 8, 16
+
+_TEXT = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+_TEXT |= {
+    "vocab_size": 64,
+    "max_position_embeddings": WORDS,
+    "bos_token_id": 0,
+    "eos_token_id": 1,
+    "pad_token_id": 1,
+}
+_VISION = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
+_VISION |= {"image_size": SIDE, "patch_size": 8}
+
+
+def make_model(name: str) -> PreTrainedModel:
+    """A small model, from a fixed seed."""
+    torch.manual_seed(0)
+    if name == "clip":
+        return CLIPModel(CLIPConfig(text_config=_TEXT, vision_config=_VISION, projection_dim=8))
+    if name == "siglip":
+        return SiglipModel(SiglipConfig(text_config=_TEXT, vision_config=_VISION))
+    if name == "dual":
+        return VisionTextDualEncoderModel(
+            VisionTextDualEncoderConfig.from_vision_text_configs(ViTConfig(**_VISION), BertConfig(**_TEXT))
+        )
+    return GPT2LMHeadModel(GPT2Config(n_layer=1, n_head=2, n_embd=16, vocab_size=64, n_positions=WORDS))
+
+
+def make_processor() -> CLIPProcessor:
+    """A processor of images of 16 pixels."""
+    size = ModelSize(SIDE, 8, Tower(16, 1, 2), Tower(16, 1, 2), 8, context_length=WORDS, vocab_size=300)
+    tokenizer = train_tokenizer(["a picture"], vocab_size=300, context_length=WORDS)
+    return CLIPProcessor(clip_image_processor(size), tokenizer)
+
+
+class Rows(torch.utils.data.Dataset[dict[str, torch.Tensor]]):
+    """Random images and words, the same in every process."""
+
+    def __init__(self, language: bool) -> None:
+        self._language = language
+
+    def __len__(self) -> int:
+        return ROWS
+
+    def __getitem__(self, index: int) -> dict[str, torch.Tensor]:
+        generator = torch.Generator().manual_seed(index)
+        words = torch.randint(2, 64, (WORDS,), generator=generator)
+        words[-1] = 1  # CLIP pools at the end of the text
+        if self._language:
+            return {"input_ids": words, "labels": words}
+        return {"input_ids": words, "pixel_values": torch.randn(3, SIDE, SIDE, generator=generator)}
+
+
+def measuring(photographs: Path) -> EvaluateRevisions:
+    """Measures the photographs' distortions on each state."""
+    return EvaluateRevisions(
+        "distortion/photographs",
+        processor=make_processor(),
+        data_dirs={"photographs": photographs},
+        n_resamples=20,
+        show_progress=False,
+    )
+
+
+class KillAt(TrainerCallback):
+    """Kills the process at an event of a step, as a power failure would."""
+
+    def __init__(self, event: str, step: int) -> None:
+        def kill(args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            if state.global_step == step:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+        setattr(self, event, kill)
+
+
+def collate(rows: list[dict[str, torch.Tensor]]) -> dict[str, Any]:
+    batch: dict[str, Any] = {name: torch.stack([row[name] for row in rows]) for name in rows[0]}
+    return batch if "labels" in batch else batch | {"return_loss": True}
+
+
+def trainer(folder: Path, model: PreTrainedModel, *callbacks: TrainerCallback, **arguments: Any) -> Trainer:
+    """A Trainer of 40 rows: 5 steps an epoch, 2 epochs."""
+    defaults = {
+        "num_train_epochs": 2,
+        "per_device_train_batch_size": 8,
+        "learning_rate": 0.01,
+        "save_steps": 5,
+        "save_total_limit": 1,
+        "report_to": [],
+        "use_cpu": True,
+        "disable_tqdm": True,
+        "remove_unused_columns": False,
+        "dataloader_pin_memory": False,
+    }
+    return Trainer(
+        model,
+        TrainingArguments(str(folder), **(defaults | arguments)),
+        train_dataset=Rows(language=isinstance(model, GPT2LMHeadModel)),
+        data_collator=collate,
+        callbacks=list(callbacks),
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("model")
+    parser.add_argument("--resume", action="store_true")
+    parser.add_argument("--kill", nargs=2)
+    parser.add_argument("--publish", default="epoch")
+    parser.add_argument("--photographs", type=Path)
+    parser.add_argument("arguments", nargs="*")
+    args = parser.parse_args()
+    arguments = {
+        name: literal_eval(value) for name, _, value in (one.partition("=") for one in args.arguments)
+    }
+    callbacks: list[TrainerCallback] = [PublishRevisions(REPO, publish=args.publish)]
+    if args.photographs:
+        callbacks.append(measuring(args.photographs))
+    if args.kill:
+        callbacks.append(KillAt(args.kill[0], int(args.kill[1])))
+    trainer(args.folder, make_model(args.model), *callbacks, **arguments).train(
+        resume_from_checkpoint=args.resume or None
+    )
+
+
+if __name__ == "__main__":
+    main()
