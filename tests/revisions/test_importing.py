@@ -233,7 +233,7 @@ def test_a_revision_without_some_weights_is_refused_with_their_names(
 
     out = tmp_path / "out.safetensors"
     assert _run("export-open-clip", "me/run", out, "--store", _store(Torn(), tmp_path / "run")) == 1
-    assert f"lack 1 tensors of clip, as {lost}." in capsys.readouterr().err
+    assert f"lack 1 tensors of clip, for example {lost}." in capsys.readouterr().err
     assert not list(tmp_path.glob("out*"))
 
 
