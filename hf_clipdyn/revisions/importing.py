@@ -76,6 +76,10 @@ def local_checkpoints(paths: Sequence[Path], licence: str | None = None) -> Chec
     """
     found = []
     for path in paths:
+        if path.is_dir():
+            raise ConfigError(
+                f"{path} is a folder, not a checkpoint: give its files, for example {path}/*.pt."
+            )
         if not path.is_file():
             raise ConfigError(f"There is no checkpoint {path}.")
         epoch = checkpoint_epoch(path)
