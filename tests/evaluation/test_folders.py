@@ -7,7 +7,14 @@ from pathlib import Path
 import pandas as pd
 import pytest
 import torch
-from transformers import CLIPModel, CLIPProcessor, Trainer, TrainingArguments
+from transformers import (
+    CLIPModel,
+    CLIPProcessor,
+    TimmWrapperConfig,
+    TimmWrapperModel,
+    Trainer,
+    TrainingArguments,
+)
 
 from hf_clipdyn.cli import main
 from hf_clipdyn.errors import ConfigError, RevisionError, RevisionNotFoundError
@@ -237,3 +244,21 @@ def test_a_directory_is_named_as_one_where_a_checkpoint_of_open_clip_is_expected
         local_checkpoints([tmp_path / "epochs"])
     with pytest.raises(ConfigError, match="There is no checkpoint"):
         local_checkpoints([tmp_path / "epoch_2.pt"])
+
+
+def test_a_vision_model_of_timm_is_measured_beside_a_dual_encoder(save_model, judged, measure, tmp_path):
+    pytest.importorskip("timm")
+    save_model(1)(tmp_path / "clip")
+    config = TimmWrapperConfig(
+        architecture="vit_tiny_patch16_224",
+        model_args={"img_size": 32, "depth": 2, "embed_dim": 24, "num_heads": 3},
+        pretrained_cfg={"input_size": [3, 32, 32], "crop_pct": 1.0, "mean": [0.5] * 3, "std": [0.5] * 3},
+    )
+    TimmWrapperModel(config).save_pretrained(tmp_path / "vit")
+    folders = {"data_dirs": {name: judged[name] for name in ("nights", "osie")}}
+    table = measure(
+        tmp_path / "clip", tmp_path / "vit", benchmarks=["similarity/nights", "saliency/osie"], **folders
+    )
+    measured = table.groupby("repo_id")[["kind", "dataset"]].value_counts().unstack(0)
+    assert (measured["vit"] > 0).all()
+    assert {"projection"} <= set(table.loc[table["repo_id"] == "vit", "probe"])
