@@ -29,7 +29,8 @@ class EvaluationConfig(Common):
 
     repo_id: Name | Sequence[Name] = option(
         MISSING,
-        "Repository, owner/name; or folder of a run, of a Trainer's checkpoints or of a model; or several.",
+        "Repository, owner/name; or folder of a run, a Trainer's checkpoints or a model; or open_clip:MODEL@PATH; "
+        "or several.",
     )
     benchmarks: str | Benchmark | Sequence[str | Benchmark] | None = option(
         None, "Names (noise/cifar10), kinds (noise) or patterns, in place of the suite."

@@ -1,4 +1,4 @@
-"""Models in plain folders as revisions, to be read: one model, or the checkpoints of transformers' Trainer.
+"""Models in plain folders as revisions, to be read: one model, or checkpoints of transformers' Trainer or open_clip.
 
 ::
 
@@ -14,21 +14,22 @@ A folder has no commits: a hash of its model files takes their place, so that a 
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from hf_clipdyn.errors import ModelError, RevisionError, RevisionNotFoundError
+from hf_clipdyn.errors import ConfigError, ModelError, RevisionError, RevisionNotFoundError
 from hf_clipdyn.files import file_git_hash, file_sha256
+from hf_clipdyn.models.open_clip import CHECKPOINT_SUFFIXES
 from hf_clipdyn.models.plausible import PROCESSOR_FILES
 from hf_clipdyn.models.snapshots import model_files, weight_files
-from hf_clipdyn.revisions.names import natural_key, step_name
+from hf_clipdyn.revisions.names import epoch_name, epoch_of, natural_key, step_name
 from hf_clipdyn.revisions.repository import MAIN, FileRecord
 from hf_clipdyn.schema import Count, read_json
 
-__all__ = ["FolderRepository", "ModelFolder", "Progress", "checkpoint_name"]
+__all__ = ["FolderRepository", "ModelFolder", "Progress", "checkpoint_name", "models_of", "open_clip_models"]
 
 _CHECKPOINT = re.compile(r"checkpoint-(\d{1,18})")
 _STATE = "trainer_state.json"
@@ -69,10 +70,12 @@ class ModelFolder:
     Attributes:
         path: its folder.
         files: its model files by name; empty where there is no whole model, as in the folder of an adapter.
+        read_as: what else decides the model: the architecture of a checkpoint that does not say it.
     """
 
     path: Path
     files: Mapping[str, Path]
+    read_as: str = ""
 
     @classmethod
     def of(cls, path: Path, shared: Path | None = None) -> "ModelFolder":
@@ -95,7 +98,7 @@ class ModelFolder:
     def commit(self) -> str:
         """40 hexadecimal digits made from the content."""
         listing = "".join(f"{name}\0{record.blob}\n" for name, record in self.records.items())
-        return hashlib.sha256((listing or str(self.path)).encode()).hexdigest()[:40]
+        return hashlib.sha256((self.read_as + (listing or str(self.path))).encode()).hexdigest()[:40]
 
     @property
     def progress(self) -> Progress:
@@ -126,30 +129,40 @@ def checkpoint_name(folder: Path) -> str | None:
     return None if found is None or not (folder / _STATE).is_file() else step_name(int(found[1]))
 
 
+def models_of(folder: Path) -> dict[str, ModelFolder]:
+    """The model of a folder as `main`, after the Trainer's checkpoints in it."""
+    named = {name: path for path in folder.iterdir() if (name := checkpoint_name(path))}
+    found = {name: ModelFolder.of(named[name], folder) for name in sorted(named, key=natural_key)}
+    own = ModelFolder.of(folder)
+    return found | ({MAIN: own} if own.files else {})
+
+
+def open_clip_models(path: Path, model: str) -> dict[str, ModelFolder]:
+    """One checkpoint of open_clip, or those in a folder that are named by their epoch, `epoch_3.pt`."""
+    files = sorted(path.iterdir(), key=lambda file: natural_key(file.name)) if path.is_dir() else [path]
+    found = {}
+    for file in files:
+        epoch = epoch_of(file.stem)
+        if file.is_file() and file.suffix in CHECKPOINT_SUFFIXES and (epoch is not None or file == path):
+            name = MAIN if epoch is None else epoch_name(epoch)
+            if name in found:
+                raise ConfigError(f"{path} has two checkpoints of epoch {epoch}: leave one out.")
+            found[name] = ModelFolder(file.parent, {file.name: file}, read_as=f"open_clip {model}")
+    return found
+
+
 class FolderRepository:
     """The models of a folder: a `ReadableRepository`. What is added to the folder later is found.
 
     Args:
-        folder: of a model, or the output folder of a Trainer.
-        only: the one revision that counts; None for all.
+        where: the folder, for messages.
+        models: gives the models by the names of their revisions, in order.
     """
 
     on_disk = True
 
-    def __init__(self, folder: Path, only: str | None = None) -> None:
-        self.folder, self._only = folder, only
-        self.where = str(folder)
-
-    def models(self) -> dict[str, ModelFolder]:
-        """The models by the names of their revisions; `main` is the folder's own."""
-        named = {name: path for path in self.folder.iterdir() if (name := checkpoint_name(path))}
-        found = {
-            name: ModelFolder.of(named[name], self.folder)
-            for name in sorted(named, key=natural_key)
-            if self._only in (None, name)
-        }
-        own = ModelFolder.of(self.folder)
-        return found | ({MAIN: own} if own.files and self._only is None else {})
+    def __init__(self, where: Path, models: Callable[[], dict[str, ModelFolder]]) -> None:
+        self.where, self.models = str(where), models
 
     def model(self, commit: str) -> ModelFolder:
         """The model with that content.
@@ -182,7 +195,7 @@ class FolderRepository:
     def absent_files(self, commit: str) -> list[str]:
         model = self.model(commit)
         try:
-            if model.files:
+            if "config.json" in model.files:
                 weight_files(model.path)
         except ModelError as error:
             raise RevisionError(str(error)) from error
@@ -196,7 +209,7 @@ class FolderRepository:
 
 
 def _is_weights(name: str) -> bool:
-    return ".safetensors" in name or ".bin" in name  # an index too
+    return any(suffix in name for suffix in (".safetensors", ".bin", ".pt"))  # of an index too
 
 
 def _record(name: str, path: Path) -> FileRecord:

@@ -4,7 +4,7 @@ import os
 import shutil
 import weakref
 from dataclasses import asdict, dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from tempfile import mkdtemp
 from typing import Protocol
@@ -12,8 +12,16 @@ from typing import Protocol
 from huggingface_hub import constants
 
 from hf_clipdyn.errors import ClipDynError, ConfigError, RevisionError, shown
+from hf_clipdyn.models.open_clip import Converter
 from hf_clipdyn.models.snapshots import snapshot_folder
-from hf_clipdyn.revisions.folders import FolderRepository, checkpoint_name
+from hf_clipdyn.revisions.folders import (
+    FolderRepository,
+    ModelFolder,
+    Progress,
+    checkpoint_name,
+    models_of,
+    open_clip_models,
+)
 from hf_clipdyn.revisions.journal import Journal
 from hf_clipdyn.revisions.listing import Revision, revisions_of
 from hf_clipdyn.revisions.local import LocalStore
@@ -23,7 +31,10 @@ from hf_clipdyn.schema import is_repo_id, valid_repo_name
 __all__ = ["Name", "Series", "list_revisions", "open_series"]
 
 Name = str | os.PathLike[str]
-"""`owner/name`, or a folder."""
+"""`owner/name`, a folder, or `open_clip:MODEL@PATH`."""
+
+_OPEN_CLIP = "open_clip:"
+_KEPT = 2  # converted models besides the last one: the one that is measured, and the one before it
 
 
 class Series(Protocol):
@@ -52,14 +63,17 @@ def open_series(name: Name, store: Name | None = None, token: str | None = None)
     """The revisions that a name means. The Hub is not asked yet.
 
     A folder is, in this order: a run of this package, which knows its repository and its store; a Trainer's output
-    folder with its `checkpoint-*`, or one of these; a model. Any other name is a repository in ``store``. Without
-    ``store`` it is the repository of a run below `./runs` that was not pushed, else a repository on the Hub.
+    folder with its `checkpoint-*`, or one of these; a model. `open_clip:ViT-B-32@PATH` is a checkpoint file of
+    open_clip's training, or a folder of `epoch_N.pt`. Any other name is a repository in ``store``. Without ``store``
+    it is the repository of a run below `./runs` that was not pushed, else a repository on the Hub.
 
     Raises:
         ConfigError: the folder is none of these, the Hub could have no such repository, or several runs have it.
         PublishError: the run's journal cannot be read.
     """
     text = os.fspath(name)
+    if text.startswith(_OPEN_CLIP):
+        return _open_clip(text)
     folder = Path(os.path.expanduser(text))  # noqa: PTH111  # Path's own raises for an unknown user
     if text and os.path.isdir(folder) and not _holds(store, text):  # noqa: PTH112  # nor does this, for any text
         return _open_folder(folder.absolute(), token)
@@ -79,7 +93,8 @@ def list_revisions(repo_id: Name, store: Name | None = None, token: str | None =
     other branch has its commit and there is no manifest.
 
     Args:
-        repo_id: `owner/name`; or a folder with a run, with a Trainer's checkpoints or with one model.
+        repo_id: `owner/name`; or a folder with a run, with a Trainer's checkpoints or with one model; or
+            `open_clip:MODEL@PATH`.
         store: folder of a local store; None asks the Hub, or a run below `./runs` that was not pushed.
         token: token of the Hub; None for the stored one.
 
@@ -124,15 +139,20 @@ class _Stored:
 
 
 class _Folder:
-    """A Trainer's output folder, one of its checkpoints, or a model."""
+    """A Trainer's output folder, one of its checkpoints, or a model.
+
+    Args:
+        folder: its name is that of the models in tables.
+        only: the one revision that counts; None for all.
+    """
 
     def __init__(self, folder: Path, only: str | None = None) -> None:
         self.repo_id = valid_repo_name(folder.name)
-        self.repository = FolderRepository(folder, only)
+        self.repository = FolderRepository(folder, partial(_selected, folder, only))
 
     def revisions(self) -> list[Revision]:
         models = self.repository.models()
-        return [replace(one, **asdict(models[one.name].progress)) for one in revisions_of(self.repository)]
+        return [_trained(one, models[one.name].progress) for one in revisions_of(self.repository)]
 
     def fetch(self, revision: Revision) -> Path:
         model = self.repository.model(revision.commit)
@@ -156,6 +176,60 @@ class _Folder:
         views = Path(mkdtemp(prefix="clipdyn-checkpoints-"))
         weakref.finalize(self, shutil.rmtree, views, ignore_errors=True)
         return views
+
+
+class _OpenClip(_Folder):
+    """Checkpoints of open_clip's training, each converted to a CLIPModel when it is read.
+
+    Args:
+        model: open_clip's name of the architecture.
+        path: a checkpoint file, or a folder of `epoch_N.pt`.
+    """
+
+    def __init__(self, model: str, path: Path) -> None:
+        folder = path if path.is_dir() else path.parent
+        run = folder.parent if folder.name == "checkpoints" else folder  # as open_clip's training names it
+        self.repo_id = valid_repo_name(run.name)
+        self.repository = FolderRepository(path, partial(open_clip_models, path, model))
+        self._convert = Converter(model)
+        self._recent: list[Path] = []
+
+    def fetch(self, revision: Revision) -> Path:
+        model = self.repository.model(revision.commit)
+        folder = self._views / revision.commit
+        if not folder.is_dir():
+            (checkpoint,) = model.files.values()
+            self._convert(checkpoint, folder)
+            self._recent.append(folder)
+        # A converted model is as large as its checkpoint. The last revision embeds the texts of all others.
+        last = self._views / list(self.repository.models().values())[-1].commit
+        for old in [one for one in self._recent if one != last][:-_KEPT]:
+            shutil.rmtree(old)
+            self._recent.remove(old)
+        return folder
+
+
+def _trained(revision: Revision, progress: Progress) -> Revision:
+    return replace(revision, **{name: one for name, one in asdict(progress).items() if one is not None})
+
+
+def _selected(folder: Path, only: str | None) -> dict[str, ModelFolder]:
+    return {name: model for name, model in models_of(folder).items() if only in (None, name)}
+
+
+def _open_clip(text: str) -> Series:
+    model, at, name = text.removeprefix(_OPEN_CLIP).partition("@")
+    path = Path(os.path.expanduser(name)).absolute()  # noqa: PTH111
+    if not (model and at and name and os.path.exists(path)):  # noqa: PTH110
+        raise ConfigError(
+            f"{shown(text)} names no checkpoints: give {_OPEN_CLIP}MODEL@PATH, for example "
+            f"{_OPEN_CLIP}ViT-B-32@run/checkpoints, with the path of a checkpoint file or of a folder of epoch_N.pt."
+        )
+    if not open_clip_models(path, model):
+        raise ConfigError(
+            f"{path} holds no checkpoints of open_clip: expected a .pt file, or files called epoch_N.pt."
+        )
+    return _OpenClip(model, path)
 
 
 def _open_folder(folder: Path, token: str | None) -> Series:
