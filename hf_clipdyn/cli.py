@@ -71,12 +71,14 @@ def _root(
 
 
 @contextmanager
-def _reading(repo: str, store: Path | None) -> Iterator[None]:
+def _reading(repos: str | Sequence[str], store: Path | None) -> Iterator[None]:
     """Add to an error about a repository on the Hub where a local run has that repository."""
     try:
         yield
     except ClipDynError as error:
-        hint = "" if store is not None else _store_hint(repo, error)
+        names = [repos] if isinstance(repos, str) else repos
+        hints = [] if store is not None else [_store_hint(name, error) for name in names]
+        hint = next(filter(None, hints), "")
         if not hint:
             raise
         error.args = (f"{error} {hint}",)
@@ -207,7 +209,7 @@ def evaluate(
     ] = None,
     quiet: Quiet = False,
 ) -> None:
-    """Measure benchmarks on the revisions of a run, or of any image encoder on the Hub.
+    """Measure benchmarks on the revisions of runs, or of any image encoders on the Hub or in folders.
 
     Cells that are already in the table are skipped. A kill loses only the cell in work.
     Under `accelerate launch` or `torchrun`, scripts/evaluate.py is the same command.
@@ -227,7 +229,7 @@ def evaluate(
     state.destroy_process_group()
     if not state.is_main_process:
         return
-    revisions = len(set(results["revision"]))
+    revisions = len(set(zip(results["repo_id"], results["revision"], strict=True)))
     benchmarks = len(set(zip(results["kind"], results["dataset"], strict=True)))
     typer.echo(
         f"{len(results)} numbers of {revisions} revision{'s' * (revisions > 1)} on {benchmarks} "
@@ -401,12 +403,13 @@ def report(
 
 @app.command()
 def revisions(
-    repo: Annotated[str, typer.Argument(help="Repository, owner/name.")],
+    repo: Annotated[str, typer.Argument(help="Repository, owner/name, or a folder of models.")],
     store: Annotated[Path | None, typer.Option(help="Folder of a local store. Default: the Hub.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
     """List the revisions of a repository: name, epoch, step, samples seen, commit, SHA-256."""
-    from hf_clipdyn.revisions.listing import list_revisions, render
+    from hf_clipdyn.revisions import list_revisions
+    from hf_clipdyn.revisions.listing import render
 
     with _reading(repo, store):
         typer.echo(render(list_revisions(repo, store=store), as_json=as_json))
@@ -439,7 +442,7 @@ def train(context: typer.Context) -> None:
 
 @app.command()
 def verify(
-    repo: Annotated[str, typer.Argument(help="Repository, owner/name.")],
+    repo: Annotated[str, typer.Argument(help="Repository, owner/name, or a folder of models.")],
     store: Annotated[Path | None, typer.Option(help="Folder of a local store. Default: the Hub.")] = None,
     deep: Annotated[bool, typer.Option("--deep", help="Read every file and hash it.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,

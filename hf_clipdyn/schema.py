@@ -119,8 +119,14 @@ CommitId = Annotated[str, Matches("[0-9a-f]{40}", "a commit, 40 hexadecimal digi
 RepoId = Annotated[str, Matches(is_repo_id, "a repository's id, owner/name")]
 
 
-def read_json(cls: type[T], path: Path, *, error: type[ClipDynError]) -> T:
+def read_json(cls: type[T], path: Path, *, error: type[ClipDynError], nan_as_null: bool = False) -> T:
     """The file's content as a ``cls``.
+
+    Args:
+        cls: a dataclass.
+        path: the file.
+        error: to raise.
+        nan_as_null: read NaN and infinity as null, for files of programs that write them; by default an error.
 
     Raises:
         error: it cannot be read, or does not fit the dataclass; unknown keys are ignored.
@@ -134,7 +140,8 @@ def read_json(cls: type[T], path: Path, *, error: type[ClipDynError]) -> T:
         text = path.read_bytes()
     except OSError as cause:
         raise error(f"{path} cannot be read: {cause.strerror}.") from cause
-    return parse_json(cls, text, where=str(path), error=error)
+    content = parse_any(text, where=str(path), error=error, nan_as_null=nan_as_null)
+    return load_json(cls, content, where=str(path), error=error)
 
 
 def parse_json(cls: type[T], text: str | bytes, *, where: str, error: type[ClipDynError]) -> T:
@@ -146,14 +153,14 @@ def parse_json(cls: type[T], text: str | bytes, *, where: str, error: type[ClipD
     return load_json(cls, parse_any(text, where=where, error=error), where=where, error=error)
 
 
-def parse_any(text: str | bytes, *, where: str, error: type[ClipDynError]) -> Any:
+def parse_any(text: str | bytes, *, where: str, error: type[ClipDynError], nan_as_null: bool = False) -> Any:
     """Any JSON; numbers are finite.
 
     Raises:
         error: it is no JSON.
     """
     try:
-        return json.loads(text, parse_constant=_refuse)
+        return json.loads(text, parse_constant=_null if nan_as_null else _refuse)
     except RecursionError as cause:
         raise error(f"{where} cannot be read: it is nested too deeply.") from cause
     except ValueError as cause:
@@ -175,6 +182,10 @@ def load_json(cls: type[T], value: object, *, where: str, error: type[ClipDynErr
 class _InvalidError(Exception):
     def __init__(self, path: str, value: object, expected: str) -> None:
         super().__init__(f"{path or 'the content'} is {shown(value)}, not {expected}")
+
+
+def _null(constant: str) -> None:
+    del constant
 
 
 def _refuse(constant: str) -> NoReturn:

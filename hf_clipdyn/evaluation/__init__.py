@@ -20,7 +20,7 @@ __all__ = ["evaluate_model", "evaluate_revisions"]
 
 @called_with(EvaluationConfig)
 def evaluate_revisions(config: EvaluationConfig) -> "datasets.Dataset":
-    """Measure benchmarks on the revisions of a run, or of any model on the Hub.
+    """Measure benchmarks on the revisions of runs, of models on the Hub and of models in folders, into one table.
 
     The arguments are the fields of `hf_clipdyn.evaluation.config.EvaluationConfig`, the first two also by position.
     The logger ``hf_clipdyn`` says which revisions are done and what is left out. Bars are drawn on a terminal and in a
@@ -29,6 +29,7 @@ def evaluate_revisions(config: EvaluationConfig) -> "datasets.Dataset":
     Example::
 
         evaluate_revisions("me/run", ["zero_shot/cifar10", Noise.on("cifar100", stage="input")], output="r.parquet")
+        evaluate_revisions(["openai/clip-vit-base-patch32", "./mine", "runs/demo"], output="r.parquet")
 
     Returns:
         One row per number, in the columns of `hf_clipdyn.results.row.Row`.
@@ -41,6 +42,7 @@ def evaluate_revisions(config: EvaluationConfig) -> "datasets.Dataset":
         PublishError: the results could not be pushed; the output is complete all the same.
     """
     from accelerate import PartialState
+    from datasets import concatenate_datasets
 
     from hf_clipdyn.evaluation.evaluate import evaluate
     from hf_clipdyn.evaluation.publish import check_push, push_results
@@ -50,7 +52,11 @@ def evaluate_revisions(config: EvaluationConfig) -> "datasets.Dataset":
     with library_bars(config.show_progress):
         if config.push_to_hub is not None:
             check_push(config.push_to_hub, config.token)
-        results = follow(config) if config.watch else evaluate(config)
+        each = config.each
+        for one in each if len(each) > 1 and not config.rescore else ():
+            one.series.revisions()  # what does not exist is an error before the first is measured
+        parts = [follow(one) if one.watch else evaluate(one) for one in each]
+        results = parts[0] if len(parts) == 1 else concatenate_datasets(parts)
         if config.push_to_hub is not None and PartialState().is_main_process:
             push_results(config)
     return results

@@ -1,8 +1,9 @@
 """The configuration of `evaluate`: one dataclass for flags, YAML and the Python call."""
 
 import inspect
+import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import MISSING, dataclass, field
+from dataclasses import MISSING, dataclass, field, replace
 from functools import cached_property, wraps
 from pathlib import Path
 from typing import ParamSpec, TypeVar
@@ -12,7 +13,7 @@ from hf_clipdyn.benchmarks.registry import select_benchmarks
 from hf_clipdyn.errors import ConfigError
 from hf_clipdyn.options import check_options, option
 from hf_clipdyn.plugins import load_plugin
-from hf_clipdyn.schema import checked_repo_id
+from hf_clipdyn.revisions.opening import Name, Series, open_series
 
 __all__ = ["EvaluationConfig", "called_with"]
 
@@ -26,7 +27,11 @@ _SHORT_DTYPES = {"fp32": "float32", "bf16": "bfloat16"}  # as accelerate calls t
 class EvaluationConfig(Common):
     """One evaluation; `evaluate_revisions` has the same arguments."""
 
-    repo_id: str = option(MISSING, "Repository, owner/name.")
+    repo_id: Name | Sequence[Name] = option(
+        MISSING,
+        "Repository, owner/name; or folder of a run, a Trainer's checkpoints or a model; or open_clip:MODEL@PATH; "
+        "or several.",
+    )
     benchmarks: str | Benchmark | Sequence[str | Benchmark] | None = option(
         None, "Names (noise/cifar10), kinds (noise) or patterns, in place of the suite."
     )
@@ -90,10 +95,10 @@ class EvaluationConfig(Common):
             object.__setattr__(self, "revisions", (self.revisions,))
         if isinstance(self.benchmarks, str | Benchmark):
             object.__setattr__(self, "benchmarks", (self.benchmarks,))
+        self._name_repositories()
         self._check_together()
 
     def _check_together(self) -> None:
-        checked_repo_id(self.repo_id)
         if self.output is not None and Path(self.output).suffix != ".parquet":
             raise ConfigError(f"output is {self.output}: name a Parquet file, for example results.parquet.")
         if self.rescore and (self.force or self.watch or self.output is None):
@@ -109,6 +114,37 @@ class EvaluationConfig(Common):
             raise ConfigError(
                 "`watch` requires an `output` and measures all revisions: do not name revisions."
             )
+
+    def _name_repositories(self) -> None:
+        given = self.repo_id if isinstance(self.repo_id, tuple) else (self.repo_id,)
+        if not given or not all(isinstance(name, str | os.PathLike) for name in given):
+            raise ConfigError(
+                "repo_id is empty or holds what is no text: give owner/name or a folder, or several."
+            )
+        names = tuple(map(os.fspath, given))
+        object.__setattr__(self, "repo_id", names[0] if len(names) == 1 else names)
+        called = [one.series.repo_id for one in self.each]
+        for name, repo_id in zip(names, called, strict=True):
+            if called.count(repo_id) > 1:
+                raise ConfigError(
+                    f"{name} and another one would both be called {repo_id} in the table: give each once, or rename "
+                    "a folder."
+                )
+        if self.watch and len(names) > 1:
+            raise ConfigError(f"`watch` follows one run: give one instead of {len(names)}.")
+
+    @property
+    def each(self) -> list["EvaluationConfig"]:
+        """One configuration per repository."""
+        if isinstance(self.repo_id, tuple):
+            return [replace(self, repo_id=name) for name in self.repo_id]
+        return [self]
+
+    @cached_property
+    def series(self) -> Series:
+        """The revisions of the repository, if it is one."""
+        assert isinstance(self.repo_id, str)
+        return open_series(self.repo_id, self.store, self.token)
 
     @cached_property
     def selected(self) -> list[Benchmark]:

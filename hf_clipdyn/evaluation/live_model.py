@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from hf_clipdyn.evaluation.config import EvaluationConfig
 from hf_clipdyn.models.encoder import Encoder
-from hf_clipdyn.models.snapshots import architecture_digest, snapshot_folder
+from hf_clipdyn.models.snapshots import architecture_digest
 from hf_clipdyn.revisions import Revision
 
 __all__ = ["GivenModel", "LastTexts", "LiveModel"]
@@ -30,15 +30,8 @@ class LiveModel:
 
     def fetch(self, revision: Revision) -> Path:
         """Folder with the revision's files."""
-        store = self._config.store
         with PartialState().main_process_first():
-            return snapshot_folder(
-                self._config.repo_id,
-                revision.commit,
-                cache_dir=None if store is None else Path(store),
-                local_files_only=store is not None,
-                token=self._config.token,
-            )
+            return self._config.series.fetch(revision)
 
     def load(self, folder: Path) -> Encoder:
         """The model with the weights of that folder."""

@@ -99,7 +99,7 @@ class Flag:
     @property
     def is_option(self) -> bool:
         """Whether it is an option and not a positional argument."""
-        return bool(self.several) or self.field.default is not MISSING
+        return not (self.field.default is MISSING and self.field.default_factory is MISSING)
 
     @property
     def help(self) -> str:
@@ -142,6 +142,8 @@ class Flag:
         value = given
         if self.several == "pairs":
             value = _pairs(given, name)
+        elif not self.is_option:  # one is itself
+            value = given[0] if len(given) == 1 else tuple(given)
         elif self.several:
             value = tuple(self._item(part, name) for part in _parts(given, name))
         check_value(name, value, self.field)

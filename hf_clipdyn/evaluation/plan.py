@@ -25,7 +25,7 @@ from hf_clipdyn.models.encoder import read_input
 from hf_clipdyn.models.snapshots import settings_digest
 from hf_clipdyn.preprocess import square_processor
 from hf_clipdyn.results.row import Cell
-from hf_clipdyn.revisions import Revision, list_revisions
+from hf_clipdyn.revisions import Revision
 
 __all__ = ["Plan", "PlannedCell", "check_precision", "choose_revisions", "open_sources"]
 
@@ -77,8 +77,10 @@ class Plan:
         self._prepared: dict[str, tuple[dict[Benchmark, Kind[Any]], bool]] = {}
         assert config.revisions is None or not isinstance(config.revisions, str)
         if listed is None:
-            listed = list_revisions(config.repo_id, store=config.store, token=config.token)
-        self.revisions, last = choose_revisions(config.repo_id, listed, config.revisions)
+            listed = config.series.revisions()
+            if config.store is None and config.series.repository.on_disk:
+                _log.info(f"{config.series.repo_id} is read from {config.series.repository.where}.")
+        self.revisions, last = choose_revisions(config.series.repo_id, listed, config.revisions)
         self.last = last if config.final_texts and len(listed) > 1 else None
         with PartialState().main_process_first():
             self.sources = open_sources(config)
@@ -127,7 +129,7 @@ class Plan:
         reads_text = hasattr(model_config, "text_config")
         needing = [one for one in self.sources if one.kind.needs_text and not reads_text]
         if needing:
-            need = f"{_names(needing)} need a text encoder; {self._config.repo_id} has none"
+            need = f"{_names(needing)} need a text encoder; {self._config.series.repo_id} has none"
             if not self._config.skip_missing or len(needing) == len(self.sources):
                 raise EvaluationError(
                     f"{need}: name other benchmarks with --benchmarks, or leave these out with --skip-missing."
@@ -158,7 +160,7 @@ def _cell(
     if settings.get("preprocess") == kind.preprocess:
         del settings["preprocess"]  # it is a column
     return Cell(
-        repo_id=config.repo_id,
+        repo_id=config.series.repo_id,
         revision=revision.name,
         **{name: getattr(revision, name) for name in _OF_REVISION},
         kind=kind.name,
@@ -181,13 +183,14 @@ def check_precision(config: EvaluationConfig, held: Sequence[Cell]) -> None:
     Raises:
         ConfigError: the table holds such benchmarks of this run in another one.
     """
+    repo_id = config.series.repo_id
     wanted = {(one.kind.name, one.dataset) for one in config.selected}
     other = {
-        cell.dtype for cell in held if cell.repo_id == config.repo_id and (cell.kind, cell.dataset) in wanted
+        cell.dtype for cell in held if cell.repo_id == repo_id and (cell.kind, cell.dataset) in wanted
     } - {config.dtype}
     if other:
         raise ConfigError(
-            f"{config.output} holds {config.repo_id} in {min(other)}: measure it in {config.dtype} into another "
+            f"{config.output} holds {repo_id} in {min(other)}: measure it in {config.dtype} into another "
             "--output; `clipdyn report` draws several tables together."
         )
 

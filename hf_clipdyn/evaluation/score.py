@@ -65,14 +65,14 @@ def rescore(config: EvaluationConfig, store: CellStore) -> list[str]:
     cells = [
         cell
         for cell in store.cells()
-        if cell.repo_id == config.repo_id
+        if cell.repo_id == config.series.repo_id
         and (cell.kind, cell.dataset) in benchmarks
         and (config.final_texts or cell.texts == "own")
     ]
     if not cells:
         names = ", ".join(one.name for one in benchmarks.values())
         raise EvaluationError(
-            f"{config.output} holds no cells of {config.repo_id} on {names}: evaluate first, without --rescore."
+            f"{config.output} holds no cells of {config.series.repo_id} on {names}: evaluate first, without --rescore."
         )
     known = {cell.revision for cell in cells}
     for name in config.revisions or ():

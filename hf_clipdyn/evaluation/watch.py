@@ -11,7 +11,6 @@ from hf_clipdyn.evaluation.config import EvaluationConfig
 from hf_clipdyn.evaluation.evaluate import evaluate
 from hf_clipdyn.evaluation.processes import from_main_process, join_processes
 from hf_clipdyn.hub import is_transient
-from hf_clipdyn.revisions import list_revisions
 
 __all__ = ["follow"]
 
@@ -42,9 +41,7 @@ def follow(config: EvaluationConfig, *, interval: float = 10.0) -> datasets.Data
         trouble: ClipDynError | None = None
         found: set[tuple[str, str]] = set()
         try:
-            found = {
-                (one.name, one.commit) for one in list_revisions(config.repo_id, config.store, config.token)
-            }
+            found = {(one.name, one.commit) for one in config.series.revisions()}
         except RevisionNotFoundError as error:  # training has not published anything yet
             trouble = error
         except RevisionError as error:
@@ -70,9 +67,9 @@ def follow(config: EvaluationConfig, *, interval: float = 10.0) -> datasets.Data
         elif trouble is not None:
             raise trouble
         elif results is None:
-            raise RevisionNotFoundError(f"{config.repo_id} has no revisions.")
+            raise RevisionNotFoundError(f"{config.series.repo_id} has no revisions.")
         else:
-            _log.info(f"No new revision for {waited:.0f} s: {config.repo_id} counts as finished.")
+            _log.info(f"No new revision for {waited:.0f} s: {config.series.repo_id} counts as finished.")
             return evaluate(config) if config.final_texts else results
 
 

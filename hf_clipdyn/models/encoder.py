@@ -20,10 +20,11 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors import SafetensorError
-from transformers import AutoConfig, AutoImageProcessor, AutoModel, AutoTokenizer
+from transformers import AutoConfig, AutoImageProcessor, AutoModel, AutoTokenizer, TimmWrapperImageProcessor
 
 from hf_clipdyn.errors import ModelError, shorten
 from hf_clipdyn.memory import keep_freed_blocks
+from hf_clipdyn.models import timm
 from hf_clipdyn.models.plausible import PROCESSOR_FILES, check_settings_files
 from hf_clipdyn.models.snapshots import read_weights, settings_digest, snapshot_folder, weight_files
 from hf_clipdyn.preprocess import Normaliser, naflex_inputs
@@ -253,7 +254,15 @@ class Encoder:
     def _features(self, pixels: NDArray[np.uint8], hidden: bool, attentions: bool) -> ImageFeatures:
         asked = {"output_hidden_states": hidden, "output_attentions": attentions}
         wanted = {name: True for name, is_wanted in asked.items() if is_wanted}
-        projection, output = self.image_output(self.pixel_values(pixels), **wanted)
+        try:
+            projection, output = self.image_output(self.pixel_values(pixels), **wanted)
+        except ValueError as error:  # timm's models refuse what they do not keep
+            if not wanted:
+                raise
+            raise ModelError(
+                f"{type(self.model).__name__} gives no {'attention maps' if attentions else 'hidden states'}: "
+                "leave out the probes of these."
+            ) from error
         states = (output.hidden_states or ()) if hidden else ()
         maps = getattr(output, "attentions", None) if attentions else None
         if attentions and not (maps and all(one is not None for one in maps)):
@@ -349,6 +358,10 @@ def read_input(folder: Path) -> tuple[Any, Any]:
             f"{folder} has no preprocessor_config.json, which says how images are resized and normalised: "
             f"save the image processor of this {config.model_type} model beside its weights."
         )
+    if config.model_type == "timm_wrapper":
+        with _readable(folder):
+            pipeline = TimmWrapperImageProcessor.from_pretrained(folder)
+        return config, timm.image_processor_of(pipeline)
     with _readable(folder):
         return config, AutoImageProcessor.from_pretrained(folder, **_NO_CODE)
 
@@ -361,7 +374,10 @@ def read_config(folder: Path) -> Any:
     """
     check_settings_files(folder)
     with _readable(folder):
-        return AutoConfig.from_pretrained(folder, **_NO_CODE)
+        config = AutoConfig.from_pretrained(folder, **_NO_CODE)
+    if config.model_type == "timm_wrapper":
+        timm.leave_out_head(config)
+    return config
 
 
 def read_tokenizer(folder: Path, config: Any) -> Any:
@@ -398,6 +414,8 @@ def read_model(folder: Path, config: Any, **where: Any) -> Any:
         ModelError: the weights cannot be read, or are not those of the configuration.
     """
     _check_size(folder, config)
+    if config.model_type == "timm_wrapper":
+        where["config"] = config  # without the head; others are as their file says
     with _readable(folder), warnings.catch_warnings():
         # accelerate's device map misses the parameters of the model itself, such as the temperature
         warnings.filterwarnings("ignore", "The following device_map keys", UserWarning)

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from transformers import CLIPConfig, CLIPImageProcessor, CLIPModel
 
 __all__ = [
+    "CHECKPOINT_SUFFIXES",
+    "Converter",
     "checkpoint_epoch",
     "clip_config_of",
     "from_open_clip",
@@ -28,6 +30,7 @@ __all__ = [
     "to_open_clip",
 ]
 
+CHECKPOINT_SUFFIXES = (".pt", ".pth", ".safetensors")
 CLIP_VOCABULARY = 49408
 """Size of the vocabulary of CLIP's own tokenizer, open_clip's default."""
 
@@ -288,6 +291,41 @@ def _to_transformers(state_dict: "Mapping[str, Tensor]") -> "Iterator[tuple[str,
                 yield f"{layer}.{_IN_BLOCK.get(part, part)}.{kind}", tensor
         elif name not in _NO_WEIGHTS:
             yield name, tensor  # the comparison of names will refuse it
+
+
+class Converter:
+    """Writes checkpoints of one open_clip architecture as a CLIPModel with its processor.
+
+    Args:
+        model: open_clip's name of the architecture, `ViT-B-16-quickgelu`.
+
+    Raises:
+        ModelError: CLIPModel has no such architecture, or its tokenizer is not CLIP's.
+        UnknownNameError: open_clip has no such model.
+    """
+
+    def __init__(self, model: str) -> None:
+        from transformers import CLIPProcessor
+
+        from hf_clipdyn.models.tokenizers import clip_tokenizer
+
+        theirs = open_clip_config(model)
+        self.config = clip_config_of(theirs)
+        tokenizer = clip_tokenizer(theirs["text_cfg"]["context_length"])
+        if len(tokenizer) != theirs["text_cfg"]["vocab_size"]:
+            raise ModelError(
+                f"{model} has another vocabulary: only models with CLIP's tokenizer can be imported."
+            )
+        self._processor = CLIPProcessor(image_processor_of(theirs), tokenizer)
+
+    def __call__(self, checkpoint: Path, folder: Path) -> None:
+        """Write the model in a checkpoint file into a folder.
+
+        Raises:
+            ModelError: the checkpoint cannot be read, or is not of this architecture.
+        """
+        from_open_clip(read_state_dict(checkpoint), self.config).save_pretrained(folder)
+        self._processor.save_pretrained(folder)
 
 
 # --- files --------------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from hf_clipdyn.errors import ModelError, shown
+from hf_clipdyn.models.timm import check_timm
 
 __all__ = ["PROCESSOR_FILES", "check_numbers", "check_settings_files"]
 
@@ -21,15 +22,21 @@ _PIXELS = 16_384
 _WIDTH = 2**20
 # The largest count that is still plausible; the smallest is 1. Real models stay below a tenth of each.
 _COUNTS = {
+    "depth": 1024,
+    "depths": 1024,
+    "embed_dim": _WIDTH,
     "height": _PIXELS,
     "hidden_size": _WIDTH,
     "image_size": _PIXELS,
+    "img_size": _PIXELS,
+    "input_size": _PIXELS,
     "intermediate_size": _WIDTH,
     "longest_edge": _PIXELS,
     "max_num_patches": _PIXELS,
     "max_position_embeddings": 2**24,
     "num_attention_heads": 4096,
     "num_channels": 1024,
+    "num_heads": 4096,
     "num_hidden_layers": 1024,
     "num_patches": 2**24,
     "patch_size": _PIXELS,
@@ -64,6 +71,7 @@ def check_settings_files(folder: Path) -> None:
                 f"The {name} in {folder} cannot be read ({error}): `clipdyn verify` finds broken revisions."
             ) from error
         check_numbers(content, str(path))
+        check_timm(content, str(path))
 
 
 def check_numbers(content: dict[str, Any], source: str) -> None:

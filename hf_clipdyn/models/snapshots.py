@@ -3,16 +3,24 @@
 import hashlib
 import json
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import huggingface_hub
-import torch
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-from safetensors.torch import load_file
 
 from hf_clipdyn.errors import ModelError, RevisionNotFoundError
 
-__all__ = ["architecture_digest", "read_weights", "settings_digest", "snapshot_folder", "weight_files"]
+if TYPE_CHECKING:
+    import torch
+
+__all__ = [
+    "architecture_digest",
+    "model_files",
+    "read_weights",
+    "settings_digest",
+    "snapshot_folder",
+    "weight_files",
+]
 
 # What decides the architecture and the input of a model; when these files agree, weights can be swapped.
 _SETTINGS = (
@@ -81,6 +89,13 @@ def snapshot_folder(
             f"`{listing}` lists the revisions ({type(error).__name__})."
         ) from error
     return folder
+
+
+def model_files(folder: Path) -> dict[str, Path]:
+    """The files in a folder that `snapshot_folder` would download of a repository, by name."""
+    weights = _WEIGHTS if any(folder.glob("model*.safetensors")) else _OLDER_WEIGHTS
+    found = [path for pattern in (*_SETTINGS, *weights) for path in folder.glob(pattern)]
+    return {path.name: path for path in sorted(found) if path.is_file()}
 
 
 def settings_digest(folder: Path) -> str:
@@ -155,8 +170,10 @@ def _indexed(index: Path) -> list[Path]:
     return files
 
 
-def read_weights(folder: Path) -> dict[str, torch.Tensor]:
+def read_weights(folder: Path) -> "dict[str, torch.Tensor]":
     """All tensors of a snapshot, memory-mapped; empty if it has no safetensors."""
+    from safetensors.torch import load_file
+
     tensors: dict[str, torch.Tensor] = {}
     for file in weight_files(folder):
         if file.suffix != ".safetensors":

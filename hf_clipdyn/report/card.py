@@ -43,8 +43,9 @@ def run_card(study: Study, run: str) -> ModelCard:
     repo_id = str(rows["repo_id"].iloc[0])
     placed = pd.concat([one.points[["order", "revision"]] for one in own.trajectories])
     revisions = placed.sort_values("order")["revision"].unique().tolist()
-    # Steps are recorded by the training of this package only: neither for imported nor for foreign models.
-    trained = bool(rows["step"].notna().any())
+    on_hub = "/" in repo_id  # a folder of models has no owner
+    # In repositories only the training of this package records steps: not for imported or foreign models.
+    trained = on_hub and bool(rows["step"].notna().any())
     text = render_card(
         "run.md.jinja",
         ModelCardData(
@@ -60,6 +61,7 @@ def run_card(study: Study, run: str) -> ModelCard:
         title=run,
         section=Markup(_section(own)),  # noqa: S704 (escaped piece by piece)
         repo_id=repo_id,
+        on_hub=on_hub,
         revisions=revisions,
         trained=trained,
         dynamics=len(revisions) > 1,
@@ -146,8 +148,8 @@ def push_cards(
 ) -> list[str]:
     """Write the results of every run into the card on `main` of its repository on the Hub.
 
-    The rest of the card stays. Only `README.md` and the summary figure are touched: the weights on `main`
-    remain those of the newest revision.
+    The rest of the card stays. Only `README.md` and the summary figure are touched: the weights on `main` remain those
+    of the newest revision. Models that were read from a folder have no such card.
 
     Args:
         results: the tables that the report was made from.
@@ -158,11 +160,16 @@ def push_cards(
         The address of each commit.
 
     Raises:
-        ConfigError: two runs share a repository, so that the card could belong to either.
+        ConfigError: two runs share a repository, so that the card could belong to either; or all are folders.
         PublishError: the Hub refuses; the folder is complete nevertheless.
     """
     rows = read_study(results).results.rows
-    runs = dict(rows[["run", "repo_id"]].drop_duplicates().itertuples(index=False, name=None))
+    named = rows[["run", "repo_id"]].drop_duplicates().itertuples(index=False, name=None)
+    runs = {run: repo_id for run, repo_id in named if "/" in repo_id}
+    if not runs:
+        raise ConfigError(
+            "These tables hold models of folders only: push a model to the Hub and evaluate it there."
+        )
     for repo_id in runs.values():
         if list(runs.values()).count(repo_id) > 1:
             raise ConfigError(

@@ -1,7 +1,7 @@
 """Check a safetensors header from the first bytes of a file."""
 
 from hf_clipdyn.errors import RevisionError
-from hf_clipdyn.revisions.repository import Repository
+from hf_clipdyn.revisions.repository import ReadableRepository
 from hf_clipdyn.schema import parse_any
 
 __all__ = ["header_fault"]
@@ -10,7 +10,7 @@ _AT_ONCE = 100_000  # most headers fit
 _LIMIT = 100_000_000  # the format's own limit
 
 
-def header_fault(repository: Repository, commit: str, path: str, size: int) -> str | None:
+def header_fault(repository: ReadableRepository, commit: str, path: str, size: int) -> str | None:
     """What is wrong with the header of a safetensors file of ``size`` bytes; None if nothing is.
 
     The header's length must fit the file, it must be JSON, and its tensors must fill the rest of the file without

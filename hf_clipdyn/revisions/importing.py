@@ -19,13 +19,10 @@ from hf_clipdyn.errors import ConfigError, ModelError, RevisionError, RevisionNo
 from hf_clipdyn.files import follow_umask, write_atomically
 from hf_clipdyn.hub import RetryPolicy, attempt, reason
 from hf_clipdyn.models.open_clip import (
+    CHECKPOINT_SUFFIXES,
+    Converter,
     checkpoint_epoch,
-    clip_config_of,
-    from_open_clip,
-    image_processor_of,
-    open_clip_config,
     open_clip_config_of,
-    read_state_dict,
     to_open_clip,
 )
 from hf_clipdyn.models.snapshots import snapshot_folder
@@ -36,7 +33,6 @@ from hf_clipdyn.schema import checked_repo_id
 
 __all__ = ["export_open_clip", "hub_checkpoints", "import_open_clip", "local_checkpoints"]
 
-_SUFFIXES = (".pt", ".pth", ".safetensors")
 _RETRIES = RetryPolicy(patience=120.0)
 
 
@@ -76,6 +72,10 @@ def local_checkpoints(paths: Sequence[Path], licence: str | None = None) -> Chec
     """
     found = []
     for path in paths:
+        if path.is_dir():
+            raise ConfigError(
+                f"{path} is a folder, not a checkpoint: give its files, for example {path}/*.pt."
+            )
         if not path.is_file():
             raise ConfigError(f"There is no checkpoint {path}.")
         epoch = checkpoint_epoch(path)
@@ -119,7 +119,7 @@ def hub_checkpoints(repo_id: str, run: str | None = None, token: str | None = No
     for sibling in info.siblings or []:
         path = PurePosixPath(sibling.rfilename)
         epoch = epoch_of(path.stem)
-        if path.suffix in _SUFFIXES and epoch is not None:
+        if path.suffix in CHECKPOINT_SUFFIXES and epoch is not None:
             file = _downloaded(api, repo_id, str(path), repo_type, str(info.sha))
             runs[path.parent.as_posix()].append(Checkpoint(epoch, str(path), file))
     datasets = getattr(info.card_data, "datasets", None) or ()
@@ -192,27 +192,17 @@ def import_open_clip(
         RevisionError: revisions cannot be published.
     """
     import torch
-    from transformers import CLIPModel, CLIPProcessor
-
-    from hf_clipdyn.models.tokenizers import clip_tokenizer
+    from transformers import CLIPModel
 
     checked_repo_id(repo_id, owner=push_to_hub)
-    theirs = open_clip_config(model)
-    config = clip_config_of(theirs)
-    tokenizer = clip_tokenizer(theirs["text_cfg"]["context_length"])
-    if len(tokenizer) != theirs["text_cfg"]["vocab_size"]:
-        raise ModelError(
-            f"{model} has another vocabulary: only models with CLIP's tokenizer can be imported."
-        )
-    processor = CLIPProcessor(image_processor_of(theirs), tokenizer)
+    convert = Converter(model)
 
     def save(checkpoint: Checkpoint, folder: Path) -> None:
         with checkpoint.file as path:
-            from_open_clip(read_state_dict(path), config).save_pretrained(folder)
-        processor.save_pretrained(folder)
+            convert(path, folder)
 
     with torch.device("meta"):
-        parameters = CLIPModel(config).num_parameters()
+        parameters = CLIPModel(convert.config).num_parameters()
     card = CardFacts(
         repo_id=repo_id,
         datasets=source.datasets,

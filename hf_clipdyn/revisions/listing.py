@@ -4,18 +4,13 @@ import json
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
-from huggingface_hub import constants
-
-from hf_clipdyn.revisions.local import LocalStore
 from hf_clipdyn.revisions.manifest import OF_RUN, sort_key
 from hf_clipdyn.revisions.names import epoch_of, step_of
-from hf_clipdyn.revisions.repository import MAIN, Repository, read_manifest, weights_of
-from hf_clipdyn.schema import checked_repo_id
+from hf_clipdyn.revisions.repository import MAIN, ReadableRepository, read_manifest, weights_of
 
-__all__ = ["PARALLEL_REQUESTS", "Revision", "list_revisions", "open_repository", "render", "revisions_of"]
+__all__ = ["PARALLEL_REQUESTS", "Revision", "render", "revisions_of"]
 
 
 PARALLEL_REQUESTS = 8  # a suite may have over a hundred branches, and each costs a request
@@ -55,43 +50,11 @@ class Revision:
     parameters: int | None = None
 
 
-def open_repository(repo_id: str, store: str | Path | None = None, token: str | None = None) -> Repository:
-    """The repository in the local store, or on the Hub if ``store`` is None.
-
-    Offline (HF_HUB_OFFLINE) the client's own cache is read, which has the layout of a store.
-
-    Raises:
-        ConfigError: the Hub could have no such repository.
-    """
-    checked_repo_id(repo_id)
-    if store is None and constants.HF_HUB_OFFLINE:
-        store = constants.HF_HUB_CACHE
-    if store is not None:
-        return LocalStore(Path(store).absolute(), repo_id)
-    from hf_clipdyn.revisions.remote import HubRepository
-
-    return HubRepository(repo_id, token=token)
-
-
-def list_revisions(repo_id: str, store: str | Path | None = None, token: str | None = None) -> list[Revision]:
+def revisions_of(repository: ReadableRepository) -> list[Revision]:
     """The revisions of a repository in training order; without a manifest, by the numbers in their names.
 
     `main` is listed, as the last one, only if no other branch has its commit and there is no manifest.
-
-    Args:
-        repo_id: `owner/name`.
-        store: folder of a local store; None asks the Hub.
-        token: token of the Hub; None for the stored one.
-
-    Raises:
-        RevisionNotFoundError: there is no such repository.
-        RevisionError: its manifest cannot be read.
     """
-    return revisions_of(open_repository(repo_id, store, token))
-
-
-def revisions_of(repository: Repository) -> list[Revision]:
-    """`list_revisions` of an open repository."""
     refs = repository.refs()
     manifest = read_manifest(repository, refs.get(MAIN))
     others = {commit for name, commit in refs.items() if name != MAIN}

@@ -17,6 +17,7 @@ from hf_clipdyn.revisions.repository import (
     WEIGHTS_FILE,
     FileRecord,
     Held,
+    ReadableRepository,
     Repository,
     read_manifest,
     sha256_of,
@@ -135,7 +136,7 @@ def settle_main(target: Repository, manifest: Manifest) -> bool:
     return True
 
 
-def content_differs(target: Repository, commit: str, path: str, record: FileRecord) -> bool:
+def content_differs(target: ReadableRepository, commit: str, path: str, record: FileRecord) -> bool:
     """Whether a file, read as a whole, has another hash than the target's metadata say."""
     with target.fetched(commit, path) as file:
         return not record.describes(file)

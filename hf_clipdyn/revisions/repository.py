@@ -17,6 +17,7 @@ __all__ = [
     "WEIGHTS_FILE",
     "FileRecord",
     "Held",
+    "ReadableRepository",
     "Repository",
     "Weights",
     "check_run",
@@ -86,8 +87,8 @@ class Held:
     path: str
 
 
-class Repository(Protocol):
-    """A repository of revisions, in the local store or on the Hub.
+class ReadableRepository(Protocol):
+    """Revisions that can be read: in the local store, on the Hub, or in plain folders.
 
     Reading methods raise `RevisionNotFoundError` where the repository or the revision does not exist.
     """
@@ -99,12 +100,6 @@ class Repository(Protocol):
     @property
     def on_disk(self) -> bool:
         """Whether the files are on this machine, so that reading them needs no download."""
-
-    def check(self) -> None:
-        """Check that the repository can be written; raises `PublishError` if not."""
-
-    def clean(self) -> None:
-        """Remove what an interrupted publisher left behind; call it only while no publisher runs."""
 
     def refs(self) -> dict[str, str]:
         """Branch to commit, `main` included."""
@@ -120,6 +115,16 @@ class Repository(Protocol):
 
     def absent_files(self, commit: str) -> list[str]:
         """Files that the listing of a commit names and that do not exist."""
+
+
+class Repository(ReadableRepository, Protocol):
+    """A repository of revisions, in the local store or on the Hub."""
+
+    def check(self) -> None:
+        """Check that the repository can be written; raises `PublishError` if not."""
+
+    def clean(self) -> None:
+        """Remove what an interrupted publisher left behind; call it only while no publisher runs."""
 
     def commit(
         self, name: str, files: Mapping[str, Path | Held], manifest: Manifest, parent: str | None
@@ -169,7 +174,7 @@ def weights_of(files: Mapping[str, FileRecord]) -> Weights | None:
     return None
 
 
-def sha256_of(repository: Repository, commit: str) -> str | None:
+def sha256_of(repository: ReadableRepository, commit: str) -> str | None:
     """SHA-256 of a commit's weights; they are read and hashed if the metadata lack it. None without weights."""
     weights = weights_of(repository.files(commit))
     if weights is None:
@@ -188,7 +193,7 @@ def _of_shards(ids: Sequence[str]) -> str:
     return ids[0] if len(ids) == 1 else hashlib.sha256("".join(ids).encode()).hexdigest()
 
 
-def read_manifest(repository: Repository, commit: str | None) -> Manifest | None:
+def read_manifest(repository: ReadableRepository, commit: str | None) -> Manifest | None:
     """The manifest in a commit; None without a commit or a manifest, as in suites of others.
 
     Raises:

@@ -10,19 +10,19 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import partial
 from itertools import islice, pairwise
-from pathlib import Path
 from typing import Any
 
 from hf_clipdyn.errors import RevisionError, RevisionNotFoundError
 from hf_clipdyn.revisions.header import header_fault
-from hf_clipdyn.revisions.listing import PARALLEL_REQUESTS, open_repository
+from hf_clipdyn.revisions.listing import PARALLEL_REQUESTS
 from hf_clipdyn.revisions.manifest import IMPORTED, MANIFEST_FILE, Manifest, ManifestRow, sort_key
 from hf_clipdyn.revisions.names import epoch_name, epoch_of, missing_numbers, natural_key, step_of
+from hf_clipdyn.revisions.opening import Name, open_series
 from hf_clipdyn.revisions.publication import content_differs
 from hf_clipdyn.revisions.repository import (
     MAIN,
     FileRecord,
-    Repository,
+    ReadableRepository,
     Weights,
     read_manifest,
     sha256_of,
@@ -125,12 +125,12 @@ class _State:
 
 
 def verify(
-    repo_id: str, *, store: str | Path | None = None, token: str | None = None, deep: bool = False
+    repo_id: Name, *, store: Name | None = None, token: str | None = None, deep: bool = False
 ) -> Report:
-    """Check all revisions of a repository.
+    """Check all revisions of a repository; `main` too where it is the only one and there is no manifest.
 
     Args:
-        repo_id: `owner/name`.
+        repo_id: `owner/name`, or a folder, as in `list_revisions`.
         store: folder of a local store; None asks the Hub.
         token: token of the Hub; None for the stored one.
         deep: read (on the Hub: download) every file and hash it.
@@ -138,10 +138,10 @@ def verify(
     Raises:
         RevisionNotFoundError: there is no such repository.
     """
-    return verify_repository(open_repository(repo_id, store, token), deep=deep)
+    return verify_repository(open_series(repo_id, store, token).repository, deep=deep)
 
 
-def verify_repository(repository: Repository, *, deep: bool = False) -> Report:
+def verify_repository(repository: ReadableRepository, *, deep: bool = False) -> Report:
     """`verify` of an open repository."""
     refs = repository.refs()
     findings: list[Finding] = []
@@ -159,6 +159,8 @@ def verify_repository(repository: Repository, *, deep: bool = False) -> Report:
         known = list(filter(None, pool.map(lambda ref: _state(repository, *ref), refs.items())))
         states = sorted((state for state in known if state.name != MAIN), key=order)
         main = next((state for state in known if state.name == MAIN), None)
+        if not states and main is not None and manifest is None:
+            states = [main]  # one model, without other revisions
         check = _Check(repository, refs, manifest, rows, main, states, deep)
         findings += [*check.branches(), *check.weights(), *check.rows_of_manifest(), *check.shared_files()]
         for found in pool.map(lambda state: list(check.inside(state)), states):
@@ -176,7 +178,7 @@ def verify_repository(repository: Repository, *, deep: bool = False) -> Report:
     )
 
 
-def _state(repository: Repository, name: str, commit: str) -> _State | None:
+def _state(repository: ReadableRepository, name: str, commit: str) -> _State | None:
     """The revision; None if its commit does not exist."""
     try:
         files = repository.files(commit)
@@ -197,7 +199,7 @@ class _Check:
         states: the other revisions, in training order.
     """
 
-    repository: Repository
+    repository: ReadableRepository
     refs: Mapping[str, str]
     manifest: Manifest | None
     rows: Mapping[str, ManifestRow]

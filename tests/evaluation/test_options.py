@@ -27,7 +27,7 @@ def called(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., dic
 
     def evaluate_revisions(**arguments: Any) -> dict[str, list[str]]:
         found.update(arguments)
-        return {"revision": [], "kind": [], "dataset": []}
+        return {"repo_id": [], "revision": [], "kind": [], "dataset": []}
 
     monkeypatch.setattr(hf_clipdyn.evaluation, "evaluate_revisions", evaluate_revisions)
     monkeypatch.chdir(tmp_path)

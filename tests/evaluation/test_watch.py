@@ -60,12 +60,11 @@ def test_watching_measures_each_revision_when_it_appears(tmp_path, publish, data
 def test_watching_outlasts_an_outage_of_the_hub_says_it_once_and_ends_where_the_hub_refuses(
     tmp_path, hub, publish, data, monkeypatch, caplog
 ):
-    def listed(repo_id, store=None, token=None):
+    def listed(repository):
         quick = RetryPolicy(base=0.01, cap=0.01, patience=0.1, timeout=5)
-        return revisions_of(HubRepository(repo_id, retries=quick))
+        return revisions_of(HubRepository(repository.repo_id, retries=quick))
 
-    monkeypatch.setattr("hf_clipdyn.evaluation.watch.list_revisions", listed)
-    monkeypatch.setattr("hf_clipdyn.evaluation.plan.list_revisions", listed)
+    monkeypatch.setattr("hf_clipdyn.revisions.opening.revisions_of", listed)
     publish(tmp_path, [0])
     resume_publishing(tmp_path, push_to_hub=True)
     config = EvaluationConfig(

@@ -11,7 +11,7 @@ from result_rows import row
 
 from hf_clipdyn.cards import CardFacts, revision_card
 from hf_clipdyn.cli import main
-from hf_clipdyn.errors import PublishError
+from hf_clipdyn.errors import ConfigError, PublishError
 from hf_clipdyn.report import push_cards, write_report
 from hf_clipdyn.report.card import card_name, merge_card
 
@@ -84,6 +84,29 @@ def test_the_card_of_a_foreign_model_claims_no_training_and_no_clip(write, tmp_p
     assert "AutoModel.from_pretrained(" in card.text
     assert "clip" not in card.data.tags
     assert ("training-dynamics" in card.data.tags) == (len(revisions) > 1)
+
+
+@pytest.mark.parametrize(
+    ("revisions", "said"),
+    [
+        ({"main": None}, "The model in the folder `mine`, measured by hf-clipdyn"),
+        ({"step-1": 1, "step-2": 2}, "2 revisions of the folder\n`mine`, `step-1` to\n`step-2`, measured by"),
+    ],
+)
+def test_the_card_of_a_folder_links_to_no_repository_and_is_not_pushed(write, tmp_path, revisions, said):
+    rows = [
+        row("similarity/nights", "accuracy", 0.7, repo_id="mine", revision=name, step=step, epoch=None)
+        for name, step in revisions.items()
+    ]
+    results, folder = _report(rows, write, tmp_path / "report")
+    text = ModelCard.load(folder / "card-mine.md").text
+    assert said in text
+    assert "which did not train" in text
+    assert "huggingface.co/mine" not in text
+    assert "from_pretrained" not in text
+    assert "## Background" in text
+    with pytest.raises(ConfigError, match="hold models of folders only"):
+        push_cards(results, folder)
 
 
 def test_the_card_of_a_run_of_this_package_says_how_to_load_an_epoch(report):

@@ -6,6 +6,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hub_server.server import HubServer
@@ -13,10 +14,12 @@ from hub_server.state import File, Repo
 from stores import publish_one
 
 from hf_clipdyn.cli import main
-from hf_clipdyn.errors import ConfigError
+from hf_clipdyn.errors import ConfigError, ModelError
+from hf_clipdyn.models.encoder import Encoder
 from hf_clipdyn.models.open_clip import read_state_dict
 from hf_clipdyn.revisions import list_revisions
 from hf_clipdyn.revisions.importing import local_checkpoints
+from hf_clipdyn.revisions.opening import open_series
 from hf_clipdyn.revisions.verify import verify
 
 open_clip = pytest.importorskip("open_clip")
@@ -288,3 +291,75 @@ def test_bad_calls_are_told_in_one_sentence(tmp_path: Path) -> None:
             local_checkpoints(files)
     assert _run("import-open-clip", "me/theirs", "--model", NAME) == 2
     assert _run("import-open-clip", tmp_path / "epoch_1.pt", "me/x", "--model", "ViT-none") == 2
+
+
+def test_checkpoints_are_listed_and_read_without_an_import(tmp_path: Path) -> None:
+    folder = tmp_path / "run" / "checkpoints"
+    folder.mkdir(parents=True)
+    for epoch in (10, 1, 2):
+        torch.save(_checkpoint(epoch), folder / f"epoch_{epoch}.pt")
+    torch.save(_checkpoint(10), folder / "epoch_latest.pt")
+    series = open_series(f"open_clip:{NAME}@{folder}")
+    revisions = series.revisions()
+    assert series.repo_id == "run"
+    assert [(one.name, one.epoch) for one in revisions] == [
+        ("epoch-001", 1),
+        ("epoch-002", 2),
+        ("epoch-010", 10),
+    ]
+    assert len({one.commit for one in revisions} | {one.sha256 for one in revisions}) == 6
+    assert _run("verify", f"open_clip:{NAME}@{folder}", "--deep") == 0
+    encoder = Encoder.from_folder(series.fetch(revisions[0]), device="cpu")
+    for one in revisions:
+        encoder.load(series.fetch(one))
+        original = open_clip.CLIP(**CONFIG).eval()
+        original.load_state_dict(read_state_dict(folder / f"epoch_{one.epoch}.pt"))
+        with torch.no_grad():
+            expected = original.encode_text(open_clip.tokenize(["a cat"]))
+        np.testing.assert_allclose(encoder.embed_texts(["a cat"]), expected, atol=1e-5)
+    (alone,) = list_revisions(f"open_clip:{NAME}@{folder / 'epoch_2.pt'}")
+    assert alone == revisions[1]
+    (latest,) = list_revisions(f"open_clip:{NAME}@{folder / 'epoch_latest.pt'}")
+    assert (latest.name, latest.epoch) == ("main", None)
+
+
+def test_converted_checkpoints_do_not_fill_the_disk_and_the_last_one_stays(tmp_path: Path) -> None:
+    for epoch in range(1, 6):
+        torch.save(_checkpoint(epoch), tmp_path / f"epoch_{epoch}.pt")
+    series = open_series(f"open_clip:{NAME}@{tmp_path}")
+    *revisions, last = series.revisions()
+    kept = series.fetch(last)
+    folders = [series.fetch(one) for one in revisions]
+    assert [folder.is_dir() for folder in [*folders, kept]] == [False, False, True, True, True]
+    assert series.fetch(revisions[0]).is_dir()
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("open_clip:", "names no checkpoints"),
+        (f"open_clip:{NAME}", "names no checkpoints"),
+        (f"open_clip:{NAME}@", "names no checkpoints"),
+        (f"open_clip:{NAME}@/no/where", "names no checkpoints"),
+        ("open_clip:@here", "names no checkpoints"),
+        (f"open_clip:{NAME}@here", "holds no checkpoints of open_clip"),
+        ("open_clip:ViT-None@here/full", "ViT-None"),
+    ],
+)
+def test_a_wrong_name_of_checkpoints_is_one_sentence(
+    name: str, said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "here" / "full").mkdir(parents=True)
+    (tmp_path / "here" / "full" / "epoch_1.pt").touch()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError, match=said):
+        list_revisions(name)
+
+
+def test_a_hostile_checkpoint_is_one_sentence_when_it_is_read(tmp_path: Path) -> None:
+    import pickle
+
+    (tmp_path / "epoch_1.pt").write_bytes(pickle.dumps(print))
+    series = open_series(f"open_clip:{NAME}@{tmp_path}")
+    with pytest.raises(ModelError, match="cannot be read as a checkpoint"):
+        series.fetch(series.revisions()[0])

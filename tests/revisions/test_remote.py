@@ -4,7 +4,7 @@ import pytest
 from hub_server.server import HubServer
 
 from hf_clipdyn.revisions import list_revisions, resume_publishing
-from hf_clipdyn.revisions.listing import open_repository
+from hf_clipdyn.revisions.opening import open_series
 from hf_clipdyn.revisions.repository import sha256_of
 from hf_clipdyn.revisions.verify import verify
 
@@ -35,7 +35,7 @@ def test_a_late_revision_enters_the_manifest_of_main_which_stays_the_newest(
     assert [revision.epoch for revision in revisions] == [0, 1, 2]
     assert revisions[0].sha256 == revisions[1].sha256 != revisions[2].sha256
     assert verify("me/run", store=where, deep=True).findings == ()
-    repository = open_repository("me/run", where)
+    repository = open_series("me/run", where).repository
     main = repository.refs()["main"]
     assert b"epoch-002" in repository.read(main, "README.md")
     assert sha256_of(repository, main) == revisions[2].sha256

@@ -1,0 +1,274 @@
+"""What a user names becomes revisions: a repository on the Hub or in a store, or the folder of a run or of models."""
+
+import os
+import shutil
+import weakref
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property, partial
+from pathlib import Path
+from tempfile import mkdtemp
+from typing import Protocol
+
+from huggingface_hub import constants
+
+from hf_clipdyn.errors import ClipDynError, ConfigError, RevisionError, shown
+from hf_clipdyn.models.open_clip import Converter
+from hf_clipdyn.models.snapshots import snapshot_folder
+from hf_clipdyn.revisions.folders import (
+    FolderRepository,
+    ModelFolder,
+    Progress,
+    checkpoint_name,
+    models_of,
+    open_clip_models,
+)
+from hf_clipdyn.revisions.journal import Journal
+from hf_clipdyn.revisions.listing import Revision, revisions_of
+from hf_clipdyn.revisions.local import LocalStore
+from hf_clipdyn.revisions.repository import ReadableRepository
+from hf_clipdyn.schema import is_repo_id, valid_repo_name
+
+__all__ = ["Name", "Series", "list_revisions", "open_series"]
+
+Name = str | os.PathLike[str]
+"""`owner/name`, a folder, or `open_clip:MODEL@PATH`."""
+
+_OPEN_CLIP = "open_clip:"
+_KEPT = 2  # converted models besides the last one: the one that is measured, and the one before it
+
+
+class Series(Protocol):
+    """The revisions of one model, wherever they are."""
+
+    @property
+    def repo_id(self) -> str:
+        """Its name in tables of results: a folder of models has no owner."""
+
+    @property
+    def repository(self) -> ReadableRepository:
+        """Its files and their hashes."""
+
+    def revisions(self) -> list[Revision]:
+        """The revisions in training order; see `list_revisions`."""
+
+    def fetch(self, revision: Revision) -> Path:
+        """Folder with the model files of a revision, downloaded if needed.
+
+        Raises:
+            RevisionError: it cannot be had, or holds no model.
+        """
+
+
+def open_series(name: Name, store: Name | None = None, token: str | None = None) -> Series:
+    """The revisions that a name means. The Hub is not asked yet.
+
+    A folder is, in this order: a run of this package, which knows its repository and its store; a Trainer's output
+    folder with its `checkpoint-*`, or one of these; a model. `open_clip:ViT-B-32@PATH` is a checkpoint file of
+    open_clip's training, or a folder of `epoch_N.pt`. Any other name is a repository in ``store``. Without ``store``
+    it is the repository of a run below `./runs` that was not pushed, else a repository on the Hub.
+
+    Raises:
+        ConfigError: the folder is none of these, the Hub could have no such repository, or several runs have it.
+        PublishError: the run's journal cannot be read.
+    """
+    text = os.fspath(name)
+    if text.startswith(_OPEN_CLIP):
+        return _open_clip(text)
+    folder = Path(os.path.expanduser(text))  # noqa: PTH111  # Path's own raises for an unknown user
+    if text and os.path.isdir(folder) and not _holds(store, text):  # noqa: PTH112  # nor does this, for any text
+        return _open_folder(folder.absolute(), token)
+    if not is_repo_id(text) or os.path.isfile(folder):  # noqa: PTH113
+        raise ConfigError(
+            f"{shown(text)} is neither a folder here nor a name that the Hub accepts: give owner/name, of letters, "
+            "digits, single dashes and dots, and underscores, at most 96, or a folder with a model, with a Trainer's "
+            "checkpoints or with a run."
+        )
+    return _Stored(text, _store_of_run(text) if store is None else Path(store).absolute(), token)
+
+
+def list_revisions(repo_id: Name, store: Name | None = None, token: str | None = None) -> list[Revision]:
+    """The revisions of a repository or a folder in training order.
+
+    Without a manifest the order is that of the numbers in their names. `main` is listed, as the last one, only if no
+    other branch has its commit and there is no manifest.
+
+    Args:
+        repo_id: `owner/name`; or a folder with a run, with a Trainer's checkpoints or with one model; or
+            `open_clip:MODEL@PATH`.
+        store: folder of a local store; None asks the Hub, or a run below `./runs` that was not pushed.
+        token: token of the Hub; None for the stored one.
+
+    Raises:
+        ConfigError: the folder holds none of these, or the Hub could have no such repository.
+        RevisionNotFoundError: there is no such repository.
+        RevisionError: its manifest or a `trainer_state.json` cannot be read.
+    """
+    return open_series(repo_id, store, token).revisions()
+
+
+@dataclass(frozen=True)
+class _Stored:
+    """A repository in a local store, or on the Hub if ``store`` is None."""
+
+    repo_id: str
+    store: Path | None
+    token: str | None
+
+    @cached_property
+    def repository(self) -> ReadableRepository:
+        # Offline the client's own cache is read, which has the layout of a store.
+        offline = Path(constants.HF_HUB_CACHE) if constants.HF_HUB_OFFLINE else None
+        store = self.store or offline
+        if store is not None:
+            return LocalStore(store.absolute(), self.repo_id)
+        from hf_clipdyn.revisions.remote import HubRepository
+
+        return HubRepository(self.repo_id, token=self.token)
+
+    def revisions(self) -> list[Revision]:
+        return revisions_of(self.repository)
+
+    def fetch(self, revision: Revision) -> Path:
+        return snapshot_folder(
+            self.repo_id,
+            revision.commit,
+            cache_dir=self.store,
+            local_files_only=self.store is not None,
+            token=self.token,
+        )
+
+
+class _Folder:
+    """A Trainer's output folder, one of its checkpoints, or a model.
+
+    Args:
+        folder: its name is that of the models in tables.
+        only: the one revision that counts; None for all.
+    """
+
+    def __init__(self, folder: Path, only: str | None = None) -> None:
+        self.repo_id = valid_repo_name(folder.name)
+        self.repository = FolderRepository(folder, partial(_selected, folder, only))
+
+    def revisions(self) -> list[Revision]:
+        models = self.repository.models()
+        return [_trained(one, models[one.name].progress) for one in revisions_of(self.repository)]
+
+    def fetch(self, revision: Revision) -> Path:
+        model = self.repository.model(revision.commit)
+        if not model.files:
+            raise RevisionError(
+                f"{model.path} holds no whole model: expected config.json and model.safetensors, and no adapter "
+                "(merge it into its model, and save that)."
+            )
+        if all(file.parent == model.path for file in model.files.values()):
+            return model.path
+        view = self._views / revision.commit
+        if not view.is_dir():
+            view.mkdir()
+            for name, file in model.files.items():
+                (view / name).symlink_to(file)
+        return view
+
+    @cached_property
+    def _views(self) -> Path:
+        """Folder with a folder of links for each checkpoint whose processor is beside it."""
+        views = Path(mkdtemp(prefix="clipdyn-checkpoints-"))
+        weakref.finalize(self, shutil.rmtree, views, ignore_errors=True)
+        return views
+
+
+class _OpenClip(_Folder):
+    """Checkpoints of open_clip's training, each converted to a CLIPModel when it is read.
+
+    Args:
+        model: open_clip's name of the architecture.
+        path: a checkpoint file, or a folder of `epoch_N.pt`.
+    """
+
+    def __init__(self, model: str, path: Path) -> None:
+        folder = path if path.is_dir() else path.parent
+        run = folder.parent if folder.name == "checkpoints" else folder  # as open_clip's training names it
+        self.repo_id = valid_repo_name(run.name)
+        self.repository = FolderRepository(path, partial(open_clip_models, path, model))
+        self._convert = Converter(model)
+        self._recent: list[Path] = []
+
+    def fetch(self, revision: Revision) -> Path:
+        model = self.repository.model(revision.commit)
+        folder = self._views / revision.commit
+        if not folder.is_dir():
+            (checkpoint,) = model.files.values()
+            self._convert(checkpoint, folder)
+            self._recent.append(folder)
+        # A converted model is as large as its checkpoint. The last revision embeds the texts of all others.
+        last = self._views / list(self.repository.models().values())[-1].commit
+        for old in [one for one in self._recent if one != last][:-_KEPT]:
+            shutil.rmtree(old)
+            self._recent.remove(old)
+        return folder
+
+
+def _trained(revision: Revision, progress: Progress) -> Revision:
+    return replace(revision, **{name: one for name, one in asdict(progress).items() if one is not None})
+
+
+def _selected(folder: Path, only: str | None) -> dict[str, ModelFolder]:
+    return {name: model for name, model in models_of(folder).items() if only in (None, name)}
+
+
+def _open_clip(text: str) -> Series:
+    model, at, name = text.removeprefix(_OPEN_CLIP).partition("@")
+    path = Path(os.path.expanduser(name)).absolute()  # noqa: PTH111
+    if not (model and at and name and os.path.exists(path)):  # noqa: PTH110
+        raise ConfigError(
+            f"{shown(text)} names no checkpoints: give {_OPEN_CLIP}MODEL@PATH, for example "
+            f"{_OPEN_CLIP}ViT-B-32@run/checkpoints, with the path of a checkpoint file or of a folder of epoch_N.pt."
+        )
+    if not open_clip_models(path, model):
+        raise ConfigError(
+            f"{path} holds no checkpoints of open_clip: expected a .pt file, or files called epoch_N.pt."
+        )
+    return _OpenClip(model, path)
+
+
+def _open_folder(folder: Path, token: str | None) -> Series:
+    run = Journal.of_run(folder)
+    if run.run() is not None:
+        facts = run.required_run()
+        return _Stored(facts.repo_id, None if facts.store is None else folder / facts.store, token)
+    checkpoint = checkpoint_name(folder)
+    series = _Folder(folder) if checkpoint is None else _Folder(folder.parent, checkpoint)
+    if not any(model.files for model in series.repository.models().values()):
+        stored = sorted(path.name for path in folder.glob("models--*"))
+        hint = (
+            f"It is a store: give {', '.join(one[8:].replace('--', '/') for one in stored[:3])} with --store {folder}."
+            if stored
+            else "Expected config.json beside model.safetensors (merge an adapter into its model first), a Trainer's "
+            "checkpoint-* folders, or the output_dir of `clipdyn train`."
+        )
+        raise ConfigError(f"The folder {folder} holds no model. {hint}")
+    return series
+
+
+def _holds(store: Name | None, repo_id: str) -> bool:
+    return store is not None and is_repo_id(repo_id) and LocalStore(Path(store), repo_id).folder.is_dir()
+
+
+def _store_of_run(repo_id: str) -> Path | None:
+    """The store of the run below `./runs` that has this repository and was not pushed; None if there is none."""
+    found = []
+    for file in sorted(Path("runs").glob("*/publishing/run.json")):
+        folder = file.parents[1].absolute()
+        try:
+            facts = Journal.of_run(folder).required_run()
+        except ClipDynError:
+            continue  # a broken run must not keep others from the Hub
+        if facts.repo_id == repo_id and facts.store is not None and not facts.push_to_hub:
+            found.append(folder / facts.store)
+    if len(found) > 1:
+        raise ConfigError(
+            f"Several runs below ./runs are called {repo_id}: choose one with --store "
+            f"({', '.join(map(str, found[:4]))})."
+        )
+    return found[0] if found else None

@@ -1,0 +1,265 @@
+"""Models that are named by a folder: one model, a Trainer's checkpoints, a run; and several names in one table."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pandas as pd
+import pytest
+import torch
+from transformers import (
+    CLIPModel,
+    CLIPProcessor,
+    TimmWrapperConfig,
+    TimmWrapperModel,
+    Trainer,
+    TrainingArguments,
+)
+
+from hf_clipdyn.cli import main
+from hf_clipdyn.errors import ConfigError, RevisionError, RevisionNotFoundError
+from hf_clipdyn.evaluation import evaluate_revisions
+from hf_clipdyn.revisions import list_revisions
+from hf_clipdyn.revisions.importing import local_checkpoints
+from hf_clipdyn.revisions.verify import verify
+
+pytestmark = pytest.mark.filterwarnings("ignore::hf_clipdyn.data.base.SubsetWarning")
+
+
+@pytest.fixture
+def measure(data):
+    def run(*names, **kwargs) -> pd.DataFrame:
+        given = {"benchmarks": ["zero_shot/cifar10"], "data_dirs": {"cifar10": data["cifar10"]}}
+        given |= {"show_progress": False, "n_resamples": 0, "device": "cpu"}
+        return evaluate_revisions(list(names), **(given | kwargs)).to_pandas()
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def trained(save_model, tmp_path_factory) -> Path:
+    """The output folder of a real Trainer, two steps of a small CLIP, as `run_clip.py` leaves it: the processor is
+    saved beside the checkpoints, not in them."""
+    model, out = tmp_path_factory.mktemp("model"), tmp_path_factory.mktemp("trainer") / "out"
+    save_model(0)(model)
+    clip, processor = CLIPModel.from_pretrained(model), CLIPProcessor.from_pretrained(model)
+    texts = processor.tokenizer(["a cat", "a dog"], padding=True, return_tensors="pt")
+    pixels = torch.randn(2, 3, 24, 24, generator=torch.Generator().manual_seed(0))
+
+    def collate(_rows):
+        return {**texts, "pixel_values": pixels, "return_loss": True}
+
+    args = TrainingArguments(
+        str(out),
+        max_steps=2,
+        save_steps=1,
+        logging_steps=1,
+        per_device_train_batch_size=2,
+        remove_unused_columns=False,
+        report_to="none",
+        disable_tqdm=True,
+        use_cpu=True,
+        save_only_model=True,
+        dataloader_pin_memory=False,
+    )
+    Trainer(clip, args, train_dataset=[{"n": n} for n in range(4)], data_collator=collate).train()
+    processor.save_pretrained(out)
+    return out
+
+
+def test_a_folder_with_a_model_is_one_revision_and_a_changed_one_is_another(save_model, measure, tmp_path):
+    save_model(1)(tmp_path / "mine")
+    output = tmp_path / "results.parquet"
+    first = measure(tmp_path / "mine", output=output)
+    assert set(zip(first["repo_id"], first["revision"], strict=True)) == {("mine", "main")}
+    assert first[["epoch", "step", "samples_seen"]].isna().all(axis=None)
+    save_model(2)(tmp_path / "mine")
+    second = measure(tmp_path / "mine", output=output)
+    assert set(second["commit"]).isdisjoint(first["commit"])
+    assert not second["value"].equals(first["value"])
+
+
+def test_the_checkpoints_of_a_trainer_are_revisions_by_step_with_epoch_and_loss(trained, measure):
+    listed = list_revisions(trained)
+    assert [(one.name, one.step, one.epoch) for one in listed] == [
+        ("step-00000001", 1, None),
+        ("step-00000002", 2, 1),
+    ]
+    assert all(one.loss is not None and one.samples_seen is None for one in listed)
+    table = measure(trained)
+    assert set(table["repo_id"]) == {"out"}
+    assert set(table["revision"]) == {"step-00000001", "step-00000002"}
+    assert set(table.loc[table["texts"] == "last", "text_commit"]) == {listed[1].commit}
+    one = measure(trained / "checkpoint-1", final_texts=False)
+    assert one["value"].equals(
+        table.loc[(table["revision"] == "step-00000001") & (table["texts"] == "own"), "value"].reset_index(
+            drop=True
+        )
+    )
+    assert set(one["repo_id"]) == {"out"}
+
+
+def test_a_model_saved_at_the_end_is_main_unless_a_checkpoint_has_its_weights(trained, save_model, tmp_path):
+    out = shutil.copytree(trained, tmp_path / "out")
+    for name in ("config.json", "model.safetensors"):
+        shutil.copyfile(out / "checkpoint-2" / name, out / name)
+    assert [one.name for one in list_revisions(out)] == ["step-00000001", "step-00000002"]
+    save_model(5)(out)
+    assert [one.name for one in list_revisions(out)] == ["step-00000001", "step-00000002", "main"]
+    assert not verify(out).findings
+
+
+def test_checkpoints_are_verified_and_one_in_writing_does_not_count_yet(trained, tmp_path):
+    out = shutil.copytree(trained, tmp_path / "out")
+    assert not verify(out, deep=True).findings
+    shutil.copytree(out / "checkpoint-2", out / "checkpoint-3")
+    (out / "checkpoint-3" / "trainer_state.json").unlink()
+    assert len(list_revisions(out)) == 2
+    weights = out / "checkpoint-2" / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-1])
+    (out / "checkpoint-1" / "model.safetensors").unlink()
+    assert {(one.revision, one.kind) for one in verify(out).findings} >= {
+        ("step-00000001", "no-weights"),
+        ("step-00000002", "bad-header"),
+    }
+
+
+def test_a_loss_that_is_not_a_number_is_unknown_and_a_false_step_is_one_sentence(trained, tmp_path):
+    out = shutil.copytree(trained, tmp_path / "out")
+    path = out / "checkpoint-2" / "trainer_state.json"
+    state = json.loads(path.read_text())
+    path.write_text(json.dumps(state | {"log_history": [{"loss": float("nan")}], "epoch": float("inf")}))
+    assert [one.loss for one in list_revisions(out)][1] is None
+    path.write_text(json.dumps(state | {"global_step": 9}))
+    with pytest.raises(RevisionError, match="gives the step 9"):
+        list_revisions(out)
+    path.write_text("[")
+    with pytest.raises(RevisionError, match="no JSON"):
+        list_revisions(out)
+
+
+def test_the_adapter_of_a_model_is_never_loaded_with_the_base_that_it_names(
+    trained, tmp_path, save_model, measure
+):
+    save_model(1)(tmp_path / "lora")
+    (tmp_path / "lora" / "adapter_config.json").write_text('{"base_model_name_or_path": "them/elsewhere"}')
+    with pytest.raises(ConfigError, match="merge an adapter"):
+        measure(tmp_path / "lora")
+    out = shutil.copytree(trained, tmp_path / "out")
+    (out / "checkpoint-1" / "adapter_config.json").write_text("{}")
+    assert set(measure(out)["revision"]) == {"step-00000002"}
+    with pytest.raises(RevisionError, match="no whole model"):
+        measure(out, revisions="step-00000001")
+
+
+def test_a_run_is_its_folder_or_its_name_below_runs_and_one_that_was_pushed_is_asked_of_the_hub(
+    publish, tmp_path, monkeypatch
+):
+    publish(tmp_path / "runs" / "demo", [0, 1], "local/demo")
+    monkeypatch.chdir(tmp_path)
+    named, expected = list_revisions("local/demo"), ["epoch-000", "epoch-001"]
+    assert [one.name for one in named] == expected
+    assert (
+        list_revisions("runs/demo")
+        == list_revisions(Path("runs/demo").absolute(), store="elsewhere")
+        == named
+    )
+    with pytest.raises(ConfigError, match=r"It is a store: give local/demo with --store"):
+        list_revisions("runs/demo/hub")
+    shutil.copytree(tmp_path / "runs" / "demo", tmp_path / "runs" / "again", symlinks=True)
+    with pytest.raises(ConfigError, match=r"Several runs below \./runs are called local/demo"):
+        list_revisions("local/demo")
+    shutil.rmtree(tmp_path / "runs" / "again")
+    journal = tmp_path / "runs" / "demo" / "publishing" / "run.json"
+    journal.write_text(json.dumps(json.loads(journal.read_text()) | {"push_to_hub": True}))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(RevisionNotFoundError, match=r"There is no local/demo in .*hub"):
+        list_revisions("local/demo")
+    journal.write_text("{")  # another run's broken journal is nothing to this name
+    with pytest.raises(RevisionNotFoundError):
+        list_revisions("local/demo")
+
+
+def test_what_the_store_has_comes_before_a_folder_of_that_name(store, tmp_path, monkeypatch):
+    (tmp_path / "me" / "run").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    assert len(list_revisions("me/run", store)) == 3
+    with pytest.raises(ConfigError, match=r"holds no model\. Expected config.json"):
+        list_revisions("me/run")
+
+
+@pytest.mark.parametrize("name", ["./none", "/no/where", "~nobody/x", "a/b/c", "a\0b", "", "x" * 5000])
+def test_a_name_that_is_neither_a_folder_nor_a_repository_is_one_sentence(name):
+    with pytest.raises(ConfigError, match="is neither a folder here nor a name that the Hub accepts"):
+        list_revisions(name)
+
+
+def test_several_names_are_one_table_and_a_wrong_one_is_an_error_before_any_is_measured(
+    trained, store, save_model, tmp_path, data, monkeypatch, capsys, forward_passes
+):
+    save_model(1)(tmp_path / "mine")
+    monkeypatch.chdir(tmp_path)
+    argv = [
+        "--benchmarks",
+        "zero_shot/cifar10",
+        "--data-dir",
+        f"cifar10={data['cifar10']}",
+        "--device",
+        "cpu",
+    ]
+    argv += ["--store", str(store), "--output", "r.parquet", "--n-resamples", "0", "--quiet"]
+    with pytest.raises(SystemExit) as stopped:
+        main(["evaluate", "./mine", "me/none", *argv])
+    assert stopped.value.code
+    assert "There is no me/none" in capsys.readouterr().err
+    assert forward_passes["images"] == 0
+    with pytest.raises(SystemExit) as stopped:
+        main(["evaluate", "./mine", "me/run", str(trained), *argv])
+    assert not stopped.value.code
+    table = pd.read_parquet("r.parquet")
+    assert table.groupby("repo_id")["revision"].nunique().to_dict() == {"me/run": 3, "mine": 1, "out": 2}
+    assert f"{len(table)} numbers of 6 revisions" in capsys.readouterr().out
+    with pytest.raises(SystemExit) as stopped:
+        main(["evaluate", "./mine", str(tmp_path / "mine"), *argv])
+    assert "would both be called mine" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("names", [[], [3], [["me/run"]]])
+def test_names_that_are_no_texts_are_one_sentence(names):
+    with pytest.raises(ConfigError, match="repo_id is empty or holds what is no text"):
+        evaluate_revisions(names)
+
+
+def test_several_names_cannot_be_watched(tmp_path):
+    with pytest.raises(ConfigError, match="`watch` follows one run"):
+        evaluate_revisions(["me/a", "me/b"], store=tmp_path, output=tmp_path / "r.parquet", watch=True)
+
+
+def test_a_directory_is_named_as_one_where_a_checkpoint_of_open_clip_is_expected(tmp_path):
+    (tmp_path / "epochs").mkdir()
+    (tmp_path / "epochs" / "epoch_1.pt").touch()
+    with pytest.raises(
+        ConfigError, match=r"epochs is a folder, not a checkpoint: give its files, .*epochs/\*\.pt"
+    ):
+        local_checkpoints([tmp_path / "epochs"])
+    with pytest.raises(ConfigError, match="There is no checkpoint"):
+        local_checkpoints([tmp_path / "epoch_2.pt"])
+
+
+def test_a_vision_model_of_timm_is_measured_beside_a_dual_encoder(save_model, judged, measure, tmp_path):
+    pytest.importorskip("timm")
+    save_model(1)(tmp_path / "clip")
+    config = TimmWrapperConfig(
+        architecture="vit_tiny_patch16_224",
+        model_args={"img_size": 32, "depth": 2, "embed_dim": 24, "num_heads": 3},
+        pretrained_cfg={"input_size": [3, 32, 32], "crop_pct": 1.0, "mean": [0.5] * 3, "std": [0.5] * 3},
+    )
+    TimmWrapperModel(config).save_pretrained(tmp_path / "vit")
+    table = measure(
+        *(tmp_path / name for name in ("clip", "vit")),
+        benchmarks=["similarity/nights"],
+        data_dirs={"nights": judged["nights"]},
+    )
+    rows = table[table["role"] == "value"].groupby("repo_id")["value"]
+    assert set(rows.groups) == {"clip", "vit"}
+    assert rows.count().min() > 0
