@@ -42,13 +42,12 @@ def read_encoded(path: Path, texts: Sequence[str] = ()) -> pa.Table:
     if not path.is_file():
         raise ValueError("is a pipe or a device, not a file")
     try:
-        with pq.ParquetFile(path, read_dictionary=texts, pre_buffer=False) as file:
+        with _open(path, texts) as file:
             schema = file.schema_arrow
             _check_size(file, schema)
-            others = [field.name for field in schema if _is_text(field.type)]
-            if not others:
+            if not any(_is_text(field.type) for field in schema):
                 return _read(file)
-        with pq.ParquetFile(path, read_dictionary=[*texts, *others]) as file:
+        with _open(path, [field.name for field in schema if _holds_texts(field.type)]) as file:
             return _read(file)
     except (pa.ArrowException, OSError, KeyError, OverflowError) as error:
         raise ValueError(f"cannot be read as Parquet ({_cause(error)})") from error
@@ -60,11 +59,7 @@ def decoded(table: pa.Table) -> pa.Table:
     Raises:
         ValueError: a text is too long.
     """
-    texts = {
-        field.name
-        for field in table.schema
-        if _is_text(field.type) or (pa.types.is_dictionary(field.type) and _is_text(field.type.value_type))
-    }
+    texts = {field.name for field in table.schema if _holds_texts(field.type)}
     for name in texts:
         for chunk in table[name].chunks:
             values = chunk.dictionary if pa.types.is_dictionary(chunk.type) else chunk
@@ -76,6 +71,13 @@ def decoded(table: pa.Table) -> pa.Table:
         return table.cast(pa.schema(types, metadata=table.schema.metadata))
     except pa.ArrowException as error:
         raise ValueError(f"cannot be read as Parquet ({_cause(error)})") from error
+
+
+def _open(path: Path, texts: Sequence[str]) -> pq.ParquetFile:
+    try:
+        return pq.ParquetFile(path, read_dictionary=texts, pre_buffer=False)
+    except KeyError:  # a column is absent, or is a list
+        return pq.ParquetFile(path, pre_buffer=False)
 
 
 def _check_size(file: pq.ParquetFile, schema: pa.Schema) -> None:
@@ -93,6 +95,10 @@ def _read(file: pq.ParquetFile) -> pa.Table:
 
 def _is_text(kind: pa.DataType) -> bool:
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+
+
+def _holds_texts(kind: pa.DataType) -> bool:
+    return _is_text(kind.value_type if pa.types.is_dictionary(kind) else kind)
 
 
 def _cause(error: Exception) -> str:
