@@ -24,7 +24,8 @@ from hf_clipdyn.revisions.header import header_fault
 from hf_clipdyn.revisions.journal import Entry, Journal, RunFacts
 from hf_clipdyn.revisions.local import LocalStore
 from hf_clipdyn.revisions.manifest import Manifest, ManifestRow
-from hf_clipdyn.revisions.names import checked_ref, missing_numbers, natural_key
+from hf_clipdyn.revisions.names import checked_ref, natural_key
+from hf_clipdyn.revisions.sequences import missing_numbers
 from hf_clipdyn.schema import parse_json
 from hf_clipdyn.training.checkpoint import Progress
 
