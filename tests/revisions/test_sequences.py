@@ -103,7 +103,7 @@ def test_each_stage_is_a_sequence_of_its_own_and_a_gap_is_named_as_the_suite_wou
 
 
 def test_a_number_that_is_there_in_another_spelling_is_said_so() -> None:
-    (gap,) = gaps(["step1000", "step2000", "step-3000", "step4000"])
+    (gap,) = gaps(["step1000", "step2000", "step-3000", "step4000", "step5000"])
     assert (gap.name, gap.spelling) == ("step3000", "step-3000")
 
 
