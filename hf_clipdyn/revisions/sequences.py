@@ -4,8 +4,8 @@ import re
 from bisect import bisect
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from itertools import groupby, pairwise, takewhile
+from dataclasses import dataclass, replace
+from itertools import groupby, islice, pairwise, takewhile
 
 __all__ = ["Gap", "NumberedName", "gaps", "missing_numbers", "numbered"]
 
@@ -95,19 +95,14 @@ def gaps(names: Iterable[str]) -> Iterator[Gap]:
             spellings[one.place] = full[one] = name
     for held in sequences.values():
         ordered = sorted(held)
-        for count, number in enumerate(missing_numbers(ordered), 1):
+        missing = list(islice(missing_numbers(ordered), _MOST_GAPS + 1))
+        for number in missing[:_MOST_GAPS]:
             before = held[ordered[bisect(ordered, number) - 1]]
             width = len(before.digits) if before.digits.startswith("0") else 0
-            missing = NumberedName(before.before, f"{number:0{width}d}", before.after, before.word)
-            yield Gap(
-                f"{missing.before}{missing.digits}{missing.after}",
-                full[before],
-                missing.word,
-                spellings.get(missing.place),
-                count == _MOST_GAPS,
-            )
-            if count == _MOST_GAPS:
-                break
+            absent = replace(before, digits=f"{number:0{width}d}")
+            last = len(missing) > _MOST_GAPS and number == missing[_MOST_GAPS - 1]
+            name = f"{absent.before}{absent.digits}{absent.after}"
+            yield Gap(name, full[before], absent.word, spellings.get(absent.place), last)
 
 
 def missing_numbers(numbers: Iterable[int]) -> Iterator[int]:
@@ -151,18 +146,7 @@ def _powers(low: int, high: int) -> Iterator[int]:
 def _grid(held: Sequence[int]) -> Iterator[tuple[int, int]]:
     """For each pair of successive numbers the stride that is expected there, and a number on that grid."""
     differences = [high - low for low, high in pairwise(held)]
-    rows, start = [], 0  # first pair, pair after the last, stride
-    for stride, group in groupby(differences):
-        length = len(list(group))
-        if length >= _IN_A_ROW:
-            rows.append((start, start + length, stride))
-        start += length
-    around = [0, *(stride for _, _, stride in rows), 0]
-    rows = [
-        row
-        for row, before, after in zip(rows, around, around[2:], strict=False)
-        if not (before and after and row[2] > max(before, after))  # a hole in a finer grid is none
-    ]
+    rows = _rows(differences)
     if not rows and differences:
         stride = _most_frequent(held)
         start = differences.index(stride)
@@ -174,6 +158,22 @@ def _grid(held: Sequence[int]) -> Iterator[tuple[int, int]]:
         if not start <= pair < end and after < len(rows):
             start, _, stride = max(rows[max(after - 1, 0)], rows[after], key=lambda row: row[2])
         yield stride, held[start]
+
+
+def _rows(differences: Sequence[int]) -> list[tuple[int, int, int]]:
+    """Where equal differences follow each other: the first, the one after the last, and their value."""
+    rows, start = [], 0
+    for stride, group in groupby(differences):
+        end = start + len(list(group))
+        if end - start >= _IN_A_ROW:
+            rows.append((start, end, stride))
+        start = end
+    around = [0, *(stride for _, _, stride in rows), 0]
+    return [
+        row
+        for row, before, after in zip(rows, around, around[2:], strict=False)
+        if not (before and after and row[2] > max(before, after))  # holes in a finer grid are no stride
+    ]
 
 
 def _most_frequent(held: Sequence[int]) -> int:

@@ -57,11 +57,11 @@ def suite_findings(states: Sequence[State], main: State | None) -> Iterator[Find
     yield from _identical_weights(states, main)
     yield from _identical_shards(states, main)
     yield from _other_sizes(states)
-    if main is not None and main.weights is None and not checkpoint_files(main):
+    files = checkpoint_files(main)
+    if states and main is not None and main.weights is None and not files:
         yield Finding(MAIN, "no-weights", "main has no weights: `from_pretrained` without a revision fails.")
     elif main is not None:
         yield from _old_main(states, main)
-    files = checkpoint_files(main)
     yield from _gaps(path for path in files if _is_first_shard(path))
     for path, others in _alike({path: record.sha256 or record.blob for path, record in files.items()}):
         yield Finding(path, "identical-weights", f"The file is identical to {_some(others)}.")

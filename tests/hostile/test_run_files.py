@@ -509,7 +509,7 @@ def test_an_absurd_step_is_found_in_no_time(run: Path, clipdyn: Callable[..., Ou
     outcome = clipdyn("verify", "me/run", "--store", run / "hub", seconds=20)
     outcome.assert_decent()
     assert outcome.code == 1
-    assert outcome.out.count(" gap") == 100
+    assert outcome.out.count("  gap") == 100
 
 
 PUBLISHING: list[tuple[str, Callable[[Path], None], str]] = [

@@ -111,3 +111,9 @@ def test_of_endless_gaps_the_first_hundred_are_listed() -> None:
     found = list(gaps(["step1", "step2", "step3", "step4", f"step{10**17}"]))
     assert len(found) == 100
     assert [gap.last for gap in found] == [False] * 99 + [True]
+
+
+def test_exactly_a_hundred_gaps_are_all_of_them() -> None:
+    found = list(gaps([f"step{step}" for step in (1, 2, 3, 4, 105)]))
+    assert len(found) == 100
+    assert not found[-1].last
