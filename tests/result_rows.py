@@ -1,4 +1,4 @@
-"""Made-up rows of results with a small vocabulary, and `pick`, which finds rows by their columns."""
+"""Made-up rows of results with a small vocabulary; `pick` finds rows by their columns, `trials_of` reads trials."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -9,6 +9,7 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from hf_clipdyn.results.cells import CellStore
 from hf_clipdyn.results.row import SCHEMA, Row
 from hf_clipdyn.results.terms import (
     VOCABULARY_KEY,
@@ -22,7 +23,7 @@ from hf_clipdyn.results.terms import (
     Vocabulary,
 )
 
-__all__ = ["VOCABULARY", "pick", "row", "write_rows"]
+__all__ = ["VOCABULARY", "pick", "row", "trials_of", "write_rows"]
 
 _UNIT = (0.0, 1.0)
 _BY_PROBE = Reference(role="chance", title="chance", joins=("metric", "variant", "probe"))
@@ -201,3 +202,15 @@ def pick(table: pd.DataFrame, **columns: Any) -> pd.DataFrame:
     for name, wanted in columns.items():
         table = table[table[name].isna() if wanted is None else table[name] == wanted]
     return table
+
+
+def trials_of(output: Path, benchmark: str, *, texts: str = "own") -> pd.DataFrame:
+    """The trials of one benchmark, of all its cells beside the table, with each cell's revision and text commit."""
+    store = CellStore(output)
+    cells = [one for one in store.cells() if (f"{one.kind}/{one.dataset}", one.texts) == (benchmark, texts)]
+    frames = [
+        trials.assign(revision=one.revision, text_commit=one.text_commit)
+        for one in cells
+        if (trials := store.trials(one.key)) is not None
+    ]
+    return pd.concat(frames, ignore_index=True)

@@ -19,6 +19,7 @@ import os
 import re
 import tempfile
 import time
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -33,18 +34,19 @@ import pyarrow.parquet as pq
 
 from hf_clipdyn.errors import EvaluationError
 from hf_clipdyn.files import STAGING, write_atomically
-from hf_clipdyn.results.parquet import read_parquet
+from hf_clipdyn.results.parquet import decoded, read_encoded, read_parquet
 from hf_clipdyn.results.row import CELL_KEY, SCHEMA, Cell, Row
 from hf_clipdyn.results.terms import VOCABULARY_KEY, Vocabulary
 from hf_clipdyn.schema import parse_json
 
-__all__ = ["CellStore", "cells_folder", "newest", "read_trials", "trials_folder", "with_cell"]
+__all__ = ["CellStore", "cells_folder", "newest", "trials_folder", "with_cell"]
 
 _HEADER_KEY = b"hf_clipdyn.cell"
 """Key of a `_Header` in the metadata of a cell and of its trials."""
 _FILES_KEY = b"hf_clipdyn.cells"
 """Key of the cells that a table was built from, in its metadata: a `_Stamp` by the cell's key."""
 _CELL = tuple(Cell.__annotations__)
+_TEXTS = tuple(field.name for field in SCHEMA if field.type == pa.string())
 _TRIALS_SCHEMA = pa.schema(
     [SCHEMA.field(name) for name in _CELL if name not in ("score_version", "versions", "seconds")]
 )
@@ -85,6 +87,16 @@ class _Held:
     stamp: _Stamp
 
 
+@dataclass(frozen=True)
+class _CellFile:
+    """The file of a cell as it was read; ``table`` has its texts as dictionaries."""
+
+    path: Path
+    header: _Header
+    words: Vocabulary
+    table: pa.Table
+
+
 def cells_folder(output: Path) -> Path:
     """Folder of the cells behind the table at ``output``."""
     return output.with_suffix(".cells")  # an output always ends in .parquet
@@ -110,6 +122,7 @@ class CellStore:
         self._held: dict[str, _Held] = {}
         self._trials: dict[str, pd.DataFrame] = {}  # only without an output
         self._vocabulary = Vocabulary()
+        self._parsed: dict[bytes, Vocabulary] = {}  # by their JSON: most cells have the same words
         self._changed = False
         self._built = time.monotonic()
         if self._output is not None and self._output.exists():
@@ -241,11 +254,14 @@ class CellStore:
 
     def _refresh(self) -> None:
         """Read the cells that are new or have changed."""
-        for key, state in self._scan().items():
-            held = self._held.get(key)
-            if held is None or held.stamp.file != state:
-                assert self._output is not None
-                self._hold(*_read_cell(_file(cells_folder(self._output), key), state))
+        known = {key: one.stamp.file for key, one in self._held.items()}
+        states = {key: state for key, state in self._scan().items() if known.get(key) != state}
+        if self._output is None or not states:
+            return
+        folder = cells_folder(self._output)
+        files = [_read_cell(_file(folder, key), self._parsed) for key in states]
+        for file, rows, state in zip(files, _rows_of(files), states.values(), strict=True):
+            self._hold(_Held(file.header.cell, rows, _Stamp(file.header.measured, state)), file.words)
 
     def _hold(self, held: _Held, vocabulary: Vocabulary) -> None:
         self._held[held.cell.key] = held
@@ -275,38 +291,6 @@ def _asked(cell: Cell) -> tuple[Any, ...]:
     """What all revisions of a run were asked alike."""
     one_revision = ("revision", "commit", "text_commit", "observe_version")
     return tuple(getattr(cell, name) for name in CELL_KEY if name not in one_revision)
-
-
-def read_trials(output: str | Path, benchmark: str, *, texts: str = "own") -> pd.DataFrame:
-    """The trials of one benchmark, of all revisions: a row per stimulus and condition.
-
-    Args:
-        output: the table; the trials are in the folder beside it.
-        benchmark: ``kind/dataset``.
-        texts: ``own``, or ``last`` for the answers to the texts of the run's last revision.
-
-    Returns:
-        The columns of `Cell` but for the last ones (`score_version`, `versions`, `seconds`), which concern the numbers;
-        texts are categories. Then ``row``, ``file`` and the columns that the kind declares.
-
-    Raises:
-        EvaluationError: there are none, or they cannot be read.
-    """
-    store = CellStore(output)
-    asked = [one for one in store.cells() if (f"{one.kind}/{one.dataset}", one.texts) == (benchmark, texts)]
-    kept = {cell: trials for cell in asked if (trials := store.trials(cell.key)) is not None}
-    cells, frames = list(kept), list(kept.values())
-    if not frames:
-        raise EvaluationError(f"Beside {output} there are no trials of {benchmark} with the texts {texts!r}.")
-    trials = pd.concat(frames, ignore_index=True)
-    rows = pa.Table.from_pylist([vars(cell) for cell in cells], schema=_TRIALS_SCHEMA)
-    facts = rows.to_pandas(types_mapper={pa.int64(): pd.Int64Dtype()}.get)
-    names = [field.name for field in _TRIALS_SCHEMA if field.type == pa.string()]
-    facts = facts.astype(dict.fromkeys(names, "category"))  # each text is repeated for every stimulus
-    facts = facts.drop(columns=facts.columns.intersection(trials.columns))
-    repeated = facts.loc[np.repeat(facts.index, [len(frame) for frame in frames])].reset_index(drop=True)
-    found: pd.DataFrame = pd.concat([repeated, trials], axis=1)
-    return found
 
 
 def with_cell(trials: pd.DataFrame, cell: Cell) -> pa.Table:
@@ -341,22 +325,40 @@ def _scan(folder: Path) -> dict[str, tuple[int, ...]]:
     return dict(sorted(states.items()))
 
 
-def _read_cell(file: Path, state: tuple[int, ...]) -> tuple[_Held, Vocabulary]:
+def _read_cell(path: Path, parsed: dict[bytes, Vocabulary]) -> _CellFile:
+    """A cell's file; its rows are checked by `_rows_of`."""
     try:
-        table = read_parquet(file)
+        table = read_encoded(path, _TEXTS)
         metadata = table.schema.metadata or {}
         if _HEADER_KEY not in metadata:
             raise ValueError("does not say which cell it is")
-        header = parse_json(_Header, metadata[_HEADER_KEY], where=str(file), error=EvaluationError)
-        if header.cell.key != file.stem:
+        header = parse_json(_Header, metadata[_HEADER_KEY], where=str(path), error=EvaluationError)
+        if header.cell.key != path.stem:
             raise ValueError("is the cell of another name")
-        rows = _typed(table)
-        if not _by_cell(rows).keys() <= {file.stem}:
+    except ValueError as error:
+        raise _broken(path, error) from error
+    words = metadata.get(VOCABULARY_KEY, b"{}")
+    if words not in parsed:
+        parsed[words] = Vocabulary.loads(words, str(path))
+    return _CellFile(path, header, parsed[words], table.replace_schema_metadata(None))
+
+
+def _rows_of(files: Sequence[_CellFile]) -> list[pa.Table]:
+    """The rows of each file in the columns of `SCHEMA`, checked for all files together, which is much faster."""
+    try:
+        rows = _typed(decoded(pa.concat_tables([one.table for one in files]).combine_chunks()))
+        ends = np.cumsum([one.table.num_rows for one in files]).tolist()
+        spans = list(pairwise([0, *ends]))
+        expected = [
+            (one.path.stem, *span) for one, span in zip(files, spans, strict=True) if one.table.num_rows
+        ]
+        if [(cell.key, start, end) for cell, start, end in _runs(rows)] != expected:
             raise ValueError("holds rows of another cell")
     except ValueError as error:
-        raise _broken(file, error) from error
-    words = Vocabulary.loads(metadata.get(VOCABULARY_KEY, b"{}"), str(file))
-    return _Held(header.cell, rows, _Stamp(header.measured, state)), words
+        if len(files) == 1:
+            raise _broken(files[0].path, error) from error
+        return [rows for one in files for rows in _rows_of([one])]  # finds the broken one
+    return [rows.slice(start, end - start) for start, end in spans]
 
 
 def _broken(file: Path, error: ValueError) -> EvaluationError:
@@ -411,21 +413,28 @@ def _typed(table: pa.Table) -> pa.Table:
 
 def _by_cell(rows: pa.Table) -> dict[str, tuple[Cell, pa.Table]]:
     """Each cell and its rows, by its key."""
-    rows = rows.combine_chunks()
+    cells: dict[str, Cell] = {}
+    parts: dict[str, list[pa.Table]] = defaultdict(list)
+    for cell, start, end in _runs(rows.combine_chunks()):
+        key = cell.key
+        cells.setdefault(key, cell)
+        parts[key].append(rows.slice(start, end - start))
+    return {key: (cell, pa.concat_tables(parts[key])) for key, cell in cells.items()}
+
+
+def _runs(rows: pa.Table) -> list[tuple[Cell, int, int]]:
+    """The cells of successive rows, each with its first row and the row after its last."""
     change = np.zeros(max(rows.num_rows - 1, 0), bool)
     for name in CELL_KEY:
         codes = rows[name].combine_chunks().dictionary_encode().indices.to_numpy()
         change |= np.diff(codes) != 0
     starts = [0, *(np.flatnonzero(change) + 1).tolist()] if rows.num_rows else []
-    cells: dict[str, Cell] = {}
-    parts: dict[str, list[pa.Table]] = {}
+    found = []
     firsts = rows.select(_CELL).take(starts).to_pylist()
     for columns, (start, end) in zip(firsts, pairwise([*starts, rows.num_rows]), strict=True):
         seconds = math.nan if columns["seconds"] is None else columns["seconds"]
-        cell = Cell(**columns | {"seconds": seconds})
-        cells.setdefault(cell.key, cell)
-        parts.setdefault(cell.key, []).append(rows.slice(start, end - start))
-    return {key: (cell, pa.concat_tables(parts[key])) for key, cell in cells.items()}
+        found.append((Cell(**columns | {"seconds": seconds}), start, end))
+    return found
 
 
 def _write(table: pa.Table, path: Path) -> None:

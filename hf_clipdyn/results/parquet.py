@@ -1,17 +1,19 @@
 """Read Parquet files of unknown origin: sizes are bounded, and errors are one sentence."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-__all__ = ["read_parquet"]
+__all__ = ["decoded", "read_encoded", "read_parquet"]
 
 # A study of a hundred revisions has some 100,000 rows; those of the embedded suite take 1 KB each, uncompressed.
 _MOST_ROWS = 10**7
 _MOST_BYTES = 4 * 2**30
 _LONGEST_TEXT = 10**5
+_MANY_ROWS = 10_000  # below, threads cost more than they save
 
 
 def read_parquet(path: Path) -> pa.Table:
@@ -20,6 +22,19 @@ def read_parquet(path: Path) -> pa.Table:
     Raises:
         ValueError: it is no such file, or would fill the memory; the message continues the file's name.
     """
+    return decoded(read_encoded(path))
+
+
+def read_encoded(path: Path, texts: Sequence[str] = ()) -> pa.Table:
+    """The table of a Parquet file with its texts as dictionaries, since each row may hold a text of megabytes.
+
+    Args:
+        path: the file.
+        texts: columns that hold texts, if they are known: the file is then opened only once.
+
+    Raises:
+        ValueError: as `read_parquet`.
+    """
     if not path.exists():
         raise ValueError("does not exist")
     if path.is_dir():  # pyarrow would read the files in it
@@ -27,32 +42,64 @@ def read_parquet(path: Path) -> pa.Table:
     if not path.is_file():
         raise ValueError("is a pipe or a device, not a file")
     try:
-        with pq.ParquetFile(path) as file:
+        with _open(path, texts) as file:
             schema = file.schema_arrow
-            texts = [
-                field.name
-                for field in schema
-                if pa.types.is_string(field.type) or pa.types.is_large_string(field.type)
-            ]
-            groups = [file.metadata.row_group(index) for index in range(file.metadata.num_row_groups)]
-            size = sum(group.total_byte_size for group in groups)
-            if size > _MOST_BYTES or file.metadata.num_rows > _MOST_ROWS:
-                raise ValueError(
-                    f"has {file.metadata.num_rows:,} rows in {size:,} bytes, too many for a table"
-                )
-        if len(set(schema.names)) < len(schema.names):
-            raise ValueError("has two columns of one name")
-        # As dictionaries, since each row may hold a text of megabytes.
-        with pq.ParquetFile(path, read_dictionary=texts) as file:
-            table = file.read()
-        for name in texts:
-            for chunk in table[name].chunks:
-                values = chunk.dictionary if pa.types.is_dictionary(chunk.type) else chunk
-                longest = pc.max(pc.binary_length(values)).as_py()
-                if (longest or 0) > _LONGEST_TEXT:
-                    raise ValueError(f"has a text of {longest:,} bytes in its column {name}")
-        types = [field.with_type(pa.string()) if field.name in texts else field for field in table.schema]
-        return table.cast(pa.schema(types, metadata=table.schema.metadata))
+            _check_size(file, schema)
+            if not any(_is_text(field.type) for field in schema):
+                return _read(file)
+        with _open(path, [field.name for field in schema if _holds_texts(field.type)]) as file:
+            return _read(file)
     except (pa.ArrowException, OSError, KeyError, OverflowError) as error:
-        cause = (str(error) or type(error).__name__).splitlines()[0].rstrip(".")
-        raise ValueError(f"cannot be read as Parquet ({cause})") from error
+        raise ValueError(f"cannot be read as Parquet ({_cause(error)})") from error
+
+
+def decoded(table: pa.Table) -> pa.Table:
+    """A table of `read_encoded` with plain texts.
+
+    Raises:
+        ValueError: a text is too long.
+    """
+    texts = {field.name for field in table.schema if _holds_texts(field.type)}
+    for name in texts:
+        for chunk in table[name].chunks:
+            values = chunk.dictionary if pa.types.is_dictionary(chunk.type) else chunk
+            longest = pc.max(pc.binary_length(values)).as_py()
+            if (longest or 0) > _LONGEST_TEXT:
+                raise ValueError(f"has a text of {longest:,} bytes in its column {name}")
+    types = [field.with_type(pa.string()) if field.name in texts else field for field in table.schema]
+    try:
+        return table.cast(pa.schema(types, metadata=table.schema.metadata))
+    except pa.ArrowException as error:
+        raise ValueError(f"cannot be read as Parquet ({_cause(error)})") from error
+
+
+def _open(path: Path, texts: Sequence[str]) -> pq.ParquetFile:
+    try:
+        return pq.ParquetFile(path, read_dictionary=texts, pre_buffer=False)
+    except KeyError:  # a column is absent, or is a list
+        return pq.ParquetFile(path, pre_buffer=False)
+
+
+def _check_size(file: pq.ParquetFile, schema: pa.Schema) -> None:
+    groups = [file.metadata.row_group(index) for index in range(file.metadata.num_row_groups)]
+    size = sum(group.total_byte_size for group in groups)
+    if size > _MOST_BYTES or file.metadata.num_rows > _MOST_ROWS:
+        raise ValueError(f"has {file.metadata.num_rows:,} rows in {size:,} bytes, too many for a table")
+    if len(set(schema.names)) < len(schema.names):
+        raise ValueError("has two columns of one name")
+
+
+def _read(file: pq.ParquetFile) -> pa.Table:
+    return file.read(use_threads=file.metadata.num_rows > _MANY_ROWS)
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+
+
+def _holds_texts(kind: pa.DataType) -> bool:
+    return _is_text(kind.value_type if pa.types.is_dictionary(kind) else kind)
+
+
+def _cause(error: Exception) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0].rstrip(".")

@@ -5,9 +5,6 @@ The names of this project have a fixed width, so they sort as text. Those of oth
 """
 
 import re
-from collections import Counter
-from collections.abc import Iterable, Iterator
-from itertools import pairwise
 from typing import Annotated
 
 from hf_clipdyn.errors import ConfigError, RevisionError
@@ -18,7 +15,6 @@ __all__ = [
     "checked_ref",
     "epoch_name",
     "epoch_of",
-    "missing_numbers",
     "natural_key",
     "step_name",
     "step_of",
@@ -123,32 +119,3 @@ def natural_key(name: str) -> tuple[tuple[int, int, str], ...]:
     return tuple(
         (1, int(part), "") if part.isdecimal() and len(part) < 1000 else (0, 0, part) for part in parts
     )
-
-
-def missing_numbers(numbers: Iterable[int]) -> Iterator[int]:
-    """Numbers missing from a suite's sequence of steps or epochs, one at a time: a gap may have any size.
-
-    The stride is the most frequent difference. Below it, numbers may double (1, 2, 4 …), as in suites with revisions
-    inside the first epoch. Nothing is expected before the first and after the last number.
-
-    Example:
-        >>> list(missing_numbers([0, 1, 2, 8, 1000, 2000, 4000, 5000]))
-        [4, 3000]
-    """
-    held = sorted(set(numbers))
-    pairs = list(pairwise(held))
-    if not pairs:
-        return
-    counts = Counter(high - low for low, high in pairs)
-    most = max(counts.values())
-    stride = max(difference for difference, count in counts.items() if count == most)
-    for low, high in pairs:
-        if high - low <= stride and high % stride != 0 and low > 0:
-            doubled = 2 * low
-            chain = []
-            while doubled < high:
-                chain.append(doubled)
-                doubled *= 2
-            yield from chain if doubled == high else []
-        else:
-            yield from range((low // stride + 1) * stride, high, stride)

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -21,8 +22,10 @@ __all__ = [
     "Repository",
     "Weights",
     "check_run",
+    "is_weights",
     "read_manifest",
     "sha256_of",
+    "weight_forms",
     "weights_of",
 ]
 
@@ -34,7 +37,9 @@ _WEIGHTS = [
     re.compile(r"model(-\d+-of-\d+)?\.safetensors"),
     re.compile(r"pytorch_model(-\d+-of-\d+)?\.bin"),
     re.compile(r"open_clip_(model|pytorch_model)\.(safetensors|bin)"),
-    re.compile(r"[^/]+\.(safetensors|bin|pt|pth)"),
+    re.compile(
+        r"(?!training_args|optimizer|scheduler|rng_state|random_states|scaler)[^/]+\.(safetensors|bin|pt|pth)"
+    ),
 ]
 
 
@@ -162,16 +167,44 @@ def weights_of(files: Mapping[str, FileRecord]) -> Weights | None:
 
     Files in the large storage come first: a small `.bin` beside the weights does not belong to them.
     """
-    large = {path: record for path, record in files.items() if record.sha256}
-    for among in (large, files):
+    for among in _by_storage(files):
         for pattern in _WEIGHTS:
             paths = sorted(path for path in among if pattern.fullmatch(path))
-            if not paths:
-                continue
-            content = _of_shards([files[path].sha256 or files[path].blob for path in paths])
-            sha256 = content if all(files[path].sha256 for path in paths) else None
-            return Weights(tuple(paths), content, sha256, sum(files[path].size for path in paths))
+            if paths:
+                return _weights(paths, files)
     return None
+
+
+def weight_forms(files: Mapping[str, FileRecord]) -> dict[str, Weights]:
+    """The weights in each form that a commit has, by a name in which `*` replaces what differs between files.
+
+    A suite may have `model.safetensors` and `pytorch_model.bin` side by side, or shards of two divisions. Other names
+    count only without these.
+    """
+    for among in _by_storage(files):
+        for patterns in (_WEIGHTS[:-1], _WEIGHTS[-1:]):
+            forms: dict[str, list[str]] = defaultdict(list)
+            for path in (path for pattern in patterns for path in sorted(among) if pattern.fullmatch(path)):
+                label = re.sub(r"-\d+(?=-of-\d+\.)", "-*", path)
+                forms[re.sub(r"\d+", "*", path) if label == path else label].append(path)
+            if forms:
+                return {label: _weights(paths, files) for label, paths in forms.items()}
+    return {}
+
+
+def is_weights(name: str) -> bool:
+    """Whether public suites give such a name to a file of weights."""
+    return any(pattern.fullmatch(name) for pattern in _WEIGHTS)
+
+
+def _by_storage(files: Mapping[str, FileRecord]) -> tuple[Mapping[str, FileRecord], ...]:
+    return {path: record for path, record in files.items() if record.sha256}, files
+
+
+def _weights(paths: Sequence[str], files: Mapping[str, FileRecord]) -> Weights:
+    content = _of_shards([files[path].sha256 or files[path].blob for path in paths])
+    sha256 = content if all(files[path].sha256 for path in paths) else None
+    return Weights(tuple(paths), content, sha256, sum(files[path].size for path in paths))
 
 
 def sha256_of(repository: ReadableRepository, commit: str) -> str | None:

@@ -4,34 +4,35 @@ Most checks read only metadata, which have the SHA-256 of each file. With ``deep
 """
 
 import json
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import dataclass
 from functools import partial
 from itertools import islice, pairwise
 from typing import Any
 
 from hf_clipdyn.errors import RevisionError, RevisionNotFoundError
+from hf_clipdyn.revisions.findings import Finding, Report
 from hf_clipdyn.revisions.header import header_fault
 from hf_clipdyn.revisions.listing import PARALLEL_REQUESTS
 from hf_clipdyn.revisions.manifest import IMPORTED, MANIFEST_FILE, Manifest, ManifestRow, sort_key
-from hf_clipdyn.revisions.names import epoch_name, epoch_of, missing_numbers, natural_key, step_of
+from hf_clipdyn.revisions.names import epoch_name, epoch_of, natural_key, step_of
 from hf_clipdyn.revisions.opening import Name, open_series
 from hf_clipdyn.revisions.publication import content_differs
 from hf_clipdyn.revisions.repository import (
     MAIN,
     FileRecord,
     ReadableRepository,
-    Weights,
-    read_manifest,
     sha256_of,
-    weights_of,
 )
+from hf_clipdyn.revisions.suite import State, checkpoint_files, missing_shards, suite_findings
 
 __all__ = ["Finding", "Report", "verify", "verify_repository"]
 
 _MOST_GAPS = 100
+
+_ORIGIN = ("transformers_version", "_name_or_path")
 
 _SHARED_FILES = (
     "config.json",
@@ -43,85 +44,6 @@ _SHARED_FILES = (
     "tokenizer_config.json",
     "vocab.json",
 )
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing that is wrong.
-
-    Attributes:
-        revision: the revision it concerns; `main` or `revisions.json` for the whole.
-        kind: the kind of fault in a fixed word, for programs.
-        message: a sentence for people.
-    """
-
-    revision: str
-    kind: str
-    message: str
-
-
-@dataclass(frozen=True)
-class Report:
-    """What `verify` found.
-
-    Attributes:
-        where: name and location of the repository.
-        revisions: the names that were checked, in order.
-        findings: what is wrong; empty if nothing is.
-        has_manifest: False for suites that this package did not publish.
-        deep: whether files were read and hashed.
-        hashed: the revisions of which every file was compared with a recorded hash; empty without ``deep``.
-    """
-
-    where: str
-    revisions: tuple[str, ...]
-    findings: tuple[Finding, ...]
-    has_manifest: bool
-    deep: bool
-    hashed: tuple[str, ...] = ()
-
-    def render(self, *, as_json: bool = False) -> str:
-        """A table with a line per revision and the findings, or JSON."""
-        if as_json:
-            return json.dumps({**asdict(self), "ok": not self.findings}, indent=1)
-        by_revision: dict[str, list[Finding]] = defaultdict(list)
-        for finding in self.findings:
-            by_revision[finding.revision].append(finding)
-        names = [*self.revisions, *(name for name in by_revision if name not in self.revisions)]
-        width = max((len(name) for name in names), default=0)
-        lines = []
-        for name in names:
-            found = by_revision[name]
-            lines.append(f"{name.ljust(width)}  {', '.join(item.kind for item in found) or 'ok'}")
-            lines += [f"{' ' * width}    {item.message}" for item in found]
-        how = self._how()
-        manifest = "" if self.has_manifest else ", no manifest"
-        lines.append(
-            f"{self.where}: {len(self.revisions)} revisions{manifest}, {len(self.findings)} findings ({how})."
-        )
-        return "\n".join(lines)
-
-    def _how(self) -> str:
-        if not self.deep:
-            return "from metadata; --deep hashes the files themselves"
-        others = [name for name in self.revisions if name not in self.hashed]
-        if not others:
-            return "file contents hashed"
-        more = f" and {len(others) - 3} more" if len(others) > 3 else ""
-        return (
-            f"file contents hashed in {len(self.hashed)} of {len(self.revisions)} revisions; "
-            f"files are missing or have no recorded hash in {', '.join(others[:3])}{more}"
-        )
-
-
-@dataclass(frozen=True)
-class _State:
-    """A revision as the repository serves it."""
-
-    name: str
-    commit: str
-    files: dict[str, FileRecord]
-    weights: Weights | None
 
 
 def verify(
@@ -144,25 +66,25 @@ def verify(
 def verify_repository(repository: ReadableRepository, *, deep: bool = False) -> Report:
     """`verify` of an open repository."""
     refs = repository.refs()
-    findings: list[Finding] = []
-    manifest = None
-    try:
-        manifest = read_manifest(repository, refs.get(MAIN))
-    except RevisionError as error:
-        findings.append(Finding(MANIFEST_FILE, "unreadable-manifest", str(error)))
-    rows = {row.name: row for row in manifest.rows} if manifest is not None else {}
-
-    def order(state: _State) -> tuple[Any, ...]:
-        return sort_key(state.name, rows[state.name].step if state.name in rows else step_of(state.name))
-
     with ThreadPoolExecutor(PARALLEL_REQUESTS) as pool:
-        known = list(filter(None, pool.map(lambda ref: _state(repository, *ref), refs.items())))
-        states = sorted((state for state in known if state.name != MAIN), key=order)
-        main = next((state for state in known if state.name == MAIN), None)
+        known = _states(repository, refs, pool)
+        main = known.pop(MAIN, None)
+        manifest, findings = _manifest_of(repository, main)
+        rows = {row.name: row for row in manifest.rows} if manifest is not None else {}
+
+        def order(state: State) -> tuple[Any, ...]:
+            return sort_key(state.name, rows[state.name].step if state.name in rows else step_of(state.name))
+
+        states = sorted(known.values(), key=order)
         if not states and main is not None and manifest is None:
             states = [main]  # one model, without other revisions
         check = _Check(repository, refs, manifest, rows, main, states, deep)
-        findings += [*check.branches(), *check.weights(), *check.rows_of_manifest(), *check.shared_files()]
+        findings += check.branches()
+        if manifest is None:
+            findings += suite_findings(states, main)
+        else:
+            findings += check.weights()
+        findings += [*check.rows_of_manifest(), *check.shared_files(pool)]
         for found in pool.map(lambda state: list(check.inside(state)), states):
             findings += found
         findings += check.main_branch()
@@ -175,16 +97,37 @@ def verify_repository(repository: ReadableRepository, *, deep: bool = False) -> 
         manifest is not None,
         deep,
         tuple(state.name for state in states if deep and check.can_be_hashed(state)),
+        tuple(checkpoint_files(main)) if manifest is None else (),
     )
 
 
-def _state(repository: ReadableRepository, name: str, commit: str) -> _State | None:
-    """The revision; None if its commit does not exist."""
+def _states(repository: ReadableRepository, refs: Mapping[str, str], pool: Executor) -> dict[str, State]:
+    """The revisions whose commit exists; those that share a commit cost one request."""
+
+    def files(commit: str) -> dict[str, FileRecord] | None:
+        try:
+            return repository.files(commit)
+        except RevisionNotFoundError:
+            return None
+
+    commits = list(dict.fromkeys(refs.values()))
+    listings = dict(zip(commits, pool.map(files, commits), strict=True))
+    return {
+        name: State.of(name, commit, listing)
+        for name, commit in refs.items()
+        if (listing := listings[commit]) is not None
+    }
+
+
+def _manifest_of(repository: ReadableRepository, main: State | None) -> tuple[Manifest | None, list[Finding]]:
+    """The manifest on `main`; None without one, or with a finding if it cannot be read."""
+    if main is None or MANIFEST_FILE not in main.files:
+        return None, []
     try:
-        files = repository.files(commit)
-    except RevisionNotFoundError:
-        return None
-    return _State(name, commit, files, weights_of(files))
+        text = repository.read(main.commit, MANIFEST_FILE)
+        return Manifest.loads(text, where=repository.where), []
+    except RevisionError as error:
+        return None, [Finding(MANIFEST_FILE, "unreadable-manifest", str(error))]
 
 
 @dataclass(frozen=True)
@@ -203,13 +146,13 @@ class _Check:
     refs: Mapping[str, str]
     manifest: Manifest | None
     rows: Mapping[str, ManifestRow]
-    main: _State | None
-    states: Sequence[_State]
+    main: State | None
+    states: Sequence[State]
     deep: bool
 
     # --- one revision -------------------------------------------------------------------------------
 
-    def inside(self, state: _State) -> Iterator[Finding]:
+    def inside(self, state: State) -> Iterator[Finding]:
         """Check the files of one revision."""
         finding = partial(Finding, state.name)
         if self.manifest is not None:
@@ -223,7 +166,10 @@ class _Check:
         else:
             if absent:
                 yield finding("missing-file", f"The revision lacks {', '.join(absent)}.")
-        for path in state.weights.paths if state.weights else ():
+        yield from missing_shards(state)
+        # Of suites of others, which may have thousands of files, headers are not read over the network.
+        headers = self.manifest is not None or self.repository.on_disk or self.deep
+        for path in state.weights.paths if state.weights and headers else ():
             if path.endswith(".safetensors"):
                 wrong = header_fault(self.repository, state.commit, path, state.files[path].size)
                 if wrong:
@@ -239,7 +185,7 @@ class _Check:
             if actual != row.sha256:
                 yield _wrong_weights(state.name, actual, row)
 
-    def _own_manifest(self, state: _State, manifest: Manifest) -> Iterator[Finding]:
+    def _own_manifest(self, state: State, manifest: Manifest) -> Iterator[Finding]:
         """Check that the commit of a branch is the one that published it: its manifest has the revision's row."""
         finding = partial(Finding, state.name)
         if MANIFEST_FILE not in state.files:
@@ -255,7 +201,7 @@ class _Check:
         elif own.row(state.name) is None:
             yield finding("moved-branch", "The branch does not point at the commit that published it.")
 
-    def can_be_hashed(self, state: _State) -> bool:
+    def can_be_hashed(self, state: State) -> bool:
         """Whether each file of a revision is there, weights too, and its hash is recorded."""
         if state.weights is None or not all(record.recorded for record in state.files.values()):
             return False
@@ -287,20 +233,13 @@ class _Check:
             for epoch in islice((epoch for epoch in range(last + 1) if epoch not in held), _MOST_GAPS):
                 message = f"Epochs up to {last} are published, but not this one."
                 yield Finding(epoch_name(epoch), "gap", message)
-            return
-        for what, number_of in (("epoch", epoch_of), ("step", step_of)):
-            numbers = {number: name for name in self.refs if (number := number_of(name)) is not None}
-            for number in islice(missing_numbers(numbers), _MOST_GAPS):
-                after = numbers[max(held for held in numbers if held < number)]
-                message = f"The sequence continues after {after} without this {what}."
-                yield Finding(f"{what} {number}", "gap", message)
 
     def weights(self) -> Iterator[Finding]:
         """Compare the weights with the manifest's rows and with each other."""
         first: dict[str, str] = {}  # the first revision with this content
         for state in self.states:
             finding, row = partial(Finding, state.name), self.rows.get(state.name)
-            if self.manifest is not None and row is None:
+            if row is None:
                 yield finding("not-in-manifest", "The branch exists, but the manifest has no row for it.")
             if state.weights is None:
                 continue
@@ -315,32 +254,39 @@ class _Check:
                 if other != state.name:
                     yield finding("identical-weights", f"The weights are identical to those of {other}.")
 
-    def shared_files(self) -> Iterator[Finding]:
-        """Check that all revisions of a run share configuration, tokenizer and image processor."""
+    def shared_files(self, pool: Executor) -> Iterator[Finding]:
+        """Check that all revisions of a run share configuration, tokenizer and image processor.
+
+        Without a manifest, a file is expected in all revisions if most have it.
+        """
         for path in _SHARED_FILES:
-            blobs = {state.name: state.files[path].blob for state in self.states if path in state.files}
-            if not blobs:
+            held = {state.name: state for state in self.states if path in state.files}
+            if not held or (self.manifest is None and 2 * len(held) <= len(self.states)):
                 continue
-            usual = Counter(blobs.values()).most_common(1)[0][0]
-            model = next(state for state in self.states if blobs.get(state.name) == usual)
+            blobs = {state.files[path].blob: state for state in reversed(held.values())}
+            usual = Counter(state.files[path].blob for state in held.values()).most_common(1)[0][0]
+            model, same = blobs[usual], self._same_meaning(path, blobs, usual, pool)
             for state in self.states:
                 if path not in state.files:
                     yield Finding(
                         state.name, "missing-file", f"The revision lacks {path}, which others have."
                     )
-                elif blobs[state.name] != usual and not self._same_meaning(path, state, model):
+                elif state.files[path].blob not in same:
                     yield Finding(state.name, "other-config", f"{path} differs from that of {model.name}.")
 
-    def _same_meaning(self, path: str, *states: _State) -> bool:
-        """Whether two JSON files differ only in the version of transformers that wrote them."""
-        if not path.endswith(".json"):
-            return False
-        texts = [self.repository.read(state.commit, path) for state in states]
-        try:
-            one, other = (json.loads(text, object_hook=_without_version) for text in texts)
-        except (ValueError, RecursionError):
-            return False
-        return bool(one == other)
+    def _same_meaning(self, path: str, blobs: Mapping[str, State], usual: str, pool: Executor) -> set[str]:
+        """The contents of a file that differ from the usual one at most in what transformers notes on its origin.
+
+        Each content is read once, however many revisions have it.
+        """
+        if not path.endswith(".json") or len(blobs) == 1:
+            return {usual}
+        texts = pool.map(lambda state: self.repository.read(state.commit, path), blobs.values())
+        meanings = {blob: _without_origin(text) for blob, text in zip(blobs, texts, strict=True)}
+        return {
+            usual,
+            *(blob for blob, one in meanings.items() if one is not None and one == meanings[usual]),
+        }
 
     def rows_of_manifest(self) -> Iterator[Finding]:
         """Check that the manifest's rows fit their names and each other."""
@@ -389,5 +335,11 @@ def _wrong_weights(name: str, sha256: str | None, row: ManifestRow) -> Finding:
     return Finding(name, "wrong-weights", message)
 
 
-def _without_version(mapping: dict[str, Any]) -> dict[str, Any]:
-    return {key: item for key, item in mapping.items() if key != "transformers_version"}
+def _without_origin(text: bytes) -> Any:
+    """A JSON file without what transformers notes on its origin; None if it is no JSON."""
+    try:
+        return json.loads(
+            text, object_hook=lambda held: {key: held[key] for key in held if key not in _ORIGIN}
+        )
+    except (ValueError, RecursionError):
+        return None

@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
+from result_rows import trials_of
 
 from hf_clipdyn.benchmarks.kinds.noise import Noise
 from hf_clipdyn.data import load_dataset
@@ -16,7 +17,7 @@ from hf_clipdyn.evaluation.compare import compare_revisions
 from hf_clipdyn.evaluation.config import EvaluationConfig
 from hf_clipdyn.evaluation.evaluate import evaluate
 from hf_clipdyn.models.encoder import Encoder
-from hf_clipdyn.results.cells import CellStore, newest, read_trials
+from hf_clipdyn.results.cells import CellStore, newest
 from hf_clipdyn.results.row import CELL_KEY, NUMBER_KEY
 
 pytestmark = pytest.mark.filterwarnings("ignore::hf_clipdyn.data.base.SubsetWarning")
@@ -150,7 +151,7 @@ def test_it_resumes_and_a_new_last_revision_is_asked_beside_the_old_one(tmp_path
     noise = [cell.text_commit for cell in current if cell.kind == "zero_shot"]
     assert noise == [*new] * 3, "readers take the newest"
     for name in ("zero_shot/cifar10", "noise/cifar10"):
-        trials = read_trials(output, name, texts="last")
+        trials = trials_of(output, name, texts="last")
         assert set(trials["text_commit"]) == old | new
 
 

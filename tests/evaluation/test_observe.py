@@ -6,12 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 from accelerate import PartialState
+from result_rows import trials_of
 
 from hf_clipdyn.benchmarks.kinds.noise import Noise
 from hf_clipdyn.benchmarks.kinds.zero_shot import ZeroShot
 from hf_clipdyn.data import load_dataset
 from hf_clipdyn.evaluation.plan import file_names
-from hf_clipdyn.results.cells import read_trials
 
 pytestmark = pytest.mark.filterwarnings("ignore::hf_clipdyn.data.base.SubsetWarning")
 
@@ -50,7 +50,7 @@ def test_the_order_and_the_company_of_a_benchmark_change_nothing(evaluate):
 def test_trials_name_their_stimulus_by_split_row_and_file(evaluate, data, tmp_path):
     output = tmp_path / "results.parquet"
     evaluate("zero_shot/cifar10", "shape_bias/cue_conflict", output=output, revisions=["epoch-001"])
-    trials = read_trials(output, "zero_shot/cifar10")
+    trials = trials_of(output, "zero_shot/cifar10")
     assert set(trials["split"]) == {"test"}
     files = sorted((data["cifar10"] / "test").glob("*/*.png"))
     labels = sorted({file.parent.name for file in files})
@@ -59,7 +59,7 @@ def test_trials_name_their_stimulus_by_split_row_and_file(evaluate, data, tmp_pa
         label, name = shown[row]
         assert image["label"] == label
         assert name in {file.name for file in files if file.parent.name == labels[label]}
-    trials = read_trials(output, "shape_bias/cue_conflict")
+    trials = trials_of(output, "shape_bias/cue_conflict")
     assert (trials["file"] == trials["image_id"] + ".png").all()
 
 
@@ -90,7 +90,7 @@ def test_trials_come_back_from_the_file_as_the_kind_declares_them(evaluate, tmp_
 
     output = tmp_path / "results.parquet"
     evaluate(benchmark, output=output, revisions=["epoch-001"], n_resamples=0, final_texts=False)
-    trials = read_trials(output, benchmark)
+    trials = trials_of(output, benchmark)
     for name, dtype in kinds()[benchmark.partition("/")[0]].trial_columns.items():
         assert trials[name].dtype == pd.Series([], dtype=dtype).dtype, name
 

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from result_rows import trials_of
 
 from hf_clipdyn.cli import main
-from hf_clipdyn.results.cells import read_trials
 
 pytestmark = pytest.mark.filterwarnings("ignore::hf_clipdyn.data.base.SubsetWarning")
 
@@ -80,7 +80,7 @@ def test_two_processes_give_exactly_the_results_of_one(arguments, one_process, p
     folder, printed = processes(2, "accelerate", arguments)
     assert printed.count(f"{len(one)} numbers of 2 revisions on 3 benchmarks are in results.parquet") == 1
     assert_equal(one, pd.read_parquet(folder / "results.parquet"))
-    trials = read_trials(folder / "results.parquet", "noise/cifar10")
+    trials = trials_of(folder / "results.parquet", "noise/cifar10")
     assert len(trials) == 2 * 2 * 20  # revisions, levels, images: none dropped, none twice
     assert not trials.duplicated(["revision", "item", "level"]).any()
 

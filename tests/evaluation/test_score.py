@@ -4,11 +4,12 @@ import json
 
 import pyarrow.parquet as pq
 import pytest
+from result_rows import trials_of
 
 from hf_clipdyn.benchmarks.kinds.zero_shot import ZeroShot
 from hf_clipdyn.bundled import load_metric
 from hf_clipdyn.errors import EvaluationError, UnknownNameError
-from hf_clipdyn.results.cells import CellStore, read_trials, trials_folder
+from hf_clipdyn.results.cells import CellStore, trials_folder
 from hf_clipdyn.results.row import CELL_KEY, NUMBER_KEY, SCHEMA, Number
 
 pytestmark = [
@@ -147,7 +148,7 @@ def test_the_evaluate_modules_give_the_number_that_the_table_has(evaluate, tmp_p
             rows = rows[rows[name] == value]
         return rows["value"].item(), [rows["ci_low"].item(), rows["ci_high"].item()]
 
-    trials = read_trials(output, "shape_bias/cue_conflict")
+    trials = trials_of(output, "shape_bias/cue_conflict")
     trials = trials[trials["protocol"] == ""]
     module = load_metric("shape_bias").compute(
         predictions=trials["decision"].tolist(),
@@ -163,7 +164,7 @@ def test_the_evaluate_modules_give_the_number_that_the_table_has(evaluate, tmp_p
     flag = flags[(flags["variant"] == "") & (flags["probe"] == "projection") & (flags["texts"] == "own")]
     assert flag["interpretable"].item() == module["interpretable"]
 
-    trials = read_trials(output, "noise/cifar10")
+    trials = trials_of(output, "noise/cifar10")
     module = load_metric("noise_robustness").compute(
         predictions=trials["decision"].tolist(),
         references=trials["label"].tolist(),
@@ -180,7 +181,7 @@ def test_the_evaluate_modules_give_the_number_that_the_table_has(evaluate, tmp_p
         module["accuracy_ci"][at],
     )
 
-    trials = read_trials(output, "zero_shot/cifar10")
+    trials = trials_of(output, "zero_shot/cifar10")
     module = load_metric("zero_shot_accuracy").compute(
         predictions=[list(one) for one in trials["ranking"]],
         references=trials["label"].tolist(),

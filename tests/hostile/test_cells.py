@@ -53,7 +53,9 @@ def _repeated_text(path: Path) -> None:
     text = pa.DictionaryArray.from_arrays(pa.array([0] * 100_000, pa.int32()), pa.array(["n" * 2_000_000]))
     last = many.column_names[-1] if "note" not in many.column_names else "note"
     many = many.set_column(many.column_names.index(last), last, text)
-    pq.write_table(many, path, compression="zstd", store_schema=False)
+    with pq.ParquetWriter(path, many.schema, compression="zstd", store_schema=False) as file:
+        file.write_table(many)
+        file.add_key_value_metadata(table.schema.metadata or {})
 
 
 def _columns(**columns: Any) -> Callable[[Path], None]:

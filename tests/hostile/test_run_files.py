@@ -24,7 +24,8 @@ from hf_clipdyn.revisions.header import header_fault
 from hf_clipdyn.revisions.journal import Entry, Journal, RunFacts
 from hf_clipdyn.revisions.local import LocalStore
 from hf_clipdyn.revisions.manifest import Manifest, ManifestRow
-from hf_clipdyn.revisions.names import checked_ref, missing_numbers, natural_key
+from hf_clipdyn.revisions.names import checked_ref, natural_key
+from hf_clipdyn.revisions.sequences import missing_numbers
 from hf_clipdyn.schema import parse_json
 from hf_clipdyn.training.checkpoint import Progress
 
@@ -508,7 +509,7 @@ def test_an_absurd_step_is_found_in_no_time(run: Path, clipdyn: Callable[..., Ou
     outcome = clipdyn("verify", "me/run", "--store", run / "hub", seconds=20)
     outcome.assert_decent()
     assert outcome.code == 1
-    assert outcome.out.count(" gap") == 100
+    assert outcome.out.count("  gap") == 100
 
 
 PUBLISHING: list[tuple[str, Callable[[Path], None], str]] = [

@@ -10,7 +10,6 @@ from hub_server.server import HubServer
 from hub_server.state import File, Repo
 
 from hf_clipdyn.cli import main
-from hf_clipdyn.revisions.names import missing_numbers
 from hf_clipdyn.revisions.verify import verify
 
 
@@ -275,39 +274,6 @@ def test_faults_of_the_local_store_are_found(tmp_path: Path, publish, fault: str
         expected = "identical-weights"
     found = {finding.kind for finding in verify("me/run", store=store, deep=True).findings}
     assert expected in found
-
-
-def test_identical_and_missing_branches_of_a_suite_without_a_manifest_are_found(hub: HubServer) -> None:
-    repo = hub.state.repos["models", "them/pythia"] = Repo("models", "them/pythia")
-    start = repo.branches["main"]
-    for step in [0, 1, 2, 4, 8, 1000, 2000, 3000, 5000]:
-        content = b"weights of step %d" % (step if step != 2000 else 1000)
-        repo.branches[f"step{step}"] = start
-        _change(repo, f"step{step}", "pytorch_model.bin", _weights(hub, content))
-    repo.branches["main"] = repo.branches["step5000"]
-    report = verify("them/pythia")
-    assert report.revisions == tuple(f"step{step}" for step in [0, 1, 2, 4, 8, 1000, 2000, 3000, 5000])
-    assert [(finding.revision, finding.kind) for finding in report.findings] == [
-        ("step 4000", "gap"),
-        ("step2000", "identical-weights"),
-    ]
-    assert not report.has_manifest
-
-
-@pytest.mark.parametrize(
-    ("numbers", "missing"),
-    [
-        ([], []),
-        ([5], []),
-        ([0, 1, 2, 3], []),
-        ([1, 2, 4, 5], [3]),
-        ([0, 1, 2, 4, 8, 16, 32, 64, 128, 256, 512, *range(1000, 144_000, 1000)], []),
-        ([0, 1, 2, 8, 16, 1000, 2000, 3000], [4]),
-        ([0, 1, 2, 4, 2000, 3000, 4000], [1000]),
-    ],
-)
-def test_what_a_sequence_lacks_follows_from_its_stride(numbers: list[int], missing: list[int]) -> None:
-    assert list(missing_numbers(numbers)) == missing
 
 
 def test_the_command_prints_a_table_and_exits_with_one_on_a_finding(

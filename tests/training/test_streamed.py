@@ -405,7 +405,10 @@ def test_a_streamed_run_gives_the_same_weights_with_and_without_workers(tars: Pa
         ({"streaming": True}, "streaming needs samples_per_epoch"),
         ({"samples_per_epoch": 10}, "only used with streaming"),
         ({"streaming": True, "samples_per_epoch": 10, "validation_size": 1}, "cannot be used with streaming"),
-        ({"streaming": True, "samples_per_epoch": 10, "max_train_samples": 1}, "cannot be used with streaming"),
+        (
+            {"streaming": True, "samples_per_epoch": 10, "max_train_samples": 1},
+            "cannot be used with streaming",
+        ),
         ({"streaming": True, "samples_per_epoch": 10, "reading": "cached"}, "leave reading out"),
         ({"reading": "streamed"}, "leave reading out"),
         ({"streaming": True, "samples_per_epoch": 10, "caption_choice": "all"}, "leave caption_choice out"),
