@@ -164,13 +164,13 @@ def test_the_cache_is_listed_with_sizes_and_origins(filled: Path) -> None:
     assert entries["tables"].origin.startswith("osie/")
     result = CliRunner().invoke(app, ["cache", "--cache-dir", str(filled)])
     assert result.exit_code == 0
-    assert result.output.splitlines()[0].split() == ["kind", "size", "last", "used", "of", "folder"]
-    assert "Cached: 3 folders" in result.output
+    assert result.output.splitlines()[0].split() == ["kind", "size", "last", "used", "of", "path"]
+    assert "Cached: 3 entries" in result.output
 
 
 def test_kinds_are_deleted_and_nothing_else(filled: Path, load: Load) -> None:
     result = CliRunner().invoke(app, ["cache", "--cache_dir", str(filled), "--delete", "pixels"])
-    assert "Deleted: 1 folders" in result.output
+    assert "Deleted: 1 entries" in result.output
     assert {entry.kind for entry in cached(filled)} == {"tables", "unfinished"}
     assert len(delete(["all"], filled)) == 2
     assert cached(filled) == []
@@ -211,7 +211,7 @@ def test_deleting_follows_no_link_out_of_the_cache(filled: Path, tmp_path: Path)
 
 def test_an_empty_cache_is_no_error(tmp_path: Path) -> None:
     result = CliRunner().invoke(app, ["cache", "--cache-dir", str(tmp_path / "none")])
-    assert (result.exit_code, result.output) == (0, "Cached: 0 folders, 0 B.\n")
+    assert (result.exit_code, result.output) == (0, "Cached: 0 entries, 0 B.\n")
 
 
 def test_rows_are_read_while_their_cache_is_deleted(filled: Path, load: Load, tmp_path: Path) -> None:
