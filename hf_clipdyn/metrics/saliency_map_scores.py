@@ -252,8 +252,12 @@ class SaliencyMap:
         return np.asarray(np.ldexp(self.values, -int(np.frexp(largest)[1])))
 
     @cached_property
+    def total(self) -> float:
+        return float(self.scaled.sum())
+
+    @property
     def mean(self) -> float:
-        return float(self.scaled.mean())
+        return self.total / self.scaled.size
 
     @cached_property
     def centred(self) -> Floats:
@@ -268,12 +272,18 @@ class SaliencyMap:
     @cached_property
     def stretched(self) -> Floats | None:
         """The map minus its smallest value, with the sum 1; None for a constant map."""
-        return None if self.is_constant else _summing_to_one(self.scaled - self.scaled.min())
+        if self.is_constant:
+            return None
+        stretched: Floats = self.scaled - self.scaled.min()
+        stretched /= stretched.sum()
+        return stretched
 
     @cached_property
     def _lifted(self) -> tuple[Floats, float]:
         """The map, lifted to 0 if it has negative values, and its sum."""
-        lifted = self.scaled - self.scaled.min() if self.limits[0] < 0 else self.scaled
+        if self.limits[0] >= 0:
+            return self.scaled, self.total
+        lifted = self.scaled - self.scaled.min()
         return lifted, float(lifted.sum())
 
     @cached_property
@@ -283,14 +293,16 @@ class SaliencyMap:
         return lifted / total if total else None
 
     @cached_property
-    def log_share(self) -> Floats | None:
-        """Logarithm of the share, to which the MIT benchmark's epsilon is added."""
+    def logarithms(self) -> tuple[Floats, float] | None:
+        """Two parts whose difference is the logarithm of the share plus the MIT benchmark's epsilon.
+
+        They are that of the lifted map plus epsilon times its sum, and that of its sum; None if that is 0.
+        """
         lifted, total = self._lifted
         if not total:
             return None
         logarithms = lifted + _EPS * total
-        np.log(logarithms, out=logarithms)
-        return np.subtract(logarithms, np.log(total), out=logarithms)
+        return np.log(logarithms, out=logarithms), float(np.log(total))
 
     @cached_property
     def negative_entropy(self) -> float:
@@ -301,12 +313,11 @@ class SaliencyMap:
 
     def log_likelihoods(self, pixels: Ints) -> Floats | None:
         """At each pixel, in bits, under the map as a density: clipped at 0 and mixed with the uniform one."""
-        clipped = np.maximum(self.scaled, 0.0) if self.limits[0] < 0 else self.scaled
-        total = clipped.sum()
+        total = self.total if self.limits[0] >= 0 else float(np.maximum(self.scaled, 0.0).sum())
         if total == 0:
             return None
-        share: Floats = clipped.reshape(-1)[pixels] / total
-        return np.asarray(np.log2((1 - _UNIFORM_SHARE) * share + _UNIFORM_SHARE / clipped.size))
+        share: Floats = np.maximum(self.scaled.reshape(-1)[pixels], 0.0) / total
+        return np.asarray(np.log2((1 - _UNIFORM_SHARE) * share + _UNIFORM_SHARE / self.flat.size))
 
 
 class ImageScorer:
@@ -412,7 +423,7 @@ class _Pair:
     @cached_property
     def ranks(self) -> tuple[Ints, Ints]:
         """For each fixation, how many pixels of the map are below it, and how many are not above it."""
-        return _ranks(self.at_fixations, self.map.flat)
+        return _ranks(self.at_fixations, self.map.flat, self.map.limits)
 
 
 def _nss(pair: _Pair) -> float:
@@ -433,25 +444,32 @@ def _area(ranks: tuple[Ints, Ints], n_negatives: int) -> float:
     return float((below + not_above).mean() / (2 * n_negatives))
 
 
-def _ranks(positives: Floats, negatives: Floats) -> tuple[Ints, Ints]:
+def _ranks(positives: Floats, negatives: Floats, limits: tuple[float, float]) -> tuple[Ints, Ints]:
     """For each positive, how many negatives are below it, and how many are not above it.
 
     Sorting all pixels of a map takes longer than everything else. Hence they are counted in buckets of equal width, and
     only those that share a bucket with a positive are sorted. The counts are exact: the buckets keep the order.
+
+    Args:
+        limits: between which all values are.
     """
-    low, high = float(negatives.min()), float(negatives.max())
+    low, high = limits
     scale = _BUCKETS / (high - low) if high > low else 0.0
     if len(negatives) <= _SORTED_WHOLE or not 0.0 < scale < np.inf:
         return _positions(positives, np.sort(negatives))
-    with np.errstate(over="ignore"):  # a positive far from all negatives
-        home = np.clip((positives - low) * scale, 0, _BUCKETS).astype(np.int64)
-    buckets = ((negatives - low) * scale).astype(np.int32)
+    home, buckets = (_in_buckets(values, low, scale) for values in (positives, negatives))
     shared = np.zeros(_BUCKETS + 1, np.bool_)
     shared[home] = True
     counts = np.bincount(buckets, minlength=_BUCKETS + 1)
     elsewhere = np.cumsum(np.where(shared, 0, counts))[home]
     below, not_above = _positions(positives, np.sort(negatives.compress(shared.take(buckets))))
     return below + elsewhere, not_above + elsewhere
+
+
+def _in_buckets(values: Floats, low: float, scale: float) -> Ints:
+    distances = values - low
+    distances *= scale
+    return distances.astype(np.int32)
 
 
 def _positions(values: Floats, ascending: Floats) -> tuple[Ints, Ints]:
@@ -482,7 +500,7 @@ def _count_from(ascending: Floats, thresholds: Floats) -> Ints:
 
 def _shuffled_auc(pair: _Pair) -> float:
     positives, negatives = pair.at_fixations, pair.scorer.negatives
-    return _area(_ranks(positives, pair.map.flat[negatives]), len(negatives))
+    return _area(_ranks(positives, pair.map.flat[negatives], pair.map.limits), len(negatives))
 
 
 def _cc(pair: _Pair) -> float:
@@ -509,10 +527,12 @@ def _sim(pair: _Pair) -> float:
 def _kl(pair: _Pair) -> float:
     density = pair.scorer.density
     cause = "is constant, with no positive value"
-    log_p = _defined(pair.map.log_share, f"the map {cause}")
+    if pair.map.logarithms is None:
+        raise _UndefinedError(f"the map {cause}")
+    log_map, log_total = pair.map.logarithms
     g = _defined(density.share, f"the density {cause}")
     # log(eps + g / (p + eps)) without the first eps: altogether that changes less than eps.
-    return density.negative_entropy - _dot(g, log_p)
+    return density.negative_entropy - _dot(g, log_map) + log_total
 
 
 def _information_gain(pair: _Pair) -> float:
@@ -525,11 +545,6 @@ def _defined(values: Floats | None, cause: str) -> Floats:
     if values is None:
         raise _UndefinedError(cause)
     return values
-
-
-def _summing_to_one(values: Floats) -> Floats | None:
-    total = values.sum()
-    return None if total == 0 else np.asarray(values / total)
 
 
 def _dot(first: Floats, second: Floats) -> float:

@@ -27,6 +27,7 @@ from hf_clipdyn.data.caches import cached, delete
 from hf_clipdyn.data.pixels import decode_pixels
 from hf_clipdyn.data.registry import builder_class
 from hf_clipdyn.errors import ConfigError, UnknownNameError
+from hf_clipdyn.files import STAGING
 
 Load = Callable[..., Any]
 Tree = Callable[[str], Path]
@@ -195,6 +196,24 @@ def test_every_use_updates_the_time_of_last_use(filled: Path, load: Load, tmp_pa
     dataset = load("osie", data_dir=tmp_path / "osie-official", split="test")
     decode_pixels(dataset, PROCESSOR, cache_dir=filled, disable_tqdm=True)
     assert {entry.kind for entry in delete(["all"], filled, older_than=1)} == {"unfinished"}
+
+
+def test_scores_of_baselines_are_files_that_are_listed_and_deleted(tmp_path: Path) -> None:
+    folder = tmp_path / "clipdyn-baselines"
+    folder.mkdir()
+    (folder / f"saliency_osie-{'0' * 32}.parquet").write_bytes(bytes(70))
+    (folder / f"{'1' * 32}.npy").write_bytes(bytes(30))  # of an earlier version
+    (folder / f".x.parquet.00000000{STAGING}").write_bytes(bytes(10))
+    (folder / "link.parquet").symlink_to(tmp_path / "outside")
+    found = [(entry.kind, entry.origin, entry.size) for entry in cached(tmp_path)]
+    assert found == [
+        ("baselines", "saliency osie", 70),
+        ("baselines", "unknown", 30),
+        ("unfinished", "baselines", 10),
+    ]
+    result = CliRunner().invoke(app, ["cache", "--cache_dir", str(tmp_path), "--delete", "baselines"])
+    assert "Deleted: 2 entries, 100 B." in result.output
+    assert [entry.kind for entry in cached(tmp_path)] == ["unfinished"]
 
 
 def test_deleting_follows_no_link_out_of_the_cache(filled: Path, tmp_path: Path) -> None:
