@@ -135,14 +135,14 @@ Quiet = Annotated[
 @app.command()
 def cache(
     delete: Annotated[
-        list[str] | None, typer.Option(help="Delete tables, pixels, unpacked, unfinished or all.")
+        list[str] | None, typer.Option(help="Delete tables, pixels, unpacked, baselines, unfinished or all.")
     ] = None,
     older_than: Annotated[float, typer.Option(help="Delete only what was not used for N days.")] = 0.0,
     cache_dir: Annotated[
         Path | None, typer.Option(help="Folder of the caches. Default: the cache of datasets.")
     ] = None,
 ) -> None:
-    """List prepared tables, decoded pixels and unpacked archives with their sizes, or delete them."""
+    """List tables, decoded pixels, unpacked archives and scores of baselines with their sizes, or delete them."""
     from hf_clipdyn.data.caches import cached
     from hf_clipdyn.data.caches import delete as delete_cached
     from hf_clipdyn.data.overview import cache_table, readable_size, render_table
@@ -151,7 +151,7 @@ def cache(
     if entries:
         typer.echo(render_table(cache_table(entries)))
     total = readable_size(sum(entry.size for entry in entries))
-    typer.echo(f"{'Deleted' if delete else 'Cached'}: {len(entries)} folders, {total}.")
+    typer.echo(f"{'Deleted' if delete else 'Cached'}: {len(entries)} entries, {total}.")
 
 
 @app.command("datasets")

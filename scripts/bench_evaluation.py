@@ -8,7 +8,7 @@
 # ruff: noqa: E402  (the caches' place is read at import)
 """How fast K revisions are evaluated, as ratios in one run on this machine.
 
-python scripts/bench_evaluation.py [--parts pairs,warm,embedded,real,vit-b-32] [--scale tiny] [--revisions 8]
+python scripts/bench_evaluation.py [--parts pairs,warm,saliency,embedded,real,vit-b-32] [--scale tiny] [--revisions 8]
     [--sigmas 0,0.02,0.05,0.1,0.2,0.3,0.4,0.5]
 
 Peers: (a) image by image (pair by pair), decoded each time, `from_pretrained` for each revision; (b) in batches,
@@ -19,6 +19,8 @@ that a machine that others use slows both.
 
 - pairs: `distortion/procedural`, 1,000 pairs of 40 references.
 - warm: in that run, what each further revision takes, against the bare forward passes of its images.
+- saliency: scores of two maps, raw and smoothed, of 120 photographs, against one map after the other, each sorted and
+  scored on its own. The values are equal.
 - embedded: the whole embedded suite.
 - real: cue conflict and CIFAR-10 with noise, from CLIPDYN_DATA (or ../shared/data).
 - vit-b-32: pairs of a ViT-B/32, few of them (--pairs). The other parts take it too (--scale vit-b-32), for hours:
@@ -51,11 +53,15 @@ from transformers.utils import logging
 from hf_clipdyn.benchmarks.base import Common, KindSettings
 from hf_clipdyn.benchmarks.kinds.distortion import Distortion
 from hf_clipdyn.benchmarks.kinds.noise import NoiseSettings
+from hf_clipdyn.benchmarks.observers import Observers, Target, Viewed
 from hf_clipdyn.benchmarks.readout import Readout
 from hf_clipdyn.benchmarks.registry import parse_benchmark, suite
+from hf_clipdyn.benchmarks.saliency_rows import ImageRows
 from hf_clipdyn.benchmarks.sources import Source, open_source
+from hf_clipdyn.benchmarks.views import upsample_map, whole_view
 from hf_clipdyn.cards import CardFacts
 from hf_clipdyn.evaluation import evaluate_revisions
+from hf_clipdyn.memory import keep_freed_blocks
 from hf_clipdyn.models.encoder import Encoder, ImageFeatures
 from hf_clipdyn.models.sizes import clip_config, clip_image_processor, model_size
 from hf_clipdyn.models.snapshots import snapshot_folder
@@ -64,7 +70,7 @@ from hf_clipdyn.results.cells import CellStore
 from hf_clipdyn.revisions import Publisher, RevisionRecord, epoch_name
 
 REPO = "bench/run"
-PARTS = ("pairs", "warm", "embedded", "real", "vit-b-32")
+PARTS = ("pairs", "warm", "saliency", "embedded", "real", "vit-b-32")
 SIGMAS = (0.0, *NoiseSettings().sigmas)
 PAIRS = "distortion/procedural"
 BATCH = 32
@@ -280,6 +286,79 @@ def warm(store: Path, revisions: Sequence[str]) -> None:
     )
 
 
+def observed(rng: np.random.Generator, item: int) -> Viewed:
+    """A photograph of 800 x 600 pixels at which 15 observers looked nine times each, around a place of its own."""
+    points = rng.uniform(200, 400, 2) + rng.normal(0, 90, (135, 2))
+    inside = np.clip(points, 0, (799, 599))
+    return Viewed(item, str(item), whole_view(800, 600), inside, np.repeat([f"o{n}" for n in range(15)], 9))
+
+
+def scored_alone(image_map: np.ndarray, target: Target) -> list[float]:
+    """The metrics of a map by their definitions, each on the map in the image's own size."""
+    shape, ascending = image_map.shape, np.sort(image_map.ravel())
+    pixels, others = (
+        p[:, 1].astype(int) * shape[1] + p[:, 0].astype(int) for p in (target.points, target.negatives)
+    )
+    hits, empty = np.sort(image_map.ravel()[pixels]), np.delete(image_map.ravel(), pixels)
+
+    def area(negatives: np.ndarray) -> float:
+        sides = [np.searchsorted(negatives, hits, side=side) for side in ("left", "right")]
+        return float(np.mean(sides) / len(negatives))
+
+    thresholds = np.unique(hits)[::-1]
+    fp, tp = ((len(one) - np.searchsorted(one, thresholds)) / len(one) for one in (np.sort(empty), hits))
+    fp, tp = np.r_[0, fp, 1], np.r_[0, tp, 1]
+    judd = np.sum(np.diff(fp) * (tp[1:] + tp[:-1]) / 2)
+    centre = target.centre.values / target.centre.values.sum()
+    p = image_map / image_map.sum()
+    likelihoods = [np.log2(0.99 * one.ravel()[pixels] + 0.01 / one.size) for one in (p, centre)]
+    found = [
+        (hits.mean() - image_map.mean()) / image_map.std(),
+        area(ascending),
+        float(judd),
+        area(np.sort(image_map.ravel()[others])),
+        (likelihoods[0] - likelihoods[1]).mean(),
+    ]
+    for density in (target.density, target.left_out):
+        g = density / density.sum()
+        a, b = ((one - one.min()) / (one - one.min()).sum() for one in (image_map, density))
+        c, d = image_map - image_map.mean(), g - g.mean()
+        found += [(c * d).sum() / np.sqrt((c * c).sum() * (d * d).sum()), np.minimum(a, b).sum()]
+        found += [(g * np.log(2.2204e-16 + g / (p + 2.2204e-16))).sum()]
+    return found
+
+
+def saliency(n_images: int = 120) -> None:
+    """Ours and the peer in turn, image by image; the forward passes and the baselines are not counted."""
+    rng = np.random.default_rng(0)
+    observers = Observers([observed(rng, item) for item in range(n_images)], 24.0, 0)
+    observers.target(0)  # the sum of all fixations is kept
+    keep_freed_blocks()
+    ours, alone = Clock(), Clock()
+    for index, one in enumerate(observers.viewed):
+        maps = {("attention", 1): rng.random((7, 7)), ("rollout", None): rng.random((14, 14))}
+        with ours.running():
+            rows = ImageRows(observers, index).of_model(maps)
+        with alone.running():
+            target = observers.target(index)
+            expected = [
+                scored_alone(upsample_map(coarse, one.view, sigma), target)
+                for coarse in maps.values()
+                for sigma in (None, 24.0)
+            ]
+        every, left_out = rows[::2], rows[1::2]
+        names = ("nss", "auc", "auc_judd", "sauc", "ig", "cc", "sim", "kl")
+        found = [
+            [a[n] for n in names] + [b[n] for n in names[5:]] for a, b in zip(every, left_out, strict=True)
+        ]
+        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-9)
+    print(
+        f"saliency: two maps of {n_images} photographs in {ours.wall:.1f} s\n  one map after the other: "
+        f"{alone.wall:.1f} s, {alone.wall / ours.wall:.2f} times ours (processor time {alone.cpu / ours.cpu:.2f})",
+        flush=True,
+    )
+
+
 def few_pairs(scale_name: str, folder: Path, n_revisions: int, n_pairs: int) -> None:
     """Pairs of a large model, few of them: the evaluation's own steps around a part of the data set."""
     store = publish(folder, scale_name, n_revisions)
@@ -371,6 +450,7 @@ def main() -> None:
     steps: dict[str, Callable[[], None]] = {
         "pairs": lambda: compare("pairs", store, names, Work([PAIRS]), len(names)),
         "warm": lambda: warm(store, names),
+        "saliency": saliency,
         "embedded": lambda: compare("the embedded suite", store, names, Work(suite("embedded"), sigmas), 1),
         "real": lambda: None,
         "vit-b-32": lambda: few_pairs("vit-b-32", folder / "large", 3, arguments.pairs),

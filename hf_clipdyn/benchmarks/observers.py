@@ -12,6 +12,7 @@ from PIL import Image
 
 from hf_clipdyn.benchmarks.views import View, upsample_map, whole_view
 from hf_clipdyn.metrics.fixation_maps import blurred_fixations, rescaled
+from hf_clipdyn.metrics.saliency_map_scores import SaliencyMap
 
 __all__ = ["Observers", "Target", "Viewed"]
 
@@ -56,14 +57,15 @@ class Target:
     Attributes:
         points: fixations, (n, 2).
         density: fixations blurred by one degree, or the data set's own map if it has no fixations.
-        centre: density of the fixations on all other images, rescaled to this one; None if there are none.
+        centre: density of the fixations on all other images, rescaled to this one; None if there are none. Several
+            observers of an image share it.
         negatives: these fixations themselves, (m, 2).
         left_out: density of the one observer with whom models and humans are both compared.
     """
 
     points: Floats = field(default_factory=lambda: np.empty((0, 2)))
     density: Floats | None = None
-    centre: Floats | None = None
+    centre: SaliencyMap | None = None
     negatives: Floats | None = None
     left_out: Floats | None = None
 
@@ -136,11 +138,11 @@ class Observers:
             return None
         return rescaled(self._points[chosen], self._sizes[chosen], self.viewed[index].view.size)
 
-    def _centre(self, index: int, own: Floats) -> Floats | None:
+    def _centre(self, index: int, own: Floats) -> SaliencyMap | None:
         """The density of all fixations minus that of this image's own: blurring is additive."""
         if self._ends[index + 1] - self._ends[index] == len(self._points):
             return None
-        return without(self._total(self.viewed[index].view.size), own)
+        return SaliencyMap(without(self._total(self.viewed[index].view.size), own))
 
     def _total(self, size: tuple[int, int]) -> Floats:
         """All fixations of the data set, rescaled to an image of this size and blurred; the last sizes are kept."""
@@ -171,12 +173,12 @@ class Observers:
     def _coarse_sum(self) -> Floats:
         return np.asarray(self._coarse_maps.sum(axis=0))
 
-    def _centre_of_maps(self, index: int) -> Floats | None:
+    def _centre_of_maps(self, index: int) -> SaliencyMap | None:
         with self._lock:
             rest = without(self._coarse_sum, self._coarse_maps[index])
         if not rest.any():
             return None
-        return upsample_map(rest, whole_view(*self.viewed[index].view.size))
+        return SaliencyMap(upsample_map(rest, whole_view(*self.viewed[index].view.size)))
 
 
 def without(total: Floats, part: Floats) -> Floats:

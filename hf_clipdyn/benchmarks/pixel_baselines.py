@@ -1,13 +1,9 @@
 """Pixel baselines: PSNR, SSIM and the Euclidean distance of two images, computed once and cached.
 
-They are reported beside every model. SSIM of 3,000 pairs takes minutes, and a command is run again and again:
-the values lie beside the decoded pixels, under a key of what they were computed from.
+They are reported beside every model. SSIM of 3,000 pairs takes minutes.
 """
 
-import hashlib
 import importlib.metadata
-import io
-import json
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -15,15 +11,15 @@ from typing import Any
 
 import datasets
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from skimage.metrics import structural_similarity
 from tqdm.auto import tqdm
 
 from hf_clipdyn.benchmarks.base import Common
-from hf_clipdyn.data.caches import cache_folder
+from hf_clipdyn.benchmarks.kept_tables import KeptTable
 from hf_clipdyn.data.images import decode_image
 from hf_clipdyn.errors import DatasetError
-from hf_clipdyn.files import write_atomically
 
 __all__ = [
     "QUALITY_BASELINES",
@@ -142,23 +138,15 @@ def cached_per_row(
     Raises:
         DatasetError: they cannot be written.
     """
-    parts = json.dumps([what, key, rows.tolist(), importlib.metadata.version("scikit-image")]).encode()
-    folder = cache_folder("baselines", common.cache_dir)
-    path = folder / f"{hashlib.sha256(parts).hexdigest()[:32]}.npy"
-    if path.is_file():
-        return np.asarray(np.load(path))
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        values = pool.map(compute, rows.tolist())
-        hidden = not common.show_progress
-        found = list(tqdm(values, desc=what, total=len(rows), unit="pair", disable=hidden, leave=False))
-    table = np.array(found, np.float64).reshape(len(rows), -1)
-    file = io.BytesIO()
-    np.save(file, table)
-    try:
-        write_atomically(path, file.getvalue())
-    except OSError as error:
-        raise DatasetError(
-            f"Values of the pixel baselines cannot be written to {folder} ({error.strerror or error}): "
-            "free some space there, or set HF_HOME or cache_dir to another folder."
-        ) from error
-    return table
+    version = importlib.metadata.version("scikit-image")
+    kept = KeptTable(what, [key, version], {"item": "int64", "value": "float64"}, rows.tolist(), common)
+    table = kept.read()
+    if table is None:
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            values = pool.map(compute, rows.tolist())
+            hidden = not common.show_progress
+            found = list(tqdm(values, desc=what, total=len(rows), unit="pair", disable=hidden, leave=False))
+        columns = np.array(found, np.float64).reshape(len(rows), -1)
+        table = pd.DataFrame({"item": np.repeat(rows, columns.shape[1]), "value": columns.reshape(-1)})
+        kept.write(table)
+    return table["value"].to_numpy(np.float64).reshape(len(rows), -1)

@@ -1,7 +1,7 @@
 """Scores of the maps of one image: the model's, the baselines' and the other observers'."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,7 @@ from scipy import ndimage
 
 from hf_clipdyn.benchmarks.observers import Observers, Target, without
 from hf_clipdyn.benchmarks.views import View, upsample_map
-from hf_clipdyn.metrics.saliency_map_scores import METRICS, image_scores
+from hf_clipdyn.metrics.saliency_map_scores import METRICS, ImageScorer, SaliencyMap
 
 if TYPE_CHECKING:
     from hf_clipdyn.models.maps import Place
@@ -61,6 +61,17 @@ class ImageRows:
     def _target(self) -> Target:
         return self._observers.target(self._index)
 
+    def _scorer(self, target: Target) -> Callable[[SaliencyMap], dict[str, float]]:
+        return _scorer(self._image.view.shape, target)
+
+    @cached_property
+    def _against_everyone(self) -> Callable[[SaliencyMap], dict[str, float]]:
+        return self._scorer(self._target)
+
+    @cached_property
+    def _against_left_out(self) -> Callable[[SaliencyMap], dict[str, float]]:
+        return self._scorer(Target(density=self._target.left_out))
+
     def of_model(self, maps: Mapping["Place", Floats]) -> list[TrialRow]:
         """Scores of coarse maps."""
         rows: list[TrialRow] = []
@@ -70,7 +81,8 @@ class ImageRows:
                 continue
             for smoothed in (False, True):
                 sigma = self._observers.sigma if smoothed else None
-                rows += self._scored(place, smoothed, upsample_map(coarse, self._image.view, sigma))
+                fine = upsample_map(coarse, self._image.view, sigma)
+                rows += self._scored(place, smoothed, SaliencyMap(fine))
         return rows
 
     def of_references(self, ceiling: int, pixels: NDArray[np.uint8]) -> list[TrialRow]:
@@ -81,14 +93,15 @@ class ImageRows:
             pixels: the image as the model sees it.
         """
         rows = self.of_model({(PIXELS, None): gradient_energy(pixels)})
-        centres = {CENTRE_GAUSSIAN: _centre_gaussian(self._image.view), CENTRE_BIAS: self._target.centre}
+        gaussian = SaliencyMap(_centre_gaussian(self._image.view))
+        centres = {CENTRE_GAUSSIAN: gaussian, CENTRE_BIAS: self._target.centre}
         for probe, image_map in centres.items():
             if image_map is None:
                 rows += self.without_map((probe, None), _NO_OTHERS)
                 continue
-            blurred = ndimage.gaussian_filter(image_map, self._observers.sigma, mode="nearest")
+            blurred = ndimage.gaussian_filter(image_map.values, self._observers.sigma, mode="nearest")
             rows += self._scored((probe, None), False, image_map)
-            rows += self._scored((probe, None), True, blurred)
+            rows += self._scored((probe, None), True, SaliencyMap(blurred))
         return rows + self._of_humans(ceiling)
 
     def without_map(self, place: "Place", cause: str) -> list[TrialRow]:
@@ -113,28 +126,27 @@ class ImageRows:
             others = without(everyone, self._observers.blurred(self._index, subject))
             points = self._image.points[self._image.subjects == subject]
             own = Target(points=points, centre=target.centre, negatives=target.negatives)
-            values.append(_scores(others, own))
+            values.append(self._scorer(own)(SaliencyMap(others)))
         means = {
             name: float(np.mean(found)) if (found := [one[name] for one in values if name in one]) else np.nan
             for name in _POINT_METRICS
         }
         others = without(everyone, self._observers.blurred(self._index, subjects[0]))
-        shared = _scores(others, Target(density=target.left_out))
+        shared = self._against_left_out(SaliencyMap(others))
         return [
             self._row(place, smoothed, subset, scores, {})
             for smoothed in (False, True)
             for subset, scores in (("", means), (LEFT_OUT, shared))
         ]
 
-    def _scored(self, place: "Place", smoothed: bool, image_map: Floats) -> Iterator[TrialRow]:
+    def _scored(self, place: "Place", smoothed: bool, image_map: SaliencyMap) -> Iterator[TrialRow]:
         target = self._target
         causes = dict.fromkeys(_POINT_METRICS, _NO_POINTS)
         if len(target.points):
             causes = {} if target.centre is not None else dict.fromkeys(("sauc", "ig"), _NO_OTHERS)
-        yield self._row(place, smoothed, "", _scores(image_map, target), causes)
+        yield self._row(place, smoothed, "", self._against_everyone(image_map), causes)
         if target.left_out is not None:
-            shared = _scores(image_map, Target(density=target.left_out))
-            yield self._row(place, smoothed, LEFT_OUT, shared, {})
+            yield self._row(place, smoothed, LEFT_OUT, self._against_left_out(image_map), {})
 
     def _row(
         self, place: "Place", smoothed: bool, subset: str, values: dict[str, float], causes: dict[str, str]
@@ -159,8 +171,8 @@ class ImageRows:
         }
 
 
-def _scores(image_map: Floats, target: Target) -> dict[str, float]:
-    """The metrics that the target allows."""
+def _scorer(shape: tuple[int, int], target: Target) -> Callable[[SaliencyMap], dict[str, float]]:
+    """From a map of an image to the metrics that the target allows."""
     wanted: list[str] = []
     if len(target.points):
         wanted += ["nss", "auc", "auc_judd"]
@@ -168,15 +180,19 @@ def _scores(image_map: Floats, target: Target) -> dict[str, float]:
         wanted += ["ig"] if target.centre is not None else []
     if target.density is not None:
         wanted += _DENSITY_METRICS
-    scores = image_scores(
-        image_map,
+    scorer = ImageScorer(
+        shape,
         target.points,
-        metrics=wanted,
         density=target.density,
         other_fixations=target.negatives,
         baseline=target.centre,
     )
-    return {name: scores[name] for name in wanted}
+
+    def scores(image_map: SaliencyMap) -> dict[str, float]:
+        found = scorer.scores(image_map, wanted)
+        return {name: found[name] for name in wanted}
+
+    return scores
 
 
 def gradient_energy(pixels: NDArray[np.uint8]) -> Floats:

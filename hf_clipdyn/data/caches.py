@@ -1,7 +1,7 @@
 """The caches of this package on disk; `clipdyn cache` lists and deletes them.
 
-They are folders called ``clipdyn-…`` in the cache of `datasets`, or in ``cache_dir``: prepared tables, decoded pixels
-and unpacked archives. A deleted entry is made again when it is needed.
+They are folders called ``clipdyn-…`` in the cache of `datasets`, or in ``cache_dir``: prepared tables, decoded pixels,
+unpacked archives and scores of baselines. A deleted entry is made again when it is needed.
 """
 
 import os
@@ -15,10 +15,11 @@ from pathlib import Path
 import datasets
 
 from hf_clipdyn.errors import ConfigError, DatasetError, UnknownNameError
+from hf_clipdyn.files import STAGING
 
 __all__ = ["KINDS", "Entry", "cache_folder", "cached", "delete", "new_entry", "touch"]
 
-KINDS = ("tables", "pixels", "unpacked", "unfinished")
+KINDS = ("tables", "pixels", "unpacked", "baselines", "unfinished")
 """Kinds of entries. An unfinished one was left by a killed process, or another process is writing it."""
 
 _STAGING = "staging-"  # prefix of folders that are being written or deleted
@@ -27,12 +28,12 @@ _IN_WORK = 3600.0  # seconds during which an unfinished entry may belong to a ru
 
 @dataclass(frozen=True)
 class Entry:
-    """One folder of a cache.
+    """One folder of a cache; of the baselines, one file.
 
     Attributes:
         kind: one of `KINDS`.
         origin: the data set or archive that it was made from.
-        path: the folder.
+        path: the folder or file.
         size: bytes of its files.
         used: time of its last use, in seconds since the epoch.
     """
@@ -100,6 +101,7 @@ def _folders(cache_dir: str | os.PathLike[str] | None) -> Iterator[tuple[str, Pa
             else:
                 origin = path / "origin"
                 yield kind, path, origin.read_text(encoding="utf-8") if origin.is_file() else "unknown"
+    yield from _baselines(cache_folder("baselines", cache_dir))
     tables = cache_folder("tables", cache_dir)
     for path in _inside(tables):
         if path.name.startswith(_STAGING):
@@ -113,6 +115,17 @@ def _folders(cache_dir: str | os.PathLike[str] | None) -> Iterator[tuple[str, Pa
                 yield "tables" if whole else "unfinished", table, f"{path.name}/{config.name}"[:60]
 
 
+def _baselines(folder: Path) -> Iterator[tuple[str, Path, str]]:
+    """Entries of the baselines, one file each, and what killed processes left."""
+    for path in sorted(folder.iterdir()) if folder.is_dir() else []:
+        if path.is_symlink():
+            continue
+        if path.name.startswith(_STAGING) or path.name.endswith(STAGING):
+            yield "unfinished", path, "baselines"
+        elif path.is_file():
+            yield "baselines", path, path.name.rpartition("-")[0].replace("_", " ") or "unknown"
+
+
 def _inside(folder: Path) -> list[Path]:
     """The folders in a folder, without links: they may lead out of the cache."""
     if not folder.is_dir():
@@ -123,7 +136,8 @@ def _inside(folder: Path) -> list[Path]:
 def _entry(kind: str, path: Path, origin: str) -> Entry | None:
     """The entry at that path; None if another process has deleted it meanwhile."""
     try:
-        files = [Path(folder, name).lstat() for folder, _, names in os.walk(path) for name in names]
+        inside = [Path(folder, name).lstat() for folder, _, names in os.walk(path) for name in names]
+        files = inside if path.is_dir() else [path.lstat()]
         changes = [file.st_mtime for file in files] if kind == "unfinished" else []
         size = sum(file.st_size for file in files)
         return Entry(kind, origin, path, size, max([path.stat().st_mtime, *changes]))

@@ -49,7 +49,7 @@ def cache_table(entries: Sequence[Entry]) -> list[dict[str, str]]:
             "size": readable_size(entry.size),
             "last used": time.strftime("%Y-%m-%d", time.localtime(entry.used)),
             "of": entry.origin,
-            "folder": str(entry.path),
+            "path": str(entry.path),
         }
         for entry in entries
     ]

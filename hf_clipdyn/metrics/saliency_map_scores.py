@@ -6,7 +6,7 @@ Fixations are arrays of x, y in pixels, shape (n, 2), from the upper left corner
 the map, different shapes, a negative density or an unknown convention.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from typing import Any, Literal, TypeAlias
 
@@ -19,6 +19,8 @@ from hf_clipdyn.metrics.fixation_maps import as_map, fixation_pixels
 
 __all__ = [
     "METRICS",
+    "ImageScorer",
+    "SaliencyMap",
     "SimConvention",
     "auc",
     "auc_judd",
@@ -39,6 +41,8 @@ SimConvention: TypeAlias = Literal["mit", "shift"]
 
 _EPS = 2.2204e-16  # of the MIT benchmark's KL
 _UNIFORM_SHARE = 0.01  # mixed into both densities of the information gain
+_BUCKETS = 2**14
+_SORTED_WHOLE = 2**14  # up to so many values, sorting all of them is faster than counting in buckets
 
 
 def nss(saliency_map: ArrayLike, fixations: ArrayLike) -> float:
@@ -174,7 +178,7 @@ def image_scores(
     baseline: ArrayLike | None = None,
     sim_convention: SimConvention = "mit",
 ) -> dict[str, Any]:
-    """The metrics of one map, with one sort for all of them.
+    """The metrics of one map; what several of them need is computed once, see `ImageScorer` for several maps.
 
     Args:
         saliency_map: shape (H, W).
@@ -191,26 +195,16 @@ def image_scores(
     Raises:
         MetricError: see above; also an unknown metric.
     """
-    wanted = chosen_metrics(metrics)
-    image = _Image(saliency_map, fixations, density)
-    compute = {
-        "nss": lambda: _nss(image),
-        "auc": lambda: _share_below(image.at_fixations, image.sorted),
-        "auc_judd": lambda: _auc_judd(image),
-        "sauc": lambda: _shuffled_auc(image, other_fixations),
-        "cc": lambda: _cc(image.scaled, image.density),
-        "sim": lambda: _sim(image, sim_convention),
-        "kl": lambda: _kl(image.scaled, image.density),
-        "ig": lambda: _information_gain(image, baseline),
-    }
-    result: dict[str, Any] = dict.fromkeys(wanted, float("nan"))
-    causes: dict[str, str] = {}
-    for name in wanted:
-        try:
-            result[name] = compute[name]()
-        except _UndefinedError as cause:
-            causes[name] = str(cause)
-    return result | {"causes": causes}
+    image_map = SaliencyMap(saliency_map)
+    scorer = ImageScorer(
+        image_map.values.shape,
+        fixations,
+        density=density,
+        other_fixations=other_fixations,
+        baseline=baseline,
+        sim_convention=sim_convention,
+    )
+    return scorer.scores(image_map, metrics)
 
 
 class _UndefinedError(Exception):
@@ -221,14 +215,157 @@ def _single(name: str, saliency_map: ArrayLike, fixations: ArrayLike = (), **inp
     return float(image_scores(saliency_map, fixations, metrics=[name], **inputs)[name])
 
 
-class _Image:
-    """A map and what it is compared with. Its parts raise an `_UndefinedError` if their input is not given."""
+class SaliencyMap:
+    """A map, or a density, with what several metrics need of it; each part is computed once, when it is needed.
 
-    def __init__(self, saliency_map: ArrayLike, fixations: ArrayLike, density: ArrayLike | None) -> None:
-        self.values = as_map("saliency_map", saliency_map)
+    Args:
+        values: shape (H, W), any unit.
+        name: what errors call it.
+
+    Raises:
+        MetricError: another shape, or a pixel that is not finite.
+    """
+
+    def __init__(self, values: ArrayLike, name: str = "saliency_map") -> None:
+        self.values = as_map(name, values)
         self.flat = self.values.reshape(-1)
-        self._pixels = fixation_pixels(fixations, self.values.shape)
-        self._density = None if density is None else _as_density(density, self.values.shape)
+
+    @cached_property
+    def limits(self) -> tuple[float, float]:
+        """The smallest and the largest value."""
+        return float(self.values.min()), float(self.values.max())
+
+    @property
+    def is_constant(self) -> bool:
+        return self.limits[0] == self.limits[1]
+
+    @cached_property
+    def scaled(self) -> Floats:
+        """The map for what multiplies and sums its values; orders are taken of the map itself.
+
+        It is the map times a power of two where its squares or sums would leave the range of numbers; exact but for
+        that.
+        """
+        largest = max(self.limits[1], -self.limits[0])
+        if largest == 0 or 1e-75 < largest < 1e75:
+            return self.values
+        return np.asarray(np.ldexp(self.values, -int(np.frexp(largest)[1])))
+
+    @cached_property
+    def total(self) -> float:
+        return float(self.scaled.sum())
+
+    @property
+    def mean(self) -> float:
+        return self.total / self.scaled.size
+
+    @cached_property
+    def centred(self) -> Floats:
+        """The map minus its mean."""
+        return self.scaled - self.mean
+
+    @cached_property
+    def norm(self) -> float:
+        """Euclidean norm of the centred map."""
+        return float(np.sqrt(_dot(self.centred, self.centred)))
+
+    @cached_property
+    def stretched(self) -> Floats | None:
+        """The map minus its smallest value, with the sum 1; None for a constant map."""
+        if self.is_constant:
+            return None
+        stretched: Floats = self.scaled - self.scaled.min()
+        stretched /= stretched.sum()
+        return stretched
+
+    @cached_property
+    def _lifted(self) -> tuple[Floats, float]:
+        """The map, lifted to 0 if it has negative values, and its sum."""
+        if self.limits[0] >= 0:
+            return self.scaled, self.total
+        lifted = self.scaled - self.scaled.min()
+        return lifted, float(lifted.sum())
+
+    @cached_property
+    def share(self) -> Floats | None:
+        """The lifted map with the sum 1; None if it is 0 everywhere."""
+        lifted, total = self._lifted
+        return lifted / total if total else None
+
+    @cached_property
+    def logarithms(self) -> tuple[Floats, float] | None:
+        """Two parts whose difference is the logarithm of the share plus the MIT benchmark's epsilon.
+
+        They are that of the lifted map plus epsilon times its sum, and that of its sum; None if that is 0.
+        """
+        lifted, total = self._lifted
+        if not total:
+            return None
+        logarithms = lifted + _EPS * total
+        return np.log(logarithms, out=logarithms), float(np.log(total))
+
+    @cached_property
+    def negative_entropy(self) -> float:
+        """Sum of share times its logarithm, in nats."""
+        if self.share is None:
+            return 0.0
+        return _dot(self.share, np.log(np.maximum(self.share, np.finfo(np.float64).tiny)))  # 0 log 0 is 0
+
+    def log_likelihoods(self, pixels: Ints) -> Floats | None:
+        """At each pixel, in bits, under the map as a density: clipped at 0 and mixed with the uniform one."""
+        total = self.total if self.limits[0] >= 0 else float(np.maximum(self.scaled, 0.0).sum())
+        if total == 0:
+            return None
+        share: Floats = np.maximum(self.scaled.reshape(-1)[pixels], 0.0) / total
+        return np.asarray(np.log2((1 - _UNIFORM_SHARE) * share + _UNIFORM_SHARE / self.flat.size))
+
+
+class ImageScorer:
+    """What the maps of one image are scored against; it is prepared once for all of them.
+
+    Args:
+        shape: (H, W) of the maps.
+        fixations, density, other_fixations, baseline, sim_convention: as of `image_scores`. A baseline that several
+            scorers share may be a `SaliencyMap`.
+
+    Raises:
+        MetricError: a fixation outside the map, a density of another shape, or a negative one.
+    """
+
+    def __init__(
+        self,
+        shape: tuple[int, ...],
+        fixations: ArrayLike = (),
+        *,
+        density: ArrayLike | None = None,
+        other_fixations: ArrayLike | None = None,
+        baseline: ArrayLike | SaliencyMap | None = None,
+        sim_convention: SimConvention = "mit",
+    ) -> None:
+        self.shape, self.sim_convention = shape, sim_convention
+        self._pixels = fixation_pixels(fixations, shape)
+        self._density = None if density is None else _as_density(density, shape)
+        self._other_fixations, self._baseline = other_fixations, baseline
+
+    def scores(
+        self, saliency_map: ArrayLike | SaliencyMap, metrics: Sequence[str] | None = None
+    ) -> dict[str, Any]:
+        """`image_scores` of one map. A `SaliencyMap` keeps what was computed for the next scorer."""
+        wanted = chosen_metrics(metrics)
+        image_map = saliency_map if isinstance(saliency_map, SaliencyMap) else SaliencyMap(saliency_map)
+        if image_map.values.shape != self.shape:
+            raise MetricError(f"The map has the shape {image_map.values.shape}, but its image {self.shape}.")
+        pair = _Pair(image_map, self)
+        result: dict[str, Any] = dict.fromkeys(wanted, float("nan"))
+        causes: dict[str, str] = {}
+        for name in wanted:
+            try:
+                result[name] = _COMPUTE[name](pair)
+            except _UndefinedError as cause:
+                causes[name] = str(cause)
+        return result | {"causes": causes}
+
+    # What follows raises an `_UndefinedError` if its input is not given.
 
     @property
     def pixels(self) -> Ints:
@@ -237,140 +374,203 @@ class _Image:
             raise _UndefinedError("there is no fixation point")
         return self._pixels
 
+    @cached_property
+    def occupied(self) -> Ints:
+        """Indices of the fixated pixels, each once."""
+        return np.unique(self._pixels)
+
     @property
-    def density(self) -> Floats:
+    def density(self) -> SaliencyMap:
         if self._density is None:
             raise _UndefinedError("there is no density to compare with: give sigma or densities")
         return self._density
 
+    @cached_property
+    def negatives(self) -> Ints:
+        """Indices of the pixels that are fixated on other images, one a fixation."""
+        if self._other_fixations is None:
+            raise _UndefinedError("other_fixations, the fixations of the other images, are not given")
+        pixels = fixation_pixels(self._other_fixations, self.shape)
+        if not len(pixels):
+            raise _UndefinedError("the other images have no fixation point")
+        return pixels
+
+    @cached_property
+    def baseline(self) -> SaliencyMap:
+        if self._baseline is None:
+            raise _UndefinedError("the baseline, a density of the centre bias, is not given")
+        given = self._baseline
+        centre = given if isinstance(given, SaliencyMap) else SaliencyMap(given, "baseline")
+        if centre.values.shape != self.shape:
+            raise MetricError(f"The baseline has the shape {centre.values.shape}, but the map {self.shape}.")
+        return centre
+
+    @cached_property
+    def baseline_likelihoods(self) -> Floats | None:
+        return self.baseline.log_likelihoods(self.pixels)
+
+
+class _Pair:
+    """A map and what it is scored against."""
+
+    def __init__(self, image_map: SaliencyMap, scorer: ImageScorer) -> None:
+        self.map, self.scorer = image_map, scorer
+
     @property
     def at_fixations(self) -> Floats:
-        return self.flat[self.pixels]
+        return self.map.flat[self.scorer.pixels]
 
     @cached_property
-    def scaled(self) -> Floats:
-        """The map for what multiplies and sums its values; orders are taken of the map itself."""
-        return _scaled(self.values)
-
-    @cached_property
-    def sorted(self) -> Floats:
-        return np.sort(self.flat)
+    def ranks(self) -> tuple[Ints, Ints]:
+        """For each fixation, how many pixels of the map are below it, and how many are not above it."""
+        return _ranks(self.at_fixations, self.map.flat, self.map.limits)
 
 
-def _nss(image: _Image) -> float:
-    pixels, values = image.pixels, image.scaled
-    if values.min() == values.max():
+def _nss(pair: _Pair) -> float:
+    pixels, image_map = pair.scorer.pixels, pair.map
+    if image_map.is_constant:
         return 0.0
-    return float((values.reshape(-1)[pixels].mean() - values.mean()) / values.std())
+    deviation = image_map.norm / np.sqrt(image_map.flat.size)
+    return float((image_map.scaled.reshape(-1)[pixels].mean() - image_map.mean) / deviation)
 
 
-def _share_below(positives: Floats, sorted_negatives: Floats) -> float:
+def _auc(pair: _Pair) -> float:
+    return _area(pair.ranks, pair.map.flat.size)
+
+
+def _area(ranks: tuple[Ints, Ints], n_negatives: int) -> float:
     """Probability that a positive exceeds a negative, ties one half: the area under the ROC."""
-    below = np.searchsorted(sorted_negatives, positives, side="left")
-    not_above = np.searchsorted(sorted_negatives, positives, side="right")
-    return float((below + not_above).mean() / (2 * len(sorted_negatives)))
+    below, not_above = ranks
+    return float((below + not_above).mean() / (2 * n_negatives))
 
 
-def _auc_judd(image: _Image) -> float:
-    positives, occupied = np.sort(image.at_fixations), np.unique(image.pixels)
-    n_empty = len(image.flat) - len(occupied)
+def _ranks(positives: Floats, negatives: Floats, limits: tuple[float, float]) -> tuple[Ints, Ints]:
+    """For each positive, how many negatives are below it, and how many are not above it.
+
+    Sorting all pixels of a map takes longer than everything else. Hence they are counted in buckets of equal width, and
+    only those that share a bucket with a positive are sorted. The counts are exact: the buckets keep the order.
+
+    Args:
+        limits: between which all values are.
+    """
+    low, high = limits
+    scale = _BUCKETS / (high - low) if high > low else 0.0
+    if len(negatives) <= _SORTED_WHOLE or not 0.0 < scale < np.inf:
+        return _positions(positives, np.sort(negatives))
+    home, buckets = (_in_buckets(values, low, scale) for values in (positives, negatives))
+    shared = np.zeros(_BUCKETS + 1, np.bool_)
+    shared[home] = True
+    counts = np.bincount(buckets, minlength=_BUCKETS + 1)
+    elsewhere = np.cumsum(np.where(shared, 0, counts))[home]
+    below, not_above = _positions(positives, np.sort(negatives.compress(shared.take(buckets))))
+    return below + elsewhere, not_above + elsewhere
+
+
+def _in_buckets(values: Floats, low: float, scale: float) -> Ints:
+    distances = values - low
+    distances *= scale
+    return distances.astype(np.int32)
+
+
+def _positions(values: Floats, ascending: Floats) -> tuple[Ints, Ints]:
+    """For each value, how many of the sorted ones are below it, and how many are not above it."""
+    below = np.searchsorted(ascending, values, side="left")
+    return below, np.searchsorted(ascending, values, side="right")
+
+
+def _auc_judd(pair: _Pair) -> float:
+    values, occupied = pair.at_fixations, pair.scorer.occupied
+    n_pixels = pair.map.flat.size
+    n_empty = n_pixels - len(occupied)
     if not n_empty:
         raise _UndefinedError("every pixel is fixated, so there are no negatives")
-    thresholds = np.unique(positives)[::-1]
-    pixels = _count_from(image.sorted, thresholds)
-    pixels -= _count_from(np.sort(image.flat[occupied]), thresholds)
-    tp = np.r_[0.0, _count_from(positives, thresholds) / len(positives), 1.0]
-    fp = np.r_[0.0, pixels / n_empty, 1.0]
+    thresholds, first = np.unique(values, return_index=True)
+    pixels = n_pixels - pair.ranks[0][first]
+    pixels -= _count_from(np.sort(pair.map.flat[occupied]), thresholds)
+    hits = _count_from(np.sort(values), thresholds)
+    tp = np.r_[0.0, hits[::-1] / len(values), 1.0]
+    fp = np.r_[0.0, pixels[::-1] / n_empty, 1.0]
     return float(np.sum(np.diff(fp) * (tp[1:] + tp[:-1]) / 2))
 
 
-def _count_from(ascending: Floats, thresholds: Floats) -> Floats:
+def _count_from(ascending: Floats, thresholds: Floats) -> Ints:
     """How many of the sorted values are at or above each threshold."""
-    return np.asarray(len(ascending) - np.searchsorted(ascending, thresholds, side="left"), dtype=np.float64)
+    return np.asarray(len(ascending) - np.searchsorted(ascending, thresholds, side="left"))
 
 
-def _shuffled_auc(image: _Image, other_fixations: ArrayLike | None) -> float:
-    positives = image.at_fixations
-    if other_fixations is None:
-        raise _UndefinedError("other_fixations, the fixations of the other images, are not given")
-    negatives = image.flat[fixation_pixels(other_fixations, image.values.shape)]
-    if not len(negatives):
-        raise _UndefinedError("the other images have no fixation point")
-    return _share_below(positives, np.sort(negatives))
+def _shuffled_auc(pair: _Pair) -> float:
+    positives, negatives = pair.at_fixations, pair.scorer.negatives
+    return _area(_ranks(positives, pair.map.flat[negatives], pair.map.limits), len(negatives))
 
 
-def _cc(saliency_map: Floats, density: Floats) -> float:
-    if density.min() == density.max():
+def _cc(pair: _Pair) -> float:
+    image_map, density = pair.map, pair.scorer.density
+    if density.is_constant:
         raise _UndefinedError("the density is constant")
-    if saliency_map.min() == saliency_map.max():
+    if image_map.is_constant:
         return 0.0
-    p, g = saliency_map - saliency_map.mean(), density - density.mean()
-    return float(_dot(p, g) / np.sqrt(_dot(p, p) * _dot(g, g)))
+    return float(_dot(image_map.centred, density.centred) / (image_map.norm * density.norm))
 
 
-def _sim(image: _Image, convention: SimConvention) -> float:
+def _sim(pair: _Pair) -> float:
+    convention = pair.scorer.sim_convention
     if convention not in ("mit", "shift"):
         raise MetricError(f"The convention of SIM must be 'mit' or 'shift', but is {convention!r}.")
     shares = []
-    for name, values in (("map", image.scaled), ("density", image.density)):
-        low = values.min() if convention == "mit" else min(values.min(), 0.0)
-        what = "constant" if convention == "mit" or values.min() < 0 else "zero everywhere"
-        shares.append(_summing_to_one(values - low, f"the {name} is {what}"))
+    for name, one in (("map", pair.map), ("density", pair.scorer.density)):
+        what = "constant" if convention == "mit" or one.limits[0] < 0 else "zero everywhere"
+        share = one.stretched if convention == "mit" else one.share
+        shares.append(_defined(share, f"the {name} is {what}"))
     return float(np.minimum(*shares).sum())
 
 
-def _kl(saliency_map: Floats, density: Floats) -> float:
+def _kl(pair: _Pair) -> float:
+    density = pair.scorer.density
     cause = "is constant, with no positive value"
-    p = _summing_to_one(saliency_map - min(float(saliency_map.min()), 0.0), f"the map {cause}")
-    g = _summing_to_one(density, f"the density {cause}")
-    return _dot(g, np.log(_EPS + g / (p + _EPS)))
+    if pair.map.logarithms is None:
+        raise _UndefinedError(f"the map {cause}")
+    log_map, log_total = pair.map.logarithms
+    g = _defined(density.share, f"the density {cause}")
+    # log(eps + g / (p + eps)) without the first eps: altogether that changes less than eps.
+    return density.negative_entropy - _dot(g, log_map) + log_total
 
 
-def _summing_to_one(values: Floats, cause: str) -> Floats:
-    total = values.sum()
-    if total == 0:
+def _information_gain(pair: _Pair) -> float:
+    pixels, expected = pair.scorer.pixels, pair.scorer.baseline_likelihoods
+    found = _defined(pair.map.log_likelihoods(pixels), "the map has no positive value")
+    return float((found - _defined(expected, "the baseline has no positive value")).mean())
+
+
+def _defined(values: Floats | None, cause: str) -> Floats:
+    if values is None:
         raise _UndefinedError(cause)
-    return np.asarray(values / total)
-
-
-def _information_gain(image: _Image, baseline: ArrayLike | None) -> float:
-    pixels = image.pixels
-    if baseline is None:
-        raise _UndefinedError("the baseline, a density of the centre bias, is not given")
-    centre = as_map("baseline", baseline)
-    if centre.shape != image.values.shape:
-        raise MetricError(f"The baseline has the shape {centre.shape}, but the map {image.values.shape}.")
-    likelihoods = []
-    for name, values in (("map", image.scaled), ("baseline", _scaled(centre))):
-        clipped = np.maximum(values, 0.0)
-        total = clipped.sum()
-        if total == 0:
-            raise _UndefinedError(f"the {name} has no positive value")
-        mixed = (1 - _UNIFORM_SHARE) * (clipped.reshape(-1)[pixels] / total) + _UNIFORM_SHARE / values.size
-        likelihoods.append(np.log2(mixed))
-    return float((likelihoods[0] - likelihoods[1]).mean())
+    return values
 
 
 def _dot(first: Floats, second: Floats) -> float:
-    """Sum of the products. Not BLAS's: its threads cost more than they bring where the cores are busy."""
-    return float(np.einsum("ij,ij->", first, second))
+    """Sum of the products, row by row: BLAS starts threads for a whole map, and they cost more than they bring."""
+    return float((first[:, None, :] @ second[:, :, None]).sum())
 
 
-def _scaled(values: Floats) -> Floats:
-    """The map times a power of two where its squares or sums would leave the range of numbers; exact but for that."""
-    largest = max(float(values.max()), -float(values.min()))
-    if largest == 0 or 1e-75 < largest < 1e75:
-        return values
-    return np.asarray(np.ldexp(values, -int(np.frexp(largest)[1])))
+def _as_density(density: ArrayLike, shape: tuple[int, ...]) -> SaliencyMap:
+    found = SaliencyMap(density, "density")
+    if found.values.shape != shape:
+        raise MetricError(f"The density has the shape {found.values.shape}, but its map {shape}.")
+    if found.limits[0] < 0:
+        raise MetricError(f"A density must not be negative, but its smallest value is {found.limits[0]:g}.")
+    return found
 
 
-def _as_density(density: ArrayLike, shape: tuple[int, ...]) -> Floats:
-    array = as_map("density", density)
-    if array.shape != shape:
-        raise MetricError(f"The density has the shape {array.shape}, but its map {shape}.")
-    if array.min() < 0:
-        raise MetricError(f"A density must not be negative, but its smallest value is {array.min():g}.")
-    return _scaled(array)
+_COMPUTE: dict[str, Callable[[_Pair], float]] = {
+    "nss": _nss,
+    "auc": _auc,
+    "auc_judd": _auc_judd,
+    "sauc": _shuffled_auc,
+    "cc": _cc,
+    "sim": _sim,
+    "kl": _kl,
+    "ig": _information_gain,
+}
 
 
 def chosen_metrics(metrics: Sequence[str] | None) -> list[str]:

@@ -564,6 +564,68 @@ def test_intervals_are_over_the_images_and_the_batch_changes_nothing(source, bui
         assert other.value == pytest.approx(numbers[other.number_key].value, rel=1e-12, nan_ok=True)
 
 
+# --- baselines and observers on disk ----------------------------------------------------------------------
+
+
+@pytest.fixture
+def kept(gazed, build, tmp_path):
+    """The trials of a first start, and the file in which it kept those of baselines and observers."""
+    trials = build(gazed).observe(Readout(Looking(constant)))
+    (file,) = (tmp_path / "clipdyn-baselines").iterdir()
+    return trials, file
+
+
+def test_a_second_start_reads_baselines_and_observers_from_the_file(gazed, build, kept, monkeypatch):
+    trials, _ = kept
+
+    def again(*_):
+        raise AssertionError("computed again")
+
+    monkeypatch.setattr("hf_clipdyn.benchmarks.saliency_rows.ImageRows.of_references", again)
+    assert build(gazed).observe(Readout(Looking(constant))).equals(trials)
+    # Probes are no part of what these trials depend on.
+    build(gazed, probes=("rollout",)).observe(Readout(Looking(constant)))
+
+
+@pytest.mark.parametrize("options", [{"seed": 1}, {"preprocess": "crop"}])
+def test_other_settings_have_a_file_of_their_own(gazed, build, kept, options):
+    build(gazed, **options).observe(Readout(Looking(constant)))
+    assert len(list(kept[1].parent.iterdir())) == 2
+
+
+def test_other_fixations_have_a_file_of_their_own(source, build, kept):
+    rows = [row(n, looked(n)[: -1 if n == 4 else None]) for n in range(5)]
+    build(source("fixations", rows, pixels_per_degree=SIGMA)).observe(Readout(Looking(constant)))
+    assert len(list(kept[1].parent.iterdir())) == 2
+
+
+@pytest.mark.parametrize("damage", ["truncated", "no Parquet", "a column less", "an image less", "words"])
+def test_a_broken_file_is_computed_and_written_again(gazed, build, kept, damage):
+    trials, file = kept
+    table = pd.read_parquet(file)
+    if damage == "truncated":
+        file.write_bytes(file.read_bytes()[:-100])
+    elif damage == "no Parquet":
+        file.write_text("nothing")
+    elif damage == "a column less":
+        table.drop(columns="nss").to_parquet(file)
+    elif damage == "an image less":
+        table[table["item"] > 0].to_parquet(file)
+    else:
+        table.assign(nss="high").to_parquet(file)
+    assert build(gazed).observe(Readout(Looking(constant))).equals(trials)
+    assert pd.read_parquet(file).equals(table)
+
+
+def test_a_cache_that_cannot_be_written_is_one_sentence(gazed, build, tmp_path):
+    benchmark = build(gazed)
+    (tmp_path / "clipdyn-baselines").write_text("a file where the folder must be")
+    with pytest.raises(
+        DatasetError, match=r"Values of the baselines cannot be written to .*clipdyn-baselines"
+    ):
+        benchmark.observe(Readout(Looking(constant)))
+
+
 # --- real files -------------------------------------------------------------------------------------------
 
 

@@ -27,6 +27,7 @@ from hf_clipdyn.data.caches import cached, delete
 from hf_clipdyn.data.pixels import decode_pixels
 from hf_clipdyn.data.registry import builder_class
 from hf_clipdyn.errors import ConfigError, UnknownNameError
+from hf_clipdyn.files import STAGING
 
 Load = Callable[..., Any]
 Tree = Callable[[str], Path]
@@ -164,13 +165,13 @@ def test_the_cache_is_listed_with_sizes_and_origins(filled: Path) -> None:
     assert entries["tables"].origin.startswith("osie/")
     result = CliRunner().invoke(app, ["cache", "--cache-dir", str(filled)])
     assert result.exit_code == 0
-    assert result.output.splitlines()[0].split() == ["kind", "size", "last", "used", "of", "folder"]
-    assert "Cached: 3 folders" in result.output
+    assert result.output.splitlines()[0].split() == ["kind", "size", "last", "used", "of", "path"]
+    assert "Cached: 3 entries" in result.output
 
 
 def test_kinds_are_deleted_and_nothing_else(filled: Path, load: Load) -> None:
     result = CliRunner().invoke(app, ["cache", "--cache_dir", str(filled), "--delete", "pixels"])
-    assert "Deleted: 1 folders" in result.output
+    assert "Deleted: 1 entries" in result.output
     assert {entry.kind for entry in cached(filled)} == {"tables", "unfinished"}
     assert len(delete(["all"], filled)) == 2
     assert cached(filled) == []
@@ -197,6 +198,24 @@ def test_every_use_updates_the_time_of_last_use(filled: Path, load: Load, tmp_pa
     assert {entry.kind for entry in delete(["all"], filled, older_than=1)} == {"unfinished"}
 
 
+def test_scores_of_baselines_are_files_that_are_listed_and_deleted(tmp_path: Path) -> None:
+    folder = tmp_path / "clipdyn-baselines"
+    folder.mkdir()
+    (folder / f"saliency_osie-{'0' * 32}.parquet").write_bytes(bytes(70))
+    (folder / f"{'1' * 32}.npy").write_bytes(bytes(30))  # of an earlier version
+    (folder / f".x.parquet.00000000{STAGING}").write_bytes(bytes(10))
+    (folder / "link.parquet").symlink_to(tmp_path / "outside")
+    found = [(entry.kind, entry.origin, entry.size) for entry in cached(tmp_path)]
+    assert found == [
+        ("baselines", "saliency osie", 70),
+        ("baselines", "unknown", 30),
+        ("unfinished", "baselines", 10),
+    ]
+    result = CliRunner().invoke(app, ["cache", "--cache_dir", str(tmp_path), "--delete", "baselines"])
+    assert "Deleted: 2 entries, 100 B." in result.output
+    assert [entry.kind for entry in cached(tmp_path)] == ["unfinished"]
+
+
 def test_deleting_follows_no_link_out_of_the_cache(filled: Path, tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     outside.mkdir()
@@ -211,7 +230,7 @@ def test_deleting_follows_no_link_out_of_the_cache(filled: Path, tmp_path: Path)
 
 def test_an_empty_cache_is_no_error(tmp_path: Path) -> None:
     result = CliRunner().invoke(app, ["cache", "--cache-dir", str(tmp_path / "none")])
-    assert (result.exit_code, result.output) == (0, "Cached: 0 folders, 0 B.\n")
+    assert (result.exit_code, result.output) == (0, "Cached: 0 entries, 0 B.\n")
 
 
 def test_rows_are_read_while_their_cache_is_deleted(filled: Path, load: Load, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import csv
 from collections import defaultdict
 from itertools import pairwise
+from unittest.mock import patch
 
 import numpy as np
 import pytest
@@ -12,6 +13,8 @@ from hypothesis.extra import numpy as hnp
 from scipy import stats
 from sklearn.metrics import roc_auc_score
 
+from hf_clipdyn.errors import MetricError
+from hf_clipdyn.metrics import saliency_map_scores
 from hf_clipdyn.metrics.fixation_maps import fixation_density, fixations_of_others
 from hf_clipdyn.metrics.saliency import (
     METRICS,
@@ -26,6 +29,7 @@ from hf_clipdyn.metrics.saliency import (
     shuffled_auc,
     sim,
 )
+from hf_clipdyn.metrics.saliency_map_scores import ImageScorer, SaliencyMap
 
 HEIGHT, WIDTH = 6, 9
 MAPS = hnp.arrays(float, (HEIGHT, WIDTH), elements=st.integers(0, 5).map(float))  # many ties
@@ -35,6 +39,7 @@ POINTS = st.lists(
     max_size=20,
 ).map(np.array)
 MAP, CORNER = np.eye(3), [[0, 0]]
+DENSITY_METRICS = {"cc": cc, "sim": sim, "kl": kl_divergence}
 
 
 def pixel_values(saliency_map, points):
@@ -109,6 +114,47 @@ def test_shuffled_auc_equals_scikit_learns_with_the_other_fixations_as_negatives
     scores = np.concatenate([pixel_values(saliency_map, points), pixel_values(saliency_map, others)])
     labels = np.r_[np.ones(len(points)), np.zeros(len(others))]
     assert shuffled_auc(saliency_map, points, others) == pytest.approx(roc_auc_score(labels, scores))
+
+
+@given(
+    hnp.arrays(float, st.integers(1, 60), elements=st.floats(allow_nan=False, allow_infinity=False)),
+    st.lists(st.integers(0, 59), min_size=1, max_size=9),
+    st.sampled_from([1, 4, 2**14]),
+)
+def test_ranks_in_buckets_equal_those_of_a_full_sort(values, chosen, n_buckets):
+    positives = values[np.array(chosen) % len(values)]
+    negatives = values[len(values) // 3 :]
+    limits = float(values.min()), float(values.max())
+    with patch.multiple(saliency_map_scores, _SORTED_WHOLE=0, _BUCKETS=n_buckets):
+        below, not_above = saliency_map_scores._ranks(positives, negatives, limits)
+    assert below.tolist() == [(negatives < one).sum() for one in positives]
+    assert not_above.tolist() == [(negatives <= one).sum() for one in positives]
+
+
+@given(MAPS, MAPS.filter(np.any), MAPS.filter(np.any), POINTS, POINTS)
+def test_a_map_that_two_scorers_share_scores_as_for_each_metric_alone(first, second, third, points, others):
+    shared = SaliencyMap(first - 2)
+    everyone = ImageScorer(first.shape, points, density=second, other_fixations=others, baseline=third)
+    left_out = ImageScorer(first.shape, density=third)
+    with patch.object(saliency_map_scores, "_SORTED_WHOLE", 0):
+        found = everyone.scores(shared)
+        again = left_out.scores(shared, ["cc", "sim", "kl"])
+    expected = {
+        "nss": nss(first - 2, points),
+        "auc": auc(first - 2, points),
+        "auc_judd": auc_judd(first - 2, points),
+        "sauc": shuffled_auc(first - 2, points, others),
+        "ig": information_gain(first - 2, points, third),
+    }
+    for density, scores, more in ((second, found, expected), (third, again, {})):
+        alone = {name: function(first - 2, density) for name, function in DENSITY_METRICS.items()}
+        for name, value in (more | alone).items():
+            assert scores[name] == pytest.approx(value, abs=1e-9, nan_ok=True), name
+
+
+def test_a_scorer_refuses_a_map_of_another_shape():
+    with pytest.raises(MetricError, match=r"has the shape \(2, 3\), but its image \(3, 3\)"):
+        ImageScorer((3, 3), CORNER).scores(np.ones((2, 3)))
 
 
 @given(MAPS.filter(lambda m: np.ptp(m) > 0), POINTS)

@@ -5,7 +5,8 @@ import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, cast
 
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 
 from hf_clipdyn.benchmarks.base import Common, Kind, KindSettings, decode, digest
 from hf_clipdyn.benchmarks.captions import first_captions
+from hf_clipdyn.benchmarks.kept_tables import KeptTable
 from hf_clipdyn.benchmarks.observers import Observers, Viewed
 from hf_clipdyn.benchmarks.readout import Readout, Stimuli, map_over_processes
 from hf_clipdyn.benchmarks.saliency_rows import (
@@ -224,7 +226,11 @@ class Saliency(Kind[SaliencySettings]):
         self._captions: list[str] | None = None
         if settings.captions is not None:
             self._captions = first_captions(settings.captions, [one.image_id for one in self._viewed])
-        self._reference_trials: list[TrialRow] | None = None
+        gaze = [
+            [source.metadata.pixels_per_degree, source.metadata.drop_first, common.seed],
+            [[one.image_id, _digest_of(one.points), one.subjects.tolist()] for one in viewed],
+            [self._map_digest(one.item) for one in viewed if not len(one.points)],
+        ]
         self.fingerprint = digest(
             self.name,
             pixels.fingerprint,
@@ -232,9 +238,21 @@ class Saliency(Kind[SaliencySettings]):
             [NEUTRAL_TEXT if probe in GRADIENT_PROBES else "" for probe in self._probes],
             self._probes,
             self._captions,
-            [source.metadata.pixels_per_degree, source.metadata.drop_first, common.seed],
-            [[one.image_id, _digest_of(one.points), one.subjects.tolist()] for one in viewed],
-            [self._map_digest(one.item) for one in viewed if not len(one.points)],
+            *gaze,
+        )
+        self._kept_references = KeptTable(
+            f"{self.name} {source.name}",
+            [
+                self.observe_version,
+                pixels.fingerprint,
+                self.preprocess,
+                *gaze,
+                _CEILING_MAPS,
+                [asdict(one.view) for one in viewed],
+            ],
+            self.trial_columns,
+            [one.item for one in viewed],
+            common,
         )
 
     def _map_digest(self, item: int) -> str:
@@ -253,8 +271,7 @@ class Saliency(Kind[SaliencySettings]):
         from hf_clipdyn.models.maps import GRADIENT_PROBES, saliency_maps
 
         keep_freed_blocks()
-        if self._reference_trials is None:
-            self._reference_trials = self._reference_rows()
+        references = self._references
         _check_precision(readout, Stimuli(self._array, np.array([one.item for one in self._viewed[:64]])))
         text = captions = None
         if readout.encoder.reads_text and any(probe in GRADIENT_PROBES for probe in self._probes):
@@ -281,20 +298,32 @@ class Saliency(Kind[SaliencySettings]):
             return _threaded(rows_of, part)
 
         found = map_over_processes(_parts(len(self._viewed), min(_CHUNK, readout.batch_size)), work)
-        rows = [row for part in found for row in part] + self._reference_trials
-        trials = pd.DataFrame(rows, columns=list(self.trial_columns)).astype(self.trial_columns)
+        trials = pd.concat([self._trials(found), references])
         return trials.sort_values(["probe", "layer", "smoothed", "subset", "item"], ignore_index=True)
 
-    def _reference_rows(self) -> list[TrialRow]:
-        """What does not depend on the revision, computed once."""
+    @cached_property
+    def _references(self) -> pd.DataFrame:
+        """Trials of baselines and observers, which do not depend on the revision, from the cache or computed now."""
+        # One process reads the file, so that all agree whether it must be computed.
+        [kept] = map_over_processes([self._kept_references], KeptTable.read)
+        if kept is None:
+            kept = self._computed_references()
+            map_over_processes([kept], self._kept_references.write)
+        return kept
+
+    def _computed_references(self) -> pd.DataFrame:
         ceiling = max(1, _CEILING_MAPS // len(self._viewed))
 
         def work(at: int) -> list[TrialRow]:
             pixels = np.asarray(self._array[self._viewed[at].item])
             return ImageRows(self._observers, at).of_references(ceiling, pixels)
 
-        found = map_over_processes(_parts(len(self._viewed), _CHUNK), lambda part: _threaded(work, part))
-        return [row for rows in found for row in rows]
+        parts = _parts(len(self._viewed), _CHUNK)
+        return self._trials(map_over_processes(parts, lambda part: _threaded(work, part)))
+
+    def _trials(self, parts: Sequence[Sequence[TrialRow]]) -> pd.DataFrame:
+        rows = [row for part in parts for row in part]
+        return pd.DataFrame(rows, columns=list(self.trial_columns)).astype(self.trial_columns)
 
     @staticmethod
     def score(trials: pd.DataFrame, common: Common) -> list[Number]:
