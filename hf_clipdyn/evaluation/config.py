@@ -1,6 +1,7 @@
 """The configuration of `evaluate`: one dataclass for flags, YAML and the Python call."""
 
 import inspect
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field
 from functools import cached_property, wraps
@@ -9,7 +10,7 @@ from typing import ParamSpec, TypeVar
 
 from hf_clipdyn.benchmarks.base import Benchmark, Common, KindSettings
 from hf_clipdyn.benchmarks.registry import select_benchmarks
-from hf_clipdyn.errors import ConfigError
+from hf_clipdyn.errors import ConfigError, shown
 from hf_clipdyn.options import check_options, option
 from hf_clipdyn.plugins import load_plugin
 from hf_clipdyn.schema import checked_repo_id
@@ -18,6 +19,7 @@ __all__ = ["EvaluationConfig", "called_with"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
+T = TypeVar("T")
 
 _SHORT_DTYPES = {"fp32": "float32", "bf16": "bfloat16"}  # as accelerate calls them
 
@@ -32,6 +34,9 @@ class EvaluationConfig(Common):
     )
     suite: str = option("embedded", "embedded (nothing to download), paper or full.")
     revisions: str | Sequence[str] | None = option(None, "Names of revisions. Default: all.")
+    shard: str | None = option(
+        None, "Measure only part i of n of the revisions, as 1/4; all parts may share one output."
+    )
     store: str | Path | None = option(None, "Folder of a local store. Default: the Hub.")
     output: str | Path | None = option(
         None,
@@ -101,6 +106,12 @@ class EvaluationConfig(Common):
                 "`rescore` requires an `output`, reads the trials beside it and measures nothing: leave out `force` "
                 "and `watch`."
             )
+        _shard_of(self.shard)
+        if self.shard is not None and (self.rescore or self.push_to_hub is not None):
+            raise ConfigError(
+                "`shard` measures a part of the revisions, `rescore` and `push_to_hub` concern the whole table: leave "
+                "`shard` out once all shards are done."
+            )
         if self.private and self.push_to_hub is None:
             raise ConfigError("`private` requires `push_to_hub`.")
         if self.push_to_hub is not None and self.output is None:
@@ -110,12 +121,32 @@ class EvaluationConfig(Common):
                 "`watch` requires an `output` and measures all revisions: do not name revisions."
             )
 
+    def in_shard(self, revisions: Sequence[T]) -> Sequence[T]:
+        """Every n-th of the revisions, from the i-th on, for the shard i/n; all of them without a shard.
+
+        A revision that is published later moves no earlier one to another shard.
+        """
+        part, parts = _shard_of(self.shard)
+        return revisions[part - 1 :: parts]
+
     @cached_property
     def selected(self) -> list[Benchmark]:
         """The selected benchmarks; see `select_benchmarks`."""
         wanted = self.benchmarks
         assert not isinstance(wanted, str | Benchmark)
         return select_benchmarks(self.suite, wanted, self.settings, self.data_dirs)
+
+
+def _shard_of(text: str | None) -> tuple[int, int]:
+    """``2/4`` as (2, 4).
+
+    Raises:
+        ConfigError: it is no part of a whole.
+    """
+    found = re.fullmatch("([0-9]{1,6})/([0-9]{1,6})", "1/1" if text is None else text)
+    if found is None or not 1 <= int(found[1]) <= int(found[2]):
+        raise ConfigError(f"shard is {shown(text)}: give i/n with i from 1 to n, for example 1/4.")
+    return int(found[1]), int(found[2])
 
 
 def called_with(

@@ -63,7 +63,7 @@ class Plan:
         EvaluationError: data are missing (all are named).
 
     Attributes:
-        revisions: to be measured, in training order.
+        revisions: to be measured, in training order; of a shard, its own.
         last: the last revision of the whole run, if its texts are used for all others too; else None.
         sources: the data set of each benchmark that can run.
     """
@@ -73,7 +73,10 @@ class Plan:
         self._prepared: dict[str, tuple[dict[Benchmark, Kind[Any]], bool]] = {}
         assert config.revisions is None or not isinstance(config.revisions, str)
         listed = list_revisions(config.repo_id, store=config.store, token=config.token)
-        self.revisions, last = choose_revisions(config.repo_id, listed, config.revisions)
+        chosen, last = choose_revisions(config.repo_id, listed, config.revisions)
+        self.revisions = config.in_shard(chosen)
+        if not self.revisions:
+            _log.info(f"Shard {config.shard} has nothing to do: there are only {len(chosen)} revisions.")
         self.last = last if config.final_texts and len(listed) > 1 else None
         with PartialState().main_process_first():
             self.sources = open_sources(config)
