@@ -205,6 +205,17 @@ def evaluate(
         Path | None,
         typer.Option(is_eager=True, help="YAML file of these options, spelt with underscores. Flags win."),
     ] = None,
+    submit: Annotated[
+        str | None, typer.Option(help="Start shards elsewhere: local, slurm or hf-jobs.", metavar="SCHEDULER")
+    ] = None,
+    shards: Annotated[int, typer.Option(help="Number of shards to submit.")] = 1,
+    submit_setting: Annotated[
+        list[str] | None,
+        typer.Option(help="Setting of the scheduler, as gpus_per_node=1.", metavar="NAME=VALUE"),
+    ] = None,
+    print_command: Annotated[
+        bool, typer.Option("--print-command", help="Print what `--submit` would run, and run nothing.")
+    ] = False,
     quiet: Quiet = False,
 ) -> None:
     """Measure benchmarks on the revisions of a run, or of any image encoder on the Hub.
@@ -220,7 +231,12 @@ def evaluate(
     del config  # the options are read from it before: see `_Commands`
     given = arguments(context)
     given["show_progress"] &= not quiet
+    if submit is None and (shards != 1 or submit_setting or print_command):
+        raise ConfigError("`shards`, `submit-setting` and `print-command` require --submit.")
     with _reading(given["repo_id"], given["store"]):
+        if submit is not None:
+            typer.echo(_submitted(context, given))
+            return
         results = evaluate_revisions(**given)
     state = PartialState()
     # A process that ends before its group does may abort in the threads of its last collective.
@@ -234,6 +250,22 @@ def evaluate(
         f"benchmark{'s' * (benchmarks > 1)} are in {given['output']}; "
         f"draw them with `clipdyn report {given['output']} --output DIR`."
     )
+
+
+def _submitted(context: typer.Context, given: dict[str, Any]) -> str:
+    from hf_clipdyn.evaluation.config import EvaluationConfig
+    from hf_clipdyn.evaluation.options import given_words
+    from hf_clipdyn.evaluation.submit import OF_THE_WHOLE, Submission, submit
+
+    asked = context.params
+    submission = Submission(
+        EvaluationConfig(**given),
+        given_words(context, without=OF_THE_WHOLE),
+        asked["submit"],
+        asked["shards"],
+        asked["submit_setting"] or (),
+    )
+    return submit(submission, print_command=asked["print_command"])
 
 
 @app.command()

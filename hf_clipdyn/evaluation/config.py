@@ -15,7 +15,7 @@ from hf_clipdyn.options import check_options, option
 from hf_clipdyn.plugins import load_plugin
 from hf_clipdyn.schema import checked_repo_id
 
-__all__ = ["EvaluationConfig", "called_with"]
+__all__ = ["EvaluationConfig", "called_with", "in_shard"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -106,7 +106,7 @@ class EvaluationConfig(Common):
                 "`rescore` requires an `output`, reads the trials beside it and measures nothing: leave out `force` "
                 "and `watch`."
             )
-        _shard_of(self.shard)
+        in_shard((), self.shard)
         if self.shard is not None and (self.rescore or self.push_to_hub is not None):
             raise ConfigError(
                 "`shard` measures a part of the revisions, `rescore` and `push_to_hub` concern the whole table: leave "
@@ -121,14 +121,6 @@ class EvaluationConfig(Common):
                 "`watch` requires an `output` and measures all revisions: do not name revisions."
             )
 
-    def in_shard(self, revisions: Sequence[T]) -> Sequence[T]:
-        """Every n-th of the revisions, from the i-th on, for the shard i/n; all of them without a shard.
-
-        A revision that is published later moves no earlier one to another shard.
-        """
-        part, parts = _shard_of(self.shard)
-        return revisions[part - 1 :: parts]
-
     @cached_property
     def selected(self) -> list[Benchmark]:
         """The selected benchmarks; see `select_benchmarks`."""
@@ -137,16 +129,18 @@ class EvaluationConfig(Common):
         return select_benchmarks(self.suite, wanted, self.settings, self.data_dirs)
 
 
-def _shard_of(text: str | None) -> tuple[int, int]:
-    """``2/4`` as (2, 4).
+def in_shard(revisions: Sequence[T], shard: str | None) -> Sequence[T]:
+    """Every n-th of the revisions, from the i-th on, for the shard i/n; all of them without a shard.
+
+    A revision that is published later moves no earlier one to another shard.
 
     Raises:
-        ConfigError: it is no part of a whole.
+        ConfigError: the shard is no part of a whole.
     """
-    found = re.fullmatch("([0-9]{1,6})/([0-9]{1,6})", "1/1" if text is None else text)
+    found = re.fullmatch("([0-9]{1,6})/([0-9]{1,6})", "1/1" if shard is None else shard)
     if found is None or not 1 <= int(found[1]) <= int(found[2]):
-        raise ConfigError(f"shard is {shown(text)}: give i/n with i from 1 to n, for example 1/4.")
-    return int(found[1]), int(found[2])
+        raise ConfigError(f"shard is {shown(shard)}: give i/n with i from 1 to n, for example 1/4.")
+    return revisions[int(found[1]) - 1 :: int(found[2])]
 
 
 def called_with(

@@ -18,10 +18,16 @@ __all__ = ["LastTexts", "LiveModel"]
 
 
 class LiveModel:
-    """A model whose weights are those of the revision that was loaded last."""
+    """A model whose weights are those of the revision that was loaded last.
 
-    def __init__(self, config: EvaluationConfig) -> None:
+    Args:
+        config: repository, store, device and dtype.
+        settings_only: fetch no weights, for a plan alone; `load` then fails.
+    """
+
+    def __init__(self, config: EvaluationConfig, *, settings_only: bool = False) -> None:
         self._config = config
+        self._settings_only = settings_only
         self._encoder: Encoder | None = None
         self._folder: Path | None = None
 
@@ -35,6 +41,7 @@ class LiveModel:
                 cache_dir=None if store is None else Path(store),
                 local_files_only=store is not None,
                 token=self._config.token,
+                settings_only=self._settings_only,
             )
 
     def load(self, folder: Path) -> Encoder:

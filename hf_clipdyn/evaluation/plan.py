@@ -19,7 +19,7 @@ from hf_clipdyn.benchmarks.sources import Source, open_source
 from hf_clipdyn.data.load import find_locally, lacks_files
 from hf_clipdyn.data.registry import dataset_metadata
 from hf_clipdyn.errors import ConfigError, DatasetError, EvaluationError, UnknownNameError
-from hf_clipdyn.evaluation.config import EvaluationConfig
+from hf_clipdyn.evaluation.config import EvaluationConfig, in_shard
 from hf_clipdyn.evaluation.live_model import LastTexts
 from hf_clipdyn.models.encoder import read_input
 from hf_clipdyn.models.snapshots import settings_digest
@@ -74,7 +74,7 @@ class Plan:
         assert config.revisions is None or not isinstance(config.revisions, str)
         listed = list_revisions(config.repo_id, store=config.store, token=config.token)
         chosen, last = choose_revisions(config.repo_id, listed, config.revisions)
-        self.revisions = config.in_shard(chosen)
+        self.revisions = in_shard(chosen, config.shard)
         if not self.revisions:
             _log.info(f"Shard {config.shard} has nothing to do: there are only {len(chosen)} revisions.")
         self.last = last if config.final_texts and len(listed) > 1 else None

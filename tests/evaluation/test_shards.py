@@ -10,7 +10,7 @@ import pytest
 
 from hf_clipdyn.cli import main
 from hf_clipdyn.errors import ConfigError
-from hf_clipdyn.evaluation.config import EvaluationConfig
+from hf_clipdyn.evaluation.config import EvaluationConfig, in_shard
 from hf_clipdyn.results.row import CELL_KEY, NUMBER_KEY
 
 pytestmark = pytest.mark.filterwarnings("ignore::hf_clipdyn.data.base.SubsetWarning")
@@ -27,8 +27,7 @@ def sorted_rows(table: pd.DataFrame) -> pd.DataFrame:
 
 def test_every_revision_is_in_one_shard_and_a_new_one_moves_no_other():
     def shards(revisions: int, parts: int) -> list[list[int]]:
-        configs = [EvaluationConfig("me/run", shard=f"{part}/{parts}") for part in range(1, parts + 1)]
-        return [list(config.in_shard(range(revisions))) for config in configs]
+        return [list(in_shard(range(revisions), f"{part}/{parts}")) for part in range(1, parts + 1)]
 
     for revisions, parts in ((3, 1), (3, 4), (10, 3), (40, 7)):
         held = shards(revisions, parts)
@@ -36,7 +35,7 @@ def test_every_revision_is_in_one_shard_and_a_new_one_moves_no_other():
         assert max(map(len, held)) - min(map(len, held)) <= 1
         longer = shards(revisions + 1, parts)
         assert all(after[: len(before)] == before for before, after in zip(held, longer, strict=True))
-    assert EvaluationConfig("me/run").in_shard([1, 2]) == [1, 2]
+    assert in_shard([1, 2], None) == [1, 2]
 
 
 @pytest.mark.parametrize("shard", ["0/4", "5/4", "a/b", "1", "1/0", "-1/4", "1/4/2", "", "1 / 4", "1/٤"])
