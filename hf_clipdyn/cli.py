@@ -216,6 +216,9 @@ def evaluate(
     print_command: Annotated[
         bool, typer.Option("--print-command", help="Print what `--submit` would run, and run nothing.")
     ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print cells, images and expected time; write nothing.")
+    ] = False,
     quiet: Quiet = False,
 ) -> None:
     """Measure benchmarks on the revisions of a run, or of any image encoder on the Hub.
@@ -233,7 +236,15 @@ def evaluate(
     given["show_progress"] &= not quiet
     if submit is None and (shards != 1 or submit_setting or print_command):
         raise ConfigError("`shards`, `submit-setting` and `print-command` require --submit.")
+    if submit is not None and dry_run:
+        raise ConfigError("A dry run is made here: leave out one of `dry-run` and `submit`.")
     with _reading(given["repo_id"], given["store"]):
+        if dry_run:
+            from hf_clipdyn.evaluation.config import EvaluationConfig
+            from hf_clipdyn.evaluation.dry_run import dry_run as measure
+
+            typer.echo(measure(EvaluationConfig(**given)).message)
+            return
         if submit is not None:
             typer.echo(_submitted(context, given))
             return

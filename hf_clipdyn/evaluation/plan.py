@@ -1,9 +1,10 @@
 """The first stage: choose the cells, before the first forward pass."""
 
+import copy
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -82,6 +83,19 @@ class Plan:
             self.sources = open_sources(config)
         self._files = {name: file_names(source.dataset) for name, source in self.sources.items()}
 
+    @staticmethod
+    def in_order(benchmarks: Iterable[Benchmark]) -> list[Benchmark]:
+        """The benchmarks in the order in which a revision is shown them; see `Kind.reads_layers`."""
+        return sorted(benchmarks, key=lambda one: not one.kind.reads_layers)
+
+    def first_rows(self, benchmark: Benchmark, rows: int) -> "Plan":
+        """The plan of one benchmark on the first rows of its data set, for a measurement."""
+        part, source = copy.copy(self), self.sources[benchmark]
+        part._prepared = {}
+        part.sources = {benchmark: replace(source, dataset=source.dataset.select(range(rows)))}
+        part._files = {benchmark: self._files[benchmark][:rows]}
+        return part
+
     def __len__(self) -> int:
         """The number of cells, if every revision reads texts as the last one does."""
         twice = sum(one.kind.text_drift for one in self.sources) if self.last is not None else 0
@@ -132,7 +146,7 @@ class Plan:
                 )
             _log.info(f"{need}: they are left out.")
         kinds: dict[Benchmark, Kind[Any]] = {}
-        for one in sorted(self.sources, key=lambda one: not one.kind.reads_layers):
+        for one in self.in_order(self.sources):
             if one in needing:
                 continue
             kind = one.kind(self.sources[one], image_processor, one.settings, self._config)
