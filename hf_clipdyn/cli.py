@@ -207,6 +207,20 @@ def evaluate(
         Path | None,
         typer.Option(is_eager=True, help="YAML file of these options, spelt with underscores. Flags win."),
     ] = None,
+    submit: Annotated[
+        str | None, typer.Option(help="Start shards elsewhere: local, slurm or hf-jobs.", metavar="SCHEDULER")
+    ] = None,
+    shards: Annotated[int, typer.Option(help="Number of shards to submit.")] = 1,
+    submit_setting: Annotated[
+        list[str] | None,
+        typer.Option(help="Setting of the scheduler, as gpus_per_node=1.", metavar="NAME=VALUE"),
+    ] = None,
+    print_command: Annotated[
+        bool, typer.Option("--print-command", help="Print what `--submit` would run, and run nothing.")
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print cells, images and expected time; write nothing.")
+    ] = False,
     quiet: Quiet = False,
 ) -> None:
     """Measure benchmarks on the revisions of runs, or of any image encoders on the Hub or in folders.
@@ -222,7 +236,21 @@ def evaluate(
     del config  # the options are read from it before: see `_Commands`
     given = arguments(context)
     given["show_progress"] &= not quiet
+    if submit is None and (shards != 1 or submit_setting or print_command):
+        raise ConfigError("`shards`, `submit-setting` and `print-command` require --submit.")
+    if submit is not None and dry_run:
+        raise ConfigError("A dry run is made here: leave out one of `dry-run` and `submit`.")
     with _reading(given["repo_id"], given["store"]):
+        if dry_run:
+            from hf_clipdyn.evaluation.config import EvaluationConfig
+            from hf_clipdyn.evaluation.dry_run import dry_run as measure
+
+            for one in EvaluationConfig(**given).each:
+                typer.echo(measure(one).message)
+            return
+        if submit is not None:
+            typer.echo(_submitted(context, given))
+            return
         results = evaluate_revisions(**given)
     state = PartialState()
     # A process that ends before its group does may abort in the threads of its last collective.
@@ -236,6 +264,22 @@ def evaluate(
         f"benchmark{'s' * (benchmarks > 1)} are in {given['output']}; "
         f"draw them with `clipdyn report {given['output']} --output DIR`."
     )
+
+
+def _submitted(context: typer.Context, given: dict[str, Any]) -> str:
+    from hf_clipdyn.evaluation.config import EvaluationConfig
+    from hf_clipdyn.evaluation.options import given_words
+    from hf_clipdyn.evaluation.submit import OF_THE_WHOLE, Submission, submit
+
+    asked = context.params
+    submission = Submission(
+        EvaluationConfig(**given),
+        given_words(context, without=OF_THE_WHOLE),
+        asked["submit"],
+        asked["shards"],
+        asked["submit_setting"] or (),
+    )
+    return submit(submission, print_command=asked["print_command"])
 
 
 @app.command()

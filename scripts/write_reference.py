@@ -26,7 +26,9 @@ measured, [extending.md](extending.md) how a kind is added.
 Several values are separated by commas, or the option is repeated. A YAML file that `--config` names has the same keys,
 with underscores: `batch_size`. The arguments of `evaluate_revisions` have the same names, except `data_dirs` (a
 mapping) and `plugins`. The settings of a kind are arguments of its `on`: `Noise.on("cifar10", stage="input")`.
-`--quiet`, which other commands have too, prints the result, warnings and errors only.
+`--quiet`, which other commands have too, prints the result, warnings and errors only. `--submit`, `--shards`,
+`--submit-setting` and `--print-command` spread the work over processes or machines, and `--dry-run` says what it
+would cost ([scaling.md](scaling.md)).
 """
 
 

@@ -2,6 +2,7 @@
 
 import inspect
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, field, replace
 from functools import cached_property, wraps
@@ -10,15 +11,16 @@ from typing import ParamSpec, TypeVar
 
 from hf_clipdyn.benchmarks.base import Benchmark, Common, KindSettings
 from hf_clipdyn.benchmarks.registry import select_benchmarks
-from hf_clipdyn.errors import ConfigError
+from hf_clipdyn.errors import ConfigError, shown
 from hf_clipdyn.options import check_options, option
 from hf_clipdyn.plugins import load_plugin
 from hf_clipdyn.revisions.opening import Name, Series, open_series
 
-__all__ = ["EvaluationConfig", "called_with"]
+__all__ = ["EvaluationConfig", "called_with", "in_shard"]
 
 P = ParamSpec("P")
 R = TypeVar("R")
+T = TypeVar("T")
 
 _SHORT_DTYPES = {"fp32": "float32", "bf16": "bfloat16"}  # as accelerate calls them
 
@@ -37,6 +39,9 @@ class EvaluationConfig(Common):
     )
     suite: str = option("embedded", "embedded (nothing to download), paper or full.")
     revisions: str | Sequence[str] | None = option(None, "Names of revisions. Default: all.")
+    shard: str | None = option(
+        None, "Measure only part i of n of the revisions, as 1/4; all parts may share one output."
+    )
     store: str | Path | None = option(None, "Folder of a local store. Default: the Hub.")
     output: str | Path | None = option(
         None,
@@ -106,6 +111,12 @@ class EvaluationConfig(Common):
                 "`rescore` requires an `output`, reads the trials beside it and measures nothing: leave out `force` "
                 "and `watch`."
             )
+        in_shard((), self.shard)
+        if self.shard is not None and (self.rescore or self.push_to_hub is not None):
+            raise ConfigError(
+                "`shard` measures a part of the revisions, `rescore` and `push_to_hub` concern the whole table: leave "
+                "`shard` out once all shards are done."
+            )
         if self.private and self.push_to_hub is None:
             raise ConfigError("`private` requires `push_to_hub`.")
         if self.push_to_hub is not None and self.output is None:
@@ -152,6 +163,20 @@ class EvaluationConfig(Common):
         wanted = self.benchmarks
         assert not isinstance(wanted, str | Benchmark)
         return select_benchmarks(self.suite, wanted, self.settings, self.data_dirs)
+
+
+def in_shard(revisions: Sequence[T], shard: str | None) -> Sequence[T]:
+    """Every n-th of the revisions, from the i-th on, for the shard i/n; all of them without a shard.
+
+    A revision that is published later moves no earlier one to another shard.
+
+    Raises:
+        ConfigError: the shard is no part of a whole.
+    """
+    found = re.fullmatch("([0-9]{1,6})/([0-9]{1,6})", "1/1" if shard is None else shard)
+    if found is None or not 1 <= int(found[1]) <= int(found[2]):
+        raise ConfigError(f"shard is {shown(shard)}: give i/n with i from 1 to n, for example 1/4.")
+    return revisions[int(found[1]) - 1 :: int(found[2])]
 
 
 def called_with(

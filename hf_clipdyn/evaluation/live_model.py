@@ -21,17 +21,23 @@ __all__ = ["GivenModel", "LastTexts", "LiveModel"]
 
 
 class LiveModel:
-    """A model whose weights are those of the revision that was loaded last."""
+    """A model whose weights are those of the revision that was loaded last.
 
-    def __init__(self, config: EvaluationConfig) -> None:
+    Args:
+        config: repository, store, device and dtype.
+        settings_only: fetch no weights, for a plan alone; `load` then fails.
+    """
+
+    def __init__(self, config: EvaluationConfig, *, settings_only: bool = False) -> None:
         self._config = config
+        self._settings_only = settings_only
         self._encoder: Encoder | None = None
         self._folder: Path | None = None
 
     def fetch(self, revision: Revision) -> Path:
         """Folder with the revision's files."""
         with PartialState().main_process_first():
-            return self._config.series.fetch(revision)
+            return self._config.series.fetch(revision, settings_only=self._settings_only)
 
     def load(self, folder: Path) -> Encoder:
         """The model with the weights of that folder."""

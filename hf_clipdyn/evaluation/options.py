@@ -5,7 +5,7 @@ or the option is repeated. ``--config`` names a YAML file of the same names with
 """
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, fields
 from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin
@@ -21,7 +21,7 @@ from hf_clipdyn.flat_yaml import check_keys, read_flat_yaml
 from hf_clipdyn.options import check_value, choices_of, members, types_of
 from hf_clipdyn.plugins import load_plugin
 
-__all__ = ["Flag", "arguments", "command", "flags"]
+__all__ = ["Flag", "arguments", "command", "flags", "given_words"]
 
 _SCALARS = (Path, bool, int, float, str)  # of a union the first one counts
 
@@ -130,6 +130,13 @@ class Flag:
         ]
         option = typer.Option(*names, help=self.help, metavar=metavar, rich_help_panel=self.panel)
         return _parameter(self.key, Annotated[taken | None, option], self.default)
+
+    def words(self, given: Any) -> list[str]:
+        """Typer's value as words of a command line."""
+        if self.item is bool:
+            return [] if given == self.default else [f"--{'' if given else 'no-'}{self.spelling[2:]}"]
+        values = given if isinstance(given, list | tuple) else [given]
+        return [f"{self.spelling}={one}" if self.is_option else str(one) for one in values]
 
     def value(self, given: Any, name: str) -> Any:
         """The field's value, from typer's value and the option's name in a message.
@@ -287,6 +294,22 @@ def arguments(context: typer.Context) -> dict[str, Any]:
     return found | {
         "settings": {kind: kinds()[kind].settings_class(**given) for kind, given in settings.items()}
     }
+
+
+def given_words(context: typer.Context, without: Collection[str] = ()) -> list[str]:
+    """What was given, by flags or in the file of ``--config``, as words of a command line: arguments, then options.
+
+    Args:
+        context: of the command.
+        without: fields of `EvaluationConfig` that are left out.
+    """
+    words: list[str] = []
+    for one in flags():
+        source = context.get_parameter_source(one.key)
+        given = source is not None and source.name in ("COMMANDLINE", "DEFAULT_MAP")
+        if given and context.params[one.key] is not None and one.field.name not in without:
+            words += one.words(context.params[one.key])
+    return words
 
 
 def _is_from_file(context: Any, key: str) -> bool:

@@ -1,9 +1,10 @@
 """The first stage: choose the cells, before the first forward pass."""
 
+import copy
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from hf_clipdyn.benchmarks.sources import Source, open_source
 from hf_clipdyn.data.load import find_locally, lacks_files
 from hf_clipdyn.data.registry import dataset_metadata
 from hf_clipdyn.errors import ConfigError, DatasetError, EvaluationError, UnknownNameError
-from hf_clipdyn.evaluation.config import EvaluationConfig
+from hf_clipdyn.evaluation.config import EvaluationConfig, in_shard
 from hf_clipdyn.evaluation.live_model import LastTexts
 from hf_clipdyn.models.encoder import read_input
 from hf_clipdyn.models.snapshots import settings_digest
@@ -67,7 +68,7 @@ class Plan:
         EvaluationError: data are missing (all are named).
 
     Attributes:
-        revisions: to be measured, in training order.
+        revisions: to be measured, in training order; of a shard, its own.
         last: the last revision of the whole run, if its texts are used for all others too; else None.
         sources: the data set of each benchmark that can run.
     """
@@ -80,11 +81,27 @@ class Plan:
             listed = config.series.revisions()
             if config.store is None and config.series.repository.on_disk:
                 _log.info(f"{config.series.repo_id} is read from {config.series.repository.where}.")
-        self.revisions, last = choose_revisions(config.series.repo_id, listed, config.revisions)
+        chosen, last = choose_revisions(config.series.repo_id, listed, config.revisions)
+        self.revisions = in_shard(chosen, config.shard)
+        if not self.revisions:
+            _log.info(f"Shard {config.shard} has nothing to do: there are only {len(chosen)} revisions.")
         self.last = last if config.final_texts and len(listed) > 1 else None
         with PartialState().main_process_first():
             self.sources = open_sources(config)
         self._files = {name: file_names(source.dataset) for name, source in self.sources.items()}
+
+    @staticmethod
+    def in_order(benchmarks: Iterable[Benchmark]) -> list[Benchmark]:
+        """The benchmarks in the order in which a revision is shown them; see `Kind.reads_layers`."""
+        return sorted(benchmarks, key=lambda one: not one.kind.reads_layers)
+
+    def first_rows(self, benchmark: Benchmark, rows: int) -> "Plan":
+        """The plan of one benchmark on the first rows of its data set, for a measurement."""
+        part, source = copy.copy(self), self.sources[benchmark]
+        part._prepared = {}
+        part.sources = {benchmark: replace(source, dataset=source.dataset.select(range(rows)))}
+        part._files = {benchmark: self._files[benchmark][:rows]}
+        return part
 
     def __len__(self) -> int:
         """The number of cells, if every revision reads texts as the last one does."""
@@ -136,7 +153,7 @@ class Plan:
                 )
             _log.info(f"{need}: they are left out.")
         kinds: dict[Benchmark, Kind[Any]] = {}
-        for one in sorted(self.sources, key=lambda one: not one.kind.reads_layers):
+        for one in self.in_order(self.sources):
             if one in needing:
                 continue
             kind = one.kind(self.sources[one], image_processor, one.settings, self._config)

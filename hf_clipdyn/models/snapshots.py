@@ -49,6 +49,7 @@ def snapshot_folder(
     cache_dir: Path | None = None,
     local_files_only: bool = False,
     token: str | None = None,
+    settings_only: bool = False,
 ) -> Path:
     """Folder with the model files of one revision, downloaded if needed.
 
@@ -59,6 +60,7 @@ def snapshot_folder(
         local_files_only: never ask the Hub. Required for a local store: the client would retry each optional
             file for minutes.
         token: for private repositories.
+        settings_only: do not download the weights.
 
     Raises:
         RevisionNotFoundError: neither the cache nor the Hub has it.
@@ -77,8 +79,8 @@ def snapshot_folder(
         )
 
     try:
-        folder = download(*_SETTINGS, *_WEIGHTS)
-        if not any(folder.glob("model*.safetensors")):
+        folder = download(*_SETTINGS, *(() if settings_only else _WEIGHTS))
+        if not settings_only and not any(folder.glob("model*.safetensors")):
             folder = download(*_SETTINGS, *_OLDER_WEIGHTS)  # from_pretrained reads these too
     except (LocalEntryNotFoundError, HfHubHTTPError, HFValidationError, OSError) as error:
         here = local_files_only and cache_dir is not None

@@ -51,8 +51,12 @@ class Series(Protocol):
     def revisions(self) -> list[Revision]:
         """The revisions in training order; see `list_revisions`."""
 
-    def fetch(self, revision: Revision) -> Path:
+    def fetch(self, revision: Revision, *, settings_only: bool = False) -> Path:
         """Folder with the model files of a revision, downloaded if needed.
+
+        Args:
+            revision: one of `revisions`.
+            settings_only: do not download the weights.
 
         Raises:
             RevisionError: it cannot be had, or holds no model.
@@ -128,13 +132,14 @@ class _Stored:
     def revisions(self) -> list[Revision]:
         return revisions_of(self.repository)
 
-    def fetch(self, revision: Revision) -> Path:
+    def fetch(self, revision: Revision, *, settings_only: bool = False) -> Path:
         return snapshot_folder(
             self.repo_id,
             revision.commit,
             cache_dir=self.store,
             local_files_only=self.store is not None,
             token=self.token,
+            settings_only=settings_only,
         )
 
 
@@ -154,7 +159,7 @@ class _Folder:
         models = self.repository.models()
         return [_trained(one, models[one.name].progress) for one in revisions_of(self.repository)]
 
-    def fetch(self, revision: Revision) -> Path:
+    def fetch(self, revision: Revision, *, settings_only: bool = False) -> Path:  # noqa: ARG002 (files are here)
         model = self.repository.model(revision.commit)
         if not model.files:
             raise RevisionError(
@@ -194,7 +199,7 @@ class _OpenClip(_Folder):
         self._convert = Converter(model)
         self._recent: list[Path] = []
 
-    def fetch(self, revision: Revision) -> Path:
+    def fetch(self, revision: Revision, *, settings_only: bool = False) -> Path:  # noqa: ARG002 (files are here)
         model = self.repository.model(revision.commit)
         folder = self._views / revision.commit
         if not folder.is_dir():

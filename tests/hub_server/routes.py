@@ -470,3 +470,43 @@ def add_collection_item(state: State, request: Request, match: "re.Match[str]") 
         }
     )
     return Response.json(_collection_json(held))
+
+
+# --- jobs, and the buckets that they mount ----------------------------------------------------------
+
+
+@route("run-job", "POST", r"/api/jobs/(?P<owner>[^/]+)", writes=True)
+def run_job(state: State, request: Request, match: "re.Match[str]") -> Response:
+    spec = request.json()
+    wrong = {"command", "arguments", "environment", "flavor", "dockerImage"} - set(spec)
+    if wrong or not all(re.fullmatch(r"[\w.-]*", one) for one in spec.get("labels", {}).values()):
+        return failure(400, f"Invalid job: {sorted(wrong)}")
+    job = {key: value for key, value in spec.items() if key != "secrets"} | {
+        "id": f"{next(state.ids):024x}",
+        "createdAt": "2026-01-01T00:00:00.000Z",
+        "owner": {"id": "1" * 24, "name": match["owner"], "type": "user"},
+        "secrets": sorted(spec.get("secrets", {})),
+        "status": {"stage": "SCHEDULING", "message": None},
+    }
+    state.jobs.append(job)
+    return Response.json(job)
+
+
+@route("jobs", "GET", r"/api/jobs/(?P<owner>[^/]+)")
+def jobs(state: State, request: Request, match: "re.Match[str]") -> Response:
+    if request.role is None:
+        return failure(401, "Invalid username or password.")
+    return Response.json([job for job in state.jobs if job["owner"]["name"] == match["owner"]])
+
+
+@route("bucket-tree", "GET", r"/api/buckets/(?P<id>[^/]+/[^/]+)/tree(?:/(?P<prefix>.+))?")
+def bucket_tree(state: State, request: Request, match: "re.Match[str]") -> Response:
+    if match["id"] not in state.buckets:
+        return failure(404, "Bucket not found", "RepoNotFound")
+    prefix = unquote(match["prefix"] or "").rstrip("/")
+    files = [
+        {"type": "file", "path": path, "size": size, "xetHash": "0" * 64, "mtime": "2026-01-01T00:00:00.000Z"}
+        for path, size in state.buckets[match["id"]].items()
+        if not prefix or path.startswith(f"{prefix}/")
+    ]
+    return Response.json(files) if files or not prefix else failure(404, "Entry not found", "EntryNotFound")

@@ -4,6 +4,7 @@ import hashlib
 import itertools
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 _START = datetime(2026, 1, 1, tzinfo=UTC)
 _LARGE = (".safetensors", ".bin", ".pt", ".pth", ".parquet", ".arrow", ".png", ".zip")
@@ -102,6 +103,8 @@ class State:
         self.repos: dict[tuple[str, str], Repo] = {}
         self.large: dict[str, bytes] = {}
         self.collections: dict[str, Collection] = {}
+        self.jobs: list[dict[str, Any]] = []
+        self.buckets: dict[str, dict[str, int]] = {}  # sizes of files by path
         self.ids = itertools.count(1)
 
     def content(self, file: File) -> bytes:

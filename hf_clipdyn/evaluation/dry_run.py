@@ -1,0 +1,316 @@
+"""What an evaluation would cost, before it begins: each benchmark is measured on a few rows of one revision."""
+
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import torch
+
+from hf_clipdyn.benchmarks.base import Benchmark
+from hf_clipdyn.benchmarks.readout import Readout
+from hf_clipdyn.data.overview import render_table
+from hf_clipdyn.errors import ClipDynError, ConfigError, EvaluationError
+from hf_clipdyn.evaluation.config import EvaluationConfig
+from hf_clipdyn.evaluation.live_model import LastTexts, LiveModel
+from hf_clipdyn.evaluation.observe import observe
+from hf_clipdyn.evaluation.plan import Plan
+from hf_clipdyn.evaluation.processes import check_device, join_processes
+from hf_clipdyn.evaluation.score import score
+from hf_clipdyn.models.encoder import Encoder
+from hf_clipdyn.progress import library_bars
+from hf_clipdyn.results.cells import CellStore
+from hf_clipdyn.results.row import Cell
+
+__all__ = ["Cost", "DryRun", "dry_run"]
+
+_ROWS = (4, 8, 32, 128, 512, 2048, 8192)  # of a data set, until a measurement takes long enough
+_LONG_ENOUGH = 2.0  # seconds for all benchmarks of a data set: clocks of busy machines are coarse
+_NAMES = ("repo_id", "revision", "commit", "kind", "dataset", "dtype", "texts", "text_commit")
+
+
+@dataclass(frozen=True)
+class Cost:
+    """One benchmark, asked with one sort of texts.
+
+    Attributes:
+        name: ``kind/dataset``.
+        cells, missing: its cells, and those of them that the table lacks by their names; whether pixels or settings
+            have changed since is not checked.
+        rows: of its data set.
+        images: that go through the model for each revision; fewer than the rows where an earlier benchmark shows the
+            same ones.
+        preparing: seconds that are spent once, if no pixels are decoded yet.
+        seconds: of each revision; None if the benchmark cannot be measured on a few rows.
+    """
+
+    name: str
+    cells: int
+    missing: int
+    rows: int
+    images: int
+    preparing: float
+    seconds: float | None
+
+    @property
+    def total(self) -> float:
+        """Seconds of all missing cells."""
+        return self.missing * (self.seconds or 0.0) + (self.preparing if self.missing else 0.0)
+
+
+@dataclass(frozen=True)
+class DryRun:
+    """What an evaluation would cost.
+
+    Attributes:
+        costs: of each benchmark, in the order in which they run.
+        revisions: to be measured.
+        images_per_pass: images of one forward pass at most.
+        measured: the revision that was measured, and the device.
+        most_rows: of a data set that were measured.
+    """
+
+    costs: tuple[Cost, ...]
+    revisions: int
+    images_per_pass: int
+    measured: str
+    most_rows: int
+
+    @property
+    def seconds(self) -> float:
+        """Of all missing cells, in one process."""
+        return sum(one.total for one in self.costs)
+
+    @property
+    def forward_passes(self) -> int:
+        """Of all missing cells."""
+        return sum(self._passes(one) for one in self.costs)
+
+    @property
+    def message(self) -> str:
+        """All of it in words."""
+        cells, missing = (sum(getattr(one, name) for one in self.costs) for name in ("cells", "missing"))
+        images = sum(one.missing * one.images for one in self.costs)
+        lines = [
+            render_table([self._row(one) for one in self.costs]),
+            f"{cells:,} cells of {self.revisions:,} revisions, {missing:,} of them missing: {images:,} images in "
+            f"{self.forward_passes:,} forward passes, about {_duration(self.seconds)} in one process.",
+            *self._slowest(),
+            f"Measured on at most {self.most_rows:,} rows of each data set with {self.measured}. Downloads are not "
+            "part of it, and nothing was written.",
+        ]
+        return "\n".join(lines)
+
+    def _passes(self, cost: Cost) -> int:
+        return cost.missing * -(-cost.images // self.images_per_pass)
+
+    def _row(self, cost: Cost) -> dict[str, str]:
+        return {
+            "benchmark": cost.name,
+            "cells": f"{cost.cells:,}",
+            "missing": f"{cost.missing:,}",
+            "rows": f"{cost.rows:,}",
+            "images": f"{cost.missing * cost.images:,}",
+            "passes": f"{self._passes(cost):,}",
+            "once": _duration(cost.preparing),
+            "a revision": "not measured" if cost.seconds is None else _duration(cost.seconds),
+            "in all": "not measured" if cost.seconds is None else _duration(cost.total),
+        }
+
+    def _slowest(self) -> list[str]:
+        slowest = max(self.costs, key=lambda one: one.total)
+        if not self.seconds:
+            return []
+        return [f"The slowest is {slowest.name}, {slowest.total / self.seconds:.0%} of the time."]
+
+
+def _duration(seconds: float) -> str:
+    for unit, length in (("h", 3600.0), ("min", 60.0)):
+        if seconds >= length:
+            return f"{seconds / length:.1f} {unit}"
+    return f"{seconds:.2g} s" if seconds < 10 else f"{seconds:.0f} s"
+
+
+def dry_run(config: EvaluationConfig) -> DryRun:
+    """Count the cells, and measure each benchmark on a few rows with one revision.
+
+    Time and images are taken as a constant and a part that grows with the rows, from two numbers of rows. Decoded
+    pixels go into a temporary folder; the weights of one revision are downloaded if they are not here.
+
+    Raises:
+        ConfigError: an evaluation that measures nothing, or several processes.
+        The errors of the plan.
+    """
+    if config.rescore:
+        raise ConfigError("`rescore` measures nothing: leave it out of a dry run.")
+    if join_processes(config.device).num_processes > 1:
+        raise ConfigError("A dry run measures one process: start it without a launcher.")
+    check_device(config.device)
+    with (
+        TemporaryDirectory(prefix="clipdyn-dry-run-", ignore_cleanup_errors=True) as cache,
+        library_bars(False),
+        warnings.catch_warnings(),
+    ):
+        warnings.simplefilter("ignore")  # a few rows are too few for some scores
+        return _Measurement(replace(config, cache_dir=Path(cache), show_progress=False)).run()
+
+
+class _Measurement:
+    """One revision in the model, and the plan of all."""
+
+    def __init__(self, config: EvaluationConfig) -> None:
+        self._config = config
+        self._plan = Plan(config)
+        if not self._plan.revisions:
+            raise EvaluationError(f"Shard {config.shard} has no revisions: nothing would be measured.")
+        store = CellStore(config.output)
+        self._done = set() if config.force else {_name(cell) for cell in store.cells()}
+        live = LiveModel(config)
+        self._revision = self._plan.revisions[-1]
+        self._folder = live.fetch(self._revision)
+        self._encoder = live.load(self._folder)
+        last = self._plan.last
+        self._texts = None if last is None else LastTexts(last, live)
+        self._settings = LiveModel(config, settings_only=True)
+        self._known = None if last is None else LastTexts(last, self._settings)
+
+    def run(self) -> DryRun:
+        """The costs of all benchmarks."""
+        benchmarks = self._plan.in_order(self._plan.sources)
+        samples: dict[Benchmark, list[_Sample]] = {}
+        with _counted(self._encoder) as images:
+            for dataset in dict.fromkeys(one.dataset for one in benchmarks):
+                samples |= self._samples([one for one in benchmarks if one.dataset == dataset], images)
+        costs = [cost for one in benchmarks if one in samples for cost in self._costs(one, samples[one])]
+        if not costs:
+            raise EvaluationError("No benchmark can run: nothing would be evaluated.")
+        return DryRun(
+            tuple(costs),
+            revisions=len(self._plan.revisions),
+            images_per_pass=self._encoder.images_per_pass or self._config.batch_size,
+            measured=f"{self._revision.name} on {self._encoder.device}",
+            most_rows=max(one.rows for found in samples.values() for one in found),
+        )
+
+    def _samples(
+        self, benchmarks: Sequence[Benchmark], images: Callable[[], int]
+    ) -> dict[Benchmark, list["_Sample"]]:
+        """Measurements of the benchmarks of one data set, which share images, on more and more rows."""
+        found: dict[Benchmark, list[_Sample]] = {}
+        for rows in _ROWS:
+            readouts = [Readout(self._encoder, batch_size=self._config.batch_size) for _ in range(2)]
+            for one in benchmarks:
+                try:
+                    found.setdefault(one, []).append(
+                        self._sample(one, min(rows, self._rows(one)), readouts, images)
+                    )
+                except EvaluationError:  # it needs texts
+                    if not self._config.skip_missing:
+                        raise
+                    found.pop(one, None)
+            seconds = sum(samples[-1].spent for samples in found.values())
+            if rows >= max(map(self._rows, benchmarks)) or (rows > _ROWS[0] and seconds >= _LONG_ENOUGH):
+                break
+        return {one: samples for one, samples in found.items() if samples}
+
+    def _rows(self, benchmark: Benchmark) -> int:
+        rows = len(self._plan.sources[benchmark].dataset)
+        return min(rows, getattr(benchmark.settings, "held_out", None) or rows)
+
+    def _sample(
+        self, benchmark: Benchmark, rows: int, readouts: Sequence[Readout], images: Callable[[], int]
+    ) -> "_Sample":
+        """Show the rows twice: what only the first time takes, as saliency's references do, is preparation."""
+        plan, began = self._plan.first_rows(benchmark, rows), time.perf_counter()
+        planned = list(plan.cells(self._revision, self._folder, self._texts))
+        cells: dict[str, tuple[float, float]] = {}
+        for readout in readouts:
+            for one in planned:
+                before, start = images(), time.perf_counter()
+                with suppress(ClipDynError):  # too few rows for this kind
+                    score(type(one.kind), observe(one, readout), self._config)
+                    cells[one.cell.texts] = (time.perf_counter() - start, float(images() - before))
+        seconds = time.perf_counter() - began
+        once = seconds - len(readouts) * sum(cell for cell, _ in cells.values())
+        return _Sample(rows, plan, max(0.0, once), cells)
+
+    def _costs(self, benchmark: Benchmark, samples: Sequence["_Sample"]) -> Iterator[Cost]:
+        rows, shown = self._rows(benchmark), [one.rows for one in samples]
+        held = [
+            one.cell
+            for revision in self._plan.revisions
+            for one in samples[-1].plan.cells(revision, self._settings.fetch(revision), self._known)
+        ]
+        for texts in dict.fromkeys(cell.texts for cell in held):
+            cells = [cell for cell in held if cell.texts == texts]
+            known = [(one.rows, *one.cells[texts]) for one in samples if texts in one.cells]
+            counts, seconds, images = zip(*known, strict=True) if known else ((), (), ())
+            yield Cost(
+                name=benchmark.name + ("" if texts == "own" else " (last texts)"),
+                cells=len(cells),
+                missing=sum(_name(cell) not in self._done for cell in cells),
+                rows=rows,
+                images=round(_at(rows, counts, images)),
+                preparing=_at(rows, shown, [one.preparing for one in samples]) if texts == "own" else 0.0,
+                seconds=_at(rows, counts, seconds) if known else None,
+            )
+
+
+@dataclass(frozen=True)
+class _Sample:
+    """One benchmark on the first rows of its data set.
+
+    Attributes:
+        rows: their number.
+        plan: of these rows.
+        preparing: seconds that are not spent again on further revisions.
+        cells: by texts, seconds and images of a cell.
+    """
+
+    rows: int
+    plan: Plan
+    preparing: float
+    cells: Mapping[str, tuple[float, float]]
+
+    @property
+    def spent(self) -> float:
+        """Seconds of the preparation and of one revision."""
+        return self.preparing + sum(seconds for seconds, _ in self.cells.values())
+
+
+def _name(cell: Cell) -> tuple[Any, ...]:
+    return tuple(getattr(cell, name) for name in _NAMES)
+
+
+def _at(rows: int, shown: Sequence[int], values: Sequence[float]) -> float:
+    """A value at this number of rows, from the last two measurements.
+
+    It is a constant and a part that grows with the rows, neither below 0; from a single measurement it is proportional.
+    """
+    if not values or rows <= shown[-1]:
+        return values[-1] if values else 0.0
+    few, many, low, high = (0, shown[-1], 0.0, values[-1]) if len(values) < 2 else (*shown[-2:], *values[-2:])
+    slope = max(0.0, (high - low) / (many - few))
+    return max(0.0, high - slope * many) + slope * rows
+
+
+@contextmanager
+def _counted(encoder: Encoder) -> Iterator[Callable[[], int]]:
+    """Within it, the returned function says how many images have gone through the model."""
+    shown = encoder.image_output
+    count = 0
+
+    def counting(pixel_values: torch.Tensor, **kwargs: Any) -> tuple[torch.Tensor, Any]:
+        nonlocal count
+        count += len(pixel_values)
+        return shown(pixel_values, **kwargs)
+
+    encoder.image_output = counting  # type: ignore[method-assign]
+    try:
+        yield lambda: count
+    finally:
+        del encoder.image_output

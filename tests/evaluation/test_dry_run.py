@@ -1,0 +1,116 @@
+"""`clipdyn evaluate --dry_run`: what an evaluation would cost, measured on a few rows, with nothing written."""
+
+from pathlib import Path
+
+import pytest
+
+from hf_clipdyn.benchmarks.kinds.noise import Noise
+from hf_clipdyn.cli import main
+from hf_clipdyn.errors import ConfigError
+from hf_clipdyn.evaluation.config import EvaluationConfig
+from hf_clipdyn.evaluation.dry_run import Cost, DryRun, _at, dry_run
+
+pytestmark = pytest.mark.filterwarnings("ignore::hf_clipdyn.data.base.SubsetWarning")
+
+BENCHMARKS = ("zero_shot/cifar10", Noise.on("cifar10", sigmas=(0.0, 0.1)), "retrieval/flickr8k")
+
+
+@pytest.fixture
+def config(store, data, judged, tmp_path):
+    """`config(*benchmarks, **options)` of the run, its output in `tmp_path`."""
+
+    def make(*benchmarks, **options) -> EvaluationConfig:
+        used = {one.partition("/")[2] if isinstance(one, str) else one.dataset for one in benchmarks}
+        given = {
+            "store": store,
+            "output": tmp_path / "results.parquet",
+            "data_dirs": {name: path for name, path in (data | judged).items() if name in used},
+            "n_resamples": 0,
+            "device": "cpu",
+        }
+        return EvaluationConfig("me/run", benchmarks=benchmarks, **(given | options))
+
+    return make
+
+
+def files(folder: Path) -> set[Path]:
+    return set(folder.rglob("*"))
+
+
+def test_cells_and_images_are_those_of_the_evaluation_and_nothing_is_written(
+    config, evaluate, forward_passes, tmp_path
+):
+    found = dry_run(config(*BENCHMARKS))
+    assert not files(tmp_path)
+    forward_passes["images"] = 0
+    table = evaluate(*BENCHMARKS, n_resamples=0)
+    assert sum(one.missing * one.images for one in found.costs) == forward_passes["images"]
+    cells = table.groupby(["revision", "kind", "dataset", "texts"]).ngroups
+    assert sum(one.cells for one in found.costs) == sum(one.missing for one in found.costs) == cells
+    assert {one.name for one in found.costs if "last texts" in one.name} == {
+        "zero_shot/cifar10 (last texts)",
+        "noise/cifar10 (last texts)",
+    }
+    assert all(one.seconds > 0 for one in found.costs)
+    assert found.seconds == pytest.approx(sum(one.total for one in found.costs))
+
+
+def test_what_the_table_holds_is_not_counted_again(config, evaluate, tmp_path):
+    evaluate("zero_shot/cifar10", output=tmp_path / "results.parquet", shard="1/2", n_resamples=0)
+    found = dry_run(config("zero_shot/cifar10"))
+    assert [(one.cells, one.missing) for one in found.costs] == [(3, 1), (3, 1)]
+    again = dry_run(config("zero_shot/cifar10", force=True))
+    assert [(one.cells, one.missing) for one in again.costs] == [(3, 3), (3, 3)]
+    part = dry_run(config("zero_shot/cifar10", shard="2/2"))
+    assert [(one.cells, one.missing) for one in part.costs] == [(1, 1), (1, 1)]
+
+
+def test_time_is_a_constant_and_a_part_that_grows_with_the_rows():
+    assert _at(1000, [4, 8, 24], [9.0, 2.8, 4.4]) == pytest.approx(2.0 + 0.1 * 1000)
+    assert _at(1000, [8, 24], [3.0, 2.9]) == pytest.approx(2.9), "noise of the clock gives no negative slope"
+    assert _at(24, [8, 24], [2.8, 4.4]) == 4.4, "all rows were shown"
+    assert _at(100, [4], [2.0]) == 50.0
+    assert _at(100, [], []) == 0.0
+
+
+def test_the_words_name_the_slowest_benchmark():
+    costs = (
+        Cost("noise/cifar10", 4, 2, 10_000, 80_000, 10.0, 30.0),
+        Cost("saliency/osie", 4, 4, 700, 700, 5.0, 360.0),
+        Cost("quality/tiny", 4, 4, 10, 11, 0.0, None),
+    )
+    found = DryRun(costs, 4, 128, "epoch-003 on cpu", 32)
+    assert found.seconds == 10 + 2 * 30 + 5 + 4 * 360
+    assert found.forward_passes == 2 * 625 + 4 * 6 + 4
+    lines = found.message.splitlines()
+    assert lines[1].split() == [
+        *("noise/cifar10", "4", "2", "10,000", "160,000", "1,250", "10", "s", "30", "s", "1.2", "min")
+    ]
+    assert lines[3].endswith("not measured  not measured")
+    assert lines[4].startswith("12 cells of 4 revisions, 10 of them missing: 162,844 images in 1,278 forward")
+    assert lines[5] == "The slowest is saliency/osie, 95% of the time."
+
+
+def test_a_dry_run_of_the_command_line_prints_it_and_one_without_measuring_is_refused(
+    store, data, tmp_path, capsys, monkeypatch
+):
+    monkeypatch.chdir(tmp_path)
+    words = [
+        "evaluate",
+        "me/run",
+        f"--store={store}",
+        f"--data-dir=cifar10={data['cifar10']}",
+        "--device=cpu",
+    ]
+    with pytest.raises(SystemExit) as stopped:
+        main([*words, "--benchmarks=zero_shot/cifar10", "--dry_run"])
+    assert not stopped.value.code
+    printed = capsys.readouterr()
+    assert printed.out.splitlines()[0].split()[:3] == ["benchmark", "cells", "missing"]
+    assert "The slowest is zero_shot/cifar10" in printed.out
+    assert (printed.err, files(tmp_path)) == ("", set())
+    with pytest.raises(ConfigError, match="`rescore` measures nothing"):
+        dry_run(EvaluationConfig("me/run", output=tmp_path / "r.parquet", rescore=True))
+    with pytest.raises(SystemExit):
+        main([*words, "--dry-run", "--submit=local"])
+    assert "leave out one of `dry-run` and `submit`" in capsys.readouterr().err

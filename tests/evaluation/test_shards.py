@@ -1,0 +1,101 @@
+"""Parts of the revisions, measured apart into one folder, give the table of one process."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from hf_clipdyn.cli import main
+from hf_clipdyn.errors import ConfigError
+from hf_clipdyn.evaluation.config import EvaluationConfig, in_shard
+from hf_clipdyn.results.row import CELL_KEY, NUMBER_KEY
+
+pytestmark = pytest.mark.filterwarnings("ignore::hf_clipdyn.data.base.SubsetWarning")
+
+BENCHMARKS = ("zero_shot/cifar10", "noise/cifar10")
+
+
+def sorted_rows(table: pd.DataFrame) -> pd.DataFrame:
+    """The rows by their key, without what differs from process to process."""
+    key = [*CELL_KEY, *NUMBER_KEY]
+    assert not table.duplicated(key).any()
+    return table.drop(columns=["seconds", "versions"]).set_index(key).sort_index()
+
+
+def test_every_revision_is_in_one_shard_and_a_new_one_moves_no_other():
+    def shards(revisions: int, parts: int) -> list[list[int]]:
+        return [list(in_shard(range(revisions), f"{part}/{parts}")) for part in range(1, parts + 1)]
+
+    for revisions, parts in ((3, 1), (3, 4), (10, 3), (40, 7)):
+        held = shards(revisions, parts)
+        assert sorted(one for part in held for one in part) == list(range(revisions))
+        assert max(map(len, held)) - min(map(len, held)) <= 1
+        longer = shards(revisions + 1, parts)
+        assert all(after[: len(before)] == before for before, after in zip(held, longer, strict=True))
+    assert in_shard([1, 2], None) == [1, 2]
+
+
+@pytest.mark.parametrize("shard", ["0/4", "5/4", "a/b", "1", "1/0", "-1/4", "1/4/2", "", "1 / 4", "1/٤"])
+def test_a_shard_that_is_no_part_of_a_whole_is_one_sentence(shard, capsys, tmp_path):
+    with pytest.raises(ConfigError, match="give i/n with i from 1 to n"):
+        EvaluationConfig("me/run", shard=shard)
+    with pytest.raises(SystemExit) as stopped:
+        main(["evaluate", "me/run", "--store", str(tmp_path), f"--shard={shard}"])
+    assert stopped.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line == f"clipdyn: error: shard is {shard!r}: give i/n with i from 1 to n, for example 1/4."
+
+
+@pytest.mark.parametrize("other", [{"rescore": True}, {"push_to_hub": "me/results"}])
+def test_what_concerns_the_whole_table_takes_no_shard(other):
+    with pytest.raises(ConfigError, match="leave `shard` out once all shards are done"):
+        EvaluationConfig("me/run", shard="1/2", output="results.parquet", **other)
+
+
+def test_shards_one_after_the_other_give_the_table_of_one_process(evaluate, tmp_path, caplog):
+    """With the texts of the run's last revision, which is in one of the shards only."""
+    caplog.set_level("INFO", "hf_clipdyn")
+    output = tmp_path / "results.parquet"
+    parts = [evaluate(*BENCHMARKS, output=output, shard=f"{part}/4") for part in (4, 1, 3, 2)]
+    assert [set(part["revision"]) for part in parts] == [
+        set(),
+        {"epoch-000"},
+        {"epoch-002"},
+        {"epoch-001"},
+    ]
+    assert "Shard 4/4 has nothing to do: there are only 3 revisions." in caplog.text
+    whole = evaluate(*BENCHMARKS)
+    assert set(whole["texts"]) == {"own", "last"}
+    pd.testing.assert_frame_equal(sorted_rows(pd.read_parquet(output)), sorted_rows(whole))
+    for part in parts[1:]:
+        own = whole[whole["revision"] == part["revision"].iloc[0]]
+        pd.testing.assert_frame_equal(sorted_rows(part), sorted_rows(own))
+
+
+def test_a_shard_counts_among_the_revisions_that_are_named(evaluate):
+    found = evaluate("zero_shot/cifar10", revisions=["epoch-002", "epoch-000"], shard="2/2")
+    assert set(found["revision"]) == {"epoch-000"}
+    assert set(found["texts"]) == {"own", "last"}
+
+
+@pytest.mark.slow
+def test_four_processes_at_once_give_the_table_of_one(evaluate, store, data, tmp_path):
+    output = tmp_path / "results.parquet"
+    command = [
+        *(sys.executable, "-m", "hf_clipdyn", "evaluate", "me/run", "--store", str(store), "--device=cpu"),
+        *("--n-resamples=50", "--output", str(output), f"--data-dir=cifar10={data['cifar10']}"),
+        *(f"--benchmarks={','.join(BENCHMARKS)}", "--quiet"),
+    ]
+    environment = os.environ | {"PYTHONWARNINGS": "ignore", "OMP_NUM_THREADS": "1"}
+    started = [
+        subprocess.Popen([*command, f"--shard={part}/4"], env=environment, stderr=subprocess.PIPE, text=True)
+        for part in (1, 2, 3, 4)
+    ]
+    for process in started:
+        _, error = process.communicate(timeout=300)
+        assert (process.returncode, error) == (0, "")
+    pd.testing.assert_frame_equal(sorted_rows(pd.read_parquet(output)), sorted_rows(evaluate(*BENCHMARKS)))
+    assert not list(Path(tmp_path).rglob(".*.staging"))
