@@ -90,7 +90,7 @@ def test_triplets_of_one_reference_are_one_cluster(source, colour, measure, plan
             "image_0": colour(near, 20 * reference),
             "image_1": colour(250, 20 * reference),
             "judgement": 0.5 + reference / 40,
-            "votes": 4,
+            "votes": None,  # some data sets do not tell their number
             "subset": "one",
         }
         for reference in range(8)

@@ -75,7 +75,7 @@ class Similarity(Kind[KindSettings]):
         "item": "int64",
         **dict.fromkeys(_IMAGES, "int64"),
         "judgement": "float64",
-        "votes": "int64",
+        "votes": "Int64",
         "subset": "str",
         **DISTANCE_COLUMNS,
         "value_0": "float64",
@@ -137,7 +137,7 @@ def _parts(trials: pd.DataFrame) -> Iterator[tuple[str, dict[str, Any], pd.DataF
 
 def _selections(rows: pd.DataFrame) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:
     """All rows, and those with many votes if only some have; each of them whole and by sub-set."""
-    certain = rows["votes"] >= _MANY_VOTES
+    certain = (rows["votes"] >= _MANY_VOTES).fillna(False).astype(bool)  # their number may be unknown
     levels: dict[float | None, pd.DataFrame] = {None: rows}
     if 0 < certain.sum() < len(rows):
         levels[float(_MANY_VOTES)] = rows[certain]
