@@ -52,6 +52,9 @@ _RECIPE = (
     "fp16",
 )
 
+_OPEN: dict[Path, Publisher] = {}
+"""The publisher of each run's folder in this process: a Trainer does not tell its callbacks of an error."""
+
 
 class _StateCallback(TrainerCallback):
     """Calls `take` for the model as it came, after each epoch, and after chosen steps.
@@ -166,12 +169,13 @@ class PublishRevisions(_StateCallback):
         """Wait until every revision is published, and say what is not."""
         if self._publisher is not None:
             summary = self._publisher.finish()
-            self._close()
+            _close(Path(str(args.output_dir)).absolute())
+            self._publisher = None
             _log.log(logging.WARNING if summary.missing else logging.INFO, "%s", summary.message)
 
     def _open(self, args: TrainingArguments, model: PreTrainedModel, processor: Any | None) -> None:
-        self._close()  # of an earlier call of `train` that ended with an error
-        folder = Path(str(args.output_dir))
+        folder = Path(str(args.output_dir)).absolute()
+        _close(folder)  # of an earlier call of `train` that ended with an error, as a cell of a notebook does
         publisher = Publisher(
             self._repo_id,
             output_dir=folder,
@@ -182,17 +186,18 @@ class PublishRevisions(_StateCallback):
             card=self._card or _card(self._repo_id, args, model, processor),
             recipe_hash=_recipe_hash(args, model),
         )
-        self._publisher = publisher.__enter__()
+        _OPEN[folder] = self._publisher = publisher.__enter__()
         try:
             publisher.check()
         except BaseException:
-            self._close()
+            _close(folder)
             raise
 
-    def _close(self) -> None:
-        if self._publisher is not None:
-            self._publisher.__exit__(None, None, None)
-            self._publisher = None
+
+def _close(folder: Path) -> None:
+    publisher = _OPEN.pop(folder, None)
+    if publisher is not None:
+        publisher.__exit__(None, None, None)
 
 
 class EvaluateRevisions(_StateCallback):

@@ -5,12 +5,13 @@ import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from torch import nn
 from trained import REPO, make_model, trainer
-from transformers import AutoModel, AutoModelForCausalLM, CLIPModel, PreTrainedModel
+from transformers import AutoModel, AutoModelForCausalLM, CLIPModel, PreTrainedModel, TrainerCallback
 
 from hf_clipdyn.errors import ConfigError, PublishError
 from hf_clipdyn.revisions import list_revisions
@@ -95,6 +96,23 @@ def test_samples_are_counted_as_the_trainer_shows_them(tmp_path: Path) -> None:
 
     seen = {one.name: one.samples_seen for one in list_revisions(REPO, store=tmp_path / "hub")}
     assert seen == {"epoch-000": 0, "step-00000001": 12, "epoch-001": 40, "epoch-002": 80}
+
+
+def test_a_run_that_was_interrupted_goes_on_in_the_same_process(
+    tmp_path: Path, uninterrupted: dict[str, str | None]
+) -> None:
+    class Interrupts(TrainerCallback):
+        def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+            if state.global_step == 8:
+                raise KeyboardInterrupt
+
+    def callback() -> PublishRevisions:
+        return PublishRevisions(REPO, publish=[1, 3, 7])
+
+    with pytest.raises(KeyboardInterrupt):
+        trainer(tmp_path, make_model("clip"), callback(), Interrupts()).train()
+    trainer(tmp_path, make_model("clip"), callback()).train(resume_from_checkpoint=True)
+    assert hashes(tmp_path) == uninterrupted
 
 
 def test_another_run_is_not_mixed_into_the_folder(tmp_path: Path) -> None:
