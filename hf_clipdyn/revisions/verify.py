@@ -76,7 +76,7 @@ def verify_repository(repository: ReadableRepository, *, deep: bool = False) -> 
             return sort_key(state.name, rows[state.name].step if state.name in rows else step_of(state.name))
 
         states = sorted(known.values(), key=order)
-        if not states and main is not None and manifest is None:
+        if not states and main is not None and manifest is None and not checkpoint_files(main):
             states = [main]  # one model, without other revisions
         check = _Check(repository, refs, manifest, rows, main, states, deep)
         findings += check.branches()
