@@ -38,7 +38,13 @@ def plain(printed: str) -> list[str]:
     return re.sub(r"\d+ s$", "N s", printed, flags=re.MULTILINE).splitlines()
 
 
-@pytest.mark.parametrize("flags", [(), ("--no-show-progress",)], ids=["bare", "no bars"])
+@pytest.mark.parametrize(
+    "flags",
+    [
+        pytest.param((), id="bare"),
+        pytest.param(("--no-show-progress",), id="no bars", marks=pytest.mark.slow),
+    ],
+)
 def test_without_a_terminal_there_is_a_line_a_revision_and_no_bar(command, tmp_path, flags):
     done = subprocess.run(command(*flags), capture_output=True, text=True, env=environment(tmp_path))
     assert done.returncode == 0, done.stderr
@@ -69,12 +75,13 @@ def test_quiet_leaves_the_result_the_warnings_and_the_errors(command, tmp_path):
 @pytest.mark.parametrize(
     ("flags", "variables", "bars"),
     [
-        ((), {}, True),
-        (("--no-show-progress",), {}, False),
-        ((), {"TQDM_DISABLE": "1"}, False),
-        ((), {"HF_HUB_DISABLE_PROGRESS_BARS": "1"}, False),
+        pytest.param((), {}, True, id="terminal"),
+        pytest.param(("--no-show-progress",), {}, False, id="flag", marks=pytest.mark.slow),
+        pytest.param((), {"TQDM_DISABLE": "1"}, False, id="TQDM_DISABLE"),
+        pytest.param(
+            (), {"HF_HUB_DISABLE_PROGRESS_BARS": "1"}, False, id="the Hub's switch", marks=pytest.mark.slow
+        ),
     ],
-    ids=["terminal", "flag", "TQDM_DISABLE", "HF_HUB_DISABLE_PROGRESS_BARS"],
 )
 def test_a_terminal_has_bars_unless_a_flag_or_a_variable_forbids_them(
     command, tmp_path, flags, variables, bars

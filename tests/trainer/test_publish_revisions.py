@@ -54,7 +54,13 @@ def test_each_epoch_of_any_model_is_a_revision_and_the_first_is_the_model_as_it_
 
 
 @pytest.mark.parametrize(
-    ("event", "step"), [("on_step_begin", 3), ("on_step_end", 5), ("on_save", 5), ("on_step_end", 8)]
+    ("event", "step"),
+    [
+        pytest.param("on_step_begin", 3, marks=pytest.mark.slow),
+        pytest.param("on_step_end", 5, marks=pytest.mark.slow),
+        ("on_save", 5),
+        ("on_step_end", 8),
+    ],
 )
 def test_a_killed_run_that_goes_on_publishes_what_an_uninterrupted_one_does(
     tmp_path: Path, event: str, step: int, uninterrupted: dict[str, str | None]
@@ -134,7 +140,9 @@ def test_what_transformers_cannot_save_is_refused(tmp_path: Path) -> None:
         trainer(tmp_path, Plain(), PublishRevisions(REPO)).train()  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("sharded", [False, True], ids=["DDP", "FSDP"])
+@pytest.mark.parametrize(
+    "sharded", [pytest.param(False, id="DDP"), pytest.param(True, id="FSDP", marks=pytest.mark.slow)]
+)
 def test_two_processes_publish_what_they_trained_together(
     tmp_path: Path, launch: Callable[..., str], sharded: bool
 ) -> None:
