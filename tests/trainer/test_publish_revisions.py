@@ -59,7 +59,7 @@ def test_each_epoch_of_any_model_is_a_revision_and_the_first_is_the_model_as_it_
         pytest.param("on_step_begin", 3, marks=pytest.mark.slow),
         pytest.param("on_step_end", 5, marks=pytest.mark.slow),
         ("on_save", 5),
-        ("on_step_end", 8),
+        pytest.param("on_step_end", 8, marks=pytest.mark.slow),
     ],
 )
 def test_a_killed_run_that_goes_on_publishes_what_an_uninterrupted_one_does(
