@@ -57,7 +57,7 @@ _OPEN: dict[Path, Publisher] = {}
 
 
 class _StateCallback(TrainerCallback):
-    """Calls `take` for the model as it came, after each epoch, and after chosen steps.
+    """Calls `take` before training, after each epoch, and after chosen steps.
 
     A run that stops inside an epoch ends with its last step. What a killed run had not yet taken is taken when it is
     resumed.
@@ -76,7 +76,7 @@ class _StateCallback(TrainerCallback):
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Take the model as it came, or the epoch that a resumed run had just finished."""
+        """Take the untrained state, or the epoch that a resumed run had just finished."""
         self._steps = publishing_steps(self._chosen, state.max_steps)
         if state.global_step == 0:
             self._take(epoch_name(0), 0, args, state, **kwargs)
@@ -107,9 +107,9 @@ class _StateCallback(TrainerCallback):
 
 
 class PublishRevisions(_StateCallback):
-    """Publishes the model of a Trainer as revisions: as it came, after each epoch, and after chosen steps.
+    """Publishes the model of a Trainer as revisions: before training, after each epoch, after chosen steps.
 
-    ``epoch-000`` is the model as it came, ``epoch-003`` the one after three epochs, ``step-00000512`` the one after
+    ``epoch-000`` is the model before training, ``epoch-003`` the one after three epochs, ``step-00000512`` the one after
     512 optimiser steps. A run that stops inside an epoch ends with a revision of its last step. What is published is
     on the disk before training goes on; threads copy it to the store and the Hub. The Trainer's ``processing_class``
     is published with the weights. With ``resume_from_checkpoint`` the run goes on where it was: no revision is
@@ -201,7 +201,7 @@ def _close(folder: Path) -> None:
 
 
 class EvaluateRevisions(_StateCallback):
-    """Measures benchmarks on the model of a Trainer: as it came, after each epoch, and after chosen steps.
+    """Measures benchmarks on the model of a Trainer: before training, after each epoch, and after chosen steps.
 
     The numbers go to the Trainer's trackers, into its ``log_history``, and into one table with the names that
     `PublishRevisions` gives. What the table already holds is skipped. Measuring changes no random state and no weight,
@@ -237,7 +237,7 @@ class EvaluateRevisions(_StateCallback):
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
-        """Join the trackers of the Trainer, and measure the model as it came."""
+        """Join the trackers of the Trainer, and measure the model before training."""
         # A callback cannot call `Trainer.log`. A tracker's callback continues the run that is open.
         if state.is_world_process_zero:
             self._trackers = [one() for one in get_reporting_integration_callbacks(args.report_to)]
@@ -303,7 +303,7 @@ def _unwrapped(model: Any) -> PreTrainedModel:
     bare = getattr(bare, "_orig_mod", bare)  # of torch.compile
     if not isinstance(bare, PreTrainedModel):
         raise ConfigError(
-            f"PublishRevisions publishes a PreTrainedModel of transformers, not a {type(bare).__name__}: "
+            f"The callback needs a PreTrainedModel of transformers, not a {type(bare).__name__}: "
             "merge adapters into their model, or publish with `hf_clipdyn.Publisher`."
         )
     return bare

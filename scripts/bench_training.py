@@ -203,7 +203,7 @@ class Batches(list[Any]):
 
 
 class Tars(IterableDataset[Any]):
-    """The stages of `open_clip_train.data.get_wds_dataset`, of which webdataset is left out.
+    """The stages of `open_clip_train.data.get_wds_dataset`, without webdataset.
 
     Shards are shuffled and split by worker; samples are read one after another, shuffled in a buffer, decoded by
     Pillow, transformed, tokenised one by one and batched in the worker.

@@ -25,7 +25,7 @@ class KeptTable:
     """A table that is computed once for all commands.
 
     Args:
-        what: what the table contains and of which data set, for the list of the caches.
+        what: contents and data set of the table, for the list of the caches.
         key: everything that the values depend on, as JSON can write it.
         dtypes: pandas' type of each column.
         items: the rows of the data set that the table must be about, in its column ``item``.

@@ -42,7 +42,7 @@ SimConvention: TypeAlias = Literal["mit", "shift"]
 _EPS = 2.2204e-16  # of the MIT benchmark's KL
 _UNIFORM_SHARE = 0.01  # mixed into both densities of the information gain
 _BUCKETS = 2**14
-_SORTED_WHOLE = 2**14  # up to so many values, sorting all of them is faster than counting in buckets
+_SORTED_WHOLE = 2**14  # up to this number of values, sorting them all is faster than counting in buckets
 
 
 def nss(saliency_map: ArrayLike, fixations: ArrayLike) -> float:

@@ -34,7 +34,7 @@ class Report:
         findings: what is wrong; empty if nothing is.
         has_manifest: False for suites that this package did not publish.
         deep: whether files were read and hashed.
-        hashed: the revisions of which every file was compared with a recorded hash; empty without ``deep``.
+        hashed: the revisions whose files were all compared with a recorded hash; empty without ``deep``.
         checkpoints: numbered weight files on `main`, which are checked too if there is no manifest.
     """
 
