@@ -109,9 +109,9 @@ class _StateCallback(TrainerCallback):
 class PublishRevisions(_StateCallback):
     """Publishes the model of a Trainer as revisions: before training, after each epoch, after chosen steps.
 
-    ``epoch-000`` is the model before training, ``epoch-003`` the one after three epochs, ``step-00000512`` the one after
-    512 optimiser steps. A run that stops inside an epoch ends with a revision of its last step. What is published is
-    on the disk before training goes on; threads copy it to the store and the Hub. The Trainer's ``processing_class``
+    ``epoch-000`` is the model before training, ``epoch-003`` the one after three epochs, ``step-00000512`` the one
+    after 512 optimiser steps. A run that stops inside an epoch ends with a revision of its last step. A revision is on
+    the disk before training goes on; threads copy it to the store and the Hub. The Trainer's ``processing_class``
     is published with the weights. With ``resume_from_checkpoint`` the run goes on where it was: no revision is
     published twice, and none is left out.
 
