@@ -3,12 +3,12 @@
 import ast
 import os
 import re
-import subprocess
 import sys
 from collections.abc import Callable
 from difflib import SequenceMatcher
 from pathlib import Path
 
+import forked
 import pytest
 import torch
 from transformers import CLIPModel, CLIPProcessor
@@ -22,11 +22,9 @@ QUICK = ["--epochs", "2", "--images", "256"]
 
 
 def _run(script: Path, output: Path) -> str:
-    done = subprocess.run(
+    done = forked.run(
         [sys.executable, script, "--output_dir", output, *QUICK],
         env=os.environ | {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout

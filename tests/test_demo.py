@@ -85,7 +85,6 @@ def test_what_measures_beside_training_ends_with_it_and_leaves_a_whole_table(
     with subprocess.Popen(
         command,
         cwd=tmp_path,
-        env=demo.environment,
         stderr=subprocess.PIPE,
         text=True,
         preexec_fn=as_in_a_terminal,

@@ -1,13 +1,12 @@
 """The cache of decoded pixels."""
 
 import io
-import os
 import resource
-import subprocess
 import sys
 from pathlib import Path
 
 import datasets
+import forked
 import numpy as np
 import pytest
 from PIL import Image
@@ -118,9 +117,8 @@ try:
 except DatasetError as error:
     print(error)
 """
-    done = subprocess.run(
-        [sys.executable, "-c", program], capture_output=True, text=True, env=os.environ, check=True
-    )
+    done = forked.run([sys.executable, "-c", program])
+    assert done.returncode == 0, done.stderr
     assert "Free some space" in done.stdout
     assert list((tmp_path / "clipdyn-pixels").iterdir()) == []
     assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] != 50_000
