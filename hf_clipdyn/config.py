@@ -460,7 +460,7 @@ def check_names(values: Mapping[Any, Any], where: str) -> None:
     check_keys(values, {f.name for f in dataclasses.fields(TrainingConfig)}, where)
 
 
-class _Parser(HfArgumentParser):
+class _Parser(HfArgumentParser):  # type: ignore[misc]  # not checked, hence Any
     """An argparse parser that reports errors in one sentence, without the usage of all flags."""
 
     def add_argument(self, *names: str, **kwargs: Any) -> argparse.Action:
@@ -470,9 +470,10 @@ class _Parser(HfArgumentParser):
             kwargs.pop("choices", None)  # an empty tuple would accept nothing
         if within is not None:
             kwargs["help"] += f" In {within}."
-        return super().add_argument(*names, **kwargs)
+        action: argparse.Action = super().add_argument(*names, **kwargs)
+        return action
 
-    def parse_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:  # type: ignore[override]
+    def parse_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:
         """As argparse does, with a hint for an unknown flag; its value may be a token and is not printed."""
         parsed, unknown = self.parse_known_args(args, namespace)
         if unknown:
@@ -505,7 +506,7 @@ def parse_training_config(argv: Sequence[str], *, prog: str = "train.py") -> Tra
         ConfigError: an unknown recipe, key or flag, or a value of the wrong kind.
     """
     parser = _Parser(
-        TrainingConfig,  # type: ignore[arg-type]  # transformers' annotation means an instance, its code the class
+        TrainingConfig,
         prog=prog,
         description="Train CLIP from scratch and publish every epoch as a revision.",
         allow_abbrev=False,

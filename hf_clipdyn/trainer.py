@@ -56,7 +56,7 @@ _OPEN: dict[Path, Publisher] = {}
 """The publisher of each run's folder in this process: a Trainer does not tell its callbacks of an error."""
 
 
-class _StateCallback(TrainerCallback):
+class _StateCallback(TrainerCallback):  # type: ignore[misc]  # not checked, hence Any
     """Calls `take` before training, after each epoch, and after chosen steps.
 
     A run that stops inside an epoch ends with its last step. What a killed run had not yet taken is taken when it is

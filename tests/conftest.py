@@ -39,6 +39,7 @@ CHECKOUT = Path(__file__).resolve().parents[1]
 # Tests of these files share a demo that takes minutes, or build wheels in the checkout. In parallel, all tests of a
 # group run in one process, one after another. (pytest 9.2 ignores the names that `--dist loadgroup` gives to tests.)
 GROUPS = {
+    "test_by_feature.py": "demo",  # reads the data set that the demo has rendered
     "test_demo.py": "demo",
     "test_docs.py": "demo",
     "test_scripts.py": "wheel",

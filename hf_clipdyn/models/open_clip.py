@@ -235,7 +235,7 @@ def from_open_clip(state_dict: "Mapping[str, Tensor]", config: "CLIPConfig") -> 
         )
     model: CLIPModel = CLIPModel(config).eval()
     if "logit_scale" in weights:
-        model.to(dtype=weights["logit_scale"].dtype)  # type: ignore[call-arg]  # hidden by a decorator
+        model.to(dtype=weights["logit_scale"].dtype)
     own = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
     given = {name: tuple(tensor.shape) for name, tensor in weights.items()}
     if own != given:
