@@ -21,6 +21,7 @@ __all__ = [
     "Converter",
     "checkpoint_epoch",
     "clip_config_of",
+    "clip_weights",
     "from_open_clip",
     "image_processor_of",
     "open_clip_config",
@@ -222,17 +223,7 @@ def from_open_clip(state_dict: "Mapping[str, Tensor]", config: "CLIPConfig") -> 
     """
     from transformers import CLIPModel
 
-    try:
-        weights = dict(_to_transformers(state_dict))
-    except (RuntimeError, ValueError) as error:  # fewer rows than query, key and value
-        raise ModelError(
-            f"The checkpoint's attention weights cannot be divided in three ({error})."
-        ) from error
-    whole = sorted(name for name, tensor in weights.items() if not tensor.is_floating_point())
-    if whole:
-        raise ModelError(
-            f"The checkpoint contains {len(whole)} tensors of whole numbers, for example {whole[0]}: expected weights."
-        )
+    weights = clip_weights(state_dict)
     model: CLIPModel = CLIPModel(config).eval()
     if "logit_scale" in weights:
         model.to(dtype=weights["logit_scale"].dtype)  # type: ignore[call-arg]  # hidden by a decorator
@@ -246,6 +237,26 @@ def from_open_clip(state_dict: "Mapping[str, Tensor]", config: "CLIPConfig") -> 
         )
     model.load_state_dict(weights)
     return model
+
+
+def clip_weights(state_dict: "Mapping[str, Tensor]") -> "dict[str, Tensor]":
+    """The tensors of an open_clip state dict by their names in CLIPModel; only the two projections are copied.
+
+    Raises:
+        ModelError: a tensor of whole numbers, or attention weights that are not those of query, key and value.
+    """
+    try:
+        weights = dict(_to_transformers(state_dict))
+    except (RuntimeError, ValueError) as error:  # fewer rows than query, key and value
+        raise ModelError(
+            f"The checkpoint's attention weights cannot be divided in three ({error})."
+        ) from error
+    whole = sorted(name for name, tensor in weights.items() if not tensor.is_floating_point())
+    if whole:
+        raise ModelError(
+            f"The checkpoint contains {len(whole)} tensors of whole numbers, for example {whole[0]}: expected weights."
+        )
+    return weights
 
 
 def to_open_clip(state_dict: "Mapping[str, Tensor]") -> "dict[str, Tensor]":
@@ -294,7 +305,7 @@ def _to_transformers(state_dict: "Mapping[str, Tensor]") -> "Iterator[tuple[str,
 
 
 class Converter:
-    """Writes checkpoints of one open_clip architecture as a CLIPModel with its processor.
+    """Writes checkpoints of one open_clip architecture as a CLIPModel with its processor, or its settings alone.
 
     Args:
         model: open_clip's name of the architecture, `ViT-B-16-quickgelu`.
@@ -311,6 +322,7 @@ class Converter:
 
         theirs = open_clip_config(model)
         self.config = clip_config_of(theirs)
+        self.config.architectures = ["CLIPModel"]
         tokenizer = clip_tokenizer(theirs["text_cfg"]["context_length"])
         if len(tokenizer) != theirs["text_cfg"]["vocab_size"]:
             raise ModelError(
@@ -325,6 +337,11 @@ class Converter:
             ModelError: the checkpoint cannot be read, or is not of this architecture.
         """
         from_open_clip(read_state_dict(checkpoint), self.config).save_pretrained(folder)
+        self._processor.save_pretrained(folder)
+
+    def save_settings(self, folder: Path) -> None:
+        """Write the configuration and the processor, which are those of every checkpoint, without any weights."""
+        self.config.save_pretrained(folder)
         self._processor.save_pretrained(folder)
 
 
