@@ -423,7 +423,8 @@ def repair(
 @app.command()
 def report(
     results: Annotated[
-        list[Path], typer.Argument(help="Tables of `clipdyn evaluate`; their runs are overlaid.")
+        list[Path],
+        typer.Argument(help="Tables of `clipdyn evaluate`, or folders with results.parquet, overlaid."),
     ],
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Folder for index.html, the figures and model cards.")
