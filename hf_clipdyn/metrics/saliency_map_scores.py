@@ -42,7 +42,7 @@ SimConvention: TypeAlias = Literal["mit", "shift"]
 _EPS = 2.2204e-16  # of the MIT benchmark's KL
 _UNIFORM_SHARE = 0.01  # mixed into both densities of the information gain
 _BUCKETS = 2**14
-_BAND = 2**15
+_BAND = 2**15  # pixels of a map that are worked on together, so that they stay in a processor's cache
 _SORTED_WHOLE = 2**12  # up to this number of values, sorting them all is faster than counting in buckets
 
 
@@ -257,11 +257,9 @@ class SaliencyMap:
 
         One value is 0, so that it is at least that of a single 0 among equal values, and the subtraction is harmless.
         """
-        return (
-            0.0
-            if self.stretched is None
-            else float(np.sqrt(_relative_covariance(self.stretched, self.stretched)))
-        )
+        if self.stretched is None:
+            return 0.0
+        return float(np.sqrt(_relative_covariance(self.stretched, self.stretched)))
 
     @cached_property
     def stretched(self) -> Floats | None:
@@ -543,7 +541,7 @@ def _information_gain(pair: _Pair) -> float:
 
 
 def _bands(values: Floats) -> Iterator[Floats]:
-    """Parts of a map that a processor's cache can hold."""
+    """A map in bands of some rows each."""
     rows = max(1, _BAND // values.shape[1])
     return (values[start : start + rows] for start in range(0, len(values), rows))
 

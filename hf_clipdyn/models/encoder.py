@@ -446,10 +446,10 @@ def read_model(folder: Path, config: Any, **where: Any) -> Any:
     Raises:
         ModelError: the weights cannot be read, or are not those of the configuration.
     """
-    _check_size(folder, config)
     theirs = open_clip_checkpoint(folder)
     if theirs is not None:
         return _converted(theirs, config, **where)
+    _check_size(folder, config)
     if config.model_type == "timm_wrapper":
         where["config"] = config  # without the head; others are as their file says
     with _readable(folder), warnings.catch_warnings():

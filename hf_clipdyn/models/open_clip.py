@@ -221,13 +221,12 @@ def from_open_clip(state_dict: "Mapping[str, Tensor]", config: "CLIPConfig") -> 
     Raises:
         ModelError: names or shapes are not those of the configuration.
     """
+    import torch
     from transformers import CLIPModel
 
     weights = clip_weights(state_dict)
-    model: CLIPModel = CLIPModel(config).eval()
-    if "logit_scale" in weights:
-        model.to(dtype=weights["logit_scale"].dtype)  # type: ignore[call-arg]  # hidden by a decorator
-    own = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
+    with torch.device("meta"):  # so that no memory is taken for another model
+        own = {name: tuple(tensor.shape) for name, tensor in CLIPModel(config).state_dict().items()}
     given = {name: tuple(tensor.shape) for name, tensor in weights.items()}
     if own != given:
         wrong = sorted(name for name in own.keys() | given.keys() if own.get(name) != given.get(name))
@@ -235,6 +234,8 @@ def from_open_clip(state_dict: "Mapping[str, Tensor]", config: "CLIPConfig") -> 
             f"The checkpoint does not fit the named model: {len(wrong)} tensors are missing, left over or of "
             f"another shape, for example {wrong[0]} (given {given.get(wrong[0])}, expected {own.get(wrong[0])})."
         )
+    model: CLIPModel = CLIPModel(config).eval()
+    model.to(dtype=weights["logit_scale"].dtype)  # type: ignore[call-arg]  # hidden by a decorator
     model.load_state_dict(weights)
     return model
 

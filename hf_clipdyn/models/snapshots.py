@@ -161,9 +161,6 @@ def weight_files(folder: Path) -> list[Path]:
     older = folder / "pytorch_model.bin"
     if older.is_file():
         return [older]
-    theirs = open_clip_checkpoint(folder)
-    if theirs is not None:
-        return [theirs]
     raise ModelError(f"{folder} has no weights: expected model.safetensors.")
 
 
@@ -173,11 +170,13 @@ def open_clip_name(checkpoint: Path) -> str:
 
 
 def open_clip_checkpoint(folder: Path) -> Path | None:
-    """The checkpoint of open_clip beside the settings of a CLIPModel, where these are its only weights."""
-    links = [folder / name for name in _OPEN_CLIP_WEIGHTS if (folder / name).is_file()]
-    if not links or any(folder.glob("model*.safetensors")) or any(folder.glob("pytorch_model*.bin")):
-        return None
-    return links[0].readlink() if links[0].is_symlink() else links[0]  # errors give the user's own name
+    """The checkpoint to which a folder of settings has a link by `open_clip_name`; None for any other folder.
+
+    A repository may have a file of that name; in a store it is a relative link.
+    """
+    links = [folder / name for name in _OPEN_CLIP_WEIGHTS]
+    targets = [link.readlink() for link in links if link.is_symlink()]
+    return next((target for target in targets if target.is_absolute()), None)
 
 
 def _indexed(index: Path) -> list[Path]:

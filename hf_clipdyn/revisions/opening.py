@@ -249,15 +249,22 @@ def _open_folder(folder: Path, token: str | None) -> Series:
     checkpoint = checkpoint_name(folder)
     series = _Folder(folder) if checkpoint is None else _Folder(folder.parent, checkpoint)
     if not any(model.files for model in series.repository.models().values()):
-        stored = sorted(path.name for path in folder.glob("models--*"))
-        hint = (
-            f"It is a store: give {', '.join(one[8:].replace('--', '/') for one in stored[:3])} with --store {folder}."
-            if stored
-            else "Expected config.json beside model.safetensors (merge an adapter into its model first), a Trainer's "
-            "checkpoint-* folders, or the output_dir of `clipdyn train`."
-        )
-        raise ConfigError(f"The folder {folder} holds no model. {hint}")
+        raise ConfigError(f"The folder {folder} holds no model. {_hint(folder)}")
     return series
+
+
+def _hint(folder: Path) -> str:
+    """What to give instead of a folder without a model."""
+    stored = sorted(path.name[8:].replace("--", "/") for path in folder.glob("models--*"))
+    if stored:
+        return f"It is a store: give {', '.join(stored[:3])} with --store {folder}."
+    runs = sorted(str(path.parents[1]) for path in folder.glob("*/publishing/run.json"))
+    if runs:
+        return f"It holds runs: give one or several of them, for example {runs[0]}."
+    return (
+        "Expected config.json beside model.safetensors (merge an adapter into its model first), a Trainer's "
+        "checkpoint-* folders, or the output_dir of `clipdyn train`."
+    )
 
 
 def _holds(store: Name | None, repo_id: str) -> bool:

@@ -164,6 +164,10 @@ def test_a_run_is_its_folder_or_its_name_below_runs_and_one_that_was_pushed_is_a
         == list_revisions(Path("runs/demo").absolute(), store="elsewhere")
         == named
     )
+    with pytest.raises(
+        ConfigError, match=r"It holds runs: give one or several of them, for example .*runs/demo"
+    ):
+        list_revisions("runs")
     with pytest.raises(ConfigError, match=r"It is a store: give local/demo with --store"):
         list_revisions("runs/demo/hub")
     shutil.copytree(tmp_path / "runs" / "demo", tmp_path / "runs" / "again", symlinks=True)

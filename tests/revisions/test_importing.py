@@ -371,12 +371,12 @@ def test_a_plain_folder_is_exported_and_other_names_are_one_sentence(
         ((tmp_path / "mine", tmp_path / "mine"), "is a folder: name the file to write"),
         (
             (tmp_path / "mine", tmp_path / "a.pt", "--revision", "epoch-007"),
-            "there is no revision 'epoch-007'",
+            "There is no revision 'epoch-007'",
         ),
         ((tmp_path / "none", tmp_path / "a.pt"), "neither a folder here nor a name that the Hub accepts"),
     ):
         assert _run("export-open-clip", *arguments) == 2
-        assert said in capsys.readouterr().err.lower()
+        assert said in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
