@@ -244,9 +244,10 @@ def evaluate(
         if dry_run:
             from hf_clipdyn.evaluation.config import EvaluationConfig
             from hf_clipdyn.evaluation.dry_run import dry_run as measure
+            from hf_clipdyn.evaluation.evaluate import of_each
 
-            for one in EvaluationConfig(**given).each:
-                typer.echo(measure(one).message)
+            for found in of_each(EvaluationConfig(**given), measure):
+                typer.echo(found.message)
             return
         if submit is not None:
             typer.echo(_submitted(context, given))
@@ -422,7 +423,8 @@ def repair(
 @app.command()
 def report(
     results: Annotated[
-        list[Path], typer.Argument(help="Tables of `clipdyn evaluate`; their runs are overlaid.")
+        list[Path],
+        typer.Argument(help="Tables of `clipdyn evaluate`, or folders with results.parquet, overlaid."),
     ],
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Folder for index.html, the figures and model cards.")

@@ -29,6 +29,7 @@ from hf_clipdyn.errors import ConfigError
 from hf_clipdyn.evaluation import evaluate_model
 from hf_clipdyn.progress import library_bars
 from hf_clipdyn.revisions import Publisher, RevisionRecord, epoch_name, step_name
+from hf_clipdyn.schema import valid_repo_name
 
 __all__ = ["EvaluateRevisions", "PublishRevisions"]
 
@@ -257,7 +258,7 @@ class EvaluateRevisions(_StateCallback):
             _whole(kwargs["model"]),
             processor,
             self._benchmarks,
-            repo_id=self._repo_id or args.hub_model_id or f"local/{folder.resolve().name}",
+            repo_id=self._repo_id or args.hub_model_id or f"local/{valid_repo_name(folder.resolve().name)}",
             revision=record.name,
             epoch=record.epoch,
             step=record.step,

@@ -93,6 +93,26 @@ def test_a_model_object_gives_the_numbers_of_its_published_revision(
     pd.testing.assert_series_equal(values(live), values(published))
     assert model.training
     assert set(live["parameters"]) == {sum(one.numel() for one in model.parameters())}
+    assert set(live["model_class"]) == {"CLIPModel"}
+    assert set(published["processor_class"]) == {"CLIPProcessor"}
+
+
+def test_the_name_of_a_model_object_is_only_a_name(
+    tmp_path: Path,
+    processor: CLIPProcessor,
+    photographs: dict[str, Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (tmp_path / "mine").mkdir()  # no model: opening it is an error
+    monkeypatch.chdir(tmp_path)
+    table = evaluate_model(
+        make_model("clip"), processor, BENCHMARK, repo_id="mine", data_dirs=photographs, **SMALL
+    )
+    assert set(table["repo_id"]) == {"mine"}
+    with pytest.raises(
+        ConfigError, match="The name of the model is 'my model', which the Hub does not accept"
+    ):
+        evaluate_model(make_model("clip"), processor, BENCHMARK, repo_id="my model")
 
 
 def test_what_needs_published_revisions_is_refused(processor: CLIPProcessor) -> None:
