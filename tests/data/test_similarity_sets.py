@@ -99,7 +99,7 @@ def judged(dataset: Any) -> set[tuple[str, str, str, bool]]:
 
 def test_the_last_of_three_objects_is_the_odd_one(load: Load, tree: Tree) -> None:
     splits = load("things", data_dir=tree("things"))
-    assert set(splits) == {"train", "validation"}
+    assert set(splits) == {"train", "validation", "testset1"}
     asked = {("aardvark", "abacus", "zebra", False), ("anchor", "aardvark", "bat1", False)}
     repeated = {
         ("anchor", "bat1", "bat2", True),
@@ -107,6 +107,7 @@ def test_the_last_of_three_objects_is_the_odd_one(load: Load, tree: Tree) -> Non
         ("anchor", "bat2", "bat1", True),
     }
     assert judged(splits["train"]) == asked | repeated
+    assert judged(splits["testset1"]) == {(*names, False) for *names, _ in repeated}
     assert splits["validation"]["image_id"] == ["aardvark", "abacus", "zebra", "anchor", "bat1", "bat2"]
     assert splits["validation"]["is_reference"] == [True, True, False, True, True, True]
 

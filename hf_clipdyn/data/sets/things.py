@@ -12,7 +12,7 @@ from hf_clipdyn.data.tables import lines_of, read_csv, read_npy, read_whole_numb
 from hf_clipdyn.errors import DatasetError
 
 _TABLE = "triplets_large_final_correctednc_correctedorder.csv"
-_OFFICIAL = {"train": "trainset.txt", "validation": "validationset.txt"}
+_OFFICIAL = {"train": "trainset.txt", "validation": "validationset.txt", "testset1": "testset1.txt"}
 _PREPARED = {"train": "train_90.npy", "validation": "test_10.npy"}
 _REPEATED = ("testset1.txt", "testset2.txt", "testset3.txt")
 _CONCEPTS = 1854
@@ -26,7 +26,8 @@ class Things(DataBuilder):
 
     - the project's text files (``triplet_dataset/*.txt`` with ``unique_id.txt``): splits ``train`` and ``validation``;
       both contain the judgements of ``testset1`` to ``testset3`` too, which were repeated to measure agreement between
-      people (``testset2_repeat`` asks the same people again and is left out);
+      people (``testset2_repeat`` asks the same people again and is left out); split ``testset1``, which some papers
+      score, contains only its own;
     - its table of all judgements (``triplets_large_final_correctednc_correctedorder.csv``): split ``complete``; of one
       person's answers to one triplet the first counts;
     - the files of the alignment papers (``triplets/train_90.npy`` and ``test_10.npy`` with ``things_concepts.tsv``).
@@ -39,7 +40,7 @@ class Things(DataBuilder):
     metadata = DatasetMetadata(
         kind="odd_one_out",
         title="THINGS odd-one-out",
-        rows=dict.fromkeys(("train", "validation", "complete"), _CONCEPTS),
+        rows=dict.fromkeys(("train", "validation", "testset1", "complete"), _CONCEPTS),
         licence="judgements CC BY 4.0; photographs for research only",
         licence_id="other",
         where="osf.io/f5rn6 (judgements) and osf.io/jum2f (photographs)",
@@ -66,7 +67,7 @@ class Things(DataBuilder):
 
     def rows(self, split: str) -> Rows:
         triplets = self._triplets(split)
-        repeated = self._repeated() if split != "complete" else np.empty((0, 3), np.int64)
+        repeated = self._repeated() if split in ("train", "validation") else np.empty((0, 3), np.int64)
         every = np.concatenate([triplets, repeated])
         only_repeated = np.repeat([False, True], [len(triplets), len(repeated)])
         order = np.argsort(every[:, 2], kind="stable")
