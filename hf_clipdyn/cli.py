@@ -345,6 +345,61 @@ def import_open_clip(
 
 
 @app.command()
+def parity(
+    repo: Annotated[str, typer.Argument(help="Model with published values, openai/clip-vit-base-patch16.")],
+    data_dir: Annotated[
+        list[str], typer.Option(help="NAME=PATH: folder of tid2013, nights or things.", metavar="NAME=PATH")
+    ],
+    revision: Annotated[str | None, typer.Option(help="Revision. Default: the last one.")] = None,
+    beside: Annotated[
+        str | None, typer.Option(help="Show the values of this model beside one that has none.")
+    ] = None,
+    published: Annotated[
+        Path | None, typer.Option(help="CSV of published values. Default: those of 2024.")
+    ] = None,
+    store: Annotated[Path | None, typer.Option(help="Folder of a local store. Default: the Hub.")] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="CSV to write.")] = None,
+    device: Annotated[str | None, typer.Option(help="Device. Default: the GPU if there is one.")] = None,
+    batch_size: Annotated[int, typer.Option(help="Images per forward pass.", min=1)] = 128,
+    quiet: Quiet = False,
+) -> None:
+    """Set each layer of a model beside the value that was published for it in 2024."""
+    from hf_clipdyn.evaluation.parity import parity as measure
+    from hf_clipdyn.evaluation.parity import render_parity, summarise_parity
+    from hf_clipdyn.progress import draws_bars
+
+    with _reading(repo, store):
+        table = measure(
+            repo,
+            data_dirs=_named_paths(data_dir),
+            revision=revision,
+            beside=beside,
+            published=published,
+            store=store,
+            device=device,
+            batch_size=batch_size,
+            show_progress=draws_bars() and not quiet,
+        )
+    typer.echo(render_parity(table))
+    for sentence in summarise_parity(table):
+        typer.echo(f"- {sentence}")
+    if output is not None:
+        table.to_csv(output, index=False)
+        typer.echo(f"Wrote {output}.")
+
+
+def _named_paths(given: list[str]) -> dict[str, Path]:
+    """``NAME=PATH`` arguments."""
+    found = {}
+    for one in given:
+        name, equals, path = one.partition("=")
+        if not (name and equals and path):
+            raise ConfigError(f"--data-dir is {one!r}: write NAME=PATH, as tid2013=/data/tid2013.")
+        found[name] = Path(path).expanduser()
+    return found
+
+
+@app.command()
 def prepare(
     name: Annotated[str, typer.Argument(help="Data set, as `clipdyn datasets` lists it.")],
     output: Annotated[
