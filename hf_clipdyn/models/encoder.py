@@ -30,7 +30,7 @@ from transformers import (
     TimmWrapperImageProcessor,
 )
 from transformers.models.auto.modeling_auto import MODEL_MAPPING_NAMES
-from transformers.models.auto.processing_auto import PROCESSOR_MAPPING_NAMES  # type: ignore[attr-defined]
+from transformers.models.auto.processing_auto import PROCESSOR_MAPPING_NAMES
 
 from hf_clipdyn.errors import ModelError, shorten
 from hf_clipdyn.memory import keep_freed_blocks

@@ -235,7 +235,7 @@ def from_open_clip(state_dict: "Mapping[str, Tensor]", config: "CLIPConfig") -> 
             f"another shape, for example {wrong[0]} (given {given.get(wrong[0])}, expected {own.get(wrong[0])})."
         )
     model: CLIPModel = CLIPModel(config).eval()
-    model.to(dtype=weights["logit_scale"].dtype)  # type: ignore[call-arg]  # hidden by a decorator
+    model.to(dtype=weights["logit_scale"].dtype)
     model.load_state_dict(weights)
     return model
 
