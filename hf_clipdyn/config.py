@@ -26,10 +26,12 @@ from hf_clipdyn.schema import checked_repo_id, valid_repo_name
 __all__ = [
     "TrainingConfig",
     "check_names",
+    "field_values",
     "parse_training_config",
     "read_recipe",
     "recipe_names",
     "recipe_path",
+    "training_parser",
 ]
 
 _RECIPES = Path(__file__).resolve().parent / "recipes"
@@ -491,19 +493,8 @@ class _Parser(HfArgumentParser):
         raise ConfigError(f"{message[:1].upper()}{message[1:]}{end} See `{self.prog} --help`.")
 
 
-def parse_training_config(argv: Sequence[str], *, prog: str = "train.py") -> TrainingConfig:
-    """Read ``--config RECIPE`` and the flags that change it.
-
-    The recipe's values go through the parser like flags, so ``1e-3``, a text in YAML, is a number, and a text
-    instead of a number is an error.
-
-    Args:
-        argv: the arguments after the command's name.
-        prog: the command's name in the help text.
-
-    Raises:
-        ConfigError: an unknown recipe, key or flag, or a value of the wrong kind.
-    """
+def training_parser(prog: str) -> HfArgumentParser:
+    """A parser of ``--config`` and of a flag for each field of `TrainingConfig`."""
     parser = _Parser(
         TrainingConfig,  # type: ignore[arg-type]  # transformers' annotation means an instance, its code the class
         prog=prog,
@@ -513,18 +504,49 @@ def parse_training_config(argv: Sequence[str], *, prog: str = "train.py") -> Tra
     parser.add_argument(
         "--config", help=f"A recipe ({', '.join(recipe_names())}) or a YAML file with the fields below."
     )
-    given = list(argv)
-    config = parser.parse_known_args(given)[0].config
-    if config is not None:
-        path = recipe_path(config)
-        recipe = read_recipe(path)
-        # One word for both: a value that begins with a dash is no flag.
-        flags = [f"--{key}={value}" for key, value in recipe.items() if value is not None]
-        try:
-            defaults = vars(parser.parse_args(flags))
-        except ConfigError as error:
-            raise ConfigError(f"{path}: {error}") from error
-        parser.set_defaults(**{key: defaults[key] for key in recipe})
-    values = vars(parser.parse_args(given))
-    del values["config"]
-    return TrainingConfig(**values)
+    return parser
+
+
+def field_values(
+    parser: HfArgumentParser, recipe: Mapping[str, Any], where: str, argv: Sequence[str]
+) -> dict[str, Any]:
+    """The fields of a `TrainingConfig`: the flags', else the recipe's, else the defaults.
+
+    The recipe's values go through the parser like flags, so ``1e-3``, a text in YAML, is a number, and a text
+    instead of a number is an error.
+
+    Args:
+        parser: a new one.
+        recipe: values by field.
+        where: it is read, for messages.
+        argv: flags.
+
+    Raises:
+        ConfigError: an unknown flag, or a value of the wrong kind.
+    """
+    # One word for both: a value that begins with a dash is no flag.
+    flags = [f"--{key}={value}" for key, value in recipe.items() if value is not None]
+    try:
+        defaults = vars(parser.parse_args(flags))
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error}") from error
+    parser.set_defaults(**{key: defaults[key] for key in recipe})
+    values = vars(parser.parse_args(list(argv)))
+    return {one.name: values[one.name] for one in dataclasses.fields(TrainingConfig)}
+
+
+def parse_training_config(argv: Sequence[str], *, prog: str = "train.py") -> TrainingConfig:
+    """Read ``--config RECIPE`` and the flags that change it; see `field_values`.
+
+    Args:
+        argv: the arguments after the command's name.
+        prog: the command's name in the help text.
+
+    Raises:
+        ConfigError: an unknown recipe, key or flag, or a value of the wrong kind.
+    """
+    parser = training_parser(prog)
+    config = parser.parse_known_args(list(argv))[0].config
+    path = None if config is None else recipe_path(config)
+    recipe = {} if path is None else read_recipe(path)
+    return TrainingConfig(**field_values(parser, recipe, str(path), argv))

@@ -1,4 +1,4 @@
-"""YAML files that give each option its value, and hold nothing else."""
+"""YAML files that give each option its value, and hold nothing else; a grid is nested two levels deeper."""
 
 import re
 from collections.abc import Collection, Iterable
@@ -15,15 +15,16 @@ __all__ = ["check_keys", "read_flat_yaml"]
 _LARGEST = 2**20  # bytes
 
 
-def read_flat_yaml(path: Path, *, lists: bool = False) -> dict[Any, Any]:
+def read_flat_yaml(path: Path, *, lists: bool = False, levels: int = 1) -> dict[Any, Any]:
     """The keys and values of a YAML file; neither is checked.
 
     Args:
         path: the file.
         lists: whether a value may be a list of single values.
+        levels: of collections, the file's own mapping included.
 
     Raises:
-        ConfigError: it cannot be read, is no YAML, is no mapping, or holds a nested collection.
+        ConfigError: it cannot be read, is no YAML, is no mapping, or is nested more deeply.
     """
     try:
         status = path.stat()
@@ -34,7 +35,7 @@ def read_flat_yaml(path: Path, *, lists: bool = False) -> dict[Any, Any]:
                 f"{path} has {status.st_size} bytes: give a short mapping of options to values."
             )
         text = path.read_text(encoding="utf-8")
-        _check_flat(text, path, lists)
+        _check_flat(text, path, lists, levels)
         values = yaml.safe_load(text)
     except ConfigError:
         raise
@@ -62,8 +63,8 @@ def check_keys(keys: Iterable[Any], known: Collection[str], where: str) -> None:
             raise UnknownNameError(f"field in {where}:", str(key), known)
 
 
-def _check_flat(text: str, path: Path, lists: bool) -> None:
-    """Refuse collections within the mapping, and aliases: built or printed, they could fill the memory.
+def _check_flat(text: str, path: Path, lists: bool, levels: int) -> None:
+    """Refuse collections below these levels, and aliases: built or printed, they could fill the memory.
 
     The events of a file come one by one, however deeply it is nested.
     """
@@ -74,7 +75,7 @@ def _check_flat(text: str, path: Path, lists: bool) -> None:
             raise ConfigError(f"There is an alias in {line}{path}: give each field its value.")
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
-            if depth > 1 and not (lists and depth == 2 and isinstance(event, yaml.SequenceStartEvent)):
+            if depth > levels and not (lists and depth == 2 and isinstance(event, yaml.SequenceStartEvent)):
                 raise ConfigError(f"There is a collection in {line}{path}: give each field one value.")
         depth -= isinstance(event, yaml.CollectionEndEvent)
 
