@@ -283,7 +283,7 @@ class TrainingConfig:
     hub_model_id: str | None = option(
         None,
         "Repository of the revisions, as owner/name; {scale} and {seed} are filled in: me/run-{scale}-seed{seed} "
-        "gives each scale and seed its own repository. Default: local/<output folder>.",
+        "gives each scale and seed its own repository; a grid also fills in {name}. Default: local/<output folder>.",
     )
     hub_token: str | None = option(None, "Token for the Hub. Default: the one that you are logged in with.")
     hub_private_repo: bool = option(False, "Create a private repository.")
@@ -340,7 +340,8 @@ class TrainingConfig:
         if self.repository is not None:
             if "{" in self.repository:
                 raise ConfigError(
-                    f"hub_model_id is {self.hub_model_id!r}: only {{scale}} and {{seed}} can be filled in."
+                    f"hub_model_id is {self.hub_model_id!r}: only {{scale}} and {{seed}} can be filled in, and "
+                    "{name} in a grid."
                 )
             checked_repo_id(self.repository, what="hub_model_id", owner=self.push_to_hub)
 
@@ -502,7 +503,9 @@ def training_parser(prog: str) -> HfArgumentParser:
         allow_abbrev=False,
     )
     parser.add_argument(
-        "--config", help=f"A recipe ({', '.join(recipe_names())}) or a YAML file with the fields below."
+        "--config",
+        help=f"A recipe ({', '.join(recipe_names())}), a YAML file with the fields below, or one with a grid of runs: "
+        "`defaults:` and a list `runs:` over them.",
     )
     return parser
 

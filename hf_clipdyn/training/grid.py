@@ -137,12 +137,10 @@ class Grid(Work):
     def of(cls, config: TrainingConfig) -> Self:
         """A grid of one run."""
         folder = output_folder(config)
-        resume = config.resume_from_checkpoint or "true"
-        run = Run(
-            valid_repo_name(folder.name),
-            replace(config, output_dir=str(folder), resume_from_checkpoint=resume),
-        )
-        return cls([run], folder, "the run")
+        resume = config.resume_from_checkpoint
+        resume = "true" if str(resume).lower() in ("none", "false") else resume
+        config = replace(config, output_dir=str(folder), resume_from_checkpoint=resume)
+        return cls([Run(valid_repo_name(folder.name), config)], folder, "the run")
 
     @classmethod
     def read(cls, path: Path, flags: Sequence[str] = ()) -> Self | None:
@@ -277,9 +275,7 @@ def _run(values: dict[str, Any], name: Any, parent: Path | None, where: str) -> 
             given["hub_model_id"] = given["hub_model_id"].replace("{name}", name)
         if parent is not None:
             given["output_dir"] = str(parent / name)
-        return Run(
-            name, replace(config, **given, resume_from_checkpoint=config.resume_from_checkpoint or "true")
-        )
+        return Run(name, replace(config, **given, resume_from_checkpoint="true"))
     except UnknownNameError:
         raise
     except ConfigError as error:

@@ -189,7 +189,7 @@ def test_a_killed_shard_is_named_and_the_same_command_runs_what_it_lacks(
     killer.join()
     logs = output.with_suffix(".logs")
     assert code == 1
-    assert f"Shard 1/2 was killed by signal 9 (its log is {logs / '1-of-2.log'})." in error
+    assert f"Shard 1-of-2 was killed by signal 9 (its log is {logs / '1-of-2.log'})." in error
     assert "Repeat the command: it starts what is missing. 6 of 12 cells are missing:" in error
     assert "Traceback" not in error
     before = {file: file.stat().st_mtime_ns for file in cells_folder(output).glob("*.parquet")}

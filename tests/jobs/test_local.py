@@ -24,6 +24,7 @@ def test_a_killed_job_is_named_and_the_same_call_runs_only_that(one_is_killed: P
     assert "cifar10" in (work.logs / "a.log").read_text()
 
 
+@pytest.mark.slow
 def test_jobs_in_turn_print_here_and_a_failed_one_does_not_stop_the_next(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:

@@ -313,6 +313,23 @@ def test_a_run_whose_end_slurm_announces_saves_a_checkpoint_is_requeued_and_ends
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+def test_several_tasks_of_a_job_train_one_run_together(
+    flags: Callable[..., list[str]], clipdyn: Clipdyn, tmp_path: Path
+) -> None:
+    settings = ("cluster=local", "timeout_min=10", "tasks_per_node=2")
+    words = [*flags(num_train_epochs=1, per_device_train_batch_size=12), "--submit=slurm"]
+    words += [f"--submit-setting={one}" for one in settings]
+    assert clipdyn(*words)[1].startswith("Submitted 1 run to Slurm, jobs ")
+    started = [one for one in psutil.Process().children() if "submitit.local._local" in one.cmdline()]
+    assert not psutil.wait_procs(started, timeout=300)[1]
+    logs = "".join(path.read_text() for path in (tmp_path / "run.logs").glob("*/*_log.*"))
+    assert "2 processes" in logs, logs
+    assert "Run: 1 epoch of 5 steps of 24 images" in logs
+    assert clipdyn(*words)[1].startswith("The run is complete")
+
+
+@pytest.mark.slow
 def test_sigterm_ends_all_runs_with_checkpoints(study: Callable[..., list[str]], tmp_path: Path) -> None:
     words = [*study("SIGCONT"), "--num_train_epochs=500", "--submit=local", "--submit-setting=parallel=2"]
     process = psutil.Popen([sys.executable, "-m", "hf_clipdyn", "train", *words], cwd=tmp_path)
