@@ -33,7 +33,7 @@ class Block:
 
     @property
     def file(self) -> str | None:
-        return self.note if self.note.endswith((".py", ".yaml")) else None
+        return self.note if re.fullmatch(r"\S+\.(py|yaml)", self.note) else None
 
     @property
     def commands(self) -> list[str]:
