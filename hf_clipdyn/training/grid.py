@@ -153,7 +153,7 @@ class Grid(Work):
         Raises:
             ConfigError: an unknown key, a wrong value, or runs that are not apart.
         """
-        file = read_flat_yaml(path, levels=3)
+        file = read_flat_yaml(path, nested=_KEYS)
         if not set(_KEYS) & set(file):
             return None
         check_keys(file, _KEYS, str(path))
