@@ -270,17 +270,14 @@ def evaluate(
 def _submitted(context: typer.Context, given: dict[str, Any]) -> str:
     from hf_clipdyn.evaluation.config import EvaluationConfig
     from hf_clipdyn.evaluation.options import given_words
-    from hf_clipdyn.evaluation.submit import OF_THE_WHOLE, Submission, submit
+    from hf_clipdyn.evaluation.submit import OF_THE_WHOLE, Shards
+    from hf_clipdyn.jobs import submit
 
     asked = context.params
-    submission = Submission(
-        EvaluationConfig(**given),
-        given_words(context, without=OF_THE_WHOLE),
-        asked["submit"],
-        asked["shards"],
-        asked["submit_setting"] or (),
-    )
-    return submit(submission, print_command=asked["print_command"])
+    words = given_words(context, without=OF_THE_WHOLE)
+    work = Shards(EvaluationConfig(**given), words, asked["shards"])
+    settings = asked["submit_setting"] or ()
+    return submit(work, asked["submit"], settings, print_command=asked["print_command"])
 
 
 @app.command()
@@ -522,13 +519,24 @@ def revisions(
 def train(context: typer.Context) -> None:
     """Train CLIP and publish every epoch: `clipdyn train --config demo`, `clipdyn train --help`.
 
+    The file of `--config` may be a grid: `defaults:`, and a list `runs:` over them. `--submit` starts runs as jobs.
+
     Under `accelerate launch` or `torchrun`, scripts/train.py is the same command.
     """
-    from hf_clipdyn.config import parse_training_config
+    from hf_clipdyn.jobs import run_in_turn, submit
     from hf_clipdyn.training import dry_run
     from hf_clipdyn.training import train as run_training
+    from hf_clipdyn.training.grid import Command
 
-    config = parse_training_config(context.args, prog="clipdyn train")
+    asked = Command.parse(context.args)
+    if asked.grid is not None:
+        if asked.scheduler is None:
+            typer.echo(run_in_turn(asked.grid))
+        else:
+            typer.echo(submit(asked.grid, asked.scheduler, asked.settings, print_command=asked.print_command))
+        return
+    config = asked.config
+    assert config is not None
     if config.dry_run:
         found = dry_run(config)
         if found is not None:
@@ -599,8 +607,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     else:
         if code == _INTERRUPTED:
             typer.echo(
-                "clipdyn: interrupted; what was done is kept. Continue `train` with --resume_from_checkpoint true, and "
-                "other commands by calling them again.",
+                "clipdyn: interrupted; what was done is kept. Continue one run with --resume_from_checkpoint true, and "
+                "grids and other commands by calling them again.",
                 err=True,
             )
         sys.exit(code)

@@ -14,8 +14,8 @@ import psutil
 import pytest
 
 from hf_clipdyn.benchmarks.registry import suite
+from hf_clipdyn.cores import usable_cores
 from hf_clipdyn.results.row import NUMBER_KEY
-from hf_clipdyn.training.device import usable_cores
 
 QuickDemo = Any  # of tests/conftest.py
 

@@ -15,6 +15,7 @@ from accelerate.tracking import LOGGER_TYPE_TO_CLASS, GeneralTracker, get_availa
 from accelerate.utils import DistributedType, TorchDynamoPlugin, broadcast_object_list
 
 from hf_clipdyn.config import TrainingConfig
+from hf_clipdyn.cores import usable_cores
 from hf_clipdyn.errors import ConfigError, TrainingError, UnknownNameError
 from hf_clipdyn.memory import keep_freed_blocks
 from hf_clipdyn.plugins import CALLBACKS, plugins, subclasses_in
@@ -31,7 +32,6 @@ __all__ = [
     "settled",
     "threads",
     "torch_threads",
-    "usable_cores",
 ]
 
 
@@ -209,13 +209,6 @@ def torch_threads(count: int) -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(before)
-
-
-def usable_cores() -> int:
-    """The cores that this process may run on."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return psutil.cpu_count() or 1
 
 
 def free_cores(seconds: float = 0.5) -> int:
