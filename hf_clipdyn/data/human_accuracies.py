@@ -37,7 +37,7 @@ class HumanAccuracy:
 
 @cache
 def human_accuracies() -> tuple[HumanAccuracy, ...]:
-    """All 79 conditions, those of one data set in the order of their strength."""
+    """All 78 conditions, those of one data set in the order of their strength."""
     lines = Path(__file__).with_suffix(".csv").read_text(encoding="utf-8").splitlines()
     rows = csv.DictReader(line for line in lines if not line.startswith("#"))
     return tuple(
