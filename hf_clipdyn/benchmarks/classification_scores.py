@@ -23,10 +23,9 @@ PAIRED = (("edge", "silhouette"), ("edge", "cue-conflict"), ("silhouette", "cue-
 """Sub-sets that show the same objects; their difference is taken object by object."""
 
 _CHANCE = 1 / len(GEIRHOS_CLASSES)
-_CHOSEN = {
-    name: "its images were chosen so that networks are right on all of them"
-    for name in ("original", "texture")
-}
+_CHOSEN = dict.fromkeys(
+    ("original", "texture"), "its images were chosen so that networks are right on all of them"
+)
 _AT_CHANCE = "the accuracy is indistinguishable from chance"
 _NO_RANGE = "an observer without a correct answer, or without an error, leaves kappa no range"
 _SCALES: Mapping[str, Scale] = {
@@ -204,7 +203,7 @@ def _measured(trials: pd.DataFrame, common: Common) -> Iterator[_Measured]:
         yield from _of_model(parts, protocol, common)
     # Without a model, people are compared among themselves.
     shown = trials.drop_duplicates("item")
-    yield from _of_people(list(_parts(shown, humans)), bool(protocols), common)
+    yield from _of_people(list(_parts(shown, humans)), common)
 
 
 def _parts(images: pd.DataFrame, humans: pd.DataFrame) -> Iterator[_Part]:
@@ -231,7 +230,7 @@ def _of_model(parts: list[_Part], variant: str, common: Common) -> Iterator[_Mea
         yield Number(metric="accuracy", role="chance", probe="", condition="", value=_CHANCE, n=n), None
 
 
-def _of_people(parts: list[_Part], beside_a_model: bool, common: Common) -> Iterator[_Measured]:
+def _of_people(parts: list[_Part], common: Common) -> Iterator[_Measured]:
     for part in parts:
         yield from _by_condition(part, "people", common)
         kept = part.kept

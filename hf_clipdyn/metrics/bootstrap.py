@@ -314,7 +314,7 @@ def influence_interval(
         value: the estimate.
         influence: shape (n,), what each item contributes to its error in the first order; sums to zero.
         clusters: one or two arrays of shape (n,), the codes of each item's clusters.
-        scale: of the value; a "share" without any variance gets Wilson's interval for n items.
+        scale: of the value. A "share" has Wilson's interval with the effective number of items, at most n.
         confidence_level: in (0, 1).
 
     Returns:
@@ -326,8 +326,10 @@ def influence_interval(
     if degrees < 1 or np.isnan(value):
         return [float("nan"), float("nan")]
     variance = _clustered_variance(influence, clusters)
-    if scale == "share" and variance == 0:
-        return wilson_interval(value, len(influence), confidence_level, degrees)
+    if scale == "share":
+        n = len(influence)
+        effective = min(max(value * (1 - value) / variance, 1.0), n) if variance > 0 else n
+        return wilson_interval(value, effective, confidence_level, degrees)
     return student_interval(value, variance, scale, confidence_level, degrees)
 
 

@@ -88,7 +88,7 @@ def _accuracies(right: Floats, codes: Ints, n_conditions: int) -> tuple[Floats, 
 
 
 def _mean(values: Floats, influences: Floats, codes: Ints) -> tuple[float, Floats]:
-    """Mean over the conditions (C, P) in which a pair is defined, then over the pairs; and the influences (n,) on it."""
+    """Mean over the conditions (C, P) where a pair is defined, then over the pairs; and the influences (n,) on it."""
     defined = ~np.isnan(values)
     n_pairs = int(defined.any(axis=0).sum())
     if not n_pairs:

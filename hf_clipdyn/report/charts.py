@@ -52,8 +52,9 @@ class Encoding:
     """Which columns of the table a chart shows as what.
 
     Attributes:
-        x: ``training`` (epochs, steps or samples); ``revisions`` for curves over the levels of a condition, one for each
-            of some revisions; if each run has one revision, ``value`` for horizontal bars, or ``level`` for such a curve.
+        x: ``training`` (epochs, steps or samples); ``revisions`` for curves over the levels of a condition, one for
+            each of some revisions; if each run has one revision, ``value`` for horizontal bars, or ``level`` for such
+            a curve.
         colour: columns that distinguish the lines of a panel.
         panel: columns that distinguish the panels.
         ramp: the lines are steps of one quantity (a level, a layer) and take a ramp of colours.
@@ -100,9 +101,9 @@ def plan_charts(trajectories: Sequence[Trajectory], runs: Sequence[str]) -> list
     Never in one chart: two preprocessings, settings or variants, two states of the data or two precisions of one run,
     and two conditions with levels. All layers of a metric share a chart, and all parts of its data (sub-sets,
     distortions). Several runs: a panel for each variant, the runs overlaid. One run: its variants overlaid if they and
-    their references are few, or if they are ordered, else a panel each. Where a reference has its own value at each level,
-    as people have, the levels are the axis. If each run has one revision, a benchmark has one chart of bars and one of curves
-    over the levels, each with a panel for each metric.
+    their references are few, or if they are ordered, else a panel each. If a reference has another value at each level,
+    as people have, the levels are the axis. If each run has one revision, a benchmark has one chart of bars and one of
+    curves over the levels, each with a panel for each metric.
     """
     values = _values(trajectories)
     bars = all(len(one.points) == 1 for one in values["one"])

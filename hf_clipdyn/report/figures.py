@@ -2,7 +2,7 @@
 
 import textwrap
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -254,7 +254,7 @@ def _draw_reference(cell: "Axes", line: Line, axis: Axis) -> list[MarginLabel]:
     if points.empty:
         return []
     last = float(points["value"].iloc[-1])
-    colour = HUMAN if line.trajectory.role == "human" else GREY
+    colour = _scale_colour(line.trajectory)
     over_levels = axis.kind == "level" and "level" in points
     if line.trajectory.is_constant and not over_levels:
         return [_level(cell, last, f"{line.label}\n{last:.3g}", colour, _DASHES[0])]
@@ -338,16 +338,27 @@ def _draw_hollow(cell: "Axes", places: Any, points: pd.DataFrame, marker: str) -
 
 
 def _draw_bars(cell: "Axes", panel: Panel, columns: int) -> None:
-    """Horizontal bars, one for each run side by side; references are vertical lines, named in the legend."""
+    """Horizontal bars, one for each run side by side; references are vertical lines, named in the legend.
+
+    A reference that scales some of the bars is drawn across these alone.
+    """
     term = panel.lines[0].trajectory.term
     if term.limits is not None:
         cell.set_xlim(*term.limits)
     names = list(dict.fromkeys(line.label for line in panel.lines))
     runs = list(dict.fromkeys(line.trajectory.run for line in panel.lines))
     thickness = 0.8 / len(runs)
+    of_all = [line for line in panel.references if line.label == line.trajectory.reference_terms.title]
+    looks = {one.label: index for index, one in enumerate(of_all)}
     for line in panel.lines:
         (point,) = rows_of(line.trajectory.points)
         place = names.index(line.label) + (runs.index(line.trajectory.run) - (len(runs) - 1) / 2) * thickness
+        for other in line.trajectory.references:
+            title = other.reference_terms.title
+            if title not in {one.label for one in of_all}:
+                style = _DASHES[looks.setdefault(title, len(looks)) % len(_DASHES)]
+                ends = place - thickness / 2, place + thickness / 2
+                _draw_scale(cell.vlines, other, style, title, *ends)
         colour = hue(line.colour)
         if not point.defined:
             cell.plot(0.01, place, "x", color=GREY, transform=cell.get_yaxis_transform(), label=_NOT_DEFINED)
@@ -362,13 +373,23 @@ def _draw_bars(cell: "Axes", panel: Panel, columns: int) -> None:
         cell.axvline(term.neutral, color=GREY, linewidth=1, zorder=1.5)
     for human in _humans(panel):
         cell.axvline(human, color=HUMAN, linewidth=1.2, label="humans")
-    for index, line in enumerate(panel.references):
-        for value in line.trajectory.usable["value"]:
-            cell.axvline(
-                value, color=GREY, linewidth=1.2, linestyle=_DASHES[index % len(_DASHES)], label=line.label
-            )
+    for index, line in enumerate(of_all):
+        _draw_scale(cell.axvline, line.trajectory, _DASHES[index % len(_DASHES)], line.label)
     ticks = ["" if names == runs else _label(name, columns) for name in names]
     cell.set_yticks(range(len(names)), ticks)
     cell.set_ylim(len(names) - 0.4, -0.6)
     cell.grid(visible=False, axis="y")
     cell.grid(visible=True, axis="x")
+
+
+def _draw_scale(
+    draw: Callable[..., Any], reference: Trajectory, style: Any, label: str, *ends: float
+) -> None:
+    """A vertical line at each value of a reference, with its colour."""
+    colour = _scale_colour(reference)
+    for value in reference.usable["value"]:
+        draw(value, *ends, color=colour, linewidth=1.2, linestyle=style, label=label, zorder=4)
+
+
+def _scale_colour(reference: Trajectory) -> str:
+    return HUMAN if reference.role == "human" else GREY

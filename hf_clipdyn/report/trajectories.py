@@ -135,8 +135,8 @@ class Trajectory(NumberKey):
     def detail(self, columns: Iterable[str]) -> str:
         """The values of these columns of `DETAILS`, in words.
 
-        What is empty is left out, and nothing is said twice; so are the revision's own texts if there is something else to say, since some numbers
-        involve no text.
+        What is empty is left out; so are the revision's own texts if there is something else to say, since some numbers
+        involve no text. Nothing is said twice.
         """
         wanted = set(columns)
         parts = [self._value_words(name) for name in DETAILS if name in wanted]

@@ -59,8 +59,8 @@ class Classification(Kind[ClassificationSettings]):
         terms={
             "error_consistency": Term(
                 title="error consistency with people",
-                meaning="Cohen's kappa of correct decisions with each observer, mean over conditions and observers; 0 is "
-                "the agreement that the accuracies alone predict. It is not drawn where the model is at chance.",
+                meaning="Cohen's kappa of correct decisions with each observer, mean over conditions and observers; 0 "
+                "is the agreement that the accuracies alone predict. It is not drawn where the model is at chance.",
                 better="high",
                 neutral=0.0,
                 neutral_title="chance",
@@ -78,8 +78,8 @@ class Classification(Kind[ClassificationSettings]):
             ),
             "accuracy_gap": Term(
                 title="accuracy on one set minus accuracy on the other",
-                meaning="Both show the same objects, which are compared one by one. Between edges and silhouettes it is "
-                "what the inner contours add to the outline.",
+                meaning="Both show the same objects, which are compared one by one. Between edges and silhouettes it "
+                "is what the inner contours add to the outline.",
                 neutral=0.0,
                 neutral_title="none",
                 perception="high",
@@ -100,7 +100,7 @@ class Classification(Kind[ClassificationSettings]):
             ),
             "top_class_share": Term(
                 title="share of the most frequent decision",
-                meaning="Share of the decisions that name the most frequent class; 1/16 if all are named equally often.",
+                meaning="Share of the decisions that name the most frequent class; 1/16 if all are named alike.",
                 **_SHARE,
             ),
             "observer_consistency": Term(

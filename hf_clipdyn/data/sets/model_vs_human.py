@@ -7,8 +7,8 @@ A folder with any of the official folders (``edge``, ``contrast``, …), each un
 - ``<name>/dnn/session-N/<file>`` for the others, with condition and class in the name of the file
   (`hf_clipdyn.data.human_trials`).
 
-Trials (``<name>_subject-01_session_1.csv``) are read from anywhere in the folder, or from ``<folder>-trials`` beside it.
-The folders of github.com/rgeirhos/texture-vs-shape (``edges``, ``filled-silhouettes``) are read too.
+Trials (``<name>_subject-01_session_1.csv``) are read from the folder, or from ``<folder>-trials`` beside
+it. The folders of github.com/rgeirhos/texture-vs-shape (``edges``, ``filled-silhouettes``) are read too.
 """
 
 import re
@@ -43,8 +43,8 @@ class ModelVsHuman(DataBuilder):
         rows={"test": 18080},
         licence="CC BY 4.0 (edge, silhouette, cue-conflict), MIT (sketch), ImageNet's terms (the others); none stated "
         "for the trials",
-        where="the release v0.1 of github.com/bethgelab/model-vs-human, an archive for each data set; the trials are in "
-        "raw-data/ of the repository",
+        where="the release v0.1 of github.com/bethgelab/model-vs-human, an archive for each data set; the trials are "
+        "in raw-data/ of the repository",
         citation="""@inproceedings{geirhos2021partial,
   title = {Partial success in closing the gap between human and machine vision},
   author = {Geirhos, Robert and Narayanappa, Kantharaju and Mitzkus, Benjamin and Thieringer, Tizian and
