@@ -387,6 +387,7 @@ def _draw_scale(
 ) -> None:
     """A vertical line at each value of a reference, with its colour."""
     colour = _scale_colour(reference)
+    style = "-" if reference.role == "human" else style
     for value in reference.usable["value"]:
         draw(value, *ends, color=colour, linewidth=1.2, linestyle=style, label=label, zorder=4)
 

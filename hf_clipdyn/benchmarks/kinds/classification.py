@@ -29,6 +29,7 @@ _COLUMNS = ("image_id", "subset", "condition", "category", "exemplar")
 _THOUSAND, _PUBLISHED = "imagenet_1000", "imagenet_1000_80"
 _LOGIT_SCALE = 100  # CLIP's, and part of the 1,000-way protocol: its softmax is averaged over classes
 _SHARE: dict[str, Any] = {"limits": (0.0, 1.0), "perception": "high"}
+_DRAWN = {"edge": "edges", "silhouette": "silhouettes", "cue-conflict": "cue conflicts"}
 _REACH = Axis(title="log2 of the reach")
 
 
@@ -150,10 +151,8 @@ class Classification(Kind[ClassificationSettings]):
             "eidolonI": "eidolon I",
             "eidolonII": "eidolon II",
             "eidolonIII": "eidolon III",
-            "cue-conflict": "cue conflict",
-            "edge": "edges",
-            "silhouette": "silhouettes",
-            **{f"{a} and {b}": f"{a} minus {b}" for a, b in PAIRED},
+            **_DRAWN,
+            **{f"{a} and {b}": f"{_DRAWN[a]} minus {_DRAWN[b]}" for a, b in PAIRED},
         },
         references=(
             Reference(role="chance", title="chance"),
