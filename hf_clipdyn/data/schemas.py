@@ -19,6 +19,9 @@ kind                    columns
                         unknown), subject "" if unknown; fixation_map is the archive's own blurred map (null
                         if it has none)
 ``labels``              image, label (a ClassLabel)
+``classification``      image, image_id, subset, condition, category, exemplar, human_responses: the class that the
+                        image shows, what was done to it, the object or photograph that it was made from, and the
+                        answers of the human observers as in ``cue_conflict``
 ``captions``            image, image_id, captions: one row for each image, with the list of its captions
 ``odd_one_out``         image, image_id, is_reference, odd_in: one row for each image; is_reference, whether it is
                         the photograph that people saw; odd_in, the triplets in which a person chose it as the odd
@@ -97,6 +100,9 @@ _COLUMNS = {
             dict.fromkeys(("other", "pair_0", "pair_1", "answers", "second_larger"), Value("int64"))
         ),
     },
+    "classification": _images("image")
+    | _text("image_id", "subset", "condition", "category", "exemplar")
+    | {"human_responses": List(_text("subject", "response"))},
     "captions": _images("image") | _text("image_id") | {"captions": List(Value("string"))},
     "distortion_ladder": _images("reference", "distorted")
     | _text("reference_id", "distortion")
@@ -104,7 +110,7 @@ _COLUMNS = {
 }
 
 KINDS = (*_COLUMNS, "labels")
-SCORED_KINDS = ("cue_conflict", "quality", "triplet", "same_different", "fixations")
+SCORED_KINDS = ("classification", "cue_conflict", "quality", "triplet", "same_different", "fixations")
 
 
 def features_of(kind: str, class_names: Sequence[str] = ()) -> Features:

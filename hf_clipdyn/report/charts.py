@@ -16,6 +16,7 @@ __all__ = ["Chart", "Encoding", "Line", "Panel", "plan_charts", "plan_overview"]
 
 _MOST_LINES = 8
 _MOST_NAMED = 3  # lines that the name of a reference can list
+_MOST_REFERENCES = 4  # lines of references whose names fit beside a panel
 _LONGEST_NAME = 120  # letters of a file's name
 _RAMPS = (
     "level",
@@ -51,17 +52,23 @@ class Encoding:
     """Which columns of the table a chart shows as what.
 
     Attributes:
-        x: ``training`` (epochs, steps or samples); if each run has one revision, ``value`` for horizontal bars, or
-            ``level`` for a curve over the levels of a condition.
+        x: ``training`` (epochs, steps or samples); ``revisions`` for curves over the levels of a condition, one for
+            each of some revisions; if each run has one revision, ``value`` for horizontal bars, or ``level`` for such
+            a curve.
         colour: columns that distinguish the lines of a panel.
         panel: columns that distinguish the panels.
         ramp: the lines are steps of one quantity (a level, a layer) and take a ramp of colours.
     """
 
-    x: Literal["training", "value", "level"]
+    x: Literal["training", "revisions", "value", "level"]
     colour: tuple[str, ...]
     panel: tuple[str, ...]
     ramp: bool = False
+
+    @property
+    def over_training(self) -> bool:
+        """Whether revisions of a run are compared."""
+        return self.x in ("training", "revisions")
 
 
 @dataclass(frozen=True)
@@ -93,9 +100,10 @@ def plan_charts(trajectories: Sequence[Trajectory], runs: Sequence[str]) -> list
 
     Never in one chart: two preprocessings, settings or variants, two states of the data or two precisions of one run,
     and two conditions with levels. All layers of a metric share a chart, and all parts of its data (sub-sets,
-    distortions). Several runs: a panel for each variant, the runs overlaid. One run: its variants overlaid if they are
-    few or ordered, else a panel each. If each run has one revision, a benchmark has one chart of bars and one of curves
-    over the levels, each with a panel for each metric.
+    distortions). Several runs: a panel for each variant, the runs overlaid. One run: its variants overlaid if they and
+    their references are few, or if they are ordered, else a panel each. If a reference has another value at each level,
+    as people have, the levels are the axis. If each run has one revision, a benchmark has one chart of bars and one of
+    curves over the levels, each with a panel for each metric.
     """
     values = _values(trajectories)
     bars = all(len(one.points) == 1 for one in values["one"])
@@ -109,7 +117,7 @@ def plan_charts(trajectories: Sequence[Trajectory], runs: Sequence[str]) -> list
             title, parts = first.metric_title, [first.kind, first.dataset, first.metric, first.variant]
             details = _number_words(group)
         details += _cell_words(group, values)
-        if encoding.ramp:
+        if encoding.ramp and encoding.colour:
             group = group.sort_values(encoding.colour[0], kind="stable")
         panels = _split(group, _NUMBER if bars else encoding.panel)
         name = re.sub(r"[^a-z0-9.]+", "-", " ".join([*parts, *details]).lower())
@@ -240,7 +248,7 @@ def _number_words(group: pd.DataFrame) -> list[str]:
         if first[f"by_{part}"]:
             single = group[part].nunique(dropna=False) == 1
             found.append(first["one"].detail([part]) if single else f"by {part}")
-    return found
+    return list(dict.fromkeys(found))
 
 
 def _encoding(group: pd.DataFrame, *, bars: bool) -> Encoding:
@@ -251,21 +259,31 @@ def _encoding(group: pd.DataFrame, *, bars: bool) -> Encoding:
             return Encoding("value", ("run",), ("metric", "variant"))
         colour = (*(["run"] if several else []), *(name for name in varying if name != "level"))
         return Encoding("level", colour, ("metric", "variant"))
+    if group["is_curve"].iloc[0] and any(_has_levels(one) for one in group["one"]):
+        rest = tuple(name for name in varying if name != "level")
+        return Encoding("revisions", ("run",) if several else (), rest, ramp=not several)
     if several:
         return Encoding("training", ("run",), varying)
     ramp = next((name for name in _RAMPS if name in varying and group[name].notna().all()), None)
     if ramp is not None:
         return Encoding("training", (ramp,), tuple(name for name in varying if name != ramp), ramp=True)
-    if len({one.detail(varying) for one in group["one"]}) <= _MOST_LINES:
+    members = group["one"].tolist()
+    few = len({one.detail(varying) for one in members}) <= _MOST_LINES
+    if few and len(_reference_lines(members)) <= _MOST_REFERENCES:
         return Encoding("training", varying, ())
     return Encoding("training", (), varying)
+
+
+def _has_levels(one: Trajectory) -> bool:
+    """Whether a reference of it has another value at each level."""
+    return any("level" in other.reference_terms.joins and other.level is not None for other in one.references)
 
 
 def _panel(group: pd.DataFrame, encoding: Encoding, runs: Sequence[str]) -> Panel:
     members = group["one"].tolist()
     colours = [runs.index(one.run) for one in members]
     title = members[0].detail(encoding.panel)
-    if encoding.x != "training":
+    if not encoding.over_training:
         title = ", ".join([members[0].metric_title, *_number_words(group)])
         varying = _varying(group)
         labels = [one.detail(varying) or one.run for one in members]

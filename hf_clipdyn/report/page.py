@@ -94,7 +94,10 @@ def _render(study: Study, folder: FigureFolder) -> str:
             confidence=study.confidence,
             marks={
                 "hollow": any(map(_is_hollow, drawn)),
-                "human": any(one.human is not None for one in drawn),
+                "human": any(
+                    one.human is not None or any(other.role == "human" for other in one.references)
+                    for one in drawn
+                ),
             },
             sources=", ".join(study.sources),
             version=__version__,
@@ -116,7 +119,8 @@ def _count(number: int, thing: str) -> str:
 
 
 def _is_hollow(one: Trajectory) -> bool:
-    return bool((one.points["defined"] & ~one.points["usable"]).any())
+    hollow = (one.points["defined"] & ~one.points["usable"]).any()
+    return bool(hollow) and not one.term.hide_not_interpretable
 
 
 def _summary(study: Study, axis: Axis, folder: FigureFolder) -> dict[str, Any]:
@@ -127,7 +131,7 @@ def _summary(study: Study, axis: Axis, folder: FigureFolder) -> dict[str, Any]:
     text = "The study at a glance. " + " ".join(
         alternative_words(panel.title, panel.lines) for panels in worlds for panel in panels
     )
-    bars = study.charts[0].encoding.x != "training"
+    bars = not study.charts[0].encoding.over_training
     wide = folder.save(draw_panels(worlds, axis, columns=3, bars=bars), "summary")
     narrow = to_svg(draw_panels(worlds, axis, columns=1, bars=bars))
     return {
@@ -151,7 +155,7 @@ def _section(benchmark: str, charts: Sequence[Chart], axis: Axis, folder: Figure
                 "caption": _caption(chart),
                 "table": chart_table(chart),
                 "panels": len(chart.panels),
-                "open": chart.encoding.x != "training",
+                "open": not chart.encoding.over_training,
             }
         )
     anchor = re.sub(r"[^a-z0-9]+", "-", benchmark.lower())

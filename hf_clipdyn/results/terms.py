@@ -72,6 +72,8 @@ class Term:
         poles: meaning of values below and above ``neutral`` ("texture", "shape").
         rests_on: metric that is reported beside this one, since it shows how far this one can be trusted.
         mirrors: metric whose complement this one is; it gets no chart.
+        hide_not_interpretable: whether a value that is not interpretable is not drawn at all, instead of as a hollow
+            mark; tables have it.
         overview: place in the summary; None for none.
     """
 
@@ -86,6 +88,7 @@ class Term:
     poles: tuple[str, ...] | None = None
     rests_on: str = ""
     mirrors: str = ""
+    hide_not_interpretable: bool = False
     overview: Overview | None = None
 
     def __post_init__(self) -> None:

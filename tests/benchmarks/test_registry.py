@@ -33,7 +33,7 @@ def test_the_embedded_suite_needs_no_download():
 
 
 def test_every_suite_names_each_benchmark_once_and_its_data_set_fits():
-    assert suite_names() == ["embedded", "full", "paper"]
+    assert suite_names() == ["embedded", "full", "human", "paper"]
     for name in suite_names():
         assert len(set(suite(name))) == len(suite(name))
         assert [parse_benchmark(one).name for one in suite(name)] == suite(name)
