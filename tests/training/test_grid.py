@@ -302,7 +302,7 @@ def test_a_run_whose_end_slurm_announces_saves_a_checkpoint_is_requeued_and_ends
     assert not psutil.wait_procs(started, timeout=300)[1]
     logs = "".join(path.read_text() for path in (tmp_path / "study.logs").glob("*/*_log.*"))
     assert "Requeued job" in logs
-    assert "from step 8 on" in logs or "step 8" in logs
+    assert "interrupted after step 9; what was done is kept" in logs
     code, out, _ = clipdyn(*words, "--submit=slurm", "--submit-setting=cluster=local")
     assert (code, out.startswith("All 2 runs are complete")) == (0, True)
     (tmp_path / f"{tmp_path.name}.py").write_text("")
