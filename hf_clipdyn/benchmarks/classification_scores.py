@@ -185,8 +185,8 @@ def _estimate(
     one = Number(
         metric=metric,
         value=value,
-        ci_low=ends[0],
-        ci_high=ends[1],
+        ci_low=float(ends[0]),
+        ci_high=float(ends[1]),
         n=len(images),
         n_clusters=int(clusters.max()) + 1,
         note=result.get("causes", {}).get(key, note),
@@ -369,13 +369,14 @@ def _gap(
     shared = set(answered[0]["exemplar"]) & set(answered[1]["exemplar"])
     if not shared:
         return
+    means = [rows.groupby("exemplar")["right"].mean()[sorted(shared)] for rows in answered]
+    value = float((means[0] - means[1]).mean())
     blocks = []
     for sign, rows in zip((1, -1), answered, strict=True):
         mine = rows[rows["exemplar"].isin(shared)]
         share = 1 / mine.groupby("exemplar")["item"].transform("size") / len(shared)
         blocks.append(mine.assign(of_gap=sign * mine["right"] * share, share=share))
     images = pd.concat(blocks)
-    value = float(images["of_gap"].sum())
     # What an object contributes is its own difference minus the mean one, half of it on each side.
     influence = (images["of_gap"] - value * images["share"] / 2).to_numpy()
     result = {"gap": value, "influences": {"gap": influence}}
