@@ -185,8 +185,8 @@ def _estimate(
     one = Number(
         metric=metric,
         value=value,
-        ci_low=ends[0],
-        ci_high=ends[1],
+        ci_low=float(ends[0]),
+        ci_high=float(ends[1]),
         n=len(images),
         n_clusters=int(clusters.max()) + 1,
         note=result.get("causes", {}).get(key, note),
@@ -201,7 +201,7 @@ def _measured(trials: pd.DataFrame, common: Common) -> Iterator[_Measured]:
     for protocol in protocols:
         parts = list(_parts(trials[trials["protocol"] == protocol], humans))
         yield from _of_model(parts, protocol, common)
-    # Without a model, people are compared among themselves.
+    # Also without a model, people are compared among themselves.
     shown = trials.drop_duplicates("item")
     yield from _of_people(list(_parts(shown, humans)), common)
 
@@ -226,8 +226,9 @@ def _of_model(parts: list[_Part], variant: str, common: Common) -> Iterator[_Mea
     yield from _summary(parts, common, variant=variant)
     if not variant:
         yield from _gaps(parts, common)
-        n = sum(len(part.images) for part in parts)
-        yield Number(metric="accuracy", role="chance", probe="", condition="", value=_CHANCE, n=n), None
+        items = pd.concat([part.images["item"] for part in parts])
+        chance = Number(metric="accuracy", role="chance", probe="", condition="", value=_CHANCE, n=len(items))
+        yield chance, pd.Series(0.0, index=items)
 
 
 def _of_people(parts: list[_Part], common: Common) -> Iterator[_Measured]:
@@ -238,18 +239,13 @@ def _of_people(parts: list[_Part], common: Common) -> Iterator[_Measured]:
             continue
         result, place = kept.of_people, {**_PEOPLE, "condition": ""}
         yield kept.estimate(result, "accuracy", common, metric="accuracy", **place)
+        cause = _CHOSEN.get(part.subset, "")
         for key in ("kappa", "observed_consistency", "accuracy_difference"):
             if key in result:
-                says = (
-                    {"interpretable": False, "note": _CHOSEN[part.subset]} if _says_nothing(part, key) else {}
-                )
+                says = {"interpretable": False, "note": cause} if cause and key == "kappa" else {}
                 yield kept.estimate(result, key, common, **place, **_AGREEMENT[key], **says)
     yield from _summary(parts, common, **_PEOPLE)
     yield from _gaps_of_people(parts, common)
-
-
-def _says_nothing(part: _Part, key: str) -> bool:
-    return key == "kappa" and part.subset in _CHOSEN
 
 
 def _by_condition(part: _Part, who: str, common: Common) -> Iterator[_Measured]:
@@ -282,25 +278,26 @@ def _of_subset(part: _Part, variant: str, common: Common) -> Iterator[_Measured]
     for key, columns in _AGREEMENT.items():
         if key not in result or (variant and key != "kappa"):
             continue
-        of_kappa = columns["metric"] == "error_consistency" and columns.get("role", "value") == "value"
-        says = {"interpretable": not cause, "note": cause} if of_kappa else {}
+        says = {"interpretable": not cause, "note": cause} if key == "kappa" else {}
         yield part.estimate(result, key, common, **place, **columns, **says)
-    if not variant and "kappas" in result:
-        for observer, kappa in enumerate(result["kappas"], start=1):
-            cause = "" if np.isfinite(kappa) else "both are right, or both wrong, on all images"
-            yield (
-                Number(
-                    metric="observer_consistency",
-                    role="diagnostic",
-                    subset=part.subset,
-                    condition="",
-                    parameter=float(observer),
-                    value=kappa,
-                    n=result["n"],
-                    note=cause,
-                ),
-                None,
-            )
+    if not variant:
+        yield from _with_each(part, result)
+
+
+def _with_each(part: _Part, result: Mapping[str, Any]) -> Iterator[_Measured]:
+    """Kappa with each observer, who is numbered in the order of the names."""
+    for observer, kappa in enumerate(result.get("kappas", ()), start=1):
+        one = Number(
+            metric="observer_consistency",
+            role="diagnostic",
+            subset=part.subset,
+            condition="",
+            parameter=float(observer),
+            value=kappa,
+            n=result["n"],
+            note="" if np.isfinite(kappa) else "both are right, or both wrong, on all images",
+        )
+        yield one, None
 
 
 def _cause(part: _Part, result: Mapping[str, Any]) -> str:
@@ -372,13 +369,14 @@ def _gap(
     shared = set(answered[0]["exemplar"]) & set(answered[1]["exemplar"])
     if not shared:
         return
+    means = [rows.groupby("exemplar")["right"].mean()[sorted(shared)] for rows in answered]
+    value = float((means[0] - means[1]).mean())
     blocks = []
     for sign, rows in zip((1, -1), answered, strict=True):
         mine = rows[rows["exemplar"].isin(shared)]
         share = 1 / mine.groupby("exemplar")["item"].transform("size") / len(shared)
         blocks.append(mine.assign(of_gap=sign * mine["right"] * share, share=share))
     images = pd.concat(blocks)
-    value = float(images["of_gap"].sum())
     # What an object contributes is its own difference minus the mean one, half of it on each side.
     influence = (images["of_gap"] - value * images["share"] / 2).to_numpy()
     result = {"gap": value, "influences": {"gap": influence}}

@@ -40,7 +40,9 @@ FOLDERS: Mapping[str, str] = {
 """Data set by the names of its folder: 17 that are published, three that are not, and their older names."""
 
 _SUBSETS = {plain(name): subset for name, subset in FOLDERS.items()}
-_FILE = re.compile(r"(?P<name>.+?)(?:-experiment)?_subject-\d+_session[_-]\d+\.csv", re.IGNORECASE)
+_FILE = re.compile(
+    r"(?P<name>.+?)(?:-experiment)?_(?P<observer>subject-\d+)_session[_-]\d+\.csv", re.IGNORECASE
+)
 _FEWEST_FIELDS = 7
 
 
@@ -142,17 +144,23 @@ def read_answers(files: FileIndex) -> Iterator[Answer]:
     """All trials of people in files called ``<data set>_subject-01_session_1.csv``, those of networks left out.
 
     Raises:
-        DatasetError: a broken table, an unknown class or condition, or a second answer of one observer to a stimulus.
+        DatasetError: a broken table, an unknown class or condition, another observer than the file's name says, or a
+            second answer of one observer to a stimulus.
     """
     seen: dict[str, str] = {}
     for file in files.files:
         match = _FILE.fullmatch(file.name)
         subset = subset_named(match["name"]) if match else None
-        if subset is None:
+        if match is None or subset is None:
             continue
         columns = ["subj", "object_response", "category", "condition", "imagename"]
         for where, row in read_csv(file.path, columns):
             response, category = row["object_response"].lower(), row["category"].lower()
+            if row["subj"].lower() != match["observer"].lower():
+                raise DatasetError(
+                    f"{where}: the observer is {shown(row['subj'])}, but the file is that of {match['observer']}: "
+                    "correct one of them."
+                )
             check_class(response, where, "na")
             check_class(category, where)
             stimulus, _ = stimulus_named(subset, row["imagename"], where, row["condition"])

@@ -52,6 +52,7 @@ ROWS = {
     "live": (1, "44bebd2edefb"),
     "material_similarity": (1, "0eb708b65f52"),
     "mit1003": (2, "cff59179ad15"),
+    "model_vs_human": (1, "1dcb2f449b07"),
     "nights": (1, "ef7594c64050"),
     "osie": (2, "cbeaf00de8f0"),
     "photographs": (1, "d27cff26a427"),

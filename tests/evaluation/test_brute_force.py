@@ -208,10 +208,12 @@ def test_error_consistency_equals_scikit_learns_kappa_observer_by_observer(slow,
         who: [str(rng.choice(["airplane", "bird", "truck", "na"])) for _ in files] for who in ("a", "b", "c")
     }
     (tmp_path / "cue-conflict-human-trials").mkdir()
-    for number, (who, told) in enumerate(answers.items(), start=1):
+    for number, told in enumerate(answers.values(), start=1):
         rows = ["subj,session,trial,rt,object_response,category,condition,imagename"]
         for i, (file, answer) in enumerate(zip(files, told, strict=True)):
-            rows.append(f"{who},1,{i},0.5,{answer},x,0,{i:04d}_cue_s01_0_x_00_{file.name}")
+            shape = file.parent.name
+            name = f"{i:04d}_cue_s01_0_{shape}_00_{file.name}"
+            rows.append(f"subject-{number:02d},1,{i},0.5,{answer},{shape},0,{name}")
         trials = tmp_path / "cue-conflict-human-trials" / f"cue-conflict_subject-{number:02d}_session_1.csv"
         trials.write_text("\n".join(rows) + "\n")
     table = evaluate("shape_bias/cue_conflict", data_dirs={"cue_conflict": root}, revisions=[REVISION])
