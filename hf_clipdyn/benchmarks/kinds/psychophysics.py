@@ -230,9 +230,11 @@ class Psychophysics(Kind[KindSettings]):
         self._ends = numbers.reshape(-1, 2)
         self._codes = _drawn(field, drawings, shown, common)
         self._sides = [Stimuli(self._codes, side) for side in self._ends.T]
-        self._pixels = cached_per_row(
-            "RMSE of gratings", [shown, numbers.tolist()], np.arange(len(pairs)), self._rmse, common
-        )
+        self._pixels: Floats = np.empty((0, 1))
+        if pairs:
+            self._pixels = cached_per_row(
+                "RMSE of gratings", [shown, numbers.tolist()], np.arange(len(pairs)), self._rmse, common
+            )
         self.facts = {"highest_frequency": round(limit, 2)}
         self.fingerprint = digest(self.name, shown, self._judged.to_dict("list"))
 
