@@ -22,6 +22,7 @@ __all__ = [
     "OBSERVERS",
     "OTHER_CUE",
     "TEXT_FREE",
+    "right_by_observer",
     "shape_influences",
     "shape_numbers",
 ]
@@ -144,7 +145,7 @@ def _consistency(decisions: pd.DataFrame, humans: pd.DataFrame, common: Common) 
     """
     conflict = decisions["shape"] != decisions["texture"]
     for subset, images in (("", decisions), (CONFLICT, decisions[conflict])):
-        observers = _named_shape(images, humans)
+        observers = right_by_observer(images, humans, "shape")
         if not (observers.size and len(images)):
             continue
         place: dict[str, Any] = {"subset": subset, "n_clusters": _n_clusters(images)}
@@ -164,13 +165,21 @@ def _consistency(decisions: pd.DataFrame, humans: pd.DataFrame, common: Common) 
                 )
 
 
-def _named_shape(images: pd.DataFrame, humans: pd.DataFrame) -> NDArray[np.float64]:
-    """Whether each observer named the shape, (images, observers); NaN for an image that one did not see."""
+def right_by_observer(images: pd.DataFrame, humans: pd.DataFrame, category: str) -> NDArray[np.float64]:
+    """Whether each observer named the class in the column ``category``; NaN for an image that one did not see.
+
+    Args:
+        images: a row for each image, with its item.
+        humans: a row for each answer, with item, observer and decision.
+
+    Returns:
+        (images, observers), the observers sorted by name; those who saw none of the images are left out.
+    """
     observers, names = pd.factorize(humans["observer"], sort=True)
     table = np.full((len(images), len(names)), np.nan)
     rows = pd.Index(images["item"]).get_indexer(humans["item"])
     seen = rows >= 0
-    right = np.asarray(humans["decision"] == humans["shape"], dtype=np.float64)
+    right = np.asarray(humans["decision"] == humans[category], dtype=np.float64)
     table[rows[seen], observers[seen]] = right[seen]
     answered = ~np.isnan(table).all(axis=0)
     return table[:, answered]

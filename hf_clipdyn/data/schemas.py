@@ -19,6 +19,9 @@ kind                    columns
                         unknown), subject "" if unknown; fixation_map is the archive's own blurred map (null
                         if it has none)
 ``labels``              image, label (a ClassLabel)
+``classification``      image, image_id, subset, condition, category, exemplar, human_responses: the class that the
+                        image shows, what was done to it, the object or photograph that it was made from, and the
+                        answers of the human observers as in ``cue_conflict``
 ``captions``            image, image_id, captions: one row for each image, with the list of its captions
 ``distortion_ladder``   reference, distorted, reference_id, distortion, level: level is a synthetic order of
                         severity, never a human score
@@ -73,6 +76,9 @@ _COLUMNS = {
         ),
         "fixation_map": Image(),
     },
+    "classification": _images("image")
+    | _text("image_id", "subset", "condition", "category", "exemplar")
+    | {"human_responses": List(_text("subject", "response"))},
     "captions": _images("image") | _text("image_id") | {"captions": List(Value("string"))},
     "distortion_ladder": _images("reference", "distorted")
     | _text("reference_id", "distortion")
@@ -80,7 +86,7 @@ _COLUMNS = {
 }
 
 KINDS = (*_COLUMNS, "labels")
-SCORED_KINDS = ("cue_conflict", "quality", "triplet", "same_different", "fixations")
+SCORED_KINDS = ("classification", "cue_conflict", "quality", "triplet", "same_different", "fixations")
 
 
 def features_of(kind: str, class_names: Sequence[str] = ()) -> Features:

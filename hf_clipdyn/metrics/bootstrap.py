@@ -33,6 +33,7 @@ __all__ = [
     "bootstrap_weights",
     "clustered_correlation_interval",
     "clustered_share_interval",
+    "influence_interval",
     "mean_intervals",
     "resampled_intervals",
     "student_interval",
@@ -298,6 +299,38 @@ def clustered_correlation_interval(
     error = np.sqrt(_clustered_variance(influence, clusters)) / (1 - centre**2)
     half = stats.t.ppf((1 + confidence_level) / 2, min(sizes) - 1) * error
     return _around(value, np.tanh(np.arctanh(centre) + np.array([-half, half])))
+
+
+def influence_interval(
+    value: float,
+    influence: Floats,
+    clusters: Sequence[Ints],
+    scale: Scale,
+    confidence_level: float = 0.95,
+) -> list[float]:
+    """Interval of a smooth function of means over items that are clustered in one or two ways.
+
+    Args:
+        value: the estimate.
+        influence: shape (n,), what each item contributes to its error in the first order; sums to zero.
+        clusters: one or two arrays of shape (n,), the codes of each item's clusters.
+        scale: of the value. A "share" has Wilson's interval with the effective number of items, at most n.
+        confidence_level: in (0, 1).
+
+    Returns:
+        Low and high, with Student's t of min(G) - 1 degrees; NaN where a way has one cluster, or without a value.
+    """
+    if scale == "fisher":
+        return clustered_correlation_interval(value, influence, clusters, confidence_level)
+    degrees = min(len(np.unique(codes)) for codes in clusters) - 1
+    if degrees < 1 or np.isnan(value):
+        return [float("nan"), float("nan")]
+    variance = _clustered_variance(influence, clusters)
+    if scale == "share":
+        n = len(influence)
+        effective = min(max(value * (1 - value) / variance, 1.0), n) if variance > 0 else n
+        return wilson_interval(value, effective, confidence_level, degrees)
+    return student_interval(value, variance, scale, confidence_level, degrees)
 
 
 def _clustered_variance(influence: Floats, clusters: Sequence[Ints]) -> float:

@@ -14,9 +14,19 @@ from hf_clipdyn.metrics.bootstrap import (
     resampled_intervals,
 )
 
-__all__ = ["consistency_influences", "error_consistency", "observer_consistency"]
+__all__ = [
+    "PAIR_STATISTICS",
+    "consistency_influences",
+    "error_consistency",
+    "observer_consistency",
+    "observer_pairs",
+    "pair_statistics",
+]
 
 _KAPPAS = ("kappa", "kappa_min", "kappa_max")
+PAIR_STATISTICS = (*_KAPPAS, "observed_consistency", "accuracy_difference")
+"""The rows of `pair_statistics`."""
+
 _VALUES = ("kappa", "observed", "expected")
 _SCALES: tuple[Scale, ...] = ("fisher", "share", "share")
 
@@ -63,7 +73,9 @@ def error_consistency(
     n = len(first)
     outcomes = np.bincount(2 * first + second, minlength=4)
     kappa, observed, expected = _kappa(outcomes[None].astype(np.float64))[0].tolist()
-    (_, (low,), (high,)), _ = _pairs(first[:, None].astype(np.float64), second[:, None].astype(np.float64))
+    (_, (low,), (high,), *_), _ = pair_statistics(
+        first[:, None].astype(np.float64), second[:, None].astype(np.float64)
+    )
     causes: dict[str, str] = {}
     if expected == 1:
         kappa = float("nan")
@@ -117,10 +129,11 @@ def observer_consistency(
         >>> result["kappa"], result["n_pairs"]
         (0.35, 2)
     """
-    first, second = _observer_pairs(observers, predictions)
+    first, second = observer_pairs(observers, predictions)
     n = len(first)
     clusters = as_exemplars(shape_exemplars, texture_exemplars, n) or [np.arange(n)]
-    kappas, (influence, *_) = _pairs(first, second)
+    statistics, (influence, *_) = pair_statistics(first, second)
+    kappas = statistics[: len(_KAPPAS)]
     defined = ~np.isnan(kappas[0])
     counts = {"n": n, "n_pairs": int(defined.sum())}
     if not defined.any():
@@ -149,15 +162,22 @@ def consistency_influences(observers: ArrayLike, predictions: ArrayLike | None =
     Raises:
         MetricError: as for `observer_consistency`.
     """
-    (kappa, _, _), influences = _pairs(*_observer_pairs(observers, predictions))
-    defined = ~np.isnan(kappa)
+    statistics, influences = pair_statistics(*observer_pairs(observers, predictions))
+    influences, defined = influences[: len(_KAPPAS)], ~np.isnan(statistics[0])
     if not defined.any():
         return {name: np.full(influences.shape[1], np.nan) for name in _KAPPAS}
     return dict(zip(_KAPPAS, influences[:, :, defined].mean(axis=2), strict=True))
 
 
-def _observer_pairs(observers: ArrayLike, predictions: ArrayLike | None) -> tuple[Floats, Floats]:
-    """Whether the first and the second of each pair were correct on each image, (n, P) each; NaN for not seen."""
+def observer_pairs(observers: ArrayLike, predictions: ArrayLike | None) -> tuple[Floats, Floats]:
+    """Whether the first and the second of each pair were correct on each image, (n, P) each; NaN for not seen.
+
+    Args:
+        observers, predictions: as for `observer_consistency`.
+
+    Raises:
+        MetricError: as for `observer_consistency`.
+    """
     table = np.asarray(observers, dtype=np.float64)
     if table.ndim != 2 or 0 in table.shape:
         raise MetricError(f"observers must have the shape (images, observers), but have {table.shape}.")
@@ -172,8 +192,16 @@ def _observer_pairs(observers: ArrayLike, predictions: ArrayLike | None) -> tupl
     return table[:, rows], table[:, columns]
 
 
-def _pairs(first: Floats, second: Floats) -> tuple[Floats, Floats]:
-    """Kappa and the ends of its range of each pair of columns (3, P), and each image's influence on them (3, n, P)."""
+def pair_statistics(first: Floats, second: Floats) -> tuple[Floats, Floats]:
+    """How each pair of columns agrees, and what each image contributes to the error of that, in the first order.
+
+    Args:
+        first, second: whether the observers were correct, (n, P) each; an image with a NaN is left out of its pair.
+
+    Returns:
+        (5, P), in the order of `PAIR_STATISTICS`: kappa and the ends of the range that the accuracies allow, the share
+        of images on which both are right or both wrong, the squared difference of the accuracies. And (5, n, P).
+    """
     both = ~(np.isnan(first) | np.isnan(second))
     a, b = np.where(both, first, 0.0), np.where(both, second, 0.0)
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -190,8 +218,10 @@ def _pairs(first: Floats, second: Floats) -> tuple[Floats, Floats]:
         of_agreements = np.stack(
             [agree - observed, np.sign(p1 + p2 - 1) * (of_a + of_b), -np.sign(p1 - p2) * (of_a - of_b)]
         )
-        influences = (of_agreements - (1 - kappas[:, None]) * of_expected) / scale / seen
-    return kappas, np.where(both, influences, 0.0)
+        influences = (of_agreements - (1 - kappas[:, None]) * of_expected) / scale
+        of_difference = 2 * (p1 - p2) * (of_a - of_b)
+        influences = np.concatenate([influences, of_agreements[:1], of_difference[None]]) / seen
+    return np.concatenate([kappas, [observed, (p1 - p2) ** 2]]), np.where(both, influences, 0.0)
 
 
 def _kappa(weights: Floats) -> Floats:

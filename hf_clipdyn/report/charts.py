@@ -3,7 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
@@ -16,6 +16,7 @@ __all__ = ["Chart", "Encoding", "Line", "Panel", "plan_charts", "plan_overview"]
 
 _MOST_LINES = 8
 _MOST_NAMED = 3  # lines that the name of a reference can list
+_MOST_REFERENCES = 4  # lines of references whose names fit beside a panel
 _LONGEST_NAME = 120  # letters of a file's name
 _RAMPS = (
     "level",
@@ -30,16 +31,11 @@ _NUMBER = ["metric", "variant", "levelled", *(f"by_{part}" for part in _PARTS)]
 
 @dataclass(frozen=True)
 class Line:
-    """A trajectory with its name in the legend and its place in the palette.
-
-    Attributes:
-        curve: name of the curve over the levels that a number of one revision belongs to.
-    """
+    """A trajectory with its name in the legend and its place in the palette."""
 
     label: str
     trajectory: Trajectory
     colour: int = 0
-    curve: str = ""
 
 
 @dataclass(frozen=True)
@@ -56,17 +52,23 @@ class Encoding:
     """Which columns of the table a chart shows as what.
 
     Attributes:
-        x: ``training`` (epochs, steps or samples); if each run has one revision, ``value`` for horizontal bars, or
-            ``level`` for a curve over the levels of a condition; the latter also if the metric's term says so.
+        x: ``training`` (epochs, steps or samples); ``revisions`` for curves over the levels of a condition, one for
+            each of some revisions; if each run has one revision, ``value`` for horizontal bars, or ``level`` for such
+            a curve.
         colour: columns that distinguish the lines of a panel.
         panel: columns that distinguish the panels.
         ramp: the lines are steps of one quantity (a level, a layer) and take a ramp of colours.
     """
 
-    x: Literal["training", "value", "level"]
+    x: Literal["training", "revisions", "value", "level"]
     colour: tuple[str, ...]
     panel: tuple[str, ...]
     ramp: bool = False
+
+    @property
+    def over_training(self) -> bool:
+        """Whether revisions of a run are compared."""
+        return self.x in ("training", "revisions")
 
 
 @dataclass(frozen=True)
@@ -98,29 +100,26 @@ def plan_charts(trajectories: Sequence[Trajectory], runs: Sequence[str]) -> list
 
     Never in one chart: two preprocessings, settings or variants, two states of the data or two precisions of one run,
     and two conditions with levels. All layers of a metric share a chart, and all parts of its data (sub-sets,
-    distortions). Several runs: a panel for each variant, the runs overlaid. One run: its variants overlaid if they are
-    few or ordered, else a panel each. If each run has one revision, a benchmark has one chart of bars and one of curves
-    over the levels, each with a panel for each metric. A metric whose term asks for curves has them in any case, for
-    the first and the last revision of each run, with a panel for each condition.
+    distortions). Several runs: a panel for each variant, the runs overlaid. One run: its variants overlaid if they and
+    their references are few, or if they are ordered, else a panel each. If a reference has another value at each level,
+    as people have, the levels are the axis. If each run has one revision, a benchmark has one chart of bars and one of
+    curves over the levels, each with a panel for each metric.
     """
     values = _values(trajectories)
     bars = all(len(one.points) == 1 for one in values["one"])
     charts, names = [], Counter[str]()
-    for group in _groups(values, bars=bars):
+    for group in _split(values, [*_CELL, "is_curve"] if bars else [*_CELL, *_NUMBER]):
         first, encoding = group["one"].iloc[0], _encoding(group, bars=bars)
-        if group["curved"].iloc[0]:
-            title, parts = first.metric_title, [first.kind, first.dataset, first.metric, first.variant]
-            details = []
-        elif bars:
+        if bars:
             title, parts = first.benchmark_title, [first.kind, first.dataset]
             details = ["by level"] if encoding.x == "level" else []
         else:
             title, parts = first.metric_title, [first.kind, first.dataset, first.metric, first.variant]
             details = _number_words(group)
         details += _cell_words(group, values)
-        if encoding.ramp:
+        if encoding.ramp and encoding.colour:
             group = group.sort_values(encoding.colour[0], kind="stable")
-        panels = _split(group, _NUMBER if bars and not group["curved"].iloc[0] else encoding.panel)
+        panels = _split(group, _NUMBER if bars else encoding.panel)
         name = re.sub(r"[^a-z0-9.]+", "-", " ".join([*parts, *details]).lower())
         name = name[:_LONGEST_NAME].strip("-.") or "chart"
         names[name] += 1
@@ -133,32 +132,6 @@ def plan_charts(trajectories: Sequence[Trajectory], runs: Sequence[str]) -> list
             )
         )
     return charts
-
-
-def _groups(values: pd.DataFrame, *, bars: bool) -> list[pd.DataFrame]:
-    """The values of each chart, in the order of the first of them."""
-    others, curved = values[~values["curved"]], values[values["curved"]]
-    groups = _split(others, [*_CELL, "is_curve"] if bars else [*_CELL, *_NUMBER]) if len(others) else []
-    curves = [_ends(group) for group in _split(curved, [*_CELL, "metric", "variant"])] if len(curved) else []
-    return sorted([*groups, *curves], key=lambda group: int(group.index[0]))
-
-
-def _ends(curved: pd.DataFrame) -> pd.DataFrame:
-    """The trajectories at the first and at the last revision of their run, whose name is the column ``revision``."""
-    several = any(len(one.points) > 1 for one in curved["one"])
-    parts = []
-    for at in (0, -1) if several else (0,):
-        ends = [
-            replace(
-                one,
-                points=one.points.iloc[[at]],
-                references=tuple(replace(scale, points=scale.points.iloc[[-1]]) for scale in one.references),
-            )
-            for one in curved["one"]
-        ]
-        names = [one.points["revision"].iloc[0] if several else "" for one in ends]
-        parts.append(curved.assign(one=pd.Series(ends, curved.index, dtype=object), revision=names))
-    return pd.concat(parts).drop_duplicates(["revision", "run", *_NUMBER, *DETAILS])
 
 
 def plan_overview(charts: Sequence[Chart], runs: Sequence[str]) -> list[list[Panel]]:
@@ -238,12 +211,8 @@ def _values(trajectories: Sequence[Trajectory]) -> pd.DataFrame:
     curve = {"run", *_CELL, *_NUMBER, *DETAILS} - {"level"}
     n_levels = table.groupby(sorted(curve), dropna=False)["level"].transform("nunique")
     table["is_curve"] = n_levels > 1
-    table["curved"] = np.array([one.term.curve for one in values], bool) & table["is_curve"]
-    table["revision"] = ""
     table = table[np.array([not one.term.mirrors for one in values], bool)]
-    return table.sort_values(
-        ["kind_rank", "kind_order", "synthetic", "dataset_order", "metric_order"], ignore_index=True
-    )
+    return table.sort_values(["kind_rank", "kind_order", "synthetic", "dataset_order", "metric_order"])
 
 
 def _split(table: pd.DataFrame, columns: Sequence[str]) -> list[pd.DataFrame]:
@@ -279,42 +248,42 @@ def _number_words(group: pd.DataFrame) -> list[str]:
         if first[f"by_{part}"]:
             single = group[part].nunique(dropna=False) == 1
             found.append(first["one"].detail([part]) if single else f"by {part}")
-    return found
+    return list(dict.fromkeys(found))
 
 
 def _encoding(group: pd.DataFrame, *, bars: bool) -> Encoding:
     """How one chart is drawn: over training, or single revisions as bars or curves."""
     varying, several = _varying(group), group["run"].nunique() > 1
-    if group["curved"].iloc[0]:
-        panel = (
-            "condition",
-            "parameter",
-            *(name for name in varying if name in ("probe", "layer", "subset")),
-        )
-        ends = [name for name in ("run", "revision") if group[name].nunique() > 1]
-        return Encoding("level", tuple(ends), panel)
     if bars:
         if not group["is_curve"].iloc[0]:
             return Encoding("value", ("run",), ("metric", "variant"))
         colour = (*(["run"] if several else []), *(name for name in varying if name != "level"))
         return Encoding("level", colour, ("metric", "variant"))
+    if group["is_curve"].iloc[0] and any(_has_levels(one) for one in group["one"]):
+        rest = tuple(name for name in varying if name != "level")
+        return Encoding("revisions", ("run",) if several else (), rest, ramp=not several)
     if several:
         return Encoding("training", ("run",), varying)
     ramp = next((name for name in _RAMPS if name in varying and group[name].notna().all()), None)
     if ramp is not None:
         return Encoding("training", (ramp,), tuple(name for name in varying if name != ramp), ramp=True)
-    if len({one.detail(varying) for one in group["one"]}) <= _MOST_LINES:
+    members = group["one"].tolist()
+    few = len({one.detail(varying) for one in members}) <= _MOST_LINES
+    if few and len(_reference_lines(members)) <= _MOST_REFERENCES:
         return Encoding("training", varying, ())
     return Encoding("training", (), varying)
+
+
+def _has_levels(one: Trajectory) -> bool:
+    """Whether a reference of it has another value at each level."""
+    return any("level" in other.reference_terms.joins and other.level is not None for other in one.references)
 
 
 def _panel(group: pd.DataFrame, encoding: Encoding, runs: Sequence[str]) -> Panel:
     members = group["one"].tolist()
     colours = [runs.index(one.run) for one in members]
     title = members[0].detail(encoding.panel)
-    if encoding.x == "level":
-        return _curve_panel(group, encoding, runs)
-    if encoding.x != "training":
+    if not encoding.over_training:
         title = ", ".join([members[0].metric_title, *_number_words(group)])
         varying = _varying(group)
         labels = [one.detail(varying) or one.run for one in members]
@@ -327,33 +296,6 @@ def _panel(group: pd.DataFrame, encoding: Encoding, runs: Sequence[str]) -> Pane
     return Panel(title, tuple(map(Line, labels, members, colours)), _reference_lines(members))
 
 
-def _curve_panel(group: pd.DataFrame, encoding: Encoding, runs: Sequence[str]) -> Panel:
-    """Numbers that are joined to curves over their level, beside those of the references."""
-    members = group["one"].tolist()
-    title = ", ".join([members[0].metric_title, *_number_words(group)])
-    if group["curved"].iloc[0]:
-        title = members[0].detail(encoding.panel)
-    lines = []
-    for one, revision in zip(members, group["revision"], strict=True):
-        run = one.run if "run" in encoding.colour else ""
-        named = [run, revision, one.detail(name for name in encoding.colour if name in DETAILS)]
-        curve = ", ".join(filter(None, named)) or one.run
-        label = ", ".join(filter(None, [revision, one.detail(_varying(group))])) or one.run
-        lines.append(Line(label, one, runs.index(one.run), curve))
-    levelled = [
-        Line(
-            ", ".join([other.reference_terms.title, other.detail(["level"])]),
-            other,
-            0,
-            other.reference_terms.title,
-        )
-        for other in dict.fromkeys(scale for one in members for scale in one.references)
-        if other.level is not None
-    ]
-    rest = [replace(one, references=tuple(r for r in one.references if r.level is None)) for one in members]
-    return Panel(title, tuple(lines), (*levelled, *_reference_lines(rest)))
-
-
 def _reference_lines(members: Sequence[Trajectory]) -> tuple[Line, ...]:
     """The references of a panel, constants once; one that scales only some of the lines names these."""
     found: dict[tuple[object, ...], tuple[Trajectory, list[Trajectory]]] = {}
@@ -361,7 +303,9 @@ def _reference_lines(members: Sequence[Trajectory]) -> tuple[Line, ...]:
         for other in one.references:
             usable = other.usable["value"]
             alike = round(usable.iloc[0], 9) if other.is_constant and len(usable) else other
-            found.setdefault((other.reference_terms.title, alike), (other, []))[1].append(one)
+            # A curve may have the same height at two levels.
+            place = (other.level, other.parameter) if "level" in other.reference_terms.joins else ()
+            found.setdefault((other.reference_terms.title, alike, place), (other, []))[1].append(one)
     varying = {name for name in DETAILS if len({getattr(one, name) for one in members}) > 1}
     lines = []
     for other, scaled in found.values():

@@ -2,7 +2,7 @@
 
 import textwrap
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ from hf_clipdyn.report.charts import Chart, Line, Panel
 from hf_clipdyn.report.margin import MarginLabel, place_labels
 from hf_clipdyn.report.sentences import NOT_INTERPRETABLE
 from hf_clipdyn.report.style import GREY, HUMAN, INK, MARKERS, PAPER, hue, shade
-from hf_clipdyn.report.trajectories import rows_of
+from hf_clipdyn.report.trajectories import Trajectory, rows_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -31,6 +31,7 @@ _TITLE, _WIDE_TITLE = 50, 62  # letters that fit above one panel and above two
 _DRAWN_BANDS = 4
 _TWO_COLUMNS = 6  # panels up to which two columns do
 _NOT_DEFINED = "not defined"
+_REVISIONS = 5  # of one run, as curves over a level
 _DASHES: tuple[Any, ...] = ((0, (4, 3)), (0, (1, 1.5)), (0, (6, 2, 1, 2)), (0, (2, 2)), (0, (8, 2)))
 
 
@@ -42,8 +43,8 @@ def draw_chart(chart: Chart, axis: Axis) -> "Figure":
     """
     n, x = len(chart.panels), chart.encoding.x
     columns = min(2 if n <= _TWO_COLUMNS else 3, n)
-    if x == "level":
-        figure = draw_panels([_curves(chart)], Axis("level"), columns)
+    if x in ("level", "revisions"):
+        figure = draw_panels([_curves(chart)], Axis("level"), columns, ramp=chart.encoding.ramp)
     elif x == "value":
         longest = max(len(line.label) for panel in chart.panels for line in panel.lines)
         columns = 1 if n <= _TWO_COLUMNS and longest > _LONG_LABEL else columns
@@ -59,33 +60,59 @@ def draw_chart(chart: Chart, axis: Axis) -> "Figure":
 
 
 def _curves(chart: Chart) -> list[Panel]:
-    """The panels of a chart with the numbers of single revisions joined to lines over their level."""
-    names = list(dict.fromkeys(line.curve for panel in chart.panels for line in panel.lines))
-    by_run = chart.encoding.colour in ((), ("run",))
+    """The panels of a chart with the numbers of one revision joined to lines over their level, references too."""
+    panels, colours = [], dict[str, int]()
+    for panel in chart.panels:
+        curves, scales = defaultdict(list), defaultdict(list)
+        for line in sorted(panel.lines, key=_level_of):
+            for label, one in _by_revision(line, chart):
+                index = colours.setdefault(label, line.colour if _by_run(chart) else len(colours))
+                curves[label, index].append(one)
+        for line in sorted(panel.references, key=_level_of):
+            scales[_curve_of(line, panel)].append(line.trajectory)
+        lines = tuple(_joined(label, colour, curve) for (label, colour), curve in curves.items())
+        references = tuple(_joined(label, 0, curve) for label, curve in scales.items())
+        panels.append(replace(panel, lines=lines, references=references))
+    return panels
 
-    def coloured(line: Line) -> Line:
-        return line if by_run else replace(line, colour=names.index(line.curve))
 
-    return [
-        replace(panel, lines=tuple(map(coloured, _joined(panel.lines))), references=_joined(panel.references))
-        for panel in chart.panels
-    ]
+def _curve_of(line: Line, panel: Panel) -> str:
+    """The name of the curve that a reference belongs to; of one without a level, its own."""
+    one = line.trajectory
+    if one.level is None or "level" not in one.reference_terms.joins:
+        return line.label
+    several = len({other.trajectory.parameter for other in panel.references}) > 1
+    return ", ".join(filter(None, [one.reference_terms.title, one.detail(["parameter"]) if several else ""]))
 
 
-def _joined(lines: Sequence[Line]) -> tuple[Line, ...]:
-    """One line for each curve; a reference without a level stays as it is."""
-    curves = defaultdict(list)
-    for line in sorted(lines, key=lambda line: line.trajectory.level or 0.0):
-        curves[line.curve or line.label].append(line)
-    joined = []
-    for name, curve in curves.items():
-        if not curve[0].curve:
-            joined += curve
-            continue
-        ones = [line.trajectory for line in curve]
-        points = pd.concat([one.points.iloc[-1:].assign(level=one.level) for one in ones])
-        joined.append(Line(name, replace(ones[0], level=None, points=points), curve[0].colour, name))
-    return tuple(joined)
+def _level_of(line: Line) -> float:
+    return line.trajectory.level or 0.0
+
+
+def _by_run(chart: Chart) -> bool:
+    return chart.encoding.colour in ((), ("run",)) and not chart.encoding.ramp
+
+
+def _by_revision(line: Line, chart: Chart) -> list[tuple[str, Trajectory]]:
+    """The parts of a trajectory that belong to different curves, with their names: one for each of some revisions."""
+    one = line.trajectory
+    if chart.encoding.x == "revisions":
+        if not chart.encoding.ramp:
+            return [(one.run, replace(one, points=one.points.iloc[-1:]))]
+        last = len(one.points) - 1
+        chosen = sorted({round(last * part / (_REVISIONS - 1)) for part in range(_REVISIONS)})
+        parts = [one.points.iloc[at : at + 1] for at in chosen]
+        return [(str(part["revision"].iloc[0]), replace(one, points=part)) for part in parts]
+    run = one.run if "run" in chart.encoding.colour else ""
+    return [(", ".join(filter(None, [run, one.detail(chart.encoding.colour)])) or one.run, one)]
+
+
+def _joined(label: str, colour: int, curve: Sequence[Trajectory]) -> Line:
+    """Numbers at several levels as one line, each with its level; one without a level stays as it is."""
+    if curve[0].level is None:
+        return Line(label, curve[0], colour)
+    points = pd.concat([one.points.iloc[-1:].assign(level=one.level) for one in curve])
+    return Line(label, replace(curve[0], level=None, points=points), colour)
 
 
 def draw_panels(
@@ -209,7 +236,7 @@ def _draw_panel(cell: "Axes", panel: Panel, axis: Axis, *, ramp: bool) -> list[M
         cell.set_yscale("log")
     elif term.limits is not None:
         cell.set_ylim(term.limits[0] - 0.02, term.limits[1] + 0.02)
-    elif not any(len(line.trajectory.usable) for line in panel.lines):
+    elif not any(len(line.trajectory.usable) for line in (*panel.lines, *panel.references)):
         # A level line alone makes matplotlib take limits of about 1e-17, and no layout fits these.
         cell.set_ylim((term.neutral or 0.0) - 0.1, (term.neutral or 0.0) + 0.1)
     cell.margins(y=0.12)
@@ -240,13 +267,15 @@ def _draw_reference(cell: "Axes", line: Line, axis: Axis) -> list[MarginLabel]:
     if points.empty:
         return []
     last = float(points["value"].iloc[-1])
-    if line.trajectory.is_constant:
-        return [_level(cell, last, f"{line.label}\n{last:.3g}", GREY, _DASHES[0])]
+    colour = _scale_colour(line.trajectory)
+    over_levels = axis.kind == "level" and "level" in points
+    if line.trajectory.is_constant and not over_levels:
+        return [_level(cell, last, f"{line.label}\n{last:.3g}", colour, _DASHES[0])]
     places = axis.places(points)
     if np.isnan(places).all():
         return []
-    colour, style = (HUMAN, "-") if line.trajectory.role == "human" else (GREY, _DASHES[1])
-    cell.plot(places, points["value"], color=colour, linewidth=1.2, linestyle=style)
+    dashes = _DASHES[0] if over_levels else _DASHES[1]
+    cell.plot(places, points["value"], color=colour, linewidth=1.6 if over_levels else 1.2, linestyle=dashes)
     return [MarginLabel(last, line.label, colour)]
 
 
@@ -270,7 +299,7 @@ def _draw_line(cell: "Axes", line: Line, axis: Axis, colour: str, marker: str, *
         zorder=3,
     )
     _draw_intervals(cell, places, shown, colour, band=band)
-    hollow = (points["defined"] & ~points["usable"]).to_numpy()
+    hollow = (points["defined"] & ~points["usable"] & ~line.trajectory.term.hide_not_interpretable).to_numpy()
     _draw_hollow(cell, places[hollow], points[hollow], marker)
     _draw_missing(cell, places[~points["defined"].to_numpy()])
 
@@ -322,19 +351,32 @@ def _draw_hollow(cell: "Axes", places: Any, points: pd.DataFrame, marker: str) -
 
 
 def _draw_bars(cell: "Axes", panel: Panel, columns: int) -> None:
-    """Horizontal bars, one for each run side by side; references are vertical lines, named in the legend."""
+    """Horizontal bars, one for each run side by side; references are vertical lines, named in the legend.
+
+    A reference that scales some of the bars is drawn across these alone.
+    """
     term = panel.lines[0].trajectory.term
     if term.limits is not None:
         cell.set_xlim(*term.limits)
     names = list(dict.fromkeys(line.label for line in panel.lines))
     runs = list(dict.fromkeys(line.trajectory.run for line in panel.lines))
     thickness = 0.8 / len(runs)
+    of_all = [line for line in panel.references if line.label == line.trajectory.reference_terms.title]
+    looks = {one.label: index for index, one in enumerate(of_all)}
     for line in panel.lines:
         (point,) = rows_of(line.trajectory.points)
         place = names.index(line.label) + (runs.index(line.trajectory.run) - (len(runs) - 1) / 2) * thickness
+        for other in line.trajectory.references:
+            title = other.reference_terms.title
+            if title not in {one.label for one in of_all}:
+                style = _DASHES[looks.setdefault(title, len(looks)) % len(_DASHES)]
+                ends = place - thickness / 2, place + thickness / 2
+                _draw_scale(cell.vlines, other, style, title, *ends)
         colour = hue(line.colour)
         if not point.defined:
             cell.plot(0.01, place, "x", color=GREY, transform=cell.get_yaxis_transform(), label=_NOT_DEFINED)
+            continue
+        if not point.usable and term.hide_not_interpretable:
             continue
         hollow: dict[str, Any] = {"facecolor": PAPER, "edgecolor": GREY, "label": NOT_INTERPRETABLE}
         look = {"facecolor": colour, "label": line.trajectory.run} if point.usable else hollow
@@ -344,13 +386,24 @@ def _draw_bars(cell: "Axes", panel: Panel, columns: int) -> None:
         cell.axvline(term.neutral, color=GREY, linewidth=1, zorder=1.5)
     for human in _humans(panel):
         cell.axvline(human, color=HUMAN, linewidth=1.2, label="humans")
-    for index, line in enumerate(panel.references):
-        for value in line.trajectory.usable["value"]:
-            cell.axvline(
-                value, color=GREY, linewidth=1.2, linestyle=_DASHES[index % len(_DASHES)], label=line.label
-            )
+    for index, line in enumerate(of_all):
+        _draw_scale(cell.axvline, line.trajectory, _DASHES[index % len(_DASHES)], line.label)
     ticks = ["" if names == runs else _label(name, columns) for name in names]
     cell.set_yticks(range(len(names)), ticks)
     cell.set_ylim(len(names) - 0.4, -0.6)
     cell.grid(visible=False, axis="y")
     cell.grid(visible=True, axis="x")
+
+
+def _draw_scale(
+    draw: Callable[..., Any], reference: Trajectory, style: Any, label: str, *ends: float
+) -> None:
+    """A vertical line at each value of a reference, with its colour."""
+    colour = _scale_colour(reference)
+    style = "-" if reference.role == "human" else style
+    for value in reference.usable["value"]:
+        draw(value, *ends, color=colour, linewidth=1.2, linestyle=style, label=label, zorder=4)
+
+
+def _scale_colour(reference: Trajectory) -> str:
+    return HUMAN if reference.role == "human" else GREY

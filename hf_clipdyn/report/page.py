@@ -67,7 +67,7 @@ def _render(study: Study, folder: FigureFolder) -> str:
     findings: dict[str, list[Finding]] = defaultdict(list)
     for one in find(study):
         findings[one.question].append(one)
-    drawn, bars = study.drawn, _has_bars(study)
+    drawn = study.drawn
     subject = (
         "Training dynamics" if any(len(one.points) > 1 for one in study.trajectories) else "Measurements"
     )
@@ -85,7 +85,7 @@ def _render(study: Study, folder: FigureFolder) -> str:
             runs=study.runs,
             limits=limits(study),
             summary=_summary(study, axis, folder),
-            sections=[_section(name, charts, axis, folder, bars) for name, charts in sections.items()],
+            sections=[_section(name, charts, axis, folder) for name, charts in sections.items()],
             undefined=undefined_table(study),
             diagnostics=diagnostics_table(study),
             provenance=provenance_table(study),
@@ -94,7 +94,10 @@ def _render(study: Study, folder: FigureFolder) -> str:
             confidence=study.confidence,
             marks={
                 "hollow": any(map(_is_hollow, drawn)),
-                "human": any(one.human is not None for one in drawn),
+                "human": any(
+                    one.human is not None or any(other.role == "human" for other in one.references)
+                    for one in drawn
+                ),
             },
             sources=", ".join(study.sources),
             version=__version__,
@@ -116,12 +119,8 @@ def _count(number: int, thing: str) -> str:
 
 
 def _is_hollow(one: Trajectory) -> bool:
-    return bool((one.points["defined"] & ~one.points["usable"]).any())
-
-
-def _has_bars(study: Study) -> bool:
-    """Whether each run has one revision, so that nothing is drawn over training."""
-    return all(chart.encoding.x != "training" for chart in study.charts)
+    hollow = (one.points["defined"] & ~one.points["usable"]).any()
+    return bool(hollow) and not one.term.hide_not_interpretable
 
 
 def _summary(study: Study, axis: Axis, folder: FigureFolder) -> dict[str, Any]:
@@ -132,7 +131,7 @@ def _summary(study: Study, axis: Axis, folder: FigureFolder) -> dict[str, Any]:
     text = "The study at a glance. " + " ".join(
         alternative_words(panel.title, panel.lines) for panels in worlds for panel in panels
     )
-    bars = _has_bars(study)
+    bars = not study.charts[0].encoding.over_training
     wide = folder.save(draw_panels(worlds, axis, columns=3, bars=bars), "summary")
     narrow = to_svg(draw_panels(worlds, axis, columns=1, bars=bars))
     return {
@@ -141,9 +140,7 @@ def _summary(study: Study, axis: Axis, folder: FigureFolder) -> dict[str, Any]:
     }
 
 
-def _section(
-    benchmark: str, charts: Sequence[Chart], axis: Axis, folder: FigureFolder, bars: bool
-) -> dict[str, Any]:
+def _section(benchmark: str, charts: Sequence[Chart], axis: Axis, folder: FigureFolder) -> dict[str, Any]:
     title = charts[0].first.benchmark_title
     figures = []
     for chart in charts:
@@ -158,7 +155,7 @@ def _section(
                 "caption": _caption(chart),
                 "table": chart_table(chart),
                 "panels": len(chart.panels),
-                "open": bars,
+                "open": not chart.encoding.over_training,
             }
         )
     anchor = re.sub(r"[^a-z0-9]+", "-", benchmark.lower())

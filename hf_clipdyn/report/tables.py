@@ -39,7 +39,7 @@ class Table:
 def chart_table(chart: Chart) -> Table:
     """Every number of a chart, chance and null included: by revision, or line by line for single revisions."""
     lines = [(panel, line) for panel in chart.panels for line in (*panel.lines, *panel.references)]
-    if chart.encoding.x != "training":
+    if not chart.encoding.over_training:
         rows = [
             (
                 panel.title,
@@ -93,7 +93,7 @@ def undefined_table(study: Study) -> Table:
 def diagnostics_table(study: Study) -> Table:
     """What was recorded about the measurement itself, by condition and level; may have no rows."""
     headings = ["benchmark", "quantity", "condition", "value"]
-    columns = [name for name in DETAILS if name not in ("probe", "texts")]
+    columns = [name for name in DETAILS if name not in ("probe", "texts", "parameter")]
     found = [
         (one.benchmark_title, one.metric_title, one.detail(columns), value)
         for one in study.trajectories

@@ -138,12 +138,12 @@ class Trajectory(NumberKey):
         """The values of these columns of `DETAILS`, in words.
 
         What is empty is left out; so are the revision's own texts if there is something else to say, since some numbers
-        involve no text.
+        involve no text. Nothing is said twice.
         """
         wanted = set(columns)
         parts = [self._value_words(name) for name in DETAILS if name in wanted]
         said = [part for part in parts if part and part != _TEXTS["own"]]
-        return ", ".join(said or filter(None, parts))
+        return ", ".join(dict.fromkeys(said or filter(None, parts)))
 
     @property
     def special_detail(self) -> str:

@@ -75,7 +75,8 @@ class Term:
         rests_on: metric that is reported beside this one, since it shows how far this one can be trusted.
         mirrors: metric beside which this one gets no chart, for example its complement.
         log: drawn on a logarithmic scale.
-        curve: drawn over its level, for the first and the last revision of a run, even if there are more.
+        hide_not_interpretable: whether a value that is not interpretable is not drawn at all, instead of as a hollow
+            mark; tables have it.
         overview: place in the summary; None for none.
     """
 
@@ -91,7 +92,7 @@ class Term:
     rests_on: str = ""
     mirrors: str = ""
     log: bool = False
-    curve: bool = False
+    hide_not_interpretable: bool = False
     overview: Overview | None = None
 
     def __post_init__(self) -> None:

@@ -387,6 +387,55 @@ edit(
 )
 
 
+LOW_PASS = Path("low-pass", "dnn", "session-1")
+TRIALS = "raw-data/low-pass/low-pass_subject-01_session_1.csv"
+
+
+@case("a stimulus whose name has too few fields", "model_vs_human", "0004_lp.png' is not named like")
+def _(root: Path) -> None:
+    write_image(root / LOW_PASS / "0004_lp.png")
+
+
+@case("a stimulus in a condition that nobody saw", "model_vs_human", "'4' is not a condition of low-pass")
+def _(root: Path) -> None:
+    write_image(root / LOW_PASS / "0004_lp_dnn_4_cat_10_n02123045_1.png")
+
+
+@case(
+    "a stimulus of a class that is none of the 16", "model_vs_human", "'zebra' is not one of the 16 classes"
+)
+def _(root: Path) -> None:
+    write_image(root / LOW_PASS / "0004_lp_dnn_3_zebra_10_n02123045_1.png")
+
+
+@case("a stimulus twice", "model_vs_human", "low-pass, condition 3, image n02123045_8")
+def _(root: Path) -> None:
+    write_image(root / LOW_PASS.with_name("session-2") / "0001_lp_dnn_3.0_cat_10_n02123045_8.png")
+
+
+@case("an edge image outside of the class folders", "model_vs_human", "is not in the folder of one of the 16")
+def _(root: Path) -> None:
+    write_image(root / "edge" / "lynx" / "lynx1.png")
+
+
+@case("an edge image in the folder of another class", "model_vs_human", "is not named like an image of 'dog'")
+def _(root: Path) -> None:
+    write_image(root / "edge" / "dog" / "cat3.png")
+
+
+edit("an answer that nobody could give", "model_vs_human", "line 2", TRIALS, "cat,cat", "zebra,cat")
+edit("a trial of another class than its image", "model_vs_human", "line 2", TRIALS, "cat,cat,3", "cat,dog,3")
+edit("a trial in no condition", "model_vs_human", "'nan' is not a condition", TRIALS, ",3.0,", ",nan,")
+edit("a trial of an unnamed image", "model_vs_human", "line 2", TRIALS, "0001_xx_s01", "image")
+edit("trials without a class", "model_vs_human", "lacks the columns category", TRIALS, "category", "label")
+
+
+@case("an answer twice", "model_vs_human", "repeats subject-01 on low-pass, condition 3")
+def _(root: Path) -> None:
+    path = root / TRIALS
+    path.write_text(path.read_text() + path.read_text().splitlines()[1] + "\n")
+
+
 @case("a validation picture listed twice", "tiny_imagenet", "val_annotations.txt, line 3")
 def _(root: Path) -> None:
     path = root / "tiny-imagenet-200" / "val" / "val_annotations.txt"

@@ -4,7 +4,16 @@ from pathlib import Path
 
 from official_trees.images import write_image
 
-__all__ = ["cifar10", "cifar100", "cue_conflict", "imagenet", "photographs", "tiny_imagenet"]
+__all__ = [
+    "cifar10",
+    "cifar100",
+    "cue_conflict",
+    "imagenet",
+    "model_vs_human",
+    "photographs",
+    "tiny_imagenet",
+    "write_trials",
+]
 
 _TRIALS = "subj,session,trial,rt,object_response,category,condition,imagename"
 
@@ -23,6 +32,37 @@ def cue_conflict(root: Path) -> None:
             image = f"{number:04d}_s5n_s{subject}_0_{name.split('-')[0][:3]}_00_{name}.png"
             lines.append(f"subject-{subject},1,{number},0.8,{answer},{name[:3]},0,{image}")
         (trials / f"cue-conflict_subject-{subject}_session_1.csv").write_text("\n".join(lines) + "\n")
+
+
+def model_vs_human(root: Path) -> None:
+    """Edges in class folders, low-pass and noisy images in sessions, and the trials of two observers on these."""
+    for number, name in enumerate(("cat/cat1", "cat/cat10", "dog/dog2")):
+        write_image(root / "edge" / f"{name}.png", (24, 24), number)
+    stimuli = {
+        "low-pass": ("lp", ("0_cat_10_n02123045_7", "3_cat_10_n02123045_8", "3_dog_10_n02099601_9")),
+        "uniform-noise": ("nse", ("0.90_cat_10_n02123045_7", "0.03_dog_10_n02099601_9")),
+    }
+    for subset, (short, names) in stimuli.items():
+        for number, name in enumerate(names, start=1):
+            file = f"{number:04d}_{short}_dnn_{name}.png"
+            write_image(root / subset / "dnn" / "session-1" / file, (24, 24), number + len(short))
+    for observer, (cat, dog) in {"01": ("cat", "na"), "02": ("dog", "dog")}.items():
+        write_trials(root, "edge", observer, [("0", "cat", cat, "00_cat1"), ("0", "dog", dog, "00_dog2")])
+        noisy = [("0.9", "cat", cat, "10_n02123045_7"), ("0.03", "dog", dog, "10_n02099601_9")]
+        write_trials(root, "uniform-noise", observer, noisy)
+        write_trials(root, "low-pass", observer, [("3.0", "cat", cat, "10_n02123045_8")])
+
+
+def write_trials(root: Path, subset: str, observer: str, rows: list[tuple[str, str, str, str]]) -> Path:
+    """The trials of one observer in one data set of model-vs-human: condition, class, answer, end of the name."""
+    lines = [_TRIALS.replace("session", "Session", 1)]
+    for number, (condition, category, answer, name) in enumerate(rows, start=1):
+        image = f"{number:04d}_xx_s{observer}_{condition}_{category}_{name}.png"
+        lines.append(f"subject-{observer},1,{number},0.8,{answer},{category},{condition},{image}")
+    path = root / "raw-data" / subset / f"{subset}_subject-{observer}_session_1.csv"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("\n".join(lines) + "\n")
+    return path
 
 
 def cifar10(root: Path) -> None:

@@ -27,6 +27,7 @@ TREES: dict[str, Make] = {
     "live": quality.live,
     "material_similarity": similarity.material_similarity,
     "mit1003": saliency.mit1003,
+    "model_vs_human": labelled.model_vs_human,
     "nights": similarity.nights,
     "osie": saliency.osie,
     "photographs": labelled.photographs,

@@ -3,12 +3,10 @@
 import pytest
 from result_rows import row
 
-from hf_clipdyn.benchmarks.kinds.psychophysics import Psychophysics
 from hf_clipdyn.report.axis import choose_axis
 from hf_clipdyn.report.figures import draw_chart, draw_panels
 from hf_clipdyn.report.style import TWINS, figure_style
 from hf_clipdyn.report.svg import inline_svg, to_svg
-from hf_clipdyn.results.terms import Vocabulary
 
 
 @pytest.fixture
@@ -265,39 +263,3 @@ def test_bars_with_long_labels_can_be_laid_out(read):
             figure = draw_chart(chart, choose_axis(study.trajectories))
             to_svg(figure)  # a layout that fails is a warning, and a warning an error
             assert "\n" in figure.axes[0].get_yticklabels()[0].get_text()
-
-
-def test_contrasts_are_curves_of_the_first_and_the_last_revision_beside_people(read):
-    """A metric whose term asks for it is drawn over its level; references with levels are curves, too."""
-    words = Vocabulary(kinds={"psychophysics": Psychophysics.terms})
-    at = {"condition": "csf_achromatic", "parameter": 0.02, "variant": "cosine"}
-    rows = [
-        row("psychophysics/procedural", "contrast", value, 0.001, epoch=epoch, level=level, **at)
-        for epoch in (0, 1, 2)
-        for level, value in ((2.0, 0.02), (1.12, 0.05), (8.0, 0.03 + epoch / 100))
-    ]
-    rows += [
-        row("psychophysics/procedural", "contrast", value, epoch=epoch, level=level, **at | of)
-        for epoch in (0, 1, 2)
-        for of, values in (
-            ({"role": "human", "variant": "", "probe": ""}, (0.04, 0.02, 0.04)),
-            ({"role": "baseline", "reference": "pixels", "variant": "rmse", "probe": ""}, (0.02, 0.02, 0.02)),
-        )
-        for level, value in zip((1.12, 2.0, 8.0), values, strict=True)
-    ]
-    study = read(rows, vocabulary=words)
-    (chart,) = study.charts
-    assert chart.name == "psychophysics-procedural-contrast-cosine"
-    with figure_style():
-        (cell,) = draw_chart(chart, choose_axis(study.trajectories)).axes
-    assert (cell.get_xscale(), cell.get_yscale()) == ("log", "log")
-    assert cell.get_title(loc="left").replace("\n", " ") == "contrast sensitivity, criterion at contrast 0.02"
-    drawn = [(list(line.get_xdata()), list(line.get_ydata())) for line in cell.lines]
-    levels = [1.12, 2, 8]
-    assert (levels, [0.04, 0.02, 0.04]) in drawn, "people, equal at two levels"
-    assert (levels, [0.05, 0.02, 0.03]) in drawn
-    assert (levels, [0.05, 0.02, 0.05]) in drawn
-    assert {"epoch-000", "epoch-002"} == {
-        line.get_label() for line in cell.lines if line.get_label().startswith("epoch")
-    }
-    assert any("people" in text.get_text() for text in cell.texts)

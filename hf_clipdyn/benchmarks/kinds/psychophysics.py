@@ -133,7 +133,6 @@ class Psychophysics(Kind[KindSettings]):
                 meaning="Contrast at which the distance to the stimulus without the grating reaches the criterion. "
                 "People's contrasts are scaled to the criterion.",
                 log=True,
-                curve=True,
             ),
             "alignment": Term(
                 title="agreement with people's contrasts",

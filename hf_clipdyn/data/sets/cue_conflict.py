@@ -10,18 +10,12 @@ from collections import defaultdict
 
 from hf_clipdyn.data.base import DataBuilder, Rows
 from hf_clipdyn.data.files import FileIndex
+from hf_clipdyn.data.human_trials import CLASSES, read_answers
 from hf_clipdyn.data.metadata import DatasetMetadata
-from hf_clipdyn.data.tables import check_new, read_csv
+from hf_clipdyn.data.tables import check_new
 from hf_clipdyn.errors import DatasetError
 
-CLASSES = (
-    *("airplane", "bear", "bicycle", "bird", "boat", "bottle", "car", "cat"),
-    *("chair", "clock", "dog", "elephant", "keyboard", "knife", "oven", "truck"),
-)
-
 _NAME = re.compile(r"(?P<shape>[a-z]+)(?P<m>\d+)-(?P<texture>[a-z]+)(?P<n>\d+)", re.IGNORECASE)
-_TRIAL_FILE = re.compile(r"cue-conflict_subject-\d+_session_\d+\.csv", re.IGNORECASE)
-_TRIAL_PREFIX = re.compile(r"^\d+_[^_]+_[^_]+_[^_]+_[^_]+_[^_]+_")
 
 
 class CueConflict(DataBuilder):
@@ -95,17 +89,7 @@ class CueConflict(DataBuilder):
 def _human_answers(files: FileIndex) -> dict[str, list[dict[str, str]]]:
     """The answers of the observers by image; ``na`` if there was none in time."""
     answers: dict[str, list[dict[str, str]]] = defaultdict(list)
-    seen: dict[str, str] = {}
-    for file in files.files:
-        if not _TRIAL_FILE.fullmatch(file.name):
-            continue
-        for where, row in read_csv(file.path, ["subj", "object_response", "imagename"]):
-            response = row["object_response"].lower()
-            if response not in (*CLASSES, "na"):
-                raise DatasetError(
-                    f"{where}: {response!r} is not an answer in this experiment: correct that line."
-                )
-            image_id = _TRIAL_PREFIX.sub("", row["imagename"]).rsplit(".", 1)[0].lower()
-            check_new(seen, f"the answer of {row['subj']} to {image_id}", where)
-            answers[image_id].append({"subject": row["subj"], "response": response})
+    for one in read_answers(files):
+        if one.stimulus.subset == "cue-conflict":
+            answers[one.stimulus.image_id].append({"subject": one.observer, "response": one.response})
     return answers

@@ -1,0 +1,255 @@
+"""Classification among 16 classes beside people (Geirhos et al. 2019, 2021): are they right, and on the same images?"""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+import pandas as pd
+
+from hf_clipdyn.benchmarks.base import Common, Kind, KindSettings, decode, digest, similarity
+from hf_clipdyn.benchmarks.classification_scores import (
+    PAIRED,
+    classification_influences,
+    classification_numbers,
+)
+from hf_clipdyn.benchmarks.prompts import class_embeddings, prompt_sets, rank
+from hf_clipdyn.benchmarks.readout import Readout, Stimuli
+from hf_clipdyn.benchmarks.shape_scores import HUMAN, OBSERVERS
+from hf_clipdyn.benchmarks.sources import Source
+from hf_clipdyn.data.human_accuracies import human_accuracies
+from hf_clipdyn.data.imagenet_names import imagenet_names
+from hf_clipdyn.data.prompts import IMAGENET, PHOTO
+from hf_clipdyn.metrics.shape_decisions import GEIRHOS_CLASSES, shape_decisions
+from hf_clipdyn.options import option
+from hf_clipdyn.results.terms import Axis, Condition, KindTerms, Overview, Reference, Term
+
+__all__ = ["Classification", "ClassificationSettings"]
+
+_COLUMNS = ("image_id", "subset", "condition", "category", "exemplar")
+_THOUSAND, _PUBLISHED = "imagenet_1000", "imagenet_1000_80"
+_LOGIT_SCALE = 100  # CLIP's, and part of the 1,000-way protocol: its softmax is averaged over classes
+_SHARE: dict[str, Any] = {"limits": (0.0, 1.0), "perception": "high"}
+_DRAWN = {"edge": "edges", "silhouette": "silhouettes", "cue-conflict": "cue conflicts"}
+_REACH = Axis(title="log2 of the reach")
+
+
+@dataclass(frozen=True)
+class ClassificationSettings(KindSettings):
+    """What a user may choose for the classification benchmarks."""
+
+    published_prompts: bool = option(
+        False,
+        "Ask also as for the published values of CLIP: 1,000 classes with 80 templates, 80,000 prompts a revision.",
+    )
+
+
+class Classification(Kind[ClassificationSettings]):
+    """Zero-shot decisions among 16 classes on the sub-sets of model-vs-human, beside those of people.
+
+    Trials: item, image_id, subset, condition, category (the right answer), exemplar (the object or photograph that
+    the image was made from), protocol, decision, observer. ``protocol`` is the name of a prompt set ("" is the default
+    one), ``imagenet_1000``, or ``human``; then ``decision`` is the answer of ``observer``.
+    """
+
+    name = "classification"
+    settings_class = ClassificationSettings
+    schemas = ("classification",)
+    terms = KindTerms(
+        title="Classification beside people",
+        rank=15,
+        terms={
+            "error_consistency": Term(
+                title="error consistency with people",
+                meaning="Cohen's kappa of correct decisions with each observer, mean over conditions and observers; 0 "
+                "is the agreement that the accuracies alone predict. It is not drawn where the model is at chance.",
+                better="high",
+                neutral=0.0,
+                neutral_title="chance",
+                hide_not_interpretable=True,
+                overview=Overview(rank=25),
+                perception="high",
+            ),
+            "accuracy": Term(
+                title="accuracy",
+                meaning="Correct decisions among 16 classes; for a sub-set the mean over the conditions that the "
+                "official summary counts (something is degraded, and people reach .2).",
+                better="high",
+                overview=Overview(rank=26),
+                **_SHARE,
+            ),
+            "accuracy_gap": Term(
+                title="accuracy on one set minus accuracy on the other",
+                meaning="Both show the same objects, which are compared one by one. Between edges and silhouettes it "
+                "is what the inner contours add to the outline.",
+                neutral=0.0,
+                neutral_title="none",
+                perception="high",
+            ),
+            "observed_consistency": Term(
+                title="observed consistency",
+                meaning="Share of images on which model and observer are both right or both wrong; the accuracies "
+                "make most of it.",
+                better="high",
+                **_SHARE,
+            ),
+            "accuracy_difference": Term(
+                title="squared accuracy difference",
+                meaning="Square of the difference between the model's and an observer's accuracy, mean over conditions "
+                "and observers.",
+                better="low",
+                perception="high",
+            ),
+            "top_class_share": Term(
+                title="share of the most frequent decision",
+                meaning="Share of the decisions that name the most frequent class; 1/16 if all are named alike.",
+                **_SHARE,
+            ),
+            "observer_consistency": Term(
+                title="error consistency with each observer",
+                meaning="Cohen's kappa with one person, mean over conditions.",
+            ),
+        },
+        level=Axis(title="level"),
+        parameter=Axis(title="observer"),
+        conditions={
+            "contrast": Condition(title="contrast", level=Axis(title="contrast"), untouched=1.0),
+            "uniform-noise": Condition(
+                title="uniform noise", level=Axis(title="width of the noise"), untouched=0.0
+            ),
+            "low-pass": Condition(
+                title="low-pass", level=Axis(title="sigma of the filter", unit="px"), untouched=0.0
+            ),
+            "high-pass": Condition(title="high-pass", level=Axis(title="sigma of the filter", unit="px")),
+            "phase-scrambling": Condition(
+                title="phase scrambling",
+                level=Axis(title="width of the phase noise", unit="°"),
+                untouched=0.0,
+            ),
+            "rotation": Condition(title="rotation", level=Axis(title="rotation", unit="°"), untouched=0.0),
+            "eidolonI": Condition(title="eidolon I", level=_REACH),
+            "eidolonII": Condition(title="eidolon II", level=_REACH),
+            "eidolonIII": Condition(title="eidolon III", level=_REACH),
+            "cr": Condition(title="in colour"),
+            "bw": Condition(title="in grey"),
+            "true": Condition(title="true colours"),
+            "false": Condition(title="opponent colours"),
+            "0": Condition(title="its own power spectrum"),
+            "pow": Condition(title="mean power spectrum"),
+            "inf": Condition(title="not filtered"),
+        },
+        variants={
+            "imagenet_80": "80 ImageNet templates",
+            "name": "class name alone",
+            _THOUSAND: "1,000-way",
+            _PUBLISHED: "1,000-way, 80 templates",
+        },
+        subsets={
+            "uniform-noise": "uniform noise",
+            "phase-scrambling": "phase scrambling",
+            "power-equalisation": "power equalisation",
+            "false-colour": "false colour",
+            "eidolonI": "eidolon I",
+            "eidolonII": "eidolon II",
+            "eidolonIII": "eidolon III",
+            **_DRAWN,
+            **{f"{a} and {b}": f"{_DRAWN[a]} minus {_DRAWN[b]}" for a, b in PAIRED},
+        },
+        references=(
+            Reference(role="chance", title="chance"),
+            Reference(
+                role="null",
+                title="shuffled",
+                joins=("metric", "variant", "subset", "condition", "level"),
+            ),
+            Reference(
+                role="lower_bound",
+                title="lowest possible",
+                joins=("metric", "variant", "subset", "condition"),
+            ),
+            Reference(
+                role="upper_bound",
+                title="highest possible",
+                joins=("metric", "variant", "subset", "condition"),
+            ),
+            Reference(
+                role="human",
+                name=OBSERVERS,
+                title="people",
+                joins=("metric", "subset", "condition", "level"),
+            ),
+        ),
+    )
+    trial_columns: ClassVar = {
+        "item": "int64",
+        **dict.fromkeys(_COLUMNS, "string"),
+        "protocol": "string",
+        "decision": "string",
+        "observer": "string",
+    }
+    clusters = ("exemplar",)
+
+    def __init__(
+        self, source: Source, image_processor: Any, settings: ClassificationSettings, common: Common
+    ) -> None:
+        pixels = decode(source.dataset, image_processor, common)
+        rows = np.flatnonzero(~pixels.broken)
+        columns = source.dataset.select_columns([*_COLUMNS, "human_responses"]).to_pandas()
+        answers = columns.pop("human_responses")
+        self._images = columns.iloc[rows].reset_index(drop=True).assign(item=rows)
+        self._prompts = prompt_sets(source.metadata)
+        self._thousand = {_THOUSAND: PHOTO} | ({_PUBLISHED: IMAGENET} if settings.published_prompts else {})
+        self._humans = _human_answers(self._images, answers)
+        self._stimuli = Stimuli(pixels.array, rows)
+        self.left_out = int(pixels.broken.sum())
+        self.facts = _present(self._images["subset"])
+        self.fingerprint = digest(
+            self.name,
+            pixels.fingerprint,
+            columns.to_dict("list"),
+            self._prompts,
+            self._thousand,
+            list(imagenet_names().values()),
+            self._humans[["item", "observer", "decision"]].to_dict("list"),
+        )
+
+    def observe(self, readout: Readout) -> pd.DataFrame:
+        """Decide for a class with each prompt set, and add the answers of people."""
+        embeddings = readout.images(self._stimuli)
+        blocks = []
+        for name, templates in self._prompts.items():
+            best = rank(embeddings, class_embeddings(readout, GEIRHOS_CLASSES, templates))[:, 0]
+            blocks.append(self._images.assign(protocol=name, decision=np.asarray(GEIRHOS_CLASSES)[best]))
+        for name, templates in self._thousand.items():
+            texts = class_embeddings(readout, list(imagenet_names().values()), templates)
+            decisions = shape_decisions(_LOGIT_SCALE * similarity(embeddings, texts), protocol="1000-way")
+            blocks.append(self._images.assign(protocol=name, decision=decisions))
+        trials: pd.DataFrame = pd.concat([*blocks, self._humans], ignore_index=True)
+        return trials.reindex(columns=list(self.trial_columns)).astype(self.trial_columns)
+
+    score = staticmethod(classification_numbers)
+    influences = staticmethod(classification_influences)
+
+
+def _human_answers(images: pd.DataFrame, answers: "pd.Series[Any]") -> pd.DataFrame:
+    """One row for each answer of an observer to an image that is shown."""
+    given = [
+        (position, one["subject"], one["response"])
+        for position, item in enumerate(images["item"])
+        for one in (answers[item] if answers[item] is not None else ())
+    ]
+    table = pd.DataFrame(given, columns=["position", "observer", "decision"])
+    rows = images.iloc[table.pop("position").to_numpy(np.int64)].reset_index(drop=True)
+    humans: pd.DataFrame = rows.assign(protocol=HUMAN, **table)
+    return humans
+
+
+def _present(subsets: "pd.Series[str]") -> dict[str, str]:
+    """How many of the official data sets are there, and of how many of their images, for the column ``settings``."""
+    official: dict[str, int] = {}
+    for one in human_accuracies():
+        official[one.dataset] = official.get(one.dataset, 0) + one.images
+    shown = subsets.value_counts()
+    present = [name for name in official if name in shown]
+    n, whole = int(shown[present].sum()), sum(official[name] for name in present)
+    found = {"data_sets": f"{len(present)}/{len(official)}"}
+    return found | ({"incomplete": f"{n}/{whole}"} if n < whole else {})

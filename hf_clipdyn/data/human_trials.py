@@ -1,0 +1,161 @@
+"""The trials of model-vs-human (Geirhos et al. 2021): which of 16 classes an observer answered for each image.
+
+Files and images are named alike in all of its data sets. A name has fields between underscores: running number,
+abbreviation, ``dnn`` or the observer, condition, class, a number without meaning, image. Two fields name the image
+if it is from ImageNet: ``0001_lp_dnn_0_knife_10_n03041632_8618.png``.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+
+from hf_clipdyn.data.files import FileIndex
+from hf_clipdyn.data.human_accuracies import human_accuracies
+from hf_clipdyn.data.layout import plain
+from hf_clipdyn.data.tables import check_new, read_csv
+from hf_clipdyn.errors import DatasetError, shown
+
+__all__ = ["CLASSES", "FOLDERS", "Answer", "Stimulus", "read_answers", "stimulus_named", "subset_named"]
+
+CLASSES = (
+    *("airplane", "bear", "bicycle", "bird", "boat", "bottle", "car", "cat"),
+    *("chair", "clock", "dog", "elephant", "keyboard", "knife", "oven", "truck"),
+)
+"""The 16 classes."""
+
+_UNPUBLISHED = ("original", "greyscale", "texture")
+_ALIASES = {  # names in github.com/rgeirhos/texture-vs-shape
+    "edges": "edge",
+    "filled-silhouettes": "silhouette",
+    "silhouette-filled": "silhouette",
+    "style-transfer-preprocessed-512": "cue-conflict",
+    "grayscale": "greyscale",
+}
+FOLDERS: Mapping[str, str] = {
+    **{one.dataset: one.dataset for one in human_accuracies()},
+    **{name: name for name in _UNPUBLISHED},
+    **_ALIASES,
+}
+"""Data set by the names of its folder: 17 that are published, three that are not, and their older names."""
+
+_SUBSETS = {plain(name): subset for name, subset in FOLDERS.items()}
+_FILE = re.compile(r"(?P<name>.+?)(?:-experiment)?_subject-\d+_session[_-]\d+\.csv", re.IGNORECASE)
+_FEWEST_FIELDS = 7
+
+
+@dataclass(frozen=True)
+class Stimulus:
+    """One image as an observer saw it; trials and files of one stimulus are equal in all of these.
+
+    Attributes:
+        subset: official name of its data set.
+        condition: as in the official names of files.
+        image_id: its last field, or its last two if the image is from ImageNet; in lower case, without the suffix.
+    """
+
+    subset: str
+    condition: str
+    image_id: str
+
+
+@dataclass(frozen=True)
+class Answer:
+    """One trial; ``response`` is one of the classes, or ``na`` if there was none in time."""
+
+    stimulus: Stimulus
+    category: str
+    observer: str
+    response: str
+    where: str
+
+
+def subset_named(name: str) -> str | None:
+    """The data set whose folder has this name, whatever its case; None if there is none."""
+    return _SUBSETS.get(plain(name))
+
+
+@cache
+def _conditions(subset: str) -> Mapping[str, str]:
+    """The official spelling of each condition of a data set."""
+    known = [one.condition for one in human_accuracies() if one.dataset == subset]
+    return {_as_number(condition): condition for condition in known or ["0"]}
+
+
+def _as_number(condition: str) -> str:
+    """``0.90``, ``0.9`` and ``.9`` are one condition, and so are ``true`` and ``True``."""
+    try:
+        return repr(float(condition))
+    except ValueError:
+        return condition.lower()
+
+
+def stimulus_named(subset: str, name: str, where: str, condition: str | None = None) -> tuple[Stimulus, str]:
+    """The stimulus that a file of that name shows, and its class.
+
+    Args:
+        subset: of `FOLDERS`.
+        name: of the file, with its suffix.
+        where: for messages.
+        condition: instead of that in the name.
+
+    Raises:
+        DatasetError: another form of name, an unknown condition or class.
+    """
+    fields = (name.rpartition(".")[0] or name).split("_")
+    if len(fields) < _FEWEST_FIELDS or not fields[0].isdigit():
+        raise DatasetError(
+            f"{where}: {shown(name)} is not named like an image of model-vs-human: rename it like "
+            "0001_lp_dnn_0_knife_10_n03041632_8618.png."
+        )
+    category = fields[4].lower()
+    check_class(category, where)
+    identity = "_".join(fields[-2:]) if fields[-2].startswith("n0") else fields[-1]
+    return Stimulus(
+        subset, condition_named(subset, condition or fields[3], where), identity.lower()
+    ), category
+
+
+def check_class(name: str, where: str, *also: str) -> None:
+    """Refuse a name that is none of the 16 classes, nor of the others that are allowed."""
+    if name not in (*CLASSES, *also):
+        raise DatasetError(f"{where}: {shown(name)} is not one of the 16 classes: correct that entry.")
+
+
+def condition_named(subset: str, condition: str, where: str) -> str:
+    """A condition in its official spelling.
+
+    Raises:
+        DatasetError: the data set has no such condition.
+    """
+    known = _conditions(subset)
+    found = known.get(_as_number(condition))
+    if found is None:
+        raise DatasetError(
+            f"{where}: {shown(condition)} is not a condition of {subset}, which has {', '.join(known.values())}: "
+            "correct that entry."
+        )
+    return found
+
+
+def read_answers(files: FileIndex) -> Iterator[Answer]:
+    """All trials of people in files called ``<data set>_subject-01_session_1.csv``, those of networks left out.
+
+    Raises:
+        DatasetError: a broken table, an unknown class or condition, or a second answer of one observer to a stimulus.
+    """
+    seen: dict[str, str] = {}
+    for file in files.files:
+        match = _FILE.fullmatch(file.name)
+        subset = subset_named(match["name"]) if match else None
+        if subset is None:
+            continue
+        columns = ["subj", "object_response", "category", "condition", "imagename"]
+        for where, row in read_csv(file.path, columns):
+            response, category = row["object_response"].lower(), row["category"].lower()
+            check_class(response, where, "na")
+            check_class(category, where)
+            stimulus, _ = stimulus_named(subset, row["imagename"], where, row["condition"])
+            again = f"{row['subj']} on {subset}, condition {stimulus.condition}, image {stimulus.image_id}"
+            check_new(seen, again, where)
+            yield Answer(stimulus, category, row["subj"], response, where)

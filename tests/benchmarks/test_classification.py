@@ -1,0 +1,388 @@
+"""Planted observers beside people, and people among themselves as model-vs-human has published them."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from hf_clipdyn.benchmarks.base import Common
+from hf_clipdyn.benchmarks.kinds.classification import Classification
+from hf_clipdyn.data.files import index_folder
+from hf_clipdyn.data.human_accuracies import human_accuracies
+from hf_clipdyn.data.human_trials import CLASSES, read_answers
+from hf_clipdyn.data.tables import read_csv
+from hf_clipdyn.metrics.error_consistency import error_consistency
+from hf_clipdyn.results.row import NUMBER_KEY
+
+SHADES = 16
+NO_INTERVALS = Common(n_resamples=0, show_progress=False)
+
+
+def picture(colour, category, number=0):
+    """Red tells the class, green the image."""
+    return colour(SHADES * CLASSES.index(category), number % 250)
+
+
+def responses(*answers):
+    return [
+        {"subject": f"subject-{number:02d}", "response": answer}
+        for number, answer in enumerate(answers, start=1)
+    ]
+
+
+def stimulus(colour, subset, condition, category, number, *answers):
+    return {
+        "image": picture(colour, category, number),
+        "image_id": f"{category}{number}",
+        "subset": subset,
+        "condition": condition,
+        "category": category,
+        "exemplar": f"{category}{number}",
+        "human_responses": responses(*answers),
+    }
+
+
+@pytest.fixture
+def people(colour):
+    """Five images of each class as edges, silhouettes and at three contrasts; the second observer errs in a third."""
+    places = [
+        ("edge", "0"),
+        ("silhouette", "0"),
+        ("contrast", "c100"),
+        ("contrast", "c30"),
+        ("contrast", "c05"),
+    ]
+    wrong = {name: CLASSES[index - 1] for index, name in enumerate(CLASSES)}
+    return [
+        stimulus(
+            colour,
+            *place,
+            name,
+            number,
+            name if number else wrong[name],
+            name if (number + offset) % 3 else wrong[name],
+        )
+        for offset, place in enumerate(places)
+        for name in CLASSES
+        for number in range(5)
+    ]
+
+
+def one_hot(index):
+    return np.eye(len(CLASSES))[index]
+
+
+def text(prompt):
+    """The class that a prompt names; the names of ImageNet's classes contain few of the 16."""
+    return one_hot(next((index for index, name in enumerate(CLASSES) if name in prompt), 0))
+
+
+def seen(pixels):
+    return round(pixels[..., 0].mean() / SHADES)
+
+
+def test_a_perfect_observer_is_right_everywhere_and_its_kappa_says_nothing(source, people, measure, planted):
+    found = measure(
+        Classification, source("classification", people), planted(lambda p: one_hot(seen(p)), text)
+    )
+    for subset in ("edge", "silhouette", "contrast"):
+        place = {"subset": subset, "condition": ""}
+        assert found("accuracy", **place).value == 1
+        kappa = found("error_consistency", **place)
+        assert (kappa.value, kappa.interpretable) == (0, False)
+        assert "no range" in kappa.note
+        assert found("top_class_share", **place).value == 1 / 16
+        assert found("accuracy", role="null", **place).value == pytest.approx(1 / 16)
+        ends = [found("error_consistency", role=f"{end}_bound", **place).value for end in ("lower", "upper")]
+        assert ends == [0, 0], "an observer without errors leaves kappa no range"
+    assert found("accuracy", subset="contrast", condition="contrast", level=0.3).value == 1
+    assert found("accuracy", role="chance", probe="", condition="").value == 1 / 16
+    assert found("accuracy", condition="").note == "mean of 3 of the 17 data sets"
+
+
+def test_an_observer_who_errs_as_the_first_person_does_has_a_kappa_of_one_with_that_person(
+    source, people, measure, planted
+):
+    def as_first(pixels):
+        index = seen(pixels)
+        return one_hot(index if round(pixels[..., 1].mean()) else index - 1)
+
+    found = measure(Classification, source("classification", people), planted(as_first, text))
+    place = {"subset": "edge", "condition": ""}
+    assert found("accuracy", **place).value == 0.8
+    assert found("observer_consistency", role="diagnostic", parameter=1.0, **place).value == 1
+    second = found("observer_consistency", role="diagnostic", parameter=2.0, **place).value
+    between = found("error_consistency", role="human", probe="", reference="observers", **place)
+    assert second == pytest.approx(between.value)
+    kappa = found("error_consistency", **place)
+    assert kappa.value == pytest.approx((1 + second) / 2)
+    assert kappa.interpretable is True
+    assert kappa.n_clusters == 80
+    assert kappa.ci_low < kappa.value <= kappa.ci_high
+
+
+def test_one_who_decides_at_random_is_at_chance_and_its_kappa_is_not_interpretable(
+    source, people, measure, planted
+):
+    rng = np.random.default_rng(0)
+    found = measure(
+        Classification, source("classification", people), planted(lambda p: one_hot(rng.integers(16)), text)
+    )
+    for subset in ("edge", "silhouette", "contrast"):
+        accuracy = found("accuracy", subset=subset, condition="")
+        assert accuracy.ci_low < 1 / 16 < accuracy.ci_high
+        kappa = found("error_consistency", subset=subset, condition="")
+        assert kappa.interpretable is False
+        assert kappa.note == "the accuracy is indistinguishable from chance"
+        assert abs(kappa.value) < 0.2
+    assert found("accuracy_gap", subset="edge and silhouette", condition="").interpretable is False
+    assert found("error_consistency", condition="").interpretable is False
+
+
+def test_one_who_always_says_one_class_is_right_in_one_of_sixteen(source, people, measure, planted):
+    found = measure(Classification, source("classification", people), planted(lambda p: one_hot(3), text))
+    place = {"subset": "edge", "condition": ""}
+    assert found("accuracy", **place).value == 1 / 16
+    assert found("accuracy", role="null", **place).value == 1 / 16
+    assert found("top_class_share", **place).value == 1
+    assert found("error_consistency", **place).interpretable is False
+
+
+def test_accuracy_is_by_condition_and_the_summary_leaves_out_what_people_did_not_see_degraded(
+    source, people, measure, planted
+):
+    found = measure(
+        Classification, source("classification", people), planted(lambda p: one_hot(seen(p)), text)
+    )
+    place = {"subset": "contrast", "role": "human", "probe": "", "reference": "observers"}
+    by_level = [found("accuracy", condition="contrast", level=level, **place) for level in (1.0, 0.3, 0.05)]
+    assert [one.n for one in by_level] == [80] * 3
+    whole = found("accuracy", condition="", **place)
+    assert whole.n == 160, "the undegraded condition is left out"
+    assert whole.value == pytest.approx(np.mean([one.value for one in by_level[1:]]))
+
+
+def test_edges_and_silhouettes_are_compared_object_by_object(source, colour, measure, planted):
+    rows = [
+        stimulus(colour, subset, "0", name, number, name)
+        for subset, numbers in (("edge", range(4)), ("silhouette", range(1, 6)))
+        for name in CLASSES
+        for number in numbers
+    ]
+    for row in rows:  # green also tells the set
+        row["image"] = picture(
+            colour, row["category"], int(row["image_id"][-1]) + 100 * (row["subset"] == "edge")
+        )
+
+    def only_edges_but_the_first(pixels):
+        return one_hot(seen(pixels) if round(pixels[..., 1].mean()) > 101 else 0)
+
+    found = measure(Classification, source("classification", rows), planted(only_edges_but_the_first, text))
+    gap = found("accuracy_gap", subset="edge and silhouette", condition="")
+    # Objects 1 to 3 are in both; of these edges 2 and 3 are right, beside 1/16 by chance elsewhere.
+    assert gap.value == pytest.approx((2 / 3) * (15 / 16))
+    assert gap.n_clusters == 48
+    human = found(
+        "accuracy_gap",
+        subset="edge and silhouette",
+        condition="",
+        role="human",
+        probe="",
+        reference="observers",
+    )
+    assert human.value == 0
+
+
+def test_without_trials_there_are_accuracies_and_nothing_about_people(source, people, measure, planted):
+    rows = [row | {"human_responses": []} for row in people]
+    found = measure(Classification, source("classification", rows), planted(lambda p: one_hot(seen(p)), text))
+    assert {one.metric for one in found} == {"accuracy", "top_class_share", "accuracy_gap"}
+    assert not [one for one in found if one.role == "human"]
+
+
+def test_each_image_contributes_to_a_number_what_leaving_its_object_out_says(
+    source, people, planted, tmp_path
+):
+    """The variance from the influences against a jackknife over objects, from the trials alone."""
+    rng = np.random.default_rng(1)
+    images = pd.DataFrame(
+        {
+            "item": range(len(people)),
+            **{
+                name: [row[name] for row in people]
+                for name in ("image_id", "subset", "condition", "category", "exemplar")
+            },
+        }
+    )
+    model = images.assign(
+        protocol="", decision=np.where(rng.random(len(images)) < 0.6, images["category"], "none"), observer=""
+    )
+    answers = [
+        images.assign(
+            protocol="human",
+            decision=[row["human_responses"][who]["response"] for row in people],
+            observer=f"s{who}",
+        )
+        for who in (0, 1)
+    ]
+    trials = pd.concat([model, *answers], ignore_index=True)
+
+    def values(rows):
+        return {one.number_key: one.value for one in Classification.score(rows, NO_INTERVALS)}
+
+    objects = trials["exemplar"].unique()
+    without = [values(trials[trials["exemplar"] != one]) for one in objects]
+    exemplar = images.set_index("item")["exemplar"]
+    checked = 0
+    for one in Classification.influences(trials):
+        key = tuple(getattr(one, name) for name in NUMBER_KEY)
+        left_out = np.array([part[key] for part in without])
+        jackknife = (len(objects) - 1) / len(objects) * np.square(left_out - left_out.mean()).sum()
+        mine = np.square(one.values.groupby(exemplar.reindex(one.values.index)).sum()).sum()
+        if (
+            one.metric in ("accuracy", "error_consistency", "observed_consistency", "accuracy_gap")
+            and one.role == "value"
+        ):
+            assert mine == pytest.approx(jackknife, rel=0.15, abs=1e-9), key
+            checked += 1
+    assert checked > 15
+
+
+# --- the trials of people ------------------------------------------------------------------------------------
+
+
+def trials_of(folder: Path) -> pd.DataFrame:
+    """All trials of people in a folder, as the kind has them."""
+    rows = [
+        (
+            one.stimulus.subset,
+            one.stimulus.condition,
+            one.stimulus.image_id,
+            one.category,
+            one.observer,
+            one.response,
+        )
+        for one in read_answers(index_folder(folder)[0])
+    ]
+    names = ["subset", "condition", "image_id", "category", "observer", "decision"]
+    table = pd.DataFrame(rows, columns=names).assign(protocol="human")
+    numbered = table.groupby(["subset", "condition", "image_id"], sort=False).ngroup()
+    return table.assign(item=numbered, exemplar=table["image_id"])
+
+
+def between_people(trials: pd.DataFrame) -> dict[tuple[str, str], float]:
+    """Metric and sub-set, over the conditions that the summary counts."""
+    found = Classification.score(trials, NO_INTERVALS)
+    return {(one.metric, one.subset): one.value for one in found if one.condition == ""}
+
+
+def test_people_among_themselves_are_as_published(real_data):
+    found = between_people(trials_of(real_data("model-vs-human-trials")))
+    summary = ("accuracy", "accuracy_difference", "observed_consistency", "error_consistency")
+    assert [round(found[metric, ""], 4) for metric in summary] == [0.7228, 0.0066, 0.8085, 0.4312]
+    rows = {
+        "colour": (0.8867, 0.4154),
+        "false-colour": (0.8737, 0.4440),
+        "power-equalisation": (0.7589, 0.5106),
+        "rotation": (0.8299, 0.4385),
+        "contrast": (0.6609, 0.4370),
+        "uniform-noise": (0.6828, 0.4341),
+        "low-pass": (0.6613, 0.4689),
+        "high-pass": (0.6289, 0.4401),
+        "phase-scrambling": (0.6879, 0.4467),
+        "eidolonI": (0.6075, 0.3863),
+        "eidolonII": (0.5828, 0.4540),
+        "eidolonIII": (0.6391, 0.4595),
+        "sketch": (0.9163, 0.3696),
+        "stylized": (0.4713, 0.5006),
+        "edge": (0.8712, 0.3184),
+        "silhouette": (0.7531, 0.4757),
+        "cue-conflict": (0.7755, 0.3311),
+    }
+    assert {one.dataset for one in human_accuracies()} == set(rows)
+    for subset, expected in rows.items():
+        # The fourth digit of .66125 is a matter of rounding.
+        assert [found["accuracy", subset], found["error_consistency", subset]] == pytest.approx(
+            expected, abs=5.1e-5
+        )
+
+
+def test_people_on_the_controls_are_as_published_and_kappa_says_nothing_where_all_is_right(real_data):
+    trials = trials_of(real_data("geirhos-controls"))
+    found = between_people(trials)
+    rows = {
+        "original": (0.9888, 0.061),
+        "greyscale": (0.9750, 0.0128),
+        "texture": (0.9000, 0.4597),
+        "silhouette": (0.7531, 0.4757),
+        "edge": (0.8712, 0.3184),
+    }
+    assert {subset for _, subset in found if subset and " " not in subset} == set(rows), (
+        "nobody instructed is pooled"
+    )
+    for subset, (accuracy, kappa) in rows.items():
+        assert found["accuracy", subset] == pytest.approx(accuracy, abs=5.1e-5)
+        assert found["error_consistency", subset] == pytest.approx(
+            kappa, abs=5.1e-4 if kappa == 0.061 else 5.1e-5
+        )
+    silent = {
+        one.subset: one.interpretable
+        for one in Classification.score(trials, NO_INTERVALS)
+        if one.metric == "error_consistency" and one.subset in rows
+    }
+    assert [silent[name] for name in ("original", "texture", "edge")] == [False, False, None]
+    shared = trials[trials["image_id"].str.fullmatch("[a-z]+[12468]")]
+    half = between_people(shared)
+    assert [half["accuracy", "edge"], half["accuracy", "silhouette"]] == pytest.approx(
+        [0.8575, 0.7188], abs=5.1e-5
+    )
+    kappas = half["error_consistency", "edge"], half["error_consistency", "silhouette"]
+    assert kappas == pytest.approx((0.3190, 0.4887), abs=5.1e-5)
+
+
+@pytest.mark.parametrize(
+    ("network", "accuracies"),
+    [
+        ("alexnet", {"original": 1, "greyscale": 0.9688, "edge": 0.4, "silhouette": 0.4437}),
+        ("vgg", {"original": 1, "greyscale": 1, "edge": 0.2437, "silhouette": 0.4813}),
+    ],
+)
+def test_published_networks_are_scored_beside_people(real_data, network, accuracies):
+    folder = real_data("geirhos-controls")
+    people = trials_of(folder)
+    people = people[people["subset"].isin(accuracies)]
+    answers = {}
+    experiments = {
+        "edge": "edge",
+        "silhouette": "silhouette-filled",
+        "original": "original",
+        "greyscale": "grayscale",
+    }
+    for subset, name in experiments.items():
+        path = next((folder / "raw-data" / f"{name}-experiment").glob(f"*_{network}_session_1.csv"))
+        for _, row in read_csv(str(path), ["object_response", "imagename"]):
+            answers[subset, row["imagename"].rpartition("_")[2].removesuffix(".png")] = row["object_response"]
+    images = people.drop_duplicates("item")
+    decided = [answers[key] for key in zip(images["subset"], images["image_id"], strict=True)]
+    model = images.assign(protocol="", decision=decided, observer=None)
+    found = Classification.score(pd.concat([model, people]), Common(show_progress=False))
+    values = {(one.metric, one.subset): one for one in found if one.role == "value" and one.condition == ""}
+    for subset, accuracy in accuracies.items():
+        assert values["accuracy", subset].value == pytest.approx(accuracy, abs=5.1e-5)
+    for subset in ("original", "greyscale")[: 1 if network == "alexnet" else 2]:
+        kappa = values["error_consistency", subset]
+        assert kappa.interpretable is False
+        assert kappa.value == 0 or "right" in kappa.note
+    edges = people[people["subset"] == "edge"]
+    right = (model["decision"] == model["category"])[model["subset"] == "edge"].to_numpy()
+    kappas = [
+        error_consistency(right, (rows["decision"] == rows["category"]).to_numpy(), n_resamples=0)["kappa"]
+        for _, rows in edges.set_index("item").groupby("observer")
+        for rows in [rows.loc[images.loc[images["subset"] == "edge", "item"]]]
+    ]
+    assert values["error_consistency", "edge"].value == pytest.approx(np.mean(kappas))
+    assert values["error_consistency", "edge"].interpretable is True
+    assert values["accuracy_gap", "edge and silhouette"].value == pytest.approx(
+        accuracies["edge"] - accuracies["silhouette"], abs=1.1e-4
+    )

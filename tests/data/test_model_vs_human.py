@@ -1,0 +1,141 @@
+"""model-vs-human: one loader for all of its layouts, and the table of people's accuracies."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+from official_trees.images import write_image
+from official_trees.labelled import write_trials
+
+from hf_clipdyn.data.files import index_folder
+from hf_clipdyn.data.human_accuracies import human_accuracies
+from hf_clipdyn.data.human_trials import read_answers
+
+Load = Callable[..., Any]
+Tree = Callable[[str], Path]
+Real = Callable[[str], Path]
+
+
+@pytest.fixture
+def rows(load: Load) -> Callable[[Path], dict[tuple[str, str, str], dict[str, Any]]]:
+    """The rows of a folder by sub-set, condition and image."""
+
+    def read(root: Path) -> dict[tuple[str, str, str], dict[str, Any]]:
+        dataset = load("model_vs_human", data_dir=root, split="test").remove_columns("image")
+        return {(row["subset"], row["condition"], row["image_id"]): row for row in dataset}
+
+    return read
+
+
+def test_both_layouts_give_class_condition_and_image(rows, tree: Tree) -> None:
+    found = rows(tree("model_vs_human"))
+    assert list(found) == [
+        ("edge", "0", "cat1"),
+        ("edge", "0", "cat10"),
+        ("edge", "0", "dog2"),
+        ("low-pass", "0", "n02123045_7"),
+        ("low-pass", "3", "n02123045_8"),
+        ("low-pass", "3", "n02099601_9"),
+        ("uniform-noise", "0.90", "n02123045_7"),
+        ("uniform-noise", "0.03", "n02099601_9"),
+    ]
+    assert [row["category"] for row in found.values()] == [*("cat", "cat", "dog") * 2, "cat", "dog"]
+    assert [row["exemplar"] for row in found.values()] == [image for _, _, image in found]
+
+
+def test_trials_join_images_by_condition_and_name_however_numbers_are_spelt(rows, tree: Tree) -> None:
+    found = rows(tree("model_vs_human"))
+    answers = {key: [one["response"] for one in row["human_responses"]] for key, row in found.items()}
+    assert answers["edge", "0", "cat1"] == ["cat", "dog"]
+    assert answers["edge", "0", "dog2"] == ["na", "dog"]
+    assert answers["edge", "0", "cat10"] == []
+    assert answers["uniform-noise", "0.90", "n02123045_7"] == ["cat", "dog"]
+    assert answers["low-pass", "3", "n02123045_8"] == ["cat", "dog"]
+    # The same photograph was shown in another condition, and nobody's answer moves there.
+    assert answers["low-pass", "0", "n02123045_7"] == []
+
+
+def test_edges_silhouettes_and_cue_conflicts_of_one_object_share_its_exemplar(rows, tmp_path: Path) -> None:
+    root = tmp_path / "mine"
+    for path in ("edge/cat/cat7", "silhouette/cat/cat7", "cue-conflict/cat/cat7-oven2", "sketch/x/y"):
+        name = "0001_ske_dnn_0_cat_00_cat-7-sketch" if path.startswith("sketch") else path.rpartition("/")[2]
+        write_image((root / path).with_name(f"{name}.png"))
+    exemplars = {key: row["exemplar"] for key, row in rows(root).items()}
+    assert exemplars == {
+        ("cue-conflict", "0", "cat7-oven2"): "cat7",
+        ("edge", "0", "cat7"): "cat7",
+        ("silhouette", "0", "cat7"): "cat7",
+        ("sketch", "0", "cat-7-sketch"): "cat-7-sketch",
+    }
+
+
+def test_the_older_names_of_the_folders_are_known_and_networks_are_no_people(rows, tmp_path: Path) -> None:
+    root = tmp_path / "texture-vs-shape"
+    write_image(root / "stimuli" / "filled-silhouettes" / "cat" / "cat7.png")
+    write_image(root / "stimuli" / "figures" / "overview.png")
+    path = write_trials(root, "silhouette-filled-experiment", "01", [("0", "cat", "cat", "00_cat7")])
+    path.with_name("silhouette-filled-experiment_alexnet_session_1.csv").write_text("no table\n")
+    instructed = "style-transfer-512-nomask-texture-guessing-experiment"
+    write_trials(root, instructed, "01", [("0", "cat", "oven", "00_cat7-oven1")])
+    (row,) = rows(root).values()
+    assert (row["subset"], row["human_responses"]) == (
+        "silhouette",
+        [{"subject": "subject-01", "response": "cat"}],
+    )
+
+
+def test_trials_are_read_from_the_folder_beside(rows, tree: Tree) -> None:
+    root = tree("model_vs_human")
+    (root / "raw-data").rename(root.with_name(f"{root.name}-trials"))
+    assert len(rows(root)["edge", "0", "cat1"]["human_responses"]) == 2
+
+
+def test_the_table_of_people_has_all_conditions_of_the_17_data_sets() -> None:
+    table = human_accuracies()
+    assert len({one.dataset for one in table}) == 17
+    assert sum(one.images for one in table) == 18_080
+    assert all(one.accuracy > 0.2 for one in table if one.summary)
+    assert [one.level for one in table if one.dataset == "contrast"] == [
+        1,
+        0.5,
+        0.3,
+        0.15,
+        0.1,
+        0.05,
+        0.03,
+        0.01,
+    ]
+
+
+def test_the_table_of_people_is_that_of_all_their_trials(real_data: Real) -> None:
+    files, _ = index_folder(real_data("model-vs-human-trials"))
+    trials = pd.DataFrame(
+        [
+            (
+                one.stimulus.subset,
+                one.stimulus.condition,
+                one.stimulus.image_id,
+                one.observer,
+                one.response == one.category,
+            )
+            for one in read_answers(files)
+        ],
+        columns=["dataset", "condition", "image", "observer", "right"],
+    )
+    assert len(trials) == 85_120
+    by_condition = dict(list(trials.groupby(["dataset", "condition"])))
+    assert set(by_condition) == {(one.dataset, one.condition) for one in human_accuracies()}
+    for one in human_accuracies():
+        rows = by_condition[one.dataset, one.condition]
+        assert rows["right"].mean() == pytest.approx(one.accuracy, abs=5.1e-5)
+        assert (rows["observer"].nunique(), rows["image"].nunique()) == (one.observers, one.images)
+
+
+def test_the_real_edges_and_silhouettes_have_the_answers_of_ten_people(rows, real_data: Real) -> None:
+    found = rows(real_data("geirhos-controls"))
+    table = pd.DataFrame([key[:1] for key in found], columns=["subset"])
+    assert table["subset"].value_counts().to_dict() == {"edge": 80, "silhouette": 80}
+    assert {len(row["human_responses"]) for row in found.values()} == {10}
+    assert len({row["exemplar"] for row in found.values()}) == 80
