@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from hf_clipdyn.report.plot import plot
     from hf_clipdyn.results.read import load_results
     from hf_clipdyn.revisions import Publisher, Revision, list_revisions
-    from hf_clipdyn.trainer import EvaluateRevisions, PublishRevisions
+    from hf_clipdyn.trainer import EvaluateRevisions, PublishRevisions, snapshot
     from hf_clipdyn.training.run import train
 
 __version__ = "0.1.0"
@@ -36,6 +36,7 @@ _HOME = {
     "load_results": "hf_clipdyn.results.read",
     "metric_path": "hf_clipdyn.bundled",
     "plot": "hf_clipdyn.report.plot",
+    "snapshot": "hf_clipdyn.trainer",
     "train": "hf_clipdyn.training.run",
     "write_report": "hf_clipdyn.report.page",
 }
@@ -56,6 +57,7 @@ __all__ = [
     "load_results",
     "metric_path",
     "plot",
+    "snapshot",
     "train",
     "write_report",
 ]

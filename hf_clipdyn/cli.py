@@ -244,9 +244,10 @@ def evaluate(
         if dry_run:
             from hf_clipdyn.evaluation.config import EvaluationConfig
             from hf_clipdyn.evaluation.dry_run import dry_run as measure
+            from hf_clipdyn.evaluation.evaluate import of_each
 
-            for one in EvaluationConfig(**given).each:
-                typer.echo(measure(one).message)
+            for found in of_each(EvaluationConfig(**given), measure):
+                typer.echo(found.message)
             return
         if submit is not None:
             typer.echo(_submitted(context, given))
@@ -269,17 +270,14 @@ def evaluate(
 def _submitted(context: typer.Context, given: dict[str, Any]) -> str:
     from hf_clipdyn.evaluation.config import EvaluationConfig
     from hf_clipdyn.evaluation.options import given_words
-    from hf_clipdyn.evaluation.submit import OF_THE_WHOLE, Submission, submit
+    from hf_clipdyn.evaluation.submit import OF_THE_WHOLE, Shards
+    from hf_clipdyn.jobs import submit
 
     asked = context.params
-    submission = Submission(
-        EvaluationConfig(**given),
-        given_words(context, without=OF_THE_WHOLE),
-        asked["submit"],
-        asked["shards"],
-        asked["submit_setting"] or (),
-    )
-    return submit(submission, print_command=asked["print_command"])
+    words = given_words(context, without=OF_THE_WHOLE)
+    work = Shards(EvaluationConfig(**given), words, asked["shards"])
+    settings = asked["submit_setting"] or ()
+    return submit(work, asked["submit"], settings, print_command=asked["print_command"])
 
 
 @app.command()
@@ -341,6 +339,61 @@ def import_open_clip(
     typer.echo(summary.message)
     if summary.missing:
         raise typer.Exit(1)
+
+
+@app.command()
+def parity(
+    repo: Annotated[str, typer.Argument(help="Model with published values, openai/clip-vit-base-patch16.")],
+    data_dir: Annotated[
+        list[str], typer.Option(help="NAME=PATH: folder of tid2013, nights or things.", metavar="NAME=PATH")
+    ],
+    revision: Annotated[str | None, typer.Option(help="Revision. Default: the last one.")] = None,
+    beside: Annotated[
+        str | None, typer.Option(help="Show the values of this model beside one that has none.")
+    ] = None,
+    published: Annotated[
+        Path | None, typer.Option(help="CSV of published values. Default: those of 2024.")
+    ] = None,
+    store: Annotated[Path | None, typer.Option(help="Folder of a local store. Default: the Hub.")] = None,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="CSV to write.")] = None,
+    device: Annotated[str | None, typer.Option(help="Device. Default: the GPU if there is one.")] = None,
+    batch_size: Annotated[int, typer.Option(help="Images per forward pass.", min=1)] = 128,
+    quiet: Quiet = False,
+) -> None:
+    """Set each layer of a model beside the value that was published for it in 2024."""
+    from hf_clipdyn.evaluation.parity import parity as measure
+    from hf_clipdyn.evaluation.parity import render_parity, summarise_parity
+    from hf_clipdyn.progress import draws_bars
+
+    with _reading(repo, store):
+        table = measure(
+            repo,
+            data_dirs=_named_paths(data_dir),
+            revision=revision,
+            beside=beside,
+            published=published,
+            store=store,
+            device=device,
+            batch_size=batch_size,
+            show_progress=draws_bars() and not quiet,
+        )
+    typer.echo(render_parity(table))
+    for sentence in summarise_parity(table):
+        typer.echo(f"- {sentence}")
+    if output is not None:
+        table.to_csv(output, index=False)
+        typer.echo(f"Wrote {output}.")
+
+
+def _named_paths(given: list[str]) -> dict[str, Path]:
+    """``NAME=PATH`` arguments."""
+    found = {}
+    for one in given:
+        name, equals, path = one.partition("=")
+        if not (name and equals and path):
+            raise ConfigError(f"--data-dir is {one!r}: write NAME=PATH, as tid2013=/data/tid2013.")
+        found[name] = Path(path).expanduser()
+    return found
 
 
 @app.command()
@@ -422,7 +475,8 @@ def repair(
 @app.command()
 def report(
     results: Annotated[
-        list[Path], typer.Argument(help="Tables of `clipdyn evaluate`; their runs are overlaid.")
+        list[Path],
+        typer.Argument(help="Tables of `clipdyn evaluate`, or folders with results.parquet, overlaid."),
     ],
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Folder for index.html, the figures and model cards.")
@@ -465,13 +519,24 @@ def revisions(
 def train(context: typer.Context) -> None:
     """Train CLIP and publish every epoch: `clipdyn train --config demo`, `clipdyn train --help`.
 
+    The file of `--config` may be a grid: `defaults:`, and a list `runs:` over them. `--submit` starts runs as jobs.
+
     Under `accelerate launch` or `torchrun`, scripts/train.py is the same command.
     """
-    from hf_clipdyn.config import parse_training_config
+    from hf_clipdyn.jobs import run_in_turn, submit
     from hf_clipdyn.training import dry_run
     from hf_clipdyn.training import train as run_training
+    from hf_clipdyn.training.grid import Command
 
-    config = parse_training_config(context.args, prog="clipdyn train")
+    asked = Command.parse(context.args)
+    if asked.grid is not None:
+        if asked.scheduler is None:
+            typer.echo(run_in_turn(asked.grid))
+        else:
+            typer.echo(submit(asked.grid, asked.scheduler, asked.settings, print_command=asked.print_command))
+        return
+    config = asked.config
+    assert config is not None
     if config.dry_run:
         found = dry_run(config)
         if found is not None:
@@ -542,8 +607,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     else:
         if code == _INTERRUPTED:
             typer.echo(
-                "clipdyn: interrupted; what was done is kept. Continue `train` with --resume_from_checkpoint true, and "
-                "other commands by calling them again.",
+                "clipdyn: interrupted; what was done is kept. Continue one run with --resume_from_checkpoint true, and "
+                "grids and other commands by calling them again.",
                 err=True,
             )
         sys.exit(code)

@@ -26,10 +26,12 @@ from hf_clipdyn.schema import checked_repo_id, valid_repo_name
 __all__ = [
     "TrainingConfig",
     "check_names",
+    "field_values",
     "parse_training_config",
     "read_recipe",
     "recipe_names",
     "recipe_path",
+    "training_parser",
 ]
 
 _RECIPES = Path(__file__).resolve().parent / "recipes"
@@ -281,7 +283,7 @@ class TrainingConfig:
     hub_model_id: str | None = option(
         None,
         "Repository of the revisions, as owner/name; {scale} and {seed} are filled in: me/run-{scale}-seed{seed} "
-        "gives each scale and seed its own repository. Default: local/<output folder>.",
+        "gives each scale and seed its own repository; a grid also fills in {name}. Default: local/<output folder>.",
     )
     hub_token: str | None = option(None, "Token for the Hub. Default: the one that you are logged in with.")
     hub_private_repo: bool = option(False, "Create a private repository.")
@@ -338,7 +340,8 @@ class TrainingConfig:
         if self.repository is not None:
             if "{" in self.repository:
                 raise ConfigError(
-                    f"hub_model_id is {self.hub_model_id!r}: only {{scale}} and {{seed}} can be filled in."
+                    f"hub_model_id is {self.hub_model_id!r}: only {{scale}} and {{seed}} can be filled in, and "
+                    "{name} in a grid."
                 )
             checked_repo_id(self.repository, what="hub_model_id", owner=self.push_to_hub)
 
@@ -460,7 +463,7 @@ def check_names(values: Mapping[Any, Any], where: str) -> None:
     check_keys(values, {f.name for f in dataclasses.fields(TrainingConfig)}, where)
 
 
-class _Parser(HfArgumentParser):
+class _Parser(HfArgumentParser):  # type: ignore[misc]  # not checked, hence Any
     """An argparse parser that reports errors in one sentence, without the usage of all flags."""
 
     def add_argument(self, *names: str, **kwargs: Any) -> argparse.Action:
@@ -470,9 +473,10 @@ class _Parser(HfArgumentParser):
             kwargs.pop("choices", None)  # an empty tuple would accept nothing
         if within is not None:
             kwargs["help"] += f" In {within}."
-        return super().add_argument(*names, **kwargs)
+        action: argparse.Action = super().add_argument(*names, **kwargs)
+        return action
 
-    def parse_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:  # type: ignore[override]
+    def parse_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:
         """As argparse does, with a hint for an unknown flag; its value may be a token and is not printed."""
         parsed, unknown = self.parse_known_args(args, namespace)
         if unknown:
@@ -491,11 +495,52 @@ class _Parser(HfArgumentParser):
         raise ConfigError(f"{message[:1].upper()}{message[1:]}{end} See `{self.prog} --help`.")
 
 
-def parse_training_config(argv: Sequence[str], *, prog: str = "train.py") -> TrainingConfig:
-    """Read ``--config RECIPE`` and the flags that change it.
+def training_parser(prog: str) -> HfArgumentParser:
+    """A parser of ``--config`` and of a flag for each field of `TrainingConfig`."""
+    parser = _Parser(
+        TrainingConfig,
+        prog=prog,
+        description="Train CLIP from scratch and publish every epoch as a revision.",
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "--config",
+        help=f"A recipe ({', '.join(recipe_names())}), a YAML file with the fields below, or one with a grid of runs: "
+        "`defaults:` and a list `runs:` over them.",
+    )
+    return parser
+
+
+def field_values(
+    parser: HfArgumentParser, recipe: Mapping[str, Any], where: str, argv: Sequence[str]
+) -> dict[str, Any]:
+    """The fields of a `TrainingConfig`: the flags', else the recipe's, else the defaults.
 
     The recipe's values go through the parser like flags, so ``1e-3``, a text in YAML, is a number, and a text
     instead of a number is an error.
+
+    Args:
+        parser: a new one.
+        recipe: values by field.
+        where: it is read, for messages.
+        argv: flags.
+
+    Raises:
+        ConfigError: an unknown flag, or a value of the wrong kind.
+    """
+    # One word for both: a value that begins with a dash is no flag.
+    flags = [f"--{key}={value}" for key, value in recipe.items() if value is not None]
+    try:
+        defaults = vars(parser.parse_args(flags))
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error}") from error
+    parser.set_defaults(**{key: defaults[key] for key in recipe})
+    values = vars(parser.parse_args(list(argv)))
+    return {one.name: values[one.name] for one in dataclasses.fields(TrainingConfig)}
+
+
+def parse_training_config(argv: Sequence[str], *, prog: str = "train.py") -> TrainingConfig:
+    """Read ``--config RECIPE`` and the flags that change it; see `field_values`.
 
     Args:
         argv: the arguments after the command's name.
@@ -504,27 +549,8 @@ def parse_training_config(argv: Sequence[str], *, prog: str = "train.py") -> Tra
     Raises:
         ConfigError: an unknown recipe, key or flag, or a value of the wrong kind.
     """
-    parser = _Parser(
-        TrainingConfig,  # type: ignore[arg-type]  # transformers' annotation means an instance, its code the class
-        prog=prog,
-        description="Train CLIP from scratch and publish every epoch as a revision.",
-        allow_abbrev=False,
-    )
-    parser.add_argument(
-        "--config", help=f"A recipe ({', '.join(recipe_names())}) or a YAML file with the fields below."
-    )
-    given = list(argv)
-    config = parser.parse_known_args(given)[0].config
-    if config is not None:
-        path = recipe_path(config)
-        recipe = read_recipe(path)
-        # One word for both: a value that begins with a dash is no flag.
-        flags = [f"--{key}={value}" for key, value in recipe.items() if value is not None]
-        try:
-            defaults = vars(parser.parse_args(flags))
-        except ConfigError as error:
-            raise ConfigError(f"{path}: {error}") from error
-        parser.set_defaults(**{key: defaults[key] for key in recipe})
-    values = vars(parser.parse_args(given))
-    del values["config"]
-    return TrainingConfig(**values)
+    parser = training_parser(prog)
+    config = parser.parse_known_args(list(argv))[0].config
+    path = None if config is None else recipe_path(config)
+    recipe = {} if path is None else read_recipe(path)
+    return TrainingConfig(**field_values(parser, recipe, str(path), argv))

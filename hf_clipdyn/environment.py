@@ -46,7 +46,8 @@ def environment() -> dict[str, str]:
     import torch
     from huggingface_hub import constants, get_token
 
-    from hf_clipdyn.training.device import has_bf16, usable_cores
+    from hf_clipdyn.cores import usable_cores
+    from hf_clipdyn.training.device import has_bf16
 
     memory = psutil.virtual_memory()
     return {

@@ -14,6 +14,7 @@
     ├── TrainingError             training cannot start or cannot go on
     │   └── TrainingInterrupted   exit code 128 + n: signal n ended it, with a checkpoint
     └── EvaluationError           evaluation cannot start or cannot go on
+        └── NothingToMeasureError no selected benchmark suits the model
 
 A message is one sentence or two: what was given, what was expected, what to do.
 The command line prints it without a traceback and exits with ``exit_code``.
@@ -35,6 +36,7 @@ __all__ = [
     "EvaluationError",
     "MetricError",
     "ModelError",
+    "NothingToMeasureError",
     "PublishError",
     "RevisionError",
     "RevisionNotFoundError",
@@ -225,3 +227,7 @@ class TrainingInterrupted(TrainingError):  # noqa: N818  (no error: the run did 
 
 class EvaluationError(ClipDynError):
     """Evaluation cannot start or cannot go on."""
+
+
+class NothingToMeasureError(EvaluationError):
+    """No selected benchmark suits the model; of several models it can be skipped."""

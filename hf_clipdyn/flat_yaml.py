@@ -1,4 +1,4 @@
-"""YAML files that give each option its value, and hold nothing else."""
+"""YAML files that give each option its value, and hold nothing else; a grid is nested two levels deeper."""
 
 import re
 from collections.abc import Collection, Iterable
@@ -15,15 +15,16 @@ __all__ = ["check_keys", "read_flat_yaml"]
 _LARGEST = 2**20  # bytes
 
 
-def read_flat_yaml(path: Path, *, lists: bool = False) -> dict[Any, Any]:
+def read_flat_yaml(path: Path, *, lists: bool = False, nested: Collection[str] = ()) -> dict[Any, Any]:
     """The keys and values of a YAML file; neither is checked.
 
     Args:
         path: the file.
         lists: whether a value may be a list of single values.
+        nested: keys whose values may be collections of collections.
 
     Raises:
-        ConfigError: it cannot be read, is no YAML, is no mapping, or holds a nested collection.
+        ConfigError: it cannot be read, is no YAML, is no mapping, or is nested more deeply.
     """
     try:
         status = path.stat()
@@ -34,7 +35,7 @@ def read_flat_yaml(path: Path, *, lists: bool = False) -> dict[Any, Any]:
                 f"{path} has {status.st_size} bytes: give a short mapping of options to values."
             )
         text = path.read_text(encoding="utf-8")
-        _check_flat(text, path, lists)
+        _check_flat(text, path, lists, nested)
         values = yaml.safe_load(text)
     except ConfigError:
         raise
@@ -62,19 +63,23 @@ def check_keys(keys: Iterable[Any], known: Collection[str], where: str) -> None:
             raise UnknownNameError(f"field in {where}:", str(key), known)
 
 
-def _check_flat(text: str, path: Path, lists: bool) -> None:
+def _check_flat(text: str, path: Path, lists: bool, nested: Collection[str]) -> None:
     """Refuse collections within the mapping, and aliases: built or printed, they could fill the memory.
 
     The events of a file come one by one, however deeply it is nested.
     """
-    depth = 0
+    depth, key, is_key = 0, None, True
     for event in yaml.parse(text, Loader=yaml.SafeLoader):
         line = f"line {event.start_mark.line + 1} of " if event.start_mark else ""
         if isinstance(event, yaml.AliasEvent):
             raise ConfigError(f"There is an alias in {line}{path}: give each field its value.")
+        if depth == 1 and isinstance(event, yaml.NodeEvent):
+            key = getattr(event, "value", None) if is_key else key
+            is_key = not is_key
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
-            if depth > 1 and not (lists and depth == 2 and isinstance(event, yaml.SequenceStartEvent)):
+            is_list = lists and depth == 2 and isinstance(event, yaml.SequenceStartEvent)
+            if depth > (3 if key in nested else 1) and not is_list:
                 raise ConfigError(f"There is a collection in {line}{path}: give each field one value.")
         depth -= isinstance(event, yaml.CollectionEndEvent)
 

@@ -6,6 +6,7 @@
     trainer.train()
 
 Every `PreTrainedModel` works, with the Trainer of transformers and those of TRL, in one process, under DDP and FSDP.
+`snapshot` is the part that a loop without a Trainer needs.
 """
 
 import hashlib
@@ -18,9 +19,17 @@ from typing import Any
 
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
 from torch.distributed.fsdp import FSDPModule, FullyShardedDataParallel
-from transformers import PreTrainedModel, TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers import (
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
+    TrainingArguments,
+)
 from transformers.integrations.integration_utils import get_reporting_integration_callbacks
 from transformers.modeling_utils import unwrap_model
+from transformers.trainer_utils import has_length
 
 from hf_clipdyn.benchmarks.base import Benchmark
 from hf_clipdyn.cards import CardFacts
@@ -29,13 +38,14 @@ from hf_clipdyn.errors import ConfigError
 from hf_clipdyn.evaluation import evaluate_model
 from hf_clipdyn.progress import library_bars
 from hf_clipdyn.revisions import Publisher, RevisionRecord, epoch_name, step_name
+from hf_clipdyn.schema import valid_repo_name
 
-__all__ = ["EvaluateRevisions", "PublishRevisions"]
+__all__ = ["EvaluateRevisions", "PublishRevisions", "snapshot"]
 
 _log = logging.getLogger(__name__)
 
 _ONE_FILE = sys.maxsize  # bytes per shard: a revision has its weights in one file
-# What decides the weights of a step. The number of epochs is not here: a longer run continues a shorter one.
+# What decides the weights of a step. The number of epochs is not here: a longer run may continue a shorter one.
 _RECIPE = (
     "learning_rate",
     "weight_decay",
@@ -52,15 +62,21 @@ _RECIPE = (
     "fp16",
 )
 
-_OPEN: dict[Path, Publisher] = {}
-"""The publisher of each run's folder in this process: a Trainer does not tell its callbacks of an error."""
+_SAVED = ("_name_or_path", "architectures", "dtype", "transformers_version")
+"""What saving or loading a model changes in its configuration."""
+
+_OPEN: dict[Path, tuple[Publisher, TrainerState]] = {}
+"""The publisher of each run's folder in this process: a Trainer does not tell its callbacks of an error.
+
+Each call of `train`, and each batch size that ``auto_find_batch_size`` tries, has a state of its own.
+"""
 
 
-class _StateCallback(TrainerCallback):
+class _StateCallback(TrainerCallback):  # type: ignore[misc]  # not checked, hence Any
     """Calls `take` before training, after each epoch, and after chosen steps.
 
-    A run that stops inside an epoch ends with its last step. What a killed run had not yet taken is taken when it is
-    resumed.
+    A run that stops inside an epoch ends with its last step. Data without a length have no epochs: each pass over
+    them ends with its last step. What a killed run had not yet taken is taken when it is resumed.
     """
 
     def __init__(self, steps: str | Sequence[int]) -> None:
@@ -80,21 +96,22 @@ class _StateCallback(TrainerCallback):
         self._steps = publishing_steps(self._chosen, state.max_steps)
         if state.global_step == 0:
             self._take(epoch_name(0), 0, args, state, **kwargs)
-        elif _ends_epoch(state):  # the Trainer saves a checkpoint before it says that the epoch has ended
+        elif _ends_epoch(state, **kwargs):
+            # With `save_steps`, the Trainer saves a checkpoint before it says that the epoch has ended.
             self.on_epoch_end(args, state, control, **kwargs)
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Take a chosen step; one that ends an epoch is taken as the epoch."""
-        if state.global_step in self._steps and not _ends_epoch(state):
+        if state.global_step in self._steps and not _ends_epoch(state, **kwargs):
             self._take(step_name(state.global_step), None, args, state, **kwargs)
 
     def on_epoch_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Take the epoch, or the last step of a run that stops inside it."""
-        if _ends_epoch(state):
+        if _ends_epoch(state, **kwargs):
             self._take(epoch_name(round(_epoch(state))), round(_epoch(state)), args, state, **kwargs)
         elif state.global_step > 0:
             self._take(step_name(state.global_step), None, args, state, **kwargs)
@@ -113,7 +130,7 @@ class PublishRevisions(_StateCallback):
     after 512 optimiser steps. A run that stops inside an epoch ends with a revision of its last step. A revision is on
     the disk before training goes on; threads copy it to the store and the Hub. The Trainer's ``processing_class``
     is published with the weights. With ``resume_from_checkpoint`` the run goes on where it was: no revision is
-    published twice, and none is left out.
+    published twice, and none is left out. Without it, a run that begins again must reach the same weights.
 
     Args:
         repo_id: `owner/name`; a bare name is enough for the local store.
@@ -126,8 +143,10 @@ class PublishRevisions(_StateCallback):
         card: what the cards of the revisions say. Default: what the Trainer knows.
 
     Raises:
-        ConfigError: at the beginning of training, the model is no `PreTrainedModel`.
-        PublishError: at the beginning of training, the folder or the repository holds another run.
+        ConfigError: at the beginning of training, the model is no `PreTrainedModel` or has adapters, its weights are
+            partitioned by DeepSpeed, or something else would publish to the same place.
+        PublishError: at the beginning of training, the folder or the repository holds another run; or a run that
+            began again reaches other weights than the published ones.
     """
 
     def __init__(
@@ -145,22 +164,31 @@ class PublishRevisions(_StateCallback):
         self._repo_id, self._store, self._push_to_hub = repo_id, store, push_to_hub
         self._private, self._token, self._card = private, token, card
         self._publisher: Publisher | None = None
+        self._earlier: frozenset[str] = frozenset()  # published by a run that this one repeats
 
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
         """Open the journal, and check the places to publish to."""
         model = _unwrapped(kwargs["model"])
+        if self._push_to_hub and args.push_to_hub and args.hub_model_id == self._repo_id:
+            raise ConfigError(
+                f"The Trainer and PublishRevisions would both push to {self._repo_id}: leave out the Trainer's "
+                "`push_to_hub`, or give it another `hub_model_id`."
+            )
         if state.is_world_process_zero:
-            self._open(args, model, kwargs.get("processing_class"))
+            publisher = self._open(args, state, model, kwargs.get("processing_class"))
+            self._earlier = frozenset(publisher.published() if state.global_step == 0 else ())
         super().on_train_begin(args, state, control, **kwargs)
 
     def take(
         self, record: RevisionRecord, args: TrainingArguments, state: TrainerState, **kwargs: Any
     ) -> None:
         """Hand a state to the publisher."""
-        save = _snapshot(kwargs["model"], kwargs.get("processing_class"))
+        save = snapshot(kwargs["model"], kwargs.get("processing_class"))
         if self._publisher is not None:
+            if record.name in self._earlier:
+                self._publisher.check_weights(record.name, save)
             self._publisher.submit(record, save)
 
     def on_train_end(
@@ -173,8 +201,12 @@ class PublishRevisions(_StateCallback):
             self._publisher = None
             _log.log(logging.WARNING if summary.missing else logging.INFO, "%s", summary.message)
 
-    def _open(self, args: TrainingArguments, model: PreTrainedModel, processor: Any | None) -> None:
+    def _open(
+        self, args: TrainingArguments, state: TrainerState, model: PreTrainedModel, processor: Any | None
+    ) -> Publisher:
         folder = Path(str(args.output_dir)).absolute()
+        if folder in _OPEN and _OPEN[folder][1] is state:
+            raise ConfigError("A Trainer can have one PublishRevisions: its output_dir holds one run.")
         _close(folder)  # of an earlier call of `train` that ended with an error, as a cell of a notebook does
         publisher = Publisher(
             self._repo_id,
@@ -186,17 +218,19 @@ class PublishRevisions(_StateCallback):
             card=self._card or _card(self._repo_id, args, model, processor),
             recipe_hash=_recipe_hash(args, model),
         )
-        _OPEN[folder] = self._publisher = publisher.__enter__()
+        self._publisher = publisher.__enter__()
+        _OPEN[folder] = publisher, state
         try:
             publisher.check()
         except BaseException:
             _close(folder)
             raise
+        return publisher
 
 
 def _close(folder: Path) -> None:
-    publisher = _OPEN.pop(folder, None)
-    if publisher is not None:
+    if folder in _OPEN:
+        publisher, _ = _OPEN.pop(folder)
         publisher.__exit__(None, None, None)
 
 
@@ -257,7 +291,7 @@ class EvaluateRevisions(_StateCallback):
             _whole(kwargs["model"]),
             processor,
             self._benchmarks,
-            repo_id=self._repo_id or args.hub_model_id or f"local/{folder.resolve().name}",
+            repo_id=self._repo_id or args.hub_model_id or f"local/{valid_repo_name(folder.resolve().name)}",
             revision=record.name,
             epoch=record.epoch,
             step=record.step,
@@ -265,8 +299,8 @@ class EvaluateRevisions(_StateCallback):
             output=self._output or folder / "results.parquet",
             **self._options,
         )
-        if state.is_world_process_zero:
-            logs = {_log_name(row): row["value"] for row in table if row["role"] == "value"}
+        logs = {_log_name(row): row["value"] for row in table if row["role"] == "value"}
+        if state.is_world_process_zero and not _is_logged(logs, state):
             state.log_history.append({**logs, "epoch": state.epoch, "step": state.global_step})
             for one in self._trackers:
                 one.on_log(args, state, TrainerControl(), model=kwargs["model"], logs=dict(logs))
@@ -279,12 +313,22 @@ def _log_name(row: dict[str, Any]) -> str:
     return "/".join(f"{one:g}" if isinstance(one, float) else str(one) for one in [*found, row["probe"]])
 
 
-def _snapshot(model: Any, processor: Any | None) -> Callable[[Path], None]:
-    """What writes a model as it is now, as `from_pretrained` reads it. All processes call this.
+def _is_logged(logs: dict[str, Any], state: TrainerState) -> bool:
+    """Whether the log has these numbers already, as that of a run which was resumed where an epoch ends."""
+    return any(
+        one.get("step") == state.global_step and logs.keys() <= one.keys() for one in state.log_history
+    )
+
+
+def snapshot(model: Any, processor: Any | None = None) -> Callable[[Path], None]:
+    """What `Publisher.submit` calls to write a model as it is now. All processes call this; call the result at once.
 
     Args:
-        model: wrapped or not; the weights of a sharded one are gathered here, once.
+        model: a `PreTrainedModel`, wrapped by accelerate or not; the weights of a sharded one are gathered here, once.
         processor: what has `save_pretrained`, written beside the weights; None writes none.
+
+    Raises:
+        ConfigError: the model is no `PreTrainedModel` or has adapters, or its weights are partitioned by DeepSpeed.
     """
     bare = _unwrapped(model)
     weights = _gathered(model) if _is_sharded(model) else None
@@ -303,8 +347,17 @@ def _unwrapped(model: Any) -> PreTrainedModel:
     bare = getattr(bare, "_orig_mod", bare)  # of torch.compile
     if not isinstance(bare, PreTrainedModel):
         raise ConfigError(
-            f"The callback needs a PreTrainedModel of transformers, not a {type(bare).__name__}: "
-            "merge adapters into their model, or publish with `hf_clipdyn.Publisher`."
+            f"A revision is a PreTrainedModel of transformers, not a {type(bare).__name__}: merge adapters into "
+            "their model, or give `hf_clipdyn.Publisher` a function that saves whole weights."
+        )
+    if getattr(bare, "_hf_peft_config_loaded", False):
+        raise ConfigError(
+            f"The {type(bare).__name__} has adapters, and `save_pretrained` would save them alone: merge them into the "
+            "model, or give `hf_clipdyn.Publisher` a function that saves whole weights."
+        )
+    if any(hasattr(one, "ds_id") for one in bare.parameters()):
+        raise ConfigError(
+            "DeepSpeed's ZeRO-3 partitions the weights, which is not supported: use FSDP or ZeRO-2."
         )
     return bare
 
@@ -316,7 +369,12 @@ def _is_sharded(model: Any) -> bool:
 def _gathered(model: Any, *, everywhere: bool = False) -> dict[str, Any]:
     """The whole state dict: on the CPU of the main process, or on the device of each process."""
     options = StateDictOptions(full_state_dict=True, cpu_offload=not everywhere)
-    return get_model_state_dict(model, options=options)
+    weights: dict[str, Any] = {**get_model_state_dict(model, options=options)}
+    if "logit_scale" in weights and hasattr(_unwrapped(model).config, "logit_scale_init_value"):
+        weights["logit_scale"] = weights["logit_scale"].reshape(
+            ()
+        )  # a scalar, which FSDP shards as a vector only
+    return weights
 
 
 def _whole(model: Any) -> PreTrainedModel:
@@ -334,14 +392,17 @@ def _epoch(state: TrainerState) -> float:
     return state.epoch or 0.0
 
 
-def _ends_epoch(state: TrainerState) -> bool:
+def _ends_epoch(state: TrainerState, *, train_dataloader: Any = None, **_: Any) -> bool:
     epoch = _epoch(state)
+    if not has_length(train_dataloader):
+        return False  # the Trainer then counts the whole run as one epoch
     return epoch > 0 and abs(epoch - round(epoch)) < 1e-6  # a sum of fractions of an epoch
 
 
 def _samples_seen(args: TrainingArguments, state: TrainerState, loader: Any) -> int | None:
     """Rows shown so far, repetitions counted; None where the length of an epoch is not known."""
-    per_step = args.train_batch_size * args.gradient_accumulation_steps * args.world_size
+    batch = state.train_batch_size or args.train_batch_size  # smaller after `auto_find_batch_size`
+    per_step = batch * args.gradient_accumulation_steps * args.world_size
     try:
         per_epoch = len(loader.dataset)
         steps = -(-len(loader) // args.gradient_accumulation_steps)
@@ -364,13 +425,22 @@ def _card(repo_id: str, args: TrainingArguments, model: PreTrainedModel, process
     return CardFacts(
         repo_id=repo_id,
         model_class=_class_name(model),
-        processor_class=None if processor is None else type(processor).__name__,
+        processor_class=None if processor is None else _loader(processor),
         task="zero-shot-image-classification" if hasattr(model, "get_image_features") else None,
         parameters=sum(one.numel() for one in model.parameters()),
         seed=args.seed,
-        recipe={name: str(value) for name, value in recipe.items() if value not in (None, -1)},
+        recipe={
+            name: str(getattr(value, "value", value))
+            for name, value in recipe.items()
+            if value not in (None, -1)
+        },
         language=(),
     )
+
+
+def _loader(processor: Any) -> str:
+    """The class of transformers that reads a processor; tokenizers of other classes are read by `AutoTokenizer`."""
+    return "AutoTokenizer" if isinstance(processor, PreTrainedTokenizerBase) else type(processor).__name__
 
 
 def _class_name(model: PreTrainedModel) -> str:
@@ -381,6 +451,7 @@ def _recipe_hash(args: TrainingArguments, model: PreTrainedModel) -> str:
     """Names what decides the weights of a step, so that a journal of another run is not continued."""
     decisive: dict[str, Any] = {name: str(getattr(args, name)) for name in _RECIPE}
     decisive["batch"] = args.train_batch_size * args.gradient_accumulation_steps * args.world_size
-    decisive["model"] = model.config.to_dict() | {"_name_or_path": "", "transformers_version": ""}
+    decisive["model"] = {name: value for name, value in model.config.to_dict().items() if name not in _SAVED}
+    decisive["dtype"] = str(model.dtype)
     text = json.dumps(decisive, sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -31,6 +31,7 @@ import pytest  # noqa: E402
 
 sys.path.insert(0, str(Path(__file__).parent))  # tests/hub_server, the test Hub
 
+import forked  # noqa: E402
 from hub_server.fixtures import hub  # noqa: E402, F401
 
 CHECKOUT = Path(__file__).resolve().parents[1]
@@ -38,6 +39,7 @@ CHECKOUT = Path(__file__).resolve().parents[1]
 # Tests of these files share a demo that takes minutes, or build wheels in the checkout. In parallel, all tests of a
 # group run in one process, one after another. (pytest 9.2 ignores the names that `--dist loadgroup` gives to tests.)
 GROUPS = {
+    "test_by_feature.py": "demo",  # reads the data set that the demo has rendered
     "test_demo.py": "demo",
     "test_docs.py": "demo",
     "test_scripts.py": "wheel",
@@ -94,20 +96,27 @@ LAUNCHERS = {
 def launch() -> Callable[..., str]:
     """`launch(2, script, *arguments)`: what a script printed that ran in two processes on the CPU.
 
-    If the script fails, the test fails with the end of stderr. If it hangs, the test prints the stack of each process
-    and ends them all.
+    The processes get the variables that torchrun sets; `launcher` starts them with that launcher itself, which takes
+    much longer. If the script fails, the test fails with the end of stderr. If it hangs, the test prints the stack of
+    each process and ends them all.
     """
 
     def run(
         count: int,
         script: Path,
         *arguments: str,
-        launcher: str = "torchrun",
+        launcher: str | None = None,
         cwd: Path | None = None,
         environment: dict[str, str] | None = None,
     ) -> str:
-        command = [part.format(count) for part in ("-m", *LAUNCHERS[launcher])]
         fixed = {"OMP_NUM_THREADS": "1", "ACCELERATE_USE_CPU": "true", "PYTHONFAULTHANDLER": "1"}
+        if launcher is None:
+            env = os.environ | fixed | (environment or {})
+            with forked.ranks(count) as ranks:
+                done = forked.run_ranks([sys.executable, script, *arguments], ranks, cwd=cwd, env=env)
+            assert done.returncode == 0, done.stderr[-20000:]
+            return done.stdout
+        command = [part.format(count) for part in ("-m", *LAUNCHERS[launcher])]
         with subprocess.Popen(
             [sys.executable, *command, str(script), *arguments],
             env=os.environ | fixed | (environment or {}),
@@ -133,7 +142,6 @@ class QuickDemo:
     """A quick run in the demo's usual place below ``root``, and what its command printed at the end."""
 
     root: Path
-    environment: dict[str, str]
     lines: list[str]
 
     command = (sys.executable, "-m", "hf_clipdyn.cli", "demo", "--quick", "--output-dir", "runs/demo")
@@ -143,8 +151,8 @@ class QuickDemo:
         return self.root / "runs" / "demo"
 
     def run(self, command: Sequence[str]) -> subprocess.CompletedProcess[str]:
-        """Run a command in ``root``, with the caches of the run."""
-        return subprocess.run(command, cwd=self.root, env=self.environment, capture_output=True, text=True)
+        """Run a command of Python in ``root``."""
+        return forked.run(command, cwd=self.root)
 
 
 @pytest.fixture(scope="session")
@@ -155,8 +163,8 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> QuickDemo:
     """
     assert "HF_HUB_OFFLINE" not in os.environ
     root = tmp_path_factory.mktemp("demo")
-    demo = QuickDemo(root, os.environ | {"HF_HOME": str(root / "hf-home")}, [])
-    with subprocess.Popen(demo.command, cwd=root, env=demo.environment, stderr=subprocess.DEVNULL) as process:
+    demo = QuickDemo(root, [])
+    with subprocess.Popen(demo.command, cwd=root, stderr=subprocess.DEVNULL) as process:
         deadline = time.monotonic() + 300
         while not any(demo.folder.glob("checkpoints/epoch-*/progress.json")):
             assert process.poll() is None

@@ -1,32 +1,31 @@
-"""`scripts/by_feature`: each script runs, and is the base script with one marked feature."""
+"""`scripts/by_feature`: each script runs, and is the base script with one marked feature, or a Trainer's."""
 
 import ast
 import os
 import re
-import subprocess
 import sys
 from collections.abc import Callable
 from difflib import SequenceMatcher
 from pathlib import Path
 
+import forked
 import pytest
 import torch
 from transformers import CLIPModel, CLIPProcessor
 
-from hf_clipdyn.revisions import list_revisions
+from hf_clipdyn import list_revisions, load_results
 
 FOLDER = Path(__file__).resolve().parents[1] / "scripts" / "by_feature"
 BASE = FOLDER / "publish_each_epoch.py"
-FEATURES = sorted(path for path in FOLDER.glob("*.py") if path != BASE)
+TRAINER = FOLDER / "trainer_callbacks.py"
+FEATURES = sorted(set(FOLDER.glob("*.py")) - {BASE, TRAINER})
 QUICK = ["--epochs", "2", "--images", "256"]
 
 
-def _run(script: Path, output: Path) -> str:
-    done = subprocess.run(
-        [sys.executable, script, "--output_dir", output, *QUICK],
+def _run(script: Path, output: Path, *arguments: str) -> str:
+    done = forked.run(
+        [sys.executable, script, "--output_dir", output, *(arguments or QUICK)],
         env=os.environ | {"ACCELERATE_USE_CPU": "true", "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        text=True,
     )
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -66,6 +65,14 @@ def test_the_base_script_publishes_each_epoch(base: tuple[str, Path]) -> None:
     CLIPModel.from_pretrained("local/by-feature", **where)
 
 
+def test_the_callbacks_of_a_trainer_publish_and_measure_each_epoch(tmp_path: Path) -> None:
+    _run(TRAINER, tmp_path, "--epochs", "1", "--images", "128")
+    revisions = [one.name for one in list_revisions("local/by-feature", store=tmp_path / "hub")]
+    assert revisions == ["epoch-000", "epoch-001"]
+    rows = load_results(tmp_path / "results.parquet")
+    assert list(dict.fromkeys(rows["revision"])) == revisions
+
+
 @pytest.mark.parametrize("script", FEATURES, ids=lambda path: path.stem)
 def test_a_feature_runs(script: Path, base: tuple[str, Path], tmp_path: Path) -> None:
     printed = _run(script, tmp_path / "run")
@@ -74,6 +81,8 @@ def test_a_feature_runs(script: Path, base: tuple[str, Path], tmp_path: Path) ->
         assert _losses(printed) == pytest.approx(_losses(base[0]), abs=0.1)
     else:
         assert _losses(printed) == pytest.approx(_losses(base[0]), abs=2e-4)
+    if script.stem == "evaluate_each_epoch":
+        assert set(load_results(tmp_path / "run" / "results.parquet")["epoch"]) == {0, 1, 2}
 
 
 @pytest.mark.parametrize("script", FEATURES, ids=lambda path: path.stem)

@@ -1,20 +1,13 @@
 """The command line: names, options, errors."""
 
-import os
-import subprocess
 import sys
 from pathlib import Path
 
+import forked
 import pytest
 from PIL import Image
 
 from hf_clipdyn.cli import app, main
-
-
-def _run(*argv: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "hf_clipdyn.cli", *argv], capture_output=True, text=True, env=os.environ
-    )
 
 
 def _exit(capsys: pytest.CaptureFixture[str], *argv: str) -> tuple[int, str]:
@@ -78,7 +71,7 @@ def test_an_unknown_command_is_a_usage_error(capsys: pytest.CaptureFixture[str])
     ],
 )
 def test_a_wrong_call_is_one_sentence_without_a_traceback(argv: list[str], code: int, says: str) -> None:
-    done = _run(*argv)
+    done = forked.run([sys.executable, "-m", "hf_clipdyn.cli", *argv])
     assert done.returncode == code
     assert "Traceback" not in done.stderr
     assert says in done.stderr
@@ -103,7 +96,6 @@ def test_without_a_terminal_prepare_prints_its_result_and_no_bar(tmp_path: Path)
     for number in range(3):
         Image.new("RGB", (8, 8), (number, 0, 0)).save(images / f"{number}.png")
     (images / "metadata.csv").write_text("file_name,text\n0.png,a\n1.png,b\n2.png,c\n")
-    environment = os.environ | {"HF_DATASETS_CACHE": str(tmp_path / "cache")}
     for flags in ([], ["--quiet"]):
         output = tmp_path / f"out{len(flags)}"
         command = [
@@ -116,6 +108,6 @@ def test_without_a_terminal_prepare_prints_its_result_and_no_bar(tmp_path: Path)
             str(images),
         ]
         command += ["--output", str(output), *flags]
-        done = subprocess.run(command, capture_output=True, text=True, env=environment)
+        done = forked.run(command)
         assert (done.returncode, done.stderr) == (0, "")
         assert done.stdout.startswith(f"{output}: train 3 rows.")

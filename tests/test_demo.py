@@ -14,8 +14,8 @@ import psutil
 import pytest
 
 from hf_clipdyn.benchmarks.registry import suite
+from hf_clipdyn.cores import usable_cores
 from hf_clipdyn.results.row import NUMBER_KEY
-from hf_clipdyn.training.device import usable_cores
 
 QuickDemo = Any  # of tests/conftest.py
 
@@ -85,7 +85,6 @@ def test_what_measures_beside_training_ends_with_it_and_leaves_a_whole_table(
     with subprocess.Popen(
         command,
         cwd=tmp_path,
-        env=demo.environment,
         stderr=subprocess.PIPE,
         text=True,
         preexec_fn=as_in_a_terminal,

@@ -1,12 +1,13 @@
 """Every block of the README and of docs/ runs as it is printed, on a quick run in the demo's place.
 
 A block that cannot run here says so in the line that opens it: ```bash no-run: the reason. A block that opens with the
-name of a file, ```python brightness.py, is that file for the other blocks.
+name of a file, ```python brightness.py or ```yaml study.yaml, is that file for the other blocks.
 """
 
 import re
 import runpy
 import shlex
+import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,7 +34,7 @@ class Block:
 
     @property
     def file(self) -> str | None:
-        return self.note if self.note.endswith(".py") else None
+        return self.note if re.fullmatch(r"\S+\.(py|yaml)", self.note) else None
 
     @property
     def commands(self) -> list[str]:
@@ -88,9 +89,20 @@ def test_commands_run_as_they_are_printed(demo: Any, block: Block) -> None:
 @pytest.mark.parametrize("block", BLOCKS, ids=lambda block: block.place)
 def test_a_block_runs_or_says_why_not(block: Block) -> None:
     assert block.language in ("python", "bash") or (
-        block.language in ("text", "toml", "yaml") and not block.runs
+        block.language in ("text", "toml", "yaml") and (not block.runs or block.file is not None)
     )
     assert block.runs or re.fullmatch(r"no-run: .{10,}", block.note), block.note
+
+
+def test_the_grid_that_is_printed_has_a_command_for_each_of_its_runs(demo: Any) -> None:
+    (command,) = (one for block in SHELL for one in block.commands if "study.yaml" in one)
+    done = demo.run([sys.executable, "-m", "hf_clipdyn.cli", *shlex.split(command)[1:]])
+    lines = [shlex.split(line) for line in done.stdout.splitlines()]
+    names = ("tiny-seed0", "tiny-seed1", "small-seed0", "tiny-slow")
+    for name, words in zip(names, lines, strict=True):
+        assert words[:2] == ["clipdyn", "train"]
+        assert {"--publish=log2", f"--output_dir=runs/study/{name}"} <= set(words)
+    assert "--learning_rate=0.0005" in lines[3]
 
 
 def test_the_training_command_starts_through_accelerate(demo: Any) -> None:
@@ -111,7 +123,8 @@ def test_the_store_as_the_cache_of_a_process_serves_a_plain_pipeline(demo: Any) 
         'print(p(Image.new("RGB", (40, 40)), candidate_labels=["cat", "car"])[0]["label"])'
     )
     variables = ["HF_HUB_CACHE=runs/demo/hub", "HF_HUB_OFFLINE=1"]
-    done = demo.run(["env", *variables, sys.executable, "-c", program])
+    command = ["env", *variables, sys.executable, "-c", program]
+    done = subprocess.run(command, cwd=demo.root, capture_output=True, text=True)
     assert done.stdout.strip() in ("cat", "car"), done.stderr
 
 

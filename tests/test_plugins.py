@@ -1,11 +1,11 @@
 """Kinds that others add: of a file, and of an installed package."""
 
 import json
-import subprocess
 import sys
 from pathlib import Path
 from typing import Any
 
+import forked
 import pytest
 
 KIND = '''
@@ -47,15 +47,13 @@ class Brightness(Base):
 def _run(code: str, *paths: Path) -> Any:
     """What the code prints as JSON in a process of its own, with these folders in front of ``sys.path``."""
     program = f"import sys, json; sys.path[:0] = {[str(path) for path in paths]!r}\n{code}"
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    done = forked.run([sys.executable, "-c", program])
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
 
 
 def _clipdyn(folder: Path, *argv: str) -> tuple[int, str, str]:
-    done = subprocess.run(
-        [sys.executable, "-m", "hf_clipdyn.cli", *argv], capture_output=True, text=True, cwd=folder
-    )
+    done = forked.run([sys.executable, "-m", "hf_clipdyn.cli", *argv], cwd=folder)
     return done.returncode, done.stdout, done.stderr
 
 

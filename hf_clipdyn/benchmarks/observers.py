@@ -113,7 +113,7 @@ class Observers:
         blurred, left_out = self.blurred(index), self.left_out(index)
         return Target(
             points=one.points,
-            density=blurred / blurred.sum() if len(one.points) else self._image_map(index),
+            density=blurred if len(one.points) else self._image_map(index),
             centre=self._centre(index, blurred),
             negatives=self._negatives(index),
             left_out=self.blurred(index, left_out[0]) if left_out else None,

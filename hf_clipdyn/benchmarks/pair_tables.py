@@ -20,6 +20,7 @@ __all__ = [
     "DROPPED_DIMENSIONS",
     "PROBES",
     "ImagePairs",
+    "Stacked",
     "by_place",
     "by_subset",
     "dropped_dimensions",
@@ -66,7 +67,7 @@ class ImagePairs:
         # One list of pairs, so that the unit of the normalised distance is pooled over all of them.
         starts = len(broken) * np.arange(len(others))
         self._first = Stimuli(first, np.tile(self.rows, len(others)))
-        self._others = Stimuli(_Stacked(others), np.add.outer(starts, self.rows).ravel())
+        self._others = Stimuli(Stacked(others), np.add.outer(starts, self.rows).ravel())
         keys = [*self._first.keys[: len(self.rows)], *self._others.keys]
         numbers = pd.factorize(np.array(keys, dtype=object))[0]
         self.images = numbers.reshape(len(columns), len(self.rows)).T
@@ -93,7 +94,7 @@ class ImagePairs:
         return [model, pixels.assign(pair=np.arange(n), probe="pixels", distance="euclidean")]
 
 
-class _Stacked:
+class Stacked:
     """Memory maps of equal shape as one array of rows, without a copy."""
 
     def __init__(self, parts: Sequence[np.ndarray]) -> None:

@@ -32,6 +32,7 @@ __all__ = ["Ints", "mean_per_item", "pair_distances"]
 _BATCH, _NORMALISED = 512 * 2**20, 32 * 2**20
 # Bytes of the pairs compared at once (what a processor's cache holds, what keeps a GPU busy), and their largest number.
 _COMPARED, _MOST_COMPARED = {"cpu": 24 * 2**20, "cuda": 256 * 2**20}, 64
+_DISTANCES, _FLATTENED = ("cosine", "euclidean"), ("cosine_flattened", "euclidean_flattened")
 # Images of the first batch, which gives the size of a state; as many as a check of the precision looks at.
 _FIRST = 64
 
@@ -45,6 +46,7 @@ def pair_distances(
     second: Stimuli,
     *,
     items: Ints | None = None,
+    flattened: bool = False,
     show_progress: bool = False,
 ) -> pd.DataFrame:
     """All distances of the pairs (first[i], second[i]).
@@ -58,6 +60,8 @@ def pair_distances(
         first, second: of equal length; equal images are recognised and embedded once.
         items: (pairs,) numbers from 0 on; the distances of all pairs of an item are averaged (tiles of one
             image). None: every pair is an item.
+        flattened: also compare hidden states as one vector of all tokens: the distances ``cosine_flattened`` and
+            ``euclidean_flattened`` (the root of the mean square over tokens and dimensions).
         show_progress: a bar over the images, in the main process.
 
     Returns:
@@ -70,17 +74,17 @@ def pair_distances(
 
     plan = _Plan.of(first, second)
     n_processes = PartialState().num_processes
-    with closing(_Work(readout, plan, show_progress)) as work:
+    names = _DISTANCES + (_FLATTENED if flattened else ())
+    with closing(_Work(readout, plan, names, show_progress)) as work:
         found = map_over_processes(plan.ranges(n_processes), work.measure)
         means = np.sum([part.sums for part in found], axis=0) / len(first)
         normalised = map_over_processes(range(n_processes), lambda _: work.normalise(means))
     for part in found:
         readout.keep(part.projections)
     values = {
-        "cosine": np.concatenate([part.cosine for part in found]),
-        "euclidean": np.concatenate([part.euclidean for part in found]),
-        "normalised_euclidean": np.concatenate(normalised),
-    }
+        name: np.concatenate([part.distances[position] for part in found])
+        for position, name in enumerate(names)
+    } | {"normalised_euclidean": np.concatenate(normalised)}
     dropped = [int((means[place] == 0).sum()) for place in work.places]
     values = {name: mean_per_item(value[plan.pair_of], items) for name, value in values.items()}
     return pd.concat(_frames(values, dropped), ignore_index=True)
@@ -138,10 +142,9 @@ class _Plan:
 
 @dataclass(frozen=True)
 class _Found:
-    """What one process gives: values (pairs, places), sums of the squares (dimensions,), projections by key."""
+    """What one process gives: distances (names, pairs, places), sums of squares (dimensions,), projections by key."""
 
-    cosine: Floats
-    euclidean: Floats
+    distances: Floats
     sums: Floats
     projections: dict[bytes, NDArray[np.float32]]
 
@@ -153,11 +156,11 @@ class _Work:
         places: the dimensions of each place among those of all places.
     """
 
-    def __init__(self, readout: Readout, plan: _Plan, show_progress: bool) -> None:
+    def __init__(self, readout: Readout, plan: _Plan, names: Sequence[str], show_progress: bool) -> None:
         import torch
         from accelerate import PartialState
 
-        self._readout, self._plan = readout, plan
+        self._readout, self._plan, self._names = readout, plan, names
         self._bar_off = not (show_progress and PartialState().is_main_process)
         head = range(min(_FIRST, readout.batch_size, len(plan.images)))
         self._head: ImageFeatures | None = None
@@ -191,7 +194,7 @@ class _Work:
         mine = [
             number for number, batch in enumerate(self._batches) if last[batch.start : batch.stop].max() >= 0
         ]
-        cosine, euclidean = np.empty((2, len(pairs), len(self.places)))
+        found = np.empty((len(self._names), len(pairs), len(self.places)))
         sums = np.zeros(self.places[-1].stop)
         projections: dict[bytes, NDArray[np.float32]] = {}
         n_images = sum(len(self._batches[number]) for number in mine)
@@ -203,8 +206,7 @@ class _Work:
                 projections |= dict(zip(keys, features.projection, strict=True))
                 here = range(*(pairs.start + np.searchsorted(ready, [number, number + 1])))
                 for run, distances, squares in self._compared(here, batch, features):
-                    rows = slice(run.start - pairs.start, run.stop - pairs.start)
-                    cosine[rows], euclidean[rows] = distances
+                    found[:, run.start - pairs.start : run.stop - pairs.start] = distances
                     sums += self._plan.counts[run.start : run.stop] @ squares.astype(np.float64)
                     self._squares.append(squares)
                 for row in np.flatnonzero(last[batch.start : batch.stop] > number).tolist():
@@ -213,7 +215,7 @@ class _Work:
                 del features  # otherwise the next batch would be a second one in memory
                 bar.update(len(batch))
         assert len(self._squares) == len(pairs)
-        return _Found(cosine, euclidean, sums, projections)
+        return _Found(found, sums, projections)
 
     def _embed(self, batch: range) -> "ImageFeatures":
         """All of a batch, so that it is the same batch in every process."""
@@ -224,8 +226,8 @@ class _Work:
 
     def _compared(
         self, pairs: range, batch: range, features: "ImageFeatures"
-    ) -> Iterator[tuple[range, tuple[Floats, Floats], Rows]]:
-        """Runs of pairs with one first image: cosine and Euclidean (pairs, places), squares (pairs, dimensions)."""
+    ) -> Iterator[tuple[range, Floats, Rows]]:
+        """Runs of pairs with one first image: distances (names, pairs, places), squares (pairs, dimensions)."""
 
         def state(image: int) -> Rows:
             row = self._row_of.get(image)
@@ -240,8 +242,8 @@ class _Work:
                 others = np.stack(
                     [state(image) for image in self._plan.second[run.start : run.stop].tolist()]
                 )
-                cosine, euclidean, squares = _compare(self._blocks, one, others, self._device)
-                yield run, (cosine, euclidean), squares
+                flattened = len(self._names) > len(_DISTANCES)
+                yield run, *_compare(self._blocks, one, others, self._device, flattened)
 
     def normalise(self, means: Floats) -> Floats:
         """The normalised distance (pairs, places) of the pairs that were compared, once the units are known."""
@@ -264,28 +266,46 @@ class _Work:
 
 
 def _compare(
-    blocks: Sequence[Block], one: Rows, others: Rows, device: "torch.device"
-) -> tuple[Floats, Floats, NDArray[np.float32]]:
+    blocks: Sequence[Block], one: Rows, others: Rows, device: "torch.device", flattened: bool
+) -> tuple[Floats, NDArray[np.float32]]:
     import torch
 
     a = torch.from_numpy(one).to(device)
     b = torch.from_numpy(others).to(device)
-    parts: list[list[torch.Tensor]] = [[], [], []]
+    distances: list[torch.Tensor] = []
+    all_squares: list[torch.Tensor] = []
     for block in blocks:
         x = a[block.start : block.stop].view(block.shape).double()
         y = b[:, block.start : block.stop].view(-1, *block.shape).double()
         length_x, length_y = (torch.linalg.vector_norm(state, dim=-1) for state in (x, y))
         moved = torch.linalg.vector_norm(y.sub_(x), dim=-1)
-        # Half the squared distance of the unit vectors, without writing them out; it cancels nowhere, unlike
-        # 1 - cos, since what is subtracted is the part of the difference along the vectors.
-        product = length_x * length_y
-        half = 0.5 * (moved.square() - (length_x - length_y).square()).clamp(min=0) / product
-        lonely = 0.5 * ((length_x > 0) != (length_y > 0)).double()  # the unit vector of 0 is 0
-        parts[0].append(torch.where(product > 0, half, lonely).mean(dim=-1))
-        parts[1].append(moved.mean(dim=-1))
-        parts[2].append(y.square_().mean(dim=-2).flatten(1).float())
-    cosine, euclidean, squares = (torch.cat(part, dim=1).cpu().numpy() for part in parts)
-    return cosine, euclidean, squares
+        found = [_cosine_distance(moved, length_x, length_y).mean(dim=-1), moved.mean(dim=-1)]
+        if flattened:
+            whole = [torch.linalg.vector_norm(state, dim=-1) for state in (moved, length_x, length_y)]
+            n_values = block.shape[1] * block.shape[2]
+            found += [_cosine_distance(*whole), whole[0] / n_values**0.5]
+        distances.append(torch.stack(found))
+        all_squares.append(y.square_().mean(dim=-2).flatten(1).float())
+    return (
+        torch.cat(distances, dim=2).cpu().numpy(),
+        torch.cat(all_squares, dim=1).cpu().numpy(),
+    )
+
+
+def _cosine_distance(
+    moved: "torch.Tensor", length_x: "torch.Tensor", length_y: "torch.Tensor"
+) -> "torch.Tensor":
+    """1 - cos of two vectors from the lengths of their difference and of each.
+
+    It is half the squared distance of the unit vectors, without writing them out; it cancels nowhere, unlike 1 - cos,
+    since what is subtracted is the part of the difference along the vectors.
+    """
+    import torch
+
+    product = length_x * length_y
+    half = 0.5 * (moved.square() - (length_x - length_y).square()).clamp(min=0) / product
+    lonely = 0.5 * ((length_x > 0) != (length_y > 0)).double()  # the unit vector of 0 is 0
+    return torch.where(product > 0, half, lonely)
 
 
 def _ranges(edges: Iterable[int]) -> list[range]:

@@ -12,6 +12,8 @@ from hf_clipdyn.preprocess import input_edges
 
 __all__ = ["View", "crop_view", "upsample_map", "whole_view"]
 
+_GRAIN = 1e12  # what maps are rounded to, per largest value
+
 Floats = NDArray[np.float64]
 
 
@@ -84,7 +86,10 @@ def upsample_map(coarse: Floats, view: View, sigma: float | None = None) -> Floa
     across = _interpolation(coarse.shape[1], view.left, view.right, x, width, sigma)
     # Blurring acts on each axis alone, and so does interpolation: both are one matrix per axis. The product is
     # rounded because equal pixels must tie, and sums in another order differ in the last digits.
-    return np.asarray(np.round(down @ (coarse / peak) @ across.T, 12))
+    fine = down @ (coarse / peak * _GRAIN) @ across.T
+    np.rint(fine, out=fine)
+    fine *= 1 / _GRAIN
+    return fine
 
 
 @lru_cache(maxsize=64)

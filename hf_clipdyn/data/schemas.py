@@ -23,6 +23,15 @@ kind                    columns
                         image shows, what was done to it, the object or photograph that it was made from, and the
                         answers of the human observers as in ``cue_conflict``
 ``captions``            image, image_id, captions: one row for each image, with the list of its captions
+``odd_one_out``         image, image_id, is_reference, odd_in: one row for each image; is_reference, whether it is
+                        the photograph that people saw; odd_in, the triplets in which a person chose it as the odd
+                        one, as {other_0, other_1, only_repeated}: ids of its partners, and whether the triplet
+                        was repeated to measure agreement between people and is not asked of a model
+``quadruple``           image, reference_id, distortion, level, scale, quadruples: one row for each image; scale, its
+                        place on a published perceptual scale (null if there is none); quadruples, the comparisons
+                        of this level and another one of the same distortion with a second pair of levels, as
+                        {other, pair_0, pair_1, answers, second_larger}: three levels, the number of answers, and
+                        of those that called the second difference the larger one
 ``distortion_ladder``   reference, distorted, reference_id, distortion, level: level is a synthetic order of
                         severity, never a human score
 ======================  ====================================================================================
@@ -75,6 +84,21 @@ _COLUMNS = {
             }
         ),
         "fixation_map": Image(),
+    },
+    "odd_one_out": _images("image")
+    | _text("image_id")
+    | {
+        "is_reference": Value("bool"),
+        "odd_in": List(_text("other_0", "other_1") | {"only_repeated": Value("bool")}),
+    },
+    "quadruple": _images("image")
+    | _text("reference_id", "distortion")
+    | {
+        "level": Value("int64"),
+        "scale": Value("float64"),
+        "quadruples": List(
+            dict.fromkeys(("other", "pair_0", "pair_1", "answers", "second_larger"), Value("int64"))
+        ),
     },
     "classification": _images("image")
     | _text("image_id", "subset", "condition", "category", "exemplar")

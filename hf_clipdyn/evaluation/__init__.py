@@ -44,7 +44,7 @@ def evaluate_revisions(config: EvaluationConfig) -> "datasets.Dataset":
     from accelerate import PartialState
     from datasets import concatenate_datasets
 
-    from hf_clipdyn.evaluation.evaluate import evaluate
+    from hf_clipdyn.evaluation.evaluate import evaluate, of_each
     from hf_clipdyn.evaluation.publish import check_push, push_results
     from hf_clipdyn.evaluation.watch import follow
 
@@ -52,10 +52,7 @@ def evaluate_revisions(config: EvaluationConfig) -> "datasets.Dataset":
     with library_bars(config.show_progress):
         if config.push_to_hub is not None:
             check_push(config.push_to_hub, config.token)
-        each = config.each
-        for one in each if len(each) > 1 and not config.rescore else ():
-            one.series.revisions()  # what does not exist is an error before the first is measured
-        parts = [follow(one) if one.watch else evaluate(one) for one in each]
+        parts = list(of_each(config, lambda one: follow(one) if one.watch else evaluate(one)))
         results = parts[0] if len(parts) == 1 else concatenate_datasets(parts)
         if config.push_to_hub is not None and PartialState().is_main_process:
             push_results(config)
@@ -104,24 +101,22 @@ def evaluate_model(
     from hf_clipdyn.evaluation.live_model import GivenModel
     from hf_clipdyn.revisions import Revision
 
-    config = EvaluationConfig(repo_id, benchmarks, **options)
-    for name in ("revisions", "store", "watch", "rescore", "push_to_hub"):
-        if getattr(config, name):
+    for name in ("revisions", "shard", "store", "from_open_clip", "watch", "rescore", "push_to_hub"):
+        if options.get(name):
             raise ConfigError(f"`{name}` is for published revisions: use `evaluate_revisions`.")
-    if {config.dtype, str(model.dtype).removeprefix("torch.")} != {"float32"}:
+    if {options.get("dtype", "float32"), str(model.dtype).removeprefix("torch.")} - {"fp32"} != {"float32"}:
         raise ConfigError(
             f"The model is in {model.dtype}: give a copy in float32, `copy.deepcopy(model).float()`."
         )
-    config = replace(config, final_texts=False, show_progress=config.show_progress and draws_bars())
     size = sum(one.numel() for one in model.parameters())
     state = Revision(revision, epoch, step, samples_seen, commit="", sha256=None, size=None, parameters=size)
     training = model.training
     try:
-        with (
-            library_bars(config.show_progress),
-            torch.random.fork_rng(),
-            TemporaryDirectory(prefix="clipdyn-settings-") as folder,
-        ):
-            return evaluate(config, GivenModel(config, model, processor, state, Path(folder)))
+        with torch.random.fork_rng(), TemporaryDirectory(prefix="clipdyn-settings-") as folder:
+            given = GivenModel(repo_id, model, processor, state, Path(folder))
+            config = EvaluationConfig(given, benchmarks, **options | {"final_texts": False})
+            config = replace(config, show_progress=config.show_progress and draws_bars())
+            with library_bars(config.show_progress):
+                return evaluate(config)
     finally:
         model.train(training)

@@ -14,7 +14,7 @@ from hf_clipdyn.benchmarks.registry import select_benchmarks
 from hf_clipdyn.errors import ConfigError, shown
 from hf_clipdyn.options import check_options, option
 from hf_clipdyn.plugins import load_plugin
-from hf_clipdyn.revisions.opening import Name, Series, open_series
+from hf_clipdyn.revisions.opening import OPEN_CLIP, Name, Series, open_series
 
 __all__ = ["EvaluationConfig", "called_with", "in_shard"]
 
@@ -29,7 +29,7 @@ _SHORT_DTYPES = {"fp32": "float32", "bf16": "bfloat16"}  # as accelerate calls t
 class EvaluationConfig(Common):
     """One evaluation; `evaluate_revisions` has the same arguments."""
 
-    repo_id: Name | Sequence[Name] = option(
+    repo_id: Name | Series | Sequence[Name] = option(
         MISSING,
         "Repository, owner/name; or folder of a run, a Trainer's checkpoints or a model; or open_clip:MODEL@PATH; "
         "or several.",
@@ -43,6 +43,10 @@ class EvaluationConfig(Common):
         None, "Measure only part i of n of the revisions, as 1/4; all parts may share one output."
     )
     store: str | Path | None = option(None, "Folder of a local store. Default: the Hub.")
+    from_open_clip: str | None = option(
+        None,
+        "Read REPO_ID, a folder of epoch_N.pt or a checkpoint file, as this model of open_clip, ViT-B-16-quickgelu.",
+    )
     output: str | Path | None = option(
         None,
         "Parquet table to begin or continue, with the cells and trials beside it.",  # without one: in memory
@@ -127,12 +131,17 @@ class EvaluationConfig(Common):
             )
 
     def _name_repositories(self) -> None:
+        if isinstance(self.repo_id, Series):  # a model object is nothing to open
+            return
         given = self.repo_id if isinstance(self.repo_id, tuple) else (self.repo_id,)
         if not given or not all(isinstance(name, str | os.PathLike) for name in given):
             raise ConfigError(
                 "repo_id is empty or holds what is no text: give owner/name or a folder, or several."
             )
         names = tuple(map(os.fspath, given))
+        if self.from_open_clip is not None:
+            names = tuple(f"{OPEN_CLIP}{self.from_open_clip}@{name}" for name in names)
+            object.__setattr__(self, "from_open_clip", None)  # the names say it now
         object.__setattr__(self, "repo_id", names[0] if len(names) == 1 else names)
         called = [one.series.repo_id for one in self.each]
         for name, repo_id in zip(names, called, strict=True):
@@ -154,6 +163,8 @@ class EvaluationConfig(Common):
     @cached_property
     def series(self) -> Series:
         """The revisions of the repository, if it is one."""
+        if isinstance(self.repo_id, Series):
+            return self.repo_id
         assert isinstance(self.repo_id, str)
         return open_series(self.repo_id, self.store, self.token)
 

@@ -14,7 +14,7 @@ import torch
 from hf_clipdyn.benchmarks.base import Benchmark
 from hf_clipdyn.benchmarks.readout import Readout
 from hf_clipdyn.data.overview import render_table
-from hf_clipdyn.errors import ClipDynError, ConfigError, EvaluationError
+from hf_clipdyn.errors import ClipDynError, ConfigError, EvaluationError, NothingToMeasureError
 from hf_clipdyn.evaluation.config import EvaluationConfig
 from hf_clipdyn.evaluation.live_model import LastTexts, LiveModel
 from hf_clipdyn.evaluation.observe import observe
@@ -187,7 +187,9 @@ class _Measurement:
                 samples |= self._samples([one for one in benchmarks if one.dataset == dataset], images)
         costs = [cost for one in benchmarks if one in samples for cost in self._costs(one, samples[one])]
         if not costs:
-            raise EvaluationError("No benchmark can run: nothing would be evaluated.")
+            raise NothingToMeasureError(
+                f"No selected benchmark suits {self._config.series.repo_id}: name others with --benchmarks."
+            )
         return DryRun(
             tuple(costs),
             revisions=len(self._plan.revisions),

@@ -1,8 +1,10 @@
 """Plan, observe, score: one live model, each image once per revision, each cell written when it is done."""
 
 import time
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import TypeVar
 
 import datasets
 from accelerate import PartialState
@@ -12,8 +14,9 @@ from tqdm.auto import tqdm
 from hf_clipdyn.benchmarks.base import Benchmark
 from hf_clipdyn.benchmarks.readout import Readout
 from hf_clipdyn.benchmarks.registry import vocabulary
+from hf_clipdyn.errors import NothingToMeasureError
 from hf_clipdyn.evaluation.config import EvaluationConfig
-from hf_clipdyn.evaluation.live_model import GivenModel, LastTexts, LiveModel
+from hf_clipdyn.evaluation.live_model import LastTexts, LiveModel
 from hf_clipdyn.evaluation.observe import observe
 from hf_clipdyn.evaluation.plan import Plan, PlannedCell, check_precision
 from hf_clipdyn.evaluation.precision import PrecisionCheck
@@ -22,19 +25,43 @@ from hf_clipdyn.evaluation.score import rescore, rows_of, score, versions
 from hf_clipdyn.models.encoder import Encoder
 from hf_clipdyn.results.cells import CellStore
 
-__all__ = ["evaluate"]
+__all__ = ["evaluate", "of_each"]
+
+T = TypeVar("T")
 
 _log = get_logger(__name__)
 
 
-def evaluate(config: EvaluationConfig, given: GivenModel | None = None) -> datasets.Dataset:
+def of_each(config: EvaluationConfig, measure: Callable[[EvaluationConfig], T]) -> Iterator[T]:
+    """What ``measure`` returns for each repository of the configuration.
+
+    With ``skip_missing`` a model that no benchmark suits is skipped with a warning if another one can be measured.
+
+    Raises:
+        NothingToMeasureError: a model must not be skipped, or none can be measured.
+        RevisionNotFoundError: there is no such repository. It is raised before the first is measured.
+    """
+    each = config.each
+    for one in each if len(each) > 1 and not config.rescore else ():
+        one.series.revisions()
+    skipped = 0
+    for one in each:
+        try:
+            yield measure(one)
+        except NothingToMeasureError as error:
+            skipped += 1
+            if not config.skip_missing or skipped == len(each):
+                raise
+            _log.warning(f"{one.series.repo_id} is skipped: {error}")
+
+
+def evaluate(config: EvaluationConfig) -> datasets.Dataset:
     """Measure the selected benchmarks on the selected revisions, or score their saved trials again.
 
     It logs each revision when it is done, and what is left out.
 
     Args:
         config: what and how.
-        given: a model object to measure in place of the revisions of a repository.
 
     Returns:
         The rows of these revisions and benchmarks, including those that were done before.
@@ -55,10 +82,10 @@ def evaluate(config: EvaluationConfig, given: GivenModel | None = None) -> datas
         store.rebuild()
     else:
         check_precision(config, store.cells())
-        plan = Plan(config, None if given is None else [given.revision])
+        plan = Plan(config)
         store.check_writable()
         try:
-            keys = _measure(config, plan, store, given or LiveModel(config))
+            keys = _measure(config, plan, store, LiveModel(config))
         finally:
             store.rebuild()
     table = from_main_process(store.select(keys) if state.is_main_process else None)

@@ -4,6 +4,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,11 @@ from accelerate import PartialState
 from numpy.typing import NDArray
 
 from hf_clipdyn.evaluation.config import EvaluationConfig
-from hf_clipdyn.models.encoder import Encoder
+from hf_clipdyn.models.encoder import Encoder, default_device
 from hf_clipdyn.models.snapshots import architecture_digest
 from hf_clipdyn.revisions import Revision
+from hf_clipdyn.revisions.folders import FolderRepository, models_of
+from hf_clipdyn.schema import checked_repo_id
 
 __all__ = ["GivenModel", "LastTexts", "LiveModel"]
 
@@ -41,8 +44,10 @@ class LiveModel:
 
     def load(self, folder: Path) -> Encoder:
         """The model with the weights of that folder."""
-        if self._encoder is None:
-            device = self._config.device or _default_device()
+        if isinstance(self._config.repo_id, GivenModel):
+            self._encoder = self._encoder or self._config.repo_id.encoder(self._config.device)
+        elif self._encoder is None:
+            device = self._config.device or default_device()
             dtype = getattr(torch, self._config.dtype)
             self._encoder = Encoder.from_folder(folder, device=device, dtype=dtype)
         elif folder != self._folder:
@@ -60,37 +65,41 @@ class LiveModel:
             self.load(before)
 
 
-class GivenModel(LiveModel):
-    """A model object as the only revision of an evaluation; its weights are never written.
+class GivenModel:
+    """A model object as a `Series` of one revision; its weights are never written.
 
     Args:
-        config: of the evaluation.
-        model: a model of transformers; it stays on its device.
+        repo_id: what the table calls the model.
+        model: a model of transformers, in float32; it stays on its device.
         processor: its processor, or the image processor of a vision model.
-        revision: what the table calls it; the commit is the hash of the weights.
+        revision: what the table calls its state; the commit is the hash of the weights.
         folder: empty; it receives the configuration and the processor.
     """
 
-    def __init__(
-        self, config: EvaluationConfig, model: Any, processor: Any, revision: Revision, folder: Path
-    ) -> None:
-        super().__init__(config)
-        self._folder = folder
+    def __init__(self, repo_id: str, model: Any, processor: Any, revision: Revision, folder: Path) -> None:
+        self.repo_id = checked_repo_id(repo_id, what="The name of the model")
+        self.repository = FolderRepository(folder, partial(models_of, folder))
+        self._revision, self._folder = replace(revision, commit=_weights_hash(model)), folder
+        self._model, self._processor = model, processor
         model.config.save_pretrained(folder)
         processor.save_pretrained(folder)
-        self._encoder = Encoder(
-            model,
-            getattr(processor, "image_processor", processor),
-            getattr(processor, "tokenizer", None),
-            device=torch.device(config.device or model.device),
+
+    def revisions(self) -> list[Revision]:
+        return [self._revision]
+
+    def fetch(self, revision: Revision, *, settings_only: bool = False) -> Path:  # noqa: ARG002 (there is one)
+        """Folder with the configuration and the processor, without weights."""
+        return self._folder
+
+    def encoder(self, device: str | None) -> Encoder:
+        """The model, moved to the device if one is given."""
+        return Encoder(
+            self._model,
+            getattr(self._processor, "image_processor", self._processor),
+            getattr(self._processor, "tokenizer", None),
+            device=torch.device(device or self._model.device),
             dtype=torch.float32,
         )
-        self.revision = replace(revision, commit=_weights_hash(model))
-
-    def fetch(self, revision: Revision) -> Path:  # noqa: ARG002 (there is one)
-        """Folder with the configuration and the processor, without weights."""
-        assert self._folder is not None
-        return self._folder
 
 
 def _weights_hash(model: Any) -> str:
@@ -100,12 +109,6 @@ def _weights_hash(model: Any) -> str:
         digest.update(name.encode())
         digest.update(value.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()[:40]
-
-
-def _default_device() -> torch.device:
-    """The process's accelerator; not Apple's, which lacks the double precision of the gradients."""
-    device = PartialState().device
-    return torch.device("cpu") if device.type == "mps" else device
 
 
 class LastTexts:

@@ -19,10 +19,16 @@ from hf_clipdyn.benchmarks.base import Benchmark, Kind
 from hf_clipdyn.benchmarks.sources import Source, drawn_source, open_source
 from hf_clipdyn.data.load import find_locally, lacks_files
 from hf_clipdyn.data.registry import dataset_metadata
-from hf_clipdyn.errors import ConfigError, DatasetError, EvaluationError, UnknownNameError
+from hf_clipdyn.errors import (
+    ConfigError,
+    DatasetError,
+    EvaluationError,
+    NothingToMeasureError,
+    UnknownNameError,
+)
 from hf_clipdyn.evaluation.config import EvaluationConfig, in_shard
 from hf_clipdyn.evaluation.live_model import LastTexts
-from hf_clipdyn.models.encoder import read_input
+from hf_clipdyn.models.encoder import class_names, read_input
 from hf_clipdyn.models.snapshots import settings_digest
 from hf_clipdyn.preprocess import square_processor
 from hf_clipdyn.results.row import Cell
@@ -75,11 +81,11 @@ class Plan:
 
     def __init__(self, config: EvaluationConfig, listed: Sequence[Revision] | None = None) -> None:
         self._config = config
-        self._prepared: dict[str, tuple[dict[Benchmark, Kind[Any]], bool]] = {}
+        self._prepared: dict[str, _Prepared] = {}
         assert config.revisions is None or not isinstance(config.revisions, str)
         if listed is None:
             listed = config.series.revisions()
-            if config.store is None and config.series.repository.on_disk:
+            if config.store is None and isinstance(config.repo_id, str) and config.series.repository.on_disk:
                 _log.info(f"{config.series.repo_id} is read from {config.series.repository.where}.")
         chosen, last = choose_revisions(config.series.repo_id, listed, config.revisions)
         self.revisions = in_shard(chosen, config.shard)
@@ -125,36 +131,37 @@ class Plan:
             # Revisions of one run share a processor; where one differs, it sees other pixels.
             with PartialState().main_process_first():
                 self._prepared[settings] = self._prepare(folder)
-        kinds, reads_text = self._prepared[settings]
-        drifting = [one for one in kinds if one.kind.text_drift and reads_text]
+        prepared = self._prepared[settings]
+        drifting = [one for one in prepared.kinds if one.kind.text_drift and prepared.reads_text]
         if texts is not None and drifting and not texts.fit(folder):
             _log.warning(
                 f"{revision.name} has another architecture than {texts.revision.name}, the last revision: "
                 f"{_names(drifting)} {'is' if len(drifting) == 1 else 'are'} not asked with the texts of that one."
             )
             texts = None
-        for benchmark, kind in kinds.items():
+        for benchmark, kind in prepared.kinds.items():
             split, files = self.sources[benchmark].split, self._files[benchmark]
             for asked in (None, texts) if texts is not None and benchmark in drifting else (None,):
-                yield PlannedCell(
-                    _cell(self._config, revision, kind, benchmark, split, asked), kind, files, asked
-                )
+                cell = _cell(self._config, revision, kind, benchmark, split, asked)
+                yield PlannedCell(replace(cell, **prepared.classes), kind, files, asked)
 
-    def _prepare(self, folder: Path) -> tuple[dict[Benchmark, Kind[Any]], bool]:
-        """The benchmarks for revisions that share a processor, and whether these read texts."""
+    def _prepare(self, folder: Path) -> "_Prepared":
+        """The benchmarks for revisions that share a processor."""
         model_config, image_processor = read_input(folder)
         reads_text = hasattr(model_config, "text_config")
         needing = [one for one in self.sources if one.kind.needs_text and not reads_text]
         if needing:
-            need = f"{_names(needing)} need a text encoder; {self._config.series.repo_id} has none"
-            self._leave_out(needing, need, "name other benchmarks with --benchmarks")
+            words = "needs" if len(needing) == 1 else "need"
+            need = f"{_names(needing)} {words} a text encoder; {self._config.series.repo_id} has none"
+            self._leave_out(needing, need, "name other benchmarks with --benchmarks", len(needing))
         rough = [one for one in self.sources if one.kind.needs_float32 and self._config.dtype != "float32"]
         if rough:
+            words = "shows" if len(rough) == 1 else "show"
             need = (
-                f"{_names(rough)} shows images that differ by less than {self._config.dtype} can tell apart"
+                f"{_names(rough)} {words} images that differ by less than {self._config.dtype} can tell apart"
             )
-            self._leave_out(rough, need, "use --dtype float32")
-            needing += rough
+            needing += [one for one in rough if one not in needing]
+            self._leave_out(rough, need, "use --dtype float32", len(needing))
         kinds: dict[Benchmark, Kind[Any]] = {}
         for one in self.in_order(self.sources):
             if one in needing:
@@ -165,17 +172,35 @@ class Plan:
             if kind.left_out:
                 _log.warning(f"{one.name}: {kind.left_out} stimuli cannot be decoded and are left out.")
             kinds[one] = kind
-        return kinds, reads_text
+        return _Prepared(kinds, reads_text, class_names(model_config, reads_text=reads_text))
 
-    def _leave_out(self, benchmarks: Sequence[Benchmark], need: str, remedy: str) -> None:
-        """Say that these cannot run with this model.
+    def _leave_out(self, benchmarks: Sequence[Benchmark], need: str, remedy: str, gone: int) -> None:
+        """Say that these cannot run with this model, when ``gone`` in all cannot.
 
         Raises:
-            EvaluationError: they must not be skipped, or nothing else is selected.
+            NothingToMeasureError: no other is selected.
+            EvaluationError: they must not be skipped.
         """
-        if not self._config.skip_missing or len(benchmarks) == len(self.sources):
+        if gone == len(self.sources):
+            raise NothingToMeasureError(f"{need}: {remedy}.")
+        if not self._config.skip_missing:
             raise EvaluationError(f"{need}: {remedy}, or leave these out with --skip-missing.")
-        _log.info(f"{need}: they are left out.")
+        _log.info(f"{need}: {'it is' if len(benchmarks) == 1 else 'they are'} left out.")
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """What revisions share whose settings are the same.
+
+    Attributes:
+        kinds: ready to show the data sets.
+        reads_text: whether the models have a text encoder.
+        classes: names of their classes, by the columns of `Cell`.
+    """
+
+    kinds: Mapping[Benchmark, Kind[Any]]
+    reads_text: bool
+    classes: Mapping[str, Any]
 
 
 def _cell(

@@ -16,6 +16,7 @@ __all__ = [
     "fixation_density",
     "fixation_pixels",
     "fixations_of_others",
+    "map_and_limits",
     "rescaled",
 ]
 
@@ -24,15 +25,21 @@ _CUT_OFF = 4.0  # standard deviations, SciPy's own default
 
 def as_map(name: str, values: ArrayLike) -> Floats:
     """``values`` as a float64 map of shape (H, W), all finite."""
+    return map_and_limits(name, values)[0]
+
+
+def map_and_limits(name: str, values: ArrayLike) -> tuple[Floats, tuple[float, float]]:
+    """``values`` as by `as_map`, and the smallest and the largest of them."""
     try:
         array = np.asarray(values, dtype=np.float64)
     except (TypeError, ValueError):
         raise MetricError(f"{name} must be a map of numbers with rows of one length.") from None
     if array.ndim != 2 or array.size == 0:
         raise MetricError(f"{name} must be a map of shape (H, W), but has the shape {array.shape}.")
-    if not np.isfinite(array).all():
+    limits = float(array.min()), float(array.max())  # NaN is the smallest of any values
+    if not np.isfinite(limits).all():
         raise MetricError(f"{name} must be finite, but some pixels are NaN or infinite.")
-    return array
+    return array, limits
 
 
 def as_fixations(fixations: ArrayLike) -> Floats:
@@ -118,7 +125,13 @@ def blurred_fixations(fixations: ArrayLike, shape: tuple[int, int], sigma: float
         offsets = np.arange(length) - centres[:, None]
         return np.asarray(kernel[np.clip(offsets, -radius - 1, radius + 1) + radius + 1])
 
-    return profiles(pixels // width, height).T @ profiles(pixels % width, width)
+    rows, columns = profiles(pixels // width, height).T, profiles(pixels % width, width)
+    blurred = np.zeros(shape)
+    for start in range(0, height, radius):  # a point reaches few of these bands
+        band = rows[start : start + radius]
+        near = band.any(axis=0)
+        np.matmul(band[:, near], columns[near], out=blurred[start : start + radius])
+    return blurred
 
 
 def fixations_of_others(fixations: Sequence[ArrayLike], sizes: Sequence[tuple[int, int]]) -> Iterator[Floats]:

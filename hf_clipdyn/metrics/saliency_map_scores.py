@@ -6,7 +6,7 @@ Fixations are arrays of x, y in pixels, shape (n, 2), from the upper left corner
 the map, different shapes, a negative density or an unknown convention.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from typing import Any, Literal, TypeAlias
 
@@ -15,7 +15,7 @@ from numpy.typing import ArrayLike
 
 from hf_clipdyn.errors import MetricError
 from hf_clipdyn.metrics._validation import Floats, Ints
-from hf_clipdyn.metrics.fixation_maps import as_map, fixation_pixels
+from hf_clipdyn.metrics.fixation_maps import fixation_pixels, map_and_limits
 
 __all__ = [
     "METRICS",
@@ -42,7 +42,8 @@ SimConvention: TypeAlias = Literal["mit", "shift"]
 _EPS = 2.2204e-16  # of the MIT benchmark's KL
 _UNIFORM_SHARE = 0.01  # mixed into both densities of the information gain
 _BUCKETS = 2**14
-_SORTED_WHOLE = 2**14  # up to this number of values, sorting them all is faster than counting in buckets
+_BAND = 2**15  # pixels of a map that are worked on together, so that they stay in a processor's cache
+_SORTED_WHOLE = 2**12  # up to this number of values, sorting them all is faster than counting in buckets
 
 
 def nss(saliency_map: ArrayLike, fixations: ArrayLike) -> float:
@@ -227,13 +228,8 @@ class SaliencyMap:
     """
 
     def __init__(self, values: ArrayLike, name: str = "saliency_map") -> None:
-        self.values = as_map(name, values)
+        self.values, self.limits = map_and_limits(name, values)
         self.flat = self.values.reshape(-1)
-
-    @cached_property
-    def limits(self) -> tuple[float, float]:
-        """The smallest and the largest value."""
-        return float(self.values.min()), float(self.values.max())
 
     @property
     def is_constant(self) -> bool:
@@ -255,42 +251,44 @@ class SaliencyMap:
     def total(self) -> float:
         return float(self.scaled.sum())
 
-    @property
-    def mean(self) -> float:
-        return self.total / self.scaled.size
-
     @cached_property
-    def centred(self) -> Floats:
-        """The map minus its mean."""
-        return self.scaled - self.mean
+    def deviation(self) -> float:
+        """Standard deviation of the stretched map in units of its mean; 0 for a constant map.
 
-    @cached_property
-    def norm(self) -> float:
-        """Euclidean norm of the centred map."""
-        return float(np.sqrt(_dot(self.centred, self.centred)))
+        One value is 0, so that it is at least that of a single 0 among equal values, and the subtraction is harmless.
+        """
+        if self.stretched is None:
+            return 0.0
+        return float(np.sqrt(_relative_covariance(self.stretched, self.stretched)))
 
     @cached_property
     def stretched(self) -> Floats | None:
         """The map minus its smallest value, with the sum 1; None for a constant map."""
         if self.is_constant:
             return None
-        stretched: Floats = self.scaled - self.scaled.min()
-        stretched /= stretched.sum()
+        stretched: Floats = self.scaled - self._smallest
+        stretched *= 1 / stretched.sum()
         return stretched
+
+    @property
+    def _smallest(self) -> float:
+        return self.limits[0] if self.scaled is self.values else float(self.scaled.min())
 
     @cached_property
     def _lifted(self) -> tuple[Floats, float]:
         """The map, lifted to 0 if it has negative values, and its sum."""
         if self.limits[0] >= 0:
             return self.scaled, self.total
-        lifted = self.scaled - self.scaled.min()
+        lifted = self.scaled - self._smallest
         return lifted, float(lifted.sum())
 
     @cached_property
     def share(self) -> Floats | None:
         """The lifted map with the sum 1; None if it is 0 everywhere."""
+        if self.limits[0] <= 0:
+            return self.stretched
         lifted, total = self._lifted
-        return lifted / total if total else None
+        return lifted * (1 / total)
 
     @cached_property
     def logarithms(self) -> tuple[Floats, float] | None:
@@ -309,7 +307,8 @@ class SaliencyMap:
         """Sum of share times its logarithm, in nats."""
         if self.share is None:
             return 0.0
-        return _dot(self.share, np.log(np.maximum(self.share, np.finfo(np.float64).tiny)))  # 0 log 0 is 0
+        logarithms = np.maximum(self.share, np.finfo(np.float64).tiny)  # 0 log 0 is 0
+        return _dot(self.share, np.log(logarithms, out=logarithms))
 
     def log_likelihoods(self, pixels: Ints) -> Floats | None:
         """At each pixel, in bits, under the map as a density: clipped at 0 and mixed with the uniform one."""
@@ -427,11 +426,11 @@ class _Pair:
 
 
 def _nss(pair: _Pair) -> float:
-    pixels, image_map = pair.scorer.pixels, pair.map
-    if image_map.is_constant:
+    pixels, stretched = pair.scorer.pixels, pair.map.stretched
+    if stretched is None:
         return 0.0
-    deviation = image_map.norm / np.sqrt(image_map.flat.size)
-    return float((image_map.scaled.reshape(-1)[pixels].mean() - image_map.mean) / deviation)
+    in_means = stretched.size * stretched.reshape(-1)[pixels].mean()
+    return float((in_means - 1) / pair.map.deviation)
 
 
 def _auc(pair: _Pair) -> float:
@@ -505,11 +504,11 @@ def _shuffled_auc(pair: _Pair) -> float:
 
 def _cc(pair: _Pair) -> float:
     image_map, density = pair.map, pair.scorer.density
-    if density.is_constant:
-        raise _UndefinedError("the density is constant")
-    if image_map.is_constant:
+    theirs = _defined(density.stretched, "the density is constant")
+    if image_map.stretched is None:
         return 0.0
-    return float(_dot(image_map.centred, density.centred) / (image_map.norm * density.norm))
+    covariance = _relative_covariance(image_map.stretched, theirs)
+    return covariance / (image_map.deviation * density.deviation)
 
 
 def _sim(pair: _Pair) -> float:
@@ -521,7 +520,7 @@ def _sim(pair: _Pair) -> float:
         what = "constant" if convention == "mit" or one.limits[0] < 0 else "zero everywhere"
         share = one.stretched if convention == "mit" else one.share
         shares.append(_defined(share, f"the {name} is {what}"))
-    return float(np.minimum(*shares).sum())
+    return float(sum(np.minimum(*part).sum() for part in zip(*map(_bands, shares), strict=True)))
 
 
 def _kl(pair: _Pair) -> float:
@@ -541,10 +540,21 @@ def _information_gain(pair: _Pair) -> float:
     return float((found - _defined(expected, "the baseline has no positive value")).mean())
 
 
+def _bands(values: Floats) -> Iterator[Floats]:
+    """A map in bands of some rows each."""
+    rows = max(1, _BAND // values.shape[1])
+    return (values[start : start + rows] for start in range(0, len(values), rows))
+
+
 def _defined(values: Floats | None, cause: str) -> Floats:
     if values is None:
         raise _UndefinedError(cause)
     return values
+
+
+def _relative_covariance(first: Floats, second: Floats) -> float:
+    """Covariance of two maps with the sum 1, in units of their mean."""
+    return first.size * _dot(first, second) - 1
 
 
 def _dot(first: Floats, second: Floats) -> float:

@@ -18,21 +18,39 @@ from typing import Any
 
 import numpy as np
 import torch
+from accelerate import PartialState
 from numpy.typing import NDArray
 from safetensors import SafetensorError
-from transformers import AutoConfig, AutoImageProcessor, AutoModel, AutoTokenizer, TimmWrapperImageProcessor
+from transformers import (
+    AutoConfig,
+    AutoImageProcessor,
+    AutoModel,
+    AutoTokenizer,
+    CLIPModel,
+    TimmWrapperImageProcessor,
+)
+from transformers.models.auto.modeling_auto import MODEL_MAPPING_NAMES
+from transformers.models.auto.processing_auto import PROCESSOR_MAPPING_NAMES
 
 from hf_clipdyn.errors import ModelError, shorten
 from hf_clipdyn.memory import keep_freed_blocks
 from hf_clipdyn.models import timm
+from hf_clipdyn.models.open_clip import from_open_clip, read_state_dict
 from hf_clipdyn.models.plausible import PROCESSOR_FILES, check_settings_files
-from hf_clipdyn.models.snapshots import read_weights, settings_digest, snapshot_folder, weight_files
+from hf_clipdyn.models.snapshots import (
+    open_clip_checkpoint,
+    read_weights,
+    settings_digest,
+    snapshot_folder,
+    weight_files,
+)
 from hf_clipdyn.preprocess import Normaliser, naflex_inputs
 from hf_clipdyn.progress import library_bars
 
 __all__ = [
     "Encoder",
     "ImageFeatures",
+    "class_names",
     "default_device",
     "read_config",
     "read_input",
@@ -336,9 +354,24 @@ class Encoder:
 
 
 def default_device() -> torch.device:
-    """The accelerator if there is one; not Apple's, since gradients are taken in double precision, which it lacks."""
-    accelerator = torch.accelerator.current_accelerator() if torch.accelerator.is_available() else None
-    return torch.device("cpu") if accelerator is None or accelerator.type == "mps" else accelerator
+    """This process's accelerator; not Apple's, since gradients are taken in double precision, which it lacks."""
+    device: torch.device = PartialState().device
+    return torch.device("cpu") if device.type == "mps" else device
+
+
+def class_names(config: Any, *, reads_text: bool) -> dict[str, str]:
+    """The classes of transformers that read a snapshot, by the columns of a table of results; empty if unknown.
+
+    Args:
+        config: from `read_config`.
+        reads_text: whether it is that of a dual encoder.
+    """
+    model = MODEL_MAPPING_NAMES.get(config.model_type, "")
+    processor = PROCESSOR_MAPPING_NAMES.get(config.model_type, "AutoProcessor")
+    return {
+        "model_class": model if isinstance(model, str) else model[0],
+        "processor_class": processor if reads_text else "AutoImageProcessor",
+    }
 
 
 def _numpy(tensor: torch.Tensor) -> NDArray[np.float32]:
@@ -416,6 +449,9 @@ def read_model(folder: Path, config: Any, **where: Any) -> Any:
     Raises:
         ModelError: the weights cannot be read, or are not those of the configuration.
     """
+    theirs = open_clip_checkpoint(folder)
+    if theirs is not None:
+        return _converted(theirs, config, **where)
     _check_size(folder, config)
     if config.model_type == "timm_wrapper":
         where["config"] = config  # without the head; others are as their file says
@@ -449,6 +485,20 @@ def read_model(folder: Path, config: Any, **where: Any) -> Any:
             f"for example {min(left)}."
         )
     return model
+
+
+def _converted(checkpoint: Path, config: Any, *, dtype: Any, **placed: Any) -> Any:
+    """The model of a checkpoint of open_clip, converted in memory."""
+    if config.model_type != "clip":
+        raise ModelError(
+            f"{checkpoint} is a checkpoint of open_clip beside the config.json of a {config.model_type} model: only "
+            "CLIP's own towers can be converted."
+        )
+    model = from_open_clip(read_state_dict(checkpoint), config)
+    if not placed:
+        return model if dtype == "auto" else model.to(dtype)
+    weights = model.state_dict()
+    return CLIPModel.from_pretrained(None, config=config, state_dict=weights, dtype=dtype, **placed)
 
 
 def _check_size(folder: Path, config: Any) -> None:

@@ -21,6 +21,7 @@ __all__ = [
     "Converter",
     "checkpoint_epoch",
     "clip_config_of",
+    "clip_weights",
     "from_open_clip",
     "image_processor_of",
     "open_clip_config",
@@ -220,8 +221,31 @@ def from_open_clip(state_dict: "Mapping[str, Tensor]", config: "CLIPConfig") -> 
     Raises:
         ModelError: names or shapes are not those of the configuration.
     """
+    import torch
     from transformers import CLIPModel
 
+    weights = clip_weights(state_dict)
+    with torch.device("meta"):  # so that no memory is taken for another model
+        own = {name: tuple(tensor.shape) for name, tensor in CLIPModel(config).state_dict().items()}
+    given = {name: tuple(tensor.shape) for name, tensor in weights.items()}
+    if own != given:
+        wrong = sorted(name for name in own.keys() | given.keys() if own.get(name) != given.get(name))
+        raise ModelError(
+            f"The checkpoint does not fit the named model: {len(wrong)} tensors are missing, left over or of "
+            f"another shape, for example {wrong[0]} (given {given.get(wrong[0])}, expected {own.get(wrong[0])})."
+        )
+    model: CLIPModel = CLIPModel(config).eval()
+    model.to(dtype=weights["logit_scale"].dtype)
+    model.load_state_dict(weights)
+    return model
+
+
+def clip_weights(state_dict: "Mapping[str, Tensor]") -> "dict[str, Tensor]":
+    """The tensors of an open_clip state dict by their names in CLIPModel; only the two projections are copied.
+
+    Raises:
+        ModelError: a tensor of whole numbers, or attention weights that are not those of query, key and value.
+    """
     try:
         weights = dict(_to_transformers(state_dict))
     except (RuntimeError, ValueError) as error:  # fewer rows than query, key and value
@@ -233,19 +257,7 @@ def from_open_clip(state_dict: "Mapping[str, Tensor]", config: "CLIPConfig") -> 
         raise ModelError(
             f"The checkpoint contains {len(whole)} tensors of whole numbers, for example {whole[0]}: expected weights."
         )
-    model: CLIPModel = CLIPModel(config).eval()
-    if "logit_scale" in weights:
-        model.to(dtype=weights["logit_scale"].dtype)  # type: ignore[call-arg]  # hidden by a decorator
-    own = {name: tuple(tensor.shape) for name, tensor in model.state_dict().items()}
-    given = {name: tuple(tensor.shape) for name, tensor in weights.items()}
-    if own != given:
-        wrong = sorted(name for name in own.keys() | given.keys() if own.get(name) != given.get(name))
-        raise ModelError(
-            f"The checkpoint does not fit the named model: {len(wrong)} tensors are missing, left over or of "
-            f"another shape, for example {wrong[0]} (given {given.get(wrong[0])}, expected {own.get(wrong[0])})."
-        )
-    model.load_state_dict(weights)
-    return model
+    return weights
 
 
 def to_open_clip(state_dict: "Mapping[str, Tensor]") -> "dict[str, Tensor]":
@@ -294,7 +306,7 @@ def _to_transformers(state_dict: "Mapping[str, Tensor]") -> "Iterator[tuple[str,
 
 
 class Converter:
-    """Writes checkpoints of one open_clip architecture as a CLIPModel with its processor.
+    """Writes checkpoints of one open_clip architecture as a CLIPModel with its processor, or its settings alone.
 
     Args:
         model: open_clip's name of the architecture, `ViT-B-16-quickgelu`.
@@ -311,6 +323,7 @@ class Converter:
 
         theirs = open_clip_config(model)
         self.config = clip_config_of(theirs)
+        self.config.architectures = ["CLIPModel"]
         tokenizer = clip_tokenizer(theirs["text_cfg"]["context_length"])
         if len(tokenizer) != theirs["text_cfg"]["vocab_size"]:
             raise ModelError(
@@ -325,6 +338,11 @@ class Converter:
             ModelError: the checkpoint cannot be read, or is not of this architecture.
         """
         from_open_clip(read_state_dict(checkpoint), self.config).save_pretrained(folder)
+        self._processor.save_pretrained(folder)
+
+    def save_settings(self, folder: Path) -> None:
+        """Write the configuration and the processor, which are those of every checkpoint, without any weights."""
+        self.config.save_pretrained(folder)
         self._processor.save_pretrained(folder)
 
 

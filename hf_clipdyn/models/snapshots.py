@@ -9,6 +9,7 @@ import huggingface_hub
 from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
 
 from hf_clipdyn.errors import ModelError, RevisionNotFoundError
+from hf_clipdyn.models.open_clip import clip_weights, read_state_dict
 
 if TYPE_CHECKING:
     import torch
@@ -16,6 +17,8 @@ if TYPE_CHECKING:
 __all__ = [
     "architecture_digest",
     "model_files",
+    "open_clip_checkpoint",
+    "open_clip_name",
     "read_weights",
     "settings_digest",
     "snapshot_folder",
@@ -39,6 +42,7 @@ _SETTINGS = (
 )
 _WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "model-*-of-*.safetensors")
 _OLDER_WEIGHTS = ("pytorch_model.bin", "pytorch_model.bin.index.json", "pytorch_model-*-of-*.bin")
+_OPEN_CLIP_WEIGHTS = ("open_clip_model.safetensors", "open_clip_pytorch_model.bin")  # as on the Hub
 _PROVENANCE = {"_name_or_path", "dtype", "torch_dtype", "transformers_version"}
 
 
@@ -160,6 +164,21 @@ def weight_files(folder: Path) -> list[Path]:
     raise ModelError(f"{folder} has no weights: expected model.safetensors.")
 
 
+def open_clip_name(checkpoint: Path) -> str:
+    """The name of a link by which a folder of settings has this checkpoint of open_clip as its weights."""
+    return _OPEN_CLIP_WEIGHTS[checkpoint.suffix != ".safetensors"]
+
+
+def open_clip_checkpoint(folder: Path) -> Path | None:
+    """The checkpoint to which a folder of settings has a link by `open_clip_name`; None for any other folder.
+
+    A repository may have a file of that name; in a store it is a relative link.
+    """
+    links = [folder / name for name in _OPEN_CLIP_WEIGHTS]
+    targets = [link.readlink() for link in links if link.is_symlink()]
+    return next((target for target in targets if target.is_absolute()), None)
+
+
 def _indexed(index: Path) -> list[Path]:
     try:
         names = sorted(set(json.loads(index.read_bytes())["weight_map"].values()))
@@ -173,9 +192,15 @@ def _indexed(index: Path) -> list[Path]:
 
 
 def read_weights(folder: Path) -> "dict[str, torch.Tensor]":
-    """All tensors of a snapshot, memory-mapped; empty if it has no safetensors."""
+    """All tensors of a snapshot, memory-mapped; those of open_clip under their names in CLIPModel.
+
+    Empty if it has neither these nor safetensors.
+    """
     from safetensors.torch import load_file
 
+    theirs = open_clip_checkpoint(folder)
+    if theirs is not None:
+        return clip_weights(read_state_dict(theirs))
     tensors: dict[str, torch.Tensor] = {}
     for file in weight_files(folder):
         if file.suffix != ".safetensors":

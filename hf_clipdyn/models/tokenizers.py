@@ -34,7 +34,7 @@ def _from_merges(pairs: Iterable[Sequence[str]], context_length: int) -> CLIPTok
     alphabet = list(bytes_to_unicode().values())
     tokens = [*alphabet, *(byte + _WORD_END for byte in alphabet), *("".join(pair) for pair in merges)]
     vocab = {token: index for index, token in enumerate(dict.fromkeys([*tokens, _START, _END]))}
-    return CLIPTokenizer(vocab=vocab, merges=merges, model_max_length=context_length)  # type: ignore[arg-type]
+    return CLIPTokenizer(vocab=vocab, merges=merges, model_max_length=context_length)
 
 
 def train_tokenizer(captions: Iterable[str], *, vocab_size: int, context_length: int) -> CLIPTokenizer:

@@ -47,6 +47,7 @@ _FILES_KEY = b"hf_clipdyn.cells"
 """Key of the cells that a table was built from, in its metadata: a `_Stamp` by the cell's key."""
 _CELL = tuple(Cell.__annotations__)
 _TEXTS = tuple(field.name for field in SCHEMA if field.type == pa.string())
+_LATER = ("model_class", "processor_class")  # columns that earlier tables lack
 _TRIALS_SCHEMA = pa.schema(
     [SCHEMA.field(name) for name in _CELL if name not in ("score_version", "versions", "seconds")]
 )
@@ -394,6 +395,9 @@ def _typed(table: pa.Table) -> pa.Table:
     Raises:
         ValueError: something that it holds would be lost, or the names of its cells are incomplete.
     """
+    for name in _LATER:
+        if name not in table.column_names:
+            table = table.append_column(name, pa.repeat("", len(table)))
     known = (*SCHEMA.names, "__index_level_0__")  # where pandas wrote a part of it
     foreign = [name for name in table.column_names if name not in known]
     missing = [name for name in SCHEMA.names if name not in table.column_names]

@@ -16,6 +16,7 @@ from hf_clipdyn.results.terms import VOCABULARY_KEY, Vocabulary
 __all__ = ["Results", "load_results", "read_results"]
 
 _DEFAULTS = {one.name: one.default for one in fields(Row) if one.default is not MISSING}
+_TABLE = "results.parquet"
 _NAMED = ("repo_id", "revision", "kind", "dataset", "metric")  # columns that a row cannot leave empty
 
 
@@ -39,13 +40,14 @@ def read_results(paths: Path | Sequence[Path]) -> Results:
     Each cell counts once, and only the `newest` cells of each file count.
 
     Args:
-        paths: Parquet files that ``clipdyn evaluate`` wrote. Columns for which `Row` has a default may be missing.
+        paths: Parquet files that ``clipdyn evaluate`` wrote, or folders with a `results.parquet`. Columns for which
+            `Row` has a default may be missing.
 
     Raises:
         ConfigError: no path was given, or a file does not exist, is no table of results, or is of an earlier version.
         EvaluationError: the files have no row.
     """
-    listed = [paths] if isinstance(paths, Path) else list(paths)
+    listed = [_table_of(path) for path in ([paths] if isinstance(paths, Path) else paths)]
     if not listed:
         raise ConfigError("No results were given: name at least one Parquet file of `clipdyn evaluate`.")
     tables, words, sources = [], [], []
@@ -66,7 +68,7 @@ def load_results(results: str | Path | Sequence[str | Path]) -> pd.DataFrame:
     """Read tables of results into one frame, for a notebook.
 
     Args:
-        results: Parquet files that `clipdyn evaluate` wrote.
+        results: Parquet files that `clipdyn evaluate` wrote, or folders with a `results.parquet`.
 
     Returns:
         The columns of `hf_clipdyn.results.row.Row`, and ``run``, the name of the run in figures. What the names mean is
@@ -80,6 +82,17 @@ def load_results(results: str | Path | Sequence[str | Path]) -> pd.DataFrame:
     read = read_results([Path(one) for one in paths])
     read.rows.attrs["vocabulary"] = read.vocabulary.dumps()
     return read.rows
+
+
+def _table_of(path: Path) -> Path:
+    """The table that is meant by the folder of a run, of a Trainer or of a model; any other path is itself."""
+    table = path / _TABLE
+    if path.is_dir() and not table.exists():
+        raise ConfigError(
+            f"{path} is a folder without {_TABLE}: name a table that `clipdyn evaluate` wrote, or make this one by "
+            f"`clipdyn evaluate {path} --output {table}`."
+        )
+    return table if path.is_dir() else path
 
 
 def _read(path: Path) -> tuple[pa.Table, Vocabulary]:

@@ -57,6 +57,8 @@ class Cell:
     parameters: int | None = column(
         "Parameters of the model, from the manifest; null if unknown.", default=None
     )
+    model_class: str = column("Class of transformers that reads the model; empty if unknown.", default="")
+    processor_class: str = column("Class that reads its processor; empty if unknown.", default="")
     kind: str = column("Kind of the benchmark.", key=True)
     dataset: str = column("Data set of the benchmark.", key=True)
     split: str = column("Split of the data set that was shown.", key=True)

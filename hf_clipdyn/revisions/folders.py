@@ -14,8 +14,7 @@ A folder has no commits: a hash of its model files takes their place, so that a 
 
 import hashlib
 import re
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -26,7 +25,7 @@ from hf_clipdyn.models.open_clip import CHECKPOINT_SUFFIXES
 from hf_clipdyn.models.plausible import PROCESSOR_FILES
 from hf_clipdyn.models.snapshots import model_files, weight_files
 from hf_clipdyn.revisions.names import epoch_name, epoch_of, natural_key, step_name
-from hf_clipdyn.revisions.repository import MAIN, FileRecord
+from hf_clipdyn.revisions.repository import MAIN, FileRecord, FilesOnDisk
 from hf_clipdyn.schema import Count, read_json
 
 __all__ = ["FolderRepository", "ModelFolder", "Progress", "checkpoint_name", "models_of", "open_clip_models"]
@@ -151,15 +150,13 @@ def open_clip_models(path: Path, model: str) -> dict[str, ModelFolder]:
     return found
 
 
-class FolderRepository:
+class FolderRepository(FilesOnDisk):
     """The models of a folder: a `ReadableRepository`. What is added to the folder later is found.
 
     Args:
         where: the folder, for messages.
         models: gives the models by the names of their revisions, in order.
     """
-
-    on_disk = True
 
     def __init__(self, where: Path, models: Callable[[], dict[str, ModelFolder]]) -> None:
         self.where, self.models = str(where), models
@@ -183,14 +180,6 @@ class FolderRepository:
 
     def files(self, commit: str) -> dict[str, FileRecord]:
         return self.model(commit).records
-
-    @contextmanager
-    def fetched(self, commit: str, path: str) -> Iterator[Path]:
-        yield self._file(commit, path)
-
-    def read(self, commit: str, path: str, size: int | None = None) -> bytes:
-        with self._file(commit, path).open("rb") as file:
-            return file.read(size)
 
     def absent_files(self, commit: str) -> list[str]:
         model = self.model(commit)

@@ -25,9 +25,11 @@ from hf_clipdyn.models.open_clip import (
     open_clip_config_of,
     to_open_clip,
 )
-from hf_clipdyn.models.snapshots import snapshot_folder
+from hf_clipdyn.revisions.folders import FolderRepository
+from hf_clipdyn.revisions.listing import Revision
 from hf_clipdyn.revisions.manifest import IMPORTED
 from hf_clipdyn.revisions.names import epoch_name, epoch_of
+from hf_clipdyn.revisions.opening import Series, open_series
 from hf_clipdyn.revisions.publisher import Publisher, RevisionRecord, Summary
 from hf_clipdyn.schema import checked_repo_id
 
@@ -254,13 +256,15 @@ def export_open_clip(
 
     from hf_clipdyn.models.encoder import read_config, read_model
 
+    if output.is_dir():
+        raise ConfigError(
+            f"{output} is a folder: name the file to write, for example {output / 'epoch_3.pt'}."
+        )
     if output.suffix not in (".pt", ".safetensors"):
         raise ConfigError(
             f"{output.name} ends in neither .pt nor .safetensors: these are what open_clip loads."
         )
-    folder = snapshot_folder(
-        repo_id, revision, cache_dir=store, local_files_only=store is not None, token=token
-    )
+    folder = _fetched(open_series(repo_id, store, token), revision)
     config = read_config(folder)
     if config.model_type != "clip":
         raise ModelError(
@@ -280,6 +284,14 @@ def export_open_clip(
     write_atomically(output.with_suffix(".json"), json.dumps(theirs, indent=2) + "\n")
     write_atomically(output, save)
     return output
+
+
+def _fetched(series: Series, name: str) -> Path:
+    """Folder with the files of a revision, which a repository also knows by its commit or a tag."""
+    refs = series.repository.refs()
+    if name not in refs and isinstance(series.repository, FolderRepository):
+        raise UnknownNameError("revision", name, refs)
+    return series.fetch(Revision(name, None, None, None, refs.get(name, name), None, None))
 
 
 def _ordered(checkpoints: Sequence[Checkpoint]) -> tuple[Checkpoint, ...]:

@@ -35,7 +35,7 @@ from hf_clipdyn.files import (
 )
 from hf_clipdyn.revisions.manifest import MANIFEST_FILE, Manifest
 from hf_clipdyn.revisions.names import checked_ref
-from hf_clipdyn.revisions.repository import MAIN, FileRecord, Held
+from hf_clipdyn.revisions.repository import MAIN, FileRecord, FilesOnDisk, Held
 from hf_clipdyn.schema import Count, Matches, read_json
 
 __all__ = ["LocalStore"]
@@ -68,7 +68,7 @@ class _Tree:
 
 
 @dataclass(frozen=True)
-class LocalStore:
+class LocalStore(FilesOnDisk):
     """One repository in the local store.
 
     Attributes:
@@ -78,7 +78,6 @@ class LocalStore:
 
     store: Path
     repo_id: str
-    on_disk = True
 
     @property
     def where(self) -> str:
@@ -135,14 +134,6 @@ class LocalStore:
     def absent_files(self, commit: str) -> list[str]:
         files = self._tree(commit).files
         return sorted(path for path in files if not self._has(self._snapshot(commit) / path))
-
-    @contextmanager
-    def fetched(self, commit: str, path: str) -> Iterator[Path]:
-        yield self._file(commit, path)
-
-    def read(self, commit: str, path: str, size: int | None = None) -> bytes:
-        with self._file(commit, path).open("rb") as file:
-            return file.read(size)
 
     def _has(self, path: Path) -> bool:
         """Whether a path is a file of this repository, not a link that leads elsewhere."""

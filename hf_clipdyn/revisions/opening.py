@@ -3,17 +3,18 @@
 import os
 import shutil
 import weakref
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 from tempfile import mkdtemp
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from huggingface_hub import constants
 
 from hf_clipdyn.errors import ClipDynError, ConfigError, RevisionError, shown
 from hf_clipdyn.models.open_clip import Converter
-from hf_clipdyn.models.snapshots import snapshot_folder
+from hf_clipdyn.models.snapshots import open_clip_name, snapshot_folder
 from hf_clipdyn.revisions.folders import (
     FolderRepository,
     ModelFolder,
@@ -28,15 +29,16 @@ from hf_clipdyn.revisions.local import LocalStore
 from hf_clipdyn.revisions.repository import ReadableRepository
 from hf_clipdyn.schema import is_repo_id, valid_repo_name
 
-__all__ = ["Name", "Series", "list_revisions", "open_series"]
+__all__ = ["OPEN_CLIP", "Name", "Series", "list_revisions", "open_series"]
 
 Name = str | os.PathLike[str]
 """`owner/name`, a folder, or `open_clip:MODEL@PATH`."""
 
-_OPEN_CLIP = "open_clip:"
-_KEPT = 2  # converted models besides the last one: the one that is measured, and the one before it
+OPEN_CLIP = "open_clip:"
+"""Start of the name of open_clip's checkpoints."""
 
 
+@runtime_checkable
 class Series(Protocol):
     """The revisions of one model, wherever they are."""
 
@@ -76,7 +78,7 @@ def open_series(name: Name, store: Name | None = None, token: str | None = None)
         PublishError: the run's journal cannot be read.
     """
     text = os.fspath(name)
-    if text.startswith(_OPEN_CLIP):
+    if text.startswith(OPEN_CLIP):
         return _open_clip(text)
     folder = Path(os.path.expanduser(text))  # noqa: PTH111  # Path's own raises for an unknown user
     if text and os.path.isdir(folder) and not _holds(store, text):  # noqa: PTH112  # nor does this, for any text
@@ -168,23 +170,27 @@ class _Folder:
             )
         if all(file.parent == model.path for file in model.files.values()):
             return model.path
-        view = self._views / revision.commit
+        return self._view(revision.commit, model.files)
+
+    def _view(self, name: str, files: Mapping[str, Path]) -> Path:
+        """A folder of links to these files."""
+        view = self._views / name
         if not view.is_dir():
             view.mkdir()
-            for name, file in model.files.items():
-                (view / name).symlink_to(file)
+            for link, file in files.items():
+                (view / link).symlink_to(file)
         return view
 
     @cached_property
     def _views(self) -> Path:
-        """Folder with a folder of links for each checkpoint whose processor is beside it."""
+        """Folder with a folder of links for each checkpoint whose settings are not in its own folder."""
         views = Path(mkdtemp(prefix="clipdyn-checkpoints-"))
         weakref.finalize(self, shutil.rmtree, views, ignore_errors=True)
         return views
 
 
 class _OpenClip(_Folder):
-    """Checkpoints of open_clip's training, each converted to a CLIPModel when it is read.
+    """Checkpoints of open_clip's training, each converted in memory to a CLIPModel when it is read.
 
     Args:
         model: open_clip's name of the architecture.
@@ -196,22 +202,18 @@ class _OpenClip(_Folder):
         run = folder.parent if folder.name == "checkpoints" else folder  # as open_clip's training names it
         self.repo_id = valid_repo_name(run.name)
         self.repository = FolderRepository(path, partial(open_clip_models, path, model))
-        self._convert = Converter(model)
-        self._recent: list[Path] = []
+        self._converter = Converter(model)
 
     def fetch(self, revision: Revision, *, settings_only: bool = False) -> Path:  # noqa: ARG002 (files are here)
-        model = self.repository.model(revision.commit)
-        folder = self._views / revision.commit
-        if not folder.is_dir():
-            (checkpoint,) = model.files.values()
-            self._convert(checkpoint, folder)
-            self._recent.append(folder)
-        # A converted model is as large as its checkpoint. The last revision embeds the texts of all others.
-        last = self._views / list(self.repository.models().values())[-1].commit
-        for old in [one for one in self._recent if one != last][:-_KEPT]:
-            shutil.rmtree(old)
-            self._recent.remove(old)
-        return folder
+        (checkpoint,) = self.repository.model(revision.commit).files.values()
+        return self._view(revision.commit, self._settings | {open_clip_name(checkpoint): checkpoint})
+
+    @cached_property
+    def _settings(self) -> dict[str, Path]:
+        """The files beside the weights, which all checkpoints share."""
+        folder = self._views / "settings"
+        self._converter.save_settings(folder)
+        return {path.name: path for path in folder.iterdir()}
 
 
 def _trained(revision: Revision, progress: Progress) -> Revision:
@@ -223,12 +225,14 @@ def _selected(folder: Path, only: str | None) -> dict[str, ModelFolder]:
 
 
 def _open_clip(text: str) -> Series:
-    model, at, name = text.removeprefix(_OPEN_CLIP).partition("@")
+    model, at, name = text.removeprefix(OPEN_CLIP).partition("@")
     path = Path(os.path.expanduser(name)).absolute()  # noqa: PTH111
-    if not (model and at and name and os.path.exists(path)):  # noqa: PTH110
+    if model and name and not os.path.exists(path):  # noqa: PTH110
+        raise ConfigError(f"{shown(text)} names no checkpoints: there is no file or folder {path}.")
+    if not (model and at and name):
         raise ConfigError(
-            f"{shown(text)} names no checkpoints: give {_OPEN_CLIP}MODEL@PATH, for example "
-            f"{_OPEN_CLIP}ViT-B-32@run/checkpoints, with the path of a checkpoint file or of a folder of epoch_N.pt."
+            f"{shown(text)} names no checkpoints: give {OPEN_CLIP}MODEL@PATH, for example "
+            f"{OPEN_CLIP}ViT-B-32@run/checkpoints, with the path of a checkpoint file or of a folder of epoch_N.pt."
         )
     if not open_clip_models(path, model):
         raise ConfigError(
@@ -245,15 +249,22 @@ def _open_folder(folder: Path, token: str | None) -> Series:
     checkpoint = checkpoint_name(folder)
     series = _Folder(folder) if checkpoint is None else _Folder(folder.parent, checkpoint)
     if not any(model.files for model in series.repository.models().values()):
-        stored = sorted(path.name for path in folder.glob("models--*"))
-        hint = (
-            f"It is a store: give {', '.join(one[8:].replace('--', '/') for one in stored[:3])} with --store {folder}."
-            if stored
-            else "Expected config.json beside model.safetensors (merge an adapter into its model first), a Trainer's "
-            "checkpoint-* folders, or the output_dir of `clipdyn train`."
-        )
-        raise ConfigError(f"The folder {folder} holds no model. {hint}")
+        raise ConfigError(f"The folder {folder} holds no model. {_hint(folder)}")
     return series
+
+
+def _hint(folder: Path) -> str:
+    """What to give instead of a folder without a model."""
+    stored = sorted(path.name[8:].replace("--", "/") for path in folder.glob("models--*"))
+    if stored:
+        return f"It is a store: give {', '.join(stored[:3])} with --store {folder}."
+    runs = sorted(str(path.parents[1]) for path in folder.glob("*/publishing/run.json"))
+    if runs:
+        return f"It holds runs: give one or several of them, for example {runs[0]}."
+    return (
+        "Expected config.json beside model.safetensors (merge an adapter into its model first), a Trainer's "
+        "checkpoint-* folders, or the output_dir of `clipdyn train`."
+    )
 
 
 def _holds(store: Name | None, repo_id: str) -> bool:

@@ -15,6 +15,7 @@ from functools import cache, partial
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as package_version
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from threading import Condition, Lock
 from types import TracebackType
 from typing import Self
@@ -86,8 +87,8 @@ class Publisher:
                 publisher.submit(RevisionRecord(epoch_name(epoch), epoch, step, samples), model.save_pretrained)
             print(publisher.finish().message)
 
-    Use it as a context manager, in one process only (rank 0). If an exception ends the block, unsent revisions stay
-    in the journal; nothing is lost.
+    Use it as a context manager. If an exception ends the block, unsent revisions stay in the journal; nothing is lost.
+    One process publishes: in a loop of several processes the others have none, or one with ``disable``.
 
     Args:
         repo_id: `owner/name`; a bare name is enough for the local store.
@@ -100,6 +101,7 @@ class Publisher:
         recipe_hash: names the recipe, if there is one; a journal of another recipe is not continued.
         allow_identical: accept a revision with the weights of another one.
         retries: how calls to the Hub are repeated.
+        disable: do nothing. Give ``disable=not accelerator.is_main_process`` in a loop of several processes.
 
     Raises:
         ConfigError: there is no target to publish to.
@@ -119,6 +121,7 @@ class Publisher:
         private: bool = False,
         allow_identical: bool = False,
         retries: RetryPolicy | None = None,
+        disable: bool = False,
     ) -> None:
         run = Path(output_dir).absolute()
         if store is not None:
@@ -138,13 +141,17 @@ class Publisher:
         self._journal = Journal.of_run(Path(output_dir))
         self._retries = retries or RetryPolicy()
         # The threads repeat a whole revision, so single calls are not repeated.
-        self._targets = self._facts.targets(run, token=token, retries=replace(self._retries, patience=0.0))
+        once = replace(self._retries, patience=0.0)
+        self._targets = {} if disable else self._facts.targets(run, token=token, retries=once)
         self._entries: dict[str, Entry] = {}
         self._changed = Condition()  # guards the entries and the threads' states
         self._preparing = Lock()
         self._threads: dict[str, PublishingThread] = {}
+        self._lock = ExitStack()
 
     def __enter__(self) -> Self:
+        if not self._targets:
+            return self
         with ExitStack() as opened:
             opened.enter_context(self._journal.locked())
             self._facts = self._journal.open(self._facts)
@@ -205,7 +212,7 @@ class Publisher:
         Raises:
             PublishError: the snapshot cannot be written; nothing of it is left.
         """
-        if record.name in self.published():
+        if not self._targets or record.name in self.published():
             return
         row = ManifestRow(
             **asdict(record),
@@ -227,6 +234,25 @@ class Publisher:
         with self._changed:
             self._entries[record.name] = entry
         self._wake()
+
+    def check_weights(self, name: str, save: Callable[[Path], None]) -> None:
+        """Check that a revision that was handed in before has the weights that ``save`` writes now.
+
+        Raises:
+            PublishError: it has others: the folder holds another run, which must not be mixed with this one.
+        """
+        self._journal.staging.mkdir(exist_ok=True)
+        with TemporaryDirectory(dir=self._journal.staging) as folder:
+            save(Path(folder))
+            found = file_sha256(Path(folder) / WEIGHTS_FILE)
+        with self._changed:  # so that the snapshot is not discarded meanwhile
+            known = self._entries[name].row.sha256
+            known = known or file_sha256(self._journal.snapshot(name) / WEIGHTS_FILE)
+        if found != known:
+            raise PublishError(
+                f"{self._facts.repo_id} has {name} with other weights, from an earlier run in "
+                f"{self._journal.folder.parent}: continue that run from a checkpoint, or choose another output_dir."
+            )
 
     def finish(self) -> Summary:
         """Wait until every target has every revision or gives up; returns the summary."""

@@ -2,9 +2,10 @@
 
 import hashlib
 import re
+from abc import ABC, abstractmethod
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -17,6 +18,7 @@ __all__ = [
     "MAIN",
     "WEIGHTS_FILE",
     "FileRecord",
+    "FilesOnDisk",
     "Held",
     "ReadableRepository",
     "Repository",
@@ -120,6 +122,24 @@ class ReadableRepository(Protocol):
 
     def absent_files(self, commit: str) -> list[str]:
         """Files that the listing of a commit names and that do not exist."""
+
+
+class FilesOnDisk(ABC):
+    """The reading of files that are on this machine: the part that `ReadableRepository` asks of each such kind."""
+
+    on_disk = True
+
+    @abstractmethod
+    def _file(self, commit: str, path: str) -> Path:
+        """Where a file of a commit is."""
+
+    @contextmanager
+    def fetched(self, commit: str, path: str) -> Iterator[Path]:
+        yield self._file(commit, path)
+
+    def read(self, commit: str, path: str, size: int | None = None) -> bytes:
+        with self._file(commit, path).open("rb") as file:
+            return file.read(size)
 
 
 class Repository(ReadableRepository, Protocol):

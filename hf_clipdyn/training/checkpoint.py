@@ -17,7 +17,7 @@ import dataclasses
 import json
 import re
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -33,11 +33,13 @@ from hf_clipdyn.schema import Count, read_json
 
 __all__ = [
     "Progress",
+    "check_recipe",
     "find_checkpoint",
     "load_checkpoint",
     "read_tensors",
     "save_checkpoint",
     "saved_losses",
+    "saved_recipe",
 ]
 
 _STATE = "progress.json"
@@ -190,13 +192,7 @@ def load_checkpoint(
         progress = _checked_progress(folder)
     except TrainingError as error:
         raise TrainingError(f"{error} {_way_out(folder)}") from error
-    pairs = {key: (progress.recipe.get(key), recipe.get(key)) for key in sorted({*recipe, *progress.recipe})}
-    if was := ", ".join(
-        f"{key}={old!r} there, {new!r} now" for key, (old, new) in pairs.items() if old != new
-    ):
-        raise ConfigError(
-            f"The checkpoint {folder} is of another run ({was}): use the same recipe, or another output_dir."
-        )
+    check_recipe(progress.recipe, recipe, folder)
     if progress.num_processes != num_processes:
         raise ConfigError(
             f"The checkpoint {folder} was written by {progress.num_processes} processes, this run has "
@@ -220,6 +216,22 @@ def load_checkpoint(
         )
         raise TrainingError(f"{what}: {_first_line(error)}. {_way_out(folder)}") from error
     return progress
+
+
+def check_recipe(was: Mapping[str, object], now: Mapping[str, object], folder: Path) -> None:
+    """Raise ConfigError if the checkpoint in ``folder`` is of a run with another recipe."""
+    pairs = {key: (was.get(key), now.get(key)) for key in sorted({*was, *now})}
+    if differ := ", ".join(
+        f"{key}={old!r} there, {new!r} now" for key, (old, new) in pairs.items() if old != new
+    ):
+        raise ConfigError(
+            f"The checkpoint {folder} is of another run ({differ}): use the same recipe, or another output_dir."
+        )
+
+
+def saved_recipe(folder: Path) -> dict[str, object]:
+    """The recipe of the run that wrote the checkpoint in ``folder``; TrainingError if it cannot be read."""
+    return read_json(Progress, folder / _STATE, error=TrainingError).recipe
 
 
 def saved_losses(folder: Path, progress: Progress) -> list[float]:

@@ -14,13 +14,21 @@ from hf_clipdyn.revisions.journal import Journal
 from hf_clipdyn.schema import valid_repo_name
 from hf_clipdyn.training.checkpoint import find_checkpoint
 
-__all__ = ["as_begun", "checkpoint_to_resume", "delete_run", "make_folder", "output_folder", "repository"]
+__all__ = [
+    "BY_MACHINE",
+    "as_begun",
+    "checkpoint_to_resume",
+    "delete_run",
+    "make_folder",
+    "output_folder",
+    "repository",
+]
 
 # What a run writes to its folder; overwrite_output_dir deletes these and nothing else.
 _LEFTOVERS = ("hub", "publishing", "ema", "checkpoints", "shards", "log.jsonl", "config.yaml")
 
-# Fields that the machine decides if they are None; they affect the weights.
-_BY_MACHINE = ("bf16", "attn_implementation", "num_threads", "reading")
+BY_MACHINE = ("bf16", "attn_implementation", "num_threads", "reading")
+"""Fields that the machine decides if they are None; they affect the weights."""
 
 
 def output_folder(config: TrainingConfig) -> Path:
@@ -101,7 +109,7 @@ def as_begun(config: TrainingConfig, folder: Path, checkpoint: Path | None) -> T
     if not _resumes(config) or not begun.is_file():
         return config
     was = parse_training_config(["--config", str(begun)])
-    left = [name for name in _BY_MACHINE if getattr(config, name) is None]
+    left = [name for name in BY_MACHINE if getattr(config, name) is None]
     return dataclasses.replace(config, **{name: getattr(was, name) for name in left})
 
 

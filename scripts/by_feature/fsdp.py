@@ -6,7 +6,6 @@ On CPUs accelerate shards nothing and says nothing; the loop then trains as its 
 """
 
 import argparse
-from contextlib import ExitStack
 from pathlib import Path
 
 import torch
@@ -15,11 +14,10 @@ from accelerate.utils import FullyShardedDataParallelPlugin, set_seed  # new: th
 from torch.utils.data import DataLoader
 from transformers import CLIPModel, CLIPProcessor
 
-from hf_clipdyn import load_dataset
-from hf_clipdyn.cards import CardFacts
+from hf_clipdyn import Publisher, load_dataset, snapshot
 from hf_clipdyn.models.sizes import clip_config, clip_image_processor, model_size
 from hf_clipdyn.models.tokenizers import train_tokenizer
-from hf_clipdyn.revisions import Publisher, RevisionRecord, epoch_name
+from hf_clipdyn.revisions import RevisionRecord, epoch_name
 
 
 def main():
@@ -61,7 +59,7 @@ def main():
     loader = DataLoader(dataset, args.batch_size, shuffle=True, drop_last=True, collate_fn=collate)
     model = CLIPModel(clip_config(model_size("tiny"), tokenizer))
     # >>> fsdp
-    # Scalars cannot be sharded: the temperature gets one dimension.
+    # Scalars cannot be sharded: the temperature gets one dimension. The revisions have the scalar.
     model.logit_scale = torch.nn.Parameter(model.logit_scale.detach().reshape(1))
     # accelerate asks for the embeddings, to keep tied ones together; CLIP has none that are tied.
     model.get_input_embeddings = model.text_model.get_input_embeddings
@@ -71,32 +69,16 @@ def main():
     step = 0
 
     def publish(epoch, loss):
-        weights = accelerator.get_state_dict(model)  # all processes take part
+        samples = step * args.batch_size * accelerator.num_processes
+        record = RevisionRecord(epoch_name(epoch), epoch, step, samples, loss)
+        publisher.submit(record, snapshot(model, processor))  # all processes take part
 
-        # >>> fsdp
-        if accelerator.is_main_process:  # the whole weights are here, and the revision has the scalar again
-            weights["logit_scale"] = weights["logit_scale"].reshape(())
-        # <<< fsdp
-
-        def save(folder):
-            accelerator.unwrap_model(model).save_pretrained(folder, state_dict=weights)
-            processor.save_pretrained(folder)
-
-        if accelerator.is_main_process:
-            samples = step * args.batch_size * accelerator.num_processes
-            publisher.submit(RevisionRecord(epoch_name(epoch), epoch, step, samples, loss), save)
-
-    with ExitStack() as stack:
-        if accelerator.is_main_process:
-            publisher = stack.enter_context(
-                Publisher(
-                    "local/by-feature",
-                    output_dir=args.output_dir,
-                    store=args.output_dir / "hub",
-                    card=CardFacts(repo_id="local/by-feature", datasets=("procedural",), synthetic=True),
-                    recipe_hash="by-feature",
-                )
-            )
+    with Publisher(
+        "local/by-feature",
+        output_dir=args.output_dir,
+        store=args.output_dir / "hub",
+        disable=not accelerator.is_main_process,
+    ) as publisher:
         publish(0, None)
         for epoch in range(1, args.epochs + 1):
             model.train()
@@ -111,8 +93,7 @@ def main():
             mean = total.item() / steps
             publish(epoch, mean)
             accelerator.print(f"epoch {epoch}: loss {mean:.4f}")
-        if accelerator.is_main_process:
-            print(publisher.finish().message)
+        accelerator.print(publisher.finish().message)
     accelerator.end_training()
 
 

@@ -107,7 +107,7 @@ def measure(tmp_path) -> Callable[..., Numbers]:
         processor = CLIPImageProcessor(
             size={"shortest_edge": side}, crop_size={"height": side, "width": side}
         )
-        given = {"n_resamples": 200, "cache_dir": tmp_path, "show_progress": False} | options
+        given = {"n_resamples": 40, "cache_dir": tmp_path, "show_progress": False} | options
         common = Common(**{one.name: given.pop(one.name) for one in fields(Common) if one.name in given})
         benchmark = kind(source, processor, kind.settings_class(**given), common)
         trials = benchmark.observe(Readout(encoder, batch_size=7))

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from PIL import Image
-from scipy import stats
+from scipy import special, stats
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 from transformers import CLIPImageProcessor
 
@@ -20,6 +20,11 @@ from hf_clipdyn.errors import DatasetError, UnknownNameError
 def angle(pixels):
     turn = pixels[..., 0].mean() / 255 * np.pi / 2
     return [np.cos(turn), np.sin(turn)]
+
+
+def opinion(damage, *middles, width):
+    """A score that falls with the damage in logistic steps: on a straight line, the fit of a logistic has no end."""
+    return -float(sum(special.expit((damage - middle) / width) for middle in middles))
 
 
 @pytest.fixture
@@ -37,7 +42,7 @@ def rated(source, colour):
                         "reference_id": f"i{reference}",
                         "distortion": distortion,
                         "level": level,
-                        "score": -float(red),
+                        "score": opinion(red, 33, 73, width=9),
                         "score_std": 0.0,
                         "higher_is_better": True,
                     }
@@ -147,7 +152,7 @@ def test_an_image_that_gives_other_tiles_than_its_reference_is_refused(photograp
 
 def with_red_border(image, level):
     pixels = np.asarray(image).copy()
-    pixels[:, :3, 0] = 20 + 50 * level
+    pixels[:, :3, 0] = 20 + 35 * level
     return Image.fromarray(pixels)
 
 
@@ -161,11 +166,11 @@ def bordered(source):
             "distorted": with_red_border(grey, level),
             "reference_id": f"i{number}",
             "distortion": "border",
-            "score": -float(level),
+            "score": opinion(level, 3.5, width=0.7),
             "higher_is_better": True,
         }
         for number in range(3)
-        for level in (1, 2, 3, 4)
+        for level in (1, 2, 3, 4, 5, 6)
     ]
     return source("quality", rows)
 

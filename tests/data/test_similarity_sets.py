@@ -7,9 +7,11 @@ from typing import Any
 
 import datasets
 import pytest
+from official_trees.similarity import things_prepared, things_table
 from PIL import Image
 
 from hf_clipdyn.data import SubsetWarning
+from hf_clipdyn.errors import DatasetError
 
 Load = Callable[..., Any]
 Tree = Callable[[str], Path]
@@ -84,3 +86,66 @@ def test_judgements_without_images_are_told_where_no_official_count_is_known(loa
         (root / "2afc" / "train" / "superres" / name / "000001.png").unlink()
     with pytest.warns(SubsetWarning, match="1 of the 3 judgements"):
         assert len(load("bapps", data_dir=root, split="train")) == 5
+
+
+def judged(dataset: Any) -> set[tuple[str, str, str, bool]]:
+    """The judgements of all rows: two partners, the odd one, and whether it only serves the ceiling."""
+    return {
+        (one["other_0"], one["other_1"], row["image_id"], one["only_repeated"])
+        for row in dataset
+        for one in row["odd_in"]
+    }
+
+
+def test_the_last_of_three_objects_is_the_odd_one(load: Load, tree: Tree) -> None:
+    splits = load("things", data_dir=tree("things"))
+    assert set(splits) == {"train", "validation", "testset1"}
+    asked = {("aardvark", "abacus", "zebra", False), ("anchor", "aardvark", "bat1", False)}
+    repeated = {
+        ("anchor", "bat1", "bat2", True),
+        ("bat1", "anchor", "bat2", True),
+        ("anchor", "bat2", "bat1", True),
+    }
+    assert judged(splits["train"]) == asked | repeated
+    assert judged(splits["testset1"]) == {(*names, False) for *names, _ in repeated}
+    assert splits["validation"]["image_id"] == ["aardvark", "abacus", "zebra", "anchor", "bat1", "bat2"]
+    assert splits["validation"]["is_reference"] == [True, True, False, True, True, True]
+
+
+def test_a_person_counts_once_for_each_triplet_of_the_table_of_all_judgements(
+    load: Load, tmp_path: Path
+) -> None:
+    things_table(tmp_path)
+    (name,) = splits = load("things", data_dir=tmp_path)
+    assert name == "complete"
+    assert judged(splits["complete"]) == {
+        ("aardvark", "abacus", "zebra", False),
+        ("aardvark", "bat1", "anchor", False),
+        ("aardvark", "zebra", "abacus", False),
+    }
+    assert sum(map(len, splits["complete"]["odd_in"])) == 3
+
+
+def test_the_files_of_the_alignment_papers_are_read(load: Load, tmp_path: Path) -> None:
+    things_prepared(tmp_path)
+    splits = load("things", data_dir=tmp_path)
+    assert judged(splits["validation"]) == {("aardvark", "zebra", "abacus", False)}
+    assert len(judged(splits["train"])) == 3
+    assert not any(splits["train"]["is_reference"])
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("0 1 9\n", "numbers objects from 0 to 9, but 6 are listed"),
+        ("0 1 1\n", "names an object twice"),
+        ("0 1\n", "it has 2 columns instead of 3"),
+        ("0 1 x\n", "is not a table of whole numbers"),
+        ("", "is not a table of whole numbers"),
+    ],
+)
+def test_triplets_that_cannot_be_are_refused(load: Load, tree: Tree, content: str, message: str) -> None:
+    root = tree("things")
+    (root / "data" / "triplet_dataset" / "validationset.txt").write_text(content)
+    with pytest.raises(DatasetError, match=message):
+        load("things", data_dir=root)

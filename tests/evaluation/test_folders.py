@@ -17,10 +17,10 @@ from transformers import (
 )
 
 from hf_clipdyn.cli import main
-from hf_clipdyn.errors import ConfigError, RevisionError, RevisionNotFoundError
+from hf_clipdyn.errors import ConfigError, NothingToMeasureError, RevisionError, RevisionNotFoundError
 from hf_clipdyn.evaluation import evaluate_revisions
 from hf_clipdyn.revisions import list_revisions
-from hf_clipdyn.revisions.importing import local_checkpoints
+from hf_clipdyn.revisions.importing import import_open_clip, local_checkpoints
 from hf_clipdyn.revisions.verify import verify
 
 pytestmark = pytest.mark.filterwarnings("ignore::hf_clipdyn.data.base.SubsetWarning")
@@ -164,6 +164,10 @@ def test_a_run_is_its_folder_or_its_name_below_runs_and_one_that_was_pushed_is_a
         == list_revisions(Path("runs/demo").absolute(), store="elsewhere")
         == named
     )
+    with pytest.raises(
+        ConfigError, match=r"It holds runs: give one or several of them, for example .*runs/demo"
+    ):
+        list_revisions("runs")
     with pytest.raises(ConfigError, match=r"It is a store: give local/demo with --store"):
         list_revisions("runs/demo/hub")
     shutil.copytree(tmp_path / "runs" / "demo", tmp_path / "runs" / "again", symlinks=True)
@@ -246,7 +250,9 @@ def test_a_directory_is_named_as_one_where_a_checkpoint_of_open_clip_is_expected
         local_checkpoints([tmp_path / "epoch_2.pt"])
 
 
-def test_a_vision_model_of_timm_is_measured_beside_a_dual_encoder(save_model, judged, measure, tmp_path):
+def test_a_vision_model_of_timm_is_measured_beside_a_dual_encoder_or_skipped(
+    save_model, judged, measure, data, tmp_path, caplog, capsys
+):
     pytest.importorskip("timm")
     save_model(1)(tmp_path / "clip")
     config = TimmWrapperConfig(
@@ -263,3 +269,76 @@ def test_a_vision_model_of_timm_is_measured_beside_a_dual_encoder(save_model, ju
     rows = table[table["role"] == "value"].groupby("repo_id")["value"]
     assert set(rows.groups) == {"clip", "vit"}
     assert rows.count().min() > 0
+    assert dict(zip(table["repo_id"], table["model_class"], strict=True)) == {
+        "clip": "CLIPModel",
+        "vit": "TimmWrapperModel",
+    }
+
+    # Nothing that is asked with texts suits it: of several models it can be skipped.
+    names = [tmp_path / "vit", tmp_path / "clip"]
+    with pytest.raises(NothingToMeasureError, match="zero_shot/cifar10 needs a text encoder; vit has none"):
+        measure(*names)
+    assert set(measure(*names, skip_missing=True)["repo_id"]) == {"clip"}
+    assert "vit is skipped: zero_shot/cifar10 needs a text encoder" in caplog.text
+    with pytest.raises(NothingToMeasureError):
+        measure(names[0], skip_missing=True)
+    caplog.clear()
+    options = (
+        "--benchmarks",
+        "zero_shot/cifar10",
+        "--data-dir",
+        f"cifar10={data['cifar10']}",
+        "--device",
+        "cpu",
+    )
+    with pytest.raises(SystemExit) as done:
+        main(["evaluate", *map(str, names), "--dry-run", "--skip-missing", *options])
+    assert done.value.code == 0
+    assert "vit is skipped" in caplog.text
+    assert "zero_shot/cifar10" in capsys.readouterr().out
+
+
+@pytest.fixture
+def epochs(tmp_path) -> Path:
+    """Two checkpoints of open_clip's training, where it leaves them."""
+    open_clip = pytest.importorskip("open_clip")
+    tower = {"layers": 1, "width": 64}
+    config = {
+        "embed_dim": 16,
+        "vision_cfg": tower | {"image_size": 16, "patch_size": 8},
+        "text_cfg": tower | {"context_length": 77, "vocab_size": 49408, "heads": 1},
+    }
+    (tmp_path / "ViT-Test-Epochs.json").write_text(json.dumps(config))
+    open_clip.add_model_config(tmp_path / "ViT-Test-Epochs.json")
+    folder = tmp_path / "theirs" / "checkpoints"
+    folder.mkdir(parents=True)
+    for epoch in (1, 2):
+        torch.manual_seed(epoch)
+        torch.save(
+            {"epoch": epoch, "state_dict": open_clip.CLIP(**config).state_dict()},
+            folder / f"epoch_{epoch}.pt",
+        )
+    return folder
+
+
+def test_checkpoints_of_open_clip_give_exactly_the_values_of_the_imported_run(
+    epochs, measure, data, judged, tmp_path
+):
+    files = sorted(epochs.iterdir())
+    import_open_clip(
+        local_checkpoints(files), "me/theirs", model="ViT-Test-Epochs", output_dir=tmp_path / "run"
+    )
+    chosen = {
+        "benchmarks": ["zero_shot/cifar10", "similarity/nights", "saliency/osie"],
+        "data_dirs": {"cifar10": data["cifar10"], "nights": judged["nights"], "osie": judged["osie"]},
+    }
+    imported = measure("me/theirs", store=tmp_path / "run" / "hub", **chosen)
+    written = set(tmp_path.rglob("*"))
+    direct = measure(epochs, from_open_clip="ViT-Test-Epochs", **chosen)
+    assert set(tmp_path.rglob("*")) == written
+    assert set(direct["repo_id"]) == {"theirs"}
+    assert {"own", "last"} == set(direct["texts"])
+    of_origin = ["repo_id", "commit", "text_commit", "scale", "parameters", "seconds"]
+    pd.testing.assert_frame_equal(
+        direct.drop(columns=of_origin), imported.drop(columns=of_origin), check_exact=True
+    )

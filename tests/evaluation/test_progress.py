@@ -3,10 +3,11 @@
 import logging
 import os
 import re
+import shutil
 import subprocess
 import sys
-from pathlib import Path
 
+import forked
 import pytest
 
 if sys.platform != "win32":
@@ -21,16 +22,16 @@ LINES = [f"epoch-00{n}: {2 * n + 2} of 6 cells done, N s" for n in range(3)]
 
 @pytest.fixture
 def command(store, data, tmp_path):
-    """`command("--quiet")`: the command line that measures three revisions, with caches of its own."""
+    """`command("--quiet")`: the command line that measures three revisions, on a data set that is in no cache."""
+    images = shutil.copytree(data["cifar10"], tmp_path / "cifar10")
     arguments = ["me/run", "--store", str(store), "--output", str(tmp_path / "results.parquet")]
-    arguments += ["--benchmarks", "zero_shot/cifar10", f"--data-dir=cifar10={data['cifar10']}"]
+    arguments += ["--benchmarks", "zero_shot/cifar10", f"--data-dir=cifar10={images}"]
     arguments += ["--n-resamples", "0", "--device", "cpu", "--cache-dir", str(tmp_path / "pixels")]
     return lambda *more: [sys.executable, "-m", "hf_clipdyn.cli", "evaluate", *arguments, *more]
 
 
-def environment(tmp_path: Path, **variables: str) -> dict[str, str]:
-    cache = {"HF_DATASETS_CACHE": str(tmp_path / "tables"), "PYTHONWARNINGS": "ignore"}
-    return {**os.environ, **cache, **variables}
+def environment(**variables: str) -> dict[str, str]:
+    return {**os.environ, "PYTHONWARNINGS": "ignore", **variables}
 
 
 def plain(printed: str) -> list[str]:
@@ -46,28 +47,26 @@ def plain(printed: str) -> list[str]:
     ],
 )
 def test_without_a_terminal_there_is_a_line_a_revision_and_no_bar(command, tmp_path, flags):
-    done = subprocess.run(command(*flags), capture_output=True, text=True, env=environment(tmp_path))
+    done = forked.run(command(*flags), env=environment())
     assert done.returncode == 0, done.stderr
     assert plain(done.stderr) == LINES, "neither our bars nor those of datasets"
     assert done.stdout.startswith("24 numbers of 3 revisions on 1 benchmark are in ")
-    again = subprocess.run(command(*flags), capture_output=True, text=True, env=environment(tmp_path))
+    again = forked.run(command(*flags), env=environment())
     assert (again.stderr, again.stdout) == ("", done.stdout), "what was done before is not announced"
 
 
 def test_quiet_leaves_the_result_the_warnings_and_the_errors(command, tmp_path):
-    done = subprocess.run(command("--quiet"), capture_output=True, text=True, env=environment(tmp_path))
+    done = forked.run(command("--quiet"), env=environment())
     assert (done.returncode, done.stderr) == (0, "")
     assert len(done.stdout.splitlines()) == 1
     for file in (tmp_path / "results.trials").iterdir():
         file.unlink()
     again = ("--quiet", "--rescore", "--revisions", "epoch-001", "--no-final-texts")
-    done = subprocess.run(command(*again), capture_output=True, text=True, env=environment(tmp_path))
+    done = forked.run(command(*again), env=environment())
     assert done.stderr == (
         "clipdyn: warning: epoch-001 on zero_shot/cifar10 has no trials and keeps its numbers: evaluate it again.\n"
     )
-    done = subprocess.run(
-        command("--quiet", "--suite", "none"), capture_output=True, text=True, env=environment(tmp_path)
-    )
+    done = forked.run(command("--quiet", "--suite", "none"), env=environment())
     assert done.stderr.startswith("clipdyn: error: There is no suite 'none'.")
 
 
@@ -76,8 +75,8 @@ def test_quiet_leaves_the_result_the_warnings_and_the_errors(command, tmp_path):
     ("flags", "variables", "bars"),
     [
         pytest.param((), {}, True, id="terminal"),
-        pytest.param(("--no-show-progress",), {}, False, id="flag", marks=pytest.mark.slow),
-        pytest.param((), {"TQDM_DISABLE": "1"}, False, id="TQDM_DISABLE"),
+        pytest.param(("--no-show-progress",), {}, False, id="flag"),
+        pytest.param((), {"TQDM_DISABLE": "1"}, False, id="TQDM_DISABLE", marks=pytest.mark.slow),
         pytest.param(
             (), {"HF_HUB_DISABLE_PROGRESS_BARS": "1"}, False, id="the Hub's switch", marks=pytest.mark.slow
         ),
@@ -88,19 +87,20 @@ def test_a_terminal_has_bars_unless_a_flag_or_a_variable_forbids_them(
 ):
     terminal, side = pty.openpty()
     fcntl.ioctl(side, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 100, 0, 0))
-    with subprocess.Popen(
-        command("--revisions", "epoch-001", *flags),
-        stdout=subprocess.DEVNULL,
-        stderr=side,
-        env=environment(tmp_path, **variables),
-    ):
-        os.close(side)
-        printed = b""
-        try:
-            while block := os.read(terminal, 65536):
-                printed += block
-        except OSError:  # the other side is closed
-            pass
+    started = command("--revisions", "epoch-001", *flags)
+    with open(os.devnull, "w") as nowhere:  # noqa: PTH123
+        if variables:  # read at import
+            process = subprocess.Popen(started, stdout=nowhere, stderr=side, env=environment(**variables))
+        else:
+            process = forked.start(started, stdout=nowhere.fileno(), stderr=side, env=environment())
+    os.close(side)
+    printed = b""
+    try:
+        while block := os.read(terminal, 65536):
+            printed += block
+    except OSError:  # the other side is closed
+        pass
+    assert process.wait() == 0
     os.close(terminal)
     text = printed.decode()
     assert ("evaluating:" in text) == bars

@@ -177,7 +177,7 @@ def density_scores_of(saliency: np.ndarray, density: np.ndarray) -> dict[str, fl
     }
 
 
-@pytest.mark.parametrize("preprocess", ["squash", "crop"])
+@pytest.mark.parametrize("preprocess", ["squash", pytest.param("crop", marks=pytest.mark.slow)])
 def test_every_map_and_metric_equals_the_slow_evaluator(store, tree, measure, preprocess):
     crop = preprocess == "crop"
     found = measure(probes=PROBES, captions=tree / "captions.csv", preprocess=preprocess)

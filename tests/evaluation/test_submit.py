@@ -1,16 +1,13 @@
 """`--submit`: shards are started where a scheduler puts them, and the same command goes on after a kill."""
 
 import os
-import pickle
 import shlex
 import signal
 import subprocess
 import sys
 import threading
 import time
-import types
 from pathlib import Path
-from typing import ClassVar
 
 import pandas as pd
 import psutil
@@ -19,8 +16,6 @@ from hub_server.server import WRITE_TOKEN
 
 from hf_clipdyn.cli import main
 from hf_clipdyn.evaluation import submit as submitting
-from hf_clipdyn.evaluation.config import EvaluationConfig
-from hf_clipdyn.evaluation.submit import LocalProcesses, Shard, Slurm, Submission
 from hf_clipdyn.results.cells import CellStore, cells_folder
 from hf_clipdyn.results.row import CELL_KEY, NUMBER_KEY
 
@@ -104,6 +99,36 @@ def test_print_command_prints_what_is_missing_and_runs_nothing(words, output, cl
     assert len(pd.read_parquet(output)), "the table is brought up to date"
 
 
+def test_each_of_several_models_is_shards_of_its_own(words, store, clipdyn, tmp_path):
+    """A model of one revision is one job, however many shards there are."""
+    from hf_clipdyn.models.snapshots import snapshot_folder
+    from hf_clipdyn.revisions import list_revisions
+
+    commit = list_revisions("me/run", store=store)[0].commit
+    (tmp_path / "mine").symlink_to(snapshot_folder("me/run", commit, cache_dir=store, local_files_only=True))
+    run, mine, options = (
+        str(store.parent),
+        str(tmp_path / "mine"),
+        [one for one in words[1:] if "--store" not in one],
+    )
+    submit = ("--submit=local", "--shards=2", "--print-command")
+    _, out, error = clipdyn(run, mine, *options, *submit)
+    assert [shlex.split(line) for line in out.splitlines()] == [
+        ["clipdyn", "evaluate", run, *options, "--shard=1/2"],
+        ["clipdyn", "evaluate", run, *options, "--shard=2/2"],
+        ["clipdyn", "evaluate", mine, *options, "--shard=1/2"],
+    ]
+    each = "zero_shot/cifar10, zero_shot/cifar10 (last texts), noise/cifar10, noise/cifar10 (last texts)"
+    assert [line for line in error.splitlines() if "is read from" not in line] == [
+        "14 of 14 cells are missing:",
+        *(f"    me/run epoch-00{number}  {each}" for number in range(3)),
+        "    mine main         zero_shot/cifar10, noise/cifar10",
+    ]
+    clipdyn(*shlex.split(out.splitlines()[-1])[2:], "--quiet")
+    _, out, _ = clipdyn(run, mine, *options, *submit, "--quiet")
+    assert [line.split()[2] for line in out.splitlines()] == [run, run]
+
+
 def test_the_shards_get_what_a_file_gives_and_neither_token_nor_push(words, tmp_path, clipdyn, monkeypatch):
     """The file itself is not named: it may change before a job starts."""
     (tmp_path / "study.yaml").write_text(
@@ -133,50 +158,13 @@ def test_the_shards_get_what_a_file_gives_and_neither_token_nor_push(words, tmp_
         (["--submit=local", "--shard=1/2"], "leave out shard."),
         (["--submit=local", "--watch"], "leave out watch."),
         (["--submit=local", "--submit-setting=gpus=1"], "There is no setting of local 'gpus'."),
-        (["--submit=slurm", "--submit-setting=gpus"], "submit-setting is 'gpus': give NAME=VALUE."),
-        (["--submit=slurm"], "pip install 'hf-clipdyn[slurm]'"),
-        (["--submit=hf-jobs"], "`--submit hf-jobs` cannot use `store`"),
+        (["--submit=hf-jobs"], "volume is '': give the bucket for the results"),
     ],
 )
-def test_what_cannot_be_submitted_is_one_sentence(words, given, says, clipdyn, monkeypatch):
-    monkeypatch.setitem(sys.modules, "submitit", None)  # as if it were not installed
+def test_what_cannot_be_submitted_is_one_sentence(words, given, says, clipdyn):
     code, _, error = clipdyn(*words, *given, "--quiet")
     (line,) = error.splitlines()
     assert (code, says in line) == (2, True), error
-
-
-@pytest.fixture
-def local(output) -> LocalProcesses:
-    """The scheduler, for shards of any command."""
-    return LocalProcesses(Submission(EvaluationConfig("me/run", output=output), ["me/run"], "local", 3))
-
-
-def test_local_shards_run_at_once_and_each_failure_is_a_sentence_with_its_log(local, output):
-    ends = Shard(1, 3, ("--version",))
-    fails = Shard(2, 3, ("evaluat",))
-    said = local.start([ends, fails])
-    logs = output.with_suffix(".logs")
-    assert said.startswith("Shard 2/3 ended with code 2: No such command 'evaluat'")
-    assert said.endswith(f"(its log is {logs / '2-of-3.log'}).")
-    assert (logs / "1-of-3.log").read_text().strip() == "0.1.0"
-
-
-def test_each_local_shard_has_its_share_of_the_cores_and_a_gpu_in_turn(local, monkeypatch):
-    started = []
-
-    class Recorded:
-        def __init__(self, command, *, env, **streams):
-            started.append(env)
-
-    monkeypatch.setattr(submitting.subprocess, "Popen", Recorded)
-    monkeypatch.setattr(submitting.os, "cpu_count", lambda: 8)
-    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
-    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "4,6")
-    local.make_folders()
-    for place in range(3):
-        local._start(local.submission.shard(place + 1), place, 3)
-    assert [one["CUDA_VISIBLE_DEVICES"] for one in started] == ["4", "6", "4"]
-    assert {one["OMP_NUM_THREADS"] for one in started} == {"2"}
 
 
 @pytest.mark.slow
@@ -201,7 +189,7 @@ def test_a_killed_shard_is_named_and_the_same_command_runs_what_it_lacks(
     killer.join()
     logs = output.with_suffix(".logs")
     assert code == 1
-    assert f"Shard 1/2 was killed by signal 9 (its log is {logs / '1-of-2.log'})." in error
+    assert f"Shard 1-of-2 was killed by signal 9 (its log is {logs / '1-of-2.log'})." in error
     assert "Repeat the command: it starts what is missing. 6 of 12 cells are missing:" in error
     assert "Traceback" not in error
     before = {file: file.stat().st_mtime_ns for file in cells_folder(output).glob("*.parquet")}
@@ -240,87 +228,38 @@ def test_ctrl_c_ends_all_local_shards(words, output, tmp_path):
     assert not psutil.wait_procs(shards, timeout=30)[1]
 
 
-# --- Slurm: submitit is an extra, so these tests hold against its documented interface only -----------
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
+def test_shards_through_submitit_of_which_one_is_killed_give_the_table_of_one_process(
+    words, output, clipdyn, evaluate, tmp_path, monkeypatch
+):
+    """submitit's local executor with real processes; Slurm's own script is tested in tests/jobs."""
+    monkeypatch.setenv("PYTHONWARNINGS", "ignore")
+    (tmp_path / "stops_submitit.py").write_text(STOPS)
+    words = [*words, f"--plugin={tmp_path / 'stops_submitit.py'}", "--submit=slurm", "--shards=2"]
+    words += ["--submit-setting=cluster=local", "--submit-setting=timeout_min=10", "--quiet"]
 
+    def jobs() -> list[psutil.Process]:
+        return [one for one in psutil.Process().children() if "submitit.local._local" in one.cmdline()]
 
-class FakeExecutor:
-    """What submitit documents of `AutoExecutor`: parameters by name, a batch is one job array, jobs are pickled."""
-
-    made: ClassVar[list["FakeExecutor"]] = []
-
-    def __init__(self, folder, cluster=None):
-        self.folder, self.cluster = folder, cluster
-        self.parameters, self.arrays = {}, []
-        FakeExecutor.made.append(self)
-
-    def update_parameters(self, **parameters):
-        unknown = [name for name in parameters if name == "gpu"]
-        if unknown:
-            raise NameError(f"Unknown argument '{unknown[0]}' for executor 'slurm'\nValid arguments: …")
-        assert all(isinstance(parameters[name], int) for name in ("timeout_min",) if name in parameters)
-        self.parameters.update(parameters)
-
-    def batch(self):
-        self.arrays.append([])
-        return self
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *error):
-        return None
-
-    def submit(self, function):
-        self.arrays[-1].append(pickle.loads(pickle.dumps(function)))
-        return types.SimpleNamespace(job_id=f"17_{len(self.arrays[-1]) - 1}")
-
-
-@pytest.fixture
-def submitit(monkeypatch):
-    helpers = types.ModuleType("submitit.helpers")
-    helpers.DelayedSubmission = lambda function, *args: types.SimpleNamespace(function=function, args=args)
-    module = types.ModuleType("submitit")
-    module.AutoExecutor, module.helpers = FakeExecutor, helpers
-    monkeypatch.setattr(FakeExecutor, "made", [])
-    for name, one in (("submitit", module), ("submitit.helpers", helpers)):
-        monkeypatch.setitem(sys.modules, name, one)
-
-
-def test_slurm_gets_one_job_array_whose_jobs_are_the_shards(words, output, submitit, clipdyn, monkeypatch):
-    settings = ("timeout_min=60", "slurm_partition=gpu", "slurm_array_parallelism=2")
-    code, out, error = clipdyn(
-        *words, "--submit=slurm", "--shards=3", *(f"--submit-setting={one}" for one in settings), "--quiet"
-    )
+    code, out, error = clipdyn(*words)
     assert (code, error) == (0, "")
-    assert out.startswith("Submitted 3 shards to Slurm, jobs 17_0, 17_1, 17_2; ")
-    (executor,) = FakeExecutor.made
-    assert (executor.cluster, executor.folder) == ("slurm", output.with_suffix(".logs") / "%j")
-    assert executor.parameters == {
-        "name": "clipdyn",
-        "timeout_min": 60,
-        "slurm_partition": "gpu",
-        "slurm_array_parallelism": 2,
-    }
-    (array,) = executor.arrays
-    assert [job.words for job in array] == [("evaluate", *words, f"--shard={part}/3") for part in (1, 2, 3)]
-    for name in ("checkpoint", "__submitit_checkpoint__"):
-        again = getattr(array[0], name)()
-        assert (again.function, again.args) == (array[0], ()), "a preempted shard is requeued as it is"
+    assert out.startswith("Submitted 2 shards to Slurm, jobs ")
+    while not (tmp_path / "stopped").exists():
+        time.sleep(0.02)
+    first, second = sorted(jobs(), key=lambda one: one.create_time())
+    (killed,) = first.children()
+    killed.send_signal(signal.SIGKILL)
+    assert not psutil.wait_procs([first, second], timeout=300)[1]
+    assert len(CellStore(output).cells()) == 6
 
-    monkeypatch.setattr(sys, "argv", ["python"])  # a job changes it in its own process
-    array[1]()
-    assert {cell.revision for cell in CellStore(output).cells()} == {"epoch-001"}
-    with pytest.raises(RuntimeError, match="clipdyn ended with code 2"):
-        type(array[1])(("evaluat",))()
-
-
-def test_what_submitit_refuses_is_one_sentence(words, submitit, clipdyn):
-    code, _, error = clipdyn(*words, "--submit=slurm", "--submit-setting=gpu=1", "--quiet")
-    assert code == 2
-    assert error == (
-        "clipdyn: error: submitit cannot submit the shards: Unknown argument 'gpu' for executor 'slurm'.\n"
-    )
-    assert Slurm.waits is False
+    code, out, _ = clipdyn(*words)
+    assert out.startswith("Submitted 1 shard to Slurm, jobs ")
+    assert not psutil.wait_procs(jobs(), timeout=300)[1]
+    code, out, _ = clipdyn(*words)
+    assert (code, out.startswith(f"All cells are in {output}; ")) == (0, True)
+    whole = evaluate("zero_shot/cifar10", "noise/cifar10")
+    pd.testing.assert_frame_equal(sorted_rows(pd.read_parquet(output)), sorted_rows(whole))
 
 
 # --- the Hub's jobs -------------------------------------------------------------------------------------
@@ -353,9 +292,12 @@ def test_hub_jobs_are_submitted_once_and_later_only_for_what_is_missing(
     on_hub, data, clipdyn, tmp_path, monkeypatch
 ):
     monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("CLIPDYN_DATA", str(data["cifar10"].parent))
     words = [
-        *("me/run", "--benchmarks=zero_shot/cifar10", "--output=/results/study/r.parquet"),
-        *(f"--data-dir=cifar10={data['cifar10']}", "--n-resamples=0"),
+        "me/run",
+        "--benchmarks=zero_shot/cifar10",
+        "--output=/results/study/r.parquet",
+        "--n-resamples=0",
     ]
     volume = "hf://buckets/me/results/cells:/results"
     where = ["--submit=hf-jobs", "--shards=2", f"--submit-setting=volume={volume}"]
@@ -395,7 +337,7 @@ def test_hub_jobs_are_submitted_once_and_later_only_for_what_is_missing(
     bucket = on_hub.state.buckets["me/results"]
     bucket |= {f"cells/study/r.cells/{file.name}": 1 for file in cells_folder(measured).iterdir()}
     code, out, _ = clipdyn(*words, *given)
-    assert out.startswith("Submitted 1 of 1 shards to the Hub. ")
+    assert out.startswith("Submitted 1 of 1 shard to the Hub. ")
     assert on_hub.state.jobs[-1]["labels"]["shard"] == "1-of-2"
 
     clipdyn(*words, f"--output={measured}", "--shard=1/2", "--device=cpu", "--quiet")
@@ -411,7 +353,7 @@ def test_data_that_only_the_jobs_have_leave_it_to_them_to_see_what_is_missing(on
         *words, "--submit=hf-jobs", "--submit-setting=volume=hf://buckets/me/results:/results", "--shards=2"
     )
     assert code == 0
-    assert "Not all data sets are here: each shard finds out itself which cells are missing." in error
+    assert "Not all data are here: each shard finds out itself which cells are missing." in error
     assert out.startswith("Submitted 2 of 2 shards")
 
 
@@ -420,8 +362,11 @@ def test_data_that_only_the_jobs_have_leave_it_to_them_to_see_what_is_missing(on
     [
         ([], "volume is '': give the bucket for the results and where it is mounted"),
         (["volume=results"], "volume is 'results': give the bucket"),
-        (["volume=hf://datasets/me/results:/results"], "mount a bucket, and give a file below it"),
-        (["volume=hf://buckets/me/results:/other"], "for example --output /other/r.parquet."),
+        (
+            ["volume=hf://datasets/me/results:/results"],
+            "would lose --output /results/r.parquet: put it below",
+        ),
+        (["volume=hf://buckets/me/results:/other"], "would lose --output /results/r.parquet: put it below"),
         (["volume=hf://buckets/me/results:/results", "gpu=1"], "There is no setting of hf-jobs 'gpu'."),
     ],
 )
@@ -429,3 +374,46 @@ def test_hub_jobs_that_would_lose_their_results_are_refused(settings, says, clip
     given = [f"--submit-setting={one}" for one in settings]
     code, _, error = clipdyn("me/run", "--submit=hf-jobs", "--output=/results/r.parquet", *given)
     assert (code, says in error) == (2, True), error
+
+
+VOLUMES = "hf://buckets/me/results:/results,hf://datasets/me/files:/files"
+
+
+@pytest.mark.parametrize(
+    ("name", "option"),
+    [
+        ("me/run", "--store={}"),
+        ("me/run", "--plugin={}/plugin.py"),
+        ("me/run", "--data-dir=cifar10={}"),
+        ("{}", "--n-resamples=0"),
+    ],
+)
+def test_hub_jobs_read_what_a_volume_holds_and_nothing_of_this_machine(
+    on_hub, name, option, clipdyn, tmp_path
+):
+    """A job cannot see this machine's folder; what lies below a mount is left to the jobs to read."""
+    (tmp_path / "plugin.py").write_text("")
+    words = ["--submit=hf-jobs", "--output=/results/r.parquet", "--print-command", "--quiet"]
+    words += ["--benchmarks=zero_shot/cifar10"]
+    code, _, error = clipdyn(
+        name.format(tmp_path), *words, option.format(tmp_path), f"--submit-setting=volume={VOLUMES}"
+    )
+    (line,) = error.splitlines()
+    assert code == 2
+    if name == "me/run":
+        assert "The Hub's machines cannot see --" in line
+        assert "leave it out, or put it below a mounted volume" in line
+    if "--store" in option:
+        code, out, _ = clipdyn(name, *words, "--store=/files/hub", f"--submit-setting=volume={VOLUMES}")
+        assert code == 0
+        assert "--store=/files/hub" in shlex.split(out)
+        assert shlex.split(out).count("--volume") == 2
+
+
+def test_a_table_that_will_be_in_a_bucket_is_not_pushed_from_here(on_hub, clipdyn, tmp_path, monkeypatch):
+    code, _, error = clipdyn(
+        *("me/run", "--submit=hf-jobs", "--output=/results/r.parquet", "--push-to-hub=me/table"),
+        "--submit-setting=volume=hf://buckets/me/results:/results",
+    )
+    assert code == 2
+    assert "The table will be in hf://buckets/me/results/r.parquet, not here: leave out push_to_hub" in error

@@ -164,7 +164,8 @@ def vision_store(tmp_path):
 def test_a_vision_model_is_measured_without_text_and_the_rest_is_named_first(evaluate, vision_store):
     both = ("shape_bias/cue_conflict", "zero_shot/cifar10")
     with pytest.raises(
-        EvaluationError, match="zero_shot/cifar10 need a text encoder; me/run has none: name other benchmarks"
+        EvaluationError,
+        match="zero_shot/cifar10 needs a text encoder; me/run has none: name other benchmarks",
     ):
         evaluate(*both, store=vision_store)
     table = evaluate(*both, store=vision_store, skip_missing=True)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -441,13 +442,13 @@ def test_missing_tensors_are_an_error_and_not_random_numbers(saved):
 
 
 @pytest.mark.parametrize(
-    ("present", "used"), [("cuda", "cuda"), ("xpu", "xpu"), ("mps", "cpu"), (None, "cpu")]
+    ("present", "used"), [("cuda:1", "cuda:1"), ("xpu:0", "xpu:0"), ("mps", "cpu"), ("cpu", "cpu")]
 )
-def test_the_default_device_is_the_accelerator_but_not_one_without_double_precision(
+def test_the_default_device_is_that_of_the_process_but_not_one_without_double_precision(
     present, used, monkeypatch
 ):
-    monkeypatch.setattr(torch.accelerator, "is_available", lambda: present is not None)
-    monkeypatch.setattr(torch.accelerator, "current_accelerator", lambda: torch.device(present))
+    state = SimpleNamespace(device=torch.device(present))
+    monkeypatch.setattr("hf_clipdyn.models.encoder.PartialState", lambda: state)
     assert default_device() == torch.device(used)
 
 

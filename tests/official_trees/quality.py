@@ -9,7 +9,7 @@ from official_trees.images import write_image
 from openpyxl import Workbook
 from scipy.io import savemat
 
-__all__ = ["LIVE_FOLDERS", "Scored", "csiq", "kadid10k", "live", "read_list", "tid", "tid2008"]
+__all__ = ["LIVE_FOLDERS", "Scored", "csiq", "kadid10k", "live", "raid", "read_list", "tid", "tid2008"]
 
 LIVE_FOLDERS = {"jp2k": 227, "jpeg": 233, "wn": 174, "gblur": 174, "fastfading": 174}
 _CSIQ_TYPES = {"AWGN": "noise", "BLUR": "blur", "JPEG": "jpeg", "jpeg2000": "jpeg 2000"}
@@ -117,3 +117,29 @@ def live(root: Path, rows: Sequence[Scored] = ()) -> None:
         root / "dmos_realigned.mat", {"dmos_new": dmos - 1, "dmos_std": np.full_like(dmos, 9.0), "orgs": orgs}
     )
     savemat(root / "refnames_all.mat", {"refnames_all": names})
+
+
+def raid(root: Path, references: Sequence[str] = ("img_01", "img_02")) -> None:
+    """RAID: two photographs, four distortions, ten levels, and a few answers in the raw table."""
+    for reference in references:
+        write_image(root / "imagenes_bd" / f"{reference}.png")
+    scale, answers = ["Reference,Distorted,Curve_Value,Sigmas,Response,Estimated_MOS"], []
+    for prefix, word in (
+        ("rot", "rotation"),
+        ("trans", "translation"),
+        ("scale", "scale"),
+        ("gn", "gaussian_noise"),
+    ):
+        for number, reference in enumerate(references, start=1):
+            for level in range(1, 11):
+                name = f"{prefix}_{reference}_level_{level:02d}.png"
+                write_image(root / "imagenes_bd" / name, colour=0 if level == 1 else level)
+                scale.append(f"{reference}.png,{name},{level / 5},0.2,{level - 1},5.4")
+            answers += [
+                f"woman,18-30,{word},{number},1,2,3,5,900,2",
+                f"man,31-40,{word},{number},5,3,2,1,800,2",  # the same two pairs the other way round
+            ]
+    (root / "responses.csv").write_text("\n".join(scale) + "\n")
+    header = "gender,age_group,transformation,image_id_01,distortion_level_11,distortion_level_12,"
+    header += "distortion_level_21,distortion_level_22,reaction_time_ms,answer"
+    (root / "answers.csv").write_text("\n".join([header, *answers]) + "\n")

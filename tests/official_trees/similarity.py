@@ -1,12 +1,13 @@
 """Sets of judged similarity as their archives unpack."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from official_trees.images import write_image
 
-__all__ = ["bapps", "material_similarity", "nights"]
+__all__ = ["bapps", "material_similarity", "nights", "things", "things_prepared", "things_table"]
 
 _HEADER = "id,left_vote,right_vote,votes,ref_path,left_path,right_path,prompt,split,is_imagenet"
 
@@ -53,3 +54,52 @@ def material_similarity(root: Path) -> None:
         agreement = [[3, 1] if n else [2, 2] for n in range(count)]
         content = {"answers": answers, "agreement": agreement, "answers_diff": answers[1:]}
         (root / "data" / f"answers_processed_{split}.json").write_text(json.dumps(content))
+
+
+_OBJECTS = ("aardvark", "abacus", "zebra", "anchor", "bat1", "bat2")  # not sorted by name
+_TRIPLETS = ((0, 1, 2), (3, 0, 4), (2, 5, 1), (0, 2, 1))
+
+
+def _photographs(root: Path) -> None:
+    """One photograph an object; that of the third one is not the one that people saw."""
+    for number, name in enumerate(_OBJECTS):
+        file = f"{name}.jpg" if number == 2 else f"{name}/{name}_01b.jpg"
+        write_image(root / "images" / file, colour=number)
+
+
+def _lines(triplets: Sequence[Sequence[int]]) -> str:
+    return "".join(" ".join(map(str, triplet)) + "\n" for triplet in triplets)
+
+
+def things(root: Path) -> None:
+    """The project's text files: six objects, four judgements a split, one triplet that three people judged."""
+    _photographs(root)
+    (root / "variables").mkdir(exist_ok=True)
+    (root / "variables" / "unique_id.txt").write_text("".join(f"{name}\n" for name in _OBJECTS))
+    folder = root / "data" / "triplet_dataset"
+    folder.mkdir(parents=True)
+    (folder / "trainset.txt").write_text(_lines(_TRIPLETS[:2]))
+    (folder / "validationset.txt").write_text(_lines(_TRIPLETS))
+    (folder / "testset1.txt").write_text(_lines([(3, 4, 5), (4, 3, 5), (3, 5, 4)]))
+    (folder / "testset2_repeat.txt").write_text(_lines([(3, 4, 5)] * 9))
+
+
+def things_table(root: Path) -> None:
+    """The project's table of all judgements, in which one person answers one triplet twice."""
+    _photographs(root)
+    (root / "unique_id.txt").write_text("".join(f"{name}\n" for name in _OBJECTS))
+    lines = ["image1\timage2\timage3\tchoice\tRT\tsubject_id"]
+    lines += ["1\t2\t3\t3\t812.5\t7", "4\t1\t5\t1\t900\t7", "1\t3\t2\t2\t700\t7", "2\t1\t3\t1\t\t8"]
+    (root / "triplets_large_final_correctednc_correctedorder.csv").write_text("\n".join(lines) + "\n")
+
+
+def things_prepared(root: Path) -> None:
+    """The files of the alignment papers."""
+    for number, name in enumerate(_OBJECTS):
+        write_image(root / "images" / f"{name}.jpg", colour=number)
+    (root / "concepts").mkdir()
+    lines = ["Word\tuniqueID", *(f"word\t{name}" for name in _OBJECTS)]
+    (root / "concepts" / "things_concepts.tsv").write_text("\n".join(lines) + "\n")
+    (root / "triplets").mkdir()
+    np.save(root / "triplets" / "train_90.npy", np.array(_TRIPLETS[:3]))
+    np.save(root / "triplets" / "test_10.npy", np.array(_TRIPLETS[3:], dtype=np.int32))

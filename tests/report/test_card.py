@@ -109,10 +109,33 @@ def test_the_card_of_a_folder_links_to_no_repository_and_is_not_pushed(write, tm
         push_cards(results, folder)
 
 
-def test_the_card_of_a_run_of_this_package_says_how_to_load_an_epoch(report):
-    text = (report / "card-me--real.md").read_text()
-    assert "A CLIP model, trained with every epoch kept as a revision and measured along the way" in text
-    assert 'CLIPModel.from_pretrained("me/real", revision="epoch-005")' in text
+_DUAL, _VISION = "zero-shot-image-classification", "image-feature-extraction"
+
+
+@pytest.mark.parametrize(
+    ("classes", "named", "loaded", "task"),
+    [
+        (("CLIPModel", "CLIPProcessor"), "A CLIP model", ("CLIPModel", "CLIPProcessor"), _DUAL),
+        (("ViTModel", "AutoImageProcessor"), "A `ViTModel`", ("ViTModel", "AutoImageProcessor"), _VISION),
+        (("SiglipModel", "SiglipProcessor"), "A `SiglipModel`", ("SiglipModel", "SiglipProcessor"), _DUAL),
+        (("", ""), "A model", ("AutoModel", "AutoImageProcessor"), None),
+        (("a\nimport os", "b();"), "A model", ("AutoModel", "AutoImageProcessor"), None),
+    ],
+)
+def test_the_card_of_a_trained_run_names_its_classes_and_its_task(
+    write, tmp_path, classes, named, loaded, task
+):
+    model, processor = classes
+    rows = [row("noise/x", "accuracy", 0.5, step=5, model_class=model, processor_class=processor)]
+    _, folder = _report(rows, write, tmp_path / "report")
+    card = ModelCard.load(folder / "card-me--fixture.md")
+    assert f"{named}, trained with every epoch kept as a revision and measured along the way" in card.text
+    assert f"from transformers import {', '.join(sorted(loaded))}\n" in card.text
+    for name in loaded:
+        assert f' = {name}.from_pretrained("me/fixture", revision="epoch-000")' in card.text
+    assert "import os" not in card.text
+    assert card.data.pipeline_tag == task
+    assert ("clip" in card.data.tags) == (model == "CLIPModel")
 
 
 def test_a_result_names_its_level_and_its_probe(write, tmp_path):

@@ -185,6 +185,25 @@ def test_a_part_of_a_table_that_pandas_wrote_is_continued(output):
     assert CellStore(output).keys() == {cell("epoch-002").key}
 
 
+def test_cells_and_tables_from_before_the_classes_were_recorded_are_continued(output):
+    store = CellStore(output)
+    put(store, cell("epoch-001"))
+    store.rebuild()
+    later = ["model_class", "processor_class"]
+    for file in (output, *cells_folder(output).iterdir()):
+        pq.write_table(pq.read_table(file).drop(later), file)
+    store = CellStore(output)
+    put(store, cell("epoch-002", model_class="CLIPModel"))
+    store.rebuild()
+    table = pd.read_parquet(output)
+    assert dict(zip(table["revision"], table["model_class"], strict=True)) == {
+        "epoch-001": "",
+        "epoch-002": "CLIPModel",
+    }
+    shutil.rmtree(cells_folder(output))
+    assert CellStore(output).keys() == {cell(name).key for name in ("epoch-001", "epoch-002")}
+
+
 @pytest.mark.parametrize(
     ("change", "says"),
     [

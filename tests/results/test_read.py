@@ -10,7 +10,7 @@ import pytest
 from result_rows import VOCABULARY, pick, row, write_rows
 
 from hf_clipdyn.errors import ConfigError, EvaluationError
-from hf_clipdyn.results.read import read_results
+from hf_clipdyn.results.read import load_results, read_results
 from hf_clipdyn.results.row import SCHEMA
 from hf_clipdyn.results.terms import VOCABULARY_KEY, KindTerms, Term, Vocabulary
 
@@ -79,6 +79,18 @@ def test_a_missing_file_is_a_wrong_call(tmp_path):
 def test_a_folder_is_a_wrong_call(tmp_path):
     with pytest.raises(ConfigError, match="is a folder"):
         read_results([tmp_path])
+
+
+def test_a_folder_with_a_table_is_that_table(write, tmp_path):
+    path = write([row("noise/x", "accuracy", 0.5)])
+    (tmp_path / "run").mkdir()
+    path.rename(tmp_path / "run" / "results.parquet")
+    assert len(load_results(tmp_path / "run")) == 1
+    (tmp_path / "model").mkdir()
+    with pytest.raises(
+        ConfigError, match=r"model is a folder without results\.parquet: .*clipdyn evaluate .*model"
+    ):
+        load_results([tmp_path / "run", tmp_path / "model"])
 
 
 def test_no_path_at_all_is_a_wrong_call():

@@ -16,7 +16,7 @@ from stores import publish_one
 from hf_clipdyn.cli import main
 from hf_clipdyn.errors import ConfigError, ModelError
 from hf_clipdyn.models.encoder import Encoder
-from hf_clipdyn.models.open_clip import read_state_dict
+from hf_clipdyn.models.open_clip import Converter, clip_config_of, from_open_clip, read_state_dict
 from hf_clipdyn.revisions import list_revisions
 from hf_clipdyn.revisions.importing import local_checkpoints
 from hf_clipdyn.revisions.opening import open_series
@@ -323,15 +323,60 @@ def test_checkpoints_are_listed_and_read_without_an_import(tmp_path: Path) -> No
     assert (latest.name, latest.epoch) == ("main", None)
 
 
-def test_converted_checkpoints_do_not_fill_the_disk_and_the_last_one_stays(tmp_path: Path) -> None:
-    for epoch in range(1, 6):
-        torch.save(_checkpoint(epoch), tmp_path / f"epoch_{epoch}.pt")
+@pytest.mark.parametrize("suffix", [".pt", ".safetensors"])
+def test_checkpoints_are_converted_in_memory(tmp_path: Path, suffix: str) -> None:
+    from safetensors.torch import save_file
+
+    files = [tmp_path / f"epoch_{epoch}{suffix}" for epoch in (1, 2)]
+    for epoch, file in enumerate(files, start=1):
+        if suffix == ".pt":
+            torch.save(_checkpoint(epoch), file)
+        else:
+            save_file(_checkpoint(epoch)["state_dict"], file)
     series = open_series(f"open_clip:{NAME}@{tmp_path}")
-    *revisions, last = series.revisions()
-    kept = series.fetch(last)
-    folders = [series.fetch(one) for one in revisions]
-    assert [folder.is_dir() for folder in [*folders, kept]] == [False, False, True, True, True]
-    assert series.fetch(revisions[0]).is_dir()
+    folders = [series.fetch(one) for one in series.revisions()]
+    for folder, file in zip(folders, files, strict=True):
+        weights = [one for one in folder.iterdir() if "open_clip" in one.name]
+        assert [one.readlink() for one in weights] == [file]
+        assert not any(one.name.startswith(("model", "pytorch_model")) for one in folder.iterdir())
+    encoder = Encoder.from_folder(folders[0], device="cpu")
+    assert encoder.load(folders[1]), "the weights must go into the live model"
+    expected = from_open_clip(read_state_dict(files[1]), clip_config_of(CONFIG)).state_dict()
+    found = encoder.model.state_dict()
+    assert found.keys() == expected.keys()
+    assert all(torch.equal(found[name], expected[name]) for name in found)
+
+
+def test_a_checkpoint_that_is_split_over_devices_gives_the_same_numbers(tmp_path: Path) -> None:
+    torch.save(_checkpoint(1), tmp_path / "epoch_1.pt")
+    series = open_series(f"open_clip:{NAME}@{tmp_path}")
+    (folder,) = map(series.fetch, series.revisions())
+    whole, spread = (Encoder.from_folder(folder, device=device) for device in ("cpu", "auto"))
+    np.testing.assert_array_equal(spread.embed_texts(["a cat"]), whole.embed_texts(["a cat"]))
+    assert spread.load(folder) is False
+
+
+def test_a_plain_folder_is_exported_and_other_names_are_one_sentence(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    torch.save(_checkpoint(1), tmp_path / "epoch_1.pt")
+    (folder,) = local_checkpoints([tmp_path / "epoch_1.pt"]).checkpoints
+    with folder.file as path:
+        Converter(NAME)(path, tmp_path / "mine")
+    assert _run("export-open-clip", tmp_path / "mine", tmp_path / "out.pt") == 0
+    before, after = read_state_dict(tmp_path / "epoch_1.pt"), read_state_dict(tmp_path / "out.pt")
+    assert all(torch.equal(before[name], after[name]) for name in before)
+    capsys.readouterr()
+    for arguments, said in (
+        ((tmp_path / "mine", tmp_path / "mine"), "is a folder: name the file to write"),
+        (
+            (tmp_path / "mine", tmp_path / "a.pt", "--revision", "epoch-007"),
+            "There is no revision 'epoch-007'",
+        ),
+        ((tmp_path / "none", tmp_path / "a.pt"), "neither a folder here nor a name that the Hub accepts"),
+    ):
+        assert _run("export-open-clip", *arguments) == 2
+        assert said in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -361,5 +406,5 @@ def test_a_hostile_checkpoint_is_one_sentence_when_it_is_read(tmp_path: Path) ->
 
     (tmp_path / "epoch_1.pt").write_bytes(pickle.dumps(print))
     series = open_series(f"open_clip:{NAME}@{tmp_path}")
-    with pytest.raises(ModelError, match="cannot be read as a checkpoint"):
-        series.fetch(series.revisions()[0])
+    with pytest.raises(ModelError, match=r"epoch_1\.pt cannot be read as a checkpoint"):
+        Encoder.from_folder(series.fetch(series.revisions()[0]))

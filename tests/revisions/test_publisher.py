@@ -241,6 +241,12 @@ def test_steps_inside_an_epoch_stand_in_training_order(tmp_path: Path, trained, 
     assert verify("me/run", store=tmp_path / "hub", deep=True).findings == ()
 
 
+def test_a_disabled_publisher_writes_nothing(tmp_path: Path, publish) -> None:
+    summary = publish(range(2), output_dir=tmp_path / "run", disable=True)
+    assert (summary.published, summary.missing) == ([], [])
+    assert not (tmp_path / "run").exists()
+
+
 def test_there_must_be_a_place_to_publish_to(tmp_path: Path, publish) -> None:
     with pytest.raises(ConfigError, match="no target to publish to"):
         publish(range(1), store=None)

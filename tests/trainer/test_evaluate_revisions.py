@@ -79,6 +79,22 @@ def test_a_trainer_measures_each_epoch_and_trains_as_without(
     assert [logs[name] for logs in measured.state.log_history if name in logs] == found
 
 
+def test_a_run_that_is_resumed_where_an_epoch_ends_logs_its_numbers_once(
+    tmp_path: Path, photographs: dict[str, Path]
+) -> None:
+    for epochs in (1, 2):
+        run = trainer(
+            tmp_path,
+            make_model("clip"),
+            measuring(photographs["photographs"]),
+            num_train_epochs=epochs,
+            save_strategy="epoch",
+        )
+        run.train(resume_from_checkpoint=epochs == 2)
+    name = f"{BENCHMARK}/alignment_ssim/cosine/projection"
+    assert [logs["step"] for logs in run.state.log_history if name in logs] == [0, 5, 10]
+
+
 def test_a_model_object_gives_the_numbers_of_its_published_revision(
     tmp_path: Path, processor: CLIPProcessor, photographs: dict[str, Path]
 ) -> None:
@@ -93,6 +109,26 @@ def test_a_model_object_gives_the_numbers_of_its_published_revision(
     pd.testing.assert_series_equal(values(live), values(published))
     assert model.training
     assert set(live["parameters"]) == {sum(one.numel() for one in model.parameters())}
+    assert set(live["model_class"]) == {"CLIPModel"}
+    assert set(published["processor_class"]) == {"CLIPProcessor"}
+
+
+def test_the_name_of_a_model_object_is_only_a_name(
+    tmp_path: Path,
+    processor: CLIPProcessor,
+    photographs: dict[str, Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (tmp_path / "mine").mkdir()  # no model: opening it is an error
+    monkeypatch.chdir(tmp_path)
+    table = evaluate_model(
+        make_model("clip"), processor, BENCHMARK, repo_id="mine", data_dirs=photographs, **SMALL
+    )
+    assert set(table["repo_id"]) == {"mine"}
+    with pytest.raises(
+        ConfigError, match="The name of the model is 'my model', which the Hub does not accept"
+    ):
+        evaluate_model(make_model("clip"), processor, BENCHMARK, repo_id="my model")
 
 
 def test_what_needs_published_revisions_is_refused(processor: CLIPProcessor) -> None:
@@ -141,7 +177,7 @@ def test_the_public_names_are_listed_and_found() -> None:
         "write_report",
         "plot",
     }
-    names |= {"PublishRevisions", "EvaluateRevisions", "Publisher"}
+    names |= {"PublishRevisions", "EvaluateRevisions", "Publisher", "snapshot"}
     assert names <= set(dir(hf_clipdyn)) == set(hf_clipdyn.__all__)
     assert all(getattr(hf_clipdyn, name) for name in hf_clipdyn.__all__)
 
@@ -151,7 +187,7 @@ def test_the_public_names_are_listed_and_found() -> None:
 def test_two_processes_measure_what_they_publish(
     tmp_path: Path, launch: Callable[..., str], photographs: dict[str, Path], sharded: bool
 ) -> None:
-    sharding = ["fsdp='full_shard'", "fsdp_config={'version': 2}"] if sharded else []
+    sharding = ["--sharded"] if sharded else []
     folder = ["--photographs", str(photographs["photographs"])]
     launch(2, SCRIPT, *folder, str(tmp_path), "clip", "per_device_train_batch_size=4", *sharding)
 

@@ -126,7 +126,11 @@ def test_another_run_is_not_mixed_into_the_folder(tmp_path: Path) -> None:
 
     with pytest.raises(PublishError, match="choose another output_dir"):
         trainer(tmp_path, make_model("clip"), PublishRevisions(REPO), learning_rate=0.02).train()
-    trainer(tmp_path, make_model("clip"), PublishRevisions(REPO)).train()  # the same, longer
+    with pytest.raises(
+        PublishError, match="has epoch-001 with other weights"
+    ):  # more epochs, another schedule
+        trainer(tmp_path, make_model("clip"), PublishRevisions(REPO)).train()
+    trainer(tmp_path, make_model("clip"), PublishRevisions(REPO)).train(resume_from_checkpoint=True)
     assert list(hashes(tmp_path)) == ["epoch-000", "epoch-001", "epoch-002"]
 
 
@@ -146,10 +150,8 @@ def test_what_transformers_cannot_save_is_refused(tmp_path: Path) -> None:
 def test_two_processes_publish_what_they_trained_together(
     tmp_path: Path, launch: Callable[..., str], sharded: bool
 ) -> None:
-    arguments = ["per_device_train_batch_size=4"]
-    if sharded:
-        arguments += ["fsdp='full_shard'", "fsdp_config={'version': 2}"]
-    launch(2, SCRIPT, str(tmp_path), "clip", *arguments)
+    sharding = ["--sharded"] if sharded else []
+    launch(2, SCRIPT, str(tmp_path), "clip", "per_device_train_batch_size=4", *sharding)
     alone = tmp_path / "alone"
     model = make_model("clip")
     trainer(alone, model, PublishRevisions(REPO)).train()

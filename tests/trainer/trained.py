@@ -1,16 +1,22 @@
 """Trains a small model with a real Trainer that publishes its states; run as a script, it can kill itself.
 
-python trained.py FOLDER MODEL [--resume] [--kill EVENT STEP] [--photographs FOLDER] [TrainingArguments as name=value …]
+python trained.py FOLDER MODEL [--sharded] [--resume] [--kill EVENT STEP] [--photographs FOLDER] [name=value …]
+
+The last ones are TrainingArguments.
 """
 
 import argparse
 import os
 import signal
+import sys
 from ast import literal_eval
 from pathlib import Path
 from typing import Any
 
 import torch
+import transformers
+from accelerate import Accelerator
+from torch.distributed.tensor import DTensor
 from transformers import (
     BertConfig,
     CLIPConfig,
@@ -32,6 +38,7 @@ from transformers import (
 from hf_clipdyn.models.sizes import ModelSize, Tower, clip_image_processor
 from hf_clipdyn.models.tokenizers import train_tokenizer
 from hf_clipdyn.trainer import EvaluateRevisions, PublishRevisions
+from hf_clipdyn.training.device import end_training
 
 REPO = "me/run"
 ROWS, WORDS, SIDE = 40, 8, 16
@@ -48,11 +55,15 @@ _VISION = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "
 _VISION |= {"image_size": SIDE, "patch_size": 8}
 
 
-def make_model(name: str) -> PreTrainedModel:
-    """A small model, from a fixed seed."""
+def make_model(name: str, *, vector: bool = False) -> PreTrainedModel:
+    """A small model, from a fixed seed; with ``vector`` CLIP's temperature is no scalar, which FSDP cannot shard."""
     torch.manual_seed(0)
     if name == "clip":
-        return CLIPModel(CLIPConfig(text_config=_TEXT, vision_config=_VISION, projection_dim=8))
+        model = CLIPModel(CLIPConfig(text_config=_TEXT, vision_config=_VISION, projection_dim=8))
+        if vector:
+            model.logit_scale = torch.nn.Parameter(model.logit_scale.detach().reshape(1))
+            model.get_input_embeddings = model.text_model.get_input_embeddings  # accelerate asks for them
+        return model
     if name == "siglip":
         return SiglipModel(SiglipConfig(text_config=_TEXT, vision_config=_VISION))
     if name == "dual":
@@ -114,8 +125,11 @@ def collate(rows: list[dict[str, torch.Tensor]]) -> dict[str, Any]:
     return batch if "labels" in batch else batch | {"return_loss": True}
 
 
-def trainer(folder: Path, model: PreTrainedModel, *callbacks: TrainerCallback, **arguments: Any) -> Trainer:
+def trainer(
+    folder: Path, model: PreTrainedModel, *callbacks: TrainerCallback, rows: Any = None, **arguments: Any
+) -> Trainer:
     """A Trainer of 40 rows: 5 steps an epoch, 2 epochs."""
+    data = Rows(language=isinstance(model, GPT2LMHeadModel))
     defaults = {
         "num_train_epochs": 2,
         "per_device_train_batch_size": 8,
@@ -131,10 +145,22 @@ def trainer(folder: Path, model: PreTrainedModel, *callbacks: TrainerCallback, *
     return Trainer(
         model,
         TrainingArguments(str(folder), **(defaults | arguments)),
-        train_dataset=Rows(language=isinstance(model, GPT2LMHeadModel)),
+        train_dataset=data if rows is None else rows,
+        eval_dataset=data,
         data_collator=collate,
         callbacks=list(callbacks),
     )
+
+
+def shard() -> None:
+    """Let a Trainer shard its model on CPUs, where accelerate alone passes over FSDP without a word."""
+    sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "training"))
+    from sharding import sharded_accelerator
+
+    def make_accelerator(**_: Any) -> Accelerator:
+        return sharded_accelerator(transformer_cls_names_to_wrap=["CLIPEncoderLayer"])
+
+    transformers.trainer.Accelerator = make_accelerator
 
 
 def main() -> None:
@@ -145,6 +171,7 @@ def main() -> None:
     parser.add_argument("--kill", nargs=2)
     parser.add_argument("--publish", default="epoch")
     parser.add_argument("--photographs", type=Path)
+    parser.add_argument("--sharded", action="store_true")
     parser.add_argument("arguments", nargs="*")
     args = parser.parse_args()
     arguments = {
@@ -155,9 +182,15 @@ def main() -> None:
         callbacks.append(measuring(args.photographs))
     if args.kill:
         callbacks.append(KillAt(args.kill[0], int(args.kill[1])))
-    trainer(args.folder, make_model(args.model), *callbacks, **arguments).train(
-        resume_from_checkpoint=args.resume or None
-    )
+    if args.sharded:
+        shard()
+    run = trainer(args.folder, make_model(args.model, vector=args.sharded), *callbacks, **arguments)
+    run.train(resume_from_checkpoint=args.resume or None)
+    if args.sharded:
+        assert any(isinstance(one, DTensor) for one in run.model.parameters())
+    accelerator = run.accelerator
+    del run
+    end_training(accelerator)
 
 
 if __name__ == "__main__":

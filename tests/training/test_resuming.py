@@ -63,7 +63,7 @@ def data(request: pytest.FixtureRequest) -> dict[str, object]:
     return request.getfixturevalue("streamed") if request.param == "streamed" else {}
 
 
-@pytest.mark.parametrize("step", [3, 5])
+@pytest.mark.parametrize("step", [3, pytest.param(5, marks=pytest.mark.slow)])
 def test_a_run_that_was_told_to_stop_continues_to_the_same_bits(
     flags: Flags, data: dict[str, object], tmp_path: Path, step: int
 ) -> None:

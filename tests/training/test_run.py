@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import forked
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -74,15 +75,14 @@ def test_a_killed_run_continues_with_the_weights_and_losses_of_an_uninterrupted_
     """Killed inside epoch 3 and resumed there: the order of batches after a late resume went wrong elsewhere."""
     whole = _train(flags("whole", num_train_epochs=4))
     killed = tmp_path / "killed"
-    with subprocess.Popen(
-        _script(checkout, flags("killed", num_train_epochs=4, save_steps=2)), env=os.environ
-    ) as process:
-        deadline = time.monotonic() + 240
-        while not (killed / "log.jsonl").exists() or len(_log(killed)) < 12:
-            assert process.poll() is None
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
-        process.send_signal(signal.SIGKILL)
+    process = forked.start(_script(checkout, flags("killed", num_train_epochs=4, save_steps=2)))
+    deadline = time.monotonic() + 240
+    while not (killed / "log.jsonl").exists() or len(_log(killed)) < 12:
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    os.kill(process.pid, signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
     assert not (killed / "checkpoints" / "epoch-004").exists(), "it was killed too late to test anything"
     with pytest.raises(ConfigError, match="--resume_from_checkpoint true"):
         train(parse_training_config(flags("killed", num_train_epochs=4)))
@@ -97,22 +97,16 @@ def test_a_signal_ends_a_run_with_a_checkpoint_and_the_next_command(
     flags: Flags, checkout: Path, tmp_path: Path, sent: signal.Signals, code: int
 ) -> None:
     command = _script(checkout, flags(num_train_epochs=500))
-
-    def as_in_a_terminal() -> None:
-        """A shell starts background jobs with SIGINT ignored, and children inherit that."""
-        signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-    with subprocess.Popen(
-        command, env=os.environ, stderr=subprocess.PIPE, text=True, preexec_fn=as_in_a_terminal
-    ) as process:
+    with (tmp_path / "error").open("w+") as file:
+        process = forked.start(command, stderr=file.fileno())
         deadline = time.monotonic() + 240
         while not any(tmp_path.glob("run/checkpoints/epoch-*")):
             assert process.poll() is None
             assert time.monotonic() < deadline
             time.sleep(0.01)
-        process.send_signal(sent)
-        error = process.communicate(timeout=300)[1]
-    assert process.returncode == code
+        os.kill(process.pid, sent)
+        assert process.wait() == code
+        error = (tmp_path / "error").read_text()
     assert "clipdyn: interrupted after step" in error
     assert (
         f"Continue with `clipdyn train --config {tmp_path}/run/config.yaml --resume_from_checkpoint" in error
@@ -284,7 +278,7 @@ def test_a_run_that_asked_for_two_processes_and_got_one_stops(
         command = _script(checkout, flags(), *accelerate)
     else:
         command = _script(checkout, flags(num_processes=2))
-    done = subprocess.run(command, capture_output=True, text=True, env=os.environ, timeout=300)
+    done = forked.run(command)
     assert done.returncode == 1
     assert (
         f"{'Several' if asked == 'launcher' else '2'} processes were asked for and 1 started" in done.stderr

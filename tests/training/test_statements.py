@@ -72,6 +72,7 @@ def test_a_run_says_what_it_is_about_to_do_and_names_the_next_command(
         "revisions_waiting",
     ]
     assert line["gradient_norm"] > 0
+    assert line["images_per_second"] > 0
     assert 0 <= line["waiting_for_data"] < 1
     assert 0.05 < line["memory_gib"] < 100
 

@@ -36,6 +36,7 @@ __all__ = ["Quality", "QualitySettings"]
 
 _COLUMNS = ["reference_id", "distortion", "score", "higher_is_better"]
 _JOINS = ("metric", "condition")
+_LEVEL = "level"
 _ZERO: dict[str, Any] = {"neutral": 0.0, "neutral_title": "none", "perception": "low"}
 
 
@@ -57,7 +58,8 @@ class Quality(Kind[QualitySettings]):
     conditions need not be declared. The projection and the baselines have SRCC, KRCC and PLCC, raw and after a
     logistic fit of four parameters, pooled and by distortion; hidden states have the pooled alignment (SRCC,
     larger is closer to humans) only. PSNR and SSIM are the baselines, twice: ``pixels`` compares the pixels that
-    the model sees, ``full_resolution`` those of the files. With ``tiles`` every distance is the mean over the tiles.
+    the model sees, ``full_resolution`` those of the files. Where the data set numbers the levels of its distortions,
+    that number is a third baseline, for the alignment alone. With ``tiles`` every distance is the mean over the tiles.
 
     Trials: item, reference_id, distortion, score, higher_is_better, probe (projection, hidden, or a baseline),
     layer, distance, value, dropped_dimensions.
@@ -105,6 +107,7 @@ class Quality(Kind[QualitySettings]):
         references=(
             Reference(role="baseline", name="pixels", title="pixels", joins=_JOINS),
             Reference(role="baseline", name="full_resolution", title="full resolution", joins=_JOINS),
+            Reference(role="baseline", name=_LEVEL, title="level of the distortion", joins=_JOINS),
         ),
     )
     trial_columns: ClassVar = {
@@ -126,6 +129,7 @@ class Quality(Kind[QualitySettings]):
         self.preprocess = settings.preprocess
         self._show_progress = common.show_progress
         judged = source.dataset.select_columns(_COLUMNS).to_pandas()
+        levels = source.dataset.select_columns(["level"]).to_pandas()["level"].to_numpy(np.float64)
         # Many rows share a reference: the first of them gives its image.
         reference_of = pd.factorize(judged["reference_id"])[0]
         first = np.unique(reference_of, return_index=True)[1]
@@ -143,6 +147,7 @@ class Quality(Kind[QualitySettings]):
                 "one size."
             )
         self._judged = judged.iloc[rows].assign(item=rows)
+        self._levels = None if np.isnan(levels).any() else levels[rows]
         views = references.of_rows(reference_of[rows]), distorted.of_rows(rows)
         self._items = np.repeat(np.arange(len(rows)), distorted.counts[rows])
         self._references = Stimuli(references.array, views[0])
@@ -193,6 +198,14 @@ class Quality(Kind[QualitySettings]):
             for name, values in self._baselines.items()
             for at, distance in enumerate(QUALITY_BASELINES)
         ]
+        if self._levels is not None:
+            values = {
+                "pair": np.arange(len(self._levels)),
+                "probe": _LEVEL,
+                "distance": "",
+                "value": self._levels,
+            }
+            baselines.append(pd.DataFrame(values))
         return pair_trials(self._judged, [distances, *baselines], self.trial_columns)
 
     @staticmethod
@@ -201,16 +214,16 @@ class Quality(Kind[QualitySettings]):
         found: list[Number] = []
         every = [key for key, term in Quality.terms.terms.items() if term is not DROPPED_DIMENSIONS]
         for columns, rows in by_place(trials):
-            hidden = columns["probe"] == "hidden"
-            keys = ["alignment"] if hidden else every
-            for condition, part in (("", rows), *(() if hidden else rows.groupby("distortion"))):
+            one_number = columns["probe"] == "hidden" or columns.get("reference") == _LEVEL
+            keys = ["alignment"] if one_number else every
+            for condition, part in (("", rows), *(() if one_number else rows.groupby("distortion"))):
                 result = iqa_correlation(
                     part["value"],
                     part["score"],
                     groups=part["reference_id"].to_list(),
                     higher_is_better=bool(part["higher_is_better"].iloc[0]),
-                    logistic=None if hidden else 4,
-                    kendall=not hidden,
+                    logistic=None if one_number else 4,
+                    kendall=not one_number,
                     **common.resampling,
                 )
                 counted = columns | {"condition": condition, "n_clusters": result["n_groups"]}

@@ -1,0 +1,229 @@
+"""Odd one out of three: does the model's similarity leave out the image that people leave out?"""
+
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from hf_clipdyn.benchmarks.base import (
+    Common,
+    Influence,
+    Kind,
+    KindSettings,
+    decode,
+    digest,
+    number,
+    similarity,
+)
+from hf_clipdyn.benchmarks.kept_tables import KeptTable
+from hf_clipdyn.benchmarks.readout import Readout, Stimuli
+from hf_clipdyn.benchmarks.sources import Source
+from hf_clipdyn.metrics.odd_one_out import leave_one_out_ceiling, odd_one_out, odd_one_out_scores
+from hf_clipdyn.results.row import Number
+from hf_clipdyn.results.terms import KindTerms, Overview, Reference, Term
+
+__all__ = ["OddOneOut"]
+
+_OBJECTS = ["object_0", "object_1", "object_2"]
+_REFERENCE, _OTHER = "reference_photographs", "other_photographs"
+_PIXELS_AT_ONCE = 2**14
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+
+class OddOneOut(Kind[KindSettings]):
+    """The share of triplets in which the image outside the model's most similar pair is the one that people chose.
+
+    Similarity is the cosine of the projections, or their dot product. The baseline ``pixels`` is minus the Euclidean
+    distance between the pixels that the model sees. The ceiling is how often one person chooses what most of the
+    others chose, in triplets that were judged several times.
+
+    Trials: item (a judgement), object_0, object_1, object_2 (rows of the data set; people chose object_2 as the odd
+    one), subset (whether all three are the reference photographs), asked (False: repeated for the ceiling, never
+    shown to a model), probe (projection, pixels, or people), similarity, choice (position of the model's odd one;
+    null for a tie), score.
+    """
+
+    name = "odd_one_out"
+    schemas = ("odd_one_out",)
+    terms = KindTerms(
+        title="Odd one out",
+        rank=75,
+        terms={
+            "accuracy": Term(
+                title="agreement with people",
+                meaning="How often the image outside the model's most similar pair is the one that a person chose. The "
+                "interval is over objects.",
+                limits=(0.0, 1.0),
+                better="high",
+                perception="high",
+                overview=Overview(rank=85),
+            ),
+            "same_objects": Term(
+                title="agreement with people on these objects",
+                meaning="The same value; the interval is over triplets of these objects.",
+                limits=(0.0, 1.0),
+                better="high",
+                mirrors="accuracy",
+            ),
+            "most_frequent": Term(
+                title="share of the most frequent answer",
+                meaning="The in-sample ceiling of the literature. It is too high, since it contains the answer that it "
+                "predicts.",
+                limits=(0.0, 1.0),
+            ),
+        },
+        variants={"cosine": "cosine", "dot_product": "dot product", "euclidean": "Euclidean"},
+        probes={"projection": "projection"},
+        references=(
+            Reference(role="chance", title="chance", joins=("metric",)),
+            Reference(role="ceiling", title="people (leave one out)", joins=("metric",)),
+            Reference(role="baseline", name="pixels", title="pixels", joins=("metric", "subset")),
+        ),
+    )
+    trial_columns: ClassVar = {
+        "item": "int64",
+        **dict.fromkeys(_OBJECTS, "int64"),
+        "subset": "str",
+        "asked": "bool",
+        "probe": "str",
+        "similarity": "str",
+        "choice": "Int64",
+        "score": "float64",
+    }
+    needs_text = False
+    clusters = tuple(_OBJECTS)
+    clusters_alike = True
+
+    def __init__(self, source: Source, image_processor: Any, settings: KindSettings, common: Common) -> None:
+        pixels = decode(source.dataset, image_processor, common)
+        self._rows = np.flatnonzero(~pixels.broken)
+        self._images = Stimuli(pixels.array, self._rows)
+        self._judged = _judgements(source, self._rows)
+        asked = self._judged["asked"].to_numpy(bool)
+        # Positions among the images that are shown.
+        places = np.searchsorted(self._rows, self._judged[_OBJECTS].to_numpy(np.int64))
+        self._asked, self._triplets = self._judged[asked], places[asked]
+        self._pixels = self._of_pixels(pixels.array, pixels.fingerprint, common)
+        self.left_out = int(pixels.broken.sum())
+        self.facts = source.incomplete(len(self._rows))
+        self.fingerprint = digest(self.name, pixels.fingerprint, self._judged.to_dict("list"))
+
+    def _of_pixels(self, array: NDArray[np.uint8], fingerprint: str, common: Common) -> pd.DataFrame:
+        items = self._asked["item"].tolist()
+        dtypes = {name: self.trial_columns[name] for name in ("item", "choice", "score")}
+        kept = KeptTable(
+            "odd one out of pixels", [fingerprint, self._triplets.tolist()], dtypes, items, common
+        )
+        table = kept.read()
+        if table is None:
+            table = self._answers(-_distances(array, self._rows))
+            kept.write(table)
+        return table
+
+    def _answers(self, similarities: Floats) -> pd.DataFrame:
+        """Choice and score in each triplet that is asked, from the (images, images) similarities."""
+        first, second, odd = self._triplets.T
+        pairs = [similarities[one] for one in ((second, odd), (first, odd), (first, second))]
+        scores, chosen = odd_one_out_scores(np.stack(pairs, axis=1), np.full(len(odd), 2))
+        choice = pd.array(chosen, dtype="Int64")
+        choice[chosen < 0] = pd.NA
+        return pd.DataFrame({"item": self._asked["item"].to_numpy(), "choice": choice, "score": scores})
+
+    def observe(self, readout: Readout) -> pd.DataFrame:
+        """Choose the odd one of each triplet, by both similarities."""
+        images = readout.images(self._images).astype(np.float64)
+        people = self._judged[~self._judged["asked"]]
+        blocks = [people.assign(probe="people", similarity="", score=np.nan)]
+        products = np.round(images @ images.T, 12)
+        for probe, name, answers in (
+            ("projection", "cosine", self._answers(similarity(images, images))),
+            ("projection", "dot_product", self._answers(products)),
+            ("pixels", "euclidean", self._pixels),
+        ):
+            shown = self._asked.merge(answers, on="item", validate="one_to_one")
+            blocks.append(shown.assign(probe=probe, similarity=name))
+        columns = list(self.trial_columns)
+        typed = [block.reindex(columns=columns).astype(self.trial_columns) for block in blocks]
+        return pd.concat(typed, ignore_index=True)
+
+    @staticmethod
+    def score(trials: pd.DataFrame, common: Common) -> list[Number]:
+        """Agreement of every similarity, pooled and by the photographs shown; chance and the ceiling."""
+        found = [
+            Number(metric="accuracy", role="chance", probe="", value=1 / 3, n=int(trials["asked"].sum())),
+            *_ceiling(trials, common),
+        ]
+        for columns, rows in _parts(trials):
+            result = odd_one_out(rows["score"], rows[_OBJECTS].to_numpy(np.int64), **common.resampling)
+            counted = columns | {"n_clusters": result["n_objects"]}
+            found.append(number(result, "accuracy", **counted))
+            if "role" not in columns:
+                found.append(number(result, "same_objects", **(columns | {"n_clusters": len(rows)})))
+        return found
+
+    @staticmethod
+    def influences(trials: pd.DataFrame) -> Iterator[Influence]:
+        """Agreement is a mean over judgements."""
+        for columns, rows in _parts(trials):
+            scores = rows["score"].to_numpy(np.float64)
+            values = pd.Series((scores - scores.mean()) / len(scores), index=rows["item"])
+            yield Influence(metric="accuracy", values=values, **columns)
+
+
+def _judgements(source: Source, rows: Ints) -> pd.DataFrame:
+    """One row per judgement: its objects, whether a model is asked, and which photographs it shows."""
+    facts = source.dataset.select_columns(["image_id", "is_reference", "odd_in"]).to_pandas()
+    row_of = {name: row for row, name in enumerate(facts["image_id"]) if row in set(rows.tolist())}
+    listed = facts.iloc[rows].explode("odd_in").dropna(subset="odd_in")
+    partners = pd.DataFrame(listed["odd_in"].tolist(), index=listed.index)
+    table = pd.DataFrame(
+        {
+            "object_0": partners["other_0"].map(row_of),
+            "object_1": partners["other_1"].map(row_of),
+            "object_2": listed.index,
+            "asked": ~partners["only_repeated"].astype(bool),
+        }
+    )
+    table = table.dropna().astype(dict.fromkeys(_OBJECTS, "int64")).reset_index(drop=True)
+    is_reference = facts["is_reference"].to_numpy(bool)[table[_OBJECTS].to_numpy()].all(axis=1)
+    return table.assign(item=np.arange(len(table)), subset=np.where(is_reference, _REFERENCE, _OTHER))
+
+
+def _distances(array: NDArray[np.uint8], rows: Ints) -> Floats:
+    """Euclidean distances (n, n) between images, over blocks of their pixels: all of them would not fit in memory."""
+    flat = array.reshape(len(array), -1)
+    products = np.zeros((len(rows), len(rows)))
+    for start in range(0, flat.shape[1], _PIXELS_AT_ONCE):
+        block = flat[:, start : start + _PIXELS_AT_ONCE][rows].astype(np.float64)
+        products += block @ block.T  # whole numbers below 2**53: exact
+    squares = np.diag(products)
+    return np.sqrt(np.maximum(squares[:, None] + squares - 2 * products, 0))
+
+
+def _ceiling(trials: pd.DataFrame, common: Common) -> list[Number]:
+    judged = trials.drop_duplicates("item")
+    objects = judged[_OBJECTS].to_numpy(np.int64)
+    result = leave_one_out_ceiling(objects, np.full(len(judged), 2), **common.resampling)
+    if not result["n"]:
+        return []
+    columns: dict[str, Any] = {"probe": "", "n_clusters": result["n_triplets"]}
+    return [
+        number(result, "ceiling", metric="accuracy", role="ceiling", **columns),
+        number(result, "most_frequent", role="diagnostic", **columns),
+    ]
+
+
+def _parts(trials: pd.DataFrame) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:
+    """Columns of a number and its trials: every similarity, pooled and by photographs if both kinds are shown."""
+    asked = trials[trials["asked"]]
+    for (probe, name), rows in asked.groupby(["probe", "similarity"], sort=False):
+        columns: dict[str, Any] = {"variant": str(name)}
+        if probe == "pixels":
+            columns |= {"probe": "", "role": "baseline", "reference": "pixels"}
+        yield columns, rows
+        if rows["subset"].nunique() > 1:
+            for subset, part in rows.groupby("subset"):
+                yield columns | {"subset": str(subset)}, part

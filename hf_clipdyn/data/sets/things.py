@@ -1,0 +1,152 @@
+"""THINGS odd-one-out (Hebart et al. 2020, 2023): which of three objects is the odd one?"""
+
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hf_clipdyn.data.base import DataBuilder, Rows
+from hf_clipdyn.data.files import SourceFile
+from hf_clipdyn.data.metadata import DatasetMetadata
+from hf_clipdyn.data.tables import lines_of, read_csv, read_npy, read_whole_numbers
+from hf_clipdyn.errors import DatasetError
+
+_TABLE = "triplets_large_final_correctednc_correctedorder.csv"
+_OFFICIAL = {"train": "trainset.txt", "validation": "validationset.txt", "testset1": "testset1.txt"}
+_PREPARED = {"train": "train_90.npy", "validation": "test_10.npy"}
+_REPEATED = ("testset1.txt", "testset2.txt", "testset3.txt")
+_CONCEPTS = 1854
+Ints = NDArray[np.int64]
+
+
+class Things(DataBuilder):
+    """4.7 million judgements of 1,854 objects; kind ``odd_one_out``: one row for each object with its photograph.
+
+    Three layouts are read:
+
+    - the project's text files (``triplet_dataset/*.txt`` with ``unique_id.txt``): splits ``train`` and ``validation``;
+      both contain the judgements of ``testset1`` to ``testset3`` too, which were repeated to measure agreement between
+      people (``testset2_repeat`` asks the same people again and is left out); split ``testset1``, which some papers
+      score, contains only its own;
+    - its table of all judgements (``triplets_large_final_correctednc_correctedorder.csv``): split ``complete``; of one
+      person's answers to one triplet the first counts;
+    - the files of the alignment papers (``triplets/train_90.npy`` and ``test_10.npy`` with ``things_concepts.tsv``).
+
+    The photograph of an object is ``<object>_01b.jpg``, which people saw, or ``<object>.jpg``, which is the same one in
+    the authors' archive of 1,854 images and another one in THINGSplus: ``is_reference`` is true for the former name
+    alone. An object without a photograph gets no row.
+    """
+
+    metadata = DatasetMetadata(
+        kind="odd_one_out",
+        title="THINGS odd-one-out",
+        rows=dict.fromkeys(("train", "validation", "testset1", "complete"), _CONCEPTS),
+        licence="judgements CC BY 4.0; photographs for research only",
+        licence_id="other",
+        where="osf.io/f5rn6 (judgements) and osf.io/jum2f (photographs)",
+        citation="""@article{hebart2023things,
+  title = {{THINGS-data}, a multimodal collection of large-scale datasets for investigating object representations in
+           human brain and behavior},
+  author = {Hebart, Martin N. and Contier, Oliver and Teichmann, Lina and Rockter, Adam H. and Zheng, Charles Y. and
+            Kidder, Alexis and Corriveau, Anna and Vaziri-Pashkam, Maryam and Baker, Chris I.},
+  journal = {eLife},
+  volume = {12},
+  pages = {e82580},
+  year = {2023}
+}""",
+        caution="The photographs of the objects may differ from those that people saw: the table names the part of the "
+        "triplets that show the reference photographs.",
+    )
+    layout = ("unique_id.txt|things_concepts.tsv", f"triplet_dataset/|triplets/|{_TABLE}")
+
+    def splits(self) -> list[str]:
+        if self.files.named(_TABLE) and not self.files.has_folder("triplet_dataset"):
+            return ["complete"]
+        names = _OFFICIAL if self.files.has_folder("triplet_dataset") else _PREPARED
+        return [split for split, name in names.items() if self.files.named(name)]
+
+    def rows(self, split: str) -> Rows:
+        triplets = self._triplets(split)
+        repeated = self._repeated() if split in ("train", "validation") else np.empty((0, 3), np.int64)
+        every = np.concatenate([triplets, repeated])
+        only_repeated = np.repeat([False, True], [len(triplets), len(repeated)])
+        order = np.argsort(every[:, 2], kind="stable")
+        ends = np.searchsorted(every[order, 2], np.arange(len(self._objects) + 1))
+        for odd, name in enumerate(self._objects):
+            photograph = self._photograph(name)
+            if photograph is None:
+                continue
+            mine = order[ends[odd] : ends[odd + 1]]
+            yield {
+                "image": self.image(photograph),
+                "image_id": name,
+                "is_reference": photograph.stem.lower().endswith("_01b"),
+                "odd_in": [
+                    {
+                        "other_0": self._objects[one],
+                        "other_1": self._objects[other],
+                        "only_repeated": bool(flag),
+                    }
+                    for (one, other, _), flag in zip(every[mine].tolist(), only_repeated[mine], strict=True)
+                ],
+            }
+
+    @cached_property
+    def _objects(self) -> list[str]:
+        """The names, in the order in which triplets number them."""
+        if self.files.named("unique_id.txt"):
+            path = self.files.file("unique_id.txt").path
+            names = [line.strip() for line in lines_of(path)]
+        else:
+            path = self.files.file("things_concepts.tsv").path
+            names = [row["uniqueid"] for _, row in read_csv(path, ["uniqueid"], delimiter="\t")]
+        if len(set(names)) != len(names) or "" in names:
+            raise DatasetError(f"{path} names an object twice, or has an empty line: use the official file.")
+        return names
+
+    def _photograph(self, name: str) -> SourceFile | None:
+        """That of an object; the one that people saw, if the name of a file says so."""
+        return self.files.image(f"{name}_01b.jpg") or self.files.image(f"{name}.jpg")
+
+    def _triplets(self, split: str) -> Ints:
+        if split == "complete":
+            return self._judged_table()
+        if self.files.has_folder("triplet_dataset"):
+            path = self.files.file(_OFFICIAL[split]).path
+            return self._checked(read_whole_numbers(path, 3), path)
+        path = self.files.file(_PREPARED[split]).path
+        return self._checked(read_npy(path), path)
+
+    def _repeated(self) -> Ints:
+        paths = [file.path for name in _REPEATED for file in self.files.named(name)[:1]]
+        found = [self._checked(read_whole_numbers(path, 3), path) for path in paths]
+        return np.concatenate([np.empty((0, 3), np.int64), *found])
+
+    def _judged_table(self) -> Ints:
+        """The triplets of the table of all judgements, the odd one last; one answer of a person to one triplet."""
+        path = self.files.file(_TABLE).path
+        columns = ["image1", "image2", "image3", "choice", "subject_id"]
+        table = read_whole_numbers(path, columns, delimiter="\t")
+        shown, choice, people = table[:, :3] - 1, table[:, 3] - 1, table[:, 4]
+        if not np.isin(choice, (0, 1, 2)).all():
+            raise DatasetError(f"{path} has choices outside 1 to 3: use the official file.")
+        odd_last = np.argsort(np.arange(3) == choice[:, None], axis=1, kind="stable")
+        triplets = self._checked(np.take_along_axis(shown, odd_last, axis=1), path)
+        asked = np.column_stack([people, np.sort(triplets, axis=1)])
+        first = np.unique(asked, axis=0, return_index=True)[1]
+        return triplets[np.sort(first)]
+
+    def _checked(self, triplets: NDArray[np.generic], path: str) -> Ints:
+        """Triplets as (n, 3), the odd one last, after a check that they name three objects."""
+        if triplets.ndim != 2 or triplets.shape[1] != 3 or triplets.dtype.kind not in "iu":
+            raise DatasetError(f"{path} does not have three whole numbers a row: use the official file.")
+        whole = triplets.astype(np.int64)
+        if whole.size and not (whole.min() >= 0 and whole.max() < len(self._objects)):
+            raise DatasetError(
+                f"{path} numbers objects from {whole.min()} to {whole.max()}, but {len(self._objects):,} are listed: "
+                "use files of one release."
+            )
+        ordered = np.sort(whole, axis=1)
+        if (ordered[:, 1:] == ordered[:, :-1]).any():
+            raise DatasetError(f"{path} has a triplet that names an object twice: use the official file.")
+        return whole

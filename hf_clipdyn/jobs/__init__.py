@@ -1,0 +1,73 @@
+"""Commands of `clipdyn` as jobs, where a scheduler puts them: processes here, Slurm through submitit, the Hub's jobs.
+
+This room knows neither evaluation nor training. Both give it a `Work`: their commands, and a way to tell what is done.
+"""
+
+import logging
+from collections.abc import Mapping, Sequence
+from os import environ
+
+from hf_clipdyn.errors import ConfigError, UnknownNameError
+from hf_clipdyn.jobs.base import Job, Missing, Scheduler, Work, read_settings
+from hf_clipdyn.jobs.hub_jobs import HubJobs
+from hf_clipdyn.jobs.local import LocalProcesses
+from hf_clipdyn.jobs.slurm import Slurm
+
+__all__ = ["SCHEDULERS", "Job", "Missing", "Scheduler", "Work", "run_in_turn", "submit"]
+
+SCHEDULERS: Mapping[str, type[Scheduler]] = {"hf-jobs": HubJobs, "local": LocalProcesses, "slurm": Slurm}
+"""The scheduler of each name that ``--submit`` takes."""
+
+_log = logging.getLogger(__name__)
+
+
+def submit(work: Work, scheduler: str, settings: Sequence[str] = (), *, print_command: bool = False) -> str:
+    """Start the jobs in which something is missing.
+
+    Args:
+        work: what to do.
+        scheduler: a name in `SCHEDULERS`.
+        settings: of the scheduler, each NAME=VALUE; see its class.
+        print_command: start nothing, and return the commands instead, one a line.
+
+    Returns:
+        A sentence for the user: what was submitted, or that all is done.
+
+    Raises:
+        UnknownNameError: there is no such scheduler or setting.
+        ConfigError: a setting is wrong, a package is not installed, or the jobs could not see a file.
+        ClipDynError: the work cannot be planned; or something is still missing after jobs on this machine have ended.
+    """
+    if scheduler not in SCHEDULERS:
+        raise UnknownNameError("scheduler", scheduler, SCHEDULERS)
+    return _start(work, SCHEDULERS[scheduler](work, read_settings(settings)), print_command)
+
+
+def run_in_turn(work: Work) -> str:
+    """Run the jobs in which something is missing one after the other, in processes of this terminal.
+
+    Returns, Raises: see `submit`.
+    """
+    return _start(work, LocalProcesses(work, {}, in_turn=True))
+
+
+def _start(work: Work, scheduler: Scheduler, print_command: bool = False) -> str:
+    if int(environ.get("WORLD_SIZE", "1")) > 1:
+        raise ConfigError(
+            "The jobs are processes of their own: call this in one process, without a launcher."
+        )
+    missing = work.missing(scheduler)
+    _log.info(missing.message)
+    if print_command:
+        return "\n".join(scheduler.command(job) for job in missing.jobs)
+    if missing.jobs:
+        said = scheduler.start(missing.jobs)
+        if not scheduler.waits:
+            return said
+        left = work.missing(scheduler, ended=True)
+        if left.jobs or (said and work.force):
+            raise work.error(
+                f"{said or 'The jobs ended, but their results are not here.'} Repeat the command: it starts what is "
+                f"missing. {left.message}"
+            )
+    return work.finish(scheduler)

@@ -1,0 +1,177 @@
+"""Jobs on the Hub's machines (`run_uv_job`)."""
+
+import hashlib
+import shlex
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from functools import cached_property, partial
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+from hf_clipdyn.errors import ClipDynError, ConfigError, shown
+from hf_clipdyn.hub import reason, status_of
+from hf_clipdyn.jobs.base import Job, Scheduler, Work, counted
+
+if TYPE_CHECKING:
+    from huggingface_hub import HfApi, Volume
+
+__all__ = ["HubJobs"]
+
+_EXAMPLE = "--submit-setting volume=hf://buckets/me/results:/results"
+
+
+class HubJobs(Scheduler):
+    """``--submit hf-jobs``: a job of the Hub each.
+
+    What the jobs write is below a bucket that all of them mount: ``volume=hf://buckets/me/results:/results`` with
+    ``--output /results/results.parquet``. What is done is read from the names of the files in that bucket. Files that
+    the jobs read are below a mount too: several volumes are separated by commas. Jobs that are queued or running are
+    not started again. The token is a secret of the jobs.
+
+    Settings: ``volume`` (required), ``flavor``, ``timeout``, ``image``, ``python``, ``namespace``, ``attempts``, and
+    ``with``, what uv installs (default: ``hf-clipdyn``).
+    """
+
+    name = "hf-jobs"
+    _PASSED = ("flavor", "timeout", "image", "python", "namespace", "attempts")
+    known = (*_PASSED, "volume", "with")
+
+    def __init__(self, work: Work, settings: Mapping[str, str]) -> None:
+        super().__init__(work, settings)
+        self._volumes = [_volume(text) for text in settings.get("volume", "").split(",")]
+        for option, path in work.writes:
+            if (mount := self._mount(path)) is None or mount.type != "bucket":
+                raise ConfigError(
+                    f"The Hub's machines would lose {option} {path}: put it below the mount of a bucket, for example "
+                    f"{option} /results/{path.name} with {_EXAMPLE}."
+                )
+        for option, path in work.reads:
+            if self._mount(path) is None:
+                raise ConfigError(
+                    f"The Hub's machines cannot see {option} {path}: leave it out, or put it below a mounted volume, "
+                    f"given after the first one as {_EXAMPLE},hf://datasets/me/files:/files."
+                )
+
+    def _mount(self, path: Path) -> "Volume | None":
+        """The volume that holds a path of the jobs."""
+        found = [one for one in self._volumes if PurePosixPath(path).is_relative_to(one.mount_path)]
+        return max(found, key=lambda one: len(one.mount_path), default=None)
+
+    def _in_bucket(self, path: Path) -> tuple[str, str]:
+        """The bucket that holds a path of the jobs, and its name there."""
+        mount = self._mount(path)
+        assert mount is not None
+        return mount.source, str(PurePosixPath(mount.path or "", path.relative_to(mount.mount_path)))
+
+    @cached_property
+    def _api(self) -> "HfApi":
+        from huggingface_hub import HfApi
+
+        return HfApi(token=self.work.token)
+
+    def listed(self, folder: Path) -> set[str] | None:
+        """The files in the bucket."""
+        bucket, prefix = self._in_bucket(folder)
+
+        def names() -> set[str]:
+            files = self._api.list_bucket_tree(bucket, prefix, recursive=True)
+            return {str(PurePosixPath(one.path).relative_to(prefix)) for one in files if one.type == "file"}
+
+        found: set[str] = self._ask(names, absent=set())
+        return found
+
+    def place(self, path: Path) -> str:
+        """Its address in the bucket."""
+        return "hf://buckets/{}/{}".format(*self._in_bucket(path))
+
+    def start(self, jobs: Sequence[Job]) -> str:
+        """Submit each job that is not in the queue."""
+        active, noun = self._ask(self._active, absent=set()), self.work.noun
+        urls = [self._ask(partial(self._run, job)) for job in jobs if _digest(job) not in active]
+        waiting = f", {len(jobs) - len(urls)} are queued or running already" if len(urls) < len(jobs) else ""
+        listing = "".join(f"\n  {url}" for url in urls)
+        return (
+            f"Submitted {len(urls)} of {counted(len(jobs), noun)} to the Hub{waiting}. Repeat the command when they "
+            f"have ended: it starts what is missing.{listing}"
+        )
+
+    @property
+    def _given(self) -> dict[str, str]:
+        return {name: self.settings[name] for name in self._PASSED if name in self.settings}
+
+    def _labels(self, job: Job) -> dict[str, str]:
+        return {"clipdyn": _digest(job), self.work.noun: job.name}
+
+    def _active(self) -> set[str]:
+        jobs = self._api.list_jobs(namespace=self.settings.get("namespace"))
+        return {
+            (job.labels or {}).get("clipdyn", "")
+            for job in jobs
+            if job.status.stage in ("SCHEDULING", "RUNNING")
+        }
+
+    def _run(self, job: Job) -> str:
+        from huggingface_hub import get_token
+
+        token = self.work.token or get_token()
+        given: dict[str, Any] = dict(self._given)
+        if "attempts" in given:
+            given["attempts"] = int(given["attempts"])
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # run_uv_job is experimental
+            started = self._api.run_uv_job(
+                "clipdyn",
+                script_args=list(job.words),
+                dependencies=[self.settings.get("with", "hf-clipdyn")],
+                labels=self._labels(job),
+                secrets={"HF_TOKEN": token} if token else None,
+                volumes=self._volumes,
+                **given,
+            )
+        return str(started.url)
+
+    def command(self, job: Job) -> str:
+        """The call of `hf jobs` that does the same."""
+        words = ["hf", "jobs", "uv", "run", "--detach"]
+        for name, value in self._given.items():
+            words += [f"--{name}", value]
+        for name, value in self._labels(job).items():
+            words += ["--label", f"{name}={value}"]
+        words += ["--secrets", "HF_TOKEN"]
+        for volume in self._volumes:
+            words += ["--volume", volume.to_uri()]
+        words += ["--with", self.settings.get("with", "hf-clipdyn")]
+        return shlex.join([*words, "clipdyn", *job.words])
+
+    def _ask(self, call: Callable[[], Any], **absent: Any) -> Any:
+        """Call the Hub; ``absent`` is the answer if what is asked for does not exist."""
+        try:
+            return call()
+        except ClipDynError:
+            raise
+        except Exception as error:
+            if absent and status_of(error) == 404:
+                return absent["absent"]
+            raise self.work.error(f"The {self.work.noun}s cannot be submitted ({reason(error)}).") from error
+
+
+def _volume(text: str) -> "Volume":
+    from huggingface_hub import Volume
+    from huggingface_hub.utils import parse_hf_mount  # type: ignore[attr-defined]  # public, not re-exported
+
+    try:
+        mount = parse_hf_mount(text)
+    except ValueError as error:
+        raise ConfigError(
+            f"volume is {shown(text)}: give the bucket for the results and where it is mounted, for example {_EXAMPLE}."
+        ) from error
+    return Volume(
+        type=mount.source.type,
+        source=mount.source.id,
+        mount_path=mount.mount_path,
+        path=mount.source.path_in_repo or None,
+    )
+
+
+def _digest(job: Job) -> str:
+    return hashlib.sha256("\0".join(job.words).encode()).hexdigest()[:16]

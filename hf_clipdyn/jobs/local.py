@@ -1,0 +1,146 @@
+"""Jobs as processes on this machine."""
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from types import FrameType
+
+from hf_clipdyn.cores import usable_cores
+from hf_clipdyn.errors import ConfigError, redact, shown
+from hf_clipdyn.jobs.base import Job, Scheduler, Work
+
+__all__ = ["LocalProcesses"]
+
+_SECONDS_BETWEEN_LOOKS = 0.1
+_log = logging.getLogger(__name__)
+
+
+class LocalProcesses(Scheduler):
+    """``--submit local``: a process a job on this machine.
+
+    Each has its share of the cores, and one of the GPUs in turn if there are several. Their logs are appended to
+    ``<logs>/<job>.log``. Ctrl-C and SIGTERM end all of them.
+
+    Setting: ``parallel``, how many run at a time (default: one a GPU, or one a core without GPUs).
+
+    Args:
+        in_turn: run one job after the other, with all cores and GPUs; they print here, and there are no logs.
+    """
+
+    name = "local"
+    known = ("parallel",)
+    waits = True
+
+    def __init__(self, work: Work, settings: Mapping[str, str], *, in_turn: bool = False) -> None:
+        super().__init__(work, settings)
+        self._in_turn = in_turn
+        self._devices = _gpus() if work.gpus and not in_turn else []
+        text = "1" if in_turn else settings.get("parallel", str(len(self._devices) or usable_cores()))
+        if not (text.isdecimal() and 1 <= int(text[:9]) <= 1000):
+            raise ConfigError(f"parallel is {shown(text)}: it must be in [1, 1000].")
+        self.parallel = int(text)
+
+    def log(self, job: Job) -> Path:
+        """The file with what the job prints."""
+        return self.work.logs / f"{job.name}.log"
+
+    def start(self, jobs: Sequence[Job]) -> str:
+        """Run the jobs until all have ended; a signal that ends this process ends them first."""
+        if not self._in_turn:
+            self.work.make_folders()
+        running: dict[int, tuple[Job, subprocess.Popen[bytes]]] = {}  # by place
+        places = min(self.parallel, len(jobs))
+        waiting, failed = list(jobs), []
+        with _signals_raise():
+            try:
+                while waiting or running:
+                    for place in [one for one in range(places) if one not in running][: len(waiting)]:
+                        job = waiting.pop(0)
+                        running[place] = job, self._start(job, place, places)
+                    time.sleep(_SECONDS_BETWEEN_LOOKS)
+                    for place in [one for one, (_, process) in running.items() if process.poll() is not None]:
+                        failed += self._ended(*running.pop(place), len(waiting) + len(running))
+            finally:
+                for _, process in running.values():
+                    process.terminate()
+                for _, process in running.values():
+                    process.wait()
+        return " ".join(failed)
+
+    def _start(self, job: Job, place: int, places: int) -> "subprocess.Popen[bytes]":
+        environment = dict(os.environ)
+        environment.setdefault("OMP_NUM_THREADS", str(max(1, usable_cores() // places)))
+        if self.work.token is not None:
+            environment["HF_TOKEN"] = self.work.token
+        if len(self._devices) > 1:
+            environment["CUDA_VISIBLE_DEVICES"] = self._devices[place % len(self._devices)]
+        _log.info(f"{self.work.noun.capitalize()} {job.name} begins.")
+        with nullcontext() if self._in_turn else self.log(job).open("ab") as output:
+            return subprocess.Popen(
+                [sys.executable, "-m", "hf_clipdyn", *job.words],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                env=environment,
+                start_new_session=True,  # a second signal would end a run before its checkpoint is written
+            )
+
+    def _ended(self, job: Job, process: "subprocess.Popen[bytes]", left: int) -> list[str]:
+        """A sentence if the job failed."""
+        code, noun = process.returncode, self.work.noun.capitalize()
+        if not code:
+            _log.info(f"{noun} {job.name} is done, {left} to go.")
+            return []
+        how = f"was killed by signal {-code}" if code < 0 else f"ended with code {code}"
+        said = f"{noun} {job.name} {how}{self._last_error(job)}."
+        _log.warning(said)
+        return [said]
+
+    def _last_error(self, job: Job) -> str:
+        """The error at the end of a job's log, and where the log is."""
+        if self._in_turn:
+            return ""
+        log, mark = self.log(job), "clipdyn: error: "
+        with log.open("rb") as file:
+            file.seek(max(0, log.stat().st_size - 4096))
+            lines = file.read().decode(errors="replace").strip().splitlines()
+        said = lines[-1].removeprefix(mark) if lines and lines[-1].startswith(mark) else ""
+        return f"{': ' * bool(said)}{redact(said).rstrip('.')} (its log is {log})"
+
+
+@contextmanager
+def _signals_raise() -> Iterator[None]:
+    """Within it, SIGTERM and SIGHUP raise SystemExit as Ctrl-C raises KeyboardInterrupt, so that jobs are ended."""
+
+    def leave(number: int, _: FrameType | None) -> None:
+        sys.exit(128 + number)
+
+    numbers = (signal.SIGTERM, signal.SIGHUP)
+    main = threading.current_thread() is threading.main_thread()  # Python sets handlers in no other one
+    earlier = [
+        (one, signal.signal(one, leave))
+        for one in numbers
+        if main and signal.getsignal(one) == signal.SIG_DFL
+    ]
+    try:
+        yield
+    finally:
+        for one, handler in earlier:
+            signal.signal(one, handler)
+
+
+def _gpus() -> list[str]:
+    """The GPUs that this process may use, as CUDA_VISIBLE_DEVICES names them."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if visible is not None:
+        return [one for one in visible.split(",") if one]
+    import torch
+
+    return [str(number) for number in range(torch.cuda.device_count())]

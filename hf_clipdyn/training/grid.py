@@ -1,0 +1,316 @@
+"""A grid of training runs, as a study of scales and seeds needs it: one YAML file, one command.
+
+::
+
+    defaults:                 # as in a recipe
+      num_train_epochs: 10
+      output_dir: runs/study  # each run's folder is below it; default: runs/<name of the file>
+    runs:                     # each entry overrides the defaults
+      - {scale: tiny, seed: 0}
+      - {scale: tiny, seed: 1}
+      - {scale: tiny, seed: 0, learning_rate: 5e-4, name: tiny-slow}
+
+A run is called ``<scale>-seed<seed>`` unless it has a ``name``. It resumes where it stopped, and a complete one is not
+started again.
+"""
+
+import dataclasses
+import re
+import shlex
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
+from pathlib import Path
+from typing import Any, Self
+
+from transformers import HfArgumentParser
+
+from hf_clipdyn.config import (
+    TrainingConfig,
+    check_names,
+    field_values,
+    read_recipe,
+    recipe_path,
+    training_parser,
+)
+from hf_clipdyn.errors import ConfigError, TrainingError, UnknownNameError, shown
+from hf_clipdyn.flat_yaml import check_keys, read_flat_yaml
+from hf_clipdyn.jobs import Job, Missing, Scheduler, Work
+from hf_clipdyn.models.sizes import model_size
+from hf_clipdyn.schema import valid_repo_name
+from hf_clipdyn.training.checkpoint import check_recipe, find_checkpoint, saved_recipe
+from hf_clipdyn.training.folder import BY_MACHINE, output_folder
+
+__all__ = ["Command", "Grid", "Run"]
+
+_KEYS = ("defaults", "runs")
+_CHECKPOINT = re.compile(r"checkpoints/epoch-([0-9]{3,9})(?:-step-[0-9]+)?/progress\.json")
+_UNPUBLISHED = re.compile(r"(?:ema/)?publishing/snapshots/([^/]+)(?:/.*)?")
+_SIGNS = ("checkpoints/*/progress.json", "publishing/snapshots/*", "ema/publishing/snapshots/*")
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of a grid.
+
+    Attributes:
+        name: of its own in the grid.
+        config: with its folder; it resumes.
+    """
+
+    name: str
+    config: TrainingConfig
+
+    @property
+    def folder(self) -> Path:
+        """Its ``output_dir``."""
+        return output_folder(self.config)
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """The arguments of `clipdyn` that run it; the token goes through the environment."""
+        given = {one.name: getattr(self.config, one.name) for one in dataclasses.fields(TrainingConfig)}
+        changed = {key: value for key, value in given.items() if value != getattr(TrainingConfig, key)}
+        changed.pop("hub_token", None)
+        return ("train", *(f"--{key}={value}" for key, value in changed.items()))
+
+    def lacks(self, listed: Collection[str] | None = None) -> str:
+        """What is missing, in words; empty if the run is complete.
+
+        Args:
+            listed: the files below its folder; None looks into the folder.
+
+        Raises:
+            ConfigError: the folder holds a run of another recipe.
+        """
+        if listed is None:
+            found = [path for sign in _SIGNS for path in self.folder.glob(sign)]
+            listed = {path.relative_to(self.folder).as_posix() for path in found}
+            self._check_recipe()
+        total = self.config.num_train_epochs
+        trained = max((int(one[1]) for one in map(_CHECKPOINT.fullmatch, listed) if one), default=0)
+        waiting = {one[1] for one in map(_UNPUBLISHED.fullmatch, listed) if one}
+        if trained < total:
+            return f"{trained} of {total} epochs are trained"
+        return f"not published: {', '.join(sorted(waiting))}" if waiting else ""
+
+    def _check_recipe(self) -> None:
+        checkpoint = find_checkpoint(self.folder / "checkpoints", "true")
+        if checkpoint is not None:
+            was, now = saved_recipe(checkpoint), self.config.recipe()
+            left = {key: was.get(key) for key in BY_MACHINE if now[key] is None}
+            check_recipe(was, now | left, checkpoint)
+
+
+class Grid(Work):
+    """Training runs, each of which is a job.
+
+    Args:
+        runs: with names, folders and repositories of their own.
+        folder: holds the runs; their logs are beside it.
+        where: they were read, for messages.
+
+    Raises:
+        ConfigError: two runs share a name, a folder or a repository, or one must not resume.
+    """
+
+    noun = "run"
+    error = TrainingError
+
+    def __init__(self, runs: Sequence[Run], folder: Path, where: str = "the grid") -> None:
+        self.runs, self.folder = tuple(runs), folder
+        for one, other in combinations(self.runs, 2):
+            _check_apart(one, other, where)
+        for one in self.runs:
+            if one.config.overwrite_output_dir or one.config.dry_run:
+                raise ConfigError(
+                    f"Jobs resume and write, so {where} can have neither overwrite_output_dir nor dry_run: leave them "
+                    "out, and delete the folders of runs that shall begin again."
+                )
+        self.logs = folder.with_name(f"{folder.name}.logs")
+        self.token = next((one.config.hub_token for one in self.runs if one.config.hub_token), None)
+        outside = [one.folder for one in self.runs if not one.folder.is_relative_to(folder)]
+        self.writes = [("--output_dir", path) for path in (folder, *outside)]
+        self.reads = list(dict.fromkeys(item for one in self.runs for item in _reads(one.config)))
+
+    @classmethod
+    def of(cls, config: TrainingConfig) -> Self:
+        """A grid of one run."""
+        folder = output_folder(config)
+        resume = config.resume_from_checkpoint
+        resume = "true" if str(resume).lower() in ("none", "false") else resume
+        config = replace(config, output_dir=str(folder), resume_from_checkpoint=resume)
+        return cls([Run(valid_repo_name(folder.name), config)], folder, "the run")
+
+    @classmethod
+    def read(cls, path: Path, flags: Sequence[str] = ()) -> Self | None:
+        """The grid of a YAML file; None if the file is a recipe.
+
+        Args:
+            path: the file.
+            flags: of `clipdyn train`; they override defaults and runs.
+
+        Raises:
+            ConfigError: an unknown key, a wrong value, or runs that are not apart.
+        """
+        file = read_flat_yaml(path, nested=_KEYS)
+        if not set(_KEYS) & set(file):
+            return None
+        check_keys(file, _KEYS, str(path))
+        defaults, entries = file.get("defaults") or {}, file.get("runs")
+        if not isinstance(defaults, dict):
+            raise ConfigError(
+                f"defaults in {path} is {shown(defaults)}: give a mapping of options to values."
+            )
+        if not isinstance(entries, list) or not entries or not all(isinstance(one, dict) for one in entries):
+            raise ConfigError(f"runs in {path} is {shown(entries)}: give a list of mappings, one a run.")
+        where = f"the defaults of {path}"
+        _check_values(defaults, where)
+        by_flag = field_values(_parser(), {}, where, flags)["output_dir"]
+        folder = by_flag or field_values(_parser(), defaults, where, flags)["output_dir"]
+        folder = Path(folder or f"runs/{valid_repo_name(path.stem)}").expanduser()
+        runs = []
+        for number, entry in enumerate(entries, 1):
+            values = {key: value for key, value in entry.items() if key != "name"}
+            where = f"run {number} of {path}"
+            _check_values(values, where)
+            own = None if by_flag else values.get("output_dir")
+            values = field_values(_parser(), defaults | values, where, flags)
+            runs.append(_run(values, entry.get("name"), folder if own is None else None, where))
+        return cls(runs, folder, str(path))
+
+    def missing(self, scheduler: Scheduler, *, ended: bool = False) -> Missing:
+        """The runs that are not complete."""
+        del ended
+        lacks = [(one, one.lacks(scheduler.listed(one.folder))) for one in self.runs]
+        jobs = [Job(one.name, one.words) for one, what in lacks if what]
+        if not jobs:
+            return Missing([], f"{self._all} complete.")
+        rows = sorted(
+            ((one.name, what or "complete") for one, what in lacks), key=lambda row: row[1] == "complete"
+        )
+        head = f"{len(jobs)} of {len(self.runs)} runs are not complete:"
+        return Missing(jobs, Missing.listed(head, rows, "runs"))
+
+    def finish(self, scheduler: Scheduler) -> str:
+        """Where the runs are."""
+        place = scheduler.place(self.folder)
+        measured = (
+            "" if place != str(self.folder) else f"; measure them with `clipdyn evaluate {self._names}`"
+        )
+        return f"{self._all} complete in {place}{measured}."
+
+    @property
+    def _all(self) -> str:
+        return "The run is" if len(self.runs) == 1 else f"All {len(self.runs)} runs are"
+
+    @property
+    def _names(self) -> str:
+        """The runs' folders, as a shell takes them."""
+        folders = [shlex.quote(str(one.folder)) for one in self.runs]
+        below = all(one.folder.parent == self.folder for one in self.runs)
+        return f"{shlex.quote(str(self.folder))}/*" if below else " ".join(folders)
+
+
+@dataclass(frozen=True)
+class Command:
+    """What a command line of `clipdyn train` asks for.
+
+    Attributes:
+        config: the run; None for a grid.
+        grid: the runs; None for one run that is not submitted.
+        scheduler: where the jobs run; None for here.
+        settings: of the scheduler.
+        print_command: print the jobs' commands and run nothing.
+    """
+
+    config: TrainingConfig | None
+    grid: Grid | None
+    scheduler: str | None
+    settings: Sequence[str]
+    print_command: bool
+
+    @classmethod
+    def parse(cls, argv: Sequence[str]) -> Self:
+        """Read ``--config`` with a recipe or a grid, and the flags.
+
+        Raises:
+            ConfigError: an unknown key or flag, a wrong value, or options that contradict each other.
+        """
+        given = _parser().parse_known_args(list(argv))[0]
+        grid = None if given.config is None else Grid.read(recipe_path(given.config), argv)
+        config = None
+        if grid is None:
+            recipe = {} if given.config is None else read_recipe(recipe_path(given.config))
+            config = TrainingConfig(**field_values(_parser(), recipe, str(given.config), argv))
+        if given.submit is None and (given.submit_setting or given.print_command):
+            raise ConfigError("`submit_setting` and `print_command` require --submit.")
+        if given.submit is not None and config is not None:
+            grid = Grid.of(config)
+        return cls(config, grid, given.submit, given.submit_setting or (), given.print_command)
+
+
+def _parser() -> HfArgumentParser:
+    parser = training_parser("clipdyn train")
+    add = parser.add_argument
+    add("--submit", metavar="SCHEDULER", help="Start the runs as jobs: local, slurm or hf-jobs.")
+    setting = "Setting of the scheduler, as gpus_per_node=1; may be repeated."
+    add("--submit_setting", "--submit-setting", action="append", metavar="NAME=VALUE", help=setting)
+    shows = "Print what `--submit` would run, and run nothing."
+    add("--print_command", "--print-command", action="store_true", help=shows)
+    return parser
+
+
+def _run(values: dict[str, Any], name: Any, parent: Path | None, where: str) -> Run:
+    """A run of a grid, below ``parent`` or in a folder of its own."""
+    given = {"hub_model_id": values["hub_model_id"], "push_to_hub": values["push_to_hub"]}
+    try:
+        config = TrainingConfig(**(values | {"hub_model_id": None, "push_to_hub": False}))
+        if config.model_name_or_path is None:
+            model_size(config.scale)
+        name = f"{config.size_name}-seed{config.seed}" if name is None else str(name)
+        if name != valid_repo_name(name):
+            raise ConfigError(f"name is {shown(name)}: give letters, digits, dashes, dots and underscores.")
+        if given["hub_model_id"] is not None:
+            given["hub_model_id"] = given["hub_model_id"].replace("{name}", name)
+        if parent is not None:
+            given["output_dir"] = str(parent / name)
+        return Run(name, replace(config, **given, resume_from_checkpoint="true"))
+    except UnknownNameError:
+        raise
+    except ConfigError as error:
+        raise ConfigError(f"{where}: {error}") from error
+
+
+def _check_values(values: Mapping[Any, Any], where: str) -> None:
+    """Refuse unknown keys, and collections as values."""
+    check_names(values, where)
+    for key, value in values.items():
+        if isinstance(value, list | dict):
+            raise ConfigError(f"{key} in {where} is {shown(value)}: give it one value.")
+
+
+def _check_apart(one: Run, other: Run, where: str) -> None:
+    """Refuse two runs that would write to the same place."""
+    if one.name == other.name:
+        raise ConfigError(f"Two runs of {where} are called {one.name}: give each a `name` of its own.")
+    both = f"{one.name} and {other.name} of {where} have the same"
+    if one.folder.resolve() == other.folder.resolve():
+        raise ConfigError(f"{both} output_dir, {one.folder}: give each its own, or leave it out.")
+    if one.config.repository is not None and one.config.repository == other.config.repository:
+        raise ConfigError(
+            f"{both} repository, {one.config.repository}: put {{name}}, or {{scale}} and {{seed}}, into hub_model_id."
+        )
+
+
+def _reads(config: TrainingConfig) -> Iterator[tuple[str, Path]]:
+    """The files and folders that a run reads, by option."""
+    for name in ("data_dir", "model_store"):
+        if (value := getattr(config, name)) is not None:
+            yield f"--{name}", Path(value).expanduser()
+    for name in ("dataset_name", "model_name_or_path"):  # a name, or a folder
+        value = getattr(config, name)
+        if value is not None and (path := Path(value).expanduser()).exists():
+            yield f"--{name}", path
+    for value in filter(None, map(str.strip, (config.plugin or "").split(","))):
+        yield "--plugin", Path(value)

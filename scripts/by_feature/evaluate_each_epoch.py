@@ -1,0 +1,106 @@
+"""`publish_each_epoch.py` that also measures the model after each epoch; the new lines are marked.
+
+accelerate launch scripts/by_feature/evaluate_each_epoch.py --output_dir runs/evaluated
+
+`clipdyn report runs/evaluated/results.parquet --output runs/evaluated/report` draws the trajectory.
+"""
+
+import argparse
+from pathlib import Path
+
+import torch
+from accelerate import Accelerator
+from accelerate.utils import set_seed
+from torch.utils.data import DataLoader
+from transformers import CLIPModel, CLIPProcessor
+
+from hf_clipdyn import Publisher, evaluate_model, load_dataset, snapshot  # new: evaluate_model
+from hf_clipdyn.models.sizes import clip_config, clip_image_processor, model_size
+from hf_clipdyn.models.tokenizers import train_tokenizer
+from hf_clipdyn.revisions import RevisionRecord, epoch_name
+
+
+def main():
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--output_dir", type=Path, default=Path("runs/by-feature"))
+    parser.add_argument("--epochs", type=int, default=3)
+    parser.add_argument("--images", type=int, default=1024)
+    parser.add_argument("--batch_size", type=int, default=64)
+    # >>> evaluate_each_epoch
+    parser.add_argument("--benchmarks", nargs="+", default=["zero_shot/procedural"])
+    # <<< evaluate_each_epoch
+    args = parser.parse_args()
+
+    accelerator = Accelerator()
+    set_seed(0)
+
+    with accelerator.main_process_first():
+        dataset = load_dataset("procedural", name="captions_small", split="train")
+    dataset = dataset.select(range(args.images))
+    tokenizer = train_tokenizer(
+        (text for texts in dataset["captions"] for text in texts), vocab_size=1024, context_length=16
+    )
+    processor = CLIPProcessor(image_processor=clip_image_processor(model_size("tiny")), tokenizer=tokenizer)
+
+    def collate(rows):
+        return processor(
+            images=[row["image"] for row in rows],
+            text=[row["captions"][0] for row in rows],
+            padding="max_length",
+            truncation=True,
+            return_tensors="pt",
+        )
+
+    loader = DataLoader(dataset, args.batch_size, shuffle=True, drop_last=True, collate_fn=collate)
+    model = CLIPModel(clip_config(model_size("tiny"), tokenizer))
+    optimizer = torch.optim.AdamW(model.parameters(), lr=1e-3, weight_decay=0.1)
+    model, optimizer, loader = accelerator.prepare(model, optimizer, loader)
+    step = 0
+
+    def publish(epoch, loss):
+        samples = step * args.batch_size * accelerator.num_processes
+        record = RevisionRecord(epoch_name(epoch), epoch, step, samples, loss)
+        publisher.submit(record, snapshot(model, processor))  # all processes take part
+        # >>> evaluate_each_epoch
+        # No weight and no random state changes: training goes on as without this.
+        table = evaluate_model(
+            accelerator.unwrap_model(model),
+            processor,
+            args.benchmarks,
+            repo_id="local/by-feature",
+            revision=record.name,
+            epoch=epoch,
+            step=step,
+            samples_seen=samples,
+            output=args.output_dir / "results.parquet",
+            show_progress=False,
+        )
+        accelerator.print(f"{record.name}: {len(table)} numbers")
+        # <<< evaluate_each_epoch
+
+    with Publisher(
+        "local/by-feature",
+        output_dir=args.output_dir,
+        store=args.output_dir / "hub",
+        disable=not accelerator.is_main_process,
+    ) as publisher:
+        publish(0, None)
+        for epoch in range(1, args.epochs + 1):
+            model.train()
+            total = torch.zeros((), device=accelerator.device)
+            for steps, batch in enumerate(loader, 1):  # noqa: B007  (divides the total below)
+                loss = model(**batch, return_loss=True).loss
+                accelerator.backward(loss)
+                optimizer.step()
+                optimizer.zero_grad()
+                total += loss.detach()
+                step += 1
+            mean = total.item() / steps
+            publish(epoch, mean)
+            accelerator.print(f"epoch {epoch}: loss {mean:.4f}")
+        accelerator.print(publisher.finish().message)
+    accelerator.end_training()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,274 @@
+"""`run([sys.executable, …])` without five seconds of imports: a process forked from one that has the libraries loaded.
+
+Each call has a process of its own, which ends as an interpreter does. Only the start is shared, so use `subprocess`
+for a test about what a start imports, and for an environment with other variables of the Hub: they are read at import.
+"""
+
+import atexit
+import faulthandler
+import gc
+import importlib
+import json
+import os
+import runpy
+import select
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from types import ModuleType
+from typing import IO, Any
+
+__all__ = ["Process", "ranks", "run", "run_ranks", "start"]
+
+LOADED = {
+    "accelerate": (),
+    "datasets": (),
+    "evaluate": (),
+    "hf_clipdyn.cli": (),
+    "hf_clipdyn.evaluation.evaluate": (),
+    "hf_clipdyn.evaluation.options": (),
+    "hf_clipdyn.models.encoder": (),
+    "hf_clipdyn.report": (),
+    "hf_clipdyn.revisions": (),
+    "hf_clipdyn.training": (),
+    "matplotlib.pyplot": (),
+    "pandas": (),
+    "torch.distributed.algorithms.ddp_comm_hooks.default_hooks": (),
+    "transformers": ("CLIPModel", "CLIPProcessor", "CLIPTokenizerFast", "AutoImageProcessor", "pipeline"),
+}
+READ_AT_IMPORT = ("HF_", "HUGGINGFACE_", "TQDM_", "TRANSFORMERS_")
+
+
+class Process:
+    """A running command; its ``returncode`` is None until `wait` has seen the end."""
+
+    def __init__(self, reply: IO[bytes]) -> None:
+        self._reply = reply
+        self.pid = int(reply.readline())
+        self.returncode: int | None = None
+
+    def poll(self) -> int | None:
+        """The exit code if it has ended."""
+        ended = self.returncode is not None or select.select([self._reply], [], [], 0)[0]
+        return self.wait() if ended else None
+
+    def wait(self) -> int:
+        """Wait for the end and return the exit code, or the negative number of the signal."""
+        if self.returncode is None:
+            with self._reply:
+                self.returncode = int(self._reply.readline())
+        return self.returncode
+
+
+class _Server:
+    """The process that waits, started by the first command; it ends with this process."""
+
+    def __init__(self) -> None:
+        self._environment = dict(os.environ)
+        self._socket, other = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        with other:
+            command = [sys.executable, __file__, str(other.fileno())]
+            self._process = subprocess.Popen(
+                command, pass_fds=[other.fileno()], stdin=subprocess.DEVNULL, start_new_session=True
+            )
+        atexit.register(self._end)
+
+    def _end(self) -> None:
+        self._socket.close()
+        self._process.wait()
+
+    def start(
+        self,
+        command: Sequence[str | Path],
+        stdout: int,
+        stderr: int,
+        cwd: str | Path | None,
+        env: Mapping[str, str] | None,
+    ) -> Process:
+        environment = dict(os.environ if env is None else env)
+        for name in environment.keys() | self._environment.keys():
+            if name.startswith(READ_AT_IMPORT) and name != "HF_TOKEN":
+                same = environment.get(name) == self._environment.get(name)
+                assert same, f"{name} is read at import: start this command with subprocess"
+        assert command[0] == sys.executable
+        words = [str(word) for word in command[1:]]
+        request = {"words": words, "cwd": str(cwd or Path.cwd()), "environment": environment}
+        read, write = os.pipe()
+        try:
+            socket.send_fds(self._socket, [json.dumps(request).encode()], [write, stdout, stderr])
+        finally:
+            os.close(write)
+        return Process(open(read, "rb", buffering=0))  # noqa: PTH123  (`wait` closes it)
+
+
+_servers: list[_Server] = []
+
+
+def start(
+    command: Sequence[str | Path],
+    *,
+    stdout: int = 1,
+    stderr: int = 2,
+    cwd: str | Path | None = None,
+    env: Mapping[str, str] | None = None,
+) -> Process:
+    """Start a command of Python: a script, ``-m module`` or ``-c code``; it prints to these descriptors."""
+    if not _servers:
+        _servers.append(_Server())
+    return _servers[0].start(command, stdout, stderr, cwd, env)
+
+
+@contextmanager
+def _limited(processes: Sequence[Process], seconds: float) -> Iterator[None]:
+    """After that time the processes print their stacks and end."""
+
+    def abort(*_: Any) -> None:
+        for process in processes:
+            if process.returncode is None:
+                os.kill(process.pid, signal.SIGABRT)
+
+    before = signal.signal(signal.SIGALRM, abort)
+    signal.setitimer(signal.ITIMER_REAL, seconds, 5)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+
+
+def run_ranks(
+    command: Sequence[str | Path],
+    ranks: Sequence[Mapping[str, str]],
+    *,
+    cwd: str | Path | None = None,
+    env: Mapping[str, str] | None = None,
+    timeout: float = 500,
+) -> subprocess.CompletedProcess[str]:
+    """Run a command once for each rank's variables, all at a time; what they printed stands together."""
+    with ExitStack() as stack:
+        out, err = (stack.enter_context(tempfile.TemporaryFile()) for _ in range(2))
+        environment = dict(os.environ if env is None else env)
+        streams = {"stdout": out.fileno(), "stderr": err.fileno()}
+        processes = [start(command, **streams, cwd=cwd, env=environment | rank) for rank in ranks]
+        with _limited(processes, timeout):
+            codes = [process.wait() for process in processes]
+        printed = []
+        for file in (out, err):
+            file.seek(0)
+            printed.append(file.read().decode())
+    return subprocess.CompletedProcess(list(command), next(filter(None, codes), 0), *printed)
+
+
+def run(
+    command: Sequence[str | Path],
+    *,
+    cwd: str | Path | None = None,
+    env: Mapping[str, str] | None = None,
+    timeout: float = 300,
+) -> subprocess.CompletedProcess[str]:
+    """`subprocess.run(command, capture_output=True, text=True)` for a command of Python."""
+    return run_ranks(command, [{}], cwd=cwd, env=env, timeout=timeout)
+
+
+@contextmanager
+def ranks(count: int) -> Iterator[list[dict[str, str]]]:
+    """The variables that torchrun sets for each of so many processes on this machine; they meet at this process."""
+    from torch.distributed import TCPStore
+
+    meeting = TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)
+    together = {
+        "WORLD_SIZE": str(count),
+        "LOCAL_WORLD_SIZE": str(count),
+        "MASTER_ADDR": "127.0.0.1",
+        "MASTER_PORT": str(meeting.port),
+        "TORCHELASTIC_USE_AGENT_STORE": "True",
+    }
+    yield [{"RANK": str(rank), "LOCAL_RANK": str(rank)} | together for rank in range(count)]
+    del meeting
+
+
+def _load() -> None:
+    for module, names in LOADED.items():
+        loaded = importlib.import_module(module)
+        for name in names:
+            getattr(loaded, name)
+
+
+def _serve(requests: socket.socket) -> dict[str, Any]:
+    """Fork for each request; return the request in the process that is to fulfil it."""
+    while True:
+        message, descriptors, _, _ = socket.recv_fds(requests, 1 << 20, 3)
+        with suppress(ChildProcessError):  # there is none
+            while os.waitpid(-1, os.WNOHANG)[0]:
+                pass
+        if not message:
+            os._exit(0)
+        if os.fork():
+            for descriptor in descriptors:
+                os.close(descriptor)
+            continue
+        requests.close()
+        reply, stdout, stderr = descriptors
+        child = os.fork()
+        if child:
+            os.write(reply, b"%d\n" % child)
+            status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+            os.write(reply, b"%d\n" % status)
+            os._exit(0)
+        os.close(reply)
+        for descriptor, to in ((stdout, 1), (stderr, 2)):
+            os.dup2(descriptor, to)
+            os.close(descriptor)
+        return json.loads(message)
+
+
+def _prepare(request: dict[str, Any]) -> None:
+    """Bring the process to where an interpreter is before it runs its first line."""
+    environment = request["environment"]
+    os.environ.clear()
+    os.environ.update(environment)
+    os.chdir(request["cwd"])
+    for name, descriptor in (("stdout", 1), ("stderr", 2)):
+        line = os.isatty(descriptor) or descriptor == 2
+        setattr(sys, name, open(descriptor, "w", buffering=1 if line else -1, closefd=False))  # noqa: SIM115
+    faulthandler.enable()
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    sys.path[0:1] = [path for path in environment.get("PYTHONPATH", "").split(os.pathsep) if path]
+    for action in filter(None, environment.get("PYTHONWARNINGS", "").split(",")):
+        warnings.simplefilter(action)
+
+
+def _execute(words: list[str]) -> None:
+    kind, *rest = words
+    if kind == "-m":
+        module, *arguments = rest
+        sys.path.insert(0, "")
+        sys.argv = [module, *arguments]
+        sys.modules.pop(module, None)
+        runpy.run_module(module, run_name="__main__", alter_sys=True)
+        return
+    main = sys.modules["__main__"] = ModuleType("__main__")
+    if kind == "-c":
+        code, *arguments = rest
+        sys.path.insert(0, "")
+        sys.argv = ["-c", *arguments]
+        exec(compile(code, "<string>", "exec"), main.__dict__)
+    else:
+        sys.path.insert(0, str(Path(kind).parent))
+        sys.argv = words
+        main.__file__ = kind
+        exec(compile(Path(kind).read_bytes(), kind, "exec"), main.__dict__)
+
+
+if __name__ == "__main__":
+    _load()
+    gc.freeze()  # a collection would write to, hence copy, all that is shared
+    task = _serve(socket.socket(fileno=int(sys.argv[1])))
+    _prepare(task)
+    _execute(task["words"])
