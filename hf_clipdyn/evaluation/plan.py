@@ -16,7 +16,7 @@ from accelerate.logging import get_logger
 from numpy.typing import NDArray
 
 from hf_clipdyn.benchmarks.base import Benchmark, Kind
-from hf_clipdyn.benchmarks.sources import Source, open_source
+from hf_clipdyn.benchmarks.sources import Source, drawn_source, open_source
 from hf_clipdyn.data.load import find_locally, lacks_files
 from hf_clipdyn.data.registry import dataset_metadata
 from hf_clipdyn.errors import (
@@ -153,13 +153,15 @@ class Plan:
         if needing:
             words = "needs" if len(needing) == 1 else "need"
             need = f"{_names(needing)} {words} a text encoder; {self._config.series.repo_id} has none"
-            if len(needing) == len(self.sources):
-                raise NothingToMeasureError(f"{need}: name other benchmarks with --benchmarks.")
-            if not self._config.skip_missing:
-                raise EvaluationError(
-                    f"{need}: name other benchmarks with --benchmarks, or leave these out with --skip-missing."
-                )
-            _log.info(f"{need}: {'it is' if len(needing) == 1 else 'they are'} left out.")
+            self._leave_out(needing, need, "name other benchmarks with --benchmarks", len(needing))
+        rough = [one for one in self.sources if one.kind.needs_float32 and self._config.dtype != "float32"]
+        if rough:
+            words = "shows" if len(rough) == 1 else "show"
+            need = (
+                f"{_names(rough)} {words} images that differ by less than {self._config.dtype} can tell apart"
+            )
+            needing += [one for one in rough if one not in needing]
+            self._leave_out(rough, need, "use --dtype float32", len(needing))
         kinds: dict[Benchmark, Kind[Any]] = {}
         for one in self.in_order(self.sources):
             if one in needing:
@@ -171,6 +173,19 @@ class Plan:
                 _log.warning(f"{one.name}: {kind.left_out} stimuli cannot be decoded and are left out.")
             kinds[one] = kind
         return _Prepared(kinds, reads_text, class_names(model_config, reads_text=reads_text))
+
+    def _leave_out(self, benchmarks: Sequence[Benchmark], need: str, remedy: str, gone: int) -> None:
+        """Say that these cannot run with this model, when ``gone`` in all cannot.
+
+        Raises:
+            NothingToMeasureError: no other is selected.
+            EvaluationError: they must not be skipped.
+        """
+        if gone == len(self.sources):
+            raise NothingToMeasureError(f"{need}: {remedy}.")
+        if not self._config.skip_missing:
+            raise EvaluationError(f"{need}: {remedy}, or leave these out with --skip-missing.")
+        _log.info(f"{need}: {'it is' if len(benchmarks) == 1 else 'they are'} left out.")
 
 
 @dataclass(frozen=True)
@@ -280,6 +295,9 @@ def open_sources(config: EvaluationConfig) -> dict[Benchmark, Source]:
     opened: dict[tuple[str, tuple[str, ...]], Source | DatasetError] = {}
     for one in benchmarks:
         if one in missing:
+            continue
+        if not one.kind.schemas:
+            sources[one] = drawn_source(one.kind.items())
             continue
         shown = (one.dataset, one.kind.schemas)
         if shown not in opened:  # a Hub that does not answer is waited for once

@@ -25,6 +25,7 @@ _LABELS = {
     "order": "revision, in natural order",
     "level": "level",
 }
+_DECADE_AND_HALF = 10**1.5
 _NAMES = 6  # names of revisions that fit under a panel
 
 
@@ -35,7 +36,7 @@ class Axis:
     Attributes:
         kind: epochs if the place of every revision among them is known; else the first of samples seen and steps
             that all revisions have; else the rank of the revision. For curves over levels, the level.
-        log: logarithmic, since several revisions lie inside the first epoch.
+        log: logarithmic, since several revisions lie inside the first epoch, or since the levels ask for it.
     """
 
     kind: Literal["epoch", "samples_seen", "step", "order", "level"]
@@ -79,7 +80,9 @@ def scale_axes(cell: "Axes", points: pd.DataFrame, axis: Axis) -> None:
 
     places = axis.places(points)
     places = places[~np.isnan(places)]
-    if axis.log and (places > 0).any():
+    if axis.log and axis.kind == "level":
+        _use_powers(cell, "x")
+    elif axis.log and (places > 0).any():
         _scale_log(cell, points, axis)
     elif axis.kind == "order":
         names = dict(zip(points["order"], points["revision"], strict=True))
@@ -94,7 +97,22 @@ def scale_axes(cell: "Axes", points: pd.DataFrame, axis: Axis) -> None:
         locator = MaxNLocator(5, steps=[1, 2, 5, 10]) if is_level else MaxNLocator(7, integer=True)
         cell.xaxis.set_major_locator(locator)
         cell.xaxis.set_major_formatter(FuncFormatter(lambda place, _: _short(place)))
-    cell.yaxis.set_major_locator(MaxNLocator(nbins=5))
+    if cell.get_yscale() == "log":
+        _use_powers(cell, "y")
+    else:
+        cell.yaxis.set_major_locator(MaxNLocator(nbins=5))
+
+
+def _use_powers(cell: "Axes", name: Literal["x", "y"]) -> None:
+    """A logarithmic scale with some ticks in each power of ten, in plain numbers."""
+    from matplotlib.ticker import FuncFormatter, LogLocator
+
+    cell.set(**{f"{name}scale": "log"})
+    side = cell.xaxis if name == "x" else cell.yaxis
+    low, high = side.get_view_interval()
+    side.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if high < _DECADE_AND_HALF * low else (1.0, 3.0)))
+    side.set_major_formatter(FuncFormatter(lambda place, _: _short(place)))
+    side.set_minor_locator(LogLocator(subs=(1.0,)))
 
 
 def _scale_log(cell: "Axes", points: pd.DataFrame, axis: Axis) -> None:

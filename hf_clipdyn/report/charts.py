@@ -303,7 +303,9 @@ def _reference_lines(members: Sequence[Trajectory]) -> tuple[Line, ...]:
         for other in one.references:
             usable = other.usable["value"]
             alike = round(usable.iloc[0], 9) if other.is_constant and len(usable) else other
-            found.setdefault((other.reference_terms.title, alike), (other, []))[1].append(one)
+            # A curve may have the same height at two levels.
+            place = (other.level, other.parameter) if "level" in other.reference_terms.joins else ()
+            found.setdefault((other.reference_terms.title, alike, place), (other, []))[1].append(one)
     varying = {name for name in DETAILS if len({getattr(one, name) for one in members}) > 1}
     lines = []
     for other, scaled in found.values():

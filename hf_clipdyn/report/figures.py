@@ -69,13 +69,20 @@ def _curves(chart: Chart) -> list[Panel]:
                 index = colours.setdefault(label, line.colour if _by_run(chart) else len(colours))
                 curves[label, index].append(one)
         for line in sorted(panel.references, key=_level_of):
-            one = line.trajectory
-            level = one.level if "level" in one.reference_terms.joins else None
-            scales[line.label if level is None else one.reference_terms.title].append(one)
+            scales[_curve_of(line, panel)].append(line.trajectory)
         lines = tuple(_joined(label, colour, curve) for (label, colour), curve in curves.items())
         references = tuple(_joined(label, 0, curve) for label, curve in scales.items())
         panels.append(replace(panel, lines=lines, references=references))
     return panels
+
+
+def _curve_of(line: Line, panel: Panel) -> str:
+    """The name of the curve that a reference belongs to; of one without a level, its own."""
+    one = line.trajectory
+    if one.level is None or "level" not in one.reference_terms.joins:
+        return line.label
+    several = len({other.trajectory.parameter for other in panel.references}) > 1
+    return ", ".join(filter(None, [one.reference_terms.title, one.detail(["parameter"]) if several else ""]))
 
 
 def _level_of(line: Line) -> float:
@@ -171,7 +178,9 @@ def draw_panel(cell: "Axes", panel: Panel, axis: Axis) -> None:
 
 def _x_label(panel: Panel, axis: Axis) -> str:
     levels = panel.lines[0].trajectory.level_axis if axis.kind == "level" else None
-    return f"{levels.title} {levels.unit}".strip() if levels else axis.label
+    if levels is None:
+        return axis.label
+    return f"{levels.title} ({levels.unit})" if levels.unit else levels.title
 
 
 def _row_height(row: Sequence[Panel | None], columns: int, *, bars: bool) -> float:
@@ -220,8 +229,12 @@ def _add_legend(figure: "Figure", columns: int, *, ramp: bool) -> None:
 
 def _draw_panel(cell: "Axes", panel: Panel, axis: Axis, *, ramp: bool) -> list[MarginLabel]:
     """Draw all lines of a panel; the names that belong in its margin."""
-    term = panel.lines[0].trajectory.term
-    if term.limits is not None:
+    term, levels = panel.lines[0].trajectory.term, panel.lines[0].trajectory.level_axis
+    if axis.kind == "level" and levels is not None and levels.log:
+        axis = replace(axis, log=True)
+    if term.log:
+        cell.set_yscale("log")
+    elif term.limits is not None:
         cell.set_ylim(term.limits[0] - 0.02, term.limits[1] + 0.02)
     elif not any(len(line.trajectory.usable) for line in (*panel.lines, *panel.references)):
         # A level line alone makes matplotlib take limits of about 1e-17, and no layout fits these.

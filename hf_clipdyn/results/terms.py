@@ -35,10 +35,12 @@ class Axis:
     Attributes:
         title: for axes and legends ("noise level").
         unit: unit of the numbers; empty for none.
+        log: drawn on a logarithmic scale.
     """
 
     title: str
     unit: str = ""
+    log: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,7 +73,8 @@ class Term:
         neutral_title: title of that line.
         poles: meaning of values below and above ``neutral`` ("texture", "shape").
         rests_on: metric that is reported beside this one, since it shows how far this one can be trusted.
-        mirrors: metric whose complement this one is; it gets no chart.
+        mirrors: metric beside which this one gets no chart, for example its complement.
+        log: drawn on a logarithmic scale.
         hide_not_interpretable: whether a value that is not interpretable is not drawn at all, instead of as a hollow
             mark; tables have it.
         overview: place in the summary; None for none.
@@ -88,6 +91,7 @@ class Term:
     poles: tuple[str, ...] | None = None
     rests_on: str = ""
     mirrors: str = ""
+    log: bool = False
     hide_not_interpretable: bool = False
     overview: Overview | None = None
 
@@ -151,6 +155,7 @@ class KindTerms:
         conditions, variants, subsets, probes: titles by the values of these columns; a name without a title is
             shown with spaces for underscores.
         references: how each reference joins the values.
+        draws: what the kind draws itself, as a title ("drawn gratings"); the words of the data set then do not apply.
         proxy: whether formulas replace people's judgements; the page then says so.
         rank: the order of the kinds.
         task: the Hub's name of the task, for the results in a model card; empty for none.
@@ -165,6 +170,7 @@ class KindTerms:
     subsets: Mapping[str, str] = field(default_factory=dict)
     probes: Mapping[str, str] = field(default_factory=dict)
     references: tuple[Reference, ...] = ()
+    draws: str = ""
     proxy: bool = False
     rank: int = 100
     task: str = ""

@@ -27,6 +27,7 @@ def test_the_embedded_suite_needs_no_download():
     assert suite("embedded") == [
         "distortion/procedural",
         "noise/procedural",
+        "psychophysics/procedural",
         "shape_bias/procedural",
         "zero_shot/procedural",
     ]

@@ -4,6 +4,7 @@ import pytest
 from result_rows import row
 
 from hf_clipdyn.benchmarks.kinds.classification import Classification
+from hf_clipdyn.benchmarks.kinds.psychophysics import Psychophysics
 from hf_clipdyn.report.axis import choose_axis
 from hf_clipdyn.report.figures import draw_chart
 from hf_clipdyn.report.style import HUMAN, figure_style
@@ -112,3 +113,31 @@ def test_a_kappa_at_chance_is_not_drawn_but_written_into_the_table(drawn, epochs
         assert not [mark for mark in marks if not all(value != value for value in mark.get_ydata())]
         assert not cell.patches
     assert all((one.points["defined"] & ~one.points["usable"]).all() for one in chart.trajectories)
+
+
+def test_contrasts_of_people_and_pixels_are_curves_on_logarithmic_scales(read):
+    """Equal values at two levels stay two points, and each criterion of contrast matching has a panel."""
+    rows = []
+    for parameter in (0.1, 0.2):
+        at = {"condition": "contrast_matching", "parameter": parameter}
+        for level, value in ((2.0, 0.02), (1.0, 0.04), (10.0, 0.04)):
+            own = {"level": level, **at}
+            cell = "psychophysics/procedural", "contrast"
+            pixels = {"role": "baseline", "reference": "pixels", "variant": "rmse", "probe": ""}
+            people = {"role": "human", "probe": ""}
+            for epoch in (0, 1):
+                rows.append(row(*cell, value * parameter, 0.001, epoch=epoch, variant="cosine", **own))
+                rows.append(row(*cell, parameter, epoch=epoch, **own, **pixels))
+                rows.append(row(*cell, value, epoch=epoch, **own, **people))
+    study = read(rows, vocabulary=Vocabulary(kinds={"psychophysics": Psychophysics.terms}))
+    (chart,) = study.charts
+    with figure_style():
+        cells = draw_chart(chart, choose_axis(study.trajectories)).axes
+    assert len(cells) == 2
+    for cell, parameter in zip(cells, (0.1, 0.2), strict=True):
+        assert (cell.get_xscale(), cell.get_yscale()) == ("log", "log")
+        drawn = [(list(line.get_xdata()), list(line.get_ydata())) for line in cell.lines]
+        for heights in ([0.04, 0.02, 0.04], [parameter] * 3):
+            assert ([1.0, 2.0, 10.0], heights) in drawn
+        assert {"people", "pixels"} == {text.get_text() for text in cell.texts}
+    assert cells[0].get_xlabel() == "spatial frequency (cycles/degree)"
