@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from official_trees import captioned, labelled, quality, saliency, similarity
+from official_trees import captioned, labelled, objects, quality, saliency, similarity
 
 __all__ = ["TREES", "Make"]
 
@@ -28,6 +28,7 @@ TREES: dict[str, Make] = {
     "material_similarity": similarity.material_similarity,
     "mit1003": saliency.mit1003,
     "nights": similarity.nights,
+    "objects92": objects.objects92,
     "osie": saliency.osie,
     "photographs": labelled.photographs,
     "salicon": saliency.salicon,
