@@ -16,6 +16,7 @@ TREES: dict[str, Make] = {
     "cc3m": captioned.webdataset,
     "cifar10": labelled.cifar10,
     "cifar100": labelled.cifar100,
+    "cifar10h": objects.cifar10h,
     "coco_captions": captioned.coco_captions,
     "csiq": quality.csiq,
     "cue_conflict": labelled.cue_conflict,

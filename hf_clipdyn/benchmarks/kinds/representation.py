@@ -63,9 +63,9 @@ class Representation(Kind[KindSettings]):
     of the others, ``upper`` with the mean of all. The baselines are dissimilarities of the images at 64 x 64 pixels
     (RGB, bicubic) and of their mean colours, and the other systems of the data set: brains, models, categories.
 
-    Trials: item (number of the pair), image_0 and image_1 (rows of the data set), category_0 and category_1, probe
-    (projection, hidden; or person, reference, baseline), name (of the person, the reference or the baseline), layer,
-    distance, value.
+    Trials: item and partner (rows of the two images of a pair), category and partner_category, probe (projection,
+    hidden; or person, reference, baseline), name (of the person, the reference or the baseline), layer, distance,
+    value.
     """
 
     name = "representation"
@@ -113,10 +113,9 @@ class Representation(Kind[KindSettings]):
     )
     trial_columns: ClassVar = {
         "item": "int64",
-        "image_0": "int64",
-        "image_1": "int64",
-        "category_0": "str",
-        "category_1": "str",
+        "partner": "int64",
+        "category": "str",
+        "partner_category": "str",
         "probe": "str",
         "name": "str",
         "layer": "Int64",
@@ -125,7 +124,7 @@ class Representation(Kind[KindSettings]):
     }
     needs_text = False
     reads_layers = True
-    clusters = ("image_0", "image_1")
+    clusters = ("item", "partner")
     clusters_alike = True
 
     def __init__(self, source: Source, image_processor: Any, settings: KindSettings, common: Common) -> None:
@@ -174,12 +173,14 @@ class Representation(Kind[KindSettings]):
             for name, vector in held.items()
         ]
         table = pd.concat([model, *(one.assign(layer=pd.NA) for one in fixed)], ignore_index=True)
-        ends = np.triu_indices(len(self._rows), 1)
-        times = len(table) // len(ends[0])
-        shown = {"item": np.tile(np.arange(len(ends[0])), times)}
-        for at, end in enumerate(ends):
-            shown[f"image_{at}"] = np.tile(self._rows[end], times)
-            shown[f"category_{at}"] = np.tile(self._categories[end], times)
+        first, second = np.triu_indices(len(self._rows), 1)
+        times = len(table) // len(first)
+        shown = {
+            "item": np.tile(self._rows[first], times),
+            "partner": np.tile(self._rows[second], times),
+            "category": np.tile(self._categories[first], times),
+            "partner_category": np.tile(self._categories[second], times),
+        }
         return table.assign(**shown)[list(self.trial_columns)].astype(self.trial_columns)
 
     @staticmethod
@@ -243,13 +244,9 @@ class _Matrices:
     """
 
     def __init__(self, trials: pd.DataFrame) -> None:
-        trials = trials.sort_values("item", kind="stable")
-        ends = trials.drop_duplicates("item")
-        shown = {
-            image: category
-            for at in (0, 1)
-            for image, category in zip(ends[f"image_{at}"], ends[f"category_{at}"], strict=True)
-        }
+        trials = trials.sort_values(["item", "partner"], kind="stable")
+        shown = dict(zip(trials["item"], trials["category"], strict=True))
+        shown |= dict(zip(trials["partner"], trials["partner_category"], strict=True))
         self.groups = [shown[image] for image in sorted(shown)]
         self.n_images = len(shown)
         persons = trials[trials["probe"] == "person"].groupby("name", sort=True)["value"]
