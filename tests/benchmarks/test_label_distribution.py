@@ -115,10 +115,9 @@ def test_influences_are_those_of_the_means(doubted, measure, planted):
 
 
 @pytest.mark.filterwarnings("ignore::hf_clipdyn.data.base.SubsetWarning")
-def test_the_counts_lie_beside_the_images(real_data):
-    root = real_data("cifar10")
-    real_data("cifar10h")
-    source = open_source("cifar10h", ("label_counts",), data_dir=root)
+def test_the_images_lie_beside_the_counts(real_data):
+    real_data("cifar10")
+    source = open_source("cifar10h", ("label_counts",), data_dir=real_data("cifar10h"))
     assert (len(source.dataset), source.absent) == (2000, 8000)
     row = source.dataset[0]
     assert (row["label"], row["counts"]) == (0, [38, 0, 8, 0, 1, 0, 1, 0, 2, 1])

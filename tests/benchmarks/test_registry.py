@@ -33,7 +33,7 @@ def test_the_embedded_suite_needs_no_download():
 
 
 def test_every_suite_names_each_benchmark_once_and_its_data_set_fits():
-    assert suite_names() == ["embedded", "full", "paper"]
+    assert suite_names() == ["embedded", "full", "human", "paper"]
     for name in suite_names():
         assert len(set(suite(name))) == len(suite(name))
         assert [parse_benchmark(one).name for one in suite(name)] == suite(name)
@@ -107,7 +107,7 @@ def test_a_wrong_setting_in_python_is_an_error():
 
 def test_the_words_of_benchmarks_survive_the_metadata_of_a_table():
     words = vocabulary([parse_benchmark(name) for name in suite("full")])
-    assert set(words.kinds) == set(kinds()) - {"distortion"}
+    assert set(words.kinds) == set(kinds()) - {"distortion", "label_distribution", "representation"}
     assert words.kinds["noise"] == kinds()["noise"].terms
     assert Vocabulary.loads(words.dumps(), "a test").dumps() == words.dumps()
 

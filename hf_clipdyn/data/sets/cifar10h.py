@@ -19,7 +19,7 @@ _LIST, _ARRAY, _BATCH = "counts.csv", "cifar10h-counts.npy", "test_batch.bin"
 class Cifar10h(DataBuilder):
     """10,000 test images of CIFAR-10 with the answers of people; kind ``label_counts``, split ``test``.
 
-    One folder with the images and the counts, or the folder of the images with ``cifar10h/`` beside ``cifar10/``. The
+    One folder with the counts and the images, or the folder of the counts with ``cifar10/`` beside it. The
     official ``cifar10h-counts.npy`` is in the order of the test batch, so it is read with ``test_batch.bin`` of the
     binary version of CIFAR-10. Its ``cifar10h-probs.npy`` is not needed: shares alone do not tell how many people
     answered. ``counts.csv`` names image files (``test/cat/0000.jpg``); the folder of an image is its class.
@@ -40,8 +40,8 @@ class Cifar10h(DataBuilder):
 }""",
         templates=CIFAR,
     )
-    layout = ("*.jpg|*.jpeg|*.png|*.bmp|*.webp|*.bin",)
-    companion = "h"
+    layout = (f"{_LIST}|{_ARRAY}",)
+    companion = "/cifar10"
 
     def class_names(self) -> Sequence[str]:
         return Cifar10.classes
