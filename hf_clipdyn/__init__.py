@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from hf_clipdyn.data import load_dataset
     from hf_clipdyn.evaluation import evaluate_model, evaluate_revisions
     from hf_clipdyn.evaluation.compare import compare_revisions
+    from hf_clipdyn.report.dissimilarities import plot_dissimilarities
     from hf_clipdyn.report.page import write_report
     from hf_clipdyn.report.plot import plot
     from hf_clipdyn.results.read import load_results
@@ -36,6 +37,7 @@ _HOME = {
     "load_results": "hf_clipdyn.results.read",
     "metric_path": "hf_clipdyn.bundled",
     "plot": "hf_clipdyn.report.plot",
+    "plot_dissimilarities": "hf_clipdyn.report.dissimilarities",
     "snapshot": "hf_clipdyn.trainer",
     "train": "hf_clipdyn.training.run",
     "write_report": "hf_clipdyn.report.page",
@@ -57,6 +59,7 @@ __all__ = [
     "load_results",
     "metric_path",
     "plot",
+    "plot_dissimilarities",
     "snapshot",
     "train",
     "write_report",

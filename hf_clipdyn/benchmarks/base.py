@@ -195,6 +195,18 @@ class Kind(ABC, Generic[S]):
         return ()
 
     @staticmethod
+    def paired_variances(
+        a: pd.DataFrame, b: pd.DataFrame, common: Common
+    ) -> Mapping[tuple[Any, ...], tuple[float, int]]:
+        """Variances of the differences b - a, for a kind whose intervals have a construction of their own.
+
+        Returns:
+            By the key of a number: the variance, and the number of clusters that it comes from. None by default.
+        """
+        del a, b, common
+        return {}
+
+    @staticmethod
     def score_together(a: pd.DataFrame, b: pd.DataFrame) -> tuple[list[Number], list[Number]]:
         """Numbers of each revision that are fair only in a comparison of two; none by default."""
         del a, b

@@ -66,7 +66,8 @@ class DataBuilder(datasets.GeneratorBasedBuilder):  # type: ignore[misc]  # data
         metadata: licence, size, origin and so on.
         name: what users call it; default: the name of the module.
         layout: files and folders (``name/``) that the official folder contains; ``a|b`` means either.
-        companion: suffix of a second folder beside the official one; its files are read too if it exists.
+        companion: suffix of a second folder beside the official one, or its whole name after a slash; its files are
+            read too if it exists.
         default_split: the split of a data set without official splits.
         rows_version: part of the cache's key; raise it if the loader makes other rows of the same files.
         exact_rows: whether more rows than ``metadata.rows`` are an error and fewer are a warning.
@@ -119,8 +120,9 @@ class DataBuilder(datasets.GeneratorBasedBuilder):  # type: ignore[misc]  # data
                 self.metadata.title,
                 self.metadata.where,
             )
-            if self.companion and root.with_name(root.name + self.companion).is_dir():
-                beside, stamp = index_folder(root.with_name(root.name + self.companion))
+            name = self.companion[1:] if self.companion.startswith("/") else root.name + self.companion
+            if self.companion and name != root.name and root.with_name(name).is_dir():
+                beside, stamp = index_folder(root.with_name(name))
                 self.files = FileIndex(self.files.root, [*self.files.files, *beside.files])
                 fingerprint = hash_of(fingerprint, stamp)
             data_dir = str(root)

@@ -1,8 +1,10 @@
 """Base class of CIFAR-10 and CIFAR-100: class folders, or the binary version of the official archive."""
 
 import io
-from typing import ClassVar
+from typing import Any, ClassVar
 
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
 
 from hf_clipdyn.data.base import Rows
@@ -13,10 +15,10 @@ from hf_clipdyn.data.prompts import CIFAR
 from hf_clipdyn.data.tables import read_records
 from hf_clipdyn.errors import DatasetError
 
-__all__ = ["CifarBuilder", "metadata_of"]
+__all__ = ["PIXELS", "SIDE", "CifarBuilder", "metadata_of", "png_of"]
 
-_SIDE = 32
-_PIXELS = 3 * _SIDE * _SIDE
+SIDE = 32
+PIXELS = 3 * SIDE * SIDE
 
 
 def metadata_of(classes: int) -> DatasetMetadata:
@@ -67,14 +69,19 @@ class CifarBuilder(LabelledBuilder):
         if not self._batches():
             yield from super().rows(split)
         for file in self._batches().get(split, ()):
-            for number, record in enumerate(read_records(file.path, self.label_bytes + _PIXELS)):
+            for number, record in enumerate(read_records(file.path, self.label_bytes + PIXELS)):
                 label = int(record[self.label_bytes - 1])
                 if label >= len(self.classes):
                     raise DatasetError(
                         f"{file.path}, image {number}: {label} is not a class of {self.metadata.title}: "
                         "use its official archive."
                     )
-                pixels = record[self.label_bytes :].reshape(3, _SIDE, _SIDE).transpose(1, 2, 0)
-                buffer = io.BytesIO()
-                Image.fromarray(pixels.copy()).save(buffer, "PNG")
-                yield {"image": {"path": None, "bytes": buffer.getvalue()}, "label": label}
+                yield {"image": png_of(record[self.label_bytes :]), "label": label}
+
+
+def png_of(planes: NDArray[np.uint8]) -> dict[str, Any]:
+    """The image of a record, (3072,): its red, green and blue plane, for a row of a data set."""
+    pixels = planes.reshape(3, SIDE, SIDE).transpose(1, 2, 0)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels.copy()).save(buffer, "PNG")
+    return {"path": None, "bytes": buffer.getvalue()}

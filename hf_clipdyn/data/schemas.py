@@ -32,6 +32,11 @@ kind                    columns
                         of this level and another one of the same distortion with a second pair of levels, as
                         {other, pair_0, pair_1, answers, second_larger}: three levels, the number of answers, and
                         of those that called the second difference the larger one
+``dissimilarities``     image, image_id, category, place, dissimilarities: place is the row of the image in the
+                        archive's matrices, dissimilarities are that row of each matrix, as {observer, name,
+                        values}: observer is ``person``, or ``reference`` for other systems (brains, models);
+                        NaN in the column of a missing image
+``label_counts``        image, label (a ClassLabel), counts: how many people chose each class
 ``distortion_ladder``   reference, distorted, reference_id, distortion, level: level is a synthetic order of
                         severity, never a human score
 ======================  ====================================================================================
@@ -44,7 +49,7 @@ from collections.abc import Sequence
 
 from datasets import ClassLabel, Features, Image, List, Value
 
-__all__ = ["KINDS", "SCORED_KINDS", "features_of"]
+__all__ = ["KINDS", "features_of"]
 
 
 def _text(*names: str) -> dict[str, Value]:
@@ -103,18 +108,26 @@ _COLUMNS = {
     "classification": _images("image")
     | _text("image_id", "subset", "condition", "category", "exemplar")
     | {"human_responses": List(_text("subject", "response"))},
+    "dissimilarities": _images("image")
+    | _text("image_id", "category")
+    | {
+        "place": Value("int64"),
+        "dissimilarities": List(_text("observer", "name") | {"values": List(Value("float64"))}),
+    },
     "captions": _images("image") | _text("image_id") | {"captions": List(Value("string"))},
     "distortion_ladder": _images("reference", "distorted")
     | _text("reference_id", "distortion")
     | {"level": Value("int64")},
 }
 
-KINDS = (*_COLUMNS, "labels")
-SCORED_KINDS = ("classification", "cue_conflict", "quality", "triplet", "same_different", "fixations")
+KINDS = (*_COLUMNS, "labels", "label_counts")
 
 
 def features_of(kind: str, class_names: Sequence[str] = ()) -> Features:
-    """The features of a ``kind``; only ``labels`` needs ``class_names``."""
+    """The features of a ``kind``; only ``labels`` and ``label_counts`` need ``class_names``."""
+    labelled = {"image": Image(), "label": ClassLabel(names=list(class_names))}
     if kind == "labels":
-        return Features({"image": Image(), "label": ClassLabel(names=list(class_names))})
+        return Features(labelled)
+    if kind == "label_counts":
+        return Features(labelled | {"counts": List(Value("int64"))})
     return Features(_COLUMNS[kind])

@@ -31,6 +31,7 @@ __all__ = [
     "read_json_lines",
     "read_mat",
     "read_npy",
+    "read_npz",
     "read_records",
     "read_text",
     "read_whole_numbers",
@@ -263,6 +264,30 @@ def read_npy(path: str) -> NDArray[Any]:
         if not isinstance(array, np.ndarray):
             raise ValueError("it is an archive of arrays")
         return array
+
+
+def read_npz(path: str, *required: str) -> dict[str, NDArray[Any]]:
+    """The arrays of a NumPy archive without objects, by name.
+
+    Raises:
+        DatasetError: the file is not an archive of arrays, is too large, or lacks a required array.
+    """
+    from zipfile import ZipFile
+
+    with expecting("an archive of NumPy arrays", path):
+        with ZipFile(_plain_file(path)) as packed:
+            unpacked = sum(info.file_size for info in packed.infolist())
+        if unpacked > _MOST_BYTES // 8:
+            raise ValueError(f"it unpacks to {unpacked:,} bytes")
+        with np.load(path, allow_pickle=False) as archive:
+            found = {name: archive[name] for name in archive.files}
+    absent = [name for name in required if name not in found]
+    if absent:
+        raise DatasetError(
+            f"{path} lacks the arrays {', '.join(absent)} (it has {shorten(str(sorted(found)))}): "
+            "use the official file."
+        )
+    return found
 
 
 def read_records(path: str, size: int) -> NDArray[np.uint8]:

@@ -48,8 +48,10 @@ def compare_revisions(
     exemplars) have the variance V_first + V_second - V_both (Cameron, Gelbach and Miller 2011). More than 100 clusters
     are merged at random into 100 groups. Means over triplets have the variance over all pairs of triplets that show
     a common image (`SharedImages`). The text-free preference has the variance over all pairs of images that share an
-    exemplar; an image also contributes as the mate of others. The interval includes neither the noise of another seed
-    nor that of another checkpoint, and there is no correction for the number of metrics. Diagnostics are not compared.
+    exemplar; an image also contributes as the mate of others. A kind may give variances of its own
+    (`Kind.paired_variances`): matrices of dissimilarities are compared over the same drawn images and people. The
+    interval includes neither the noise of another seed nor that of another checkpoint, and there is no correction for
+    the number of metrics. Diagnostics are not compared.
 
     Args:
         results: table of `clipdyn evaluate`, with the trials beside it.
@@ -123,7 +125,7 @@ def _compare(
     for side in (a, b):
         check_columns(kind, side, kind.trial_columns)
     whole = _differences(kind, a, b)
-    spread = _from_influences(kind, a, b)
+    spread = _from_influences(kind, a, b) | dict(kind.paired_variances(a, b, Common(seed=seed)))
     rest = [key for key in whole if key not in spread]
     if a.empty and b.empty:  # nothing could be shown
         spread |= dict.fromkeys(rest, (np.nan, 0))

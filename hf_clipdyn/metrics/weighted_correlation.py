@@ -11,12 +11,12 @@ from numpy.typing import NDArray
 
 from hf_clipdyn.metrics._validation import Floats, Ints
 
-__all__ = ["WeightedKendall", "WeightedPearson", "WeightedSpearman"]
+__all__ = ["TiedOrder", "WeightedKendall", "WeightedPearson", "WeightedSpearman", "dense_ranks", "rank_signs"]
 
 _CHUNK = 64  # resamples at a time: the arrays of 3,000 rows then stay in the cache
 
 
-class _TiedOrder:
+class TiedOrder:
     """One sort of a column, from which the ranks of every resample follow by cumulative weights."""
 
     def __init__(self, values: Floats) -> None:
@@ -44,7 +44,7 @@ class WeightedSpearman:
     """Spearman's correlation of every weighted sample: Pearson's of the weighted mid-ranks."""
 
     def __init__(self, x: Floats, y: Floats, clusters: Ints) -> None:
-        self.by_x, self.by_y = _TiedOrder(x), _TiedOrder(y)
+        self.by_x, self.by_y = TiedOrder(x), TiedOrder(y)
         self.clusters_by_x = clusters[self.by_x.order]
         self.clusters_by_y = clusters[self.by_y.order]
         position_in_y = np.empty(len(y), dtype=np.int64)
@@ -78,16 +78,16 @@ class WeightedKendall:
     """
 
     def __init__(self, x: Floats, y: Floats, clusters: Ints, n_clusters: int) -> None:
-        self.by_x, self.by_y, self.clusters = _TiedOrder(x), _TiedOrder(y), clusters
+        self.by_x, self.by_y, self.clusters = TiedOrder(x), TiedOrder(y), clusters
         order = np.argsort(clusters, kind="stable")
-        ranks = _dense_ranks(x[order]), _dense_ranks(y[order])
+        ranks = dense_ranks(x[order]), dense_ranks(y[order])
         starts = np.searchsorted(clusters[order], np.arange(n_clusters))
         grouped = n_clusters < len(x)
         self.concordance = np.zeros((n_clusters, n_clusters), dtype=np.float32)
         for i in range(0, len(x), 256):
             rows = slice(i, i + 256)
-            signs = _signs(ranks[0], rows)
-            signs *= _signs(ranks[1], rows)
+            signs = rank_signs(ranks[0], rows)
+            signs *= rank_signs(ranks[1], rows)
             if grouped:
                 sums = np.add.reduceat(signs.astype(np.float32), starts, axis=1)
                 np.add.at(self.concordance, clusters[order[rows]], sums)
@@ -107,13 +107,13 @@ class WeightedKendall:
         return np.asarray(concordant / np.sqrt((total - tied[0]) * (total - tied[1])))
 
 
-def _dense_ranks(values: Floats) -> NDArray[np.signedinteger]:
+def dense_ranks(values: Floats) -> NDArray[np.signedinteger]:
     """Ranks in the smallest type: comparing two-byte integers is ten times as fast as subtracting floats."""
     ranks = np.unique(values, return_inverse=True)[1].reshape(-1)
     return ranks.astype(np.int16 if len(values) <= np.iinfo(np.int16).max else np.int32)
 
 
-def _signs(ranks: NDArray[np.signedinteger], rows: slice) -> NDArray[np.int8]:
+def rank_signs(ranks: NDArray[np.signedinteger], rows: slice | Ints) -> NDArray[np.int8]:
     """Sign of rank i - rank j for these i and all j."""
     some = ranks[rows, None]
     return np.asarray((some > ranks).view(np.int8) - (some < ranks).view(np.int8))

@@ -352,6 +352,18 @@ class Encoder:
             rows.append(_numpy(self.model.get_text_features(**tokens).pooler_output))
         return np.concatenate(rows) if rows else np.zeros((0, 0), np.float32)
 
+    @property
+    def logit_scale(self) -> float:
+        """The model's factor on cosines, exp of its parameter.
+
+        Raises:
+            ModelError: the model has none.
+        """
+        scale = getattr(self.model, "logit_scale", None)
+        if scale is None:
+            raise ModelError("The model has no logit scale: give a model with an image and a text tower.")
+        return float(scale.detach().float().exp())
+
 
 def default_device() -> torch.device:
     """This process's accelerator; not Apple's, since gradients are taken in double precision, which it lacks."""

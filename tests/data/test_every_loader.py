@@ -39,7 +39,7 @@ def test_the_columns_are_those_of_the_kind_and_images_decode(
     kind = dataset_metadata(name).kind
     for dataset in splits.values():
         assert len(dataset) > 0
-        names = dataset.features["label"].names if kind == "labels" else ()
+        names = dataset.features["label"].names if kind in ("labels", "label_counts") else ()
         assert dataset.features == features_of(kind, names)
         row = dataset[0]
         images = [
@@ -88,6 +88,6 @@ def test_the_metadata_are_complete(name: str) -> None:
     assert metadata.where
     assert metadata.citation.startswith("@") or not metadata.rows
     assert builder_class(name).__doc__
-    if metadata.kind == "labels":
+    if metadata.kind in ("labels", "label_counts"):
         assert metadata.templates
         assert all(template.count("{}") == 1 for template in metadata.templates)

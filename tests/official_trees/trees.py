@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from pathlib import Path
 
-from official_trees import captioned, labelled, quality, saliency, similarity
+from official_trees import captioned, labelled, objects, quality, saliency, similarity
 
 __all__ = ["TREES", "Make"]
 
@@ -16,6 +16,7 @@ TREES: dict[str, Make] = {
     "cc3m": captioned.webdataset,
     "cifar10": labelled.cifar10,
     "cifar100": labelled.cifar100,
+    "cifar10h": objects.cifar10h,
     "coco_captions": captioned.coco_captions,
     "csiq": quality.csiq,
     "cue_conflict": labelled.cue_conflict,
@@ -29,6 +30,7 @@ TREES: dict[str, Make] = {
     "mit1003": saliency.mit1003,
     "model_vs_human": labelled.model_vs_human,
     "nights": similarity.nights,
+    "objects92": objects.objects92,
     "osie": saliency.osie,
     "photographs": labelled.photographs,
     "raid": quality.raid,

@@ -302,7 +302,9 @@ class _Answers:
     @classmethod
     def of(cls, trials: pd.DataFrame, *, with_intervals: bool) -> "_Answers":
         """From the trials of one test at one place."""
-        table = trials[[*_ORDER, "level", "criterion", "human", "value"]]  # a comparison does this a thousand times
+        table = trials[
+            [*_ORDER, "level", "criterion", "human", "value"]
+        ]  # a comparison does this a thousand times
         trials = table.iloc[np.lexsort([table[name].to_numpy() for name in reversed(_ORDER)])]
         exemplars = trials["exemplar"].nunique()
         means = _samples(trials["value"].to_numpy().reshape(-1, exemplars), with_intervals)

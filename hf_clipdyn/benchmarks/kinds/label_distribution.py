@@ -1,0 +1,252 @@
+"""Human uncertainty: does the model doubt the images that people doubt, and between the same classes?"""
+
+from collections.abc import Iterator
+from typing import Any, ClassVar
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.special import softmax
+
+from hf_clipdyn.benchmarks.base import (
+    Common,
+    Influence,
+    Kind,
+    KindSettings,
+    decode,
+    digest,
+    number,
+    similarity,
+)
+from hf_clipdyn.benchmarks.prompts import class_embeddings, default_templates, labels_of
+from hf_clipdyn.benchmarks.readout import Readout, Stimuli
+from hf_clipdyn.benchmarks.sources import Source
+from hf_clipdyn.metrics.label_distribution import (
+    LABEL_DISTRIBUTION_VALUES,
+    class_mean_cross_entropy,
+    cross_fitted,
+    human_entropy,
+    label_distribution,
+    smoothed_label_cross_entropy,
+    split_halves,
+)
+from hf_clipdyn.results.row import Number
+from hf_clipdyn.results.terms import KindTerms, Overview, Reference, Term
+
+__all__ = ["LabelDistribution"]
+
+_FITTED = "fitted_temperature"
+_ORDER = ("second_choice", "top1", "top1_mode")  # a temperature does not change them
+_CORRELATIONS = ("entropy_spearman", "label_spearman", "off_label_pearson")
+_UNINFORMATIVE = (
+    "not below {floor:.4f}, which the label and the mean answers of its class give: "
+    "the value says nothing about people's doubt"
+)
+_AXIS: dict[str, Any] = {"better": "high", "perception": "high"}
+
+Floats = NDArray[np.float64]
+
+
+class LabelDistribution(Kind[KindSettings]):
+    """The model's probabilities of the classes against how many people chose each class.
+
+    The probabilities are the softmax of the cosines to the class prompts times the model's own logit scale; in the
+    variant ``fitted_temperature`` times a factor that was fitted on the other half of the images (even and odd rows).
+    A cross-entropy that is not below the reference ``label_and_class`` is not interpretable. The ceilings are one half
+    of the people against the other half (200 random splits); they are computed with the intervals.
+
+    Trials: item, label, counts (of people, by class), cosines (to the classes), logit_scale.
+    """
+
+    name = "label_distribution"
+    schemas = ("label_counts",)
+    terms = KindTerms(
+        title="Human uncertainty",
+        rank=25,
+        terms={
+            "cross_entropy": Term(
+                title="cross-entropy with people",
+                meaning="Mean cross-entropy of the model's probabilities with the shares of people's answers.",
+                unit="nats",
+                better="low",
+                perception="high",
+                overview=Overview(rank=35),
+            ),
+            "kl": Term(
+                title="divergence from people",
+                meaning="The cross-entropy minus the entropy of people's answers.",
+                unit="nats",
+                better="low",
+                perception="high",
+            ),
+            "entropy_spearman": Term(
+                title="correlation of uncertainty",
+                meaning="Spearman's correlation over images of the entropies of the model and of people.",
+                **_AXIS,
+            ),
+            "label_spearman": Term(
+                title="correlation of the label's probability",
+                meaning="Spearman's correlation over images of the label's probability and its share of the answers.",
+                **_AXIS,
+            ),
+            "off_label_pearson": Term(
+                title="correlation off the label",
+                meaning="Pearson's correlation of the wrong classes' probabilities with their share of the answers.",
+                **_AXIS,
+            ),
+            "second_choice": Term(
+                title="second choice",
+                meaning="Images whose most probable wrong class is people's, where at least five people chose one.",
+                limits=(0.0, 1.0),
+                **_AXIS,
+            ),
+            "top1": Term(
+                title="accuracy",
+                meaning="Images whose most probable class is the label.",
+                limits=(0.0, 1.0),
+                **_AXIS,
+            ),
+            "top1_mode": Term(
+                title="accuracy against people",
+                meaning="Images whose most probable class is the one that most people chose.",
+                limits=(0.0, 1.0),
+                **_AXIS,
+            ),
+        },
+        variants={_FITTED: "one fitted temperature"},
+        references=(
+            Reference(role="chance", title="chance"),
+            Reference(role="lower_bound", title="entropy of people"),
+            Reference(role="baseline", name="label_and_class", title="label and class mean"),
+            Reference(role="baseline", name="label", title="label with .95"),
+            Reference(role="ceiling", name="half", title="half of the people"),
+            Reference(role="ceiling", name="half_and_class", title="half of the people and class mean"),
+            Reference(role="ceiling", name="all", title="as many other people"),
+        ),
+    )
+    trial_columns: ClassVar = {
+        "item": "int64",
+        "label": "int64",
+        "counts": "object",
+        "cosines": "object",
+        "logit_scale": "float64",
+    }
+    text_drift = True
+
+    def __init__(self, source: Source, image_processor: Any, settings: KindSettings, common: Common) -> None:
+        del settings
+        self._names, self._labels = labels_of(source)
+        self._templates = default_templates(source.metadata)
+        self._counts = np.asarray(source.dataset["counts"], np.int64)
+        pixels = decode(source.dataset, image_processor, common)
+        self._rows = np.flatnonzero(~pixels.broken)
+        self._stimuli = Stimuli(pixels.array, self._rows)
+        self.left_out = int(pixels.broken.sum())
+        self.facts = source.incomplete(len(self._rows))
+        answers = [self._labels.tolist(), self._counts.tolist()]
+        self.fingerprint = digest(self.name, pixels.fingerprint, self._names, *answers, self._templates)
+
+    def observe(self, readout: Readout) -> pd.DataFrame:
+        """Cosines of every image to every class."""
+        classes = class_embeddings(readout, self._names, self._templates)
+        cosines = similarity(readout.images(self._stimuli), classes)
+        return pd.DataFrame(
+            {
+                "item": self._rows,
+                "label": self._labels[self._rows],
+                "counts": self._counts[self._rows].tolist(),
+                "cosines": cosines.tolist(),
+                "logit_scale": readout.encoder.logit_scale,
+            }
+        )
+
+    @staticmethod
+    def score(trials: pd.DataFrame, common: Common) -> list[Number]:
+        """All values with both temperatures, the bounds and the ceilings."""
+        counts, labels = _answers(trials)
+        floor, entropy = class_mean_cross_entropy(counts, labels), float(human_entropy(counts).mean())
+        found: list[Number] = []
+        for variant, probabilities in _probabilities(trials):
+            result = label_distribution(probabilities, counts, labels, **common.resampling)
+            for name in LABEL_DISTRIBUTION_VALUES:
+                if variant and name in _ORDER:
+                    continue
+                n = result["n_second_choice"] if name == "second_choice" else result["n"]
+                said: dict[str, Any] = {"variant": variant, "n": n, "n_clusters": n}
+                if name in ("cross_entropy", "kl"):
+                    says = result["cross_entropy"] < floor
+                    said["interpretable"] = bool(says)
+                    if not says:
+                        result["causes"][name] = _UNINFORMATIVE.format(
+                            floor=floor - (entropy if name == "kl" else 0)
+                        )
+                found.append(number(result, name, **said))
+        return [*found, *_scales(counts, labels, floor, entropy, common)]
+
+    @staticmethod
+    def influences(trials: pd.DataFrame) -> Iterator[Influence]:
+        """Of the means over images; a temperature that was fitted is kept."""
+        counts, labels = _answers(trials)
+        human = counts / counts.sum(axis=1, keepdims=True)
+        for variant, q in _probabilities(trials):
+            with np.errstate(divide="ignore"):
+                crossed = -np.where(human > 0, human * np.log(q), 0).sum(axis=1)
+            best = q.argmax(axis=1)
+            means = {"cross_entropy": crossed, "kl": crossed - human_entropy(counts)}
+            if not variant:
+                means["top1"] = (best == labels).astype(np.float64)
+                means["top1_mode"] = (human[np.arange(len(best)), best] == human.max(axis=1)).astype(
+                    np.float64
+                )
+            for metric, values in means.items():
+                each = pd.Series((values - values.mean()) / len(values), index=trials["item"].to_numpy())
+                yield Influence(metric=metric, variant=variant, values=each)
+
+
+def _answers(trials: pd.DataFrame) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    return np.stack(trials["counts"].to_list()).astype(np.int64), trials["label"].to_numpy(np.int64)
+
+
+def _probabilities(trials: pd.DataFrame) -> Iterator[tuple[str, Floats]]:
+    """The model's probabilities by variant, (n, classes)."""
+    cosines = np.stack(trials["cosines"].to_list()).astype(np.float64)
+    yield "", softmax(trials["logit_scale"].to_numpy()[:, None] * cosines, axis=1)
+    halves = trials["item"].to_numpy() % 2
+    if 0 < halves.sum() < len(halves):
+        yield _FITTED, cross_fitted(cosines, np.stack(trials["counts"].to_list()), halves)[0]
+
+
+def _scales(
+    counts: NDArray[np.int64], labels: NDArray[np.int64], floor: float, entropy: float, common: Common
+) -> Iterator[Number]:
+    """Chance, bounds and ceilings, which join the values of every variant."""
+    n, n_classes = counts.shape
+    columns: dict[str, Any] = {"probe": "", "n": n, "n_clusters": n}
+
+    def scale(role: Any, reference: str, **values: float) -> Iterator[Number]:
+        for metric, value in values.items():
+            yield Number(metric=metric, role=role, reference=reference, value=value, **columns)
+
+    uniform = float(np.log(n_classes))
+    share = dict.fromkeys(("top1", "top1_mode"), 1 / n_classes)
+    correlations = dict.fromkeys(_CORRELATIONS, 0.0)
+    yield from scale(
+        "chance",
+        "",
+        cross_entropy=uniform,
+        kl=uniform - entropy,
+        second_choice=1 / (n_classes - 1),
+        **share,
+        **correlations,
+    )
+    yield from scale("lower_bound", "", cross_entropy=entropy)
+    yield from scale("baseline", "label_and_class", cross_entropy=floor, kl=floor - entropy)
+    smoothed = smoothed_label_cross_entropy(counts, labels)
+    yield from scale("baseline", "label", cross_entropy=smoothed, kl=smoothed - entropy)
+    if not common.n_resamples:
+        return
+    halves = split_halves(counts, labels, seed=common.seed)
+    own = {name: halves[name] for name in ("cross_entropy", *_CORRELATIONS, "second_choice")}
+    yield from scale("ceiling", "half", **own)
+    yield from scale("ceiling", "half_and_class", cross_entropy=halves["cross_entropy_class"])
+    yield from scale("ceiling", "all", **{name: halves[f"{name}_stepped_up"] for name in _CORRELATIONS})

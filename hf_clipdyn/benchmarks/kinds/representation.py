@@ -1,0 +1,364 @@
+"""Representational similarity: does the model find the same images alike as people do?"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from PIL import Image
+
+from hf_clipdyn.benchmarks.base import NO_INTERVAL, Common, Kind, KindSettings, decode, digest, number
+from hf_clipdyn.benchmarks.dissimilarities import DISSIMILARITIES, image_dissimilarities
+from hf_clipdyn.benchmarks.pair_tables import PROBES
+from hf_clipdyn.benchmarks.readout import Readout, Stimuli
+from hf_clipdyn.benchmarks.sources import Source
+from hf_clipdyn.data.images import decode_image
+from hf_clipdyn.errors import DatasetError
+from hf_clipdyn.metrics.representational_similarity import Method, noise_ceiling, similarities_with_people
+from hf_clipdyn.results.row import Number, NumberKey
+from hf_clipdyn.results.terms import KindTerms, Overview, Reference, Term
+
+__all__ = ["Representation"]
+
+_METRICS: dict[str, Method] = {
+    "alignment": "spearman",
+    "alignment_tau_a": "tau_a",
+    "alignment_pearson": "pearson",
+}
+_BY_PERSON = "alignment_by_person"
+_WITHIN = "within_categories"
+_DEFAULT = "cosine"
+_SIDE = 64
+_FEW_IMAGES = 3
+_PIXELS = {
+    "pixels": "pixels, 1 - Pearson",
+    "pixels_euclidean": "pixels, Euclidean",
+    "mean_colour": "mean colour",
+}
+_SYSTEMS = {
+    "human_it": "human IT",
+    "monkey_it": "monkey IT",
+    "categories": "categories, 0/1",
+    "silhouette": "silhouette",
+    "model_animacy": "animate or not, 0/1",
+    "model_face_body_manmade_natural": "face, body, made, natural, 0/1",
+    "model_hmax": "HMAX",
+    "model_v1": "V1 model",
+    "model_radon": "Radon transform",
+    "model_silhouette": "silhouette (Nili)",
+    "model_eva": "EVA",
+}
+_JOINS = ("metric", "subset")
+_AXIS: dict[str, Any] = {"better": "high", "perception": "high"}
+
+Floats = NDArray[np.float64]
+
+
+class Representation(Kind[KindSettings]):
+    """Correlation of the model's dissimilarities of all pairs of images with those of each person, mean over people.
+
+    The projection has Spearman's, tau-a and Pearson's correlation, over all pairs and within categories, and Spearman's
+    with each person; hidden states have Spearman's over all pairs. The ceiling ``lower`` is each person with the mean
+    of the others, ``upper`` with the mean of all. The baselines are dissimilarities of the images at 64 x 64 pixels
+    (RGB, bicubic) and of their mean colours, and the other systems of the data set: brains, models, categories.
+
+    Trials: item and partner (rows of the two images of a pair), category and partner_category, probe (projection,
+    hidden; or person, reference, baseline), name (of the person, the reference or the baseline), layer, distance,
+    value.
+    """
+
+    name = "representation"
+    schemas = ("dissimilarities",)
+    terms = KindTerms(
+        title="Representational similarity",
+        rank=75,
+        terms={
+            "alignment": Term(
+                title="alignment with people",
+                meaning="Spearman's correlation of the model's dissimilarities with each person's, mean over people.",
+                overview=Overview(rank=85),
+                **_AXIS,
+            ),
+            "alignment_tau_a": Term(
+                title="alignment with people, tau-a",
+                meaning="The same by Kendall's tau-a, which does not favour predictions with ties.",
+                **_AXIS,
+            ),
+            "alignment_pearson": Term(
+                title="alignment with people, Pearson",
+                meaning="The same by Pearson's correlation.",
+                **_AXIS,
+            ),
+            _BY_PERSON: Term(
+                title="alignment with each person",
+                meaning="Spearman's correlation of the model's dissimilarities with those of one person.",
+                **_AXIS,
+            ),
+        },
+        variants=DISSIMILARITIES,
+        subsets={_WITHIN: "within categories"},
+        probes=PROBES,
+        references=(
+            Reference(role="chance", title="chance", joins=_JOINS),
+            Reference(role="ceiling", name="lower", title="ceiling, lower", joins=_JOINS),
+            Reference(role="ceiling", name="upper", title="ceiling, upper", joins=_JOINS),
+            Reference(role="human", name="another_person", title="one other person", joins=_JOINS),
+            Reference(role="human", name="others", title="the other people", joins=_JOINS),
+            *(
+                Reference(role="baseline", name=name, title=title, joins=_JOINS)
+                for name, title in (_PIXELS | _SYSTEMS).items()
+            ),
+        ),
+    )
+    trial_columns: ClassVar = {
+        "item": "int64",
+        "partner": "int64",
+        "category": "str",
+        "partner_category": "str",
+        "probe": "str",
+        "name": "str",
+        "layer": "Int64",
+        "distance": "str",
+        "value": "float64",
+    }
+    needs_text = False
+    reads_layers = True
+    clusters = ("item", "partner")
+    clusters_alike = True
+
+    def __init__(self, source: Source, image_processor: Any, settings: KindSettings, common: Common) -> None:
+        del settings
+        pixels = decode(source.dataset, image_processor, common)
+        self._rows = np.flatnonzero(~pixels.broken)
+        if len(self._rows) < _FEW_IMAGES:
+            raise DatasetError(
+                f"{source.name} has {len(self._rows)} readable images: give the folder of the whole data set."
+            )
+        self._stimuli = Stimuli(pixels.array, self._rows)
+        self._show_progress = common.show_progress
+        judged = (
+            source.dataset.select_columns(["category", "place", "dissimilarities"])
+            .select(self._rows)
+            .to_list()
+        )
+        self._categories = np.array([row["category"] for row in judged])
+        people, systems = _vectors(judged, "person"), _vectors(judged, "reference")
+        if len(people) < 2:
+            raise DatasetError(
+                f"{source.name} has matrices of {len(people)} people: a ceiling needs at least two."
+            )
+        self._fixed = [("person", people, ""), ("reference", systems, ""), *_of_pixels(source, self._rows)]
+        self.left_out = int(pixels.broken.sum())
+        self.facts = source.incomplete(len(self._rows))
+        self.fingerprint = digest(
+            self.name,
+            pixels.fingerprint,
+            self._categories.tolist(),
+            [
+                [probe, name, vector.tolist()]
+                for probe, held, _ in self._fixed
+                for name, vector in held.items()
+            ],
+        )
+
+    def observe(self, readout: Readout) -> pd.DataFrame:
+        """Dissimilarities of all pairs at every place, beside those of people and baselines."""
+        model = image_dissimilarities(readout, self._stimuli, show_progress=self._show_progress).assign(
+            name=""
+        )
+        fixed = [
+            pd.DataFrame({"probe": probe, "name": name, "distance": distance, "value": vector})
+            for probe, held, distance in self._fixed
+            for name, vector in held.items()
+        ]
+        table = pd.concat([model, *(one.assign(layer=pd.NA) for one in fixed)], ignore_index=True)
+        first, second = np.triu_indices(len(self._rows), 1)
+        times = len(table) // len(first)
+        shown = {
+            "item": np.tile(self._rows[first], times),
+            "partner": np.tile(self._rows[second], times),
+            "category": np.tile(self._categories[first], times),
+            "partner_category": np.tile(self._categories[second], times),
+        }
+        return table.assign(**shown)[list(self.trial_columns)].astype(self.trial_columns)
+
+    @staticmethod
+    def score(trials: pd.DataFrame, common: Common) -> list[Number]:
+        """Alignments of every place, baseline and reference with people, and the ceilings."""
+        held = _Matrices(trials)
+        numbers: list[Number] = []
+        for columns, result in held.results(common):
+            if columns["reference"] in _SYSTEMS and result["causes"]:
+                continue  # a matrix of categories says nothing within them
+            numbers.append(number(result, "alignment", n_clusters=result["n_images"], **columns))
+            for at, person in enumerate(held.persons if _has_persons(columns) else ()):
+                ends = result.get("by_person_ci", [NO_INTERVAL] * len(held.persons))[at]
+                one = {
+                    "value": result["by_person"][at],
+                    "ci_low": ends[0],
+                    "ci_high": ends[1],
+                    "n": result["n"],
+                }
+                counted = {"n_clusters": result["n_images"], "note": "; ".join(result["causes"].values())}
+                numbers.append(Number(**columns | _of_person(person) | one | counted))
+        return [*numbers, *held.scales()]
+
+    @staticmethod
+    def paired_variances(
+        a: pd.DataFrame, b: pd.DataFrame, common: Common
+    ) -> dict[tuple[Any, ...], tuple[float, int]]:
+        """From the same drawn images and the same people for both revisions."""
+        first, second = _Matrices(a), _Matrices(b)
+        found: dict[tuple[Any, ...], tuple[float, int]] = {
+            one.number_key: (0.0, one.n_clusters) for one in second.scales()
+        }
+        for columns, result in second.results(common, minus=first):
+            variances, n_images = result.get("variances"), result["n_images"]
+            error = variances.corrected if variances else 0.0  # references have none, and are alike in both
+            found[NumberKey(**columns).number_key] = error, min(n_images, result["n_people"])
+            for at, person in enumerate(second.persons if _has_persons(columns) else ()):
+                key = NumberKey(**columns | _of_person(person)).number_key
+                found[key] = result["by_person_variances"][at], n_images
+        return found
+
+
+def _has_persons(columns: Mapping[str, Any]) -> bool:
+    """Whether the number is also given for each person."""
+    wanted = {"metric": "alignment", "probe": "projection", "variant": _DEFAULT, "subset": ""}
+    return all(columns[name] == value for name, value in wanted.items())
+
+
+def _of_person(name: str) -> dict[str, str]:
+    return {"metric": _BY_PERSON, "subset": name}
+
+
+class _Matrices:
+    """The matrices of a table of trials as vectors of pairs, in one order.
+
+    Attributes:
+        persons: names.
+        people: (persons, pairs).
+        groups: the category of each image.
+        systems: everything else, by its columns of a number as sorted items.
+    """
+
+    def __init__(self, trials: pd.DataFrame) -> None:
+        trials = trials.sort_values(["item", "partner"], kind="stable")
+        shown = dict(zip(trials["item"], trials["category"], strict=True))
+        shown |= dict(zip(trials["partner"], trials["partner_category"], strict=True))
+        self.groups = [shown[image] for image in sorted(shown)]
+        self.n_images = len(shown)
+        persons = trials[trials["probe"] == "person"].groupby("name", sort=True)["value"]
+        self.persons = [str(name) for name, _ in persons]
+        self.people = np.stack([values.to_numpy(np.float64) for _, values in persons])
+        self.systems: dict[tuple[tuple[str, Any], ...], Floats] = {}
+        others = trials[trials["probe"] != "person"]
+        for key, rows in others.groupby(["probe", "name", "distance", "layer"], sort=False, dropna=False):
+            self.systems[tuple(_columns(*key).items())] = rows["value"].to_numpy(np.float64)
+
+    def _parts(self) -> Iterator[tuple[str, list[str] | None]]:
+        """Sub-sets of the pairs with the groups that they need."""
+        yield "", None
+        sizes = pd.Series(self.groups).value_counts()
+        if len(sizes) > 1 and sizes.max() >= _FEW_IMAGES:
+            yield _WITHIN, self.groups
+
+    def results(
+        self, common: Common, *, minus: "_Matrices | None" = None
+    ) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+        """Columns of a number, and what `representational_similarity` says of it."""
+        for metric, method in _METRICS.items():
+            for subset, groups in self._parts():
+                asked = {
+                    key: vector
+                    for key, vector in self.systems.items()
+                    if dict(key)["probe"] != "hidden" or (metric, subset) == ("alignment", "")
+                }
+                # The references of the data set are the same for all revisions, and get no interval.
+                drawn = [key for key in asked if dict(key)["reference"] not in _SYSTEMS]
+                for keys, resampling in (
+                    (drawn, common.resampling),
+                    ([key for key in asked if key not in drawn], common.resampling | {"n_resamples": 0}),
+                ):
+                    if not keys:
+                        continue
+                    results = similarities_with_people(
+                        np.stack([asked[key] for key in keys]),
+                        self.people,
+                        minus=np.stack([minus.systems[key] for key in keys]) if minus else None,
+                        method=method,
+                        groups=groups,
+                        **resampling,
+                    )
+                    for key, result in zip(keys, results, strict=True):
+                        yield {"metric": metric, "subset": subset, **dict(key)}, result
+
+    def scales(self) -> Iterator[Number]:
+        """Chance, ceilings and what people have in common, for every metric and sub-set."""
+        counted: dict[str, Any] = {"probe": "", "n_clusters": len(self.persons)}
+        for metric, method in _METRICS.items():
+            for subset, groups in self._parts():
+                found = noise_ceiling(self.people, method=method, groups=groups)
+                columns = counted | {"metric": metric, "subset": subset, "n": self.people.shape[1]}
+                yield Number(role="chance", value=0.0, **columns)
+                for bound in ("lower", "upper"):
+                    yield Number(role="ceiling", reference=bound, value=found[bound], **columns)
+                yield Number(role="human", reference="another_person", value=found["pairwise"], **columns)
+                if (metric, subset) == ("alignment", ""):
+                    for person, value in zip(self.persons, found["lower_by_person"], strict=True):
+                        own = columns | _of_person(person)
+                        yield Number(role="human", reference="others", value=value, **own)
+
+
+def _columns(probe: str, name: str, distance: str, layer: Any) -> dict[str, Any]:
+    """Columns of a number of the model, a baseline or a reference."""
+    if probe in PROBES:
+        place = None if pd.isna(layer) else int(layer)
+        return {"probe": probe, "layer": place, "variant": distance, "role": "value", "reference": ""}
+    return {"probe": "", "layer": None, "variant": distance, "role": "baseline", "reference": name}
+
+
+def _vectors(judged: Sequence[Mapping[str, Any]], observer: str) -> dict[str, Floats]:
+    """The dissimilarities of the images shown, by the name of a person or a reference.
+
+    Raises:
+        DatasetError: the rows have different matrices, or a number is missing.
+    """
+    places = [row["place"] for row in judged]
+    by_name = [
+        {one["name"]: one["values"] for one in row["dissimilarities"] if one["observer"] == observer}
+        for row in judged
+    ]
+    names = list(by_name[0])
+    shown = max(places) + 1
+    if any(list(row) != names or any(len(held) < shown for held in row.values()) for row in by_name):
+        raise DatasetError(
+            "The rows of the data set have different matrices: prepare it again from its files."
+        )
+    upper = np.triu_indices(len(places), 1)
+    found = {name: np.array([row[name] for row in by_name], np.float64)[:, places][upper] for name in names}
+    if not all(np.isfinite(vector).all() for vector in found.values()):
+        raise DatasetError("A matrix of the data set lacks a number: prepare it again from its files.")
+    return found
+
+
+def _of_pixels(source: Source, rows: NDArray[np.int64]) -> list[tuple[str, dict[str, Floats], str]]:
+    """Dissimilarities of the images themselves, by what they compare."""
+    images = [decode_image(source.dataset[row]["image"]) for row in rows.tolist()]
+    small = np.stack(
+        [
+            np.asarray(image.resize((_SIDE, _SIDE), Image.Resampling.BICUBIC), np.float64).ravel()
+            for image in images
+        ]
+    )
+    colours = np.stack([np.asarray(image, np.float64).mean(axis=(0, 1)) for image in images])
+    upper = np.triu_indices(len(images), 1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        correlation = 1 - np.corrcoef(small)[upper]
+    found = [("pixels", "correlation", np.nan_to_num(correlation, nan=1.0))]
+    found += [
+        (name, "euclidean", np.linalg.norm(values[upper[0]] - values[upper[1]], axis=1))
+        for name, values in (("pixels_euclidean", small), ("mean_colour", colours))
+    ]
+    return [("baseline", {name: vector}, distance) for name, distance, vector in found]

@@ -1,0 +1,334 @@
+"""Human uncertainty: does a model doubt where people doubt (Peterson et al. 2019)?
+
+People's answers to an image are counts over classes, a model's a distribution. All logarithms are natural.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy import optimize, special, stats
+
+from hf_clipdyn.errors import MetricError
+from hf_clipdyn.metrics._validation import Floats, Ints, as_class_ids
+from hf_clipdyn.metrics.bootstrap import Resampling, bootstrap_weights
+from hf_clipdyn.metrics.weighted_correlation import WeightedPearson, WeightedSpearman
+
+__all__ = [
+    "LABEL_DISTRIBUTION_VALUES",
+    "class_mean_cross_entropy",
+    "cross_fitted",
+    "human_entropy",
+    "label_distribution",
+    "smoothed_label_cross_entropy",
+    "split_halves",
+]
+
+LABEL_DISTRIBUTION_VALUES = (
+    "cross_entropy",
+    "kl",
+    "entropy_spearman",
+    "label_spearman",
+    "off_label_pearson",
+    "second_choice",
+    "top1",
+    "top1_mode",
+)
+"""What `label_distribution` returns."""
+
+_DOUBTED = 5  # judgements of one wrong class that make it a second choice
+_DOUBTED_IN_HALF = 3
+_PRIOR_COUNT, _PRIOR_WEIGHT = 0.05, 10.0
+_LEAST = 5e-5  # added to the mean answers of a class, so that no answer is impossible
+_SCALES = np.log([1e-2, 1e4])  # of the factor on similarities, when it is fitted
+
+
+def label_distribution(
+    predictions: ArrayLike,
+    counts: ArrayLike,
+    labels: ArrayLike,
+    *,
+    n_resamples: int = 1000,
+    confidence_level: float = 0.95,
+    seed: int = 0,
+) -> dict[str, Any]:
+    """A model's class probabilities against the answers of people.
+
+    Args:
+        predictions: (n, classes), the model's probabilities; rows sum to 1.
+        counts: (n, classes), how many people chose each class.
+        labels: (n,), the class of each image.
+        n_resamples, confidence_level, seed: see `bootstrap.Resampling`. Images are resampled within their class.
+
+    Returns:
+        - ``cross_entropy``: mean of - sum p log q, in nats; ``kl``: that minus the mean entropy of people's answers.
+        - ``entropy_spearman``: Spearman's correlation over images of the two entropies; ``label_spearman``: of the two
+          probabilities of the label; ``off_label_pearson``: Pearson's over all cells but the label's.
+        - ``second_choice``: share of the images on which the model's most probable wrong class is people's most
+          frequent one, among the images on which at least five people chose that (of equals the first counts).
+        - ``top1``, ``top1_mode``: share of images whose most probable class is the label, or people's.
+        - ``<key>_ci``, ``n``, ``n_second_choice`` (images with a second choice), ``causes``.
+
+    Raises:
+        MetricError: other shapes, probabilities that do not sum to 1, an image without answers.
+
+    Example:
+        >>> result = label_distribution([[0.5, 0.5], [1, 0]], [[5, 5], [9, 0]], [0, 0], n_resamples=0)
+        >>> round(result["cross_entropy"], 4), round(result["kl"], 4), result["second_choice"]
+        (0.3466, 0.0, 1.0)
+    """
+    resampling = Resampling(n_resamples, confidence_level, seed)
+    human, truth = _shares(counts, labels)
+    q = np.asarray(predictions, np.float64)
+    if q.shape != human.shape:
+        raise MetricError(f"predictions have the shape {q.shape} and counts {human.shape}: give the same.")
+    if not (np.isfinite(q).all() and (q >= 0).all() and np.allclose(q.sum(axis=1), 1, atol=1e-6)):
+        raise MetricError("predictions must be probabilities whose rows sum to 1.")
+    numbers = np.asarray(counts, np.float64)
+    rows = _per_image(q, human, numbers, truth)
+    correlations = _correlations(q, human, truth)
+    values = {
+        name: float(np.nanmean(row)) if not np.isnan(row).all() else np.nan for name, row in rows.items()
+    }
+    values |= {name: _alone(name, x, y) for name, (x, y) in correlations.items()}
+    values = {name: values[name] for name in LABEL_DISTRIBUTION_VALUES}
+    n_second = int((~np.isnan(rows["second_choice"])).sum())
+    causes = {name: "one of the two is constant" for name in correlations if np.isnan(values[name])}
+    if not n_second:
+        causes["second_choice"] = f"no image has {_DOUBTED} judgements of one wrong class"
+    result: dict[str, Any] = values | {"n": len(truth), "n_second_choice": n_second, "causes": causes}
+    if resampling:
+        drawn = _drawn(rows, correlations, truth, resampling)
+        for name in LABEL_DISTRIBUTION_VALUES:
+            known = drawn[name][~np.isnan(drawn[name])]
+            defined = len(known) > 0 and not np.isnan(values[name])
+            ends = np.quantile(known, resampling.quantiles).tolist() if defined else [np.nan] * 2
+            result[f"{name}_ci"] = ends
+    return result
+
+
+def cross_fitted(similarities: ArrayLike, counts: ArrayLike, halves: ArrayLike) -> tuple[Floats, Floats]:
+    """Probabilities after one temperature: that of each half of the images is fitted on the other half.
+
+    Args:
+        similarities: (n, classes), of each image to each class.
+        counts: (n, classes).
+        halves: (n,), 0 or 1.
+
+    Returns:
+        Probabilities (n, classes), and the two factors on the similarities that minimise the cross-entropy with
+        people's answers, (2,): element h was fitted on half h and serves the other half.
+    """
+    scores, numbers = np.asarray(similarities, np.float64), np.asarray(counts, np.float64)
+    human = numbers / numbers.sum(axis=1, keepdims=True)
+    half = np.asarray(halves)
+    factors = np.empty(2)
+    found = np.empty_like(scores)
+    for one in (0, 1):
+        fitted, rest = half == one, half != one
+        if not fitted.any():
+            raise MetricError("One half has no images: give images to both halves.")
+        factors[one] = _fitted_factor(scores[fitted], human[fitted])
+        found[rest] = special.softmax(factors[one] * scores[rest], axis=1)
+    return found, factors
+
+
+def _fitted_factor(scores: Floats, human: Floats) -> float:
+    """The cross-entropy is convex in the factor, so it has one minimum."""
+
+    def loss(log_factor: float) -> float:
+        logits = np.exp(log_factor) * scores
+        return float((special.logsumexp(logits, axis=1) - (human * logits).sum(axis=1)).mean())
+
+    return float(np.exp(optimize.minimize_scalar(loss, bounds=_SCALES, method="bounded").x))
+
+
+def human_entropy(counts: ArrayLike) -> Floats:
+    """Entropy of people's answers to each image in nats, (n,): no cross-entropy is lower than its mean."""
+    numbers = np.asarray(counts, np.float64)
+    return np.asarray(special.entr(numbers / numbers.sum(axis=1, keepdims=True)).sum(axis=1))
+
+
+def class_mean_cross_entropy(counts: ArrayLike, labels: ArrayLike) -> float:
+    """Cross-entropy of an observer that knows the label and the mean answers to the other images of its class.
+
+    A model above it says nothing about people: NaN for a class of one image.
+    """
+    human, truth = _shares(counts, labels)
+    others = _normalised(_means_of_others(human, truth) + _LEAST)
+    return float(_cross_entropies(others, human).mean())
+
+
+def smoothed_label_cross_entropy(counts: ArrayLike, labels: ArrayLike, share: float = 0.95) -> float:
+    """Cross-entropy of an observer that gives the label this share, and the rest to all other classes alike."""
+    human, truth = _shares(counts, labels)
+    q = np.full(human.shape, (1 - share) / (human.shape[1] - 1))
+    q[np.arange(len(truth)), truth] = share
+    return float(_cross_entropies(q, human).mean())
+
+
+def split_halves(
+    counts: ArrayLike, labels: ArrayLike, *, n_splits: int = 200, seed: int = 0
+) -> dict[str, float]:
+    """What one half of the people says of the other half: the ceiling of `label_distribution`.
+
+    The judgements of each image are split at random into halves, without replacement.
+
+    Returns:
+        Means over the splits. ``cross_entropy`` of one half with (its counts + .05); ``cross_entropy_class`` with
+        (its counts + 10 times the mean answers to the other images of the class); the three correlations and, of each,
+        ``<name>_stepped_up`` by Spearman and Brown, 2 r / (1 + r): those of all people with as many others;
+        ``second_choice`` on images with three judgements of one wrong class in each half.
+    """
+    human, truth = _shares(counts, labels)
+    numbers = np.asarray(counts, np.int64)
+    rng = np.random.default_rng(seed)
+    found: dict[str, list[float]] = {}
+    for _ in range(n_splits):
+        first = _half(numbers, rng)
+        for name, value in _of_halves(first, numbers - first, truth):
+            found.setdefault(name, []).append(value)
+    result = {name: _mean(values) for name, values in found.items()}
+    for name in _correlations(human, human, truth):
+        result[f"{name}_stepped_up"] = 2 * result[name] / (1 + result[name])
+    return result
+
+
+def _means_of_others(human: Floats, truth: Ints) -> Floats:
+    """Mean answers to the other images of each image's class, (n, classes); NaN for a class of one image."""
+    sums = np.zeros((int(truth.max()) + 1, human.shape[1]))
+    np.add.at(sums, truth, human)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        means = (sums[truth] - human) / (np.bincount(truth)[truth] - 1)[:, None]
+    return np.asarray(np.maximum(means, 0))
+
+
+def _normalised(rows: Floats) -> Floats:
+    return np.asarray(rows / rows.sum(axis=1, keepdims=True))
+
+
+def _half(counts: Ints, rng: np.random.Generator) -> Ints:
+    """Half of each row's judgements, drawn without replacement, class by class."""
+    left, wanted = counts.sum(axis=1), counts.sum(axis=1) // 2
+    drawn = np.zeros_like(counts)
+    for column in range(counts.shape[1]):
+        good = counts[:, column]
+        left = left - good
+        drawn[:, column] = rng.hypergeometric(good, left, wanted)
+        wanted = wanted - drawn[:, column]
+    return drawn
+
+
+def _of_halves(first: Ints, second: Ints, truth: Ints) -> Iterator[tuple[str, float]]:
+    p, q = (half / np.maximum(half.sum(axis=1, keepdims=True), 1) for half in (second, first))
+    class_means = _PRIOR_WEIGHT * (_means_of_others(q, truth) + _LEAST)
+    for name, prior in (("cross_entropy", _PRIOR_COUNT), ("cross_entropy_class", class_means)):
+        yield name, float(_cross_entropies(_normalised(first + prior), p).mean())
+    for name, (x, y) in _correlations(q, p, truth).items():
+        yield name, _alone(name, x, y)
+    doubted = np.all([_most_off_label(half, truth) >= _DOUBTED_IN_HALF for half in (first, second)], axis=0)
+    hits = _second_choices(q, p, truth)[doubted]
+    yield "second_choice", float(hits.mean()) if len(hits) else float("nan")
+
+
+def _mean(values: list[float]) -> float:
+    known = [value for value in values if np.isfinite(value)]
+    return float(np.mean(known)) if known else float("nan")
+
+
+def _shares(counts: ArrayLike, labels: ArrayLike) -> tuple[Floats, Ints]:
+    """Shares of the answers (n, classes), and the labels (n,)."""
+    numbers = np.asarray(counts, np.float64)
+    truth = as_class_ids("labels", labels)
+    if numbers.ndim != 2 or len(numbers) != len(truth):
+        raise MetricError(
+            f"counts have the shape {numbers.shape}: give one row for each of {len(truth)} labels."
+        )
+    if not (np.isfinite(numbers).all() and (numbers >= 0).all() and (numbers.sum(axis=1) > 0).all()):
+        raise MetricError("counts must be numbers of answers, at least one for each image.")
+    if truth.max() >= numbers.shape[1]:
+        raise MetricError(f"A label is {truth.max()}, but counts have {numbers.shape[1]} classes.")
+    return numbers / numbers.sum(axis=1, keepdims=True), truth
+
+
+def _cross_entropies(q: Floats, human: Floats) -> Floats:
+    """Of each image, (n,); infinite where people chose a class that has no probability."""
+    return np.asarray(-special.xlogy(human, q).sum(axis=1))
+
+
+def _per_image(q: Floats, human: Floats, counts: Floats, truth: Ints) -> dict[str, Floats]:
+    """What is averaged over images, NaN where an image does not count."""
+    crossed = _cross_entropies(q, human)
+    doubted = _most_off_label(counts, truth) >= _DOUBTED
+    best = q.argmax(axis=1)
+    return {
+        "cross_entropy": crossed,
+        "kl": crossed - special.entr(human).sum(axis=1),
+        "second_choice": np.where(doubted, _second_choices(q, human, truth), np.nan),
+        "top1": (best == truth).astype(np.float64),
+        "top1_mode": (human[np.arange(len(truth)), best] == human.max(axis=1)).astype(np.float64),
+    }
+
+
+def _second_choices(q: Floats, human: Floats, truth: Ints) -> Floats:
+    """Whether the most probable wrong class is people's, 0 or 1."""
+    return np.equal(*(_off_label(rows, truth).argmax(axis=1) for rows in (q, human))).astype(np.float64)
+
+
+def _most_off_label(counts: NDArray[Any], truth: Ints) -> Floats:
+    """Judgements of the most frequent wrong class, (n,)."""
+    return np.asarray(_off_label(counts, truth).max(axis=1))
+
+
+def _off_label(rows: NDArray[Any], truth: Ints) -> Floats:
+    """The rows with -1 at the label."""
+    others = rows.astype(np.float64)
+    others[np.arange(len(truth)), truth] = -1
+    return others
+
+
+def _correlations(q: Floats, human: Floats, truth: Ints) -> dict[str, tuple[Floats, Floats]]:
+    """What is correlated, of the model and of people; off the label there are several cells for an image."""
+    rows = np.arange(len(truth))
+    off = np.ones(q.shape, bool)
+    off[rows, truth] = False
+    return {
+        "entropy_spearman": (special.entr(q).sum(axis=1), special.entr(human).sum(axis=1)),
+        "label_spearman": (q[rows, truth], human[rows, truth]),
+        "off_label_pearson": (q[off], human[off]),
+    }
+
+
+def _alone(name: str, x: Floats, y: Floats) -> float:
+    if np.ptp(x) <= 1e-12 * np.abs(x).max() or np.ptp(y) == 0:
+        return float("nan")
+    found = stats.pearsonr(x, y) if name.endswith("pearson") else stats.spearmanr(x, y)
+    return float(found.statistic)
+
+
+def _drawn(
+    rows: dict[str, Floats],
+    correlations: dict[str, tuple[Floats, Floats]],
+    truth: Ints,
+    resampling: Resampling,
+) -> dict[str, Floats]:
+    """Every value on images drawn with replacement within their class."""
+    rng = np.random.default_rng(resampling.seed)
+    weights = np.zeros((resampling.n_resamples, len(truth)))
+    for label in np.unique(truth):
+        own = np.flatnonzero(truth == label)
+        weights[:, own] = bootstrap_weights(np.ones(len(own), np.int64), resampling.n_resamples, rng)
+    images = np.arange(len(truth))
+    found = {}
+    with np.errstate(invalid="ignore", divide="ignore"):
+        for name, row in rows.items():
+            counted = ~np.isnan(row)
+            found[name] = weights @ np.where(counted, row, 0) / (weights @ counted)
+        for name, (x, y) in correlations.items():
+            if name.endswith("pearson"):
+                cells = np.repeat(images, len(x) // len(images))
+                found[name] = WeightedPearson(x, y, cells, len(images))(weights)
+            else:
+                found[name] = WeightedSpearman(x, y, images)(weights)
+    return found

@@ -1,0 +1,148 @@
+"""Matrices of dissimilarities as pictures (Kriegeskorte et al. 2008): people beside the revisions of a run."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy.stats import rankdata
+
+from hf_clipdyn.errors import EvaluationError, UnknownNameError
+from hf_clipdyn.report.style import PAPER, figure_style
+from hf_clipdyn.results.cells import CellStore, newest
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = ["plot_dissimilarities"]
+
+_KIND = "representation"
+_SIDE = 2.6  # inches of a matrix
+_COLUMNS = 4
+
+Floats = NDArray[np.float64]
+
+
+def plot_dissimilarities(
+    results: str | Path,
+    revisions: Sequence[str] | None = None,
+    *,
+    dataset: str = "objects92",
+    distance: str = "cosine",
+    layer: int | None = None,
+) -> "Figure":
+    """Draw the matrix of people and those of revisions, each as percentiles of its own values.
+
+    Args:
+        results: table of `clipdyn evaluate`, with the trials of ``representation`` beside it.
+        revisions: names. Default: all that were measured.
+        dataset: after the slash of the benchmark's name.
+        distance: ``cosine``, ``correlation`` or ``euclidean``.
+        layer: a hidden state. Default: the projection.
+
+    Returns:
+        A figure; white lines separate the categories. The matrix of people is the mean of their ranks.
+
+    Raises:
+        UnknownNameError: a revision or a distance was not measured.
+        EvaluationError: there are no trials of this benchmark.
+    """
+    trials = _trials(results, dataset)
+    names = list(trials) if revisions is None else list(revisions)
+    for name in names:
+        if name not in trials:
+            raise UnknownNameError("revision in the results", name, trials)
+    people = next(iter(trials.values()))
+    people = people[people["probe"] == "person"]
+    ranks = people.groupby("name")["value"].rank().groupby([people["item"], people["partner"]]).mean()
+    shown: dict[str, pd.Series[float]] = {"people": ranks}
+    shown |= {name: _of_model(trials[name], distance, layer) for name in names}
+    with figure_style():
+        return _draw(shown, _categories(people))
+
+
+def _trials(results: str | Path, dataset: str) -> Mapping[str, pd.DataFrame]:
+    """The trials of each revision, in the order of the table."""
+    store = CellStore(results)
+    cells = [cell for cell in newest(store.cells()) if (cell.kind, cell.dataset) == (_KIND, dataset)]
+    held = {cell.revision: store.trials(cell.key) for cell in cells}
+    found = {revision: trials for revision, trials in held.items() if trials is not None}
+    if not found:
+        raise EvaluationError(
+            f"Beside {results} there are no trials of {_KIND}/{dataset}: evaluate it with --benchmarks "
+            f"{_KIND}/{dataset}."
+        )
+    return found
+
+
+def _of_model(trials: pd.DataFrame, distance: str, layer: int | None) -> "pd.Series[float]":
+    of_model = trials[trials["probe"].isin(["projection", "hidden"])]
+    if distance not in set(of_model["distance"]):
+        raise UnknownNameError("distance in the trials", distance, sorted(set(of_model["distance"])))
+    rows = of_model[of_model["distance"] == distance]
+    if layer is None:
+        rows = rows[rows["probe"] == "projection"]
+    else:
+        rows = rows[(rows["probe"] == "hidden") & (rows["layer"] == layer)]
+    if rows.empty:
+        layers = sorted({str(one) for one in of_model["layer"].dropna()}, key=int)
+        raise UnknownNameError("layer in the trials", str(layer), layers)
+    values: pd.Series[float] = rows.set_index(["item", "partner"])["value"]
+    return values
+
+
+def _categories(people: pd.DataFrame) -> dict[int, str]:
+    """The category of each image, by its row, in the order of the rows."""
+    found = dict(zip(people["item"], people["category"], strict=True))
+    found |= dict(zip(people["partner"], people["partner_category"], strict=True))
+    return dict(sorted(found.items()))
+
+
+def _draw(shown: Mapping[str, "pd.Series[float]"], categories: Mapping[int, str]) -> "Figure":
+    from matplotlib.figure import Figure
+
+    columns = min(_COLUMNS, len(shown))
+    rows = -(-len(shown) // columns)
+    figure = Figure(figsize=(_SIDE * columns + 1.5, (_SIDE + 0.4) * rows + 0.5))
+    cells = figure.subplots(rows, columns, squeeze=False)
+    drawn: Any = None
+    for at, (cell, one) in enumerate(zip(cells.flat, [*shown.items(), *[None] * cells.size], strict=False)):
+        if one is None:
+            cell.set_visible(False)
+            continue
+        name, values = one
+        drawn = _draw_matrix(cell, _percentiles(values, list(categories)))
+        _mark_categories(cell, list(categories.values()), labelled=at % columns == 0)
+        cell.set_title(name)
+    figure.colorbar(drawn, ax=cells, shrink=0.6, label="dissimilarity, percentile")
+    return figure
+
+
+def _percentiles(values: "pd.Series[float]", images: Sequence[int]) -> Floats:
+    """The square matrix, its values as percentiles; the diagonal is empty."""
+    place = {image: at for at, image in enumerate(images)}
+    first, second = (values.index.get_level_values(level).map(place) for level in (0, 1))
+    matrix = np.full((len(images), len(images)), np.nan)
+    matrix[first, second] = matrix[second, first] = 100 * (rankdata(values) - 0.5) / len(values)
+    return matrix
+
+
+def _draw_matrix(cell: "Axes", matrix: Floats) -> Any:
+    cell.grid(visible=False)
+    for side in cell.spines.values():
+        side.set_visible(False)
+    return cell.imshow(matrix, cmap="viridis", vmin=0, vmax=100, interpolation="nearest")
+
+
+def _mark_categories(cell: "Axes", names: Sequence[str], *, labelled: bool) -> None:
+    starts = [at for at, name in enumerate(names) if at == 0 or name != names[at - 1]]
+    ends = [*starts[1:], len(names)]
+    for start in starts[1:]:
+        cell.axhline(start - 0.5, color=PAPER, linewidth=0.6)
+        cell.axvline(start - 0.5, color=PAPER, linewidth=0.6)
+    cell.set_xticks([])
+    centres = [(start + end - 1) / 2 for start, end in zip(starts, ends, strict=True)]
+    cell.set_yticks(centres, [names[start] if labelled else "" for start in starts])

@@ -1,0 +1,123 @@
+"""Planted observers of doubtful images."""
+
+import numpy as np
+import pytest
+
+from hf_clipdyn.benchmarks.kinds.label_distribution import LabelDistribution
+from hf_clipdyn.benchmarks.sources import open_source
+
+CLASSES = ("cat", "dog", "ship")
+SCALE = 20.0
+
+
+@pytest.fixture
+def doubted(source, colour):
+    """Sixty images; their colour names the shares of forty people's answers."""
+    rng = np.random.default_rng(0)
+    rows, shares = [], {}
+    for number in range(60):
+        label = number // 20
+        counts = rng.multinomial(34, rng.dirichlet([0.7, 0.7, 0.7])) + 1
+        counts[label] += 6
+        counts = np.roll(np.sort(counts), label + 1)
+        rows.append({"image": colour(number, 99), "label": CLASSES[label], "counts": counts.tolist()})
+        shares[number] = counts / counts.sum()
+    return source("label_counts", rows, CLASSES), shares
+
+
+class Observer:
+    """Logits of the classes by image: log-probabilities over ``SCALE``, as cosines."""
+
+    reads_text = True
+    logit_scale = SCALE
+
+    def __init__(self, log_probabilities, planted):
+        def image(pixels):
+            cosines = np.asarray(log_probabilities(int(pixels[0, 0, 0]))) / SCALE
+            rest = np.sqrt(max(1 - (cosines**2).sum(), 0))
+            return [*cosines, rest]
+
+        self._inner = planted(
+            image, lambda text: np.eye(4)[next(at for at, name in enumerate(CLASSES) if name in text)]
+        )
+
+    def embed_images(self, pixels, **keywords):
+        return self._inner.embed_images(pixels, **keywords)
+
+    def embed_texts(self, texts):
+        return self._inner.embed_texts(texts)
+
+
+def test_an_observer_with_the_shares_of_people_reaches_their_entropy(doubted, measure, planted):
+    source, shares = doubted
+    found = measure(LabelDistribution, source, Observer(lambda number: np.log(shares[number]), planted))
+    bound = found("cross_entropy", probe="", role="lower_bound")
+    one = found("cross_entropy")
+    assert one.value == pytest.approx(bound.value, abs=1e-5)
+    assert one.interpretable is True
+    assert found("kl").value == pytest.approx(0, abs=1e-5)
+    for metric in ("entropy_spearman", "label_spearman", "off_label_pearson", "second_choice", "top1_mode"):
+        assert found(metric).value == pytest.approx(1, abs=0.01)
+    fitted = found("cross_entropy", variant="fitted_temperature")
+    assert fitted.value == pytest.approx(bound.value, abs=0.01)
+    assert found("entropy_spearman", probe="", role="ceiling", reference="all").value < 1
+
+
+def test_an_observer_that_knows_the_label_alone_says_nothing_about_people(doubted, measure, planted):
+    source, _ = doubted
+
+    def label_alone(number):
+        return np.log(np.where(np.arange(3) == number // 20, 0.95, 0.025))
+
+    found = measure(LabelDistribution, source, Observer(label_alone, planted))
+    one = found("cross_entropy")
+    baseline = found("cross_entropy", probe="", role="baseline", reference="label")
+    assert one.value == pytest.approx(baseline.value, abs=1e-5)
+    floor = found("cross_entropy", probe="", role="baseline", reference="label_and_class")
+    assert floor.value < one.value
+    assert one.interpretable is False
+    assert one.note.startswith(f"not below {floor.value:.4f}")
+    assert found("kl").interpretable is False
+    assert found("top1").value == 1
+    assert "constant" in found("label_spearman").note
+
+
+def test_a_random_observer_is_at_chance(doubted, measure, planted):
+    source, _ = doubted
+    rng = np.random.default_rng(5)
+    logits = rng.normal(0, 1, (60, 3))
+    found = measure(LabelDistribution, source, Observer(lambda number: logits[number], planted))
+    assert found("cross_entropy").interpretable is False
+    for metric in ("entropy_spearman", "label_spearman"):
+        one = found(metric)
+        assert one.ci_low < found(metric, probe="", role="chance").value < one.ci_high
+    assert found("cross_entropy", probe="", role="chance").value == pytest.approx(np.log(3))
+
+
+def test_influences_are_those_of_the_means(doubted, measure, planted):
+    source, shares = doubted
+    kept = {}
+
+    class Kept(LabelDistribution):
+        def observe(self, readout):
+            kept["trials"] = super().observe(readout)
+            return kept["trials"]
+
+    found = measure(Kept, source, Observer(lambda number: 2 * np.log(shares[number]), planted), n_resamples=0)
+    assert not [one for one in found if one.role == "ceiling"], "ceilings are drawn with the intervals"
+    keys = {one.number_key for one in found if one.role == "value"}
+    influences = list(LabelDistribution.influences(kept["trials"]))
+    assert {one.metric for one in influences} == {"cross_entropy", "kl", "top1", "top1_mode"}
+    for one in influences:
+        assert one.number_key in keys
+        assert one.values.sum() == pytest.approx(0, abs=1e-9)
+        assert len(one.values) == 60
+
+
+@pytest.mark.filterwarnings("ignore::hf_clipdyn.data.base.SubsetWarning")
+def test_the_images_lie_beside_the_counts(real_data):
+    real_data("cifar10")
+    source = open_source("cifar10h", ("label_counts",), data_dir=real_data("cifar10h"))
+    assert (len(source.dataset), source.absent) == (2000, 8000)
+    row = source.dataset[0]
+    assert (row["label"], row["counts"]) == (0, [38, 0, 8, 0, 1, 0, 1, 0, 2, 1])

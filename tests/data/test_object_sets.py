@@ -1,0 +1,122 @@
+"""92 objects and CIFAR-10H: matrices and counts of people."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from official_trees.objects import CATEGORIES
+
+from hf_clipdyn.data.base import SubsetWarning
+from hf_clipdyn.errors import DatasetError
+
+Load = Callable[..., Any]
+Tree = Callable[[str], Path]
+
+
+def matrices(dataset: Any) -> dict[str, np.ndarray]:
+    rows = dataset["dissimilarities"]
+    names = [one["name"] for one in rows[0]]
+    return {name: np.array([row[at]["values"] for row in rows]) for at, name in enumerate(names)}
+
+
+def test_the_matrices_of_objects92_are_unfolded_row_by_row(load: Load, tree: Tree) -> None:
+    root = tree("objects92")
+    dataset = load("objects92", data_dir=root, split="test")
+    held = np.load(root / "rdms.npz")
+    found = matrices(dataset)
+    upper = np.triu_indices(12, 1)
+    for number in (1, 2, 3):
+        matrix = found[f"person_{number:02d}"]
+        assert np.array_equal(matrix, matrix.T)
+        assert np.array_equal(matrix[upper], held["behaviour"][number - 1])
+    assert found["human_it"][upper] == pytest.approx(
+        held["human_it"].reshape(4, -1).astype(float).mean(axis=0)
+    )
+    assert np.array_equal(found["categories"], np.kron(1 - np.eye(3), np.ones((4, 4))))
+    assert found["silhouette"].shape == (12, 12)
+    assert dataset["category"] == [name for name in CATEGORIES for _ in range(4)]
+    observers = {one["name"]: one["observer"] for one in dataset[0]["dissimilarities"]}
+    assert sum(observer == "person" for observer in observers.values()) == 3
+
+
+def test_a_missing_photograph_keeps_the_places_of_the_others(load: Load, tree: Tree) -> None:
+    root = tree("objects92")
+    (root / "images" / "03.png").unlink()
+    dataset = load("objects92", data_dir=root, split="test")
+    assert dataset["place"] == [0, 1, *range(3, 12)]
+    silhouette = matrices(dataset)["silhouette"]
+    assert np.isnan(silhouette[:, 2]).all()
+    assert np.isfinite(np.delete(silhouette, 2, axis=1)).all()
+
+
+def damaged(root: Path, **arrays: Any) -> None:
+    held = dict(np.load(root / "rdms.npz"))
+    np.savez(root / "rdms.npz", **{name: one for name, one in (held | arrays).items() if one is not None})
+
+
+@pytest.mark.parametrize(
+    ("arrays", "says"),
+    [
+        ({"behaviour": None}, "lacks the arrays behaviour"),
+        ({"behaviour": np.zeros((3, 65))}, "must have 66 numbers"),
+        ({"model_hmax": np.full(66, np.nan)}, "model_hmax contains a number that is not finite"),
+        ({"model_hmax": np.array(["a"] * 66)}, "model_hmax has the shape"),
+        ({"model_hmax": np.array([{}], dtype=object)}, "not an archive of NumPy arrays"),
+    ],
+)
+def test_matrices_of_another_shape_are_refused(
+    load: Load, tree: Tree, arrays: dict[str, Any], says: str
+) -> None:
+    root = tree("objects92")
+    damaged(root, **arrays)
+    with pytest.raises(DatasetError, match=says):
+        load("objects92", data_dir=root)
+
+
+def official(root: Path, counts: np.ndarray, labels: list[int]) -> Path:
+    root.mkdir(parents=True)
+    np.save(root / "cifar10h-counts.npy", counts)
+    records = [bytes([label]) + bytes([10 * number]) * 3072 for number, label in enumerate(labels)]
+    (root / "test_batch.bin").write_bytes(b"".join(records))
+    return root
+
+
+def test_the_official_counts_are_in_the_order_of_the_test_batch(load: Load, tmp_path: Path) -> None:
+    counts = np.arange(40).reshape(4, 10)
+    with pytest.warns(SubsetWarning):
+        dataset = load("cifar10h", data_dir=official(tmp_path / "both", counts, [3, 8, 0, 9]), split="test")
+    assert dataset["label"] == [3, 8, 0, 9]
+    assert dataset["counts"] == counts.tolist()
+    assert [image.getpixel((0, 0))[0] for image in dataset["image"]] == [0, 10, 20, 30]
+
+
+def test_counts_find_the_images_in_the_folder_beside_theirs(load: Load, tree: Tree) -> None:
+    root = tree("cifar10h")
+    dataset = load("cifar10h", data_dir=root / "cifar10h", split="test")
+    assert dataset["label"] == [0, 0, 0, 9, 9, 9]
+    assert [row[label] for row, label in zip(dataset["counts"], dataset["label"], strict=True)] == [
+        40,
+        41,
+        42,
+    ] * 2
+    both = load("cifar10h", data_dir=root, split="test")
+    assert both["counts"] == dataset["counts"]
+
+
+@pytest.mark.parametrize(
+    ("counts", "labels", "says"),
+    [
+        (np.ones((3, 10), int), [0, 1], "3 rows and .* 2 images"),
+        (np.ones((2, 9), int), [0, 1], "ten counts"),
+        (np.ones((2, 10)), [0, 1], "ten counts"),
+        (np.zeros((2, 10), int), [0, 1], "no answer"),
+        (np.ones((2, 10), int), [0, 10], "10 is not a class"),
+    ],
+)
+def test_counts_that_do_not_fit_are_refused(
+    load: Load, tmp_path: Path, counts: np.ndarray, labels: list[int], says: str
+) -> None:
+    with pytest.raises(DatasetError, match=says):
+        load("cifar10h", data_dir=official(tmp_path / "both", counts, labels))
