@@ -3,6 +3,7 @@
 People's answers to an image are counts over classes, a model's a distribution. All logarithms are natural.
 """
 
+import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -41,7 +42,7 @@ _DOUBTED = 5  # judgements of one wrong class that make it a second choice
 _DOUBTED_IN_HALF = 3
 _PRIOR_COUNT, _PRIOR_WEIGHT = 0.05, 10.0
 _LEAST = 5e-5  # added to the mean answers of a class, so that no answer is impossible
-_SCALES = np.log([1e-2, 1e4])  # of the factor on similarities, when it is fitted
+_SCALES = (math.log(1e-2), math.log(1e4))  # of the factor on similarities, when it is fitted
 
 
 def label_distribution(
@@ -141,7 +142,8 @@ def _fitted_factor(scores: Floats, human: Floats) -> float:
         logits = np.exp(log_factor) * scores
         return float((special.logsumexp(logits, axis=1) - (human * logits).sum(axis=1)).mean())
 
-    return float(np.exp(optimize.minimize_scalar(loss, bounds=_SCALES, method="bounded").x))
+    found = optimize.minimize_scalar(loss, bounds=_SCALES, method="bounded")
+    return math.exp(float(found.x))
 
 
 def human_entropy(counts: ArrayLike) -> Floats:
@@ -204,7 +206,7 @@ def _means_of_others(human: Floats, truth: Ints) -> Floats:
     return np.asarray(np.maximum(means, 0))
 
 
-def _normalised(rows: Floats) -> Floats:
+def _normalised(rows: NDArray[Any]) -> Floats:
     return np.asarray(rows / rows.sum(axis=1, keepdims=True))
 
 
@@ -273,7 +275,8 @@ def _per_image(q: Floats, human: Floats, counts: Floats, truth: Ints) -> dict[st
 
 def _second_choices(q: Floats, human: Floats, truth: Ints) -> Floats:
     """Whether the most probable wrong class is people's, 0 or 1."""
-    return np.equal(*(_off_label(rows, truth).argmax(axis=1) for rows in (q, human))).astype(np.float64)
+    chosen, most = (_off_label(rows, truth).argmax(axis=1) for rows in (q, human))
+    return np.asarray(chosen == most, np.float64)
 
 
 def _most_off_label(counts: NDArray[Any], truth: Ints) -> Floats:

@@ -96,8 +96,9 @@ def _of_model(trials: pd.DataFrame, distance: str, layer: int | None) -> "pd.Ser
 
 def _categories(people: pd.DataFrame) -> dict[int, str]:
     """The category of each image, by its row, in the order of the rows."""
-    found = dict(zip(people["item"], people["category"], strict=True))
-    found |= dict(zip(people["partner"], people["partner_category"], strict=True))
+    pairs = people.drop_duplicates(["item", "partner"])
+    found = dict(zip(pairs["item"], pairs["category"], strict=True))
+    found |= dict(zip(pairs["partner"], pairs["partner_category"], strict=True))
     return dict(sorted(found.items()))
 
 

@@ -166,3 +166,26 @@ def test_wrong_input_is_one_sentence(predictions, references, keywords, says):
 def test_a_ceiling_needs_two_people():
     with pytest.raises(MetricError, match="at least two"):
         noise_ceiling(np.arange(36.0)[None])
+
+
+# Spearman's and Pearson's correlation; the kind's slow test has the whole table.
+PUBLISHED = {
+    "model_animacy": (0.3776, 0.3777),
+    "monkey_it": (0.2714, 0.3239),
+    "model_hmax": (0.1613, 0.1495),
+    "model_v1": (0.0693, 0.0695),
+}
+
+
+def test_the_published_matrices_have_their_published_alignment(real_data):
+    held = np.load(real_data("objects92") / "rdms.npz")
+    people = held["behaviour"]
+    for column, method in enumerate(("spearman", "pearson")):
+        results = similarities_with_people(
+            [held[name] for name in PUBLISHED], people, method=method, n_resamples=0
+        )
+        found = [round(result["alignment"], 4) for result in results]
+        assert found == [published[column] for published in PUBLISHED.values()]
+    ceiling = noise_ceiling(people)
+    assert [round(ceiling[name], 4) for name in ("lower", "upper", "pairwise")] == [0.4770, 0.5767, 0.3438]
+    assert round(noise_ceiling(people, method="pearson")["lower"], 4) == 0.5718

@@ -1,7 +1,7 @@
 """Representational similarity: does the model find the same images alike as people do?"""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import numpy as np
 import pandas as pd
@@ -168,11 +168,19 @@ class Representation(Kind[KindSettings]):
             name=""
         )
         fixed = [
-            pd.DataFrame({"probe": probe, "name": name, "distance": distance, "value": vector})
+            pd.DataFrame(
+                {
+                    "probe": probe,
+                    "name": name,
+                    "layer": pd.array([None] * len(vector), dtype="Int64"),
+                    "distance": distance,
+                    "value": vector,
+                }
+            )
             for probe, held, distance in self._fixed
             for name, vector in held.items()
         ]
-        table = pd.concat([model, *(one.assign(layer=pd.NA) for one in fixed)], ignore_index=True)
+        table = pd.concat([model, *fixed], ignore_index=True)
         first, second = np.triu_indices(len(self._rows), 1)
         times = len(table) // len(first)
         shown = {
@@ -216,10 +224,11 @@ class Representation(Kind[KindSettings]):
         for columns, result in second.results(common, minus=first):
             variances, n_images = result.get("variances"), result["n_images"]
             error = variances.corrected if variances else 0.0  # references have none, and are alike in both
+            of_persons = result.get("by_person_variances", [0.0] * len(second.persons))
             found[NumberKey(**columns).number_key] = error, min(n_images, result["n_people"])
             for at, person in enumerate(second.persons if _has_persons(columns) else ()):
                 key = NumberKey(**columns | _of_person(person)).number_key
-                found[key] = result["by_person_variances"][at], n_images
+                found[key] = of_persons[at], n_images
         return found
 
 
@@ -245,8 +254,9 @@ class _Matrices:
 
     def __init__(self, trials: pd.DataFrame) -> None:
         trials = trials.sort_values(["item", "partner"], kind="stable")
-        shown = dict(zip(trials["item"], trials["category"], strict=True))
-        shown |= dict(zip(trials["partner"], trials["partner_category"], strict=True))
+        pairs = trials.drop_duplicates(["item", "partner"])
+        shown = dict(zip(pairs["item"], pairs["category"], strict=True))
+        shown |= dict(zip(pairs["partner"], pairs["partner_category"], strict=True))
         self.groups = [shown[image] for image in sorted(shown)]
         self.n_images = len(shown)
         persons = trials[trials["probe"] == "person"].groupby("name", sort=True)["value"]
@@ -255,7 +265,10 @@ class _Matrices:
         self.systems: dict[tuple[tuple[str, Any], ...], Floats] = {}
         others = trials[trials["probe"] != "person"]
         for key, rows in others.groupby(["probe", "name", "distance", "layer"], sort=False, dropna=False):
-            self.systems[tuple(_columns(*key).items())] = rows["value"].to_numpy(np.float64)
+            probe, name, distance, layer = cast("tuple[str, str, str, Any]", key)
+            self.systems[tuple(_columns(probe, name, distance, layer).items())] = rows["value"].to_numpy(
+                np.float64
+            )
 
     def _parts(self) -> Iterator[tuple[str, list[str] | None]]:
         """Sub-sets of the pairs with the groups that they need."""
@@ -345,7 +358,8 @@ def _vectors(judged: Sequence[Mapping[str, Any]], observer: str) -> dict[str, Fl
 
 def _of_pixels(source: Source, rows: NDArray[np.int64]) -> list[tuple[str, dict[str, Floats], str]]:
     """Dissimilarities of the images themselves, by what they compare."""
-    images = [decode_image(source.dataset[row]["image"]) for row in rows.tolist()]
+    pictures = source.dataset.select_columns(["image"])  # a row also has all matrices
+    images = [decode_image(pictures[row]["image"]) for row in rows.tolist()]
     small = np.stack(
         [
             np.asarray(image.resize((_SIDE, _SIDE), Image.Resampling.BICUBIC), np.float64).ravel()
@@ -355,7 +369,7 @@ def _of_pixels(source: Source, rows: NDArray[np.int64]) -> list[tuple[str, dict[
     colours = np.stack([np.asarray(image, np.float64).mean(axis=(0, 1)) for image in images])
     upper = np.triu_indices(len(images), 1)
     with np.errstate(invalid="ignore", divide="ignore"):
-        correlation = 1 - np.corrcoef(small)[upper]
+        correlation = 1 - np.asarray(np.corrcoef(small))[upper]
     found = [("pixels", "correlation", np.nan_to_num(correlation, nan=1.0))]
     found += [
         (name, "euclidean", np.linalg.norm(values[upper[0]] - values[upper[1]], axis=1))

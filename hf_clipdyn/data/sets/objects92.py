@@ -55,8 +55,9 @@ class Objects92(DataBuilder):
             check_new(seen, line["file"], where)
         images = [folder.image(line["file"]) for _, line in lines]
         categories = [line["category"] for _, line in lines]
-        for image in filter(None, images):
-            self.image(image)
+        for found in images:
+            if found is not None:
+                self.image(found)
         persons, references = self._matrices(len(lines))
         references |= {"categories": _between(categories), "silhouette": _silhouettes(images)}
         named = [("person", persons), ("reference", references)]
@@ -108,7 +109,7 @@ def _square(vector: Matrix, n: int) -> Matrix:
 
 def _between(categories: Sequence[str]) -> Matrix:
     names = np.array(categories)
-    return (names[:, None] != names[None]).astype(np.float64)
+    return np.asarray(names[:, None] != names[None], np.float64)
 
 
 def _silhouettes(images: Sequence[SourceFile | None]) -> Matrix:
@@ -122,8 +123,7 @@ def _silhouettes(images: Sequence[SourceFile | None]) -> Matrix:
 
 def _outline(image: SourceFile) -> NDArray[np.bool_]:
     pixels = np.asarray(decode_image(image.path).convert("RGB"), np.int64)
-    found: NDArray[np.bool_] = (np.abs(pixels - _GREY) > _DIFFERS).any(axis=2)
-    return found
+    return np.asarray((np.abs(pixels - _GREY) > _DIFFERS).any(axis=2))
 
 
 def _distances(masks: Mapping[int, NDArray[np.bool_]]) -> Iterator[tuple[int, int, float]]:
