@@ -6,6 +6,8 @@ import pytest
 from hf_clipdyn.errors import EvaluationError
 from hf_clipdyn.evaluation.compare import compare_revisions
 
+pytestmark = pytest.mark.filterwarnings("ignore::hf_clipdyn.data.metadata.SubsetWarning")
+
 NAME = "psychophysics/procedural"
 
 
