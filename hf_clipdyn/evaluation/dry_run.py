@@ -70,7 +70,7 @@ class DryRun:
         costs: of each benchmark, in the order in which they run.
         revisions: to be measured.
         images_per_pass: images of one forward pass at most.
-        measured: the revision that was measured, and the device.
+        measured: the revision that was measured, its repository, and the device.
         most_rows: of a data set that were measured.
     """
 
@@ -97,7 +97,7 @@ class DryRun:
         images = sum(one.missing * one.images for one in self.costs)
         lines = [
             render_table([self._row(one) for one in self.costs]),
-            f"{cells:,} cells of {self.revisions:,} revisions, {missing:,} of them missing: {images:,} images in "
+            f"{_count(cells, 'cell')} of {_count(self.revisions, 'revision')}, {missing:,} of them missing: {images:,} images in "
             f"{self.forward_passes:,} forward passes, about {_duration(self.seconds)} in one process.",
             *self._slowest(),
             f"Measured on at most {self.most_rows:,} rows of each data set with {self.measured}. Downloads are not "
@@ -126,6 +126,10 @@ class DryRun:
         if not self.seconds:
             return []
         return [f"The slowest is {slowest.name}, {slowest.total / self.seconds:.0%} of the time."]
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}{'s' * (number != 1)}"
 
 
 def _duration(seconds: float) -> str:
@@ -194,7 +198,7 @@ class _Measurement:
             tuple(costs),
             revisions=len(self._plan.revisions),
             images_per_pass=self._encoder.images_per_pass or self._config.batch_size,
-            measured=f"{self._revision.name} on {self._encoder.device}",
+            measured=f"{self._revision.name} of {self._config.series.repo_id} on {self._encoder.device}",
             most_rows=max(one.rows for found in samples.values() for one in found),
         )
 

@@ -19,12 +19,16 @@ from hf_clipdyn.evaluation.publish import check_push, push_results
 from hf_clipdyn.jobs import Job, Missing, Scheduler, Work
 from hf_clipdyn.progress import draws_bars, library_bars
 from hf_clipdyn.results.cells import CellStore, cells_folder
+from hf_clipdyn.revisions.opening import OPEN_CLIP
 from hf_clipdyn.schema import valid_repo_name
 
 __all__ = ["OF_THE_WHOLE", "Shards"]
 
-OF_THE_WHOLE = ("repo_id", "shard", "token", "push_to_hub", "private")
-"""Fields of the configuration that are no option of a shard's command: a token goes through the environment."""
+OF_THE_WHOLE = ("repo_id", "from_open_clip", "shard", "token", "push_to_hub", "private")
+"""Fields of the configuration that are no option of a shard's command.
+
+The name of a shard's model says `from_open_clip`, and a token goes through the environment.
+"""
 
 _MOST_SHARDS = 1000
 
@@ -190,7 +194,7 @@ def _reads(config: EvaluationConfig) -> Iterator[tuple[str, Path]]:
     for one in config.each:
         if one.series.repository.on_disk and config.store is None:
             name = str(one.repo_id)
-            yield "the model", Path(name.partition("@")[2] if name.startswith("open_clip:") else name)
+            yield "the model", Path(name.partition("@")[2] if name.startswith(OPEN_CLIP) else name)
 
 
 def _benchmarks(cells: Sequence[PlannedCell]) -> str:

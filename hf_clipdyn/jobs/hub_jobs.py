@@ -162,8 +162,9 @@ def _volume(text: str) -> "Volume":
     try:
         mount = parse_hf_mount(text)
     except ValueError as error:
+        what = f"volume is {shown(text)}" if text else "`--submit hf-jobs` requires a volume"
         raise ConfigError(
-            f"volume is {shown(text)}: give the bucket for the results and where it is mounted, for example {_EXAMPLE}."
+            f"{what}: give the bucket for the results and where it is mounted, for example {_EXAMPLE}."
         ) from error
     return Volume(
         type=mount.source.type,

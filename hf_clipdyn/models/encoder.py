@@ -334,7 +334,17 @@ class Encoder:
         )
         if padded:
             batch.pop("attention_mask", None)
+        self._check_tokens(batch["input_ids"])
         return {name: value.to(self.device) for name, value in batch.items()}
+
+    def _check_tokens(self, ids: torch.Tensor) -> None:
+        """Refuse the tokens of another model's tokenizer: on a GPU the lookup would end the whole process."""
+        known = getattr(getattr(self.model.config, "text_config", None), "vocab_size", None)
+        if known is not None and ids.max() >= known:
+            raise ModelError(
+                f"The tokenizer gives the token {int(ids.max())}, and the {type(self.model).__name__} knows {known:,}: "
+                "save the processor that the model was trained with beside its weights."
+            )
 
     @torch.inference_mode()
     def embed_texts(self, texts: Sequence[str], *, batch_size: int = 256) -> NDArray[np.float32]:
@@ -344,7 +354,7 @@ class Encoder:
             (n, d) float32, not normalised.
 
         Raises:
-            ModelError: the model has no text tower.
+            ModelError: the model has no text tower, or the tokenizer is that of another model.
         """
         rows = []
         for start in range(0, len(texts), batch_size):

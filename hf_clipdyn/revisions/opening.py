@@ -261,6 +261,9 @@ def _hint(folder: Path) -> str:
     runs = sorted(str(path.parents[1]) for path in folder.glob("*/publishing/run.json"))
     if runs:
         return f"It holds runs: give one or several of them, for example {runs[0]}."
+    epochs = next((one for one in (folder, folder / "checkpoints") if any(one.glob("epoch_*.pt"))), None)
+    if epochs is not None:
+        return f"It holds checkpoints of open_clip: give {OPEN_CLIP}MODEL@{epochs}, as {OPEN_CLIP}ViT-B-32@{epochs}."
     return (
         "Expected config.json beside model.safetensors (merge an adapter into its model first), a Trainer's "
         "checkpoint-* folders, or the output_dir of `clipdyn train`."

@@ -1,6 +1,7 @@
 """Models that are named by a folder: one model, a Trainer's checkpoints, a run; and several names in one table."""
 
 import json
+import shlex
 import shutil
 from pathlib import Path
 
@@ -250,6 +251,15 @@ def test_a_directory_is_named_as_one_where_a_checkpoint_of_open_clip_is_expected
         local_checkpoints([tmp_path / "epoch_2.pt"])
 
 
+def test_a_folder_of_open_clips_checkpoints_is_told_how_it_is_named(tmp_path):
+    folder = tmp_path / "run" / "checkpoints"
+    folder.mkdir(parents=True)
+    (folder / "epoch_1.pt").touch()
+    for name in (folder, folder.parent):
+        with pytest.raises(ConfigError, match=f"of open_clip: give open_clip:MODEL@{folder}"):
+            list_revisions(name)
+
+
 def test_a_vision_model_of_timm_is_measured_beside_a_dual_encoder_or_skipped(
     save_model, judged, measure, data, tmp_path, caplog, capsys
 ):
@@ -342,3 +352,14 @@ def test_checkpoints_of_open_clip_give_exactly_the_values_of_the_imported_run(
     pd.testing.assert_frame_equal(
         direct.drop(columns=of_origin), imported.drop(columns=of_origin), check_exact=True
     )
+
+
+def test_the_shards_of_open_clips_checkpoints_say_their_architecture_once(epochs, data, tmp_path, capsys):
+    words = [f"--output={tmp_path / 'r.parquet'}", f"--data-dir=cifar10={data['cifar10']}", "--device=cpu"]
+    words = ["--benchmarks=zero_shot/cifar10", *words]
+    asked = [str(epochs), "--from-open-clip=ViT-Test-Epochs", "--submit=local", "--print-command"]
+    with pytest.raises(SystemExit) as done:
+        main(["evaluate", *asked, *words])
+    assert not done.value.code
+    name = f"open_clip:ViT-Test-Epochs@{epochs}"
+    assert shlex.split(capsys.readouterr().out) == ["clipdyn", "evaluate", name, *words, "--shard=1/1"]

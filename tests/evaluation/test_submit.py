@@ -158,7 +158,7 @@ def test_the_shards_get_what_a_file_gives_and_neither_token_nor_push(words, tmp_
         (["--submit=local", "--shard=1/2"], "leave out shard."),
         (["--submit=local", "--watch"], "leave out watch."),
         (["--submit=local", "--submit-setting=gpus=1"], "There is no setting of local 'gpus'."),
-        (["--submit=hf-jobs"], "volume is '': give the bucket for the results"),
+        (["--submit=hf-jobs"], "requires a volume: give the bucket for the results"),
     ],
 )
 def test_what_cannot_be_submitted_is_one_sentence(words, given, says, clipdyn):
@@ -360,7 +360,7 @@ def test_data_that_only_the_jobs_have_leave_it_to_them_to_see_what_is_missing(on
 @pytest.mark.parametrize(
     ("settings", "says"),
     [
-        ([], "volume is '': give the bucket for the results and where it is mounted"),
+        ([], "requires a volume: give the bucket for the results and where it is mounted"),
         (["volume=results"], "volume is 'results': give the bucket"),
         (
             ["volume=hf://datasets/me/results:/results"],

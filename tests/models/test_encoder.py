@@ -403,6 +403,14 @@ def test_a_tokenizer_that_needs_a_package_names_it(saved, monkeypatch):
         Encoder.from_folder(saved("siglip"), device="cpu")
 
 
+def test_the_tokenizer_of_another_model_is_one_sentence(saved):
+    config = clip().config
+    config.text_config.vocab_size = 5
+    encoder = Encoder.from_folder(saved("clip", model=CLIPModel(config)), device="cpu")
+    with pytest.raises(ModelError, match=r"gives the token \d+, and the CLIPModel knows 5: save the processor"):
+        encoder.embed_texts(["a cat"])
+
+
 def test_siglip_texts_are_padded_to_the_full_length_without_a_mask(saved):
     encoder = Encoder.from_folder(saved("siglip"), device="cpu")
     batch = encoder.tokenize(["a cat"])

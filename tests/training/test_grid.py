@@ -143,7 +143,7 @@ def test_wrong_options_are_one_sentence(clipdyn: Clipdyn, grid_file: Callable[[s
         (["--print_command"], "`submit_setting` and `print_command` require --submit."),
         (["--submit=pbs"], "There is no scheduler 'pbs'."),
         (["--submit=local", "--submit-setting=gpus=1"], "There is no setting of local 'gpus'."),
-        (["--submit=hf-jobs"], "volume is '': give the bucket"),
+        (["--submit=hf-jobs"], "requires a volume: give the bucket"),
         (["--sumbit=local"], "there is no flag --sumbit; did you mean --submit?"),
     ):
         code, _, error = clipdyn("--config", path, *words)
