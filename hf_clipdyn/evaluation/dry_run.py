@@ -98,7 +98,8 @@ class DryRun:
         lines = [
             render_table([self._row(one) for one in self.costs]),
             f"{_count(cells, 'cell')} of {_count(self.revisions, 'revision')}, {missing:,} of them missing: "
-            f"{images:,} images in {self.forward_passes:,} forward passes, about {_duration(self.seconds)} in one process.",
+            f"{images:,} images in {self.forward_passes:,} forward passes, about {_duration(self.seconds)} in one "
+            "process.",
             *self._slowest(),
             f"Measured on at most {self.most_rows:,} rows of each data set with {self.measured}. Downloads are not "
             "part of it, and nothing was written.",
