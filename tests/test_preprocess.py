@@ -62,6 +62,19 @@ def test_the_numbers_are_those_of_the_processor(processor, pixels):
     assert torch.equal(found, expected)
 
 
+@pytest.mark.parametrize("processor", [*USUAL.values(), *UNUSUAL.values()], ids=[*USUAL, *UNUSUAL])
+def test_codes_are_normalised_as_grey_levels_are_but_not_rounded(processor, pixels):
+    values = Normaliser(processor)
+    low, high = np.minimum(pixels, 254), np.minimum(pixels, 254) + 1
+    codes = (low / 255).astype(np.float32), ((low + 0.25) / 255).astype(np.float32)
+    own, between = (values(one, CPU) for one in codes)
+    assert own.is_contiguous()
+    first, second = (values(one.astype(np.uint8), CPU).float() for one in (low, high))
+    torch.testing.assert_close(own, first, rtol=1e-5, atol=1e-5 * float(first.abs().max()))
+    torch.testing.assert_close(between, 0.75 * first + 0.25 * second, rtol=1e-4, atol=1e-4)
+    assert (codes[0] <= 1).all(), "the caller's array is left as it is"
+
+
 @pytest.mark.parametrize("processor", USUAL.values(), ids=list(USUAL))
 def test_the_usual_processors_are_not_called_for_each_batch(processor, pixels, monkeypatch):
     values = Normaliser(processor)
