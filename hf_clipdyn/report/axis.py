@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from hf_clipdyn.report.style import GREY
 from hf_clipdyn.report.trajectories import Trajectory
-from hf_clipdyn.results.terms import Axis as LevelAxis
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -26,7 +25,6 @@ _LABELS = {
     "order": "revision, in natural order",
     "level": "level",
 }
-_CLOSEST = 0.07  # of the width of an axis: two labels of levels that do not touch
 _NAMES = 6  # names of revisions that fit under a panel
 
 
@@ -38,14 +36,10 @@ class Axis:
         kind: epochs if the place of every revision among them is known; else the first of samples seen and steps
             that all revisions have; else the rank of the revision. For curves over levels, the level.
         log: logarithmic, since several revisions lie inside the first epoch.
-        levels: what a condition declares about its levels, if these are logarithmic.
-        beyond: of logarithmic levels, where 0 and inf are drawn.
     """
 
     kind: Literal["epoch", "samples_seen", "step", "order", "level"]
     log: bool = False
-    levels: LevelAxis | None = None
-    beyond: float = math.nan
 
     @property
     def label(self) -> str:
@@ -55,18 +49,7 @@ class Axis:
     def places(self, points: pd.DataFrame) -> NDArray[np.float64]:
         """The positions of points on the axis; NaN if unknown or infinite."""
         places = points[self.kind].to_numpy(np.float64)
-        if self.levels is not None:
-            return np.where(np.isfinite(places) & (places > 0), places, self.beyond)
         return np.where(np.isfinite(places), places, np.nan)
-
-    def over(self, levels: LevelAxis, points: pd.DataFrame) -> "Axis":
-        """The axis of a panel of curves, whose levels are in these points."""
-        found = np.unique(points["level"].to_numpy(np.float64))
-        regular = found[np.isfinite(found) & (found > 0)]
-        if not levels.log or len(regular) == 0:
-            return self
-        weakest = float(regular[-1] if levels.descending else regular[0])
-        return replace(self, levels=levels, beyond=weakest * (2 if levels.descending else 0.5))
 
 
 def choose_axis(trajectories: Sequence[Trajectory]) -> Axis:
@@ -96,9 +79,7 @@ def scale_axes(cell: "Axes", points: pd.DataFrame, axis: Axis) -> None:
 
     places = axis.places(points)
     places = places[~np.isnan(places)]
-    if axis.levels is not None:
-        _scale_levels(cell, points, axis, descending=axis.levels.descending)
-    elif axis.log and (places > 0).any():
+    if axis.log and (places > 0).any():
         _scale_log(cell, points, axis)
     elif axis.kind == "order":
         names = dict(zip(points["order"], points["revision"], strict=True))
@@ -114,26 +95,6 @@ def scale_axes(cell: "Axes", points: pd.DataFrame, axis: Axis) -> None:
         cell.xaxis.set_major_locator(locator)
         cell.xaxis.set_major_formatter(FuncFormatter(lambda place, _: _short(place)))
     cell.yaxis.set_major_locator(MaxNLocator(nbins=5))
-
-
-def _scale_levels(cell: "Axes", points: pd.DataFrame, axis: Axis, *, descending: bool) -> None:
-    """Logarithmic levels, each labelled unless two would touch; the stronger change is at the right."""
-    levels = points["level"].to_numpy(np.float64)
-    logs = np.log(axis.places(points))
-    width = float(np.ptp(logs)) or 1.0
-    ticks: dict[float, float] = {}
-    for place in np.argsort(-logs if descending else logs):
-        if all(abs(logs[place] - other) > _CLOSEST * width for other in ticks):
-            ticks[float(logs[place])] = float(levels[place])
-    cell.set_xscale("log")
-    ends = np.exp([logs.min() - 0.04 * width, logs.max() + 0.04 * width])
-    cell.set_xlim(*(ends[::-1] if descending else ends))
-    cell.set_xticks(np.exp(list(ticks)), [_level_words(level) for level in ticks.values()])
-    cell.minorticks_off()
-
-
-def _level_words(level: float) -> str:
-    return "∞" if math.isinf(level) else _short(level)
 
 
 def _scale_log(cell: "Axes", points: pd.DataFrame, axis: Axis) -> None:

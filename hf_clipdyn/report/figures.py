@@ -14,7 +14,7 @@ from hf_clipdyn.report.charts import Chart, Line, Panel
 from hf_clipdyn.report.margin import MarginLabel, place_labels
 from hf_clipdyn.report.sentences import NOT_INTERPRETABLE
 from hf_clipdyn.report.style import GREY, HUMAN, INK, MARKERS, PAPER, hue, shade
-from hf_clipdyn.report.trajectories import Trajectory, rows_of
+from hf_clipdyn.report.trajectories import rows_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -64,43 +64,19 @@ def _curves(chart: Chart) -> list[Panel]:
     panels, colours = [], dict[str, int]()
     for panel in chart.panels:
         curves = defaultdict(list)
-        for line in _by_strength(panel.lines):
+        for line in sorted(panel.lines, key=lambda line: line.trajectory.level or 0.0):
             one = line.trajectory
             run = one.run if "run" in chart.encoding.colour else ""
             label = ", ".join(filter(None, [run, one.detail(chart.encoding.colour)])) or one.run
             colours.setdefault(label, line.colour if by_run else len(colours))
             curves[label].append(one)
-        lines = [Line(label, _curve(curve), colours[label]) for label, curve in curves.items()]
-        panels.append(replace(panel, lines=tuple(lines), references=_reference_curves(panel)))
+        lines = []
+        for label, curve in curves.items():
+            levels = np.array([one.level for one in curve], float)
+            points = pd.concat([one.points for one in curve]).assign(level=levels)
+            lines.append(Line(label, replace(curve[0], level=None, points=points), colours[label]))
+        panels.append(replace(panel, lines=tuple(lines)))
     return panels
-
-
-def _reference_curves(panel: Panel) -> tuple[Line, ...]:
-    """References with a value for each level as curves; the others as they are."""
-    lines, curves = [], defaultdict(list)
-    for line in _by_strength(panel.references):
-        if line.trajectory.level is None:
-            lines.append(line)
-        else:
-            curves[line.trajectory.reference_terms.title].append(line.trajectory)
-    return (*lines, *(Line(title, _curve(curve)) for title, curve in curves.items()))
-
-
-def _curve(levels: Sequence[Trajectory]) -> Trajectory:
-    """Numbers that differ in their level alone as one."""
-    values = np.array([one.level for one in levels], float)
-    points = pd.concat([one.points for one in levels]).assign(level=values)
-    return replace(levels[0], level=None, points=points)
-
-
-def _by_strength(lines: Sequence[Line]) -> list[Line]:
-    """The weakest level first."""
-    axis = lines[0].trajectory.level_axis if lines else None
-    return sorted(
-        lines,
-        key=lambda line: line.trajectory.level or 0.0,
-        reverse=axis is not None and axis.descending,
-    )
 
 
 def draw_panels(
@@ -215,10 +191,7 @@ def _add_legend(figure: "Figure", columns: int, *, ramp: bool) -> None:
 
 def _draw_panel(cell: "Axes", panel: Panel, axis: Axis, *, ramp: bool) -> list[MarginLabel]:
     """Draw all lines of a panel; the names that belong in its margin."""
-    term, levels = panel.lines[0].trajectory.term, panel.lines[0].trajectory.level_axis
-    if axis.kind == "level" and levels is not None:
-        drawn = [line.trajectory.points for line in (*panel.lines, *panel.references)]
-        axis = axis.over(levels, pd.concat([points for points in drawn if "level" in points]))
+    term = panel.lines[0].trajectory.term
     if term.limits is not None:
         cell.set_ylim(term.limits[0] - 0.02, term.limits[1] + 0.02)
     elif not any(len(line.trajectory.usable) for line in panel.lines):
