@@ -194,11 +194,13 @@ class Normaliser:
         self._off = {name: False for name in _SPATIAL_STEPS if hasattr(self._processor, name)}
         self._affine: dict[torch.device, tuple[torch.Tensor, torch.Tensor] | None] = {}
 
-    def __call__(self, pixels: NDArray[np.uint8], device: "torch.device") -> "torch.Tensor":
-        """(n, H, W, 3) uint8 to (n, 3, H, W) float32 on that device."""
+    def __call__(self, pixels: NDArray[Any], device: "torch.device") -> "torch.Tensor":
+        """(n, H, W, 3) to (n, 3, H, W) float32 on that device; uint8 are grey levels, float32 are codes in [0, 1]."""
         import torch
 
         images = torch.from_numpy(np.ascontiguousarray(pixels)).to(device).permute(0, 3, 1, 2)
+        if images.is_floating_point():
+            images = images * float(_LEVELS - 1)  # not rounded: a faint contrast lies between two grey levels
         if device not in self._affine:
             self._affine[device] = self._verified(device)
         affine = self._affine[device]

@@ -47,11 +47,13 @@ def reference() -> str:
 
 def _kind(kind: type[Kind[Any]]) -> list[str]:
     terms = kind.terms
-    fits = " or ".join(f"`{one}`" for one in kind.schemas)
+    fits = "Data sets of the kind " + " or ".join(f"`{one}`" for one in kind.schemas)
+    if not kind.schemas:
+        fits = f"No data are needed: it shows {terms.draws}"
     text = "needed" if kind.needs_text else "not needed"
     clusters = " and ".join(f"`{one}`" for one in kind.clusters)
     facts = [
-        f"Data sets of the kind {fits}. A text encoder is {text}.",
+        f"{fits}. A text encoder is {text}.",
         f"Intervals are over {clusters}.",
         *_axis("level", terms.level),
         *_axis("parameter", terms.parameter),

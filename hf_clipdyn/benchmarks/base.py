@@ -122,12 +122,14 @@ class Kind(ABC, Generic[S]):
     Attributes (of the class):
         name: before the slash of a benchmark's name.
         settings_class: of the kind's own settings.
-        schemas: kinds of data sets (`hf_clipdyn.data.schemas`) that fit, the preferred one first.
+        schemas: kinds of data sets (`hf_clipdyn.data.schemas`) that fit, the preferred one first; empty for a kind that
+            draws what it shows (`items`), whose data set is called ``procedural``.
         terms: title, axes, metrics, conditions and references in words.
         trial_columns: pandas' type of each column of the trials; `observe` returns exactly these.
         observe_version: to be raised if the same model would answer otherwise; cells are then measured again.
         score_version: to be raised if the same trials would give other numbers; ``--rescore`` then renews them.
         needs_text: whether the model must have a text tower.
+        needs_float32: whether it compares images that differ by less than bfloat16 can tell apart.
         reads_layers: whether it compares hidden states. It then runs before the kinds that read projections: an image
             goes through the model once for both.
         text_drift: whether it asks for classes with texts. It is then asked a second time, with the text embeddings of
@@ -138,7 +140,8 @@ class Kind(ABC, Generic[S]):
 
     Attributes (of an instance):
         fingerprint: SHA-256 of all that is shown and asked: pixels, labels, prompts, settings.
-        preprocess: how images become the model's input: ``processor``, ``squash``, ``tiles`` or ``crop``.
+        preprocess: how images become the model's input: ``processor``, ``squash``, ``tiles``, ``crop``, or ``drawn`` at
+            the size of that input.
         left_out: stimuli that cannot be decoded.
         facts: what else is constant for the cell and affects it, for the column ``settings``; for example
             ``incomplete``, ``n/N`` where only n of N official rows are shown.
@@ -152,6 +155,7 @@ class Kind(ABC, Generic[S]):
     observe_version: ClassVar[int] = 1
     score_version: ClassVar[int] = 1
     needs_text: ClassVar[bool] = True
+    needs_float32: ClassVar[bool] = False
     reads_layers: ClassVar[bool] = False
     text_drift: ClassVar[bool] = False
     clusters: ClassVar[tuple[str, ...]] = ("item",)
@@ -169,6 +173,11 @@ class Kind(ABC, Generic[S]):
     @abstractmethod
     def observe(self, readout: "Readout") -> pd.DataFrame:
         """What one revision answers: a row per stimulus and condition, with the facts that `score` needs."""
+
+    @classmethod
+    def items(cls) -> Mapping[str, Sequence[Any]]:
+        """What a kind without `schemas` shows, as columns: a row for each item of its trials."""
+        raise NotImplementedError
 
     @staticmethod
     @abstractmethod

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -119,7 +119,7 @@ class _Plan:
         pair_of[order] = codes
         return cls(images, list(keys), *np.divmod(distinct, len(keys)), np.bincount(pair_of), pair_of)
 
-    def read(self, images: Sequence[int]) -> NDArray[np.uint8]:
+    def read(self, images: Sequence[int]) -> NDArray[Any]:
         """Pixels of the images of these numbers, (n, H, W, 3)."""
         return np.concatenate([self.images[image][0].read([self.images[image][1]]) for image in images])
 

@@ -22,7 +22,7 @@ __all__ = ["Images", "Readout", "Stimuli", "map_over_processes"]
 Part = TypeVar("Part")
 Result = TypeVar("Result")
 Change = Callable[[NDArray[np.uint8], int], NDArray[np.uint8]]
-Check = Callable[[NDArray[np.uint8], NDArray[np.float32]], None]
+Check = Callable[[NDArray[Any], NDArray[np.float32]], None]
 EmbedTexts = Callable[[Sequence[str]], NDArray[np.float32]]
 
 
@@ -40,7 +40,10 @@ def map_over_processes(parts: Sequence[Part], work: Callable[[Part], Result]) ->
 
 
 class Images(Protocol):
-    """(n, H, W, 3) uint8 that are read by row: an array, or an object that reads like one."""
+    """(n, H, W, 3) that are read by row: an array, or an object that reads like one.
+
+    uint8 are grey levels; float32 are codes in [0, 1], for what is drawn finer than these.
+    """
 
     def __len__(self) -> int: ...
 
@@ -51,7 +54,7 @@ class Stimuli:
     """Images as the model takes them, read from their memory map when they are asked for.
 
     Args:
-        array: (n, H, W, 3) uint8.
+        array: (n, H, W, 3) uint8, or float32 codes in [0, 1].
         rows: which of them are shown; all by default.
         change: alters the pixels of row ``i`` each time it is read; must be deterministic.
         change_key: names what ``change`` does.
@@ -81,7 +84,7 @@ class Stimuli:
             hashed.update(f"{change_key}|{row}".encode())
         return hashed.digest()
 
-    def read(self, indices: Sequence[int]) -> NDArray[np.uint8]:
+    def read(self, indices: Sequence[int]) -> NDArray[Any]:
         """Pixels of the images at these positions, (len(indices), H, W, 3)."""
         rows = self._rows[list(indices)]
         if self._change is None:
@@ -157,11 +160,11 @@ class Readout:
             _require_finite(np.stack(list(projections.values())), "an image", self.name)
         self._images |= {**projections, **self._images}  # the first one counts
 
-    def features(self, pixels: NDArray[np.uint8]) -> "ImageFeatures":
+    def features(self, pixels: NDArray[Any]) -> "ImageFeatures":
         """Projection and all hidden states of one batch, (n, H, W, 3); not kept, since they are large."""
         return self._embed(pixels, hidden=True)
 
-    def _embed(self, pixels: NDArray[np.uint8], *, hidden: bool = False) -> "ImageFeatures":
+    def _embed(self, pixels: NDArray[Any], *, hidden: bool = False) -> "ImageFeatures":
         features = self.encoder.embed_images(pixels, hidden=hidden)
         if self._check is not None:
             check, self._check = self._check, None

@@ -56,6 +56,7 @@ def _check_declared(kind: type[Kind[Any]]) -> None:
     missing = sorted(
         kind.__abstractmethods__
         | {name for name in ("schemas", "terms", "trial_columns") if not hasattr(kind, name)}
+        | ({"items"} if getattr(kind, "schemas", None) == () and "items" not in vars(kind) else set())
     )
     if missing:
         raise ConfigError(

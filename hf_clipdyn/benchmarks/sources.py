@@ -1,7 +1,9 @@
 """The data set behind a benchmark: found by kind, opened with one message for anything that is missing."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import datasets
 
@@ -10,7 +12,10 @@ from hf_clipdyn.data.metadata import DatasetMetadata
 from hf_clipdyn.data.registry import dataset_metadata, dataset_names
 from hf_clipdyn.errors import DatasetError
 
-__all__ = ["Source", "fitting_datasets", "open_source"]
+__all__ = ["DRAWN", "Source", "drawn_source", "fitting_datasets", "open_source"]
+
+DRAWN = "procedural"
+"""Data set of the kinds that draw what they show."""
 
 # A study measures on what was not trained on; the training split is the last resort.
 _SPLITS = ("test", "valid", "validation", "val", "train")
@@ -41,7 +46,9 @@ class Source:
 
 
 def fitting_datasets(schemas: tuple[str, ...]) -> list[str]:
-    """Names of all data sets that have rows of one of these kinds."""
+    """Names of all data sets that have rows of one of these kinds; without any, that of what is drawn."""
+    if not schemas:
+        return [DRAWN]
     return [name for name in dataset_names() if _fitting_configs(dataset_metadata(name), schemas)]
 
 
@@ -77,6 +84,11 @@ def open_source(
     found = load_dataset(name, configs[0], data_dir=data_dir, token=token)
     split = next((split for split in _SPLITS if split in found), next(iter(found)))
     return Source(name, found[split], split, metadata, _absent(found, split, metadata))
+
+
+def drawn_source(items: Mapping[str, Sequence[Any]]) -> Source:
+    """The source of a kind that draws what it shows: its `items` as rows, without images."""
+    return Source(DRAWN, datasets.Dataset.from_dict(dict(items)), "test", dataset_metadata(DRAWN))
 
 
 def _absent(found: datasets.DatasetDict, split: str, metadata: DatasetMetadata) -> int:

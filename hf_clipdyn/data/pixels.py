@@ -30,7 +30,7 @@ from hf_clipdyn.data.overview import readable_size
 from hf_clipdyn.errors import DatasetError
 from hf_clipdyn.preprocess import processor_identity, resize_and_crop, square_processor
 
-__all__ = ["Pixels", "decode_pixels", "has_pixels"]
+__all__ = ["Pixels", "decode_pixels", "draw_pixels", "has_pixels"]
 
 _BATCH = 64
 _PIXELS_AT_ONCE = 2**26  # in memory at a time: 200 MB in RGB; 64 photographs of a megapixel
@@ -102,10 +102,7 @@ def decode_pixels(
         try:
             _build(folder, batches, len(dataset), _origin(dataset, column, distort_key))
         except OSError as error:
-            raise DatasetError(
-                f"Decoded pixels cannot be written to {folder.parent}: {error.strerror or error}. "
-                "Free some space there, or set HF_HOME or cache_dir to another place."
-            ) from error
+            raise _unwritable("Decoded pixels", folder, error) from error
     touch(folder)
     pixels = Pixels(
         array=np.load(folder / "pixels.npy", mmap_mode="r"),
@@ -129,6 +126,47 @@ def has_pixels(
     """Whether an earlier call of `decode_pixels` has kept these pixels."""
     folder = _place(dataset, square_processor(image_processor), column, cache_dir, "")
     return (folder / "fingerprint").is_file()
+
+
+def draw_pixels(
+    draw: Callable[[int], NDArray[np.float32]],
+    n: int,
+    key: str,
+    *,
+    origin: str,
+    cache_dir: str | os.PathLike[str] | None = None,
+    disable_tqdm: bool = False,
+) -> NDArray[np.float32]:
+    """Draw images as codes in [0, 1], or read them from the cache; they are never rounded to 8 bits.
+
+    Args:
+        draw: gives image ``i``, (height, width, channels), all of one shape.
+        n: their number, at least 1.
+        key: names everything that the images depend on.
+        origin: what they are, for the list of the caches and the progress bar.
+        cache_dir, disable_tqdm: as in `decode_pixels`.
+
+    Returns:
+        (n, height, width, channels), memory-mapped and read-only.
+
+    Raises:
+        DatasetError: the cache cannot be written, or does not fit on the disk.
+    """
+    name = hashlib.sha256(json.dumps(["drawn", key, n]).encode()).hexdigest()[:32]
+    folder = cache_folder("pixels", cache_dir) / name
+    if not (folder / "pixels.npy").is_file():
+        try:
+            with (
+                new_entry(folder, last="pixels.npy") as entry,
+                tqdm(total=n, desc=origin, unit="img", disable=disable_tqdm, leave=False) as bar,
+            ):
+                _write_drawn(entry, draw, n, bar.update)
+                (entry / "origin").write_text(origin, encoding="utf-8")
+        except OSError as error:
+            raise _unwritable("Drawn images", folder, error) from error
+    touch(folder)
+    drawn: NDArray[np.float32] = np.load(folder / "pixels.npy", mmap_mode="r")
+    return drawn
 
 
 def _place(
@@ -209,6 +247,13 @@ def _groups(files: list[Image.Image | None]) -> Iterator[tuple[int, list[Image.I
     yield first, group
 
 
+def _unwritable(what: str, folder: Path, error: OSError) -> DatasetError:
+    return DatasetError(
+        f"{what} cannot be written to {folder.parent}: {error.strerror or error}. "
+        "Free some space there, or set HF_HOME or cache_dir to another place."
+    )
+
+
 def _check_space(folder: Path, needed: int) -> None:
     free = shutil.disk_usage(folder).free
     if needed > free:
@@ -249,3 +294,18 @@ def _build(
         (entry / "origin").write_text(origin, encoding="utf-8")
         digest.update(broken.data)
         (entry / "fingerprint").write_text(digest.hexdigest(), encoding="ascii")
+
+
+def _write_drawn(
+    entry: Path, draw: Callable[[int], NDArray[np.float32]], n: int, advance: Callable[[int], Any]
+) -> None:
+    shape = draw(0).shape
+    _check_space(entry, 4 * n * math.prod(shape))
+    with (entry / "pixels.npy").open("wb") as file, ThreadPoolExecutor(os.cpu_count()) as pool:
+        header = {"descr": "<f4", "fortran_order": False, "shape": (n, *shape)}
+        np.lib.format.write_array_header_1_0(file, header)
+        for start in range(0, n, _BATCH):
+            numbers = range(start, min(start + _BATCH, n))
+            for image in pool.map(draw, numbers):
+                file.write(np.ascontiguousarray(image, "<f4").data)
+            advance(len(numbers))

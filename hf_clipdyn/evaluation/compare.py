@@ -125,7 +125,9 @@ def _compare(
     whole = _differences(kind, a, b)
     spread = _from_influences(kind, a, b)
     rest = [key for key in whole if key not in spread]
-    if rest:
+    if a.empty and b.empty:  # nothing could be shown
+        spread |= dict.fromkeys(rest, (np.nan, 0))
+    elif rest:
         spread |= _from_jackknife(kind, a, b, rest, seed, show_progress)
     values = np.array(list(whole.values())).reshape(-1, 2)
     difference = values[:, 1] - values[:, 0]

@@ -37,7 +37,7 @@ class EvaluationConfig(Common):
     benchmarks: str | Benchmark | Sequence[str | Benchmark] | None = option(
         None, "Names (noise/cifar10), kinds (noise) or patterns, in place of the suite."
     )
-    suite: str = option("embedded", "embedded (nothing to download), paper, human or full.")
+    suite: str = option("embedded", "embedded (nothing to download), full, human or paper.")
     revisions: str | Sequence[str] | None = option(None, "Names of revisions. Default: all.")
     shard: str | None = option(
         None, "Measure only part i of n of the revisions, as 1/4; all parts may share one output."

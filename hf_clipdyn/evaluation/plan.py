@@ -16,7 +16,7 @@ from accelerate.logging import get_logger
 from numpy.typing import NDArray
 
 from hf_clipdyn.benchmarks.base import Benchmark, Kind
-from hf_clipdyn.benchmarks.sources import Source, open_source
+from hf_clipdyn.benchmarks.sources import Source, drawn_source, open_source
 from hf_clipdyn.data.load import find_locally, lacks_files
 from hf_clipdyn.data.registry import dataset_metadata
 from hf_clipdyn.errors import ConfigError, DatasetError, EvaluationError, UnknownNameError
@@ -147,11 +147,14 @@ class Plan:
         needing = [one for one in self.sources if one.kind.needs_text and not reads_text]
         if needing:
             need = f"{_names(needing)} need a text encoder; {self._config.series.repo_id} has none"
-            if not self._config.skip_missing or len(needing) == len(self.sources):
-                raise EvaluationError(
-                    f"{need}: name other benchmarks with --benchmarks, or leave these out with --skip-missing."
-                )
-            _log.info(f"{need}: they are left out.")
+            self._leave_out(needing, need, "name other benchmarks with --benchmarks")
+        rough = [one for one in self.sources if one.kind.needs_float32 and self._config.dtype != "float32"]
+        if rough:
+            need = (
+                f"{_names(rough)} shows images that differ by less than {self._config.dtype} can tell apart"
+            )
+            self._leave_out(rough, need, "use --dtype float32")
+            needing += rough
         kinds: dict[Benchmark, Kind[Any]] = {}
         for one in self.in_order(self.sources):
             if one in needing:
@@ -163,6 +166,16 @@ class Plan:
                 _log.warning(f"{one.name}: {kind.left_out} stimuli cannot be decoded and are left out.")
             kinds[one] = kind
         return kinds, reads_text
+
+    def _leave_out(self, benchmarks: Sequence[Benchmark], need: str, remedy: str) -> None:
+        """Say that these cannot run with this model.
+
+        Raises:
+            EvaluationError: they must not be skipped, or nothing else is selected.
+        """
+        if not self._config.skip_missing or len(benchmarks) == len(self.sources):
+            raise EvaluationError(f"{need}: {remedy}, or leave these out with --skip-missing.")
+        _log.info(f"{need}: they are left out.")
 
 
 def _cell(
@@ -257,6 +270,9 @@ def open_sources(config: EvaluationConfig) -> dict[Benchmark, Source]:
     opened: dict[tuple[str, tuple[str, ...]], Source | DatasetError] = {}
     for one in benchmarks:
         if one in missing:
+            continue
+        if not one.kind.schemas:
+            sources[one] = drawn_source(one.kind.items())
             continue
         shown = (one.dataset, one.kind.schemas)
         if shown not in opened:  # a Hub that does not answer is waited for once

@@ -194,8 +194,11 @@ class Encoder:
         """Whether there is a text tower and a tokenizer for it."""
         return hasattr(self.model, "get_text_features") and self.tokenizer is not None
 
-    def pixel_values(self, pixels: NDArray[np.uint8]) -> torch.Tensor:
-        """Rescale and normalise (n, H, W, 3) uint8 images of the model's size as its own processor does."""
+    def pixel_values(self, pixels: NDArray[Any]) -> torch.Tensor:
+        """Rescale and normalise (n, H, W, 3) images of the model's size as its own processor does.
+
+        uint8 are grey levels; float32 are codes in [0, 1], which are not rounded.
+        """
         return self._normalise(pixels, self.device).to(dtype=self.dtype)
 
     def image_output(self, pixel_values: torch.Tensor, **kwargs: Any) -> tuple[torch.Tensor, Any]:
@@ -217,12 +220,12 @@ class Encoder:
 
     @torch.inference_mode()
     def embed_images(
-        self, pixels: NDArray[np.uint8], *, hidden: bool = False, attentions: bool = False
+        self, pixels: NDArray[Any], *, hidden: bool = False, attentions: bool = False
     ) -> ImageFeatures:
         """Embed one batch of images, each image in one forward pass.
 
         Args:
-            pixels: (n, H, W, 3) uint8, as `hf_clipdyn.data.pixels` gives them.
+            pixels: (n, H, W, 3) uint8, or float32 codes in [0, 1], as `hf_clipdyn.data.pixels` gives them.
             hidden: also return every hidden state.
             attentions: also return every attention map; needs eager attention (`eager_attention`).
 
@@ -251,7 +254,7 @@ class Encoder:
         """
         return _CPU_IMAGES if self.device.type == "cpu" else None
 
-    def _features(self, pixels: NDArray[np.uint8], hidden: bool, attentions: bool) -> ImageFeatures:
+    def _features(self, pixels: NDArray[Any], hidden: bool, attentions: bool) -> ImageFeatures:
         asked = {"output_hidden_states": hidden, "output_attentions": attentions}
         wanted = {name: True for name, is_wanted in asked.items() if is_wanted}
         try:

@@ -3,7 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -30,11 +30,16 @@ _NUMBER = ["metric", "variant", "levelled", *(f"by_{part}" for part in _PARTS)]
 
 @dataclass(frozen=True)
 class Line:
-    """A trajectory with its name in the legend and its place in the palette."""
+    """A trajectory with its name in the legend and its place in the palette.
+
+    Attributes:
+        curve: name of the curve over the levels that a number of one revision belongs to.
+    """
 
     label: str
     trajectory: Trajectory
     colour: int = 0
+    curve: str = ""
 
 
 @dataclass(frozen=True)
@@ -52,7 +57,7 @@ class Encoding:
 
     Attributes:
         x: ``training`` (epochs, steps or samples); if each run has one revision, ``value`` for horizontal bars, or
-            ``level`` for a curve over the levels of a condition.
+            ``level`` for a curve over the levels of a condition; the latter also if the metric's term says so.
         colour: columns that distinguish the lines of a panel.
         panel: columns that distinguish the panels.
         ramp: the lines are steps of one quantity (a level, a layer) and take a ramp of colours.
@@ -95,14 +100,18 @@ def plan_charts(trajectories: Sequence[Trajectory], runs: Sequence[str]) -> list
     and two conditions with levels. All layers of a metric share a chart, and all parts of its data (sub-sets,
     distortions). Several runs: a panel for each variant, the runs overlaid. One run: its variants overlaid if they are
     few or ordered, else a panel each. If each run has one revision, a benchmark has one chart of bars and one of curves
-    over the levels, each with a panel for each metric.
+    over the levels, each with a panel for each metric. A metric whose term asks for curves has them in any case, for
+    the first and the last revision of each run, with a panel for each condition.
     """
     values = _values(trajectories)
     bars = all(len(one.points) == 1 for one in values["one"])
     charts, names = [], Counter[str]()
-    for group in _split(values, [*_CELL, "is_curve"] if bars else [*_CELL, *_NUMBER]):
+    for group in _groups(values, bars=bars):
         first, encoding = group["one"].iloc[0], _encoding(group, bars=bars)
-        if bars:
+        if group["curved"].iloc[0]:
+            title, parts = first.metric_title, [first.kind, first.dataset, first.metric, first.variant]
+            details = []
+        elif bars:
             title, parts = first.benchmark_title, [first.kind, first.dataset]
             details = ["by level"] if encoding.x == "level" else []
         else:
@@ -110,8 +119,10 @@ def plan_charts(trajectories: Sequence[Trajectory], runs: Sequence[str]) -> list
             details = _number_words(group)
         details += _cell_words(group, values)
         if encoding.ramp:
-            group = group.sort_values(encoding.colour[0], kind="stable")
-        panels = _split(group, _NUMBER if bars else encoding.panel)
+            column, levels = encoding.colour[0], first.level_axis
+            descending = column == "level" and levels is not None and levels.descending
+            group = group.sort_values(column, kind="stable", ascending=not descending)
+        panels = _split(group, _NUMBER if bars and not group["curved"].iloc[0] else encoding.panel)
         name = re.sub(r"[^a-z0-9.]+", "-", " ".join([*parts, *details]).lower())
         name = name[:_LONGEST_NAME].strip("-.") or "chart"
         names[name] += 1
@@ -124,6 +135,32 @@ def plan_charts(trajectories: Sequence[Trajectory], runs: Sequence[str]) -> list
             )
         )
     return charts
+
+
+def _groups(values: pd.DataFrame, *, bars: bool) -> list[pd.DataFrame]:
+    """The values of each chart, in the order of the first of them."""
+    others, curved = values[~values["curved"]], values[values["curved"]]
+    groups = _split(others, [*_CELL, "is_curve"] if bars else [*_CELL, *_NUMBER]) if len(others) else []
+    curves = [_ends(group) for group in _split(curved, [*_CELL, "metric", "variant"])] if len(curved) else []
+    return sorted([*groups, *curves], key=lambda group: int(group.index[0]))
+
+
+def _ends(curved: pd.DataFrame) -> pd.DataFrame:
+    """The trajectories at the first and at the last revision of their run, whose name is the column ``revision``."""
+    several = any(len(one.points) > 1 for one in curved["one"])
+    parts = []
+    for at in (0, -1) if several else (0,):
+        ends = [
+            replace(
+                one,
+                points=one.points.iloc[[at]],
+                references=tuple(replace(scale, points=scale.points.iloc[[-1]]) for scale in one.references),
+            )
+            for one in curved["one"]
+        ]
+        names = [one.points["revision"].iloc[0] if several else "" for one in ends]
+        parts.append(curved.assign(one=pd.Series(ends, curved.index, dtype=object), revision=names))
+    return pd.concat(parts).drop_duplicates(["revision", "run", *_NUMBER, *DETAILS])
 
 
 def plan_overview(charts: Sequence[Chart], runs: Sequence[str]) -> list[list[Panel]]:
@@ -203,8 +240,12 @@ def _values(trajectories: Sequence[Trajectory]) -> pd.DataFrame:
     curve = {"run", *_CELL, *_NUMBER, *DETAILS} - {"level"}
     n_levels = table.groupby(sorted(curve), dropna=False)["level"].transform("nunique")
     table["is_curve"] = n_levels > 1
+    table["curved"] = np.array([one.term.curve for one in values], bool) & table["is_curve"]
+    table["revision"] = ""
     table = table[np.array([not one.term.mirrors for one in values], bool)]
-    return table.sort_values(["kind_rank", "kind_order", "synthetic", "dataset_order", "metric_order"])
+    return table.sort_values(
+        ["kind_rank", "kind_order", "synthetic", "dataset_order", "metric_order"], ignore_index=True
+    )
 
 
 def _split(table: pd.DataFrame, columns: Sequence[str]) -> list[pd.DataFrame]:
@@ -246,6 +287,14 @@ def _number_words(group: pd.DataFrame) -> list[str]:
 def _encoding(group: pd.DataFrame, *, bars: bool) -> Encoding:
     """How one chart is drawn: over training, or single revisions as bars or curves."""
     varying, several = _varying(group), group["run"].nunique() > 1
+    if group["curved"].iloc[0]:
+        panel = (
+            "condition",
+            "parameter",
+            *(name for name in varying if name in ("probe", "layer", "subset")),
+        )
+        ends = [name for name in ("run", "revision") if group[name].nunique() > 1]
+        return Encoding("level", tuple(ends), panel)
     if bars:
         if not group["is_curve"].iloc[0]:
             return Encoding("value", ("run",), ("metric", "variant"))
@@ -265,6 +314,8 @@ def _panel(group: pd.DataFrame, encoding: Encoding, runs: Sequence[str]) -> Pane
     members = group["one"].tolist()
     colours = [runs.index(one.run) for one in members]
     title = members[0].detail(encoding.panel)
+    if encoding.x == "level":
+        return _curve_panel(group, encoding, runs)
     if encoding.x != "training":
         title = ", ".join([members[0].metric_title, *_number_words(group)])
         varying = _varying(group)
@@ -276,6 +327,33 @@ def _panel(group: pd.DataFrame, encoding: Encoding, runs: Sequence[str]) -> Pane
         labels = [one.detail(encoding.colour) for one in members]
         colours = list(range(len(members)))
     return Panel(title, tuple(map(Line, labels, members, colours)), _reference_lines(members))
+
+
+def _curve_panel(group: pd.DataFrame, encoding: Encoding, runs: Sequence[str]) -> Panel:
+    """Numbers that are joined to curves over their level, beside those of the references."""
+    members = group["one"].tolist()
+    title = ", ".join([members[0].metric_title, *_number_words(group)])
+    if group["curved"].iloc[0]:
+        title = members[0].detail(encoding.panel)
+    lines = []
+    for one, revision in zip(members, group["revision"], strict=True):
+        run = one.run if "run" in encoding.colour else ""
+        named = [run, revision, one.detail(name for name in encoding.colour if name in DETAILS)]
+        curve = ", ".join(filter(None, named)) or one.run
+        label = ", ".join(filter(None, [revision, one.detail(_varying(group))])) or one.run
+        lines.append(Line(label, one, runs.index(one.run), curve))
+    levelled = [
+        Line(
+            ", ".join([other.reference_terms.title, other.detail(["level"])]),
+            other,
+            0,
+            other.reference_terms.title,
+        )
+        for other in dict.fromkeys(scale for one in members for scale in one.references)
+        if other.level is not None
+    ]
+    rest = [replace(one, references=tuple(r for r in one.references if r.level is None)) for one in members]
+    return Panel(title, tuple(lines), (*levelled, *_reference_lines(rest)))
 
 
 def _reference_lines(members: Sequence[Trajectory]) -> tuple[Line, ...]:

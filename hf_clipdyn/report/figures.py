@@ -60,23 +60,34 @@ def draw_chart(chart: Chart, axis: Axis) -> "Figure":
 
 def _curves(chart: Chart) -> list[Panel]:
     """The panels of a chart with the numbers of single revisions joined to lines over their level."""
+    names = list(dict.fromkeys(line.curve for panel in chart.panels for line in panel.lines))
     by_run = chart.encoding.colour in ((), ("run",))
-    panels, colours = [], dict[str, int]()
-    for panel in chart.panels:
-        curves = defaultdict(list)
-        for line in sorted(panel.lines, key=lambda line: line.trajectory.level or 0.0):
-            one = line.trajectory
-            run = one.run if "run" in chart.encoding.colour else ""
-            label = ", ".join(filter(None, [run, one.detail(chart.encoding.colour)])) or one.run
-            colours.setdefault(label, line.colour if by_run else len(colours))
-            curves[label].append(one)
-        lines = []
-        for label, curve in curves.items():
-            levels = np.array([one.level for one in curve], float)
-            points = pd.concat([one.points for one in curve]).assign(level=levels)
-            lines.append(Line(label, replace(curve[0], level=None, points=points), colours[label]))
-        panels.append(replace(panel, lines=tuple(lines)))
-    return panels
+
+    def coloured(line: Line) -> Line:
+        return line if by_run else replace(line, colour=names.index(line.curve))
+
+    return [
+        replace(panel, lines=tuple(map(coloured, _joined(panel.lines))), references=_joined(panel.references))
+        for panel in chart.panels
+    ]
+
+
+def _joined(lines: Sequence[Line]) -> tuple[Line, ...]:
+    """One line for each curve; a reference without a level stays as it is."""
+    curves = defaultdict(list)
+    levels = lines[0].trajectory.level_axis if lines else None
+    descending = levels is not None and levels.descending
+    for line in sorted(lines, key=lambda line: line.trajectory.level or 0.0, reverse=descending):
+        curves[line.curve or line.label].append(line)
+    joined = []
+    for name, curve in curves.items():
+        if not curve[0].curve:
+            joined += curve
+            continue
+        ones = [line.trajectory for line in curve]
+        points = pd.concat([one.points.iloc[-1:].assign(level=one.level) for one in ones])
+        joined.append(Line(name, replace(ones[0], level=None, points=points), curve[0].colour, name))
+    return tuple(joined)
 
 
 def draw_panels(
@@ -142,7 +153,9 @@ def draw_panel(cell: "Axes", panel: Panel, axis: Axis) -> None:
 
 def _x_label(panel: Panel, axis: Axis) -> str:
     levels = panel.lines[0].trajectory.level_axis if axis.kind == "level" else None
-    return f"{levels.title} {levels.unit}".strip() if levels else axis.label
+    if levels is None:
+        return axis.label
+    return f"{levels.title} ({levels.unit})" if levels.unit else levels.title
 
 
 def _row_height(row: Sequence[Panel | None], columns: int, *, bars: bool) -> float:
@@ -191,8 +204,13 @@ def _add_legend(figure: "Figure", columns: int, *, ramp: bool) -> None:
 
 def _draw_panel(cell: "Axes", panel: Panel, axis: Axis, *, ramp: bool) -> list[MarginLabel]:
     """Draw all lines of a panel; the names that belong in its margin."""
-    term = panel.lines[0].trajectory.term
-    if term.limits is not None:
+    term, levels = panel.lines[0].trajectory.term, panel.lines[0].trajectory.level_axis
+    if axis.kind == "level" and levels is not None:
+        drawn = [line.trajectory.points for line in (*panel.lines, *panel.references)]
+        axis = axis.over(levels, pd.concat([points for points in drawn if "level" in points]))
+    if term.log:
+        cell.set_yscale("log")
+    elif term.limits is not None:
         cell.set_ylim(term.limits[0] - 0.02, term.limits[1] + 0.02)
     elif not any(len(line.trajectory.usable) for line in panel.lines):
         # A level line alone makes matplotlib take limits of about 1e-17, and no layout fits these.
@@ -230,8 +248,9 @@ def _draw_reference(cell: "Axes", line: Line, axis: Axis) -> list[MarginLabel]:
     places = axis.places(points)
     if np.isnan(places).all():
         return []
-    cell.plot(places, points["value"], color=GREY, linewidth=1.2, linestyle=_DASHES[1])
-    return [MarginLabel(last, line.label, GREY)]
+    colour, style = (HUMAN, "-") if line.trajectory.role == "human" else (GREY, _DASHES[1])
+    cell.plot(places, points["value"], color=colour, linewidth=1.2, linestyle=style)
+    return [MarginLabel(last, line.label, colour)]
 
 
 def _draw_line(cell: "Axes", line: Line, axis: Axis, colour: str, marker: str, *, band: bool) -> None:

@@ -32,8 +32,9 @@ class MarginLabel:
 
 def place_labels(cell: "Axes", labels: Sequence[MarginLabel]) -> None:
     """Write the names right of the axes, once all that decides their limits is drawn."""
-    low, high = cell.get_ylim()
-    places = [(label.height - low) / (high - low) for label in labels]
+    scaled = cell.yaxis.get_transform().transform([*cell.get_ylim(), *(label.height for label in labels)])
+    low, high, *heights = np.asarray(scaled, np.float64)
+    places = [float((height - low) / (high - low)) for height in heights]
     crowded = len(labels) > 2
     texts = [label.words.replace("\n", " ") if crowded else label.words for label in labels]
     sizes = [_LINE * len(text.split("\n")) for text in texts]

@@ -67,7 +67,7 @@ def _render(study: Study, folder: FigureFolder) -> str:
     findings: dict[str, list[Finding]] = defaultdict(list)
     for one in find(study):
         findings[one.question].append(one)
-    drawn = study.drawn
+    drawn, bars = study.drawn, _has_bars(study)
     subject = (
         "Training dynamics" if any(len(one.points) > 1 for one in study.trajectories) else "Measurements"
     )
@@ -85,7 +85,7 @@ def _render(study: Study, folder: FigureFolder) -> str:
             runs=study.runs,
             limits=limits(study),
             summary=_summary(study, axis, folder),
-            sections=[_section(name, charts, axis, folder) for name, charts in sections.items()],
+            sections=[_section(name, charts, axis, folder, bars) for name, charts in sections.items()],
             undefined=undefined_table(study),
             diagnostics=diagnostics_table(study),
             provenance=provenance_table(study),
@@ -119,6 +119,11 @@ def _is_hollow(one: Trajectory) -> bool:
     return bool((one.points["defined"] & ~one.points["usable"]).any())
 
 
+def _has_bars(study: Study) -> bool:
+    """Whether each run has one revision, so that nothing is drawn over training."""
+    return all(chart.encoding.x != "training" for chart in study.charts)
+
+
 def _summary(study: Study, axis: Axis, folder: FigureFolder) -> dict[str, Any]:
     """The overview twice: in rows of three, which is also saved, and in one column for narrow screens."""
     worlds = study.overview
@@ -127,7 +132,7 @@ def _summary(study: Study, axis: Axis, folder: FigureFolder) -> dict[str, Any]:
     text = "The study at a glance. " + " ".join(
         alternative_words(panel.title, panel.lines) for panels in worlds for panel in panels
     )
-    bars = study.charts[0].encoding.x != "training"
+    bars = _has_bars(study)
     wide = folder.save(draw_panels(worlds, axis, columns=3, bars=bars), "summary")
     narrow = to_svg(draw_panels(worlds, axis, columns=1, bars=bars))
     return {
@@ -136,7 +141,9 @@ def _summary(study: Study, axis: Axis, folder: FigureFolder) -> dict[str, Any]:
     }
 
 
-def _section(benchmark: str, charts: Sequence[Chart], axis: Axis, folder: FigureFolder) -> dict[str, Any]:
+def _section(
+    benchmark: str, charts: Sequence[Chart], axis: Axis, folder: FigureFolder, bars: bool
+) -> dict[str, Any]:
     title = charts[0].first.benchmark_title
     figures = []
     for chart in charts:
@@ -151,7 +158,7 @@ def _section(benchmark: str, charts: Sequence[Chart], axis: Axis, folder: Figure
                 "caption": _caption(chart),
                 "table": chart_table(chart),
                 "panels": len(chart.panels),
-                "open": chart.encoding.x != "training",
+                "open": bars,
             }
         )
     anchor = re.sub(r"[^a-z0-9]+", "-", benchmark.lower())

@@ -96,7 +96,9 @@ class Trajectory(NumberKey):
 
     @property
     def dataset_terms(self) -> DatasetTerms:
-        """Its data set in words."""
+        """Its data set in words; of drawn stimuli, only what they are."""
+        if self.terms.draws:
+            return DatasetTerms(title=self.terms.draws)
         return self.vocabulary.dataset(self.dataset)
 
     @property

@@ -75,7 +75,9 @@ class Term:
         neutral_title: title of that line.
         poles: meaning of values below and above ``neutral`` ("texture", "shape").
         rests_on: metric that is reported beside this one, since it shows how far this one can be trusted.
-        mirrors: metric whose complement this one is; it gets no chart.
+        mirrors: metric beside which this one gets no chart, for example its complement.
+        log: drawn on a logarithmic scale.
+        curve: drawn over its level, for the first and the last revision of a run, even if there are more.
         overview: place in the summary; None for none.
     """
 
@@ -90,6 +92,8 @@ class Term:
     poles: tuple[str, ...] | None = None
     rests_on: str = ""
     mirrors: str = ""
+    log: bool = False
+    curve: bool = False
     overview: Overview | None = None
 
     def __post_init__(self) -> None:
@@ -152,6 +156,7 @@ class KindTerms:
         conditions, variants, subsets, probes: titles by the values of these columns; a name without a title is
             shown with spaces for underscores.
         references: how each reference joins the values.
+        draws: what the kind draws itself, as a title ("drawn gratings"); the words of the data set then do not apply.
         proxy: whether formulas replace people's judgements; the page then says so.
         rank: the order of the kinds.
         task: the Hub's name of the task, for the results in a model card; empty for none.
@@ -166,6 +171,7 @@ class KindTerms:
     subsets: Mapping[str, str] = field(default_factory=dict)
     probes: Mapping[str, str] = field(default_factory=dict)
     references: tuple[Reference, ...] = ()
+    draws: str = ""
     proxy: bool = False
     rank: int = 100
     task: str = ""

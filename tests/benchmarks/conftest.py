@@ -102,9 +102,11 @@ def check_numbers(kind: type[Kind[Any]], numbers: Sequence[Number]) -> None:
 @pytest.fixture
 def measure(tmp_path) -> Callable[..., Numbers]:
     """`measure(Noise, source, planted, sigmas=…)`: the numbers, checked against what the kind declares."""
-    processor = CLIPImageProcessor(size={"shortest_edge": SIDE}, crop_size={"height": SIDE, "width": SIDE})
 
-    def run(kind: type[Kind[Any]], source: Source, encoder: Any, **options: Any) -> Numbers:
+    def run(kind: type[Kind[Any]], source: Source, encoder: Any, side: int = SIDE, **options: Any) -> Numbers:
+        processor = CLIPImageProcessor(
+            size={"shortest_edge": side}, crop_size={"height": side, "width": side}
+        )
         given = {"n_resamples": 200, "cache_dir": tmp_path, "show_progress": False} | options
         common = Common(**{one.name: given.pop(one.name) for one in fields(Common) if one.name in given})
         benchmark = kind(source, processor, kind.settings_class(**given), common)

@@ -27,6 +27,7 @@ def test_the_embedded_suite_needs_no_download():
     assert suite("embedded") == [
         "distortion/procedural",
         "noise/procedural",
+        "psychophysics/procedural",
         "shape_bias/procedural",
         "zero_shot/procedural",
     ]
@@ -125,7 +126,7 @@ def test_a_wrong_setting_in_python_is_an_error():
 
 
 def test_the_words_of_benchmarks_survive_the_metadata_of_a_table():
-    words = vocabulary([parse_benchmark(name) for name in suite("full")])
+    words = vocabulary([parse_benchmark(name) for name in (*suite("full"), *suite("human"))])
     assert set(words.kinds) == set(kinds()) - {"distortion"}
     assert words.kinds["noise"] == kinds()["noise"].terms
     assert Vocabulary.loads(words.dumps(), "a test").dumps() == words.dumps()

@@ -236,7 +236,7 @@ def test_levels_of_single_revisions_are_a_curve_for_each_probe(draw):
         for level, value in zip((2.0, 1.0), values, strict=True)
     ]
     (cell,) = draw(rows, "accuracy").axes
-    assert cell.get_xlabel() == "width px"
+    assert cell.get_xlabel() == "width (px)"
     lines = {line.get_label(): line for line in cell.lines}
     assert list(lines["projection"].get_xdata()) == [1, 2]
     assert list(lines["projection"].get_ydata()) == [0.5, 0.3]

@@ -1,0 +1,408 @@
+"""Planted observers of gratings: pixels, a model of the visual cortex, one that sees nothing."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from scipy import fft, stats
+from transformers import CLIPImageProcessor, CLIPVisionConfig, CLIPVisionModel
+
+from hf_clipdyn.benchmarks import registry
+from hf_clipdyn.benchmarks.base import Common, KindSettings
+from hf_clipdyn.benchmarks.gratings import Drawing, Field, Grating
+from hf_clipdyn.benchmarks.kinds.psychophysics import Psychophysics
+from hf_clipdyn.benchmarks.readout import Readout
+from hf_clipdyn.benchmarks.sources import drawn_source
+from hf_clipdyn.errors import ConfigError
+from hf_clipdyn.models.encoder import Encoder, ImageFeatures
+
+TESTS = (
+    *("masking_contrast", "csf_achromatic", "masking_orientation"),
+    *("masking_frequency", "contrast_matching", "csf_red_green"),
+)
+SOURCE = drawn_source(Psychophysics.items())
+DEGREES = 224 / 60
+LUMINANCE = np.array([0.2126729, 0.7151522, 0.0721750])  # of BT.709
+SEMISATURATION, EXPONENT = 2.5, 2.4  # in thresholds
+BANDWIDTH, ANGLE = 0.65, np.deg2rad(25)  # of a channel
+POOL_OCTAVES, POOL_ANGLE = 0.5, np.deg2rad(20)
+
+
+def sensitivity(frequency):
+    """To achromatic gratings, by cycles per degree."""
+    return 330.74 * (np.exp(-frequency / 7.28) - 0.837 * np.exp(-np.square(frequency / 1.809)))
+
+
+def angle_between(first, second, period):
+    return np.abs((first - second + period / 2) % period - period / 2)
+
+
+class V1:
+    """A reference observer like the primary visual cortex: it shows that people's contrasts can be reached.
+
+    24 log-Gabor channels (six frequencies, four orientations) behind the contrast sensitivity of the Standard Spatial
+    Observer (Watson and Malo 2002), divisive normalisation (exponents 2.4 and 2, a pool tuned to neighbours) and
+    complex outputs. It sees luminance only. The parameters were chosen by hand, not fitted.
+
+    It turns codes of sRGB, (n, side, side, 3), into the channels' outputs as real numbers, (n, d). A channel passes a
+    narrow band, so its output is sampled coarsely: only the part of the spectrum around its frequency is transformed
+    back.
+    """
+
+    def __init__(self, side: int) -> None:
+        self._side, self._cut = side, side // 4
+        frequencies = np.geomspace(1, 20, 6)
+        self._channels = [(f, a) for f in frequencies for a in np.deg2rad([0, 45, 90, 135])]
+        numbers = np.fft.fftfreq(side, 1 / side)
+        y, x = np.meshgrid(-numbers, numbers, indexing="ij")
+        radius, angle = np.maximum(np.hypot(x, y), 1e-9) / DEGREES, np.arctan2(y, x)
+        gain = 2 * np.where(np.hypot(x, y) > 0, np.maximum(sensitivity(radius), 0), 0)
+        self._bands = []
+        for centre, turn in self._channels:
+            around = np.log(radius / centre) / np.log(BANDWIDTH)
+            tuned = np.exp(-np.square(around) / 2) * np.exp(
+                -np.square(angle_between(angle, turn, 2 * np.pi) / ANGLE) / 2
+            )
+            window = np.arange(self._cut) - self._cut // 2
+            rows = np.round(-centre * DEGREES * np.sin(turn)).astype(int) + window
+            columns = np.round(centre * DEGREES * np.cos(turn)).astype(int) + window
+            band = np.ix_(rows % side, columns % side)
+            self._bands.append((band, fft.ifftshift((gain * tuned)[band]).astype(np.float32)))
+        f, a = np.array(self._channels).T
+        octaves, turns = np.log2(f[:, None] / f), angle_between(a[:, None], a, np.pi)
+        pool = np.exp(-np.square(octaves / POOL_OCTAVES) / 2 - np.square(turns / POOL_ANGLE) / 2)
+        self._pool = (pool / pool.sum(axis=1, keepdims=True)).astype(np.float32)
+
+    def embed_images(self, codes: np.ndarray, **_: Any) -> ImageFeatures:
+        codes = codes.astype(np.float64)
+        light = np.where(codes <= 0.04045, codes / 12.92, ((codes + 0.055) / 1.055) ** 2.4)
+        contrast = np.round(light @ LUMINANCE / 0.25 - 1, 5)  # receptors see no less
+        spectrum = fft.fft2(contrast.astype(np.float32)) / self._side**2
+        parts = [fft.ifftshift(spectrum[:, *band], axes=(1, 2)) * tuned for band, tuned in self._bands]
+        linear = fft.ifft2(np.stack(parts, axis=1)) * self._cut**2
+        energy = np.abs(linear)
+        pooled = np.tensordot(energy**2, self._pool, (1, 1)).transpose(0, 3, 1, 2)
+        outputs = linear * energy ** (EXPONENT - 1) / (SEMISATURATION**2 + pooled)
+        flat = outputs.reshape(len(codes), -1)
+        return ImageFeatures(np.concatenate([flat.real, flat.imag], axis=1).astype(np.float32))
+
+
+class Pixels:
+    """Every third code, so that distances are those of the pixels."""
+
+    def __init__(self) -> None:
+        self.seen: list[np.dtype] = []
+
+    def embed_images(self, codes: np.ndarray, **_: Any) -> ImageFeatures:
+        self.seen += [codes.dtype] * len(codes)
+        return ImageFeatures(codes.reshape(len(codes), -1)[:, ::3].copy())
+
+
+def processor(side: int) -> CLIPImageProcessor:
+    return CLIPImageProcessor(size={"shortest_edge": side}, crop_size={"height": side, "width": side})
+
+
+@pytest.fixture(scope="module")
+def kind_of(tmp_path_factory):
+    """`kind_of(40)`: the kind for models of that input size, drawn once for all tests."""
+    common = Common(cache_dir=tmp_path_factory.mktemp("cache"), show_progress=False)
+    made: dict[int, Psychophysics] = {}
+
+    def build(side: int) -> Psychophysics:
+        if side not in made:
+            made[side] = Psychophysics(SOURCE, processor(side), KindSettings(), common)
+        return made[side]
+
+    return build
+
+
+@pytest.fixture(scope="module")
+def trials(kind_of) -> pd.DataFrame:
+    """Of the pixels at 40 pixels a side."""
+    return kind_of(40).observe(Readout(Pixels()))
+
+
+def rms(first: np.ndarray, second: np.ndarray) -> float:
+    return float(np.sqrt(np.square(first.astype(float) - second).mean()))
+
+
+def mean_distance(pairs) -> float:
+    field = Field(224, 224)
+    return np.mean([rms(field.draw(first), field.draw(second)) for first, second in pairs])
+
+
+LOOKS = [(orientation, phase) for orientation in (0, 90) for phase in (0, 90, 180, 270)]
+
+
+def test_distances_of_the_drawn_codes_are_those_of_the_definition():
+    """Spot values of the documented protocol at 224 pixels, to the last digit given."""
+    seen = [(Drawing((Grating(4, 0.02, *look),)), Drawing()) for look in LOOKS]
+    assert mean_distance(seen) == pytest.approx(0.00082824, abs=6e-9)
+    uniform = Drawing((), "red_green")
+    red_green = [(Drawing((Grating(2, 0.04, *look),), "red_green"), uniform) for look in LOOKS]
+    assert mean_distance(red_green) == pytest.approx(0.0032388, abs=5e-8)
+    masked = []
+    for look in LOOKS:
+        mask = Grating(2, 0.20305, *look, windowed=False)
+        masked.append((Drawing((mask, Grating(2, 0.16, *look))), Drawing((mask,))))
+    assert mean_distance(masked) == pytest.approx(0.0068469, abs=5e-8)
+    for frequency, turn in ((2.83, 0), (4, 45)):
+        masked = []
+        for orientation, phase in LOOKS[:2] + LOOKS[4:6]:
+            for shift in (0, 180):
+                mask = Grating(frequency, 0.2, orientation + turn, phase + shift, windowed=False)
+                masked.append((Drawing((mask, Grating(4, 0.16, orientation, phase))), Drawing((mask,))))
+        assert mean_distance(masked) == pytest.approx(0.0067260, abs=6e-8)
+
+
+def test_a_grating_is_drawn_as_its_formula_says():
+    field = Field(30, 40)
+    look = {"frequency": 2.0, "contrast": 0.3, "orientation": 30.0, "phase": 70.0}
+    ppd = 30 / (224 / 60)
+    x, y = np.meshgrid((np.arange(40) + 0.5 - 20) / ppd, (15 - np.arange(30) - 0.5) / ppd)
+    along = x * np.cos(np.deg2rad(30)) + y * np.sin(np.deg2rad(30))
+    wave = np.cos(2 * np.pi * 2 * along + np.deg2rad(70))
+    window = np.exp(-(x**2 + y**2) / (2 * 0.5**2))
+    for windowed, pattern in ((False, wave), (True, wave * window)):
+        light = 0.25 * (1 + 0.3 * pattern)
+        code = np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055)
+        drawn = field.draw(Drawing((Grating(**look, windowed=windowed),)))
+        np.testing.assert_allclose(drawn[..., 0], code, atol=1e-7)
+    coloured = field.draw(Drawing((Grating(**look),), "red_green")).astype(float)
+    light = np.where(coloured <= 0.04045, coloured / 12.92, ((coloured + 0.055) / 1.055) ** 2.4)
+    np.testing.assert_allclose(light @ LUMINANCE, 0.25, atol=1e-6)
+    assert np.ptp(light[..., 0]) > 0.1
+
+
+def test_few_pixels_leave_two_tests_and_the_cause_of_the_others(measure):
+    found = measure(Psychophysics, SOURCE, Pixels(), side=40)
+    shown = ("masking_contrast", "masking_orientation")
+    for name in TESTS:
+        one = found("log_rmse", variant="cosine" if name in shown else "", condition=name)
+        assert np.isnan(one.value) == (name not in shown)
+    assert found("log_rmse", condition="csf_achromatic").note == (
+        "the pixels of the model end at 3.2 cycles per degree: 4 are needed"
+    )
+    pixels = {"role": "baseline", "reference": "pixels", "probe": "", "variant": "rmse"}
+    assert round(found("slope", condition="masking_contrast", **pixels).value, 3) == -0.017
+    assert round(found("slope", condition="masking_contrast", role="human", probe="").value, 2) == 0.79
+    flat = {name: found("log_rmse", condition=name, role="null", probe="").value for name in TESTS[:3:2]}
+    assert {name: round(value, 3) for name, value in flat.items()} == {
+        "masking_contrast": 0.355,
+        "masking_orientation": 0.302,
+    }
+    people = found(
+        "contrast", condition="masking_orientation", level=0.0, parameter=0.02, role="human", probe=""
+    )
+    assert people.value / 0.02 == pytest.approx(3.333, abs=6e-4), "the same elevation with a target of 2 cpd"
+
+
+def test_a_model_without_enough_pixels_has_a_cause_for_every_test(measure):
+    found = measure(Psychophysics, SOURCE, Pixels(), side=16)
+    assert {one.note for one in found} == {"the model has too few pixels for any of the tests"}
+    assert {one.condition for one in found} == set(TESTS)
+
+
+def test_who_sees_nothing_has_no_contrasts(measure, planted):
+    found = measure(Psychophysics, SOURCE, planted(lambda _: np.ones(3)), side=40)
+    one = found("alignment", variant="cosine", condition="masking_contrast")
+    assert (one.n, one.note) == (0, "the distance that sets the criterion is 0")
+
+
+def test_a_reference_observer_of_the_visual_cortex_agrees_with_people(measure):
+    """At 64 pixels, which end at 5.1 cycles per degree; its bands are cut narrower there."""
+    check_reference_observer(measure(Psychophysics, SOURCE, V1(64), side=64), tuning=0.14)
+
+
+def check_reference_observer(found, tuning: float) -> None:
+    scores = {name: found("log_rmse", variant="euclidean", condition=name) for name in TESTS}
+    for name in ("csf_achromatic", "masking_contrast"):
+        assert scores[name].value < 0.08, name
+    for name in ("masking_frequency", "masking_orientation"):
+        assert scores[name].value < tuning, name
+        assert found("alignment", variant="euclidean", condition=name).value > 0.5
+    assert np.isnan(scores["csf_red_green"].value), "it sees luminance only, and the stimuli have one"
+    assert scores["contrast_matching"].value > 0.25, "its sensitivity applies at all contrasts"
+    assert found("slope", variant="euclidean", condition="masking_contrast").value == pytest.approx(
+        0.73, abs=0.05
+    )
+
+
+@pytest.mark.slow
+def test_at_224_pixels_the_measured_values_come_out(measure):
+    """The table of the documented protocol: pixels to the last digit, people among themselves, V1."""
+    found = measure(Psychophysics, SOURCE, V1(224), side=224)
+    check_reference_observer(found, tuning=0.1)
+    pixels = {"role": "baseline", "reference": "pixels", "probe": "", "variant": "rmse"}
+    errors = {name: round(found("log_rmse", condition=name, **pixels).value, 3) for name in TESTS}
+    assert errors == dict(zip(TESTS, (0.361, 0.251, 0.308, 0.290, 0.117, 0.152), strict=True))
+    flat = {name: round(found("log_rmse", condition=name, role="null", probe="").value, 3) for name in TESTS}
+    assert flat == dict(zip(TESTS, (0.355, 0.251, 0.302, 0.285, 0.117, 0.152), strict=True))
+    for name in TESTS:
+        one = found("pearson", condition=name, **pixels)
+        assert one.note.startswith("flat") if name != "contrast_matching" else round(one.value, 3) == 0.978
+    contrasts = {name: [] for name in TESTS}
+    for one in found:
+        if one.metric == "contrast" and one.role == "baseline":
+            contrasts[one.condition].append((one.level, one.value))
+    masked = [round(value, 4) for _, value in contrasts["masking_contrast"]]
+    assert masked[5:] == [0.0335, 0.0334, 0.0332, 0.0328, 0.0317]
+    assert all(0.03345 < value < 0.0336 for value in masked[:5])
+    for name, level in (("masking_frequency", 4.0), ("masking_orientation", 0.0)):
+        elevations = {at: round(value / 0.02, 3) for at, value in contrasts[name]}
+        assert elevations.pop(level) == 0.981
+        assert set(elevations.values()) <= {0.987, 0.988}
+    assert [round(1 / value, 1) for _, value in contrasts["csf_achromatic"]] == [50.0] * 8
+    assert [round(1 / value, 1) for _, value in contrasts["csf_red_green"]] == [50.0] * 6
+    assert round(dict(contrasts["contrast_matching"][:4])[15.0], 4) == 0.3181
+    ceiling = {"condition": "csf_achromatic", "role": "ceiling", "probe": ""}
+    assert round(found("log_rmse", **ceiling).value, 3) == 0.097
+    assert round(found("alignment", **ceiling).value, 2) == 0.61
+    for name in set(TESTS) - {"csf_achromatic"}:
+        assert np.isnan(found("alignment", condition=name, role="ceiling", probe="").value)
+
+
+def test_the_models_contrasts_of_pixels_are_those_of_the_baseline(measure):
+    """Euclidean distance and RMSE differ by a factor, which no score sees."""
+
+    class Whole(Pixels):
+        def embed_images(self, codes, **_):
+            return ImageFeatures(codes.reshape(len(codes), -1).copy())
+
+    found = measure(Psychophysics, SOURCE, Whole(), side=40, n_resamples=1)
+    pixels = {"role": "baseline", "reference": "pixels", "probe": "", "variant": "rmse"}
+    for name in ("masking_contrast", "masking_orientation"):
+        for metric in ("log_rmse", "alignment"):
+            model, baseline = (
+                found(metric, variant="euclidean", condition=name),
+                found(metric, condition=name, **pixels),
+            )
+            assert model.value == pytest.approx(baseline.value, rel=1e-4)
+            assert (model.n, model.n_clusters) == (baseline.n, 8)
+
+
+def test_intervals_leave_out_one_exemplar_after_the_other(trials):
+    table = trials[trials["probe"] == "pixels"]
+    key = ("alignment", "masking_orientation")
+
+    def value(rows, **options):
+        (found,) = [
+            one
+            for one in Psychophysics.score(rows, Common(**options))
+            if (one.metric, one.condition, one.role) == (*key, "baseline")
+        ]
+        return found
+
+    left_out = [value(table[table["exemplar"] != k], n_resamples=0).value for k in range(8)]
+    error = np.sqrt(7 / 8 * np.square(left_out - np.mean(left_out)).sum())
+    half = stats.t.ppf(0.95, 7) * error
+    found = value(table, confidence_level=0.9)
+    assert (found.ci_low, found.ci_high) == pytest.approx((found.value - half, found.value + half))
+    assert np.isnan(value(table, n_resamples=0).ci_low)
+
+
+def test_two_revisions_are_compared_on_the_conditions_that_both_have_inside_the_grid(trials):
+    one = trials[(trials["probe"] == "projection") & (trials["distance"] == "euclidean")]
+    other = one.copy()
+    is_out = (other["test"] == "masking_contrast") & other["level"].isin([0.00496, 0.20305, 0.32639])
+    other.loc[is_out & ~other["is_criterion"], "value"] = 0.0
+
+    def numbers(side, metric, test):
+        (found,) = [n for n in side if (n.metric, n.condition, n.role) == (metric, test, "value")]
+        return found.value, found.n
+
+    alone = Psychophysics.score(one, Common(n_resamples=0))
+    first, second = Psychophysics.score_together(one, other)
+    assert numbers(alone, "log_rmse", "masking_contrast")[1] == 10
+    assert numbers(first, "log_rmse", "masking_contrast")[1] == 7
+    kept = one[~is_out | one["is_criterion"]]
+    expected = numbers(Psychophysics.score(kept, Common(n_resamples=0)), "log_rmse", "masking_contrast")
+    assert numbers(first, "log_rmse", "masking_contrast") == pytest.approx(expected)
+    assert numbers(first, "log_rmse", "masking_contrast") == numbers(second, "log_rmse", "masking_contrast")
+    for metric in ("log_rmse", "alignment"):
+        both = [numbers(side, metric, "masking_orientation") for side in (alone, first, second)]
+        assert both[0] == both[1] == both[2]
+
+    is_out = (other["test"] == "masking_contrast") & (other["level"] < 0.1)
+    other.loc[is_out & ~other["is_criterion"], "value"] = 0.0
+    first, second = Psychophysics.score_together(one, other)
+    assert np.isnan(numbers(first, "log_rmse", "masking_contrast")[0])
+    assert np.isnan(numbers(second, "alignment", "masking_contrast")[0])
+
+
+def test_codes_reach_the_model_unrounded_and_every_place_is_read_in_one_pass(kind_of, monkeypatch):
+    sizes = {"hidden_size": 16, "intermediate_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2}
+    torch.manual_seed(0)
+    model = CLIPVisionModel(CLIPVisionConfig(image_size=40, patch_size=8, **sizes))
+    encoder = Encoder(model, processor(40), None, device=torch.device("cpu"), dtype=torch.float32)
+    shown: list[np.ndarray] = []
+    values = Encoder.pixel_values
+
+    def watched(self: Encoder, pixels: np.ndarray) -> torch.Tensor:
+        found = values(self, pixels)
+        mean, deviation = (
+            torch.tensor(one).reshape(3, 1, 1)
+            for one in (self.image_processor.image_mean, self.image_processor.image_std)
+        )
+        expected = (torch.from_numpy(pixels).permute(0, 3, 1, 2) - mean) / deviation
+        torch.testing.assert_close(found, expected, rtol=1e-6, atol=1e-6)
+        shown.append(pixels)
+        return found
+
+    monkeypatch.setattr(Encoder, "pixel_values", watched)
+    kind = kind_of(40)
+    table = kind.observe(Readout(encoder))
+    shown_codes = np.concatenate(shown)
+    assert shown_codes.dtype == np.float32
+    assert len(shown_codes) == len(np.unique(shown_codes.reshape(len(shown_codes), -1), axis=0)), "each once"
+    assert len(shown_codes) < len(table[table["probe"] == "pixels"]) + 80 + 48 + 1
+    places = table[["probe", "layer", "distance"]].drop_duplicates()
+    assert sorted(places["layer"].dropna().unique()) == [0, 1, 2]
+    assert len(places) == 4 * 3 + 1
+    numbers = numbers_of(table)
+    hidden = [one for one in numbers if one.probe == "hidden" and one.condition == "masking_contrast"]
+    assert {(one.metric, one.layer) for one in hidden} == {
+        (metric, layer) for metric in ("log_rmse", "alignment") for layer in (0, 1, 2)
+    }
+
+
+def numbers_of(table):
+    return Psychophysics.score(table, Common(n_resamples=0))
+
+
+def test_stimuli_are_drawn_once(kind_of, monkeypatch, tmp_path):
+    common = Common(cache_dir=tmp_path, show_progress=False)
+    first = Psychophysics(SOURCE, processor(40), KindSettings(), common)
+    monkeypatch.setattr(Field, "draw", lambda *_: pytest.fail("they are in the cache"))
+    again = Psychophysics(SOURCE, processor(40), KindSettings(), common)
+    assert again.fingerprint == first.fingerprint
+    assert len({kind_of(side).fingerprint for side in (16, 40)} | {first.fingerprint}) == 2
+
+
+def test_the_table_of_people_is_that_of_the_source(real_data):
+    folder = real_data("psychophysics")
+    items = pd.DataFrame(Psychophysics.items())
+    own = items[~items["is_criterion"]].set_index("test")
+    masked = pd.read_csv(folder / "contrast_masking.csv").query("mask == 'grating'")
+    np.testing.assert_array_equal(own.loc["masking_contrast", "human"], masked["threshold_contrast"])
+    np.testing.assert_array_equal(own.loc["masking_contrast", "level"], masked["mask_contrast"])
+    matched = pd.read_csv(folder / "contrast_matching.csv")
+    matched = matched.set_index(["reference_contrast", "frequency_cpd"])["matching_contrast"]
+    pairs = own.loc["contrast_matching", ["criterion", "level"]].itertuples(index=False, name=None)
+    np.testing.assert_array_equal(own.loc["contrast_matching", "human"], [matched[pair] for pair in pairs])
+    seen = pd.read_csv(folder / "csf_human.csv").query("dataset == 'modelfest'")
+    seen = seen.set_index("frequency_cpd")["log10_sensitivity_mean"]
+    people = own.loc["csf_achromatic"].set_index("level")["human"]
+    expected = 0.02 * 10 ** (seen[4.0] - seen[people.index])
+    np.testing.assert_allclose(people, expected, rtol=0.005)
+
+
+def test_a_kind_without_data_sets_says_what_it_shows(monkeypatch):
+    class Silent(Psychophysics):
+        name = "silent"
+
+    monkeypatch.setattr(registry, "_own_kinds", lambda: [Silent])
+    with pytest.raises(ConfigError, match=r"'silent' .* lacks items"):
+        registry.kinds()
