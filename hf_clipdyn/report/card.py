@@ -22,10 +22,8 @@ SUMMARY = "figures/summary.png"
 """The figure that a card shows, as a path beside it."""
 
 _BEGIN, _END = "<!-- trajectories of hf-clipdyn -->", "<!-- end of trajectories -->"
-_CLASS = re.compile("[A-Za-z_][A-Za-z0-9_]{0,99}")
 _MARKED = re.compile(f"{re.escape(_BEGIN)}.*{re.escape(_END)}", re.DOTALL)
 _TASK = "image-feature-extraction"
-_DUAL_TASK = "zero-shot-image-classification"
 
 
 def card_name(run: str) -> str:
@@ -48,14 +46,12 @@ def run_card(study: Study, run: str) -> ModelCard:
     on_hub = "/" in repo_id  # a folder of models has no owner
     # In repositories only the training of this package records steps: not for imported or foreign models.
     trained = on_hub and bool(rows["step"].notna().any())
-    model_class, processor_class = (_class_name(rows[name]) for name in ("model_class", "processor_class"))
     text = render_card(
         "run.md.jinja",
         ModelCardData(
             library_name="transformers",
-            pipeline_tag=None if not processor_class else _TASK if "Image" in processor_class else _DUAL_TASK,
             tags=[
-                *(["clip"] if trained and model_class == "CLIPModel" else []),
+                *(["clip"] if trained else []),
                 "hf-clipdyn",
                 *(["training-dynamics"] if len(revisions) > 1 else []),
             ],
@@ -67,18 +63,10 @@ def run_card(study: Study, run: str) -> ModelCard:
         repo_id=repo_id,
         on_hub=on_hub,
         revisions=revisions,
-        model_class=model_class,
-        processor_class=processor_class,
         trained=trained,
         dynamics=len(revisions) > 1,
     )
     return ModelCard(text)
-
-
-def _class_name(names: "pd.Series[str]") -> str:
-    """The class that a column of the table gives; empty if it is unknown, or no name that code could have."""
-    found = set(names) - {""}
-    return found.pop() if len(found) == 1 and all(map(_CLASS.fullmatch, found)) else ""
 
 
 def merge_card(existing: str, card: ModelCard) -> ModelCard:

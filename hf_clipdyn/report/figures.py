@@ -243,12 +243,12 @@ def _draw_reference(cell: "Axes", line: Line, axis: Axis) -> list[MarginLabel]:
     if points.empty:
         return []
     last = float(points["value"].iloc[-1])
+    colour, style = (HUMAN, "-") if line.trajectory.role == "human" else (GREY, _DASHES[1])
     if line.trajectory.is_constant:
-        return [_level(cell, last, f"{line.label}\n{last:.3g}", GREY, _DASHES[0])]
+        return [_level(cell, last, f"{line.label}\n{last:.3g}", colour, _DASHES[0])]
     places = axis.places(points)
     if np.isnan(places).all():
         return []
-    colour, style = (HUMAN, "-") if line.trajectory.role == "human" else (GREY, _DASHES[1])
     cell.plot(places, points["value"], color=colour, linewidth=1.2, linestyle=style)
     return [MarginLabel(last, line.label, colour)]
 

@@ -202,9 +202,7 @@ class Noise(Kind[NoiseSettings]):
         },
         references=(
             Reference(role="chance", title="chance", joins=("metric", "probe")),
-            Reference(
-                role="human", title="people, other photographs", joins=("metric", "condition", "level")
-            ),
+            Reference(role="human", title="people (rough)", joins=("metric", "condition", "level")),
         ),
     )
     trial_columns: ClassVar = {
