@@ -370,7 +370,7 @@ def test_images_of_imagenet_can_be_asked_for_the_sixteen_categories(source, colo
     data = sixteen_classes(source, colour, names)
 
     def seen(pixels):
-        return np.eye(4)[int(pixels[..., 0].mean() // 10)]
+        return np.eye(4)[min(int(pixels[..., 0].mean() // 10), 3)]
 
     def asked(prompt):
         return np.array([0, "cat" in prompt, "clock" in prompt, "cat" in prompt], float) + 1e-3
