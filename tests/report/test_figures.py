@@ -285,7 +285,7 @@ def test_a_logarithmic_axis_runs_to_the_stronger_change_and_has_a_place_for_what
     with figure_style():
         (cell,) = draw_chart(chart, choose_axis(study.trajectories)).axes
     assert cell.get_xscale() == "log"
-    assert cell.xaxis.get_inverted() is (condition == "filter")
+    assert cell.xaxis_inverted() == (condition == "filter")
     drawn = next(line for line in cell.lines if line.get_label() == "me/fixture")
     finite = [level for level in levels if 0 < level < np.inf]
     assert drawn.get_xdata()[0] == beyond, "the weakest comes first"

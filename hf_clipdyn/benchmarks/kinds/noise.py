@@ -108,11 +108,12 @@ class NoiseSettings(KindSettings):
             if name not in self.conditions:
                 raise UnknownNameError("condition among those to show", name, self.conditions)
             try:
-                found.setdefault(name, set()).add(CORRUPTIONS[name](float(level)).level)
+                value = float(level)
             except ValueError as error:
                 raise ConfigError(
                     f"levels holds {shown(text)}: give NAME=LEVEL, such as contrast=0.1."
                 ) from error
+            found.setdefault(name, set()).add(CORRUPTIONS[name](value).level)
         return {name: CORRUPTIONS[name].in_order(levels) for name, levels in found.items()}
 
 
