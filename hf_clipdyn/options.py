@@ -11,7 +11,7 @@ from typing import Any, Union, get_args, get_origin, get_type_hints
 
 from hf_clipdyn.errors import CONTROL, ConfigError, UnknownNameError, shown
 
-__all__ = ["check_options", "check_value", "choices_of", "members", "option", "types_of"]
+__all__ = ["check_options", "check_value", "choices_of", "is_within", "members", "option", "types_of"]
 
 _LONGEST = 4096  # characters of a text; the longest path of Linux
 
@@ -67,7 +67,7 @@ def check_value(name: str, value: Any, declared: "Field[Any]") -> None:
         known_names = f" of {', '.join(known)}" if known else ""
         raise ConfigError(f"{name} is empty: give at least one{known_names}.")
     for item in value if isinstance(value, tuple) else (value,):
-        if within is not None and item is not None and not _is_within(item, within):
+        if within is not None and item is not None and not is_within(item, within):
             raise ConfigError(f"{name} is {shown(item)}: it must be in {within}.")
         if isinstance(item, str):
             _check_text(name, item)
@@ -139,7 +139,7 @@ def _check_text(name: str, text: str) -> None:
         raise ConfigError(f"{name} holds a control character, or is no valid Unicode: correct it.")
 
 
-def _is_within(value: float, interval: str) -> bool:
+def is_within(value: float, interval: str) -> bool:
     """Whether a number is in ``[low, high]``; a parenthesis excludes the bound. NaN is in no interval."""
     low, high = (float(word) for word in interval[1:-1].split(","))
     above = value >= low if interval[0] == "[" else value > low

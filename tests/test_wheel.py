@@ -32,6 +32,7 @@ def test_the_wheel_carries_metrics_templates_recipes_and_types(wheel: Path) -> N
         "hf_clipdyn/_bundled/metrics/shape_bias/shape_bias.py",
         "hf_clipdyn/_bundled/metrics/shape_bias/README.md",
         "hf_clipdyn/_bundled/model_cards/revision.md.jinja",
+        "hf_clipdyn/benchmarks/degradations.npz",
         "hf_clipdyn/benchmarks/suites.yaml",
         "hf_clipdyn/data/human_accuracies.csv",
         "hf_clipdyn/recipes/demo.yaml",

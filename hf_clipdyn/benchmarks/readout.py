@@ -6,7 +6,9 @@ known by the hash of its pixels, and goes through the model once per revision.
 
 import copy
 import hashlib
+import os
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
@@ -89,7 +91,10 @@ class Stimuli:
         rows = self._rows[list(indices)]
         if self._change is None:
             return np.asarray(self._array[rows])
-        return np.stack([self._change(self._array[row], int(row)) for row in rows])
+        change = self._change
+        # Filters and random numbers release the interpreter's lock; one core alone would keep a GPU waiting.
+        with ThreadPoolExecutor(os.cpu_count()) as pool:
+            return np.stack(list(pool.map(lambda row: change(self._array[row], int(row)), rows)))
 
 
 class Readout:

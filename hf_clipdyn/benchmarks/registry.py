@@ -73,8 +73,8 @@ def _own_kinds() -> list[type[Kind[Any]]]:
 
 
 @cache
-def _suites() -> dict[str, list[str]]:
-    found: dict[str, list[str]] = yaml.safe_load(
+def _suites() -> dict[str, list[str | dict[str, dict[str, Any]]]]:
+    found: dict[str, list[str | dict[str, dict[str, Any]]]] = yaml.safe_load(
         files("hf_clipdyn.benchmarks").joinpath("suites.yaml").read_text(encoding="utf-8")
     )
     return found
@@ -91,9 +91,17 @@ def suite(name: str) -> list[str]:
     Raises:
         UnknownNameError: there is no such suite.
     """
+    return list(_suite_settings(name))
+
+
+def _suite_settings(name: str) -> dict[str, dict[str, Any]]:
+    """The benchmarks of a suite, each with the settings that the suite gives it."""
     if name not in _suites():
         raise UnknownNameError("suite", name, suite_names())
-    return _suites()[name]
+    found: dict[str, dict[str, Any]] = {}
+    for entry in _suites()[name]:
+        found |= {entry: {}} if isinstance(entry, str) else entry
+    return found
 
 
 def parse_benchmark(name: str, settings: Mapping[str, KindSettings] | None = None) -> Benchmark:
@@ -139,10 +147,10 @@ def select_benchmarks(
     """The benchmarks that a call selects, without repetitions.
 
     Args:
-        suite_name: all of it, unless ``wanted`` is given.
+        suite_name: all of it with its own settings, unless ``wanted`` is given.
         wanted: benchmarks, full names (``noise/cifar10``), kinds (``noise``) or patterns (``*/cifar*``). Kinds and
             patterns choose among the suite and all that fits the data sets in ``data_dirs``.
-        settings: by kind, for the benchmarks that are given by name.
+        settings: by kind, for the benchmarks that are given by name, and in place of the settings of the suite.
         data_dirs: data sets whose folders were given.
 
     Raises:
@@ -151,9 +159,9 @@ def select_benchmarks(
             none of the named benchmarks has.
     """
     dirs = list(data_dirs)
-    names = suite(suite_name)
+    of_suite = _suite_settings(suite_name)
     offered = [
-        *names,
+        *of_suite,
         *(
             f"{name}/{one}"
             for name, kind in kinds().items()
@@ -162,13 +170,21 @@ def select_benchmarks(
         ),
     ]
     chosen: list[Benchmark] = []
-    for one in names if wanted is None else wanted:
+    if wanted is None:
+        chosen += [_of_suite(name, given, settings or {}) for name, given in of_suite.items()]
+    for one in wanted or ():
         if isinstance(one, Benchmark):
             chosen.append(_fitting(one))
         else:
             chosen += [parse_benchmark(name, settings) for name in _matching(one, offered)]
     _check_used(chosen, settings or {}, dirs, offered)
     return list(dict.fromkeys(chosen))
+
+
+def _of_suite(name: str, given: Mapping[str, Any], settings: Mapping[str, KindSettings]) -> Benchmark:
+    """A benchmark with the settings that its suite gives it, unless the call has settings for its kind."""
+    one = parse_benchmark(name, settings)
+    return one.kind.on(one.dataset, **given) if given and one.kind.name not in settings else one
 
 
 def _matching(pattern: str, offered: Sequence[str]) -> list[str]:

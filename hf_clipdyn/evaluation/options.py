@@ -279,7 +279,7 @@ def _built(listed: TyperCommand, parameters: Sequence[inspect.Parameter], **sett
 
 
 def arguments(context: typer.Context) -> dict[str, Any]:
-    """The arguments of `evaluate_revisions` that a command line means.
+    """The arguments of `evaluate_revisions` that a command line means; ``settings`` has the kinds that were given some.
 
     Raises:
         ConfigError: a value that cannot be read or is out of its range.
@@ -289,8 +289,11 @@ def arguments(context: typer.Context) -> dict[str, Any]:
     settings: dict[str, dict[str, Any]] = {}
     for one in flags():
         name = f"{one.key} in {context.params['config']}" if _is_from_file(context, one.key) else one.spelling
-        owner = settings.setdefault(one.kind, {}) if one.kind else found
-        owner[one.field.name] = one.value(context.params[one.key], name)
+        value = one.value(context.params[one.key], name)
+        if not one.kind:
+            found[one.field.name] = value
+        elif _is_given(context, one.key):
+            settings.setdefault(one.kind, {})[one.field.name] = value
     return found | {
         "settings": {kind: kinds()[kind].settings_class(**given) for kind, given in settings.items()}
     }
@@ -305,11 +308,18 @@ def given_words(context: typer.Context, without: Collection[str] = ()) -> list[s
     """
     words: list[str] = []
     for one in flags():
-        source = context.get_parameter_source(one.key)
-        given = source is not None and source.name in ("COMMANDLINE", "DEFAULT_MAP")
-        if given and context.params[one.key] is not None and one.field.name not in without:
+        if (
+            _is_given(context, one.key)
+            and context.params[one.key] is not None
+            and one.field.name not in without
+        ):
             words += one.words(context.params[one.key])
     return words
+
+
+def _is_given(context: Any, key: str) -> bool:
+    source = context.get_parameter_source(key)
+    return source is not None and source.name in ("COMMANDLINE", "DEFAULT_MAP")
 
 
 def _is_from_file(context: Any, key: str) -> bool:

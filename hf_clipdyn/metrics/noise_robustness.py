@@ -29,6 +29,7 @@ def noise_robustness(
     *,
     n_classes: int | None = None,
     groups: ArrayLike | None = None,
+    places: ArrayLike | None = None,
     n_resamples: int = 1000,
     confidence_level: float = 0.95,
     seed: int = 0,
@@ -47,6 +48,8 @@ def noise_robustness(
         groups: image of each row, shape (n,). With it, images are resampled with all their noise
             levels, so that the drop's interval is paired. Without, rows are resampled, and the
             intervals of the drops are too wide, since an image is right or wrong at all levels.
+        places: position of each distinct sigma on the axis of the area, ascending or descending, shape (L,); NaN leaves
+            a level out. Default: the sigmas themselves.
         n_resamples, confidence_level, seed: see `bootstrap.Resampling`.
 
     Returns:
@@ -54,17 +57,18 @@ def noise_robustness(
           ``accuracy``, ``relative_drop`` = (clean - noisy) / clean, ``chance_corrected_drop`` =
           (clean - noisy) / (clean - chance), and ``n_per_sigma``. A drop is 0 for no effect,
           negative where noise helps; 1 is all of the accuracy (above chance) lost.
-        - ``area``: under the accuracy from 0 to the largest sigma (trapezoids), divided by that
-          sigma: the mean accuracy, in [0, 1].
+        - ``area``: under the accuracy from the first to the last place (trapezoids), divided by their
+          distance: the mean accuracy from sigma 0 to the largest, in [0, 1].
         - ``clean_accuracy``, and ``n``, the number of rows.
         - ``<key>_ci``: [low, high]; for the lists one for each sigma; ``causes``.
         NaN: both drops where the clean accuracy is not clear of chance
         (`clear_of_chance`), since guesses have nothing to lose; relative_drop where the clean
-        accuracy is 0; chance_corrected_drop without ``n_classes``; area with no noise level but 0.
+        accuracy is 0; chance_corrected_drop without ``n_classes``; area with fewer than two
+        places, as with no noise level but 0.
 
     Raises:
         MetricError: different lengths, no rows, NaN, a negative sigma, no row at sigma 0, ids that
-            are not whole numbers from 0 to n_classes - 1.
+            are not whole numbers from 0 to n_classes - 1, places in no order.
 
     Example:
         >>> result = noise_robustness([0, 1, 0, 0], [0, 1, 0, 1], [0, 0, 0.1, 0.1], n_resamples=0,
@@ -86,7 +90,8 @@ def noise_robustness(
         units, counts = _outcomes(level_of, correct, len(levels))
     else:
         units, counts = _images(level_of, correct, len(levels), *as_codes("groups", groups, n))
-    curve = _Curve(levels, chance, *units)
+    on_axis = _places(levels, places)
+    curve = _Curve(levels, on_axis, chance, *units)
     values = curve(counts[None].astype(np.float64))[0]
     n_per_sigma = np.bincount(level_of)
     clean = float(values[0])
@@ -103,6 +108,8 @@ def noise_robustness(
         causes["chance_corrected_drop"] = "n_classes is not given"
     if len(levels) == 1:
         causes["area"] = "there is no noise level but 0"
+    elif np.isfinite(on_axis).sum() < 2:
+        causes["area"] = "fewer than two levels have a place on the axis"
 
     result: dict[str, Any] = {"sigmas": levels.tolist(), **curve.named(values, near_chance)}
     result |= {"n_per_sigma": n_per_sigma.tolist(), "n": n, "causes": causes}
@@ -124,12 +131,16 @@ class _Curve:
 
     Args:
         levels: shape (L,), ascending from 0.
+        places: shape (L,), where the area has them; NaN for a level that it leaves out.
         chance: accuracy of guessing, or NaN.
         right, rows: shape (K, L): correct decisions, and all decisions, of one unit at each level.
     """
 
-    def __init__(self, levels: Floats, chance: float, right: Floats, rows: Floats) -> None:
+    def __init__(self, levels: Floats, places: Floats, chance: float, right: Floats, rows: Floats) -> None:
         self.levels, self.chance, self.right, self.rows = levels, chance, right, rows
+        self.on_axis = np.isfinite(places)
+        placed = places[self.on_axis]
+        self.steps = np.diff(placed) / (placed[-1] - placed[0]) if len(placed) > 1 else None
         accuracies: list[Scale] = ["share"] * len(levels)
         drops: list[Scale] = ["linear"] * (2 * len(levels))
         self.scales = [*accuracies, *drops, accuracies[0]]
@@ -140,8 +151,10 @@ class _Curve:
             clean = accuracy[:, :1]
             relative = np.where(clean > 0, (clean - accuracy) / clean, np.nan)
             corrected = np.where(clean != self.chance, (clean - accuracy) / (clean - self.chance), np.nan)
-            steps = np.diff(self.levels) / self.levels[-1]
-            area = (accuracy[:, 1:] + accuracy[:, :-1]) / 2 @ steps if len(steps) else clean[:, 0] * np.nan
+        area = np.full(len(accuracy), np.nan)
+        if self.steps is not None:
+            placed = accuracy[:, self.on_axis]
+            area = (placed[:, 1:] + placed[:, :-1]) / 2 @ self.steps
         return np.concatenate([accuracy, relative, corrected, area[:, None]], axis=1)
 
     def named(self, values: Floats, near_chance: bool) -> dict[str, Any]:
@@ -189,3 +202,18 @@ def _levels(sigmas: Floats) -> tuple[Floats, Ints]:
             f"A drop needs the clean images: add their rows, with sigma 0.0 (smallest given: {levels[0]})."
         )
     return levels, level_of.reshape(-1).astype(np.int64)
+
+
+def _places(levels: Floats, places: ArrayLike | None) -> Floats:
+    """Where the area has each level."""
+    if places is None:
+        return levels
+    found = np.asarray(places, np.float64)
+    if found.shape != levels.shape:
+        raise MetricError(
+            f"places has the shape {found.shape}: give one for each of the {len(levels)} sigmas."
+        )
+    steps = np.diff(found[np.isfinite(found)])
+    if not ((steps > 0).all() or (steps < 0).all()):
+        raise MetricError("The places of the sigmas are in no order: give ascending or descending ones.")
+    return found

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from hf_clipdyn.report.style import GREY
 from hf_clipdyn.report.trajectories import Trajectory
+from hf_clipdyn.results.terms import Axis as LevelAxis
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -37,10 +38,14 @@ class Axis:
         kind: epochs if the place of every revision among them is known; else the first of samples seen and steps
             that all revisions have; else the rank of the revision. For curves over levels, the level.
         log: logarithmic, since several revisions lie inside the first epoch, or since the levels ask for it.
+        descending: of levels, from the largest to the smallest.
+        beyond: of logarithmic levels, where 0 and inf are drawn.
     """
 
     kind: Literal["epoch", "samples_seen", "step", "order", "level"]
     log: bool = False
+    descending: bool = False
+    beyond: float = math.nan
 
     @property
     def label(self) -> str:
@@ -50,7 +55,18 @@ class Axis:
     def places(self, points: pd.DataFrame) -> NDArray[np.float64]:
         """The positions of points on the axis; NaN if unknown or infinite."""
         places = points[self.kind].to_numpy(np.float64)
+        if self.kind == "level" and self.log:
+            return np.where(np.isfinite(places) & (places > 0), places, self.beyond)
         return np.where(np.isfinite(places), places, np.nan)
+
+    def over(self, levels: LevelAxis, points: pd.DataFrame) -> "Axis":
+        """The axis of a panel of curves with these points; 0 and inf lie one step beyond the weakest other level."""
+        known = points["level"].to_numpy(np.float64)
+        known = known[np.isfinite(known) & (known > 0)]
+        if not levels.log or len(known) == 0:
+            return replace(self, descending=levels.descending)
+        beyond = 2 * known.max() if levels.descending else known.min() / 2
+        return replace(self, log=True, descending=levels.descending, beyond=float(beyond))
 
 
 def choose_axis(trajectories: Sequence[Trajectory]) -> Axis:
@@ -82,6 +98,7 @@ def scale_axes(cell: "Axes", points: pd.DataFrame, axis: Axis) -> None:
     places = places[~np.isnan(places)]
     if axis.log and axis.kind == "level":
         _use_powers(cell, "x")
+        _mark_beyond(cell, points["level"].to_numpy(np.float64), axis.beyond)
     elif axis.log and (places > 0).any():
         _scale_log(cell, points, axis)
     elif axis.kind == "order":
@@ -97,6 +114,8 @@ def scale_axes(cell: "Axes", points: pd.DataFrame, axis: Axis) -> None:
         locator = MaxNLocator(5, steps=[1, 2, 5, 10]) if is_level else MaxNLocator(7, integer=True)
         cell.xaxis.set_major_locator(locator)
         cell.xaxis.set_major_formatter(FuncFormatter(lambda place, _: _short(place)))
+    if axis.descending:
+        cell.xaxis.set_inverted(True)
     if cell.get_yscale() == "log":
         _use_powers(cell, "y")
     else:
@@ -113,6 +132,18 @@ def _use_powers(cell: "Axes", name: Literal["x", "y"]) -> None:
     side.set_major_locator(LogLocator(subs=(1.0, 2.0, 5.0) if high < _DECADE_AND_HALF * low else (1.0, 3.0)))
     side.set_major_formatter(FuncFormatter(lambda place, _: _short(place)))
     side.set_minor_locator(LogLocator(subs=(1.0,)))
+
+
+def _mark_beyond(cell: "Axes", levels: NDArray[np.float64], beyond: float) -> None:
+    """Name the place of the levels that a logarithm leaves out."""
+    known = levels[np.isfinite(levels) & (levels > 0)]
+    left_out = levels[~np.isfinite(levels) | (levels <= 0)]
+    if len(left_out) == 0 or len(known) == 0:
+        return
+    ticks = [tick for tick in cell.get_xticks() if known.min() * 0.99 <= tick <= known.max() * 1.01]
+    names = [*map(_short, ticks), "∞" if math.isinf(left_out[0]) else "0"]
+    cell.set_xticks([*ticks, beyond], names)
+    cell.set_xticks([], minor=True)
 
 
 def _scale_log(cell: "Axes", points: pd.DataFrame, axis: Axis) -> None:

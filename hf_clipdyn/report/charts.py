@@ -118,7 +118,9 @@ def plan_charts(trajectories: Sequence[Trajectory], runs: Sequence[str]) -> list
             details = _number_words(group)
         details += _cell_words(group, values)
         if encoding.ramp and encoding.colour:
-            group = group.sort_values(encoding.colour[0], kind="stable")
+            column, levels = encoding.colour[0], first.level_axis
+            descending = column == "level" and levels is not None and levels.descending
+            group = group.sort_values(column, kind="stable", ascending=not descending)
         panels = _split(group, _NUMBER if bars else encoding.panel)
         name = re.sub(r"[^a-z0-9.]+", "-", " ".join([*parts, *details]).lower())
         name = name[:_LONGEST_NAME].strip("-.") or "chart"

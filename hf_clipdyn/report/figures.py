@@ -64,11 +64,13 @@ def _curves(chart: Chart) -> list[Panel]:
     panels, colours = [], dict[str, int]()
     for panel in chart.panels:
         curves, scales = defaultdict(list), defaultdict(list)
-        for line in sorted(panel.lines, key=_level_of):
+        levels = panel.lines[0].trajectory.level_axis
+        descending = levels is not None and levels.descending
+        for line in sorted(panel.lines, key=_level_of, reverse=descending):
             for label, one in _by_revision(line, chart):
                 index = colours.setdefault(label, line.colour if _by_run(chart) else len(colours))
                 curves[label, index].append(one)
-        for line in sorted(panel.references, key=_level_of):
+        for line in sorted(panel.references, key=_level_of, reverse=descending):
             scales[_curve_of(line, panel)].append(line.trajectory)
         lines = tuple(_joined(label, colour, curve) for (label, colour), curve in curves.items())
         references = tuple(_joined(label, 0, curve) for label, curve in scales.items())
@@ -230,8 +232,9 @@ def _add_legend(figure: "Figure", columns: int, *, ramp: bool) -> None:
 def _draw_panel(cell: "Axes", panel: Panel, axis: Axis, *, ramp: bool) -> list[MarginLabel]:
     """Draw all lines of a panel; the names that belong in its margin."""
     term, levels = panel.lines[0].trajectory.term, panel.lines[0].trajectory.level_axis
-    if axis.kind == "level" and levels is not None and levels.log:
-        axis = replace(axis, log=True)
+    if axis.kind == "level" and levels is not None:
+        drawn = [line.trajectory.points for line in (*panel.lines, *panel.references)]
+        axis = axis.over(levels, pd.concat([points for points in drawn if "level" in points]))
     if term.log:
         cell.set_yscale("log")
     elif term.limits is not None:

@@ -35,12 +35,14 @@ class Axis:
     Attributes:
         title: for axes and legends ("noise level").
         unit: unit of the numbers; empty for none.
-        log: drawn on a logarithmic scale.
+        log: drawn on a logarithmic scale. A level of 0 or inf is drawn one step beyond the others.
+        descending: a smaller level is a stronger change. The axis then runs from the largest level to the smallest.
     """
 
     title: str
     unit: str = ""
     log: bool = False
+    descending: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

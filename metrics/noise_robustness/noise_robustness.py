@@ -19,6 +19,8 @@ Args:
     n_classes (`int`): number of classes, for the chance level; default None: no drop is compared with chance.
     groups (`list`): image of each row, so that an image is resampled with all its noise levels. None: rows are
         resampled, and the intervals of the drops are too wide.
+    places (`list` of `float`): position of each distinct sigma on the axis of the area, NaN to leave one out; default
+        None: the sigmas themselves.
     {RESAMPLING}
 
 Returns:
@@ -27,7 +29,7 @@ Returns:
     relative_drop: (clean - noisy) / clean; 0 for no effect, 1 for all accuracy lost.
     chance_corrected_drop: (clean - noisy) / (clean - chance). Both are NaN where clean is not clear of chance.
     n_per_sigma: rows of each level.
-    area (`float`): mean accuracy from 0 to the largest sigma (trapezoids), in [0, 1].
+    area (`float`): mean accuracy from the first to the last place (trapezoids), in [0, 1].
     clean_accuracy (`float`), n (`int`): accuracy at sigma 0, number of rows.
     accuracy_ci, relative_drop_ci, chance_corrected_drop_ci (`list` of `list`): [low, high] for each sigma.
     area_ci, clean_accuracy_ci (`list`): [low, high].

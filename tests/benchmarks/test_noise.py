@@ -5,13 +5,16 @@ from dataclasses import asdict, replace
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 from transformers import CLIPImageProcessor
 
 from hf_clipdyn.benchmarks.base import Common
 from hf_clipdyn.benchmarks.corruptions import CORRUPTIONS, Blur, GaussianNoise, SaltAndPepper
 from hf_clipdyn.benchmarks.kinds.noise import Noise, NoiseSettings, mean_pairwise_distance
 from hf_clipdyn.benchmarks.readout import Readout
-from hf_clipdyn.errors import ConfigError, UnknownNameError
+from hf_clipdyn.data.imagenet_names import imagenet_names
+from hf_clipdyn.errors import ConfigError, EvaluationError, UnknownNameError
+from hf_clipdyn.metrics.shape_decisions import GEIRHOS_CLASSES
 
 PROCESSOR = CLIPImageProcessor(size={"shortest_edge": 16}, crop_size={"height": 16, "width": 16})
 CLASSES = ("dark", "bright", "grey")
@@ -44,19 +47,21 @@ def fragile(pixels):
 
 
 def level(name):
-    """A level in the middle of the default ones."""
-    return {"gaussian": 0.1, "salt_and_pepper": 0.05, "blur": 2.0}[name]
+    """A level in the middle of the default ones; None if the condition has no levels."""
+    levels = CORRUPTIONS[name].levels
+    return levels[len(levels) // 2] if CORRUPTIONS[name].within else None
 
 
 @pytest.mark.parametrize("stage", ["native", "input"])
-@pytest.mark.parametrize("name", CORRUPTIONS)
+@pytest.mark.parametrize("name", ["gaussian", "salt_and_pepper", "blur", "low_pass", "rotation", "grey"])
 def test_a_noise_blind_encoder_loses_nothing(name, stage, labelled, measure, planted):
     found = measure(Noise, labelled, planted(noise_blind, text), conditions=(name,), stage=stage)
     at = {"condition": name, "level": level(name)}
     for probe in ("projection", "linear_probe"):
         assert found("accuracy", probe=probe).value == 1
         assert found("accuracy", probe=probe, **at).value == 1
-        assert found("area", probe=probe, condition=name).value == 1
+        if CORRUPTIONS[name].within and CORRUPTIONS[name].has_order:
+            assert found("area", probe=probe, condition=name).value == 1
         for metric in ("relative_drop", "chance_corrected_drop", "drop_when_right"):
             assert found(metric, probe=probe, **at).value == 0
         assert found("accuracy", probe=probe, role="chance", condition="").value == pytest.approx(1 / 3)
@@ -93,7 +98,8 @@ def test_a_curve_is_complete_by_its_condition_and_begins_with_the_clean_images(l
         sigmas=sigmas,
         conditions=("blur", "gaussian", "salt_and_pepper"),
     )
-    for name, corruption in CORRUPTIONS.items():
+    for name in ("gaussian", "salt_and_pepper", "blur"):
+        corruption = CORRUPTIONS[name]
         shown = sigmas if name == "gaussian" else corruption.levels
         curve = [
             one
@@ -208,7 +214,7 @@ def decisions(clean, noisy, labels, n_classes):
         for condition, level, decision in (("none", 0.0, clean), ("gaussian", 0.1, noisy))
     ]
     items = [block.assign(item=np.arange(len(labels))) for block in blocks]
-    unknown = dict.fromkeys(("distance", "mean_pairwise_distance", "rms"), np.nan)
+    unknown = dict.fromkeys(("distance", "mean_pairwise_distance", "rms", "human_accuracy"), np.nan)
     trials = pd.concat(items, ignore_index=True).assign(n_classes=n_classes, probe_decision=pd.NA, **unknown)
     return trials[list(Noise.trial_columns)].astype(Noise.trial_columns)
 
@@ -241,6 +247,171 @@ def test_the_drop_over_common_images_leaves_out_what_one_revision_never_knew():
     assert Noise.score_together(a, b[b["item"] >= 25]) == ([], []), "fewer than ten are right in both"
 
 
+def coloured(pixels):
+    """The class is the colour: reddish, greenish, else none of them."""
+    red, green, _ = pixels.mean(axis=(0, 1))
+    return np.eye(3)[0 if red > green + 20 else 1 if green > red + 20 else 2]
+
+
+@pytest.fixture
+def colours(source, colour):
+    shades = [(200, 60, 60), (60, 200, 60), (60, 60, 60)]
+    rows = [
+        {"image": colour(*shades[label], side=16), "label": label} for label in range(3) for _ in range(12)
+    ]
+    return source("labels", rows, CLASSES)
+
+
+def test_the_weakest_level_of_a_degradation_is_the_grey_picture_and_is_measured(colours, measure, planted):
+    """A picture in colour has another grey picture, so contrast 1 is a loss to whoever reads colours."""
+    found = measure(
+        Noise,
+        colours,
+        planted(coloured, text),
+        conditions=("contrast", "rotation", "high_pass", "grey"),
+        n_resamples=0,
+    )
+    grey = {"condition": "grey", "level": None}
+    assert found("accuracy").value == 1
+    assert found("accuracy", **grey).value == pytest.approx(1 / 3)
+    for condition, level in (("contrast", 1.0), ("rotation", 0.0), ("high_pass", np.inf)):
+        for metric in ("accuracy", "relative_drop", "chance_corrected_drop", "displacement"):
+            assert found(metric, condition=condition, level=level).value == found(metric, **grey).value
+        assert found("displacement", condition=condition, level=level).value > 0
+    assert not [one for one in found if one.metric == "area" and one.condition in ("rotation", "grey")]
+    levels = [one.level for one in found if one.metric == "relative_drop" and one.condition == "high_pass"]
+    assert levels[:8] == [np.inf, 3, 1.5, 1, 0.7, 0.55, 0.45, 0.4], "from the weakest to the strongest"
+
+
+def test_false_colour_deceives_whoever_reads_colours(colours, measure, planted):
+    found = measure(Noise, colours, planted(coloured, text), conditions=("false_colour",))
+    assert found("accuracy", condition="false_colour").value == pytest.approx(1 / 3), "red is green now"
+    assert found("drop_when_right", condition="false_colour").value == pytest.approx(2 / 3)
+
+
+def test_what_looks_alike_goes_through_the_model_once(colours, measure, planted):
+    encoder = planted(coloured, text)
+    names = ("contrast", "low_pass", "rotation", "grey", "phase_scrambling")
+    one_level = ("contrast=1", "low_pass=0", "rotation=0", "phase_scrambling=0")
+    for stage in ("native", "input"):
+        encoder.seen = 0
+        measure(Noise, colours, encoder, conditions=names, levels=one_level, stage=stage)
+        assert encoder.seen <= 3 + (3 if stage == "native" else 36), "clean and grey"
+
+
+def test_an_area_is_over_the_axis_as_it_is_drawn(labelled, measure, planted):
+    def dim(pixels):
+        """Right as long as the contrast is above .07 (and on half of the levels that low-pass filters leave)."""
+        return noise_blind(128 + (pixels - 128) * (1 if np.abs(pixels - 128).max() > 255 / 2 * 0.1 else 0))
+
+    found = measure(Noise, labelled, planted(dim, text), conditions=("contrast", "uniform_noise"))
+    for condition, scale in (("contrast", np.log10), ("uniform_noise", np.asarray)):
+        curve = {
+            one.level: one.value
+            for one in found
+            if (one.metric, one.condition, one.probe, one.role)
+            == ("accuracy", condition, "projection", "value")
+        }
+        levels = list(CORRUPTIONS[condition].levels)
+        assert list(curve) == levels
+        places = scale(np.array(levels))
+        expected = np.trapezoid([curve[level] for level in levels], places) / (places[-1] - places[0])
+        assert found("area", condition=condition).value == pytest.approx(expected)
+    assert 0 < found("area", condition="contrast").value < 1
+
+
+def test_levels_are_chosen_by_condition_and_in_one_order():
+    settings = NoiseSettings(
+        conditions=("high_pass", "contrast", "grey"), levels=("high_pass=1", "contrast=0.05", "high_pass=inf")
+    )
+    assert settings.levels == ("contrast=0.05", "high_pass=inf", "high_pass=1")
+    assert settings == replace(settings)
+    assert settings.levels_of("high_pass") == (np.inf, 1.0)
+    assert NoiseSettings(conditions=("contrast",)).levels_of("contrast")[0] == 1
+    assert "levels" not in NoiseSettings().as_json(), "cells of earlier versions keep their key"
+
+
+@pytest.mark.parametrize(
+    ("level", "says"),
+    [
+        ("contrast", "give NAME=LEVEL"),
+        ("contrast=x", "'contrast=x': give NAME=LEVEL"),
+        ("contrast=2", r"contrast has the level 2: it must be in \(0, 1\]"),
+        ("gaussian=0.1", "the levels of gaussian are the sigmas"),
+    ],
+)
+def test_a_level_that_cannot_be_shown_is_refused(level, says):
+    with pytest.raises(ConfigError, match=says):
+        NoiseSettings(conditions=("gaussian", "contrast"), levels=(level,))
+
+
+def sixteen_classes(source, colour, classes, **facts):
+    rows = [{"image": colour(10 * label, 100, 100, side=16), "label": label} for label in range(len(classes))]
+    return source("labels", rows * 2, classes, **facts)
+
+
+def test_people_are_drawn_where_the_classes_are_theirs(source, colour, measure, planted):
+    def people(classes, conditions=("grey",), **facts):
+        data = sixteen_classes(source, colour, classes, **facts)
+        encoder = planted(lambda pixels: np.ones(4), lambda prompt: np.ones(4))
+        found = measure(Noise, data, encoder, conditions=conditions, n_resamples=0)
+        return {(one.condition, one.level): one.value for one in found if one.role == "human"}
+
+    known = people(sorted(GEIRHOS_CLASSES, reverse=True), ("contrast", "high_pass", "grey", "blur"))
+    assert known["none", None] == pytest.approx(0.9086)
+    assert known["grey", None] == pytest.approx(0.8867)
+    assert known["contrast", 0.05] == pytest.approx(0.3531)
+    assert known["high_pass", np.inf] == pytest.approx(0.8828)
+    assert len(known) == 2 + 8 + 8, "of blur nothing is known"
+    assert people(GEIRHOS_CLASSES[1:]) == {}
+    assert people(GEIRHOS_CLASSES, synthetic=True) == {}
+
+
+def test_images_of_imagenet_can_be_asked_for_the_sixteen_categories(source, colour, measure, planted):
+    names = ["tench", "Persian Cat", "wall clock", "Siamese cat"]
+    ordered = list(imagenet_names().values())
+    names[1], names[3] = ordered[283], ordered[284]
+    data = sixteen_classes(source, colour, names)
+
+    def seen(pixels):
+        return np.eye(4)[min(int(pixels[..., 0].mean() // 10), 3)]
+
+    def asked(prompt):
+        return np.array([0, "cat" in prompt, "clock" in prompt, "cat" in prompt], float) + 1e-3
+
+    found = measure(Noise, data, planted(seen, asked), conditions=("false_colour",), classes="sixteen")
+    assert found("accuracy").value == 1
+    assert found("accuracy").n == 6, "a tench is none of the categories"
+    assert found("accuracy", role="chance", condition="").value == 1 / 16
+    assert found("accuracy", role="human", probe="").value == pytest.approx(0.9086)
+    with pytest.raises(EvaluationError, match="planted has none of ImageNet's classes"):
+        measure(Noise, sixteen_classes(source, colour, CLASSES), planted(seen, asked), classes="sixteen")
+
+
+@pytest.mark.parametrize("stage", ["native", "input"])
+def test_power_cannot_be_equalised_at_another_size_and_says_so_at_once(stage, colours, measure, planted):
+    with pytest.raises(EvaluationError, match="needs images of 224x224 pixels"):
+        measure(Noise, colours, planted(coloured, text), conditions=("power_equalisation",), stage=stage)
+
+
+def test_a_turned_image_of_another_shape_has_no_change_of_its_pixels(source, measure, planted):
+    pixels = np.random.default_rng(0).integers(0, 256, (24, 20, 3), np.uint8)
+    rows = [{"image": Image.fromarray(pixels), "label": label} for label in (0, 0, 1, 1)]
+    found = measure(
+        Noise, source("labels", rows, CLASSES), planted(noise_blind, text), conditions=("rotation",)
+    )
+    columns = {"condition": "rotation", "role": "diagnostic", "probe": ""}
+    assert found("noise_rms", level=90.0, **columns).note == "turned images have another shape"
+    assert found("noise_rms", level=180.0, **columns).value > 0
+
+
+def test_trials_of_an_earlier_version_are_scored_without_people():
+    labels = np.arange(40) % 4
+    trials = decisions(labels, labels, labels, 4)
+    earlier = trials.drop(columns="human_accuracy")
+    assert list(map(str, Noise.score(trials, Common()))) == list(map(str, Noise.score(earlier, Common())))
+
+
 def test_one_choice_of_settings_is_one_cell():
     settings = NoiseSettings(sigmas=(0.2, 0.0, 0.1, 0.2), conditions=("blur", "gaussian", "blur"))
     assert settings == replace(settings) == NoiseSettings(sigmas=(0.1, 0.2), conditions=("gaussian", "blur"))
@@ -261,7 +432,8 @@ def test_sigmas_outside_the_range_of_pixels_are_refused(sigmas):
     ("given", "known"),
     [
         ({"stage": "retina"}, "'retina'. Known: input, native"),
-        ({"conditions": ("gaussian", "fog")}, "'fog'. Known: blur, gaussian, salt_and_pepper"),
+        ({"conditions": ("gaussian", "fog")}, "'fog'. Known: blur, contrast, false_colour"),
+        ({"conditions": ("contrast",), "levels": ("blur=1",)}, "to show 'blur'. Known: contrast"),
     ],
 )
 def test_unknown_stages_and_conditions_are_refused(given, known):

@@ -49,6 +49,25 @@ def test_a_data_set_is_put_into_a_suite_without_editing_a_kind(monkeypatch):
         select_benchmarks("embedded")
 
 
+def test_a_suite_has_settings_for_calls_that_give_none_of_the_kind(monkeypatch):
+    entries = [{"noise/procedural": {"conditions": ["gaussian", "grey"]}}, "zero_shot/procedural"]
+    monkeypatch.setattr(registry, "_suites", lambda: {"mine": entries})
+    assert suite("mine") == ["noise/procedural", "zero_shot/procedural"]
+    noise, _ = select_benchmarks("mine")
+    assert noise.settings == NoiseSettings(conditions=("gaussian", "grey"))
+    (noise, _) = select_benchmarks("mine", settings={"noise": NoiseSettings(stage="input")})
+    assert noise.settings == NoiseSettings(stage="input")
+    (noise, _) = select_benchmarks("mine", settings={"noise": NoiseSettings()})
+    assert noise.settings == NoiseSettings(), "given, although these are the defaults"
+    (noise,) = select_benchmarks("mine", ["noise/procedural"])
+    assert noise.settings == NoiseSettings(), "a name is asked for on its own"
+
+
+def test_the_settings_of_every_suite_are_those_of_its_kinds():
+    for name in suite_names():
+        assert [one.name for one in select_benchmarks(name)] == suite(name)
+
+
 def test_every_kind_is_documented_and_found_by_its_name():
     for name, kind in kinds().items():
         assert kind.name == name

@@ -1,12 +1,16 @@
 """What stands in the figures: looked up in matplotlib's own objects and in the SVG's text."""
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
-from result_rows import row
+from result_rows import VOCABULARY, row
 
 from hf_clipdyn.report.axis import choose_axis
 from hf_clipdyn.report.figures import draw_chart, draw_panels
 from hf_clipdyn.report.style import TWINS, figure_style
 from hf_clipdyn.report.svg import inline_svg, to_svg
+from hf_clipdyn.results.terms import Axis, Condition, Reference
 
 
 @pytest.fixture
@@ -242,6 +246,59 @@ def test_levels_of_single_revisions_are_a_curve_for_each_probe(draw):
     assert list(lines["projection"].get_ydata()) == [0.5, 0.3]
     assert list(lines["linear probe"].get_ydata())[1] == 0.6
     assert list(lines["not defined"].get_xdata()) == [1]
+
+
+@pytest.fixture
+def filtered(read):
+    """A study of levels that fall on a logarithmic axis, with people beside them."""
+    kind = VOCABULARY.kinds["noise"]
+    kind = replace(
+        kind,
+        conditions={
+            "filter": Condition(title="filter", level=Axis(title="sigma", log=True, descending=True)),
+            "noise": Condition(title="noise", level=Axis(title="width", log=True)),
+        },
+        references=(Reference(role="human", title="people", joins=("metric", "condition", "level")),),
+    )
+    words = replace(VOCABULARY, kinds={"noise": kind})
+
+    def study(levels, epochs=(0,), condition="filter"):
+        at = [
+            {"condition": condition, "level": level, "epoch": epoch} for level in levels for epoch in epochs
+        ]
+        rows = [row("noise/x", "accuracy", 0.9 - 0.1 * place, **one) for place, one in enumerate(at)]
+        people = [row("noise/x", "accuracy", 0.5, role="human", probe="", **one) for one in at]
+        return read([*rows, *people], vocabulary=words)
+
+    return study
+
+
+@pytest.mark.parametrize(
+    ("condition", "levels", "beyond", "named"),
+    [("filter", (3.0, np.inf, 0.5), 6.0, "∞"), ("noise", (0.0, 1.0, 40.0), 0.5, "0")],
+)
+def test_a_logarithmic_axis_runs_to_the_stronger_change_and_has_a_place_for_what_it_leaves_out(
+    condition, levels, beyond, named, filtered
+):
+    study = filtered(levels, condition=condition)
+    (chart,) = study.charts
+    with figure_style():
+        (cell,) = draw_chart(chart, choose_axis(study.trajectories)).axes
+    assert cell.get_xscale() == "log"
+    assert cell.xaxis_inverted() == (condition == "filter")
+    drawn = next(line for line in cell.lines if line.get_label() == "me/fixture")
+    finite = [level for level in levels if 0 < level < np.inf]
+    assert drawn.get_xdata()[0] == beyond, "the weakest comes first"
+    assert sorted(drawn.get_xdata()) == sorted([beyond, *finite])
+    ticks = dict(zip(cell.get_xticks(), (text.get_text() for text in cell.get_xticklabels()), strict=True))
+    assert ticks[beyond] == named
+    assert all(0.9 * min(finite) < tick < 1.1 * max(finite) for tick in ticks if tick != beyond)
+
+
+def test_lines_over_training_are_in_the_order_of_strength(filtered):
+    (chart,) = filtered((0.5, 3.0, np.inf), epochs=(0, 1)).charts
+    (panel,) = chart.panels
+    assert [line.label for line in panel.lines] == ["sigma inf", "sigma 3", "sigma 0.5"]
 
 
 def test_a_bar_that_is_not_interpretable_is_hollow(draw):

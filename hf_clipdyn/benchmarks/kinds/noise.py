@@ -1,6 +1,6 @@
 """How much classification accuracy and embeddings suffer from corrupted pixels."""
 
-from collections.abc import Iterator, Set
+from collections.abc import Iterator, Sequence, Set
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar
@@ -27,18 +27,29 @@ from hf_clipdyn.benchmarks.linear_probe import LinearProbe, probe_folds
 from hf_clipdyn.benchmarks.prompts import class_embeddings, default_templates, labels_of, rank
 from hf_clipdyn.benchmarks.readout import Readout, Stimuli
 from hf_clipdyn.benchmarks.sources import Source
+from hf_clipdyn.data.human_accuracies import human_accuracies
+from hf_clipdyn.data.imagenet_names import imagenet_names, unique_names
 from hf_clipdyn.data.images import decode_image
+from hf_clipdyn.errors import ConfigError, EvaluationError, UnknownNameError, shown
 from hf_clipdyn.metrics.bootstrap import wilson_interval
 from hf_clipdyn.metrics.noise_robustness import clear_of_chance, noise_robustness
+from hf_clipdyn.metrics.shape_decisions import GEIRHOS_CLASSES, IMAGENET_CATEGORIES
 from hf_clipdyn.options import option
 from hf_clipdyn.results.row import Number
 from hf_clipdyn.results.terms import Axis, Condition, KindTerms, Overview, Reference, Term
 
 __all__ = ["Noise", "NoiseSettings", "mean_pairwise_distance"]
 
+_CLEAN = "none"
 _FEWEST_IN_COMMON = 10  # images; a rate over fewer says nothing
 # Equal float32 embeddings give 1e-32, since their mean is rounded; the smallest true distance is 1e-15.
 _ALL_ALIKE = 1e-20
+_ONE_LEVEL = {  # data set of model-vs-human, and its condition
+    "none": ("colour", "cr"),
+    "grey": ("colour", "bw"),
+    "false_colour": ("false-colour", "false"),
+    "power_equalisation": ("power-equalisation", "pow"),
+}
 _VALUES_FOR_RMS = 2**23  # 2,700 images of 32 pixels a side, 55 of 224: the RMS is then known to about .003
 _DROP: dict[str, Any] = {"better": "low", "neutral": 0.0, "neutral_title": "no loss"}
 _NOT_ABOVE_CHANCE = "Not defined if the clean accuracy is indistinguishable from chance."
@@ -61,12 +72,49 @@ class NoiseSettings(KindSettings):
     conditions: tuple[str, ...] = option(
         (GaussianNoise.name,), "Corruptions to show.", choices=tuple(CORRUPTIONS)
     )
+    levels: tuple[str, ...] | None = option(
+        None,
+        "Levels of the other conditions, NAME=LEVEL, for example contrast=0.1. A condition that is not named shows its "
+        "usual ones.",
+    )
+    classes: str | None = option(
+        None,
+        "`sixteen`: of ImageNet only the 16 categories of model-vs-human, as people were asked. Default: all classes.",
+        choices=("sixteen",),
+    )
 
     def __post_init__(self) -> None:
         super().__post_init__()
         # In one order, so that one choice is one cell.
         object.__setattr__(self, "sigmas", tuple(sorted({0.0, *map(float, self.sigmas)})))
         object.__setattr__(self, "conditions", tuple(one for one in CORRUPTIONS if one in self.conditions))
+        if self.levels is not None:
+            chosen = self._chosen_levels()
+            named = (f"{name}={level:g}" for name in CORRUPTIONS for level in chosen.get(name, ()))
+            object.__setattr__(self, "levels", tuple(named))
+
+    def levels_of(self, condition: str) -> tuple[float, ...]:
+        """The levels of a condition that are shown, the weakest first; NaN if it has only one."""
+        if condition == GaussianNoise.name:
+            return self.sigmas
+        return self._chosen_levels().get(condition, CORRUPTIONS[condition].levels)
+
+    def _chosen_levels(self) -> dict[str, tuple[float, ...]]:
+        found: dict[str, set[float]] = {}
+        for text in self.levels or ():
+            name, _, level = text.partition("=")
+            if name == GaussianNoise.name:
+                raise ConfigError(f"levels holds {shown(text)}: the levels of {name} are the sigmas.")
+            if name not in self.conditions:
+                raise UnknownNameError("condition among those to show", name, self.conditions)
+            try:
+                value = float(level)
+            except ValueError as error:
+                raise ConfigError(
+                    f"levels holds {shown(text)}: give NAME=LEVEL, such as contrast=0.1."
+                ) from error
+            found.setdefault(name, set()).add(CORRUPTIONS[name](value).level)
+        return {name: CORRUPTIONS[name].in_order(levels) for name, levels in found.items()}
 
 
 def mean_pairwise_distance(images: NDArray[np.floating[Any]]) -> float:
@@ -81,10 +129,12 @@ class Noise(Kind[NoiseSettings]):
     """Accuracy, its drop, and the displacement of the embedding, by the level of a corruption.
 
     Trials: item, label, condition (``none`` for the clean images), level (in the unit of the condition; 0 for the
-    clean images), decision (class id), probe_decision (that of a linear probe which has not seen the item; -1 if its
-    class has no other image), distance (cosine, between the corrupted and the clean embedding),
-    mean_pairwise_distance (of the clean images), n_classes, rms (of the change of the pixels at that level, in
-    [0, 1]). With another revision's texts, the four columns that do not depend on texts are null.
+    clean images, null if the condition has only one), decision (class id), probe_decision (that of a linear probe
+    which has not seen the item; -1 if its class has no other image), distance (cosine, between the corrupted and the
+    clean embedding), mean_pairwise_distance (of the clean images), n_classes, rms (of the change of the pixels at that
+    level, in [0, 1]; null if it turns an image into another shape), human_accuracy (of people at that level of the
+    condition, on their own photographs; null unless the classes are theirs). With another revision's texts, the four
+    columns that do not depend on texts are null.
     """
 
     name = "noise"
@@ -94,7 +144,7 @@ class Noise(Kind[NoiseSettings]):
         title="Sensitivity to noise",
         rank=40,
         level=Axis(title="level"),
-        conditions={"none": Condition(title="no noise")}
+        conditions={_CLEAN: Condition(title="no noise")}
         | {name: one.term for name, one in CORRUPTIONS.items()},
         terms={
             "accuracy": Term(
@@ -117,7 +167,8 @@ class Noise(Kind[NoiseSettings]):
             ),
             "area": Term(
                 title="area under the accuracy-noise curve",
-                meaning="Mean accuracy over the levels from 0 to the strongest one.",
+                meaning="Mean accuracy over the levels from the weakest to the strongest one, on the axis as it is "
+                "drawn; a logarithmic one leaves 0 and inf out.",
                 limits=(0.0, 1.0),
                 better="high",
             ),
@@ -145,12 +196,15 @@ class Noise(Kind[NoiseSettings]):
             ),
             "noise_rms": Term(
                 title="effective noise",
-                meaning="Root mean square of the change of the pixels, in [0, 1]; smaller than the nominal sigma, "
-                "since values are clipped at black and white.",
+                meaning="Root mean square of the change of the pixels, in [0, 1]; under Gaussian noise smaller than "
+                "the nominal sigma, since values are clipped at black and white.",
                 limits=(0.0, 1.0),
             ),
         },
-        references=(Reference(role="chance", title="chance", joins=("metric", "probe")),),
+        references=(
+            Reference(role="chance", title="chance", joins=("metric", "probe")),
+            Reference(role="human", title="people (rough)", joins=("metric", "condition", "level")),
+        ),
     )
     trial_columns: ClassVar = {
         "item": "int64",
@@ -163,6 +217,7 @@ class Noise(Kind[NoiseSettings]):
         "mean_pairwise_distance": "float64",
         "n_classes": "int64",
         "rms": "float64",
+        "human_accuracy": "float64",
     }
     text_drift = True
 
@@ -172,17 +227,24 @@ class Noise(Kind[NoiseSettings]):
         self._dataset = source.dataset
         self._is_native = settings.stage == "native"
         clean = decode(source.dataset, image_processor, common)
-        self._rows = np.flatnonzero(~clean.broken)
+        intact = ~clean.broken
+        if settings.classes == "sixteen":
+            self._names, self._labels = _sixteen(source.name, self._names, self._labels)
+            intact &= self._labels >= 0
+        self._rows = np.flatnonzero(intact)
+        self._has_people = not source.metadata.synthetic and set(self._names) == set(GEIRHOS_CLASSES)
         self._inputs = clean.array
         self._clean = Stimuli(clean.array, self._rows)
+        shown: dict[str, Stimuli] = {}  # some conditions share their weakest level
         self._corrupted: list[tuple[Corruption, Stimuli]] = []
         for one in _corruptions(settings, common.seed):
-            if self._is_native:
+            if one.key not in shown and self._is_native:
                 pixels = decode(source.dataset, image_processor, common, distort=one, distort_key=one.key)
-                stimuli = Stimuli(pixels.array, self._rows)
-            else:
-                stimuli = Stimuli(clean.array, self._rows, change=one, change_key=one.key)
-            self._corrupted.append((one, stimuli))
+                shown[one.key] = Stimuli(pixels.array, self._rows)
+            elif one.key not in shown:
+                one(clean.array[self._rows[0]], int(self._rows[0]))  # an error now, and not after an hour
+                shown[one.key] = Stimuli(clean.array, self._rows, change=one, change_key=one.key)
+            self._corrupted.append((one, shown[one.key]))
         self.left_out = int(clean.broken.sum())
         self.fingerprint = digest(
             self.name,
@@ -205,7 +267,12 @@ class Noise(Kind[NoiseSettings]):
         for row in map(int, np.random.default_rng(0).permutation(self._rows)):
             pixels = np.asarray(decode_image(files[row]["image"]) if self._is_native else self._inputs[row])
             corrupted = (corruption(pixels, row) for corruption, _ in self._corrupted)
-            squares += [np.square((one - pixels.astype(np.float64)) / 255).sum() for one in corrupted]
+            squares += [
+                np.square((one - pixels.astype(np.float64)) / 255).sum()
+                if one.shape == pixels.shape
+                else np.nan
+                for one in corrupted
+            ]
             count += pixels.size
             if count >= _VALUES_FOR_RMS:
                 break
@@ -219,7 +286,7 @@ class Noise(Kind[NoiseSettings]):
         probe = None if readout.only_text else LinearProbe(unit(clean), labels, probe_folds(labels))
         scale = np.nan if probe is None else mean_pairwise_distance(clean)
         rms = [np.nan] * len(self._corrupted) if probe is None else self._effective_rms
-        shown = [("none", 0.0, self._clean, 0.0)]
+        shown = [(_CLEAN, 0.0, self._clean, 0.0)]
         shown += [
             (one.name, one.level, stimuli, change)
             for (one, stimuli), change in zip(self._corrupted, rms, strict=True)
@@ -238,6 +305,7 @@ class Noise(Kind[NoiseSettings]):
                 "mean_pairwise_distance": scale,
                 "n_classes": len(self._names),
                 "rms": change,
+                "human_accuracy": _human_accuracy(condition, level) if self._has_people else np.nan,
             }
             blocks.append(pd.DataFrame(columns).astype(self.trial_columns))
         return pd.concat(blocks, ignore_index=True)
@@ -252,11 +320,12 @@ class Noise(Kind[NoiseSettings]):
         if trials["distance"].notna().any():
             for at, rows in _by_level(trials):
                 rms = float(rows["rms"].iloc[0])
+                note = "turned images have another shape" if np.isnan(rms) else ""
                 numbers += [
                     _displacement(rows, common, at),
-                    Number(metric="noise_rms", role="diagnostic", probe="", value=rms, **at),
+                    Number(metric="noise_rms", role="diagnostic", probe="", value=rms, note=note, **at),
                 ]
-        return numbers
+        return numbers + _people(trials)
 
     @staticmethod
     def score_together(a: pd.DataFrame, b: pd.DataFrame) -> tuple[list[Number], list[Number]]:
@@ -276,20 +345,72 @@ class Noise(Kind[NoiseSettings]):
 
 
 def _corruptions(settings: NoiseSettings, seed: int) -> list[Corruption]:
-    """By condition and ascending level, without the level 0."""
+    """By condition and level, the weakest first; a level that leaves the image untouched is left out."""
     return [
         CORRUPTIONS[name](level, seed)
         for name in settings.conditions
-        for level in (settings.sigmas if name == GaussianNoise.name else CORRUPTIONS[name].levels)
-        if level > 0
+        for level in settings.levels_of(name)
+        if level != CORRUPTIONS[name].term.untouched
+    ]
+
+
+def _sixteen(
+    dataset: str, names: Sequence[str], labels: NDArray[np.int64]
+) -> tuple[list[str], NDArray[np.int64]]:
+    """The 16 categories, and that of each row; -1 if its class belongs to none."""
+    ordered = list(unique_names(imagenet_names()).values())
+    category = {ordered[index]: one for one, of in enumerate(IMAGENET_CATEGORIES.values()) for index in of}
+    of_class = np.array([category.get(name, -1) for name in names])
+    if (of_class < 0).all():
+        raise EvaluationError(
+            f"{dataset} has none of ImageNet's classes, which `classes` sorts into sixteen: leave it out."
+        )
+    return list(GEIRHOS_CLASSES), of_class[labels]
+
+
+def _human_accuracy(condition: str, level: float) -> float:
+    """Of people in that condition of model-vs-human; NaN if they were not asked."""
+    dataset, only = _ONE_LEVEL.get(condition, (condition.replace("_", "-"), ""))
+    for one in human_accuracies():
+        if one.dataset == dataset and (one.condition == only if only else one.level == level):
+            return one.accuracy
+    return float("nan")
+
+
+def _people(trials: pd.DataFrame) -> list[Number]:
+    """What people answer in the same conditions, if that is known."""
+    if "human_accuracy" not in trials:  # of an earlier version
+        return []
+    key: dict[str, Any] = {"metric": "accuracy", "role": "human", "probe": ""}
+    clean = {"condition": _CLEAN, "level": None}, trials[trials["condition"] == _CLEAN]
+    return [
+        Number(value=float(value), **key, **at)
+        for at, rows in [clean, *_by_level(trials)]
+        if np.isfinite(value := rows["human_accuracy"].iloc[0])
     ]
 
 
 def _by_level(trials: pd.DataFrame) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:
     """The trials of each condition and level, with these two columns of their numbers; the clean ones are left out."""
-    corrupted = trials[trials["level"] > 0]
-    for (condition, level), rows in corrupted.groupby(["condition", "level"], sort=False):
-        yield {"condition": condition, "level": level}, rows
+    corrupted = trials[trials["condition"] != _CLEAN]
+    for (condition, level), rows in corrupted.groupby(["condition", "level"], sort=False, dropna=False):
+        yield {"condition": condition, "level": _number_level(level)}, rows
+
+
+def _number_level(level: Any) -> float | None:
+    """A level as numbers have it: None instead of NaN."""
+    return None if np.isnan(level) else float(level)
+
+
+def _on_axis(corruption: type[Corruption], levels: Sequence[float | None]) -> NDArray[np.float64]:
+    """Where the axis that is drawn has these levels; NaN if it has no place."""
+    axis = corruption.term.level
+    if axis is None or not corruption.has_order:
+        return np.full(len(levels), np.nan)
+    found = np.array(levels, np.float64)
+    with np.errstate(divide="ignore"):
+        found = np.log10(found) if axis.log else found
+    return np.where(np.isfinite(found), found, np.nan)
 
 
 def _score_decisions(trials: pd.DataFrame, common: Common, probe: str) -> list[Number]:
@@ -298,18 +419,25 @@ def _score_decisions(trials: pd.DataFrame, common: Common, probe: str) -> list[N
         note = "no class has two images, of which one could be held out"
         return [Number(metric="accuracy", value=float("nan"), probe=probe, note=note)]
     n, n_classes = trials["item"].nunique(), int(trials["n_classes"].iloc[0])
-    clean, corrupted = trials[trials["level"] == 0], trials[trials["level"] > 0]
+    is_clean = trials["condition"] == _CLEAN
+    clean, corrupted = trials[is_clean], trials[~is_clean]
     right = _right_when_clean(trials)
     columns: dict[str, Any] = {"probe": probe, "n": n, "n_clusters": n}
     numbers: list[Number] = []
     for condition in list(corrupted["condition"].unique()) or [GaussianNoise.name]:
-        shown = pd.concat([clean, corrupted[corrupted["condition"] == condition]])
+        part, kind = corrupted[corrupted["condition"] == condition], CORRUPTIONS[condition]
+        levels = [kind.term.untouched, *kind.in_order(part["level"].unique())]
+        descending = kind.term.level is not None and kind.term.level.descending
+        ranks = part.groupby("level", dropna=False).ngroup(ascending=not descending) + 1
+        shown = pd.concat([clean.assign(rank=0), part.assign(rank=ranks)])
+        on_axis = _on_axis(kind, levels)
         result = noise_robustness(
             shown["decision"].to_numpy(np.int64),
             shown["label"],
-            shown["level"],
+            shown["rank"],
             n_classes=n_classes,
             groups=shown["item"],
+            places=on_axis,
             **common.resampling,
         )
         if not numbers:
@@ -317,15 +445,18 @@ def _score_decisions(trials: pd.DataFrame, common: Common, probe: str) -> list[N
                 number(result, "clean_accuracy", metric="accuracy", **columns),
                 Number(metric="accuracy", role="chance", condition="", value=1 / n_classes, **columns),
             ]
-        numbers.append(number(result, "area", condition=condition, **columns))
-        for position, level in enumerate(result["sigmas"]):
-            at = {"condition": condition, "level": level}
-            drops = ("relative_drop", "chance_corrected_drop") if level else ()
+        if part.empty or np.isfinite(on_axis).sum() > 1:
+            numbers.append(number(result, "area", condition=condition, **columns))
+        for place, level in enumerate(levels):
+            if level is None:
+                continue  # the condition has no level that leaves the image untouched
+            at = {"condition": condition, "level": _number_level(level)}
+            drops = ("relative_drop", "chance_corrected_drop") if place else ()
             numbers += [
-                number(_at_level(result, key, position), key, **columns, **at) for key in ("accuracy", *drops)
+                number(_at_level(result, key, place), key, **columns, **at) for key in ("accuracy", *drops)
             ]
-            if level:
-                rows = shown[(shown["level"] == level) & shown["item"].isin(right)]
+            if place:
+                rows = shown[(shown["rank"] == place) & shown["item"].isin(right)]
                 cause = result["causes"].get("relative_drop", "")
                 numbers.append(_drop_when_right(rows, cause, common, {"probe": probe} | at))
     return numbers
@@ -371,7 +502,7 @@ def _drop_when_right(rows: pd.DataFrame, cause: str, common: Common, at: dict[st
 
 def _right_when_clean(trials: pd.DataFrame) -> set[Any]:
     """Items that are classified correctly when clean."""
-    right = (trials["level"] == 0) & (trials["decision"] == trials["label"])
+    right = (trials["condition"] == _CLEAN) & (trials["decision"] == trials["label"])
     return set(trials.loc[right, "item"])
 
 

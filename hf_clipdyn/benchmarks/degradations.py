@@ -1,0 +1,180 @@
+"""The degradations that Geirhos et al. (2018) showed to people, as formulas on arrays.
+
+Source: rgeirhos/generalisation-humans-DNNs @ 0b88343, CC BY 4.0. Grey values are float64 in [0, 1], shape (H, W),
+without any gamma; a result may lie outside, and `to_pixels` clips it. The published pictures are 224 pixels wide and
+high, and the sigmas of the filters are pixels of that frame: for other images they are scaled by the shorter side. On a
+picture of 224x224 pixels all results equal the published ones in every pixel, given the same random draws.
+"""
+
+from functools import cache, lru_cache
+from importlib.resources import files
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import fft
+
+__all__ = [
+    "FRAME",
+    "add_uniform_noise",
+    "equalise_power",
+    "false_colours",
+    "grey",
+    "high_pass",
+    "low_pass",
+    "phase_draws",
+    "salt_and_pepper",
+    "scale_contrast",
+    "scramble_phases",
+    "to_pixels",
+]
+
+FRAME = 224
+"""Width and height of the published pictures, in pixels."""
+
+Floats = NDArray[np.float64]
+Pixels = NDArray[np.uint8]
+
+_LUMINANCE = np.array([0.2125, 0.7154, 0.0721])
+_MEAN_GREY = 0.4423  # of the published photographs; also what lies outside the frame
+_CUT = 4  # sigmas at which the Gaussian ends
+_CONES = np.array(
+    [
+        [0.1619982647, 0.208049264, 0.0389347448],
+        [0.0330275785, 0.2496504557, 0.0618343518],
+        [0.0015524055, 0.0198861001, 0.1890224274],
+    ]
+)
+_OPPONENTS = np.array(
+    [[9.27590805, 9.27590805, 0.0], [7.86421647, -9.33587662, 0.0], [-3.39709047, -3.39709047, 12.16230246]]
+)
+
+
+@cache
+def _table(name: str) -> Floats:
+    """A published table, see ``source`` in the file: ``amplitudes`` (224, 113) or ``display`` (256,)."""
+    with (
+        files("hf_clipdyn.benchmarks").joinpath("degradations.npz").open("rb") as file,
+        np.load(file) as held,
+    ):
+        return np.asarray(held[name], np.float64)
+
+
+def grey(pixels: Pixels) -> Floats:
+    """Luminance of RGB pixels (H, W, 3), in [0, 1]."""
+    return np.asarray((pixels / 255) @ _LUMINANCE)
+
+
+def to_pixels(values: Floats) -> Pixels:
+    """Grey values (H, W), clipped, as three equal channels (H, W, 3); halves are rounded up."""
+    levels = np.floor(255 * np.clip(values, 0, 1) + 0.5).astype(np.uint8)
+    return np.repeat(levels[..., None], 3, axis=-1)
+
+
+def scale_contrast(values: Floats, contrast: float) -> Floats:
+    """Values at a contrast in (0, 1], around the middle grey."""
+    return np.asarray(contrast * values + (1 - contrast) / 2)
+
+
+def add_uniform_noise(values: Floats, width: float, draws: Floats) -> Floats:
+    """One value of [-width, width) is added to each pixel; ``draws`` (H, W) are uniform on [0, 1)."""
+    return np.asarray(values + (2 * width * draws - width))
+
+
+def salt_and_pepper(values: Floats, share: float, draws: Floats) -> Floats:
+    """A share of the pixels becomes white or black, half each; ``draws`` (H, W) are uniform on [0, 1)."""
+    return np.where(draws >= 1 - share / 2, 1.0, np.where(draws < share / 2, 0.0, values))
+
+
+# --- filters -------------------------------------------------------------------------------------------
+
+
+def low_pass(values: Floats, sigma: float) -> Floats:
+    """Convolve with a Gaussian, cut at 4 sigma; the mean grey lies outside the frame. Sigma 0 changes nothing."""
+    scaled = sigma * min(values.shape) / FRAME
+    if scaled == 0:
+        return values
+    result = values - _MEAN_GREY
+    for axis, length in enumerate(values.shape):
+        size, response = _gaussian(length, scaled)
+        shape = (-1, 1) if axis == 0 else (1, -1)
+        spectrum = fft.rfft(result, size, axis=axis) * response.reshape(shape)
+        result = fft.irfft(spectrum, size, axis=axis)[tuple(slice(n) for n in values.shape)]
+    return np.asarray(result + _MEAN_GREY)
+
+
+@lru_cache(maxsize=64)
+def _gaussian(length: int, sigma: float) -> tuple[int, Floats]:
+    """Length of a Fourier transform without wrap-around, and the spectrum of the Gaussian in it."""
+    distances = np.arange(int(_CUT * sigma + 0.5) + 1)
+    weights = np.exp(-0.5 * np.square(distances / sigma))
+    weights /= weights[0] + 2 * weights[1:].sum()
+    weights = weights[:length]  # what is further away lies outside, where all is the mean grey
+    size: int = fft.next_fast_len(length + len(weights), real=True)
+    kernel = np.zeros(size)
+    kernel[: len(weights)] = weights
+    kernel[size - len(weights) + 1 :] = weights[:0:-1]
+    return size, np.asarray(fft.rfft(kernel).real)
+
+
+def high_pass(values: Floats, sigma: float) -> Floats:
+    """What `low_pass` removes, shifted to the mean grey. Sigma inf changes nothing."""
+    if np.isinf(sigma):
+        return values
+    rest = values - low_pass(values, sigma)
+    return np.asarray(rest - rest.mean() + _MEAN_GREY)
+
+
+# --- spectra -------------------------------------------------------------------------------------------
+
+
+def equalise_power(values: Floats) -> Floats:
+    """Keep the phases, and take the mean amplitudes of the published photographs.
+
+    Raises:
+        ValueError: the shape is not (224, 224), the only one with known amplitudes.
+    """
+    if values.shape != (FRAME, FRAME):
+        raise ValueError(f"the mean amplitudes are those of (224, 224), not of {values.shape}")
+    phases = np.exp(1j * np.angle(fft.rfft2(values)))
+    return np.asarray(fft.irfft2(_table("amplitudes") * phases, s=values.shape))
+
+
+def phase_draws(shape: tuple[int, int]) -> int:
+    """How many random numbers `scramble_phases` takes for images of that shape."""
+    height, width = (length - 1 + length % 2 for length in shape)
+    return height * width // 2
+
+
+def scramble_phases(values: Floats, width: float, draws: Floats, *, mirrored: bool = False) -> Floats:
+    """Add noise of [-width, width) degrees to the phases.
+
+    With the zero frequency in the centre and the phases in one row, the k-th of the first half gets a draw, and the
+    k-th after the middle its negative. The partner of a component, which a real image needs to have the opposite phase,
+    is the mirrored one: it has got another draw. The real part of the image then turns each component by the mean of
+    two draws and shrinks it by the cosine of half their difference, so contrast falls too. This is the published rule.
+
+    Args:
+        draws: uniform on [0, 1), shape (`phase_draws`,).
+        mirrored: give the partners the same draw; the amplitudes then stay as they are.
+    """
+    turns = np.radians(width) * (2 * draws - 1)
+    row = np.concatenate([turns, [0.0], -(turns[::-1] if mirrored else turns)])
+    spectrum = fft.fftshift(fft.fft2(values))
+    # A component at half the sampling rate has no partner.
+    paired = spectrum[tuple(slice(1 - length % 2, None) for length in values.shape)]
+    paired *= np.exp(1j * row).reshape(paired.shape)
+    return np.asarray(fft.ifft2(fft.ifftshift(spectrum)).real)
+
+
+# --- colour --------------------------------------------------------------------------------------------
+
+
+def false_colours(pixels: Pixels) -> Pixels:
+    """Swap red with green and blue with yellow in an opponent space, at equal luminance; (H, W, 3) to the same."""
+    display = _table("display")
+    middle = _CONES @ np.full(3, 0.5)
+    opponents = (display[pixels] @ _CONES.T - middle) @ _OPPONENTS.T
+    cones = (opponents * [1, -1, -1]) @ np.linalg.inv(_OPPONENTS).T + middle
+    light = np.clip(cones @ np.linalg.inv(_CONES).T, 0, 1)
+    nearest = np.searchsorted((display[1:] + display[:-1]) / 2, light)
+    return np.asarray(nearest, np.uint8)

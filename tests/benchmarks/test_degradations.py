@@ -1,0 +1,257 @@
+"""The published degradations: their formulas, written slowly, and the published pictures."""
+
+import inspect
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from scipy.ndimage import gaussian_filter
+
+from hf_clipdyn.benchmarks import degradations
+from hf_clipdyn.benchmarks.corruptions import CORRUPTIONS, Degradation
+from hf_clipdyn.errors import ConfigError, EvaluationError
+
+DATA = Path(os.environ.get("CLIPDYN_DATA", Path(__file__).parents[3] / "shared" / "data"))
+PUBLISHED = DATA / "stimulus-transforms"
+NAMES = [name for name, one in CORRUPTIONS.items() if issubclass(one, Degradation)]
+SHAPES = [(12, 12), (9, 14), (7, 7), (10, 5)]
+
+
+def picture(height, width, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (height, width, 3), np.uint8)
+
+
+def decimals(values):
+    """As pixels: rounded half up."""
+    return np.floor(255 * np.clip(values, 0, 1) + 0.5)
+
+
+# --- the published pictures ----------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def example():
+    if not PUBLISHED.is_dir():
+        pytest.skip(
+            f"the published pictures are not in {PUBLISHED} (CLIPDYN_DATA names the folder of the data)"
+        )
+    return np.asarray(Image.open(PUBLISHED / "example_image.png").convert("RGB"))
+
+
+def published(name):
+    return np.asarray(Image.open(PUBLISHED / "expected" / f"{name}.png").convert("RGB"))
+
+
+@pytest.mark.parametrize(
+    ("condition", "level", "name"),
+    [
+        ("grey", None, "grayscale"),
+        ("contrast", 0.3, "low_contrast"),
+        ("low_pass", 3.0, "lowpass"),
+        ("high_pass", 3.0, "highpass"),
+        ("rotation", 90.0, "rotation90"),
+        ("rotation", 180.0, "rotation180"),
+        ("rotation", 270.0, "rotation270"),
+        ("power_equalisation", None, "power_equalisation"),
+        ("false_colour", None, "false-colour"),
+    ],
+)
+def test_a_condition_equals_the_published_picture_in_every_pixel(condition, level, name, example):
+    corruption = CORRUPTIONS[condition]
+    shown = corruption() if level is None else corruption(level)
+    assert np.array_equal(shown(example, 0), published(name))
+
+
+def test_the_noises_equal_the_published_pictures_with_the_draws_of_their_generator(example, monkeypatch):
+    generator = np.random.RandomState(42)
+    monkeypatch.setattr(Degradation, "draw", lambda self, row, *shape: generator.random_sample(shape))
+    assert np.array_equal(CORRUPTIONS["uniform_noise"](0.2)(example, 0), published("uniform_noise"))
+    pepper = CORRUPTIONS["grey_salt_and_pepper"](0.1)
+    assert np.array_equal(pepper(example, 0), published("salt_and_pepper_noise")), "the generator goes on"
+
+
+def test_phase_scrambling_lowers_the_contrast_as_the_published_rule_does(example):
+    grey = degradations.grey(example)
+    size = degradations.phase_draws(grey.shape)
+    draws = [np.random.RandomState(seed).random_sample(size) for seed in range(40)]
+
+    def extremes(mirrored):
+        shown = (degradations.scramble_phases(grey, 90, one, mirrored=mirrored) for one in draws)
+        contrasts = [(degradations.to_pixels(one)[..., 0] / 255).std() for one in shown]
+        return round(min(contrasts), 3), round(max(contrasts), 3)
+
+    assert extremes(mirrored=False) == (0.188, 0.229), "as in the published picture"
+    assert (published("phase-scrambling") / 255).std() == pytest.approx(0.203, abs=5e-4)
+    assert extremes(mirrored=True) == (0.239, 0.250)
+
+
+# --- the formulas, written slowly ----------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("height", "width"), SHAPES)
+def test_grey_levels_are_the_luminance_rounded_half_up(height, width):
+    pixels = picture(height, width)
+    red, green, blue = np.moveaxis(pixels / 255, -1, 0)
+    expected = decimals(0.2125 * red + 0.7154 * green + 0.0721 * blue)
+    assert (CORRUPTIONS["grey"]()(pixels, 0) == expected[..., None]).all()
+    assert (CORRUPTIONS["contrast"](0.1)(pixels, 0)[..., 1] == decimals(
+        0.1 * (0.2125 * red + 0.7154 * green + 0.0721 * blue) + 0.45
+    )).all()  # fmt: skip
+
+
+@pytest.mark.parametrize("level", np.arange(0, 256, 5).tolist())
+def test_a_picture_without_colour_is_its_own_grey_picture(level):
+    pixels = np.full((3, 4, 3), level, np.uint8)
+    for name in ("grey", "contrast", "low_pass", "high_pass", "rotation", "phase_scrambling"):
+        one = CORRUPTIONS[name]
+        shown = one(one.levels[0])(pixels, 0)
+        assert np.array_equal(shown, pixels), "the weakest level changes nothing"
+
+
+@pytest.mark.parametrize(("height", "width"), SHAPES)
+@pytest.mark.parametrize("sigma", [0.7, 20.0, 100.0, 400.0])
+def test_a_low_pass_filter_is_a_convolution_in_a_frame_of_the_mean_grey(sigma, height, width):
+    values = np.random.default_rng(0).random((height, width))
+    scaled = sigma * min(height, width) / 224
+    slow = gaussian_filter(values, scaled, mode="constant", cval=0.4423, truncate=4)
+    low, high = degradations.low_pass(values, sigma), degradations.high_pass(values, sigma)
+    np.testing.assert_allclose(low, slow, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(
+        high - high.mean(), (values - slow) - (values - slow).mean(), rtol=0, atol=1e-12
+    )
+    assert high.mean() == pytest.approx(0.4423)
+
+
+def test_a_sigma_is_the_same_part_of_a_small_frame_as_of_one_of_224_pixels():
+    x = np.linspace(0, 1, 224, endpoint=False) + 0.5 / 224
+    large = np.tile(0.4423 + 0.3 * np.sin(2 * np.pi * 3 * x), (224, 1))
+    small = large.reshape(56, 4, 56, 4).mean(axis=(1, 3))
+    blurred = degradations.low_pass(large, 12).reshape(56, 4, 56, 4).mean(axis=(1, 3))
+    assert np.abs(degradations.low_pass(small, 12) - blurred).max() < 0.004
+
+
+def slowly_scrambled(values, width, draws, mirrored):
+    """One component after the other."""
+    height, breadth = values.shape
+    spectrum = np.fft.fftshift(np.fft.fft2(values))
+    rows, columns = range(1 - height % 2, height), range(1 - breadth % 2, breadth)
+    places = [(row, column) for row in rows for column in columns]
+    half = len(places) // 2
+    assert len(draws) == half
+    assert places[half] == (height // 2, breadth // 2), "the zero frequency is in the middle"
+    for k in range(half):
+        turn = np.radians(width * (2 * draws[k] - 1))
+        partner = places[len(places) - 1 - k if mirrored else half + 1 + k]
+        spectrum[places[k]] *= np.exp(1j * turn)
+        spectrum[partner] *= np.exp(-1j * turn)
+    return np.fft.ifft2(np.fft.ifftshift(spectrum))
+
+
+@pytest.mark.parametrize("mirrored", [False, True])
+@pytest.mark.parametrize(("height", "width"), SHAPES)
+def test_phases_are_turned_component_by_component(height, width, mirrored):
+    rng = np.random.default_rng(0)
+    values = rng.random((height, width))
+    draws = rng.random(degradations.phase_draws((height, width)))
+    slow = slowly_scrambled(values, 90, draws, mirrored)
+    fast = degradations.scramble_phases(values, 90, draws, mirrored=mirrored)
+    np.testing.assert_allclose(fast, slow.real, rtol=0, atol=1e-12)
+    if mirrored:
+        assert np.abs(slow.imag).max() < 1e-12, "a real image stays real"
+        np.testing.assert_allclose(np.abs(np.fft.fft2(fast)), np.abs(np.fft.fft2(values)), rtol=0, atol=1e-9)
+    assert fast.mean() == pytest.approx(values.mean())
+
+
+def test_false_colours_swap_the_opponents_and_keep_the_luminance():
+    display = np.load(Path(inspect.getfile(degradations)).with_suffix(".npz"))["display"]
+    pixels = picture(6, 8) // 4 + 96
+    swapped = degradations.false_colours(pixels)
+    first, second = (
+        (display[one] - 0.5) @ degradations._CONES.T @ degradations._OPPONENTS.T for one in (pixels, swapped)
+    )
+    np.testing.assert_allclose(second, first * [1, -1, -1], rtol=0, atol=0.06)
+    assert np.abs(degradations.false_colours(swapped).astype(int) - pixels).max() <= 3, "twice is once back"
+
+
+def test_equalised_images_share_their_amplitudes_and_keep_their_phases():
+    values = np.random.default_rng(0).random((2, 224, 224))
+    spectra = [np.fft.fft2(degradations.equalise_power(one)) for one in values]
+    np.testing.assert_allclose(np.abs(spectra[0]), np.abs(spectra[1]), rtol=0, atol=1e-6)
+    turned = spectra[0] * np.conj(np.fft.fft2(values[0]))
+    assert np.abs(np.angle(turned)[1:112, 1:112]).max() < 1e-6
+    assert np.abs(spectra[0][0, 0]) == pytest.approx(0.4423 * 224**2, rel=0.05), "the mean grey"
+
+
+# --- levels, draws and keys ----------------------------------------------------------------------------
+
+
+def test_all_levels_see_the_same_draw_and_each_image_another():
+    pixels = np.full((16, 16, 3), 128, np.uint8)
+    weak, strong = (CORRUPTIONS["uniform_noise"](width, 3)(pixels, 5) for width in (0.1, 0.2))
+    np.testing.assert_allclose(strong - 128.0, 2 * (weak - 128.0), rtol=0, atol=1.01)
+    few, many = (CORRUPTIONS["grey_salt_and_pepper"](share, 3)(pixels, 5) for share in (0.1, 0.5))
+    hit = few != 128
+    assert (few[hit] == many[hit]).all()
+    for name in ("uniform_noise", "grey_salt_and_pepper", "phase_scrambling"):
+        one = CORRUPTIONS[name]
+        level = one.levels[3]
+        textured = picture(16, 16)
+        assert np.array_equal(one(level, 3)(textured, 5), one(level, 3)(textured, 5))
+        assert not np.array_equal(one(level, 3)(textured, 5), one(level, 3)(textured, 6))
+        assert not np.array_equal(one(level, 3)(textured, 5), one(level, 4)(textured, 5))
+
+
+@pytest.mark.parametrize("name", CORRUPTIONS)
+def test_levels_begin_with_the_weakest_and_lie_in_their_interval(name):
+    one = CORRUPTIONS[name]
+    if one.within:
+        assert one.in_order(one.levels) == one.levels
+        assert one.term.level is not None
+    shown = [one(level)(picture(224, 224), 0) for level in one.levels[:2]]
+    assert all(pixels.dtype == np.uint8 and pixels.shape == (224, 224, 3) for pixels in shown)
+    assert one.term.untouched is None or one.term.untouched not in one.levels
+
+
+def test_what_looks_alike_is_decoded_and_shown_once():
+    weakest = {name: CORRUPTIONS[name](CORRUPTIONS[name].levels[0]) for name in NAMES}
+    pixels = picture(224, 224)
+    by_key = {}
+    for one in weakest.values():
+        by_key.setdefault(one.key, []).append(one(pixels, 0))
+    assert all(np.array_equal(shown[0], other) for shown in by_key.values() for other in shown)
+    alike = [one.key for name, one in weakest.items() if name != "power_equalisation"]
+    assert len(set(alike)) == 2, "grey, and grey at contrast .3"
+    every = [
+        one(level, seed).key for one in CORRUPTIONS.values() for level in one.levels[1:] for seed in (0, 1)
+    ]
+    drawn = [one for one in every if "seed" in one]
+    assert len(set(drawn)) == len(drawn)
+
+
+@pytest.mark.parametrize(
+    ("name", "level", "says"),
+    [
+        ("contrast", 0.0, r"contrast has the level 0: it must be in \(0, 1\]"),
+        ("contrast", float("nan"), "level nan"),
+        ("high_pass", 0.0, r"in \(0, inf\]"),
+        ("low_pass", float("inf"), "level inf"),
+        ("rotation", 45.0, "give 0, 90, 180 or 270"),
+        ("grey", 1.0, "it has no levels"),
+    ],
+)
+def test_an_impossible_level_is_one_sentence(name, level, says):
+    with pytest.raises(ConfigError, match=says):
+        CORRUPTIONS[name](level)
+
+
+def test_power_is_equalised_at_one_size_only():
+    with pytest.raises(EvaluationError, match="needs images of 224x224 pixels, but row 7 has 40x30"):
+        CORRUPTIONS["power_equalisation"]()(picture(30, 40), 7)
+
+
+def test_the_tables_name_their_source_and_licence():
+    held = np.load(Path(inspect.getfile(degradations)).with_suffix(".npz"))
+    assert "CC BY 4.0" in str(held["source"])
+    assert "rgeirhos/generalisation-humans-DNNs @ 0b88343" in str(held["source"])
