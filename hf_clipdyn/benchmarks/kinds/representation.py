@@ -72,12 +72,12 @@ class Representation(Kind[KindSettings]):
     schemas = ("dissimilarities",)
     terms = KindTerms(
         title="Representational similarity",
-        rank=75,
+        rank=77,
         terms={
             "alignment": Term(
                 title="alignment with people",
                 meaning="Spearman's correlation of the model's dissimilarities with each person's, mean over people.",
-                overview=Overview(rank=85),
+                overview=Overview(rank=88),
                 **_AXIS,
             ),
             "alignment_tau_a": Term(
