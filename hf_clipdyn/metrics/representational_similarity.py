@@ -367,10 +367,10 @@ def _tau_a_without_each(models: Floats, people: Floats, ends: Ints, n_images: in
     With C the signs of concordance and r its row sums, leaving out the pairs of an image takes twice their row sums
     from the total, and adds back what is between these pairs.
     """
-    ranks = [np.stack([dense_ranks(row) for row in rows]) for rows in (models, people)]
+    of_models, of_people = (np.stack([dense_ranks(row) for row in rows]) for rows in (models, people))
     rows = np.concatenate(
         [
-            _concordance(*ranks, np.arange(start, min(start + _ROWS, len(ends))))
+            _concordance(of_models, of_people, np.arange(start, min(start + _ROWS, len(ends))))
             for start in range(0, len(ends), _ROWS)
         ]
     )
@@ -379,7 +379,8 @@ def _tau_a_without_each(models: Floats, people: Floats, ends: Ints, n_images: in
     left_out = np.empty((n_images, *values.shape))
     for image in range(n_images):
         own = np.flatnonzero((ends == image).any(axis=1))
-        between = _concordance(*(of[:, own] for of in ranks), np.arange(len(own))).sum(axis=0)
+        pairs = np.arange(len(own))
+        between = _concordance(of_models[:, own], of_people[:, own], pairs).sum(axis=0)
         rest = n - len(own)
         sums = total - 2 * rows[own].sum(axis=0) + between
         left_out[image] = sums / (rest * (rest - 1)) if rest > 1 else np.nan
