@@ -239,13 +239,13 @@ def _draw_panel(cell: "Axes", panel: Panel, axis: Axis, *, ramp: bool) -> list[M
         cell.set_yscale("log")
     elif term.limits is not None:
         cell.set_ylim(term.limits[0] - 0.02, term.limits[1] + 0.02)
-    elif not any(len(line.trajectory.usable) for line in (*panel.lines, *panel.references)):
+    elif not any(line.trajectory.points["defined"].any() for line in (*panel.lines, *panel.references)):
         # A level line alone makes matplotlib take limits of about 1e-17, and no layout fits these.
         cell.set_ylim((term.neutral or 0.0) - 0.1, (term.neutral or 0.0) + 0.1)
     cell.margins(y=0.12)
     labels = [] if term.neutral is None else [_level(cell, term.neutral, term.neutral_title)]
     labels += [_level(cell, human, f"humans\n{human:.3g}", HUMAN) for human in _humans(panel)]
-    for line in panel.references:
+    for line in _drawn_references(panel):
         labels += _draw_reference(cell, line, axis)
     for index, line in enumerate(panel.lines):
         colour = shade(index, len(panel.lines)) if ramp else hue(line.colour)
@@ -253,6 +253,10 @@ def _draw_panel(cell: "Axes", panel: Panel, axis: Axis, *, ramp: bool) -> list[M
         _draw_line(cell, line, axis, colour, marker, band=len(panel.lines) <= _DRAWN_BANDS)
     scale_axes(cell, pd.concat([line.trajectory.points for line in panel.lines]), axis)
     return labels
+
+
+def _drawn_references(panel: Panel) -> list[Line]:
+    return [line for line in panel.references if line.trajectory.reference_terms.drawn]
 
 
 def _humans(panel: Panel) -> list[float]:
@@ -364,7 +368,9 @@ def _draw_bars(cell: "Axes", panel: Panel, columns: int) -> None:
     names = list(dict.fromkeys(line.label for line in panel.lines))
     runs = list(dict.fromkeys(line.trajectory.run for line in panel.lines))
     thickness = 0.8 / len(runs)
-    of_all = [line for line in panel.references if line.label == line.trajectory.reference_terms.title]
+    of_all = [
+        line for line in _drawn_references(panel) if line.label == line.trajectory.reference_terms.title
+    ]
     looks = {one.label: index for index, one in enumerate(of_all)}
     for line in panel.lines:
         (point,) = rows_of(line.trajectory.points)

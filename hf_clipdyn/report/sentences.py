@@ -240,7 +240,8 @@ def _at(one: Trajectory, revision: str) -> Any:
 def _trend_words(one: Trajectory, panel: Panel) -> str:
     points = rows_of(one.usable)
     if not points:
-        return f"not defined at {_any_of(one)} ({rows_of(one.points)[-1].note})."
+        state = NOT_INTERPRETABLE if one.points["defined"].any() else "not defined"
+        return f"{state} at {_any_of(one)} ({rows_of(one.points)[-1].note})."
     first, last = points[0], points[-1]
     chances = (
         line.trajectory.usable["value"] for line in panel.references if line.trajectory.role == "chance"

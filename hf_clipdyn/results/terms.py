@@ -133,12 +133,14 @@ class Reference:
         name: their ``reference``; empty for all rows of the role that no other entry names.
         title: for legends ("chance", "SSIM, full resolution").
         joins: columns of the number's key in which its rows equal the values of the same cell that they refer to.
+        drawn: whether figures show it; the tables below them always do.
     """
 
     role: str
     name: str = ""
     title: str
     joins: tuple[str, ...] = ("metric",)
+    drawn: bool = True
 
     def __post_init__(self) -> None:
         unknown = set(self.joins) - set(NUMBER_KEY)

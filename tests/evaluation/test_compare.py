@@ -6,12 +6,14 @@ import numpy as np
 import pandas as pd
 import pytest
 from scipy import stats
+from scipy.special import log_softmax
 
 from hf_clipdyn.benchmarks.base import Common
 from hf_clipdyn.benchmarks.kinds.noise import Noise
 from hf_clipdyn.benchmarks.kinds.shape_bias import ShapeBias
 from hf_clipdyn.errors import EvaluationError, UnknownNameError
 from hf_clipdyn.evaluation.compare import compare_revisions
+from hf_clipdyn.metrics.representational_similarity import similarities_with_people
 from hf_clipdyn.results.cells import CellStore
 from hf_clipdyn.results.row import NUMBER_KEY, Cell, Row
 from hf_clipdyn.results.terms import Vocabulary
@@ -412,3 +414,80 @@ def test_a_comparison_of_all_cue_conflict_images_takes_seconds(results):
     start = time.process_time()
     compare_revisions(path, "epoch-001", "epoch-002", show_progress=False)
     assert time.process_time() - start < 5
+
+
+def matrix_trials(rng, people, truth, noise):
+    """Trials of the projection and of people: dissimilarities of ten images."""
+    first, second = np.triu_indices(10, 1)
+    vectors = {("person", f"person_{at}", ""): one for at, one in enumerate(people)}
+    vectors["projection", "", "cosine"] = truth + rng.normal(0, noise, len(truth))
+    frames = [
+        pd.DataFrame(
+            {
+                "item": first,
+                "partner": second,
+                "category": "one",
+                "partner_category": "one",
+                "probe": probe,
+                "name": name,
+                "layer": pd.array([None] * len(first), "Int64"),
+                "distance": distance,
+                "value": value,
+            }
+        )
+        for (probe, name, distance), value in vectors.items()
+    ]
+    return pd.concat(frames, ignore_index=True)
+
+
+def test_two_matrices_are_compared_over_the_same_drawn_images_and_people(results):
+    rng = np.random.default_rng(0)
+    truth = rng.random(45)
+    people = truth + rng.normal(0, 0.3, (4, 45))
+    sides = [matrix_trials(rng, people, truth, noise) for noise in (1.0, 0.2)]
+    models = [one.loc[one["probe"] == "projection", "value"] for one in sides]
+    table = compare_revisions(results("representation/objects92", *sides), "epoch-001", "epoch-002", seed=3)
+    (expected,) = similarities_with_people([models[1]], people, minus=[models[0]], seed=3)
+    found = row(table, "alignment")
+    assert found["difference"] == pytest.approx(expected["alignment"])
+    error = np.sqrt(expected["variances"].corrected)
+    assert found["p_value"] == pytest.approx(2 * stats.t.sf(abs(expected["alignment"]) / error, 3))
+    assert found["n_clusters"] == 4
+    ceiling = table[(table["metric"] == "alignment") & (table["reference"] == "lower")].iloc[0]
+    assert (ceiling["difference"], ceiling["p_value"]) == (0, 1)
+    assert set(table["metric"]) == {
+        *("alignment", "alignment_tau_a", "alignment_pearson", "alignment_by_person")
+    }
+
+
+def count_trials(rng, counts, labels, scale):
+    human = counts / counts.sum(axis=1, keepdims=True)
+    return pd.DataFrame(
+        {
+            "item": np.arange(len(labels)),
+            "label": labels,
+            "counts": counts.tolist(),
+            "cosines": (np.log(human + 0.05) + rng.normal(0, 0.2, human.shape)).tolist(),
+            "logit_scale": scale,
+        }
+    )
+
+
+def test_the_cross_entropies_of_two_revisions_are_compared_image_by_image(results):
+    rng = np.random.default_rng(0)
+    labels = np.repeat(np.arange(3), 20)
+    counts = rng.multinomial(20, np.ones(3) / 3, 60) + 20 * np.eye(3, dtype=int)[labels]
+    sides = [count_trials(rng, counts, labels, scale) for scale in (5.0, 1.0)]
+    table = compare_revisions(results("label_distribution/cifar10h", *sides), "epoch-001", "epoch-002")
+    human = counts / counts.sum(axis=1, keepdims=True)
+    crossed = [
+        -(human * log_softmax(one["logit_scale"].iloc[0] * np.stack(one["cosines"]), axis=1)).sum(axis=1)
+        for one in sides
+    ]
+    expected = stats.ttest_rel(crossed[1], crossed[0])
+    found = table[
+        (table["metric"] == "cross_entropy") & (table["role"] == "value") & (table["variant"] == "")
+    ].iloc[0]
+    assert found["difference"] == pytest.approx(np.mean(crossed[1] - crossed[0]))
+    assert found["p_value"] == pytest.approx(expected.pvalue)
+    assert "ceiling" not in set(table["role"]), "what people have in common is the same for both"

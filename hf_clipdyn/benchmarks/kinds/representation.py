@@ -49,6 +49,7 @@ _SYSTEMS = {
     "model_silhouette": "silhouette (Nili)",
     "model_eva": "EVA",
 }
+_DRAWN = ("pixels", "categories", "human_it")  # the others are in the tables below the figures
 _JOINS = ("metric", "subset")
 _AXIS: dict[str, Any] = {"better": "high", "perception": "high"}
 
@@ -106,7 +107,7 @@ class Representation(Kind[KindSettings]):
             Reference(role="human", name="another_person", title="one other person", joins=_JOINS),
             Reference(role="human", name="others", title="the other people", joins=_JOINS),
             *(
-                Reference(role="baseline", name=name, title=title, joins=_JOINS)
+                Reference(role="baseline", name=name, title=title, joins=_JOINS, drawn=name in _DRAWN)
                 for name, title in (_PIXELS | _SYSTEMS).items()
             ),
         ),
