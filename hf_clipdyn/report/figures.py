@@ -377,7 +377,7 @@ def _draw_bars(cell: "Axes", panel: Panel, columns: int) -> None:
         place = names.index(line.label) + (runs.index(line.trajectory.run) - (len(runs) - 1) / 2) * thickness
         for other in line.trajectory.references:
             title = other.reference_terms.title
-            if title not in {one.label for one in of_all}:
+            if other.reference_terms.drawn and title not in {one.label for one in of_all}:
                 style = _DASHES[looks.setdefault(title, len(looks)) % len(_DASHES)]
                 ends = place - thickness / 2, place + thickness / 2
                 _draw_scale(cell.vlines, other, style, title, *ends)
