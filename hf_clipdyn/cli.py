@@ -17,7 +17,14 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 from typer.core import TyperCommand, TyperGroup
 
 from hf_clipdyn import __version__
-from hf_clipdyn.errors import ClipDynError, ConfigError, TrainingInterrupted, printable, redact_output
+from hf_clipdyn.errors import (
+    ClipDynError,
+    ConfigError,
+    TrainingInterrupted,
+    counted,
+    printable,
+    redact_output,
+)
 
 __all__ = ["app", "main"]
 
@@ -93,7 +100,8 @@ def _store_hint(repo: str, error: ClipDynError) -> str:
     if not (unreachable or isinstance(error, RevisionNotFoundError)):
         return ""
     cached = "models--" + repo.replace("/", "--")
-    stores = [path for path in sorted(Path().glob("runs/*/hub")) if (path / cached).is_dir()]
+    below = [*Path().glob("runs/*/hub"), *Path().glob("runs/*/*/hub")]  # of a run, and of a run of a grid
+    stores = [path for path in sorted(below) if (path / cached).is_dir()]
     if stores:
         return f"A local run has this repository: add --store {stores[0]}."
     return "The Hub cannot be reached. For a local run, name its store with --store." if unreachable else ""
@@ -261,8 +269,8 @@ def evaluate(
     revisions = len(set(zip(results["repo_id"], results["revision"], strict=True)))
     benchmarks = len(set(zip(results["kind"], results["dataset"], strict=True)))
     typer.echo(
-        f"{len(results)} numbers of {revisions} revision{'s' * (revisions > 1)} on {benchmarks} "
-        f"benchmark{'s' * (benchmarks > 1)} are in {given['output']}; "
+        f"{counted(len(results), 'number')} of {counted(revisions, 'revision')} on "
+        f"{counted(benchmarks, 'benchmark')} are in {given['output']}; "
         f"draw them with `clipdyn report {given['output']} --output DIR`."
     )
 

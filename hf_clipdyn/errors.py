@@ -43,6 +43,7 @@ __all__ = [
     "TrainingError",
     "TrainingInterrupted",
     "UnknownNameError",
+    "counted",
     "printable",
     "redact",
     "redact_output",
@@ -81,6 +82,11 @@ def printable(text: str) -> str:
     if len(text) > _LONGEST:
         text = f"{text[: _LONGEST - 200]}…{text[-199:]}"
     return "\n  ".join(text.splitlines())
+
+
+def counted(number: int, noun: str) -> str:
+    """``3 shards``, ``1 run``."""
+    return f"{number:,} {noun}{'s' * (number != 1)}"
 
 
 def shorten(text: str, most: int = 200) -> str:

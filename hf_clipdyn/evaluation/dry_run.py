@@ -14,7 +14,7 @@ import torch
 from hf_clipdyn.benchmarks.base import Benchmark
 from hf_clipdyn.benchmarks.readout import Readout
 from hf_clipdyn.data.overview import render_table
-from hf_clipdyn.errors import ClipDynError, ConfigError, EvaluationError, NothingToMeasureError
+from hf_clipdyn.errors import ClipDynError, ConfigError, EvaluationError, NothingToMeasureError, counted
 from hf_clipdyn.evaluation.config import EvaluationConfig
 from hf_clipdyn.evaluation.live_model import LastTexts, LiveModel
 from hf_clipdyn.evaluation.observe import observe
@@ -97,9 +97,9 @@ class DryRun:
         images = sum(one.missing * one.images for one in self.costs)
         lines = [
             render_table([self._row(one) for one in self.costs]),
-            f"{_count(cells, 'cell')} of {_count(self.revisions, 'revision')}, {missing:,} of them missing: "
-            f"{images:,} images in {self.forward_passes:,} forward passes, about {_duration(self.seconds)} in one "
-            "process.",
+            f"{counted(cells, 'cell')} of {counted(self.revisions, 'revision')}, {missing:,} of them missing: "
+            f"{images:,} images in {self.forward_passes:,} forward passes, about "
+            f"{_duration(self.seconds)} in one process.",
             *self._slowest(),
             f"Measured on at most {self.most_rows:,} rows of each data set with {self.measured}. Downloads are not "
             "part of it, and nothing was written.",
@@ -127,10 +127,6 @@ class DryRun:
         if not self.seconds:
             return []
         return [f"The slowest is {slowest.name}, {slowest.total / self.seconds:.0%} of the time."]
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'s' * (number != 1)}"
 
 
 def _duration(seconds: float) -> str:

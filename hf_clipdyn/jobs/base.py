@@ -9,7 +9,7 @@ from typing import ClassVar
 
 from hf_clipdyn.errors import ClipDynError, ConfigError, UnknownNameError, shown
 
-__all__ = ["Job", "Missing", "Scheduler", "Work", "counted", "read_settings"]
+__all__ = ["Job", "Missing", "Scheduler", "Work", "read_settings"]
 
 _MOST_LINES = 20  # of a message
 
@@ -153,8 +153,3 @@ def read_settings(given: Sequence[str]) -> dict[str, str]:
             raise ConfigError(f"submit-setting is {shown(text)}: give NAME=VALUE.")
         found[name] = value
     return found
-
-
-def counted(number: int, noun: str) -> str:
-    """``3 shards``, ``1 run``."""
-    return f"{number} {noun}{'s' * (number != 1)}"

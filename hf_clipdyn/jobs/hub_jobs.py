@@ -8,9 +8,9 @@ from functools import cached_property, partial
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from hf_clipdyn.errors import ClipDynError, ConfigError, shown
+from hf_clipdyn.errors import ClipDynError, ConfigError, counted, shown
 from hf_clipdyn.hub import reason, status_of
-from hf_clipdyn.jobs.base import Job, Scheduler, Work, counted
+from hf_clipdyn.jobs.base import Job, Scheduler, Work
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi, Volume

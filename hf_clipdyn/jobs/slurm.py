@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
-from hf_clipdyn.errors import ConfigError
-from hf_clipdyn.jobs.base import Job, Scheduler, counted
+from hf_clipdyn.errors import ConfigError, counted
+from hf_clipdyn.jobs.base import Job, Scheduler
 
 __all__ = ["Slurm"]
 

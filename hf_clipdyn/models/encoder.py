@@ -340,7 +340,7 @@ class Encoder:
     def _check_tokens(self, ids: torch.Tensor) -> None:
         """Refuse the tokens of another model's tokenizer: on a GPU the lookup would end the whole process."""
         known = getattr(getattr(self.model.config, "text_config", None), "vocab_size", None)
-        if known is not None and ids.max() >= known:
+        if known is not None and ids.numel() and ids.max() >= known:
             raise ModelError(
                 f"The tokenizer gives the token {int(ids.max())}, and the {type(self.model).__name__} knows {known:,}: "
                 "save the processor that the model was trained with beside its weights."

@@ -4,7 +4,7 @@ import json
 from collections import Counter, defaultdict
 from dataclasses import asdict, dataclass
 
-from hf_clipdyn.errors import printable
+from hf_clipdyn.errors import counted, printable
 
 __all__ = ["Finding", "Report"]
 
@@ -63,14 +63,14 @@ class Report:
         return "\n".join(printable(line) for line in [*lines, self._summary()])
 
     def _summary(self) -> str:
-        parts = [_counted(len(self.revisions), "revision")]
+        parts = [counted(len(self.revisions), "revision")]
         if not self.has_manifest:
             parts.append("no manifest")
         if self.checkpoints:
-            parts.append(_counted(len(self.checkpoints), "checkpoint file") + " on main")
+            parts.append(counted(len(self.checkpoints), "checkpoint file") + " on main")
         kinds = Counter(finding.kind for finding in self.findings)
         each = f": {', '.join(f'{count} {kind}' for kind, count in kinds.most_common())}" if kinds else ""
-        parts.append(_counted(len(self.findings), "finding") + each)
+        parts.append(counted(len(self.findings), "finding") + each)
         return f"{self.where}: {', '.join(parts)} ({self._how()})."
 
     def _how(self) -> str:
@@ -84,7 +84,3 @@ class Report:
             f"file contents hashed in {len(self.hashed)} of {len(self.revisions)} revisions; "
             f"files are missing or have no recorded hash in {', '.join(others[:3])}{more}"
         )
-
-
-def _counted(count: int, name: str) -> str:
-    return f"{count} {name}{'' if count == 1 else 's'}"

@@ -258,8 +258,7 @@ def _hint(folder: Path) -> str:
     stored = sorted(path.name[8:].replace("--", "/") for path in folder.glob("models--*"))
     if stored:
         return f"It is a store: give {', '.join(stored[:3])} with --store {folder}."
-    runs = sorted(str(path.parents[1]) for path in folder.glob("*/publishing/run.json"))
-    if runs:
+    if runs := _runs_below(folder):
         return f"It holds runs: give one or several of them, for example {runs[0]}."
     epochs = next((one for one in (folder, folder / "checkpoints") if any(one.glob("epoch_*.pt"))), None)
     if epochs is not None:
@@ -270,6 +269,12 @@ def _hint(folder: Path) -> str:
     )
 
 
+def _runs_below(folder: Path) -> list[Path]:
+    """The folders of runs in a folder, and those of grids of runs in it."""
+    found = [*folder.glob("*/publishing/run.json"), *folder.glob("*/*/publishing/run.json")]
+    return sorted(path.parents[1] for path in found)
+
+
 def _holds(store: Name | None, repo_id: str) -> bool:
     return store is not None and is_repo_id(repo_id) and LocalStore(Path(store), repo_id).folder.is_dir()
 
@@ -277,8 +282,7 @@ def _holds(store: Name | None, repo_id: str) -> bool:
 def _store_of_run(repo_id: str) -> Path | None:
     """The store of the run below `./runs` that has this repository and was not pushed; None if there is none."""
     found = []
-    for file in sorted(Path("runs").glob("*/publishing/run.json")):
-        folder = file.parents[1].absolute()
+    for folder in _runs_below(Path("runs").absolute()):
         try:
             facts = Journal.of_run(folder).required_run()
         except ClipDynError:

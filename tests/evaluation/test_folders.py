@@ -171,10 +171,13 @@ def test_a_run_is_its_folder_or_its_name_below_runs_and_one_that_was_pushed_is_a
         list_revisions("runs")
     with pytest.raises(ConfigError, match=r"It is a store: give local/demo with --store"):
         list_revisions("runs/demo/hub")
-    shutil.copytree(tmp_path / "runs" / "demo", tmp_path / "runs" / "again", symlinks=True)
+    in_grid = tmp_path / "runs" / "grid" / "demo"
+    shutil.copytree(tmp_path / "runs" / "demo", in_grid, symlinks=True)
     with pytest.raises(ConfigError, match=r"Several runs below \./runs are called local/demo"):
         list_revisions("local/demo")
-    shutil.rmtree(tmp_path / "runs" / "again")
+    shutil.rmtree(tmp_path / "runs" / "demo")
+    assert list_revisions("local/demo") == named, "a run of a grid is found"
+    shutil.move(in_grid, tmp_path / "runs" / "demo")
     journal = tmp_path / "runs" / "demo" / "publishing" / "run.json"
     journal.write_text(json.dumps(json.loads(journal.read_text()) | {"push_to_hub": True}))
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
