@@ -179,7 +179,7 @@ def _from_influences(kind: type[Kind[Any]], a: pd.DataFrame, b: pd.DataFrame) ->
         of_items[key] = difference.to_numpy(np.float64)
     if not alike:
         return {}
-    units = pd.concat([a, b]).drop_duplicates("item").set_index("item")[list(kind.clusters)]
+    units = pd.concat([a, b]).drop_duplicates("item").set_index("item", drop=False)[list(kind.clusters)]
     found: dict[Key, tuple[float, int]] = {}
     for items, differences in alike.values():
         codes, n_groups = _units(units.loc[items], kind.clusters_alike)

@@ -117,10 +117,12 @@ class LabelDistribution(Kind[KindSettings]):
         references=(
             Reference(role="chance", title="chance"),
             Reference(role="lower_bound", title="entropy of people"),
-            Reference(role="baseline", name="label_and_class", title="label and class mean"),
-            Reference(role="baseline", name="label", title="label with .95"),
+            Reference(role="baseline", name="label_and_class", title="label, class mean"),
+            Reference(role="baseline", name="label", title="label with .95", drawn=False),
             Reference(role="ceiling", name="half", title="half of the people"),
-            Reference(role="ceiling", name="half_and_class", title="half of the people and class mean"),
+            Reference(
+                role="ceiling", name="half_and_class", title="half of the people, class mean", drawn=False
+            ),
             Reference(role="ceiling", name="all", title="as many other people"),
         ),
     )
