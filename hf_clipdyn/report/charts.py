@@ -326,7 +326,8 @@ def _panel(group: pd.DataFrame, encoding: Encoding, runs: Sequence[str]) -> Pane
     else:
         labels = [one.detail(encoding.colour) for one in members]
         colours = list(range(len(members)))
-    return Panel(title, tuple(map(Line, labels, members, colours)), _reference_lines(members))
+    ramp = encoding.colour if encoding.ramp else ()
+    return Panel(title, tuple(map(Line, labels, members, colours)), _reference_lines(members, ramp))
 
 
 def _curve_panel(group: pd.DataFrame, encoding: Encoding, runs: Sequence[str]) -> Panel:
@@ -356,8 +357,12 @@ def _curve_panel(group: pd.DataFrame, encoding: Encoding, runs: Sequence[str]) -
     return Panel(title, tuple(lines), (*levelled, *_reference_lines(rest)))
 
 
-def _reference_lines(members: Sequence[Trajectory]) -> tuple[Line, ...]:
-    """The references of a panel, constants once; one that scales only some of the lines names these."""
+def _reference_lines(members: Sequence[Trajectory], ramp: Sequence[str] = ()) -> tuple[Line, ...]:
+    """The references of a panel, constants once; one that scales only some of the lines names these.
+
+    People do not depend on a model's texts. They have a line for each step of a ramp, in the order of its lines: their
+    names say no step, since eight long names leave no room for the panel.
+    """
     found: dict[tuple[object, ...], tuple[Trajectory, list[Trajectory]]] = {}
     for one in members:
         for other in one.references:
@@ -368,6 +373,8 @@ def _reference_lines(members: Sequence[Trajectory]) -> tuple[Line, ...]:
     lines = []
     for other, scaled in found.values():
         joined = varying.intersection(("texts", *other.reference_terms.joins))
+        if other.role == "human":
+            joined -= {"texts", *ramp}
         names = list(dict.fromkeys(one.detail(joined) for one in scaled))
         if len(names) == len({one.detail(joined) for one in members}):
             which = ""
