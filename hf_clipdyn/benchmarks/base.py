@@ -126,6 +126,7 @@ class Kind(ABC, Generic[S]):
             draws what it shows (`items`), whose data set is called ``procedural``.
         terms: title, axes, metrics, conditions and references in words.
         trial_columns: pandas' type of each column of the trials; `observe` returns exactly these.
+        later_columns: those among them that trials of earlier versions lack; `score` does without them.
         observe_version: to be raised if the same model would answer otherwise; cells are then measured again.
         score_version: to be raised if the same trials would give other numbers; ``--rescore`` then renews them.
         needs_text: whether the model must have a text tower.
@@ -152,6 +153,7 @@ class Kind(ABC, Generic[S]):
     schemas: ClassVar[tuple[str, ...]]
     terms: ClassVar[KindTerms]
     trial_columns: ClassVar[Mapping[str, str]]
+    later_columns: ClassVar[tuple[str, ...]] = ()
     observe_version: ClassVar[int] = 1
     score_version: ClassVar[int] = 1
     needs_text: ClassVar[bool] = True

@@ -123,7 +123,7 @@ def _compare(
     show_progress: bool,
 ) -> pd.DataFrame:
     for side in (a, b):
-        check_columns(kind, side, kind.trial_columns)
+        check_columns(kind, side, (name for name in kind.trial_columns if name not in kind.later_columns))
     whole = _differences(kind, a, b)
     spread = _from_influences(kind, a, b) | dict(kind.paired_variances(a, b, Common(seed=seed)))
     rest = [key for key in whole if key not in spread]

@@ -219,6 +219,7 @@ class Noise(Kind[NoiseSettings]):
         "rms": "float64",
         "human_accuracy": "float64",
     }
+    later_columns = ("human_accuracy",)
     text_drift = True
 
     def __init__(self, source: Source, image_processor: Any, settings: NoiseSettings, common: Common) -> None:
