@@ -80,7 +80,8 @@ def _check_flat(text: str, path: Path, lists: bool, nested: Collection[str]) -> 
             depth += 1
             is_list = lists and depth == 2 and isinstance(event, yaml.SequenceStartEvent)
             if depth > (3 if key in nested else 1) and not is_list:
-                raise ConfigError(f"There is a collection in {line}{path}: give each field one value.")
+                more = f" Only {' and '.join(nested)} hold more." if nested else ""
+                raise ConfigError(f"There is a collection in {line}{path}: give each field one value.{more}")
         depth -= isinstance(event, yaml.CollectionEndEvent)
 
 
