@@ -8,8 +8,8 @@
 # ruff: noqa: E402  (the caches' place is read at import)
 """How fast K revisions are evaluated, as ratios in one run on this machine.
 
-python scripts/bench_evaluation.py [--parts pairs,warm,saliency,embedded,real,vit-b-32] [--scale tiny] [--revisions 8]
-    [--sigmas 0,0.02,0.05,0.1,0.2,0.3,0.4,0.5]
+python scripts/bench_evaluation.py [--parts pairs,warm,saliency,embedded,real,vit-b-32,costs] [--scale tiny]
+    [--revisions 8] [--sigmas 0,0.02,0.05,0.1,0.2,0.3,0.4,0.5]
 
 Peers: (a) image by image (pair by pair), decoded each time, `from_pretrained` for each revision; (b) in batches,
 decoded again for each revision. They decode and embed what ours was asked for, images and texts, and score nothing.
@@ -23,6 +23,8 @@ that a machine that others use slows both.
   scored on its own. The values are equal.
 - embedded: the whole embedded suite.
 - real: cue conflict and CIFAR-10 with noise, from CLIPDYN_DATA (or ../shared/data).
+- costs: seconds a revision of each benchmark of the suites `embedded` and `human` whose data are here, and of the
+  embedded suite together; an earlier revision builds the caches. --benchmarks chooses some.
 - vit-b-32: pairs of a ViT-B/32, few of them (--pairs). The other parts take it too (--scale vit-b-32), for hours:
   fewer levels of noise (--sigmas) and revisions make it one.
 """
@@ -60,6 +62,7 @@ from hf_clipdyn.benchmarks.saliency_rows import ImageRows
 from hf_clipdyn.benchmarks.sources import Source, open_source
 from hf_clipdyn.benchmarks.views import upsample_map, whole_view
 from hf_clipdyn.cards import CardFacts
+from hf_clipdyn.errors import ClipDynError
 from hf_clipdyn.evaluation import evaluate_revisions
 from hf_clipdyn.memory import keep_freed_blocks
 from hf_clipdyn.models.encoder import Encoder, ImageFeatures
@@ -70,7 +73,7 @@ from hf_clipdyn.results.cells import CellStore
 from hf_clipdyn.revisions import Publisher, RevisionRecord, epoch_name
 
 REPO = "bench/run"
-PARTS = ("pairs", "warm", "saliency", "embedded", "real", "vit-b-32")
+PARTS = ("pairs", "warm", "saliency", "embedded", "real", "vit-b-32", "costs")
 SIGMAS = (0.0, *NoiseSettings().sigmas)
 PAIRS = "distortion/procedural"
 EMBEDDED = [one for one in suite("embedded") if parse_benchmark(one).kind.schemas]  # the script draws nothing
@@ -426,6 +429,29 @@ def real_work(sigmas: Sequence[float]) -> Work | None:
     )
 
 
+def costs(store: Path, names: Sequence[str], chosen: Sequence[str] | None) -> None:
+    """Seconds of a benchmark on one more revision, each in a call of its own: none finds images of another embedded."""
+    os.environ["CLIPDYN_DATA"] = str(DATA)
+    seconds: dict[str, float] = {}
+    for name in chosen or dict.fromkeys([*suite("embedded"), *suite("human")]):
+        clock = Clock()
+        for revision in names[:2]:  # the first one builds the caches
+            clock = Clock()
+            with clock.running():
+                try:
+                    evaluate_revisions(
+                        REPO, name, store=store, revisions=revision, show_progress=False, final_texts=False
+                    )
+                except ClipDynError as error:
+                    print(f"  {name:34} left out: {str(error).splitlines()[0]}")
+                    break
+        else:
+            seconds[name] = clock.cpu
+            print(f"  {name:34} {clock.wall:7.2f} s, {clock.cpu:7.2f} s of processor time")
+    embedded = [seconds[name] for name in suite("embedded") if name in seconds]
+    print(f"  the embedded suite together          {sum(embedded):7.2f} s of processor time a revision")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("--parts", default=",".join(PARTS))
@@ -433,6 +459,7 @@ def main() -> None:
     parser.add_argument("--scale", default="tiny")
     parser.add_argument("--sigmas", default=",".join(map(str, SIGMAS)))
     parser.add_argument("--pairs", type=int, default=50, help="of the ViT-B/32")
+    parser.add_argument("--benchmarks", help="names for the part costs, separated by commas")
     arguments = parser.parse_args()
     parts = arguments.parts.split(",")
     sigmas = [float(sigma) for sigma in arguments.sigmas.split(",")]
@@ -456,6 +483,8 @@ def main() -> None:
         "real": lambda: None,
         "vit-b-32": lambda: few_pairs("vit-b-32", folder / "large", 3, arguments.pairs),
     }
+    chosen = arguments.benchmarks.split(",") if arguments.benchmarks else None
+    steps["costs"] = lambda: costs(store, names, chosen)
     work = real_work(sigmas) if "real" in parts else None
     if work is not None:
         steps["real"] = lambda: compare(" and ".join(work.names), store, names[:4], work, 1)
