@@ -113,9 +113,7 @@ class Classification(Kind[ClassificationSettings]):
         parameter=Axis(title="observer"),
         conditions={
             "contrast": Condition(title="contrast", level=Axis(title="contrast"), untouched=1.0),
-            "uniform-noise": Condition(
-                title="uniform noise", level=Axis(title="width of the noise"), untouched=0.0
-            ),
+            "uniform-noise": Condition(title="uniform noise", level=Axis(title="width of the noise")),
             "low-pass": Condition(
                 title="low-pass", level=Axis(title="sigma of the filter", unit="px"), untouched=0.0
             ),
