@@ -4,7 +4,6 @@ They are reported beside every model. SSIM of 3,000 pairs takes minutes.
 """
 
 import importlib.metadata
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -18,6 +17,7 @@ from tqdm.auto import tqdm
 
 from hf_clipdyn.benchmarks.base import Common
 from hf_clipdyn.benchmarks.kept_tables import KeptTable
+from hf_clipdyn.cores import usable_cores
 from hf_clipdyn.data.images import decode_image
 from hf_clipdyn.errors import DatasetError
 
@@ -142,7 +142,7 @@ def cached_per_row(
     kept = KeptTable(what, [key, version], {"item": "int64", "value": "float64"}, rows.tolist(), common)
     table = kept.read()
     if table is None:
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
+        with ThreadPoolExecutor(usable_cores()) as pool:
             values = pool.map(compute, rows.tolist())
             hidden = not common.show_progress
             found = list(tqdm(values, desc=what, total=len(rows), unit="pair", disable=hidden, leave=False))

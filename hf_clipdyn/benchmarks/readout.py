@@ -6,7 +6,6 @@ known by the hash of its pixels, and goes through the model once per revision.
 
 import copy
 import hashlib
-import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
@@ -14,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from hf_clipdyn.cores import usable_cores
 from hf_clipdyn.errors import EvaluationError
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ class Stimuli:
             return np.asarray(self._array[rows])
         change = self._change
         # Filters and random numbers release the interpreter's lock; one core alone would keep a GPU waiting.
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
+        with ThreadPoolExecutor(usable_cores()) as pool:
             return np.stack(list(pool.map(lambda row: change(self._array[row], int(row)), rows)))
 
 

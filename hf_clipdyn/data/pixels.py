@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from tqdm.auto import tqdm
 
+from hf_clipdyn.cores import usable_cores
 from hf_clipdyn.data.caches import cache_folder, new_entry, touch
 from hf_clipdyn.data.images import decode_image, open_image
 from hf_clipdyn.data.overview import readable_size
@@ -218,7 +219,7 @@ def _processed(
         return None
 
     with (
-        ThreadPoolExecutor(os.cpu_count()) as pool,
+        ThreadPoolExecutor(usable_cores()) as pool,
         tqdm(total=len(raw), desc=desc, unit="img", disable=disable_tqdm, leave=False) as bar,
     ):
         for start in range(0, len(raw), _BATCH):
@@ -301,7 +302,7 @@ def _write_drawn(
 ) -> None:
     shape = draw(0).shape
     _check_space(entry, 4 * n * math.prod(shape))
-    with (entry / "pixels.npy").open("wb") as file, ThreadPoolExecutor(os.cpu_count()) as pool:
+    with (entry / "pixels.npy").open("wb") as file, ThreadPoolExecutor(usable_cores()) as pool:
         header = {"descr": "<f4", "fortran_order": False, "shape": (n, *shape)}
         np.lib.format.write_array_header_1_0(file, header)
         for start in range(0, n, _BATCH):

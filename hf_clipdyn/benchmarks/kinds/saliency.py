@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
@@ -31,6 +30,7 @@ from hf_clipdyn.benchmarks.saliency_rows import (
 )
 from hf_clipdyn.benchmarks.sources import Source
 from hf_clipdyn.benchmarks.views import crop_view, whole_view
+from hf_clipdyn.cores import usable_cores
 from hf_clipdyn.data.images import decode_image
 from hf_clipdyn.errors import ConfigError, DatasetError
 from hf_clipdyn.memory import keep_freed_blocks
@@ -392,7 +392,7 @@ def _threaded(work: Callable[[int], Sequence[TrialRow]], part: Sequence[int]) ->
     """Rows of all images of a part; NumPy releases the interpreter's lock in everything that takes time here."""
     from accelerate import PartialState
 
-    workers = max(1, min(_THREADS, (os.cpu_count() or 1) // PartialState().num_processes))
+    workers = max(1, min(_THREADS, usable_cores() // PartialState().num_processes))
     with ThreadPoolExecutor(workers) as pool:
         return [row for rows in pool.map(work, part) for row in rows]
 
