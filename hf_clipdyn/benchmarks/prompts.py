@@ -8,13 +8,15 @@ from numpy.typing import NDArray
 from hf_clipdyn.benchmarks.base import similarity, unit
 from hf_clipdyn.benchmarks.readout import Readout
 from hf_clipdyn.benchmarks.sources import Source
-from hf_clipdyn.data.imagenet_names import prompt_name
+from hf_clipdyn.data.imagenet_names import imagenet_names, prompt_name
 from hf_clipdyn.data.metadata import DatasetMetadata
 from hf_clipdyn.data.prompts import IMAGENET, PHOTO
+from hf_clipdyn.metrics.shape_decisions import shape_decisions
 
-__all__ = ["class_embeddings", "default_templates", "labels_of", "prompt_sets", "rank"]
+__all__ = ["class_embeddings", "default_templates", "labels_of", "prompt_sets", "rank", "thousand_way"]
 
 _PROMPT_SETS = {"imagenet_80": IMAGENET, "name": ("{}",)}
+_LOGIT_SCALE = 100  # CLIP's, and part of the 1,000-way protocol: its softmax is averaged over classes
 
 
 def labels_of(source: Source) -> tuple[list[str], NDArray[np.int64]]:
@@ -52,3 +54,9 @@ def rank(images: NDArray[np.float32], classes: NDArray[np.float64]) -> NDArray[n
         classes: see `class_embeddings`, (classes, d).
     """
     return np.argsort(-similarity(images, classes), axis=1, kind="stable")
+
+
+def thousand_way(readout: Readout, images: NDArray[np.float32], templates: Sequence[str]) -> list[str]:
+    """Which of 16 classes each image (n, d) shows, decided among ImageNet's 1,000 classes; see `shape_decisions`."""
+    texts = class_embeddings(readout, list(imagenet_names().values()), templates)
+    return shape_decisions(_LOGIT_SCALE * similarity(images, texts), protocol="1000-way")

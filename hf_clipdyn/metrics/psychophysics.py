@@ -81,9 +81,9 @@ def masking_elevation(
         >>> masking_elevation(4, [1, 2, 4], 0.2).round(3).tolist()
         [1.004, 1.326, 3.333]
     """
-    octaves = np.log10(np.asarray(frequency, np.float64) / np.asarray(mask_frequency, np.float64))
+    apart = np.log10(np.asarray(frequency, np.float64) / np.asarray(mask_frequency, np.float64))
     angle = np.asarray(turn, np.float64) % 180
-    power = 0.5 * np.exp(-np.square(octaves) / 0.0625) * np.exp(-np.minimum(angle, 180 - angle) / 45)
+    power = 0.5 * np.exp(-np.square(apart) / 0.0625) * np.exp(-np.minimum(angle, 180 - angle) / 45)
     return np.asarray(np.maximum(100 * np.asarray(mask_contrast, np.float64) / 1.8, 1.0) ** power)
 
 

@@ -45,6 +45,11 @@ def test_an_encoder_that_sees_the_differences_answers_as_people_do(ladders, meas
     assert found("agreement", variant="euclidean", condition="scaling").n == 9
 
 
+def test_an_encoder_that_sees_no_difference_gets_one_half(ladders, measure, planted):
+    found = measure(Quadruple, ladders, planted(lambda pixels: [1.0, 2.0]))
+    assert found("agreement", variant="euclidean", condition="").value == 0.5
+
+
 def test_the_levels_alone_and_the_published_scale_cannot_tell_neighbours_apart(ladders, measure, planted):
     found = measure(Quadruple, ladders, planted(red))
     for role, name in (("baseline", "level"), ("upper_bound", "published_scale")):

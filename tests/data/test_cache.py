@@ -60,7 +60,7 @@ ROWS = {
     "photographs": (1, "d27cff26a427"),
     "raid": (1, "7c07f2a5c70f"),
     "salicon": (2, "df2a6cf50f62"),
-    "things": (1, "84cfe397d064"),
+    "things": (2, "84cfe397d064"),
     "tid2008": (1, "b716b7ebd1a4"),
     "tid2013": (1, "b716b7ebd1a4"),
     "tiny_imagenet": (1, "5ee82cc3b1b7"),

@@ -1,6 +1,7 @@
 """NIGHTS, BAPPS, material similarity."""
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -110,6 +111,20 @@ def test_the_last_of_three_objects_is_the_odd_one(load: Load, tree: Tree) -> Non
     assert judged(splits["testset1"]) == {(*names, False) for *names, _ in repeated}
     assert splits["validation"]["image_id"] == ["aardvark", "abacus", "zebra", "anchor", "bat1", "bat2"]
     assert splits["validation"]["is_reference"] == [True, True, False, True, True, True]
+
+
+def test_an_object_without_its_reference_photograph_shows_its_first_one_in_the_alphabet(
+    load: Load, tree: Tree
+) -> None:
+    root = tree("things")
+    folder = root / "images" / "abacus"
+    for name in ("abacus_04s", "abacus_02n", "abacus_03s"):
+        shutil.copy(folder / "abacus_01b.jpg", folder / f"{name}.jpg")
+    (folder / "abacus_01b.jpg").unlink()
+    dataset = load("things", data_dir=root)["validation"].cast_column("image", datasets.Image(decode=False))
+    assert dataset["image_id"] == ["aardvark", "abacus", "zebra", "anchor", "bat1", "bat2"]
+    assert dataset["is_reference"] == [True, False, False, True, True, True]
+    assert Path(dataset[1]["image"]["path"]).name == "abacus_02n.jpg"
 
 
 def test_a_person_counts_once_for_each_triplet_of_the_table_of_all_judgements(

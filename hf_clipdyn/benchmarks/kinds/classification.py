@@ -6,20 +6,20 @@ from typing import Any, ClassVar
 import numpy as np
 import pandas as pd
 
-from hf_clipdyn.benchmarks.base import Common, Kind, KindSettings, decode, digest, similarity
+from hf_clipdyn.benchmarks.base import Common, Kind, KindSettings, decode, digest
 from hf_clipdyn.benchmarks.classification_scores import (
     PAIRED,
     classification_influences,
     classification_numbers,
 )
-from hf_clipdyn.benchmarks.prompts import class_embeddings, prompt_sets, rank
+from hf_clipdyn.benchmarks.prompts import class_embeddings, prompt_sets, rank, thousand_way
 from hf_clipdyn.benchmarks.readout import Readout, Stimuli
 from hf_clipdyn.benchmarks.shape_scores import HUMAN, OBSERVERS
 from hf_clipdyn.benchmarks.sources import Source
 from hf_clipdyn.data.human_accuracies import human_accuracies
 from hf_clipdyn.data.imagenet_names import imagenet_names
 from hf_clipdyn.data.prompts import IMAGENET, PHOTO
-from hf_clipdyn.metrics.shape_decisions import GEIRHOS_CLASSES, shape_decisions
+from hf_clipdyn.metrics.shape_decisions import GEIRHOS_CLASSES
 from hf_clipdyn.options import option
 from hf_clipdyn.results.terms import Axis, Condition, KindTerms, Overview, Reference, Term
 
@@ -27,7 +27,6 @@ __all__ = ["Classification", "ClassificationSettings"]
 
 _COLUMNS = ("image_id", "subset", "condition", "category", "exemplar")
 _THOUSAND, _PUBLISHED = "imagenet_1000", "imagenet_1000_80"
-_LOGIT_SCALE = 100  # CLIP's, and part of the 1,000-way protocol: its softmax is averaged over classes
 _SHARE: dict[str, Any] = {"limits": (0.0, 1.0), "perception": "high"}
 _DRAWN = {"edge": "edges", "silhouette": "silhouettes", "cue-conflict": "cue conflicts"}
 _REACH = Axis(title="log2 of the reach")
@@ -218,8 +217,7 @@ class Classification(Kind[ClassificationSettings]):
             best = rank(embeddings, class_embeddings(readout, GEIRHOS_CLASSES, templates))[:, 0]
             blocks.append(self._images.assign(protocol=name, decision=np.asarray(GEIRHOS_CLASSES)[best]))
         for name, templates in self._thousand.items():
-            texts = class_embeddings(readout, list(imagenet_names().values()), templates)
-            decisions = shape_decisions(_LOGIT_SCALE * similarity(embeddings, texts), protocol="1000-way")
+            decisions = thousand_way(readout, embeddings, templates)
             blocks.append(self._images.assign(protocol=name, decision=decisions))
         trials: pd.DataFrame = pd.concat([*blocks, self._humans], ignore_index=True)
         return trials.reindex(columns=list(self.trial_columns)).astype(self.trial_columns)

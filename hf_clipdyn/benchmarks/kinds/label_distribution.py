@@ -96,19 +96,20 @@ class LabelDistribution(Kind[KindSettings]):
             ),
             "second_choice": Term(
                 title="second choice",
-                meaning="Images whose most probable wrong class is people's, where at least five people chose one.",
+                meaning="Share of images whose most probable wrong class is the wrong class that most people chose; "
+                "only images with at least five wrong answers count.",
                 limits=(0.0, 1.0),
                 **_AXIS,
             ),
             "top1": Term(
                 title="accuracy",
-                meaning="Images whose most probable class is the label.",
+                meaning="Share of images whose most probable class is the label.",
                 limits=(0.0, 1.0),
                 **_AXIS,
             ),
             "top1_mode": Term(
                 title="accuracy against people",
-                meaning="Images whose most probable class is the one that most people chose.",
+                meaning="Share of images whose most probable class is the one that most people chose.",
                 limits=(0.0, 1.0),
                 **_AXIS,
             ),

@@ -176,7 +176,7 @@ class OddOneOut(Kind[KindSettings]):
 def _judgements(source: Source, rows: Ints) -> pd.DataFrame:
     """One row per judgement: its objects, whether a model is asked, and which photographs it shows."""
     facts = source.dataset.select_columns(["image_id", "is_reference", "odd_in"]).to_pandas()
-    row_of = {name: row for row, name in enumerate(facts["image_id"]) if row in set(rows.tolist())}
+    row_of = {facts["image_id"][row]: row for row in rows.tolist()}
     listed = facts.iloc[rows].explode("odd_in").dropna(subset="odd_in")
     partners = pd.DataFrame(listed["odd_in"].tolist(), index=listed.index)
     table = pd.DataFrame(

@@ -13,11 +13,10 @@ from hf_clipdyn.benchmarks.base import (
     cosine_distance,
     decode,
     digest,
-    similarity,
     unit,
 )
 from hf_clipdyn.benchmarks.linear_probe import decide_crossed
-from hf_clipdyn.benchmarks.prompts import class_embeddings, default_templates, prompt_sets, rank
+from hf_clipdyn.benchmarks.prompts import class_embeddings, default_templates, prompt_sets, rank, thousand_way
 from hf_clipdyn.benchmarks.readout import Readout, Stimuli
 from hf_clipdyn.benchmarks.shape_scores import (
     CONFLICT,
@@ -34,14 +33,12 @@ from hf_clipdyn.benchmarks.sources import Source
 from hf_clipdyn.data.imagenet_names import imagenet_names
 from hf_clipdyn.data.prompts import PHOTO
 from hf_clipdyn.metrics.shape_bias import GEIRHOS_CLASSES
-from hf_clipdyn.metrics.shape_decisions import shape_decisions
 from hf_clipdyn.results.terms import KindTerms, Overview, Reference, Term
 
 __all__ = ["ShapeBias", "triplet_preferences"]
 
 _CUES = ("shape", "texture", "shape_exemplar", "texture_exemplar")
 _THOUSAND = "imagenet_1000"
-_LOGIT_SCALE = 100  # CLIP's, and part of the 1,000-way protocol: its softmax is averaged over classes
 _SHARE: dict[str, Any] = {"limits": (0.0, 1.0), "perception": "high"}
 _BIAS: dict[str, Any] = _SHARE | {
     "neutral": 0.5,
@@ -209,8 +206,7 @@ class ShapeBias(Kind[KindSettings]):
                 best = rank(embeddings, class_embeddings(readout, self._classes, templates))[:, 0]
                 blocks.append(self._images.assign(protocol=name, decision=np.asarray(self._classes)[best]))
             if self._asks_thousand:
-                texts = class_embeddings(readout, list(imagenet_names().values()), PHOTO)
-                decisions = shape_decisions(_LOGIT_SCALE * similarity(embeddings, texts), protocol="1000-way")
+                decisions = thousand_way(readout, embeddings, PHOTO)
                 blocks.append(self._images.assign(protocol=_THOUSAND, decision=decisions))
             blocks.append(self._humans)
         trials: pd.DataFrame = pd.concat(blocks, ignore_index=True)

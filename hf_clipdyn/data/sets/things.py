@@ -1,5 +1,6 @@
 """THINGS odd-one-out (Hebart et al. 2020, 2023): which of three objects is the odd one?"""
 
+import re
 from functools import cached_property
 
 import numpy as np
@@ -16,6 +17,7 @@ _OFFICIAL = {"train": "trainset.txt", "validation": "validationset.txt", "testse
 _PREPARED = {"train": "train_90.npy", "validation": "test_10.npy"}
 _REPEATED = ("testset1.txt", "testset2.txt", "testset3.txt")
 _CONCEPTS = 1854
+_NUMBERED = re.compile(r"(?P<object>.+)_\d\d[a-z]")  # aardvark_01b, aardvark_02s
 Ints = NDArray[np.int64]
 
 
@@ -34,7 +36,8 @@ class Things(DataBuilder):
 
     The photograph of an object is ``<object>_01b.jpg``, which people saw, or ``<object>.jpg``, which is the same one in
     the authors' archive of 1,854 images and another one in THINGSplus: ``is_reference`` is true for the former name
-    alone. An object without a photograph gets no row.
+    alone. The THINGS database lacks the reference photograph of some objects: the first one of the object in
+    alphabetical order then takes its place. An object without a photograph gets no row.
     """
 
     metadata = DatasetMetadata(
@@ -57,6 +60,7 @@ class Things(DataBuilder):
         caution="The photographs of the objects may differ from those that people saw: the table names the part of the "
         "triplets that show the reference photographs.",
     )
+    rows_version = 2
     layout = ("unique_id.txt|things_concepts.tsv", f"triplet_dataset/|triplets/|{_TABLE}")
 
     def splits(self) -> list[str]:
@@ -106,7 +110,17 @@ class Things(DataBuilder):
 
     def _photograph(self, name: str) -> SourceFile | None:
         """That of an object; the one that people saw, if the name of a file says so."""
-        return self.files.image(f"{name}_01b.jpg") or self.files.image(f"{name}.jpg")
+        named = self.files.image(f"{name}_01b.jpg") or self.files.image(f"{name}.jpg")
+        return named or self._first_photographs.get(name.lower())
+
+    @cached_property
+    def _first_photographs(self) -> dict[str, SourceFile]:
+        """By object, the first of its numbered photographs in alphabetical order."""
+        found: dict[str, SourceFile] = {}
+        for file in sorted(self.files.images(), key=lambda file: file.name.lower()):
+            if match := _NUMBERED.fullmatch(file.stem.lower()):
+                found.setdefault(match["object"], file)
+        return found
 
     def _triplets(self, split: str) -> Ints:
         if split == "complete":
