@@ -120,7 +120,8 @@ def parity(
         show_progress: progress bars.
 
     Returns:
-        One row per value: model, revision, commit, benchmark, layer, distance, metric, value, published, difference,
+        One row per value: model, revision, commit, benchmark, layer, distance (``cosine_flattened`` and
+        ``euclidean_flattened`` compare hidden states as one vector), metric, value, published, difference,
         mark (``reproduced``, ``close``, ``differs``, ``not comparable``), note, n.
 
     Raises:
@@ -155,6 +156,9 @@ def parity(
     table["note"] = [_cause(row, encoder, series.repo_id, beside) for row in table.itertuples()]
     table["mark"] = [mark(one) for one in table["difference"]]
     table.loc[table["note"] != "", "mark"] = NOT_COMPARABLE
+    # Their plain distances of a hidden state are this package's flattened ones.
+    flattened = (table["layer"] != _PROJECTION) & (table["distance"] != "normalised_euclidean")
+    table["distance"] = table["distance"].where(~flattened, table["distance"] + "_flattened")
     named = table.assign(model=series.repo_id, revision=chosen.name, commit=chosen.commit)
     return named[
         ["model", "revision", "commit", *key, "value", "published", "difference", "mark", "note", "n"]

@@ -8,7 +8,7 @@ from typing import Any
 
 import datasets
 import pytest
-from official_trees.similarity import things_prepared, things_table
+from official_trees.similarity import things_2020, things_prepared, things_table
 from PIL import Image
 
 from hf_clipdyn.data import SubsetWarning
@@ -147,6 +147,17 @@ def test_the_files_of_the_alignment_papers_are_read(load: Load, tmp_path: Path) 
     assert judged(splits["validation"]) == {("aardvark", "zebra", "abacus", False)}
     assert len(judged(splits["train"])) == 3
     assert not any(splits["train"]["is_reference"])
+
+
+def test_the_files_of_2020_are_read(load: Load, tmp_path: Path) -> None:
+    things_2020(tmp_path)
+    (name,) = splits = load("things", data_dir=tmp_path)
+    assert name == "validation"
+    assert judged(splits["validation"]) == {
+        ("aardvark", "abacus", "zebra", False),
+        ("anchor", "aardvark", "bat1", False),
+        ("zebra", "bat2", "abacus", False),
+    }
 
 
 @pytest.mark.parametrize(

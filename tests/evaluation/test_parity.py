@@ -201,12 +201,17 @@ def test_a_model_reproduces_its_own_values_and_no_others(clip: Path, tid2013: Pa
     where = {"data_dirs": {"tid2013": tid2013}, "cache_dir": tmp_path / "cache", "show_progress": False}
     table = parity(clip, published=write(tmp_path / "own.csv", rows), **where)
     assert len(table) == len(rows) == 5 * 5
+    assert set(table.loc[table["layer"] == "projection", "distance"]) == {
+        "cosine",
+        "euclidean",
+        "normalised_euclidean",
+    }
     assert table["mark"].tolist() == ["close", "differs"] + ["reproduced"] * 23
     assert np.abs(table["difference"][2:]).max() < 1e-5
     (sentence,) = summarise_parity(table)
     assert sentence == (
         "tid2013: of 25 values 23 reproduced, 1 close, 1 differs; the largest difference is +0.0500, at layer 0 "
-        "(euclidean, spearman)."
+        "(euclidean_flattened, spearman)."
     )
     # The command line prints the same and writes it.
     given = [

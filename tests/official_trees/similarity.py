@@ -7,7 +7,15 @@ from pathlib import Path
 import numpy as np
 from official_trees.images import write_image
 
-__all__ = ["bapps", "material_similarity", "nights", "things", "things_prepared", "things_table"]
+__all__ = [
+    "bapps",
+    "material_similarity",
+    "nights",
+    "things",
+    "things_2020",
+    "things_prepared",
+    "things_table",
+]
 
 _HEADER = "id,left_vote,right_vote,votes,ref_path,left_path,right_path,prompt,split,is_imagenet"
 
@@ -103,3 +111,12 @@ def things_prepared(root: Path) -> None:
     (root / "triplets").mkdir()
     np.save(root / "triplets" / "train_90.npy", np.array(_TRIPLETS[:3]))
     np.save(root / "triplets" / "test_10.npy", np.array(_TRIPLETS[3:], dtype=np.int32))
+
+
+def things_2020(root: Path) -> None:
+    """The files of 2020."""
+    _photographs(root)
+    (root / "data").mkdir()
+    (root / "data" / "data1854_batch5_test10.txt").write_text(_lines(_TRIPLETS[:3]))
+    lines = ["Word\tuniqueID\tWordFreq", *(f"word\t{name}\t1" for name in _OBJECTS)]
+    (root / "items1854names.tsv").write_text("\n".join(lines) + "\n")

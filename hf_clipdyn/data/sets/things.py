@@ -15,6 +15,8 @@ from hf_clipdyn.errors import DatasetError
 _TABLE = "triplets_large_final_correctednc_correctedorder.csv"
 _OFFICIAL = {"train": "trainset.txt", "validation": "validationset.txt", "testset1": "testset1.txt"}
 _PREPARED = {"train": "train_90.npy", "validation": "test_10.npy"}
+_OF_2020 = {"validation": "data1854_batch5_test10.txt"}
+_NAMES = ("things_concepts.tsv", "items1854names.tsv")
 _REPEATED = ("testset1.txt", "testset2.txt", "testset3.txt")
 _CONCEPTS = 1854
 _NUMBERED = re.compile(r"(?P<object>.+)_\d\d[a-z]")  # aardvark_01b, aardvark_02s
@@ -24,7 +26,7 @@ Ints = NDArray[np.int64]
 class Things(DataBuilder):
     """4.7 million judgements of 1,854 objects; kind ``odd_one_out``: one row for each object with its photograph.
 
-    Three layouts are read:
+    Four layouts are read:
 
     - the project's text files (``triplet_dataset/*.txt`` with ``unique_id.txt``): splits ``train`` and ``validation``;
       both contain the judgements of ``testset1`` to ``testset3`` too, which were repeated to measure agreement between
@@ -32,7 +34,9 @@ class Things(DataBuilder):
       score, contains only its own;
     - its table of all judgements (``triplets_large_final_correctednc_correctedorder.csv``): split ``complete``; of one
       person's answers to one triplet the first counts;
-    - the files of the alignment papers (``triplets/train_90.npy`` and ``test_10.npy`` with ``things_concepts.tsv``).
+    - the files of the alignment papers (``triplets/train_90.npy`` and ``test_10.npy`` with ``things_concepts.tsv``);
+    - the files of 2020 (``data1854_batch5_test10.txt`` with ``items1854names.tsv``): split ``validation``. Re-users
+      disagree whether its objects are in the order of that list: prefer the others, and distrust an accuracy of 1/3.
 
     The photograph of an object is ``<object>_01b.jpg``, which people saw, or ``<object>.jpg``, which is the same one in
     the authors' archive of 1,854 images and another one in THINGSplus: ``is_reference`` is true for the former name
@@ -61,13 +65,15 @@ class Things(DataBuilder):
         "triplets that show the reference photographs.",
     )
     rows_version = 2
-    layout = ("unique_id.txt|things_concepts.tsv", f"triplet_dataset/|triplets/|{_TABLE}")
+    layout = (
+        f"unique_id.txt|{'|'.join(_NAMES)}",
+        f"triplet_dataset/|triplets/|{_TABLE}|{_OF_2020['validation']}",
+    )
 
     def splits(self) -> list[str]:
         if self.files.named(_TABLE) and not self.files.has_folder("triplet_dataset"):
             return ["complete"]
-        names = _OFFICIAL if self.files.has_folder("triplet_dataset") else _PREPARED
-        return [split for split, name in names.items() if self.files.named(name)]
+        return [split for split, name in self._files_of_splits.items() if self.files.named(name)]
 
     def rows(self, split: str) -> Rows:
         triplets = self._triplets(split)
@@ -96,13 +102,19 @@ class Things(DataBuilder):
             }
 
     @cached_property
+    def _files_of_splits(self) -> dict[str, str]:
+        if self.files.has_folder("triplet_dataset"):
+            return _OFFICIAL
+        return _PREPARED if self.files.has_folder("triplets") else _OF_2020
+
+    @cached_property
     def _objects(self) -> list[str]:
         """The names, in the order in which triplets number them."""
         if self.files.named("unique_id.txt"):
             path = self.files.file("unique_id.txt").path
             names = [line.strip() for line in lines_of(path)]
         else:
-            path = self.files.file("things_concepts.tsv").path
+            path = self.files.file(*_NAMES).path
             names = [row["uniqueid"] for _, row in read_csv(path, ["uniqueid"], delimiter="\t")]
         if len(set(names)) != len(names) or "" in names:
             raise DatasetError(f"{path} names an object twice, or has an empty line: use the official file.")
@@ -125,11 +137,8 @@ class Things(DataBuilder):
     def _triplets(self, split: str) -> Ints:
         if split == "complete":
             return self._judged_table()
-        if self.files.has_folder("triplet_dataset"):
-            path = self.files.file(_OFFICIAL[split]).path
-            return self._checked(read_whole_numbers(path, 3), path)
-        path = self.files.file(_PREPARED[split]).path
-        return self._checked(read_npy(path), path)
+        path = self.files.file(self._files_of_splits[split]).path
+        return self._checked(read_npy(path) if path.endswith(".npy") else read_whole_numbers(path, 3), path)
 
     def _repeated(self) -> Ints:
         paths = [file.path for name in _REPEATED for file in self.files.named(name)[:1]]
