@@ -20,6 +20,7 @@ from hf_clipdyn import __version__
 from hf_clipdyn.errors import (
     ClipDynError,
     ConfigError,
+    EvaluationError,
     TrainingInterrupted,
     counted,
     printable,
@@ -369,6 +370,7 @@ def parity(
     quiet: Quiet = False,
 ) -> None:
     """Set each layer of a model beside the value that was published for it in 2024."""
+    from hf_clipdyn.evaluation.options import named_folders
     from hf_clipdyn.evaluation.parity import parity as measure
     from hf_clipdyn.evaluation.parity import render_parity, summarise_parity
     from hf_clipdyn.progress import draws_bars
@@ -376,7 +378,7 @@ def parity(
     with _reading(repo, store):
         table = measure(
             repo,
-            data_dirs=_named_paths(data_dir),
+            data_dirs=named_folders(data_dir, "--data-dir"),
             revision=revision,
             beside=beside,
             published=published,
@@ -389,19 +391,19 @@ def parity(
     for sentence in summarise_parity(table):
         typer.echo(f"- {sentence}")
     if output is not None:
-        table.to_csv(output, index=False)
+        _write(output, table.to_csv(index=False))
         typer.echo(f"Wrote {output}.")
 
 
-def _named_paths(given: list[str]) -> dict[str, Path]:
-    """``NAME=PATH`` arguments."""
-    found = {}
-    for one in given:
-        name, equals, path = one.partition("=")
-        if not (name and equals and path):
-            raise ConfigError(f"--data-dir is {one!r}: write NAME=PATH, as tid2013=/data/tid2013.")
-        found[name] = Path(path).expanduser()
-    return found
+def _write(path: Path, text: str) -> None:
+    from hf_clipdyn.files import write_atomically
+
+    try:
+        write_atomically(path, text)
+    except OSError as error:
+        raise EvaluationError(
+            f"{path} cannot be written ({error.strerror or error}): name another file with --output."
+        ) from error
 
 
 @app.command()

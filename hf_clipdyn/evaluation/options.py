@@ -21,7 +21,7 @@ from hf_clipdyn.flat_yaml import check_keys, read_flat_yaml
 from hf_clipdyn.options import check_value, choices_of, members, types_of
 from hf_clipdyn.plugins import load_plugin
 
-__all__ = ["Flag", "arguments", "command", "flags", "given_words"]
+__all__ = ["Flag", "arguments", "command", "flags", "given_words", "named_folders"]
 
 _SCALARS = (Path, bool, int, float, str)  # of a union the first one counts
 
@@ -148,7 +148,7 @@ class Flag:
             return {} if self.several == "pairs" else self.field.default
         value = given
         if self.several == "pairs":
-            value = _pairs(given, name)
+            value = named_folders(given, name)
         elif not self.is_option:  # one is itself
             value = given[0] if len(given) == 1 else tuple(given)
         elif self.several:
@@ -181,7 +181,7 @@ def _parts(values: Sequence[str], name: str) -> list[str]:
     return found
 
 
-def _pairs(values: Sequence[str], name: str) -> dict[str, Path]:
+def named_folders(values: Sequence[str], name: str) -> dict[str, Path]:
     """``["osie=/data/osie"]`` as data set to folder."""
     found: dict[str, Path] = {}
     for value in values:

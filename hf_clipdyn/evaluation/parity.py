@@ -30,6 +30,7 @@ from hf_clipdyn.benchmarks.readout import Readout, Stimuli
 from hf_clipdyn.data import load_dataset
 from hf_clipdyn.data.tables import integer_of, number_of, read_csv
 from hf_clipdyn.errors import ConfigError, UnknownNameError, shown
+from hf_clipdyn.evaluation.processes import check_device
 from hf_clipdyn.models.encoder import Encoder, ImageFeatures
 from hf_clipdyn.revisions import Revision
 from hf_clipdyn.revisions.opening import Name, Series, open_series
@@ -125,11 +126,16 @@ def parity(
         mark (``reproduced``, ``close``, ``differs``, ``not comparable``), note, n.
 
     Raises:
-        ConfigError: no values are published for this model, or no data are given.
+        ConfigError: no values are published for this model, no data or others are given, or torch cannot compute on
+            the device.
         DatasetError: a folder has another layout.
         RevisionError: there is no such revision.
         ModelError: its files are no image encoder.
     """
+    check_device(device)
+    for name in data_dirs:
+        if name not in _BENCHMARKS:
+            raise UnknownNameError("data set with published values", name, _BENCHMARKS)
     series = open_series(repo_id, store, token)
     wanted = _published_for(beside or series.repo_id, published)
     wanted = wanted[wanted["benchmark"].isin(_BENCHMARKS.keys() & data_dirs.keys())]

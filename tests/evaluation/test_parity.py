@@ -27,7 +27,7 @@ from typer.testing import CliRunner
 
 from hf_clipdyn.cli import app
 from hf_clipdyn.data import SubsetWarning
-from hf_clipdyn.errors import ConfigError, DatasetError
+from hf_clipdyn.errors import ConfigError, DatasetError, EvaluationError
 from hf_clipdyn.evaluation.parity import mark, parity, read_published, summarise_parity
 
 SIDE = 32
@@ -325,6 +325,12 @@ def test_a_model_of_ones_own_stands_beside_another_and_is_not_marked(clip: Path,
     ("change", "error", "message"),
     [
         ({"data_dirs": {}}, ConfigError, "No data are given"),
+        (
+            {"data_dirs": {"thing": "here"}},
+            ConfigError,
+            "no data set with published values 'thing'. Did you mean",
+        ),
+        ({"device": "nowhere"}, ConfigError, "device is 'nowhere', on which torch cannot compute"),
         ({"revision": "epoch-009"}, ConfigError, "There is no revision 'epoch-009'"),
         ({"published": "text"}, DatasetError, "lacks the columns model, benchmark"),
     ],
@@ -345,4 +351,17 @@ def test_the_command_names_what_it_needs() -> None:
     done = CliRunner().invoke(app, ["parity", "me/run", "--data-dir", "tid2013"])
     assert done.exit_code != 0
     assert isinstance(done.exception, ConfigError)
-    assert "write NAME=PATH" in str(done.exception)
+    assert "give NAME=PATH" in str(done.exception)
+
+
+def test_a_file_that_cannot_be_written_is_one_sentence_after_the_table(clip: Path, tmp_path: Path) -> None:
+    things(tmp_path / "things")
+    (tmp_path / "file").write_text("")
+    given = ["parity", str(clip), "--data-dir", f"things={tmp_path / 'things'}", "--quiet"]
+    given += ["--beside", "openai/clip-vit-base-patch32", "--output", str(tmp_path / "file" / "parity.csv")]
+    with pytest.warns(SubsetWarning):
+        done = CliRunner().invoke(app, given)
+    assert done.exit_code != 0
+    assert isinstance(done.exception, EvaluationError)
+    assert "cannot be written" in str(done.exception)
+    assert "projection" in done.output
