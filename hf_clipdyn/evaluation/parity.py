@@ -111,7 +111,7 @@ def parity(
         repo_id: the model: ``owner/name``, or a folder.
         data_dirs: folder of ``tid2013``, ``nights`` and ``things``; benchmarks without one are left out.
         revision: name of the revision; the last one by default.
-        beside: a model that has published values, to stand beside one that has none; nothing is then marked.
+        beside: another model whose published values are shown, for a model that has none; nothing is then marked.
         published: CSV in place of the package's table; see `read_published`.
         store: folder of a local store; None asks the Hub.
         token: for private repositories.

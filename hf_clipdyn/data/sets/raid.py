@@ -42,7 +42,7 @@ class _Level:
 
 
 class Raid(QualityBuilder):
-    """24 photographs, four distortions, ten levels, of which the first is the original; split ``test``.
+    """24 photographs, four distortions, ten levels; level 1 is the original; split ``test``.
 
     Configuration ``jod`` (default; kind ``quality``): the 864 images of levels 2 to 10 with their distance from the
     original in JOD. Configuration ``quadruples`` (kind ``quadruple``): all 960 images with the 20,160 comparisons of
