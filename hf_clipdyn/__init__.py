@@ -11,12 +11,12 @@ if TYPE_CHECKING:
     from hf_clipdyn.config import TrainingConfig
     from hf_clipdyn.data import load_dataset
     from hf_clipdyn.evaluation import evaluate_model, evaluate_revisions
-    from hf_clipdyn.evaluation.compare import compare_revisions
     from hf_clipdyn.report.dissimilarities import plot_dissimilarities
     from hf_clipdyn.report.page import write_report
     from hf_clipdyn.report.plot import plot
     from hf_clipdyn.results.read import load_results
     from hf_clipdyn.revisions import Publisher, Revision, list_revisions
+    from hf_clipdyn.statistics.compare import compare_revisions
     from hf_clipdyn.trainer import EvaluateRevisions, PublishRevisions, snapshot
     from hf_clipdyn.training.run import train
 
@@ -28,7 +28,7 @@ _HOME = {
     "Publisher": "hf_clipdyn.revisions",
     "Revision": "hf_clipdyn.revisions",
     "TrainingConfig": "hf_clipdyn.config",
-    "compare_revisions": "hf_clipdyn.evaluation.compare",
+    "compare_revisions": "hf_clipdyn.statistics.compare",
     "evaluate_model": "hf_clipdyn.evaluation",
     "evaluate_revisions": "hf_clipdyn.evaluation",
     "list_revisions": "hf_clipdyn.revisions",

@@ -61,7 +61,8 @@ def run_demo(
     from hf_clipdyn.config import parse_training_config
     from hf_clipdyn.evaluation import evaluate_revisions
     from hf_clipdyn.report import read_study, summarize, write_report
-    from hf_clipdyn.results.cells import cells_folder, trials_folder
+    from hf_clipdyn.results.cells import cells_folder
+    from hf_clipdyn.results.trials import trials_folder
     from hf_clipdyn.training import delete_run, output_folder, repository, train
     from hf_clipdyn.training.device import torch_threads
 

@@ -10,8 +10,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from hf_clipdyn.report.style import GREY
-from hf_clipdyn.report.trajectories import Trajectory
 from hf_clipdyn.results.terms import Axis as LevelAxis
+from hf_clipdyn.statistics.trajectories import Trajectory
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -14,7 +14,7 @@ from hf_clipdyn.hub import RetryPolicy, attempt, limit_waiting, reason, status_o
 from hf_clipdyn.report.sentences import find, limits
 from hf_clipdyn.report.study import Study, read_study
 from hf_clipdyn.report.tables import Table, overview_tables, provenance_table
-from hf_clipdyn.report.trajectories import rows_of
+from hf_clipdyn.statistics.trajectories import rows_of
 
 __all__ = ["SUMMARY", "card_name", "merge_card", "push_cards", "run_card"]
 

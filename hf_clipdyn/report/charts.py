@@ -9,8 +9,8 @@ from typing import Literal
 import numpy as np
 import pandas as pd
 
-from hf_clipdyn.report.trajectories import DETAILS, Trajectory, bare
 from hf_clipdyn.report.words import json_object, json_words
+from hf_clipdyn.statistics.trajectories import DETAILS, Trajectory, bare
 
 __all__ = ["Chart", "Encoding", "Line", "Panel", "plan_charts", "plan_overview"]
 

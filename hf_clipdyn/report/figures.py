@@ -14,7 +14,7 @@ from hf_clipdyn.report.charts import Chart, Line, Panel
 from hf_clipdyn.report.margin import MarginLabel, place_labels
 from hf_clipdyn.report.sentences import NOT_INTERPRETABLE
 from hf_clipdyn.report.style import GREY, HUMAN, INK, MARKERS, PAPER, hue, shade
-from hf_clipdyn.report.trajectories import Trajectory, rows_of
+from hf_clipdyn.statistics.trajectories import Trajectory, rows_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -19,8 +19,8 @@ from hf_clipdyn.report.study import Study, read_study
 from hf_clipdyn.report.style import GREY, INK, PAPER, TWINS, figure_style
 from hf_clipdyn.report.svg import FigureFolder, inline_svg, to_svg
 from hf_clipdyn.report.tables import chart_table, diagnostics_table, provenance_table, undefined_table
-from hf_clipdyn.report.trajectories import Trajectory
 from hf_clipdyn.report.words import listed
+from hf_clipdyn.statistics.trajectories import Trajectory
 
 __all__ = ["write_report"]
 

@@ -8,8 +8,8 @@ from typing import Any
 
 from hf_clipdyn.report.charts import Line, Panel
 from hf_clipdyn.report.study import Study, read_study
-from hf_clipdyn.report.trajectories import Trajectory, phases, rows_of, turns
 from hf_clipdyn.report.words import listed
+from hf_clipdyn.statistics.trajectories import Trajectory, phases, rows_of, turns
 
 __all__ = [
     "NOT_INTERPRETABLE",

@@ -9,9 +9,10 @@ import pandas as pd
 
 from hf_clipdyn.errors import EvaluationError
 from hf_clipdyn.report.charts import Chart, Panel, plan_charts, plan_overview
-from hf_clipdyn.report.trajectories import Trajectory, read_trajectories
 from hf_clipdyn.results.read import Results, read_results
 from hf_clipdyn.results.terms import Vocabulary
+from hf_clipdyn.results.trials import KeptTrials
+from hf_clipdyn.statistics.trajectories import Trajectory, read_trajectories
 
 __all__ = ["Study", "read_study"]
 
@@ -29,6 +30,11 @@ class Study:
     results: Results
     trajectories: tuple[Trajectory, ...]
     sources: tuple[str, ...] = ()
+
+    @cached_property
+    def trials(self) -> KeptTrials:
+        """The trials beside the tables; none for a frame."""
+        return KeptTrials(self.results.tables)
 
     @cached_property
     def runs(self) -> list[str]:
@@ -67,9 +73,7 @@ class Study:
         """The part of one run."""
         rows = self.results.rows
         own = tuple(one for one in self.trajectories if one.run == run)
-        return replace(
-            self, results=Results(rows[rows["run"] == run], self.results.vocabulary), trajectories=own
-        )
+        return replace(self, results=replace(self.results, rows=rows[rows["run"] == run]), trajectories=own)
 
 
 def read_study(results: "str | Path | Sequence[str | Path] | pd.DataFrame | Study") -> Study:

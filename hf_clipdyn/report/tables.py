@@ -13,8 +13,8 @@ import pandas as pd
 from hf_clipdyn.report.charts import Chart
 from hf_clipdyn.report.sentences import NOT_INTERPRETABLE, number_words
 from hf_clipdyn.report.study import Study, read_study
-from hf_clipdyn.report.trajectories import DETAILS, Trajectory, bare, rows_of
 from hf_clipdyn.report.words import json_words
+from hf_clipdyn.statistics.trajectories import DETAILS, Trajectory, bare, rows_of
 
 __all__ = [
     "Table",

@@ -25,7 +25,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -37,9 +37,10 @@ from hf_clipdyn.files import STAGING, write_atomically
 from hf_clipdyn.results.parquet import decoded, read_encoded, read_parquet
 from hf_clipdyn.results.row import CELL_KEY, SCHEMA, Cell, Row
 from hf_clipdyn.results.terms import VOCABULARY_KEY, Vocabulary
+from hf_clipdyn.results.trials import KeptTrials, trials_folder
 from hf_clipdyn.schema import parse_json
 
-__all__ = ["CellStore", "cells_folder", "newest", "trials_folder", "with_cell"]
+__all__ = ["CellStore", "cells_folder", "newest", "with_cell"]
 
 _HEADER_KEY = b"hf_clipdyn.cell"
 """Key of a `_Header` in the metadata of a cell and of its trials."""
@@ -103,11 +104,6 @@ def cells_folder(output: Path) -> Path:
     return output.with_suffix(".cells")  # an output always ends in .parquet
 
 
-def trials_folder(output: Path) -> Path:
-    """Folder of the trials behind the table at ``output``."""
-    return output.with_suffix(".trials")
-
-
 class CellStore:
     """The cells, the trials and the table of one evaluation; what is there already is continued.
 
@@ -169,15 +165,7 @@ class CellStore:
         """
         if self._output is None:
             return self._trials.get(key)
-        folder = trials_folder(self._output)
-        # In a copy from the Hub the folder has a subfolder for each benchmark.
-        for file in (_file(folder, key), *folder.glob(f"*/{key}.parquet")):
-            if file.exists():
-                try:
-                    return cast("pd.DataFrame", read_parquet(file).to_pandas())
-                except ValueError as error:
-                    raise _broken(file, error) from error
-        return None
+        return KeptTrials([self._output]).of(key)
 
     def write(
         self, cell: Cell, numbers: Sequence[Row], trials: pd.DataFrame | None, vocabulary: Vocabulary

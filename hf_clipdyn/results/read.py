@@ -17,6 +17,7 @@ __all__ = ["Results", "load_results", "read_results"]
 
 _DEFAULTS = {one.name: one.default for one in fields(Row) if one.default is not MISSING}
 _TABLE = "results.parquet"
+_CELL = [one.name for one in fields(Cell)]
 _NAMED = ("repo_id", "revision", "kind", "dataset", "metric")  # columns that a row cannot leave empty
 
 
@@ -25,13 +26,16 @@ class Results:
     """The numbers of one or several tables, and their words.
 
     Attributes:
-        rows: the columns of `Row` (texts "" and numbers NaN for nulls) and ``run``: the repo_id, with the file's name
-            in brackets if two files have different commits under the same names (for example two seeds).
+        rows: the columns of `Row` (texts "" and numbers NaN for nulls); ``cell``, the key of the row's cell; and
+            ``run``: the repo_id, with the file's name in brackets if two files have different commits under the same
+            names (for example two seeds).
         vocabulary: the words of all tables.
+        tables: their files; trials may lie beside them (`KeptTrials`).
     """
 
     rows: pd.DataFrame
     vocabulary: Vocabulary
+    tables: tuple[Path, ...] = ()
 
 
 def read_results(paths: Path | Sequence[Path]) -> Results:
@@ -61,7 +65,7 @@ def read_results(paths: Path | Sequence[Path]) -> Results:
         names = ", ".join(str(path) for path in listed)
         raise EvaluationError(f"{names} holds no row: nothing was evaluated, so there is nothing to report.")
     rows["source"] = pd.Categorical(sources)
-    return Results(_current(rows), Vocabulary.merged(words))
+    return Results(_current(rows), Vocabulary.merged(words), tuple(listed))
 
 
 def load_results(results: str | Path | Sequence[str | Path]) -> pd.DataFrame:
@@ -71,7 +75,8 @@ def load_results(results: str | Path | Sequence[str | Path]) -> pd.DataFrame:
         results: Parquet files that `clipdyn evaluate` wrote, or folders with a `results.parquet`.
 
     Returns:
-        The columns of `hf_clipdyn.results.row.Row`, and ``run``, the name of the run in figures. What the names mean is
+        The columns of `hf_clipdyn.results.row.Row`; ``run``, the name of the run in figures; and ``cell``, the name of
+        the cell's files. What the names mean is
         in ``attrs["vocabulary"]`` (JSON), so that `plot` and `write_report` also take the frame, or a part of it.
 
     Raises:
@@ -143,28 +148,26 @@ def _column(table: pa.Table, name: str) -> pa.ChunkedArray:
 
 
 def _current(rows: pd.DataFrame) -> pd.DataFrame:
-    """The rows of the cells that count, with the column ``run``."""
+    """The rows of the cells that count, with the columns ``run`` and ``cell``."""
     rows["cell"] = rows.groupby(["source", *CELL_KEY], sort=False, dropna=False, observed=True).ngroup()
     cells = rows.drop_duplicates("cell").set_index("cell")
-    replaced = [
-        _is_replaced(of_source) for _, of_source in cells.groupby("source", sort=False, observed=True)
-    ]
-    cells = cells[~pd.concat(replaced)].drop_duplicates(list(CELL_KEY), keep="last")
+    cells["key"] = cells["is_replaced"] = None
+    for _, of_source in cells.groupby("source", sort=False, observed=True):
+        held = [
+            Cell(**dict(zip(_CELL, one, strict=True))) for one in of_source[_CELL].itertuples(index=False)
+        ]
+        counting = set(newest(held))
+        cells.loc[of_source.index, "key"] = [one.key for one in held]
+        cells.loc[of_source.index, "is_replaced"] = [one not in counting for one in held]
+    cells = cells[~cells["is_replaced"].astype(bool)].drop_duplicates(list(CELL_KEY), keep="last")
     n_commits = cells.groupby(["repo_id", "revision"])["commit"].nunique()
     ambiguous = n_commits[n_commits > 1].index.get_level_values("repo_id")
     named = cells["repo_id"] + " (" + cells["source"].astype(str) + ")"
     runs = cells["repo_id"].where(~cells["repo_id"].isin(ambiguous), named)
     kept = rows[rows["cell"].isin(cells.index)]
     kept = kept.assign(run=kept["cell"].map(runs)).drop_duplicates(["cell", *NUMBER_KEY], keep="last")
-    return kept.drop(columns=["cell", "source"]).reset_index(drop=True)
-
-
-def _is_replaced(cells: pd.DataFrame) -> "pd.Series[bool]":
-    """Which cells of one file are replaced by later ones."""
-    names = [one.name for one in fields(Cell)]
-    held = [Cell(**dict(zip(names, values, strict=True))) for values in cells[names].itertuples(index=False)]
-    counting = set(newest(held))
-    return pd.Series([one not in counting for one in held], cells.index)
+    kept["cell"] = kept["cell"].map(cells["key"])
+    return kept.drop(columns="source").reset_index(drop=True)
 
 
 def _short_names(paths: Sequence[Path]) -> list[str]:

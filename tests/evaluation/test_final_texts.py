@@ -13,12 +13,12 @@ from hf_clipdyn.data.metadata import DatasetMetadata
 from hf_clipdyn.data.registry import dataset_metadata
 from hf_clipdyn.evaluation import evaluate_revisions
 from hf_clipdyn.evaluation import watch as watching
-from hf_clipdyn.evaluation.compare import compare_revisions
 from hf_clipdyn.evaluation.config import EvaluationConfig
 from hf_clipdyn.evaluation.evaluate import evaluate
 from hf_clipdyn.models.encoder import Encoder
 from hf_clipdyn.results.cells import CellStore, newest
 from hf_clipdyn.results.row import CELL_KEY, NUMBER_KEY
+from hf_clipdyn.statistics.compare import compare_revisions
 
 pytestmark = pytest.mark.filterwarnings("ignore::hf_clipdyn.data.base.SubsetWarning")
 KEY = [*CELL_KEY, *NUMBER_KEY]

@@ -13,8 +13,9 @@ import pytest
 
 from hf_clipdyn.cli import main
 from hf_clipdyn.models.encoder import Encoder
-from hf_clipdyn.results.cells import CellStore, cells_folder, trials_folder
+from hf_clipdyn.results.cells import CellStore, cells_folder
 from hf_clipdyn.results.row import CELL_KEY, NUMBER_KEY
+from hf_clipdyn.results.trials import trials_folder
 
 pytestmark = pytest.mark.filterwarnings("ignore::hf_clipdyn.data.base.SubsetWarning")
 

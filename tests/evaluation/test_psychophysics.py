@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from hf_clipdyn.errors import EvaluationError
-from hf_clipdyn.evaluation.compare import compare_revisions
+from hf_clipdyn.statistics.compare import compare_revisions
 
 pytestmark = pytest.mark.filterwarnings("ignore::hf_clipdyn.data.metadata.SubsetWarning")
 

@@ -13,10 +13,10 @@ from hf_clipdyn.benchmarks.kinds.shape_bias import ShapeBias
 from hf_clipdyn.cli import main
 from hf_clipdyn.errors import ConfigError, PublishError
 from hf_clipdyn.evaluation import publish as publishing
-from hf_clipdyn.evaluation.compare import compare_revisions
 from hf_clipdyn.hub import RetryPolicy
 from hf_clipdyn.results.read import read_results
 from hf_clipdyn.results.row import SCHEMA
+from hf_clipdyn.statistics.compare import compare_revisions
 
 pytestmark = pytest.mark.filterwarnings("ignore::hf_clipdyn.data.base.SubsetWarning")
 NAMES = ("shape_bias/cue_conflict", "zero_shot/cifar10")

@@ -9,8 +9,9 @@ from result_rows import trials_of
 from hf_clipdyn.benchmarks.kinds.zero_shot import ZeroShot
 from hf_clipdyn.bundled import load_metric
 from hf_clipdyn.errors import EvaluationError, UnknownNameError
-from hf_clipdyn.results.cells import CellStore, trials_folder
+from hf_clipdyn.results.cells import CellStore
 from hf_clipdyn.results.row import CELL_KEY, NUMBER_KEY, SCHEMA, Number
+from hf_clipdyn.results.trials import trials_folder
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::hf_clipdyn.data.base.SubsetWarning"),

@@ -12,9 +12,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from hf_clipdyn.errors import EvaluationError
-from hf_clipdyn.results.cells import CellStore, cells_folder, trials_folder
+from hf_clipdyn.results.cells import CellStore, cells_folder
 from hf_clipdyn.results.row import Cell, Row
 from hf_clipdyn.results.terms import VOCABULARY_KEY, Vocabulary
+from hf_clipdyn.results.trials import trials_folder
 
 CELL = Cell(
     repo_id="me/run", revision="epoch-001", commit="1" * 40, kind="zero_shot", dataset="cifar10", split="test",

@@ -7,7 +7,6 @@ import pandas as pd
 import pytest
 
 from hf_clipdyn.errors import EvaluationError, MetricError
-from hf_clipdyn.evaluation.compare import compare_revisions
 from hf_clipdyn.metrics.cue_preference import anchor_preference, cue_preference
 from hf_clipdyn.metrics.iqa_correlation import iqa_correlation
 from hf_clipdyn.metrics.jnd_map import jnd_map
@@ -16,6 +15,7 @@ from hf_clipdyn.metrics.two_afc import two_afc
 from hf_clipdyn.results.cells import CellStore
 from hf_clipdyn.results.row import Cell, Row
 from hf_clipdyn.results.terms import Vocabulary
+from hf_clipdyn.statistics.compare import compare_revisions
 
 N = 4
 FIRST, SECOND = [0.1, 0.2, 0.3, 0.5], [0.4, 0.1, 0.2, 0.5]

@@ -19,9 +19,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from hf_clipdyn.errors import EvaluationError
-from hf_clipdyn.results.cells import CellStore, cells_folder, newest, trials_folder
+from hf_clipdyn.results.cells import CellStore, cells_folder, newest
 from hf_clipdyn.results.row import SCHEMA, Cell, Row
 from hf_clipdyn.results.terms import VOCABULARY_KEY, DatasetTerms, KindTerms, Term, Vocabulary
+from hf_clipdyn.results.trials import trials_folder
 
 WORDS = Vocabulary(
     kinds={"zero_shot": KindTerms(title="Zero-shot", terms={"top1": Term(title="accuracy", better="high")})},

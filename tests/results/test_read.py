@@ -34,7 +34,7 @@ def test_every_column_of_a_table_is_read_with_its_vocabulary(write):
     results = read_results(write([one]))
     assert results.vocabulary == VOCABULARY
     (read,) = results.rows.to_dict("records")
-    assert set(read) == {*SCHEMA.names, "run"}
+    assert set(read) == {*SCHEMA.names, "run", "cell"}
     assert (read["epoch"], read["step"], read["samples_seen"]) == (2, 200, 12800)
     assert (read["value"], read["ci_low"], read["ci_high"], read["n"], read["n_clusters"]) == (
         *(0.5, 0.4, 0.6),

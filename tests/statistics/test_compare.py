@@ -9,14 +9,13 @@ from scipy import stats
 from scipy.special import log_softmax
 
 from hf_clipdyn.benchmarks.base import Common
-from hf_clipdyn.benchmarks.kinds.noise import Noise
 from hf_clipdyn.benchmarks.kinds.shape_bias import ShapeBias
 from hf_clipdyn.errors import EvaluationError, UnknownNameError
-from hf_clipdyn.evaluation.compare import compare_revisions
 from hf_clipdyn.metrics.representational_similarity import similarities_with_people
 from hf_clipdyn.results.cells import CellStore
-from hf_clipdyn.results.row import NUMBER_KEY, Cell, Row
+from hf_clipdyn.results.row import Cell, Row
 from hf_clipdyn.results.terms import Vocabulary
+from hf_clipdyn.statistics.compare import compare_revisions
 
 pytestmark = pytest.mark.filterwarnings("ignore::hf_clipdyn.data.base.SubsetWarning")
 
@@ -152,26 +151,6 @@ def test_crossed_exemplars_are_clustered_in_two_ways(results):
     assert found["p_value"] == pytest.approx(expected.pvalue, rel=0.5)
 
 
-def test_every_benchmark_of_a_real_table_can_be_compared(evaluate, tmp_path):
-    output = tmp_path / "results.parquet"
-    names = ("noise/cifar10", "zero_shot/cifar10", "shape_bias/cue_conflict", "retrieval/flickr8k")
-    results = evaluate(*names, output=output, settings={"noise": Noise.settings_class(sigmas=(0.0, 0.1))})
-    table = compare_revisions(output, "epoch-000", "epoch-002")
-    assert set(table["kind"] + "/" + table["dataset"]) == set(names)
-    assert not (table["p_value"] == 0).any()
-    assert_values_are_those_of(results, table[table["metric"] != "drop_when_both_right"])
-
-
-def assert_values_are_those_of(results, table):
-    key = ["kind", "dataset", "texts", *NUMBER_KEY]
-    assert not table.duplicated(key).any()
-    for side, revision in (("value_a", "epoch-000"), ("value_b", "epoch-002")):
-        rows = results[(results["revision"] == revision) & (results["role"] != "diagnostic")]
-        rows = rows.astype({"layer": "Int64"}).set_index(key)["value"]
-        compared = table.set_index(key)[side]
-        pd.testing.assert_series_equal(compared.sort_index(), rows.sort_index(), check_names=False)
-
-
 def test_the_drop_under_noise_is_also_taken_where_both_are_right_when_clean(results):
     """A better revision is right on more and harder images, which noise breaks first."""
     rng = np.random.default_rng(0)
@@ -213,15 +192,6 @@ def test_the_drop_under_noise_is_also_taken_where_both_are_right_when_clean(resu
     assert found["p_value"] == pytest.approx(stats.ttest_rel(lost[1], lost[0]).pvalue, rel=0.1)
     nothing = results("noise/cifar10", trials(clean[0], noisy[0]), trials(~clean[0], noisy[1] & False))
     assert "drop_when_both_right" not in set(compare_revisions(nothing, "epoch-001", "epoch-002")["metric"])
-
-
-def test_the_kinds_with_human_judgements_can_be_compared(evaluate, tmp_path):
-    output = tmp_path / "results.parquet"
-    names = ("quality/tid2013", "similarity/nights", "jnd/bapps", "saliency/osie", "distortion/procedural")
-    results = evaluate(*names, output=output, revisions=["epoch-000", "epoch-002"])
-    table = compare_revisions(output, "epoch-000", "epoch-002")
-    assert not (table["p_value"] == 0).any()
-    assert_values_are_those_of(results, table)
 
 
 def test_of_a_revision_that_was_trained_again_the_state_measured_last_counts(tmp_path):

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 from result_rows import row, write_rows
 
-from hf_clipdyn.report import read_study, write_report
-from hf_clipdyn.report.study import Study
 from hf_clipdyn.results.row import Row
+
+__all__ = ["read", "report", "study", "write"]
 
 _BIAS = (0.48, 0.30, 0.33, 0.52, 0.74, 0.84)
 _ACCURACY = (0.12, 0.45, 0.62, 0.80, 0.88, 0.93)
@@ -78,14 +78,18 @@ def write(tmp_path: Path) -> Callable[..., Path]:
 
 
 @pytest.fixture
-def read(write: Callable[..., Path]) -> Callable[..., Study]:
+def read(write: Callable[..., Path]) -> Callable[..., Any]:
     """The study that a table of these rows gives."""
+    from hf_clipdyn.report import read_study
+
     return lambda rows, **options: read_study(write(rows, **options))
 
 
 @pytest.fixture(scope="session")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of the report on two runs, one on real and one on synthetic images; not to be changed."""
+    from hf_clipdyn.report import write_report
+
     folder = tmp_path_factory.mktemp("report")
     rows = [*_study("me/real", "cue_conflict"), *_study("me/rendered")]
     return write_report(write_rows(rows, folder / "results.parquet"), folder / "report").parent

@@ -35,17 +35,20 @@ class Trajectory(NumberKey):
     """One number over the revisions of one run.
 
     Attributes:
-        run: name of the run; the other fields are columns of its cells and of the number, constant within it.
-        points: its rows in the order of training: the columns of `Row` that vary, with ``epoch`` the position in epochs
-            (between two whole numbers for a revision inside an epoch; NaN if unknown), ``order`` the rank of the
-            revision in its run from 0, ``defined`` whether there is a number, and ``usable`` whether it is defined and
-            interpretable.
+        run: name of the run, of one scale and one seed; the other fields are columns of its cells and of the number,
+            constant within it.
+        points: its rows in the order of training: the columns of `Row` that vary, and ``cell``, with ``epoch`` the
+            position in epochs (between two whole numbers for a revision inside an epoch; NaN if unknown), ``order`` the
+            rank of the revision in its run from 0, ``defined`` whether there is a number, and ``usable`` whether it is
+            defined and interpretable.
         vocabulary: the words of its table.
         references: of a value, the trajectories that give it a scale: of the same cells, and equal in the columns
             that the reference joins.
     """
 
     run: str
+    scale: str
+    seed: int | None
     kind: str
     dataset: str
     split: str
@@ -180,7 +183,7 @@ class Trajectory(NumberKey):
 
 _CELL = [one.name for one in fields(Trajectory) if one.compare and one.name not in NUMBER_KEY]
 _POINT = [
-    *("revision", "epoch", "step", "samples_seen", "order", "value", "ci_low", "ci_high"),
+    *("revision", "cell", "epoch", "step", "samples_seen", "order", "value", "ci_low", "ci_high"),
     *("run", "n", "n_clusters", "note", "defined", "usable"),
 ]
 
@@ -189,6 +192,8 @@ def read_trajectories(rows: pd.DataFrame, vocabulary: Vocabulary) -> list[Trajec
     """Cut the rows of `read_results` into trajectories, in the order of the table."""
     names = [*_CELL, *NUMBER_KEY]
     placed = pd.concat([_placed(of_run) for _, of_run in rows.groupby("run", sort=False)])
+    for name in ("scale", "seed"):  # some tables of a run may lack them
+        placed[name] = placed.groupby("run", sort=False)[name].transform("first")
     placed["defined"] = defined = np.isfinite(placed["value"])
     placed["usable"] = defined & ~placed["interpretable"].eq(False).fillna(False).astype(bool)
     placed["note"] = placed["note"].mask(~defined & (placed["note"] == ""), "no cause was recorded")
@@ -196,7 +201,8 @@ def read_trajectories(rows: pd.DataFrame, vocabulary: Vocabulary) -> list[Trajec
     placed = placed.sort_values(["trajectory", "order"], kind="stable", ignore_index=True)
     starts = np.flatnonzero(placed["trajectory"].diff().ne(0))
     keys = placed.loc[starts, names].astype(object)
-    keys["layer"] = keys["layer"].astype("Int64").astype(object)
+    for name in ("layer", "seed"):
+        keys[name] = keys[name].astype("Int64").astype(object)
     keys = keys.where(keys.notna(), None)
     keyed: list[dict[str, Any]] = keys.to_dict("records")  # type: ignore[assignment]
     points = placed[_POINT]

@@ -1,0 +1,56 @@
+"""The trials beside tables of results: a row per stimulus of each cell."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import cast
+
+import pandas as pd
+
+from hf_clipdyn.errors import EvaluationError
+from hf_clipdyn.results.parquet import read_parquet
+
+__all__ = ["KeptTrials", "trials_folder"]
+
+
+def trials_folder(output: Path) -> Path:
+    """Folder of the trials behind the table at ``output``."""
+    return output.with_suffix(".trials")  # an output always ends in .parquet
+
+
+class KeptTrials:
+    """The trials beside one or several tables.
+
+    Args:
+        tables: files of `clipdyn evaluate`. A copy of a table alone has no trials.
+    """
+
+    def __init__(self, tables: Sequence[Path]) -> None:
+        self._folders = [trials_folder(table) for table in tables]
+
+    def file(self, cell: str) -> Path | None:
+        """The file of the trials of a cell; None if there is none.
+
+        Args:
+            cell: key of the cell, the column ``cell`` of `read_results`.
+        """
+        name = f"{cell}.parquet"
+        for folder in self._folders:
+            # In a copy from the Hub the folder has a subfolder for each benchmark.
+            for file in (folder / name, *folder.glob(f"*/{name}")):
+                if file.exists():
+                    return file
+        return None
+
+    def of(self, cell: str) -> pd.DataFrame | None:
+        """The trials of a cell; None if there are none.
+
+        Raises:
+            EvaluationError: the file is broken.
+        """
+        file = self.file(cell)
+        if file is None:
+            return None
+        try:
+            return cast("pd.DataFrame", read_parquet(file).to_pandas())
+        except ValueError as error:
+            raise EvaluationError(f"{file} {error}: delete it, then evaluate again.") from error
