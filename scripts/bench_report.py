@@ -34,10 +34,6 @@ from hf_clipdyn.results.row import SCHEMA
 from hf_clipdyn.results.terms import VOCABULARY_KEY
 
 _SIGMAS = (0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5)
-_DRAWN = """() => {
-  const charts = document.querySelectorAll('#overview .js-plotly-plot .main-svg');
-  return charts.length > 0 && document.querySelector('#overview').querySelectorAll('.slot').length;
-}"""
 
 
 def numbers() -> list[dict[str, Any]]:
@@ -67,7 +63,6 @@ def numbers() -> list[dict[str, Any]]:
         for layer in range(5):
             add("psychophysics", "log_rmse", variant="cosine", condition=condition, probe="hidden", layer=layer)
     add("distortion", "alignment_ssim", variant="cosine")
-    add("distortion", "alignment_severity", variant="cosine")
     return found
 
 
@@ -117,10 +112,6 @@ def write_table(path: Path, *, scales: int = 3, seeds: int = 5, revisions: int =
     """`synthetic_rows` as a file."""
     pq.write_table(synthetic_rows(scales, seeds, revisions), path)
     return path
-
-
-def least(task: Callable[[], float], rounds: int) -> float:
-    return min(task() for _ in range(rounds))
 
 
 def _seconds(task: Callable[[], object]) -> float:
