@@ -178,11 +178,12 @@ function marks(shown, hide) {
 
 /** The points at the slider's stop, as rings; a line of one point needs none. */
 function nowTrace(lines) {
+  const many = lines.length > 6;
   const at = lines.filter((line) => line.on && line.points.length > 1).map((line) => ({ line, point: nowPoint(line) }))
     .filter(({ point }) => point && point.x !== null && point.y !== null);
   return { type: "scatter", mode: "markers", x: at.map(({ point }) => point.x), y: at.map(({ point }) => point.y),
     showlegend: false, hovertext: at.map(({ point }) => point.text), hoverinfo: "text",
-    marker: { size: 10, color: look().paper, line: { color: at.map(({ line }) => line.colour), width: 2.4 } } };
+    marker: { size: many ? 7 : 10, color: look().paper, line: { color: at.map(({ line }) => line.colour), width: many ? 1.6 : 2.4 } } };
 }
 
 /** The point of a line at the slider's stop: the last at or before it. */
