@@ -236,7 +236,9 @@ class Classification(Kind[ClassificationSettings]):
             pictures=(Picture(),),
             answer="class",
             answers={
-                cls.terms.variants.get(str(protocol), str(protocol)) or "prompts": rows.set_index("item")["decision"]
+                cls.terms.variants.get(str(protocol), str(protocol)) or "prompts": rows.set_index("item")[
+                    "decision"
+                ]
                 for protocol, rows in asked
             },
             truth=shown["category"],
