@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal, cast, get_args
 
 import numpy as np
 import pandas as pd
@@ -27,14 +27,13 @@ from hf_clipdyn.data.images import decode_image
 from hf_clipdyn.data.load import find_locally
 from hf_clipdyn.data.metadata import DatasetMetadata, SubsetWarning
 from hf_clipdyn.data.registry import builder_class
-from hf_clipdyn.errors import ClipDynError, ConfigError, UnknownNameError
+from hf_clipdyn.errors import ClipDynError, ConfigError, UnknownNameError, shown
 from hf_clipdyn.report.study import Study
 
-__all__ = ["MOST_BYTES", "STIMULI", "StimuliChoice", "payload"]
+__all__ = ["MOST_BYTES", "StimuliChoice", "payload", "stimuli_choice"]
 
 StimuliChoice = Literal["none", "thumbnails"]
-STIMULI: tuple[StimuliChoice, ...] = ("none", "thumbnails")
-"""What a report may show of stimuli; the answers to them are always shown."""
+"""What a report shows of the stimuli themselves; the answers to them are always shown."""
 
 MOST_BYTES = 4_000_000
 """What all stimuli with their answers may take in the page."""
@@ -56,7 +55,7 @@ def payload(
     study: Study,
     *,
     stimuli: StimuliChoice = "thumbnails",
-    data_dirs: Mapping[str, Path] | None = None,
+    data_dirs: Mapping[str, str | Path] | None = None,
     most_bytes: int = MOST_BYTES,
 ) -> dict[str, Any] | None:
     """What the page's browser of stimuli shows, for JSON.
@@ -80,8 +79,7 @@ def payload(
     Raises:
         ConfigError: no such choice, or $CLIPDYN_DATA is not a folder.
     """
-    if stimuli not in STIMULI:
-        raise ConfigError(f"stimuli is {stimuli!r}: choose one of {', '.join(STIMULI)}.")
+    stimuli = stimuli_choice(stimuli)
     albums = [
         album for kind, cells in _benchmarks(study) if (album := _album(study, kind, cells)) is not None
     ]
@@ -96,8 +94,22 @@ def payload(
     return found or None
 
 
+def stimuli_choice(given: str) -> StimuliChoice:
+    """A choice that a user gave.
+
+    Raises:
+        ConfigError: there is no such choice.
+    """
+    known: tuple[StimuliChoice, ...] = get_args(StimuliChoice)
+    if given not in known:
+        raise ConfigError(f"stimuli is {shown(given)}: choose one of {', '.join(known)}.")
+    return cast("StimuliChoice", given)
+
+
 def _size(part: Any) -> int:
-    return len(json.dumps(part, ensure_ascii=True, separators=(",", ":")))
+    """Bytes of a part in the page, where the signs of HTML are written as numbers."""
+    text = json.dumps(part, ensure_ascii=False, separators=(",", ":"))
+    return len(text.encode()) + 5 * sum(map(text.count, "<>&"))
 
 
 # --- what the trials say ----------------------------------------------------------------------------------
@@ -250,7 +262,7 @@ class _Shelf:
     _columns: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, album: _Album, stimuli: StimuliChoice, data_dirs: Mapping[str, Path]) -> "_Shelf":
+    def of(cls, album: _Album, stimuli: StimuliChoice, data_dirs: Mapping[str, str | Path]) -> "_Shelf":
         """Open the data set, if the pictures may be shown or classes have numbers only."""
         try:
             builder = builder_class(album.dataset)
@@ -260,7 +272,8 @@ class _Shelf:
         forbidden = _forbidden(facts, stimuli)
         if forbidden and (classes or not _numbered(album.gallery)):
             return cls(None, forbidden, classes, album.gallery)
-        folder = data_dirs.get(album.dataset) or find_locally(album.dataset)
+        given = data_dirs.get(album.dataset)
+        folder = find_locally(album.dataset) if given is None else Path(given)
         if folder is None and (builder.layout or not facts.synthetic):
             absent = (
                 f"The images of {facts.title} are not on this machine: name their folder with --data-dir "
@@ -426,7 +439,7 @@ def _part(album: _Album, shelf: _Shelf, ways: Sequence[str], chosen: Sequence[in
     def column(values: pd.Series | None, encode: Callable[[pd.Series], list[Any]]) -> list[Any] | None:
         return None if values is None or values.reindex(items).isna().all() else encode(values.reindex(items))
 
-    shown = {
+    facts = {
         "id": [int(item) for item in items],
         "pictures": places,
         "truth": column(gallery.truth, names.positions),
@@ -465,7 +478,7 @@ def _part(album: _Album, shelf: _Shelf, ways: Sequence[str], chosen: Sequence[in
         },
         "pictures": [one.title for one in gallery.pictures],
         "ways": list(ways),
-        "items": shown,
+        "items": facts,
         "runs": runs,
         "sheet": sheet.packed(),
         "pixelated": sheet.is_small,
