@@ -5,6 +5,7 @@ model. The pictures come from the data sets on this machine, and nothing is down
 """
 
 import base64
+import hashlib
 import io
 import json
 import math
@@ -14,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
+import datasets
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -42,6 +44,8 @@ _MOST_OF_ONE = 900_000  # bytes of one benchmark
 _MOST_ITEMS = 240
 _FEW_ITEMS = 24  # rather than fewer, other ways of asking are left out
 _CANDIDATES = 4_000  # stimuli among which those that change are sought
+_MOST_CELLS = 200  # whose trials are read for one benchmark; each takes about 10 ms
+_FEWEST_REVISIONS = 3
 _MOST_MAPPED = 100  # revisions of a run whose maps are shown
 _SIDE = 96  # pixels of a thumbnail; smaller images are kept as they are
 _SMALL = 64
@@ -69,7 +73,8 @@ def payload(
     Returns:
         None if no benchmark has trials with stimuli. Else by benchmark (``kind/dataset``):
 
-        - ``shown``, ``total``: numbers of stimuli; ``why``: why there are no pictures; ``note``; ``pixelated``.
+        - ``shown``, ``total``: numbers of stimuli; ``why``: why there are no pictures; ``note``; ``pixelated``;
+          ``strangers``: runs that saw other stimuli; ``sparse``: whether some revisions are left out.
         - ``answer``, ``names`` (of classes), ``titles`` (of what is shown), ``pictures`` (their titles), ``ways``.
         - ``items``: columns with one entry per stimulus: ``id``, ``pictures`` (places in the sheet), ``truth``,
           ``lure``, ``people`` (positions in ``names``, positions of pictures or values), ``share``, ``group``.
@@ -127,6 +132,17 @@ def _benchmarks(study: Study) -> Iterable[tuple[type[Kind[Any]], pd.DataFrame]]:
             yield known[str(name)], group.drop_duplicates(["run", "revision"])
 
 
+def _spread(cells: pd.DataFrame) -> pd.DataFrame:
+    """At most `_MOST_CELLS` cells: of each run as many revisions, evenly from the first to the last."""
+    runs = cells["run"].nunique()
+    most = max(_FEWEST_REVISIONS, _MOST_CELLS // runs)
+    chosen = [
+        group.index[np.unique(np.linspace(0, len(group) - 1, min(most, len(group))).round().astype(np.int64))]
+        for _, group in cells.groupby("run", sort=False, observed=True)
+    ]
+    return cells.loc[np.concatenate(chosen)]
+
+
 @dataclass(eq=False)
 class _Album:
     """A benchmark's stimuli and what every revision answered.
@@ -141,6 +157,7 @@ class _Album:
         maps: by run and way; bytes or None.
         revisions: names by run.
         strangers: runs that were shown other stimuli.
+        sparse: whether a run has more revisions than are looked at.
     """
 
     name: str
@@ -154,6 +171,7 @@ class _Album:
     maps: dict[str, dict[str, pd.DataFrame]] = field(default_factory=dict)
     revisions: dict[str, list[str]] = field(default_factory=dict)
     strangers: list[str] = field(default_factory=list)
+    sparse: bool = False
 
     @property
     def ways(self) -> list[str]:
@@ -164,7 +182,7 @@ def _album(study: Study, kind: type[Kind[Any]], cells: pd.DataFrame) -> _Album |
     """All that the trials of one benchmark say; None without trials."""
     album: _Album | None = None
     answered: dict[str, list[tuple[str, Gallery]]] = {}
-    for cell in cells.itertuples(index=False):
+    for cell in _spread(cells).itertuples(index=False):
         gallery = _gallery(study, kind, str(cell.cell), str(cell.settings))
         if gallery is None:
             continue
@@ -179,6 +197,8 @@ def _album(study: Study, kind: type[Kind[Any]], cells: pd.DataFrame) -> _Album |
         answered.setdefault(str(cell.run), []).append((str(cell.revision), _reduced(gallery, album.items)))
     if album is None:
         return None
+    measured = cells.groupby("run", observed=True).size()
+    album.sparse = any(len(held) < measured[run] for run, held in answered.items())
     for run, held in answered.items():
         album.revisions[run] = [revision for revision, _ in held]
         album.answers[run] = {
@@ -206,8 +226,8 @@ def _gallery(study: Study, kind: type[Kind[Any]], cell: str, settings: str) -> G
 def _begun(kind: type[Kind[Any]], cell: Any, gallery: Gallery) -> _Album:
     first = next(iter(gallery.answers.values()))
     items = first.index
-    kept = [maps.dropna().index for maps in gallery.maps.values()]
-    if kept and len(kept[0]):
+    kept = [index for maps in gallery.maps.values() if len(index := maps.dropna().index)]
+    if kept:
         items = kept[0]
     order = items.sort_values()
     chosen = order[np.unique(np.linspace(0, len(order) - 1, min(_CANDIDATES, len(order))).astype(np.int64))]
@@ -251,14 +271,14 @@ class _Shelf:
         why: why not; empty if there are.
         classes: names by number, as far as they are known.
         gallery: of the album.
-        thumbnails: that were made, by column and row; None for an image that cannot be decoded.
+        thumbnails: that were made, by file; None for an image that cannot be decoded.
     """
 
     dataset: Any
     why: str
     classes: Sequence[str]
     gallery: Gallery
-    thumbnails: dict[tuple[str, int], Image.Image | None] = field(default_factory=dict)
+    thumbnails: dict[str, Image.Image | None] = field(default_factory=dict)
     _columns: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
@@ -299,18 +319,21 @@ class _Shelf:
         return row + (len(self.dataset) - self.gallery.last_rows if self.gallery.last_rows else 0)
 
     def _column(self, name: str) -> Any:
-        """One column of the data set: reading a row of it reads nothing else."""
+        """One column of files: reading a row of it reads nothing else, and decodes nothing."""
         if name not in self._columns:
-            self._columns[name] = self.dataset.select_columns([name])
+            files = datasets.Image(decode=False)
+            self._columns[name] = self.dataset.select_columns([name]).cast_column(name, files)
         return self._columns[name]
 
-    def thumbnail(self, at: int, item: int) -> tuple[str, int] | None:
-        """Key of a picture in `thumbnails`; None if there is none."""
+    def thumbnail(self, at: int, item: int) -> str | None:
+        """Key of a picture in `thumbnails`, the same for one file in any row and column; None if there is none."""
         if self.dataset is None:
             return None
-        key = self.gallery.pictures[at].column, self.row(at, item)
+        column = self.gallery.pictures[at].column
+        cell = self._column(column)[self.row(at, item)][column]
+        key = _file_key(cell)
         if key not in self.thumbnails:
-            self.thumbnails[key] = _thumbnail(self._column(key[0]), *key)
+            self.thumbnails[key] = _thumbnail(cell)
         return key if self.thumbnails[key] is not None else None
 
 
@@ -353,9 +376,17 @@ def _equal(there: pd.Series, then: pd.Series) -> bool:
     return there.astype(str).to_list() == then.astype(str).to_list()
 
 
-def _thumbnail(images: Any, column: str, row: int) -> Image.Image | None:
+def _file_key(cell: Mapping[str, Any] | None) -> str:
+    if cell is None:
+        return ""
+    return str(cell["path"]) if cell["bytes"] is None else hashlib.sha256(cell["bytes"]).hexdigest()
+
+
+def _thumbnail(cell: Mapping[str, Any] | None) -> Image.Image | None:
+    if cell is None:
+        return None
     try:
-        image = decode_image(images[row][column]).convert("RGB")
+        image = decode_image(cell).convert("RGB")
     except OSError:
         return None
     if max(image.size) > _SMALL:
@@ -381,9 +412,10 @@ def _fitting(album: _Album, shelf: _Shelf, most: int) -> dict[str, Any] | None:
 
 def _with_most_items(album: _Album, shelf: _Shelf, ways: Sequence[str], most: int) -> dict[str, Any] | None:
     order = _in_order_of_interest(album)
-    n = min(_MOST_ITEMS, len(order))
+    sample = _part(album, shelf, ways, order[:_FEW_ITEMS])
+    n = min(_MOST_ITEMS, len(order), int(0.95 * sample["shown"] * most / _size(sample)))
     while n:
-        part = _part(album, shelf, ways, sorted(order[:n]))
+        part = _part(album, shelf, ways, order[:n])
         size = _size(part)
         if size <= most:
             return part
@@ -467,6 +499,7 @@ def _part(album: _Album, shelf: _Shelf, ways: Sequence[str], chosen: Sequence[in
         "why": shelf.why,
         "note": gallery.note,
         "strangers": album.strangers,
+        "sparse": album.sparse,
         "answer": gallery.answer,
         "names": names.texts(shelf.classes),
         "titles": {
@@ -561,11 +594,11 @@ class _Sheet:
         thumbnails: by their key.
     """
 
-    def __init__(self, thumbnails: Mapping[tuple[str, int], Image.Image | None]) -> None:
+    def __init__(self, thumbnails: Mapping[str, Image.Image | None]) -> None:
         self._thumbnails = thumbnails
-        self._keys: dict[tuple[str, int], int] = {}
+        self._keys: dict[str, int] = {}
 
-    def place(self, key: tuple[str, int] | None) -> int | None:
+    def place(self, key: str | None) -> int | None:
         """Number of a thumbnail in the sheet."""
         return None if key is None else self._keys.setdefault(key, len(self._keys))
 
