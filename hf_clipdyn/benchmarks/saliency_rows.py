@@ -84,7 +84,8 @@ class ImageRows:
             for smoothed in (False, True):
                 sigma = self._observers.sigma if smoothed else None
                 fine = upsample_map(coarse, self._image.view, sigma)
-                small = self._kept(fine) if last[place[0]] == place[1] and not smoothed else None
+                keeps = place[0] != PIXELS and place[1] == last[place[0]] and not smoothed
+                small = self._kept(fine) if keeps else None
                 rows += self._scored(place, smoothed, SaliencyMap(fine), small)
         return rows
 

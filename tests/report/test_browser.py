@@ -12,5 +12,7 @@ def site(report):
 def test_the_page_draws_its_charts_without_a_message_or_a_request(browse, site):
     page = browse(site)
     page.wait_for_selector("#overview .main-svg")
-    assert page.locator("#overview figure").count() == page.evaluate("document.querySelectorAll('#overview figure').length")
+    assert page.locator("#overview figure").count() == page.evaluate(
+        "document.querySelectorAll('#overview figure').length"
+    )
     assert page.locator("#overview .js-plotly-plot").count() > 2

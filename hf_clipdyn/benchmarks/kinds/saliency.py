@@ -118,8 +118,7 @@ class Saliency(Kind[SaliencySettings]):
     Trials: item, image_id, n_fixations, probe (or the name of one of those four), layer, smoothed, subset, one column
     per metric, ``map`` (a small map, `hf_clipdyn.benchmarks.gallery.KEPT_MAP`; of 48 images, the raw map of each
     probe's deepest layer; in the rows of ``human`` where all people looked; else null), and ``causes``, JSON of metric
-    to the reason
-    why it is NaN.
+    to the reason why it is NaN.
     """
 
     name = "saliency"

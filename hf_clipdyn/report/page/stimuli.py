@@ -106,9 +106,10 @@ def stimuli_choice(given: str) -> StimuliChoice:
         ConfigError: there is no such choice.
     """
     known: tuple[StimuliChoice, ...] = get_args(StimuliChoice)
-    if given not in known:
-        raise ConfigError(f"stimuli is {shown(given)}: choose one of {', '.join(known)}.")
-    return cast("StimuliChoice", given)
+    for one in known:
+        if given == one:
+            return one
+    raise ConfigError(f"stimuli is {shown(given)}: choose one of {', '.join(known)}.")
 
 
 def _size(part: Any) -> int:
