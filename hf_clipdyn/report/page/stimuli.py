@@ -29,8 +29,9 @@ from hf_clipdyn.data.images import decode_image
 from hf_clipdyn.data.load import find_locally
 from hf_clipdyn.data.metadata import DatasetMetadata, SubsetWarning
 from hf_clipdyn.data.registry import builder_class
-from hf_clipdyn.errors import ClipDynError, ConfigError, UnknownNameError, shown
+from hf_clipdyn.errors import ClipDynError, ConfigError, EvaluationError, UnknownNameError, shown
 from hf_clipdyn.report.study import Study
+from hf_clipdyn.report.words import json_object
 
 __all__ = ["MOST_BYTES", "StimuliChoice", "payload", "stimuli_choice"]
 
@@ -83,6 +84,7 @@ def payload(
 
     Raises:
         ConfigError: no such choice, or $CLIPDYN_DATA is not a folder.
+        EvaluationError: trials are broken.
     """
     stimuli = stimuli_choice(stimuli)
     albums = [
@@ -184,7 +186,7 @@ def _album(study: Study, kind: type[Kind[Any]], cells: pd.DataFrame) -> _Album |
     album: _Album | None = None
     answered: dict[str, list[tuple[str, Gallery]]] = {}
     for cell in _spread(cells).itertuples(index=False):
-        gallery = _gallery(study, kind, str(cell.cell), str(cell.settings))
+        gallery = _gallery(study, kind, cell)
         if gallery is None:
             continue
         if album is None:
@@ -215,13 +217,28 @@ def _album(study: Study, kind: type[Kind[Any]], cells: pd.DataFrame) -> _Album |
     return album
 
 
-def _gallery(study: Study, kind: type[Kind[Any]], cell: str, settings: str) -> Gallery | None:
+def _gallery(study: Study, kind: type[Kind[Any]], cell: Any) -> Gallery | None:
     """What the kind makes of the trials of a cell; None if there are none, or of an earlier version."""
-    trials = study.trials.of(cell, kind.gallery_columns)
+    trials = study.trials.of(str(cell.cell), kind.gallery_columns)
     if trials is None or trials.empty:
         return None
-    lacking = set(kind.gallery_columns) - set(trials.columns) - set(kind.later_columns)
-    return None if lacking else kind.gallery(trials, json.loads(settings or "{}"))
+    if set(kind.gallery_columns) - set(trials.columns) - set(kind.later_columns):
+        return None
+    try:
+        gallery = kind.gallery(trials, json_object(str(cell.settings)) or {})
+        repeated = gallery is not None and not all(one.index.is_unique for one in gallery.answers.values())
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
+        raise _unfit(cell) from error
+    if repeated:
+        raise _unfit(cell)
+    return gallery
+
+
+def _unfit(cell: Any) -> EvaluationError:
+    return EvaluationError(
+        f"The trials of {shown(cell.revision)} on {cell.kind}/{shown(cell.dataset)} do not fit this kind of benchmark: "
+        "evaluate it again with --force."
+    )
 
 
 def _begun(kind: type[Kind[Any]], cell: Any, gallery: Gallery) -> _Album:
