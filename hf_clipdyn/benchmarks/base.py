@@ -18,6 +18,9 @@
         def observe(self, readout): ...          # once a revision: one row per stimulus, no statistics
         def score(trials, common): ...           # the numbers, from those rows alone
 
+        gallery_columns = ("item", "label", "decision")
+        def gallery(cls, trials, settings): ...  # pictures and answers for the report's browser, if it has any
+
 Declarations load no torch: what needs it is imported inside the methods. `observe` and `score` are apart so that
 intervals, comparisons of revisions and new metrics come from the saved trials, without a forward pass.
 """
@@ -36,6 +39,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
+from hf_clipdyn.benchmarks.gallery import Gallery
 from hf_clipdyn.errors import EvaluationError
 from hf_clipdyn.options import check_options, option
 from hf_clipdyn.results.row import Number, NumberKey
@@ -138,6 +142,7 @@ class Kind(ABC, Generic[S]):
         clusters: columns of the trials that name what is drawn at random: one, or several that are crossed.
         clusters_alike: whether these columns share one set of names: an image may be a reference in one row and a
             candidate in another.
+        gallery_columns: columns of the trials that `gallery` reads; empty for a kind without a browser of stimuli.
 
     Attributes (of an instance):
         fingerprint: SHA-256 of all that is shown and asked: pixels, labels, prompts, settings.
@@ -162,6 +167,7 @@ class Kind(ABC, Generic[S]):
     text_drift: ClassVar[bool] = False
     clusters: ClassVar[tuple[str, ...]] = ("item",)
     clusters_alike: ClassVar[bool] = False
+    gallery_columns: ClassVar[tuple[str, ...]] = ()
 
     fingerprint: str
     preprocess: str = "processor"
@@ -213,6 +219,17 @@ class Kind(ABC, Generic[S]):
         """Numbers of each revision that are fair only in a comparison of two; none by default."""
         del a, b
         return [], []
+
+    @classmethod
+    def gallery(cls, trials: pd.DataFrame, settings: Mapping[str, Any]) -> Gallery | None:
+        """What a browser of stimuli shows of one revision, without a model; nothing by default.
+
+        Args:
+            trials: only the `gallery_columns`; of these, `later_columns` may be missing.
+            settings: of the cell, from the table's column ``settings``.
+        """
+        del trials, settings
+        return None
 
     @classmethod
     def on(cls, dataset: str, **settings: Any) -> "Benchmark":

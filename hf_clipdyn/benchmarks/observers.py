@@ -35,6 +35,7 @@ class Viewed:
         view: the part that the model sees; model, baselines and observers are scored on this part only.
         points: fixations in pixels of the view, (n, 2).
         subjects: who looked there, (n,); "" if unknown.
+        whole: width and height of the image if small maps of it are kept with the trials; None: none is kept.
     """
 
     item: int
@@ -42,6 +43,7 @@ class Viewed:
     view: View
     points: Floats
     subjects: NDArray[np.str_]
+    whole: tuple[int, int] | None = None
 
     @cached_property
     def known_subjects(self) -> list[str]:

@@ -7,6 +7,7 @@ import numpy as np
 import pandas as pd
 
 from hf_clipdyn.benchmarks.base import Common, decode
+from hf_clipdyn.benchmarks.gallery import shares_below
 from hf_clipdyn.benchmarks.pairs import pair_distances
 from hf_clipdyn.benchmarks.pixel_baselines import cached_per_row, pixel_distance
 from hf_clipdyn.benchmarks.readout import Readout, Stimuli
@@ -18,6 +19,7 @@ __all__ = [
     "DISTANCES",
     "DISTANCE_COLUMNS",
     "DROPPED_DIMENSIONS",
+    "PLACE_OF_DISTANCE",
     "PROBES",
     "ImagePairs",
     "Stacked",
@@ -25,6 +27,7 @@ __all__ = [
     "by_subset",
     "dropped_dimensions",
     "pair_trials",
+    "places_of_distances",
 ]
 
 DISTANCES = {
@@ -41,6 +44,10 @@ DROPPED_DIMENSIONS = Term(
 )
 DISTANCE_COLUMNS = {"probe": "str", "layer": "Int64", "distance": "str", "dropped_dimensions": "int64"}
 """Columns of the trials that name a distance, with their types."""
+
+
+PLACE_OF_DISTANCE = "place of the model's distance among all pairs"
+"""What a value of `places_of_distances` is."""
 
 
 class ImagePairs:
@@ -124,6 +131,15 @@ def pair_trials(
     items = judged.iloc[table["pair"]].reset_index(drop=True)
     trials = pd.concat([items, table.drop(columns="pair").fillna({"dropped_dimensions": 0})], axis=1)
     return trials[list(columns)].astype(dict(columns))
+
+
+def places_of_distances(trials: pd.DataFrame) -> dict[str, pd.Series]:
+    """Places (`shares_below`) of the distances at the projection, by item; by the title of the distance."""
+    projected = trials[trials["probe"] == "projection"]
+    return {
+        DISTANCES.get(str(name), str(name)): shares_below(rows.set_index("item")["value"])
+        for name, rows in projected.groupby("distance", sort=False)
+    }
 
 
 def by_place(trials: pd.DataFrame) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:

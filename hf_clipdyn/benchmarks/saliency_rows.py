@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from hf_clipdyn.benchmarks.gallery import kept_map
 from hf_clipdyn.benchmarks.observers import Observers, Target, without
 from hf_clipdyn.benchmarks.views import View, upsample_map
 from hf_clipdyn.metrics.saliency_map_scores import METRICS, ImageScorer, SaliencyMap
@@ -82,7 +83,8 @@ class ImageRows:
             for smoothed in (False, True):
                 sigma = self._observers.sigma if smoothed else None
                 fine = upsample_map(coarse, self._image.view, sigma)
-                rows += self._scored(place, smoothed, SaliencyMap(fine))
+                small = self._kept(fine) if place[1] is None and not smoothed else None
+                rows += self._scored(place, smoothed, SaliencyMap(fine), small)
         return rows
 
     def of_references(self, ceiling: int, pixels: NDArray[np.uint8]) -> list[TrialRow]:
@@ -119,7 +121,8 @@ class ImageRows:
         if not subjects:
             if any(other.known_subjects for other in self._observers.viewed):
                 return []
-            return self.without_map(place, _NO_OBSERVERS if self._observers.have_points else _NO_POINTS)
+            cause = _NO_OBSERVERS if self._observers.have_points else _NO_POINTS
+            return self._with_people(self.without_map(place, cause))
         everyone = self._observers.blurred(self._index)
         values = []
         for subject in subjects[:ceiling]:
@@ -133,18 +136,31 @@ class ImageRows:
         }
         others = without(everyone, self._observers.blurred(self._index, subjects[0]))
         shared = self._against_left_out(SaliencyMap(others))
-        return [
+        rows = [
             self._row(place, smoothed, subset, scores, {})
             for smoothed in (False, True)
             for subset, scores in (("", means), (LEFT_OUT, shared))
         ]
+        return self._with_people(rows)
 
-    def _scored(self, place: "Place", smoothed: bool, image_map: SaliencyMap) -> Iterator[TrialRow]:
+    def _with_people(self, rows: list[TrialRow]) -> list[TrialRow]:
+        """The rows of people, the first with a small map of where all of them looked."""
+        if self._target.density is not None:
+            rows[0] |= {"map": self._kept(self._target.density)}
+        return rows
+
+    def _kept(self, fine: Floats) -> bytes | None:
+        whole = self._image.whole
+        return None if whole is None else kept_map(fine, self._image.view.first, whole)
+
+    def _scored(
+        self, place: "Place", smoothed: bool, image_map: SaliencyMap, small: bytes | None = None
+    ) -> Iterator[TrialRow]:
         target = self._target
         causes = dict.fromkeys(_POINT_METRICS, _NO_POINTS)
         if len(target.points):
             causes = {} if target.centre is not None else dict.fromkeys(("sauc", "ig"), _NO_OTHERS)
-        yield self._row(place, smoothed, "", self._against_everyone(image_map), causes)
+        yield self._row(place, smoothed, "", self._against_everyone(image_map), causes) | {"map": small}
         if target.left_out is not None:
             yield self._row(place, smoothed, LEFT_OUT, self._against_left_out(image_map), {})
 
@@ -167,6 +183,7 @@ class ImageRows:
             "subset": subset,
             **dict.fromkeys(METRICS, np.nan),
             **values,
+            "map": None,
             "causes": json.dumps(causes | degenerate) if causes or degenerate else "",
         }
 

@@ -16,21 +16,26 @@ _LONGEST_TEXT = 10**5
 _MANY_ROWS = 10_000  # below, threads cost more than they save
 
 
-def read_parquet(path: Path) -> pa.Table:
+def read_parquet(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
     """The table of a Parquet file.
+
+    Args:
+        path: the file.
+        columns: read only these, as far as the file has them. Default: all.
 
     Raises:
         ValueError: it is no such file, or would fill the memory; the message continues the file's name.
     """
-    return decoded(read_encoded(path))
+    return decoded(read_encoded(path, columns=columns))
 
 
-def read_encoded(path: Path, texts: Sequence[str] = ()) -> pa.Table:
+def read_encoded(path: Path, texts: Sequence[str] = (), columns: Sequence[str] | None = None) -> pa.Table:
     """The table of a Parquet file with its texts as dictionaries, since each row may hold a text of megabytes.
 
     Args:
         path: the file.
         texts: columns that hold texts, if they are known: the file is then opened only once.
+        columns: as in `read_parquet`.
 
     Raises:
         ValueError: as `read_parquet`.
@@ -46,9 +51,9 @@ def read_encoded(path: Path, texts: Sequence[str] = ()) -> pa.Table:
             schema = file.schema_arrow
             _check_size(file, schema)
             if not any(_is_text(field.type) for field in schema):
-                return _read(file)
+                return _read(file, columns)
         with _open(path, [field.name for field in schema if _holds_texts(field.type)]) as file:
-            return _read(file)
+            return _read(file, columns)
     except (pa.ArrowException, OSError, KeyError, OverflowError) as error:
         raise ValueError(f"cannot be read as Parquet ({_cause(error)})") from error
 
@@ -89,8 +94,9 @@ def _check_size(file: pq.ParquetFile, schema: pa.Schema) -> None:
         raise ValueError("has two columns of one name")
 
 
-def _read(file: pq.ParquetFile) -> pa.Table:
-    return file.read(use_threads=file.metadata.num_rows > _MANY_ROWS)
+def _read(file: pq.ParquetFile, columns: Sequence[str] | None) -> pa.Table:
+    wanted = None if columns is None else [name for name in file.schema_arrow.names if name in columns]
+    return file.read(columns=wanted, use_threads=file.metadata.num_rows > _MANY_ROWS)
 
 
 def _is_text(kind: pa.DataType) -> bool:

@@ -41,8 +41,12 @@ class KeptTrials:
                     return file
         return None
 
-    def of(self, cell: str) -> pd.DataFrame | None:
+    def of(self, cell: str, columns: Sequence[str] | None = None) -> pd.DataFrame | None:
         """The trials of a cell; None if there are none.
+
+        Args:
+            cell: key of the cell.
+            columns: read only these, as far as the trials have them. Default: all.
 
         Raises:
             EvaluationError: the file is broken.
@@ -51,6 +55,6 @@ class KeptTrials:
         if file is None:
             return None
         try:
-            return cast("pd.DataFrame", read_parquet(file).to_pandas())
+            return cast("pd.DataFrame", read_parquet(file, columns).to_pandas())
         except ValueError as error:
             raise EvaluationError(f"{file} {error}: delete it, then evaluate again.") from error

@@ -1,5 +1,6 @@
 """Classification among 16 classes beside people (Geirhos et al. 2019, 2021): are they right, and on the same images?"""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -12,6 +13,7 @@ from hf_clipdyn.benchmarks.classification_scores import (
     classification_influences,
     classification_numbers,
 )
+from hf_clipdyn.benchmarks.gallery import Gallery, Picture, most_frequent
 from hf_clipdyn.benchmarks.prompts import class_embeddings, prompt_sets, rank, thousand_way
 from hf_clipdyn.benchmarks.readout import Readout, Stimuli
 from hf_clipdyn.benchmarks.shape_scores import HUMAN, OBSERVERS
@@ -184,6 +186,7 @@ class Classification(Kind[ClassificationSettings]):
         "observer": "string",
     }
     clusters = ("exemplar",)
+    gallery_columns = ("item", "image_id", "subset", "category", "protocol", "decision")
 
     def __init__(
         self, source: Source, image_processor: Any, settings: ClassificationSettings, common: Common
@@ -221,6 +224,29 @@ class Classification(Kind[ClassificationSettings]):
             blocks.append(self._images.assign(protocol=name, decision=decisions))
         trials: pd.DataFrame = pd.concat([*blocks, self._humans], ignore_index=True)
         return trials.reindex(columns=list(self.trial_columns)).astype(self.trial_columns)
+
+    @classmethod
+    def gallery(cls, trials: pd.DataFrame, settings: Mapping[str, Any]) -> Gallery:
+        """Images with their class, the decisions of every way of asking, and what most observers said."""
+        del settings
+        shown = trials.drop_duplicates("item").set_index("item")
+        people, share = most_frequent(trials[trials["protocol"] == HUMAN])
+        asked = trials[trials["protocol"] != HUMAN].groupby("protocol", sort=False)
+        return Gallery(
+            pictures=(Picture(),),
+            answer="class",
+            answers={
+                cls.terms.variants.get(str(protocol), str(protocol)) or "prompts": rows.set_index("item")["decision"]
+                for protocol, rows in asked
+            },
+            truth=shown["category"],
+            truth_title="class",
+            people=people,
+            people_share=share,
+            groups=shown["subset"].map(lambda name: cls.terms.subsets.get(name, name)),
+            group_title="data set",
+            check=shown[["image_id", "category"]],
+        )
 
     score = staticmethod(classification_numbers)
     influences = staticmethod(classification_influences)

@@ -3,12 +3,15 @@
 The level is a synthetic order and SSIM a formula: both are proxies, neither is a human judgement.
 """
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
 
 from hf_clipdyn.benchmarks.base import Common, Kind, KindSettings, cosine_distance, decode, digest, number
+from hf_clipdyn.benchmarks.gallery import Gallery, Picture, shares_below
+from hf_clipdyn.benchmarks.pair_tables import PLACE_OF_DISTANCE
 from hf_clipdyn.benchmarks.pixel_baselines import column_ssim
 from hf_clipdyn.benchmarks.readout import Readout, Stimuli
 from hf_clipdyn.benchmarks.sources import Source
@@ -67,6 +70,7 @@ class Distortion(Kind[KindSettings]):
     }
     needs_text = False
     clusters = ("reference_id",)
+    gallery_columns = ("item", "reference_id", "distortion", "level", "distance")
 
     def __init__(self, source: Source, image_processor: Any, settings: KindSettings, common: Common) -> None:
         pairs = source.dataset.select_columns(["reference_id", "distortion", "level"]).to_pandas()
@@ -93,6 +97,24 @@ class Distortion(Kind[KindSettings]):
         distances = cosine_distance(readout.images(self._references), readout.images(self._distorted))
         trials: pd.DataFrame = self._pairs.assign(distance=distances)
         return trials
+
+    @classmethod
+    def gallery(cls, trials: pd.DataFrame, settings: Mapping[str, Any]) -> Gallery:
+        """Pairs with the place of the model's distance; nobody judged them."""
+        del settings
+        shown = trials.set_index("item")
+        return Gallery(
+            pictures=(
+                Picture(title="reference", column="reference"),
+                Picture(title="distorted", column="distorted"),
+            ),
+            answer="value",
+            answers={"cosine": shares_below(shown["distance"])},
+            value_title=PLACE_OF_DISTANCE,
+            groups=shown["distortion"] + ", level " + shown["level"].astype(str),
+            group_title="distortion",
+            check=shown[["reference_id", "distortion", "level"]],
+        )
 
     @staticmethod
     def score(trials: pd.DataFrame, common: Common) -> list[Number]:

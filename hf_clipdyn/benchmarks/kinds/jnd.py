@@ -1,20 +1,24 @@
 """Just-noticeable differences: is the distance small where people see no difference (Zhang et al. 2018)?"""
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import pandas as pd
 
 from hf_clipdyn.benchmarks.base import Common, Kind, KindSettings, digest, number
+from hf_clipdyn.benchmarks.gallery import Gallery, Picture
 from hf_clipdyn.benchmarks.pair_tables import (
     DISTANCE_COLUMNS,
     DISTANCES,
     DROPPED_DIMENSIONS,
+    PLACE_OF_DISTANCE,
     PROBES,
     ImagePairs,
     by_place,
     by_subset,
     dropped_dimensions,
     pair_trials,
+    places_of_distances,
 )
 from hf_clipdyn.benchmarks.readout import Readout
 from hf_clipdyn.benchmarks.sources import Source
@@ -72,6 +76,7 @@ class Jnd(Kind[KindSettings]):
     needs_text = False
     reads_layers = True
     clusters = ("cluster",)
+    gallery_columns = ("item", "same", "subset", "probe", "distance", "value")
 
     def __init__(self, source: Source, image_processor: Any, settings: KindSettings, common: Common) -> None:
         self._pairs = pairs = ImagePairs(source, image_processor, common, ("image_0", "image_1"))
@@ -84,6 +89,23 @@ class Jnd(Kind[KindSettings]):
     def observe(self, readout: Readout) -> pd.DataFrame:
         """Distance of the two images of each pair, at every place."""
         return pair_trials(self._judged, self._pairs.distances(readout, ["value"]), self.trial_columns)
+
+    @classmethod
+    def gallery(cls, trials: pd.DataFrame, settings: Mapping[str, Any]) -> Gallery:
+        """Pairs: how many people saw a difference, and the place of the model's distance among all pairs."""
+        del settings
+        shown = trials.drop_duplicates("item").set_index("item")
+        return Gallery(
+            pictures=(Picture(title="one", column="image_0"), Picture(title="other", column="image_1")),
+            answer="value",
+            answers=places_of_distances(trials),
+            value_title=PLACE_OF_DISTANCE,
+            people=1 - shown["same"],
+            people_title="share of people who saw a difference",
+            groups=shown["subset"] if shown["subset"].nunique() > 1 else None,
+            group_title="sub-set",
+            check=shown[["same", "subset"]],
+        )
 
     @staticmethod
     def score(trials: pd.DataFrame, common: Common) -> list[Number]:

@@ -1,6 +1,6 @@
 """Human uncertainty: does the model doubt the images that people doubt, and between the same classes?"""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -18,6 +18,7 @@ from hf_clipdyn.benchmarks.base import (
     number,
     similarity,
 )
+from hf_clipdyn.benchmarks.gallery import Gallery, Picture
 from hf_clipdyn.benchmarks.prompts import class_embeddings, default_templates, labels_of
 from hf_clipdyn.benchmarks.readout import Readout, Stimuli
 from hf_clipdyn.benchmarks.sources import Source
@@ -135,6 +136,7 @@ class LabelDistribution(Kind[KindSettings]):
         "logit_scale": "float64",
     }
     text_drift = True
+    gallery_columns = ("item", "label", "counts", "cosines")
 
     def __init__(self, source: Source, image_processor: Any, settings: KindSettings, common: Common) -> None:
         del settings
@@ -161,6 +163,23 @@ class LabelDistribution(Kind[KindSettings]):
                 "cosines": cosines.tolist(),
                 "logit_scale": readout.encoder.logit_scale,
             }
+        )
+
+    @classmethod
+    def gallery(cls, trials: pd.DataFrame, settings: Mapping[str, Any]) -> Gallery:
+        """Images with their label, the most probable class, and the class that most people chose."""
+        del settings
+        shown = trials.set_index("item")
+        counts = np.stack(shown["counts"].to_list())
+        return Gallery(
+            pictures=(Picture(),),
+            answer="class",
+            answers={"prompts": shown["cosines"].map(np.argmax)},
+            truth=shown["label"],
+            truth_title="label",
+            people=pd.Series(counts.argmax(axis=1), index=shown.index),
+            people_share=pd.Series(counts.max(axis=1) / counts.sum(axis=1), index=shown.index),
+            check=shown[["label"]],
         )
 
     @staticmethod

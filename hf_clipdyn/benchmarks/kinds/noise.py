@@ -1,6 +1,6 @@
 """How much classification accuracy and embeddings suffer from corrupted pixels."""
 
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar
@@ -23,6 +23,7 @@ from hf_clipdyn.benchmarks.base import (
     unit,
 )
 from hf_clipdyn.benchmarks.corruptions import CORRUPTIONS, Corruption, GaussianNoise
+from hf_clipdyn.benchmarks.gallery import Gallery, Picture
 from hf_clipdyn.benchmarks.linear_probe import LinearProbe, probe_folds
 from hf_clipdyn.benchmarks.prompts import class_embeddings, default_templates, labels_of, rank
 from hf_clipdyn.benchmarks.readout import Readout, Stimuli
@@ -228,6 +229,7 @@ class Noise(Kind[NoiseSettings]):
     later_columns = ("human_accuracy",)
     score_version = 2
     text_drift = True
+    gallery_columns = ("item", "label", "condition", "level", "decision")
 
     def __init__(self, source: Source, image_processor: Any, settings: NoiseSettings, common: Common) -> None:
         self._names, self._labels = labels_of(source)
@@ -318,6 +320,25 @@ class Noise(Kind[NoiseSettings]):
             blocks.append(pd.DataFrame(columns).astype(self.trial_columns))
         return pd.concat(blocks, ignore_index=True)
 
+    @classmethod
+    def gallery(cls, trials: pd.DataFrame, settings: Mapping[str, Any]) -> Gallery:
+        """Images with their class, and the decision at every level of every corruption."""
+        del settings
+        shown = trials.drop_duplicates("item").set_index("item")
+        levels = trials.groupby(["condition", "level"], sort=False, dropna=False)
+        return Gallery(
+            pictures=(Picture(),),
+            answer="class",
+            answers={
+                _way(cls.terms, str(condition), float(level)): rows.set_index("item")["decision"]
+                for (condition, level), rows in levels
+            },
+            truth=shown["label"],
+            truth_title="class",
+            check=shown[["label"]],
+            note="The picture is the untouched image, also where the model saw it corrupted.",
+        )
+
     @staticmethod
     def score(trials: pd.DataFrame, common: Common) -> list[Number]:
         """Accuracies and drops by condition and level, of prompts and probe; displacement; RMS of the change."""
@@ -350,6 +371,11 @@ class Noise(Kind[NoiseSettings]):
         )
         first, second = (_drops_when_both_right(side, right[0] & right[1], above_chance) for side in (a, b))
         return first, second
+
+
+def _way(terms: KindTerms, condition: str, level: float) -> str:
+    title = terms.conditions[condition].title if condition in terms.conditions else condition
+    return title if condition == _CLEAN or np.isnan(level) else f"{title} {level:g}"
 
 
 def _corruptions(settings: NoiseSettings, seed: int) -> list[Corruption]:

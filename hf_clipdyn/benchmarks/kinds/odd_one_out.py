@@ -1,6 +1,6 @@
 """Odd one out of three: does the model's similarity leave out the image that people leave out?"""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -17,6 +17,7 @@ from hf_clipdyn.benchmarks.base import (
     number,
     similarity,
 )
+from hf_clipdyn.benchmarks.gallery import Gallery, Picture
 from hf_clipdyn.benchmarks.kept_tables import KeptTable
 from hf_clipdyn.benchmarks.readout import Readout, Stimuli
 from hf_clipdyn.benchmarks.sources import Source
@@ -96,6 +97,7 @@ class OddOneOut(Kind[KindSettings]):
     needs_text = False
     clusters = tuple(_OBJECTS)
     clusters_alike = True
+    gallery_columns = ("item", *_OBJECTS, "asked", "probe", "similarity", "choice")
 
     def __init__(self, source: Source, image_processor: Any, settings: KindSettings, common: Common) -> None:
         pixels = decode(source.dataset, image_processor, common)
@@ -148,6 +150,25 @@ class OddOneOut(Kind[KindSettings]):
         columns = list(self.trial_columns)
         typed = [block.reindex(columns=columns).astype(self.trial_columns) for block in blocks]
         return pd.concat(typed, ignore_index=True)
+
+    @classmethod
+    def gallery(cls, trials: pd.DataFrame, settings: Mapping[str, Any]) -> Gallery:
+        """Three objects: the odd one of people, who always chose the last, and that of each similarity."""
+        del settings
+        asked = trials[trials["asked"] & (trials["probe"] == "projection")]
+        shown = asked.drop_duplicates("item").set_index("item")
+        return Gallery(
+            pictures=tuple(
+                Picture(title=title, rows=shown[name]) for title, name in zip("ABC", _OBJECTS, strict=True)
+            ),
+            answer="picture",
+            answers={
+                cls.terms.variants.get(str(name), str(name)): rows.set_index("item")["choice"].fillna(-1)
+                for name, rows in asked.groupby("similarity", sort=False)
+            },
+            people=pd.Series(2, index=shown.index),
+            people_title="a person's odd one",
+        )
 
     @staticmethod
     def score(trials: pd.DataFrame, common: Common) -> list[Number]:

@@ -1,5 +1,6 @@
 """Image quality: does the distance of a distorted image to its reference order images as people do?"""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -7,15 +8,18 @@ import numpy as np
 import pandas as pd
 
 from hf_clipdyn.benchmarks.base import Common, Kind, KindSettings, digest, number
+from hf_clipdyn.benchmarks.gallery import Gallery, Picture, shares_below
 from hf_clipdyn.benchmarks.input_views import PREPROCESSES, InputViews, input_views
 from hf_clipdyn.benchmarks.pair_tables import (
     DISTANCE_COLUMNS,
     DISTANCES,
     DROPPED_DIMENSIONS,
+    PLACE_OF_DISTANCE,
     PROBES,
     by_place,
     dropped_dimensions,
     pair_trials,
+    places_of_distances,
 )
 from hf_clipdyn.benchmarks.pairs import Ints, mean_per_item, pair_distances
 from hf_clipdyn.benchmarks.pixel_baselines import (
@@ -122,6 +126,7 @@ class Quality(Kind[QualitySettings]):
     needs_text = False
     reads_layers = True
     clusters = ("reference_id",)
+    gallery_columns = ("item", *_COLUMNS, "probe", "distance", "value")
 
     def __init__(
         self, source: Source, image_processor: Any, settings: QualitySettings, common: Common
@@ -207,6 +212,27 @@ class Quality(Kind[QualitySettings]):
             }
             baselines.append(pd.DataFrame(values))
         return pair_trials(self._judged, [distances, *baselines], self.trial_columns)
+
+    @classmethod
+    def gallery(cls, trials: pd.DataFrame, settings: Mapping[str, Any]) -> Gallery:
+        """Pairs: the place of people's score, from the best to the worst, and that of the model's distance."""
+        del settings
+        shown = trials.drop_duplicates("item").set_index("item")
+        worse = -shown["score"] if shown["higher_is_better"].iloc[0] else shown["score"]
+        return Gallery(
+            pictures=(
+                Picture(title="reference", column="reference"),
+                Picture(title="distorted", column="distorted"),
+            ),
+            answer="value",
+            answers=places_of_distances(trials),
+            value_title=PLACE_OF_DISTANCE,
+            people=shares_below(worse),
+            people_title="place of people's judgement, 1 for the worst",
+            groups=shown["distortion"],
+            group_title="distortion",
+            check=shown[["reference_id", "distortion", "score"]],
+        )
 
     @staticmethod
     def score(trials: pd.DataFrame, common: Common) -> list[Number]:

@@ -1,5 +1,6 @@
 """Image-text retrieval on captioned images: recall at 1, 5 and 10 in both directions."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -7,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from hf_clipdyn.benchmarks.base import Common, Kind, KindSettings, decode, digest, number, similarity, unit
+from hf_clipdyn.benchmarks.gallery import Gallery, Picture
 from hf_clipdyn.benchmarks.readout import Readout, Stimuli
 from hf_clipdyn.benchmarks.sources import Source
 from hf_clipdyn.errors import DatasetError
@@ -63,6 +65,7 @@ class Retrieval(Kind[RetrievalSettings]):
         references=(Reference(role="chance", title="chance", joins=("metric",)),),
     )
     trial_columns: ClassVar = {"modality": "str", "item": "int64", "embedding": "object"}
+    gallery_columns = ("modality", "item", "embedding")
 
     def __init__(
         self, source: Source, image_processor: Any, settings: RetrievalSettings, common: Common
@@ -94,6 +97,22 @@ class Retrieval(Kind[RetrievalSettings]):
             }
         )
         return trials.astype(self.trial_columns)
+
+    @classmethod
+    def gallery(cls, trials: pd.DataFrame, settings: Mapping[str, Any]) -> Gallery:
+        """Images, and the rank of the nearest of their own captions among all."""
+        images, texts = (trials[trials["modality"] == modality] for modality in ("image", "text"))
+        cosines = similarity(images["embedding"].to_list(), texts["embedding"].to_list())
+        own = images["item"].to_numpy()[:, None] == texts["item"].to_numpy()
+        best = np.where(own, cosines, -np.inf).max(axis=1, keepdims=True)
+        ranks = 1 + ((cosines > best) & ~own).sum(axis=1)
+        return Gallery(
+            pictures=(Picture(),),
+            answer="value",
+            answers={"captions": pd.Series(ranks, index=images["item"].to_numpy(), dtype="float64")},
+            value_title="rank of the nearest own caption, 1 for the best",
+            last_rows=int(settings.get("held_out") or 0),
+        )
 
     @staticmethod
     def score(trials: pd.DataFrame, common: Common) -> list[Number]:

@@ -4,7 +4,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, cast
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from hf_clipdyn.benchmarks.base import Common, Kind, KindSettings, decode, digest
 from hf_clipdyn.benchmarks.captions import first_captions
+from hf_clipdyn.benchmarks.gallery import Gallery, Picture
 from hf_clipdyn.benchmarks.kept_tables import KeptTable
 from hf_clipdyn.benchmarks.observers import Observers, Viewed
 from hf_clipdyn.benchmarks.readout import Readout, Stimuli, map_over_processes
@@ -51,6 +52,8 @@ _CHUNK = 32
 # high where the negatives are. On OSIE it has .34 to .41 with 20 images, .49 with 700.
 _FEW_IMAGES = 100
 _THREADS = 8
+# Small maps of so many images are kept with the trials: 190 bytes each, for every probe.
+_KEPT_MAPS = 48
 _CEILING_MAPS = 16_000
 _SMOOTHED = "smoothed"
 _JOINS = ("metric", "variant", "subset")
@@ -113,7 +116,9 @@ class Saliency(Kind[SaliencySettings]):
     subset ``left_out_observer`` model, baselines and humans are all compared with the same one observer per image.
 
     Trials: item, image_id, n_fixations, probe (or the name of one of those four), layer, smoothed, subset, one column
-    per metric, and ``causes``, JSON of metric to the reason why it is NaN.
+    per metric, ``map`` (a small map, `hf_clipdyn.benchmarks.gallery.KEPT_MAP`; of 48 images, for raw maps without a
+    layer; in the rows of ``human`` where all people looked; else null), and ``causes``, JSON of metric to the reason
+    why it is NaN.
     """
 
     name = "saliency"
@@ -189,8 +194,11 @@ class Saliency(Kind[SaliencySettings]):
         "smoothed": "bool",
         "subset": "string",
         **dict.fromkeys(METRICS, "float64"),
+        "map": "object",
         "causes": "string",
     }
+    later_columns = ("map",)
+    gallery_columns = ("item", "image_id", "probe", "layer", "smoothed", "subset", "nss", "cc", "map")
     needs_text = False
 
     def __init__(
@@ -218,6 +226,8 @@ class Saliency(Kind[SaliencySettings]):
             for item, row in enumerate(rows)
             if not pixels.broken[item]
         ]
+        kept = set(np.linspace(0, len(viewed) - 1, min(_KEPT_MAPS, len(viewed))).astype(np.int64).tolist())
+        viewed = [one if at in kept else replace(one, whole=None) for at, one in enumerate(viewed)]
         # Images of one size follow each other, so that what is laid over them is prepared once.
         self._viewed = sorted(viewed, key=lambda one: (one.view.size, one.item))
         self._observers = Observers(
@@ -325,6 +335,32 @@ class Saliency(Kind[SaliencySettings]):
         rows = [row for part in parts for row in part]
         return pd.DataFrame(rows, columns=list(self.trial_columns)).astype(self.trial_columns)
 
+    @classmethod
+    def gallery(cls, trials: pd.DataFrame, settings: Mapping[str, Any]) -> Gallery | None:
+        """Images with the score of each probe's map, and the maps beside people's; none if only maps by layer."""
+        del settings
+        whole = trials[~trials["smoothed"] & (trials["subset"] == "") & trials["layer"].isna()]
+        by_probe = {str(name): rows.set_index("item") for name, rows in whole.groupby("probe", sort=False)}
+        models = {
+            cls.terms.probes.get(name, name): rows for name, rows in by_probe.items() if name not in _REFERENCES
+        }
+        if not models:
+            return None
+        shown = next(iter(models.values()))
+        metric = "nss" if shown["nss"].notna().any() else "cc"
+        people = by_probe.get(HUMAN)
+        return Gallery(
+            pictures=(Picture(),),
+            answer="value",
+            answers={title: rows[metric] for title, rows in models.items()},
+            value_title=f"{cls.terms.terms[metric].title} of the model's map",
+            people=None if people is None else people[metric],
+            people_title=f"{cls.terms.terms[metric].title} of the other people's map",
+            check=shown[["image_id"]],
+            maps={title: rows["map"] for title, rows in models.items() if "map" in rows},
+            people_map=None if people is None or "map" not in people else people["map"],
+        )
+
     @staticmethod
     def score(trials: pd.DataFrame, common: Common) -> list[Number]:
         """Means over the images, with intervals over them."""
@@ -372,7 +408,8 @@ def _viewed(item: int, row: Mapping[str, Any], image_processor: Any, drop_first:
     kept: NDArray[np.bool_] = np.all((points >= 0) & (points < view.size), axis=1)
     if drop_first:
         kept[np.unique(subjects, return_index=True)[1]] = False
-    return Viewed(item, str(row["image_id"]), view, points[kept], subjects[kept])
+    whole = row["width"], row["height"]
+    return Viewed(item, str(row["image_id"]), view, points[kept], subjects[kept], whole)
 
 
 def _digest_of(array: NDArray[Any]) -> str:

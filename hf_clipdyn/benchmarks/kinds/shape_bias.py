@@ -1,5 +1,6 @@
 """Does shape or texture decide where they conflict (Geirhos et al. 2019)? By prompts, and without text."""
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -15,6 +16,7 @@ from hf_clipdyn.benchmarks.base import (
     digest,
     unit,
 )
+from hf_clipdyn.benchmarks.gallery import Gallery, Picture, most_frequent
 from hf_clipdyn.benchmarks.linear_probe import decide_crossed
 from hf_clipdyn.benchmarks.prompts import class_embeddings, default_templates, prompt_sets, rank, thousand_way
 from hf_clipdyn.benchmarks.readout import Readout, Stimuli
@@ -39,6 +41,7 @@ __all__ = ["ShapeBias", "triplet_preferences"]
 
 _CUES = ("shape", "texture", "shape_exemplar", "texture_exemplar")
 _THOUSAND = "imagenet_1000"
+_PROMPTS = "prompts"
 _SHARE: dict[str, Any] = {"limits": (0.0, 1.0), "perception": "high"}
 _BIAS: dict[str, Any] = _SHARE | {
     "neutral": 0.5,
@@ -149,6 +152,7 @@ class ShapeBias(Kind[KindSettings]):
         "cue": "string",
         "observer": "string",
     }
+    gallery_columns = ("item", "image_id", "shape", "texture", "protocol", "decision", "cue")
     needs_text = False  # a vision model answers the triplets and the probes
     text_drift = True
     clusters = ("shape_exemplar", "texture_exemplar")
@@ -229,8 +233,39 @@ class ShapeBias(Kind[KindSettings]):
         trials: pd.DataFrame = rows.assign(protocol=CROSSED_PROBE, cue=cue, decision=decisions)
         return trials
 
+    @classmethod
+    def gallery(cls, trials: pd.DataFrame, settings: Mapping[str, Any]) -> Gallery:
+        """Images with both cues, and what prompts and probes decide."""
+        del settings
+        shown = trials.drop_duplicates("item").set_index("item")
+        asked = trials[~trials["protocol"].isin([TEXT_FREE, HUMAN])]
+        answers = {
+            _way(cls.terms, str(protocol), None if pd.isna(cue) else str(cue)): rows.set_index("item")["decision"]
+            for (protocol, cue), rows in asked.groupby(["protocol", "cue"], sort=False, dropna=False)
+        }
+        people, share = most_frequent(trials[trials["protocol"] == HUMAN])
+        prompted = sorted(answers, key=lambda title: title != _PROMPTS)  # the default prompts first
+        return Gallery(
+            pictures=(Picture(),),
+            answer="class",
+            answers={title: answers[title] for title in prompted},
+            truth=shown["shape"],
+            truth_title="shape",
+            lure=shown["texture"],
+            lure_title="texture",
+            people=people,
+            people_share=share,
+            check=shown[["image_id", "shape", "texture"]],
+        )
+
     score = staticmethod(shape_numbers)
     influences = staticmethod(shape_influences)
+
+
+def _way(terms: KindTerms, protocol: str, cue: str | None) -> str:
+    if cue is not None:
+        return f"linear probe for {cue}"
+    return terms.variants.get(protocol, protocol) or _PROMPTS
 
 
 def triplet_preferences(

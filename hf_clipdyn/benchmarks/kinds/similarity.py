@@ -1,12 +1,13 @@
 """Perceptual similarity: does the distance choose as people do, and does it see what they see?"""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
 
 from hf_clipdyn.benchmarks.base import Common, Influence, Kind, KindSettings, digest, number
+from hf_clipdyn.benchmarks.gallery import Gallery, Picture
 from hf_clipdyn.benchmarks.pair_tables import (
     DISTANCE_COLUMNS,
     DISTANCES,
@@ -84,6 +85,7 @@ class Similarity(Kind[KindSettings]):
     needs_text = False
     reads_layers = True
     clusters = _IMAGES
+    gallery_columns = ("item", "judgement", "subset", "probe", "distance", "value_0", "value_1")
     clusters_alike = True
 
     def __init__(self, source: Source, image_processor: Any, settings: KindSettings, common: Common) -> None:
@@ -99,6 +101,30 @@ class Similarity(Kind[KindSettings]):
         """Distances of the reference to both candidates, at every place."""
         distances = self._pairs.distances(readout, ["value_0", "value_1"])
         return pair_trials(self._judged, distances, self.trial_columns)
+
+    @classmethod
+    def gallery(cls, trials: pd.DataFrame, settings: Mapping[str, Any]) -> Gallery:
+        """A reference with two candidates: which one people chose, and which one is nearer at the projection."""
+        del settings
+        shown = trials.drop_duplicates("item").set_index("item")
+        judged = shown["judgement"]
+        return Gallery(
+            pictures=(
+                Picture(title="reference", column="reference"),
+                Picture(title="A", column="image_0"),
+                Picture(title="B", column="image_1"),
+            ),
+            answer="picture",
+            answers={
+                DISTANCES.get(str(name), str(name)): _nearer(rows.set_index("item"))
+                for name, rows in trials[trials["probe"] == "projection"].groupby("distance", sort=False)
+            },
+            people=(1 + (judged > 0.5)).where(judged != 0.5),
+            people_share=np.maximum(judged, 1 - judged),
+            groups=shown["subset"] if shown["subset"].nunique() > 1 else None,
+            group_title="sub-set",
+            check=shown[["judgement", "subset"]],
+        )
 
     @staticmethod
     def score(trials: pd.DataFrame, common: Common) -> list[Number]:
@@ -123,6 +149,12 @@ class Similarity(Kind[KindSettings]):
             scores = two_afc_rows(*answers)[:, TWO_AFC_VALUES.index(key)]
             values = pd.Series((scores - scores.mean()) / len(scores), index=rows["item"])
             yield Influence(metric="two_afc", values=values, **columns)
+
+
+def _nearer(rows: pd.DataFrame) -> pd.Series:
+    """Position of the nearer candidate among the pictures; -1 for a tie."""
+    first, second = rows["value_0"], rows["value_1"]
+    return (1 + (second < first)).where(first != second, -1)
 
 
 def _parts(trials: pd.DataFrame) -> Iterator[tuple[str, dict[str, Any], pd.DataFrame]]:

@@ -1,11 +1,13 @@
 """Zero-shot classification: the class whose prompts are nearest to the image."""
 
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
 
 from hf_clipdyn.benchmarks.base import Common, Kind, KindSettings, decode, digest, number
+from hf_clipdyn.benchmarks.gallery import Gallery, Picture
 from hf_clipdyn.benchmarks.prompts import class_embeddings, default_templates, labels_of, rank
 from hf_clipdyn.benchmarks.readout import Readout, Stimuli
 from hf_clipdyn.benchmarks.sources import Source
@@ -48,6 +50,7 @@ class ZeroShot(Kind[KindSettings]):
     )
     trial_columns: ClassVar = {"item": "int64", "label": "int64", "ranking": "object", "n_classes": "int64"}
     text_drift = True
+    gallery_columns = ("item", "label", "ranking")
 
     def __init__(self, source: Source, image_processor: Any, settings: KindSettings, common: Common) -> None:
         self._names, self._labels = labels_of(source)
@@ -71,6 +74,20 @@ class ZeroShot(Kind[KindSettings]):
                 "ranking": ranking[:, :_KEPT].tolist(),
                 "n_classes": len(self._names),
             }
+        )
+
+    @classmethod
+    def gallery(cls, trials: pd.DataFrame, settings: Mapping[str, Any]) -> Gallery:
+        """Images with their class, and the first decision."""
+        del settings
+        shown = trials.set_index("item")
+        return Gallery(
+            pictures=(Picture(),),
+            answer="class",
+            answers={"prompts": shown["ranking"].str[0].astype("int64")},
+            truth=shown["label"],
+            truth_title="class",
+            check=shown[["label"]],
         )
 
     @staticmethod

@@ -1,0 +1,138 @@
+"""What a browser of stimuli shows of a kind: pictures, the right answer, people's answer, the model's answer.
+
+A kind declares the columns of its trials that this takes, and turns the trials of one revision into a `Gallery`::
+
+    class Brightness(Kind[BrightnessSettings]):
+        ...
+        gallery_columns = ("item", "label", "decision")
+
+        @classmethod
+        def gallery(cls, trials, settings):
+            shown = trials.set_index("item")
+            return Gallery(pictures=(Picture(),), answer="class", answers={"prompts": shown["decision"]},
+                           truth=shown["label"], check=shown[["label"]])
+
+Nothing else is needed: the report finds the images, checks that they are the ones that were shown, chooses some of
+them and draws the browser.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+__all__ = ["KEPT_MAP", "Gallery", "Picture", "kept_map", "most_frequent", "shares_below"]
+
+KEPT_MAP = (12, 16)
+"""Rows and columns of a map that is kept with the trials; it lies over the whole image, whatever its shape."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Picture:
+    """One picture of each stimulus.
+
+    Attributes:
+        title: what it is among the pictures of the stimulus ("reference"); empty if it is the only one.
+        column: column of images of the data set.
+        rows: by item, the row of the data set; None: the item is the row.
+    """
+
+    title: str = ""
+    column: str = "image"
+    rows: pd.Series | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gallery:
+    """What the trials of one revision say of each stimulus. All series have the stimulus, ``item``, as their index.
+
+    Attributes:
+        pictures: the pictures of a stimulus.
+        answer: what an answer is: the name or the number of a ``class``; the position of a ``picture`` (-1 for a tie);
+            or a ``value``.
+        answers: the model's answers, by the title of the way in which it was asked; the first is shown at first. Every
+            revision must have the same titles.
+        truth: the right answer; None if there is none, or if people's answer is the right one.
+        truth_title: what it is ("shape").
+        lure: the answer that another cue suggests; None if there is none.
+        lure_title: what it is ("texture").
+        people: the answer of most people, or their mean value; missing if nobody answered.
+        people_share: share of people who gave this answer, in [0, 1].
+        people_title: what `people` is ("people's choice").
+        value_title: what a value is, if the answers are values; low or high is neither good nor bad.
+        groups: what stimuli are filtered by if not by their right answer, as text ("distortion").
+        group_title: what a group is.
+        check: columns of the data set, as they were when the stimuli were shown. The pictures are shown only if the
+            data set still has these values in the row of each stimulus.
+        last_rows: if not 0, items count from the first of the last so many rows of the data set.
+        note: what a reader must know about the pictures, in one sentence.
+        maps: maps over the (first) picture, by the title of the way: bytes of (rows, columns) `KEPT_MAP`, uint8, 255 at
+            the maximum; only for some items.
+        people_map: such maps of where people looked.
+    """
+
+    pictures: tuple[Picture, ...]
+    answer: Literal["class", "picture", "value"]
+    answers: Mapping[str, pd.Series]
+    truth: pd.Series | None = None
+    truth_title: str = "right answer"
+    lure: pd.Series | None = None
+    lure_title: str = ""
+    people: pd.Series | None = None
+    people_share: pd.Series | None = None
+    people_title: str = "people's choice"
+    value_title: str = ""
+    groups: pd.Series | None = None
+    group_title: str = ""
+    check: pd.DataFrame | None = None
+    last_rows: int = 0
+    note: str = ""
+    maps: Mapping[str, pd.Series] = field(default_factory=dict)
+    people_map: pd.Series | None = None
+
+
+def most_frequent(answers: pd.DataFrame, column: str = "decision") -> tuple[pd.Series, pd.Series]:
+    """The most frequent answer to each ``item``, and its share; of equally frequent ones the first in the alphabet."""
+    counts = answers.groupby(["item", column], observed=True).size().rename("n").reset_index()
+    best = counts.sort_values(["item", "n", column], ascending=[True, False, True]).drop_duplicates("item")
+    best = best.set_index("item")
+    totals = counts.groupby("item")["n"].sum()
+    return best[column], best["n"] / totals
+
+
+def shares_below(values: pd.Series) -> pd.Series:
+    """The place of each value among all, from 0 (smallest) to 1 (largest), ties in their middle; NaN stays NaN.
+
+    Distances of two revisions have different units; their places can be compared.
+    """
+    n = int(values.notna().sum())
+    places: pd.Series = (values.rank(method="average") - 1) / max(1, n - 1)
+    return places
+
+
+def kept_map(fine: NDArray[Any], first: tuple[int, int], whole: tuple[int, int]) -> bytes:
+    """A map of a part of an image, as one of `KEPT_MAP` over the whole image; 0 where the part is not.
+
+    Args:
+        fine: (height, width), not negative.
+        first: column and row of its first pixel in the image.
+        whole: width and height of the image.
+    """
+    (x, y), (width, height) = first, whole
+    full = np.zeros((height, width))
+    full[y : y + fine.shape[0], x : x + fine.shape[1]] = fine
+    cells = _cell_means(_cell_means(full, KEPT_MAP[0]).T, KEPT_MAP[1]).T
+    peak = cells.max()
+    return np.rint(255 * cells / peak if peak > 0 else cells).astype(np.uint8).tobytes()
+
+
+def _cell_means(rows: NDArray[Any], n: int) -> NDArray[Any]:
+    """Means over ``n`` equal parts of the first axis; a part may begin within a row."""
+    sums = np.vstack([np.zeros(rows.shape[1]), np.cumsum(rows, axis=0)])
+    edges = np.linspace(0, len(rows), n + 1)
+    below = np.minimum(edges.astype(np.int64), len(rows) - 1)
+    at = sums[below] + (edges - below)[:, None] * rows[below]
+    return np.asarray(np.diff(at, axis=0) * n / len(rows))

@@ -1,0 +1,600 @@
+"""The stimuli of a report: what each revision answered to them, with small pictures where the licence allows it.
+
+Everything comes from the kept trials, which the kinds turn into galleries (`hf_clipdyn.benchmarks.gallery`); no model is
+needed. The pictures come from the data sets on this machine, and nothing is downloaded for them.
+"""
+
+import base64
+import io
+import json
+import math
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, cast
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from PIL import Image
+
+from hf_clipdyn.benchmarks.base import Kind
+from hf_clipdyn.benchmarks.gallery import KEPT_MAP, Gallery
+from hf_clipdyn.benchmarks.registry import kinds
+from hf_clipdyn.benchmarks.sources import open_source
+from hf_clipdyn.data.images import decode_image
+from hf_clipdyn.data.load import find_locally
+from hf_clipdyn.data.metadata import DatasetMetadata, SubsetWarning
+from hf_clipdyn.data.registry import builder_class
+from hf_clipdyn.errors import ClipDynError, ConfigError, UnknownNameError
+from hf_clipdyn.report.study import Study
+
+__all__ = ["MOST_BYTES", "STIMULI", "StimuliChoice", "payload"]
+
+StimuliChoice = Literal["none", "thumbnails"]
+STIMULI: tuple[StimuliChoice, ...] = ("none", "thumbnails")
+"""What a report may show of stimuli; the answers to them are always shown."""
+
+MOST_BYTES = 4_000_000
+"""What all stimuli with their answers may take in the page."""
+
+_MOST_OF_ONE = 900_000  # bytes of one benchmark
+_MOST_ITEMS = 240
+_FEW_ITEMS = 24  # rather than fewer, other ways of asking are left out
+_CANDIDATES = 4_000  # stimuli among which those that change are sought
+_MOST_MAPPED = 100  # revisions of a run whose maps are shown
+_SIDE = 96  # pixels of a thumbnail; smaller images are kept as they are
+_SMALL = 64
+_WEBP_QUALITY = 75
+_TILE = 16  # side of the blocks that WebP compresses, so that maps do not leak into each other
+
+Rows = pd.Index
+
+
+def payload(
+    study: Study,
+    *,
+    stimuli: StimuliChoice = "thumbnails",
+    data_dirs: Mapping[str, Path] | None = None,
+    most_bytes: int = MOST_BYTES,
+) -> dict[str, Any] | None:
+    """What the page's browser of stimuli shows, for JSON.
+
+    Args:
+        study: with trials beside its tables.
+        stimuli: ``none`` leaves the pictures out.
+        data_dirs: folders of data sets that are not in ``$CLIPDYN_DATA``, by name.
+        most_bytes: size of the JSON.
+
+    Returns:
+        None if no benchmark has trials with stimuli. Else by benchmark (``kind/dataset``):
+
+        - ``shown``, ``total``: numbers of stimuli; ``why``: why there are no pictures; ``note``; ``pixelated``.
+        - ``answer``, ``names`` (of classes), ``titles`` (of what is shown), ``pictures`` (their titles), ``ways``.
+        - ``items``: columns with one entry per stimulus: ``id``, ``pictures`` (places in the sheet), ``truth``,
+          ``lure``, ``people`` (positions in ``names``, positions of pictures or values), ``share``, ``group``.
+        - ``runs``: for each run ``revisions`` and, by way, the ``answers``, stimulus by stimulus and revision by
+          revision; ``maps``: sheets.
+
+    Raises:
+        ConfigError: no such choice, or $CLIPDYN_DATA is not a folder.
+    """
+    if stimuli not in STIMULI:
+        raise ConfigError(f"stimuli is {stimuli!r}: choose one of {', '.join(STIMULI)}.")
+    albums = [album for kind, cells in _benchmarks(study) if (album := _album(study, kind, cells)) is not None]
+    found: dict[str, Any] = {}
+    left = most_bytes - 2
+    for at, album in enumerate(albums):
+        share = min(_MOST_OF_ONE, left // (len(albums) - at))
+        part = _fitting(album, _Shelf.of(album, stimuli, data_dirs or {}), share - len(album.name) - 8)
+        if part is not None:
+            found[album.name] = part
+            left -= _size({album.name: part})
+    return found or None
+
+
+def _size(part: Any) -> int:
+    return len(json.dumps(part, ensure_ascii=True, separators=(",", ":")))
+
+
+# --- what the trials say ----------------------------------------------------------------------------------
+
+
+def _benchmarks(study: Study) -> Iterable[tuple[type[Kind[Any]], pd.DataFrame]]:
+    """Kinds with a gallery, and the cells of one benchmark in the order of training."""
+    rows = study.results.rows
+    cells = rows[rows["texts"] == "own"].drop_duplicates("cell")
+    cells = cells.sort_values(["samples_seen", "step", "epoch"], kind="stable")
+    known = kinds()
+    for (name, _), group in cells.groupby(["kind", "dataset"], sort=False, observed=True):
+        if name in known and known[name].gallery_columns:
+            # Of several cells of one revision, as with other settings, the first counts.
+            yield known[str(name)], group.drop_duplicates(["run", "revision"])
+
+
+@dataclass(eq=False)
+class _Album:
+    """A benchmark's stimuli and what every revision answered.
+
+    Attributes:
+        name: ``kind/dataset``.
+        split: of the data set.
+        gallery: of the first revision; what does not depend on the revision is taken from here.
+        total: number of stimuli.
+        items: those among them that are looked at.
+        answers: by run and way, (items, revisions).
+        maps: by run and way; bytes or None.
+        revisions: names by run.
+        strangers: runs that were shown other stimuli.
+    """
+
+    name: str
+    dataset: str
+    schemas: tuple[str, ...]
+    split: str
+    gallery: Gallery
+    total: int
+    items: Rows
+    answers: dict[str, dict[str, pd.DataFrame]] = field(default_factory=dict)
+    maps: dict[str, dict[str, pd.DataFrame]] = field(default_factory=dict)
+    revisions: dict[str, list[str]] = field(default_factory=dict)
+    strangers: list[str] = field(default_factory=list)
+
+    @property
+    def ways(self) -> list[str]:
+        return list(self.gallery.answers)
+
+
+def _album(study: Study, kind: type[Kind[Any]], cells: pd.DataFrame) -> _Album | None:
+    """All that the trials of one benchmark say; None without trials."""
+    album: _Album | None = None
+    answered: dict[str, list[tuple[str, Gallery]]] = {}
+    for cell in cells.itertuples(index=False):
+        gallery = _gallery(study, kind, str(cell.cell), str(cell.settings))
+        if gallery is None:
+            continue
+        if album is None:
+            album = _begun(kind, cell, gallery)
+            identity = _identity(album.gallery, album.items)
+        if cell.run in album.strangers:
+            continue
+        if not _identity(gallery, album.items).equals(identity):
+            album.strangers.append(str(cell.run))
+            continue
+        answered.setdefault(str(cell.run), []).append((str(cell.revision), _reduced(gallery, album.items)))
+    if album is None:
+        return None
+    for run, held in answered.items():
+        album.revisions[run] = [revision for revision, _ in held]
+        album.answers[run] = {
+            way: pd.concat([one.answers[way] for _, one in held if way in one.answers], axis=1)
+            for way in album.ways
+            if all(way in one.answers for _, one in held)
+        }
+        album.maps[run] = {
+            way: pd.concat([one.maps[way] for _, one in held], axis=1)
+            for way in album.gallery.maps
+            if all(way in one.maps for _, one in held)
+        }
+    return album
+
+
+def _gallery(study: Study, kind: type[Kind[Any]], cell: str, settings: str) -> Gallery | None:
+    """What the kind makes of the trials of a cell; None if there are none, or of an earlier version."""
+    trials = study.trials.of(cell, kind.gallery_columns)
+    if trials is None or trials.empty:
+        return None
+    lacking = set(kind.gallery_columns) - set(trials.columns) - set(kind.later_columns)
+    return None if lacking else kind.gallery(trials, json.loads(settings or "{}"))
+
+
+def _begun(kind: type[Kind[Any]], cell: Any, gallery: Gallery) -> _Album:
+    first = next(iter(gallery.answers.values()))
+    items = first.index
+    kept = [maps.dropna().index for maps in gallery.maps.values()]
+    if kept and len(kept[0]):
+        items = kept[0]
+    order = items.sort_values()
+    chosen = order[np.unique(np.linspace(0, len(order) - 1, min(_CANDIDATES, len(order))).astype(np.int64))]
+    return _Album(
+        f"{cell.kind}/{cell.dataset}",
+        str(cell.dataset),
+        kind.schemas,
+        str(cell.split),
+        gallery,
+        len(first),
+        chosen,
+    )
+
+
+def _identity(gallery: Gallery, items: Rows) -> pd.DataFrame:
+    """Columns by which the stimuli of two revisions are known to be the same."""
+    columns = {f"row {at}": one.rows for at, one in enumerate(gallery.pictures) if one.rows is not None}
+    own = pd.DataFrame(columns).reindex(items) if columns else pd.DataFrame(index=items)
+    return own if gallery.check is None else own.join(gallery.check.reindex(items))
+
+
+def _reduced(gallery: Gallery, items: Rows) -> Gallery:
+    """Only the answers and maps of these items."""
+    return Gallery(
+        pictures=(),
+        answer=gallery.answer,
+        answers={way: one.reindex(items) for way, one in gallery.answers.items()},
+        maps={way: one.reindex(items) for way, one in gallery.maps.items()},
+    )
+
+
+# --- where the pictures come from ----------------------------------------------------------------------------
+
+
+@dataclass(eq=False)
+class _Shelf:
+    """The pictures of an album's stimuli, and the names of its classes.
+
+    Attributes:
+        dataset: rows; None if there are no pictures.
+        why: why not; empty if there are.
+        classes: names by number, as far as they are known.
+        gallery: of the album.
+        thumbnails: that were made, by column and row; None for an image that cannot be decoded.
+    """
+
+    dataset: Any
+    why: str
+    classes: Sequence[str]
+    gallery: Gallery
+    thumbnails: dict[tuple[str, int], Image.Image | None] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, album: _Album, stimuli: StimuliChoice, data_dirs: Mapping[str, Path]) -> "_Shelf":
+        """Open the data set, if the pictures may be shown or classes have numbers only."""
+        try:
+            builder = builder_class(album.dataset)
+        except UnknownNameError:
+            return cls(None, f"The data set {album.dataset} is not known here.", (), album.gallery)
+        facts, classes = builder.metadata, tuple(getattr(builder, "classes", ()))
+        forbidden = _forbidden(facts, stimuli)
+        if forbidden and (classes or not _numbered(album.gallery)):
+            return cls(None, forbidden, classes, album.gallery)
+        folder = data_dirs.get(album.dataset) or find_locally(album.dataset)
+        if folder is None and (builder.layout or not facts.synthetic):
+            absent = (
+                f"The images of {facts.title} are not on this machine: name their folder with --data-dir "
+                f"{album.dataset}=FOLDER, or set CLIPDYN_DATA."
+            )
+            return cls(None, forbidden or absent, classes, album.gallery)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", SubsetWarning)  # it was said when the set was evaluated
+                source = open_source(album.dataset, album.schemas, data_dir=folder)
+        except ClipDynError:  # its message names a path of this machine, which is not for readers of the page
+            broken = f"The images of {facts.title} cannot be read on this machine."
+            return cls(None, forbidden or broken, classes, album.gallery)
+        classes = getattr(source.dataset.features.get("label"), "names", None) or classes
+        if not forbidden and (source.split != album.split or not _fits(source.dataset, album)):
+            forbidden = f"The data set {facts.title} on this machine has other images than were shown."
+        return cls(None if forbidden else source.dataset, forbidden, classes, album.gallery)
+
+    def row(self, at: int, item: int) -> int:
+        """The row of the data set with picture ``at`` of a stimulus."""
+        rows = self.gallery.pictures[at].rows
+        row = item if rows is None else int(rows[item])
+        return row + (len(self.dataset) - self.gallery.last_rows if self.gallery.last_rows else 0)
+
+    def thumbnail(self, at: int, item: int) -> tuple[str, int] | None:
+        """Key of a picture in `thumbnails`; None if there is none."""
+        if self.dataset is None:
+            return None
+        key = self.gallery.pictures[at].column, self.row(at, item)
+        if key not in self.thumbnails:
+            self.thumbnails[key] = _thumbnail(self.dataset, *key)
+        return key if self.thumbnails[key] is not None else None
+
+
+def _numbered(gallery: Gallery) -> bool:
+    truth = gallery.truth
+    return gallery.answer == "class" and truth is not None and pd.api.types.is_numeric_dtype(truth)
+
+
+def _forbidden(facts: DatasetMetadata, stimuli: StimuliChoice) -> str:
+    if stimuli == "none":
+        return "The report was written without pictures (--stimuli none)."
+    if not facts.may_redistribute:
+        return f"The licence of {facts.title} ({facts.licence}) does not let others pass its images on."
+    return ""
+
+
+def _fits(dataset: Any, album: _Album) -> bool:
+    """Whether a data set has what was shown in the rows of the items."""
+    gallery = album.gallery
+    shift = len(dataset) - gallery.last_rows if gallery.last_rows else 0
+    for at, picture in enumerate(gallery.pictures):
+        rows = album.items if picture.rows is None else picture.rows.reindex(album.items)
+        numbers = np.asarray(rows, np.int64) + shift
+        if picture.column not in dataset.column_names or numbers.min() < 0 or numbers.max() >= len(dataset):
+            return False
+        if at == 0 and gallery.check is not None:
+            names = list(gallery.check.columns)
+            if not set(names) <= set(dataset.column_names):
+                return False
+            there = dataset.select_columns(names).select(numbers).to_pandas()
+            then = gallery.check.reindex(album.items)
+            if not all(_equal(there[name], then[name]) for name in names):
+                return False
+    return True
+
+
+def _equal(there: pd.Series, then: pd.Series) -> bool:
+    if pd.api.types.is_float_dtype(there):
+        return bool(np.allclose(there.to_numpy(float), then.to_numpy(float), equal_nan=True))
+    return there.astype(str).to_list() == then.astype(str).to_list()
+
+
+def _thumbnail(dataset: Any, column: str, row: int) -> Image.Image | None:
+    try:
+        image = decode_image(dataset.select_columns([column])[row][column]).convert("RGB")
+    except OSError:
+        return None
+    if max(image.size) > _SMALL:
+        image.thumbnail((_SIDE, _SIDE), Image.Resampling.LANCZOS)
+    return image
+
+
+# --- the part of one benchmark -------------------------------------------------------------------------------
+
+
+def _fitting(album: _Album, shelf: _Shelf, most: int) -> dict[str, Any] | None:
+    """The part of a benchmark with as many stimuli as fit into ``most`` bytes; None if not even one does.
+
+    If many ways of asking leave room for few stimuli, only the first ways are kept.
+    """
+    part: dict[str, Any] | None = None
+    for n_ways in sorted({len(album.ways), min(4, len(album.ways)), 1}, reverse=True):
+        part = _with_most_items(album, shelf, album.ways[:n_ways], most)
+        if part is not None and part["shown"] >= min(_FEW_ITEMS, len(album.items)):
+            break
+    return part
+
+
+def _with_most_items(album: _Album, shelf: _Shelf, ways: Sequence[str], most: int) -> dict[str, Any] | None:
+    order = _in_order_of_interest(album)
+    n = min(_MOST_ITEMS, len(order))
+    while n:
+        part = _part(album, shelf, ways, sorted(order[:n]))
+        size = _size(part)
+        if size <= most:
+            return part
+        n = min(n - 1, int(0.97 * n * most / size))
+    return None
+
+
+def _in_order_of_interest(album: _Album) -> list[int]:
+    """Positions of the items: from every class in turn, of each class one that changes, then one drawn evenly."""
+    gallery = album.gallery
+    way = album.ways[0]
+    frames = [held[way] for held in album.answers.values() if way in held]
+    if gallery.answer == "value":
+        spans = [frame.max(axis=1) - frame.min(axis=1) for frame in frames]
+        change = np.nan_to_num(np.max([span.to_numpy(float) for span in spans], axis=0), nan=0.0)
+    else:
+        change = np.max([frame.nunique(axis=1).to_numpy() for frame in frames], axis=0) - 1.0
+    strata = gallery.groups if gallery.groups is not None else gallery.truth
+    codes = (
+        np.zeros(len(album.items), np.int64)
+        if strata is None
+        else pd.factorize(strata.reindex(album.items), sort=True)[0]
+    )
+    queues = [
+        _taking_turns(members[np.argsort(-change[members], kind="stable")], _evenly(members))
+        for members in (np.flatnonzero(codes == code) for code in np.unique(codes))
+    ]
+    return _taking_turns(*queues)
+
+
+def _evenly(members: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The members in an order of which every beginning is spread over all of them."""
+    golden = (np.arange(len(members)) * 0.6180339887498949) % 1.0
+    return members[np.argsort(golden, kind="stable")]
+
+
+def _taking_turns(*queues: Iterable[Any]) -> list[int]:
+    """One of each queue in turn, without repetitions."""
+    held = [list(map(int, queue)) for queue in queues]
+    longest = max(map(len, held))
+    return list(dict.fromkeys(one[at] for at in range(longest) for one in held if at < len(one)))
+
+
+def _part(album: _Album, shelf: _Shelf, ways: Sequence[str], chosen: Sequence[int]) -> dict[str, Any]:
+    gallery, items = album.gallery, album.items[list(chosen)]
+    frames = [held[way].loc[items] for held in album.answers.values() for way in ways if way in held]
+    names = _Names.of(gallery, items, frames)
+    sheet = _Sheet(shelf.thumbnails)
+    places = [
+        [sheet.place(shelf.thumbnail(at, int(item))) for at in range(len(gallery.pictures))] for item in items
+    ]
+
+    def column(values: pd.Series | None, encode: Callable[[pd.Series], list[Any]]) -> list[Any] | None:
+        return None if values is None or values.reindex(items).isna().all() else encode(values.reindex(items))
+
+    shown = {
+        "id": [int(item) for item in items],
+        "pictures": places,
+        "truth": column(gallery.truth, names.positions),
+        "lure": column(gallery.lure, names.positions),
+        "people": column(gallery.people, names.positions),
+        "share": column(gallery.people_share, _rounded),
+        "group": column(gallery.groups, lambda values: [str(one)[:100] for one in values]),
+        "peopleMap": None if gallery.people_map is None else _maps_of(gallery.people_map.reindex(items).to_frame()),
+    }
+    runs = {
+        run: {
+            "revisions": album.revisions[run],
+            "answers": [names.encoded(held[way].loc[items]) if way in held else None for way in ways],
+            "maps": [
+                _maps_of(album.maps[run][way].loc[items]) if way in album.maps[run] else None for way in ways
+            ],
+        }
+        for run, held in album.answers.items()
+    }
+    return {
+        "shown": len(items),
+        "total": album.total,
+        "why": shelf.why,
+        "note": gallery.note,
+        "strangers": album.strangers,
+        "answer": gallery.answer,
+        "names": names.texts(shelf.classes),
+        "titles": {
+            "truth": gallery.truth_title,
+            "lure": gallery.lure_title,
+            "people": gallery.people_title,
+            "value": gallery.value_title,
+            "group": gallery.group_title,
+        },
+        "pictures": [one.title for one in gallery.pictures],
+        "ways": list(ways),
+        "items": shown,
+        "runs": runs,
+        "sheet": sheet.packed(),
+        "pixelated": sheet.is_small,
+    }
+
+
+def _rounded(values: pd.Series) -> list[float | None]:
+    """Numbers with three decimals; None for what is missing."""
+    numbers = values.to_numpy(np.float64, na_value=np.nan)
+    return [None if not math.isfinite(one) else round(float(one), 3) for one in numbers]
+
+
+@dataclass(eq=False)
+class _Names:
+    """The classes that are answered, by their position; pictures are positions already, and values are numbers."""
+
+    answer: str
+    known: Rows
+
+    @classmethod
+    def of(cls, gallery: Gallery, items: Rows, frames: Sequence[pd.DataFrame]) -> "_Names":
+        if gallery.answer != "class":
+            return cls(gallery.answer, pd.Index([]))
+        columns = [one.reindex(items) for one in (gallery.truth, gallery.lure, gallery.people) if one is not None]
+        columns += [frame.iloc[:, at] for frame in frames for at in range(frame.shape[1])]
+        values = pd.unique(pd.concat([one.astype(object) for one in columns]).dropna())
+        # Numbers of classes by value, names by the alphabet.
+        return cls("class", pd.Index(sorted({_key(one) for one in values})))
+
+    def texts(self, classes: Sequence[str]) -> list[str]:
+        """What the page calls each class."""
+        return [
+            one[:100] if isinstance(one, str) else classes[one] if 0 <= one < len(classes) else f"class {one}"
+            for one in self.known
+        ]
+
+    def positions(self, values: pd.Series) -> list[Any]:
+        """Positions, or values; None for what is missing."""
+        if self.answer == "value":
+            return _rounded(values)
+        if self.answer == "picture":
+            return [None if pd.isna(one) else int(one) for one in values]
+        found = self.known.get_indexer([None if pd.isna(one) else _key(one) for one in values])
+        return [None if one < 0 else int(one) for one in found]
+
+    def encoded(self, frame: pd.DataFrame) -> Any:
+        """Answers, stimulus by stimulus and revision by revision: values as a list, positions as base64.
+
+        A position takes ``bytes`` bytes (little-endian); the largest number is a missing answer, the one below a tie.
+        """
+        if self.answer == "value":
+            return _rounded(pd.Series(frame.to_numpy(np.float64, na_value=np.nan).ravel()))
+        width = 1 if len(self.known) < 250 else 2
+        missing = 256**width - 1
+        flat = [self.positions(frame.iloc[:, at]) for at in range(frame.shape[1])]
+        codes = np.array([[missing if one is None else missing - 1 if one < 0 else one for one in held] for held in flat])
+        data = codes.T.astype(f"<u{width}").tobytes()
+        return {"bytes": width, "data": base64.b64encode(data).decode("ascii")}
+
+
+def _key(value: Any) -> str | int:
+    return value if isinstance(value, str) else int(value)
+
+
+# --- sheets of pictures --------------------------------------------------------------------------------------
+
+
+class _Sheet:
+    """Thumbnails in one image, which is smaller than one file for each.
+
+    Args:
+        thumbnails: by their key.
+    """
+
+    def __init__(self, thumbnails: Mapping[tuple[str, int], Image.Image | None]) -> None:
+        self._thumbnails = thumbnails
+        self._keys: dict[tuple[str, int], int] = {}
+
+    def place(self, key: tuple[str, int] | None) -> int | None:
+        """Number of a thumbnail in the sheet."""
+        return None if key is None else self._keys.setdefault(key, len(self._keys))
+
+    @property
+    def _images(self) -> list[Image.Image]:
+        return [cast("Image.Image", self._thumbnails[key]) for key in self._keys]
+
+    @property
+    def is_small(self) -> bool:
+        """Whether the images are so small that they are shown enlarged, pixel by pixel."""
+        return bool(self._keys) and max(max(image.size) for image in self._images) <= _SMALL
+
+    def packed(self) -> dict[str, Any] | None:
+        """The sheet as a data URI, and [x, y, width, height] of each thumbnail; None without any."""
+        images = self._images
+        if not images:
+            return None
+        width, height = (max(image.size[axis] for image in images) for axis in (0, 1))
+        columns = math.ceil(math.sqrt(len(images)))
+        sheet = Image.new("RGB", (columns * width, math.ceil(len(images) / columns) * height))
+        boxes = []
+        for number, image in enumerate(images):
+            corner = (number % columns) * width, (number // columns) * height
+            sheet.paste(image, corner)
+            boxes.append([*corner, *image.size])
+        return {"uri": _data_uri(sheet), "boxes": boxes}
+
+
+def _maps_of(frame: pd.DataFrame) -> dict[str, Any] | None:
+    """Small maps as a sheet: a row per stimulus, a column per revision; None if there is none.
+
+    ``columns`` are the positions of the revisions that have a column, ``missing`` the stimuli without any map.
+    """
+    n = frame.shape[1]
+    columns = np.unique(np.linspace(0, n - 1, min(n, _MOST_MAPPED)).astype(np.int64)).tolist()
+    sheet = np.zeros((_TILE * len(frame), _TILE * len(columns)), np.uint8)
+    rows, across = KEPT_MAP
+    missing = []
+    for place in range(len(frame)):
+        held = [frame.iat[place, column] for column in columns]
+        maps = [np.frombuffer(one, np.uint8) if _is_map(one) else None for one in held]
+        if all(one is None for one in maps):
+            missing.append(place)
+        for at, one in enumerate(maps):
+            if one is not None:
+                tile = np.pad(one.reshape(KEPT_MAP), ((0, _TILE - rows), (0, _TILE - across)), mode="edge")
+                sheet[_TILE * place : _TILE * (place + 1), _TILE * at : _TILE * (at + 1)] = tile
+    if len(missing) == len(frame):
+        return None
+    found = {"uri": _data_uri(Image.fromarray(sheet)), "columns": columns, "missing": missing}
+    return found | {"tile": _TILE, "width": across, "height": rows}
+
+
+def _is_map(value: Any) -> bool:
+    return isinstance(value, bytes) and len(value) == KEPT_MAP[0] * KEPT_MAP[1]
+
+
+def _data_uri(image: Image.Image) -> str:
+    """An image as the smaller one of PNG and WebP."""
+    png, webp = io.BytesIO(), io.BytesIO()
+    image.save(png, "PNG", optimize=True)
+    image.convert("RGB").save(webp, "WEBP", quality=_WEBP_QUALITY, method=4)
+    name, data = min((("png", png.getvalue()), ("webp", webp.getvalue())), key=lambda one: len(one[1]))
+    return f"data:image/{name};base64,{base64.b64encode(data).decode('ascii')}"
