@@ -21,13 +21,13 @@ from PIL import Image
 
 from hf_clipdyn.benchmarks.base import Kind
 from hf_clipdyn.benchmarks.gallery import KEPT_MAP, Gallery
-from hf_clipdyn.benchmarks.registry import kinds
 from hf_clipdyn.benchmarks.sources import open_source
 from hf_clipdyn.data.images import decode_image
 from hf_clipdyn.data.load import find_locally
 from hf_clipdyn.data.metadata import DatasetMetadata, SubsetWarning
 from hf_clipdyn.data.registry import builder_class
 from hf_clipdyn.errors import ClipDynError, ConfigError, UnknownNameError
+from hf_clipdyn.report.galleries import gallery_cells, read_gallery
 from hf_clipdyn.report.study import Study
 
 __all__ = ["MOST_BYTES", "STIMULI", "StimuliChoice", "payload"]
@@ -82,7 +82,7 @@ def payload(
     """
     if stimuli not in STIMULI:
         raise ConfigError(f"stimuli is {stimuli!r}: choose one of {', '.join(STIMULI)}.")
-    albums = [album for kind, cells in _benchmarks(study) if (album := _album(study, kind, cells)) is not None]
+    albums = [album for kind, cells in gallery_cells(study) if (album := _album(study, kind, cells)) is not None]
     found: dict[str, Any] = {}
     left = most_bytes - 2
     for at, album in enumerate(albums):
@@ -99,18 +99,6 @@ def _size(part: Any) -> int:
 
 
 # --- what the trials say ----------------------------------------------------------------------------------
-
-
-def _benchmarks(study: Study) -> Iterable[tuple[type[Kind[Any]], pd.DataFrame]]:
-    """Kinds with a gallery, and the cells of one benchmark in the order of training."""
-    rows = study.results.rows
-    cells = rows[rows["texts"] == "own"].drop_duplicates("cell")
-    cells = cells.sort_values(["samples_seen", "step", "epoch"], kind="stable")
-    known = kinds()
-    for (name, _), group in cells.groupby(["kind", "dataset"], sort=False, observed=True):
-        if name in known and known[name].gallery_columns:
-            # Of several cells of one revision, as with other settings, the first counts.
-            yield known[str(name)], group.drop_duplicates(["run", "revision"])
 
 
 @dataclass(eq=False)
@@ -151,7 +139,7 @@ def _album(study: Study, kind: type[Kind[Any]], cells: pd.DataFrame) -> _Album |
     album: _Album | None = None
     answered: dict[str, list[tuple[str, Gallery]]] = {}
     for cell in cells.itertuples(index=False):
-        gallery = _gallery(study, kind, str(cell.cell), str(cell.settings))
+        gallery = read_gallery(study, kind, str(cell.cell), str(cell.settings))
         if gallery is None:
             continue
         if album is None:
@@ -178,15 +166,6 @@ def _album(study: Study, kind: type[Kind[Any]], cells: pd.DataFrame) -> _Album |
             if all(way in one.maps for _, one in held)
         }
     return album
-
-
-def _gallery(study: Study, kind: type[Kind[Any]], cell: str, settings: str) -> Gallery | None:
-    """What the kind makes of the trials of a cell; None if there are none, or of an earlier version."""
-    trials = study.trials.of(cell, kind.gallery_columns)
-    if trials is None or trials.empty:
-        return None
-    lacking = set(kind.gallery_columns) - set(trials.columns) - set(kind.later_columns)
-    return None if lacking else kind.gallery(trials, json.loads(settings or "{}"))
 
 
 def _begun(kind: type[Kind[Any]], cell: Any, gallery: Gallery) -> _Album:
