@@ -80,7 +80,7 @@ function drawCategories(chart, note, benchmark, part, { run, held, way, order })
   const lines = [{ x: 0.5, colour: edge, text: "" }, ...(published === undefined ? [] : [{ x: published, colour: human, text: `people, all classes ${value(published)}` }])];
   draw(chart, traces, {
     height,
-    xaxis: { range: [-0.03, 1.03], title: { text: `share of ${truths[0]} among decisions for ${truths[0]} or ${truths[1]}` }, showgrid: true },
+    xaxis: { range: [-0.03, 1.03], title: { text: width < 520 ? `share of ${truths[0]} decisions` : `share of ${truths[0]} among decisions for ${truths[0]} or ${truths[1]}` }, showgrid: true },
     yaxis: { tickvals: places.map((_, row) => row), ticktext: places.map((i) => escape(cut(part.classes[i], width < 500 ? 10 : 22))), range: [places.length - 0.4, -0.6] },
     shapes: lines.map((one) => ({ type: "line", x0: one.x, x1: one.x, yref: "paper", y0: 0, y1: 1, layer: "below", line: { color: one.colour, width: 1.3 } })),
     annotations: lines.filter((one) => one.text).map((one) => ({ x: one.x, yref: "paper", y: 1, yanchor: "bottom", xanchor: one.x > 0.6 ? "right" : "left",

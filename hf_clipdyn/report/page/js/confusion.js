@@ -72,12 +72,13 @@ function drawConfusion(chart, note, part, matrix, { truth, where, people }) {
   draw(chart, [{
     type: "heatmap", z: shares, x: tickvals, y: classes.map((_, i) => i), xgap: 1, ygap: 1, zmin: 0, zmax: 1,
     colorscale: scale.map((each, i) => [i / (scale.length - 1), each]), hovertext: text, hoverinfo: "text", hoverongaps: false,
-    colorbar: { thickness: 12, outlinewidth: 0, len: 1, tickformat: ".0%", nticks: 5, tickfont: { color: grey, size: 11 } },
+    ...(cell >= 30 && height / classes.length >= 22 ? { text: matrix.map((row) => columns.map((_, j) => (row[j] ? String(row[j]) : ""))), texttemplate: "%{text}", textfont: { size: 11 } } : {}),
+    colorbar: { thickness: 12, outlinewidth: 0, len: 1, ypad: 0, tickformat: ".0%", nticks: 5, tickfont: { color: grey, size: 11 } },
   }], {
     height,
     plot_bgcolor: faded(grey, 0.2),
     xaxis: { title: { text: "answer" }, tickvals, ticktext: labels, tickangle: -40, range: [-0.5, columns.length - 0.5], showgrid: false },
-    yaxis: { title: { text: escape(`true class (${truth})`) }, tickvals: classes.map((_, i) => i), ticktext: labels.slice(0, classes.length),
+    yaxis: { title: { text: escape(part.truths.length > 1 ? `true class (${truth})` : "true class") }, tickvals: classes.map((_, i) => i), ticktext: labels.slice(0, classes.length),
       range: [classes.length - 0.5, -0.5], showgrid: false },
     shapes: classes.map((_, i) => ({ type: "rect", x0: i - 0.5, x1: i + 0.5, y0: i - 0.5, y1: i + 0.5, line: { color: faded(ink, 0.55), width: 1 }, fillcolor: "rgba(0,0,0,0)" })),
   }, { alt: confusionWords(classes, matrix, totals, truth, where), height });

@@ -71,15 +71,28 @@ function levelPlaces(levels, axis) {
   };
 }
 
-function levelTicks(levels, place, axis) {
+function levelTicks(levels, place, axis, width) {
   const beyond = levels.filter((level) => place(level) !== level);
   const unit = axis.unit ? `${axis.title} (${axis.unit})` : axis.title;
   const titled = { title: { text: escape(unit) }, type: axis.log ? "log" : "linear" };
-  const exact = axis.log || beyond.length ? { tickvals: levels.map(place), ticktext: levels.map(number) } : {};
+  const every = Math.ceil(levels.length / Math.max(2, Math.floor(width / 75)));
+  const named = levels.filter((level, i) => i % every === 0 || beyond.includes(level));
+  const exact = axis.log || beyond.length ? { tickvals: named.map(place), ticktext: named.map(number), tickangle: 0 } : {};
   const at = levels.map(place).map((x) => (axis.log ? Math.log10(x) : x));
   const margin = 0.04 * (Math.max(...at) - Math.min(...at) || 1);
   const range = [Math.min(...at) - margin, Math.max(...at) + margin];
   return { ...titled, ...exact, range: axis.descending ? range.reverse() : range };
+}
+
+/** A linear axis, or a logarithmic one with marks at 1, 2 and 5; `range` in powers of ten. */
+function scaleOf(log, range) {
+  if (!log) return { type: "linear" };
+  const [low, high] = [Math.min(...range), Math.max(...range)];
+  const steps = high - low > 2.5 ? [1] : [1, 2, 5];
+  const ticks = [];
+  for (let power = Math.floor(low); power <= high; power += 1) ticks.push(...steps.map((step) => step * 10 ** power));
+  const inside = ticks.filter((tick) => Math.log10(tick) >= low && Math.log10(tick) <= high);
+  return { type: "log", ...(inside.length > 1 ? { tickvals: inside, ticktext: inside.map(number) } : {}) };
 }
 
 /** Which revisions have a line of their own: as many as can be told apart, the slider's always. */
@@ -140,8 +153,8 @@ function drawCurves(chart, note, benchmark, series, chosen, { run, threshold }) 
     shapes: [...layout.shapes, ...thresholdShapes(threshold, now, own)],
     height, showlegend: false,
     uirevision: [chosen.metric, chosen.condition, chosen.variant, chosen.probe].join(),
-    xaxis: levelTicks([...new Set(levels)], place, axis),
-    yaxis: { range, type: term.log ? "log" : "linear", title: { text: escape(term.unit ? `${term.title} (${term.unit})` : term.title) } },
+    xaxis: levelTicks([...new Set(levels)], place, axis, chart.clientWidth),
+    yaxis: { range, ...scaleOf(term.log, range), title: { text: escape(term.unit ? `${term.title} (${term.unit})` : term.title) } },
   }, { alt: curveWords(term, axis, bold, run, now, threshold), height });
   const people = traces.some((trace) => trace.meta?.human);
   note.replaceChildren([
@@ -208,7 +221,7 @@ function drawThreshold(chart, caption, benchmark, series, chosen) {
   draw(chart, [...lineTraces(lines), nowTrace(lines)], {
     ...referenceLayout([], range, { term: as, height, width: 0, x: nowPlace() }),
     height, uirevision: xAxis(), xaxis: trainingAxis(), yaxis2: FOOT,
-    yaxis: { range: axis.descending ? [...range].reverse() : range, type: axis.log ? "log" : "linear",
+    yaxis: { range: axis.descending ? [...range].reverse() : range, ...scaleOf(axis.log, range),
       title: { text: escape(axis.unit ? `${axis.title} (${axis.unit})` : axis.title) } },
   }, { alt: alternative(term.title, lines), height });
 }
@@ -229,7 +242,9 @@ function mountPsychometric(element, benchmark) {
   live(element, ["t", "hidden", ...["test", "condition", "run"].map(key)], () => {
     const offered = part.conditions.map((one, i) => [i, one]).filter(([, one]) => one.condition === test.value());
     const several = new Set(offered.map(([, one]) => one.parameter)).size > 1;
-    const usualOne = offered[Math.floor(offered.length / 2)][0];
+    // Where people need another contrast than at the criterion, the curves have most to say.
+    const effect = ([, { human, parameter }]) => Math.abs(Math.log((human ?? 1) / (parameter || human || 1)));
+    const usualOne = offered.reduce((best, each) => (effect(each) > effect(best) ? each : best))[0];
     where.update(offered.map(([i, one]) => [i, conditionTitle(benchmark, one, several)]), usualOne);
     const one = run();
     drawPsychometric(chart, note, benchmark, part, Number(where.value()), { run: one, held: part.runs[one.name] });
@@ -277,7 +292,7 @@ function drawPsychometric(chart, note, benchmark, part, at, { run, held }) {
     height, showlegend: false, uirevision: at, margin: { t: 40 },
     xaxis: { type: "log", title: { text: "contrast" }, tickvals: condition.contrasts, ticktext: condition.contrasts.map(number),
       range: [Math.min(...contrasts, ...lines.map((one) => Math.log10(one.x))) - 0.08, Math.max(...contrasts, ...lines.map((one) => Math.log10(one.x))) + 0.08] },
-    yaxis: { type: "log", range, title: { text: "distance / criterion" }, tickformat: "~g", dtick: 1 },
+    yaxis: { ...scaleOf(true, range), range, title: { text: "distance / criterion" } },
     shapes: [
       { type: "line", xref: "paper", x0: 0, x1: 1, y0: 1, y1: 1, layer: "below", line: { color: grey, width: 1.3 } },
       ...lines.flatMap((one) => [

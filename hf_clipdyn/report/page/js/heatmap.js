@@ -95,7 +95,7 @@ function drawHeatmap(chart, note, benchmark, series, chosen, run) {
   draw(chart, [
     { type: "heatmap", z, x: columns.map((_, i) => i), y: layers.map((_, i) => i), ...scale, xgap: 1, ygap: 1,
       hovertext: text, hoverinfo: "text", hoverongaps: false,
-      colorbar: { thickness: 12, outlinewidth: 0, len: 1, tickfont: { color: grey, size: 11 }, nticks: 6,
+      colorbar: { thickness: 12, outlinewidth: 0, len: 1, ypad: 0, tickfont: { color: grey, size: 11 }, nticks: 6,
         title: { text: escape(term.unit || ""), side: "right", font: { color: grey, size: 11 } } } },
     { type: "scatter", mode: "markers", x: hatched.map((one) => one.column), y: hatched.map((one) => one.row),
       hovertext: hatched.map((one) => one.words), hoverinfo: "text", showlegend: false,

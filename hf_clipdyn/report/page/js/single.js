@@ -101,6 +101,11 @@ function numbersOfAll() {
 }
 
 function mountScatter(element) {
+  // After the benchmarks, whose metrics it compares.
+  for (const id of ["diagnostics", "undefined", "measured"]) {
+    const next = document.getElementById(id);
+    if (next) { next.before(element); break; }
+  }
   const every = numbersOfAll();
   const metrics = new Map();
   for (const each of every) {
@@ -129,7 +134,7 @@ function mountScatter(element) {
     };
   };
   const across = axisOf("x", best[0]);
-  const up = axisOf("y", best[1]);
+  const up = axisOf("y", best.find((name) => metrics.get(name)[0].benchmark !== metrics.get(best[0])[0].benchmark) ?? best[1]);
   live(element, ["t", "hidden", "scatter.x", "scatter.y", "scatter.x.of", "scatter.y.of"], () => drawScatter(chart, note, across(), up()));
 }
 
@@ -161,7 +166,8 @@ function drawScatter(chart, note, across, up) {
     });
     seen.add(label);
   }
-  const axis = (one) => ({ title: { text: escape([`${one.benchmark.title}: ${term(one).title}`, detailOf(one.benchmark, one.one)].filter(Boolean).join(", ")) },
+  const named = (one) => broken([`${one.benchmark.title}: ${term(one).title}`, detailOf(one.benchmark, one.one)].filter(Boolean).join(", "), chart.clientWidth < 520 ? 30 : 60);
+  const axis = (one) => ({ title: { text: named(one) },
     type: term(one).log ? "log" : "linear", showgrid: true });
   const height = Math.min(620, Math.max(380, chart.clientWidth * 0.55));
   draw(chart, traces, { height, xaxis: axis(across), yaxis: axis(up), uirevision: across.key + up.key },
