@@ -494,12 +494,26 @@ def report(
     push_to_hub: Annotated[
         bool, typer.Option(help="Show the results in the cards of the runs' repositories.")
     ] = False,
+    stimuli: Annotated[
+        str,
+        typer.Option(
+            help="Pictures of the stimuli: none, or thumbnails of the data sets whose licence lets others pass them on."
+        ),
+    ] = "thumbnails",
+    data_dir: Annotated[
+        list[str] | None,
+        typer.Option(help="Folder of a data set for its thumbnails, NAME=PATH; repeat it for each data set."),
+    ] = None,
 ) -> None:
     """Draw the trajectories of evaluated revisions: figures, one page, model cards, and a table here."""
+    from hf_clipdyn.evaluation.options import named_folders
     from hf_clipdyn.report import push_cards, read_study, result_tables, summarize, write_report
+    from hf_clipdyn.report.page.stimuli import stimuli_choice
 
     study = read_study(results)
-    page = write_report(study, output)
+    page = write_report(
+        study, output, stimuli=stimuli_choice(stimuli), data_dirs=named_folders(data_dir or (), "--data-dir")
+    )
     for text in result_tables(study):
         typer.echo(f"{text}\n")
     for sentence in summarize(study):

@@ -133,7 +133,8 @@ def kept_map(fine: NDArray[Any], first: tuple[int, int], whole: tuple[int, int])
     full[y : y + fine.shape[0], x : x + fine.shape[1]] = fine
     cells = _cell_means(_cell_means(full, KEPT_MAP[0]).T, KEPT_MAP[1]).T
     peak = cells.max()
-    return np.rint(255 * cells / peak if peak > 0 else cells).astype(np.uint8).tobytes()
+    codes: NDArray[np.uint8] = np.rint(255 * cells / peak if peak > 0 else cells).astype(np.uint8)
+    return codes.tobytes()
 
 
 def _cell_means(rows: NDArray[Any], n: int) -> NDArray[Any]:

@@ -239,7 +239,9 @@ def _unreached(clean: float, chance: float, accuracy: Floats, places: Floats) ->
     """Why no place has the accuracy that lies halfway."""
     half = (clean + chance) / 2
     if accuracy[np.isfinite(places)][0] < half:
-        return f"the accuracy is below halfway to chance, {half:.3f}, at the weakest level on the axis already"
+        return (
+            f"the accuracy is below halfway to chance, {half:.3f}, at the weakest level on the axis already"
+        )
     return f"the accuracy does not fall halfway to chance, {half:.3f}, at any level that was shown"
 
 

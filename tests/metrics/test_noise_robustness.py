@@ -100,9 +100,7 @@ def test_near_chance_both_drops_are_undefined_whether_or_not_there_are_resamples
 
 def test_without_the_number_of_classes_nothing_is_corrected_for_chance():
     result = noise_robustness([1, 1], [1, 1], [0.0, 0.1])
-    assert result["causes"] == dict.fromkeys(
-        ("chance_corrected_drop", "threshold"), "n_classes is not given"
-    )
+    assert result["causes"] == dict.fromkeys(("chance_corrected_drop", "threshold"), "n_classes is not given")
     assert np.isnan(result["chance_corrected_drop"]).all()
     assert result["relative_drop"] == [0, 0]
 

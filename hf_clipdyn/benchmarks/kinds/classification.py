@@ -186,7 +186,16 @@ class Classification(Kind[ClassificationSettings]):
         "observer": "string",
     }
     clusters = ("exemplar",)
-    gallery_columns = ("item", "image_id", "subset", "category", "exemplar", "protocol", "decision", "observer")
+    gallery_columns = (
+        "item",
+        "image_id",
+        "subset",
+        "category",
+        "exemplar",
+        "protocol",
+        "decision",
+        "observer",
+    )
 
     def __init__(
         self, source: Source, image_processor: Any, settings: ClassificationSettings, common: Common
@@ -237,7 +246,9 @@ class Classification(Kind[ClassificationSettings]):
             pictures=(Picture(),),
             answer="class",
             answers={
-                cls.terms.variants.get(str(protocol), str(protocol)) or "prompts": rows.set_index("item")["decision"]
+                cls.terms.variants.get(str(protocol), str(protocol)) or "prompts": rows.set_index("item")[
+                    "decision"
+                ]
                 for protocol, rows in asked
             },
             truth=shown["category"],

@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import datasets
 import numpy as np
@@ -330,8 +330,8 @@ class Noise(Kind[NoiseSettings]):
             pictures=(Picture(),),
             answer="class",
             answers={
-                _way(cls.terms, str(condition), float(level)): rows.set_index("item")["decision"]
-                for (condition, level), rows in levels
+                _way(cls.terms, *cast("tuple[str, float]", key)): rows.set_index("item")["decision"]
+                for key, rows in levels
             },
             truth=shown["label"],
             truth_title="class",

@@ -342,7 +342,9 @@ class Saliency(Kind[SaliencySettings]):
         whole = trials[~trials["smoothed"] & (trials["subset"] == "") & trials["layer"].isna()]
         by_probe = {str(name): rows.set_index("item") for name, rows in whole.groupby("probe", sort=False)}
         models = {
-            cls.terms.probes.get(name, name): rows for name, rows in by_probe.items() if name not in _REFERENCES
+            cls.terms.probes.get(name, name): rows
+            for name, rows in by_probe.items()
+            if name not in _REFERENCES
         }
         if not models:
             return None

@@ -1,7 +1,7 @@
 """Does shape or texture decide where they conflict (Geirhos et al. 2019)? By prompts, and without text."""
 
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import numpy as np
 import pandas as pd
@@ -240,8 +240,8 @@ class ShapeBias(Kind[KindSettings]):
         shown = trials.drop_duplicates("item").set_index("item")
         asked = trials[~trials["protocol"].isin([TEXT_FREE, HUMAN])]
         answers = {
-            _way(cls.terms, str(protocol), None if pd.isna(cue) else str(cue)): rows.set_index("item")["decision"]
-            for (protocol, cue), rows in asked.groupby(["protocol", "cue"], sort=False, dropna=False)
+            _way(cls.terms, *cast("tuple[str, Any]", key)): rows.set_index("item")["decision"]
+            for key, rows in asked.groupby(["protocol", "cue"], sort=False, dropna=False)
         }
         humans = trials[trials["protocol"] == HUMAN]
         people, share = most_frequent(humans)
@@ -256,7 +256,9 @@ class ShapeBias(Kind[KindSettings]):
             lure_title="texture",
             people=people,
             people_share=share,
-            choosing=tuple(_way(cls.terms, str(name), None) for name in asked[asked["cue"].isna()]["protocol"].unique()),
+            choosing=tuple(
+                _way(cls.terms, str(name), None) for name in asked[asked["cue"].isna()]["protocol"].unique()
+            ),
             observers=humans[["item", "observer", "decision"]],
             clusters=shown[list(cls.clusters)],
             check=shown[["image_id", "shape", "texture"]],
@@ -266,8 +268,8 @@ class ShapeBias(Kind[KindSettings]):
     influences = staticmethod(shape_influences)
 
 
-def _way(terms: KindTerms, protocol: str, cue: str | None) -> str:
-    if cue is not None:
+def _way(terms: KindTerms, protocol: str, cue: Any) -> str:
+    if not pd.isna(cue):
         return f"linear probe for {cue}"
     return terms.variants.get(protocol, protocol) or _PROMPTS
 

@@ -120,7 +120,7 @@ class Similarity(Kind[KindSettings]):
                 for name, rows in trials[trials["probe"] == "projection"].groupby("distance", sort=False)
             },
             people=(1 + (judged > 0.5)).where(judged != 0.5),
-            people_share=np.maximum(judged, 1 - judged),
+            people_share=judged.where(judged > 0.5, 1 - judged),
             groups=shown["subset"] if shown["subset"].nunique() > 1 else None,
             group_title="sub-set",
             check=shown[["judgement", "subset"]],

@@ -63,7 +63,9 @@ def _part(study: Study, kind: type[Kind[Any]], cells: pd.DataFrame) -> dict[str,
     if not known:
         return None
     first, classes = known[0], _Classes.of(known, cells["dataset"].iloc[0], kind)
-    ways, step = _affordable(len(cells), len(first.answers), len(classes.chosen), 1 + (first.lure is not None))
+    ways, step = _affordable(
+        len(cells), len(first.answers), len(classes.chosen), 1 + (first.lure is not None)
+    )
     names = list(first.answers)[:ways]
     both = [name for name in names if name in first.choosing] if first.lure is not None else []
     if len(cells) * len(classes.chosen) * len(both) > _MOST_INTERVALS:
@@ -73,7 +75,9 @@ def _part(study: Study, kind: type[Kind[Any]], cells: pd.DataFrame) -> dict[str,
     runs: dict[str, Any] = {}
     for run, of_run in cells.groupby("run", sort=False):
         held = _rows(of_run)
-        kept = [(cell, one) for cell in held[(len(held) - 1) % step :: step] if (one := _read(study, kind, cell))]
+        kept = [
+            (cell, one) for cell in held[(len(held) - 1) % step :: step] if (one := _read(study, kind, cell))
+        ]
         if kept:
             runs[str(run)] = _run(kept, names, both, counter)
     observers = _observers(first, counter) if first.observers is not None and len(first.observers) else None
@@ -111,7 +115,7 @@ def _left_out(classes: "_Classes", ways: int, step: int) -> list[str]:
     said = []
     if len(classes.chosen) < classes.total:
         said.append(
-            f"Of {classes.total:,} classes the {len(classes.chosen)} that are confused most often at the end of training."
+            f"Of {classes.total:,} classes only the {len(classes.chosen)} with most confusions at the end of training."
         )
     if ways > 0:
         said.append(f"{ways} more ways of asking are left out.")
@@ -160,7 +164,9 @@ class _Classes:
         if len(every) > _MOST_CLASSES:
             wrong = pd.Series(0, index=every)
             for gallery in last:
-                truth, decided = _side_by_side(gallery, next(iter(gallery.answers)), next(iter(_truths(gallery))))
+                truth, decided = _side_by_side(
+                    gallery, next(iter(gallery.answers)), next(iter(_truths(gallery)))
+                )
                 for side in (truth[truth != decided], decided[truth != decided]):
                     wrong = wrong.add(side.value_counts().reindex(every, fill_value=0))
             most = wrong.sort_values(ascending=False, kind="stable").index[:_MOST_CLASSES]
@@ -281,7 +287,10 @@ def _observers(gallery: Gallery, counter: _Counter) -> dict[str, Any]:
     if gallery.lure is None:
         return found
     observers = [
-        {"name": str(name), "rows": counter.categories(gallery, own.set_index("item")["decision"].astype(object))}
+        {
+            "name": str(name),
+            "rows": counter.categories(gallery, own.set_index("item")["decision"].astype(object)),
+        }
         for name, own in answers.groupby("observer", sort=True)
     ]
     return found | {"observers": observers, "mean": _means(observers, counter)}

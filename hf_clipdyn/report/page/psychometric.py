@@ -99,8 +99,11 @@ def _key(one: ResponseCurve) -> _Key:
     return one.condition, one.level, one.parameter
 
 
-def _logs(curves: Sequence[ResponseCurve], order: Sequence[_Key], reference: str) -> list[list[int | None] | None]:
+def _logs(
+    curves: Sequence[ResponseCurve], order: Sequence[_Key], reference: str
+) -> list[list[int | None] | None]:
     own = {_key(one): one.responses for one in curves if one.reference == reference}
     return [
-        [round(_IN * math.log10(one)) if one > 0 else None for one in own[key]] if key in own else None for key in order
+        [round(_IN * math.log10(one)) if one > 0 else None for one in own[key]] if key in own else None
+        for key in order
     ]

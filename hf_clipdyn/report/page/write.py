@@ -16,7 +16,9 @@ from hf_clipdyn.report.axis import choose_axis
 from hf_clipdyn.report.card import card_name, run_card
 from hf_clipdyn.report.figures import draw_chart, draw_panels
 from hf_clipdyn.report.page import decisions, psychometric
+from hf_clipdyn.report.page import stimuli as stimuli_browser
 from hf_clipdyn.report.page.payload import payload
+from hf_clipdyn.report.page.stimuli import StimuliChoice
 from hf_clipdyn.report.sentences import Finding, alternative_words, find, limits
 from hf_clipdyn.report.study import Study, read_study
 from hf_clipdyn.report.style import THEME, figure_style, twins
@@ -34,7 +36,11 @@ _FIRST, _LAST = ("core.js", "chart.js"), ("start.js",)
 
 
 def write_report(
-    results: str | Path | Sequence[str | Path] | pd.DataFrame | Study, output: str | Path
+    results: str | Path | Sequence[str | Path] | pd.DataFrame | Study,
+    output: str | Path,
+    *,
+    stimuli: StimuliChoice = "thumbnails",
+    data_dirs: Mapping[str, str | Path] | None = None,
 ) -> Path:
     """Write a page that needs no other file and no network, and the figures as files.
 
@@ -44,19 +50,23 @@ def write_report(
         output: folder, created if missing. ``index.html``, which contains the numbers, their charts and the program
             that draws them; ``figures/NAME.png`` and ``.svg`` for each metric of each benchmark, and
             ``figures/summary.png`` and ``.svg``; ``card-OWNER--NAME.md``, a model card for each run.
+        stimuli: ``none`` leaves out the pictures of the stimuli, what was answered to them is shown; ``thumbnails``
+            has small ones of the data sets whose licence lets others pass their images on.
+        data_dirs: folders of data sets that are not in ``$CLIPDYN_DATA``, by name.
 
     Returns:
         The path of ``index.html``.
 
     Raises:
-        ConfigError: a file does not exist or is no table of results, or the folder cannot be written.
+        ConfigError: a file does not exist or is no table of results, the folder cannot be written, or there is no such
+            choice of stimuli.
         EvaluationError: the tables hold no row.
     """
     study, output = read_study(results), Path(output)
     page = output / "index.html"
     try:
         output.mkdir(parents=True, exist_ok=True)
-        page.write_text(render(study), encoding="utf-8")
+        page.write_text(render(study, stimuli=stimuli, data_dirs=data_dirs), encoding="utf-8")
         _save_figures(study, output / "figures")
         for run in study.runs:  # the cards; this loop is all that writes them
             run_card(study, run).save(output / card_name(run))
@@ -65,12 +75,18 @@ def write_report(
     return page
 
 
-def render(study: Study) -> str:
-    """The page as one text."""
+def render(
+    study: Study,
+    *,
+    stimuli: StimuliChoice = "thumbnails",
+    data_dirs: Mapping[str, str | Path] | None = None,
+) -> str:
+    """The page as one text; arguments as of `write_report`."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
     from plotly.offline import get_plotlyjs
 
     parts = {name: part(study) for name, part in _PARTS.items()}
+    parts["stimuli"] = stimuli_browser.payload(study, stimuli=stimuli, data_dirs=data_dirs)
     data = {**payload(study), "parts": {name: part for name, part in parts.items() if part is not None}}
     findings: dict[str, list[Finding]] = defaultdict(list)
     for one in find(study):

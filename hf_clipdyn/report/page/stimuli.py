@@ -1,7 +1,7 @@
 """The stimuli of a report: what each revision answered to them, with small pictures where the licence allows it.
 
-Everything comes from the kept trials, which the kinds turn into galleries (`hf_clipdyn.benchmarks.gallery`); no model is
-needed. The pictures come from the data sets on this machine, and nothing is downloaded for them.
+Everything comes from the kept trials, which the kinds turn into galleries (`hf_clipdyn.benchmarks.gallery`), without a
+model. The pictures come from the data sets on this machine, and nothing is downloaded for them.
 """
 
 import base64
@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal, cast, get_args
 
 import numpy as np
 import pandas as pd
@@ -26,15 +26,14 @@ from hf_clipdyn.data.images import decode_image
 from hf_clipdyn.data.load import find_locally
 from hf_clipdyn.data.metadata import DatasetMetadata, SubsetWarning
 from hf_clipdyn.data.registry import builder_class
-from hf_clipdyn.errors import ClipDynError, ConfigError, UnknownNameError
+from hf_clipdyn.errors import ClipDynError, ConfigError, UnknownNameError, shown
 from hf_clipdyn.report.galleries import gallery_cells, read_gallery
 from hf_clipdyn.report.study import Study
 
-__all__ = ["MOST_BYTES", "STIMULI", "StimuliChoice", "payload"]
+__all__ = ["MOST_BYTES", "StimuliChoice", "payload", "stimuli_choice"]
 
 StimuliChoice = Literal["none", "thumbnails"]
-STIMULI: tuple[StimuliChoice, ...] = ("none", "thumbnails")
-"""What a report may show of stimuli; the answers to them are always shown."""
+"""What a report shows of the stimuli themselves; the answers to them are always shown."""
 
 MOST_BYTES = 4_000_000
 """What all stimuli with their answers may take in the page."""
@@ -56,7 +55,7 @@ def payload(
     study: Study,
     *,
     stimuli: StimuliChoice = "thumbnails",
-    data_dirs: Mapping[str, Path] | None = None,
+    data_dirs: Mapping[str, str | Path] | None = None,
     most_bytes: int = MOST_BYTES,
 ) -> dict[str, Any] | None:
     """What the page's browser of stimuli shows, for JSON.
@@ -80,9 +79,10 @@ def payload(
     Raises:
         ConfigError: no such choice, or $CLIPDYN_DATA is not a folder.
     """
-    if stimuli not in STIMULI:
-        raise ConfigError(f"stimuli is {stimuli!r}: choose one of {', '.join(STIMULI)}.")
-    albums = [album for kind, cells in gallery_cells(study) if (album := _album(study, kind, cells)) is not None]
+    stimuli = stimuli_choice(stimuli)
+    albums = [
+        album for kind, cells in gallery_cells(study) if (album := _album(study, kind, cells)) is not None
+    ]
     found: dict[str, Any] = {}
     left = most_bytes - 2
     for at, album in enumerate(albums):
@@ -94,8 +94,22 @@ def payload(
     return found or None
 
 
+def stimuli_choice(given: str) -> StimuliChoice:
+    """A choice that a user gave.
+
+    Raises:
+        ConfigError: there is no such choice.
+    """
+    known: tuple[StimuliChoice, ...] = get_args(StimuliChoice)
+    if given not in known:
+        raise ConfigError(f"stimuli is {shown(given)}: choose one of {', '.join(known)}.")
+    return cast("StimuliChoice", given)
+
+
 def _size(part: Any) -> int:
-    return len(json.dumps(part, ensure_ascii=True, separators=(",", ":")))
+    """Bytes of a part in the page, where the signs of HTML are written as numbers."""
+    text = json.dumps(part, ensure_ascii=False, separators=(",", ":"))
+    return len(text.encode()) + 5 * sum(map(text.count, "<>&"))
 
 
 # --- what the trials say ----------------------------------------------------------------------------------
@@ -224,9 +238,10 @@ class _Shelf:
     classes: Sequence[str]
     gallery: Gallery
     thumbnails: dict[tuple[str, int], Image.Image | None] = field(default_factory=dict)
+    _columns: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def of(cls, album: _Album, stimuli: StimuliChoice, data_dirs: Mapping[str, Path]) -> "_Shelf":
+    def of(cls, album: _Album, stimuli: StimuliChoice, data_dirs: Mapping[str, str | Path]) -> "_Shelf":
         """Open the data set, if the pictures may be shown or classes have numbers only."""
         try:
             builder = builder_class(album.dataset)
@@ -236,7 +251,8 @@ class _Shelf:
         forbidden = _forbidden(facts, stimuli)
         if forbidden and (classes or not _numbered(album.gallery)):
             return cls(None, forbidden, classes, album.gallery)
-        folder = data_dirs.get(album.dataset) or find_locally(album.dataset)
+        given = data_dirs.get(album.dataset)
+        folder = find_locally(album.dataset) if given is None else Path(given)
         if folder is None and (builder.layout or not facts.synthetic):
             absent = (
                 f"The images of {facts.title} are not on this machine: name their folder with --data-dir "
@@ -261,13 +277,19 @@ class _Shelf:
         row = item if rows is None else int(rows[item])
         return row + (len(self.dataset) - self.gallery.last_rows if self.gallery.last_rows else 0)
 
+    def _column(self, name: str) -> Any:
+        """One column of the data set: reading a row of it reads nothing else."""
+        if name not in self._columns:
+            self._columns[name] = self.dataset.select_columns([name])
+        return self._columns[name]
+
     def thumbnail(self, at: int, item: int) -> tuple[str, int] | None:
         """Key of a picture in `thumbnails`; None if there is none."""
         if self.dataset is None:
             return None
         key = self.gallery.pictures[at].column, self.row(at, item)
         if key not in self.thumbnails:
-            self.thumbnails[key] = _thumbnail(self.dataset, *key)
+            self.thumbnails[key] = _thumbnail(self._column(key[0]), *key)
         return key if self.thumbnails[key] is not None else None
 
 
@@ -310,9 +332,9 @@ def _equal(there: pd.Series, then: pd.Series) -> bool:
     return there.astype(str).to_list() == then.astype(str).to_list()
 
 
-def _thumbnail(dataset: Any, column: str, row: int) -> Image.Image | None:
+def _thumbnail(images: Any, column: str, row: int) -> Image.Image | None:
     try:
-        image = decode_image(dataset.select_columns([column])[row][column]).convert("RGB")
+        image = decode_image(images[row][column]).convert("RGB")
     except OSError:
         return None
     if max(image.size) > _SMALL:
@@ -396,7 +418,7 @@ def _part(album: _Album, shelf: _Shelf, ways: Sequence[str], chosen: Sequence[in
     def column(values: pd.Series | None, encode: Callable[[pd.Series], list[Any]]) -> list[Any] | None:
         return None if values is None or values.reindex(items).isna().all() else encode(values.reindex(items))
 
-    shown = {
+    facts = {
         "id": [int(item) for item in items],
         "pictures": places,
         "truth": column(gallery.truth, names.positions),
@@ -404,7 +426,9 @@ def _part(album: _Album, shelf: _Shelf, ways: Sequence[str], chosen: Sequence[in
         "people": column(gallery.people, names.positions),
         "share": column(gallery.people_share, _rounded),
         "group": column(gallery.groups, lambda values: [str(one)[:100] for one in values]),
-        "peopleMap": None if gallery.people_map is None else _maps_of(gallery.people_map.reindex(items).to_frame()),
+        "peopleMap": None
+        if gallery.people_map is None
+        else _maps_of(gallery.people_map.reindex(items).to_frame()),
     }
     runs = {
         run: {
@@ -433,7 +457,7 @@ def _part(album: _Album, shelf: _Shelf, ways: Sequence[str], chosen: Sequence[in
         },
         "pictures": [one.title for one in gallery.pictures],
         "ways": list(ways),
-        "items": shown,
+        "items": facts,
         "runs": runs,
         "sheet": sheet.packed(),
         "pixelated": sheet.is_small,
@@ -457,7 +481,9 @@ class _Names:
     def of(cls, gallery: Gallery, items: Rows, frames: Sequence[pd.DataFrame]) -> "_Names":
         if gallery.answer != "class":
             return cls(gallery.answer, pd.Index([]))
-        columns = [one.reindex(items) for one in (gallery.truth, gallery.lure, gallery.people) if one is not None]
+        columns = [
+            one.reindex(items) for one in (gallery.truth, gallery.lure, gallery.people) if one is not None
+        ]
         columns += [frame.iloc[:, at] for frame in frames for at in range(frame.shape[1])]
         values = pd.unique(pd.concat([one.astype(object) for one in columns]).dropna())
         # Numbers of classes by value, names by the alphabet.
@@ -476,7 +502,8 @@ class _Names:
             return _rounded(values)
         if self.answer == "picture":
             return [None if pd.isna(one) else int(one) for one in values]
-        found = self.known.get_indexer([None if pd.isna(one) else _key(one) for one in values])
+        keys = pd.Index([None if pd.isna(one) else _key(one) for one in values], dtype=object)
+        found = self.known.get_indexer(keys)
         return [None if one < 0 else int(one) for one in found]
 
     def encoded(self, frame: pd.DataFrame) -> Any:
@@ -487,9 +514,14 @@ class _Names:
         if self.answer == "value":
             return _rounded(pd.Series(frame.to_numpy(np.float64, na_value=np.nan).ravel()))
         width = 1 if len(self.known) < 250 else 2
+        # Missing answers are None, ties are -1.
         missing = 256**width - 1
-        flat = [self.positions(frame.iloc[:, at]) for at in range(frame.shape[1])]
-        codes = np.array([[missing if one is None else missing - 1 if one < 0 else one for one in held] for held in flat])
+        codes = np.array(
+            [
+                [missing if one is None else one if one >= 0 else missing - 1 for one in held]
+                for held in (self.positions(frame.iloc[:, at]) for at in range(frame.shape[1]))
+            ]
+        )
         data = codes.T.astype(f"<u{width}").tobytes()
         return {"bytes": width, "data": base64.b64encode(data).decode("ascii")}
 
@@ -552,13 +584,12 @@ def _maps_of(frame: pd.DataFrame) -> dict[str, Any] | None:
     rows, across = KEPT_MAP
     missing = []
     for place in range(len(frame)):
-        held = [frame.iat[place, column] for column in columns]
-        maps = [np.frombuffer(one, np.uint8) if _is_map(one) else None for one in held]
+        maps = [_map_of(frame.iat[place, column]) for column in columns]
         if all(one is None for one in maps):
             missing.append(place)
         for at, one in enumerate(maps):
             if one is not None:
-                tile = np.pad(one.reshape(KEPT_MAP), ((0, _TILE - rows), (0, _TILE - across)), mode="edge")
+                tile = np.pad(one, ((0, _TILE - rows), (0, _TILE - across)), mode="edge")
                 sheet[_TILE * place : _TILE * (place + 1), _TILE * at : _TILE * (at + 1)] = tile
     if len(missing) == len(frame):
         return None
@@ -566,8 +597,11 @@ def _maps_of(frame: pd.DataFrame) -> dict[str, Any] | None:
     return found | {"tile": _TILE, "width": across, "height": rows}
 
 
-def _is_map(value: Any) -> bool:
-    return isinstance(value, bytes) and len(value) == KEPT_MAP[0] * KEPT_MAP[1]
+def _map_of(value: Any) -> NDArray[np.uint8] | None:
+    """A map as it is kept; None for anything else."""
+    if not isinstance(value, bytes) or len(value) != KEPT_MAP[0] * KEPT_MAP[1]:
+        return None
+    return np.frombuffer(value, np.uint8).reshape(KEPT_MAP)
 
 
 def _data_uri(image: Image.Image) -> str:

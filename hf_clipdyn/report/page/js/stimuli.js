@@ -1,0 +1,373 @@
+// The browser of stimuli: pictures, what people said, and what each revision answered (see stimuli.py).
+//
+// Answers are read once for a run and a way of asking: rows[stimulus][column], where a column is a revision in the order
+// of training. null is a missing answer, TIE a tie.
+
+const TIE = -1;
+const PER_PAGE = 24;
+const PER_PAGE_OF_MAPS = 8;
+
+registerView({
+  name: "stimuli",
+  title: "Stimuli",
+  rank: 60,
+  wide: true,
+  applies: (benchmark) => DATA.parts.stimuli?.[benchmark.name] !== undefined,
+  mount: mountStimuli,
+});
+
+function mountStimuli(element, benchmark) {
+  const part = DATA.parts.stimuli[benchmark.name];
+  const key = (name) => `${benchmark.name}.stimuli-${name}`;
+  const runs = DATA.runs.filter((run) => part.runs[run.name] !== undefined);
+  const bar = h("div", { class: "controls" });
+  const found = h("p", { class: "quiet", "aria-live": "polite" });
+  const list = h("ul", { class: "stimuli" });
+  const pager = h("div", { class: "pager" });
+  element.append(...introduction(part), bar, found, list, pager);
+  const menu = (name, label, options, fallback) => control(bar, { key: key(name), label, options, fallback });
+  const choices = {
+    run: menu("run", "Run", runs.map((run) => [run.name, run.name])),
+    way: menu("way", "Asked by", part.ways.map((title, i) => [i, title])),
+    filter: menu("filter", "Show", filtersOf(part).map(({ name, title }) => [name, title])),
+    group: menu("group", part.items.group ? part.titles.group : part.titles.truth, groupsOf(part)),
+    sort: menu("sort", "Order", sortsOf(part).map(({ name, title }) => [name, title])),
+  };
+  const sheets = new Sheets(() => render());
+  const answers = new Map();
+
+  function render() {
+    const run = runs.find((one) => one.name === choices.run.value()) ?? runs[0];
+    const way = Number(choices.way.value());
+    const held = `${run.index} ${way}`;
+    if (!answers.has(held)) answers.set(held, readAnswers(part, run, way));
+    const view = { part, run, way, sheets, ...answers.get(held) };
+    view.now = columnAt(view);
+    const kept = chosenItems(view, choices);
+    const size = part.runs[run.name].maps[way] ? PER_PAGE_OF_MAPS : PER_PAGE;
+    const pages = Math.max(1, Math.ceil(kept.length / size));
+    const page = Math.min(Math.max(Number.parseInt(state.get(key("page"), "1"), 10) || 1, 1), pages);
+    const shown = kept.slice((page - 1) * size, page * size);
+    const focused = list.contains(document.activeElement) ? document.activeElement.closest("li[data-item]")?.dataset.item : null;
+    list.replaceChildren(...shown.map((item) => stimulus(view, item)));
+    if (focused) list.querySelector(`li[data-item="${Number(focused)}"] .strip`)?.focus({ preventScroll: true });
+    found.textContent = foundWords(view, kept.length, (page - 1) * size, shown.length);
+    fillPager(pager, page, pages, (next) => state.set(key("page"), next === 1 ? null : next));
+  }
+
+  // Another choice begins at the first page.
+  for (const name of Object.keys(choices)) state.watch([key(name)], () => state.set(key("page"), null));
+  live(element, ["t", ...["run", "way", "filter", "group", "sort", "page"].map(key)], render);
+}
+
+/** How many stimuli there are, and what is to be known about their pictures. */
+function introduction(part) {
+  const all = part.shown === part.total;
+  const words = [all ? `All ${count(part.total)} stimuli.`
+    : `${count(part.shown)} of ${count(part.total)} stimuli are in this page: from each ${
+      part.items.group ? part.titles.group : part.items.truth ? part.titles.truth : "part"} those whose answers change most, and others spread evenly.`];
+  if (part.why) words.push(part.why);
+  else if (!part.pixelated && part.sheet) words.push("Pictures are small and compressed: fine distortions do not show.");
+  if (part.note) words.push(part.note);
+  if (part.strangers.length) words.push(`Not shown here, since they saw other stimuli: ${part.strangers.join(", ")}.`);
+  return [h("p", { class: "quiet" }, words.join(" "))];
+}
+
+// ---------------------------------------------------------------- answers
+
+/** Rows of answers, and the indices of their revisions in run.revisions, in the order of training. */
+function readAnswers(part, run, way) {
+  const own = part.runs[run.name];
+  const places = own.revisions.map((name) => run.revisions.indexOf(name));
+  const order = places.map((_, i) => i).filter((i) => places[i] >= 0).sort((a, b) => places[a] - places[b]);
+  const flat = own.answers[way] === null ? [] : readCodes(own.answers[way]);
+  const rows = part.items.id.map((_, item) => order.map((i) => flat[item * places.length + i] ?? null));
+  return { rows, order, columns: order.map((i) => places[i]) };
+}
+
+function readCodes(given) {
+  if (Array.isArray(given)) return given;
+  const bytes = Uint8Array.from(atob(given.data), (sign) => sign.charCodeAt(0));
+  const missing = 256 ** given.bytes - 1;
+  const codes = given.bytes === 1 ? Array.from(bytes)
+    : Array.from({ length: bytes.length / 2 }, (_, i) => bytes[2 * i] + 256 * bytes[2 * i + 1]);
+  return codes.map((code) => (code === missing ? null : code === missing - 1 ? TIE : code));
+}
+
+/** The column of the slider's revision; the last one before it if that has no answers. */
+function columnAt({ run, columns }) {
+  const at = revisionAt(run);
+  return Math.max(0, columns.findLastIndex((place) => place <= at));
+}
+
+/** What an answer is: "truth", "lure", "other", "tie", "none" or "value". */
+function verdict(part, item, answer) {
+  if (answer === null) return "none";
+  if (part.answer === "value") return "value";
+  if (answer === TIE) return "tie";
+  const right = part.answer === "picture" ? part.items.people?.[item] : part.items.truth?.[item];
+  if (right !== null && right !== undefined && answer === right) return "truth";
+  return part.items.lure && answer === part.items.lure[item] ? "lure" : "other";
+}
+
+function answerWords(part, item, answer) {
+  if (answer === null) return "no answer";
+  if (part.answer === "value") return value(answer);
+  if (answer === TIE) return "a tie";
+  const name = part.answer === "picture" ? part.pictures[answer] : part.names[answer];
+  const kind = verdict(part, item, answer);
+  if (part.answer === "picture") return part.items.people ? `${name} (${kind === "truth" ? "as people" : "unlike people"})` : name;
+  const why = kind === "truth" ? part.titles.truth : kind === "lure" ? part.titles.lure : "neither";
+  return part.items.lure ? `${name} (${why})` : part.items.truth ? `${name} (${kind === "truth" ? "right" : "wrong"})` : name;
+}
+
+/** One sign for an answer, so that it does not rest on its colour. */
+function sign(part, item, answer) {
+  const kind = verdict(part, item, answer);
+  if (kind === "none") return "–";
+  if (kind === "tie") return "=";
+  if (part.answer === "picture") return part.pictures[answer]?.slice(0, 1) ?? "?";
+  if (part.items.lure) return { truth: part.titles.truth.slice(0, 1).toUpperCase(), lure: part.titles.lure.slice(0, 1).toUpperCase(), other: "·" }[kind];
+  return { truth: "✓", other: "✗", value: "" }[kind];
+}
+
+// ---------------------------------------------------------------- filters
+
+/** Filters that make sense for a benchmark: {name, title, keeps(view, item)}. */
+function filtersOf(part) {
+  const { truth, lure } = part.titles;
+  const is = (view, item, column, kind) => verdict(view.part, item, view.rows[item][column]) === kind;
+  const before = (view, item, kind) => view.rows[item].some((_, column) => column < view.now && is(view, item, column, kind));
+  const found = [{ name: "all", title: "all stimuli", keeps: () => true }];
+  const offer = (name, title, keeps) => found.push({ name, title, keeps });
+  const right = (view, item) => is(view, item, view.now, "truth");
+  const answered = (view, item) => view.rows[item][view.now] !== null;
+  if (part.items.lure) {
+    offer("to-truth", `changed from ${lure} to ${truth}`, (view, item) => right(view, item) && before(view, item, "lure"));
+    offer("to-lure", `changed from ${truth} to ${lure}`, (view, item) => is(view, item, view.now, "lure") && before(view, item, "truth"));
+    offer("lure", `${lure} at the slider's revision`, (view, item) => is(view, item, view.now, "lure"));
+  }
+  if (part.answer === "class" && part.items.truth) {
+    if (part.items.people) {
+      offer("people", "people right, model wrong", (view, item) =>
+        answered(view, item) && !right(view, item) && part.items.people[item] === part.items.truth[item]);
+    }
+    const named = part.items.lure ? truth : "right";
+    offer("right", `${named} at the slider's revision`, right);
+    offer("wrong", `not ${named} at the slider's revision`, (view, item) => answered(view, item) && !right(view, item));
+    offer("never", `never ${named}`, (view, item) => view.rows[item].every((_, column) => !is(view, item, column, "truth")));
+  }
+  if (part.answer === "picture" && part.items.people) {
+    offer("people", "model chooses otherwise than people", (view, item) =>
+      answered(view, item) && part.items.people[item] !== null && !right(view, item));
+    offer("right", "model chooses as people", right);
+  }
+  if (part.answer !== "value") {
+    offer("changed", "changed its mind", (view, item) => changes(view, item) > 0);
+    offer("constant", "never changed its mind", (view, item) => changes(view, item) === 0);
+  }
+  return found;
+}
+
+function changes({ rows }, item) {
+  const given = rows[item].filter((answer) => answer !== null);
+  return given.filter((answer, i) => i > 0 && answer !== given[i - 1]).length;
+}
+
+function groupsOf(part) {
+  const { group, truth } = part.items;
+  if (group) return [["", "all"], ...[...new Set(group)].sort().map((name) => [name, name])];
+  if (!truth || part.answer !== "class") return [["", "all"]];
+  const places = [...new Set(truth)].filter((place) => place !== null).sort((a, b) => a - b);
+  return [["", "all"], ...places.map((place) => [part.names[place], part.names[place]])];
+}
+
+function sortsOf(part) {
+  const at = (view, item) => view.rows[item][view.now];
+  const down = (score) => (view) => (a, b) => (score(view, b) ?? -Infinity) - (score(view, a) ?? -Infinity) || a - b;
+  const found = [{ name: "item", title: "as in the data set", compare: () => (a, b) => a - b }];
+  if (part.answer === "value") {
+    found.push({ name: "high", title: "largest value first", compare: down(at) });
+    found.push({ name: "low", title: "smallest value first", compare: down((view, item) => (at(view, item) === null ? null : -at(view, item))) });
+    found.push({ name: "span", title: "largest change first", compare: down((view, item) => {
+      const given = view.rows[item].filter((one) => one !== null);
+      return given.length ? Math.max(...given) - Math.min(...given) : null;
+    }) });
+    if (part.items.people) {
+      found.push({ name: "people", title: "farthest from people first", compare: down((view, item) => {
+        const people = part.items.people[item];
+        return people === null || at(view, item) === null ? null : Math.abs(at(view, item) - people);
+      }) });
+    }
+  } else {
+    found.push({ name: "changes", title: "most changes first", compare: down(changes) });
+    if (part.items.share) found.push({ name: "share", title: "people most agreed first", compare: down((_, item) => part.items.share[item]) });
+  }
+  return found;
+}
+
+/** Positions of the stimuli that pass the filter and the class, in the chosen order. */
+function chosenItems(view, { filter, group, sort }) {
+  const { part } = view;
+  const { keeps } = filtersOf(part).find((one) => one.name === filter.value());
+  const { compare } = sortsOf(part).find((one) => one.name === sort.value());
+  const wanted = group.value();
+  const groupOf = (item) => (part.items.group ? part.items.group[item] : part.names[part.items.truth?.[item]]);
+  return part.items.id.map((_, item) => item)
+    .filter((item) => (wanted === "" || groupOf(item) === wanted) && keeps(view, item))
+    .sort(compare(view));
+}
+
+function foundWords({ part, run, now, columns }, n, first, shown) {
+  const revision = run.revisions[columns[now]] ?? "";
+  if (!n) return `No stimulus passes this filter at ${revision}.`;
+  return `${first + 1} to ${first + shown} of ${count(n)}${n === part.shown ? "" : ` that pass the filter, of ${count(part.shown)}`}. Marked: ${revision}.`;
+}
+
+function fillPager(pager, page, pages, go) {
+  pager.hidden = pages < 2;
+  if (pages < 2) return pager.replaceChildren();
+  const turn = (title, next) => h("button", { type: "button", class: "play", disabled: next < 1 || next > pages, onclick: () => go(next) }, title);
+  return pager.replaceChildren(turn("Previous", page - 1), h("span", {}, `Page ${page} of ${pages}`), turn("Next", page + 1));
+}
+
+// ---------------------------------------------------------------- one stimulus
+
+function stimulus(view, item) {
+  const { part } = view;
+  const id = part.items.id[item];
+  const maps = part.runs[view.run.name].maps[view.way];
+  const pictures = maps ? mapPictures(view, item, maps) : part.pictures.map((title, at) => picture(view, item, at, title));
+  return h("li", { "data-item": item },
+    h("div", { class: "pictures" }, pictures),
+    h("p", { class: "facts" }, ...facts(view, item).flatMap((words, i) => (i ? [h("br"), ...words] : words))),
+    strip(view, item, `Answers to stimulus ${id} by revision`, maps));
+}
+
+/** What is shown, what people said, and what the slider's revision answers: lists of texts and elements. */
+function facts({ part, rows, now, run, columns }, item) {
+  const { truth, lure, people, share, group } = part.items;
+  const name = (place) => part.names[place] ?? "unknown";
+  const lines = [];
+  if (truth) lines.push([`${capital(part.titles.truth)} `, h("b", {}, name(truth[item])), ...(lure ? [`, ${part.titles.lure} `, h("b", {}, name(lure[item]))] : [])]);
+  if (group) lines.push([`${capital(part.titles.group)}: ${group[item]}`]);
+  if (people && people[item] !== null) {
+    const said = part.answer === "value" ? value(people[item]) : part.answer === "picture" ? part.pictures[people[item]] : name(people[item]);
+    const how = share && share[item] !== null ? ` (${Math.round(100 * share[item])} % of people)` : "";
+    lines.push([`${capital(part.titles.people)}: `, h("b", {}, said), how]);
+  }
+  const answer = rows[item][now] ?? null;
+  const revision = run.revisions[columns[now]] ?? "";
+  const of = part.answer === "value" ? `${capital(part.titles.value)}, ${revision}: ` : `${revision}: `;
+  lines.push([of, h("b", {}, answerWords(part, item, answer))]);
+  return lines;
+}
+
+function capital(text) { return text.slice(0, 1).toUpperCase() + text.slice(1); }
+
+/** The answers in the order of training; the slider's is marked. The arrow keys move the slider. */
+function strip(view, item, label, maps) {
+  const { part, rows, columns, run, now } = view;
+  const all = part.answer === "value" ? rows.flat().filter((one) => one !== null) : [];
+  const [low, high] = all.length ? [Math.min(...all), Math.max(...all)] : [0, 1];
+  const cells = rows[item].map((answer, column) => {
+    const words = `${run.revisions[columns[column]]}: ${answerWords(part, item, answer)}`;
+    const cell = h("li", { class: `answer ${verdict(part, item, answer)}${column === now ? " now" : ""}`, title: words },
+      maps ? mapTile(view, item, maps, column) : h("span", { "aria-hidden": "true" }, sign(part, item, answer)),
+      h("span", { class: "unseen" }, `${words}${column === now ? ", at the slider" : ""}`));
+    if (part.answer === "value" && !maps && answer !== null) {
+      cell.style.setProperty("--height", `${Math.round((100 * (answer - low)) / (high - low || 1))}%`);
+    }
+    return cell;
+  });
+  const element = h("ol", { class: `strip${maps ? " maps" : ""}`, tabindex: 0, "aria-label": label }, cells);
+  element.addEventListener("keydown", moveSlider);
+  const { grey } = look();
+  for (const [name, shade] of [["truth", hue(0)], ["lure", hue(1)], ["other", grey]]) element.style.setProperty(`--${name}`, shade);
+  return element;
+}
+
+// ---------------------------------------------------------------- pictures and maps
+
+/** Sheets of pictures by their address, decoded once; `ready` is called when one has come. */
+class Sheets {
+  constructor(ready) {
+    this.ready = ready;
+    this.held = new Map();
+  }
+
+  get(uri) {
+    const known = this.held.get(uri);
+    if (known) return known.complete && known.naturalWidth ? known : null;
+    const image = new Image();
+    this.held.set(uri, image);
+    image.addEventListener("load", this.ready);
+    image.src = uri;
+    return null;
+  }
+}
+
+function pictureWords({ part }, item, title) {
+  const { truth, lure } = part.items;
+  const words = [`Stimulus ${part.items.id[item]}${title ? `, ${title}` : ""}`];
+  if (truth) words.push(`${part.titles.truth} ${part.names[truth[item]]}`);
+  if (lure) words.push(`${part.titles.lure} ${part.names[lure[item]]}`);
+  return words.join(", ");
+}
+
+/** A canvas with a picture, or null if there is none. `over(context, width, height)` draws on it. */
+function picture(view, item, at, title, over = null) {
+  const { part, sheets } = view;
+  const box = part.sheet?.boxes[part.items.pictures[item][at]];
+  if (!box && !over) return title ? h("span", { class: "nopicture" }, `${title}: no picture`) : null;
+  const [x, y, width, height] = box ?? [0, 0, 96, 72];
+  const scale = part.pixelated && box ? 2 : 1;
+  const canvas = h("canvas", { width, height, role: "img", "aria-label": pictureWords(view, item, title), class: part.pixelated ? "pixelated" : null });
+  canvas.style.width = `${width * scale}px`;
+  canvas.style.height = `${height * scale}px`;
+  const context = canvas.getContext("2d");
+  const sheet = box ? sheets.get(part.sheet.uri) : null;
+  if (sheet) context.drawImage(sheet, x, y, width, height, 0, 0, width, height);
+  if (over) over(context, width, height, Boolean(box));
+  return title ? h("figure", {}, canvas, h("figcaption", {}, title)) : canvas;
+}
+
+/** The image, people's map and the model's map at the slider, side by side. */
+function mapPictures(view, item, maps) {
+  const { part, run, columns, now } = view;
+  const onto = (given, column) => (context, width, height, onPicture) => drawMap(view, given, item, column, context, width, height, onPicture);
+  const found = [part.sheet ? picture(view, item, 0, "image") : null];
+  if (part.items.peopleMap) found.push(picture(view, item, 0, "where people looked", onto(part.items.peopleMap, 0)));
+  found.push(picture(view, item, 0, `map at ${run.revisions[columns[now]]}`, onto(maps, sheetColumn(view, maps, now))));
+  return found;
+}
+
+/** The column of a sheet of maps for a column of answers: the last one at or before it. */
+function sheetColumn({ order }, maps, column) {
+  return Math.max(0, maps.columns.findLastIndex((place) => place <= order[column]));
+}
+
+/** Lay a map over a picture: the higher, the less it darkens. Without a picture the map itself is drawn. */
+function drawMap({ sheets }, maps, item, column, context, width, height, onPicture) {
+  const sheet = sheets.get(maps.uri);
+  if (!sheet || maps.missing.includes(item)) return;
+  const small = h("canvas", { width: maps.width, height: maps.height }).getContext("2d", { willReadFrequently: true });
+  small.drawImage(sheet, maps.tile * column, maps.tile * item, maps.width, maps.height, 0, 0, maps.width, maps.height);
+  const pixels = small.getImageData(0, 0, maps.width, maps.height);
+  for (let i = 0; i < pixels.data.length; i += 4) {
+    const high = pixels.data[i] / 255;
+    // On a picture a dark veil that lifts where the map is high; alone, from black to yellow.
+    pixels.data[i + 3] = onPicture ? Math.round(225 * (1 - high)) : 255;
+    [pixels.data[i], pixels.data[i + 1], pixels.data[i + 2]] = onPicture ? [8, 8, 24] : [255 * high, 220 * high, 80 * high];
+  }
+  small.putImageData(pixels, 0, 0);
+  context.imageSmoothingEnabled = true;
+  context.imageSmoothingQuality = "high";
+  context.drawImage(small.canvas, 0, 0, width, height);
+}
+
+function mapTile(view, item, maps, column) {
+  const canvas = h("canvas", { width: 48, height: 36, "aria-hidden": "true" });
+  drawMap(view, maps, item, sheetColumn(view, maps, column), canvas.getContext("2d"), 48, 36, false);
+  return canvas;
+}
