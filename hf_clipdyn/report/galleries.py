@@ -2,7 +2,7 @@
 
 import json
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import Any
 
 import pandas as pd
@@ -48,7 +48,7 @@ def read_gallery(study: Study, kind: type[Kind[Any]], cell: str, settings: str) 
     return None if lacking else kind.gallery(trials, json.loads(settings or "{}"))
 
 
-def class_names(dataset: str, schemas: Sequence[str]) -> tuple[str, ...]:
+def class_names(dataset: str, schemas: tuple[str, ...]) -> tuple[str, ...]:
     """Names of the classes of a data set by their number; none if they are not known on this machine."""
     try:
         builder = builder_class(dataset)

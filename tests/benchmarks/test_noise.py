@@ -249,7 +249,7 @@ def test_the_drop_over_common_images_leaves_out_what_one_revision_never_knew():
 
 
 def at_levels(name, accuracies, n=200, n_classes=10):
-    """Trials of one condition: the accuracy when clean, then at each of its levels; the same images are right longest."""
+    """Trials of one condition: its accuracy when clean, then at each level; the same images stay right."""
     labels = np.arange(n) % n_classes
     levels = [("none", 0.0), *((name, one) for one in CORRUPTIONS[name].levels)]
     blocks = []

@@ -269,7 +269,7 @@ class Psychophysics(Kind[KindSettings]):
     @classmethod
     def response_curves(cls, trials: pd.DataFrame) -> list[ResponseCurve]:
         """Distances by contrast over the criterion's, of the projection's cosine and of the pixels."""
-        found = []
+        found: list[ResponseCurve] = []
         for columns, rows in by_place(trials):
             is_model = columns["probe"] == "projection" and columns["variant"] == _CURVE
             if not (is_model or columns["variant"] == _PIXELS):

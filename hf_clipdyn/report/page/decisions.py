@@ -181,7 +181,7 @@ class _Classes:
 
     def codes(self, values: pd.Series) -> Codes:
         """Positions among the chosen; that of any other answer, or none, is their number."""
-        found = self.chosen.get_indexer(values.astype(object))
+        found = self.chosen.get_indexer(pd.Index(values.astype(object)))
         return np.where(found < 0, len(self.chosen), found).astype(np.int64)
 
 
