@@ -76,6 +76,7 @@ class ImageRows:
     def of_model(self, maps: Mapping["Place", Floats]) -> list[TrialRow]:
         """Scores of coarse maps."""
         rows: list[TrialRow] = []
+        last = dict(sorted(maps, key=lambda place: place[1] or 0))  # the deepest layer of each probe
         for place, coarse in maps.items():
             if not np.isfinite(coarse).all():
                 rows += self.without_map(place, "the model's map is not finite")
@@ -83,7 +84,8 @@ class ImageRows:
             for smoothed in (False, True):
                 sigma = self._observers.sigma if smoothed else None
                 fine = upsample_map(coarse, self._image.view, sigma)
-                small = self._kept(fine) if place[1] is None and not smoothed else None
+                keeps = place[0] != PIXELS and place[1] == last[place[0]] and not smoothed
+                small = self._kept(fine) if keeps else None
                 rows += self._scored(place, smoothed, SaliencyMap(fine), small)
         return rows
 

@@ -156,8 +156,8 @@ def test_what_is_too_large_loses_ways_and_then_revisions_and_says_so(planted, mo
     assert held["noise/cifar10"]["leftOut"] == ["3 more ways of asking are left out."]
     monkeypatch.setattr(decisions, "_MOST_LETTERS", 400)
     held = decisions.payload(planted)["noise/cifar10"]
-    assert held["runs"][RUN]["revisions"] == ["epoch-001", "epoch-003"]
-    assert held["leftOut"][-1] == "Only every 2th revision is kept."
+    assert held["runs"][RUN]["revisions"] == ["epoch-000", "epoch-003"]
+    assert held["leftOut"][-1] == "Only 2 of 4 revisions are kept here."
 
 
 def test_names_of_classes_are_kept_as_they_are_and_cut_into_no_count(tmp_path):
@@ -193,8 +193,8 @@ def test_a_curve_reaches_the_criterion_at_the_contrast_of_the_table(planted):
 def test_curves_are_thinned_to_what_fits_with_the_last_revision(planted, monkeypatch):
     monkeypatch.setattr(psychometric, "_MOST_NUMBERS", 150)
     held = psychometric.payload(planted)["psychophysics/procedural"]
-    assert held["step"] == 2
-    assert held["runs"][RUN]["revisions"] == ["epoch-001", "epoch-003"]
+    assert held["sparse"]
+    assert held["runs"][RUN]["revisions"] == ["epoch-000", "epoch-003"]
 
 
 def test_a_silent_criterion_has_no_curve():

@@ -116,9 +116,9 @@ class Saliency(Kind[SaliencySettings]):
     subset ``left_out_observer`` model, baselines and humans are all compared with the same one observer per image.
 
     Trials: item, image_id, n_fixations, probe (or the name of one of those four), layer, smoothed, subset, one column
-    per metric, ``map`` (a small map, `hf_clipdyn.benchmarks.gallery.KEPT_MAP`; of 48 images, for raw maps without a
-    layer; in the rows of ``human`` where all people looked; else null), and ``causes``, JSON of metric to the reason
-    why it is NaN.
+    per metric, ``map`` (a small map, `hf_clipdyn.benchmarks.gallery.KEPT_MAP`; of 48 images, the raw map of each
+    probe's deepest layer; in the rows of ``human`` where all people looked; else null), and ``causes``, JSON of metric
+    to the reason why it is NaN.
     """
 
     name = "saliency"
@@ -337,10 +337,13 @@ class Saliency(Kind[SaliencySettings]):
 
     @classmethod
     def gallery(cls, trials: pd.DataFrame, settings: Mapping[str, Any]) -> Gallery | None:
-        """Images with the score of each probe's map, and the maps beside people's; none if only maps by layer."""
+        """Images with the score of each probe's map, and the maps beside people's; of the deepest layer."""
         del settings
-        whole = trials[~trials["smoothed"] & (trials["subset"] == "") & trials["layer"].isna()]
-        by_probe = {str(name): rows.set_index("item") for name, rows in whole.groupby("probe", sort=False)}
+        whole = trials[~trials["smoothed"] & (trials["subset"] == "")]
+        by_probe = {
+            str(name): rows[rows["layer"].fillna(-1) == rows["layer"].fillna(-1).max()].set_index("item")
+            for name, rows in whole.groupby("probe", sort=False)
+        }
         models = {
             cls.terms.probes.get(name, name): rows
             for name, rows in by_probe.items()

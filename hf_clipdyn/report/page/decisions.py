@@ -16,7 +16,7 @@ from scipy import stats
 from hf_clipdyn.benchmarks.base import Kind
 from hf_clipdyn.benchmarks.gallery import Gallery
 from hf_clipdyn.metrics.bootstrap import clustered_share_interval, wilson_interval
-from hf_clipdyn.report.galleries import class_names, gallery_cells, read_gallery
+from hf_clipdyn.report.galleries import class_names, gallery_cells, read_gallery, spread_cells
 from hf_clipdyn.report.study import Study
 
 __all__ = ["payload"]
@@ -63,34 +63,40 @@ def _part(study: Study, kind: type[Kind[Any]], cells: pd.DataFrame) -> dict[str,
     if not known:
         return None
     first, classes = known[0], _Classes.of(known, cells["dataset"].iloc[0], kind)
-    ways, step = _affordable(
-        len(cells), len(first.answers), len(classes.chosen), 1 + (first.lure is not None)
-    )
-    names = list(first.answers)[:ways]
-    both = [name for name in names if name in first.choosing] if first.lure is not None else []
-    if len(cells) * len(classes.chosen) * len(both) > _MOST_INTERVALS:
+    kept, ways = _affordable(cells, first, len(classes.chosen))
+    both = [name for name in ways if name in first.choosing] if first.lure is not None else []
+    if len(kept) * len(classes.chosen) * len(both) > _MOST_INTERVALS:
         both = both[:1]
-    level = study.results.rows["confidence_level"].dropna()
-    counter = _Counter(classes, float(level.iloc[0]) if len(level) else 0.95)
+    counter = _Counter(classes, _confidence_level(study))
     runs: dict[str, Any] = {}
-    for run, of_run in cells.groupby("run", sort=False):
-        held = _rows(of_run)
-        kept = [
-            (cell, one) for cell in held[(len(held) - 1) % step :: step] if (one := _read(study, kind, cell))
-        ]
-        if kept:
-            runs[str(run)] = _run(kept, names, both, counter)
+    for run, of_run in kept.groupby("run", sort=False):
+        held = [(cell, one) for cell in _rows(of_run) if (one := _read(study, kind, cell)) is not None]
+        if held:
+            runs[str(run)] = _run(held, ways, both, counter)
     observers = _observers(first, counter) if first.observers is not None and len(first.observers) else None
     return {
         "classes": classes.titles,
         "of": classes.total,
         "truths": list(_truths(first)),
-        "ways": names,
-        "leftOut": _left_out(classes, len(first.answers) - ways, step),
+        "ways": ways,
+        "leftOut": _left_out(classes, len(first.answers) - len(ways), len(kept), len(cells)),
         "runs": runs,
         "people": observers and observers.pop("matrices"),
         "categories": {"ways": both, **(observers or {})} if both else None,
     }
+
+
+def _affordable(cells: pd.DataFrame, gallery: Gallery, classes: int) -> tuple[pd.DataFrame, list[str]]:
+    """The cells and the ways of asking that fit: first fewer ways, then fewer revisions."""
+    letters = len(_truths(gallery)) * classes * (classes + 1) * _LETTERS_OF_A_COUNT
+    kept = spread_cells(cells)
+    ways = max(1, int(_MOST_LETTERS // (letters * len(kept))))
+    return spread_cells(kept, int(_MOST_LETTERS // letters)), list(gallery.answers)[:ways]
+
+
+def _confidence_level(study: Study) -> float:
+    known = study.results.rows["confidence_level"].dropna()
+    return float(known.iloc[0]) if len(known) else 0.95
 
 
 def _rows(cells: pd.DataFrame) -> list[Any]:
@@ -99,19 +105,12 @@ def _rows(cells: pd.DataFrame) -> list[Any]:
 
 def _read(study: Study, kind: type[Kind[Any]], cell: Any) -> Gallery | None:
     """The gallery of a cell if it has decisions among classes."""
-    gallery = read_gallery(study, kind, str(cell.cell), str(cell.settings))
+    gallery = read_gallery(study, kind, cell)
     has_decisions = gallery is not None and gallery.answer == "class" and gallery.truth is not None
     return gallery if has_decisions and len(gallery.answers) else None  # type: ignore[union-attr]
 
 
-def _affordable(revisions: int, ways: int, classes: int, truths: int) -> tuple[int, int]:
-    """How many ways of asking fit, and every how many-th revision does."""
-    letters = revisions * truths * classes * (classes + 1) * _LETTERS_OF_A_COUNT
-    fitting = int(min(ways, max(1, _MOST_LETTERS // letters)))
-    return fitting, max(1, int(np.ceil(letters / _MOST_LETTERS)))
-
-
-def _left_out(classes: "_Classes", ways: int, step: int) -> list[str]:
+def _left_out(classes: "_Classes", ways: int, kept: int, measured: int) -> list[str]:
     said = []
     if len(classes.chosen) < classes.total:
         said.append(
@@ -119,8 +118,8 @@ def _left_out(classes: "_Classes", ways: int, step: int) -> list[str]:
         )
     if ways > 0:
         said.append(f"{ways} more ways of asking are left out.")
-    if step > 1:
-        said.append(f"Only every {step}th revision is kept.")
+    if kept < measured:
+        said.append(f"Only {kept:,} of {measured:,} revisions are kept here.")
     return said
 
 

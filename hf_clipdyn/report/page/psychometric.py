@@ -8,7 +8,7 @@ import pandas as pd
 
 from hf_clipdyn.benchmarks.base import Kind
 from hf_clipdyn.benchmarks.response_curves import ResponseCurve
-from hf_clipdyn.report.galleries import kind_cells
+from hf_clipdyn.report.galleries import kind_cells, read_curves, spread_cells
 from hf_clipdyn.report.study import Study
 
 __all__ = ["payload"]
@@ -30,7 +30,7 @@ def payload(study: Study) -> dict[str, Any] | None:
         - ``runs``: for each run ``revisions`` (names) and ``curves``: by revision and condition null, or the log10 of
           the response over the criterion's at each contrast, in thousandths; null for a response of 0.
         - ``baselines``: such curves of what reads no model, by name; those of the first cell.
-        - ``step``: every how many-th revision is kept.
+        - ``sparse``: whether some revisions are left out.
     """
     found = {}
     for kind, cells in kind_cells(study):
@@ -43,11 +43,12 @@ def payload(study: Study) -> dict[str, Any] | None:
 def _part(study: Study, kind: type[Kind[Any]], cells: pd.DataFrame) -> dict[str, Any] | None:
     conditions: dict[_Key, ResponseCurve] = {}
     held: dict[str, list[tuple[str, list[ResponseCurve]]]] = {}
-    step = _step(study, kind, cells)
-    for run, of_run in cells.groupby("run", sort=False):
-        rows = list(of_run.itertuples(index=False))
-        for cell in rows[(len(rows) - 1) % step :: step]:
-            curves = list(_curves(study, kind, str(cell.cell)))
+    probe = read_curves(study, kind, next(cells.tail(1).itertuples(index=False)))
+    numbers = sum(len(one.contrasts) for one in probe if not one.reference) or 1
+    kept = spread_cells(spread_cells(cells), _MOST_NUMBERS // numbers)
+    for run, of_run in kept.groupby("run", sort=False):
+        for cell in of_run.itertuples(index=False):
+            curves = list(read_curves(study, kind, cell))
             for one in curves:
                 conditions.setdefault(_key(one), one)
             if curves:
@@ -77,22 +78,8 @@ def _part(study: Study, kind: type[Kind[Any]], cells: pd.DataFrame) -> dict[str,
             for run, of_run in held.items()
         },
         "baselines": {name: _logs(first, order, name) for name in names},
-        "step": step,
+        "sparse": len(kept) < len(cells),
     }
-
-
-def _step(study: Study, kind: type[Kind[Any]], cells: pd.DataFrame) -> int:
-    """Every how many-th revision of each run fits, the last among them."""
-    curves = _curves(study, kind, str(cells["cell"].iloc[-1]))
-    numbers = len(cells) * sum(len(one.contrasts) for one in curves if not one.reference)
-    return max(1, math.ceil(numbers / _MOST_NUMBERS))
-
-
-def _curves(study: Study, kind: type[Kind[Any]], cell: str) -> Sequence[ResponseCurve]:
-    trials = study.trials.of(cell, kind.response_columns)
-    if trials is None or trials.empty or set(kind.response_columns) - set(trials.columns):
-        return ()
-    return kind.response_curves(trials)
 
 
 def _key(one: ResponseCurve) -> _Key:

@@ -5,6 +5,7 @@ model. The pictures come from the data sets on this machine, and nothing is down
 """
 
 import base64
+import hashlib
 import io
 import json
 import math
@@ -14,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, cast, get_args
 
+import datasets
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -27,7 +29,7 @@ from hf_clipdyn.data.load import find_locally
 from hf_clipdyn.data.metadata import DatasetMetadata, SubsetWarning
 from hf_clipdyn.data.registry import builder_class
 from hf_clipdyn.errors import ClipDynError, ConfigError, UnknownNameError, shown
-from hf_clipdyn.report.galleries import gallery_cells, read_gallery
+from hf_clipdyn.report.galleries import gallery_cells, read_gallery, spread_cells
 from hf_clipdyn.report.study import Study
 
 __all__ = ["MOST_BYTES", "StimuliChoice", "payload", "stimuli_choice"]
@@ -69,7 +71,8 @@ def payload(
     Returns:
         None if no benchmark has trials with stimuli. Else by benchmark (``kind/dataset``):
 
-        - ``shown``, ``total``: numbers of stimuli; ``why``: why there are no pictures; ``note``; ``pixelated``.
+        - ``shown``, ``total``: numbers of stimuli; ``why``: why there are no pictures; ``note``; ``pixelated``;
+          ``strangers``: runs that saw other stimuli; ``sparse``: whether some revisions are left out.
         - ``answer``, ``names`` (of classes), ``titles`` (of what is shown), ``pictures`` (their titles), ``ways``.
         - ``items``: columns with one entry per stimulus: ``id``, ``pictures`` (places in the sheet), ``truth``,
           ``lure``, ``people`` (positions in ``names``, positions of pictures or values), ``share``, ``group``.
@@ -78,6 +81,7 @@ def payload(
 
     Raises:
         ConfigError: no such choice, or $CLIPDYN_DATA is not a folder.
+        EvaluationError: trials are broken.
     """
     stimuli = stimuli_choice(stimuli)
     albums = [
@@ -101,9 +105,10 @@ def stimuli_choice(given: str) -> StimuliChoice:
         ConfigError: there is no such choice.
     """
     known: tuple[StimuliChoice, ...] = get_args(StimuliChoice)
-    if given not in known:
-        raise ConfigError(f"stimuli is {shown(given)}: choose one of {', '.join(known)}.")
-    return cast("StimuliChoice", given)
+    for one in known:
+        if given == one:
+            return one
+    raise ConfigError(f"stimuli is {shown(given)}: choose one of {', '.join(known)}.")
 
 
 def _size(part: Any) -> int:
@@ -129,6 +134,7 @@ class _Album:
         maps: by run and way; bytes or None.
         revisions: names by run.
         strangers: runs that were shown other stimuli.
+        sparse: whether a run has more revisions than are looked at.
     """
 
     name: str
@@ -142,6 +148,7 @@ class _Album:
     maps: dict[str, dict[str, pd.DataFrame]] = field(default_factory=dict)
     revisions: dict[str, list[str]] = field(default_factory=dict)
     strangers: list[str] = field(default_factory=list)
+    sparse: bool = False
 
     @property
     def ways(self) -> list[str]:
@@ -152,8 +159,8 @@ def _album(study: Study, kind: type[Kind[Any]], cells: pd.DataFrame) -> _Album |
     """All that the trials of one benchmark say; None without trials."""
     album: _Album | None = None
     answered: dict[str, list[tuple[str, Gallery]]] = {}
-    for cell in cells.itertuples(index=False):
-        gallery = read_gallery(study, kind, str(cell.cell), str(cell.settings))
+    for cell in spread_cells(cells).itertuples(index=False):
+        gallery = read_gallery(study, kind, cell)
         if gallery is None:
             continue
         if album is None:
@@ -167,6 +174,8 @@ def _album(study: Study, kind: type[Kind[Any]], cells: pd.DataFrame) -> _Album |
         answered.setdefault(str(cell.run), []).append((str(cell.revision), _reduced(gallery, album.items)))
     if album is None:
         return None
+    measured = cells.groupby("run", observed=True).size()
+    album.sparse = any(len(held) < measured[run] for run, held in answered.items())
     for run, held in answered.items():
         album.revisions[run] = [revision for revision, _ in held]
         album.answers[run] = {
@@ -185,8 +194,8 @@ def _album(study: Study, kind: type[Kind[Any]], cells: pd.DataFrame) -> _Album |
 def _begun(kind: type[Kind[Any]], cell: Any, gallery: Gallery) -> _Album:
     first = next(iter(gallery.answers.values()))
     items = first.index
-    kept = [maps.dropna().index for maps in gallery.maps.values()]
-    if kept and len(kept[0]):
+    kept = [index for maps in gallery.maps.values() if len(index := maps.dropna().index)]
+    if kept:
         items = kept[0]
     order = items.sort_values()
     chosen = order[np.unique(np.linspace(0, len(order) - 1, min(_CANDIDATES, len(order))).astype(np.int64))]
@@ -230,14 +239,14 @@ class _Shelf:
         why: why not; empty if there are.
         classes: names by number, as far as they are known.
         gallery: of the album.
-        thumbnails: that were made, by column and row; None for an image that cannot be decoded.
+        thumbnails: that were made, by file; None for an image that cannot be decoded.
     """
 
     dataset: Any
     why: str
     classes: Sequence[str]
     gallery: Gallery
-    thumbnails: dict[tuple[str, int], Image.Image | None] = field(default_factory=dict)
+    thumbnails: dict[str, Image.Image | None] = field(default_factory=dict)
     _columns: dict[str, Any] = field(default_factory=dict)
 
     @classmethod
@@ -278,18 +287,21 @@ class _Shelf:
         return row + (len(self.dataset) - self.gallery.last_rows if self.gallery.last_rows else 0)
 
     def _column(self, name: str) -> Any:
-        """One column of the data set: reading a row of it reads nothing else."""
+        """One column of files: reading a row of it reads nothing else, and decodes nothing."""
         if name not in self._columns:
-            self._columns[name] = self.dataset.select_columns([name])
+            files = datasets.Image(decode=False)
+            self._columns[name] = self.dataset.select_columns([name]).cast_column(name, files)
         return self._columns[name]
 
-    def thumbnail(self, at: int, item: int) -> tuple[str, int] | None:
-        """Key of a picture in `thumbnails`; None if there is none."""
+    def thumbnail(self, at: int, item: int) -> str | None:
+        """Key of a picture in `thumbnails`, the same for one file in any row and column; None if there is none."""
         if self.dataset is None:
             return None
-        key = self.gallery.pictures[at].column, self.row(at, item)
+        column = self.gallery.pictures[at].column
+        cell = self._column(column)[self.row(at, item)][column]
+        key = _file_key(cell)
         if key not in self.thumbnails:
-            self.thumbnails[key] = _thumbnail(self._column(key[0]), *key)
+            self.thumbnails[key] = _thumbnail(cell)
         return key if self.thumbnails[key] is not None else None
 
 
@@ -332,9 +344,17 @@ def _equal(there: pd.Series, then: pd.Series) -> bool:
     return there.astype(str).to_list() == then.astype(str).to_list()
 
 
-def _thumbnail(images: Any, column: str, row: int) -> Image.Image | None:
+def _file_key(cell: Mapping[str, Any] | None) -> str:
+    if cell is None:
+        return ""
+    return str(cell["path"]) if cell["bytes"] is None else hashlib.sha256(cell["bytes"]).hexdigest()
+
+
+def _thumbnail(cell: Mapping[str, Any] | None) -> Image.Image | None:
+    if cell is None:
+        return None
     try:
-        image = decode_image(images[row][column]).convert("RGB")
+        image = decode_image(cell).convert("RGB")
     except OSError:
         return None
     if max(image.size) > _SMALL:
@@ -360,9 +380,10 @@ def _fitting(album: _Album, shelf: _Shelf, most: int) -> dict[str, Any] | None:
 
 def _with_most_items(album: _Album, shelf: _Shelf, ways: Sequence[str], most: int) -> dict[str, Any] | None:
     order = _in_order_of_interest(album)
-    n = min(_MOST_ITEMS, len(order))
+    sample = _part(album, shelf, ways, order[:_FEW_ITEMS])
+    n = min(_MOST_ITEMS, len(order), int(0.95 * sample["shown"] * most / _size(sample)))
     while n:
-        part = _part(album, shelf, ways, sorted(order[:n]))
+        part = _part(album, shelf, ways, order[:n])
         size = _size(part)
         if size <= most:
             return part
@@ -446,6 +467,7 @@ def _part(album: _Album, shelf: _Shelf, ways: Sequence[str], chosen: Sequence[in
         "why": shelf.why,
         "note": gallery.note,
         "strangers": album.strangers,
+        "sparse": album.sparse,
         "answer": gallery.answer,
         "names": names.texts(shelf.classes),
         "titles": {
@@ -540,11 +562,11 @@ class _Sheet:
         thumbnails: by their key.
     """
 
-    def __init__(self, thumbnails: Mapping[tuple[str, int], Image.Image | None]) -> None:
+    def __init__(self, thumbnails: Mapping[str, Image.Image | None]) -> None:
         self._thumbnails = thumbnails
-        self._keys: dict[tuple[str, int], int] = {}
+        self._keys: dict[str, int] = {}
 
-    def place(self, key: tuple[str, int] | None) -> int | None:
+    def place(self, key: str | None) -> int | None:
         """Number of a thumbnail in the sheet."""
         return None if key is None else self._keys.setdefault(key, len(self._keys))
 

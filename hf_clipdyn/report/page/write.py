@@ -4,6 +4,7 @@ import base64
 import json
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,13 @@ from hf_clipdyn.report.sentences import Finding, alternative_words, find, limits
 from hf_clipdyn.report.study import Study, read_study
 from hf_clipdyn.report.style import THEME, figure_style, twins
 from hf_clipdyn.report.svg import FigureFolder, to_svg
-from hf_clipdyn.report.tables import diagnostics_table, overview_tables, provenance_table, undefined_table
+from hf_clipdyn.report.tables import (
+    Table,
+    diagnostics_table,
+    overview_tables,
+    provenance_table,
+    undefined_table,
+)
 from hf_clipdyn.report.words import listed
 
 __all__ = ["write_report"]
@@ -33,6 +40,9 @@ _PARTS: dict[str, Part] = {"decisions": decisions.payload, "psychometric": psych
 """What other modules of this package add to the page's data, by the name under which the program finds it."""
 _FIRST, _LAST = ("core.js", "chart.js"), ("start.js",)
 """The program's files that come before and after all others."""
+
+_MOST_MARKED = 6
+"""Runs up to which the static overview has marks, intervals and every number."""
 
 
 def write_report(
@@ -105,7 +115,7 @@ def render(
         runs=study.runs,
         limits=limits(study),
         summary=_summary(study),
-        overview_tables=overview_tables(study),
+        overview_tables=_overview_tables(study),
         benchmarks=data["benchmarks"],
         undefined=undefined_table(study),
         diagnostics=diagnostics_table(study),
@@ -179,10 +189,31 @@ def _summary(study: Study) -> dict[str, str] | None:
     }
 
 
+def _overview_tables(study: Study) -> list[Table]:
+    """The numbers of the overview; of many runs, those of their first and last revision."""
+    tables = overview_tables(study)
+    if len(tables) <= _MOST_MARKED:
+        return tables
+    return [replace(one, rows=(one.rows[0], *one.rows[1:][-1:])) for one in tables]
+
+
 def _draw_summary(study: Study) -> str:
     bars = not study.charts[0].encoding.over_training
     with figure_style():
-        return to_svg(draw_panels(study.overview, choose_axis(study.trajectories), columns=3, bars=bars))
+        figure = draw_panels(study.overview, choose_axis(study.trajectories), columns=3, bars=bars)
+        if len(study.runs) > _MOST_MARKED:
+            for cell in figure.axes:
+                _plainer(cell)
+        return to_svg(figure)
+
+
+def _plainer(cell: Any) -> None:
+    """Leave the lines alone: marks and intervals of many runs hide each other, and take a megabyte."""
+    for interval in list(cell.collections):
+        interval.remove()
+    for line in cell.lines:
+        if line.get_linestyle() != "None":
+            line.set_marker("")
 
 
 def _save_figures(study: Study, path: Path) -> None:

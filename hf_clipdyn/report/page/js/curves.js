@@ -306,7 +306,7 @@ function drawPsychometric(chart, note, benchmark, part, at, { run, held }) {
     ],
   }, { alt: responseWords(benchmark, condition, run, held.revisions[kept], equal, i), height });
   note.replaceChildren([
-    `Bold: ${held.revisions[kept]}; thin lines: the other epochs${drawn.length < places.length || part.step > 1 ? " (not all)" : ""}; broken grey: ${Object.keys(part.baselines).join(", ") || "no baseline"}.`,
+    `Bold: ${held.revisions[kept]}; thin lines: the other epochs${drawn.length < places.length || part.sparse ? " (not all)" : ""}; broken grey: ${Object.keys(part.baselines).join(", ") || "no baseline"}.`,
     "Distance between the stimulus and the same one without the grating, over the distance that sets the criterion.",
     now ? "" : "At this revision the criterion's distance is 0.",
     i >= 0 && equal.v[i] === null ? `No contrast of equal response: ${equal.note[i]}.` : ""].filter(Boolean).join(" "));

@@ -30,7 +30,7 @@ function mountStimuli(element, benchmark) {
     run: menu("run", "Run", runs.map((run) => [run.name, run.name])),
     way: menu("way", "Asked by", part.ways.map((title, i) => [i, title])),
     filter: menu("filter", "Show", filtersOf(part).map(({ name, title }) => [name, title])),
-    group: menu("group", part.items.group ? part.titles.group : part.titles.truth, groupsOf(part)),
+    group: menu("group", capital(groupTitle(part)), groupsOf(part)),
     sort: menu("sort", "Order", sortsOf(part).map(({ name, title }) => [name, title])),
   };
   const sheets = new Sheets(() => render());
@@ -49,6 +49,7 @@ function mountStimuli(element, benchmark) {
     const page = Math.min(Math.max(Number.parseInt(state.get(key("page"), "1"), 10) || 1, 1), pages);
     const shown = kept.slice((page - 1) * size, page * size);
     const focused = list.contains(document.activeElement) ? document.activeElement.closest("li[data-item]")?.dataset.item : null;
+    list.classList.toggle("with-maps", size === PER_PAGE_OF_MAPS);
     list.replaceChildren(...shown.map((item) => stimulus(view, item)));
     if (focused) list.querySelector(`li[data-item="${Number(focused)}"] .strip`)?.focus({ preventScroll: true });
     found.textContent = foundWords(view, kept.length, (page - 1) * size, shown.length);
@@ -63,12 +64,15 @@ function mountStimuli(element, benchmark) {
 /** How many stimuli there are, and what is to be known about their pictures. */
 function introduction(part) {
   const all = part.shown === part.total;
+  const of = groupTitle(part);
   const words = [all ? `All ${count(part.total)} stimuli.`
-    : `${count(part.shown)} of ${count(part.total)} stimuli are in this page: from each ${
-      part.items.group ? part.titles.group : part.items.truth ? part.titles.truth : "part"} those whose answers change most, and others spread evenly.`];
+    : `${count(part.shown)} of ${count(part.total)} stimuli are in this page: ${
+      of ? `from each ${of} ` : ""}those whose answers change most, and others spread evenly.`];
+  if (part.items.peopleMap) words.push("Maps are bright where they are high; each is scaled to its own maximum.");
   if (part.why) words.push(part.why);
   else if (!part.pixelated && part.sheet) words.push("Pictures are small and compressed: fine distortions do not show.");
   if (part.note) words.push(part.note);
+  if (part.sparse) words.push("Of runs with many revisions, some are shown, evenly over training.");
   if (part.strangers.length) words.push(`Not shown here, since they saw other stimuli: ${part.strangers.join(", ")}.`);
   return [h("p", { class: "quiet" }, words.join(" "))];
 }
@@ -174,6 +178,11 @@ function changes({ rows }, item) {
   return given.filter((answer, i) => i > 0 && answer !== given[i - 1]).length;
 }
 
+/** What stimuli are filtered by: their group, or the right answer; "" for neither. */
+function groupTitle(part) {
+  return part.items.group ? part.titles.group : part.items.truth && part.answer === "class" ? part.titles.truth : "";
+}
+
 function groupsOf(part) {
   const { group, truth } = part.items;
   if (group) return [["", "all"], ...[...new Set(group)].sort().map((name) => [name, name])];
@@ -183,9 +192,13 @@ function groupsOf(part) {
 }
 
 function sortsOf(part) {
+  const of = groupTitle(part);
   const at = (view, item) => view.rows[item][view.now];
   const down = (score) => (view) => (a, b) => (score(view, b) ?? -Infinity) - (score(view, a) ?? -Infinity) || a - b;
-  const found = [{ name: "item", title: "as in the data set", compare: () => (a, b) => a - b }];
+  const found = [
+    { name: "mixed", title: of ? `each ${of} in turn` : "those that change first", compare: () => (a, b) => a - b },
+    { name: "item", title: "as in the data set", compare: () => (a, b) => part.items.id[a] - part.items.id[b] },
+  ];
   if (part.answer === "value") {
     found.push({ name: "high", title: "largest value first", compare: down(at) });
     found.push({ name: "low", title: "smallest value first", compare: down((view, item) => (at(view, item) === null ? null : -at(view, item))) });
@@ -321,7 +334,7 @@ function picture(view, item, at, title, over = null) {
   const box = part.sheet?.boxes[part.items.pictures[item][at]];
   if (!box && !over) return title ? h("span", { class: "nopicture" }, `${title}: no picture`) : null;
   const [x, y, width, height] = box ?? [0, 0, 96, 72];
-  const scale = part.pixelated && box ? 2 : 1;
+  const scale = part.pixelated && box ? (part.pictures.length > 1 ? 2 : 3) : 1;
   const canvas = h("canvas", { width, height, role: "img", "aria-label": pictureWords(view, item, title), class: part.pixelated ? "pixelated" : null });
   canvas.style.width = `${width * scale}px`;
   canvas.style.height = `${height * scale}px`;
@@ -355,9 +368,9 @@ function drawMap({ sheets }, maps, item, column, context, width, height, onPictu
   small.drawImage(sheet, maps.tile * column, maps.tile * item, maps.width, maps.height, 0, 0, maps.width, maps.height);
   const pixels = small.getImageData(0, 0, maps.width, maps.height);
   for (let i = 0; i < pixels.data.length; i += 4) {
-    const high = pixels.data[i] / 255;
+    const high = (pixels.data[i] / 255) ** 0.7;
     // On a picture a dark veil that lifts where the map is high; alone, from black to yellow.
-    pixels.data[i + 3] = onPicture ? Math.round(225 * (1 - high)) : 255;
+    pixels.data[i + 3] = onPicture ? Math.round(215 * (1 - high)) : 255;
     [pixels.data[i], pixels.data[i + 1], pixels.data[i + 2]] = onPicture ? [8, 8, 24] : [255 * high, 220 * high, 80 * high];
   }
   small.putImageData(pixels, 0, 0);

@@ -1,0 +1,74 @@
+"""What kinds declare for the browser of stimuli, and the small helpers that they share."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from hf_clipdyn.benchmarks.base import Kind
+from hf_clipdyn.benchmarks.gallery import KEPT_MAP, kept_map, most_frequent, shares_below
+from hf_clipdyn.benchmarks.registry import kinds
+
+
+def test_a_kind_that_names_columns_for_its_gallery_has_them_and_makes_one():
+    for kind in kinds().values():
+        assert set(kind.gallery_columns) <= set(kind.trial_columns)
+        overrides = kind.gallery.__func__ is not Kind.gallery.__func__
+        assert overrides == bool(kind.gallery_columns), kind.name
+
+
+def test_kinds_whose_answers_are_about_single_stimuli_have_a_gallery():
+    without = {name for name, kind in kinds().items() if not kind.gallery_columns}
+    assert without == {"psychophysics", "quadruple", "representation"}
+
+
+def test_a_kept_map_is_the_mean_over_equal_cells_at_the_scale_of_its_maximum():
+    fine = np.kron(np.arange(192.0).reshape(KEPT_MAP), np.ones((5, 3)))
+    kept = np.frombuffer(kept_map(fine, (0, 0), (48, 60)), np.uint8).reshape(KEPT_MAP)
+    assert np.array_equal(kept, np.rint(255 * np.arange(192) / 191).reshape(KEPT_MAP))
+
+
+def test_a_kept_map_of_a_size_that_no_grid_divides_keeps_its_total():
+    rng = np.random.default_rng(0)
+    fine = rng.uniform(size=(37, 53))
+    kept = np.frombuffer(kept_map(fine, (0, 0), (53, 37)), np.uint8).reshape(KEPT_MAP)
+    exact = np.array(
+        [
+            [
+                # Each cell against a fine numerical integral of the map, which is constant on its pixels.
+                fine[np.ix_(_pixels(row, 37, 12), _pixels(column, 53, 16))].mean()
+                for column in range(16)
+            ]
+            for row in range(12)
+        ]
+    )
+    assert np.abs(kept / 255 - exact / exact.max()).max() < 0.01
+
+
+def _pixels(cell: int, length: int, n: int) -> np.ndarray:
+    points = (cell + (np.arange(500) + 0.5) / 500) * length / n
+    return points.astype(np.int64)
+
+
+def test_a_kept_map_of_a_part_lies_where_the_part_is():
+    kept = np.frombuffer(kept_map(np.ones((6, 8)), (8, 6), (16, 12)), np.uint8).reshape(KEPT_MAP)
+    assert (kept[6:, 8:] == 255).all()
+    assert kept[:6].max() == 0
+    assert kept[:, :8].max() == 0
+
+
+def test_an_empty_map_stays_empty_and_a_constant_one_is_at_its_maximum():
+    assert set(kept_map(np.zeros((30, 40)), (0, 0), (40, 30))) == {0}
+    assert set(kept_map(np.full((30, 40), 0.2), (0, 0), (40, 30))) == {255}
+
+
+def test_the_most_frequent_answer_has_its_share_and_ties_go_by_the_alphabet():
+    answers = pd.DataFrame({"item": [3, 3, 3, 5, 5], "decision": ["cat", "dog", "dog", "key", "boat"]})
+    answer, share = most_frequent(answers)
+    assert answer.to_dict() == {3: "dog", 5: "boat"}
+    assert share.to_dict() == pytest.approx({3: 2 / 3, 5: 0.5})
+
+
+def test_places_run_from_zero_to_one_with_ties_in_their_middle():
+    places = shares_below(pd.Series([0.1, 5.0, 5.0, 9.0, np.nan], index=[4, 3, 2, 1, 0]))
+    assert places[[4, 3, 2, 1]].tolist() == pytest.approx([0.0, 0.5, 0.5, 1.0])
+    assert np.isnan(places[0])

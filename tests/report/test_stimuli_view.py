@@ -1,0 +1,263 @@
+"""The browser of stimuli in a real browser: made-up answers of two runs to nine images."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+from result_rows import row
+
+from hf_clipdyn.benchmarks.kinds.shape_bias import ShapeBias
+from hf_clipdyn.errors import EvaluationError
+from hf_clipdyn.report import read_study, write_report
+from hf_clipdyn.report.page.stimuli import payload
+from hf_clipdyn.results.cells import CellStore
+from hf_clipdyn.results.row import Cell
+from hf_clipdyn.results.terms import DatasetTerms, Vocabulary
+
+pytestmark = pytest.mark.filterwarnings("ignore::hf_clipdyn.data.metadata.SubsetWarning")
+
+HOSTILE = "<img src=x onerror=alert(1)>"
+CLASSES = ("airplane", "bird", "truck")
+PAIRS = [(shape, texture) for shape in CLASSES for texture in CLASSES if shape != texture]
+VIEW = "#shape-bias-cue-conflict [data-view=stimuli]"
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory):
+    """A folder of cue_conflict: for each pair of classes one image in a colour of its own."""
+    root = tmp_path_factory.mktemp("data") / "cue-conflict"
+    for place, (shape, texture) in enumerate(PAIRS):
+        (root / shape).mkdir(parents=True, exist_ok=True)
+        pixels = np.full((120, 160, 3), (40 * place, 250 - 40 * place, 90), np.uint8)
+        Image.fromarray(pixels).save(root / shape / f"{shape}1-{texture}1.png")
+    return root
+
+
+def _trials(decisions):
+    """Decisions in the order of the rows; people name the shape of every image but the first."""
+    images = pd.DataFrame(sorted(PAIRS), columns=["shape", "texture"])
+    images = images.assign(item=range(len(images)), image_id=images["shape"] + "1-" + images["texture"] + "1")
+    people = images["shape"].where(images["item"] > 0, images["texture"])
+    blocks = [images.assign(protocol="", decision=decisions)]
+    blocks += [images.assign(protocol="human", observer=name, decision=people) for name in ("ann", "ben")]
+    return pd.concat(blocks).reindex(columns=list(ShapeBias.trial_columns)).astype(ShapeBias.trial_columns)
+
+
+def _decided(words):
+    """`STO`: shape, texture, something else, for the rows in turn."""
+    return [
+        {"S": shape, "T": texture, "O": HOSTILE}[word]
+        for word, (shape, texture) in zip(words, sorted(PAIRS), strict=True)
+    ]
+
+
+RUNS = {"me/run": ("OOOOOO", "TTTTSS", "SSTTST"), "me/other": ("TTTTTT", "TTTTTT", "SSSSSS")}
+
+
+@pytest.fixture(scope="module")
+def output(tmp_path_factory):
+    """A table of two runs of three revisions, with its trials; not to be changed."""
+    output = tmp_path_factory.mktemp("table") / "results.parquet"
+    store = CellStore(output)
+    words = Vocabulary(
+        kinds={"shape_bias": ShapeBias.terms}, datasets={"cue_conflict": DatasetTerms(title="Cue conflict")}
+    )
+    for run, revisions in RUNS.items():
+        for epoch, answers in enumerate(revisions):
+            one = row("shape_bias/cue_conflict", "shape_bias", 0.5, 0.1, epoch=epoch, repo_id=run)
+            cell = Cell(**{name: getattr(one, name) for name in Cell.__dataclass_fields__})
+            store.write(cell, [one], _trials(_decided(answers)), words)
+    store.rebuild()
+    return output
+
+
+@pytest.fixture(scope="module")
+def site(output, images, tmp_path_factory):
+    """Folder of the report with thumbnails."""
+    folder = tmp_path_factory.mktemp("site")
+    return write_report(output, folder, data_dirs={"cue_conflict": images}).parent
+
+
+@pytest.fixture
+def opened(browse, site):
+    """`opened(fragment="…")`: the page, scrolled to the stimuli."""
+
+    def show(**options):
+        page = browse(site, **options)
+        page.locator("#shape-bias-cue-conflict h2").scroll_into_view_if_needed()
+        page.locator(VIEW).scroll_into_view_if_needed()
+        page.wait_for_function(f"""() => document.querySelector("{VIEW} [aria-live]")?.textContent""")
+        return page
+
+    return show
+
+
+def _choose(page, name, value):
+    page.locator(VIEW).get_by_label(name, exact=True).select_option(value)
+
+
+def _shown(page):
+    """Ids of the stimuli that are shown, in their order."""
+    return [
+        int(words.split()[3])
+        for words in page.locator(f"{VIEW} .strip").evaluate_all("all => all.map(one => one.ariaLabel)")
+    ]
+
+
+def _wait(page, ids):
+    wanted = str(ids).replace(" ", "")
+    page.wait_for_function(
+        f"""() => JSON.stringify([...document.querySelectorAll("{VIEW} .strip")]
+            .map(one => Number(one.ariaLabel.split(" ")[3])).sort()) === "{wanted}" """
+    )
+
+
+def _signs(page, item):
+    strip = page.locator(
+        f"{VIEW} .strip[aria-label='Answers to stimulus {item} by revision'] li > span[aria-hidden]"
+    )
+    return "".join(strip.all_inner_texts())
+
+
+def test_each_stimulus_has_its_decisions_in_order_with_signs_and_words(opened):
+    page = opened()
+    assert sorted(_shown(page)) == [0, 1, 2, 3, 4, 5]
+    assert _signs(page, 0) == "·TS"
+    assert _signs(page, 5) == "·ST"
+    words = page.locator(
+        f"{VIEW} .strip[aria-label='Answers to stimulus 0 by revision'] .unseen"
+    ).all_inner_texts()
+    assert words == [
+        f"epoch-000: {HOSTILE} (neither)",
+        "epoch-001: bird (texture)",
+        "epoch-002: airplane (shape), at the slider",
+    ]
+
+
+_COLOURS = f"""() => {{
+  const found = [...document.querySelectorAll("{VIEW} canvas")].map(one => {{
+    const copy = document.createElement("canvas").getContext("2d", {{ willReadFrequently: true }});
+    copy.drawImage(one, 0, 0);
+    return [one.ariaLabel, ...copy.getImageData(20, 20, 1, 1).data];
+  }});
+  return found.length && found.every(one => one[4] === 255) ? found : null;
+}}"""
+
+
+def test_pictures_are_drawn_in_their_own_colours(opened):
+    found = opened().wait_for_function(_COLOURS).json_value()
+    assert len(found) == 6
+    for label, red, green, *_ in found:
+        place = next(
+            at for at, (shape, texture) in enumerate(PAIRS) if f"shape {shape}, texture {texture}" in label
+        )
+        assert abs(red - 40 * place) < 12
+        assert abs(green - (250 - 40 * place)) < 12
+
+
+def test_filters_change_what_is_shown_and_the_fragment_keeps_them(opened):
+    page = opened()
+    _choose(page, "Show", "to-truth")
+    _wait(page, [0, 1])
+    page.wait_for_function("location.hash.includes('stimuli-filter=to-truth')")
+    again = opened(fragment=page.evaluate("location.hash.slice(1)"))
+    _wait(again, [0, 1])
+    assert again.locator(VIEW).get_by_label("Show", exact=True).input_value() == "to-truth"
+
+
+def test_people_right_and_model_wrong_leaves_out_where_people_err(opened):
+    page = opened()
+    _choose(page, "Show", "people")
+    _wait(page, [2, 3, 5])
+    assert "3 that pass the filter, of 6" in page.locator(f"{VIEW} [aria-live]").inner_text()
+
+
+def test_the_slider_moves_the_mark_and_the_filter(opened):
+    page = opened(fragment="shape_bias/cue_conflict.stimuli-filter=right&t=1")
+    _wait(page, [4, 5])
+    assert page.locator(f"{VIEW} .answer.now .unseen").first.inner_text().startswith("epoch-001")
+    page.locator("#training").fill("2")
+    _wait(page, [0, 1, 4])
+    assert page.locator(f"{VIEW} .answer.now .unseen").first.inner_text().startswith("epoch-002")
+
+
+def test_the_other_run_and_one_class_can_be_chosen(opened):
+    page = opened()
+    _choose(page, "Run", "me/other")
+    _choose(page, "Show", "to-truth")
+    _wait(page, [0, 1, 2, 3, 4, 5])
+    _choose(page, "Shape", "bird")
+    _wait(page, [2, 3])
+
+
+def test_a_filter_that_nothing_passes_says_so(opened):
+    page = opened(fragment="shape_bias/cue_conflict.stimuli-filter=to-truth&t=0")
+    assert (
+        page.locator(f"{VIEW} [aria-live]")
+        .inner_text()
+        .startswith("No stimulus passes this filter at epoch-000")
+    )
+    assert page.locator(f"{VIEW} .strip").count() == 0
+
+
+def test_arrow_keys_on_a_strip_move_the_slider_and_keep_the_focus(opened):
+    page = opened()
+    page.locator(f"{VIEW} .strip").nth(2).focus()
+    page.keyboard.press("ArrowLeft")
+    page.wait_for_function(
+        f"""() => document.querySelector("{VIEW} .answer.now .unseen").textContent.startsWith("epoch-001")"""
+    )
+    assert page.evaluate("document.activeElement.classList.contains('strip')")
+
+
+def test_hostile_names_stay_texts(opened):
+    page = opened(fragment="t=0")
+    facts = page.locator(f"{VIEW} .facts").all_inner_texts()
+    assert all(f"epoch-000: {HOSTILE} (neither)" in one for one in facts)
+    assert page.locator(f"{VIEW} img").count() == 0
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_on_a_phone_nothing_is_wider_than_the_screen(opened, dark):
+    page = opened(width=390, dark=dark)
+    assert page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth") == 0
+    assert page.locator(f"{VIEW} .stimuli > li").count() == 6
+
+
+def test_without_pictures_the_page_says_why(browse, output, tmp_path):
+    page = browse(write_report(output, tmp_path, stimuli="none").parent)
+    page.locator("#shape-bias-cue-conflict h2").scroll_into_view_if_needed()
+    page.locator(VIEW).scroll_into_view_if_needed()
+    page.wait_for_selector(f"{VIEW} .strip")
+    assert "The report was written without pictures (--stimuli none)." in page.locator(VIEW).inner_text()
+    assert page.locator(f"{VIEW} canvas").count() == 0
+
+
+def test_a_run_that_saw_other_stimuli_is_named_and_left_out(tmp_path):
+    output = tmp_path / "results.parquet"
+    store = CellStore(output)
+    for run, names in (("me/run", "image_id"), ("me/strange", "other")):
+        one = row("shape_bias/cue_conflict", "shape_bias", 0.5, repo_id=run)
+        cell = Cell(**{name: getattr(one, name) for name in Cell.__dataclass_fields__})
+        trials = _trials(_decided("SSSSSS"))
+        trials["image_id"] = trials["image_id"] + ("" if names == "image_id" else "-other")
+        store.write(cell, [one], trials, Vocabulary())
+    store.rebuild()
+    part = payload(read_study(output))["shape_bias/cue_conflict"]
+    assert list(part["runs"]) == ["me/run"]
+    assert part["strangers"] == ["me/strange"]
+
+
+def test_trials_that_do_not_fit_their_kind_are_an_error_of_one_sentence(tmp_path):
+    output = tmp_path / "results.parquet"
+    one = row("shape_bias/cue_conflict", "shape_bias", 0.5)
+    cell = Cell(**{name: getattr(one, name) for name in Cell.__dataclass_fields__})
+    store = CellStore(output)
+    store.write(cell, [one], pd.concat([_trials(_decided("SSSSSS"))] * 2), Vocabulary())
+    store.rebuild()
+    with pytest.raises(EvaluationError, match="do not fit this kind of benchmark: evaluate it again"):
+        payload(read_study(output))
+
+
+def test_a_table_without_trials_has_no_stimuli(read, study):
+    assert payload(read(study())) is None
