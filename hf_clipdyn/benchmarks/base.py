@@ -40,6 +40,7 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from hf_clipdyn.benchmarks.gallery import Gallery
+from hf_clipdyn.benchmarks.response_curves import ResponseCurve
 from hf_clipdyn.errors import EvaluationError
 from hf_clipdyn.options import check_options, option
 from hf_clipdyn.results.row import Number, NumberKey
@@ -143,6 +144,8 @@ class Kind(ABC, Generic[S]):
         clusters_alike: whether these columns share one set of names: an image may be a reference in one row and a
             candidate in another.
         gallery_columns: columns of the trials that `gallery` reads; empty for a kind without a browser of stimuli.
+        response_columns: columns of the trials that `response_curves` reads; empty for a kind without such curves.
+        response_metric: metric whose values are the strengths of equal response on these curves.
 
     Attributes (of an instance):
         fingerprint: SHA-256 of all that is shown and asked: pixels, labels, prompts, settings.
@@ -168,6 +171,8 @@ class Kind(ABC, Generic[S]):
     clusters: ClassVar[tuple[str, ...]] = ("item",)
     clusters_alike: ClassVar[bool] = False
     gallery_columns: ClassVar[tuple[str, ...]] = ()
+    response_columns: ClassVar[tuple[str, ...]] = ()
+    response_metric: ClassVar[str] = ""
 
     fingerprint: str
     preprocess: str = "processor"
@@ -239,6 +244,16 @@ class Kind(ABC, Generic[S]):
         """
         del trials, settings
         return None
+
+    @classmethod
+    def response_curves(cls, trials: pd.DataFrame) -> Sequence[ResponseCurve]:
+        """How one revision's response grows with the strength of a stimulus; nothing by default.
+
+        Args:
+            trials: only the `response_columns`.
+        """
+        del trials
+        return ()
 
     @classmethod
     def on(cls, dataset: str, **settings: Any) -> "Benchmark":

@@ -62,6 +62,10 @@ class Gallery:
         people: the answer of most people, or their mean value; missing if nobody answered.
         people_share: share of people who gave this answer, in [0, 1].
         people_title: what `people` is ("people's choice").
+        choosing: the ways among `answers` in which truth and lure compete, so that the share of the truth among the
+            decisions for either says what decides.
+        observers: every answer of people that is known one by one: item, observer, decision; None if none is.
+        clusters: by item, the columns that name what was drawn at random; None if the items themselves were.
         value_title: what a value is, if the answers are values; low or high is neither good nor bad.
         groups: what stimuli are filtered by if not by their right answer, as text ("distortion").
         group_title: what a group is.
@@ -84,6 +88,9 @@ class Gallery:
     people: pd.Series | None = None
     people_share: pd.Series | None = None
     people_title: str = "people's choice"
+    choosing: tuple[str, ...] = ()
+    observers: pd.DataFrame | None = None
+    clusters: pd.DataFrame | None = None
     value_title: str = ""
     groups: pd.Series | None = None
     group_title: str = ""

@@ -17,9 +17,11 @@ from hf_clipdyn.metrics._validation import (
 )
 from hf_clipdyn.metrics.bootstrap import Resampling, Scale, resampled_intervals, wilson_interval
 
-__all__ = ["clear_of_chance", "noise_robustness"]
+__all__ = ["clear_of_chance", "halfway_place", "noise_robustness"]
 
 _DROPS = ("relative_drop", "chance_corrected_drop")
+_OF_CHANCE = (*_DROPS, "threshold")
+_ON_AXIS = ("area", "threshold")
 
 
 def noise_robustness(
@@ -48,8 +50,8 @@ def noise_robustness(
         groups: image of each row, shape (n,). With it, images are resampled with all their noise
             levels, so that the drop's interval is paired. Without, rows are resampled, and the
             intervals of the drops are too wide, since an image is right or wrong at all levels.
-        places: position of each distinct sigma on the axis of the area, ascending or descending, shape (L,); NaN leaves
-            a level out. Default: the sigmas themselves.
+        places: position of each distinct sigma on the axis of area and threshold, ascending or descending, shape (L,);
+            NaN leaves a level out. Default: the sigmas themselves.
         n_resamples, confidence_level, seed: see `bootstrap.Resampling`.
 
     Returns:
@@ -59,12 +61,16 @@ def noise_robustness(
           negative where noise helps; 1 is all of the accuracy (above chance) lost.
         - ``area``: under the accuracy from the first to the last place (trapezoids), divided by their
           distance: the mean accuracy from sigma 0 to the largest, in [0, 1].
+        - ``threshold``: the place at which the accuracy first falls halfway from clean to chance
+          (`halfway_place`). A resample that never falls so far, or does so before the first place, counts
+          as that end of the axis: an interval that ends with the axis is open there.
         - ``clean_accuracy``, and ``n``, the number of rows.
         - ``<key>_ci``: [low, high]; for the lists one for each sigma; ``causes``.
         NaN: both drops where the clean accuracy is not clear of chance
         (`clear_of_chance`), since guesses have nothing to lose; relative_drop where the clean
         accuracy is 0; chance_corrected_drop without ``n_classes``; area with fewer than two
-        places, as with no noise level but 0.
+        places, as with no noise level but 0; threshold where the drops or the area are, and where the accuracy
+        does not reach halfway between the first and the last place.
 
     Raises:
         MetricError: different lengths, no rows, NaN, a negative sigma, no row at sigma 0, ids that
@@ -101,24 +107,62 @@ def noise_robustness(
     causes: dict[str, str] = {}
     if near_chance:
         cause = f"the clean accuracy {clean:.3f} is not clear of the chance {chance:.3f}"
-        causes = dict.fromkeys(_DROPS, cause)
+        causes = dict.fromkeys(_OF_CHANCE, cause)
     elif clean == 0:
         causes["relative_drop"] = "no clean image is classified correctly"
     if n_classes is None:
-        causes["chance_corrected_drop"] = "n_classes is not given"
+        causes |= dict.fromkeys(("chance_corrected_drop", "threshold"), "n_classes is not given")
     if len(levels) == 1:
-        causes["area"] = "there is no noise level but 0"
+        causes |= dict.fromkeys(_ON_AXIS, "there is no noise level but 0")
     elif np.isfinite(on_axis).sum() < 2:
-        causes["area"] = "fewer than two levels have a place on the axis"
+        causes |= dict.fromkeys(_ON_AXIS, "fewer than two levels have a place on the axis")
+    elif "threshold" not in causes and np.isnan(values[-1]):
+        causes["threshold"] = _unreached(clean, chance, values[: len(levels)], on_axis)
 
     result: dict[str, Any] = {"sigmas": levels.tolist(), **curve.named(values, near_chance)}
     result |= {"n_per_sigma": n_per_sigma.tolist(), "n": n, "causes": causes}
     if resampling:
         # An image that is right at all levels is one trial of the area, not one for each level.
         trials = [*n_per_sigma, *[int(counts.sum())] * (len(values) - len(levels))]
-        intervals = resampled_intervals(curve, counts, curve.scales, resampling, trials)
+        intervals = resampled_intervals(curve.censored, counts, curve.scales, resampling, trials)
+        if np.isnan(values[-1]):
+            intervals[-1] = np.nan  # a value beyond the axis has no interval on it
+        intervals[-1] = _within(intervals[-1], on_axis)
         result |= {f"{key}_ci": interval for key, interval in curve.named(intervals, near_chance).items()}
     return result
+
+
+def halfway_place(accuracy: ArrayLike, places: ArrayLike, clean: ArrayLike, chance: float) -> Floats:
+    """Where on an axis an accuracy first falls halfway from its clean value to chance, by linear interpolation.
+
+    It is a threshold as in psychophysics: the level that takes half of the accuracy above chance.
+
+    Args:
+        accuracy: at each place, from the weakest level on, shape (..., L).
+        places: ascending or descending, shape (L,).
+        clean: accuracy without noise, shape (...).
+        chance: accuracy of guessing.
+
+    Returns:
+        Shape (...), between the first and the last place. -inf where the accuracy lies at or below halfway at the first
+        place already (unless it is just there), inf where it never falls so far; NaN where clean is not above chance.
+
+    Example:
+        >>> halfway_place([[0.9, 0.7, 0.3], [0.9, 0.8, 0.7]], [0.0, 0.1, 0.3], [0.9, 0.9], 0.1).round(3).tolist()
+        [0.2, inf]
+    """
+    curve, place, start = (np.asarray(one, np.float64) for one in (accuracy, places, clean))
+    half = (start + chance) / 2
+    reached = curve <= half[..., None]
+    after = reached.argmax(axis=-1)
+    before = np.maximum(after - 1, 0)
+    high, low = (np.take_along_axis(curve, at[..., None], axis=-1)[..., 0] for at in (before, after))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        share = np.where(high > low, (high - half) / (high - low), 0.0)
+    found = place[before] + share * (place[after] - place[before])
+    found = np.where((after == 0) & (low < half), -np.inf, found)
+    found = np.where(reached.any(axis=-1), found, np.inf)
+    return np.asarray(np.where(start > chance, found, np.nan))
 
 
 def clear_of_chance(accuracy: float, n: int, n_classes: int, confidence_level: float = 0.95) -> bool:
@@ -139,23 +183,41 @@ class _Curve:
     def __init__(self, levels: Floats, places: Floats, chance: float, right: Floats, rows: Floats) -> None:
         self.levels, self.chance, self.right, self.rows = levels, chance, right, rows
         self.on_axis = np.isfinite(places)
-        placed = places[self.on_axis]
+        self.placed = placed = places[self.on_axis]
         self.steps = np.diff(placed) / (placed[-1] - placed[0]) if len(placed) > 1 else None
         accuracies: list[Scale] = ["share"] * len(levels)
         drops: list[Scale] = ["linear"] * (2 * len(levels))
-        self.scales = [*accuracies, *drops, accuracies[0]]
+        area: Scale = "share"
+        threshold: Scale = "linear"
+        self.scales = [*accuracies, *drops, area, threshold]
 
     def __call__(self, weights: Floats) -> Floats:
+        values = self._values(weights)
+        values[:, -1] = np.where(np.isfinite(values[:, -1]), values[:, -1], np.nan)
+        return values
+
+    def censored(self, weights: Floats) -> Floats:
+        """As a call, with a threshold beyond the axis at its end."""
+        values = self._values(weights)
+        if len(self.placed) > 1:
+            first, last = self.placed[0], self.placed[-1]
+            beyond = {np.inf: last, -np.inf: first}
+            for end, place in beyond.items():
+                values[values[:, -1] == end, -1] = place
+        return values
+
+    def _values(self, weights: Floats) -> Floats:
         with np.errstate(divide="ignore", invalid="ignore"):
             accuracy = (weights @ self.right) / (weights @ self.rows)
             clean = accuracy[:, :1]
             relative = np.where(clean > 0, (clean - accuracy) / clean, np.nan)
             corrected = np.where(clean != self.chance, (clean - accuracy) / (clean - self.chance), np.nan)
-        area = np.full(len(accuracy), np.nan)
+        area, threshold = np.full((2, len(accuracy)), np.nan)
         if self.steps is not None:
             placed = accuracy[:, self.on_axis]
             area = (placed[:, 1:] + placed[:, :-1]) / 2 @ self.steps
-        return np.concatenate([accuracy, relative, corrected, area[:, None]], axis=1)
+            threshold = halfway_place(placed, self.placed, clean[:, 0], self.chance)
+        return np.concatenate([accuracy, relative, corrected, area[:, None], threshold[:, None]], axis=1)
 
     def named(self, values: Floats, near_chance: bool) -> dict[str, Any]:
         """The values (or their intervals, one a row) as plain numbers under the keys of the result."""
@@ -167,9 +229,26 @@ class _Curve:
             "accuracy": values[:n].tolist(),
             "relative_drop": relative.tolist(),
             "chance_corrected_drop": corrected.tolist(),
-            "area": values[-1].tolist(),
+            "area": values[3 * n].tolist(),
+            "threshold": (np.full_like(values[-1], np.nan) if near_chance else values[-1]).tolist(),
             "clean_accuracy": values[0].tolist(),
         }
+
+
+def _unreached(clean: float, chance: float, accuracy: Floats, places: Floats) -> str:
+    """Why no place has the accuracy that lies halfway."""
+    half = (clean + chance) / 2
+    if accuracy[np.isfinite(places)][0] < half:
+        return (
+            f"the accuracy is below halfway to chance, {half:.3f}, at the weakest level on the axis already"
+        )
+    return f"the accuracy does not fall halfway to chance, {half:.3f}, at any level that was shown"
+
+
+def _within(interval: Floats, places: Floats) -> Floats:
+    """An interval cut to the axis."""
+    placed = places[np.isfinite(places)]
+    return np.clip(interval, placed.min(), placed.max()) if len(placed) else interval
 
 
 def _outcomes(

@@ -209,7 +209,8 @@ def _values(trajectories: Sequence[Trajectory]) -> pd.DataFrame:
     table["by_layer"] = table["layer"].notna() & (n_layers > 1)
     table["by_subset"] = table["subset"] != ""
     table["by_condition"] = ~table["condition"].isin(["", "none"]) & table["level"].isna()
-    table["levelled"] = table["condition"].where(table["level"].notna(), "")
+    is_level = np.array([one.term.is_level for one in values], bool)
+    table["levelled"] = table["condition"].where(table["level"].notna() | is_level, "")
     curve = {"run", *_CELL, *_NUMBER, *DETAILS} - {"level"}
     n_levels = table.groupby(sorted(curve), dropna=False)["level"].transform("nunique")
     table["is_curve"] = n_levels > 1

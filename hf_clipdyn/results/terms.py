@@ -77,6 +77,8 @@ class Term:
         rests_on: metric that is reported beside this one, since it shows how far this one can be trusted.
         mirrors: metric beside which this one gets no chart, for example its complement.
         log: drawn on a logarithmic scale.
+        is_level: whether its values are levels of the row's condition, such as a threshold: they then have that
+            condition's axis, and two conditions do not share a chart.
         hide_not_interpretable: whether a value that is not interpretable is not drawn at all, instead of as a hollow
             mark; tables have it.
         overview: place in the summary; None for none.
@@ -94,6 +96,7 @@ class Term:
     rests_on: str = ""
     mirrors: str = ""
     log: bool = False
+    is_level: bool = False
     hide_not_interpretable: bool = False
     overview: Overview | None = None
 

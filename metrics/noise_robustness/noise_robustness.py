@@ -7,7 +7,8 @@ from hf_clipdyn.metrics.noise_robustness import noise_robustness
 
 _DESCRIPTION = """
 How fast classification accuracy falls when noise of growing strength is added to the pixels: the accuracy at each
-noise level, its drop relative to the clean images, raw and corrected for chance, and the area under the curve.
+noise level, its drop relative to the clean images, raw and corrected for chance, the area under the curve, and the
+level that takes half of the accuracy above chance.
 """
 
 _KWARGS_DESCRIPTION = f"""
@@ -19,8 +20,8 @@ Args:
     n_classes (`int`): number of classes, for the chance level; default None: no drop is compared with chance.
     groups (`list`): image of each row, so that an image is resampled with all its noise levels. None: rows are
         resampled, and the intervals of the drops are too wide.
-    places (`list` of `float`): position of each distinct sigma on the axis of the area, NaN to leave one out; default
-        None: the sigmas themselves.
+    places (`list` of `float`): position of each distinct sigma on the axis of area and threshold, NaN to leave one
+        out; default None: the sigmas themselves.
     {RESAMPLING}
 
 Returns:
@@ -30,9 +31,11 @@ Returns:
     chance_corrected_drop: (clean - noisy) / (clean - chance). Both are NaN where clean is not clear of chance.
     n_per_sigma: rows of each level.
     area (`float`): mean accuracy from the first to the last place (trapezoids), in [0, 1].
+    threshold (`float`): place at which the accuracy first falls halfway from clean to chance, by interpolation; NaN
+        where it never does. An interval that ends with the axis is open there.
     clean_accuracy (`float`), n (`int`): accuracy at sigma 0, number of rows.
     accuracy_ci, relative_drop_ci, chance_corrected_drop_ci (`list` of `list`): [low, high] for each sigma.
-    area_ci, clean_accuracy_ci (`list`): [low, high].
+    area_ci, threshold_ci, clean_accuracy_ci (`list`): [low, high].
 
 Examples:
 

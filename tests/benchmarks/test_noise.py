@@ -171,9 +171,10 @@ def test_a_class_with_one_image_cannot_be_probed_and_says_so(source, colour, mea
 
 def test_clean_images_alone_have_an_accuracy_and_no_area(labelled, measure, planted):
     found = measure(Noise, labelled, planted(noise_blind, text), sigmas=(0.0,))
-    assert {one.metric for one in found} == {"accuracy", "area"}
+    assert {one.metric for one in found} == {"accuracy", "area", "threshold"}
     assert found("accuracy").value == found("accuracy", condition="gaussian", level=0.0).value == 1
-    assert "no noise level but 0" in found("area", condition="gaussian").note
+    for metric in ("area", "threshold"):
+        assert "no noise level but 0" in found(metric, condition="gaussian").note
 
 
 def test_rows_without_text_are_not_measured_again_with_other_texts(labelled, planted, tmp_path):
@@ -245,6 +246,44 @@ def test_the_drop_over_common_images_leaves_out_what_one_revision_never_knew():
     assert first.metric in Noise.terms.terms
     assert (first.value, second.value, first.n) == (1, pytest.approx(2 / 3), 30)
     assert Noise.score_together(a, b[b["item"] >= 25]) == ([], []), "fewer than ten are right in both"
+
+
+def at_levels(name, accuracies, n=200, n_classes=10):
+    """Trials of one condition: its accuracy when clean, then at each level; the same images stay right."""
+    labels = np.arange(n) % n_classes
+    levels = [("none", 0.0), *((name, one) for one in CORRUPTIONS[name].levels)]
+    blocks = []
+    for (condition, level), accuracy in zip(levels, accuracies, strict=True):
+        block = decisions(labels, labels, labels, n_classes)[:n]
+        decided = np.where(np.arange(n) < accuracy * n, labels, (labels + 1) % n_classes)
+        blocks.append(block.assign(condition=condition, level=level, decision=decided))
+    return pd.concat(blocks, ignore_index=True)
+
+
+def threshold_of(trials):
+    return next(one for one in Noise.score(trials, Common()) if one.metric == "threshold")
+
+
+def test_the_threshold_of_the_contrast_is_a_contrast_on_its_logarithmic_axis():
+    """From 1 downwards: .9 at a contrast of .1, .2 at .05; halfway from .9 to chance is .5."""
+    levels = CORRUPTIONS["contrast"].levels
+    trials = at_levels("contrast", [0.9, *(0.9 if level >= 0.1 else 0.2 for level in levels)])
+    one = threshold_of(trials)
+    assert one.value == pytest.approx(0.1 * 0.5 ** (0.4 / 0.7))
+    assert 0.05 < one.ci_low < one.value < one.ci_high < 0.1
+    assert (one.condition, one.level, one.n, one.note) == ("contrast", None, 200, "")
+
+
+def test_an_interval_that_ends_with_the_levels_says_so():
+    one = threshold_of(at_levels("gaussian", [0.9, 0.9, 0.9, 0.9, 0.9, 0.9, 0.8, 0.495]))
+    assert one.value < one.ci_high == 0.5
+    assert one.note == "its interval ends where the levels that were shown end"
+
+
+def test_a_model_that_keeps_half_of_its_accuracy_has_no_threshold_and_says_why():
+    one = threshold_of(at_levels("gaussian", [0.9] * 8))
+    assert np.isnan([one.value, one.ci_low, one.ci_high]).all()
+    assert "does not fall halfway to chance, 0.500" in one.note
 
 
 def coloured(pixels):

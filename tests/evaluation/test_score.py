@@ -176,6 +176,8 @@ def test_the_evaluate_modules_give_the_number_that_the_table_has(evaluate, tmp_p
     )
     assert number("accuracy", condition="none") == (module["clean_accuracy"], module["clean_accuracy_ci"])
     assert number("area", condition="gaussian") == (module["area"], module["area_ci"])
+    threshold = number("threshold", condition="gaussian")
+    assert str(threshold) == str((module["threshold"], module["threshold_ci"]))
     at = module["sigmas"].index(0.2)
     assert number("accuracy", condition="gaussian", level=0.2) == (
         module["accuracy"][at],

@@ -178,7 +178,8 @@ def test_noise_robustness_covers_for_images_that_are_seen_at_every_level(n_image
 
     clean = accuracies[0]
     area = (0.1 * (0.85 + 0.7) / 2 + 0.2 * (0.7 + 0.45) / 2) / 0.3
-    truth = {"area": area, "clean_accuracy": clean, ("accuracy", 2): 0.45}
+    threshold = 0.1 + 0.2 * (0.7 - (clean + 0.1) / 2) / (0.7 - 0.45)
+    truth = {"area": area, "threshold": threshold, "clean_accuracy": clean, ("accuracy", 2): 0.45}
     for level in (1, 2):
         truth["relative_drop", level] = (clean - accuracies[level]) / clean
         truth["chance_corrected_drop", level] = (clean - accuracies[level]) / (clean - 0.1)

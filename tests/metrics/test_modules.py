@@ -183,9 +183,9 @@ def test_a_module_warns_of_what_is_undefined_once_for_each_cause(cache):
     assert "causes" not in result
     assert [warning.message.names for warning in caught] == [
         ("relative_drop", "chance_corrected_drop"),
-        ("area",),
+        ("threshold", "area"),
     ]
-    assert str(caught[1].message) == "area undefined (NaN): there is no noise level but 0."
+    assert str(caught[1].message) == "threshold, area undefined (NaN): there is no noise level but 0."
     assert caught[0].filename == __file__
 
 

@@ -1,12 +1,14 @@
 """Noise robustness against a loop over the levels, and where a drop is no longer defined."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, auc
 
-from hf_clipdyn.metrics.noise_robustness import noise_robustness
+from hf_clipdyn.metrics.noise_robustness import halfway_place, noise_robustness
 
 LEVELS = [0.0, 0.1, 0.3]
 ROWS = st.lists(
@@ -98,7 +100,7 @@ def test_near_chance_both_drops_are_undefined_whether_or_not_there_are_resamples
 
 def test_without_the_number_of_classes_nothing_is_corrected_for_chance():
     result = noise_robustness([1, 1], [1, 1], [0.0, 0.1])
-    assert result["causes"] == {"chance_corrected_drop": "n_classes is not given"}
+    assert result["causes"] == dict.fromkeys(("chance_corrected_drop", "threshold"), "n_classes is not given")
     assert np.isnan(result["chance_corrected_drop"]).all()
     assert result["relative_drop"] == [0, 0]
 
@@ -115,7 +117,64 @@ def test_no_clean_image_right_leaves_the_drops_undefined(n_classes, cause):
 
 def test_clean_images_alone_have_no_area():
     result = noise_robustness([1] * 60, [1] * 60, [0.0] * 60, n_classes=10)
-    assert result["causes"] == {"area": "there is no noise level but 0"}
+    assert result["causes"] == dict.fromkeys(("area", "threshold"), "there is no noise level but 0")
     assert np.isnan([result["area"], *result["area_ci"]]).all()
     assert result["accuracy"] == [1.0]
     assert 0.9 < result["accuracy_ci"][0][0] < 1
+
+
+def first_halfway(accuracy, places, clean, chance):
+    """Step by step along each segment of the curve."""
+    half = (clean + chance) / 2
+    if accuracy[0] < half:
+        return -np.inf
+    for (x0, y0), (x1, y1) in pairwise(zip(places, accuracy, strict=True)):
+        if y0 == half:
+            return x0
+        if y1 <= half:
+            return np.interp(-half, [-y0, -y1], [x0, x1])
+    return np.inf
+
+
+@given(
+    st.lists(st.floats(0, 1).map(lambda x: round(x, 3)), min_size=2, max_size=8),
+    st.sampled_from([1, -1]),
+    st.floats(0.2, 1),
+)
+def test_the_threshold_equals_a_walk_along_the_curve(accuracy, sign, clean):
+    places = sign * np.cumsum(np.linspace(0.1, 0.4, len(accuracy)))
+    found = halfway_place([accuracy], places, [clean], 0.1)[0]
+    assert found == pytest.approx(first_halfway(accuracy, places, clean, 0.1), abs=1e-9)
+
+
+def test_the_threshold_is_the_level_that_takes_half_of_the_accuracy_above_chance():
+    predictions, truth, sigmas, images = decisions(n_images=1000)
+    result = noise_robustness(predictions, truth, sigmas, n_classes=10, groups=images)
+    clean, weak, strong = result["accuracy"]
+    half = (clean + 0.1) / 2
+    assert result["threshold"] == pytest.approx(0.1 + 0.2 * (weak - half) / (weak - strong))
+    low, high = result["threshold_ci"]
+    assert 0.1 < low < result["threshold"] < high < 0.3
+
+
+@pytest.mark.parametrize(
+    ("accuracies", "places", "cause"),
+    [
+        ((0.9, 0.85, 0.7), None, "does not fall halfway to chance, 0."),
+        ((0.9, 0.2, 0.15), [np.nan, -2, -1], "below halfway to chance, 0."),
+        ((0.14, 0.12, 0.1), None, "is not clear of the chance 0.100"),
+        ((0.9, 0.7, 0.3), [np.nan, np.nan, 1], "fewer than two levels have a place"),
+    ],
+)
+def test_a_threshold_beyond_the_levels_is_undefined_with_its_cause(accuracies, places, cause):
+    predictions, truth, sigmas, images = decisions(accuracies=accuracies)
+    result = noise_robustness(predictions, truth, sigmas, n_classes=10, groups=images, places=places)
+    assert np.isnan([result["threshold"], *result["threshold_ci"]]).all()
+    assert cause in result["causes"]["threshold"]
+
+
+def test_an_interval_of_a_threshold_is_open_at_the_strongest_level():
+    """Half of the resamples never fall so far: they count as the strongest level, and are not left out."""
+    predictions, truth, sigmas, images = decisions(accuracies=(0.9, 0.7, 0.495))
+    result = noise_robustness(predictions, truth, sigmas, n_classes=10, groups=images)
+    assert result["threshold"] < result["threshold_ci"][1] == 0.3

@@ -186,7 +186,16 @@ class Classification(Kind[ClassificationSettings]):
         "observer": "string",
     }
     clusters = ("exemplar",)
-    gallery_columns = ("item", "image_id", "subset", "category", "protocol", "decision")
+    gallery_columns = (
+        "item",
+        "image_id",
+        "subset",
+        "category",
+        "exemplar",
+        "protocol",
+        "decision",
+        "observer",
+    )
 
     def __init__(
         self, source: Source, image_processor: Any, settings: ClassificationSettings, common: Common
@@ -230,7 +239,8 @@ class Classification(Kind[ClassificationSettings]):
         """Images with their class, the decisions of every way of asking, and what most observers said."""
         del settings
         shown = trials.drop_duplicates("item").set_index("item")
-        people, share = most_frequent(trials[trials["protocol"] == HUMAN])
+        humans = trials[trials["protocol"] == HUMAN]
+        people, share = most_frequent(humans)
         asked = trials[trials["protocol"] != HUMAN].groupby("protocol", sort=False)
         return Gallery(
             pictures=(Picture(),),
@@ -245,6 +255,8 @@ class Classification(Kind[ClassificationSettings]):
             truth_title="class",
             people=people,
             people_share=share,
+            observers=humans[["item", "observer", "decision"]],
+            clusters=shown[list(cls.clusters)],
             groups=shown["subset"].map(lambda name: cls.terms.subsets.get(name, name)),
             group_title="data set",
             check=shown[["image_id", "category"]],

@@ -179,6 +179,12 @@ class Noise(Kind[NoiseSettings]):
                 limits=(0.0, 1.0),
                 better="high",
             ),
+            "threshold": Term(
+                title="noise threshold",
+                meaning="The level at which the accuracy falls halfway from clean to chance, interpolated on the axis "
+                f"as it is drawn. Not defined if it never falls so far. {_NOT_ABOVE_CHANCE}",
+                is_level=True,
+            ),
             "drop_when_right": Term(
                 title="correct when clean, wrong under noise",
                 meaning="Share of the images classified correctly when clean that the noise makes wrong. "
@@ -227,6 +233,7 @@ class Noise(Kind[NoiseSettings]):
         "human_accuracy": "float64",
     }
     later_columns = ("human_accuracy",)
+    score_version = 2
     text_drift = True
     gallery_columns = ("item", "label", "condition", "level", "decision")
 
@@ -459,6 +466,7 @@ def _score_decisions(trials: pd.DataFrame, common: Common, probe: str) -> list[N
             ]
         if part.empty or np.isfinite(places).sum() > 1:
             numbers.append(number(result, "area", condition=condition, **columns))
+            numbers.append(_threshold(result, kind, places, condition=condition, **columns))
         for place, level in enumerate(levels):
             if level is None:
                 continue  # the condition has no level that leaves the image untouched
@@ -472,6 +480,19 @@ def _score_decisions(trials: pd.DataFrame, common: Common, probe: str) -> list[N
                 cause = result["causes"].get("relative_drop", "")
                 numbers.append(_drop_when_right(rows, cause, common, {"probe": probe} | at))
     return numbers
+
+
+def _threshold(
+    result: dict[str, Any], kind: type[Corruption], places: NDArray[np.float64], **columns: Any
+) -> Number:
+    """The threshold as a level; where its interval reaches the end of the levels that were shown, a note says so."""
+    axis = kind.term.level
+    ends = result.get("threshold_ci") or NO_INTERVAL
+    note = result["causes"].get("threshold", "")
+    if not note and {*ends} & {np.nanmin(places), np.nanmax(places)}:
+        note = "its interval ends where the levels that were shown end"
+    value, low, high = ((10**one if axis and axis.log else one) for one in (result["threshold"], *ends))
+    return Number(metric="threshold", value=value, ci_low=low, ci_high=high, note=note, **columns)
 
 
 def _at_level(result: dict[str, Any], key: str, position: int) -> dict[str, Any]:

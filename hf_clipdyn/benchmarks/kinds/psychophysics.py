@@ -30,6 +30,7 @@ from hf_clipdyn.benchmarks.pair_tables import (
 from hf_clipdyn.benchmarks.pairs import pair_distances
 from hf_clipdyn.benchmarks.pixel_baselines import cached_per_row
 from hf_clipdyn.benchmarks.readout import Readout, Stimuli
+from hf_clipdyn.benchmarks.response_curves import ResponseCurve
 from hf_clipdyn.benchmarks.sources import Source
 from hf_clipdyn.data.pixels import draw_pixels
 from hf_clipdyn.metrics.bootstrap import student_interval
@@ -204,6 +205,8 @@ class Psychophysics(Kind[KindSettings]):
         **DISTANCE_COLUMNS,
         "value": "float64",
     }
+    response_columns = (*_ORDER, "test", "level", "criterion", "human", "probe", "layer", "distance", "value")
+    response_metric = "contrast"
     needs_text = False
     needs_float32 = True
     reads_layers = True
@@ -276,6 +279,19 @@ class Psychophysics(Kind[KindSettings]):
         part = rows_at(trials, number)
         return part if part is trials else part[part["test"] == number.condition]
 
+    @classmethod
+    def response_curves(cls, trials: pd.DataFrame) -> list[ResponseCurve]:
+        """Distances by contrast over the criterion's, of the projection's cosine and of the pixels."""
+        found: list[ResponseCurve] = []
+        for columns, rows in by_place(trials):
+            is_model = columns["probe"] == "projection" and columns["variant"] == _CURVE
+            if not (is_model or columns["variant"] == _PIXELS):
+                continue
+            for name, part in rows.groupby("test", sort=False):
+                answers = _Answers.of(part, with_intervals=False)
+                found += answers.curves(str(name), columns.get("reference", ""))
+        return found
+
     @staticmethod
     def score_together(a: pd.DataFrame, b: pd.DataFrame) -> tuple[list[Number], list[Number]]:
         """The scores of both over the conditions whose contrasts lie inside the grid for both."""
@@ -346,6 +362,23 @@ class _Answers:
         found = iso_response_contrast(self.grid, self.distances, d0)
         # A condition that is left out of the value is left out of its error, too.
         return np.asarray(np.where(np.isnan(found[0]), np.nan, found))
+
+    def curves(self, test: str, reference: str) -> Iterator[ResponseCurve]:
+        """Distances over that of the criterion; none where that is 0."""
+        for (level, criterion, human), distances in zip(
+            self.conditions.itertuples(index=False), self.distances[0], strict=True
+        ):
+            d0 = self.criteria[criterion][0]
+            if d0 > 0:
+                yield ResponseCurve(
+                    condition=test,
+                    level=float(level),
+                    parameter=float(criterion),
+                    contrasts=tuple(map(float, self.grid)),
+                    responses=tuple(map(float, distances / d0)),
+                    human=float(human),
+                    reference=reference,
+                )
 
     @property
     def is_silent(self) -> bool:

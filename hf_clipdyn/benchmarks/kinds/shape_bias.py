@@ -152,7 +152,7 @@ class ShapeBias(Kind[KindSettings]):
         "cue": "string",
         "observer": "string",
     }
-    gallery_columns = ("item", "image_id", "shape", "texture", "protocol", "decision", "cue")
+    gallery_columns = ("item", "image_id", *_CUES, "protocol", "decision", "cue", "observer")
     needs_text = False  # a vision model answers the triplets and the probes
     text_drift = True
     clusters = ("shape_exemplar", "texture_exemplar")
@@ -243,7 +243,8 @@ class ShapeBias(Kind[KindSettings]):
             _way(cls.terms, *cast("tuple[str, Any]", key)): rows.set_index("item")["decision"]
             for key, rows in asked.groupby(["protocol", "cue"], sort=False, dropna=False)
         }
-        people, share = most_frequent(trials[trials["protocol"] == HUMAN])
+        humans = trials[trials["protocol"] == HUMAN]
+        people, share = most_frequent(humans)
         prompted = sorted(answers, key=lambda title: title != _PROMPTS)  # the default prompts first
         return Gallery(
             pictures=(Picture(),),
@@ -255,6 +256,11 @@ class ShapeBias(Kind[KindSettings]):
             lure_title="texture",
             people=people,
             people_share=share,
+            choosing=tuple(
+                _way(cls.terms, str(name), None) for name in asked[asked["cue"].isna()]["protocol"].unique()
+            ),
+            observers=humans[["item", "observer", "decision"]],
+            clusters=shown[list(cls.clusters)],
             check=shown[["image_id", "shape", "texture"]],
         )
 

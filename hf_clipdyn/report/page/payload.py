@@ -267,6 +267,7 @@ def _term(term: Term) -> dict[str, Any]:
         "restsOn": term.rests_on,
         "mirrors": term.mirrors,
         "log": term.log,
+        "isLevel": term.is_level,
         "hide": term.hide_not_interpretable,
         "overview": term.overview and term.overview.rank,
         "level": term.overview and term.overview.level,

@@ -23,15 +23,14 @@ from PIL import Image
 
 from hf_clipdyn.benchmarks.base import Kind
 from hf_clipdyn.benchmarks.gallery import KEPT_MAP, Gallery
-from hf_clipdyn.benchmarks.registry import kinds
 from hf_clipdyn.benchmarks.sources import open_source
 from hf_clipdyn.data.images import decode_image
 from hf_clipdyn.data.load import find_locally
 from hf_clipdyn.data.metadata import DatasetMetadata, SubsetWarning
 from hf_clipdyn.data.registry import builder_class
-from hf_clipdyn.errors import ClipDynError, ConfigError, EvaluationError, UnknownNameError, shown
+from hf_clipdyn.errors import ClipDynError, ConfigError, UnknownNameError, shown
+from hf_clipdyn.report.galleries import gallery_cells, read_gallery, spread_cells
 from hf_clipdyn.report.study import Study
-from hf_clipdyn.report.words import json_object
 
 __all__ = ["MOST_BYTES", "StimuliChoice", "payload", "stimuli_choice"]
 
@@ -45,8 +44,6 @@ _MOST_OF_ONE = 900_000  # bytes of one benchmark
 _MOST_ITEMS = 240
 _FEW_ITEMS = 24  # rather than fewer, other ways of asking are left out
 _CANDIDATES = 4_000  # stimuli among which those that change are sought
-_MOST_CELLS = 200  # whose trials are read for one benchmark; each takes about 10 ms
-_FEWEST_REVISIONS = 3
 _MOST_MAPPED = 100  # revisions of a run whose maps are shown
 _SIDE = 96  # pixels of a thumbnail; smaller images are kept as they are
 _SMALL = 64
@@ -88,7 +85,7 @@ def payload(
     """
     stimuli = stimuli_choice(stimuli)
     albums = [
-        album for kind, cells in _benchmarks(study) if (album := _album(study, kind, cells)) is not None
+        album for kind, cells in gallery_cells(study) if (album := _album(study, kind, cells)) is not None
     ]
     found: dict[str, Any] = {}
     left = most_bytes - 2
@@ -121,29 +118,6 @@ def _size(part: Any) -> int:
 
 
 # --- what the trials say ----------------------------------------------------------------------------------
-
-
-def _benchmarks(study: Study) -> Iterable[tuple[type[Kind[Any]], pd.DataFrame]]:
-    """Kinds with a gallery, and the cells of one benchmark in the order of training."""
-    rows = study.results.rows
-    cells = rows[rows["texts"] == "own"].drop_duplicates("cell")
-    cells = cells.sort_values(["samples_seen", "step", "epoch"], kind="stable")
-    known = kinds()
-    for (name, _), group in cells.groupby(["kind", "dataset"], sort=False, observed=True):
-        if name in known and known[name].gallery_columns:
-            # Of several cells of one revision, as with other settings, the first counts.
-            yield known[str(name)], group.drop_duplicates(["run", "revision"])
-
-
-def _spread(cells: pd.DataFrame) -> pd.DataFrame:
-    """At most `_MOST_CELLS` cells: of each run as many revisions, evenly from the first to the last."""
-    runs = cells["run"].nunique()
-    most = max(_FEWEST_REVISIONS, _MOST_CELLS // runs)
-    chosen = [
-        group.index[np.unique(np.linspace(0, len(group) - 1, min(most, len(group))).round().astype(np.int64))]
-        for _, group in cells.groupby("run", sort=False, observed=True)
-    ]
-    return cells.loc[np.concatenate(chosen)]
 
 
 @dataclass(eq=False)
@@ -185,8 +159,8 @@ def _album(study: Study, kind: type[Kind[Any]], cells: pd.DataFrame) -> _Album |
     """All that the trials of one benchmark say; None without trials."""
     album: _Album | None = None
     answered: dict[str, list[tuple[str, Gallery]]] = {}
-    for cell in _spread(cells).itertuples(index=False):
-        gallery = _gallery(study, kind, cell)
+    for cell in spread_cells(cells).itertuples(index=False):
+        gallery = read_gallery(study, kind, cell)
         if gallery is None:
             continue
         if album is None:
@@ -215,30 +189,6 @@ def _album(study: Study, kind: type[Kind[Any]], cells: pd.DataFrame) -> _Album |
             if all(way in one.maps for _, one in held)
         }
     return album
-
-
-def _gallery(study: Study, kind: type[Kind[Any]], cell: Any) -> Gallery | None:
-    """What the kind makes of the trials of a cell; None if there are none, or of an earlier version."""
-    trials = study.trials.of(str(cell.cell), kind.gallery_columns)
-    if trials is None or trials.empty:
-        return None
-    if set(kind.gallery_columns) - set(trials.columns) - set(kind.later_columns):
-        return None
-    try:
-        gallery = kind.gallery(trials, json_object(str(cell.settings)) or {})
-        repeated = gallery is not None and not all(one.index.is_unique for one in gallery.answers.values())
-    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
-        raise _unfit(cell) from error
-    if repeated:
-        raise _unfit(cell)
-    return gallery
-
-
-def _unfit(cell: Any) -> EvaluationError:
-    return EvaluationError(
-        f"The trials of {shown(cell.revision)} on {cell.kind}/{shown(cell.dataset)} do not fit this kind of benchmark: "
-        "evaluate it again with --force."
-    )
 
 
 def _begun(kind: type[Kind[Any]], cell: Any, gallery: Gallery) -> _Album:

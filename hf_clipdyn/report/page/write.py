@@ -16,6 +16,7 @@ from hf_clipdyn.errors import ConfigError
 from hf_clipdyn.report.axis import choose_axis
 from hf_clipdyn.report.card import card_name, run_card
 from hf_clipdyn.report.figures import draw_chart, draw_panels
+from hf_clipdyn.report.page import decisions, psychometric
 from hf_clipdyn.report.page import stimuli as stimuli_browser
 from hf_clipdyn.report.page.payload import payload
 from hf_clipdyn.report.page.stimuli import StimuliChoice
@@ -35,7 +36,7 @@ from hf_clipdyn.report.words import listed
 __all__ = ["write_report"]
 
 Part = Callable[[Study], Mapping[str, Any] | None]
-_PARTS: dict[str, Part] = {}
+_PARTS: dict[str, Part] = {"decisions": decisions.payload, "psychometric": psychometric.payload}
 """What other modules of this package add to the page's data, by the name under which the program finds it."""
 _FIRST, _LAST = ("core.js", "chart.js"), ("start.js",)
 """The program's files that come before and after all others."""

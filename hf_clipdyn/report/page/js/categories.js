@@ -1,0 +1,104 @@
+// By class, which of two cues decided: the model at the slider's revision, its earlier revisions, and every observer.
+
+registerView({
+  name: "categories",
+  title: "Class by class",
+  rank: 60,
+  applies: (benchmark) => Boolean(DATA.parts.decisions?.[benchmark.name]?.categories),
+  mount: mountCategories,
+});
+
+const TEN_THOUSAND = 10000;
+const TRAIL = 12; // earlier revisions, at most
+
+function mountCategories(element, benchmark) {
+  const part = DATA.parts.decisions[benchmark.name];
+  const key = (name) => `${benchmark.name}.classes.${name}`;
+  const bar = h("div", { class: "controls" });
+  const chart = h("div", { class: "slot" });
+  const note = h("p", { class: "quiet" });
+  element.append(bar, chart, note);
+  const way = control(bar, { key: key("way"), label: "Asked", options: part.categories.ways.map((title, i) => [i, title]) });
+  const order = control(bar, { key: key("order"), label: "Order", options: [["name", "by name"], ["share", "by share"]] });
+  const run = runControl(bar, key("run"), DATA.runs.filter((one) => part.runs[one.name]));
+  live(element, ["t", "hidden", ...["way", "order", "run"].map(key)], () => {
+    const one = run();
+    drawCategories(chart, note, benchmark, part, { run: one, held: part.runs[one.name], way: Number(way.value()), order: order.value() });
+  });
+}
+
+/** Share of the first cue among the decisions for either, with its interval and words. */
+function cuePoint([s, t, n, low, high], truths) {
+  const share = s + t ? s / (s + t) : null;
+  return { share, lo: low === null ? null : low / TEN_THOUSAND, hi: high === null ? null : high / TEN_THOUSAND, n,
+    said: share === null ? `no decision for either ${truths.join(" or ")}, of ${count(n)} images`
+      : `${withInterval(share, low === null ? null : low / TEN_THOUSAND, high === null ? null : high / TEN_THOUSAND)}<br>${
+        count(s)} ${truths[0]}, ${count(t)} ${truths[1]}, ${count(n - s - t)} other, n = ${count(n)}` };
+}
+
+function drawCategories(chart, note, benchmark, part, { run, held, way, order }) {
+  const { grey, human, edge, paper } = look();
+  const truths = part.truths.map(escape);
+  const at = keptAt(run, held.revisions);
+  const pointsAt = (index) => (held.categories[index][way] ?? []).map((row) => cuePoint(row, truths));
+  const now = pointsAt(at);
+  if (!now.length) {
+    note.replaceChildren(`${run.name}, ${held.revisions[at]}: not asked in this way.`);
+    return;
+  }
+  const places = part.classes.map((_, i) => i);
+  if (order === "share") places.sort((a, b) => (now[b].share ?? -1) - (now[a].share ?? -1));
+  const rowOf = new Map(places.map((category, row) => [category, row]));
+  const dots = (points, { name, size, colour: given, hollow, dy = 0, error = false, show = true, said = name }) => {
+    const known = points.map((point, i) => ({ ...point, row: rowOf.get(i) + dy, title: part.classes[i] })).filter((point) => point.share !== null);
+    return { type: "scatter", mode: "markers", name: escape(name), showlegend: show, x: known.map((p) => p.share), y: known.map((p) => p.row),
+      hoverinfo: "text", hovertext: known.map((p) => `<b>${broken(p.title)}</b><br>${broken(said)}<br>${p.said}`),
+      marker: { size, color: hollow ? paper : given, line: { color: given, width: hollow ? 1.3 : 0 } },
+      ...(error ? { error_x: { type: "data", symmetric: false, array: known.map((p) => (p.hi === null ? 0 : p.hi - p.share)),
+        arrayminus: known.map((p) => (p.lo === null ? 0 : p.share - p.lo)), color: given, thickness: 1.6, width: 0 } } : {}) };
+  };
+  const earlier = Array.from({ length: at }, (_, i) => i);
+  const step = Math.ceil(earlier.length / TRAIL) || 1;
+  const trail = earlier.filter((i) => (at - i) % step === 0);
+  const own = colour(run);
+  const { observers = [], mean: means = null } = part.categories;
+  const traces = [
+    ...trail.map((index, i) => dots(pointsAt(index), { name: "earlier revisions", size: 5, colour: faded(own, 0.16 + (0.3 * (i + 1)) / trail.length),
+      show: i === 0, said: `${run.name}, ${held.revisions[index]}` })),
+    ...observers.map((one, i) => dots(one.rows.map((row) => cuePoint(row, truths)), { name: "each observer", size: 6, colour: faded(human, 0.75), hollow: true,
+      dy: 0.22, show: i === 0, said: one.name })),
+    ...(means ? [dots(means.map(([m, low, high, n]) => ({ share: m === null ? null : m / TEN_THOUSAND, lo: low === null ? null : low / TEN_THOUSAND,
+      hi: high === null ? null : high / TEN_THOUSAND, n,
+      said: m === null ? "not defined" : `${withInterval(m / TEN_THOUSAND, low === null ? null : low / TEN_THOUSAND, high === null ? null : high / TEN_THOUSAND)}<br>mean of ${n} observers, interval over them` })),
+    { name: "mean of the observers", size: 10, colour: human, dy: 0.22, error: true })] : []),
+    dots(now, { name: held.revisions[at], size: 11, colour: own, error: true, said: `${run.name}, ${held.revisions[at]}` }),
+  ];
+  const width = chart.clientWidth;
+  const height = 120 + places.length * (observers.length ? 40 : 30);
+  const term = Object.values(benchmark.terms).find((one) => one.poles && !one.mirrors);
+  const published = !observers.length && term ? Object.entries(benchmark.human).find(([metric]) => benchmark.terms[metric] === term)?.[1] : undefined;
+  const lines = [{ x: 0.5, colour: edge, text: "" }, ...(published === undefined ? [] : [{ x: published, colour: human, text: `people, all classes ${value(published)}` }])];
+  draw(chart, traces, {
+    height,
+    xaxis: { range: [-0.03, 1.03], title: { text: width < 520 ? `share of ${truths[0]} decisions` : `share of ${truths[0]} among decisions for ${truths[0]} or ${truths[1]}` }, showgrid: true },
+    yaxis: { tickvals: places.map((_, row) => row), ticktext: places.map((i) => escape(cut(part.classes[i], width < 500 ? 10 : 22))), range: [places.length - 0.4, -0.6] },
+    shapes: lines.map((one) => ({ type: "line", x0: one.x, x1: one.x, yref: "paper", y0: 0, y1: 1, layer: "below", line: { color: one.colour, width: 1.3 } })),
+    annotations: lines.filter((one) => one.text).map((one) => ({ x: one.x, yref: "paper", y: 1, yanchor: "bottom", xanchor: one.x > 0.6 ? "right" : "left",
+      text: escape(one.text), showarrow: false, font: { size: 11, color: one.colour } })),
+    margin: { t: published === undefined ? 10 : 22 },
+  }, { alt: categoryWords(part, now, run, held.revisions[at], means), height });
+  const missing = part.classes.filter((_, i) => now[i].share === null);
+  note.replaceChildren([
+    `Bars are intervals over the images, which share ${part.truths.join("s and ")}s.`,
+    missing.length ? `No decision for either: ${missing.join(", ")}.` : "",
+    benchmark.synthetic ? "Synthetic images: no person was asked." : observers.length ? "" : "The answers of people are not among the trials.",
+    ...part.leftOut].filter(Boolean).join(" "));
+}
+
+function categoryWords(part, now, run, revision, means) {
+  const said = part.classes.map((name, i) => {
+    const person = means?.[i]?.[0];
+    return `${name} ${withInterval(now[i].share, now[i].lo, now[i].hi)}${person == null ? "" : `, people ${value(person / TEN_THOUSAND)}`}`;
+  });
+  return `Share of ${part.truths[0]} decisions by class, ${run.name} at ${revision}: ${said.join("; ")}.`;
+}

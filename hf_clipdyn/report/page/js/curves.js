@@ -1,0 +1,320 @@
+// Curves, a line for each epoch: a metric over the levels of a condition with its threshold, and responses over contrast.
+
+const MOST_EPOCHS = 14; // lines beside the slider's
+
+registerView({
+  name: "curves",
+  title: "Over the levels, epoch by epoch",
+  rank: 20,
+  wide: true,
+  applies: (benchmark) => DATA.meta.overTraining && levelled(benchmark).length > 0,
+  mount: mountCurves,
+});
+
+registerView({
+  name: "psychometric",
+  title: "Psychometric curves, epoch by epoch",
+  rank: 30,
+  wide: true,
+  applies: (benchmark) => Boolean(DATA.parts.psychometric?.[benchmark.name]),
+  mount: mountPsychometric,
+});
+
+/** Values that are known at three levels or more of one condition. */
+function levelled(benchmark) {
+  const values = valuesOf(benchmark).filter((one) => one.level !== null);
+  const levels = new Map();
+  const name = (one) => JSON.stringify([one.metric, one.condition]);
+  for (const one of values) levels.set(name(one), (levels.get(name(one)) ?? new Set()).add(one.level));
+  return values.filter((one) => levels.get(name(one)).size > 2);
+}
+
+const OF_CURVES = ["metric", "variant", "texts", "condition", "probe", "layer", "subset", "parameter", "setup"];
+
+function mountCurves(element, benchmark) {
+  const key = (name) => `${benchmark.name}.curves.${name}`;
+  const values = levelled(benchmark);
+  const bar = h("div", { class: "controls" });
+  const chart = h("div", { class: "slot" });
+  const caption = h("h3", {});
+  const small = h("div", { class: "slot" });
+  const aside = h("figure", {}, caption, small);
+  const note = h("p", { class: "quiet" });
+  element.append(bar, h("div", { class: "pair" }, h("figure", {}, chart, note), aside));
+  const choices = Object.fromEntries(OF_CURVES.map((name) => [name, control(bar, { key: key(name), label: LABELS[name], options: [["", ""]] })]));
+  const run = runControl(bar, key("run"), values.map((one) => one.run));
+  live(element, ["t", "x", "seeds", "hidden", key("run"), ...OF_CURVES.map(key)], () => {
+    let left = values;
+    const chosen = {};
+    for (const name of OF_CURVES) {
+      left = narrowed(benchmark, left, name, choices, chosen);
+    }
+    const one = run();
+    const alike = select({ benchmark: benchmark.name, role: "value", texts: chosen.texts, condition: chosen.condition, probe: chosen.probe,
+      layer: chosen.layer, subset: chosen.subset, setup: chosen.setup })
+      .filter((each) => benchmark.terms[each.metric].isLevel);
+    drawCurves(chart, note, benchmark, left.filter((each) => each.run === one), chosen, { run: one, threshold: alike.find((each) => each.run === one) });
+    aside.hidden = !alike.length;
+    if (alike.length) drawThreshold(small, caption, benchmark, alike, chosen);
+  });
+}
+
+/** Places on the axis of the levels: on a logarithmic one, 0 and infinity lie one step beyond the others. */
+function levelPlaces(levels, axis) {
+  const known = levels.filter((each) => Number.isFinite(each) && (!axis.log || each > 0));
+  const low = Math.min(...known);
+  const high = Math.max(...known);
+  return (level) => {
+    if (Number.isFinite(level) && (!axis.log || level > 0)) return level;
+    const above = axis.log ? high * 2 : high + (high - low) / 6;
+    return level > 0 ? above : low / 2;
+  };
+}
+
+function levelTicks(levels, place, axis, width) {
+  const beyond = levels.filter((level) => place(level) !== level);
+  const unit = axis.unit ? `${axis.title} (${axis.unit})` : axis.title;
+  const titled = { title: { text: escape(unit) }, type: axis.log ? "log" : "linear" };
+  const every = Math.ceil(levels.length / Math.max(2, Math.floor(width / 75)));
+  const named = levels.filter((level, i) => i % every === 0 || beyond.includes(level));
+  const exact = axis.log || beyond.length ? { tickvals: named.map(place), ticktext: named.map(number), tickangle: 0 } : {};
+  const at = levels.map(place).map((x) => (axis.log ? Math.log10(x) : x));
+  const margin = 0.04 * (Math.max(...at) - Math.min(...at) || 1);
+  const range = [Math.min(...at) - margin, Math.max(...at) + margin];
+  return { ...titled, ...exact, range: axis.descending ? range.reverse() : range };
+}
+
+/** A linear axis, or a logarithmic one with marks at 1, 2 and 5; `range` in powers of ten. */
+function scaleOf(log, range) {
+  if (!log) return { type: "linear" };
+  const [low, high] = [Math.min(...range), Math.max(...range)];
+  const steps = high - low > 2.5 ? [1] : [1, 2, 5];
+  const ticks = [];
+  for (let power = Math.floor(low); power <= high; power += 1) ticks.push(...steps.map((step) => step * 10 ** power));
+  const inside = ticks.filter((tick) => Math.log10(tick) >= low && Math.log10(tick) <= high);
+  return { type: "log", ...(inside.length > 1 ? { tickvals: inside, ticktext: inside.map(number) } : {}) };
+}
+
+/** Which revisions have a line of their own: as many as can be told apart, the slider's always. */
+function drawnRevisions(indices, now) {
+  const step = Math.ceil(indices.length / MOST_EPOCHS);
+  return indices.filter((index, i) => index === now || (indices.length - 1 - i) % step === 0);
+}
+
+/** Colours and widths of the lines of a ramp; the slider's one is the last and bold. */
+function rampTrace(points, { name, i, n, bold, own, x, y, text, dash }) {
+  return { type: "scatter", mode: bold ? "lines+markers" : "lines", name: escape(name), showlegend: false,
+    x: points.map(x), y: points.map(y), hovertext: points.map(text), hoverinfo: "text", connectgaps: false,
+    opacity: bold ? 1 : 0.75, line: { color: bold ? own : shade(i, n), width: bold ? 3.4 : 1.3, dash }, marker: { size: 6, color: own } };
+}
+
+/** A bar from the first to the last epoch in the ramp's colours, as the colour bar of an invisible trace. */
+function rampBar(run, drawn) {
+  const { grey } = look();
+  const colours = DATA.meta.shades.map(tone);
+  return { type: "scatter", mode: "markers", x: [null], y: [null], showlegend: false, hoverinfo: "skip",
+    marker: { color: [0], cmin: 0, cmax: 1, showscale: true, colorscale: colours.map((each, i) => [i / (colours.length - 1), each]),
+      colorbar: { thickness: 10, len: 0.9, outlinewidth: 0, tickvals: [0, 1], tickfont: { color: grey, size: 11 },
+        ticktext: [drawn[0], drawn.at(-1)].map((index) => escape(cut(run.revisions[index] ?? "", 14))) } } };
+}
+
+function drawCurves(chart, note, benchmark, series, chosen, { run, threshold }) {
+  const term = benchmark.terms[chosen.metric];
+  const axis = levelAxis(benchmark, chosen.condition) ?? { title: "level", unit: "", log: false, descending: false };
+  const sorted = [...series].sort((a, b) => a.level - b.level);
+  const levels = sorted.map((one) => one.level);
+  const place = levelPlaces(levels, axis);
+  const indices = [...new Set(sorted.flatMap((one) => one.r))].sort((a, b) => a - b);
+  const now = indices.findLast((r) => r <= revisionAt(run)) ?? indices[0];
+  const drawn = drawnRevisions(indices, now);
+  const own = colour(run);
+  const pointsOf = (r) => sorted.map((one) => ({ one, i: one.r.indexOf(r), x: place(one.level) }))
+    .filter(({ one, i }) => i >= 0 && !(term.hide && !one.ok[i]));
+  const words = ({ one, i }) => `<b>${escape(titleOf(benchmark, "level", one.level, chosen))}</b><br>${pointWords(one, i, null)}`;
+  const height = chart.clientWidth < 520 ? 340 : 420;
+  const { human, grey } = look();
+  const bold = pointsOf(now);
+  const traces = [
+    ...drawn.filter((r) => r !== now).map((r) => rampTrace(pointsOf(r), { name: run.revisions[r], i: indices.indexOf(r), n: indices.length,
+      x: (p) => p.x, y: ({ one, i }) => (one.ok[i] ? one.v[i] : null), text: words })),
+    ...levelReferenceTraces(benchmark, sorted, chosen, place, now, { human, grey }),
+    { ...rampTrace(bold, { name: run.revisions[now], bold: true, own, x: (p) => p.x, y: ({ one, i }) => one.v[i], text: words }),
+      error_y: { type: "data", symmetric: false, thickness: 1.4, width: 0, color: own,
+        array: bold.map(({ one, i }) => (one.hi[i] === null ? 0 : one.hi[i] - one.v[i])),
+        arrayminus: bold.map(({ one, i }) => (one.lo[i] === null ? 0 : one.v[i] - one.lo[i])) } },
+    rampBar(run, indices),
+  ];
+  const { constants } = levelConstants(benchmark, sorted, chosen.metric);
+  const heights = traces.flatMap((trace) => trace.y).filter((y) => y !== null && Number.isFinite(y));
+  const range = rangeOf(term, [], constants, [{ y: heights }]);
+  const layout = referenceLayout(constants, range, { term, height, width: 0 });
+  draw(chart, traces, {
+    ...layout,
+    shapes: [...layout.shapes, ...thresholdShapes(threshold, now, own)],
+    height, showlegend: false,
+    uirevision: [chosen.metric, chosen.condition, chosen.variant, chosen.probe].join(),
+    xaxis: levelTicks([...new Set(levels)], place, axis, chart.clientWidth),
+    yaxis: { range, ...scaleOf(term.log, range), title: { text: escape(term.unit ? `${term.title} (${term.unit})` : term.title) } },
+  }, { alt: curveWords(term, axis, bold, run, now, threshold), height });
+  const people = traces.some((trace) => trace.meta?.human);
+  note.replaceChildren([
+    `Bold: ${run.revisions[now]}; thin lines: the other epochs${drawn.length < indices.length ? `, ${drawn.length} of ${indices.length}` : ""}.`,
+    people ? "Brown: people." : "", thresholdWords(threshold, now)].filter(Boolean).join(" "));
+}
+
+/** References with a value at each level as curves: people bold and brown, others grey. */
+function levelReferenceTraces(benchmark, series, chosen, place, now, { human, grey }) {
+  const found = new Map();
+  for (const one of new Set(series.flatMap((each) => each.references))) {
+    if (!one.drawn || one.level === null) continue;
+    const i = Math.max(one.r.findLastIndex((r) => r <= now), 0);
+    if (one.v[i] === null) continue;
+    found.set(one.title, [...(found.get(one.title) ?? []), { one, i, x: place(one.level) }]);
+  }
+  return [...found].map(([title, points]) => {
+    const isHuman = points[0].one.role === "human";
+    points.sort((a, b) => a.x - b.x);
+    return { type: "scatter", mode: "lines+markers", name: escape(title), x: points.map((p) => p.x), y: points.map(({ one, i }) => one.v[i]),
+      line: { color: isHuman ? human : grey, width: isHuman ? 3 : 1.4, dash: isHuman ? "solid" : "dash" }, marker: { size: isHuman ? 6 : 4, color: isHuman ? human : grey },
+      hoverinfo: "text", hovertext: points.map(({ one, i }) => `<b>${broken(title)}</b><br>${pointWords(one, i, null)}`), meta: { human: isHuman } };
+  });
+}
+
+function levelConstants(benchmark, series, metric) {
+  const references = referencesOf(series, benchmark, metric).filter((one) => !one.series.some((each) => each.level !== null));
+  return { constants: referenceMarks(references).constants.filter((one) => one.line !== false) };
+}
+
+/** The threshold of a revision: its place among those of its series, or -1. */
+function thresholdAt(threshold, now) { return threshold ? threshold.r.indexOf(now) : -1; }
+
+function thresholdShapes(threshold, now, own) {
+  const i = thresholdAt(threshold, now);
+  if (i < 0 || threshold.v[i] === null) return [];
+  const band = threshold.lo[i] === null ? [] : [{ type: "rect", x0: threshold.lo[i], x1: threshold.hi[i], yref: "paper", y0: 0, y1: 1, layer: "below",
+    line: { width: 0 }, fillcolor: faded(own, 0.1) }];
+  return [...band, { type: "line", x0: threshold.v[i], x1: threshold.v[i], yref: "paper", y0: 0, y1: 1, layer: "below", line: { color: own, width: 1.4, dash: "dash" } }];
+}
+
+function thresholdWords(threshold, now) {
+  const i = thresholdAt(threshold, now);
+  if (i < 0) return "";
+  if (threshold.v[i] === null) return `No threshold: ${threshold.note[i]}.`;
+  const caution = threshold.note[i] ? ` (${threshold.note[i]})` : "";
+  return `Broken vertical line: the threshold, ${withInterval(threshold.v[i], threshold.lo[i], threshold.hi[i])}${caution}.`;
+}
+
+function curveWords(term, axis, bold, run, now, threshold) {
+  const said = bold.map(({ one, i }) => `${number(one.level)}: ${withInterval(one.v[i], one.lo[i], one.hi[i])}`);
+  return `${term.title} over ${axis.title}, a line for each epoch of ${run.name}. At ${run.revisions[now]}: ${said.join("; ")}. ${thresholdWords(threshold, now)}`;
+}
+
+/** The threshold over training, on the axis of the levels. */
+function drawThreshold(chart, caption, benchmark, series, chosen) {
+  const term = benchmark.terms[series[0].metric];
+  const axis = levelAxis(benchmark, chosen.condition) ?? { title: "level", unit: "", log: false };
+  const as = { ...term, log: axis.log };
+  const lines = runLines(series);
+  const range = rangeOf(as, lines, []);
+  const height = chart.clientWidth < 520 ? 280 : 340;
+  caption.replaceChildren(`${term.title}, ${benchmark.conditions[chosen.condition].title}`);
+  draw(chart, [...lineTraces(lines), nowTrace(lines)], {
+    ...referenceLayout([], range, { term: as, height, width: 0, x: nowPlace() }),
+    height, uirevision: xAxis(), xaxis: trainingAxis(), yaxis2: FOOT,
+    yaxis: { range: axis.descending ? [...range].reverse() : range, ...scaleOf(axis.log, range),
+      title: { text: escape(axis.unit ? `${axis.title} (${axis.unit})` : axis.title) } },
+  }, { alt: alternative(term.title, lines), height });
+}
+
+// ---------------------------------------------------------------- responses over contrast
+
+function mountPsychometric(element, benchmark) {
+  const part = DATA.parts.psychometric[benchmark.name];
+  const key = (name) => `${benchmark.name}.response.${name}`;
+  const bar = h("div", { class: "controls" });
+  const chart = h("div", { class: "slot" });
+  const note = h("p", { class: "quiet" });
+  element.append(bar, chart, note);
+  const tests = [...new Set(part.conditions.map((one) => one.condition))];
+  const test = control(bar, { key: key("test"), label: "Test", options: tests.map((name) => [name, benchmark.conditions[name]?.title ?? name]) });
+  const where = control(bar, { key: key("condition"), label: "Condition", options: [["", ""]] });
+  const run = runControl(bar, key("run"), DATA.runs.filter((one) => part.runs[one.name]));
+  live(element, ["t", "hidden", ...["test", "condition", "run"].map(key)], () => {
+    const offered = part.conditions.map((one, i) => [i, one]).filter(([, one]) => one.condition === test.value());
+    const several = new Set(offered.map(([, one]) => one.parameter)).size > 1;
+    // Where people need another contrast than at the criterion, the curves have most to say.
+    const effect = ([, { human, parameter }]) => Math.abs(Math.log((human ?? 1) / (parameter || human || 1)));
+    const usualOne = offered.reduce((best, each) => (effect(each) > effect(best) ? each : best))[0];
+    where.update(offered.map(([i, one]) => [i, conditionTitle(benchmark, one, several)]), usualOne);
+    const one = run();
+    drawPsychometric(chart, note, benchmark, part, Number(where.value()), { run: one, held: part.runs[one.name] });
+  });
+}
+
+function conditionTitle(benchmark, one, several = true) {
+  const axis = levelAxis(benchmark, one.condition) ?? { title: "level", unit: "" };
+  const level = one.level === null ? "" : `${axis.title} ${number(one.level)} ${axis.unit}`.trim();
+  const parameter = several && one.parameter !== null ? `${benchmark.parameter?.title ?? "parameter"} ${number(one.parameter)}` : "";
+  return [level, parameter].filter(Boolean).join(", ") || "the only one";
+}
+
+function drawPsychometric(chart, note, benchmark, part, at, { run, held }) {
+  const { human, grey } = look();
+  const condition = part.conditions[at];
+  const places = held.revisions.map((name) => run.revisions.indexOf(name));
+  const kept = keptAt(run, held.revisions);
+  const drawn = drawnRevisions(places.map((_, i) => i), kept);
+  const own = colour(run);
+  const points = (curve) => (curve ?? []).map((log, i) => ({ x: condition.contrasts[i], y: log === null ? null : 10 ** (log / 1000) }));
+  const text = (name) => (p) => `<b>${broken(name)}</b><br>contrast ${number(p.x)}<br>${p.y === null ? "no response" : `${number(p.y)} times the criterion`}`;
+  const of = (i) => ({ x: (p) => p.x, y: (p) => p.y, text: text(`${run.name}, ${held.revisions[i]}`), name: held.revisions[i] });
+  const now = held.curves[kept][at];
+  const equal = select({ benchmark: benchmark.name, metric: part.metric, role: "value", run, condition: condition.condition, level: condition.level,
+    parameter: condition.parameter, probe: "projection" }).find((one) => one.texts === "own");
+  const i = equal ? equal.r.indexOf(places[kept]) : -1;
+  const height = chart.clientWidth < 520 ? 340 : 420;
+  const traces = [
+    ...drawn.filter((index) => index !== kept).map((index) => rampTrace(points(held.curves[index][at]), { ...of(index), i: index, n: places.length })),
+    ...Object.entries(part.baselines).filter(([, curves]) => curves[at]).map(([name, curves]) => ({
+      ...rampTrace(points(curves[at]), { name, bold: false, i: 0, n: 1, x: (p) => p.x, y: (p) => p.y, text: text(name) }),
+      line: { color: grey, width: 1.4, dash: "dash" } })),
+    ...(now ? [rampTrace(points(now), { ...of(kept), bold: true, own })] : []),
+    rampBar(run, places),
+  ];
+  const known = traces.flatMap((trace) => trace.y).filter((y) => y !== null && y > 0).map(Math.log10);
+  const contrasts = condition.contrasts.map(Math.log10);
+  const range = [Math.min(-0.3, ...known) - 0.1, Math.max(0.3, ...known) + 0.15];
+  const lines = [
+    { x: condition.human, colour: human, text: `people ${condition.human === null ? "" : number(condition.human)}`, width: 2.4 },
+    { x: i < 0 ? null : equal.v[i], colour: own, text: i < 0 || equal.v[i] === null ? "" : `model ${number(equal.v[i])}`, width: 1.8, lo: equal?.lo[i], hi: equal?.hi[i] },
+  ].filter((one) => one.x !== null && one.x !== undefined && one.x > 0);
+  draw(chart, traces, {
+    height, showlegend: false, uirevision: at, margin: { t: 40 },
+    xaxis: { type: "log", title: { text: "contrast" }, tickvals: condition.contrasts, ticktext: condition.contrasts.map(number),
+      range: [Math.min(...contrasts, ...lines.map((one) => Math.log10(one.x))) - 0.08, Math.max(...contrasts, ...lines.map((one) => Math.log10(one.x))) + 0.08] },
+    yaxis: { ...scaleOf(true, range), range, title: { text: "distance / criterion" } },
+    shapes: [
+      { type: "line", xref: "paper", x0: 0, x1: 1, y0: 1, y1: 1, layer: "below", line: { color: grey, width: 1.3 } },
+      ...lines.flatMap((one) => [
+        ...(one.lo != null ? [{ type: "rect", x0: one.lo, x1: one.hi, yref: "paper", y0: 0, y1: 1, layer: "below", line: { width: 0 }, fillcolor: faded(one.colour, 0.1) }] : []),
+        { type: "line", x0: one.x, x1: one.x, yref: "paper", y0: 0, y1: 1, layer: "below", line: { color: one.colour, width: one.width, dash: one.colour === human ? "solid" : "dash" } }]),
+    ],
+    annotations: [
+      { xref: "paper", x: 0, xanchor: "left", y: 0, yanchor: "bottom", text: "equal response", showarrow: false, font: { size: 11, color: grey } },
+      ...lines.map((one, index) => ({ x: Math.log10(one.x), yref: "paper", y: 1, yanchor: "bottom", yshift: 14 * index, text: escape(one.text), showarrow: false,
+        font: { size: 11.5, color: one.colour } })),
+    ],
+  }, { alt: responseWords(benchmark, condition, run, held.revisions[kept], equal, i), height });
+  note.replaceChildren([
+    `Bold: ${held.revisions[kept]}; thin lines: the other epochs${drawn.length < places.length || part.sparse ? " (not all)" : ""}; broken grey: ${Object.keys(part.baselines).join(", ") || "no baseline"}.`,
+    "Distance between the stimulus and the same one without the grating, over the distance that sets the criterion.",
+    now ? "" : "At this revision the criterion's distance is 0.",
+    i >= 0 && equal.v[i] === null ? `No contrast of equal response: ${equal.note[i]}.` : ""].filter(Boolean).join(" "));
+}
+
+function responseWords(benchmark, condition, run, revision, equal, i) {
+  const people = condition.human === null ? "" : ` People need ${number(condition.human)}.`;
+  const model = i < 0 ? "" : equal.v[i] === null ? ` The model has no contrast of equal response: ${equal.note[i]}.`
+    : ` The model needs ${withInterval(equal.v[i], equal.lo[i], equal.hi[i])}.`;
+  return `Response over contrast, ${benchmark.conditions[condition.condition]?.title ?? condition.condition}, ${conditionTitle(benchmark, condition)}, a line for each epoch of ${run.name}. At ${revision}:${model}${people}`;
+}
