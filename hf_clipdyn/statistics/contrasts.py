@@ -171,8 +171,8 @@ def run_contrasts(
 ) -> list[RunContrast]:
     """A contrast in each run, in the order of the trajectories.
 
-    A revision of a window at which the number is undefined or not interpretable makes the contrast undefined: to leave
-    it out would choose which revisions enter.
+    A window has the revisions at which the number was measured. One at which it is undefined or not interpretable makes
+    the contrast undefined: to leave it out would choose which revisions enter.
 
     Args:
         contrast, windows, runs, item_errors, accuracy: as for `estimate`.
@@ -210,29 +210,33 @@ def _draft(
         return _Draft(replace(run, cause=values.cause))
     weights: Counter[str] = Counter()
     notes = []
+    table = values.table()
+    measured = revisions[revisions.index.isin(table.index)]
     for window, weight in windows.items():
-        placed = place(window, revisions)
+        placed = place(window, measured)
         if placed.cause:
             return _Draft(replace(run, cause=placed.cause))
         notes.append(placed.note)
         for revision, share in placed.weights.items():
             weights[revision] += weight * share  # type: ignore[assignment]  # a Counter of floats
-    table = values.table()
     for revision in weights:
-        if revision not in table.index:
-            return _Draft(replace(run, cause=f"{contrast.endpoint.benchmark} was not measured at {revision}"))
-        if cause := table.loc[revision, "cause"]:
+        if cause := str(table["cause"][revision]):
             return _Draft(replace(run, cause=f"{revision}: {cause}"))
     used = table.loc[list(weights)]
     value = contrast.constant + float(used["value"].to_numpy() @ np.array(list(weights.values())))
     of_numbers = {
-        (used.loc[revision, f"cell_{at}"], part.number_key): weight / len(values.parts)
+        (str(used[f"cell_{at}"][revision]), part.number_key): weight / len(values.parts)
         for revision, weight in weights.items()
         for at, part in enumerate(values.parts)
     }
-    counts = {name: int(used[name].max()) for name in ("n", "n_clusters")}
-    note = "; ".join(dict.fromkeys(filter(None, notes)))
-    return _Draft(replace(run, value=value, note=note, **counts), of_numbers)
+    found = replace(
+        run,
+        value=value,
+        n=int(used["n"].max()),
+        n_clusters=int(used["n_clusters"].max()),
+        note="; ".join(dict.fromkeys(filter(None, notes))),
+    )
+    return _Draft(found, of_numbers)
 
 
 def _with_errors(
@@ -318,18 +322,14 @@ def combine(
     Raises:
         UnknownNameError: a weight is for a scale that no run has.
     """
-    listed = list(runs)
+    listed = [one for one in runs if scales is None or one.scale in scales or not math.isnan(one.value)]
     blocks: dict[str, list[int]] = defaultdict(list)
     for index, one in enumerate(listed):
         blocks[one.scale if one.seed is not None else one.run].append(index)
     for name in scales or {}:
         if name not in blocks:
             raise UnknownNameError("scale among the runs", name, blocks)
-    weights = (
-        dict.fromkeys(blocks, 1 / len(blocks))
-        if scales is None
-        else dict.fromkeys(blocks, 0.0) | dict(scales)
-    )
+    weights = {name: 1 / len(blocks) if scales is None else scales.get(name, 0.0) for name in blocks}
     result = Estimate(
         value=math.nan,
         confidence_level=confidence_level,
