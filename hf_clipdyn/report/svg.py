@@ -3,6 +3,7 @@
 import io
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 from xml.sax.saxutils import quoteattr
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 __all__ = ["FigureFolder", "inline_svg", "to_svg"]
 
 _LIST = ".figures.json"
+_UNDATED = {"png": {"Software": None}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}
+"""Metadata without the time of writing, by format."""
 _HEAD = re.compile(r"^.*?(?=<svg )", re.DOTALL)
 _METADATA = re.compile(r"\s*<metadata>.*?</metadata>", re.DOTALL)
 _WIDTH = re.compile(r' width="([\d.]+)pt"')
@@ -26,7 +29,7 @@ _COLOUR = re.compile("|".join(TWINS))
 def to_svg(figure: "Figure") -> str:
     """A figure as a document of its own; the same figure gives the same text."""
     buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", metadata={"Date": None})
+    figure.savefig(buffer, format="svg", metadata=_UNDATED["svg"])
     return buffer.getvalue()
 
 
@@ -56,7 +59,7 @@ def inline_svg(document: str, name: str, alternative: str, css_class: str = "") 
 
 
 class FigureFolder:
-    """Figures as PNG and SVG beside each other.
+    """Figures in several formats beside each other.
 
     The folder keeps a list of its files, so that it never deletes a file that somebody else put there.
 
@@ -72,14 +75,12 @@ class FigureFolder:
         self._path = path
         self._written: set[str] = set()
 
-    def save(self, figure: "Figure", name: str) -> str:
-        """Write ``name.png`` and ``name.svg``; the SVG's text."""
-        document = to_svg(figure)
-        # Not with_suffix: a metric's name may hold a dot.
-        (self._path / f"{name}.svg").write_text(document, encoding="utf-8")
-        figure.savefig(self._path / f"{name}.png", metadata={"Software": None})
-        self._written |= {f"{name}.svg", f"{name}.png"}
-        return document
+    def save(self, figure: "Figure", name: str, formats: Sequence[str] = ("png", "svg")) -> None:
+        """Write ``name.png`` and others; the same figure gives the same bytes."""
+        for suffix in formats:
+            # Not with_suffix: a metric's name may hold a dot.
+            figure.savefig(self._path / f"{name}.{suffix}", metadata=_UNDATED[suffix])
+            self._written.add(f"{name}.{suffix}")
 
     def sweep(self) -> None:
         """Remove the figures that an earlier report wrote here and this one did not."""

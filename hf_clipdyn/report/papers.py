@@ -1,0 +1,91 @@
+"""Figures for papers: one for each benchmark, the overview and the claims, as wide as a column and as a page."""
+
+import re
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from hf_clipdyn.report.axis import choose_axis
+from hf_clipdyn.report.charts import Panel
+from hf_clipdyn.report.figures import draw_panels
+from hf_clipdyn.report.panels import average_seeds, groups_of_seeds, plan_benchmarks
+from hf_clipdyn.report.study import Study
+from hf_clipdyn.report.style import figure_style
+from hf_clipdyn.report.svg import FigureFolder
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+__all__ = ["COLUMN", "FORMATS", "PAGE", "Size", "write_figures"]
+
+FORMATS = ("png", "svg", "pdf")
+_HIGHEST = 9.0  # inches: with its legend and its caption, a figure fits on a page
+_LONGEST_NAME = 100  # letters of a file's name
+
+
+@dataclass(frozen=True)
+class Size:
+    """A width of figures in print.
+
+    Attributes:
+        name: end of the files' names.
+        width: inches.
+        columns: of panels.
+        many: more panels than this take one column more.
+    """
+
+    name: str
+    width: float
+    columns: int
+    many: int
+
+
+COLUMN = Size("column", width=3.35, columns=1, many=6)
+PAGE = Size("page", width=7.0, columns=3, many=15)
+"""85 and 178 mm: within the columns and pages of Nature (89 and 183 mm), Elsevier (90 and 190), PNAS (87 and 178) and
+IEEE (89 and 182)."""
+
+
+def write_figures(study: Study, folder: FigureFolder, style: Mapping[str, Any] | None = None) -> None:
+    """Write ``NAME-column`` and ``NAME-page`` as PNG, SVG and PDF: ``summary``, and one for each benchmark.
+
+    Panels show the main metrics over training and over levels, bars if each run has one revision. Several seeds of a
+    scale are thin lines and their mean.
+
+    Args:
+        study: of all runs.
+        folder: where to write.
+        style: of `read_style`.
+
+    Raises:
+        OSError: the folder cannot be written.
+    """
+    over_training = any(len(one.points) > 1 for one in study.trajectories)
+    axis = choose_axis(study.trajectories)
+    for name, panels in _figures(study).items():
+        for size in (COLUMN, PAGE):
+            with figure_style(style, printed=True):
+                figure = draw_panels(
+                    [panels],
+                    axis,
+                    size.columns + (len(panels) > size.many),
+                    bars=not over_training,
+                    width=size.width,
+                    highest=_HIGHEST,
+                    lettered=True,
+                )
+                folder.save(figure, f"{name}-{size.name}", FORMATS)
+
+
+def _figures(study: Study) -> dict[str, list[Panel]]:
+    """The panels of each figure, by its name."""
+    groups = groups_of_seeds(study.trajectories)
+    overview = [panel for panels in study.overview for panel in panels]
+    found = {"summary": overview} if overview else {}
+    names = Counter[str]()
+    for benchmark, panels in plan_benchmarks(study.charts, study.runs).items():
+        name = re.sub(r"[^a-z0-9]+", "-", benchmark.lower())[:_LONGEST_NAME].strip("-") or "benchmark"
+        names[name] += 1
+        found[name if names[name] == 1 else f"{name}-{names[name]}"] = panels
+    return {name: [average_seeds(panel, groups) for panel in panels] for name, panels in found.items()}
