@@ -491,17 +491,20 @@ def report(
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Folder for index.html, the figures and model cards.")
     ],
+    style: Annotated[
+        str | None, typer.Option(help="Style of matplotlib for the figures, by name, or a .mplstyle file.")
+    ] = None,
     push_to_hub: Annotated[
         bool, typer.Option(help="Show the results in the cards of the runs' repositories.")
     ] = False,
 ) -> None:
     """Draw the trajectories of evaluated revisions: figures, one page, model cards, and a table here."""
-    from hf_clipdyn.report import push_cards, read_study, result_tables, summarize, write_report
+    from hf_clipdyn.report import print_results, push_cards, read_study, summarize, write_report
 
     study = read_study(results)
-    page = write_report(study, output)
-    for text in result_tables(study):
-        typer.echo(f"{text}\n")
+    page = write_report(study, output, style=style)
+    print_results(study)
+    typer.echo()
     for sentence in summarize(study):
         typer.echo(f"- {sentence}")
     typer.echo(f"\nThe page is {page}.")
@@ -521,6 +524,28 @@ def revisions(
 
     with _reading(repo, store):
         typer.echo(render(list_revisions(repo, store=store), as_json=as_json))
+
+
+@app.command()
+def show(
+    results: Annotated[
+        list[Path], typer.Argument(help="Tables of `clipdyn evaluate`, or folders with results.parquet.")
+    ],
+    benchmark: Annotated[str | None, typer.Option(help="Only this one.", metavar="KIND/DATASET")] = None,
+    metric: Annotated[
+        str | None, typer.Option(help="All numbers of this metric, instead of the main metrics.")
+    ] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="All numbers: every metric, layer, level and sub-set.")
+    ] = False,
+) -> None:
+    """Print results: for each run and benchmark the main metrics, with their course as a sparkline.
+
+    A dot in a sparkline is a revision whose number is not interpretable, a gap one without a number.
+    """
+    from hf_clipdyn.report import print_results, read_study
+
+    print_results(read_study(results), benchmark=benchmark, metric=metric, everything=everything)
 
 
 @app.command(

@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from hf_clipdyn.report.page import write_report
     from hf_clipdyn.report.sentences import summarize
     from hf_clipdyn.report.study import read_study
-    from hf_clipdyn.report.tables import result_tables
+    from hf_clipdyn.report.terminal import print_results
 
-__all__ = ["push_cards", "read_study", "result_tables", "summarize", "write_report"]
+__all__ = ["print_results", "push_cards", "read_study", "summarize", "write_report"]
 
 _HOME = {
     "push_cards": "card",
     "read_study": "study",
-    "result_tables": "tables",
+    "print_results": "terminal",
     "summarize": "sentences",
     "write_report": "page",
 }

@@ -75,20 +75,23 @@ def choose_axis(trajectories: Sequence[Trajectory]) -> Axis:
 
     Runs of one revision without any place (a public model beside a run) do not count: they are drawn as level lines.
     """
-    points = pd.concat(
-        [one.points[["run", "revision", "epoch", "samples_seen", "step"]] for one in trajectories]
-    ).drop_duplicates(["run", "revision"])
+    longest: dict[tuple[str, ...], pd.DataFrame] = {}  # the numbers of a cell have the same revisions
+    for one in trajectories:
+        known = longest.setdefault(one.cell, one.points)
+        longest[one.cell] = max(known, one.points, key=len)
+    columns = ["run", "revision", "epoch", "samples_seen", "step"]
+    points = pd.concat([points[columns] for points in longest.values()]).drop_duplicates(["run", "revision"])
     in_runs = points[points.groupby("run")["revision"].transform("size") > 1]
     points = in_runs if len(in_runs) else points
-    known = points[["epoch", "samples_seen", "step"]].notna().all()
+    has = points[["epoch", "samples_seen", "step"]].notna().all()
     inside = points["epoch"].between(0, 1, inclusive="neither").groupby(points["run"]).sum().max()
-    if known["epoch"] and inside < _MANY_INSIDE:
+    if has["epoch"] and inside < _MANY_INSIDE:
         return Axis("epoch")
-    if known["samples_seen"]:
+    if has["samples_seen"]:
         return Axis("samples_seen", log=bool(inside >= _MANY_INSIDE))
-    if known["epoch"]:
+    if has["epoch"]:
         return Axis("epoch", log=True)
-    return Axis("step") if known["step"] else Axis("order")
+    return Axis("step") if has["step"] else Axis("order")
 
 
 def scale_axes(cell: "Axes", points: pd.DataFrame, axis: Axis) -> None:

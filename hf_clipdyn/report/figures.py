@@ -2,7 +2,7 @@
 
 import textwrap
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from string import ascii_lowercase
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +10,7 @@ import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.font_manager import FontProperties
+from numpy.typing import NDArray
 
 from hf_clipdyn.report.axis import Axis, scale_axes
 from hf_clipdyn.report.charts import Line, Panel
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 __all__ = ["draw_panel", "draw_panels"]
+
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
 
 # Inches with a font of 10 points; other fonts scale them.
 _WIDTH = 4.5  # one column, and legible on a phone
@@ -217,8 +221,8 @@ def _draw_panel(cell: "Axes", panel: Panel, axis: Axis) -> list[MarginLabel]:
     cell.margins(y=0.12)
     labels = [] if term.neutral is None else [_level(cell, term.neutral, term.neutral_title)]
     labels += [_level(cell, human, f"humans\n{human:.3g}", HUMAN) for human in _humans(panel)]
-    for line in _drawn_references(panel):
-        labels += _draw_reference(cell, line, axis)
+    named = [label for line in _drawn_references(panel) for label in _draw_reference(cell, line, axis)]
+    labels += _merged(named)
     for index, line in enumerate(panel.lines):
         look = _ramp_look(index, len(panel.lines)) if panel.ramp else _look(line)
         _draw_line(cell, line, axis, look, band=len(panel.lines) <= _DRAWN_BANDS)
@@ -245,6 +249,16 @@ def _look(line: Line) -> _Look:
 
 def _ramp_look(index: int, count: int) -> _Look:
     return _Look(shade(index, count), "o", "-")
+
+
+def _merged(labels: Sequence[MarginLabel]) -> list[MarginLabel]:
+    """Names once each: lines of several runs may share one."""
+    heights: dict[tuple[str, str], list[float]] = {}
+    for label in labels:
+        heights.setdefault((label.words, label.colour), []).append(label.height)
+    return [
+        MarginLabel(float(np.mean(found)), words, colour) for (words, colour), found in heights.items()
+    ]
 
 
 def _drawn_references(panel: Panel) -> list[Line]:
@@ -278,43 +292,61 @@ def _draw_reference(cell: "Axes", line: Line, axis: Axis) -> list[MarginLabel]:
     return [MarginLabel(last, line.label, colour)]
 
 
+@dataclass(frozen=True)
+class _Points:
+    """Points of one line that have a place on the axis, as arrays."""
+
+    places: Floats
+    value: Floats
+    low: Floats
+    high: Floats
+    usable: Bools
+    hollow: Bools
+    missing: Bools
+
+    @classmethod
+    def of(cls, one: Trajectory, axis: Axis) -> "_Points":
+        places = axis.places(one.points)
+        known = ~np.isnan(places)
+        value, low, high = (one.points[name].to_numpy(float)[known] for name in ("value", "ci_low", "ci_high"))
+        usable, defined = (one.points[name].to_numpy(bool)[known] for name in ("usable", "defined"))
+        hollow = defined & ~usable & (not one.term.hide_not_interpretable)
+        return cls(places[known], value, low, high, usable, hollow, ~defined)
+
+    @classmethod
+    def joined(cls, parts: "Sequence[_Points]") -> "_Points":
+        """Several lines as one with gaps between them: an artist for each seed would take its time."""
+        gap = cls(*(np.array([np.nan]) for _ in range(4)), *(np.array([False]) for _ in range(3)))
+        pieces = [piece for part in parts for piece in (part, gap)]
+        return cls(*(np.concatenate([getattr(piece, one.name) for piece in pieces]) for one in fields(cls)))
+
+    @property
+    def drawn(self) -> Floats:
+        """The values; NaN, matplotlib's sign for a gap, where a point says nothing."""
+        return np.where(self.usable, self.value, np.nan)
+
+
 def _draw_line(cell: "Axes", line: Line, axis: Axis, look: _Look, *, band: bool) -> None:
-    for member in line.members:
-        _draw_points(cell, member, axis, replace(look, marker=""), None)
-    places = axis.places(line.trajectory.points)
-    if np.isnan(places).all():  # a model of one revision without a place in training
+    points = _Points.of(line.trajectory, axis)
+    if len(points.places) == 0:  # a model of one revision without a place in training
         for value in line.trajectory.usable["value"]:
             cell.axhline(value, color=look.colour, linestyle=(0, (6, 2)), label=line.label)
     elif line.members:
-        every = max(1, len(places) // _DRAWN_MARKERS)
-        values = line.trajectory.points["value"].where(line.trajectory.points["usable"])
-        _plot(cell, places, values, look, label=line.label, markevery=(line.colour % every, every), zorder=4)
+        seeds = _Points.joined([_Points.of(one, axis) for one in line.members])
+        _plot(cell, seeds, replace(look, marker=""), linewidth=_THIN, alpha=0.45, zorder=2.5)
+        _draw_marks(cell, seeds, ".")
+        every = max(1, len(points.places) // _DRAWN_MARKERS)
+        _plot(cell, points, look, label=line.label, markevery=(line.colour % every, every), zorder=3.5)
     else:
-        shown = _draw_points(cell, line.trajectory, axis, look, line.label)
-        known = ~np.isnan(places)
-        _draw_intervals(cell, places[known], shown, look.colour, band=band)
+        _plot(cell, points, look, label=line.label, zorder=3)
+        _draw_intervals(cell, points, look.colour, band=band)
+        _draw_marks(cell, points, look.marker)
 
 
-def _draw_points(
-    cell: "Axes", one: Trajectory, axis: Axis, look: _Look, label: str | None
-) -> pd.DataFrame:
-    """Draw the numbers of a run; those of one seed among several are thin and unnamed."""
-    points = one.points[~np.isnan(axis.places(one.points))]
-    places = axis.places(points)
-    # A point that says nothing breaks the line: NaN is matplotlib's sign for it.
-    shown = points[["value", "ci_low", "ci_high"]].where(points["usable"])
-    thin = {} if label else {"linewidth": _THIN, "alpha": 0.45}
-    _plot(cell, places, shown["value"], look, label=label, zorder=3, **thin)
-    hollow = (points["defined"] & ~points["usable"] & ~one.term.hide_not_interpretable).to_numpy()
-    _draw_hollow(cell, places[hollow], points[hollow], look.marker or ".")
-    _draw_missing(cell, places[~points["defined"].to_numpy()])
-    return shown
-
-
-def _plot(cell: "Axes", places: Any, values: "pd.Series[float]", look: _Look, **more: Any) -> None:
+def _plot(cell: "Axes", points: _Points, look: _Look, **more: Any) -> None:
     cell.plot(
-        places,
-        values,
+        points.places,
+        points.drawn,
         color=look.colour,
         marker=look.marker,
         linestyle=look.stroke,
@@ -324,42 +356,48 @@ def _plot(cell: "Axes", places: Any, values: "pd.Series[float]", look: _Look, **
     )
 
 
-def _draw_intervals(cell: "Axes", places: Any, shown: pd.DataFrame, colour: str, *, band: bool) -> None:
+def _draw_intervals(cell: "Axes", points: _Points, colour: str, *, band: bool) -> None:
     """A band along neighbours; a bar for a point without usable neighbours, or if bands would pile up."""
+    low, high = (np.where(points.usable, end, np.nan) for end in (points.low, points.high))
     if band:
-        cell.fill_between(
-            places, shown["ci_low"], shown["ci_high"], color=colour, alpha=0.16, linewidth=0, zorder=2
-        )
-    usable = np.pad(shown["value"].notna().to_numpy(), 1)
-    lonely = usable[1:-1] & ~(usable[:-2] | usable[2:]) if band else np.ones(len(shown), bool)
-    bars = shown[lonely]
-    if len(bars):
-        cell.vlines(places[lonely], bars["ci_low"], bars["ci_high"], color=colour, linewidth=1, zorder=2)
+        cell.fill_between(points.places, low, high, color=colour, alpha=0.16, linewidth=0, zorder=2)
+    usable = np.pad(points.usable, 1)
+    bars = points.usable & ~(usable[:-2] | usable[2:]) if band else np.ones(len(low), bool)
+    if bars.any():
+        cell.vlines(points.places[bars], low[bars], high[bars], color=colour, linewidth=1, zorder=2)
 
 
-def _draw_missing(cell: "Axes", places: Any) -> None:
+def _draw_marks(cell: "Axes", points: _Points, marker: str) -> None:
+    """Hollow marks for points that are not interpretable, crosses at the foot for those that are not defined."""
+    if points.hollow.any():
+        _draw_hollow(cell, points, marker)
+    if points.missing.any():
+        _draw_missing(cell, points.places[points.missing])
+
+
+def _draw_missing(cell: "Axes", places: Floats) -> None:
     from matplotlib.lines import Line2D
 
-    if len(places):
-        foot = Line2D(
-            places,
-            [0.03] * len(places),
-            transform=cell.get_xaxis_transform(),
-            linestyle="none",
-            marker="x",
-            color=GREY,
-            label=_NOT_DEFINED,
-        )
-        cell.add_artist(foot)  # not plot: its height in the axes must not enter the limits of the data
+    foot = Line2D(
+        places,
+        [0.03] * len(places),
+        transform=cell.get_xaxis_transform(),
+        linestyle="none",
+        marker="x",
+        color=GREY,
+        label=_NOT_DEFINED,
+    )
+    cell.add_artist(foot)  # not plot: its height in the axes must not enter the limits of the data
 
 
-def _draw_hollow(cell: "Axes", places: Any, points: pd.DataFrame, marker: str) -> None:
-    if points.empty:
-        return
-    cell.vlines(places, points["ci_low"], points["ci_high"], color=GREY, linewidth=1, zorder=2)
+def _draw_hollow(cell: "Axes", points: _Points, marker: str) -> None:
+    places, value, low, high = (
+        part[points.hollow] for part in (points.places, points.value, points.low, points.high)
+    )
+    cell.vlines(places, low, high, color=GREY, linewidth=1, zorder=2)
     cell.plot(
         places,
-        points["value"],
+        value,
         linestyle="none",
         marker=marker,
         markerfacecolor=mpl.rcParams["axes.facecolor"],

@@ -1,5 +1,6 @@
 """The panels of a paper: of each benchmark its main metrics, over training and over levels, with means over seeds."""
 
+import math
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -189,38 +190,44 @@ def groups_of_seeds(trajectories: Sequence[Trajectory]) -> list[Seeds]:
 
 
 def average_seeds(panel: Panel, groups: Sequence[Seeds]) -> Panel:
-    """A panel whose lines are means over seeds, each with the lines of its seeds as members.
+    """A panel whose lines are means over seeds, each with the lines of its seeds as members; references are means too.
 
     A mean is taken only where every seed has a usable number: one that the next seed enters would jump. It has no
     interval, since the items' intervals say nothing about the variation between seeds.
     """
     if panel.ramp or all(len(group.runs) == 1 for group in groups):
         return panel
-    places = {run: index for index, group in enumerate(groups) for run in group.runs}
-    by_group: dict[int, list[Line]] = defaultdict(list)
-    for line in panel.lines:
-        by_group[places[line.trajectory.run]].append(line)
-    lines = [
-        line
-        for index, members in sorted(by_group.items())
-        for line in _averaged(members, groups[index], index, "level" if panel.over_levels else "revision")
+    place = "level" if panel.over_levels else "revision"
+    lines = [line for parts in _grouped(panel.lines, groups) for line in _averaged(*parts, place)]
+    references = list[Line]()
+    for label in dict.fromkeys(line.label for line in panel.references):
+        alike = [line for line in panel.references if line.label == label]
+        for parts in _grouped(alike, groups):
+            references += (replace(line, label=label, members=()) for line in _averaged(*parts, place))
+    return replace(panel, lines=tuple(lines), references=tuple(references))
+
+
+def _grouped(lines: Sequence[Line], groups: Sequence[Seeds]) -> list[tuple[list[Line], Seeds, int]]:
+    """The lines of each group that has any, with the group and its place in the palette."""
+    found = [
+        ([line for line in lines if line.trajectory.run in group.runs], group, index)
+        for index, group in enumerate(groups)
     ]
-    return replace(panel, lines=tuple(lines))
+    return [parts for parts in found if parts[0]]
 
 
 def _averaged(lines: Sequence[Line], group: Seeds, colour: int, place: str) -> list[Line]:
-    if len(lines) < 2 or len(lines) != len({line.trajectory.run for line in lines}):
-        return [replace(line, colour=colour) for line in lines]
     members = tuple(line.trajectory for line in lines)
-    if not all(place in one.points for one in members):  # a number without levels among curves
+    one_each = len({one.run for one in members}) == len(members) > 1
+    if not one_each or not all(place in one.points for one in members):  # or a number without levels among curves
         return [replace(line, colour=colour) for line in lines]
     points = pd.concat([one.points for one in members])
-    points = points.assign(value=points["value"].where(points["usable"]))
+    points["value"] = points["value"].where(points["usable"])
     by_place = points.groupby(place, sort=False)
-    counts = by_place["usable"].transform("sum")
-    means = by_place["value"].transform("mean").where(counts == len(members))
-    points = points.assign(value=means, ci_low=float("nan"), ci_high=float("nan"), usable=means.notna())
-    points = points.assign(defined=points["usable"]).drop_duplicates(place)
+    complete = by_place["usable"].transform("sum") == len(members)
+    means = by_place["value"].transform("mean").where(complete)
+    points = points.assign(value=means, ci_low=math.nan, ci_high=math.nan, usable=complete, defined=complete)
+    points = points.drop_duplicates(place)
     points = points.sort_values("order" if place == "revision" else "level", kind="stable")
     mean = replace(members[0], run=group.label, points=points, references=())
     return [Line(group.label, mean, colour, members)]

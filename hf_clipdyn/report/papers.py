@@ -2,9 +2,8 @@
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from pathlib import Path
 
 from hf_clipdyn.report.axis import choose_axis
 from hf_clipdyn.report.charts import Panel
@@ -12,10 +11,8 @@ from hf_clipdyn.report.figures import draw_panels
 from hf_clipdyn.report.panels import average_seeds, groups_of_seeds, plan_benchmarks
 from hf_clipdyn.report.study import Study
 from hf_clipdyn.report.style import figure_style
+from hf_clipdyn.report.style_files import read_style
 from hf_clipdyn.report.svg import FigureFolder
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 __all__ = ["COLUMN", "FORMATS", "PAGE", "Size", "write_figures"]
 
@@ -47,7 +44,7 @@ PAGE = Size("page", width=7.0, columns=3, many=15)
 IEEE (89 and 182)."""
 
 
-def write_figures(study: Study, folder: FigureFolder, style: Mapping[str, Any] | None = None) -> None:
+def write_figures(study: Study, path: Path, style: str | Path | None = None) -> None:
     """Write ``NAME-column`` and ``NAME-page`` as PNG, SVG and PDF: ``summary``, and one for each benchmark.
 
     Panels show the main metrics over training and over levels, bars if each run has one revision. Several seeds of a
@@ -55,17 +52,20 @@ def write_figures(study: Study, folder: FigureFolder, style: Mapping[str, Any] |
 
     Args:
         study: of all runs.
-        folder: where to write.
-        style: of `read_style`.
+        path: folder, created if missing. Figures that an earlier call left there are removed.
+        style: name of a matplotlib style, or a file of one; see `read_style`.
 
     Raises:
+        ConfigError: the style is unknown or broken.
         OSError: the folder cannot be written.
     """
+    settings = {} if style is None else read_style(style)
+    folder = FigureFolder(path)
     over_training = any(len(one.points) > 1 for one in study.trajectories)
     axis = choose_axis(study.trajectories)
     for name, panels in _figures(study).items():
         for size in (COLUMN, PAGE):
-            with figure_style(style, printed=True):
+            with figure_style(settings, printed=True):
                 figure = draw_panels(
                     [panels],
                     axis,
@@ -76,6 +76,7 @@ def write_figures(study: Study, folder: FigureFolder, style: Mapping[str, Any] |
                     lettered=True,
                 )
                 folder.save(figure, f"{name}-{size.name}", FORMATS)
+    folder.sweep()
 
 
 def _figures(study: Study) -> dict[str, list[Panel]]:

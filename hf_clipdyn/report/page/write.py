@@ -14,12 +14,13 @@ from hf_clipdyn import __version__
 from hf_clipdyn.errors import ConfigError
 from hf_clipdyn.report.axis import choose_axis
 from hf_clipdyn.report.card import card_name, run_card
-from hf_clipdyn.report.figures import draw_chart, draw_panels
+from hf_clipdyn.report.figures import draw_panels
 from hf_clipdyn.report.page.payload import payload
+from hf_clipdyn.report.papers import write_figures
 from hf_clipdyn.report.sentences import Finding, alternative_words, find, limits
 from hf_clipdyn.report.study import Study, read_study
 from hf_clipdyn.report.style import THEME, figure_style, twins
-from hf_clipdyn.report.svg import FigureFolder, to_svg
+from hf_clipdyn.report.svg import to_svg
 from hf_clipdyn.report.tables import diagnostics_table, overview_tables, provenance_table, undefined_table
 from hf_clipdyn.report.words import listed
 
@@ -33,7 +34,10 @@ _FIRST, _LAST = ("core.js", "chart.js"), ("start.js",)
 
 
 def write_report(
-    results: str | Path | Sequence[str | Path] | pd.DataFrame | Study, output: str | Path
+    results: str | Path | Sequence[str | Path] | pd.DataFrame | Study,
+    output: str | Path,
+    *,
+    style: str | Path | None = None,
 ) -> Path:
     """Write a page that needs no other file and no network, and the figures as files.
 
@@ -41,14 +45,16 @@ def write_report(
         results: one or several tables of `clipdyn evaluate`, whose runs are overlaid; or what `load_results` or
             `read_study` returned.
         output: folder, created if missing. ``index.html``, which contains the numbers, their charts and the program
-            that draws them; ``figures/NAME.png`` and ``.svg`` for each metric of each benchmark, and
-            ``figures/summary.png`` and ``.svg``; ``card-OWNER--NAME.md``, a model card for each run.
+            that draws them; ``figures/NAME-column`` and ``NAME-page`` as PNG, SVG and PDF for each benchmark and for
+            the ``summary``, see `write_figures`; ``card-OWNER--NAME.md``, a model card for each run.
+        style: of the figures: name of a style of matplotlib, or a ``.mplstyle`` file.
 
     Returns:
         The path of ``index.html``.
 
     Raises:
-        ConfigError: a file does not exist or is no table of results, or the folder cannot be written.
+        ConfigError: a file does not exist or is no table of results, the style is unknown or broken, or the folder
+            cannot be written.
         EvaluationError: the tables hold no row.
     """
     study, output = read_study(results), Path(output)
@@ -56,7 +62,7 @@ def write_report(
     try:
         output.mkdir(parents=True, exist_ok=True)
         page.write_text(render(study), encoding="utf-8")
-        _save_figures(study, output / "figures")
+        write_figures(study, output / "figures", style)
         for run in study.runs:  # the cards; this loop is all that writes them
             run_card(study, run).save(output / card_name(run))
     except OSError as error:
@@ -166,16 +172,3 @@ def _draw_summary(study: Study) -> str:
     bars = not study.charts[0].encoding.over_training
     with figure_style():
         return to_svg(draw_panels(study.overview, choose_axis(study.trajectories), columns=3, bars=bars))
-
-
-def _save_figures(study: Study, path: Path) -> None:
-    """The figures as files. The page itself does not use them."""
-    axis, folder = choose_axis(study.trajectories), FigureFolder(path)
-    with figure_style():
-        if study.overview:
-            bars = not study.charts[0].encoding.over_training
-            folder.save(draw_panels(study.overview, axis, columns=3, bars=bars), "summary")
-        for chart in study.charts:
-            if any(one.points["defined"].any() for one in chart.trajectories):
-                folder.save(draw_chart(chart, axis), chart.name)
-    folder.sweep()
