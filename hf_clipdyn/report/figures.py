@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from hf_clipdyn.report.axis import Axis, scale_axes
 from hf_clipdyn.report.charts import Line, Panel
-from hf_clipdyn.report.margin import MarginLabel, add_labels, space_labels
+from hf_clipdyn.report.margin import MarginLabel, add_labels, place_labels, space_labels
 from hf_clipdyn.report.sentences import NOT_INTERPRETABLE
 from hf_clipdyn.report.style import GREY, HUMAN, MARKERS, cycle_colour, shade
 from hf_clipdyn.statistics.trajectories import Trajectory, rows_of
@@ -103,8 +103,7 @@ def draw_panels(
 
 def draw_panel(cell: "Axes", panel: Panel, axis: Axis) -> None:
     """One panel of trajectories on its own; drawn inside `figure_style`."""
-    labels = _draw_panel(cell, panel, axis)
-    space_labels(cell, labels, add_labels(cell, labels))
+    place_labels(cell, _draw_panel(cell, panel, axis))
 
 
 def _add_letter(cell: "Axes", letter: str, title: str) -> None:

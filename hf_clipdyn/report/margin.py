@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.text import Annotation
 
-__all__ = ["MarginLabel", "add_labels", "space_labels", "spread"]
+__all__ = ["MarginLabel", "add_labels", "place_labels", "space_labels", "spread"]
 
 _LETTERS, _FEW_LETTERS = 22, 12  # of a line of text
 _CROWDED = 2  # labels that may have several lines each
@@ -70,6 +70,11 @@ def space_labels(cell: "Axes", labels: Sequence[MarginLabel], texts: "Sequence[A
     ]
     for text, place in zip(texts, spread(places, sizes), strict=True):
         text.xy = (1, place)
+
+
+def place_labels(cell: "Axes", labels: Sequence[MarginLabel]) -> None:
+    """Write the names beside axes that have their limits and their size already."""
+    space_labels(cell, labels, add_labels(cell, labels))
 
 
 def _wrapped(words: str, letters: int) -> str:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from hf_clipdyn.report.charts import Chart, Encoding, Line, Panel, main_panel, reference_lines
 from hf_clipdyn.results.terms import KindTerms
-from hf_clipdyn.statistics.trajectories import Trajectory
+from hf_clipdyn.statistics.trajectories import Trajectory, bare
 
 __all__ = ["Seeds", "average_seeds", "groups_of_seeds", "level_panels", "main_metrics", "plan_benchmarks"]
 
@@ -161,7 +161,7 @@ class Seeds:
     """Runs that differ in their seed only, as far as the table tells.
 
     Attributes:
-        label: for legends: the scale, or the name of a single run.
+        label: for legends: scale, arm and number of seeds, or the name of a single run.
         runs: one for each seed.
     """
 
@@ -170,23 +170,25 @@ class Seeds:
 
 
 def groups_of_seeds(trajectories: Sequence[Trajectory]) -> list[Seeds]:
-    """The runs by their scale, in the order of the table.
+    """The runs by their scale and arm, in the order of the table.
 
-    A run without scale or seed is alone, and so are all runs of a scale of which two share a seed: these differ in
-    something else.
+    A run without both is alone, and so are all runs of a group of which two share a seed: these differ in something
+    else.
     """
-    known = {one.run: one for one in trajectories}
-    by_scale: dict[str, list[Trajectory]] = defaultdict(list)
-    for one in known.values():
-        by_scale[one.scale or f" {one.run}"].append(one)
-    found = []
-    for scale, members in by_scale.items():
-        seeds = {one.seed for one in members}
-        if len(members) > 1 and len(seeds) == len(members) and None not in seeds:
-            found.append(Seeds(f"{scale}, mean of {len(members)} seeds", tuple(one.run for one in members)))
-        else:
-            found += [Seeds(one.run, (one.run,)) for one in members]
-    return found
+    found: dict[tuple[str, ...], list[Trajectory]] = defaultdict(list)
+    for one in {one.run: one for one in trajectories}.values():
+        found[(one.scale or "", one.arm) if one.scale or one.arm else ("", "", one.run)].append(one)
+    several_arms = len({arm for _, arm, *_ in found}) > 1
+    return [seeds for members in found.values() for seeds in _seeds(members, several_arms=several_arms)]
+
+
+def _seeds(members: Sequence[Trajectory], *, several_arms: bool) -> list[Seeds]:
+    seeds = {one.seed for one in members}
+    if len(members) == 1 or len(seeds) < len(members) or None in seeds:
+        return [Seeds(one.run, (one.run,)) for one in members]
+    arm = (bare(members[0].arm) or "main") if several_arms else ""
+    label = ", ".join(filter(None, [members[0].scale, arm, f"mean of {len(members)} seeds"]))
+    return [Seeds(label, tuple(one.run for one in members))]
 
 
 def average_seeds(panel: Panel, groups: Sequence[Seeds]) -> Panel:
