@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["draw_panel", "draw_panels"]
+__all__ = ["draw_panel", "draw_panels", "lay_out"]
 
 Floats = NDArray[np.float64]
 Bools = NDArray[np.bool_]
@@ -95,7 +95,7 @@ def draw_panels(
     narrow = width / columns < _NARROW * scale
     texts = {cell: add_labels(cell, of_cell, narrow=narrow) for cell, of_cell in labels.items()}
     _add_legend(figure)
-    _lay_out(figure)
+    lay_out(figure)
     for cell, of_cell in texts.items():
         space_labels(cell, labels[cell], of_cell)
     return figure
@@ -122,7 +122,7 @@ def _add_letter(cell: "Axes", letter: str, title: str) -> None:
     )
 
 
-def _lay_out(figure: "Figure") -> None:
+def lay_out(figure: "Figure") -> None:
     """Give all parts their places, once: each format that is saved later would do so again, with the same result."""
     figure.draw_without_rendering()
     figure.set_layout_engine("none")

@@ -2,23 +2,31 @@
 
 import re
 from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from hf_clipdyn.report.axis import choose_axis
 from hf_clipdyn.report.charts import Panel
-from hf_clipdyn.report.figures import draw_panels
+from hf_clipdyn.report.figures import draw_panels, lay_out
 from hf_clipdyn.report.panels import average_seeds, groups_of_seeds, plan_benchmarks
 from hf_clipdyn.report.study import Study
 from hf_clipdyn.report.style import figure_style
 from hf_clipdyn.report.style_files import read_style
 from hf_clipdyn.report.svg import FigureFolder
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 __all__ = ["COLUMN", "FORMATS", "PAGE", "Size", "write_figures"]
 
 FORMATS = ("png", "svg", "pdf")
 _HIGHEST = 9.0  # inches: with its legend and its caption, a figure fits on a page
 _LONGEST_NAME = 100  # letters of a file's name
+
+_OTHERS: dict[str, "Callable[[Study, float], Figure | None]"] = {}
+"""Figures that other modules draw, by name, for a width in inches; None if a study does not have them."""
 
 
 @dataclass(frozen=True)
@@ -61,25 +69,39 @@ def write_figures(study: Study, path: Path, style: str | Path | None = None) -> 
     """
     settings = {} if style is None else read_style(style)
     folder = FigureFolder(path)
-    over_training = any(len(one.points) > 1 for one in study.trajectories)
-    axis = choose_axis(study.trajectories)
-    for name, panels in _figures(study).items():
-        for size in (COLUMN, PAGE):
-            with figure_style(settings, printed=True):
-                figure = draw_panels(
-                    [panels],
-                    axis,
-                    size.columns + (len(panels) > size.many),
-                    bars=not over_training,
-                    width=size.width,
-                    highest=_HIGHEST,
-                    lettered=True,
-                )
+    for size in (COLUMN, PAGE):
+        with figure_style(settings, printed=True):
+            for name, figure in _drawn(study, size):
                 folder.save(figure, f"{name}-{size.name}", FORMATS)
     folder.sweep()
 
 
-def _figures(study: Study) -> dict[str, list[Panel]]:
+def _drawn(study: Study, size: Size) -> "Iterator[tuple[str, Figure]]":
+    """Each figure with its name."""
+    over_training = any(len(one.points) > 1 for one in study.trajectories)
+    axis = choose_axis(study.trajectories)
+    for name, panels in _panels(study).items():
+        columns = size.columns + (len(panels) > size.many)
+        yield (
+            name,
+            draw_panels(
+                [panels],
+                axis,
+                columns,
+                bars=not over_training,
+                width=size.width,
+                highest=_HIGHEST,
+                lettered=True,
+            ),
+        )
+    for name, draw in _OTHERS.items():
+        figure = draw(study, size.width)
+        if figure is not None:
+            lay_out(figure)
+            yield name, figure
+
+
+def _panels(study: Study) -> dict[str, list[Panel]]:
     """The panels of each figure, by its name."""
     groups = groups_of_seeds(study.trajectories)
     overview = [panel for panels in study.overview for panel in panels]
