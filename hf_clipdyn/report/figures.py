@@ -91,7 +91,8 @@ def draw_panels(
         else:
             labels[cell] = _draw_panel(cell, panel, axis)
         cell.set_title(title, y=1.0)
-        _add_letter(cell, next(letters, ""), title)
+        if letter := next(letters, ""):
+            _add_letter(cell, letter, title)
     narrow = width / columns < _NARROW * scale
     texts = {cell: add_labels(cell, of_cell, narrow=narrow) for cell, of_cell in labels.items()}
     _add_legend(figure)
@@ -147,7 +148,7 @@ def _row_height(
     row: Sequence[Panel | None], titles: Sequence[str | None], columns: int, *, bars: bool
 ) -> float:
     """Inches with a font of 10 points."""
-    lines_of_title = max(title.count("\n") + 1 for title in titles if title)
+    lines_of_title = max((title or "").count("\n") + 1 for title in titles)
     curves = _SINGLE_HEIGHT if columns == 1 else _HEIGHT
     heights = [
         0.75 + _TITLE_LINE * lines_of_title + _BAR_HEIGHT * _bar_lines(panel, columns)
