@@ -62,7 +62,9 @@ def _study(repo_id: str = "me/fixture", dataset: str = "procedural", shift: floa
     return rows
 
 
-def rows_of_seeds(scales: Sequence[str] = ("tiny", "small"), n_seeds: int = 3, n_epochs: int = 4) -> list[Row]:
+def rows_of_seeds(
+    scales: Sequence[str] = ("tiny", "small"), n_seeds: int = 3, n_epochs: int = 4
+) -> list[Row]:
     """Zero-shot accuracy and noise drops of several runs, which differ in scale and seed."""
     found = []
     for size, seed, epoch in product(range(len(scales)), range(n_seeds), range(n_epochs)):

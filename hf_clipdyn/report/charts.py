@@ -12,7 +12,16 @@ import pandas as pd
 from hf_clipdyn.report.words import json_object, json_words
 from hf_clipdyn.statistics.trajectories import DETAILS, Trajectory, bare
 
-__all__ = ["Chart", "Encoding", "Line", "Panel", "main_panel", "plan_charts", "plan_overview", "reference_lines"]
+__all__ = [
+    "Chart",
+    "Encoding",
+    "Line",
+    "Panel",
+    "main_panel",
+    "plan_charts",
+    "plan_overview",
+    "reference_lines",
+]
 
 _MOST_LINES = 8
 _MOST_NAMED = 3  # lines that the name of a reference can list

@@ -1,4 +1,4 @@
-"""Draw panels: metrics over the revisions or over levels, or bars for single revisions, with intervals and references."""
+"""Draw panels: metrics over the revisions or over levels, or bars, with intervals and references."""
 
 import textwrap
 from collections.abc import Callable, Sequence
@@ -35,7 +35,7 @@ _BAR_HEIGHT = 0.18
 _TITLE_LINE = 0.17
 _NARROW = 2.8  # a panel with the names of its lines
 _LETTER = 0.66  # mean width of a letter with some room, in the size of the font
-_NARROW_LABEL, _WIDE_LABEL = 19, 70  # letters of a bar's label beside three columns and beside fewer
+_LABEL_SHARE = 0.45  # of a panel with bars, for their labels
 _DRAWN_BANDS = 4
 _DRAWN_MARKERS = 12  # of a mean over seeds
 _NOT_DEFINED = "not defined"
@@ -78,7 +78,11 @@ def draw_panels(
     width = width or {1: _WIDTH, 2: _WIDTH * (1.8 if bars else 1.3)}.get(columns, 3.3 * columns)
     titles = [panel and _wrapped(panel, width / columns, columns, bars=bars) for panel in slots]
     rows = [slice(start, start + columns) for start in range(0, len(slots), columns)]
-    heights = [scale * _row_height(slots[row], titles[row], columns, bars=bars) for row in rows]
+    letters_of_label = _letters("ytick.labelsize", _LABEL_SHARE * width / columns)
+    heights = [
+        scale * _row_height(slots[row], titles[row], columns, letters_of_label if bars else None)
+        for row in rows
+    ]
     figure = Figure(figsize=(width, min(sum(heights), highest)))
     cells = figure.subplots(len(rows), columns, squeeze=False, height_ratios=heights)
     labels, letters = {}, iter(ascii_lowercase if lettered and len(slots) > 1 else "")
@@ -87,7 +91,7 @@ def draw_panels(
             cell.set_visible(False)
             continue
         if bars and not panel.over_levels:
-            _draw_bars(cell, panel, columns)
+            _draw_bars(cell, panel, letters_of_label)
         else:
             labels[cell] = _draw_panel(cell, panel, axis)
         cell.set_title(title, y=1.0)
@@ -145,35 +149,30 @@ def _letters(name: str, inches: float) -> int:
 
 
 def _row_height(
-    row: Sequence[Panel | None], titles: Sequence[str | None], columns: int, *, bars: bool
+    row: Sequence[Panel | None], titles: Sequence[str | None], columns: int, letters_of_label: int | None
 ) -> float:
-    """Inches with a font of 10 points."""
+    """Inches with a font of 10 points; of bars if their labels have so many letters in a line."""
     lines_of_title = max((title or "").count("\n") + 1 for title in titles)
     curves = _SINGLE_HEIGHT if columns == 1 else _HEIGHT
     heights = [
-        0.75 + _TITLE_LINE * lines_of_title + _BAR_HEIGHT * _bar_lines(panel, columns)
-        if bars and not panel.over_levels
-        else curves + _TITLE_LINE * max(0, lines_of_title - 2)
+        curves + _TITLE_LINE * max(0, lines_of_title - 2)
+        if letters_of_label is None or panel.over_levels
+        else 0.75 + _TITLE_LINE * lines_of_title + _BAR_HEIGHT * _lines_of_labels(panel, letters_of_label)
         for panel in row
         if panel
     ]
     return max(heights)
 
 
-def _bar_lines(panel: Panel, columns: int) -> int:
-    return sum(len(_label(line.label, columns).split("\n")) for line in panel.lines)
-
-
-def _label(text: str, columns: int) -> str:
-    """The label of a bar, in lines that fit beside it."""
-    return textwrap.fill(text, _NARROW_LABEL if columns > 2 else _WIDE_LABEL)
+def _lines_of_labels(panel: Panel, letters: int) -> int:
+    return sum(textwrap.fill(line.label, letters).count("\n") + 1 for line in panel.lines)
 
 
 def _wrapped(panel: Panel, width: float, columns: int, *, bars: bool) -> str:
     """The title of a panel, in lines that fit above it."""
     labelled = any(line.label != line.trajectory.run for line in panel.lines)
-    of_bars = bars and not panel.over_levels
-    letters = int(_letters("axes.titlesize", width) * (0.7 if of_bars and labelled and columns > 2 else 1))
+    beside_labels = bars and labelled and not panel.over_levels and columns > 1
+    letters = _letters("axes.titlesize", width * (1 - _LABEL_SHARE if beside_labels else 1))
     return "\n".join(textwrap.fill(part, letters) for part in panel.title.split("\n"))
 
 
@@ -256,9 +255,7 @@ def _merged(labels: Sequence[MarginLabel]) -> list[MarginLabel]:
     heights: dict[tuple[str, str], list[float]] = {}
     for label in labels:
         heights.setdefault((label.words, label.colour), []).append(label.height)
-    return [
-        MarginLabel(float(np.mean(found)), words, colour) for (words, colour), found in heights.items()
-    ]
+    return [MarginLabel(float(np.mean(found)), words, colour) for (words, colour), found in heights.items()]
 
 
 def _drawn_references(panel: Panel) -> list[Line]:
@@ -308,7 +305,9 @@ class _Points:
     def of(cls, one: Trajectory, axis: Axis) -> "_Points":
         places = axis.places(one.points)
         known = ~np.isnan(places)
-        value, low, high = (one.points[name].to_numpy(float)[known] for name in ("value", "ci_low", "ci_high"))
+        value, low, high = (
+            one.points[name].to_numpy(float)[known] for name in ("value", "ci_low", "ci_high")
+        )
         usable, defined = (one.points[name].to_numpy(bool)[known] for name in ("usable", "defined"))
         hollow = defined & ~usable & (not one.term.hide_not_interpretable)
         return cls(places[known], value, low, high, usable, hollow, ~defined)
@@ -351,7 +350,7 @@ def _plot(cell: "Axes", points: _Points, look: _Look, **more: Any) -> None:
         marker=look.marker,
         linestyle=look.stroke,
         markeredgecolor=mpl.rcParams["axes.facecolor"],
-        markeredgewidth=0.6,
+        markeredgewidth=_THIN,
         **more,
     )
 
@@ -408,10 +407,10 @@ def _draw_hollow(cell: "Axes", points: _Points, marker: str) -> None:
     )
 
 
-def _draw_bars(cell: "Axes", panel: Panel, columns: int) -> None:
+def _draw_bars(cell: "Axes", panel: Panel, letters: int) -> None:
     """Horizontal bars, one for each run side by side; references are vertical lines, named in the legend.
 
-    A reference that scales some of the bars is drawn across these alone.
+    A reference that scales some of the bars is drawn across these alone. Labels have so many letters in a line.
     """
     term = panel.lines[0].trajectory.term
     if term.limits is not None:
@@ -438,17 +437,23 @@ def _draw_bars(cell: "Axes", panel: Panel, columns: int) -> None:
             continue
         if not point.usable and term.hide_not_interpretable:
             continue
-        hollow: dict[str, Any] = {"facecolor": mpl.rcParams["axes.facecolor"], "edgecolor": GREY, "label": NOT_INTERPRETABLE}
+        hollow: dict[str, Any] = {
+            "facecolor": mpl.rcParams["axes.facecolor"],
+            "edgecolor": GREY,
+            "label": NOT_INTERPRETABLE,
+        }
         look = {"facecolor": colour, "label": line.trajectory.run} if point.usable else hollow
         cell.barh(place, point.value, thickness * 0.9, zorder=2, **look)
-        cell.hlines(place, point.ci_low, point.ci_high, color=mpl.rcParams["text.color"], linewidth=1, zorder=3)
+        cell.hlines(
+            place, point.ci_low, point.ci_high, color=mpl.rcParams["text.color"], linewidth=1, zorder=3
+        )
     if term.neutral is not None:
         cell.axvline(term.neutral, color=GREY, linewidth=1, zorder=1.5)
     for human in _humans(panel):
         cell.axvline(human, color=HUMAN, linewidth=1.2, label="humans")
     for index, line in enumerate(of_all):
         _draw_scale(cell.axvline, line.trajectory, _DASHES[index % len(_DASHES)], line.label)
-    ticks = ["" if names == runs else _label(name, columns) for name in names]
+    ticks = ["" if names == runs else textwrap.fill(name, letters) for name in names]
     cell.set_yticks(range(len(names)), ticks)
     cell.set_ylim(len(names) - 0.4, -0.6)
     cell.grid(visible=False, axis="y")

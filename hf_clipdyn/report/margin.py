@@ -33,9 +33,7 @@ class MarginLabel:
     colour: str
 
 
-def add_labels(
-    cell: "Axes", labels: Sequence[MarginLabel], *, narrow: bool = False
-) -> "list[Annotation]":
+def add_labels(cell: "Axes", labels: Sequence[MarginLabel], *, narrow: bool = False) -> "list[Annotation]":
     """Write the names right of the axes, for the layout to make room for them; `space_labels` gives their heights."""
     import matplotlib as mpl
 

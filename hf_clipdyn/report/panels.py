@@ -49,9 +49,11 @@ def _benchmark_panels(charts: Sequence[Chart], runs: Sequence[str]) -> list[Pane
     chosen = main_metrics(values[0].terms, list(dict.fromkeys(one.metric for one in values)))
     panels = [main_panel([one for one in values if one.metric == metric], runs) for metric in chosen]
     curves = [found for panel in panels if (found := _curve(panel, values, runs)) is not None]
-    for chart in charts:
-        if chart.encoding.x == "revisions" and chart.first.layer is None and chart.first.metric not in chosen:
-            curves.append(_titled(level_panels(chart.panels[:1], chart.encoding)[0]))
+    curves += [
+        _titled(level_panels(chart.panels[:1], chart.encoding)[0])
+        for chart in charts
+        if chart.encoding.x == "revisions" and chart.first.layer is None and chart.first.metric not in chosen
+    ]
     return panels + curves[:_MOST_CURVES]
 
 
@@ -111,9 +113,7 @@ def level_panels(panels: Sequence[Panel], encoding: Encoding) -> list[Panel]:
             scales[_curve_of(line, panel)].append(line.trajectory)
         lines = tuple(_joined(label, colour, curve) for (label, colour), curve in curves.items())
         references = tuple(_joined(label, 0, curve) for label, curve in scales.items())
-        found.append(
-            replace(panel, lines=lines, references=references, over_levels=True, ramp=encoding.ramp)
-        )
+        found.append(replace(panel, lines=lines, references=references, over_levels=True, ramp=encoding.ramp))
     return found
 
 
@@ -221,7 +221,9 @@ def _grouped(lines: Sequence[Line], groups: Sequence[Seeds]) -> list[tuple[list[
 def _averaged(lines: Sequence[Line], group: Seeds, colour: int, place: str) -> list[Line]:
     members = tuple(line.trajectory for line in lines)
     one_each = len({one.run for one in members}) == len(members) > 1
-    if not one_each or not all(place in one.points for one in members):  # or a number without levels among curves
+    if not one_each or not all(
+        place in one.points for one in members
+    ):  # or a number without levels among curves
         return [replace(line, colour=colour) for line in lines]
     points = pd.concat([one.points for one in members])
     points["value"] = points["value"].where(points["usable"])

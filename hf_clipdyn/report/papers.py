@@ -19,7 +19,7 @@ from hf_clipdyn.report.svg import FigureFolder
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["COLUMN", "FORMATS", "PAGE", "Size", "write_figures"]
+__all__ = ["COLUMN", "FORMATS", "PAGE", "Size", "plan_figures", "write_figures"]
 
 FORMATS = ("png", "svg", "pdf")
 _HIGHEST = 9.0  # inches: with its legend and its caption, a figure fits on a page
@@ -80,7 +80,7 @@ def _drawn(study: Study, size: Size) -> "Iterator[tuple[str, Figure]]":
     """Each figure with its name."""
     over_training = any(len(one.points) > 1 for one in study.trajectories)
     axis = choose_axis(study.trajectories)
-    for name, panels in _panels(study).items():
+    for name, panels in plan_figures(study).items():
         columns = size.columns + (len(panels) > size.many)
         yield (
             name,
@@ -101,7 +101,7 @@ def _drawn(study: Study, size: Size) -> "Iterator[tuple[str, Figure]]":
             yield name, figure
 
 
-def _panels(study: Study) -> dict[str, list[Panel]]:
+def plan_figures(study: Study) -> dict[str, list[Panel]]:
     """The panels of each figure, by its name."""
     groups = groups_of_seeds(study.trajectories)
     overview = [panel for panels in study.overview for panel in panels]

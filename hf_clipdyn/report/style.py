@@ -65,7 +65,7 @@ _TWINS = {
 _SETTINGS: dict[Any, Any] = {
     "figure.facecolor": PAPER,
     "axes.facecolor": PAPER,
-    "savefig.facecolor": PAPER,
+    "savefig.facecolor": "auto",
     "text.color": INK,
     "axes.labelcolor": INK,
     "axes.titlecolor": INK,

@@ -15,13 +15,32 @@ __all__ = ["StyleWarning", "read_style"]
 
 _LOOKS = (
     *("axes.", "errorbar.", "figure.edgecolor", "figure.facecolor", "font.", "grid.", "hatch.", "legend."),
-    *("lines.", "mathtext.", "patch.", "savefig.edgecolor", "savefig.facecolor", "text.color", "xtick.", "ytick."),
+    *(
+        "lines.",
+        "mathtext.",
+        "patch.",
+        "savefig.edgecolor",
+        "savefig.facecolor",
+        "text.color",
+        "xtick.",
+        "ytick.",
+    ),
 )
 """The settings that are looks. All others are left out: they run LaTeX or other programs (``text.usetex``,
 ``text.latex.preamble``, ``ps.usedistiller``), choose a backend, or decide what size and format a file has."""
 _MEANINGFUL = ("lines.linestyle", "lines.marker", "lines.markeredgecolor", "lines.markerfacecolor")
 """Looks to which the figures give a meaning of their own."""
-_MISSED = ("backend", "figure.figsize", "pdf.", "pgf.", "ps.", "savefig.", "svg.", "text.latex", "text.usetex")
+_MISSED = (
+    "backend",
+    "figure.figsize",
+    "pdf.",
+    "pgf.",
+    "ps.",
+    "savefig.",
+    "svg.",
+    "text.latex",
+    "text.usetex",
+)
 """Of the settings that are left out, those that somebody could miss."""
 _GREATEST = 200.0
 """Points, or whatever else a setting counts: a font of 10^9 points would take all memory."""

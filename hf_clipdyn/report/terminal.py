@@ -36,7 +36,9 @@ _WITHOUT_DECIMALS = 1000.0
 Floats = NDArray[np.float64]
 
 
-def sparkline(values: Floats, silent: NDArray[np.bool_], low: float, high: float, length: int, signs: str) -> str:
+def sparkline(
+    values: Floats, silent: NDArray[np.bool_], low: float, high: float, length: int, signs: str
+) -> str:
     """A course in one line of text.
 
     Args:
@@ -103,7 +105,7 @@ def result_lines(
     widths = _widths(lines, longest, width)
     found = [_row(dict(zip(_HEADINGS, _HEADINGS, strict=True)), widths, "bold")]
     for run, of_run in groupby(lines, lambda line: line.run):
-        found.append(_heading(run, width, "bold"))
+        found.append(_heading(_clean(run), width, "bold"))
         for title, of_benchmark in groupby(of_run, lambda line: line.benchmark):
             found.append(_heading(title, width, ""))
             for line in of_benchmark:
@@ -189,7 +191,7 @@ def _line(one: Trajectory, group: Sequence[Trajectory]) -> _Line:
     }
     values = np.where(usable, one.points["value"].to_numpy(float), np.nan)
     title = f"{one.benchmark_title} ({'/'.join(one.benchmark)})"
-    return _Line(_clean(one.run), _clean(title), cells, values, defined & ~usable, low, high)
+    return _Line(one.run, _clean(title), cells, values, defined & ~usable, low, high)
 
 
 def _interval(point: Any) -> str:
