@@ -4,7 +4,7 @@ import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from string import ascii_lowercase
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import matplotlib as mpl
 import numpy as np
@@ -33,7 +33,7 @@ _WIDTH = 4.5  # one column, and legible on a phone
 _HEIGHT, _SINGLE_HEIGHT = 2.3, 2.75
 _BAR_HEIGHT = 0.18
 _TITLE_LINE = 0.17
-_NARROW = 2.8  # a panel with the names of its lines
+_NARROW = 3.4  # a panel whose names of lines need short lines
 _LETTER = 0.66  # mean width of a letter with some room, in the size of the font
 _LABEL_SHARE = 0.45  # of a panel with bars, for their labels
 _DRAWN_BANDS = 4
@@ -76,7 +76,7 @@ def draw_panels(
         slots += [*block, *[None] * (-len(block) % columns)]
     scale = _points("font.size") / 10
     width = width or {1: _WIDTH, 2: _WIDTH * (1.8 if bars else 1.3)}.get(columns, 3.3 * columns)
-    titles = [panel and _wrapped(panel, width / columns, columns, bars=bars) for panel in slots]
+    titles = ["" if one is None else _wrapped(one, width / columns, columns, bars=bars) for one in slots]
     rows = [slice(start, start + columns) for start in range(0, len(slots), columns)]
     letters_of_label = _letters("ytick.labelsize", _LABEL_SHARE * width / columns)
     heights = [
@@ -87,7 +87,7 @@ def draw_panels(
     cells = figure.subplots(len(rows), columns, squeeze=False, height_ratios=heights)
     labels, letters = {}, iter(ascii_lowercase if lettered and len(slots) > 1 else "")
     for cell, panel, title in zip(cells.flat, slots, titles, strict=True):
-        if panel is None or title is None:
+        if panel is None:
             cell.set_visible(False)
             continue
         if bars and not panel.over_levels:
@@ -138,21 +138,21 @@ def lay_out(figure: "Figure") -> None:
             cell.xaxis.set_label_coords(0.5, cell.transAxes.inverted().transform((0, height))[1])
 
 
-def _points(name: str) -> float:
+def _points(name: Literal["font.size", "axes.titlesize", "legend.fontsize", "ytick.labelsize"]) -> float:
     """The size of a font in matplotlib's settings, which may be a word, in points."""
     return float(FontProperties(size=mpl.rcParams[name]).get_size_in_points())
 
 
-def _letters(name: str, inches: float) -> int:
+def _letters(name: Literal["axes.titlesize", "legend.fontsize", "ytick.labelsize"], inches: float) -> int:
     """How many letters of a font fit into a width."""
     return max(8, int(inches * 72 / (_LETTER * _points(name))))
 
 
 def _row_height(
-    row: Sequence[Panel | None], titles: Sequence[str | None], columns: int, letters_of_label: int | None
+    row: Sequence[Panel | None], titles: Sequence[str], columns: int, letters_of_label: int | None
 ) -> float:
     """Inches with a font of 10 points; of bars if their labels have so many letters in a line."""
-    lines_of_title = max((title or "").count("\n") + 1 for title in titles)
+    lines_of_title = max(title.count("\n") + 1 for title in titles)
     curves = _SINGLE_HEIGHT if columns == 1 else _HEIGHT
     heights = [
         curves + _TITLE_LINE * max(0, lines_of_title - 2)

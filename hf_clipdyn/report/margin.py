@@ -64,7 +64,8 @@ def space_labels(cell: "Axes", labels: Sequence[MarginLabel], texts: "Sequence[A
     assert figure is not None, "axes belong to a figure"
     points = cell.get_window_extent().height * 72 / figure.dpi
     sizes = [
-        _SPACING * text.get_fontsize() * len(text.get_text().split("\n")) / max(points, 1.0) for text in texts
+        _SPACING * float(text.get_fontsize()) * len(text.get_text().split("\n")) / max(points, 1.0)
+        for text in texts
     ]
     for text, place in zip(texts, spread(places, sizes), strict=True):
         text.xy = (1, place)

@@ -148,7 +148,7 @@ def figure_style(style: Mapping[str, Any] | None = None, *, printed: bool = Fals
         warnings.filterwarnings("ignore", r"Glyph \d+", UserWarning)  # a name may have any character
         mpl.rcdefaults()
         for settings in (_SETTINGS, _PRINTED if printed else {}, style or {}, _FIXED):
-            mpl.rcParams.update(settings)
+            mpl.rcParams.update(dict[Any, Any](settings))
         yield
 
 

@@ -3,7 +3,6 @@
 import logging
 import math
 import warnings
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +65,7 @@ def read_style(style: str | Path) -> dict[str, Any]:
     if style == "default":
         return {}
     if style in styles.library:
-        found: Mapping[str, Any] = styles.library[str(style)]
+        found = dict[str, Any](styles.library[str(style)])
     elif Path(style).is_file():
         found = _read_file(Path(style))
     elif Path(style).suffix == _SUFFIX:
@@ -77,7 +76,8 @@ def read_style(style: str | Path) -> dict[str, Any]:
     for name, value in kept.items():
         _check_size(name, value, style)
     missed = [name for name in found if name not in kept and name.startswith(_MISSED)]
-    if changed := [name for name in missed if found[name] != mpl.rcParamsDefault[name]]:
+    usual: dict[str, Any] = mpl.rcParamsDefault  # type: ignore[assignment]  # matplotlib lists every name
+    if changed := [name for name in missed if found[name] != usual[name]]:
         text = f"Left out of the style {shorten(str(style))}, since these are no looks: {', '.join(changed)}."
         warnings.warn(text, StyleWarning, stacklevel=2)
     return kept
@@ -87,7 +87,7 @@ def _is_look(name: str) -> bool:
     return name.startswith(_LOOKS) and name not in _MEANINGFUL and not name.startswith("axes.formatter.")
 
 
-def _read_file(path: Path) -> Mapping[str, Any]:
+def _read_file(path: Path) -> dict[str, Any]:
     """The settings of a file; matplotlib logs what it does not understand, which is an error here."""
     if path.stat().st_size > _LONGEST:
         raise ConfigError(f"{path} has over {_LONGEST:,} bytes: no style of matplotlib is that long.")
@@ -105,7 +105,7 @@ def _read_file(path: Path) -> Mapping[str, Any]:
         log.propagate = propagated
     if heard.said:
         raise ConfigError(f"{path} is no style of matplotlib ({_first_line(heard.said[0])}).")
-    return found
+    return dict[str, Any](found)
 
 
 class _Heard(logging.Handler):

@@ -4,7 +4,7 @@ import io
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -12,14 +12,21 @@ if TYPE_CHECKING:
 __all__ = ["FigureFolder", "to_svg"]
 
 _LIST = ".figures.json"
-_UNDATED = {"png": {"Software": None}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}
-"""Metadata without the time of writing, by format."""
+_OPTIONS: dict[str, dict[str, Any]] = {
+    "png": {
+        "metadata": {"Software": None},
+        "pil_kwargs": {"compress_level": 3},
+    },  # 5 % larger, in half the time
+    "svg": {"metadata": {"Date": None}},
+    "pdf": {"metadata": {"CreationDate": None}},
+}
+"""Of `savefig`, by format: no time of writing."""
 
 
 def to_svg(figure: "Figure") -> str:
     """A figure as a document of its own; the same figure gives the same text."""
     buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", metadata=_UNDATED["svg"])
+    figure.savefig(buffer, format="svg", **_OPTIONS["svg"])
     return buffer.getvalue()
 
 
@@ -44,7 +51,7 @@ class FigureFolder:
         """Write ``name.png`` and others; the same figure gives the same bytes."""
         for suffix in formats:
             # Not with_suffix: a metric's name may hold a dot.
-            figure.savefig(self._path / f"{name}.{suffix}", metadata=_UNDATED[suffix])
+            figure.savefig(self._path / f"{name}.{suffix}", **_OPTIONS[suffix])
             self._written.add(f"{name}.{suffix}")
 
     def sweep(self) -> None:
