@@ -6,13 +6,15 @@
 //   state.get(key, fallback), state.set(key, value), state.watch(keys, fn)
 //   live(element, keys, render)   render now or when it scrolls into sight, and again when a key or the theme changes
 //   select(filter), position(run, index, x), revisionAt(run, t), stop(), visibleRuns()
-//   value(number), words(series, i), escape(text), h(tag, attributes, ...children)
+//   value(v), withInterval(v, lo, hi), number(level), words(series, i), escape(text), h(tag, attributes, ...children)
+//   control(container, {key, label, options, fallback})
 //
 // A series: {id, run, benchmark, metric, variant, texts, probe, layer, subset, condition, level, parameter, role,
 // reference, setup, title, drawn, references: [series], r, v, lo, hi, n, clusters, ok, note}. `run` is one of DATA.runs,
 // `benchmark` the name of one of DATA.benchmarks; r[i] is the index of the revision in run.revisions; an undefined v[i]
 // is null, and note[i] its cause; ok[i] is false if the number is not interpretable.
 
+performance.mark("program");
 const DATA = JSON.parse(document.getElementById("data").textContent);
 DATA.series = readSeries(DATA.series);
 
@@ -204,17 +206,22 @@ function showRuns(runs, on) {
 
 // ---------------------------------------------------------------- words and elements
 
-/** A number as it is read: three decimals, or three digits where these say too little. */
-function value(number) {
-  if (number === null || number === undefined) return "not defined";
-  const size = Math.abs(number);
-  return size !== 0 && (size < 0.0095 || size >= 1e5) ? number.toPrecision(3) : number.toFixed(size >= 100 ? 1 : 3);
+/** A number as it is read: three decimals, more for small ones. `size`: the greatest of the numbers beside it. */
+function value(given, size = Math.abs(given)) {
+  if (given === null || given === undefined) return "not defined";
+  if (size >= 100) return given.toFixed(1);
+  return given.toFixed(size >= 0.01 || size === 0 ? 3 : Math.min(2 + Math.ceil(-Math.log10(size)), 12));
 }
 
 /** Value and interval: "0.842 [0.811, 0.873]". */
 function withInterval(v, lo, hi) {
-  return v === null || lo === null || hi === null ? value(v) : `${value(v)} [${value(lo)}, ${value(hi)}]`;
+  if (v === null || lo === null || hi === null) return value(v);
+  const size = Math.max(Math.abs(v), Math.abs(lo), Math.abs(hi));
+  return `${value(v, size)} [${value(lo, size)}, ${value(hi, size)}]`;
 }
+
+/** A level or a reference: no more digits than it needs. */
+function number(each) { return each === Infinity ? "∞" : String(Number(each.toPrecision(4))); }
 
 /** Value, interval, n and revision of a point of a series, with what is to be known about it. */
 function words(series, i) {
@@ -228,9 +235,9 @@ function words(series, i) {
 
 function count(number) { return number.toLocaleString("en-GB"); }
 
-/** A text for HTML, and for the texts of Plotly, which read a few tags. */
+/** A text for HTML, and for the texts of Plotly, which read a few tags, and fill in what follows a per cent sign. */
 function escape(text) {
-  return String(text).replace(/[&<>"']/g, (sign) => `&#${sign.charCodeAt(0)};`);
+  return String(text).replace(/[&<>"'%]/g, (sign) => `&#${sign.charCodeAt(0)};`);
 }
 
 /** An element: attributes by name (`on…`: a listener, `class`, …), then children; texts are never read as HTML. */
@@ -247,11 +254,13 @@ function h(tag, attributes = {}, ...children) {
 
 /** A labelled choice, bound to the state. `options`: [[value, label], …]; the fallback is not written down.
  *  Returns {element, value(), update(options, fallback)}; `update` hides a choice between fewer than two. */
+let controls = 0;
 function control(container, { key, label, options, fallback }) {
   let offered = options;
   let usual = fallback ?? options[0]?.[0];
-  const box = h("select", { onchange: () => state.set(key, box.value === String(usual) ? null : box.value) });
-  const element = h("label", { class: "control" }, h("span", {}, label), box);
+  const id = `control-${(controls += 1)}`;
+  const box = h("select", { id, onchange: () => state.set(key, box.value === String(usual) ? null : box.value) });
+  const element = h("div", { class: "control" }, h("label", { for: id }, label), box);
   const chosen = () => {
     const wanted = state.get(key);
     return offered.some(([name]) => String(name) === wanted) ? wanted : String(usual);

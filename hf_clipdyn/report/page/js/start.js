@@ -56,3 +56,13 @@ function mountLinks() {
   const at = state.get("at");
   if (at) document.getElementById(at)?.scrollIntoView();
 }
+
+markDrawn();
+
+/** For measurements: a mark in the browser's timeline when the charts that are in sight at first are drawn. */
+function markDrawn() {
+  const waiting = [...document.querySelectorAll("#overview .slot")]
+    .filter((slot) => slot.getBoundingClientRect().top < innerHeight && !slot.classList.contains("chart"));
+  if (waiting.length) requestAnimationFrame(markDrawn);
+  else performance.mark("charts");
+}
