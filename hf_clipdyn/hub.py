@@ -13,17 +13,21 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
 
-from huggingface_hub import get_session, set_client_factory
-from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
+from huggingface_hub import constants, get_session, get_token, set_client_factory
+from huggingface_hub.errors import HfHubHTTPError, LocalTokenNotFoundError, OfflineModeIsEnabled
 from huggingface_hub.utils import _http
+
+from hf_clipdyn.errors import PublishError
 
 __all__ = [
     "RetryPolicy",
     "attempt",
+    "check_login",
     "is_transient",
     "is_unreachable",
     "limit_waiting",
     "reason",
+    "refusal_hint",
     "retry_after",
     "status_of",
 ]
@@ -121,6 +125,29 @@ def reason(error: BaseException) -> str:
     line = next((line.strip(" .") for line in reversed(said.splitlines()) if line.strip()), "no message")
     status = status_of(error)
     return f"the Hub answered {status}: {line}" if status is not None else f"{type(cause).__name__}: {line}"
+
+
+def refusal_hint(error: BaseException) -> str:
+    """What to do about a refused push, as a sentence after a space; empty if the Hub refused for another reason."""
+    refused = isinstance(error, LocalTokenNotFoundError) or status_of(error) in (401, 403)
+    return " Give a token with write permission, by `hf auth login` or HF_TOKEN." if refused else ""
+
+
+def check_login(what: str, token: str | None = None, *, advice: str = "unset it.") -> None:
+    """Before any work: could something be pushed at all?
+
+    Args:
+        what: begins the message: "The page cannot be pushed to me/space".
+        token: of the Hub; default: the saved one.
+        advice: ends the message about HF_HUB_OFFLINE.
+
+    Raises:
+        PublishError: the client is offline, or has no token.
+    """
+    if constants.HF_HUB_OFFLINE:
+        raise PublishError(f"{what} while HF_HUB_OFFLINE is set: {advice}")
+    if not (token or get_token()):
+        raise PublishError("There is no token for the Hub: log in with `hf auth login`, or set HF_TOKEN.")
 
 
 def limit_waiting(seconds: float) -> None:

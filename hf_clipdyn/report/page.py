@@ -11,7 +11,6 @@ import pandas as pd
 from hf_clipdyn import __version__
 from hf_clipdyn.errors import ConfigError
 from hf_clipdyn.report.axis import Axis, choose_axis
-from hf_clipdyn.report.card import card_name, run_card
 from hf_clipdyn.report.charts import Chart
 from hf_clipdyn.report.figures import draw_chart, draw_panels
 from hf_clipdyn.report.sentences import Finding, alternative_words, find, limits
@@ -35,7 +34,7 @@ def write_report(
             `read_study` returned.
         output: folder, created if missing. ``figures/NAME.png`` and ``.svg`` for each metric of each benchmark,
             ``figures/summary.png`` and ``.svg``, and ``index.html``, which contains the figures itself and loads
-            nothing; ``card-OWNER--NAME.md``, a model card for each run.
+            nothing.
 
     Returns:
         The path of ``index.html``.
@@ -50,8 +49,6 @@ def write_report(
         folder = FigureFolder(output / "figures")
         page.write_text(_render(study, folder), encoding="utf-8")
         folder.sweep()
-        for run in study.runs:
-            run_card(study, run).save(output / card_name(run))
     except OSError as error:
         raise ConfigError(f"The report cannot be written to {output}: {error.strerror or error}.") from error
     return page
