@@ -95,8 +95,9 @@ def push_results(config: EvaluationConfig) -> None:
         raise
     except Exception as error:
         raise PublishError(
-            f"{output} is complete, but could not be pushed to {repo_id} ({reason(error)}).{refusal_hint(error)} Repeat the "
-            "command: what is measured is not measured again, and it is pushed at the end."
+            f"{output} is complete, but could not be pushed to {repo_id} ({reason(error)})."
+            f"{refusal_hint(error)} Repeat the command: what is measured is not measured again, and it is pushed at "
+            "the end."
         ) from error
     _log.info(f"The results are pushed: {url}.")
 

@@ -9,14 +9,14 @@
 A card that is there already keeps everything but the section between two marks and our results in its model index.
 """
 
+import io
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import pandas as pd
-from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, ModelCardData
+from huggingface_hub import HfApi, ModelCardData
 from huggingface_hub.errors import RepositoryNotFoundError
 from markupsafe import Markup
 
@@ -27,6 +27,7 @@ from hf_clipdyn.hub import (
     RetryPolicy,
     attempt,
     check_login,
+    commit_files,
     limit_waiting,
     reason,
     refusal_hint,
@@ -34,7 +35,7 @@ from hf_clipdyn.hub import (
 )
 from hf_clipdyn.report.axis import choose_axis
 from hf_clipdyn.report.card_text import CardText
-from hf_clipdyn.report.eval_results import FOLDER, EvalResults, eval_results
+from hf_clipdyn.report.eval_results import FOLDER, eval_results
 from hf_clipdyn.report.figures import draw_panels
 from hf_clipdyn.report.final_results import revision_names
 from hf_clipdyn.report.model_index import TASK, index_results, with_results
@@ -158,13 +159,13 @@ def _escaped(text: str) -> str:
     return markdown(text.replace("\n", ", "))
 
 
-def _draw(own: Study, path: Path) -> None:
+def _figure(own: Study) -> bytes:
     """The overview of one run as a PNG; the same study gives the same bytes."""
-    bars = not own.charts[0].encoding.over_training
+    bars, buffer = not own.charts[0].encoding.over_training, io.BytesIO()
     with figure_style():
         figure = draw_panels(own.overview, choose_axis(own.trajectories), columns=3, bars=bars)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        figure.savefig(path, format="png", metadata={"Software": None})
+        figure.savefig(buffer, format="png", metadata={"Software": None})
+    return buffer.getvalue()
 
 
 def write_cards(
@@ -205,7 +206,7 @@ def _write_card(study: Study, run: str, output: Path, results_dataset: str | Non
     if path.exists():
         text = _merged(path.read_bytes(), text, str(path))
     if own.overview:
-        _draw(own, output / card_figure(run))
+        write_atomically(output / card_figure(run), _figure(own))
     write_atomically(path, text)
     return path
 
@@ -276,11 +277,7 @@ def push_cards(
             failed.append(str(error))
         except Exception as error:
             absent = status_of(error) in (401, 404)
-            hint = (
-                " The repository does not exist, or you have no access."
-                if absent
-                else refusal_hint(error)
-            )
+            hint = " The repository does not exist, or you have no access." if absent else refusal_hint(error)
             failed.append(f"The card of {repo_id} could not be pushed ({reason(error)}).{hint}")
     if failed:
         done = f" Pushed: {', '.join(one.repo_id for one in pushed)}." if pushed else ""
@@ -321,40 +318,29 @@ def _check_dataset(api: HfApi, repo_id: str) -> None:
         raise PublishError(f"The data set {repo_id} cannot be looked up ({reason(error)}).") from error
 
 
-def _push(
-    api: HfApi, study: Study, run: str, repo_id: str, results_dataset: str | None
-) -> PushedCard:
+def _push(api: HfApi, study: Study, run: str, repo_id: str, results_dataset: str | None) -> PushedCard:
     own, card = study.of_run(run), run_card(study, run, results_dataset)
     found = eval_results(own, api, _RETRIES, results_dataset)
-    with TemporaryDirectory(prefix="clipdyn-card-") as staging:
-        figure = Path(staging) / card_figure(run)
-        if own.overview:
-            _draw(own, figure)
-        url = attempt(lambda: _commit(api, repo_id, card, figure, card_figure(run), found), _RETRIES)
+    files = dict(found.files)
+    if own.overview:
+        files[card_figure(run)] = _figure(own)
+    url = attempt(lambda: _commit(api, repo_id, card, files), _RETRIES)
     return PushedCard(repo_id, url, tuple(found.files), found.left_out)
 
 
-def _commit(
-    api: HfApi, repo_id: str, card: str, figure: Path, figure_path: str, found: EvalResults
-) -> str | None:
+def _commit(api: HfApi, repo_id: str, card: str, files: Mapping[str, bytes]) -> str | None:
     """One commit with everything that changes; its address, or None if nothing does."""
-    head = api.repo_info(repo_id).sha  # a commit of somebody else in between is refused, and tried again
+    head = api.repo_info(repo_id).sha
     assert head is not None
     held = api.list_repo_files(repo_id, revision=head)
     if "README.md" in held:
         existing = Path(api.hf_hub_download(repo_id, "README.md", revision=head)).read_bytes()
         card = _merged(existing, card, f"The card of {repo_id}")
-    files: dict[str, bytes | Path] = {"README.md": card.encode(), **found.files}
-    if figure.is_file():
-        files[figure_path] = figure
-    stale = [path for path in held if path.startswith(FOLDER) and path not in found.files]
-    made = api.create_commit(  # the client leaves out files that are there already, and a commit without a file
+    return commit_files(
+        api,
         repo_id,
-        [
-            *(CommitOperationAdd(path, content) for path, content in files.items()),
-            *(CommitOperationDelete(path) for path in stale),
-        ],
-        commit_message="Show the trajectories, measured by hf-clipdyn",
-        parent_commit=head,
+        {"README.md": card.encode(), **files},
+        parent=head,
+        message="Show the trajectories, measured by hf-clipdyn",
+        deleted=[path for path in held if path.startswith(FOLDER) and path not in files],
     )
-    return None if made.oid == head else made.commit_url

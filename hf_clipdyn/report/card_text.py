@@ -65,7 +65,7 @@ class CardText:
         except (yaml.YAMLError, RecursionError, ValueError) as error:
             line = getattr(getattr(error, "problem_mark", None), "line", 0) + 2
             raise ValueError(f"has a YAML head that cannot be read (line {line} of README.md)") from error
-        return {} if found is None else found  # type: ignore[no-any-return]
+        return {} if found is None else found
 
     @property
     def newline(self) -> str:

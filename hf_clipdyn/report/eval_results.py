@@ -82,8 +82,12 @@ def eval_results(
         if repo_id not in tasks:
             tasks[repo_id] = attempt(lambda repo_id=repo_id: _tasks(api, repo_id), policy)  # type: ignore[misc]
         known = tasks[repo_id]
-        rivals = [one for (_, name), (one, *_) in by_benchmark.items() if name == dataset and one.one.terms.task]
-        found = known if isinstance(known, str) else _entries(repo_id, known, results, rivals, results_dataset)
+        rivals = [
+            one for (_, name), (one, *_) in by_benchmark.items() if name == dataset and one.one.terms.task
+        ]
+        found = (
+            known if isinstance(known, str) else _entries(repo_id, known, results, rivals, results_dataset)
+        )
         if isinstance(found, str):
             left_out[f"{kind}/{dataset}"] = found
         else:
@@ -128,9 +132,11 @@ def _entries(
         return f"no task of {repo_id} asks for the split {shown(split)}"
     by_id = {result.one.metric: result for result in results}
     pairs = [(task["id"], by_id[task["id"]]) for task in fitting if task["id"] in by_id]
-    if not pairs and len(tasks) == len(fitting) == 1 and [one.one.benchmark for one in rivals] == [
-        results[0].one.benchmark
-    ]:
+    if (
+        not pairs
+        and len(tasks) == len(fitting) == 1
+        and [one.one.benchmark for one in rivals] == [results[0].one.benchmark]
+    ):
         pairs = [(fitting[0]["id"], results[0])]
     if not pairs:
         return f"no task of {repo_id} is called {' or '.join(by_id)}"

@@ -64,7 +64,9 @@ def final_results(own: Study) -> list[list[FinalResult]]:
     found = []
     for benchmark in dict.fromkeys(chart.first.benchmark for chart in own.charts):
         charts = [chart for chart in own.charts if chart.first.benchmark == benchmark]
-        lines = [line for panels in plan_overview(charts, own.runs) for panel in panels for line in panel.lines]
+        lines = [
+            line for panels in plan_overview(charts, own.runs) for panel in panels for line in panel.lines
+        ]
         results = [
             _result(own, line.trajectory, point)
             for line in lines
