@@ -71,7 +71,10 @@ def run_card(study: Study, run: str, results_dataset: str | None = None) -> str:
         run: name of the run.
         results_dataset: data set on the Hub with the whole table, which the results then name as their source.
     """
-    own = study.of_run(run)
+    return _card(study.of_run(run), run, results_dataset)
+
+
+def _card(own: Study, run: str, results_dataset: str | None) -> str:
     rows = own.results.rows
     repo_id = str(rows["repo_id"].iloc[0])
     revisions = revision_names(own)
@@ -202,7 +205,8 @@ def write_cards(
 
 
 def _write_card(study: Study, run: str, output: Path, results_dataset: str | None) -> Path:
-    path, own, text = output / card_name(run), study.of_run(run), run_card(study, run, results_dataset)
+    own, path = study.of_run(run), output / card_name(run)
+    text = _card(own, run, results_dataset)
     if path.exists():
         text = _merged(path.read_bytes(), text, str(path))
     if own.overview:
@@ -319,7 +323,8 @@ def _check_dataset(api: HfApi, repo_id: str) -> None:
 
 
 def _push(api: HfApi, study: Study, run: str, repo_id: str, results_dataset: str | None) -> PushedCard:
-    own, card = study.of_run(run), run_card(study, run, results_dataset)
+    own = study.of_run(run)
+    card = _card(own, run, results_dataset)
     found = eval_results(own, api, _RETRIES, results_dataset)
     files = dict(found.files)
     if own.overview:

@@ -149,7 +149,19 @@ def block_end(text: str, node: yaml.Node) -> int:
 
 def dumped(value: Any) -> str:
     """A value as YAML in block style; equal values give equal texts."""
-    return str(yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=float("inf")))
+    text = yaml.dump(value, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=float("inf"))
+    return str(text)
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes breaks that are no newlines as escapes; SafeDumper writes them so that they are read as spaces."""
+
+    def represent_str(self, data: str) -> yaml.ScalarNode:
+        breaks = set(data) & {"\x85", "\u2028", "\u2029"}
+        return self.represent_scalar("tag:yaml.org,2002:str", data, style='"' if breaks else None)
+
+
+_Dumper.add_representer(str, _Dumper.represent_str)
 
 
 def indented(block: str, columns: int, newline: str) -> str:

@@ -180,6 +180,15 @@ def validate_yaml(state: State, request: Request, match: "re.Match[str]") -> Res
     return Response.json(said, 400 if errors else 200)
 
 
+def _shown_card_data(readme: File | None) -> dict[str, Any]:
+    """The card's data as the Hub shows them; a head that is no YAML mapping has none."""
+    try:
+        data = _card_data((readme.content or b"").decode()) if readme else {}
+    except yaml.YAMLError:
+        return {}
+    return data if isinstance(data, dict) else {}
+
+
 def _card_errors(data: dict[str, Any], kind: str) -> list[str]:
     """What the Hub verifies when a README.md is pushed, as far as its documentation says."""
     if kind == "space":
@@ -224,7 +233,7 @@ def info(state: State, request: Request, match: "re.Match[str]") -> Response:
             "downloads": 0,
             "likes": 0,
             "tags": [],
-            "cardData": _card_data(readme.content.decode()) if readme and readme.content else {},
+            "cardData": _shown_card_data(readme),
             "siblings": siblings,
         }
     )

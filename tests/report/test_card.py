@@ -170,8 +170,8 @@ def test_a_card_name_is_a_file_name():
     assert card_name("me/run (seed 1)") == "card-me--run-seed-1.md"
 
 
-def test_the_same_table_twice_gives_the_same_bytes(study, write, tmp_path):
-    results = write(study())
+def test_the_same_table_twice_gives_the_same_bytes(write, tmp_path):
+    results = write(_SMALL)
     bytes_of = []
     for folder in ("one", "one", "two"):
         write_cards(results, tmp_path / folder)
@@ -245,6 +245,9 @@ More text, with a ` <!-- trajectories of hf-clipdyn --> ` in a line.
 """
 
 
+_SMALL = [row("zero_shot/cifar10", "top1", 0.5 + epoch / 10, 0.02, epoch=epoch) for epoch in range(3)]
+
+
 @pytest.fixture
 def published(hub):
     """The repository me/fixture on the Hub with a card that a person wrote."""
@@ -274,8 +277,8 @@ def test_a_refreshed_card_keeps_every_byte_that_a_person_wrote(study, write, pub
     assert index[0].metric_value == 0.91
 
 
-def test_a_second_refresh_with_the_same_table_makes_no_commit(study, write, published):
-    results = write(study())
+def test_a_second_refresh_with_the_same_table_makes_no_commit(write, published):
+    results = write(_SMALL)
     first, second = push_cards(results), push_cards(results)
     assert first[0].url
     assert second[0].url is None
@@ -296,8 +299,8 @@ def test_new_results_replace_ours_and_no_others(study, write, published):
     }
 
 
-def test_a_commit_of_somebody_else_in_between_is_kept(study, write, published, monkeypatch):
-    results, create = write(study()), HfApi.create_commit
+def test_a_commit_of_somebody_else_in_between_is_kept(write, published, monkeypatch):
+    results, create = write(_SMALL), HfApi.create_commit
     edits = iter(["Edited in between.\n"])
 
     def crossed(api, *args, **kwargs):
@@ -308,7 +311,7 @@ def test_a_commit_of_somebody_else_in_between_is_kept(study, write, published, m
             )
         return create(api, *args, **kwargs)
 
-    monkeypatch.setattr(card_module, "_RETRIES", RetryPolicy(base=0.01, patience=5))
+    monkeypatch.setattr(card_module, "_RETRIES", RetryPolicy(base=0.01, patience=30))
     monkeypatch.setattr(HfApi, "create_commit", crossed)
     (pushed,) = push_cards(results)
     assert pushed.url
@@ -316,11 +319,12 @@ def test_a_commit_of_somebody_else_in_between_is_kept(study, write, published, m
     assert "## Trajectories" in _readme()
 
 
-def test_a_short_outage_is_waited_for_and_a_long_one_loses_nothing(study, write, published, hub, monkeypatch):
-    monkeypatch.setattr(card_module, "_RETRIES", RetryPolicy(base=0.01, patience=0.3))
-    results = write(study())
+def test_a_short_outage_is_waited_for_and_a_long_one_loses_nothing(write, published, hub, monkeypatch):
+    monkeypatch.setattr(card_module, "_RETRIES", RetryPolicy(base=0.01, patience=30))
+    results = write(_SMALL)
     hub.plant("commit", Fault(503), times=2)
     assert push_cards(results)[0].url
+    monkeypatch.setattr(card_module, "_RETRIES", RetryPolicy(base=0.01, patience=0.1))
     hub.plant("info", Fault(503), times=10_000)
     with pytest.raises(
         PublishError, match=r"The card of me/fixture could not be pushed \(the Hub answered 503"
@@ -328,16 +332,16 @@ def test_a_short_outage_is_waited_for_and_a_long_one_loses_nothing(study, write,
         push_cards(results)
 
 
-def test_a_commit_whose_answer_is_lost_is_not_made_twice(study, write, published, hub, monkeypatch):
-    monkeypatch.setattr(card_module, "_RETRIES", RetryPolicy(base=0.01, patience=5))
+def test_a_commit_whose_answer_is_lost_is_not_made_twice(write, published, hub, monkeypatch):
+    monkeypatch.setattr(card_module, "_RETRIES", RetryPolicy(base=0.01, patience=30))
     hub.plant("commit", Fault(503, applied=True))
-    push_cards(write(study()))
+    push_cards(write(_SMALL))
     assert len(published.history(published.branches["main"])) == 3
 
 
-def test_a_repository_without_a_card_gets_a_whole_one(study, write, hub):
+def test_a_repository_without_a_card_gets_a_whole_one(write, hub):
     HfApi().create_repo("me/fixture")
-    push_cards(write(study()))
+    push_cards(write(_SMALL))
     text = _readme()
     assert "# me/fixture: training dynamics" in text
     assert HfApi().file_exists("me/fixture", "figures/card-me--fixture.png")
@@ -347,25 +351,25 @@ def test_a_repository_without_a_card_gets_a_whole_one(study, write, hub):
 @pytest.mark.parametrize(
     ("card", "said"),
     [
-        ("---\ntags: [\n---\n", r"has a YAML head that cannot be read \(line 3 of README.md\)"),
+        ("---\ntags: [\n---\n", r"has a YAML head that cannot be read \(line 2 of README.md\)"),
         ("---\nmodel-index: mine\n---\n", "has a model-index that is no list of models with results"),
         ("---\nmodel-index:\n- name: x\n---\n", "has a model-index that is no list of models with results"),
         ("---\n- a list\n---\n", "has a YAML head that is no mapping"),
     ],
 )
-def test_a_card_that_cannot_be_read_stays_as_it_is(study, write, hub, card, said):
+def test_a_card_that_cannot_be_read_stays_as_it_is(write, hub, card, said):
     api = HfApi()
     api.create_repo("me/fixture")
     repo = hub.repo("me/fixture")
     repo.commit("main", "by git", {"README.md": File.small(card.encode())})
     with pytest.raises(PublishError, match=f"The card of me/fixture {said}: correct it"):
-        push_cards(write(study()))
+        push_cards(write(_SMALL))
     assert _readme() == card
 
 
-def test_one_repository_that_refuses_does_not_stop_the_others(study, write, hub):
+def test_one_repository_that_refuses_does_not_stop_the_others(write, hub):
     HfApi().create_repo("me/fixture")
-    results = write([*study("me/nowhere"), *study()])
+    results = write([replace(one, repo_id="me/nowhere") for one in _SMALL] + _SMALL)
     with pytest.raises(
         PublishError, match=r"of me/nowhere could not be .* does not exist.* Pushed: me/fixture\.$"
     ):
@@ -373,20 +377,18 @@ def test_one_repository_that_refuses_does_not_stop_the_others(study, write, hub)
     assert "## Trajectories" in _readme()
 
 
-def test_the_command_writes_and_pushes_and_says_what_is_on_no_leaderboard(
-    study, write, published, tmp_path, capsys
-):
+def test_the_command_writes_and_pushes_and_says_what_is_on_no_leaderboard(write, published, tmp_path, capsys):
     def run(*argv: str) -> int:
         with pytest.raises(SystemExit) as stopped:
             main(list(argv))
         return stopped.value.code
 
-    results = str(write(study()))
+    results = str(write(_SMALL))
     assert run("card", results, "--output", str(tmp_path / "cards"), "--push_to_hub") == 0
     said = capsys.readouterr().out
     assert f"Wrote {tmp_path / 'cards' / 'card-me--fixture.md'}." in said
     assert "The card is pushed:" in said
-    assert "- Not in .eval_results: zero_shot/procedural, since its data set is not on the Hub." in said
+    assert "- Not in .eval_results: zero_shot/cifar10, since uoft-cs/cifar10 is not on the Hub." in said
     assert run("card", results, "--push-to-hub") == 0
     assert "The card of me/fixture is up to date." in capsys.readouterr().out
     assert run("card", results) == 2
@@ -396,8 +398,8 @@ def test_the_command_writes_and_pushes_and_says_what_is_on_no_leaderboard(
     assert not (tmp_path / "r").exists()
 
 
-def test_without_a_token_or_a_network_nothing_is_begun(study, write, monkeypatch):
-    results = write(study())
+def test_without_a_token_or_a_network_nothing_is_begun(write, monkeypatch):
+    results = write(_SMALL)
     with pytest.raises(PublishError, match="There is no token for the Hub"):
         push_cards(results)
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
@@ -407,10 +409,10 @@ def test_without_a_token_or_a_network_nothing_is_begun(study, write, monkeypatch
         push_cards(results)
 
 
-def test_results_of_two_commits_of_one_repository_belong_to_no_card(study, write, hub):
-    other = [replace(one, commit="f" * 40) for one in study()]
+def test_results_of_two_commits_of_one_repository_belong_to_no_card(write, hub):
+    other = [replace(one, commit="f" * 40) for one in _SMALL]
     with pytest.raises(ConfigError, match="two runs of me/fixture"):
-        push_cards([write(study()), write(other, "other.parquet")])
+        push_cards([write(_SMALL), write(other, "other.parquet")])
 
 
 def test_the_cards_of_the_reference_runs_are_as_the_report_writes_them(checkout):
