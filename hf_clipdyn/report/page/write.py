@@ -59,8 +59,6 @@ def write_report(
         output.mkdir(parents=True, exist_ok=True)
         page.write_text(render(study), encoding="utf-8")
         _save_figures(study, output / "figures")
-        for run in study.runs:  # the cards; this loop is all that writes them
-            run_card(study, run).save(output / card_name(run))
     except OSError as error:
         raise ConfigError(f"The report cannot be written to {output}: {error.strerror or error}.") from error
     return page
