@@ -13,7 +13,6 @@ import pandas as pd
 from hf_clipdyn import __version__
 from hf_clipdyn.errors import ConfigError
 from hf_clipdyn.report.axis import choose_axis
-from hf_clipdyn.report.card import card_name, run_card
 from hf_clipdyn.report.figures import draw_panels
 from hf_clipdyn.report.page.payload import payload
 from hf_clipdyn.report.papers import write_figures
@@ -49,7 +48,7 @@ def write_report(
             `read_study` returned.
         output: folder, created if missing. ``index.html``, which contains the numbers, their charts and the program
             that draws them; ``figures/NAME-column`` and ``NAME-page`` as PNG, SVG and PDF for each benchmark and for
-            the ``summary``, see `write_figures`; ``card-OWNER--NAME.md``, a model card for each run.
+            the ``summary``, see `write_figures`.
         style: of the figures: name of a style of matplotlib, or a ``.mplstyle`` file.
 
     Returns:
@@ -66,8 +65,6 @@ def write_report(
         output.mkdir(parents=True, exist_ok=True)
         page.write_text(render(study), encoding="utf-8")
         write_figures(study, output / "figures", style)
-        for run in study.runs:  # the cards; this loop is all that writes them
-            run_card(study, run).save(output / card_name(run))
     except OSError as error:
         raise ConfigError(f"The report cannot be written to {output}: {error.strerror or error}.") from error
     return page
