@@ -31,10 +31,10 @@ __all__ = [
 ]
 
 _HOME = {
+    "print_results": "terminal",
     "push_cards": "card",
     "push_space": "space",
     "read_study": "study",
-    "print_results": "terminal",
     "summarize": "sentences",
     "write_cards": "card",
     "write_report": "page",

@@ -63,8 +63,8 @@ def write_report(
     page = output / "index.html"
     try:
         output.mkdir(parents=True, exist_ok=True)
+        write_figures(study, output / "figures", style)  # a wrong style stops here
         page.write_text(render(study), encoding="utf-8")
-        write_figures(study, output / "figures", style)
     except OSError as error:
         raise ConfigError(f"The report cannot be written to {output}: {error.strerror or error}.") from error
     return page
