@@ -65,7 +65,7 @@ def read_style(style: str | Path) -> dict[str, Any]:
     if style == "default":
         return {}
     if style in styles.library:
-        found = dict[str, Any](styles.library[str(style)])
+        found = dict[Any, Any](styles.library[str(style)])
     elif Path(style).is_file():
         found = _read_file(Path(style))
     elif Path(style).suffix == _SUFFIX:
@@ -105,7 +105,7 @@ def _read_file(path: Path) -> dict[str, Any]:
         log.propagate = propagated
     if heard.said:
         raise ConfigError(f"{path} is no style of matplotlib ({_first_line(heard.said[0])}).")
-    return dict[str, Any](found)
+    return dict[Any, Any](found)
 
 
 class _Heard(logging.Handler):
