@@ -163,6 +163,44 @@ def cache(
     typer.echo(f"{'Deleted' if delete else 'Cached'}: {len(entries)} entries, {total}.")
 
 
+@app.command()
+def card(
+    results: Annotated[
+        list[Path], typer.Argument(help="Tables of `clipdyn evaluate`, or folders with results.parquet.")
+    ],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Folder for a card and a figure of each run.")
+    ] = None,
+    push_to_hub: Annotated[
+        bool, typer.Option("--push-to-hub", help="Refresh the cards of the runs' repositories.")
+    ] = False,
+    results_dataset: Annotated[
+        str | None, typer.Option(help="Data set on the Hub with this table, owner/name: the source.")
+    ] = None,
+) -> None:
+    """Write the model card of each run, or refresh the cards on the Hub; what a person wrote there stays.
+
+    On the Hub, benchmarks with a leaderboard also get the last revision's results in .eval_results.
+    """
+    from hf_clipdyn.report import push_cards, read_study, write_cards
+
+    if output is None and not push_to_hub:
+        raise ConfigError("Say where the cards go: `output`, `push-to-hub`, or both.")
+    study = read_study(results)
+    for path in write_cards(study, output, results_dataset=results_dataset) if output is not None else ():
+        typer.echo(f"Wrote {path}.")
+    for pushed in push_cards(study, results_dataset=results_dataset) if push_to_hub else ():
+        typer.echo(
+            f"The card is pushed: {pushed.url}."
+            if pushed.url
+            else f"The card of {pushed.repo_id} is up to date."
+        )
+        for name in pushed.eval_results:
+            typer.echo(f"- {name}")
+        for benchmark, cause in pushed.left_out.items():
+            typer.echo(f"- Not in .eval_results: {printable(benchmark)}, since {printable(cause)}.")
+
+
 @app.command("datasets")
 def list_datasets(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
@@ -488,12 +526,7 @@ def report(
         list[Path],
         typer.Argument(help="Tables of `clipdyn evaluate`, or folders with results.parquet, overlaid."),
     ],
-    output: Annotated[
-        Path, typer.Option("--output", "-o", help="Folder for index.html, the figures and model cards.")
-    ],
-    push_to_hub: Annotated[
-        bool, typer.Option(help="Show the results in the cards of the runs' repositories.")
-    ] = False,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for index.html and the figures.")],
     stimuli: Annotated[
         str,
         typer.Option(
@@ -504,23 +537,37 @@ def report(
         list[str] | None,
         typer.Option(help="Folder of a data set for its thumbnails, NAME=PATH; repeat it for each data set."),
     ] = None,
+    style: Annotated[
+        str | None, typer.Option(help="Style of matplotlib for the figures, by name, or a .mplstyle file.")
+    ] = None,
+    push_to_hub: Annotated[bool, typer.Option("--push-to-hub", hidden=True)] = False,
 ) -> None:
-    """Draw the trajectories of evaluated revisions: figures, one page, model cards, and a table here."""
+    """Draw the trajectories of evaluated revisions: figures, one page, and a table here.
+
+    `clipdyn card` writes the model cards, `clipdyn space` publishes the page.
+    """
     from hf_clipdyn.evaluation.options import named_folders
-    from hf_clipdyn.report import push_cards, read_study, result_tables, summarize, write_report
+    from hf_clipdyn.report import print_results, read_study, summarize, write_report
     from hf_clipdyn.report.page.stimuli import stimuli_choice
 
+    if push_to_hub:
+        raise ConfigError(
+            "`report` pushes nothing: refresh the cards of the runs with `clipdyn card RESULTS --push_to_hub`, publish "
+            "the page with `clipdyn space RESULTS --push_to_hub ORG/NAME`."
+        )
     study = read_study(results)
     page = write_report(
-        study, output, stimuli=stimuli_choice(stimuli), data_dirs=named_folders(data_dir or (), "--data-dir")
+        study,
+        output,
+        stimuli=stimuli_choice(stimuli),
+        data_dirs=named_folders(data_dir or (), "--data-dir"),
+        style=style,
     )
-    for text in result_tables(study):
-        typer.echo(f"{text}\n")
+    print_results(study)
+    typer.echo()
     for sentence in summarize(study):
         typer.echo(f"- {sentence}")
     typer.echo(f"\nThe page is {page}.")
-    for url in push_cards(study, output) if push_to_hub else ():
-        typer.echo(f"The card is pushed: {url}.")
 
 
 @app.command()
@@ -535,6 +582,67 @@ def revisions(
 
     with _reading(repo, store):
         typer.echo(render(list_revisions(repo, store=store), as_json=as_json))
+
+
+@app.command()
+def show(
+    results: Annotated[
+        list[Path], typer.Argument(help="Tables of `clipdyn evaluate`, or folders with results.parquet.")
+    ],
+    benchmark: Annotated[str | None, typer.Option(help="Only this one.", metavar="KIND/DATASET")] = None,
+    metric: Annotated[
+        str | None, typer.Option(help="All numbers of this metric, instead of the main metrics.")
+    ] = None,
+    everything: Annotated[
+        bool, typer.Option("--all", help="All numbers: every metric, layer, level and sub-set.")
+    ] = False,
+) -> None:
+    """Print results: for each run and benchmark the main metrics, with their course as a sparkline.
+
+    A dot in a sparkline is a revision whose number is not interpretable, a gap one without a number.
+    """
+    from hf_clipdyn.report import print_results, read_study
+
+    print_results(read_study(results), benchmark=benchmark, metric=metric, everything=everything)
+
+
+@app.command()
+def space(
+    results: Annotated[
+        list[Path], typer.Argument(help="Tables of `clipdyn evaluate`, or folders with results.parquet.")
+    ],
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Folder for index.html, the figures and README.md.")
+    ] = None,
+    push_to_hub: Annotated[
+        str | None, typer.Option(help="Space to publish the page in, owner/name.", metavar="ORG/NAME")
+    ] = None,
+    private: Annotated[bool, typer.Option("--private", help="Make that Space private.")] = False,
+    results_dataset: Annotated[
+        str | None, typer.Option(help="Data set on the Hub with this table, owner/name, to link.")
+    ] = None,
+    licence: Annotated[str | None, typer.Option(help="Licence of the Space, cc-by-4.0.")] = None,
+) -> None:
+    """Publish the page of a study as a static Space on the Hub, or write its folder only."""
+    from hf_clipdyn.report import push_space, write_space
+
+    if push_to_hub is None:
+        if output is None:
+            raise ConfigError("Say where the page goes: `output`, `push-to-hub`, or both.")
+        if private:
+            raise ConfigError("`private` requires `push-to-hub`.")
+        page = write_space(results, output, results_dataset=results_dataset, licence=licence)
+        typer.echo(f"The page is {page}.")
+        return
+    url = push_space(
+        results,
+        push_to_hub,
+        output=output,
+        private=private,
+        results_dataset=results_dataset,
+        licence=licence,
+    )
+    typer.echo(f"The page is pushed: {url}." if url else f"The Space {push_to_hub} is up to date.")
 
 
 @app.command(

@@ -60,7 +60,7 @@ def run_demo(
     """
     from hf_clipdyn.config import parse_training_config
     from hf_clipdyn.evaluation import evaluate_revisions
-    from hf_clipdyn.report import read_study, summarize, write_report
+    from hf_clipdyn.report import read_study, summarize, write_cards, write_report
     from hf_clipdyn.results.cells import cells_folder
     from hf_clipdyn.results.trials import trials_folder
     from hf_clipdyn.training import delete_run, output_folder, repository, train
@@ -89,6 +89,7 @@ def run_demo(
         )
     study = read_study(results)
     page = write_report(study, folder / "report")
+    write_cards(study, folder / "report")
     middle = summary.published[len(summary.published) // 2]
     return Demo(
         page=page,

@@ -4,26 +4,41 @@
 module decides what an error means and how long to wait.
 """
 
+import hashlib
 import random
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
 
-from huggingface_hub import get_session, set_client_factory
-from huggingface_hub.errors import HfHubHTTPError, OfflineModeIsEnabled
+from huggingface_hub import (
+    CommitOperationAdd,
+    CommitOperationDelete,
+    HfApi,
+    RepoFile,
+    constants,
+    get_session,
+    get_token,
+    set_client_factory,
+)
+from huggingface_hub.errors import HfHubHTTPError, LocalTokenNotFoundError, OfflineModeIsEnabled
 from huggingface_hub.utils import _http
+
+from hf_clipdyn.errors import PublishError
 
 __all__ = [
     "RetryPolicy",
     "attempt",
+    "check_login",
+    "commit_files",
     "is_transient",
     "is_unreachable",
     "limit_waiting",
     "reason",
+    "refusal_hint",
     "retry_after",
     "status_of",
 ]
@@ -123,6 +138,29 @@ def reason(error: BaseException) -> str:
     return f"the Hub answered {status}: {line}" if status is not None else f"{type(cause).__name__}: {line}"
 
 
+def refusal_hint(error: BaseException) -> str:
+    """What to do about a refused push, as a sentence after a space; empty if the Hub refused for another reason."""
+    refused = isinstance(error, LocalTokenNotFoundError) or status_of(error) in (401, 403)
+    return " Give a token with write permission, by `hf auth login` or HF_TOKEN." if refused else ""
+
+
+def check_login(what: str, token: str | None = None, *, advice: str = "unset it.") -> None:
+    """Before any work: could something be pushed at all?
+
+    Args:
+        what: begins the message: "The page cannot be pushed to me/space".
+        token: of the Hub; default: the saved one.
+        advice: ends the message about HF_HUB_OFFLINE.
+
+    Raises:
+        PublishError: the client is offline, or has no token.
+    """
+    if constants.HF_HUB_OFFLINE:
+        raise PublishError(f"{what} while HF_HUB_OFFLINE is set: {advice}")
+    if not (token or get_token()):
+        raise PublishError("There is no token for the Hub: log in with `hf auth login`, or set HF_TOKEN.")
+
+
 def limit_waiting(seconds: float) -> None:
     """Give every call of the client in this process a time limit; by default it can hang.
 
@@ -177,3 +215,48 @@ def attempt(call: Callable[[], T], policy: RetryPolicy, *, reached: bool = True)
                 raise
             time.sleep(wait)
             failures += 1
+
+
+def commit_files(
+    api: HfApi,
+    repo_id: str,
+    files: Mapping[str, bytes],
+    *,
+    parent: str,
+    message: str,
+    repo_type: str = "model",
+    deleted: Iterable[str] = (),
+) -> str | None:
+    """One commit on `main` with the files that differ from those of its head.
+
+    Args:
+        api: the client.
+        repo_id: the repository, which exists.
+        files: content by path.
+        parent: the head that ``files`` were made for. If somebody has committed since, the Hub refuses with 412, which
+            is transient: `attempt` a function that reads the head again.
+        message: of the commit.
+        repo_type: `model`, `dataset` or `space`.
+        deleted: paths to delete, which exist.
+
+    Returns:
+        The address of the commit; None if nothing differs.
+    """
+    held = api.get_paths_info(repo_id, list(files), revision=parent, repo_type=repo_type)
+    alike = {one.path for one in held if isinstance(one, RepoFile) and _is_content(one, files[one.path])}
+    operations: list[CommitOperationAdd | CommitOperationDelete] = [
+        *(CommitOperationAdd(path, content) for path, content in files.items() if path not in alike),
+        *(CommitOperationDelete(path) for path in deleted),
+    ]
+    if not operations:
+        return None
+    made = api.create_commit(
+        repo_id, operations, commit_message=message, parent_commit=parent, repo_type=repo_type
+    )
+    return str(made.commit_url)
+
+
+def _is_content(held: RepoFile, content: bytes) -> bool:
+    if held.lfs is not None:
+        return bool(held.lfs.sha256 == hashlib.sha256(content).hexdigest())
+    return bool(held.blob_id == hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest())  # noqa: S324 (git's)

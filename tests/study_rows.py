@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ from result_rows import row, write_rows
 
 from hf_clipdyn.results.row import Row
 
-__all__ = ["read", "report", "study", "write"]
+__all__ = ["read", "report", "rows_of_seeds", "study", "write"]
 
 _BIAS = (0.48, 0.30, 0.33, 0.52, 0.74, 0.84)
 _ACCURACY = (0.12, 0.45, 0.62, 0.80, 0.88, 0.93)
@@ -59,6 +60,28 @@ def _study(repo_id: str = "me/fixture", dataset: str = "procedural", shift: floa
             )
         add("distortion", "ssim", 0.7 - 0.05 * epoch, 0.03, data="procedural", variant="cosine", condition="")
     return rows
+
+
+def rows_of_seeds(
+    scales: Sequence[str] = ("tiny", "small"), n_seeds: int = 3, n_epochs: int = 4
+) -> list[Row]:
+    """Zero-shot accuracy and noise drops of several runs, which differ in scale and seed."""
+    found = []
+    for size, seed, epoch in product(range(len(scales)), range(n_seeds), range(n_epochs)):
+        run: dict[str, Any] = {
+            "repo_id": f"me/{scales[size]}-{seed}",
+            "scale": scales[size],
+            "seed": seed,
+            "epoch": epoch,
+        }
+        accuracy = 0.2 + 0.1 * epoch + 0.05 * size + 0.02 * seed
+        found.append(row("zero_shot/x", "top1", accuracy, 0.02, **run))
+        found.append(row("zero_shot/x", "top1", 0.125, role="chance", **run))
+        for level in (0.1, 0.2, 0.4):
+            drop = level * (1 - 0.1 * epoch) + 0.01 * seed
+            at = {"condition": "gaussian", "level": level}
+            found.append(row("noise/x", "chance_corrected_drop", drop, 0.02, **at, **run))
+    return found
 
 
 @pytest.fixture(scope="session")

@@ -30,6 +30,7 @@ def test_the_commands_of_a_study_are_there() -> None:
         "prepare",
         "verify",
         "repair",
+        "show",
     } <= commands
 
 
@@ -59,6 +60,7 @@ def test_an_unknown_command_is_a_usage_error(capsys: pytest.CaptureFixture[str])
         (["train", "--config", "nonsense"], 2, "no recipe 'nonsense'"),
         (["train", "--scale"], 2, "scale"),
         (["report", "nowhere.parquet", "--output", "x"], 2, "nowhere.parquet"),
+        (["show", "nowhere.parquet"], 2, "nowhere.parquet"),
         (["revisions", "me/none", "--store", "/nowhere"], 2, "/nowhere"),
         (["evaluate", "me/none", "--store", "/nowhere", "--suite", "embeded"], 2, "embedded"),
         (

@@ -19,14 +19,13 @@ from typing import Any, cast
 import pandas as pd
 import pyarrow.parquet as pq
 from accelerate.logging import get_logger
-from huggingface_hub import HfApi, constants, get_token
-from huggingface_hub.errors import LocalTokenNotFoundError
+from huggingface_hub import HfApi
 
 from hf_clipdyn.cards import results_card
 from hf_clipdyn.data.registry import dataset_metadata
 from hf_clipdyn.errors import ConfigError, PublishError
 from hf_clipdyn.evaluation.config import EvaluationConfig
-from hf_clipdyn.hub import RetryPolicy, attempt, limit_waiting, reason, status_of
+from hf_clipdyn.hub import RetryPolicy, attempt, check_login, limit_waiting, reason, refusal_hint
 from hf_clipdyn.results.cells import CellStore, with_cell
 from hf_clipdyn.results.row import Cell, column_table
 from hf_clipdyn.schema import checked_repo_id
@@ -46,13 +45,12 @@ def check_push(repo_id: str, token: str | None = None) -> None:
         PublishError: the client is offline, or has no token.
     """
     checked_repo_id(repo_id, what="push_to_hub", owner=True)
-    if constants.HF_HUB_OFFLINE:
-        raise PublishError(
-            f"The results cannot be pushed to {repo_id} while HF_HUB_OFFLINE is set: unset it, or leave out "
-            "--push_to_hub and repeat the command with it later; what is measured is not measured again."
-        )
-    if not (token or get_token()):
-        raise PublishError("There is no token for the Hub: log in with `hf auth login`, or set HF_TOKEN.")
+    check_login(
+        f"The results cannot be pushed to {repo_id}",
+        token,
+        advice="unset it, or leave out --push_to_hub and repeat the command with it later; what is measured is not "
+        "measured again.",
+    )
 
 
 def push_results(config: EvaluationConfig) -> None:
@@ -96,11 +94,10 @@ def push_results(config: EvaluationConfig) -> None:
     except ConfigError:
         raise
     except Exception as error:
-        refused = isinstance(error, LocalTokenNotFoundError) or status_of(error) in (401, 403)
-        hint = " Give a token with write permission, by `hf auth login` or HF_TOKEN." if refused else ""
         raise PublishError(
-            f"{output} is complete, but could not be pushed to {repo_id} ({reason(error)}).{hint} Repeat the "
-            "command: what is measured is not measured again, and it is pushed at the end."
+            f"{output} is complete, but could not be pushed to {repo_id} ({reason(error)})."
+            f"{refusal_hint(error)} Repeat the command: what is measured is not measured again, and it is pushed at "
+            "the end."
         ) from error
     _log.info(f"The results are pushed: {url}.")
 

@@ -2,7 +2,7 @@
 
 ::
 
-    results (Parquet) -> study (rows, trajectories) -> charts -> figures, tables, sentences -> page, model cards
+    results (Parquet) -> study (rows, trajectories) -> charts -> figures, tables, sentences -> page, model cards, Space
 
 Only the numbers of the table are shown; the report measures nothing itself. The table's vocabulary says what
 they mean: no name is interpreted here. Each function takes the paths of tables, or a study that `read_study` read once.
@@ -12,20 +12,33 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from hf_clipdyn.report.card import push_cards
+    from hf_clipdyn.report.card import push_cards, write_cards
     from hf_clipdyn.report.page import write_report
     from hf_clipdyn.report.sentences import summarize
+    from hf_clipdyn.report.space import push_space, write_space
     from hf_clipdyn.report.study import read_study
-    from hf_clipdyn.report.tables import result_tables
+    from hf_clipdyn.report.terminal import print_results
 
-__all__ = ["push_cards", "read_study", "result_tables", "summarize", "write_report"]
+__all__ = [
+    "print_results",
+    "push_cards",
+    "push_space",
+    "read_study",
+    "summarize",
+    "write_cards",
+    "write_report",
+    "write_space",
+]
 
 _HOME = {
+    "print_results": "terminal",
     "push_cards": "card",
+    "push_space": "space",
     "read_study": "study",
-    "result_tables": "tables",
     "summarize": "sentences",
+    "write_cards": "card",
     "write_report": "page",
+    "write_space": "space",
 }
 
 

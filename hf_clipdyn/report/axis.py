@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Literal
 
+import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
@@ -180,7 +181,7 @@ def _scale_log(cell: "Axes", points: pd.DataFrame, axis: Axis) -> None:
             xycoords=("data", "axes fraction"),
             textcoords="offset points",
             color=GREY,
-            fontsize=8,
+            fontsize=mpl.rcParams["legend.fontsize"],
             ha="right",
             va="top",
         )

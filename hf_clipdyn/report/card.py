@@ -1,31 +1,56 @@
-"""The trajectories of a run as a model card: its results for the Hub's index, and a section for readers."""
+"""The trajectories of a run as a model card: its results for the Hub's index, and a section for readers.
 
+::
+
+    card-me--run.md               on the disk; README.md in the repository
+    figures/card-me--run.png      the figure that it shows
+    .eval_results/hf-clipdyn--zero_shot--cifar10.yaml     in the repository only: see `eval_results`
+
+A card that is there already keeps everything but the section between two marks and our results in its model index.
+"""
+
+import io
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
-from huggingface_hub import CommitInfo, CommitOperationAdd, EvalResult, HfApi, ModelCard, ModelCardData
+from huggingface_hub import HfApi, ModelCardData
+from huggingface_hub.errors import RepositoryNotFoundError
 from markupsafe import Markup
 
 from hf_clipdyn.cards import markdown, render_card
 from hf_clipdyn.errors import ConfigError, PublishError
-from hf_clipdyn.hub import RetryPolicy, attempt, limit_waiting, reason, status_of
+from hf_clipdyn.files import write_atomically
+from hf_clipdyn.hub import (
+    RetryPolicy,
+    attempt,
+    check_login,
+    commit_files,
+    limit_waiting,
+    reason,
+    refusal_hint,
+    status_of,
+)
+from hf_clipdyn.report.axis import choose_axis
+from hf_clipdyn.report.card_text import CardText
+from hf_clipdyn.report.eval_results import FOLDER, eval_results
+from hf_clipdyn.report.figures import draw_panels
+from hf_clipdyn.report.final_results import revision_names
+from hf_clipdyn.report.model_index import TASK, index_results, with_results
 from hf_clipdyn.report.sentences import find, limits
 from hf_clipdyn.report.study import Study, read_study
+from hf_clipdyn.report.style import figure_style
 from hf_clipdyn.report.tables import Table, overview_tables, provenance_table
-from hf_clipdyn.statistics.trajectories import rows_of
+from hf_clipdyn.schema import checked_repo_id
 
-__all__ = ["SUMMARY", "card_name", "merge_card", "push_cards", "run_card"]
-
-SUMMARY = "figures/summary.png"
-"""The figure that a card shows, as a path beside it."""
+__all__ = ["PushedCard", "card_figure", "card_name", "merge_card", "push_cards", "run_card", "write_cards"]
 
 _BEGIN, _END = "<!-- trajectories of hf-clipdyn -->", "<!-- end of trajectories -->"
 _CLASS = re.compile("[A-Za-z_][A-Za-z0-9_]{0,99}")
-_MARKED = re.compile(f"{re.escape(_BEGIN)}.*{re.escape(_END)}", re.DOTALL)
-_TASK = "image-feature-extraction"
 _DUAL_TASK = "zero-shot-image-classification"
+_RETRIES = RetryPolicy(patience=60.0)
 
 
 def card_name(run: str) -> str:
@@ -33,18 +58,26 @@ def card_name(run: str) -> str:
     return f"card-{re.sub(r'[^A-Za-z0-9._-]+', '-', run.replace('/', '--')).strip('-')}.md"
 
 
-def run_card(study: Study, run: str) -> ModelCard:
-    """The card of one run, to be placed beside the folder of figures.
+def card_figure(run: str) -> str:
+    """Path of the figure that a run's card shows, beside the card: ``figures/card-me--run.png``."""
+    return f"figures/{card_name(run).removesuffix('.md')}.png"
+
+
+def run_card(study: Study, run: str, results_dataset: str | None = None) -> str:
+    """The README.md of one run, YAML head included; the same table gives the same text.
 
     Args:
         study: of all runs.
         run: name of the run.
+        results_dataset: data set on the Hub with the whole table, which the results then name as their source.
     """
-    own = study.of_run(run)
+    return _card(study.of_run(run), run, results_dataset)
+
+
+def _card(own: Study, run: str, results_dataset: str | None) -> str:
     rows = own.results.rows
     repo_id = str(rows["repo_id"].iloc[0])
-    placed = pd.concat([one.points[["order", "revision"]] for one in own.trajectories])
-    revisions = placed.sort_values("order")["revision"].unique().tolist()
+    revisions = revision_names(own)
     on_hub = "/" in repo_id  # a folder of models has no owner
     # In repositories only the training of this package records steps: not for imported or foreign models.
     trained = on_hub and bool(rows["step"].notna().any())
@@ -53,17 +86,15 @@ def run_card(study: Study, run: str) -> ModelCard:
         "run.md.jinja",
         ModelCardData(
             library_name="transformers",
-            pipeline_tag=None if not processor_class else _TASK if "Image" in processor_class else _DUAL_TASK,
+            pipeline_tag=None if not processor_class else TASK if "Image" in processor_class else _DUAL_TASK,
             tags=[
                 *(["clip"] if trained and model_class == "CLIPModel" else []),
                 "hf-clipdyn",
                 *(["training-dynamics"] if len(revisions) > 1 else []),
             ],
-            model_name=repo_id.rpartition("/")[2],
-            eval_results=_eval_results(own) or None,
         ),
         title=run,
-        section=Markup(_section(own)),  # noqa: S704 (escaped piece by piece)
+        section=Markup(_section(own, run)),  # noqa: S704 (escaped piece by piece)
         repo_id=repo_id,
         on_hub=on_hub,
         revisions=revisions,
@@ -72,7 +103,8 @@ def run_card(study: Study, run: str) -> ModelCard:
         trained=trained,
         dynamics=len(revisions) > 1,
     )
-    return ModelCard(text)
+    items = index_results(own, results_dataset)
+    return str(with_results(CardText.parse(text), repo_id.rpartition("/")[2], items))
 
 
 def _class_name(names: "pd.Series[str]") -> str:
@@ -81,26 +113,26 @@ def _class_name(names: "pd.Series[str]") -> str:
     return found.pop() if len(found) == 1 and all(map(_CLASS.fullmatch, found)) else ""
 
 
-def merge_card(existing: str, card: ModelCard) -> ModelCard:
-    """An existing card with new results and a new section of trajectories.
+def merge_card(existing: str, card: str) -> str:
+    """An existing card with new results and a new section of trajectories; every other byte stays.
 
     Args:
-        existing: text of the repository's README.md, YAML head included.
+        existing: text of the README.md, YAML head included.
         card: from `run_card`.
+
+    Raises:
+        ValueError: the head of the existing card, or its model index, cannot be read; the message continues "The card
+            of me/run ".
     """
-    merged = ModelCard(existing, ignore_metadata_errors=True)
-    assert isinstance(merged.data, ModelCardData), "a model's card has a model's data"
-    assert isinstance(card.data, ModelCardData)
-    merged.data.model_name = card.data.model_name
-    merged.data.eval_results = card.data.eval_results
-    section = _MARKED.search(card.text)
-    assert section is not None, "run_card writes the marks"
-    kept = _MARKED.sub("", merged.text).rstrip()
-    merged.text = f"{kept}\n\n{section.group()}\n"
-    return merged
+    new = CardText.parse(card)
+    begin, end = new.body.index(_BEGIN), new.body.index(_END)
+    section = new.body[begin : end + len(_END)]
+    (entry,) = new.data.get("model-index") or [{"name": "", "results": []}]
+    merged = with_results(CardText.parse(existing), entry["name"], entry["results"])
+    return str(merged.with_section(section, _BEGIN, _END))
 
 
-def _section(own: Study) -> str:
+def _section(own: Study, run: str) -> str:
     lines = [_BEGIN, "", "## Trajectories", ""]
     if own.synthetic:
         named = [
@@ -111,7 +143,7 @@ def _section(own: Study) -> str:
         )
         lines += [" ".join([notice, *map(markdown, named)]), ""]
     if own.overview:
-        lines += [f"![The study at a glance]({SUMMARY})", ""]
+        lines += [f"![The study at a glance]({card_figure(run)})", ""]
     for table in overview_tables(own):
         lines += [_markdown(table), ""]
     lines += [f"- **{markdown(one.question)}**: {markdown(one.words)}" for one in find(own)]
@@ -130,53 +162,140 @@ def _escaped(text: str) -> str:
     return markdown(text.replace("\n", ", "))
 
 
-def _eval_results(own: Study) -> list[EvalResult]:
-    """The last usable value of each question of the overview, as the Hub's model index takes it."""
-    found = []
-    for panel in (panel for panels in own.overview for panel in panels):
-        for line in panel.lines:
-            one = line.trajectory
-            if one.usable.empty:
-                continue
-            last = rows_of(one.usable)[-1]
-            metric, _, details = panel.title.partition("\n")
-            title, synthetic = one.dataset_terms.title, one.dataset_terms.synthetic
-            found.append(
-                EvalResult(
-                    task_type=one.terms.task or _TASK,
-                    dataset_type=one.dataset,
-                    dataset_name=f"{title} (synthetic)" if synthetic else title,
-                    dataset_args={"fingerprint": one.data_fingerprint[:12]},
-                    metric_type=one.metric,
-                    metric_name=f"{', '.join([metric, *details.split(', ')[1:]])}, {last.revision}",
-                    metric_value=round(last.value, 4),
-                )
-            )
-    return found
+def _figure(own: Study) -> bytes:
+    """The overview of one run as a PNG; the same study gives the same bytes."""
+    bars, buffer = not own.charts[0].encoding.over_training, io.BytesIO()
+    with figure_style():
+        figure = draw_panels(own.overview, choose_axis(own.trajectories), columns=3, bars=bars)
+        figure.savefig(buffer, format="png", metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def write_cards(
+    results: str | Path | Sequence[str | Path] | pd.DataFrame | Study,
+    output: str | Path,
+    *,
+    results_dataset: str | None = None,
+) -> list[Path]:
+    """Write a model card for each run, and the figure that it shows.
+
+    A card that is there already is refreshed: what a person wrote into it stays.
+
+    Args:
+        results: tables of `clipdyn evaluate`, or what `load_results` or `read_study` returned.
+        output: folder, created if missing: ``card-OWNER--NAME.md`` and ``figures/card-OWNER--NAME.png``.
+        results_dataset: data set on the Hub with the whole table, ``owner/name``: the source of the results.
+
+    Returns:
+        The paths of the cards.
+
+    Raises:
+        ConfigError: a file does not exist or is no table of results, an earlier card cannot be read, or the folder
+            cannot be written.
+        EvaluationError: the tables hold no row.
+    """
+    study, output = read_study(results), Path(output)
+    if results_dataset is not None:
+        checked_repo_id(results_dataset, what="results_dataset", owner=True)
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        return [_write_card(study, run, output, results_dataset) for run in study.runs]
+    except OSError as error:
+        raise ConfigError(f"The cards cannot be written to {output}: {error.strerror or error}.") from error
+
+
+def _write_card(study: Study, run: str, output: Path, results_dataset: str | None) -> Path:
+    own, path = study.of_run(run), output / card_name(run)
+    text = _card(own, run, results_dataset)
+    if path.exists():
+        text = _merged(path.read_bytes(), text, str(path))
+    if own.overview:
+        write_atomically(output / card_figure(run), _figure(own))
+    write_atomically(path, text)
+    return path
+
+
+def _merged(existing: bytes, card: str, what: str) -> str:
+    """`merge_card` with errors as sentences."""
+    try:
+        text = existing.decode()
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{what} is no UTF-8 text: correct it, or delete it to get a new one.") from error
+    try:
+        return merge_card(text, card)
+    except ValueError as error:
+        raise ConfigError(f"{what} {error}: correct it, or delete it to get a new one.") from error
+
+
+@dataclass(frozen=True)
+class PushedCard:
+    """What became of the card of a repository.
+
+    Attributes:
+        repo_id: the repository.
+        url: of the commit; None if the repository has all of this already.
+        eval_results: names of the benchmarks with a file in `.eval_results`.
+        left_out: the cause by benchmark without one.
+    """
+
+    repo_id: str
+    url: str | None
+    eval_results: tuple[str, ...]
+    left_out: dict[str, str]
 
 
 def push_cards(
-    results: Path | Sequence[Path] | Study, output: Path, *, token: str | None = None
-) -> list[str]:
-    """Write the results of every run into the card on `main` of its repository on the Hub.
+    results: str | Path | Sequence[str | Path] | pd.DataFrame | Study,
+    *,
+    results_dataset: str | None = None,
+    token: str | None = None,
+) -> list[PushedCard]:
+    """Refresh the card on `main` of the repository of every run on the Hub, each in one commit.
 
-    The rest of the card stays. Only `README.md` and the summary figure are touched: the weights on `main` remain those
-    of the newest revision. Models that were read from a folder have no such card.
+    The rest of the card stays, to the byte, and so do the weights: only `README.md`, the figure and our files in
+    `.eval_results` are touched. A second call with the same table makes no commit. Models that were read from a
+    folder have no such card.
 
     Args:
-        results: the tables that the report was made from.
-        output: folder that `write_report` has filled.
+        results: as for `write_cards`.
+        results_dataset: data set on the Hub with the whole table, ``owner/name``: the source of the results.
         token: of the Hub; default: the saved one.
 
-    Returns:
-        The address of each commit.
+    Raises:
+        ConfigError: two runs share a repository, so that the card could belong to either; all are folders; a card
+            on the Hub cannot be read; or there is no such data set of results.
+        PublishError: the Hub refuses or cannot be reached; the cards of the other runs are pushed.
+    """
+    study = read_study(results)
+    runs = _repositories(study)
+    check_login("The cards cannot be pushed", token)
+    limit_waiting(_RETRIES.timeout)
+    api = HfApi(token=token)
+    if results_dataset is not None:
+        _check_dataset(api, results_dataset)
+    pushed, failed = [], []
+    for run, repo_id in runs.items():
+        try:
+            pushed.append(_push(api, study, run, repo_id, results_dataset))
+        except ConfigError as error:
+            failed.append(str(error))
+        except Exception as error:
+            absent = status_of(error) in (401, 404)
+            hint = " The repository does not exist, or you have no access." if absent else refusal_hint(error)
+            failed.append(f"The card of {repo_id} could not be pushed ({reason(error)}).{hint}")
+    if failed:
+        done = f" Pushed: {', '.join(one.repo_id for one in pushed)}." if pushed else ""
+        raise PublishError(" ".join(failed) + done)
+    return pushed
+
+
+def _repositories(study: Study) -> dict[str, str]:
+    """The repository of each run that has one.
 
     Raises:
-        ConfigError: two runs share a repository, so that the card could belong to either; or all are folders.
-        PublishError: the Hub refuses; the folder is complete nevertheless.
+        ConfigError: none has, or two share one.
     """
-    rows = read_study(results).results.rows
-    named = rows[["run", "repo_id"]].drop_duplicates().itertuples(index=False, name=None)
+    named = study.results.rows[["run", "repo_id"]].drop_duplicates().itertuples(index=False, name=None)
     runs = {run: repo_id for run, repo_id in named if "/" in repo_id}
     if not runs:
         raise ConfigError(
@@ -187,39 +306,46 @@ def push_cards(
             raise ConfigError(
                 f"These tables hold two runs of {repo_id}: push the card from the table with its current commits."
             )
-    policy = RetryPolicy(patience=60.0)
-    limit_waiting(policy.timeout)
-    api = HfApi(token=token)
-    urls = []
-    for run, repo_id in runs.items():
-        try:
-            commit = attempt(lambda run=run, repo_id=repo_id: _push(api, run, repo_id, output), policy)  # type: ignore[misc]
-        except Exception as error:
-            missing = (
-                " The repository does not exist, or you have no access."
-                if status_of(error) in (401, 404)
-                else ""
-            )
-            raise PublishError(
-                f"The card of {repo_id} could not be pushed ({reason(error)}).{missing} "
-                f"{output / card_name(run)} is complete."
-            ) from error
-        urls.append(commit.commit_url)
-    return urls
+    return runs
 
 
-def _push(api: HfApi, run: str, repo_id: str, output: Path) -> CommitInfo:
-    head = api.repo_info(repo_id).sha  # a commit of somebody else in between is refused, and tried again
-    card = ModelCard.load(output / card_name(run))
-    if api.file_exists(repo_id, "README.md", revision=head):
-        existing = api.hf_hub_download(repo_id, "README.md", revision=head)
-        card = merge_card(Path(existing).read_text(encoding="utf-8"), card)
-    return api.create_commit(
+def _check_dataset(api: HfApi, repo_id: str) -> None:
+    checked_repo_id(repo_id, what="results_dataset", owner=True)
+    try:
+        attempt(lambda: api.repo_info(repo_id, repo_type="dataset"), _RETRIES)
+    except RepositoryNotFoundError as error:
+        raise ConfigError(
+            f"There is no data set {repo_id} on the Hub, or you have no access: push the table with `clipdyn evaluate "
+            f"… --push_to_hub {repo_id}`, or leave out results_dataset."
+        ) from error
+    except Exception as error:
+        raise PublishError(f"The data set {repo_id} cannot be looked up ({reason(error)}).") from error
+
+
+def _push(api: HfApi, study: Study, run: str, repo_id: str, results_dataset: str | None) -> PushedCard:
+    own = study.of_run(run)
+    card = _card(own, run, results_dataset)
+    found = eval_results(own, api, _RETRIES, results_dataset)
+    files = dict(found.files)
+    if own.overview:
+        files[card_figure(run)] = _figure(own)
+    url = attempt(lambda: _commit(api, repo_id, card, files), _RETRIES)
+    return PushedCard(repo_id, url, tuple(found.files), found.left_out)
+
+
+def _commit(api: HfApi, repo_id: str, card: str, files: Mapping[str, bytes]) -> str | None:
+    """One commit with everything that changes; its address, or None if nothing does."""
+    head = api.repo_info(repo_id).sha
+    assert head is not None
+    held = api.list_repo_files(repo_id, revision=head)
+    if "README.md" in held:
+        existing = Path(api.hf_hub_download(repo_id, "README.md", revision=head)).read_bytes()
+        card = _merged(existing, card, f"The card of {repo_id}")
+    return commit_files(
+        api,
         repo_id,
-        [
-            CommitOperationAdd("README.md", str(card).encode()),
-            CommitOperationAdd(SUMMARY, str(output / SUMMARY)),
-        ],
-        commit_message="Show the trajectories, measured by hf-clipdyn",
-        parent_commit=head,
+        {"README.md": card.encode(), **files},
+        parent=head,
+        message="Show the trajectories, measured by hf-clipdyn",
+        deleted=[path for path in held if path.startswith(FOLDER) and path not in files],
     )

@@ -12,7 +12,16 @@ import pandas as pd
 from hf_clipdyn.report.words import json_object, json_words
 from hf_clipdyn.statistics.trajectories import DETAILS, Trajectory, bare
 
-__all__ = ["Chart", "Encoding", "Line", "Panel", "plan_charts", "plan_overview"]
+__all__ = [
+    "Chart",
+    "Encoding",
+    "Line",
+    "Panel",
+    "main_panel",
+    "plan_charts",
+    "plan_overview",
+    "reference_lines",
+]
 
 _MOST_LINES = 8
 _MOST_NAMED = 3  # lines that the name of a reference can list
@@ -31,20 +40,32 @@ _NUMBER = ["metric", "variant", "levelled", *(f"by_{part}" for part in _PARTS)]
 
 @dataclass(frozen=True)
 class Line:
-    """A trajectory with its name in the legend and its place in the palette."""
+    """A trajectory with its name in the legend and its place in the palette.
+
+    Attributes:
+        members: of a mean over seeds, the trajectories that it is the mean of; they are drawn thin.
+    """
 
     label: str
     trajectory: Trajectory
     colour: int = 0
+    members: tuple[Trajectory, ...] = ()
 
 
 @dataclass(frozen=True)
 class Panel:
-    """One pair of axes: the lines to compare, and the references that give them a scale."""
+    """One pair of axes: the lines to compare, and the references that give them a scale.
+
+    Attributes:
+        over_levels: each line is a curve over the levels of a condition; else it runs over training.
+        ramp: the lines are steps of one quantity and take a ramp of colours.
+    """
 
     title: str
     lines: tuple[Line, ...]
     references: tuple[Line, ...] = ()
+    over_levels: bool = False
+    ramp: bool = False
 
 
 @dataclass(frozen=True)
@@ -148,13 +169,18 @@ def plan_overview(charts: Sequence[Chart], runs: Sequence[str]) -> list[list[Pan
     offered = values.assign(rank=np.array(ranks, float)).dropna(subset="rank")
     offered = offered.sort_values(["synthetic", "rank", "kind_order", "metric_order"])
     return [
-        [_overview_panel(of_rank["one"].tolist(), runs) for of_rank in _split(world, ["rank"])]
+        [main_panel(of_rank["one"].tolist(), runs) for of_rank in _split(world, ["rank"])]
         for world in _split(offered, ["synthetic"])
     ]
 
 
-def _overview_panel(offered: Sequence[Trajectory], runs: Sequence[str]) -> Panel:
-    """All runs on the most telling probe, layer, condition and level."""
+def main_panel(offered: Sequence[Trajectory], runs: Sequence[str]) -> Panel:
+    """All runs on the most telling number of one question: its first metric, the probe, layer, condition and level.
+
+    Args:
+        offered: trajectories of values, in the order of preference.
+        runs: names, in the order of the palette.
+    """
     first = next((one for one in offered if one.points["defined"].any()), offered[0])
     question = (first.benchmark, first.metric, first.variant)
     alike = [one for one in offered if (one.benchmark, one.metric, one.variant) == question]
@@ -164,19 +190,19 @@ def _overview_panel(offered: Sequence[Trajectory], runs: Sequence[str]) -> Panel
     return Panel(
         f"{best.metric_title}\n{', '.join(filter(None, [best.dataset_title, best.special_detail]))}",
         tuple(Line(run, drawn[run], index) for index, run in enumerate(runs) if run in drawn),
-        _reference_lines(list(drawn.values())),
+        reference_lines(list(drawn.values())),
     )
 
 
 def _remoteness(one: Trajectory) -> tuple[bool, bool, bool, float, bool]:
     """How far a number is from the one that its term puts into the overview."""
     place = one.term.overview
-    assert place is not None
+    condition, level = (place.condition, place.level) if place else ("", None)
     return (
         one.texts != "own",
-        one.condition != place.condition if place.condition else one.condition not in ("", "none"),
+        one.condition != condition if condition else one.condition not in ("", "none"),
         bool(one.subset),
-        0.0 if place.level is None or one.level is None else abs(one.level - place.level),
+        0.0 if level is None or one.level is None else abs(one.level - level),
         one.layer is not None,
     )
 
@@ -272,7 +298,7 @@ def _encoding(group: pd.DataFrame, *, bars: bool) -> Encoding:
         return Encoding("training", (ramp,), tuple(name for name in varying if name != ramp), ramp=True)
     members = group["one"].tolist()
     few = len({one.detail(varying) for one in members}) <= _MOST_LINES
-    if few and len(_reference_lines(members)) <= _MOST_REFERENCES:
+    if few and len(reference_lines(members)) <= _MOST_REFERENCES:
         return Encoding("training", varying, ())
     return Encoding("training", (), varying)
 
@@ -296,10 +322,11 @@ def _panel(group: pd.DataFrame, encoding: Encoding, runs: Sequence[str]) -> Pane
     else:
         labels = [one.detail(encoding.colour) for one in members]
         colours = list(range(len(members)))
-    return Panel(title, tuple(map(Line, labels, members, colours)), _reference_lines(members))
+    lines = tuple(map(Line, labels, members, colours))
+    return Panel(title, lines, reference_lines(members), ramp=encoding.ramp)
 
 
-def _reference_lines(members: Sequence[Trajectory]) -> tuple[Line, ...]:
+def reference_lines(members: Sequence[Trajectory]) -> tuple[Line, ...]:
     """The references of a panel, constants once; one that scales only some of the lines names these."""
     found: dict[tuple[object, ...], tuple[Trajectory, list[Trajectory]]] = {}
     for one in members:

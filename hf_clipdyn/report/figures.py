@@ -1,120 +1,47 @@
-"""Draw charts: one metric over the revisions, or bars for single revisions, with intervals and references."""
+"""Draw panels: metrics over the revisions or over levels, or bars, with intervals and references."""
 
 import textwrap
-from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, fields, replace
+from string import ascii_lowercase
+from typing import TYPE_CHECKING, Any, Literal
 
+import matplotlib as mpl
 import numpy as np
 import pandas as pd
+from matplotlib.font_manager import FontProperties
+from numpy.typing import NDArray
 
 from hf_clipdyn.report.axis import Axis, scale_axes
-from hf_clipdyn.report.charts import Chart, Line, Panel
-from hf_clipdyn.report.margin import MarginLabel, place_labels
+from hf_clipdyn.report.charts import Line, Panel
+from hf_clipdyn.report.margin import MarginLabel, add_labels, place_labels, space_labels
 from hf_clipdyn.report.sentences import NOT_INTERPRETABLE
-from hf_clipdyn.report.style import GREY, HUMAN, INK, MARKERS, PAPER, hue, shade
+from hf_clipdyn.report.style import GREY, HUMAN, MARKERS, cycle_colour, shade
 from hf_clipdyn.statistics.trajectories import Trajectory, rows_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-__all__ = ["draw_chart", "draw_panel", "draw_panels"]
+__all__ = ["draw_panel", "draw_panels", "lay_out"]
 
-_WIDTH = 4.5  # inches: one column of a paper, and legible on a phone
-_HEIGHT = 2.75
+Floats = NDArray[np.float64]
+Bools = NDArray[np.bool_]
+
+# Inches with a font of 10 points; other fonts scale them.
+_WIDTH = 4.5  # one column, and legible on a phone
+_HEIGHT, _SINGLE_HEIGHT = 2.3, 2.75
 _BAR_HEIGHT = 0.18
-_LONG_LABEL = 28  # letters of a bar's label that leave room for two columns
-_NARROW_LABEL = 19  # and for three
-_TITLE, _WIDE_TITLE = 50, 62  # letters that fit above one panel and above two
+_TITLE_LINE = 0.17
+_NARROW = 3.4  # a panel whose names of lines need short lines
+_LETTER = 0.66  # mean width of a letter with some room, in the size of the font
+_LABEL_SHARE = 0.45  # of a panel with bars, for their labels
 _DRAWN_BANDS = 4
-_TWO_COLUMNS = 6  # panels up to which two columns do
+_DRAWN_MARKERS = 12  # of a mean over seeds
 _NOT_DEFINED = "not defined"
-_REVISIONS = 5  # of one run, as curves over a level
+_THIN = 0.75  # points: what journals print
 _DASHES: tuple[Any, ...] = ((0, (4, 3)), (0, (1, 1.5)), (0, (6, 2, 1, 2)), (0, (2, 2)), (0, (8, 2)))
-
-
-def draw_chart(chart: Chart, axis: Axis) -> "Figure":
-    """One chart as a figure; drawn and saved inside `figure_style`.
-
-    Panels of trajectories share their axes. Points that are not interpretable are hollow and grey and no line runs
-    through them; an undefined one leaves a cross at the foot.
-    """
-    n, x = len(chart.panels), chart.encoding.x
-    columns = min(2 if n <= _TWO_COLUMNS else 3, n)
-    if x in ("level", "revisions"):
-        figure = draw_panels([_curves(chart)], Axis("level"), columns, ramp=chart.encoding.ramp)
-    elif x == "value":
-        longest = max(len(line.label) for panel in chart.panels for line in panel.lines)
-        columns = 1 if n <= _TWO_COLUMNS and longest > _LONG_LABEL else columns
-        width = _WIDTH * 2 if columns == 1 else None  # room for the labels
-        figure = draw_panels([chart.panels], axis, columns, bars=True, width=width)
-    else:
-        figure = draw_panels([chart.panels], axis, columns, ramp=chart.encoding.ramp, shared=True)
-    if columns == 1 and not chart.panels[0].title:
-        figure.axes[0].set_title(textwrap.fill(chart.title, _TITLE))
-    else:
-        figure.suptitle(textwrap.fill(chart.title, _WIDE_TITLE), x=0.01, ha="left", fontsize=11)
-    return figure
-
-
-def _curves(chart: Chart) -> list[Panel]:
-    """The panels of a chart with the numbers of one revision joined to lines over their level, references too."""
-    panels, colours = [], dict[str, int]()
-    for panel in chart.panels:
-        curves, scales = defaultdict(list), defaultdict(list)
-        levels = panel.lines[0].trajectory.level_axis
-        descending = levels is not None and levels.descending
-        for line in sorted(panel.lines, key=_level_of, reverse=descending):
-            for label, one in _by_revision(line, chart):
-                index = colours.setdefault(label, line.colour if _by_run(chart) else len(colours))
-                curves[label, index].append(one)
-        for line in sorted(panel.references, key=_level_of, reverse=descending):
-            scales[_curve_of(line, panel)].append(line.trajectory)
-        lines = tuple(_joined(label, colour, curve) for (label, colour), curve in curves.items())
-        references = tuple(_joined(label, 0, curve) for label, curve in scales.items())
-        panels.append(replace(panel, lines=lines, references=references))
-    return panels
-
-
-def _curve_of(line: Line, panel: Panel) -> str:
-    """The name of the curve that a reference belongs to; of one without a level, its own."""
-    one = line.trajectory
-    if one.level is None or "level" not in one.reference_terms.joins:
-        return line.label
-    several = len({other.trajectory.parameter for other in panel.references}) > 1
-    return ", ".join(filter(None, [one.reference_terms.title, one.detail(["parameter"]) if several else ""]))
-
-
-def _level_of(line: Line) -> float:
-    return line.trajectory.level or 0.0
-
-
-def _by_run(chart: Chart) -> bool:
-    return chart.encoding.colour in ((), ("run",)) and not chart.encoding.ramp
-
-
-def _by_revision(line: Line, chart: Chart) -> list[tuple[str, Trajectory]]:
-    """The parts of a trajectory that belong to different curves, with their names: one for each of some revisions."""
-    one = line.trajectory
-    if chart.encoding.x == "revisions":
-        if not chart.encoding.ramp:
-            return [(one.run, replace(one, points=one.points.iloc[-1:]))]
-        last = len(one.points) - 1
-        chosen = sorted({round(last * part / (_REVISIONS - 1)) for part in range(_REVISIONS)})
-        parts = [one.points.iloc[at : at + 1] for at in chosen]
-        return [(str(part["revision"].iloc[0]), replace(one, points=part)) for part in parts]
-    run = one.run if "run" in chart.encoding.colour else ""
-    return [(", ".join(filter(None, [run, one.detail(chart.encoding.colour)])) or one.run, one)]
-
-
-def _joined(label: str, colour: int, curve: Sequence[Trajectory]) -> Line:
-    """Numbers at several levels as one line, each with its level; one without a level stays as it is."""
-    if curve[0].level is None:
-        return Line(label, curve[0], colour)
-    points = pd.concat([one.points.iloc[-1:].assign(level=one.level) for one in curve])
-    return Line(label, replace(curve[0], level=None, points=points), colour)
+_STROKES: tuple[Any, ...] = ("-", (0, (5, 1.5)), (0, (1.5, 1)), (0, (6, 1.5, 1.5, 1.5)))
 
 
 def draw_panels(
@@ -123,20 +50,23 @@ def draw_panels(
     columns: int,
     *,
     bars: bool = False,
-    ramp: bool = False,
-    shared: bool = False,
     width: float | None = None,
+    highest: float = float("inf"),
+    lettered: bool = False,
 ) -> "Figure":
     """Panels in a grid, each block of them from a new row on; drawn and saved inside `figure_style`.
 
+    Points that are not interpretable are hollow and grey and no line runs through them; an undefined one leaves a cross
+    at the foot.
+
     Args:
-        blocks: of `plan_overview`, or the panels of one chart.
+        blocks: of `plan_overview` or `plan_benchmarks`.
         axis: of trajectories.
         columns: at most.
-        bars: draw bars instead of lines.
-        ramp: the lines are steps of one quantity.
-        shared: all panels have the same axes.
+        bars: draw bars instead of lines, except over levels.
         width: inches; default: by the columns.
+        highest: inches that the panels may take together.
+        lettered: whether several panels are named a, b, c.
     """
     from matplotlib.figure import Figure  # no pyplot: no global state, no display
 
@@ -144,71 +74,109 @@ def draw_panels(
     slots: list[Panel | None] = []
     for block in blocks:
         slots += [*block, *[None] * (-len(block) % columns)]
-    rows = [slots[start : start + columns] for start in range(0, len(slots), columns)]
-    heights = [_row_height(row, columns, bars=bars) for row in rows]
+    scale = _points("font.size") / 10
     width = width or {1: _WIDTH, 2: _WIDTH * (1.8 if bars else 1.3)}.get(columns, 3.3 * columns)
-    figure = Figure(figsize=(width, sum(heights)))
-    cells = figure.subplots(
-        len(rows), columns, squeeze=False, sharex=shared, sharey=shared, height_ratios=heights
-    )
-    labels = {}
-    for index, (cell, panel) in enumerate(zip(cells.flat, slots, strict=True)):
+    titles = ["" if one is None else _wrapped(one, width / columns, columns, bars=bars) for one in slots]
+    rows = [slice(start, start + columns) for start in range(0, len(slots), columns)]
+    letters_of_label = _letters("ytick.labelsize", _LABEL_SHARE * width / columns)
+    heights = [
+        scale * _row_height(slots[row], titles[row], columns, letters_of_label if bars else None)
+        for row in rows
+    ]
+    figure = Figure(figsize=(width, min(sum(heights), highest)))
+    cells = figure.subplots(len(rows), columns, squeeze=False, height_ratios=heights)
+    labels, letters = {}, iter(ascii_lowercase if lettered and len(slots) > 1 else "")
+    for cell, panel, title in zip(cells.flat, slots, titles, strict=True):
         if panel is None:
             cell.set_visible(False)
             continue
-        is_lowest = index + columns >= len(slots) or slots[index + columns] is None
-        if bars:
-            _draw_bars(cell, panel, columns)
+        if bars and not panel.over_levels:
+            _draw_bars(cell, panel, letters_of_label)
         else:
-            labels[cell] = _draw_panel(cell, panel, axis, ramp=ramp)
-            if is_lowest or not shared:
-                cell.set_xlabel(_x_label(panel, axis))
-        cell.set_title(_wrapped(panel, columns, bars=bars))
-        cell.tick_params(labelbottom=is_lowest or not shared)
-    for cell, of_cell in labels.items():  # shared axes have their limits now
-        place_labels(cell, of_cell)
-    _add_legend(figure, columns, ramp=ramp)
+            labels[cell] = _draw_panel(cell, panel, axis)
+        cell.set_title(title, y=1.0)
+        if letter := next(letters, ""):
+            _add_letter(cell, letter, title)
+    narrow = width / columns < _NARROW * scale
+    texts = {cell: add_labels(cell, of_cell, narrow=narrow) for cell, of_cell in labels.items()}
+    _add_legend(figure)
+    lay_out(figure)
+    for cell, of_cell in texts.items():
+        space_labels(cell, labels[cell], of_cell)
     return figure
 
 
 def draw_panel(cell: "Axes", panel: Panel, axis: Axis) -> None:
     """One panel of trajectories on its own; drawn inside `figure_style`."""
-    labels = _draw_panel(cell, panel, axis, ramp=False)
-    cell.set_xlabel(_x_label(panel, axis))
-    place_labels(cell, labels)
+    place_labels(cell, _draw_panel(cell, panel, axis))
 
 
-def _x_label(panel: Panel, axis: Axis) -> str:
-    levels = panel.lines[0].trajectory.level_axis if axis.kind == "level" else None
-    if levels is None:
-        return axis.label
-    return f"{levels.title} ({levels.unit})" if levels.unit else levels.title
+def _add_letter(cell: "Axes", letter: str, title: str) -> None:
+    """Name a panel left of its title."""
+    size = _points("axes.titlesize")
+    above = mpl.rcParams["axes.titlepad"] + title.count("\n") * 1.2 * size
+    cell.annotate(
+        letter,
+        (0, 1),
+        (-4, above),
+        xycoords="axes fraction",
+        textcoords="offset points",
+        fontsize=size,
+        ha="right",
+        va="baseline",
+    )
 
 
-def _row_height(row: Sequence[Panel | None], columns: int, *, bars: bool) -> float:
-    if not bars:
-        return _HEIGHT if columns == 1 else 2.3
-
-    def height(panel: Panel) -> float:
-        lines = sum(len(_label(line.label, columns).split("\n")) for line in panel.lines)
-        return 0.75 + 0.17 * len(_wrapped(panel, columns, bars=True).split("\n")) + _BAR_HEIGHT * lines
-
-    return max(height(panel) for panel in row if panel)
-
-
-def _label(text: str, columns: int) -> str:
-    """The label of a bar, in lines that fit beside it."""
-    return textwrap.fill(text, _NARROW_LABEL if columns > 2 else 70)
+def lay_out(figure: "Figure") -> None:
+    """Give all parts their places, once: each format that is saved later would do so again, with the same result."""
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    for cell in figure.axes:
+        label = cell.xaxis.label
+        if cell.get_visible() and label.get_text():
+            _, height = label.get_transform().transform(label.get_position())
+            cell.xaxis.set_label_coords(0.5, cell.transAxes.inverted().transform((0, height))[1])
 
 
-def _wrapped(panel: Panel, columns: int, *, bars: bool) -> str:
+def _points(name: Literal["font.size", "axes.titlesize", "legend.fontsize", "ytick.labelsize"]) -> float:
+    """The size of a font in matplotlib's settings, which may be a word, in points."""
+    return float(FontProperties(size=mpl.rcParams[name]).get_size_in_points())
+
+
+def _letters(name: Literal["axes.titlesize", "legend.fontsize", "ytick.labelsize"], inches: float) -> int:
+    """How many letters of a font fit into a width."""
+    return max(8, int(inches * 72 / (_LETTER * _points(name))))
+
+
+def _row_height(
+    row: Sequence[Panel | None], titles: Sequence[str], columns: int, letters_of_label: int | None
+) -> float:
+    """Inches with a font of 10 points; of bars if their labels have so many letters in a line."""
+    lines_of_title = max(title.count("\n") + 1 for title in titles)
+    curves = _SINGLE_HEIGHT if columns == 1 else _HEIGHT
+    heights = [
+        curves + _TITLE_LINE * max(0, lines_of_title - 2)
+        if letters_of_label is None or panel.over_levels
+        else 0.75 + _TITLE_LINE * lines_of_title + _BAR_HEIGHT * _lines_of_labels(panel, letters_of_label)
+        for panel in row
+        if panel
+    ]
+    return max(heights)
+
+
+def _lines_of_labels(panel: Panel, letters: int) -> int:
+    return sum(textwrap.fill(line.label, letters).count("\n") + 1 for line in panel.lines)
+
+
+def _wrapped(panel: Panel, width: float, columns: int, *, bars: bool) -> str:
     """The title of a panel, in lines that fit above it."""
     labelled = any(line.label != line.trajectory.run for line in panel.lines)
-    letters = (24 if labelled and columns > 2 else 30) if bars else 36
+    beside_labels = bars and labelled and not panel.over_levels and columns > 1
+    letters = _letters("axes.titlesize", width * (1 - _LABEL_SHARE if beside_labels else 1))
     return "\n".join(textwrap.fill(part, letters) for part in panel.title.split("\n"))
 
 
-def _add_legend(figure: "Figure", columns: int, *, ramp: bool) -> None:
+def _add_legend(figure: "Figure") -> None:
     from matplotlib.container import Container
 
     handles: dict[str, Any] = {}
@@ -221,20 +189,27 @@ def _add_legend(figure: "Figure", columns: int, *, ramp: bool) -> None:
     if len(handles) < 2 and not marks:
         return
     handles.update(marks)
-    longest = max(map(len, handles))
-    fitting = max(1, int(52 * max(1, columns * 0.8) / (longest + 6)))
-    ncols = min(len(handles), fitting, 4 if ramp else 3)
     width, height = figure.get_size_inches()
-    figure.set_size_inches(width, height + 0.2 * -(-len(handles) // ncols))
-    figure.legend(list(handles.values()), list(handles), loc="outside lower center", ncols=ncols)
+    across = _letters("legend.fontsize", width)
+    labels = [textwrap.fill(label, max(8, across - 6)) for label in handles]
+    longest = max(len(line) for label in labels for line in label.split("\n"))
+    ncols = min(len(handles), max(1, across // (longest + 6)), 6)
+    rows = -(-len(handles) // ncols) + sum(label.count("\n") for label in labels)
+    figure.set_size_inches(width, height + rows * 1.6 * _points("legend.fontsize") / 72)
+    figure.legend(list(handles.values()), labels, loc="outside lower center", ncols=ncols)
 
 
-def _draw_panel(cell: "Axes", panel: Panel, axis: Axis, *, ramp: bool) -> list[MarginLabel]:
-    """Draw all lines of a panel; the names that belong in its margin."""
+def _draw_panel(cell: "Axes", panel: Panel, axis: Axis) -> list[MarginLabel]:
+    """Draw all lines of a panel and name its axis; the names that belong in its margin."""
     term, levels = panel.lines[0].trajectory.term, panel.lines[0].trajectory.level_axis
-    if axis.kind == "level" and levels is not None:
+    label = axis.label
+    if panel.over_levels:
+        axis, label = Axis("level"), Axis("level").label
+    if panel.over_levels and levels is not None:
         drawn = [line.trajectory.points for line in (*panel.lines, *panel.references)]
         axis = axis.over(levels, pd.concat([points for points in drawn if "level" in points]))
+        label = f"{levels.title} ({levels.unit})" if levels.unit else levels.title
+    cell.set_xlabel(label)
     if term.log:
         cell.set_yscale("log")
     elif term.limits is not None:
@@ -245,14 +220,42 @@ def _draw_panel(cell: "Axes", panel: Panel, axis: Axis, *, ramp: bool) -> list[M
     cell.margins(y=0.12)
     labels = [] if term.neutral is None else [_level(cell, term.neutral, term.neutral_title)]
     labels += [_level(cell, human, f"humans\n{human:.3g}", HUMAN) for human in _humans(panel)]
-    for line in _drawn_references(panel):
-        labels += _draw_reference(cell, line, axis)
+    named = [label for line in _drawn_references(panel) for label in _draw_reference(cell, line, axis)]
+    labels += _merged(named)
     for index, line in enumerate(panel.lines):
-        colour = shade(index, len(panel.lines)) if ramp else hue(line.colour)
-        marker = "o" if ramp else MARKERS[line.colour % len(MARKERS)]
-        _draw_line(cell, line, axis, colour, marker, band=len(panel.lines) <= _DRAWN_BANDS)
+        look = _ramp_look(index, len(panel.lines)) if panel.ramp else _look(line)
+        _draw_line(cell, line, axis, look, band=len(panel.lines) <= _DRAWN_BANDS)
     scale_axes(cell, pd.concat([line.trajectory.points for line in panel.lines]), axis)
     return labels
+
+
+@dataclass(frozen=True)
+class _Look:
+    """How a line looks; two of one colour differ in their strokes."""
+
+    colour: str
+    marker: str
+    stroke: Any
+
+
+def _look(line: Line) -> _Look:
+    """Lines differ in colour and marker, and in strokes too: means, whose seeds have no markers; others past six."""
+    place = line.colour if line.members else line.colour // len(MARKERS)
+    return _Look(
+        cycle_colour(line.colour), MARKERS[line.colour % len(MARKERS)], _STROKES[place % len(_STROKES)]
+    )
+
+
+def _ramp_look(index: int, count: int) -> _Look:
+    return _Look(shade(index, count), "o", "-")
+
+
+def _merged(labels: Sequence[MarginLabel]) -> list[MarginLabel]:
+    """Names once each: lines of several runs may share one."""
+    heights: dict[tuple[str, str], list[float]] = {}
+    for label in labels:
+        heights.setdefault((label.words, label.colour), []).append(label.height)
+    return [MarginLabel(float(np.mean(found)), words, colour) for (words, colour), found in heights.items()]
 
 
 def _drawn_references(panel: Panel) -> list[Line]:
@@ -286,70 +289,117 @@ def _draw_reference(cell: "Axes", line: Line, axis: Axis) -> list[MarginLabel]:
     return [MarginLabel(last, line.label, colour)]
 
 
-def _draw_line(cell: "Axes", line: Line, axis: Axis, colour: str, marker: str, *, band: bool) -> None:
-    points = line.trajectory.points[~np.isnan(axis.places(line.trajectory.points))]
-    if points.empty:  # a model of one revision without a place in training
-        for value in line.trajectory.usable["value"]:
-            cell.axhline(value, color=colour, linestyle=(0, (6, 2)), label=line.label)
-        return
-    places = axis.places(points)
-    # A point that says nothing breaks the line: NaN is matplotlib's sign for it.
-    shown = points[["value", "ci_low", "ci_high"]].where(points["usable"])
-    cell.plot(
-        places,
-        shown["value"],
-        color=colour,
-        marker=marker,
-        markeredgecolor=PAPER,
-        markeredgewidth=0.6,
-        label=line.label,
-        zorder=3,
-    )
-    _draw_intervals(cell, places, shown, colour, band=band)
-    hollow = (points["defined"] & ~points["usable"] & ~line.trajectory.term.hide_not_interpretable).to_numpy()
-    _draw_hollow(cell, places[hollow], points[hollow], marker)
-    _draw_missing(cell, places[~points["defined"].to_numpy()])
+@dataclass(frozen=True)
+class _Points:
+    """Points of one line that have a place on the axis, as arrays."""
 
+    places: Floats
+    value: Floats
+    low: Floats
+    high: Floats
+    usable: Bools
+    hollow: Bools
+    missing: Bools
 
-def _draw_intervals(cell: "Axes", places: Any, shown: pd.DataFrame, colour: str, *, band: bool) -> None:
-    """A band along neighbours; a bar for a point without usable neighbours, or if bands would pile up."""
-    if band:
-        cell.fill_between(
-            places, shown["ci_low"], shown["ci_high"], color=colour, alpha=0.16, linewidth=0, zorder=2
+    @classmethod
+    def of(cls, one: Trajectory, axis: Axis) -> "_Points":
+        places = axis.places(one.points)
+        known = ~np.isnan(places)
+        value, low, high = (
+            one.points[name].to_numpy(float)[known] for name in ("value", "ci_low", "ci_high")
         )
-    usable = np.pad(shown["value"].notna().to_numpy(), 1)
-    lonely = usable[1:-1] & ~(usable[:-2] | usable[2:]) if band else np.ones(len(shown), bool)
-    bars = shown[lonely]
-    if len(bars):
-        cell.vlines(places[lonely], bars["ci_low"], bars["ci_high"], color=colour, linewidth=1, zorder=2)
+        usable, defined = (one.points[name].to_numpy(bool)[known] for name in ("usable", "defined"))
+        hollow = defined & ~usable & (not one.term.hide_not_interpretable)
+        return cls(places[known], value, low, high, usable, hollow, ~defined)
+
+    @classmethod
+    def joined(cls, parts: "Sequence[_Points]") -> "_Points":
+        """Several lines as one with gaps between them: an artist for each seed would take its time."""
+        gap = cls(*(np.array([np.nan]) for _ in range(4)), *(np.array([False]) for _ in range(3)))
+        pieces = [piece for part in parts for piece in (part, gap)]
+        return cls(*(np.concatenate([getattr(piece, one.name) for piece in pieces]) for one in fields(cls)))
+
+    @property
+    def drawn(self) -> Floats:
+        """The values; NaN, matplotlib's sign for a gap, where a point says nothing."""
+        return np.where(self.usable, self.value, np.nan)
 
 
-def _draw_missing(cell: "Axes", places: Any) -> None:
+def _draw_line(cell: "Axes", line: Line, axis: Axis, look: _Look, *, band: bool) -> None:
+    points = _Points.of(line.trajectory, axis)
+    if len(points.places) == 0:  # a model of one revision without a place in training
+        for value in line.trajectory.usable["value"]:
+            cell.axhline(value, color=look.colour, linestyle=(0, (6, 2)), label=line.label)
+    elif line.members:
+        seeds = _Points.joined([_Points.of(one, axis) for one in line.members])
+        _plot(cell, seeds, replace(look, marker=""), linewidth=_THIN, alpha=0.45, zorder=2.5)
+        _draw_marks(cell, seeds, ".")
+        every = max(1, len(points.places) // _DRAWN_MARKERS)
+        _plot(cell, points, look, label=line.label, markevery=(line.colour % every, every), zorder=3.5)
+    else:
+        _plot(cell, points, look, label=line.label, zorder=3)
+        _draw_intervals(cell, points, look.colour, band=band)
+        _draw_marks(cell, points, look.marker)
+
+
+def _plot(cell: "Axes", points: _Points, look: _Look, **more: Any) -> None:
+    cell.plot(
+        points.places,
+        points.drawn,
+        color=look.colour,
+        marker=look.marker,
+        linestyle=look.stroke,
+        markeredgecolor=mpl.rcParams["axes.facecolor"],
+        markeredgewidth=_THIN,
+        **more,
+    )
+
+
+def _draw_intervals(cell: "Axes", points: _Points, colour: str, *, band: bool) -> None:
+    """A band along neighbours; a bar for a point without usable neighbours, or if bands would pile up."""
+    low, high = (np.where(points.usable, end, np.nan) for end in (points.low, points.high))
+    if band:
+        cell.fill_between(points.places, low, high, color=colour, alpha=0.16, linewidth=0, zorder=2)
+    usable = np.pad(points.usable, 1)
+    bars = points.usable & ~(usable[:-2] | usable[2:]) if band else np.ones(len(low), bool)
+    if bars.any():
+        cell.vlines(points.places[bars], low[bars], high[bars], color=colour, linewidth=1, zorder=2)
+
+
+def _draw_marks(cell: "Axes", points: _Points, marker: str) -> None:
+    """Hollow marks for points that are not interpretable, crosses at the foot for those that are not defined."""
+    if points.hollow.any():
+        _draw_hollow(cell, points, marker)
+    if points.missing.any():
+        _draw_missing(cell, points.places[points.missing])
+
+
+def _draw_missing(cell: "Axes", places: Floats) -> None:
     from matplotlib.lines import Line2D
 
-    if len(places):
-        foot = Line2D(
-            places,
-            [0.03] * len(places),
-            transform=cell.get_xaxis_transform(),
-            linestyle="none",
-            marker="x",
-            color=GREY,
-            label=_NOT_DEFINED,
-        )
-        cell.add_artist(foot)  # not plot: its height in the axes must not enter the limits of the data
+    foot = Line2D(
+        places,
+        [0.03] * len(places),
+        transform=cell.get_xaxis_transform(),
+        linestyle="none",
+        marker="x",
+        color=GREY,
+        label=_NOT_DEFINED,
+    )
+    cell.add_artist(foot)  # not plot: its height in the axes must not enter the limits of the data
 
 
-def _draw_hollow(cell: "Axes", places: Any, points: pd.DataFrame, marker: str) -> None:
-    if points.empty:
-        return
-    cell.vlines(places, points["ci_low"], points["ci_high"], color=GREY, linewidth=1, zorder=2)
+def _draw_hollow(cell: "Axes", points: _Points, marker: str) -> None:
+    places, value, low, high = (
+        part[points.hollow] for part in (points.places, points.value, points.low, points.high)
+    )
+    cell.vlines(places, low, high, color=GREY, linewidth=1, zorder=2)
     cell.plot(
         places,
-        points["value"],
+        value,
         linestyle="none",
         marker=marker,
-        markerfacecolor=PAPER,
+        markerfacecolor=mpl.rcParams["axes.facecolor"],
         markeredgecolor=GREY,
         markeredgewidth=1.2,
         zorder=3,
@@ -357,10 +407,10 @@ def _draw_hollow(cell: "Axes", places: Any, points: pd.DataFrame, marker: str) -
     )
 
 
-def _draw_bars(cell: "Axes", panel: Panel, columns: int) -> None:
+def _draw_bars(cell: "Axes", panel: Panel, letters: int) -> None:
     """Horizontal bars, one for each run side by side; references are vertical lines, named in the legend.
 
-    A reference that scales some of the bars is drawn across these alone.
+    A reference that scales some of the bars is drawn across these alone. Labels have so many letters in a line.
     """
     term = panel.lines[0].trajectory.term
     if term.limits is not None:
@@ -381,23 +431,29 @@ def _draw_bars(cell: "Axes", panel: Panel, columns: int) -> None:
                 style = _DASHES[looks.setdefault(title, len(looks)) % len(_DASHES)]
                 ends = place - thickness / 2, place + thickness / 2
                 _draw_scale(cell.vlines, other, style, title, *ends)
-        colour = hue(line.colour)
+        colour = cycle_colour(line.colour)
         if not point.defined:
             cell.plot(0.01, place, "x", color=GREY, transform=cell.get_yaxis_transform(), label=_NOT_DEFINED)
             continue
         if not point.usable and term.hide_not_interpretable:
             continue
-        hollow: dict[str, Any] = {"facecolor": PAPER, "edgecolor": GREY, "label": NOT_INTERPRETABLE}
+        hollow: dict[str, Any] = {
+            "facecolor": mpl.rcParams["axes.facecolor"],
+            "edgecolor": GREY,
+            "label": NOT_INTERPRETABLE,
+        }
         look = {"facecolor": colour, "label": line.trajectory.run} if point.usable else hollow
         cell.barh(place, point.value, thickness * 0.9, zorder=2, **look)
-        cell.hlines(place, point.ci_low, point.ci_high, color=INK, linewidth=1, zorder=3)
+        cell.hlines(
+            place, point.ci_low, point.ci_high, color=mpl.rcParams["text.color"], linewidth=1, zorder=3
+        )
     if term.neutral is not None:
         cell.axvline(term.neutral, color=GREY, linewidth=1, zorder=1.5)
     for human in _humans(panel):
         cell.axvline(human, color=HUMAN, linewidth=1.2, label="humans")
     for index, line in enumerate(of_all):
         _draw_scale(cell.axvline, line.trajectory, _DASHES[index % len(_DASHES)], line.label)
-    ticks = ["" if names == runs else _label(name, columns) for name in names]
+    ticks = ["" if names == runs else textwrap.fill(name, letters) for name in names]
     cell.set_yticks(range(len(names)), ticks)
     cell.set_ylim(len(names) - 0.4, -0.6)
     cell.grid(visible=False, axis="y")

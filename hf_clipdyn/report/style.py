@@ -1,15 +1,18 @@
 """How the figures look: one palette, one set of matplotlib settings, and the same colours for dark pages.
 
-The hues of the runs are Okabe and Ito's, which people with the common colour blindnesses can distinguish; runs also
-differ in their markers. Quantities with an order (a level, a layer) take shades of viridis, on dark pages of plasma.
+The hues of the runs start from Okabe and Ito's and were moved apart: any two differ by 12 or more (CIEDE2000), also as
+people with protanopia, deuteranopia and tritanopia see them, and each has a contrast of 3 or more to its paper. Runs
+also differ in their markers. Quantities with an order (a level, a layer) take shades of viridis, on dark pages of
+plasma.
 """
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 import matplotlib as mpl
+from cycler import cycler
 from matplotlib.colors import to_hex
 
 __all__ = [
@@ -21,6 +24,7 @@ __all__ = [
     "PAPER",
     "SHADES",
     "THEME",
+    "cycle_colour",
     "figure_style",
     "hue",
     "shade",
@@ -30,11 +34,11 @@ __all__ = [
 INK = "#1f2328"
 GREY = "#767b84"
 PAPER = "#ffffff"
-HUMAN = "#8a5a00"
+HUMAN = "#4d3300"
 _GRID = "#e4e7eb"
 _EDGE = "#9aa0a8"
-HUES = ("#0072b2", "#d55e00", "#009e73", "#c2639a", "#b07d00", "#3a9bdc")
-_DARK_HUES = ("#4fb3f0", "#ff8a3d", "#35d0a0", "#eb9ccb", "#f0c24a", "#9bd4ff")
+HUES = ("#0072b2", "#a74800", "#0faa6e", "#d576a0", "#9e8c14", "#648bff")
+_DARK_HUES = ("#4fb3f0", "#f45e00", "#06fcc9", "#bf88a4", "#fde44d", "#d3e8ff")
 _STEPS = 25
 # Yellow is illegible on white, and dark violet on black.
 SHADES, _DARK_SHADES = (
@@ -61,7 +65,7 @@ _TWINS = {
 _SETTINGS: dict[Any, Any] = {
     "figure.facecolor": PAPER,
     "axes.facecolor": PAPER,
-    "savefig.facecolor": PAPER,
+    "savefig.facecolor": "auto",
     "text.color": INK,
     "axes.labelcolor": INK,
     "axes.titlecolor": INK,
@@ -71,6 +75,7 @@ _SETTINGS: dict[Any, Any] = {
     "axes.spines.right": False,
     "axes.grid": True,
     "axes.grid.axis": "y",
+    "axes.prop_cycle": cycler(color=HUES),
     "axes.axisbelow": True,
     "axes.titlesize": 10,
     "axes.titlelocation": "left",
@@ -87,29 +92,70 @@ _SETTINGS: dict[Any, Any] = {
     "font.family": "sans-serif",
     "font.sans-serif": ["DejaVu Sans"],
     "font.size": 10,
-    "text.parse_math": False,  # names of runs and data sets may contain dollar signs
     "legend.frameon": False,
-    "legend.fontsize": 9,
+    "legend.fontsize": 8,
     "lines.linewidth": 1.8,
     "lines.markersize": 5,
-    "figure.constrained_layout.use": True,
     "savefig.dpi": 200,
-    # Text stays text, so that it can be searched, read out and edited; the salt and the missing
-    # date make the same table give the same file, byte for byte.
+}
+
+_PRINTED: dict[Any, Any] = {
+    "font.size": 7,
+    "axes.titlesize": 7.5,
+    "axes.titlepad": 4,
+    "axes.labelsize": 7,
+    "axes.labelpad": 2,
+    "axes.linewidth": 0.75,
+    "grid.linewidth": 0.75,
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
+    "xtick.major.size": 2.5,
+    "xtick.major.width": 0.75,
+    "xtick.major.pad": 2,
+    "ytick.major.pad": 2,
+    "legend.fontsize": 7,
+    "lines.linewidth": 1.25,
+    "lines.markersize": 3.2,
+    "figure.constrained_layout.w_pad": 0.02,
+    "figure.constrained_layout.h_pad": 0.03,
+    "savefig.dpi": 300,
+}
+"""For figures of the width of a column or a page, in points as they are printed."""
+
+_FIXED: dict[Any, Any] = {
+    "text.usetex": False,
+    "text.parse_math": False,  # names of runs and data sets may contain dollar signs
+    "figure.constrained_layout.use": True,
+    # Text stays text, so that it can be searched, read out and edited; journals refuse Type 3 fonts. The salt and the
+    # missing date make the same table give the same file, byte for byte.
     "svg.fonttype": "none",
     "svg.hashsalt": "hf_clipdyn",
+    "pdf.fonttype": 42,
     "path.simplify": True,
 }
+"""What no style changes."""
 
 
 @contextmanager
-def figure_style() -> Iterator[None]:
-    """matplotlib's settings for the figures of a report, within the block only."""
+def figure_style(style: Mapping[str, Any] | None = None, *, printed: bool = False) -> Iterator[None]:
+    """matplotlib's settings for the figures of a report, within the block only.
+
+    Args:
+        style: of `read_style`, applied over the project's.
+        printed: fonts and lines for the width of a column or a page.
+    """
     with mpl.rc_context(), warnings.catch_warnings():
         warnings.filterwarnings("ignore", r"Glyph \d+", UserWarning)  # a name may have any character
         mpl.rcdefaults()
-        mpl.rcParams.update(_SETTINGS)
+        for settings in (_SETTINGS, _PRINTED if printed else {}, style or {}, _FIXED):
+            mpl.rcParams.update(dict[Any, Any](settings))
         yield
+
+
+def cycle_colour(index: int) -> str:
+    """Colour of run ``index`` inside `figure_style`: a hue of the project, or of the style over it."""
+    colours = mpl.rcParams["axes.prop_cycle"].by_key().get("color", HUES)
+    return to_hex(colours[index % len(colours)])
 
 
 def hue(index: int) -> str:

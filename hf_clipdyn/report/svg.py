@@ -2,8 +2,9 @@
 
 import io
 import json
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -11,17 +12,26 @@ if TYPE_CHECKING:
 __all__ = ["FigureFolder", "to_svg"]
 
 _LIST = ".figures.json"
+_OPTIONS: dict[str, dict[str, Any]] = {
+    "png": {
+        "metadata": {"Software": None},
+        "pil_kwargs": {"compress_level": 3},
+    },  # 5 % larger, in half the time
+    "svg": {"metadata": {"Date": None}},
+    "pdf": {"metadata": {"CreationDate": None}},
+}
+"""Of `savefig`, by format: no time of writing."""
 
 
 def to_svg(figure: "Figure") -> str:
     """A figure as a document of its own; the same figure gives the same text."""
     buffer = io.StringIO()
-    figure.savefig(buffer, format="svg", metadata={"Date": None})
+    figure.savefig(buffer, format="svg", **_OPTIONS["svg"])
     return buffer.getvalue()
 
 
 class FigureFolder:
-    """Figures as PNG and SVG beside each other.
+    """Figures in several formats beside each other.
 
     The folder keeps a list of its files, so that it never deletes a file that somebody else put there.
 
@@ -37,14 +47,12 @@ class FigureFolder:
         self._path = path
         self._written: set[str] = set()
 
-    def save(self, figure: "Figure", name: str) -> str:
-        """Write ``name.png`` and ``name.svg``; the SVG's text."""
-        document = to_svg(figure)
-        # Not with_suffix: a metric's name may hold a dot.
-        (self._path / f"{name}.svg").write_text(document, encoding="utf-8")
-        figure.savefig(self._path / f"{name}.png", metadata={"Software": None})
-        self._written |= {f"{name}.svg", f"{name}.png"}
-        return document
+    def save(self, figure: "Figure", name: str, formats: Sequence[str] = ("png", "svg")) -> None:
+        """Write ``name.png`` and others; the same figure gives the same bytes."""
+        for suffix in formats:
+            # Not with_suffix: a metric's name may hold a dot.
+            figure.savefig(self._path / f"{name}.{suffix}", **_OPTIONS[suffix])
+            self._written.add(f"{name}.{suffix}")
 
     def sweep(self) -> None:
         """Remove the figures that an earlier report wrote here and this one did not."""

@@ -1,17 +1,14 @@
-"""The numbers behind the figures as tables: for the page and for the terminal."""
+"""The numbers behind the figures as tables: for the page and the cards."""
 
 import math
-import textwrap
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from itertools import zip_longest
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from hf_clipdyn.report.sentences import NOT_INTERPRETABLE
-from hf_clipdyn.report.study import Study, read_study
+from hf_clipdyn.report.study import Study
 from hf_clipdyn.report.words import json_words
 from hf_clipdyn.statistics.trajectories import DETAILS, Trajectory, bare, rows_of
 
@@ -20,7 +17,6 @@ __all__ = [
     "diagnostics_table",
     "overview_tables",
     "provenance_table",
-    "result_tables",
     "undefined_table",
 ]
 
@@ -108,24 +104,6 @@ def overview_tables(study: Study) -> list[Table]:
         own = [(title, one) for title, one in columns if one.run == run]
         tables.append(_revision_table(run, own, _short_cell, [one for _, one in own]))
     return tables
-
-
-def result_tables(results: Path | Sequence[Path] | Study) -> list[str]:
-    """`overview_tables` as plain text."""
-    return [_plain_text(table) for table in overview_tables(read_study(results))]
-
-
-def _plain_text(table: Table) -> str:
-    heads = [
-        [line for part in title.split("\n") for line in textwrap.wrap(part, 18)] for title in table.headings
-    ]
-    top = list(zip_longest(*heads, fillvalue=""))
-    widths = [max(map(len, column)) for column in zip(*top, *table.rows, strict=True)]
-    lines = [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
-        for row in (*top, ["-" * width for width in widths], *table.rows)
-    ]
-    return "\n".join([table.caption, *lines])
 
 
 def _revision_table(

@@ -157,7 +157,7 @@ def test_a_name_is_shown_as_it_is(name: str) -> None:
 def test_a_report_on_any_name_has_one_whole_page_card_and_figure(
     name: str, column: str, tmp_path: Path, write_table: Callable[..., Path]
 ) -> None:
-    from hf_clipdyn.report import write_report
+    from hf_clipdyn.report import write_cards, write_report
     from hf_clipdyn.report.card import card_name
 
     results = write_table(tmp_path / "results.parquet", **{column: f"it/{name}"})
@@ -165,7 +165,7 @@ def test_a_report_on_any_name_has_one_whole_page_card_and_figure(
     assert "<script>alert" not in page
     assert "<img src=x" not in page
     assert (tmp_path / "report" / "figures").is_dir()
-    (card,) = (tmp_path / "report").glob("card-*.md")
+    (card,) = write_cards(results, tmp_path / "report")
     assert card.name == card_name(f"it/{name}" if column == "repo_id" else "me/run")
     text = card.read_text(encoding="utf-8")
     assert not any(

@@ -13,8 +13,11 @@ from urllib.parse import parse_qs, unquote
 
 import yaml
 from hub_server.state import Collection, Commit, File, Repo, State, is_large
+from huggingface_hub.repocard_data import model_index_to_eval_results
 
 KINDS = ("models", "datasets", "spaces")
+SDKS = ("gradio", "streamlit", "docker", "static")
+COLOURS = ("red", "yellow", "green", "blue", "indigo", "purple", "pink", "gray")
 
 
 @dataclass(frozen=True)
@@ -120,8 +123,26 @@ def create_repo(state: State, request: Request, match: "re.Match[str]") -> Respo
     if (kind, repo_id) in state.repos:
         return Response.json(answer | {"error": "You already created this repo"}, 409)
     private = wish.get("visibility") == "private" or bool(wish.get("private"))
-    state.repos[kind, repo_id] = Repo(kind, repo_id, private)
+    if kind == "spaces" and wish.get("sdk") not in SDKS:
+        return failure(400, f"Invalid sdk: {wish.get('sdk')}")
+    state.repos[kind, repo_id] = Repo(
+        kind, repo_id, private, first=_first_files(wish) if kind == "spaces" else {}
+    )
     return Response.json(answer)
+
+
+def _first_files(wish: dict[str, Any]) -> dict[str, File]:
+    """What the Hub puts into the first commit of a Space."""
+    readme = (
+        f"---\ntitle: {wish['name']}\nemoji: 🐠\ncolorFrom: red\ncolorTo: blue\nsdk: {wish['sdk']}\n"
+        "pinned: false\n---\n\nCheck out the configuration reference at "
+        "https://huggingface.co/docs/hub/spaces-config-reference\n"
+    )
+    files = {"README.md": File.small(readme.encode())}
+    if wish["sdk"] == "static":
+        files["index.html"] = File.small(b"<h1>Welcome to your static Space!</h1>\n")
+        files["style.css"] = File.small(b"body { padding: 2rem; }\n")
+    return files
 
 
 @route("delete-repo", "DELETE", r"/api/repos/delete", writes=True)
@@ -150,11 +171,38 @@ def auth_check(state: State, request: Request, match: "re.Match[str]") -> Respon
 
 @route("validate-yaml", "POST", r"/api/validate-yaml")
 def validate_yaml(state: State, request: Request, match: "re.Match[str]") -> Response:
+    wish = request.json()
     try:
-        _card_data(request.json()["content"])
+        errors = _card_errors(_card_data(wish["content"]), wish.get("repoType") or "model")
     except yaml.YAMLError as error:
-        return Response.json({"errors": [{"message": str(error)}], "warnings": []}, 400)
-    return Response.json({"errors": [], "warnings": []})
+        errors = [str(error)]
+    said = {"errors": [{"message": error} for error in errors], "warnings": []}
+    return Response.json(said, 400 if errors else 200)
+
+
+def _shown_card_data(readme: File | None) -> dict[str, Any]:
+    """The card's data as the Hub shows them; a head that is no YAML mapping has none."""
+    try:
+        data = _card_data((readme.content or b"").decode()) if readme else {}
+    except yaml.YAMLError:
+        return {}
+    return data if isinstance(data, dict) else {}
+
+
+def _card_errors(data: dict[str, Any], kind: str) -> list[str]:
+    """What the Hub verifies when a README.md is pushed, as far as its documentation says."""
+    if kind == "space":
+        wrong = [name for name in ("colorFrom", "colorTo") if data.get(name, "red") not in COLOURS]
+        return [f'"{name}" must be one of {list(COLOURS)}' for name in wrong] + (
+            [] if data.get("sdk") in SDKS else ['"sdk" must be one of [gradio, streamlit, docker, static]']
+        )
+    if kind != "model" or "model-index" not in data:
+        return []
+    try:
+        model_index_to_eval_results(data["model-index"])
+    except (KeyError, TypeError, ValueError) as error:
+        return [f'"model-index" is invalid: {error!r}']
+    return []
 
 
 @route("info", "GET", rf"/api/{_REPO}(?:/revision/(?P<revision>[^/]+))?")
@@ -185,7 +233,7 @@ def info(state: State, request: Request, match: "re.Match[str]") -> Response:
             "downloads": 0,
             "likes": 0,
             "tags": [],
-            "cardData": _card_data(readme.content.decode()) if readme and readme.content else {},
+            "cardData": _shown_card_data(readme),
             "siblings": siblings,
         }
     )
@@ -375,7 +423,8 @@ def commit(state: State, request: Request, match: "re.Match[str]") -> Response:
         elif item["key"] == "deletedFolder":
             files = {path: file for path, file in files.items() if not path.startswith(value["path"])}
     made = repo.commit(branch, title, files)
-    url = f"{request.endpoint}/{repo.id}/commit/{made.oid}"
+    prefix = "" if repo.kind == "models" else f"{repo.kind}/"
+    url = f"{request.endpoint}/{prefix}{repo.id}/commit/{made.oid}"
     return Response.json({"success": True, "commitOid": made.oid, "commitUrl": url, "hookOutput": ""})
 
 

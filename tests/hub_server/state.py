@@ -2,7 +2,7 @@
 
 import hashlib
 import itertools
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -50,7 +50,7 @@ class Commit:
 
 @dataclass
 class Repo:
-    """A repository; the first commit is the Hub's own, with `.gitattributes`."""
+    """A repository; the first commit is the Hub's own, with `.gitattributes` and, in a Space, its ``first`` files."""
 
     kind: str
     id: str
@@ -58,10 +58,12 @@ class Repo:
     commits: dict[str, Commit] = field(default_factory=dict)
     branches: dict[str, str] = field(default_factory=dict)
     tags: dict[str, str] = field(default_factory=dict)
+    first: InitVar[dict[str, File] | None] = None
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, first: dict[str, File] | None) -> None:
         attributes = "".join(f"*{suffix} filter=lfs diff=lfs merge=lfs -text\n" for suffix in _LARGE)
-        self.commit("main", "initial commit", {".gitattributes": File.small(attributes.encode())})
+        files = {".gitattributes": File.small(attributes.encode()), **(first or {})}
+        self.commit("main", "initial commit", files)
 
     def resolve(self, revision: str) -> Commit | None:
         oid = self.branches.get(revision) or self.tags.get(revision) or revision

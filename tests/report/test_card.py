@@ -2,27 +2,47 @@
 
 import math
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import yaml
+from hub_server.faults import Fault
+from hub_server.state import File
 from huggingface_hub import HfApi, ModelCard
-from result_rows import row
+from result_rows import row, write_rows
 
-from hf_clipdyn.cards import CardFacts, revision_card
 from hf_clipdyn.cli import main
 from hf_clipdyn.errors import ConfigError, PublishError
-from hf_clipdyn.report import push_cards, write_report
+from hf_clipdyn.hub import RetryPolicy
+from hf_clipdyn.report import card as card_module
+from hf_clipdyn.report import push_cards, write_cards
 from hf_clipdyn.report.card import card_name, merge_card
 
 
-def _report(rows, write, folder: Path) -> tuple[Path, Path]:
-    results = write(rows)
-    return results, write_report(results, folder).parent
+@pytest.fixture(scope="module")
+def written(study, tmp_path_factory) -> Path:
+    """Folder of the cards of two runs, one on real and one on synthetic images; not to be changed."""
+    folder = tmp_path_factory.mktemp("cards")
+    results = write_rows(
+        [*study("me/real", "cue_conflict"), *study("me/rendered")], folder / "results.parquet"
+    )
+    write_cards(results, folder)
+    return folder
 
 
-def test_each_run_gets_a_card_whose_results_the_hub_can_read(report):
-    cards = {path.name: ModelCard.load(path) for path in report.glob("card-*.md")}
+@pytest.fixture
+def card_of(write, tmp_path):
+    """`card_of(rows)`: the card of their only run."""
+
+    def make(rows) -> ModelCard:
+        (path,) = write_cards(write(rows), tmp_path / "cards")
+        return ModelCard.load(path)
+
+    return make
+
+
+def test_each_run_gets_a_card_whose_results_the_hub_can_read(written):
+    cards = {path.name: ModelCard.load(path) for path in written.glob("card-*.md")}
     assert set(cards) == {"card-me--real.md", "card-me--rendered.md"}
     data = cards["card-me--real.md"].data
     assert data.library_name == "transformers"
@@ -32,12 +52,14 @@ def test_each_run_gets_a_card_whose_results_the_hub_can_read(report):
     assert by_metric["top1"].task_type == "zero-shot-image-classification"
     text = cards["card-me--rendered.md"].text
     assert "synthetic images" in text
-    assert "![The study at a glance](figures/summary.png)" in text
-    assert (report / "figures" / "summary.png").is_file()
+    assert "![The study at a glance](figures/card-me--rendered.png)" in text
+    figures = {path.name: path.read_bytes() for path in (written / "figures").iterdir()}
+    assert set(figures) == {"card-me--real.png", "card-me--rendered.png"}
+    assert len(set(figures.values())) == 2, "each run has its own figure"
 
 
-def test_a_card_shows_every_revision_with_interval_and_says_what_is_near_chance(report):
-    text = (report / "card-me--rendered.md").read_text()
+def test_a_card_shows_every_revision_with_interval_and_says_what_is_near_chance(written):
+    text = (written / "card-me--rendered.md").read_text()
     lines = [line for line in text.splitlines() if line.startswith("| epoch-")]
     assert [line.split(" | ")[0] for line in lines] == [f"| epoch-{epoch:03d}" for epoch in range(6)]
     assert "not interpretable" in lines[0]
@@ -45,10 +67,9 @@ def test_a_card_shows_every_revision_with_interval_and_says_what_is_near_chance(
     assert len({line.count(" | ") for line in lines}) == 1
 
 
-def test_an_undefined_number_is_no_result_of_the_card(write, tmp_path):
+def test_an_undefined_number_is_no_result_of_the_card(card_of):
     rows = [row("zero_shot/x", "top1", math.nan, note="no image"), row("noise/x", "accuracy", 0.5)]
-    _, folder = _report(rows, write, tmp_path / "report")
-    assert ModelCard.load(folder / "card-me--fixture.md").data.eval_results is None
+    assert card_of(rows).data.eval_results is None
 
 
 @pytest.mark.parametrize(
@@ -61,7 +82,7 @@ def test_an_undefined_number_is_no_result_of_the_card(write, tmp_path):
         ),
     ],
 )
-def test_the_card_of_a_foreign_model_claims_no_training_and_no_clip(write, tmp_path, revisions, said):
+def test_the_card_of_a_foreign_model_claims_no_training_and_no_clip(card_of, revisions, said):
     rows = [
         row(
             "noise/x",
@@ -75,8 +96,7 @@ def test_the_card_of_a_foreign_model_claims_no_training_and_no_clip(write, tmp_p
         )
         for name in revisions
     ]
-    _, folder = _report(rows, write, tmp_path / "report")
-    card = ModelCard.load(folder / "card-them--dinov2.md")
+    card = card_of(rows)
     assert said in card.text
     assert "trained with every epoch" not in card.text
     assert "did not train" in card.text
@@ -98,15 +118,16 @@ def test_the_card_of_a_folder_links_to_no_repository_and_is_not_pushed(write, tm
         row("similarity/nights", "accuracy", 0.7, repo_id="mine", revision=name, step=step, epoch=None)
         for name, step in revisions.items()
     ]
-    results, folder = _report(rows, write, tmp_path / "report")
-    text = ModelCard.load(folder / "card-mine.md").text
+    results = write(rows)
+    (path,) = write_cards(results, tmp_path)
+    text = path.read_text()
     assert said in text
     assert "which did not train" in text
     assert "huggingface.co/mine" not in text
     assert "from_pretrained" not in text
     assert "## Background" in text
     with pytest.raises(ConfigError, match="hold models of folders only"):
-        push_cards(results, folder)
+        push_cards(results)
 
 
 _DUAL, _VISION = "zero-shot-image-classification", "image-feature-extraction"
@@ -122,13 +143,10 @@ _DUAL, _VISION = "zero-shot-image-classification", "image-feature-extraction"
         (("a\nimport os", "b();"), "A model", ("AutoModel", "AutoImageProcessor"), None),
     ],
 )
-def test_the_card_of_a_trained_run_names_its_classes_and_its_task(
-    write, tmp_path, classes, named, loaded, task
-):
+def test_the_card_of_a_trained_run_names_its_classes_and_its_task(card_of, classes, named, loaded, task):
     model, processor = classes
     rows = [row("noise/x", "accuracy", 0.5, step=5, model_class=model, processor_class=processor)]
-    _, folder = _report(rows, write, tmp_path / "report")
-    card = ModelCard.load(folder / "card-me--fixture.md")
+    card = card_of(rows)
     assert f"{named}, trained with every epoch kept as a revision and measured along the way" in card.text
     assert f"from transformers import {', '.join(sorted(loaded))}\n" in card.text
     for name in loaded:
@@ -138,11 +156,10 @@ def test_the_card_of_a_trained_run_names_its_classes_and_its_task(
     assert ("clip" in card.data.tags) == (model == "CLIPModel")
 
 
-def test_a_result_names_its_level_and_its_probe(write, tmp_path):
+def test_a_result_names_its_level_and_its_probe(card_of):
     rows = [row("noise/x", "chance_corrected_drop", 0.5, condition="gaussian", level=0.2)]
     rows += [row("saliency/y", "nss", 0.5, probe="rollout")]
-    _, folder = _report(rows, write, tmp_path / "report")
-    results = ModelCard.load(folder / "card-me--fixture.md").data.eval_results
+    results = card_of(rows).data.eval_results
     assert [one.metric_name for one in results] == [
         "accuracy drop, chance-corrected, Gaussian noise, sigma 0.2, epoch-000",
         "NSS, rollout, epoch-000",
@@ -153,55 +170,249 @@ def test_a_card_name_is_a_file_name():
     assert card_name("me/run (seed 1)") == "card-me--run-seed-1.md"
 
 
-def _published(study, write, tmp_path, hub) -> tuple[Path, Path, str]:
-    facts = CardFacts("me/fixture", licence="apache-2.0", recipe={"lr": 1e-3})
-    existing = revision_card(facts, name="epoch-005", epoch=5, step=500, samples_seen=32000, loss=1.0)
+def test_the_same_table_twice_gives_the_same_bytes(write, tmp_path):
+    results = write(_SMALL)
+    bytes_of = []
+    for folder in ("one", "one", "two"):
+        write_cards(results, tmp_path / folder)
+        files = sorted((tmp_path / folder).rglob("card-*"))
+        bytes_of.append({path.name: path.read_bytes() for path in files})
+    assert bytes_of[0] == bytes_of[1] == bytes_of[2]
+    assert set(bytes_of[0]) == {"card-me--fixture.md", "card-me--fixture.png"}
+
+
+def test_a_card_on_the_disk_keeps_what_a_person_wrote(study, write, tmp_path):
+    (path,) = write_cards(write(study()), tmp_path)
+    written = path.read_text(encoding="utf-8")
+    edited = written.replace("tags:\n", "license: mit  # mine\ntags:\n", 1).replace(
+        "## Background", "Mine.\n\n## Background"
+    )
+    path.write_text(edited, encoding="utf-8")
+    write_cards(write(study(shift=-0.1), "later.parquet"), tmp_path)
+    refreshed = path.read_text(encoding="utf-8")
+    assert "license: mit  # mine" in refreshed
+    assert "\n\nMine.\n\n## Background" in refreshed
+    assert "0.74 [0.70, 0.78]" in refreshed
+    assert "0.84 [0.80, 0.88]" not in refreshed
+    path.write_bytes(b"---\na: [\n---\n")
+    with pytest.raises(
+        ConfigError, match=r"card-me--fixture.md has a YAML head that cannot be read .line \d"
+    ):
+        write_cards(write(study()), tmp_path)
+    path.write_bytes(b"\xff\xfe")
+    with pytest.raises(ConfigError, match="is no UTF-8 text"):
+        write_cards(write(study()), tmp_path)
+
+
+def test_a_card_without_a_head_is_kept_too(written):
+    merged = merge_card("# Mine\n\nText.\n", (written / "card-me--real.md").read_text())
+    card = ModelCard(merged)
+    assert card.text.startswith("\n# Mine\n\nText.\n\n<!-- trajectories")
+    assert card.data.eval_results
+    assert merge_card(merged, (written / "card-me--real.md").read_text()) == merged
+
+
+_MINE = """---
+# mine: keep this
+license: "apache-2.0"   # as it is
+x-lab: {room: 3,  ids: [1,2]}
+tags: [clip,
+       mine]
+model-index:
+  - name: fixture
+    results:
+      # measured with another tool
+      - task: {type: zero-shot-image-classification}
+        dataset:
+          name: 'CIFAR-10'
+          type: uoft-cs/cifar10
+        metrics:
+          - type: accuracy
+            value: 9.10e-1  # a person's number
+    # the end of results
+widget: []
+---
+
+# My model
+
+Text of a person.
+
+<!-- trajectories of hf-clipdyn -->
+an old section
+<!-- end of trajectories -->
+
+More text, with a ` <!-- trajectories of hf-clipdyn --> ` in a line.
+"""
+
+
+_SMALL = [row("zero_shot/cifar10", "top1", 0.5 + epoch / 10, 0.02, epoch=epoch) for epoch in range(3)]
+
+
+@pytest.fixture
+def published(hub):
+    """The repository me/fixture on the Hub with a card that a person wrote."""
     api = HfApi()
     api.create_repo("me/fixture")
-    api.upload_file(path_or_fileobj=existing.encode(), path_in_repo="README.md", repo_id="me/fixture")
-    return *_report(study(), write, tmp_path / "report"), existing
+    api.upload_file(path_or_fileobj=_MINE.encode(), path_in_repo="README.md", repo_id="me/fixture")
+    return hub.repo("me/fixture")
 
 
-def test_pushing_keeps_what_the_card_said_and_replaces_an_earlier_section(study, write, tmp_path, hub):
-    results, folder, existing = _published(study, write, tmp_path, hub)
-    for _ in range(2):
-        (url,) = push_cards(results, folder)
-        assert "me/fixture" in url
-    text = Path(HfApi().hf_hub_download("me/fixture", "README.md")).read_text()
-    head = yaml.safe_load(text.split("---")[1])
-    assert head["license"] == "apache-2.0"
-    assert head["model-index"][0]["name"] == "fixture"
-    assert {"type": "shape_bias", "value": 0.84}.items() <= {
-        key: value
-        for result in head["model-index"][0]["results"]
-        for metric in result["metrics"]
-        if metric["type"] == "shape_bias"
-        for key, value in metric.items()
-    }.items()
-    assert "| lr | 0.001 |" in text
-    assert text.count("## Trajectories") == 1
-    assert HfApi().file_exists("me/fixture", "figures/summary.png")
-    assert re.sub(r"\s+", " ", existing.split("---")[2]) in re.sub(r"\s+", " ", text)
+def _readme(repo_id="me/fixture") -> str:
+    return Path(HfApi().hf_hub_download(repo_id, "README.md")).read_bytes().decode()
 
 
-def test_a_card_without_a_head_is_kept_too(report):
-    merged = merge_card("# Mine\n\nText.\n", ModelCard.load(report / "card-me--real.md"))
-    assert merged.text.startswith("# Mine\n\nText.\n\n<!-- trajectories")
-    assert merged.data.eval_results
+def test_a_refreshed_card_keeps_every_byte_that_a_person_wrote(study, write, published):
+    results = write(study())
+    (pushed,) = push_cards(results)
+    assert "me/fixture" in pushed.url
+    text = _readme()
+    ours = re.search(r"(?s)      - task:\n          type.*?(?=    # the end of results)", text)[0]
+    section = re.search(r"(?s)<!-- trajectories of hf-clipdyn -->\n.*?<!-- end of trajectories -->", text)[0]
+    kept = text.replace(ours, "").replace(section, "SECTION")
+    old = re.search(r"(?s)<!-- trajectories of hf-clipdyn -->\n.*?<!-- end of trajectories -->", _MINE)[0]
+    assert kept == _MINE.replace(old, "SECTION")
+    assert "old section" not in text
+    index = ModelCard(text).data.eval_results
+    assert [one.metric_type for one in index][:2] == ["accuracy", "shape_bias"]
+    assert index[0].metric_value == 0.91
 
 
-def test_the_command_pushes_on_request_and_a_missing_repository_is_one_sentence(
-    study, write, tmp_path, hub, capsys
-):
-    results, folder, _ = _published(study, write, tmp_path, hub)
-    with pytest.raises(SystemExit) as stopped:
-        main(["report", str(results), "--output", str(folder), "--push_to_hub"])
-    assert stopped.value.code == 0
-    assert "The card is pushed:" in capsys.readouterr().out
-    other = write(study("me/nowhere"), "other.parquet")
-    write_report(other, folder)
-    with pytest.raises(PublishError, match=r"The card of me/nowhere could not be pushed .* is complete"):
-        push_cards(other, folder)
+def test_a_second_refresh_with_the_same_table_makes_no_commit(write, published):
+    results = write(_SMALL)
+    first, second = push_cards(results), push_cards(results)
+    assert first[0].url
+    assert second[0].url is None
+    assert len(published.history(published.branches["main"])) == 3  # the Hub's, the person's and one of ours
+
+
+def test_new_results_replace_ours_and_no_others(study, write, published):
+    push_cards(write(study()))
+    later = [one for one in study(shift=-0.2) if one.kind != "noise"]
+    push_cards(write(later, "later.parquet"))
+    found = {(one.metric_type, one.metric_value) for one in ModelCard(_readme()).data.eval_results}
+    assert found == {
+        ("accuracy", 0.91),
+        ("shape_bias", 0.64),
+        ("shape_preference", 0.756),
+        ("top1", 0.93),
+        ("ssim", 0.45),
+    }
+
+
+def test_a_commit_of_somebody_else_in_between_is_kept(write, published, monkeypatch):
+    results, create = write(_SMALL), HfApi.create_commit
+    edits = iter(["Edited in between.\n"])
+
+    def crossed(api, *args, **kwargs):
+        for edit in edits:
+            edited = _MINE + edit
+            HfApi().upload_file(
+                path_or_fileobj=edited.encode(), path_in_repo="README.md", repo_id="me/fixture"
+            )
+        return create(api, *args, **kwargs)
+
+    monkeypatch.setattr(card_module, "_RETRIES", RetryPolicy(base=0.01, patience=30))
+    monkeypatch.setattr(HfApi, "create_commit", crossed)
+    (pushed,) = push_cards(results)
+    assert pushed.url
+    assert "Edited in between." in _readme()
+    assert "## Trajectories" in _readme()
+
+
+def test_a_short_outage_is_waited_for_and_a_long_one_loses_nothing(write, published, hub, monkeypatch):
+    monkeypatch.setattr(card_module, "_RETRIES", RetryPolicy(base=0.01, patience=30))
+    results = write(_SMALL)
+    hub.plant("commit", Fault(503), times=2)
+    assert push_cards(results)[0].url
+    monkeypatch.setattr(card_module, "_RETRIES", RetryPolicy(base=0.01, patience=0.1))
+    hub.plant("info", Fault(503), times=10_000)
+    with pytest.raises(
+        PublishError, match=r"The card of me/fixture could not be pushed \(the Hub answered 503"
+    ):
+        push_cards(results)
+
+
+def test_a_commit_whose_answer_is_lost_is_not_made_twice(write, published, hub, monkeypatch):
+    monkeypatch.setattr(card_module, "_RETRIES", RetryPolicy(base=0.01, patience=30))
+    hub.plant("commit", Fault(503, applied=True))
+    push_cards(write(_SMALL))
+    assert len(published.history(published.branches["main"])) == 3
+
+
+def test_a_repository_without_a_card_gets_a_whole_one(write, hub):
+    HfApi().create_repo("me/fixture")
+    push_cards(write(_SMALL))
+    text = _readme()
+    assert "# me/fixture: training dynamics" in text
+    assert HfApi().file_exists("me/fixture", "figures/card-me--fixture.png")
+    assert re.findall(r"!\[[^]]*\]\(([^)]+)\)", text) == ["figures/card-me--fixture.png"]
+
+
+@pytest.mark.parametrize(
+    ("card", "said"),
+    [
+        ("---\ntags: [\n---\n", r"has a YAML head that cannot be read \(line 2 of README.md\)"),
+        ("---\nmodel-index: mine\n---\n", "has a model-index that is no list of models with results"),
+        ("---\nmodel-index:\n- name: x\n---\n", "has a model-index that is no list of models with results"),
+        ("---\n- a list\n---\n", "has a YAML head that is no mapping"),
+    ],
+)
+def test_a_card_that_cannot_be_read_stays_as_it_is(write, hub, card, said):
+    api = HfApi()
+    api.create_repo("me/fixture")
+    repo = hub.repo("me/fixture")
+    repo.commit("main", "by git", {"README.md": File.small(card.encode())})
+    with pytest.raises(PublishError, match=f"The card of me/fixture {said}: correct it"):
+        push_cards(write(_SMALL))
+    assert _readme() == card
+
+
+def test_one_repository_that_refuses_does_not_stop_the_others(write, hub):
+    HfApi().create_repo("me/fixture")
+    results = write([replace(one, repo_id="me/nowhere") for one in _SMALL] + _SMALL)
+    with pytest.raises(
+        PublishError, match=r"of me/nowhere could not be .* does not exist.* Pushed: me/fixture\.$"
+    ):
+        push_cards(results)
+    assert "## Trajectories" in _readme()
+
+
+def test_the_command_writes_and_pushes_and_says_what_is_on_no_leaderboard(write, published, tmp_path, capsys):
+    def run(*argv: str) -> int:
+        with pytest.raises(SystemExit) as stopped:
+            main(list(argv))
+        return stopped.value.code
+
+    results = str(write(_SMALL))
+    assert run("card", results, "--output", str(tmp_path / "cards"), "--push_to_hub") == 0
+    said = capsys.readouterr().out
+    assert f"Wrote {tmp_path / 'cards' / 'card-me--fixture.md'}." in said
+    assert "The card is pushed:" in said
+    assert "- Not in .eval_results: zero_shot/cifar10, since uoft-cs/cifar10 is not on the Hub." in said
+    assert run("card", results, "--push-to-hub") == 0
+    assert "The card of me/fixture is up to date." in capsys.readouterr().out
+    assert run("card", results) == 2
+    assert "Say where the cards go" in capsys.readouterr().err
+    assert run("report", results, "--output", str(tmp_path / "r"), "--push_to_hub") == 2
+    assert "`clipdyn card RESULTS --push_to_hub`" in capsys.readouterr().err
+    assert not (tmp_path / "r").exists()
+
+
+def test_without_a_token_or_a_network_nothing_is_begun(write, monkeypatch):
+    results = write(_SMALL)
+    with pytest.raises(PublishError, match="There is no token for the Hub"):
+        push_cards(results)
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(
+        PublishError, match="The cards cannot be pushed while HF_HUB_OFFLINE is set: unset it"
+    ):
+        push_cards(results)
+
+
+def test_results_of_two_commits_of_one_repository_belong_to_no_card(write, hub):
+    other = [replace(one, commit="f" * 40) for one in _SMALL]
+    with pytest.raises(ConfigError, match="two runs of me/fixture"):
+        push_cards([write(_SMALL), write(other, "other.parquet")])
 
 
 def test_the_cards_of_the_reference_runs_are_as_the_report_writes_them(checkout):

@@ -10,7 +10,7 @@ from result_rows import VOCABULARY, row
 
 from hf_clipdyn.cli import main
 from hf_clipdyn.errors import ConfigError
-from hf_clipdyn.report import write_report
+from hf_clipdyn.report import write_cards, write_report
 from hf_clipdyn.report.page.write import render
 from hf_clipdyn.results.terms import DatasetTerms
 
@@ -158,7 +158,8 @@ def test_the_notice_about_synthetic_images_is_that_of_their_data_set(write, tmp_
         "Some benchmarks use synthetic images, not photographs; human numbers do not apply to them. "
         "Dots: It has &lt;no&gt; texture. Bars."
     )
-    card = (page.parent / "card-me--fixture.md").read_text(encoding="utf-8")
+    (path,) = write_cards(write(rows, vocabulary=words), tmp_path)
+    card = path.read_text(encoding="utf-8")
     assert "human numbers do not apply to them. Dots: It has &#60;no> texture. Bars." in card
 
 

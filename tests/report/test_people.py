@@ -1,13 +1,12 @@
 """How people stand beside a model in the figures: as a curve over levels, beside each bar, and never at chance."""
 
 import pytest
+from drawn import draw
 from result_rows import row
 
 from hf_clipdyn.benchmarks.kinds.classification import Classification
 from hf_clipdyn.benchmarks.kinds.psychophysics import Psychophysics
-from hf_clipdyn.report.axis import choose_axis
-from hf_clipdyn.report.figures import draw_chart
-from hf_clipdyn.report.style import HUMAN, figure_style
+from hf_clipdyn.report.style import HUMAN
 from hf_clipdyn.results.terms import Vocabulary
 
 WORDS = Vocabulary(kinds={"classification": Classification.terms})
@@ -38,8 +37,7 @@ def drawn(read):
     def drawn(rows):
         study = read(rows, vocabulary=WORDS)
         (chart,) = study.charts
-        with figure_style():
-            return chart, draw_chart(chart, choose_axis(study.trajectories))
+        return chart, draw(study, chart)
 
     return drawn
 
@@ -130,8 +128,7 @@ def test_contrasts_of_people_and_pixels_are_curves_on_logarithmic_scales(read):
                 rows.append(row(*cell, value, epoch=epoch, **own, **people))
     study = read(rows, vocabulary=Vocabulary(kinds={"psychophysics": Psychophysics.terms}))
     (chart,) = study.charts
-    with figure_style():
-        cells = draw_chart(chart, choose_axis(study.trajectories)).axes
+    cells = draw(study, chart).axes
     assert len(cells) == 2
     for cell, parameter in zip(cells, (0.1, 0.2), strict=True):
         assert (cell.get_xscale(), cell.get_yscale()) == ("log", "log")

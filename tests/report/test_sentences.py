@@ -5,7 +5,7 @@ import math
 import pytest
 from result_rows import row
 
-from hf_clipdyn.report import result_tables, summarize
+from hf_clipdyn.report import summarize
 
 
 @pytest.fixture
@@ -182,11 +182,3 @@ def test_the_last_sentence_names_the_level_of_the_intervals_and_what_they_lack(s
 def test_with_several_runs_each_sentence_names_its_run(study, say):
     sentences = say([*study(), *study("me/other")])
     assert all(sentence.startswith(("me/fixture, ", "me/other, ")) for sentence in sentences[:-1])
-
-
-def test_the_table_in_the_terminal_gives_no_number_that_means_nothing(study, write):
-    (table,) = result_tables(write(study()))
-    untrained = next(line for line in table.splitlines() if line.startswith("epoch-000"))
-    assert untrained.split("  ")[1] == "not interpretable"
-    assert "not defined" in untrained
-    assert "epoch-005  0.84 [0.80, 0.88]" in table

@@ -14,16 +14,16 @@ import pandas as pd
 from hf_clipdyn import __version__
 from hf_clipdyn.errors import ConfigError
 from hf_clipdyn.report.axis import choose_axis
-from hf_clipdyn.report.card import card_name, run_card
-from hf_clipdyn.report.figures import draw_chart, draw_panels
+from hf_clipdyn.report.figures import draw_panels
 from hf_clipdyn.report.page import decisions, psychometric
 from hf_clipdyn.report.page import stimuli as stimuli_browser
 from hf_clipdyn.report.page.payload import payload
 from hf_clipdyn.report.page.stimuli import StimuliChoice
+from hf_clipdyn.report.papers import write_figures
 from hf_clipdyn.report.sentences import Finding, alternative_words, find, limits
 from hf_clipdyn.report.study import Study, read_study
 from hf_clipdyn.report.style import THEME, figure_style, twins
-from hf_clipdyn.report.svg import FigureFolder, to_svg
+from hf_clipdyn.report.svg import to_svg
 from hf_clipdyn.report.tables import (
     Table,
     diagnostics_table,
@@ -51,6 +51,7 @@ def write_report(
     *,
     stimuli: StimuliChoice = "thumbnails",
     data_dirs: Mapping[str, str | Path] | None = None,
+    style: str | Path | None = None,
 ) -> Path:
     """Write a page that needs no other file and no network, and the figures as files.
 
@@ -58,28 +59,27 @@ def write_report(
         results: one or several tables of `clipdyn evaluate`, whose runs are overlaid; or what `load_results` or
             `read_study` returned.
         output: folder, created if missing. ``index.html``, which contains the numbers, their charts and the program
-            that draws them; ``figures/NAME.png`` and ``.svg`` for each metric of each benchmark, and
-            ``figures/summary.png`` and ``.svg``; ``card-OWNER--NAME.md``, a model card for each run.
+            that draws them; ``figures/NAME-column`` and ``NAME-page`` as PNG, SVG and PDF for each benchmark and for
+            the ``summary``, see `write_figures`.
         stimuli: ``none`` leaves out the pictures of the stimuli, what was answered to them is shown; ``thumbnails``
             has small ones of the data sets whose licence lets others pass their images on.
         data_dirs: folders of data sets that are not in ``$CLIPDYN_DATA``, by name.
+        style: of the figures: name of a style of matplotlib, or a ``.mplstyle`` file.
 
     Returns:
         The path of ``index.html``.
 
     Raises:
-        ConfigError: a file does not exist or is no table of results, the folder cannot be written, or there is no such
-            choice of stimuli.
+        ConfigError: a file does not exist or is no table of results, the style is unknown or broken, the folder cannot
+            be written, or there is no such choice of stimuli.
         EvaluationError: the tables hold no row.
     """
     study, output = read_study(results), Path(output)
     page = output / "index.html"
     try:
         output.mkdir(parents=True, exist_ok=True)
+        write_figures(study, output / "figures", style)  # a wrong style stops here
         page.write_text(render(study, stimuli=stimuli, data_dirs=data_dirs), encoding="utf-8")
-        _save_figures(study, output / "figures")
-        for run in study.runs:  # the cards; this loop is all that writes them
-            run_card(study, run).save(output / card_name(run))
     except OSError as error:
         raise ConfigError(f"The report cannot be written to {output}: {error.strerror or error}.") from error
     return page
@@ -214,16 +214,3 @@ def _plainer(cell: Any) -> None:
     for line in cell.lines:
         if line.get_linestyle() != "None":
             line.set_marker("")
-
-
-def _save_figures(study: Study, path: Path) -> None:
-    """The figures as files. The page itself does not use them."""
-    axis, folder = choose_axis(study.trajectories), FigureFolder(path)
-    with figure_style():
-        if study.overview:
-            bars = not study.charts[0].encoding.over_training
-            folder.save(draw_panels(study.overview, axis, columns=3, bars=bars), "summary")
-        for chart in study.charts:
-            if any(one.points["defined"].any() for one in chart.trajectories):
-                folder.save(draw_chart(chart, axis), chart.name)
-    folder.sweep()

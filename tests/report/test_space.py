@@ -1,0 +1,210 @@
+"""The page of a study as a static Space on the Hub."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+from hub_server.faults import Fault
+from hub_server.state import File
+from huggingface_hub import HfApi, RepoCard, SpaceCardData
+from result_rows import row
+
+from hf_clipdyn.cli import main
+from hf_clipdyn.errors import ConfigError, PublishError
+from hf_clipdyn.hub import RetryPolicy
+from hf_clipdyn.report import push_space, space, write_space
+
+_ROWS = [row("zero_shot/cifar10", "top1", 0.5 + epoch / 10, 0.02, epoch=epoch) for epoch in range(3)]
+
+
+@pytest.fixture
+def results(write) -> Path:
+    return write(_ROWS)
+
+
+def _file(name: str, repo_id: str = "me/study") -> str:
+    return Path(HfApi().hf_hub_download(repo_id, name, repo_type="space")).read_text(encoding="utf-8")
+
+
+def _head(text: str) -> dict:
+    return RepoCard(text).data.to_dict()
+
+
+def _commits(hub, repo_id: str = "me/study") -> list[str]:
+    repo = hub.repo(repo_id, "spaces")
+    return [one.title for one in repo.history(repo.branches["main"])]
+
+
+def test_the_page_becomes_a_static_space_in_one_commit(results, hub, tmp_path):
+    url = push_space(results, "me/study", output=tmp_path / "space")
+    assert url.startswith(f"{hub.url}/spaces/me/study/commit/")
+    assert _commits(hub) == ["Show the study, measured by hf-clipdyn", "initial commit"]
+    head = _head(_file("README.md"))
+    assert SpaceCardData(**head).sdk == "static"
+    assert head["app_file"] == "index.html"
+    assert head["title"] == "Training dynamics of me/fixture"
+    assert head["datasets"] == ["uoft-cs/cifar10"]
+    assert "models" not in head, "the Hub has no such commit"
+    assert _file("index.html") == (tmp_path / "space" / "index.html").read_text(encoding="utf-8")
+    assert _file("README.md") == (tmp_path / "space" / "README.md").read_text(encoding="utf-8")
+    assert "3 revisions of 1 run on 1 benchmark" in _file("README.md")
+
+
+def test_the_same_content_makes_no_new_commit(results, hub):
+    assert push_space(results, "me/study")
+    assert push_space(results, "me/study") is None
+    assert len(_commits(hub)) == 2
+
+
+def test_models_are_linked_if_the_hub_has_what_was_measured(write, hub):
+    api = HfApi()
+    commits = {}
+    for repo_id in ("me/run", "me/other"):
+        api.create_repo(repo_id)
+        commits[repo_id] = api.repo_info(repo_id).sha
+    rows = [row("zero_shot/x", "top1", 0.5, repo_id="me/run", commit=commits["me/run"])]
+    rows += [row("zero_shot/x", "top1", 0.5, repo_id=name) for name in ("me/other", "a-folder", "me/no/name")]
+    api.create_repo("me/results", repo_type="dataset")
+    push_space(write(rows), "me/study", results_dataset="me/results", licence="cc-by-4.0")
+    head = _head(_file("README.md"))
+    assert head["models"] == ["me/run"]
+    assert head["datasets"] == ["me/results"]
+    assert head["license"] == "cc-by-4.0"
+    assert "[me/results](https://huggingface.co/datasets/me/results)" in _file("README.md")
+
+
+def test_a_person_may_edit_the_readme(write, results, hub):
+    push_space(results, "me/study")
+    edited = (
+        _file("README.md")
+        .replace("emoji: 📈", "emoji: 🐟  # mine")
+        .replace("# Training", "Mine.\n\n# Training")
+    )
+    HfApi().upload_file(
+        path_or_fileobj=edited.encode(), path_in_repo="README.md", repo_id="me/study", repo_type="space"
+    )
+    assert push_space(results, "me/study") is None
+    assert push_space(
+        write([*_ROWS, row("zero_shot/imagenet", "top1", 0.5, epoch=1)], "more.parquet"), "me/study"
+    )
+    text = _file("README.md")
+    assert "emoji: 🐟  # mine" in text
+    assert "Mine.\n\n# Training" in text
+    assert "on 2 benchmarks" in text
+    assert text.count("<!-- page of hf-clipdyn -->") == 1
+    assert _head(text)["datasets"] == ["uoft-cs/cifar10", "ILSVRC/imagenet-1k"]
+
+
+@pytest.mark.parametrize("title", ["Add my app", "Duplicate from you/app"])
+def test_a_space_that_holds_something_else_is_not_touched(results, hub, title):
+    HfApi().create_repo("me/study", repo_type="space", space_sdk="static")
+    repo = hub.repo("me/study", "spaces")
+    tree = {**repo.resolve("main").tree, "index.html": File.small(b"mine")}
+    if title.startswith("Duplicate"):
+        repo.commits.clear()
+        repo.branches.clear()
+    repo.commit("main", title, tree)
+    with pytest.raises(ConfigError, match=r"The Space me/study holds something else .* name another Space"):
+        push_space(results, "me/study")
+    assert _file("index.html") == "mine"
+
+
+def test_a_new_space_that_a_first_attempt_left_empty_is_filled(results, hub, monkeypatch, tmp_path):
+    monkeypatch.setattr(space, "_RETRIES", RetryPolicy(base=0.01, patience=0.1))
+    hub.plant("commit", Fault(503), times=10_000)
+    with pytest.raises(
+        PublishError, match=r"to the Space me/study \(the Hub answered 503: .*space is complete\.$"
+    ):
+        push_space(results, "me/study", output=tmp_path / "space")
+    assert _commits(hub) == ["initial commit"]
+    hub.faults.clear()
+    assert push_space(results, "me/study")
+
+
+def test_a_commit_of_somebody_else_in_between_is_kept(results, write, hub, monkeypatch):
+    monkeypatch.setattr(space, "_RETRIES", RetryPolicy(base=0.01, patience=30))
+    push_space(results, "me/study")
+    create, edits = HfApi.create_commit, iter(["# Training dynamics and more"])
+
+    def crossed(api, *args, **kwargs):
+        for edit in edits:
+            text = _file("README.md").replace("# Training dynamics", edit)
+            HfApi().upload_file(
+                path_or_fileobj=text.encode(), path_in_repo="README.md", repo_id="me/study", repo_type="space"
+            )
+        return create(api, *args, **kwargs)
+
+    monkeypatch.setattr(HfApi, "create_commit", crossed)
+    push_space(write([*_ROWS, row("zero_shot/x", "top1", 0.5)], "more.parquet"), "me/study")
+    assert "# Training dynamics and more" in _file("README.md")
+    assert "on 2 benchmarks" in _file("README.md")
+
+
+def test_a_private_space_is_private_and_a_public_one_is_not_taken_for_one(results, hub):
+    push_space(results, "me/hidden", private=True)
+    assert HfApi().repo_info("me/hidden", repo_type="space").private
+    push_space(results, "me/study")
+    with pytest.raises(ConfigError, match="The Space me/study exists and is public: make it private"):
+        push_space(results, "me/study", private=True)
+
+
+def test_what_cannot_be_pushed_is_said_before_anything_is_drawn(results, monkeypatch, tmp_path):
+    monkeypatch.setattr(space, "write_report", None)
+    with pytest.raises(PublishError, match="There is no token for the Hub"):
+        push_space(results, "me/study")
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    with pytest.raises(
+        PublishError, match="The page cannot be pushed to me/study while HF_HUB_OFFLINE is set"
+    ):
+        push_space(results, "me/study")
+    with pytest.raises(ConfigError, match="push_to_hub 'study' has no owner"):
+        push_space(results, "study")
+    with pytest.raises(ConfigError, match="results_dataset is 'a/b/c', which the Hub does not accept"):
+        write_space(results, tmp_path, results_dataset="a/b/c")
+
+
+def test_a_token_that_may_not_write_is_one_sentence_without_the_token(results, hub, monkeypatch, capsys):
+    monkeypatch.setenv("HF_TOKEN", "hf_abcdefghijklmnopqrstuvwxyz012345")
+    with pytest.raises(SystemExit) as stopped:
+        main(["space", str(results), "--push_to_hub", "me/study"])
+    assert stopped.value.code == 1
+    said = capsys.readouterr()
+    assert said.err.startswith(
+        "clipdyn: error: The page could not be pushed to the Space me/study (the Hub answered 401"
+    )
+    assert "Give a token with write permission" in said.err
+    assert "hf_abc" not in said.out + said.err
+
+
+def test_the_command_pushes_or_writes_a_folder(results, hub, tmp_path, capsys):
+    def run(*argv: str) -> int:
+        with pytest.raises(SystemExit) as stopped:
+            main(["space", str(results), *argv])
+        return stopped.value.code
+
+    assert run("--output", str(tmp_path / "space")) == 0
+    assert capsys.readouterr().out == f"The page is {tmp_path / 'space' / 'index.html'}.\n"
+    head = (tmp_path / "space" / "README.md").read_text(encoding="utf-8").split("---\n")[1]
+    assert yaml.safe_load(head)["sdk"] == "static"
+    assert not list((tmp_path / "space").glob("card-*"))
+    assert run("--push-to-hub", "me/study") == 0
+    assert f"The page is pushed: {hub.url}/spaces/me/study/commit/" in capsys.readouterr().out
+    assert run("--push_to_hub", "me/study") == 0
+    assert capsys.readouterr().out == "The Space me/study is up to date.\n"
+    assert run() == 2
+    assert "Say where the page goes" in capsys.readouterr().err
+    assert run("--private", "--output", str(tmp_path / "space")) == 2
+    assert "`private` requires `push-to-hub`" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "name", ["a: b\n---\nsdk: docker", "<script>alert(1)</script>", "![x](y)", "'\"", "\x85 x"]
+)
+def test_a_hostile_name_is_a_title_and_nothing_else(write, tmp_path, name):
+    write_space(write([row("zero_shot/x", "top1", 0.5, repo_id=f"it/{name}")]), tmp_path)
+    text = (tmp_path / "README.md").read_text(encoding="utf-8")
+    head = _head(text)
+    assert head["sdk"] == "static"
+    assert " ".join(head["title"].split()) == " ".join(f"Measurements of it/{name}".split())
+    assert "<script>" not in text.split("\n---\n")[1]
+    assert "](y)" not in text.split("\n---\n")[1]

@@ -1,0 +1,140 @@
+"""The palette, as people with and without colour blindness see it, and styles of matplotlib over it."""
+
+from itertools import combinations
+
+import matplotlib as mpl
+import numpy as np
+import pytest
+from matplotlib.colors import to_rgb
+from skimage.color import deltaE_ciede2000, rgb2lab
+
+from hf_clipdyn.errors import ConfigError, UnknownNameError
+from hf_clipdyn.report.style import GREY, HUES, HUMAN, PAPER, cycle_colour, figure_style, twins
+from hf_clipdyn.report.style_files import StyleWarning, read_style
+
+# Machado, Oliveira & Fernandes 2009, A Physiologically-based Model for Simulation of Color Vision Deficiency,
+# severity 1.0; for linear RGB.
+SEEN_WITH = {
+    "normal vision": np.eye(3),
+    "protanopia": np.array(
+        [[0.152286, 1.052583, -0.204868], [0.114503, 0.786281, 0.099216], [-0.003882, -0.048116, 1.051998]]
+    ),
+    "deuteranopia": np.array(
+        [[0.367322, 0.860646, -0.227968], [0.280085, 0.672501, 0.047413], [-0.011820, 0.042940, 0.968881]]
+    ),
+    "tritanopia": np.array(
+        [[1.255528, -0.076749, -0.178779], [-0.078411, 0.930809, 0.147602], [0.004733, 0.691367, 0.303900]]
+    ),
+}
+APART = 12.0
+
+
+def linear(colour):
+    channels = np.array(to_rgb(colour))
+    return np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
+
+
+def lab(colour, matrix):
+    light = np.clip(matrix @ linear(colour), 0, 1)
+    return rgb2lab(np.where(light <= 0.0031308, 12.92 * light, 1.055 * light ** (1 / 2.4) - 0.055))
+
+
+def contrast(colour, other):
+    """WCAG 2.2, contrast ratio."""
+    bright, dark = sorted(
+        (float(linear(one) @ (0.2126, 0.7152, 0.0722)) for one in (colour, other)), reverse=True
+    )
+    return (bright + 0.05) / (dark + 0.05)
+
+
+@pytest.mark.parametrize("vision", SEEN_WITH)
+@pytest.mark.parametrize("dark", [False, True], ids=["white", "dark"])
+def test_any_two_hues_stay_apart_for_people_with_colour_blindness(vision, dark):
+    hues = [twins(one)[dark] for one in HUES]
+    seen = {one: lab(one, SEEN_WITH[vision]) for one in hues}
+    apart = {pair: float(deltaE_ciede2000(seen[pair[0]], seen[pair[1]])) for pair in combinations(hues, 2)}
+    assert min(apart.values()) >= APART, min(apart, key=apart.__getitem__)
+
+
+@pytest.mark.parametrize("vision", SEEN_WITH)
+def test_the_lines_of_people_are_no_runs(vision):
+    people = lab(HUMAN, SEEN_WITH[vision])
+    assert min(float(deltaE_ciede2000(people, lab(one, SEEN_WITH[vision]))) for one in (*HUES, GREY)) >= APART
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["white", "dark"])
+def test_hues_can_be_seen_on_their_paper(dark):
+    assert min(contrast(twins(one)[dark], twins(PAPER)[dark]) for one in (*HUES, HUMAN, GREY)) >= 3
+
+
+def test_a_style_by_name_gives_its_colours_to_the_runs():
+    with figure_style(read_style("tableau-colorblind10")):
+        assert cycle_colour(0) == "#006ba4"
+    with figure_style():
+        assert cycle_colour(0) == HUES[0]
+
+
+@pytest.mark.filterwarnings("ignore::hf_clipdyn.report.style_files.StyleWarning")
+def test_every_style_of_matplotlib_can_be_laid_over_the_projects():
+    for name in [*mpl.style.available, "default"]:
+        with figure_style(read_style(name)):
+            assert to_rgb(cycle_colour(7)), name
+            assert mpl.rcParams["savefig.dpi"] == 200, "no style decides that"
+
+
+@pytest.fixture
+def style_file(tmp_path):
+    def style_file(text):
+        path = tmp_path / "own.mplstyle"
+        path.write_text(text)
+        return path
+
+    return style_file
+
+
+def test_a_file_is_read_without_what_is_no_look(style_file):
+    path = style_file(
+        "font.size: 9\nlines.linewidth: 2\nfigure.figsize: 3, 2\ntext.usetex: True\nlines.marker: o\n"
+        "image.cmap: gray\nbackend: module://evil\n"
+    )
+    with pytest.warns(StyleWarning, match=r"no looks: backend, figure\.figsize, text\.usetex\.") as warned:
+        assert read_style(path) == {"font.size": 9.0, "lines.linewidth": 2.0}
+    assert len(warned) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("font.sise: 9\n", "Bad key font.sise"),
+        ("font.size: big\n", "big"),
+        ("no colon here\n", "Missing colon"),
+        ("font.size: 1e9\n", "font.size to 1e+09"),
+        ("lines.linewidth: nan\n", "lines.linewidth to nan"),
+        ("axes.prop_cycle: cycler(color=__import__('os').listdir())\n", "no style of matplotlib"),
+        ("#" * 200_000, "100,000 bytes"),
+    ],
+)
+def test_a_broken_file_is_one_sentence(style_file, text, says):
+    with pytest.raises(ConfigError) as raised:
+        read_style(style_file(text))
+    assert says in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_bytes_that_are_no_text_are_no_style(tmp_path):
+    path = tmp_path / "picture.mplstyle"
+    path.write_bytes(b"\x89PNG\xff\xfe\x00")
+    with pytest.raises(ConfigError, match="no style of matplotlib"):
+        read_style(path)
+
+
+def test_an_unknown_name_names_the_nearest_style():
+    with pytest.raises(UnknownNameError, match="Did you mean 'ggplot'"):
+        read_style("ggplott")
+    with pytest.raises(ConfigError, match=r"no file absent\.mplstyle"):
+        read_style("absent.mplstyle")
+
+
+def test_an_address_is_never_fetched():
+    with pytest.raises(ConfigError):
+        read_style("https://example.org/a.mplstyle")
