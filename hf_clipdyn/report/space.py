@@ -222,7 +222,7 @@ def _readme(
         app_file=_PAGE,
         pinned=False,
         license=licence,
-        tags=["hf-clipdyn", "clip", "training-dynamics"] if dynamics else ["hf-clipdyn"],
+        tags=["hf-clipdyn", *(["training-dynamics"] if dynamics else [])],
         models=list(models) or None,
         datasets=datasets or None,
     )
