@@ -1,5 +1,6 @@
 """A study: the tables of results that a report is about, read once."""
 
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -69,11 +70,26 @@ class Study:
         levels = rows.loc[rows["ci_low"].notna(), "confidence_level"].dropna().unique()
         return " and ".join(f"{100 * level:g} %" for level in sorted(levels))
 
+    def alike(self, one: Trajectory) -> list[Trajectory]:
+        """The trajectories of a run that are the same number, perhaps measured on other data or in another way."""
+        return self._by_number.get(_number_of(one), [])
+
+    @cached_property
+    def _by_number(self) -> dict[tuple[object, ...], list[Trajectory]]:
+        found: dict[tuple[object, ...], list[Trajectory]] = defaultdict(list)
+        for one in self.trajectories:
+            found[_number_of(one)].append(one)
+        return found
+
     def of_run(self, run: str) -> "Study":
         """The part of one run."""
         rows = self.results.rows
         own = tuple(one for one in self.trajectories if one.run == run)
         return replace(self, results=replace(self.results, rows=rows[rows["run"] == run]), trajectories=own)
+
+
+def _number_of(one: Trajectory) -> tuple[object, ...]:
+    return one.run, *one.benchmark, one.texts, *one.number_key
 
 
 def read_study(results: "str | Path | Sequence[str | Path] | pd.DataFrame | Study") -> Study:

@@ -15,7 +15,7 @@ from hf_clipdyn.results.row import NUMBER_KEY, NumberKey
 from hf_clipdyn.results.terms import Axis, DatasetTerms, KindTerms, Reference, Term, Vocabulary
 from hf_clipdyn.revisions.names import epoch_of, natural_key, step_of
 
-__all__ = ["DETAILS", "Trajectory", "Turn", "bare", "phases", "read_trajectories", "rows_of", "turns"]
+__all__ = ["DETAILS", "Crossing", "Trajectory", "bare", "crossings", "read_trajectories", "rows_of"]
 
 DETAILS = ("texts", "probe", "layer", "subset", "condition", "level", "parameter")
 """Columns that distinguish numbers of one metric, in the order in which they are named."""
@@ -228,13 +228,13 @@ def _scales(reference: Trajectory, one: Trajectory) -> bool:
 
 
 @dataclass(frozen=True)
-class Turn:
-    """A trajectory passes a level between two points whose intervals lie on its two sides.
+class Crossing:
+    """A trajectory lies on one side of a level, and later on the other.
 
     Attributes:
-        before: the last point (a row) whose interval lies wholly on the first side.
-        after: the next point whose interval lies wholly on the other side.
-        upwards: whether the trajectory rises through the level.
+        before: the last point (a row) of the stretch on the first side.
+        after: the first point of the stretch on the other side.
+        upwards: whether the trajectory goes up through the level.
     """
 
     before: Any
@@ -242,35 +242,27 @@ class Turn:
     upwards: bool
 
 
-def turns(one: Trajectory, level: float) -> list[Turn]:
-    """Passages through ``level`` that the intervals show.
+def crossings(one: Trajectory, level: float) -> list[Crossing]:
+    """Passages through ``level``, with at least two revisions in a row on each side.
 
-    Only usable points count, and only those whose interval lies wholly above or wholly below the level: two neighbours
-    among them on different sides make one turn. A point without an interval shows nothing.
+    A usable point lies on a side if its whole interval does. A point without an interval, and one whose interval has
+    the level in it, lie on neither and end a row: near chance, single revisions come and go with the class prior.
     """
-    sides = [
-        (point, point.ci_low > level)
-        for point in rows_of(one.usable)
-        if point.ci_low > level or point.ci_high < level
-    ]
+    stretches: list[tuple[bool, list[Any]]] = []
+    for point in rows_of(one.usable):
+        if not (point.ci_low > level or point.ci_high < level):
+            continue
+        is_above = bool(point.ci_low > level)
+        if stretches and stretches[-1][0] == is_above and point.order - stretches[-1][1][-1].order == 1:
+            stretches[-1][1].append(point)
+        else:
+            stretches.append((is_above, [point]))
+    rows = [stretch for stretch in stretches if len(stretch[1]) > 1]
     return [
-        Turn(before, after, upwards=is_above)
-        for (before, was_above), (after, is_above) in pairwise(sides)
+        Crossing(before[-1], after[0], upwards=is_above)
+        for (was_above, before), (is_above, after) in pairwise(rows)
         if was_above != is_above
     ]
-
-
-def phases(one: Trajectory, level: float) -> list[list[Any]]:
-    """Stretches of usable points, neighbours in the run, whose intervals lie wholly below ``level``."""
-    found: list[list[Any]] = []
-    for point in rows_of(one.usable):
-        if not point.ci_high < level:
-            continue
-        if found and point.order - found[-1][-1].order == 1:
-            found[-1].append(point)
-        else:
-            found.append([point])
-    return found
 
 
 def rows_of(points: pd.DataFrame) -> list[Any]:

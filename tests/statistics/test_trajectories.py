@@ -1,4 +1,4 @@
-"""How revisions are placed, which numbers are interpretable, and where a trajectory turns."""
+"""How revisions are placed, which numbers are interpretable, and where a trajectory crosses a level."""
 
 import math
 
@@ -6,7 +6,7 @@ import pytest
 from result_rows import row
 
 from hf_clipdyn.report.axis import choose_axis
-from hf_clipdyn.statistics.trajectories import phases, turns
+from hf_clipdyn.statistics.trajectories import crossings
 
 
 @pytest.fixture
@@ -106,30 +106,29 @@ def bias(gather):
     return bias
 
 
-def test_a_turn_lies_between_the_last_sure_below_and_the_first_sure_above(bias):
-    (turn,) = turns(bias((0.3, 0.1, 1), (0.45, 0.1, 1), (0.55, 0.1, 1), (0.8, 0.1, 1)), 0.5)
-    assert (turn.before.revision, turn.after.revision, turn.upwards) == ("epoch-000", "epoch-003", True)
+_LOW, _HIGH, _SILENT = (0.3, 0.1, 1), (0.8, 0.1, 1), (0.3, 0.1, 0)
 
 
-def test_a_crossing_within_the_intervals_is_no_turn(bias):
-    assert turns(bias((0.45, 0.1, 1), (0.55, 0.1, 1)), 0.5) == []
+def test_a_crossing_lies_between_two_sure_revisions_in_a_row_on_each_side(bias):
+    (found,) = crossings(bias(_LOW, _LOW, (0.45, 0.1, 1), (0.55, 0.1, 1), _HIGH, _HIGH), 0.5)
+    assert (found.before.revision, found.after.revision, found.upwards) == ("epoch-001", "epoch-004", True)
 
 
-def test_points_that_are_not_interpretable_make_no_turn(bias):
-    assert turns(bias((0.3, 0.1, 0), (0.8, 0.1, 1)), 0.5) == []
-    assert turns(bias((0.3, 0.1, 1), (0.8, 0.1, 0)), 0.5) == []
+@pytest.mark.parametrize(
+    "points",
+    [
+        pytest.param((_LOW, _LOW, _HIGH), id="one revision above"),
+        pytest.param((_LOW, _HIGH, _LOW, _HIGH), id="never two in a row"),
+        pytest.param((_LOW, _SILENT, _LOW, _HIGH, _HIGH), id="a row that is interrupted"),
+        pytest.param((_LOW, _LOW, (0.8, 0.1, 0), (0.8, 0.1, 0)), id="not interpretable"),
+        pytest.param(((0.45, 0.1, 1),) * 2 + ((0.55, 0.1, 1),) * 2, id="within the intervals"),
+        pytest.param(((0.3, math.nan, 1),) * 2 + (_HIGH, _HIGH), id="without intervals"),
+    ],
+)
+def test_less_than_that_is_no_crossing(bias, points):
+    assert crossings(bias(*points), 0.5) == []
 
 
-def test_a_point_without_an_interval_shows_nothing(bias):
-    assert turns(bias((0.3, math.nan, 1), (0.8, 0.1, 1)), 0.5) == []
-
-
-def test_a_trajectory_may_turn_twice(bias):
-    found = turns(bias((0.3, 0.1, 1), (0.8, 0.1, 1), (0.2, 0.1, 1)), 0.5)
-    assert [turn.upwards for turn in found] == [True, False]
-
-
-def test_phases_are_stretches_of_neighbours(bias):
-    low, high, silent = (0.3, 0.1, 1), (0.8, 0.1, 1), (0.3, 0.1, 0)
-    found = phases(bias(low, low, high, low, silent, low, low, low), 0.5)
-    assert [[point.order for point in stretch] for stretch in found] == [[0, 1], [3], [5, 6, 7]]
+def test_a_trajectory_may_cross_twice(bias):
+    found = crossings(bias(_LOW, _LOW, _HIGH, _HIGH, _LOW, _LOW), 0.5)
+    assert [one.upwards for one in found] == [True, False]
