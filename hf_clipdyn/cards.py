@@ -140,6 +140,7 @@ class CardFacts:
         task: the Hub's name of the model's task (`pipeline_tag`), or None.
         parameters: number of parameters.
         seed: the seed of the run.
+        arm: name of the control or ablation that the run belongs to; empty for the main arm.
         recipe: hyper-parameters, for the card's table.
         tags: tags besides those of every card.
         citation: BibTeX of the data or of the source, if any.
@@ -158,6 +159,7 @@ class CardFacts:
     task: str | None = "zero-shot-image-classification"
     parameters: int | None = None
     seed: int | None = None
+    arm: str = ""
     recipe: Mapping[str, Any] = field(default_factory=dict)
     tags: tuple[str, ...] = ()
     citation: str | None = None

@@ -39,6 +39,7 @@ _RECIPES = Path(__file__).resolve().parent / "recipes"
 # Fields that decide where and how a run is executed, not what it computes: they may change between two starts of
 # the same run and are no part of the recipe's hash.
 _EXECUTION = {
+    "arm",
     "output_dir",
     "overwrite_output_dir",
     "resume_from_checkpoint",
@@ -257,6 +258,11 @@ class TrainingConfig:
         "Seed of the weights, the order of the images, the choice of captions and the augmentation.",
         within="[0, 4294967295]",
     )
+    arm: str = option(
+        "",
+        "Name of the control or ablation that this run belongs to, for example noise; verdicts compare arms. It changes "
+        "no setting. Default: the main arm.",
+    )
 
     # What is kept
     output_dir: str | None = option(None, "Folder of the run: store, checkpoints, log.")
@@ -320,6 +326,8 @@ class TrainingConfig:
         for path in filter(None, map(str.strip, (self.plugin or "").split(","))):
             load_plugin(path)
         publishing_steps(self.publish, 0)
+        if self.arm and self.arm != valid_repo_name(self.arm):
+            raise ConfigError(f"arm is {shown(self.arm)}: give letters, digits, dashes, dots and underscores.")
         if self.attn_implementation not in (None, "eager", "sdpa"):
             raise ConfigError(
                 f"attn_implementation is {shown(self.attn_implementation)}: give eager or sdpa."
@@ -383,6 +391,11 @@ class TrainingConfig:
         if self.model_name_or_path is None:
             return self.scale
         return valid_repo_name(Path(self.model_name_or_path).expanduser().resolve().name)
+
+    @property
+    def run_name(self) -> str:
+        """``<scale>-seed<seed>``, with the arm before it if it is not the main one."""
+        return "-".join(filter(None, (self.arm, self.size_name, f"seed{self.seed}")))
 
     @property
     def per_device_step_size(self) -> int:

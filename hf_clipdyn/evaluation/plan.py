@@ -40,7 +40,7 @@ Files = NDArray[np.object_]
 
 _log = get_logger(__name__)
 
-_OF_REVISION = ("commit", "epoch", "step", "samples_seen", "scale", "seed", "parameters")
+_OF_REVISION = ("commit", "epoch", "step", "samples_seen", "scale", "seed", "arm", "parameters")
 _STIMULUS = ("image", "distorted")  # columns of the image that a row is about, before those of its partners
 
 

@@ -48,7 +48,7 @@ _FILES_KEY = b"hf_clipdyn.cells"
 """Key of the cells that a table was built from, in its metadata: a `_Stamp` by the cell's key."""
 _CELL = tuple(Cell.__annotations__)
 _TEXTS = tuple(field.name for field in SCHEMA if field.type == pa.string())
-_LATER = ("model_class", "processor_class")  # columns that earlier tables lack
+_LATER = ("arm", "model_class", "processor_class")  # columns that earlier tables lack
 _TRIALS_SCHEMA = pa.schema(
     [SCHEMA.field(name) for name in _CELL if name not in ("score_version", "versions", "seconds")]
 )

@@ -28,7 +28,7 @@ from hf_clipdyn.errors import ConfigError, PublishError
 from hf_clipdyn.files import fsync, replace_durably, write_atomically
 from hf_clipdyn.hub import RetryPolicy
 from hf_clipdyn.revisions.local import LocalStore
-from hf_clipdyn.revisions.manifest import Manifest, ManifestRow, sort_key
+from hf_clipdyn.revisions.manifest import OF_RUN, Manifest, ManifestRow, sort_key
 from hf_clipdyn.revisions.repository import Repository
 from hf_clipdyn.schema import CommitId, Matches, RepoId, checked_repo_id, read_json
 
@@ -70,7 +70,8 @@ class RunFacts:
     def manifest(self, rows: tuple[ManifestRow, ...] = ()) -> Manifest:
         """The run's manifest with these rows."""
         card = self.card
-        return Manifest(self.run_id, rows, scale=card.scale, seed=card.seed, parameters=card.parameters)
+        of_run = {name: getattr(card, name) for name in OF_RUN}
+        return Manifest(self.run_id, rows, **of_run)
 
     def targets(
         self, output_dir: Path, *, token: str | None, retries: RetryPolicy | None

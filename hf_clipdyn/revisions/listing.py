@@ -33,6 +33,7 @@ class Revision:
         time: when the snapshot was taken, UTC, ISO 8601; None if unknown.
         scale: name of the model's size, from the manifest; None if unknown.
         seed: seed of the run, from the manifest; None if unknown.
+        arm: name of the control or ablation that the run belongs to, from the manifest; empty for the main arm.
         parameters: number of the model's parameters, from the manifest; None if unknown.
     """
 
@@ -47,6 +48,7 @@ class Revision:
     time: str | None = None
     scale: str | None = None
     seed: int | None = None
+    arm: str = ""
     parameters: int | None = None
 
 

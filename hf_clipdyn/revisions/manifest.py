@@ -12,7 +12,7 @@ from typing import Annotated, Any
 
 from hf_clipdyn.errors import RevisionError
 from hf_clipdyn.revisions.names import RevisionName, natural_key
-from hf_clipdyn.schema import Count, Matches, load_json, parse_any
+from hf_clipdyn.schema import Count, Matches, load_json, parse_any, valid_repo_name
 
 __all__ = ["IMPORTED", "MANIFEST_FILE", "OF_RUN", "Manifest", "ManifestRow", "sort_key"]
 
@@ -20,10 +20,17 @@ MANIFEST_FILE = "revisions.json"
 IMPORTED = "imported:"  # start of the recipe hash of imported runs, which have the gaps of their source
 _FORMAT_VERSION = 1
 
-OF_RUN = ("scale", "seed", "parameters")  # earlier manifests lack them
+OF_RUN = ("scale", "seed", "arm", "parameters")  # earlier manifests lack them
 
 _Name = Annotated[
     str, Matches(lambda text: text.isprintable() and 0 < len(text) <= 200, "a name of at most 200 characters")
+]
+_Arm = Annotated[
+    str,
+    Matches(
+        lambda text: not text or text == valid_repo_name(text),
+        "an arm's name, of letters, digits, dashes, dots and underscores",
+    ),
 ]
 _Sha256 = Annotated[str, Matches("([0-9a-f]{64})?", "a SHA-256, 64 hexadecimal digits")]
 
@@ -73,6 +80,7 @@ class Manifest:
         rows: the revisions in training order.
         scale: name of the model's size (`tiny`; of imported models the architecture, `ViT-B-32`); None if unknown.
         seed: seed of the run; None if unknown.
+        arm: name of the control or ablation that the run belongs to; empty for the main arm.
         parameters: number of the model's parameters; None if unknown.
     """
 
@@ -80,6 +88,7 @@ class Manifest:
     rows: tuple[ManifestRow, ...] = ()
     scale: _Name | None = None
     seed: int | None = None
+    arm: _Arm = ""
     parameters: Count | None = None
 
     def row(self, name: str) -> ManifestRow | None:
@@ -101,7 +110,7 @@ class Manifest:
         content: dict[str, Any] = {
             "format_version": _FORMAT_VERSION,
             "run_id": self.run_id,
-            **{name: value for name in OF_RUN if (value := getattr(self, name)) is not None},
+            **{name: value for name in OF_RUN if (value := getattr(self, name)) not in (None, "")},
             "revisions": [asdict(row) for row in self.rows],
         }
         for row in content["revisions"]:
@@ -127,7 +136,7 @@ class Manifest:
         twice = [name for name, n in Counter(row.name for row in held.revisions).items() if n > 1]
         if twice:
             raise RevisionError(f"{where} has more than one row of {twice[0]}.")
-        return cls(held.run_id, _ordered(held.revisions), held.scale, held.seed, held.parameters)
+        return cls(held.run_id, _ordered(held.revisions), **{name: getattr(held, name) for name in OF_RUN})
 
 
 @dataclass(frozen=True)
@@ -141,6 +150,7 @@ class _Content:
     revisions: tuple[ManifestRow, ...]
     scale: _Name | None = None
     seed: int | None = None
+    arm: _Arm = ""
     parameters: Count | None = None
 
 

@@ -49,6 +49,7 @@ class Trajectory(NumberKey):
     run: str
     scale: str
     seed: int | None
+    arm: str
     kind: str
     dataset: str
     split: str
@@ -194,6 +195,7 @@ def read_trajectories(rows: pd.DataFrame, vocabulary: Vocabulary) -> list[Trajec
     placed = pd.concat([_placed(of_run) for _, of_run in rows.groupby("run", sort=False)])
     for name in ("scale", "seed"):  # some tables of a run may lack them
         placed[name] = placed.groupby("run", sort=False)[name].transform("first")
+    placed["arm"] = placed.groupby("run", sort=False)["arm"].transform("max")
     placed["defined"] = defined = np.isfinite(placed["value"])
     placed["usable"] = defined & ~placed["interpretable"].eq(False).fillna(False).astype(bool)
     placed["note"] = placed["note"].mask(~defined & (placed["note"] == ""), "no cause was recorded")

@@ -32,10 +32,10 @@ BY_MACHINE = ("bf16", "attn_implementation", "num_threads", "reading")
 
 
 def output_folder(config: TrainingConfig) -> Path:
-    """``output_dir``, or ``runs/<data set>-<scale>-seed<seed>``."""
+    """``output_dir``, or ``runs/<data set>-<arm>-<scale>-seed<seed>``, without an arm for the main one."""
     if config.output_dir is not None:
         return Path(config.output_dir).expanduser()
-    return Path("runs") / f"{Path(config.dataset_name).name}-{config.size_name}-seed{config.seed}"
+    return Path("runs") / f"{Path(config.dataset_name).name}-{config.run_name}"
 
 
 def repository(config: TrainingConfig) -> str:

@@ -10,7 +10,7 @@
       - {scale: tiny, seed: 1}
       - {scale: tiny, seed: 0, learning_rate: 5e-4, name: tiny-slow}
 
-A run is called ``<scale>-seed<seed>`` unless it has a ``name``. It resumes where it stopped, and a complete one is not
+A run is called ``<scale>-seed<seed>``, after its ``arm`` if it has one, unless it has a ``name``. It resumes where it stopped, and a complete one is not
 started again.
 """
 
@@ -268,7 +268,7 @@ def _run(values: dict[str, Any], name: Any, parent: Path | None, where: str) -> 
         config = TrainingConfig(**(values | {"hub_model_id": None, "push_to_hub": False}))
         if config.model_name_or_path is None:
             model_size(config.scale)
-        name = f"{config.size_name}-seed{config.seed}" if name is None else str(name)
+        name = config.run_name if name is None else str(name)
         if name != valid_repo_name(name):
             raise ConfigError(f"name is {shown(name)}: give letters, digits, dashes, dots and underscores.")
         if given["hub_model_id"] is not None:

@@ -307,6 +307,7 @@ def _card_facts(config: TrainingConfig, training: Training, processor: Processor
         processor_class=type(processor).__name__,
         parameters=sum(p.numel() for p in training.unwrapped.parameters()),
         seed=config.seed,
+        arm=config.arm,
         licence=config.license,
         synthetic=_is_synthetic(config.dataset_name),
         recipe={
