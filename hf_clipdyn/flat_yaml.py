@@ -1,18 +1,19 @@
-"""YAML files that give each option its value, and hold nothing else; a grid is nested two levels deeper."""
+"""YAML files that people write: checked before they are built. Most give each option its value and nothing else."""
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 from stat import S_ISREG
 from typing import Any
 
 import yaml
 
-from hf_clipdyn.errors import ConfigError, UnknownNameError
+from hf_clipdyn.errors import ConfigError, UnknownNameError, shown
 
-__all__ = ["check_keys", "read_flat_yaml"]
+__all__ = ["check_keys", "parse_yaml", "read_flat_yaml", "read_text"]
 
 _LARGEST = 2**20  # bytes
+_DEEPEST = 16  # levels
 
 
 def read_flat_yaml(path: Path, *, lists: bool = False, nested: Collection[str] = ()) -> dict[Any, Any]:
@@ -26,6 +27,21 @@ def read_flat_yaml(path: Path, *, lists: bool = False, nested: Collection[str] =
     Raises:
         ConfigError: it cannot be read, is no YAML, is no mapping, or is nested more deeply.
     """
+    text = read_text(path)
+    values = parse_yaml(text, str(path), lambda: _check_flat(text, path, lists, nested))
+    if values is None:
+        return {}
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path} holds {type(values).__name__}: give a mapping of options to values.")
+    return values
+
+
+def read_text(path: Path) -> str:
+    """The text of a short file.
+
+    Raises:
+        ConfigError: it cannot be read, is too long, or is not UTF-8.
+    """
     try:
         status = path.stat()
         if not S_ISREG(status.st_mode):
@@ -34,26 +50,38 @@ def read_flat_yaml(path: Path, *, lists: bool = False, nested: Collection[str] =
             raise ConfigError(
                 f"{path} has {status.st_size} bytes: give a short mapping of options to values."
             )
-        text = path.read_text(encoding="utf-8")
-        _check_flat(text, path, lists, nested)
-        values = yaml.safe_load(text)
-    except ConfigError:
-        raise
+        return path.read_text(encoding="utf-8")
     except OSError as error:
         raise ConfigError(f"{path} cannot be read: {error.strerror or error}.") from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"{path} is not UTF-8: give a YAML file.") from error
+
+
+def parse_yaml(text: str, where: str, check: Callable[[], None] | None = None) -> Any:
+    """The content of a YAML text.
+
+    Args:
+        text: of the file.
+        where: name of the file, for messages.
+        check: of its form, before it is built; by default no aliases, no key twice, and at most 16 levels.
+
+    Raises:
+        ConfigError: it is no YAML, or does not pass the check.
+    """
+    try:
+        if check is None:
+            _check_nested(text, where)
+        else:
+            check()
+        return yaml.safe_load(text)
     except yaml.MarkedYAMLError as error:
-        raise ConfigError(f"{path} is not YAML: {_place(error)}.") from error
+        raise ConfigError(f"{where} is not YAML: {_place(error)}.") from error
     except (yaml.YAMLError, ValueError) as error:  # a character that YAML forbids; a date as 2024-99-99
+        if isinstance(error, ConfigError):
+            raise
         raise ConfigError(
-            f"{path} is not YAML: it holds a forbidden character, an impossible date or too long a number."
+            f"{where} is not YAML: it holds a forbidden character, an impossible date or too long a number."
         ) from error
-    if values is None:
-        return {}
-    if not isinstance(values, dict):
-        raise ConfigError(f"{path} holds {type(values).__name__}: give a mapping of options to values.")
-    return values
 
 
 def check_keys(keys: Iterable[Any], known: Collection[str], where: str) -> None:
@@ -83,6 +111,35 @@ def _check_flat(text: str, path: Path, lists: bool, nested: Collection[str]) -> 
                 more = f" Only {' and '.join(nested)} hold more." if nested else ""
                 raise ConfigError(f"There is a collection in {line}{path}: give each field one value.{more}")
         depth -= isinstance(event, yaml.CollectionEndEvent)
+
+
+def _check_nested(text: str, where: str) -> None:
+    """Refuse aliases, deep nesting and keys that are given twice."""
+    depth = 0
+    for event in yaml.parse(text, Loader=yaml.SafeLoader):
+        line = f"line {event.start_mark.line + 1} of " if event.start_mark else ""
+        if isinstance(event, yaml.AliasEvent):
+            raise ConfigError(f"There is an alias in {line}{where}: give each field its value.")
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > _DEEPEST:
+            raise ConfigError(f"{where} is nested more than {_DEEPEST} levels deep at {line}it.")
+    _check_unique(yaml.compose(text, Loader=yaml.SafeLoader), where)
+
+
+def _check_unique(node: yaml.Node | None, where: str) -> None:
+    """Refuse a mapping that gives a key twice: of the two values, the later would count in silence."""
+    if isinstance(node, yaml.MappingNode):
+        seen = set()
+        for key, value in node.value:
+            if (key.tag, key.value if isinstance(key, yaml.ScalarNode) else id(key)) in seen:
+                raise ConfigError(
+                    f"{shown(key.value)} is given twice in line {key.start_mark.line + 1} of {where}: delete one."
+                )
+            seen.add((key.tag, key.value if isinstance(key, yaml.ScalarNode) else id(key)))
+            _check_unique(value, where)
+    elif isinstance(node, yaml.SequenceNode):
+        for item in node.value:
+            _check_unique(item, where)
 
 
 def _place(error: yaml.MarkedYAMLError) -> str:

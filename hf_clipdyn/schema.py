@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Any, NoReturn, TypeVar, Union
+from typing import Annotated, Any, Literal, NoReturn, TypeVar, Union
 
 from huggingface_hub.errors import HFValidationError
 from huggingface_hub.utils import validate_repo_id  # type: ignore[attr-defined]  # public, not re-exported
@@ -167,14 +167,23 @@ def parse_any(text: str | bytes, *, where: str, error: type[ClipDynError], nan_a
         raise error(f"{where} cannot be read: it is no JSON ({_cause(cause)}).") from cause
 
 
-def load_json(cls: type[T], value: object, *, where: str, error: type[ClipDynError]) -> T:
+def load_json(
+    cls: type[T], value: object, *, where: str, error: type[ClipDynError], closed: bool = False
+) -> T:
     """Decoded JSON as a ``cls``.
+
+    Args:
+        cls: a dataclass; it may refuse values that do not fit together with a ClipDynError of its own.
+        value: the content.
+        where: begins the message of the error.
+        error: to raise.
+        closed: whether an unknown key is an error, as in files that people write.
 
     Raises:
         error: it does not fit the dataclass.
     """
     try:
-        return typing.cast("T", _read(cls, value, ""))
+        return typing.cast("T", _read(cls, value, "", closed))
     except _InvalidError as cause:
         raise error(f"{where} cannot be read: {cause}.") from cause
 
@@ -182,6 +191,13 @@ def load_json(cls: type[T], value: object, *, where: str, error: type[ClipDynErr
 class _InvalidError(Exception):
     def __init__(self, path: str, value: object, expected: str) -> None:
         super().__init__(f"{path or 'the content'} is {shown(value)}, not {expected}")
+
+
+class _RefusedError(_InvalidError):
+    """The dataclass itself refuses its values."""
+
+    def __init__(self, path: str, cause: ClipDynError) -> None:
+        Exception.__init__(self, f"{path or 'the content'}: {str(cause).removesuffix('.')}")
 
 
 def _null(constant: str) -> None:
@@ -202,48 +218,63 @@ def _annotations(cls: type) -> Mapping[str, Any]:
     return typing.get_type_hints(cls, include_extras=True)
 
 
-def _read(kind: Any, value: object, path: str) -> object:
+def _read(kind: Any, value: object, path: str, closed: bool) -> object:
     origin = typing.get_origin(kind)
     if origin is Annotated:
         inner, *conditions = typing.get_args(kind)
-        found = _read(inner, value, path)
+        found = _read(inner, value, path, closed)
         for condition in conditions:
             if isinstance(condition, Within) and not condition.low <= found <= condition.high:  # type: ignore[operator]
                 raise _InvalidError(path, value, f"from {condition.low:g} to {condition.high:g}")
             if isinstance(condition, Matches) and not condition.accepts(str(found)):
                 raise _InvalidError(path, value, condition.meaning)
         return found
+    if origin is Literal:
+        choices = typing.get_args(kind)
+        if not isinstance(value, str) or value not in choices:
+            raise _InvalidError(path, value, f"one of {', '.join(choices)}")
+        return value
     if origin in (Union, types.UnionType):
         inner = [item for item in typing.get_args(kind) if item is not type(None)]
         assert len(inner) == 1, "a schema has no unions but with None"
-        return None if value is None else _read(inner[0], value, path)
+        return None if value is None else _read(inner[0], value, path, closed)
     if origin is tuple:
         items = _sized(value, list, path)
-        return tuple(_read(typing.get_args(kind)[0], item, f"{path}[{i}]") for i, item in enumerate(items))
+        inner = typing.get_args(kind)[0]
+        return tuple(_read(inner, item, f"{path}[{i}]", closed) for i, item in enumerate(items))
     if origin in (dict, Mapping):
         key, item_kind = typing.get_args(kind)
         held = _sized(value, dict, path)
         return {
-            _read(key, name, f"a key of {path}"): _read(item_kind, item, f"{path}.{shown(name)}")
+            _read(key, name, f"a key of {path}", closed): _read(
+                item_kind, item, f"{path}.{shown(name)}", closed
+            )
             for name, item in held.items()
         }
     if kind in (Any, object):
         return _any(value, path, _DEEPEST)
     if is_dataclass(kind):
-        return _read_dataclass(typing.cast("type", kind), value, path)
+        return _read_dataclass(typing.cast("type", kind), value, path, closed)
     return _read_scalar(kind, value, path)
 
 
-def _read_dataclass(cls: type, value: object, path: str) -> object:
+def _read_dataclass(cls: type, value: object, path: str, closed: bool) -> object:
     held = _sized(value, dict, path)
+    names = [item.name for item in fields(cls)]
+    unknown = next((key for key in held if key not in names), None) if closed else None
+    if unknown is not None:
+        raise _InvalidError(path, value, f"free of {shown(unknown)}: known keys are {', '.join(names)}")
     values = {}
     for item in fields(cls):
         inner = f"{path}.{item.name}" if path else item.name
         if item.name in held:
-            values[item.name] = _read(_annotations(cls)[item.name], held[item.name], inner)
+            values[item.name] = _read(_annotations(cls)[item.name], held[item.name], inner, closed)
         elif item.default is MISSING and item.default_factory is MISSING:
             raise _InvalidError(path, value, f"complete: {item.name} is missing")
-    return cls(**values)
+    try:
+        return cls(**values)
+    except ClipDynError as cause:
+        raise _RefusedError(path, cause) from cause
 
 
 def _read_scalar(kind: Any, value: object, path: str) -> object:

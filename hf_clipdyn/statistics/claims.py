@@ -1,0 +1,266 @@
+"""Claims, and how each is tested: what `claims.yaml` registers before the runs that count.
+
+The file of the package is read by default; a user's own has the same form. The form is these dataclasses: a key is a
+field, and an unknown key is an error.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib.resources import files
+from pathlib import Path
+from typing import Annotated, Literal
+
+from hf_clipdyn.errors import ConfigError, UnknownNameError
+from hf_clipdyn.flat_yaml import parse_yaml, read_text
+from hf_clipdyn.schema import Count, Matches, Within, load_json
+from hf_clipdyn.statistics.alignment import Window
+from hf_clipdyn.statistics.contrasts import Contrast, Endpoint
+
+__all__ = [
+    "Claim",
+    "ClaimTest",
+    "Claims",
+    "ControlPlan",
+    "GatePlan",
+    "PartPlan",
+    "StudyPlan",
+    "read_claims",
+]
+
+_FILE = "claims.yaml"
+_Text = Annotated[
+    str, Matches(lambda text: text.isprintable() and len(text) <= 2000, "printable text of at most 2,000 characters")
+]
+_Title = Annotated[
+    str, Matches(lambda text: text.isprintable() and 0 < len(text) <= 200, "a title of at most 200 characters")
+]
+_Seed = Annotated[int, Within(0, 2**32 - 1)]
+
+GateRule = Literal["interpretable", "above chance", "common conditions", "above baseline"]
+TestRule = Literal["all parts", "every scale", "first part first"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PartPlan:
+    """One contrast of a claim.
+
+    Attributes:
+        contrast: positive favours the claim.
+        arm: of the runs; empty for the main arm.
+        minus_arm: the contrast in the runs of this arm is subtracted, seed by seed; None for no other arm.
+        equal: what the two arms have in common: `samples`, or `accuracy`: both are read where they reach the accuracy
+            that the lower one has in the windows.
+        accuracy: the number that the two arms share; needed for equal accuracy.
+    """
+
+    contrast: Contrast
+    arm: _Text = ""
+    minus_arm: _Text | None = None
+    equal: Literal["samples", "accuracy"] = "samples"
+    accuracy: Endpoint | None = None
+
+    def __post_init__(self) -> None:
+        title = self.contrast.title
+        if self.minus_arm == self.arm:
+            raise ConfigError(f"minus_arm of {title!r} is its own arm: name another one.")
+        if self.equal == "accuracy" and (self.accuracy is None or self.minus_arm is None):
+            raise ConfigError(f"{title!r} compares at equal accuracy: give minus_arm and accuracy.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class GatePlan:
+    """A condition for a claim to be testable, over fixed windows, in every seed of the main arm.
+
+    Attributes:
+        title: in words.
+        rule: `interpretable`: no value is marked as not interpretable. `above chance`: the mean in each window is
+            ``at_least`` times the chance level. `common conditions`: at least ``at_least`` conditions (or levels) have a
+            value in all revisions. `above baseline`: the mean in each window is above every baseline in ``baselines``.
+        endpoint: the number that is looked at.
+        windows: names of windows.
+        at_least: factor of chance, or number of conditions.
+        baselines: names in the column ``reference``.
+    """
+
+    title: _Title
+    rule: GateRule
+    endpoint: Endpoint
+    windows: tuple[str, ...] = ()
+    at_least: Annotated[float, Within(0, 1e6)] = 2.0
+    baselines: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.windows and self.rule != "common conditions":
+            raise ConfigError(f"The gate {self.title!r} names no window: give at least one.")
+        if self.rule == "above baseline" and not self.baselines:
+            raise ConfigError(f"The gate {self.title!r} names no baseline: give at least one.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ControlPlan:
+    """What a control arm must show, or the instrument is not trusted.
+
+    Attributes:
+        arm: of the runs.
+        contrast: as of a part.
+        expects: `no effect`: the interval lies below δ; `reversed`: it lies below 0.
+    """
+
+    arm: _Title
+    contrast: Contrast
+    expects: Literal["no effect", "reversed"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ClaimTest:
+    """How one study tests a claim.
+
+    Attributes:
+        testable: False if the study cannot speak of the claim, for the ``cause``.
+        evidence: False for a positive control, which holds by construction.
+        cause: why it is not testable.
+        notes: what a reader must know beside the verdict.
+        rule: `all parts`: the claim holds if all parts hold. `every scale`: the one part has L > 0 at every scale, and
+            every difference of scales is within half of the pooled effect. `first part first`: as `all parts`, but
+            undecided unless the first part holds.
+        fewest_runs: below this number of independent runs the claim is undecided.
+        observers: m is subtracted from the people's value; their trials give its interval over images and observers.
+    """
+
+    testable: bool = True
+    evidence: bool = True
+    cause: _Text = ""
+    notes: tuple[_Text, ...] = ()
+    rule: TestRule = "all parts"
+    parts: tuple[PartPlan, ...] = ()
+    gates: tuple[GatePlan, ...] = ()
+    controls: tuple[ControlPlan, ...] = ()
+    fewest_runs: Count = 0
+    observers: bool = False
+
+    def __post_init__(self) -> None:
+        if self.testable and not self.parts:
+            raise ConfigError("A testable claim needs parts: give at least one, or testable: false with a cause.")
+        if not self.testable and not self.cause:
+            raise ConfigError("A claim that is not testable needs its cause.")
+        if self.rule == "every scale" and len(self.parts) != 1:
+            raise ConfigError(f"The rule 'every scale' compares one part; {len(self.parts)} are given.")
+
+    @property
+    def contrasts(self) -> tuple[Contrast, ...]:
+        """Of parts and controls."""
+        return tuple(one.contrast for one in (*self.parts, *self.controls))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claim:
+    """One claim, and its test in each study."""
+
+    number: Annotated[int, Within(1, 10_000)]
+    title: _Title
+    statement: _Text = ""
+    studies: Mapping[str, ClaimTest]
+
+    def test(self, study: str) -> ClaimTest:
+        """Its test in a study; not testable if the file names none."""
+        found = self.studies.get(study)
+        return found or ClaimTest(testable=False, cause="The claims' file names no test for this study.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyPlan:
+    """A study: its seeds and windows.
+
+    Attributes:
+        title: in words.
+        tuning_seeds: these located windows and set the world; they never enter a verdict.
+        confirmatory_seeds: only these enter; empty for all that are no tuning seeds, also unknown ones.
+        windows: in place of the shared windows of the same name.
+    """
+
+    title: _Title
+    tuning_seeds: tuple[_Seed, ...] = ()
+    confirmatory_seeds: tuple[_Seed, ...] = ()
+    windows: tuple[Window, ...] = ()
+
+    def __post_init__(self) -> None:
+        both = set(self.tuning_seeds) & set(self.confirmatory_seeds)
+        if both:
+            raise ConfigError(f"Seed {min(both)} is both a tuning seed and a confirmatory one: choose.")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claims:
+    """A file of claims.
+
+    Attributes:
+        level: α, shared by the testable claims of a study: each has intervals at 1 - α/k.
+        windows: parts of training, by name.
+        located: names of windows whose place the tuning seeds give: the tenth of training around their extreme
+            between the window's start and end.
+        studies: by name, the preferred one first.
+        source: name of the file.
+    """
+
+    level: Annotated[float, Within(1e-6, 0.5)]
+    windows: tuple[Window, ...]
+    located: tuple[str, ...] = ()
+    studies: Mapping[str, StudyPlan]
+    claims: tuple[Claim, ...]
+    source: str = field(default="", compare=False)
+
+    def __post_init__(self) -> None:
+        numbers = [one.number for one in self.claims]
+        twice = next((number for number in numbers if numbers.count(number) > 1), None)
+        if twice is not None:
+            raise ConfigError(f"Claim {twice} is given twice.")
+        if not self.studies:
+            raise ConfigError("studies is empty: name at least one.")
+        for name in self.located:
+            if name not in {one.name for one in self.windows if one.start is not None}:
+                raise ConfigError(f"located names {name!r}, which is no window with start and end.")
+        for claim in self.claims:
+            for study, test in claim.studies.items():
+                self._check(claim, study, test)
+
+    def _check(self, claim: Claim, study: str, test: ClaimTest) -> None:
+        if study not in self.studies:
+            raise UnknownNameError(f"study (of claim {claim.number})", study, self.studies)
+        known = self.windows_of(study)
+        used = [name for one in test.contrasts for name in one.weights]
+        for name in [*used, *(name for gate in test.gates for name in gate.windows)]:
+            if name not in known:
+                raise UnknownNameError(f"window (of claim {claim.number}, {study})", name, known)
+
+    def windows_of(self, study: str) -> dict[str, Window]:
+        """The windows of a study, by name."""
+        return {one.name: one for one in (*self.windows, *self.studies[study].windows)}
+
+    def is_located(self, study: str, name: str) -> bool:
+        """Whether the tuning seeds give the place of that window."""
+        return name in self.located and name not in {one.name for one in self.studies[study].windows}
+
+    def n_testable(self, study: str) -> int:
+        """k: how many claims the study tests; a number of the file, not of the data."""
+        return sum(one.test(study).testable for one in self.claims)
+
+    def benchmarks(self, study: str) -> set[str]:
+        """The benchmarks of all its endpoints."""
+        tests = [one.test(study) for one in self.claims]
+        return {one.endpoint.benchmark for test in tests for one in test.contrasts}
+
+
+def read_claims(path: str | Path | None = None) -> Claims:
+    """Read a file of claims; None reads the package's own.
+
+    Raises:
+        ConfigError: it cannot be read, is no YAML, or does not fit the form; the sentence names the place.
+    """
+    if path is None:
+        source, text = _FILE, files("hf_clipdyn.statistics").joinpath(_FILE).read_text(encoding="utf-8")
+    else:
+        source, text = str(path), read_text(Path(path))
+    content = parse_yaml(text, source)
+    if isinstance(content, dict):
+        content = content | {"source": source}
+    return load_json(Claims, content, where=source, error=ConfigError, closed=True)
