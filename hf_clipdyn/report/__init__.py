@@ -14,13 +14,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from hf_clipdyn.report.card import push_cards
     from hf_clipdyn.report.page import write_report
-    from hf_clipdyn.report.sentences import summarize
+    from hf_clipdyn.report.sentences import headline, summarize
     from hf_clipdyn.report.study import read_study
     from hf_clipdyn.report.tables import result_tables
 
-__all__ = ["push_cards", "read_study", "result_tables", "summarize", "write_report"]
+__all__ = ["headline", "push_cards", "read_study", "result_tables", "summarize", "write_report"]
 
 _HOME = {
+    "headline": "sentences",
     "push_cards": "card",
     "read_study": "study",
     "result_tables": "tables",

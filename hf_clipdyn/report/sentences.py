@@ -8,22 +8,31 @@ from pathlib import Path
 from typing import Any
 
 from hf_clipdyn.report.charts import Line
+from hf_clipdyn.report.claims_plan import is_tested, study_words
 from hf_clipdyn.report.study import Study, read_study
-from hf_clipdyn.report.words import listed
+from hf_clipdyn.report.words import joined, listed
+from hf_clipdyn.statistics.contrasts import Estimate
 from hf_clipdyn.statistics.trajectories import Trajectory, crossings, rows_of
+from hf_clipdyn.statistics.verdicts import Part, Verdict
 
 __all__ = [
     "NOT_INTERPRETABLE",
     "Finding",
     "alternative_words",
+    "estimate_words",
     "find",
+    "headline",
     "limits",
     "number_words",
+    "part_title",
     "summarize",
+    "verdict_sentences",
+    "verdict_words",
 ]
 
 NOT_INTERPRETABLE = "not interpretable"
 _AT_CHANCE = "indistinguishable from chance"
+_NO_VERDICT = ("not testable here", "gate failed")
 _MOST_RUNS = 6  # that are described one by one
 
 
@@ -68,9 +77,74 @@ def summarize(results: Path | Sequence[Path] | Study) -> list[str]:
         EvaluationError: the tables hold no row.
     """
     study = read_study(results)
+    return [*verdict_sentences(study), *_descriptions(study), limits(study)]
+
+
+def _descriptions(study: Study) -> list[str]:
     several = len(study.runs) > 1
-    found = [f"{one.question}{f', {one.run}' if several else ''}: {one.words}" for one in find(study)]
-    return [*found, limits(study)]
+    return [f"{one.question}{f', {one.run}' if several else ''}: {one.words}" for one in find(study)]
+
+
+def headline(study: Study) -> str:
+    """The one sentence that a reader sees first: a verdict if there is one, else a description."""
+    judged = [one for one in study.verdicts if one.verdict not in _NO_VERDICT]
+    return verdict_words(judged[0], study) if judged else _descriptions(study)[0]
+
+
+def verdict_sentences(study: Study) -> list[str]:
+    """A sentence for each claim, in their order; claims without any estimate share one where the cause is the same."""
+    if not any(map(is_tested, study.verdicts)):
+        return [f"These tables test none of the {len(study.verdicts)} claims: {_causes(study.verdicts)}."]
+    silent = [one for one in study.verdicts if not is_tested(one)]
+    told = [verdict_words(one, study) for one in study.verdicts if is_tested(one)]
+    return [*told, *([f"Not testable here: {_causes(silent)}."] if silent else [])]
+
+
+def verdict_words(verdict: Verdict, study: Study) -> str:
+    """One verdict with its contrasts: ``Claim 5, sensitivity to noise falls: holds. …``"""
+    marks = study_words(verdict, study)
+    cause = f" ({_clause(verdict.cause)})" if verdict.cause else ""
+    said = f" ({', '.join(marks)})" if marks else ""
+    head = f"Claim {verdict.claim.number}, {_clause(verdict.claim.title)}{said}"
+    parts = [
+        f"{part_title(part)}: {estimate_words(part.estimate)}, δ = {part.contrast.smallest_effect:g}"
+        for part in verdict.parts
+        if math.isfinite(part.estimate.value)
+    ]
+    return f"{head}: {verdict.verdict}{cause}. {'; '.join(parts)}{'.' if parts else ''}".rstrip()
+
+
+def part_title(part: Part) -> str:
+    """The title of a contrast, with its scale if it is of one only."""
+    return f"{part.title or part.contrast.title}{f', scale {part.scale}' if part.scale else ''}"
+
+
+def estimate_words(one: Estimate, *, runs: bool = True) -> str:
+    """Value, interval and, with ``runs``, number of runs: ``0.120 [0.080, 0.160] (5 runs)``."""
+    if not math.isfinite(one.value):
+        return f"no estimate ({_clause(one.cause)})" if one.cause else "no estimate"
+    words = f"{one.value:.3f}"
+    if math.isfinite(one.ci_low) and math.isfinite(one.ci_high):
+        words += f" [{one.ci_low:.3f}, {one.ci_high:.3f}]"
+    else:
+        words += " without an interval"
+    return f"{words} ({_count(one.n_seeds, 'run')})" if runs and one.n_seeds else words
+
+
+def _causes(verdicts: Sequence[Verdict]) -> str:
+    """Numbers of claims by their cause: ``3 (no people …), 4 and 8 (…)``."""
+    by_cause: dict[str, list[str]] = defaultdict(list)
+    for one in verdicts:
+        by_cause[_clause(one.cause)].append(str(one.claim.number))
+    return "; ".join(
+        f"{'claim' if len(numbers) == 1 else 'claims'} {joined(numbers)}{f' ({cause})' if cause else ''}"
+        for cause, numbers in by_cause.items()
+    )
+
+
+def _clause(sentence: str) -> str:
+    """A sentence as it stands inside another one."""
+    return sentence.rstrip(". ")
 
 
 def limits(study: Study) -> str:

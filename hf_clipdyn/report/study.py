@@ -13,7 +13,11 @@ from hf_clipdyn.report.charts import Chart, Panel, plan_charts, plan_overview
 from hf_clipdyn.results.read import Results, read_results
 from hf_clipdyn.results.terms import Vocabulary
 from hf_clipdyn.results.trials import KeptTrials
+from hf_clipdyn.statistics.alignment import Window
+from hf_clipdyn.statistics.claims import Claims, read_claims
+from hf_clipdyn.statistics.specifications import Specification, specifications
 from hf_clipdyn.statistics.trajectories import Trajectory, read_trajectories
+from hf_clipdyn.statistics.verdicts import Part, Verdict, judge
 
 __all__ = ["Study", "read_study"]
 
@@ -26,11 +30,33 @@ class Study:
         results: from `read_results`.
         trajectories: of all runs, or of one (`of_run`).
         sources: names of the files.
+        claims_file: of a user's claims; None for those of the package.
+        whole: the study that this one is the part of one run of; the verdicts are those of the whole.
     """
 
     results: Results
     trajectories: tuple[Trajectory, ...]
     sources: tuple[str, ...] = ()
+    claims_file: Path | None = None
+    whole: "Study | None" = None
+
+    @cached_property
+    def claims(self) -> Claims:
+        """The claims that its verdicts are about.
+
+        Raises:
+            ConfigError: their file cannot be read.
+        """
+        return self.whole.claims if self.whole else read_claims(self.claims_file)
+
+    @cached_property
+    def verdicts(self) -> list[Verdict]:
+        """What all tables together say about each claim, judged once.
+
+        Raises:
+            ConfigError: the file of the claims cannot be read.
+        """
+        return self.whole.verdicts if self.whole else judge(self.results, self.claims)
 
     @cached_property
     def trials(self) -> KeptTrials:
@@ -70,6 +96,15 @@ class Study:
         levels = rows.loc[rows["ci_low"].notna(), "confidence_level"].dropna().unique()
         return " and ".join(f"{100 * level:g} %" for level in sorted(levels))
 
+    def windows_of(self, verdict: Verdict) -> dict[str, Window]:
+        """The windows of a verdict's study by name, without those that the tuning seeds locate."""
+        known = self.claims.windows_of(verdict.study)
+        return {name: one for name, one in known.items() if not self.claims.is_located(verdict.study, name)}
+
+    def specifications(self, verdict: Verdict, part: Part) -> list[Specification]:
+        """The contrast of a part under every defensible choice."""
+        return specifications(self.results, verdict, part)
+
     def alike(self, one: Trajectory) -> list[Trajectory]:
         """The trajectories of a run that are the same number, perhaps measured on other data or in another way."""
         return self._by_number.get(_number_of(one), [])
@@ -85,22 +120,29 @@ class Study:
         """The part of one run."""
         rows = self.results.rows
         own = tuple(one for one in self.trajectories if one.run == run)
-        return replace(self, results=replace(self.results, rows=rows[rows["run"] == run]), trajectories=own)
+        part = replace(self.results, rows=rows[rows["run"] == run])
+        return replace(self, results=part, trajectories=own, whole=self.whole or self)
 
 
 def _number_of(one: Trajectory) -> tuple[object, ...]:
     return one.run, *one.benchmark, one.texts, *one.number_key
 
 
-def read_study(results: "str | Path | Sequence[str | Path] | pd.DataFrame | Study") -> Study:
+def read_study(
+    results: "str | Path | Sequence[str | Path] | pd.DataFrame | Study", *, claims: str | Path | None = None
+) -> Study:
     """Read tables of results, or a frame of `load_results`; a study is returned as it is, so that it is read once.
+
+    Args:
+        results: tables, a frame or a study.
+        claims: a file of claims in the form of the package's `claims.yaml`, which is the default.
 
     Raises:
         ConfigError: a file does not exist or is no table of results.
         EvaluationError: the tables hold no row.
     """
     if isinstance(results, Study):
-        return results
+        return results if claims is None else replace(results, claims_file=Path(claims))
     if isinstance(results, pd.DataFrame):
         if results.empty:
             raise EvaluationError("The frame holds no row: filter less of it away.")
@@ -109,4 +151,5 @@ def read_study(results: "str | Path | Sequence[str | Path] | pd.DataFrame | Stud
     else:
         paths = [Path(results)] if isinstance(results, str | Path) else [Path(one) for one in results]
         read, names = read_results(paths), tuple(path.name for path in paths)
-    return Study(read, tuple(read_trajectories(read.rows, read.vocabulary)), names)
+    file = None if claims is None else Path(claims)
+    return Study(read, tuple(read_trajectories(read.rows, read.vocabulary)), names, file)
