@@ -36,7 +36,9 @@ def test_the_wheel_carries_metrics_templates_recipes_and_types(wheel: Path) -> N
         "hf_clipdyn/benchmarks/suites.yaml",
         "hf_clipdyn/data/human_accuracies.csv",
         "hf_clipdyn/recipes/demo.yaml",
-        "hf_clipdyn/report/page.html.jinja",
+        "hf_clipdyn/report/page/js/core.js",
+        "hf_clipdyn/report/page/page.css",
+        "hf_clipdyn/report/page/page.html.jinja",
         "hf_clipdyn/py.typed",
     ):
         assert name in names

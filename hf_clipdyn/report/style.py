@@ -12,7 +12,20 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.colors import to_hex
 
-__all__ = ["GREY", "HUMAN", "INK", "MARKERS", "PAPER", "TWINS", "figure_style", "hue", "shade"]
+__all__ = [
+    "GREY",
+    "HUES",
+    "HUMAN",
+    "INK",
+    "MARKERS",
+    "PAPER",
+    "SHADES",
+    "THEME",
+    "figure_style",
+    "hue",
+    "shade",
+    "twins",
+]
 
 INK = "#1f2328"
 GREY = "#767b84"
@@ -20,28 +33,30 @@ PAPER = "#ffffff"
 HUMAN = "#8a5a00"
 _GRID = "#e4e7eb"
 _EDGE = "#9aa0a8"
-_HUES = ("#0072b2", "#d55e00", "#009e73", "#c2639a", "#b07d00", "#3a9bdc")
+HUES = ("#0072b2", "#d55e00", "#009e73", "#c2639a", "#b07d00", "#3a9bdc")
 _DARK_HUES = ("#4fb3f0", "#ff8a3d", "#35d0a0", "#eb9ccb", "#f0c24a", "#9bd4ff")
 _STEPS = 25
 # Yellow is illegible on white, and dark violet on black.
-_SHADES, _DARK_SHADES = (
+SHADES, _DARK_SHADES = (
     [to_hex(mpl.colormaps[name](low + (high - low) * step / (_STEPS - 1))) for step in range(_STEPS)]
     for name, low, high in (("viridis", 0.0, 0.75), ("plasma", 0.35, 1.0))
 )
 
 MARKERS = ("o", "s", "^", "D", "v", "P")
 
-TWINS = {
+THEME = {"paper": PAPER, "ink": INK, "grey": GREY, "grid": _GRID, "edge": _EDGE, "human": HUMAN}
+"""The colours of a page by their part."""
+
+_TWINS = {
     INK: "#e6e8eb",
     GREY: "#9aa1ab",
     PAPER: "#16191d",
     HUMAN: "#e0b35c",
     _GRID: "#2b3036",
     _EDGE: "#5b626b",
-    **dict(zip(_HUES, _DARK_HUES, strict=True)),
-    **dict(zip(_SHADES, _DARK_SHADES, strict=True)),
+    **dict(zip(HUES, _DARK_HUES, strict=True)),
+    **dict(zip(SHADES, _DARK_SHADES, strict=True)),
 }
-"""Every colour of a figure (on white) and the colour that replaces it on a dark page."""
 
 _SETTINGS: dict[Any, Any] = {
     "figure.facecolor": PAPER,
@@ -99,9 +114,14 @@ def figure_style() -> Iterator[None]:
 
 def hue(index: int) -> str:
     """Colour of run ``index``; the colours repeat after six."""
-    return _HUES[index % len(_HUES)]
+    return HUES[index % len(HUES)]
 
 
 def shade(index: int, count: int) -> str:
     """Colour of step ``index`` of ``count`` ordered steps, dark to light."""
-    return _SHADES[round(index * (len(_SHADES) - 1) / max(count - 1, 1))]
+    return SHADES[round(index * (len(SHADES) - 1) / max(count - 1, 1))]
+
+
+def twins(colour: str) -> tuple[str, str]:
+    """A colour on white, and the one that replaces it on a dark page."""
+    return colour, _TWINS[colour]

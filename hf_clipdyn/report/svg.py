@@ -1,26 +1,16 @@
-"""Figures as files, and as SVG that can be put into a page beside others and follows its colours."""
+"""Figures as files."""
 
 import io
 import json
-import re
 from pathlib import Path
 from typing import TYPE_CHECKING
-from xml.sax.saxutils import quoteattr
-
-from hf_clipdyn.report.style import TWINS
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-__all__ = ["FigureFolder", "inline_svg", "to_svg"]
+__all__ = ["FigureFolder", "to_svg"]
 
 _LIST = ".figures.json"
-_HEAD = re.compile(r"^.*?(?=<svg )", re.DOTALL)
-_METADATA = re.compile(r"\s*<metadata>.*?</metadata>", re.DOTALL)
-_WIDTH = re.compile(r' width="([\d.]+)pt"')
-_ENLARGED = 1.6  # pixels for a point; 1.33 is life size
-_ID = re.compile(r'(\bid="|url\(#|href="#)')
-_COLOUR = re.compile("|".join(TWINS))
 
 
 def to_svg(figure: "Figure") -> str:
@@ -28,31 +18,6 @@ def to_svg(figure: "Figure") -> str:
     buffer = io.StringIO()
     figure.savefig(buffer, format="svg", metadata={"Date": None})
     return buffer.getvalue()
-
-
-def inline_svg(document: str, name: str, alternative: str, css_class: str = "") -> str:
-    """An SVG document as an element for a page.
-
-    Its ids get the prefix ``name``, since a page has one name space; it shrinks with the page but
-    grows only a little beyond its size; its colours become the page's variables (`style.TWINS`).
-
-    Args:
-        document: as `to_svg` gives it.
-        name: prefix, unique in the page.
-        alternative: what a screen reader says instead.
-        css_class: of the element.
-    """
-    text = _METADATA.sub("", _HEAD.sub("", document, count=1), count=1)
-    opening, rest = text.split(">", 1)
-    width = float(_WIDTH.findall(opening)[0])
-    opening = re.sub(r' (width|height)="[^"]*"', "", opening)
-    opening += f' style="max-width: {width * _ENLARGED:.0f}px"'
-    opening += f' role="img" aria-label={quoteattr(alternative)}'
-    if css_class:
-        opening += f" class={quoteattr(css_class)}"
-    rest = _ID.sub(rf"\g<1>{name}-", rest)
-    rest = _COLOUR.sub(lambda found: f"var(--c{found[0][1:]})", rest)
-    return f"{opening}>{rest}".strip()
 
 
 class FigureFolder:

@@ -125,8 +125,8 @@ def word_of(low: float, high: float, smallest_effect: float) -> Word:
 def minimum_detectable_effect(standard_error: float, degrees_of_freedom: float, confidence: float) -> float:
     """The true effect that reaches L > 0 with a power of 80 %: (t_{1-α/2} + t_{.8}) SE.
 
-    L > 0 shows the direction; to reach L >= δ ("holds") with that power, the true effect must be δ larger. The sum of two
-    quantiles of the central t approximates the noncentral one; with four degrees of freedom it is about 5 % too small.
+    L > 0 shows the direction; to reach L >= δ ("holds") with that power, the true effect must be δ larger. The sum of
+    quantiles is an approximation: with four degrees of freedom the power is 79 % at a level of 95 %, 75 % at 99 %.
 
     Args:
         standard_error: of the contrast.

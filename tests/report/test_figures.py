@@ -8,8 +8,8 @@ from result_rows import VOCABULARY, row
 
 from hf_clipdyn.report.axis import choose_axis
 from hf_clipdyn.report.figures import draw_chart, draw_panels
-from hf_clipdyn.report.style import TWINS, figure_style
-from hf_clipdyn.report.svg import inline_svg, to_svg
+from hf_clipdyn.report.style import figure_style
+from hf_clipdyn.report.svg import to_svg
 from hf_clipdyn.results.terms import Axis, Condition, Reference
 
 
@@ -158,21 +158,6 @@ def test_the_same_table_gives_the_same_svg(study, draw):
 def test_text_in_an_svg_stays_text(study, draw):
     with figure_style():
         assert ">zero-shot accuracy</text>" in to_svg(draw(study(), "top1"))
-
-
-def test_an_inlined_svg_has_its_own_ids_and_the_colours_of_the_page(study, draw):
-    with figure_style():
-        document = to_svg(draw(study(), "shape_bias"))
-    inlined = inline_svg(document, "one", 'says "this" & that')
-    assert inlined.startswith("<svg ")
-    assert 'role="img"' in inlined
-    assert "says &quot;this&quot; &amp; that" in inlined or """'says "this" &amp; that'""" in inlined
-    assert 'id="one-axes_1"' in inlined
-    assert inlined.count('id="') == inlined.count('id="one-')
-    assert "url(#" in inlined
-    assert inlined.count("url(#") == inlined.count("url(#one-")
-    assert not any(colour in inlined for colour in TWINS)
-    assert all(colour in document for colour in ("#1f2328", "#0072b2"))
 
 
 def test_the_style_leaves_no_trace():

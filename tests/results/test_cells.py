@@ -190,7 +190,7 @@ def test_cells_and_tables_from_before_the_classes_were_recorded_are_continued(ou
     store = CellStore(output)
     put(store, cell("epoch-001"))
     store.rebuild()
-    later = ["model_class", "processor_class"]
+    later = ["arm", "model_class", "processor_class"]
     for file in (output, *cells_folder(output).iterdir()):
         pq.write_table(pq.read_table(file).drop(later), file)
     store = CellStore(output)

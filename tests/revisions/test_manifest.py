@@ -59,18 +59,18 @@ def test_keys_of_a_later_version_are_passed_over() -> None:
 
 
 def test_facts_of_the_run_come_back_and_are_unknown_in_earlier_manifests() -> None:
-    manifest = Manifest("f" * 32, (ROW,), scale="tiny", seed=0, parameters=1234)
+    manifest = Manifest("f" * 32, (ROW,), scale="tiny", seed=0, arm="noise", parameters=1234)
     assert Manifest.loads(manifest.dumps()) == manifest
     assert Manifest.loads(manifest.with_row(_row("epoch-002", 2, 20)).dumps()).seed == 0
     content = json.loads(manifest.dumps())
-    for name in ("scale", "seed", "parameters"):
+    for name in ("scale", "seed", "arm", "parameters"):
         del content[name]
     assert Manifest.loads(json.dumps(content)) == Manifest("f" * 32, (ROW,))
     assert Manifest("f" * 32, (ROW,)).dumps() == json.dumps(content, indent=1) + "\n"
 
 
 @pytest.mark.parametrize(
-    "fact", [{"scale": 3}, {"scale": "\x1b[31m"}, {"scale": ""}, {"seed": 0.5}, {"parameters": -1}]
+    "fact", [{"scale": 3}, {"scale": "\x1b[31m"}, {"scale": ""}, {"seed": 0.5}, {"arm": "a b"}, {"parameters": -1}]
 )
 def test_facts_of_the_run_that_cannot_be_are_one_clear_error(fact: dict[str, object]) -> None:
     content = json.loads(Manifest("f" * 32, (ROW,)).dumps()) | fact

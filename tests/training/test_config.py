@@ -71,6 +71,7 @@ def test_a_wrong_recipe_is_one_sentence(tmp_path: Path, text: str, says: str) ->
         (["--hub_model_id", "me/run-{size}"], r"only \{scale\} and \{seed\}"),
         (["--attn_implementation", "flash"], "eager or sdpa"),
         (["--bf16", "perhaps"], "bf16"),
+        (["--arm", "with noise"], "arm is 'with noise': give letters"),
     ],
 )
 def test_a_wrong_flag_is_one_sentence(argv: list[str], says: str) -> None:

@@ -73,6 +73,12 @@ def test_each_run_overrides_the_defaults_and_has_a_name_and_a_folder_of_its_own(
     assert {one.config.resume_from_checkpoint for one in runs} == {"true"}
 
 
+def test_an_arm_is_part_of_the_name_of_a_run(grid_file: Callable[[str], Path]) -> None:
+    runs = _grid(grid_file("runs: [{seed: 0}, {seed: 0, arm: noise}]")).runs
+    assert [one.name for one in runs] == ["tiny-seed0", "noise-tiny-seed0"]
+    assert runs[0].config.recipe_hash() == runs[1].config.recipe_hash()
+
+
 def test_flags_win_over_the_runs_and_name_the_folder_of_all(grid_file: Callable[[str], Path]) -> None:
     path = grid_file(DEFAULTS.replace("name: slow", "name: slow, output_dir: elsewhere"))
     assert [str(one.folder) for one in _grid(path).runs][2] == "elsewhere"

@@ -48,7 +48,7 @@ def _script(checkout: Path, flags: list[str], *launcher: str) -> list[str]:
 
 
 def test_a_run_on_photographs_publishes_every_epoch_and_learns(flags: Flags, tmp_path: Path) -> None:
-    summary = _train(flags(num_train_epochs=6))
+    summary = _train(flags(num_train_epochs=6, arm="noise"))
     assert summary.published == [f"epoch-{epoch:03d}" for epoch in range(7)]
     losses = [loss for _, loss in _log(tmp_path / "run")]
     assert len(losses) == 30
@@ -57,7 +57,9 @@ def test_a_run_on_photographs_publishes_every_epoch_and_learns(flags: Flags, tmp
     assert [r.samples_seen for r in revisions] == [120 * epoch for epoch in range(7)]
     assert len({r.sha256 for r in revisions}) == 7
     model = CLIPModel.from_pretrained("me/run", revision="epoch-006", cache_dir=summary.store)
-    assert {(r.scale, r.seed, r.parameters) for r in revisions} == {("tiny", 0, model.num_parameters())}
+    assert {(r.scale, r.seed, r.arm, r.parameters) for r in revisions} == {
+        ("tiny", 0, "noise", model.num_parameters())
+    }
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_seed_others(flags: Flags) -> None:

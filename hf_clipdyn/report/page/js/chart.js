@@ -1,0 +1,169 @@
+// Plotly in the page's dress: colours of the theme, one way to draw, and the x axis of training. Other files may use:
+//
+//   look()                    {paper, ink, grey, grid, edge, human}, of the present theme
+//   colour(run), groupColour(group), hue(i), shade(i, n)    colours of the present theme
+//   draw(element, traces, layout, {alt, height, onclick})
+//   trainingAxis(x)           layout of the x axis of training;  place(run, index, x)  a point's place on it
+//
+// A trace with `meta: {runs: [run, …]}` switches these runs on and off from its entry in the legend.
+
+const dark = matchMedia("(prefers-color-scheme: dark)");
+const coarse = matchMedia("(pointer: coarse)");
+
+/** The colour of a pair [on white, on a dark page] that counts now. */
+function tone(pair) { return pair[dark.matches ? 1 : 0]; }
+function look() {
+  return Object.fromEntries(Object.entries(DATA.meta.theme).map(([name, pair]) => [name, tone(pair)]));
+}
+function colour(run) { return tone(run.colour); }
+function groupColour(group) { return tone(DATA.groups[group].colour); }
+function hue(index) { return tone(DATA.meta.hues[index % DATA.meta.hues.length]); }
+function shade(index, n) {
+  const ramp = DATA.meta.shades;
+  return tone(ramp[Math.round((index * (ramp.length - 1)) / Math.max(n - 1, 1))]);
+}
+/** A colour of the theme (#rrggbb) with an opacity. */
+function faded(hex, opacity) {
+  const [r, g, b] = [1, 3, 5].map((at) => Number.parseInt(hex.slice(at, at + 2), 16));
+  return `rgba(${r},${g},${b},${opacity})`;
+}
+
+const FONT = 'system-ui, -apple-system, "Segoe UI", "Liberation Sans", Roboto, sans-serif';
+
+const CONFIG = {
+  displaylogo: false,
+  responsive: false,
+  doubleClick: "reset",
+  modeBarButtons: [["zoom2d", "pan2d", "resetScale2d"]],
+  // A finger scrolls the page: it must not be caught by a chart.
+  scrollZoom: false,
+};
+
+function baseLayout(height) {
+  const { paper, ink, grey, grid, edge } = look();
+  const axis = { gridcolor: grid, linecolor: edge, tickcolor: edge, zerolinecolor: grid, tickfont: { color: grey, size: 11.5 },
+    title: { font: { color: grey, size: 12 }, standoff: 8 }, automargin: true, zeroline: false };
+  return {
+    height,
+    autosize: true,
+    margin: { l: 8, r: 12, t: 10, b: 8, pad: 4 },
+    paper_bgcolor: "rgba(0,0,0,0)",
+    plot_bgcolor: "rgba(0,0,0,0)",
+    font: { family: FONT, size: 12, color: ink },
+    colorway: DATA.meta.hues.map(tone),
+    hovermode: "closest",
+    hoverdistance: 30,
+    hoverlabel: { bgcolor: paper, bordercolor: edge, font: { family: FONT, size: 12.5, color: ink }, align: "left",
+      namelength: -1 },
+    modebar: { bgcolor: "rgba(0,0,0,0)", color: edge, activecolor: ink },
+    legend: { orientation: "h", yref: "container", y: 0, yanchor: "bottom", x: 0, xanchor: "left", font: { size: 12 },
+      itemclick: "toggle", itemdoubleclick: false },
+    dragmode: coarse.matches ? false : "zoom",
+    xaxis: { ...axis, showgrid: false, showline: true, ticks: "outside", ticklen: 4 },
+    yaxis: { ...axis, showline: false },
+  };
+}
+
+function merged(base, over) {
+  const found = { ...base };
+  for (const [name, given] of Object.entries(over)) {
+    const both = [found[name], given].every((one) => one && typeof one === "object" && !Array.isArray(one));
+    found[name] = both ? merged(found[name], given) : given;
+  }
+  return found;
+}
+
+const widths = new ResizeObserver((entries) => {
+  for (const { target, contentRect } of entries) {
+    const known = target._drawnWidth;
+    if (known !== undefined && Math.abs(known - contentRect.width) >= 1 && contentRect.width > 0) {
+      target._drawnWidth = contentRect.width;
+      Plotly.relayout(target, { width: contentRect.width });
+    }
+  }
+});
+
+/** Draw, or draw again. `alt`: a sentence for people who do not see it. The arrow keys move the slider. */
+function draw(element, traces, layout = {}, { alt = "", height = 340 } = {}) {
+  const first = element._drawnWidth === undefined;
+  if (first) {
+    element.classList.add("chart");
+    element.setAttribute("role", "img");
+    element.tabIndex = 0;
+    element.addEventListener("keydown", moveSlider);
+  }
+  element.setAttribute("aria-label", alt);
+  element.style.minHeight = `${layout.height ?? height}px`;
+  const width = element.getBoundingClientRect().width || 600;
+  element._drawnWidth = width;
+  Plotly.react(element, traces, merged({ ...baseLayout(height), width, autosize: false }, layout), CONFIG);
+  if (first) {
+    element.on("plotly_legendclick", ({ node, curveNumber, data }) => {
+      const runs = data[curveNumber].meta?.runs;
+      if (!runs) return true;
+      const off = hiddenNames();
+      showRuns(runs, runs.every((run) => off.has(run.name)));
+      return false;
+    });
+    widths.observe(element);
+  }
+  return element;
+}
+
+function moveSlider(event) {
+  const step = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+  if (!step || event.altKey || event.ctrlKey || event.metaKey) return;
+  event.preventDefault();
+  setStop(stop() + step);
+}
+
+function setStop(t) {
+  const last = DATA.meta.stops.length - 1;
+  const next = Math.min(Math.max(t, 0), last);
+  state.set("t", next === last ? null : next);
+}
+
+// ---------------------------------------------------------------- the x axis of training
+
+const samplesKnown = DATA.runs.flatMap((run) => run.samples_seen).filter((one) => one > 0);
+const UNTRAINED = Math.min(...samplesKnown) / 3; // where a logarithmic axis draws the untrained model
+
+/** The place of a revision as Plotly draws it: `position`, but on a logarithmic axis 0 lies before all others. */
+function place(run, index, x = xAxis()) {
+  const found = position(run, index, x);
+  return x === "logsamples" && found === 0 ? UNTRAINED : found;
+}
+
+function trainingAxis(x = xAxis()) {
+  const title = DATA.meta.axes.find(([name]) => name === x)?.[1] ?? "";
+  if (x === "order") {
+    const longest = DATA.runs.reduce((best, run) => (run.revisions.length > best.length ? run.revisions : best), []);
+    const every = Math.ceil(longest.length / 6);
+    const ticks = longest.map((_, i) => longest.length - 1 - i).filter((_, i) => i % every === 0);
+    return { title: { text: title }, tickvals: ticks, ticktext: ticks.map((i) => escape(longest[i])) };
+  }
+  if (x !== "logsamples") {
+    const whole = x === "accuracy" ? {} : { tickformat: x === "epoch" ? "~r" : "~s" };
+    return { title: { text: title.replace(/^epochs$/, "epoch") }, rangemode: "normal", ...whole };
+  }
+  const top = Math.max(...samplesKnown);
+  const powers = [];
+  for (let at = Math.ceil(Math.log10(UNTRAINED * 3)); at <= Math.log10(top) + 1e-9; at += 1) powers.push(10 ** at);
+  const ticks = powers.length > 1 ? powers : [UNTRAINED * 3, top];
+  const untrained = DATA.runs.some((run) => run.samples_seen.includes(0));
+  return {
+    type: "log",
+    title: { text: "samples seen" },
+    tickvals: [...(untrained ? [UNTRAINED] : []), ...ticks],
+    ticktext: [...(untrained ? ["0"] : []), ...ticks.map(short)],
+    range: [Math.log10(UNTRAINED / 1.3), Math.log10(top * 1.3)],
+  };
+}
+
+/** 1,500,000 as 1.5M. */
+function short(number) {
+  for (const [size, letter] of [[1e9, "B"], [1e6, "M"], [1e3, "k"]]) {
+    if (Math.abs(number) >= size) return `${Number((number / size).toPrecision(3))}${letter}`;
+  }
+  return String(Number(number.toPrecision(3)));
+}

@@ -1,0 +1,278 @@
+// The ground of the page: its data, the state in the address, and small helpers. Every other file may use:
+//
+//   DATA                      meta, groups, runs, benchmarks, series, parts (see payload.py)
+//   registerView({name, title, rank, wide, applies(benchmark), mount(element, benchmark)})
+//   registerTop({name, title, rank, mount(element)})
+//   state.get(key, fallback), state.set(key, value), state.watch(keys, fn)
+//   live(element, keys, render)   render now or when it scrolls into sight, and again when a key or the theme changes
+//   select(filter), position(run, index, x), revisionAt(run, t), stop(), visibleRuns()
+//   value(number), words(series, i), escape(text), h(tag, attributes, ...children)
+//
+// A series: {id, run, benchmark, metric, variant, texts, probe, layer, subset, condition, level, parameter, role,
+// reference, setup, title, drawn, references: [series], r, v, lo, hi, n, clusters, ok, note}. `run` is one of DATA.runs,
+// `benchmark` the name of one of DATA.benchmarks; r[i] is the index of the revision in run.revisions; an undefined v[i]
+// is null, and note[i] its cause; ok[i] is false if the number is not interpretable.
+
+const DATA = JSON.parse(document.getElementById("data").textContent);
+DATA.series = readSeries(DATA.series);
+
+function readSeries(packed) {
+  const { columns, strings } = packed;
+  const benchmarks = DATA.benchmarks.map((one) => one.name);
+  DATA.runs.forEach((run, index) => { run.index = index; });
+  const series = packed.points.map((points, id) => {
+    const one = { id, run: DATA.runs[columns.run[id]], benchmark: benchmarks[columns.benchmark[id]] };
+    for (const name of packed.texts) one[name] = strings[columns[name][id]];
+    for (const name of ["layer", "level", "parameter"]) one[name] = readNumber(columns[name][id]);
+    one.title = packed.title[id] < 0 ? "" : strings[packed.title[id]];
+    one.drawn = Boolean(packed.drawn[id]);
+    return Object.assign(one, readPoints(points, strings));
+  });
+  for (const one of series) one.references = (packed.references[one.id] ?? []).map((id) => series[id]);
+  return series;
+}
+
+function readNumber(value) {
+  return value === "inf" ? Infinity : value === "-inf" ? -Infinity : value;
+}
+
+function readPoints({ e, v, l, h, n, k, r, x, c }, strings) {
+  // A division by a power of ten gives the nearest number to the decimal one; a product with 10^-e does not.
+  const scale = 10 ** e;
+  const at = (whole) => (whole === null ? null : whole / scale);
+  const end = (arm, sign) => (i) => (arm?.[i] == null || v[i] === null ? null : (v[i] + sign * arm[i]) / scale);
+  const ok = v.map((whole) => whole !== null);
+  for (const i of x ?? []) ok[i] = false;
+  return {
+    r: r ?? v.map((_, i) => i),
+    v: v.map(at),
+    lo: v.map((_, i) => end(l, -1)(i)),
+    hi: v.map((_, i) => end(h, 1)(i)),
+    n: Array.isArray(n) ? n : v.map(() => n),
+    clusters: Array.isArray(k) ? k : v.map(() => k),
+    ok,
+    note: v.map((_, i) => (c && i in c ? strings[c[i]] : "")),
+  };
+}
+
+const seriesOf = Map.groupBy
+  ? Map.groupBy(DATA.series, (one) => one.benchmark)
+  : DATA.series.reduce((held, one) => held.set(one.benchmark, [...(held.get(one.benchmark) ?? []), one]), new Map());
+
+/** The series whose columns have these values (a list: one of them); a benchmark's name makes it fast. */
+function select(filter) {
+  const wanted = Object.entries(filter);
+  const among = typeof filter.benchmark === "string" ? seriesOf.get(filter.benchmark) ?? [] : DATA.series;
+  return among.filter((one) =>
+    wanted.every(([name, value]) => (Array.isArray(value) ? value.includes(one[name]) : one[name] === value)));
+}
+
+// ---------------------------------------------------------------- state
+
+/** What is chosen, kept in the address after "#", so that a view can be sent. Values are texts. */
+const state = (() => {
+  const LONGEST = 8000;
+  const held = new Map();
+  const watchers = [];
+  let changed = null;
+  let writing = 0;
+
+  function read() {
+    const found = new Map();
+    const text = location.hash.slice(1);
+    if (text.length <= LONGEST && text.includes("=")) {
+      for (const [key, value] of new URLSearchParams(text)) found.set(key, value);
+    }
+    const keys = [...new Set([...held.keys(), ...found.keys()])].filter((key) => held.get(key) !== found.get(key));
+    held.clear();
+    found.forEach((value, key) => held.set(key, value));
+    return keys;
+  }
+
+  function write() {
+    const text = new URLSearchParams([...held]).toString().replaceAll("%2F", "/");
+    try {
+      history.replaceState(null, "", text ? `#${text}` : location.pathname + location.search);
+    } catch {
+      // A frame without an address of its own still works; its view cannot be sent.
+    }
+  }
+
+  function notify(keys) {
+    if (changed === null) {
+      changed = new Set();
+      requestAnimationFrame(() => {
+        const now = changed;
+        changed = null;
+        for (const { wanted, fn } of watchers) if (now.has("*") || wanted.some((key) => now.has(key))) fn();
+      });
+    }
+    keys.forEach((key) => changed.add(key));
+  }
+
+  read();
+  addEventListener("hashchange", () => notify(read()));
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => notify(["*"]));
+  return {
+    get: (key, fallback = null) => held.get(key) ?? fallback,
+    /** Sets a text; null or undefined forgets the key. */
+    set(key, value) {
+      const text = value == null ? undefined : String(value);
+      if (held.get(key) === text) return;
+      if (text === undefined) held.delete(key);
+      else held.set(key, text);
+      clearTimeout(writing);
+      writing = setTimeout(write, 150); // browsers allow about 100 changes of the address in half a minute
+      notify([key]);
+    },
+    /** `fn` runs after a change of one of the keys, once a frame; also when the page turns dark or light. */
+    watch(keys, fn) { watchers.push({ wanted: keys, fn }); },
+  };
+})();
+
+/** Draw `element` when it comes into sight, and again after changes; what is out of sight waits. */
+function live(element, keys, render) {
+  let stale = true;
+  let seen = false;
+  const go = () => {
+    if (seen && stale) { stale = false; render(); }
+  };
+  new IntersectionObserver((entries) => {
+    seen = entries.at(-1).isIntersecting;
+    go();
+  }, { rootMargin: "150px" }).observe(element);
+  state.watch(keys, () => { stale = true; go(); });
+  addEventListener("beforeprint", () => { seen = true; go(); });
+}
+
+// ---------------------------------------------------------------- training
+
+/** The stop of the slider, an index into DATA.meta.stops; the last if none is chosen. */
+function stop() {
+  const last = DATA.meta.stops.length - 1;
+  const chosen = Number.parseInt(state.get("t", ""), 10);
+  return chosen >= 0 && chosen <= last ? chosen : last;
+}
+
+/** The x axis that is chosen: one of the names in DATA.meta.axes. */
+function xAxis() {
+  const chosen = state.get("x", DATA.meta.axis);
+  return DATA.meta.axes.some(([name]) => name === chosen) ? chosen : DATA.meta.axis;
+}
+
+/** "each" seed as a line, or their "mean". */
+function seedsAs() {
+  return state.get("seeds") === "mean" && hasSeeds ? "mean" : "each";
+}
+const hasSeeds = DATA.groups.some((_, group) => DATA.runs.filter((run) => run.group === group).length > 1);
+
+/** The place of a revision (an index into run.revisions) on an x axis; null if it has none. */
+function position(run, index, x = xAxis()) {
+  const column = { epoch: "epoch", step: "step", samples: "samples_seen", logsamples: "samples_seen",
+    accuracy: "accuracy" }[x];
+  return column ? run[column][index] ?? null : index;
+}
+
+/** The last revision of a run at or before a stop of the slider, as an index; the first if it has none so early. */
+function revisionAt(run, t = stop()) {
+  const at = DATA.meta.stops[t]?.at ?? Infinity;
+  const clock = DATA.meta.clock === "order" ? run.revisions.map((_, i) => i) : run[DATA.meta.clock];
+  let found = 0;
+  clock.forEach((place, i) => { if (place !== null && place <= at + 1e-9) found = i; });
+  return found;
+}
+
+/** The runs that are not switched off. */
+function visibleRuns() {
+  const off = hiddenNames();
+  return DATA.runs.filter((run) => !off.has(run.name));
+}
+
+function hiddenNames() {
+  return new Set(state.get("hidden", "").split(",").filter(Boolean).map((name) => {
+    try { return decodeURIComponent(name); } catch { return name; }
+  }));
+}
+
+/** Switch runs on or off. */
+function showRuns(runs, on) {
+  const off = hiddenNames();
+  for (const run of runs) if (on) off.delete(run.name); else off.add(run.name);
+  const names = DATA.runs.map((run) => run.name).filter((name) => off.has(name));
+  state.set("hidden", names.length ? names.map(encodeURIComponent).join(",") : null);
+}
+
+// ---------------------------------------------------------------- words and elements
+
+/** A number as it is read: three decimals, or three digits where these say too little. */
+function value(number) {
+  if (number === null || number === undefined) return "not defined";
+  const size = Math.abs(number);
+  return size !== 0 && (size < 0.0095 || size >= 1e5) ? number.toPrecision(3) : number.toFixed(size >= 100 ? 1 : 3);
+}
+
+/** Value and interval: "0.842 [0.811, 0.873]". */
+function withInterval(v, lo, hi) {
+  return v === null || lo === null || hi === null ? value(v) : `${value(v)} [${value(lo)}, ${value(hi)}]`;
+}
+
+/** Value, interval, n and revision of a point of a series, with what is to be known about it. */
+function words(series, i) {
+  const parts = [withInterval(series.v[i], series.lo[i], series.hi[i])];
+  if (series.v[i] !== null && !series.ok[i]) parts.push("not interpretable");
+  if (series.note[i]) parts[parts.length - 1] += `: ${series.note[i]}`;
+  if (series.n[i]) parts.push(`n = ${count(series.n[i])}`);
+  parts.push(series.run.revisions[series.r[i]]);
+  return parts.join(", ");
+}
+
+function count(number) { return number.toLocaleString("en-GB"); }
+
+/** A text for HTML, and for the texts of Plotly, which read a few tags. */
+function escape(text) {
+  return String(text).replace(/[&<>"']/g, (sign) => `&#${sign.charCodeAt(0)};`);
+}
+
+/** An element: attributes by name (`on…`: a listener, `class`, …), then children; texts are never read as HTML. */
+function h(tag, attributes = {}, ...children) {
+  const element = document.createElement(tag);
+  for (const [name, given] of Object.entries(attributes)) {
+    if (name.startsWith("on")) element.addEventListener(name.slice(2), given);
+    else if (given === true) element.setAttribute(name, "");
+    else if (given !== false && given != null) element.setAttribute(name, given);
+  }
+  element.append(...children.flat().filter((child) => child != null));
+  return element;
+}
+
+/** A labelled choice, bound to the state. `options`: [[value, label], …]; the fallback is not written down.
+ *  Returns {element, value(), update(options, fallback)}; `update` hides a choice between fewer than two. */
+function control(container, { key, label, options, fallback }) {
+  let offered = options;
+  let usual = fallback ?? options[0]?.[0];
+  const box = h("select", { onchange: () => state.set(key, box.value === String(usual) ? null : box.value) });
+  const element = h("label", { class: "control" }, h("span", {}, label), box);
+  const chosen = () => {
+    const wanted = state.get(key);
+    return offered.some(([name]) => String(name) === wanted) ? wanted : String(usual);
+  };
+  const show = () => { box.value = chosen(); };
+  const update = (next, nextFallback) => {
+    offered = next;
+    usual = nextFallback ?? next[0]?.[0];
+    box.replaceChildren(...next.map(([name, title]) => h("option", { value: name }, title)));
+    element.hidden = next.length < 2;
+    show();
+  };
+  update(options, fallback);
+  state.watch([key], show);
+  container.append(element);
+  return { element, value: chosen, update };
+}
+
+// ---------------------------------------------------------------- registers
+
+const views = [];
+const tops = [];
+function registerView(view) { views.push(view); }
+function registerTop(top) { tops.push(top); }

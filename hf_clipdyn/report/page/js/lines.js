@@ -1,0 +1,317 @@
+// Lines of a chart: points of runs or of means over seeds, their intervals, marks and references. Other files may use:
+//
+//   runLines(series, {x, label, colour})       lines over training: one for each run, or the mean of each group
+//   lineTraces(lines, {intervals, width})      traces of Plotly for them
+//   referencesOf(series, benchmark, metric)    [{title, colour, dash, series, value}]
+//   rangeOf(term, lines, constants)            range of the y axis;  referenceLayout(…)  shapes and annotations
+//
+// A line: {name, runs, group, colour, thin, on, points: [{x, y, lo, hi, ok, note, text, series, i, revision}]}.
+
+/** Lines over training. `label` and `colour` are given where lines stand for something else than runs. */
+function runLines(series, { x = xAxis(), label = null, colour: given = null } = {}) {
+  const off = hiddenNames();
+  if (seedsAs() === "mean") return meanLines(series, { x, label, given, off });
+  return series.map((one) => {
+    const thin = DATA.runs.filter((run) => run.group === one.run.group).length > 1;
+    return {
+      name: one.run.name,
+      label: label ?? (thin ? DATA.groups[one.run.group].title : one.run.name),
+      runs: [one.run],
+      group: one.run.group,
+      colour: given ?? colour(one.run),
+      thin,
+      on: !off.has(one.run.name),
+      points: one.v.map((y, i) => ({
+        x: place(one.run, one.r[i], x), y, lo: one.lo[i], hi: one.hi[i], ok: one.ok[i], note: one.note[i],
+        n: one.n[i], series: one, i, revision: one.r[i], text: pointWords(one, i, label),
+      })),
+    };
+  });
+}
+
+function pointWords(one, i, label) {
+  const many = one.clusters[i] > 0 && one.clusters[i] !== one.n[i] ? ` in ${count(one.clusters[i])} clusters` : "";
+  return [
+    `<b>${broken(one.run.name)}</b>`,
+    ...(label ? [broken(label)] : []),
+    withInterval(one.v[i], one.lo[i], one.hi[i]),
+    ...(one.v[i] !== null && !one.ok[i] ? ["not interpretable"] : []),
+    ...(one.note[i] ? [broken(one.note[i])] : []),
+    [one.n[i] ? `n = ${count(one.n[i])}${many}` : "", escape(one.run.revisions[one.r[i]])].filter(Boolean).join(", "),
+  ].join("<br>");
+}
+
+/** A text in lines of at most about 48 letters, escaped. */
+function broken(text, letters = 48) {
+  const rows = [""];
+  for (const word of String(text).match(/\S{1,48}/g) ?? []) {
+    if (rows.at(-1) && rows.at(-1).length + word.length + 1 > letters) rows.push(word);
+    else rows[rows.length - 1] += (rows.at(-1) ? " " : "") + word;
+  }
+  return rows.map(escape).join("<br>");
+}
+
+/** The mean over the visible seeds of each group, with Student's interval over the seeds. */
+function meanLines(series, { x, label, given, off }) {
+  const groups = new Map();
+  for (const one of series) groups.set(one.run.group, [...(groups.get(one.run.group) ?? []), one]);
+  return [...groups].map(([group, members]) => {
+    const shown = members.filter((one) => !off.has(one.run.name));
+    const at = new Map();
+    for (const one of shown.length ? shown : members) {
+      one.r.forEach((revision, i) => {
+        const clock = DATA.meta.clock === "order" ? revision : one.run[DATA.meta.clock][revision];
+        at.set(clock, [...(at.get(clock) ?? []), { one, i, x: place(one.run, revision, x) }]);
+      });
+    }
+    const title = label ?? DATA.groups[group].title;
+    return {
+      name: title, label: title, runs: members.map((one) => one.run), group, colour: given ?? groupColour(group),
+      thin: false, on: shown.length > 0, points: [...at].sort(([a], [b]) => a - b).map(([, held]) => meanPoint(held, title)),
+    };
+  });
+}
+
+function meanPoint(held, title) {
+  const used = held.filter(({ one, i }) => one.ok[i]);
+  const revision = held[0].one.run.revisions[held[0].one.r[held[0].i]];
+  const base = { series: held[0].one, i: held[0].i, revision: held[0].one.r[held[0].i], note: "", n: used.length,
+    x: mean(held.map((each) => each.x)), lo: null, hi: null };
+  if (!used.length) {
+    const note = held.map(({ one, i }) => one.note[i]).find(Boolean) ?? "no seed has an interpretable value";
+    return { ...base, y: null, ok: false, note, text: `<b>${broken(title)}</b><br>${broken(note)}<br>${escape(revision)}` };
+  }
+  const values = used.map(({ one, i }) => one.v[i]);
+  const y = mean(values);
+  if (used.length > 1) {
+    const variance = values.reduce((sum, each) => sum + (each - y) ** 2, 0) / (used.length - 1);
+    const half = (DATA.meta.student[used.length - 2] ?? 1.96) * Math.sqrt(variance / used.length);
+    Object.assign(base, { lo: y - half, hi: y + half });
+  }
+  const seeds = used.length === 1 ? "one seed, no interval" : `mean of ${used.length} seeds, 95 % interval over the seeds`;
+  return { ...base, y, ok: true,
+    text: `<b>${broken(title)}</b><br>${withInterval(y, base.lo, base.hi)}<br>${seeds}<br>${escape(revision)}` };
+}
+
+function mean(numbers) {
+  const known = numbers.filter((one) => one !== null);
+  return known.length ? known.reduce((sum, one) => sum + one, 0) / known.length : null;
+}
+
+// ---------------------------------------------------------------- traces
+
+const MOST_BANDS = 4;
+
+/** Traces of lines: bands, lines with gaps, hollow marks, crosses at the foot; what the lines share is one trace. */
+function lineTraces(lines, { intervals = "auto", width = 2, hide = false, dense = false } = {}) {
+  const shown = lines.filter((line) => line.on);
+  const how = intervals === "auto" ? (shown.length <= MOST_BANDS ? "bands" : "none") : intervals;
+  const entries = new Set();
+  const traces = how === "bands" ? shown.map(band) : [];
+  for (const line of lines) {
+    const points = line.points.filter((point) => point.x !== null && (point.ok || !gapless(point, hide)));
+    const first = !entries.has(line.label);
+    entries.add(line.label);
+    traces.push({
+      type: "scatter", mode: points.length > 60 || dense ? "lines" : "lines+markers", name: escape(line.label),
+      legendgroup: line.label, showlegend: first && lines.length > 1, visible: line.on ? true : "legendonly",
+      x: points.map((point) => point.x), y: points.map((point) => (point.ok ? point.y : null)),
+      hovertext: points.map((point) => point.text), hoverinfo: "text", connectgaps: false,
+      line: { color: line.colour, width: line.thin ? 1.2 : width, dash: line.dash },
+      opacity: line.thin ? 0.85 : 1,
+      marker: { color: line.colour, size: line.thin || dense ? 4 : 6 },
+      meta: { runs: line.entryRuns ?? lines.filter((one) => one.label === line.label).flatMap((one) => one.runs) },
+      ...(how === "bars" ? { error_y: bars(points, line) } : {}),
+    });
+  }
+  return [...traces, ...marks(shown, hide)];
+}
+
+/** Whether a point leaves no gap in its line: it is drawn nowhere. */
+function gapless(point, hide) { return hide && !point.ok && point.y !== null; }
+
+function bars(points, line) {
+  const arm = (end) => points.map((point) => (point.ok && point[end] !== null ? Math.abs(point[end] - point.y) : null));
+  return { type: "data", symmetric: false, array: arm("hi"), arrayminus: arm("lo"), color: line.colour, thickness: 1, width: 0 };
+}
+
+/** The interval along neighbours that are interpretable, as one polygon each; a lonely point becomes a bar. */
+function band(line) {
+  const x = [];
+  const y = [];
+  let stretch = [];
+  const close = () => {
+    if (stretch.length) {
+      const back = [...stretch].reverse();
+      x.push(...stretch.map((p) => p.x), ...back.map((p) => p.x), null);
+      y.push(...stretch.map((p) => p.hi), ...back.map((p) => p.lo), null);
+    }
+    stretch = [];
+  };
+  for (const point of line.points) {
+    if (point.ok && point.x !== null && point.lo !== null && point.hi !== null) stretch.push(point);
+    else close();
+  }
+  close();
+  return { type: "scatter", mode: "lines", x, y, fill: "toself", fillcolor: faded(line.colour, 0.14), hoverinfo: "skip",
+    line: { color: faded(line.colour, 0.3), width: 0.8 }, showlegend: false, legendgroup: line.label };
+}
+
+function marks(shown, hide) {
+  const { grey, paper } = look();
+  const points = shown.flatMap((line) => line.points).filter((point) => point.x !== null);
+  const hollow = hide ? [] : points.filter((point) => !point.ok && point.y !== null);
+  const missing = points.filter((point) => point.y === null);
+  const found = [];
+  if (hollow.length) {
+    found.push({ type: "scatter", mode: "markers", name: "not interpretable", x: hollow.map((p) => p.x),
+      y: hollow.map((p) => p.y), hovertext: hollow.map((p) => p.text), hoverinfo: "text",
+      marker: { color: paper, size: 7, line: { color: grey, width: 1.4 } } });
+  }
+  if (missing.length) {
+    found.push({ type: "scatter", mode: "markers", name: "not defined", yaxis: "y2", x: missing.map((p) => p.x),
+      y: missing.map(() => 0.035), hovertext: missing.map((p) => p.text), hoverinfo: "text",
+      marker: { color: grey, size: 7, symbol: "x-thin", line: { color: grey, width: 1.4 } } });
+  }
+  return found;
+}
+
+/** The points at the slider's stop, as rings; a line of one point needs none. */
+function nowTrace(lines) {
+  const points = lines.filter((line) => line.on && line.points.length > 1).map(nowPoint)
+    .filter((point) => point && point.x !== null && point.y !== null);
+  const { paper } = look();
+  const colours = lines.filter((line) => line.on && line.points.length > 1)
+    .filter((line) => { const p = nowPoint(line); return p && p.x !== null && p.y !== null; }).map((line) => line.colour);
+  return { type: "scatter", mode: "markers", x: points.map((p) => p.x), y: points.map((p) => p.y), showlegend: false,
+    hovertext: points.map((p) => p.text), hoverinfo: "text",
+    marker: { size: 10, color: paper, line: { color: colours, width: 2.4 } } };
+}
+
+/** The point of a line at the slider's stop: the last at or before it. */
+function nowPoint(line, t = stop()) {
+  const at = Math.max(...line.runs.map((run) => revisionAt(run, t)));
+  return line.points.findLast((point) => point.revision <= at) ?? null;
+}
+
+/** The place of the slider's stop on an x axis of training; null where runs differ in it. */
+function nowPlace(x = xAxis()) {
+  if (x === "accuracy") return null;
+  const at = DATA.meta.stops[stop()];
+  const run = visibleRuns().concat(DATA.runs).find((one) => {
+    const clock = DATA.meta.clock === "order" ? one.revisions.map((_, i) => i) : one[DATA.meta.clock];
+    return clock.includes(at?.at) && place(one, clock.indexOf(at.at), x) !== null;
+  });
+  if (!run) return null;
+  const clock = DATA.meta.clock === "order" ? run.revisions.map((_, i) => i) : run[DATA.meta.clock];
+  return place(run, clock.indexOf(at.at), x);
+}
+
+// ---------------------------------------------------------------- references
+
+/** What gives a scale to these series: their references, people of the literature, the neutral value. */
+function referencesOf(series, benchmark, metric) {
+  const { grey, human } = look();
+  const term = benchmark.terms[metric];
+  const found = [];
+  if (term?.neutral != null) {
+    found.push({ title: term.neutralTitle, values: [term.neutral], colour: grey, dash: "solid", series: [] });
+  }
+  if (benchmark.human[metric] !== undefined) {
+    found.push({ title: "humans", values: [benchmark.human[metric]], colour: human, dash: "solid", series: [] });
+  }
+  const byTitle = new Map();
+  for (const one of new Set(series.flatMap((each) => each.references))) {
+    if (one.drawn && one.v.some((v) => v !== null)) byTitle.set(one.title, [...(byTitle.get(one.title) ?? []), one]);
+  }
+  for (const [title, members] of byTitle) {
+    const isHuman = members[0].role === "human";
+    const known = members.flatMap((one) => one.v.filter((v, i) => v !== null && one.ok[i]));
+    found.push({ title, values: [...new Set(known.map((v) => Number(v.toPrecision(6))))], series: members,
+      colour: isHuman ? human : grey, dash: isHuman ? "solid" : "dash" });
+  }
+  return found;
+}
+
+/** References that have one height become level lines; the others become traces over training. */
+function referenceMarks(references, x = xAxis()) {
+  const off = hiddenNames();
+  const constants = [];
+  const traces = [];
+  for (const one of references) {
+    const seen = one.series.filter((each) => !off.has(each.run.name));
+    if (one.values.length === 1) constants.push({ ...one, y: one.values[0], label: `${one.title} ${value(one.values[0])}` });
+    else if (seen.length) {
+      for (const each of seen) {
+        const at = each.v.map((y, i) => ({ x: place(each.run, each.r[i], x), y, i })).filter((p) => p.x !== null && each.ok[p.i]);
+        traces.push({ type: "scatter", mode: "lines", x: at.map((p) => p.x), y: at.map((p) => p.y), showlegend: false,
+          line: { color: one.colour, width: 1.1, dash: "dot" }, hoverinfo: "text",
+          hovertext: at.map((p) => `<b>${broken(one.title)}</b><br>${pointWords(each, p.i, null)}`) });
+      }
+      const last = seen[0].v.findLast((y) => y !== null);
+      constants.push({ ...one, y: last, label: one.title, line: false });
+    }
+  }
+  return { constants, traces };
+}
+
+/** The range of the y axis: the term's limits, else what is drawn with a margin. Logarithmic ones in powers of ten. */
+function rangeOf(term, lines, constants, traces = []) {
+  if (term.limits && !term.log) {
+    const margin = 0.03 * (term.limits[1] - term.limits[0]);
+    return [term.limits[0] - margin, term.limits[1] + margin];
+  }
+  const points = lines.filter((line) => line.on).flatMap((line) => line.points);
+  const known = [
+    ...points.flatMap((p) => [p.y, ...(p.ok ? [p.lo, p.hi] : [])]),
+    ...constants.map((one) => one.y), ...traces.flatMap((trace) => trace.y),
+  ].filter((y) => y !== null && Number.isFinite(y) && (!term.log || y > 0)).map((y) => (term.log ? Math.log10(y) : y));
+  if (!known.length) return term.log ? [-1, 1] : [0, 1];
+  const low = known.reduce((a, b) => Math.min(a, b));
+  const high = known.reduce((a, b) => Math.max(a, b));
+  const margin = (high - low || Math.abs(high) || 1) * 0.08;
+  return [low - margin, high + margin];
+}
+
+/** Shapes and annotations for level lines, with names that do not lie on each other, and the slider's line. */
+function referenceLayout(constants, range, { term, height, width, x = null, small = false }) {
+  const { edge } = look();
+  const at = (y) => (term.log ? Math.log10(y) : y);
+  const shapes = constants.filter((one) => one.line !== false).map((one) => ({
+    type: "line", xref: "paper", x0: 0, x1: 1, y0: one.y, y1: one.y, layer: "below",
+    line: { color: one.colour, width: 1.2, dash: one.dash },
+  }));
+  if (x !== null) {
+    shapes.push({ type: "line", x0: x, x1: x, yref: "paper", y0: 0, y1: 1, layer: "below", line: { color: edge, width: 1.2, dash: "dot" } });
+  }
+  const size = small ? 10.5 : 11.5;
+  const beside = !small && width > 620;
+  const scale = (height - 80) / (range[1] - range[0]);
+  let free = -Infinity;
+  const annotations = [...constants].sort((a, b) => a.y - b.y).map((one) => {
+    const wanted = (at(one.y) - range[0]) * scale;
+    const set = Math.max(wanted, free + size + 3);
+    free = set;
+    return { xref: "paper", x: 1, xanchor: beside ? "left" : "right", y: at(one.y), yshift: set - wanted, yanchor: beside ? "middle" : "bottom",
+      text: escape(one.label), showarrow: false, font: { size, color: one.colour }, ...(beside ? { xshift: 4 } : {}) };
+  });
+  const longest = constants.reduce((most, one) => Math.max(most, one.label.length), 0);
+  return { shapes, annotations, ...(beside && longest ? { margin: { r: Math.min(longest * 6.2 + 14, 190) } } : {}) };
+}
+
+/** What a screen reader says of a chart: the first and the last interpretable value of each line. */
+function alternative(title, lines) {
+  const shown = lines.filter((line) => line.on);
+  const said = shown.slice(0, 8).map((line) => {
+    const usable = line.points.filter((point) => point.ok);
+    const ends = usable.length > 1 ? [usable[0], usable.at(-1)] : usable;
+    const each = ends.map((p) => `${withInterval(p.y, p.lo, p.hi)} at ${p.series.run.revisions[p.revision]}`);
+    return `${line.name === line.label || !line.thin ? line.label : line.name}: ${
+      each.length > 1 ? `from ${each.join(" to ")}` : each[0] ?? "nothing interpretable"}.`;
+  });
+  const more = shown.length > 8 ? ` And ${shown.length - 8} more lines.` : "";
+  return `${title}. ${said.join(" ")}${more}`;
+}
+
+/** The second y axis, on which crosses lie at the foot whatever the range of the first. */
+const FOOT = { overlaying: "y", range: [0, 1], fixedrange: true, visible: false };

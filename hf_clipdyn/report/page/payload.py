@@ -1,0 +1,419 @@
+"""The numbers and words of a study as one compact object for the page's program.
+
+Numbers are integers with one decimal exponent for each trajectory: about 13 letters for a value with its interval.
+Names stand once in a list of strings. `js/core.js` reads this form, and only that file knows it.
+"""
+
+import math
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import stats
+
+from hf_clipdyn.report.axis import choose_axis
+from hf_clipdyn.report.study import Study
+from hf_clipdyn.report.style import HUES, SHADES, THEME, twins
+from hf_clipdyn.report.words import json_object, json_words
+from hf_clipdyn.results.terms import Axis, Term
+from hf_clipdyn.statistics.trajectories import DETAILS, Trajectory, bare
+
+__all__ = ["anchor", "benchmark_names", "payload"]
+
+_DIGITS = 5
+"""Significant digits of the greatest number of a trajectory."""
+_NUMBER = ("metric", "variant", *DETAILS, "role", "reference")
+_SETUP = ("split", "preprocess", "settings", "dtype", "data_fingerprint")
+_CLOCKS = ("epoch", "step", "samples_seen")
+_MOST_SEEDS = 40
+_ZERO_SHOT = "zero-shot-image-classification"
+_AXES = {
+    "epoch": "epochs",
+    "step": "training steps",
+    "samples": "samples seen",
+    "logsamples": "samples seen, logarithmic",
+    "accuracy": "zero-shot accuracy",
+    "order": "revisions in order",
+}
+
+
+def payload(study: Study) -> dict[str, Any]:
+    """Everything that the page shows of the table itself: ``meta``, ``groups``, ``runs``, ``benchmarks``, ``series``.
+
+    Returns:
+        Built-in types only, without NaN, ready for `json.dumps`.
+    """
+    runs = _runs(study)
+    groups = _groups(runs)
+    names = benchmark_names(study)
+    return {
+        "meta": _meta(study, runs),
+        "groups": groups,
+        "runs": runs,
+        "benchmarks": [_benchmark(study, name) for name in names],
+        "overview": _overview(study),
+        "series": _series(study, [run["name"] for run in runs], names),
+    }
+
+
+def anchor(benchmark: str) -> str:
+    """The id of a benchmark's section."""
+    return re.sub(r"[^a-z0-9]+", "-", benchmark.lower()).strip("-") or "benchmark"
+
+
+def benchmark_names(study: Study) -> list[str]:
+    """Kind and data set with a slash, in the order of the page: by the kind's rank, real images first."""
+    first = {one.benchmark: one for one in reversed(study.trajectories)}
+    kinds = list(dict.fromkeys(one.kind for one in study.trajectories))
+    known = list(dict.fromkeys(one.benchmark for one in study.trajectories))
+    known.sort(
+        key=lambda name: (
+            first[name].terms.rank,
+            kinds.index(name[0]),
+            first[name].dataset_terms.synthetic,
+        )
+    )
+    return ["/".join(name) for name in known]
+
+
+def _meta(study: Study, runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    chosen = choose_axis(study.trajectories)
+    clock = {"epoch": "epoch", "samples_seen": "samples_seen", "step": "step"}.get(chosen.kind, "order")
+    names = {"epoch": "epoch", "samples_seen": "samples", "step": "step", "order": "order"}
+    axes = [
+        name
+        for name, column in (
+            *(("epoch", "epoch"), ("step", "step"), ("samples", "samples_seen")),
+            *(("logsamples", "samples_seen"), ("accuracy", "accuracy")),
+        )
+        if any(len(_known(run[column])) > 1 for run in runs)
+    ] or ["order"]
+    default = "logsamples" if chosen.log and "logsamples" in axes else names[clock]
+    return {
+        "clock": clock,
+        "stops": _stops(runs, clock),
+        "axes": [[name, _AXES[name]] for name in dict.fromkeys([*axes, default])],
+        "axis": default,
+        "theme": {name: twins(colour) for name, colour in THEME.items()},
+        "hues": [twins(colour) for colour in HUES],
+        "shades": [twins(colour) for colour in SHADES],
+        "confidence": study.confidence,
+        # Two-sided 95 % quantiles of Student's t for 1, 2, ... degrees of freedom, for means over seeds.
+        "student": _rounded(stats.t.ppf(0.975, np.arange(1, _MOST_SEEDS)), 4),
+        "overTraining": any(len(run["revisions"]) > 1 for run in runs),
+    }
+
+
+def _stops(runs: Sequence[dict[str, Any]], clock: str) -> list[dict[str, Any]]:
+    """The places of the slider: every place of a revision of a run that has several, once."""
+    several = [run for run in runs if len(run["revisions"]) > 1] or runs
+    places = sorted({place for run in several for place in _places(run, clock) if place is not None})
+    titles = {"epoch": "epoch", "samples_seen": "samples seen:", "step": "step", "order": "revision"}
+    by_name = {
+        place: name
+        for run in reversed(several)
+        for place, name in zip(_places(run, clock), run["revisions"], strict=True)
+    }
+    return [
+        {"at": place, "label": f"{titles[clock]} {place:,.6g}", "revision": by_name[place]}
+        for place in places
+    ]
+
+
+def _places(run: dict[str, Any], clock: str) -> list[Any]:
+    return list(range(len(run["revisions"]))) if clock == "order" else run[clock]
+
+
+def _runs(study: Study) -> list[dict[str, Any]]:
+    rows = study.results.rows
+    accuracies = _accuracies(study.trajectories)
+    arms = rows.groupby("run", sort=False)["arm"].first() if "arm" in rows else pd.Series(dtype=object)
+    points: dict[str, list[pd.DataFrame]] = {}
+    for one in study.trajectories:
+        points.setdefault(one.run, []).append(one.points)
+    first = {one.run: one for one in reversed(study.trajectories)}
+    found = []
+    for name in study.runs:
+        revisions = pd.concat(points[name]).drop_duplicates("revision").sort_values("order")
+        clocks = {clock: _listed(revisions[clock]) for clock in _CLOCKS}
+        accuracy = accuracies.get(name)
+        found.append(
+            {
+                "name": name,
+                "scale": first[name].scale or "",
+                "seed": first[name].seed,
+                "arm": str(arms.get(name) or ""),
+                "revisions": revisions["revision"].tolist(),
+                **clocks,
+                "share": _shares(clocks),
+                "accuracy": [
+                    None if accuracy is None else accuracy.get(revision) for revision in revisions["revision"]
+                ],
+            }
+        )
+    return found
+
+
+def _shares(clocks: dict[str, list[Any]]) -> list[Any]:
+    """The share of training that lies behind each revision, 0 to 1; null if no clock tells."""
+    for name in ("samples_seen", "step", "epoch"):
+        known = _known(clocks[name])
+        if len(known) == len(clocks[name]) and max(known) > 0:
+            return [round(place / max(known), 6) for place in known]
+    return [None] * len(clocks["epoch"])
+
+
+def _accuracies(trajectories: Iterable[Trajectory]) -> dict[str, dict[str, float]]:
+    """By run and revision, the zero-shot accuracy by which runs can be aligned: of the first such benchmark."""
+    found: dict[str, dict[str, float]] = {}
+    for one in trajectories:
+        is_accuracy = one.terms.task == _ZERO_SHOT and one.metric == next(iter(one.terms.terms), None)
+        plain = one.is_value and one.texts == "own" and not one.subset and one.layer is None
+        if is_accuracy and plain and one.run not in found:
+            usable = one.usable
+            found[one.run] = dict(zip(usable["revision"], usable["value"].round(5), strict=True))
+    return found
+
+
+def _groups(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Runs that differ in their seed only share a colour; sets ``group`` of each run."""
+    members: dict[tuple[str, ...], list[dict[str, Any]]] = {}
+    for run in runs:
+        key = (run["scale"], run["arm"]) if run["scale"] or run["arm"] else ("", "", run["name"])
+        members.setdefault(key, []).append(run)
+    groups: list[list[dict[str, Any]]] = []
+    for of_key in members.values():
+        seeds = {run["seed"] for run in of_key}
+        groups += [of_key] if len(seeds) == len(of_key) else [[run] for run in of_key]
+    for index, group in enumerate(groups):
+        for run in group:
+            run["group"] = index
+            run["colour"] = twins(HUES[index % len(HUES)])
+    several_arms = len({run["arm"] for run in runs}) > 1
+    return [
+        {"title": _group_title(group, several_arms=several_arms), "colour": group[0]["colour"]}
+        for group in groups
+    ]
+
+
+def _group_title(group: Sequence[dict[str, Any]], *, several_arms: bool) -> str:
+    if len(group) == 1:
+        return str(group[0]["name"])
+    first = group[0]
+    arm = (bare(first["arm"]) or "main") if several_arms else ""
+    return ", ".join(filter(None, [first["scale"], arm])) or "all seeds"
+
+
+def _benchmark(study: Study, name: str) -> dict[str, Any]:
+    own = [one for one in study.trajectories if "/".join(one.benchmark) == name]
+    first = own[0]
+    terms, data = first.terms, first.dataset_terms
+    metrics = list(dict.fromkeys(one.metric for one in own))
+    order = [*terms.terms, *metrics]
+    metrics.sort(key=order.index)
+    held = {column: list(dict.fromkeys(getattr(one, column) for one in own)) for column in _NUMBER}
+    conditions = {
+        condition: {
+            "title": one.title if one else _CONDITIONS.get(condition, bare(condition)),
+            **({"level": _axis(one.level), "untouched": one.untouched} if one else {}),
+        }
+        for condition in held["condition"]
+        for one in [terms.conditions.get(condition)]
+    }
+    return {
+        "name": name,
+        "anchor": anchor(name),
+        "kind": first.kind,
+        "dataset": first.dataset,
+        "title": first.benchmark_title,
+        "synthetic": data.synthetic,
+        "caution": data.caution,
+        "proxy": terms.proxy,
+        "human": {metric: value for metric, value in data.human_reference.items() if metric in metrics},
+        "terms": {metric: _term(first.vocabulary.term(first.kind, metric)) for metric in metrics},
+        "level": _axis(terms.level),
+        "parameter": _axis(terms.parameter),
+        "conditions": conditions,
+        "variants": {one: terms.variants.get(one, bare(one)) for one in held["variant"]},
+        "subsets": {one: terms.subsets.get(one, bare(one)) for one in held["subset"]},
+        "probes": {one: terms.probes.get(one, bare(one)) for one in held["probe"]},
+        "texts": {one: _TEXTS.get(one, bare(one)) for one in held["texts"]},
+    }
+
+
+_CONDITIONS = {"": "all conditions", "none": "untouched images"}
+_TEXTS = {"own": "of each revision", "last": "of the last revision"}
+
+
+def _axis(axis: Axis | None) -> dict[str, Any] | None:
+    if axis is None:
+        return None
+    return {"title": axis.title, "unit": axis.unit, "log": axis.log, "descending": axis.descending}
+
+
+def _term(term: Term) -> dict[str, Any]:
+    return {
+        "title": term.title,
+        "meaning": term.meaning,
+        "unit": term.unit,
+        "limits": list(term.limits) if term.limits else None,
+        "better": term.better,
+        "neutral": term.neutral,
+        "neutralTitle": term.neutral_title,
+        "poles": list(term.poles) if term.poles else None,
+        "restsOn": term.rests_on,
+        "mirrors": term.mirrors,
+        "log": term.log,
+        "hide": term.hide_not_interpretable,
+        "overview": term.overview and term.overview.rank,
+        "level": term.overview and term.overview.level,
+        "condition": term.overview.condition if term.overview else "",
+    }
+
+
+def _overview(study: Study) -> list[dict[str, Any]]:
+    """The panels of the study at a glance, with the places of their trajectories in ``series``."""
+    places = {id(one): index for index, one in enumerate(study.trajectories)}
+    return [
+        {
+            "title": panel.title.split("\n")[0],
+            "subtitle": panel.title.partition("\n")[2],
+            "series": [places[id(line.trajectory)] for line in panel.lines],
+        }
+        for panels in study.overview
+        for panel in panels
+    ]
+
+
+class _Strings:
+    """Texts by number: each text is written once."""
+
+    def __init__(self) -> None:
+        self._places: dict[str, int] = {}
+
+    def __call__(self, text: str) -> int:
+        return self._places.setdefault(text, len(self._places))
+
+    def listed(self) -> list[str]:
+        return list(self._places)
+
+
+def _series(study: Study, runs: Sequence[str], benchmarks: Sequence[str]) -> dict[str, Any]:
+    strings = _Strings()
+    places = {id(one): index for index, one in enumerate(study.trajectories)}
+    columns: dict[str, list[Any]] = {name: [] for name in ("run", "benchmark", *_NUMBER, "setup")}
+    setups = _setups(study.trajectories)
+    run_places = {name: index for index, name in enumerate(runs)}
+    benchmark_places = {name: index for index, name in enumerate(benchmarks)}
+    for one, setup in zip(study.trajectories, setups, strict=True):
+        columns["run"].append(run_places[one.run])
+        columns["benchmark"].append(benchmark_places["/".join(one.benchmark)])
+        for name in _NUMBER:
+            value = getattr(one, name)
+            columns[name].append(strings(value) if isinstance(value, str) else _number(value))
+        columns["setup"].append(strings(setup))
+    titles = [
+        -1 if one.role in ("value", "diagnostic") else strings(one.reference_terms.title)
+        for one in study.trajectories
+    ]
+    drawn = [int(one.role in ("value", "diagnostic") or one.reference_terms.drawn) for one in study.trajectories]
+    return {
+        "columns": columns,
+        "texts": [name for name in columns if name not in ("run", "benchmark", "layer", "level", "parameter")],
+        "title": titles,
+        "drawn": drawn,
+        "references": {
+            index: [places[id(other)] for other in one.references]
+            for index, one in enumerate(study.trajectories)
+            if one.references
+        },
+        "points": [_points(one.points, strings) for one in study.trajectories],
+        "strings": strings.listed(),
+    }
+
+
+def _setups(trajectories: Sequence[Trajectory]) -> list[str]:
+    """What distinguishes the cells of a trajectory from others of its benchmark, in words; mostly nothing."""
+    table = pd.DataFrame(
+        {name: [getattr(one, name) for one in trajectories] for name in ("run", "kind", "dataset", "texts", *_SETUP)}
+    )
+    # The fingerprint contains the pixels at the model's resolution: only two within one run are two states of the data.
+    of_run = table.groupby(["run", "kind", "dataset", "texts"], sort=False)["data_fingerprint"]
+    table["edition"] = of_run.transform(lambda known: pd.factorize(known)[0])
+    words = pd.Series("", index=table.index)
+    for _, group in table.groupby(["kind", "dataset"], sort=False):
+        parts = [group[name] for name in ("split", "preprocess", "dtype") if group[name].nunique() > 1]
+        if group["settings"].nunique() > 1:
+            held = [json_object(text) or {} for text in group["settings"].unique()]
+            shared = [name for name in held[0] if all(other.get(name) == held[0][name] for other in held)]
+            parts.append(group["settings"].map(lambda text, shared=shared: bare(json_words(text, shared))))
+        if group["edition"].nunique() > 1:
+            parts.append("data " + group["data_fingerprint"].str[:12])
+        for part in parts:
+            words.loc[group.index] = words.loc[group.index].where(words.loc[group.index] == "", words + ", ") + part
+    return words.tolist()
+
+
+def _points(points: pd.DataFrame, strings: _Strings) -> dict[str, Any]:
+    """One trajectory: places ``r``, values ``v`` and the arms ``l`` and ``h`` of their intervals in 10^-e, ``n``."""
+    values = points["value"].to_numpy(np.float64)
+    defined, usable = points["defined"].to_numpy(bool), points["usable"].to_numpy(bool)
+    low, high = points["ci_low"].to_numpy(np.float64), points["ci_high"].to_numpy(np.float64)
+    exponent = _exponent(values[defined])
+    whole = np.round(values * 10.0**exponent)
+    found: dict[str, Any] = {"e": exponent, "v": _integers(whole)}
+    order = points["order"].to_numpy(np.int64)
+    if not np.array_equal(order, np.arange(len(order))):
+        found["r"] = order.tolist()
+    if np.isfinite(low).any() or np.isfinite(high).any():
+        found["l"] = _integers(whole - np.round(low * 10.0**exponent))
+        found["h"] = _integers(np.round(high * 10.0**exponent) - whole)
+    for name, column in (("n", "n"), ("k", "n_clusters")):
+        counts = points[column].to_numpy(np.int64)
+        found[name] = int(counts[0]) if (counts == counts[0]).all() else counts.tolist()
+    hollow = np.flatnonzero(defined & ~usable)
+    if len(hollow):
+        found["x"] = hollow.tolist()
+    notes = points["note"].tolist()
+    if any(notes):
+        found["c"] = {index: strings(note) for index, note in enumerate(notes) if note}
+    return found
+
+
+def _exponent(values: NDArray[np.float64]) -> int:
+    """Decimal places with which the greatest of some numbers has `_DIGITS` significant digits."""
+    greatest = float(np.abs(values).max()) if len(values) else 0.0
+    if greatest == 0.0:
+        return 0
+    return int(min(max(_DIGITS - 1 - math.floor(math.log10(greatest)), 0), 300))
+
+
+def _integers(numbers: NDArray[np.float64]) -> list[int | None]:
+    return [int(one) if math.isfinite(one) else None for one in numbers.tolist()]
+
+
+def _rounded(numbers: NDArray[np.float64], digits: int) -> list[float]:
+    return [round(float(one), digits) for one in numbers]
+
+
+def _listed(numbers: "pd.Series[Any]") -> list[Any]:
+    """Numbers as they are shortest in JSON: whole ones without a point, null for NaN."""
+    return [_number(one) for one in numbers.astype(float).tolist()]
+
+
+def _number(value: Any) -> Any:
+    if value is None:
+        return None
+    number = float(value)
+    if math.isinf(number):
+        return "inf" if number > 0 else "-inf"  # JSON has no infinity
+    if math.isnan(number):
+        return None
+    return int(number) if number.is_integer() else round(number, 9)
+
+
+def _known(numbers: Sequence[Any]) -> list[Any]:
+    return [one for one in numbers if isinstance(one, int | float)]

@@ -1,0 +1,181 @@
+"""Write a report: the page with everything in it, and the figures as files beside it."""
+
+import base64
+import json
+from collections import defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from importlib.resources import files
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from hf_clipdyn import __version__
+from hf_clipdyn.errors import ConfigError
+from hf_clipdyn.report.axis import choose_axis
+from hf_clipdyn.report.card import card_name, run_card
+from hf_clipdyn.report.figures import draw_chart, draw_panels
+from hf_clipdyn.report.page.payload import payload
+from hf_clipdyn.report.sentences import Finding, alternative_words, find, limits
+from hf_clipdyn.report.study import Study, read_study
+from hf_clipdyn.report.style import THEME, figure_style, twins
+from hf_clipdyn.report.svg import FigureFolder, to_svg
+from hf_clipdyn.report.tables import diagnostics_table, overview_tables, provenance_table, undefined_table
+from hf_clipdyn.report.words import listed
+
+__all__ = ["write_report"]
+
+Part = Callable[[Study], Mapping[str, Any] | None]
+_PARTS: dict[str, Part] = {}
+"""What other modules of this package add to the page's data, by the name under which the program finds it."""
+_FIRST, _LAST = ("core.js", "chart.js"), ("start.js",)
+"""The program's files that come before and after all others."""
+
+
+def write_report(
+    results: str | Path | Sequence[str | Path] | pd.DataFrame | Study, output: str | Path
+) -> Path:
+    """Write a page that needs no other file and no network, and the figures as files.
+
+    Args:
+        results: one or several tables of `clipdyn evaluate`, whose runs are overlaid; or what `load_results` or
+            `read_study` returned.
+        output: folder, created if missing. ``index.html``, which contains the numbers, their charts and the program
+            that draws them; ``figures/NAME.png`` and ``.svg`` for each metric of each benchmark, and
+            ``figures/summary.png`` and ``.svg``; ``card-OWNER--NAME.md``, a model card for each run.
+
+    Returns:
+        The path of ``index.html``.
+
+    Raises:
+        ConfigError: a file does not exist or is no table of results, or the folder cannot be written.
+        EvaluationError: the tables hold no row.
+    """
+    study, output = read_study(results), Path(output)
+    page = output / "index.html"
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+        page.write_text(render(study), encoding="utf-8")
+        _save_figures(study, output / "figures")
+        for run in study.runs:  # the cards; this loop is all that writes them
+            run_card(study, run).save(output / card_name(run))
+    except OSError as error:
+        raise ConfigError(f"The report cannot be written to {output}: {error.strerror or error}.") from error
+    return page
+
+
+def render(study: Study) -> str:
+    """The page as one text."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+    from plotly.offline import get_plotlyjs
+
+    parts = {name: part(study) for name, part in _PARTS.items()}
+    data = {**payload(study), "parts": {name: part for name, part in parts.items() if part is not None}}
+    findings: dict[str, list[Finding]] = defaultdict(list)
+    for one in find(study):
+        findings[one.question].append(one)
+    subject = "Training dynamics" if data["meta"]["overTraining"] else "Measurements"
+    environment = Environment(
+        loader=PackageLoader("hf_clipdyn.report.page", "."),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+    )
+    return environment.get_template("page.html.jinja").render(
+        title=f"{subject} of {study.runs[0] if len(study.runs) == 1 else f'{len(study.runs)} runs'}",
+        lead=_lead(study, len(data["benchmarks"])),
+        findings=findings,
+        runs=study.runs,
+        limits=limits(study),
+        summary=_summary(study),
+        overview_tables=overview_tables(study),
+        benchmarks=data["benchmarks"],
+        undefined=undefined_table(study),
+        diagnostics=diagnostics_table(study),
+        provenance=provenance_table(study),
+        synthetic=study.synthetic,
+        proxies=list(dict.fromkeys(one["title"] for one in data["benchmarks"] if one["proxy"])),
+        confidence=study.confidence,
+        sources=", ".join(study.sources),
+        version=__version__,
+        theme={name: twins(colour) for name, colour in THEME.items()},
+        style=_verbatim((files(__package__) / "page.css").read_text(encoding="utf-8")),
+        data=_verbatim(_json(data)),
+        plotly=_verbatim(_script(get_plotlyjs())),
+        program=_verbatim(_script(_program())),
+    )
+
+
+def _program() -> str:
+    """The program's files inside the scope of one function, in a fixed order."""
+    texts = {
+        one.name: one.read_text(encoding="utf-8")
+        for one in (files(__package__) / "js").iterdir()
+        if one.name.endswith(".js")
+    }
+    others = sorted(set(texts) - {*_FIRST, *_LAST})
+    joined = "\n".join(texts[name] for name in (*_FIRST, *others, *_LAST))
+    return f'(() => {{\n"use strict";\n{joined}}})();'
+
+
+def _json(data: Mapping[str, Any]) -> str:
+    """JSON that may stand inside a script element: no sign in it can end the element or a line of a script."""
+    text = json.dumps(data, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    for sign in "<>&\u2028\u2029":
+        text = text.replace(sign, f"\\u{ord(sign):04x}")
+    return text
+
+
+def _script(text: str) -> str:
+    """A program inside a script element: it must not name the end of its element, nor open a comment of HTML."""
+    return text.replace("</script", "<\\/script").replace("<!--", "<\\!--")
+
+
+def _verbatim(text: str) -> Any:
+    from markupsafe import Markup
+
+    # Safe: files of this package and of plotly, and JSON without the signs of HTML.
+    return Markup(text)  # noqa: S704
+
+
+def _lead(study: Study, n_benchmarks: int) -> str:
+    revisions = len(study.results.rows[["run", "revision"]].drop_duplicates())
+    named = "" if len(study.runs) == 1 else f"{listed(study.runs)}: "
+    return f"{named}{_count(revisions, 'revision')}, {_count(n_benchmarks, 'benchmark')}."
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
+
+
+def _summary(study: Study) -> dict[str, str] | None:
+    """The overview as an image for browsers without a script: its address and what it shows."""
+    if not study.overview:
+        return None
+    words = " ".join(
+        alternative_words(panel.title, panel.lines) for panels in study.overview for panel in panels
+    )
+    encoded = base64.b64encode(_draw_summary(study).encode()).decode()
+    return {
+        "source": f"data:image/svg+xml;base64,{encoded}",
+        "words": f"The study at a glance. {words}",
+    }
+
+
+def _draw_summary(study: Study) -> str:
+    bars = not study.charts[0].encoding.over_training
+    with figure_style():
+        return to_svg(draw_panels(study.overview, choose_axis(study.trajectories), columns=3, bars=bars))
+
+
+def _save_figures(study: Study, path: Path) -> None:
+    """The figures as files. The page itself does not use them."""
+    axis, folder = choose_axis(study.trajectories), FigureFolder(path)
+    with figure_style():
+        if study.overview:
+            bars = not study.charts[0].encoding.over_training
+            folder.save(draw_panels(study.overview, axis, columns=3, bars=bars), "summary")
+        for chart in study.charts:
+            if any(one.points["defined"].any() for one in chart.trajectories):
+                folder.save(draw_chart(chart, axis), chart.name)
+    folder.sweep()

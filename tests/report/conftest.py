@@ -1,0 +1,79 @@
+"""A real browser for the page: `browse` opens it from a file, and fails the test on any message, error or request."""
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+_FLAGS = (
+    *("--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update"),
+    *("--disable-sync", "--disable-default-apps", "--no-first-run", "--disable-extensions"),
+)
+
+
+@pytest.fixture(scope="session")
+def browser() -> "Iterator[Browser]":
+    """One headless Chromium for all tests of a process."""
+    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if found is None:
+        pytest.skip("no Chromium on the PATH")
+    sync_api = pytest.importorskip("playwright.sync_api", reason="no Playwright")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=found, args=list(_FLAGS))
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def browse(browser: "Browser", tmp_path: Path) -> "Iterator[Callable[..., Page]]":
+    """`browse(folder_or_html, width=1400, dark=False, fragment="", script=True)`: the page, opened from its file.
+
+    The folder holds an ``index.html``; a text is written to one. The test fails if the page says anything on the
+    console, throws, or asks for anything but itself.
+    """
+    complaints: list[str] = []
+    with ExitStack() as contexts:
+
+        def open_page(
+            shown: Path | str,
+            width: int = 1400,
+            *,
+            dark: bool = False,
+            fragment: str = "",
+            script: bool = True,
+            **options: Any,
+        ) -> "Page":
+            if isinstance(shown, str):
+                shown, text = tmp_path / f"page-{os.urandom(4).hex()}.html", shown
+                shown.write_text(text, encoding="utf-8")
+            path = shown / "index.html" if shown.is_dir() else shown
+            context = browser.new_context(
+                viewport={"width": width, "height": 900},
+                color_scheme="dark" if dark else "light",
+                java_script_enabled=script,
+                offline=True,
+                **options,
+            )
+            contexts.callback(context.close)
+            page = context.new_page()
+            page.set_default_timeout(20_000)
+            page.on("console", lambda message: complaints.append(f"console: {message.text}"))
+            page.on("pageerror", lambda error: complaints.append(f"error: {error}"))
+            page.on(
+                "request",
+                lambda request: None
+                if request.url.split("#")[0] == path.as_uri() or request.url.startswith("data:")
+                else complaints.append(f"request: {request.url}"),
+            )
+            page.goto(path.as_uri() + (f"#{fragment}" if fragment else ""))
+            return page
+
+        yield open_page
+    assert complaints == []

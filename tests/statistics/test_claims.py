@@ -1,0 +1,126 @@
+"""The file of claims: what it registers, and what it refuses."""
+
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from hf_clipdyn.errors import ClipDynError, ConfigError
+from hf_clipdyn.statistics.claims import read_claims
+
+_ENDPOINT = "{kind: noise, dataset: procedural, metric: accuracy}"
+_CONTRAST = f"{{title: rise, endpoint: {_ENDPOINT}, weights: {{late: 1}}, smallest_effect: 0.1}}"
+_MINE = f"""
+level: 0.05
+windows: [{{name: late, start: 0.9, end: 1}}]
+studies: {{mine: {{title: my study}}}}
+claims:
+  - number: 1
+    title: it rises
+    studies:
+      mine:
+        parts: [{{contrast: {_CONTRAST}}}]
+"""
+
+
+def test_the_package_registers_all_eight_claims_for_three_studies():
+    claims = read_claims()
+    assert claims.level == 0.05
+    assert [one.number for one in claims.claims] == list(range(1, 9))
+    assert list(claims.studies) == ["world", "real", "full"]
+    world = claims.studies["world"]
+    assert (world.tuning_seeds, world.confirmatory_seeds) == ((0, 1), (10, 11, 12, 13, 14))
+    by_number = {one.number: one.test("world") for one in claims.claims}
+    assert [number for number, test in by_number.items() if not test.testable] == [3, 4, 8]
+    assert [number for number, test in by_number.items() if not test.evidence] == [1]
+    assert any("never called TID2013" in note for note in by_number[2].notes)
+    assert [claims.n_testable(study) for study in claims.studies] == [5, 8, 8]
+
+
+@pytest.mark.parametrize(
+    ("number", "study", "effects"),
+    [
+        (1, "world", [0.05, 0.15]),
+        (2, "world", [0.05, 0.05]),
+        (2, "full", [0.03, 0.03]),
+        (3, "full", [0.02, 0.02]),
+        (4, "real", [0.02, 0.02]),
+        (5, "world", [0.05]),
+        (6, "world", [0.05, 0.05, 0.05, 0.05]),
+        (8, "real", [0.1]),
+    ],
+)
+def test_smallest_effects_are_those_of_the_plan(number, study, effects):
+    test = next(one for one in read_claims().claims if one.number == number).test(study)
+    assert [one.contrast.smallest_effect for one in test.parts] == effects
+
+
+def test_published_checkpoints_have_windows_of_epochs_and_a_fixed_peak():
+    claims = read_claims()
+    assert claims.windows_of("full")["peak"].epochs == (1, 2)
+    assert claims.windows_of("world")["early"].start == 0.1
+    assert claims.is_located("world", "peak")
+    assert not claims.is_located("full", "peak")
+
+
+def test_a_file_of_ones_own_has_the_same_form(tmp_path: Path):
+    path = tmp_path / "mine.yaml"
+    path.write_text(_MINE, encoding="utf-8")
+    claims = read_claims(path)
+    assert claims.source == str(path)
+    assert claims.benchmarks("mine") == {"noise/procedural"}
+    assert not claims.claims[0].test("elsewhere").testable
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        ("start: 0.9", "start: 2", "windows[0]: The window 'late' goes from 2 to 1"),
+        ("start: 0.9, ", "", "windows[0]: The window 'late' goes from None to 1"),
+        ("smallest_effect: 0.1", "smallest_effect: 0", "contrast: smallest_effect of 'rise' is 0"),
+        ("smallest_effect: 0.1", "smalest_effect: 0.1", "free of 'smalest_effect': known keys are title"),
+        ("{late: 1}", "{lat: 1}", "There is no window (of claim 1, mine) 'lat'. Did you mean 'late'"),
+        ("{late: 1}", "{late: much}", "weights.'late' is 'much', not a finite number"),
+        ("{late: 1}", "{late: .inf}", "weights.'late' is inf, not a finite number"),
+        ("level: 0.05", "level: 5", "level is 5, not from 1e-06 to 0.5"),
+        ("level: 0.05", "level: 0.05\nlevel: 0.1", "'level' is given twice in line 3"),
+        ("mine:\n", "yours:\n", "There is no study (of claim 1) 'yours'"),
+        ("title: it rises", 'title: "a\\nb"', "claims[0].title is"),
+        ("number: 1", "number: true", "claims[0].number is True, not a whole number"),
+        ("parts: [", "rule: most, parts: [", "not YAML: line"),
+        ("        parts:", "        rule: most\n        parts:", "rule is 'most', not one of all parts"),
+        ("        parts:", "        testable: false\n        parts:", "needs its cause"),
+        ("number: 1", "number: 1\n    title: &a x\n    statement: *a", "There is an alias in line 8"),
+        ("level: 0.05", "level: " + "[" * 40 + "]" * 40, "nested more than 16 levels deep"),
+        ("studies: {mine: {title: my study}}", "studies: {}", "studies is empty"),
+    ],
+)
+def test_a_wrong_file_is_one_sentence_with_the_place(tmp_path: Path, old: str, new: str, says: str):
+    assert old in _MINE
+    path = tmp_path / "wrong.yaml"
+    path.write_text(_MINE.replace(old, new, 1), encoding="utf-8")
+    with pytest.raises(ClipDynError, match=re.escape(says)) as error:
+        read_claims(path)
+    assert str(path) in str(error.value)
+    assert "\n" not in str(error.value)
+    assert error.value.exit_code == 2
+
+
+def test_what_is_no_text_file_is_refused(tmp_path: Path):
+    for content in (b"\xff\xfe", b"", b"[]", b"level: 0.05", b"\0"):
+        path = tmp_path / "wrong.yaml"
+        path.write_bytes(content)
+        with pytest.raises(ConfigError, match=r"wrong\.yaml"):
+            read_claims(path)
+    with pytest.raises(ConfigError, match="no file"):
+        read_claims(tmp_path)
+
+
+def test_the_shipped_file_says_how_it_is_used_and_when_it_may_change():
+    from importlib.resources import files
+
+    head = files("hf_clipdyn.statistics").joinpath("claims.yaml").read_text(encoding="utf-8").split("level:")[0]
+    assert "clipdyn verdicts RESULTS" in head
+    assert "after it, never" in head
+    assert yaml.safe_load(head) is None
