@@ -68,19 +68,24 @@ def draw_claims(study: Study, width: float = 7.2) -> "Figure | None":
     axis, scales = claims_axis(panels), _scales(panels)
     beside = width >= _SIDE_BY_SIDE
     with_contrasts = any(panel.contrasts for panel in panels)
-    room = width * (0.46 if beside else 0.9)
-    lists = [_rows(panel, int(room / _LETTER)) for panel in panels]
+    # Constrained layout leaves about .42 of the width to a list beside its panel.
+    share = 1 - _LETTER * (_NUMBERS + 1) / (0.42 * width) if beside else 1.0
+    letters = int(width * (0.46 if beside else 0.88) / _LETTER)
+    lists = [_rows(panel, letters, beside=beside) for panel in panels]
     if not with_contrasts:
         figure, cells = _grid(Figure, len(panels), width)
     else:
-        figure, cells, beside_cells = _grid_with_lists(Figure, lists, width, beside=beside)
+        heights = [_LINE * _length(rows) + 0.1 for rows in lists]
+        heights = [max(_PANEL, height) for height in heights] if beside else heights
+        figure, cells, beside_cells = _grid_with_lists(Figure, heights, width, beside=beside)
         reach = _reach(panels)
-        for index, (cell, rows) in enumerate(zip(beside_cells, lists, strict=True)):
-            _draw_list(cell, rows, reach, room, last=index == len(lists) - 1)
+        for cell, rows, height in zip(beside_cells, lists, heights, strict=True):
+            _draw_list(cell, rows, reach, height, share)
     for cell, panel in zip(cells, panels, strict=True):
         labels = _draw_panel(cell, panel, axis, scales)
-        cell.set_title(_title(panel, cell, width), pad=15 if panel.spans else None)
-        cell.set_xlabel(axis.label if cell is cells[-1] or not beside or not with_contrasts else "")
+        cell.set_title(_title(panel, cell, width), fontsize=9, pad=15 if panel.spans else None)
+        cell.set_xlabel(axis.label, fontsize=9)
+        cell.tick_params(labelsize=_SMALL)
         place_labels(cell, labels)
     _add_legend(figure, panels, scales, with_band=with_contrasts)
     return figure
@@ -97,18 +102,17 @@ def _grid(figure_class: "type[Figure]", n: int, width: float) -> "tuple[Figure, 
 
 
 def _grid_with_lists(
-    figure_class: "type[Figure]", lists: Sequence[Sequence[_Row]], width: float, *, beside: bool
+    figure_class: "type[Figure]", heights: Sequence[float], width: float, *, beside: bool
 ) -> "tuple[Figure, list[Axes], list[Axes]]":
-    """Panels with their lists of contrasts beside or below them; all heights in inches."""
-    needs = [_LINE * _length(rows) + 0.25 for rows in lists]
+    """Panels with their lists of contrasts, of these heights in inches, beside or below them."""
+    n = len(heights)
     if beside:
-        heights = [max(_PANEL, need) for need in needs]
-        figure = figure_class(figsize=(width, sum(heights) + 0.45 * len(heights) + 0.6))
-        cells = figure.subplots(len(lists), 2, squeeze=False, height_ratios=heights, width_ratios=(1, 0.95))
+        figure = figure_class(figsize=(width, sum(heights) + _FRAME * n + 0.2))
+        cells = figure.subplots(n, 2, squeeze=False, height_ratios=heights, width_ratios=(1, 0.95))
         return figure, list(cells[:, 0]), list(cells[:, 1])
-    heights = [height for need in needs for height in (_SHORT_PANEL, max(need, 0.1))]
-    figure = figure_class(figsize=(width, sum(heights) + 0.45 * len(heights) + 0.6))
-    cells = figure.subplots(2 * len(lists), 1, squeeze=False, height_ratios=heights)
+    stacked = [height for one in heights for height in (_SHORT_PANEL, one)]
+    figure = figure_class(figsize=(width, sum(stacked) + (_FRAME + 0.3) * n + 0.2))
+    cells = figure.subplots(2 * n, 1, squeeze=False, height_ratios=stacked)
     return figure, list(cells[::2, 0]), list(cells[1::2, 0])
 
 
@@ -141,9 +145,13 @@ def _draw_panel(cell: "Axes", panel: ClaimPanel, axis: Axis, scales: dict[str, s
 
 
 def _draw_spans(cell: "Axes", panel: ClaimPanel, scales: dict[str, str]) -> None:
+    named: set[str] = set()
     for span in panel.spans:
         colour = scales.get(span.scale, GREY) if span.scale else GREY
         cell.axvspan(span.start, span.end, color=colour, alpha=0.13, linewidth=0, zorder=0.5)
+        if span.window in named:  # of another length of runs; its colour says so
+            continue
+        named.add(span.window)
         cell.annotate(
             span.window,
             ((span.start * max(span.end, 1e-9)) ** 0.5 if span.start else span.end, 1),
@@ -201,7 +209,7 @@ def _draw_course(cell: "Axes", course: Course, axis: Axis, colour: str, *, alone
         )
 
 
-def _rows(panel: ClaimPanel, letters: int) -> list[_Row]:
+def _rows(panel: ClaimPanel, letters: int, *, beside: bool) -> list[_Row]:
     """The list of contrasts of a panel: for each claim its title and verdict, for each contrast words and interval."""
     rows: list[_Row] = []
     top = 0.0
@@ -217,19 +225,24 @@ def _rows(panel: ClaimPanel, letters: int) -> list[_Row]:
         for part in parts:
             word = "" if part.verdict == verdict.verdict else f": {part.verdict}"
             add(f"{part_title(part)}{word}")
-            rows.append(_Row(top, estimate_words(part.estimate, runs=False), part=part))
+            numbers = estimate_words(part.estimate, runs=False)
+            if not beside:
+                add(numbers)
+            rows.append(_Row(top, numbers if beside else "", part=part))
             top += 1.25
         top += 0.5
     return rows
 
 
 def _length(rows: Sequence[_Row]) -> float:
-    return rows[-1].top + 1.2 if rows else 0.0
+    return rows[-1].top + 2.0 if rows else 0.0
 
 
 def _reach(panels: Sequence[ClaimPanel]) -> float:
     """How many δ the axis of the intervals reaches to each side."""
-    ends = [abs(end) for panel in panels for _, parts in panel.contrasts for part in parts for end in _ends(part)]
+    ends = [
+        abs(end) for panel in panels for _, parts in panel.contrasts for part in parts for end in _ends(part)
+    ]
     return min(max([1.6, *(end for end in ends if math.isfinite(end))]) * 1.08, _REACH)
 
 
@@ -239,21 +252,20 @@ def _ends(part: Part) -> tuple[float, float, float]:
     return one.ci_low / delta, one.value / delta, one.ci_high / delta
 
 
-def _draw_list(cell: "Axes", rows: Sequence[_Row], reach: float, room: float, *, last: bool) -> None:
-    """Write a list of contrasts, numbers to the left and intervals to the right; ``room`` is its width in inches."""
-    share = 1 - _LETTER * (_NUMBERS + 1) / room
+def _draw_list(cell: "Axes", rows: Sequence[_Row], reach: float, height: float, share: float) -> None:
+    """Write a list of contrasts: texts from the left, intervals in the right ``share``; ``height`` in inches."""
     cell.set_xlim(reach - 2 * reach / share, reach)
-    cell.set_ylim(_length(rows) or 1, -0.2)
+    cell.set_ylim(height / _LINE, -0.2)
     cell.grid(visible=False)
     cell.spines[["left", "bottom"]].set_visible(False)
     cell.set_yticks([])
+    cell.set_xticks([])
     if not rows:
-        cell.set_xticks([])
         return
-    cell.set_xticks([-1, 0, 1], ["−δ", "0", "δ"])
-    cell.tick_params(length=0, labelsize=_SMALL)
-    if last:
-        cell.set_xlabel("contrast, in units of δ", fontsize=_SMALL, x=1 - share / 2)
+    foot = rows[-1].top + 1.4
+    marks = {-1: "−δ", 1: "δ"}
+    for place, mark in marks.items():
+        cell.text(place, foot, mark, fontsize=_SMALL, color=GREY, ha="center", va="center")
     for row in rows:
         cell.text(
             *(0, row.top + 0.5, row.text),
@@ -293,9 +305,7 @@ def _add_legend(
     figure.legend(handles=handles, loc="outside lower center", ncols=columns, fontsize=_SMALL)
 
 
-def _handles(
-    panels: Sequence[ClaimPanel], scales: dict[str, str], *, with_band: bool
-) -> "Iterable[Artist]":
+def _handles(panels: Sequence[ClaimPanel], scales: dict[str, str], *, with_band: bool) -> "Iterable[Artist]":
     from matplotlib.lines import Line2D
     from matplotlib.patches import Patch
 
@@ -305,8 +315,12 @@ def _handles(
             yield Line2D([], [], color=colour, label=f"scale {name}" if name else "no named scale")
     arms = sorted({course.arm for course in courses if course.arm})
     if arms:
-        yield Line2D([], [], color=GREY, linewidth=0.9, label="control arms" if len(arms) > 1 else f"arm {arms[0]}")
-    if any((course.points["defined"] & ~course.points["usable"]).any() for course in courses if not course.arm):
+        yield Line2D(
+            [], [], color=GREY, linewidth=0.9, label="control arms" if len(arms) > 1 else f"arm {arms[0]}"
+        )
+    if any(
+        (course.points["defined"] & ~course.points["usable"]).any() for course in courses if not course.arm
+    ):
         look = {"marker": "o", "markersize": 3, "markerfacecolor": PAPER, "markeredgecolor": GREY}
         yield Line2D([], [], linestyle="none", label=NOT_INTERPRETABLE, **look)  # type: ignore[arg-type]
     if any(panel.spans for panel in panels):

@@ -179,7 +179,10 @@ def _levels(members: Sequence[Trajectory], courses: Sequence[Course]) -> Iterabl
     if first.term.neutral is not None and first.term.poles:
         yield Level(first.term.neutral_title or "even", first.term.neutral, "neutral")
     untrained = [
-        float(point.value) for course in main for point in rows_of(course.points) if point.usable and point.step == 0
+        float(point.value)
+        for course in main
+        for point in rows_of(course.points)
+        if point.usable and point.step == 0
     ]
     if untrained:
         yield Level("untrained", float(np.mean(untrained)), "untrained")
@@ -216,7 +219,9 @@ def _spans(windows: Mapping[str, Window], courses: Sequence[Course]) -> Iterable
         if not course.arm and len(course.points) > 1:
             lengths.setdefault((course.scale, float(course.points[axis].max())), course)
     several = len({length for _, length in lengths}) > 1
-    known = {(length if several else 0.0): (scale, course) for (scale, length), course in reversed(lengths.items())}
+    known = {
+        (length if several else 0.0): (scale, course) for (scale, length), course in reversed(lengths.items())
+    }
     for name, window in windows.items():
         for scale, course in known.values():
             place = _place(window, course.points, axis)

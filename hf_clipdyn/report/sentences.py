@@ -87,7 +87,7 @@ def _descriptions(study: Study) -> list[str]:
 
 def headline(study: Study) -> str:
     """The one sentence that a reader sees first: a verdict if there is one, else a description."""
-    judged = [one for one in study.verdicts if one.verdict not in _NO_VERDICT]
+    judged = [one for one in study.verdicts if one.verdict not in _NO_VERDICT and one.evidence]
     return verdict_words(judged[0], study) if judged else _descriptions(study)[0]
 
 
@@ -107,7 +107,7 @@ def verdict_words(verdict: Verdict, study: Study) -> str:
     said = f" ({', '.join(marks)})" if marks else ""
     head = f"Claim {verdict.claim.number}, {_clause(verdict.claim.title)}{said}"
     parts = [
-        f"{part_title(part)}: {estimate_words(part.estimate)}, δ = {part.contrast.smallest_effect:g}"
+        f"{_capital(part_title(part))}: {estimate_words(part.estimate)}, δ = {part.contrast.smallest_effect:g}"
         for part in verdict.parts
         if math.isfinite(part.estimate.value)
     ]
@@ -142,6 +142,10 @@ def _causes(verdicts: Sequence[Verdict]) -> str:
     )
 
 
+def _capital(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}"
+
+
 def _clause(sentence: str) -> str:
     """A sentence as it stands inside another one."""
     return sentence.rstrip(". ")
@@ -149,17 +153,18 @@ def _clause(sentence: str) -> str:
 
 def limits(study: Study) -> str:
     """What the intervals of a report do not contain."""
-    if study.confidence:
-        intervals = (
-            f"The {study.confidence} intervals are over the items of each benchmark, resampled by their clusters. They "
-            "include neither the variation between seeds nor that between checkpoints."
-        )
-    else:
+    if not study.confidence:
         intervals = "No intervals were computed, so nothing here is said to differ."
+    else:
+        intervals = (
+            f"The {study.confidence} intervals of single revisions are over the items of each benchmark, resampled by "
+            "their clusters. They include neither the variation between seeds nor that between checkpoints; only the "
+            "intervals of contrasts over several runs include that between seeds."
+        )
     n = len(study.runs)
-    if n == 1:
-        return f"{intervals} There is one run, so the variation between seeds is unknown."
-    return f"{intervals} There are {n} runs; no interval includes the difference between them."
+    return (
+        f"{intervals} There is one run, so the variation between seeds is unknown." if n == 1 else intervals
+    )
 
 
 def number_words(point: Any, *, count: bool = True) -> str:
@@ -200,8 +205,7 @@ def _question(one: Trajectory, study: Study) -> str:
     ]
     if len({other.data_fingerprint for other in alike}) > 1:
         parts.append(f"data {one.data_fingerprint[:12]}")
-    joined = ", ".join(filter(None, parts))
-    return f"{joined[0].upper()}{joined[1:]}"
+    return _capital(", ".join(filter(None, parts)))
 
 
 def _description(one: Trajectory, study: Study) -> str:
@@ -264,7 +268,9 @@ def _crossing_words(one: Trajectory) -> str:
         return ""
     found = crossings(one, one.term.neutral)
     if not found:
-        return f"No crossing of {one.term.neutral:g} is shown: that takes two revisions in a row on each side."
+        return (
+            f"No crossing of {one.term.neutral:g} is shown: that takes two revisions in a row on each side."
+        )
     places = [
         f"to {one.term.poles[crossing.upwards]} between {crossing.before.revision} and {crossing.after.revision}"
         for crossing in found
@@ -273,14 +279,14 @@ def _crossing_words(one: Trajectory) -> str:
 
 
 def _over_runs(question: str, members: Sequence[Trajectory]) -> list[Finding]:
-    """The last values of many runs, as their range, for each scale."""
-    scales: dict[str, list[Trajectory]] = defaultdict(list)
+    """The last values of many runs, as their range, for each scale and arm."""
+    groups: dict[tuple[str, str], list[Trajectory]] = defaultdict(list)
     for one in members:
-        scales[one.scale].append(one)
+        groups[one.scale, one.arm].append(one)
     found = []
-    for scale, runs in scales.items():
+    for (scale, arm), runs in groups.items():
         last = [rows_of(one.usable)[-1] for one in runs if len(one.usable)]
-        among = f"{_count(len(runs), 'run')}{f' of scale {scale}' if scale else ''}"
+        among = f"{_count(len(runs), 'run')}{f' of scale {scale}' if scale else ''}{f', arm {arm}' if arm else ''}"
         found.append(Finding(question, among, f"{_range_words(last, len(runs))}."))
     return found
 

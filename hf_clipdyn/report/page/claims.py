@@ -71,7 +71,9 @@ def _verdict_row(verdict: Verdict, study: Study) -> dict[str, Any]:
         "statement": verdict.claim.statement,
         "verdict": verdict.verdict,
         "cause": verdict.cause,
-        "study": study.claims.studies[verdict.study].title if verdict.study in study.claims.studies else verdict.study,
+        "study": study.claims.studies[verdict.study].title
+        if verdict.study in study.claims.studies
+        else verdict.study,
         "marks": study_words(verdict, study),
         "parts": [_part_row(part) for part in known],
         "gates": [_gate(gate) for gate in verdict.gates],
@@ -207,7 +209,9 @@ def _specified(found: Sequence[Specification]) -> dict[str, Any]:
                 "hi": _short(one.estimate.ci_high),
                 "seeds": one.estimate.n_seeds,
                 "registered": one.registered,
-                "c": [options[name].index(one.choices[name]) if name in one.choices else -1 for name in names],
+                "c": [
+                    options[name].index(one.choices[name]) if name in one.choices else -1 for name in names
+                ],
             }
             for one in known
         ],

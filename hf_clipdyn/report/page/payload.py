@@ -319,10 +319,14 @@ def _series(study: Study, runs: Sequence[str], benchmarks: Sequence[str]) -> dic
         -1 if one.role in ("value", "diagnostic") else strings(one.reference_terms.title)
         for one in study.trajectories
     ]
-    drawn = [int(one.role in ("value", "diagnostic") or one.reference_terms.drawn) for one in study.trajectories]
+    drawn = [
+        int(one.role in ("value", "diagnostic") or one.reference_terms.drawn) for one in study.trajectories
+    ]
     return {
         "columns": columns,
-        "texts": [name for name in columns if name not in ("run", "benchmark", "layer", "level", "parameter")],
+        "texts": [
+            name for name in columns if name not in ("run", "benchmark", "layer", "level", "parameter")
+        ],
         "title": titles,
         "drawn": drawn,
         "references": {
@@ -338,7 +342,10 @@ def _series(study: Study, runs: Sequence[str], benchmarks: Sequence[str]) -> dic
 def _setups(trajectories: Sequence[Trajectory]) -> list[str]:
     """What distinguishes the cells of a trajectory from others of its benchmark, in words; mostly nothing."""
     table = pd.DataFrame(
-        {name: [getattr(one, name) for one in trajectories] for name in ("run", "kind", "dataset", "texts", *_SETUP)}
+        {
+            name: [getattr(one, name) for one in trajectories]
+            for name in ("run", "kind", "dataset", "texts", *_SETUP)
+        }
     )
     # The fingerprint contains the pixels at the model's resolution: only two within one run are two states of the data.
     of_run = table.groupby(["run", "kind", "dataset", "texts"], sort=False)["data_fingerprint"]
@@ -353,7 +360,9 @@ def _setups(trajectories: Sequence[Trajectory]) -> list[str]:
         if group["edition"].nunique() > 1:
             parts.append("data " + group["data_fingerprint"].str[:12])
         for part in parts:
-            words.loc[group.index] = words.loc[group.index].where(words.loc[group.index] == "", words + ", ") + part
+            words.loc[group.index] = (
+                words.loc[group.index].where(words.loc[group.index] == "", words + ", ") + part
+            )
     return words.tolist()
 
 

@@ -15,6 +15,7 @@ from hf_clipdyn.errors import ConfigError
 from hf_clipdyn.report.axis import choose_axis
 from hf_clipdyn.report.card import card_name, run_card
 from hf_clipdyn.report.figures import draw_chart, draw_panels
+from hf_clipdyn.report.page import claims
 from hf_clipdyn.report.page.payload import payload
 from hf_clipdyn.report.sentences import Finding, alternative_words, find, limits
 from hf_clipdyn.report.study import Study, read_study
@@ -26,7 +27,7 @@ from hf_clipdyn.report.words import listed
 __all__ = ["write_report"]
 
 Part = Callable[[Study], Mapping[str, Any] | None]
-_PARTS: dict[str, Part] = {}
+_PARTS: dict[str, Part] = {"claims": claims.payload}
 """What other modules of this package add to the page's data, by the name under which the program finds it."""
 _FIRST, _LAST = ("core.js", "chart.js"), ("start.js",)
 """The program's files that come before and after all others."""
@@ -83,6 +84,9 @@ def render(study: Study) -> str:
     )
     return environment.get_template("page.html.jinja").render(
         title=f"{subject} of {study.runs[0] if len(study.runs) == 1 else f'{len(study.runs)} runs'}",
+        verdicts=claims.verdict_rows(study),
+        verdict_summary=claims.verdict_summary(study),
+        curves=bool(parts["claims"] and parts["claims"]["curves"]),
         lead=_lead(study, len(data["benchmarks"])),
         findings=findings,
         runs=study.runs,
