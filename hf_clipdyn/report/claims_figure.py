@@ -12,7 +12,7 @@ import pandas as pd
 from hf_clipdyn.report.axis import Axis, scale_axes
 from hf_clipdyn.report.claims_plan import ClaimPanel, Course, Level, claims_axis, plan_claims
 from hf_clipdyn.report.margin import MarginLabel, place_labels
-from hf_clipdyn.report.sentences import NOT_INTERPRETABLE, estimate_words, part_title
+from hf_clipdyn.report.sentences import NOT_INTERPRETABLE, estimate_words, part_title, part_word
 from hf_clipdyn.report.study import Study
 from hf_clipdyn.report.style import GREY, HUMAN, INK, PAPER, hue
 from hf_clipdyn.statistics.verdicts import Part
@@ -223,8 +223,7 @@ def _rows(panel: ClaimPanel, letters: int, *, beside: bool) -> list[_Row]:
     for verdict, parts in panel.contrasts:
         add(f"{verdict.claim.number}  {verdict.claim.title}: {verdict.verdict}", bold=True)
         for part in parts:
-            word = "" if part.verdict == verdict.verdict else f": {part.verdict}"
-            add(f"{part_title(part)}{word}")
+            add(": ".join(filter(None, [part_title(part), part_word(verdict, part)])))
             numbers = estimate_words(part.estimate, runs=False)
             if not beside:
                 add(numbers)

@@ -25,6 +25,7 @@ __all__ = [
     "limits",
     "number_words",
     "part_title",
+    "part_word",
     "summarize",
     "verdict_sentences",
     "verdict_words",
@@ -117,6 +118,11 @@ def verdict_words(verdict: Verdict, study: Study) -> str:
 def part_title(part: Part) -> str:
     """The title of a contrast, with its scale if it is of one only."""
     return f"{part.title or part.contrast.title}{f', scale {part.scale}' if part.scale else ''}"
+
+
+def part_word(verdict: Verdict, part: Part) -> str:
+    """What the rule says about one contrast, where that says more than the verdict; a contrast alone decides nothing."""
+    return "" if verdict.verdict in (*_NO_VERDICT, part.verdict) else part.verdict
 
 
 def estimate_words(one: Estimate, *, runs: bool = True) -> str:

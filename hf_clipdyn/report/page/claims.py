@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 from hf_clipdyn.report.claims_plan import ClaimPanel, Course, is_tested, plan_claims, study_words
-from hf_clipdyn.report.sentences import estimate_words, part_title
+from hf_clipdyn.report.sentences import estimate_words, part_title, part_word
 from hf_clipdyn.report.study import Study
 from hf_clipdyn.report.words import joined
 from hf_clipdyn.statistics.claims import registered_commit
@@ -46,20 +46,34 @@ def payload(study: Study) -> dict[str, Any] | None:
 
 
 def verdict_summary(study: Study) -> str:
-    """How many claims the data can test, and what came out, in one sentence."""
+    """How many claims the data can test, and what came out; the cause where all share one."""
     counts = Counter(one.verdict for one in study.verdicts)
     n_silent = counts.pop("not testable here", 0)
     n = len(study.verdicts)
     if n_silent == n:
-        return f"These data cannot decide any of the {n} claims."
+        cause = _shared_cause(study)
+        tested = any(map(is_tested, study.verdicts))
+        shown = " The estimates that there are stand below; they decide nothing." if tested else ""
+        return " ".join(filter(None, [f"These data cannot decide any of the {n} claims.", cause])) + shown
     found = [f"{counts[word]} {word}" for word in _ORDER if counts[word]]
     words = f"Of {n} claims, these data can test {n - n_silent}: {joined(found)}."
     return f"{words} They cannot decide the other {n_silent}." if n_silent else words
 
 
+def _shared_cause(study: Study) -> str:
+    """Why none of the claims with an estimate is decided, if that is one cause; else nothing."""
+    causes = {one.cause for one in study.verdicts if is_tested(one)}
+    alone = len(causes) == 1 and all(one.verdict == "not testable here" for one in study.verdicts)
+    return f"{causes.pop().rstrip('. ')}." if alone and causes != {""} else ""
+
+
 def verdict_rows(study: Study) -> list[dict[str, Any]]:
     """The table of verdicts in words, for the template: claims with an estimate first."""
+    shared = _shared_cause(study).rstrip(".")
     rows = [_verdict_row(one, study) for one in study.verdicts]
+    for row in rows:
+        if shared and row["cause"].rstrip(". ") == shared:
+            row["cause"] = ""  # the summary above the table says it once
     return sorted(rows, key=lambda row: not row["parts"])
 
 
@@ -75,14 +89,14 @@ def _verdict_row(verdict: Verdict, study: Study) -> dict[str, Any]:
         if verdict.study in study.claims.studies
         else verdict.study,
         "marks": study_words(verdict, study),
-        "parts": [_part_row(part) for part in known],
+        "parts": [_part_row(verdict, part) for part in known],
         "gates": [_gate(gate) for gate in verdict.gates],
         "seeds": _seed_words(known),
         "notes": list(verdict.notes),
     }
 
 
-def _part_row(part: Part) -> dict[str, str]:
+def _part_row(verdict: Verdict, part: Part) -> dict[str, str]:
     one = part.estimate
     effect = part.minimum_detectable_effect
     return {
@@ -90,8 +104,8 @@ def _part_row(part: Part) -> dict[str, str]:
         "estimate": estimate_words(one, runs=False),
         "level": f"{100 * one.confidence_level:.4g} %" if math.isfinite(one.ci_low) else "",
         "delta": f"{part.contrast.smallest_effect:g}",
-        "verdict": part.verdict,
-        "detectable": f"{effect:.3f}" if math.isfinite(effect) else "unknown",
+        "word": part_word(verdict, part),
+        "detectable": f"{effect:.3f}" if math.isfinite(effect) else "",
         "cause": one.cause,
     }
 
@@ -128,7 +142,7 @@ def _panel(panel: ClaimPanel) -> dict[str, Any]:
                 "number": verdict.claim.number,
                 "title": verdict.claim.title,
                 "verdict": verdict.verdict,
-                "parts": [_part(part) for part in parts],
+                "parts": [_part(verdict, part) for part in parts],
             }
             for verdict, parts in panel.contrasts
         ],
@@ -149,7 +163,7 @@ def _course(course: Course) -> dict[str, Any]:
     }
 
 
-def _part(part: Part) -> dict[str, Any]:
+def _part(verdict: Verdict, part: Part) -> dict[str, Any]:
     one = part.estimate
     return {
         "title": part_title(part),
@@ -157,7 +171,7 @@ def _part(part: Part) -> dict[str, Any]:
         "lo": _short(one.ci_low),
         "hi": _short(one.ci_high),
         "delta": part.contrast.smallest_effect,
-        "verdict": part.verdict,
+        "word": part_word(verdict, part),
         "words": estimate_words(one),
         "runs": [[run.run, _short(run.value)] for run in one.runs],
     }

@@ -47,10 +47,10 @@ function drawCourses(chart, panel, courses) {
     showlegend: false,
     hovermode: "closest",
     xaxis: { ...trainingAxis(axis), nticks: 6 },
-    yaxis: { nticks: 5, type: panel.log ? "log" : "linear", ...(panel.limits && !panel.log ? { range: panel.limits } : {}) },
+    yaxis: { nticks: 5, type: panel.log ? "log" : "linear", range: courseRange(panel) },
     shapes: [...spanShapes(panel, axis), ...levelShapes(panel)],
     annotations: [...spanNames(panel, axis), ...levelNames(panel, height)],
-    margin: { l: 8, r: panel.levels.length ? 96 : 12, t: 22, b: 8, pad: 4 },
+    margin: { l: 8, r: 14 + 6.2 * Math.max(0, ...panel.levels.map((one) => levelName(one).length)), t: 22, b: 8, pad: 4 },
   }, { alt: coursesInWords(panel, shown), height });
 }
 
@@ -122,19 +122,30 @@ function levelShapes(panel) {
   }));
 }
 
+/** The lower and the upper end of the values axis: the metric's limits, else all that is drawn with a margin. */
+function courseRange(panel) {
+  if (panel.limits && !panel.log) return panel.limits;
+  const known = [...panel.courses.flatMap((one) => [...one.v, ...(panel.courses.length > 1 ? [] : [...one.lo, ...one.hi])]),
+    ...panel.levels.map((one) => one.v)].filter((v) => v !== null && (!panel.log || v > 0)).map(panel.log ? Math.log10 : Number);
+  if (!known.length) return [0, 1];
+  const [low, high] = [Math.min(...known), Math.max(...known)];
+  const margin = (high - low || 1) * 0.06;
+  return [low - margin, high + margin];
+}
+
+function levelName({ title, v }) { return `${title} ${value(v)}`; }
+
 function levelNames(panel, height) {
-  const sorted = [...panel.levels].sort((a, b) => b.v - a.v);
-  const span = Math.max(...panel.courses.flatMap((one) => one.v), ...sorted.map((one) => one.v))
-    - Math.min(...panel.courses.flatMap((one) => one.v.filter((v) => v !== null)), ...sorted.map((one) => one.v));
+  const [low, high] = courseRange(panel);
+  const at = (v) => (panel.log ? Math.log10(v) : v);
+  const pixels = (height - 80) / (high - low);
   let last = Infinity;
-  return sorted.map(({ title, v, role }) => {
-    // Names keep a line's distance, in pixels of a chart that is about as high as its data reach.
-    const pixel = (v / (span || 1)) * (height - 90);
-    const at = Math.min(pixel, last - 13);
-    last = at;
+  return [...panel.levels].sort((a, b) => b.v - a.v).map((level) => {
+    const wanted = (at(level.v) - low) * pixels;
+    last = Math.min(wanted, last - 14); // a name keeps a line's distance from the one above it
     return {
-      text: `${escape(title)} ${value(v)}`, showarrow: false, xref: "paper", x: 1, xanchor: "left", y: panel.log ? Math.log10(v) : v,
-      yshift: at - pixel, xshift: 4, font: { size: 11, color: role === "human" ? look().human : look().grey },
+      text: escape(levelName(level)), showarrow: false, xref: "paper", x: 1, xanchor: "left", y: at(level.v),
+      yshift: last - wanted, xshift: 4, font: { size: 11, color: level.role === "human" ? look().human : look().grey },
     };
   });
 }
@@ -159,7 +170,7 @@ function mountContrasts(holder, panel) {
   for (const claim of panel.contrasts) {
     holder.append(h("h4", {}, `${claim.number}  ${claim.title}: ${claim.verdict}`));
     for (const part of claim.parts) {
-      const word = part.verdict === claim.verdict ? "" : `: ${part.verdict}`;
+      const word = part.word && `: ${part.word}`;
       const bar = h("div", { class: "interval" });
       holder.append(h("div", { class: "contrast" },
         h("span", {}, `${part.title}${word}`), h("span", { class: "estimate" }, `${part.words}, δ = ${part.delta}`), bar));
@@ -205,5 +216,5 @@ function drawInterval(bar, part, reach) {
       { type: "rect", layer: "below", x0: -1, x1: 1, y0: -1, y1: 1, line: { width: 0 }, fillcolor: faded(grey, 0.22) },
       { type: "line", layer: "below", x0: 0, x1: 0, y0: -1, y1: 1, line: { width: 1, color: grey } },
     ],
-  }, { alt: `${part.title}: ${part.words}, delta ${part.delta}, ${part.verdict}`, height: 44 });
+  }, { alt: `${part.title}: ${part.words}, delta ${part.delta}${part.word && `, ${part.word}`}`, height: 44 });
 }
