@@ -196,6 +196,15 @@ class Kind(ABC, Generic[S]):
         del trials
         return ()
 
+    @classmethod
+    def rows_behind(cls, trials: pd.DataFrame, number: NumberKey) -> pd.DataFrame:
+        """The trials that a number rests on: `score` gives the same number for them alone; by default all trials.
+
+        Where `score` is slow, a jackknife of one number then need not score all others.
+        """
+        del number
+        return trials
+
     @staticmethod
     def paired_variances(
         a: pd.DataFrame, b: pd.DataFrame, common: Common

@@ -94,15 +94,29 @@ class SharedImages:
             Shape (M,). Where the data make the sum over pairs negative, that of the squared sums over images, which
             counts rows with two common images twice. NaN where all rows share images.
         """
-        if self._share >= 1:
-            return np.full(influences.shape[1], np.nan)
-        parts = []
+        parts = [sign * np.square(sums).sum(axis=0) for sign, sums in self.sums(influences)]
+        total = np.sum(parts, axis=0)
+        return np.asarray(np.where(np.isnan(total) | (total > 0), total, parts[0]))
+
+    def sums(self, influences: Floats) -> list[tuple[int, Floats]]:
+        """What the variance is the signed sum of squares of: sums over the rows that show a set of images.
+
+        They are linear in the influences, so weighted sums of them belong to the weighted sum of the numbers.
+
+        Args:
+            influences: as for `variance`.
+
+        Returns:
+            For sets of 1, 2, … k images the sign, and the sums over the rows of each set, (sets, M), with the
+            correction of `variance`. NaN where all rows share images.
+        """
+        scale = np.nan if self._share >= 1 else 1 / np.sqrt(1 - self._share)
+        found = []
         for sign, codes in self._sets:
             columns = (np.tile(column, len(codes)) for column in influences.T)
-            sums = np.stack([np.bincount(codes.reshape(-1), column) for column in columns])
-            parts.append(sign * np.square(sums).sum(axis=1))
-        total = np.sum(parts, axis=0)
-        return np.asarray(np.where(total > 0, total, parts[0]) / (1 - self._share))
+            sums = [np.bincount(codes.reshape(-1), column) for column in columns]
+            found.append((sign, scale * np.stack(sums, axis=1)))
+        return found
 
 
 def shared_mean_intervals(

@@ -1,34 +1,29 @@
 """Is one revision better than another? A paired comparison of the saved trials, without a forward pass."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
 from scipy import stats
-from tqdm.auto import tqdm
 
 from hf_clipdyn.benchmarks.base import Common, Kind, check_columns
 from hf_clipdyn.benchmarks.registry import kind_named
 from hf_clipdyn.errors import EvaluationError, UnknownNameError
-from hf_clipdyn.metrics.shared_images import SharedImages, image_clusters
-from hf_clipdyn.progress import draws_bars
 from hf_clipdyn.results.cells import CellStore, newest
-from hf_clipdyn.results.row import CELL_KEY, NUMBER_KEY, Cell
+from hf_clipdyn.results.row import CELL_KEY, NUMBER_KEY, Cell, Number
+from hf_clipdyn.statistics.item_errors import Key, item_errors, left_out_errors, weighted_error
 
 __all__ = ["compare_revisions"]
 
-_BLOCKS = 100
 _SAME = tuple(name for name in CELL_KEY if name not in ("revision", "commit"))
 _COLUMNS = [
     *_SAME,
     *NUMBER_KEY,
     *("value_a", "value_b", "difference", "ci_low", "ci_high", "p_value", "n_clusters"),
 ]
-
-Key = tuple[Any, ...]
 
 
 def compare_revisions(
@@ -43,11 +38,10 @@ def compare_revisions(
 ) -> pd.DataFrame:
     """Every metric of revision ``b`` minus that of revision ``a`` of the same run, on the same stimuli.
 
-    The interval is Student's, from the delete-a-group jackknife of the difference over the clusters of the benchmark
-    (`Kind.clusters`): what makes a stimulus easy for both revisions cancels. Crossed clusters (shape and texture
-    exemplars) have the variance V_first + V_second - V_both (Cameron, Gelbach and Miller 2011). More than 100 clusters
-    are merged at random into 100 groups. Means over triplets have the variance over all pairs of triplets that show
-    a common image (`SharedImages`). The text-free preference has the variance over all pairs of images that share an
+    The interval is Student's, over the clusters of the benchmark (`Kind.clusters`), with the variance of
+    `hf_clipdyn.statistics.item_errors`: what makes a stimulus easy for both revisions cancels. In a jackknife more than
+    100 clusters are merged at random into 100 groups. Means over triplets have the variance over all pairs of triplets
+    that show a common image. The text-free preference has the variance over all pairs of images that share an
     exemplar; an image also contributes as the mate of others. A kind may give variances of its own
     (`Kind.paired_variances`): matrices of dissimilarities are compared over the same drawn images and people. The
     interval includes neither the noise of another seed nor that of another checkpoint, and there is no correction for
@@ -124,13 +118,16 @@ def _compare(
 ) -> pd.DataFrame:
     for side in (a, b):
         check_columns(kind, side, (name for name in kind.trial_columns if name not in kind.later_columns))
-    whole = _differences(kind, a, b)
-    spread = _from_influences(kind, a, b) | dict(kind.paired_variances(a, b, Common(seed=seed)))
-    rest = [key for key in whole if key not in spread]
-    if a.empty and b.empty:  # nothing could be shown
-        spread |= dict.fromkeys(rest, (np.nan, 0))
-    elif rest:
-        spread |= _from_jackknife(kind, a, b, rest, seed, show_progress)
+    alone, together = _values(kind, a, b)
+    how = {"seed": seed, "show_progress": show_progress}
+    spread = dict(kind.paired_variances(a, b, Common(seed=seed)))
+    rest = [key for key in alone if key not in spread and key not in together]
+    errors = [item_errors(kind, side, rest, **how) if rest else {} for side in (a, b)]
+    paired = {key: weighted_error([first[key] for first in errors], [-1, 1]) for key in rest}
+    if together and not a.empty:
+        paired |= left_out_errors(kind, [a, b], partial(_gained_together, kind), list(together), **how)
+    spread |= {key: (one.variance, one.n_clusters) for key, one in paired.items()}
+    whole = alone | together
     values = np.array(list(whole.values())).reshape(-1, 2)
     difference = values[:, 1] - values[:, 0]
     variance, n_groups = (np.array(column) for column in zip(*(spread[key] for key in whole), strict=True))
@@ -155,106 +152,23 @@ def _compare(
     )
 
 
-def _differences(kind: type[Kind[Any]], a: pd.DataFrame, b: pd.DataFrame) -> dict[Key, tuple[float, float]]:
-    """Both values of each number; diagnostics and flags are not compared."""
+def _values(
+    kind: type[Kind[Any]], a: pd.DataFrame, b: pd.DataFrame
+) -> tuple[dict[Key, tuple[float, float]], dict[Key, tuple[float, float]]]:
+    """Both values of each number of the revisions alone, and of each that is fair only in a comparison of two."""
     common = Common(n_resamples=0)
-    alone = (kind.score(side, common) for side in (a, b))
-    together = kind.score_together(a, b)
-    first, second = (
-        {one.number_key: one.value for one in (*own, *beside) if one.role != "diagnostic"}
-        for own, beside in zip(alone, together, strict=True)
-    )
-    return {key: (value, second[key]) for key, value in first.items() if key in second}
+    alone = kind.score(a, common), kind.score(b, common)
+    return _both(*alone), _both(*kind.score_together(a, b))
 
 
-def _from_influences(kind: type[Kind[Any]], a: pd.DataFrame, b: pd.DataFrame) -> dict[Key, tuple[float, int]]:
-    """For each number whose error is a sum over stimuli: variance of the difference, number of clusters."""
-    first, second = ({one.number_key: one.values for one in kind.influences(side)} for side in (a, b))
-    # Numbers of the same stimuli share the work; those of a subset have fewer stimuli.
-    alike: dict[bytes, tuple[pd.Index, dict[Key, NDArray[np.float64]]]] = {}
-    for key in (key for key in first if key in second):
-        difference = second[key].sub(first[key], fill_value=0.0)
-        items = difference.index
-        of_items = alike.setdefault(np.asarray(items).tobytes(), (items, {}))[1]
-        of_items[key] = difference.to_numpy(np.float64)
-    if not alike:
-        return {}
-    units = pd.concat([a, b]).drop_duplicates("item").set_index("item", drop=False)[list(kind.clusters)]
-    found: dict[Key, tuple[float, int]] = {}
-    for items, differences in alike.values():
-        codes, n_groups = _units(units.loc[items], kind.clusters_alike)
-        variances = SharedImages(codes).variance(np.stack(list(differences.values()), axis=1))
-        found |= {key: (variance, n_groups) for key, variance in zip(differences, variances, strict=True)}
-    return found
+def _both(first: Iterable[Number], second: Iterable[Number]) -> dict[Key, tuple[float, float]]:
+    """The values of numbers that both have; diagnostics are not compared."""
+    values = [
+        {one.number_key: one.value for one in side if one.role != "diagnostic"} for side in (first, second)
+    ]
+    return {key: (value, values[1][key]) for key, value in values[0].items() if key in values[1]}
 
 
-def _units(table: pd.DataFrame, alike: bool) -> tuple[NDArray[np.int64], int]:
-    """The clusters of each stimulus, numbered, (n, k), and the number of clusters for Student's t."""
-    if alike:
-        codes = pd.factorize(table.to_numpy().reshape(-1))[0].reshape(table.shape)
-        clusters, n_groups = image_clusters(codes)
-        return (codes if clusters is None else clusters[:, None]), n_groups
-    columns = [pd.factorize(table[name])[0] for name in table]
-    sizes = [int(codes.max()) + 1 for codes in columns]
-    starts = np.cumsum([0, *sizes[:-1]])
-    return np.stack([codes + start for codes, start in zip(columns, starts, strict=True)], axis=1), min(sizes)
-
-
-def _from_jackknife(
-    kind: type[Kind[Any]],
-    a: pd.DataFrame,
-    b: pd.DataFrame,
-    keys: Sequence[Key],
-    seed: int,
-    show_progress: bool,
-) -> dict[Key, tuple[float, int]]:
-    """Variance of the difference and number of groups: leave out each group in turn and score the rest."""
-    ways = [_groups(a, b, [column], seed) for column in kind.clusters]
-    if len(ways) == 2:
-        ways.append(_groups(a, b, list(kind.clusters), seed))
-    numbers = [int(np.concatenate(way).max()) + 1 for way in ways]
-    with tqdm(
-        total=sum(numbers),
-        desc=f"comparing {kind.name}",
-        unit="group",
-        delay=2,
-        leave=False,
-        disable=not (show_progress and draws_bars()),
-    ) as bar:
-        parts = [
-            _jackknife_variance(kind, a, b, way, n, keys, bar) for way, n in zip(ways, numbers, strict=True)
-        ]
-    variance = parts[0]
-    if len(parts) == 3:
-        variance = parts[0] + parts[1] - parts[2]
-        largest = np.max(parts, axis=0)  # conservative if a small sample makes the sum negative
-        variance = np.where(variance > 0, variance, largest)
-    return {key: (one, min(numbers)) for key, one in zip(keys, variance.tolist(), strict=True)}
-
-
-def _groups(a: pd.DataFrame, b: pd.DataFrame, columns: list[str], seed: int) -> list[NDArray[np.int64]]:
-    """Number of each row's group of clusters, the same for both sides."""
-    names = [pd.MultiIndex.from_frame(side[columns]) for side in (a, b)]
-    known = names[0].append(names[1]).unique()
-    order = np.random.default_rng(seed).permutation(len(known))
-    numbers = order % min(len(known), _BLOCKS)
-    return [numbers[known.get_indexer(side)] for side in names]
-
-
-def _jackknife_variance(
-    kind: type[Kind[Any]],
-    a: pd.DataFrame,
-    b: pd.DataFrame,
-    groups: Sequence[NDArray[np.int64]],
-    n_groups: int,
-    keys: Sequence[Key],
-    bar: "tqdm[Any]",
-) -> NDArray[np.float64]:
-    left_out: list[list[Any]] = []
-    for group in range(n_groups):
-        values = _differences(kind, a[groups[0] != group], b[groups[1] != group])
-        pairs = [values.get(key, (np.nan, np.nan)) for key in keys]
-        left_out.append([second - first for first, second in pairs])
-        bar.update()
-    table = np.array(left_out)
-    return np.asarray((n_groups - 1) / n_groups * np.square(table - table.mean(axis=0)).sum(axis=0))
+def _gained_together(kind: type[Kind[Any]], tables: Sequence[pd.DataFrame]) -> dict[Key, float]:
+    found = _both(*kind.score_together(tables[0], tables[1]))
+    return {key: second - first for key, (first, second) in found.items()}

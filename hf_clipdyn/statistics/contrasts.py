@@ -1,42 +1,54 @@
-"""Contrasts: an endpoint's means over windows of training, weighted, per run and over seeds."""
+"""Contrasts: an endpoint's means over windows of training, weighted; per run, then over seeds and scales.
+
+Over the n seeds of a scale the standard error of the mean is
+
+    SE² = s² / n + V_shared
+
+with s² the variance between the seeds. All seeds are shown the same items, so the part of the items' variance that
+is common to all seeds does not show between them. Let the contrast of seed i be μ + e_i + d_i, with e_i from
+the seed, of variance σ², and d_i from the items, of variance v_i and covariance c_ij with that of seed j. Then
+
+- the expectation of s² is σ² + v - c, with v the mean of the variances v_i and c the mean of the covariances;
+- the variance of the items in the mean over seeds is V = v / n + c (n - 1) / n, known from the items' contributions;
+- the variance of the mean is σ² / n + V, which is the expectation of s² / n + V - (v - c) / n = s² / n + c.
+
+Hence V_shared = c = (n V - v) / (n - 1), at least 0: what is not shared is in s² / n already. With several
+scales k, each with n_k seeds and the weight a_k (1 / the number of scales, for their mean), s² and v - c are pooled
+within scales by the degrees of freedom n_k - 1, and the same holds with the sum of a_k² / n_k in place of 1 / n.
+Student's t has the sum of the n_k - 1 as its degrees of freedom: right where seeds dominate the error, too wide where
+items do (`tests/statistics/test_contrasts.py` measures both).
+"""
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
-from hf_clipdyn.errors import ConfigError
-from hf_clipdyn.results.row import Role
-from hf_clipdyn.statistics.alignment import Window
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+from scipy import stats
 
-__all__ = ["Contrast", "Endpoint", "Estimate", "RunContrast"]
+from hf_clipdyn.errors import ConfigError, UnknownNameError
+from hf_clipdyn.statistics.alignment import Window, align, place
+from hf_clipdyn.statistics.endpoints import Endpoint, RunValues
+from hf_clipdyn.statistics.item_errors import ItemError, Key, weighted_error
+from hf_clipdyn.statistics.kept_errors import ItemErrors
+from hf_clipdyn.statistics.trajectories import Trajectory
 
+__all__ = [
+    "Contrast",
+    "Endpoint",
+    "Estimate",
+    "RunContrast",
+    "combine",
+    "estimate",
+    "minus",
+    "run_contrasts",
+]
 
-@dataclass(frozen=True, kw_only=True)
-class Endpoint:
-    """Which number of the table: the columns of a trajectory.
-
-    Attributes:
-        levels: the mean over these levels is taken, per revision; () for a number without a level.
-    """
-
-    kind: str
-    dataset: str
-    metric: str
-    variant: str = ""
-    probe: str = "projection"
-    layer: int | None = None
-    subset: str = ""
-    condition: str = "none"
-    levels: tuple[float, ...] = ()
-    parameter: float | None = None
-    texts: str = "own"
-    role: Role = "value"
-    reference: str = ""
-
-    @property
-    def benchmark(self) -> str:
-        """``kind/dataset``."""
-        return f"{self.kind}/{self.dataset}"
+ONE_SEQUENCE = "one seed: the interval concerns this sequence of checkpoints only"
+"""A note of estimates without a second seed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,6 +89,7 @@ class RunContrast:
         n_clusters: clusters of items that the variance comes from.
         cause: of a value that is NaN.
         note: a caution about the value, or why its variance is unknown.
+        errors: what each item contributes to the error of the value.
     """
 
     run: str
@@ -89,6 +102,7 @@ class RunContrast:
     n_clusters: int = 0
     cause: str = ""
     note: str = ""
+    errors: ItemError = field(default=ItemError.unknown("no trials were given"), compare=False, repr=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -121,4 +135,286 @@ class Estimate:
     n_clusters: int = 0
     cause: str = ""
     notes: tuple[str, ...] = ()
-    runs: tuple[RunContrast, ...] = field(default=())
+    runs: tuple[RunContrast, ...] = ()
+
+
+def estimate(
+    contrast: Contrast,
+    windows: Iterable[Window],
+    runs: Iterable[Trajectory],
+    item_errors: ItemErrors | None = None,
+    confidence_level: float = 0.95,
+    *,
+    accuracy: Endpoint | None = None,
+) -> Estimate:
+    """A contrast over all these runs: `run_contrasts`, then `combine`.
+
+    Args:
+        contrast: what to estimate.
+        windows: those that its weights name, and maybe others.
+        runs: trajectories of the runs, all of one arm.
+        item_errors: from the trials beside the tables; without them the interval has the seeds' part only.
+        confidence_level: of the interval.
+        accuracy: what a `Window` at an accuracy means.
+    """
+    return combine(run_contrasts(contrast, windows, runs, item_errors, accuracy=accuracy), confidence_level)
+
+
+def run_contrasts(
+    contrast: Contrast,
+    windows: Iterable[Window],
+    runs: Iterable[Trajectory],
+    item_errors: ItemErrors | None = None,
+    *,
+    accuracy: Endpoint | None = None,
+    places: Mapping[str, pd.DataFrame] | None = None,
+) -> list[RunContrast]:
+    """A contrast in each run, in the order of the trajectories.
+
+    A revision of a window at which the number is undefined or not interpretable makes the contrast undefined: to leave
+    it out would choose which revisions enter.
+
+    Args:
+        contrast, windows, runs, item_errors, accuracy: as for `estimate`.
+        places: from `align`, if it was called before; for example with another clock.
+
+    Raises:
+        UnknownNameError: a weight names a window that is not given.
+    """
+    listed = list(runs)
+    by_name = {one.name: one for one in windows}
+    for name in contrast.weights:
+        if name not in by_name:
+            raise UnknownNameError("window", name, by_name)
+    weights = {by_name[name]: weight for name, weight in contrast.weights.items()}
+    aligned = align(listed, accuracy=accuracy) if places is None else places
+    drafts = [
+        _draft(contrast, weights, held, aligned[run]) for run, held in contrast.endpoint.of(listed).items()
+    ]
+    return _with_errors(contrast, drafts, item_errors)
+
+
+@dataclass(frozen=True)
+class _Draft:
+    """A contrast in one run, and the weights of the numbers that it is the sum of, by their cell and their key."""
+
+    run: RunContrast
+    weights: Mapping[tuple[str, Key], float] = field(default_factory=dict)
+
+
+def _draft(
+    contrast: Contrast, windows: Mapping[Window, float], values: RunValues, revisions: pd.DataFrame
+) -> _Draft:
+    run = RunContrast(run=values.run, scale=values.scale, seed=values.seed, arm=values.arm, value=math.nan)
+    if values.cause:
+        return _Draft(replace(run, cause=values.cause))
+    weights: Counter[str] = Counter()
+    notes = []
+    for window, weight in windows.items():
+        placed = place(window, revisions)
+        if placed.cause:
+            return _Draft(replace(run, cause=placed.cause))
+        notes.append(placed.note)
+        for revision, share in placed.weights.items():
+            weights[revision] += weight * share  # type: ignore[assignment]  # a Counter of floats
+    table = values.table()
+    for revision in weights:
+        if revision not in table.index:
+            return _Draft(replace(run, cause=f"{contrast.endpoint.benchmark} was not measured at {revision}"))
+        if cause := table.loc[revision, "cause"]:
+            return _Draft(replace(run, cause=f"{revision}: {cause}"))
+    used = table.loc[list(weights)]
+    value = contrast.constant + float(used["value"].to_numpy() @ np.array(list(weights.values())))
+    of_numbers = {
+        (used.loc[revision, f"cell_{at}"], part.number_key): weight / len(values.parts)
+        for revision, weight in weights.items()
+        for at, part in enumerate(values.parts)
+    }
+    counts = {name: int(used[name].max()) for name in ("n", "n_clusters")}
+    note = "; ".join(dict.fromkeys(filter(None, notes)))
+    return _Draft(replace(run, value=value, note=note, **counts), of_numbers)
+
+
+def _with_errors(
+    contrast: Contrast, drafts: Sequence[_Draft], item_errors: ItemErrors | None
+) -> list[RunContrast]:
+    wanted: dict[str, set[Key]] = defaultdict(set)
+    for draft in drafts:
+        for cell, key in draft.weights:
+            wanted[cell].add(key)
+    if item_errors is None:
+        return [draft.run for draft in drafts]
+    errors = item_errors.of(contrast.endpoint.kind, wanted)
+    return [
+        _with_error(
+            draft.run, weighted_error([errors[one] for one in draft.weights], list(draft.weights.values()))
+        )
+        if draft.weights
+        else draft.run
+        for draft in drafts
+    ]
+
+
+def _with_error(run: RunContrast, error: ItemError) -> RunContrast:
+    return replace(
+        run,
+        errors=error,
+        item_variance=error.variance,
+        n_clusters=error.n_clusters or run.n_clusters,
+        note="; ".join(filter(None, [run.note, error.cause])),
+    )
+
+
+def minus(first: Iterable[RunContrast], second: Iterable[RunContrast]) -> list[RunContrast]:
+    """The difference of two arms, run by run: the first minus the second one of the same scale and seed.
+
+    Seeds and items are shared, so what both have in common cancels. A run without its partner is undefined.
+    """
+    partners: dict[tuple[str, int | None], list[RunContrast]] = defaultdict(list)
+    for one in second:
+        partners[one.scale, one.seed].append(one)
+    return [_difference(one, partners[one.scale, one.seed]) for one in first]
+
+
+def _difference(one: RunContrast, partners: Sequence[RunContrast]) -> RunContrast:
+    place = f"scale {one.scale or 'unknown'} and seed {'unknown' if one.seed is None else one.seed}"
+    if len(partners) != 1:
+        cause = f"{len(partners)} runs of the other arm have {place}; 1 is needed"
+        return replace(
+            one, value=math.nan, item_variance=math.nan, cause=cause, errors=ItemError.unknown(cause)
+        )
+    (other,) = partners
+    error = weighted_error([one.errors, other.errors], [1, -1])
+    notes = "; ".join(dict.fromkeys(filter(None, [one.note, other.note])))
+    return replace(
+        one,
+        run=f"{one.run} - {other.run}",
+        arm=f"{one.arm or 'main'} - {other.arm or 'main'}",
+        value=one.value - other.value,
+        errors=error,
+        item_variance=error.variance,
+        n=max(one.n, other.n),
+        n_clusters=error.n_clusters or min(one.n_clusters, other.n_clusters),
+        cause=one.cause or other.cause,
+        note=notes,
+    )
+
+
+def combine(
+    runs: Iterable[RunContrast],
+    confidence_level: float = 0.95,
+    *,
+    scales: Mapping[str, float] | None = None,
+) -> Estimate:
+    """A contrast over seeds; scale is a fixed block.
+
+    Args:
+        runs: one for each seed of each scale, all of one arm; runs of an unknown seed are no seeds of one training, and
+            are a block each.
+        confidence_level: of the interval.
+        scales: weight of each scale, by default that of the mean over all. ``{"small": 1, "tiny": -1}`` gives
+            their difference; runs of other scales then do not count, but for the pooled variance between seeds.
+
+    Raises:
+        UnknownNameError: a weight is for a scale that no run has.
+    """
+    listed = list(runs)
+    blocks: dict[str, list[int]] = defaultdict(list)
+    for index, one in enumerate(listed):
+        blocks[one.scale if one.seed is not None else one.run].append(index)
+    for name in scales or {}:
+        if name not in blocks:
+            raise UnknownNameError("scale among the runs", name, blocks)
+    weights = (
+        dict.fromkeys(blocks, 1 / len(blocks))
+        if scales is None
+        else dict.fromkeys(blocks, 0.0) | dict(scales)
+    )
+    result = Estimate(
+        value=math.nan,
+        confidence_level=confidence_level,
+        n_seeds=len(listed),
+        scales=tuple(dict.fromkeys(one.scale for one in listed)),
+        n=max((one.n for one in listed), default=0),
+        n_clusters=min((one.n_clusters for one in listed), default=0),
+        runs=tuple(listed),
+    )
+    if cause := _cause(listed):
+        return replace(result, cause=cause)
+    members = [np.array(index) for index in blocks.values()]
+    return _interval(result, members, np.array([weights[name] for name in blocks]))
+
+
+def _cause(runs: Sequence[RunContrast]) -> str:
+    """Why these runs have no common estimate; empty if they have one."""
+    if not runs:
+        return "there is no run"
+    for one in runs:
+        if math.isnan(one.value):
+            return f"{one.run}: {one.cause or 'no cause was recorded'}"
+    arms = list(dict.fromkeys(one.arm or "main" for one in runs))
+    if len(arms) > 1:
+        return f"the runs are of several arms ({', '.join(arms)})"
+    seeds = Counter((one.scale, one.seed) for one in runs if one.seed is not None)
+    (scale, seed), most = max(seeds.items(), key=lambda item: item[1], default=(("", None), 1))
+    return (
+        f"{most} runs have scale {scale or 'unknown'} and seed {seed}: name one of them" if most > 1 else ""
+    )
+
+
+def _interval(
+    result: Estimate, blocks: Sequence[NDArray[np.int64]], weights: NDArray[np.float64]
+) -> Estimate:
+    """The estimate over blocks of seeds, given by the positions of their runs."""
+    runs, notes = result.runs, []
+    values = np.array([one.value for one in runs])
+    sizes = np.array([len(block) for block in blocks])
+    value = float(weights @ [values[block].mean() for block in blocks])
+    of_runs = np.empty(len(runs))
+    for block, weight in zip(blocks, weights, strict=True):
+        of_runs[block] = weight / len(block)
+    degrees = int((sizes - 1).sum())
+    errors = [one.errors for one in runs]
+    items = weighted_error(errors, of_runs.tolist())
+    if degrees == 0:
+        variance, degrees = items.variance, items.n_clusters - 1
+        notes.append(ONE_SEQUENCE)
+        cause = items.cause
+    else:
+        spread = (
+            sum(float(np.square(values[block] - values[block].mean()).sum()) for block in blocks) / degrees
+        )
+        share = float((np.square(weights) / sizes).sum())
+        shared = 0.0
+        if items.design is None:
+            notes.append(f"the interval leaves out the items that all seeds share: {items.cause}")
+        else:
+            shared = max(0.0, items.variance - share * _not_shared(errors, blocks) / degrees)
+        variance, cause = spread * share + shared, ""
+    if variance == 0:
+        cause = "the error cannot be estimated: no seed and no item changes the value"
+    error = math.sqrt(variance) if variance > 0 else math.nan
+    half = float(stats.t.ppf((1 + result.confidence_level) / 2, degrees)) * error if degrees > 0 else math.nan
+    return replace(
+        result,
+        value=value,
+        ci_low=value - half,
+        ci_high=value + half,
+        standard_error=error,
+        degrees_of_freedom=float(degrees) if degrees > 0 else math.nan,
+        n_clusters=items.n_clusters or result.n_clusters,
+        cause=cause,
+        notes=(*notes, *dict.fromkeys(one.note for one in runs if one.note and one.note != items.cause)),
+    )
+
+
+def _not_shared(errors: Sequence[ItemError], blocks: Sequence[NDArray[np.int64]]) -> float:
+    """The sum over blocks of (n - 1) (v - c): what the items add to the squares between the seeds."""
+    found = 0.0
+    for block in blocks:
+        n, held = len(block), [errors[index] for index in block]
+        if n > 1:
+            own = float(np.mean([one.variance for one in held]))
+            of_mean = weighted_error(held, [1 / n] * n).variance
+            found += n * (own - of_mean)  # since V = v / n + c (n - 1) / n
+    return found
