@@ -121,7 +121,7 @@ def part_title(part: Part) -> str:
 
 
 def part_word(verdict: Verdict, part: Part) -> str:
-    """What the rule says about one contrast, where that says more than the verdict; a contrast alone decides nothing."""
+    """The rule's word for one contrast, where it says more than the verdict; of an untestable claim it decides nothing."""
     return "" if verdict.verdict in (*_NO_VERDICT, part.verdict) else part.verdict
 
 
