@@ -16,7 +16,7 @@ from hf_clipdyn.statistics.trajectories import Trajectory
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-__all__ = ["Axis", "choose_axis", "scale_axes"]
+__all__ = ["Axis", "choose_axis", "run_revisions", "scale_axes"]
 
 _MANY_INSIDE = 3
 _LABELS = {
@@ -74,9 +74,7 @@ def choose_axis(trajectories: Sequence[Trajectory]) -> Axis:
 
     Runs of one revision without any place (a public model beside a run) do not count: they are drawn as level lines.
     """
-    points = pd.concat(
-        [one.points[["run", "revision", "epoch", "samples_seen", "step"]] for one in trajectories]
-    ).drop_duplicates(["run", "revision"])
+    points = run_revisions(trajectories)
     in_runs = points[points.groupby("run")["revision"].transform("size") > 1]
     points = in_runs if len(in_runs) else points
     known = points[["epoch", "samples_seen", "step"]].notna().all()
@@ -88,6 +86,18 @@ def choose_axis(trajectories: Sequence[Trajectory]) -> Axis:
     if known["epoch"]:
         return Axis("epoch", log=True)
     return Axis("step") if known["step"] else Axis("order")
+
+
+def run_revisions(trajectories: Sequence[Trajectory]) -> pd.DataFrame:
+    """A row for each run and revision: its clocks, and its rank in the run."""
+    known: dict[str, set[str]] = {}
+    found = []
+    for one in trajectories:
+        names = set(one.points["revision"])
+        if not names <= known.setdefault(one.run, set()):  # mostly they are those of the run's first trajectory
+            known[one.run] |= names
+            found.append(one.points[["run", "revision", "epoch", "samples_seen", "step", "order"]])
+    return pd.concat(found).drop_duplicates(["run", "revision"])
 
 
 def scale_axes(cell: "Axes", points: pd.DataFrame, axis: Axis) -> None:

@@ -81,6 +81,7 @@ def undefined_table(study: Study) -> Table:
             point.note,
         )
         for one in study.trajectories
+        if not one.points["defined"].to_numpy(bool).all()
         for point in rows_of(one.points[~one.points["defined"]])
     ]
     grouped = pd.DataFrame(found, columns=headings).groupby(

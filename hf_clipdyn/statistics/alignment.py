@@ -121,8 +121,10 @@ def align(
 
 
 def _revisions(held: Iterable[Trajectory]) -> pd.DataFrame:
+    # Most trajectories have the same revisions.
+    distinct = {tuple(one.points["revision"]): one.points for one in held}
     columns = ["revision", "order", "epoch", "step", "samples_seen"]
-    points = pd.concat([one.points[columns] for one in held]).drop_duplicates("revision")
+    points = pd.concat([one[columns] for one in distinct.values()]).drop_duplicates("revision")
     table = points.set_index("revision").sort_values("order").astype(float)
     seen = table["samples_seen"]
     table["log_samples"] = np.log10(seen.where(seen > 0))

@@ -171,8 +171,8 @@ def run_contrasts(
 ) -> list[RunContrast]:
     """A contrast in each run, in the order of the trajectories.
 
-    A revision of a window at which the number is undefined or not interpretable makes the contrast undefined: to leave
-    it out would choose which revisions enter.
+    A window has the revisions at which the number was measured. One at which it is undefined or not interpretable makes
+    the contrast undefined: to leave it out would choose which revisions enter.
 
     Args:
         contrast, windows, runs, item_errors, accuracy: as for `estimate`.
@@ -210,17 +210,16 @@ def _draft(
         return _Draft(replace(run, cause=values.cause))
     weights: Counter[str] = Counter()
     notes = []
+    table = values.table()
+    measured = revisions[revisions.index.isin(table.index)]
     for window, weight in windows.items():
-        placed = place(window, revisions)
+        placed = place(window, measured)
         if placed.cause:
             return _Draft(replace(run, cause=placed.cause))
         notes.append(placed.note)
         for revision, share in placed.weights.items():
             weights[revision] += weight * share  # type: ignore[assignment]  # a Counter of floats
-    table = values.table()
     for revision in weights:
-        if revision not in table.index:
-            return _Draft(replace(run, cause=f"{contrast.endpoint.benchmark} was not measured at {revision}"))
         if cause := table.loc[revision, "cause"]:
             return _Draft(replace(run, cause=f"{revision}: {cause}"))
     used = table.loc[list(weights)]

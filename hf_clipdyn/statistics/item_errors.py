@@ -27,7 +27,7 @@ from tqdm.auto import tqdm
 from hf_clipdyn.benchmarks.base import Common, Kind
 from hf_clipdyn.metrics.shared_images import SharedImages, image_clusters
 from hf_clipdyn.progress import draws_bars
-from hf_clipdyn.results.row import NUMBER_KEY, Number, NumberKey
+from hf_clipdyn.results.row import NUMBER_KEY, NumberKey
 
 __all__ = ["Design", "ItemError", "Key", "item_errors", "left_out_errors", "weighted_error"]
 
@@ -37,7 +37,7 @@ Score: TypeAlias = Callable[[Sequence[pd.DataFrame]], Mapping[Key, float]]
 """Tables of trials to numbers."""
 
 _MOST_GROUPS = 100
-_UNDEFINED = "the number is undefined without some of its items"
+_UNDEFINED = "the number is undefined, at least without some of its items"
 _ONE_CLUSTER = "all items belong to one cluster"
 _OTHER_ITEMS = "not all cells have the same items"
 
@@ -130,15 +130,15 @@ def item_errors(
         seed: for merging more than 100 clusters into groups.
         show_progress: draw a progress bar if a jackknife takes longer than two seconds.
     """
-    wanted = None if keys is None else set(keys)
     if trials.empty:
-        return dict.fromkeys(wanted or (), ItemError.unknown("the benchmark shows no items"))
-    parts = _from_influences(kind, trials, wanted)
-    for part, rest in _scored_together(kind, trials, wanted, parts):
-        parts |= left_out_errors(
-            kind, [part], _own_numbers(kind), rest, seed=seed, show_progress=show_progress
-        )
-    return parts
+        return dict.fromkeys(keys or (), ItemError.unknown("the benchmark shows no items"))
+    found: dict[Key, ItemError] = {}
+    for part, wanted in _parts(kind, trials, keys):
+        found |= (known := _from_influences(kind, part, wanted))
+        if rest := [key for key in wanted if key not in known]:
+            score = _own_numbers(kind)
+            found |= left_out_errors(kind, [part], score, rest, seed=seed, show_progress=show_progress)
+    return found
 
 
 def left_out_errors(
@@ -188,32 +188,30 @@ def _own_numbers(kind: type[Kind[Any]]) -> Score:
     return lambda tables: {one.number_key: one.value for one in kind.score(tables[0], common)}
 
 
-def _scored_together(
-    kind: type[Kind[Any]], trials: pd.DataFrame, wanted: set[Key] | None, done: Mapping[Key, Any]
+def _parts(
+    kind: type[Kind[Any]], trials: pd.DataFrame, keys: Iterable[Key] | None
 ) -> Iterator[tuple[pd.DataFrame, list[Key]]]:
-    """Trials, and the numbers that are to be scored on them; each of few numbers on the trials that it rests on."""
-    if wanted is None:
+    """Trials, and the numbers that rest on them."""
+    if keys is None:
         numbers = kind.score(trials, Common(n_resamples=0))
-        rest = [one.number_key for one in numbers if _is_compared(one) and one.number_key not in done]
-        if rest:
-            yield trials, rest
+        yield trials, [one.number_key for one in numbers if one.role != "diagnostic"]
         return
-    for key in sorted(wanted - set(done), key=repr):
-        yield kind.rows_behind(trials, NumberKey(**dict(zip(NUMBER_KEY, key, strict=True)))), [key]
-
-
-def _is_compared(one: Number) -> bool:
-    return one.role != "diagnostic"
+    found: dict[int, tuple[pd.DataFrame, list[Key]]] = {}
+    for key in keys:
+        part = kind.rows_behind(trials, NumberKey(**dict(zip(NUMBER_KEY, key, strict=True))))
+        found.setdefault(id(part), (part, []))[1].append(key)
+    yield from found.values()
 
 
 def _from_influences(
-    kind: type[Kind[Any]], trials: pd.DataFrame, wanted: set[Key] | None
+    kind: type[Kind[Any]], trials: pd.DataFrame, wanted: Sequence[Key]
 ) -> dict[Key, ItemError]:
     """The errors that are sums over stimuli."""
     # Numbers of the same stimuli share the work; those of a subset have fewer stimuli.
     alike: dict[bytes, dict[Key, pd.Series]] = {}
+    asked = set(wanted)
     for one in kind.influences(trials):
-        if wanted is None or one.number_key in wanted:
+        if one.number_key in asked:
             values = one.values.sort_index()
             alike.setdefault(np.asarray(values.index).tobytes(), {})[one.number_key] = values
     found: dict[Key, ItemError] = {}
@@ -240,8 +238,10 @@ def _shared_errors(units: pd.DataFrame, alike: bool, influences: NDArray[np.floa
         0,
         n_clusters,
     )
-    for column in np.concatenate([sums for _, sums in parts]).T:
-        yield ItemError.unknown(_ONE_CLUSTER) if np.isnan(column).any() else ItemError(design, column)
+    undefined = np.isnan(influences).any(axis=0)
+    for column, is_undefined in zip(np.concatenate([sums for _, sums in parts]).T, undefined, strict=True):
+        cause = _UNDEFINED if is_undefined else _ONE_CLUSTER
+        yield ItemError.unknown(cause) if np.isnan(column).any() else ItemError(design, column)
 
 
 def _units(table: pd.DataFrame, alike: bool) -> tuple[NDArray[np.int64], int]:

@@ -1,6 +1,6 @@
 """How much classification accuracy and embeddings suffer from corrupted pixels."""
 
-from collections.abc import Iterator, Sequence, Set
+from collections.abc import Sequence, Set
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, ClassVar
@@ -24,6 +24,15 @@ from hf_clipdyn.benchmarks.base import (
 )
 from hf_clipdyn.benchmarks.corruptions import CORRUPTIONS, Corruption, GaussianNoise
 from hf_clipdyn.benchmarks.linear_probe import LinearProbe, probe_folds
+from hf_clipdyn.benchmarks.noise_influences import (
+    ALL_ALIKE,
+    CLEAN,
+    by_level,
+    noise_influences,
+    number_level,
+    on_axis,
+    right_when_clean,
+)
 from hf_clipdyn.benchmarks.prompts import class_embeddings, default_templates, labels_of, rank
 from hf_clipdyn.benchmarks.readout import Readout, Stimuli
 from hf_clipdyn.benchmarks.sources import Source
@@ -40,10 +49,7 @@ from hf_clipdyn.results.terms import Axis, Condition, KindTerms, Overview, Refer
 
 __all__ = ["Noise", "NoiseSettings", "mean_pairwise_distance"]
 
-_CLEAN = "none"
 _FEWEST_IN_COMMON = 10  # images; a rate over fewer says nothing
-# Equal float32 embeddings give 1e-32, since their mean is rounded; the smallest true distance is 1e-15.
-_ALL_ALIKE = 1e-20
 _ONE_LEVEL = {  # data set of model-vs-human, and its condition
     "none": ("colour", "cr"),
     "grey": ("colour", "bw"),
@@ -144,7 +150,7 @@ class Noise(Kind[NoiseSettings]):
         title="Sensitivity to noise",
         rank=40,
         level=Axis(title="level"),
-        conditions={_CLEAN: Condition(title="no noise")}
+        conditions={CLEAN: Condition(title="no noise")}
         | {name: one.term for name, one in CORRUPTIONS.items()},
         terms={
             "accuracy": Term(
@@ -287,7 +293,7 @@ class Noise(Kind[NoiseSettings]):
         probe = None if readout.only_text else LinearProbe(unit(clean), labels, probe_folds(labels))
         scale = np.nan if probe is None else mean_pairwise_distance(clean)
         rms = [np.nan] * len(self._corrupted) if probe is None else self._effective_rms
-        shown = [(_CLEAN, 0.0, self._clean, 0.0)]
+        shown = [(CLEAN, 0.0, self._clean, 0.0)]
         shown += [
             (one.name, one.level, stimuli, change)
             for (one, stimuli), change in zip(self._corrupted, rms, strict=True)
@@ -319,7 +325,7 @@ class Noise(Kind[NoiseSettings]):
             probed = trials.assign(decision=trials["probe_decision"])
             numbers += _score_decisions(probed[probed["decision"] >= 0], common, "linear_probe")
         if trials["distance"].notna().any():
-            for at, rows in _by_level(trials):
+            for at, rows in by_level(trials):
                 rms = float(rows["rms"].iloc[0])
                 note = "turned images have another shape" if np.isnan(rms) else ""
                 numbers += [
@@ -328,6 +334,8 @@ class Noise(Kind[NoiseSettings]):
                 ]
         return numbers + _people(trials)
 
+    influences = staticmethod(noise_influences)
+
     @staticmethod
     def score_together(a: pd.DataFrame, b: pd.DataFrame) -> tuple[list[Number], list[Number]]:
         """Share of the images that both revisions classify correctly when clean that each corruption makes wrong.
@@ -335,7 +343,7 @@ class Noise(Kind[NoiseSettings]):
         `drop_when_right` is over each revision's own images: a better revision has more of them, and harder ones. NaN
         if the clean accuracy of either is indistinguishable from chance: one side is then right by luck.
         """
-        right = [_right_when_clean(side) for side in (a, b)]
+        right = [right_when_clean(side) for side in (a, b)]
         above_chance = all(
             clear_of_chance(len(one) / n, n, int(side["n_classes"].iloc[0]))
             for one, side in zip(right, (a, b), strict=True)
@@ -383,35 +391,12 @@ def _people(trials: pd.DataFrame) -> list[Number]:
     if "human_accuracy" not in trials:  # of an earlier version
         return []
     key: dict[str, Any] = {"metric": "accuracy", "role": "human", "probe": ""}
-    clean = {"condition": _CLEAN, "level": None}, trials[trials["condition"] == _CLEAN]
+    clean = {"condition": CLEAN, "level": None}, trials[trials["condition"] == CLEAN]
     return [
         Number(value=float(value), **key, **at)
-        for at, rows in [clean, *_by_level(trials)]
+        for at, rows in [clean, *by_level(trials)]
         if np.isfinite(value := rows["human_accuracy"].iloc[0])
     ]
-
-
-def _by_level(trials: pd.DataFrame) -> Iterator[tuple[dict[str, Any], pd.DataFrame]]:
-    """The trials of each condition and level, with these two columns of their numbers; the clean ones are left out."""
-    corrupted = trials[trials["condition"] != _CLEAN]
-    for (condition, level), rows in corrupted.groupby(["condition", "level"], sort=False, dropna=False):
-        yield {"condition": condition, "level": _number_level(level)}, rows
-
-
-def _number_level(level: Any) -> float | None:
-    """A level as numbers have it: None instead of NaN."""
-    return None if np.isnan(level) else float(level)
-
-
-def _on_axis(corruption: type[Corruption], levels: Sequence[float | None]) -> NDArray[np.float64]:
-    """Where the axis that is drawn has these levels; NaN if it has no place."""
-    axis = corruption.term.level
-    if axis is None or not corruption.has_order:
-        return np.full(len(levels), np.nan)
-    found = np.array(levels, np.float64)
-    with np.errstate(divide="ignore"):
-        found = np.log10(found) if axis.log else found
-    return np.where(np.isfinite(found), found, np.nan)
 
 
 def _score_decisions(trials: pd.DataFrame, common: Common, probe: str) -> list[Number]:
@@ -420,9 +405,9 @@ def _score_decisions(trials: pd.DataFrame, common: Common, probe: str) -> list[N
         note = "no class has two images, of which one could be held out"
         return [Number(metric="accuracy", value=float("nan"), probe=probe, note=note)]
     n, n_classes = trials["item"].nunique(), int(trials["n_classes"].iloc[0])
-    is_clean = trials["condition"] == _CLEAN
+    is_clean = trials["condition"] == CLEAN
     clean, corrupted = trials[is_clean], trials[~is_clean]
-    right = _right_when_clean(trials)
+    right = right_when_clean(trials)
     columns: dict[str, Any] = {"probe": probe, "n": n, "n_clusters": n}
     numbers: list[Number] = []
     for condition in list(corrupted["condition"].unique()) or [GaussianNoise.name]:
@@ -431,14 +416,14 @@ def _score_decisions(trials: pd.DataFrame, common: Common, probe: str) -> list[N
         descending = kind.term.level is not None and kind.term.level.descending
         ranks = part.groupby("level", dropna=False).ngroup(ascending=not descending) + 1
         shown = pd.concat([clean.assign(rank=0), part.assign(rank=ranks)])
-        on_axis = _on_axis(kind, levels)
+        places = on_axis(kind, levels)
         result = noise_robustness(
             shown["decision"].to_numpy(np.int64),
             shown["label"],
             shown["rank"],
             n_classes=n_classes,
             groups=shown["item"],
-            places=on_axis,
+            places=places,
             **common.resampling,
         )
         if not numbers:
@@ -446,12 +431,12 @@ def _score_decisions(trials: pd.DataFrame, common: Common, probe: str) -> list[N
                 number(result, "clean_accuracy", metric="accuracy", **columns),
                 Number(metric="accuracy", role="chance", condition="", value=1 / n_classes, **columns),
             ]
-        if part.empty or np.isfinite(on_axis).sum() > 1:
+        if part.empty or np.isfinite(places).sum() > 1:
             numbers.append(number(result, "area", condition=condition, **columns))
         for place, level in enumerate(levels):
             if level is None:
                 continue  # the condition has no level that leaves the image untouched
-            at = {"condition": condition, "level": _number_level(level)}
+            at = {"condition": condition, "level": number_level(level)}
             drops = ("relative_drop", "chance_corrected_drop") if place else ()
             numbers += [
                 number(_at_level(result, key, place), key, **columns, **at) for key in ("accuracy", *drops)
@@ -476,7 +461,7 @@ def _displacement(rows: pd.DataFrame, common: Common, at: dict[str, Any]) -> Num
     """
     n, scale = len(rows), float(rows["mean_pairwise_distance"].iloc[0])
     columns: dict[str, Any] = {"metric": "displacement", "n": n, "n_clusters": n, **at}
-    if not scale > _ALL_ALIKE:
+    if not scale > ALL_ALIKE:
         note = "all clean images embed alike" if n > 1 else "there is only one image"
         return Number(value=float("nan"), note=note, **columns)
     values = rows["distance"].to_numpy() / scale
@@ -501,12 +486,6 @@ def _drop_when_right(rows: pd.DataFrame, cause: str, common: Common, at: dict[st
     return Number(metric="drop_when_right", value=wrong, ci_low=low, ci_high=high, n=n, n_clusters=n, **at)
 
 
-def _right_when_clean(trials: pd.DataFrame) -> set[Any]:
-    """Items that are classified correctly when clean."""
-    right = (trials["condition"] == _CLEAN) & (trials["decision"] == trials["label"])
-    return set(trials.loc[right, "item"])
-
-
 def _drops_when_both_right(trials: pd.DataFrame, items: Set[Any], above_chance: bool) -> list[Number]:
     """The drop over items that both revisions classify correctly when clean; none if these are too few."""
     if len(items) < _FEWEST_IN_COMMON:
@@ -520,5 +499,5 @@ def _drops_when_both_right(trials: pd.DataFrame, items: Set[Any], above_chance: 
             note=note,
             **at,
         )
-        for at, rows in _by_level(trials[trials["item"].isin(items)])
+        for at, rows in by_level(trials[trials["item"].isin(items)])
     ]

@@ -19,7 +19,14 @@ from scipy.stats import gmean
 from hf_clipdyn.benchmarks.base import Common, Kind, KindSettings, digest
 from hf_clipdyn.benchmarks.grating_tests import TESTS, fitting_items, grating_items, observers
 from hf_clipdyn.benchmarks.gratings import Drawing, Field, distinct
-from hf_clipdyn.benchmarks.pair_tables import DISTANCE_COLUMNS, DISTANCES, PROBES, by_place, pair_trials
+from hf_clipdyn.benchmarks.pair_tables import (
+    DISTANCE_COLUMNS,
+    DISTANCES,
+    PROBES,
+    by_place,
+    pair_trials,
+    rows_at,
+)
 from hf_clipdyn.benchmarks.pairs import pair_distances
 from hf_clipdyn.benchmarks.pixel_baselines import cached_per_row
 from hf_clipdyn.benchmarks.readout import Readout, Stimuli
@@ -36,7 +43,7 @@ from hf_clipdyn.metrics.psychophysics import (
     log_slope,
 )
 from hf_clipdyn.preprocess import input_size
-from hf_clipdyn.results.row import Number
+from hf_clipdyn.results.row import Number, NumberKey
 from hf_clipdyn.results.terms import Axis, Condition, KindTerms, Overview, Reference, Term
 
 __all__ = ["Psychophysics"]
@@ -262,6 +269,12 @@ class Psychophysics(Kind[KindSettings]):
         for name, part in trials.drop_duplicates("item").groupby("test", sort=False):
             numbers += _references(str(name), part[~part["is_criterion"]])
         return numbers
+
+    @classmethod
+    def rows_behind(cls, trials: pd.DataFrame, number: NumberKey) -> pd.DataFrame:
+        """One test at one place."""
+        part = rows_at(trials, number)
+        return part if part is trials else part[part["test"] == number.condition]
 
     @staticmethod
     def score_together(a: pd.DataFrame, b: pd.DataFrame) -> tuple[list[Number], list[Number]]:

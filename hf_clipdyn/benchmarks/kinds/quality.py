@@ -16,6 +16,7 @@ from hf_clipdyn.benchmarks.pair_tables import (
     by_place,
     dropped_dimensions,
     pair_trials,
+    rows_at,
 )
 from hf_clipdyn.benchmarks.pairs import Ints, mean_per_item, pair_distances
 from hf_clipdyn.benchmarks.pixel_baselines import (
@@ -29,7 +30,7 @@ from hf_clipdyn.benchmarks.sources import Source
 from hf_clipdyn.errors import DatasetError
 from hf_clipdyn.metrics.iqa_correlation import iqa_correlation
 from hf_clipdyn.options import option
-from hf_clipdyn.results.row import Number
+from hf_clipdyn.results.row import Number, NumberKey
 from hf_clipdyn.results.terms import KindTerms, Overview, Reference, Term
 
 __all__ = ["Quality", "QualitySettings"]
@@ -230,3 +231,10 @@ class Quality(Kind[QualitySettings]):
                 found += [number(result, key, **counted) for key in keys]
             found += dropped_dimensions(rows, columns | {"condition": ""})
         return found
+
+    @classmethod
+    def rows_behind(cls, trials: pd.DataFrame, number: NumberKey) -> pd.DataFrame:
+        """One place, and one distortion if the number is of one; the levels of the distortion have no distance."""
+        part = rows_at(trials, number)
+        whole = part is trials or not number.condition
+        return part if whole else part[part["distortion"] == number.condition]

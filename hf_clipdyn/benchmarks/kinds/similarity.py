@@ -17,12 +17,13 @@ from hf_clipdyn.benchmarks.pair_tables import (
     by_subset,
     dropped_dimensions,
     pair_trials,
+    rows_at,
 )
 from hf_clipdyn.benchmarks.readout import Readout
 from hf_clipdyn.benchmarks.sources import Source
 from hf_clipdyn.metrics.shared_images import image_clusters
 from hf_clipdyn.metrics.two_afc import TWO_AFC_VALUES, two_afc, two_afc_rows
-from hf_clipdyn.results.row import Number
+from hf_clipdyn.results.row import Number, NumberKey
 from hf_clipdyn.results.terms import Axis, KindTerms, Overview, Reference, Term
 
 __all__ = ["Similarity"]
@@ -114,6 +115,11 @@ class Similarity(Kind[KindSettings]):
         for columns, rows in by_place(trials):
             found += dropped_dimensions(rows, columns)
         return found
+
+    @classmethod
+    def rows_behind(cls, trials: pd.DataFrame, number: NumberKey) -> pd.DataFrame:
+        """One place."""
+        return rows_at(trials, number)
 
     @staticmethod
     def influences(trials: pd.DataFrame) -> Iterator[Influence]:

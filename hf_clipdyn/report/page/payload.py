@@ -14,7 +14,7 @@ import pandas as pd
 from numpy.typing import NDArray
 from scipy import stats
 
-from hf_clipdyn.report.axis import choose_axis
+from hf_clipdyn.report.axis import choose_axis, run_revisions
 from hf_clipdyn.report.study import Study
 from hf_clipdyn.report.style import HUES, SHADES, THEME, twins
 from hf_clipdyn.report.words import json_object, json_words
@@ -131,13 +131,11 @@ def _runs(study: Study) -> list[dict[str, Any]]:
     rows = study.results.rows
     accuracies = _accuracies(study.trajectories)
     arms = rows.groupby("run", sort=False)["arm"].first() if "arm" in rows else pd.Series(dtype=object)
-    points: dict[str, list[pd.DataFrame]] = {}
-    for one in study.trajectories:
-        points.setdefault(one.run, []).append(one.points)
     first = {one.run: one for one in reversed(study.trajectories)}
+    places = {run: group.sort_values("order") for run, group in run_revisions(study.trajectories).groupby("run")}
     found = []
     for name in study.runs:
-        revisions = pd.concat(points[name]).drop_duplicates("revision").sort_values("order")
+        revisions = places[name]
         clocks = {clock: _listed(revisions[clock]) for clock in _CLOCKS}
         accuracy = accuracies.get(name)
         found.append(

@@ -32,6 +32,9 @@ _PARTS: dict[str, Part] = {"claims": claims.payload}
 _FIRST, _LAST = ("core.js", "chart.js"), ("start.js",)
 """The program's files that come before and after all others."""
 
+_MOST_MARKED = 6
+"""Runs up to which the static overview has marks and intervals."""
+
 
 def write_report(
     results: str | Path | Sequence[str | Path] | pd.DataFrame | Study, output: str | Path
@@ -169,7 +172,20 @@ def _summary(study: Study) -> dict[str, str] | None:
 def _draw_summary(study: Study) -> str:
     bars = not study.charts[0].encoding.over_training
     with figure_style():
-        return to_svg(draw_panels(study.overview, choose_axis(study.trajectories), columns=3, bars=bars))
+        figure = draw_panels(study.overview, choose_axis(study.trajectories), columns=3, bars=bars)
+        if len(study.runs) > _MOST_MARKED:
+            for cell in figure.axes:
+                _plainer(cell)
+        return to_svg(figure)
+
+
+def _plainer(cell: Any) -> None:
+    """Leave the lines alone: marks and intervals of many runs hide each other, and take a megabyte."""
+    for interval in list(cell.collections):
+        interval.remove()
+    for line in cell.lines:
+        if line.get_linestyle() != "None":
+            line.set_marker("")
 
 
 def _save_figures(study: Study, path: Path) -> None:

@@ -6,7 +6,8 @@
 //   state.get(key, fallback), state.set(key, value), state.watch(keys, fn)
 //   live(element, keys, render)   render now or when it scrolls into sight, and again when a key or the theme changes
 //   select(filter), position(run, index, x), revisionAt(run, t), stop(), visibleRuns()
-//   value(number), words(series, i), escape(text), h(tag, attributes, ...children)
+//   value(v), withInterval(v, lo, hi), number(level), words(series, i), escape(text), h(tag, attributes, ...children)
+//   control(container, {key, label, options, fallback})
 //
 // A series: {id, run, benchmark, metric, variant, texts, probe, layer, subset, condition, level, parameter, role,
 // reference, setup, title, drawn, references: [series], r, v, lo, hi, n, clusters, ok, note}. `run` is one of DATA.runs,
@@ -204,17 +205,22 @@ function showRuns(runs, on) {
 
 // ---------------------------------------------------------------- words and elements
 
-/** A number as it is read: three decimals, or three digits where these say too little. */
-function value(number) {
-  if (number === null || number === undefined) return "not defined";
-  const size = Math.abs(number);
-  return size !== 0 && (size < 0.0095 || size >= 1e5) ? number.toPrecision(3) : number.toFixed(size >= 100 ? 1 : 3);
+/** A number as it is read: three decimals, more for small ones. `size`: the greatest of the numbers beside it. */
+function value(given, size = Math.abs(given)) {
+  if (given === null || given === undefined) return "not defined";
+  if (size >= 100) return given.toFixed(1);
+  return given.toFixed(size >= 0.01 || size === 0 ? 3 : Math.min(2 + Math.ceil(-Math.log10(size)), 12));
 }
 
 /** Value and interval: "0.842 [0.811, 0.873]". */
 function withInterval(v, lo, hi) {
-  return v === null || lo === null || hi === null ? value(v) : `${value(v)} [${value(lo)}, ${value(hi)}]`;
+  if (v === null || lo === null || hi === null) return value(v);
+  const size = Math.max(Math.abs(v), Math.abs(lo), Math.abs(hi));
+  return `${value(v, size)} [${value(lo, size)}, ${value(hi, size)}]`;
 }
+
+/** A level or a reference: no more digits than it needs. */
+function number(each) { return each === Infinity ? "∞" : String(Number(each.toPrecision(4))); }
 
 /** Value, interval, n and revision of a point of a series, with what is to be known about it. */
 function words(series, i) {

@@ -52,41 +52,37 @@ function mountExplorer(element, benchmark) {
 /** Narrow the values dimension by dimension; each choice offers what is left by those before it. */
 function choose(benchmark, values, { over, split, choices }) {
   const chosen = {};
-  let left = narrowed(benchmark, values, "metric", choices, chosen);
-  for (const name of ["variant", "texts", "condition"]) {
-    if (name === "condition") break;
-    left = narrowed(benchmark, left, name, choices, chosen);
+  let left = values;
+  for (const name of ["metric", "variant", "texts"]) left = narrowed(benchmark, left, name, choices, chosen);
+  const kinds = [DATA.meta.overTraining ? ["training", "training"] : ["values", "values"]];
+  if (levelsOf(left) > 1) kinds.push(["levels", DATA.meta.overTraining ? "levels, at the slider's revision" : "levels"]);
+  over.update(kinds);
+  chosen.mode = over.value();
+  const overLevels = chosen.mode === "levels";
+  if (overLevels) {
+    left = left.filter((one) => one.level !== null);
+    choices.level.update([["", ""]]);
   }
-  const curve = left.some((one) => one.level !== null) && levelsOf(left) > 1;
-  over.update(DATA.meta.overTraining
-    ? [["training", "training"], ...(curve ? [["levels", "levels, at the slider's revision"]] : [])]
-    : [["values", "values"], ...(curve ? [["levels", "levels"]] : [])],
-  DATA.meta.overTraining ? "training" : "values");
-  const mode = over.value();
-  if (mode === "levels") left = left.filter((one) => one.level !== null);
-  const rest = ["probe", "layer", "subset", "condition", ...(mode === "levels" ? [] : ["level"]), "parameter", "setup"];
-  const options = ["run", ...rest.filter((name) => distinct(left, name).length > 1)];
-  split.update(options.map((name) => [name, name === "run" ? "run" : LABELS[name].toLowerCase()]), usualSplit(left, options, benchmark, chosen));
+  const all = left;
+  const rest = ["probe", "layer", "subset", "condition", ...(overLevels ? [] : ["level"]), "parameter", "setup"];
+  for (const name of rest) left = narrowed(benchmark, left, name, choices, chosen);
+  const but = (name) => all.filter((one) => rest.every((other) => other === name || one[other] === chosen[other]));
+  const options = rest.filter((name) => distinct(but(name), name).length > 1);
+  split.update(["run", ...options].map((name) => [name, LABELS[name]?.toLowerCase() ?? name]), usualSplit(options));
   chosen.split = split.value();
-  if (mode === "levels") choices.level.update([["", ""]]);
-  for (const name of rest) {
-    if (name === chosen.split) choices[name].update([["", ""]]);
-    else left = narrowed(benchmark, left, name, choices, chosen);
-  }
-  return { ...chosen, mode, series: left };
+  if (chosen.split !== "run") choices[chosen.split].element.hidden = true;
+  return { ...chosen, series: chosen.split === "run" ? left : but(chosen.split) };
 }
-
-function levelsOf(series) { return new Set(series.map((one) => one.level)).size; }
-
-function distinct(series, name) { return [...new Set(series.map((one) => one[name]))]; }
 
 /** With one run, lines show what else varies; with several, the runs. */
-function usualSplit(left, options, benchmark, chosen) {
-  if (DATA.runs.length > 1) return "run";
-  const ordered = ["level", "layer", "parameter", "condition", "subset", "probe"];
-  const plain = left.filter((one) => one.condition === usual(benchmark, left, "condition", chosen) || one.level === null);
-  return ordered.find((name) => options.includes(name) && distinct(plain, name).length > 1) ?? "run";
+function usualSplit(options) {
+  const ordered = DATA.runs.length > 1 ? [] : ["level", "layer", "parameter", "subset", "condition"];
+  return ordered.find((name) => options.includes(name)) ?? "run";
 }
+
+function levelsOf(series) { return new Set(series.map((one) => one.level).filter((level) => level !== null)).size; }
+
+function distinct(series, name) { return [...new Set(series.map((one) => one[name]))]; }
 
 function narrowed(benchmark, series, name, choices, chosen) {
   const order = name === "metric" ? Object.keys(benchmark.terms) : null;
@@ -130,15 +126,13 @@ function titleOf(benchmark, name, each, chosen = {}) {
   if (name === "layer") return each === null ? "no layer" : `layer ${each}`;
   if (name === "level" || name === "parameter") {
     const axis = (name === "level" && levelAxis(benchmark, chosen.condition)) || benchmark[name] || { title: name, unit: "" };
-    return each === null ? `no ${axis.title}` : `${axis.title} ${number(each)} ${axis.unit}`.trim();
+    return each === null ? `no ${axis.title}` : `${axis.title} ${number(each)}${axis.unit.length > 4 ? "" : ` ${axis.unit}`}`.trim();
   }
   if (name === "condition") return benchmark.conditions[each].title;
   if (name === "setup") return each || "usual";
   return benchmark[{ variant: "variants", subset: "subsets", probe: "probes", texts: "texts" }[name]][each] ||
     { variant: "default", subset: "all items", probe: "none" }[name] || String(each);
 }
-
-function number(each) { return each === Infinity ? "∞" : String(Number(each.toPrecision(4))); }
 
 function levelAxis(benchmark, condition) {
   return benchmark.conditions[condition]?.level ?? benchmark.level;

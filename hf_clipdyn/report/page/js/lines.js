@@ -178,14 +178,11 @@ function marks(shown, hide) {
 
 /** The points at the slider's stop, as rings; a line of one point needs none. */
 function nowTrace(lines) {
-  const points = lines.filter((line) => line.on && line.points.length > 1).map(nowPoint)
-    .filter((point) => point && point.x !== null && point.y !== null);
-  const { paper } = look();
-  const colours = lines.filter((line) => line.on && line.points.length > 1)
-    .filter((line) => { const p = nowPoint(line); return p && p.x !== null && p.y !== null; }).map((line) => line.colour);
-  return { type: "scatter", mode: "markers", x: points.map((p) => p.x), y: points.map((p) => p.y), showlegend: false,
-    hovertext: points.map((p) => p.text), hoverinfo: "text",
-    marker: { size: 10, color: paper, line: { color: colours, width: 2.4 } } };
+  const at = lines.filter((line) => line.on && line.points.length > 1).map((line) => ({ line, point: nowPoint(line) }))
+    .filter(({ point }) => point && point.x !== null && point.y !== null);
+  return { type: "scatter", mode: "markers", x: at.map(({ point }) => point.x), y: at.map(({ point }) => point.y),
+    showlegend: false, hovertext: at.map(({ point }) => point.text), hoverinfo: "text",
+    marker: { size: 10, color: look().paper, line: { color: at.map(({ line }) => line.colour), width: 2.4 } } };
 }
 
 /** The point of a line at the slider's stop: the last at or before it. */
@@ -240,7 +237,7 @@ function referenceMarks(references, x = xAxis()) {
   const traces = [];
   for (const one of references) {
     const seen = one.series.filter((each) => !off.has(each.run.name));
-    if (one.values.length === 1) constants.push({ ...one, y: one.values[0], label: `${one.title} ${value(one.values[0])}` });
+    if (one.values.length === 1) constants.push({ ...one, y: one.values[0], label: `${one.title} ${number(one.values[0])}` });
     else if (seen.length) {
       for (const each of seen) {
         const at = each.v.map((y, i) => ({ x: place(each.run, each.r[i], x), y, i })).filter((p) => p.x !== null && each.ok[p.i]);

@@ -56,3 +56,6 @@ function mountLinks() {
   const at = state.get("at");
   if (at) document.getElementById(at)?.scrollIntoView();
 }
+
+// For measurements: when the charts that are in sight at first are drawn (live() draws them in one go).
+requestAnimationFrame(() => requestAnimationFrame(() => performance.mark("charts")));

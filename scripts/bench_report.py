@@ -1,0 +1,180 @@
+# /// script
+# requires-python = ">=3.11"
+# dependencies = ["hf-clipdyn", "playwright"]
+#
+# [tool.uv]
+# find-links = ["."]  # the package is on no index: docs/scaling.md puts its wheel here
+# ///
+"""How long the page of a large study takes to write and to open: targets 20 s and 2 s, 6 MB.
+
+python scripts/bench_report.py [--scales 3] [--seeds 5] [--revisions 40] [--rounds 5]
+
+The study is synthetic: every run has 60 metrics in 5 benchmarks, smooth curves with noise. Opening is measured in
+Chromium, from the start of the navigation until the first charts are drawn. Each time is the least of several rounds,
+since whatever else the machine does can only add to it.
+"""
+
+import argparse
+import shutil
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from hf_clipdyn.benchmarks.registry import parse_benchmark, vocabulary
+from hf_clipdyn.report import read_study, write_report
+from hf_clipdyn.report.page.write import render
+from hf_clipdyn.results.row import SCHEMA
+from hf_clipdyn.results.terms import VOCABULARY_KEY
+
+_SIGMAS = (0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5)
+
+
+def numbers() -> list[dict[str, Any]]:
+    """The 60 metrics of one revision and their references: the columns that differ from a row's defaults."""
+    found: list[dict[str, Any]] = []
+
+    def add(kind: str, metric: str, **more: Any) -> None:
+        found.append({"kind": kind, "metric": metric, **more})
+
+    for metric in ("shape_bias", "texture_bias", "cue_accuracy", "shape_accuracy", "texture_accuracy"):
+        add("shape_bias", metric)
+    add("shape_bias", "shape_preference")
+    add("shape_bias", "cue_accuracy", role="null")
+    for metric in ("top1", "top5"):
+        add("zero_shot", metric)
+        add("zero_shot", metric, role="chance")
+    for sigma in _SIGMAS:
+        noisy = {"condition": "gaussian", "level": sigma}
+        for metric in ("accuracy", "relative_drop", "chance_corrected_drop", "drop_when_right", "displacement"):
+            add("noise", metric, **noisy)
+    add("noise", "accuracy")
+    add("noise", "area", condition="gaussian")
+    add("noise", "accuracy", role="chance")
+    for condition in ("masking_contrast", "masking_orientation"):
+        add("psychophysics", "log_rmse", variant="cosine", condition=condition)
+        add("psychophysics", "alignment", variant="cosine", condition=condition)
+        for layer in range(5):
+            add("psychophysics", "log_rmse", variant="cosine", condition=condition, probe="hidden", layer=layer)
+    add("distortion", "alignment_ssim", variant="cosine")
+    return found
+
+
+def synthetic_rows(scales: int, seeds: int, revisions: int) -> pa.Table:
+    """A table as `clipdyn evaluate` would write it, of runs that were never trained. Synthetic throughout."""
+    rng = np.random.default_rng(0)
+    named = pd.DataFrame(numbers())
+    runs = pd.DataFrame(
+        [
+            {"repo_id": f"bench/{scale}-seed{seed}", "scale": scale, "seed": seed}
+            for scale in [f"scale{index}" for index in range(scales)]
+            for seed in range(seeds)
+        ]
+    )
+    places = pd.DataFrame({"epoch": np.arange(revisions)})
+    rows = runs.merge(places, how="cross").merge(named, how="cross")
+    share = rows["epoch"] / max(revisions - 1, 1)
+    start, end = (rows["metric"].map(lambda name, to=to: len(name) * to % 1) for to in (0.37, 0.61))
+    seeded = 0.03 * rng.normal(size=len(rows))
+    is_value = rows.get("role", pd.Series(index=rows.index, dtype=object)).isna()
+    rows["value"] = np.where(is_value, start + (end - start) * (1 - np.exp(-4 * share)) + seeded, 0.125)
+    half = np.where(is_value, 0.02 + 0.01 * rng.random(len(rows)), np.nan)
+    rows["revision"] = rows["epoch"].map(lambda epoch: f"epoch-{epoch:03d}")
+    rows["commit"] = (rows["repo_id"] + rows["revision"]).map(lambda text: text.encode().hex()[-40:].zfill(40))
+    defaults = {
+        **{"split": "test", "data_fingerprint": "synthetic", "observe_version": 1, "score_version": 1},
+        **{"preprocess": "processor", "settings": "{}", "dtype": "float32", "texts": "own", "text_commit": ""},
+        **{"versions": "{}", "probe": "projection", "variant": "", "subset": "", "condition": "none"},
+        **{"role": "value", "reference": "", "note": "", "dataset": "procedural", "confidence_level": 0.95},
+        **{"n": 1000, "n_clusters": 250, "model_class": "", "processor_class": ""},
+    }
+    rows = rows.assign(
+        step=rows["epoch"] * 400,
+        samples_seen=rows["epoch"] * 25_600,
+        ci_low=rows["value"] - half,
+        ci_high=rows["value"] + half,
+        **{name: default for name, default in defaults.items() if name not in rows},
+    )
+    rows = rows.fillna({name: default for name, default in defaults.items() if name in rows})
+    columns = {field.name: rows[field.name] if field.name in rows else [None] * len(rows) for field in SCHEMA}
+    table = pa.table({name: pa.array(held, SCHEMA.field(name).type, from_pandas=True) for name, held in columns.items()})
+    benchmarks = [parse_benchmark(f"{kind}/procedural") for kind in named["kind"].unique()]
+    return table.replace_schema_metadata({VOCABULARY_KEY: vocabulary(benchmarks).dumps()})
+
+
+def write_table(path: Path, *, scales: int = 3, seeds: int = 5, revisions: int = 40) -> Path:
+    """`synthetic_rows` as a file."""
+    pq.write_table(synthetic_rows(scales, seeds, revisions), path)
+    return path
+
+
+def _seconds(task: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    task()
+    return time.perf_counter() - start
+
+
+def opening_times(page: Path, rounds: int) -> list[float]:
+    """Seconds from the start of the navigation until the first charts are drawn, in a fresh context each."""
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=shutil.which("chromium"), args=["--no-sandbox", "--disable-gpu"]
+        )
+        times = []
+        for _ in range(rounds):
+            context = browser.new_context(viewport={"width": 1400, "height": 900}, offline=True)
+            shown = context.new_page()
+            shown.goto(page.as_uri(), wait_until="commit")
+            shown.wait_for_function("() => performance.getEntriesByName('charts').length > 0", timeout=60_000)
+            times.append(shown.evaluate("() => performance.getEntriesByName('charts')[0].startTime") / 1000)
+            context.close()
+        browser.close()
+    return times
+
+
+def main() -> None:
+    """Write, open, and print the times with their targets."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--scales", type=int, default=3)
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--revisions", type=int, default=40)
+    parser.add_argument("--rounds", type=int, default=5)
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        table = write_table(
+            Path(folder) / "results.parquet",
+            scales=options.scales,
+            seeds=options.seeds,
+            revisions=options.revisions,
+        )
+        n_values = sum("role" not in one for one in numbers())
+        print(
+            f"Synthetic study: {options.scales} scales x {options.seeds} seeds x {options.revisions} revisions x "
+            f"{n_values} metrics, {pq.read_metadata(table).num_rows:,} rows.\n"
+        )
+        rounds = range(options.rounds)
+        read = min(_seconds(lambda: read_study(table)) for _ in rounds)
+        page = min(_seconds(lambda: render(read_study(table))) for _ in rounds)
+        written = write_report(table, Path(folder) / "report")
+        report = _seconds(lambda: write_report(table, Path(folder) / "report"))
+        opened = opening_times(written, options.rounds)
+        print(f"{'':42s} {'measured':>9s} {'target':>7s}")
+        print(f"{'read the table, s':42s} {read:9.2f}")
+        print(f"{'read the table and write the page, s':42s} {page:9.2f}")
+        print(f"{'the same with figures and cards, once, s':42s} {report:9.2f} {20:7d}")
+        print(f"{'open the page, s':42s} {min(opened):9.2f} {2:7d}")
+        print(f"{'size of the page, MB':42s} {written.stat().st_size / 1e6:9.2f} {6:7d}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,81 @@
+"""What images contribute to the error of noise numbers, against leaving each of them out and a bootstrap."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from hf_clipdyn.benchmarks.base import Common
+from hf_clipdyn.benchmarks.kinds.noise import Noise
+from hf_clipdyn.statistics.item_errors import item_errors, weighted_error
+
+N = 120
+LEVELS = {"none": (0.0,), "gaussian": (0.1, 0.2), "contrast": (0.5, 0.1), "grey": (np.nan,)}
+
+
+def noise_trials(seed=0, accuracy=0.8):
+    """Hard images fail first, so the decisions of an image go together."""
+    rng = np.random.default_rng(seed)
+    labels, ease = np.arange(N) % 10, rng.random(N)
+    blocks = []
+    for strength, (condition, level) in enumerate((c, one) for c in LEVELS for one in LEVELS[c]):
+        right = ease + 0.2 * rng.random(N) < accuracy - 0.1 * strength
+        probed = np.where(rng.random(N) < 0.7, labels, (labels + 1) % 10)
+        block = {
+            "item": np.arange(N),
+            "label": labels,
+            "condition": condition,
+            "level": level,
+            "decision": np.where(right, labels, (labels + 3) % 10),
+            "probe_decision": pd.array(np.where(np.arange(N) == 3, -1, probed), "Int64"),
+            "distance": rng.random(N) * strength,
+            "mean_pairwise_distance": 0.8,
+            "n_classes": 10,
+            "rms": 0.1,
+            "human_accuracy": 0.9,
+        }
+        blocks.append(pd.DataFrame(block))
+    return pd.concat(blocks, ignore_index=True)
+
+
+def values(trials):
+    numbers = Noise.score(trials, Common(n_resamples=0))
+    return {one.number_key: one.value for one in numbers if one.role != "diagnostic"}
+
+
+def test_every_number_has_influences_that_leaving_an_image_out_confirms():
+    trials = noise_trials()
+    whole = values(trials)
+    found = {one.number_key: one.values for one in Noise.influences(trials)}
+    assert found.keys() == whole.keys()
+    shown = range(0, N, 8)
+    left_out = pd.DataFrame([values(trials[trials["item"] != item]) for item in shown])
+    for key, influence in found.items():
+        assert influence.sum() == pytest.approx(0, abs=1e-9), key
+        some = influence.reindex(shown, fill_value=0.0)
+        jackknife = ((whole[key] - left_out[key]) * (N - 1) / N).to_numpy()
+        assert some.to_numpy() == pytest.approx(jackknife, rel=0.06, abs=0.02 / N), key
+
+
+def test_the_variance_of_a_mean_drop_is_that_of_a_bootstrap_over_images():
+    trials = noise_trials()
+    keys = [
+        one.number_key
+        for one in Noise.influences(trials)
+        if (one.metric, one.condition, one.probe) == ("chance_corrected_drop", "gaussian", "projection")
+    ]
+    assert len(keys) == 2
+    errors = item_errors(Noise, trials, keys)
+    found = weighted_error([errors[key] for key in keys], [0.5, 0.5])
+    assert found.n_clusters == N
+    right = (trials["decision"] == trials["label"]).to_numpy(float)[: 3 * N].reshape(3, N)
+    drawn = np.random.default_rng(1).multinomial(N, np.ones(N) / N, 20_000)
+    clean, *noisy = (drawn @ right.T / N).T
+    drops = [(clean - one) / (clean - 0.1) for one in noisy]
+    assert found.variance == pytest.approx(np.var(np.mean(drops, axis=0)), rel=0.06)
+
+
+def test_a_drop_of_a_model_at_chance_has_no_known_error():
+    trials = noise_trials()
+    wrong = trials.assign(decision=(trials["label"] + 1) % 10)
+    errors = item_errors(Noise, wrong, [key for key in values(wrong) if {"relative_drop", "projection"} <= set(key)])
+    assert {one.cause for one in errors.values()} == {"the number is undefined, at least without some of its items"}
