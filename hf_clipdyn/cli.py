@@ -491,14 +491,17 @@ def report(
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Folder for index.html, the figures and model cards.")
     ],
+    claims: Annotated[
+        Path | None, typer.Option(help="File of claims for the verdicts. Default: the package's claims.yaml.")
+    ] = None,
     push_to_hub: Annotated[
         bool, typer.Option(help="Show the results in the cards of the runs' repositories.")
     ] = False,
 ) -> None:
-    """Draw the trajectories of evaluated revisions: figures, one page, model cards, and a table here."""
+    """Judge the claims and draw the trajectories: figures, one page, model cards, and a table here."""
     from hf_clipdyn.report import push_cards, read_study, result_tables, summarize, write_report
 
-    study = read_study(results)
+    study = read_study(results, claims=claims)
     page = write_report(study, output)
     for text in result_tables(study):
         typer.echo(f"{text}\n")

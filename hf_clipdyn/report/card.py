@@ -11,7 +11,7 @@ from markupsafe import Markup
 from hf_clipdyn.cards import markdown, render_card
 from hf_clipdyn.errors import ConfigError, PublishError
 from hf_clipdyn.hub import RetryPolicy, attempt, limit_waiting, reason, status_of
-from hf_clipdyn.report.sentences import find, limits
+from hf_clipdyn.report.sentences import find, limits, tested_sentences
 from hf_clipdyn.report.study import Study, read_study
 from hf_clipdyn.report.tables import Table, overview_tables, provenance_table
 from hf_clipdyn.statistics.trajectories import rows_of
@@ -114,6 +114,7 @@ def _section(own: Study) -> str:
         lines += [f"![The study at a glance]({SUMMARY})", ""]
     for table in overview_tables(own):
         lines += [_markdown(table), ""]
+    lines += [f"- {markdown(sentence)}" for sentence in tested_sentences(own)]
     lines += [f"- **{markdown(one.question)}**: {markdown(one.words)}" for one in find(own)]
     lines += ["", markdown(limits(own)), "", "### How it was measured", ""]
     return "\n".join([*lines, _markdown(provenance_table(own), skip=1), "", _END])

@@ -3,7 +3,7 @@
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
@@ -12,7 +12,7 @@ from hf_clipdyn.report.axis import Axis
 from hf_clipdyn.report.study import Study
 from hf_clipdyn.results.terms import Term
 from hf_clipdyn.statistics.alignment import Window
-from hf_clipdyn.statistics.contrasts import Endpoint
+from hf_clipdyn.statistics.endpoints import Endpoint, RunValues
 from hf_clipdyn.statistics.trajectories import Trajectory, rows_of
 from hf_clipdyn.statistics.verdicts import Part, Verdict
 
@@ -20,7 +20,6 @@ __all__ = ["ClaimPanel", "Course", "Level", "Span", "claims_axis", "is_tested", 
 
 _SHOWN_ROLES = ("chance", "null", "baseline", "human")
 _POSITIONS = ("samples_seen", "step", "epoch")
-_NAMES = tuple(one.name for one in fields(Endpoint) if one.name != "levels")
 
 
 @dataclass(frozen=True)
@@ -105,8 +104,8 @@ def plan_claims(study: Study) -> list[ClaimPanel]:
             held[-1][1].append(part)
     panels = []
     for endpoint, contrasts in by_endpoint.items():
-        members = [one for one in study.trajectories if _matches(one, endpoint)]
-        if not any(len(one.usable) for one in members):
+        members = [one for one in endpoint.of(study.trajectories).values() if one.parts]
+        if not any(len(part.usable) for one in members for part in one.parts):
             continue
         estimated = [
             (verdict, tuple(part for part in parts if math.isfinite(part.estimate.value)))
@@ -125,57 +124,39 @@ def claims_axis(panels: Sequence[ClaimPanel]) -> Axis:
     return Axis("order")
 
 
-def _matches(one: Trajectory, endpoint: Endpoint) -> bool:
-    same = all(getattr(one, name) == getattr(endpoint, name) for name in _NAMES)
-    return same and (one.level in endpoint.levels if endpoint.levels else one.level is None)
-
-
 def _panel(
     study: Study,
     endpoint: Endpoint,
-    members: Sequence[Trajectory],
+    members: Sequence[RunValues],
     contrasts: Sequence[tuple[Verdict, tuple[Part, ...]]],
 ) -> ClaimPanel:
-    of_runs: dict[str, list[Trajectory]] = defaultdict(list)
-    for one in members:
-        of_runs[one.run].append(one)
-    courses = tuple(_course(of_run, endpoint) for of_run in of_runs.values())
+    courses = tuple(map(_course, members))
     windows = _windows(study, [verdict for verdict, _ in contrasts], endpoint)
-    first = members[0]
+    first = members[0].parts[0]
     return ClaimPanel(
         f"{first.metric_title}\n{first.dataset_title}",
         first.term,
         endpoint,
         courses,
-        tuple(_levels(members, courses)),
+        tuple(_levels(members[0].parts, courses)),
         tuple(_spans(windows, courses)),
         tuple(contrasts),
     )
 
 
-def _course(of_run: Sequence[Trajectory], endpoint: Endpoint) -> Course:
-    first = of_run[0]
-    points = first.points
-    if endpoint.levels:
-        of_levels = {one.level: one for one in reversed(of_run)}
-        points = _mean([of_levels[level].points for level in endpoint.levels if level in of_levels], endpoint)
-    return Course(first.run, first.scale, first.seed, first.arm, points)
+def _course(values: RunValues) -> Course:
+    points = values.parts[0].points
+    if len(values.parts) > 1:
+        means = points["revision"].map(values.table()["value"])
+        known = means.notna()
+        points = points.assign(value=means, ci_low=math.nan, ci_high=math.nan, defined=known, usable=known)
+    return Course(values.run, values.scale, values.seed, values.arm, points)
 
 
-def _mean(parts: Sequence[pd.DataFrame], endpoint: Endpoint) -> pd.DataFrame:
-    """The mean over the levels at each revision, where all of them have a usable value."""
-    table = pd.concat(parts)
-    usable = table[table["usable"]].groupby("revision")["value"].agg(["mean", "size"])
-    means = usable["mean"].where(usable["size"] == len(endpoint.levels))
-    points = table.drop_duplicates("revision").sort_values("order", ignore_index=True)
-    values = points["revision"].map(means)
-    known = values.notna()
-    return points.assign(value=values, ci_low=math.nan, ci_high=math.nan, defined=known, usable=known)
-
-
-def _levels(members: Sequence[Trajectory], courses: Sequence[Course]) -> Iterable[Level]:
+def _levels(parts: Sequence[Trajectory], courses: Sequence[Course]) -> Iterable[Level]:
+    """The lines of a panel; the references are those of one run's trajectories, which are ``parts``."""
     main = [course for course in courses if not course.arm]
-    first = members[0]
+    first = parts[0]
     if first.term.neutral is not None and first.term.poles:
         yield Level(first.term.neutral_title or "even", first.term.neutral, "neutral")
     untrained = [
@@ -190,8 +171,8 @@ def _levels(members: Sequence[Trajectory], courses: Sequence[Course]) -> Iterabl
     if human is not None:
         yield Level("humans", human, "human")
     held: dict[tuple[str, str], list[float]] = defaultdict(list)
-    for one in members:
-        for other in one.references if one.run == first.run else ():
+    for one in parts:
+        for other in one.references:
             if other.role in _SHOWN_ROLES and other.reference_terms.drawn and len(other.usable):
                 held[other.reference_terms.title, other.role].append(float(other.usable["value"].iloc[-1]))
     for (title, role), heights in held.items():

@@ -11,8 +11,10 @@ from hf_clipdyn.report.charts import Line
 from hf_clipdyn.report.claims_plan import is_tested, study_words
 from hf_clipdyn.report.study import Study, read_study
 from hf_clipdyn.report.words import joined, listed
+from hf_clipdyn.statistics.changes import paired_change
 from hf_clipdyn.statistics.contrasts import Estimate
-from hf_clipdyn.statistics.trajectories import Trajectory, crossings, rows_of
+from hf_clipdyn.statistics.crossings import crossings
+from hf_clipdyn.statistics.trajectories import Trajectory, rows_of
 from hf_clipdyn.statistics.verdicts import Part, Verdict
 
 __all__ = [
@@ -27,6 +29,7 @@ __all__ = [
     "part_title",
     "part_word",
     "summarize",
+    "tested_sentences",
     "verdict_sentences",
     "verdict_words",
 ]
@@ -53,11 +56,8 @@ def find(study: Study) -> list[Finding]:
     interpretable is never given. No change, phase or peak is read off the intervals of single revisions: changes are
     contrasts (`verdict_sentences`).
     """
-    polar = [one for one in study.drawn if one.term.poles and one.texts == "own"]
-    lines = [line.trajectory for panels in study.overview for panel in panels for line in panel.lines]
-    described = [*polar, *(one for one in lines if one not in polar)]
     questions: dict[str, list[Trajectory]] = defaultdict(list)
-    for one in described:
+    for one in _described(study):
         questions[_question(one, study)].append(one)
     return [
         finding
@@ -68,6 +68,13 @@ def find(study: Study) -> list[Finding]:
             else _over_runs(question, members)
         )
     ]
+
+
+def _described(study: Study) -> list[Trajectory]:
+    """Which numbers are described."""
+    polar = [one for one in study.drawn if one.term.poles and one.texts == "own"]
+    lines = [line.trajectory for panels in study.overview for panel in panels for line in panel.lines]
+    return [*polar, *(one for one in lines if one not in polar)]
 
 
 def summarize(results: Path | Sequence[Path] | Study) -> list[str]:
@@ -89,7 +96,10 @@ def _descriptions(study: Study) -> list[str]:
 def headline(study: Study) -> str:
     """The one sentence that a reader sees first: a verdict if there is one, else a description."""
     judged = [one for one in study.verdicts if one.verdict not in _NO_VERDICT and one.evidence]
-    return verdict_words(judged[0], study) if judged else _descriptions(study)[0]
+    if judged:
+        return verdict_words(judged[0], study)
+    first = next((one for one in _described(study) if len(one.usable)), None)
+    return limits(study) if first is None else f"{_question(first, study)}: {_values(first, study)}."
 
 
 def verdict_sentences(study: Study) -> list[str]:
@@ -97,8 +107,12 @@ def verdict_sentences(study: Study) -> list[str]:
     if not any(map(is_tested, study.verdicts)):
         return [f"These tables test none of the {len(study.verdicts)} claims: {_causes(study.verdicts)}."]
     silent = [one for one in study.verdicts if not is_tested(one)]
-    told = [verdict_words(one, study) for one in study.verdicts if is_tested(one)]
-    return [*told, *([f"Not testable here: {_causes(silent)}."] if silent else [])]
+    return [*tested_sentences(study), *([f"Not testable here: {_causes(silent)}."] if silent else [])]
+
+
+def tested_sentences(study: Study) -> list[str]:
+    """A sentence for each claim with an estimate."""
+    return [verdict_words(one, study) for one in study.verdicts if is_tested(one)]
 
 
 def verdict_words(verdict: Verdict, study: Study) -> str:
@@ -121,7 +135,7 @@ def part_title(part: Part) -> str:
 
 
 def part_word(verdict: Verdict, part: Part) -> str:
-    """The rule's word for one contrast, where it says more than the verdict; of an untestable claim it decides nothing."""
+    """The rule's word for one contrast, where it says more than the verdict; for an untestable claim nothing."""
     return "" if verdict.verdict in (*_NO_VERDICT, part.verdict) else part.verdict
 
 
@@ -223,10 +237,7 @@ def _description(one: Trajectory, study: Study) -> str:
         return f"not defined at {_any_of(one)} ({last.note})."
     if not usable:
         return f"{NOT_INTERPRETABLE} at {_any_of(one)}. {_silence(one)}{beside}"
-    values = f"{number_words(usable[-1])} at {_named(usable[-1])}"
-    if len(usable) > 1:
-        values = f"from {number_words(usable[0], count=False)} at {_named(usable[0])} to {values}"
-    sentences = [f"{values}{_chance_words(one, usable[-1])}.{beside if last.usable else ''}"]
+    sentences = [f"{_values(one, study)}.{beside if last.usable else ''}"]
     if len(usable) > 1 and one.term.poles:
         sentences.append(_crossing_words(one))
     silent = [point.revision for point in points if point.defined and not point.usable]
@@ -237,6 +248,24 @@ def _description(one: Trajectory, study: Study) -> str:
     if one.human is not None and last.usable:
         sentences.append(f"Human observers: {one.human:g}.")
     return " ".join(filter(None, sentences))
+
+
+def _values(one: Trajectory, study: Study) -> str:
+    """The first and the last interpretable value, the paired change between them, and chance."""
+    usable = rows_of(one.usable)
+    first, last = usable[0], usable[-1]
+    words = f"{number_words(last)} at {_named(last)}"
+    if len(usable) > 1:
+        change = _change_words(paired_change(one, first, last, study.item_errors))
+        words = f"from {number_words(first, count=False)} at {_named(first)} to {words}{change}"
+    return f"{words}{_chance_words(one, last)}"
+
+
+def _change_words(change: Estimate) -> str:
+    """The paired change with its interval; nothing without trials."""
+    if not math.isfinite(change.ci_low):
+        return ""
+    return f", a paired change of {change.value:+.3f} [{change.ci_low:+.3f}, {change.ci_high:+.3f}]"
 
 
 def _silence(one: Trajectory) -> str:

@@ -15,6 +15,7 @@ from hf_clipdyn.results.terms import Vocabulary
 from hf_clipdyn.results.trials import KeptTrials
 from hf_clipdyn.statistics.alignment import Window
 from hf_clipdyn.statistics.claims import Claims, read_claims
+from hf_clipdyn.statistics.kept_errors import ItemErrors
 from hf_clipdyn.statistics.specifications import Specification, specifications
 from hf_clipdyn.statistics.trajectories import Trajectory, read_trajectories
 from hf_clipdyn.statistics.verdicts import Part, Verdict, judge
@@ -62,6 +63,11 @@ class Study:
     def trials(self) -> KeptTrials:
         """The trials beside the tables; none for a frame."""
         return KeptTrials(self.results.tables)
+
+    @cached_property
+    def item_errors(self) -> ItemErrors:
+        """What the items contribute to errors, from those trials."""
+        return self.whole.item_errors if self.whole else ItemErrors(self.results.tables, show_progress=False)
 
     @cached_property
     def runs(self) -> list[str]:

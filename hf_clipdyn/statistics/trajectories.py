@@ -1,11 +1,10 @@
-"""Trajectories: one number over the revisions of one run, what it is called, and what its intervals say."""
+"""Trajectories: one number over the revisions of one run, and what it is called."""
 
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,7 @@ from hf_clipdyn.results.row import NUMBER_KEY, NumberKey
 from hf_clipdyn.results.terms import Axis, DatasetTerms, KindTerms, Reference, Term, Vocabulary
 from hf_clipdyn.revisions.names import epoch_of, natural_key, step_of
 
-__all__ = ["DETAILS", "Crossing", "Trajectory", "bare", "crossings", "read_trajectories", "rows_of"]
+__all__ = ["DETAILS", "Trajectory", "bare", "read_trajectories", "rows_of"]
 
 DETAILS = ("texts", "probe", "layer", "subset", "condition", "level", "parameter")
 """Columns that distinguish numbers of one metric, in the order in which they are named."""
@@ -227,44 +226,6 @@ def read_trajectories(rows: pd.DataFrame, vocabulary: Vocabulary) -> list[Trajec
 
 def _scales(reference: Trajectory, one: Trajectory) -> bool:
     return all(getattr(reference, name) == getattr(one, name) for name in reference.reference_terms.joins)
-
-
-@dataclass(frozen=True)
-class Crossing:
-    """A trajectory lies on one side of a level, and later on the other.
-
-    Attributes:
-        before: the last point (a row) of the stretch on the first side.
-        after: the first point of the stretch on the other side.
-        upwards: whether the trajectory goes up through the level.
-    """
-
-    before: Any
-    after: Any
-    upwards: bool
-
-
-def crossings(one: Trajectory, level: float) -> list[Crossing]:
-    """Passages through ``level``, with at least two revisions in a row on each side.
-
-    A usable point lies on a side if its whole interval does. A point without an interval, and one whose interval has
-    the level in it, lie on neither and end a row: near chance, single revisions come and go with the class prior.
-    """
-    stretches: list[tuple[bool, list[Any]]] = []
-    for point in rows_of(one.usable):
-        if not (point.ci_low > level or point.ci_high < level):
-            continue
-        is_above = bool(point.ci_low > level)
-        if stretches and stretches[-1][0] == is_above and point.order - stretches[-1][1][-1].order == 1:
-            stretches[-1][1].append(point)
-        else:
-            stretches.append((is_above, [point]))
-    rows = [stretch for stretch in stretches if len(stretch[1]) > 1]
-    return [
-        Crossing(before[-1], after[0], upwards=is_above)
-        for (was_above, before), (is_above, after) in pairwise(rows)
-        if was_above != is_above
-    ]
 
 
 def rows_of(points: pd.DataFrame) -> list[Any]:

@@ -6,7 +6,7 @@ import pytest
 from result_rows import row
 
 from hf_clipdyn.report.axis import choose_axis
-from hf_clipdyn.statistics.trajectories import crossings
+from hf_clipdyn.statistics.crossings import crossings
 
 
 @pytest.fixture

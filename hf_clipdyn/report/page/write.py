@@ -15,7 +15,8 @@ from hf_clipdyn.errors import ConfigError
 from hf_clipdyn.report.axis import choose_axis
 from hf_clipdyn.report.card import card_name, run_card
 from hf_clipdyn.report.figures import draw_chart, draw_panels
-from hf_clipdyn.report.page import claims
+from hf_clipdyn.report.page.claims import payload as claims_payload
+from hf_clipdyn.report.page.claims import verdict_rows, verdict_summary
 from hf_clipdyn.report.page.payload import payload
 from hf_clipdyn.report.sentences import Finding, alternative_words, find, limits
 from hf_clipdyn.report.study import Study, read_study
@@ -27,7 +28,7 @@ from hf_clipdyn.report.words import listed
 __all__ = ["write_report"]
 
 Part = Callable[[Study], Mapping[str, Any] | None]
-_PARTS: dict[str, Part] = {"claims": claims.payload}
+_PARTS: dict[str, Part] = {"claims": claims_payload}
 """What other modules of this package add to the page's data, by the name under which the program finds it."""
 _FIRST, _LAST = ("core.js", "chart.js"), ("start.js",)
 """The program's files that come before and after all others."""
@@ -37,7 +38,10 @@ _MOST_MARKED = 6
 
 
 def write_report(
-    results: str | Path | Sequence[str | Path] | pd.DataFrame | Study, output: str | Path
+    results: str | Path | Sequence[str | Path] | pd.DataFrame | Study,
+    output: str | Path,
+    *,
+    claims: str | Path | None = None,
 ) -> Path:
     """Write a page that needs no other file and no network, and the figures as files.
 
@@ -47,15 +51,17 @@ def write_report(
         output: folder, created if missing. ``index.html``, which contains the numbers, their charts and the program
             that draws them; ``figures/NAME.png`` and ``.svg`` for each metric of each benchmark, and
             ``figures/summary.png`` and ``.svg``; ``card-OWNER--NAME.md``, a model card for each run.
+        claims: a file of claims for the verdicts, in the form of the package's `claims.yaml`, which is the default.
 
     Returns:
         The path of ``index.html``.
 
     Raises:
-        ConfigError: a file does not exist or is no table of results, or the folder cannot be written.
+        ConfigError: a file does not exist, is no table of results or no file of claims, or the folder cannot be
+            written.
         EvaluationError: the tables hold no row.
     """
-    study, output = read_study(results), Path(output)
+    study, output = read_study(results, claims=claims), Path(output)
     page = output / "index.html"
     try:
         output.mkdir(parents=True, exist_ok=True)
@@ -87,8 +93,8 @@ def render(study: Study) -> str:
     )
     return environment.get_template("page.html.jinja").render(
         title=f"{subject} of {study.runs[0] if len(study.runs) == 1 else f'{len(study.runs)} runs'}",
-        verdicts=claims.verdict_rows(study),
-        verdict_summary=claims.verdict_summary(study),
+        verdicts=verdict_rows(study),
+        verdict_summary=verdict_summary(study),
         curves=bool(parts["claims"] and parts["claims"]["curves"]),
         lead=_lead(study, len(data["benchmarks"])),
         findings=findings,
