@@ -103,7 +103,9 @@ def headline(study: Study) -> str:
 
 
 def verdict_sentences(study: Study) -> list[str]:
-    """A sentence for each claim, in their order; claims without any estimate share one where the cause is the same."""
+    """A sentence for each claim with an estimate, and one for those without; none if no claim has a benchmark here."""
+    if not study.verdicts:
+        return []
     if not any(map(is_tested, study.verdicts)):
         return [f"These tables test none of the {len(study.verdicts)} claims: {_causes(study.verdicts)}."]
     silent = [one for one in study.verdicts if not is_tested(one)]

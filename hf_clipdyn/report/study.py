@@ -2,23 +2,25 @@
 
 from collections import defaultdict
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
 import pandas as pd
 
-from hf_clipdyn.errors import EvaluationError
+from hf_clipdyn.errors import ConfigError, EvaluationError
 from hf_clipdyn.report.charts import Chart, Panel, plan_charts, plan_overview
 from hf_clipdyn.results.read import Results, read_results
 from hf_clipdyn.results.terms import Vocabulary
 from hf_clipdyn.results.trials import KeptTrials
 from hf_clipdyn.statistics.alignment import Window
 from hf_clipdyn.statistics.claims import Claims, read_claims
+from hf_clipdyn.statistics.evidence import Evidence
 from hf_clipdyn.statistics.kept_errors import ItemErrors
 from hf_clipdyn.statistics.specifications import Specification, specifications
 from hf_clipdyn.statistics.trajectories import Trajectory, read_trajectories
-from hf_clipdyn.statistics.verdicts import Part, Verdict, judge
+from hf_clipdyn.statistics.verdicts import Part, Verdict, judge_evidence, read_evidence
 
 __all__ = ["Study", "read_study"]
 
@@ -51,13 +53,29 @@ class Study:
         return self.whole.claims if self.whole else read_claims(self.claims_file)
 
     @cached_property
-    def verdicts(self) -> list[Verdict]:
-        """What all tables together say about each claim, judged once.
+    def evidence(self) -> Evidence | None:
+        """What all tables together hold for the claims; None if they hold no benchmark of a claim.
 
         Raises:
             ConfigError: the file of the claims cannot be read.
         """
-        return self.whole.verdicts if self.whole else judge(self.results, self.claims)
+        if self.whole:
+            return self.whole.evidence
+        claims = self.claims
+        with suppress(ConfigError):
+            return read_evidence(self.results, claims, trajectories=self.trajectories, show_progress=False)
+        return None
+
+    @cached_property
+    def verdicts(self) -> list[Verdict]:
+        """What all tables together say about each claim, judged once; empty if they hold no benchmark of a claim.
+
+        Raises:
+            ConfigError: the file of the claims cannot be read.
+        """
+        if self.whole:
+            return self.whole.verdicts
+        return judge_evidence(self.evidence) if self.evidence else []
 
     @cached_property
     def trials(self) -> KeptTrials:
@@ -67,7 +85,8 @@ class Study:
     @cached_property
     def item_errors(self) -> ItemErrors:
         """What the items contribute to errors, from those trials."""
-        return self.whole.item_errors if self.whole else ItemErrors(self.results.tables, show_progress=False)
+        shared = self.evidence.errors if self.evidence else None
+        return shared or ItemErrors(self.results.tables, show_progress=False)
 
     @cached_property
     def runs(self) -> list[str]:
@@ -103,7 +122,11 @@ class Study:
         return " and ".join(f"{100 * level:g} %" for level in sorted(levels))
 
     def windows_of(self, verdict: Verdict) -> dict[str, Window]:
-        """The windows of a verdict's study by name, without those that the tuning seeds locate."""
+        """The windows of a verdict by name; one that the tuning seeds cannot locate is left out."""
+        test = verdict.claim.test(verdict.study)
+        if self.evidence:
+            with suppress(EvaluationError):
+                return self.evidence.windows(test)
         known = self.claims.windows_of(verdict.study)
         return {name: one for name, one in known.items() if not self.claims.is_located(verdict.study, name)}
 
