@@ -111,11 +111,11 @@ class SharedImages:
             correction of `variance`. NaN where all rows share images.
         """
         scale = np.nan if self._share >= 1 else 1 / np.sqrt(1 - self._share)
-        found = []
+        found: list[tuple[int, Floats]] = []
         for sign, codes in self._sets:
             columns = (np.tile(column, len(codes)) for column in influences.T)
             sums = [np.bincount(codes.reshape(-1), column) for column in columns]
-            found.append((sign, scale * np.stack(sums, axis=1)))
+            found.append((sign, np.asarray(scale * np.stack(sums, axis=1), np.float64)))
         return found
 
 

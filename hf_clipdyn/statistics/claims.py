@@ -48,8 +48,8 @@ class PartPlan:
         contrast: positive favours the claim.
         arm: of the runs; empty for the main arm.
         minus_arm: the contrast in the runs of this arm is subtracted, seed by seed; None for no other arm.
-        equal: what the two arms have in common: `samples`, or `accuracy`: both are read where they reach the accuracy
-            that the lower one has in the windows.
+        equal: what the two arms have in common: `samples`, or `accuracy`: both are then read where they reach the
+            highest accuracy that both have, instead of in the window.
         accuracy: the number that the two arms share; needed for equal accuracy.
     """
 
@@ -65,6 +65,8 @@ class PartPlan:
             raise ConfigError(f"minus_arm of {title!r} is its own arm: name another one.")
         if self.equal == "accuracy" and (self.accuracy is None or self.minus_arm is None):
             raise ConfigError(f"{title!r} compares at equal accuracy: give minus_arm and accuracy.")
+        if self.equal == "accuracy" and len(self.contrast.weights) != 1:
+            raise ConfigError(f"{title!r} compares at equal accuracy: it can have one window only.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -196,8 +198,8 @@ class Claims:
     Attributes:
         level: α, shared by the testable claims of a study: each has intervals at 1 - α/k.
         windows: parts of training, by name.
-        located: names of windows whose place the tuning seeds give: the tenth of training around their extreme
-            between the window's start and end.
+        located: names of windows whose place the tuning seeds give: around the revision of their extreme between the
+            window's start and end.
         studies: by name, the preferred one first.
         source: name of the file.
     """

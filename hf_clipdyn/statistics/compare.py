@@ -119,7 +119,7 @@ def _compare(
     for side in (a, b):
         check_columns(kind, side, (name for name in kind.trial_columns if name not in kind.later_columns))
     alone, together = _values(kind, a, b)
-    how = {"seed": seed, "show_progress": show_progress}
+    how: Any = {"seed": seed, "show_progress": show_progress}
     spread = dict(kind.paired_variances(a, b, Common(seed=seed)))
     rest = [key for key in alone if key not in spread and key not in together]
     errors = [item_errors(kind, side, rest, **how) if rest else {} for side in (a, b)]

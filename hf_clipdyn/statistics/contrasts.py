@@ -220,18 +220,23 @@ def _draft(
         for revision, share in placed.weights.items():
             weights[revision] += weight * share  # type: ignore[assignment]  # a Counter of floats
     for revision in weights:
-        if cause := table.loc[revision, "cause"]:
+        if cause := str(table["cause"][revision]):
             return _Draft(replace(run, cause=f"{revision}: {cause}"))
     used = table.loc[list(weights)]
     value = contrast.constant + float(used["value"].to_numpy() @ np.array(list(weights.values())))
     of_numbers = {
-        (used.loc[revision, f"cell_{at}"], part.number_key): weight / len(values.parts)
+        (str(used[f"cell_{at}"][revision]), part.number_key): weight / len(values.parts)
         for revision, weight in weights.items()
         for at, part in enumerate(values.parts)
     }
-    counts = {name: int(used[name].max()) for name in ("n", "n_clusters")}
-    note = "; ".join(dict.fromkeys(filter(None, notes)))
-    return _Draft(replace(run, value=value, note=note, **counts), of_numbers)
+    found = replace(
+        run,
+        value=value,
+        n=int(used["n"].max()),
+        n_clusters=int(used["n_clusters"].max()),
+        note="; ".join(dict.fromkeys(filter(None, notes))),
+    )
+    return _Draft(found, of_numbers)
 
 
 def _with_errors(

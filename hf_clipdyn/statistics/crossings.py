@@ -28,14 +28,12 @@ def crossings(one: Trajectory, level: float) -> list[Crossing]:
     """Where a trajectory crosses ``level``, such as one half.
 
     A point is on a side if its interval is wholly there. One point alone may be the noise of a checkpoint, so it takes
-    two revisions in a row on a side; a revision that is undefined, not interpretable or missing comes between them. A
-    value without an interval is on no side.
+    two revisions in a row on a side, among those at which the number was measured; one that is undefined or not
+    interpretable comes between them. A value without an interval is on no side.
     """
     sides = [(point, _side(point, level)) for point in rows_of(one.points)]
     confirmed = [
-        (first, second, side)
-        for (first, side), (second, other) in pairwise(sides)
-        if side and side == other and second.order - first.order == 1
+        (first, second, side) for (first, side), (second, other) in pairwise(sides) if side and side == other
     ]
     return [
         Crossing(before, after, upwards=side > 0)

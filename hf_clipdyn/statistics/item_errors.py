@@ -238,7 +238,7 @@ def _shared_errors(units: pd.DataFrame, alike: bool, influences: NDArray[np.floa
         0,
         n_clusters,
     )
-    undefined = np.isnan(influences).any(axis=0)
+    undefined = np.isnan(influences).any(axis=0).tolist()
     for column, is_undefined in zip(np.concatenate([sums for _, sums in parts]).T, undefined, strict=True):
         cause = _UNDEFINED if is_undefined else _ONE_CLUSTER
         yield ItemError.unknown(cause) if np.isnan(column).any() else ItemError(design, column)
