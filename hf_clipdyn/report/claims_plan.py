@@ -89,7 +89,7 @@ def study_words(verdict: Verdict, study: Study) -> list[str]:
     if any(one.terms.proxy for one in measured.values()):
         words.append("by proxy")
     if not verdict.evidence:
-        words.append("a positive control, no evidence")
+        words.append("positive control")
     return words
 
 

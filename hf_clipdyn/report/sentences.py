@@ -128,7 +128,8 @@ def verdict_words(verdict: Verdict, study: Study) -> str:
         for part in verdict.parts
         if math.isfinite(part.estimate.value)
     ]
-    return f"{head}: {verdict.verdict}{cause}. {'; '.join(parts)}{'.' if parts else ''}".rstrip()
+    told = f"{head}: {verdict.verdict}{cause}. {'; '.join(parts)}{'.' if parts else ''}".rstrip()
+    return " ".join([told, *verdict.claim.test(verdict.study).notes])
 
 
 def part_title(part: Part) -> str:

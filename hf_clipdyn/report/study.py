@@ -6,6 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -18,9 +19,11 @@ from hf_clipdyn.statistics.alignment import Window
 from hf_clipdyn.statistics.claims import Claims, read_claims
 from hf_clipdyn.statistics.evidence import Evidence
 from hf_clipdyn.statistics.kept_errors import ItemErrors
-from hf_clipdyn.statistics.specifications import Specification, specifications
 from hf_clipdyn.statistics.trajectories import Trajectory, read_trajectories
 from hf_clipdyn.statistics.verdicts import Part, Verdict, judge_evidence, read_evidence
+
+if TYPE_CHECKING:
+    from hf_clipdyn.statistics.specifications import Specification
 
 __all__ = ["Study", "read_study"]
 
@@ -130,8 +133,10 @@ class Study:
         known = self.claims.windows_of(verdict.study)
         return {name: one for name, one in known.items() if not self.claims.is_located(verdict.study, name)}
 
-    def specifications(self, verdict: Verdict, part: Part) -> list[Specification]:
+    def specifications(self, verdict: Verdict, part: Part) -> "list[Specification]":
         """The contrast of a part under every defensible choice."""
+        from hf_clipdyn.statistics.specifications import specifications
+
         return specifications(self.results, verdict, part)
 
     def alike(self, one: Trajectory) -> list[Trajectory]:

@@ -3,15 +3,17 @@
 import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hf_clipdyn.report.claims_plan import ClaimPanel, Course, is_tested, plan_claims, study_words
+from hf_clipdyn.report.registration import registered_commit
 from hf_clipdyn.report.sentences import estimate_words, part_title, part_word
 from hf_clipdyn.report.study import Study
 from hf_clipdyn.report.words import joined
-from hf_clipdyn.statistics.claims import registered_commit
-from hf_clipdyn.statistics.specifications import Specification
 from hf_clipdyn.statistics.verdicts import Gate, Part, Verdict
+
+if TYPE_CHECKING:
+    from hf_clipdyn.statistics.specifications import Specification
 
 __all__ = ["payload", "verdict_rows", "verdict_summary"]
 
@@ -41,7 +43,7 @@ def payload(study: Study) -> dict[str, Any] | None:
         "panels": [_panel(panel) for panel in panels],
         "curves": [_curve(verdict, study) for verdict in study.verdicts if is_tested(verdict)],
         "source": study.claims.source,
-        "commit": registered_commit(study.claims),
+        "commit": registered_commit(study.claims_file),
     }
 
 
@@ -51,25 +53,35 @@ def verdict_summary(study: Study) -> str:
     n_silent = counts.pop("not testable here", 0)
     n = len(study.verdicts)
     if n_silent == n:
-        cause = _shared_cause(study)
-        tested = any(map(is_tested, study.verdicts))
-        shown = " The estimates that there are stand below; they decide nothing." if tested else ""
-        return " ".join(filter(None, [f"These data cannot decide any of the {n} claims.", cause])) + shown
+        return _undecided_summary(study)
     found = [f"{counts[word]} {word}" for word in _ORDER if counts[word]]
     words = f"Of {n} claims, these data can test {n - n_silent}: {joined(found)}."
     return f"{words} They cannot decide the other {n_silent}." if n_silent else words
+
+
+def _undecided_summary(study: Study) -> str:
+    """Why no claim is decided, and what a reader sees instead."""
+    cause = _shared_cause(study)
+    words = (
+        f"These data cannot decide any of the {len(study.verdicts)} claims{f': {cause}' if cause else ''}."
+    )
+    if not any(map(is_tested, study.verdicts)):
+        return words
+    seeds = study.claims.studies[study.verdicts[0].study].confirmatory_seeds
+    needed = f" A verdict takes runs of the registered seeds ({', '.join(map(str, seeds))})." if seeds else ""
+    return f"{words}{needed} The estimates below come from the runs that there are; they decide nothing."
 
 
 def _shared_cause(study: Study) -> str:
     """Why none of the claims with an estimate is decided, if that is one cause; else nothing."""
     causes = {one.cause for one in study.verdicts if is_tested(one)}
     alone = len(causes) == 1 and all(one.verdict == "not testable here" for one in study.verdicts)
-    return f"{causes.pop().rstrip('. ')}." if alone and causes != {""} else ""
+    return causes.pop().rstrip(". ") if alone else ""
 
 
 def verdict_rows(study: Study) -> list[dict[str, Any]]:
     """The table of verdicts in words, for the template: claims with an estimate first."""
-    shared = _shared_cause(study).rstrip(".")
+    shared = _shared_cause(study)
     rows = [_verdict_row(one, study) for one in study.verdicts]
     for row in rows:
         if shared and row["cause"].rstrip(". ") == shared:
@@ -199,7 +211,7 @@ def _curve(verdict: Verdict, study: Study) -> dict[str, Any]:
 
 def _specified_parts(
     verdict: Verdict, study: Study
-) -> Iterable[tuple[str, float, float | None, Sequence[Specification]]]:
+) -> Iterable[tuple[str, float, float | None, "Sequence[Specification]"]]:
     for part in verdict.parts:
         if math.isfinite(part.estimate.value):
             found = study.specifications(verdict, part)
@@ -207,7 +219,7 @@ def _specified_parts(
             yield part_title(part), delta, _short(effect), found
 
 
-def _specified(found: Sequence[Specification]) -> dict[str, Any]:
+def _specified(found: "Sequence[Specification]") -> dict[str, Any]:
     """Sorted by value; the choices by name, each specification's as places in them."""
     known = sorted(
         (one for one in found if math.isfinite(one.estimate.value)), key=lambda one: one.estimate.value
@@ -233,7 +245,7 @@ def _specified(found: Sequence[Specification]) -> dict[str, Any]:
     }
 
 
-def _options(name: str, found: Sequence[Specification]) -> list[str]:
+def _options(name: str, found: "Sequence[Specification]") -> list[str]:
     """The values of a choice, the registered one first."""
     registered = [one.choices[name] for one in found if one.registered and name in one.choices]
     return list(dict.fromkeys([*registered, *(one.choices[name] for one in found if name in one.choices)]))
