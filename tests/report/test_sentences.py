@@ -3,9 +3,10 @@
 import math
 
 import pytest
+from made_verdicts import judged, made
 from result_rows import row
 
-from hf_clipdyn.report import result_tables, summarize
+from hf_clipdyn.report import headline, result_tables, summarize
 
 
 @pytest.fixture
@@ -197,3 +198,59 @@ def test_the_table_in_the_terminal_gives_no_number_that_means_nothing(study, wri
     assert untrained.split("  ")[1] == "not interpretable"
     assert "not defined" in untrained
     assert "epoch-005  0.84 [0.80, 0.88]" in table
+
+
+@pytest.fixture
+def claims_of(study, read):
+    """The study of the made-up rows with made-up verdicts."""
+    return lambda make: judged(one := read(study()), *make(one))
+
+
+def test_verdicts_lead_with_contrasts_smallest_effects_and_what_the_data_are(claims_of):
+    sentences = summarize(
+        claims_of(
+            lambda one: [
+                made(one, 1, (0.2, 0.05), (0.4, 0.1)),
+                made(one, 5, (0.02, 0.06), word="undecided", cause="The interval is too wide."),
+                made(one, 3, word="not testable here", cause="No people judged."),
+                made(one, 8, word="not testable here", cause="No people judged."),
+            ]
+        )
+    )
+    assert sentences[0] == (
+        "Claim 1, Texture first, then shape (synthetic images, positive control): holds. "
+        "Texture bias early (0.5 - early): 0.200 [0.150, 0.250] (5 runs), δ = 0.05; "
+        "Turn to shape (late - early): 0.400 [0.300, 0.500] (5 runs), δ = 0.15. "
+        "A positive control, no evidence: the world is made so that texture is easy and shape is reliable."
+    )
+    assert sentences[1] == (
+        "Claim 5, Sensitivity to noise falls (synthetic images): undecided (The interval is too wide). "
+        "Drop falls (early - late): 0.020 [-0.040, 0.080] (5 runs), δ = 0.05."
+    )
+    assert sentences[2] == "Not testable here: claims 3 and 8 (No people judged)."
+    assert sentences[3].startswith("Shape bias on the synthetic world: from")
+
+
+def test_without_any_estimate_one_sentence_says_so(claims_of):
+    nothing = claims_of(lambda one: [made(one, 3, word="not testable here", cause="No people.")])
+    assert summarize(nothing)[0] == "These tables test none of the 1 claims: claim 3 (No people)."
+
+
+def test_tables_without_a_benchmark_of_a_claim_get_no_verdict(say):
+    sentences = say([row("glow/x", "mean_glow", 0.5, 0.1)])
+    assert sentences[0] == "Mean glow on x: 0.500 [0.400, 0.600] (n = 1,000) at epoch-000 (untrained)."
+
+
+def test_the_headline_is_a_verdict_that_is_evidence_else_a_description(claims_of):
+    control = claims_of(lambda one: [made(one, 1, (0.2, 0.05), (0.4, 0.1))])
+    assert headline(control) == (
+        "Shape bias on the synthetic world: from 0.300 [0.260, 0.340] at epoch-001 to 0.840 [0.800, 0.880] "
+        "(n = 1,000) at epoch-005."
+    )
+    evident = claims_of(lambda one: [made(one, 1, (0.2, 0.05), (0.4, 0.1)), made(one, 5, (0.2, 0.05))])
+    assert headline(evident).startswith("Claim 5, Sensitivity to noise falls (synthetic images): holds.")
+
+
+def test_one_run_of_a_study_shares_the_verdicts_of_the_whole(claims_of):
+    whole = claims_of(lambda one: [made(one, 5, (0.2, 0.05))])
+    assert whole.of_run("me/fixture").verdicts is whole.verdicts

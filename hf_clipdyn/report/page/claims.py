@@ -123,7 +123,8 @@ def _part_row(verdict: Verdict, part: Part) -> dict[str, str]:
 
 
 def _gate(gate: Gate) -> dict[str, str]:
-    return {"title": gate.title, "state": _GATE_WORDS[gate.passed], "words": gate.words}
+    state = _GATE_WORDS[gate.passed]
+    return {"title": gate.title, "state": state, "words": gate.words.removeprefix(state).lstrip(": ")}
 
 
 def _seed_words(parts: Sequence[Part]) -> str:

@@ -29,11 +29,8 @@ function claimsCaption() {
   return `The figure of the claims. A line is a run, its colour the scale.${arms}${spans}${right}`;
 }
 
-function claimColour(run) {
-  if (run.arm) return look().grey;
-  const scales = [...new Set(DATA.runs.filter((one) => !one.arm).map((one) => one.scale))];
-  return hue(scales.indexOf(run.scale));
-}
+/** The colour of a run's scale, as in the bar; control arms are grey. */
+function claimColour(run) { return run.arm ? look().grey : colour(run); }
 
 function drawCourses(chart, panel, courses) {
   const seen = new Set(visibleRuns());
