@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from hf_clipdyn.results.read import load_results
     from hf_clipdyn.revisions import Publisher, Revision, list_revisions
     from hf_clipdyn.statistics.compare import compare_revisions
+    from hf_clipdyn.statistics.verdicts import verdicts
     from hf_clipdyn.trainer import EvaluateRevisions, PublishRevisions, snapshot
     from hf_clipdyn.training.run import train
 
@@ -40,6 +41,7 @@ _HOME = {
     "plot_dissimilarities": "hf_clipdyn.report.dissimilarities",
     "snapshot": "hf_clipdyn.trainer",
     "train": "hf_clipdyn.training.run",
+    "verdicts": "hf_clipdyn.statistics.verdicts",
     "write_report": "hf_clipdyn.report.page",
 }
 
@@ -62,6 +64,7 @@ __all__ = [
     "plot_dissimilarities",
     "snapshot",
     "train",
+    "verdicts",
     "write_report",
 ]
 

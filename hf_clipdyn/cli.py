@@ -563,6 +563,43 @@ def train(context: typer.Context) -> None:
 
 
 @app.command()
+def verdicts(
+    results: Annotated[
+        list[Path],
+        typer.Argument(
+            help="Tables of `clipdyn evaluate`, or folders with results.parquet: all seeds and scales."
+        ),
+    ],
+    claims: Annotated[
+        Path | None, typer.Option(help="YAML file of claims. Default: those of the package.")
+    ] = None,
+    study: Annotated[
+        str | None,
+        typer.Option(help="Study in that file. Default: the one of whose benchmarks the tables hold most."),
+    ] = None,
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Table of verdicts to write, a Parquet file.")
+    ] = Path("verdicts.parquet"),
+    quiet: Quiet = False,
+) -> None:
+    """Judge each registered claim by its contrasts, gates and controls; print a table and write it."""
+    from hf_clipdyn.progress import draws_bars
+    from hf_clipdyn.results.read import read_results
+    from hf_clipdyn.statistics.claims import read_claims
+    from hf_clipdyn.statistics.verdicts import judge, render, verdict_table, write_verdicts
+
+    judged = judge(
+        read_results(results),
+        read_claims(claims),
+        study=study,
+        show_progress=draws_bars() and not quiet,
+    )
+    write_verdicts(verdict_table(judged), output)
+    typer.echo(render(judged))
+    typer.echo(f"\nWrote {output}.")
+
+
+@app.command()
 def verify(
     repo: Annotated[str, typer.Argument(help="Repository, owner/name, or a folder of models.")],
     store: Annotated[Path | None, typer.Option(help="Folder of a local store. Default: the Hub.")] = None,

@@ -260,8 +260,8 @@ class TrainingConfig:
     )
     arm: str = option(
         "",
-        "Name of the control or ablation that this run belongs to, for example noise; verdicts compare arms. It changes "
-        "no setting. Default: the main arm.",
+        "Name of the control or ablation that this run belongs to, for example noise; verdicts compare arms. It does "
+        "not change the training. Default: the main arm.",
     )
 
     # What is kept
@@ -327,7 +327,9 @@ class TrainingConfig:
             load_plugin(path)
         publishing_steps(self.publish, 0)
         if self.arm and self.arm != valid_repo_name(self.arm):
-            raise ConfigError(f"arm is {shown(self.arm)}: give letters, digits, dashes, dots and underscores.")
+            raise ConfigError(
+                f"arm is {shown(self.arm)}: give letters, digits, dashes, dots and underscores."
+            )
         if self.attn_implementation not in (None, "eager", "sdpa"):
             raise ConfigError(
                 f"attn_implementation is {shown(self.attn_implementation)}: give eager or sdpa."

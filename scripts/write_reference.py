@@ -13,6 +13,7 @@ from hf_clipdyn.benchmarks.registry import kinds, suite, suite_names
 from hf_clipdyn.evaluation.options import Flag, flags
 from hf_clipdyn.results.row import column_table
 from hf_clipdyn.results.terms import Axis, KindTerms, Term
+from hf_clipdyn.statistics.verdicts import verdict_columns
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "reference.md"
 
@@ -40,6 +41,8 @@ def reference() -> str:
         parts += _kind(kind)
     rows = [(f"`{name}`", kind, meaning) for name, kind, meaning in column_table()]
     parts += ["## The columns of the table", _table(("column", "type", "meaning"), rows)]
+    verdict_rows = [(f"`{name}`", kind, meaning) for name, kind, meaning in verdict_columns()]
+    parts += ["## The columns of the table of verdicts", _table(("column", "type", "meaning"), verdict_rows)]
     suites = [(f"`{name}`", ", ".join(f"`{one}`" for one in suite(name))) for name in suite_names()]
     parts += ["## Suites", _table(("suite", "benchmarks"), suites)]
     return "\n\n".join(part.strip() for part in parts) + "\n"

@@ -1,11 +1,11 @@
 """Planted studies: simulated runs whose truth is known, as trials and tables, or as values in memory.
 
-Nothing here was measured. Every value of a run is its truth plus the noise of its seed and of its checkpoints; the items
-are shown to all revisions of all seeds, so what is hard about an item is common to them.
+Nothing here was measured. Every value of a run is its truth plus the noise of its seed and of its checkpoints; all
+revisions of all seeds are shown the same items, so what is hard about an item is common to them.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -126,7 +126,9 @@ def write_study(
     store = CellStore(output)
     for run in runs:
         curves = {name: [getattr(run.planted, name)(share) for share in shares] for name in _WRITERS["all"]}
-        drawn = {name: np.asarray(curve) + (noise or Noise()).draw(rng, shares) for name, curve in curves.items()}
+        drawn = {
+            name: np.asarray(curve) + (noise or Noise()).draw(rng, shares) for name, curve in curves.items()
+        }
         for at, share in enumerate(shares):
             values = {name: float(column[at]) for name, column in drawn.items()}
             for kind, trials in items.trials(values, rng).items():
@@ -231,7 +233,12 @@ class _Items:
         best = np.where(right, self.labels, (self.labels + 1) % _CLASSES)
         ranking = (best[:, None] + np.arange(5)) % _CLASSES
         return pd.DataFrame(
-            {"item": np.arange(_ITEMS), "label": self.labels, "ranking": ranking.tolist(), "n_classes": _CLASSES}
+            {
+                "item": np.arange(_ITEMS),
+                "label": self.labels,
+                "ranking": ranking.tolist(),
+                "n_classes": _CLASSES,
+            }
         )
 
     def _conflicts(self, bias: float, rng: np.random.Generator) -> pd.DataFrame:

@@ -55,7 +55,8 @@ class Cell:
     )
     seed: int | None = column("Seed of the training run, from the manifest; null if unknown.", default=None)
     arm: str = column(
-        "Control or ablation that the training run belongs to, from the manifest; empty for the main arm.", default=""
+        "Control or ablation that the training run belongs to, from the manifest; empty for the main arm.",
+        default="",
     )
     parameters: int | None = column(
         "Parameters of the model, from the manifest; null if unknown.", default=None

@@ -29,10 +29,14 @@ __all__ = [
 
 _FILE = "claims.yaml"
 _Text = Annotated[
-    str, Matches(lambda text: text.isprintable() and len(text) <= 2000, "printable text of at most 2,000 characters")
+    str,
+    Matches(
+        lambda text: text.isprintable() and len(text) <= 2000, "printable text of at most 2,000 characters"
+    ),
 ]
 _Title = Annotated[
-    str, Matches(lambda text: text.isprintable() and 0 < len(text) <= 200, "a title of at most 200 characters")
+    str,
+    Matches(lambda text: text.isprintable() and 0 < len(text) <= 200, "a title of at most 200 characters"),
 ]
 _Seed = Annotated[int, Within(0, 2**32 - 1)]
 
@@ -76,8 +80,8 @@ class GatePlan:
     Attributes:
         title: in words.
         rule: `interpretable`: no value is marked as not interpretable. `above chance`: the mean in each window is
-            ``at_least`` times the chance level. `common conditions`: at least ``at_least`` conditions (or levels) have a
-            value in all revisions. `above baseline`: the mean in each window is above every baseline in ``baselines``.
+            ``at_least`` times the chance level. `common conditions`: at least ``at_least`` conditions (or levels) have
+            a value in all revisions. `above baseline`: the mean in each window is above all ``baselines``.
         endpoint: the number that is looked at.
         windows: names of windows.
         at_least: factor of chance, or number of conditions.
@@ -142,7 +146,9 @@ class ClaimTest:
 
     def __post_init__(self) -> None:
         if self.testable and not self.parts:
-            raise ConfigError("A testable claim needs parts: give at least one, or testable: false with a cause.")
+            raise ConfigError(
+                "A testable claim needs parts: give at least one, or testable: false with a cause."
+            )
         if not self.testable and not self.cause:
             raise ConfigError("A claim that is not testable needs its cause.")
         if self.rule == "every scale" and len(self.parts) != 1:

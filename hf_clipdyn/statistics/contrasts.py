@@ -322,18 +322,14 @@ def combine(
     Raises:
         UnknownNameError: a weight is for a scale that no run has.
     """
-    listed = list(runs)
+    listed = [one for one in runs if scales is None or one.scale in scales or not math.isnan(one.value)]
     blocks: dict[str, list[int]] = defaultdict(list)
     for index, one in enumerate(listed):
         blocks[one.scale if one.seed is not None else one.run].append(index)
     for name in scales or {}:
         if name not in blocks:
             raise UnknownNameError("scale among the runs", name, blocks)
-    weights = (
-        dict.fromkeys(blocks, 1 / len(blocks))
-        if scales is None
-        else dict.fromkeys(blocks, 0.0) | dict(scales)
-    )
+    weights = {name: 1 / len(blocks) if scales is None else scales.get(name, 0.0) for name in blocks}
     result = Estimate(
         value=math.nan,
         confidence_level=confidence_level,

@@ -148,6 +148,11 @@ class Evidence:
                 found[name] = self._located(found[name], contrast)
         return found
 
+    def are_located(self, test: ClaimTest) -> bool:
+        """Whether the tuning seeds locate a window of a claim."""
+        names = {name for one in test.contrasts for name in one.weights}
+        return any(self.claims.is_located(self.study, name) for name in names)
+
     def _located(self, window: Window, contrast: Contrast) -> Window:
         tuning = self.runs(tuning=True)
         if not tuning:

@@ -34,9 +34,7 @@ class Gate:
     words: str
 
 
-def gate(
-    plan: GatePlan, evidence: Evidence, windows: Mapping[str, Window], scale: str | None = None
-) -> Gate:
+def gate(plan: GatePlan, evidence: Evidence, windows: Mapping[str, Window], scale: str | None = None) -> Gate:
     """A gate in all runs of the main arm that count; each of them must pass."""
     runs = {run: held for run, held in evidence.runs().items() if scale in (None, held[0].scale)}
     found = {run: plan.endpoint.of(held)[run] for run, held in runs.items()}

@@ -1,426 +1,245 @@
-"""Verdicts: what the tables say about each claim, by the rule that was registered before the runs.
+"""Verdicts: judged from tables of results, as a frame with a row for each part of each claim, and in the terminal."""
 
-Contrasts are oriented so that positive favours the claim. With [L, U] the interval at level 1 - α/k for the k testable
-claims, and δ the smallest effect of interest:
-
-=========================== =================================
-holds                       L >= δ
-right direction, size open  0 < L < δ <= U
-negligible                  the interval lies inside (-δ, δ)
-contradicted                U <= -δ
-undecided                   else
-=========================== =================================
-
-Gates decide whether a claim is testable, over fixed windows; they never choose which revisions enter. Seeds that tuned
-the world never enter. Correlations of two trajectories within a run are never tested: trends always correlate.
-"""
-
+import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from itertools import combinations
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import Literal
+from typing import Any, get_type_hints
 
 import pandas as pd
-from scipy import stats
+import pyarrow as pa
+import pyarrow.parquet as pq
 
-from hf_clipdyn.errors import EvaluationError, counted
-from hf_clipdyn.results.read import Results, read_results
-from hf_clipdyn.statistics.alignment import Window
-from hf_clipdyn.statistics.claims import Claim, Claims, ClaimTest, PartPlan, read_claims
-from hf_clipdyn.statistics.contrasts import Contrast, Estimate, RunContrast, combine
-from hf_clipdyn.statistics.evidence import Evidence, study_of
-from hf_clipdyn.statistics.gates import Gate, control, gate
-from hf_clipdyn.statistics.kept_errors import ItemErrors
-from hf_clipdyn.statistics.trajectories import Trajectory, read_trajectories
+from hf_clipdyn.errors import EvaluationError, printable
+from hf_clipdyn.files import write_atomically
+from hf_clipdyn.results.read import read_results
+from hf_clipdyn.statistics.claims import read_claims
+from hf_clipdyn.statistics.gates import Gate
+from hf_clipdyn.statistics.judging import (
+    Part,
+    Verdict,
+    Word,
+    judge,
+    minimum_detectable_effect,
+    word_of,
+)
 
 __all__ = [
+    "SCHEMA",
     "Gate",
     "Part",
     "Verdict",
+    "VerdictRow",
     "Word",
     "judge",
-    "judge_evidence",
     "minimum_detectable_effect",
-    "read_evidence",
+    "render",
+    "verdict_columns",
+    "verdict_table",
+    "verdicts",
     "word_of",
+    "write_verdicts",
 ]
 
-Word = Literal[
-    "holds",
-    "right direction, size open",
-    "negligible",
-    "contradicted",
-    "undecided",
-    "gate failed",
-    "not testable here",
-]
 
-_POWER = 0.8
+def _column(meaning: str, default: Any) -> Any:
+    return field(default=default, metadata={"meaning": meaning})
 
 
 @dataclass(frozen=True, kw_only=True)
-class Part:
-    """One contrast of a claim, and what the rule says about it.
+class VerdictRow:
+    """One part of a claim; a claim without parts has one row."""
 
-    Attributes:
-        contrast: with δ in ``smallest_effect``; positive favours the claim.
-        estimate: of the contrast, with its interval.
-        verdict: by the rule above.
-        minimum_detectable_effect: see the function of that name; NaN without a standard error.
-        title: in words.
-        scale: the only scale of the estimate; empty for all scales together.
-    """
-
-    contrast: Contrast
-    estimate: Estimate
-    verdict: Word
-    minimum_detectable_effect: float
-    title: str = ""
-    scale: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Verdict:
-    """What one study says about one claim.
-
-    Attributes:
-        claim: number, title and tests.
-        study: its name in the claims' file.
-        verdict: of all parts together.
-        cause: why, if a gate failed, if it is not testable here, or if it is undecided; may be empty.
-        parts: its contrasts; also where the verdict does not use them, such as from tuning seeds.
-        gates: gates and control arms.
-        evidence: False for a positive control, which holds by construction.
-        notes: what a reader must know beside the verdict.
-    """
-
-    claim: Claim
-    study: str
-    verdict: Word
-    cause: str = ""
-    parts: tuple[Part, ...] = ()
-    gates: tuple[Gate, ...] = ()
-    evidence: bool = True
-    notes: tuple[str, ...] = ()
+    claim: int = field(metadata={"meaning": "Number of the claim."})
+    title: str = field(metadata={"meaning": "The claim in words."})
+    study: str = field(metadata={"meaning": "Study whose tests were applied, from the claims' file."})
+    verdict: str = field(metadata={"meaning": "Verdict on the whole claim."})
+    cause: str = _column(
+        "Why, if a gate failed, if the claim is not testable, or if a part decides against it.", ""
+    )
+    evidence: bool = _column("False for a positive control, which holds by construction.", True)
+    gate: bool | None = _column(
+        "Whether all gates and control arms passed; null if one was not measured, or if there is none.", None
+    )
+    gates: str = _column("JSON list of the gates and control arms: title, passed, words.", "[]")
+    part: int = _column("Number of the part, from 1; 0 for a claim without parts.", 0)
+    part_title: str = _column("The part in words.", "")
+    part_verdict: str = _column("Verdict on the part.", "")
+    scale: str = _column("The only scale of the part; empty for all scales together.", "")
+    value: float = _column("The contrast, positive in favour of the claim; NaN if undefined.", math.nan)
+    ci_low: float = _column("Lower end of its interval.", math.nan)
+    ci_high: float = _column("Upper end of its interval.", math.nan)
+    confidence_level: float = _column("1 - α/k for the k claims that the study tests.", math.nan)
+    standard_error: float = _column("Of the contrast.", math.nan)
+    degrees_of_freedom: float = _column("Of Student's t.", math.nan)
+    smallest_effect: float = _column("δ, the smallest effect of interest.", math.nan)
+    minimum_detectable_effect: float = _column(
+        "The true effect that reaches a lower end above 0 with a power of 80 %.", math.nan
+    )
+    n_seeds: int = _column("Runs, or pairs of runs, that count.", 0)
+    scales: tuple[str, ...] = _column("Their scales.", ())
+    n: int = _column("Items.", 0)
+    n_clusters: int = _column("Clusters of items.", 0)
+    part_cause: str = _column("Why the value or its interval is undefined.", "")
+    notes: str = _column("JSON list of what a reader must know beside the verdict.", "[]")
 
 
-def word_of(low: float, high: float, smallest_effect: float) -> Word:
-    """The verdict of the rule for one interval; undecided for NaN.
-
-    Args:
-        low, high: the ends of the interval, oriented so that positive favours the claim.
-        smallest_effect: δ, above 0.
-
-    Example:
-        >>> word_of(0.01, 0.09, 0.05)
-        'right direction, size open'
-    """
-    if low >= smallest_effect:
-        return "holds"
-    if high <= -smallest_effect:
-        return "contradicted"
-    if -smallest_effect < low and high < smallest_effect:
-        return "negligible"
-    if 0 < low and smallest_effect <= high:
-        return "right direction, size open"
-    return "undecided"
+_ARROW: dict[Any, pa.DataType] = {
+    str: pa.string(),
+    int: pa.int64(),
+    float: pa.float64(),
+    bool: pa.bool_(),
+    bool | None: pa.bool_(),
+    tuple[str, ...]: pa.list_(pa.string()),
+}
+SCHEMA = pa.schema([(one.name, _ARROW[get_type_hints(VerdictRow)[one.name]]) for one in fields(VerdictRow)])
+"""Arrow schema of the table of verdicts."""
 
 
-def minimum_detectable_effect(standard_error: float, degrees_of_freedom: float, confidence: float) -> float:
-    """The true effect that reaches L > 0 with a power of 80 %: (t_{1-α/2} + t_{.8}) SE.
-
-    L > 0 shows the direction; to reach L >= δ ("holds") with that power, the true effect must be δ larger. The sum of
-    quantiles is an approximation: with four degrees of freedom the power is 79 % at a level of 95 %, 75 % at 99 %.
-
-    Args:
-        standard_error: of the contrast.
-        degrees_of_freedom: of Student's t.
-        confidence: level of the interval, 1 - α.
-
-    Returns:
-        In units of the contrast; NaN without a standard error.
-    """
-    if not (math.isfinite(standard_error) and degrees_of_freedom > 0):
-        return math.nan
-    quantiles = stats.t.ppf([(1 + confidence) / 2, _POWER], degrees_of_freedom)
-    return float(quantiles.sum() * standard_error)
+def verdict_columns() -> list[tuple[str, str, str]]:
+    """Name, Arrow type and meaning of every column, for the docs."""
+    return [
+        (one.name, str(SCHEMA.field(one.name).type), one.metadata["meaning"]) for one in fields(VerdictRow)
+    ]
 
 
-def judge(
-    study_results: Results,
-    claims: Claims | None = None,
+def verdicts(
+    results: str | Path | Sequence[str | Path],
+    claims: str | Path | None = None,
     *,
     study: str | None = None,
-    trajectories: Sequence[Trajectory] | None = None,
     show_progress: bool = True,
-) -> list[Verdict]:
-    """The verdict on each claim, in the order of their numbers in the file.
+) -> pd.DataFrame:
+    """The verdict on each claim that was registered, from tables of results.
 
     Args:
-        study_results: from `read_results`; item errors come from the trials beside its tables.
-        claims: from `read_claims`; None for the package's own.
-        study: name of the study; None for the one of whose benchmarks the tables hold most.
-        trajectories: of these results, if they were read before.
+        results: tables of `clipdyn evaluate`, or folders with a `results.parquet`; of all seeds, scales and arms. The
+            trials beside them give the items' part of the intervals.
+        claims: file of claims; None for the package's own.
+        study: name of a study in that file; None for the one of whose benchmarks the tables hold most.
         show_progress: draw a progress bar if the item errors take longer than two seconds.
 
+    Returns:
+        A row for each part of each claim, with the columns of `VerdictRow` (docs/reference.md): ``verdict`` is one of
+        holds; right direction, size open; negligible; contradicted; undecided; gate failed; not testable here.
+
     Raises:
+        ConfigError: a file cannot be read, or the tables hold no benchmark of a claim.
         UnknownNameError: there is no study of that name.
-        ConfigError: the tables hold no benchmark of a claim.
     """
-    evidence = read_evidence(
-        study_results, claims, study=study, trajectories=trajectories, show_progress=show_progress
-    )
-    return judge_evidence(evidence)
+    paths = [results] if isinstance(results, str | Path) else list(results)
+    read = read_results([Path(one) for one in paths])
+    return verdict_table(judge(read, read_claims(claims), study=study, show_progress=show_progress))
 
 
-def read_evidence(
-    study_results: Results,
-    claims: Claims | None = None,
-    *,
-    study: str | None = None,
-    trajectories: Sequence[Trajectory] | None = None,
-    show_progress: bool = True,
-) -> Evidence:
-    """What the tables hold for the claims; the arguments are those of `judge`."""
-    held = claims or read_claims()
-    rows = study_results.rows
-    listed = read_trajectories(rows, study_results.vocabulary) if trajectories is None else trajectories
-    return Evidence(
-        claims=held,
-        study=study_of(listed, held, study),
-        trajectories=listed,
-        errors=ItemErrors(study_results.tables, show_progress=show_progress),
-        parameters=rows.groupby("scale")["parameters"].max().fillna(0).to_dict(),
-    )
+def verdict_table(judged: Iterable[Verdict]) -> pd.DataFrame:
+    """Verdicts as a frame with the columns of `VerdictRow`."""
+    rows = [asdict(row) for one in judged for row in _rows(one)]
+    frame: pd.DataFrame = pa.Table.from_pylist(rows, schema=SCHEMA).to_pandas()
+    return frame
 
 
-def judge_evidence(evidence: Evidence) -> list[Verdict]:
-    """The verdict on each claim."""
-    return [_judged(claim, evidence) for claim in evidence.claims.claims]
+def write_verdicts(table: pd.DataFrame, output: Path) -> None:
+    """Write a frame of `verdict_table` as Parquet.
 
-
-def _judged(claim: Claim, evidence: Evidence) -> Verdict:
-    test = claim.test(evidence.study)
-    draft = Verdict(
-        claim=claim, study=evidence.study, verdict=_NOT_HERE, evidence=test.evidence, notes=test.notes
-    )
-    if not test.testable:
-        return replace(draft, cause=test.cause)
-    for benchmark in dict.fromkeys(one.contrast.endpoint.benchmark for one in test.parts):
-        if not evidence.holds(benchmark):
-            return replace(draft, cause=f"{benchmark} is not in the tables")
+    Raises:
+        EvaluationError: the file cannot be written.
+    """
+    content = pa.Table.from_pandas(table, schema=SCHEMA, preserve_index=False).replace_schema_metadata(None)
     try:
-        windows = evidence.windows(test)
-    except EvaluationError as error:
-        return replace(draft, cause=str(error))
-    return _measured(draft, test, evidence, windows)
+        write_atomically(output, lambda staging: pq.write_table(content, staging))
+    except OSError as error:
+        raise EvaluationError(
+            f"{output} cannot be written ({error.strerror or error}): name another file with --output."
+        ) from error
 
 
-def _measured(draft: Verdict, test: ClaimTest, evidence: Evidence, windows: Mapping[str, Window]) -> Verdict:
-    """The verdict of a claim whose benchmarks are in the tables."""
-    scale = _scale_of_arms(test, evidence, windows)
-    gates = tuple(gate(one, evidence, windows, scale) for one in test.gates)
-    controls = tuple(control(one, evidence, windows) for one in test.controls)
-    parts = _RULES[test.rule](test, evidence, windows, scale)
-    if evidence.why_not:
-        parts = tuple(replace(one, verdict=_NOT_HERE) for one in parts)
-    notes = (*draft.notes, *filter(None, [evidence.left_out]), *_cautions(parts))
-    draft = replace(draft, parts=parts, gates=(*gates, *controls), notes=notes)
-    word, cause = _whole(test, evidence, gates, controls, parts)
-    return replace(draft, verdict=word, cause=cause)
-
-
-_NOT_HERE: Word = "not testable here"
-
-
-def _cautions(parts: Sequence[Part]) -> list[str]:
-    """What intervals leave out, each once."""
-    return list(dict.fromkeys(note for part in parts for note in part.estimate.notes))
-
-
-def _scale_of_arms(test: ClaimTest, evidence: Evidence, windows: Mapping[str, Window]) -> str | None:
-    """Of a claim about two arms, the smallest scale of both that passes the gates; None for all scales."""
-    arms = {arm for one in test.parts if one.minus_arm is not None for arm in (one.arm, one.minus_arm)}
-    if not arms:
-        return None
-    scales = [set(evidence.scales(evidence.runs(arm).values())) for arm in arms]
-    common = [
-        scale
-        for scale in evidence.scales(evidence.runs().values())
-        if all(scale in one for one in scales)
-    ]
-    for scale in common:
-        if all(gate(one, evidence, windows, scale).passed for one in test.gates):
-            return scale
-    return common[0] if common else None
-
-
-def _part(
-    contrast: Contrast, found: Estimate, *, title: str = "", scale: str = "", needs_seeds: bool = False
-) -> Part:
-    word = word_of(found.ci_low, found.ci_high, contrast.smallest_effect)
-    if math.isnan(found.value):
-        word = _NOT_HERE
-    elif needs_seeds and _has_one_seed(found):
-        word = "undecided"
-    effect = minimum_detectable_effect(
-        found.standard_error, found.degrees_of_freedom, found.confidence_level
+def _rows(one: Verdict) -> list[VerdictRow]:
+    whole = VerdictRow(
+        claim=one.claim.number,
+        title=one.claim.title,
+        study=one.study,
+        verdict=one.verdict,
+        cause=one.cause,
+        evidence=one.evidence,
+        gate=_all_passed(one.gates),
+        gates=json.dumps([asdict(gate) for gate in one.gates], ensure_ascii=False),
+        notes=json.dumps(one.notes, ensure_ascii=False),
     )
-    return Part(
-        contrast=contrast,
-        estimate=found,
-        verdict=word,
-        minimum_detectable_effect=effect,
-        title=title or contrast.title,
-        scale=scale,
-    )
+    return [_with_part(whole, number, part) for number, part in enumerate(one.parts, 1)] or [whole]
 
 
-def _has_one_seed(found: Estimate) -> bool:
-    """Whether the interval is one over items alone."""
-    return found.n_seeds == len(found.scales)
-
-
-def _all_parts(
-    test: ClaimTest, evidence: Evidence, windows: Mapping[str, Window], scale: str | None
-) -> tuple[Part, ...]:
-    def part(plan: PartPlan) -> Part:
-        found = _combined(evidence.part(plan, windows, scale), evidence, plan)
-        return _part(plan.contrast, found, scale=scale or "", needs_seeds=evidence.needs_seeds)
-
-    return tuple(map(part, test.parts))
-
-
-def _combined(runs: Sequence[RunContrast], evidence: Evidence, plan: PartPlan) -> Estimate:
-    """The estimate over runs; without any, the cause."""
-    if runs:
-        return combine(runs, evidence.confidence)
-    arms = [arm for arm in (plan.arm, plan.minus_arm) if arm is not None]
-    missing = next((arm for arm in arms if not evidence.runs(arm)), None)
-    cause = f"no scale and seed has runs of both arms ({', '.join(arm or 'main' for arm in arms)})"
-    if missing is not None:
-        cause = f"no run of the arm {missing!r} counts" if missing else "no run of the main arm counts"
-    return Estimate(value=math.nan, confidence_level=evidence.confidence, cause=cause)
-
-
-def _every_scale(
-    test: ClaimTest, evidence: Evidence, windows: Mapping[str, Window], scale: str | None
-) -> tuple[Part, ...]:
-    """The contrast over all scales, at each scale, and between any two scales.
-
-    The variance between seeds is pooled within scales. A difference of two scales has δ = half of the pooled effect; it
-    is negligible if its interval lies inside.
-    """
-    del scale
-    (plan,) = test.parts
-    contrast, runs = plan.contrast, evidence.part(plan, windows)
-    pooled = _combined(runs, evidence, plan)
-    parts = [_part(contrast, pooled, title=f"{contrast.title}, all scales", needs_seeds=evidence.needs_seeds)]
-    scales = evidence.scales(evidence.runs(plan.arm).values())
-    if math.isnan(pooled.value) or len(scales) < 2:
-        return tuple(parts)
-    for name in scales:
-        found = _of_scales(runs, {name: 1.0}, evidence)
-        title = f"{contrast.title}, {name}"
-        parts.append(_part(contrast, found, title=title, scale=name, needs_seeds=evidence.needs_seeds))
-    half = replace(contrast, constant=0.0, smallest_effect=max(abs(pooled.value) / 2, 1e-9))
-    for smaller, larger in combinations(scales, 2):
-        found = _of_scales(runs, {larger: 1.0, smaller: -1.0}, evidence)
-        title = f"{larger} - {smaller}, within half of the effect"
-        parts.append(_part(half, found, title=title, needs_seeds=evidence.needs_seeds))
-    return tuple(parts)
-
-
-def _of_scales(runs: Sequence[RunContrast], weights: Mapping[str, float], evidence: Evidence) -> Estimate:
-    """A weighted sum of scales; its seeds and scales are those that have a weight."""
-    found = combine(runs, evidence.confidence, scales=weights)
-    return replace(
-        found,
-        n_seeds=sum(one.scale in weights for one in runs),
-        scales=tuple(name for name in found.scales if name in weights),
-    )
-
-
-_RULES = {"all parts": _all_parts, "first part first": _all_parts, "every scale": _every_scale}
-
-
-def _whole(
-    test: ClaimTest,
-    evidence: Evidence,
-    gates: Sequence[Gate],
-    controls: Sequence[Gate],
-    parts: Sequence[Part],
-) -> tuple[Word, str]:
-    """The verdict of a whole claim, and its cause."""
-    if evidence.why_not:
-        return _NOT_HERE, evidence.why_not
-    n_runs = len(evidence.runs())
-    if n_runs < test.fewest_runs:
-        return "undecided", f"{counted(n_runs, 'independent run')}; descriptive below {test.fewest_runs}"
-    for one in gates:
-        if one.passed is None:
-            return _NOT_HERE, f"gate {one.title!r}: {one.words}"
-    for one in (*gates, *controls):
-        if one.passed is False:
-            return "gate failed", f"{one.title}: {one.words}"
-    if test.rule == "every scale":
-        return _same_at_every_scale(parts)
-    first = [one for one in parts if one.contrast.endpoint == parts[0].contrast.endpoint]
-    if test.rule == "first part first":
-        failed = [one for one in first if one.verdict != "holds"]
-        if failed and not any(one.verdict == _NOT_HERE for one in first):
-            return "undecided", f"{failed[0].title}: {failed[0].verdict}; without it the rest shows nothing"
-    return _together(parts)
-
-
-def _together(parts: Sequence[Part]) -> tuple[Word, str]:
-    """All parts must hold; one that is negligible or contradicted is enough against the claim."""
-    for word in _AGAINST:
-        if found := [one for one in parts if one.verdict == word]:
-            return word, found[0].title if len(parts) > 1 else ""
-    words = {one.verdict for one in parts}
-    if _NOT_HERE in words:
-        return _NOT_HERE, _cause_of(next(one for one in parts if one.verdict == _NOT_HERE))
-    if words == {"holds"}:
-        return "holds", ""
-    if words <= {"holds", "right direction, size open"}:
-        return "right direction, size open", ""
-    return "undecided", _cause_of(next(one for one in parts if one.verdict == "undecided"))
-
-
-_AGAINST: tuple[Word, ...] = ("contradicted", "negligible")
-
-
-def _cause_of(part: Part) -> str:
+def _with_part(whole: VerdictRow, number: int, part: Part) -> VerdictRow:
     found = part.estimate
-    cause = found.cause
-    if not cause and part.verdict == "undecided" and _has_one_seed(found):
-        cause = "one seed: the variance between seeds is unknown"
-    return f"{part.title}: {cause}" if cause else ""
+    same = (
+        *("value", "ci_low", "ci_high", "confidence_level", "standard_error", "degrees_of_freedom"),
+        *("n_seeds", "scales", "n", "n_clusters"),
+    )
+    own = {name: getattr(found, name) for name in same} | {
+        "part": number,
+        "part_title": part.title,
+        "part_verdict": part.verdict,
+        "scale": part.scale,
+        "smallest_effect": part.contrast.smallest_effect,
+        "minimum_detectable_effect": part.minimum_detectable_effect,
+        "part_cause": found.cause,
+    }
+    return VerdictRow(**(vars(whole) | own))
 
 
-def _same_at_every_scale(parts: Sequence[Part]) -> tuple[Word, str]:
-    """The effect has its direction at every scale, and no two scales differ by more than half of it."""
-    pooled, rest = parts[0], parts[1:]
-    if pooled.verdict == _NOT_HERE:
-        return _NOT_HERE, _cause_of(pooled)
-    if not rest:
-        return _NOT_HERE, "the tables have one scale"
-    scales = [one for one in rest if one.scale]
-    differences = [one for one in rest if not one.scale]
-    word, cause = _together(scales)
-    if word in _AGAINST or any(not one.estimate.ci_low > 0 for one in scales):
-        return word if word in _AGAINST else "undecided", cause
-    apart = next((one for one in differences if _is_outside(one)), None)
-    if apart is not None:
-        return "contradicted", f"{apart.title}: the scales differ by more"
-    if all(one.verdict == "negligible" for one in differences):
-        return "holds", ""
-    return "right direction, size open", "every scale has the direction; how far the scales differ is open"
+def _all_passed(gates: Sequence[Gate]) -> bool | None:
+    passed = [one.passed for one in gates]
+    if False in passed:
+        return False
+    return True if passed and None not in passed else None
 
 
-def _is_outside(part: Part) -> bool:
-    found, limit = part.estimate, part.contrast.smallest_effect
-    return found.ci_low >= limit or found.ci_high <= -limit
+_HEAD = ("claim, verdict", "value and interval", "δ", "detectable", "seeds", "scales")
+_GATE = {True: "; gates passed", False: "", None: "; a gate or control was not measured"}
+
+
+def render(judged: Sequence[Verdict]) -> str:
+    """Verdicts as a table for the terminal, then causes, gates that did not pass, and notes.
+
+    ``detectable`` is the minimum detectable effect.
+    """
+    parts = {id(part): _cells(part, one.verdict) for one in judged for part in one.parts}
+    widths = [max(map(len, column)) for column in zip(_HEAD, *parts.values(), strict=True)]
+    lines = [_line(_HEAD, widths)]
+    for one in judged:
+        word = one.verdict if one.evidence else f"{one.verdict} (a positive control, no evidence)"
+        gates = _GATE[_all_passed(one.gates)] if one.gates else ""
+        lines.append(f"{one.claim.number} {one.claim.title}: {word}{gates}")
+        lines += [_line(parts[id(part)], widths) for part in one.parts]
+    return "\n".join(printable(line) for line in (*lines, "", *_remarks(judged)))
+
+
+def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
+    return "  ".join(cell.ljust(width) for cell, width in zip(cells, widths, strict=True)).rstrip()
+
+
+def _cells(part: Part, of_claim: str) -> tuple[str, ...]:
+    found, effect = part.estimate, part.minimum_detectable_effect
+    value = "not defined" if math.isnan(found.value) else f"{found.value:+.3f}"
+    if not math.isnan(found.ci_low):
+        value += f" [{found.ci_low:+.3f}, {found.ci_high:+.3f}]"
+    return (
+        f"    {part.title}" + (f": {part.verdict}" if part.verdict != of_claim else ""),
+        value,
+        f"{part.contrast.smallest_effect:.3g}",
+        "-" if math.isnan(effect) else f"{effect:.3f}",
+        str(found.n_seeds),
+        str(len(found.scales)),
+    )
+
+
+def _remarks(judged: Sequence[Verdict]) -> list[str]:
+    """By the number of the claim: causes, gates that did not pass, notes; the same words once for all claims."""
+    by_words: dict[str, list[str]] = {}
+    for one in judged:
+        remarks = [one.cause, *(f"{gate.title}: {gate.words}" for gate in one.gates if not gate.passed)]
+        remarks += [part.estimate.cause for part in one.parts]
+        for words in dict.fromkeys(filter(None, [*remarks, *one.notes])):
+            by_words.setdefault(words, []).append(str(one.claim.number))
+    return [f"{', '.join(numbers)}: {words}" for words, numbers in by_words.items()]

@@ -10,8 +10,8 @@
       - {scale: tiny, seed: 1}
       - {scale: tiny, seed: 0, learning_rate: 5e-4, name: tiny-slow}
 
-A run is called ``<scale>-seed<seed>``, after its ``arm`` if it has one, unless it has a ``name``. It resumes where it stopped, and a complete one is not
-started again.
+A run is called ``<scale>-seed<seed>``, with its ``arm`` before it if it has one, unless it has a ``name``. It resumes
+where it stopped, and a complete one is not started again.
 """
 
 import dataclasses

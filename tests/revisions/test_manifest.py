@@ -70,7 +70,8 @@ def test_facts_of_the_run_come_back_and_are_unknown_in_earlier_manifests() -> No
 
 
 @pytest.mark.parametrize(
-    "fact", [{"scale": 3}, {"scale": "\x1b[31m"}, {"scale": ""}, {"seed": 0.5}, {"arm": "a b"}, {"parameters": -1}]
+    "fact",
+    [{"scale": 3}, {"scale": "\x1b[31m"}, {"scale": ""}, {"seed": 0.5}, {"arm": "a b"}, {"parameters": -1}],
 )
 def test_facts_of_the_run_that_cannot_be_are_one_clear_error(fact: dict[str, object]) -> None:
     content = json.loads(Manifest("f" * 32, (ROW,)).dumps()) | fact

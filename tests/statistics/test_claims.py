@@ -120,7 +120,9 @@ def test_what_is_no_text_file_is_refused(tmp_path: Path):
 def test_the_shipped_file_says_how_it_is_used_and_when_it_may_change():
     from importlib.resources import files
 
-    head = files("hf_clipdyn.statistics").joinpath("claims.yaml").read_text(encoding="utf-8").split("level:")[0]
+    head = (
+        files("hf_clipdyn.statistics").joinpath("claims.yaml").read_text(encoding="utf-8").split("level:")[0]
+    )
     assert "clipdyn verdicts RESULTS" in head
     assert "after it, never" in head
     assert yaml.safe_load(head) is None
