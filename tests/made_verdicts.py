@@ -6,7 +6,7 @@ from typing import Any
 
 from hf_clipdyn.report.study import Study
 from hf_clipdyn.statistics.contrasts import Estimate, RunContrast
-from hf_clipdyn.statistics.verdicts import Gate, Part, Verdict, Word, word_of
+from hf_clipdyn.statistics.judging import Gate, Part, Verdict, Word, word_of
 
 __all__ = ["judged", "made"]
 
@@ -53,7 +53,9 @@ def made(
     )
     made_gates = tuple(Gate(title=title, passed=passed, words=words) for title, passed, words in gates)
     fields = {"evidence": test.evidence, "notes": test.notes} | more
-    return Verdict(claim=claim, study=name, verdict=word, cause=cause, parts=parts, gates=made_gates, **fields)
+    return Verdict(
+        claim=claim, study=name, verdict=word, cause=cause, parts=parts, gates=made_gates, **fields
+    )
 
 
 def _estimate(value: float, half: float, runs: int) -> Estimate:

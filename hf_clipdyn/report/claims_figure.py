@@ -15,7 +15,7 @@ from hf_clipdyn.report.margin import MarginLabel, place_labels
 from hf_clipdyn.report.sentences import NOT_INTERPRETABLE, estimate_words, part_title, part_word
 from hf_clipdyn.report.study import Study
 from hf_clipdyn.report.style import GREY, HUMAN, INK, PAPER, hue
-from hf_clipdyn.statistics.verdicts import Part
+from hf_clipdyn.statistics.judging import Part
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist

@@ -13,8 +13,8 @@ from hf_clipdyn.report.study import Study
 from hf_clipdyn.results.terms import Term
 from hf_clipdyn.statistics.alignment import Window
 from hf_clipdyn.statistics.endpoints import Endpoint, RunValues
+from hf_clipdyn.statistics.judging import Part, Verdict
 from hf_clipdyn.statistics.trajectories import Trajectory, rows_of
-from hf_clipdyn.statistics.verdicts import Part, Verdict
 
 __all__ = ["ClaimPanel", "Course", "Level", "Span", "claims_axis", "is_tested", "plan_claims", "study_words"]
 

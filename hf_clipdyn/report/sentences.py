@@ -14,8 +14,8 @@ from hf_clipdyn.report.words import joined, listed
 from hf_clipdyn.statistics.changes import paired_change
 from hf_clipdyn.statistics.contrasts import Estimate
 from hf_clipdyn.statistics.crossings import crossings
+from hf_clipdyn.statistics.judging import Part, Verdict
 from hf_clipdyn.statistics.trajectories import Trajectory, rows_of
-from hf_clipdyn.statistics.verdicts import Part, Verdict
 
 __all__ = [
     "NOT_INTERPRETABLE",

@@ -18,9 +18,9 @@ from hf_clipdyn.results.trials import KeptTrials
 from hf_clipdyn.statistics.alignment import Window
 from hf_clipdyn.statistics.claims import Claims, read_claims
 from hf_clipdyn.statistics.evidence import Evidence
+from hf_clipdyn.statistics.judging import Part, Verdict, judge_evidence, read_evidence
 from hf_clipdyn.statistics.kept_errors import ItemErrors
 from hf_clipdyn.statistics.trajectories import Trajectory, read_trajectories
-from hf_clipdyn.statistics.verdicts import Part, Verdict, judge_evidence, read_evidence
 
 if TYPE_CHECKING:
     from hf_clipdyn.statistics.specifications import Specification

@@ -7,11 +7,18 @@ from made_verdicts import judged, made
 from result_rows import row
 
 from hf_clipdyn.report import headline, result_tables, summarize
+from hf_clipdyn.report.sentences import verdict_sentences
 
 
 @pytest.fixture
-def say(write):
-    return lambda rows: summarize(write(rows))
+def say(read):
+    """The plain descriptions of a table of these rows; the verdicts before them have tests of their own."""
+
+    def say(rows):
+        study = read(rows)
+        return summarize(study)[len(verdict_sentences(study)) :]
+
+    return say
 
 
 def test_ends_crossing_and_what_a_number_rests_on_are_given_with_their_intervals(study, say):
@@ -176,15 +183,16 @@ def test_proxies_are_called_proxies(study, say):
 
 def test_the_last_sentence_names_the_level_of_the_intervals_and_what_they_lack(study, say):
     alone, together = say(study())[-1], say([*study(), *study("me/other")])[-1]
-    assert alone.startswith("The 95 % intervals are over the items")
+    assert alone.startswith("The 95 % intervals of single revisions are over the items")
     assert "neither the variation between seeds nor that between checkpoints" in alone
     assert "There is one run" in alone
-    assert "There are 2 runs" in together
+    assert "only the intervals of contrasts over several runs include that between seeds" in together
+    assert "There is one run" not in together
     rows = [
         row("noise/x", "area", 0.5, 0.1, confidence_level=level, epoch=i)
         for i, level in enumerate((0.9, 0.99))
     ]
-    assert say(rows)[-1].startswith("The 90 % and 99 % intervals are")
+    assert say(rows)[-1].startswith("The 90 % and 99 % intervals of single revisions are")
 
 
 def test_with_several_runs_each_sentence_names_its_run(study, say):
@@ -236,9 +244,12 @@ def test_without_any_estimate_one_sentence_says_so(claims_of):
     assert summarize(nothing)[0] == "These tables test none of the 1 claims: claim 3 (No people)."
 
 
-def test_tables_without_a_benchmark_of_a_claim_get_no_verdict(say):
-    sentences = say([row("glow/x", "mean_glow", 0.5, 0.1)])
-    assert sentences[0] == "Mean glow on x: 0.500 [0.400, 0.600] (n = 1,000) at epoch-000 (untrained)."
+def test_tables_without_a_benchmark_of_a_claim_get_no_verdict(write):
+    sentences = summarize(write([row("noise/x", "area", 0.5, 0.1)]))
+    assert (
+        sentences[0]
+        == "Area under the curve on x: 0.500 [0.400, 0.600] (n = 1,000) at epoch-000 (untrained)."
+    )
 
 
 def test_the_headline_is_a_verdict_that_is_evidence_else_a_description(claims_of):

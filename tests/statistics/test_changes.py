@@ -21,7 +21,9 @@ def table(tmp_path_factory):
 
 def test_it_is_the_difference_of_the_paired_comparison_with_its_interval(table):
     study = read_study(table)
-    compared = compare_revisions(table, *study.results.rows["revision"].unique()[[0, -1]], show_progress=False)
+    compared = compare_revisions(
+        table, *study.results.rows["revision"].unique()[[0, -1]], show_progress=False
+    )
     (wanted,) = compared.query("metric == 'shape_bias'").itertuples()
     (one,) = [one for one in study.trajectories if one.metric == "shape_bias" and one.is_value]
     points = rows_of(one.points)

@@ -1,4 +1,4 @@
-"""How revisions are placed, which numbers are interpretable, and where a trajectory crosses a level."""
+"""How revisions are placed, and which numbers are interpretable."""
 
 import math
 
@@ -6,7 +6,6 @@ import pytest
 from result_rows import row
 
 from hf_clipdyn.report.axis import choose_axis
-from hf_clipdyn.statistics.crossings import crossings
 
 
 @pytest.fixture
@@ -88,47 +87,3 @@ def test_a_number_is_usable_unless_it_is_undefined_or_not_interpretable(gather):
     (one,) = gather(rows)
     assert one.points["usable"].tolist() == [True, True, False, False]
     assert one.points["defined"].tolist() == [True, True, True, False]
-
-
-@pytest.fixture
-def bias(gather):
-    """A trajectory from (value, half width of its interval, interpretable)."""
-
-    def bias(*points):
-        (one,) = gather(
-            [
-                row("shape_bias/x", "shape_bias", value, half, epoch=epoch, interpretable=bool(verdict))
-                for epoch, (value, half, verdict) in enumerate(points)
-            ]
-        )
-        return one
-
-    return bias
-
-
-_LOW, _HIGH, _SILENT = (0.3, 0.1, 1), (0.8, 0.1, 1), (0.3, 0.1, 0)
-
-
-def test_a_crossing_lies_between_two_sure_revisions_in_a_row_on_each_side(bias):
-    (found,) = crossings(bias(_LOW, _LOW, (0.45, 0.1, 1), (0.55, 0.1, 1), _HIGH, _HIGH), 0.5)
-    assert (found.before.revision, found.after.revision, found.upwards) == ("epoch-001", "epoch-004", True)
-
-
-@pytest.mark.parametrize(
-    "points",
-    [
-        pytest.param((_LOW, _LOW, _HIGH), id="one revision above"),
-        pytest.param((_LOW, _HIGH, _LOW, _HIGH), id="never two in a row"),
-        pytest.param((_LOW, _SILENT, _LOW, _HIGH, _HIGH), id="a row that is interrupted"),
-        pytest.param((_LOW, _LOW, (0.8, 0.1, 0), (0.8, 0.1, 0)), id="not interpretable"),
-        pytest.param(((0.45, 0.1, 1),) * 2 + ((0.55, 0.1, 1),) * 2, id="within the intervals"),
-        pytest.param(((0.3, math.nan, 1),) * 2 + (_HIGH, _HIGH), id="without intervals"),
-    ],
-)
-def test_less_than_that_is_no_crossing(bias, points):
-    assert crossings(bias(*points), 0.5) == []
-
-
-def test_a_trajectory_may_cross_twice(bias):
-    found = crossings(bias(_LOW, _LOW, _HIGH, _HIGH, _LOW, _LOW), 0.5)
-    assert [one.upwards for one in found] == [True, False]

@@ -10,7 +10,7 @@ from hf_clipdyn.report.registration import registered_commit
 from hf_clipdyn.report.sentences import estimate_words, part_title, part_word
 from hf_clipdyn.report.study import Study
 from hf_clipdyn.report.words import joined
-from hf_clipdyn.statistics.verdicts import Gate, Part, Verdict
+from hf_clipdyn.statistics.judging import Gate, Part, Verdict
 
 if TYPE_CHECKING:
     from hf_clipdyn.statistics.specifications import Specification
