@@ -10,15 +10,13 @@ from typing import Any
 
 import pandas as pd
 
-from hf_clipdyn.report.charts import Chart
-from hf_clipdyn.report.sentences import NOT_INTERPRETABLE, number_words
+from hf_clipdyn.report.sentences import NOT_INTERPRETABLE
 from hf_clipdyn.report.study import Study, read_study
 from hf_clipdyn.report.words import json_words
 from hf_clipdyn.statistics.trajectories import DETAILS, Trajectory, bare, rows_of
 
 __all__ = [
     "Table",
-    "chart_table",
     "diagnostics_table",
     "overview_tables",
     "provenance_table",
@@ -34,38 +32,6 @@ class Table:
     caption: str
     headings: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
-
-
-def chart_table(chart: Chart) -> Table:
-    """Every number of a chart, chance and null included: by revision, or line by line for single revisions."""
-    lines = [(panel, line) for panel in chart.panels for line in (*panel.lines, *panel.references)]
-    if not chart.encoding.over_training:
-        rows = [
-            (
-                panel.title,
-                "" if line.label == line.trajectory.run else line.label,
-                line.trajectory.run,
-                _cell(point),
-                f"{point.n:,.0f}",
-            )
-            for panel, line in lines
-            for point in rows_of(line.trajectory.points)
-        ]
-        return Table(chart.title, ("metric", "detail", "model", "value", "n"), tuple(rows))
-    several_runs = len({one.run for one in chart.trajectories}) > 1
-    columns = []
-    for panel, line in lines:
-        one = line.trajectory
-        parts = [line.label, panel.title, "" if one.is_value or not several_runs else one.run]
-        if one.is_value and not several_runs:
-            parts = [_full_detail(one) or line.label]
-        n, clusters = (
-            _span(one.points.loc[one.points[name] > 0, name], ",.0f") for name in ("n", "n_clusters")
-        )
-        counts = [f"n = {n}" if n else "", f"{clusters} clusters" if clusters else ""]
-        heading = [*parts, ", ".join(filter(None, counts))]
-        columns.append(("\n".join(filter(None, heading)), one))
-    return _revision_table(chart.title, columns, _cell, chart.trajectories)
 
 
 def undefined_table(study: Study) -> Table:
@@ -197,13 +163,6 @@ def _span(values: Iterable[float], form: str) -> str:
         return ""
     low, high = format(min(known), form), format(max(known), form)
     return low if low == high else f"{low} to {high}"
-
-
-def _cell(point: Any) -> str:
-    if not point.defined:
-        return f"not defined: {point.note}"
-    caution = f" ({point.note})" if point.note else ""
-    return number_words(point, count=False) + (caution if point.usable else f", {NOT_INTERPRETABLE}{caution}")
 
 
 def _short_cell(point: Any) -> str:

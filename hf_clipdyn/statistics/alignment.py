@@ -122,7 +122,7 @@ def align(
 
 def _revisions(held: Iterable[Trajectory]) -> pd.DataFrame:
     # Most trajectories have the same revisions.
-    distinct = {tuple(one.points["revision"]): one.points for one in held}
+    distinct = {one.points["order"].to_numpy().tobytes(): one.points for one in held}
     columns = ["revision", "order", "epoch", "step", "samples_seen"]
     points = pd.concat([one[columns] for one in distinct.values()]).drop_duplicates("revision")
     table = points.set_index("revision").sort_values("order").astype(float)

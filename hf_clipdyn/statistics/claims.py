@@ -157,7 +157,7 @@ class ClaimTest:
     @property
     def contrasts(self) -> tuple[Contrast, ...]:
         """Of parts and controls."""
-        return tuple(one.contrast for one in (*self.parts, *self.controls))
+        return (*(one.contrast for one in self.parts), *(one.contrast for one in self.controls))
 
 
 @dataclass(frozen=True, kw_only=True)

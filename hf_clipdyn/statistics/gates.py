@@ -88,7 +88,7 @@ def _uninterpretable(values: RunValues, revisions: Mapping[str, float]) -> str:
         if revision not in table.index:
             return f"not measured at {revision}"
         if cause := table.loc[revision, "cause"]:
-            return f"{cause} at {revision}"
+            return f"{cause!s} at {revision}"
     return ""
 
 

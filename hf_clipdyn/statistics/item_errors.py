@@ -284,27 +284,20 @@ def _ways(kind: type[Kind[Any]], tables: Sequence[pd.DataFrame], seed: int) -> I
     """Crossed clusters are left out in each way and in all combinations of ways, with alternating signs."""
     clusters = list(kind.clusters)
     if kind.clusters_alike:
-        yield _way(1, tables, [[table[name] for name in clusters] for table in tables], seed)
+        yield _way(1, tables, [[pd.Index(table[name]) for name in clusters] for table in tables], seed)
         return
     for size in range(1, len(clusters) + 1):
-        for chosen in combinations(clusters, size):
-            columns = [
-                [pd.Series(pd.MultiIndex.from_frame(table[list(chosen)])) if size > 1 else table[chosen[0]]]
-                for table in tables
-            ]
+        for chosen in map(list, combinations(clusters, size)):
+            columns = [[pd.MultiIndex.from_frame(table[chosen])] for table in tables]
             yield _way((-1) ** (size + 1), tables, columns, seed)
 
 
-def _way(
-    sign: int, tables: Sequence[pd.DataFrame], columns: Sequence[Sequence["pd.Series[Any]"]], seed: int
-) -> _Way:
-    names = pd.Index(pd.concat([one for of_table in columns for one in of_table]).unique()).sort_values()
+def _way(sign: int, tables: Sequence[pd.DataFrame], columns: Sequence[Sequence[pd.Index]], seed: int) -> _Way:
+    first, *others = [one for of_table in columns for one in of_table]
+    names = first.append(others).unique().sort_values()
     n = min(len(names), _MOST_GROUPS)
     number = np.random.default_rng(seed).permutation(len(names)) % n
-    groups = [
-        np.stack([number[names.get_indexer(pd.Index(one))] for one in of_table], axis=1)
-        for of_table in columns
-    ]
+    groups = [np.stack([number[names.get_indexer(one)] for one in of_table], axis=1) for of_table in columns]
     return _Way(sign, names, n, tables, groups)
 
 

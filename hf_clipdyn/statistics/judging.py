@@ -141,8 +141,8 @@ def minimum_detectable_effect(standard_error: float, degrees_of_freedom: float, 
     """
     if not (math.isfinite(standard_error) and degrees_of_freedom > 0):
         return math.nan
-    quantiles = stats.t.ppf([(1 + confidence) / 2, _POWER], degrees_of_freedom)
-    return float(quantiles.sum() * standard_error)
+    student = stats.t(degrees_of_freedom)
+    return float((student.ppf((1 + confidence) / 2) + student.ppf(_POWER)) * standard_error)
 
 
 def judge(
@@ -189,7 +189,10 @@ def read_evidence(
         study=study_of(listed, held, study),
         trajectories=listed,
         errors=ItemErrors(study_results.tables, show_progress=show_progress),
-        parameters=rows.groupby("scale")["parameters"].max().fillna(0).to_dict(),
+        parameters={
+            str(scale): float(number)
+            for scale, number in rows.groupby("scale")["parameters"].max().fillna(0).items()
+        },
     )
 
 

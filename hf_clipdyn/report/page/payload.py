@@ -132,7 +132,9 @@ def _runs(study: Study) -> list[dict[str, Any]]:
     accuracies = _accuracies(study.trajectories)
     arms = rows.groupby("run", sort=False)["arm"].first() if "arm" in rows else pd.Series(dtype=object)
     first = {one.run: one for one in reversed(study.trajectories)}
-    places = {run: group.sort_values("order") for run, group in run_revisions(study.trajectories).groupby("run")}
+    places = {
+        run: group.sort_values("order") for run, group in run_revisions(study.trajectories).groupby("run")
+    }
     found = []
     for name in study.runs:
         revisions = places[name]

@@ -134,28 +134,37 @@ function place(run, index, x = xAxis()) {
   return x === "logsamples" && found === 0 ? UNTRAINED : found;
 }
 
+/** Layout of the x axis of training. Its range is that of all runs, so that charts compare and the slider moves none. */
 function trainingAxis(x = xAxis()) {
-  const title = DATA.meta.axes.find(([name]) => name === x)?.[1] ?? "";
-  if (x === "order") {
-    const longest = DATA.runs.reduce((best, run) => (run.revisions.length > best.length ? run.revisions : best), []);
-    const every = Math.ceil(longest.length / 6);
-    const ticks = longest.map((_, i) => longest.length - 1 - i).filter((_, i) => i % every === 0);
-    return { title: { text: title }, tickvals: ticks, ticktext: ticks.map((i) => escape(longest[i])) };
-  }
-  if (x !== "logsamples") {
-    const whole = x === "accuracy" ? {} : { tickformat: x === "epoch" ? "~r" : "~s" };
-    return { title: { text: title.replace(/^epochs$/, "epoch") }, rangemode: "normal", ...whole };
-  }
+  const title = { text: DATA.meta.axes.find(([name]) => name === x)?.[1] ?? "" };
+  if (x === "order") return { title, ...namedTicks() };
+  if (x === "logsamples") return logarithmicAxis();
+  const places = DATA.runs.flatMap((run) => run.revisions.map((_, i) => position(run, i, x))).filter((at) => at !== null);
+  const [low, high] = [Math.min(...places), Math.max(...places)];
+  const margin = 0.035 * (high - low || 1);
+  return { title: x === "epoch" ? { text: "epoch" } : title, range: [low - margin, high + margin],
+    ...(x === "accuracy" ? {} : { tickformat: x === "epoch" ? "~r" : "~s" }) };
+}
+
+/** Names of some revisions, counted from the last. */
+function namedTicks() {
+  const longest = DATA.runs.reduce((best, run) => (run.revisions.length > best.length ? run.revisions : best), []);
+  const every = Math.ceil(longest.length / 6);
+  const ticks = longest.map((_, i) => longest.length - 1 - i).filter((_, i) => i % every === 0);
+  return { tickvals: ticks, ticktext: ticks.map((i) => escape(longest[i])), range: [-0.3, longest.length - 0.7] };
+}
+
+function logarithmicAxis() {
   const top = Math.max(...samplesKnown);
   const powers = [];
   for (let at = Math.ceil(Math.log10(UNTRAINED * 3)); at <= Math.log10(top) + 1e-9; at += 1) powers.push(10 ** at);
   const ticks = powers.length > 1 ? powers : [UNTRAINED * 3, top];
-  const untrained = DATA.runs.some((run) => run.samples_seen.includes(0));
+  const zero = DATA.runs.some((run) => run.samples_seen.includes(0)) ? [UNTRAINED] : [];
   return {
     type: "log",
-    title: { text: "samples seen" },
-    tickvals: [...(untrained ? [UNTRAINED] : []), ...ticks],
-    ticktext: [...(untrained ? ["0"] : []), ...ticks.map(short)],
+    title: { text: "samples seen, logarithmic" },
+    tickvals: [...zero, ...ticks],
+    ticktext: [...zero.map(() => "0"), ...ticks.map(short)],
     range: [Math.log10(UNTRAINED / 1.3), Math.log10(top * 1.3)],
   };
 }

@@ -220,7 +220,7 @@ function withInterval(v, lo, hi) {
 }
 
 /** A level or a reference: no more digits than it needs. */
-function number(each) { return each === Infinity ? "∞" : String(Number(each.toPrecision(4))); }
+function number(each) { return each === Infinity ? "∞" : String(Number(each.toPrecision(3))); }
 
 /** Value, interval, n and revision of a point of a series, with what is to be known about it. */
 function words(series, i) {
@@ -234,9 +234,9 @@ function words(series, i) {
 
 function count(number) { return number.toLocaleString("en-GB"); }
 
-/** A text for HTML, and for the texts of Plotly, which read a few tags. */
+/** A text for HTML, and for the texts of Plotly, which read a few tags, and fill in what follows a per cent sign. */
 function escape(text) {
-  return String(text).replace(/[&<>"']/g, (sign) => `&#${sign.charCodeAt(0)};`);
+  return String(text).replace(/[&<>"'%]/g, (sign) => `&#${sign.charCodeAt(0)};`);
 }
 
 /** An element: attributes by name (`on…`: a listener, `class`, …), then children; texts are never read as HTML. */
@@ -253,11 +253,13 @@ function h(tag, attributes = {}, ...children) {
 
 /** A labelled choice, bound to the state. `options`: [[value, label], …]; the fallback is not written down.
  *  Returns {element, value(), update(options, fallback)}; `update` hides a choice between fewer than two. */
+let controls = 0;
 function control(container, { key, label, options, fallback }) {
   let offered = options;
   let usual = fallback ?? options[0]?.[0];
-  const box = h("select", { onchange: () => state.set(key, box.value === String(usual) ? null : box.value) });
-  const element = h("label", { class: "control" }, h("span", {}, label), box);
+  const id = `control-${(controls += 1)}`;
+  const box = h("select", { id, onchange: () => state.set(key, box.value === String(usual) ? null : box.value) });
+  const element = h("div", { class: "control" }, h("label", { for: id }, label), box);
   const chosen = () => {
     const wanted = state.get(key);
     return offered.some(([name]) => String(name) === wanted) ? wanted : String(usual);

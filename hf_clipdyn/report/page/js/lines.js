@@ -178,11 +178,12 @@ function marks(shown, hide) {
 
 /** The points at the slider's stop, as rings; a line of one point needs none. */
 function nowTrace(lines) {
+  const many = lines.length > 6;
   const at = lines.filter((line) => line.on && line.points.length > 1).map((line) => ({ line, point: nowPoint(line) }))
     .filter(({ point }) => point && point.x !== null && point.y !== null);
   return { type: "scatter", mode: "markers", x: at.map(({ point }) => point.x), y: at.map(({ point }) => point.y),
     showlegend: false, hovertext: at.map(({ point }) => point.text), hoverinfo: "text",
-    marker: { size: 10, color: look().paper, line: { color: at.map(({ line }) => line.colour), width: 2.4 } } };
+    marker: { size: many ? 7 : 10, color: look().paper, line: { color: at.map(({ line }) => line.colour), width: many ? 1.6 : 2.4 } } };
 }
 
 /** The point of a line at the slider's stop: the last at or before it. */
@@ -290,7 +291,7 @@ function referenceLayout(constants, range, { term, height, width, x = null, smal
     const set = Math.max(wanted, free + size + 3);
     free = set;
     return { xref: "paper", x: 1, xanchor: beside ? "left" : "right", y: at(one.y), yshift: set - wanted, yanchor: beside ? "middle" : "bottom",
-      text: escape(one.label), showarrow: false, font: { size, color: one.colour }, ...(beside ? { xshift: 4 } : {}) };
+      text: escape(one.label), showarrow: false, font: { size, color: one.colour }, ...(beside ? {} : { bgcolor: faded(look().paper, 0.75), borderpad: 0 }), ...(beside ? { xshift: 4 } : {}) };
   });
   const longest = constants.reduce((most, one) => Math.max(most, one.label.length), 0);
   return { shapes, annotations, ...(beside && longest ? { margin: { r: Math.min(longest * 6.2 + 14, 190) } } : {}) };
