@@ -6,7 +6,6 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pandas as pd
 
@@ -16,14 +15,12 @@ from hf_clipdyn.results.read import Results, read_results
 from hf_clipdyn.results.terms import Vocabulary
 from hf_clipdyn.results.trials import KeptTrials
 from hf_clipdyn.statistics.alignment import Window
-from hf_clipdyn.statistics.claims import Claims, read_claims
+from hf_clipdyn.statistics.claims import Claims, PartPlan, read_claims
 from hf_clipdyn.statistics.evidence import Evidence
-from hf_clipdyn.statistics.judging import Part, Verdict, judge_evidence, read_evidence
+from hf_clipdyn.statistics.judging import Verdict, judge_evidence, read_evidence
 from hf_clipdyn.statistics.kept_errors import ItemErrors
+from hf_clipdyn.statistics.specifications import Specification, specifications
 from hf_clipdyn.statistics.trajectories import Trajectory, read_trajectories
-
-if TYPE_CHECKING:
-    from hf_clipdyn.statistics.specifications import Specification
 
 __all__ = ["Study", "read_study"]
 
@@ -133,11 +130,13 @@ class Study:
         known = self.claims.windows_of(verdict.study)
         return {name: one for name, one in known.items() if not self.claims.is_located(verdict.study, name)}
 
-    def specifications(self, verdict: Verdict, part: Part) -> "list[Specification]":
-        """The contrast of a part under every defensible choice."""
-        from hf_clipdyn.statistics.specifications import specifications
-
-        return specifications(self.results, verdict, part)
+    def specifications(self, verdict: Verdict, plan: PartPlan) -> list[Specification]:
+        """One registered contrast of a verdict under every defensible choice; none without the tables."""
+        if self.evidence is None:
+            return []
+        with suppress(EvaluationError):  # a window that cannot be located: the verdict says so
+            return specifications(verdict.claim.test(verdict.study), plan, self.evidence)
+        return []
 
     def alike(self, one: Trajectory) -> list[Trajectory]:
         """The trajectories of a run that are the same number, perhaps measured on other data or in another way."""

@@ -3,7 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from hf_clipdyn.report.claims_plan import ClaimPanel, Course, is_tested, plan_claims, study_words
 from hf_clipdyn.report.registration import registered_commit
@@ -11,9 +11,7 @@ from hf_clipdyn.report.sentences import estimate_words, part_title, part_word
 from hf_clipdyn.report.study import Study
 from hf_clipdyn.report.words import joined
 from hf_clipdyn.statistics.judging import Gate, Part, Verdict
-
-if TYPE_CHECKING:
-    from hf_clipdyn.statistics.specifications import Specification
+from hf_clipdyn.statistics.specifications import Specification
 
 __all__ = ["payload", "verdict_rows", "verdict_summary"]
 
@@ -198,29 +196,25 @@ def _curve(verdict: Verdict, study: Study) -> dict[str, Any]:
         "cause": verdict.cause,
         "gates": [_gate(gate) for gate in verdict.gates],
         "notes": list(verdict.notes),
-        "parts": [
-            {
-                "title": title,
-                "delta": delta,
-                "detectable": detectable,
-                **_specified(found),
-            }
-            for title, delta, detectable, found in _specified_parts(verdict, study)
-        ],
+        "parts": list(_specified_parts(verdict, study)),
     }
 
 
-def _specified_parts(
-    verdict: Verdict, study: Study
-) -> Iterable[tuple[str, float, float | None, "Sequence[Specification]"]]:
-    for part in verdict.parts:
-        if math.isfinite(part.estimate.value):
-            found = study.specifications(verdict, part)
-            delta, effect = part.contrast.smallest_effect, part.minimum_detectable_effect
-            yield part_title(part), delta, _short(effect), found
+def _specified_parts(verdict: Verdict, study: Study) -> Iterable[dict[str, Any]]:
+    """The curve of each registered contrast that has an estimate."""
+    for plan in verdict.claim.test(verdict.study).parts:
+        known = (part for part in verdict.parts if part.contrast == plan.contrast)
+        part = next((one for one in known if math.isfinite(one.estimate.value)), None)
+        if part is not None:
+            yield {
+                "title": part_title(part),
+                "delta": part.contrast.smallest_effect,
+                "detectable": _short(part.minimum_detectable_effect),
+                **_specified(study.specifications(verdict, plan)),
+            }
 
 
-def _specified(found: "Sequence[Specification]") -> dict[str, Any]:
+def _specified(found: Sequence[Specification]) -> dict[str, Any]:
     """Sorted by value; the choices by name, each specification's as places in them."""
     known = sorted(
         (one for one in found if math.isfinite(one.estimate.value)), key=lambda one: one.estimate.value
@@ -246,7 +240,7 @@ def _specified(found: "Sequence[Specification]") -> dict[str, Any]:
     }
 
 
-def _options(name: str, found: "Sequence[Specification]") -> list[str]:
+def _options(name: str, found: Sequence[Specification]) -> list[str]:
     """The values of a choice, the registered one first."""
     registered = [one.choices[name] for one in found if one.registered and name in one.choices]
     return list(dict.fromkeys([*registered, *(one.choices[name] for one in found if name in one.choices)]))
