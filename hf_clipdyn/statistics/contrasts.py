@@ -388,7 +388,7 @@ def _interval(
         )
         share = float((np.square(weights) / sizes).sum())
         shared = 0.0
-        if items.design is None:
+        if items.cause:
             notes.append(f"the interval leaves out the items that all seeds share: {items.cause}")
         else:
             shared = max(0.0, items.variance - share * _not_shared(errors, blocks) / degrees)

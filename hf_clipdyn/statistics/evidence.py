@@ -15,7 +15,7 @@ from hf_clipdyn.statistics.endpoints import arm_of
 from hf_clipdyn.statistics.kept_errors import ItemErrors
 from hf_clipdyn.statistics.trajectories import Trajectory
 
-__all__ = ["Evidence", "study_of"]
+__all__ = ["Evidence", "paired", "study_of"]
 
 
 def study_of(trajectories: Iterable[Trajectory], claims: Claims, wanted: str | None = None) -> str:
@@ -209,7 +209,7 @@ class Evidence:
         first, second = (
             self.contrasts(plan.contrast, windows, arm, scale=scale) for arm in (plan.arm, plan.minus_arm)
         )
-        return minus(*_paired(first, second))
+        return minus(*paired(first, second))
 
     def _at_equal_accuracy(self, plan: PartPlan, scale: str | None) -> list[RunContrast]:
         """The difference of two arms, seed by seed, each read where it reaches the highest accuracy of both."""
@@ -240,7 +240,7 @@ class Evidence:
         return sorted(held, key=lambda scale: self.parameters.get(scale, 0.0))
 
 
-def _paired(
+def paired(
     first: Sequence[RunContrast], second: Sequence[RunContrast]
 ) -> tuple[list[RunContrast], list[RunContrast]]:
     """The runs whose scale and seed both arms have."""

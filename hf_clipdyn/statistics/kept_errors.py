@@ -196,11 +196,15 @@ def _write(file: Path, header: _Header, held: Mapping[Key, ItemError]) -> None:
     """Keep what was computed; a folder that cannot be written costs the time of the next report, no more."""
     designs = list(dict.fromkeys(one.design for one in held.values() if one.design))
     numbers = [
-        {"key": key, "design": designs.index(one.design) if one.design else None, "cause": one.cause}
+        {
+            "key": key,
+            "design": designs.index(one.design) if one.design and not one.cause else None,
+            "cause": one.cause,
+        }
         for key, one in held.items()
     ]
     content = asdict(header) | {"designs": [asdict(one) for one in designs], "numbers": numbers}
-    values = np.concatenate([np.empty(0), *(one.values for one in held.values())])
+    values = np.concatenate([np.empty(0), *(one.values for one in held.values() if not one.cause)])
     table = pa.table({"value": values}).replace_schema_metadata({_HEADER_KEY: json.dumps(content)})
     try:
         write_atomically(file, lambda staging: pq.write_table(table, staging))

@@ -10,9 +10,11 @@ from hf_clipdyn.benchmarks.base import Common, Influence
 from hf_clipdyn.benchmarks.grating_tests import TESTS, fitting_items
 from hf_clipdyn.benchmarks.kinds.psychophysics import Psychophysics
 from hf_clipdyn.benchmarks.kinds.quality import Quality
+from hf_clipdyn.benchmarks.kinds.saliency import Saliency
 from hf_clipdyn.benchmarks.kinds.similarity import Similarity
+from hf_clipdyn.metrics.saliency_map_scores import METRICS
 from hf_clipdyn.results.row import NUMBER_KEY, Number, NumberKey
-from hf_clipdyn.statistics.item_errors import item_errors, weighted_error
+from hf_clipdyn.statistics.item_errors import item_errors, left_out_errors, weighted_error
 
 
 class Mean:
@@ -225,3 +227,66 @@ def test_a_number_is_the_same_on_the_trials_that_it_rests_on(kind, make):
         (alone,) = [one.value for one in kind.score(part, common) if one.number_key == key]
         assert alone == pytest.approx(value, nan_ok=True), key
     assert fewer == len(whole)
+
+
+def saliency_trials():
+    rng = np.random.default_rng(0)
+    blocks = [
+        pd.DataFrame(
+            {
+                "item": np.arange(70),
+                "image_id": "one",
+                "n_fixations": 3,
+                "probe": probe,
+                "layer": pd.array([None] * 70, "Int64"),
+                "smoothed": smoothed,
+                "subset": "",
+                **{name: rng.random(70) for name in METRICS},
+                "causes": "",
+            }
+        )
+        for probe in ("rollout", "centre_bias")
+        for smoothed in (True, False)
+    ]
+    return pd.concat(blocks, ignore_index=True)
+
+
+@pytest.mark.parametrize(
+    ("kind", "make", "metrics"),
+    [(Quality, quality_trials, {"srcc", "plcc", "alignment"}), (Saliency, saliency_trials, set(METRICS))],
+)
+def test_what_a_kind_says_of_its_items_is_what_leaving_them_out_changes(kind, make, metrics):
+    table = make()
+    common = Common(n_resamples=0)
+    known = {one.number_key: one.metric for one in kind.influences(table)}
+    assert set(known.values()) == metrics
+    wanted = [one.number_key for one in kind.score(table, common) if one.metric in metrics]
+    assert set(wanted) == set(known)
+    shown = wanted[::10]
+    left_out = left_out_errors(
+        kind,
+        [table],
+        lambda tables: {one.number_key: one.value for one in kind.score(tables[0], common)},
+        shown,
+    )
+    found = item_errors(kind, table, shown)
+    for key, error in left_out.items():
+        assert found[key].variance == pytest.approx(error.variance), key
+        assert found[key].n_clusters == error.n_clusters
+
+
+def test_a_map_that_is_constant_on_some_images_has_the_error_of_the_others():
+    table = saliency_trials()
+    table.loc[table["item"] >= 40, "nss"] = np.nan
+    (number,) = [
+        one
+        for one in Saliency.score(table, Common(n_resamples=0))
+        if (one.metric, one.probe, one.variant) == ("nss", "rollout", "")
+    ]
+    rows = table[(table["probe"] == "rollout") & ~table["smoothed"]]
+    error = item_errors(Saliency, table, [number.number_key])[number.number_key]
+    assert error.variance == pytest.approx(rows["nss"].var() / 40, rel=0.02)
+    nothing = table.assign(nss=np.nan)
+    assert item_errors(Saliency, nothing, [number.number_key])[number.number_key].cause == (
+        "the number is undefined, at least without some of its items"
+    )
