@@ -15,9 +15,9 @@ from hf_clipdyn.results.read import Results, read_results
 from hf_clipdyn.results.terms import Vocabulary
 from hf_clipdyn.results.trials import KeptTrials
 from hf_clipdyn.statistics.alignment import Window
-from hf_clipdyn.statistics.claims import Claims, PartPlan, read_claims
+from hf_clipdyn.statistics.claims import Claims, read_claims
 from hf_clipdyn.statistics.evidence import Evidence
-from hf_clipdyn.statistics.judging import Verdict, judge_evidence, read_evidence
+from hf_clipdyn.statistics.judging import Part, Verdict, judge_evidence, read_evidence
 from hf_clipdyn.statistics.kept_errors import ItemErrors
 from hf_clipdyn.statistics.specifications import Specification, specifications
 from hf_clipdyn.statistics.trajectories import Trajectory, read_trajectories
@@ -130,12 +130,12 @@ class Study:
         known = self.claims.windows_of(verdict.study)
         return {name: one for name, one in known.items() if not self.claims.is_located(verdict.study, name)}
 
-    def specifications(self, verdict: Verdict, plan: PartPlan) -> list[Specification]:
-        """One registered contrast of a verdict under every defensible choice; none without the tables."""
+    def specifications(self, verdict: Verdict, part: Part) -> list[Specification]:
+        """A contrast of a verdict under every defensible choice; empty for one that is not registered itself."""
         if self.evidence is None:
             return []
         with suppress(EvaluationError):  # a window that cannot be located: the verdict says so
-            return specifications(verdict.claim.test(verdict.study), plan, self.evidence)
+            return specifications(self.evidence, verdict, part)
         return []
 
     def alike(self, one: Trajectory) -> list[Trajectory]:

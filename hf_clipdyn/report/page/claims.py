@@ -202,23 +202,20 @@ def _curve(verdict: Verdict, study: Study) -> dict[str, Any]:
 
 def _specified_parts(verdict: Verdict, study: Study) -> Iterable[dict[str, Any]]:
     """The curve of each registered contrast that has an estimate."""
-    for plan in verdict.claim.test(verdict.study).parts:
-        known = (part for part in verdict.parts if part.contrast == plan.contrast)
-        part = next((one for one in known if math.isfinite(one.estimate.value)), None)
-        if part is not None:
+    for part in verdict.parts:
+        found = study.specifications(verdict, part) if math.isfinite(part.estimate.value) else []
+        if found:
             yield {
                 "title": part_title(part),
                 "delta": part.contrast.smallest_effect,
                 "detectable": _short(part.minimum_detectable_effect),
-                **_specified(study.specifications(verdict, plan)),
+                **_specified(found),
             }
 
 
 def _specified(found: Sequence[Specification]) -> dict[str, Any]:
     """Sorted by value; the choices by name, each specification's as places in them."""
-    known = sorted(
-        (one for one in found if math.isfinite(one.estimate.value)), key=lambda one: one.estimate.value
-    )
+    known = sorted(found, key=lambda one: one.estimate.value)
     names = list(dict.fromkeys(name for one in known for name in one.choices))
     options = {name: _options(name, known) for name in names}
     return {
@@ -236,7 +233,6 @@ def _specified(found: Sequence[Specification]) -> dict[str, Any]:
             }
             for one in known
         ],
-        "undefined": len(found) - len(known),
     }
 
 

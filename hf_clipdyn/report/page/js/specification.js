@@ -22,8 +22,7 @@ function mountCurves(section) {
 function curveWords(part) {
   const favours = part.rows.filter((row) => row.v > 0).length;
   const least = part.rows.filter((row) => row.lo !== null && row.lo >= part.delta).length;
-  const undefinedOnes = part.undefined ? ` ${part.undefined} more have no value.` : "";
-  return `${part.rows.length} specifications: ${favours} favour the claim, ${least} with their whole interval at δ or above.${undefinedOnes}`;
+  return `${part.rows.length} specifications: ${favours} favour the claim, ${least} with their whole interval at δ or above.`;
 }
 
 function curveFacts(claim, parts) {
