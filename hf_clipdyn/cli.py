@@ -527,6 +527,9 @@ def report(
         typer.Argument(help="Tables of `clipdyn evaluate`, or folders with results.parquet, overlaid."),
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for index.html and the figures.")],
+    claims: Annotated[
+        Path | None, typer.Option(help="File of claims for the verdicts. Default: the package's claims.yaml.")
+    ] = None,
     stimuli: Annotated[
         str,
         typer.Option(
@@ -542,7 +545,7 @@ def report(
     ] = None,
     push_to_hub: Annotated[bool, typer.Option("--push-to-hub", hidden=True)] = False,
 ) -> None:
-    """Draw the trajectories of evaluated revisions: figures, one page, and a table here.
+    """Judge the claims and draw the trajectories: figures, one page, and a table here.
 
     `clipdyn card` writes the model cards, `clipdyn space` publishes the page.
     """
@@ -555,7 +558,7 @@ def report(
             "`report` pushes nothing: refresh the cards of the runs with `clipdyn card RESULTS --push_to_hub`, publish "
             "the page with `clipdyn space RESULTS --push_to_hub ORG/NAME`."
         )
-    study = read_study(results)
+    study = read_study(results, claims=claims)
     page = write_report(
         study,
         output,

@@ -60,7 +60,7 @@ def run_demo(
     """
     from hf_clipdyn.config import parse_training_config
     from hf_clipdyn.evaluation import evaluate_revisions
-    from hf_clipdyn.report import read_study, summarize, write_cards, write_report
+    from hf_clipdyn.report import headline, read_study, write_cards, write_report
     from hf_clipdyn.results.cells import cells_folder
     from hf_clipdyn.results.trials import trials_folder
     from hf_clipdyn.training import delete_run, output_folder, repository, train
@@ -99,7 +99,7 @@ def run_demo(
             f"Page:  {page}",
             f'Load:  CLIPModel.from_pretrained("{summary.repo_id}", revision="{middle}", '
             f'cache_dir="{summary.store}", local_files_only=True)',
-            f"Found: {summarize(study)[0]}",
+            f"Found: {headline(study)}",
         ),
     )
 

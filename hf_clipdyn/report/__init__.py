@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from hf_clipdyn.report.card import push_cards, write_cards
     from hf_clipdyn.report.page import write_report
-    from hf_clipdyn.report.sentences import summarize
+    from hf_clipdyn.report.sentences import headline, summarize
     from hf_clipdyn.report.space import push_space, write_space
     from hf_clipdyn.report.study import read_study
     from hf_clipdyn.report.terminal import print_results
 
 __all__ = [
+    "headline",
     "print_results",
     "push_cards",
     "push_space",
@@ -31,6 +32,7 @@ __all__ = [
 ]
 
 _HOME = {
+    "headline": "sentences",
     "print_results": "terminal",
     "push_cards": "card",
     "push_space": "space",

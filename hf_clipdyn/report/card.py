@@ -39,7 +39,7 @@ from hf_clipdyn.report.eval_results import FOLDER, eval_results
 from hf_clipdyn.report.figures import draw_panels
 from hf_clipdyn.report.final_results import revision_names
 from hf_clipdyn.report.model_index import TASK, index_results, with_results
-from hf_clipdyn.report.sentences import find, limits
+from hf_clipdyn.report.sentences import find, limits, tested_sentences
 from hf_clipdyn.report.study import Study, read_study
 from hf_clipdyn.report.style import figure_style
 from hf_clipdyn.report.tables import Table, overview_tables, provenance_table
@@ -146,6 +146,7 @@ def _section(own: Study, run: str) -> str:
         lines += [f"![The study at a glance]({card_figure(run)})", ""]
     for table in overview_tables(own):
         lines += [_markdown(table), ""]
+    lines += [f"- {markdown(sentence)}" for sentence in tested_sentences(own)]
     lines += [f"- **{markdown(one.question)}**: {markdown(one.words)}" for one in find(own)]
     lines += ["", markdown(limits(own)), "", "### How it was measured", ""]
     return "\n".join([*lines, _markdown(provenance_table(own), skip=1), "", _END])

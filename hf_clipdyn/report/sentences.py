@@ -1,29 +1,43 @@
-"""What was found, in sentences that claim no more than the intervals show."""
+"""What was found, in sentences: verdicts on the claims, and plain descriptions that judge nothing."""
 
 import math
+from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from hf_clipdyn.report.charts import Line, Panel
+from hf_clipdyn.report.charts import Line
+from hf_clipdyn.report.claims_plan import is_tested, study_words
 from hf_clipdyn.report.study import Study, read_study
-from hf_clipdyn.report.words import listed
-from hf_clipdyn.statistics.trajectories import Trajectory, phases, rows_of, turns
+from hf_clipdyn.report.words import joined, listed
+from hf_clipdyn.statistics.changes import paired_change
+from hf_clipdyn.statistics.contrasts import Estimate
+from hf_clipdyn.statistics.crossings import crossings
+from hf_clipdyn.statistics.judging import Part, Verdict
+from hf_clipdyn.statistics.trajectories import Trajectory, rows_of
 
 __all__ = [
     "NOT_INTERPRETABLE",
     "Finding",
     "alternative_words",
+    "estimate_words",
     "find",
+    "headline",
     "limits",
     "number_words",
+    "part_title",
+    "part_word",
     "summarize",
+    "tested_sentences",
+    "verdict_sentences",
+    "verdict_words",
 ]
 
 NOT_INTERPRETABLE = "not interpretable"
 _AT_CHANCE = "indistinguishable from chance"
-_BOTH_AT_CHANCE = f"both {_AT_CHANCE}"
+_NO_VERDICT = ("not testable here", "gate failed")
+_MOST_RUNS = 6  # that are described one by one
 
 
 @dataclass(frozen=True)
@@ -36,20 +50,31 @@ class Finding:
 
 
 def find(study: Study) -> list[Finding]:
-    """One finding for each question and run; metrics with poles (texture, shape) first.
+    """Plain descriptions, one for each question and run; metrics with poles (texture, shape) first.
 
-    A value that is not interpretable is never given as a finding, a change only if the intervals of the first and the
-    last revision do not overlap, and no peak is claimed at all: that takes a second half of the items and several
-    seeds.
+    First and last interpretable value, intervals and n, with chance or people beside them. A value that is not
+    interpretable is never given. No change, phase or peak is read off the intervals of single revisions: changes are
+    contrasts (`verdict_sentences`).
     """
+    questions: dict[str, list[Trajectory]] = defaultdict(list)
+    for one in _described(study):
+        questions[_question(one, study)].append(one)
+    return [
+        finding
+        for question, members in questions.items()
+        for finding in (
+            [Finding(question, one.run, _description(one, study)) for one in members]
+            if len(members) <= _MOST_RUNS
+            else _over_runs(question, members)
+        )
+    ]
+
+
+def _described(study: Study) -> list[Trajectory]:
+    """Which numbers are described."""
     polar = [one for one in study.drawn if one.term.poles and one.texts == "own"]
-    found = [Finding(_question(one, study), one.run, _polar_words(one, study)) for one in polar]
-    for panel in (panel for panels in study.overview for panel in panels):
-        for line in panel.lines:
-            one = line.trajectory
-            if one not in polar:
-                found.append(Finding(_question(one, study), one.run, _trend_words(one, panel)))
-    return found
+    lines = [line.trajectory for panels in study.overview for panel in panels for line in panel.lines]
+    return [*polar, *(one for one in lines if one not in polar)]
 
 
 def summarize(results: Path | Sequence[Path] | Study) -> list[str]:
@@ -60,24 +85,109 @@ def summarize(results: Path | Sequence[Path] | Study) -> list[str]:
         EvaluationError: the tables hold no row.
     """
     study = read_study(results)
+    return [*verdict_sentences(study), *_descriptions(study), limits(study)]
+
+
+def _descriptions(study: Study) -> list[str]:
     several = len(study.runs) > 1
-    found = [f"{f'{one.run}, ' if several else ''}{one.question}: {one.words}" for one in find(study)]
-    return [*found, limits(study)]
+    return [f"{one.question}{f', {one.run}' if several else ''}: {one.words}" for one in find(study)]
+
+
+def headline(study: Study) -> str:
+    """The one sentence that a reader sees first: a verdict if there is one, else a description."""
+    judged = [one for one in study.verdicts if one.verdict not in _NO_VERDICT and one.evidence]
+    if judged:
+        return verdict_words(judged[0], study)
+    first = next((one for one in _described(study) if len(one.usable)), None)
+    return limits(study) if first is None else f"{_question(first, study)}: {_values(first, study)}."
+
+
+def verdict_sentences(study: Study) -> list[str]:
+    """A sentence for each claim with an estimate, and one for those without; none if no claim has a benchmark here."""
+    if not study.verdicts:
+        return []
+    if not any(map(is_tested, study.verdicts)):
+        return [f"These tables test none of the {len(study.verdicts)} claims: {_causes(study.verdicts)}."]
+    silent = [one for one in study.verdicts if not is_tested(one)]
+    return [*tested_sentences(study), *([f"Not testable here: {_causes(silent)}."] if silent else [])]
+
+
+def tested_sentences(study: Study) -> list[str]:
+    """A sentence for each claim with an estimate."""
+    return [verdict_words(one, study) for one in study.verdicts if is_tested(one)]
+
+
+def verdict_words(verdict: Verdict, study: Study) -> str:
+    """One verdict with its contrasts: ``Claim 5, sensitivity to noise falls: holds. …``"""
+    marks = study_words(verdict, study)
+    cause = f" ({_clause(verdict.cause)})" if verdict.cause else ""
+    said = f" ({', '.join(marks)})" if marks else ""
+    head = f"Claim {verdict.claim.number}, {_clause(verdict.claim.title)}{said}"
+    parts = [
+        f"{_capital(part_title(part))}: {estimate_words(part.estimate)}, δ = {part.contrast.smallest_effect:g}"
+        for part in verdict.parts
+        if math.isfinite(part.estimate.value)
+    ]
+    told = f"{head}: {verdict.verdict}{cause}. {'; '.join(parts)}{'.' if parts else ''}".rstrip()
+    return " ".join([told, *verdict.claim.test(verdict.study).notes])
+
+
+def part_title(part: Part) -> str:
+    """The title of a contrast, with its scale if it is of one only."""
+    return f"{part.title or part.contrast.title}{f', scale {part.scale}' if part.scale else ''}"
+
+
+def part_word(verdict: Verdict, part: Part) -> str:
+    """The rule's word for one contrast, where it says more than the verdict; for an untestable claim nothing."""
+    return "" if verdict.verdict in (*_NO_VERDICT, part.verdict) else part.verdict
+
+
+def estimate_words(one: Estimate, *, runs: bool = True) -> str:
+    """Value, interval and, with ``runs``, number of runs: ``0.120 [0.080, 0.160] (5 runs)``."""
+    if not math.isfinite(one.value):
+        return f"no estimate ({_clause(one.cause)})" if one.cause else "no estimate"
+    words = f"{one.value:.3f}"
+    if math.isfinite(one.ci_low) and math.isfinite(one.ci_high):
+        words += f" [{one.ci_low:.3f}, {one.ci_high:.3f}]"
+    else:
+        words += " without an interval"
+    return f"{words} ({_count(one.n_seeds, 'run')})" if runs and one.n_seeds else words
+
+
+def _causes(verdicts: Sequence[Verdict]) -> str:
+    """Numbers of claims by their cause: ``3 (no people …), 4 and 8 (…)``."""
+    by_cause: dict[str, list[str]] = defaultdict(list)
+    for one in verdicts:
+        by_cause[_clause(one.cause)].append(str(one.claim.number))
+    return "; ".join(
+        f"{'claim' if len(numbers) == 1 else 'claims'} {joined(numbers)}{f' ({cause})' if cause else ''}"
+        for cause, numbers in by_cause.items()
+    )
+
+
+def _capital(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}"
+
+
+def _clause(sentence: str) -> str:
+    """A sentence as it stands inside another one."""
+    return sentence.rstrip(". ")
 
 
 def limits(study: Study) -> str:
     """What the intervals of a report do not contain."""
-    if study.confidence:
-        intervals = (
-            f"The {study.confidence} intervals are over the items of each benchmark, resampled by their clusters. They "
-            "include neither the variation between seeds nor that between checkpoints."
-        )
+    if not study.confidence:
+        intervals = "No intervals were computed, so nothing here is said to differ."
     else:
-        intervals = "No intervals were computed, so no change is called significant."
+        intervals = (
+            f"The {study.confidence} intervals of single revisions are over the items of each benchmark, resampled by "
+            "their clusters. They include neither the variation between seeds nor that between checkpoints; only the "
+            "intervals of contrasts over several runs include that between seeds."
+        )
     n = len(study.runs)
-    if n == 1:
-        return f"{intervals} There is one run, so the variation between seeds is unknown."
-    return f"{intervals} There are {n} runs; no interval includes the difference between them."
+    return (
+        f"{intervals} There is one run, so the variation between seeds is unknown." if n == 1 else intervals
+    )
 
 
 def number_words(point: Any, *, count: bool = True) -> str:
@@ -103,19 +213,6 @@ def alternative_words(title: str, lines: Sequence[Line]) -> str:
     return f"{title.replace(chr(10), ', ')}. {' '.join(parts)}"
 
 
-def _change_words(first: Any, last: Any, chance: float | None) -> str:
-    """Whether a number changed, as far as two intervals show; between two values at chance no change is named."""
-    if not (_has_interval(first) and _has_interval(last)):
-        return "without the intervals that would show whether this is a change"
-    if chance is not None and _is_within(chance, first) and _is_within(chance, last):
-        return _BOTH_AT_CHANCE
-    if last.ci_low > first.ci_high:
-        return "a rise"
-    if last.ci_high < first.ci_low:
-        return "a fall"
-    return "no significant change"
-
-
 def _question(one: Trajectory, study: Study) -> str:
     """What was measured on which data: ``Shape bias on the synthetic world``.
 
@@ -123,12 +220,7 @@ def _question(one: Trajectory, study: Study) -> str:
     """
     place = f"the {one.dataset_title}" if one.dataset_terms.synthetic else one.dataset_title
     parts = [f"{one.metric_title} on {place}", one.special_detail]
-    alike = [
-        other
-        for other in study.trajectories
-        if (other.run, *other.benchmark, other.texts, *other.number_key)
-        == (one.run, *one.benchmark, one.texts, *one.number_key)
-    ]
+    alike = study.alike(one)
     parts += [
         getattr(one, name)
         for name in ("split", "preprocess", "settings", "dtype")
@@ -136,42 +228,55 @@ def _question(one: Trajectory, study: Study) -> str:
     ]
     if len({other.data_fingerprint for other in alike}) > 1:
         parts.append(f"data {one.data_fingerprint[:12]}")
-    joined = ", ".join(filter(None, parts))
-    return f"{joined[0].upper()}{joined[1:]}"
+    return _capital(", ".join(filter(None, parts)))
 
 
-def _polar_words(one: Trajectory, study: Study) -> str:
-    """Phase, turns and end of a metric between two poles."""
-    term = one.term
-    assert term.poles is not None
-    assert term.neutral is not None
-    usable, last = rows_of(one.usable), rows_of(one.points)[-1]
+def _description(one: Trajectory, study: Study) -> str:
+    """What was measured of one run, without a judgement."""
+    points, usable = rows_of(one.points), rows_of(one.usable)
+    last = points[-1]
     beside = _beside_words(one, last.revision, study)
     if not usable and not one.points["defined"].any():
         return f"not defined at {_any_of(one)} ({last.note})."
     if not usable:
-        return (
-            f"{NOT_INTERPRETABLE} at {_any_of(one)}. The decisions that it rests on are {_AT_CHANCE}, or its "
-            f"precondition fails: the values say nothing about {' or '.join(term.poles)}.{beside}"
-        )
-    if len(one.points) == 1:
-        sentences = [f"{number_words(last)} at {_named(last)}.{beside}"]
-    elif any(map(_has_interval, usable)):
-        sentences = [
-            f"{_phase_words(one, term.neutral, term.poles)}; {_turn_words(one, term.neutral, term.poles)}."
-        ]
-    else:
-        sentences = [f"There are no intervals to show a {term.poles[0]} phase or a turn."]
-    if len(one.points) > 1 and last.usable:
-        sentences.append(f"It ends at {number_words(last)}, {last.revision}.{beside}")
-    elif not last.usable:
-        sentences.append(f"At the last revision, {last.revision}, it is {NOT_INTERPRETABLE}.{beside}")
-    silent = [point.revision for point in rows_of(one.points) if point.defined and not point.usable]
-    if silent and last.usable:
+        return f"{NOT_INTERPRETABLE} at {_any_of(one)}. {_silence(one)}{beside}"
+    sentences = [f"{_values(one, study)}.{beside if last.usable else ''}"]
+    if len(usable) > 1 and one.term.poles:
+        sentences.append(_crossing_words(one))
+    silent = [point.revision for point in points if point.defined and not point.usable]
+    if silent:
         sentences.append(f"{NOT_INTERPRETABLE.capitalize()}: {listed(silent)}.")
+    if not last.usable and beside:
+        sentences.append(beside.strip())
     if one.human is not None and last.usable:
         sentences.append(f"Human observers: {one.human:g}.")
-    return " ".join(sentences)
+    return " ".join(filter(None, sentences))
+
+
+def _values(one: Trajectory, study: Study) -> str:
+    """The first and the last interpretable value, the paired change between them, and chance."""
+    usable = rows_of(one.usable)
+    first, last = usable[0], usable[-1]
+    words = f"{number_words(last)} at {_named(last)}"
+    if len(usable) > 1:
+        change = _change_words(paired_change(one, first, last, study.item_errors))
+        words = f"from {number_words(first, count=False)} at {_named(first)} to {words}{change}"
+    return f"{words}{_chance_words(one, last)}"
+
+
+def _change_words(change: Estimate) -> str:
+    """The paired change with its interval; nothing without trials."""
+    if not math.isfinite(change.ci_low):
+        return ""
+    return f", a paired change of {change.value:+.3f} [{change.ci_low:+.3f}, {change.ci_high:+.3f}]"
+
+
+def _silence(one: Trajectory) -> str:
+    """Why no value of a trajectory says anything."""
+    about = f"the values say nothing about {' or '.join(one.term.poles)}" if one.term.poles else ""
+    cause = f"The decisions that it rests on are {_AT_CHANCE}, or its precondition fails"
+    note = rows_of(one.points)[-1].note
+    return f"{': '.join(filter(None, [cause, about or note]))}."
 
 
 def _any_of(one: Trajectory) -> str:
@@ -179,45 +284,69 @@ def _any_of(one: Trajectory) -> str:
     return "its only revision" if n == 1 else f"any of {n} revisions"
 
 
-def _phase_words(one: Trajectory, neutral: float, poles: Sequence[str]) -> str:
-    """A phase takes two revisions in a row: near chance, single ones come and go with the class prior."""
-    below = phases(one, neutral)
-    if not below:
-        return f"no {poles[0]} phase (no interpretable revision has its interval below {neutral:g})"
-    found = [stretch for stretch in below if len(stretch) > 1]
+def _chance_words(one: Trajectory, last: Any) -> str:
+    """Chance beside the last value, and where the interval of that value lies."""
+    chances = (scale.usable["value"] for scale in one.references if scale.role == "chance")
+    chance = next((float(values.iloc[-1]) for values in chances if len(values)), None)
+    if chance is None:
+        return ""
+    words = f"; chance is {chance:.3g}"
+    if last.ci_high < chance:
+        return f"{words}, and the whole interval of the last value is below it"
+    if last.ci_low <= chance <= last.ci_high:
+        return f"{words}, and the last value is {_AT_CHANCE}"
+    return words
+
+
+def _crossing_words(one: Trajectory) -> str:
+    """Where a metric between two poles crosses the value between them."""
+    assert one.term.poles is not None
+    assert one.term.neutral is not None
+    if not any(map(_has_interval, rows_of(one.usable))):
+        return ""
+    found = crossings(one, one.term.neutral)
     if not found:
-        places = ", ".join(f"{number_words(point)} at {point.revision}" for (point,) in below)
         return (
-            f"an interval below {neutral:g} only at single revisions ({places}), which is no {poles[0]} phase"
+            f"No crossing of {one.term.neutral:g} is shown: that takes two revisions in a row on each side."
         )
-    lowest = min((point for stretch in found for point in stretch), key=lambda point: float(point.value))
-    stretches = [f"{one[0].revision} to {one[-1].revision}, {len(one)} revisions" for one in found]
-    several = f"{len(found)} {poles[0]} phases" if len(found) > 1 else f"a {poles[0]} phase"
-    # The smallest of several noisy numbers is biased downwards, hence called what it is.
-    return (
-        f"{several} ({'; '.join(stretches)} with intervals below {neutral:g}), lowest observed value "
-        f"{number_words(lowest)} at {lowest.revision}"
-    )
+    places = [
+        f"to {one.term.poles[crossing.upwards]} between {crossing.before.revision} and {crossing.after.revision}"
+        for crossing in found
+    ]
+    return f"It crosses {one.term.neutral:g}, with two revisions in a row on each side, {', then '.join(places)}."
 
 
-def _turn_words(one: Trajectory, neutral: float, poles: Sequence[str]) -> str:
-    found = turns(one, neutral)
-    if not found:
-        return "no significant turn"
-    words = []
-    for turn in found:
-        between = turn.after.order - turn.before.order - 1
-        gap = f" ({between} undecided in between)" if between else ""
-        words.append(
-            f"to {poles[turn.upwards]} between {turn.before.revision} and {turn.after.revision}{gap}"
-        )
-    return f"it turns {', then '.join(words)}"
+def _over_runs(question: str, members: Sequence[Trajectory]) -> list[Finding]:
+    """The last values of many runs, as their range, for each scale and arm."""
+    groups: dict[tuple[str, str], list[Trajectory]] = defaultdict(list)
+    for one in members:
+        groups[one.scale, one.arm].append(one)
+    found = []
+    for (scale, arm), runs in groups.items():
+        last = [rows_of(one.usable)[-1] for one in runs if len(one.usable)]
+        among = f"{_count(len(runs), 'run')}{f' of scale {scale}' if scale else ''}{f', arm {arm}' if arm else ''}"
+        found.append(Finding(question, among, f"{_range_words(last, len(runs))}."))
+    return found
+
+
+def _range_words(last: Sequence[Any], n_runs: int) -> str:
+    """Least and greatest of the last interpretable values of some runs."""
+    if not last:
+        return f"{NOT_INTERPRETABLE} or not defined in any run"
+    low, high = min(point.value for point in last), max(point.value for point in last)
+    words = f"{low:.3f} to {high:.3f}" if len(last) > 1 else f"{low:.3f}"
+    silent = n_runs - len(last)
+    return f"last value {words}" + (f"; {silent} without an interpretable value" if silent else "")
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number:,} {thing}{'' if number == 1 else 's'}"
 
 
 def _beside_words(one: Trajectory, revision: str, study: Study) -> str:
     """The metric that the number rests on, at the same revision, with its references."""
     wanted = replace(one, metric=one.term.rests_on)
-    other = next((other for other in study.trajectories if other == wanted), None)
+    other = next((other for other in study.alike(wanted) if other == wanted), None)
     if other is None:
         return ""
     point = _at(other, revision)
@@ -237,36 +366,8 @@ def _at(one: Trajectory, revision: str) -> Any:
     return next(iter(rows_of(one.points[one.points["revision"] == revision])), None)
 
 
-def _trend_words(one: Trajectory, panel: Panel) -> str:
-    points = rows_of(one.usable)
-    if not points:
-        state = NOT_INTERPRETABLE if one.points["defined"].any() else "not defined"
-        return f"{state} at {_any_of(one)} ({rows_of(one.points)[-1].note})."
-    first, last = points[0], points[-1]
-    chances = (
-        line.trajectory.usable["value"] for line in panel.references if line.trajectory.role == "chance"
-    )
-    chance = next((float(values.iloc[0]) for values in chances if len(values)), None)
-    scale = "" if chance is None else f"; chance is {chance:.3g}"
-    change = "" if first is last else _change_words(first, last, chance)
-    if chance is not None and last.ci_high < chance:
-        scale += ", and the whole interval of the last value is below it"
-    elif chance is not None and _is_within(chance, last) and change != _BOTH_AT_CHANCE:
-        scale += f", and the last value is {_AT_CHANCE}"
-    if first is last:
-        return f"{number_words(last)} at {_named(last)}{scale}."
-    return (
-        f"from {number_words(first, count=False)} at {_named(first)} to {number_words(last)} at {_named(last)}, "
-        f"{change}{scale}."
-    )
-
-
 def _has_interval(point: Any) -> bool:
     return math.isfinite(point.ci_low) and math.isfinite(point.ci_high)
-
-
-def _is_within(level: float, point: Any) -> bool:
-    return bool(point.ci_low <= level <= point.ci_high)
 
 
 def _named(point: Any) -> str:

@@ -1,17 +1,25 @@
 """A study: the tables of results that a report is about, read once."""
 
+from collections import defaultdict
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
 import pandas as pd
 
-from hf_clipdyn.errors import EvaluationError
+from hf_clipdyn.errors import ConfigError, EvaluationError
 from hf_clipdyn.report.charts import Chart, Panel, plan_charts, plan_overview
 from hf_clipdyn.results.read import Results, read_results
 from hf_clipdyn.results.terms import Vocabulary
 from hf_clipdyn.results.trials import KeptTrials
+from hf_clipdyn.statistics.alignment import Window
+from hf_clipdyn.statistics.claims import Claims, read_claims
+from hf_clipdyn.statistics.evidence import Evidence
+from hf_clipdyn.statistics.judging import Part, Verdict, judge_evidence, read_evidence
+from hf_clipdyn.statistics.kept_errors import ItemErrors
+from hf_clipdyn.statistics.specifications import Specification, specifications
 from hf_clipdyn.statistics.trajectories import Trajectory, read_trajectories
 
 __all__ = ["Study", "read_study"]
@@ -25,16 +33,60 @@ class Study:
         results: from `read_results`.
         trajectories: of all runs, or of one (`of_run`).
         sources: names of the files.
+        claims_file: of a user's claims; None for those of the package.
+        whole: the study that this one is the part of one run of; the verdicts are those of the whole.
     """
 
     results: Results
     trajectories: tuple[Trajectory, ...]
     sources: tuple[str, ...] = ()
+    claims_file: Path | None = None
+    whole: "Study | None" = None
+
+    @cached_property
+    def claims(self) -> Claims:
+        """The claims that its verdicts are about.
+
+        Raises:
+            ConfigError: their file cannot be read.
+        """
+        return self.whole.claims if self.whole else read_claims(self.claims_file)
+
+    @cached_property
+    def evidence(self) -> Evidence | None:
+        """What all tables together hold for the claims; None if they hold no benchmark of a claim.
+
+        Raises:
+            ConfigError: the file of the claims cannot be read.
+        """
+        if self.whole:
+            return self.whole.evidence
+        claims = self.claims
+        with suppress(ConfigError):
+            return read_evidence(self.results, claims, trajectories=self.trajectories, show_progress=False)
+        return None
+
+    @cached_property
+    def verdicts(self) -> list[Verdict]:
+        """What all tables together say about each claim, judged once; empty if they hold no benchmark of a claim.
+
+        Raises:
+            ConfigError: the file of the claims cannot be read.
+        """
+        if self.whole:
+            return self.whole.verdicts
+        return judge_evidence(self.evidence) if self.evidence else []
 
     @cached_property
     def trials(self) -> KeptTrials:
         """The trials beside the tables; none for a frame."""
         return KeptTrials(self.results.tables)
+
+    @cached_property
+    def item_errors(self) -> ItemErrors:
+        """What the items contribute to errors, from those trials."""
+        shared = self.evidence.errors if self.evidence else None
+        return shared or ItemErrors(self.results.tables, show_progress=False)
 
     @cached_property
     def runs(self) -> list[str]:
@@ -69,22 +121,61 @@ class Study:
         levels = rows.loc[rows["ci_low"].notna(), "confidence_level"].dropna().unique()
         return " and ".join(f"{100 * level:g} %" for level in sorted(levels))
 
+    def windows_of(self, verdict: Verdict) -> dict[str, Window]:
+        """The windows of a verdict by name; one that the tuning seeds cannot locate is left out."""
+        test = verdict.claim.test(verdict.study)
+        if self.evidence:
+            with suppress(EvaluationError):
+                return self.evidence.windows(test)
+        known = self.claims.windows_of(verdict.study)
+        return {name: one for name, one in known.items() if not self.claims.is_located(verdict.study, name)}
+
+    def specifications(self, verdict: Verdict, part: Part) -> list[Specification]:
+        """A contrast of a verdict under every defensible choice; empty for one that is not registered itself."""
+        if self.evidence is None:
+            return []
+        with suppress(EvaluationError):  # a window that cannot be located: the verdict says so
+            return specifications(self.evidence, verdict, part)
+        return []
+
+    def alike(self, one: Trajectory) -> list[Trajectory]:
+        """The trajectories of a run that are the same number, perhaps measured on other data or in another way."""
+        return self._by_number.get(_number_of(one), [])
+
+    @cached_property
+    def _by_number(self) -> dict[tuple[object, ...], list[Trajectory]]:
+        found: dict[tuple[object, ...], list[Trajectory]] = defaultdict(list)
+        for one in self.trajectories:
+            found[_number_of(one)].append(one)
+        return found
+
     def of_run(self, run: str) -> "Study":
         """The part of one run."""
         rows = self.results.rows
         own = tuple(one for one in self.trajectories if one.run == run)
-        return replace(self, results=replace(self.results, rows=rows[rows["run"] == run]), trajectories=own)
+        part = replace(self.results, rows=rows[rows["run"] == run])
+        return replace(self, results=part, trajectories=own, whole=self.whole or self)
 
 
-def read_study(results: "str | Path | Sequence[str | Path] | pd.DataFrame | Study") -> Study:
+def _number_of(one: Trajectory) -> tuple[object, ...]:
+    return one.run, *one.benchmark, one.texts, *one.number_key
+
+
+def read_study(
+    results: "str | Path | Sequence[str | Path] | pd.DataFrame | Study", *, claims: str | Path | None = None
+) -> Study:
     """Read tables of results, or a frame of `load_results`; a study is returned as it is, so that it is read once.
+
+    Args:
+        results: tables, a frame or a study.
+        claims: a file of claims in the form of the package's `claims.yaml`, which is the default.
 
     Raises:
         ConfigError: a file does not exist or is no table of results.
         EvaluationError: the tables hold no row.
     """
     if isinstance(results, Study):
-        return results
+        return results if claims is None else replace(results, claims_file=Path(claims))
     if isinstance(results, pd.DataFrame):
         if results.empty:
             raise EvaluationError("The frame holds no row: filter less of it away.")
@@ -93,4 +184,5 @@ def read_study(results: "str | Path | Sequence[str | Path] | pd.DataFrame | Stud
     else:
         paths = [Path(results)] if isinstance(results, str | Path) else [Path(one) for one in results]
         read, names = read_results(paths), tuple(path.name for path in paths)
-    return Study(read, tuple(read_trajectories(read.rows, read.vocabulary)), names)
+    file = None if claims is None else Path(claims)
+    return Study(read, tuple(read_trajectories(read.rows, read.vocabulary)), names, file)

@@ -4,7 +4,7 @@ import json
 from collections.abc import Container, Sequence
 from typing import Any
 
-__all__ = ["json_object", "json_words", "listed"]
+__all__ = ["joined", "json_object", "json_words", "listed"]
 
 
 def json_words(text: str, hidden: Container[str] = ()) -> str:
@@ -37,3 +37,8 @@ def listed(names: Sequence[str], most: int = 6) -> str:
     return (
         ", ".join(names) if len(names) <= most else f"{', '.join(names[:most])} and {len(names) - most} more"
     )
+
+
+def joined(names: Sequence[str]) -> str:
+    """``1``, ``1 and 2``, ``1, 2 and 3``."""
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)

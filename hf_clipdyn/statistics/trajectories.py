@@ -1,11 +1,10 @@
-"""Trajectories: one number over the revisions of one run, what it is called, and what its intervals say."""
+"""Trajectories: one number over the revisions of one run, and what it is called."""
 
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields, replace
 from functools import cached_property
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,7 @@ from hf_clipdyn.results.row import NUMBER_KEY, NumberKey
 from hf_clipdyn.results.terms import Axis, DatasetTerms, KindTerms, Reference, Term, Vocabulary
 from hf_clipdyn.revisions.names import epoch_of, natural_key, step_of
 
-__all__ = ["DETAILS", "Trajectory", "Turn", "bare", "phases", "read_trajectories", "rows_of", "turns"]
+__all__ = ["DETAILS", "Trajectory", "bare", "read_trajectories", "rows_of"]
 
 DETAILS = ("texts", "probe", "layer", "subset", "condition", "level", "parameter")
 """Columns that distinguish numbers of one metric, in the order in which they are named."""
@@ -227,52 +226,6 @@ def read_trajectories(rows: pd.DataFrame, vocabulary: Vocabulary) -> list[Trajec
 
 def _scales(reference: Trajectory, one: Trajectory) -> bool:
     return all(getattr(reference, name) == getattr(one, name) for name in reference.reference_terms.joins)
-
-
-@dataclass(frozen=True)
-class Turn:
-    """A trajectory passes a level between two points whose intervals lie on its two sides.
-
-    Attributes:
-        before: the last point (a row) whose interval lies wholly on the first side.
-        after: the next point whose interval lies wholly on the other side.
-        upwards: whether the trajectory rises through the level.
-    """
-
-    before: Any
-    after: Any
-    upwards: bool
-
-
-def turns(one: Trajectory, level: float) -> list[Turn]:
-    """Passages through ``level`` that the intervals show.
-
-    Only usable points count, and only those whose interval lies wholly above or wholly below the level: two neighbours
-    among them on different sides make one turn. A point without an interval shows nothing.
-    """
-    sides = [
-        (point, point.ci_low > level)
-        for point in rows_of(one.usable)
-        if point.ci_low > level or point.ci_high < level
-    ]
-    return [
-        Turn(before, after, upwards=is_above)
-        for (before, was_above), (after, is_above) in pairwise(sides)
-        if was_above != is_above
-    ]
-
-
-def phases(one: Trajectory, level: float) -> list[list[Any]]:
-    """Stretches of usable points, neighbours in the run, whose intervals lie wholly below ``level``."""
-    found: list[list[Any]] = []
-    for point in rows_of(one.usable):
-        if not point.ci_high < level:
-            continue
-        if found and point.order - found[-1][-1].order == 1:
-            found[-1].append(point)
-        else:
-            found.append([point])
-    return found
 
 
 def rows_of(points: pd.DataFrame) -> list[Any]:

@@ -3,24 +3,38 @@
 import math
 
 import pytest
+from made_verdicts import judged, made
 from result_rows import row
 
-from hf_clipdyn.report import summarize
+from hf_clipdyn.report import headline, summarize
+from hf_clipdyn.report.sentences import verdict_sentences
 
 
 @pytest.fixture
-def say(write):
-    return lambda rows: summarize(write(rows))
+def say(read):
+    """The plain descriptions of a table of these rows; the verdicts before them have tests of their own."""
+
+    def say(rows):
+        study = read(rows)
+        return summarize(study)[len(verdict_sentences(study)) :]
+
+    return say
 
 
-def test_phase_turn_and_end_are_given_with_their_intervals(study, say):
+def test_ends_crossing_and_what_a_number_rests_on_are_given_with_their_intervals(study, say):
     first = say(study())[0]
     assert first == (
-        "Shape bias on the synthetic world: a texture phase (epoch-001 to epoch-002, 2 revisions with intervals below "
-        "0.5), lowest observed value 0.300 [0.260, 0.340] (n = 1,000) at epoch-001; it turns to shape between "
-        "epoch-002 and epoch-004 (1 undecided in between). It ends at 0.840 [0.800, 0.880] (n = 1,000), epoch-005. "
-        "Cue accuracy there: 0.850 [0.820, 0.880] (n = 1,000); null 0.272. Not interpretable: epoch-000."
+        "Shape bias on the synthetic world: from 0.300 [0.260, 0.340] at epoch-001 to 0.840 [0.800, 0.880] "
+        "(n = 1,000) at epoch-005. Cue accuracy there: 0.850 [0.820, 0.880] (n = 1,000); null 0.272. "
+        "It crosses 0.5, with two revisions in a row on each side, to shape between epoch-002 and epoch-004. "
+        "Not interpretable: epoch-000."
     )
+
+
+def test_no_sentence_names_a_change_from_the_intervals_of_single_revisions(study, say):
+    text = " ".join([*say(study()), *say(study(dataset="cue_conflict"))])
+    for word in ("rise", "fall", "phase", "turn", "peak", "significant"):
+        assert word not in text.lower().replace("texture", "").split()
 
 
 def test_the_human_reference_is_that_of_the_data_set(study, say):
@@ -47,58 +61,43 @@ def test_of_a_run_without_any_interpretable_value_no_value_is_given(say):
 
 def test_an_end_that_is_not_interpretable_gives_no_end_value(say):
     first = say(_bias((0.30, True), (0.70, False)))[0]
-    assert "At the last revision, epoch-001, it is not interpretable." in first
-    assert "0.700" not in first
-    assert "no significant turn" in first
-
-
-def test_values_around_one_half_make_neither_phase_nor_turn(say):
-    first = say(_bias((0.48, True), (0.53, True)))[0]
-    assert "no texture phase" in first
-    assert "no significant turn" in first
-
-
-def test_single_revisions_below_one_half_make_no_texture_phase(say):
-    first = say(_bias((0.30, True), (0.50, False), (0.30, True)))[0]
-    assert "which is no texture phase" in first
-    assert (
-        "0.300 [0.250, 0.350] (n = 1,000) at epoch-000, 0.300 [0.250, 0.350] (n = 1,000) at epoch-002"
-        in first
+    assert first == (
+        "Shape bias on Cue conflict: 0.300 [0.250, 0.350] (n = 1,000) at epoch-000 (untrained). "
+        "Not interpretable: epoch-001."
     )
 
 
-def test_a_single_revision_has_neither_phase_nor_turn(say):
+@pytest.mark.parametrize(
+    "points",
+    [
+        pytest.param(((0.48, True), (0.53, True)), id="around one half"),
+        pytest.param(((0.30, True), (0.50, False), (0.80, True)), id="single revisions"),
+        pytest.param(((0.30, True), (0.30, True), (0.80, True)), id="one revision above"),
+    ],
+)
+def test_crossing_one_half_takes_two_revisions_in_a_row_on_each_side(say, points):
+    first = say(_bias(*points))[0]
+    assert "No crossing of 0.5 is shown: that takes two revisions in a row on each side." in first
+
+
+def test_two_crossings_are_two(say):
+    low, high = (0.3, True), (0.8, True)
+    first = say(_bias(low, low, high, high, low, low, low))[0]
+    assert (
+        "to shape between epoch-001 and epoch-002, then to texture between epoch-003 and epoch-004." in first
+    )
+
+
+def test_a_single_revision_has_no_crossing(say):
     assert say(_bias((0.3, True)))[0] == (
         "Shape bias on Cue conflict: 0.300 [0.250, 0.350] (n = 1,000) at epoch-000 (untrained). "
         "Human observers: 0.9587."
     )
 
 
-def test_separate_phases_are_not_merged_into_one(say):
-    low, high = (0.3, True), (0.8, True)
-    first = say(_bias(low, low, high, high, low, low, low))[0]
-    assert (
-        "2 texture phases (epoch-000 to epoch-001, 2 revisions; epoch-004 to epoch-006, 3 revisions" in first
-    )
-
-
 def test_a_last_value_below_chance_is_called_so(say):
     rows = [row("zero_shot/x", "top1", 0.02, 0.01), row("zero_shot/x", "top1", 0.1, role="chance")]
     assert "chance is 0.1, and the whole interval of the last value is below it" in say(rows)[0]
-
-
-def test_a_change_within_the_intervals_is_not_significant(say):
-    rows = [
-        row("quality/t", "alignment", value, 0.05, epoch=epoch) for epoch, value in enumerate((0.50, 0.58))
-    ]
-    assert say(rows)[0].endswith("no significant change.")
-
-
-def test_a_rise_beyond_the_intervals_is_one(say):
-    rows = [
-        row("quality/t", "alignment", value, 0.01, epoch=epoch) for epoch, value in enumerate((0.50, 0.58))
-    ]
-    assert say(rows)[0].endswith("(n = 1,000) at epoch-001, a rise.")
 
 
 def _accuracy(*points):
@@ -112,11 +111,13 @@ def _accuracy(*points):
     ]
 
 
-def test_between_two_values_at_chance_no_rise_is_named(say):
+def test_a_last_value_at_chance_is_called_so(say):
     first = say(_accuracy((0.095, 0.006), (0.111, 0.012)))[0]
-    assert first.endswith("at epoch-001, both indistinguishable from chance; chance is 0.1.")
-    rising = say(_accuracy((0.08, 0.006), (0.111, 0.012)))[0]
-    assert rising.endswith("a rise; chance is 0.1, and the last value is indistinguishable from chance.")
+    assert first == (
+        "Zero-shot accuracy on x: from 0.095 [0.089, 0.101] at epoch-000 (untrained) to 0.111 [0.099, 0.123] "
+        "(n = 1,000) at epoch-001; chance is 0.1, and the last value is indistinguishable from chance."
+    )
+    assert say(_accuracy((0.095, 0.006), (0.2, 0.012)))[0].endswith("at epoch-001; chance is 0.1.")
 
 
 def test_no_peak_is_claimed_whatever_the_shape(say):
@@ -144,7 +145,7 @@ def test_a_sentence_names_its_probe_and_what_sets_it_apart_within_the_run(say):
     assert second.startswith("Shape bias on Cue conflict, bfloat16: ")
 
 
-def test_without_intervals_neither_a_change_nor_its_absence_is_claimed(say):
+def test_without_intervals_values_are_given_and_nothing_is_said_to_differ(say):
     rows = [
         row(f"{kind}/x", metric, value, ci_low=math.nan, ci_high=math.nan, epoch=epoch, role=role)
         for epoch, level in enumerate((0.3, 0.8))
@@ -155,10 +156,24 @@ def test_without_intervals_neither_a_change_nor_its_absence_is_claimed(say):
         )
     ]
     bias, accuracy, limits = say(rows)
-    assert "There are no intervals to show a texture phase or a turn." in bias
-    assert "no texture phase" not in bias
-    assert accuracy.endswith("without the intervals that would show whether this is a change; chance is 0.1.")
+    assert bias == "Shape bias on x: from 0.300 at epoch-000 (untrained) to 0.800 (n = 1,000) at epoch-001."
+    assert accuracy.endswith("at epoch-001; chance is 0.1.")
     assert limits.startswith("No intervals were computed")
+
+
+def test_many_runs_are_described_by_the_range_of_their_last_values(say):
+    rows = [
+        row("noise/x", "area", value, 0.1, epoch=epoch, repo_id=f"me/{scale}-{seed}", scale=scale, seed=seed)
+        for scale, last in (("tiny", 0.5), ("small", 0.7))
+        for seed in range(4)
+        for epoch, value in enumerate((0.2, last + 0.01 * seed))
+    ]
+    rows.append(row("noise/x", "area", 0.9, repo_id="them/clip", interpretable=False))
+    assert say(rows)[:-1] == [
+        "Area under the curve on x, 4 runs of scale tiny: last value 0.500 to 0.530.",
+        "Area under the curve on x, 4 runs of scale small: last value 0.700 to 0.730.",
+        "Area under the curve on x, 1 run: not interpretable or not defined in any run.",
+    ]
 
 
 def test_proxies_are_called_proxies(study, say):
@@ -168,17 +183,77 @@ def test_proxies_are_called_proxies(study, say):
 
 def test_the_last_sentence_names_the_level_of_the_intervals_and_what_they_lack(study, say):
     alone, together = say(study())[-1], say([*study(), *study("me/other")])[-1]
-    assert alone.startswith("The 95 % intervals are over the items")
+    assert alone.startswith("The 95 % intervals of single revisions are over the items")
     assert "neither the variation between seeds nor that between checkpoints" in alone
     assert "There is one run" in alone
-    assert "There are 2 runs" in together
+    assert "only the intervals of contrasts over several runs include that between seeds" in together
+    assert "There is one run" not in together
     rows = [
         row("noise/x", "area", 0.5, 0.1, confidence_level=level, epoch=i)
         for i, level in enumerate((0.9, 0.99))
     ]
-    assert say(rows)[-1].startswith("The 90 % and 99 % intervals are")
+    assert say(rows)[-1].startswith("The 90 % and 99 % intervals of single revisions are")
 
 
 def test_with_several_runs_each_sentence_names_its_run(study, say):
     sentences = say([*study(), *study("me/other")])
-    assert all(sentence.startswith(("me/fixture, ", "me/other, ")) for sentence in sentences[:-1])
+    assert all(", me/fixture: " in one or ", me/other: " in one for one in sentences[:-1])
+
+
+@pytest.fixture
+def claims_of(study, read):
+    """The study of the made-up rows with made-up verdicts."""
+    return lambda make: judged(one := read(study()), *make(one))
+
+
+def test_verdicts_lead_with_contrasts_smallest_effects_and_what_the_data_are(claims_of):
+    sentences = summarize(
+        claims_of(
+            lambda one: [
+                made(one, 1, (0.2, 0.05), (0.4, 0.1)),
+                made(one, 5, (0.02, 0.06), word="undecided", cause="The interval is too wide."),
+                made(one, 3, word="not testable here", cause="No people judged."),
+                made(one, 8, word="not testable here", cause="No people judged."),
+            ]
+        )
+    )
+    assert sentences[0] == (
+        "Claim 1, Texture first, then shape (synthetic images, positive control): holds. "
+        "Texture bias early (0.5 - early): 0.200 [0.150, 0.250] (5 runs), δ = 0.05; "
+        "Turn to shape (late - early): 0.400 [0.300, 0.500] (5 runs), δ = 0.15. "
+        "A positive control, no evidence: the world is made so that texture is easy and shape is reliable."
+    )
+    assert sentences[1] == (
+        "Claim 5, Sensitivity to noise falls (synthetic images): undecided (The interval is too wide). "
+        "Drop falls (early - late): 0.020 [-0.040, 0.080] (5 runs), δ = 0.05."
+    )
+    assert sentences[2] == "Not testable here: claims 3 and 8 (No people judged)."
+    assert sentences[3].startswith("Shape bias on the synthetic world: from")
+
+
+def test_without_any_estimate_one_sentence_says_so(claims_of):
+    nothing = claims_of(lambda one: [made(one, 3, word="not testable here", cause="No people.")])
+    assert summarize(nothing)[0] == "These tables test none of the 1 claims: claim 3 (No people)."
+
+
+def test_tables_without_a_benchmark_of_a_claim_get_no_verdict(write):
+    sentences = summarize(write([row("noise/x", "area", 0.5, 0.1)]))
+    assert (
+        sentences[0]
+        == "Area under the curve on x: 0.500 [0.400, 0.600] (n = 1,000) at epoch-000 (untrained)."
+    )
+
+
+def test_the_headline_is_a_verdict_that_is_evidence_else_a_description(claims_of):
+    control = claims_of(lambda one: [made(one, 1, (0.2, 0.05), (0.4, 0.1))])
+    assert headline(control) == (
+        "Shape bias on the synthetic world: from 0.300 [0.260, 0.340] at epoch-001 to 0.840 [0.800, 0.880] "
+        "(n = 1,000) at epoch-005."
+    )
+    evident = claims_of(lambda one: [made(one, 1, (0.2, 0.05), (0.4, 0.1)), made(one, 5, (0.2, 0.05))])
+    assert headline(evident).startswith("Claim 5, Sensitivity to noise falls (synthetic images): holds.")
+
+
+def test_one_run_of_a_study_shares_the_verdicts_of_the_whole(claims_of):
+    whole = claims_of(lambda one: [made(one, 5, (0.2, 0.05))])
+    assert whole.of_run("me/fixture").verdicts is whole.verdicts

@@ -1,4 +1,4 @@
-"""How revisions are placed, which numbers are interpretable, and where a trajectory turns."""
+"""How revisions are placed, and which numbers are interpretable."""
 
 import math
 
@@ -6,7 +6,6 @@ import pytest
 from result_rows import row
 
 from hf_clipdyn.report.axis import choose_axis
-from hf_clipdyn.statistics.trajectories import phases, turns
 
 
 @pytest.fixture
@@ -88,48 +87,3 @@ def test_a_number_is_usable_unless_it_is_undefined_or_not_interpretable(gather):
     (one,) = gather(rows)
     assert one.points["usable"].tolist() == [True, True, False, False]
     assert one.points["defined"].tolist() == [True, True, True, False]
-
-
-@pytest.fixture
-def bias(gather):
-    """A trajectory from (value, half width of its interval, interpretable)."""
-
-    def bias(*points):
-        (one,) = gather(
-            [
-                row("shape_bias/x", "shape_bias", value, half, epoch=epoch, interpretable=bool(verdict))
-                for epoch, (value, half, verdict) in enumerate(points)
-            ]
-        )
-        return one
-
-    return bias
-
-
-def test_a_turn_lies_between_the_last_sure_below_and_the_first_sure_above(bias):
-    (turn,) = turns(bias((0.3, 0.1, 1), (0.45, 0.1, 1), (0.55, 0.1, 1), (0.8, 0.1, 1)), 0.5)
-    assert (turn.before.revision, turn.after.revision, turn.upwards) == ("epoch-000", "epoch-003", True)
-
-
-def test_a_crossing_within_the_intervals_is_no_turn(bias):
-    assert turns(bias((0.45, 0.1, 1), (0.55, 0.1, 1)), 0.5) == []
-
-
-def test_points_that_are_not_interpretable_make_no_turn(bias):
-    assert turns(bias((0.3, 0.1, 0), (0.8, 0.1, 1)), 0.5) == []
-    assert turns(bias((0.3, 0.1, 1), (0.8, 0.1, 0)), 0.5) == []
-
-
-def test_a_point_without_an_interval_shows_nothing(bias):
-    assert turns(bias((0.3, math.nan, 1), (0.8, 0.1, 1)), 0.5) == []
-
-
-def test_a_trajectory_may_turn_twice(bias):
-    found = turns(bias((0.3, 0.1, 1), (0.8, 0.1, 1), (0.2, 0.1, 1)), 0.5)
-    assert [turn.upwards for turn in found] == [True, False]
-
-
-def test_phases_are_stretches_of_neighbours(bias):
-    low, high, silent = (0.3, 0.1, 1), (0.8, 0.1, 1), (0.3, 0.1, 0)
-    found = phases(bias(low, low, high, low, silent, low, low, low), 0.5)
-    assert [[point.order for point in stretch] for stretch in found] == [[0, 1], [3], [5, 6, 7]]

@@ -15,8 +15,10 @@ from hf_clipdyn import __version__
 from hf_clipdyn.errors import ConfigError
 from hf_clipdyn.report.axis import choose_axis
 from hf_clipdyn.report.figures import draw_panels
+from hf_clipdyn.report.page import claims as claims_of
 from hf_clipdyn.report.page import decisions, psychometric
 from hf_clipdyn.report.page import stimuli as stimuli_browser
+from hf_clipdyn.report.page.claims import verdict_rows, verdict_summary
 from hf_clipdyn.report.page.payload import payload
 from hf_clipdyn.report.page.stimuli import StimuliChoice
 from hf_clipdyn.report.papers import write_figures
@@ -36,7 +38,11 @@ from hf_clipdyn.report.words import listed
 __all__ = ["write_report"]
 
 Part = Callable[[Study], Mapping[str, Any] | None]
-_PARTS: dict[str, Part] = {"decisions": decisions.payload, "psychometric": psychometric.payload}
+_PARTS: dict[str, Part] = {
+    "claims": claims_of.payload,
+    "decisions": decisions.payload,
+    "psychometric": psychometric.payload,
+}
 """What other modules of this package add to the page's data, by the name under which the program finds it."""
 _FIRST, _LAST = ("core.js", "chart.js"), ("start.js",)
 """The program's files that come before and after all others."""
@@ -49,6 +55,7 @@ def write_report(
     results: str | Path | Sequence[str | Path] | pd.DataFrame | Study,
     output: str | Path,
     *,
+    claims: str | Path | None = None,
     stimuli: StimuliChoice = "thumbnails",
     data_dirs: Mapping[str, str | Path] | None = None,
     style: str | Path | None = None,
@@ -61,6 +68,7 @@ def write_report(
         output: folder, created if missing. ``index.html``, which contains the numbers, their charts and the program
             that draws them; ``figures/NAME-column`` and ``NAME-page`` as PNG, SVG and PDF for each benchmark and for
             the ``summary``, see `write_figures`.
+        claims: a file of claims for the verdicts, in the form of the package's `claims.yaml`, which is the default.
         stimuli: ``none`` leaves out the pictures of the stimuli, what was answered to them is shown; ``thumbnails``
             has small ones of the data sets whose licence lets others pass their images on.
         data_dirs: folders of data sets that are not in ``$CLIPDYN_DATA``, by name.
@@ -70,11 +78,11 @@ def write_report(
         The path of ``index.html``.
 
     Raises:
-        ConfigError: a file does not exist or is no table of results, the style is unknown or broken, the folder cannot
-            be written, or there is no such choice of stimuli.
+        ConfigError: a file does not exist, is no table of results or no file of claims, the style is unknown or broken,
+            the folder cannot be written, or there is no such choice of stimuli.
         EvaluationError: the tables hold no row.
     """
-    study, output = read_study(results), Path(output)
+    study, output = read_study(results, claims=claims), Path(output)
     page = output / "index.html"
     try:
         output.mkdir(parents=True, exist_ok=True)
@@ -110,6 +118,9 @@ def render(
     )
     return environment.get_template("page.html.jinja").render(
         title=f"{subject} of {study.runs[0] if len(study.runs) == 1 else f'{len(study.runs)} runs'}",
+        verdicts=verdict_rows(study),
+        verdict_summary=verdict_summary(study),
+        curves=bool(parts["claims"] and parts["claims"]["curves"]),
         lead=_lead(study, len(data["benchmarks"])),
         findings=findings,
         runs=study.runs,

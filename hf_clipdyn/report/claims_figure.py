@@ -1,0 +1,328 @@
+"""The figure of the claims: each endpoint over training, and beside it the intervals of its contrasts over their δ."""
+
+import math
+import textwrap
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from hf_clipdyn.report.axis import Axis, scale_axes
+from hf_clipdyn.report.claims_plan import ClaimPanel, Course, Level, claims_axis, plan_claims
+from hf_clipdyn.report.margin import MarginLabel, place_labels
+from hf_clipdyn.report.sentences import NOT_INTERPRETABLE, estimate_words, part_title, part_word
+from hf_clipdyn.report.study import Study
+from hf_clipdyn.report.style import GREY, HUMAN, INK, PAPER, hue
+from hf_clipdyn.statistics.judging import Part
+
+if TYPE_CHECKING:
+    from matplotlib.artist import Artist
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+__all__ = ["draw_claims"]
+
+_SIDE_BY_SIDE = 5.0  # inches from which the contrasts lie beside their panel, else below it
+_LINE = 0.165  # inches for a line of small text
+_LETTER = 0.063  # inches
+_NUMBERS = 24  # letters of a value with its interval
+_SMALL = 8
+_PANEL, _SHORT_PANEL = 1.75, 1.4  # inches: least height of a panel, beside its contrasts and above them
+_FRAME = 0.75  # inches of title, ticks and label
+_REACH = 6.0  # multiples of δ that the intervals' axis shows at most
+_DOTS, _DASHES = (0, (1, 1.5)), (0, (4, 3))
+
+
+@dataclass(frozen=True)
+class _Row:
+    """Something in the list of contrasts, with its place from the top in lines of text."""
+
+    top: float
+    text: str = ""
+    bold: bool = False
+    part: Part | None = None
+
+
+def draw_claims(study: Study, width: float = 7.2) -> "Figure | None":
+    """The figure of the claims; drawn and saved inside `figure_style`.
+
+    A row for each endpoint that was measured: thin lines for the runs, scales in colour, control arms in grey,
+    horizontal lines for the untrained model, chance, pixels and people, registered windows shaded. Beside it, or below
+    it in a narrow figure, the interval of each contrast in units of its δ, over the band from -δ to δ, with its verdict
+    in words. Without any estimate only the courses are drawn.
+
+    Args:
+        study: its verdicts are judged once.
+        width: inches; the height follows.
+
+    Returns:
+        The figure; None if no endpoint of the claims was measured.
+    """
+    from matplotlib.figure import Figure
+
+    panels = plan_claims(study)
+    if not panels:
+        return None
+    axis, scales = claims_axis(panels), _scales(panels)
+    beside = width >= _SIDE_BY_SIDE
+    with_contrasts = any(panel.contrasts for panel in panels)
+    # Constrained layout leaves about .42 of the width to a list beside its panel.
+    share = 1 - _LETTER * (_NUMBERS + 1) / (0.42 * width) if beside else 1.0
+    letters = int(width * (0.46 if beside else 0.88) / _LETTER)
+    lists = [_rows(panel, letters, beside=beside) for panel in panels]
+    if not with_contrasts:
+        figure, cells = _grid(Figure, len(panels), width)
+    else:
+        heights = [_LINE * _length(rows) + 0.1 for rows in lists]
+        heights = [max(_PANEL, height) for height in heights] if beside else heights
+        figure, cells, beside_cells = _grid_with_lists(Figure, heights, width, beside=beside)
+        reach = _reach(panels)
+        for cell, rows, height in zip(beside_cells, lists, heights, strict=True):
+            _draw_list(cell, rows, reach, height, share)
+    for cell, panel in zip(cells, panels, strict=True):
+        labels = _draw_panel(cell, panel, axis, scales)
+        cell.set_title(_title(panel, cell, width), fontsize=9, pad=15 if panel.spans else None)
+        cell.set_xlabel(axis.label, fontsize=9)
+        cell.tick_params(labelsize=_SMALL)
+        place_labels(cell, labels)
+    _add_legend(figure, panels, scales, with_band=with_contrasts)
+    return figure
+
+
+def _grid(figure_class: "type[Figure]", n: int, width: float) -> "tuple[Figure, list[Axes]]":
+    columns = min(n, max(1, int(width / 2.3)))
+    rows = -(-n // columns)
+    figure = figure_class(figsize=(width, rows * (_PANEL + _FRAME) + 0.3))
+    cells = list(figure.subplots(rows, columns, squeeze=False).flat)
+    for cell in cells[n:]:
+        cell.set_visible(False)
+    return figure, cells[:n]
+
+
+def _grid_with_lists(
+    figure_class: "type[Figure]", heights: Sequence[float], width: float, *, beside: bool
+) -> "tuple[Figure, list[Axes], list[Axes]]":
+    """Panels with their lists of contrasts, of these heights in inches, beside or below them."""
+    n = len(heights)
+    if beside:
+        figure = figure_class(figsize=(width, sum(heights) + _FRAME * n + 0.2))
+        cells = figure.subplots(n, 2, squeeze=False, height_ratios=heights, width_ratios=(1, 0.95))
+        return figure, list(cells[:, 0]), list(cells[:, 1])
+    stacked = [height for one in heights for height in (_SHORT_PANEL, one)]
+    figure = figure_class(figsize=(width, sum(stacked) + (_FRAME + 0.3) * n + 0.2))
+    cells = figure.subplots(2 * n, 1, squeeze=False, height_ratios=stacked)
+    return figure, list(cells[::2, 0]), list(cells[1::2, 0])
+
+
+def _title(panel: ClaimPanel, cell: "Axes", width: float) -> str:
+    share = cell.get_subplotspec().get_gridspec().ncols  # type: ignore[union-attr]
+    letters = int(width / share / _LETTER * 0.75)
+    return "\n".join(textwrap.fill(part, letters) for part in panel.title.split("\n"))
+
+
+def _scales(panels: Sequence[ClaimPanel]) -> dict[str, str]:
+    """Colours of the scales, in the order of the tables."""
+    names = dict.fromkeys(course.scale for panel in panels for course in panel.courses if not course.arm)
+    return {name: hue(index) for index, name in enumerate(names)}
+
+
+def _draw_panel(cell: "Axes", panel: ClaimPanel, axis: Axis, scales: dict[str, str]) -> list[MarginLabel]:
+    term = panel.term
+    if term.log:
+        cell.set_yscale("log")
+    elif term.limits is not None:
+        cell.set_ylim(term.limits[0] - 0.02, term.limits[1] + 0.02)
+    cell.margins(y=0.12)
+    _draw_spans(cell, panel, scales)
+    labels = [_draw_level(cell, level) for level in panel.levels]
+    n_main = sum(not course.arm for course in panel.courses)
+    for course in sorted(panel.courses, key=lambda one: not one.arm):  # control arms lie below
+        _draw_course(cell, course, axis, GREY if course.arm else scales[course.scale], alone=n_main == 1)
+    scale_axes(cell, pd.concat([course.points for course in panel.courses]), axis)
+    return labels
+
+
+def _draw_spans(cell: "Axes", panel: ClaimPanel, scales: dict[str, str]) -> None:
+    named: set[str] = set()
+    for span in panel.spans:
+        colour = scales.get(span.scale, GREY) if span.scale else GREY
+        cell.axvspan(span.start, span.end, color=colour, alpha=0.13, linewidth=0, zorder=0.5)
+        if span.window in named:  # of another length of runs; its colour says so
+            continue
+        named.add(span.window)
+        cell.annotate(
+            span.window,
+            ((span.start * max(span.end, 1e-9)) ** 0.5 if span.start else span.end, 1),
+            (0, 1),
+            xycoords=("data", "axes fraction"),
+            textcoords="offset points",
+            color=colour,
+            fontsize=_SMALL,
+            ha="center" if span.start else "right",
+            va="bottom",
+        )
+
+
+def _draw_level(cell: "Axes", level: Level) -> MarginLabel:
+    colour = HUMAN if level.role == "human" else GREY
+    style = {"neutral": "-", "human": "-", "untrained": _DOTS}.get(level.role, _DASHES)
+    cell.axhline(level.height, color=colour, linewidth=1, linestyle=style, zorder=1.5)
+    return MarginLabel(level.height, f"{level.title}\n{level.height:.3g}", colour)
+
+
+def _draw_course(cell: "Axes", course: Course, axis: Axis, colour: str, *, alone: bool) -> None:
+    points = course.points[~np.isnan(axis.places(course.points))]
+    if points.empty:
+        for value in course.points.loc[course.points["usable"], "value"]:
+            cell.axhline(value, color=colour, linestyle=(0, (6, 2)), linewidth=1, label=course.run)
+        return
+    places, usable = axis.places(points), points["usable"].to_numpy(bool)
+    shown = points[["value", "ci_low", "ci_high"]].where(points["usable"])
+    # A point that says nothing breaks the line: NaN is matplotlib's sign for it.
+    cell.plot(
+        places,
+        shown["value"],
+        color=colour,
+        linewidth=1.6 if alone and not course.arm else 0.9,
+        marker="o",
+        markersize=3 if alone else 1.8,
+        label=course.run,
+        zorder=2 if course.arm else 3,
+    )
+    if alone and not course.arm:
+        low, high = shown["ci_low"], shown["ci_high"]
+        cell.fill_between(places, low, high, color=colour, alpha=0.16, linewidth=0, zorder=2)
+    hollow = points["defined"].to_numpy(bool) & ~usable
+    if hollow.any() and not course.arm:
+        cell.plot(
+            places[hollow],
+            points.loc[hollow, "value"],
+            linestyle="none",
+            marker="o",
+            markersize=3,
+            markerfacecolor=PAPER,
+            markeredgecolor=GREY,
+            label=NOT_INTERPRETABLE,
+            zorder=3,
+        )
+
+
+def _rows(panel: ClaimPanel, letters: int, *, beside: bool) -> list[_Row]:
+    """The list of contrasts of a panel: for each claim its title and verdict, for each contrast words and interval."""
+    rows: list[_Row] = []
+    top = 0.0
+
+    def add(text: str, *, bold: bool = False) -> None:
+        nonlocal top
+        for line in textwrap.wrap(text, int(letters * (0.87 if bold else 1))):
+            rows.append(_Row(top, line, bold))
+            top += 1
+
+    for verdict, parts in panel.contrasts:
+        add(f"{verdict.claim.number}  {verdict.claim.title}: {verdict.verdict}", bold=True)
+        for part in parts:
+            add(": ".join(filter(None, [part_title(part), part_word(verdict, part)])))
+            numbers = estimate_words(part.estimate, runs=False)
+            if not beside:
+                add(numbers)
+            rows.append(_Row(top, numbers if beside else "", part=part))
+            top += 1.25
+        top += 0.5
+    return rows
+
+
+def _length(rows: Sequence[_Row]) -> float:
+    return rows[-1].top + 2.0 if rows else 0.0
+
+
+def _reach(panels: Sequence[ClaimPanel]) -> float:
+    """How many δ the axis of the intervals reaches to each side."""
+    ends = [
+        abs(end) for panel in panels for _, parts in panel.contrasts for part in parts for end in _ends(part)
+    ]
+    return min(max([1.6, *(end for end in ends if math.isfinite(end))]) * 1.08, _REACH)
+
+
+def _ends(part: Part) -> tuple[float, float, float]:
+    """Lower end, value and upper end, in units of δ."""
+    one, delta = part.estimate, part.contrast.smallest_effect
+    return one.ci_low / delta, one.value / delta, one.ci_high / delta
+
+
+def _draw_list(cell: "Axes", rows: Sequence[_Row], reach: float, height: float, share: float) -> None:
+    """Write a list of contrasts: texts from the left, intervals in the right ``share``; ``height`` in inches."""
+    cell.set_xlim(reach - 2 * reach / share, reach)
+    cell.set_ylim(height / _LINE, -0.2)
+    cell.grid(visible=False)
+    cell.spines[["left", "bottom"]].set_visible(False)
+    cell.set_yticks([])
+    cell.set_xticks([])
+    if not rows:
+        return
+    foot = rows[-1].top + 1.4
+    marks = {-1: "−δ", 1: "δ"}
+    for place, mark in marks.items():
+        cell.text(place, foot, mark, fontsize=_SMALL, color=GREY, ha="center", va="center")
+    for row in rows:
+        cell.text(
+            *(0, row.top + 0.5, row.text),
+            transform=cell.get_yaxis_transform(),
+            fontsize=_SMALL,
+            fontweight="bold" if row.bold else "normal",
+            va="center",
+        )
+        if row.part is not None:
+            _draw_interval(cell, row.part, row.top + 0.5, reach)
+
+
+def _draw_interval(cell: "Axes", part: Part, y: float, reach: float) -> None:
+    """One interval over its band; an arrow where it goes on beyond the axis."""
+    low, value, high = _ends(part)
+    cell.fill_between([-1, 1], y - 0.45, y + 0.45, color=GREY, alpha=0.2, linewidth=0, zorder=1)
+    cell.vlines(0, y - 0.45, y + 0.45, color=GREY, linewidth=0.8, zorder=1.5)
+    if math.isfinite(low) and math.isfinite(high):
+        cell.hlines(y, max(low, -reach), min(high, reach), color=INK, linewidth=1.4, zorder=3)
+        for beyond, edge, marker in ((low < -reach, -reach, "<"), (high > reach, reach, ">")):
+            if beyond:
+                cell.plot(edge, y, marker, color=INK, markersize=4, clip_on=False, zorder=4)
+    if abs(value) <= reach:
+        cell.plot(value, y, "o", color=INK, markersize=4, zorder=4)
+
+
+def _add_legend(
+    figure: "Figure", panels: Sequence[ClaimPanel], scales: dict[str, str], *, with_band: bool
+) -> None:
+    handles = list(_handles(panels, scales, with_band=with_band))
+    if not handles:
+        return
+    width, height = figure.get_size_inches()
+    longest = max(len(str(handle.get_label())) for handle in handles)
+    columns = max(1, min(len(handles), int(width / (_LETTER * (longest + 7)))))
+    figure.set_size_inches(width, height + 0.2 * -(-len(handles) // columns))
+    figure.legend(handles=handles, loc="outside lower center", ncols=columns, fontsize=_SMALL)
+
+
+def _handles(panels: Sequence[ClaimPanel], scales: dict[str, str], *, with_band: bool) -> "Iterable[Artist]":
+    from matplotlib.lines import Line2D
+    from matplotlib.patches import Patch
+
+    courses = [course for panel in panels for course in panel.courses]
+    if len(scales) > 1 or any(scales):
+        for name, colour in scales.items():
+            yield Line2D([], [], color=colour, label=f"scale {name}" if name else "no named scale")
+    arms = sorted({course.arm for course in courses if course.arm})
+    if arms:
+        yield Line2D(
+            [], [], color=GREY, linewidth=0.9, label="control arms" if len(arms) > 1 else f"arm {arms[0]}"
+        )
+    if any(
+        (course.points["defined"] & ~course.points["usable"]).any() for course in courses if not course.arm
+    ):
+        look = {"marker": "o", "markersize": 3, "markerfacecolor": PAPER, "markeredgecolor": GREY}
+        yield Line2D([], [], linestyle="none", label=NOT_INTERPRETABLE, **look)  # type: ignore[arg-type]
+    if any(panel.spans for panel in panels):
+        yield Patch(color=GREY, alpha=0.13, label="registered windows")
+    if with_band:
+        yield Patch(color=GREY, alpha=0.2, label="smaller than δ, the smallest effect of interest")

@@ -1,0 +1,88 @@
+// Specification curves: each registered contrast under every defensible choice, sorted, and below it which choice it was.
+
+if (CLAIMS?.curves.length) mountCurves(document.getElementById("specifications"));
+
+function mountCurves(section) {
+  if (!section) return;
+  const holder = section.querySelector(".curves");
+  for (const claim of CLAIMS.curves) {
+    const parts = claim.parts.filter((part) => part.rows.length);
+    if (!parts.length) continue;
+    const box = h("div", { class: "curve" }, h("h3", {}, `${claim.number}  ${claim.title}: ${claim.verdict}`));
+    holder.append(box);
+    for (const part of parts) {
+      const chart = h("div", { class: "slot" });
+      box.append(h("figure", {}, h("figcaption", {}, h("strong", {}, part.title), h("span", {}, curveWords(part))), chart));
+      live(chart, [], () => drawCurve(chart, part));
+    }
+    box.append(h("ul", { class: "facts" }, ...curveFacts(claim, parts).map((text) => h("li", {}, text))));
+  }
+}
+
+function curveWords(part) {
+  const favours = part.rows.filter((row) => row.v > 0).length;
+  const least = part.rows.filter((row) => row.lo !== null && row.lo >= part.delta).length;
+  return `${part.rows.length} specifications: ${favours} favour the claim, ${least} with their whole interval at δ or above.`;
+}
+
+function curveFacts(claim, parts) {
+  const effects = parts.filter((part) => part.detectable !== null)
+    .map((part) => `Detectable with a power of 80 %, ${part.title}: ${value(part.detectable)}.`);
+  const gates = claim.gates.map((gate) => `${gate.title}: ${gate.state}${gate.words ? ` (${gate.words})` : ""}.`);
+  const commit = CLAIMS.commit ? ` Commit ${CLAIMS.commit.slice(0, 12)}.` : " Its commit is unknown.";
+  return [...(claim.cause ? [claim.cause] : []), ...gates, ...effects, `Registered in ${CLAIMS.source}.${commit}`, ...claim.notes];
+}
+
+function drawCurve(chart, part) {
+  const { ink, grey, human } = look();
+  const several = part.choices.map(([name, options], column) => ({ name, options, column })).filter(({ options }) => options.length > 1);
+  const lines = several.flatMap(({ name, options, column }) => options.map((option, index) => ({ name, option, index, column })));
+  const x = part.rows.map((_, i) => i);
+  const tint = part.rows.map((row) => (row.registered ? human : ink));
+  const top = 190;
+  const below = 17 * lines.length + 12;
+  const height = top + below + 20;
+  const split = (below + 10) / (height - 20);
+  const estimates = {
+    x, y: part.rows.map((row) => row.v), mode: "markers", hoverinfo: "text",
+    text: part.rows.map((row) => escape(rowWords(row, part))),
+    marker: { color: tint, size: part.rows.map((row) => (row.registered ? 10 : 5)),
+      symbol: part.rows.map((row) => (row.registered ? "diamond" : "circle")) },
+    error_y: { type: "data", symmetric: false, color: grey, thickness: 1, width: 0,
+      array: part.rows.map((row) => (row.hi === null ? 0 : row.hi - row.v)),
+      arrayminus: part.rows.map((row) => (row.lo === null ? 0 : row.v - row.lo)) },
+  };
+  const dots = lines.flatMap((line, depth) => part.rows.map((row, i) => ({ row, i, depth, line }))
+    .filter(({ row }) => row.c[line.column] === line.index));
+  const matrix = {
+    x: dots.map(({ i }) => i), y: dots.map(({ depth }) => lines.length - 1 - depth), yaxis: "y2", mode: "markers", hoverinfo: "text",
+    text: dots.map(({ row, line }) => escape(`${line.name}: ${line.option}. ${rowWords(row, part)}`)),
+    marker: { size: 5, symbol: "square", color: dots.map(({ row }) => (row.registered ? human : ink)) },
+  };
+  const registered = part.rows.findIndex((row) => row.registered);
+  draw(chart, [estimates, matrix], {
+    height, showlegend: false, margin: { l: 8, r: 12, t: 10, b: 10, pad: 4 },
+    xaxis: { range: [-0.8, part.rows.length - 0.2], showticklabels: false, ticks: "", showline: false, anchor: "y2" },
+    yaxis: { domain: [split, 1], nticks: 5 },
+    yaxis2: { domain: [0, split - 0.04], range: [-0.7, lines.length - 0.3], fixedrange: true, automargin: true, showgrid: false,
+      zeroline: false, tickfont: { size: 11, color: grey }, tickvals: lines.map((_, depth) => lines.length - 1 - depth),
+      ticktext: lines.map((line) => escape(clipped(`${line.name}: ${line.option}`, chart))) },
+    shapes: [
+      { type: "rect", layer: "below", xref: "paper", x0: 0, x1: 1, y0: -part.delta, y1: part.delta, line: { width: 0 }, fillcolor: faded(grey, 0.2) },
+      { type: "line", layer: "below", xref: "paper", x0: 0, x1: 1, y0: 0, y1: 0, line: { width: 1, color: grey } },
+      ...(registered < 0 ? [] : [{ type: "line", layer: "below", yref: "paper", x0: registered, x1: registered, y0: 0, y1: 1,
+        line: { width: 1, color: human, dash: "dot" } }]),
+    ],
+  }, { alt: `Specification curve, ${part.title}. ${curveWords(part)} Registered: ${registered < 0 ? "not among them" : rowWords(part.rows[registered], part)}`, height });
+}
+
+/** A label in a length that leaves room for the chart. */
+function clipped(text, chart) {
+  const most = chart.clientWidth < 600 ? 20 : 60;
+  return text.length > most ? `${text.slice(0, most - 1)}…` : text;
+}
+
+function rowWords(row, part) {
+  const choices = part.choices.map(([name, options], i) => (row.c[i] < 0 ? "" : `${name} ${options[row.c[i]]}`)).filter(Boolean);
+  return `${row.registered ? "registered: " : ""}${withInterval(row.v, row.lo, row.hi)}, ${choices.join(", ")}`;
+}
