@@ -38,7 +38,7 @@ NO_TRIALS = "no trials beside the table"
 """The cause of an unknown item variance without trials."""
 
 _log = logging.getLogger(__name__)
-_VERSION = 1  # to be raised if the same trials would give other contributions
+_VERSION = 2  # to be raised if the same trials would give other contributions
 _HEADER_KEY = b"hf_clipdyn.errors"
 
 
