@@ -12,7 +12,7 @@ from hf_clipdyn.metrics.bootstrap import Resampling, Scale, Statistic, resampled
 from hf_clipdyn.metrics.logistic_fit import fit_logistic
 from hf_clipdyn.metrics.weighted_correlation import WeightedKendall, WeightedPearson, WeightedSpearman
 
-__all__ = ["iqa_correlation"]
+__all__ = ["iqa_correlation", "left_out_correlations"]
 
 _MAX_CLUSTERS = 4096  # KRCC's pair counts take memory with the square of their number
 _FEW = 10  # below it the left-out correlations of a jackknife are often all the same
@@ -125,6 +125,34 @@ def iqa_correlation(
             causes[f"{name}_ci"], interval = interval, [float("nan")] * 2
         result[f"{name}_ci"] = interval
     return result
+
+
+def left_out_correlations(
+    predictions: ArrayLike, references: ArrayLike, groups: ArrayLike, *, higher_is_better: bool = True
+) -> dict[str, Floats]:
+    """Correlations of distances without each group of rows in turn, for a jackknife.
+
+    Args:
+        predictions, references: as for `iqa_correlation`, shape (n,).
+        groups: reference image of each row, shape (n,).
+        higher_is_better: of the references.
+
+    Returns:
+        ``srcc``, ``plcc`` and ``alignment``, each of shape (G,), in the order in which the groups first occur; NaN
+        where one is undefined.
+
+    Raises:
+        MetricError: different lengths, no rows, NaN.
+    """
+    x, y = as_numbers("predictions", predictions), as_numbers("references", references)
+    check_lengths({"predictions": x, "references": y})
+    clusters, n_groups = as_codes("groups", groups, len(x))
+    first = np.unique(clusters, return_index=True)[1]
+    weights = (1.0 - np.eye(n_groups))[np.argsort(first)]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        srcc = WeightedSpearman(x, y, clusters)(weights)
+        plcc = WeightedPearson(x, y, clusters, n_groups)(weights)
+    return {"srcc": srcc, "plcc": plcc, "alignment": -srcc if higher_is_better else srcc}
 
 
 def _fisher(name: str, value: float, n: int, confidence_level: float) -> list[float] | str:

@@ -122,7 +122,7 @@ def align(
 
 def _revisions(held: Iterable[Trajectory]) -> pd.DataFrame:
     # Most trajectories have the same revisions.
-    distinct = {tuple(one.points["revision"]): one.points for one in held}
+    distinct = {one.points["order"].to_numpy().tobytes(): one.points for one in held}
     columns = ["revision", "order", "epoch", "step", "samples_seen"]
     points = pd.concat([one[columns] for one in distinct.values()]).drop_duplicates("revision")
     table = points.set_index("revision").sort_values("order").astype(float)
@@ -251,8 +251,8 @@ def locate(
             f"The extreme of {endpoint.benchmark} {endpoint.metric} cannot be located: the tuning seeds have no common "
             f"revision with a value from {100 * start:g} to {100 * end:g} % of the samples."
         )
-    grid, values = np.asarray(mean.index, np.float64), inside.to_numpy()
-    at = float(inside.index[int(values.argmax() if highest else values.argmin())])
+    grid, heights = np.asarray(mean.index, np.float64), inside.to_numpy()
+    at = float(inside.index[int(heights.argmax() if highest else heights.argmin())])
     position = int(np.searchsorted(grid, at))
     before = (grid[position - 1] + at) / 2 if position else at
     after = (grid[position + 1] + at) / 2 if position + 1 < len(grid) else at

@@ -15,8 +15,10 @@ the seed, of variance σ², and d_i from the items, of variance v_i and covarian
 Hence V_shared = c = (n V - v) / (n - 1), at least 0: what is not shared is in s² / n already. With several
 scales k, each with n_k seeds and the weight a_k (1 / the number of scales, for their mean), s² and v - c are pooled
 within scales by the degrees of freedom n_k - 1, and the same holds with the sum of a_k² / n_k in place of 1 / n.
-Student's t has the sum of the n_k - 1 as its degrees of freedom: right where seeds dominate the error, too wide where
-items do (`tests/statistics/test_contrasts.py` measures both).
+Student's t has the sum of the n_k - 1 as its degrees of freedom. That is right where seeds dominate the error and too
+wide where items do, whose variance is known better. Intervals of 95 % over 5 seeds covered 94.9 % without an error of
+the items, 96.8 % with items of sd 1/5 of that of a seed, 98.6 % with 1/2, and 99.2 % with items only (20,000 simulated
+studies each, 70 % of the items' variance shared; `tests/statistics/test_contrasts.py`).
 """
 
 import math
@@ -146,6 +148,7 @@ def estimate(
     confidence_level: float = 0.95,
     *,
     accuracy: Endpoint | None = None,
+    places: Mapping[str, pd.DataFrame] | None = None,
 ) -> Estimate:
     """A contrast over all these runs: `run_contrasts`, then `combine`.
 
@@ -156,8 +159,10 @@ def estimate(
         item_errors: from the trials beside the tables; without them the interval has the seeds' part only.
         confidence_level: of the interval.
         accuracy: what a `Window` at an accuracy means.
+        places: from `align`, if it was called before: for many contrasts, or with another clock.
     """
-    return combine(run_contrasts(contrast, windows, runs, item_errors, accuracy=accuracy), confidence_level)
+    found = run_contrasts(contrast, windows, runs, item_errors, accuracy=accuracy, places=places)
+    return combine(found, confidence_level)
 
 
 def run_contrasts(
@@ -175,8 +180,7 @@ def run_contrasts(
     the contrast undefined: to leave it out would choose which revisions enter.
 
     Args:
-        contrast, windows, runs, item_errors, accuracy: as for `estimate`.
-        places: from `align`, if it was called before; for example with another clock.
+        contrast, windows, runs, item_errors, accuracy, places: as for `estimate`.
 
     Raises:
         UnknownNameError: a weight names a window that is not given.
@@ -210,8 +214,7 @@ def _draft(
         return _Draft(replace(run, cause=values.cause))
     weights: Counter[str] = Counter()
     notes = []
-    table = values.table()
-    measured = revisions[revisions.index.isin(table.index)]
+    measured = revisions[revisions.index.isin(values.readings)]
     for window, weight in windows.items():
         placed = place(window, measured)
         if placed.cause:
@@ -219,23 +222,22 @@ def _draft(
         notes.append(placed.note)
         for revision, share in placed.weights.items():
             weights[revision] += weight * share  # type: ignore[assignment]  # a Counter of floats
-    for revision in weights:
-        if cause := str(table["cause"][revision]):
-            return _Draft(replace(run, cause=f"{revision}: {cause}"))
-    used = table.loc[list(weights)]
-    value = contrast.constant + float(used["value"].to_numpy() @ np.array(list(weights.values())))
-    of_numbers = {
-        (str(used[f"cell_{at}"][revision]), part.number_key): weight / len(values.parts)
-        for revision, weight in weights.items()
-        for at, part in enumerate(values.parts)
-    }
+    used = {revision: values.readings[revision] for revision in weights}
+    for revision, reading in used.items():
+        if reading.cause:
+            return _Draft(replace(run, cause=f"{revision}: {reading.cause}"))
     found = replace(
         run,
-        value=value,
-        n=int(used["n"].max()),
-        n_clusters=int(used["n_clusters"].max()),
+        value=contrast.constant + sum(weights[revision] * one.value for revision, one in used.items()),
+        n=max(one.n for one in used.values()),
+        n_clusters=max(one.n_clusters for one in used.values()),
         note="; ".join(dict.fromkeys(filter(None, notes))),
     )
+    of_numbers = {
+        (cell, part.number_key): weights[revision] / len(values.parts)
+        for revision, one in used.items()
+        for cell, part in zip(one.cells, values.parts, strict=True)
+    }
     return _Draft(found, of_numbers)
 
 
@@ -386,7 +388,7 @@ def _interval(
         )
         share = float((np.square(weights) / sizes).sum())
         shared = 0.0
-        if items.design is None:
+        if items.cause:
             notes.append(f"the interval leaves out the items that all seeds share: {items.cause}")
         else:
             shared = max(0.0, items.variance - share * _not_shared(errors, blocks) / degrees)

@@ -4,15 +4,16 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any
+from functools import cached_property
 
 import pandas as pd
 
 from hf_clipdyn.results.row import NUMBER_KEY, Role
 from hf_clipdyn.statistics.trajectories import Trajectory
 
-__all__ = ["Endpoint", "RunValues", "arm_of"]
+__all__ = ["Endpoint", "Reading", "RunValues", "arm_of"]
 
+_POINT = ("revision", "value", "usable", "note", "defined", "n", "n_clusters", "cell")
 _COLUMNS = ("kind", "dataset", "texts", *(name for name in NUMBER_KEY if name != "level"))
 
 
@@ -90,31 +91,59 @@ class RunValues:
     parts: tuple[Trajectory, ...]
     cause: str = ""
 
-    def table(self) -> pd.DataFrame:
-        """By revision: the mean value (NaN if undefined), n, n_clusters, the cause of a NaN, and each part's cell."""
-        frames = [one.points.set_index("revision") for one in self.parts]
-        revisions = frames[0].index
-        for frame in frames[1:]:
-            revisions = revisions.intersection(frame.index, sort=False)
-        frames = [frame.loc[revisions] for frame in frames]
-        values = sum(frame["value"].where(frame["usable"]) for frame in frames) / len(frames)
-        cause = pd.Series("", revisions)
-        for frame in frames:
-            note = frame["note"].mask(frame["defined"], "not interpretable")
-            cause = cause.mask(~frame["usable"] & (cause == ""), note)
-        found: dict[str, Any] = {
-            "value": values,
-            "n": pd.concat([frame["n"] for frame in frames], axis=1).max(axis=1),
-            "n_clusters": pd.concat([frame["n_clusters"] for frame in frames], axis=1).max(axis=1),
-            "cause": cause,
-        }
-        cells = {f"cell_{at}": frame["cell"] for at, frame in enumerate(frames)}
-        return pd.DataFrame(found | cells, revisions)
+    @cached_property
+    def readings(self) -> "dict[str, Reading]":
+        """By revision, in the order of training: those at which all parts were measured."""
+        by_revision = [
+            {
+                revision: (float(value) if usable else math.nan, note, defined, int(n), int(n_clusters), cell)
+                for revision, value, usable, note, defined, n, n_clusters, cell in zip(
+                    *(one.points[name].tolist() for name in _POINT), strict=True
+                )
+            }
+            for one in self.parts
+        ]
+        found: dict[str, Reading] = {}
+        for revision in by_revision[0] if by_revision else ():
+            if not all(revision in of_part for of_part in by_revision):
+                continue
+            values, notes, defined, n, n_clusters, cells = zip(
+                *(of_part[revision] for of_part in by_revision), strict=True
+            )
+            causes = (
+                note if not is_defined else "not interpretable"
+                for value, note, is_defined in zip(values, notes, defined, strict=True)
+                if math.isnan(value)
+            )
+            found[revision] = Reading(
+                sum(values) / len(values), max(n), max(n_clusters), next(causes, ""), cells
+            )
+        return found
 
-    def at(self, revision: str) -> float:
-        """The value of one revision; NaN if it has none."""
-        table = self.table()
-        return float(table["value"].get(revision, math.nan))
+    def table(self) -> pd.DataFrame:
+        """The readings as a frame: by revision ``value``, ``n``, ``n_clusters`` and ``cause``."""
+        columns = ("value", "n", "n_clusters", "cause")
+        held = {name: [getattr(one, name) for one in self.readings.values()] for name in columns}
+        return pd.DataFrame(held, index=pd.Index(list(self.readings), dtype=object))
+
+
+@dataclass(frozen=True)
+class Reading:
+    """An endpoint at one revision.
+
+    Attributes:
+        value: the mean of the parts; NaN if one is undefined or not interpretable.
+        n: items.
+        n_clusters: clusters of items.
+        cause: of a NaN.
+        cells: the cell of each part.
+    """
+
+    value: float
+    n: int
+    n_clusters: int
+    cause: str
+    cells: tuple[str, ...]
 
 
 def arm_of(one: Trajectory) -> str:

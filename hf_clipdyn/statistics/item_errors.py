@@ -66,9 +66,9 @@ class ItemError:
     """The contributions to the error of a number, or of a weighted sum of numbers.
 
     Attributes:
-        design: None if they are unknown.
+        design: None if not even the units are known.
         values: shape (sum of the design's sizes,).
-        cause: why they are unknown.
+        cause: why the error is unknown; empty if it is known.
     """
 
     design: Design | None
@@ -83,12 +83,12 @@ class ItemError:
     @property
     def variance(self) -> float:
         """NaN if unknown."""
-        if self.design is None:
+        if self.design is None or self.cause:
             return math.nan
         starts = np.cumsum((0, *self.design.sizes[:-1]))
         parts = np.add.reduceat(np.square(self.values), starts)
         total = float(parts @ self.design.signs)
-        return total if total > 0 or math.isnan(total) else float(parts[self.design.fallback])
+        return total if total > 0 else float(parts[self.design.fallback])
 
     @property
     def n_clusters(self) -> int:
@@ -103,7 +103,7 @@ def weighted_error(errors: Sequence[ItemError], weights: Sequence[float]) -> Ite
         An unknown error, with the cause, if one of them is unknown or they have different items.
     """
     for one in errors:
-        if one.design is None:
+        if one.cause:
             return one
     designs = {one.design for one in errors}
     if len(designs) != 1:
@@ -178,7 +178,7 @@ def left_out_errors(
             left_out += (math.sqrt((way.n - 1) / way.n) * (table.mean(axis=0) - table)).tolist()
     columns = np.array(left_out).T
     return {
-        key: ItemError.unknown(_UNDEFINED) if np.isnan(column).any() else ItemError(design, column)
+        key: ItemError(design, column, _UNDEFINED if np.isnan(column).any() else "")
         for key, column in zip(keys, columns, strict=True)
     }
 
@@ -238,10 +238,9 @@ def _shared_errors(units: pd.DataFrame, alike: bool, influences: NDArray[np.floa
         0,
         n_clusters,
     )
-    undefined = np.isnan(influences).any(axis=0).tolist()
-    for column, is_undefined in zip(np.concatenate([sums for _, sums in parts]).T, undefined, strict=True):
-        cause = _UNDEFINED if is_undefined else _ONE_CLUSTER
-        yield ItemError.unknown(cause) if np.isnan(column).any() else ItemError(design, column)
+    for column, influence in zip(np.concatenate([sums for _, sums in parts]).T, influences.T, strict=True):
+        cause = _UNDEFINED if np.isnan(influence).any() else _ONE_CLUSTER
+        yield ItemError(design, column, cause if np.isnan(column).any() else "")
 
 
 def _units(table: pd.DataFrame, alike: bool) -> tuple[NDArray[np.int64], int]:
@@ -284,27 +283,20 @@ def _ways(kind: type[Kind[Any]], tables: Sequence[pd.DataFrame], seed: int) -> I
     """Crossed clusters are left out in each way and in all combinations of ways, with alternating signs."""
     clusters = list(kind.clusters)
     if kind.clusters_alike:
-        yield _way(1, tables, [[table[name] for name in clusters] for table in tables], seed)
+        yield _way(1, tables, [[pd.Index(table[name]) for name in clusters] for table in tables], seed)
         return
     for size in range(1, len(clusters) + 1):
-        for chosen in combinations(clusters, size):
-            columns = [
-                [pd.Series(pd.MultiIndex.from_frame(table[list(chosen)])) if size > 1 else table[chosen[0]]]
-                for table in tables
-            ]
+        for chosen in map(list, combinations(clusters, size)):
+            columns = [[pd.MultiIndex.from_frame(table[chosen])] for table in tables]
             yield _way((-1) ** (size + 1), tables, columns, seed)
 
 
-def _way(
-    sign: int, tables: Sequence[pd.DataFrame], columns: Sequence[Sequence["pd.Series[Any]"]], seed: int
-) -> _Way:
-    names = pd.Index(pd.concat([one for of_table in columns for one in of_table]).unique()).sort_values()
+def _way(sign: int, tables: Sequence[pd.DataFrame], columns: Sequence[Sequence[pd.Index]], seed: int) -> _Way:
+    first, *others = [one for of_table in columns for one in of_table]
+    names = first.append(others).unique().sort_values()
     n = min(len(names), _MOST_GROUPS)
     number = np.random.default_rng(seed).permutation(len(names)) % n
-    groups = [
-        np.stack([number[names.get_indexer(pd.Index(one))] for one in of_table], axis=1)
-        for of_table in columns
-    ]
+    groups = [np.stack([number[names.get_indexer(one)] for one in of_table], axis=1) for of_table in columns]
     return _Way(sign, names, n, tables, groups)
 
 

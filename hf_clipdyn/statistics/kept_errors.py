@@ -166,14 +166,13 @@ def _read(file: Path, header: _Header) -> dict[Key, ItemError]:
 def _unpacked(header: _Header, values: np.ndarray) -> dict[Key, ItemError]:
     found: dict[Key, ItemError] = {}
     start = 0
+    _check(header)
     for one in header.numbers:
         if one.design is None:
             found[one.key] = ItemError.unknown(one.cause)
             continue
         design = header.designs[one.design]
         end = start + sum(design.sizes)
-        if not (end <= len(values) and len(design.signs) == len(design.sizes) > design.fallback >= 0):
-            raise ValueError("is cut short")
         found[one.key] = ItemError(design, values[start:end])
         start = end
     if start != len(values) or not np.isfinite(values).all():
@@ -181,15 +180,31 @@ def _unpacked(header: _Header, values: np.ndarray) -> dict[Key, ItemError]:
     return found
 
 
+def _check(header: _Header) -> None:
+    for one in header.designs:
+        fits = len(one.signs) == len(one.sizes) > one.fallback >= 0
+        if not (fits and min(one.sizes) > 0 and set(one.signs) <= {-1, 1}):
+            raise ValueError("has a design that is none")
+    for number in header.numbers:
+        if any(isinstance(part, list | dict) for part in number.key):
+            raise ValueError("has a number whose key is none")
+        if number.design is not None and not 0 <= number.design < len(header.designs):
+            raise ValueError("has a number of no design")
+
+
 def _write(file: Path, header: _Header, held: Mapping[Key, ItemError]) -> None:
     """Keep what was computed; a folder that cannot be written costs the time of the next report, no more."""
     designs = list(dict.fromkeys(one.design for one in held.values() if one.design))
     numbers = [
-        {"key": key, "design": designs.index(one.design) if one.design else None, "cause": one.cause}
+        {
+            "key": key,
+            "design": designs.index(one.design) if one.design and not one.cause else None,
+            "cause": one.cause,
+        }
         for key, one in held.items()
     ]
     content = asdict(header) | {"designs": [asdict(one) for one in designs], "numbers": numbers}
-    values = np.concatenate([np.empty(0), *(one.values for one in held.values())])
+    values = np.concatenate([np.empty(0), *(one.values for one in held.values() if not one.cause)])
     table = pa.table({"value": values}).replace_schema_metadata({_HEADER_KEY: json.dumps(content)})
     try:
         write_atomically(file, lambda staging: pq.write_table(table, staging))

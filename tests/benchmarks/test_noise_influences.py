@@ -77,5 +77,9 @@ def test_the_variance_of_a_mean_drop_is_that_of_a_bootstrap_over_images():
 def test_a_drop_of_a_model_at_chance_has_no_known_error():
     trials = noise_trials()
     wrong = trials.assign(decision=(trials["label"] + 1) % 10)
-    errors = item_errors(Noise, wrong, [key for key in values(wrong) if {"relative_drop", "projection"} <= set(key)])
-    assert {one.cause for one in errors.values()} == {"the number is undefined, at least without some of its items"}
+    errors = item_errors(
+        Noise, wrong, [key for key in values(wrong) if {"relative_drop", "projection"} <= set(key)]
+    )
+    assert {one.cause for one in errors.values()} == {
+        "the number is undefined, at least without some of its items"
+    }

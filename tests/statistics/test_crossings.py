@@ -16,9 +16,7 @@ def found(read):
             for epoch, value in enumerate(values)
         ]
         (one,) = read(rows).trajectories
-        return [
-            (one.before.revision, one.after.revision, one.upwards) for one in crossings(one, 0.5)
-        ]
+        return [(one.before.revision, one.after.revision, one.upwards) for one in crossings(one, 0.5)]
 
     return find
 

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from hf_clipdyn.benchmarks.base import Common, Kind, KindSettings, decode, digest
+from hf_clipdyn.benchmarks.base import Common, Influence, Kind, KindSettings, decode, digest
 from hf_clipdyn.benchmarks.captions import first_captions
 from hf_clipdyn.benchmarks.kept_tables import KeptTable
 from hf_clipdyn.benchmarks.observers import Observers, Viewed
@@ -329,9 +329,7 @@ class Saliency(Kind[SaliencySettings]):
     def score(trials: pd.DataFrame, common: Common) -> list[Number]:
         """Means over the images, with intervals over them."""
         numbers: list[Number] = []
-        keys = ["probe", "layer", "smoothed", "subset"]
-        for key, rows in trials.groupby(keys, sort=False, dropna=False):
-            probe, layer, smoothed, subset = cast("tuple[str, Any, bool, str]", key)
+        for probe, columns, rows in _places(trials):
             values = rows[list(METRICS)].to_numpy(np.float64)
             codes = pd.factorize(rows["item"])[0].astype(np.int64)
             counts = (~np.isnan(values)).sum(axis=0)
@@ -339,12 +337,6 @@ class Saliency(Kind[SaliencySettings]):
             if common.n_resamples:
                 scales = [_SCALES.get(name, "linear") for name in METRICS]
                 intervals = mean_intervals(values, codes, scales, Resampling(**common.resampling))
-            columns: dict[str, Any] = {
-                "layer": None if pd.isna(layer) else int(layer),
-                "variant": _SMOOTHED if smoothed else "",
-                "subset": subset,
-                **_REFERENCES.get(probe, {"probe": probe}),
-            }
             for at, name in enumerate(METRICS):
                 note = "" if counts[at] else _commonest_cause(rows["causes"], name)
                 if not counts[at] and not note:
@@ -358,6 +350,33 @@ class Saliency(Kind[SaliencySettings]):
                     Number(metric=name, value=value, ci_low=low, ci_high=high, **counted, **columns)
                 )
         return numbers
+
+    @staticmethod
+    def influences(trials: pd.DataFrame) -> Iterator[Influence]:
+        """All numbers are means over the images at which they are defined."""
+        for _, columns, rows in _places(trials):
+            values = rows.set_index("item")[list(METRICS)].astype(np.float64)
+            deviations = (values - values.mean()) / values.notna().sum()
+            of_images = deviations.fillna(0.0).groupby(level="item").sum()
+            for name in METRICS:
+                defined = values[name].notna().any()
+                yield Influence(
+                    metric=name, values=of_images[name] if defined else of_images[name] * np.nan, **columns
+                )
+
+
+def _places(trials: pd.DataFrame) -> Iterator[tuple[str, dict[str, Any], pd.DataFrame]]:
+    """The name of a map in the trials, the columns of its numbers, and its trials."""
+    keys = ["probe", "layer", "smoothed", "subset"]
+    for key, rows in trials.groupby(keys, sort=False, dropna=False):
+        probe, layer, smoothed, subset = cast("tuple[str, Any, bool, str]", key)
+        columns = {
+            "layer": None if pd.isna(layer) else int(layer),
+            "variant": _SMOOTHED if smoothed else "",
+            "subset": subset,
+            **_REFERENCES.get(probe, {"probe": probe}),
+        }
+        yield probe, columns, rows
 
 
 def _viewed(item: int, row: Mapping[str, Any], image_processor: Any, drop_first: bool) -> Viewed:
