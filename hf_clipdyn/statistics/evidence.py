@@ -8,10 +8,11 @@ from functools import cached_property
 import pandas as pd
 
 from hf_clipdyn.errors import ConfigError, EvaluationError, UnknownNameError
+from hf_clipdyn.results.trials import KeptTrials
 from hf_clipdyn.statistics.alignment import Window, align, common_accuracy, locate
 from hf_clipdyn.statistics.claims import Claims, ClaimTest, PartPlan
 from hf_clipdyn.statistics.contrasts import Contrast, RunContrast, minus, run_contrasts
-from hf_clipdyn.statistics.endpoints import arm_of
+from hf_clipdyn.statistics.endpoints import Endpoint, arm_of
 from hf_clipdyn.statistics.kept_errors import ItemErrors
 from hf_clipdyn.statistics.trajectories import Trajectory
 
@@ -54,6 +55,7 @@ class Evidence:
         trajectories: of all runs.
         errors: what items contribute; None without trials.
         parameters: number of parameters, by scale; to order the scales.
+        trials: beside the tables.
     """
 
     claims: Claims
@@ -61,6 +63,7 @@ class Evidence:
     trajectories: Sequence[Trajectory]
     errors: ItemErrors | None = None
     parameters: Mapping[str, float] = field(default_factory=dict)
+    trials: KeptTrials | None = None
 
     @property
     def confidence(self) -> float:
@@ -197,6 +200,19 @@ class Evidence:
                 listed += own or held[:1]  # a run without the benchmark says so itself
         item_errors = self.errors if errors else None
         return run_contrasts(contrast, list(windows.values()), listed, item_errors, places=self.places)
+
+    def trials_of(self, endpoint: Endpoint) -> pd.DataFrame | None:
+        """The trials of one cell that counts; None if there are none."""
+        if self.trials is None:
+            return None
+        listed = [one for held in self.runs().values() for one in held]
+        cells = [
+            str(one.points["cell"].iloc[-1])
+            for values in endpoint.of(listed).values()
+            for one in values.parts
+        ]
+        found = (self.trials.of(cell) for cell in cells)
+        return next((one for one in found if one is not None), None)
 
     def part(
         self, plan: PartPlan, windows: Mapping[str, Window], scale: str | None = None

@@ -25,12 +25,14 @@ from scipy import stats
 
 from hf_clipdyn.errors import EvaluationError, counted
 from hf_clipdyn.results.read import Results
+from hf_clipdyn.results.trials import KeptTrials
 from hf_clipdyn.statistics.alignment import Window
 from hf_clipdyn.statistics.claims import Claim, Claims, ClaimTest, PartPlan, read_claims
 from hf_clipdyn.statistics.contrasts import Contrast, Estimate, RunContrast, combine
 from hf_clipdyn.statistics.evidence import Evidence, study_of
 from hf_clipdyn.statistics.gates import Gate, control, gate
 from hf_clipdyn.statistics.kept_errors import ItemErrors
+from hf_clipdyn.statistics.people import with_people
 from hf_clipdyn.statistics.trajectories import Trajectory, read_trajectories
 
 __all__ = [
@@ -189,6 +191,7 @@ def read_evidence(
         study=study_of(listed, held, study),
         trajectories=listed,
         errors=ItemErrors(study_results.tables, show_progress=show_progress),
+        trials=KeptTrials(study_results.tables),
         parameters={
             str(scale): float(number)
             for scale, number in rows.groupby("scale")["parameters"].max().fillna(0).items()
@@ -286,6 +289,8 @@ def _all_parts(
 ) -> tuple[Part, ...]:
     def part(plan: PartPlan) -> Part:
         found = _combined(evidence.part(plan, windows, scale), evidence, plan)
+        if test.observers:
+            found = with_people(found, evidence.trials_of(plan.contrast.endpoint))
         return _part(plan.contrast, found, scale=scale or "", needs_seeds=evidence.needs_seeds)
 
     return tuple(map(part, test.parts))

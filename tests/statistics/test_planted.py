@@ -151,8 +151,8 @@ _STUDIES = {
     # name: claim, truth, noise, the verdict that is true
     "flat": ("peak", constant(0.4), _INDEPENDENT, "negligible"),
     "monotone": ("peak", ramp(0.2, 0.6), _INDEPENDENT, "contradicted"),
-    "falls from the start": ("peak", turn(0.6, 0.2, at=0.02), _INDEPENDENT, "contradicted"),
-    "drifting": ("peak", constant(0.4), Noise(seed=0.01, drift=0.15, checkpoint=0.01), "undecided"),
+    "falls from the start": ("peak", turn(0.6, 0.2, at=0.02, width=0.02), _INDEPENDENT, "contradicted"),
+    "drifting": ("peak", constant(0.4), Noise(seed=0.01, drift=0.3, checkpoint=0.01), "undecided"),
     "autocorrelated": ("peak", constant(0.4), Noise(checkpoint=0.02, autocorrelation=0.8), "negligible"),
     "loud checkpoints": ("peak", constant(0.4), Noise(checkpoint=0.08), "undecided"),
     "a true peak": ("peak", peak(0.2, 0.5, 0.3, at=1 / 6), _INDEPENDENT, "holds"),
