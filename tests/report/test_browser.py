@@ -94,6 +94,17 @@ def test_people_of_the_literature_and_the_neutral_value_are_named_lines(browse, 
     assert {"humans 0.959", "even 0.5"} <= set(notes)
 
 
+def test_with_one_run_the_lines_are_the_levels_and_a_choice_splits_otherwise(browse, one_page):
+    page = browse(one_page)
+    assert [one["name"] for one in _chart(page, NOISE)["lines"]] == [
+        f"sigma {level}" for level in (0.05, 0.1, 0.2, 0.4)
+    ]
+    page.locator('[id="noise-procedural"]').get_by_label("One line per", exact=True).select_option("run")
+    _settle(page)
+    assert [one["name"] for one in _chart(page, NOISE)["lines"]] == ["me/fixture"]
+    assert page.locator('[id="noise-procedural"]').get_by_label("Level", exact=True).input_value() == "0.2"
+
+
 def test_one_slider_moves_every_chart_and_the_keyboard_moves_it(browse, seeds_page):
     page = browse(seeds_page)
     assert _ring(page, "#overview .chart") == [3, 3, 3, 3]
