@@ -91,7 +91,18 @@ def test_hover_gives_value_interval_n_and_revision(browse, one_page):
 
 def test_people_of_the_literature_and_the_neutral_value_are_named_lines(browse, one_page):
     notes = _chart(browse(one_page), '[id="shape-bias-cue-conflict"] .chart')["notes"]
-    assert {"humans 0.9587", "even 0.5"} <= set(notes)
+    assert {"humans 0.959", "even 0.5"} <= set(notes)
+
+
+def test_with_one_run_the_lines_are_the_levels_and_a_choice_splits_otherwise(browse, one_page):
+    page = browse(one_page)
+    assert [one["name"] for one in _chart(page, NOISE)["lines"]] == [
+        f"sigma {level}" for level in (0.05, 0.1, 0.2, 0.4)
+    ]
+    page.locator('[id="noise-procedural"]').get_by_label("One line per", exact=True).select_option("run")
+    _settle(page)
+    assert [one["name"] for one in _chart(page, NOISE)["lines"]] == ["me/fixture"]
+    assert page.locator('[id="noise-procedural"]').get_by_label("Level", exact=True).input_value() == "0.2"
 
 
 def test_one_slider_moves_every_chart_and_the_keyboard_moves_it(browse, seeds_page):

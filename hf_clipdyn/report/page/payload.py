@@ -102,7 +102,7 @@ def _meta(study: Study, runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "shades": [twins(colour) for colour in SHADES],
         "confidence": study.confidence,
         # Two-sided 95 % quantiles of Student's t for 1, 2, ... degrees of freedom, for means over seeds.
-        "student": np.round(stats.t.ppf(0.975, np.arange(1, _MOST_SEEDS)), 4).tolist(),
+        "student": [round(float(stats.t.ppf(0.975, df)), 4) for df in range(1, _MOST_SEEDS)],
         "overTraining": any(len(run["revisions"]) > 1 for run in runs),
     }
 
