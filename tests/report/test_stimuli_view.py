@@ -159,7 +159,7 @@ def test_filters_change_what_is_shown_and_the_fragment_keeps_them(opened):
     page = opened()
     _choose(page, "Show", "to-truth")
     _wait(page, [0, 1])
-    page.wait_for_function("location.hash.includes('stimuli-filter=to-truth')")
+    page.wait_for_function("() => location.hash.includes('stimuli-filter=to-truth')")
     again = opened(fragment=page.evaluate("location.hash.slice(1)"))
     _wait(again, [0, 1])
     assert again.locator(VIEW).get_by_label("Show", exact=True).input_value() == "to-truth"

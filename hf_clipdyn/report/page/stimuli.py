@@ -396,7 +396,9 @@ def _in_order_of_interest(album: _Album) -> list[int]:
     gallery = album.gallery
     way = album.ways[0]
     frames = [held[way] for held in album.answers.values() if way in held]
-    if gallery.answer == "value":
+    if not frames:
+        change = np.zeros(len(album.items))
+    elif gallery.answer == "value":
         spans = [frame.max(axis=1) - frame.min(axis=1) for frame in frames]
         change = np.nan_to_num(np.max([span.to_numpy(float) for span in spans], axis=0), nan=0.0)
     else:
