@@ -98,7 +98,7 @@ function draw(element, traces, layout = {}, { alt = "", height = 340 } = {}) {
   element._drawnWidth = width;
   Plotly.react(element, traces, merged({ ...baseLayout(height), width, autosize: false }, layout), CONFIG);
   if (first) {
-    element.on("plotly_legendclick", ({ node, curveNumber, data }) => {
+    element.on("plotly_legendclick", ({ curveNumber, data }) => {
       const runs = data[curveNumber].meta?.runs;
       if (!runs) return true;
       const off = hiddenNames();

@@ -56,9 +56,8 @@ function readPoints({ e, v, l, h, n, k, r, x, c }, strings) {
   };
 }
 
-const seriesOf = Map.groupBy
-  ? Map.groupBy(DATA.series, (one) => one.benchmark)
-  : DATA.series.reduce((held, one) => held.set(one.benchmark, [...(held.get(one.benchmark) ?? []), one]), new Map());
+const seriesOf = new Map(DATA.benchmarks.map((one) => [one.name, []]));
+for (const one of DATA.series) seriesOf.get(one.benchmark).push(one);
 
 /** The series whose columns have these values (a list: one of them); a benchmark's name makes it fast. */
 function select(filter) {
@@ -220,7 +219,7 @@ function withInterval(v, lo, hi) {
 }
 
 /** A level or a reference: no more digits than it needs. */
-function number(each) { return each === Infinity ? "∞" : String(Number(each.toPrecision(3))); }
+function number(each, digits = 4) { return each === Infinity ? "∞" : String(Number(each.toPrecision(digits))); }
 
 /** Value, interval, n and revision of a point of a series, with what is to be known about it. */
 function words(series, i) {

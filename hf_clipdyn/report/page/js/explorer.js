@@ -184,8 +184,9 @@ function levelLines(series, { label, colour: given, axis }) {
   for (const [level, members] of byLevel) {
     for (const line of runLines(members, { label, colour: given })) {
       const point = seedsAs() === "mean" ? nowPoint(line) : line.points[single(line.points[0].series)];
-      if (!lines.has(line.name)) lines.set(line.name, { ...line, points: [] });
-      if (point) lines.get(line.name).points.push({ ...point, x: at(level), level });
+      const key = `${line.group} ${line.name}`;
+      if (!lines.has(key)) lines.set(key, { ...line, points: [] });
+      if (point) lines.get(key).points.push({ ...point, x: at(level), level });
     }
   }
   return [...lines.values()];
@@ -303,8 +304,7 @@ function fillReadout(aside, model) {
     const point = DATA.meta.overTraining ? nowPoint(line) : line.points[0];
     const said = !point ? "no revision so early" : point.y === null ? `not defined: ${point.note}`
       : withInterval(point.y, point.lo, point.hi) + (point.ok ? "" : ", not interpretable");
-    const name = line.thin && line.name !== line.label && chosen.split === "run" ? line.name : line.label;
-    return h("tr", {}, h("th", { scope: "row" }, h("i", { class: "swatch", style: `background:${line.colour}` }), name), h("td", {}, said));
+    return h("tr", {}, h("th", { scope: "row" }, h("i", { class: "swatch", style: `background:${line.colour}` }), lineName(line)), h("td", {}, said));
   });
   const caption = h("caption", {}, DATA.meta.overTraining ? `At ${at}` : "Values");
   const more = shown.length > MOST_READ ? h("p", { class: "quiet" }, `And ${shown.length - MOST_READ} more lines.`) : null;
@@ -320,7 +320,7 @@ function fillTable(holder, model) {
   const rowPlace = (point) => (levels ? point.x : position(point.series.run, point.revision, DATA.meta.axis) ?? point.revision);
   const keys = [...new Map(shown.flatMap((line) => line.points).sort((a, b) => rowPlace(a) - rowPlace(b)).map((p) => [rowKey(p), p])).keys()];
   const columns = shown.map((line) => ({
-    name: line.thin && chosen.split === "run" ? line.name : line.label === line.name ? line.name : `${line.label}, ${line.name}`,
+    name: lineName(line),
     cells: new Map(line.points.map((point) => [rowKey(point), cellWords(point)])),
     n: span(line.points.map((point) => point.n).filter(Boolean)),
   }));

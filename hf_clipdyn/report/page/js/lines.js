@@ -5,7 +5,10 @@
 //   referencesOf(series, benchmark, metric)    [{title, colour, dash, series, value}]
 //   rangeOf(term, lines, constants)            range of the y axis;  referenceLayout(…)  shapes and annotations
 //
-// A line: {name, runs, group, colour, thin, on, points: [{x, y, lo, hi, ok, note, text, series, i, revision}]}.
+// A line: {name, label, runs, group, colour, dash, split, thin, on, points: [{x, y, lo, hi, ok, note, text, series, i, revision}]}.
+
+/** Where the colour says something else, the dashes tell the groups of runs apart. */
+const DASHES = ["solid", "dash", "dot", "dashdot"];
 
 /** Lines over training. `label` and `colour` are given where lines stand for something else than runs. */
 function runLines(series, { x = xAxis(), label = null, colour: given = null } = {}) {
@@ -19,6 +22,8 @@ function runLines(series, { x = xAxis(), label = null, colour: given = null } = 
       runs: [one.run],
       group: one.run.group,
       colour: given ?? colour(one.run),
+      dash: given ? DASHES[one.run.group % DASHES.length] : "solid",
+      split: label !== null,
       thin,
       on: !off.has(one.run.name),
       points: one.v.map((y, i) => ({
@@ -64,9 +69,10 @@ function meanLines(series, { x, label, given, off }) {
         at.set(clock, [...(at.get(clock) ?? []), { one, i, x: place(one.run, revision, x) }]);
       });
     }
-    const title = label ?? DATA.groups[group].title;
+    const own = DATA.groups[group].title;
+    const title = label && DATA.groups.length > 1 ? `${label}, ${own}` : label ?? own;
     return {
-      name: title, label: title, runs: members.map((one) => one.run), group, colour: given ?? groupColour(group),
+      name: title, label: label ?? own, split: label !== null, dash: given ? DASHES[group % DASHES.length] : "solid", runs: members.map((one) => one.run), group, colour: given ?? groupColour(group),
       thin: false, on: shown.length > 0, points: [...at].sort(([a], [b]) => a - b).map(([, held]) => meanPoint(held, title)),
     };
   });
@@ -120,7 +126,7 @@ function lineTraces(lines, { intervals = "auto", width = 2, hide = false, dense 
       line: { color: line.colour, width: line.thin ? 1.2 : width, dash: line.dash },
       opacity: line.thin ? 0.85 : 1,
       marker: { color: line.colour, size: line.thin || dense ? 4 : 6 },
-      meta: { runs: line.entryRuns ?? lines.filter((one) => one.label === line.label).flatMap((one) => one.runs) },
+      meta: { runs: line.split ? null : lines.filter((one) => one.label === line.label).flatMap((one) => one.runs) },
       ...(how === "bars" ? { error_y: bars(points, line) } : {}),
     });
   }
@@ -238,7 +244,7 @@ function referenceMarks(references, x = xAxis()) {
   const traces = [];
   for (const one of references) {
     const seen = one.series.filter((each) => !off.has(each.run.name));
-    if (one.values.length === 1) constants.push({ ...one, y: one.values[0], label: `${one.title} ${number(one.values[0])}` });
+    if (one.values.length === 1) constants.push({ ...one, y: one.values[0], label: `${one.title} ${number(one.values[0], 3)}` });
     else if (seen.length) {
       for (const each of seen) {
         const at = each.v.map((y, i) => ({ x: place(each.run, each.r[i], x), y, i })).filter((p) => p.x !== null && each.ok[p.i]);
@@ -297,6 +303,13 @@ function referenceLayout(constants, range, { term, height, width, x = null, smal
   return { shapes, annotations, ...(beside && longest ? { margin: { r: Math.min(longest * 6.2 + 14, 190) } } : {}) };
 }
 
+/** The name of a line where no legend is beside it. */
+function lineName(line) {
+  if (!line.split) return line.thin ? line.name : line.label;
+  if (DATA.runs.length < 2) return line.label;
+  return line.name.startsWith(line.label) ? line.name : `${line.label}, ${line.name}`;
+}
+
 /** What a screen reader says of a chart: the first and the last interpretable value of each line. */
 function alternative(title, lines) {
   const shown = lines.filter((line) => line.on);
@@ -304,7 +317,7 @@ function alternative(title, lines) {
     const usable = line.points.filter((point) => point.ok);
     const ends = usable.length > 1 ? [usable[0], usable.at(-1)] : usable;
     const each = ends.map((p) => `${withInterval(p.y, p.lo, p.hi)} at ${p.series.run.revisions[p.revision]}`);
-    return `${line.name === line.label || !line.thin ? line.label : line.name}: ${
+    return `${lineName(line)}: ${
       each.length > 1 ? `from ${each.join(" to ")}` : each[0] ?? "nothing interpretable"}.`;
   });
   const more = shown.length > 8 ? ` And ${shown.length - 8} more lines.` : "";

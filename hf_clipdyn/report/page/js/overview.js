@@ -11,8 +11,6 @@ function mountOverview(element) {
       h("figcaption", {}, h("a", { href: `#${benchmark.anchor}` }, panel.title), h("span", {}, panel.subtitle)), chart));
     live(chart, ["t", "x", "seeds", "hidden"], () => drawPanel(chart, panel, series, benchmark));
   });
-  const note = element.parentElement.querySelector("[data-legend]");
-  if (note) note.hidden = DATA.groups.length < 2;
 }
 
 function drawPanel(chart, panel, series, benchmark) {
