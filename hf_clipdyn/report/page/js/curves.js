@@ -77,7 +77,7 @@ function levelTicks(levels, place, axis, width) {
   const titled = { title: { text: escape(unit) }, type: axis.log ? "log" : "linear" };
   const every = Math.ceil(levels.length / Math.max(2, Math.floor(width / 75)));
   const named = levels.filter((level, i) => i % every === 0 || beyond.includes(level));
-  const exact = axis.log || beyond.length ? { tickvals: named.map(place), ticktext: named.map(number), tickangle: 0 } : {};
+  const exact = axis.log || beyond.length ? { tickvals: named.map(place), ticktext: named.map((each) => number(each)), tickangle: 0 } : {};
   const at = levels.map(place).map((x) => (axis.log ? Math.log10(x) : x));
   const margin = 0.04 * (Math.max(...at) - Math.min(...at) || 1);
   const range = [Math.min(...at) - margin, Math.max(...at) + margin];
@@ -92,7 +92,7 @@ function scaleOf(log, range) {
   const ticks = [];
   for (let power = Math.floor(low); power <= high; power += 1) ticks.push(...steps.map((step) => step * 10 ** power));
   const inside = ticks.filter((tick) => Math.log10(tick) >= low && Math.log10(tick) <= high);
-  return { type: "log", ...(inside.length > 1 ? { tickvals: inside, ticktext: inside.map(number) } : {}) };
+  return { type: "log", ...(inside.length > 1 ? { tickvals: inside, ticktext: inside.map((each) => number(each)) } : {}) };
 }
 
 /** Which revisions have a line of their own: as many as can be told apart, the slider's always. */
@@ -290,7 +290,7 @@ function drawPsychometric(chart, note, benchmark, part, at, { run, held }) {
   ].filter((one) => one.x !== null && one.x !== undefined && one.x > 0);
   draw(chart, traces, {
     height, showlegend: false, uirevision: at, margin: { t: 40 },
-    xaxis: { type: "log", title: { text: "contrast" }, tickvals: condition.contrasts, ticktext: condition.contrasts.map(number),
+    xaxis: { type: "log", title: { text: "contrast" }, tickvals: condition.contrasts, ticktext: condition.contrasts.map((each) => number(each)),
       range: [Math.min(...contrasts, ...lines.map((one) => Math.log10(one.x))) - 0.08, Math.max(...contrasts, ...lines.map((one) => Math.log10(one.x))) + 0.08] },
     yaxis: { ...scaleOf(true, range), range, title: { text: "distance / criterion" } },
     shapes: [

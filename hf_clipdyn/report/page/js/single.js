@@ -51,7 +51,7 @@ function drawBars(chart, benchmark, metric, series) {
   const shown = series.filter((one) => !off.has(one.run.name));
   const points = shown.map((one) => ({ one, i: one.v.length - 1 }));
   const { constants } = referenceMarks(referencesOf(shown, benchmark, metric), "order");
-  const base = term.log ? 0 : term.neutral ?? 0;
+  const base = term.log || !term.poles ? 0 : term.neutral;
   const known = points.filter(({ one, i }) => one.v[i] !== null);
   const ends = known.flatMap(({ one, i }) => [one.v[i], one.lo[i], one.hi[i]]).filter((each) => each !== null);
   const places = term.limits ?? [Math.min(base, ...ends, ...constants.map((one) => one.y)), Math.max(base, ...ends, ...constants.map((one) => one.y))];
@@ -153,7 +153,7 @@ function drawScatter(chart, note, across, up) {
     if (known.length < a.r.length) lost.push(a.run.name);
     const own = colour(a.run);
     const label = DATA.groups[a.run.group].title;
-    const at = known.findLastIndex(({ r }) => r <= revisionAt(a.run));
+    const at = DATA.meta.overTraining ? known.findLastIndex(({ r }) => r <= revisionAt(a.run)) : -1;
     traces.push({
       type: "scatter", mode: DATA.meta.overTraining ? "lines+markers" : "markers", name: escape(label), legendgroup: label,
       showlegend: DATA.groups.length > 1 && !seen.has(label), x: known.map(({ i }) => a.v[i]), y: known.map(({ j }) => b.v[j]), hoverinfo: "text",
