@@ -95,7 +95,9 @@ def run_revisions(trajectories: Sequence[Trajectory]) -> pd.DataFrame:
     found = []
     for one in trajectories:
         names = set(one.points["revision"])
-        if not names <= known.setdefault(one.run, set()):  # mostly they are those of the run's first trajectory
+        if not names <= known.setdefault(
+            one.run, set()
+        ):  # mostly they are those of the run's first trajectory
             known[one.run] |= names
             found.append(one.points[["run", "revision", "epoch", "samples_seen", "step", "order"]])
     return pd.concat(found).drop_duplicates(["run", "revision"])

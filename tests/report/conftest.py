@@ -68,9 +68,11 @@ def browse(browser: "Browser", tmp_path: Path) -> "Iterator[Callable[..., Page]]
             page.on("pageerror", lambda error: complaints.append(f"error: {error}"))
             page.on(
                 "request",
-                lambda request: None
-                if request.url.split("#")[0] == path.as_uri() or request.url.startswith("data:")
-                else complaints.append(f"request: {request.url}"),
+                lambda request: (
+                    None
+                    if request.url.split("#")[0] == path.as_uri() or request.url.startswith("data:")
+                    else complaints.append(f"request: {request.url}")
+                ),
             )
             page.goto(path.as_uri() + (f"#{fragment}" if fragment else ""))
             return page

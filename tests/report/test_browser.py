@@ -32,7 +32,9 @@ def one_page(tmp_path_factory, study):
 
 def _chart(page, selector):
     """Wait for a chart; its traces and layout, as Plotly holds them."""
-    page.locator(selector.partition(" ")[0]).first.scroll_into_view_if_needed()  # charts are drawn in sight only
+    page.locator(
+        selector.partition(" ")[0]
+    ).first.scroll_into_view_if_needed()  # charts are drawn in sight only
     page.wait_for_selector(f"{selector} .main-svg")
     return page.evaluate(
         """selector => {
@@ -40,7 +42,8 @@ def _chart(page, selector):
           return {
             lines: data.filter(one => one.meta).map(({name, x, y, visible, hovertext, line}) =>
               ({name, x, y, visible, hovertext, colour: line.color})),
-            marks: data.filter(one => !one.meta).map(({name, x, y, hovertext, marker}) => ({name, x, y, hovertext, marker})),
+            marks: data.filter(one => !one.meta).map(({name, x, y, hovertext, marker}) =>
+              ({name, x, y, hovertext, marker})),
             x: layout.xaxis.title?.text, y: layout.yaxis.title?.text, ink: layout.font.color,
             notes: (layout.annotations ?? []).map(one => one.text),
           };
@@ -68,7 +71,9 @@ def test_the_page_draws_the_overview_and_says_in_words_what_each_chart_shows(bro
     assert page.eval_on_selector_all("#overview .chart", "all => all.every(one => one.role === 'img')")
 
 
-def test_a_value_that_is_not_interpretable_is_hollow_and_an_undefined_one_a_cross_with_its_cause(browse, one_page):
+def test_a_value_that_is_not_interpretable_is_hollow_and_an_undefined_one_a_cross_with_its_cause(
+    browse, one_page
+):
     page = browse(one_page)
     marks = {one["name"]: one for one in _chart(page, BIAS)["marks"]}
     assert (marks["not interpretable"]["x"], marks["not interpretable"]["y"]) == ([0], [0.48])
@@ -182,7 +187,10 @@ def test_the_numbers_behind_a_chart_are_a_table_with_headings(browse, one_page):
     rows = [line.split("\t") for line in section.locator("details tbody").inner_text().splitlines()]
     assert rows[0] == ["epoch-000", "0.480 [0.440, 0.520], not interpretable"]
     assert rows[5] == ["epoch-005", "0.840 [0.800, 0.880]"]
-    assert section.locator("details thead th").all_inner_texts()[1].splitlines() == ["me/fixture", "n = 1,000"]
+    assert section.locator("details thead th").all_inner_texts()[1].splitlines() == [
+        "me/fixture",
+        "n = 1,000",
+    ]
 
 
 HOSTILE = (
@@ -248,7 +256,7 @@ def test_without_a_script_the_overview_and_the_tables_are_there(browse, one_page
 
 
 def test_names_of_runs_and_metrics_are_shown_and_never_read_as_html(browse, tmp_path):
-    name = 'me/<img src=x onerror=alert(1)>&"\'</script>%{x}'
+    name = "me/<img src=x onerror=alert(1)>&\"'</script>%{x}"
     rows = [
         row("glow/x<b>", "mean_<i>glow</i>", 0.5 + epoch / 10, 0.1, epoch=epoch, repo_id=other)
         for epoch in range(2)
@@ -265,9 +273,13 @@ def test_names_of_runs_and_metrics_are_shown_and_never_read_as_html(browse, tmp_
 
 
 def test_models_of_one_revision_are_dots_with_their_intervals(browse, tmp_path):
-    rows = [row("zero_shot/cifar10", "top1", value, 0.1, repo_id=f"me/{name}", epoch=None, revision="main")
-            for name, value in (("a", 0.5), ("b", 0.7))]
-    rows += [row("zero_shot/cifar10", "top1", 0.1, role="chance", repo_id="me/a", epoch=None, revision="main")]
+    rows = [
+        row("zero_shot/cifar10", "top1", value, 0.1, repo_id=f"me/{name}", epoch=None, revision="main")
+        for name, value in (("a", 0.5), ("b", 0.7))
+    ]
+    rows += [
+        row("zero_shot/cifar10", "top1", 0.1, role="chance", repo_id="me/a", epoch=None, revision="main")
+    ]
     page = browse(render(read_study(write_rows(rows, tmp_path / "results.parquet"))))
     marks = [one for one in _chart(page, ".benchmark .chart")["marks"] if one["x"]]
     assert [(one["x"], one["y"]) for one in marks] == [([0.5], ["me/a"]), ([0.7], ["me/b"])]

@@ -9,9 +9,9 @@ from typing import Any
 from result_rows import VOCABULARY, row
 
 from hf_clipdyn.report import read_study
+from hf_clipdyn.report.page.payload import payload
 from hf_clipdyn.report.sentences import find
 from hf_clipdyn.report.tables import (
-    chart_table,
     diagnostics_table,
     overview_tables,
     provenance_table,
@@ -81,7 +81,6 @@ def _everything(path: Any) -> str:
                 }
                 for panel in chart.panels
             ],
-            "table": asdict(chart_table(chart)),
         }
         for chart in study.charts
     ]
@@ -93,7 +92,8 @@ def _everything(path: Any) -> str:
         *overview_tables(study),
     ]
     sentences = [asdict(one) for one in find(study)]
-    return json.dumps([charts, overview, [asdict(one) for one in made], sentences], indent=1)
+    of_page = payload(study)
+    return json.dumps([charts, overview, [asdict(one) for one in made], sentences, of_page], indent=1)
 
 
 def _more_rows() -> list[Row]:

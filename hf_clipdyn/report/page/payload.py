@@ -102,7 +102,7 @@ def _meta(study: Study, runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "shades": [twins(colour) for colour in SHADES],
         "confidence": study.confidence,
         # Two-sided 95 % quantiles of Student's t for 1, 2, ... degrees of freedom, for means over seeds.
-        "student": _rounded(stats.t.ppf(0.975, np.arange(1, _MOST_SEEDS)), 4),
+        "student": np.round(stats.t.ppf(0.975, np.arange(1, _MOST_SEEDS)), 4).tolist(),
         "overTraining": any(len(run["revisions"]) > 1 for run in runs),
     }
 
@@ -132,7 +132,9 @@ def _runs(study: Study) -> list[dict[str, Any]]:
     accuracies = _accuracies(study.trajectories)
     arms = rows.groupby("run", sort=False)["arm"].first() if "arm" in rows else pd.Series(dtype=object)
     first = {one.run: one for one in reversed(study.trajectories)}
-    places = {run: group.sort_values("order") for run, group in run_revisions(study.trajectories).groupby("run")}
+    places = {
+        run: group.sort_values("order") for run, group in run_revisions(study.trajectories).groupby("run")
+    }
     found = []
     for name in study.runs:
         revisions = places[name]
@@ -317,10 +319,14 @@ def _series(study: Study, runs: Sequence[str], benchmarks: Sequence[str]) -> dic
         -1 if one.role in ("value", "diagnostic") else strings(one.reference_terms.title)
         for one in study.trajectories
     ]
-    drawn = [int(one.role in ("value", "diagnostic") or one.reference_terms.drawn) for one in study.trajectories]
+    drawn = [
+        int(one.role in ("value", "diagnostic") or one.reference_terms.drawn) for one in study.trajectories
+    ]
     return {
         "columns": columns,
-        "texts": [name for name in columns if name not in ("run", "benchmark", "layer", "level", "parameter")],
+        "texts": [
+            name for name in columns if name not in ("run", "benchmark", "layer", "level", "parameter")
+        ],
         "title": titles,
         "drawn": drawn,
         "references": {
@@ -336,7 +342,10 @@ def _series(study: Study, runs: Sequence[str], benchmarks: Sequence[str]) -> dic
 def _setups(trajectories: Sequence[Trajectory]) -> list[str]:
     """What distinguishes the cells of a trajectory from others of its benchmark, in words; mostly nothing."""
     table = pd.DataFrame(
-        {name: [getattr(one, name) for one in trajectories] for name in ("run", "kind", "dataset", "texts", *_SETUP)}
+        {
+            name: [getattr(one, name) for one in trajectories]
+            for name in ("run", "kind", "dataset", "texts", *_SETUP)
+        }
     )
     # The fingerprint contains the pixels at the model's resolution: only two within one run are two states of the data.
     of_run = table.groupby(["run", "kind", "dataset", "texts"], sort=False)["data_fingerprint"]
@@ -351,7 +360,9 @@ def _setups(trajectories: Sequence[Trajectory]) -> list[str]:
         if group["edition"].nunique() > 1:
             parts.append("data " + group["data_fingerprint"].str[:12])
         for part in parts:
-            words.loc[group.index] = words.loc[group.index].where(words.loc[group.index] == "", words + ", ") + part
+            words.loc[group.index] = (
+                words.loc[group.index].where(words.loc[group.index] == "", words + ", ") + part
+            )
     return words.tolist()
 
 
@@ -391,10 +402,6 @@ def _exponent(values: NDArray[np.float64]) -> int:
 
 def _integers(numbers: NDArray[np.float64]) -> list[int | None]:
     return [int(one) if math.isfinite(one) else None for one in numbers.tolist()]
-
-
-def _rounded(numbers: NDArray[np.float64], digits: int) -> list[float]:
-    return [round(float(one), digits) for one in numbers]
 
 
 def _listed(numbers: "pd.Series[Any]") -> list[Any]:

@@ -4,6 +4,7 @@ import base64
 import json
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,13 @@ from hf_clipdyn.report.sentences import Finding, alternative_words, find, limits
 from hf_clipdyn.report.study import Study, read_study
 from hf_clipdyn.report.style import THEME, figure_style, twins
 from hf_clipdyn.report.svg import to_svg
-from hf_clipdyn.report.tables import diagnostics_table, overview_tables, provenance_table, undefined_table
+from hf_clipdyn.report.tables import (
+    Table,
+    diagnostics_table,
+    overview_tables,
+    provenance_table,
+    undefined_table,
+)
 from hf_clipdyn.report.words import listed
 
 __all__ = ["write_report"]
@@ -32,7 +39,7 @@ _FIRST, _LAST = ("core.js", "chart.js"), ("start.js",)
 """The program's files that come before and after all others."""
 
 _MOST_MARKED = 6
-"""Runs up to which the static overview has marks and intervals."""
+"""Runs up to which the static overview has marks, intervals and every number."""
 
 
 def write_report(
@@ -94,7 +101,7 @@ def render(study: Study) -> str:
         runs=study.runs,
         limits=limits(study),
         summary=_summary(study),
-        overview_tables=overview_tables(study),
+        overview_tables=_overview_tables(study),
         benchmarks=data["benchmarks"],
         undefined=undefined_table(study),
         diagnostics=diagnostics_table(study),
@@ -166,6 +173,14 @@ def _summary(study: Study) -> dict[str, str] | None:
         "source": f"data:image/svg+xml;base64,{encoded}",
         "words": f"The study at a glance. {words}",
     }
+
+
+def _overview_tables(study: Study) -> list[Table]:
+    """The numbers of the overview; of many runs, those of their first and last revision."""
+    tables = overview_tables(study)
+    if len(tables) <= _MOST_MARKED:
+        return tables
+    return [replace(one, rows=(one.rows[0], *one.rows[1:][-1:])) for one in tables]
 
 
 def _draw_summary(study: Study) -> str:

@@ -14,7 +14,6 @@
 // `benchmark` the name of one of DATA.benchmarks; r[i] is the index of the revision in run.revisions; an undefined v[i]
 // is null, and note[i] its cause; ok[i] is false if the number is not interpretable.
 
-performance.mark("program");
 const DATA = JSON.parse(document.getElementById("data").textContent);
 DATA.series = readSeries(DATA.series);
 
@@ -221,7 +220,7 @@ function withInterval(v, lo, hi) {
 }
 
 /** A level or a reference: no more digits than it needs. */
-function number(each) { return each === Infinity ? "∞" : String(Number(each.toPrecision(4))); }
+function number(each) { return each === Infinity ? "∞" : String(Number(each.toPrecision(3))); }
 
 /** Value, interval, n and revision of a point of a series, with what is to be known about it. */
 function words(series, i) {

@@ -292,7 +292,7 @@ function fillReadout(aside, model) {
   const at = DATA.meta.stops[stop()]?.label ?? "";
   const facts = [];
   if (term.meaning) facts.push(h("p", {}, term.meaning));
-  if (term.poles) facts.push(h("p", {}, `Below ${value(term.neutral)}: ${term.poles[0]}; above: ${term.poles[1]}.`));
+  if (term.poles) facts.push(h("p", {}, `Below ${number(term.neutral)}: ${term.poles[0]}; above: ${term.poles[1]}.`));
   if (term.better) facts.push(h("p", { class: "quiet" }, term.better === "high" ? "Higher is better." : "Lower is better."));
   if (seedsAs() === "mean") {
     facts.push(h("p", { class: "quiet" }, "Lines are means over seeds. Their intervals (95 %, Student's t) are over the seeds, not over the items."));

@@ -291,7 +291,7 @@ function referenceLayout(constants, range, { term, height, width, x = null, smal
     const set = Math.max(wanted, free + size + 3);
     free = set;
     return { xref: "paper", x: 1, xanchor: beside ? "left" : "right", y: at(one.y), yshift: set - wanted, yanchor: beside ? "middle" : "bottom",
-      text: escape(one.label), showarrow: false, font: { size, color: one.colour }, ...(beside ? { xshift: 4 } : {}) };
+      text: escape(one.label), showarrow: false, font: { size, color: one.colour }, ...(beside ? {} : { bgcolor: faded(look().paper, 0.75), borderpad: 0 }), ...(beside ? { xshift: 4 } : {}) };
   });
   const longest = constants.reduce((most, one) => Math.max(most, one.label.length), 0);
   return { shapes, annotations, ...(beside && longest ? { margin: { r: Math.min(longest * 6.2 + 14, 190) } } : {}) };
