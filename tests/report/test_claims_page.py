@@ -56,7 +56,8 @@ def test_the_summary_counts_what_can_be_tested_and_what_came_out(claimed):
         ]
     )
     assert verdict_summary(several) == (
-        "Of 4 claims, these data can test 3: 2 holds and 1 negligible. They cannot decide the other 1."
+        "Of 4 claims, these data can test 3: 2 hold and 1 negligible. Claim 1 is a positive control, no "
+        "evidence. They cannot decide the other 1."
     )
 
 

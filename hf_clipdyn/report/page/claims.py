@@ -52,8 +52,15 @@ def verdict_summary(study: Study) -> str:
     n = len(study.verdicts)
     if n_silent == n:
         return _undecided_summary(study)
-    found = [f"{counts[word]} {word}" for word in _ORDER if counts[word]]
+    found = [
+        f"{counts[word]} {'hold' if word == 'holds' and counts[word] > 1 else word}"
+        for word in _ORDER
+        if counts[word]
+    ]
     words = f"Of {n} claims, these data can test {n - n_silent}: {joined(found)}."
+    controls = [str(one.claim.number) for one in study.verdicts if not one.evidence and is_tested(one)]
+    if controls:
+        words += f" Claim {joined(controls)} is a positive control, no evidence."
     return f"{words} They cannot decide the other {n_silent}." if n_silent else words
 
 
