@@ -300,11 +300,14 @@ def _way(sign: int, tables: Sequence[pd.DataFrame], columns: Sequence[Sequence[p
     return _Way(sign, names, n, tables, groups)
 
 
-def _digest(columns: Iterable[Iterable[Any]]) -> str:
+def _digest(columns: Iterable["pd.Index | pd.Series[Any]"]) -> str:
     """SHA-256 of columns of names."""
     found = hashlib.sha256()
     for column in columns:
-        found.update("\0".join(map(str, column)).encode() + b"\1")
+        # Plain Python values: a tuple of NumPy's would be written otherwise.
+        parts = column.to_frame() if isinstance(column, pd.MultiIndex) else column.to_frame(name="name")
+        for name in parts:
+            found.update("\0".join(map(str, parts[name].tolist())).encode() + b"\1")
     return found.hexdigest()
 
 

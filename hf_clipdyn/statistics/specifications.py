@@ -1,8 +1,8 @@
 """Specification curves: a registered contrast under every defensible choice that the tables allow.
 
-The registered choice is one point among them; it alone gives the verdict. The others show how much the answer depends on
-what was chosen: the distance or prompts, the place where the number is read out, whose texts are used, the noise levels,
-the windows, and the axis on which windows are shares.
+The registered choice is one point among them; it alone gives the verdict. The others show how much the answer depends
+on what was chosen: the distance or prompts, the place where the number is read out, whose texts are used, the noise
+levels, the windows, and the axis on which windows are shares.
 """
 
 import math
@@ -50,8 +50,8 @@ def specifications(
 ) -> list[Specification]:
     """One part of a verdict under all combinations of choices, the registered one first, then from low to high.
 
-    Combinations without an estimate, such as a window without a revision, are left out. If there are more than ``most``,
-    one choice is changed at a time.
+    Combinations without an estimate, such as a window without a revision, are left out. If there are more than
+    ``most``, one choice is changed at a time.
 
     Args:
         evidence: from `read_evidence`; the verdict is from it.

@@ -89,6 +89,16 @@ def test_the_names_of_the_items_alone_decide_their_groups():
     assert weighted_error([second, third], [1, -1]).variance == pytest.approx(0, abs=1e-25)
 
 
+def test_the_type_of_the_names_does_not_matter():
+    """A file gives back numbers of another width."""
+    one = trials()
+    designs = {
+        item_errors(Mean, one.astype({"item": kept}), [MEAN])[MEAN].design
+        for kept in ("int64", "int32", "Int64")
+    }
+    assert len(designs) == 1
+
+
 def test_cells_with_other_items_are_not_added():
     first, second = trials(), trials(1)
     second["item"] += 1

@@ -102,7 +102,7 @@ def _meta(study: Study, runs: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "shades": [twins(colour) for colour in SHADES],
         "confidence": study.confidence,
         # Two-sided 95 % quantiles of Student's t for 1, 2, ... degrees of freedom, for means over seeds.
-        "student": _rounded(stats.t.ppf(0.975, np.arange(1, _MOST_SEEDS)), 4),
+        "student": np.round(stats.t.ppf(0.975, np.arange(1, _MOST_SEEDS)), 4).tolist(),
         "overTraining": any(len(run["revisions"]) > 1 for run in runs),
     }
 
@@ -402,10 +402,6 @@ def _exponent(values: NDArray[np.float64]) -> int:
 
 def _integers(numbers: NDArray[np.float64]) -> list[int | None]:
     return [int(one) if math.isfinite(one) else None for one in numbers.tolist()]
-
-
-def _rounded(numbers: NDArray[np.float64], digits: int) -> list[float]:
-    return [round(float(one), digits) for one in numbers]
 
 
 def _listed(numbers: "pd.Series[Any]") -> list[Any]:

@@ -1,0 +1,321 @@
+"""From tables with trials to verdicts, and the rule itself."""
+
+import json
+import math
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+from planted import Noise, Planted, Run, constant, peak, trajectory, turn, write_study
+from scipy import stats
+
+import hf_clipdyn
+from hf_clipdyn.cli import main
+from hf_clipdyn.errors import ConfigError, EvaluationError, UnknownNameError
+from hf_clipdyn.results.read import Results, read_results
+from hf_clipdyn.statistics.claims import read_claims
+from hf_clipdyn.statistics.evidence import Evidence
+from hf_clipdyn.statistics.judging import judge_evidence, read_evidence
+from hf_clipdyn.statistics.specifications import specifications
+from hf_clipdyn.statistics.verdicts import (
+    SCHEMA,
+    Verdict,
+    judge,
+    minimum_detectable_effect,
+    render,
+    verdict_table,
+    word_of,
+    write_verdicts,
+)
+
+_SHARES = (0.0, 0.15, 0.5, 1.0)
+_TRUE = Planted(
+    drop=turn(0.6, 0.35),
+    bias=turn(0.2, 0.85),
+    error=peak(0.4, 0.15, 0.35),
+    accuracy=turn(0.5, 0.9, 0.1),
+)
+_NOISE_ARM = replace(_TRUE, drop=constant(0.0), error=constant(0.5))
+_QUIET = Noise(seed=0.003, checkpoint=0.003)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "word"),
+    [
+        (0.05, 0.2, "holds"),
+        (0.06, 0.07, "holds"),
+        (0.01, 0.05, "right direction, size open"),
+        (0.04, 0.2, "right direction, size open"),
+        (0.01, 0.04, "negligible"),
+        (-0.04, 0.04, "negligible"),
+        (-0.05, 0.04, "undecided"),
+        (-0.01, 0.06, "undecided"),
+        (0.0, 0.06, "undecided"),
+        (-0.2, -0.05, "contradicted"),
+        (-0.2, -0.04, "undecided"),
+        (math.nan, math.nan, "undecided"),
+    ],
+)
+def test_the_rule(low: float, high: float, word: str):
+    assert word_of(low, high, 0.05) == word
+
+
+def test_every_interval_has_exactly_one_verdict_and_it_needs_no_size():
+    ends = [at / 40 for at in range(-8, 9)]
+    words = {(low, high): word_of(low, high, 0.1) for low in ends for high in ends if low <= high}
+    assert set(words.values()) == {
+        "holds",
+        "right direction, size open",
+        "negligible",
+        "contradicted",
+        "undecided",
+    }
+    scaled = {(low, high): word_of(3 * low, 3 * high, 0.3) for low, high in words}
+    assert scaled == words
+
+
+@pytest.mark.parametrize(
+    ("degrees", "confidence", "power"), [(4, 0.95, 0.79), (4, 0.99, 0.75), (12, 0.99, 0.79)]
+)
+def test_the_minimum_detectable_effect_has_the_power_that_is_stated(degrees, confidence, power):
+    effect = minimum_detectable_effect(2.0, degrees, confidence)
+    reached = stats.nct.sf(stats.t.ppf((1 + confidence) / 2, degrees), degrees, effect / 2)
+    assert reached == pytest.approx(power, abs=0.01)
+    assert math.isnan(minimum_detectable_effect(math.nan, degrees, confidence))
+
+
+@pytest.fixture(scope="session")
+def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A synthetic study in which every testable claim is true, as a table with trials; not to be changed."""
+    runs = [Run(scale="tiny", seed=0, planted=_TRUE)]
+    runs += [
+        Run(scale=scale, seed=seed, planted=_TRUE) for scale in ("tiny", "small") for seed in (10, 11, 12)
+    ]
+    runs += [Run(scale="tiny", seed=seed, planted=_NOISE_ARM, arm="noise") for seed in (10, 11, 12)]
+    folder = tmp_path_factory.mktemp("study")
+    return write_study(folder / "results.parquet", runs, shares=_SHARES, noise=_QUIET)
+
+
+@pytest.fixture(scope="session")
+def evidence(study: Path) -> Evidence:
+    return read_evidence(read_results(study), show_progress=False)
+
+
+@pytest.fixture(scope="session")
+def verdicts(evidence: Evidence) -> Mapping[int, Verdict]:
+    return {one.claim.number: one for one in judge_evidence(evidence)}
+
+
+def _part_of(study: Path, **columns: object) -> Results:
+    results = read_results(study)
+    rows = results.rows
+    for name, wanted in columns.items():
+        rows = rows[rows[name].isin(wanted) if isinstance(wanted, list) else rows[name] == wanted]
+    return replace(results, rows=rows.reset_index(drop=True))
+
+
+def _judged(results: Results) -> dict[int, Verdict]:
+    return {one.claim.number: one for one in judge(results, show_progress=False)}
+
+
+def test_a_true_study_bears_out_what_the_world_can_test(verdicts):
+    found = {number: (one.verdict, one.cause) for number, one in verdicts.items()}
+    assert {one.study for one in verdicts.values()} == {"world"}
+    assert [found[number] for number in (1, 2, 5, 6)] == [("holds", "")] * 4
+    assert found[7][0] in ("holds", "right direction, size open")
+    assert {found[number][0] for number in (3, 4, 8)} == {"not testable here"}
+    assert "No people" in found[8][1]
+    assert [one.evidence for one in verdicts.values()] == [False, *[True] * 7]
+
+
+def test_intervals_share_the_level_and_take_seeds_and_items_into_account(verdicts):
+    (part,) = verdicts[5].parts
+    assert part.estimate.confidence_level == pytest.approx(0.99)
+    assert (part.estimate.n_seeds, part.estimate.scales) == (6, ("tiny", "small"))
+    assert part.estimate.degrees_of_freedom == 4
+    assert {one.seed for one in part.estimate.runs} == {10, 11, 12}
+    assert all(one.item_variance > 0 for one in part.estimate.runs)
+    assert part.estimate.value == pytest.approx(0.25, abs=0.08)
+
+
+def test_each_scale_and_each_difference_of_scales_is_a_part(verdicts):
+    parts = verdicts[7].parts
+    assert [one.scale for one in parts] == ["", "tiny", "small", ""]
+    assert parts[3].contrast.smallest_effect == pytest.approx(parts[0].estimate.value / 2)
+    assert parts[3].estimate.value == pytest.approx(parts[2].estimate.value - parts[1].estimate.value)
+
+
+def test_arms_are_compared_by_paired_seeds_at_one_scale_at_equal_samples_and_accuracy(verdicts):
+    parts = verdicts[6].parts
+    assert [one.scale for one in parts] == ["tiny"] * 4
+    assert [one.estimate.n_seeds for one in parts] == [3] * 4
+    assert "at equal accuracy" in parts[1].title
+    assert parts[0].estimate.value > 0.05
+    assert parts[2].estimate.value == pytest.approx(0.15, abs=0.05)
+
+
+def test_a_control_arm_that_was_not_measured_is_said(verdicts):
+    words = [one.words for one in verdicts[1].gates if one.passed is None]
+    assert words == [
+        "not measured: no run of the arm 'texture-always'",
+        "not measured: no run of the arm 'swapped-roles'",
+    ]
+
+
+def test_tables_of_tuning_seeds_get_estimates_and_no_verdict(study):
+    found = _judged(_part_of(study, seed=[0]))
+    for number in (1, 2, 5):
+        one = found[number]
+        assert (one.verdict, one.cause) == ("not testable here", "only seeds that tuned the world")
+        assert {part.verdict for part in one.parts} == {"not testable here"}
+        assert all(math.isfinite(part.estimate.value) for part in one.parts)
+    assert any("searched in these seeds" in note for note in found[2].notes)
+
+
+def test_tuning_seeds_enter_no_estimate_and_locate_the_peak(study, verdicts):
+    without = _judged(_part_of(study, seed=[10, 11, 12]))
+    assert without[5].parts == verdicts[5].parts
+    assert without[2].verdict == "not testable here"
+    assert "no tuning seed is in the tables" in without[2].cause
+
+
+def test_one_seed_decides_nothing(study):
+    found = _judged(_part_of(study, seed=[0, 10], scale=["tiny"], arm=[""]))
+    assert found[5].verdict == "undecided"
+    assert "one seed" in found[5].cause
+    assert found[7].verdict == "not testable here"
+    assert found[6].verdict == "not testable here"
+    assert "no run of the arm 'noise' counts" in found[6].cause
+
+
+def test_a_benchmark_that_was_not_measured_is_named(study):
+    found = _judged(_part_of(study, kind=["noise", "zero_shot"]))
+    assert found[1].cause == "shape_bias/procedural is not in the tables"
+    assert found[5].verdict == "holds"
+
+
+def test_an_accuracy_below_twice_chance_closes_the_gate(study):
+    results = _part_of(study, kind=["noise"])
+    rows = results.rows
+    low = (rows["metric"] == "accuracy") & (rows["seed"] == 12) & (rows["role"] == "value")
+    found = _judged(replace(results, rows=rows.assign(value=rows["value"].mask(low, 0.2))))
+    assert found[5].verdict == "gate failed"
+    assert "0.2 is below 2 times chance, 0.25" in found[5].cause
+    assert found[5].parts  # shown all the same
+
+
+def test_runs_of_seeds_that_were_not_registered_do_not_count(study):
+    results = _part_of(study, kind=["noise"])
+    rows = results.rows
+    found = _judged(replace(results, rows=rows.assign(seed=rows["seed"].replace({12: 99}))))
+    assert found[5].parts[0].estimate.n_seeds == 4
+    assert "Not counted: runs of seed 99, which is not registered." in found[5].notes
+    only = _judged(replace(results, rows=rows.assign(seed=99)))
+    assert only[5].cause == "none of the registered seeds (10, 11, 12, 13, 14) is in the tables"
+
+
+def test_a_study_can_be_named_and_unknown_ones_are_refused(study):
+    results = _part_of(study, kind=["noise"])
+    forced = judge(results, study="full", show_progress=False)
+    assert {one.verdict for one in forced} == {"not testable here"}
+    with pytest.raises(UnknownNameError, match="There is no study in the claims 'word'"):
+        judge(results, study="word")
+    with pytest.raises(ConfigError, match="no benchmark of a claim"):
+        judge(_part_of(study, kind=["zero_shot"]))
+
+
+def test_the_registered_specification_is_the_verdicts_own_estimate(evidence, verdicts):
+    (part,) = verdicts[5].parts
+    found = specifications(evidence, verdicts[5], part)
+    assert found[0].registered
+    assert found[0].estimate == part.estimate
+    assert not any(one.registered for one in found[1:])
+    assert [one.choices["level"] for one in found].count("0.4") >= 1
+    values = [one.estimate.value for one in found[1:]]
+    assert values == sorted(values)
+    assert specifications(evidence, verdicts[7], verdicts[7].parts[3]) == []
+
+
+def test_the_table_has_a_row_for_each_part_and_is_written_as_parquet(verdicts, tmp_path):
+    table = verdict_table(verdicts.values())
+    assert list(table.columns) == SCHEMA.names
+    assert table["claim"].tolist() == [1, 1, 2, 2, 3, 4, 5, 6, 6, 6, 6, 7, 7, 7, 7, 8]
+    five = table[table["claim"] == 5].iloc[0]
+    assert (five["verdict"], five["part_verdict"], five["gate"], five["n_seeds"]) == (
+        "holds",
+        "holds",
+        True,
+        6,
+    )
+    assert list(five["scales"]) == ["tiny", "small"]
+    assert json.loads(table["gates"][0])[0]["passed"] is True
+    write_verdicts(table, tmp_path / "verdicts.parquet")
+    assert pq.read_table(tmp_path / "verdicts.parquet").schema.equals(SCHEMA)
+    pd.testing.assert_frame_equal(pd.read_parquet(tmp_path / "verdicts.parquet"), table)
+    with pytest.raises(EvaluationError, match="cannot be written"):
+        write_verdicts(table, tmp_path)
+
+
+def test_the_public_function_and_the_command_give_the_same(study, tmp_path, capsys):
+    table = hf_clipdyn.verdicts(study, show_progress=False)
+    output = tmp_path / "verdicts.parquet"
+    with pytest.raises(SystemExit) as stopped:
+        main(["verdicts", str(study), "--output", str(output), "--quiet"])
+    printed = capsys.readouterr()
+    assert stopped.value.code == 0, printed.err
+    pd.testing.assert_frame_equal(pd.read_parquet(output), table)
+    assert "5 Sensitivity to noise falls: holds; gates passed" in printed.out
+    assert "1 Texture first, then shape: holds (a positive control, no evidence)" in printed.out
+    assert "1: no turn with texture always right: not measured" in printed.out
+
+
+def test_a_wrong_call_is_one_sentence(study, tmp_path, capsys):
+    for words, says in (
+        (["--study", "word"], "There is no study in the claims 'word'"),
+        (["--claims", str(tmp_path / "absent.yaml")], "absent.yaml cannot be read"),
+        (["--output", str(tmp_path)], "cannot be written"),
+    ):
+        with pytest.raises(SystemExit):
+            main(["verdicts", str(study), "--quiet", *words])
+        error = capsys.readouterr().err
+        assert error.startswith("clipdyn: error: ")
+        assert says in error
+        assert error.count("\n") == 1
+
+
+def test_names_from_tables_cannot_steer_the_terminal(verdicts):
+    gate = replace(verdicts[1].gates[0], passed=False, words="failed in me/\x1b[2Jrun")
+    assert "\x1b" not in render([replace(verdicts[1], gates=(gate,))])
+
+
+@pytest.mark.parametrize(
+    ("arm", "late", "passed"),
+    [
+        ("texture-always", 0.1, True),
+        ("texture-always", 0.8, False),
+        ("swapped-roles", -0.3, True),
+        ("swapped-roles", 0.8, False),
+        ("swapped-roles", 0.0, None),
+    ],
+)
+def test_a_control_arm_that_fails_closes_the_gate(arm: str, late: float, passed: bool | None):
+    shares, change = (0, 0.15, 0.95, 1), (0.0, 0.0, 1.0, 1.0)
+    columns = {"kind": "shape_bias", "metric": "shape_bias"}
+    found = []
+    for at, seed in enumerate((10, 11, 12)):
+        for name, size in (("", 0.6), (arm, late)):
+            run = Run(scale="tiny", seed=seed, planted=Planted(), arm=name)
+            values = [
+                0.3 + size * part + 0.002 * at * share for part, share in zip(change, shares, strict=True)
+            ]
+            found.append(trajectory(run, values, shares, **columns))
+    claims = read_claims()
+    (verdict, *_) = judge_evidence(Evidence(claims=claims, study="world", trajectories=found))
+    (control,) = [
+        one for one in verdict.gates if arm in one.words or one.words.startswith(("0", "-", "not dec"))
+    ]
+    assert control.passed is passed
+    assert len(verdict.parts) == 2
