@@ -179,7 +179,7 @@ def _clause(sentence: str) -> str:
 def limits(study: Study) -> str:
     """What the intervals of a report do not contain."""
     if not study.confidence:
-        intervals = "No intervals were computed, so nothing here is said to differ."
+        intervals = "No intervals of single revisions were computed."
     else:
         intervals = (
             f"The {study.confidence} intervals of single revisions are over the items of each benchmark, resampled by "
