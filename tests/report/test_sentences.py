@@ -9,7 +9,6 @@ from result_rows import row
 from hf_clipdyn.report import headline, result_tables, summarize
 from hf_clipdyn.report.sentences import verdict_sentences
 
-
 _ONE_RUN = "There is one run, so the variation between seeds is unknown."
 
 
