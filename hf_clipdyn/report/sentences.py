@@ -124,7 +124,7 @@ def verdict_words(verdict: Verdict, study: Study) -> str:
     said = f" ({', '.join(marks)})" if marks else ""
     head = f"Claim {verdict.claim.number}, {_clause(verdict.claim.title)}{said}"
     parts = [
-        f"{_capital(part_title(part))}: {estimate_words(part.estimate)}, δ = {part.contrast.smallest_effect:g}"
+        f"{_capital(part_title(part))}: {estimate_words(part.estimate)}, δ = {part.contrast.smallest_effect:.3g}"
         for part in verdict.parts
         if math.isfinite(part.estimate.value)
     ]
@@ -133,8 +133,10 @@ def verdict_words(verdict: Verdict, study: Study) -> str:
 
 
 def part_title(part: Part) -> str:
-    """The title of a contrast, with its scale if it is of one only."""
-    return f"{part.title or part.contrast.title}{f', scale {part.scale}' if part.scale else ''}"
+    """The title of a contrast, with its scale if it is of one only and the title does not end in it."""
+    title = part.title or part.contrast.title
+    named = not part.scale or title.endswith(f", {part.scale}")
+    return title if named else f"{title}, scale {part.scale}"
 
 
 def part_word(verdict: Verdict, part: Part) -> str:
@@ -177,7 +179,7 @@ def _clause(sentence: str) -> str:
 def limits(study: Study) -> str:
     """What the intervals of a report do not contain."""
     if not study.confidence:
-        intervals = "No intervals were computed, so nothing here is said to differ."
+        intervals = "No intervals of single revisions were computed."
     else:
         intervals = (
             f"The {study.confidence} intervals of single revisions are over the items of each benchmark, resampled by "

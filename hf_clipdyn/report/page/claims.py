@@ -52,8 +52,15 @@ def verdict_summary(study: Study) -> str:
     n = len(study.verdicts)
     if n_silent == n:
         return _undecided_summary(study)
-    found = [f"{counts[word]} {word}" for word in _ORDER if counts[word]]
+    found = [
+        f"{counts[word]} {'hold' if word == 'holds' and counts[word] > 1 else word}"
+        for word in _ORDER
+        if counts[word]
+    ]
     words = f"Of {n} claims, these data can test {n - n_silent}: {joined(found)}."
+    controls = [str(one.claim.number) for one in study.verdicts if not one.evidence and is_tested(one)]
+    if controls:
+        words += f" Claim {joined(controls)} is a positive control, no evidence."
     return f"{words} They cannot decide the other {n_silent}." if n_silent else words
 
 
@@ -113,7 +120,7 @@ def _part_row(verdict: Verdict, part: Part) -> dict[str, str]:
         "title": part_title(part),
         "estimate": estimate_words(one, runs=False),
         "level": f"{100 * one.confidence_level:.4g} %" if math.isfinite(one.ci_low) else "",
-        "delta": f"{part.contrast.smallest_effect:g}",
+        "delta": f"{part.contrast.smallest_effect:.3g}",
         "word": part_word(verdict, part),
         "detectable": f"{effect:.3f}" if math.isfinite(effect) else "",
         "cause": one.cause,
@@ -181,7 +188,7 @@ def _part(verdict: Verdict, part: Part) -> dict[str, Any]:
         "v": _short(one.value),
         "lo": _short(one.ci_low),
         "hi": _short(one.ci_high),
-        "delta": part.contrast.smallest_effect,
+        "delta": float(f"{part.contrast.smallest_effect:.3g}"),
         "word": part_word(verdict, part),
         "words": estimate_words(one),
         "runs": [[run.run, _short(run.value)] for run in one.runs],
@@ -207,7 +214,7 @@ def _specified_parts(verdict: Verdict, study: Study) -> Iterable[dict[str, Any]]
         if found:
             yield {
                 "title": part_title(part),
-                "delta": part.contrast.smallest_effect,
+                "delta": float(f"{part.contrast.smallest_effect:.3g}"),
                 "detectable": _short(part.minimum_detectable_effect),
                 **_specified(found),
             }

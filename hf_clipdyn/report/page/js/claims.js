@@ -188,7 +188,10 @@ function drawInterval(bar, part, reach) {
   const inside = (number) => Math.min(Math.max(number, -reach), reach);
   const whole = part.lo !== null && part.hi !== null;
   const hidden = [part.lo, part.hi].map((end) => whole && Math.abs(at(end)) > reach);
-  const runs = part.runs.filter(([, v]) => v !== null);
+  const known = part.runs.filter(([, v]) => v !== null);
+  // The runs of a difference of scales are no differences themselves: only values that surround the estimate are shown.
+  const values = known.map(([, v]) => v);
+  const runs = Math.min(...values) <= part.v && part.v <= Math.max(...values) ? known : [];
   const traces = [
     whole ? { x: [inside(at(part.lo)), inside(at(part.hi))], y: [0, 0], mode: "lines", line: { color: ink, width: 2 }, hoverinfo: "skip" } : null,
     runs.length > 1 ? {

@@ -1,0 +1,244 @@
+"""The claims on the page: the table of verdicts, the figure and the specification curves, as data and in a browser."""
+
+import json
+import re
+
+import pytest
+from made_verdicts import judged, made
+from planted import Planted, Run, ramp, turn, write_study
+from result_rows import row
+
+from hf_clipdyn.cli import main
+from hf_clipdyn.report import read_study, write_report
+from hf_clipdyn.report.page.claims import payload, verdict_rows, verdict_summary
+from hf_clipdyn.report.page.write import render
+from hf_clipdyn.report.registration import registered_commit
+
+_HOSTILE = "</script><b>&\"'"
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory):
+    """The table of a planted study with its trials: a tuning seed and two registered ones."""
+    planted = Planted(drop=ramp(0.5, 0.2), bias=turn(0.3, 0.85))
+    runs = [Run(scale="tiny", seed=seed, planted=planted) for seed in (0, 10, 11)]
+    output = tmp_path_factory.mktemp("planted") / "results.parquet"
+    return write_study(output, runs, shares=(0.0, 0.1, 0.2, 0.6, 0.9, 1.0))
+
+
+@pytest.fixture(scope="module")
+def planted(table):
+    """That study, judged."""
+    return read_study(table)
+
+
+@pytest.fixture(scope="module")
+def folder(planted, tmp_path_factory):
+    """Folder of its page."""
+    folder = tmp_path_factory.mktemp("page")
+    (folder / "index.html").write_text(render(planted), encoding="utf-8")
+    return folder
+
+
+@pytest.fixture
+def claimed(study, read):
+    """The study of the made-up rows with made-up verdicts."""
+    return lambda make: judged(one := read(study()), *make(one))
+
+
+def test_the_summary_counts_what_can_be_tested_and_what_came_out(claimed):
+    several = claimed(
+        lambda one: [
+            made(one, 1, (0.2, 0.05), (0.4, 0.1)),
+            made(one, 5, (0.2, 0.05)),
+            made(one, 2, (0.0, 0.01), (0.0, 0.01), word="negligible"),
+            made(one, 3, word="not testable here", cause="No people."),
+        ]
+    )
+    assert verdict_summary(several) == (
+        "Of 4 claims, these data can test 3: 2 hold and 1 negligible. Claim 1 is a positive control, no "
+        "evidence. They cannot decide the other 1."
+    )
+
+
+def test_where_nothing_is_decided_the_summary_says_why_once_and_what_it_takes(claimed):
+    cause = "only seeds that tuned the world"
+    tuning = claimed(
+        lambda one: [
+            made(one, 1, (0.2, 0.05), (0.4, 0.1), word="not testable here", cause=cause),
+            made(one, 3, word="not testable here", cause="No people."),
+        ]
+    )
+    assert verdict_summary(tuning) == (
+        "These data cannot decide any of the 2 claims: only seeds that tuned the world. A verdict takes runs of the "
+        "registered seeds (10, 11, 12, 13, 14). The estimates below come from the runs that there are; they decide "
+        "nothing."
+    )
+    assert [one["cause"] for one in verdict_rows(tuning)] == ["", "No people."]
+
+
+def test_a_row_has_the_verdict_its_contrasts_and_gates_in_words(claimed):
+    gates = [
+        ("accuracy twice chance", True, "passed in 5 runs"),
+        ("pixels", None, "no baseline"),
+        ("four", False, ""),
+    ]
+    (found,) = verdict_rows(
+        claimed(lambda one: [made(one, 1, (0.2, 0.05), (0.1, 0.2), word="undecided", gates=gates)])
+    )
+    assert (found["number"], found["verdict"], found["marks"]) == (
+        1,
+        "undecided",
+        ["synthetic images", "positive control"],
+    )
+    assert found["seeds"] == "5 runs; scale tiny"
+    first, second = found["parts"]
+    assert (first["estimate"], first["level"], first["delta"]) == ("0.200 [0.150, 0.250]", "99 %", "0.05")
+    assert (first["word"], second["word"], first["detectable"]) == ("holds", "", "0.075")
+    assert [(gate["state"], gate["words"]) for gate in found["gates"]] == [
+        ("passed", "in 5 runs"),
+        ("not measured", "no baseline"),
+        ("failed", ""),
+    ]
+
+
+def test_claims_without_an_estimate_come_last(claimed):
+    rows = verdict_rows(
+        claimed(
+            lambda one: [
+                made(one, 3, word="not testable here", cause="No people."),
+                made(one, 5, (0.2, 0.05)),
+            ]
+        )
+    )
+    assert [one["number"] for one in rows] == [5, 3]
+
+
+def test_the_payload_is_json_without_nan_and_has_each_run_of_a_panel(planted):
+    found = payload(planted)
+    json.dumps(found, allow_nan=False)
+    (bias, *_) = found["panels"]
+    assert bias["title"] == "shape bias"
+    assert {one["run"] for one in bias["courses"]} == set(planted.runs)
+    assert [one["number"] for panel in found["panels"] for one in panel["contrasts"]][:2] == [1, 2]
+
+
+def test_a_curve_is_sorted_and_has_the_registered_contrast_as_the_verdict_has_it(planted):
+    claim = next(one for one in payload(planted)["curves"] if one["number"] == 5)
+    verdict = next(one for one in planted.verdicts if one.claim.number == 5)
+    (part,) = claim["parts"]
+    values = [one["v"] for one in part["rows"]]
+    assert values == sorted(values)
+    assert len(values) > 5
+    (registered,) = [one for one in part["rows"] if one["registered"]]
+    assert registered["v"] == pytest.approx(verdict.parts[0].estimate.value, rel=1e-5)
+    assert registered["c"] == [0] * len(part["choices"])
+    assert all(
+        max(one["c"][at] for one in part["rows"]) < len(options)
+        for at, (_, options) in enumerate(part["choices"])
+    )
+
+
+def test_without_an_endpoint_of_the_claims_there_is_neither_payload_nor_section(read):
+    study = read([row("zero_shot/cifar10", "top1", 0.5, 0.1)])
+    assert payload(study) is None
+    assert 'id="claims"' not in render(study)
+
+
+def test_a_claim_from_a_file_cannot_break_the_page(write, study, tmp_path):
+    file = tmp_path / "claims.yaml"
+    claim = {
+        "number": 1,
+        "title": _HOSTILE,
+        "studies": {
+            "mine": {
+                "parts": [
+                    {
+                        "contrast": {
+                            "title": _HOSTILE,
+                            "endpoint": {
+                                "kind": "shape_bias",
+                                "dataset": "procedural",
+                                "metric": "shape_bias",
+                            },
+                            "weights": {"late": 1},
+                            "smallest_effect": 0.1,
+                        }
+                    }
+                ]
+            }
+        },
+    }
+    content = {
+        "level": 0.05,
+        "windows": [{"name": "late", "start": 0.9, "end": 1.0}],
+        "studies": {"mine": {"title": "mine"}},
+        "claims": [claim],
+    }
+    file.write_text(json.dumps(content), encoding="utf-8")  # JSON is YAML
+    page = write_report(write(study()), tmp_path / "report", claims=file).read_text(encoding="utf-8")
+    assert _HOSTILE not in page
+    assert "&lt;/script&gt;&lt;b&gt;&amp;&#34;&#39;" in page
+
+
+def test_the_command_takes_a_file_of_claims_and_names_a_wrong_one(write, study, tmp_path, capsys):
+    (tmp_path / "mine.yaml").write_text("level: two\n", encoding="utf-8")
+    with pytest.raises(SystemExit) as left:
+        main(
+            [
+                "report",
+                str(write(study())),
+                "--output",
+                str(tmp_path / "out"),
+                "--claims",
+                str(tmp_path / "mine.yaml"),
+            ]
+        )
+    assert left.value.code == 2
+    printed = capsys.readouterr().err
+    assert printed.startswith("clipdyn: error: ")
+    assert "mine.yaml" in printed
+
+
+def test_a_file_outside_a_repository_has_no_commit(tmp_path):
+    (tmp_path / "claims.yaml").write_text("level: 0.05\n")
+    assert registered_commit(tmp_path / "claims.yaml") == ""
+    assert re.fullmatch("[0-9a-f]{40}|", registered_commit(None))
+
+
+def test_the_table_of_verdicts_is_there_without_a_script(browse, folder):
+    page = browse(folder, script=False)
+    rows = page.locator("table.verdicts tbody tr")
+    assert rows.count() == 8
+    assert "Sensitivity to noise falls" in page.locator("table.verdicts").inner_text()
+    assert "not testable here" in rows.nth(7).inner_text()
+
+
+@pytest.mark.parametrize(("width", "dark"), [(1400, False), (1400, True), (390, False)])
+def test_the_figure_and_the_curves_are_drawn_and_nothing_is_wider_than_the_page(browse, folder, width, dark):
+    page = browse(folder, width, dark=dark)
+    page.locator("#top-claims-figure").scroll_into_view_if_needed()
+    page.wait_for_selector("#top-claims-figure .claim-row .slot .main-svg")
+    page.wait_for_selector("#top-claims-figure .interval .main-svg")
+    page.locator("#specifications").scroll_into_view_if_needed()
+    page.wait_for_selector("#specifications .curve .main-svg")
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+    labels = page.locator("#top-claims-figure .chart").evaluate_all(
+        "all => all.map(one => one.getAttribute('aria-label'))"
+    )
+    assert any("from" in label and "me/tiny-seed10" in label for label in labels)
+    assert any("delta 0.05" in label for label in labels)
+
+
+def test_a_run_that_is_switched_off_leaves_the_figure(browse, folder, planted):
+    shown = "document.querySelector('#top-claims-figure .claim-row .slot').data.map(one => one.name)"
+
+    def look(fragment=""):
+        page = browse(folder, fragment=fragment)
+        page.locator("#top-claims-figure").scroll_into_view_if_needed()
+        page.wait_for_selector("#top-claims-figure .claim-row .slot .main-svg")
+        return page.evaluate(shown)
+
+    assert set(planted.runs) <= set(look())
+    gone = planted.runs[1]
+    assert gone not in look(f"hidden={gone.replace('/', '%252F')}")
