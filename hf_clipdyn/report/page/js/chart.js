@@ -157,8 +157,9 @@ function namedTicks() {
 function logarithmicAxis() {
   const top = Math.max(...samplesKnown);
   const powers = [];
-  for (let at = Math.ceil(Math.log10(UNTRAINED * 3)); at <= Math.log10(top) + 1e-9; at += 1) powers.push(10 ** at);
-  const ticks = powers.length > 1 ? powers : [UNTRAINED * 3, top];
+  for (let at = Math.floor(Math.log10(UNTRAINED * 3)); at <= Math.log10(top); at += 1) powers.push(10 ** at);
+  const steps = powers.length > 3 ? [1] : [1, 2, 5];
+  const ticks = powers.flatMap((one) => steps.map((step) => step * one)).filter((one) => one >= UNTRAINED * 2.9 && one <= top * 1.1);
   const zero = DATA.runs.some((run) => run.samples_seen.includes(0)) ? [UNTRAINED] : [];
   return {
     type: "log",
