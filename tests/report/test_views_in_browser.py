@@ -135,7 +135,7 @@ def test_psychometric_curves_cross_the_criterion_where_the_contrast_is_marked(br
     assert "The model needs" in words
     place = page.locator('[data-view="psychometric"]').first
     page.evaluate("window.was = document.querySelector('[data-view=psychometric] .chart').ariaLabel")
-    select = place.locator("label:has-text('Condition') select")
+    select = place.get_by_label("Condition")
     assert select.locator("option").count() > 5
     select.select_option(index=1)
     until(page, "document.querySelector('[data-view=psychometric] .chart').ariaLabel !== window.was")
