@@ -2,8 +2,10 @@
 
 import json
 import re
+from collections import Counter
 from dataclasses import replace
 from html.parser import HTMLParser
+from importlib.resources import files
 
 import pytest
 from result_rows import VOCABULARY, row
@@ -186,3 +188,11 @@ def test_bad_input_is_one_sentence_and_the_right_exit_code(name, code, write, tm
     assert printed.startswith("clipdyn: error: ")
     assert len(printed.splitlines()) == 1
     assert not (tmp_path / "out").exists()
+
+
+def test_no_two_files_of_the_program_declare_one_name():
+    folder = files("hf_clipdyn.report.page") / "js"
+    declared = re.compile(r"^(?:async )?(?:function|const|let|class) ([A-Za-z_$][\w$]*)", re.MULTILINE)
+    names = Counter(name for one in folder.iterdir() for name in declared.findall(one.read_text(encoding="utf-8")))
+    assert len(names) > 100
+    assert [name for name, count in names.items() if count > 1] == []

@@ -1,8 +1,8 @@
 // Specification curves: each registered contrast under every defensible choice, sorted, and below it which choice it was.
 
-if (CLAIMS?.curves.length) mountCurves(document.getElementById("specifications"));
+if (CLAIMS?.curves.length) mountSpecifications(document.getElementById("specifications"));
 
-function mountCurves(section) {
+function mountSpecifications(section) {
   if (!section) return;
   const holder = section.querySelector(".curves");
   for (const claim of CLAIMS.curves) {
@@ -12,14 +12,14 @@ function mountCurves(section) {
     holder.append(box);
     for (const part of parts) {
       const chart = h("div", { class: "slot" });
-      box.append(h("figure", {}, h("figcaption", {}, h("strong", {}, part.title), h("span", {}, curveWords(part))), chart));
+      box.append(h("figure", {}, h("figcaption", {}, h("strong", {}, part.title), h("span", {}, specificationWords(part))), chart));
       live(chart, [], () => drawCurve(chart, part));
     }
     box.append(h("ul", { class: "facts" }, ...curveFacts(claim, parts).map((text) => h("li", {}, text))));
   }
 }
 
-function curveWords(part) {
+function specificationWords(part) {
   const favours = part.rows.filter((row) => row.v > 0).length;
   const least = part.rows.filter((row) => row.lo !== null && row.lo >= part.delta).length;
   return `${part.rows.length} specifications: ${favours} favour the claim, ${least} with their whole interval at δ or above.`;
@@ -73,7 +73,7 @@ function drawCurve(chart, part) {
       ...(registered < 0 ? [] : [{ type: "line", layer: "below", yref: "paper", x0: registered, x1: registered, y0: 0, y1: 1,
         line: { width: 1, color: human, dash: "dot" } }]),
     ],
-  }, { alt: `Specification curve, ${part.title}. ${curveWords(part)} Registered: ${registered < 0 ? "not among them" : rowWords(part.rows[registered], part)}`, height });
+  }, { alt: `Specification curve, ${part.title}. ${specificationWords(part)} Registered: ${registered < 0 ? "not among them" : rowWords(part.rows[registered], part)}`, height });
 }
 
 /** A label in a length that leaves room for the chart. */
