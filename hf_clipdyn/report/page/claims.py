@@ -10,7 +10,8 @@ from hf_clipdyn.report.registration import registered_commit
 from hf_clipdyn.report.sentences import estimate_words, part_title, part_word
 from hf_clipdyn.report.study import Study
 from hf_clipdyn.report.words import joined
-from hf_clipdyn.statistics.judging import Gate, Part, Verdict
+from hf_clipdyn.statistics.gates import Gate
+from hf_clipdyn.statistics.judging import Part, Verdict
 from hf_clipdyn.statistics.specifications import Specification
 
 __all__ = ["payload", "verdict_rows", "verdict_summary"]
@@ -47,7 +48,7 @@ def payload(study: Study) -> dict[str, Any] | None:
 
 def verdict_summary(study: Study) -> str:
     """How many claims the data can test, and what came out; the cause where all share one."""
-    counts = Counter(one.verdict for one in study.verdicts)
+    counts = Counter[str](one.verdict for one in study.verdicts)
     n_silent = counts.pop("not testable here", 0)
     n = len(study.verdicts)
     if n_silent == n:
