@@ -48,7 +48,7 @@ def payload(study: Study) -> dict[str, Any] | None:
 
 def verdict_summary(study: Study) -> str:
     """How many claims the data can test, and what came out; the cause where all share one."""
-    counts = Counter(one.verdict for one in study.verdicts)
+    counts = Counter[str](one.verdict for one in study.verdicts)
     n_silent = counts.pop("not testable here", 0)
     n = len(study.verdicts)
     if n_silent == n:
