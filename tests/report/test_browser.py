@@ -64,6 +64,7 @@ def _settle(page):
 
 def test_the_page_draws_the_overview_and_says_in_words_what_each_chart_shows(browse, one_page):
     page = browse(one_page)
+    page.locator("#overview").scroll_into_view_if_needed()
     page.wait_for_selector("#overview .main-svg")
     words = page.eval_on_selector_all("#overview .chart", "all => all.map(one => one.ariaLabel)")
     assert 4 <= len(words) <= page.locator("#overview figure").count()  # those in sight
@@ -125,7 +126,7 @@ def test_one_slider_moves_every_chart_and_the_keyboard_moves_it(browse, seeds_pa
 def test_every_switch_changes_the_chart_and_the_address_brings_the_view_back(browse, seeds_page):
     page = browse(seeds_page)
     before = _chart(page, NOISE)
-    noise = page.locator('[id="noise-procedural"]')
+    noise = page.locator('[id="noise-procedural"] [data-view="explorer"]')
     noise.get_by_label("Metric", exact=True).select_option("accuracy")
     noise.get_by_label("Condition", exact=True).select_option("gaussian")
     noise.get_by_label("Level", exact=True).select_option("0.3")
@@ -136,7 +137,7 @@ def test_every_switch_changes_the_chart_and_the_address_brings_the_view_back(bro
     assert after["y"] != before["y"]
     assert after["x"] == "samples seen"
     assert after["lines"][0]["x"] == [0, 25600, 51200, 76800]
-    assert "sigma 0.3" in noise.locator("h3").inner_text()
+    assert "sigma 0.3" in noise.locator("h3").first.inner_text()
     fragment = page.url.split("#")[1]
     again = browse(seeds_page, fragment=fragment)
     assert _chart(again, NOISE) == after

@@ -37,6 +37,7 @@ def _trials(decisions):
     """Decisions in the order of the rows; people name the shape of every image but the first."""
     images = pd.DataFrame(sorted(PAIRS), columns=["shape", "texture"])
     images = images.assign(item=range(len(images)), image_id=images["shape"] + "1-" + images["texture"] + "1")
+    images = images.assign(**{f"{cue}_exemplar": images[cue] + "1" for cue in ("shape", "texture")})
     people = images["shape"].where(images["item"] > 0, images["texture"])
     blocks = [images.assign(protocol="", decision=decisions)]
     blocks += [images.assign(protocol="human", observer=name, decision=people) for name in ("ann", "ben")]
