@@ -24,7 +24,7 @@ from tqdm.auto import tqdm
 from hf_clipdyn import __version__
 from hf_clipdyn.benchmarks.base import Kind, check_columns
 from hf_clipdyn.benchmarks.registry import kind_named
-from hf_clipdyn.errors import EvaluationError, UnknownNameError
+from hf_clipdyn.errors import EvaluationError, UnknownNameError, shown
 from hf_clipdyn.files import write_atomically
 from hf_clipdyn.progress import draws_bars
 from hf_clipdyn.results.parquet import read_parquet
@@ -144,7 +144,15 @@ def _computed(kind: type[Kind[Any]], trials: pd.DataFrame | None, keys: set[Key]
         return dict.fromkeys(keys, ItemError.unknown(NO_TRIALS))
     check_columns(kind, trials, (name for name in kind.trial_columns if name not in kind.later_columns))
     unknown = ItemError.unknown("the number has no error over items")
-    return dict.fromkeys(keys, unknown) | item_errors(kind, trials, keys)
+    try:
+        return dict.fromkeys(keys, unknown) | item_errors(kind, trials, keys)
+    except (ValueError, TypeError, LookupError, ArithmeticError) as error:
+        # Scoring expects the trials of `observe`, such as each item with all exemplars; those of a file may be others.
+        _log.info("trials of %s cannot be scored", kind.name, exc_info=True)
+        raise EvaluationError(
+            f"The trials of this {kind.name} benchmark cannot be scored ({shown(str(error), 120)}): "
+            "evaluate it again with --force."
+        ) from error
 
 
 def _read(file: Path, header: _Header) -> dict[Key, ItemError]:

@@ -157,6 +157,24 @@ def test_what_is_unknown_has_a_cause(table, tmp_path):
     assert "delete it, then evaluate again" in ask(table, TOP1)[CELL, TOP1].cause
 
 
+@pytest.mark.parametrize(
+    ("changed", "says"),
+    [
+        ({"label": 99}, "Class ids must be below n_classes = 10, but one is 99"),
+        ({"label": "cat"}, "references must be numbers"),
+        ({"ranking": None}, "predictions must have the shape (rows, classes)"),
+        ({"n_classes": 0}, "n_classes must be 1 or more"),
+    ],
+)
+def test_trials_that_cannot_be_scored_are_a_cause(table, changed, says):
+    decisions().assign(**changed).to_parquet(table.with_suffix(".trials") / f"{CELL}.parquet")
+    found = ask(table, TOP1)[CELL, TOP1]
+    assert np.isnan(found.variance)
+    assert found.cause.startswith("The trials of this zero_shot benchmark cannot be scored")
+    assert says in found.cause
+    assert not errors_folder(table).exists()
+
+
 def test_trials_in_a_folder_for_each_benchmark_have_their_errors_beside_the_table(table, computed):
     folder = table.with_suffix(".trials")
     (folder / "zero_shot-cifar10").mkdir()

@@ -4,7 +4,7 @@ The simulation in memory goes from trajectories and item errors to verdicts; `te
 trials. The truth of each contrast is that of the planted curve in the windows that the study used.
 """
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from numpy.typing import NDArray
 from planted import Curve, Noise, Planted, Run, constant, peak, ramp, trajectory, turn
-from scipy import stats
 
 from hf_clipdyn.statistics.alignment import Window, place
 from hf_clipdyn.statistics.claims import Claims, read_claims
@@ -80,18 +80,30 @@ class _Errors:
         return self.held
 
 
-def _study(claims: Claims, truth: Curve, noise: Noise, rng: np.random.Generator) -> Evidence:
-    """Two tuning seeds and five confirmatory ones; items hard in all revisions, at the end, and by chance."""
+@dataclass(frozen=True, kw_only=True)
+class _Items:
+    """What the items add to the values, as sd.
+
+    Attributes:
+        shared: in all runs alike: at all revisions, and growing with training.
+        own: of each revision of each run.
+    """
+
+    shared: float = 0.001
+    own: float = 0.01
+
+
+def _study(claims: Claims, truth: Curve, noise: Noise, items: _Items, rng: np.random.Generator) -> Evidence:
+    """Two tuning seeds and five confirmatory ones, all shown the same items."""
     errors, found = _Errors(), []
-    # Student's t has the seeds' degrees of freedom: where shared items dominate the error, intervals are too wide.
-    everywhere, later = rng.normal(size=(2, _ITEMS)) * 0.005
+    everywhere, later = rng.normal(0, items.shared, size=(2, _ITEMS))
     for seed in (0, 1, 10, 11, 12, 13, 14):
         run = Run(scale="tiny", seed=seed, planted=Planted())
-        own = rng.normal(size=(len(_SHARES), _ITEMS)) * 0.01
-        items = (everywhere + _SHARES[:, None] * later + own) / np.sqrt(_ITEMS)
-        values = [truth(share) for share in _SHARES] + noise.draw(rng, _SHARES) + items.sum(axis=1)
+        own = rng.normal(0, items.own, size=(len(_SHARES), _ITEMS))
+        added = (everywhere + _SHARES[:, None] * later + own) / np.sqrt(_ITEMS)
+        values = [truth(share) for share in _SHARES] + noise.draw(rng, _SHARES) + added.sum(axis=1)
         one = trajectory(run, values, _SHARES, metric="area", condition="gaussian")
-        centred = items - items.mean(axis=1, keepdims=True)
+        centred = added - added.mean(axis=1, keepdims=True)
         for cell, row in zip(one.points["cell"], centred, strict=True):
             errors.held[cell, one.number_key] = ItemError(_DESIGN, row)
         found.append(one)
@@ -119,77 +131,177 @@ def _is_false(word: str, truth: float, effect: float) -> bool:
 
 @dataclass(frozen=True)
 class _Rates:
-    """Shares of studies with each verdict; for each part whether its 95 % interval has the truth, and is false."""
+    """Of n simulated studies.
+
+    Attributes:
+        verdicts: share of studies with each verdict.
+        covered: whether the interval of each part has the truth, (n, parts).
+        false: whether the truth contradicts the verdict of each part, (n, parts).
+    """
 
     verdicts: Mapping[str, float]
-    covered: Mapping[str, list[bool]]
-    false: Mapping[str, list[bool]]
+    covered: NDArray[np.bool_]
+    false: NDArray[np.bool_]
 
 
-def _simulate(name: str, n: int, folder: Path) -> _Rates:
-    kind, truth, noise, _ = _STUDIES[name]
-    rng, claims = np.random.default_rng([*name.encode()]), _claims(kind, folder)
+def _simulate(study: "_Study", n: int, folder: Path) -> _Rates:
+    rng, claims = np.random.default_rng([*repr(study.name).encode()]), _claims(study.claim, folder)
     verdicts: Counter[str] = Counter()
-    covered, false = defaultdict(list), defaultdict(list)
+    covered, false = [], []
     places: dict[str, pd.DataFrame] = {}
     for _ in range(n):
-        evidence = _study(claims, truth, noise, rng)
+        evidence = _study(claims, study.truth, study.noise, study.items, rng)
         vars(evidence)["places"] = places = places or evidence.places  # the same in all studies, and slow
         windows = evidence.windows(claims.claims[0].test("planted"))
         (verdict,) = judge_evidence(evidence)
         verdicts[verdict.verdict] += 1
-        for part in verdict.parts:
-            value = _truth_of(part, windows, next(iter(places.values())), truth)
-            found = part.estimate
-            half = stats.t.ppf(0.975, found.degrees_of_freedom) * found.standard_error
-            covered[part.title].append(abs(found.value - value) <= half)
-            false[part.title].append(_is_false(part.verdict, value, part.contrast.smallest_effect))
-    return _Rates({word: count / n for word, count in verdicts.items()}, covered, false)
+        revisions = next(iter(places.values()))
+        truths = [_truth_of(part, windows, revisions, study.truth) for part in verdict.parts]
+        covered.append(
+            [
+                part.estimate.ci_low <= value <= part.estimate.ci_high
+                for part, value in zip(verdict.parts, truths, strict=True)
+            ]
+        )
+        false.append(
+            [
+                _is_false(part.verdict, value, part.contrast.smallest_effect)
+                for part, value in zip(verdict.parts, truths, strict=True)
+            ]
+        )
+    return _Rates({word: count / n for word, count in verdicts.items()}, np.array(covered), np.array(false))
 
 
-_INDEPENDENT = Noise(seed=0.01, checkpoint=0.02)
-_STUDIES = {
-    # name: claim, truth, noise, the verdict that is true
-    "flat": ("peak", constant(0.4), _INDEPENDENT, "negligible"),
-    "monotone": ("peak", ramp(0.2, 0.6), _INDEPENDENT, "contradicted"),
-    "falls from the start": ("peak", turn(0.6, 0.2, at=0.02, width=0.02), _INDEPENDENT, "contradicted"),
-    "drifting": ("peak", constant(0.4), Noise(seed=0.01, drift=0.3, checkpoint=0.01), "undecided"),
-    "autocorrelated": ("peak", constant(0.4), Noise(checkpoint=0.02, autocorrelation=0.8), "negligible"),
-    "loud checkpoints": ("peak", constant(0.4), Noise(checkpoint=0.08), "undecided"),
-    "a true peak": ("peak", peak(0.2, 0.5, 0.3, at=1 / 6), _INDEPENDENT, "holds"),
-    "a peak of the smallest effect": (
-        "peak",
-        peak(0.35, 0.4, 0.35, at=1 / 6),
-        _INDEPENDENT,
-        "right direction, size open",
+def _step(by: float) -> Curve:
+    """Falls by so much in the middle of training, so that all of it lies between the windows early and late."""
+    return lambda share: 0.4 + (by if share < 0.5 else 0.0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Study:
+    """A kind of planted study, and the verdict that is true and that the noise lets most studies reach."""
+
+    name: str
+    claim: str
+    truth: Curve
+    noise: Noise = Noise(seed=0.01, checkpoint=0.02)
+    items: _Items = _Items()
+    verdict: str = ""
+
+
+# With five seeds, the interval of a difference of two revisions reaches 2.8 * sqrt(2 (checkpoint² + own²) / 5) to each
+# side: 0.04 by default, below the smallest effect of 0.05; 0.14 with loud checkpoints; 0.02 with quiet ones.
+_QUIET, _LOUD = Noise(seed=0.01, checkpoint=0.005), Noise(seed=0.01, checkpoint=0.08)
+_DRIFTING = Noise(
+    seed=0.01, drift=0.3, checkpoint=0.02
+)  # the slopes of the seeds differ by more than any effect
+_OPEN = "right direction, size open"
+_CLEAR = [
+    _Study(name="flat", claim="peak", truth=constant(0.4), verdict="negligible"),
+    _Study(name="monotone", claim="peak", truth=ramp(0.2, 0.6), verdict="contradicted"),
+    _Study(
+        name="falls from the start",
+        claim="peak",
+        truth=turn(0.6, 0.2, at=0.02, width=0.02),
+        verdict="contradicted",
     ),
-    "a true turn": ("turn", turn(0.2, 0.8), _INDEPENDENT, "holds"),
-    "a small turn": ("turn", turn(0.4, 0.55), _INDEPENDENT, "right direction, size open"),
-    "no turn": ("turn", constant(0.5), _INDEPENDENT, "negligible"),
-    "a fall": ("fall", ramp(0.6, 0.2), _INDEPENDENT, "holds"),
-    "a rise": ("fall", ramp(0.2, 0.6), _INDEPENDENT, "contradicted"),
-}
-_LEVEL = 0.05
+    _Study(name="drifting", claim="peak", truth=constant(0.4), noise=_DRIFTING, verdict="undecided"),
+    _Study(
+        name="autocorrelated",
+        claim="peak",
+        truth=constant(0.4),
+        noise=Noise(checkpoint=0.02, autocorrelation=0.8),
+        verdict="negligible",
+    ),
+    _Study(name="loud checkpoints", claim="peak", truth=constant(0.4), noise=_LOUD, verdict="undecided"),
+    _Study(name="a true peak", claim="peak", truth=peak(0.2, 0.5, 0.3, at=1 / 6), verdict="holds"),
+    _Study(
+        name="a peak of the smallest effect",
+        claim="peak",
+        truth=peak(0.35, 0.4, 0.35, at=1 / 6),
+        noise=_QUIET,
+        verdict=_OPEN,
+    ),
+    _Study(name="a true turn", claim="turn", truth=turn(0.2, 0.8), verdict="holds"),
+    _Study(name="a small turn", claim="turn", truth=turn(0.4, 0.55), verdict=_OPEN),
+    _Study(name="no turn", claim="turn", truth=constant(0.5), verdict="negligible"),
+    _Study(name="a fall", claim="fall", truth=ramp(0.6, 0.2), verdict="holds"),
+    _Study(name="a rise", claim="fall", truth=ramp(0.2, 0.6), verdict="contradicted"),
+]
+# One truth at each limit of the rule, on its wrong side: nowhere are false verdicts more frequent.
+_LIMITS = [
+    _Study(name="just below δ", claim="fall", truth=_step(0.05 - 1e-6), verdict=_OPEN),  # holds is false
+    _Study(name="just above δ", claim="fall", truth=_step(0.05 + 1e-6), verdict=_OPEN),  # negligible is false
+    _Study(name="just below 0", claim="fall", truth=_step(-1e-6), noise=_LOUD, verdict="undecided"),
+    _Study(name="just above -δ", claim="fall", truth=_step(-0.05 + 1e-6), verdict="undecided"),
+]
+_SHARED = _Study(
+    name="shared items dominate",
+    claim="fall",
+    truth=ramp(0.6, 0.2),
+    noise=Noise(seed=0.01, checkpoint=0.002),
+    items=_Items(shared=0.02, own=0.002),
+    verdict="holds",
+)
+_STUDIES = [*_CLEAR, *_LIMITS]
 
 
-@pytest.mark.parametrize("name", _STUDIES)
-def test_the_true_verdict_is_the_most_frequent_one(name: str, tmp_path: Path):
-    rates = _simulate(name, 3, tmp_path)
-    assert max(rates.verdicts, key=lambda word: rates.verdicts[word]) == _STUDIES[name][3], rates
+def test_every_verdict_of_the_rule_is_true_in_a_planted_study():
+    words = {"holds", _OPEN, "negligible", "contradicted", "undecided"}
+    assert {one.verdict for one in _CLEAR} == words
+
+
+@pytest.mark.parametrize("study", [*_STUDIES, _SHARED], ids=lambda one: one.name)
+def test_the_true_verdict_is_the_most_frequent_one(study: _Study, tmp_path: Path):
+    rates = _simulate(study, 3, tmp_path)
+    assert rates.verdicts.get(study.verdict, 0) > 0.5, rates
 
 
 @pytest.mark.slow
 def test_false_verdicts_are_as_rare_and_intervals_as_wide_as_they_say(tmp_path: Path):
-    n = 80  # of each kind, 1,040 in all
-    found = {name: _simulate(name, n, tmp_path) for name in _STUDIES}
-    for name, rates in found.items():
-        shares = {part: np.mean(one) for part, one in rates.covered.items()}
-        errors = {part: np.mean(one) for part, one in rates.false.items()}
-        print(f"{name}: {dict(rates.verdicts)}, covered {shares}, false {errors}")
-        assert max(rates.verdicts, key=lambda word: rates.verdicts[word]) == _STUDIES[name][3], name
-        assert max(errors.values()) <= _LEVEL + 3 * np.sqrt(_LEVEL * (1 - _LEVEL) / n), name
-    covered = np.mean([one for rates in found.values() for part in rates.covered.values() for one in part])
-    false = np.mean([one for rates in found.values() for part in rates.false.values() for one in part])
-    print(f"covered {covered:.4f}, false {false:.4f}")
+    """A thousand studies in which seeds dominate the error.
+
+    MEASURED
+    """
+    n = 60  # of each kind, 1,020 in all
+    found = {one.name: _simulate(one, n, tmp_path) for one in _STUDIES}
+    for one in _STUDIES:
+        rates = found[one.name]
+        print(one.name, rates.verdicts, "covered", rates.covered.mean(0), "false", rates.false.mean(0))
+    for one in _STUDIES:
+        assert found[one.name].verdicts.get(one.verdict, 0) > 0.5, one.name
+        assert found[one.name].false.mean(0).max() <= _above(_ONE_SIDE, n), one.name
+    at_limits = np.concatenate([found[one.name].false.ravel() for one in _LIMITS])
+    anywhere = np.concatenate([rates.false.ravel() for rates in found.values()])
+    of_studies = np.concatenate([rates.covered.mean(1) for rates in found.values()])
+    covered = np.concatenate([rates.covered.ravel() for rates in found.values()]).mean()
+    error = of_studies.std() / np.sqrt(
+        len(of_studies)
+    )  # both parts of a study are covered, or missed, together
+    print(
+        f"covered {covered:.4f} ± {error:.4f}, false {anywhere.mean():.4f}, at limits {at_limits.mean():.4f}"
+    )
     assert 0.93 <= covered <= 0.97
-    assert false <= _LEVEL
+    assert at_limits.mean() <= _above(_ONE_SIDE, len(at_limits))
+    assert anywhere.mean() <= _ONE_SIDE
+
+
+@pytest.mark.slow
+def test_intervals_are_too_wide_rather_than_too_narrow_where_shared_items_dominate(tmp_path: Path):
+    """Student's t has the degrees of freedom of the seeds, although the items' variance is known better.
+
+    MEASURED
+    """
+    rates = _simulate(_SHARED, 200, tmp_path)
+    print(f"covered {rates.covered.mean():.4f}")
+    assert rates.covered.mean() >= 0.95
+    assert rates.verdicts == {"holds": 1.0}
+
+
+_ONE_SIDE = 0.025
+"""The nominal rate of a false verdict on one part: intervals of 95 % miss the truth on each side as often."""
+
+
+def _above(rate: float, n: int) -> float:
+    """A rate with three binomial standard errors of n studies."""
+    return float(rate + 3 * np.sqrt(rate * (1 - rate) / n))

@@ -2,6 +2,7 @@
 
 import json
 import math
+import shutil
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -16,6 +17,7 @@ import hf_clipdyn
 from hf_clipdyn.cli import main
 from hf_clipdyn.errors import ConfigError, EvaluationError, UnknownNameError
 from hf_clipdyn.results.read import Results, read_results
+from hf_clipdyn.results.trials import KeptTrials
 from hf_clipdyn.statistics.claims import read_claims
 from hf_clipdyn.statistics.evidence import Evidence
 from hf_clipdyn.statistics.judging import judge_evidence, read_evidence
@@ -217,6 +219,21 @@ def test_runs_of_seeds_that_were_not_registered_do_not_count(study):
     assert "Not counted: runs of seed 99, which is not registered." in found[5].notes
     only = _judged(replace(results, rows=rows.assign(seed=99)))
     assert only[5].cause == "none of the registered seeds (10, 11, 12, 13, 14) is in the tables"
+
+
+def test_trials_of_one_cell_that_lack_an_exemplar_leave_all_verdicts(study, verdicts, tmp_path):
+    shutil.copytree(study.parent, tmp_path / "study")
+    results = _part_of(tmp_path / "study" / study.name)
+    rows = results.rows
+    of_seed = (rows["kind"] == "psychophysics") & (rows["seed"] == 12) & (rows["arm"] == "")
+    file = KeptTrials(results.tables).file(rows.loc[of_seed, "cell"].iloc[-1])
+    pd.read_parquet(file).iloc[1:].to_parquet(file)
+    found = _judged(results)
+    parts = found[2].parts
+    assert [one.estimate.value for one in parts] == [one.estimate.value for one in verdicts[2].parts]
+    notes = {note for one in parts for note in one.estimate.notes}
+    assert any("The trials of this psychophysics benchmark cannot be scored" in note for note in notes), notes
+    assert found[5] == verdicts[5]
 
 
 def test_a_study_can_be_named_and_unknown_ones_are_refused(study):
