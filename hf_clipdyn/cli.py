@@ -138,6 +138,33 @@ Quiet = Annotated[
     typer.Option("--quiet", callback=_be_quiet, help="Print the result, warnings and errors only."),
 ]
 
+ClaimsFile = Annotated[
+    Path | None, typer.Option(help="File of claims for the verdicts. Default: the package's claims.yaml.")
+]
+Stimuli = Annotated[
+    str,
+    typer.Option(
+        help="Pictures of the stimuli: none, or thumbnails of the data sets whose licence lets others pass them on."
+    ),
+]
+DataDirs = Annotated[
+    list[str] | None,
+    typer.Option(help="Folder of a data set for its thumbnails, NAME=PATH; repeat it for each data set."),
+]
+"""Options of the page, the same in every command that writes it."""
+
+
+def _page_options(stimuli: str, data_dir: list[str] | None) -> dict[str, Any]:
+    """The options of the page as arguments of `write_report`, without the claims, which belong to the study."""
+    from hf_clipdyn.evaluation.options import named_folders
+    from hf_clipdyn.report.page.stimuli import stimuli_choice
+
+    return {
+        "stimuli": stimuli_choice(stimuli),
+        "data_dirs": named_folders(data_dir or (), "--data-dir"),
+    }
+
+
 # --- commands, in alphabetical order -----------------------------------------------------------------
 
 
@@ -527,19 +554,9 @@ def report(
         typer.Argument(help="Tables of `clipdyn evaluate`, or folders with results.parquet, overlaid."),
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for index.html and the figures.")],
-    claims: Annotated[
-        Path | None, typer.Option(help="File of claims for the verdicts. Default: the package's claims.yaml.")
-    ] = None,
-    stimuli: Annotated[
-        str,
-        typer.Option(
-            help="Pictures of the stimuli: none, or thumbnails of the data sets whose licence lets others pass them on."
-        ),
-    ] = "thumbnails",
-    data_dir: Annotated[
-        list[str] | None,
-        typer.Option(help="Folder of a data set for its thumbnails, NAME=PATH; repeat it for each data set."),
-    ] = None,
+    claims: ClaimsFile = None,
+    stimuli: Stimuli = "thumbnails",
+    data_dir: DataDirs = None,
     style: Annotated[
         str | None, typer.Option(help="Style of matplotlib for the figures, by name, or a .mplstyle file.")
     ] = None,
@@ -549,9 +566,7 @@ def report(
 
     `clipdyn card` writes the model cards, `clipdyn space` publishes the page.
     """
-    from hf_clipdyn.evaluation.options import named_folders
     from hf_clipdyn.report import print_results, read_study, summarize, write_report
-    from hf_clipdyn.report.page.stimuli import stimuli_choice
 
     if push_to_hub:
         raise ConfigError(
@@ -559,13 +574,7 @@ def report(
             "the page with `clipdyn space RESULTS --push_to_hub ORG/NAME`."
         )
     study = read_study(results, claims=claims)
-    page = write_report(
-        study,
-        output,
-        stimuli=stimuli_choice(stimuli),
-        data_dirs=named_folders(data_dir or (), "--data-dir"),
-        style=style,
-    )
+    page = write_report(study, output, style=style, **_page_options(stimuli, data_dir))
     print_results(study)
     typer.echo()
     for sentence in summarize(study):
@@ -625,26 +634,25 @@ def space(
         str | None, typer.Option(help="Data set on the Hub with this table, owner/name, to link.")
     ] = None,
     licence: Annotated[str | None, typer.Option(help="Licence of the Space, cc-by-4.0.")] = None,
+    claims: ClaimsFile = None,
+    stimuli: Stimuli = "thumbnails",
+    data_dir: DataDirs = None,
 ) -> None:
     """Publish the page of a study as a static Space on the Hub, or write its folder only."""
-    from hf_clipdyn.report import push_space, write_space
+    from hf_clipdyn.report import push_space, read_study, write_space
 
     if push_to_hub is None:
         if output is None:
             raise ConfigError("Say where the page goes: `output`, `push-to-hub`, or both.")
         if private:
             raise ConfigError("`private` requires `push-to-hub`.")
-        page = write_space(results, output, results_dataset=results_dataset, licence=licence)
-        typer.echo(f"The page is {page}.")
+    options = {"results_dataset": results_dataset, "licence": licence} | _page_options(stimuli, data_dir)
+    study = read_study(results, claims=claims)
+    if push_to_hub is None:
+        assert output is not None
+        typer.echo(f"The page is {write_space(study, output, **options)}.")
         return
-    url = push_space(
-        results,
-        push_to_hub,
-        output=output,
-        private=private,
-        results_dataset=results_dataset,
-        licence=licence,
-    )
+    url = push_space(study, push_to_hub, output=output, private=private, **options)
     typer.echo(f"The page is pushed: {url}." if url else f"The Space {push_to_hub} is up to date.")
 
 

@@ -63,6 +63,7 @@ def run_demo(
     from hf_clipdyn.report import headline, read_study, write_cards, write_report
     from hf_clipdyn.results.cells import cells_folder
     from hf_clipdyn.results.trials import trials_folder
+    from hf_clipdyn.statistics.kept_errors import errors_folder
     from hf_clipdyn.training import delete_run, output_folder, repository, train
     from hf_clipdyn.training.device import torch_threads
 
@@ -75,7 +76,7 @@ def run_demo(
     if overwrite_output_dir:
         delete_run(folder)
         results.unlink(missing_ok=True)
-        for beside in (cells_folder(results), trials_folder(results)):
+        for beside in (cells_folder(results), trials_folder(results), errors_folder(results)):
             shutil.rmtree(beside, ignore_errors=True)
 
     with _measured_meanwhile(repository(config), folder / "hub", results):

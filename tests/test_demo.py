@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,8 @@ import pytest
 
 from hf_clipdyn.benchmarks.registry import suite
 from hf_clipdyn.cores import usable_cores
+from hf_clipdyn.demo import run_demo
+from hf_clipdyn.errors import ConfigError
 from hf_clipdyn.results.row import NUMBER_KEY
 
 QuickDemo = Any  # of tests/conftest.py
@@ -59,6 +61,24 @@ def test_a_second_call_measures_and_trains_nothing_again(demo: QuickDemo) -> Non
     assert (folder / "log.jsonl").read_bytes() == log
     assert (folder / "results.parquet").read_bytes() == results
     assert json.loads(log.splitlines()[-1])["epoch"] == 3
+
+
+def test_a_demo_that_begins_again_leaves_nothing_of_the_earlier_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def train(config: object) -> None:
+        raise ConfigError("here training begins")
+
+    monkeypatch.setattr("hf_clipdyn.training.train", train)
+    monkeypatch.setattr("hf_clipdyn.demo._measured_meanwhile", lambda *_: nullcontext())
+    for name in ("results.cells", "results.trials", "results.errors"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "old.parquet").touch()
+    (tmp_path / "results.parquet").touch()
+    (tmp_path / "mine.txt").touch()
+    with pytest.raises(ConfigError, match="here training begins"):
+        run_demo(tmp_path, quick=True, overwrite_output_dir=True, quiet=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["mine.txt"]
 
 
 def _follower(of: psutil.Process) -> psutil.Process | None:

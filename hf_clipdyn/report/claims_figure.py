@@ -11,6 +11,7 @@ import pandas as pd
 
 from hf_clipdyn.report.axis import Axis, scale_axes
 from hf_clipdyn.report.claims_plan import ClaimPanel, Course, Level, claims_axis, plan_claims
+from hf_clipdyn.report.figures import font_points, lay_out
 from hf_clipdyn.report.margin import MarginLabel, place_labels
 from hf_clipdyn.report.sentences import NOT_INTERPRETABLE, estimate_words, part_title, part_word
 from hf_clipdyn.report.study import Study
@@ -25,12 +26,16 @@ if TYPE_CHECKING:
 __all__ = ["draw_claims"]
 
 _SIDE_BY_SIDE = 5.0  # inches from which the contrasts lie beside their panel, else below it
-_LINE = 0.165  # inches for a line of small text
-_LETTER = 0.063  # inches
+_LINE, _LETTER = 1.45, 0.57  # of the size of small text
 _NUMBERS = 24  # letters of a value with its interval
-_SMALL = 8
-_PANEL, _SHORT_PANEL = 1.75, 1.4  # inches: least height of a panel, beside its contrasts and above them
-_FRAME = 0.75  # inches of title, ticks and label
+_PANEL, _SHORT_PANEL, _LEAST_PANEL = (
+    16.0,
+    11.5,
+    7.0,
+)  # lines of small text: height of a panel without its frame
+_FRAME = 4.5  # lines of small text: title, names of windows, ticks
+_MOST_MARKED = 100  # points of a panel that have a mark each; more hide the lines, and swell the file
+_HIGHEST = 8.2  # inches: panels of a higher figure shrink to the least height
 _REACH = 6.0  # multiples of δ that the intervals' axis shows at most
 _DOTS, _DASHES = (0, (1, 1.5)), (0, (4, 3))
 
@@ -46,7 +51,7 @@ class _Row:
 
 
 def draw_claims(study: Study, width: float = 7.2) -> "Figure | None":
-    """The figure of the claims; drawn and saved inside `figure_style`.
+    """The figure of the claims, laid out; drawn and saved inside `figure_style`.
 
     A row for each endpoint that was measured: thin lines for the runs, scales in colour, control arms in grey,
     horizontal lines for the untrained model, chance, pixels and people, registered windows shaded. Beside it, or below
@@ -68,33 +73,50 @@ def draw_claims(study: Study, width: float = 7.2) -> "Figure | None":
     axis, scales = claims_axis(panels), _scales(panels)
     beside = width >= _SIDE_BY_SIDE
     with_contrasts = any(panel.contrasts for panel in panels)
-    # Constrained layout leaves about .42 of the width to a list beside its panel.
-    share = 1 - _LETTER * (_NUMBERS + 1) / (0.42 * width) if beside else 1.0
-    letters = int(width * (0.46 if beside else 0.88) / _LETTER)
-    lists = [_rows(panel, letters, beside=beside) for panel in panels]
-    if not with_contrasts:
-        figure, cells = _grid(Figure, len(panels), width)
+    # Constrained layout leaves about .42 of the width to a list beside its panel; one below it has the whole width.
+    breadth = width * (0.42 if beside else 0.97)
+    lists = [_rows(panel, int(breadth / _letter())) for panel in panels]
+    if with_contrasts:
+        heights = [_line() * _length(rows) for rows in lists]
+        figure, cells, list_cells = _grid_with_lists(Figure, heights, width, beside=beside)
+        reach, share = _reach(panels), 1 - _letter() * (_NUMBERS + 1) / breadth
+        for cell, rows in zip(list_cells, lists, strict=True):
+            _draw_list(cell, rows, reach, share, in_layout=beside)
     else:
-        heights = [_LINE * _length(rows) + 0.1 for rows in lists]
-        heights = [max(_PANEL, height) for height in heights] if beside else heights
-        figure, cells, beside_cells = _grid_with_lists(Figure, heights, width, beside=beside)
-        reach = _reach(panels)
-        for cell, rows, height in zip(beside_cells, lists, heights, strict=True):
-            _draw_list(cell, rows, reach, height, share)
+        figure, cells = _grid(Figure, len(panels), width)
+        list_cells, lists = [], []
     for cell, panel in zip(cells, panels, strict=True):
         labels = _draw_panel(cell, panel, axis, scales)
-        cell.set_title(_title(panel, cell, width), fontsize=9, pad=15 if panel.spans else None)
-        cell.set_xlabel(axis.label, fontsize=9)
-        cell.tick_params(labelsize=_SMALL)
+        cell.set_title(_title(panel, cell, width), pad=1.9 * _small() if panel.spans else None)
+        if cell is cells[-1] or not with_contrasts:
+            cell.set_xlabel(axis.label)
         place_labels(cell, labels)
     _add_legend(figure, panels, scales, with_band=with_contrasts)
+    lay_out(figure)
+    for cell, rows in zip(list_cells, lists, strict=True):
+        _place_list(cell, rows, None if beside else 0.97)
     return figure
+
+
+def _small() -> float:
+    """Size of small text in points, as `figure_style` sets it."""
+    return font_points("legend.fontsize")
+
+
+def _line() -> float:
+    """Inches for a line of small text."""
+    return _LINE * _small() / 72
+
+
+def _letter() -> float:
+    """Inches for a letter of small text."""
+    return _LETTER * _small() / 72
 
 
 def _grid(figure_class: "type[Figure]", n: int, width: float) -> "tuple[Figure, list[Axes]]":
     columns = min(n, max(1, int(width / 2.3)))
     rows = -(-n // columns)
-    figure = figure_class(figsize=(width, rows * (_PANEL + _FRAME) + 0.3))
+    figure = figure_class(figsize=(width, rows * (_SHORT_PANEL + _FRAME + 1.5) * _line() + 0.1))
     cells = list(figure.subplots(rows, columns, squeeze=False).flat)
     for cell in cells[n:]:
         cell.set_visible(False)
@@ -102,23 +124,28 @@ def _grid(figure_class: "type[Figure]", n: int, width: float) -> "tuple[Figure, 
 
 
 def _grid_with_lists(
-    figure_class: "type[Figure]", heights: Sequence[float], width: float, *, beside: bool
+    figure_class: "type[Figure]", lists: Sequence[float], width: float, *, beside: bool
 ) -> "tuple[Figure, list[Axes], list[Axes]]":
     """Panels with their lists of contrasts, of these heights in inches, beside or below them."""
-    n = len(heights)
+    n = len(lists)
+    frames = n * _FRAME * _line() + 0.2
+    room = (_HIGHEST - frames - (0 if beside else sum(lists))) / n
+    usual, least = (_PANEL if beside else _SHORT_PANEL) * _line(), _LEAST_PANEL * _line()
+    panel = min(usual, max(least, room))
     if beside:
-        figure = figure_class(figsize=(width, sum(heights) + _FRAME * n + 0.2))
+        heights = [max(panel, height) for height in lists]
+        figure = figure_class(figsize=(width, sum(heights) + frames))
         cells = figure.subplots(n, 2, squeeze=False, height_ratios=heights, width_ratios=(1, 0.95))
         return figure, list(cells[:, 0]), list(cells[:, 1])
-    stacked = [height for one in heights for height in (_SHORT_PANEL, one)]
-    figure = figure_class(figsize=(width, sum(stacked) + (_FRAME + 0.3) * n + 0.2))
-    cells = figure.subplots(2 * n, 1, squeeze=False, height_ratios=stacked)
+    heights = [height for one in lists for height in (panel, one + 0.01)]
+    figure = figure_class(figsize=(width, sum(heights) + frames))
+    cells = figure.subplots(2 * n, 1, squeeze=False, height_ratios=heights)
     return figure, list(cells[::2, 0]), list(cells[1::2, 0])
 
 
 def _title(panel: ClaimPanel, cell: "Axes", width: float) -> str:
     share = cell.get_subplotspec().get_gridspec().ncols  # type: ignore[union-attr]
-    letters = int(width / share / _LETTER * 0.75)
+    letters = int(width / share * 72 / (_LETTER * font_points("axes.titlesize")) * 0.9)
     return "\n".join(textwrap.fill(part, letters) for part in panel.title.split("\n"))
 
 
@@ -138,8 +165,10 @@ def _draw_panel(cell: "Axes", panel: ClaimPanel, axis: Axis, scales: dict[str, s
     _draw_spans(cell, panel, scales)
     labels = [_draw_level(cell, level) for level in panel.levels]
     n_main = sum(not course.arm for course in panel.courses)
+    marked = sum(len(course.points) for course in panel.courses) <= _MOST_MARKED
     for course in sorted(panel.courses, key=lambda one: not one.arm):  # control arms lie below
-        _draw_course(cell, course, axis, GREY if course.arm else scales[course.scale], alone=n_main == 1)
+        colour = GREY if course.arm else scales[course.scale]
+        _draw_course(cell, course, axis, colour, alone=n_main == 1, marked=marked)
     scale_axes(cell, pd.concat([course.points for course in panel.courses]), axis)
     return labels
 
@@ -159,7 +188,7 @@ def _draw_spans(cell: "Axes", panel: ClaimPanel, scales: dict[str, str]) -> None
             xycoords=("data", "axes fraction"),
             textcoords="offset points",
             color=colour,
-            fontsize=_SMALL,
+            fontsize=_small(),
             ha="center" if span.start else "right",
             va="bottom",
         )
@@ -172,7 +201,7 @@ def _draw_level(cell: "Axes", level: Level) -> MarginLabel:
     return MarginLabel(level.height, f"{level.title}\n{level.height:.3g}", colour)
 
 
-def _draw_course(cell: "Axes", course: Course, axis: Axis, colour: str, *, alone: bool) -> None:
+def _draw_course(cell: "Axes", course: Course, axis: Axis, colour: str, *, alone: bool, marked: bool) -> None:
     points = course.points[~np.isnan(axis.places(course.points))]
     if points.empty:
         for value in course.points.loc[course.points["usable"], "value"]:
@@ -186,7 +215,7 @@ def _draw_course(cell: "Axes", course: Course, axis: Axis, colour: str, *, alone
         shown["value"],
         color=colour,
         linewidth=1.6 if alone and not course.arm else 0.9,
-        marker="o",
+        marker="o" if marked else "",
         markersize=3 if alone else 1.8,
         label=course.run,
         zorder=2 if course.arm else 3,
@@ -209,14 +238,14 @@ def _draw_course(cell: "Axes", course: Course, axis: Axis, colour: str, *, alone
         )
 
 
-def _rows(panel: ClaimPanel, letters: int, *, beside: bool) -> list[_Row]:
+def _rows(panel: ClaimPanel, letters: int) -> list[_Row]:
     """The list of contrasts of a panel: for each claim its title and verdict, for each contrast words and interval."""
     rows: list[_Row] = []
     top = 0.0
 
     def add(text: str, *, bold: bool = False) -> None:
         nonlocal top
-        for line in textwrap.wrap(text, int(letters * (0.87 if bold else 1))):
+        for line in textwrap.wrap(text, int(letters * (0.9 if bold else 1))):
             rows.append(_Row(top, line, bold))
             top += 1
 
@@ -224,10 +253,7 @@ def _rows(panel: ClaimPanel, letters: int, *, beside: bool) -> list[_Row]:
         add(f"{verdict.claim.number}  {verdict.claim.title}: {verdict.verdict}", bold=True)
         for part in parts:
             add(": ".join(filter(None, [part_title(part), part_word(verdict, part)])))
-            numbers = estimate_words(part.estimate, runs=False)
-            if not beside:
-                add(numbers)
-            rows.append(_Row(top, numbers if beside else "", part=part))
+            rows.append(_Row(top, estimate_words(part.estimate, runs=False), part=part))
             top += 1.25
         top += 0.5
     return rows
@@ -251,30 +277,41 @@ def _ends(part: Part) -> tuple[float, float, float]:
     return one.ci_low / delta, one.value / delta, one.ci_high / delta
 
 
-def _draw_list(cell: "Axes", rows: Sequence[_Row], reach: float, height: float, share: float) -> None:
-    """Write a list of contrasts: texts from the left, intervals in the right ``share``; ``height`` in inches."""
+def _draw_list(cell: "Axes", rows: Sequence[_Row], reach: float, share: float, *, in_layout: bool) -> None:
+    """Write a list of contrasts: texts from the left, intervals in the right ``share`` of the axes."""
     cell.set_xlim(reach - 2 * reach / share, reach)
-    cell.set_ylim(height / _LINE, -0.2)
+    cell.set_ylim(
+        max(_length(rows), 1.0), -0.2
+    )  # within the axes, so that the layout needs no room beyond them
     cell.grid(visible=False)
     cell.spines[["left", "bottom"]].set_visible(False)
     cell.set_yticks([])
     cell.set_xticks([])
-    if not rows:
-        return
-    foot = rows[-1].top + 1.4
-    marks = {-1: "−δ", 1: "δ"}
-    for place, mark in marks.items():
-        cell.text(place, foot, mark, fontsize=_SMALL, color=GREY, ha="center", va="center")
+    for place, mark in {-1: "−δ", 1: "δ"}.items() if rows else ():
+        cell.text(*(place, rows[-1].top + 1.4, mark), fontsize=_small(), color=GREY, ha="center", va="center")
     for row in rows:
         cell.text(
             *(0, row.top + 0.5, row.text),
             transform=cell.get_yaxis_transform(),
-            fontsize=_SMALL,
+            fontsize=_small(),
             fontweight="bold" if row.bold else "normal",
             va="center",
         )
         if row.part is not None:
             _draw_interval(cell, row.part, row.top + 0.5, reach)
+    for text in cell.texts:
+        text.set_in_layout(in_layout)
+
+
+def _place_list(cell: "Axes", rows: Sequence[_Row], breadth: float | None) -> None:
+    """Give each row its line in the final layout; `breadth` is a share of the figure, None keeps that of the axes."""
+    figure = cell.get_figure(root=True)
+    assert figure is not None, "axes belong to a figure"
+    box = cell.get_position()
+    if breadth is not None:
+        cell.set_position(((1 - breadth) / 2, box.y0, breadth, box.height))
+    lines = box.height * figure.get_figheight() / _line()
+    cell.set_ylim(max(lines, _length(rows)) - 0.2, -0.2)
 
 
 def _draw_interval(cell: "Axes", part: Part, y: float, reach: float) -> None:
@@ -299,9 +336,9 @@ def _add_legend(
         return
     width, height = figure.get_size_inches()
     longest = max(len(str(handle.get_label())) for handle in handles)
-    columns = max(1, min(len(handles), int(width / (_LETTER * (longest + 7)))))
-    figure.set_size_inches(width, height + 0.2 * -(-len(handles) // columns))
-    figure.legend(handles=handles, loc="outside lower center", ncols=columns, fontsize=_SMALL)
+    columns = max(1, min(len(handles), int(width / (_letter() * (longest + 7)))))
+    figure.set_size_inches(width, height + 1.2 * _line() * -(-len(handles) // columns))
+    figure.legend(handles=handles, loc="outside lower center", ncols=columns)
 
 
 def _handles(panels: Sequence[ClaimPanel], scales: dict[str, str], *, with_band: bool) -> "Iterable[Artist]":

@@ -74,7 +74,7 @@ def draw_panels(
     slots: list[Panel | None] = []
     for block in blocks:
         slots += [*block, *[None] * (-len(block) % columns)]
-    scale = _points("font.size") / 10
+    scale = font_points("font.size") / 10
     width = width or {1: _WIDTH, 2: _WIDTH * (1.8 if bars else 1.3)}.get(columns, 3.3 * columns)
     titles = ["" if one is None else _wrapped(one, width / columns, columns, bars=bars) for one in slots]
     rows = [slice(start, start + columns) for start in range(0, len(slots), columns)]
@@ -113,7 +113,7 @@ def draw_panel(cell: "Axes", panel: Panel, axis: Axis) -> None:
 
 def _add_letter(cell: "Axes", letter: str, title: str) -> None:
     """Name a panel left of its title."""
-    size = _points("axes.titlesize")
+    size = font_points("axes.titlesize")
     above = mpl.rcParams["axes.titlepad"] + title.count("\n") * 1.2 * size
     cell.annotate(
         letter,
@@ -138,14 +138,14 @@ def lay_out(figure: "Figure") -> None:
             cell.xaxis.set_label_coords(0.5, cell.transAxes.inverted().transform((0, height))[1])
 
 
-def _points(name: Literal["font.size", "axes.titlesize", "legend.fontsize", "ytick.labelsize"]) -> float:
+def font_points(name: Literal["font.size", "axes.titlesize", "legend.fontsize", "ytick.labelsize"]) -> float:
     """The size of a font in matplotlib's settings, which may be a word, in points."""
     return float(FontProperties(size=mpl.rcParams[name]).get_size_in_points())
 
 
 def _letters(name: Literal["axes.titlesize", "legend.fontsize", "ytick.labelsize"], inches: float) -> int:
     """How many letters of a font fit into a width."""
-    return max(8, int(inches * 72 / (_LETTER * _points(name))))
+    return max(8, int(inches * 72 / (_LETTER * font_points(name))))
 
 
 def _row_height(
@@ -195,7 +195,7 @@ def _add_legend(figure: "Figure") -> None:
     longest = max(len(line) for label in labels for line in label.split("\n"))
     ncols = min(len(handles), max(1, across // (longest + 6)), 6)
     rows = -(-len(handles) // ncols) + sum(label.count("\n") for label in labels)
-    figure.set_size_inches(width, height + rows * 1.6 * _points("legend.fontsize") / 72)
+    figure.set_size_inches(width, height + rows * 1.6 * font_points("legend.fontsize") / 72)
     figure.legend(list(handles.values()), labels, loc="outside lower center", ncols=ncols)
 
 

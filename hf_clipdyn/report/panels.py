@@ -161,12 +161,19 @@ class Seeds:
     """Runs that differ in their seed only, as far as the table tells.
 
     Attributes:
-        label: for legends: scale, arm and number of seeds, or the name of a single run.
+        title: scale, and arm if the study has several; the name of a single run.
         runs: one for each seed.
     """
 
-    label: str
+    title: str
     runs: tuple[str, ...]
+
+    @property
+    def label(self) -> str:
+        """For legends of means: the title and the number of seeds, or the name of a single run."""
+        if len(self.runs) == 1:
+            return self.title
+        return ", ".join(filter(None, [self.title, f"mean of {len(self.runs)} seeds"]))
 
 
 def groups_of_seeds(trajectories: Sequence[Trajectory]) -> list[Seeds]:
@@ -187,8 +194,8 @@ def _seeds(members: Sequence[Trajectory], *, several_arms: bool) -> list[Seeds]:
     if len(members) == 1 or len(seeds) < len(members) or None in seeds:
         return [Seeds(one.run, (one.run,)) for one in members]
     arm = (bare(members[0].arm) or "main") if several_arms else ""
-    label = ", ".join(filter(None, [members[0].scale, arm, f"mean of {len(members)} seeds"]))
-    return [Seeds(label, tuple(one.run for one in members))]
+    title = ", ".join(filter(None, [members[0].scale, arm]))
+    return [Seeds(title, tuple(one.run for one in members))]
 
 
 def average_seeds(panel: Panel, groups: Sequence[Seeds]) -> Panel:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from hf_clipdyn.report.axis import choose_axis
 from hf_clipdyn.report.charts import Panel
-from hf_clipdyn.report.figures import draw_panels, lay_out
+from hf_clipdyn.report.claims_figure import draw_claims
+from hf_clipdyn.report.figures import draw_panels
 from hf_clipdyn.report.panels import average_seeds, groups_of_seeds, plan_benchmarks
 from hf_clipdyn.report.study import Study
 from hf_clipdyn.report.style import figure_style
@@ -25,8 +26,8 @@ FORMATS = ("png", "svg", "pdf")
 _HIGHEST = 9.0  # inches: with its legend and its caption, a figure fits on a page
 _LONGEST_NAME = 100  # letters of a file's name
 
-_OTHERS: dict[str, "Callable[[Study, float], Figure | None]"] = {}
-"""Figures that other modules draw, by name, for a width in inches; None if a study does not have them."""
+_OTHERS: dict[str, "Callable[[Study, float], Figure | None]"] = {"claims": draw_claims}
+"""Figures that other modules draw, by name, laid out, for a width in inches; None if a study does not have them."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +54,7 @@ IEEE (89 and 182)."""
 
 
 def write_figures(study: Study, path: Path, style: str | Path | None = None) -> None:
-    """Write ``NAME-column`` and ``NAME-page`` as PNG, SVG and PDF: ``summary``, and one for each benchmark.
+    """Write ``NAME-column`` and ``NAME-page`` as PNG, SVG and PDF: ``summary``, ``claims``, and one for each benchmark.
 
     Panels show the main metrics over training and over levels, bars if each run has one revision. Several seeds of a
     scale are thin lines and their mean.
@@ -97,7 +98,6 @@ def _drawn(study: Study, size: Size) -> "Iterator[tuple[str, Figure]]":
     for name, draw in _OTHERS.items():
         figure = draw(study, size.width)
         if figure is not None:
-            lay_out(figure)
             yield name, figure
 
 

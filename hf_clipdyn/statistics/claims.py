@@ -55,6 +55,8 @@ class PartPlan:
         equal: what the two arms have in common: `samples`, or `accuracy`: both are then read where they reach the
             highest accuracy that both have, instead of in the window.
         accuracy: the number that the two arms share; needed for equal accuracy.
+        alternatives: other metrics of the benchmark with the same unit, direction and levels, which specification
+            curves also show; they never enter a verdict.
     """
 
     contrast: Contrast
@@ -62,6 +64,7 @@ class PartPlan:
     minus_arm: _Text | None = None
     equal: Literal["samples", "accuracy"] = "samples"
     accuracy: Endpoint | None = None
+    alternatives: tuple[_Title, ...] = ()
 
     def __post_init__(self) -> None:
         title = self.contrast.title

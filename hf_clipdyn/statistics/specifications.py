@@ -1,8 +1,8 @@
 """Specification curves: a registered contrast under every defensible choice that the tables allow.
 
 The registered choice is one point among them; it alone gives the verdict. The others show how much the answer depends
-on what was chosen: the distance or prompts, the place where the number is read out, whose texts are used, the noise
-levels, the windows, and the axis on which windows are shares.
+on what was chosen: the metric, the distance or prompts, the place where the number is read out, whose texts are used,
+the noise levels, the windows, and the axis on which windows are shares.
 """
 
 import math
@@ -23,8 +23,8 @@ from hf_clipdyn.statistics.trajectories import Trajectory
 
 __all__ = ["Specification", "specifications"]
 
-_SAME = ("kind", "dataset", "metric", "subset", "condition", "parameter", "role", "reference")
-_CHOSEN = ("variant", "probe", "layer", "texts")
+_SAME = ("kind", "dataset", "subset", "condition", "parameter", "role", "reference")
+_CHOSEN = ("metric", "variant", "probe", "layer", "texts")
 _REGISTERED = "registered"
 _LEVELS = "mean of the registered levels"
 
@@ -34,8 +34,8 @@ class Specification:
     """A contrast under one combination of choices.
 
     Attributes:
-        choices: in words, by what was chosen: variant, probe, layer, texts, level, window, axis. All specifications of
-            one curve have the same keys; only what varies is there.
+        choices: in words, by what was chosen: metric, variant, probe, layer, texts, level, window, axis. All
+            specifications of one curve have the same keys; only what varies is there.
         estimate: of the contrast.
         registered: whether it is the one that gives the verdict.
     """
@@ -68,7 +68,7 @@ def specifications(
         return []
     runs = {arm: _runs(evidence, arm, part.scale) for arm in (plan.arm, plan.minus_arm) if arm is not None}
     options: list[Sequence[tuple[str, object]]] = [
-        _endpoints(plan.contrast.endpoint, [held for of_arm in runs.values() for held in of_arm]),
+        _endpoints(plan, [held for of_arm in runs.values() for held in of_arm]),
         _levels(plan.contrast.endpoint),
         _windows(evidence.windows(test))
         if plan.equal == "samples"
@@ -106,9 +106,14 @@ def _runs(evidence: Evidence, arm: str, scale: str) -> list[list[Trajectory]]:
     return [held for held in evidence.runs(arm).values() if scale in ("", held[0].scale)]
 
 
-def _endpoints(registered: Endpoint, runs: Sequence[Sequence[Trajectory]]) -> list[tuple[str, object]]:
-    """The registered endpoint, then those that differ in distance, layer, probe or texts and are in all runs."""
-    per_run = [dict.fromkeys(_key(one) for one in held if _is_alike(registered, one)) for held in runs]
+def _endpoints(plan: PartPlan, runs: Sequence[Sequence[Trajectory]]) -> list[tuple[str, object]]:
+    """The registered endpoint, then those that differ in metric, distance, layer, probe or texts, of all runs."""
+    registered = plan.contrast.endpoint
+    metrics = (registered.metric, *plan.alternatives)
+    per_run = [
+        dict.fromkeys(_key(one) for one in held if one.metric in metrics and _is_alike(registered, one))
+        for held in runs
+    ]
     first = tuple(getattr(registered, name) for name in _CHOSEN)
     common = [key for key in (per_run[0] if per_run else {}) if all(key in keys for keys in per_run)]
     keys = [first, *(key for key in common if key != first)]
@@ -204,11 +209,12 @@ def _of_benchmark(runs: Iterable[Sequence[Trajectory]], endpoint: Endpoint) -> l
 
 
 def _endpoint_words(endpoint: Endpoint, evidence: Evidence) -> dict[str, str]:
-    """Variant, probe, layer and texts in words, from the tables' vocabulary."""
+    """Metric, variant, probe, layer and texts in words, from the tables' vocabulary."""
     values = {name: "" if (value := getattr(endpoint, name)) is None else str(value) for name in _CHOSEN}
     for one in evidence.trajectories:
         if one.kind == endpoint.kind:
-            titles = {"variant": one.terms.variants, "probe": one.terms.probes}
+            metrics = {name: term.title for name, term in one.terms.terms.items()}
+            titles = {"metric": metrics, "variant": one.terms.variants, "probe": one.terms.probes}
             return {name: titles.get(name, {}).get(value, value) for name, value in values.items()}
     return values
 

@@ -1,6 +1,8 @@
 """The figure of the claims: what is planned, and what stands in matplotlib's own objects."""
 
 import math
+import re
+from itertools import pairwise
 
 import pytest
 from made_verdicts import judged, made
@@ -9,6 +11,8 @@ from result_rows import row
 
 from hf_clipdyn.report.claims_figure import draw_claims
 from hf_clipdyn.report.claims_plan import claims_axis, plan_claims
+from hf_clipdyn.report.page.write import render
+from hf_clipdyn.report.papers import COLUMN, PAGE, write_figures
 from hf_clipdyn.report.style import GREY, figure_style, hue
 from hf_clipdyn.report.svg import to_svg
 
@@ -159,7 +163,7 @@ def test_a_reader_of_a_claim_that_is_not_decided_sees_no_word_at_its_contrasts(p
         _run("tiny", 0), verdicts=lambda one: [made(one, 5, (0.2, 0.05), word="not testable here")]
     )
     texts = _texts(_draw(silent))
-    assert any(text.startswith("5  Sensitivity to noise falls: not testable") for text in texts)
+    assert any(text.startswith("5  Sensitivity to noise falls: not") for text in texts)
     assert not any("holds" in text for text in texts)
 
 
@@ -201,3 +205,47 @@ def test_the_same_study_gives_the_same_svg(planned):
     study = planned(_run("tiny", 10))
     with figure_style():
         assert to_svg(draw_claims(study)) == to_svg(draw_claims(study))
+
+
+@pytest.mark.parametrize("size", [COLUMN, PAGE], ids=lambda size: size.name)
+def test_it_is_printed_with_letters_of_7_points_no_higher_than_a_page(planned, tmp_path, size):
+    study = planned(_run("tiny", 10), _run("small", 10), _run("tiny", 10, "noise"))
+    write_figures(study, tmp_path)
+    assert all((tmp_path / f"claims-{size.name}.{suffix}").stat().st_size for suffix in ("png", "svg", "pdf"))
+    document = (tmp_path / f"claims-{size.name}.svg").read_text()
+    (width,) = re.findall(r'<svg[^>]* width="([\d.]+)pt"', document)
+    (height,) = re.findall(r'<svg[^>]* height="([\d.]+)pt"', document)
+    assert float(width) == pytest.approx(size.width * 72)
+    assert float(height) < 9.5 * 72
+    sizes = {float(one) for one in re.findall(r"font(?:-size)?: (?:bold )?([\d.]+)px", document)}
+    assert sizes == {7, 7.5}
+    widths = {float(one) for one in re.findall(r"stroke-width: ([\d.]+)", document)} - {0}
+    assert min(widths) >= 0.75
+
+
+def test_in_a_column_the_contrasts_have_its_whole_width_and_their_lines_do_not_overlap(planned):
+    with figure_style(printed=True):
+        figure = draw_claims(planned(_run("tiny", 10)), COLUMN.width)
+        lists = [cell for cell in figure.axes if any("δ" in text.get_text() for text in cell.texts)]
+        assert len(lists) == 2
+        for cell in lists:
+            assert cell.get_position().width == pytest.approx(0.97)
+            texts = [text for text in cell.texts if "δ" not in text.get_text()]
+            boxes = [text.get_window_extent() for text in texts]
+            assert all(above.y0 >= below.y1 - 1 for above, below in pairwise(boxes))
+            assert max(box.x1 for box in boxes) <= figure.get_figwidth() * figure.dpi
+
+
+def test_a_panel_of_very_many_points_has_no_marks(planned):
+    def marks(figure):
+        return {line.get_marker() for line in figure.axes[0].lines if "me/" in line.get_label()}
+
+    assert marks(_draw(planned(*(_run("tiny", seed) for seed in range(10, 14))))) == {"o"}
+    assert marks(_draw(planned(*(_run("tiny", seed) for seed in range(10, 20))))) == {""}
+
+
+def test_a_browser_without_scripts_gets_it_as_an_image_with_the_verdicts_in_words(planned):
+    page = render(planned(_run("tiny", 10)), stimuli="none")
+    images = re.findall(r'<img class="summary" src="data:image/svg\+xml;base64,[^"]+" alt="([^"]+)"', page)
+    assert len(images) == 2
+    assert "1 Texture first, then shape: holds." in images[1]

@@ -193,6 +193,8 @@ def test_bad_input_is_one_sentence_and_the_right_exit_code(name, code, write, tm
 def test_no_two_files_of_the_program_declare_one_name():
     folder = files("hf_clipdyn.report.page") / "js"
     declared = re.compile(r"^(?:async )?(?:function|const|let|class) ([A-Za-z_$][\w$]*)", re.MULTILINE)
-    names = Counter(name for one in folder.iterdir() for name in declared.findall(one.read_text(encoding="utf-8")))
+    names = Counter(
+        name for one in folder.iterdir() for name in declared.findall(one.read_text(encoding="utf-8"))
+    )
     assert len(names) > 100
     assert [name for name, count in names.items() if count > 1] == []

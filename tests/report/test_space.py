@@ -197,6 +197,34 @@ def test_the_command_pushes_or_writes_a_folder(results, hub, tmp_path, capsys):
     assert "`private` requires `push-to-hub`" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("place", ["--output", "--push_to_hub"])
+def test_the_command_has_the_options_of_the_page(results, tmp_path, monkeypatch, capsys, place):
+    asked = {}
+
+    def write(study, *_, **given):
+        asked.update(given, file=study.claims_file)
+        return "there"
+
+    monkeypatch.setattr("hf_clipdyn.report.write_space", write)
+    monkeypatch.setattr("hf_clipdyn.report.push_space", write)
+    options = ["--stimuli", "none", "--data-dir", f"cifar10={tmp_path}", "--claims", "mine.yaml"]
+    with pytest.raises(SystemExit) as stopped:
+        main(["space", str(results), place, "me/study", *options])
+    assert stopped.value.code == 0
+    assert asked["stimuli"] == "none"
+    assert asked["data_dirs"] == {"cifar10": tmp_path}
+    assert asked["file"] == Path("mine.yaml")
+    with pytest.raises(SystemExit) as stopped:
+        main(["space", str(results), place, "me/study", "--stimuli", "all"])
+    assert stopped.value.code == 2
+    assert "none" in capsys.readouterr().err
+
+
+def test_the_options_reach_the_page(results, tmp_path):
+    with pytest.raises(ConfigError, match=r"missing\.yaml"):
+        write_space(results, tmp_path, claims="missing.yaml")
+
+
 @pytest.mark.parametrize(
     "name", ["a: b\n---\nsdk: docker", "<script>alert(1)</script>", "![x](y)", "'\"", "\x85 x"]
 )

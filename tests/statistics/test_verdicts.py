@@ -258,6 +258,17 @@ def test_the_registered_specification_is_the_verdicts_own_estimate(evidence, ver
     assert specifications(evidence, verdicts[7], verdicts[7].parts[3]) == []
 
 
+def test_a_declared_metric_is_another_specification_and_not_another_verdict(evidence, verdicts):
+    (part,) = verdicts[5].parts
+    found = specifications(evidence, verdicts[5], part)
+    registered, other = "accuracy drop, chance-corrected", "correct when clean, wrong under noise"
+    assert {one.choices["metric"] for one in found} == {registered, other}
+    assert found[0].choices["metric"] == registered
+    (alike,) = [one for one in found[1:] if dict(one.choices) == {**found[0].choices, "metric": other}]
+    assert alike.estimate.value > 0
+    assert alike.estimate.value != found[0].estimate.value
+
+
 def test_the_table_has_a_row_for_each_part_and_is_written_as_parquet(verdicts, tmp_path):
     table = verdict_table(verdicts.values())
     assert list(table.columns) == SCHEMA.names

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from scipy import stats
 
 from hf_clipdyn.report.axis import choose_axis, run_revisions
+from hf_clipdyn.report.panels import groups_of_seeds
 from hf_clipdyn.report.study import Study
 from hf_clipdyn.report.style import HUES, SHADES, THEME, twins
 from hf_clipdyn.report.words import json_object, json_words
@@ -47,7 +48,7 @@ def payload(study: Study) -> dict[str, Any]:
         Built-in types only, without NaN, ready for `json.dumps`.
     """
     runs = _runs(study)
-    groups = _groups(runs)
+    groups = _groups(study, runs)
     names = benchmark_names(study)
     return {
         "meta": _meta(study, runs),
@@ -178,33 +179,16 @@ def _accuracies(trajectories: Iterable[Trajectory]) -> dict[str, dict[str, float
     return found
 
 
-def _groups(runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Runs that differ in their seed only share a colour; sets ``group`` of each run."""
-    members: dict[tuple[str, ...], list[dict[str, Any]]] = {}
-    for run in runs:
-        key = (run["scale"], run["arm"]) if run["scale"] or run["arm"] else ("", "", run["name"])
-        members.setdefault(key, []).append(run)
-    groups: list[list[dict[str, Any]]] = []
-    for of_key in members.values():
-        seeds = {run["seed"] for run in of_key}
-        groups += [of_key] if len(seeds) == len(of_key) else [[run] for run in of_key]
-    for index, group in enumerate(groups):
-        for run in group:
-            run["group"] = index
-            run["colour"] = twins(HUES[index % len(HUES)])
-    several_arms = len({run["arm"] for run in runs}) > 1
-    return [
-        {"title": _group_title(group, several_arms=several_arms), "colour": group[0]["colour"]}
-        for group in groups
-    ]
-
-
-def _group_title(group: Sequence[dict[str, Any]], *, several_arms: bool) -> str:
-    if len(group) == 1:
-        return str(group[0]["name"])
-    first = group[0]
-    arm = (bare(first["arm"]) or "main") if several_arms else ""
-    return ", ".join(filter(None, [first["scale"], arm])) or "all seeds"
+def _groups(study: Study, runs: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Runs that differ in their seed only share a colour; sets ``group`` and ``colour`` of each run."""
+    by_name = {run["name"]: run for run in runs}
+    found = []
+    for index, seeds in enumerate(groups_of_seeds(study.trajectories)):
+        colour = twins(HUES[index % len(HUES)])
+        for name in seeds.runs:
+            by_name[name] |= {"group": index, "colour": colour}
+        found.append({"title": seeds.title or "all seeds", "colour": colour})
+    return found
 
 
 def _benchmark(study: Study, name: str) -> dict[str, Any]:

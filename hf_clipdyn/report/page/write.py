@@ -14,6 +14,8 @@ import pandas as pd
 from hf_clipdyn import __version__
 from hf_clipdyn.errors import ConfigError
 from hf_clipdyn.report.axis import choose_axis
+from hf_clipdyn.report.claims_figure import draw_claims
+from hf_clipdyn.report.claims_plan import is_tested
 from hf_clipdyn.report.figures import draw_panels
 from hf_clipdyn.report.page import claims as claims_of
 from hf_clipdyn.report.page import decisions, psychometric
@@ -66,8 +68,8 @@ def write_report(
         results: one or several tables of `clipdyn evaluate`, whose runs are overlaid; or what `load_results` or
             `read_study` returned.
         output: folder, created if missing. ``index.html``, which contains the numbers, their charts and the program
-            that draws them; ``figures/NAME-column`` and ``NAME-page`` as PNG, SVG and PDF for each benchmark and for
-            the ``summary``, see `write_figures`.
+            that draws them; ``figures/NAME-column`` and ``NAME-page`` as PNG, SVG and PDF for each benchmark, the
+            ``summary`` and the ``claims``, see `write_figures`.
         claims: a file of claims for the verdicts, in the form of the package's `claims.yaml`, which is the default.
         stimuli: ``none`` leaves out the pictures of the stimuli, what was answered to them is shown; ``thumbnails``
             has small ones of the data sets whose licence lets others pass their images on.
@@ -125,7 +127,7 @@ def render(
         findings=findings,
         runs=study.runs,
         limits=limits(study),
-        summary=_summary(study),
+        images=[one for one in (_summary(study), _claims(study)) if one is not None],
         overview_tables=_overview_tables(study),
         benchmarks=data["benchmarks"],
         undefined=undefined_table(study),
@@ -193,11 +195,27 @@ def _summary(study: Study) -> dict[str, str] | None:
     words = " ".join(
         alternative_words(panel.title, panel.lines) for panels in study.overview for panel in panels
     )
-    encoded = base64.b64encode(_draw_summary(study).encode()).decode()
-    return {
-        "source": f"data:image/svg+xml;base64,{encoded}",
-        "words": f"The study at a glance. {words}",
-    }
+    return _image(_draw_summary(study), f"The study at a glance. {words}")
+
+
+def _claims(study: Study) -> dict[str, str] | None:
+    """The figure of the claims for browsers without a script."""
+    with figure_style():
+        figure = draw_claims(study)
+        if figure is None:
+            return None
+        drawn = to_svg(figure)
+    words = [
+        f"{one.claim.number} {one.claim.title}: {one.verdict}." for one in filter(is_tested, study.verdicts)
+    ]
+    return _image(
+        drawn, " ".join(["The endpoints of the claims over training, and their contrasts.", *words])
+    )
+
+
+def _image(drawn: str, words: str) -> dict[str, str]:
+    encoded = base64.b64encode(drawn.encode()).decode()
+    return {"source": f"data:image/svg+xml;base64,{encoded}", "words": words}
 
 
 def _overview_tables(study: Study) -> list[Table]:
