@@ -186,7 +186,7 @@ class _Items:
     Attributes:
         photographs: (items,), of the noise benchmark and of the zero-shot one.
         conflicts: (items,), of the cue-conflict images, whose exemplars share a part.
-        exemplars: (8,), of the gratings.
+        exemplars: (4,), of the gratings.
     """
 
     labels: NDArray[np.int64]
@@ -203,7 +203,7 @@ class _Items:
             labels=np.arange(_ITEMS) % _CLASSES,
             photographs=rng.normal(size=_ITEMS),
             conflicts=conflicts.reshape(-1),
-            exemplars=rng.normal(0, 0.05, size=8),
+            exemplars=rng.normal(0, 0.05, size=4),
         )
 
     def trials(self, values: Mapping[str, float], rng: np.random.Generator) -> dict[str, pd.DataFrame]:

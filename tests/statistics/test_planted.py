@@ -285,7 +285,7 @@ def test_the_true_verdict_is_the_most_frequent_one(study: _Study, tmp_path: Path
 def test_false_verdicts_are_as_rare_and_intervals_as_wide_as_they_say(tmp_path: Path):
     """A thousand studies in which seeds dominate the error.
 
-    Measured: the intervals of 95 % have the truth in 95.2 % (standard error 0.6 %) of their 1,740 cases; 1.3 % of the
+    Measured: the intervals of 95 % have the truth in 95.2 % (standard error 0.6 %) of their 1,680 cases; 1.3 % of the
     verdicts on parts are false. Each true verdict is reached in at least 80 % of the studies in which it is true.
     """
     n = 60  # of each kind, 1,020 in all

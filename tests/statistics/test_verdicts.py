@@ -127,8 +127,9 @@ def test_a_true_study_bears_out_what_the_world_can_test(verdicts):
     found = {number: (one.verdict, one.cause) for number, one in verdicts.items()}
     assert {one.study for one in verdicts.values()} == {"world"}
     assert [found[number] for number in (1, 2, 5)] == [("holds", "")] * 3
-    assert verdicts[6].parts[0].verdict == "holds"
-    assert found[6][0] in ("holds", "undecided")  # three pairs of runs: a wide interval at equal accuracy
+    # Three pairs of runs: Student's t at 99 % is 9.9, so sizes may stay open, and at equal accuracy the direction.
+    assert verdicts[6].parts[0].verdict in ("holds", "right direction, size open")
+    assert found[6][0] in ("holds", "right direction, size open", "undecided")
     assert found[7][0] in ("holds", "right direction, size open")
     assert {found[number][0] for number in (3, 4, 8)} == {"not testable here"}
     assert "No people" in found[8][1]
