@@ -106,7 +106,8 @@ def test_the_grid_that_is_printed_has_a_command_for_each_of_its_runs(demo: Any) 
 
 
 def test_the_training_command_starts_through_accelerate(demo: Any) -> None:
-    (command,) = (line for block in BLOCKS for line in block.text.splitlines() if "runs/mine" in line)
+    lines = [line for block in BLOCKS for line in block.text.splitlines()]
+    (command,) = (line for line in lines if line.startswith("accelerate launch") and "runs/mine" in line)
     words = shlex.split(command.replace("--config demo", "--config quick"))
     launch = [sys.executable, "-m", "accelerate.commands.accelerate_cli", *words[1:]]
     launch[launch.index("scripts/train.py")] = str(CHECKOUT / "scripts" / "train.py")

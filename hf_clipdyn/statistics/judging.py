@@ -362,9 +362,9 @@ def _whole(
     n_runs = len(evidence.runs())
     if n_runs < test.fewest_runs:
         return "undecided", f"{counted(n_runs, 'independent run')}; descriptive below {test.fewest_runs}"
-    for one in gates:
+    for one in (*gates, *controls):
         if one.passed is None:
-            return _NOT_HERE, f"gate {one.title!r}: {one.words}"
+            return _NOT_HERE, f"{one.title}: {one.words}"
     for one in (*gates, *controls):
         if one.passed is False:
             return "gate failed", f"{one.title}: {one.words}"
