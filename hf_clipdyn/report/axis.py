@@ -166,8 +166,11 @@ def _scale_log(cell: "Axes", points: pd.DataFrame, axis: Axis) -> None:
     cell.set_xscale("symlog", linthresh=first, linscale=0.6)
     cell.set_xlim(-first * 0.35, last * 1.3)
     powers = range(math.ceil(math.log10(first)), math.floor(math.log10(last)) + 1)
-    every = -(-len(powers) // 5)
-    ticks = [0.0, *(10.0**power for power in powers[::every])]
+    every = -(-len(powers) // 5) or 1
+    ticks = [
+        0.0,
+        *([10.0**power for power in powers[::every]] or [first, last]),
+    ]  # within one decade: its ends
     cell.set_xticks(ticks, [_short(tick) for tick in ticks])
     cell.minorticks_off()
     at_one = places[(points["epoch"] == 1) & ~np.isnan(places)]

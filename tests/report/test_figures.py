@@ -137,6 +137,25 @@ def test_the_logarithmic_axis_keeps_the_untrained_model(draw):
     assert "epoch 1" in _texts(draw(rows, "top1"))
 
 
+def test_a_logarithmic_axis_within_one_decade_names_its_ends(draw):
+    rows = [
+        row(
+            "zero_shot/x",
+            "top1",
+            0.5,
+            0.1,
+            revision=f"step-{step:08d}",
+            epoch=0,
+            step=step,
+            samples_seen=step,
+        )
+        for step in (20, 40, 60)
+    ]
+    rows += [row("zero_shot/x", "top1", 0.5, 0.1, epoch=1, step=80, samples_seen=80)]
+    (cell,) = draw(rows, "top1").axes
+    assert cell.get_xticks().tolist() == [0, 20, 80]
+
+
 def test_of_many_revisions_without_epochs_only_as_many_are_named_as_can_be_read(draw):
     rows = [
         row("zero_shot/x", "top1", 0.5, epoch=None, revision=f"step{1000 * number}")
