@@ -42,11 +42,12 @@ def values(trials):
     return {one.number_key: one.value for one in numbers if one.role != "diagnostic"}
 
 
-def test_every_number_has_influences_that_leaving_an_image_out_confirms():
+def test_every_smooth_number_has_influences_that_leaving_an_image_out_confirms():
     trials = noise_trials()
     whole = values(trials)
     found = {one.number_key: one.values for one in Noise.influences(trials)}
-    assert found.keys() == whole.keys()
+    # A threshold jumps from one segment of the curve to another: the jackknife serves it.
+    assert found.keys() == {key for key in whole if "threshold" not in key}
     shown = range(0, N, 8)
     left_out = pd.DataFrame([values(trials[trials["item"] != item]) for item in shown])
     for key, influence in found.items():
