@@ -557,6 +557,7 @@ def report(
     claims: ClaimsFile = None,
     stimuli: Stimuli = "thumbnails",
     data_dir: DataDirs = None,
+    figures: Annotated[bool, typer.Option(help="Draw the figures for papers beside the page.")] = True,
     style: Annotated[
         str | None, typer.Option(help="Style of matplotlib for the figures, by name, or a .mplstyle file.")
     ] = None,
@@ -574,7 +575,7 @@ def report(
             "the page with `clipdyn space RESULTS --push_to_hub ORG/NAME`."
         )
     study = read_study(results, claims=claims)
-    page = write_report(study, output, style=style, **_page_options(stimuli, data_dir))
+    page = write_report(study, output, figures=figures, style=style, **_page_options(stimuli, data_dir))
     print_results(study)
     typer.echo()
     for sentence in summarize(study):

@@ -115,4 +115,4 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     folder = tmp_path_factory.mktemp("report")
     rows = [*_study("me/real", "cue_conflict"), *_study("me/rendered")]
-    return write_report(write_rows(rows, folder / "results.parquet"), folder / "report").parent
+    return write_report(write_rows(rows, folder / "results.parquet"), folder / "report", figures=False).parent

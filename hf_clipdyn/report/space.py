@@ -61,7 +61,7 @@ def write_space(
 
     Args:
         results: tables of `clipdyn evaluate`, or what `load_results` or `read_study` returned.
-        output: folder, created if missing; it also gets the figures of `write_report`, which are not pushed.
+        output: folder, created if missing.
         results_dataset: data set on the Hub with the whole table, ``owner/name``, to link.
         licence: identifier of the Hub's list (`cc-by-4.0`) for the Space; none by default.
         page: options of `write_report`.
@@ -76,7 +76,7 @@ def write_space(
     study, output = read_study(results), Path(output)
     if results_dataset is not None:
         checked_repo_id(results_dataset, what="results_dataset", owner=True)
-    path = write_report(study, output, **page)
+    path = write_report(study, output, figures=False, **page)
     try:
         write_atomically(output / _README, _readme(study, results_dataset=results_dataset, licence=licence))
     except OSError as error:

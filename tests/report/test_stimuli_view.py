@@ -76,7 +76,7 @@ def output(tmp_path_factory):
 def site(output, images, tmp_path_factory):
     """Folder of the report with thumbnails."""
     folder = tmp_path_factory.mktemp("site")
-    return write_report(output, folder, data_dirs={"cue_conflict": images}).parent
+    return write_report(output, folder, data_dirs={"cue_conflict": images}, figures=False).parent
 
 
 @pytest.fixture
@@ -226,7 +226,7 @@ def test_on_a_phone_nothing_is_wider_than_the_screen(opened, dark):
 
 
 def test_without_pictures_the_page_says_why(browse, output, tmp_path):
-    page = browse(write_report(output, tmp_path, stimuli="none").parent)
+    page = browse(write_report(output, tmp_path, stimuli="none", figures=False).parent)
     page.locator("#shape-bias-cue-conflict h2").scroll_into_view_if_needed()
     page.locator(VIEW).scroll_into_view_if_needed()
     page.wait_for_selector(f"{VIEW} .strip")

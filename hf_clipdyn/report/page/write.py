@@ -60,6 +60,7 @@ def write_report(
     claims: str | Path | None = None,
     stimuli: StimuliChoice = "thumbnails",
     data_dirs: Mapping[str, str | Path] | None = None,
+    figures: bool = True,
     style: str | Path | None = None,
 ) -> Path:
     """Write a page that needs no other file and no network, and the figures as files.
@@ -74,6 +75,7 @@ def write_report(
         stimuli: ``none`` leaves out the pictures of the stimuli, what was answered to them is shown; ``thumbnails``
             has small ones of the data sets whose licence lets others pass their images on.
         data_dirs: folders of data sets that are not in ``$CLIPDYN_DATA``, by name.
+        figures: whether to draw the files for papers, which takes longer than the page.
         style: of the figures: name of a style of matplotlib, or a ``.mplstyle`` file.
 
     Returns:
@@ -88,7 +90,8 @@ def write_report(
     page = output / "index.html"
     try:
         output.mkdir(parents=True, exist_ok=True)
-        write_figures(study, output / "figures", style)  # a wrong style stops here
+        if figures:
+            write_figures(study, output / "figures", style)  # a wrong style stops here
         page.write_text(render(study, stimuli=stimuli, data_dirs=data_dirs), encoding="utf-8")
     except OSError as error:
         raise ConfigError(f"The report cannot be written to {output}: {error.strerror or error}.") from error
