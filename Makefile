@@ -23,7 +23,7 @@ demo: $(INSTALLED) ## train, publish, evaluate and report on the embedded world 
 test: $(INSTALLED) ## the tests that every change must pass
 	$(BIN)/python -m pytest -n auto
 
-test-slow: $(INSTALLED) ## simulations of coverage, the installed wheel, a hundred kills
+test-slow: $(INSTALLED) ## simulations of coverage, every view in the browser, the installed wheel, a hundred kills
 	$(BIN)/python -m pytest -n auto -m slow
 
 # Old releases use features that newer ones deprecate, so warnings are not errors here.

@@ -90,11 +90,13 @@ def test_hover_gives_value_interval_n_and_revision(browse, one_page):
     )
 
 
+@pytest.mark.slow
 def test_people_of_the_literature_and_the_neutral_value_are_named_lines(browse, one_page):
     notes = _chart(browse(one_page), '[id="shape-bias-cue-conflict"] .chart')["notes"]
     assert {"humans 0.959", "even 0.5"} <= set(notes)
 
 
+@pytest.mark.slow
 def test_with_one_run_the_lines_are_the_levels_and_a_choice_splits_otherwise(browse, one_page):
     page = browse(one_page)
     assert [one["name"] for one in _chart(page, NOISE)["lines"]] == [
@@ -161,6 +163,7 @@ def test_the_mean_over_seeds_is_one_line_a_scale_with_an_interval_over_the_seeds
     assert "over the seeds, not over the items" in page.inner_text('[id="shape-bias-procedural"] .readout')
 
 
+@pytest.mark.slow
 def test_a_scale_that_is_switched_off_leaves_charts_and_readouts(browse, seeds_page):
     page = browse(seeds_page)
     page.get_by_role("checkbox", name="scale1", exact=True).uncheck()
@@ -173,6 +176,7 @@ def test_a_scale_that_is_switched_off_leaves_charts_and_readouts(browse, seeds_p
     assert page.get_by_role("checkbox", name="scale1", exact=True).is_checked()
 
 
+@pytest.mark.slow
 def test_over_the_levels_the_curve_is_that_of_the_sliders_revision(browse, seeds_page):
     page = browse(seeds_page)
     _chart(page, NOISE)
@@ -189,6 +193,7 @@ def test_over_the_levels_the_curve_is_that_of_the_sliders_revision(browse, seeds
     assert "epoch-000" in first["lines"][0]["hovertext"][0]
 
 
+@pytest.mark.slow
 def test_the_numbers_behind_a_chart_are_a_table_with_headings(browse, one_page):
     page = browse(one_page)
     _chart(page, BIAS)
@@ -226,6 +231,7 @@ def test_a_hostile_address_shows_the_usual_view(browse, seeds_page):
         assert _chart(page, NOISE) == usual
 
 
+@pytest.mark.slow
 def test_links_within_the_page_leave_the_state_in_the_address(browse, seeds_page):
     page = browse(seeds_page, fragment="t=1")
     page.locator("nav").get_by_text("Sensitivity to noise").click()
@@ -284,6 +290,7 @@ def test_names_of_runs_and_metrics_are_shown_and_never_read_as_html(browse, tmp_
     assert page.locator(".benchmark .legendtext").first.text_content() == name
 
 
+@pytest.mark.slow
 def test_models_of_one_revision_are_dots_with_their_intervals(browse, tmp_path):
     rows = [
         row("zero_shot/cifar10", "top1", value, 0.1, repo_id=f"me/{name}", epoch=None, revision="main")

@@ -145,6 +145,7 @@ _COLOURS = f"""() => {{
 }}"""
 
 
+@pytest.mark.slow
 def test_pictures_are_drawn_in_their_own_colours(opened):
     found = opened().wait_for_function(_COLOURS).json_value()
     assert len(found) == 6
@@ -173,6 +174,7 @@ def test_people_right_and_model_wrong_leaves_out_where_people_err(opened):
     assert "3 that pass the filter, of 6" in page.locator(f"{VIEW} [aria-live]").inner_text()
 
 
+@pytest.mark.slow
 def test_the_slider_moves_the_mark_and_the_filter(opened):
     page = opened(fragment="shape_bias/cue_conflict.stimuli-filter=right&t=1")
     _wait(page, [4, 5])
@@ -182,6 +184,7 @@ def test_the_slider_moves_the_mark_and_the_filter(opened):
     assert page.locator(f"{VIEW} .answer.now .unseen").first.inner_text().startswith("epoch-002")
 
 
+@pytest.mark.slow
 def test_the_other_run_and_one_class_can_be_chosen(opened):
     page = opened()
     _choose(page, "Run", "me/other")
@@ -191,6 +194,7 @@ def test_the_other_run_and_one_class_can_be_chosen(opened):
     _wait(page, [2, 3])
 
 
+@pytest.mark.slow
 def test_a_filter_that_nothing_passes_says_so(opened):
     page = opened(fragment="shape_bias/cue_conflict.stimuli-filter=to-truth&t=0")
     assert (
@@ -201,6 +205,7 @@ def test_a_filter_that_nothing_passes_says_so(opened):
     assert page.locator(f"{VIEW} .strip").count() == 0
 
 
+@pytest.mark.slow
 def test_arrow_keys_on_a_strip_move_the_slider_and_keep_the_focus(opened):
     page = opened()
     page.locator(f"{VIEW} .strip").nth(2).focus()
@@ -218,6 +223,7 @@ def test_hostile_names_stay_texts(opened):
     assert page.locator(f"{VIEW} img").count() == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dark", [False, True])
 def test_on_a_phone_nothing_is_wider_than_the_screen(opened, dark):
     page = opened(width=390, dark=dark)

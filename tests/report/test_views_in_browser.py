@@ -73,11 +73,13 @@ def test_the_slider_changes_the_matrix_and_the_choice_of_the_cue_does(browse, si
     until(page, "location.hash.includes('confusion.by=1')")
 
 
+@pytest.mark.slow
 def test_people_have_a_matrix_of_their_own(browse, site):
     page = browse(site, fragment=f"{KEY}.confusion.whose=people")
     assert "people" in label(view(page, "confusion"))
 
 
+@pytest.mark.slow
 def test_the_classes_show_the_model_its_past_every_observer_and_their_mean(browse, site):
     page = browse(site)
     chart = view(page, "categories")
@@ -119,6 +121,7 @@ def test_the_curves_of_the_noise_have_a_line_an_epoch_and_the_threshold(browse, 
     assert "noise threshold" in label(beside)
 
 
+@pytest.mark.slow
 def test_the_contrasts_of_equal_response_have_a_line_an_epoch_and_people_in_bold(browse, site):
     page = browse(site)
     chart = view(page, "curves", 1)
@@ -127,6 +130,7 @@ def test_the_contrasts_of_equal_response_have_a_line_an_epoch_and_people_in_bold
     assert data(chart, "[plot.layout.xaxis.type, plot.layout.yaxis.type]") == ["log", "log"]
 
 
+@pytest.mark.slow
 def test_psychometric_curves_cross_the_criterion_where_the_contrast_is_marked(browse, site):
     page = browse(site)
     chart = view(page, "psychometric")
@@ -158,6 +162,7 @@ def test_the_layers_are_a_heat_map_whose_undefined_cells_say_why(browse, site):
     )
 
 
+@pytest.mark.slow
 def test_over_training_two_metrics_are_paths_and_nothing_is_tested(browse, site):
     page = browse(site)
     section = page.locator("#top-scatter")
@@ -188,6 +193,7 @@ def test_single_models_have_bars_with_intervals_and_a_scatter(browse, models):
     assert not page.locator('[data-view="curves"], [data-view="heatmap"]').count()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dark", [False, True])
 def test_the_views_fit_a_narrow_screen(browse, site, dark):
     page = browse(site, width=390, dark=dark)
