@@ -40,9 +40,9 @@ def test_people_name_the_shape_as_often_as_their_trials_say(human_trials):
     """9,236 of the 12,000 answers to conflicts name the shape (the counts of Geirhos et al. 2019)."""
     classes = sorted(set(human_trials.shapes))
     known = [*classes, "na"]
-    rows = np.flatnonzero(human_trials.shapes != human_trials.textures)
-    answers = [[known.index(human_trials.predictions[row])] for row in rows]
-    truth = [known.index(human_trials.shapes[row]) for row in rows]
+    conflict = human_trials.shapes != human_trials.textures
+    answers = [[known.index(answer)] for answer in human_trials.predictions[conflict].tolist()]
+    truth = [known.index(shape) for shape in human_trials.shapes[conflict].tolist()]
     result = zero_shot_accuracy(answers, truth, n_classes=len(known), n_resamples=0)
     assert "top5" in result["causes"]
     assert (round(result["top1"] * result["n"]), result["n"]) == (9236, 12_000)
