@@ -207,6 +207,7 @@ def test_the_same_study_gives_the_same_svg(planned):
         assert to_svg(draw_claims(study)) == to_svg(draw_claims(study))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [COLUMN, PAGE], ids=lambda size: size.name)
 def test_it_is_printed_with_letters_of_7_points_no_higher_than_a_page(planned, tmp_path, size):
     study = planned(_run("tiny", 10), _run("small", 10), _run("tiny", 10, "noise"))

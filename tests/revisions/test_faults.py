@@ -26,6 +26,7 @@ def _titles(hub: HubServer) -> list[str]:
     return [commit.title for commit in reversed(repo.history(repo.branches["main"]))]
 
 
+@pytest.mark.slow
 def test_a_run_of_ten_epochs_with_faults_at_every_kind_of_request_ends_verified(
     tmp_path: Path, hub: HubServer, publish
 ) -> None:

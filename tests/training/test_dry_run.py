@@ -82,6 +82,7 @@ def test_a_model_that_does_not_fit_is_counted(scale: str) -> None:
     assert "the model does not fit" in found.message
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("no_memory")
 def test_checkpointed_activations_and_chunks_take_less_memory_and_count_their_second_forward_pass() -> None:
     plain = _dry_run("--scale", "vit-b-32")
