@@ -131,7 +131,7 @@ def test_a_curve_is_sorted_and_has_the_registered_contrast_as_the_verdict_has_it
     assert values == sorted(values)
     assert len(values) > 5
     (registered,) = [one for one in part["rows"] if one["registered"]]
-    assert registered["v"] == pytest.approx(verdict.parts[0].estimate.value, rel=1e-5)
+    assert registered["v"] == pytest.approx(verdict.parts[0].estimate.value, rel=1e-4)
     assert registered["c"] == [0] * len(part["choices"])
     assert all(
         max(one["c"][at] for one in part["rows"]) < len(options)

@@ -251,6 +251,6 @@ def _options(name: str, found: Sequence[Specification]) -> list[str]:
 
 
 def _short(number: float) -> float | None:
-    """Six significant digits; None for NaN, which JSON does not have."""
+    """Five significant digits; None for NaN, which JSON does not have."""
     value = float(number)
-    return float(f"{value:.6g}") if math.isfinite(value) else None
+    return float(f"{value:.5g}") if math.isfinite(value) else None

@@ -1,19 +1,21 @@
 """Write a report: the page with everything in it, and the figures as files beside it."""
 
-import base64
 import json
+import re
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import pandas as pd
 
 from hf_clipdyn import __version__
 from hf_clipdyn.errors import ConfigError
 from hf_clipdyn.report.axis import choose_axis
+from hf_clipdyn.report.charts import Panel
 from hf_clipdyn.report.claims_figure import draw_claims
 from hf_clipdyn.report.claims_plan import is_tested
 from hf_clipdyn.report.figures import draw_panels
@@ -23,6 +25,7 @@ from hf_clipdyn.report.page import stimuli as stimuli_browser
 from hf_clipdyn.report.page.claims import verdict_rows, verdict_summary
 from hf_clipdyn.report.page.payload import payload
 from hf_clipdyn.report.page.stimuli import StimuliChoice
+from hf_clipdyn.report.panels import average_seeds, groups_of_seeds
 from hf_clipdyn.report.papers import write_figures
 from hf_clipdyn.report.sentences import Finding, alternative_words, find, limits
 from hf_clipdyn.report.study import Study, read_study
@@ -49,8 +52,12 @@ _PARTS: dict[str, Part] = {
 _FIRST, _LAST = ("core.js", "chart.js"), ("start.js",)
 """The program's files that come before and after all others."""
 
+_PATH, _DECIMALS = re.compile(r' d="[^"]*"'), re.compile(r"(\.\d)\d+")
+_PLAIN = " =:/;,()!*@$+?-_.~|{}"
+"""What may stand in an address of data inside an attribute as it is."""
+
 _MOST_MARKED = 6
-"""Runs up to which the static overview has marks, intervals and every number."""
+"""Runs up to which the static overview has every run and every number."""
 
 
 def write_report(
@@ -217,8 +224,9 @@ def _claims(study: Study) -> dict[str, str] | None:
 
 
 def _image(drawn: str, words: str) -> dict[str, str]:
-    encoded = base64.b64encode(drawn.encode()).decode()
-    return {"source": f"data:image/svg+xml;base64,{encoded}", "words": words}
+    """An SVG as the source of an image; a tenth of a point is precise enough for its paths."""
+    short = _PATH.sub(lambda path: _DECIMALS.sub(r"\1", path[0]), drawn)
+    return {"source": f"data:image/svg+xml,{quote(short, safe=_PLAIN)}", "words": words}
 
 
 def _overview_tables(study: Study) -> list[Table]:
@@ -230,19 +238,20 @@ def _overview_tables(study: Study) -> list[Table]:
 
 
 def _draw_summary(study: Study) -> str:
-    bars = not study.charts[0].encoding.over_training
+    """The overview; of many runs the means over seeds without marks, which would take a megabyte."""
+    bars, panels = not study.charts[0].encoding.over_training, study.overview
+    if len(study.runs) > _MOST_MARKED:
+        groups = groups_of_seeds(study.trajectories)
+        panels = [[_means_alone(average_seeds(one, groups)) for one in of_world] for of_world in panels]
     with figure_style():
-        figure = draw_panels(study.overview, choose_axis(study.trajectories), columns=3, bars=bars)
+        figure = draw_panels(panels, choose_axis(study.trajectories), columns=3, bars=bars)
         if len(study.runs) > _MOST_MARKED:
-            for cell in figure.axes:
-                _plainer(cell)
+            for line in (
+                line for cell in figure.axes for line in cell.lines if line.get_linestyle() != "None"
+            ):
+                line.set_marker("")
         return to_svg(figure)
 
 
-def _plainer(cell: Any) -> None:
-    """Leave the lines alone: marks and intervals of many runs hide each other, and take a megabyte."""
-    for interval in list(cell.collections):
-        interval.remove()
-    for line in cell.lines:
-        if line.get_linestyle() != "None":
-            line.set_marker("")
+def _means_alone(panel: Panel) -> Panel:
+    return replace(panel, lines=tuple(replace(line, members=()) for line in panel.lines))
