@@ -141,6 +141,10 @@ Quiet = Annotated[
 ClaimsFile = Annotated[
     Path | None, typer.Option(help="File of claims for the verdicts. Default: the package's claims.yaml.")
 ]
+Tables = Annotated[
+    list[Path], typer.Argument(help="Tables of `clipdyn evaluate`, or folders with results.parquet.")
+]
+
 Stimuli = Annotated[
     str,
     typer.Option(
@@ -192,9 +196,7 @@ def cache(
 
 @app.command()
 def card(
-    results: Annotated[
-        list[Path], typer.Argument(help="Tables of `clipdyn evaluate`, or folders with results.parquet.")
-    ],
+    results: Tables,
     output: Annotated[
         Path | None, typer.Option("--output", "-o", help="Folder for a card and a figure of each run.")
     ] = None,
@@ -599,9 +601,7 @@ def revisions(
 
 @app.command()
 def show(
-    results: Annotated[
-        list[Path], typer.Argument(help="Tables of `clipdyn evaluate`, or folders with results.parquet.")
-    ],
+    results: Tables,
     benchmark: Annotated[str | None, typer.Option(help="Only this one.", metavar="KIND/DATASET")] = None,
     metric: Annotated[
         str | None, typer.Option(help="All numbers of this metric, instead of the main metrics.")
@@ -621,11 +621,9 @@ def show(
 
 @app.command()
 def space(
-    results: Annotated[
-        list[Path], typer.Argument(help="Tables of `clipdyn evaluate`, or folders with results.parquet.")
-    ],
+    results: Tables,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Folder for index.html, the figures and README.md.")
+        Path | None, typer.Option("--output", "-o", help="Folder for index.html and README.md.")
     ] = None,
     push_to_hub: Annotated[
         str | None, typer.Option(help="Space to publish the page in, owner/name.", metavar="ORG/NAME")

@@ -24,7 +24,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import IO, Any
 
-__all__ = ["Process", "ranks", "run", "run_ranks", "start"]
+__all__ = ["Process", "ranks", "read_terminal", "run", "run_ranks", "start"]
 
 LOADED = {
     "accelerate": (),
@@ -264,6 +264,18 @@ def _execute(words: list[str]) -> None:
         sys.argv = words
         main.__file__ = kind
         exec(compile(Path(kind).read_bytes(), kind, "exec"), main.__dict__)
+
+
+def read_terminal(terminal: int) -> bytes:
+    """All that is printed on a pseudo-terminal until its other side is closed; this side is closed, too."""
+    printed = b""
+    try:
+        while block := os.read(terminal, 65536):
+            printed += block
+    except OSError:  # the other side is closed
+        pass
+    os.close(terminal)
+    return printed
 
 
 if __name__ == "__main__":

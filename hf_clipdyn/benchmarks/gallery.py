@@ -71,7 +71,7 @@ class Gallery:
         group_title: what a group is.
         check: columns of the data set, as they were when the stimuli were shown. The pictures are shown only if the
             data set still has these values in the row of each stimulus.
-        last_rows: if not 0, items count from the first of the last so many rows of the data set.
+        last_rows: N if the items are the last N rows of the data set; 0 if they are all rows.
         note: what a reader must know about the pictures, in one sentence.
         maps: maps over the (first) picture, by the title of the way: bytes of (rows, columns) `KEPT_MAP`, uint8, 255 at
             the maximum; only for some items.

@@ -191,7 +191,7 @@ def _windows(study: Study, verdicts: Sequence[Verdict], endpoint: Endpoint) -> d
 
 
 def _spans(windows: Mapping[str, Window], courses: Sequence[Course]) -> Iterable[Span]:
-    """The place of each window, once for all runs of one length, in shares of which windows are given."""
+    """The place of each window on the axis, once for all runs of the same length."""
     axis = next((name for name in _POSITIONS if all(one.points[name].notna().all() for one in courses)), None)
     if axis is None:
         return

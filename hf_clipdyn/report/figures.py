@@ -151,7 +151,7 @@ def _letters(name: Literal["axes.titlesize", "legend.fontsize", "ytick.labelsize
 def _row_height(
     row: Sequence[Panel | None], titles: Sequence[str], columns: int, letters_of_label: int | None
 ) -> float:
-    """Inches with a font of 10 points; of bars if their labels have so many letters in a line."""
+    """Height in inches with a font of 10 points; bars need more if their labels have several lines."""
     lines_of_title = max(title.count("\n") + 1 for title in titles)
     curves = _SINGLE_HEIGHT if columns == 1 else _HEIGHT
     heights = [
@@ -410,7 +410,7 @@ def _draw_hollow(cell: "Axes", points: _Points, marker: str) -> None:
 def _draw_bars(cell: "Axes", panel: Panel, letters: int) -> None:
     """Horizontal bars, one for each run side by side; references are vertical lines, named in the legend.
 
-    A reference that scales some of the bars is drawn across these alone. Labels have so many letters in a line.
+    A reference that scales some of the bars is drawn across these alone. Labels are wrapped at this number of letters.
     """
     term = panel.lines[0].trajectory.term
     if term.limits is not None:

@@ -44,7 +44,7 @@ def gallery_cells(study: Study) -> Iterator[tuple[type[Kind[Any]], pd.DataFrame]
 
 
 def spread_cells(cells: pd.DataFrame, most: int = _MOST_CELLS) -> pd.DataFrame:
-    """At most so many cells: of each run as many revisions, evenly from the first to the last.
+    """At most this number of cells: the same number of revisions from each run, evenly spaced.
 
     Args:
         most: of all runs; two revisions of each run stay in any case.

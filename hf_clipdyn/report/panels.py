@@ -35,8 +35,8 @@ def main_metrics(terms: KindTerms, measured: Sequence[str]) -> list[str]:
 def plan_benchmarks(charts: Sequence[Chart], runs: Sequence[str]) -> dict[str, list[Panel]]:
     """The panels of each benchmark, by its name ``kind/dataset``.
 
-    A main metric has a panel over training, on the number that the overview would choose (see `plan_overview`). One
-    that has levels, and any metric of which people have another value at each level, also has one over its levels.
+    A main metric has a panel over training, on the number that the overview would choose (see `plan_overview`). A
+    metric with levels also has a panel over its levels, and so has any metric for which people have a value at each.
     """
     by_benchmark: dict[str, list[Chart]] = defaultdict(list)
     for chart in charts:
@@ -179,8 +179,8 @@ class Seeds:
 def groups_of_seeds(trajectories: Sequence[Trajectory]) -> list[Seeds]:
     """The runs by their scale and arm, in the order of the table.
 
-    A run without both is alone, and so are all runs of a group of which two share a seed: these differ in something
-    else.
+    A run without both is alone. If two runs of a group share a seed, they differ in something else, and all runs of
+    that group are alone.
     """
     found: dict[tuple[str, ...], list[Trajectory]] = defaultdict(list)
     for one in {one.run: one for one in trajectories}.values():

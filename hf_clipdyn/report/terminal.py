@@ -257,5 +257,5 @@ def _heading(text: str, width: int | None, style: str) -> Text:
 
 
 def _cropped(text: str, size: int) -> str:
-    """A text of exactly so many columns; the end of a longer one is cut off."""
+    """A text, padded or cut to this number of columns."""
     return set_cell_size(text, size) if cell_len(text) <= size else f"{set_cell_size(text, size - 1)}~"

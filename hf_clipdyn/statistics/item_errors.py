@@ -77,7 +77,7 @@ class ItemError:
 
     @classmethod
     def unknown(cls, cause: str) -> "ItemError":
-        """An error of which nothing is known."""
+        """An unknown error, with its cause."""
         return cls(None, np.empty(0), cause)
 
     @property

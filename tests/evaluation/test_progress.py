@@ -94,14 +94,8 @@ def test_a_terminal_has_bars_unless_a_flag_or_a_variable_forbids_them(
         else:
             process = forked.start(started, stdout=nowhere.fileno(), stderr=side, env=environment())
     os.close(side)
-    printed = b""
-    try:
-        while block := os.read(terminal, 65536):
-            printed += block
-    except OSError:  # the other side is closed
-        pass
+    printed = forked.read_terminal(terminal)
     assert process.wait() == 0
-    os.close(terminal)
     text = printed.decode()
     assert ("evaluating:" in text) == bars
     assert "epoch-001: 2 of 2 cells done" in text

@@ -115,20 +115,14 @@ def test_runs_differ_in_colour_and_in_marker(study, draw):
     assert first.get_marker() != second.get_marker()
 
 
+def _inside_an_epoch(step, samples):
+    """A row of a revision inside the first epoch."""
+    names = {"revision": f"step-{step:08d}", "epoch": 0, "step": step, "samples_seen": samples}
+    return row("zero_shot/x", "top1", 0.5, 0.1, **names)
+
+
 def test_the_logarithmic_axis_keeps_the_untrained_model(draw):
-    rows = [
-        row(
-            "zero_shot/x",
-            "top1",
-            0.5,
-            0.1,
-            revision=f"step-{step:08d}",
-            epoch=0,
-            step=step,
-            samples_seen=step * 64,
-        )
-        for step in (1, 4, 16)
-    ]
+    rows = [_inside_an_epoch(step, step * 64) for step in (1, 4, 16)]
     rows += [row("zero_shot/x", "top1", 0.5, 0.1, epoch=epoch) for epoch in (0, 1, 2)]
     (cell,) = draw(rows, "top1").axes
     assert cell.get_xlabel() == "samples seen"
@@ -138,19 +132,7 @@ def test_the_logarithmic_axis_keeps_the_untrained_model(draw):
 
 
 def test_a_logarithmic_axis_within_one_decade_names_its_ends(draw):
-    rows = [
-        row(
-            "zero_shot/x",
-            "top1",
-            0.5,
-            0.1,
-            revision=f"step-{step:08d}",
-            epoch=0,
-            step=step,
-            samples_seen=step,
-        )
-        for step in (20, 40, 60)
-    ]
+    rows = [_inside_an_epoch(step, step) for step in (20, 40, 60)]
     rows += [row("zero_shot/x", "top1", 0.5, 0.1, epoch=1, step=80, samples_seen=80)]
     (cell,) = draw(rows, "top1").axes
     assert cell.get_xticks().tolist() == [0, 20, 80]

@@ -141,14 +141,8 @@ def _on_terminal(command, columns, **variables):
     fcntl.ioctl(side, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
     process = forked.start(command, stdout=side, env=_environment(**variables))
     os.close(side)
-    printed = b""
-    try:
-        while block := os.read(terminal, 65536):
-            printed += block
-    except OSError:  # the other side is closed
-        pass
+    printed = forked.read_terminal(terminal)
     assert process.wait() == 0
-    os.close(terminal)
     return printed.decode().replace("\r\n", "\n")
 
 

@@ -199,7 +199,7 @@ EPOCHS = {1: (0.7, 0.4, 0.2), 9: (0.9, 0.75, 0.6), 10: (0.95, 0.8, 0.55)}
 
 
 def decisions(rng, accuracies, ease):
-    """Right and wrong decisions (levels, items) on images some of which are easier for all seeds."""
+    """Right and wrong decisions (levels, items). Some images are easier for all seeds."""
     return 0.6 * ease + 0.4 * rng.random((3, N)) < np.array(accuracies)[:, None] * 0.9 - 0.05
 
 

@@ -52,7 +52,7 @@ _CHUNK = 32
 # high where the negatives are. On OSIE it has .34 to .41 with 20 images, .49 with 700.
 _FEW_IMAGES = 100
 _THREADS = 8
-# Small maps of so many images are kept with the trials: 190 bytes each, for every probe.
+# The trials keep small maps of this number of images: 190 bytes each, for every probe.
 _KEPT_MAPS = 48
 _CEILING_MAPS = 16_000
 _SMOOTHED = "smoothed"

@@ -3,7 +3,7 @@
 import math
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, get_args
 
 from hf_clipdyn.report.claims_plan import ClaimPanel, Course, is_tested, plan_claims, study_words
 from hf_clipdyn.report.registration import registered_commit
@@ -16,15 +16,7 @@ from hf_clipdyn.statistics.specifications import Specification
 
 __all__ = ["payload", "verdict_rows", "verdict_summary"]
 
-_ORDER: tuple[Word, ...] = (
-    "holds",
-    "right direction, size open",
-    "negligible",
-    "contradicted",
-    "undecided",
-    "gate failed",
-    "not testable here",
-)
+_ORDER: tuple[Word, ...] = get_args(Word)
 _GATE_WORDS = {True: "passed", False: "failed", None: "not measured"}
 
 

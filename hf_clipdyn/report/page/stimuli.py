@@ -417,7 +417,7 @@ def _in_order_of_interest(album: _Album) -> list[int]:
 
 
 def _evenly(members: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The members in an order of which every beginning is spread over all of them."""
+    """The members, reordered so that the first N, for any N, are spread evenly over all."""
     golden = (np.arange(len(members)) * 0.6180339887498949) % 1.0
     return members[np.argsort(golden, kind="stable")]
 
