@@ -188,7 +188,9 @@ class TrainingConfig:
     )
 
     # What learns
-    scale: str = option("tiny", "Size of the model: tiny, small, vit-b-32, vit-b-16 or vit-l-14.")
+    scale: str = option(
+        "tiny", "Size of the model: micro, tiny, mini, small, vit-b-32, vit-b-16 or vit-l-14."
+    )
     model_name_or_path: str | None = option(
         None,
         "Continue from a CLIP or SigLIP model instead of random weights: a folder, a model on the Hub, or a repository "
@@ -256,6 +258,11 @@ class TrainingConfig:
     seed: int = option(
         0,
         "Seed of the weights, the order of the images, the choice of captions and the augmentation.",
+        within="[0, 4294967295]",
+    )
+    data_seed: int | None = option(
+        None,
+        "Seed of the order of the images, the choice of captions and the augmentation, if it is not `seed`.",
         within="[0, 4294967295]",
     )
     arm: str = option(
@@ -398,6 +405,11 @@ class TrainingConfig:
     def run_name(self) -> str:
         """``<scale>-seed<seed>``, with the arm before it if it is not the main one."""
         return "-".join(filter(None, (self.arm, self.size_name, f"seed{self.seed}")))
+
+    @property
+    def order_seed(self) -> int:
+        """``data_seed``, or ``seed`` if it is not given."""
+        return self.seed if self.data_seed is None else self.data_seed
 
     @property
     def per_device_step_size(self) -> int:

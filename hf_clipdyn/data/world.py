@@ -280,13 +280,17 @@ _CAPTIONS = (
 )
 
 
-def captions(scene: Scene, rng: np.random.Generator, n: int = 5) -> list[str]:
-    """Draw ``n`` captions; some name the colour, the size or the position, none the texture."""
+def captions(scene: Scene, rng: np.random.Generator, n: int = 5, name: str | None = None) -> list[str]:
+    """Draw ``n`` captions; some name the colour, the size or the position, none the texture.
+
+    Args:
+        name: the class that they name; by default that of the silhouette.
+    """
     templates = rng.choice([t for t, _ in _CAPTIONS], n, p=[p for _, p in _CAPTIONS])
     article = "an" if scene.colour[0] in "aeiou" else "a"
     words = {
         "a": article,
-        "name": scene.shape.name,
+        "name": scene.shape.name if name is None else name,
         "colour": scene.colour,
         "size": scene.size,
         "place": scene.place,

@@ -71,6 +71,71 @@ def test_texture_is_the_usual_one_as_often_as_the_configuration_says(
     assert abs(usual - 0.8) < 4 * np.sqrt(0.8 * 0.2 / 2000)
 
 
+def _scenes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> list[tuple[Any, list[str]]]:
+    """The first 800 training images of a configuration as scenes, with their captions."""
+    scenes: list[Any] = []
+
+    def remember(scene: Any, rng: Any) -> np.ndarray:
+        scenes.append(scene)
+        return np.zeros((40, 40, 3), np.uint8)
+
+    monkeypatch.setattr("hf_clipdyn.data.sets.procedural.render", remember)
+    rows = list(_builder(tmp_path, name, train_size=800).rows("train"))
+    return list(zip(scenes, [row["captions"] for row in rows], strict=True))
+
+
+def _named(captions: list[str]) -> str:
+    """The one class that all captions name."""
+    (name,) = {word for caption in captions for word in caption.replace(",", "").split() if word in CLASSES}
+    return name
+
+
+@pytest.mark.parametrize(
+    ("name", "shape", "texture", "noise"),
+    [
+        ("study", 1, 0.8, 0.02),
+        ("study_texture_eighth", 1, 0.125, 0.02),
+        ("study_texture_half", 1, 0.5, 0.02),
+        ("study_texture_always", 1, 1, 0.02),
+        ("study_swapped_roles", 0.8, 1, 0.02),
+        ("study_noise", 1, 0.8, 0.12),
+    ],
+)
+def test_an_arm_of_the_study_differs_in_one_setting(
+    name: str, shape: float, texture: float, noise: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = _scenes(tmp_path, monkeypatch, name)
+    for wanted, hits in (
+        (shape, [scene.shape.name == _named(captions) for scene, captions in made]),
+        (texture, [scene.texture.name == USUAL_TEXTURE[_named(captions)] for scene, captions in made]),
+    ):
+        assert abs(np.mean(hits) - wanted) <= 4 * np.sqrt(wanted * (1 - wanted) / len(made))
+    noises = [scene.noise for scene, _ in made]
+    assert (min(noises), max(noises)) == pytest.approx((0.02, noise), abs=0.001)
+
+
+def test_captions_name_the_texture_or_the_class_alone_in_two_arms(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told = [
+        caption.endswith(f", {scene.texture.name}")
+        for scene, captions in _scenes(tmp_path, monkeypatch, "study_named_textures")
+        for caption in captions
+    ]
+    assert abs(np.mean(told) - 0.5) < 4 * 0.5 / np.sqrt(len(told))
+    for scene, captions in _scenes(tmp_path, monkeypatch, "study_classes"):
+        assert captions == [f"a photo of a {scene.shape.name}"]
+
+
+def test_another_number_of_items_gives_other_test_images_and_the_same_training_images(tmp_path: Path) -> None:
+    def first(name: str, split: str, items: int) -> bytes:
+        return next(_builder(tmp_path, name, items=items).rows(split))["image"]["bytes"]
+
+    assert first("study", "train", 0) == first("study", "train", 1)
+    for name in ("labels", "cue_conflict"):
+        assert first(name, "test", 0) != first(name, "test", 1)
+
+
 def test_captions_name_the_class_and_never_the_texture(tmp_path: Path) -> None:
     textures = {word for texture in USUAL_TEXTURE.values() for word in texture.split()}
     for row in _builder(tmp_path, "captions", train_size=200).rows("train"):

@@ -16,7 +16,7 @@ def test_the_large_scales_have_the_parameters_of_openai(name: str) -> None:
     assert sum(p.numel() for p in model.parameters()) == MODEL_SIZES[name].parameters
 
 
-@pytest.mark.parametrize("name", ["tiny", "small"])
+@pytest.mark.parametrize("name", ["micro", "tiny", "mini", "small"])
 def test_the_small_scales_run_and_tell_captions_apart(name: str) -> None:
     size = model_size(name)
     tokenizer = train_tokenizer(

@@ -1,14 +1,16 @@
 """The embedded world as a data set, rendered from a seed; nothing is downloaded.
 
-``captions`` (train, test) is for training; ``captions_small`` has only its first 3,000 training images. ``labels``
-(test) has the images of its test split, which are *congruent*: each class in its usual texture. ``cue_conflict`` (test)
-shows each class in the usual textures of the others. ``distortion`` (test) has distortions in five levels, whose order
-is synthetic and not a human score. `hf_clipdyn.data.world` explains what is drawn and why.
+``captions`` (train, test) is for training; ``captions_small`` has only its first 3,000 training images. ``study``
+(train, test) is for the main arm of `clipdyn study`, ``study_…`` for its control and ablation arms. ``labels`` (test)
+has the images of its test split, which are *congruent*: each class in its usual texture. ``cue_conflict`` (test) shows
+each class in the usual textures of the others. ``distortion`` (test) has distortions in five levels, whose order is
+synthetic and not a human score. `hf_clipdyn.data.world` explains what is drawn and why.
 """
 
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any, Literal
 
 import datasets
 import numpy as np
@@ -37,7 +39,13 @@ class ProceduralConfig(datasets.BuilderConfig):  # type: ignore[misc]  # dataset
 
     Attributes:
         seed: of all random numbers.
-        texture_reliability: probability of the usual texture in training images; 1/8 makes it uninformative.
+        items: another number gives other test images; training images do not depend on it.
+        texture_reliability: probability of the class's usual texture in training images; 1/8 makes it uninformative.
+        shape_reliability: probability of the class's silhouette in training images.
+        extra_noise: the sensor noise of each training image has a standard deviation of 0.02, as that of the test
+            images, plus a uniform random number up to this, in brightness [0, 1].
+        naming: what captions name. ``class``: the class, and in some the colour, the size or the place. ``texture``:
+            half of them name the texture too. ``class alone``: "a photo of a …" and nothing else.
         train_size: number of training images.
         test_size: number of congruent images.
         conflicts_per_pair: cue-conflict images for each of the 56 pairs of a shape and another class's texture.
@@ -46,12 +54,26 @@ class ProceduralConfig(datasets.BuilderConfig):  # type: ignore[misc]  # dataset
     """
 
     seed: int = 0
+    items: int = 0
     texture_reliability: float = 0.8
+    shape_reliability: float = 1.0
+    extra_noise: float = 0.1
+    naming: Literal["class", "texture", "class alone"] = "class"
     train_size: int = 24_000
     test_size: int = 1_000
     conflicts_per_pair: int = 18
     exemplars: int = 12
     references: int = 40
+
+
+def _arm(name: str, **changes: Any) -> ProceduralConfig:
+    """The main arm of the study, or one that differs from it in a single setting."""
+    return ProceduralConfig(name=name, **{"train_size": 12_800, "extra_noise": 0.0} | changes)
+
+
+def _cue(name: str, reliability: float, rng: np.random.Generator) -> str:
+    """The class that a cue points to: ``name`` with this probability, else one of the others."""
+    return name if rng.random() < reliability else str(rng.choice([one for one in CLASSES if one != name]))
 
 
 class Procedural(DataBuilder):
@@ -61,6 +83,15 @@ class Procedural(DataBuilder):
     BUILDER_CONFIGS = [  # noqa: RUF012  (the name that datasets reads)
         ProceduralConfig(name="captions"),
         ProceduralConfig(name="captions_small", train_size=3_000),
+        _arm("study"),
+        _arm("study_texture_eighth", texture_reliability=1 / 8),
+        _arm("study_texture_half", texture_reliability=0.5),
+        _arm("study_texture_always", texture_reliability=1.0),
+        _arm("study_swapped_roles", texture_reliability=1.0, shape_reliability=0.8),
+        _arm("study_named_textures", naming="texture"),
+        _arm("study_noise", extra_noise=0.1),
+        _arm("study_fresh", train_size=128_000),
+        _arm("study_classes", naming="class alone"),
         ProceduralConfig(name="labels"),
         ProceduralConfig(name="cue_conflict"),
         ProceduralConfig(name="distortion"),
@@ -86,7 +117,7 @@ class Procedural(DataBuilder):
     )
 
     def splits(self) -> list[str]:
-        return ["train", "test"] if self.config.name.startswith("captions") else ["test"]
+        return ["test"] if self.config.name in self.metadata.config_kinds else ["train", "test"]
 
     def class_names(self) -> Sequence[str]:
         return CLASSES
@@ -102,26 +133,30 @@ class Procedural(DataBuilder):
 
     def _rng(self, stream: int, index: int) -> np.random.Generator:
         """Independent random numbers for each image, so that it does not depend on the number of images before it."""
-        return np.random.default_rng([self.config.seed, stream, index])
+        items = 0 if stream == _TRAIN else self.config.items
+        return np.random.default_rng([self.config.seed, stream, index, items])
 
     def _training_images(self) -> Rows:
         for index in range(self.config.train_size):
             rng = self._rng(_TRAIN, index)
             name = str(rng.choice(CLASSES))
-            owner = name
-            if rng.random() >= self.config.texture_reliability:
-                owner = str(rng.choice([other for other in CLASSES if other != name]))
+            texture = _cue(name, self.config.texture_reliability, rng)
+            shape = (
+                name if self.config.shape_reliability == 1 else _cue(name, self.config.shape_reliability, rng)
+            )
             scene = sample_scene(
                 rng,
-                sample_shape(rng, name),
-                sample_texture(rng, USUAL_TEXTURE[owner]),
-                sensor_noise=0.02 + rng.uniform(0, 0.1),
+                sample_shape(rng, shape),
+                sample_texture(rng, USUAL_TEXTURE[texture]),
+                sensor_noise=_TEST_NOISE + rng.uniform(0, self.config.extra_noise),
             )
-            yield {
-                "image": png(render(scene, rng)),
-                "image_id": f"train-{index:06d}",
-                "captions": captions(scene, rng),
-            }
+            image = png(render(scene, rng))
+            texts = captions(scene, rng, name=name)
+            if self.config.naming == "texture":
+                texts = [f"{text}, {scene.texture.name}" if rng.random() < 0.5 else text for text in texts]
+            elif self.config.naming == "class alone":
+                texts = [f"a photo of a {name}"]
+            yield {"image": image, "image_id": f"train-{index:06d}", "captions": texts}
 
     def _congruent_scene(self, stream: int, index: int) -> tuple[Scene, np.random.Generator]:
         rng = self._rng(stream, index)
