@@ -64,11 +64,14 @@ def test_a_run_on_photographs_publishes_every_epoch_and_learns(flags: Flags, tmp
 
 def test_the_same_seed_gives_the_same_weights_and_another_seed_others(flags: Flags) -> None:
     weights = [
-        [r.sha256 for r in list_revisions("me/run", store=_train(flags(output, seed=seed)).store)]
-        for output, seed in (("a", 0), ("b", 0), ("c", 1))
+        [r.sha256 for r in list_revisions("me/run", store=_train(flags(output, **seeds)).store)]
+        for output, seeds in (("a", {}), ("b", {"seed": 0}), ("c", {"seed": 1}), ("d", {"data_seed": 1}))
     ]
     assert weights[0] == weights[1]
     assert not set(weights[0]) & set(weights[2])
+    assert set(weights[0]) & set(weights[3]) == {weights[0][0]}, (
+        "data_seed changes the order, not the beginning"
+    )
 
 
 def test_a_killed_run_continues_with_the_weights_and_losses_of_an_uninterrupted_one(
