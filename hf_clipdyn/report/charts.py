@@ -220,7 +220,8 @@ def _values(trajectories: Sequence[Trajectory]) -> pd.DataFrame:
     table["one"] = pd.Series(values, dtype=object)
     table["kind_rank"] = [one.terms.rank for one in values]
     table["kind_order"] = pd.factorize(table["kind"])[0]
-    table["synthetic"] = [one.dataset_terms.synthetic for one in values]
+    # Gratings are drawn as the images of a synthetic world are: neither belongs beside photographs.
+    table["synthetic"] = [one.dataset_terms.synthetic or bool(one.terms.draws) for one in values]
     table["dataset_order"] = pd.factorize(table["dataset"])[0]
     table["metric_order"] = [[*one.terms.terms, one.metric].index(one.metric) for one in values]
     # The fingerprint contains the pixels at the model's resolution, so that two scales may differ in it and still

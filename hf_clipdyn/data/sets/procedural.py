@@ -68,7 +68,7 @@ class ProceduralConfig(datasets.BuilderConfig):  # type: ignore[misc]  # dataset
 
 def _arm(name: str, **changes: Any) -> ProceduralConfig:
     """The main arm of the study, or one that differs from it in a single setting."""
-    return ProceduralConfig(name=name, **{"train_size": 12_800, "extra_noise": 0.0} | changes)
+    return ProceduralConfig(name=name, **{"train_size": 10_240, "extra_noise": 0.0} | changes)
 
 
 def _cue(name: str, reliability: float, rng: np.random.Generator) -> str:
@@ -90,7 +90,7 @@ class Procedural(DataBuilder):
         _arm("study_swapped_roles", texture_reliability=1.0, shape_reliability=0.8),
         _arm("study_named_textures", naming="texture"),
         _arm("study_noise", extra_noise=0.1),
-        _arm("study_fresh", train_size=128_000),
+        _arm("study_fresh", train_size=102_400),
         _arm("study_classes", naming="class alone"),
         ProceduralConfig(name="labels"),
         ProceduralConfig(name="cue_conflict"),
