@@ -116,7 +116,7 @@ def _gradients_of_features(loss: Loss, parts: list[Features]) -> tuple[torch.Ten
     captions = [part.captions for part in parts if part.captions is not None]
     shared = [x for x in (parts[-1].scale, parts[-1].bias) if x is not None]
     leaves = [x.detach().requires_grad_() for x in (*joined, *shared)]
-    value = loss(Features(*leaves, captions=torch.cat(captions) if captions else None))
+    value = loss(Features(*leaves)._replace(captions=torch.cat(captions) if captions else None))
     images, texts, *of_shared = torch.autograd.grad(value, leaves, allow_unused=True, materialize_grads=True)
     nothing = [torch.zeros_like(x) for x in of_shared]
     sizes = [len(part.images) for part in parts]

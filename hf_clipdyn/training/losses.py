@@ -157,11 +157,11 @@ def _classes(captions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     Returns:
         (n,) int64 below the number of classes, and (classes,) int64 below n, both on that device.
     """
-    # On the CPU, because Metal finds no distinct rows before torch 2.10. A GPU would have to wait here too, since the
-    # number of classes is the size of a tensor.
+    # On the CPU, because the oldest supported torch cannot find distinct rows on Metal. A GPU would have to wait here
+    # too, since the number of classes is the size of a tensor.
     _, classes = torch.unique(captions.cpu(), dim=0, return_inverse=True)
     rows = torch.arange(len(classes))
-    first = rows.new_zeros(int(classes.max()) + 1).scatter_reduce(0, classes, rows, "amin", include_self=False)
+    first = torch.full((int(classes.max()) + 1,), len(rows)).scatter_reduce(0, classes, rows, "amin")
     return classes.to(captions.device), first.to(captions.device)
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-import torch.nn.functional as F  # noqa: N812
+import torch.nn.functional as F
 from scipy.special import log_expit, log_softmax
 
 from hf_clipdyn.errors import ConfigError, UnknownNameError
