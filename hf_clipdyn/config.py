@@ -225,7 +225,8 @@ class TrainingConfig:
     # How it learns
     loss: str = option(
         "contrastive",
-        "What is minimised: contrastive (trains a CLIPModel), sigmoid (trains a SiglipModel), or a loss of a plug-in.",
+        "What is minimised: contrastive (trains a CLIPModel), sigmoid (trains a SiglipModel), class_cross_entropy "
+        "(trains a CLIPModel as a classifier; each distinct caption of the batch is a class), or a loss of a plug-in.",
     )
     num_train_epochs: int = option(10, "Passes over the data.", within="[1, 1000000]")
     per_device_train_batch_size: int = option(128, "Images per process and step.", within="[1, 1000000]")

@@ -113,9 +113,10 @@ def _gradients_of_features(loss: Loss, parts: list[Features]) -> tuple[torch.Ten
     Temperature and bias are shared by all chunks: the last one carries their gradients, the others carry 0.
     """
     joined = [torch.cat([part.images for part in parts]), torch.cat([part.texts for part in parts])]
-    shared = [x for x in parts[-1][2:] if x is not None]
+    captions = [part.captions for part in parts if part.captions is not None]
+    shared = [x for x in (parts[-1].scale, parts[-1].bias) if x is not None]
     leaves = [x.detach().requires_grad_() for x in (*joined, *shared)]
-    value = loss(Features(*leaves))
+    value = loss(Features(*leaves)._replace(captions=torch.cat(captions) if captions else None))
     images, texts, *of_shared = torch.autograd.grad(value, leaves, allow_unused=True, materialize_grads=True)
     nothing = [torch.zeros_like(x) for x in of_shared]
     sizes = [len(part.images) for part in parts]

@@ -19,10 +19,11 @@ import torch
 import torch.distributed as dist
 import torch.nn.functional as F  # noqa: N812  (its usual name)
 
-from hf_clipdyn.errors import UnknownNameError
+from hf_clipdyn.errors import ConfigError, UnknownNameError
 from hf_clipdyn.plugins import LOSSES, plugins, subclasses_in
 
 __all__ = [
+    "ClassCrossEntropy",
     "Contrastive",
     "Features",
     "Loss",
@@ -43,12 +44,14 @@ class Features(NamedTuple):
         images, texts: (batch, dim) of this process, not normalised, any precision.
         scale: scalar factor of the similarities, not its logarithm.
         bias: scalar that is added to the similarities; None for a model without one.
+        captions: (batch, context) int64, the tokens of each text: equal rows are the same caption. None if unknown.
     """
 
     images: torch.Tensor
     texts: torch.Tensor
     scale: torch.Tensor
     bias: torch.Tensor | None = None
+    captions: torch.Tensor | None = None
 
 
 class Loss(ABC):
@@ -112,6 +115,54 @@ class Sigmoid(Loss):
         with torch.autocast(images.device.type, enabled=False):
             part: torch.Tensor = _SigmoidRing.apply(images, texts, scale, bias)  # type: ignore[no-untyped-call]
         return mean_over_processes(part)
+
+
+class ClassCrossEntropy(Loss):
+    """Cross entropy of each image over the distinct captions of the batch: the training of a classifier.
+
+    A caption is a class, and its normalised text features are the class's weights: a cosine classifier whose
+    temperature is the model's. Captions are the same if all their tokens are. Images with the same caption are no
+    negatives of each other, and nothing is summed over the columns. Uninformative features give ln(distinct captions of
+    the global batch). A class that no text of the batch names is not in the softmax.
+    """
+
+    name = "class_cross_entropy"
+
+    def __call__(self, features: Features) -> torch.Tensor:
+        """The loss of the whole batch, in every process.
+
+        Raises:
+            ConfigError: the features do not say which captions they belong to.
+        """
+        if features.captions is None:
+            raise ConfigError(
+                "The loss class_cross_entropy got features without captions: pass Features(..., captions=input_ids)."
+            )
+        images = F.normalize(features.images.float(), dim=-1)
+        texts = gather_with_gradient(F.normalize(features.texts.float(), dim=-1))
+        classes, first = _classes(gather_with_gradient(features.captions))
+        with torch.autocast(images.device.type, enabled=False):
+            logits = features.scale.float() * images @ texts[first].T
+        rank, _ = _rank_and_world()
+        own = classes[rank * len(images) : (rank + 1) * len(images)]
+        return mean_over_processes(F.cross_entropy(logits, own))
+
+
+def _classes(captions: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """The class of each caption, and the row in which each class occurs first.
+
+    Args:
+        captions: (n, context) int64 on any device.
+
+    Returns:
+        (n,) int64 below the number of classes, and (classes,) int64 below n, both on that device.
+    """
+    # On the CPU, because the oldest supported torch cannot find distinct rows on Metal. A GPU would have to wait here
+    # too, since the number of classes is the size of a tensor.
+    _, classes = torch.unique(captions.cpu(), dim=0, return_inverse=True)
+    rows = torch.arange(len(classes))
+    first = torch.full((int(classes.max()) + 1,), len(rows)).scatter_reduce(0, classes, rows, "amin")
+    return classes.to(captions.device), first.to(captions.device)
 
 
 def _sigmoid_loss(
@@ -233,7 +284,7 @@ def mean_over_processes(x: torch.Tensor) -> torch.Tensor:
     return mean
 
 
-_OWN: dict[str, type[Loss]] = {loss.name: loss for loss in (Contrastive, Sigmoid)}
+_OWN: dict[str, type[Loss]] = {loss.name: loss for loss in (ClassCrossEntropy, Contrastive, Sigmoid)}
 
 
 def _losses() -> dict[str, type[Loss]]:

@@ -48,7 +48,7 @@ class TrainedModel(nn.Module):
         self.register_buffer("std", affine[1], persistent=False)
 
     def forward(self, pixels: torch.Tensor, input_ids: torch.Tensor) -> Features:
-        """Features, temperature and bias of a batch.
+        """Features, temperature and bias of a batch, with the tokens that identify its captions.
 
         Args:
             pixels: (batch, 3, height, width) uint8.
@@ -63,6 +63,7 @@ class TrainedModel(nn.Module):
             texts.pooler_output,
             self.encoder.logit_scale.float().squeeze().exp(),
             None if bias is None else bias.squeeze().clone(),
+            input_ids,
         )
 
     @torch.no_grad()

@@ -27,7 +27,7 @@ from hf_clipdyn.training.source import Batch
 SIZE = ModelSize(16, 8, Tower(16, 2, 2), Tower(16, 1, 2), 8, context_length=8, vocab_size=600)
 COLOURS, THINGS = ("red", "blue", "green"), ("cat", "car", "key", "tree", "dog", "boat", "bird", "clock")
 CAPTIONS = [f"a {colour} {thing}" for colour in COLOURS for thing in THINGS]
-LOSSES = ("contrastive", "sigmoid")
+LOSSES = ("class_cross_entropy", "contrastive", "sigmoid")
 WAYS: dict[str, dict[str, int]] = {
     "whole": {},
     "cached": {"cache_chunk": 3},
@@ -45,11 +45,12 @@ def tiny_model(loss: str, **settings: Any) -> TrainedModel:
 
 
 def global_batch() -> Batch:
-    """Twenty-four pairs."""
+    """Twenty-four pairs; ten captions come twice or more, in one process, chunk or micro-batch and across them."""
     generator = torch.Generator().manual_seed(1)
     pixels = torch.randint(0, 256, (24, 3, 16, 16), generator=generator, dtype=torch.uint8)
     tokenizer = train_tokenizer(CAPTIONS, vocab_size=600, context_length=8)
-    ids = tokenizer(CAPTIONS, padding="max_length", return_tensors="pt")["input_ids"]
+    captions = [CAPTIONS[i % 10] for i in range(24)]
+    ids = tokenizer(captions, padding="max_length", return_tensors="pt")["input_ids"]
     return Batch(pixels, ids)
 
 

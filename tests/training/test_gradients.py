@@ -48,7 +48,7 @@ def micro_batches(processes: int) -> list[list[int]]:
 
 
 def norm(found: Gradients) -> float:
-    return float(torch.cat([gradient.flatten() for gradient in found.values()]).norm())
+    return float(torch.cat([gradient.flatten() for gradient in found.values()]).double().norm())
 
 
 def assert_same(found: Gradients, expected: Gradients, what: str, exact: float = EXACT) -> None:

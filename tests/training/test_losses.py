@@ -5,11 +5,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+import torch.nn.functional as F
 from scipy.special import log_expit, log_softmax
 
-from hf_clipdyn.errors import UnknownNameError
+from hf_clipdyn.errors import ConfigError, UnknownNameError
 from hf_clipdyn.plugins import load_plugin
-from hf_clipdyn.training.losses import Contrastive, Features, Sigmoid, loss_names, make_loss
+from hf_clipdyn.training.losses import (
+    ClassCrossEntropy,
+    Contrastive,
+    Features,
+    Sigmoid,
+    loss_names,
+    make_loss,
+)
 
 HINGE = """
 import torch
@@ -60,6 +68,43 @@ def test_half_precision_features_are_compared_in_single_precision() -> None:
     with torch.autocast("cpu", torch.bfloat16):
         loss = _contrastive(features.bfloat16(), features.bfloat16(), torch.tensor(100.0))
     assert loss.dtype == torch.float32
+
+
+def _classified(
+    images: torch.Tensor, class_texts: torch.Tensor, labels: torch.Tensor, scale: torch.Tensor
+) -> torch.Tensor:
+    """The loss over classes where image i has the caption of class ``labels[i]``.
+
+    The tokens of two captions differ in one place only, as in "a photo of a cat" and "a photo of a car".
+    """
+    captions = torch.tensor([[9, 4, 0, 7]]).repeat(len(labels), 1)
+    captions[:, 2] = 100 - labels
+    return ClassCrossEntropy()(Features(images, class_texts[labels], scale, captions=captions))
+
+
+def test_the_loss_over_classes_is_the_cross_entropy_of_a_linear_classifier() -> None:
+    generator = torch.Generator().manual_seed(0)
+    labels = torch.tensor([2, 0, 2, 1, 0, 2, 3])
+    images, weights = (torch.randn(n, 5, generator=generator) for n in (7, 4))
+    leaves = [x.requires_grad_() for x in (images, weights, torch.tensor(12.5))]
+    loss = _classified(images, weights, labels, leaves[2])
+    logits = F.linear(F.normalize(images), leaves[2] * F.normalize(weights))
+    expected = F.cross_entropy(logits, labels)
+    torch.testing.assert_close(loss, expected)
+    torch.testing.assert_close(torch.autograd.grad(loss, leaves), torch.autograd.grad(expected, leaves))
+
+
+def test_images_with_the_same_caption_are_no_negatives_of_each_other() -> None:
+    images, texts = torch.ones(6, 4), torch.eye(4)
+    one_caption = _classified(images, texts, torch.zeros(6, dtype=torch.long), torch.tensor(100.0))
+    assert float(one_caption) == 0
+    three = _classified(images, texts, torch.tensor([0, 1, 2, 0, 0, 1]), torch.tensor(100.0))
+    assert float(three) == pytest.approx(np.log(3), rel=1e-6)
+
+
+def test_the_loss_over_classes_asks_for_the_captions() -> None:
+    with pytest.raises(ConfigError, match="captions=input_ids"):
+        ClassCrossEntropy()(Features(torch.eye(3), torch.eye(3), torch.tensor(1.0)))
 
 
 @pytest.mark.parametrize("bias", [None, -3.5])

@@ -1,6 +1,7 @@
 """Whole runs with another loss, with batches in parts, compiled and sharded."""
 
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -97,6 +98,17 @@ def test_siglip_begins_with_the_temperature_and_the_bias_of_its_paper(flags: Fla
     )
     assert float(model.logit_scale.detach().exp()) == pytest.approx(10)
     assert float(model.logit_bias.detach()) == -10
+
+
+def test_a_run_over_classes_learns_them_and_publishes_an_ordinary_clip(
+    flags: Flags, streamed: dict[str, object], tmp_path: Path
+) -> None:
+    """Each image is captioned with one of three colours."""
+    summary = _train(flags(loss="class_cross_entropy", num_train_epochs=1, **streamed))
+    losses = _log(tmp_path / "run")
+    assert losses[0] == pytest.approx(math.log(3), abs=0.3), "of three captions, not of 24 texts"
+    assert losses[-1] < 0.5 * losses[0]
+    assert _weights(summary.store, "epoch-001").keys() >= {"logit_scale", "text_projection.weight"}
 
 
 def test_a_run_in_chunks_gives_the_weights_of_a_run_in_whole_batches(flags: Flags) -> None:
