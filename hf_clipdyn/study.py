@@ -165,15 +165,14 @@ class Member:
         }
 
     @cached_property
-    def _complete(self) -> Path:
-        """The file that says that this evaluation is complete.
+    def marks(self) -> tuple[str, str]:
+        """Files below its folder that are there once everything is measured.
 
-        Its name depends on what was asked. So a list of names is enough to see what is complete, also in a bucket, and
-        nothing has to be planned, which takes seconds for each run.
+        They are the table, and a file whose name is a hash of what was asked. So a list of names is enough to see what
+        is complete, also in a bucket, and nothing has to be planned, which takes seconds for each run.
         """
         asked = json.dumps(self._asked, sort_keys=True, default=str)
-        name = hashlib.sha256(asked.encode()).hexdigest()[:16]
-        return self.folder / "results.complete" / f"{name}.json"
+        return _TABLE, f"results.complete/{hashlib.sha256(asked.encode()).hexdigest()[:16]}.json"
 
     def lacks(self, listed: Collection[str] | None = None) -> str:
         """What is missing, in words; empty if everything is measured.
@@ -187,10 +186,9 @@ class Member:
         untrained = "" if self.run is None else self.run.lacks(listed)
         if untrained:
             return untrained
-        needed = (_TABLE, self._complete.relative_to(self.folder).as_posix())
         if listed is None:
-            listed = {one for one in needed if (self.folder / one).is_file()}
-        return "" if set(needed) <= set(listed) else "not all is measured"
+            listed = [one for one in self.marks if (self.folder / one).is_file()]
+        return "" if set(self.marks) <= set(listed) else "not all is measured"
 
     def complete(self) -> None:
         """Train what is not trained and measure what is not measured. It can be killed at any moment and repeated.
@@ -208,12 +206,11 @@ class Member:
         threads = 1 if run is None else run.config.num_threads or 1
         with torch_threads(threads):
             evaluate_revisions(**self.given)
+        mark = self.folder / self.marks[1]
         try:
-            write_atomically(self._complete, json.dumps(self._asked, indent=1, sort_keys=True, default=str))
+            write_atomically(mark, json.dumps(self._asked, indent=1, sort_keys=True, default=str))
         except OSError as error:
-            raise EvaluationError(
-                f"{self._complete} cannot be written ({error.strerror or error})."
-            ) from error
+            raise EvaluationError(f"{mark} cannot be written ({error.strerror or error}).") from error
 
 
 class Study(Work):
