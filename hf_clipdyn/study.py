@@ -33,7 +33,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from hf_clipdyn.config import study_names, study_path
+from hf_clipdyn.config import study_path
 from hf_clipdyn.errors import ConfigError, EvaluationError, PublishError, UnknownNameError, counted, shown
 from hf_clipdyn.evaluation import evaluate_revisions
 from hf_clipdyn.evaluation.config import EvaluationConfig
@@ -223,7 +223,6 @@ class Study(Work):
         title: of the page.
         page: how the page is written; None for no page and no verdicts.
         token: for the Hub.
-        file: with the study, which the jobs read; None for a recipe of the package.
 
     Raises:
         ConfigError: two members share a name, or one is called like a file of the study.
@@ -241,7 +240,6 @@ class Study(Work):
         title: str = "",
         page: Page | None = None,
         token: str | None = None,
-        file: Path | None = None,
     ) -> None:
         self.members, self.folder, self.title = tuple(members), folder, title
         self._words, self._page = tuple(words), page
@@ -257,8 +255,7 @@ class Study(Work):
         self.logs = folder.with_name(f"{folder.name}.logs")
         self.token = token
         self.writes = [("--output_dir", folder)]
-        read = [item for one in members for item in one.reads]
-        self.reads = list(dict.fromkeys(read if file is None else [("--config", file), *read]))
+        self.reads = list(dict.fromkeys(item for one in members for item in one.reads))
 
     @classmethod
     def read(
@@ -297,8 +294,8 @@ class Study(Work):
         ]
         for one in members:
             _check(one, path)
-        is_own = str(config) not in study_names()
-        words = ["study", f"--config={config}", f"--output-dir={grid.folder}"]
+        # Two words: the Hub's client sends a word that is a file along with the job.
+        words = ["study", "--config", str(config), f"--output-dir={grid.folder}"]
         words += [f"--data-dir={name}={folder}" for name, folder in asked.items()]
         title = file.get("title")
         return cls(
@@ -308,7 +305,6 @@ class Study(Work):
             title="" if title is None else str(title),
             page=page,
             token=grid.token,
-            file=path if is_own else None,
         )
 
     def member(self, name: str) -> Member:

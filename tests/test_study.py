@@ -153,12 +153,17 @@ def test_a_run_that_is_killed_in_training_and_in_measuring_gives_the_same_table(
 
 
 def _same(first: Path, second: Path) -> None:
-    key = [*CELL_KEY, *NUMBER_KEY]
+    """The weights and the numbers are the same to the bit; commits also hold the time."""
+    runs = [list_revisions(path.parent) for path in (first, second)]
+    assert [(one.name, one.sha256) for one in runs[0]] == [(one.name, one.sha256) for one in runs[1]]
+    key = [one for one in (*CELL_KEY, *NUMBER_KEY) if one not in ("commit", "text_commit")]
     tables = []
     for path in (first, second):
         table = pd.read_parquet(path)
         assert not table.duplicated(key).any()
-        tables.append(table.drop(columns=["seconds", "versions"]).set_index(key).sort_index())
+        tables.append(
+            table.drop(columns=["seconds", "versions", "commit", "text_commit"]).set_index(key).sort_index()
+        )
     pd.testing.assert_frame_equal(*tables)
 
 
@@ -169,7 +174,10 @@ def test_what_is_complete_is_not_started_again(finished: Finished) -> None:
     changed.write_text(text.replace("[epoch-000, epoch-002]", "[epoch-000, epoch-001]"))
     words = [f"--config={changed}", *finished.words[1:]]
     code, out, error = clipdyn(*words, "--print_command")
-    assert (code, shlex.split(out)) == (0, ["clipdyn", "study", *words, "--run=noise-tiny-seed10"])
+    assert (code, shlex.split(out)[1:]) == (
+        0,
+        ["study", "--config", str(changed), words[1], "--run=noise-tiny-seed10"],
+    )
     assert error.splitlines()[:2] == [
         "1 of 3 runs are not complete:",
         "    noise-tiny-seed10  not all is measured",
@@ -272,24 +280,24 @@ def test_wrong_options_are_one_sentence(tmp_path: Path) -> None:
 
 def test_jobs_on_the_hub_run_what_the_bucket_lacks(hub, tmp_path: Path) -> None:
     """The names of the files in the bucket tell what is complete."""
-    file, folder = tmp_path / "study.yaml", tmp_path / "results" / "study"
-    file.write_text("runs: [{seed: [0, 1]}]")
-    words = [f"--config={file}", f"--output-dir={folder}", "--submit=hf-jobs"]
-    volume = f"--submit-setting=volume=hf://buckets/me/results:{tmp_path}/results"
-    code, _, error = clipdyn(*words, volume)
-    assert (code, f"cannot see --config {file}: leave it out, or put it below" in error) == (2, True), error
-    volume += f",hf://buckets/me/files:{tmp_path}"
-    listed = ["checkpoints/epoch-010/progress.json", *Study.read(file, folder).member("tiny-seed0").marks]
-    hub.state.buckets["me/results"] = {f"study/tiny-seed0/{name}": 1 for name in listed}
-    code, out, error = clipdyn(*words, volume)
+    folder = tmp_path / "study"
+    words = ["--quick", f"--output-dir={folder}", "--submit=hf-jobs"]
+    words.append(f"--submit-setting=volume=hf://buckets/me/results:{tmp_path}")
+    asked = Study.read("study-quick", folder)
+    first, second = (
+        {f"study/{one.name}/{file}": 1 for file in ("checkpoints/epoch-010/progress.json", *one.marks)}
+        for one in asked.members
+    )
+    hub.state.buckets["me/results"] = first
+    code, out, error = clipdyn(*words)
     assert code == 0, error
     assert out.startswith("Submitted 1 of 1 run to the Hub. ")
-    assert hub.state.jobs[0]["command"][-1] == "--run=tiny-seed1"
-    both = {f"study/tiny-seed{seed}/{name}": 1 for name in listed for seed in (0, 1)}
-    hub.state.buckets["me/results"] = both | {
-        f"study/tiny-seed1/{name}": 1 for name in Study.read(file, folder).member("tiny-seed1").marks
-    }
-    code, out, error = clipdyn(*words, volume)
+    assert hub.state.jobs[0]["command"][-5:] == [
+        *("study", "--config", "study-quick", f"--output-dir={folder}"),
+        f"--run={asked.members[1].name}",
+    ]
+    hub.state.buckets["me/results"] = first | second
+    code, out, error = clipdyn(*words)
     assert out.startswith("All 2 runs are complete in hf://buckets/me/results/study: copy that folder here")
 
 
