@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 LOWEST ?= .venv-lowest
 
-.PHONY: help demo test test-slow test-lowest trials docs lint format bench clean
+.PHONY: help demo study test test-slow test-lowest trials docs lint format bench clean
 .DEFAULT_GOAL := help
 
 help: ## list the targets
@@ -19,6 +19,9 @@ $(INSTALLED): pyproject.toml
 
 demo: $(INSTALLED) ## train, publish, evaluate and report on the embedded world (about five minutes)
 	$(BIN)/clipdyn demo
+
+study: $(INSTALLED) ## train, measure and judge all scales and seeds of the embedded study
+	$(BIN)/clipdyn study
 
 test: $(INSTALLED) ## the tests that every change must pass
 	$(BIN)/python -m pytest -n auto

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from hf_clipdyn.revisions import Publisher, Revision, list_revisions
     from hf_clipdyn.statistics.compare import compare_revisions
     from hf_clipdyn.statistics.verdicts import verdicts
+    from hf_clipdyn.study import run_study
     from hf_clipdyn.trainer import EvaluateRevisions, PublishRevisions, snapshot
     from hf_clipdyn.training.run import train
 
@@ -39,6 +40,7 @@ _HOME = {
     "metric_path": "hf_clipdyn.bundled",
     "plot": "hf_clipdyn.report.plot",
     "plot_dissimilarities": "hf_clipdyn.report.dissimilarities",
+    "run_study": "hf_clipdyn.study",
     "snapshot": "hf_clipdyn.trainer",
     "train": "hf_clipdyn.training.run",
     "verdicts": "hf_clipdyn.statistics.verdicts",
@@ -62,6 +64,7 @@ __all__ = [
     "metric_path",
     "plot",
     "plot_dissimilarities",
+    "run_study",
     "snapshot",
     "train",
     "verdicts",

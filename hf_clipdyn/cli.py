@@ -5,6 +5,7 @@ Options may be written with dashes or with underscores.
 """
 
 import logging
+import os
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
@@ -154,6 +155,9 @@ Stimuli = Annotated[
 DataDirs = Annotated[
     list[str] | None,
     typer.Option(help="Folder of a data set for its thumbnails, NAME=PATH; repeat it for each data set."),
+]
+FigureStyle = Annotated[
+    str | None, typer.Option(help="Style of matplotlib for the figures, by name, or a .mplstyle file.")
 ]
 """Options of the page, the same in every command that writes it."""
 
@@ -560,9 +564,7 @@ def report(
     stimuli: Stimuli = "thumbnails",
     data_dir: DataDirs = None,
     figures: Annotated[bool, typer.Option(help="Draw the figures for papers beside the page.")] = True,
-    style: Annotated[
-        str | None, typer.Option(help="Style of matplotlib for the figures, by name, or a .mplstyle file.")
-    ] = None,
+    style: FigureStyle = None,
     push_to_hub: Annotated[bool, typer.Option("--push-to-hub", hidden=True)] = False,
 ) -> None:
     """Judge the claims and draw the trajectories: figures, one page, and a table here.
@@ -653,6 +655,68 @@ def space(
         return
     url = push_space(study, push_to_hub, output=output, private=private, **options)
     typer.echo(f"The page is pushed: {url}." if url else f"The Space {push_to_hub} is up to date.")
+
+
+@app.command()
+def study(
+    config: Annotated[
+        str | None,
+        typer.Option(help="YAML file of a study, or one of study, study-quick, study-arms. Default: study."),
+    ] = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="The study `study-quick`: one scale, two seeds.")
+    ] = False,
+    arms: Annotated[
+        bool, typer.Option("--arms", help="The study `study-arms`: the controls and ablations.")
+    ] = False,
+    output_dir: Annotated[
+        Path | None, typer.Option(help="Folder of the study. Default: that of the file, or runs/<its name>.")
+    ] = None,
+    data_dir: DataDirs = None,
+    submit: Annotated[
+        str, typer.Option(help="Where the runs are jobs: local, slurm or hf-jobs.", metavar="SCHEDULER")
+    ] = "local",
+    submit_setting: Annotated[
+        list[str] | None,
+        typer.Option(help="Setting of the scheduler, as parallel=1.", metavar="NAME=VALUE"),
+    ] = None,
+    print_command: Annotated[
+        bool, typer.Option("--print-command", help="Print the commands of the runs, and run nothing.")
+    ] = False,
+    run: Annotated[
+        str | None, typer.Option(help="Train and measure only this run, in this process.", metavar="NAME")
+    ] = None,
+    report: Annotated[bool, typer.Option(help="Judge the claims and write the page at the end.")] = True,
+    claims: ClaimsFile = None,
+    stimuli: Stimuli = "thumbnails",
+    style: FigureStyle = None,
+    quiet: Quiet = False,
+) -> None:
+    """Train every run of a study, measure every revision, judge the claims and draw the page.
+
+    The runs are processes on this machine, one a core, or jobs of a cluster. Each computes on one thread, since another
+    number rounds differently. A second call does what is missing. The page shows all runs below the folder.
+    """
+    del quiet
+    if (config is not None) + quick + arms > 1:
+        raise ConfigError("Give only one of `config`, `quick` and `arms`: each names a study.")
+    if run is not None:
+        if submit != "local" or submit_setting or print_command:
+            raise ConfigError("`run` computes in this process: leave out the options of `submit`.")
+        os.environ["OMP_NUM_THREADS"] = "1"  # read when NumPy's and torch's libraries are loaded, below
+    from hf_clipdyn.jobs import submit as start
+    from hf_clipdyn.study import Page, Study
+
+    options = _page_options(stimuli, data_dir)
+    name = config or ("study-quick" if quick else "study-arms" if arms else "study")
+    page = Page(claims, options["stimuli"], style) if report and run is None else None
+    work = Study.read(name, output_dir, data_dirs=options["data_dirs"], page=page)
+    if run is None:
+        typer.echo(start(work, submit, submit_setting or (), print_command=print_command))
+        return
+    member = work.member(run)
+    member.complete()
+    typer.echo(f"{run} is trained and measured: {member.results}.")
 
 
 @app.command(

@@ -31,10 +31,13 @@ __all__ = [
     "read_recipe",
     "recipe_names",
     "recipe_path",
+    "study_names",
+    "study_path",
     "training_parser",
 ]
 
 _RECIPES = Path(__file__).resolve().parent / "recipes"
+_STUDIES = _RECIPES / "studies"
 
 # Fields that decide where and how a run is executed, not what it computes: they may change between two starts of
 # the same run and are no part of the recipe's hash.
@@ -438,12 +441,30 @@ def recipe_names() -> list[str]:
     return sorted(path.stem for path in _RECIPES.glob("*.yaml"))
 
 
+def study_names() -> list[str]:
+    """Names of the studies that come with the package, sorted."""
+    return sorted(path.stem for path in _STUDIES.glob("*.yaml"))
+
+
 def recipe_path(name: str) -> Path:
     """The YAML file of a recipe: one that comes with the package, or a path.
 
     Raises:
         UnknownNameError: there is neither such a recipe nor such a file.
     """
+    return _path_of(name, "recipe", recipe_names(), _RECIPES)
+
+
+def study_path(name: str) -> Path:
+    """The YAML file of a study: one that comes with the package, or a path.
+
+    Raises:
+        UnknownNameError: there is neither such a study nor such a file.
+    """
+    return _path_of(name, "study", study_names(), _STUDIES)
+
+
+def _path_of(name: str, what: str, known: Sequence[str], folder: Path) -> Path:
     path = Path(name)
     try:
         is_file = path.expanduser().is_file()
@@ -452,12 +473,12 @@ def recipe_path(name: str) -> Path:
     if path.suffix in (".yaml", ".yml") or is_file:
         if not is_file:
             raise ConfigError(
-                f"There is no file {shorten(name)}: name a YAML file, or one of {', '.join(recipe_names())}."
+                f"There is no file {shorten(name)}: name a YAML file, or one of {', '.join(known)}."
             )
         return path.expanduser()
-    if name not in recipe_names():
-        raise UnknownNameError("recipe", name, recipe_names())
-    return _RECIPES / f"{name}.yaml"
+    if name not in known:
+        raise UnknownNameError(what, name, known)
+    return folder / f"{name}.yaml"
 
 
 def read_recipe(path: Path) -> dict[str, Any]:

@@ -14,6 +14,7 @@ __all__ = ["check_keys", "parse_yaml", "read_flat_yaml", "read_text"]
 
 _LARGEST = 2**20  # bytes
 _DEEPEST = 16  # levels
+_DEEPEST_NESTED = 5  # levels of a flat file below its nested keys: a list in a mapping in a mapping in a list
 
 
 def read_flat_yaml(path: Path, *, lists: bool = False, nested: Collection[str] = ()) -> dict[Any, Any]:
@@ -92,7 +93,7 @@ def check_keys(keys: Iterable[Any], known: Collection[str], where: str) -> None:
 
 
 def _check_flat(text: str, path: Path, lists: bool, nested: Collection[str]) -> None:
-    """Refuse collections within the mapping, and aliases: built or printed, they could fill the memory.
+    """Refuse collections within the mapping, aliases (built or printed, they could fill the memory), and keys twice.
 
     The events of a file come one by one, however deeply it is nested.
     """
@@ -107,10 +108,11 @@ def _check_flat(text: str, path: Path, lists: bool, nested: Collection[str]) -> 
         if isinstance(event, yaml.CollectionStartEvent):
             depth += 1
             is_list = lists and depth == 2 and isinstance(event, yaml.SequenceStartEvent)
-            if depth > (3 if key in nested else 1) and not is_list:
-                more = f" Only {' and '.join(nested)} hold more." if nested else ""
+            if depth > (_DEEPEST_NESTED if key in nested else 1) and not is_list:
+                more = f" Only {', '.join(nested)} may hold more." if nested else ""
                 raise ConfigError(f"There is a collection in {line}{path}: give each field one value.{more}")
         depth -= isinstance(event, yaml.CollectionEndEvent)
+    _check_unique(yaml.compose(text, Loader=yaml.SafeLoader), str(path))
 
 
 def _check_nested(text: str, where: str) -> None:

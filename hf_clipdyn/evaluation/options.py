@@ -21,7 +21,7 @@ from hf_clipdyn.flat_yaml import check_keys, read_flat_yaml
 from hf_clipdyn.options import check_value, choices_of, members, types_of
 from hf_clipdyn.plugins import load_plugin
 
-__all__ = ["Flag", "arguments", "command", "flags", "given_words", "named_folders"]
+__all__ = ["Flag", "arguments", "command", "flags", "given_words", "named_folders", "read_arguments"]
 
 _SCALARS = (Path, bool, int, float, str)  # of a union the first one counts
 
@@ -241,13 +241,42 @@ def command(listed: TyperCommand, args: Sequence[str], parent: typer.Context) ->
     values = {} if file is None else read_flat_yaml(file, lists=True)
     for path in plugin.value(first["plugin"] or _several(values.get("plugin")), plugin.spelling):
         load_plugin(path)
+    return _with_defaults(listed, values, str(file))
+
+
+def read_arguments(values: Mapping[Any, Any], where: str) -> dict[str, Any]:
+    """The arguments of `evaluate_revisions` that options mean, as a file of ``--config`` gives them.
+
+    Args:
+        values: by the option's name with underscores, ``repo_id`` among them; a value may be a list.
+        where: they are read, for messages.
+
+    Raises:
+        ConfigError: a value that cannot be read or is out of its range, or a wrong plug-in.
+        UnknownNameError: there is no such option, or a name is none of the choices.
+    """
+    for path in _several(values.get("plugin")) or ():
+        load_plugin(Path(path))
+
+    def read(config: Annotated[str, typer.Option()]) -> None:
+        del config  # the name of a file in messages: see `arguments`
+
+    built = _with_defaults(TyperCommand("evaluate", callback=read), values, where)
+    context: Any = built.make_context("evaluate", [f"--config={where}"])
+    return arguments(context)
+
+
+def _with_defaults(listed: TyperCommand, values: Mapping[Any, Any], where: str) -> TyperCommand:
+    """The command with all options, whose defaults are the values of a file."""
     known = {one.key: one for one in flags()}
-    check_keys(values, known, str(file))
+    check_keys(values, known, where)
     defaults = {}
     for key, value in values.items():
+        if isinstance(value, dict):
+            raise ConfigError(f"{key} in {where} is {shown(value)}: give one value, or a list.")
         if isinstance(value, list) and (not value or not known[key].several):
             needed = "at least one" if known[key].several else "one"
-            raise ConfigError(f"{key} in {file} has {len(value)} values: give {needed}.")
+            raise ConfigError(f"{key} in {where} has {len(value)} values: give {needed}.")
         if value is not None:
             defaults[key] = _several(value) if known[key].several else str(value)
     parameters = [one.parameter for one in known.values()]

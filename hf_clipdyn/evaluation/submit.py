@@ -22,7 +22,7 @@ from hf_clipdyn.results.cells import CellStore, cells_folder
 from hf_clipdyn.revisions.opening import OPEN_CLIP
 from hf_clipdyn.schema import valid_repo_name
 
-__all__ = ["OF_THE_WHOLE", "Shards"]
+__all__ = ["OF_THE_WHOLE", "Shards", "files_read"]
 
 OF_THE_WHOLE = ("repo_id", "from_open_clip", "shard", "token", "push_to_hub", "private")
 """Fields of the configuration that are no option of a shard's command.
@@ -76,7 +76,7 @@ class Shards(Work):
         self.logs = self._output.with_suffix(".logs")
         self.token, self.force, self.gpus = config.token, config.force, config.device is None
         self.writes = [("--output", self._output)]
-        self.reads = list(_reads(config))
+        self.reads = list(files_read(config))
 
     def missing(self, scheduler: Scheduler, *, ended: bool = False) -> Missing:
         """The shards in which cells are missing."""
@@ -183,8 +183,8 @@ class Shards(Work):
         return found
 
 
-def _reads(config: EvaluationConfig) -> Iterator[tuple[str, Path]]:
-    """The files and folders that a shard reads, by option."""
+def files_read(config: EvaluationConfig) -> Iterator[tuple[str, Path]]:
+    """The files and folders that a job of the evaluation reads, by option."""
     if config.store is not None:
         yield "--store", Path(config.store)
     for name in (config.plugins,) if isinstance(config.plugins, str | Path) else config.plugins:

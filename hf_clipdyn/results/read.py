@@ -6,14 +6,16 @@ from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 from hf_clipdyn.errors import ConfigError, EvaluationError
+from hf_clipdyn.files import write_atomically
 from hf_clipdyn.results.cells import newest
 from hf_clipdyn.results.parquet import read_parquet
 from hf_clipdyn.results.row import CELL_KEY, NUMBER_KEY, ROLES, SCHEMA, Cell, Row
 from hf_clipdyn.results.terms import VOCABULARY_KEY, Vocabulary
 
-__all__ = ["Results", "load_results", "read_results"]
+__all__ = ["Results", "load_results", "read_results", "write_results"]
 
 _DEFAULTS = {one.name: one.default for one in fields(Row) if one.default is not MISSING}
 _TABLE = "results.parquet"
@@ -87,6 +89,20 @@ def load_results(results: str | Path | Sequence[str | Path]) -> pd.DataFrame:
     read = read_results([Path(one) for one in paths])
     read.rows.attrs["vocabulary"] = read.vocabulary.dumps()
     return read.rows
+
+
+def write_results(results: Results, output: Path) -> None:
+    """Write the rows of several tables as one, which every reader of tables takes; no cells or trials are beside it.
+
+    Raises:
+        EvaluationError: the file cannot be written.
+    """
+    table = pa.Table.from_pandas(results.rows[SCHEMA.names], schema=SCHEMA, preserve_index=False)
+    table = table.replace_schema_metadata({VOCABULARY_KEY: results.vocabulary.dumps()})
+    try:
+        write_atomically(output, lambda staging: pq.write_table(table, staging))
+    except OSError as error:
+        raise EvaluationError(f"{output} cannot be written ({error.strerror or error}).") from error
 
 
 def _table_of(path: Path) -> Path:

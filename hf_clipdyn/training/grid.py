@@ -6,8 +6,7 @@
       num_train_epochs: 10
       output_dir: runs/study  # each run's folder is below it; default: runs/<name of the file>
     runs:                     # each entry overrides the defaults
-      - {scale: tiny, seed: 0}
-      - {scale: tiny, seed: 1}
+      - {scale: tiny, seed: [0, 1]}                                     # one run a seed
       - {scale: tiny, seed: 0, learning_rate: 5e-4, name: tiny-slow}
 
 A run is called ``<scale>-seed<seed>``, with its ``arm`` before it if it has one, unless it has a ``name``. It resumes
@@ -41,8 +40,10 @@ from hf_clipdyn.schema import valid_repo_name
 from hf_clipdyn.training.checkpoint import check_recipe, find_checkpoint, saved_recipe
 from hf_clipdyn.training.folder import BY_MACHINE, output_folder
 
-__all__ = ["Command", "Grid", "Run"]
+__all__ = ["STUDY_KEYS", "Command", "Grid", "Run", "files_of_run"]
 
+STUDY_KEYS = ("title", "defaults", "runs", "models", "evaluation")
+"""Keys of a study's file (`hf_clipdyn.study`), which is a grid with more keys; all but the first hold collections."""
 _KEYS = ("defaults", "runs")
 _CHECKPOINT = re.compile(r"checkpoints/epoch-([0-9]{3,9})(?:-step-[0-9]+)?/progress\.json")
 _UNPUBLISHED = re.compile(r"(?:ema/)?publishing/snapshots/([^/]+)(?:/.*)?")
@@ -56,10 +57,12 @@ class Run:
     Attributes:
         name: of its own in the grid.
         config: with its folder; it resumes.
+        entry: of the grid's file, from 1; the seeds of an entry are runs of their own.
     """
 
     name: str
     config: TrainingConfig
+    entry: int = 1
 
     @property
     def folder(self) -> Path:
@@ -131,7 +134,7 @@ class Grid(Work):
         self.token = next((one.config.hub_token for one in self.runs if one.config.hub_token), None)
         outside = [one.folder for one in self.runs if not one.folder.is_relative_to(folder)]
         self.writes = [("--output_dir", path) for path in (folder, *outside)]
-        self.reads = list(dict.fromkeys(item for one in self.runs for item in _reads(one.config)))
+        self.reads = list(dict.fromkeys(item for one in self.runs for item in files_of_run(one.config)))
 
     @classmethod
     def of(cls, config: TrainingConfig) -> Self:
@@ -153,16 +156,39 @@ class Grid(Work):
         Raises:
             ConfigError: an unknown key, a wrong value, or runs that are not apart.
         """
-        file = read_flat_yaml(path, nested=_KEYS)
-        if not set(_KEYS) & set(file):
+        file = read_flat_yaml(path, nested=STUDY_KEYS[1:])
+        if not set(STUDY_KEYS) & set(file):
             return None
+        if set(file) & (set(STUDY_KEYS) - set(_KEYS)):
+            raise ConfigError(
+                f"{path} is the file of a study: call `clipdyn study --config {path}`, which trains, measures and "
+                "reports."
+            )
         check_keys(file, _KEYS, str(path))
-        defaults, entries = file.get("defaults") or {}, file.get("runs")
+        entries = file.get("runs")
+        if not entries:
+            raise ConfigError(f"runs in {path} is {shown(entries)}: give a list of mappings, one a run.")
+        return cls.of_entries(file.get("defaults"), entries, path, flags)
+
+    @classmethod
+    def of_entries(cls, defaults: Any, entries: Any, path: Path, flags: Sequence[str] = ()) -> Self:
+        """The grid of what a YAML file holds.
+
+        Args:
+            defaults: a mapping as in a recipe; None for none.
+            entries: a list of mappings over it, one a run; ``seed`` may be a list.
+            path: the file.
+            flags: of `clipdyn train`; they override defaults and runs.
+
+        Raises:
+            ConfigError: an unknown key, a wrong value, or runs that are not apart.
+        """
+        defaults = {} if defaults is None else defaults
         if not isinstance(defaults, dict):
             raise ConfigError(
                 f"defaults in {path} is {shown(defaults)}: give a mapping of options to values."
             )
-        if not isinstance(entries, list) or not entries or not all(isinstance(one, dict) for one in entries):
+        if not isinstance(entries, list) or not all(isinstance(one, dict) for one in entries):
             raise ConfigError(f"runs in {path} is {shown(entries)}: give a list of mappings, one a run.")
         where = f"the defaults of {path}"
         _check_values(defaults, where)
@@ -171,12 +197,13 @@ class Grid(Work):
         folder = Path(folder or f"runs/{valid_repo_name(path.stem)}").expanduser()
         runs = []
         for number, entry in enumerate(entries, 1):
-            values = {key: value for key, value in entry.items() if key != "name"}
             where = f"run {number} of {path}"
-            _check_values(values, where)
-            own = None if by_flag else values.get("output_dir")
-            values = field_values(_parser(), defaults | values, where, flags)
-            runs.append(_run(values, entry.get("name"), folder if own is None else None, where))
+            for one in _one_per_seed(entry, where):
+                values = {key: value for key, value in one.items() if key != "name"}
+                _check_values(values, where)
+                own = None if by_flag else values.get("output_dir")
+                values = field_values(_parser(), defaults | values, where, flags)
+                runs.append(_run(values, one.get("name"), folder if own is None else None, where, number))
         return cls(runs, folder, str(path))
 
     def missing(self, scheduler: Scheduler, *, ended: bool = False) -> Missing:
@@ -261,7 +288,15 @@ def _parser() -> HfArgumentParser:
     return parser
 
 
-def _run(values: dict[str, Any], name: Any, parent: Path | None, where: str) -> Run:
+def _one_per_seed(entry: Mapping[Any, Any], where: str) -> list[dict[Any, Any]]:
+    """The entry for each of its seeds."""
+    seeds = entry.get("seed")
+    if seeds == []:
+        raise ConfigError(f"seed in {where} is an empty list: give at least one seed.")
+    return [{**entry, "seed": one} for one in seeds] if isinstance(seeds, list) else [dict(entry)]
+
+
+def _run(values: dict[str, Any], name: Any, parent: Path | None, where: str, entry: int) -> Run:
     """A run of a grid, below ``parent`` or in a folder of its own."""
     given = {"hub_model_id": values["hub_model_id"], "push_to_hub": values["push_to_hub"]}
     try:
@@ -275,7 +310,7 @@ def _run(values: dict[str, Any], name: Any, parent: Path | None, where: str) -> 
             given["hub_model_id"] = given["hub_model_id"].replace("{name}", name)
         if parent is not None:
             given["output_dir"] = str(parent / name)
-        return Run(name, replace(config, **given, resume_from_checkpoint="true"))
+        return Run(name, replace(config, **given, resume_from_checkpoint="true"), entry)
     except UnknownNameError:
         raise
     except ConfigError as error:
@@ -303,7 +338,7 @@ def _check_apart(one: Run, other: Run, where: str) -> None:
         )
 
 
-def _reads(config: TrainingConfig) -> Iterator[tuple[str, Path]]:
+def files_of_run(config: TrainingConfig) -> Iterator[tuple[str, Path]]:
     """The files and folders that a run reads, by option."""
     for name in ("data_dir", "model_store"):
         if (value := getattr(config, name)) is not None:

@@ -4,26 +4,14 @@ import tarfile
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
-from PIL import Image
+from photographs import write_photographs
 
 
 @pytest.fixture
 def photographs(tmp_path: Path) -> Path:
     """Flickr8k's layout: Images/ and captions.txt, 120 images of coloured noise with two captions each."""
-    folder = tmp_path / "photographs"
-    (folder / "Images").mkdir(parents=True)
-    rng = np.random.default_rng(0)
-    lines = ["image,caption"]
-    for i in range(120):
-        colour = ("red", "green", "blue")[i % 3]
-        image = rng.integers(0, 120, (48, 56, 3), dtype=np.uint8)
-        image[..., i % 3] += 120
-        Image.fromarray(image).save(folder / "Images" / f"{i:04d}.jpg")
-        lines += [f"{i:04d}.jpg,a {colour} picture .", f"{i:04d}.jpg,noise in {colour}"]
-    (folder / "captions.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    return folder
+    return write_photographs(tmp_path / "photographs")
 
 
 @pytest.fixture

@@ -73,6 +73,13 @@ def test_each_run_overrides_the_defaults_and_has_a_name_and_a_folder_of_its_own(
     assert {one.config.resume_from_checkpoint for one in runs} == {"true"}
 
 
+def test_a_list_of_seeds_stands_for_one_run_each(grid_file: Callable[[str], Path]) -> None:
+    runs = _grid(grid_file("runs: [{seed: [10, 11], scale: small}, {seed: 0}]")).runs
+    assert [one.name for one in runs] == ["small-seed10", "small-seed11", "tiny-seed0"]
+    assert [one.config.seed for one in runs] == [10, 11, 0]
+    assert [one.entry for one in runs] == [1, 1, 2]
+
+
 def test_an_arm_is_part_of_the_name_of_a_run(grid_file: Callable[[str], Path]) -> None:
     runs = _grid(grid_file("runs: [{seed: 0}, {seed: 0, arm: noise}]")).runs
     assert [one.name for one in runs] == ["tiny-seed0", "noise-tiny-seed0"]
@@ -116,11 +123,17 @@ def test_the_words_of_a_run_give_its_configuration_without_the_token() -> None:
         ("runs: [1]", "runs in study.yaml is a list of 1: give a list"),
         ("defaults: 3\nruns: [{}]", "defaults in study.yaml is 3: give a mapping"),
         ("runs: [{}]\ndefault: 1", "There is no field in study.yaml: 'default'. Did you mean 'defaults'?"),
-        ("runs: [{}]\ndefault: {}", "study.yaml: give each field one value. Only defaults and runs hold more."),
+        ("runs: [{}]\ndefault: {}", "field one value. Only defaults, runs, models, evaluation may hold more."),
         ("defaults: {sed: 1}\nruns: [{}]", "There is no field in the defaults of study.yaml: 'sed'."),
         ("runs: [{seed: 0}, {sed: 1}]", "There is no field in run 2 of study.yaml: 'sed'."),
         ("defaults: {seed: [1, 2]}\nruns: [{}]", "seed in the defaults of study.yaml is a list of 2: give it"),
-        ("runs: [{seed: [1]}]", "There is a collection in line 1 of study.yaml"),
+        ("runs: [{seed: []}]", "seed in run 1 of study.yaml is an empty list: give at least one seed."),
+        ("runs: [{seed: [[1]]}]", "seed in run 1 of study.yaml is a list of 1: give it one value."),
+        ("runs: [{seed: [1, x]}]", "run 1 of study.yaml: Argument --seed: invalid int value: 'x'."),
+        ("runs: [{seed: [1, 1]}]", "Two runs of study.yaml are called tiny-seed1"),
+        ("runs: [{seed: [1, 2], name: a}]", "Two runs of study.yaml are called a: give each a `name` of its own."),
+        ("runs: [{}]\nruns: [{seed: 1}]", "'runs' is given twice in line 2 of study.yaml: delete one."),
+        ("runs: [{}]\nmodels: [{}]", "study.yaml is the file of a study: call `clipdyn study --config study.yaml`"),
         ("runs: &a [{seed: 1}]\ndefaults: *a", "There is an alias in line 2 of study.yaml"),
         ("runs: [{seed: x}]", "run 1 of study.yaml: Argument --seed: invalid int value: 'x'."),
         ("runs: [{seed: -1}]", "run 1 of study.yaml: seed is -1: it must be in [0, 4294967295]."),

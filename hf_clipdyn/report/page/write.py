@@ -69,6 +69,7 @@ def write_report(
     data_dirs: Mapping[str, str | Path] | None = None,
     figures: bool = True,
     style: str | Path | None = None,
+    title: str | None = None,
 ) -> Path:
     """Write a page that needs no other file and no network, and the figures as files.
 
@@ -84,6 +85,7 @@ def write_report(
         data_dirs: folders of data sets that are not in ``$CLIPDYN_DATA``, by name.
         figures: whether to draw the files for papers, which takes longer than the page.
         style: of the figures: name of a style of matplotlib, or a ``.mplstyle`` file.
+        title: of the page. Default: the name of the run, or the number of runs.
 
     Returns:
         The path of ``index.html``.
@@ -99,7 +101,7 @@ def write_report(
         output.mkdir(parents=True, exist_ok=True)
         if figures:
             write_figures(study, output / "figures", style)  # a wrong style stops here
-        page.write_text(render(study, stimuli=stimuli, data_dirs=data_dirs), encoding="utf-8")
+        page.write_text(render(study, stimuli=stimuli, data_dirs=data_dirs, title=title), encoding="utf-8")
     except OSError as error:
         raise ConfigError(f"The report cannot be written to {output}: {error.strerror or error}.") from error
     return page
@@ -110,6 +112,7 @@ def render(
     *,
     stimuli: StimuliChoice = "thumbnails",
     data_dirs: Mapping[str, str | Path] | None = None,
+    title: str | None = None,
 ) -> str:
     """The page as one text; arguments as of `write_report`."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -128,8 +131,9 @@ def render(
         undefined=StrictUndefined,
         trim_blocks=True,
     )
+    runs = study.runs[0] if len(study.runs) == 1 else f"{len(study.runs)} runs"
     return environment.get_template("page.html.jinja").render(
-        title=f"{subject} of {study.runs[0] if len(study.runs) == 1 else f'{len(study.runs)} runs'}",
+        title=title or f"{subject} of {runs}",
         verdicts=verdict_rows(study),
         verdict_summary=verdict_summary(study),
         curves=bool(parts["claims"] and parts["claims"]["curves"]),

@@ -1,0 +1,333 @@
+"""A study from one file: trained, killed, repeated, measured, judged and drawn; joined by a second file."""
+
+import os
+import shlex
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from io import StringIO
+from pathlib import Path
+
+import forked
+import pandas as pd
+import pytest
+from photographs import write_photographs
+
+from hf_clipdyn.cli import main
+from hf_clipdyn.config import study_names
+from hf_clipdyn.models.sizes import MODEL_SIZES
+from hf_clipdyn.models.snapshots import snapshot_folder
+from hf_clipdyn.results.row import CELL_KEY, NUMBER_KEY
+from hf_clipdyn.revisions import list_revisions
+from hf_clipdyn.study import Study
+
+# Where a folder is given, seed 11 kills itself there: once in its sixth step, and once when two cells are measured.
+DIES = """
+import os, signal, sys
+from pathlib import Path
+from hf_clipdyn.results.cells import CellStore
+from hf_clipdyn.training.loop import Callback
+
+HERE = Path(__file__).parent
+DIES = "--run=tiny-seed11" in sys.argv and f"--output-dir={HERE / 'study'}" in sys.argv
+
+def die_once(where):
+    if DIES and not (HERE / where).exists():
+        (HERE / where).touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+
+class Dies(Callback):
+    def step_ends(self, training):
+        if training.step == 6:
+            die_once("in-training")
+
+if DIES:
+    write, written = CellStore.write, []
+    def write_and_die(self, *args):
+        write(self, *args)
+        written.append(args)
+        if len(written) == 2:
+            die_once("in-measuring")
+    CellStore.write = write_and_die
+"""
+
+FILE = """
+title: A study for a test
+defaults: {{dataset_name: {photographs}, num_train_epochs: 2, per_device_train_batch_size: 24, warmup_steps: 2,
+  bf16: false, plugin: {plugin}}}
+runs:
+  - {{seed: [10, 11]}}
+  - {{seed: 10, arm: noise, evaluation: {{revisions: [epoch-000, epoch-002]}}}}
+evaluation: {{benchmarks: psychophysics/procedural, n_resamples: 0}}
+"""
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A study of two files.
+
+    Attributes:
+        root: with the files and the folder ``study``.
+        failed: code, output and error of the call in which seed 11 was killed in training.
+        killed: code of the call in which it was killed in measuring.
+        whole: the table of seed 11, never killed.
+        said: output of the last call, of the second file.
+    """
+
+    root: Path
+    failed: tuple[int, str, str]
+    killed: int
+    whole: Path
+    said: tuple[int, str, str]
+
+    @property
+    def folder(self) -> Path:
+        return self.root / "study"
+
+    @property
+    def words(self) -> list[str]:
+        return [f"--config={self.root / 'first.yaml'}", f"--output-dir={self.folder}"]
+
+
+def clipdyn(*words: object) -> tuple[int, str, str]:
+    """Exit code, standard output and standard error of `clipdyn study`."""
+    out, error = StringIO(), StringIO()
+    with redirect_stdout(out), redirect_stderr(error), pytest.raises(SystemExit) as stopped:
+        main(["study", *map(str, words)])
+    return int(stopped.value.code or 0), out.getvalue(), error.getvalue()
+
+
+def _process(words: Sequence[object], name: str) -> int:
+    """Exit code of one run in a process of its own."""
+    command = [sys.executable, "-m", "hf_clipdyn", "study", *map(str, words), f"--run={name}"]
+    return forked.run(command).returncode
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Finished:
+    """Seed 11 is killed twice and repeated; a second file then adds a published model and draws the page of both."""
+    root = tmp_path_factory.mktemp("study")
+    plugin = root / f"{root.name}.py"  # no two plug-ins of a process may share a name
+    plugin.write_text(DIES)
+    photographs = write_photographs(root / "photographs")
+    (root / "first.yaml").write_text(FILE.format(photographs=photographs, plugin=plugin))
+    words = [f"--config={root / 'first.yaml'}", f"--output-dir={root / 'study'}"]
+    failed = clipdyn(*words)
+    killed = _process(words, "tiny-seed11")
+    assert _process(words, "tiny-seed11") == 0
+    whole = root / "whole"
+    assert _process([words[0], f"--output-dir={whole}"], "tiny-seed11") == 0
+
+    store = root / "study" / "tiny-seed10" / "hub"
+    commit = list_revisions("local/tiny-seed10", store=store)[-1].commit
+    model = snapshot_folder("local/tiny-seed10", commit, cache_dir=store, local_files_only=True)
+    (root / "mine").symlink_to(model)
+    (root / "second.yaml").write_text(
+        f"title: Two files\nmodels: [{{name: published, repo_id: {root / 'mine'}}}]\n"
+        "evaluation: {benchmarks: psychophysics/procedural, n_resamples: 0}\n"
+    )
+    second = [f"--config={root / 'second.yaml'}", f"--output-dir={root / 'study'}"]
+    assert clipdyn(*second, "--run=published")[0] == 0
+    return Finished(root, failed, killed, whole / "tiny-seed11" / "results.parquet", clipdyn(*second))
+
+
+def test_a_run_that_fails_is_named_and_does_not_stop_the_others(finished: Finished) -> None:
+    code, out, error = finished.failed
+    assert (code, out) == (1, "")
+    assert error.splitlines()[0] == "3 of 3 runs are not complete:"
+    assert "Run tiny-seed10 is done" in error
+    last = error.split("clipdyn: error: ")[1]
+    assert last.startswith("Run tiny-seed11 was killed by signal 9 (its log is ")
+    assert "1 of 3 runs are not complete:" in last
+    assert "Traceback" not in error
+
+
+def test_a_run_that_is_killed_in_training_and_in_measuring_gives_the_same_table(finished: Finished) -> None:
+    assert finished.killed == -signal.SIGKILL
+    assert (finished.root / "in-training").exists()
+    assert (finished.root / "in-measuring").exists()
+    _same(finished.folder / "tiny-seed11" / "results.parquet", finished.whole)
+
+
+def _same(first: Path, second: Path) -> None:
+    """The weights and the numbers are the same to the bit; commits also hold the time."""
+    runs = [list_revisions(path.parent) for path in (first, second)]
+    assert [(one.name, one.sha256) for one in runs[0]] == [(one.name, one.sha256) for one in runs[1]]
+    key = [one for one in (*CELL_KEY, *NUMBER_KEY) if one not in ("commit", "text_commit")]
+    tables = []
+    for path in (first, second):
+        table = pd.read_parquet(path)
+        assert not table.duplicated(key).any()
+        tables.append(
+            table.drop(columns=["seconds", "versions", "commit", "text_commit"]).set_index(key).sort_index()
+        )
+    pd.testing.assert_frame_equal(*tables)
+
+
+def test_what_is_complete_is_not_started_again(finished: Finished) -> None:
+    assert clipdyn(*finished.words, "--print_command") == (0, "\n", "All 3 runs are trained and measured.\n")
+    changed = finished.root / "changed.yaml"
+    text = (finished.root / "first.yaml").read_text()
+    changed.write_text(text.replace("[epoch-000, epoch-002]", "[epoch-000, epoch-001]"))
+    words = [f"--config={changed}", *finished.words[1:]]
+    code, out, error = clipdyn(*words, "--print_command")
+    assert (code, shlex.split(out)[1:]) == (
+        0,
+        ["study", "--config", str(changed), words[1], "--run=noise-tiny-seed10"],
+    )
+    assert error.splitlines()[:2] == [
+        "1 of 3 runs are not complete:",
+        "    noise-tiny-seed10  not all is measured",
+    ]
+    changed.write_text(text.replace("warmup_steps: 2", "warmup_steps: 3"))
+    code, _, error = clipdyn(*words, "--print_command")
+    assert (code, "warmup_steps=2 there, 3 now" in error, error.count("\n")) == (2, True, 1), error
+
+
+def test_a_run_overrides_options_of_the_evaluation(finished: Finished) -> None:
+    measured = {
+        path.parent.name: sorted(pd.read_parquet(path)["revision"].unique())
+        for path in finished.folder.glob("*/results.parquet")
+    }
+    assert measured == {
+        "tiny-seed10": ["epoch-000", "epoch-001", "epoch-002"],
+        "tiny-seed11": ["epoch-000", "epoch-001", "epoch-002"],
+        "noise-tiny-seed10": ["epoch-000", "epoch-002"],
+        "published": ["main"],
+    }
+
+
+def test_a_second_file_in_the_same_folder_joins_the_page_the_table_and_the_verdicts(
+    finished: Finished,
+) -> None:
+    code, out, error = finished.said
+    assert (code, error.splitlines()) == (
+        0,
+        ["The run is trained and measured.", "Judging and drawing 4 runs."],
+    )
+    page = finished.folder / "report" / "index.html"
+    assert out.startswith("claim, verdict")
+    assert out.splitlines()[-1] == f"Page:     {page}"
+    text = page.read_text(encoding="utf-8")
+    assert "<h1>Two files</h1>" in text
+    assert all(name in text for name in ("local/tiny-seed10", "local/noise-tiny-seed10", "mine"))
+    assert list((finished.folder / "report" / "figures").glob("*.svg"))
+    rows = pd.read_parquet(finished.folder / "results.parquet")
+    parts = [pd.read_parquet(path) for path in finished.folder.glob("*/results.parquet")]
+    assert len(rows) == sum(map(len, parts))
+    assert set(rows["repo_id"]) == {
+        "local/tiny-seed10",
+        "local/tiny-seed11",
+        "local/noise-tiny-seed10",
+        "mine",
+    }
+    verdicts = pd.read_parquet(finished.folder / "verdicts.parquet")
+    assert set(verdicts["claim"]) == set(range(1, 9))
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("title: x", "study.yaml has neither runs nor models: give a list of one of them."),
+        ("runs: [{}]\nmodel: 1", "There is no field in study.yaml: 'model'. Did you mean 'models'?"),
+        ("runs: [{sed: 1}]", "There is no field in run 1 of study.yaml: 'sed'."),
+        ("runs: [{evaluation: 3}]", "evaluation of run 1 of study.yaml is 3: give a mapping"),
+        ("runs: [{}]\nevaluation: {suit: paper}", "in the evaluation of run 1 of study.yaml: 'suit'."),
+        ("runs: [{evaluation: {suit: paper}}]", "in the evaluation of run 1 of study.yaml: 'suit'."),
+        ("runs: [{}]\nevaluation: {batch_size: x}", "batch_size in the evaluation of run 1 of study.yaml is wrong:"),
+        ("runs: [{}]\nevaluation: {noise_levels: {a: 1}}", "noise_levels in the evaluation of run 1 of study.yaml is"),
+        ("runs: [{}]\nevaluation: {suite: papr}", "There is no suite 'papr'. Did you mean 'paper'?"),
+        ("runs: [{}]\nevaluation: {output: a.parquet}", "has output: a study sets these itself, so leave them out."),
+        ("runs: [{evaluation: {repo_id: a/b}}]", "has repo_id: a study sets these itself, so leave them out."),
+        ("runs: [{output_dir: a}]", "run 1 of study.yaml has an output_dir: leave it out; its folder is"),
+        ("runs: [{name: report}]", "A run is called report, as the folder of the page: give it another `name`."),
+        ("models: [{repo_id: a/b}]", "name of model 1 of study.yaml is None: give letters, digits,"),
+        ("models: [{name: a}]", "model 1 of study.yaml has no repo_id: name a repository or a folder"),
+        ("models: [{name: a, repo_id: b/c, sed: 1}]", "There is no field in model 1 of study.yaml: 'sed'."),
+        ("models: 3", "models in study.yaml is 3: give a list of mappings."),
+        ("runs: [{name: a}]\nmodels: [{name: a, repo_id: b/c}]", "Two runs or models are called a: give each a"),
+    ],
+)  # fmt: skip
+def test_a_wrong_study_is_one_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, says: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("study.yaml").write_text(text)
+    code, out, error = clipdyn("--config=study.yaml", "--print-command")
+    assert (code, out, error.count("\n")) == (2, "", 1), error
+    assert says in error
+    assert sorted(tmp_path.iterdir()) == [tmp_path / "study.yaml"], "nothing is written"
+
+
+def test_wrong_options_are_one_sentence(tmp_path: Path) -> None:
+    file = tmp_path / "study.yaml"
+    file.write_text("runs: [{}]")
+    for words, says in (
+        (["--config=nonsense"], "There is no study 'nonsense'."),
+        ([f"--config={file}", "--quick"], "Give only one of `config`, `quick` and `arms`"),
+        (["--quick", "--arms"], "Give only one of `config`, `quick` and `arms`"),
+        ([f"--config={file}", "--run=nobody"], "There is no run 'nobody'."),
+        ([f"--config={file}", "--run=tiny-seed0", "--print-command"], "leave out the options of `submit`"),
+        ([f"--config={file}", f"--claims={tmp_path / 'none.yaml'}"], "none.yaml cannot be read"),
+        ([f"--config={file}", "--submit=pbs"], "There is no scheduler 'pbs'."),
+    ):
+        code, _, error = clipdyn(*words)
+        assert (code, says in error, error.count("\n")) == (2, True, 1), error
+
+
+def test_jobs_on_the_hub_run_what_the_bucket_lacks(hub, tmp_path: Path) -> None:
+    """The names of the files in the bucket tell what is complete."""
+    folder = tmp_path / "study"
+    words = ["--quick", f"--output-dir={folder}", "--submit=hf-jobs"]
+    words.append(f"--submit-setting=volume=hf://buckets/me/results:{tmp_path}")
+    asked = Study.read("study-quick", folder)
+    first, second = (
+        {f"study/{one.name}/{file}": 1 for file in ("checkpoints/epoch-010/progress.json", *one.marks)}
+        for one in asked.members
+    )
+    hub.state.buckets["me/results"] = first
+    code, out, error = clipdyn(*words)
+    assert code == 0, error
+    assert out.startswith("Submitted 1 of 1 run to the Hub. ")
+    assert hub.state.jobs[0]["command"][-5:] == [
+        *("study", "--config", "study-quick", f"--output-dir={folder}"),
+        f"--run={asked.members[1].name}",
+    ]
+    hub.state.buckets["me/results"] = first | second
+    code, out, error = clipdyn(*words)
+    assert out.startswith("All 2 runs are complete in hf://buckets/me/results/study: copy that folder here")
+
+
+def test_every_study_of_the_package_can_be_read_and_says_how_to_run_it() -> None:
+    assert set(study_names()) == {"study", "study-quick", "study-arms"}
+    if "micro" not in MODEL_SIZES:
+        pytest.skip("the sizes micro and mini are not there yet")
+    runs = {name: [one.name for one in Study.read(name).members] for name in study_names()}
+    assert {name: len(names) for name, names in runs.items()} == {
+        "study": 15,
+        "study-quick": 2,
+        "study-arms": 36,
+    }
+    assert not set(runs["study"]) & set(runs["study-arms"])
+    assert Study.read("study").folder == Study.read("study-arms").folder
+
+
+@pytest.mark.slow
+def test_a_run_that_is_killed_at_any_moment_gives_the_same_table(finished: Finished, tmp_path: Path) -> None:
+    words = [finished.words[0], f"--output-dir={tmp_path / 'often'}"]
+    command = [sys.executable, "-m", "hf_clipdyn", "study", *words, "--run=tiny-seed11"]
+    codes: list[int] = []
+    while not codes or codes[-1]:
+        process = forked.start(command)
+        deadline = time.monotonic() + 0.5 + 0.3 * len(codes)
+        while process.poll() is None:
+            if time.monotonic() > deadline:
+                os.kill(process.pid, signal.SIGKILL)
+            time.sleep(0.01)
+        codes.append(process.wait())
+        assert codes[-1] in (0, -signal.SIGKILL)
+    assert len(codes) > 3, "it was killed several times"
+    _same(tmp_path / "often" / "tiny-seed11" / "results.parquet", finished.whole)
