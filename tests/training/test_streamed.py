@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import forked
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -447,13 +448,14 @@ def test_a_run_killed_within_an_epoch_continues_with_the_weights_of_an_uninterru
     )
     command = [sys.executable, str(checkout / "scripts" / "train.py"), *flags]
     log = tmp_path / "killed" / "log.jsonl"
-    with subprocess.Popen(command, env=os.environ, stderr=subprocess.DEVNULL) as process:
-        deadline = time.monotonic() + 240
-        while not log.exists() or len(log.read_text().splitlines()) < 6:
-            assert process.poll() is None
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
-        process.send_signal(signal.SIGKILL)
+    process = forked.start(command)
+    deadline = time.monotonic() + 240
+    while not log.exists() or len(log.read_text().splitlines()) < 6:
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    os.kill(process.pid, signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
     assert any("-step-" in path.name for path in (tmp_path / "killed" / "checkpoints").iterdir())
     resumed = train(parse_training_config([*flags, "--resume_from_checkpoint", "true"]))
     assert whole is not None
