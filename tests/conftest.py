@@ -37,13 +37,18 @@ from study_rows import read, report, study, write  # noqa: E402, F401
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 
-# Tests of these files share a demo that takes minutes, or build wheels in the checkout. In parallel, all tests of a
-# group run in one process, one after another. (pytest 9.2 ignores the names that `--dist loadgroup` gives to tests.)
+# Tests of these files share a demo that takes minutes, a browser and its pages, or build wheels in the checkout. In
+# parallel, all tests of a group run in one process, one after another. (pytest 9.2 ignores the names that
+# `--dist loadgroup` gives to tests.) Groups of many tests are started first.
 GROUPS = {
+    "test_browser.py": "browser",
     "test_by_feature.py": "demo",  # reads the data set that the demo has rendered
+    "test_claims_page.py": "browser",
     "test_demo.py": "demo",
     "test_docs.py": "demo",
     "test_scripts.py": "wheel",
+    "test_stimuli_view.py": "browser",
+    "test_views_in_browser.py": "browser",
     "test_wheel.py": "wheel",
 }
 
@@ -165,13 +170,14 @@ def demo(tmp_path_factory: pytest.TempPathFactory) -> QuickDemo:
     assert "HF_HUB_OFFLINE" not in os.environ
     root = tmp_path_factory.mktemp("demo")
     demo = QuickDemo(root, [])
-    with subprocess.Popen(demo.command, cwd=root, stderr=subprocess.DEVNULL) as process:
-        deadline = time.monotonic() + 300
-        while not any(demo.folder.glob("checkpoints/epoch-*/progress.json")):
-            assert process.poll() is None
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
-        process.send_signal(signal.SIGKILL)
+    process = forked.start(demo.command, cwd=root)
+    deadline = time.monotonic() + 300
+    while not any(demo.folder.glob("checkpoints/epoch-*/progress.json")):
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
     done = demo.run(demo.command)
     assert done.returncode == 0, done.stderr
     demo.lines.extend(done.stdout.strip().splitlines())

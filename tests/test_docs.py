@@ -61,6 +61,10 @@ PYTHON = [block for block in BLOCKS if block.language == "python" and block.runs
 SHELL = [block for block in BLOCKS if block.language == "bash" and block.runs]
 
 
+def _place(block: Block) -> str:
+    return block.place
+
+
 @pytest.fixture(autouse=True)
 def files(demo: Any) -> None:
     """The files that blocks print, in the folder in which the others run."""
@@ -69,14 +73,18 @@ def files(demo: Any) -> None:
             (demo.root / block.file).write_text(block.text, encoding="utf-8")
 
 
-@pytest.mark.parametrize("block", PYTHON, ids=lambda block: block.place)
+@pytest.mark.parametrize("block", PYTHON, ids=_place)
 def test_python_runs_as_it_is_printed(demo: Any, block: Block) -> None:
     done = demo.run([sys.executable, "-c", block.text])
     assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("block", SHELL, ids=lambda block: block.place)
+@pytest.mark.parametrize("block", [one for one in SHELL if "brightness" not in one.text], ids=_place)
 def test_commands_run_as_they_are_printed(demo: Any, block: Block) -> None:
+    _run_commands(demo, block)
+
+
+def _run_commands(demo: Any, block: Block) -> None:
     for command in block.commands:
         program, *arguments = shlex.split(command, comments=True)
         assert program == "clipdyn", (
@@ -86,7 +94,7 @@ def test_commands_run_as_they_are_printed(demo: Any, block: Block) -> None:
         assert done.returncode == 0, done.stderr
 
 
-@pytest.mark.parametrize("block", BLOCKS, ids=lambda block: block.place)
+@pytest.mark.parametrize("block", BLOCKS, ids=_place)
 def test_a_block_runs_or_says_why_not(block: Block) -> None:
     assert block.language in ("python", "bash") or (
         block.language in ("text", "toml", "yaml") and (not block.runs or block.file is not None)
@@ -109,11 +117,12 @@ def test_the_training_command_starts_through_accelerate(demo: Any) -> None:
     lines = [line for block in BLOCKS for line in block.text.splitlines()]
     (command,) = (line for line in lines if line.startswith("accelerate launch") and "runs/mine" in line)
     words = shlex.split(command.replace("--config demo", "--config quick"))
+    words += ["--num_train_epochs=1", "--max_train_samples=256"]
     launch = [sys.executable, "-m", "accelerate.commands.accelerate_cli", *words[1:]]
     launch[launch.index("scripts/train.py")] = str(CHECKOUT / "scripts" / "train.py")
     done = demo.run(launch)
     assert done.returncode == 0, done.stderr
-    assert "4 of 4 revisions are published" in done.stdout
+    assert "2 of 2 revisions are published" in done.stdout
 
 
 def test_the_store_as_the_cache_of_a_process_serves_a_plain_pipeline(demo: Any) -> None:
@@ -150,9 +159,8 @@ def test_a_kind_in_one_file_is_in_the_flags_the_table_the_page_and_the_card(demo
         assert done.returncode == 0, done.stderr
         return str(done.stdout)
 
-    commands = [command for block in SHELL for command in block.commands if "brightness" in command]
-    for command in commands:
-        clipdyn(*shlex.split(command)[1:])
+    (block,) = (one for one in SHELL if "brightness" in one.text)
+    _run_commands(demo, block)
     assert "--brightness-gains" in clipdyn("evaluate", "--help", "--plugin", "brightness.py")
     assert "--brightness-gains" not in clipdyn("evaluate", "--help")
     table = pd.read_parquet(demo.root / "runs/demo/brightness.parquet")

@@ -177,6 +177,7 @@ def _decode_many(folder: Path, side: int, count: int) -> None:
     print(int(pixels.broken.sum()), "broken")
 
 
+@pytest.mark.slow
 def test_a_batch_of_large_images_fits_into_memory(tmp_path: Path) -> None:
     outcome = call(_decode_many, tmp_path / "cache", 5000, 8, printed=tmp_path, memory=GIB)
     outcome.assert_decent()

@@ -150,7 +150,7 @@ def slow(store: Path) -> Slow:
 
 
 def test_shape_bias_and_preference_equal_the_slow_evaluator(slow, data, evaluate):
-    table = evaluate("shape_bias/cue_conflict")
+    table = evaluate("shape_bias/cue_conflict", revisions=[REVISION])
     files = sorted(data["cue_conflict"].glob("*/*.png"))
     cues = [file.stem.split("-") for file in files]
     images = [slow.image(Image.open(file).convert("RGB")) for file in files]
@@ -257,7 +257,7 @@ def test_noise_equals_the_slow_evaluator_at_both_stages(slow, data, evaluate):
     clean = [slow.image(row["image"]) for row in dataset]
     pairs = [distance(a, b) for i, a in enumerate(clean) for j, b in enumerate(clean) if i != j]
     for stage, shown in (("native", noisy), ("input", at_input)):
-        table = evaluate(Noise.on("cifar10", sigmas=(0.0, 0.2), stage=stage))
+        table = evaluate(Noise.on("cifar10", sigmas=(0.0, 0.2), stage=stage), revisions=[REVISION])
         images = [slow.image(shown(row["image"], i, 0.2)) for i, row in enumerate(dataset)]
         right = [
             np.argmax(classes @ image) == row["label"] for image, row in zip(images, dataset, strict=True)
@@ -323,7 +323,13 @@ def test_every_kind_of_noise_and_the_probe_under_it_equal_the_slow_evaluator(slo
 
 
 def test_zero_shot_and_retrieval_equal_the_slow_evaluator(slow, data, evaluate):
-    table = evaluate("retrieval/flickr8k")
+    table = evaluate("retrieval/flickr8k", "zero_shot/cifar10", revisions=[REVISION])
+    check_classes(
+        slow,
+        table,
+        load_dataset("cifar10", data_dir=data["cifar10"], split="test"),
+        list(dataset_metadata("cifar10").templates),
+    )
     dataset = load_dataset("flickr8k", data_dir=data["flickr8k"], split="train")
     images = [slow.image(row["image"]) for row in dataset]
     texts = [(owner, slow.text(text)) for owner, row in enumerate(dataset) for text in row["captions"]]
@@ -340,18 +346,22 @@ def test_zero_shot_and_retrieval_equal_the_slow_evaluator(slow, data, evaluate):
         assert value(table, f"text_to_image_recall_at_{k}") == pytest.approx(np.mean(found))
 
 
+@pytest.mark.slow
 def test_the_embedded_suite_equals_the_slow_evaluator(slow, evaluate):
     table = evaluate("zero_shot/procedural", "distortion/procedural", revisions=[REVISION])
     labelled = load_dataset("procedural", "labels", split="test")
-    classes = slow.classes(labelled.features["label"].names, ["a photo of a {}"])
+    check_classes(slow, table, labelled, ["a photo of a {}"])
+    check_ladder(slow, table, load_dataset("procedural", "distortion", split="test"))
+
+
+def check_classes(slow: Slow, table: pd.DataFrame, dataset: Any, templates: list[str]) -> None:
+    classes = slow.classes(dataset.features["label"].names, templates)
     ranks = []
-    for row in labelled:
+    for row in dataset:
         order = np.argsort(-(classes @ slow.image(row["image"])), kind="stable")
         ranks.append(int(np.flatnonzero(order == row["label"])[0]))
     assert value(table, "top1") == pytest.approx(np.mean(np.array(ranks) < 1))
     assert value(table, "top5") == pytest.approx(np.mean(np.array(ranks) < 5))
-
-    check_ladder(slow, table, load_dataset("procedural", "distortion", split="test"))
 
 
 def check_ladder(slow: Slow, table: pd.DataFrame, dataset: Any) -> None:
@@ -382,6 +392,7 @@ def test_a_folder_of_photographs_equals_the_slow_evaluator(slow, data, evaluate)
     check_ladder(slow, table, dataset)
 
 
+@pytest.mark.slow
 def test_real_cue_conflict_with_its_observers_equals_the_slow_evaluator(slow, evaluate, real_data):
     root = real_data("cue-conflict")
     answers = answers_of(real_data("cue-conflict-human-trials"))
@@ -444,13 +455,7 @@ def test_real_cifar10_equals_the_slow_evaluator(slow, evaluate, real_data, tmp_p
     both = evaluate(*benchmarks, data_dirs=folders, revisions=[REVISION])
     table, noise = (both[both["kind"] == name] for name in ("zero_shot", "noise"))
     dataset = load_dataset("cifar10", data_dir=folders["cifar10"], split="test")
-    classes = slow.classes(dataset.features["label"].names, list(dataset_metadata("cifar10").templates))
-    ranks = []
-    for row in dataset:
-        order = np.argsort(-(classes @ slow.image(row["image"])), kind="stable")
-        ranks.append(int(np.flatnonzero(order == row["label"])[0]))
-    assert value(table, "top1") == pytest.approx(np.mean(np.array(ranks) < 1))
-    assert value(table, "top5") == pytest.approx(np.mean(np.array(ranks) < 5))
+    check_classes(slow, table, dataset, list(dataset_metadata("cifar10").templates))
     assert (value(table, "top1", role="chance"), value(table, "top5", role="chance")) == (0.1, 0.5)
 
     def noisy(image: Image.Image, row: int) -> np.ndarray:

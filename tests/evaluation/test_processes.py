@@ -56,11 +56,13 @@ def one_process(tmp_path, monkeypatch):
 def processes(tmp_path, checkout, launch):
     """`processes(2, "torchrun", arguments)`: the folder in which they worked, and what they printed."""
 
-    def run(count: int, launcher: str, arguments: list[str]) -> tuple[Path, str]:
+    def run(count: int, launcher: str | None, arguments: list[str]) -> tuple[Path, str]:
         folder = tmp_path / f"{launcher}-{count}"
         folder.mkdir()
         script = checkout / "scripts" / "evaluate.py"
-        quiet = {"HF_HOME": str(tmp_path / "home"), "PYTHONWARNINGS": "ignore"}
+        quiet = {"PYTHONWARNINGS": "ignore"}
+        if launcher is not None:  # processes that are forked share the caches of the tests
+            quiet["HF_HOME"] = str(tmp_path / "home")
         return folder, launch(count, script, *arguments, launcher=launcher, cwd=folder, environment=quiet)
 
     return run
@@ -75,9 +77,10 @@ def assert_equal(one: pd.DataFrame, several: pd.DataFrame) -> None:
     assert one.drop(columns=numbers).equals(several.drop(columns=numbers))
 
 
-def test_two_processes_give_exactly_the_results_of_one(arguments, one_process, processes):
+@pytest.mark.parametrize("launcher", [None, pytest.param("accelerate", marks=pytest.mark.slow)])
+def test_two_processes_give_exactly_the_results_of_one(arguments, launcher, one_process, processes):
     one = one_process(arguments)
-    folder, printed = processes(2, "accelerate", arguments)
+    folder, printed = processes(2, launcher, arguments)
     assert printed.count(f"{len(one)} numbers of 2 revisions on 3 benchmarks are in results.parquet") == 1
     assert_equal(one, pd.read_parquet(folder / "results.parquet"))
     trials = trials_of(folder / "results.parquet", "noise/cifar10")

@@ -241,7 +241,7 @@ def test_links_within_the_page_leave_the_state_in_the_address(browse, seeds_page
     assert page.locator("#training").input_value() == "1"
 
 
-@pytest.mark.parametrize("width", [390, 1600])
+@pytest.mark.parametrize("width", [390, pytest.param(1600, marks=pytest.mark.slow)])
 def test_nothing_scrolls_sideways_and_no_chart_is_wider_than_the_page(browse, seeds_page, width):
     page = browse(seeds_page, width)
     _chart(page, NOISE)

@@ -216,7 +216,10 @@ def test_the_table_of_verdicts_is_there_without_a_script(browse, folder):
     assert "not testable here" in rows.nth(7).inner_text()
 
 
-@pytest.mark.parametrize(("width", "dark"), [(1400, False), (1400, True), (390, False)])
+@pytest.mark.parametrize(
+    ("width", "dark"),
+    [(1400, False), *(pytest.param(*one, marks=pytest.mark.slow) for one in ((1400, True), (390, False)))],
+)
 def test_the_figure_and_the_curves_are_drawn_and_nothing_is_wider_than_the_page(browse, folder, width, dark):
     page = browse(folder, width, dark=dark)
     page.locator("#top-claims-figure").scroll_into_view_if_needed()
@@ -233,14 +236,11 @@ def test_the_figure_and_the_curves_are_drawn_and_nothing_is_wider_than_the_page(
 
 
 def test_a_run_that_is_switched_off_leaves_the_figure(browse, folder, planted):
-    shown = "document.querySelector('#top-claims-figure .claim-row .slot').data.map(one => one.name)"
-
-    def look(fragment=""):
-        page = browse(folder, fragment=fragment)
-        page.locator("#top-claims-figure").scroll_into_view_if_needed()
-        page.wait_for_selector("#top-claims-figure .claim-row .slot .main-svg")
-        return page.evaluate(shown)
-
-    assert set(planted.runs) <= set(look())
     gone = planted.runs[1]
-    assert gone not in look(f"hidden={gone.replace('/', '%252F')}")
+    page = browse(folder, fragment=f"hidden={gone.replace('/', '%252F')}")
+    page.locator("#top-claims-figure").scroll_into_view_if_needed()
+    page.wait_for_selector("#top-claims-figure .claim-row .slot .main-svg")
+    shown = "document.querySelector('#top-claims-figure .claim-row .slot').data.map(one => one.name)"
+    names = set(page.evaluate(shown))
+    assert gone not in names
+    assert set(planted.runs) - {gone} <= names

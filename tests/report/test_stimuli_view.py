@@ -216,6 +216,7 @@ def test_arrow_keys_on_a_strip_move_the_slider_and_keep_the_focus(opened):
     assert page.evaluate("document.activeElement.classList.contains('strip')")
 
 
+@pytest.mark.slow
 def test_hostile_names_stay_texts(opened):
     page = opened(fragment="t=0")
     facts = page.locator(f"{VIEW} .facts").all_inner_texts()
@@ -231,6 +232,7 @@ def test_on_a_phone_nothing_is_wider_than_the_screen(opened, dark):
     assert page.locator(f"{VIEW} .stimuli > li").count() == 6
 
 
+@pytest.mark.slow
 def test_without_pictures_the_page_says_why(browse, output, tmp_path):
     page = browse(write_report(output, tmp_path, stimuli="none", figures=False).parent)
     page.locator("#shape-bias-cue-conflict h2").scroll_into_view_if_needed()

@@ -202,6 +202,7 @@ def test_the_views_fit_a_narrow_screen(browse, site, dark):
     assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
+@pytest.mark.slow
 def test_hostile_names_of_classes_are_texts(browse, tmp_path):
     html = render(read_study(write_study(tmp_path, classes=HOSTILE, kinds=(ShapeBias,))), stimuli="none")
     assert HOSTILE[0] not in html

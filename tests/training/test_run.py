@@ -273,7 +273,7 @@ def test_two_processes_train_as_one_does_with_the_whole_batch(
     CLIPProcessor.from_pretrained("me/run", **where)
 
 
-@pytest.mark.parametrize("asked", ["launcher", "field"])
+@pytest.mark.parametrize("asked", [pytest.param("launcher", marks=pytest.mark.slow), "field"])
 def test_a_run_that_asked_for_two_processes_and_got_one_stops(
     flags: Flags, checkout: Path, asked: str
 ) -> None:

@@ -339,6 +339,8 @@ def test_a_short_last_block_that_is_broken_costs_its_samples_alone(tmp_path: Pat
 
 
 def test_a_killed_worker_is_an_error_and_no_hang(tars: Path, tmp_path: Path) -> None:
+    import forked  # the script below imports this file without the other tests' path
+
     script = tmp_path / "killed.py"
     script.write_text(
         textwrap.dedent(
@@ -359,7 +361,7 @@ def test_a_killed_worker_is_an_error_and_no_hang(tars: Path, tmp_path: Path) -> 
         )
     )
     command = [sys.executable, str(script), str(Path(__file__).parent), str(tars)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    done = forked.run(command, timeout=120)
     assert done.returncode == 1
     # torch's signal handler raises its own error where the training process happens to be.
     assert "is killed by signal" in done.stderr or "reads training data was killed" in done.stderr
@@ -436,6 +438,8 @@ def test_the_order_is_part_of_the_recipe_and_the_workers_are_not() -> None:
 def test_a_run_killed_within_an_epoch_continues_with_the_weights_of_an_uninterrupted_one(
     tars: Path, tmp_path: Path, checkout: Path
 ) -> None:
+    import forked  # scripts of this file import it without the other tests' path
+
     whole = train(parse_training_config(_flags(tars, tmp_path / "whole", num_train_epochs=4)))
     flags = _flags(
         tars,
@@ -447,13 +451,14 @@ def test_a_run_killed_within_an_epoch_continues_with_the_weights_of_an_uninterru
     )
     command = [sys.executable, str(checkout / "scripts" / "train.py"), *flags]
     log = tmp_path / "killed" / "log.jsonl"
-    with subprocess.Popen(command, env=os.environ, stderr=subprocess.DEVNULL) as process:
-        deadline = time.monotonic() + 240
-        while not log.exists() or len(log.read_text().splitlines()) < 6:
-            assert process.poll() is None
-            assert time.monotonic() < deadline
-            time.sleep(0.01)
-        process.send_signal(signal.SIGKILL)
+    process = forked.start(command)
+    deadline = time.monotonic() + 240
+    while not log.exists() or len(log.read_text().splitlines()) < 6:
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    os.kill(process.pid, signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL
     assert any("-step-" in path.name for path in (tmp_path / "killed" / "checkpoints").iterdir())
     resumed = train(parse_training_config([*flags, "--resume_from_checkpoint", "true"]))
     assert whole is not None
