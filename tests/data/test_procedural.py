@@ -1,6 +1,7 @@
 """The embedded world."""
 
 import collections
+import dataclasses
 import hashlib
 import subprocess
 import sys
@@ -167,6 +168,16 @@ def test_the_silhouette_decides_which_pixels_the_texture_fills() -> None:
     changed = (render(scene, rng) != render(other, rng)).any(axis=2)
     assert 0.1 < changed.mean() < 0.8
     assert not changed[0].any(), "the background stays"
+
+
+def test_a_configuration_with_another_parameter_has_a_table_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The study's training set had its earlier size as long as the earlier table was kept."""
+    before = _builder(tmp_path, "labels").cache_dir
+    changed = [dataclasses.replace(one, test_size=7) for one in Procedural.BUILDER_CONFIGS]
+    monkeypatch.setattr(Procedural, "BUILDER_CONFIGS", changed)
+    assert _builder(tmp_path, "labels").cache_dir != before
 
 
 def test_the_labelled_images_are_those_of_the_captioned_test_split(tmp_path: Path) -> None:
