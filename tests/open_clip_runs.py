@@ -11,7 +11,7 @@ import torch
 from hub_server.server import HubServer
 from hub_server.state import File, Repo
 
-__all__ = ["TINY", "add_checkpoints", "checkpoint", "know_model"]
+__all__ = ["TINY", "add_checkpoints", "checkpoint", "know_model", "save_checkpoint"]
 
 TINY: dict[str, Any] = {
     "embed_dim": 16,
@@ -30,8 +30,8 @@ def know_model(folder: Path, name: str, config: Mapping[str, Any] = TINY) -> Non
     open_clip.add_model_config(folder / f"{name}.json")
 
 
-def checkpoint(config: Mapping[str, Any], epoch: int) -> bytes:
-    """What open_clip's training saves after an epoch, with random weights and a step of its optimiser."""
+def save_checkpoint(config: Mapping[str, Any], epoch: int, file: Path | io.BytesIO) -> None:
+    """Write what open_clip's training saves after an epoch, with random weights and a step of its optimiser."""
     import open_clip
 
     with torch.random.fork_rng():
@@ -41,7 +41,6 @@ def checkpoint(config: Mapping[str, Any], epoch: int) -> bytes:
     for parameter in model.parameters():
         parameter.grad = torch.zeros_like(parameter)
     optimizer.step()
-    saved = io.BytesIO()
     torch.save(
         {
             "epoch": epoch,
@@ -49,8 +48,14 @@ def checkpoint(config: Mapping[str, Any], epoch: int) -> bytes:
             "state_dict": {f"module.{name}": tensor for name, tensor in model.state_dict().items()},
             "optimizer": optimizer.state_dict(),
         },
-        saved,
+        file,
     )
+
+
+def checkpoint(config: Mapping[str, Any], epoch: int) -> bytes:
+    """The content of a file of `save_checkpoint`."""
+    saved = io.BytesIO()
+    save_checkpoint(config, epoch, saved)
     return saved.getvalue()
 
 

@@ -6,24 +6,28 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from hub_server.server import HubServer
 from huggingface_hub import constants
 from open_clip_runs import TINY, add_checkpoints, checkpoint, know_model
 
+from hf_clipdyn.benchmarks.registry import select_benchmarks
 from hf_clipdyn.cli import main
 from hf_clipdyn.evaluation import evaluate_revisions
-from hf_clipdyn.results.cells import CellStore
+from hf_clipdyn.evaluation.config import EvaluationConfig
 from hf_clipdyn.revisions import list_revisions
+from hf_clipdyn.statistics.claims import read_claims
 from hf_clipdyn.statistics.verdicts import verdicts
 
 pytest.importorskip("open_clip")
 pytestmark = pytest.mark.filterwarnings("ignore::hf_clipdyn.data.base.SubsetWarning")
 
+CHECKOUT = Path(__file__).resolve().parents[2]
 MODEL = "ViT-Test-Hub"
 REPO = "laion/laws"
 RUN = "Model-T-8_Data-2B_Samples-3B_lr-1e-3_bs-88k"
 PLACE = f"{REPO}/full_checkpoints/{RUN}"
-EPOCHS = (1, 2, 11, 12)
+EPOCHS = (1, 2, 12)
 
 
 @pytest.fixture(scope="module")
@@ -71,13 +75,13 @@ def _blobs(cache: Path) -> list[Path]:
 
 
 @pytest.fixture
-def measure(judged: dict[str, Path], tmp_path: Path) -> Callable[..., Any]:
-    """Measure NIGHTS and the procedural objects on the run into a table."""
+def measure(data: dict[str, Path], judged: dict[str, Path], tmp_path: Path) -> Callable[..., Any]:
+    """Measure NIGHTS and CIFAR-10, a few images of each, on the run into a table."""
 
     def run(**given: Any) -> Any:
         asked: dict[str, Any] = {
-            "benchmarks": ["similarity/nights", "zero_shot/procedural"],
-            "data_dirs": {"nights": judged["nights"]},
+            "benchmarks": ["similarity/nights", "zero_shot/cifar10"],
+            "data_dirs": {"nights": judged["nights"], "cifar10": data["cifar10"]},
             "samples_per_epoch": 213_334_440,
             "from_open_clip": MODEL,
             "output": tmp_path / "results.parquet",
@@ -91,7 +95,7 @@ def measure(judged: dict[str, Path], tmp_path: Path) -> Callable[..., Any]:
 
 
 def test_a_run_on_the_hub_is_measured_with_two_checkpoints_on_the_disk_and_judged_by_the_full_study(
-    measure: Callable[..., Any], cache: Path, most_on_disk: list[int], hub: HubServer, tmp_path: Path
+    measure: Callable[..., Any], cache: Path, most_on_disk: list[int], tmp_path: Path
 ) -> None:
     table = measure()
     assert set(table["repo_id"]) == {RUN}
@@ -108,32 +112,25 @@ def test_a_run_on_the_hub_is_measured_with_two_checkpoints_on_the_disk_and_judge
     decline = judged[judged["part_title"] == "decline from the peak to late"].set_index("claim").loc[3]
     values = table.query("metric == 'two_afc' and level == 6 and variant == 'cosine' and role == 'value'")
     two_afc = values[values["probe"] == "projection"].set_index("revision")["value"]
-    early, late = (
-        two_afc[list(names)].mean() for names in (("epoch-001", "epoch-002"), ("epoch-011", "epoch-012"))
-    )
+    early, late = two_afc[["epoch-001", "epoch-002"]].mean(), two_afc["epoch-012"]
     assert decline["value"] == pytest.approx(early - late)
     assert decline["n_seeds"] == 1
     assert decline["scales"] == (MODEL,)
 
 
 def test_only_what_is_missing_is_downloaded_again(
-    measure: Callable[..., Any], cache: Path, hub: HubServer, tmp_path: Path
+    measure: Callable[..., Any], cache: Path, hub: HubServer, data: dict[str, Path]
 ) -> None:
-    whole = measure(final_texts=False)
-    assert hub.count("resolve-get") == len(EPOCHS)
-    store = CellStore(tmp_path / "results.parquet")
-    (lost,) = (one for one in store.cells() if one.revision == "epoch-002" and one.kind == "zero_shot")
-    for file in (tmp_path / "results.cells").rglob(f"{lost.key}*"):
-        file.unlink()
-    again = measure(final_texts=False)
-    assert hub.count("resolve-get") == len(EPOCHS) + 1
-    assert len(again) == len(whole)
-    assert measure(final_texts=False, keep_checkpoints=True, force=True).shape == whole.shape
-    assert len(_blobs(cache)) == len(EPOCHS)
-    fetched = hub.count("resolve-get")
-    measure(final_texts=False, force=True, revisions=["epoch-011"])
-    assert hub.count("resolve-get") == fetched
-    assert len(_blobs(cache)) == len(EPOCHS), "what was in the cache before stays there"
+    options: dict[str, Any] = {"benchmarks": ["zero_shot/cifar10"], "final_texts": False}
+    options["data_dirs"] = {"cifar10": data["cifar10"]}
+    measure(revisions=["epoch-001", "epoch-012"], **options)
+    assert (hub.count("resolve-get"), len(_blobs(cache))) == (2, 0)
+    assert set(measure(keep_checkpoints=True, **options)["epoch"]) == set(EPOCHS)
+    assert (hub.count("resolve-get"), len(_blobs(cache))) == (3, 1)
+    measure(revisions=["epoch-002"], force=True, **options)
+    assert (hub.count("resolve-get"), len(_blobs(cache))) == (3, 1), (
+        "what was in the cache before is used and stays"
+    )
 
 
 def test_a_copy_on_the_disk_has_the_same_commits(files: dict[str, bytes], tmp_path: Path) -> None:
@@ -166,6 +163,21 @@ def test_a_wrong_place_is_one_sentence(
     printed = capsys.readouterr().err
     assert said in printed
     assert "Traceback" not in printed
+
+
+def test_the_study_of_public_checkpoints_measures_all_that_its_claims_are_about() -> None:
+    study = yaml.safe_load((CHECKOUT / "hf_clipdyn/recipes/studies/scaling-laws.yaml").read_text())
+    claims = read_claims(None)
+    for model in study["models"]:
+        config = EvaluationConfig(
+            **{key: model[key] for key in model.keys() - {"name"}}, **study["evaluation"]
+        )
+        run = config.series.repo_id
+        assert model["repo_id"].endswith(f"/full_checkpoints/{run}")
+        assert config.repo_id == f"open_clip:ViT-{run[6:10]}@{model['repo_id']}"
+        selected = {one.name for one in config.selected}
+        assert selected >= claims.benchmarks("full")
+        assert selected >= {one.name for one in select_benchmarks("paper")}
 
 
 @pytest.mark.parametrize("option", ["--samples-per-epoch=5", "--keep-checkpoints"])
