@@ -123,5 +123,5 @@ def test_public_checkpoints_are_measured_and_judged_from_the_first_request_to_th
     assert decline[["value", "ci_low", "ci_high"]].notna().all()
     clipdyn("report", "vit-b-32/results.parquet", "--output", "report", "--claims", "claims.yaml")
     page = (tmp_path / "report/index.html").read_text(encoding="utf-8")
-    assert "published checkpoints" in page
+    assert "Published checkpoints are one seed a run" in page
     assert all(claim["title"] in page for claim in claims["claims"])
