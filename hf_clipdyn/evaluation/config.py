@@ -31,7 +31,7 @@ class EvaluationConfig(Common):
 
     repo_id: Name | Series | Sequence[Name] = option(
         MISSING,
-        "Repository, owner/name; or folder of a run, a Trainer's checkpoints or a model; or open_clip:MODEL@PATH; "
+        "Repository, owner/name; or folder of a run, a Trainer's checkpoints or a model; or open_clip:MODEL@PLACE; "
         "or several.",
     )
     benchmarks: str | Benchmark | Sequence[str | Benchmark] | None = option(
@@ -45,7 +45,15 @@ class EvaluationConfig(Common):
     store: str | Path | None = option(None, "Folder of a local store. Default: the Hub.")
     from_open_clip: str | None = option(
         None,
-        "Read REPO_ID, a folder of epoch_N.pt or a checkpoint file, as this model of open_clip, ViT-B-16-quickgelu.",
+        "Read REPO_ID as this model of open_clip, ViT-B-16-quickgelu: a folder of epoch_N.pt here, or "
+        "owner/name/FOLDER on the Hub; or a checkpoint file.",
+    )
+    samples_per_epoch: int | None = option(
+        None, "Images per epoch of checkpoints of open_clip. Default: unknown.", within="[1, inf]"
+    )
+    keep_checkpoints: bool = option(
+        False,
+        "Keep downloaded checkpoints of open_clip in the Hub's cache. By default two at most are on the disk.",
     )
     output: str | Path | None = option(
         None,
@@ -115,6 +123,11 @@ class EvaluationConfig(Common):
                 "`rescore` requires an `output`, reads the trials beside it and measures nothing: leave out `force` "
                 "and `watch`."
             )
+        for name in ("samples_per_epoch", "keep_checkpoints"):
+            if getattr(self, name) and not self._reads_open_clip:
+                raise ConfigError(
+                    f"`{name}` is for checkpoints of open_clip only: give it with no other models."
+                )
         in_shard((), self.shard)
         if self.shard is not None and (self.rescore or self.push_to_hub is not None):
             raise ConfigError(
@@ -154,6 +167,11 @@ class EvaluationConfig(Common):
             raise ConfigError(f"`watch` follows one run: give one instead of {len(names)}.")
 
     @property
+    def _reads_open_clip(self) -> bool:
+        names = self.repo_id if isinstance(self.repo_id, tuple) else (self.repo_id,)
+        return all(isinstance(name, str) and name.startswith(OPEN_CLIP) for name in names)
+
+    @property
     def each(self) -> list["EvaluationConfig"]:
         """One configuration per repository."""
         if isinstance(self.repo_id, tuple):
@@ -166,7 +184,13 @@ class EvaluationConfig(Common):
         if isinstance(self.repo_id, Series):
             return self.repo_id
         assert isinstance(self.repo_id, str)
-        return open_series(self.repo_id, self.store, self.token)
+        return open_series(
+            self.repo_id,
+            self.store,
+            self.token,
+            samples_per_epoch=self.samples_per_epoch,
+            keep_checkpoints=self.keep_checkpoints,
+        )
 
     @cached_property
     def selected(self) -> list[Benchmark]:

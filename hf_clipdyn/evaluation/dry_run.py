@@ -170,14 +170,12 @@ class _Measurement:
             raise EvaluationError(f"Shard {config.shard} has no revisions: nothing would be measured.")
         store = CellStore(config.output)
         self._done = set() if config.force else {_name(cell) for cell in store.cells()}
-        live = LiveModel(config)
+        self._live = LiveModel(config)
         self._revision = self._plan.revisions[-1]
-        self._folder = live.fetch(self._revision)
-        self._encoder = live.load(self._folder)
+        self._folder = self._live.fetch(self._revision)
+        self._encoder = self._live.load(self._folder)
         last = self._plan.last
-        self._texts = None if last is None else LastTexts(last, live)
-        self._settings = LiveModel(config, settings_only=True)
-        self._known = None if last is None else LastTexts(last, self._settings)
+        self._texts = None if last is None else LastTexts(last, self._live)
 
     def run(self) -> DryRun:
         """The costs of all benchmarks."""
@@ -246,7 +244,7 @@ class _Measurement:
         held = [
             one.cell
             for revision in self._plan.revisions
-            for one in samples[-1].plan.cells(revision, self._settings.fetch(revision), self._known)
+            for one in samples[-1].plan.cells(revision, self._live.settings(revision), self._texts)
         ]
         for texts in dict.fromkeys(cell.texts for cell in held):
             cells = [cell for cell in held if cell.texts == texts]

@@ -100,13 +100,14 @@ def _measure(config: EvaluationConfig, plan: Plan, store: CellStore, live: LiveM
     with tqdm(total=len(plan), desc="evaluating", unit="cell", disable=not shown) as bar:
         for revision in plan.revisions:
             start = time.perf_counter()
-            folder = live.fetch(revision)
+            settings = live.settings(revision)
             done = set() if config.force else from_main_process(store.keys())
             readout: Readout | None = None
-            for planned in plan.cells(revision, folder, texts):
+            for planned in plan.cells(revision, settings, texts):
                 bar.set_postfix_str(f"{revision.name} {planned.cell.kind}/{planned.cell.dataset}")
                 if planned.cell.key not in done:
-                    if readout is None:
+                    if readout is None:  # the weights of a revision that is done are never fetched
+                        folder = live.fetch(revision)
                         readout = _readout(live.load(folder), folder, revision.name, config)
                     _measure_cell(planned, readout, config, store)
                 keys.append(planned.cell.key)

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
 
@@ -28,19 +28,22 @@ class LiveModel:
 
     Args:
         config: repository, store, device and dtype.
-        settings_only: fetch no weights, for a plan alone; `load` then fails.
     """
 
-    def __init__(self, config: EvaluationConfig, *, settings_only: bool = False) -> None:
+    def __init__(self, config: EvaluationConfig) -> None:
         self._config = config
-        self._settings_only = settings_only
         self._encoder: Encoder | None = None
         self._folder: Path | None = None
+
+    def settings(self, revision: Revision) -> Path:
+        """Folder with the revision's files but for the weights, which a plan does not need."""
+        with PartialState().main_process_first():
+            return self._config.series.fetch(revision, settings_only=True)
 
     def fetch(self, revision: Revision) -> Path:
         """Folder with the revision's files."""
         with PartialState().main_process_first():
-            return self._config.series.fetch(revision, settings_only=self._settings_only)
+            return self._config.series.fetch(revision)
 
     def load(self, folder: Path) -> Encoder:
         """The model with the weights of that folder."""
@@ -124,23 +127,21 @@ class LastTexts:
     def __init__(self, revision: Revision, live: LiveModel) -> None:
         self.revision = revision
         self._live = live
-        self._folder: Path | None = None
         self._known: dict[str, NDArray[np.float32]] = {}
 
     def __call__(self, texts: Sequence[str]) -> NDArray[np.float32]:
         """(n, d), not normalised."""
         missing = list(dict.fromkeys(text for text in texts if text not in self._known))
         if missing:
-            with self._live.borrowed(self._fetched()) as encoder:
+            with self._live.borrowed(self._live.fetch(self.revision)) as encoder:
                 rows = encoder.embed_texts(missing)
             self._known.update(zip(missing, rows, strict=True))
         return np.stack([self._known[text] for text in texts]) if texts else np.zeros((0, 0), np.float32)
 
     def fit(self, folder: Path) -> bool:
         """Whether the revision in that folder has the architecture, hence the space, of the last one."""
-        return architecture_digest(folder) == architecture_digest(self._fetched())
+        return architecture_digest(folder) == architecture_digest(self._settings)
 
-    def _fetched(self) -> Path:
-        if self._folder is None:
-            self._folder = self._live.fetch(self.revision)
-        return self._folder
+    @cached_property
+    def _settings(self) -> Path:
+        return self._live.settings(self.revision)

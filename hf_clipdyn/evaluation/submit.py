@@ -173,11 +173,12 @@ class Shards(Work):
     def _models(self) -> list[_Model]:
         found = []
         for config, jobs in zip(self._each, self._jobs, strict=True):
-            plan, live = Plan(config), LiveModel(config, settings_only=True)
+            plan, live = Plan(config), LiveModel(config)
             texts = None if plan.last is None else LastTexts(plan.last, live)
             prefix = f"{config.series.repo_id} " * (len(self._each) > 1)
             revisions = [
-                (prefix + one.name, list(plan.cells(one, live.fetch(one), texts))) for one in plan.revisions
+                (prefix + one.name, list(plan.cells(one, live.settings(one), texts)))
+                for one in plan.revisions
             ]
             found.append(_Model(jobs, revisions))
         return found

@@ -6,6 +6,7 @@ orientation of the two projections. Nothing is computed, so a round trip is exac
 
 import re
 from collections.abc import Iterator, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -330,6 +331,15 @@ class Converter:
                 f"{model} has another vocabulary: only models with CLIP's tokenizer can be imported."
             )
         self._processor = CLIPProcessor(image_processor_of(theirs), tokenizer)
+
+    @cached_property
+    def parameters(self) -> int:
+        """Number of the architecture's parameters."""
+        import torch
+        from transformers import CLIPModel
+
+        with torch.device("meta"):
+            return int(CLIPModel(self.config).num_parameters())
 
     def __call__(self, checkpoint: Path, folder: Path) -> None:
         """Write the model in a checkpoint file into a folder.

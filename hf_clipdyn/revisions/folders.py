@@ -28,7 +28,16 @@ from hf_clipdyn.revisions.names import epoch_name, epoch_of, natural_key, step_n
 from hf_clipdyn.revisions.repository import MAIN, FileRecord, FilesOnDisk
 from hf_clipdyn.schema import Count, read_json
 
-__all__ = ["FolderRepository", "ModelFolder", "Progress", "checkpoint_name", "models_of", "open_clip_models"]
+__all__ = [
+    "FolderRepository",
+    "ModelFolder",
+    "Progress",
+    "checkpoint_name",
+    "content_id",
+    "models_of",
+    "open_clip_models",
+    "read_as_open_clip",
+]
 
 _CHECKPOINT = re.compile(r"checkpoint-(\d{1,18})")
 _STATE = "trainer_state.json"
@@ -96,8 +105,7 @@ class ModelFolder:
     @property
     def commit(self) -> str:
         """40 hexadecimal digits made from the content."""
-        listing = "".join(f"{name}\0{record.blob}\n" for name, record in self.records.items())
-        return hashlib.sha256((self.read_as + (listing or str(self.path))).encode()).hexdigest()[:40]
+        return content_id(self.records, self.read_as + (str(self.path) if not self.files else ""))
 
     @property
     def progress(self) -> Progress:
@@ -146,8 +154,19 @@ def open_clip_models(path: Path, model: str) -> dict[str, ModelFolder]:
             name = MAIN if epoch is None else epoch_name(epoch)
             if name in found:
                 raise ConfigError(f"{path} has two checkpoints of epoch {epoch}: leave one out.")
-            found[name] = ModelFolder(file.parent, {file.name: file}, read_as=f"open_clip {model}")
+            found[name] = ModelFolder(file.parent, {file.name: file}, read_as=read_as_open_clip(model))
     return found
+
+
+def read_as_open_clip(model: str) -> str:
+    """What decides a model beside its checkpoint: open_clip's name of the architecture."""
+    return f"open_clip {model}"
+
+
+def content_id(records: Mapping[str, FileRecord], read_as: str = "") -> str:
+    """40 hexadecimal digits in place of a commit, made from the content of files and what else decides the model."""
+    listing = "".join(f"{name}\0{record.blob}\n" for name, record in sorted(records.items()))
+    return hashlib.sha256((read_as + listing).encode()).hexdigest()[:40]
 
 
 class FolderRepository(FilesOnDisk):
@@ -171,6 +190,11 @@ class FolderRepository(FilesOnDisk):
             if model.commit == commit:
                 return model
         raise RevisionNotFoundError(f"{self.where} has changed since it was listed: repeat the command.")
+
+    def checkpoint(self, commit: str) -> Path:
+        """The only file of a model: the checkpoint of open_clip that it is read from."""
+        (file,) = self.model(commit).files.values()
+        return file
 
     def refs(self) -> dict[str, str]:
         refs = {name: model.commit for name, model in self.models().items()}

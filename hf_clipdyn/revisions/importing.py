@@ -1,31 +1,24 @@
 """Import checkpoints of open_clip as revisions, and export revisions as checkpoints."""
 
 import json
-import tempfile
-from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
 from pathlib import Path, PurePosixPath
-from typing import Any
-
-from huggingface_hub import HfApi
-from huggingface_hub.errors import RepositoryNotFoundError
 
 from hf_clipdyn.cards import CardFacts, CardSource
-from hf_clipdyn.errors import ConfigError, ModelError, RevisionError, RevisionNotFoundError, UnknownNameError
+from hf_clipdyn.errors import ConfigError, ModelError, UnknownNameError
 from hf_clipdyn.files import follow_umask, write_atomically
-from hf_clipdyn.hub import RetryPolicy, attempt, reason
 from hf_clipdyn.models.open_clip import (
-    CHECKPOINT_SUFFIXES,
     Converter,
     checkpoint_epoch,
     open_clip_config_of,
     to_open_clip,
 )
 from hf_clipdyn.revisions.folders import FolderRepository
+from hf_clipdyn.revisions.hub_checkpoints import find_run
 from hf_clipdyn.revisions.listing import Revision
 from hf_clipdyn.revisions.manifest import IMPORTED
 from hf_clipdyn.revisions.names import epoch_name, epoch_of
@@ -34,8 +27,6 @@ from hf_clipdyn.revisions.publisher import Publisher, RevisionRecord, Summary
 from hf_clipdyn.schema import checked_repo_id
 
 __all__ = ["export_open_clip", "hub_checkpoints", "import_open_clip", "local_checkpoints"]
-
-_RETRIES = RetryPolicy(patience=120.0)
 
 
 @dataclass(frozen=True)
@@ -101,68 +92,22 @@ def hub_checkpoints(repo_id: str, run: str | None = None, token: str | None = No
         token: token of the Hub; None for the stored one.
 
     Raises:
-        RevisionNotFoundError: there is no such repository.
-        UnknownNameError: it has no such run.
-        ConfigError: it has several, and ``run`` is None.
+        The errors of `find_run`.
     """
-    api = HfApi(token=token)
-    info: Any  # ModelInfo or DatasetInfo
-    for repo_type in ("model", "dataset"):
-        try:
-            info = attempt(partial(api.repo_info, repo_id, repo_type=repo_type), _RETRIES, reached=False)
-            break
-        except RepositoryNotFoundError:
-            continue
-        except Exception as error:
-            raise RevisionError(f"{repo_id} on the Hub could not be read: {reason(error)}.") from error
-    else:
-        raise RevisionNotFoundError(f"There is no model or data set {repo_id} on the Hub.")
-    runs: dict[str, list[Checkpoint]] = defaultdict(list)
-    for sibling in info.siblings or []:
-        path = PurePosixPath(sibling.rfilename)
-        epoch = epoch_of(path.stem)
-        if path.suffix in CHECKPOINT_SUFFIXES and epoch is not None:
-            file = _downloaded(api, repo_id, str(path), repo_type, str(info.sha))
-            runs[path.parent.as_posix()].append(Checkpoint(epoch, str(path), file))
-    datasets = getattr(info.card_data, "datasets", None) or ()
+    found = find_run(repo_id, run, token)
+    listed = [
+        Checkpoint(epoch, path, found.borrowed(path, token))
+        for path in found.checkpoints
+        if (epoch := epoch_of(PurePosixPath(path).stem)) is not None
+    ]
     return CheckpointSource(
-        _ordered(runs[_folder(runs, run, repo_id)]),
-        repo_id,
-        repo_type,
-        str(info.sha),
-        licence=getattr(info.card_data, "license", None),
-        datasets=(datasets,) if isinstance(datasets, str) else tuple(datasets),
+        _ordered(listed),
+        found.repo_id,
+        found.repo_type,
+        found.commit,
+        licence=found.licence,
+        datasets=found.datasets,
     )
-
-
-def _folder(runs: Iterable[str], run: str | None, repo_id: str) -> str:
-    """The folder of the run of that name, or of the only one."""
-    named = {folder: PurePosixPath(folder).name for folder in runs}
-    found = [folder for folder, name in named.items() if run in (None, folder, name)]
-    if not named:
-        raise ConfigError(f"{repo_id} has no epoch checkpoints, which are named as epoch_3.pt.")
-    if run is None and len(named) > 1:
-        raise ConfigError(
-            f"{repo_id} has {len(named)} folders of epoch checkpoints: choose one by --run "
-            f"({', '.join(sorted(named.values())[:8])} …)."
-        )
-    if not found:
-        raise UnknownNameError(f"run in {repo_id}", str(run), named.values())
-    return found[0]
-
-
-@contextmanager
-def _downloaded(api: HfApi, repo_id: str, file: str, repo_type: str, commit: str) -> Iterator[Path]:
-    # A temporary folder, not the cache: a series of checkpoints is larger than many disks.
-    with tempfile.TemporaryDirectory() as folder:
-        download = partial(
-            api.hf_hub_download, repo_id, file, repo_type=repo_type, revision=commit, local_dir=folder
-        )
-        try:
-            path = attempt(download, _RETRIES)
-        except Exception as error:
-            raise RevisionError(f"{file} could not be fetched: {reason(error)}.") from error
-        yield Path(path)
 
 
 def import_open_clip(
@@ -193,9 +138,6 @@ def import_open_clip(
         ModelError: a checkpoint is not of that architecture.
         RevisionError: revisions cannot be published.
     """
-    import torch
-    from transformers import CLIPModel
-
     checked_repo_id(repo_id, owner=push_to_hub)
     convert = Converter(model)
 
@@ -203,14 +145,12 @@ def import_open_clip(
         with checkpoint.file as path:
             convert(path, folder)
 
-    with torch.device("meta"):
-        parameters = CLIPModel(convert.config).num_parameters()
     card = CardFacts(
         repo_id=repo_id,
         datasets=source.datasets,
         licence=source.licence,
         scale=model,
-        parameters=parameters,
+        parameters=convert.parameters,
         tags=("open_clip",),
         source=CardSource(
             repo_id=source.repo_id,

@@ -23,6 +23,7 @@ from hf_clipdyn.revisions.folders import (
     models_of,
     open_clip_models,
 )
+from hf_clipdyn.revisions.hub_checkpoints import HubCheckpoints
 from hf_clipdyn.revisions.journal import Journal
 from hf_clipdyn.revisions.listing import Revision, revisions_of
 from hf_clipdyn.revisions.local import LocalStore
@@ -32,7 +33,7 @@ from hf_clipdyn.schema import is_repo_id, valid_repo_name
 __all__ = ["OPEN_CLIP", "Name", "Series", "list_revisions", "open_series"]
 
 Name = str | os.PathLike[str]
-"""`owner/name`, a folder, or `open_clip:MODEL@PATH`."""
+"""`owner/name`, a folder, or `open_clip:MODEL@PLACE`."""
 
 OPEN_CLIP = "open_clip:"
 """Start of the name of open_clip's checkpoints."""
@@ -65,13 +66,28 @@ class Series(Protocol):
         """
 
 
-def open_series(name: Name, store: Name | None = None, token: str | None = None) -> Series:
+def open_series(
+    name: Name,
+    store: Name | None = None,
+    token: str | None = None,
+    *,
+    samples_per_epoch: int | None = None,
+    keep_checkpoints: bool = False,
+) -> Series:
     """The revisions that a name means. The Hub is not asked yet.
 
     A folder is, in this order: a run of this package, which knows its repository and its store; a Trainer's output
-    folder with its `checkpoint-*`, or one of these; a model. `open_clip:ViT-B-32@PATH` is a checkpoint file of
-    open_clip's training, or a folder of `epoch_N.pt`. Any other name is a repository in ``store``. Without ``store``
-    it is the repository of a run below `./runs` that was not pushed, else a repository on the Hub.
+    folder with its `checkpoint-*`, or one of these; a model. `open_clip:ViT-B-32@PLACE` is a checkpoint file of
+    open_clip's training, or a folder of `epoch_N.pt`: a path here, else `owner/name/FOLDER` in a repository on the Hub.
+    Any other name is a repository in ``store``. Without ``store`` it is the repository of a run below `./runs` that was
+    not pushed, else a repository on the Hub.
+
+    Args:
+        name: what the user gave.
+        store: folder of a local store.
+        token: token of the Hub; None for the stored one.
+        samples_per_epoch: images per epoch of checkpoints of open_clip, which do not say it.
+        keep_checkpoints: leave checkpoints of open_clip that are downloaded in the Hub client's cache.
 
     Raises:
         ConfigError: the folder is none of these, the Hub could have no such repository, or several runs have it.
@@ -79,7 +95,7 @@ def open_series(name: Name, store: Name | None = None, token: str | None = None)
     """
     text = os.fspath(name)
     if text.startswith(OPEN_CLIP):
-        return _open_clip(text)
+        return _open_clip(text, token, samples_per_epoch, keep_checkpoints)
     folder = Path(os.path.expanduser(text))  # noqa: PTH111  # Path's own raises for an unknown user
     if text and os.path.isdir(folder) and not _holds(store, text):  # noqa: PTH112  # nor does this, for any text
         return _open_folder(folder.absolute(), token)
@@ -100,7 +116,7 @@ def list_revisions(repo_id: Name, store: Name | None = None, token: str | None =
 
     Args:
         repo_id: `owner/name`; or a folder with a run, with a Trainer's checkpoints or with one model; or
-            `open_clip:MODEL@PATH`.
+            `open_clip:MODEL@PLACE`.
         store: folder of a local store; None asks the Hub, or a run below `./runs` that was not pushed.
         token: token of the Hub; None for the stored one.
 
@@ -110,6 +126,13 @@ def list_revisions(repo_id: Name, store: Name | None = None, token: str | None =
         RevisionError: its manifest or a `trainer_state.json` cannot be read.
     """
     return open_series(repo_id, store, token).revisions()
+
+
+class _Checkpoints(ReadableRepository, Protocol):
+    """Checkpoints of open_clip as revisions, on this machine or on the Hub."""
+
+    def checkpoint(self, commit: str) -> Path:
+        """The checkpoint file of a revision, downloaded if needed."""
 
 
 @dataclass(frozen=True)
@@ -156,6 +179,7 @@ class _Folder:
     def __init__(self, folder: Path, only: str | None = None) -> None:
         self.repo_id = valid_repo_name(folder.name)
         self.repository = FolderRepository(folder, partial(_selected, folder, only))
+        self._views = _Views()
 
     def revisions(self) -> list[Revision]:
         models = self.repository.models()
@@ -170,50 +194,75 @@ class _Folder:
             )
         if all(file.parent == model.path for file in model.files.values()):
             return model.path
-        return self._view(revision.commit, model.files)
-
-    def _view(self, name: str, files: Mapping[str, Path]) -> Path:
-        """A folder of links to these files."""
-        view = self._views / name
-        if not view.is_dir():
-            view.mkdir()
-            for link, file in files.items():
-                (view / link).symlink_to(file)
-        return view
-
-    @cached_property
-    def _views(self) -> Path:
-        """Folder with a folder of links for each checkpoint whose settings are not in its own folder."""
-        views = Path(mkdtemp(prefix="clipdyn-checkpoints-"))
-        weakref.finalize(self, shutil.rmtree, views, ignore_errors=True)
-        return views
+        return self._views(revision.commit, model.files)
 
 
-class _OpenClip(_Folder):
+class _OpenClip:
     """Checkpoints of open_clip's training, each converted in memory to a CLIPModel when it is read.
 
     Args:
         model: open_clip's name of the architecture.
-        path: a checkpoint file, or a folder of `epoch_N.pt`.
+        name: of the run in tables.
+        repository: the checkpoints.
+        samples_per_epoch: images per epoch; None if unknown.
     """
 
-    def __init__(self, model: str, path: Path) -> None:
-        folder = path if path.is_dir() else path.parent
-        run = folder.parent if folder.name == "checkpoints" else folder  # as open_clip's training names it
-        self.repo_id = valid_repo_name(run.name)
-        self.repository = FolderRepository(path, partial(open_clip_models, path, model))
+    def __init__(
+        self, model: str, name: str, repository: _Checkpoints, samples_per_epoch: int | None
+    ) -> None:
+        self.repo_id, self.repository = valid_repo_name(name), repository
+        self._model, self._samples_per_epoch = model, samples_per_epoch
         self._converter = Converter(model)
+        self._views = _Views()
 
-    def fetch(self, revision: Revision, *, settings_only: bool = False) -> Path:  # noqa: ARG002 (files are here)
-        (checkpoint,) = self.repository.model(revision.commit).files.values()
-        return self._view(revision.commit, self._settings | {open_clip_name(checkpoint): checkpoint})
+    def revisions(self) -> list[Revision]:
+        return [
+            replace(
+                one,
+                scale=self._model,
+                parameters=self._converter.parameters,
+                samples_seen=self._samples_seen(one.epoch),
+            )
+            for one in revisions_of(self.repository)
+        ]
+
+    def fetch(self, revision: Revision, *, settings_only: bool = False) -> Path:
+        if settings_only:
+            return self._settings
+        checkpoint = self.repository.checkpoint(revision.commit)
+        settings = {path.name: path for path in self._settings.iterdir()}
+        return self._views(revision.commit, settings | {open_clip_name(checkpoint): checkpoint})
+
+    def _samples_seen(self, epoch: int | None) -> int | None:
+        return None if epoch is None or self._samples_per_epoch is None else epoch * self._samples_per_epoch
 
     @cached_property
-    def _settings(self) -> dict[str, Path]:
-        """The files beside the weights, which all checkpoints share."""
-        folder = self._views / "settings"
+    def _settings(self) -> Path:
+        """Folder with the files beside the weights, which all checkpoints share."""
+        folder = self._views.root / "settings"
         self._converter.save_settings(folder)
-        return {path.name: path for path in folder.iterdir()}
+        return folder
+
+
+class _Views:
+    """Folders of links to files that lie elsewhere, for as long as the object lives."""
+
+    def __call__(self, name: str, files: Mapping[str, Path]) -> Path:
+        """A folder of links to these files. Links that lead elsewhere by now are replaced."""
+        view = self.root / name
+        view.mkdir(exist_ok=True)
+        for link, file in files.items():
+            if not (view / link).is_symlink() or (view / link).readlink() != file:
+                (view / link).unlink(missing_ok=True)
+                (view / link).symlink_to(file)
+        return view
+
+    @cached_property
+    def root(self) -> Path:
+        """Folder of the folders."""
+        root = Path(mkdtemp(prefix="clipdyn-checkpoints-"))
+        weakref.finalize(self, shutil.rmtree, root, ignore_errors=True)
+        return root
 
 
 def _trained(revision: Revision, progress: Progress) -> Revision:
@@ -224,21 +273,35 @@ def _selected(folder: Path, only: str | None) -> dict[str, ModelFolder]:
     return {name: model for name, model in models_of(folder).items() if only in (None, name)}
 
 
-def _open_clip(text: str) -> Series:
+def _open_clip(text: str, token: str | None, samples_per_epoch: int | None, keep: bool) -> Series:
     model, at, name = text.removeprefix(OPEN_CLIP).partition("@")
-    path = Path(os.path.expanduser(name)).absolute()  # noqa: PTH111
-    if model and name and not os.path.exists(path):  # noqa: PTH110
-        raise ConfigError(f"{shown(text)} names no checkpoints: there is no file or folder {path}.")
     if not (model and at and name):
         raise ConfigError(
-            f"{shown(text)} names no checkpoints: give {OPEN_CLIP}MODEL@PATH, for example "
-            f"{OPEN_CLIP}ViT-B-32@run/checkpoints, with the path of a checkpoint file or of a folder of epoch_N.pt."
+            f"{shown(text)} names no checkpoints: give {OPEN_CLIP}MODEL@PLACE, for example "
+            f"{OPEN_CLIP}ViT-B-32@run/checkpoints, with the path of a checkpoint file or of a folder of epoch_N.pt, or "
+            "with owner/name/FOLDER on the Hub."
         )
+    path = Path(os.path.expanduser(name)).absolute()  # noqa: PTH111
+    if not os.path.exists(path):  # noqa: PTH110
+        repo_id, folder = _on_hub(name)
+        if "/" not in repo_id or not is_repo_id(repo_id):
+            raise ConfigError(f"{shown(text)} names no checkpoints: there is no file or folder {path}.")
+        repository = HubCheckpoints(repo_id, folder, model, token=token, keep=keep)
+        return _OpenClip(model, (folder or repo_id).rpartition("/")[2], repository, samples_per_epoch)
     if not open_clip_models(path, model):
         raise ConfigError(
             f"{path} holds no checkpoints of open_clip: expected a .pt file, or files called epoch_N.pt."
         )
-    return _OpenClip(model, path)
+    parent = path if path.is_dir() else path.parent
+    run = parent.parent if parent.name == "checkpoints" else parent  # as open_clip's training names it
+    here = FolderRepository(path, partial(open_clip_models, path, model))
+    return _OpenClip(model, run.name, here, samples_per_epoch)
+
+
+def _on_hub(name: str) -> tuple[str, str | None]:
+    """`owner/name/FOLDER` as the repository and the folder; None if there is no folder."""
+    parts = name.rstrip("/").split("/")
+    return "/".join(parts[:2]), "/".join(parts[2:]) or None
 
 
 def _open_folder(folder: Path, token: str | None) -> Series:

@@ -1,0 +1,190 @@
+"""Checkpoints of open_clip that lie in a folder of a repository on the Hub are measured one at a time."""
+
+import logging
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hub_server.server import HubServer
+from huggingface_hub import constants
+from open_clip_runs import TINY, add_checkpoints, checkpoint, know_model
+
+from hf_clipdyn.benchmarks.registry import select_benchmarks
+from hf_clipdyn.cli import main
+from hf_clipdyn.evaluation import evaluate_revisions
+from hf_clipdyn.evaluation.config import EvaluationConfig
+from hf_clipdyn.revisions import list_revisions
+from hf_clipdyn.statistics.claims import read_claims
+from hf_clipdyn.statistics.verdicts import verdicts
+
+pytest.importorskip("open_clip")
+pytestmark = pytest.mark.filterwarnings("ignore::hf_clipdyn.data.base.SubsetWarning")
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+MODEL = "ViT-Test-Hub"
+REPO = "laion/laws"
+RUN = "Model-T-8_Data-2B_Samples-3B_lr-1e-3_bs-88k"
+PLACE = f"{REPO}/full_checkpoints/{RUN}"
+EPOCHS = (1, 2, 12)
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """The epochs of a run and the first one of another, by their paths in the repository."""
+    know_model(tmp_path_factory.mktemp("configs"), MODEL)
+    saved = {epoch: checkpoint(TINY, epoch) for epoch in EPOCHS}
+    run = {f"full_checkpoints/{RUN}/epoch_{epoch}.pt": saved[epoch] for epoch in EPOCHS}
+    return run | {
+        "full_checkpoints/another/epoch_1.pt": saved[2],
+        f"full_checkpoints/{RUN}/epoch_latest.pt": saved[EPOCHS[-1]],
+    }
+
+
+@pytest.fixture(autouse=True)
+def cache(files: dict[str, bytes], hub: HubServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The cache of the Hub's client; its blobs are the checkpoints on the disk."""
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    monkeypatch.setattr("huggingface_hub.file_download.HF_HUB_CACHE", str(tmp_path / "hub"), raising=False)
+    add_checkpoints(hub, REPO, files)
+    return tmp_path / "hub"
+
+
+@pytest.fixture
+def most_on_disk(cache: Path) -> Iterator[list[int]]:
+    """The number of checkpoints on the disk whenever a revision is done."""
+    counts: list[int] = []
+
+    class Counter(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            if "cells done" in record.getMessage():
+                counts.append(len(_blobs(cache)))
+
+    handler = Counter()
+    logger = logging.getLogger("hf_clipdyn")
+    logger.addHandler(handler)
+    level, logger.level = logger.level, logging.INFO
+    yield counts
+    logger.removeHandler(handler)
+    logger.level = level
+
+
+def _blobs(cache: Path) -> list[Path]:
+    return [path for path in cache.glob("models--laion--laws/blobs/*") if path.is_file()]
+
+
+@pytest.fixture
+def measure(data: dict[str, Path], judged: dict[str, Path], tmp_path: Path) -> Callable[..., Any]:
+    """Measure NIGHTS and CIFAR-10, a few images of each, on the run into a table."""
+
+    def run(**given: Any) -> Any:
+        asked: dict[str, Any] = {
+            "benchmarks": ["similarity/nights", "zero_shot/cifar10"],
+            "data_dirs": {"nights": judged["nights"], "cifar10": data["cifar10"]},
+            "samples_per_epoch": 213_334_440,
+            "from_open_clip": MODEL,
+            "output": tmp_path / "results.parquet",
+            "n_resamples": 20,
+            "device": "cpu",
+            "show_progress": False,
+        }
+        return evaluate_revisions(PLACE, **(asked | given)).to_pandas()
+
+    return run
+
+
+def test_a_run_on_the_hub_is_measured_with_two_checkpoints_on_the_disk_and_judged_by_the_full_study(
+    measure: Callable[..., Any], cache: Path, most_on_disk: list[int], tmp_path: Path
+) -> None:
+    table = measure()
+    assert set(table["repo_id"]) == {RUN}
+    assert set(table["scale"]) == {MODEL}
+    assert table["parameters"].notna().all()
+    assert table["seed"].isna().all()
+    seen = dict(zip(table["revision"], table["samples_seen"], strict=True))
+    assert seen == {f"epoch-{epoch:03d}": 213_334_440 * epoch for epoch in EPOCHS}
+    assert {"own", "last"} == set(table["texts"])
+    assert most_on_disk == [2] * len(EPOCHS)
+    assert _blobs(cache) == []
+
+    judged = verdicts(tmp_path / "results.parquet", study="full", show_progress=False)
+    decline = judged[judged["part_title"] == "decline from the peak to late"].set_index("claim").loc[3]
+    values = table.query("metric == 'two_afc' and level == 6 and variant == 'cosine' and role == 'value'")
+    two_afc = values[values["probe"] == "projection"].set_index("revision")["value"]
+    early, late = two_afc[["epoch-001", "epoch-002"]].mean(), two_afc["epoch-012"]
+    assert decline["value"] == pytest.approx(early - late)
+    assert decline["n_seeds"] == 1
+    assert decline["scales"] == (MODEL,)
+
+
+def test_only_what_is_missing_is_downloaded_again(
+    measure: Callable[..., Any], cache: Path, hub: HubServer, data: dict[str, Path]
+) -> None:
+    options: dict[str, Any] = {"benchmarks": ["zero_shot/cifar10"], "final_texts": False}
+    options["data_dirs"] = {"cifar10": data["cifar10"]}
+    measure(revisions=["epoch-001", "epoch-012"], **options)
+    assert (hub.count("resolve-get"), len(_blobs(cache))) == (2, 0)
+    assert set(measure(keep_checkpoints=True, **options)["epoch"]) == set(EPOCHS)
+    assert (hub.count("resolve-get"), len(_blobs(cache))) == (3, 1)
+    measure(revisions=["epoch-002"], force=True, **options)
+    assert (hub.count("resolve-get"), len(_blobs(cache))) == (3, 1), (
+        "what was in the cache before is used and stays"
+    )
+
+
+def test_a_copy_on_the_disk_has_the_same_commits(files: dict[str, bytes], tmp_path: Path) -> None:
+    folder = tmp_path / RUN
+    folder.mkdir()
+    for path, content in files.items():
+        if RUN in path:
+            (folder / path.rpartition("/")[2]).write_bytes(content)
+    on_hub = list_revisions(f"open_clip:{MODEL}@{PLACE}")
+    assert list_revisions(f"open_clip:{MODEL}@{folder}") == on_hub
+    assert list_revisions(f"open_clip:{MODEL}@{REPO}/{RUN}") == on_hub
+    assert [one.epoch for one in on_hub] == list(EPOCHS)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ((f"{REPO}/full_checkpoints/{RUN[:-1]}",), "Did you mean"),
+        ((REPO,), "has 2 folders of epoch checkpoints: choose one"),
+        (("laion/none/run",), "There is no model or data set laion/none on the Hub. Nor is there a folder"),
+        (("/no/where",), "there is no file or folder /no/where"),
+    ],
+)
+def test_a_wrong_place_is_one_sentence(
+    arguments: tuple[str, ...], said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as done:
+        main(["evaluate", *arguments, "--from-open-clip", MODEL, "--benchmarks", "zero_shot/procedural"])
+    assert done.value.code in (1, 2)
+    printed = capsys.readouterr().err
+    assert said in printed
+    assert "Traceback" not in printed
+
+
+def test_the_study_of_public_checkpoints_measures_all_that_its_claims_are_about() -> None:
+    study = yaml.safe_load((CHECKOUT / "hf_clipdyn/recipes/studies/scaling-laws.yaml").read_text())
+    claims = read_claims(None)
+    for model in study["models"]:
+        config = EvaluationConfig(
+            **{key: model[key] for key in model.keys() - {"name"}}, **study["evaluation"]
+        )
+        run = config.series.repo_id
+        assert model["repo_id"].endswith(f"/full_checkpoints/{run}")
+        assert config.repo_id == f"open_clip:ViT-{run[6:10]}@{model['repo_id']}"
+        selected = {one.name for one in config.selected}
+        assert selected >= claims.benchmarks("full")
+        assert selected >= {one.name for one in select_benchmarks("paper")}
+
+
+@pytest.mark.parametrize("option", ["--samples-per-epoch=5", "--keep-checkpoints"])
+def test_options_of_checkpoints_are_for_checkpoints_only(
+    option: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit) as done:
+        main(["evaluate", "me/run", option])
+    assert done.value.code == 2
+    assert "is for checkpoints of open_clip only" in capsys.readouterr().err
