@@ -281,7 +281,12 @@ class Study(Work):
         path = study_path(str(config))
         file = read_flat_yaml(path, nested=STUDY_KEYS[1:])
         check_keys(file, STUDY_KEYS, str(path))
-        shared = _mapping(file.get("evaluation"), f"evaluation in {path}")
+        where = f"evaluation in {path}"
+        shared = _mapping(file.get("evaluation"), where)
+        _refuse(shared, (*_SET_HERE, "repo_id"), where)
+        read_arguments(
+            {**shared, "repo_id": "local/any"}, where
+        )  # what is wrong here is said of no single run
         entries, models = file.get("runs") or [], file.get("models") or []
         if not entries and not models:
             raise ConfigError(f"{path} has neither runs nor models: give a list of one of them.")
