@@ -672,7 +672,10 @@ def study(
     output_dir: Annotated[
         Path | None, typer.Option(help="Folder of the study. Default: that of the file, or runs/<its name>.")
     ] = None,
-    data_dir: DataDirs = None,
+    data_dir: Annotated[
+        list[str] | None,
+        typer.Option(help="Folder of a data set, NAME=PATH; repeat it for each data set."),
+    ] = None,
     submit: Annotated[
         str, typer.Option(help="Where the runs are jobs: local, slurm or hf-jobs.", metavar="SCHEDULER")
     ] = "local",
@@ -704,17 +707,18 @@ def study(
         if submit != "local" or submit_setting or print_command:
             raise ConfigError("`run` computes in this process: leave out the options of `submit`.")
         os.environ["OMP_NUM_THREADS"] = "1"  # read when NumPy's and torch's libraries are loaded, below
+    from hf_clipdyn.evaluation.options import named_folders
     from hf_clipdyn.jobs import submit as start
     from hf_clipdyn.study import Page, Study
 
-    options = _page_options(stimuli, data_dir)
     name = config or ("study-quick" if quick else "study-arms" if arms else "study")
-    page = Page(claims, options["stimuli"], style) if report and run is None else None
-    work = Study.read(name, output_dir, data_dirs=options["data_dirs"], page=page)
+    folders = named_folders(data_dir or (), "--data-dir")
     if run is None:
+        page = Page(claims, _page_options(stimuli, None)["stimuli"], style) if report else None
+        work = Study.read(name, output_dir, data_dirs=folders, page=page)
         typer.echo(start(work, submit, submit_setting or (), print_command=print_command))
         return
-    member = work.member(run)
+    member = Study.read(name, output_dir, data_dirs=folders).member(run)
     member.complete()
     typer.echo(f"{run} is trained and measured: {member.results}.")
 

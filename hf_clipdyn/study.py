@@ -284,9 +284,7 @@ class Study(Work):
         where = f"evaluation in {path}"
         shared = _mapping(file.get("evaluation"), where)
         _refuse(shared, (*_SET_HERE, "repo_id"), where)
-        read_arguments(
-            {**shared, "repo_id": "local/any"}, where
-        )  # what is wrong here is said of no single run
+        read_arguments({**shared, "repo_id": "local/any"}, where)  # an error here concerns no single run
         entries, models = file.get("runs") or [], file.get("models") or []
         if not entries and not models:
             raise ConfigError(f"{path} has neither runs nor models: give a list of one of them.")
