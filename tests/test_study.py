@@ -17,8 +17,7 @@ import pytest
 from photographs import write_photographs
 
 from hf_clipdyn.cli import main
-from hf_clipdyn.config import study_names
-from hf_clipdyn.models.sizes import MODEL_SIZES
+from hf_clipdyn.config import study_names, study_path
 from hf_clipdyn.models.snapshots import snapshot_folder
 from hf_clipdyn.results.row import CELL_KEY, NUMBER_KEY
 from hf_clipdyn.revisions import list_revisions
@@ -298,17 +297,14 @@ def test_jobs_on_the_hub_run_what_the_bucket_lacks(hub, tmp_path: Path) -> None:
 
 
 def test_every_study_of_the_package_can_be_read_and_says_how_to_run_it() -> None:
-    assert set(study_names()) == {"study", "study-quick", "study-arms"}
-    if "micro" not in MODEL_SIZES:
-        pytest.skip("the sizes micro and mini are not there yet")
-    runs = {name: [one.name for one in Study.read(name).members] for name in study_names()}
-    assert {name: len(names) for name, names in runs.items()} == {
-        "study": 15,
-        "study-quick": 2,
-        "study-arms": 36,
-    }
-    assert not set(runs["study"]) & set(runs["study-arms"])
+    runs = {name: {one.name for one in Study.read(name).members} for name in study_names()}
+    numbers = {name: len(names) for name, names in runs.items()}
+    assert numbers == {"scaling-laws": 3, "study": 15, "study-arms": 36, "study-quick": 2}
+    assert not runs["study"] & runs["study-arms"]
     assert Study.read("study").folder == Study.read("study-arms").folder
+    for name in study_names():
+        words = {"study": "study", "scaling-laws": "study --config scaling-laws"}.get(name, "study --")
+        assert f"#   clipdyn {words}" in study_path(name).read_text(encoding="utf-8")
 
 
 @pytest.mark.slow
