@@ -42,7 +42,7 @@ from hf_clipdyn.evaluation.submit import files_read
 from hf_clipdyn.files import write_atomically
 from hf_clipdyn.flat_yaml import check_keys, read_flat_yaml
 from hf_clipdyn.jobs import Job, Missing, Scheduler, Work, submit
-from hf_clipdyn.results.read import write_results
+from hf_clipdyn.results.read import read_results, write_results
 from hf_clipdyn.schema import valid_repo_name
 from hf_clipdyn.statistics.claims import read_claims
 from hf_clipdyn.statistics.verdicts import render, verdict_table, write_verdicts
@@ -355,7 +355,7 @@ class Study(Work):
         """Write what concerns all members below the folder, of whichever file."""
         from hf_clipdyn.report import read_study, write_report
 
-        tables = sorted(self.folder.glob(f"*/{_TABLE}"))
+        tables = sorted(self.folder.glob(f"*/{_TABLE}"), key=_size_and_name)
         _log.info(f"Judging and drawing {counted(len(tables), 'run')}.")
         study = read_study(tables, claims=page.claims)
         results, verdicts = self.folder / _TABLE, self.folder / "verdicts.parquet"
@@ -374,6 +374,11 @@ class Study(Work):
         )
         message = "\n".join([*said, f"Results:  {results}", f"Page:     {written}"])
         return StudyFiles(results, verdicts if study.verdicts else None, written, message)
+
+
+def _size_and_name(table: Path) -> tuple[float, Path]:
+    """Small models come first on the page, and in its colours."""
+    return read_results(table).rows["parameters"].fillna(0).max(), table
 
 
 def run_study(

@@ -23,7 +23,7 @@ def table(tmp_path_factory):
     planted = Planted(drop=ramp(0.5, 0.2), bias=turn(0.3, 0.85))
     runs = [Run(scale="tiny", seed=seed, planted=planted) for seed in (0, 10, 11)]
     output = tmp_path_factory.mktemp("planted") / "results.parquet"
-    return write_study(output, runs, shares=(0.0, 0.1, 0.2, 0.6, 0.9, 1.0))
+    return write_study(output, runs, shares=(0.0, 0.065, 0.1, 0.2, 0.6, 0.9, 1.0))
 
 
 @pytest.fixture(scope="module")
