@@ -64,10 +64,11 @@ def most_on_disk(cache: Path) -> Iterator[list[int]]:
     handler = Counter()
     logger = logging.getLogger("hf_clipdyn")
     logger.addHandler(handler)
-    level, logger.level = logger.level, logging.INFO
+    level = logger.level
+    logger.setLevel(logging.INFO)  # an assignment would leave what loggers remember of the level before
     yield counts
     logger.removeHandler(handler)
-    logger.level = level
+    logger.setLevel(level)
 
 
 def _blobs(cache: Path) -> list[Path]:
