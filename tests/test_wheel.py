@@ -36,6 +36,7 @@ def test_the_wheel_carries_metrics_templates_recipes_and_types(wheel: Path) -> N
         "hf_clipdyn/benchmarks/suites.yaml",
         "hf_clipdyn/data/human_accuracies.csv",
         "hf_clipdyn/recipes/demo.yaml",
+        "hf_clipdyn/recipes/studies/study.yaml",
         "hf_clipdyn/report/page/js/core.js",
         "hf_clipdyn/report/page/page.css",
         "hf_clipdyn/report/page/page.html.jinja",
@@ -43,6 +44,7 @@ def test_the_wheel_carries_metrics_templates_recipes_and_types(wheel: Path) -> N
     ):
         assert name in names
     assert not [name for name in names if "__pycache__" in name or name.startswith(("tests/", "scripts/"))]
+    assert not [name for name in names if name.endswith(".parquet")], "results of our own runs"
 
 
 def test_an_installed_wheel_runs_the_quick_demo_and_loads_its_metrics(wheel: Path, tmp_path: Path) -> None:

@@ -5,10 +5,11 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
+import pandas as pd
 import pytest
 from hub_server.faults import Fault
 from hub_server.state import File
-from huggingface_hub import HfApi, ModelCard
+from huggingface_hub import DatasetCard, HfApi, ModelCard
 from result_rows import row, write_rows
 
 from hf_clipdyn.cli import main
@@ -17,6 +18,8 @@ from hf_clipdyn.hub import RetryPolicy
 from hf_clipdyn.report import card as card_module
 from hf_clipdyn.report import push_cards, write_cards
 from hf_clipdyn.report.card import card_name, merge_card
+from hf_clipdyn.results.read import load_results
+from hf_clipdyn.statistics.claims import read_claims
 
 
 @pytest.fixture(scope="module")
@@ -417,9 +420,23 @@ def test_results_of_two_commits_of_one_repository_belong_to_no_card(write, hub):
 
 def test_the_cards_of_the_reference_runs_are_as_the_report_writes_them(checkout):
     cards = sorted((checkout / "model_cards").glob("*/README.md"))
-    assert [path.parent.name for path in cards][:1] == ["demo"]
-    for path in cards:
-        card = ModelCard.load(path)
+    runs = {
+        path: card for path in cards if (card := ModelCard.load(path)).data.library_name == "transformers"
+    }
+    assert [path.parent.name for path in runs][:1] == ["demo"]
+    for path, card in runs.items():
         assert card.data.eval_results
         assert "## Trajectories" in card.text
         assert all((path.parent / link).is_file() for link in re.findall(r"!\[[^]]*\]\(([^)]+)\)", card.text))
+
+
+def test_the_card_of_a_study_names_files_that_are_tables_of_results_and_verdicts(checkout):
+    folder = checkout / "model_cards" / "study"
+    card = DatasetCard.load(folder / "README.md")
+    files = {one["config_name"]: folder / one["data_files"] for one in card.data.to_dict()["configs"]}
+    rows = load_results(files["results"])
+    assert f"{len(rows):,} numbers" in card.text
+    assert set(rows["scale"]) == {"micro", "tiny", "mini"}
+    assert set(rows["seed"]) == set(read_claims().studies["world"].confirmatory_seeds)
+    assert set(pd.read_parquet(files["verdicts"])["claim"]) == set(range(1, 9))
+    assert all((folder / path).is_file() for path in re.findall(r"`(\S+\.(?:parquet|svg))`", card.text))
