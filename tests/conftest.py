@@ -37,9 +37,9 @@ from study_rows import read, report, study, write  # noqa: E402, F401
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 
-# Tests of these files share a demo that takes minutes, a browser and its pages, or build wheels in the checkout. In
-# parallel, all tests of a group run in one process, one after another. (pytest 9.2 ignores the names that
-# `--dist loadgroup` gives to tests.) Groups of many tests are started first.
+# Tests of these files share a demo that takes minutes, a study, a browser and its pages, or build wheels in the
+# checkout. In parallel, all tests of a group run in one process, one after another. (pytest 9.2 ignores the names
+# that `--dist loadgroup` gives to tests.) Groups of many tests are started first.
 GROUPS = {
     "test_browser.py": "browser",
     "test_by_feature.py": "demo",  # reads the data set that the demo has rendered
@@ -48,6 +48,8 @@ GROUPS = {
     "test_docs.py": "demo",
     "test_scripts.py": "wheel",
     "test_stimuli_view.py": "browser",
+    "test_study.py": "study",
+    "test_verdicts.py": "verdicts",
     "test_views_in_browser.py": "browser",
     "test_wheel.py": "wheel",
 }

@@ -4,6 +4,7 @@ import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -17,6 +18,12 @@ Flags = Callable[..., list[str]]
 ACCELERATE = Path(__file__).resolve().parents[2] / "scripts" / "accelerate"
 # The package's attribute of this name is the function.
 MODULE = "hf_clipdyn.training.dry_run"
+LARGE = {"datacomp-small", "laion400m-vit-b-32", "vit-b-16", "vit-l-14"}
+
+
+def _unless_slow(name: str) -> Any:
+    """A size or a recipe as a parameter: one large model is enough for every run of the tests."""
+    return pytest.param(name, marks=pytest.mark.slow) if name in LARGE else name
 
 
 def _dry_run(*flags: str) -> DryRun:
@@ -74,7 +81,9 @@ def test_images_that_only_the_data_know_are_said_to_be_unknown(flags: tuple[str,
 
 
 @pytest.mark.usefixtures("no_memory")
-@pytest.mark.parametrize("scale", [name for name, size in MODEL_SIZES.items() if size.parameters])
+@pytest.mark.parametrize(
+    "scale", [_unless_slow(name) for name, size in MODEL_SIZES.items() if size.parameters]
+)
 def test_a_model_that_does_not_fit_is_counted(scale: str) -> None:
     found = _dry_run("--scale", scale)
     assert found.parameters == MODEL_SIZES[scale].parameters
@@ -94,7 +103,7 @@ def test_checkpointed_activations_and_chunks_take_less_memory_and_count_their_se
 
 
 @pytest.mark.usefixtures("no_memory")
-@pytest.mark.parametrize("name", recipe_names())
+@pytest.mark.parametrize("name", [_unless_slow(name) for name in recipe_names()])
 def test_every_recipe_is_counted_as_its_head_says(
     name: str, recipe_flags: Callable[[str], list[str]]
 ) -> None:

@@ -187,6 +187,7 @@ def test_every_step_continues_with_the_batches_of_an_uninterrupted_epoch(
         assert _numbers(source.batches(3, step)) == whole[step:]
 
 
+@pytest.mark.slow
 def test_what_lies_before_a_position_is_not_read_again(
     tars: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -468,7 +469,7 @@ def test_a_run_killed_within_an_epoch_continues_with_the_weights_of_an_uninterru
     assert weights[0] == weights[1]
 
 
-@pytest.mark.parametrize("kind", ["tar", "parquet"])
+@pytest.mark.parametrize("kind", ["tar", pytest.param("parquet", marks=pytest.mark.slow)])
 def test_a_repository_on_the_hub_is_streamed_and_continued(hub: Any, tmp_path: Path, kind: str) -> None:
     from hub_server.faults import Fault  # the scripts below import this module without the other tests' path
 
