@@ -214,7 +214,7 @@ class Member:
 
 
 class Study(Work):
-    """Runs and models that are measured alike, each of which is a job.
+    """Runs and models with the same kind of evaluation. Each one is a job.
 
     Args:
         members: with names of their own.
@@ -324,15 +324,14 @@ class Study(Work):
     def missing(self, scheduler: Scheduler, *, ended: bool = False) -> Missing:
         """The runs and models that are not trained or not measured; it looks at names of files only."""
         del ended
-        lacks = [(one, one.lacks(scheduler.listed(one.folder))) for one in self.members]
-        jobs = [Job(one.name, (*self._words, f"--run={one.name}")) for one, what in lacks if what]
-        if not jobs:
-            return Missing([], f"{self._all} trained and measured.")
-        rows = sorted(
-            ((one.name, what or "complete") for one, what in lacks), key=lambda row: row[1] == "complete"
-        )
-        head = f"{len(jobs)} of {len(self.members)} runs are not complete:"
-        return Missing(jobs, Missing.listed(head, rows, "runs"))
+        lacks = [
+            (
+                Job(one.name, (*self._words, f"--run={one.name}")),
+                one.lacks(scheduler.listed(one.folder)),
+            )
+            for one in self.members
+        ]
+        return Missing.among(lacks, f"{self._all} trained and measured.")
 
     def finish(self, scheduler: Scheduler) -> str:
         """The page, the verdicts and the table of everything below the folder, if asked for."""

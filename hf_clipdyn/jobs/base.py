@@ -5,7 +5,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, Self
 
 from hf_clipdyn.errors import ClipDynError, ConfigError, UnknownNameError, shown
 
@@ -38,6 +38,22 @@ class Missing:
 
     jobs: Sequence[Job]
     message: str
+
+    @classmethod
+    def among(cls, lacks: Sequence[tuple[Job, str]], all_done: str) -> Self:
+        """The runs that are not complete.
+
+        Args:
+            lacks: the job of each run, and what it lacks in words; empty if it is complete.
+            all_done: the message if nothing is missing.
+        """
+        jobs = [job for job, what in lacks if what]
+        if not jobs:
+            return cls([], all_done)
+        rows = sorted(
+            ((job.name, what or "complete") for job, what in lacks), key=lambda row: row[1] == "complete"
+        )
+        return cls(jobs, cls.listed(f"{len(jobs)} of {len(lacks)} runs are not complete:", rows, "runs"))
 
     @staticmethod
     def listed(head: str, rows: Sequence[tuple[str, str]], what: str) -> str:

@@ -209,15 +209,8 @@ class Grid(Work):
     def missing(self, scheduler: Scheduler, *, ended: bool = False) -> Missing:
         """The runs that are not complete."""
         del ended
-        lacks = [(one, one.lacks(scheduler.listed(one.folder))) for one in self.runs]
-        jobs = [Job(one.name, one.words) for one, what in lacks if what]
-        if not jobs:
-            return Missing([], f"{self._all} complete.")
-        rows = sorted(
-            ((one.name, what or "complete") for one, what in lacks), key=lambda row: row[1] == "complete"
-        )
-        head = f"{len(jobs)} of {len(self.runs)} runs are not complete:"
-        return Missing(jobs, Missing.listed(head, rows, "runs"))
+        lacks = [(Job(one.name, one.words), one.lacks(scheduler.listed(one.folder))) for one in self.runs]
+        return Missing.among(lacks, f"{self._all} complete.")
 
     def finish(self, scheduler: Scheduler) -> str:
         """Where the runs are."""
