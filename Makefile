@@ -39,8 +39,9 @@ test-lowest: ## the tests with the lowest declared version of each dependency (a
 trials: $(INSTALLED) ## heavy trials on the real data in $$CLIPDYN_DATA
 	$(BIN)/python -m pytest -m trial
 
-docs: $(INSTALLED) ## write docs/reference.md from the declarations
+docs: $(INSTALLED) ## write docs/reference/ from the declarations, and build the site into site/
 	$(BIN)/python scripts/write_reference.py
+	$(BIN)/mkdocs build --strict --quiet
 
 lint: $(INSTALLED) ## ruff, mypy --strict, import-linter
 	$(BIN)/ruff check .
@@ -56,4 +57,4 @@ bench: $(INSTALLED) ## measure speed relative to other libraries
 	@for script in scripts/bench_*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
 
 clean: ## remove the environment and all runs
-	rm -rf $(VENV) $(LOWEST) runs .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) $(LOWEST) runs site .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

@@ -3,7 +3,7 @@
 # dependencies = ["hf-clipdyn"]
 #
 # [tool.uv]
-# find-links = ["."]  # the package is on no index: docs/scaling.md puts its wheel here
+# find-links = ["."]  # the package is on no index: docs/how-to/use-a-cluster.md puts its wheel here
 # ///
 # ruff: noqa: E402  (the caches' place is read at import)
 """How fast K revisions are evaluated, as ratios in one run on this machine.

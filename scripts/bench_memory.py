@@ -3,7 +3,7 @@
 # dependencies = ["hf-clipdyn"]
 #
 # [tool.uv]
-# find-links = ["."]  # the package is on no index: docs/scaling.md puts its wheel here
+# find-links = ["."]  # the package is on no index: docs/how-to/use-a-cluster.md puts its wheel here
 # ///
 """How much memory an evaluation takes, for n and 4n images and for K and 4K revisions.
 

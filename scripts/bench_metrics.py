@@ -3,7 +3,7 @@
 # dependencies = ["hf-clipdyn", "scikit-learn"]
 #
 # [tool.uv]
-# find-links = ["."]  # the package is on no index: docs/scaling.md puts its wheel here
+# find-links = ["."]  # the package is on no index: docs/how-to/use-a-cluster.md puts its wheel here
 # ///
 """Speed of the metrics, as ratios against what people use today, in one run.
 

@@ -3,7 +3,7 @@
 # dependencies = ["hf-clipdyn", "playwright"]
 #
 # [tool.uv]
-# find-links = ["."]  # the package is on no index: docs/scaling.md puts its wheel here
+# find-links = ["."]  # the package is on no index: docs/how-to/use-a-cluster.md puts its wheel here
 # ///
 """How long the page of a large study takes to write and to open: targets 20 s and 2 s, 6 MB.
 

@@ -3,9 +3,9 @@
 # dependencies = ["hf-clipdyn"]
 #
 # [tool.uv]
-# find-links = ["."]  # the package is on no index: docs/scaling.md puts its wheel here
+# find-links = ["."]  # the package is on no index: docs/how-to/use-a-cluster.md puts its wheel here
 # ///
-"""Draw the sample grid of the embedded world that docs/world.md shows.
+"""Draw the sample grid of the embedded world that docs/explanation/world.md shows.
 
 python scripts/draw_world.py docs/images/world.jpg
 """

@@ -3,7 +3,7 @@
 # dependencies = ["hf-clipdyn"]
 #
 # [tool.uv]
-# find-links = ["."]  # the package is on no index: docs/scaling.md puts its wheel here
+# find-links = ["."]  # the package is on no index: docs/how-to/use-a-cluster.md puts its wheel here
 # ///
 """Evaluate every revision of a run: the arguments are those of `clipdyn evaluate`.
 

@@ -3,7 +3,7 @@
 # dependencies = ["hf-clipdyn"]
 #
 # [tool.uv]
-# find-links = ["."]  # the package is on no index: docs/scaling.md puts its wheel here
+# find-links = ["."]  # the package is on no index: docs/how-to/use-a-cluster.md puts its wheel here
 # ///
 """Create or update a Space on the Hub for every metric module, or for those named.
 

@@ -121,8 +121,9 @@ def verdicts(
         show_progress: draw a progress bar if the item errors take longer than two seconds.
 
     Returns:
-        A row for each part of each claim, with the columns of `VerdictRow` (docs/reference.md): ``verdict`` is one of
-        holds; right direction, size open; negligible; contradicted; undecided; gate failed; not testable here.
+        A row for each part of each claim, with the columns of `VerdictRow` (docs/reference/verdict-table.md):
+        ``verdict`` is one of holds; right direction, size open; negligible; contradicted; undecided; gate failed; not
+        testable here.
 
     Raises:
         ConfigError: a file cannot be read, or the tables hold no benchmark of a claim.

@@ -40,7 +40,7 @@ from hf_clipdyn.schema import valid_repo_name
 from hf_clipdyn.training.checkpoint import check_recipe, find_checkpoint, saved_recipe
 from hf_clipdyn.training.folder import BY_MACHINE, output_folder
 
-__all__ = ["STUDY_KEYS", "Command", "Grid", "Run", "files_of_run"]
+__all__ = ["STUDY_KEYS", "Command", "Grid", "Run", "files_of_run", "train_parser"]
 
 STUDY_KEYS = ("title", "defaults", "runs", "models", "evaluation")
 """Keys of a study's file (`hf_clipdyn.study`), which is a grid with more keys; all but the first hold collections."""
@@ -192,8 +192,8 @@ class Grid(Work):
             raise ConfigError(f"runs in {path} is {shown(entries)}: give a list of mappings, one a run.")
         where = f"the defaults of {path}"
         _check_values(defaults, where)
-        by_flag = field_values(_parser(), {}, where, flags)["output_dir"]
-        folder = by_flag or field_values(_parser(), defaults, where, flags)["output_dir"]
+        by_flag = field_values(train_parser(), {}, where, flags)["output_dir"]
+        folder = by_flag or field_values(train_parser(), defaults, where, flags)["output_dir"]
         folder = Path(folder or f"runs/{valid_repo_name(path.stem)}").expanduser()
         runs = []
         for number, entry in enumerate(entries, 1):
@@ -202,7 +202,7 @@ class Grid(Work):
                 values = {key: value for key, value in one.items() if key != "name"}
                 _check_values(values, where)
                 own = None if by_flag else values.get("output_dir")
-                values = field_values(_parser(), defaults | values, where, flags)
+                values = field_values(train_parser(), defaults | values, where, flags)
                 runs.append(_run(values, one.get("name"), folder if own is None else None, where, number))
         return cls(runs, folder, str(path))
 
@@ -257,12 +257,12 @@ class Command:
         Raises:
             ConfigError: an unknown key or flag, a wrong value, or options that contradict each other.
         """
-        given = _parser().parse_known_args(list(argv))[0]
+        given = train_parser().parse_known_args(list(argv))[0]
         grid = None if given.config is None else Grid.read(recipe_path(given.config), argv)
         config = None
         if grid is None:
             recipe = {} if given.config is None else read_recipe(recipe_path(given.config))
-            config = TrainingConfig(**field_values(_parser(), recipe, str(given.config), argv))
+            config = TrainingConfig(**field_values(train_parser(), recipe, str(given.config), argv))
         if given.submit is None and (given.submit_setting or given.print_command):
             raise ConfigError("`submit_setting` and `print_command` require --submit.")
         if given.submit is not None and config is not None:
@@ -270,7 +270,8 @@ class Command:
         return cls(config, grid, given.submit, given.submit_setting or (), given.print_command)
 
 
-def _parser() -> HfArgumentParser:
+def train_parser() -> HfArgumentParser:
+    """The parser of `clipdyn train`: ``--config``, a flag for each field of `TrainingConfig`, and how to submit."""
     parser = training_parser("clipdyn train")
     add = parser.add_argument
     add("--submit", metavar="SCHEDULER", help="Start the runs as jobs: local, slurm or hf-jobs.")

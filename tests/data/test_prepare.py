@@ -18,9 +18,7 @@ from typer.testing import CliRunner
 from hf_clipdyn import load_dataset
 from hf_clipdyn.cards import dataset_card
 from hf_clipdyn.cli import app
-from hf_clipdyn.data.overview import datasets_table
 from hf_clipdyn.data.prepare import prepare_dataset
-from hf_clipdyn.data.schemas import KINDS
 from hf_clipdyn.errors import ConfigError, DatasetError
 
 Load = Callable[..., Any]
@@ -234,15 +232,6 @@ def test_all_data_sets_are_listed_with_what_is_found_here(
     text = CliRunner().invoke(app, ["datasets"]).output
     assert text.splitlines()[0].split()[:3] == ["name", "kind", "rows"]
     assert len(text.splitlines()) == len(rows) + 1
-
-
-def test_the_page_of_data_sets_says_what_the_registry_says(checkout: Path) -> None:
-    page = (checkout / "docs" / "datasets.md").read_text(encoding="utf-8")
-    for row in datasets_table():
-        cells = [f"`{row['name']}`", row["kind"], row["rows"], row["licence"], row["where to get it"]]
-        assert f"| {' | '.join(cells)} |" in page
-    for kind in KINDS:
-        assert f"| `{kind}` |" in page
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="file size limits as on Linux")

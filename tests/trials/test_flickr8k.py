@@ -1,4 +1,4 @@
-"""The study on real photographs, as docs/flickr8k.md describes it, in half of its epochs."""
+"""The study of docs/explanation/small-clip-on-photographs.md, in half of its epochs."""
 
 import os
 import subprocess
