@@ -2,10 +2,10 @@
 
 import json
 import re
-import runpy
 from functools import cache
+from importlib import import_module
 from pathlib import Path
-from typing import Any
+from types import ModuleType
 
 import pytest
 
@@ -88,33 +88,37 @@ def test_code_tables_pictures_and_addresses_are_no_words_of_prose(tmp_path: Path
 
 
 @pytest.fixture(scope="module")
-def script() -> dict[str, Any]:
-    return runpy.run_path(str(CHECKOUT / "scripts" / "write_reference.py"))
+def script() -> ModuleType:
+    """scripts/write_reference.py. Its folder is on the path only meanwhile: it has a script called evaluate, too."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(CHECKOUT / "scripts")
+        return import_module("write_reference")
 
 
-def test_the_reference_is_what_the_code_declares(script: dict[str, Any]) -> None:
+@pytest.fixture(scope="module")
+def written(script: ModuleType) -> dict[str, str]:
+    pages = script.pages()
+    assert len({page.path for page in pages}) == len(pages)
+    return {page.path: page.text for page in pages}
+
+
+def test_the_reference_is_what_the_code_declares(script: ModuleType, written: dict[str, str]) -> None:
     """If not: `make docs`."""
-    written = script["pages"]()
-    assert len({page.path for page in written}) == len(written)
-    current = {page.path: page.text for page in written}
-    folder = script["REFERENCE"]
-    on_disk = {
-        path: (folder / path).read_text(encoding="utf-8") for path in current if (folder / path).exists()
-    }
-    assert sorted(current.keys() - on_disk.keys()) == []
-    assert [path for path, text in on_disk.items() if text != current[path]] == []
-    assert script["outdated"](written) == []
+    absent = [path for path in written if not (script.FOLDER / path).exists()]
+    assert absent == []
+    assert [path for path, text in written.items() if (script.FOLDER / path).read_text("utf-8") != text] == []
 
 
-def test_a_written_page_that_nothing_declares_any_more_is_outdated(
-    script: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_no_written_page_is_left_that_nothing_declares_any_more(
+    script: ModuleType, written: dict[str, str], tmp_path: Path
 ) -> None:
-    monkeypatch.setitem(script["outdated"].__globals__, "REFERENCE", tmp_path)
-    page = script["Page"]("old.md", "An old page", "", [])
-    (tmp_path / "old.md").write_text(page.text)
+    pages = [script.Page(path, "", "", []) for path in written]
+    assert script.outdated(pages) == []
+    old = script.Page("old.md", "An old page", "", [])
+    (tmp_path / "old.md").write_text(old.text)
     (tmp_path / "by-hand.md").write_text("# A page that a person wrote\n")
-    assert script["outdated"]([]) == [tmp_path / "old.md"]
-    assert script["outdated"]([page]) == []
+    assert script.outdated([], tmp_path) == [tmp_path / "old.md"]
+    assert script.outdated([old], tmp_path) == []
 
 
 def test_every_data_set_is_on_the_page_of_data_sets() -> None:

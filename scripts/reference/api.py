@@ -1,0 +1,118 @@
+"""Pages of the Python API: mkdocstrings fills in the docstrings."""
+
+import inspect
+from collections.abc import Sequence
+from importlib import import_module
+from pkgutil import iter_modules
+from typing import Any
+
+import hf_clipdyn
+import hf_clipdyn.metrics
+from hf_clipdyn import errors
+
+from .page import Page, line, table
+
+_PACKAGES = {
+    "hf_clipdyn.data": "Load data sets, and ask for their metadata.",
+    "hf_clipdyn.training": "Train, estimate the cost of a run, and find its folder.",
+    "hf_clipdyn.revisions": "Publish revisions, list them, and resume publishing.",
+    "hf_clipdyn.evaluation": "Measure revisions, or a live model.",
+    "hf_clipdyn.report": "Write the page, the cards and the Space of a study.",
+    "hf_clipdyn.jobs": "Start work on schedulers.",
+}
+
+
+def api_pages() -> list[Page]:
+    """The package's own names, those of its sub-packages, and those that plug-ins need."""
+    return [_python(), *_packages(), _extending(), _errors(), _metric_functions()]
+
+
+def _python() -> Page:
+    text = """
+`import hf_clipdyn` loads no torch: a name is imported when it is first used. The site shows the docstrings below.
+"""
+    names = [name for name in hf_clipdyn.__all__ if not name.startswith("__")]
+    objects = {name: getattr(hf_clipdyn, name) for name in names}
+    rows = [(f"`{name}`", _summary(one)) for name, one in objects.items()]
+    places = [f"{one.__module__}.{name}" for name, one in objects.items()]
+    return Page(
+        "python.md",
+        "hf_clipdyn",
+        "The names that `import hf_clipdyn` offers.",
+        [text, table(("name", "what it does"), rows), *map(_docstring, places)],
+    )
+
+
+def _packages() -> list[Page]:
+    return [_package(name, summary) for name, summary in _PACKAGES.items()]
+
+
+def _package(name: str, summary: str) -> Page:
+    package = import_module(name)
+    others = [one for one in package.__all__ if one not in hf_clipdyn.__all__]
+    shared = [one for one in package.__all__ if one in hf_clipdyn.__all__]
+    note = (
+        f"On the page of [hf_clipdyn](../python.md): {', '.join(f'`{one}`' for one in shared)}."
+        if shared
+        else ""
+    )
+    return _api_page(name, summary, [(name, one) for one in others], note)
+
+
+def _extending() -> Page:
+    names = [
+        ("hf_clipdyn.benchmarks.base", "Kind"),
+        ("hf_clipdyn.benchmarks.base", "KindSettings"),
+        ("hf_clipdyn.benchmarks.base", "Benchmark"),
+        ("hf_clipdyn.results.terms", "KindTerms"),
+        ("hf_clipdyn.results.terms", "Term"),
+        ("hf_clipdyn.data.base", "DataBuilder"),
+        ("hf_clipdyn.training.losses", "Loss"),
+        ("hf_clipdyn.training.loop", "Callback"),
+    ]
+    return _api_page("extending", "The classes that a plug-in extends.", names, title="Classes to extend")
+
+
+def _errors() -> Page:
+    classes = [one for one in errors.__all__ if isinstance(getattr(errors, one), type)]
+    return _api_page(
+        "hf_clipdyn.errors",
+        "The errors that a user can cause.",
+        [("hf_clipdyn.errors", one) for one in classes],
+    )
+
+
+def _metric_functions() -> Page:
+    names = []
+    for found in iter_modules(hf_clipdyn.metrics.__path__):
+        module = import_module(f"hf_clipdyn.metrics.{found.name}")
+        if not found.name.startswith("_"):
+            names += [
+                (module.__name__, one) for one in module.__all__ if _is_documented(getattr(module, one))
+            ]
+    return _api_page("hf_clipdyn.metrics", "The mathematics of every metric, in NumPy and SciPy.", names)
+
+
+def _api_page(
+    name: str, summary: str, names: Sequence[tuple[str, str]], note: str = "", title: str = ""
+) -> Page:
+    found = [(module, one, getattr(import_module(module), one)) for module, one in names]
+    rows = [(f"`{one}`", _summary(value)) for _, one, value in found]
+    places = dict.fromkeys(f"{getattr(value, '__module__', module)}.{one}" for module, one, value in found)
+    parts = [summary, note, table(("name", "what it does"), rows) if rows else "", *map(_docstring, places)]
+    return Page(f"python/{name.rpartition('.')[2]}.md", title or name, summary, parts)
+
+
+def _is_documented(value: Any) -> bool:
+    return inspect.isfunction(value) or inspect.isclass(value)
+
+
+def _summary(value: Any) -> str:
+    """The first sentence of a docstring."""
+    text = inspect.getdoc(value) or ""
+    return line(text.partition("\n\n")[0])
+
+
+def _docstring(place: str) -> str:
+    """What mkdocstrings replaces by the docstring."""
+    return f"::: {place}"

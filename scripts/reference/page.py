@@ -1,0 +1,73 @@
+"""A page of the reference, and the Markdown of which the pages consist."""
+
+import inspect
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+NOTE = "<!-- `make docs` writes this page from the declarations in the code: change those. -->"
+
+
+@dataclass(frozen=True)
+class Page:
+    """A page of the reference.
+
+    Attributes:
+        path: below docs/reference.
+        title: its heading.
+        summary: one sentence, which the index quotes.
+        parts: what follows, in Markdown.
+    """
+
+    path: str
+    title: str
+    summary: str
+    parts: Sequence[str]
+
+    @property
+    def text(self) -> str:
+        """The file's content."""
+        parts = [f"# {self.title}", NOTE, *self.parts]
+        return "\n\n".join(part.strip() for part in parts if part.strip()) + "\n"
+
+
+def sections(text: str) -> dict[str, str]:
+    """The sections of a docstring by name: `Args`, `Returns`, …"""
+    parts = re.split(r"^(\w+):\n", inspect.cleandoc(text), flags=re.MULTILINE)
+    return dict(zip(parts[1::2], parts[2::2], strict=True))
+
+
+def entries(section: str) -> dict[str, str]:
+    """The entries `name: meaning` of a section; the lines after the first are indented."""
+    found: dict[str, str] = {}
+    for entry in re.split(r"\n(?=\S)", inspect.cleandoc(section)):
+        name, _, meaning = line(entry).partition(": ")
+        found[name] = meaning[:1].upper() + meaning[1:]
+    return found
+
+
+def section(heading: str, content: str) -> list[str]:
+    """A heading and its content; nothing if there is no content."""
+    return [heading, content] if content else []
+
+
+def bullets(items: Iterable[str]) -> str:
+    """A list."""
+    return "\n".join(f"- {one}" for one in items)
+
+
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table."""
+    cells = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(_cell(one) for one in row)} |" for row in cells)
+
+
+def _cell(text: str) -> str:
+    """A text in a cell: no line ends, and neither columns nor HTML of its own."""
+    parts = re.split(r"(`[^`]*`)", line(text).replace("|", "\\|"))
+    return "".join(part if part.startswith("`") else part.replace("<", "&lt;") for part in parts)
+
+
+def line(text: str) -> str:
+    """A text in one line, with the backticks of Markdown."""
+    return " ".join(text.split()).replace("``", "`")

@@ -1,0 +1,88 @@
+"""Pages of the tables and of the manifest."""
+
+import dataclasses
+from typing import Any, get_type_hints
+
+from hf_clipdyn.options import members
+from hf_clipdyn.results.row import CELL_KEY, NUMBER_KEY, column_table
+from hf_clipdyn.revisions.manifest import MANIFEST_FILE, Manifest, ManifestRow
+from hf_clipdyn.statistics.verdicts import verdict_columns
+
+from .page import Page, entries, sections, table
+
+_JSON = {str: "text", int: "integer", float: "number", bool: "boolean", type(None): "null"}
+
+
+def table_pages() -> list[Page]:
+    """The columns of both tables, and the keys of the manifest."""
+    return [_results(), _verdicts(), _manifest()]
+
+
+def _results() -> Page:
+    text = """
+`clipdyn evaluate` writes one Parquet file. One row is one number. [Read the table](../how-to/read-the-table.md) shows
+how to select numbers in pandas.
+
+A cell is one benchmark on one revision with one choice of texts. Together, the columns marked `cell` name a cell, and
+those marked `number` name a number within a cell.
+"""
+    keys = dict.fromkeys(CELL_KEY, "cell") | dict.fromkeys(NUMBER_KEY, "number")
+    rows = [(f"`{name}`", kind, keys.get(name, ""), meaning) for name, kind, meaning in column_table()]
+    return Page(
+        "table.md",
+        "Columns of the results",
+        "The columns of `results.parquet`, which `clipdyn evaluate` writes.",
+        [text, table(("column", "type", "key", "meaning"), rows)],
+    )
+
+
+def _verdicts() -> Page:
+    text = """
+`clipdyn verdicts` writes one Parquet file. One row is one part of a claim. [How a verdict is
+reached](../explanation/claims.md) explains the words.
+"""
+    rows = [(f"`{name}`", kind, meaning) for name, kind, meaning in verdict_columns()]
+    return Page(
+        "verdict-table.md",
+        "Columns of the verdicts",
+        "The columns of `verdicts.parquet`, which `clipdyn verdicts` writes.",
+        [text, table(("column", "type", "meaning"), rows)],
+    )
+
+
+def _manifest() -> Page:
+    text = f"""
+`{MANIFEST_FILE}` is a file in every published repository. It lists the revisions with the hashes of their weights.
+Each revision carries the manifest of its time; the newest one is on `main`. The manifest names no commits, because a
+file cannot name the commit that contains it: the branches do.
+"""
+    run = [row for row in _attributes(Manifest) if row[0] != "`rows`"]
+    run.insert(0, ("`format_version`", "integer", "Version of the format."))
+    run.append(("`revisions`", "list", "The revisions in training order, as below."))
+    head = ("key", "type", "meaning")
+    return Page(
+        "manifest.md",
+        "The manifest",
+        f"The keys of `{MANIFEST_FILE}`, which every published repository has.",
+        [
+            text,
+            "## Keys of the file",
+            table(head, run),
+            "## Keys of a revision",
+            table(head, _attributes(ManifestRow)),
+        ],
+    )
+
+
+def _attributes(cls: Any) -> list[tuple[str, str, str]]:
+    """Name, type in JSON and meaning of the fields of a dataclass, as its docstring describes them."""
+    meanings = entries(sections(cls.__doc__)["Attributes"])
+    types = get_type_hints(cls)
+    return [
+        (
+            f"`{one.name}`",
+            " or ".join(_JSON.get(kind, "object") for kind in members(types[one.name])),
+            meanings[one.name].replace("None", "null"),
+        )
+        for one in dataclasses.fields(cls)
+    ]
