@@ -33,11 +33,11 @@ def _kind_page(kind: type[Kind[Any]]) -> Page:
         line(summary),
         [
             summary,
-            f"[What it measures](../../explanation/benchmarks/{explanation}.md) explains the measurement.",
+            f"[The explanation](../../explanation/benchmarks/{explanation}.md) says how it is measured.",
             bullets(_kind_facts(kind)),
             "## Metrics",
             table(
-                ("metric", "meaning", "unit", "range", "better", "level of the question"),
+                ("metric", "meaning", "unit", "range", "better", "level of perception"),
                 [_metric(name, one) for name, one in terms.terms.items()],
             ),
             *section("## Values of the columns", _names(terms)),

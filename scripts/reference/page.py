@@ -57,9 +57,11 @@ def bullets(items: Iterable[str]) -> str:
 
 
 def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table."""
-    cells = [head, ["---"] * len(head), *rows]
-    return "\n".join(f"| {' | '.join(_cell(one) for one in row)} |" for row in cells)
+    """A table, without the columns that are empty in all rows."""
+    columns = [one for one in zip(head, *rows, strict=True) if any(one[1:])]
+    first, *others = zip(*columns, strict=True)
+    cells = [first, ["---"] * len(first), *others]
+    return "\n".join(f"| {' | '.join(map(_cell, row))} |" for row in cells)
 
 
 def _cell(text: str) -> str:
