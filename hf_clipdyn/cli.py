@@ -782,17 +782,20 @@ def verdicts(
     """Judge each registered claim by its contrasts, gates and controls; print a table and write it."""
     from hf_clipdyn.progress import draws_bars
     from hf_clipdyn.results.read import read_results
+    from hf_clipdyn.statistics.arms import arm_effects
     from hf_clipdyn.statistics.claims import read_claims
-    from hf_clipdyn.statistics.verdicts import judge, render, verdict_table, write_verdicts
+    from hf_clipdyn.statistics.judging import judge_evidence, read_evidence
+    from hf_clipdyn.statistics.verdicts import render, verdict_table, write_verdicts
 
-    judged = judge(
+    evidence = read_evidence(
         read_results(results),
         read_claims(claims),
         study=study,
         show_progress=draws_bars() and not quiet,
     )
+    judged = judge_evidence(evidence)
     write_verdicts(verdict_table(judged), output)
-    typer.echo(render(judged))
+    typer.echo(render(judged, arm_effects(evidence)))
     typer.echo(f"\nWrote {output}.")
 
 

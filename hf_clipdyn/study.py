@@ -362,7 +362,7 @@ class Study(Work):
         said = ["Nothing was measured that a claim is about, so there are no verdicts."]
         if study.verdicts:
             write_verdicts(verdict_table(study.verdicts), verdicts)
-            said = [render(study.verdicts), "", f"Verdicts: {verdicts}"]
+            said = [render(study.verdicts, study.arm_effects), "", f"Verdicts: {verdicts}"]
         written = write_report(
             study,
             self.folder / _REPORT,

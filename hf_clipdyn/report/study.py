@@ -15,6 +15,7 @@ from hf_clipdyn.results.read import Results, read_results
 from hf_clipdyn.results.terms import Vocabulary
 from hf_clipdyn.results.trials import KeptTrials
 from hf_clipdyn.statistics.alignment import Window
+from hf_clipdyn.statistics.arms import ArmEffect, arm_effects
 from hf_clipdyn.statistics.claims import Claims, read_claims
 from hf_clipdyn.statistics.evidence import Evidence
 from hf_clipdyn.statistics.judging import Part, Verdict, judge_evidence, read_evidence
@@ -76,6 +77,13 @@ class Study:
         if self.whole:
             return self.whole.verdicts
         return judge_evidence(self.evidence) if self.evidence else []
+
+    @cached_property
+    def arm_effects(self) -> list[ArmEffect]:
+        """What each arm changes beside the main arm, described."""
+        if self.whole:
+            return self.whole.arm_effects
+        return arm_effects(self.evidence) if self.evidence else []
 
     @cached_property
     def trials(self) -> KeptTrials:

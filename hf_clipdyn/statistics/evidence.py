@@ -134,6 +134,12 @@ class Evidence:
             if arm_of(held[0]) == arm and (held[0].seed in seeds if tuning else run in self._counted[0])
         }
 
+    @property
+    def arms(self) -> list[str]:
+        """The arms beside the main one of which a run counts."""
+        arms = dict.fromkeys(arm_of(held[0]) for run, held in self._of_run.items() if run in self._counted[0])
+        return [one for one in arms if one]
+
     def holds(self, benchmark: str) -> bool:
         """Whether the tables hold a benchmark, ``kind/dataset``."""
         return any(f"{one.kind}/{one.dataset}" == benchmark for one in self.trajectories)
