@@ -366,7 +366,7 @@ def published_layers() -> Figure:
         ax.set_title(title)
         ax.set_xticks([0, 0.5, 1, 1.12], ["first", "middle\nhidden states", "last", "\nprojection"])
         ax.spines[["top", "right"]].set_visible(False)
-    axes[0].legend(frameon=False)
+    axes[1].legend(frameon=False, loc="lower right")
     return figure
 
 
