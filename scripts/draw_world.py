@@ -28,7 +28,7 @@ from hf_clipdyn.report.style import GREY, INK, figure_style, hue
 
 STUDY = Path(__file__).resolve().parents[1] / "model_cards" / "study" / "results.parquet"
 SIDE, GAP, LEFT, TOP = 80, 18, 96, 34
-GROUPS = {"training images": 4, "test images": 3, "cue conflicts": 4, "one image in five distortions": 5}
+GROUPS = {"training images": 3, "test images": 3, "cue conflicts": 4, "one image in five distortions": 5}
 CONTROLS = {"texture-always": "texture always right", "swapped-roles": "roles swapped"}
 
 
@@ -48,7 +48,7 @@ def draw_samples() -> Image.Image:
                 tile = Image.open(BytesIO(content)).convert("RGB").resize((SIDE, SIDE), Image.Resampling.NEAREST)
                 page.paste(tile, (left + column * SIDE, TOP + row * SIDE))
         left += count * SIDE + GAP
-    return page.quantize(256, dither=Image.Dither.NONE)
+    return page.quantize(192, dither=Image.Dither.NONE)
 
 
 def _groups() -> Iterator[dict[str, list[bytes]]]:
@@ -60,8 +60,10 @@ def _groups() -> Iterator[dict[str, list[bytes]]]:
         train[name].append(row["image"]["bytes"])
     for row in islice(Procedural(config_name="labels").rows("test"), 64):
         test[row["label"]].append(row["image"]["bytes"])
-    for row in islice(Procedural(config_name="cue_conflict").rows("test"), 0, None, 36):  # every other texture
-        conflicts[row["shape"]].append(row["image"]["bytes"])
+    pairs = islice(Procedural(config_name="cue_conflict").rows("test"), 0, None, 18)  # one image of each pair of cues
+    for index, row in enumerate(pairs):
+        if index % 7 % 2 == 0:  # every other texture
+            conflicts[row["shape"]].append(row["image"]["bytes"])
     for index, row in enumerate(islice(Procedural(config_name="distortion").rows("test"), 25 * len(CLASSES))):
         if row["level"] == 4:
             distortions[CLASSES[index // 25]].append(row["distorted"]["bytes"])
