@@ -48,7 +48,7 @@ def draw_samples() -> Image.Image:
                 tile = Image.open(BytesIO(content)).convert("RGB").resize((SIDE, SIDE), Image.Resampling.NEAREST)
                 page.paste(tile, (left + column * SIDE, TOP + row * SIDE))
         left += count * SIDE + GAP
-    return page.quantize(192, dither=Image.Dither.NONE)
+    return page.quantize(192, kmeans=4, dither=Image.Dither.NONE)
 
 
 def _groups() -> Iterator[dict[str, list[bytes]]]:
