@@ -40,7 +40,9 @@ def draw_coverage() -> plt.Figure:
             panel.plot([x, x], [low, high], color=colour, linewidth=1.5)
             panel.plot(x, right.mean(), "o" if covered else "s", color=colour, markersize=3.5)
         panel.axhline(0.5, color=GREY, linewidth=1, zorder=0)
-        panel.set(title=f"{title}: {sum(covers)} of {REPETITIONS} contain .5", xlabel="repetition", ylim=(0, 1))
+        panel.set(
+            title=f"{title}: {sum(covers)} of {REPETITIONS} contain .5", xlabel="repetition", ylim=(0, 1)
+        )
     panels[0].set_ylabel("accuracy")
     return figure
 
@@ -56,7 +58,9 @@ def draw_rule() -> plt.Figure:
     names = [word_of(low, high, SMALLEST_EFFECT) for low, high in EXAMPLES]
     panel.set_yticks(range(len(names)), [*names[:-1], f"{names[-1]} (claim 5)"], color=INK)
     panel.set_xticks([-SMALLEST_EFFECT, 0, SMALLEST_EFFECT], ["-δ", "0", "δ"])
-    panel.set(xlim=(-0.17, 0.17), ylim=(len(names) - 0.5, -0.5), xlabel="contrast, positive in favour of the claim")
+    panel.set(
+        xlim=(-0.17, 0.17), ylim=(len(names) - 0.5, -0.5), xlabel="contrast, positive in favour of the claim"
+    )
     panel.grid(visible=False)
     return figure
 

@@ -45,7 +45,9 @@ def draw_samples() -> Image.Image:
         ink.text((left + count * SIDE / 2, TOP / 2), title, INK, font, anchor="mm")
         for row, name in enumerate(CLASSES):
             for column, content in enumerate(islice(images[name], count)):
-                tile = Image.open(BytesIO(content)).convert("RGB").resize((SIDE, SIDE), Image.Resampling.NEAREST)
+                tile = (
+                    Image.open(BytesIO(content)).convert("RGB").resize((SIDE, SIDE), Image.Resampling.NEAREST)
+                )
                 page.paste(tile, (left + column * SIDE, TOP + row * SIDE))
         left += count * SIDE + GAP
     return page.quantize(192, kmeans=4, dither=Image.Dither.NONE)
@@ -60,7 +62,9 @@ def _groups() -> Iterator[dict[str, list[bytes]]]:
         train[name].append(row["image"]["bytes"])
     for row in islice(Procedural(config_name="labels").rows("test"), 64):
         test[row["label"]].append(row["image"]["bytes"])
-    pairs = islice(Procedural(config_name="cue_conflict").rows("test"), 0, None, 18)  # one image of each pair of cues
+    pairs = islice(
+        Procedural(config_name="cue_conflict").rows("test"), 0, None, 18
+    )  # one image of each pair of cues
     for index, row in enumerate(pairs):
         if index % 7 % 2 == 0:  # every other texture
             conflicts[row["shape"]].append(row["image"]["bytes"])
@@ -72,17 +76,26 @@ def _groups() -> Iterator[dict[str, list[bytes]]]:
 
 def draw_turn() -> plt.Figure:
     """Shape bias and accuracy of the runs of size `tiny` in the embedded study; open circles are not interpretable."""
-    rows = pd.read_parquet(STUDY).query("scale == 'tiny' and role == 'value' and texts == 'own' and probe == 'projection'")
+    rows = pd.read_parquet(STUDY).query(
+        "scale == 'tiny' and role == 'value' and texts == 'own' and probe == 'projection'"
+    )
     rows = rows[rows["epoch"].notna() & (rows["epoch"] % 1 == 0) & rows["revision"].str.startswith("epoch")]
     with figure_style():
         figure, (left, right) = plt.subplots(1, 2, figsize=(9, 3.4), sharex=True, layout="constrained")
-        for panel, metric, title in ((left, "shape_bias", "shape bias"), (right, "top1", "zero-shot accuracy")):
+        for panel, metric, title in (
+            (left, "shape_bias", "shape bias"),
+            (right, "top1", "zero-shot accuracy"),
+        ):
             _draw_runs(panel, rows.query("metric == @metric"))
             panel.set(title=title, xlabel="epoch", ylim=(-0.03, 1.03))
         left.axhline(0.5, color=GREY, linewidth=1, zorder=0)
         right.axhline(1 / len(CLASSES), color=GREY, linewidth=1, linestyle="dashed", zorder=0)
-        right.annotate("chance", (10, 1 / len(CLASSES)), (0, 4), textcoords="offset points", ha="right", color=GREY)
-        left.annotate("texture always right,\nor roles swapped", (10, 0.05), ha="right", va="bottom", color=GREY)
+        right.annotate(
+            "chance", (10, 1 / len(CLASSES)), (0, 4), textcoords="offset points", ha="right", color=GREY
+        )
+        left.annotate(
+            "texture always right,\nor roles swapped", (10, 0.05), ha="right", va="bottom", color=GREY
+        )
         right.legend(loc="lower right", bbox_to_anchor=(1, 0.2), title="five runs: seed")
     return figure
 
@@ -95,7 +108,9 @@ def _draw_runs(panel: plt.Axes, rows: pd.DataFrame) -> None:
         panel.plot(run["epoch"], run["value"], color=hue(index), label=str(seed))
         for flag, face in ((True, hue(index)), (False, "white")):
             part = run[run["interpretable"].fillna(True).astype(bool) == flag]
-            panel.plot(part["epoch"], part["value"], "o", color=hue(index), markerfacecolor=face, markersize=5)
+            panel.plot(
+                part["epoch"], part["value"], "o", color=hue(index), markerfacecolor=face, markersize=5
+            )
 
 
 if __name__ == "__main__":
