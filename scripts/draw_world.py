@@ -18,7 +18,6 @@ from itertools import islice
 from pathlib import Path
 
 import matplotlib.pyplot as plt
-import numpy as np
 import pandas as pd
 from PIL import Image, ImageDraw, ImageFont
 
@@ -86,7 +85,7 @@ def draw_turn() -> plt.Figure:
             (left, "shape_bias", "shape bias"),
             (right, "top1", "zero-shot accuracy"),
         ):
-            _draw_runs(panel, rows.query("metric == @metric"))
+            _draw_runs(panel, rows[rows["metric"] == metric])
             panel.set(title=title, xlabel="epoch", ylim=(-0.03, 1.03))
         left.axhline(0.5, color=GREY, linewidth=1, zorder=0)
         right.axhline(1 / len(CLASSES), color=GREY, linewidth=1, linestyle="dashed", zorder=0)
@@ -102,7 +101,7 @@ def draw_turn() -> plt.Figure:
 
 def _draw_runs(panel: plt.Axes, rows: pd.DataFrame) -> None:
     for arm in CONTROLS:
-        for _, run in rows.query("arm == @arm").groupby("seed"):
+        for _, run in rows[rows["arm"] == arm].groupby("seed"):
             panel.plot(run["epoch"], run["value"], color=GREY, linewidth=1)
     for index, (seed, run) in enumerate(rows.query("arm == ''").sort_values("epoch").groupby("seed")):
         panel.plot(run["epoch"], run["value"], color=hue(index), label=str(seed))
