@@ -135,8 +135,8 @@ class Study:
         if self.evidence:
             with suppress(EvaluationError):
                 return self.evidence.windows(test)
-        known = self.claims.windows_of(verdict.study)
-        return {name: one for name, one in known.items() if not self.claims.is_located(verdict.study, name)}
+        known, located = self.claims.windows_of(verdict.study, test), self.claims.is_located
+        return {name: one for name, one in known.items() if not located(verdict.study, name, test)}
 
     def specifications(self, verdict: Verdict, part: Part) -> list[Specification]:
         """A contrast of a verdict under every defensible choice; empty for one that is not registered itself."""

@@ -150,8 +150,8 @@ class Evidence:
         Raises:
             EvaluationError: the tables have no tuning seeds, or these do not show where a window lies.
         """
-        found = self.claims.windows_of(self.study)
-        for name in [name for name in found if self.claims.is_located(self.study, name)]:
+        found = self.claims.windows_of(self.study, test)
+        for name in [name for name in found if self.claims.is_located(self.study, name, test)]:
             contrast = next((one for one in test.contrasts if name in one.weights), None)
             if contrast is not None:
                 found[name] = self._located(found[name], contrast)
@@ -160,7 +160,7 @@ class Evidence:
     def are_located(self, test: ClaimTest) -> bool:
         """Whether the tuning seeds locate a window of a claim."""
         names = {name for one in test.contrasts for name in one.weights}
-        return any(self.claims.is_located(self.study, name) for name in names)
+        return any(self.claims.is_located(self.study, name, test) for name in names)
 
     def _located(self, window: Window, contrast: Contrast) -> Window:
         tuning = self.runs(tuning=True)
