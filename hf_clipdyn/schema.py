@@ -164,7 +164,7 @@ def parse_any(text: str | bytes, *, where: str, error: type[ClipDynError], nan_a
     except RecursionError as cause:
         raise error(f"{where} cannot be read: it is nested too deeply.") from cause
     except ValueError as cause:
-        raise error(f"{where} cannot be read: it is no JSON ({_cause(cause)}).") from cause
+        raise error(f"{where} cannot be read: it is not JSON ({_cause(cause)}).") from cause
 
 
 def load_json(
@@ -205,7 +205,7 @@ def _null(constant: str) -> None:
 
 
 def _refuse(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is no number")
+    raise ValueError(f"{constant} is not a number")
 
 
 def _cause(error: ValueError) -> str:

@@ -97,8 +97,8 @@ NO_ROWS: list[tuple[str, Any, str]] = [
     ("sha256", HASH + "\n", "SHA-256"),
     ("size", -5, "from 0"),
     ("loss", "nan", "a finite number"),
-    ("loss", float("nan"), "NaN is no number"),
-    ("loss", float("inf"), "Infinity is no number"),
+    ("loss", float("nan"), "NaN is not a number"),
+    ("loss", float("inf"), "Infinity is not a number"),
     ("time", 7, "a text"),
     ("recipe_hash", None, "a text"),
     ("recipe_hash", "x" * 200_000, "at most"),
@@ -118,12 +118,12 @@ def test_a_row_of_the_manifest_with_a_wrong_field_is_one_sentence(field: str, va
 
 
 NO_MANIFESTS: list[tuple[str | bytes, str]] = [
-    ("", "no JSON"),
+    ("", "not JSON"),
     ("null", "a mapping"),
     (b"\xff\xfe\x00binary", "UTF-8"),
     (DEEP, "nested too deeply"),
     ('{"format_version": 1, "run_id": "f", "revisions": ' + DEEP + "}", "nested too deeply"),
-    ('{"format_version": ' + "9" * 10_000 + "}", "no JSON"),
+    ('{"format_version": ' + "9" * 10_000 + "}", "not JSON"),
     ('{"format_version": "1"}', "a whole number"),
     ('{"format_version": true}', "a whole number"),
     ('{"format_version": 2}', "update hf-clipdyn"),
@@ -317,7 +317,7 @@ def test_what_is_no_regular_file_is_no_ref(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("", "no JSON"),
+        ("", "not JSON"),
         ("[]", "a mapping"),
         (DEEP, "nested too deeply"),
         ('{"files": []}', "a mapping"),
@@ -529,7 +529,7 @@ PUBLISHING: list[tuple[str, Callable[[Path], None], str]] = [
         "a repository's id",
     ),
     ("depth", lambda run: (run / "publishing/run.json").write_text(DEEP) and None, "too deeply"),
-    ("nothing", lambda run: (run / "publishing/run.json").write_text("") and None, "no JSON"),
+    ("nothing", lambda run: (run / "publishing/run.json").write_text("") and None, "not JSON"),
     ("bytes", lambda run: (run / "publishing/run.json").write_bytes(b"\xff" * 99) and None, "UTF-8"),
 ]
 

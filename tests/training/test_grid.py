@@ -145,7 +145,7 @@ def test_the_words_of_a_run_give_its_configuration_without_the_token() -> None:
             "defaults: {hub_model_id: me/x}\nruns: [{seed: 0}, {seed: 1}]",
             "tiny-seed0 and tiny-seed1 of study.yaml have the same repository, me/x: put {name},",
         ),
-        ("defaults: {overwrite_output_dir: true}\nruns: [{}]", "can have neither overwrite_output_dir nor dry_run"),
+        ("defaults: {overwrite_output_dir: true}\nruns: [{}]", "cannot have overwrite_output_dir or dry_run"),
     ],
 )  # fmt: skip
 def test_a_wrong_grid_is_one_sentence(
