@@ -130,7 +130,7 @@ NO_MANIFESTS: list[tuple[str | bytes, str]] = [
     ('{"format_version": 1, "run_id": 7, "revisions": []}', "a text"),
     ('{"format_version": 1, "run_id": "f", "revisions": {}}', "a list"),
     ('{"format_version": 1, "run_id": "f", "revisions": [null]}', "a mapping"),
-    ('{"format_version": 1, "run_id": "f", "revisions": [{}]}', "name is missing"),
+    ('{"format_version": 1, "run_id": "f", "revisions": [{}]}', "lacks the key name"),
     (json.dumps({"format_version": 1, "run_id": "f", "revisions": [ROW, ROW]}), "more than one row"),
     (json.dumps({"format_version": 1, "run_id": "f", "revisions": [0] * 200_001}), "at most 200,000 items"),
 ]
@@ -189,7 +189,7 @@ def test_an_entry_of_the_journal_that_leads_elsewhere_is_one_sentence(
         ({"push_to_hub": 1}, "true or false"),
         ({"run_id": []}, "a text"),
         ({"card": None}, "a mapping"),
-        ({"card": {}}, "repo_id is missing"),
+        ({"card": {}}, "lacks the key repo_id"),
         ({"card": {"repo_id": "me/run", "datasets": "procedural"}}, "a list"),
         ({"card": {"repo_id": "me/run", "parameters": "many"}}, "a whole number"),
         ({"card": {"repo_id": "me/run", "source": {"repo_id": 3}}}, "source"),
@@ -222,7 +222,7 @@ def test_a_folder_of_the_journal_that_is_a_link_is_not_followed(
         *(({"epoch": value}, "epoch is") for value in NO_COUNTS),
         ({"step": None}, "a whole number"),
         ({"recipe": []}, "a mapping"),
-        ({"recipe": {"x": float("nan")}}, "no number"),
+        ({"recipe": {"x": float("nan")}}, "not a number"),
         ({"files": {"model.safetensors": -1}}, "from 0"),
         ({"files": ["model.safetensors"]}, "a mapping"),
     ],
@@ -234,7 +234,7 @@ def test_progress_with_a_wrong_field_is_one_sentence(change: dict[str, Any], sai
 
 @pytest.mark.parametrize("cls", [Entry, RunFacts, Progress, ManifestRow])
 def test_a_schema_says_which_key_is_missing(cls: type) -> None:
-    with pytest.raises(ConfigError, match="is missing"):
+    with pytest.raises(ConfigError, match="lacks the key"):
         parse_json(cls, "{}", where="it", error=ConfigError)
 
 

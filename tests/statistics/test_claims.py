@@ -178,7 +178,11 @@ def test_a_file_with_names_is_the_same_as_one_that_is_written_out(tmp_path: Path
             "    test: [1]\n    tests:\n",
             "test of claim 1 in {file} is a list of 1: give a mapping",
         ),
-        ("      notes: [of all]", "      note: [of all]", "free of 'note': known keys are testable"),
+        (
+            "      notes: [of all]",
+            "      note: [of all]",
+            "has the unknown key 'note': known keys are testable",
+        ),
         (
             "      third: {testable",
             "      fourth: {testable",
@@ -211,7 +215,11 @@ def test_a_wrong_name_is_one_sentence(tmp_path: Path, old: str, new: str, says: 
         ("start: 0.9", "start: 2", "windows[0]: The window 'late' goes from 2 to 1"),
         ("start: 0.9, ", "", "windows[0]: The window 'late' goes from None to 1"),
         ("smallest_effect: 0.1", "smallest_effect: 0", "contrast: smallest_effect of 'rise' is 0"),
-        ("smallest_effect: 0.1", "smalest_effect: 0.1", "free of 'smalest_effect': known keys are title"),
+        (
+            "smallest_effect: 0.1",
+            "smalest_effect: 0.1",
+            "has the unknown key 'smalest_effect': known keys are title",
+        ),
         ("{late: 1}", "{lat: 1}", "There is no window (of claim 1, mine) 'lat'. Did you mean 'late'"),
         ("{late: 1}", "{late: much}", "weights.'late' is 'much', not a finite number"),
         ("{late: 1}", "{late: .inf}", "weights.'late' is inf, not a finite number"),
