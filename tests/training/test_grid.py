@@ -169,7 +169,7 @@ def test_wrong_options_are_one_sentence(clipdyn: Clipdyn, grid_file: Callable[[s
         code, _, error = clipdyn("--config", path, *words)
         assert (code, says.lower() in error.lower(), error.count("\n")) == (2, True, 1), error
     code, _, error = clipdyn("--config=quick", "--submit=local", "--dry_run=true")
-    assert (code, "neither overwrite_output_dir nor dry_run" in error) == (2, True)
+    assert (code, "cannot have overwrite_output_dir or dry_run" in error) == (2, True)
 
 
 def test_a_single_run_is_a_grid_of_one(clipdyn: Clipdyn, grid_file: Callable[[str], Path]) -> None:
