@@ -159,7 +159,7 @@ def test_a_file_with_names_is_the_same_as_one_that_is_written_out(tmp_path: Path
         (
             "metric: accuracy}",
             "metrik: accuracy}",
-            "{} cannot be read: endpoints.'clean' is a mapping of 3, not free",
+            "{} cannot be read: endpoints.'clean' has the unknown key",
         ),
         (
             "rule: above chance",
@@ -253,7 +253,7 @@ def test_what_is_no_text_file_is_refused(tmp_path: Path):
         path.write_bytes(content)
         with pytest.raises(ConfigError, match=r"wrong\.yaml"):
             read_claims(path)
-    with pytest.raises(ConfigError, match="no file"):
+    with pytest.raises(ConfigError, match="not a file"):
         read_claims(tmp_path)
 
 
