@@ -159,7 +159,7 @@ def test_a_file_with_names_is_the_same_as_one_that_is_written_out(tmp_path: Path
         (
             "metric: accuracy}",
             "metrik: accuracy}",
-            "{} cannot be read: endpoints.'clean' is a mapping of 3, not free",
+            "{} cannot be read: endpoints.'clean' has the unknown key",
         ),
         (
             "rule: above chance",
@@ -178,7 +178,11 @@ def test_a_file_with_names_is_the_same_as_one_that_is_written_out(tmp_path: Path
             "    test: [1]\n    tests:\n",
             "test of claim 1 in {file} is a list of 1: give a mapping",
         ),
-        ("      notes: [of all]", "      note: [of all]", "free of 'note': known keys are testable"),
+        (
+            "      notes: [of all]",
+            "      note: [of all]",
+            "has the unknown key 'note': known keys are testable",
+        ),
         (
             "      third: {testable",
             "      fourth: {testable",
@@ -211,7 +215,11 @@ def test_a_wrong_name_is_one_sentence(tmp_path: Path, old: str, new: str, says: 
         ("start: 0.9", "start: 2", "windows[0]: The window 'late' goes from 2 to 1"),
         ("start: 0.9, ", "", "windows[0]: The window 'late' goes from None to 1"),
         ("smallest_effect: 0.1", "smallest_effect: 0", "contrast: smallest_effect of 'rise' is 0"),
-        ("smallest_effect: 0.1", "smalest_effect: 0.1", "free of 'smalest_effect': known keys are title"),
+        (
+            "smallest_effect: 0.1",
+            "smalest_effect: 0.1",
+            "has the unknown key 'smalest_effect': known keys are title",
+        ),
         ("{late: 1}", "{lat: 1}", "There is no window (of claim 1, mine) 'lat'. Did you mean 'late'"),
         ("{late: 1}", "{late: much}", "weights.'late' is 'much', not a finite number"),
         ("{late: 1}", "{late: .inf}", "weights.'late' is inf, not a finite number"),
@@ -245,7 +253,7 @@ def test_what_is_no_text_file_is_refused(tmp_path: Path):
         path.write_bytes(content)
         with pytest.raises(ConfigError, match=r"wrong\.yaml"):
             read_claims(path)
-    with pytest.raises(ConfigError, match="no file"):
+    with pytest.raises(ConfigError, match="not a file"):
         read_claims(tmp_path)
 
 
