@@ -65,6 +65,20 @@ def test_published_checkpoints_have_windows_of_epochs_and_a_fixed_peak():
     assert not any(claims.is_located(study, "peak") for study in ("world", "full"))
 
 
+def test_a_test_can_fix_a_window_of_its_own():
+    """In the study on photographs, the tuning seeds have the peak of each claim at another step of 420."""
+    claims = read_claims()
+    steps = {2: 2, 3: 1, 4: 32}
+    for claim in claims.claims:
+        test = claim.test("real")
+        peak = claims.windows_of("real", test)["peak"]
+        assert claims.is_located("real", "peak", test) == (claim.number not in steps)
+        if step := steps.get(claim.number):
+            assert peak.start < step / 420 < peak.end
+            assert not any(peak.start <= other / 420 <= peak.end for other in (step / 2, 2 * step))
+    assert claims.windows_of("real")["peak"].end == 0.3
+
+
 def test_a_file_of_ones_own_has_the_same_form(tmp_path: Path):
     path = tmp_path / "mine.yaml"
     path.write_text(_MINE, encoding="utf-8")
