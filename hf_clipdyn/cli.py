@@ -136,11 +136,12 @@ def _be_quiet(context: typer.Context, quiet: bool) -> bool:
 
 Quiet = Annotated[
     bool,
-    typer.Option("--quiet", callback=_be_quiet, help="Print the result, warnings and errors only."),
+    typer.Option("--quiet", callback=_be_quiet, help="Print only the result, warnings and errors."),
 ]
 
 ClaimsFile = Annotated[
-    Path | None, typer.Option(help="File of claims for the verdicts. Default: the package's claims.yaml.")
+    Path | None,
+    typer.Option(help="YAML file of claims for the verdicts. Default: the claims.yaml of the package."),
 ]
 Tables = Annotated[
     list[Path], typer.Argument(help="Tables of `clipdyn evaluate`, or folders with results.parquet.")
@@ -149,15 +150,17 @@ Tables = Annotated[
 Stimuli = Annotated[
     str,
     typer.Option(
-        help="Pictures of the stimuli: none, or thumbnails of the data sets whose licence lets others pass them on."
+        help="Stimuli on the page: none, or thumbnails of the data sets whose licence allows redistribution."
     ),
 ]
 DataDirs = Annotated[
     list[str] | None,
-    typer.Option(help="Folder of a data set for its thumbnails, NAME=PATH; repeat it for each data set."),
+    typer.Option(
+        help="Folder of a data set for its thumbnails, as NAME=PATH. Repeat the option for each data set."
+    ),
 ]
 FigureStyle = Annotated[
-    str | None, typer.Option(help="Style of matplotlib for the figures, by name, or a .mplstyle file.")
+    str | None, typer.Option(help="Matplotlib style of the figures: a name, or a .mplstyle file.")
 ]
 """Options of the page, the same in every command that writes it."""
 
@@ -179,14 +182,17 @@ def _page_options(stimuli: str, data_dir: list[str] | None) -> dict[str, Any]:
 @app.command()
 def cache(
     delete: Annotated[
-        list[str] | None, typer.Option(help="Delete tables, pixels, unpacked, baselines, unfinished or all.")
+        list[str] | None,
+        typer.Option(help="What to delete: tables, pixels, unpacked, baselines, unfinished or all."),
     ] = None,
-    older_than: Annotated[float, typer.Option(help="Delete only what was not used for N days.")] = 0.0,
+    older_than: Annotated[
+        float, typer.Option(help="Delete only entries that were not used for N days.")
+    ] = 0.0,
     cache_dir: Annotated[
         Path | None, typer.Option(help="Folder of the caches. Default: the cache of datasets.")
     ] = None,
 ) -> None:
-    """List tables, decoded pixels, unpacked archives and scores of baselines with their sizes, or delete them."""
+    """List cached tables, pixels, unpacked archives and scores of baselines with their sizes, or delete them."""
     from hf_clipdyn.data.caches import cached
     from hf_clipdyn.data.caches import delete as delete_cached
     from hf_clipdyn.data.overview import cache_table, readable_size, render_table
@@ -205,15 +211,18 @@ def card(
         Path | None, typer.Option("--output", "-o", help="Folder for a card and a figure of each run.")
     ] = None,
     push_to_hub: Annotated[
-        bool, typer.Option("--push-to-hub", help="Refresh the cards of the runs' repositories.")
+        bool, typer.Option("--push-to-hub", help="Update the card in the repository of each run.")
     ] = False,
     results_dataset: Annotated[
-        str | None, typer.Option(help="Data set on the Hub with this table, owner/name: the source.")
+        str | None,
+        typer.Option(
+            help="Data set on the Hub that holds this table, owner/name. The cards name it as their source."
+        ),
     ] = None,
 ) -> None:
-    """Write the model card of each run, or refresh the cards on the Hub; what a person wrote there stays.
+    """Write the model card of each run, or update the cards on the Hub. Text that a person wrote there is kept.
 
-    On the Hub, benchmarks with a leaderboard also get the last revision's results in .eval_results.
+    On the Hub, the results of the last revision also go to .eval_results if the benchmark has a leaderboard.
     """
     from hf_clipdyn.report import push_cards, read_study, write_cards
 
@@ -239,7 +248,7 @@ def list_datasets(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
     plugin: Plugins = None,
 ) -> None:
-    """List every data set: kind, rows, licence, where to get it, whether $CLIPDYN_DATA holds it."""
+    """List every data set: kind, rows, licence, where to get it, and whether $CLIPDYN_DATA has it."""
     import json
 
     from hf_clipdyn.data.overview import datasets_table, render_table
@@ -256,11 +265,12 @@ def demo(
     ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Three short epochs, in under a minute.")] = False,
     overwrite_output_dir: Annotated[
-        bool, typer.Option("--overwrite-output-dir", help="Delete an earlier run there and begin again.")
+        bool,
+        typer.Option("--overwrite-output-dir", help="Delete an earlier run in that folder and start again."),
     ] = False,
     quiet: Quiet = False,
 ) -> None:
-    """The whole study on the embedded world: train, publish every epoch, evaluate, report.
+    """Run a small study on the embedded synthetic world: train, publish every epoch, evaluate, report.
 
     Nothing is downloaded. A second call continues where the first one stopped.
     """
@@ -285,18 +295,23 @@ def evaluate(
     context: typer.Context,
     config: Annotated[
         Path | None,
-        typer.Option(is_eager=True, help="YAML file of these options, spelt with underscores. Flags win."),
+        typer.Option(
+            is_eager=True, help="YAML file of these options, written with underscores. Flags override it."
+        ),
     ] = None,
     submit: Annotated[
-        str | None, typer.Option(help="Start shards elsewhere: local, slurm or hf-jobs.", metavar="SCHEDULER")
+        str | None, typer.Option(help="Run the shards as jobs: local, slurm or hf-jobs.", metavar="SCHEDULER")
     ] = None,
     shards: Annotated[int, typer.Option(help="Number of shards to submit.")] = 1,
     submit_setting: Annotated[
         list[str] | None,
-        typer.Option(help="Setting of the scheduler, as gpus_per_node=1.", metavar="NAME=VALUE"),
+        typer.Option(help="Setting of the scheduler, for example gpus_per_node=1.", metavar="NAME=VALUE"),
     ] = None,
     print_command: Annotated[
-        bool, typer.Option("--print-command", help="Print what `--submit` would run, and run nothing.")
+        bool,
+        typer.Option(
+            "--print-command", help="Print the commands that `--submit` would run, and run nothing."
+        ),
     ] = False,
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print cells, images and expected time; write nothing.")
@@ -305,8 +320,8 @@ def evaluate(
 ) -> None:
     """Measure benchmarks on the revisions of runs, or of any image encoders on the Hub or in folders.
 
-    Cells that are already in the table are skipped. A kill loses only the cell in work.
-    Under `accelerate launch` or `torchrun`, scripts/evaluate.py is the same command.
+    Cells that are already in the table are skipped. If the command is killed, only its current cell is lost.
+    With `accelerate launch` or `torchrun`, use scripts/evaluate.py: it is the same command.
     """
     from accelerate import PartialState
 
@@ -319,7 +334,7 @@ def evaluate(
     if submit is None and (shards != 1 or submit_setting or print_command):
         raise ConfigError("`shards`, `submit-setting` and `print-command` require --submit.")
     if submit is not None and dry_run:
-        raise ConfigError("A dry run is made here: leave out one of `dry-run` and `submit`.")
+        raise ConfigError("A dry run starts no jobs: leave out `dry-run` or `submit`.")
     with _reading(given["repo_id"], given["store"]):
         if dry_run:
             from hf_clipdyn.evaluation.config import EvaluationConfig
@@ -368,7 +383,7 @@ def export_open_clip(
     store: Annotated[Path | None, typer.Option(help="Folder of a local store. Default: the Hub.")] = None,
     quiet: Quiet = False,
 ) -> None:
-    """Write a revision as a checkpoint that open_clip loads; the weights stay the same to the bit."""
+    """Write a revision as a checkpoint that open_clip loads, with bit-identical weights."""
     from hf_clipdyn.revisions.importing import export_open_clip as export
 
     del quiet
@@ -380,19 +395,29 @@ def export_open_clip(
 def import_open_clip(
     arguments: Annotated[
         list[str],
-        typer.Argument(metavar="[CHECKPOINT]... REPO", help="Checkpoint files, then the repository to make."),
+        typer.Argument(
+            metavar="[CHECKPOINT]... REPO", help="Checkpoint files, then the repository to create."
+        ),
     ],
-    model: Annotated[str, typer.Option(help="open_clip's model name, ViT-B-16-quickgelu.")],
-    output_dir: Annotated[Path | None, typer.Option(help="Folder of the journal [runs/<name>].")] = None,
-    store: Annotated[Path | None, typer.Option(help="Local store [<output-dir>/hub].")] = None,
+    model: Annotated[
+        str, typer.Option(help="open_clip's name of the model, for example ViT-B-16-quickgelu.")
+    ],
+    output_dir: Annotated[
+        Path | None, typer.Option(help="Folder of the journal. Default: runs/<name>.")
+    ] = None,
+    store: Annotated[
+        Path | None, typer.Option(help="Folder of the local store. Default: <output-dir>/hub.")
+    ] = None,
     push_to_hub: Annotated[bool, typer.Option(help="Publish to the Hub too.")] = False,
     private: Annotated[bool, typer.Option(help="Make the repository on the Hub private.")] = False,
     samples_per_epoch: Annotated[int | None, typer.Option(help="Images per epoch, if known.")] = None,
     from_hub: Annotated[
-        str | None, typer.Option(help="Fetch the checkpoints from this repository, one by one.")
+        str | None, typer.Option(help="Download the checkpoints from this repository, one by one.")
     ] = None,
     run: Annotated[str | None, typer.Option(help="Folder of the run in that repository.")] = None,
-    licence: Annotated[str | None, typer.Option(help="Licence of checkpoint files of your own.")] = None,
+    licence: Annotated[
+        str | None, typer.Option(help="Licence of the weights, for local checkpoint files.")
+    ] = None,
     quiet: Quiet = False,
 ) -> None:
     """Publish open_clip's epoch checkpoints as revisions of a CLIPModel."""
@@ -423,13 +448,18 @@ def import_open_clip(
 
 @app.command()
 def parity(
-    repo: Annotated[str, typer.Argument(help="Model with published values, openai/clip-vit-base-patch16.")],
+    repo: Annotated[
+        str, typer.Argument(help="Model with published values, for example openai/clip-vit-base-patch16.")
+    ],
     data_dir: Annotated[
         list[str], typer.Option(help="NAME=PATH: folder of tid2013, nights or things.", metavar="NAME=PATH")
     ],
     revision: Annotated[str | None, typer.Option(help="Revision. Default: the last one.")] = None,
     beside: Annotated[
-        str | None, typer.Option(help="Show the values of this model beside one that has none.")
+        str | None,
+        typer.Option(
+            help="Compare with the published values of this model. For a model without published values."
+        ),
     ] = None,
     published: Annotated[
         Path | None, typer.Option(help="CSV of published values. Default: those of 2024.")
@@ -440,7 +470,7 @@ def parity(
     batch_size: Annotated[int, typer.Option(help="Images per forward pass.", min=1)] = 128,
     quiet: Quiet = False,
 ) -> None:
-    """Set each layer of a model beside the value that was published for it in 2024."""
+    """Compare each layer of a model with the value published for it in 2024."""
     from hf_clipdyn.evaluation.options import named_folders
     from hf_clipdyn.evaluation.parity import parity as measure
     from hf_clipdyn.evaluation.parity import render_parity, summarise_parity
@@ -492,7 +522,7 @@ def prepare(
     plugin: Plugins = None,
     quiet: Quiet = False,
 ) -> None:
-    """Write a data set as Parquet with a data card, to be loaded without this package."""
+    """Write a data set as Parquet with a data card. It then loads without this package."""
     from hf_clipdyn.data.prepare import prepare_dataset
     from hf_clipdyn.progress import draws_bars, library_bars
 
@@ -526,7 +556,7 @@ def publish(
     collection: Annotated[str | None, typer.Option(help="Add the repository to this Hub collection.")] = None,
     quiet: Quiet = False,
 ) -> None:
-    """Send the revisions of a run that were not published yet; exit 1 if any is still missing."""
+    """Publish the revisions of a run that are not published yet. Exit with 1 if any is still missing."""
     from hf_clipdyn.revisions.resume import join_collection, resume_publishing
 
     del quiet
@@ -557,17 +587,19 @@ def repair(
 def report(
     results: Annotated[
         list[Path],
-        typer.Argument(help="Tables of `clipdyn evaluate`, or folders with results.parquet, overlaid."),
+        typer.Argument(
+            help="Tables of `clipdyn evaluate`, or folders with results.parquet. All are drawn together."
+        ),
     ],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for index.html and the figures.")],
     claims: ClaimsFile = None,
     stimuli: Stimuli = "thumbnails",
     data_dir: DataDirs = None,
-    figures: Annotated[bool, typer.Option(help="Draw the figures for papers beside the page.")] = True,
+    figures: Annotated[bool, typer.Option(help="Also draw figures for papers.")] = True,
     style: FigureStyle = None,
     push_to_hub: Annotated[bool, typer.Option("--push-to-hub", hidden=True)] = False,
 ) -> None:
-    """Judge the claims and draw the trajectories: figures, one page, and a table here.
+    """Judge the claims and draw the trajectories: a page, figures, and a table in the terminal.
 
     `clipdyn card` writes the model cards, `clipdyn space` publishes the page.
     """
@@ -575,8 +607,8 @@ def report(
 
     if push_to_hub:
         raise ConfigError(
-            "`report` pushes nothing: refresh the cards of the runs with `clipdyn card RESULTS --push_to_hub`, publish "
-            "the page with `clipdyn space RESULTS --push_to_hub ORG/NAME`."
+            "`report` pushes nothing: update the cards with `clipdyn card RESULTS --push_to_hub`, and publish the "
+            "page with `clipdyn space RESULTS --push_to_hub ORG/NAME`."
         )
     study = read_study(results, claims=claims)
     page = write_report(study, output, figures=figures, style=style, **_page_options(stimuli, data_dir))
@@ -604,17 +636,19 @@ def revisions(
 @app.command()
 def show(
     results: Tables,
-    benchmark: Annotated[str | None, typer.Option(help="Only this one.", metavar="KIND/DATASET")] = None,
+    benchmark: Annotated[
+        str | None, typer.Option(help="Show only this benchmark.", metavar="KIND/DATASET")
+    ] = None,
     metric: Annotated[
-        str | None, typer.Option(help="All numbers of this metric, instead of the main metrics.")
+        str | None, typer.Option(help="Show all numbers of this metric instead of the main metrics.")
     ] = None,
     everything: Annotated[
-        bool, typer.Option("--all", help="All numbers: every metric, layer, level and sub-set.")
+        bool, typer.Option("--all", help="Show all numbers: every metric, layer, level and subset.")
     ] = False,
 ) -> None:
-    """Print results: for each run and benchmark the main metrics, with their course as a sparkline.
+    """Print the main metrics of each run and benchmark, with a sparkline over the revisions.
 
-    A dot in a sparkline is a revision whose number is not interpretable, a gap one without a number.
+    In a sparkline, a dot is a revision whose number is not interpretable; a gap is one without a number.
     """
     from hf_clipdyn.report import print_results, read_study
 
@@ -634,7 +668,7 @@ def space(
     results_dataset: Annotated[
         str | None, typer.Option(help="Data set on the Hub with this table, owner/name, to link.")
     ] = None,
-    licence: Annotated[str | None, typer.Option(help="Licence of the Space, cc-by-4.0.")] = None,
+    licence: Annotated[str | None, typer.Option(help="Licence of the Space, for example cc-by-4.0.")] = None,
     claims: ClaimsFile = None,
     stimuli: Stimuli = "thumbnails",
     data_dir: DataDirs = None,
@@ -664,24 +698,27 @@ def study(
         typer.Option(help="YAML file of a study, or one of study, study-quick, study-arms. Default: study."),
     ] = None,
     quick: Annotated[
-        bool, typer.Option("--quick", help="The study `study-quick`: one scale, two seeds.")
+        bool, typer.Option("--quick", help="Run the study `study-quick`: one scale, two seeds.")
     ] = False,
     arms: Annotated[
-        bool, typer.Option("--arms", help="The study `study-arms`: the controls and ablations.")
+        bool, typer.Option("--arms", help="Run the study `study-arms`: the controls and ablations.")
     ] = False,
     output_dir: Annotated[
-        Path | None, typer.Option(help="Folder of the study. Default: that of the file, or runs/<its name>.")
+        Path | None,
+        typer.Option(
+            help="Folder of the study. Default: the output_dir in the file, or runs/<name of the file>."
+        ),
     ] = None,
     data_dir: Annotated[
         list[str] | None,
-        typer.Option(help="Folder of a data set, NAME=PATH; repeat it for each data set."),
+        typer.Option(help="Folder of a data set, as NAME=PATH. Repeat the option for each data set."),
     ] = None,
     submit: Annotated[
-        str, typer.Option(help="Where the runs are jobs: local, slurm or hf-jobs.", metavar="SCHEDULER")
+        str, typer.Option(help="Where the runs start: local, slurm or hf-jobs.", metavar="SCHEDULER")
     ] = "local",
     submit_setting: Annotated[
         list[str] | None,
-        typer.Option(help="Setting of the scheduler, as parallel=1.", metavar="NAME=VALUE"),
+        typer.Option(help="Setting of the scheduler, for example parallel=1.", metavar="NAME=VALUE"),
     ] = None,
     print_command: Annotated[
         bool, typer.Option("--print-command", help="Print the commands of the runs, and run nothing.")
@@ -697,8 +734,9 @@ def study(
 ) -> None:
     """Train every run of a study, measure every revision, judge the claims and draw the page.
 
-    The runs are processes on this machine, one a core, or jobs of a cluster. Each computes on one thread, since another
-    number rounds differently. A second call does what is missing. The page shows all runs below the folder.
+    The runs are processes on this machine, one for each core, or jobs of a cluster. Each uses one thread, because
+    another number of threads rounds differently. A second call does what is missing. The page shows all runs in the
+    folder.
     """
     del quiet
     if (config is not None) + quick + arms > 1:
@@ -729,9 +767,10 @@ def study(
 def train(context: typer.Context) -> None:
     """Train CLIP and publish every epoch: `clipdyn train --config demo`, `clipdyn train --help`.
 
-    The file of `--config` may be a grid: `defaults:`, and a list `runs:` over them. `--submit` starts runs as jobs.
+    The file of `--config` may be a grid: `defaults:`, and a list `runs:` that overrides them. `--submit` starts the
+    runs as jobs.
 
-    Under `accelerate launch` or `torchrun`, scripts/train.py is the same command.
+    With `accelerate launch` or `torchrun`, use scripts/train.py: it is the same command.
     """
     from hf_clipdyn.jobs import run_in_turn, submit
     from hf_clipdyn.training import dry_run
@@ -764,35 +803,38 @@ def verdicts(
     results: Annotated[
         list[Path],
         typer.Argument(
-            help="Tables of `clipdyn evaluate`, or folders with results.parquet: all seeds and scales."
+            help="Tables of `clipdyn evaluate`, or folders with results.parquet, of all seeds and scales."
         ),
     ],
     claims: Annotated[
-        Path | None, typer.Option(help="YAML file of claims. Default: those of the package.")
+        Path | None, typer.Option(help="YAML file of claims. Default: the claims.yaml of the package.")
     ] = None,
     study: Annotated[
         str | None,
-        typer.Option(help="Study in that file. Default: the one of whose benchmarks the tables hold most."),
+        typer.Option(help="Study in that file. Default: the one with the most benchmarks in the tables."),
     ] = None,
     output: Annotated[
         Path, typer.Option("--output", "-o", help="Table of verdicts to write, a Parquet file.")
     ] = Path("verdicts.parquet"),
     quiet: Quiet = False,
 ) -> None:
-    """Judge each registered claim by its contrasts, gates and controls; print a table and write it."""
+    """Judge each registered claim by its contrasts, gates and controls. Print the verdicts and write a table."""
     from hf_clipdyn.progress import draws_bars
     from hf_clipdyn.results.read import read_results
+    from hf_clipdyn.statistics.arms import arm_effects
     from hf_clipdyn.statistics.claims import read_claims
-    from hf_clipdyn.statistics.verdicts import judge, render, verdict_table, write_verdicts
+    from hf_clipdyn.statistics.judging import judge_evidence, read_evidence
+    from hf_clipdyn.statistics.verdicts import render, verdict_table, write_verdicts
 
-    judged = judge(
+    evidence = read_evidence(
         read_results(results),
         read_claims(claims),
         study=study,
         show_progress=draws_bars() and not quiet,
     )
+    judged = judge_evidence(evidence)
     write_verdicts(verdict_table(judged), output)
-    typer.echo(render(judged))
+    typer.echo(render(judged, arm_effects(evidence)))
     typer.echo(f"\nWrote {output}.")
 
 
@@ -803,7 +845,7 @@ def verify(
     deep: Annotated[bool, typer.Option("--deep", help="Read every file and hash it.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
 ) -> None:
-    """Check that every revision exists and has the right weights; exit 1 on any finding."""
+    """Check that every revision exists and has the right weights. Exit with 1 on any finding."""
     from hf_clipdyn.revisions.verify import verify as verify_repo
 
     with _reading(repo, store):
@@ -846,7 +888,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     except ClipDynError as error:
         _fail(str(error), error.exit_code)
     except MemoryError:
-        _fail("The memory is exhausted: close other programs, or use smaller batches or fewer data.", 1)
+        _fail("Out of memory: close other programs, use smaller batches, or use less data.", 1)
     except OSError as error:
         if error.filename is None:  # it concerns no file of the user's
             raise
@@ -854,8 +896,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     else:
         if code == _INTERRUPTED:
             typer.echo(
-                "clipdyn: interrupted; what was done is kept. Continue one run with --resume_from_checkpoint true, and "
-                "grids and other commands by calling them again.",
+                "clipdyn: interrupted; what was done is kept. To continue a training run, add "
+                "--resume_from_checkpoint true. To continue anything else, repeat the command.",
                 err=True,
             )
         sys.exit(code)

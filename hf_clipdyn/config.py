@@ -96,7 +96,9 @@ def publishing_steps(publish: str, total: int) -> set[int]:
         return {2**k for k in range(total.bit_length()) if 2**k <= total}
     words = [word.strip() for word in publish.split(",")]
     if not all(word.isdecimal() and 0 < len(word) <= 18 and int(word) > 0 for word in words):
-        raise ConfigError(f"publish is {shown(publish)}: give epoch, log2, or steps as 10,100,1000.")
+        raise ConfigError(
+            f"publish is {shown(publish)}: give epoch, log2, or steps, for example 10,100,1000."
+        )
     return {int(word) for word in words if int(word) <= total}
 
 
@@ -107,7 +109,7 @@ class TrainingConfig:
     # What is learned from
     dataset_name: str = option(
         "procedural",
-        "A data set of image and captions: a name that `clipdyn datasets` lists, a folder (Images/ and "
+        "A data set of images and captions: a name that `clipdyn datasets` lists, a folder (Images/ and "
         "captions.txt, or an imagefolder with metadata.csv or .jsonl), or a data set on the Hub.",
     )
     dataset_config_name: str | None = option(None, "The data set's configuration.")
@@ -128,27 +130,28 @@ class TrainingConfig:
     # How a data set of any size is streamed
     streaming: bool = option(
         False,
-        "Read and decode while training: tar shards, Parquet, or a data set on the Hub, of any size. Needs "
-        "samples_per_epoch. A tokenizer of the model's own (tiny, small) is trained on the first 20,000 captions.",
+        "Read and decode the data while training, from tar shards, Parquet files or the Hub; the data can have any "
+        "size. Requires samples_per_epoch. The scales with a tokenizer of their own (tiny, small) train it on the "
+        "first 20,000 captions.",
     )
     samples_per_epoch: int | None = option(
         None,
-        "With streaming: images in an epoch, over all processes. Each epoch begins with a new order of all shards; "
-        "it may show only some of them, or some of them several times.",
+        "With streaming: number of images in an epoch, over all processes. Each epoch reads the shards in a new "
+        "order. It may read only some shards, or some shards several times.",
         within=_COUNT,
     )
     shuffle_shards: int = option(
-        4, "With streaming: shards that each stream reads in turn.", within="[1, 1024]"
+        4, "With streaming: number of shards that each stream reads alternately.", within="[1, 1024]"
     )
     shuffle_samples: int = option(
         1000,
-        "With streaming: undecoded samples that each stream keeps in memory and shuffles at once.",
+        "With streaming: size of each stream's shuffle buffer, in undecoded samples.",
         within="[1, 10000000]",
     )
     streams_per_process: int = option(
         8,
-        "With streaming: the number of streams into which each process divides its shards, and the most workers that "
-        "can read them. The order of the data depends on it, not on the number of workers.",
+        "With streaming: number of streams into which each process divides its shards. A process can have at most "
+        "this many workers. The order of the data depends on this number, not on the number of workers.",
         within="[1, 1024]",
     )
 
@@ -170,8 +173,8 @@ class TrainingConfig:
     random_flip: bool = option(False, "Mirror each image with probability one half in each epoch.")
     color_jitter: float = option(
         0.0,
-        "Change brightness, contrast and saturation of four in five images by up to this share, and the hue by a "
-        "quarter of it; open_clip's recipes use 0.32.",
+        "Strength of colour jitter: brightness, contrast and saturation of four in five images change by up to "
+        "this share, the hue by a quarter of it. open_clip's recipes use 0.32.",
         within="[0, 1]",
     )
     caption_choice: str = option(
@@ -205,8 +208,8 @@ class TrainingConfig:
     )
     freeze: str | None = option(
         None,
-        "Do not train one tower of a continued model, nor its projection: vision (locked-image tuning) or text. The "
-        "temperature stays trainable.",
+        "Freeze one tower of a continued model and its projection: vision (locked-image tuning) or text. The "
+        "temperature is still trained.",
         choices=("vision", "text"),
     )
     attn_implementation: str | None = option(
@@ -222,7 +225,8 @@ class TrainingConfig:
         "Keep only the inputs of each layer for the backward pass: less memory, up to a third more computation.",
     )
     torch_compile: bool = option(
-        False, "Compile the model with torch.compile: faster steps after a first one of up to a minute."
+        False,
+        "Compile the model with torch.compile. Steps are faster, but the first one takes up to a minute.",
     )
 
     # How it learns
@@ -250,7 +254,9 @@ class TrainingConfig:
         "Optimiser, by transformers' name: adamw_torch, adamw_torch_fused, or sgd (whose momentum is adam_beta1).",
     )
     learning_rate: float = option(1e-3, "Peak learning rate.", within="(0, inf)")
-    weight_decay: float = option(0.1, "Decay of the parameters of two dimensions or more.", within="[0, inf)")
+    weight_decay: float = option(
+        0.1, "Weight decay of the parameters with two or more dimensions.", within="[0, inf)"
+    )
     adam_beta1: float = option(0.9, "AdamW's beta1.", within="[0, 1)")
     adam_beta2: float = option(0.98, "AdamW's beta2.", within="[0, 1)")
     adam_epsilon: float = option(1e-6, "AdamW's epsilon.", within="(0, inf)")
@@ -258,7 +264,9 @@ class TrainingConfig:
         1.0, "Clip gradients to this norm; 0 or inf: no clipping.", within="[0, inf]"
     )
     warmup_steps: int = option(100, "Steps of linear warm-up.", within="[0, 1000000000]")
-    min_lr_rate: float = option(0.05, "The cosine ends at this share of the learning rate.", within="[0, 1]")
+    min_lr_rate: float = option(
+        0.05, "Last learning rate of the cosine schedule, as a share of the peak.", within="[0, 1]"
+    )
     seed: int = option(
         0,
         "Seed of the weights, the order of the images, the choice of captions and the augmentation.",
@@ -285,12 +293,14 @@ class TrainingConfig:
     )
     ema_decay: float | None = option(
         None,
-        "Also publish an exponential moving average of the weights, as the revisions of <repository>-ema. At each step "
-        "the average keeps this share of itself, for example 0.999.",
+        "Also publish an exponential moving average of the weights, as the revisions of <repository>-ema. The "
+        "value is the decay per step, for example 0.999.",
         within="(0, 1)",
     )
     save_steps: int | None = option(
-        None, "Also save a checkpoint for resuming every N steps, beside those of the epochs.", within=_COUNT
+        None,
+        "Also save a checkpoint for resuming every N steps, in addition to the one of each epoch.",
+        within=_COUNT,
     )
     save_total_limit: int = option(1, "Number of checkpoints to keep for resuming.", within="[1, 1000000]")
     resume_from_checkpoint: str | None = option(
@@ -302,7 +312,7 @@ class TrainingConfig:
         "Repository of the revisions, as owner/name; {scale} and {seed} are filled in: me/run-{scale}-seed{seed} "
         "gives each scale and seed its own repository; a grid also fills in {name}. Default: local/<output folder>.",
     )
-    hub_token: str | None = option(None, "Token for the Hub. Default: the one that you are logged in with.")
+    hub_token: str | None = option(None, "Token for the Hub. Default: the token that you are logged in with.")
     hub_private_repo: bool = option(False, "Create a private repository.")
     license: str | None = option(None, "Licence of the weights, for the model card.")
 
@@ -322,12 +332,12 @@ class TrainingConfig:
     )
     plugin: str | None = option(
         None,
-        "Python files with data sets, losses, callbacks or trackers of your own, separated by commas or given one by "
-        "one. They are run: name only what you trust.",
+        "Python files with data sets, losses, callbacks or trackers of your own, separated by commas or given one "
+        "by one. Their code is executed: name only files that you trust.",
         action=_Joined,
     )
     num_processes: int | None = option(
-        None, "Stop unless the run has this many processes.", within="[1, 1000000]"
+        None, "Expected number of processes. The run stops if it has another number.", within="[1, 1000000]"
     )
 
     def __post_init__(self) -> None:
@@ -348,7 +358,8 @@ class TrainingConfig:
         if self.gradient_cache_chunk is not None and self.gradient_accumulation_steps > 1:
             raise ConfigError(
                 f"gradient_cache_chunk is {self.gradient_cache_chunk} and gradient_accumulation_steps "
-                f"{self.gradient_accumulation_steps}: set only one; the first has the gradients of a large batch."
+                f"{self.gradient_accumulation_steps}: set only one. The first gives the gradients of the large "
+                "batch."
             )
         self._check_streaming()
         if self.crop_scale_min != 0.9 and not self.random_resized_crop:
@@ -506,8 +517,8 @@ def check_names(values: Mapping[Any, Any], where: str) -> None:
     """
     if "dataset" in values:
         raise ConfigError(
-            f"{where} was written for an earlier version: its dataset is now called dataset_name, and its dataset_name "
-            "dataset_config_name; rename them in a recipe, and start a new run in another --output_dir."
+            f"{where} was written for an earlier version: dataset is now called dataset_name, and dataset_name is "
+            "now dataset_config_name. Rename them in the recipe, and start a new run in another --output_dir."
         )
     check_keys(values, {f.name for f in dataclasses.fields(TrainingConfig)}, where)
 

@@ -46,7 +46,7 @@ def read_text(path: Path) -> str:
     try:
         status = path.stat()
         if not S_ISREG(status.st_mode):
-            raise ConfigError(f"{path} is no file: give a YAML file.")
+            raise ConfigError(f"{path} is not a file: give a YAML file.")
         if status.st_size > _LARGEST:
             raise ConfigError(
                 f"{path} has {status.st_size} bytes: give a short mapping of options to values."

@@ -136,7 +136,7 @@ def _check_text(name: str, text: str) -> None:
     if len(text) > _LONGEST:
         raise ConfigError(f"{name} has {len(text)} characters: give at most {_LONGEST}.")
     if re.search(f"[{CONTROL}]", text):
-        raise ConfigError(f"{name} holds a control character, or is no valid Unicode: correct it.")
+        raise ConfigError(f"{name} contains a control character or invalid Unicode: correct it.")
 
 
 def is_within(value: float, interval: str) -> bool:

@@ -164,7 +164,7 @@ def parse_any(text: str | bytes, *, where: str, error: type[ClipDynError], nan_a
     except RecursionError as cause:
         raise error(f"{where} cannot be read: it is nested too deeply.") from cause
     except ValueError as cause:
-        raise error(f"{where} cannot be read: it is no JSON ({_cause(cause)}).") from cause
+        raise error(f"{where} cannot be read: it is not JSON ({_cause(cause)}).") from cause
 
 
 def load_json(
@@ -193,6 +193,13 @@ class _InvalidError(Exception):
         super().__init__(f"{path or 'the content'} is {shown(value)}, not {expected}")
 
 
+class _KeysError(_InvalidError):
+    """A mapping has a key too many or too few."""
+
+    def __init__(self, path: str, problem: str) -> None:
+        Exception.__init__(self, f"{path or 'the content'} {problem}")
+
+
 class _RefusedError(_InvalidError):
     """The dataclass itself refuses its values."""
 
@@ -205,7 +212,7 @@ def _null(constant: str) -> None:
 
 
 def _refuse(constant: str) -> NoReturn:
-    raise ValueError(f"{constant} is no number")
+    raise ValueError(f"{constant} is not a number")
 
 
 def _cause(error: ValueError) -> str:
@@ -263,14 +270,14 @@ def _read_dataclass(cls: type, value: object, path: str, closed: bool) -> object
     names = [item.name for item in fields(cls)]
     unknown = next((key for key in held if key not in names), None) if closed else None
     if unknown is not None:
-        raise _InvalidError(path, value, f"free of {shown(unknown)}: known keys are {', '.join(names)}")
+        raise _KeysError(path, f"has the unknown key {shown(unknown)}: known keys are {', '.join(names)}")
     values = {}
     for item in fields(cls):
         inner = f"{path}.{item.name}" if path else item.name
         if item.name in held:
             values[item.name] = _read(_annotations(cls)[item.name], held[item.name], inner, closed)
         elif item.default is MISSING and item.default_factory is MISSING:
-            raise _InvalidError(path, value, f"complete: {item.name} is missing")
+            raise _KeysError(path, f"lacks the key {item.name}")
     try:
         return cls(**values)
     except ClipDynError as cause:

@@ -188,7 +188,7 @@ class Member:
             return untrained
         if listed is None:
             listed = [one for one in self.marks if (self.folder / one).is_file()]
-        return "" if set(self.marks) <= set(listed) else "not all is measured"
+        return "" if set(self.marks) <= set(listed) else "not fully measured"
 
     def complete(self) -> None:
         """Train what is not trained and measure what is not measured. It can be killed at any moment and repeated.
@@ -249,7 +249,7 @@ class Study(Work):
                 raise ConfigError(f"Two runs or models are called {name}: give each a `name` of its own.")
             if name == _REPORT:
                 raise ConfigError(
-                    f"A run is called {name}, as the folder of the page: give it another `name`."
+                    f"A run is called {name}, which is the name of the page's folder: give the run another `name`."
                 )
         self.files: StudyFiles | None = None
         self.logs = folder.with_name(f"{folder.name}.logs")
@@ -359,10 +359,10 @@ class Study(Work):
         study = read_study(tables, claims=page.claims)
         results, verdicts = self.folder / _TABLE, self.folder / "verdicts.parquet"
         write_results(study.results, results)
-        said = ["Nothing was measured that a claim is about, so there are no verdicts."]
+        said = ["No claim is about the measured benchmarks, so there are no verdicts."]
         if study.verdicts:
             write_verdicts(verdict_table(study.verdicts), verdicts)
-            said = [render(study.verdicts), "", f"Verdicts: {verdicts}"]
+            said = [render(study.verdicts, study.arm_effects), "", f"Verdicts: {verdicts}"]
         written = write_report(
             study,
             self.folder / _REPORT,

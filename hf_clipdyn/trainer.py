@@ -206,7 +206,10 @@ class PublishRevisions(_StateCallback):
     ) -> Publisher:
         folder = Path(str(args.output_dir)).absolute()
         if folder in _OPEN and _OPEN[folder][1] is state:
-            raise ConfigError("A Trainer can have one PublishRevisions: its output_dir holds one run.")
+            raise ConfigError(
+                "A Trainer can have only one PublishRevisions, because its output_dir holds one run: "
+                "remove the others."
+            )
         _close(folder)  # of an earlier call of `train` that ended with an error, as a cell of a notebook does
         publisher = Publisher(
             self._repo_id,
@@ -352,8 +355,8 @@ def _unwrapped(model: Any) -> PreTrainedModel:
         )
     if getattr(bare, "_hf_peft_config_loaded", False):
         raise ConfigError(
-            f"The {type(bare).__name__} has adapters, and `save_pretrained` would save them alone: merge them into the "
-            "model, or give `hf_clipdyn.Publisher` a function that saves whole weights."
+            f"The {type(bare).__name__} has adapters, and `save_pretrained` would save only the adapters: merge "
+            "them into the model, or give `hf_clipdyn.Publisher` a function that saves whole weights."
         )
     if any(hasattr(one, "ds_id") for one in bare.parameters()):
         raise ConfigError(

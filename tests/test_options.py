@@ -43,7 +43,7 @@ class Config:
         ({"levels": ()}, "levels is empty: give at least one."),
         ({"probes": ()}, "probes is empty: give at least one of rollout, grad_cam."),
         ({"stage": 3}, "stage is 3: it must be a text."),
-        ({"stage": "a\nb"}, "stage holds a control character"),
+        ({"stage": "a\nb"}, "stage contains a control character"),
         ({"stage": "x" * 5000}, "stage has 5000 characters"),
         ({"switch": "no"}, "switch is 'no': it must be true or false."),
         ({"file": 3}, "file is 3: it must be a text or a Path or None."),

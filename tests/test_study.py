@@ -177,7 +177,7 @@ def test_what_is_complete_is_not_started_again(finished: Finished) -> None:
     )
     assert error.splitlines()[:2] == [
         "1 of 2 runs are not complete:",
-        "    tiny-seed10  not all is measured",
+        "    tiny-seed10  not fully measured",
     ]
     changed.write_text(text.replace("warmup_steps: 2", "warmup_steps: 3"))
     code, _, error = clipdyn(*words, "--print_command")
@@ -238,7 +238,7 @@ def test_a_second_file_in_the_same_folder_joins_the_page_the_table_and_the_verdi
         ("runs: [{}]\nevaluation: {output: a.parquet}", "evaluation in study.yaml has output: a study sets"),
         ("runs: [{evaluation: {repo_id: a/b}}]", "has repo_id: a study sets these itself, so leave them out."),
         ("runs: [{output_dir: a}]", "run 1 of study.yaml has an output_dir: leave it out; its folder is"),
-        ("runs: [{name: report}]", "A run is called report, as the folder of the page: give it another `name`."),
+        ("runs: [{name: report}]", "A run is called report, which is the name of the page's folder"),
         ("models: [{repo_id: a/b}]", "name of model 1 of study.yaml is None: give letters, digits,"),
         ("models: [{name: a}]", "model 1 of study.yaml has no repo_id: name a repository or a folder"),
         ("models: [{name: a, repo_id: b/c, sed: 1}]", "There is no field in model 1 of study.yaml: 'sed'."),

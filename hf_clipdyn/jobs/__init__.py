@@ -54,7 +54,7 @@ def run_in_turn(work: Work) -> str:
 def _start(work: Work, scheduler: Scheduler, print_command: bool = False) -> str:
     if int(environ.get("WORLD_SIZE", "1")) > 1:
         raise ConfigError(
-            "The jobs are processes of their own: call this in one process, without a launcher."
+            "Jobs start their own processes: run this command in one process, without a launcher."
         )
     missing = work.missing(scheduler)
     _log.info(missing.message)
@@ -67,7 +67,7 @@ def _start(work: Work, scheduler: Scheduler, print_command: bool = False) -> str
         left = work.missing(scheduler, ended=True)
         if left.jobs or (said and work.force):
             raise work.error(
-                f"{said or 'The jobs ended, but their results are not here.'} Repeat the command: it starts what is "
+                f"{said or 'The jobs ended, but their results are missing.'} Repeat the command: it starts what is "
                 f"missing. {left.message}"
             )
     return work.finish(scheduler)

@@ -15,6 +15,7 @@ from hf_clipdyn.results.read import Results, read_results
 from hf_clipdyn.results.terms import Vocabulary
 from hf_clipdyn.results.trials import KeptTrials
 from hf_clipdyn.statistics.alignment import Window
+from hf_clipdyn.statistics.arms import ArmEffect, arm_effects
 from hf_clipdyn.statistics.claims import Claims, read_claims
 from hf_clipdyn.statistics.evidence import Evidence
 from hf_clipdyn.statistics.judging import Part, Verdict, judge_evidence, read_evidence
@@ -78,6 +79,13 @@ class Study:
         return judge_evidence(self.evidence) if self.evidence else []
 
     @cached_property
+    def arm_effects(self) -> list[ArmEffect]:
+        """What each arm changes beside the main arm, described."""
+        if self.whole:
+            return self.whole.arm_effects
+        return arm_effects(self.evidence) if self.evidence else []
+
+    @cached_property
     def trials(self) -> KeptTrials:
         """The trials beside the tables; none for a frame."""
         return KeptTrials(self.results.tables)
@@ -127,8 +135,8 @@ class Study:
         if self.evidence:
             with suppress(EvaluationError):
                 return self.evidence.windows(test)
-        known = self.claims.windows_of(verdict.study)
-        return {name: one for name, one in known.items() if not self.claims.is_located(verdict.study, name)}
+        known, located = self.claims.windows_of(verdict.study, test), self.claims.is_located
+        return {name: one for name, one in known.items() if not located(verdict.study, name, test)}
 
     def specifications(self, verdict: Verdict, part: Part) -> list[Specification]:
         """A contrast of a verdict under every defensible choice; empty for one that is not registered itself."""

@@ -7,13 +7,16 @@ from typing import Any
 
 import pandas as pd
 
-from hf_clipdyn.report.sentences import NOT_INTERPRETABLE
+from hf_clipdyn.report.sentences import NOT_INTERPRETABLE, estimate_words
 from hf_clipdyn.report.study import Study
 from hf_clipdyn.report.words import json_words
+from hf_clipdyn.statistics.arms import CONFIDENCE, ArmEffect
+from hf_clipdyn.statistics.endpoints import Endpoint
 from hf_clipdyn.statistics.trajectories import DETAILS, Trajectory, bare, rows_of
 
 __all__ = [
     "Table",
+    "arms_table",
     "diagnostics_table",
     "overview_tables",
     "provenance_table",
@@ -28,6 +31,28 @@ class Table:
     caption: str
     headings: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
+
+
+def arms_table(study: Study) -> Table:
+    """What each arm changes beside the main arm: a row for each arm, a column for each number and window."""
+    effects = {(one.arm, one.endpoint, one.window): one for one in study.arm_effects}
+    columns = dict.fromkeys((endpoint, window) for _, endpoint, window in effects)
+    arms = dict.fromkeys(arm for arm, _, _ in effects)
+    titles = {endpoint: _metric_title(study, endpoint) for endpoint, _ in columns}
+    return Table(
+        f"Arms minus the main arm, by paired seeds: described, not tested ({100 * CONFIDENCE:g} % intervals)",
+        ("arm", *(f"{titles[endpoint]}, {window}" for endpoint, window in columns)),
+        tuple((arm, *(_effect_words(effects.get((arm, *column))) for column in columns)) for arm in arms),
+    )
+
+
+def _metric_title(study: Study, endpoint: Endpoint) -> str:
+    measured = (one for one in endpoint.of(study.trajectories).values() if one.parts)
+    return next((one.parts[0].metric_title for one in measured), endpoint.metric)
+
+
+def _effect_words(one: ArmEffect | None) -> str:
+    return "not measured" if one is None else estimate_words(one.effect)
 
 
 def undefined_table(study: Study) -> Table:

@@ -121,7 +121,8 @@ class ModelFolder:
         named = checkpoint_name(self.path)
         if named not in (None, step_name(state.global_step)):
             raise RevisionError(
-                f"{path} gives the step {state.global_step}, which is not that of its folder's name: correct the name."
+                f"{path} gives the step {state.global_step}, but its folder's name gives another one: correct the "
+                "name."
             )
         epoch = None if state.epoch is None else round(state.epoch)
         losses = [entry.loss for entry in state.log_history if entry.loss is not None]
@@ -153,7 +154,7 @@ def open_clip_models(path: Path, model: str) -> dict[str, ModelFolder]:
         if file.is_file() and file.suffix in CHECKPOINT_SUFFIXES and (epoch is not None or file == path):
             name = MAIN if epoch is None else epoch_name(epoch)
             if name in found:
-                raise ConfigError(f"{path} has two checkpoints of epoch {epoch}: leave one out.")
+                raise ConfigError(f"{path} has two checkpoints of epoch {epoch}: remove one.")
             found[name] = ModelFolder(file.parent, {file.name: file}, read_as=read_as_open_clip(model))
     return found
 
@@ -199,7 +200,7 @@ class FolderRepository(FilesOnDisk):
     def refs(self) -> dict[str, str]:
         refs = {name: model.commit for name, model in self.models().items()}
         if not refs:
-            raise RevisionNotFoundError(f"{self.where} holds no model any more.")
+            raise RevisionNotFoundError(f"{self.where} no longer holds a model.")
         return {MAIN: list(refs.values())[-1]} | refs
 
     def files(self, commit: str) -> dict[str, FileRecord]:

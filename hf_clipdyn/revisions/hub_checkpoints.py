@@ -123,7 +123,7 @@ def _folder(runs: Iterable[str], run: str | None, repo_id: str) -> str:
     named = {folder: PurePosixPath(folder).name for folder in runs}
     found = [folder for folder, name in named.items() if run in (None, folder, name)]
     if not named:
-        raise ConfigError(f"{repo_id} has no epoch checkpoints, which are named as epoch_3.pt.")
+        raise ConfigError(f"{repo_id} has no epoch checkpoints, which are named like epoch_3.pt.")
     if run is None and len(named) > 1:
         raise ConfigError(
             f"{repo_id} has {len(named)} folders of epoch checkpoints: choose one, by --run or as "

@@ -208,8 +208,8 @@ def export_open_clip(
     config = read_config(folder)
     if config.model_type != "clip":
         raise ModelError(
-            f"{repo_id} at {revision} is of the type {config.model_type}: open_clip's CLIP takes the weights of "
-            "transformers' CLIPModel only, with both of its towers."
+            f"{repo_id} at {revision} is of the type {config.model_type}: open_clip can load only the weights of a "
+            "CLIPModel, with both towers."
         )
     theirs = open_clip_config_of(config, repo_id)
     weights = to_open_clip(read_model(folder, config, dtype="auto").state_dict())

@@ -6,7 +6,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from hf_clipdyn.revisions.manifest import OF_RUN, sort_key
+from hf_clipdyn.errors import RevisionError
+from hf_clipdyn.revisions.manifest import MANIFEST_FILE, OF_RUN, Manifest, sort_key
 from hf_clipdyn.revisions.names import epoch_of, step_of
 from hf_clipdyn.revisions.repository import MAIN, ReadableRepository, read_manifest, weights_of
 
@@ -56,6 +57,8 @@ def revisions_of(repository: ReadableRepository) -> list[Revision]:
     """The revisions of a repository in training order; without a manifest, by the numbers in their names.
 
     `main` is listed, as the last one, only if no other branch has its commit and there is no manifest.
+
+    The branch of a revision appears a moment before `main` has its row. Until then the row in its own commit counts.
     """
     refs = repository.refs()
     manifest = read_manifest(repository, refs.get(MAIN))
@@ -64,11 +67,13 @@ def revisions_of(repository: ReadableRepository) -> list[Revision]:
         refs.pop(MAIN, None)
     with ThreadPoolExecutor(PARALLEL_REQUESTS) as pool:
         listings = list(pool.map(repository.files, refs.values()))
-    of_run = {name: getattr(manifest, name) for name in OF_RUN} if manifest is not None else {}
     revisions = []
     for (name, commit), files in zip(refs.items(), listings, strict=True):
         held = weights_of(files)
-        row = manifest.row(name) if manifest is not None else None
+        known = manifest
+        if MANIFEST_FILE in files and (manifest is None or manifest.row(name) is None):
+            known = _own_manifest(repository, commit, manifest)
+        row = known.row(name) if known is not None else None
         revisions.append(
             Revision(
                 name=name,
@@ -80,7 +85,7 @@ def revisions_of(repository: ReadableRepository) -> list[Revision]:
                 size=held.size if held else None,
                 loss=row.loss if row else None,
                 time=row.time if row else None,
-                **of_run,
+                **({field: getattr(known, field) for field in OF_RUN} if known is not None else {}),
             )
         )
 
@@ -90,6 +95,16 @@ def revisions_of(repository: ReadableRepository) -> list[Revision]:
         return revision.name == MAIN, sort_key(revision.name, step)
 
     return sorted(revisions, key=order)
+
+
+def _own_manifest(repository: ReadableRepository, commit: str, manifest: Manifest | None) -> Manifest | None:
+    """The manifest in a revision's own commit; that of `main` if it cannot be read or is of another run."""
+    try:
+        own = read_manifest(repository, commit)
+    except RevisionError:  # `verify` reports it
+        return manifest
+    is_of_run = own is not None and (manifest is None or own.run_id == manifest.run_id)
+    return own if is_of_run else manifest
 
 
 def render(revisions: Sequence[Revision], *, as_json: bool = False) -> str:

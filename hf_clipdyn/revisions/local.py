@@ -201,8 +201,8 @@ class LocalStore(FilesOnDisk):
             yield
         except OSError as error:
             raise PublishError(
-                f"{name} could not be written to the store {self.store} ({error.strerror}); "
-                "nothing of it was published. Make room, then run `clipdyn publish --resume`."
+                f"{name} could not be written to the store {self.store} ({error.strerror}); nothing of it was "
+                "published. Free some disk space, then run `clipdyn publish --resume`."
             ) from error
 
     def _snapshot(self, commit: str) -> Path:

@@ -177,8 +177,8 @@ def _require_same(target: Repository, snapshot: Snapshot, commit: str | None) ->
     """Raise `PublishError` if an existing branch has other weights; it is never moved silently."""
     if commit is None or sha256_of(target, commit) != snapshot.row.sha256:
         raise PublishError(
-            f"{snapshot.row.name} exists in {target.where} with other weights and is not moved: "
-            "look at it with `clipdyn verify`, then delete it there or run `clipdyn repair`."
+            f"{snapshot.row.name} exists in {target.where} with other weights and was not replaced: inspect it with "
+            "`clipdyn verify`, then delete it there or run `clipdyn repair`."
         )
 
 

@@ -182,7 +182,7 @@ class Publisher:
             except RevisionError as error:
                 if not self._entries or not is_transient(error):
                     raise
-                _log.warning("%s The run goes on and publishes later.", error)
+                _log.warning("%s The run continues and publishes later.", error)
                 continue
             if name == STORE and not self._threads:
                 target.clean()
@@ -228,8 +228,8 @@ class Publisher:
         except (OSError, SafetensorError) as error:
             cause = getattr(error, "strerror", None) or error
             raise PublishError(
-                f"The snapshot of {record.name} could not be written to {self._journal.folder} ({cause}); "
-                "nothing of it was published. Make room, then continue the run."
+                f"The snapshot of {record.name} could not be written to {self._journal.folder} ({cause}); nothing "
+                "of it was published. Free some disk space, then continue the run."
             ) from error
         with self._changed:
             self._entries[record.name] = entry
@@ -292,7 +292,7 @@ class Publisher:
         if missing:
             sentences.append(
                 f"They are kept in {self._journal.folder}: `clipdyn publish --resume {self._journal.folder.parent}` "
-                "sends what can be sent."
+                "publishes them when it can."
             )
         return Summary(published, missing, " ".join(sentences))
 

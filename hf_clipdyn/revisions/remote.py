@@ -164,7 +164,7 @@ class HubRepository:
                 lambda: self._api.create_commit(
                     self.repo_id,
                     operations,
-                    commit_message=_title(name) if name != MAIN else f"Let main equal {newest}",
+                    commit_message=_title(name) if name != MAIN else f"Set main to {newest}",
                     parent_commit=parent,
                 ),
                 f"{name} could not be published to" if name != MAIN else "main could not be updated in",

@@ -135,6 +135,7 @@ class ClaimTest:
         evidence: False for a positive control, which holds by construction.
         cause: why it is not testable.
         notes: what a reader must know beside the verdict.
+        windows: in place of the study's windows of the same name.
         rule: `all parts`: the claim holds if all parts hold. `every scale`: the one part has L > 0 at every scale, and
             every difference of scales is within half of the pooled effect. `first part first`: as `all parts`, but
             undecided unless the first part holds.
@@ -146,6 +147,7 @@ class ClaimTest:
     evidence: bool = True
     cause: _Text = ""
     notes: tuple[_Text, ...] = ()
+    windows: tuple[Window, ...] = ()
     rule: TestRule = "all parts"
     parts: tuple[PartPlan, ...] = ()
     gates: tuple[GatePlan, ...] = ()
@@ -243,19 +245,21 @@ class Claims:
     def _check(self, claim: Claim, study: str, test: ClaimTest) -> None:
         if study not in self.studies:
             raise UnknownNameError(f"study (of claim {claim.number})", study, self.studies)
-        known = self.windows_of(study)
+        known = self.windows_of(study, test)
         used = [name for one in test.contrasts for name in one.weights]
         for name in [*used, *(name for gate in test.gates for name in gate.windows)]:
             if name not in known:
                 raise UnknownNameError(f"window (of claim {claim.number}, {study})", name, known)
 
-    def windows_of(self, study: str) -> dict[str, Window]:
-        """The windows of a study, by name."""
-        return {one.name: one for one in (*self.windows, *self.studies[study].windows)}
+    def windows_of(self, study: str, test: ClaimTest | None = None) -> dict[str, Window]:
+        """The windows of a study, or of one of its tests, by name."""
+        own = test.windows if test else ()
+        return {one.name: one for one in (*self.windows, *self.studies[study].windows, *own)}
 
-    def is_located(self, study: str, name: str) -> bool:
-        """Whether the tuning seeds give the place of that window."""
-        return name in self.located and name not in {one.name for one in self.studies[study].windows}
+    def is_located(self, study: str, name: str, test: ClaimTest | None = None) -> bool:
+        """Whether the tuning seeds give the place of that window: the study and the test fix none of that name."""
+        fixed = (*self.studies[study].windows, *(test.windows if test else ()))
+        return name in self.located and name not in {one.name for one in fixed}
 
     def n_testable(self, study: str) -> int:
         """k: how many claims the study tests; a number of the file, not of the data."""

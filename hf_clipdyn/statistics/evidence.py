@@ -134,6 +134,12 @@ class Evidence:
             if arm_of(held[0]) == arm and (held[0].seed in seeds if tuning else run in self._counted[0])
         }
 
+    @property
+    def arms(self) -> list[str]:
+        """The arms beside the main one of which a run counts."""
+        arms = dict.fromkeys(arm_of(held[0]) for run, held in self._of_run.items() if run in self._counted[0])
+        return [one for one in arms if one]
+
     def holds(self, benchmark: str) -> bool:
         """Whether the tables hold a benchmark, ``kind/dataset``."""
         return any(f"{one.kind}/{one.dataset}" == benchmark for one in self.trajectories)
@@ -144,8 +150,8 @@ class Evidence:
         Raises:
             EvaluationError: the tables have no tuning seeds, or these do not show where a window lies.
         """
-        found = self.claims.windows_of(self.study)
-        for name in [name for name in found if self.claims.is_located(self.study, name)]:
+        found = self.claims.windows_of(self.study, test)
+        for name in [name for name in found if self.claims.is_located(self.study, name, test)]:
             contrast = next((one for one in test.contrasts if name in one.weights), None)
             if contrast is not None:
                 found[name] = self._located(found[name], contrast)
@@ -154,7 +160,7 @@ class Evidence:
     def are_located(self, test: ClaimTest) -> bool:
         """Whether the tuning seeds locate a window of a claim."""
         names = {name for one in test.contrasts for name in one.weights}
-        return any(self.claims.is_located(self.study, name) for name in names)
+        return any(self.claims.is_located(self.study, name, test) for name in names)
 
     def _located(self, window: Window, contrast: Contrast) -> Window:
         tuning = self.runs(tuning=True)

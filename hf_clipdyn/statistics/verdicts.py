@@ -4,6 +4,7 @@ import json
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field, fields
+from itertools import groupby
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -11,10 +12,12 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from hf_clipdyn.errors import EvaluationError, printable
+from hf_clipdyn.errors import EvaluationError, counted, printable
 from hf_clipdyn.files import write_atomically
 from hf_clipdyn.results.read import read_results
+from hf_clipdyn.statistics.arms import CONFIDENCE, ArmEffect
 from hf_clipdyn.statistics.claims import read_claims
+from hf_clipdyn.statistics.contrasts import Estimate
 from hf_clipdyn.statistics.gates import Gate
 from hf_clipdyn.statistics.judging import (
     Part,
@@ -200,8 +203,8 @@ _HEAD = ("claim, verdict", "value and interval", "δ", "detectable", "seeds", "s
 _GATE = {True: "; gates passed", False: "", None: "; a gate or control was not measured"}
 
 
-def render(judged: Sequence[Verdict]) -> str:
-    """Verdicts as a table for the terminal, then causes, gates that did not pass, and notes.
+def render(judged: Sequence[Verdict], effects: Sequence[ArmEffect] = ()) -> str:
+    """Verdicts as a table for the terminal; causes, gates that did not pass, and notes; then the effects of arms.
 
     ``detectable`` is the minimum detectable effect.
     """
@@ -213,7 +216,7 @@ def render(judged: Sequence[Verdict]) -> str:
         gates = _GATE[_all_passed(one.gates)] if one.gates else ""
         lines.append(f"{one.claim.number} {one.claim.title}: {word}{gates}")
         lines += [_line(parts[id(part)], widths) for part in one.parts]
-    return "\n".join(printable(line) for line in (*lines, "", *_remarks(judged)))
+    return "\n".join(printable(line) for line in (*lines, "", *_remarks(judged), *_arm_lines(effects)))
 
 
 def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
@@ -222,17 +225,39 @@ def _line(cells: Sequence[str], widths: Sequence[int]) -> str:
 
 def _cells(part: Part, of_claim: str) -> tuple[str, ...]:
     found, effect = part.estimate, part.minimum_detectable_effect
-    value = "not defined" if math.isnan(found.value) else f"{found.value:+.3f}"
-    if not math.isnan(found.ci_low):
-        value += f" [{found.ci_low:+.3f}, {found.ci_high:+.3f}]"
     return (
         f"    {part.title}" + (f": {part.verdict}" if part.verdict != of_claim else ""),
-        value,
+        _value(found),
         f"{part.contrast.smallest_effect:.3g}",
         "-" if math.isnan(effect) else f"{effect:.3f}",
         str(found.n_seeds),
         str(len(found.scales)),
     )
+
+
+def _value(found: Estimate) -> str:
+    value = "not defined" if math.isnan(found.value) else f"{found.value:+.3f}"
+    return value if math.isnan(found.ci_low) else f"{value} [{found.ci_low:+.3f}, {found.ci_high:+.3f}]"
+
+
+def _arm_lines(effects: Sequence[ArmEffect]) -> list[str]:
+    """A heading for each endpoint and window, and under it a line for each arm."""
+    if not effects:
+        return []
+    lines = [
+        "",
+        f"Arms minus the main arm, by paired seeds: described, not tested ({100 * CONFIDENCE:g} % intervals)",
+    ]
+    width = max(len(one.arm) for one in effects)
+    for (endpoint, window), members in groupby(effects, lambda one: (one.endpoint, one.window)):
+        lines.append(f"{endpoint.benchmark} {endpoint.metric}, {window}")
+        lines += [
+            f"    {one.arm.ljust(width)}  "
+            + (_value(one.effect) if math.isfinite(one.effect.value) else f"not defined: {one.effect.cause}")
+            + f"  ({counted(one.effect.n_seeds, 'pair')}; main {one.main:.3f})"
+            for one in members
+        ]
+    return lines
 
 
 def _remarks(judged: Sequence[Verdict]) -> list[str]:

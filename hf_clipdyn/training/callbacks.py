@@ -38,8 +38,8 @@ def own_callbacks() -> list[Callback]:
             made.append(one())
         except Exception as error:
             raise ConfigError(
-                f"The callback {one.__name__} of a plug-in cannot be made ({type(error).__name__}: {error}): "
-                "a callback of a plug-in takes no arguments; give others to `train(config, callbacks=[…])`."
+                f"The callback {one.__name__} of a plug-in cannot be created ({type(error).__name__}: {error}): a "
+                "plug-in's callback must take no arguments. Pass others to `train(config, callbacks=[…])`."
             ) from error
     return made
 

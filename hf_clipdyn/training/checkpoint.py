@@ -169,8 +169,8 @@ def find_checkpoint(root: Path, resume_from_checkpoint: str) -> Path | None:
     folder = Path(resume_from_checkpoint).expanduser()
     if not (folder / _STATE).is_file():
         raise ConfigError(
-            f"{folder} is no checkpoint of hf_clipdyn: name a folder like <output_dir>/checkpoints/epoch-003, "
-            "or give `--resume_from_checkpoint true` for the last checkpoint."
+            f"{folder} is not a checkpoint of hf_clipdyn: name a folder like <output_dir>/checkpoints/epoch-003, or "
+            "give `--resume_from_checkpoint true` for the last checkpoint."
         )
     return folder
 
@@ -195,13 +195,14 @@ def load_checkpoint(
     check_recipe(progress.recipe, recipe, folder)
     if progress.num_processes != num_processes:
         raise ConfigError(
-            f"The checkpoint {folder} was written by {progress.num_processes} processes, this run has "
-            f"{num_processes}, with other batches: start {progress.num_processes}."
+            f"The checkpoint {folder} was written by {progress.num_processes} processes, but this run has "
+            f"{num_processes}, which changes the batches: start {progress.num_processes}."
         )
     if progress.steps_per_epoch != steps_per_epoch:
         raise ConfigError(
-            f"The checkpoint {folder} was written when an epoch had {progress.steps_per_epoch} steps, and now it has "
-            f"{steps_per_epoch}: the training data have changed; restore them, or begin a run in another output_dir."
+            f"The checkpoint {folder} was written when an epoch had {progress.steps_per_epoch} steps, and now it "
+            f"has {steps_per_epoch}. The training data have changed: restore them, or start a new run in another "
+            "output_dir."
         )
     try:
         for path in folder.glob("random_states_*.pkl"):  # accelerate would skip a broken one
@@ -212,7 +213,7 @@ def load_checkpoint(
         what = (
             f"{broken} of the checkpoint {folder} is broken"
             if broken
-            else f"{folder} is no checkpoint of this run"
+            else f"{folder} is not a checkpoint of this run"
         )
         raise TrainingError(f"{what}: {_first_line(error)}. {_way_out(folder)}") from error
     return progress
@@ -243,7 +244,7 @@ def saved_losses(folder: Path, progress: Progress) -> list[float]:
     losses = read_tensors(folder / _LOSSES).get("losses")
     if losses is None or losses.shape != (progress.step_in_epoch,) or not losses.isfinite().all():
         raise TrainingError(
-            f"{folder / _LOSSES} does not hold the {progress.step_in_epoch} losses of the epoch in work. "
+            f"{folder / _LOSSES} does not hold the {progress.step_in_epoch} losses of the current epoch. "
             f"{_way_out(folder)}"
         )
     values: list[float] = losses.double().tolist()

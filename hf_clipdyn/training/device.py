@@ -109,13 +109,13 @@ def _check_sharding(accelerator: Accelerator) -> None:
         return
     if accelerator.distributed_type != DistributedType.FSDP:
         raise ConfigError(
-            f"FSDP was asked for on {accelerator.device.type}, where accelerate shards nothing: leave it out, and each "
-            "process holds the whole model."
+            f"FSDP was requested on {accelerator.device.type}, where accelerate does not shard: leave it out. Each "
+            "process then holds the whole model."
         )
     if not accelerator.is_fsdp2:
         raise ConfigError(
-            "FSDP was asked for in its first version: say fsdp_version: 2 in accelerate's configuration, or "
-            "--fsdp_version 2."
+            "FSDP version 1 was requested, which is not supported: set fsdp_version: 2 in accelerate's "
+            "configuration, or --fsdp_version 2."
         )
 
 
@@ -191,8 +191,8 @@ def threads(config: TrainingConfig, accelerator: Accelerator) -> Iterator[int]:
     (count,) = chosen
     if accelerator.device.type == "cpu" and count > usable:
         warnings.warn(
-            f"Training takes {count} threads, which wait for one another, but this process has {usable} free "
-            f"core{'s' * (usable > 1)}: a run started with --num_threads {usable} may be many times as fast.",
+            f"Training takes {count} threads, but this process has {usable} free core{'s' * (usable > 1)}: the "
+            f"threads wait for one another. A run started with --num_threads {usable} may be many times as fast.",
             CrowdedWarning,
             stacklevel=3,
         )
@@ -242,9 +242,9 @@ def check_processes(config: TrainingConfig, num_processes: int) -> None:
     """
     wanted = config.num_processes
     if num_processes == 1 and wanted is None and _launched_several():
-        asked = "Several processes were asked for and 1"
+        asked = "Several processes were requested and 1"
     elif wanted not in (None, num_processes):
-        asked = f"{wanted} processes were asked for and {num_processes}"
+        asked = f"{wanted} processes were requested and {num_processes}"
     else:
         return
     raise TrainingError(

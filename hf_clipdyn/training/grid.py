@@ -127,8 +127,8 @@ class Grid(Work):
         for one in self.runs:
             if one.config.overwrite_output_dir or one.config.dry_run:
                 raise ConfigError(
-                    f"Jobs resume and write, so {where} can have neither overwrite_output_dir nor dry_run: leave them "
-                    "out, and delete the folders of runs that shall begin again."
+                    f"Jobs resume runs, so {where} cannot have overwrite_output_dir or dry_run: leave them out. To "
+                    "start a run again, delete its folder."
                 )
         self.logs = folder.with_name(f"{folder.name}.logs")
         self.token = next((one.config.hub_token for one in self.runs if one.config.hub_token), None)
@@ -275,9 +275,9 @@ def train_parser() -> HfArgumentParser:
     parser = training_parser("clipdyn train")
     add = parser.add_argument
     add("--submit", metavar="SCHEDULER", help="Start the runs as jobs: local, slurm or hf-jobs.")
-    setting = "Setting of the scheduler, as gpus_per_node=1; may be repeated."
+    setting = "Setting of the scheduler, for example gpus_per_node=1. Repeat the option for each setting."
     add("--submit_setting", "--submit-setting", action="append", metavar="NAME=VALUE", help=setting)
-    shows = "Print what `--submit` would run, and run nothing."
+    shows = "Print the commands that `--submit` would run, and run nothing."
     add("--print_command", "--print-command", action="store_true", help=shows)
     return parser
 

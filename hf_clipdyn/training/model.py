@@ -159,8 +159,8 @@ def load_model(
     config = read_config(folder)
     if model_type == "siglip" and config.model_type != "siglip":
         raise ConfigError(
-            f"The loss needs a model with a bias, as SigLIP, and the one in {folder} is of type {config.model_type}: "
-            "take --loss contrastive, or continue a SigLIP model."
+            f"The loss needs a model with a bias, like SigLIP, but {folder} holds one of type {config.model_type}: "
+            "use --loss contrastive, or continue a SigLIP model."
         )
     encoder = read_model(folder, config, dtype=torch.float32, attn_implementation=attn_implementation)
     if model_type == "clip" and hasattr(encoder, "logit_bias"):
@@ -219,8 +219,8 @@ def read_processor(folder: Path) -> ProcessorMixin:
     config, image_processor = read_input(folder)
     if config.model_type not in _PROCESSORS:
         raise ModelError(
-            f"{folder} holds a model of type {config.model_type}; training continues CLIP and SigLIP: take a model of "
-            f"type {' or '.join(_PROCESSORS)}."
+            f"{folder} holds a model of type {config.model_type}; training continues CLIP and SigLIP: use a model "
+            f"of type {' or '.join(_PROCESSORS)}."
         )
     tokenizer = read_tokenizer(folder, config)
     # Without a length of its own a tokenizer pads to 10^30 tokens.

@@ -85,7 +85,9 @@ def train(config: TrainingConfig, callbacks: Sequence[Callback] = ()) -> Trainin
         TrainingInterrupted: SIGINT or SIGTERM came; a checkpoint was written.
     """
     if config.dry_run:
-        raise ConfigError("dry_run is set, and train would write: call hf_clipdyn.training.dry_run instead.")
+        raise ConfigError(
+            "dry_run is set, but `train` would write: call hf_clipdyn.training.dry_run instead."
+        )
     # What has no such name is refused before anything is written.
     loss = make_loss(config.loss)
     check_optimizer(config.optim)

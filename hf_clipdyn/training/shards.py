@@ -199,8 +199,8 @@ class Stream:
                     behind = 0
             if total == 0:
                 raise DatasetError(
-                    f"The {len(order)} shards of {self.shards.name} that stream {self.index} of {self.streams} reads "
-                    f"have no sample with a caption (the first is shard {order[0]}): name the column with "
+                    f"Stream {self.index} of {self.streams} reads {len(order)} shards of {self.shards.name}, and "
+                    f"none of their samples has a caption (the first is shard {order[0]}): name the column with "
                     "--caption_column, or remove empty shards."
                 )
 

@@ -48,7 +48,9 @@ def beginning(
     threads = f", {_count(config.num_threads, 'thread')}" if accelerator.device.type == "cpu" else ""
     revisions = training.epochs + 1 + sum(step % source.steps_per_epoch > 0 for step in steps)
     where = f"{folder / 'hub'}{' and on the Hub' * config.push_to_hub}"
-    average = f" and as many of their average as {repo_id}-ema" if config.ema_decay is not None else ""
+    average = (
+        f", and as many of the averaged weights as {repo_id}-ema" if config.ema_decay is not None else ""
+    )
     begun = f", from step {training.step} on" if training.step else ""
     lines = [
         f"Data: {config.dataset_name}, {_count(source.images, 'image')}{captions} an epoch"

@@ -6,6 +6,7 @@ from .page import Page, table
 
 _BY_HAND = (
     ("[Glossary](glossary.md)", "The words of the field and of this project."),
+    ("[The claims file](claims-file.md)", "The keys of a YAML file of claims."),
     ("[Names of revisions](revision-names.md)", "How revisions are named, and in which order they are."),
     ("[Notes on data sets](data-sets-notes.md)", "Folders, cautions, and what is read of each data set."),
     ("[Environment variables](environment.md)", "The variables that the commands read."),

@@ -1,4 +1,4 @@
-"""The kind that docs/extending.md adds in one file, asked of planted models."""
+"""The kind that docs/how-to/add-a-kind.md adds in one file, asked of planted models."""
 
 import re
 import sys
@@ -11,7 +11,7 @@ from hf_clipdyn.errors import ConfigError
 
 @pytest.fixture(scope="module")
 def brightness(checkout, tmp_path_factory):
-    text = (checkout / "docs" / "extending.md").read_text(encoding="utf-8")
+    text = (checkout / "docs" / "how-to" / "add-a-kind.md").read_text(encoding="utf-8")
     (block,) = re.findall(r"^```python brightness\.py\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
     file = tmp_path_factory.mktemp("plugin") / "brightness.py"
     file.write_text(block, encoding="utf-8")

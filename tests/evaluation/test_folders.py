@@ -135,7 +135,7 @@ def test_a_loss_that_is_not_a_number_is_unknown_and_a_false_step_is_one_sentence
     with pytest.raises(RevisionError, match="gives the step 9"):
         list_revisions(out)
     path.write_text("[")
-    with pytest.raises(RevisionError, match="no JSON"):
+    with pytest.raises(RevisionError, match="not JSON"):
         list_revisions(out)
 
 

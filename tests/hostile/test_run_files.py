@@ -97,8 +97,8 @@ NO_ROWS: list[tuple[str, Any, str]] = [
     ("sha256", HASH + "\n", "SHA-256"),
     ("size", -5, "from 0"),
     ("loss", "nan", "a finite number"),
-    ("loss", float("nan"), "NaN is no number"),
-    ("loss", float("inf"), "Infinity is no number"),
+    ("loss", float("nan"), "NaN is not a number"),
+    ("loss", float("inf"), "Infinity is not a number"),
     ("time", 7, "a text"),
     ("recipe_hash", None, "a text"),
     ("recipe_hash", "x" * 200_000, "at most"),
@@ -118,19 +118,19 @@ def test_a_row_of_the_manifest_with_a_wrong_field_is_one_sentence(field: str, va
 
 
 NO_MANIFESTS: list[tuple[str | bytes, str]] = [
-    ("", "no JSON"),
+    ("", "not JSON"),
     ("null", "a mapping"),
     (b"\xff\xfe\x00binary", "UTF-8"),
     (DEEP, "nested too deeply"),
     ('{"format_version": 1, "run_id": "f", "revisions": ' + DEEP + "}", "nested too deeply"),
-    ('{"format_version": ' + "9" * 10_000 + "}", "no JSON"),
+    ('{"format_version": ' + "9" * 10_000 + "}", "not JSON"),
     ('{"format_version": "1"}', "a whole number"),
     ('{"format_version": true}', "a whole number"),
     ('{"format_version": 2}', "update hf-clipdyn"),
     ('{"format_version": 1, "run_id": 7, "revisions": []}', "a text"),
     ('{"format_version": 1, "run_id": "f", "revisions": {}}', "a list"),
     ('{"format_version": 1, "run_id": "f", "revisions": [null]}', "a mapping"),
-    ('{"format_version": 1, "run_id": "f", "revisions": [{}]}', "name is missing"),
+    ('{"format_version": 1, "run_id": "f", "revisions": [{}]}', "lacks the key name"),
     (json.dumps({"format_version": 1, "run_id": "f", "revisions": [ROW, ROW]}), "more than one row"),
     (json.dumps({"format_version": 1, "run_id": "f", "revisions": [0] * 200_001}), "at most 200,000 items"),
 ]
@@ -189,7 +189,7 @@ def test_an_entry_of_the_journal_that_leads_elsewhere_is_one_sentence(
         ({"push_to_hub": 1}, "true or false"),
         ({"run_id": []}, "a text"),
         ({"card": None}, "a mapping"),
-        ({"card": {}}, "repo_id is missing"),
+        ({"card": {}}, "lacks the key repo_id"),
         ({"card": {"repo_id": "me/run", "datasets": "procedural"}}, "a list"),
         ({"card": {"repo_id": "me/run", "parameters": "many"}}, "a whole number"),
         ({"card": {"repo_id": "me/run", "source": {"repo_id": 3}}}, "source"),
@@ -222,7 +222,7 @@ def test_a_folder_of_the_journal_that_is_a_link_is_not_followed(
         *(({"epoch": value}, "epoch is") for value in NO_COUNTS),
         ({"step": None}, "a whole number"),
         ({"recipe": []}, "a mapping"),
-        ({"recipe": {"x": float("nan")}}, "no number"),
+        ({"recipe": {"x": float("nan")}}, "not a number"),
         ({"files": {"model.safetensors": -1}}, "from 0"),
         ({"files": ["model.safetensors"]}, "a mapping"),
     ],
@@ -234,7 +234,7 @@ def test_progress_with_a_wrong_field_is_one_sentence(change: dict[str, Any], sai
 
 @pytest.mark.parametrize("cls", [Entry, RunFacts, Progress, ManifestRow])
 def test_a_schema_says_which_key_is_missing(cls: type) -> None:
-    with pytest.raises(ConfigError, match="is missing"):
+    with pytest.raises(ConfigError, match="lacks the key"):
         parse_json(cls, "{}", where="it", error=ConfigError)
 
 
@@ -317,7 +317,7 @@ def test_what_is_no_regular_file_is_no_ref(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("", "no JSON"),
+        ("", "not JSON"),
         ("[]", "a mapping"),
         (DEEP, "nested too deeply"),
         ('{"files": []}', "a mapping"),
@@ -529,7 +529,7 @@ PUBLISHING: list[tuple[str, Callable[[Path], None], str]] = [
         "a repository's id",
     ),
     ("depth", lambda run: (run / "publishing/run.json").write_text(DEEP) and None, "too deeply"),
-    ("nothing", lambda run: (run / "publishing/run.json").write_text("") and None, "no JSON"),
+    ("nothing", lambda run: (run / "publishing/run.json").write_text("") and None, "not JSON"),
     ("bytes", lambda run: (run / "publishing/run.json").write_bytes(b"\xff" * 99) and None, "UTF-8"),
 ]
 

@@ -150,7 +150,8 @@ def test_the_card_of_a_trained_run_names_its_classes_and_its_task(card_of, class
     model, processor = classes
     rows = [row("noise/x", "accuracy", 0.5, step=5, model_class=model, processor_class=processor)]
     card = card_of(rows)
-    assert f"{named}, trained with every epoch kept as a revision and measured along the way" in card.text
+    assert f"{named}. hf-clipdyn" in card.text
+    assert "trained it, kept every epoch as a revision" in card.text
     assert f"from transformers import {', '.join(sorted(loaded))}\n" in card.text
     for name in loaded:
         assert f' = {name}.from_pretrained("me/fixture", revision="epoch-000")' in card.text

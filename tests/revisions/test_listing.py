@@ -56,6 +56,19 @@ def test_scale_seed_and_parameters_of_the_run_are_those_of_each_revision(tmp_pat
     assert [(one.scale, one.seed, one.parameters) for one in revisions] == [("tiny", 7, 12_345)] * 2
 
 
+def test_a_revision_whose_row_is_not_yet_on_main_is_described_by_its_own_commit(
+    tmp_path: Path, publish
+) -> None:
+    """As a watching process sees it between the branch and the update of main."""
+    publish(range(2))
+    before = list_revisions("me/run", store=tmp_path / "hub")
+    refs = tmp_path / "hub" / "models--me--run" / "refs"
+    (refs / "main").write_text(before[0].commit)
+    assert list_revisions("me/run", store=tmp_path / "hub") == before
+    (refs / "main").unlink()
+    assert list_revisions("me/run", store=tmp_path / "hub") == before
+
+
 def test_what_does_not_exist_is_one_clear_error(hub: HubServer, tmp_path: Path) -> None:
     with pytest.raises(RevisionNotFoundError, match="me/none on the Hub does not exist"):
         list_revisions("me/none")

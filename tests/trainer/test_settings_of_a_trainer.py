@@ -101,7 +101,7 @@ def test_one_callback_serves_one_trainer_after_another(tmp_path: Path) -> None:
 
 def test_a_trainer_with_two_publishing_callbacks_is_refused(tmp_path: Path) -> None:
     callbacks = PublishRevisions(REPO), PublishRevisions(REPO, store=tmp_path / "other")
-    with pytest.raises(ConfigError, match="can have one PublishRevisions"):
+    with pytest.raises(ConfigError, match="can have only one PublishRevisions"):
         trainer(tmp_path, make_model("clip"), *callbacks).train()
 
 

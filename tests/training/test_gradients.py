@@ -76,7 +76,7 @@ def check(outcome: dict[str, Any], loss: str, way: str, processes: int, what: st
 def check_processes(processes: int, folder: Path, launch: Callable[..., str]) -> None:
     launch(processes, WORKER, str(folder / "outcome.pt"))
     outcome = torch.load(folder / "outcome.pt", weights_only=True)
-    refused = "FSDP was asked for on cpu, where accelerate shards nothing" if processes > 1 else ""
+    refused = "FSDP was requested on cpu, where accelerate does not shard" if processes > 1 else ""
     assert outcome.pop("refusal").startswith(refused)
     assert len(outcome) == 2 * len(LOSSES) * len(WAYS)
     for what, found in outcome.items():

@@ -77,7 +77,7 @@ def test_a_callback_of_a_file_that_wants_arguments_is_one_sentence(flags: Flags,
         "class Wanting(Callback):\n    def __init__(self, path):\n        pass\n",
         encoding="utf-8",
     )
-    with pytest.raises(ConfigError, match="The callback Wanting of a plug-in cannot be made"):
+    with pytest.raises(ConfigError, match="The callback Wanting of a plug-in cannot be created"):
         train(parse_training_config(flags(plugin=file)))
     assert not (tmp_path / "run").exists()
 

@@ -142,7 +142,7 @@ def test_another_recipe_does_not_continue_a_run(flags: Flags) -> None:
 
 
 def test_a_folder_that_is_no_checkpoint_is_refused(flags: Flags, tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="is no checkpoint"):
+    with pytest.raises(ConfigError, match="is not a checkpoint"):
         train(parse_training_config(flags(resume_from_checkpoint=tmp_path)))
 
 
@@ -286,7 +286,7 @@ def test_a_run_that_asked_for_two_processes_and_got_one_stops(
     done = forked.run(command)
     assert done.returncode == 1
     assert (
-        f"{'Several' if asked == 'launcher' else '2'} processes were asked for and 1 started" in done.stderr
+        f"{'Several' if asked == 'launcher' else '2'} processes were requested and 1 started" in done.stderr
     )
     assert done.stderr.count("clipdyn: error:") == 1
 

@@ -50,7 +50,7 @@ def test_a_run_says_what_it_is_about_to_do_and_names_the_next_command(
     assert "cpu in fp32, sdpa attention, 1 process, 1 thread." in lines[1]
     assert lines[2] == "Run: 2 epochs of 2 steps of 50 images, 4 steps in all."
     assert lines[3].startswith(
-        f"Revisions: 4 as me/run in {store} and as many of their average as me/run-ema"
+        f"Revisions: 4 as me/run in {store}, and as many of the averaged weights as me/run-ema"
     )
     assert lines[4].startswith("Warning: warmup_steps is 100 and the run has 4 steps")
     assert lines[5].startswith("epoch 1/2: loss ")

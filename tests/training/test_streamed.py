@@ -249,14 +249,14 @@ def test_an_empty_parquet_file_is_an_error_that_names_it(tmp_path: Path) -> None
 def test_shards_without_samples_are_an_error_and_no_endless_search(tmp_path: Path) -> None:
     for i in range(2):
         _write_parquet(tmp_path / "tables" / f"{i}.parquet", range(10), lambda n, i=i: [f"sample {n}"] * i)
-    with pytest.raises(DatasetError, match="have no sample with a caption"):
+    with pytest.raises(DatasetError, match="none of their samples has a caption"):
         list(_source(tmp_path / "tables", streams=2, samples_per_epoch=20).batches(1))
 
 
 def test_a_set_without_captions_is_an_error(tmp_path: Path) -> None:
     for i in range(2):
         _write_parquet(tmp_path / "tables" / f"{i}.parquet", range(10), lambda n: [None, [], [""]][n % 3])  # type: ignore[arg-type]
-    with pytest.raises(DatasetError, match="have no sample with a caption"):
+    with pytest.raises(DatasetError, match="none of their samples has a caption"):
         list(_source(tmp_path / "tables", streams=1).batches(1))
     with pytest.raises(DatasetError, match=r"No row of tables has a caption \(20 rows in 2 shards\)"):
         first_captions(_shards(tmp_path / "tables"), 100)

@@ -33,6 +33,7 @@ from hf_clipdyn.report.style import THEME, figure_style, twins
 from hf_clipdyn.report.svg import to_svg
 from hf_clipdyn.report.tables import (
     Table,
+    arms_table,
     diagnostics_table,
     overview_tables,
     provenance_table,
@@ -136,6 +137,7 @@ def render(
         title=title or f"{subject} of {runs}",
         verdicts=verdict_rows(study),
         verdict_summary=verdict_summary(study),
+        arms=arms_table(study),
         curves=bool(parts["claims"] and parts["claims"]["curves"]),
         lead=_lead(study, len(data["benchmarks"])),
         findings=findings,

@@ -1,0 +1,74 @@
+"""Draw two pictures of docs/explanation: intervals over images and over objects, and the rule of the verdicts.
+
+python scripts/draw_intervals.py docs/images
+"""
+
+import argparse
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+from hf_clipdyn.metrics.bootstrap import clustered_share_interval, wilson_interval
+from hf_clipdyn.report.style import GREY, INK, figure_style, hue
+from hf_clipdyn.statistics.verdicts import word_of
+
+OBJECTS = np.repeat(np.arange(6), 10)
+REPETITIONS = 40
+SMALLEST_EFFECT = 0.05
+EXAMPLES = [(0.06, 0.14), (0.01, 0.11), (-0.03, 0.04), (-0.14, -0.06), (-0.03, 0.09), (-0.146, -0.035)]
+
+
+def decisions(rng: np.random.Generator) -> np.ndarray:
+    """Right (1) or wrong (0) for ten images of each of six objects; on average one half is right."""
+    return (0.8 * rng.normal(size=6)[OBJECTS] + 0.6 * rng.normal(size=60) > 0).astype(float)
+
+
+def draw_coverage() -> plt.Figure:
+    """How often either interval contains the true accuracy, in forty repetitions."""
+    rng = np.random.default_rng(0)
+    studies = [decisions(rng) for _ in range(REPETITIONS)]
+    intervals = {
+        "over 60 images": [wilson_interval(right.mean(), 60) for right in studies],
+        "over 6 objects": [clustered_share_interval(right, np.ones(60), [OBJECTS]) for right in studies],
+    }
+    figure, panels = plt.subplots(1, 2, figsize=(9, 3.4), sharey=True, layout="constrained")
+    for panel, (title, drawn) in zip(panels, intervals.items(), strict=True):
+        covers = [low <= 0.5 <= high for low, high in drawn]
+        for x, ((low, high), covered, right) in enumerate(zip(drawn, covers, studies, strict=True)):
+            colour = hue(0) if covered else hue(1)
+            panel.plot([x, x], [low, high], color=colour, linewidth=1.5)
+            panel.plot(x, right.mean(), "o" if covered else "s", color=colour, markersize=3.5)
+        panel.axhline(0.5, color=GREY, linewidth=1, zorder=0)
+        panel.set(
+            title=f"{title}: {sum(covers)} of {REPETITIONS} contain .5", xlabel="repetition", ylim=(0, 1)
+        )
+    panels[0].set_ylabel("accuracy")
+    return figure
+
+
+def draw_rule() -> plt.Figure:
+    """An interval for each verdict of the rule; the last one is claim 5 of the embedded study."""
+    figure, panel = plt.subplots(figsize=(7.5, 3.2), layout="constrained")
+    panel.axvspan(-SMALLEST_EFFECT, SMALLEST_EFFECT, color=GREY, alpha=0.15, linewidth=0)
+    panel.axvline(0, color=GREY, linewidth=1)
+    for y, (low, high) in enumerate(EXAMPLES):
+        panel.plot([low, high], [y, y], color=hue(0), linewidth=2.5, solid_capstyle="butt")
+        panel.plot((low + high) / 2, y, "o", color=hue(0))
+    names = [word_of(low, high, SMALLEST_EFFECT) for low, high in EXAMPLES]
+    panel.set_yticks(range(len(names)), [*names[:-1], f"{names[-1]} (claim 5)"], color=INK)
+    panel.set_xticks([-SMALLEST_EFFECT, 0, SMALLEST_EFFECT], ["-δ", "0", "δ"])
+    panel.set(
+        xlim=(-0.17, 0.17), ylim=(len(names) - 0.5, -0.5), xlabel="contrast, positive in favour of the claim"
+    )
+    panel.grid(visible=False)
+    return figure
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("folder", type=Path)
+    folder = parser.parse_args().folder
+    with figure_style():
+        draw_coverage().savefig(folder / "intervals-coverage.png", dpi=150)
+        draw_rule().savefig(folder / "verdict-rule.png", dpi=150)
