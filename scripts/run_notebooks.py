@@ -40,7 +40,6 @@ def stripped(notebook: NotebookNode) -> NotebookNode:
     for number, cell in enumerate(notebook.cells):
         cell.metadata, cell.id = nbformat.from_dict({}), f"cell-{number}"
         for output in cell.get("outputs", ()):
-            output.get("data", {}).pop("text/html", None)  # of a frame: the plain text is enough
             if output.get("metadata"):
                 output.metadata = nbformat.from_dict({})
     return notebook

@@ -12,7 +12,13 @@ from tutorial import BLOCKS, follow
 @pytest.fixture(scope="module")
 def printed(demo: Any) -> str:
     """What the blocks printed, run one after another on a quick run in the demo's place."""
-    return follow(demo.root, [sys.executable, "-c"], [sys.executable, "-m", "hf_clipdyn.cli"], demo.run)
+
+    def run(*command: str) -> str:
+        done = demo.run(command)
+        assert done.returncode == 0, f"{command}\n{done.stderr}"
+        return str(done.stdout)
+
+    return follow(demo.root, [sys.executable, "-c"], [sys.executable, "-m", "hf_clipdyn.cli"], run)
 
 
 def test_its_blocks_run_in_the_order_of_its_pages(demo: Any, printed: str) -> None:

@@ -1,7 +1,6 @@
 """The tutorial as a reader follows it: the blocks of its pages, in one folder, one after another."""
 
 import shlex
-import subprocess
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -12,17 +11,17 @@ __all__ = ["BLOCKS", "PAGES", "follow"]
 PAGES = ("index", "install", "demo", "own-data", "own-model", "own-claim")
 BLOCKS = [block for page in PAGES for block in blocks_of(CHECKOUT / "docs" / "tutorial" / f"{page}.md")]
 
-Run = Callable[[Sequence[str]], "subprocess.CompletedProcess[str]"]
+Words = Sequence[str | Path]
 
 
-def follow(root: Path, python: Sequence[str], clipdyn: Sequence[str], run: Run) -> str:
+def follow(root: Path, python: Words, clipdyn: Words, run: Callable[..., str]) -> str:
     """Write the files and run the blocks that the tutorial prints, in ``root``, which holds `runs/demo`.
 
     Args:
         root: the reader's folder.
         python: the words before a block of Python.
         clipdyn: the words in place of `clipdyn`.
-        run: runs a command in ``root``.
+        run: runs a command in ``root``, given word by word, and returns what it printed; fails if the command does.
 
     Returns:
         All that the blocks printed.
@@ -32,14 +31,11 @@ def follow(root: Path, python: Sequence[str], clipdyn: Sequence[str], run: Run) 
         if block.file is not None:
             (root / block.file).write_text(block.text, encoding="utf-8")
         elif block.runs and block.language in ("python", "bash"):
-            for command in _commands(block, python, clipdyn):
-                done = run(command)
-                assert done.returncode == 0, f"{block.place}: {done.stderr[-3000:]}"
-                printed.append(done.stdout)
+            printed += [run(*command) for command in _commands(block, python, clipdyn)]
     return "".join(printed)
 
 
-def _commands(block: Block, python: Sequence[str], clipdyn: Sequence[str]) -> list[list[str]]:
+def _commands(block: Block, python: Words, clipdyn: Words) -> list[list[str | Path]]:
     if block.language == "python":
         return [[*python, block.text]]
     lines = [shlex.split(line, comments=True) for line in block.commands]
