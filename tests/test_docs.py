@@ -14,15 +14,16 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from printed_blocks import CHECKOUT, Block, blocks_of
+from printed_blocks import Block, blocks_of
 
 from hf_clipdyn.data.registry import dataset_names
 
+CHECKOUT = Path(__file__).resolve().parents[1]
 PAGES = [CHECKOUT / "README.md", *sorted((CHECKOUT / "docs").glob("*.md"))]
 README = PAGES[0].read_text(encoding="utf-8")
 
-
-BLOCKS = [block for page in PAGES for block in blocks_of(page)]
+# The tutorial's blocks depend on each other: test_tutorial.py runs them in their order.
+BLOCKS = [block for page in PAGES if page.parent.name != "tutorial" for block in blocks_of(page)]
 PYTHON = [block for block in BLOCKS if block.language == "python" and block.runs]
 SHELL = [block for block in BLOCKS if block.language == "bash" and block.runs]
 
