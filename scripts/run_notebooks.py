@@ -3,6 +3,7 @@
 python scripts/run_notebooks.py [NAME.ipynb …]     # a test runs them too, and stores nothing
 """
 
+import os
 import re
 import sys
 import tempfile
@@ -30,7 +31,8 @@ def executed(path: Path, folder: Path) -> NotebookNode:
     """
     notebook = nbformat.read(path, as_version=4)
     client = NotebookClient(notebook, kernel_name="python3", timeout=600)
-    client.execute(cwd=str(folder))
+    quiet = {"PYTHONWARNINGS": "ignore:IProgress not found"}  # tqdm, without the widgets of Jupyter
+    client.execute(cwd=str(folder), env=os.environ | quiet)
     return stripped(notebook)
 
 
@@ -54,8 +56,8 @@ def texts(notebook: NotebookNode) -> Iterator[str]:
 
 
 def machine_paths(notebook: NotebookNode) -> list[str]:
-    """What looks like a path of a machine in the outputs."""
-    return [match.group() for text in texts(notebook) for match in _MACHINE.finditer(text)]
+    """The lines of the outputs that have what looks like a path of a machine."""
+    return [line for text in texts(notebook) for line in text.splitlines() if _MACHINE.search(line)]
 
 
 def main() -> None:
