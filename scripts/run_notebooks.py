@@ -1,4 +1,4 @@
-"""Run the notebooks in an empty folder and store what they print, without times, versions or paths of this machine.
+"""Run the notebooks in an empty folder and store what they print, without progress bars or paths of this machine.
 
 python scripts/run_notebooks.py [NAME.ipynb …]     # a test runs them too, and stores nothing
 """
@@ -41,7 +41,10 @@ def stripped(notebook: NotebookNode) -> NotebookNode:
     notebook.metadata = nbformat.from_dict(_METADATA)
     for number, cell in enumerate(notebook.cells):
         cell.metadata, cell.id = nbformat.from_dict({}), f"cell-{number}"
-        for output in cell.get("outputs", ()):
+        if cell.cell_type != "code":
+            continue
+        cell.outputs = [one for one in cell.outputs if one.get("name") != "stderr"]  # bars
+        for output in cell.outputs:
             if output.get("metadata"):
                 output.metadata = nbformat.from_dict({})
     return notebook

@@ -13,10 +13,10 @@ SCRIPT = runpy.run_path(str(CHECKOUT / "scripts" / "run_notebooks.py"))
 NOTEBOOKS = sorted(SCRIPT["FOLDER"].glob("*.ipynb"))
 
 
-def kinds_of_output(notebook: Any) -> list[list[str]]:
+def kinds_of_output(notebook: Any) -> list[set[str]]:
     """For each cell of code, what its outputs are: ``stream``, ``text/plain``, ``image/png`` …"""
     return [
-        [kind for output in cell.outputs for kind in (output.get("data") or {output.output_type: ""})]
+        {kind for output in cell.outputs for kind in (output.get("data") or {output.output_type: ""})}
         for cell in notebook.cells
         if cell.cell_type == "code"
     ]
