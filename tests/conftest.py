@@ -46,9 +46,11 @@ GROUPS = {
     "test_claims_page.py": "browser",
     "test_demo.py": "demo",
     "test_docs.py": "demo",
+    "test_notebooks.py": "demo",  # trains on the data set that the demo has rendered
     "test_scripts.py": "wheel",
     "test_stimuli_view.py": "browser",
     "test_study.py": "study",
+    "test_tutorial.py": "demo",
     "test_verdicts.py": "verdicts",
     "test_views_in_browser.py": "browser",
     "test_wheel.py": "wheel",

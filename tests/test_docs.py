@@ -9,51 +9,18 @@ import runpy
 import shlex
 import subprocess
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
+from printed_blocks import Block, blocks_of
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 PAGES = [CHECKOUT / "README.md", *sorted((CHECKOUT / "docs").rglob("*.md"))]
 
-
-@dataclass(frozen=True)
-class Block:
-    """A fenced block: where it is printed, its language, what follows that on its first line, and its text."""
-
-    place: str
-    language: str
-    note: str
-    text: str
-
-    @property
-    def file(self) -> str | None:
-        return self.note if re.fullmatch(r"\S+\.(py|yaml)", self.note) else None
-
-    @property
-    def commands(self) -> list[str]:
-        return self.text.replace("\\\n", " ").splitlines()
-
-    @property
-    def runs(self) -> bool:
-        return not self.note or self.file is not None
-
-
-def _blocks() -> list[Block]:
-    found = []
-    for page in PAGES:
-        text = page.read_text(encoding="utf-8")
-        for match in re.finditer(r"^```(\w*)([^\n]*)\n(.*?)^```$", text, re.DOTALL | re.MULTILINE):
-            line = text.count("\n", 0, match.start()) + 1
-            language, note, body = match.groups()
-            found.append(Block(f"{page.relative_to(CHECKOUT)}:{line}", language, note.strip(), body))
-    return found
-
-
-BLOCKS = _blocks()
+# The tutorial's blocks depend on each other: test_tutorial.py runs them in their order.
+BLOCKS = [block for page in PAGES if page.parent.name != "tutorial" for block in blocks_of(page)]
 PYTHON = [block for block in BLOCKS if block.language == "python" and block.runs]
 SHELL = [block for block in BLOCKS if block.language == "bash" and block.runs]
 

@@ -4,9 +4,11 @@ import os
 import subprocess
 import sys
 import zipfile
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from tutorial import follow
 
 pytestmark = pytest.mark.slow
 
@@ -47,18 +49,48 @@ def test_the_wheel_carries_metrics_templates_recipes_and_types(wheel: Path) -> N
     assert not [name for name in names if name.endswith(".parquet")], "results of our own runs"
 
 
-def test_an_installed_wheel_runs_the_quick_demo_and_loads_its_metrics(wheel: Path, tmp_path: Path) -> None:
-    _run(sys.executable, "-m", "venv", tmp_path / "env", cwd=tmp_path)
-    python = tmp_path / "env" / "bin" / "python"
-    _run(python, "-m", "pip", "install", "--quiet", wheel, cwd=tmp_path)
-    lines = _run(tmp_path / "env" / "bin" / "clipdyn", "demo", "--quick", cwd=tmp_path).strip().splitlines()
-    assert lines[-3] == "Page:  runs/quick/report/index.html"
-    assert (tmp_path / "runs" / "quick" / "report" / "index.html").is_file()
+@dataclass(frozen=True)
+class Installed:
+    """An environment with the wheel, and the folder in which a reader of the tutorial works."""
+
+    environment: Path
+    root: Path
+
+    @property
+    def python(self) -> Path:
+        return self.environment / "bin" / "python"
+
+    @property
+    def clipdyn(self) -> Path:
+        return self.environment / "bin" / "clipdyn"
+
+    def run(self, *command: object) -> str:
+        return _run(*command, cwd=self.root)
+
+
+@pytest.fixture(scope="module")
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Installed:
+    found = Installed(tmp_path_factory.mktemp("env"), tmp_path_factory.mktemp("reader"))
+    found.run(sys.executable, "-m", "venv", found.environment)
+    found.run(found.python, "-m", "pip", "install", "--quiet", wheel)
+    return found
+
+
+def test_an_installed_wheel_runs_the_quick_demo_and_the_tutorial(installed: Installed) -> None:
+    printed = installed.run(installed.clipdyn, "demo", "--quick", "--output-dir", "runs/demo")
+    assert printed.strip().splitlines()[-3] == "Page:  runs/demo/report/index.html"
+    assert (installed.root / "runs" / "demo" / "report" / "index.html").is_file()
+    follow(installed.root, [installed.python, "-c"], [installed.clipdyn], installed.run)
+    assert (installed.root / "shape-bias.png").is_file()
+    assert (installed.root / "verdict.parquet").is_file()
+
+
+def test_an_installed_wheel_loads_its_metrics(installed: Installed) -> None:
     program = (
         "import hf_clipdyn; print(hf_clipdyn.metric_path('shape_bias'));"
         "print(hf_clipdyn.load_metric('shape_bias').compute("
         "predictions=['cat', 'dog'], shapes=['cat', 'cat'], textures=['dog', 'dog'], n_resamples=0)['shape_bias'])"
     )
-    path, value = _run(python, "-c", program, cwd=tmp_path).strip().splitlines()[-2:]
+    path, value = installed.run(installed.python, "-c", program).strip().splitlines()[-2:]
     assert "_bundled" in path
     assert value == "0.5"

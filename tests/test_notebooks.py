@@ -1,0 +1,42 @@
+"""The notebooks run from nothing, offline, and are stored with what they print."""
+
+import copy
+import runpy
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+from printed_blocks import CHECKOUT
+
+SCRIPT = runpy.run_path(str(CHECKOUT / "scripts" / "run_notebooks.py"))
+NOTEBOOKS = sorted(SCRIPT["FOLDER"].glob("*.ipynb"))
+
+
+def kinds_of_output(notebook: Any) -> list[set[str]]:
+    """For each cell of code, what its outputs are: ``stream``, ``text/plain``, ``image/png`` …"""
+    return [
+        {kind for output in cell.outputs for kind in (output.get("data") or {output.output_type: ""})}
+        for cell in notebook.cells
+        if cell.cell_type == "code"
+    ]
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_notebook_runs_in_an_empty_folder_and_prints_what_is_stored(
+    path: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(CHECKOUT))
+    monkeypatch.delenv("MPLBACKEND")  # a kernel draws into the notebook
+    run = SCRIPT["executed"](path, tmp_path)
+    assert kinds_of_output(run) == kinds_of_output(nbformat.read(path, as_version=4))
+    assert SCRIPT["machine_paths"](run) == []
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_notebook_is_stored_with_a_figure_and_without_paths_of_a_machine(path: Path) -> None:
+    notebook = nbformat.read(path, as_version=4)
+    assert any("image/png" in kinds for kinds in kinds_of_output(notebook))
+    assert SCRIPT["machine_paths"](notebook) == []
+    assert SCRIPT["stripped"](copy.deepcopy(notebook)) == notebook
+    assert path.stat().st_size < 200_000

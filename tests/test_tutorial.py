@@ -1,0 +1,44 @@
+"""The tutorial takes a reader from the demo to a figure and a verdict."""
+
+import sys
+from typing import Any
+
+import pandas as pd
+import pytest
+from printed_blocks import Block
+from tutorial import BLOCKS, SHORTER, follow
+
+
+@pytest.fixture(scope="module")
+def printed(demo: Any) -> str:
+    """What the blocks printed, run one after another on a quick run in the demo's place."""
+
+    def run(*command: str) -> str:
+        done = demo.run(command)
+        assert done.returncode == 0, f"{command}\n{done.stderr}"
+        return str(done.stdout)
+
+    return follow(demo.root, [sys.executable, "-c"], [sys.executable, "-m", "hf_clipdyn.cli"], run)
+
+
+def test_its_blocks_run_in_the_order_of_its_pages(demo: Any, printed: str) -> None:
+    assert "Shape bias" in printed
+    own = pd.read_parquet(demo.root / "runs" / "own" / "results.parquet")
+    assert list(own["revision"].unique()) == ["epoch-000", "epoch-001"]
+
+
+def test_it_ends_with_a_figure_and_a_verdict(demo: Any, printed: str) -> None:
+    assert (demo.root / "shape-bias.png").stat().st_size > 5000
+    (row,) = pd.read_parquet(demo.root / "verdict.parquet").to_dict("records")
+    assert row["n_seeds"] == 3
+
+
+@pytest.mark.parametrize("block", BLOCKS, ids=lambda block: block.place)
+def test_each_block_runs_or_says_why_not(block: Block) -> None:
+    assert block.language in ("python", "bash", "text", "yaml")
+    if block.language in ("python", "bash"):
+        assert block.runs or len(block.note) > len("no-run: ") + 10, block.note
+
+
+def test_what_the_tests_shorten_is_printed_once() -> None:
+    assert [sum(block.text.count(one) for block in BLOCKS) for one in SHORTER] == [1] * len(SHORTER)
