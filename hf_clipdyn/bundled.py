@@ -50,7 +50,8 @@ def load_metric(name: str, **kwargs: Any) -> "evaluate.EvaluationModule":
     Raises:
         UnknownNameError: no such module is bundled.
 
-    Example:
+    Examples:
+        >>> from hf_clipdyn.bundled import load_metric
         >>> metric = load_metric("shape_bias")  # doctest: +SKIP
     """
     import evaluate

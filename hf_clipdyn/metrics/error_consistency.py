@@ -62,7 +62,8 @@ def error_consistency(
     Raises:
         MetricError: different lengths, no rows, anything but True and False (or 1 and 0).
 
-    Example:
+    Examples:
+        >>> from hf_clipdyn.metrics.error_consistency import error_consistency
         >>> result = error_consistency([1, 1, 1, 0], [1, 1, 0, 0], n_resamples=0)
         >>> result["kappa"], result["observed"], result["expected"]
         (0.5, 0.75, 0.5)
@@ -124,7 +125,8 @@ def observer_consistency(
     Raises:
         MetricError: other shapes, no rows, fewer than two observers to compare, one kind of exemplar without the other.
 
-    Example:
+    Examples:
+        >>> from hf_clipdyn.metrics.error_consistency import observer_consistency
         >>> result = observer_consistency([[1, 1], [1, 0], [0, 0], [0, 0]], [1, 1, 1, 0], n_resamples=0)
         >>> result["kappa"], result["n_pairs"]
         (0.35, 2)
@@ -161,6 +163,11 @@ def consistency_influences(observers: ArrayLike, predictions: ArrayLike | None =
 
     Raises:
         MetricError: as for `observer_consistency`.
+
+    Examples:
+        >>> from hf_clipdyn.metrics.error_consistency import consistency_influences
+        >>> consistency_influences([[1], [1], [0], [0]], [1, 1, 1, 0])["kappa"].round(3).tolist()
+        [0.062, 0.062, -0.312, 0.188]
     """
     statistics, influences = pair_statistics(*observer_pairs(observers, predictions))
     influences, defined = influences[: len(_KAPPAS)], ~np.isnan(statistics[0])
@@ -177,6 +184,14 @@ def observer_pairs(observers: ArrayLike, predictions: ArrayLike | None) -> tuple
 
     Raises:
         MetricError: as for `observer_consistency`.
+
+    Examples:
+        >>> from hf_clipdyn.metrics.error_consistency import observer_pairs
+        >>> first, second = observer_pairs([[1, 1], [1, 0], [0, 0]], [1, 0, 1])
+        >>> first.tolist()
+        [[1.0, 1.0], [0.0, 0.0], [1.0, 1.0]]
+        >>> second.tolist()
+        [[1.0, 1.0], [1.0, 0.0], [0.0, 0.0]]
     """
     table = np.asarray(observers, dtype=np.float64)
     if table.ndim != 2 or 0 in table.shape:
@@ -201,6 +216,14 @@ def pair_statistics(first: Floats, second: Floats) -> tuple[Floats, Floats]:
     Returns:
         (5, P), in the order of `PAIR_STATISTICS`: kappa and the ends of the range that the accuracies allow, the share
         of images on which both are right or both wrong, the squared difference of the accuracies. And (5, n, P).
+
+    Examples:
+        >>> from hf_clipdyn.metrics.error_consistency import PAIR_STATISTICS, observer_pairs, pair_statistics
+        >>> PAIR_STATISTICS
+        ('kappa', 'kappa_min', 'kappa_max', 'observed_consistency', 'accuracy_difference')
+        >>> values, influences = pair_statistics(*observer_pairs([[1], [1], [0], [0]], [1, 1, 1, 0]))
+        >>> values.round(3).tolist(), influences.shape
+        ([[0.5], [-0.5], [0.5], [0.75], [0.062]], (5, 4, 1))
     """
     both = ~(np.isnan(first) | np.isnan(second))
     a, b = np.where(both, first, 0.0), np.where(both, second, 0.0)

@@ -24,12 +24,24 @@ _CUT_OFF = 4.0  # standard deviations, SciPy's own default
 
 
 def as_map(name: str, values: ArrayLike) -> Floats:
-    """``values`` as a float64 map of shape (H, W), all finite."""
+    """``values`` as a float64 map of shape (H, W), all finite.
+
+    Examples:
+        >>> from hf_clipdyn.metrics.fixation_maps import as_map
+        >>> as_map("saliency_map", [[0, 1], [2, 3]]).dtype
+        dtype('float64')
+    """
     return map_and_limits(name, values)[0]
 
 
 def map_and_limits(name: str, values: ArrayLike) -> tuple[Floats, tuple[float, float]]:
-    """``values`` as by `as_map`, and the smallest and the largest of them."""
+    """``values`` as by `as_map`, and the smallest and the largest of them.
+
+    Examples:
+        >>> from hf_clipdyn.metrics.fixation_maps import map_and_limits
+        >>> map_and_limits("saliency_map", [[0, 1], [2, 3]])[1]
+        (0.0, 3.0)
+    """
     try:
         array = np.asarray(values, dtype=np.float64)
     except (TypeError, ValueError):
@@ -43,7 +55,13 @@ def map_and_limits(name: str, values: ArrayLike) -> tuple[Floats, tuple[float, f
 
 
 def as_fixations(fixations: ArrayLike) -> Floats:
-    """``fixations`` as an array of x, y in pixels, shape (n, 2); none at all is shape (0, 2)."""
+    """``fixations`` as an array of x, y in pixels, shape (n, 2); none at all is shape (0, 2).
+
+    Examples:
+        >>> from hf_clipdyn.metrics.fixation_maps import as_fixations
+        >>> as_fixations([[10, 20], [30, 40]]).shape, as_fixations([]).shape
+        ((2, 2), (0, 2))
+    """
     try:
         points = np.asarray(fixations, dtype=np.float64)
     except (TypeError, ValueError):
@@ -62,6 +80,11 @@ def fixation_pixels(fixations: ArrayLike, shape: tuple[int, ...]) -> Ints:
 
     Raises:
         MetricError: a fixation outside the map.
+
+    Examples:
+        >>> from hf_clipdyn.metrics.fixation_maps import fixation_pixels
+        >>> fixation_pixels([[0.5, 0.5], [2.9, 1.0]], (2, 3)).tolist()
+        [0, 5]
     """
     points = as_fixations(fixations)
     height, width = shape
@@ -90,6 +113,12 @@ def fixation_density(fixations: ArrayLike, shape: tuple[int, int], sigma: float)
 
     Raises:
         MetricError: a fixation outside the map, a sigma that is not positive.
+
+    Examples:
+        >>> from hf_clipdyn.metrics.fixation_maps import fixation_density
+        >>> density = fixation_density([[2.5, 2.5]], (5, 5), sigma=1.0)
+        >>> round(float(density.sum()), 6), round(float(density[2, 2]), 3)
+        (1.0, 0.162)
     """
     density = blurred_fixations(fixations, shape, sigma)
     total = density.sum()
@@ -107,6 +136,12 @@ def blurred_fixations(fixations: ArrayLike, shape: tuple[int, int], sigma: float
 
     Raises:
         MetricError: as of `fixation_density`.
+
+    Examples:
+        >>> from hf_clipdyn.metrics.fixation_maps import blurred_fixations
+        >>> blurred = blurred_fixations([[2.5, 2.5], [0.5, 0.5]], (5, 5), sigma=1.0)
+        >>> round(float(blurred.sum()), 2)
+        1.47
     """
     if not sigma > 0:
         raise MetricError(f"sigma must be a positive number of pixels, but is {sigma}.")
@@ -145,6 +180,12 @@ def fixations_of_others(fixations: Sequence[ArrayLike], sizes: Sequence[tuple[in
 
     Yields:
         Shape (n - n_i, 2), x, y in pixels of image i.
+
+    Examples:
+        >>> from hf_clipdyn.metrics.fixation_maps import fixations_of_others
+        >>> others = fixations_of_others([[[10, 20]], [[4, 4], [8, 8]]], [(100, 100), (50, 50)])
+        >>> [points.tolist() for points in others]
+        [[[8.0, 8.0], [16.0, 16.0]], [[5.0, 10.0]]]
     """
     if len(fixations) != len(sizes):
         raise MetricError(f"There are fixations of {len(fixations)} images, but sizes of {len(sizes)}.")
@@ -161,6 +202,12 @@ def rescaled(points: Floats, sizes: ArrayLike, size: tuple[int, int]) -> Floats:
     """Points of images of (width, height) ``sizes`` (one, or one a point) as points of an image of ``size``.
 
     Between images of the same size they stay exactly where they are.
+
+    Examples:
+        >>> import numpy as np
+        >>> from hf_clipdyn.metrics.fixation_maps import rescaled
+        >>> rescaled(np.array([[10.0, 20.0]]), (100, 100), (50, 200)).tolist()
+        [[5.0, 40.0]]
     """
     target = np.asarray(size, dtype=np.float64)
     # Rescaling must not carry a point onto the far edge, where there is no pixel.

@@ -74,7 +74,8 @@ def label_distribution(
     Raises:
         MetricError: other shapes, probabilities that do not sum to 1, an image without answers.
 
-    Example:
+    Examples:
+        >>> from hf_clipdyn.metrics.label_distribution import label_distribution
         >>> result = label_distribution([[0.5, 0.5], [1, 0]], [[5, 5], [9, 0]], [0, 0], n_resamples=0)
         >>> round(result["cross_entropy"], 4), round(result["kl"], 4), result["second_choice"]
         (0.3466, 0.0, 1.0)
@@ -120,6 +121,15 @@ def cross_fitted(similarities: ArrayLike, counts: ArrayLike, halves: ArrayLike) 
     Returns:
         Probabilities (n, classes), and the two factors on the similarities that minimise the cross-entropy with
         people's answers, (2,): element h was fitted on half h and serves the other half.
+
+    Examples:
+        >>> from hf_clipdyn.metrics.label_distribution import cross_fitted
+        >>> similarities = [[0.3, 0.1], [0.1, 0.2], [0.4, 0.1], [0.2, 0.3]]
+        >>> probabilities, factors = cross_fitted(similarities, [[8, 2], [3, 7], [9, 1], [4, 6]], [0, 1, 0, 1])
+        >>> probabilities.round(2).tolist()
+        [[0.78, 0.22], [0.33, 0.67], [0.86, 0.14], [0.33, 0.67]]
+        >>> factors.shape
+        (2,)
     """
     scores, numbers = np.asarray(similarities, np.float64), np.asarray(counts, np.float64)
     human = numbers / numbers.sum(axis=1, keepdims=True)
@@ -147,7 +157,13 @@ def _fitted_factor(scores: Floats, human: Floats) -> float:
 
 
 def human_entropy(counts: ArrayLike) -> Floats:
-    """Entropy of people's answers to each image in nats, (n,): no cross-entropy is lower than its mean."""
+    """Entropy of people's answers to each image in nats, (n,): no cross-entropy is lower than its mean.
+
+    Examples:
+        >>> from hf_clipdyn.metrics.label_distribution import human_entropy
+        >>> human_entropy([[5, 5], [10, 0]]).round(4).tolist()
+        [0.6931, 0.0]
+    """
     numbers = np.asarray(counts, np.float64)
     return np.asarray(special.entr(numbers / numbers.sum(axis=1, keepdims=True)).sum(axis=1))
 
@@ -156,6 +172,11 @@ def class_mean_cross_entropy(counts: ArrayLike, labels: ArrayLike) -> float:
     """Cross-entropy of an observer that knows the label and the mean answers to the other images of its class.
 
     A model above it says nothing about people: NaN for a class of one image.
+
+    Examples:
+        >>> from hf_clipdyn.metrics.label_distribution import class_mean_cross_entropy
+        >>> round(class_mean_cross_entropy([[9, 1], [8, 2], [2, 8], [1, 9]], [0, 0, 1, 1]), 4)
+        0.4533
     """
     human, truth = _shares(counts, labels)
     others = _normalised(_means_of_others(human, truth) + _LEAST)
@@ -163,7 +184,13 @@ def class_mean_cross_entropy(counts: ArrayLike, labels: ArrayLike) -> float:
 
 
 def smoothed_label_cross_entropy(counts: ArrayLike, labels: ArrayLike, share: float = 0.95) -> float:
-    """Cross-entropy of an observer that gives the label this share, and the rest to all other classes alike."""
+    """Cross-entropy of an observer that gives the label this share, and the rest to all other classes alike.
+
+    Examples:
+        >>> from hf_clipdyn.metrics.label_distribution import smoothed_label_cross_entropy
+        >>> round(smoothed_label_cross_entropy([[9, 1], [2, 8]], [0, 1]), 4)
+        0.493
+    """
     human, truth = _shares(counts, labels)
     q = np.full(human.shape, (1 - share) / (human.shape[1] - 1))
     q[np.arange(len(truth)), truth] = share
@@ -182,6 +209,13 @@ def split_halves(
         (its counts + 10 times the mean answers to the other images of the class); the three correlations and, of each,
         ``<name>_stepped_up`` by Spearman and Brown, 2 r / (1 + r): those of all people with as many others;
         ``second_choice`` on images with three judgements of one wrong class in each half.
+
+    Examples:
+        >>> from hf_clipdyn.metrics.label_distribution import split_halves
+        >>> counts = [[9, 1, 0], [8, 2, 0], [2, 8, 0], [1, 8, 1], [0, 1, 9], [0, 4, 6]]
+        >>> ceiling = split_halves(counts, [0, 0, 1, 1, 2, 2], n_splits=20)
+        >>> round(ceiling["cross_entropy"], 3), round(ceiling["label_spearman"], 3)
+        (0.81, -0.151)
     """
     human, truth = _shares(counts, labels)
     numbers = np.asarray(counts, np.int64)

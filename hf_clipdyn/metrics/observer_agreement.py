@@ -40,7 +40,8 @@ def observer_agreement(
     Raises:
         MetricError: other shapes, no rows, fewer than two observers to compare.
 
-    Example:
+    Examples:
+        >>> from hf_clipdyn.metrics.observer_agreement import observer_agreement
         >>> result = observer_agreement([[1, 1], [1, 0], [0, 0], [0, 0]], [1, 1, 1, 0])
         >>> result["kappa"], result["observed_consistency"], result["accuracy_difference"]
         (0.35, 0.625, 0.15625)

@@ -48,6 +48,11 @@ class Variances:
 
     Attributes:
         images, people, both: of the draws of images, of people, and of both together.
+
+    Examples:
+        >>> from hf_clipdyn.metrics.representational_similarity import Variances
+        >>> round(Variances(images=0.02, people=0.01, both=0.04).corrected, 6)
+        0.02
     """
 
     images: float
@@ -92,7 +97,8 @@ def representational_similarity(
     Raises:
         MetricError: other shapes, a number that is not finite, an unknown method.
 
-    Example:
+    Examples:
+        >>> from hf_clipdyn.metrics.representational_similarity import representational_similarity
         >>> people = [[1, 2, 3, 4, 5, 6], [1, 3, 2, 4, 6, 5]]
         >>> found = representational_similarity([1, 2, 3, 4, 5, 6], people, n_resamples=0)
         >>> [round(one, 4) for one in found["by_person"]]
@@ -126,6 +132,13 @@ def similarities_with_people(
     Args:
         minus: (models, P): each result is then the difference from these models, image by image and person by person,
             so that what is hard for both cancels.
+
+    Examples:
+        >>> from hf_clipdyn.metrics.representational_similarity import similarities_with_people
+        >>> models = [[1, 2, 3, 4, 5, 6], [6, 5, 4, 3, 2, 1]]
+        >>> people = [[1, 2, 3, 4, 5, 6], [1, 3, 2, 4, 6, 5]]
+        >>> [round(one["alignment"], 4) for one in similarities_with_people(models, people, n_resamples=0)]
+        [0.9429, -0.9429]
     """
     resampling = Resampling(n_resamples, confidence_level, seed)
     if method not in METHODS:
@@ -168,7 +181,8 @@ def noise_ceiling(
     Raises:
         MetricError: as for `representational_similarity`, or fewer than two people.
 
-    Example:
+    Examples:
+        >>> from hf_clipdyn.metrics.representational_similarity import noise_ceiling
         >>> ceiling = noise_ceiling([[1, 2, 3, 4, 5, 6], [1, 2, 3, 4, 5, 6]])
         >>> round(ceiling["lower"], 6), round(ceiling["upper"], 6)
         (1.0, 1.0)

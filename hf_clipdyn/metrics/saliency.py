@@ -88,7 +88,8 @@ def saliency(
         MetricError: different numbers of images, no image, both sigma and densities; see also the
             single metrics.
 
-    Example:
+    Examples:
+        >>> from hf_clipdyn.metrics.saliency import saliency
         >>> result = saliency([[[0, 1], [0, 0]]], [[[1, 0]]], metrics=["nss", "auc"], n_resamples=0)
         >>> round(result["nss"], 4), result["auc"], result["n_fixations"]
         (1.7321, 0.875, 1)

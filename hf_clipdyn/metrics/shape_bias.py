@@ -71,7 +71,8 @@ def shape_bias(
         MetricError: different lengths, no rows, a shape or texture outside ``classes``, one kind
             of exemplar without the other.
 
-    Example:
+    Examples:
+        >>> from hf_clipdyn.metrics.shape_bias import shape_bias
         >>> result = shape_bias(["cat", "cat", "dog"], ["cat", "cat", "cat"], ["dog", "car", "dog"])
         >>> result["shape_bias"], result["n_shape"], result["n_texture"]
         (0.6666666666666666, 2, 1)
@@ -132,6 +133,12 @@ def decision_influences(predictions: ArrayLike, shapes: ArrayLike, textures: Arr
 
     Raises:
         MetricError: as for `shape_bias`.
+
+    Examples:
+        >>> from hf_clipdyn.metrics.shape_bias import decision_influences
+        >>> influences = decision_influences(["cat", "cat", "dog"], ["cat", "cat", "cat"], ["dog", "car", "dog"])
+        >>> influences["shape_bias"].round(4).tolist()
+        [0.1111, 0.1111, -0.2222]
     """
     predicted, shape, texture, conflict, known = _in_conflict(predictions, shapes, textures, None)
     s, t = (np.asarray(predicted == cue, np.float64) for cue in (shape, texture))

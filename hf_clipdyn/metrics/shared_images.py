@@ -36,6 +36,15 @@ def image_clusters(images: Ints) -> tuple[Ints | None, int]:
     Returns:
         The cluster of each row, shape (n,), and the number of clusters. None and the number of images where some row
         shares images with two rows that share none: `SharedImages` is for those.
+
+    Examples:
+        >>> import numpy as np
+        >>> from hf_clipdyn.metrics.shared_images import image_clusters
+        >>> clusters, n = image_clusters(np.array([[0, 1], [0, 2], [3, 4]]))
+        >>> clusters.tolist(), n
+        ([0, 0, 1], 2)
+        >>> image_clusters(np.array([[0, 1], [1, 2], [2, 3]]))
+        (None, 4)
     """
     distinct = _distinct_in_row(images)
     _, codes = np.unique(distinct, return_inverse=True)
@@ -59,6 +68,12 @@ def connected_rows(images: Ints) -> Ints:
 
     Args:
         images: shape (n, k), the images that each row shows.
+
+    Examples:
+        >>> import numpy as np
+        >>> from hf_clipdyn.metrics.shared_images import connected_rows
+        >>> connected_rows(np.array([[0, 1], [1, 2], [2, 3], [4, 5]])).tolist()
+        [0, 0, 0, 1]
     """
     numbers, codes = np.unique(images, return_inverse=True)
     n, size = len(images), len(images) + len(numbers)
@@ -75,6 +90,14 @@ class SharedImages:
     Args:
         images: shape (n, k), the images that each row shows, numbered from 0; one number for one image,
             whatever its column. A number may occur twice in a row.
+
+    Examples:
+        >>> import numpy as np
+        >>> from hf_clipdyn.metrics.shared_images import SharedImages
+        >>> shared = SharedImages(np.array([[0, 1], [1, 2], [2, 3], [4, 5]]))
+        >>> influences = np.array([[0.1], [0.2], [-0.2], [-0.1]])
+        >>> shared.variance(influences).round(4).tolist()
+        [0.12]
     """
 
     def __init__(self, images: Ints) -> None:
@@ -135,6 +158,15 @@ def shared_mean_intervals(
 
     Returns:
         Low and high, shape (M, 2).
+
+    Examples:
+        >>> import numpy as np
+        >>> from hf_clipdyn.metrics.bootstrap import Resampling
+        >>> from hf_clipdyn.metrics.shared_images import shared_mean_intervals
+        >>> values = np.array([[0.1], [0.4], [0.3], [0.6], [0.5]])
+        >>> images = np.array([[0, 1], [1, 2], [2, 3], [4, 5], [6, 7]])
+        >>> shared_mean_intervals(values, images, ["linear"], Resampling()).round(3).tolist()
+        [[0.164, 0.596]]
     """
     clusters, n_units = image_clusters(images)
     if clusters is not None:
