@@ -34,6 +34,11 @@ def metric_path(name: str) -> Path:
 
     Raises:
         UnknownNameError: no such module is bundled.
+
+    Examples:
+        >>> from hf_clipdyn import metric_path
+        >>> metric_path("shape_bias").name
+        'shape_bias'
     """
     if name not in metric_names():
         raise UnknownNameError("metric", name, metric_names())
@@ -51,8 +56,13 @@ def load_metric(name: str, **kwargs: Any) -> "evaluate.EvaluationModule":
         UnknownNameError: no such module is bundled.
 
     Examples:
-        >>> from hf_clipdyn.bundled import load_metric
-        >>> metric = load_metric("shape_bias")  # doctest: +SKIP
+        >>> from hf_clipdyn import load_metric
+        >>> shape_bias = load_metric("shape_bias")
+        >>> result = shape_bias.compute(
+        ...     predictions=["cat", "cat", "dog"], shapes=["cat"] * 3, textures=["dog"] * 3, n_resamples=0
+        ... )
+        >>> result["n_shape"], result["n_texture"]
+        (2, 1)
     """
     import evaluate
 

@@ -32,6 +32,15 @@ def option(
         within: interval of a number, or of each number of a tuple, as ``[0, 1)``.
         choices: known names of a text, or of each text of a tuple.
         **flag: what differs on the command line: see `hf_clipdyn.evaluation.options.Flag`.
+
+    Examples:
+        >>> from dataclasses import dataclass
+        >>> from hf_clipdyn.options import check_options, option
+        >>> @dataclass(frozen=True)
+        ... class Settings:
+        ...     gain: float = option(1.5, "Factor on the pixels.", within="(1, 10]")
+        ...
+        >>> check_options(Settings(gain=2.0))
     """
     return field(default=default, metadata={"help": text, "within": within, "choices": choices} | flag)
 

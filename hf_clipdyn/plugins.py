@@ -49,6 +49,14 @@ def load_plugin(path: str | Path) -> ModuleType:
 
     Raises:
         ConfigError: there is no such file, or importing it fails.
+
+    Examples:
+        >>> from pathlib import Path
+        >>> from hf_clipdyn.plugins import load_plugin
+        >>> plugin = Path("steps_so_far.py")
+        >>> _ = plugin.write_text('STEPS = [1, 2, 4]')
+        >>> load_plugin(plugin).STEPS
+        [1, 2, 4]
     """
     try:
         file = Path(path).expanduser().resolve()

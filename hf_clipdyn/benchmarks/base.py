@@ -73,7 +73,16 @@ NO_INTERVAL: Sequence[float] = (math.nan, math.nan)
 
 @dataclass(frozen=True, kw_only=True)
 class Common:
-    """What a user may choose for every kind."""
+    """The settings that all kinds share; the fields are also arguments of `hf_clipdyn.evaluate_revisions`.
+
+    Raises:
+        ConfigError: a value is out of its range.
+
+    Examples:
+        >>> from hf_clipdyn.benchmarks.base import Common
+        >>> Common(n_resamples=200, seed=1).resampling
+        {'n_resamples': 200, 'confidence_level': 0.95, 'seed': 1}
+    """
 
     n_resamples: int = option(1000, "Bootstrap resamples; 0 for no intervals.", within="[0, 1000000]")
     confidence_level: float = option(0.95, "Confidence level of the intervals.", within="(0, 1)")
@@ -96,23 +105,46 @@ class Common:
 
 @dataclass(frozen=True)
 class KindSettings:
-    """What a user may choose for one kind; a kind with settings derives its own class, of `option` fields."""
+    """The settings of one kind. A kind with settings has a subclass, whose fields are made with `option`.
+
+    Each field becomes a flag of `clipdyn evaluate`.
+
+    Raises:
+        ConfigError: a value is out of its range.
+
+    Examples:
+        >>> from dataclasses import dataclass
+        >>> from hf_clipdyn.benchmarks.base import KindSettings
+        >>> from hf_clipdyn.options import option
+        >>> @dataclass(frozen=True)
+        ... class BrightnessSettings(KindSettings):
+        ...     gains: tuple[float, ...] = option((1.25, 1.5), "Factors on the pixels.", within="(1, 10]")
+        ...
+        >>> BrightnessSettings(gains=(2,)).as_json()
+        {'gains': (2,)}
+    """
 
     def __post_init__(self) -> None:
         check_options(self)
 
     def as_json(self) -> dict[str, Any]:
-        """The settings that are not None, for the column ``settings``; paths are left out, their content counts."""
+        """The settings that are not None, for the column ``settings``. Paths are left out: their content counts."""
         held = asdict(self)
         return {name: one for name, one in held.items() if one is not None and not isinstance(one, Path)}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Influence(NumberKey):
-    """What each stimulus contributes to the error of one number; the error is about the sum of these.
+    """How much each stimulus contributes to the error of one number; the error is about the sum of these.
 
     Attributes:
         values: by item; they sum to about zero.
+
+    Examples:
+        >>> import pandas as pd
+        >>> from hf_clipdyn.benchmarks.base import Influence
+        >>> Influence(metric="accuracy", values=pd.Series([0.1, -0.1], index=[4, 7])).values.to_dict()
+        {4: 0.1, 7: -0.1}
     """
 
     values: pd.Series
@@ -122,9 +154,12 @@ S = TypeVar("S", bound=KindSettings)
 
 
 class Kind(ABC, Generic[S]):
-    """One kind of measurement; an instance is ready to show one data set to every revision of a model.
+    """One kind of measurement. A subclass is a kind; an instance shows one data set to every revision of a model.
 
-    Attributes (of the class):
+    The class declares the attributes from ``name`` to ``response_metric``; the constructor sets the others.
+    ``docs/how-to/add-a-kind.md`` writes a whole kind.
+
+    Attributes:
         name: before the slash of a benchmark's name.
         settings_class: of the kind's own settings.
         schemas: kinds of data sets (`hf_clipdyn.data.schemas`) that fit, the preferred one first; empty for a kind that
@@ -146,14 +181,19 @@ class Kind(ABC, Generic[S]):
         gallery_columns: columns of the trials that `gallery` reads; empty for a kind without a browser of stimuli.
         response_columns: columns of the trials that `response_curves` reads; empty for a kind without such curves.
         response_metric: metric whose values are the strengths of equal response on these curves.
-
-    Attributes (of an instance):
-        fingerprint: SHA-256 of all that is shown and asked: pixels, labels, prompts, settings.
+        fingerprint: of an instance: SHA-256 of all that is shown and asked: pixels, labels, prompts, settings.
         preprocess: how images become the model's input: ``processor``, ``squash``, ``tiles``, ``crop``, or ``drawn`` at
             the size of that input.
         left_out: stimuli that cannot be decoded.
         facts: what else is constant for the cell and affects it, for the column ``settings``; for example
             ``incomplete``, ``n/N`` where only n of N official rows are shown.
+
+    Examples:
+        >>> from hf_clipdyn.benchmarks.kinds.zero_shot import ZeroShot
+        >>> ZeroShot.schemas, list(ZeroShot.terms.terms)
+        (('labels',), ['top1', 'top5'])
+        >>> ZeroShot.on("cifar10").name
+        'zero_shot/cifar10'
     """
 
     name: ClassVar[str]
@@ -268,7 +308,18 @@ class Kind(ABC, Generic[S]):
 
 @dataclass(frozen=True)
 class Benchmark:
-    """A kind on a data set, with the kind's settings."""
+    """A kind on a data set, with the kind's settings. `Kind.on` makes one.
+
+    Attributes:
+        kind: the class of the kind.
+        dataset: name of the data set.
+        settings: an instance of the kind's ``settings_class``.
+
+    Examples:
+        >>> from hf_clipdyn.benchmarks.kinds.noise import Noise
+        >>> Noise.on("cifar100", stage="input").name
+        'noise/cifar100'
+    """
 
     kind: type[Kind[Any]]
     dataset: str
@@ -290,10 +341,20 @@ def decode(
     distort: "Change | None" = None,
     distort_key: str = "",
 ) -> "Pixels":
-    """`decode_pixels` with the cache and the progress bar that the user asks for.
+    """The images of a data set as the model takes them, decoded once and kept in a memory map.
 
     Args:
-        squash: resize the whole image to the model's input without regard to its aspect ratio, and crop nothing.
+        dataset: rows with a column of images.
+        image_processor: the model's; it gives the size, the resizing and the crop.
+        common: its ``cache_dir`` and ``show_progress`` are used.
+        column: name of the column.
+        squash: resize the whole image to the model's input, whatever its aspect ratio, and crop nothing.
+        distort: changes the pixels of row i before they are resized; must be deterministic.
+        distort_key: names what ``distort`` does, for the cache.
+
+    Returns:
+        `hf_clipdyn.data.pixels.Pixels`: ``array`` of shape (n, H, W, 3), uint8; ``broken`` of shape (n,), True for an
+        image that cannot be decoded; ``fingerprint``, a hash of all pixels.
     """
     from hf_clipdyn.data.pixels import decode_pixels
     from hf_clipdyn.preprocess import squashing_processor
@@ -310,10 +371,16 @@ def decode(
 
 
 def check_columns(kind: type[Kind[Any]], trials: pd.DataFrame, columns: Iterable[str]) -> None:
-    """Refuse trials that lack columns, as those of an earlier version.
+    """Check that trials have the columns that are read; trials of an earlier version may lack some.
 
     Raises:
         EvaluationError: a column is missing.
+
+    Examples:
+        >>> import pandas as pd
+        >>> from hf_clipdyn.benchmarks.base import check_columns
+        >>> from hf_clipdyn.benchmarks.kinds.zero_shot import ZeroShot
+        >>> check_columns(ZeroShot, pd.DataFrame({"item": [0]}), ["item"])
     """
     missing = [name for name in columns if name not in trials]
     if missing:
@@ -324,13 +391,20 @@ def check_columns(kind: type[Kind[Any]], trials: pd.DataFrame, columns: Iterable
 
 
 def number(result: Mapping[str, Any], key: str, *, metric: str | None = None, **columns: Any) -> Number:
-    """One key of what a function of `hf_clipdyn.metrics` returned, with its interval.
+    """One value that a function of `hf_clipdyn.metrics` returned, with its interval, as a `Number` of the table.
 
     Args:
         result: the returned dict; its ``causes`` say why a value is undefined.
         key: of the value; ``<key>_ci`` is its interval.
         metric: name in the table; the key by default.
         **columns: further columns of the number.
+
+    Examples:
+        >>> from hf_clipdyn.benchmarks.base import number
+        >>> result = {"top1": 0.5, "top1_ci": [0.4, 0.6], "n": 100, "causes": {}}
+        >>> found = number(result, "top1", condition="gaussian", level=0.1, n=100)
+        >>> found.metric, found.value, found.ci_low, found.ci_high
+        ('top1', 0.5, 0.4, 0.6)
     """
     low, high = result.get(f"{key}_ci") or NO_INTERVAL
     given = ({"n": result["n"]} if "n" in result else {}) | columns
@@ -345,12 +419,24 @@ def number(result: Mapping[str, Any], key: str, *, metric: str | None = None, **
 
 
 def digest(*parts: Any) -> str:
-    """SHA-256 of values that JSON can write."""
+    """SHA-256 of values that JSON can write: 64 hexadecimal digits, for `Kind.fingerprint`.
+
+    Examples:
+        >>> from hf_clipdyn.benchmarks.base import digest
+        >>> digest("brightness", [1.25, 1.5])[:8]
+        '4507281b'
+    """
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def unit(vectors: ArrayLike) -> NDArray[np.float64]:
-    """Vectors (…, d) scaled to length 1, in float64; a zero vector stays zero."""
+    """Vectors (…, d) scaled to length 1, in float64; a zero vector stays zero.
+
+    Examples:
+        >>> from hf_clipdyn.benchmarks.base import unit
+        >>> unit([[3.0, 4.0], [0.0, 0.0]]).tolist()
+        [[0.6, 0.8], [0.0, 0.0]]
+    """
     rows = np.asarray(vectors, np.float64)
     lengths = np.linalg.norm(rows, axis=-1, keepdims=True)
     result: NDArray[np.float64] = np.divide(rows, lengths, out=np.zeros_like(rows), where=lengths > 0)
@@ -361,6 +447,11 @@ def similarity(first: ArrayLike, second: ArrayLike) -> NDArray[np.float64]:
     """Cosines of every pair, (n, d) and (m, d) to (n, m), rounded to 12 digits.
 
     What is equal must tie, and a matrix product adds up equal rows in different orders.
+
+    Examples:
+        >>> from hf_clipdyn.benchmarks.base import similarity
+        >>> similarity([[1.0, 0.0], [1.0, 1.0]], [[0.0, 2.0]]).round(4).tolist()
+        [[0.0], [0.7071]]
     """
     return np.round(unit(first) @ unit(second).T, 12)
 
@@ -372,6 +463,11 @@ def cosine_distance(first: ArrayLike, second: ArrayLike) -> NDArray[np.float64]:
 
     Args:
         first, second: (…, d), broadcast against each other.
+
+    Examples:
+        >>> from hf_clipdyn.benchmarks.base import cosine_distance
+        >>> cosine_distance([[1.0, 0.0], [1.0, 1.0]], [[0.0, 2.0], [3.0, 3.0]]).round(6).tolist()
+        [1.0, 0.0]
     """
     difference = unit(first) - unit(second)
     return np.asarray(0.5 * np.square(difference).sum(axis=-1))

@@ -53,13 +53,24 @@ class Images(Protocol):
 
 
 class Stimuli:
-    """Images as the model takes them, read from their memory map when they are asked for.
+    """Images as the model takes them, read from their memory map only when needed.
 
     Args:
         array: (n, H, W, 3) uint8, or float32 codes in [0, 1].
         rows: which of them are shown; all by default.
         change: alters the pixels of row ``i`` each time it is read; must be deterministic.
         change_key: names what ``change`` does.
+
+    Examples:
+        >>> import numpy as np
+        >>> from hf_clipdyn.benchmarks.readout import Stimuli
+        >>> images = np.zeros((3, 32, 32, 3), np.uint8)
+        >>> def brighten(pixels, row):
+        ...     return pixels + 10
+        ...
+        >>> stimuli = Stimuli(images, np.array([0, 2]), change=brighten, change_key="brighter by 10")
+        >>> stimuli.read([1]).shape, int(stimuli.read([1]).max())
+        ((1, 32, 32, 3), 10)
     """
 
     def __init__(
@@ -98,7 +109,7 @@ class Stimuli:
 
 
 class Readout:
-    """One revision of a model, as benchmarks read it.
+    """One revision of a model, as benchmarks read it. `Kind.observe` gets one.
 
     With several processes each embeds its share of the batches, and all receive all results. The number of processes
     changes neither the batches nor the numbers.

@@ -62,7 +62,7 @@ def configs(*names: str) -> list[datasets.BuilderConfig]:
 class DataBuilder(datasets.GeneratorBasedBuilder):  # type: ignore[misc]  # datasets carries no types
     """A data set in its official layout as a builder of `datasets`.
 
-    Attributes (of the class):
+    Attributes:
         metadata: licence, size, origin and so on.
         name: what users call it; default: the name of the module.
         layout: files and folders (``name/``) that the official folder contains; ``a|b`` means either.

@@ -36,6 +36,12 @@ class DatasetMetadata:
         synthetic: whether this project draws the images; the report then says so.
         caution: what numbers on it do not show, in sentences that the report quotes.
         human_reference: published human values on this data set, by metric.
+
+    Examples:
+        >>> from hf_clipdyn.data import dataset_metadata
+        >>> metadata = dataset_metadata("cifar10")
+        >>> metadata.kind, metadata.rows, metadata.official_rows(None, "test")
+        ('labels', {'train': 50000, 'test': 10000}, 10000)
     """
 
     kind: str

@@ -31,6 +31,11 @@ def dataset_names() -> list[str]:
 
     Raises:
         ConfigError: two data sets have one name, or a plug-in cannot be imported.
+
+    Examples:
+        >>> from hf_clipdyn.data import dataset_names
+        >>> dataset_names()[:3]
+        ['bapps', 'cat2000', 'cc12m']
     """
     return sorted(_builders())
 
@@ -52,5 +57,11 @@ def dataset_metadata(name: str) -> DatasetMetadata:
 
     Raises:
         UnknownNameError: no data set has this name.
+
+    Examples:
+        >>> from hf_clipdyn.data import dataset_metadata
+        >>> metadata = dataset_metadata("cue_conflict")
+        >>> metadata.title, metadata.licence
+        ('Texture-shape cue conflict', 'CC BY 4.0')
     """
     return builder_class(name).metadata

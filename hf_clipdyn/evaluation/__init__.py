@@ -26,11 +26,6 @@ def evaluate_revisions(config: EvaluationConfig) -> "datasets.Dataset":
     The logger ``hf_clipdyn`` says which revisions are done and what is left out. Bars are drawn on a terminal and in a
     notebook.
 
-    Example::
-
-        evaluate_revisions("me/run", ["zero_shot/cifar10", Noise.on("cifar100", stage="input")], output="r.parquet")
-        evaluate_revisions(["openai/clip-vit-base-patch32", "./mine", "runs/demo"], output="r.parquet")
-
     Returns:
         One row per number, in the columns of `hf_clipdyn.results.row.Row`.
 

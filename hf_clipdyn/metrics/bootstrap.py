@@ -55,12 +55,12 @@ Wilson's with the effective number of trials, for shares."""
 
 @dataclass(frozen=True)
 class Resampling:
-    """How an interval is asked for, in SciPy's words.
+    """Settings of an interval, named as in SciPy.
 
     Args:
         n_resamples: bootstrap resamples; 0 skips the interval.
         confidence_level: in (0, 1).
-        seed: of the generator; the same seed gives the same interval.
+        seed: seed of the random numbers; the same seed gives the same interval.
 
     Examples:
         >>> from hf_clipdyn.metrics.bootstrap import Resampling
@@ -88,14 +88,14 @@ class Resampling:
 
 
 def bootstrap_weights(counts: Ints, n_resamples: int, rng: np.random.Generator) -> Floats:
-    """How often each kind of unit occurs when as many units as there are get drawn with replacement.
+    """How often each kind of unit is drawn, if as many units as the sample has are drawn with replacement.
 
     Args:
         counts: shape (K,), number of units of each kind: ones for clusters, or the frequencies of
             the distinct outcomes of the rows, which gives the distribution of resampled rows at
             a fraction of the work.
-        n_resamples: B.
-        rng: source of the draws.
+        n_resamples: B, the number of resamples.
+        rng: generator of the random numbers.
 
     Returns:
         Weights of shape (B, K); each row sums to ``counts.sum()``.
@@ -234,13 +234,13 @@ def _means(sums: Floats, sizes: Floats) -> Statistic:
 def wilson_interval(
     share: float, n: float, confidence_level: float = 0.95, degrees_of_freedom: float = np.inf
 ) -> list[float]:
-    """Wilson's score interval of a share, the normal quantile replaced by Student's if so asked.
+    """Wilson's score interval of a share (Wilson 1927), with the normal quantile or with Student's.
 
     Args:
         share: in [0, 1].
         n: number of trials; the effective number where they are clustered (Dean and Pagano 2015).
         confidence_level: in (0, 1).
-        degrees_of_freedom: of the quantile; infinite for the normal one.
+        degrees_of_freedom: of Student's quantile; infinite for the normal quantile.
 
     Returns:
         Low and high, inside [0, 1] and never of zero width.
@@ -263,10 +263,12 @@ def wilson_interval(
 def student_interval(
     value: float, variance: float, scale: Scale, confidence_level: float, degrees_of_freedom: float
 ) -> list[float]:
-    """Student's t on an estimated variance; for a share in Wilson's interval, by the effective number of trials.
+    """Student's interval of a value with an estimated variance; for a share Wilson's, with Student's quantile.
+
+    Wilson's interval gets the effective number of trials, share (1 - share) / variance.
 
     Args:
-        value: the estimate; for "fisher" after arctanh, as its variance and the result.
+        value: the estimate. For "fisher" value, variance and result are those of its arctanh.
         variance: of the error of ``value``.
         scale: of the value.
         confidence_level: in (0, 1).

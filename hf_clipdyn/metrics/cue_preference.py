@@ -100,10 +100,9 @@ def anchor_preference(
     confidence_level: float = 0.95,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """The mean of preferences that are known already, with the interval of `cue_preference`.
+    """The mean of known preferences of anchors, with the interval of `cue_preference`.
 
-    For a caller that counts the triplets of each anchor itself, since a set of 1,200 conflict
-    images has millions of them.
+    Use it if you count the triplets of each anchor yourself: a set of 1,200 conflict images has millions of triplets.
 
     Args:
         preferences: shape (n,), in [0, 1]: the share of an anchor's triplets won by the shape. With mate_effects

@@ -39,12 +39,12 @@ def error_consistency(
     confidence_level: float = 0.95,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """Agreement in being right or wrong, beyond what the two accuracies alone would give.
+    """Agreement of two observers in their errors, beyond what their accuracies explain (Geirhos et al. 2020).
 
-    kappa = (observed - expected) / (1 - expected), with the share of images on which both are right
-    or both are wrong as ``observed``, and p1 p2 + (1 - p1)(1 - p2) as ``expected``. Name the rows
-    that go in: on cue-conflict images "correct" means the class of the shape, and model-vs-human
-    counts all 1,280 images, of which 80 have no conflict.
+    kappa = (observed - expected) / (1 - expected). ``observed`` is the share of images on which both are right or both
+    are wrong; ``expected`` is p1 p2 + (1 - p1)(1 - p2) for the accuracies p1 and p2. Report which images you counted:
+    on cue-conflict images "correct" means the class of the shape, and model-vs-human counts all 1,280 images, 80 of
+    which have no conflict.
 
     Args:
         predictions: whether the first observer was correct on each image, shape (n,).
@@ -177,7 +177,10 @@ def consistency_influences(observers: ArrayLike, predictions: ArrayLike | None =
 
 
 def observer_pairs(observers: ArrayLike, predictions: ArrayLike | None) -> tuple[Floats, Floats]:
-    """Whether the first and the second of each pair were correct on each image, (n, P) each; NaN for not seen.
+    """The columns of both observers of each pair: was each image answered correctly?
+
+    Returns:
+        Two arrays of shape (n, P) for P pairs, with 1 for correct, 0 for wrong, and NaN for an image that was not seen.
 
     Args:
         observers, predictions: as for `observer_consistency`.
@@ -208,14 +211,15 @@ def observer_pairs(observers: ArrayLike, predictions: ArrayLike | None) -> tuple
 
 
 def pair_statistics(first: Floats, second: Floats) -> tuple[Floats, Floats]:
-    """How each pair of columns agrees, and what each image contributes to the error of that, in the first order.
+    """The agreement of each pair of columns, and what each image contributes to its error, in the first order.
 
     Args:
         first, second: whether the observers were correct, (n, P) each; an image with a NaN is left out of its pair.
 
     Returns:
-        (5, P), in the order of `PAIR_STATISTICS`: kappa and the ends of the range that the accuracies allow, the share
-        of images on which both are right or both wrong, the squared difference of the accuracies. And (5, n, P).
+        Statistics of shape (5, P) in the order of `PAIR_STATISTICS`: kappa; the least and the largest kappa that the
+        accuracies allow; the share of images on which both are right or both wrong; the squared difference of the
+        accuracies. Contributions of shape (5, n, P).
 
     Examples:
         >>> from hf_clipdyn.metrics.error_consistency import PAIR_STATISTICS, observer_pairs, pair_statistics

@@ -24,7 +24,17 @@ _CUT_OFF = 4.0  # standard deviations, SciPy's own default
 
 
 def as_map(name: str, values: ArrayLike) -> Floats:
-    """``values`` as a float64 map of shape (H, W), all finite.
+    """``values`` as a float64 map.
+
+    Args:
+        name: name of the argument, for the message of an error.
+        values: shape (H, W), any unit.
+
+    Returns:
+        Shape (H, W), all finite.
+
+    Raises:
+        MetricError: another shape, or a pixel that is not finite.
 
     Examples:
         >>> from hf_clipdyn.metrics.fixation_maps import as_map
@@ -35,7 +45,16 @@ def as_map(name: str, values: ArrayLike) -> Floats:
 
 
 def map_and_limits(name: str, values: ArrayLike) -> tuple[Floats, tuple[float, float]]:
-    """``values`` as by `as_map`, and the smallest and the largest of them.
+    """A map as `as_map` returns it, with its smallest and its largest value.
+
+    Args:
+        name, values: as for `as_map`.
+
+    Returns:
+        The map (H, W), and the two limits.
+
+    Raises:
+        MetricError: as for `as_map`.
 
     Examples:
         >>> from hf_clipdyn.metrics.fixation_maps import map_and_limits
@@ -55,7 +74,16 @@ def map_and_limits(name: str, values: ArrayLike) -> tuple[Floats, tuple[float, f
 
 
 def as_fixations(fixations: ArrayLike) -> Floats:
-    """``fixations`` as an array of x, y in pixels, shape (n, 2); none at all is shape (0, 2).
+    """Fixations as a float64 array.
+
+    Args:
+        fixations: x, y in pixels, shape (n, 2); empty for no fixation.
+
+    Returns:
+        Shape (n, 2), all finite.
+
+    Raises:
+        MetricError: another shape, or a coordinate that is not finite.
 
     Examples:
         >>> from hf_clipdyn.metrics.fixation_maps import as_fixations
@@ -76,7 +104,14 @@ def as_fixations(fixations: ArrayLike) -> Floats:
 
 
 def fixation_pixels(fixations: ArrayLike, shape: tuple[int, ...]) -> Ints:
-    """Index of each fixation's pixel in the flattened map; pixel (i, j) spans [j, j + 1) x [i, i + 1).
+    """Index of each fixation's pixel in the flattened map. Pixel (i, j) spans x in [j, j + 1) and y in [i, i + 1).
+
+    Args:
+        fixations: x, y in pixels, shape (n, 2).
+        shape: (H, W) of the map.
+
+    Returns:
+        Shape (n,), in [0, H W).
 
     Raises:
         MetricError: a fixation outside the map.
@@ -126,13 +161,13 @@ def fixation_density(fixations: ArrayLike, shape: tuple[int, int], sigma: float)
 
 
 def blurred_fixations(fixations: ArrayLike, shape: tuple[int, int], sigma: float) -> Floats:
-    """The sum of a Gaussian at every fixation: a density before it is scaled, hence additive.
+    """The sum of a Gaussian at every fixation: a density before it is scaled. Sums of these maps are such maps, too.
 
     Args:
         fixations, shape, sigma: as of `fixation_density`.
 
     Returns:
-        Shape (H, W), non-negative; each fixation weighs 1 less what lies beyond the border.
+        Shape (H, W), non-negative. Each fixation adds 1, less the part of its Gaussian that lies beyond the border.
 
     Raises:
         MetricError: as of `fixation_density`.
@@ -172,7 +207,7 @@ def blurred_fixations(fixations: ArrayLike, shape: tuple[int, int], sigma: float
 def fixations_of_others(fixations: Sequence[ArrayLike], sizes: Sequence[tuple[int, int]]) -> Iterator[Floats]:
     """For each image the fixations of all other images, rescaled to it: negatives of the shuffled AUC.
 
-    They share the image's central tendency, which a centre-biased map then gains nothing by.
+    Fixations of other images have the same central tendency, so that a centre-biased map gains nothing.
 
     Args:
         fixations: of each image, x, y in pixels, shape (n_i, 2).
@@ -199,9 +234,15 @@ def fixations_of_others(fixations: Sequence[ArrayLike], sizes: Sequence[tuple[in
 
 
 def rescaled(points: Floats, sizes: ArrayLike, size: tuple[int, int]) -> Floats:
-    """Points of images of (width, height) ``sizes`` (one, or one a point) as points of an image of ``size``.
+    """Rescale points from images of one size to an image of another size.
 
-    Between images of the same size they stay exactly where they are.
+    Args:
+        points: x, y in pixels, shape (n, 2).
+        sizes: (width, height) of the image of all points, or of each point, shape (n, 2).
+        size: (width, height) of the new image.
+
+    Returns:
+        Shape (n, 2). Between images of the same size the points do not change.
 
     Examples:
         >>> import numpy as np

@@ -131,7 +131,7 @@ def iqa_correlation(
 def left_out_correlations(
     predictions: ArrayLike, references: ArrayLike, groups: ArrayLike, *, higher_is_better: bool = True
 ) -> dict[str, Floats]:
-    """Correlations of distances without each group of rows in turn, for a jackknife.
+    """Correlations of distances with opinion scores, with each group of rows left out in turn, for a jackknife.
 
     Args:
         predictions, references: as for `iqa_correlation`, shape (n,).

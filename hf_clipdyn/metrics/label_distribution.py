@@ -54,7 +54,7 @@ def label_distribution(
     confidence_level: float = 0.95,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """A model's class probabilities against the answers of people.
+    """Compare a model's class probabilities with the answers of people (Peterson et al. 2019).
 
     Args:
         predictions: (n, classes), the model's probabilities; rows sum to 1.
@@ -111,16 +111,16 @@ def label_distribution(
 
 
 def cross_fitted(similarities: ArrayLike, counts: ArrayLike, halves: ArrayLike) -> tuple[Floats, Floats]:
-    """Probabilities after one temperature: that of each half of the images is fitted on the other half.
+    """Softmax probabilities with a fitted temperature: the one for each half is fitted on the other half.
 
     Args:
         similarities: (n, classes), of each image to each class.
-        counts: (n, classes).
-        halves: (n,), 0 or 1.
+        counts: (n, classes), how many people chose each class.
+        halves: (n,), the half of each image, 0 or 1.
 
     Returns:
-        Probabilities (n, classes), and the two factors on the similarities that minimise the cross-entropy with
-        people's answers, (2,): element h was fitted on half h and serves the other half.
+        Probabilities (n, classes). Two factors on the similarities, (2,): element h minimises the cross-entropy with
+        people's answers in half h, and gives the probabilities of the other half.
 
     Examples:
         >>> from hf_clipdyn.metrics.label_distribution import cross_fitted
@@ -157,7 +157,16 @@ def _fitted_factor(scores: Floats, human: Floats) -> float:
 
 
 def human_entropy(counts: ArrayLike) -> Floats:
-    """Entropy of people's answers to each image in nats, (n,): no cross-entropy is lower than its mean.
+    """Entropy of people's answers to each image. Its mean is the lowest possible cross-entropy.
+
+    Args:
+        counts: (n, classes), how many people chose each class.
+
+    Returns:
+        In nats, shape (n,), in [0, ln(classes)].
+
+    Raises:
+        MetricError: another shape, or an image without answers.
 
     Examples:
         >>> from hf_clipdyn.metrics.label_distribution import human_entropy
@@ -171,7 +180,17 @@ def human_entropy(counts: ArrayLike) -> Floats:
 def class_mean_cross_entropy(counts: ArrayLike, labels: ArrayLike) -> float:
     """Cross-entropy of an observer that knows the label and the mean answers to the other images of its class.
 
-    A model above it says nothing about people: NaN for a class of one image.
+    A model with a higher cross-entropy says nothing about people beyond the class.
+
+    Args:
+        counts: (n, classes), how many people chose each class.
+        labels: (n,), the class of each image.
+
+    Returns:
+        In nats, >= 0; NaN if a class has only one image.
+
+    Raises:
+        MetricError: other shapes, or an image without answers.
 
     Examples:
         >>> from hf_clipdyn.metrics.label_distribution import class_mean_cross_entropy
@@ -184,7 +203,18 @@ def class_mean_cross_entropy(counts: ArrayLike, labels: ArrayLike) -> float:
 
 
 def smoothed_label_cross_entropy(counts: ArrayLike, labels: ArrayLike, share: float = 0.95) -> float:
-    """Cross-entropy of an observer that gives the label this share, and the rest to all other classes alike.
+    """Cross-entropy of an observer that gives the label one share, and all other classes equal parts of the rest.
+
+    Args:
+        counts: (n, classes), how many people chose each class.
+        labels: (n,), the class of each image.
+        share: probability of the label, in (0, 1).
+
+    Returns:
+        In nats, >= 0.
+
+    Raises:
+        MetricError: other shapes, or an image without answers.
 
     Examples:
         >>> from hf_clipdyn.metrics.label_distribution import smoothed_label_cross_entropy
@@ -200,9 +230,15 @@ def smoothed_label_cross_entropy(counts: ArrayLike, labels: ArrayLike, share: fl
 def split_halves(
     counts: ArrayLike, labels: ArrayLike, *, n_splits: int = 200, seed: int = 0
 ) -> dict[str, float]:
-    """What one half of the people says of the other half: the ceiling of `label_distribution`.
+    """How well one half of the people predicts the other half: the ceiling of `label_distribution`.
 
     The judgements of each image are split at random into halves, without replacement.
+
+    Args:
+        counts: (n, classes), how many people chose each class.
+        labels: (n,), the class of each image.
+        n_splits: number of random splits.
+        seed: seed of the splits.
 
     Returns:
         Means over the splits. ``cross_entropy`` of one half with (its counts + .05); ``cross_entropy_class`` with

@@ -168,7 +168,13 @@ def halfway_place(accuracy: ArrayLike, places: ArrayLike, clean: ArrayLike, chan
 
 
 def clear_of_chance(accuracy: float, n: int, n_classes: int, confidence_level: float = 0.95) -> bool:
-    """Whether an accuracy over n images lies above 1 / n_classes with its whole interval (Wilson's).
+    """Whether the whole interval of an accuracy lies above the chance level 1 / n_classes.
+
+    Args:
+        accuracy: in [0, 1].
+        n: number of images.
+        n_classes: number of classes.
+        confidence_level: of Wilson's interval, in (0, 1).
 
     Examples:
         >>> from hf_clipdyn.metrics.noise_robustness import clear_of_chance

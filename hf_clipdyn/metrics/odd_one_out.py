@@ -96,10 +96,10 @@ def _interval_over_objects(
 
 
 def odd_one_out_scores(similarities: ArrayLike, odd: ArrayLike) -> tuple[Floats, Ints]:
-    """What a similarity scores in each triplet: 1 if its odd one is that of the people.
+    """The score of a similarity in each triplet: 1 if it leaves out the same image as people.
 
-    Its odd one is outside the most similar pair. If several pairs are equally similar, each is chosen with the same
-    probability.
+    The odd one is the image outside the most similar pair. If several pairs are equally similar, each is chosen with
+    the same probability.
 
     Args:
         similarities: shape (n, 3); column k is the similarity of the pair without image k.

@@ -69,7 +69,7 @@ def iso_response_contrast(contrasts: ArrayLike, distances: ArrayLike, criterion:
 def masking_elevation(
     frequency: ArrayLike, mask_frequency: ArrayLike, mask_contrast: ArrayLike, turn: ArrayLike = 0.0
 ) -> Floats:
-    """By which factor a mask raises the contrast that people need (Legge and Foley 1980, Foley 1994).
+    """The factor by which a mask raises people's contrast threshold (Legge and Foley 1980, Foley 1994).
 
     E = (100 Cm / 1.8)^n with n = 0.5 exp(-(log10 f / fm)² / 0.0625) exp(-turn / 45°), and 1 for Cm below 0.018.
 
@@ -90,7 +90,13 @@ def masking_elevation(
 
 
 def red_green_threshold(frequency: ArrayLike) -> Floats:
-    """Contrast of a red-green grating that people just see, relative to that at 0 cycles per degree (Mullen 1985).
+    """People's contrast threshold of a red-green grating, relative to that at 0 cycles per degree (Mullen 1985).
+
+    Args:
+        frequency: in cycles per degree, >= 0.
+
+    Returns:
+        The shape of ``frequency``, >= 1.
 
     Examples:
         >>> from hf_clipdyn.metrics.psychophysics import red_green_threshold
@@ -101,7 +107,7 @@ def red_green_threshold(frequency: ArrayLike) -> Floats:
 
 
 class Agreement(NamedTuple):
-    """How far the contrasts of a model are from those of people; each has the shape of the leading axes.
+    """The distance between the contrasts of a model and of people; each field has the shape of the leading axes.
 
     Attributes:
         log_rmse: root mean square of log10 model - log10 people, 0 for people.
@@ -163,6 +169,14 @@ def agreement(model: ArrayLike, people: ArrayLike, flat: ArrayLike, *, free_offs
 def flat_log_rmse(people: ArrayLike, flat: ArrayLike, *, free_offset: bool) -> float:
     """`Agreement.log_rmse` of an observer without the effect, over all conditions.
 
+    Args:
+        people: contrasts of people, shape (k,).
+        flat: contrasts of an observer without the effect, shape (k,).
+        free_offset: remove the mean difference first, as in `agreement`.
+
+    Returns:
+        In log10 units, >= 0.
+
     Examples:
         >>> from hf_clipdyn.metrics.psychophysics import flat_log_rmse
         >>> round(flat_log_rmse([0.01, 0.1, 1], [0.1, 0.1, 0.1], free_offset=True), 4)
@@ -194,7 +208,13 @@ def log_slope(x: ArrayLike, contrasts: ArrayLike) -> Floats:
 
 
 def jackknife_variance(left_out: Floats) -> Floats:
-    """Variance of an estimate from its values without each of n clusters, (n, ...) to (...).
+    """Jackknife variance of an estimate.
+
+    Args:
+        left_out: shape (n, ...), the estimate with each of n clusters left out.
+
+    Returns:
+        Shape (...), >= 0.
 
     Examples:
         >>> import numpy as np

@@ -44,10 +44,12 @@ _CONSTANT = "the dissimilarities are constant"
 
 @dataclass(frozen=True)
 class Variances:
-    """Variances of a mean over people, by what is drawn.
+    """Variances of a mean over people, for random draws of images, of people, or of both.
 
     Attributes:
-        images, people, both: of the draws of images, of people, and of both together.
+        images: variance over draws of images.
+        people: variance over draws of people.
+        both: variance over draws of images and people together.
 
     Examples:
         >>> from hf_clipdyn.metrics.representational_similarity import Variances
@@ -127,11 +129,20 @@ def similarities_with_people(
     confidence_level: float = 0.95,
     seed: int = 0,
 ) -> list[dict[str, Any]]:
-    """`representational_similarity` of several models, (models, P), on the same draws of images.
+    """`representational_similarity` of several models, on the same draws of images.
 
     Args:
-        minus: (models, P): each result is then the difference from these models, image by image and person by person,
-            so that what is hard for both cancels.
+        predictions: (models, P), the dissimilarities of each model.
+        references: (people, P), each person's.
+        minus: (models, P), a model to subtract from each model. The result is then the difference of the two, on the
+            same images and people, so that whatever is hard for both cancels.
+        method, groups, n_resamples, confidence_level, seed: as for `representational_similarity`.
+
+    Returns:
+        What `representational_similarity` returns, for each model.
+
+    Raises:
+        MetricError: as for `representational_similarity`.
 
     Examples:
         >>> from hf_clipdyn.metrics.representational_similarity import similarities_with_people
@@ -167,7 +178,7 @@ def similarities_with_people(
 def noise_ceiling(
     references: ArrayLike, *, method: Method = "spearman", groups: ArrayLike | None = None
 ) -> dict[str, Any]:
-    """What a model could reach at most, from people alone (Nili et al. 2014).
+    """The highest similarity that a model could reach, estimated from people (Nili et al. 2014).
 
     Args:
         references: (people, P), at least two people.

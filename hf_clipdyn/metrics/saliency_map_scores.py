@@ -224,19 +224,19 @@ def image_scores(
     baseline: ArrayLike | None = None,
     sim_convention: SimConvention = "mit",
 ) -> dict[str, Any]:
-    """The metrics of one map; what several of them need is computed once, see `ImageScorer` for several maps.
+    """The metrics of one map. `ImageScorer` is faster for several maps of one image.
 
     Args:
         saliency_map: shape (H, W).
         fixations: shape (n, 2); empty where a data set has densities only.
-        metrics: which of `METRICS`, None for all. What lacks its input is NaN.
+        metrics: some of `METRICS`, None for all. A metric without its input is NaN.
         density: for cc, sim and kl; shape (H, W), see `fixation_maps.fixation_density`.
         other_fixations: for sauc, see `shuffled_auc`.
         baseline: for ig, see `information_gain`.
         sim_convention: see `sim`.
 
     Returns:
-        A value for each metric, in the order of `METRICS`; ``causes``, metric to the reason why it is NaN.
+        A value for each metric, in the order of `METRICS`; ``causes``, for each NaN its reason, by metric.
 
     Raises:
         MetricError: see above; also an unknown metric.
@@ -270,11 +270,11 @@ def _single(name: str, saliency_map: ArrayLike, fixations: ArrayLike = (), **inp
 
 
 class SaliencyMap:
-    """A map, or a density, with what several metrics need of it; each part is computed once, when it is needed.
+    """A map or a density, with the quantities that several metrics need; each is computed once, when needed.
 
     Args:
         values: shape (H, W), any unit.
-        name: what errors call it.
+        name: name in the messages of errors.
 
     Raises:
         MetricError: another shape, or a pixel that is not finite.
@@ -292,6 +292,7 @@ class SaliencyMap:
 
     @property
     def is_constant(self) -> bool:
+        """Whether all pixels have one value."""
         return self.limits[0] == self.limits[1]
 
     @cached_property
@@ -308,6 +309,7 @@ class SaliencyMap:
 
     @cached_property
     def total(self) -> float:
+        """Sum over all pixels of the scaled map."""
         return float(self.scaled.sum())
 
     @cached_property
@@ -379,7 +381,7 @@ class SaliencyMap:
 
 
 class ImageScorer:
-    """What the maps of one image are scored against; it is prepared once for all of them.
+    """Scores several maps of one image; fixations, density and baseline are prepared once.
 
     Args:
         shape: (H, W) of the maps.
@@ -445,6 +447,7 @@ class ImageScorer:
 
     @property
     def density(self) -> SaliencyMap:
+        """The density that cc, sim and kl compare a map with."""
         if self._density is None:
             raise _UndefinedError("there is no density to compare with: give sigma or densities")
         return self._density
@@ -461,6 +464,7 @@ class ImageScorer:
 
     @cached_property
     def baseline(self) -> SaliencyMap:
+        """The baseline of the information gain."""
         if self._baseline is None:
             raise _UndefinedError("the baseline, a density of the centre bias, is not given")
         given = self._baseline
@@ -471,6 +475,7 @@ class ImageScorer:
 
     @cached_property
     def baseline_likelihoods(self) -> Floats | None:
+        """Log-likelihood of each fixation under the baseline, in bits; None if the baseline has no positive value."""
         return self.baseline.log_likelihoods(self.pixels)
 
 
@@ -649,7 +654,13 @@ _COMPUTE: dict[str, Callable[[_Pair], float]] = {
 
 
 def chosen_metrics(metrics: Sequence[str] | None) -> list[str]:
-    """The wanted metrics (None: all) in the order of `METRICS`; a `MetricError` names an unknown one.
+    """The selected metrics in the order of `METRICS`.
+
+    Args:
+        metrics: names of metrics; None for all.
+
+    Raises:
+        MetricError: an unknown name.
 
     Examples:
         >>> from hf_clipdyn.metrics.saliency_map_scores import chosen_metrics

@@ -32,10 +32,10 @@ def shape_bias(
     confidence_level: float = 0.95,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """Which of two conflicting cues decides: S / (S + T), the share of the shape in the decisions for a cue.
+    """Shape bias, S / (S + T): the share of shape decisions among all decisions for a cue (Geirhos et al. 2019).
 
-    Rows with shape == texture have no conflict and are excluded. S and T count the decisions for
-    the class of the shape and of the texture; any other answer counts for neither.
+    S and T count the decisions for the class of the shape and for the class of the texture; any other answer counts
+    for neither. Rows with shape == texture have no conflict and are excluded.
 
     Args:
         predictions: class name of each decision, shape (n,). A name outside ``classes`` ("na", …)

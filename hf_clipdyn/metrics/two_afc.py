@@ -33,7 +33,7 @@ def two_afc(
     confidence_level: float = 0.95,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """Mean share of the people whose choice the distance makes (Zhang et al. 2018, arXiv 1801.03924).
+    """Mean share of people who choose as the distance does (Zhang et al. 2018, arXiv 1801.03924).
 
     A row scores 1 - p if candidate 0 is nearer, p if candidate 1 is, and one half for a tie.
 
@@ -86,7 +86,14 @@ def two_afc(
 
 
 def two_afc_rows(distances_0: Floats, distances_1: Floats, judgements: Floats) -> Floats:
-    """What each row scores, (n,) each to (n, 3): the columns are `TWO_AFC_VALUES`, whose means they give.
+    """The scores of each row, whose means are the values of `two_afc`.
+
+    Args:
+        distances_0, distances_1: of the reference to candidate 0 and 1, shape (n,).
+        judgements: the fraction of people who prefer candidate 1, shape (n,), in [0, 1].
+
+    Returns:
+        Shape (n, 3), in [0, 1]; the columns are `TWO_AFC_VALUES`.
 
     Examples:
         >>> import numpy as np

@@ -84,6 +84,15 @@ def load_results(results: str | Path | Sequence[str | Path]) -> pd.DataFrame:
     Raises:
         ConfigError: a file does not exist, is no table of results, or is of an earlier version.
         EvaluationError: the files have no row.
+
+    Examples:
+        >>> from hf_clipdyn import load_results
+        >>> rows = load_results("runs/demo/results.parquet")
+        >>> sorted(rows["kind"].unique())
+        ['distortion', 'noise', 'psychophysics', 'shape_bias', 'zero_shot']
+        >>> accuracy = rows.query("kind == 'zero_shot' and metric == 'top1' and role == 'value' and texts == 'own'")
+        >>> accuracy["revision"].tolist()
+        ['epoch-000', 'epoch-001', 'epoch-002', 'epoch-003']
     """
     paths = [results] if isinstance(results, str | Path) else list(results)
     read = read_results([Path(one) for one in paths])

@@ -35,6 +35,12 @@ class Revision:
         seed: seed of the run, from the manifest; None if unknown.
         arm: name of the control or ablation that the run belongs to, from the manifest; empty for the main arm.
         parameters: number of the model's parameters, from the manifest; None if unknown.
+
+    Examples:
+        >>> from hf_clipdyn import list_revisions
+        >>> last = list_revisions("local/demo", "runs/demo/hub")[-1]
+        >>> last.name, last.epoch, last.step, last.samples_seen, last.scale
+        ('epoch-003', 3, 138, 8832, 'tiny')
     """
 
     name: str

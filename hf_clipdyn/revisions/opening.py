@@ -124,6 +124,11 @@ def list_revisions(repo_id: Name, store: Name | None = None, token: str | None =
         ConfigError: the folder holds none of these, or the Hub could have no such repository.
         RevisionNotFoundError: there is no such repository.
         RevisionError: its manifest or a `trainer_state.json` cannot be read.
+
+    Examples:
+        >>> from hf_clipdyn import list_revisions
+        >>> [one.name for one in list_revisions("local/demo", "runs/demo/hub")]
+        ['epoch-000', 'epoch-001', 'epoch-002', 'epoch-003']
     """
     return open_series(repo_id, store, token).revisions()
 

@@ -52,6 +52,11 @@ class RevisionRecord:
         step: optimiser steps taken.
         samples_seen: images shown so far, repetitions counted.
         loss: training loss; None before training.
+
+    Examples:
+        >>> from hf_clipdyn.revisions import RevisionRecord, epoch_name
+        >>> RevisionRecord(epoch_name(3), epoch=3, step=138, samples_seen=8832).name
+        'epoch-003'
     """
 
     name: str
@@ -69,6 +74,13 @@ class Summary:
         published: names that every target has, in training order.
         missing: names that at least one target lacks.
         message: the same in sentences, with the reason and what to do.
+
+    Examples:
+        >>> from pathlib import Path
+        >>> from hf_clipdyn.revisions import resume_publishing
+        >>> summary = resume_publishing(Path("runs/demo"))
+        >>> summary.published, summary.missing
+        (['epoch-000', 'epoch-001', 'epoch-002', 'epoch-003'], [])
     """
 
     published: list[str]
@@ -78,14 +90,6 @@ class Summary:
 
 class Publisher:
     """Publishes the revisions of one run to a local store, to the Hub, or to both.
-
-    Example::
-
-        with Publisher("me/run", output_dir="out", store="out/hub") as publisher:
-            for epoch in range(1, epochs + 1):
-                ...  # train
-                publisher.submit(RevisionRecord(epoch_name(epoch), epoch, step, samples), model.save_pretrained)
-            print(publisher.finish().message)
 
     Use it as a context manager. If an exception ends the block, unsent revisions stay in the journal; nothing is lost.
     One process publishes: in a loop of several processes the others have none, or one with ``disable``.

@@ -30,6 +30,12 @@ def resume_publishing(
     Raises:
         ConfigError: the folder has no journal.
         RevisionError: a target cannot be written, or holds another run.
+
+    Examples:
+        >>> from pathlib import Path
+        >>> from hf_clipdyn.revisions import resume_publishing
+        >>> resume_publishing(Path("runs/demo")).missing
+        []
     """
     facts = Journal.of_run(output_dir).required_run()
     publisher = Publisher(

@@ -66,6 +66,14 @@ def compare_revisions(
     Raises:
         UnknownNameError: the table has no such revision or benchmark, or the plug-in of a kind is not loaded.
         EvaluationError: there are no trials, or none of both revisions on the same stimuli.
+
+    Examples:
+        >>> from hf_clipdyn import compare_revisions
+        >>> found = compare_revisions("runs/demo/results.parquet", "epoch-000", "epoch-003", ["zero_shot/procedural"])
+        >>> found[found["texts"] == "own"]["metric"].tolist()
+        ['top1', 'top5', 'top1', 'top5']
+        >>> bool((found["difference"] == found["value_b"] - found["value_a"]).all())
+        True
     """
     store = CellStore(results)
     held: dict[Key, dict[str, Cell]] = {}

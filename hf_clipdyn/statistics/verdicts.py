@@ -127,6 +127,12 @@ def verdicts(
     Raises:
         ConfigError: a file cannot be read, or the tables hold no benchmark of a claim.
         UnknownNameError: there is no study of that name.
+
+    Examples:
+        >>> from hf_clipdyn import verdicts
+        >>> table = verdicts("runs/demo/results.parquet", show_progress=False)
+        >>> sorted(table["verdict"].unique())
+        ['not testable here']
     """
     paths = [results] if isinstance(results, str | Path) else list(results)
     read = read_results([Path(one) for one in paths])

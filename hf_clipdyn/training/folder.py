@@ -32,7 +32,14 @@ BY_MACHINE = ("bf16", "attn_implementation", "num_threads", "reading")
 
 
 def output_folder(config: TrainingConfig) -> Path:
-    """``output_dir``, or ``runs/<data set>-<arm>-<scale>-seed<seed>``, without an arm for the main one."""
+    """``output_dir``, or ``runs/<data set>-<arm>-<scale>-seed<seed>``, without an arm for the main one.
+
+    Examples:
+        >>> from hf_clipdyn import TrainingConfig
+        >>> from hf_clipdyn.training import output_folder
+        >>> output_folder(TrainingConfig(scale="small", seed=1)).as_posix()
+        'runs/procedural-small-seed1'
+    """
     if config.output_dir is not None:
         return Path(config.output_dir).expanduser()
     return Path("runs") / f"{Path(config.dataset_name).name}-{config.run_name}"
@@ -46,6 +53,14 @@ def repository(config: TrainingConfig) -> str:
 
     Raises:
         PublishError: the journal cannot be read.
+
+    Examples:
+        >>> from hf_clipdyn import TrainingConfig
+        >>> from hf_clipdyn.training import repository
+        >>> repository(TrainingConfig(scale="small", seed=1))
+        'local/procedural-small-seed1'
+        >>> repository(TrainingConfig(hub_model_id="me/run", output_dir="runs/mine"))
+        'me/run'
     """
     if config.repository is not None:
         return config.repository
