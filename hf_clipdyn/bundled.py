@@ -30,7 +30,10 @@ def metric_names() -> list[str]:
 
 
 def metric_path(name: str) -> Path:
-    """Folder of the `evaluate` module ``name``, for `evaluate.load`.
+    """Folder of a bundled `evaluate` module, for `evaluate.load`.
+
+    Args:
+        name: for example ``shape_bias``; `hf_clipdyn.bundled.metric_names` lists all.
 
     Raises:
         UnknownNameError: no such module is bundled.
@@ -46,11 +49,14 @@ def metric_path(name: str) -> Path:
 
 
 def load_metric(name: str, **kwargs: Any) -> "evaluate.EvaluationModule":
-    """`evaluate.load` of a bundled module, independent of the current folder.
+    """Load a bundled `evaluate` module; `evaluate.load` would need its path.
 
     Args:
-        name: one of `metric_names()`.
+        name: for example ``shape_bias``; `hf_clipdyn.bundled.metric_names` lists all.
         **kwargs: arguments of `evaluate.load` (``num_process``, ``experiment_id``, …).
+
+    Returns:
+        The module. Its ``compute`` returns a dictionary of numbers; its ``description`` explains them.
 
     Raises:
         UnknownNameError: no such module is bundled.

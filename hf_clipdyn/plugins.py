@@ -45,7 +45,12 @@ _PREFIX = "clipdyn_plugin_"  # in `sys.modules`, so that a plug-in `torch.py` do
 
 
 def load_plugin(path: str | Path) -> ModuleType:
-    """Import a file once; the registries then find its classes.
+    """Import a plug-in. Its kinds, data sets, losses and callbacks can then be used like those of the package.
+
+    A second call with the same file returns the same module.
+
+    Args:
+        path: a Python file. Its code runs with your permissions.
 
     Raises:
         ConfigError: there is no such file, or importing it fails.

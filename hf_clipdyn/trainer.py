@@ -128,9 +128,9 @@ class PublishRevisions(_StateCallback):
 
     ``epoch-000`` is the model before training, ``epoch-003`` the one after three epochs, ``step-00000512`` the one
     after 512 optimiser steps. A run that stops inside an epoch ends with a revision of its last step. A revision is on
-    the disk before training goes on; threads copy it to the store and the Hub. The Trainer's ``processing_class``
-    is published with the weights. With ``resume_from_checkpoint`` the run goes on where it was: no revision is
-    published twice, and none is left out. Without it, a run that begins again must reach the same weights.
+    the disk before training continues; threads copy it to the store and the Hub. The Trainer's ``processing_class``
+    is published with the weights. With ``resume_from_checkpoint`` a run continues where it stopped: no revision is
+    published twice, and none is left out. A run that starts again without it must reach the same weights.
 
     Args:
         repo_id: `owner/name`; a bare name is enough for the local store.
@@ -139,14 +139,15 @@ class PublishRevisions(_StateCallback):
         push_to_hub: publish to the Hub too.
         private: create the repository on the Hub as a private one. Default: the Trainer's ``hub_private_repo``.
         token: token of the Hub. Default: the Trainer's ``hub_token``, then the stored one.
-        publish: ``epoch``; or each epoch and ``log2`` (steps 1, 2, 4 …), or each epoch and these steps: [10, 100].
+        publish: ``epoch`` for each epoch; ``log2`` for each epoch and steps 1, 2, 4 …; a list of steps ([10, 100]) for
+            each epoch and these.
         card: what the cards of the revisions say. Default: what the Trainer knows.
 
     Raises:
-        ConfigError: at the beginning of training, the model is no `PreTrainedModel` or has adapters, its weights are
-            partitioned by DeepSpeed, or something else would publish to the same place.
-        PublishError: at the beginning of training, the folder or the repository holds another run; or a run that
-            began again reaches other weights than the published ones.
+        ConfigError: when training begins, if the model is not a `PreTrainedModel`, has adapters, is partitioned by
+            DeepSpeed, or if something else would publish to the same place.
+        PublishError: when training begins, if the folder or the repository holds another run; later, if a run that
+            started again reaches other weights than the published ones.
     """
 
     def __init__(
@@ -237,20 +238,20 @@ def _close(folder: Path) -> None:
 class EvaluateRevisions(_StateCallback):
     """Measures benchmarks on the model of a Trainer: before training, after each epoch, and after chosen steps.
 
-    The numbers go to the Trainer's trackers, into its ``log_history``, and into one table with the names that
-    `PublishRevisions` gives. What the table already holds is skipped. Measuring changes no random state and no weight,
-    so a run is the same with it and without. A sharded model is gathered into a copy.
+    The numbers go to the Trainer's trackers, to its ``log_history``, and to one table, where revisions have the names
+    that `PublishRevisions` gives. States that are in the table are not measured again. Measuring changes no random
+    state and no weight, so that the run is the same without it. A sharded model is gathered into a copy.
 
     Args:
         benchmarks: as in `hf_clipdyn.evaluate_revisions`. Default: the suite.
-        repo_id: what the table calls the run. Default: the Trainer's ``hub_model_id``, else the name of its folder.
+        repo_id: the run's name in the table. Default: the Trainer's ``hub_model_id``, else the name of its folder.
         output: the table. Default: ``results.parquet`` below the Trainer's ``output_dir``.
-        steps: when besides epochs, as ``publish`` of `PublishRevisions`.
+        steps: when to measure, as ``publish`` of `PublishRevisions`.
         processor: processor of the model. Default: the Trainer's ``processing_class``.
         options: further arguments of `hf_clipdyn.evaluate_model`.
 
     Raises:
-        ConfigError: at the beginning of training, there is no processor.
+        ConfigError: when training begins, if there is no processor.
     """
 
     def __init__(
@@ -321,11 +322,16 @@ def _is_logged(logs: dict[str, Any], state: TrainerState) -> bool:
 
 
 def snapshot(model: Any, processor: Any | None = None) -> Callable[[Path], None]:
-    """What `Publisher.submit` calls to write a model as it is now. All processes call this; call the result at once.
+    """A function that writes the model as it is now, for `Publisher.submit`.
+
+    All processes must call `snapshot`. Use the function before the weights change.
 
     Args:
         model: a `PreTrainedModel`, wrapped by accelerate or not; the weights of a sharded one are gathered here, once.
-        processor: what has `save_pretrained`, written beside the weights; None writes none.
+        processor: an object with `save_pretrained`, written beside the weights; None writes none.
+
+    Returns:
+        A function of a folder, which writes configuration, weights and processor there.
 
     Raises:
         ConfigError: the model is no `PreTrainedModel` or has adapters, or its weights are partitioned by DeepSpeed.

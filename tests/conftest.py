@@ -46,6 +46,7 @@ GROUPS = {
     "test_claims_page.py": "browser",
     "test_demo.py": "demo",
     "test_docs.py": "demo",
+    "test_public_names.py": "demo",
     "test_scripts.py": "wheel",
     "test_stimuli_view.py": "browser",
     "test_study.py": "study",

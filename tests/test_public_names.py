@@ -28,6 +28,7 @@ from hf_clipdyn.results.cells import CellStore
 from hf_clipdyn.results.row import Cell
 
 PACKAGES = ["", ".data", ".evaluation", ".jobs", ".report", ".revisions", ".training"]
+PACKAGE = Path(hf_clipdyn.__file__).parent
 METRICS = [
     f"hf_clipdyn.metrics.{one.name}"
     for one in pkgutil.iter_modules(hf_clipdyn.metrics.__path__)
@@ -79,12 +80,22 @@ def _public() -> dict[str, Any]:
 
 
 PUBLIC = _public()
-EXAMPLES = {
-    name: test
-    for name, member in PUBLIC.items()
-    for test in doctest.DocTestFinder(recurse=False).find(member, name, globs={})
-    if not name.startswith("hf_clipdyn.metrics.")
-}
+
+
+def _examples() -> dict[str, doctest.DocTest]:
+    """Those of the public names, and all others in modules that have any."""
+    find = doctest.DocTestFinder(exclude_empty=True).find
+    found = [test for name, member in PUBLIC.items() for test in find(member, name, globs={})]
+    for path in sorted(PACKAGE.rglob("*.py")):
+        if ">>>" in path.read_text(encoding="utf-8"):
+            parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+            module = importlib.import_module(".".join(parts).removesuffix(".__init__"))
+            found += find(module, globs={})
+    elsewhere = "hf_clipdyn.metrics."
+    return {one.name: one for one in found if one.examples and not one.name.startswith(elsewhere)}
+
+
+EXAMPLES = _examples()
 
 
 @pytest.mark.parametrize("name", PUBLIC)

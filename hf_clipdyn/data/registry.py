@@ -27,7 +27,7 @@ def _own_builders() -> list[type[DataBuilder]]:
 
 
 def dataset_names() -> list[str]:
-    """Names of all data sets, sorted.
+    """Names of all data sets, sorted; those of plug-ins are included.
 
     Raises:
         ConfigError: two data sets have one name, or a plug-in cannot be imported.
@@ -53,7 +53,10 @@ def builder_class(name: str) -> type[DataBuilder]:
 
 
 def dataset_metadata(name: str) -> DatasetMetadata:
-    """Kind, licence, size and origin of the data set ``name``.
+    """Kind, licence, size and origin of a data set. Its files are not opened.
+
+    Args:
+        name: one of `dataset_names`.
 
     Raises:
         UnknownNameError: no data set has this name.

@@ -68,7 +68,7 @@ class Missing:
 
     @staticmethod
     def listed(head: str, rows: Sequence[tuple[str, str]], what: str) -> str:
-        """A message with a line for each (name, what is missing); ``what`` names the rows in "and 5 other runs"."""
+        """A message with a line for each (name, what is missing); ``what`` names the rows: "and 5 further runs"."""
         width = max(len(name) for name, _ in rows)
         lines = [f"  {name:<{width}}  {lacks}" for name, lacks in rows[:_MOST_LINES]]
         left_out = [f"  and {len(rows) - _MOST_LINES} further {what}"] if len(rows) > _MOST_LINES else []
@@ -91,17 +91,16 @@ class Work(ABC):
     Examples:
         >>> from pathlib import Path
         >>> from hf_clipdyn.errors import ClipDynError
-        >>> from hf_clipdyn.jobs import Job, Missing, Work, submit
+        >>> from hf_clipdyn.jobs import Missing, Work, submit
         >>> class Listing(Work):
         ...     noun, error, logs = "listing", ClipDynError, Path("logs")
-        ...     jobs = ()
         ...     def missing(self, scheduler, *, ended=False):
-        ...         return Missing(self.jobs, f"{len(self.jobs)} listings are missing.")
+        ...         return Missing([], "Nothing is missing.")
         ...     def finish(self, scheduler):
-        ...         return "All listings are done."
+        ...         return "All listings are complete."
         ...
         >>> submit(Listing(), "local")
-        'All listings are done.'
+        'All listings are complete.'
     """
 
     noun: ClassVar[str]

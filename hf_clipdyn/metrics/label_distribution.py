@@ -163,10 +163,7 @@ def human_entropy(counts: ArrayLike) -> Floats:
         counts: (n, classes), how many people chose each class.
 
     Returns:
-        In nats, shape (n,), in [0, ln(classes)].
-
-    Raises:
-        MetricError: another shape, or an image without answers.
+        In nats, shape (n,), in [0, ln(classes)]; NaN for an image without answers.
 
     Examples:
         >>> from hf_clipdyn.metrics.label_distribution import human_entropy

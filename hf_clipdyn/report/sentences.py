@@ -78,7 +78,10 @@ def _described(study: Study) -> list[Trajectory]:
 
 
 def summarize(results: Path | Sequence[Path] | Study) -> list[str]:
-    """What was found, in sentences.
+    """Sentences about the results: verdicts, or descriptions if there are none.
+
+    Args:
+        results: tables of `clipdyn evaluate`, or the result of `read_study`.
 
     Raises:
         ConfigError: a file does not exist or is no table of results.
@@ -94,7 +97,11 @@ def _descriptions(study: Study) -> list[str]:
 
 
 def headline(study: Study) -> str:
-    """The one sentence that a reader sees first: a verdict if there is one, else a description."""
+    """The most important sentence about a study: a verdict if there is one, otherwise a description.
+
+    Args:
+        study: from `read_study`.
+    """
     judged = [one for one in study.verdicts if one.verdict not in _NO_VERDICT and one.evidence]
     if judged:
         return verdict_words(judged[0], study)

@@ -127,8 +127,9 @@ class Number(NumberKey):
 
     Examples:
         >>> from hf_clipdyn.results.row import Number
-        >>> Number(metric="accuracy", condition="gaussian", level=0.1, value=0.5, ci_low=0.4, ci_high=0.6, n=100).value
-        0.5
+        >>> found = Number(metric="accuracy", condition="gaussian", level=0.1, value=0.5, ci_low=0.4, ci_high=0.6)
+        >>> found.role, found.value
+        ('value', 0.5)
     """
 
     value: float = column("The number; NaN if undefined, with the cause in `note`.")

@@ -109,10 +109,10 @@ def open_series(
 
 
 def list_revisions(repo_id: Name, store: Name | None = None, token: str | None = None) -> list[Revision]:
-    """The revisions of a repository or a folder in training order.
+    """The revisions of a repository or a folder, in training order.
 
-    Without a manifest the order is that of the numbers in their names. `main` is listed, as the last one, only if no
-    other branch has its commit and there is no manifest.
+    Without a manifest, the numbers in the names give the order; `main` is then listed last, if no other branch has its
+    commit.
 
     Args:
         repo_id: `owner/name`; or a folder with a run, with a Trainer's checkpoints or with one model; or

@@ -44,10 +44,10 @@ _RECORDED_PACKAGES = ("hf-clipdyn", "torch", "transformers", "huggingface_hub", 
 
 @dataclass(frozen=True)
 class RevisionRecord:
-    """What the training loop knows of a revision.
+    """What the training loop knows about a revision.
 
     Attributes:
-        name: `epoch_name(…)` or `step_name(…)`.
+        name: from `epoch_name` or `step_name`.
         epoch: whole epochs trained; None inside an epoch.
         step: optimiser steps taken.
         samples_seen: images shown so far, repetitions counted.
@@ -71,8 +71,8 @@ class Summary:
     """Which revisions of a run are published.
 
     Attributes:
-        published: names that every target has, in training order.
-        missing: names that at least one target lacks.
+        published: names of the revisions that all targets have, in training order.
+        missing: names of the revisions that a target lacks.
         message: the same in sentences, with the reason and what to do.
 
     Examples:
@@ -91,8 +91,8 @@ class Summary:
 class Publisher:
     """Publishes the revisions of one run to a local store, to the Hub, or to both.
 
-    Use it as a context manager. If an exception ends the block, unsent revisions stay in the journal; nothing is lost.
-    One process publishes: in a loop of several processes the others have none, or one with ``disable``.
+    Use it as a context manager. If an exception ends the block, unsent revisions stay in the journal, and nothing is
+    lost. Only one process publishes: in the others use no Publisher, or one with ``disable``.
 
     Args:
         repo_id: `owner/name`; a bare name is enough for the local store.
@@ -102,14 +102,14 @@ class Publisher:
         token: token of the Hub; None for the one that `hf auth login` stored. It is never written.
         private: create the repository as a private one.
         card: contents of the model cards; None for one without details.
-        recipe_hash: names the recipe, if there is one; a journal of another recipe is not continued.
+        recipe_hash: hash of the recipe, if there is one; the journal of another recipe is not continued.
         allow_identical: accept a revision with the weights of another one.
         retries: how calls to the Hub are repeated.
-        disable: do nothing. Give ``disable=not accelerator.is_main_process`` in a loop of several processes.
+        disable: do nothing: ``disable=not accelerator.is_main_process`` in a loop of several processes.
 
     Raises:
         ConfigError: there is no target to publish to.
-        PublishError: on entering, the journal belongs to another run or another process has it.
+        PublishError: on entering, the journal belongs to another run, or another process uses it.
     """
 
     def __init__(
@@ -206,10 +206,10 @@ class Publisher:
             ]
 
     def submit(self, record: RevisionRecord, save: Callable[[Path], None]) -> None:
-        """Hand in a revision; when this returns, it is safe on the disk.
+        """Hand in a revision. When this returns, it is on the disk; threads publish it.
 
         Args:
-            record: describes the revision; a name that was handed in before is skipped.
+            record: describes the revision. A name that was handed in before is skipped.
             save: writes weights (one `model.safetensors`), configuration and processor into the folder
                 that it is given.
 
@@ -259,7 +259,7 @@ class Publisher:
             )
 
     def finish(self) -> Summary:
-        """Wait until every target has every revision or gives up; returns the summary."""
+        """Wait until all targets have all revisions or give up; return the summary."""
         self._wake()
         with self._changed:
             idle_since = time.monotonic()
@@ -276,7 +276,7 @@ class Publisher:
         return self.summary()
 
     def summary(self) -> Summary:
-        """Which revisions are published by now."""
+        """Which revisions are published so far."""
         with self._changed:
             entries = list(self._entries.values())
         missing = [entry.name for entry in entries if not self._is_everywhere(entry)]

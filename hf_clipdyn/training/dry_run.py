@@ -126,8 +126,11 @@ class DryRun:
 def dry_run(config: TrainingConfig) -> DryRun | None:
     """Build everything that `train` builds except the data, and take two steps on random pixels.
 
-    Every process of a launched run calls this. A model that does not fit is only counted, on the meta device. A new
-    model gets a stand-in tokenizer with a vocabulary of the same size, so nothing is downloaded.
+    All processes of a launched run call this. If the model does not fit into memory, only its parameters are counted. A
+    new model gets a stand-in tokenizer with a vocabulary of the same size, so that nothing is downloaded.
+
+    Args:
+        config: configuration of the run.
 
     Returns:
         The result on the main process; None on the others.
@@ -135,7 +138,7 @@ def dry_run(config: TrainingConfig) -> DryRun | None:
     Raises:
         ConfigError: the configuration contradicts itself.
         ModelError: the model to continue from cannot be read.
-        TrainingError: the processes are too few, or the loss is not finite.
+        TrainingError: there are too few processes, or the loss is not finite.
     """
     loss = make_loss(config.loss)
     transformers.utils.logging.disable_progress_bar()

@@ -129,10 +129,13 @@ def as_begun(config: TrainingConfig, folder: Path, checkpoint: Path | None) -> T
 
 
 def delete_run(folder: Path) -> None:
-    """Delete what a run wrote to its folder, and nothing else there.
+    """Delete what a run wrote to its folder; other files stay.
+
+    Args:
+        folder: folder of the run.
 
     Raises:
-        PublishError: the run is still going on.
+        PublishError: the run is still training.
     """
     if _leftovers(folder):
         with Journal.of_run(folder).locked():

@@ -45,9 +45,10 @@ class Losses:
 
 
 class Callback:
-    """Listens to a training run; each process has its own. Override the events that you need.
+    """Base class of callbacks, which are called during training. Override the events that you need.
 
-    Your own callback is a subclass in a ``--plugin`` file, made without arguments, or an object given to `train`.
+    Pass an object to `train`, or define a subclass in a ``--plugin`` file; `clipdyn train` then makes an object without
+    arguments. Each process has its own object. ``docs/how-to/add-a-callback.md`` has a whole example.
     """
 
     def load_state(self, training: "Training", folder: Path) -> None:

@@ -64,13 +64,15 @@ class Features(NamedTuple):
 class Loss(ABC):
     """A loss over the batch of all processes.
 
-    Each process returns the loss of the whole batch. Data-parallel wrappers average the gradients of the processes, and
-    this average must be the gradient that one process with the whole batch would have. So a process's gradient is
-    that of the whole loss, or that of its own part times the number of processes (see `mean_over_processes`).
+    A subclass in a ``--plugin`` file adds a loss; ``docs/how-to/add-a-loss.md`` has a whole example. A call takes
+    `Features` and returns a scalar in float32, the loss of the whole batch, on every process. Data-parallel wrappers
+    average the gradients of the processes. This average must be the gradient that a single process with the whole batch
+    would compute. So the gradient of a process is that of the whole loss, or that of its own part times the number of
+    processes (see `mean_over_processes`).
 
     Attributes:
         name: value of ``--loss``.
-        model_type: architecture that is built for it: ``clip`` or ``siglip``.
+        model_type: architecture of the model that is built for the loss: ``clip`` or ``siglip``.
 
     Examples:
         >>> import torch
@@ -322,10 +324,16 @@ class _Mean(torch.autograd.Function):
 
 
 def mean_over_processes(x: torch.Tensor) -> torch.Tensor:
-    """The mean of a scalar over the processes; each process's gradient is that of its own ``x``.
+    """The mean of a scalar over all processes. The gradient of each process is that of its own ``x``.
 
-    For a loss that each process computes as a mean over its own rows: all processes then return the same value, and
-    data-parallel wrappers average the gradients.
+    Use it for a loss that each process computes as a mean over its own rows. All processes then return the same value,
+    and data-parallel wrappers average the gradients.
+
+    Args:
+        x: a scalar.
+
+    Returns:
+        A scalar, the same on all processes.
 
     Examples:
         >>> import torch
@@ -347,7 +355,7 @@ def _losses() -> dict[str, type[Loss]]:
 
 
 def loss_names() -> list[str]:
-    """Names of all losses, those of plug-ins included, sorted.
+    """Names of all losses, sorted; those of plug-ins are included.
 
     Examples:
         >>> from hf_clipdyn.training.losses import loss_names
@@ -358,7 +366,10 @@ def loss_names() -> list[str]:
 
 
 def make_loss(name: str) -> Loss:
-    """The loss of that name.
+    """The loss of a name.
+
+    Args:
+        name: one of `loss_names`.
 
     Raises:
         UnknownNameError: there is none.
