@@ -1,7 +1,5 @@
 """Every error that hf_clipdyn raises on purpose.
 
-::
-
     ClipDynError                  exit code 1: the work failed
     ├── ConfigError (ValueError)  exit code 2: the call was wrong
     │   └── UnknownNameError      no recipe, scale, data set, benchmark … of that name

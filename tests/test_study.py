@@ -189,7 +189,7 @@ def test_the_example_of_run_study_runs_as_it_is_printed(
     finished: Finished, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(finished.root)
-    Path("mine.yaml").write_text(Path("first.yaml").read_text())
+    Path("mine.yaml").write_text(Path("second.yaml").read_text())
     (example,) = doctest.DocTestFinder().find(run_study, "run_study", globs={})
     failed = StringIO()
     assert not doctest.DocTestRunner().run(example, out=failed.write).failed, failed.getvalue()
