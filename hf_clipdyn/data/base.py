@@ -60,11 +60,14 @@ def configs(*names: str) -> list[datasets.BuilderConfig]:
 
 
 class DataBuilder(datasets.GeneratorBasedBuilder):  # type: ignore[misc]  # datasets carries no types
-    """A data set in its official layout as a builder of `datasets`.
+    """Base class of data sets: reads the official layout as a builder of `datasets`.
+
+    A subclass overrides `rows`, and if needed `splits` and `class_names`. ``docs/how-to/add-a-data-set.md`` has a whole
+    example.
 
     Attributes:
-        metadata: licence, size, origin and so on.
-        name: what users call it; default: the name of the module.
+        metadata: licence, size and origin.
+        name: name of the data set for users; default: the name of the module.
         layout: files and folders (``name/``) that the official folder contains; ``a|b`` means either.
         companion: suffix of a second folder beside the official one, or its whole name after a slash; its files are
             read too if it exists.

@@ -119,8 +119,8 @@ def cross_fitted(similarities: ArrayLike, counts: ArrayLike, halves: ArrayLike) 
         halves: (n,), the half of each image, 0 or 1.
 
     Returns:
-        Probabilities (n, classes). Two factors on the similarities, (2,): element h minimises the cross-entropy with
-        people's answers in half h, and gives the probabilities of the other half.
+        Probabilities of shape (n, classes), and two factors on the similarities, shape (2,). Element h minimises the
+        cross-entropy with people's answers in half h, and gives the probabilities of the other half.
 
     Examples:
         >>> from hf_clipdyn.metrics.label_distribution import cross_fitted
