@@ -109,6 +109,12 @@ class TrainingConfig:
     Raises:
         ConfigError: a value is out of its range, or contradicts another one.
         UnknownNameError: a field with fixed choices has another value.
+
+    Examples:
+        >>> from hf_clipdyn import TrainingConfig
+        >>> config = TrainingConfig(scale="tiny", num_train_epochs=2, learning_rate=5e-4)
+        >>> config.dataset_name, config.seed
+        ('procedural', 0)
     """
 
     # What is learned from

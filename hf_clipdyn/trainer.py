@@ -148,6 +148,21 @@ class PublishRevisions(_StateCallback):
             DeepSpeed, or if something else would publish to the same place.
         PublishError: when training begins, if the folder or the repository holds another run; later, if a run that
             started again reaches other weights than the published ones.
+
+    Examples:
+        >>> from transformers import GPT2Config, GPT2LMHeadModel, Trainer, TrainingArguments
+        >>> from hf_clipdyn import PublishRevisions, list_revisions
+        >>> small = GPT2Config(n_layer=1, n_head=2, n_embd=16, vocab_size=64, bos_token_id=0, eos_token_id=1)
+        >>> model = GPT2LMHeadModel(small)
+        >>> rows = [{"input_ids": [1, 2, 3], "labels": [1, 2, 3]}] * 8
+        >>> args = TrainingArguments(
+        ...     "runs/trainer", num_train_epochs=2, save_strategy="no", report_to="none", use_cpu=True
+        ... )
+        >>> trainer = Trainer(model, args, train_dataset=rows, callbacks=[PublishRevisions("me/words")])
+        >>> output = trainer.train()  # doctest: +ELLIPSIS
+        {'train_runtime': ...}
+        >>> [one.name for one in list_revisions("me/words", "runs/trainer/hub")]
+        ['epoch-000', 'epoch-001', 'epoch-002']
     """
 
     def __init__(
@@ -252,6 +267,30 @@ class EvaluateRevisions(_StateCallback):
 
     Raises:
         ConfigError: when training begins, if there is no processor.
+
+    Examples:
+        >>> from PIL import Image
+        >>> from transformers import CLIPModel, CLIPProcessor, Trainer, TrainingArguments
+        >>> from hf_clipdyn import EvaluateRevisions, load_results
+        >>> where = {"revision": "epoch-000", "cache_dir": "runs/demo/hub", "local_files_only": True}
+        >>> model = CLIPModel.from_pretrained("local/demo", **where)
+        >>> processor = CLIPProcessor.from_pretrained("local/demo", **where)
+        >>> images = [Image.new("RGB", (32, 32), colour) for colour in ("red", "blue")]
+        >>> batch = processor(
+        ...     images=images, text=["red", "blue"], padding="max_length", truncation=True, return_tensors="pt"
+        ... )
+        >>> measure = EvaluateRevisions("zero_shot/procedural", repo_id="me/colours", n_resamples=0)
+        >>> args = TrainingArguments(
+        ...     "runs/colours", num_train_epochs=1, save_strategy="no", report_to="none", use_cpu=True
+        ... )
+        >>> trainer = Trainer(
+        ...     model, args, train_dataset=[{}, {}], data_collator=lambda rows: {**batch, "return_loss": True},
+        ...     processing_class=processor, callbacks=[measure],
+        ... )
+        >>> output = trainer.train()  # doctest: +ELLIPSIS
+        {'train_runtime': ...}
+        >>> list(dict.fromkeys(load_results("runs/colours/results.parquet")["revision"]))
+        ['epoch-000', 'epoch-001']
     """
 
     def __init__(
@@ -335,6 +374,19 @@ def snapshot(model: Any, processor: Any | None = None) -> Callable[[Path], None]
 
     Raises:
         ConfigError: the model is no `PreTrainedModel` or has adapters, or its weights are partitioned by DeepSpeed.
+
+    Examples:
+        >>> from pathlib import Path
+        >>> from transformers import GPT2Config, GPT2LMHeadModel
+        >>> from hf_clipdyn import snapshot
+        >>> small = GPT2Config(n_layer=1, n_head=2, n_embd=16, vocab_size=64, bos_token_id=0, eos_token_id=1)
+        >>> model = GPT2LMHeadModel(small)
+        >>> save = snapshot(model)
+        >>> folder = Path("runs/copy")
+        >>> folder.mkdir()
+        >>> save(folder)
+        >>> (folder / "model.safetensors").is_file()
+        True
     """
     bare = _unwrapped(model)
     weights = _gathered(model) if _is_sharded(model) else None

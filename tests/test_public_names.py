@@ -16,6 +16,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
@@ -132,12 +133,13 @@ def test_every_error_has_a_sentence() -> None:
 
 
 @pytest.fixture
-def folder(demo: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def folder(demo: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """The current folder of an example: a copy of the demo's run, and a table with matrices of dissimilarities."""
     shutil.copytree(demo.folder, tmp_path / "runs/demo", ignore=shutil.ignore_patterns("report"))
     _write_dissimilarities(tmp_path / "runs/objects/results.parquet")
     monkeypatch.chdir(tmp_path)
-    return tmp_path
+    yield
+    plt.close("all")
 
 
 def _write_dissimilarities(path: Path) -> None:

@@ -355,6 +355,16 @@ def decode(
     Returns:
         `hf_clipdyn.data.pixels.Pixels`: ``array`` of shape (n, H, W, 3), uint8; ``broken`` of shape (n,), True for an
         image that cannot be decoded; ``fingerprint``, a hash of all pixels.
+
+    Examples:
+        >>> import datasets
+        >>> from PIL import Image
+        >>> from hf_clipdyn.benchmarks.base import Common, decode
+        >>> from hf_clipdyn.models.sizes import clip_image_processor, model_size
+        >>> images = datasets.Dataset.from_dict({"image": [Image.new("RGB", (60, 40))]})
+        >>> pixels = decode(images, clip_image_processor(model_size("tiny")), Common(show_progress=False))
+        >>> pixels.array.shape, pixels.broken.tolist()
+        ((1, 40, 40, 3), [False])
     """
     from hf_clipdyn.data.pixels import decode_pixels
     from hf_clipdyn.preprocess import squashing_processor

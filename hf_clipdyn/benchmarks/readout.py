@@ -117,16 +117,29 @@ class Readout:
     Args:
         encoder: holds the revision's weights.
         batch_size: images per forward pass.
-        check: gets the pixels and projections of the first batch, and raises if they are not good enough.
-        name: of the revision, for messages.
+        check: is called with the pixels and the projections of the first batch; raises if the precision is too low.
+        name: name of the revision, for messages.
 
     Raises:
-        EvaluationError: from every method that embeds, if an embedding is not finite. A model whose weights have
-            diverged would otherwise get the score of one that gives every image the same answer.
+        EvaluationError: from every method that embeds, if an embedding is not finite. Otherwise a model with diverged
+            weights would get the score of a model that gives every image the same answer.
 
     Attributes:
-        only_text: the texts are those of another revision (`with_texts`). The images were shown before, so only what
-            depends on texts is new.
+        only_text: whether the texts are those of another revision (`with_texts`). The images were shown before, so only
+            numbers that depend on texts are new.
+
+    Examples:
+        >>> from pathlib import Path
+        >>> import numpy as np
+        >>> from hf_clipdyn.benchmarks.readout import Readout, Stimuli
+        >>> from hf_clipdyn.models.encoder import Encoder
+        >>> encoder = Encoder.from_pretrained(
+        ...     "local/demo", "epoch-003", cache_dir=Path("runs/demo/hub"), local_files_only=True, device="cpu"
+        ... )
+        >>> readout = Readout(encoder)
+        >>> images, texts = readout.images(Stimuli(np.zeros((2, 40, 40, 3), np.uint8))), readout.texts(["a cat"])
+        >>> images.shape[0], texts.shape[0], images.shape[1] == texts.shape[1]
+        (2, 1, True)
     """
 
     only_text = False
@@ -148,7 +161,7 @@ class Readout:
         self._texts: dict[str, NDArray[np.float32]] = {}
 
     def with_texts(self, embed: EmbedTexts) -> "Readout":
-        """The same images and their kept embeddings, asked with texts that are embedded elsewhere."""
+        """A readout with the same images and their kept embeddings, but with texts of another embedding."""
         other = copy.copy(self)
         other._embed_texts, other._texts = embed, {}
         other.only_text = True
@@ -171,7 +184,7 @@ class Readout:
         return result
 
     def keep(self, projections: Mapping[bytes, NDArray[np.float32]]) -> None:
-        """Keep projections that were found elsewhere, by the key of their image; the same in every process."""
+        """Keep projections that were computed elsewhere, by the key of their image; the same in every process."""
         if projections:
             _require_finite(np.stack(list(projections.values())), "an image", self.name)
         self._images |= {**projections, **self._images}  # the first one counts

@@ -83,6 +83,24 @@ class DataBuilder(datasets.GeneratorBasedBuilder):  # type: ignore[misc]  # data
 
     Raises:
         DatasetError: the folder is missing, unreadable, or has another layout.
+
+    Examples:
+        >>> from PIL import Image
+        >>> from hf_clipdyn.data import DatasetMetadata
+        >>> from hf_clipdyn.data.base import DataBuilder
+        >>> class Greys(DataBuilder):
+        ...     name = "greys"
+        ...     metadata = DatasetMetadata(kind="labels", title="Greys", licence="Apache-2.0", where="drawn here")
+        ...     def class_names(self):
+        ...         return ["dark", "bright"]
+        ...     def rows(self, split):
+        ...         for name, level in (("dark", 0), ("bright", 255)):
+        ...             yield {"image": Image.new("L", (8, 8), level), "label": name}
+        ...
+        >>> builder = Greys(cache_dir="tables")
+        >>> builder.download_and_prepare()
+        >>> builder.as_dataset(split="test")["label"][:]
+        [0, 1]
     """
 
     metadata: ClassVar[DatasetMetadata]

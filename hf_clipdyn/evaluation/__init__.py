@@ -36,6 +36,14 @@ def evaluate_revisions(config: EvaluationConfig) -> "datasets.Dataset":
         ConfigError: a setting is out of its range, requires another setting, or is used by no selected benchmark.
         EvaluationError: data are missing (the message names all), or the output cannot be written.
         PublishError: the results could not be pushed; the output is complete.
+
+    Examples:
+        >>> from hf_clipdyn import evaluate_revisions
+        >>> table = evaluate_revisions(
+        ...     "local/demo", "zero_shot/procedural", revisions="epoch-003", store="runs/demo/hub", n_resamples=0
+        ... )
+        >>> sorted(set(table["metric"]))
+        ['top1', 'top5']
     """
     from accelerate import PartialState
     from datasets import concatenate_datasets
@@ -90,6 +98,18 @@ def evaluate_model(
         UnknownNameError: an unknown suite, benchmark or data set.
         EvaluationError: data are missing (the message names all), or the output cannot be written.
         ModelError: the model is no image encoder.
+
+    Examples:
+        >>> from transformers import CLIPModel, CLIPProcessor
+        >>> from hf_clipdyn import evaluate_model
+        >>> where = {"revision": "epoch-003", "cache_dir": "runs/demo/hub", "local_files_only": True}
+        >>> model = CLIPModel.from_pretrained("local/demo", **where)
+        >>> processor = CLIPProcessor.from_pretrained("local/demo", **where)
+        >>> table = evaluate_model(
+        ...     model, processor, "zero_shot/procedural", repo_id="me/run", epoch=3, n_resamples=0
+        ... )
+        >>> table[0]["repo_id"], table[0]["epoch"], table[0]["metric"]
+        ('me/run', 3, 'top1')
     """
     import torch
 

@@ -194,6 +194,11 @@ def write_cards(
         ConfigError: a file does not exist or is no table of results, an earlier card cannot be read, or the folder
             cannot be written.
         EvaluationError: the tables hold no row.
+
+    Examples:
+        >>> from hf_clipdyn.report import write_cards
+        >>> [path.as_posix() for path in write_cards("runs/demo/results.parquet", "cards")]
+        ['cards/card-local--demo.md']
     """
     study, output = read_study(results), Path(output)
     if results_dataset is not None:
@@ -269,6 +274,15 @@ def push_cards(
         ConfigError: two runs share a repository; all models are folders; a card on the Hub cannot be read; or there is
             no such data set of results.
         PublishError: the Hub refuses or cannot be reached; the cards of the other runs are pushed.
+
+    Examples:
+        >>> from hf_clipdyn.report import push_cards
+        >>> (card,) = push_cards("runs/demo/results.parquet")
+        >>> card.repo_id
+        'local/demo'
+        >>> (card,) = push_cards("runs/demo/results.parquet")
+        >>> card.url is None  # the same table: no commit
+        True
     """
     study = read_study(results)
     runs = _repositories(study)

@@ -42,6 +42,11 @@ def plot(
         ConfigError: several benchmarks have the metric and none is named; a file is no table of results.
         UnknownNameError: nothing was measured with this metric on this benchmark.
         EvaluationError: the tables hold no row.
+
+    Examples:
+        >>> from hf_clipdyn import plot
+        >>> axes = plot("runs/demo/results.parquet", "shape_bias", benchmark="shape_bias/procedural")
+        >>> axes.figure.savefig("shape-bias.png")
     """
     study = read_study(results)
     panels = {

@@ -86,6 +86,13 @@ def summarize(results: Path | Sequence[Path] | Study) -> list[str]:
     Raises:
         ConfigError: a file does not exist or is no table of results.
         EvaluationError: the tables hold no row.
+
+    Examples:
+        >>> from pathlib import Path
+        >>> from hf_clipdyn.report import summarize
+        >>> sentences = summarize(Path("runs/demo/results.parquet"))
+        >>> print(sentences[0])  # doctest: +ELLIPSIS
+        These tables test none of the 8 claims: ...
     """
     study = read_study(results)
     return [*verdict_sentences(study), *_descriptions(study), limits(study)]
@@ -101,6 +108,11 @@ def headline(study: Study) -> str:
 
     Args:
         study: from `read_study`.
+
+    Examples:
+        >>> from hf_clipdyn.report import headline, read_study
+        >>> print(headline(read_study("runs/demo/results.parquet")))  # doctest: +ELLIPSIS
+        Shape bias on the synthetic world: ...
     """
     judged = [one for one in study.verdicts if one.verdict not in _NO_VERDICT and one.evidence]
     if judged:

@@ -72,6 +72,13 @@ def write_space(
     Raises:
         ConfigError: a file does not exist or is no table of results, or the folder cannot be written.
         EvaluationError: the tables hold no row.
+
+    Examples:
+        >>> from pathlib import Path
+        >>> from hf_clipdyn.report import write_space
+        >>> page = write_space("runs/demo/results.parquet", "space", stimuli="none")
+        >>> sorted(path.name for path in Path("space").iterdir())
+        ['README.md', 'index.html']
     """
     study, output = read_study(results), Path(output)
     if results_dataset is not None:

@@ -176,6 +176,12 @@ def read_study(
     Raises:
         ConfigError: a file does not exist or is no table of results.
         EvaluationError: the tables hold no row.
+
+    Examples:
+        >>> from hf_clipdyn.report import read_study
+        >>> study = read_study("runs/demo/results.parquet")
+        >>> study.runs
+        ['local/demo']
     """
     if isinstance(results, Study):
         return results if claims is None else replace(results, claims_file=Path(claims))

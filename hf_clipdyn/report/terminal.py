@@ -132,6 +132,15 @@ def print_results(
 
     Raises:
         UnknownNameError: there is no number of this benchmark, or of this metric.
+
+    Examples:
+        >>> from hf_clipdyn.report import print_results, read_study
+        >>> study = read_study("runs/demo/results.parquet")
+        >>> print_results(study, benchmark="zero_shot/procedural")  # doctest: +ELLIPSIS +NORMALIZE_WHITESPACE
+            metric              course  first   last  interval ...  n
+        local/demo
+          Zero-shot classification: synthetic world (zero_shot/procedural)
+            zero-shot accuracy ...
     """
     stream, encoding = sys.stdout, getattr(sys.stdout, "encoding", None) or "ascii"
     bounded = stream.isatty() or os.environ.get("COLUMNS", "").isdigit()

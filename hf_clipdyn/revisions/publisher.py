@@ -110,6 +110,22 @@ class Publisher:
     Raises:
         ConfigError: there is no target to publish to.
         PublishError: on entering, the journal belongs to another run, or another process uses it.
+
+    Examples:
+        >>> from transformers import GPT2Config, GPT2LMHeadModel
+        >>> from hf_clipdyn import Publisher
+        >>> from hf_clipdyn.revisions import RevisionRecord, epoch_name
+        >>> small = GPT2Config(n_layer=1, n_head=2, n_embd=16, vocab_size=64, bos_token_id=0, eos_token_id=1)
+        >>> model = GPT2LMHeadModel(small)
+        >>> with Publisher("me/run", output_dir="runs/mine", store="runs/mine/hub") as publisher:
+        ...     for epoch in range(2):
+        ...         record = RevisionRecord(epoch_name(epoch), epoch, step=10 * epoch, samples_seen=80 * epoch)
+        ...         publisher.submit(record, model.save_pretrained)
+        ...         model.lm_head.weight.data += 1  # where you train
+        ...     summary = publisher.finish()
+        ...
+        >>> summary.published, summary.missing
+        (['epoch-000', 'epoch-001'], [])
     """
 
     def __init__(

@@ -46,10 +46,13 @@ def output_folder(config: TrainingConfig) -> Path:
 
 
 def repository(config: TrainingConfig) -> str:
-    """The id of a run's repository: ``hub_model_id`` for this scale and seed, or the one in the run's journal.
+    """The id of a run's repository: ``hub_model_id`` for this scale and seed, or the id in the run's journal.
 
-    A new run without `hub_model_id` is called ``local/<output folder>``, in characters that the Hub's client accepts.
-    The journal keeps this id if the folder is renamed or moved.
+    A new run without ``hub_model_id`` is called ``local/<output folder>``; characters that the Hub does not accept are
+    replaced. The journal keeps this id if the folder is renamed or moved.
+
+    Args:
+        config: configuration of the run.
 
     Raises:
         PublishError: the journal cannot be read.
@@ -136,6 +139,16 @@ def delete_run(folder: Path) -> None:
 
     Raises:
         PublishError: the run is still training.
+
+    Examples:
+        >>> from pathlib import Path
+        >>> from hf_clipdyn.training import delete_run
+        >>> run = Path("runs/demo")
+        >>> (run / "hub").exists(), (run / "results.parquet").exists()
+        (True, True)
+        >>> delete_run(run)
+        >>> (run / "hub").exists(), (run / "results.parquet").exists()
+        (False, True)
     """
     if _leftovers(folder):
         with Journal.of_run(folder).locked():

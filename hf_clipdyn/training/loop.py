@@ -49,6 +49,25 @@ class Callback:
 
     Pass an object to `train`, or define a subclass in a ``--plugin`` file; `clipdyn train` then makes an object without
     arguments. Each process has its own object. ``docs/how-to/add-a-callback.md`` has a whole example.
+
+    Examples:
+        >>> from hf_clipdyn import TrainingConfig, train
+        >>> from hf_clipdyn.training.loop import Callback
+        >>> class Diary(Callback):
+        ...     def epoch_ends(self, training):
+        ...         print("epoch", training.epoch, "step", training.step)
+        ...
+        >>> config = TrainingConfig(
+        ...     scale="tiny",
+        ...     dataset_config_name="captions_small",
+        ...     max_train_samples=64,
+        ...     per_device_train_batch_size=32,
+        ...     num_train_epochs=1,
+        ...     output_dir="runs/mine",
+        ...     quiet=True,
+        ... )
+        >>> summary = train(config, callbacks=[Diary()])
+        epoch 1 step 2
     """
 
     def load_state(self, training: "Training", folder: Path) -> None:

@@ -64,6 +64,21 @@ class TrainingSummary:
         published: names of the revisions that all targets have.
         missing: names of the revisions that a target lacks.
         message: the same in sentences.
+
+    Examples:
+        >>> from hf_clipdyn import TrainingConfig, train
+        >>> config = TrainingConfig(
+        ...     scale="tiny",
+        ...     dataset_config_name="captions_small",
+        ...     max_train_samples=64,
+        ...     per_device_train_batch_size=32,
+        ...     num_train_epochs=1,
+        ...     output_dir="runs/mine",
+        ...     quiet=True,
+        ... )
+        >>> summary = train(config)
+        >>> summary.repo_id, summary.missing
+        ('local/mine', [])
     """
 
     repo_id: str
@@ -91,6 +106,20 @@ def train(config: TrainingConfig, callbacks: Sequence[Callback] = ()) -> Trainin
         TrainingError: the loss is not finite, the data are broken, or there are too few processes.
         PublishError: revisions cannot be stored at all.
         TrainingInterrupted: SIGINT or SIGTERM came; a checkpoint was written.
+
+    Examples:
+        >>> from hf_clipdyn import TrainingConfig, train
+        >>> config = TrainingConfig(
+        ...     scale="tiny",
+        ...     dataset_config_name="captions_small",
+        ...     max_train_samples=64,
+        ...     per_device_train_batch_size=32,
+        ...     num_train_epochs=2,
+        ...     output_dir="runs/mine",
+        ...     quiet=True,
+        ... )
+        >>> train(config).published
+        ['epoch-000', 'epoch-001', 'epoch-002']
     """
     if config.dry_run:
         raise ConfigError("dry_run is set, and train would write: call hf_clipdyn.training.dry_run instead.")

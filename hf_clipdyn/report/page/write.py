@@ -94,6 +94,12 @@ def write_report(
         ConfigError: a file does not exist, is no table of results or no file of claims, the style is unknown or broken,
             the folder cannot be written, or there is no such choice of stimuli.
         EvaluationError: the tables hold no row.
+
+    Examples:
+        >>> from hf_clipdyn import write_report
+        >>> page = write_report("runs/demo/results.parquet", "report", stimuli="none", figures=False)
+        >>> page.as_posix()
+        'report/index.html'
     """
     study, output = read_study(results, claims=claims), Path(output)
     page = output / "index.html"
