@@ -382,7 +382,7 @@ def snapshot(model: Any, processor: Any | None = None) -> Callable[[Path], None]
         >>> small = GPT2Config(n_layer=1, n_head=2, n_embd=16, vocab_size=64, bos_token_id=0, eos_token_id=1)
         >>> model = GPT2LMHeadModel(small)
         >>> save = snapshot(model)
-        >>> folder = Path("runs/copy")
+        >>> folder = Path("copy")
         >>> folder.mkdir()
         >>> save(folder)
         >>> (folder / "model.safetensors").is_file()

@@ -20,6 +20,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
+from accelerate.state import AcceleratorState
 from huggingface_hub import HfApi
 from result_rows import VOCABULARY, row
 
@@ -133,12 +134,18 @@ def test_every_error_has_a_sentence() -> None:
 
 
 @pytest.fixture
-def folder(demo: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """The current folder of an example: a copy of the demo's run, and a table with matrices of dissimilarities."""
-    shutil.copytree(demo.folder, tmp_path / "runs/demo", ignore=shutil.ignore_patterns("report"))
-    _write_dissimilarities(tmp_path / "runs/objects/results.parquet")
+def folder(demo: Any, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """The current folder of an example: a copy of the demo's run and a table with dissimilarities, if it reads them."""
+    text = "".join(one.source for one in EXAMPLES[name].examples)
+    if "runs/demo" in text:
+        unread = shutil.ignore_patterns("report", "checkpoints")
+        shutil.copytree(demo.folder, tmp_path / "runs/demo", ignore=unread)
+    if "runs/objects" in text:
+        _write_dissimilarities(tmp_path / "runs/objects/results.parquet")
     monkeypatch.chdir(tmp_path)
+    AcceleratorState._reset_state(reset_partial_state=True)  # a Trainer leaves its settings
     yield
+    AcceleratorState._reset_state(reset_partial_state=True)
     plt.close("all")
 
 

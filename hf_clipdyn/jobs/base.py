@@ -43,8 +43,10 @@ class Missing:
     Examples:
         >>> from hf_clipdyn.jobs import Job, Missing
         >>> job = Job("tiny-seed0", ("train", "--scale", "tiny"))
-        >>> Missing.among([(job, "epoch-003")], "All runs are complete.").message
-        '1 of 1 runs are not complete:\n  tiny-seed0  epoch-003'
+        >>> missing = Missing.among([(job, "epoch-003 is missing")], "All runs are complete.")
+        >>> print(missing.message)
+        1 of 1 runs are not complete:
+          tiny-seed0  epoch-003 is missing
     """
 
     jobs: Sequence[Job]

@@ -278,11 +278,8 @@ def push_cards(
     Examples:
         >>> from hf_clipdyn.report import push_cards
         >>> (card,) = push_cards("runs/demo/results.parquet")
-        >>> card.repo_id
-        'local/demo'
-        >>> (card,) = push_cards("runs/demo/results.parquet")
-        >>> card.url is None  # the same table: no commit
-        True
+        >>> card.repo_id, card.eval_results
+        ('local/demo', ())
     """
     study = read_study(results)
     runs = _repositories(study)

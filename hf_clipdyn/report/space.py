@@ -124,7 +124,7 @@ def push_space(
     Examples:
         >>> from hf_clipdyn.report import push_space
         >>> url = push_space("runs/demo/results.parquet", "me/study", stimuli="none")
-        >>> push_space("runs/demo/results.parquet", "me/study", stimuli="none") is None  # the same content: no commit
+        >>> "/spaces/me/study/commit/" in url
         True
     """
     checked_repo_id(repo_id, what="push_to_hub", owner=True)

@@ -137,7 +137,7 @@ def print_results(
         >>> from hf_clipdyn.report import print_results, read_study
         >>> study = read_study("runs/demo/results.parquet")
         >>> print_results(study, benchmark="zero_shot/procedural")  # doctest: +ELLIPSIS +NORMALIZE_WHITESPACE
-            metric              course  first   last  interval ...  n
+            metric              course  first   last  interval ...
         local/demo
           Zero-shot classification: synthetic world (zero_shot/procedural)
             zero-shot accuracy ...
