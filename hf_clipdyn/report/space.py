@@ -75,8 +75,10 @@ def write_space(
 
     Examples:
         >>> from pathlib import Path
+        >>> from hf_clipdyn import load_results
         >>> from hf_clipdyn.report import write_space
-        >>> page = write_space("runs/demo/results.parquet", "space", stimuli="none")
+        >>> rows = load_results("runs/demo/results.parquet").query("kind == 'zero_shot'")
+        >>> page = write_space(rows, "space", stimuli="none")
         >>> sorted(path.name for path in Path("space").iterdir())
         ['README.md', 'index.html']
     """
@@ -122,8 +124,10 @@ def push_space(
         PublishError: the Hub refuses or cannot be reached; ``output`` is complete.
 
     Examples:
+        >>> from hf_clipdyn import load_results
         >>> from hf_clipdyn.report import push_space
-        >>> url = push_space("runs/demo/results.parquet", "me/study", stimuli="none")
+        >>> rows = load_results("runs/demo/results.parquet").query("kind == 'zero_shot'")
+        >>> url = push_space(rows, "me/study", stimuli="none")
         >>> "/spaces/me/study/commit/" in url
         True
     """
