@@ -23,6 +23,7 @@ def evaluate_revisions(config: EvaluationConfig) -> "datasets.Dataset":
     """Measure benchmarks on revisions of one or several models, and collect all numbers in one table.
 
     A model is a run, a repository on the Hub, or a folder: ``["openai/clip-vit-base-patch32", "./mine", "runs/demo"]``.
+    A benchmark is a name, or an object if it has settings: ``Noise.on("cifar100", stage="input")``.
     The arguments are the fields of `hf_clipdyn.evaluation.config.EvaluationConfig`; the first two may be given by
     position. With ``output`` the table is written to disk, and what it already holds is not measured again. The logger
     ``hf_clipdyn`` reports which revisions are done and what is left out. Terminals and notebooks show progress bars.
