@@ -154,39 +154,39 @@ S = TypeVar("S", bound=KindSettings)
 
 
 class Kind(ABC, Generic[S]):
-    """One kind of measurement. A subclass is a kind; an instance shows one data set to every revision of a model.
+    """Base class of the kinds of benchmarks. A subclass is a kind; an instance shows one data set to all revisions.
 
-    The class declares the attributes from ``name`` to ``response_metric``; the constructor sets the others.
+    The class declares the attributes from ``name`` to ``response_metric``. The constructor sets the others.
     ``docs/how-to/add-a-kind.md`` writes a whole kind.
 
     Attributes:
-        name: before the slash of a benchmark's name.
-        settings_class: of the kind's own settings.
-        schemas: kinds of data sets (`hf_clipdyn.data.schemas`) that fit, the preferred one first; empty for a kind that
-            draws what it shows (`items`), whose data set is called ``procedural``.
+        name: name of the kind, before the slash in a benchmark's name.
+        settings_class: class of the kind's settings.
+        schemas: kinds of data sets (`hf_clipdyn.data.schemas`) that fit, the preferred one first. Empty for a kind
+            that draws its own stimuli (`items`); the data set is then called ``procedural``.
         terms: title, axes, metrics, conditions and references in words.
-        trial_columns: pandas' type of each column of the trials; `observe` returns exactly these.
-        later_columns: those among them that trials of earlier versions lack; `score` does without them.
-        observe_version: to be raised if the same model would answer otherwise; cells are then measured again.
-        score_version: to be raised if the same trials would give other numbers; ``--rescore`` then renews them.
-        needs_text: whether the model must have a text tower.
-        needs_float32: whether it compares images that differ by less than bfloat16 can tell apart.
-        reads_layers: whether it compares hidden states. It then runs before the kinds that read projections: an image
-            goes through the model once for both.
-        text_drift: whether it asks for classes with texts. It is then asked a second time, with the text embeddings of
-            the run's last revision (`Readout.with_texts`), and leaves out what needs no text.
-        clusters: columns of the trials that name what is drawn at random: one, or several that are crossed.
+        trial_columns: pandas type of each column of the trials; `observe` returns exactly these columns.
+        later_columns: the columns that trials of earlier versions lack; `score` works without them.
+        observe_version: raise it if the same model would now answer differently; cells are then measured again.
+        score_version: raise it if the same trials now give other numbers; ``--rescore`` then recomputes them.
+        needs_text: whether the model must have a text encoder.
+        needs_float32: whether bfloat16 is too coarse for the differences between its images.
+        reads_layers: whether it compares hidden states. It then runs before the kinds that read projections, so that an
+            image goes through the model once for both.
+        text_drift: whether it names classes by texts. It then runs a second time, with the text embeddings of the run's
+            last revision (`Readout.with_texts`), and leaves out what needs no text.
+        clusters: columns of the trials that name the random units: one column, or several that are crossed.
         clusters_alike: whether these columns share one set of names: an image may be a reference in one row and a
             candidate in another.
         gallery_columns: columns of the trials that `gallery` reads; empty for a kind without a browser of stimuli.
         response_columns: columns of the trials that `response_curves` reads; empty for a kind without such curves.
-        response_metric: metric whose values are the strengths of equal response on these curves.
-        fingerprint: of an instance: SHA-256 of all that is shown and asked: pixels, labels, prompts, settings.
+        response_metric: the metric whose values are the strengths of equal response on these curves.
+        fingerprint: SHA-256 of everything that is shown and asked: pixels, labels, prompts, settings.
         preprocess: how images become the model's input: ``processor``, ``squash``, ``tiles``, ``crop``, or ``drawn`` at
             the size of that input.
-        left_out: stimuli that cannot be decoded.
-        facts: what else is constant for the cell and affects it, for the column ``settings``; for example
-            ``incomplete``, ``n/N`` where only n of N official rows are shown.
+        left_out: number of stimuli that cannot be decoded.
+        facts: other constants that affect the numbers, for the column ``settings``. For example ``incomplete``: ``n/N``
+            if only n of the N official rows are shown.
 
     Examples:
         >>> from hf_clipdyn.benchmarks.kinds.zero_shot import ZeroShot
@@ -225,33 +225,45 @@ class Kind(ABC, Generic[S]):
 
     @abstractmethod
     def observe(self, readout: "Readout") -> pd.DataFrame:
-        """What one revision answers: a row per stimulus and condition, with the facts that `score` needs."""
+        """Show the stimuli to one revision.
+
+        Args:
+            readout: gives embeddings of images and texts.
+
+        Returns:
+            The trials: a row per stimulus and condition, with the columns of ``trial_columns`` and no statistics.
+        """
 
     @classmethod
     def items(cls) -> Mapping[str, Sequence[Any]]:
-        """What a kind without `schemas` shows, as columns: a row for each item of its trials."""
+        """The stimuli of a kind without ``schemas``, as columns: a row for each item of its trials."""
         raise NotImplementedError
 
     @staticmethod
     @abstractmethod
     def score(trials: pd.DataFrame, common: Common) -> list[Number]:
-        """The numbers, with the functions of `hf_clipdyn.metrics`."""
+        """Compute all numbers from the trials, with the functions of `hf_clipdyn.metrics` and without a model.
+
+        Args:
+            trials: as `observe` returned them.
+            common: settings of the intervals; ``common.resampling`` has the keywords of the metrics.
+        """
 
     @staticmethod
     def influences(trials: pd.DataFrame) -> Iterable[Influence]:
-        """What each stimulus contributes to a number whose error is a sum over stimuli; none by default.
+        """The contribution of each stimulus to numbers whose error is a sum over stimuli; none by default.
 
-        Two revisions are compared in these numbers by the variance over stimuli that share any of the `clusters`. In
-        all other numbers one group of clusters after the other is left out, and the rest is scored again.
+        Comparisons of two revisions in these numbers use the variance over stimuli that share any of the ``clusters``.
+        All other numbers are compared by a jackknife: groups of clusters are left out in turn, and the rest is scored.
         """
         del trials
         return ()
 
     @classmethod
     def rows_behind(cls, trials: pd.DataFrame, number: NumberKey) -> pd.DataFrame:
-        """The trials that a number rests on: `score` gives the same number for them alone; by default all trials.
+        """The trials that determine a number: `score` gives the same number for them alone. By default all trials.
 
-        Where `score` is slow, a jackknife of one number then need not score all others.
+        If `score` is slow, override this, so that a jackknife of one number does not compute all others.
         """
         del number
         return trials
@@ -260,7 +272,7 @@ class Kind(ABC, Generic[S]):
     def paired_variances(
         a: pd.DataFrame, b: pd.DataFrame, common: Common
     ) -> Mapping[tuple[Any, ...], tuple[float, int]]:
-        """Variances of the differences b - a, for a kind whose intervals have a construction of their own.
+        """Variances of the differences b - a, for a kind that constructs its intervals in its own way.
 
         Returns:
             By the key of a number: the variance, and the number of clusters that it comes from. None by default.
@@ -270,13 +282,13 @@ class Kind(ABC, Generic[S]):
 
     @staticmethod
     def score_together(a: pd.DataFrame, b: pd.DataFrame) -> tuple[list[Number], list[Number]]:
-        """Numbers of each revision that are fair only in a comparison of two; none by default."""
+        """Numbers of two revisions that are only meaningful in their comparison; none by default."""
         del a, b
         return [], []
 
     @classmethod
     def gallery(cls, trials: pd.DataFrame, settings: Mapping[str, Any]) -> Gallery | None:
-        """What a browser of stimuli shows of one revision, without a model; nothing by default.
+        """The content of the report's browser of stimuli for one revision; none by default.
 
         Args:
             trials: only the `gallery_columns`; of these, `later_columns` may be missing.
@@ -287,7 +299,7 @@ class Kind(ABC, Generic[S]):
 
     @classmethod
     def response_curves(cls, trials: pd.DataFrame) -> Sequence[ResponseCurve]:
-        """How one revision's response grows with the strength of a stimulus; nothing by default.
+        """Curves of one revision's response over the strength of a stimulus; none by default.
 
         Args:
             trials: only the `response_columns`.
@@ -297,7 +309,11 @@ class Kind(ABC, Generic[S]):
 
     @classmethod
     def on(cls, dataset: str, **settings: Any) -> "Benchmark":
-        """This kind on a data set, as ``Noise.on("cifar100", stage="input")``.
+        """This kind on a data set: ``Noise.on("cifar100", stage="input")``.
+
+        Args:
+            dataset: name of the data set.
+            **settings: fields of ``settings_class``.
 
         Raises:
             TypeError: the kind has no such setting.
