@@ -490,6 +490,9 @@ def cosine_distance(first: ArrayLike, second: ArrayLike) -> NDArray[np.float64]:
     Args:
         first, second: (…, d), broadcast against each other.
 
+    Returns:
+        Shape (…).
+
     Examples:
         >>> from hf_clipdyn.benchmarks.base import cosine_distance
         >>> cosine_distance([[1.0, 0.0], [1.0, 1.0]], [[0.0, 2.0], [3.0, 3.0]]).round(6).tolist()

@@ -78,6 +78,9 @@ def masking_elevation(
         mask_contrast: Michelson, in [0, 1].
         turn: angle between the two in degrees.
 
+    Returns:
+        The common shape of the arguments, > 0; 1 without an effect.
+
     Examples:
         >>> from hf_clipdyn.metrics.psychophysics import masking_elevation
         >>> masking_elevation(4, [1, 2, 4], 0.2).round(3).tolist()

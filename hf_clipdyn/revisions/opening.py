@@ -120,6 +120,9 @@ def list_revisions(repo_id: Name, store: Name | None = None, token: str | None =
         store: folder of a local store; None asks the Hub, or a run below `./runs` that was not pushed.
         token: token of the Hub; None for the stored one.
 
+    Returns:
+        A `Revision` for each, the initialisation first.
+
     Raises:
         ConfigError: the folder holds none of these, or the Hub could have no such repository.
         RevisionNotFoundError: there is no such repository.
