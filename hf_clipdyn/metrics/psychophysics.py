@@ -79,7 +79,7 @@ def masking_elevation(
         turn: angle between the two in degrees.
 
     Returns:
-        The common shape of the arguments, > 0; 1 without an effect.
+        The common shape of the arguments, >= 1.
 
     Examples:
         >>> from hf_clipdyn.metrics.psychophysics import masking_elevation
