@@ -134,12 +134,15 @@ def test_every_error_has_a_sentence() -> None:
 
 
 @pytest.fixture
-def folder(demo: Any, name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def folder(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> Iterator[None]:
     """The current folder of an example: a copy of the demo's run and a table with dissimilarities, if it reads them."""
     text = "".join(one.source for one in EXAMPLES[name].examples)
     if "runs/demo" in text:
         unread = shutil.ignore_patterns("report", "checkpoints")
-        shutil.copytree(demo.folder, tmp_path / "runs/demo", ignore=unread)
+        run = request.getfixturevalue("demo").folder  # takes long
+        shutil.copytree(run, tmp_path / "runs/demo", ignore=unread)
     if "runs/objects" in text:
         _write_dissimilarities(tmp_path / "runs/objects/results.parquet")
     monkeypatch.chdir(tmp_path)
