@@ -30,10 +30,18 @@ def metric_names() -> list[str]:
 
 
 def metric_path(name: str) -> Path:
-    """Folder of the `evaluate` module ``name``, for `evaluate.load`.
+    """Folder of a bundled `evaluate` module, for `evaluate.load`.
+
+    Args:
+        name: for example ``shape_bias``; `hf_clipdyn.bundled.metric_names` lists all.
 
     Raises:
         UnknownNameError: no such module is bundled.
+
+    Examples:
+        >>> from hf_clipdyn import metric_path
+        >>> metric_path("shape_bias").name
+        'shape_bias'
     """
     if name not in metric_names():
         raise UnknownNameError("metric", name, metric_names())
@@ -41,17 +49,26 @@ def metric_path(name: str) -> Path:
 
 
 def load_metric(name: str, **kwargs: Any) -> "evaluate.EvaluationModule":
-    """`evaluate.load` of a bundled module, independent of the current folder.
+    """Load a bundled `evaluate` module; `evaluate.load` would need its path.
 
     Args:
-        name: one of `metric_names()`.
+        name: for example ``shape_bias``; `hf_clipdyn.bundled.metric_names` lists all.
         **kwargs: arguments of `evaluate.load` (``num_process``, ``experiment_id``, …).
+
+    Returns:
+        The module. Its ``compute`` returns a dictionary of numbers; its ``description`` explains them.
 
     Raises:
         UnknownNameError: no such module is bundled.
 
-    Example:
-        >>> metric = load_metric("shape_bias")  # doctest: +SKIP
+    Examples:
+        >>> from hf_clipdyn import load_metric
+        >>> shape_bias = load_metric("shape_bias")
+        >>> result = shape_bias.compute(
+        ...     predictions=["cat", "cat", "dog"], shapes=["cat"] * 3, textures=["dog"] * 3, n_resamples=0
+        ... )
+        >>> result["n_shape"], result["n_texture"]
+        (2, 1)
     """
     import evaluate
 

@@ -104,7 +104,20 @@ def publishing_steps(publish: str, total: int) -> set[int]:
 
 @dataclass(frozen=True)
 class TrainingConfig:
-    """One training run."""
+    """Configuration of a training run. Its fields are the flags of `clipdyn train` and the keys of a recipe.
+
+    `clipdyn train --help` explains each field.
+
+    Raises:
+        ConfigError: a value is out of its range, or contradicts another one.
+        UnknownNameError: a field with fixed choices has another value.
+
+    Examples:
+        >>> from hf_clipdyn import TrainingConfig
+        >>> config = TrainingConfig(scale="tiny", num_train_epochs=2, learning_rate=5e-4)
+        >>> config.dataset_name, config.seed
+        ('procedural', 0)
+    """
 
     # What is learned from
     dataset_name: str = option(

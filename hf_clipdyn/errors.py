@@ -1,7 +1,5 @@
 """Every error that hf_clipdyn raises on purpose.
 
-::
-
     ClipDynError                  exit code 1: the work failed
     ├── ConfigError (ValueError)  exit code 2: the call was wrong
     │   └── UnknownNameError      no recipe, scale, data set, benchmark … of that name
@@ -169,19 +167,26 @@ class _RedactedRecords:
 
 
 class ClipDynError(Exception):
-    """Base class of all errors that this package raises on purpose."""
+    """Base class of all errors that this package raises on purpose: catch it to handle all of them.
+
+    Attributes:
+        exit_code: the exit code of `clipdyn` after this error.
+    """
 
     exit_code = 1
 
 
 class ConfigError(ClipDynError, ValueError):
-    """The call was wrong: an option, a recipe or a combination of them."""
+    """The call was wrong: an option, a recipe or a combination of them. Every public function may raise it."""
 
     exit_code = 2
 
 
 class UnknownNameError(ConfigError):
-    """An unknown name; the message lists the known ones, at most 40 of them."""
+    """An unknown name of a recipe, scale, data set, benchmark, revision or the like.
+
+    The message names the closest known name and lists at most 40 known ones.
+    """
 
     _MOST = 40
 
@@ -194,33 +199,33 @@ class UnknownNameError(ConfigError):
 
 
 class DatasetError(ClipDynError):
-    """The files of a data set are absent, broken or contradictory."""
+    """The files of a data set are absent, broken or contradictory. `load_dataset` and what reads data raise it."""
 
 
 class MetricError(ClipDynError, ValueError):
-    """The input of a metric is not what the metric is defined on."""
+    """The input of a metric is not what the metric is defined on. The functions of `hf_clipdyn.metrics` raise it."""
 
 
 class ModelError(ClipDynError):
-    """A model cannot be built or read, or lacks what a probe needs."""
+    """A model cannot be built or read, or lacks what a probe needs. Training and evaluation raise it."""
 
 
 class RevisionError(ClipDynError):
-    """Something is wrong with the revisions of a repository."""
+    """Something is wrong with the revisions of a repository. What lists or publishes revisions raises it."""
 
 
 class RevisionNotFoundError(RevisionError):
-    """The repository, or the revision in it, does not exist."""
+    """The repository, or the revision in it, does not exist. `list_revisions` and `evaluate_revisions` raise it."""
 
     exit_code = 2
 
 
 class PublishError(RevisionError):
-    """A revision could not be stored or sent; nothing is left half published."""
+    """A revision could not be stored or sent; nothing is left half published. `Publisher` and `train` raise it."""
 
 
 class TrainingError(ClipDynError):
-    """Training cannot start or cannot go on."""
+    """Training cannot start or cannot go on. `train` raises it."""
 
 
 class TrainingInterrupted(TrainingError):  # noqa: N818  (no error: the run did what the signal asked for)
@@ -232,8 +237,8 @@ class TrainingInterrupted(TrainingError):  # noqa: N818  (no error: the run did 
 
 
 class EvaluationError(ClipDynError):
-    """Evaluation cannot start or cannot go on."""
+    """Evaluation cannot start or cannot go on. `evaluate_revisions`, `compare_revisions` and reports raise it."""
 
 
 class NothingToMeasureError(EvaluationError):
-    """No selected benchmark suits the model; of several models it can be skipped."""
+    """No selected benchmark suits the model. Among several models, that model can be skipped."""

@@ -24,14 +24,26 @@ def option(
     choices: Sequence[str] | Callable[[], Sequence[str]] = (),
     **flag: Any,
 ) -> Any:
-    """A field of a frozen dataclass that `check_options` checks.
+    """A field of a frozen dataclass that is also a flag; `check_options` checks its value.
 
     Args:
-        default: its value if none is given.
+        default: its default value.
         text: its help text.
-        within: interval of a number, or of each number of a tuple, as ``[0, 1)``.
-        choices: known names of a text, or of each text of a tuple.
-        **flag: what differs on the command line: see `hf_clipdyn.evaluation.options.Flag`.
+        within: interval of a number, or of each number of a tuple: ``[0, 1)``.
+        choices: allowed values of a text, or of each text of a tuple.
+        **flag: differences on the command line, see `hf_clipdyn.evaluation.options.Flag`.
+
+    Returns:
+        A field, as `dataclasses.field` returns it.
+
+    Examples:
+        >>> from dataclasses import dataclass
+        >>> from hf_clipdyn.options import check_options, option
+        >>> @dataclass(frozen=True)
+        ... class Settings:
+        ...     gain: float = option(1.5, "Factor on the pixels.", within="(1, 10]")
+        ...
+        >>> check_options(Settings(gain=2.0))
     """
     return field(default=default, metadata={"help": text, "within": within, "choices": choices} | flag)
 

@@ -45,10 +45,23 @@ _PREFIX = "clipdyn_plugin_"  # in `sys.modules`, so that a plug-in `torch.py` do
 
 
 def load_plugin(path: str | Path) -> ModuleType:
-    """Import a file once; the registries then find its classes.
+    """Import a plug-in. Its kinds, data sets, losses and callbacks can then be used like those of the package.
+
+    A second call with the same file returns the same module.
+
+    Args:
+        path: a Python file. Its code runs with your permissions.
 
     Raises:
         ConfigError: there is no such file, or importing it fails.
+
+    Examples:
+        >>> from pathlib import Path
+        >>> from hf_clipdyn.plugins import load_plugin
+        >>> plugin = Path("steps_so_far.py")
+        >>> _ = plugin.write_text('STEPS = [1, 2, 4]')
+        >>> load_plugin(plugin).STEPS
+        [1, 2, 4]
     """
     try:
         file = Path(path).expanduser().resolve()

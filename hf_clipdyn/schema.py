@@ -104,7 +104,8 @@ def checked_repo_id(repo_id: str, *, what: str = "The repository", owner: bool =
 def valid_repo_name(text: str) -> str:
     """The nearest name of a repository, for a text such as a folder's name.
 
-    Example:
+    Examples:
+        >>> from hf_clipdyn.schema import valid_repo_name
         >>> valid_repo_name("my run (2)")
         'my-run-2'
     """

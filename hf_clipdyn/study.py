@@ -390,28 +390,34 @@ def run_study(
     style: str | None = None,
     parallel: int | None = None,
 ) -> StudyFiles:
-    """Train and measure what a study's file lists, in processes on this machine; judge the claims and draw the page.
+    """Train and measure all runs of a study in processes on this machine, judge the claims, and write the report.
 
-    What is complete is not done again, so a call that was interrupted can be repeated. Each process computes on one
-    thread: another number rounds differently. `clipdyn study` does the same, also on a cluster.
+    Complete runs are not repeated, so you can repeat a call that was interrupted. Each process computes on one thread,
+    because another number of threads rounds differently. `clipdyn study` does the same, also on a cluster.
 
     Args:
         config: name of a study of the package (``study``, ``study-quick``, ``study-arms``), or a YAML file.
         output_dir: folder of the study; by default the one that the file names, or ``runs/<name of the file>``. The
             page shows all runs below it, also those of another file.
         data_dirs: folders of data sets that are not in ``$CLIPDYN_DATA``, by name.
-        claims: a file of claims in the form of the package's `claims.yaml`, which is the default.
-        stimuli: ``none`` or ``thumbnails``, the pictures of stimuli on the page.
+        claims: a file of claims; default: the package's `claims.yaml`.
+        stimuli: pictures of the stimuli on the page, ``none`` or ``thumbnails``.
         style: of the figures: name of a style of matplotlib, or a ``.mplstyle`` file.
-        parallel: processes at a time; one a core, or one a GPU, by default.
+        parallel: number of processes; default: one per GPU, or one per core without GPUs.
 
     Returns:
-        Where the results, the verdicts and the page are.
+        The paths of the results, the verdicts and the page, and the verdicts as text.
 
     Raises:
         ConfigError: the file or a table is wrong, or a folder holds a run of another recipe.
         UnknownNameError: there is no such study.
         EvaluationError: a run failed; it is named, and the others are complete.
+
+    Examples:
+        >>> from hf_clipdyn import run_study
+        >>> files = run_study("mine.yaml", "study")
+        >>> files.results.name, files.page.name
+        ('results.parquet', 'index.html')
     """
     folders = {name: Path(path) for name, path in (data_dirs or {}).items()}
     page = Page(None if claims is None else Path(claims), stimuli, style)

@@ -128,9 +128,9 @@ class PublishRevisions(_StateCallback):
 
     ``epoch-000`` is the model before training, ``epoch-003`` the one after three epochs, ``step-00000512`` the one
     after 512 optimiser steps. A run that stops inside an epoch ends with a revision of its last step. A revision is on
-    the disk before training goes on; threads copy it to the store and the Hub. The Trainer's ``processing_class``
-    is published with the weights. With ``resume_from_checkpoint`` the run goes on where it was: no revision is
-    published twice, and none is left out. Without it, a run that begins again must reach the same weights.
+    the disk before training continues; threads copy it to the store and the Hub. The Trainer's ``processing_class``
+    is published with the weights. With ``resume_from_checkpoint`` a run continues where it stopped: no revision is
+    published twice, and none is left out. A run that starts again without it must reach the same weights.
 
     Args:
         repo_id: `owner/name`; a bare name is enough for the local store.
@@ -139,14 +139,30 @@ class PublishRevisions(_StateCallback):
         push_to_hub: publish to the Hub too.
         private: create the repository on the Hub as a private one. Default: the Trainer's ``hub_private_repo``.
         token: token of the Hub. Default: the Trainer's ``hub_token``, then the stored one.
-        publish: ``epoch``; or each epoch and ``log2`` (steps 1, 2, 4 …), or each epoch and these steps: [10, 100].
+        publish: ``epoch`` for each epoch; ``log2`` for each epoch and steps 1, 2, 4 …; a list of steps ([10, 100]) for
+            each epoch and these.
         card: what the cards of the revisions say. Default: what the Trainer knows.
 
     Raises:
-        ConfigError: at the beginning of training, the model is no `PreTrainedModel` or has adapters, its weights are
-            partitioned by DeepSpeed, or something else would publish to the same place.
-        PublishError: at the beginning of training, the folder or the repository holds another run; or a run that
-            began again reaches other weights than the published ones.
+        ConfigError: when training begins, if the model is not a `PreTrainedModel`, has adapters, is partitioned by
+            DeepSpeed, or if something else would publish to the same place.
+        PublishError: when training begins, if the folder or the repository holds another run; later, if a run that
+            started again reaches other weights than the published ones.
+
+    Examples:
+        >>> from transformers import GPT2Config, GPT2LMHeadModel, Trainer, TrainingArguments
+        >>> from hf_clipdyn import PublishRevisions, list_revisions
+        >>> small = GPT2Config(n_layer=1, n_head=2, n_embd=16, vocab_size=64, bos_token_id=0, eos_token_id=1)
+        >>> model = GPT2LMHeadModel(small)
+        >>> rows = [{"input_ids": [1, 2, 3], "labels": [1, 2, 3]}] * 8
+        >>> args = TrainingArguments(
+        ...     "runs/trainer", num_train_epochs=2, save_strategy="no", report_to="none", use_cpu=True
+        ... )
+        >>> trainer = Trainer(model, args, train_dataset=rows, callbacks=[PublishRevisions("me/words")])
+        >>> output = trainer.train()  # doctest: +ELLIPSIS
+        {'train_runtime': ...}
+        >>> [one.name for one in list_revisions("me/words", "runs/trainer/hub")]
+        ['epoch-000', 'epoch-001', 'epoch-002']
     """
 
     def __init__(
@@ -240,20 +256,44 @@ def _close(folder: Path) -> None:
 class EvaluateRevisions(_StateCallback):
     """Measures benchmarks on the model of a Trainer: before training, after each epoch, and after chosen steps.
 
-    The numbers go to the Trainer's trackers, into its ``log_history``, and into one table with the names that
-    `PublishRevisions` gives. What the table already holds is skipped. Measuring changes no random state and no weight,
-    so a run is the same with it and without. A sharded model is gathered into a copy.
+    The numbers go to the Trainer's trackers, to its ``log_history``, and to one table, where revisions have the names
+    that `PublishRevisions` gives. States that are in the table are not measured again. Measuring changes no random
+    state and no weight, so that the run is the same without it. A sharded model is gathered into a copy.
 
     Args:
         benchmarks: as in `hf_clipdyn.evaluate_revisions`. Default: the suite.
-        repo_id: what the table calls the run. Default: the Trainer's ``hub_model_id``, else the name of its folder.
+        repo_id: the run's name in the table. Default: the Trainer's ``hub_model_id``, else the name of its folder.
         output: the table. Default: ``results.parquet`` below the Trainer's ``output_dir``.
-        steps: when besides epochs, as ``publish`` of `PublishRevisions`.
+        steps: when to measure, as ``publish`` of `PublishRevisions`.
         processor: processor of the model. Default: the Trainer's ``processing_class``.
         options: further arguments of `hf_clipdyn.evaluate_model`.
 
     Raises:
-        ConfigError: at the beginning of training, there is no processor.
+        ConfigError: when training begins, if there is no processor.
+
+    Examples:
+        >>> from PIL import Image
+        >>> from transformers import CLIPModel, CLIPProcessor, Trainer, TrainingArguments
+        >>> from hf_clipdyn import EvaluateRevisions, load_results
+        >>> where = {"revision": "epoch-000", "cache_dir": "runs/demo/hub", "local_files_only": True}
+        >>> model = CLIPModel.from_pretrained("local/demo", **where)
+        >>> processor = CLIPProcessor.from_pretrained("local/demo", **where)
+        >>> images = [Image.new("RGB", (32, 32), colour) for colour in ("red", "blue")]
+        >>> batch = processor(
+        ...     images=images, text=["red", "blue"], padding="max_length", truncation=True, return_tensors="pt"
+        ... )
+        >>> measure = EvaluateRevisions("zero_shot/procedural", repo_id="me/colours", n_resamples=0)
+        >>> args = TrainingArguments(
+        ...     "runs/colours", num_train_epochs=1, save_strategy="no", report_to="none", use_cpu=True
+        ... )
+        >>> trainer = Trainer(
+        ...     model, args, train_dataset=[{}, {}], data_collator=lambda rows: {**batch, "return_loss": True},
+        ...     processing_class=processor, callbacks=[measure],
+        ... )
+        >>> output = trainer.train()  # doctest: +ELLIPSIS
+        {'train_runtime': ...}
+        >>> list(dict.fromkeys(load_results("runs/colours/results.parquet")["revision"]))
+        ['epoch-000', 'epoch-001']
     """
 
     def __init__(
@@ -324,14 +364,32 @@ def _is_logged(logs: dict[str, Any], state: TrainerState) -> bool:
 
 
 def snapshot(model: Any, processor: Any | None = None) -> Callable[[Path], None]:
-    """What `Publisher.submit` calls to write a model as it is now. All processes call this; call the result at once.
+    """A function that writes the model as it is now, for `Publisher.submit`.
+
+    All processes must call `snapshot`. Use the function before the weights change.
 
     Args:
         model: a `PreTrainedModel`, wrapped by accelerate or not; the weights of a sharded one are gathered here, once.
-        processor: what has `save_pretrained`, written beside the weights; None writes none.
+        processor: an object with `save_pretrained`, written beside the weights; None writes none.
+
+    Returns:
+        A function of a folder, which writes configuration, weights and processor there.
 
     Raises:
         ConfigError: the model is no `PreTrainedModel` or has adapters, or its weights are partitioned by DeepSpeed.
+
+    Examples:
+        >>> from pathlib import Path
+        >>> from transformers import GPT2Config, GPT2LMHeadModel
+        >>> from hf_clipdyn import snapshot
+        >>> small = GPT2Config(n_layer=1, n_head=2, n_embd=16, vocab_size=64, bos_token_id=0, eos_token_id=1)
+        >>> model = GPT2LMHeadModel(small)
+        >>> save = snapshot(model)
+        >>> folder = Path("copy")
+        >>> folder.mkdir()
+        >>> save(folder)
+        >>> (folder / "model.safetensors").is_file()
+        True
     """
     bare = _unwrapped(model)
     weights = _gathered(model) if _is_sharded(model) else None

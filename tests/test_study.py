@@ -1,5 +1,6 @@
 """A study from one file: trained, killed, repeated, measured, judged and drawn; joined by a second file."""
 
+import doctest
 import os
 import shlex
 import signal
@@ -21,7 +22,7 @@ from hf_clipdyn.config import study_names, study_path
 from hf_clipdyn.models.snapshots import snapshot_folder
 from hf_clipdyn.results.row import CELL_KEY, NUMBER_KEY
 from hf_clipdyn.revisions import list_revisions
-from hf_clipdyn.study import Study
+from hf_clipdyn.study import Study, run_study
 
 # Where a folder is given, seed 11 kills itself there: in its sixth step, and when one of two cells is measured.
 DIES = """
@@ -182,6 +183,16 @@ def test_what_is_complete_is_not_started_again(finished: Finished) -> None:
     changed.write_text(text.replace("warmup_steps: 2", "warmup_steps: 3"))
     code, _, error = clipdyn(*words, "--print_command")
     assert (code, "warmup_steps=2 there, 3 now" in error, error.count("\n")) == (2, True, 1), error
+
+
+def test_the_example_of_run_study_runs_as_it_is_printed(
+    finished: Finished, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(finished.root)
+    Path("mine.yaml").write_text(Path("second.yaml").read_text())
+    (example,) = doctest.DocTestFinder().find(run_study, "run_study", globs={})
+    failed = StringIO()
+    assert not doctest.DocTestRunner().run(example, out=failed.write).failed, failed.getvalue()
 
 
 def test_a_run_overrides_options_of_the_evaluation(finished: Finished) -> None:

@@ -73,7 +73,16 @@ NO_INTERVAL: Sequence[float] = (math.nan, math.nan)
 
 @dataclass(frozen=True, kw_only=True)
 class Common:
-    """What a user may choose for every kind."""
+    """The settings that all kinds share; the fields are also arguments of `hf_clipdyn.evaluate_revisions`.
+
+    Raises:
+        ConfigError: a value is out of its range.
+
+    Examples:
+        >>> from hf_clipdyn.benchmarks.base import Common
+        >>> Common(n_resamples=200, seed=1).resampling
+        {'n_resamples': 200, 'confidence_level': 0.95, 'seed': 1}
+    """
 
     n_resamples: int = option(1000, "Bootstrap resamples; 0 for no intervals.", within="[0, 1000000]")
     confidence_level: float = option(0.95, "Confidence level of the intervals.", within="(0, 1)")
@@ -96,23 +105,46 @@ class Common:
 
 @dataclass(frozen=True)
 class KindSettings:
-    """What a user may choose for one kind; a kind with settings derives its own class, of `option` fields."""
+    """The settings of one kind. A kind with settings has a subclass, whose fields are made with `option`.
+
+    Each field becomes a flag of `clipdyn evaluate`.
+
+    Raises:
+        ConfigError: a value is out of its range.
+
+    Examples:
+        >>> from dataclasses import dataclass
+        >>> from hf_clipdyn.benchmarks.base import KindSettings
+        >>> from hf_clipdyn.options import option
+        >>> @dataclass(frozen=True)
+        ... class BrightnessSettings(KindSettings):
+        ...     gains: tuple[float, ...] = option((1.25, 1.5), "Factors on the pixels.", within="(1, 10]")
+        ...
+        >>> BrightnessSettings(gains=(2,)).as_json()
+        {'gains': (2,)}
+    """
 
     def __post_init__(self) -> None:
         check_options(self)
 
     def as_json(self) -> dict[str, Any]:
-        """The settings that are not None, for the column ``settings``; paths are left out, their content counts."""
+        """The settings that are not None, for the column ``settings``. Paths are left out: their content counts."""
         held = asdict(self)
         return {name: one for name, one in held.items() if one is not None and not isinstance(one, Path)}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Influence(NumberKey):
-    """What each stimulus contributes to the error of one number; the error is about the sum of these.
+    """How much each stimulus contributes to the error of one number; the error is about the sum of these.
 
     Attributes:
         values: by item; they sum to about zero.
+
+    Examples:
+        >>> import pandas as pd
+        >>> from hf_clipdyn.benchmarks.base import Influence
+        >>> Influence(metric="accuracy", values=pd.Series([0.1, -0.1], index=[4, 7])).values.to_dict()
+        {4: 0.1, 7: -0.1}
     """
 
     values: pd.Series
@@ -122,38 +154,46 @@ S = TypeVar("S", bound=KindSettings)
 
 
 class Kind(ABC, Generic[S]):
-    """One kind of measurement; an instance is ready to show one data set to every revision of a model.
+    """Base class of the kinds of benchmarks. A subclass is a kind; an instance shows one data set to all revisions.
 
-    Attributes (of the class):
-        name: before the slash of a benchmark's name.
-        settings_class: of the kind's own settings.
-        schemas: kinds of data sets (`hf_clipdyn.data.schemas`) that fit, the preferred one first; empty for a kind that
-            draws what it shows (`items`), whose data set is called ``procedural``.
+    The class declares the attributes from ``name`` to ``response_metric``. The constructor sets the others.
+    ``docs/how-to/add-a-kind.md`` writes a whole kind.
+
+    Attributes:
+        name: name of the kind, before the slash in a benchmark's name.
+        settings_class: class of the kind's settings.
+        schemas: kinds of data sets (`hf_clipdyn.data.schemas`) that fit, the preferred one first. Empty for a kind
+            that draws its own stimuli (`items`); the data set is then called ``procedural``.
         terms: title, axes, metrics, conditions and references in words.
-        trial_columns: pandas' type of each column of the trials; `observe` returns exactly these.
-        later_columns: those among them that trials of earlier versions lack; `score` does without them.
-        observe_version: to be raised if the same model would answer otherwise; cells are then measured again.
-        score_version: to be raised if the same trials would give other numbers; ``--rescore`` then renews them.
-        needs_text: whether the model must have a text tower.
-        needs_float32: whether it compares images that differ by less than bfloat16 can tell apart.
-        reads_layers: whether it compares hidden states. It then runs before the kinds that read projections: an image
-            goes through the model once for both.
-        text_drift: whether it asks for classes with texts. It is then asked a second time, with the text embeddings of
-            the run's last revision (`Readout.with_texts`), and leaves out what needs no text.
-        clusters: columns of the trials that name what is drawn at random: one, or several that are crossed.
+        trial_columns: pandas type of each column of the trials; `observe` returns exactly these columns.
+        later_columns: the columns that trials of earlier versions lack; `score` works without them.
+        observe_version: raise it if the same model would now answer differently; cells are then measured again.
+        score_version: raise it if the same trials now give other numbers; ``--rescore`` then recomputes them.
+        needs_text: whether the model must have a text encoder.
+        needs_float32: whether bfloat16 is too coarse for the differences between its images.
+        reads_layers: whether it compares hidden states. It then runs before the kinds that read projections, so that an
+            image goes through the model once for both.
+        text_drift: whether it names classes by texts. It then runs a second time, with the text embeddings of the run's
+            last revision (`Readout.with_texts`), and leaves out what needs no text.
+        clusters: columns of the trials that name the random units: one column, or several that are crossed.
         clusters_alike: whether these columns share one set of names: an image may be a reference in one row and a
             candidate in another.
         gallery_columns: columns of the trials that `gallery` reads; empty for a kind without a browser of stimuli.
         response_columns: columns of the trials that `response_curves` reads; empty for a kind without such curves.
-        response_metric: metric whose values are the strengths of equal response on these curves.
-
-    Attributes (of an instance):
-        fingerprint: SHA-256 of all that is shown and asked: pixels, labels, prompts, settings.
+        response_metric: the metric whose values are the strengths of equal response on these curves.
+        fingerprint: SHA-256 of everything that is shown and asked: pixels, labels, prompts, settings.
         preprocess: how images become the model's input: ``processor``, ``squash``, ``tiles``, ``crop``, or ``drawn`` at
             the size of that input.
-        left_out: stimuli that cannot be decoded.
-        facts: what else is constant for the cell and affects it, for the column ``settings``; for example
-            ``incomplete``, ``n/N`` where only n of N official rows are shown.
+        left_out: number of stimuli that cannot be decoded.
+        facts: other constants that affect the numbers, for the column ``settings``. For example ``incomplete``: ``n/N``
+            if only n of the N official rows are shown.
+
+    Examples:
+        >>> from hf_clipdyn.benchmarks.kinds.zero_shot import ZeroShot
+        >>> ZeroShot.schemas, list(ZeroShot.terms.terms)
+        (('labels',), ['top1', 'top5'])
+        >>> ZeroShot.on("cifar10").name
+        'zero_shot/cifar10'
     """
 
     name: ClassVar[str]
@@ -185,33 +225,45 @@ class Kind(ABC, Generic[S]):
 
     @abstractmethod
     def observe(self, readout: "Readout") -> pd.DataFrame:
-        """What one revision answers: a row per stimulus and condition, with the facts that `score` needs."""
+        """Show the stimuli to one revision.
+
+        Args:
+            readout: gives embeddings of images and texts.
+
+        Returns:
+            The trials: a row per stimulus and condition, with the columns of ``trial_columns`` and no statistics.
+        """
 
     @classmethod
     def items(cls) -> Mapping[str, Sequence[Any]]:
-        """What a kind without `schemas` shows, as columns: a row for each item of its trials."""
+        """The stimuli of a kind without ``schemas``, as columns: a row for each item of its trials."""
         raise NotImplementedError
 
     @staticmethod
     @abstractmethod
     def score(trials: pd.DataFrame, common: Common) -> list[Number]:
-        """The numbers, with the functions of `hf_clipdyn.metrics`."""
+        """Compute all numbers from the trials, with the functions of `hf_clipdyn.metrics` and without a model.
+
+        Args:
+            trials: as `observe` returned them.
+            common: settings of the intervals; ``common.resampling`` has the keywords of the metrics.
+        """
 
     @staticmethod
     def influences(trials: pd.DataFrame) -> Iterable[Influence]:
-        """What each stimulus contributes to a number whose error is a sum over stimuli; none by default.
+        """The contribution of each stimulus to numbers whose error is a sum over stimuli; none by default.
 
-        Two revisions are compared in these numbers by the variance over stimuli that share any of the `clusters`. In
-        all other numbers one group of clusters after the other is left out, and the rest is scored again.
+        Comparisons of two revisions in these numbers use the variance over stimuli that share any of the ``clusters``.
+        All other numbers are compared by a jackknife: groups of clusters are left out in turn, and the rest is scored.
         """
         del trials
         return ()
 
     @classmethod
     def rows_behind(cls, trials: pd.DataFrame, number: NumberKey) -> pd.DataFrame:
-        """The trials that a number rests on: `score` gives the same number for them alone; by default all trials.
+        """The trials that determine a number: `score` gives the same number for them alone. By default all trials.
 
-        Where `score` is slow, a jackknife of one number then need not score all others.
+        If `score` is slow, override this, so that a jackknife of one number does not compute all others.
         """
         del number
         return trials
@@ -220,7 +272,7 @@ class Kind(ABC, Generic[S]):
     def paired_variances(
         a: pd.DataFrame, b: pd.DataFrame, common: Common
     ) -> Mapping[tuple[Any, ...], tuple[float, int]]:
-        """Variances of the differences b - a, for a kind whose intervals have a construction of their own.
+        """Variances of the differences b - a, for a kind that constructs its intervals in its own way.
 
         Returns:
             By the key of a number: the variance, and the number of clusters that it comes from. None by default.
@@ -230,13 +282,13 @@ class Kind(ABC, Generic[S]):
 
     @staticmethod
     def score_together(a: pd.DataFrame, b: pd.DataFrame) -> tuple[list[Number], list[Number]]:
-        """Numbers of each revision that are fair only in a comparison of two; none by default."""
+        """Numbers of two revisions that are only meaningful in their comparison; none by default."""
         del a, b
         return [], []
 
     @classmethod
     def gallery(cls, trials: pd.DataFrame, settings: Mapping[str, Any]) -> Gallery | None:
-        """What a browser of stimuli shows of one revision, without a model; nothing by default.
+        """The content of the report's browser of stimuli for one revision; none by default.
 
         Args:
             trials: only the `gallery_columns`; of these, `later_columns` may be missing.
@@ -247,7 +299,7 @@ class Kind(ABC, Generic[S]):
 
     @classmethod
     def response_curves(cls, trials: pd.DataFrame) -> Sequence[ResponseCurve]:
-        """How one revision's response grows with the strength of a stimulus; nothing by default.
+        """Curves of one revision's response over the strength of a stimulus; none by default.
 
         Args:
             trials: only the `response_columns`.
@@ -257,7 +309,11 @@ class Kind(ABC, Generic[S]):
 
     @classmethod
     def on(cls, dataset: str, **settings: Any) -> "Benchmark":
-        """This kind on a data set, as ``Noise.on("cifar100", stage="input")``.
+        """This kind on a data set: ``Noise.on("cifar100", stage="input")``.
+
+        Args:
+            dataset: name of the data set.
+            **settings: fields of ``settings_class``.
 
         Raises:
             TypeError: the kind has no such setting.
@@ -268,7 +324,18 @@ class Kind(ABC, Generic[S]):
 
 @dataclass(frozen=True)
 class Benchmark:
-    """A kind on a data set, with the kind's settings."""
+    """A kind on a data set, with the kind's settings. `Kind.on` makes one.
+
+    Attributes:
+        kind: the class of the kind.
+        dataset: name of the data set.
+        settings: an instance of the kind's ``settings_class``.
+
+    Examples:
+        >>> from hf_clipdyn.benchmarks.kinds.noise import Noise
+        >>> Noise.on("cifar100", stage="input").name
+        'noise/cifar100'
+    """
 
     kind: type[Kind[Any]]
     dataset: str
@@ -290,10 +357,30 @@ def decode(
     distort: "Change | None" = None,
     distort_key: str = "",
 ) -> "Pixels":
-    """`decode_pixels` with the cache and the progress bar that the user asks for.
+    """The images of a data set as the model takes them, decoded once and kept in a memory map.
 
     Args:
-        squash: resize the whole image to the model's input without regard to its aspect ratio, and crop nothing.
+        dataset: rows with a column of images.
+        image_processor: the model's; it gives the size, the resizing and the crop.
+        common: its ``cache_dir`` and ``show_progress`` are used.
+        column: name of the column.
+        squash: resize the whole image to the model's input, whatever its aspect ratio, and crop nothing.
+        distort: changes the pixels of row i before they are resized; must be deterministic.
+        distort_key: names what ``distort`` does, for the cache.
+
+    Returns:
+        `hf_clipdyn.data.pixels.Pixels`: ``array`` of shape (n, H, W, 3), uint8; ``broken`` of shape (n,), True for an
+        image that cannot be decoded; ``fingerprint``, a hash of all pixels.
+
+    Examples:
+        >>> import datasets
+        >>> from PIL import Image
+        >>> from hf_clipdyn.benchmarks.base import Common, decode
+        >>> from hf_clipdyn.models.sizes import clip_image_processor, model_size
+        >>> images = datasets.Dataset.from_dict({"image": [Image.new("RGB", (60, 40))]})
+        >>> pixels = decode(images, clip_image_processor(model_size("tiny")), Common(show_progress=False))
+        >>> pixels.array.shape, pixels.broken.tolist()
+        ((1, 40, 40, 3), [False])
     """
     from hf_clipdyn.data.pixels import decode_pixels
     from hf_clipdyn.preprocess import squashing_processor
@@ -310,10 +397,16 @@ def decode(
 
 
 def check_columns(kind: type[Kind[Any]], trials: pd.DataFrame, columns: Iterable[str]) -> None:
-    """Refuse trials that lack columns, as those of an earlier version.
+    """Check that trials have the columns that are read; trials of an earlier version may lack some.
 
     Raises:
         EvaluationError: a column is missing.
+
+    Examples:
+        >>> import pandas as pd
+        >>> from hf_clipdyn.benchmarks.base import check_columns
+        >>> from hf_clipdyn.benchmarks.kinds.zero_shot import ZeroShot
+        >>> check_columns(ZeroShot, pd.DataFrame({"item": [0]}), ["item"])
     """
     missing = [name for name in columns if name not in trials]
     if missing:
@@ -324,13 +417,20 @@ def check_columns(kind: type[Kind[Any]], trials: pd.DataFrame, columns: Iterable
 
 
 def number(result: Mapping[str, Any], key: str, *, metric: str | None = None, **columns: Any) -> Number:
-    """One key of what a function of `hf_clipdyn.metrics` returned, with its interval.
+    """One value that a function of `hf_clipdyn.metrics` returned, with its interval, as a `Number` of the table.
 
     Args:
         result: the returned dict; its ``causes`` say why a value is undefined.
         key: of the value; ``<key>_ci`` is its interval.
         metric: name in the table; the key by default.
         **columns: further columns of the number.
+
+    Examples:
+        >>> from hf_clipdyn.benchmarks.base import number
+        >>> result = {"top1": 0.5, "top1_ci": [0.4, 0.6], "n": 100, "causes": {}}
+        >>> found = number(result, "top1", condition="gaussian", level=0.1, n=100)
+        >>> found.metric, found.value, found.ci_low, found.ci_high
+        ('top1', 0.5, 0.4, 0.6)
     """
     low, high = result.get(f"{key}_ci") or NO_INTERVAL
     given = ({"n": result["n"]} if "n" in result else {}) | columns
@@ -345,12 +445,24 @@ def number(result: Mapping[str, Any], key: str, *, metric: str | None = None, **
 
 
 def digest(*parts: Any) -> str:
-    """SHA-256 of values that JSON can write."""
+    """SHA-256 of values that JSON can write: 64 hexadecimal digits, for `Kind.fingerprint`.
+
+    Examples:
+        >>> from hf_clipdyn.benchmarks.base import digest
+        >>> digest("brightness", [1.25, 1.5])[:8]
+        '4507281b'
+    """
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=str).encode()).hexdigest()
 
 
 def unit(vectors: ArrayLike) -> NDArray[np.float64]:
-    """Vectors (…, d) scaled to length 1, in float64; a zero vector stays zero."""
+    """Vectors (…, d) scaled to length 1, in float64; a zero vector stays zero.
+
+    Examples:
+        >>> from hf_clipdyn.benchmarks.base import unit
+        >>> unit([[3.0, 4.0], [0.0, 0.0]]).tolist()
+        [[0.6, 0.8], [0.0, 0.0]]
+    """
     rows = np.asarray(vectors, np.float64)
     lengths = np.linalg.norm(rows, axis=-1, keepdims=True)
     result: NDArray[np.float64] = np.divide(rows, lengths, out=np.zeros_like(rows), where=lengths > 0)
@@ -361,6 +473,11 @@ def similarity(first: ArrayLike, second: ArrayLike) -> NDArray[np.float64]:
     """Cosines of every pair, (n, d) and (m, d) to (n, m), rounded to 12 digits.
 
     What is equal must tie, and a matrix product adds up equal rows in different orders.
+
+    Examples:
+        >>> from hf_clipdyn.benchmarks.base import similarity
+        >>> similarity([[1.0, 0.0], [1.0, 1.0]], [[0.0, 2.0]]).round(4).tolist()
+        [[0.0], [0.7071]]
     """
     return np.round(unit(first) @ unit(second).T, 12)
 
@@ -372,6 +489,14 @@ def cosine_distance(first: ArrayLike, second: ArrayLike) -> NDArray[np.float64]:
 
     Args:
         first, second: (…, d), broadcast against each other.
+
+    Returns:
+        Shape (…).
+
+    Examples:
+        >>> from hf_clipdyn.benchmarks.base import cosine_distance
+        >>> cosine_distance([[1.0, 0.0], [1.0, 1.0]], [[0.0, 2.0], [3.0, 3.0]]).round(6).tolist()
+        [1.0, 0.0]
     """
     difference = unit(first) - unit(second)
     return np.asarray(0.5 * np.square(difference).sum(axis=-1))

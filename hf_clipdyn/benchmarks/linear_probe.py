@@ -60,7 +60,9 @@ class LinearProbe:
     Raises:
         MetricError: other shapes, or NaN.
 
-    Example:
+    Examples:
+        >>> import numpy as np
+        >>> from hf_clipdyn.benchmarks.linear_probe import LinearProbe
         >>> features = np.array([[0.0, 1], [0, 2], [0, 3], [1, 1], [1, 2], [1, 3]])
         >>> probe = LinearProbe(features, [0, 0, 0, 1, 1, 1], [0, 1, 2, 0, 1, 2])
         >>> probe.decide(features).tolist()

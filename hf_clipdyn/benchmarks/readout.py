@@ -53,13 +53,24 @@ class Images(Protocol):
 
 
 class Stimuli:
-    """Images as the model takes them, read from their memory map when they are asked for.
+    """Images as the model takes them, read from their memory map only when needed.
 
     Args:
         array: (n, H, W, 3) uint8, or float32 codes in [0, 1].
         rows: which of them are shown; all by default.
         change: alters the pixels of row ``i`` each time it is read; must be deterministic.
         change_key: names what ``change`` does.
+
+    Examples:
+        >>> import numpy as np
+        >>> from hf_clipdyn.benchmarks.readout import Stimuli
+        >>> images = np.zeros((3, 32, 32, 3), np.uint8)
+        >>> def brighten(pixels, row):
+        ...     return pixels + 10
+        ...
+        >>> stimuli = Stimuli(images, np.array([0, 2]), change=brighten, change_key="brighter by 10")
+        >>> stimuli.read([1]).shape, int(stimuli.read([1]).max())
+        ((1, 32, 32, 3), 10)
     """
 
     def __init__(
@@ -98,7 +109,7 @@ class Stimuli:
 
 
 class Readout:
-    """One revision of a model, as benchmarks read it.
+    """One revision of a model, as benchmarks read it. `Kind.observe` gets one.
 
     With several processes each embeds its share of the batches, and all receive all results. The number of processes
     changes neither the batches nor the numbers.
@@ -106,16 +117,29 @@ class Readout:
     Args:
         encoder: holds the revision's weights.
         batch_size: images per forward pass.
-        check: gets the pixels and projections of the first batch, and raises if they are not good enough.
-        name: of the revision, for messages.
+        check: is called with the pixels and the projections of the first batch; raises if the precision is too low.
+        name: name of the revision, for messages.
 
     Raises:
-        EvaluationError: from every method that embeds, if an embedding is not finite. A model whose weights have
-            diverged would otherwise get the score of one that gives every image the same answer.
+        EvaluationError: from every method that embeds, if an embedding is not finite. Otherwise a model with diverged
+            weights would get the score of a model that gives every image the same answer.
 
     Attributes:
-        only_text: the texts are those of another revision (`with_texts`). The images were shown before, so only what
-            depends on texts is new.
+        only_text: whether the texts are those of another revision (`with_texts`). The images were shown before, so only
+            numbers that depend on texts are new.
+
+    Examples:
+        >>> from pathlib import Path
+        >>> import numpy as np
+        >>> from hf_clipdyn.benchmarks.readout import Readout, Stimuli
+        >>> from hf_clipdyn.models.encoder import Encoder
+        >>> encoder = Encoder.from_pretrained(
+        ...     "local/demo", "epoch-003", cache_dir=Path("runs/demo/hub"), local_files_only=True, device="cpu"
+        ... )
+        >>> readout = Readout(encoder)
+        >>> images, texts = readout.images(Stimuli(np.zeros((2, 40, 40, 3), np.uint8))), readout.texts(["a cat"])
+        >>> images.shape[0], texts.shape[0], images.shape[1] == texts.shape[1]
+        (2, 1, True)
     """
 
     only_text = False
@@ -137,7 +161,7 @@ class Readout:
         self._texts: dict[str, NDArray[np.float32]] = {}
 
     def with_texts(self, embed: EmbedTexts) -> "Readout":
-        """The same images and their kept embeddings, asked with texts that are embedded elsewhere."""
+        """A readout with the same images and their kept embeddings, but with texts of another embedding."""
         other = copy.copy(self)
         other._embed_texts, other._texts = embed, {}
         other.only_text = True
@@ -160,7 +184,7 @@ class Readout:
         return result
 
     def keep(self, projections: Mapping[bytes, NDArray[np.float32]]) -> None:
-        """Keep projections that were found elsewhere, by the key of their image; the same in every process."""
+        """Keep projections that were computed elsewhere, by the key of their image; the same in every process."""
         if projections:
             _require_finite(np.stack(list(projections.values())), "an image", self.name)
         self._images |= {**projections, **self._images}  # the first one counts

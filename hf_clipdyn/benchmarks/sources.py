@@ -23,14 +23,20 @@ _SPLITS = ("test", "valid", "validation", "val", "train")
 
 @dataclass(frozen=True)
 class Source:
-    """A data set of the right kind.
+    """A data set that fits the kind. The constructor of a `Kind` gets one.
 
     Attributes:
         name: as in the registry of data sets.
         dataset: its rows.
-        split: the split that they are.
-        metadata: what is known about it.
+        split: name of the split that these rows are.
+        metadata: licence, size and origin.
         absent: how many rows of the official data set its files lack.
+
+    Examples:
+        >>> from hf_clipdyn.benchmarks.sources import drawn_source
+        >>> source = drawn_source({"frequency": [1.0, 2.0, 4.0]})
+        >>> source.name, source.dataset[0]
+        ('procedural', {'frequency': 1.0})
     """
 
     name: str

@@ -60,11 +60,14 @@ def configs(*names: str) -> list[datasets.BuilderConfig]:
 
 
 class DataBuilder(datasets.GeneratorBasedBuilder):  # type: ignore[misc]  # datasets carries no types
-    """A data set in its official layout as a builder of `datasets`.
+    """Base class of data sets: reads the official layout as a builder of `datasets`.
 
-    Attributes (of the class):
-        metadata: licence, size, origin and so on.
-        name: what users call it; default: the name of the module.
+    A subclass overrides `rows`, and if needed `splits` and `class_names`. ``docs/how-to/add-a-data-set.md`` has a whole
+    example.
+
+    Attributes:
+        metadata: licence, size and origin.
+        name: name of the data set for users; default: the name of the module.
         layout: files and folders (``name/``) that the official folder contains; ``a|b`` means either.
         companion: suffix of a second folder beside the official one, or its whole name after a slash; its files are
             read too if it exists.
@@ -80,6 +83,24 @@ class DataBuilder(datasets.GeneratorBasedBuilder):  # type: ignore[misc]  # data
 
     Raises:
         DatasetError: the folder is missing, unreadable, or has another layout.
+
+    Examples:
+        >>> from PIL import Image
+        >>> from hf_clipdyn.data import DatasetMetadata
+        >>> from hf_clipdyn.data.base import DataBuilder
+        >>> class Greys(DataBuilder):
+        ...     name = "greys"
+        ...     metadata = DatasetMetadata(kind="labels", title="Greys", licence="Apache-2.0", where="drawn here")
+        ...     def class_names(self):
+        ...         return ["dark", "bright"]
+        ...     def rows(self, split):
+        ...         for name, level in (("dark", 0), ("bright", 255)):
+        ...             yield {"image": Image.new("L", (8, 8), level), "label": name}
+        ...
+        >>> builder = Greys(cache_dir="tables")
+        >>> builder.download_and_prepare()
+        >>> builder.as_dataset(split="test")["label"][:]
+        [0, 1]
     """
 
     metadata: ClassVar[DatasetMetadata]

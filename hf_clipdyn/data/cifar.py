@@ -47,7 +47,7 @@ class CifarBuilder(LabelledBuilder):
     The Python version of the archive consists of pickles, which can run code, so it is not read. Images of the binary
     version are encoded as PNG, which is lossless.
 
-    Attributes (of the class):
+    Attributes:
         label_bytes: number of bytes before the pixels; the last one is the class.
     """
 

@@ -19,7 +19,7 @@ class FixationBuilder(DataBuilder):
 
     They are kept, since a subject's first fixation, which may be dropped, can lie outside; scoring ignores all others.
 
-    Attributes (of the class):
+    Attributes:
         recordings: what contains the fixations and the maps, for messages.
     """
 

@@ -20,7 +20,7 @@ class LabelledBuilder(DataBuilder):
     without one the images belong to the default split. An image in a folder that names no class is an error,
     since it would be left out silently. Images outside of any folder are ignored.
 
-    Attributes (of the class):
+    Attributes:
         classes: the official names, in the order of their indices.
         validation: this data set's name for the validation split.
         unlabelled: splits without public labels.

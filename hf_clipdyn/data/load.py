@@ -69,6 +69,12 @@ def load_dataset(
 
     Warns:
         SubsetWarning: fewer rows than the official data set has.
+
+    Examples:
+        >>> from hf_clipdyn import load_dataset
+        >>> conflicts = load_dataset("procedural", "cue_conflict", split="test")
+        >>> conflicts[0]["shape"], conflicts[0]["texture"], conflicts[0]["image"].size
+        ('cat', 'car', (40, 40))
     """
     builder, folder, repo_id = _resolve(path, data_dir, repo_id)
     _check_config(path, builder, name)

@@ -10,7 +10,7 @@ __all__ = ["DatasetMetadata", "SubsetWarning"]
 
 
 class SubsetWarning(UserWarning):
-    """Fewer rows than the official data set has."""
+    """A data set has fewer rows than the official one. `load_dataset` warns with it."""
 
 
 @dataclass(frozen=True)
@@ -23,8 +23,8 @@ class DatasetMetadata:
         licence: as its source states it, or "none stated".
         where: address or instructions to get it.
         citation: BibTeX.
-        rows: official number of rows by split, by ``config/split`` if configurations differ, or their ``total`` if
-            the numbers of the splits are unknown; empty if the size is not fixed.
+        rows: official number of rows by split, or by ``config/split`` if configurations differ; only the ``total`` if
+            the splits are unknown; empty if the size is not fixed.
         may_redistribute: whether the licence allows others to redistribute the data publicly.
         licence_id: the Hub's identifier of the licence, for cards; ``other`` and ``unknown`` are allowed.
         mirror: data set on the Hub that is read if neither a folder nor a mirror is given.
@@ -36,6 +36,12 @@ class DatasetMetadata:
         synthetic: whether this project draws the images; the report then says so.
         caution: what numbers on it do not show, in sentences that the report quotes.
         human_reference: published human values on this data set, by metric.
+
+    Examples:
+        >>> from hf_clipdyn.data import dataset_metadata
+        >>> metadata = dataset_metadata("cifar10")
+        >>> metadata.kind, metadata.rows, metadata.official_rows(None, "test")
+        ('labels', {'train': 50000, 'test': 10000}, 10000)
     """
 
     kind: str

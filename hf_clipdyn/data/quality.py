@@ -65,7 +65,7 @@ class QualityBuilder(DataBuilder):
     A rating without its distorted image is dropped; the count of rows then shows it. Errors are: a distorted image
     without its reference, two ratings of one image, a score outside the scale, and a list without any existing image.
 
-    Attributes (of the class):
+    Attributes:
         higher_is_better: the direction of the scores.
         scale: smallest and largest possible score.
     """

@@ -27,10 +27,15 @@ def _own_builders() -> list[type[DataBuilder]]:
 
 
 def dataset_names() -> list[str]:
-    """Names of all data sets, sorted.
+    """Names of all data sets, sorted; those of plug-ins are included.
 
     Raises:
         ConfigError: two data sets have one name, or a plug-in cannot be imported.
+
+    Examples:
+        >>> from hf_clipdyn.data import dataset_names
+        >>> dataset_names()[:3]
+        ['bapps', 'cat2000', 'cc12m']
     """
     return sorted(_builders())
 
@@ -48,9 +53,18 @@ def builder_class(name: str) -> type[DataBuilder]:
 
 
 def dataset_metadata(name: str) -> DatasetMetadata:
-    """Kind, licence, size and origin of the data set ``name``.
+    """Kind, licence, size and origin of a data set. Its files are not opened.
+
+    Args:
+        name: one of `dataset_names`.
 
     Raises:
         UnknownNameError: no data set has this name.
+
+    Examples:
+        >>> from hf_clipdyn.data import dataset_metadata
+        >>> metadata = dataset_metadata("cue_conflict")
+        >>> metadata.title, metadata.licence
+        ('Texture-shape cue conflict', 'CC BY 4.0')
     """
     return builder_class(name).metadata

@@ -14,7 +14,7 @@ __all__ = ["TidBuilder"]
 class TidBuilder(QualityBuilder):
     """``mos_with_names.txt`` (``5.51429 I01_01_1.bmp``), and ``mos_std.txt`` (optional) with one number per line.
 
-    Attributes (of the class):
+    Attributes:
         distortions: names in the order of their codes, from 01.
     """
 

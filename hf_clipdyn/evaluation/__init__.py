@@ -20,16 +20,15 @@ __all__ = ["evaluate_model", "evaluate_revisions"]
 
 @called_with(EvaluationConfig)
 def evaluate_revisions(config: EvaluationConfig) -> "datasets.Dataset":
-    """Measure benchmarks on the revisions of runs, of models on the Hub and of models in folders, into one table.
+    """Measure benchmarks on revisions of one or several models, and collect all numbers in one table.
 
-    The arguments are the fields of `hf_clipdyn.evaluation.config.EvaluationConfig`, the first two also by position.
-    The logger ``hf_clipdyn`` says which revisions are done and what is left out. Bars are drawn on a terminal and in a
-    notebook.
+    A model is a run, a repository on the Hub, or a folder: ``["openai/clip-vit-base-patch32", "./mine", "runs/demo"]``.
+    A benchmark is a name, or an object if it has settings: ``Noise.on("cifar100", stage="input")``.
+    The arguments are the fields of `hf_clipdyn.evaluation.config.EvaluationConfig`, which `clipdyn evaluate --help`
+    explains; the first two may be given by position.
 
-    Example::
-
-        evaluate_revisions("me/run", ["zero_shot/cifar10", Noise.on("cifar100", stage="input")], output="r.parquet")
-        evaluate_revisions(["openai/clip-vit-base-patch32", "./mine", "runs/demo"], output="r.parquet")
+    With ``output`` the table is written to disk, and what it already holds is not measured again. The logger
+    ``hf_clipdyn`` reports which revisions are done and what is left out. Terminals and notebooks show progress bars.
 
     Returns:
         One row per number, in the columns of `hf_clipdyn.results.row.Row`.
@@ -37,9 +36,17 @@ def evaluate_revisions(config: EvaluationConfig) -> "datasets.Dataset":
     Raises:
         UnknownNameError: an unknown suite, benchmark, data set or revision.
         RevisionNotFoundError: there is no such repository.
-        ConfigError: a setting that is out of its range, that no chosen benchmark uses, or that lacks another one.
-        EvaluationError: data are missing (all are named), or the output cannot be written.
-        PublishError: the results could not be pushed; the output is complete all the same.
+        ConfigError: a setting is out of its range, requires another setting, or is used by no selected benchmark.
+        EvaluationError: data are missing (the message names all), or the output cannot be written.
+        PublishError: the results could not be pushed; the output is complete.
+
+    Examples:
+        >>> from hf_clipdyn import evaluate_revisions
+        >>> table = evaluate_revisions(
+        ...     "local/demo", "zero_shot/procedural", revisions="epoch-003", store="runs/demo/hub", n_resamples=0
+        ... )
+        >>> sorted(set(table["metric"]))
+        ['top1', 'top5']
     """
     from accelerate import PartialState
     from datasets import concatenate_datasets
@@ -71,29 +78,41 @@ def evaluate_model(
     samples_seen: int | None = None,
     **options: Any,
 ) -> "datasets.Dataset":
-    """Measure benchmarks on a model object, without saving its weights.
+    """Measure benchmarks on a model in memory; its weights are not saved.
 
-    The model stays on its device and in its mode, and no random state changes, so that training can go on.
+    The model keeps its device and its mode, and no random state changes, so that training can continue.
 
     Args:
         model: a dual encoder or a vision model of transformers, in float32.
         processor: its processor; for a vision model its image processor.
         benchmarks: as in `evaluate_revisions`. Default: the suite.
-        repo_id: what the table calls the model.
-        revision: what the table calls its state; the commit is a hash of the weights.
+        repo_id: the model's name in the table.
+        revision: name of its state in the table; the commit there is a hash of the weights.
         epoch: epochs trained, if known.
         step: optimiser steps taken, if known.
         samples_seen: images shown so far, if known.
-        options: further arguments of `evaluate_revisions`, as ``suite``, ``output``, ``settings``, ``batch_size``.
+        options: further arguments of `evaluate_revisions`: ``suite``, ``output``, ``settings``, ``batch_size`` ….
 
     Returns:
         One row per number, in the columns of `hf_clipdyn.results.row.Row`.
 
     Raises:
-        ConfigError: an option that needs published revisions, or a model that is not in float32.
+        ConfigError: an option needs published revisions, or the model is not in float32.
         UnknownNameError: an unknown suite, benchmark or data set.
-        EvaluationError: data are missing (all are named), or the output cannot be written.
+        EvaluationError: data are missing (the message names all), or the output cannot be written.
         ModelError: the model is no image encoder.
+
+    Examples:
+        >>> from transformers import CLIPModel, CLIPProcessor
+        >>> from hf_clipdyn import evaluate_model
+        >>> where = {"revision": "epoch-003", "cache_dir": "runs/demo/hub", "local_files_only": True}
+        >>> model = CLIPModel.from_pretrained("local/demo", **where)
+        >>> processor = CLIPProcessor.from_pretrained("local/demo", **where)
+        >>> table = evaluate_model(
+        ...     model, processor, "zero_shot/procedural", repo_id="me/run", epoch=3, n_resamples=0
+        ... )
+        >>> table[0]["repo_id"], table[0]["epoch"], table[0]["metric"]
+        ('me/run', 3, 'top1')
     """
     import torch
 

@@ -144,7 +144,7 @@ def dry_run(config: EvaluationConfig) -> DryRun:
 
     Raises:
         ConfigError: an evaluation that measures nothing, or several processes.
-        The errors of the plan.
+        ClipDynError: as for the plan of an evaluation.
     """
     if config.rescore:
         raise ConfigError("`rescore` measures nothing: leave it out of a dry run.")

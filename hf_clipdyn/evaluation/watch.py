@@ -30,7 +30,7 @@ def follow(config: EvaluationConfig, *, interval: float = 10.0) -> datasets.Data
     Raises:
         RevisionNotFoundError: no revision appeared at all.
         RevisionError: the Hub refuses, or cannot be reached until the end.
-        The errors of `evaluate`.
+        ClipDynError: as for `evaluate`.
     """
     join_processes(config.device)
     seen: set[tuple[str, str]] = set()

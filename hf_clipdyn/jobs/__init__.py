@@ -22,21 +22,36 @@ _log = logging.getLogger(__name__)
 
 
 def submit(work: Work, scheduler: str, settings: Sequence[str] = (), *, print_command: bool = False) -> str:
-    """Start the jobs in which something is missing.
+    """Start the jobs that are not complete.
 
     Args:
-        work: what to do.
+        work: the jobs, and the way to tell which are complete.
         scheduler: a name in `SCHEDULERS`.
-        settings: of the scheduler, each NAME=VALUE; see its class.
-        print_command: start nothing, and return the commands instead, one a line.
+        settings: settings of the scheduler, each as NAME=VALUE; its class lists them.
+        print_command: start nothing; return the commands, one per line.
 
     Returns:
-        A sentence for the user: what was submitted, or that all is done.
+        A message: what was submitted, or where the results are if nothing was missing.
 
     Raises:
         UnknownNameError: there is no such scheduler or setting.
-        ConfigError: a setting is wrong, a package is not installed, or the jobs could not see a file.
-        ClipDynError: the work cannot be planned; or something is still missing after jobs on this machine have ended.
+        ConfigError: a setting is wrong, a package is not installed, or the jobs could not see a file; or this is one of
+            several processes of a launcher.
+        ClipDynError: the work cannot be planned; or jobs on this machine have ended and something is still missing.
+
+    Examples:
+        >>> from pathlib import Path
+        >>> from hf_clipdyn.errors import ClipDynError
+        >>> from hf_clipdyn.jobs import Job, Missing, Work, submit
+        >>> class Listing(Work):
+        ...     noun, error, logs = "listing", ClipDynError, Path("logs")
+        ...     def missing(self, scheduler, *, ended=False):
+        ...         return Missing([Job("all", ("datasets",))], "1 of 1 listings is missing.")
+        ...     def finish(self, scheduler):
+        ...         return "All listings are complete."
+        ...
+        >>> submit(Listing(), "local", print_command=True)
+        'clipdyn datasets'
     """
     if scheduler not in SCHEDULERS:
         raise UnknownNameError("scheduler", scheduler, SCHEDULERS)
@@ -44,9 +59,30 @@ def submit(work: Work, scheduler: str, settings: Sequence[str] = (), *, print_co
 
 
 def run_in_turn(work: Work) -> str:
-    """Run the jobs in which something is missing one after the other, in processes of this terminal.
+    """Run the jobs that are not complete one after the other; each is a process that prints to this terminal.
 
-    Returns, Raises: see `submit`.
+    Args:
+        work: the jobs, and the way to tell which are complete.
+
+    Returns:
+        As `submit`.
+
+    Raises:
+        ClipDynError: as for `submit`.
+
+    Examples:
+        >>> from pathlib import Path
+        >>> from hf_clipdyn.errors import ClipDynError
+        >>> from hf_clipdyn.jobs import Missing, Work, run_in_turn
+        >>> class Listing(Work):
+        ...     noun, error, logs = "listing", ClipDynError, Path("logs")
+        ...     def missing(self, scheduler, *, ended=False):
+        ...         return Missing([], "Nothing is missing.")
+        ...     def finish(self, scheduler):
+        ...         return "All listings are complete."
+        ...
+        >>> run_in_turn(Listing())
+        'All listings are complete.'
     """
     return _start(work, LocalProcesses(work, {}, in_turn=True))
 

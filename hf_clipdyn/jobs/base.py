@@ -16,11 +16,16 @@ _MOST_LINES = 20  # of a message
 
 @dataclass(frozen=True)
 class Job:
-    """One command, which can be killed and repeated: it then does what it had not done.
+    """One `clipdyn` command. It can be killed and repeated: it then does only what is missing.
 
     Attributes:
-        name: of its own in the work, and of its log: ``2-of-4``, ``tiny-seed0``.
+        name: unique in the work; also the name of the log: ``2-of-4``, ``tiny-seed0``.
         words: the arguments of `clipdyn`.
+
+    Examples:
+        >>> from hf_clipdyn.jobs import Job
+        >>> Job("tiny-seed0", ("train", "--scale", "tiny")).name
+        'tiny-seed0'
     """
 
     name: str
@@ -29,11 +34,19 @@ class Job:
 
 @dataclass(frozen=True)
 class Missing:
-    """What is not done.
+    """What is not complete.
 
     Attributes:
-        jobs: those that would do it.
-        message: the same for the user.
+        jobs: the jobs that would complete it.
+        message: what is missing, for the user.
+
+    Examples:
+        >>> from hf_clipdyn.jobs import Job, Missing
+        >>> job = Job("tiny-seed0", ("train", "--scale", "tiny"))
+        >>> missing = Missing.among([(job, "epoch-003 is missing")], "All runs are complete.")
+        >>> print(missing.message)
+        1 of 1 runs are not complete:
+          tiny-seed0  epoch-003 is missing
     """
 
     jobs: Sequence[Job]
@@ -41,10 +54,10 @@ class Missing:
 
     @classmethod
     def among(cls, lacks: Sequence[tuple[Job, str]], all_done: str) -> Self:
-        """The runs that are not complete.
+        """Those of several runs that are not complete.
 
         Args:
-            lacks: the job of each run, and what it lacks in words; empty if it is complete.
+            lacks: for each run its job, and in words what is missing; an empty text if the run is complete.
             all_done: the message if nothing is missing.
         """
         jobs = [job for job, what in lacks if what]
@@ -57,7 +70,7 @@ class Missing:
 
     @staticmethod
     def listed(head: str, rows: Sequence[tuple[str, str]], what: str) -> str:
-        """A message with a line for each (name, what it lacks); ``what`` they are is for the lines left out."""
+        """A message with a line for each (name, what is missing); ``what`` names the rows: "and 5 further runs"."""
         width = max(len(name) for name, _ in rows)
         lines = [f"  {name:<{width}}  {lacks}" for name, lacks in rows[:_MOST_LINES]]
         left_out = [f"  and {len(rows) - _MOST_LINES} further {what}"] if len(rows) > _MOST_LINES else []
@@ -65,17 +78,31 @@ class Missing:
 
 
 class Work(ABC):
-    """Jobs that can be repeated, and a way to tell what is done.
+    """Jobs that can be repeated, and a way to tell which are complete. `submit` starts them.
 
     Attributes:
-        noun: what one job does, for messages.
-        error: raised when jobs fail.
+        noun: what one job is, for messages: "run".
+        error: the class of error to raise when jobs fail.
         logs: folder of the jobs' logs.
-        reads: files and folders that the jobs read, by option.
-        writes: files and folders that the jobs write, by option.
-        token: for the Hub; it goes to the jobs through the environment.
-        force: whether the jobs repeat what is done.
-        gpus: whether each job may have one of the GPUs.
+        reads: files and folders that the jobs read, each with its option.
+        writes: files and folders that the jobs write, each with its option.
+        token: token of the Hub; the jobs get it through the environment.
+        force: whether the jobs repeat what is complete.
+        gpus: whether each job may use a GPU.
+
+    Examples:
+        >>> from pathlib import Path
+        >>> from hf_clipdyn.errors import ClipDynError
+        >>> from hf_clipdyn.jobs import Missing, Work, submit
+        >>> class Listing(Work):
+        ...     noun, error, logs = "listing", ClipDynError, Path("logs")
+        ...     def missing(self, scheduler, *, ended=False):
+        ...         return Missing([], "Nothing is missing.")
+        ...     def finish(self, scheduler):
+        ...         return "All listings are complete."
+        ...
+        >>> submit(Listing(), "local")
+        'All listings are complete.'
     """
 
     noun: ClassVar[str]
@@ -89,16 +116,16 @@ class Work(ABC):
 
     @abstractmethod
     def missing(self, scheduler: "Scheduler", *, ended: bool = False) -> Missing:
-        """What is not done.
+        """What is not complete.
 
         Args:
             scheduler: knows where the jobs write; see `Scheduler.listed`.
-            ended: whether the jobs have just ended, so that `force` asks for nothing more.
+            ended: whether the jobs have just ended; `force` then repeats nothing.
         """
 
     @abstractmethod
     def finish(self, scheduler: "Scheduler") -> str:
-        """All is done: complete what belongs to the whole, and say where it is."""
+        """Called when all jobs are complete: write what belongs to the whole, and return where it is."""
 
     def make_folders(self) -> None:
         """Make the folders that the jobs on this machine or on a shared disk need."""
@@ -109,19 +136,26 @@ class Work(ABC):
 
 
 class Scheduler(ABC):
-    """What starts jobs.
+    """Starts jobs: as processes here, on Slurm, or as jobs of the Hub.
 
     Args:
-        work: to which the jobs belong.
-        settings: by name.
+        work: the work that the jobs belong to.
+        settings: its settings by name.
 
-    Attributes (of the class):
-        name: what ``--submit`` takes.
-        known: the names of its settings; None if another library checks them.
-        waits: whether `start` returns after the jobs have ended, and not when they are queued.
+    Attributes:
+        name: the value of ``--submit``.
+        known: names of its settings; None if another library checks them.
+        waits: whether `start` returns when the jobs have ended; otherwise it returns when they are queued.
 
     Raises:
         UnknownNameError: there is no such setting.
+
+    Examples:
+        >>> from hf_clipdyn.jobs import SCHEDULERS
+        >>> sorted(SCHEDULERS)
+        ['hf-jobs', 'local', 'slurm']
+        >>> SCHEDULERS["local"].known
+        ('parallel',)
     """
 
     name: ClassVar[str]
@@ -139,7 +173,7 @@ class Scheduler(ABC):
         """Start the jobs.
 
         Returns:
-            What was submitted; of a scheduler that waits, which jobs failed, or nothing.
+            What was submitted. A scheduler that waits returns which jobs failed; an empty text if none did.
         """
 
     def listed(self, folder: Path) -> set[str] | None:
@@ -152,7 +186,7 @@ class Scheduler(ABC):
         return str(path)
 
     def command(self, job: Job) -> str:
-        """The job's command, as a shell takes it."""
+        """The job's command, quoted for a shell."""
         return shlex.join(["clipdyn", *job.words])
 
 

@@ -55,12 +55,17 @@ Wilson's with the effective number of trials, for shares."""
 
 @dataclass(frozen=True)
 class Resampling:
-    """How an interval is asked for, in SciPy's words.
+    """Settings of an interval, named as in SciPy.
 
     Args:
         n_resamples: bootstrap resamples; 0 skips the interval.
         confidence_level: in (0, 1).
-        seed: of the generator; the same seed gives the same interval.
+        seed: seed of the random numbers; the same seed gives the same interval.
+
+    Examples:
+        >>> from hf_clipdyn.metrics.bootstrap import Resampling
+        >>> [round(one, 3) for one in Resampling(n_resamples=200, confidence_level=0.9).quantiles]
+        [0.05, 0.95]
     """
 
     n_resamples: int = 1000
@@ -83,17 +88,24 @@ class Resampling:
 
 
 def bootstrap_weights(counts: Ints, n_resamples: int, rng: np.random.Generator) -> Floats:
-    """How often each kind of unit occurs when as many units as there are get drawn with replacement.
+    """How often each kind of unit is drawn, if as many units as the sample has are drawn with replacement.
 
     Args:
         counts: shape (K,), number of units of each kind: ones for clusters, or the frequencies of
             the distinct outcomes of the rows, which gives the distribution of resampled rows at
             a fraction of the work.
-        n_resamples: B.
-        rng: source of the draws.
+        n_resamples: B, the number of resamples.
+        rng: generator of the random numbers.
 
     Returns:
         Weights of shape (B, K); each row sums to ``counts.sum()``.
+
+    Examples:
+        >>> import numpy as np
+        >>> from hf_clipdyn.metrics.bootstrap import bootstrap_weights
+        >>> weights = bootstrap_weights(np.array([1, 1, 1, 1]), 3, np.random.default_rng(0))
+        >>> weights.shape, weights.sum(axis=1).tolist()
+        ((3, 4), [4.0, 4.0, 4.0])
     """
     n_kinds, n_units = len(counts), int(counts.sum())
     if (counts != 1).any():
@@ -126,6 +138,17 @@ def resampled_intervals(
     Returns:
         Low and high, shape (M, 2). NaN where the value itself is, and for fewer than two units. The whole range
         [-1, 1] for a correlation of fewer than `FEW_CLUSTERS` units that is undefined without one of them.
+
+    Examples:
+        >>> import numpy as np
+        >>> from hf_clipdyn.metrics.bootstrap import Resampling, resampled_intervals
+        >>> values = np.linspace(0, 1, 100)
+        >>> def mean(weights):
+        ...     return (weights @ values / weights.sum(axis=1))[:, None]
+        ...
+        >>> interval = resampled_intervals(mean, np.ones(100, dtype=int), ["linear"], Resampling())
+        >>> interval.round(2).tolist()
+        [[0.44, 0.56]]
     """
     n_units = int(counts.sum())
     estimate = statistic(counts[None].astype(np.float64))[0]
@@ -164,6 +187,15 @@ def mean_intervals(
 
     Returns:
         Low and high, shape (M, 2).
+
+    Examples:
+        >>> import numpy as np
+        >>> from hf_clipdyn.metrics.bootstrap import Resampling, mean_intervals
+        >>> values = np.linspace(0, 1, 100)[:, None]
+        >>> mean_intervals(values, None, ["linear"], Resampling()).round(2).tolist()
+        [[0.44, 0.56]]
+        >>> mean_intervals(values, np.arange(100) // 10, ["linear"], Resampling()).round(2).tolist()
+        [[0.28, 0.72]]
     """
     if clusters is None:
         distinct, counts = np.unique(values, axis=0, return_counts=True)
@@ -202,16 +234,23 @@ def _means(sums: Floats, sizes: Floats) -> Statistic:
 def wilson_interval(
     share: float, n: float, confidence_level: float = 0.95, degrees_of_freedom: float = np.inf
 ) -> list[float]:
-    """Wilson's score interval of a share, the normal quantile replaced by Student's if so asked.
+    """Wilson's score interval of a share (Wilson 1927), with the normal quantile or with Student's.
 
     Args:
         share: in [0, 1].
         n: number of trials; the effective number where they are clustered (Dean and Pagano 2015).
         confidence_level: in (0, 1).
-        degrees_of_freedom: of the quantile; infinite for the normal one.
+        degrees_of_freedom: of Student's quantile; infinite for the normal quantile.
 
     Returns:
         Low and high, inside [0, 1] and never of zero width.
+
+    Examples:
+        >>> from hf_clipdyn.metrics.bootstrap import wilson_interval
+        >>> [round(one, 3) for one in wilson_interval(0.9, 50)]
+        [0.786, 0.957]
+        >>> [round(one, 3) for one in wilson_interval(1.0, 50)]
+        [0.929, 1.0]
     """
     q = stats.t.ppf((1 + confidence_level) / 2, degrees_of_freedom)
     centre = (share + q**2 / (2 * n)) / (1 + q**2 / n)
@@ -224,10 +263,12 @@ def wilson_interval(
 def student_interval(
     value: float, variance: float, scale: Scale, confidence_level: float, degrees_of_freedom: float
 ) -> list[float]:
-    """Student's t on an estimated variance; for a share in Wilson's interval, by the effective number of trials.
+    """Student's interval of a value with an estimated variance; for a share Wilson's, with Student's quantile.
+
+    Wilson's interval gets the effective number of trials, share (1 - share) / variance.
 
     Args:
-        value: the estimate; for "fisher" after arctanh, as its variance and the result.
+        value: the estimate. For "fisher" value, variance and result are those of its arctanh.
         variance: of the error of ``value``.
         scale: of the value.
         confidence_level: in (0, 1).
@@ -235,6 +276,14 @@ def student_interval(
 
     Returns:
         Low and high; no width where the variance is 0.
+
+    Examples:
+        >>> import numpy as np
+        >>> from hf_clipdyn.metrics.bootstrap import student_interval
+        >>> np.round(student_interval(0.7, 0.01, "linear", 0.95, degrees_of_freedom=9), 3).tolist()
+        [0.474, 0.926]
+        >>> np.round(student_interval(0.7, 0.01, "share", 0.95, degrees_of_freedom=9), 3).tolist()
+        [0.454, 0.867]
     """
     if scale == "share" and variance > 0:
         effective = max(value * (1 - value) / variance, 1.0)
@@ -266,6 +315,14 @@ def clustered_share_interval(
 
     Returns:
         Low and high in [0, 1]; NaN where nothing is in the denominators or a way has one cluster.
+
+    Examples:
+        >>> import numpy as np
+        >>> from hf_clipdyn.metrics.bootstrap import clustered_share_interval
+        >>> right = np.array([1.0, 1, 1, 0, 1, 0, 0, 0])
+        >>> images = np.array([0, 0, 1, 1, 2, 2, 3, 3])
+        >>> [round(one, 3) for one in clustered_share_interval(right, np.ones(8), [images])]
+        [0.104, 0.896]
     """
     total = float(denominators.sum())
     sizes = [len(np.unique(codes)) for codes in clusters]
@@ -291,6 +348,14 @@ def clustered_correlation_interval(
 
     Returns:
         Low and high in [-1, 1], with Student's t of min(G) - 1 degrees; NaN where a way has one cluster.
+
+    Examples:
+        >>> import numpy as np
+        >>> from hf_clipdyn.metrics.bootstrap import clustered_correlation_interval
+        >>> influence = np.array([0.03, -0.02, 0.01, -0.04, 0.02, 0.01, -0.03, 0.02])
+        >>> images = np.array([0, 1, 2, 3, 4, 5, 6, 6])
+        >>> np.round(clustered_correlation_interval(0.6, influence, [images]), 3).tolist()
+        [0.418, 0.736]
     """
     sizes = [len(np.unique(codes)) for codes in clusters]
     if min(sizes) < 2:
@@ -319,6 +384,15 @@ def influence_interval(
 
     Returns:
         Low and high, with Student's t of min(G) - 1 degrees; NaN where a way has one cluster, or without a value.
+
+    Examples:
+        >>> import numpy as np
+        >>> from hf_clipdyn.metrics.bootstrap import influence_interval
+        >>> values = np.array([0.3, 0.2, 0.6, 0.5, 0.9, 0.8, 0.4, 0.3])
+        >>> influence = (values - values.mean()) / len(values)
+        >>> images = np.array([0, 0, 1, 1, 2, 2, 3, 3])
+        >>> np.round(influence_interval(values.mean(), influence, [images], "linear"), 3).tolist()
+        [0.079, 0.921]
     """
     if scale == "fisher":
         return clustered_correlation_interval(value, influence, clusters, confidence_level)

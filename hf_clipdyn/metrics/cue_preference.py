@@ -57,7 +57,8 @@ def cue_preference(
         MetricError: different lengths, no rows, NaN, one kind of exemplar without the other, of the anchors for
             one kind and of all three images for the other.
 
-    Example:
+    Examples:
+        >>> from hf_clipdyn.metrics.cue_preference import cue_preference
         >>> result = cue_preference([0.1, 0.4, 0.3, 0.2], [0.2, 0.3, 0.3, 0.5], n_resamples=0)
         >>> result["shape_preference"], result["n_ties"]
         (0.625, 1)
@@ -99,10 +100,9 @@ def anchor_preference(
     confidence_level: float = 0.95,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """The mean of preferences that are known already, with the interval of `cue_preference`.
+    """The mean of known preferences of anchors, with the interval of `cue_preference`.
 
-    For a caller that counts the triplets of each anchor itself, since a set of 1,200 conflict
-    images has millions of them.
+    Use it if you count the triplets of each anchor yourself: a set of 1,200 conflict images has millions of triplets.
 
     Args:
         preferences: shape (n,), in [0, 1]: the share of an anchor's triplets won by the shape. With mate_effects
@@ -118,6 +118,11 @@ def anchor_preference(
 
     Raises:
         MetricError: as for `cue_preference`, a preference outside [0, 1], mate_effects without exemplars.
+
+    Examples:
+        >>> from hf_clipdyn.metrics.cue_preference import anchor_preference
+        >>> anchor_preference([1.0, 0.5, 0.75, 0.25], n_resamples=0)
+        {'shape_preference': 0.625, 'n': 4}
     """
     resampling = Resampling(n_resamples, confidence_level, seed)
     if mate_effects is None:

@@ -39,12 +39,12 @@ def error_consistency(
     confidence_level: float = 0.95,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """Agreement in being right or wrong, beyond what the two accuracies alone would give.
+    """Agreement of two observers in their errors, beyond what their accuracies explain (Geirhos et al. 2020).
 
-    kappa = (observed - expected) / (1 - expected), with the share of images on which both are right
-    or both are wrong as ``observed``, and p1 p2 + (1 - p1)(1 - p2) as ``expected``. Name the rows
-    that go in: on cue-conflict images "correct" means the class of the shape, and model-vs-human
-    counts all 1,280 images, of which 80 have no conflict.
+    kappa = (observed - expected) / (1 - expected). ``observed`` is the share of images on which both are right or both
+    are wrong; ``expected`` is p1 p2 + (1 - p1)(1 - p2) for the accuracies p1 and p2. Report which images you counted:
+    on cue-conflict images "correct" means the class of the shape, and model-vs-human counts all 1,280 images, 80 of
+    which have no conflict.
 
     Args:
         predictions: whether the first observer was correct on each image, shape (n,).
@@ -62,7 +62,8 @@ def error_consistency(
     Raises:
         MetricError: different lengths, no rows, anything but True and False (or 1 and 0).
 
-    Example:
+    Examples:
+        >>> from hf_clipdyn.metrics.error_consistency import error_consistency
         >>> result = error_consistency([1, 1, 1, 0], [1, 1, 0, 0], n_resamples=0)
         >>> result["kappa"], result["observed"], result["expected"]
         (0.5, 0.75, 0.5)
@@ -124,7 +125,8 @@ def observer_consistency(
     Raises:
         MetricError: other shapes, no rows, fewer than two observers to compare, one kind of exemplar without the other.
 
-    Example:
+    Examples:
+        >>> from hf_clipdyn.metrics.error_consistency import observer_consistency
         >>> result = observer_consistency([[1, 1], [1, 0], [0, 0], [0, 0]], [1, 1, 1, 0], n_resamples=0)
         >>> result["kappa"], result["n_pairs"]
         (0.35, 2)
@@ -161,6 +163,11 @@ def consistency_influences(observers: ArrayLike, predictions: ArrayLike | None =
 
     Raises:
         MetricError: as for `observer_consistency`.
+
+    Examples:
+        >>> from hf_clipdyn.metrics.error_consistency import consistency_influences
+        >>> consistency_influences([[1], [1], [0], [0]], [1, 1, 1, 0])["kappa"].round(3).tolist()
+        [0.062, 0.062, -0.312, 0.188]
     """
     statistics, influences = pair_statistics(*observer_pairs(observers, predictions))
     influences, defined = influences[: len(_KAPPAS)], ~np.isnan(statistics[0])
@@ -170,13 +177,24 @@ def consistency_influences(observers: ArrayLike, predictions: ArrayLike | None =
 
 
 def observer_pairs(observers: ArrayLike, predictions: ArrayLike | None) -> tuple[Floats, Floats]:
-    """Whether the first and the second of each pair were correct on each image, (n, P) each; NaN for not seen.
+    """The columns of both observers of each pair: was each image answered correctly?
+
+    Returns:
+        Two arrays of shape (n, P) for P pairs, with 1 for correct, 0 for wrong, and NaN for an image that was not seen.
 
     Args:
         observers, predictions: as for `observer_consistency`.
 
     Raises:
         MetricError: as for `observer_consistency`.
+
+    Examples:
+        >>> from hf_clipdyn.metrics.error_consistency import observer_pairs
+        >>> first, second = observer_pairs([[1, 1], [1, 0], [0, 0]], [1, 0, 1])
+        >>> first.tolist()
+        [[1.0, 1.0], [0.0, 0.0], [1.0, 1.0]]
+        >>> second.tolist()
+        [[1.0, 1.0], [1.0, 0.0], [0.0, 0.0]]
     """
     table = np.asarray(observers, dtype=np.float64)
     if table.ndim != 2 or 0 in table.shape:
@@ -193,14 +211,23 @@ def observer_pairs(observers: ArrayLike, predictions: ArrayLike | None) -> tuple
 
 
 def pair_statistics(first: Floats, second: Floats) -> tuple[Floats, Floats]:
-    """How each pair of columns agrees, and what each image contributes to the error of that, in the first order.
+    """The agreement of each pair of columns, and what each image contributes to its error, in the first order.
 
     Args:
         first, second: whether the observers were correct, (n, P) each; an image with a NaN is left out of its pair.
 
     Returns:
-        (5, P), in the order of `PAIR_STATISTICS`: kappa and the ends of the range that the accuracies allow, the share
-        of images on which both are right or both wrong, the squared difference of the accuracies. And (5, n, P).
+        Statistics of shape (5, P) in the order of `PAIR_STATISTICS`: kappa; the least and the largest kappa that the
+        accuracies allow; the share of images on which both are right or both wrong; the squared difference of the
+        accuracies. Contributions of shape (5, n, P).
+
+    Examples:
+        >>> from hf_clipdyn.metrics.error_consistency import PAIR_STATISTICS, observer_pairs, pair_statistics
+        >>> PAIR_STATISTICS
+        ('kappa', 'kappa_min', 'kappa_max', 'observed_consistency', 'accuracy_difference')
+        >>> values, influences = pair_statistics(*observer_pairs([[1], [1], [0], [0]], [1, 1, 1, 0]))
+        >>> values.round(3).tolist(), influences.shape
+        ([[0.5], [-0.5], [0.5], [0.75], [0.062]], (5, 4, 1))
     """
     both = ~(np.isnan(first) | np.isnan(second))
     a, b = np.where(both, first, 0.0), np.where(both, second, 0.0)

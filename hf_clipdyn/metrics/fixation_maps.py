@@ -24,12 +24,43 @@ _CUT_OFF = 4.0  # standard deviations, SciPy's own default
 
 
 def as_map(name: str, values: ArrayLike) -> Floats:
-    """``values`` as a float64 map of shape (H, W), all finite."""
+    """``values`` as a float64 map.
+
+    Args:
+        name: name of the argument, for the message of an error.
+        values: shape (H, W), any unit.
+
+    Returns:
+        Shape (H, W), all finite.
+
+    Raises:
+        MetricError: another shape, or a pixel that is not finite.
+
+    Examples:
+        >>> from hf_clipdyn.metrics.fixation_maps import as_map
+        >>> as_map("saliency_map", [[0, 1], [2, 3]]).dtype
+        dtype('float64')
+    """
     return map_and_limits(name, values)[0]
 
 
 def map_and_limits(name: str, values: ArrayLike) -> tuple[Floats, tuple[float, float]]:
-    """``values`` as by `as_map`, and the smallest and the largest of them."""
+    """A map as `as_map` returns it, with its smallest and its largest value.
+
+    Args:
+        name, values: as for `as_map`.
+
+    Returns:
+        The map (H, W), and the two limits.
+
+    Raises:
+        MetricError: as for `as_map`.
+
+    Examples:
+        >>> from hf_clipdyn.metrics.fixation_maps import map_and_limits
+        >>> map_and_limits("saliency_map", [[0, 1], [2, 3]])[1]
+        (0.0, 3.0)
+    """
     try:
         array = np.asarray(values, dtype=np.float64)
     except (TypeError, ValueError):
@@ -43,7 +74,22 @@ def map_and_limits(name: str, values: ArrayLike) -> tuple[Floats, tuple[float, f
 
 
 def as_fixations(fixations: ArrayLike) -> Floats:
-    """``fixations`` as an array of x, y in pixels, shape (n, 2); none at all is shape (0, 2)."""
+    """Fixations as a float64 array.
+
+    Args:
+        fixations: x, y in pixels, shape (n, 2); empty for no fixation.
+
+    Returns:
+        Shape (n, 2), all finite.
+
+    Raises:
+        MetricError: another shape, or a coordinate that is not finite.
+
+    Examples:
+        >>> from hf_clipdyn.metrics.fixation_maps import as_fixations
+        >>> as_fixations([[10, 20], [30, 40]]).shape, as_fixations([]).shape
+        ((2, 2), (0, 2))
+    """
     try:
         points = np.asarray(fixations, dtype=np.float64)
     except (TypeError, ValueError):
@@ -58,10 +104,22 @@ def as_fixations(fixations: ArrayLike) -> Floats:
 
 
 def fixation_pixels(fixations: ArrayLike, shape: tuple[int, ...]) -> Ints:
-    """Index of each fixation's pixel in the flattened map; pixel (i, j) spans [j, j + 1) x [i, i + 1).
+    """Index of each fixation's pixel in the flattened map. Pixel (i, j) spans x in [j, j + 1) and y in [i, i + 1).
+
+    Args:
+        fixations: x, y in pixels, shape (n, 2).
+        shape: (H, W) of the map.
+
+    Returns:
+        Shape (n,), in [0, H W).
 
     Raises:
         MetricError: a fixation outside the map.
+
+    Examples:
+        >>> from hf_clipdyn.metrics.fixation_maps import fixation_pixels
+        >>> fixation_pixels([[0.5, 0.5], [2.9, 1.0]], (2, 3)).tolist()
+        [0, 5]
     """
     points = as_fixations(fixations)
     height, width = shape
@@ -90,6 +148,12 @@ def fixation_density(fixations: ArrayLike, shape: tuple[int, int], sigma: float)
 
     Raises:
         MetricError: a fixation outside the map, a sigma that is not positive.
+
+    Examples:
+        >>> from hf_clipdyn.metrics.fixation_maps import fixation_density
+        >>> density = fixation_density([[2.5, 2.5]], (5, 5), sigma=1.0)
+        >>> round(float(density.sum()), 6), round(float(density[2, 2]), 3)
+        (1.0, 0.162)
     """
     density = blurred_fixations(fixations, shape, sigma)
     total = density.sum()
@@ -97,16 +161,22 @@ def fixation_density(fixations: ArrayLike, shape: tuple[int, int], sigma: float)
 
 
 def blurred_fixations(fixations: ArrayLike, shape: tuple[int, int], sigma: float) -> Floats:
-    """The sum of a Gaussian at every fixation: a density before it is scaled, hence additive.
+    """The sum of a Gaussian at every fixation: a density before it is scaled. Sums of these maps are such maps, too.
 
     Args:
         fixations, shape, sigma: as of `fixation_density`.
 
     Returns:
-        Shape (H, W), non-negative; each fixation weighs 1 less what lies beyond the border.
+        Shape (H, W), non-negative. Each fixation adds 1, less the part of its Gaussian that lies beyond the border.
 
     Raises:
         MetricError: as of `fixation_density`.
+
+    Examples:
+        >>> from hf_clipdyn.metrics.fixation_maps import blurred_fixations
+        >>> blurred = blurred_fixations([[2.5, 2.5], [0.5, 0.5]], (5, 5), sigma=1.0)
+        >>> round(float(blurred.sum()), 2)
+        1.47
     """
     if not sigma > 0:
         raise MetricError(f"sigma must be a positive number of pixels, but is {sigma}.")
@@ -137,7 +207,7 @@ def blurred_fixations(fixations: ArrayLike, shape: tuple[int, int], sigma: float
 def fixations_of_others(fixations: Sequence[ArrayLike], sizes: Sequence[tuple[int, int]]) -> Iterator[Floats]:
     """For each image the fixations of all other images, rescaled to it: negatives of the shuffled AUC.
 
-    They share the image's central tendency, which a centre-biased map then gains nothing by.
+    Fixations of other images have the same central tendency, so that a centre-biased map gains nothing.
 
     Args:
         fixations: of each image, x, y in pixels, shape (n_i, 2).
@@ -145,6 +215,12 @@ def fixations_of_others(fixations: Sequence[ArrayLike], sizes: Sequence[tuple[in
 
     Yields:
         Shape (n - n_i, 2), x, y in pixels of image i.
+
+    Examples:
+        >>> from hf_clipdyn.metrics.fixation_maps import fixations_of_others
+        >>> others = fixations_of_others([[[10, 20]], [[4, 4], [8, 8]]], [(100, 100), (50, 50)])
+        >>> [points.tolist() for points in others]
+        [[[8.0, 8.0], [16.0, 16.0]], [[5.0, 10.0]]]
     """
     if len(fixations) != len(sizes):
         raise MetricError(f"There are fixations of {len(fixations)} images, but sizes of {len(sizes)}.")
@@ -158,9 +234,21 @@ def fixations_of_others(fixations: Sequence[ArrayLike], sizes: Sequence[tuple[in
 
 
 def rescaled(points: Floats, sizes: ArrayLike, size: tuple[int, int]) -> Floats:
-    """Points of images of (width, height) ``sizes`` (one, or one a point) as points of an image of ``size``.
+    """Rescale points from images of one size to an image of another size.
 
-    Between images of the same size they stay exactly where they are.
+    Args:
+        points: x, y in pixels, shape (n, 2).
+        sizes: (width, height) of the image of all points, or of each point, shape (n, 2).
+        size: (width, height) of the new image.
+
+    Returns:
+        Shape (n, 2). Between images of the same size the points do not change.
+
+    Examples:
+        >>> import numpy as np
+        >>> from hf_clipdyn.metrics.fixation_maps import rescaled
+        >>> rescaled(np.array([[10.0, 20.0]]), (100, 100), (50, 200)).tolist()
+        [[5.0, 40.0]]
     """
     target = np.asarray(size, dtype=np.float64)
     # Rescaling must not carry a point onto the far edge, where there is no pixel.

@@ -68,7 +68,8 @@ def iqa_correlation(
     Raises:
         MetricError: different lengths, no rows, NaN, an unknown ``predictions_are`` or ``logistic``.
 
-    Example:
+    Examples:
+        >>> from hf_clipdyn.metrics.iqa_correlation import iqa_correlation
         >>> result = iqa_correlation([0.1, 0.4, 0.2, 0.9], [4.5, 2.5, 4.0, 1.0], n_resamples=0)
         >>> round(result["srcc"], 6), round(result["alignment"], 6)
         (-1.0, 1.0)
@@ -130,7 +131,7 @@ def iqa_correlation(
 def left_out_correlations(
     predictions: ArrayLike, references: ArrayLike, groups: ArrayLike, *, higher_is_better: bool = True
 ) -> dict[str, Floats]:
-    """Correlations of distances without each group of rows in turn, for a jackknife.
+    """Correlations of distances with opinion scores, with each group of rows left out in turn, for a jackknife.
 
     Args:
         predictions, references: as for `iqa_correlation`, shape (n,).
@@ -143,6 +144,14 @@ def left_out_correlations(
 
     Raises:
         MetricError: different lengths, no rows, NaN.
+
+    Examples:
+        >>> from hf_clipdyn.metrics.iqa_correlation import left_out_correlations
+        >>> left_out = left_out_correlations(
+        ...     [0.1, 0.4, 0.2, 0.9, 0.3, 0.5], [4.5, 2.5, 4.0, 1.0, 3.0, 3.5], ["a", "a", "b", "b", "c", "c"]
+        ... )
+        >>> left_out["srcc"].round(3).tolist()
+        [-0.8, -0.4, -1.0]
     """
     x, y = as_numbers("predictions", predictions), as_numbers("references", references)
     check_lengths({"predictions": x, "references": y})

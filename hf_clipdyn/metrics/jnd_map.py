@@ -44,7 +44,8 @@ def jnd_map(
     Raises:
         MetricError: different lengths, no rows, NaN, a fraction outside [0, 1].
 
-    Example:
+    Examples:
+        >>> from hf_clipdyn.metrics.jnd_map import jnd_map
         >>> jnd_map([0.1, 0.2, 0.3, 0.4], [1.0, 0.0, 1.0, 0.0], n_resamples=0)
         {'jnd_map': 0.8333333333333333, 'n': 4, 'causes': {}}
     """

@@ -54,7 +54,7 @@ def label_distribution(
     confidence_level: float = 0.95,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """A model's class probabilities against the answers of people.
+    """Compare a model's class probabilities with the answers of people (Peterson et al. 2019).
 
     Args:
         predictions: (n, classes), the model's probabilities; rows sum to 1.
@@ -74,7 +74,8 @@ def label_distribution(
     Raises:
         MetricError: other shapes, probabilities that do not sum to 1, an image without answers.
 
-    Example:
+    Examples:
+        >>> from hf_clipdyn.metrics.label_distribution import label_distribution
         >>> result = label_distribution([[0.5, 0.5], [1, 0]], [[5, 5], [9, 0]], [0, 0], n_resamples=0)
         >>> round(result["cross_entropy"], 4), round(result["kl"], 4), result["second_choice"]
         (0.3466, 0.0, 1.0)
@@ -110,16 +111,25 @@ def label_distribution(
 
 
 def cross_fitted(similarities: ArrayLike, counts: ArrayLike, halves: ArrayLike) -> tuple[Floats, Floats]:
-    """Probabilities after one temperature: that of each half of the images is fitted on the other half.
+    """Softmax probabilities with a fitted temperature: the one for each half is fitted on the other half.
 
     Args:
         similarities: (n, classes), of each image to each class.
-        counts: (n, classes).
-        halves: (n,), 0 or 1.
+        counts: (n, classes), how many people chose each class.
+        halves: (n,), the half of each image, 0 or 1.
 
     Returns:
-        Probabilities (n, classes), and the two factors on the similarities that minimise the cross-entropy with
-        people's answers, (2,): element h was fitted on half h and serves the other half.
+        Probabilities of shape (n, classes), and two factors on the similarities, shape (2,). Element h minimises the
+        cross-entropy with people's answers in half h, and gives the probabilities of the other half.
+
+    Examples:
+        >>> from hf_clipdyn.metrics.label_distribution import cross_fitted
+        >>> similarities = [[0.3, 0.1], [0.1, 0.2], [0.4, 0.1], [0.2, 0.3]]
+        >>> probabilities, factors = cross_fitted(similarities, [[8, 2], [3, 7], [9, 1], [4, 6]], [0, 1, 0, 1])
+        >>> probabilities.round(2).tolist()
+        [[0.78, 0.22], [0.33, 0.67], [0.86, 0.14], [0.33, 0.67]]
+        >>> factors.shape
+        (2,)
     """
     scores, numbers = np.asarray(similarities, np.float64), np.asarray(counts, np.float64)
     human = numbers / numbers.sum(axis=1, keepdims=True)
@@ -147,7 +157,19 @@ def _fitted_factor(scores: Floats, human: Floats) -> float:
 
 
 def human_entropy(counts: ArrayLike) -> Floats:
-    """Entropy of people's answers to each image in nats, (n,): no cross-entropy is lower than its mean."""
+    """Entropy of people's answers to each image. Its mean is the lowest possible cross-entropy.
+
+    Args:
+        counts: (n, classes), how many people chose each class.
+
+    Returns:
+        In nats, shape (n,), in [0, ln(classes)]; NaN for an image without answers.
+
+    Examples:
+        >>> from hf_clipdyn.metrics.label_distribution import human_entropy
+        >>> human_entropy([[5, 5], [10, 0]]).round(4).tolist()
+        [0.6931, 0.0]
+    """
     numbers = np.asarray(counts, np.float64)
     return np.asarray(special.entr(numbers / numbers.sum(axis=1, keepdims=True)).sum(axis=1))
 
@@ -155,7 +177,22 @@ def human_entropy(counts: ArrayLike) -> Floats:
 def class_mean_cross_entropy(counts: ArrayLike, labels: ArrayLike) -> float:
     """Cross-entropy of an observer that knows the label and the mean answers to the other images of its class.
 
-    A model above it says nothing about people: NaN for a class of one image.
+    A model with a higher cross-entropy says nothing about people beyond the class.
+
+    Args:
+        counts: (n, classes), how many people chose each class.
+        labels: (n,), the class of each image.
+
+    Returns:
+        In nats, >= 0; NaN if a class has only one image.
+
+    Raises:
+        MetricError: other shapes, or an image without answers.
+
+    Examples:
+        >>> from hf_clipdyn.metrics.label_distribution import class_mean_cross_entropy
+        >>> round(class_mean_cross_entropy([[9, 1], [8, 2], [2, 8], [1, 9]], [0, 0, 1, 1]), 4)
+        0.4533
     """
     human, truth = _shares(counts, labels)
     others = _normalised(_means_of_others(human, truth) + _LEAST)
@@ -163,7 +200,24 @@ def class_mean_cross_entropy(counts: ArrayLike, labels: ArrayLike) -> float:
 
 
 def smoothed_label_cross_entropy(counts: ArrayLike, labels: ArrayLike, share: float = 0.95) -> float:
-    """Cross-entropy of an observer that gives the label this share, and the rest to all other classes alike."""
+    """Cross-entropy of an observer that gives the label one share, and all other classes equal parts of the rest.
+
+    Args:
+        counts: (n, classes), how many people chose each class.
+        labels: (n,), the class of each image.
+        share: probability of the label, in (0, 1).
+
+    Returns:
+        In nats, >= 0.
+
+    Raises:
+        MetricError: other shapes, or an image without answers.
+
+    Examples:
+        >>> from hf_clipdyn.metrics.label_distribution import smoothed_label_cross_entropy
+        >>> round(smoothed_label_cross_entropy([[9, 1], [2, 8]], [0, 1]), 4)
+        0.493
+    """
     human, truth = _shares(counts, labels)
     q = np.full(human.shape, (1 - share) / (human.shape[1] - 1))
     q[np.arange(len(truth)), truth] = share
@@ -173,15 +227,28 @@ def smoothed_label_cross_entropy(counts: ArrayLike, labels: ArrayLike, share: fl
 def split_halves(
     counts: ArrayLike, labels: ArrayLike, *, n_splits: int = 200, seed: int = 0
 ) -> dict[str, float]:
-    """What one half of the people says of the other half: the ceiling of `label_distribution`.
+    """How well one half of the people predicts the other half: the ceiling of `label_distribution`.
 
     The judgements of each image are split at random into halves, without replacement.
+
+    Args:
+        counts: (n, classes), how many people chose each class.
+        labels: (n,), the class of each image.
+        n_splits: number of random splits.
+        seed: seed of the splits.
 
     Returns:
         Means over the splits. ``cross_entropy`` of one half with (its counts + .05); ``cross_entropy_class`` with
         (its counts + 10 times the mean answers to the other images of the class); the three correlations and, of each,
         ``<name>_stepped_up`` by Spearman and Brown, 2 r / (1 + r): those of all people with as many others;
         ``second_choice`` on images with three judgements of one wrong class in each half.
+
+    Examples:
+        >>> from hf_clipdyn.metrics.label_distribution import split_halves
+        >>> counts = [[9, 1, 0], [8, 2, 0], [2, 8, 0], [1, 8, 1], [0, 1, 9], [0, 4, 6]]
+        >>> ceiling = split_halves(counts, [0, 0, 1, 1, 2, 2], n_splits=20)
+        >>> round(ceiling["cross_entropy"], 3), round(ceiling["label_spearman"], 3)
+        (0.81, -0.151)
     """
     human, truth = _shares(counts, labels)
     numbers = np.asarray(counts, np.int64)

@@ -35,6 +35,15 @@ def fit_logistic(
 
     Returns:
         The fitted curve, a function of predictions; None where the rows do not determine it.
+
+    Examples:
+        >>> import numpy as np
+        >>> from hf_clipdyn.metrics.logistic_fit import fit_logistic
+        >>> distances = np.linspace(0, 1, 20)
+        >>> scores = 1 + 4 / (1 + np.exp((distances - 0.5) / 0.1))
+        >>> curve = fit_logistic(distances, scores, 4)
+        >>> curve([0.0, 0.5, 1.0]).round(2).tolist()
+        [4.97, 3.0, 1.03]
     """
     x, y = np.asarray(predictions, dtype=np.float64), np.asarray(references, dtype=np.float64)
     if len(x) <= n_parameters or np.ptp(x) == 0:

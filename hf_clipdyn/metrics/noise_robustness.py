@@ -76,7 +76,8 @@ def noise_robustness(
         MetricError: different lengths, no rows, NaN, a negative sigma, no row at sigma 0, ids that
             are not whole numbers from 0 to n_classes - 1, places in no order.
 
-    Example:
+    Examples:
+        >>> from hf_clipdyn.metrics.noise_robustness import noise_robustness
         >>> result = noise_robustness([0, 1, 0, 0], [0, 1, 0, 1], [0, 0, 0.1, 0.1], n_resamples=0,
         ...                           n_classes=1000)
         >>> result["sigmas"], result["accuracy"], result["relative_drop"], result["area"]
@@ -147,7 +148,8 @@ def halfway_place(accuracy: ArrayLike, places: ArrayLike, clean: ArrayLike, chan
         Shape (...), between the first and the last place. -inf where the accuracy lies at or below halfway at the first
         place already (unless it is just there), inf where it never falls so far; NaN where clean is not above chance.
 
-    Example:
+    Examples:
+        >>> from hf_clipdyn.metrics.noise_robustness import halfway_place
         >>> halfway_place([[0.9, 0.7, 0.3], [0.9, 0.8, 0.7]], [0.0, 0.1, 0.3], [0.9, 0.9], 0.1).round(3).tolist()
         [0.2, inf]
     """
@@ -166,7 +168,19 @@ def halfway_place(accuracy: ArrayLike, places: ArrayLike, clean: ArrayLike, chan
 
 
 def clear_of_chance(accuracy: float, n: int, n_classes: int, confidence_level: float = 0.95) -> bool:
-    """Whether an accuracy over n images lies above 1 / n_classes with its whole interval (Wilson's)."""
+    """Whether the whole interval of an accuracy lies above the chance level 1 / n_classes.
+
+    Args:
+        accuracy: in [0, 1].
+        n: number of images.
+        n_classes: number of classes.
+        confidence_level: of Wilson's interval, in (0, 1).
+
+    Examples:
+        >>> from hf_clipdyn.metrics.noise_robustness import clear_of_chance
+        >>> clear_of_chance(0.2, n=200, n_classes=10), clear_of_chance(0.2, n=20, n_classes=10)
+        (True, False)
+    """
     return bool(wilson_interval(accuracy, n, confidence_level)[0] > 1 / n_classes)
 
 

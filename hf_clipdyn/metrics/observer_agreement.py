@@ -16,10 +16,10 @@ _ALL_AGREE = "kappa_all_agree"
 def observer_agreement(
     observers: ArrayLike, predictions: ArrayLike | None = None, *, conditions: ArrayLike | None = None
 ) -> dict[str, Any]:
-    """Agreement of one observer with each of several others, or of all pairs of these, as the mean over conditions.
+    """Agreement of one observer with several others, or of all pairs of these, averaged over conditions.
 
-    Every number is taken for each condition and each pair, then averaged over the conditions of a pair, then over the
-    pairs. model-vs-human does the same.
+    Every number is computed for each condition and each pair, then averaged over the conditions of a pair, then over
+    the pairs, as in model-vs-human (Geirhos et al. 2021).
 
     Args:
         observers: whether each of m observers was correct on each image, shape (n, m); NaN for an image that an
@@ -40,7 +40,8 @@ def observer_agreement(
     Raises:
         MetricError: other shapes, no rows, fewer than two observers to compare.
 
-    Example:
+    Examples:
+        >>> from hf_clipdyn.metrics.observer_agreement import observer_agreement
         >>> result = observer_agreement([[1, 1], [1, 0], [0, 0], [0, 0]], [1, 1, 1, 0])
         >>> result["kappa"], result["observed_consistency"], result["accuracy_difference"]
         (0.35, 0.625, 0.15625)

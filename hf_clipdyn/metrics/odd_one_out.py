@@ -39,7 +39,8 @@ def odd_one_out(
     Raises:
         MetricError: no rows, different lengths, a score outside [0, 1].
 
-    Example:
+    Examples:
+        >>> from hf_clipdyn.metrics.odd_one_out import odd_one_out
         >>> result = odd_one_out([1.0, 0.0], [["cat", "dog", "car"], ["cat", "car", "bus"]], n_resamples=0)
         >>> result["accuracy"], result["n_objects"]
         (0.5, 4)
@@ -95,10 +96,10 @@ def _interval_over_objects(
 
 
 def odd_one_out_scores(similarities: ArrayLike, odd: ArrayLike) -> tuple[Floats, Ints]:
-    """What a similarity scores in each triplet: 1 if its odd one is that of the people.
+    """The score of a similarity in each triplet: 1 if it leaves out the same image as people.
 
-    Its odd one is outside the most similar pair. If several pairs are equally similar, each is chosen with the same
-    probability.
+    The odd one is the image outside the most similar pair. If several pairs are equally similar, each is chosen with
+    the same probability.
 
     Args:
         similarities: shape (n, 3); column k is the similarity of the pair without image k.
@@ -110,7 +111,8 @@ def odd_one_out_scores(similarities: ArrayLike, odd: ArrayLike) -> tuple[Floats,
     Raises:
         MetricError: another shape, NaN, or a position outside 0 to 2.
 
-    Example:
+    Examples:
+        >>> from hf_clipdyn.metrics.odd_one_out import odd_one_out_scores
         >>> scores, chosen = odd_one_out_scores([[0.1, 0.2, 0.9], [0.5, 0.5, 0.1]], [2, 0])
         >>> scores.tolist(), chosen.tolist()
         ([1.0, 0.5], [2, -1])
@@ -155,7 +157,8 @@ def leave_one_out_ceiling(
     Raises:
         MetricError: no rows, different lengths, or a position outside 0 to 2.
 
-    Example:
+    Examples:
+        >>> from hf_clipdyn.metrics.odd_one_out import leave_one_out_ceiling
         >>> result = leave_one_out_ceiling([["cat", "dog", "car"]] * 3, [2, 2, 0], n_resamples=0)
         >>> round(result["ceiling"], 4), round(result["most_frequent"], 4)
         (0.3333, 0.6667)

@@ -40,7 +40,8 @@ def iso_response_contrast(contrasts: ArrayLike, distances: ArrayLike, criterion:
     Returns:
         Shape (...). NaN where the contrast lies outside the grid, or the criterion is not positive.
 
-    Example:
+    Examples:
+        >>> from hf_clipdyn.metrics.psychophysics import iso_response_contrast
         >>> iso_response_contrast([0.01, 0.02, 0.04], [[1.0, 2.0, 4.0], [3.0, 4.0, 5.0]], [2.0, 2.0]).tolist()
         [0.02, nan]
     """
@@ -68,7 +69,7 @@ def iso_response_contrast(contrasts: ArrayLike, distances: ArrayLike, criterion:
 def masking_elevation(
     frequency: ArrayLike, mask_frequency: ArrayLike, mask_contrast: ArrayLike, turn: ArrayLike = 0.0
 ) -> Floats:
-    """By which factor a mask raises the contrast that people need (Legge and Foley 1980, Foley 1994).
+    """The factor by which a mask raises people's contrast threshold (Legge and Foley 1980, Foley 1994).
 
     E = (100 Cm / 1.8)^n with n = 0.5 exp(-(log10 f / fm)² / 0.0625) exp(-turn / 45°), and 1 for Cm below 0.018.
 
@@ -77,7 +78,11 @@ def masking_elevation(
         mask_contrast: Michelson, in [0, 1].
         turn: angle between the two in degrees.
 
-    Example:
+    Returns:
+        The common shape of the arguments, >= 1.
+
+    Examples:
+        >>> from hf_clipdyn.metrics.psychophysics import masking_elevation
         >>> masking_elevation(4, [1, 2, 4], 0.2).round(3).tolist()
         [1.004, 1.326, 3.333]
     """
@@ -88,9 +93,16 @@ def masking_elevation(
 
 
 def red_green_threshold(frequency: ArrayLike) -> Floats:
-    """Contrast of a red-green grating that people just see, relative to that at 0 cycles per degree (Mullen 1985).
+    """People's contrast threshold of a red-green grating, relative to that at 0 cycles per degree (Mullen 1985).
 
-    Example:
+    Args:
+        frequency: in cycles per degree, >= 0.
+
+    Returns:
+        The shape of ``frequency``, >= 1.
+
+    Examples:
+        >>> from hf_clipdyn.metrics.psychophysics import red_green_threshold
         >>> red_green_threshold([2, 4]).round(3).tolist()
         [1.351, 1.827]
     """
@@ -98,13 +110,19 @@ def red_green_threshold(frequency: ArrayLike) -> Floats:
 
 
 class Agreement(NamedTuple):
-    """How far the contrasts of a model are from those of people; each has the shape of the leading axes.
+    """The distance between the contrasts of a model and of people; each field has the shape of the leading axes.
 
     Attributes:
         log_rmse: root mean square of log10 model - log10 people, 0 for people.
         alignment: 1 - log_rmse / that of a flat observer: 1 for people, 0 for an observer without the effect.
         pearson: correlation of the logarithms; NaN where those of the model are flat.
         n: conditions that count.
+
+    Examples:
+        >>> from hf_clipdyn.metrics.psychophysics import agreement
+        >>> found = agreement([0.01, 0.02, 0.04, 0.08], [0.01, 0.02, 0.04, 0.16], [1] * 4, free_offset=False)
+        >>> round(float(found.log_rmse), 4), int(found.n)
+        (0.1505, 4)
     """
 
     log_rmse: Floats
@@ -125,7 +143,8 @@ def agreement(model: ArrayLike, people: ArrayLike, flat: ArrayLike, *, free_offs
     Returns:
         NaN with fewer than `FEWEST_CONDITIONS` conditions.
 
-    Example:
+    Examples:
+        >>> from hf_clipdyn.metrics.psychophysics import agreement
         >>> found = agreement([0.01, 0.02, 0.04, 0.08], [0.02, 0.04, 0.08, 0.16], [1] * 4, free_offset=True)
         >>> float(found.log_rmse.round(9)), float(found.alignment.round(9)), float(found.pearson.round(9))
         (0.0, 1.0, 1.0)
@@ -151,7 +170,21 @@ def agreement(model: ArrayLike, people: ArrayLike, flat: ArrayLike, *, free_offs
 
 
 def flat_log_rmse(people: ArrayLike, flat: ArrayLike, *, free_offset: bool) -> float:
-    """`Agreement.log_rmse` of an observer without the effect, over all conditions."""
+    """`Agreement.log_rmse` of an observer without the effect, over all conditions.
+
+    Args:
+        people: contrasts of people, shape (k,).
+        flat: contrasts of an observer without the effect, shape (k,).
+        free_offset: remove the mean difference first, as in `agreement`.
+
+    Returns:
+        In log10 units, >= 0.
+
+    Examples:
+        >>> from hf_clipdyn.metrics.psychophysics import flat_log_rmse
+        >>> round(flat_log_rmse([0.01, 0.1, 1], [0.1, 0.1, 0.1], free_offset=True), 4)
+        0.8165
+    """
     return float(_log_rmse(np.log10(np.asarray(flat, np.float64) / np.asarray(people)), free_offset))
 
 
@@ -165,7 +198,8 @@ def log_slope(x: ArrayLike, contrasts: ArrayLike) -> Floats:
     Returns:
         Shape (...); NaN with fewer than `FEWEST_CONDITIONS` conditions.
 
-    Example:
+    Examples:
+        >>> from hf_clipdyn.metrics.psychophysics import log_slope
         >>> log_slope([1, 10, 100, 1000], [0.01, 0.1, 1, 10]).round(9).tolist()
         1.0
     """
@@ -177,7 +211,22 @@ def log_slope(x: ArrayLike, contrasts: ArrayLike) -> Floats:
 
 
 def jackknife_variance(left_out: Floats) -> Floats:
-    """Variance of an estimate from its values without each of n clusters, (n, ...) to (...)."""
+    """Jackknife variance of an estimate.
+
+    Args:
+        left_out: shape (n, ...), the estimate with each of n clusters left out.
+
+    Returns:
+        Shape (...), >= 0.
+
+    Examples:
+        >>> import numpy as np
+        >>> from hf_clipdyn.metrics.psychophysics import jackknife_variance
+        >>> values = np.array([1.0, 2.0, 4.0, 5.0])
+        >>> means = (values.sum() - values) / 3
+        >>> round(float(jackknife_variance(means)), 4), round(float(values.var(ddof=1) / 4), 4)
+        (0.8333, 0.8333)
+    """
     n = len(left_out)
     return np.asarray((n - 1) / n * np.square(left_out - left_out.mean(axis=0)).sum(axis=0))
 

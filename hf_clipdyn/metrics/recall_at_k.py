@@ -45,7 +45,8 @@ def recall_at_k(
     Raises:
         MetricError: wrong shapes, NaN, an index outside the images, an image without a caption.
 
-    Example:
+    Examples:
+        >>> from hf_clipdyn.metrics.recall_at_k import recall_at_k
         >>> result = recall_at_k([[0.9, 0.1], [0.3, 0.2]], [0, 1], ks=(1,), n_resamples=0)
         >>> result["image_to_text_recall_at_1"], result["text_to_image_recall_at_1"]
         (0.5, 1.0)

@@ -44,10 +44,17 @@ _CONSTANT = "the dissimilarities are constant"
 
 @dataclass(frozen=True)
 class Variances:
-    """Variances of a mean over people, by what is drawn.
+    """Variances of a mean over people, for random draws of images, of people, or of both.
 
     Attributes:
-        images, people, both: of the draws of images, of people, and of both together.
+        images: variance over draws of images.
+        people: variance over draws of people.
+        both: variance over draws of images and people together.
+
+    Examples:
+        >>> from hf_clipdyn.metrics.representational_similarity import Variances
+        >>> round(Variances(images=0.02, people=0.01, both=0.04).corrected, 6)
+        0.02
     """
 
     images: float
@@ -92,7 +99,8 @@ def representational_similarity(
     Raises:
         MetricError: other shapes, a number that is not finite, an unknown method.
 
-    Example:
+    Examples:
+        >>> from hf_clipdyn.metrics.representational_similarity import representational_similarity
         >>> people = [[1, 2, 3, 4, 5, 6], [1, 3, 2, 4, 6, 5]]
         >>> found = representational_similarity([1, 2, 3, 4, 5, 6], people, n_resamples=0)
         >>> [round(one, 4) for one in found["by_person"]]
@@ -121,11 +129,27 @@ def similarities_with_people(
     confidence_level: float = 0.95,
     seed: int = 0,
 ) -> list[dict[str, Any]]:
-    """`representational_similarity` of several models, (models, P), on the same draws of images.
+    """`representational_similarity` of several models, on the same draws of images.
 
     Args:
-        minus: (models, P): each result is then the difference from these models, image by image and person by person,
-            so that what is hard for both cancels.
+        predictions: (models, P), the dissimilarities of each model.
+        references: (people, P), each person's.
+        minus: (models, P), a model to subtract from each model. The result is then the difference of the two, on the
+            same images and people, so that whatever is hard for both cancels.
+        method, groups, n_resamples, confidence_level, seed: as for `representational_similarity`.
+
+    Returns:
+        What `representational_similarity` returns, for each model.
+
+    Raises:
+        MetricError: as for `representational_similarity`.
+
+    Examples:
+        >>> from hf_clipdyn.metrics.representational_similarity import similarities_with_people
+        >>> models = [[1, 2, 3, 4, 5, 6], [6, 5, 4, 3, 2, 1]]
+        >>> people = [[1, 2, 3, 4, 5, 6], [1, 3, 2, 4, 6, 5]]
+        >>> [round(one["alignment"], 4) for one in similarities_with_people(models, people, n_resamples=0)]
+        [0.9429, -0.9429]
     """
     resampling = Resampling(n_resamples, confidence_level, seed)
     if method not in METHODS:
@@ -154,7 +178,7 @@ def similarities_with_people(
 def noise_ceiling(
     references: ArrayLike, *, method: Method = "spearman", groups: ArrayLike | None = None
 ) -> dict[str, Any]:
-    """What a model could reach at most, from people alone (Nili et al. 2014).
+    """The highest similarity that a model could reach, estimated from people (Nili et al. 2014).
 
     Args:
         references: (people, P), at least two people.
@@ -168,7 +192,8 @@ def noise_ceiling(
     Raises:
         MetricError: as for `representational_similarity`, or fewer than two people.
 
-    Example:
+    Examples:
+        >>> from hf_clipdyn.metrics.representational_similarity import noise_ceiling
         >>> ceiling = noise_ceiling([[1, 2, 3, 4, 5, 6], [1, 2, 3, 4, 5, 6]])
         >>> round(ceiling["lower"], 6), round(ceiling["upper"], 6)
         (1.0, 1.0)

@@ -62,15 +62,15 @@ def saliency(
     confidence_level: float = 0.95,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """Means over images of the metrics of their maps.
+    """Compare saliency maps with fixations: the mean of each metric over images (Bylinskii et al. 2019).
 
-    All per-image inputs may be iterators; only one map at a time is in memory.
+    All inputs per image may be iterators; only one map at a time is in memory.
 
     Args:
         predictions: a map of each image, shape (H, W); sizes may differ.
         fixations: of each image, x, y in its map's pixels, shape (n_i, 2).
-        metrics: which of nss, auc, auc_judd, sauc, cc, sim, kl, ig; None for all. What lacks its
-            input is NaN.
+        metrics: some of nss, auc, auc_judd, sauc, cc, sim, kl, ig; None for all. A metric without
+            its input is NaN.
         sigma: pixels; fixations blurred with it are the density of cc, sim and kl.
         densities: maps given by the data set instead of that.
         other_fixations: for sauc; of each image the other images' fixations, rescaled to it.
@@ -88,7 +88,8 @@ def saliency(
         MetricError: different numbers of images, no image, both sigma and densities; see also the
             single metrics.
 
-    Example:
+    Examples:
+        >>> from hf_clipdyn.metrics.saliency import saliency
         >>> result = saliency([[[0, 1], [0, 0]]], [[[1, 0]]], metrics=["nss", "auc"], n_resamples=0)
         >>> round(result["nss"], 4), result["auc"], result["n_fixations"]
         (1.7321, 0.875, 1)

@@ -57,6 +57,12 @@ def nss(saliency_map: ArrayLike, fixations: ArrayLike) -> float:
     Returns:
         In standard deviations (population), unbounded; 0 for chance and for a constant map. NaN
         without fixations.
+
+    Examples:
+        >>> from hf_clipdyn.metrics.saliency import nss
+        >>> saliency_map = [[0, 0, 0], [0, 1, 0], [0, 0, 0]]
+        >>> round(nss(saliency_map, [[1, 1]]), 4), round(nss(saliency_map, [[0, 0]]), 4)
+        (2.8284, -0.3536)
     """
     return _single("nss", saliency_map, fixations)
 
@@ -70,6 +76,11 @@ def auc(saliency_map: ArrayLike, fixations: ArrayLike) -> float:
 
     Returns:
         In [0, 1]; exactly 0.5 for a constant map. NaN without fixations.
+
+    Examples:
+        >>> from hf_clipdyn.metrics.saliency import auc
+        >>> round(auc([[0, 0, 0], [0, 1, 0], [0, 0, 0]], [[1, 1]]), 4)
+        0.9444
     """
     return _single("auc", saliency_map, fixations)
 
@@ -88,6 +99,11 @@ def auc_judd(saliency_map: ArrayLike, fixations: ArrayLike) -> float:
     Returns:
         In [0, 1]; exactly 0.5 for a constant map. NaN without fixations, and where every pixel is
         fixated.
+
+    Examples:
+        >>> from hf_clipdyn.metrics.saliency import auc_judd
+        >>> auc_judd([[0, 0, 0], [0, 1, 0], [0, 0, 0]], [[1, 1]])
+        1.0
     """
     return _single("auc_judd", saliency_map, fixations)
 
@@ -105,6 +121,12 @@ def shuffled_auc(saliency_map: ArrayLike, fixations: ArrayLike, other_fixations:
 
     Returns:
         In [0, 1]; exactly 0.5 for a constant map. NaN without fixations of either kind.
+
+    Examples:
+        >>> from hf_clipdyn.metrics.saliency import shuffled_auc
+        >>> centred = [[0, 0, 0], [0, 1, 0], [0, 0, 0]]
+        >>> shuffled_auc(centred, [[1, 1]], [[0, 0]]), shuffled_auc(centred, [[1, 1]], [[1, 1]])
+        (1.0, 0.5)
     """
     return _single("sauc", saliency_map, fixations, other_fixations=other_fixations)
 
@@ -117,6 +139,11 @@ def cc(saliency_map: ArrayLike, density: ArrayLike) -> float:
 
     Returns:
         In [-1, 1]; 0 for a constant map. NaN for a constant density.
+
+    Examples:
+        >>> from hf_clipdyn.metrics.saliency import cc
+        >>> round(cc([[0, 1], [2, 3]], [[0.0, 0.1], [0.2, 0.7]]), 4)
+        0.9135
     """
     return _single("cc", saliency_map, density=density)
 
@@ -132,6 +159,11 @@ def sim(saliency_map: ArrayLike, density: ArrayLike, convention: SimConvention =
     Returns:
         In [0, 1], 1 for equal maps. NaN where a map cannot be scaled: constant ("mit"), all zero
         ("shift").
+
+    Examples:
+        >>> from hf_clipdyn.metrics.saliency import sim
+        >>> round(sim([[0, 1], [2, 3]], [[0.0, 0.1], [0.2, 0.7]]), 4)
+        0.8
     """
     return _single("sim", saliency_map, density=density, sim_convention=convention)
 
@@ -148,6 +180,11 @@ def kl_divergence(saliency_map: ArrayLike, density: ArrayLike) -> float:
     Returns:
         In nats, 0 for equal maps, else positive (up to rounding); smaller is better. It punishes
         zeros at fixated places without bound but for eps. NaN for an all-zero map or density.
+
+    Examples:
+        >>> from hf_clipdyn.metrics.saliency import kl_divergence
+        >>> round(kl_divergence([[1, 1], [1, 1]], [[0.1, 0.1], [0.1, 0.7]]), 4)
+        0.4458
     """
     return _single("kl", saliency_map, density=density)
 
@@ -165,6 +202,14 @@ def information_gain(saliency_map: ArrayLike, fixations: ArrayLike, baseline: Ar
     Returns:
         In bits per fixation, unbounded; 0 for no better than the baseline. NaN without fixations,
         and for a map without positive values.
+
+    Examples:
+        >>> from hf_clipdyn.metrics.saliency import information_gain
+        >>> uniform = [[1, 1], [1, 1]]
+        >>> round(information_gain([[0, 0], [0, 1]], [[1, 1]], uniform), 4)
+        1.9891
+        >>> round(information_gain(uniform, [[1, 1]], uniform), 4)
+        0.0
     """
     return _single("ig", saliency_map, fixations, baseline=baseline)
 
@@ -179,22 +224,30 @@ def image_scores(
     baseline: ArrayLike | None = None,
     sim_convention: SimConvention = "mit",
 ) -> dict[str, Any]:
-    """The metrics of one map; what several of them need is computed once, see `ImageScorer` for several maps.
+    """The metrics of one map. `ImageScorer` is faster for several maps of one image.
 
     Args:
         saliency_map: shape (H, W).
         fixations: shape (n, 2); empty where a data set has densities only.
-        metrics: which of `METRICS`, None for all. What lacks its input is NaN.
+        metrics: some of `METRICS`, None for all. A metric without its input is NaN.
         density: for cc, sim and kl; shape (H, W), see `fixation_maps.fixation_density`.
         other_fixations: for sauc, see `shuffled_auc`.
         baseline: for ig, see `information_gain`.
         sim_convention: see `sim`.
 
     Returns:
-        A value for each metric, in the order of `METRICS`; ``causes``, metric to the reason why it is NaN.
+        A value for each metric, in the order of `METRICS`; ``causes``, for each NaN its reason, by metric.
 
     Raises:
         MetricError: see above; also an unknown metric.
+
+    Examples:
+        >>> from hf_clipdyn.metrics.saliency import image_scores
+        >>> scores = image_scores([[0, 1], [2, 3]], [[1, 1]], metrics=["nss", "auc", "cc"])
+        >>> round(scores["nss"], 4), scores["auc"], scores["cc"]
+        (1.3416, 0.875, nan)
+        >>> scores["causes"]
+        {'cc': 'there is no density to compare with: give sigma or densities'}
     """
     image_map = SaliencyMap(saliency_map)
     scorer = ImageScorer(
@@ -217,14 +270,20 @@ def _single(name: str, saliency_map: ArrayLike, fixations: ArrayLike = (), **inp
 
 
 class SaliencyMap:
-    """A map, or a density, with what several metrics need of it; each part is computed once, when it is needed.
+    """A map or a density, with the quantities that several metrics need; each is computed once, when needed.
 
     Args:
         values: shape (H, W), any unit.
-        name: what errors call it.
+        name: name in the messages of errors.
 
     Raises:
         MetricError: another shape, or a pixel that is not finite.
+
+    Examples:
+        >>> from hf_clipdyn.metrics.saliency_map_scores import SaliencyMap
+        >>> saliency_map = SaliencyMap([[0, 1], [2, 3]])
+        >>> saliency_map.is_constant, saliency_map.share.round(3).tolist()
+        (False, [[0.0, 0.167], [0.333, 0.5]])
     """
 
     def __init__(self, values: ArrayLike, name: str = "saliency_map") -> None:
@@ -233,6 +292,7 @@ class SaliencyMap:
 
     @property
     def is_constant(self) -> bool:
+        """Whether all pixels have one value."""
         return self.limits[0] == self.limits[1]
 
     @cached_property
@@ -249,6 +309,7 @@ class SaliencyMap:
 
     @cached_property
     def total(self) -> float:
+        """Sum over all pixels of the scaled map."""
         return float(self.scaled.sum())
 
     @cached_property
@@ -320,7 +381,7 @@ class SaliencyMap:
 
 
 class ImageScorer:
-    """What the maps of one image are scored against; it is prepared once for all of them.
+    """Scores several maps of one image; fixations, density and baseline are prepared once.
 
     Args:
         shape: (H, W) of the maps.
@@ -329,6 +390,12 @@ class ImageScorer:
 
     Raises:
         MetricError: a fixation outside the map, a density of another shape, or a negative one.
+
+    Examples:
+        >>> from hf_clipdyn.metrics.saliency_map_scores import ImageScorer
+        >>> scorer = ImageScorer((2, 2), [[1, 1]])
+        >>> [scorer.scores(one, ["auc"])["auc"] for one in ([[0, 1], [2, 3]], [[3, 2], [1, 0]])]
+        [0.875, 0.125]
     """
 
     def __init__(
@@ -380,6 +447,7 @@ class ImageScorer:
 
     @property
     def density(self) -> SaliencyMap:
+        """The density that cc, sim and kl compare a map with."""
         if self._density is None:
             raise _UndefinedError("there is no density to compare with: give sigma or densities")
         return self._density
@@ -396,6 +464,7 @@ class ImageScorer:
 
     @cached_property
     def baseline(self) -> SaliencyMap:
+        """The baseline of the information gain."""
         if self._baseline is None:
             raise _UndefinedError("the baseline, a density of the centre bias, is not given")
         given = self._baseline
@@ -406,6 +475,7 @@ class ImageScorer:
 
     @cached_property
     def baseline_likelihoods(self) -> Floats | None:
+        """Log-likelihood of each fixation under the baseline, in bits; None if the baseline has no positive value."""
         return self.baseline.log_likelihoods(self.pixels)
 
 
@@ -584,7 +654,19 @@ _COMPUTE: dict[str, Callable[[_Pair], float]] = {
 
 
 def chosen_metrics(metrics: Sequence[str] | None) -> list[str]:
-    """The wanted metrics (None: all) in the order of `METRICS`; a `MetricError` names an unknown one."""
+    """The selected metrics in the order of `METRICS`.
+
+    Args:
+        metrics: names of metrics; None for all.
+
+    Raises:
+        MetricError: an unknown name.
+
+    Examples:
+        >>> from hf_clipdyn.metrics.saliency_map_scores import chosen_metrics
+        >>> chosen_metrics(["auc", "nss"])
+        ['nss', 'auc']
+    """
     if metrics is None:
         return list(METRICS)
     unknown = [name for name in metrics if name not in METRICS]

@@ -32,10 +32,10 @@ def shape_bias(
     confidence_level: float = 0.95,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """Which of two conflicting cues decides: S / (S + T), the share of the shape in the decisions for a cue.
+    """Shape bias, S / (S + T): the share of shape decisions among all decisions for a cue (Geirhos et al. 2019).
 
-    Rows with shape == texture have no conflict and are excluded. S and T count the decisions for
-    the class of the shape and of the texture; any other answer counts for neither.
+    S and T count the decisions for the class of the shape and for the class of the texture; any other answer counts
+    for neither. Rows with shape == texture have no conflict and are excluded.
 
     Args:
         predictions: class name of each decision, shape (n,). A name outside ``classes`` ("na", …)
@@ -71,7 +71,8 @@ def shape_bias(
         MetricError: different lengths, no rows, a shape or texture outside ``classes``, one kind
             of exemplar without the other.
 
-    Example:
+    Examples:
+        >>> from hf_clipdyn.metrics.shape_bias import shape_bias
         >>> result = shape_bias(["cat", "cat", "dog"], ["cat", "cat", "cat"], ["dog", "car", "dog"])
         >>> result["shape_bias"], result["n_shape"], result["n_texture"]
         (0.6666666666666666, 2, 1)
@@ -132,6 +133,12 @@ def decision_influences(predictions: ArrayLike, shapes: ArrayLike, textures: Arr
 
     Raises:
         MetricError: as for `shape_bias`.
+
+    Examples:
+        >>> from hf_clipdyn.metrics.shape_bias import decision_influences
+        >>> influences = decision_influences(["cat", "cat", "dog"], ["cat", "cat", "cat"], ["dog", "car", "dog"])
+        >>> influences["shape_bias"].round(4).tolist()
+        [0.1111, 0.1111, -0.2222]
     """
     predicted, shape, texture, conflict, known = _in_conflict(predictions, shapes, textures, None)
     s, t = (np.asarray(predicted == cue, np.float64) for cue in (shape, texture))

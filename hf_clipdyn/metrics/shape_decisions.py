@@ -66,7 +66,8 @@ def shape_decisions(
     Raises:
         MetricError: scores of another shape, NaN, an unknown protocol.
 
-    Example:
+    Examples:
+        >>> from hf_clipdyn.metrics.shape_decisions import shape_decisions
         >>> shape_decisions([[0.1, 0.9], [0.8, 0.2]], classes=["cat", "dog"])
         ['dog', 'cat']
     """

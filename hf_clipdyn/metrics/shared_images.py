@@ -28,14 +28,23 @@ __all__ = ["SharedImages", "connected_rows", "image_clusters", "shared_mean_inte
 
 
 def image_clusters(images: Ints) -> tuple[Ints | None, int]:
-    """Cut rows into clusters of those that share an image, where they fall into such clusters.
+    """Clusters of rows that share an image, if the rows fall into such clusters.
 
     Args:
         images: shape (n, k), the images that each row shows, numbered from 0.
 
     Returns:
-        The cluster of each row, shape (n,), and the number of clusters. None and the number of images where some row
-        shares images with two rows that share none: `SharedImages` is for those.
+        The cluster of each row, shape (n,), and the number of clusters. If some row shares images with two rows that
+        share none, there are no such clusters: None and the number of images. Use `SharedImages` then.
+
+    Examples:
+        >>> import numpy as np
+        >>> from hf_clipdyn.metrics.shared_images import image_clusters
+        >>> clusters, n = image_clusters(np.array([[0, 1], [0, 2], [3, 4]]))
+        >>> clusters.tolist(), n
+        ([0, 0, 1], 2)
+        >>> image_clusters(np.array([[0, 1], [1, 2], [2, 3]]))
+        (None, 4)
     """
     distinct = _distinct_in_row(images)
     _, codes = np.unique(distinct, return_inverse=True)
@@ -55,10 +64,19 @@ def image_clusters(images: Ints) -> tuple[Ints | None, int]:
 
 
 def connected_rows(images: Ints) -> Ints:
-    """Number the sets of rows between which no image is shared, from 0: that of each row, shape (n,).
+    """The connected set of each row: rows that share an image belong to one set, also through other rows.
 
     Args:
-        images: shape (n, k), the images that each row shows.
+        images: shape (n, k), the images that each row shows, numbered from 0.
+
+    Returns:
+        Number of each row's set, from 0, shape (n,). No image is in two sets.
+
+    Examples:
+        >>> import numpy as np
+        >>> from hf_clipdyn.metrics.shared_images import connected_rows
+        >>> connected_rows(np.array([[0, 1], [1, 2], [2, 3], [4, 5]])).tolist()
+        [0, 0, 0, 1]
     """
     numbers, codes = np.unique(images, return_inverse=True)
     n, size = len(images), len(images) + len(numbers)
@@ -70,11 +88,19 @@ def connected_rows(images: Ints) -> Ints:
 
 
 class SharedImages:
-    """The variance of sums over rows. Two rows that show a common image depend on each other.
+    """The variance of sums over rows, if two rows that show a common image depend on each other.
 
     Args:
         images: shape (n, k), the images that each row shows, numbered from 0; one number for one image,
             whatever its column. A number may occur twice in a row.
+
+    Examples:
+        >>> import numpy as np
+        >>> from hf_clipdyn.metrics.shared_images import SharedImages
+        >>> shared = SharedImages(np.array([[0, 1], [1, 2], [2, 3], [4, 5]]))
+        >>> influences = np.array([[0.1], [0.2], [-0.2], [-0.1]])
+        >>> shared.variance(influences).round(4).tolist()
+        [0.12]
     """
 
     def __init__(self, images: Ints) -> None:
@@ -122,10 +148,11 @@ class SharedImages:
 def shared_mean_intervals(
     values: Floats, images: Ints, scales: list[Scale], resampling: Resampling
 ) -> Floats:
-    """Intervals of the means of M columns whose rows depend on each other if they show a common image.
+    """Intervals of the means of M columns, if two rows that show a common image depend on each other.
 
-    Where the rows fall into clusters, those of `mean_intervals` over the clusters. Else Student's t with G - 1
-    degrees of freedom for G images on the variance of `SharedImages`, for shares in Wilson's interval.
+    If the rows fall into clusters, these are the intervals of `mean_intervals` over the clusters. Otherwise they are
+    Student's, with the variance of `SharedImages` and G - 1 degrees of freedom for G images; shares have Wilson's
+    interval.
 
     Args:
         values: shape (n, M).
@@ -135,6 +162,15 @@ def shared_mean_intervals(
 
     Returns:
         Low and high, shape (M, 2).
+
+    Examples:
+        >>> import numpy as np
+        >>> from hf_clipdyn.metrics.bootstrap import Resampling
+        >>> from hf_clipdyn.metrics.shared_images import shared_mean_intervals
+        >>> values = np.array([[0.1], [0.4], [0.3], [0.6], [0.5]])
+        >>> images = np.array([[0, 1], [1, 2], [2, 3], [4, 5], [6, 7]])
+        >>> shared_mean_intervals(values, images, ["linear"], Resampling()).round(3).tolist()
+        [[0.164, 0.596]]
     """
     clusters, n_units = image_clusters(images)
     if clusters is not None:

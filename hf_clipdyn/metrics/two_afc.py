@@ -33,7 +33,7 @@ def two_afc(
     confidence_level: float = 0.95,
     seed: int = 0,
 ) -> dict[str, Any]:
-    """Mean share of the people whose choice the distance makes (Zhang et al. 2018, arXiv 1801.03924).
+    """Mean share of people who choose as the distance does (Zhang et al. 2018, arXiv 1801.03924).
 
     A row scores 1 - p if candidate 0 is nearer, p if candidate 1 is, and one half for a tie.
 
@@ -56,7 +56,8 @@ def two_afc(
     Raises:
         MetricError: different lengths, no rows, NaN, a judgement outside [0, 1], both groups and images.
 
-    Example:
+    Examples:
+        >>> from hf_clipdyn.metrics.two_afc import two_afc
         >>> result = two_afc([0.1, 0.5, 0.3], [0.2, 0.4, 0.3], [0.0, 1.0, 0.5], n_resamples=0)
         >>> round(result["two_afc"], 4), round(result["ceiling"], 4), result["n_ties"]
         (0.8333, 0.8333, 1)
@@ -85,7 +86,22 @@ def two_afc(
 
 
 def two_afc_rows(distances_0: Floats, distances_1: Floats, judgements: Floats) -> Floats:
-    """What each row scores, (n,) each to (n, 3): the columns are `TWO_AFC_VALUES`, whose means they give."""
+    """The scores of each row, whose means are the values of `two_afc`.
+
+    Args:
+        distances_0, distances_1: of the reference to candidate 0 and 1, shape (n,).
+        judgements: the fraction of people who prefer candidate 1, shape (n,), in [0, 1].
+
+    Returns:
+        Shape (n, 3), in [0, 1]; the columns are `TWO_AFC_VALUES`.
+
+    Examples:
+        >>> import numpy as np
+        >>> from hf_clipdyn.metrics.two_afc import TWO_AFC_VALUES, two_afc_rows
+        >>> rows = two_afc_rows(np.array([0.1, 0.5]), np.array([0.2, 0.4]), np.array([0.0, 0.8]))
+        >>> dict(zip(TWO_AFC_VALUES, rows.round(2).T.tolist(), strict=True))
+        {'two_afc': [1.0, 0.8], 'human': [1.0, 0.68], 'ceiling': [1.0, 0.8]}
+    """
     p = judgements
     nearer = np.where(distances_0 < distances_1, 1 - p, p)
     score = np.where(distances_0 == distances_1, 0.5, nearer)

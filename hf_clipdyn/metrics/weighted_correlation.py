@@ -17,7 +17,18 @@ _CHUNK = 64  # resamples at a time: the arrays of 3,000 rows then stay in the ca
 
 
 class TiedOrder:
-    """One sort of a column, from which the ranks of every resample follow by cumulative weights."""
+    """A sorted column. The ranks of every resample follow from cumulative weights, without another sort.
+
+    Args:
+        values: shape (n,).
+
+    Examples:
+        >>> import numpy as np
+        >>> from hf_clipdyn.metrics.weighted_correlation import TiedOrder
+        >>> order = TiedOrder(np.array([0.2, 0.1, 0.2]))
+        >>> order.tied_pairs(np.ones((3, 1))).tolist()
+        [5.0]
+    """
 
     def __init__(self, values: Floats) -> None:
         self.order = np.argsort(values, kind="stable")
@@ -28,7 +39,7 @@ class TiedOrder:
         self.block = np.cumsum(np.r_[False, ordered[1:] != ordered[:-1]])
 
     def midranks(self, weights: Floats) -> Floats:
-        """Weights of the rows in sorted order (n, B) -> their mid-ranks, up to a constant, (n, B)."""
+        """Mid-ranks, up to a constant, shape (n, B), for weights (n, B) of the rows in sorted order."""
         if not self.has_ties:
             return np.asarray(np.cumsum(weights, axis=0) - weights / 2)
         totals = np.add.reduceat(weights, self.starts, axis=0)
@@ -41,7 +52,23 @@ class TiedOrder:
 
 
 class WeightedSpearman:
-    """Spearman's correlation of every weighted sample: Pearson's of the weighted mid-ranks."""
+    """Spearman's correlation of every weighted sample: Pearson's correlation of the weighted mid-ranks.
+
+    A call takes weights of shape (B, clusters) and returns correlations of shape (B,), in [-1, 1]; NaN if a sample is
+    constant.
+
+    Args:
+        x, y: shape (n,).
+        clusters: number of each row's cluster, shape (n,).
+
+    Examples:
+        >>> import numpy as np
+        >>> from hf_clipdyn.metrics.weighted_correlation import WeightedSpearman
+        >>> x, y = np.array([1.0, 2, 3, 4]), np.array([1.0, 3, 2, 4])
+        >>> samples = np.array([[1.0, 1, 1, 1], [2, 0, 1, 1]])
+        >>> WeightedSpearman(x, y, np.arange(4))(samples).round(4).tolist()
+        [0.8, 1.0]
+    """
 
     def __init__(self, x: Floats, y: Floats, clusters: Ints) -> None:
         self.by_x, self.by_y = TiedOrder(x), TiedOrder(y)
@@ -73,8 +100,22 @@ class WeightedSpearman:
 class WeightedKendall:
     """Kendall's tau-b of every weighted sample, from the concordances between clusters.
 
-    Concordant minus discordant pairs of a weighted sample are w' C w, where C[g, h] sums the signs
-    over the rows of g and h: one pass over all pairs serves every resample, exactly.
+    Concordant minus discordant pairs of a weighted sample are w' C w, where C[g, h] sums the signs over the rows of g
+    and h. One pass over all pairs gives C, and the result is exact for every resample. A call takes weights of shape
+    (B, clusters) and returns shape (B,), in [-1, 1].
+
+    Args:
+        x, y: shape (n,).
+        clusters: number of each row's cluster, shape (n,).
+        n_clusters: number of clusters.
+
+    Examples:
+        >>> import numpy as np
+        >>> from hf_clipdyn.metrics.weighted_correlation import WeightedKendall
+        >>> x, y = np.array([1.0, 2, 3, 4]), np.array([1.0, 3, 2, 4])
+        >>> samples = np.array([[1.0, 1, 1, 1], [2, 0, 1, 1]])
+        >>> WeightedKendall(x, y, np.arange(4), 4)(samples).round(4).tolist()
+        [0.6667, 1.0]
     """
 
     def __init__(self, x: Floats, y: Floats, clusters: Ints, n_clusters: int) -> None:
@@ -108,21 +149,63 @@ class WeightedKendall:
 
 
 def dense_ranks(values: Floats) -> NDArray[np.signedinteger]:
-    """Ranks in the smallest type: comparing two-byte integers is ten times as fast as subtracting floats."""
+    """Dense ranks from 0, in the smallest integer type: comparing two-byte integers is fast.
+
+    Args:
+        values: shape (n,).
+
+    Returns:
+        Shape (n,); equal values have equal ranks.
+
+    Examples:
+        >>> import numpy as np
+        >>> from hf_clipdyn.metrics.weighted_correlation import dense_ranks
+        >>> ranks = dense_ranks(np.array([0.3, 0.1, 0.3]))
+        >>> ranks.tolist(), ranks.dtype
+        ([1, 0, 1], dtype('int16'))
+    """
     ranks = np.unique(values, return_inverse=True)[1].reshape(-1)
     return ranks.astype(np.int16 if len(values) <= np.iinfo(np.int16).max else np.int32)
 
 
 def rank_signs(ranks: NDArray[np.signedinteger], rows: slice | Ints) -> NDArray[np.int8]:
-    """Sign of rank i - rank j for these i and all j."""
+    """Sign of rank i - rank j, for the rows i and all j.
+
+    Args:
+        ranks: shape (n,).
+        rows: the rows i, m of them.
+
+    Returns:
+        Shape (m, n), each -1, 0 or 1.
+
+    Examples:
+        >>> import numpy as np
+        >>> from hf_clipdyn.metrics.weighted_correlation import dense_ranks, rank_signs
+        >>> rank_signs(dense_ranks(np.array([0.3, 0.1, 0.3])), slice(0, 2)).tolist()
+        [[0, 1, 0], [-1, 0, -1]]
+    """
     some = ranks[rows, None]
     return np.asarray((some > ranks).view(np.int8) - (some < ranks).view(np.int8))
 
 
 class WeightedPearson:
-    """Pearson's correlation and the root mean square difference, from sums over each cluster.
+    """Pearson's correlation and the root mean square difference of every weighted sample, from sums over clusters.
 
-    A sample whose variance drowns in the rounding of these sums is constant.
+    A call takes weights of shape (B, clusters) and returns correlations of shape (B,), in [-1, 1]. A sample counts as
+    constant if its variance is below the rounding error of these sums; its correlation is NaN.
+
+    Args:
+        x, y: shape (n,).
+        clusters: number of each row's cluster, shape (n,).
+        n_clusters: number of clusters.
+
+    Examples:
+        >>> import numpy as np
+        >>> from hf_clipdyn.metrics.weighted_correlation import WeightedPearson
+        >>> x, y = np.array([1.0, 2, 3, 4]), np.array([1.0, 3, 2, 4])
+        >>> samples = np.array([[1.0, 1, 1, 1], [2, 0, 1, 1]])
+        >>> WeightedPearson(x, y, np.arange(4), 4)(samples).round(4).tolist()
+        [0.8, 0.9428]
     """
 
     def __init__(self, x: Floats, y: Floats, clusters: Ints, n_clusters: int) -> None:
@@ -140,5 +223,6 @@ class WeightedPearson:
         return np.where(constant, np.nan, (xy - x * y / n) / np.sqrt(variance_x * variance_y))
 
     def rmse(self, weights: Floats) -> Floats:
+        """Root mean square of x - y in every weighted sample, shape (B,), for weights (B, clusters)."""
         totals = weights @ self.sums
         return np.asarray(np.sqrt(totals[:, 6] / totals[:, 0]))

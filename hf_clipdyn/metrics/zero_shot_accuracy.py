@@ -48,7 +48,8 @@ def zero_shot_accuracy(
         MetricError: different lengths, no rows, rows of different lengths, a class twice in a row,
             an id that is not a whole number from 0 to n_classes - 1.
 
-    Example:
+    Examples:
+        >>> from hf_clipdyn.metrics.zero_shot_accuracy import zero_shot_accuracy
         >>> result = zero_shot_accuracy([[0, 1, 2], [1, 0, 2], [1, 2, 0]], [0, 0, 0], n_resamples=0)
         >>> result["top1"], result["top5"], result["chance"], result["n"]
         (0.3333333333333333, 1.0, 0.3333333333333333, 3)

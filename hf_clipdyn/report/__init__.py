@@ -1,7 +1,5 @@
 """From a table of results to trajectories, figures, sentences and one page.
 
-::
-
     results (Parquet) -> study (rows, trajectories) -> charts -> figures, tables, sentences -> page, model cards, Space
 
 Only the numbers of the table are shown; the report measures nothing itself. The table's vocabulary says what

@@ -180,10 +180,10 @@ def write_cards(
 ) -> list[Path]:
     """Write a model card for each run, and the figure that it shows.
 
-    A card that is there already is refreshed: what a person wrote into it stays.
+    A card that exists is updated; text that a person wrote into it stays.
 
     Args:
-        results: tables of `clipdyn evaluate`, or what `load_results` or `read_study` returned.
+        results: tables of `clipdyn evaluate`, or the result of `load_results` or `read_study`.
         output: folder, created if missing: ``card-OWNER--NAME.md`` and ``figures/card-OWNER--NAME.png``.
         results_dataset: data set on the Hub with the whole table, ``owner/name``: the source of the results.
 
@@ -194,6 +194,11 @@ def write_cards(
         ConfigError: a file does not exist or is no table of results, an earlier card cannot be read, or the folder
             cannot be written.
         EvaluationError: the tables hold no row.
+
+    Examples:
+        >>> from hf_clipdyn.report import write_cards
+        >>> [path.as_posix() for path in write_cards("runs/demo/results.parquet", "cards")]
+        ['cards/card-local--demo.md']
     """
     study, output = read_study(results), Path(output)
     if results_dataset is not None:
@@ -251,21 +256,30 @@ def push_cards(
     results_dataset: str | None = None,
     token: str | None = None,
 ) -> list[PushedCard]:
-    """Refresh the card on `main` of the repository of every run on the Hub, each in one commit.
+    """Update the model card of every run on the Hub, each in one commit to `main`.
 
-    The rest of the card stays, to the byte, and so do the weights: only `README.md`, the figure and our files in
-    `.eval_results` are touched. A second call with the same table makes no commit. Models that were read from a
-    folder have no such card.
+    Only `README.md`, the figure and this package's files in `.eval_results` change; the rest of the card and the
+    weights stay. A second call with the same table makes no commit. Models that were read from a folder have no
+    repository, so they are left out.
 
     Args:
         results: as for `write_cards`.
         results_dataset: data set on the Hub with the whole table, ``owner/name``: the source of the results.
-        token: of the Hub; default: the saved one.
+        token: token of the Hub; default: the stored one.
+
+    Returns:
+        For each repository the commit, and the benchmarks with a file in `.eval_results`.
 
     Raises:
-        ConfigError: two runs share a repository, so that the card could belong to either; all are folders; a card
-            on the Hub cannot be read; or there is no such data set of results.
+        ConfigError: two runs share a repository; all models are folders; a card on the Hub cannot be read; or there is
+            no such data set of results.
         PublishError: the Hub refuses or cannot be reached; the cards of the other runs are pushed.
+
+    Examples:
+        >>> from hf_clipdyn.report import push_cards
+        >>> (card,) = push_cards("runs/demo/results.parquet")
+        >>> card.repo_id, card.eval_results
+        ('local/demo', ())
     """
     study = read_study(results)
     runs = _repositories(study)

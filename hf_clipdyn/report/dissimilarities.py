@@ -34,7 +34,7 @@ def plot_dissimilarities(
     distance: str = "cosine",
     layer: int | None = None,
 ) -> "Figure":
-    """Draw the matrix of people and those of revisions, each as percentiles of its own values.
+    """Draw dissimilarity matrices of people and of revisions; each shows percentiles of its own values.
 
     Args:
         results: table of `clipdyn evaluate`, with the trials of ``representation`` beside it.
@@ -44,11 +44,18 @@ def plot_dissimilarities(
         layer: a hidden state. Default: the projection.
 
     Returns:
-        A figure; white lines separate the categories. The matrix of people is the mean of their ranks.
+        A figure with a panel for people and one for each revision. White lines separate the categories. The matrix of
+        people is the mean of their ranks.
 
     Raises:
         UnknownNameError: a revision or a distance was not measured.
         EvaluationError: there are no trials of this benchmark.
+
+    Examples:
+        >>> from hf_clipdyn import plot_dissimilarities
+        >>> figure = plot_dissimilarities("runs/objects/results.parquet")
+        >>> [axes.get_title(loc="left") for axes in figure.axes if axes.images]
+        ['people', 'epoch-000', 'epoch-001']
     """
     trials = _trials(results, dataset)
     names = list(trials) if revisions is None else list(revisions)

@@ -29,18 +29,24 @@ def plot(
     """Draw a metric over the revisions of one or several runs, with its intervals and references.
 
     Args:
-        results: tables of `clipdyn evaluate`, or what `load_results` returned, which may be filtered.
+        results: tables of `clipdyn evaluate`, or a frame of `load_results`, which may be filtered.
         metric: name in the column ``metric``, for example ``shape_bias``.
-        benchmark: ``kind/dataset``; needed if several were measured with this metric.
-        ax: where to draw. Default: matplotlib's current Axes, as in pandas.
+        benchmark: ``kind/dataset``; needed if several benchmarks have this metric.
+        ax: Axes to draw into. Default: matplotlib's current Axes.
 
     Returns:
-        The Axes. If the metric has several panels (variants, conditions), the first; filter the frame for another.
+        The Axes. If the metric has several panels (variants, conditions), they show the first; filter the frame to draw
+        another.
 
     Raises:
         ConfigError: several benchmarks have the metric and none is named; a file is no table of results.
         UnknownNameError: nothing was measured with this metric on this benchmark.
         EvaluationError: the tables hold no row.
+
+    Examples:
+        >>> from hf_clipdyn import plot
+        >>> axes = plot("runs/demo/results.parquet", "shape_bias", benchmark="shape_bias/procedural")
+        >>> axes.figure.savefig("shape-bias.png")
     """
     study = read_study(results)
     panels = {

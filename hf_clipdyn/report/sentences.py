@@ -78,11 +78,21 @@ def _described(study: Study) -> list[Trajectory]:
 
 
 def summarize(results: Path | Sequence[Path] | Study) -> list[str]:
-    """What was found, in sentences.
+    """Sentences about the results: verdicts, or descriptions if there are none.
+
+    Args:
+        results: tables of `clipdyn evaluate`, or the result of `read_study`.
 
     Raises:
         ConfigError: a file does not exist or is no table of results.
         EvaluationError: the tables hold no row.
+
+    Examples:
+        >>> from pathlib import Path
+        >>> from hf_clipdyn.report import summarize
+        >>> sentences = summarize(Path("runs/demo/results.parquet"))
+        >>> print(sentences[0])  # doctest: +ELLIPSIS
+        These tables test none of the 8 claims: ...
     """
     study = read_study(results)
     return [*verdict_sentences(study), *_descriptions(study), limits(study)]
@@ -94,7 +104,16 @@ def _descriptions(study: Study) -> list[str]:
 
 
 def headline(study: Study) -> str:
-    """The one sentence that a reader sees first: a verdict if there is one, else a description."""
+    """The most important sentence about a study: a verdict if there is one, otherwise a description.
+
+    Args:
+        study: from `read_study`.
+
+    Examples:
+        >>> from hf_clipdyn.report import headline, read_study
+        >>> print(headline(read_study("runs/demo/results.parquet")))  # doctest: +ELLIPSIS
+        Shape bias on the synthetic world: ...
+    """
     judged = [one for one in study.verdicts if one.verdict not in _NO_VERDICT and one.evidence]
     if judged:
         return verdict_words(judged[0], study)

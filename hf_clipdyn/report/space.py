@@ -60,7 +60,7 @@ def write_space(
     """Write the page and the README.md of a static Space.
 
     Args:
-        results: tables of `clipdyn evaluate`, or what `load_results` or `read_study` returned.
+        results: tables of `clipdyn evaluate`, or the result of `load_results` or `read_study`.
         output: folder, created if missing.
         results_dataset: data set on the Hub with the whole table, ``owner/name``, to link.
         licence: identifier of the Hub's list (`cc-by-4.0`) for the Space; none by default.
@@ -72,6 +72,15 @@ def write_space(
     Raises:
         ConfigError: a file does not exist or is no table of results, or the folder cannot be written.
         EvaluationError: the tables hold no row.
+
+    Examples:
+        >>> from pathlib import Path
+        >>> from hf_clipdyn import load_results
+        >>> from hf_clipdyn.report import write_space
+        >>> rows = load_results("runs/demo/results.parquet").query("kind == 'zero_shot'")
+        >>> page = write_space(rows, "space", stimuli="none")
+        >>> sorted(path.name for path in Path("space").iterdir())
+        ['README.md', 'index.html']
     """
     study, output = read_study(results), Path(output)
     if results_dataset is not None:
@@ -95,17 +104,17 @@ def push_space(
     token: str | None = None,
     **page: Any,
 ) -> str | None:
-    """Bring a static Space up to date with the page of a study, in one commit.
+    """Push the page of a study to a static Space, in one commit.
 
-    The Space is made if need be. In one that is there already, what a person wrote into the README.md stays. The same
-    content makes no commit.
+    A missing Space is created. In an existing one, text that a person wrote into README.md stays. If the content is the
+    same, no commit is made.
 
     Args:
         results, results_dataset, licence, page: as for `write_space`.
         repo_id: the Space, ``owner/name``.
-        output: folder that keeps what is pushed, as `write_space` leaves it; none by default.
+        output: folder for a local copy, as of `write_space`; none by default.
         private: make the Space private.
-        token: of the Hub; default: the saved one.
+        token: token of the Hub; default: the stored one.
 
     Returns:
         The address of the commit; None if the Space has this content already.
@@ -113,6 +122,14 @@ def push_space(
     Raises:
         ConfigError: the call is wrong, the Space holds something else, or it is public and ``private`` is set.
         PublishError: the Hub refuses or cannot be reached; ``output`` is complete.
+
+    Examples:
+        >>> from hf_clipdyn import load_results
+        >>> from hf_clipdyn.report import push_space
+        >>> rows = load_results("runs/demo/results.parquet").query("kind == 'zero_shot'")
+        >>> url = push_space(rows, "me/study", stimuli="none")
+        >>> "/spaces/me/study/commit/" in url
+        True
     """
     checked_repo_id(repo_id, what="push_to_hub", owner=True)
     check_login(f"The page cannot be pushed to {repo_id}", token)

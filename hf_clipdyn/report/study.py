@@ -172,15 +172,24 @@ def _number_of(one: Trajectory) -> tuple[object, ...]:
 def read_study(
     results: "str | Path | Sequence[str | Path] | pd.DataFrame | Study", *, claims: str | Path | None = None
 ) -> Study:
-    """Read tables of results, or a frame of `load_results`; a study is returned as it is, so that it is read once.
+    """Read tables of results once, for several functions of this package.
 
     Args:
-        results: tables, a frame or a study.
-        claims: a file of claims in the form of the package's `claims.yaml`, which is the default.
+        results: tables of `clipdyn evaluate`, or a frame of `load_results`. A study is returned unchanged.
+        claims: a file of claims; default: the package's `claims.yaml`.
+
+    Returns:
+        The rows and trajectories of all runs, with their charts and verdicts.
 
     Raises:
         ConfigError: a file does not exist or is no table of results.
         EvaluationError: the tables hold no row.
+
+    Examples:
+        >>> from hf_clipdyn.report import read_study
+        >>> study = read_study("runs/demo/results.parquet")
+        >>> study.runs
+        ['local/demo']
     """
     if isinstance(results, Study):
         return results if claims is None else replace(results, claims_file=Path(claims))

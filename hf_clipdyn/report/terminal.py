@@ -119,10 +119,28 @@ def result_lines(
 def print_results(
     study: Study, *, benchmark: str | None = None, metric: str | None = None, everything: bool = False
 ) -> None:
-    """Print `result_lines` as wide as the terminal is.
+    """Print a table of results, by run and benchmark, as wide as the terminal.
 
-    Colours only on a terminal that has them, unless NO_COLOR is set; FORCE_COLOR brings them into a pipe. In a pipe
-    there is no limit to the width unless COLUMNS is set. Where the encoding lacks blocks, digits replace them.
+    A terminal with colours shows them unless NO_COLOR is set; FORCE_COLOR shows them in a pipe, too. A pipe has no
+    limit of the width unless COLUMNS is set. If the encoding has no block characters, digits replace them.
+
+    Args:
+        study: from `read_study`.
+        benchmark: ``kind/dataset``, to print only this one.
+        metric: print all numbers of this metric, instead of the main numbers.
+        everything: print all numbers: layers, levels, subsets.
+
+    Raises:
+        UnknownNameError: there is no number of this benchmark, or of this metric.
+
+    Examples:
+        >>> from hf_clipdyn.report import print_results, read_study
+        >>> study = read_study("runs/demo/results.parquet")
+        >>> print_results(study, benchmark="zero_shot/procedural")  # doctest: +ELLIPSIS +NORMALIZE_WHITESPACE
+            metric              course  first   last  interval ...
+        local/demo
+          Zero-shot classification: synthetic world (zero_shot/procedural)
+            zero-shot accuracy ...
     """
     stream, encoding = sys.stdout, getattr(sys.stdout, "encoding", None) or "ascii"
     bounded = stream.isatty() or os.environ.get("COLUMNS", "").isdigit()

@@ -71,19 +71,28 @@ def read_results(paths: Path | Sequence[Path]) -> Results:
 
 
 def load_results(results: str | Path | Sequence[str | Path]) -> pd.DataFrame:
-    """Read tables of results into one frame, for a notebook.
+    """Read tables of results into one pandas frame.
 
     Args:
         results: Parquet files that `clipdyn evaluate` wrote, or folders with a `results.parquet`.
 
     Returns:
-        The columns of `hf_clipdyn.results.row.Row`; ``run``, the name of the run in figures; and ``cell``, the name of
-        the cell's files. What the names mean is
-        in ``attrs["vocabulary"]`` (JSON), so that `plot` and `write_report` also take the frame, or a part of it.
+        One row per number, with the columns of `hf_clipdyn.results.row.Row`; ``run``, the name of the run in figures;
+        and ``cell``, the name of the cell's files. ``attrs["vocabulary"]`` (JSON) explains the names. `plot` and
+        `write_report` take the frame, too, or a part of it.
 
     Raises:
         ConfigError: a file does not exist, is no table of results, or is of an earlier version.
         EvaluationError: the files have no row.
+
+    Examples:
+        >>> from hf_clipdyn import load_results
+        >>> rows = load_results("runs/demo/results.parquet")
+        >>> sorted(rows["kind"].unique())
+        ['distortion', 'noise', 'psychophysics', 'shape_bias', 'zero_shot']
+        >>> accuracy = rows.query("kind == 'zero_shot' and metric == 'top1' and role == 'value' and texts == 'own'")
+        >>> accuracy["revision"].tolist()
+        ['epoch-000', 'epoch-001', 'epoch-002', 'epoch-003']
     """
     paths = [results] if isinstance(results, str | Path) else list(results)
     read = read_results([Path(one) for one in paths])

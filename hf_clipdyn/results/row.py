@@ -123,7 +123,14 @@ class NumberKey:
 
 @dataclass(frozen=True, kw_only=True)
 class Number(NumberKey):
-    """One number of a cell, as a kind's `score` returns it."""
+    """One number of a cell, as a kind's `score` returns it.
+
+    Examples:
+        >>> from hf_clipdyn.results.row import Number
+        >>> found = Number(metric="accuracy", condition="gaussian", level=0.1, value=0.5, ci_low=0.4, ci_high=0.6)
+        >>> found.role, found.value
+        ('value', 0.5)
+    """
 
     value: float = column("The number; NaN if undefined, with the cause in `note`.")
     ci_low: float = column("Lower end of its interval; NaN if there is none.", default=math.nan)

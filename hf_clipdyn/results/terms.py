@@ -37,6 +37,11 @@ class Axis:
         unit: unit of the numbers; empty for none.
         log: drawn on a logarithmic scale. A level of 0 or inf is drawn one step beyond the others.
         descending: a smaller level is a stronger change. The axis then runs from the largest level to the smallest.
+
+    Examples:
+        >>> from hf_clipdyn.results.terms import Axis
+        >>> Axis(title="noise level", log=True).title
+        'noise level'
     """
 
     title: str
@@ -53,6 +58,11 @@ class Overview:
         rank: the order of the panels; among metrics of one rank, the first that has numbers is shown.
         level: the level to show; None if the metric does not depend on it.
         condition: the condition to show; empty for any.
+
+    Examples:
+        >>> from hf_clipdyn.results.terms import Overview
+        >>> Overview(rank=60, level=0.1).condition
+        ''
     """
 
     rank: int
@@ -82,6 +92,11 @@ class Term:
         hide_not_interpretable: whether a value that is not interpretable is not drawn at all, instead of as a hollow
             mark; tables have it.
         overview: place in the summary; None for none.
+
+    Examples:
+        >>> from hf_clipdyn.results.terms import Term
+        >>> Term(title="accuracy", limits=(0, 1), better="high").higher_is_better
+        True
     """
 
     title: str
@@ -120,6 +135,11 @@ class Condition:
         title: for headings ("Gaussian noise").
         level: its own axis; None for the kind's.
         untouched: the level that leaves the image unchanged; None if no such level was shown.
+
+    Examples:
+        >>> from hf_clipdyn.results.terms import Condition
+        >>> Condition(title="Gaussian noise", untouched=0.0).untouched
+        0.0
     """
 
     title: str
@@ -137,6 +157,11 @@ class Reference:
         title: for legends ("chance", "SSIM, full resolution").
         joins: columns of the number's key in which its rows equal the values of the same cell that they refer to.
         drawn: whether figures show it; the tables below them always do.
+
+    Examples:
+        >>> from hf_clipdyn.results.terms import Reference
+        >>> Reference(role="chance", title="chance").joins
+        ('metric',)
     """
 
     role: str
@@ -166,6 +191,17 @@ class KindTerms:
         proxy: whether formulas replace people's judgements; the page then says so.
         rank: the order of the kinds.
         task: the Hub's name of the task, for the results in a model card; empty for none.
+
+    Examples:
+        >>> from hf_clipdyn.results.terms import Axis, KindTerms, Reference, Term
+        >>> terms = KindTerms(
+        ...     title="Sensitivity to noise",
+        ...     level=Axis(title="noise level"),
+        ...     terms={"accuracy": Term(title="accuracy", meaning="Share of correct decisions.", better="high")},
+        ...     references=(Reference(role="chance", title="chance"),),
+        ... )
+        >>> terms.reference("chance", "").title
+        'chance'
     """
 
     title: str

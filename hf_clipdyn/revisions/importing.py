@@ -92,7 +92,7 @@ def hub_checkpoints(repo_id: str, run: str | None = None, token: str | None = No
         token: token of the Hub; None for the stored one.
 
     Raises:
-        The errors of `find_run`.
+        ClipDynError: as for `find_run`.
     """
     found = find_run(repo_id, run, token)
     listed = [

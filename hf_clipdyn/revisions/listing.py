@@ -27,8 +27,8 @@ class Revision:
         step: optimiser steps, from the manifest; None in foreign suites, which order by the number in the name.
         samples_seen: images shown so far, repetitions counted; None if unknown.
         commit: the commit that the branch points at, 40 hexadecimal digits.
-        sha256: SHA-256 of the weights as served; of the list of hashes where they are sharded; None if
-            the repository keeps no hash.
+        sha256: SHA-256 of the weights as served; for sharded weights that of the list of hashes; None if the repository
+            has no hash.
         size: bytes of the weights.
         loss: training loss; None if unknown.
         time: when the snapshot was taken, UTC, ISO 8601; None if unknown.
@@ -36,6 +36,12 @@ class Revision:
         seed: seed of the run, from the manifest; None if unknown.
         arm: name of the control or ablation that the run belongs to, from the manifest; empty for the main arm.
         parameters: number of the model's parameters, from the manifest; None if unknown.
+
+    Examples:
+        >>> from hf_clipdyn import list_revisions
+        >>> last = list_revisions("local/demo", "runs/demo/hub")[-1]
+        >>> last.name, last.epoch, last.step, last.samples_seen, last.scale
+        ('epoch-003', 3, 138, 8832, 'tiny')
     """
 
     name: str

@@ -65,7 +65,8 @@ def checked_ref(name: str, commit: str | bytes, where: str) -> tuple[str, str]:
 def epoch_name(epoch: int) -> str:
     """Name of the state after ``epoch`` epochs; 0 is the initialisation.
 
-    Example:
+    Examples:
+        >>> from hf_clipdyn.revisions.names import epoch_name
         >>> epoch_name(3)
         'epoch-003'
     """
@@ -77,7 +78,8 @@ def epoch_name(epoch: int) -> str:
 def step_name(step: int) -> str:
     """Name of the state after ``step`` optimiser steps, for revisions inside an epoch.
 
-    Example:
+    Examples:
+        >>> from hf_clipdyn.revisions.names import step_name
         >>> step_name(512)
         'step-00000512'
     """
@@ -89,7 +91,8 @@ def step_name(step: int) -> str:
 def epoch_of(name: str) -> int | None:
     """The epoch in a revision's name; None if it has none.
 
-    Example:
+    Examples:
+        >>> from hf_clipdyn.revisions.names import epoch_of
         >>> epoch_of("epoch_12"), epoch_of("step1000")
         (12, None)
     """
@@ -100,7 +103,8 @@ def epoch_of(name: str) -> int | None:
 def step_of(name: str) -> int | None:
     """The step in a revision's name; None if it has none.
 
-    Example:
+    Examples:
+        >>> from hf_clipdyn.revisions.names import step_of
         >>> step_of("step1000-tokens4B"), step_of("epoch-003")
         (1000, None)
     """
@@ -111,7 +115,8 @@ def step_of(name: str) -> int | None:
 def natural_key(name: str) -> tuple[tuple[int, int, str], ...]:
     """Sort key by the numbers in a name, not by its text: `step2` comes before `step10`.
 
-    Example:
+    Examples:
+        >>> from hf_clipdyn.revisions.names import natural_key
         >>> sorted(["step1000", "step2", "main"], key=natural_key)
         ['main', 'step2', 'step1000']
     """

@@ -109,10 +109,10 @@ def open_series(
 
 
 def list_revisions(repo_id: Name, store: Name | None = None, token: str | None = None) -> list[Revision]:
-    """The revisions of a repository or a folder in training order.
+    """The revisions of a repository or a folder, in training order.
 
-    Without a manifest the order is that of the numbers in their names. `main` is listed, as the last one, only if no
-    other branch has its commit and there is no manifest.
+    Without a manifest, the numbers in the names give the order; `main` is then listed last, if no other branch has its
+    commit.
 
     Args:
         repo_id: `owner/name`; or a folder with a run, with a Trainer's checkpoints or with one model; or
@@ -120,10 +120,18 @@ def list_revisions(repo_id: Name, store: Name | None = None, token: str | None =
         store: folder of a local store; None asks the Hub, or a run below `./runs` that was not pushed.
         token: token of the Hub; None for the stored one.
 
+    Returns:
+        A `Revision` for each, the initialisation first.
+
     Raises:
         ConfigError: the folder holds none of these, or the Hub could have no such repository.
         RevisionNotFoundError: there is no such repository.
         RevisionError: its manifest or a `trainer_state.json` cannot be read.
+
+    Examples:
+        >>> from hf_clipdyn import list_revisions
+        >>> [one.name for one in list_revisions("local/demo", "runs/demo/hub")]
+        ['epoch-000', 'epoch-001', 'epoch-002', 'epoch-003']
     """
     return open_series(repo_id, store, token).revisions()
 

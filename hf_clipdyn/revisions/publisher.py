@@ -44,14 +44,19 @@ _RECORDED_PACKAGES = ("hf-clipdyn", "torch", "transformers", "huggingface_hub", 
 
 @dataclass(frozen=True)
 class RevisionRecord:
-    """What the training loop knows of a revision.
+    """What the training loop knows about a revision.
 
     Attributes:
-        name: `epoch_name(…)` or `step_name(…)`.
+        name: from `epoch_name` or `step_name`.
         epoch: whole epochs trained; None inside an epoch.
         step: optimiser steps taken.
         samples_seen: images shown so far, repetitions counted.
         loss: training loss; None before training.
+
+    Examples:
+        >>> from hf_clipdyn.revisions import RevisionRecord, epoch_name
+        >>> RevisionRecord(epoch_name(3), epoch=3, step=138, samples_seen=8832).name
+        'epoch-003'
     """
 
     name: str
@@ -66,9 +71,16 @@ class Summary:
     """Which revisions of a run are published.
 
     Attributes:
-        published: names that every target has, in training order.
-        missing: names that at least one target lacks.
+        published: names of the revisions that all targets have, in training order.
+        missing: names of the revisions that a target lacks.
         message: the same in sentences, with the reason and what to do.
+
+    Examples:
+        >>> from pathlib import Path
+        >>> from hf_clipdyn.revisions import resume_publishing
+        >>> summary = resume_publishing(Path("runs/demo"))
+        >>> summary.published, summary.missing
+        (['epoch-000', 'epoch-001', 'epoch-002', 'epoch-003'], [])
     """
 
     published: list[str]
@@ -79,16 +91,8 @@ class Summary:
 class Publisher:
     """Publishes the revisions of one run to a local store, to the Hub, or to both.
 
-    Example::
-
-        with Publisher("me/run", output_dir="out", store="out/hub") as publisher:
-            for epoch in range(1, epochs + 1):
-                ...  # train
-                publisher.submit(RevisionRecord(epoch_name(epoch), epoch, step, samples), model.save_pretrained)
-            print(publisher.finish().message)
-
-    Use it as a context manager. If an exception ends the block, unsent revisions stay in the journal; nothing is lost.
-    One process publishes: in a loop of several processes the others have none, or one with ``disable``.
+    Use it as a context manager. If an exception ends the block, unsent revisions stay in the journal, and nothing is
+    lost. Only one process publishes: in the others use no Publisher, or one with ``disable``.
 
     Args:
         repo_id: `owner/name`; a bare name is enough for the local store.
@@ -98,14 +102,30 @@ class Publisher:
         token: token of the Hub; None for the one that `hf auth login` stored. It is never written.
         private: create the repository as a private one.
         card: contents of the model cards; None for one without details.
-        recipe_hash: names the recipe, if there is one; a journal of another recipe is not continued.
+        recipe_hash: hash of the recipe, if there is one; the journal of another recipe is not continued.
         allow_identical: accept a revision with the weights of another one.
         retries: how calls to the Hub are repeated.
-        disable: do nothing. Give ``disable=not accelerator.is_main_process`` in a loop of several processes.
+        disable: do nothing: ``disable=not accelerator.is_main_process`` in a loop of several processes.
 
     Raises:
         ConfigError: there is no target to publish to.
-        PublishError: on entering, the journal belongs to another run or another process has it.
+        PublishError: on entering, the journal belongs to another run, or another process uses it.
+
+    Examples:
+        >>> from transformers import GPT2Config, GPT2LMHeadModel
+        >>> from hf_clipdyn import Publisher
+        >>> from hf_clipdyn.revisions import RevisionRecord, epoch_name
+        >>> small = GPT2Config(n_layer=1, n_head=2, n_embd=16, vocab_size=64, bos_token_id=0, eos_token_id=1)
+        >>> model = GPT2LMHeadModel(small)
+        >>> with Publisher("me/run", output_dir="runs/mine", store="runs/mine/hub") as publisher:
+        ...     for epoch in range(2):
+        ...         record = RevisionRecord(epoch_name(epoch), epoch, step=10 * epoch, samples_seen=80 * epoch)
+        ...         publisher.submit(record, model.save_pretrained)
+        ...         model.lm_head.weight.data += 1  # where you train
+        ...     summary = publisher.finish()
+        ...
+        >>> summary.published, summary.missing
+        (['epoch-000', 'epoch-001'], [])
     """
 
     def __init__(
@@ -202,10 +222,10 @@ class Publisher:
             ]
 
     def submit(self, record: RevisionRecord, save: Callable[[Path], None]) -> None:
-        """Hand in a revision; when this returns, it is safe on the disk.
+        """Hand in a revision. When this returns, it is on the disk; threads publish it.
 
         Args:
-            record: describes the revision; a name that was handed in before is skipped.
+            record: describes the revision. A name that was handed in before is skipped.
             save: writes weights (one `model.safetensors`), configuration and processor into the folder
                 that it is given.
 
@@ -255,7 +275,7 @@ class Publisher:
             )
 
     def finish(self) -> Summary:
-        """Wait until every target has every revision or gives up; returns the summary."""
+        """Wait until all targets have all revisions or give up; return the summary."""
         self._wake()
         with self._changed:
             idle_since = time.monotonic()
@@ -272,7 +292,7 @@ class Publisher:
         return self.summary()
 
     def summary(self) -> Summary:
-        """Which revisions are published by now."""
+        """Which revisions are published so far."""
         with self._changed:
             entries = list(self._entries.values())
         missing = [entry.name for entry in entries if not self._is_everywhere(entry)]

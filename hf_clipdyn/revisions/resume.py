@@ -20,16 +20,27 @@ def resume_publishing(
     token: str | None = None,
     retries: RetryPolicy | None = None,
 ) -> Summary:
-    """Send the revisions that an earlier process could not send.
+    """Publish the revisions that an earlier process could not publish.
 
     Args:
         output_dir: folder of the run.
         push_to_hub: publish to the Hub too, even if the run was kept local so far.
         allow_identical: accept revisions that were refused because they have the weights of another one.
+        token: token of the Hub; None for the stored one.
+        retries: how calls to the Hub are repeated.
+
+    Returns:
+        Which revisions are published now.
 
     Raises:
         ConfigError: the folder has no journal.
         RevisionError: a target cannot be written, or holds another run.
+
+    Examples:
+        >>> from pathlib import Path
+        >>> from hf_clipdyn.revisions import resume_publishing
+        >>> resume_publishing(Path("runs/demo")).missing
+        []
     """
     facts = Journal.of_run(output_dir).required_run()
     publisher = Publisher(

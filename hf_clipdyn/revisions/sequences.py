@@ -68,7 +68,8 @@ class Gap:
 def numbered(name: str) -> NumberedName | None:
     """The number of a name; None if it has none. The last one counts, as in `stage1-step1000`.
 
-    Example:
+    Examples:
+        >>> from hf_clipdyn.revisions.sequences import numbered
         >>> numbered("stage1-step1000-tokens4B")
         NumberedName(before='stage1-step', digits='1000', after='-tokens*', word='step')
     """
@@ -112,7 +113,8 @@ def missing_numbers(numbers: Iterable[int]) -> Iterator[int]:
     differences in a row are a stride, unless finer strides surround them. Without such a row, the most frequent
     difference is the stride. Nothing is expected before the first and after the last number, nor below the stride.
 
-    Example:
+    Examples:
+        >>> from hf_clipdyn.revisions.sequences import missing_numbers
         >>> list(missing_numbers([0, 1, 2, 8, 1000, 2000, 4000, 5000]))
         [4, 3000]
     """

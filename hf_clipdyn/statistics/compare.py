@@ -36,36 +36,48 @@ def compare_revisions(
     seed: int = 0,
     show_progress: bool = True,
 ) -> pd.DataFrame:
-    """Every metric of revision ``b`` minus that of revision ``a`` of the same run, on the same stimuli.
+    """Compare two revisions of a run: every metric of ``b`` minus that of ``a``, on the same stimuli.
 
-    The interval is Student's, over the clusters of the benchmark (`Kind.clusters`), with the variance of
-    `hf_clipdyn.statistics.item_errors`: what makes a stimulus easy for both revisions cancels. In a jackknife more than
-    100 clusters are merged at random into 100 groups. Means over triplets have the variance over all pairs of triplets
-    that show a common image. The text-free preference has the variance over all pairs of images that share an
-    exemplar; an image also contributes as the mate of others. A kind may give variances of its own
-    (`Kind.paired_variances`): matrices of dissimilarities are compared over the same drawn images and people. The
-    interval includes neither the noise of another seed nor that of another checkpoint, and there is no correction for
-    the number of metrics. Diagnostics are not compared.
+    The interval is Student's, over the clusters of the benchmark (`Kind.clusters`). Its variance is that of
+    `hf_clipdyn.statistics.item_errors`, which is paired: a stimulus that is easy for both revisions adds nothing.
+
+    - A jackknife merges more than 100 clusters at random into 100 groups.
+    - Means over triplets have the variance over all pairs of triplets that show a common image.
+    - The text-free preference has the variance over all pairs of images that share an exemplar; an image also
+      contributes as the mate of others.
+    - A kind may compute its own variances (`Kind.paired_variances`): matrices of dissimilarities are compared over the
+      same drawn images and people.
+    - The interval contains neither the noise of another seed nor that of another checkpoint. It is not corrected for
+      the number of metrics.
+    - Diagnostics are not compared.
 
     Args:
         results: table of `clipdyn evaluate`, with the trials beside it.
         a, b: names of revisions.
         benchmarks: as ``kind/dataset``; None for all that have trials of both revisions.
         confidence_level: of the intervals.
-        seed: for merging clusters into groups.
+        seed: seed of the merging of clusters.
         show_progress: draw a progress bar if a benchmark takes longer than two seconds.
 
     Returns:
-        One row per number: the columns that name its cell (without revision and commit) and the number, ``value_a``,
-        ``value_b``, ``difference`` (b - a), ``ci_low``, ``ci_high``, the two-sided ``p_value`` of no difference (1 if
-        no group changes it) and ``n_clusters``. NaN if either value is undefined. Interval and p value are also NaN if
-        all groups give the same difference, so that its error cannot be estimated. Noise benchmarks add
-        ``drop_when_both_right``, over the images that both revisions classify correctly when clean; it is NaN if either
-        clean accuracy is indistinguishable from chance.
+        One row per number: the columns that name the number and its cell (without revision and commit), ``value_a``,
+        ``value_b``, ``difference`` (b - a), ``ci_low``, ``ci_high``, ``p_value`` and ``n_clusters``. The p value is
+        two-sided, for no difference; it is 1 if the difference is 0 without any error. All are NaN if either value is
+        undefined. Interval and p value are NaN if all groups give the same difference, so that its error cannot be
+        estimated. Noise benchmarks add ``drop_when_both_right``: the drop on the images that both revisions classify
+        correctly when clean. It is NaN if either clean accuracy is indistinguishable from chance.
 
     Raises:
         UnknownNameError: the table has no such revision or benchmark, or the plug-in of a kind is not loaded.
-        EvaluationError: there are no trials, or none of both revisions on the same stimuli.
+        EvaluationError: there are no trials of both revisions on the same stimuli.
+
+    Examples:
+        >>> from hf_clipdyn import compare_revisions
+        >>> found = compare_revisions("runs/demo/results.parquet", "epoch-000", "epoch-003", ["zero_shot/procedural"])
+        >>> found[found["texts"] == "own"]["metric"].tolist()
+        ['top1', 'top5', 'top1', 'top5']
+        >>> bool((found["difference"] == found["value_b"] - found["value_a"]).all())
+        True
     """
     store = CellStore(results)
     held: dict[Key, dict[str, Cell]] = {}

@@ -112,7 +112,8 @@ def word_of(low: float, high: float, smallest_effect: float) -> Word:
         low, high: the ends of the interval, oriented so that positive favours the claim.
         smallest_effect: δ, above 0.
 
-    Example:
+    Examples:
+        >>> from hf_clipdyn.statistics.judging import word_of
         >>> word_of(0.01, 0.09, 0.05)
         'right direction, size open'
     """

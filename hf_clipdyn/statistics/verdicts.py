@@ -114,23 +114,28 @@ def verdicts(
     study: str | None = None,
     show_progress: bool = True,
 ) -> pd.DataFrame:
-    """The verdict on each claim that was registered, from tables of results.
+    """The verdict on each registered claim, from tables of results.
 
     Args:
-        results: tables of `clipdyn evaluate`, or folders with a `results.parquet`; of all seeds, scales and arms. The
-            trials beside them give the items' part of the intervals.
+        results: tables of `clipdyn evaluate`, or folders with a `results.parquet`, of all seeds, scales and arms. The
+            trials beside the tables are read, since the intervals also contain the variance over items.
         claims: file of claims; None for the package's own.
-        study: name of a study in that file; None for the one of whose benchmarks the tables hold most.
+        study: name of a study in that file; None for the study with the most benchmarks in the tables.
         show_progress: draw a progress bar if the item errors take longer than two seconds.
 
     Returns:
-        A row for each part of each claim, with the columns of `VerdictRow` (docs/reference/verdict-table.md):
-        ``verdict`` is one of holds; right direction, size open; negligible; contradicted; undecided; gate failed; not
-        testable here.
+        A row for each part of each claim, with the columns of `VerdictRow`. ``verdict`` is one of holds; right
+        direction, size open; negligible; contradicted; undecided; gate failed; not testable here.
 
     Raises:
         ConfigError: a file cannot be read, or the tables hold no benchmark of a claim.
         UnknownNameError: there is no study of that name.
+
+    Examples:
+        >>> from hf_clipdyn import verdicts
+        >>> table = verdicts("runs/demo/results.parquet", show_progress=False)
+        >>> sorted(table["verdict"].unique())
+        ['not testable here']
     """
     paths = [results] if isinstance(results, str | Path) else list(results)
     read = read_results([Path(one) for one in paths])

@@ -45,22 +45,31 @@ _COUNTED_IMAGES = 2
 
 @dataclass(frozen=True)
 class DryRun:
-    """What a run would need.
+    """The time, the memory and the disk space that a run would need.
 
     Attributes:
-        parameters, trained: of the model, and those of them that are trained.
-        global_batch_size: images of a step over all processes.
-        operations: floating-point operations of forward and backward pass per image, recomputation included.
-        state_bytes: of weights, gradients and AdamW's moments of one process, in float32.
-        activation_bytes: kept for the backward pass of one process's batch, counted in float32 (so an upper limit).
-        images_per_second: over all processes, in the second of two steps, without reading data; None if the model
+        parameters: number of the model's parameters.
+        trained: number of the parameters that are trained.
+        global_batch_size: images per step, over all processes.
+        operations: floating-point operations per image, forward and backward, with recomputation.
+        state_bytes: bytes of weights, gradients and AdamW's moments in float32, in one process.
+        activation_bytes: bytes that one process keeps for the backward pass, counted in float32: an upper limit.
+        images_per_second: speed of all processes in the second of two steps, without reading data; None if the model
             does not fit.
-        memory: peak bytes of one process on the device, on a CPU its resident size; None if the model does not fit.
+        memory: peak bytes of one process on the device; on a CPU its resident size. None if the model does not fit.
         free: bytes that one process may use.
-        images, epochs: of an epoch (None if only the data tell), and of the run.
-        revisions: that the run publishes; without those inside epochs if ``images`` is None.
-        revision_bytes: of the weights of one revision.
-        device: where the steps ran.
+        images: images per epoch; None if only the data can tell.
+        epochs: epochs of the run.
+        revisions: number of published revisions; without those inside epochs if ``images`` is None.
+        revision_bytes: bytes of one revision's weights.
+        device: the device of the two steps.
+
+    Examples:
+        >>> from hf_clipdyn import TrainingConfig
+        >>> from hf_clipdyn.training import dry_run
+        >>> result = dry_run(TrainingConfig(scale="tiny", per_device_train_batch_size=8))
+        >>> result.parameters, result.global_batch_size, result.revisions
+        (339073, 8, 11)
     """
 
     parameters: int
@@ -80,14 +89,14 @@ class DryRun:
 
     @property
     def hours(self) -> float | None:
-        """Of the whole run at this speed; None if speed or number of images is unknown."""
+        """Hours of the whole run at this speed; None if the speed or the number of images is unknown."""
         if self.images is None or self.images_per_second is None:
             return None
         return self.images * self.epochs / self.images_per_second / 3600
 
     @property
     def message(self) -> str:
-        """All of it in words, one line each."""
+        """The same as text, one line per fact."""
         lines = [
             f"model: {self.parameters:,} parameters, {self.trained:,} of them trained; "
             f"{self.operations / 1e9:,.3g} GFLOP per image (forward and backward)",
@@ -126,8 +135,11 @@ class DryRun:
 def dry_run(config: TrainingConfig) -> DryRun | None:
     """Build everything that `train` builds except the data, and take two steps on random pixels.
 
-    Every process of a launched run calls this. A model that does not fit is only counted, on the meta device. A new
-    model gets a stand-in tokenizer with a vocabulary of the same size, so nothing is downloaded.
+    All processes of a launched run call this. If the model does not fit into memory, only its parameters are counted. A
+    new model gets a stand-in tokenizer with a vocabulary of the same size, so that nothing is downloaded.
+
+    Args:
+        config: configuration of the run.
 
     Returns:
         The result on the main process; None on the others.
@@ -135,7 +147,14 @@ def dry_run(config: TrainingConfig) -> DryRun | None:
     Raises:
         ConfigError: the configuration contradicts itself.
         ModelError: the model to continue from cannot be read.
-        TrainingError: the processes are too few, or the loss is not finite.
+        TrainingError: there are too few processes, or the loss is not finite.
+
+    Examples:
+        >>> from hf_clipdyn import TrainingConfig
+        >>> from hf_clipdyn.training import dry_run
+        >>> found = dry_run(TrainingConfig(scale="tiny", per_device_train_batch_size=8))
+        >>> found.parameters, found.global_batch_size
+        (339073, 8)
     """
     loss = make_loss(config.loss)
     transformers.utils.logging.disable_progress_bar()

@@ -32,20 +32,38 @@ BY_MACHINE = ("bf16", "attn_implementation", "num_threads", "reading")
 
 
 def output_folder(config: TrainingConfig) -> Path:
-    """``output_dir``, or ``runs/<data set>-<arm>-<scale>-seed<seed>``, without an arm for the main one."""
+    """``output_dir``, or ``runs/<data set>-<arm>-<scale>-seed<seed>``, without an arm for the main one.
+
+    Examples:
+        >>> from hf_clipdyn import TrainingConfig
+        >>> from hf_clipdyn.training import output_folder
+        >>> output_folder(TrainingConfig(scale="small", seed=1)).as_posix()
+        'runs/procedural-small-seed1'
+    """
     if config.output_dir is not None:
         return Path(config.output_dir).expanduser()
     return Path("runs") / f"{Path(config.dataset_name).name}-{config.run_name}"
 
 
 def repository(config: TrainingConfig) -> str:
-    """The id of a run's repository: ``hub_model_id`` for this scale and seed, or the one in the run's journal.
+    """The id of a run's repository: ``hub_model_id`` for this scale and seed, or the id in the run's journal.
 
-    A new run without `hub_model_id` is called ``local/<output folder>``, in characters that the Hub's client accepts.
-    The journal keeps this id if the folder is renamed or moved.
+    A new run without ``hub_model_id`` is called ``local/<output folder>``; characters that the Hub does not accept are
+    replaced. The journal keeps this id if the folder is renamed or moved.
+
+    Args:
+        config: configuration of the run.
 
     Raises:
         PublishError: the journal cannot be read.
+
+    Examples:
+        >>> from hf_clipdyn import TrainingConfig
+        >>> from hf_clipdyn.training import repository
+        >>> repository(TrainingConfig(scale="small", seed=1))
+        'local/procedural-small-seed1'
+        >>> repository(TrainingConfig(hub_model_id="me/run", output_dir="runs/mine"))
+        'me/run'
     """
     if config.repository is not None:
         return config.repository
@@ -114,10 +132,23 @@ def as_begun(config: TrainingConfig, folder: Path, checkpoint: Path | None) -> T
 
 
 def delete_run(folder: Path) -> None:
-    """Delete what a run wrote to its folder, and nothing else there.
+    """Delete what a run wrote to its folder; other files stay.
+
+    Args:
+        folder: folder of the run.
 
     Raises:
-        PublishError: the run is still going on.
+        PublishError: the run is still training.
+
+    Examples:
+        >>> from pathlib import Path
+        >>> from hf_clipdyn.training import delete_run
+        >>> run = Path("runs/demo")
+        >>> (run / "hub").exists(), (run / "results.parquet").exists()
+        (True, True)
+        >>> delete_run(run)
+        >>> (run / "hub").exists(), (run / "results.parquet").exists()
+        (False, True)
     """
     if _leftovers(folder):
         with Journal.of_run(folder).locked():

@@ -45,9 +45,29 @@ class Losses:
 
 
 class Callback:
-    """Listens to a training run; each process has its own. Override the events that you need.
+    """Base class of callbacks, which are called during training. Override the events that you need.
 
-    Your own callback is a subclass in a ``--plugin`` file, made without arguments, or an object given to `train`.
+    Pass an object to `train`, or define a subclass in a ``--plugin`` file; `clipdyn train` then makes an object without
+    arguments. Each process has its own object. ``docs/how-to/add-a-callback.md`` has a whole example.
+
+    Examples:
+        >>> from hf_clipdyn import TrainingConfig, train
+        >>> from hf_clipdyn.training.loop import Callback
+        >>> class Diary(Callback):
+        ...     def epoch_ends(self, training):
+        ...         print("epoch", training.epoch, "step", training.step)
+        ...
+        >>> config = TrainingConfig(
+        ...     scale="tiny",
+        ...     dataset_config_name="captions_small",
+        ...     max_train_samples=64,
+        ...     per_device_train_batch_size=32,
+        ...     num_train_epochs=1,
+        ...     output_dir="runs/mine",
+        ...     quiet=True,
+        ... )
+        >>> summary = train(config, callbacks=[Diary()])
+        epoch 1 step 2
     """
 
     def load_state(self, training: "Training", folder: Path) -> None:

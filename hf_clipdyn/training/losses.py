@@ -45,6 +45,13 @@ class Features(NamedTuple):
         scale: scalar factor of the similarities, not its logarithm.
         bias: scalar that is added to the similarities; None for a model without one.
         captions: (batch, context) int64, the tokens of each text: equal rows are the same caption. None if unknown.
+
+    Examples:
+        >>> import torch
+        >>> from hf_clipdyn.training.losses import Features
+        >>> features = Features(images=torch.eye(4), texts=torch.eye(4), scale=torch.tensor(10.0))
+        >>> features.bias is None, features.captions is None
+        (True, True)
     """
 
     images: torch.Tensor
@@ -57,13 +64,28 @@ class Features(NamedTuple):
 class Loss(ABC):
     """A loss over the batch of all processes.
 
-    Each process returns the loss of the whole batch. Data-parallel wrappers average the gradients of the processes, and
-    this average must be the gradient that one process with the whole batch would have. So a process's gradient is
-    that of the whole loss, or that of its own part times the number of processes (see `mean_over_processes`).
+    A subclass in a ``--plugin`` file adds a loss; ``docs/how-to/add-a-loss.md`` has a whole example. A call takes
+    `Features` and returns a scalar in float32, the loss of the whole batch, on every process. Data-parallel wrappers
+    average the gradients of the processes. This average must be the gradient that a single process with the whole batch
+    would compute. So the gradient of a process is that of the whole loss, or that of its own part times the number of
+    processes (see `mean_over_processes`).
 
-    Attributes (of the class):
+    Attributes:
         name: value of ``--loss``.
-        model_type: architecture that is built for it: ``clip`` or ``siglip``.
+        model_type: architecture of the model that is built for the loss: ``clip`` or ``siglip``.
+
+    Examples:
+        >>> import torch
+        >>> from torch.nn import functional
+        >>> from hf_clipdyn.training.losses import Features, Loss, mean_over_processes
+        >>> class Distance(Loss):
+        ...     name = "distance"
+        ...     def __call__(self, features):
+        ...         cosines = functional.cosine_similarity(features.images.float(), features.texts.float())
+        ...         return mean_over_processes((1 - cosines).mean())
+        ...
+        >>> float(Distance()(Features(torch.eye(4), torch.eye(4), torch.tensor(10.0))))
+        0.0
     """
 
     name: ClassVar[str]
@@ -79,6 +101,14 @@ class Contrastive(Loss):
 
     Uninformative features give ln(global batch size). Each process computes the rows of its own images and the columns
     of its own texts, so each of n processes needs 1/n of the logits.
+
+    Examples:
+        >>> import math
+        >>> import torch
+        >>> from hf_clipdyn.training.losses import Contrastive, Features
+        >>> same = torch.ones(4, 8)
+        >>> round(float(Contrastive()(Features(same, same, torch.tensor(10.0)))), 4), round(math.log(4), 4)
+        (1.3863, 1.3863)
     """
 
     name = "contrastive"
@@ -101,6 +131,13 @@ class Sigmoid(Loss):
 
     The processes pass their texts on in a ring (section 3.3): each holds its own images and the texts of one process at
     a time, and none gathers the whole batch.
+
+    Examples:
+        >>> import torch
+        >>> from hf_clipdyn.training.losses import Features, Sigmoid
+        >>> features = Features(torch.eye(4), torch.eye(4), torch.tensor(10.0), bias=torch.tensor(-10.0))
+        >>> round(float(Sigmoid()(features)), 4)
+        0.6933
     """
 
     name = "sigmoid"
@@ -124,6 +161,14 @@ class ClassCrossEntropy(Loss):
     temperature is the model's. Captions are the same if all their tokens are. Images with the same caption are no
     negatives of each other, and nothing is summed over the columns. Uninformative features give ln(distinct captions of
     the global batch). A class that no text of the batch names is not in the softmax.
+
+    Examples:
+        >>> import torch
+        >>> from hf_clipdyn.training.losses import ClassCrossEntropy, Features
+        >>> captions = torch.tensor([[1, 5], [1, 5], [1, 6], [1, 7]])
+        >>> same = torch.ones(4, 8)
+        >>> round(float(ClassCrossEntropy()(Features(same, same, torch.tensor(10.0), captions=captions))), 4)
+        1.0986
     """
 
     name = "class_cross_entropy"
@@ -253,6 +298,12 @@ def gather_with_gradient(x: torch.Tensor) -> torch.Tensor:
 
     `accelerate.gather` detaches: over it a contrastive loss has the right value and trains almost nothing.
     Here the gradient of each row flows back to the process that computed it, summed over all processes.
+
+    Examples:
+        >>> import torch
+        >>> from hf_clipdyn.training.losses import gather_with_gradient
+        >>> gather_with_gradient(torch.ones(2, 3)).shape  # one process: nothing is added
+        torch.Size([2, 3])
     """
     if _rank_and_world()[1] == 1:
         return x
@@ -273,10 +324,22 @@ class _Mean(torch.autograd.Function):
 
 
 def mean_over_processes(x: torch.Tensor) -> torch.Tensor:
-    """The mean of a scalar over the processes; each process's gradient is that of its own ``x``.
+    """The mean of a scalar over all processes. The gradient of each process is that of its own ``x``.
 
-    For a loss that each process computes as a mean over its own rows: all processes then return the same value, and
-    data-parallel wrappers average the gradients.
+    Use it for a loss that each process computes as a mean over its own rows. All processes then return the same value,
+    and data-parallel wrappers average the gradients.
+
+    Args:
+        x: a scalar.
+
+    Returns:
+        A scalar, the same on all processes.
+
+    Examples:
+        >>> import torch
+        >>> from hf_clipdyn.training.losses import mean_over_processes
+        >>> float(mean_over_processes(torch.tensor(0.5)))  # one process: the value itself
+        0.5
     """
     if _rank_and_world()[1] == 1:
         return x
@@ -292,15 +355,29 @@ def _losses() -> dict[str, type[Loss]]:
 
 
 def loss_names() -> list[str]:
-    """Names of all losses, those of plug-ins included, sorted."""
+    """Names of all losses, sorted; those of plug-ins are included.
+
+    Examples:
+        >>> from hf_clipdyn.training.losses import loss_names
+        >>> loss_names()
+        ['class_cross_entropy', 'contrastive', 'sigmoid']
+    """
     return sorted(_losses())
 
 
 def make_loss(name: str) -> Loss:
-    """The loss of that name.
+    """The loss of a name.
+
+    Args:
+        name: one of `loss_names`.
 
     Raises:
         UnknownNameError: there is none.
+
+    Examples:
+        >>> from hf_clipdyn.training.losses import make_loss
+        >>> make_loss("sigmoid").model_type
+        'siglip'
     """
     if name not in _losses():
         raise UnknownNameError("loss", name, loss_names())

@@ -56,7 +56,30 @@ __all__ = ["TrainingSummary", "initial_model", "prepare_training", "starting_fol
 
 @dataclass(frozen=True)
 class TrainingSummary:
-    """What a run did: where its revisions are, and which have not arrived."""
+    """The result of a run.
+
+    Attributes:
+        repo_id: the repository of its revisions.
+        store: folder of the local store.
+        published: names of the revisions that all targets have.
+        missing: names of the revisions that a target lacks.
+        message: the same in sentences.
+
+    Examples:
+        >>> from hf_clipdyn import TrainingConfig, train
+        >>> config = TrainingConfig(
+        ...     scale="tiny",
+        ...     dataset_config_name="captions_small",
+        ...     max_train_samples=64,
+        ...     per_device_train_batch_size=32,
+        ...     num_train_epochs=1,
+        ...     output_dir="runs/mine",
+        ...     quiet=True,
+        ... )
+        >>> summary = train(config)
+        >>> summary.repo_id, summary.missing
+        ('local/mine', [])
+    """
 
     repo_id: str
     store: Path
@@ -66,23 +89,37 @@ class TrainingSummary:
 
 
 def train(config: TrainingConfig, callbacks: Sequence[Callback] = ()) -> TrainingSummary | None:
-    """Train a model and publish each epoch, beginning with the initialisation ``epoch-000``.
+    """Train a model and publish each epoch; ``epoch-000`` is the initialisation.
 
-    Every process of a launched run calls this.
+    All processes of a launched run call this.
 
     Args:
-        config: the run.
-        callbacks: listen to it, after publishing and log and before the checkpoint of a step is written.
+        config: configuration of the run.
+        callbacks: your own callbacks. They are called after publishing and logging, before a checkpoint is written.
 
     Returns:
-        What was published, on the main process; None on the others.
+        On the main process what was published; None on the others.
 
     Raises:
         ConfigError: the configuration contradicts itself or what the output folder holds.
         DatasetError: the training data are absent or unreadable.
-        TrainingError: the loss is not finite, the data are broken, or the processes are too few.
+        TrainingError: the loss is not finite, the data are broken, or there are too few processes.
         PublishError: revisions cannot be stored at all.
         TrainingInterrupted: SIGINT or SIGTERM came; a checkpoint was written.
+
+    Examples:
+        >>> from hf_clipdyn import TrainingConfig, train
+        >>> config = TrainingConfig(
+        ...     scale="tiny",
+        ...     dataset_config_name="captions_small",
+        ...     max_train_samples=64,
+        ...     per_device_train_batch_size=32,
+        ...     num_train_epochs=2,
+        ...     output_dir="runs/mine",
+        ...     quiet=True,
+        ... )
+        >>> train(config).published
+        ['epoch-000', 'epoch-001', 'epoch-002']
     """
     if config.dry_run:
         raise ConfigError(

@@ -89,7 +89,8 @@ def next_command(repo_id: str, store: Path) -> str:
 def duration(seconds: float) -> str:
     """Whole seconds below two minutes, minutes below two hours, then hours.
 
-    Example:
+    Examples:
+        >>> from hf_clipdyn.training.statements import duration
         >>> duration(75), duration(600), duration(9000)
         ('75 s', '10 min', '2.5 h')
     """

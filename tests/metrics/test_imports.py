@@ -20,9 +20,10 @@ import hf_clipdyn.metrics
 examples = 0
 for found in pkgutil.iter_modules(hf_clipdyn.metrics.__path__):
     module = importlib.import_module(f"hf_clipdyn.metrics.{found.name}")
-    result = doctest.testmod(module)
-    assert not result.failed, found.name
-    examples += result.attempted
+    for test in doctest.DocTestFinder().find(module, globs={}):
+        result = doctest.DocTestRunner().run(test)
+        assert not result.failed, test.name
+        examples += result.attempted
 print(examples)
 """
 

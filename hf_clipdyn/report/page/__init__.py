@@ -1,7 +1,5 @@
 """The page of a report: one file that a browser opens without a network, and that answers.
 
-::
-
     study -> payload (numbers and words as one JSON object) -> index.html (Plotly, style and program inlined)
 
 `write.py` puts the page together. `payload.py` makes the numbers of the table compact. Every other module adds a part:

@@ -72,19 +72,19 @@ def write_report(
     style: str | Path | None = None,
     title: str | None = None,
 ) -> Path:
-    """Write a page that needs no other file and no network, and the figures as files.
+    """Write the report: a page that needs no other file and no network, and figures as files.
 
     Args:
-        results: one or several tables of `clipdyn evaluate`, whose runs are overlaid; or what `load_results` or
-            `read_study` returned.
+        results: one or several tables of `clipdyn evaluate`, whose runs are overlaid; or the result of `load_results`
+            or `read_study`.
         output: folder, created if missing. ``index.html``, which contains the numbers, their charts and the program
             that draws them; ``figures/NAME-column`` and ``NAME-page`` as PNG, SVG and PDF for each benchmark, the
             ``summary`` and the ``claims``, see `write_figures`.
-        claims: a file of claims for the verdicts, in the form of the package's `claims.yaml`, which is the default.
-        stimuli: ``none`` leaves out the pictures of the stimuli, what was answered to them is shown; ``thumbnails``
-            has small ones of the data sets whose licence lets others pass their images on.
+        claims: a file of claims for the verdicts; default: the package's `claims.yaml`.
+        stimuli: ``thumbnails`` shows small pictures of the stimuli, for data sets whose licence allows it; ``none``
+            shows only the answers.
         data_dirs: folders of data sets that are not in ``$CLIPDYN_DATA``, by name.
-        figures: whether to draw the files for papers, which takes longer than the page.
+        figures: whether to draw the figures, which takes longer than the page.
         style: of the figures: name of a style of matplotlib, or a ``.mplstyle`` file.
         title: of the page. Default: the name of the run, or the number of runs.
 
@@ -95,6 +95,12 @@ def write_report(
         ConfigError: a file does not exist, is no table of results or no file of claims, the style is unknown or broken,
             the folder cannot be written, or there is no such choice of stimuli.
         EvaluationError: the tables hold no row.
+
+    Examples:
+        >>> from hf_clipdyn import write_report
+        >>> page = write_report("runs/demo/results.parquet", "report", stimuli="none", figures=False)
+        >>> page.as_posix()
+        'report/index.html'
     """
     study, output = read_study(results, claims=claims), Path(output)
     page = output / "index.html"

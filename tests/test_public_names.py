@@ -1,0 +1,201 @@
+"""Every public name has a docstring with an example, and every example runs as it is printed.
+
+An example begins with its own imports, since it gets no other names. It runs in a folder with a copy of the demo's run,
+``runs/demo``. The examples of `hf_clipdyn.metrics` run in tests/metrics/test_imports.py, with NumPy and SciPy alone.
+"""
+
+import doctest
+import importlib
+import inspect
+import io
+import pkgutil
+import shutil
+from collections.abc import Iterator
+from dataclasses import fields
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+from accelerate.state import AcceleratorState
+from huggingface_hub import HfApi
+from result_rows import VOCABULARY, row
+
+import hf_clipdyn.metrics
+from hf_clipdyn import errors
+from hf_clipdyn.results.cells import CellStore
+from hf_clipdyn.results.row import Cell
+
+PACKAGES = ["", ".data", ".evaluation", ".jobs", ".report", ".revisions", ".training"]
+PACKAGE = Path(hf_clipdyn.__file__).parent
+METRICS = [
+    f"hf_clipdyn.metrics.{one.name}"
+    for one in pkgutil.iter_modules(hf_clipdyn.metrics.__path__)
+    if not one.name.startswith("_")
+]
+# What a kind of benchmark, a data set, a loss or a callback of one's own is written with.
+EXTENDING = {
+    "benchmarks.base": (
+        "Benchmark",
+        "Common",
+        "Influence",
+        "Kind",
+        "KindSettings",
+        "cosine_distance",
+        "decode",
+        "digest",
+        "number",
+    ),
+    "benchmarks.readout": ("Readout", "Stimuli"),
+    "benchmarks.sources": ("Source",),
+    "data.base": ("DataBuilder",),
+    "options": ("option",),
+    "plugins": ("load_plugin",),
+    "results.row": ("Number",),
+    "results.terms": ("Axis", "Condition", "KindTerms", "Overview", "Reference", "Term"),
+    "training.losses": ("Features", "Loss", "loss_names", "make_loss", "mean_over_processes"),
+    "training.loop": ("Callback",),
+}
+HUB = {"hf_clipdyn.report.card.push_cards", "hf_clipdyn.report.space.push_space"}
+ELSEWHERE = {"hf_clipdyn.study.run_study"}  # needs a study: tests/test_study.py runs it
+
+
+def _modules() -> Iterator[tuple[ModuleType, tuple[str, ...]]]:
+    for name in [*(f"hf_clipdyn{one}" for one in PACKAGES), *METRICS]:
+        module = importlib.import_module(name)
+        yield module, tuple(module.__all__)
+    for name, members in EXTENDING.items():
+        yield importlib.import_module(f"hf_clipdyn.{name}"), members
+
+
+def _public() -> dict[str, Any]:
+    """Functions and classes by the name under which they are defined; other objects are constants."""
+    found = {}
+    for module, names in _modules():
+        for member in (getattr(module, name) for name in names):
+            if inspect.isfunction(member) or inspect.isclass(member):
+                found[f"{member.__module__}.{member.__qualname__}"] = member
+    return found
+
+
+PUBLIC = _public()
+
+
+def _examples() -> dict[str, doctest.DocTest]:
+    """Those of the public names, and all others in modules that have any."""
+    find = doctest.DocTestFinder(exclude_empty=True).find
+    found = [test for name, member in PUBLIC.items() for test in find(member, name, globs={})]
+    for path in sorted(PACKAGE.rglob("*.py")):
+        if ">>>" in path.read_text(encoding="utf-8"):
+            parts = path.relative_to(PACKAGE.parent).with_suffix("").parts
+            module = importlib.import_module(".".join(parts).removesuffix(".__init__"))
+            found += find(module, globs={})
+    elsewhere = "hf_clipdyn.metrics."
+    return {one.name: one for one in found if one.examples and not one.name.startswith(elsewhere)}
+
+
+EXAMPLES = _examples()
+
+
+@pytest.mark.parametrize("name", PUBLIC)
+def test_a_public_name_has_a_docstring_with_an_example(name: str) -> None:
+    member = PUBLIC[name]
+    assert member.__doc__
+    # An exception or a warning has a sentence only.
+    assert (inspect.isclass(member) and issubclass(member, Exception)) or "    Examples:\n" in member.__doc__
+    if inspect.isclass(member):
+        methods = {key: getattr(member, key) for key in vars(member) if not key.startswith("_")}
+        undocumented = [key for key, one in methods.items() if _is_method(one) and not inspect.getdoc(one)]
+        assert undocumented == []
+
+
+def _is_method(member: Any) -> bool:
+    return inspect.isroutine(member) or isinstance(member, property)
+
+
+@pytest.mark.parametrize("name", METRICS)
+def test_every_function_and_class_of_a_metric_is_public(name: str) -> None:
+    module = importlib.import_module(name)
+    assert len(module.__all__) == len(set(module.__all__))
+    own = {
+        key
+        for key, member in vars(module).items()
+        if (inspect.isfunction(member) or inspect.isclass(member)) and member.__module__ == name
+    }
+    assert {key for key in own if not key.startswith("_")} <= set(module.__all__)
+
+
+def test_every_error_has_a_sentence() -> None:
+    members = [getattr(errors, name) for name in errors.__all__]
+    assert [one for one in members if inspect.isclass(one) and not one.__doc__] == []
+
+
+@pytest.fixture
+def folder(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> Iterator[None]:
+    """The current folder of an example: a copy of the demo's run and a table with dissimilarities, if it reads them."""
+    text = "".join(one.source for one in EXAMPLES[name].examples)
+    if "runs/demo" in text:
+        unread = shutil.ignore_patterns("report", "checkpoints")
+        run = request.getfixturevalue("demo").folder  # takes long
+        shutil.copytree(run, tmp_path / "runs/demo", ignore=unread)
+    if "runs/objects" in text:
+        _write_dissimilarities(tmp_path / "runs/objects/results.parquet")
+    monkeypatch.chdir(tmp_path)
+    AcceleratorState._reset_state(reset_partial_state=True)  # a Trainer leaves its settings
+    yield
+    AcceleratorState._reset_state(reset_partial_state=True)
+    plt.close("all")
+
+
+def _write_dissimilarities(path: Path) -> None:
+    """Two people and two revisions who saw four images, and rank their pairs alike."""
+    first, second = np.triu_indices(4, 1)
+    pairs = pd.DataFrame({"item": first, "partner": second, "category": "a", "partner_category": "a"})
+    store = CellStore(path)
+    for epoch in (0, 1):
+        trials = pd.concat(
+            pairs.assign(
+                probe=probe,
+                name=name,
+                layer=pd.array([None] * len(pairs), dtype="Int64"),
+                distance="cosine" if probe == "projection" else "",
+                value=np.arange(len(pairs), dtype=float),
+            )
+            for probe, name in (("person", "one"), ("person", "two"), ("projection", ""))
+        )
+        number = row("representation/objects92", "alignment", 1.0, epoch=epoch)
+        cell = Cell(**{one.name: getattr(number, one.name) for one in fields(Cell)})
+        store.write(cell, [number], trials, VOCABULARY)
+    store.rebuild()
+
+
+@pytest.fixture
+def pushed(request: pytest.FixtureRequest) -> None:
+    """A Hub with the repository of the demo's run, for examples that push."""
+    request.getfixturevalue("hub")
+    HfApi().create_repo("local/demo")
+
+
+def _run(name: str) -> None:
+    failed = io.StringIO()
+    runner = doctest.DocTestRunner(verbose=False)
+    result = runner.run(EXAMPLES[name], out=failed.write)
+    assert result.attempted
+    assert not result.failed, failed.getvalue()
+
+
+@pytest.mark.usefixtures("folder")
+@pytest.mark.parametrize("name", sorted(EXAMPLES.keys() - HUB - ELSEWHERE))
+def test_an_example_runs_as_it_is_printed(name: str) -> None:
+    _run(name)
+
+
+@pytest.mark.usefixtures("folder", "pushed")
+@pytest.mark.parametrize("name", sorted(HUB))
+def test_an_example_that_pushes_runs_as_it_is_printed(name: str) -> None:
+    _run(name)
