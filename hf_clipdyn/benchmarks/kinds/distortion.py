@@ -46,15 +46,15 @@ class Distortion(Kind[KindSettings]):
         terms={
             "alignment_ssim": Term(
                 title="low-level alignment (proxy)",
-                meaning="Spearman's rank correlation over all pairs; larger is closer to 1 - SSIM. A proxy: no human "
-                "judged these images.",
+                meaning="Spearman's rank correlation of the embedding distance with 1 - SSIM, over all "
+                "pairs. A proxy: no human judged these images.",
                 overview=Overview(rank=70),
                 **_ALIGNMENT,
             ),
             "alignment_severity": Term(
                 title="alignment with severity (proxy)",
-                meaning="Spearman's rank correlation over all pairs; larger is closer to the order of the synthetic "
-                "severities (no opinion scores).",
+                meaning="Spearman's rank correlation of the embedding distance with the level of the "
+                "distortion, over all pairs. A proxy: no human judged these images.",
                 **_ALIGNMENT,
             ),
         },

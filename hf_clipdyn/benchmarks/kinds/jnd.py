@@ -51,7 +51,7 @@ class Jnd(Kind[KindSettings]):
         terms={
             "jnd_map": Term(
                 title="mAP of just-noticeable differences",
-                meaning="Average precision of small distances for pairs that people took to be the same.",
+                meaning="Average precision of small distances for pairs that people judged to be the same.",
                 limits=(0.0, 1.0),
                 better="high",
                 perception="low",

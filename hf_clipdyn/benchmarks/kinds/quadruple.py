@@ -47,7 +47,7 @@ class Quadruple(Kind[KindSettings]):
         terms={
             "agreement": Term(
                 title="agreement with people",
-                meaning="Share of the answers that named the pair with the larger distance.",
+                meaning="Share of people's answers that named the pair with the larger model distance.",
                 limits=(0.0, 1.0),
                 better="high",
                 perception="low",

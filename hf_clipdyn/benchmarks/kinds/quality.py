@@ -51,7 +51,8 @@ class QualitySettings(KindSettings):
 
     preprocess: str = option(
         "processor",
-        "processor (as the model's processor crops), squash (the whole image, resized) or tiles (native resolution).",
+        "How images reach the model: processor (its own resizing and cropping), squash (the whole image, "
+        "resized) or tiles (native resolution).",
         choices=PREPROCESSES,
     )
 
@@ -80,22 +81,24 @@ class Quality(Kind[QualitySettings]):
             # All but the alignment and the fits are signed by the direction of the scores: neither end is better.
             "alignment": Term(
                 title="alignment with humans",
-                meaning="Spearman's rank correlation of distance and human judgement over all pairs; larger is closer "
-                "to humans.",
+                meaning="Spearman's rank correlation between distance and human judgement, over all "
+                "pairs; larger is closer to humans.",
                 better="high",
                 overview=Overview(rank=60),
                 **_ZERO,
             ),
             "srcc": Term(
-                title="SRCC, signed", meaning="Spearman's correlation of distance and score.", **_ZERO
+                title="SRCC, signed", meaning="Spearman's correlation between distance and score.", **_ZERO
             ),
-            "krcc": Term(title="KRCC, signed", meaning="Kendall's tau-b of distance and score.", **_ZERO),
+            "krcc": Term(
+                title="KRCC, signed", meaning="Kendall's tau-b between distance and score.", **_ZERO
+            ),
             "plcc": Term(
-                title="PLCC, signed", meaning="Pearson's correlation of distance and score.", **_ZERO
+                title="PLCC, signed", meaning="Pearson's correlation between distance and score.", **_ZERO
             ),
             "plcc_logistic": Term(
                 title="PLCC after a logistic fit",
-                meaning="Pearson's correlation of fitted distance and score.",
+                meaning="Pearson's correlation between fitted distance and score.",
                 better="high",
                 **_ZERO,
             ),
@@ -148,9 +151,10 @@ class Quality(Kind[QualitySettings]):
         if len(uneven):
             row = uneven[0]
             raise DatasetError(
-                f"A distorted image of {judged['reference_id'][row]} (row {row}) gives {distorted.counts[row]} tiles "
-                f"and its reference {references.counts[reference_of[row]]}: use the official files, where both have "
-                "one size."
+                f"A distorted image of {judged['reference_id'][row]} (row {row}) gives "
+                f"{distorted.counts[row]} tiles, but its reference gives "
+                f"{references.counts[reference_of[row]]}: use the official files, in which both have the "
+                "same size."
             )
         self._judged = judged.iloc[rows].assign(item=rows)
         self._levels = None if np.isnan(levels).any() else levels[rows]
@@ -229,7 +233,7 @@ class Quality(Kind[QualitySettings]):
             answers=places_of_distances(trials),
             value_title=PLACE_OF_DISTANCE,
             people=shares_below(worse),
-            people_title="place of people's judgement, 1 for the worst",
+            people_title="rank of people's judgement, 1 for the worst",
             groups=shown["distortion"],
             group_title="distortion",
             check=shown[["reference_id", "distortion", "score"]],

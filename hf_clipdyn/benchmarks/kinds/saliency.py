@@ -85,13 +85,17 @@ class SaliencySettings(KindSettings):
 
     preprocess: str = option(
         "squash",
-        "squash (the whole image becomes the model's square) or crop (only what the model's processor leaves).",
+        "squash (resize the whole image to the model's square) or crop (use only the part that the "
+        "model's processor keeps).",
         choices=("squash", "crop"),
     )
-    probes: tuple[str, ...] = option(("attention", "rollout"), f"Maps: {', '.join(PROBES)}.", choices=PROBES)
+    probes: tuple[str, ...] = option(
+        ("attention", "rollout"), f"Maps to read out: {', '.join(PROBES)}.", choices=PROBES
+    )
     captions: Path | None = option(
         None,
-        "File (image,caption) whose captions gradient_input also uses. Default: only a neutral text.",
+        "CSV file with the columns image and caption. `gradient_input` also uses these captions. Default: "
+        "only a neutral text.",
     )
 
     def __post_init__(self) -> None:
@@ -102,7 +106,8 @@ class SaliencySettings(KindSettings):
             object.__setattr__(self, "captions", Path(self.captions).expanduser())
             if "gradient_input" not in self.probes:
                 raise ConfigError(
-                    "captions are given, but only the probe gradient_input reads them: add it to the probes."
+                    "captions is given, but only the probe gradient_input uses captions: add it to the "
+                    "probes."
                 )
 
 
@@ -142,26 +147,27 @@ class Saliency(Kind[SaliencySettings]):
             },
             "cc": Term(
                 title="CC",
-                meaning="Pearson correlation of the map with the density of the fixations.",
+                meaning="Pearson's correlation between the map and the density of the fixations.",
                 neutral=0.0,
                 overview=Overview(rank=90),
                 **_CONSTANT,
             ),
             "sim": Term(
                 title="SIM",
-                meaning="Sum over the pixels of the smaller of map and density, each scaled to the sum 1.",
+                meaning="Sum, over the pixels, of the smaller of map and density. Both are scaled to sum "
+                "to 1.",
                 limits=(0.0, 1.0),
                 better="high",
             ),
             "kl": Term(
                 title="KL divergence",
-                meaning="Divergence of the map from the density of the fixations.",
+                meaning="Kullback-Leibler divergence of the map from the density of the fixations.",
                 unit="nats",
                 better="low",
             ),
             "ig": Term(
                 title="information gain",
-                meaning="Log-likelihood of the fixations under the map minus that under the centre bias.",
+                meaning="Log-likelihood of the fixations under the map, minus that under the centre bias.",
                 unit="bits per fixation",
                 better="high",
                 neutral=0.0,
@@ -383,7 +389,7 @@ class Saliency(Kind[SaliencySettings]):
                 if not counts[at] and not note:
                     continue  # not asked of this probe
                 if (probe, name) == (CENTRE_BIAS, "sauc") and 0 < counts[at] < _FEW_IMAGES:
-                    note = f"biased below one half with fewer than {_FEW_IMAGES} images"
+                    note = f"biased below 0.5 with fewer than {_FEW_IMAGES} images"
                 n, (low, high) = int(counts[at]), intervals[at].tolist()
                 value = float(np.nanmean(values[:, at])) if n else float("nan")
                 counted: dict[str, Any] = {"n": n, "n_clusters": n, "note": note}

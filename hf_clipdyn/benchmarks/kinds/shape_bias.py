@@ -69,7 +69,8 @@ class ShapeBias(Kind[KindSettings]):
         terms={
             "shape_bias": Term(
                 title="shape bias",
-                meaning="Share of shape decisions among the decisions for either cue, S / (S + T).",
+                meaning="Share of shape decisions among all decisions for the shape or the texture, S / "
+                "(S + T).",
                 poles=("texture", "shape"),
                 overview=Overview(rank=10),
                 **_BIAS,
@@ -93,8 +94,8 @@ class ShapeBias(Kind[KindSettings]):
             ),
             "cue_accuracy": Term(
                 title="cue accuracy",
-                meaning="Share of decisions for either cue among all images, (S + T) / n; the shape bias rests on "
-                "them.",
+                meaning="Share of images whose decision is for the shape or the texture, (S + T) / n. The "
+                "shape bias uses only these decisions.",
                 better="high",
                 **_SHARE,
             ),
@@ -108,8 +109,9 @@ class ShapeBias(Kind[KindSettings]):
             },
             "error_consistency": Term(
                 title="error consistency with humans",
-                meaning="Cohen's kappa of correct shape decisions, mean over the observers; 0 is the agreement that "
-                "the accuracies alone predict.",
+                meaning="Cohen's kappa between the correct shape decisions of the model and of one "
+                "observer, averaged over observers. 0 is the agreement that the accuracies alone "
+                "predict.",
                 better="high",
                 perception="high",
                 neutral=0.0,
@@ -117,8 +119,8 @@ class ShapeBias(Kind[KindSettings]):
             ),
             "top_class_share": Term(
                 title="share of the most frequent decision",
-                meaning="Share of the decisions that name the most frequent class; from one half on the shape bias is "
-                "not interpretable.",
+                meaning="Share of the decisions that name the most frequent class. If it is one half or "
+                "more, the shape bias is not interpretable.",
                 neutral=0.5,
                 neutral_title="limit",
                 **_SHARE,

@@ -54,7 +54,8 @@ class Similarity(Kind[KindSettings]):
         terms={
             "two_afc": Term(
                 title="2AFC agreement",
-                meaning="How often the distance chooses the candidate that people chose, weighted by their votes.",
+                meaning="How often the model's closer candidate is the one that people chose, weighted by "
+                "their votes.",
                 limits=(0.0, 1.0),
                 better="high",
                 perception="middle",
@@ -64,7 +65,7 @@ class Similarity(Kind[KindSettings]):
             ),
             "dropped_dimensions": DROPPED_DIMENSIONS,
         },
-        level=Axis(title="least number of judgements"),
+        level=Axis(title="minimum number of judgements"),
         variants=DISTANCES,
         probes=PROBES,
         references=(
