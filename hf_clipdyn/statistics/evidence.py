@@ -160,7 +160,7 @@ class Evidence:
         tuning = self.runs(tuning=True)
         if not tuning:
             raise EvaluationError(
-                f"no tuning seed is in the tables, which would locate the window {window.name!r}"
+                f"no tuning seed is in the tables, so the window {window.name!r} cannot be located"
             )
         try:
             return locate(
