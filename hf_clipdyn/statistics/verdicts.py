@@ -78,7 +78,7 @@ class VerdictRow:
     degrees_of_freedom: float = _column("Degrees of freedom of Student's t.", math.nan)
     smallest_effect: float = _column("δ, the smallest effect of interest.", math.nan)
     minimum_detectable_effect: float = _column(
-        "Smallest true effect whose interval has a lower end above 0 with a power of 80 %.", math.nan
+        "Smallest true effect whose interval lies above 0 with a power of 80 %.", math.nan
     )
     n_seeds: int = _column("Number of runs, or of pairs of runs, that count.", 0)
     scales: tuple[str, ...] = _column("Scales of these runs.", ())

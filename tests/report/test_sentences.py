@@ -9,7 +9,7 @@ from result_rows import row
 from hf_clipdyn.report import headline, summarize
 from hf_clipdyn.report.sentences import verdict_sentences
 
-_ONE_RUN = "There is one run, so the variation between seeds is unknown."
+_ONE_RUN = "There is only one run, so the variation between seeds is unknown."
 
 
 @pytest.fixture
@@ -79,7 +79,7 @@ def test_an_end_that_is_not_interpretable_gives_no_end_value(say):
 )
 def test_crossing_one_half_takes_two_revisions_in_a_row_on_each_side(say, points):
     first = say(_bias(*points))[0]
-    assert "No crossing of 0.5 is shown: that takes two revisions in a row on each side." in first
+    assert "No crossing of 0.5 is shown: a crossing requires two revisions in a row on each side." in first
 
 
 def test_two_crossings_are_two(say):
@@ -187,9 +187,9 @@ def test_the_last_sentence_names_the_level_of_the_intervals_and_what_they_lack(s
     alone, together = say(study())[-1], say([*study(), *study("me/other")])[-1]
     assert alone.startswith("The 95 % intervals of single revisions are over the items")
     assert "neither the variation between seeds nor that between checkpoints" in alone
-    assert "There is one run" in alone
-    assert "only the intervals of contrasts over several runs include that between seeds" in together
-    assert "There is one run" not in together
+    assert "There is only one run" in alone
+    assert "Only the intervals of contrasts over several runs include the variation between seeds" in together
+    assert "There is only one run" not in together
     rows = [
         row("noise/x", "area", 0.5, 0.1, confidence_level=level, epoch=i)
         for i, level in enumerate((0.9, 0.99))

@@ -46,11 +46,11 @@ class ClassificationSettings(KindSettings):
 
 
 class Classification(Kind[ClassificationSettings]):
-    """Zero-shot decisions among 16 classes on the sub-sets of model-vs-human, beside those of people.
+    """Zero-shot decisions among 16 classes on the sub-sets of model-vs-human, compared with people's.
 
     Trials: item, image_id, subset, condition, category (the right answer), exemplar (the object or photograph that
     the image was made from), protocol, decision, observer. ``protocol`` is the name of a prompt set ("" is the default
-    one), ``imagenet_1000``, or ``human``; then ``decision`` is the answer of ``observer``.
+    one), ``imagenet_1000``, or ``human``. For ``human``, ``decision`` is the answer of ``observer``.
     """
 
     name = "classification"

@@ -38,8 +38,8 @@ class Jnd(Kind[KindSettings]):
     Chance is the mean share of "same" answers: the score of an uninformative distance. The baseline ``pixels`` is
     the Euclidean distance between the pixels that the model sees.
 
-    Trials: item, cluster (number, the same for pairs that are connected by images which both show), same (share of
-    "same" answers), subset, probe (projection, hidden, or the baseline), layer, distance, value,
+    Trials: item, cluster (a number, equal for pairs that are connected by shared images), same (share of "same"
+    answers), subset, probe (projection, hidden, or the baseline), layer, distance, value,
     dropped_dimensions.
     """
 

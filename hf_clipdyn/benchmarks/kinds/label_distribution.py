@@ -49,12 +49,12 @@ Floats = NDArray[np.float64]
 
 
 class LabelDistribution(Kind[KindSettings]):
-    """The model's probabilities of the classes against how many people chose each class.
+    """The model's class probabilities, compared with the shares of people who chose each class.
 
-    The probabilities are the softmax of the cosines to the class prompts times the model's own logit scale; in the
-    variant ``fitted_temperature`` times a factor that was fitted on the other half of the images (even and odd rows).
-    A cross-entropy that is not below the reference ``label_and_class`` is not interpretable. The ceilings are one half
-    of the people against the other half (200 random splits); they are computed with the intervals.
+    The probabilities are the softmax of the cosines to the class prompts, multiplied by the model's own logit scale.
+    The variant ``fitted_temperature`` uses another factor, fitted on the other half of the images (even and odd rows).
+    A cross-entropy that is not below the reference ``label_and_class`` is not interpretable. The ceilings compare one
+    half of the people with the other half (200 random splits). They are computed together with the intervals.
 
     Trials: item, label, counts (of people, by class), cosines (to the classes), logit_scale.
     """
@@ -102,8 +102,8 @@ class LabelDistribution(Kind[KindSettings]):
             ),
             "second_choice": Term(
                 title="second choice",
-                meaning="Share of images for which model and people agree on the most probable wrong "
-                "class. Only images with at least five wrong answers count.",
+                meaning="Share of images for which model and people agree on the most likely wrong class. "
+                "Only images with at least five answers for one wrong class count.",
                 limits=(0.0, 1.0),
                 **_AXIS,
             ),

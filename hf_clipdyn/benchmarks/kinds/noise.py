@@ -135,12 +135,12 @@ def mean_pairwise_distance(images: NDArray[np.floating[Any]]) -> float:
 class Noise(Kind[NoiseSettings]):
     """Accuracy, its drop, and the displacement of the embedding, by the level of a corruption.
 
-    Trials: item, label, condition (``none`` for the clean images), level (in the unit of the condition; 0 for the
-    clean images, null if the condition has only one), decision (class id), probe_decision (that of a linear probe
-    which has not seen the item; -1 if its class has no other image), distance (cosine, between the corrupted and the
-    clean embedding), mean_pairwise_distance (of the clean images), n_classes, rms (of the change of the pixels at that
-    level, in [0, 1]; null if it turns an image into another shape), human_accuracy (of people at that level of the
-    condition, on their own photographs; null unless the classes are theirs). With another revision's texts, the four
+    Trials: item, label, condition (``none`` for clean images), level (in the unit of the condition; 0 for clean
+    images, null if the condition has only one level), decision (class id), probe_decision (class id from a linear
+    probe that has not seen the item; -1 if the class has no other image), distance (cosine, between the corrupted and
+    the clean embedding), mean_pairwise_distance (of the clean images), n_classes, rms (root-mean-square change of the
+    pixels at that level, in [0, 1]; null if the shape of an image changes), human_accuracy (of people at that level,
+    on their own photographs; null unless the classes are the same). With the texts of another revision, the four
     columns that do not depend on texts are null.
     """
 

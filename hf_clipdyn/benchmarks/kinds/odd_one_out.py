@@ -38,12 +38,12 @@ class OddOneOut(Kind[KindSettings]):
     """The share of triplets in which the image outside the model's most similar pair is the one that people chose.
 
     Similarity is the cosine of the projections, or their dot product. The baseline ``pixels`` is minus the Euclidean
-    distance between the pixels that the model sees. The ceiling is how often one person chooses what most of the
-    others chose, in triplets that were judged several times.
+    distance between the pixels that the model sees. The ceiling is how often one person agrees with the majority of
+    the others, in triplets that were judged several times.
 
     Trials: item (a judgement), object_0, object_1, object_2 (rows of the data set; people chose object_2 as the odd
-    one), subset (whether all three are the reference photographs), asked (False: repeated for the ceiling, never
-    shown to a model), probe (projection, pixels, or people), similarity, choice (position of the model's odd one;
+    one), subset (whether all three are the reference photographs), asked (False for repeated judgements, which only the
+    ceiling uses), probe (projection, pixels, or people), similarity, choice (position of the model's odd one;
     null for a tie), score.
     """
 

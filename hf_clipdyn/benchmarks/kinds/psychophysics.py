@@ -100,7 +100,7 @@ def _drawn(field: Field, drawings: Sequence[Drawing], key: str, common: Common) 
 
 
 class Psychophysics(Kind[KindSettings]):
-    """Contrasts at which the distance reaches a criterion, by condition, and how far they are from people's.
+    """Contrasts at which the distance reaches a criterion, by condition, and how much they differ from people's.
 
     Six experiments: masking by contrast, contrast sensitivity (achromatic and red-green), masking by orientation and by
     spatial frequency, and contrast matching. A distance is the mean over eight exemplars (orientation and phase), which
@@ -108,9 +108,9 @@ class Psychophysics(Kind[KindSettings]):
     the model are too coarse for a test, its scores are NaN. The baseline ``pixels`` is the root mean square difference
     of the codes of sRGB.
 
-    Trials: item, test, level, criterion (contrast that sets the criterion), is_criterion (whether this is the stimulus
-    that sets it), contrast (of the grating), exemplar, human (contrast that people need), highest_frequency (that the
-    pixels show, in cycles per degree), probe (projection, hidden, or the baseline), layer, distance, value,
+    Trials: item, test, level, criterion (contrast that sets the criterion), is_criterion (whether this
+    stimulus sets it), contrast (of the grating), exemplar, human (contrast that people need), highest_frequency (the
+    highest that the pixels show, in cycles per degree), probe (projection, hidden, or the baseline), layer, distance, value,
     dropped_dimensions.
     """
 

@@ -58,14 +58,14 @@ class QualitySettings(KindSettings):
 
 
 class Quality(Kind[QualitySettings]):
-    """Correlation of distances with opinion scores, at the projection and every hidden state.
+    """Correlation of distances with opinion scores, for the projection and every hidden state.
 
-    The condition of a number is the data set's own name of a distortion, or empty for all distortions together; so
-    conditions need not be declared. The projection and the baselines have SRCC, KRCC and PLCC, raw and after a
-    logistic fit of four parameters, pooled and by distortion; hidden states have the pooled alignment (SRCC,
-    larger is closer to humans) only. PSNR and SSIM are the baselines, twice: ``pixels`` compares the pixels that
-    the model sees, ``full_resolution`` those of the files. Where the data set numbers the levels of its distortions,
-    that number is a third baseline, for the alignment alone. With ``tiles`` every distance is the mean over the tiles.
+    The condition of a number is the data set's own name for a distortion; it is empty for all distortions together. The
+    projection and the baselines have SRCC, KRCC and PLCC, raw and after a logistic fit with four parameters, pooled
+    and by distortion. Hidden states have only the pooled alignment (SRCC; larger is closer to humans). The baselines
+    are PSNR and SSIM, computed twice: ``pixels`` compares the pixels that the model sees, ``full_resolution`` compares
+    the pixels of the files. If the data set numbers the levels of its distortions, the level is a third baseline, for
+    the alignment only. With ``tiles``, every distance is the mean over the tiles.
 
     Trials: item, reference_id, distortion, score, higher_is_better, probe (projection, hidden, or a baseline),
     layer, distance, value, dropped_dimensions.

@@ -57,12 +57,13 @@ Floats = NDArray[np.float64]
 
 
 class Representation(Kind[KindSettings]):
-    """Correlation of the model's dissimilarities of all pairs of images with those of each person, mean over people.
+    """Correlation between the model's and each person's dissimilarities of all pairs of images, averaged over people.
 
-    The projection has Spearman's, tau-a and Pearson's correlation, over all pairs and within categories, and Spearman's
-    with each person; hidden states have Spearman's over all pairs. The ceiling ``lower`` is each person with the mean
-    of the others, ``upper`` with the mean of all. The baselines are dissimilarities of the images at 64 x 64 pixels
-    (RGB, bicubic) and of their mean colours, and the other systems of the data set: brains, models, categories.
+    The projection has Spearman's correlation, tau-a and Pearson's correlation, over all pairs and within categories,
+    and Spearman's correlation with each person. Hidden states have Spearman's correlation over all pairs. The ceiling
+    ``lower`` correlates each person with the mean of the others, ``upper`` with the mean of all. The baselines are the
+    dissimilarities of the images at 64 x 64 pixels (RGB, bicubic), of their mean colours, and of the other systems in
+    the data set: brains, models, categories.
 
     Trials: item and partner (rows of the two images of a pair), category and partner_category, probe (projection,
     hidden; or person, reference, baseline), name (of the person, the reference or the baseline), layer, distance,

@@ -38,7 +38,7 @@ class RetrievalSettings(KindSettings):
 class Retrieval(Kind[RetrievalSettings]):
     """Recall among all images and captions of the split, or of its last ``held_out`` images.
 
-    Recall depends on the number of candidates; therefore, each recall has its chance level.
+    Recall depends on the number of candidates; therefore, each recall comes with its chance level.
 
     Trials: modality (``image`` or ``text``), item (the image's row), embedding (a unit vector, float32).
     """

@@ -112,17 +112,18 @@ class SaliencySettings(KindSettings):
 
 
 class Saliency(Kind[SaliencySettings]):
-    """Eight metrics of the model's maps, raw and smoothed by one degree, beside baselines and human ceiling.
+    """Eight metrics of the model's maps, raw and smoothed by one degree, with baselines and a human ceiling.
 
-    Maps are laid over the image's own pixels (bilinear), where the fixations are. Four kinds of maps do not depend on
-    the revision: the baselines ``centre_gaussian`` (a quarter of either side wide), ``centre_bias`` (the fixations on
-    all other images) and ``pixels`` (gradient energy of what the model sees), and ``human`` (the other observers
-    predict the one left out, averaged over the observers). CC, SIM and KL depend on the number of fixations: in the
-    subset ``left_out_observer`` model, baselines and humans are all compared with the same one observer per image.
+    Maps are resized (bilinear) to the image's own pixels, in which fixations are given. Four kinds of maps do not
+    depend on the revision: the baselines ``centre_gaussian`` (its width is a quarter of each side), ``centre_bias``
+    (the fixations on all other images) and ``pixels`` (gradient energy of the model's input), and ``human`` (the other
+    observers predict the one left out, averaged over observers). CC, SIM and KL depend on the number of fixations.
+    Therefore the subset ``left_out_observer`` compares model, baselines and humans with the same single observer of
+    each image.
 
     Trials: item, image_id, n_fixations, probe (or the name of one of those four), layer, smoothed, subset, one column
-    per metric, ``map`` (a small map, `hf_clipdyn.benchmarks.gallery.KEPT_MAP`; of 48 images, the raw map of each
-    probe's deepest layer; in the rows of ``human`` where all people looked; else null), and ``causes``, JSON of metric
+    per metric, ``map`` (a small map, `hf_clipdyn.benchmarks.gallery.KEPT_MAP`; for 48 images: the raw map
+    of each probe's deepest layer, and in the rows of ``human`` the map of all people; null otherwise), and ``causes``, JSON of metric
     to the reason why it is NaN.
     """
 

@@ -53,12 +53,15 @@ _BIAS: dict[str, Any] = _SHARE | {
 class ShapeBias(Kind[KindSettings]):
     """Shape bias on cue-conflict images: zero-shot decisions among the classes, triplets, linear probes.
 
-    Trials: item, image_id, shape, texture, shape_exemplar, texture_exemplar, and protocol. For the name of
-    a prompt set ("" is the default one) and for ``imagenet_1000`` ``decision`` is a class name; for
-    ``text_free`` ``preference`` is the share of the image's triplets in which its shape mate is the nearer
-    one, and ``mate_effect`` what the image does as a mate to those of others (`triplet_preferences`); for
-    ``crossed_probe`` ``decision`` is what the probe for ``cue`` (shape or texture) says of a conflict
-    image whose exemplar of that cue it has not seen (`decide_crossed`); for ``human`` it is the answer of ``observer``.
+    Trials: item, image_id, shape, texture, shape_exemplar, texture_exemplar, and protocol. The protocol says what the
+    other columns contain:
+
+    - The name of a prompt set ("" is the default one), or ``imagenet_1000``: ``decision`` is a class name.
+    - ``text_free``: ``preference`` is the share of the image's triplets in which its shape mate is the closer one.
+      ``mate_effect`` is the effect of the image, as a mate, on the triplets of others (`triplet_preferences`).
+    - ``crossed_probe``: ``decision`` is the answer of the linear probe for ``cue`` (shape or texture) to a conflict
+      image. The probe has not seen the image's exemplar of that cue (`decide_crossed`).
+    - ``human``: ``decision`` is the answer of ``observer``.
     """
 
     name = "shape_bias"
