@@ -39,8 +39,7 @@ class Jnd(Kind[KindSettings]):
     the Euclidean distance between the pixels that the model sees.
 
     Trials: item, cluster (a number, equal for pairs that are connected by shared images), same (share of "same"
-    answers), subset, probe (projection, hidden, or the baseline), layer, distance, value,
-    dropped_dimensions.
+    answers), subset, probe (projection, hidden, or the baseline), layer, distance, value, dropped_dimensions.
     """
 
     name = "jnd"

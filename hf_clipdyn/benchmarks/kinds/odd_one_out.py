@@ -42,9 +42,9 @@ class OddOneOut(Kind[KindSettings]):
     the others, in triplets that were judged several times.
 
     Trials: item (a judgement), object_0, object_1, object_2 (rows of the data set; people chose object_2 as the odd
-    one), subset (whether all three are the reference photographs), asked (False for repeated judgements, which only the
-    ceiling uses), probe (projection, pixels, or people), similarity, choice (position of the model's odd one;
-    null for a tie), score.
+    one), subset (whether all three are the reference photographs), asked (False for repeated judgements, which only
+    the ceiling uses), probe (projection, pixels, or people), similarity, choice (position of the model's odd one; null
+    for a tie), score.
     """
 
     name = "odd_one_out"

@@ -104,13 +104,13 @@ class Psychophysics(Kind[KindSettings]):
 
     Six experiments: masking by contrast, contrast sensitivity (achromatic and red-green), masking by orientation and by
     spatial frequency, and contrast matching. A distance is the mean over eight exemplars (orientation and phase), which
-    are the clusters. The projection has all scores, the hidden states `log_rmse` and `alignment`. Where the pixels of
-    the model are too coarse for a test, its scores are NaN. The baseline ``pixels`` is the root mean square difference
-    of the codes of sRGB.
+    are the clusters. The projection has all scores; hidden states have only `log_rmse` and `alignment`. If the
+    model's pixels are too coarse for a test, the scores of this test are NaN. The baseline ``pixels`` is the
+    root-mean-square difference of sRGB codes.
 
-    Trials: item, test, level, criterion (contrast that sets the criterion), is_criterion (whether this
-    stimulus sets it), contrast (of the grating), exemplar, human (contrast that people need), highest_frequency (the
-    highest that the pixels show, in cycles per degree), probe (projection, hidden, or the baseline), layer, distance, value,
+    Trials: item, test, level, criterion (contrast that sets the criterion), is_criterion (whether this stimulus sets
+    it), contrast (of the grating), exemplar, human (contrast that people need), highest_frequency (the highest that
+    the pixels show, in cycles per degree), probe (projection, hidden, or the baseline), layer, distance, value,
     dropped_dimensions.
     """
 

@@ -67,8 +67,8 @@ class Quality(Kind[QualitySettings]):
     the pixels of the files. If the data set numbers the levels of its distortions, the level is a third baseline, for
     the alignment only. With ``tiles``, every distance is the mean over the tiles.
 
-    Trials: item, reference_id, distortion, score, higher_is_better, probe (projection, hidden, or a baseline),
-    layer, distance, value, dropped_dimensions.
+    Trials: item, reference_id, distortion, score, higher_is_better, probe (projection, hidden, or a baseline), layer,
+    distance, value, dropped_dimensions.
     """
 
     name = "quality"

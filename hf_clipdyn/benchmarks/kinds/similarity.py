@@ -41,9 +41,9 @@ class Similarity(Kind[KindSettings]):
     score, with level 6. The baseline ``pixels`` is the choice of the Euclidean distance between the
     pixels that the model sees.
 
-    Trials: item, reference, image_0 and image_1 (numbers of the images shown; images with equal pixels
-    have one number, in any column), judgement (share that preferred image_1), votes, subset, probe (projection, hidden,
-    or the baseline), layer, distance, value_0 and value_1 (of the reference to each candidate), dropped_dimensions.
+    Trials: item, reference, image_0 and image_1 (numbers of the images shown; images with equal pixels have one
+    number, in any column), judgement (share that preferred image_1), votes, subset, probe (projection, hidden, or the
+    baseline), layer, distance, value_0 and value_1 (of the reference to each candidate), dropped_dimensions.
     """
 
     name = "similarity"
