@@ -259,7 +259,7 @@ def choose_revisions(
         EvaluationError: the repository has none at all.
     """
     if not listed:
-        raise EvaluationError(f"{repo_id} has no revisions: train one, or name the store that holds them.")
+        raise EvaluationError(f"{repo_id} has no revisions: train one, or name the store that contains them.")
     able = [revision for revision in listed if revision.sha256 is not None] or list(listed)
     if wanted is None:
         bare = [revision.name for revision in listed if revision not in able]

@@ -51,7 +51,7 @@ class QualitySettings(KindSettings):
 
     preprocess: str = option(
         "processor",
-        "How images reach the model: processor (its own resizing and cropping), squash (the whole image, "
+        "How images reach the model: processor (the model's own resizing and cropping), squash (the whole image, "
         "resized) or tiles (native resolution).",
         choices=PREPROCESSES,
     )
