@@ -316,10 +316,10 @@ def _crossing_words(one: Trajectory) -> str:
             "each side."
         )
     places = [
-        f"to {one.term.poles[crossing.upwards]} between {crossing.before.revision} and {crossing.after.revision}"
+        f"towards {one.term.poles[crossing.upwards]} between {crossing.before.revision} and {crossing.after.revision}"
         for crossing in found
     ]
-    return f"It crosses {one.term.neutral:g}, with two revisions in a row on each side, {', then '.join(places)}."
+    return f"It crosses {one.term.neutral:g} {', then '.join(places)} (two revisions in a row on each side)."
 
 
 def _over_runs(question: str, members: Sequence[Trajectory]) -> list[Finding]:

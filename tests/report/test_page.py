@@ -174,7 +174,7 @@ def test_the_command_prints_a_table_the_findings_and_the_page(study, write, tmp_
     assert left.value.code == 0
     printed = capsys.readouterr().out
     assert "0.840  [0.800, 0.880]" in printed
-    assert "It crosses 0.5, with two revisions in a row on each side" in printed
+    assert "It crosses 0.5 towards shape" in printed
     assert printed.rstrip().endswith(f"The page is {tmp_path / 'out' / 'index.html'}.")
 
 

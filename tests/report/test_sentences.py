@@ -28,7 +28,7 @@ def test_ends_crossing_and_what_a_number_rests_on_are_given_with_their_intervals
     assert first == (
         "Shape bias on the synthetic world: from 0.300 [0.260, 0.340] at epoch-001 to 0.840 [0.800, 0.880] "
         "(n = 1,000) at epoch-005. Cue accuracy there: 0.850 [0.820, 0.880] (n = 1,000); null 0.272. "
-        "It crosses 0.5, with two revisions in a row on each side, to shape between epoch-002 and epoch-004. "
+        "It crosses 0.5 towards shape between epoch-002 and epoch-004 (two revisions in a row on each side). "
         "Not interpretable: epoch-000."
     )
 
@@ -86,7 +86,8 @@ def test_two_crossings_are_two(say):
     low, high = (0.3, True), (0.8, True)
     first = say(_bias(low, low, high, high, low, low, low))[0]
     assert (
-        "to shape between epoch-001 and epoch-002, then to texture between epoch-003 and epoch-004." in first
+        "towards shape between epoch-001 and epoch-002, then towards texture between epoch-003 and epoch-004 ("
+        in first
     )
 
 
