@@ -15,9 +15,9 @@ Metric = TypeVar("Metric", bound=type[evaluate.Metric])
 NUMBER = datasets.Value("float64")
 
 RESAMPLING = """
-    n_resamples (`int`): resamples behind an interval, default 1000; 0 skips the intervals.
-    confidence_level (`float`): of the intervals, default 0.95.
-    seed (`int`): of the resamples, default 0.
+    n_resamples (`int`): number of resamples for an interval, default 1000; 0 skips the intervals.
+    confidence_level (`float`): confidence level of the intervals, default 0.95.
+    seed (`int`): seed of the resamples, default 0.
 """.strip()
 """Help text of the three keywords that all modules have."""
 

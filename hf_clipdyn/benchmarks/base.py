@@ -84,10 +84,12 @@ class Common:
         {'n_resamples': 200, 'confidence_level': 0.95, 'seed': 1}
     """
 
-    n_resamples: int = option(1000, "Bootstrap resamples; 0 for no intervals.", within="[0, 1000000]")
+    n_resamples: int = option(
+        1000, "Number of bootstrap resamples; 0 for no intervals.", within="[0, 1000000]"
+    )
     confidence_level: float = option(0.95, "Confidence level of the intervals.", within="(0, 1)")
-    seed: int = option(0, "Seed of the noise and the intervals.", within="[0, 4294967295]")
-    cache_dir: Path | None = option(None, "Folder of the decoded pixels. Default: under HF_HOME.")
+    seed: int = option(0, "Seed of the noise and of the intervals.", within="[0, 4294967295]")
+    cache_dir: Path | None = option(None, "Folder for decoded pixels. Default: a folder under HF_HOME.")
     show_progress: bool = option(True, "Show progress bars.")
 
     def __post_init__(self) -> None:
@@ -411,8 +413,8 @@ def check_columns(kind: type[Kind[Any]], trials: pd.DataFrame, columns: Iterable
     missing = [name for name in columns if name not in trials]
     if missing:
         raise EvaluationError(
-            f"The trials of this {kind.name} benchmark lack {', '.join(missing)}, since an earlier version wrote them: "
-            "evaluate it again with --force."
+            f"The trials of this {kind.name} benchmark lack the columns {', '.join(missing)}: an earlier "
+            "version wrote them. Evaluate the benchmark again with --force."
         )
 
 

@@ -24,7 +24,9 @@ def first_captions(path: Path, image_ids: Sequence[str]) -> list[str]:
         with path.open(newline="", encoding="utf-8") as file:
             reader = csv.DictReader(file)
             if not {"image", "caption"} <= set(reader.fieldnames or ()):
-                raise ConfigError(f"{path} has the columns {reader.fieldnames}: it needs image and caption.")
+                raise ConfigError(
+                    f"{path} has the columns {reader.fieldnames}: it needs the columns image and caption."
+                )
             for row in reader:
                 if row["image"] and row["caption"]:
                     captions.setdefault(row["image"], row["caption"].strip())
@@ -34,7 +36,7 @@ def first_captions(path: Path, image_ids: Sequence[str]) -> list[str]:
     lacking = [image_id for image_id in image_ids if image_id not in captions]
     if lacking:
         raise ConfigError(
-            f"{path} has no caption for {len(lacking)} of {len(image_ids)} images, for example {lacking[0]}: "
-            "name each by its id or its file name."
+            f"{path} has no caption for {len(lacking)} of {len(image_ids)} images, for example "
+            f"{lacking[0]}: in the column image, give the id or the file name of each image."
         )
     return [captions[image_id] for image_id in image_ids]

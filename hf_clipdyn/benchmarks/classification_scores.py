@@ -24,10 +24,10 @@ PAIRED = (("edge", "silhouette"), ("edge", "cue-conflict"), ("silhouette", "cue-
 
 _CHANCE = 1 / len(GEIRHOS_CLASSES)
 _CHOSEN = dict.fromkeys(
-    ("original", "texture"), "its images were chosen so that networks are right on all of them"
+    ("original", "texture"), "its images were selected because all networks classify them correctly"
 )
 _AT_CHANCE = "the accuracy is indistinguishable from chance"
-_NO_RANGE = "an observer without a correct answer, or without an error, leaves kappa no range"
+_NO_RANGE = "kappa has no range if an observer is always correct or never correct"
 _SCALES: Mapping[str, Scale] = {
     "accuracy": "share",
     "observed_consistency": "share",

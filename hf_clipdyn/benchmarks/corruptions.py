@@ -49,9 +49,13 @@ class Corruption(ABC):
 
     def __post_init__(self) -> None:
         if not self.within and not math.isnan(self.level):
-            raise ConfigError(f"{self.name} has the level {self.level:g}: it has no levels, so give none.")
+            raise ConfigError(
+                f"{self.name} has no levels, but the level {self.level:g} is given: leave it out."
+            )
         if self.within and not is_within(self.level, self.within):
-            raise ConfigError(f"{self.name} has the level {self.level:g}: it must be in {self.within}.")
+            raise ConfigError(
+                f"{self.name} has the level {self.level:g}: it must be in the range {self.within}."
+            )
 
     @property
     def key(self) -> str:
@@ -318,8 +322,8 @@ class PowerEqualisation(Degradation):
         if values.shape != (side, side):
             height, width = values.shape
             raise EvaluationError(
-                f"{self.name} needs images of {side}x{side} pixels, but row {row} has {width}x{height}: leave the "
-                "condition out, or choose the stage input and a model of that size."
+                f"{self.name} needs images of {side}x{side} pixels, but row {row} has {width}x{height}: "
+                "leave this condition out, or use the stage input and a model of that size."
             )
         return degradations.equalise_power(values)
 

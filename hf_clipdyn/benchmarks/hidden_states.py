@@ -91,8 +91,8 @@ class RowFile:
             self._file.flush()
         except OSError as error:
             raise EvaluationError(
-                f"Hidden states cannot be written to {tempfile.gettempdir()} while they are compared "
-                f"({error.strerror or error}): free some space there, or set TMPDIR to another folder."
+                f"Temporary hidden states cannot be written to {tempfile.gettempdir()} ({error.strerror or error}): "
+                "free some space there, or set TMPDIR to another folder."
             ) from error
         self._n += len(rows)
 

@@ -65,6 +65,6 @@ class KeptTable:
             write_atomically(self.path, lambda path: table.to_parquet(path, index=False))
         except OSError as error:
             raise DatasetError(
-                f"Values of the baselines cannot be written to {self.path.parent} ({error.strerror or error}): "
+                f"Baseline values cannot be written to {self.path.parent} ({error.strerror or error}): "
                 "free some space there, or set HF_HOME or cache_dir to another folder."
             ) from error

@@ -41,13 +41,14 @@ PROBES = {"projection": "projection", "hidden": "hidden states"}
 """Where a model's distances are taken, with their titles; any other probe in the trials is a baseline."""
 DROPPED_DIMENSIONS = Term(
     title="dropped dimensions",
-    meaning="Dimensions that have no unit in the normalised Euclidean distance, since no pair differs in them.",
+    meaning="Dimensions without a scale in the normalised Euclidean distance, since they are equal in all "
+    "pairs.",
 )
 DISTANCE_COLUMNS = {"probe": "str", "layer": "Int64", "distance": "str", "dropped_dimensions": "int64"}
 """Columns of the trials that name a distance, with their types."""
 
 
-PLACE_OF_DISTANCE = "place of the model's distance among all pairs"
+PLACE_OF_DISTANCE = "rank of the model's distance among all pairs"
 """What a value of `places_of_distances` is."""
 
 

@@ -223,6 +223,6 @@ def _require_finite(
 ) -> None:
     if not np.isfinite(rows).all():
         raise EvaluationError(
-            f"The embedding that {name} gives of {what} is not finite: its weights are broken or have diverged. "
-            f"{remedy}."
+            f"{name} gives an embedding of {what} that is not finite: its weights are broken or have "
+            f"diverged. {remedy}."
         )

@@ -52,19 +52,20 @@ def kinds() -> dict[str, type[Kind[Any]]]:
 def _check_declared(kind: type[Kind[Any]]) -> None:
     where = f"The kind {kind.name!r} of {kind.__module__}"
     if not re.fullmatch("[a-z][a-z0-9_]*", kind.name):
-        raise ConfigError(f"{where} needs another name: take lower-case letters, digits and underscores.")
+        raise ConfigError(f"{where} needs another name: use lower-case letters, digits and underscores.")
     missing = sorted(
         kind.__abstractmethods__
         | {name for name in ("schemas", "terms", "trial_columns") if not hasattr(kind, name)}
         | ({"items"} if getattr(kind, "schemas", None) == () and "items" not in vars(kind) else set())
     )
     if missing:
-        raise ConfigError(
-            f"{where} lacks {', '.join(missing)}: declare it as hf_clipdyn.benchmarks.base shows."
-        )
+        raise ConfigError(f"{where} does not define {', '.join(missing)}: see hf_clipdyn.benchmarks.base.")
     settings = kind.settings_class
     if settings is not KindSettings and "__dataclass_fields__" not in vars(settings):
-        raise ConfigError(f"{where} has settings that are no dataclass: decorate {settings.__name__}.")
+        raise ConfigError(
+            f"{where} has settings that are not a dataclass: decorate {settings.__name__} with "
+            "@dataclass(frozen=True)."
+        )
 
 
 @cache
@@ -204,21 +205,23 @@ def _check_used(
         kind = kind_named(name)
         if not isinstance(given, kind.settings_class):
             expected = kind.settings_class.__name__
-            raise ConfigError(f"The settings of {name} are a {type(given).__name__}: give a {expected}.")
+            raise ConfigError(
+                f"The settings of {name} are of the type {type(given).__name__}: give a {expected}."
+            )
         if given != kind.settings_class() and not any(one.kind is kind for one in chosen):
             changed = [
                 key for key, value in vars(given).items() if value != getattr(kind.settings_class(), key)
             ]
             raise ConfigError(
-                f"{', '.join(f'{name}_{key}' for key in changed)} only affects {name} benchmarks; none is selected: "
-                "leave it out, or name one with --benchmarks."
+                f"{', '.join(f'{name}_{key}' for key in changed)} only affects {name} benchmarks, and none "
+                "is selected: leave it out, or select one with --benchmarks."
             )
     unused = sorted(set(dirs) - {one.dataset for one in chosen})
     if unused:
         fitting = [name for name in offered if name.partition("/")[2] in unused] or ["kind/dataset"]
         raise ConfigError(
             f"A folder is given for {', '.join(unused)}, which none of the selected benchmarks uses: "
-            f"name one with --benchmarks, for example {fitting[0]}."
+            f"select one that does with --benchmarks, for example {fitting[0]}."
         )
 
 

@@ -119,8 +119,8 @@ def _probes(rows: pd.DataFrame, common: Common) -> Iterator[_Measured]:
         decided = asked[asked["decision"].notna()]
         if decided.empty:
             note = (
-                "fewer than two classes have two exemplars, of which one could be held out, "
-                "or no exemplar of the other cue is shared by two classes"
+                "fewer than two classes have a second exemplar that can be held out, or no exemplar of "
+                "the other cue is shared by two classes"
             )
             yield Number(value=float("nan"), note=note, **columns), None
             continue

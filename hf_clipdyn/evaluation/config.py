@@ -31,38 +31,42 @@ class EvaluationConfig(Common):
 
     repo_id: Name | Series | Sequence[Name] = option(
         MISSING,
-        "Repository, owner/name; or folder of a run, a Trainer's checkpoints or a model; or open_clip:MODEL@PLACE; "
-        "or several.",
+        "What to evaluate: a repository, owner/name; a folder of a run, a Trainer's checkpoints or a "
+        "model; or open_clip:MODEL@PLACE. You can give several.",
     )
     benchmarks: str | Benchmark | Sequence[str | Benchmark] | None = option(
-        None, "Names (noise/cifar10), kinds (noise) or patterns, in place of the suite."
+        None, "Benchmarks to run instead of the suite: names (noise/cifar10), kinds (noise) or patterns."
     )
-    suite: str = option("embedded", "embedded (nothing to download), full, human or paper.")
-    revisions: str | Sequence[str] | None = option(None, "Names of revisions. Default: all.")
+    suite: str = option(
+        "embedded", "Suite of benchmarks: embedded (nothing to download), full, human or paper."
+    )
+    revisions: str | Sequence[str] | None = option(None, "Revisions to evaluate. Default: all.")
     shard: str | None = option(
-        None, "Measure only part i of n of the revisions, as 1/4; all parts may share one output."
+        None, "Evaluate only part i of n of the revisions, for example 1/4. All parts may share one output."
     )
     store: str | Path | None = option(None, "Folder of a local store. Default: the Hub.")
     from_open_clip: str | None = option(
         None,
-        "Read REPO_ID as this model of open_clip, ViT-B-16-quickgelu: a folder of epoch_N.pt here, or "
-        "owner/name/FOLDER on the Hub; or a checkpoint file.",
+        "Read REPO_ID as checkpoints of this open_clip model, for example ViT-B-16-quickgelu. REPO_ID is "
+        "then a folder of epoch_N.pt on this machine, owner/name/FOLDER on the Hub, or a checkpoint file.",
     )
     samples_per_epoch: int | None = option(
-        None, "Images per epoch of checkpoints of open_clip. Default: unknown.", within="[1, inf]"
+        None, "Training images per epoch of the open_clip checkpoints. Default: unknown.", within="[1, inf]"
     )
     keep_checkpoints: bool = option(
         False,
-        "Keep downloaded checkpoints of open_clip in the Hub's cache. By default two at most are on the disk.",
+        "Keep downloaded open_clip checkpoints in the Hub's cache. By default, at most two are on the "
+        "disk at a time.",
     )
     output: str | Path | None = option(
         None,
-        "Parquet table to begin or continue, with the cells and trials beside it.",  # without one: in memory
+        "Parquet file for the table of results. An existing table is continued. Cells and trials are "
+        "stored beside it.",  # without one: in memory
         short="o",
         flag_default=Path("results.parquet"),
     )
     data_dirs: Mapping[str, str | Path] = field(
-        default_factory=dict, metadata={"help": "NAME=PATH: folder of a data set.", "flag": "data_dir"}
+        default_factory=dict, metadata={"help": "Folder of a data set, NAME=PATH.", "flag": "data_dir"}
     )
     settings: Mapping[str, KindSettings] = field(
         default_factory=dict,
@@ -73,21 +77,21 @@ class EvaluationConfig(Common):
     )
     dtype: str = option(
         "float32",
-        "float32 (fp32), the reference, or bfloat16 (bf16).",
+        "Precision of the model: float32 (fp32, the reference) or bfloat16 (bf16).",
         choices=("float32", "bfloat16", *_SHORT_DTYPES),
     )
     device: str | None = option(
-        None, "cpu, cuda, …; `auto` splits a large model over all devices. Default: the GPU if there is one."
+        None,
+        "Device: cpu, cuda, …. `auto` splits a large model over all devices. Default: the GPU if "
+        "there is one.",
     )
     batch_size: int = option(128, "Images per forward pass.", within="[1, 1000000]")
-    force: bool = option(False, "Measure again what is already in the table.")
+    force: bool = option(False, "Measure again what the table already contains.")
     rescore: bool = option(
         False, "Only recompute the numbers from the saved trials, for example with more resamples."
     )
     skip_missing: bool = option(False, "Skip benchmarks whose data are missing.")
-    final_texts: bool = option(
-        True, "Also ask for classes with the text embeddings of the run's last revision."
-    )
+    final_texts: bool = option(True, "Also classify with the text embeddings of the run's last revision.")
     watch: bool = option(False, "Follow a run that is still training.")
     watch_patience: float = option(
         3600.0,
@@ -120,27 +124,27 @@ class EvaluationConfig(Common):
             raise ConfigError(f"output is {self.output}: name a Parquet file, for example results.parquet.")
         if self.rescore and (self.force or self.watch or self.output is None):
             raise ConfigError(
-                "`rescore` requires an `output`, reads the trials beside it and measures nothing: leave out `force` "
-                "and `watch`."
+                "`rescore` measures nothing: it reads the trials beside `output`. Give an `output`, and "
+                "leave out `force` and `watch`."
             )
         for name in ("samples_per_epoch", "keep_checkpoints"):
             if getattr(self, name) and not self._reads_open_clip:
                 raise ConfigError(
-                    f"`{name}` is for checkpoints of open_clip only: give it with no other models."
+                    f"`{name}` only applies to open_clip checkpoints: do not give other models with it."
                 )
         in_shard((), self.shard)
         if self.shard is not None and (self.rescore or self.push_to_hub is not None):
             raise ConfigError(
-                "`shard` measures a part of the revisions, `rescore` and `push_to_hub` concern the whole table: leave "
-                "`shard` out once all shards are done."
+                "`rescore` and `push_to_hub` apply to the whole table, but `shard` measures only a part "
+                "of the revisions: use them without `shard`, once all shards are done."
             )
         if self.private and self.push_to_hub is None:
             raise ConfigError("`private` requires `push_to_hub`.")
         if self.push_to_hub is not None and self.output is None:
-            raise ConfigError("`push_to_hub` requires an `output`: the results are written to disk first.")
+            raise ConfigError("`push_to_hub` requires an `output`: results are written to disk first.")
         if self.watch and (self.output is None or self.revisions is not None):
             raise ConfigError(
-                "`watch` requires an `output` and measures all revisions: do not name revisions."
+                "`watch` requires an `output` and measures all revisions: leave out `revisions`."
             )
 
     def _name_repositories(self) -> None:
@@ -149,7 +153,8 @@ class EvaluationConfig(Common):
         given = self.repo_id if isinstance(self.repo_id, tuple) else (self.repo_id,)
         if not given or not all(isinstance(name, str | os.PathLike) for name in given):
             raise ConfigError(
-                "repo_id is empty or holds what is no text: give owner/name or a folder, or several."
+                "repo_id is empty or contains something other than text: give owner/name or a folder, or "
+                "several of these."
             )
         names = tuple(map(os.fspath, given))
         if self.from_open_clip is not None:
@@ -160,11 +165,11 @@ class EvaluationConfig(Common):
         for name, repo_id in zip(names, called, strict=True):
             if called.count(repo_id) > 1:
                 raise ConfigError(
-                    f"{name} and another one would both be called {repo_id} in the table: give each once, or rename "
-                    "a folder."
+                    f"{name} and another model would both be called {repo_id} in the table: give each "
+                    "model once, or rename a folder."
                 )
         if self.watch and len(names) > 1:
-            raise ConfigError(f"`watch` follows one run: give one instead of {len(names)}.")
+            raise ConfigError(f"`watch` follows only one run, but {len(names)} are given.")
 
     @property
     def _reads_open_clip(self) -> bool:

@@ -101,8 +101,8 @@ class DryRun:
             f"{images:,} images in {self.forward_passes:,} forward passes, about "
             f"{_duration(self.seconds)} in one process.",
             *self._slowest(),
-            f"Measured on at most {self.most_rows:,} rows of each data set with {self.measured}. Downloads are not "
-            "part of it, and nothing was written.",
+            f"Measured on at most {self.most_rows:,} rows of each data set with {self.measured}. Downloads "
+            "are not included. Nothing was written.",
         ]
         return "\n".join(lines)
 

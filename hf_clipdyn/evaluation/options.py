@@ -64,8 +64,8 @@ class Flag:
         item = next((one for one in _SCALARS if one in members(declared)), None)
         if item is None or (several and item is bool):
             raise ConfigError(
-                f"{field.name} of {owner.__name__} has the type {declared}, which no option can hold: "
-                "declare it as bool, int, float, str or Path, or a tuple of one of the last four."
+                f"{field.name} of {owner.__name__} has the type {declared}, which options do not support: "
+                "declare it as bool, int, float, str or Path, or as a tuple of one of the last four."
             )
         return cls(field, item, several, **kind)
 
@@ -161,7 +161,7 @@ class Flag:
             return self.item(text)
         except ValueError:
             raise ConfigError(
-                f"{name} has {shown(text)}, which is no number: give numbers separated by commas."
+                f"{name} contains {shown(text)}, which is not a number: give numbers separated by commas."
             ) from None
 
 
@@ -177,7 +177,7 @@ def _parts(values: Sequence[str], name: str) -> list[str]:
     """``["a,b", "c"]`` as ``["a", "b", "c"]``."""
     found = [part.strip() for value in values for part in value.split(",") if part.strip()]
     if not found:
-        raise ConfigError(f"{name} is empty: give at least one value, and several separated by commas.")
+        raise ConfigError(f"{name} is empty: give at least one value; separate several by commas.")
     return found
 
 
@@ -189,7 +189,7 @@ def named_folders(values: Sequence[str], name: str) -> dict[str, Path]:
         if not (key and equals and path):
             raise ConfigError(f"{name} is {shown(value)}: give NAME=PATH, for example cifar10=/data/cifar10.")
         if key in found:
-            raise ConfigError(f"{name} has {key!r} twice: give one folder.")
+            raise ConfigError(f"{name} gives two folders for {key!r}: give one.")
         found[key] = Path(path).expanduser()
     return found
 

@@ -140,7 +140,9 @@ def parity(
     wanted = _published_for(beside or series.repo_id, published)
     wanted = wanted[wanted["benchmark"].isin(_BENCHMARKS.keys() & data_dirs.keys())]
     if wanted.empty:
-        raise ConfigError(f"No data are given: name the folder of {' or '.join(_BENCHMARKS)} with data_dirs.")
+        raise ConfigError(
+            f"No data are given: name the folder of {' or '.join(_BENCHMARKS)} with `data_dirs`."
+        )
     chosen = _chosen(series, revision)
     encoder = Encoder.from_folder(series.fetch(chosen), device=device)
     readout = Readout(
@@ -246,7 +248,7 @@ def _cause(row: Any, encoder: Encoder, model: str, beside: str | None) -> str:
     if beside is not None:
         return f"the values are those of {beside}, another model"
     if model == _OTHER_LAYERS and row.layer != _PROJECTION:
-        return "the published layers were computed without class token and position embedding"
+        return "the published layers were computed without the class token and the position embedding"
     last = encoder.model.config.vision_config.num_hidden_layers
     if row.layer == str(last) and _normalises_last(encoder):
         return "this version of transformers normalises the last hidden state"
@@ -352,7 +354,7 @@ class _Images:
             if one.broken.any():
                 row = int(one.broken.argmax())
                 raise ConfigError(
-                    f"The image in column {name} of row {row} cannot be decoded: parity needs all of them."
+                    f"The image in column {name} of row {row} cannot be decoded: parity needs all images."
                 )
         self._show_progress = common.show_progress
         if rows is not None:

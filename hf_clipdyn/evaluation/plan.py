@@ -135,8 +135,9 @@ class Plan:
         drifting = [one for one in prepared.kinds if one.kind.text_drift and prepared.reads_text]
         if texts is not None and drifting and not texts.fit(folder):
             _log.warning(
-                f"{revision.name} has another architecture than {texts.revision.name}, the last revision: "
-                f"{_names(drifting)} {'is' if len(drifting) == 1 else 'are'} not asked with the texts of that one."
+                f"{revision.name} and the last revision, {texts.revision.name}, have different "
+                f"architectures: {_names(drifting)} {'is' if len(drifting) == 1 else 'are'} not measured "
+                "with the texts of the last revision."
             )
             texts = None
         for benchmark, kind in prepared.kinds.items():
@@ -153,13 +154,11 @@ class Plan:
         if needing:
             words = "needs" if len(needing) == 1 else "need"
             need = f"{_names(needing)} {words} a text encoder; {self._config.series.repo_id} has none"
-            self._leave_out(needing, need, "name other benchmarks with --benchmarks", len(needing))
+            self._leave_out(needing, need, "select other benchmarks with --benchmarks", len(needing))
         rough = [one for one in self.sources if one.kind.needs_float32 and self._config.dtype != "float32"]
         if rough:
             words = "shows" if len(rough) == 1 else "show"
-            need = (
-                f"{_names(rough)} {words} images that differ by less than {self._config.dtype} can tell apart"
-            )
+            need = f"{_names(rough)} {words} images whose differences are too small for {self._config.dtype}"
             needing += [one for one in rough if one not in needing]
             self._leave_out(rough, need, "use --dtype float32", len(needing))
         kinds: dict[Benchmark, Kind[Any]] = {}
@@ -245,8 +244,8 @@ def check_precision(config: EvaluationConfig, held: Sequence[Cell]) -> None:
     } - {config.dtype}
     if other:
         raise ConfigError(
-            f"{config.output} holds {repo_id} in {min(other)}: measure it in {config.dtype} into another "
-            "--output; `clipdyn report` draws several tables together."
+            f"{config.output} contains {repo_id} in {min(other)}: write the results in {config.dtype} to "
+            "another --output. `clipdyn report` can draw several tables together."
         )
 
 
@@ -260,12 +259,12 @@ def choose_revisions(
         EvaluationError: the repository has none at all.
     """
     if not listed:
-        raise EvaluationError(f"{repo_id} has no revisions: train one, or name the store that holds them.")
+        raise EvaluationError(f"{repo_id} has no revisions: train one, or name the store that contains them.")
     able = [revision for revision in listed if revision.sha256 is not None] or list(listed)
     if wanted is None:
         bare = [revision.name for revision in listed if revision not in able]
         if bare:
-            _log.warning(f"These revisions hold no weights and are left out: {', '.join(bare)}.")
+            _log.warning(f"These revisions contain no weights and are left out: {', '.join(bare)}.")
         return able, able[-1]
     by_name = {revision.name: revision for revision in listed}
     for name in wanted:
@@ -286,7 +285,7 @@ def open_sources(config: EvaluationConfig) -> dict[Benchmark, Source]:
     sources: dict[Benchmark, Source] = {}
     absent = {one for one in {one.dataset for one in benchmarks} - set(config.data_dirs) if lacks_files(one)}
     missing = {
-        one: f"its files are not here; they are at {dataset_metadata(one.dataset).where}."
+        one: f"its files are not on this machine; get them at {dataset_metadata(one.dataset).where}."
         for one in benchmarks
         if one.dataset in absent
     }
@@ -346,7 +345,7 @@ def _missing_table(
     for one in benchmarks:
         facts = dataset_metadata(one.dataset)
         if one in missing:
-            place = "" if facts.where in missing[one] else f" It is at {facts.where}."
+            place = "" if facts.where in missing[one] else f" Get it at {facts.where}."
             lines.append(f"  {one.name:<{width}}  {missing[one]}{place}")
         elif (
             one.dataset not in config.data_dirs
@@ -354,7 +353,8 @@ def _missing_table(
             and find_locally(one.dataset) is None
         ):
             lines.append(
-                f"  {one.name:<{width}}  is read from the Hub ({facts.mirror}) when the others are here."
+                f"  {one.name:<{width}}  will be read from the Hub ({facts.mirror}) once the others are "
+                "available."
             )
     named = sorted({one.dataset for one in missing})
     root = os.environ.get("CLIPDYN_DATA")
@@ -362,9 +362,9 @@ def _missing_table(
         [
             f"{len(missing)} of {len(benchmarks)} benchmarks cannot run, since their data are missing:",
             *lines,
-            f"Put the folders, under the names {', '.join(named)}, into one folder, and set CLIPDYN_DATA to that "
-            f"({f'now {root}' if root else 'not set now'}); or give each with --data-dir NAME=PATH; or run the others "
-            "with --skip-missing.",
+            f"Put the folders into one parent folder, under the names {', '.join(named)}, and set "
+            f"CLIPDYN_DATA to the parent ({f'now {root}' if root else 'not set now'}). Or give each folder "
+            "with --data-dir NAME=PATH, or run the other benchmarks with --skip-missing.",
         ]
     )
 

@@ -52,7 +52,10 @@ class PrecisionCheck:
         facts = f"rank correlation {correlation:.4f} of the distances of {n} images with float32"
         if not correlation >= MINIMUM_RANK_CORRELATION:
             raise EvaluationError(
-                f"bfloat16 breaks the order of the distances in {self._name} ({facts}, at least "
+                f"bfloat16 changes the order of the distances in {self._name} ({facts}, at least "
                 f"{MINIMUM_RANK_CORRELATION} is needed): use --dtype float32."
             )
-        _log.info(f"{self._name}: bfloat16 is within a cosine distance of {error:.1e} ({facts}).")
+        _log.info(
+            f"{self._name}: bfloat16 embeddings are within a cosine distance of {error:.1e} from "
+            f"float32 ({facts})."
+        )

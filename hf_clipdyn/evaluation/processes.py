@@ -28,7 +28,8 @@ def join_processes(device: str | None) -> PartialState:
     if state.num_processes != launched:
         raise EvaluationError(
             f"{launched} processes were launched, but each of them runs alone ({state.num_processes}): "
-            "start with torchrun, or with `accelerate launch --multi_gpu` and ACCELERATE_USE_CPU=true on CPUs."
+            "start them with torchrun. On CPUs, use `accelerate launch --multi_gpu` and "
+            "ACCELERATE_USE_CPU=true."
         )
     return state
 
@@ -42,7 +43,7 @@ def check_device(device: str | None) -> None:
     except (RuntimeError, AssertionError, ImportError) as error:  # torch built without CUDA asserts
         raise ConfigError(
             f"device is {device!r}, on which torch cannot compute here ({str(error).partition(chr(10))[0]}): "
-            "choose another one, for example cpu, or leave it out."
+            "choose another device, for example cpu, or leave the option out."
         ) from error
 
 

@@ -48,8 +48,8 @@ def check_push(repo_id: str, token: str | None = None) -> None:
     check_login(
         f"The results cannot be pushed to {repo_id}",
         token,
-        advice="unset it, or leave out --push_to_hub and repeat the command with it later; what is measured is not "
-        "measured again.",
+        advice="unset it, or leave out --push_to_hub and repeat the command with it later; finished "
+        "measurements are kept.",
     )
 
 
@@ -95,11 +95,10 @@ def push_results(config: EvaluationConfig) -> None:
         raise
     except Exception as error:
         raise PublishError(
-            f"{output} is complete, but could not be pushed to {repo_id} ({reason(error)})."
-            f"{refusal_hint(error)} Repeat the command: what is measured is not measured again, and it is pushed at "
-            "the end."
+            f"{output} is complete, but could not be pushed to {repo_id} ({reason(error)}).{refusal_hint(error)}"
+            " Repeat the command to push the results; finished measurements are kept."
         ) from error
-    _log.info(f"The results are pushed: {url}.")
+    _log.info(f"The results were pushed: {url}.")
 
 
 def _stage(output: Path, folder: Path, repo_id: str, hidden: bool) -> None:
@@ -110,8 +109,9 @@ def _stage(output: Path, folder: Path, repo_id: str, hidden: bool) -> None:
     left_out = sorted({f"{cell.kind}/{cell.dataset}" for cell in cells if cell not in kept})
     if left_out:
         _log.warning(
-            f"The trials of {', '.join(left_out)} stay here: they hold labels of data sets whose licences do not let "
-            "you pass them on. A private repository (--private) takes them too."
+            f"The trials of {', '.join(left_out)} were not pushed: they contain labels of data sets whose "
+            "licences forbid passing them on. A private repository (--private) also receives these "
+            "trials."
         )
     configs = {"results": _TABLE}
     for cell in kept:

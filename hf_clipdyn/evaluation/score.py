@@ -72,7 +72,8 @@ def rescore(config: EvaluationConfig, store: CellStore) -> list[str]:
     if not cells:
         names = ", ".join(one.name for one in benchmarks.values())
         raise EvaluationError(
-            f"{config.output} holds no cells of {config.series.repo_id} on {names}: evaluate first, without --rescore."
+            f"{config.output} contains no cells of {config.series.repo_id} on {names}: evaluate first, "
+            "without --rescore."
         )
     known = {cell.revision for cell in cells}
     for name in config.revisions or ():
@@ -85,7 +86,8 @@ def rescore(config: EvaluationConfig, store: CellStore) -> list[str]:
         if trials is None or cell.observe_version != benchmark.kind.observe_version:
             cause = "has no trials" if trials is None else "was measured by an earlier version"
             _log.warning(
-                f"{cell.revision} on {benchmark.name} {cause} and keeps its numbers: evaluate it again."
+                f"{cell.revision} on {benchmark.name} {cause}, so its numbers are unchanged: evaluate it "
+                "again."
             )
             continue
         new = replace(

@@ -68,7 +68,7 @@ class Shards(Work):
             raise ConfigError(
                 f"`submit` splits one evaluation into shards that share an output: leave out {', '.join(wrong)}."
                 if wrong
-                else "`submit` requires an `output`, which all shards fill."
+                else "`submit` requires an `output`, to which all shards write."
             )
         self._config = replace(config, show_progress=config.show_progress and draws_bars())
         self._each = self._config.each
@@ -91,7 +91,7 @@ class Shards(Work):
         if models is None:
             jobs = [job for each in self._jobs for job in each]
             return Missing(
-                jobs, "Not all data are here: each shard finds out itself which cells are missing."
+                jobs, "Not all data are on this machine: each shard checks which cells are missing."
             )
         jobs, rows, count = [], [], 0
         for model in models:
@@ -102,7 +102,7 @@ class Shards(Work):
                 jobs += [job] * any(cells for _, cells in in_shard(missing, f"{part}/{self._shards}"))
         total = sum(len(cells) for model in models for _, cells in model.revisions)
         if not jobs:
-            return Missing([], f"All {total} cells are there.")
+            return Missing([], f"All {total} cells are finished.")
         return Missing(jobs, Missing.listed(f"{count} of {total} cells are missing:", rows, "revisions"))
 
     def finish(self, scheduler: Scheduler) -> str:
@@ -127,8 +127,8 @@ class Shards(Work):
             return
         if scheduler.listed(cells_folder(self._output)) is not None:
             raise ConfigError(
-                f"The table will be in {scheduler.place(self._output)}, not here: leave out push_to_hub, and push it "
-                "from a machine that mounts the bucket."
+                f"The table will be in {scheduler.place(self._output)}, not on this machine: leave out "
+                "push_to_hub, and push the table from a machine that mounts the bucket."
             )
         check_push(config.push_to_hub, config.token)
 

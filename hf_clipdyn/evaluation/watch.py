@@ -60,7 +60,7 @@ def follow(config: EvaluationConfig, *, interval: float = 10.0) -> datasets.Data
                 continue
         outage = trouble is not None and is_transient(trouble)
         if outage and not in_outage:
-            _log.warning(f"{trouble} The watch goes on.")
+            _log.warning(f"{trouble} Watching continues.")
         in_outage = outage
         if waited < config.watch_patience:
             time.sleep(min(interval, config.watch_patience - waited))

@@ -61,9 +61,9 @@ def as_column(name: str, values: ArrayLike) -> Floats:
     try:
         column = np.asarray(values, dtype=np.float64)
     except (TypeError, ValueError):
-        raise MetricError(f"{name} must be numbers, one a row.") from None
+        raise MetricError(f"{name} must be numbers, one per row.") from None
     if column.ndim != 1:
-        raise MetricError(f"{name} must have one number a row, but has the shape {column.shape}.")
+        raise MetricError(f"{name} must have one number per row, but has the shape {column.shape}.")
     check_not_empty(name, column)
     return column
 
@@ -111,7 +111,7 @@ def as_strings(name: str, values: ArrayLike) -> NDArray[np.str_]:
     """``values`` as an array of strings, shape (n,), n >= 1."""
     column = _as_given(values)
     if column.ndim != 1 or (column.size and column.dtype.kind not in "UO"):
-        raise MetricError(f"{name} must be class names, one string a row.")
+        raise MetricError(f"{name} must be class names, one string per row.")
     check_not_empty(name, column)
     for row, value in enumerate(column):
         if not isinstance(value, str):
@@ -128,7 +128,7 @@ def as_codes(name: str, values: ArrayLike | None, n_rows: int) -> tuple[Ints, in
         return np.arange(n_rows), n_rows
     column = _as_given(values)
     if column.ndim != 1:
-        raise MetricError(f"{name} must have one value a row, but has the shape {column.shape}.")
+        raise MetricError(f"{name} must have one value per row, but has the shape {column.shape}.")
     if len(column) != n_rows:
         raise MetricError(f"{name} must have one value for each of the {n_rows} rows, but has {len(column)}.")
     return _codes(name, column)
@@ -159,7 +159,7 @@ def as_exemplars(
     if shape_exemplars is None and texture_exemplars is None:
         return []
     if shape_exemplars is None or texture_exemplars is None:
-        raise MetricError("shape_exemplars and texture_exemplars go together: give both or neither.")
+        raise MetricError("shape_exemplars and texture_exemplars belong together: give both or neither.")
     return [
         as_code_table(name, values, n_rows, 3)
         if with_mates and np.ndim(np.asarray(values, dtype=object)) == 2
@@ -172,11 +172,13 @@ def _codes(name: str, column: NDArray[Any]) -> tuple[Ints, int]:
     if column.dtype.kind not in "USiub":
         missing = [row for row, value in enumerate(column.tolist()) if _is_missing(value)]
         if missing:
-            raise MetricError(f"{name} must not be missing, but row {missing[0]} is {column[missing[0]]}.")
+            raise MetricError(
+                f"{name} must not have missing values, but row {missing[0]} is {column[missing[0]]}."
+            )
     try:
         distinct, codes = np.unique(column, return_inverse=True)
     except TypeError:
-        raise MetricError(f"{name} must be all strings or all numbers, one a row.") from None
+        raise MetricError(f"{name} must be all strings or all numbers, one per row.") from None
     return codes.astype(np.int64).reshape(-1), len(distinct)
 
 

@@ -75,7 +75,8 @@ def cue_preference(
         return {**_over_rows(wins, resampling), **counts}
     if codes[0].shape != codes[1].shape:
         raise MetricError(
-            "Give the shape and the texture exemplars of the same images: of the anchors or of all."
+            "The shape and the texture exemplars describe different images: give both for the anchors "
+            "only, or both for all three images of each triplet."
         )
     cells, images = np.unique(np.stack(codes, axis=-1).reshape(-1, 2), axis=0, return_inverse=True)
     anchor, *mates = images.reshape(len(wins), -1).T
@@ -137,7 +138,9 @@ def anchor_preference(
     n = int(is_anchor.sum())
     codes = as_exemplars(shape_exemplars, texture_exemplars, len(values))
     if not codes and mate_effects is not None:
-        raise MetricError("mate_effects need the exemplars of both cues: give shape_ and texture_exemplars.")
+        raise MetricError(
+            "mate_effects require the exemplars of both cues: give shape_exemplars and texture_exemplars."
+        )
     if not codes:
         return {**_over_rows(values, resampling), "n": n}
     cells, image = np.unique(np.stack(codes, axis=1), axis=0, return_inverse=True)

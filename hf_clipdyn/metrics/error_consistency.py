@@ -139,7 +139,7 @@ def observer_consistency(
     defined = ~np.isnan(kappas[0])
     counts = {"n": n, "n_pairs": int(defined.sum())}
     if not defined.any():
-        cause = "in each pair both are right, or both wrong, on all images"
+        cause = "in each pair, both are right, or both wrong, on all images"
         undefined = dict.fromkeys(_KAPPAS, float("nan"))
         interval = {"kappa_ci": [float("nan")] * 2} if n_resamples else {}
         return {**undefined, **counts, "causes": dict.fromkeys(_KAPPAS, cause), **interval}
@@ -206,7 +206,7 @@ def observer_pairs(observers: ArrayLike, predictions: ArrayLike | None) -> tuple
         return np.repeat(model[:, None].astype(np.float64), n_observers, axis=1), table
     rows, columns = np.triu_indices(n_observers, 1)
     if not len(rows):
-        raise MetricError("At least two observers are required, or predictions.")
+        raise MetricError("At least two observers are required unless predictions are given.")
     return table[:, rows], table[:, columns]
 
 

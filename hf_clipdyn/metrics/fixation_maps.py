@@ -64,7 +64,7 @@ def map_and_limits(name: str, values: ArrayLike) -> tuple[Floats, tuple[float, f
     try:
         array = np.asarray(values, dtype=np.float64)
     except (TypeError, ValueError):
-        raise MetricError(f"{name} must be a map of numbers with rows of one length.") from None
+        raise MetricError(f"{name} must be a map of numbers with rows of equal length.") from None
     if array.ndim != 2 or array.size == 0:
         raise MetricError(f"{name} must be a map of shape (H, W), but has the shape {array.shape}.")
     limits = float(array.min()), float(array.max())  # NaN is the smallest of any values
@@ -223,7 +223,7 @@ def fixations_of_others(fixations: Sequence[ArrayLike], sizes: Sequence[tuple[in
         [[[8.0, 8.0], [16.0, 16.0]], [[5.0, 10.0]]]
     """
     if len(fixations) != len(sizes):
-        raise MetricError(f"There are fixations of {len(fixations)} images, but sizes of {len(sizes)}.")
+        raise MetricError(f"fixations are given for {len(fixations)} images, but sizes for {len(sizes)}.")
     points = [as_fixations(one) for one in fixations]
     ends = np.cumsum([0, *(len(one) for one in points)])
     everything = np.concatenate([np.empty((0, 2)), *points])

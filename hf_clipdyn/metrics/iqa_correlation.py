@@ -103,7 +103,7 @@ def iqa_correlation(
             values |= {"plcc_logistic": _pearson(fitted, y), "rmse_logistic": rmse}
         else:
             causes = dict.fromkeys(
-                fit_names, f"{n} rows do not determine a logistic of {logistic} parameters"
+                fit_names, f"a logistic function of {logistic} parameters cannot be fitted to {n} rows"
             )
     result: dict[str, Any] = {**values, "n": n, "n_groups": n_groups, "causes": causes}
     if not resampling:
@@ -121,7 +121,10 @@ def iqa_correlation(
     for name, value in values.items():
         interval = [float("nan")] * 2 if np.isnan(value) else intervals[name]
         if n_groups < min(n, _FEW) and not isinstance(interval, str) and interval[1] - interval[0] <= 1e-9:
-            interval = f"leaving out any of {n_groups} groups, fewer than {_FEW}, changes nothing"
+            interval = (
+                f"with fewer than {_FEW} groups, the error cannot be estimated if leaving out any "
+                f"of the {n_groups} groups changes nothing"
+            )
         if isinstance(interval, str):
             causes[f"{name}_ci"], interval = interval, [float("nan")] * 2
         result[f"{name}_ci"] = interval
@@ -173,11 +176,14 @@ def _fisher(name: str, value: float, n: int, confidence_level: float) -> list[fl
     """
     needed = 5 if name == "krcc" else 4
     if name in ("plcc_logistic", "rmse_logistic"):
-        return f"a fit to {n} rows, fewer than {_FEW}, leaves too few to estimate its error"
+        return f"the error of a fit cannot be estimated from {n} rows; at least {_FEW} are needed"
     if n < needed:
-        return f"{n} rows are too few to estimate its error, {needed} are needed"
+        return f"the error cannot be estimated from {n} rows; at least {needed} are needed"
     if 1 - abs(value) < 1e-9:
-        return f"the correlation of {n} rows, fewer than {_FEW}, is exactly {value:.0f}"
+        return (
+            f"with fewer than {_FEW} rows, the error of a correlation of exactly {value:.0f} cannot be "
+            f"estimated (n = {n})"
+        )
     variances = {"krcc": 0.437 / max(n - 4, 1), "plcc": 1 / (n - 3)}
     variance = variances.get(name, (1 + value**2 / 2) / (n - 3))
     half = stats.norm.ppf((1 + confidence_level) / 2) * np.sqrt(variance)

@@ -58,7 +58,7 @@ def jnd_map(
     value = float(precision(ones[None].astype(np.float64))[0, 0])
     result: dict[str, Any] = {"jnd_map": value, "n": len(d), "causes": {}}
     if np.isnan(value):
-        result["causes"] = {"jnd_map": "no pair was seen as the same by anyone"}
+        result["causes"] = {"jnd_map": "nobody judged any pair to be the same"}
     if resampling:
         result["jnd_map_ci"] = resampled_intervals(precision, ones, ["share"], resampling)[0].tolist()
     return result

@@ -84,7 +84,9 @@ def label_distribution(
     human, truth = _shares(counts, labels)
     q = np.asarray(predictions, np.float64)
     if q.shape != human.shape:
-        raise MetricError(f"predictions have the shape {q.shape} and counts {human.shape}: give the same.")
+        raise MetricError(
+            f"predictions have the shape {q.shape}, but counts have {human.shape}: give equal shapes."
+        )
     if not (np.isfinite(q).all() and (q >= 0).all() and np.allclose(q.sum(axis=1), 1, atol=1e-6)):
         raise MetricError("predictions must be probabilities whose rows sum to 1.")
     numbers = np.asarray(counts, np.float64)
@@ -96,9 +98,11 @@ def label_distribution(
     values |= {name: _alone(name, x, y) for name, (x, y) in correlations.items()}
     values = {name: values[name] for name in LABEL_DISTRIBUTION_VALUES}
     n_second = int((~np.isnan(rows["second_choice"])).sum())
-    causes = {name: "one of the two is constant" for name in correlations if np.isnan(values[name])}
+    causes = {
+        name: "one of the two quantities is constant" for name in correlations if np.isnan(values[name])
+    }
     if not n_second:
-        causes["second_choice"] = f"no image has {_DOUBTED} judgements of one wrong class"
+        causes["second_choice"] = f"no image has {_DOUBTED} judgements of a wrong class"
     result: dict[str, Any] = values | {"n": len(truth), "n_second_choice": n_second, "causes": causes}
     if resampling:
         drawn = _drawn(rows, correlations, truth, resampling)
@@ -139,7 +143,7 @@ def cross_fitted(similarities: ArrayLike, counts: ArrayLike, halves: ArrayLike) 
     for one in (0, 1):
         fitted, rest = half == one, half != one
         if not fitted.any():
-            raise MetricError("One half has no images: give images to both halves.")
+            raise MetricError("One half has no images: each half needs at least one.")
         factors[one] = _fitted_factor(scores[fitted], human[fitted])
         found[rest] = special.softmax(factors[one] * scores[rest], axis=1)
     return found, factors
@@ -315,9 +319,9 @@ def _shares(counts: ArrayLike, labels: ArrayLike) -> tuple[Floats, Ints]:
             f"counts have the shape {numbers.shape}: give one row for each of {len(truth)} labels."
         )
     if not (np.isfinite(numbers).all() and (numbers >= 0).all() and (numbers.sum(axis=1) > 0).all()):
-        raise MetricError("counts must be numbers of answers, at least one for each image.")
+        raise MetricError("counts must be numbers of answers, with at least one answer for each image.")
     if truth.max() >= numbers.shape[1]:
-        raise MetricError(f"A label is {truth.max()}, but counts have {numbers.shape[1]} classes.")
+        raise MetricError(f"A label is {truth.max()}, but counts have only {numbers.shape[1]} classes.")
     return numbers / numbers.sum(axis=1, keepdims=True), truth
 
 

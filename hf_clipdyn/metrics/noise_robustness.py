@@ -107,14 +107,14 @@ def noise_robustness(
     )
     causes: dict[str, str] = {}
     if near_chance:
-        cause = f"the clean accuracy {clean:.3f} is not clear of the chance {chance:.3f}"
+        cause = f"the clean accuracy {clean:.3f} is indistinguishable from chance, {chance:.3f}"
         causes = dict.fromkeys(_OF_CHANCE, cause)
     elif clean == 0:
         causes["relative_drop"] = "no clean image is classified correctly"
     if n_classes is None:
         causes |= dict.fromkeys(("chance_corrected_drop", "threshold"), "n_classes is not given")
     if len(levels) == 1:
-        causes |= dict.fromkeys(_ON_AXIS, "there is no noise level but 0")
+        causes |= dict.fromkeys(_ON_AXIS, "the only noise level is 0")
     elif np.isfinite(on_axis).sum() < 2:
         causes |= dict.fromkeys(_ON_AXIS, "fewer than two levels have a place on the axis")
     elif "threshold" not in causes and np.isnan(values[-1]):
@@ -254,9 +254,9 @@ def _unreached(clean: float, chance: float, accuracy: Floats, places: Floats) ->
     half = (clean + chance) / 2
     if accuracy[np.isfinite(places)][0] < half:
         return (
-            f"the accuracy is below halfway to chance, {half:.3f}, at the weakest level on the axis already"
+            f"the accuracy is already below {half:.3f}, halfway to chance, at the weakest level on the axis"
         )
-    return f"the accuracy does not fall halfway to chance, {half:.3f}, at any level that was shown"
+    return f"the accuracy does not fall to {half:.3f}, halfway to chance, at any level that was shown"
 
 
 def _within(interval: Floats, places: Floats) -> Floats:
@@ -292,7 +292,7 @@ def _levels(sigmas: Floats) -> tuple[Floats, Ints]:
     levels, level_of = np.unique(sigmas, return_inverse=True)
     if levels[0] != 0:
         raise MetricError(
-            f"A drop needs the clean images: add their rows, with sigma 0.0 (smallest given: {levels[0]})."
+            f"A drop needs clean images: add their rows, with sigma 0.0 (smallest given: {levels[0]})."
         )
     return levels, level_of.reshape(-1).astype(np.int64)
 
@@ -308,5 +308,7 @@ def _places(levels: Floats, places: ArrayLike | None) -> Floats:
         )
     steps = np.diff(found[np.isfinite(found)])
     if not ((steps > 0).all() or (steps < 0).all()):
-        raise MetricError("The places of the sigmas are in no order: give ascending or descending ones.")
+        raise MetricError(
+            "The places of the sigmas are not in order: sort them in ascending or descending order."
+        )
     return found

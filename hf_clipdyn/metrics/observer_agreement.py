@@ -64,7 +64,7 @@ def observer_agreement(
     right = np.asarray(observers, np.float64) if predictions is None else first[:, :1]
     means["accuracy"] = _mean(*_accuracies(right, codes, n_conditions), codes)
     undefined = np.isnan(means["kappa"][0])
-    cause = "in each pair both are right, or both wrong, on all images"
+    cause = "in each pair, both are right, or both wrong, on all images"
     with np.errstate(invalid="ignore"):
         of_pairs = np.nansum(kappas, axis=0) / (~np.isnan(kappas)).sum(axis=0)
     return {

@@ -66,7 +66,7 @@ def odd_one_out(
 def _as_scores(scores: ArrayLike) -> Floats:
     values = np.asarray(scores, np.float64)
     if values.ndim != 1 or not len(values):
-        raise MetricError(f"scores must have one number a judgement, but has the shape {values.shape}.")
+        raise MetricError(f"scores must have one number per judgement, but have the shape {values.shape}.")
     bad = ~((values >= 0) & (values <= 1))
     if bad.any():
         row = int(bad.argmax())
@@ -119,7 +119,9 @@ def odd_one_out_scores(similarities: ArrayLike, odd: ArrayLike) -> tuple[Floats,
     """
     pairs = np.asarray(similarities, np.float64)
     if pairs.ndim != 2 or pairs.shape[1] != 3:
-        raise MetricError(f"similarities must have three numbers a triplet, but has the shape {pairs.shape}.")
+        raise MetricError(
+            f"similarities must have three numbers per triplet, but have the shape {pairs.shape}."
+        )
     if np.isnan(pairs).any():
         raise MetricError("similarities must be numbers, but some are NaN: leave those triplets out.")
     positions = as_class_ids("odd", odd)

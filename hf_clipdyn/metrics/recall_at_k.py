@@ -54,7 +54,7 @@ def recall_at_k(
     resampling = Resampling(n_resamples, confidence_level, seed)
     table, owner = _validated(similarities, caption_images)
     if not ks or min(ks) < 1:
-        raise MetricError(f"ks must be whole numbers from 1, but they are {list(ks)}.")
+        raise MetricError(f"ks must be whole numbers of 1 or more, but they are {list(ks)}.")
     n_images, n_captions = table.shape
     n_own = np.bincount(owner, minlength=n_images)
     depths = np.array(ks)

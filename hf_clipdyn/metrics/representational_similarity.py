@@ -200,7 +200,7 @@ def noise_ceiling(
     """
     people = _matrices("references", references)
     if len(people) < 2:
-        raise MetricError("references are those of one person: a ceiling needs at least two.")
+        raise MetricError("references come from only one person: a ceiling needs at least two.")
     parts = _parts(groups, _n_images(people.shape[1]))
     if method == "pearson":
         levels = (people - people.mean(axis=1, keepdims=True)) / people.std(axis=1, keepdims=True)
@@ -474,7 +474,8 @@ def _n_images(n_pairs: int) -> int:
     n = round((1 + np.sqrt(1 + 8 * n_pairs)) / 2)
     if n * (n - 1) // 2 != n_pairs or n < 3:
         raise MetricError(
-            f"{n_pairs} dissimilarities are no upper triangle of at least three images: give n (n - 1) / 2 of them."
+            f"{n_pairs} dissimilarities do not form the upper triangle of a matrix of at least three "
+            "images: give n (n - 1) / 2 of them."
         )
     return int(n)
 

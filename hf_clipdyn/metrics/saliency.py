@@ -98,7 +98,7 @@ def saliency(
     wanted = chosen_metrics(metrics)
     if sigma is not None and densities is not None:
         raise MetricError(
-            "Both sigma and densities are given: the density comes from one of them, drop the other."
+            "Both sigma and densities are given: give only one of them, since either defines the density."
         )
     rows: list[list[float]] = []
     causes: dict[str, list[str]] = {name: [] for name in wanted}
@@ -148,7 +148,7 @@ def _aligned(*columns: Iterable[Any] | None) -> Iterator[tuple[Any, ...]]:
     """
     for column in columns:
         if column is not None and not isinstance(column, Iterable):
-            raise MetricError(f"All inputs must have an entry for each image, but one is {column!r}.")
+            raise MetricError(f"All inputs must have an entry for each image, but one input is {column!r}.")
     endless = [repeat(None) if column is None else column for column in columns]
     n_finite = sum(not isinstance(column, repeat) for column in endless)
     iterators = [iter(column) for column in endless]
@@ -178,7 +178,7 @@ def _causes(causes: dict[str, list[str]], n_images: int) -> dict[str, str]:
     return {
         name: found[0]
         if len(found) == n_images
-        else f"on {len(found)} of {n_images} images, left out of the mean: {found[0]}"
+        else f"undefined for {len(found)} of {n_images} images, which are left out of the mean: {found[0]}"
         for name, found in causes.items()
         if found
     }

@@ -420,7 +420,9 @@ class ImageScorer:
         wanted = chosen_metrics(metrics)
         image_map = saliency_map if isinstance(saliency_map, SaliencyMap) else SaliencyMap(saliency_map)
         if image_map.values.shape != self.shape:
-            raise MetricError(f"The map has the shape {image_map.values.shape}, but its image {self.shape}.")
+            raise MetricError(
+                f"The map has the shape {image_map.values.shape}, but its image has {self.shape}."
+            )
         pair = _Pair(image_map, self)
         result: dict[str, Any] = dict.fromkeys(wanted, float("nan"))
         causes: dict[str, str] = {}
@@ -470,7 +472,9 @@ class ImageScorer:
         given = self._baseline
         centre = given if isinstance(given, SaliencyMap) else SaliencyMap(given, "baseline")
         if centre.values.shape != self.shape:
-            raise MetricError(f"The baseline has the shape {centre.values.shape}, but the map {self.shape}.")
+            raise MetricError(
+                f"The baseline has the shape {centre.values.shape}, but the map has {self.shape}."
+            )
         return centre
 
     @cached_property
@@ -635,7 +639,7 @@ def _dot(first: Floats, second: Floats) -> float:
 def _as_density(density: ArrayLike, shape: tuple[int, ...]) -> SaliencyMap:
     found = SaliencyMap(density, "density")
     if found.values.shape != shape:
-        raise MetricError(f"The density has the shape {found.values.shape}, but its map {shape}.")
+        raise MetricError(f"The density has the shape {found.values.shape}, but its map has {shape}.")
     if found.limits[0] < 0:
         raise MetricError(f"A density must not be negative, but its smallest value is {found.limits[0]:g}.")
     return found

@@ -67,7 +67,10 @@ def two_afc(
     p = as_shares("judgements", judgements)
     check_lengths({"distances_0": d0, "distances_1": d1, "judgements": p})
     if groups is not None and images is not None:
-        raise MetricError("groups and images both say which rows depend on each other: give one of them.")
+        raise MetricError(
+            "Both groups and images are given, and both say which rows depend on each "
+            "other: give only one of them."
+        )
     clusters = None if groups is None else as_codes("groups", groups, len(p))[0]
     shown = None if images is None else as_code_table("images", images, len(p), 3)
     values = two_afc_rows(d0, d1, p)

@@ -67,7 +67,7 @@ def zero_shot_accuracy(
     top5_known = k >= 5 or k == n_classes
     causes = {}
     if not top5_known:
-        causes["top5"] = f"only the best {k} of the classes are given, not five"
+        causes["top5"] = f"only the best {k} classes are given; five are needed"
     if n_classes is None:
         causes["chance"] = "n_classes is not given and the predictions do not rank all classes"
     result: dict[str, Any] = {
@@ -93,7 +93,9 @@ def _ranking(predictions: Sequence[ArrayLike] | ArrayLike) -> Ints:
     try:
         ranked = np.asarray(predictions, dtype=np.float64)
     except (TypeError, ValueError):
-        raise MetricError("predictions must be class ids, best first, as many in each row.") from None
+        raise MetricError(
+            "predictions must be class ids, best first, with the same number in each row."
+        ) from None
     if ranked.ndim:
         check_not_empty("predictions", ranked)
     if ranked.ndim != 2 or ranked.shape[1] == 0:

@@ -185,8 +185,9 @@ class Encoder:
         except Exception as error:
             height, width = values.shape[-2:]
             raise ModelError(
-                f"The {type(self.model).__name__} in {folder} cannot take what its image processor gives, images of "
-                f"{height} x {width} pixels: {shorten(' '.join(str(error).split()), _MOST_WORDS)}"
+                f"The {type(self.model).__name__} in {folder} cannot process the output of its image "
+                f"processor, images of {height} x {width} pixels: "
+                f"{shorten(' '.join(str(error).split()), _MOST_WORDS)}"
             ) from error
 
     def _swap(self, folder: Path) -> bool:
@@ -281,14 +282,15 @@ class Encoder:
             if not wanted:
                 raise
             raise ModelError(
-                f"{type(self.model).__name__} gives no {'attention maps' if attentions else 'hidden states'}: "
-                "leave out the probes of these."
+                f"{type(self.model).__name__} gives no "
+                f"{'attention maps' if attentions else 'hidden states'}: leave out the probes that need "
+                "them."
             ) from error
         states = (output.hidden_states or ()) if hidden else ()
         maps = getattr(output, "attentions", None) if attentions else None
         if attentions and not (maps and all(one is not None for one in maps)):
             raise ModelError(
-                f"{type(self.model).__name__} gives no attention maps: leave out the probes of attention."
+                f"{type(self.model).__name__} gives no attention maps: leave out the probes that need them."
             )
         return ImageFeatures(_numpy(projection), tuple(map(_numpy, states)), tuple(map(_numpy, maps or ())))
 
@@ -321,7 +323,7 @@ class Encoder:
         """Token ids on the model's device; long texts are cut, their end token is kept."""
         if self.tokenizer is None or not self.reads_text:
             raise ModelError(
-                f"{type(self.model).__name__} reads no text: take benchmarks that show images only."
+                f"{type(self.model).__name__} has no text encoder: choose benchmarks that only show images."
             )
         # SigLIP was trained on texts padded to the full length, and has no mask.
         padded = str(self.model.config.model_type).startswith("siglip")
@@ -342,8 +344,8 @@ class Encoder:
         known = getattr(getattr(self.model.config, "text_config", None), "vocab_size", None)
         if known is not None and ids.numel() and ids.max() >= known:
             raise ModelError(
-                f"The tokenizer gives the token {int(ids.max())}, and the {type(self.model).__name__} knows {known:,}: "
-                "save the processor that the model was trained with beside its weights."
+                f"The tokenizer gives the token {int(ids.max())}, but the {type(self.model).__name__} only "
+                f"knows {known:,}: save the processor that the model was trained with beside its weights."
             )
 
     @torch.inference_mode()
@@ -371,7 +373,9 @@ class Encoder:
         """
         scale = getattr(self.model, "logit_scale", None)
         if scale is None:
-            raise ModelError("The model has no logit scale: give a model with an image and a text tower.")
+            raise ModelError(
+                "The model has no logit scale: use a model with an image encoder and a text encoder."
+            )
         return float(scale.detach().float().exp())
 
 
@@ -454,8 +458,8 @@ def read_tokenizer(folder: Path, config: Any) -> Any:
     end = getattr(getattr(config, "text_config", None), "eos_token_id", None)
     if config.model_type == "clip" and end not in (2, tokenizer.eos_token_id):
         raise ModelError(
-            f"The end token of {folder}/config.json is {end}, but that of its tokenizer is {tokenizer.eos_token_id}: "
-            "all texts would embed alike."
+            f"The end token of {folder}/config.json is {end}, but that of its tokenizer is "
+            f"{tokenizer.eos_token_id}: all texts would have the same embedding."
         )
     return tokenizer
 
@@ -503,8 +507,8 @@ def read_model(folder: Path, config: Any, **where: Any) -> Any:
     left = [name for name in loading["unexpected_keys"] if _NUMBER.sub("#", name) in built]
     if left:  # heads of other tasks may be left over, but not a layer beside those that were built
         raise ModelError(
-            f"The weights in {folder} contain {len(left)} tensors of layers that its config.json leaves out, "
-            f"for example {min(left)}."
+            f"The weights in {folder} contain {len(left)} tensors of layers that its config.json does not "
+            f"describe, for example {min(left)}."
         )
     return model
 
@@ -549,11 +553,11 @@ def _readable(folder: Path) -> Iterator[None]:
         if " " not in words:  # a KeyError prints only its key
             words = f"{type(error).__name__} {words}".strip()
         if "trust_remote_code" in words:
-            words = "it needs code of its own, and code of a repository is never run"
+            words = "it needs its own code, and code from a repository is never run"
         elif isinstance(error, UnpicklingError):
-            words = "its pickle contains more than tensors, and code of a repository is never run"
+            words = "its pickle contains more than tensors, and code from a repository is never run"
         raise ModelError(
-            f"{folder} contains no image encoder that transformers can build: {shorten(words, _MOST_WORDS)}"
+            f"{folder} contains no image encoder that transformers can load: {shorten(words, _MOST_WORDS)}"
         ) from error
 
 
@@ -572,6 +576,6 @@ def _build(folder: Path, dtype: torch.dtype, offload: Path | None) -> tuple[Any,
         model, "main_input_name", ""
     ):
         raise ModelError(
-            f"{type(model).__name__} in {folder} encodes no images: take a dual encoder or a vision model."
+            f"{type(model).__name__} in {folder} has no image encoder: use a dual encoder or a vision model."
         )
     return model, image_processor, tokenizer

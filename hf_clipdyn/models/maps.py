@@ -148,8 +148,8 @@ def _of_attentions(
     extra = tokens - n_patches
     if not 0 <= extra <= _MOST_EXTRA_TOKENS or any(one.shape[-2:] != (tokens, tokens) for one in attentions):
         raise ModelError(
-            f"Attention over {tokens} tokens does not lie on a grid of {grid[0]} x {grid[1]} patches: "
-            "leave out the probes of attention."
+            f"Attention over {tokens} tokens does not match a grid of {grid[0]} x {grid[1]} patches: leave "
+            "out the probes of attention."
         )
     blocks = [one.mean(axis=1, dtype=np.float64) for one in attentions]
     if extra:
@@ -220,7 +220,7 @@ def _read_gradients(
         for probe in GRADIENT_PROBES:
             if probe in probes:
                 name = type(encoder.model).__name__
-                found.unavailable[probe, None] = f"{name} reads no text, and {probe} needs one"
+                found.unavailable[probe, None] = f"{name} has no text encoder, which {probe} needs"
         return
     parts: list[dict[Place, Floats]] = []
     step = encoder.images_per_pass or _GRADIENT_BATCH
@@ -231,7 +231,7 @@ def _read_gradients(
     found.maps |= _concatenated(parts)
     if "grad_cam" in probes and ("grad_cam", None) not in parts[0]:
         found.unavailable["grad_cam", None] = (
-            f"the features of {type(encoder.model).__name__} do not lie on the grid of its patches"
+            f"the features of {type(encoder.model).__name__} do not match the grid of its patches"
         )
 
 

@@ -251,12 +251,12 @@ def clip_weights(state_dict: "Mapping[str, Tensor]") -> "dict[str, Tensor]":
         weights = dict(_to_transformers(state_dict))
     except (RuntimeError, ValueError) as error:  # fewer rows than query, key and value
         raise ModelError(
-            f"The checkpoint's attention weights cannot be divided in three ({error})."
+            f"The checkpoint's attention weights cannot be split into query, key and value ({error})."
         ) from error
     whole = sorted(name for name, tensor in weights.items() if not tensor.is_floating_point())
     if whole:
         raise ModelError(
-            f"The checkpoint contains {len(whole)} tensors of whole numbers, for example {whole[0]}: expected weights."
+            f"The checkpoint contains {len(whole)} integer tensors, for example {whole[0]}: expected weights."
         )
     return weights
 
@@ -328,7 +328,7 @@ class Converter:
         tokenizer = clip_tokenizer(theirs["text_cfg"]["context_length"])
         if len(tokenizer) != theirs["text_cfg"]["vocab_size"]:
             raise ModelError(
-                f"{model} has another vocabulary: only models with CLIP's tokenizer can be imported."
+                f"{model} has a different vocabulary: only models with CLIP's tokenizer can be imported."
             )
         self._processor = CLIPProcessor(image_processor_of(theirs), tokenizer)
 
@@ -387,7 +387,9 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     if not isinstance(weights, dict) or not all(
         isinstance(name, str) and isinstance(tensor, torch.Tensor) for name, tensor in weights.items()
     ):
-        raise ModelError(f"{path.name} is no checkpoint: expected a state_dict that maps names to tensors.")
+        raise ModelError(
+            f"{path.name} is not a checkpoint: expected a state_dict that maps names to tensors."
+        )
     return checkpoint
 
 
@@ -410,6 +412,6 @@ def checkpoint_epoch(path: Path) -> int | None:
         return None
     if not isinstance(epoch, int) or isinstance(epoch, bool) or not 0 <= epoch < _MOST_EPOCHS:
         raise ModelError(
-            f"{path.name} gives {str(epoch)[:60]} as its epoch: expected a whole number from 0 on."
+            f"{path.name} has the epoch {str(epoch)[:60]}: expected a whole number of 0 or more."
         )
     return epoch

@@ -87,13 +87,15 @@ def check_numbers(content: dict[str, Any], source: str) -> None:
     for where, key, value in _leaves(content, source):
         expected = _expected(key, value)
         if expected:
-            raise ModelError(f"{source} gives {where} = {shown(value)}: {expected}.")
+            raise ModelError(f"{source} has {where} = {shown(value)}: {expected}.")
 
 
 def _leaves(content: dict[str, Any], source: str, prefix: str = "") -> Iterator[tuple[str, str, Any]]:
     """Full name, own name and value of every setting; a pair such as [8, 8] counts as two values."""
     if prefix.count(".") > _MOST_DEPTH:
-        raise ModelError(f"{source} nests objects more than {_MOST_DEPTH} deep: no model's settings do.")
+        raise ModelError(
+            f"{source} nests objects more than {_MOST_DEPTH} deep, which no model's settings need."
+        )
     for key, value in content.items():
         where = f"{prefix}{key}"
         if isinstance(value, dict):
@@ -116,7 +118,7 @@ def _expected(key: str, value: Any) -> str:
     if key in _SHARES and not 0 <= number <= 1:
         return "expected a number from 0 to 1"
     if key in _SMALL and not 0 <= number < 1:
-        return "expected a number from 0 to below 1"
+        return "expected a number of 0 or more and below 1"
     if key in ("image_std", "rescale_factor") and not 0 < number < math.inf:
         return "expected a positive number"
     if key == "image_mean" and not math.isfinite(number):

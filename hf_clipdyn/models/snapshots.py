@@ -184,10 +184,10 @@ def _indexed(index: Path) -> list[Path]:
         names = sorted(set(json.loads(index.read_bytes())["weight_map"].values()))
         files = [index.parent / name for name in names]
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise ModelError(f"{index} is no index of weights ({type(error).__name__}: {error}).") from error
+        raise ModelError(f"{index} is not an index of weights ({type(error).__name__}: {error}).") from error
     for file in files:
         if file.parent != index.parent or file.suffix not in (".safetensors", ".bin") or not file.is_file():
-            raise ModelError(f"{index} names {file.name!r}, which is no file of weights beside it.")
+            raise ModelError(f"{index} names {file.name!r}, which is not a weight file beside it.")
     return files
 
 

@@ -30,12 +30,11 @@ def check_timm(content: dict[str, Any], source: str) -> None:
         return
     name, arguments = content.get("architecture"), content.get("model_args") or {}
     if not isinstance(name, str) or not _ARCHITECTURE.fullmatch(name):
-        raise ModelError(
-            f"{source} gives architecture = {shown(name)}: expected the name of a model of timm."
-        )
+        raise ModelError(f"{source} has architecture = {shown(name)}: expected the name of a timm model.")
     if not isinstance(arguments, dict) or _ELSEWHERE & arguments.keys():
         raise ModelError(
-            f"{source} gives model_args that load from elsewhere: expected settings of the model only."
+            f"{source} has model_args that load files or weights from elsewhere: expected settings of the "
+            "model only."
         )
 
 

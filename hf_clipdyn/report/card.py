@@ -139,7 +139,8 @@ def _section(own: Study, run: str) -> str:
             f"{title}: {caution}" if caution else f"{title}." for title, caution in own.synthetic.items()
         ]
         notice = (
-            "**Some benchmarks use synthetic images**, not photographs; human numbers do not apply to them."
+            "**Some benchmarks use synthetic images**, not photographs; human reference values do not "
+            "apply to them."
         )
         lines += [" ".join([notice, *map(markdown, named)]), ""]
     if own.overview:
@@ -226,7 +227,7 @@ def _merged(existing: bytes, card: str, what: str) -> str:
     try:
         text = existing.decode()
     except UnicodeDecodeError as error:
-        raise ConfigError(f"{what} is no UTF-8 text: correct it, or delete it to get a new one.") from error
+        raise ConfigError(f"{what} is not UTF-8 text: correct it, or delete it to get a new one.") from error
     try:
         return merge_card(text, card)
     except ValueError as error:
@@ -314,12 +315,14 @@ def _repositories(study: Study) -> dict[str, str]:
     runs = {run: repo_id for run, repo_id in named if "/" in repo_id}
     if not runs:
         raise ConfigError(
-            "These tables hold models of folders only: push a model to the Hub and evaluate it there."
+            "These tables contain only models in local folders: push a model to the Hub and evaluate it "
+            "there."
         )
     for repo_id in runs.values():
         if list(runs.values()).count(repo_id) > 1:
             raise ConfigError(
-                f"These tables hold two runs of {repo_id}: push the card from the table with its current commits."
+                f"These tables contain two runs of {repo_id}: push the card from the table with its "
+                "current commits."
             )
     return runs
 
@@ -334,7 +337,7 @@ def _check_dataset(api: HfApi, repo_id: str) -> None:
             f"… --push_to_hub {repo_id}`, or leave out results_dataset."
         ) from error
     except Exception as error:
-        raise PublishError(f"The data set {repo_id} cannot be looked up ({reason(error)}).") from error
+        raise PublishError(f"The data set {repo_id} cannot be checked ({reason(error)}).") from error
 
 
 def _push(api: HfApi, study: Study, run: str, repo_id: str, results_dataset: str | None) -> PushedCard:

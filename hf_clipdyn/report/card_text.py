@@ -47,7 +47,7 @@ class CardText:
             return cls(mark, "", "", text)
         card = cls(mark + match[1], match[2], match[3], text[match.end() :])
         if not isinstance(card.data, dict):
-            raise ValueError("has a YAML head that is no mapping")
+            raise ValueError("has a YAML head that is not a mapping")
         return card
 
     def __str__(self) -> str:

@@ -79,7 +79,7 @@ def _trials(results: str | Path, dataset: str) -> Mapping[str, pd.DataFrame]:
     found = {revision: trials for revision, trials in held.items() if trials is not None}
     if not found:
         raise EvaluationError(
-            f"Beside {results} there are no trials of {_KIND}/{dataset}: evaluate it with --benchmarks "
+            f"There are no trials of {_KIND}/{dataset} beside {results}: evaluate it with --benchmarks "
             f"{_KIND}/{dataset}."
         )
     return found

@@ -108,7 +108,7 @@ def _tasks(api: HfApi, repo_id: str) -> list[dict[str, Any]] | str:
     except RepositoryNotFoundError:
         return f"{repo_id} is not on the Hub"
     except EntryNotFoundError:
-        return f"{repo_id} is no benchmark on the Hub (it has no eval.yaml)"
+        return f"{repo_id} is not a benchmark on the Hub (it has no eval.yaml)"
     try:
         declared = yaml.safe_load(Path(path).read_bytes())
         listed = declared["tasks"]
@@ -129,7 +129,7 @@ def _entries(
     split = _SPLITS.get(results[0].one.split, results[0].one.split)
     fitting = [task for task in tasks if task.get("split") in (None, split, results[0].one.split)]
     if tasks and not fitting:
-        return f"no task of {repo_id} asks for the split {shown(split)}"
+        return f"no task of {repo_id} uses the split {shown(split)}"
     by_id = {result.one.metric: result for result in results}
     pairs = [(task["id"], by_id[task["id"]]) for task in fitting if task["id"] in by_id]
     if (

@@ -100,8 +100,8 @@ def read_curves(study: Study, kind: type[Kind[Any]], cell: Any) -> Sequence[Resp
 
 def _unfit(cell: Any) -> EvaluationError:
     return EvaluationError(
-        f"The trials of {shown(cell.revision)} on {cell.kind}/{shown(cell.dataset)} do not fit this kind of benchmark: "
-        "evaluate it again with --force."
+        f"The trials of {shown(cell.revision)} on {cell.kind}/{shown(cell.dataset)} do not match this kind "
+        "of benchmark: evaluate it again with --force."
     )
 
 

@@ -147,7 +147,7 @@ def _checked(index: Any) -> list[_Item]:
         and all(_is_result(item) for item in entry["results"])
         for entry in entries
     ):
-        raise ValueError("has a model-index that is no list of models with results")
+        raise ValueError("has a model-index that is not a list of models with results")
     return entries
 
 

@@ -58,7 +58,10 @@ def plot(
     if not panels:
         raise UnknownNameError("metric", metric, {one.metric for one in study.drawn})
     if benchmark is None and len(panels) > 1:
-        raise ConfigError(f"{metric} was measured on {', '.join(sorted(panels))}: name one as `benchmark`.")
+        raise ConfigError(
+            f"{metric} was measured on several benchmarks, {', '.join(sorted(panels))}: name "
+            "one as `benchmark`."
+        )
     chosen = benchmark or next(iter(panels))
     if chosen not in panels:
         raise UnknownNameError("benchmark", chosen, panels)

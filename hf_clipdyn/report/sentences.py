@@ -201,13 +201,16 @@ def limits(study: Study) -> str:
         intervals = "No intervals of single revisions were computed."
     else:
         intervals = (
-            f"The {study.confidence} intervals of single revisions are over the items of each benchmark, resampled by "
-            "their clusters. They include neither the variation between seeds nor that between checkpoints; only the "
-            "intervals of contrasts over several runs include that between seeds."
+            f"The {study.confidence} intervals of single revisions are over the items of each benchmark, "
+            "resampled by their clusters. They include neither the variation between seeds nor that "
+            "between checkpoints. Only the intervals of contrasts over several runs include the variation "
+            "between seeds."
         )
     n = len(study.runs)
     return (
-        f"{intervals} There is one run, so the variation between seeds is unknown." if n == 1 else intervals
+        f"{intervals} There is only one run, so the variation between seeds is unknown."
+        if n == 1
+        else intervals
     )
 
 
@@ -328,13 +331,14 @@ def _crossing_words(one: Trajectory) -> str:
     found = crossings(one, one.term.neutral)
     if not found:
         return (
-            f"No crossing of {one.term.neutral:g} is shown: that takes two revisions in a row on each side."
+            f"No crossing of {one.term.neutral:g} is shown: a crossing requires two revisions in a row on "
+            "each side."
         )
     places = [
-        f"to {one.term.poles[crossing.upwards]} between {crossing.before.revision} and {crossing.after.revision}"
+        f"towards {one.term.poles[crossing.upwards]} between {crossing.before.revision} and {crossing.after.revision}"
         for crossing in found
     ]
-    return f"It crosses {one.term.neutral:g}, with two revisions in a row on each side, {', then '.join(places)}."
+    return f"It crosses {one.term.neutral:g} {', then '.join(places)} (two revisions in a row on each side)."
 
 
 def _over_runs(question: str, members: Sequence[Trajectory]) -> list[Finding]:

@@ -163,7 +163,8 @@ def _commit(api: HfApi, repo_id: str, readme: str, page: Path, *, private: bool)
     assert info.sha is not None
     if private and not info.private:
         raise ConfigError(
-            f"The Space {repo_id} exists and is public: make it private in its settings, or name another one."
+            f"The Space {repo_id} exists and is public: make it private in its settings, or name another "
+            "Space."
         )
     history = api.list_repo_commits(repo_id, repo_type="space", revision=info.sha)
     # A new Space has a page of the Hub's in its first commit; the only commit of a copy names its source.
@@ -187,8 +188,8 @@ def _merged(api: HfApi, repo_id: str, head: str, readme: str) -> str:
     text = held.decode(errors="replace")
     if _BEGIN not in text.splitlines():
         raise ConfigError(
-            f"The Space {repo_id} holds something else (its README.md has no line {_BEGIN}): name another Space, or "
-            "delete that one."
+            f"The Space {repo_id} has other content (its README.md has no line {_BEGIN}): name another "
+            "Space, or delete that one."
         )
     new = CardText.parse(readme)
     try:

@@ -195,7 +195,7 @@ def read_study(
         return results if claims is None else replace(results, claims_file=Path(claims))
     if isinstance(results, pd.DataFrame):
         if results.empty:
-            raise EvaluationError("The frame holds no row: filter less of it away.")
+            raise EvaluationError("The frame has no rows: filter it less.")
         words = Vocabulary.loads(results.attrs.get("vocabulary", "{}"), "the frame")
         read, names = Results(results, words), tuple[str, ...]()
     else:

@@ -69,7 +69,7 @@ def read_style(style: str | Path) -> dict[str, Any]:
     elif Path(style).is_file():
         found = _read_file(Path(style))
     elif Path(style).suffix == _SUFFIX:
-        raise ConfigError(f"There is no file {shorten(str(style))} for the style of the figures.")
+        raise ConfigError(f"The style file {shorten(str(style))} does not exist.")
     else:
         raise UnknownNameError("matplotlib style or file", str(style), [*styles.available, "default"])
     kept = {name: found[name] for name in found if _is_look(name)}
@@ -78,7 +78,10 @@ def read_style(style: str | Path) -> dict[str, Any]:
     missed = [name for name in found if name not in kept and name.startswith(_MISSED)]
     usual: dict[str, Any] = mpl.rcParamsDefault  # type: ignore[assignment]  # matplotlib lists every name
     if changed := [name for name in missed if found[name] != usual[name]]:
-        text = f"Left out of the style {shorten(str(style))}, since these are no looks: {', '.join(changed)}."
+        text = (
+            f"These settings of the style {shorten(str(style))} do not affect looks and are ignored: "
+            f"{', '.join(changed)}."
+        )
         warnings.warn(text, StyleWarning, stacklevel=2)
     return kept
 
@@ -90,7 +93,7 @@ def _is_look(name: str) -> bool:
 def _read_file(path: Path) -> dict[str, Any]:
     """The settings of a file; matplotlib logs what it does not understand, which is an error here."""
     if path.stat().st_size > _LONGEST:
-        raise ConfigError(f"{path} has over {_LONGEST:,} bytes: no style of matplotlib is that long.")
+        raise ConfigError(f"{path} has over {_LONGEST:,} bytes: no matplotlib style is that long.")
     heard = _Heard()
     log = logging.getLogger("matplotlib")
     log.addHandler(heard)
@@ -99,12 +102,12 @@ def _read_file(path: Path) -> dict[str, Any]:
         # A path, never a text: matplotlib would fetch a text that is an address.
         found = mpl.rc_params_from_file(path, fail_on_error=True, use_default_template=False)
     except Exception as error:
-        raise ConfigError(f"{path} is no style of matplotlib ({_first_line(error)}).") from error
+        raise ConfigError(f"{path} is not a matplotlib style ({_first_line(error)}).") from error
     finally:
         log.removeHandler(heard)
         log.propagate = propagated
     if heard.said:
-        raise ConfigError(f"{path} is no style of matplotlib ({_first_line(heard.said[0])}).")
+        raise ConfigError(f"{path} is not a matplotlib style ({_first_line(heard.said[0])}).")
     return dict[Any, Any](found)
 
 

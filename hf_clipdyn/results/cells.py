@@ -323,7 +323,7 @@ def _read_cell(path: Path, parsed: dict[bytes, Vocabulary]) -> _CellFile:
             raise ValueError("does not say which cell it is")
         header = parse_json(_Header, metadata[_HEADER_KEY], where=str(path), error=EvaluationError)
         if header.cell.key != path.stem:
-            raise ValueError("is the cell of another name")
+            raise ValueError("is named as another cell")
     except ValueError as error:
         raise _broken(path, error) from error
     words = metadata.get(VOCABULARY_KEY, b"{}")
@@ -342,7 +342,7 @@ def _rows_of(files: Sequence[_CellFile]) -> list[pa.Table]:
             (one.path.stem, *span) for one, span in zip(files, spans, strict=True) if one.table.num_rows
         ]
         if [(cell.key, start, end) for cell, start, end in _runs(rows)] != expected:
-            raise ValueError("holds rows of another cell")
+            raise ValueError("contains rows of another cell")
     except ValueError as error:
         if len(files) == 1:
             raise _broken(files[0].path, error) from error
@@ -360,7 +360,8 @@ def _read_table(path: Path) -> tuple[dict[str, _Held], Vocabulary]:
         table = read_parquet(path)
         if "benchmark" in table.column_names:
             raise EvaluationError(
-                f"{path} was written by an earlier version, whose columns differ: evaluate again into another --output."
+                f"{path} was written by an earlier version with different columns: evaluate again into "
+                "another --output."
             )
         cells = _by_cell(_typed(table))
     except ValueError as error:
@@ -399,7 +400,7 @@ def _typed(table: pa.Table) -> pa.Table:
         raise ValueError(f"has values of other types ({str(error).splitlines()[0]})") from error
     unnamed = [name for name in CELL_KEY if rows[name].null_count]
     if unnamed:
-        raise ValueError(f"has rows without their {', '.join(unnamed)}")
+        raise ValueError(f"has rows without a value in {', '.join(unnamed)}")
     return rows
 
 
@@ -434,8 +435,8 @@ def _write(table: pa.Table, path: Path) -> None:
         write_atomically(path, lambda staging: pq.write_table(table, staging))
     except OSError as error:
         raise EvaluationError(
-            f"{path} cannot be written ({error.strerror or error}) and is unchanged: "
-            "free some space or choose another --output, then repeat the command; it continues."
+            f"{path} cannot be written ({error.strerror or error}) and is unchanged: free some space or "
+            "choose another --output, then repeat the command to continue."
         ) from error
 
 

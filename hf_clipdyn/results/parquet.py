@@ -91,7 +91,7 @@ def _check_size(file: pq.ParquetFile, schema: pa.Schema) -> None:
     if size > _MOST_BYTES or file.metadata.num_rows > _MOST_ROWS:
         raise ValueError(f"has {file.metadata.num_rows:,} rows in {size:,} bytes, too many for a table")
     if len(set(schema.names)) < len(schema.names):
-        raise ValueError("has two columns of one name")
+        raise ValueError("has two columns with the same name")
 
 
 def _read(file: pq.ParquetFile, columns: Sequence[str] | None) -> pa.Table:

@@ -55,7 +55,9 @@ def read_results(paths: Path | Sequence[Path]) -> Results:
     """
     listed = [_table_of(path) for path in ([paths] if isinstance(paths, Path) else paths)]
     if not listed:
-        raise ConfigError("No results were given: name at least one Parquet file of `clipdyn evaluate`.")
+        raise ConfigError(
+            "No results were given: name at least one Parquet file that `clipdyn evaluate` wrote."
+        )
     tables, words, sources = [], [], []
     for path, source in zip(listed, _short_names(listed), strict=True):
         table, vocabulary = _read(path)
@@ -65,7 +67,7 @@ def read_results(paths: Path | Sequence[Path]) -> Results:
     rows: pd.DataFrame = pa.concat_tables(tables).to_pandas()
     if rows.empty:
         names = ", ".join(str(path) for path in listed)
-        raise EvaluationError(f"{names} holds no row: nothing was evaluated, so there is nothing to report.")
+        raise EvaluationError(f"{names} has no rows: nothing was evaluated, so there is nothing to report.")
     rows["source"] = pd.Categorical(sources)
     return Results(_current(rows), Vocabulary.merged(words), tuple(listed))
 
@@ -119,8 +121,8 @@ def _table_of(path: Path) -> Path:
     table = path / _TABLE
     if path.is_dir() and not table.exists():
         raise ConfigError(
-            f"{path} is a folder without {_TABLE}: name a table that `clipdyn evaluate` wrote, or make this one by "
-            f"`clipdyn evaluate {path} --output {table}`."
+            f"{path} is a folder without {_TABLE}: name a table that `clipdyn evaluate` wrote, or write "
+            f"this one with `clipdyn evaluate {path} --output {table}`."
         )
     return table if path.is_dir() else path
 
@@ -162,7 +164,7 @@ def _column(table: pa.Table, name: str) -> pa.ChunkedArray:
     except (pa.ArrowException, ValueError) as error:
         raise ValueError(f"has values in its column {name} that are not of the type {kind}") from error
     if name in _NAMED and (values.null_count or pc.any(pc.equal(values, "")).as_py()):
-        raise ValueError(f"has rows without their {name}")
+        raise ValueError(f"has rows without a value in {name}")
     if pa.types.is_integer(kind) and (pc.min(values).as_py() or 0) < 0:
         raise ValueError(f"has negative numbers in its column {name}")
     if name == "role" and not set(pc.unique(values).to_pylist()) <= set(ROLES):

@@ -66,7 +66,7 @@ class Cell:
     kind: str = column("Kind of the benchmark.", key=True)
     dataset: str = column("Data set of the benchmark.", key=True)
     split: str = column("Split of the data set that was shown.", key=True)
-    data_fingerprint: str = column("SHA-256 of everything that was shown and asked.", key=True)
+    data_fingerprint: str = column("SHA-256 of all stimuli and prompts.", key=True)
     observe_version: int = column(
         "Version of the kind's observation; a change means measuring again.", key=True
     )
@@ -74,7 +74,7 @@ class Cell:
     preprocess: str = column("How images became the model's input.", key=True)
     settings: str = column("JSON of the settings and facts that affect the cell.", key=True, default="{}")
     dtype: str = column("Precision of the weights and activations.", key=True)
-    texts: str = column("Whose text embeddings were used: `own`, or those of the `last` revision.", key=True)
+    texts: str = column("Text embeddings that were used: `own`, or those of the `last` revision.", key=True)
     text_commit: str = column(
         "Commit of the last revision if texts is `last`, else empty.", key=True, default=""
     )
@@ -93,9 +93,11 @@ class NumberKey:
     """What names a number within its cell."""
 
     probe: str = column(
-        "Where the number is read out of the model; empty for baselines.", key=True, default="projection"
+        "Where in the model the number is read out; empty for baselines.", key=True, default="projection"
     )
-    layer: int | None = column("Hidden state, from 0; null if there is none.", key=True, default=None)
+    layer: int | None = column(
+        "Number of the hidden state, from 0; null if there is none.", key=True, default=None
+    )
     metric: str = column("Key of the kind's terms.", key=True)
     variant: str = column("Prompt set, protocol or distance; empty for the default.", key=True, default="")
     subset: str = column("Part of the data; empty for all of it.", key=True, default="")
@@ -132,13 +134,14 @@ class Number(NumberKey):
         ('value', 0.5)
     """
 
-    value: float = column("The number; NaN if undefined, with the cause in `note`.")
-    ci_low: float = column("Lower end of its interval; NaN if there is none.", default=math.nan)
-    ci_high: float = column("Upper end of its interval; NaN if there is none.", default=math.nan)
+    value: float = column("The number; NaN if it is undefined, with the cause in `note`.")
+    ci_low: float = column("Lower end of the interval; NaN if there is none.", default=math.nan)
+    ci_high: float = column("Upper end of the interval; NaN if there is none.", default=math.nan)
     n: int = column("Items.", default=0)
-    n_clusters: int = column("Clusters of items that the interval resamples.", default=0)
+    n_clusters: int = column("Clusters of items, which the interval resamples.", default=0)
     interpretable: bool | None = column(
-        "False if the number rests on decisions that are indistinguishable from chance; null if that does not apply.",
+        "False if the decisions behind the number are indistinguishable from chance, or its precondition "
+        "fails; null if that does not apply.",
         default=None,
     )
     note: str = column("Cause of a NaN, or a caution about a number.", default="")
@@ -152,7 +155,9 @@ class Number(NumberKey):
 class Row(Number, Cell):
     """One row of the table: a number with its cell, its confidence level and its direction."""
 
-    confidence_level: float | None = column("Of the interval; null if there is none.", default=None)
+    confidence_level: float | None = column(
+        "Confidence level of the interval; null if there is none.", default=None
+    )
     higher_is_better: bool | None = column(
         "From the metric's term; null if neither end is better.", default=None
     )

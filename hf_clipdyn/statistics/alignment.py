@@ -51,7 +51,7 @@ class Window:
         where = f"The window {self.name!r}"
         if ways != 1:
             raise ConfigError(
-                f"{where} needs one of start and end, untrained, epochs or accuracy; it has {ways}."
+                f"{where} needs exactly one of start and end, untrained, epochs or accuracy; it has {ways}."
             )
         if shares and not (
             self.start is not None and self.end is not None and 0 <= self.start <= self.end <= 1
@@ -62,7 +62,7 @@ class Window:
         if any(epoch < 0 for epoch in self.epochs):
             raise ConfigError(f"{where} has an epoch below 0.")
         if self.accuracy is not None and not 0 <= self.accuracy <= 1:
-            raise ConfigError(f"{where} is at an accuracy of {self.accuracy}: give 0 to 1.")
+            raise ConfigError(f"{where} is at an accuracy of {self.accuracy}: give a number from 0 to 1.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -170,7 +170,7 @@ def place(window: Window, revisions: pd.DataFrame) -> Placement:
         expected = "has none of the epochs"
     else:
         if revisions["share"].isna().all():
-            return Placement(cause="neither samples, steps nor epochs of all revisions are known")
+            return Placement(cause="not all revisions have a known number of samples, steps or epochs")
         inside = revisions["share"].between((window.start or 0) - _NEAR, (window.end or 0) + _NEAR)
         expected = f"has no revision from {100 * (window.start or 0):g} to {100 * (window.end or 0):g} % of the samples"
     names = revisions.index[inside]
@@ -192,7 +192,7 @@ def _at_accuracy(window: Window, accuracy: float, revisions: pd.DataFrame) -> Pl
             cause=f"the run {side} an accuracy of {reached:.3f}, not {accuracy:g} (window {window.name})"
         )
     falls = bool((known["accuracy"].diff() < 0).any())
-    note = "the accuracy is not monotone; its isotonic regression counts" if falls else ""
+    note = "the accuracy is not monotone; its isotonic regression is used" if falls else ""
     flat = smooth.index[np.isclose(smooth, accuracy, rtol=0, atol=1e-12)]
     if len(flat):
         return Placement(weights=dict.fromkeys(flat, 1 / len(flat)), note=note)

@@ -205,7 +205,7 @@ class StudyPlan:
     def __post_init__(self) -> None:
         both = set(self.tuning_seeds) & set(self.confirmatory_seeds)
         if both:
-            raise ConfigError(f"Seed {min(both)} is both a tuning seed and a confirmatory one: choose.")
+            raise ConfigError(f"Seed {min(both)} is both a tuning seed and a confirmatory seed: choose one.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -232,12 +232,12 @@ class Claims:
         numbers = [one.number for one in self.claims]
         twice = next((number for number in numbers if numbers.count(number) > 1), None)
         if twice is not None:
-            raise ConfigError(f"Claim {twice} is given twice.")
+            raise ConfigError(f"Claim {twice} is defined twice.")
         if not self.studies:
             raise ConfigError("studies is empty: name at least one.")
         for name in self.located:
             if name not in {one.name for one in self.windows if one.start is not None}:
-                raise ConfigError(f"located names {name!r}, which is no window with start and end.")
+                raise ConfigError(f"located names {name!r}, which is not a window with start and end.")
         for claim in self.claims:
             for study, test in claim.studies.items():
                 self._check(claim, study, test)
@@ -301,7 +301,7 @@ def _written_out(content: Mapping[str, Any], source: str) -> dict[str, Any]:
     if not studies or not isinstance(studies, dict) or not isinstance(claims, list):
         return dict(content)
     if len(studies) > _MOST_STUDIES:
-        raise ConfigError(f"{source} has {len(studies)} studies: give at most {_MOST_STUDIES}.")
+        raise ConfigError(f"{source} has {len(studies)} studies: at most {_MOST_STUDIES} are allowed.")
     names = {name: _Names.of(name, plan, source) for name, plan in studies.items()}
     return dict(content) | {
         "studies": {name: _without(plan, "endpoints", "gates") for name, plan in studies.items()},

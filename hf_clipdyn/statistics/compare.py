@@ -96,7 +96,7 @@ def compare_revisions(
         frames.append(rows.assign(**dict(zip(_SAME, same, strict=True))))
     if not frames:
         raise EvaluationError(
-            f"Beside {results} no benchmark has trials of {a} and {b} on the same stimuli: evaluate both."
+            f"No benchmark has trials of {a} and {b} on the same stimuli beside {results}: evaluate both."
         )
     return pd.concat(frames, ignore_index=True)[_COLUMNS]
 

@@ -285,7 +285,7 @@ def minus(first: Iterable[RunContrast], second: Iterable[RunContrast]) -> list[R
 def _difference(one: RunContrast, partners: Sequence[RunContrast]) -> RunContrast:
     place = f"scale {one.scale or 'unknown'} and seed {'unknown' if one.seed is None else one.seed}"
     if len(partners) != 1:
-        cause = f"{len(partners)} runs of the other arm have {place}; 1 is needed"
+        cause = f"{len(partners)} runs of the other arm have {place}; exactly 1 is needed"
         return replace(
             one, value=math.nan, item_variance=math.nan, cause=cause, errors=ItemError.unknown(cause)
         )
@@ -360,7 +360,9 @@ def _cause(runs: Sequence[RunContrast]) -> str:
     seeds = Counter((one.scale, one.seed) for one in runs if one.seed is not None)
     (scale, seed), most = max(seeds.items(), key=lambda item: item[1], default=(("", None), 1))
     return (
-        f"{most} runs have scale {scale or 'unknown'} and seed {seed}: name one of them" if most > 1 else ""
+        f"{most} runs have scale {scale or 'unknown'} and seed {seed}: name only one of them"
+        if most > 1
+        else ""
     )
 
 
@@ -389,7 +391,9 @@ def _interval(
         share = float((np.square(weights) / sizes).sum())
         shared = 0.0
         if items.cause:
-            notes.append(f"the interval leaves out the items that all seeds share: {items.cause}")
+            notes.append(
+                f"the interval does not include the error over items that all seeds share: {items.cause}"
+            )
         else:
             shared = max(0.0, items.variance - share * _not_shared(errors, blocks) / degrees)
         variance, cause = spread * share + shared, ""

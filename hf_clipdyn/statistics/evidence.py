@@ -41,7 +41,7 @@ def study_of(trajectories: Iterable[Trajectory], claims: Claims, wanted: str | N
     if not shared[best]:
         known = sorted({one for name in claims.studies for one in claims.benchmarks(name)})
         raise ConfigError(
-            f"The tables hold no benchmark of a claim: evaluate {', '.join(known)}, or name a study."
+            f"The tables contain no benchmark of a claim: evaluate {', '.join(known)}, or name a study."
         )
     return best
 
@@ -166,7 +166,7 @@ class Evidence:
         tuning = self.runs(tuning=True)
         if not tuning:
             raise EvaluationError(
-                f"no tuning seed is in the tables, which would locate the window {window.name!r}"
+                f"no tuning seed is in the tables, so the window {window.name!r} cannot be located"
             )
         try:
             return locate(

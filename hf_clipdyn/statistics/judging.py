@@ -238,7 +238,7 @@ def _measured(draft: Verdict, test: ClaimTest, evidence: Evidence, windows: Mapp
 
 
 _NOT_HERE: Word = "not testable here"
-_SEARCHED = "The peak was searched in these seeds themselves: its contrasts are too large."
+_SEARCHED = "The peak was searched in these seeds themselves, so its contrasts are too large."
 
 
 def _cautions(parts: Sequence[Part]) -> list[str]:
@@ -362,7 +362,9 @@ def _whole(
         return _NOT_HERE, evidence.why_not
     n_runs = len(evidence.runs())
     if n_runs < test.fewest_runs:
-        return "undecided", f"{counted(n_runs, 'independent run')}; descriptive below {test.fewest_runs}"
+        return "undecided", (
+            f"{counted(n_runs, 'independent run')}; results are only descriptive below {test.fewest_runs}"
+        )
     for one in (*gates, *controls):
         if one.passed is None:
             return _NOT_HERE, f"{one.title}: {one.words}"
@@ -375,7 +377,9 @@ def _whole(
     if test.rule == "first part first":
         failed = [one for one in first if one.verdict != "holds"]
         if failed and not any(one.verdict == _NOT_HERE for one in first):
-            return "undecided", f"{failed[0].title}: {failed[0].verdict}; without it the rest shows nothing"
+            return "undecided", (
+                f"{failed[0].title}: {failed[0].verdict}; the other parts require this one to hold"
+            )
     return _together(parts)
 
 
@@ -422,7 +426,9 @@ def _same_at_every_scale(parts: Sequence[Part]) -> tuple[Word, str]:
         return "contradicted", f"{apart.title}: the scales differ by more"
     if all(one.verdict == "negligible" for one in differences):
         return "holds", ""
-    return "right direction, size open", "every scale has the direction; how far the scales differ is open"
+    return "right direction, size open", (
+        "the effect has its direction at every scale; how much the scales differ is open"
+    )
 
 
 def _is_outside(part: Part) -> bool:

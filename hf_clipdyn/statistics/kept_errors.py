@@ -184,7 +184,7 @@ def _unpacked(header: _Header, values: np.ndarray) -> dict[Key, ItemError]:
         found[one.key] = ItemError(design, values[start:end])
         start = end
     if start != len(values) or not np.isfinite(values).all():
-        raise ValueError("holds other numbers than it says")
+        raise ValueError("contains other numbers than its header says")
     return found
 
 
@@ -192,12 +192,12 @@ def _check(header: _Header) -> None:
     for one in header.designs:
         fits = len(one.signs) == len(one.sizes) > one.fallback >= 0
         if not (fits and min(one.sizes) > 0 and set(one.signs) <= {-1, 1}):
-            raise ValueError("has a design that is none")
+            raise ValueError("has an invalid design")
     for number in header.numbers:
         if any(isinstance(part, list | dict) for part in number.key):
-            raise ValueError("has a number whose key is none")
+            raise ValueError("has a number with an invalid key")
         if number.design is not None and not 0 <= number.design < len(header.designs):
-            raise ValueError("has a number of no design")
+            raise ValueError("has a number without a design")
 
 
 def _write(file: Path, header: _Header, held: Mapping[Key, ItemError]) -> None:

@@ -27,7 +27,7 @@ from hf_clipdyn.statistics.trajectories import Trajectory
 
 __all__ = ["EXPLORATORY", "SearchedPeak", "search_peak"]
 
-EXPLORATORY = "exploratory: the place of the extreme was searched, each time in the other seeds"
+EXPLORATORY = "exploratory: the extreme was located in the data, for each seed in the other seeds"
 """A note of the estimates of a searched peak."""
 
 _UNTRAINED = Window(name="0", untrained=True)

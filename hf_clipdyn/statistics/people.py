@@ -61,7 +61,10 @@ def with_people(found: Estimate, trials: pd.DataFrame | None) -> Estimate:
     """
     variance, n = (math.nan, 0) if trials is None else people_variance(trials)
     if math.isnan(variance) or math.isnan(found.standard_error):
-        note = "the interval leaves out people: no answers of two observers lie beside the table"
+        note = (
+            "the interval does not include the variation between people: the trials beside the table "
+            "lack the answers of two observers"
+        )
         return replace(found, notes=(*found.notes, note)) if math.isnan(variance) else found
     degrees = min(found.degrees_of_freedom, n - 1)
     error = math.sqrt(found.standard_error**2 + variance)

@@ -59,11 +59,12 @@ class VerdictRow:
     study: str = field(metadata={"meaning": "Study whose tests were applied, from the claims' file."})
     verdict: str = field(metadata={"meaning": "Verdict on the whole claim."})
     cause: str = _column(
-        "Why, if a gate failed, if the claim is not testable, or if a part decides against it.", ""
+        "Reason for the verdict, if a gate failed, the claim is not testable, or a part decides against it.",
+        "",
     )
     evidence: bool = _column("False for a positive control, which holds by construction.", True)
     gate: bool | None = _column(
-        "Whether all gates and control arms passed; null if one was not measured, or if there is none.", None
+        "Whether all gates and control arms passed; null if one was not measured, or if there are none.", None
     )
     gates: str = _column("JSON list of the gates and control arms: title, passed, words.", "[]")
     part: int = _column("Number of the part, from 1; 0 for a claim without parts.", 0)
@@ -71,21 +72,23 @@ class VerdictRow:
     part_verdict: str = _column("Verdict on the part.", "")
     scale: str = _column("The only scale of the part; empty for all scales together.", "")
     value: float = _column("The contrast, positive in favour of the claim; NaN if undefined.", math.nan)
-    ci_low: float = _column("Lower end of its interval.", math.nan)
-    ci_high: float = _column("Upper end of its interval.", math.nan)
-    confidence_level: float = _column("1 - α/k for the k claims that the study tests.", math.nan)
-    standard_error: float = _column("Of the contrast.", math.nan)
-    degrees_of_freedom: float = _column("Of Student's t.", math.nan)
+    ci_low: float = _column("Lower end of the contrast's interval.", math.nan)
+    ci_high: float = _column("Upper end of the contrast's interval.", math.nan)
+    confidence_level: float = _column(
+        "Confidence level of the interval: 1 - α/k for the k claims that the study tests.", math.nan
+    )
+    standard_error: float = _column("Standard error of the contrast.", math.nan)
+    degrees_of_freedom: float = _column("Degrees of freedom of Student's t.", math.nan)
     smallest_effect: float = _column("δ, the smallest effect of interest.", math.nan)
     minimum_detectable_effect: float = _column(
-        "The true effect that reaches a lower end above 0 with a power of 80 %.", math.nan
+        "Smallest true effect whose interval lies above 0 with a power of 80 %.", math.nan
     )
-    n_seeds: int = _column("Runs, or pairs of runs, that count.", 0)
-    scales: tuple[str, ...] = _column("Their scales.", ())
+    n_seeds: int = _column("Number of runs, or of pairs of runs, that count.", 0)
+    scales: tuple[str, ...] = _column("Scales of these runs.", ())
     n: int = _column("Items.", 0)
-    n_clusters: int = _column("Clusters of items.", 0)
+    n_clusters: int = _column("Number of clusters of items.", 0)
     part_cause: str = _column("Why the value or its interval is undefined.", "")
-    notes: str = _column("JSON list of what a reader must know beside the verdict.", "[]")
+    notes: str = _column("JSON list of cautions that a reader must know beside the verdict.", "[]")
 
 
 _ARROW: dict[Any, pa.DataType] = {
@@ -217,7 +220,7 @@ def render(judged: Sequence[Verdict], effects: Sequence[ArmEffect] = ()) -> str:
     widths = [max(map(len, column)) for column in zip(_HEAD, *parts.values(), strict=True)]
     lines = [_line(_HEAD, widths)]
     for one in judged:
-        word = one.verdict if one.evidence else f"{one.verdict} (a positive control, no evidence)"
+        word = one.verdict if one.evidence else f"{one.verdict} (a positive control, not evidence)"
         gates = _GATE[_all_passed(one.gates)] if one.gates else ""
         lines.append(f"{one.claim.number} {one.claim.title}: {word}{gates}")
         lines += [_line(parts[id(part)], widths) for part in one.parts]

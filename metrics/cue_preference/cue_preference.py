@@ -6,20 +6,20 @@ from hf_clipdyn.metric_module import NUMBER, RESAMPLING, metric_module
 from hf_clipdyn.metrics.cue_preference import cue_preference
 
 _DESCRIPTION = """
-Is a cue-conflict image nearer to another image of its shape or to one of its texture? The share of such triplets
-that the shape wins. No class name and no text tower takes part, so it can be read where zero-shot classification is
-still near chance.
+Is a cue-conflict image closer to another image of its shape or to one of its texture? The score is the share of such
+triplets in which the shape wins. It uses neither class names nor a text encoder, so it is meaningful even if zero-shot
+classification is still near chance.
 """
 
 _KWARGS_DESCRIPTION = f"""
 Args:
     distances_shape (`list` of `float`): distance of a conflict image to another of its shape class, for each triplet.
     distances_texture (`list` of `float`): distance of the same image to another of its texture class.
-    shape_exemplars (`list` of `list`): the pictures that the shapes of each row's conflict image, of its shape mate
-        and of its texture mate were taken from. With both kinds of exemplars, the rows of one image are averaged first
-        and the interval is clustered in two ways, else rows are resampled and the interval is too narrow. A `list` of
-        `str` names those of the conflict image alone; that interval is too narrow where exemplars differ much.
-    texture_exemplars (`list` of `list`): the pictures that their textures were taken from.
+    shape_exemplars (`list` of `list`): source pictures of the shapes, for the conflict image, the shape mate and the
+        texture mate of each row. With both kinds of exemplars, the rows of one image are averaged first, and the
+        interval is clustered in two ways. Without them, rows are resampled, and the interval is too narrow. A `list`
+        of `str` names only those of the conflict image; then the interval is too narrow if exemplars differ much.
+    texture_exemplars (`list` of `list`): source pictures of the textures.
     {RESAMPLING}
 
 Returns:

@@ -8,20 +8,20 @@ from hf_clipdyn.metrics.error_consistency import error_consistency
 
 _DESCRIPTION = """
 Do two observers (a model and a person, two people, two checkpoints) err on the same images? Cohen's kappa of being
-correct: 1 for the same errors, 0 for what independent observers of the same accuracies would share (Geirhos et al.
+correct: 1 for the same errors, 0 for independent observers with the same accuracies (Geirhos et al.
 2020).
 """
 
 _KWARGS_DESCRIPTION = f"""
 Args:
     predictions (`list` of `bool`): whether the first observer was correct on each image.
-    references (`list` of `bool`): whether the second observer was, on the same images.
+    references (`list` of `bool`): whether the second observer was correct, on the same images.
     {RESAMPLING}
 
 Returns:
-    kappa (`float`): in [-1, 1]; NaN with a warning where both are right on all images, or both wrong.
+    kappa (`float`): in [-1, 1]; NaN with a warning if both are right on all images, or both wrong.
     kappa_min, kappa_max (`float`): the range that the two accuracies allow.
-    observed, expected (`float`): share of images with both right or both wrong; the same for independent errors.
+    observed, expected (`float`): share of images with both right or both wrong; the share for independent errors.
     n (`int`): images.
     kappa_ci, observed_ci, expected_ci (`list`): [low, high], from resampled images.
 

@@ -15,18 +15,19 @@ _KWARGS_DESCRIPTION = f"""
 Args:
     predictions (`list` of `float`): distance of each distorted image to its reference, or its quality score.
     references (`list` of `float`): opinion score of each distorted image (MOS or DMOS).
-    groups (`list`): reference image of each row, for the intervals. None: rows are resampled, which is too narrow.
-        Below 50 reference images the interval is Student's t on the jackknife over them.
+    groups (`list`): reference image of each row, for the intervals. None resamples rows, and the
+        interval is too narrow. With fewer than 50 reference images, it is Student's t on the jackknife over them.
     predictions_are (`str`): "distance" (default; larger is worse) or "score" (larger is better).
-    higher_is_better (`bool`): of the references, default True (MOS: TID2013, KADID-10k); False for DMOS (CSIQ, LIVE).
-    logistic (`int`): parameters of the fit behind PLCC, 4 or 5 (VQEG); default None, no fit.
+    higher_is_better (`bool`): whether a higher reference is better, default True (MOS: TID2013,
+        KADID-10k); False for DMOS (CSIQ, LIVE).
+    logistic (`int`): number of parameters of the fit for PLCC, 4 or 5 (VQEG); default None, no fit.
         Resamples do not repeat the fit.
     kendall (`bool`): False leaves KRCC out, whose cost grows with the square of the rows; default True.
     {RESAMPLING}
 
 Returns:
     srcc, krcc, plcc (`float`): in [-1, 1], signed: a distance is negative against MOS, positive against DMOS.
-    alignment (`float`): the SRCC, oriented so that larger is always closer to humans.
+    alignment (`float`): the SRCC, with its sign chosen so that larger is always closer to humans.
     plcc_logistic, rmse_logistic (`float`): Pearson's correlation and root mean square error after the fit; only with
         `logistic`.
     n, n_groups (`int`): rows, and reference images (n without `groups`).

@@ -6,8 +6,8 @@ from hf_clipdyn.metric_module import NUMBER, RESAMPLING, metric_module
 from hf_clipdyn.metrics.jnd_map import jnd_map
 
 _DESCRIPTION = """
-Does a perceptual distance rank the pairs that people cannot tell apart before those that they can? The average
-precision of small distances for "same" judgements (Zhang et al. 2018).
+Does a perceptual distance rank pairs that look the same to people before pairs that look different? The score
+is the average precision of small distances for "same" judgements (Zhang et al. 2018).
 """
 
 _KWARGS_DESCRIPTION = f"""
@@ -19,7 +19,7 @@ Args:
 
 Returns:
     jnd_map (`float`): in [0, 1], larger is closer to people; a constant distance scores the mean of `same`. NaN with a
-        warning where nobody saw any pair as the same.
+        warning if nobody judged any pair to be the same.
     n (`int`): pairs.
     jnd_map_ci (`list`): [low, high], from resampled pairs or groups.
 

@@ -6,9 +6,9 @@ from hf_clipdyn.metric_module import NUMBER, RESAMPLING, metric_module
 from hf_clipdyn.metrics.noise_robustness import noise_robustness
 
 _DESCRIPTION = """
-How fast classification accuracy falls when noise of growing strength is added to the pixels: the accuracy at each
-noise level, its drop relative to the clean images, raw and corrected for chance, the area under the curve, and the
-level that takes half of the accuracy above chance.
+How fast classification accuracy falls when increasing noise is added to the pixels: the accuracy at each noise level,
+its drop relative to clean images (raw and corrected for chance), the area under the curve, and the level at which the
+accuracy is halfway to chance.
 """
 
 _KWARGS_DESCRIPTION = f"""
@@ -17,22 +17,22 @@ Args:
     references (`list` of `int`): true class id of each row.
     sigmas (`list` of `float`): noise of each row, a standard deviation on pixels in [0, 1]; 0.0 marks the clean
         images, which are required.
-    n_classes (`int`): number of classes, for the chance level; default None: no drop is compared with chance.
-    groups (`list`): image of each row, so that an image is resampled with all its noise levels. None: rows are
-        resampled, and the intervals of the drops are too wide.
+    n_classes (`int`): number of classes, for the chance level; with None (default) no drop is compared with chance.
+    groups (`list`): image of each row, so that an image is resampled with all its noise levels. None (default)
+        resamples rows, and the intervals of the drops are too wide.
     places (`list` of `float`): position of each distinct sigma on the axis of area and threshold, NaN to leave one
-        out; default None: the sigmas themselves.
+        out; None (default) uses the sigmas themselves.
     {RESAMPLING}
 
 Returns:
-    sigmas (`list` of `float`): the distinct noise levels, ascending from 0.0. Aligned with it are the lists:
+    sigmas (`list` of `float`): the distinct noise levels, ascending from 0.0. These lists have the same order:
     accuracy: in [0, 1].
     relative_drop: (clean - noisy) / clean; 0 for no effect, 1 for all accuracy lost.
-    chance_corrected_drop: (clean - noisy) / (clean - chance). Both are NaN where clean is not clear of chance.
+    chance_corrected_drop: (clean - noisy) / (clean - chance). Both are NaN if clean is indistinguishable from chance.
     n_per_sigma: rows of each level.
     area (`float`): mean accuracy from the first to the last place (trapezoids), in [0, 1].
     threshold (`float`): place at which the accuracy first falls halfway from clean to chance, by interpolation; NaN
-        where it never does. An interval that ends with the axis is open there.
+        if it never does. An interval that ends with the axis is open there.
     clean_accuracy (`float`), n (`int`): accuracy at sigma 0, number of rows.
     accuracy_ci, relative_drop_ci, chance_corrected_drop_ci (`list` of `list`): [low, high] for each sigma.
     area_ci, threshold_ci, clean_accuracy_ci (`list`): [low, high].

@@ -8,22 +8,22 @@ from hf_clipdyn.metrics.saliency import saliency
 
 _DESCRIPTION = """
 How well do maps predict where people look? NSS, three AUCs, CC, SIM, KL and the information gain, each as the mean
-over images, in the conventions of the MIT/Tuebingen benchmark (Bylinskii et al. 2019).
+over images, with the conventions of the MIT/Tuebingen benchmark (Bylinskii et al. 2019).
 """
 
 _KWARGS_DESCRIPTION = f"""
 Args:
     predictions (`list` of maps): saliency map of each image, H lists of W numbers; sizes may differ.
     fixations (`list` of `list`): fixations of each image, [x, y] in pixels of its map from the upper left corner; an
-        empty list where only densities are known.
-    metrics (`list` of `str`): which of nss, auc, auc_judd, sauc, cc, sim, kl, ig; default None, all. What lacks its
-        input is NaN with a warning.
-    sigma (`float`): pixels; the fixations are blurred with it into the density that cc, sim and kl compare with.
-    densities (`list` of maps): densities given by the data set, instead of that.
-    other_fixations (`list` of `list`): for sauc, of each image the fixations of the other images, rescaled to it.
-    baseline (map, or `list` of maps): for ig, the density of the centre bias, one for all images or one for each.
+        empty list if only densities are known.
+    metrics (`list` of `str`): which of nss, auc, auc_judd, sauc, cc, sim, kl, ig; default None, all. A metric
+        without its input is NaN, with a warning.
+    sigma (`float`): width in pixels of the blur that turns fixations into the density for cc, sim and kl.
+    densities (`list` of maps): densities of the data set, instead of sigma.
+    other_fixations (`list` of `list`): for sauc: the fixations on the other images, rescaled to each image.
+    baseline (map, or `list` of maps): for ig: the density of the centre bias, one for all images or one for each.
     sim_convention (`str`): "mit" (default; both maps are stretched to [0, 1] first) or "shift" (only negative
-        maps are lifted).
+        maps are raised to 0).
     {RESAMPLING}
 
 Returns:

@@ -6,8 +6,9 @@ from hf_clipdyn.metric_module import NUMBER, RESAMPLING, metric_module
 from hf_clipdyn.metrics.two_afc import two_afc
 
 _DESCRIPTION = """
-Does a perceptual distance pick the image that people find more similar to a reference? The mean share of the people
-whose choice it makes, beside what one person and the best possible choice would score (Zhang et al. 2018).
+Does a perceptual distance pick the image that people find more similar to a reference? The score is the
+mean share of people who agree with its choice, with the scores of one person and of the best possible choice for
+comparison (Zhang et al. 2018).
 """
 
 _KWARGS_DESCRIPTION = f"""
@@ -16,8 +17,8 @@ Args:
     distances_1 (`list` of `float`): distance of the reference to candidate 1.
     judgements (`list` of `float`): fraction of people who prefer candidate 1, in [0, 1].
     groups (`list`): what rows have in common (the reference), to be resampled together; default None, single rows.
-    images (`list` of `list`): in place of groups, the three images that each row shows, one name for one image; rows
-        with any common image then depend on each other. Default None.
+    images (`list` of `list`): names of the three images of each row, instead of groups; rows with a common image then
+        depend on each other. Default None.
     {RESAMPLING}
 
 Returns:

@@ -7,20 +7,20 @@ from hf_clipdyn.metric_module import NUMBER, RESAMPLING, metric_module
 from hf_clipdyn.metrics.zero_shot_accuracy import zero_shot_accuracy
 
 _DESCRIPTION = """
-Share of images whose class is the best of a model's ranked predictions, or among the best five, beside the accuracy
-of guessing.
+Share of images whose class is first, or among the first five, in a model's ranked predictions, with the accuracy of
+guessing for comparison.
 """
 
 _KWARGS_DESCRIPTION = f"""
 Args:
     predictions (`list` of `list` of `int`): class ids of each row, best first: all classes, or at least the best five.
     references (`list` of `int`): class id of each row.
-    n_classes (`int`): number of classes to choose from; default None, known only where all are ranked.
+    n_classes (`int`): number of classes to choose from; with None (default), it is known only if all are ranked.
     {RESAMPLING}
 
 Returns:
-    top1, top5 (`float`): in [0, 1]; top5 is NaN with a warning where fewer than five of more classes are given.
-    chance (`float`): 1 / n_classes; NaN with a warning where that is unknown.
+    top1, top5 (`float`): in [0, 1]; top5 is NaN with a warning if fewer than five of more classes are ranked.
+    chance (`float`): 1 / n_classes; NaN with a warning if that is unknown.
     n (`int`): rows.
     top1_ci, top5_ci (`list`): [low, high], from resampled rows.
 

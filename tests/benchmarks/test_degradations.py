@@ -238,7 +238,7 @@ def test_what_looks_alike_is_decoded_and_shown_once():
         ("high_pass", 0.0, r"in \(0, inf\]"),
         ("low_pass", float("inf"), "level inf"),
         ("rotation", 45.0, "give 0, 90, 180 or 270"),
-        ("grey", 1.0, "it has no levels"),
+        ("grey", 1.0, "grey has no levels"),
     ],
 )
 def test_an_impossible_level_is_one_sentence(name, level, says):

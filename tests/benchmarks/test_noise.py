@@ -174,7 +174,7 @@ def test_clean_images_alone_have_an_accuracy_and_no_area(labelled, measure, plan
     assert {one.metric for one in found} == {"accuracy", "area", "threshold"}
     assert found("accuracy").value == found("accuracy", condition="gaussian", level=0.0).value == 1
     for metric in ("area", "threshold"):
-        assert "no noise level but 0" in found(metric, condition="gaussian").note
+        assert "the only noise level is 0" in found(metric, condition="gaussian").note
 
 
 def test_rows_without_text_are_not_measured_again_with_other_texts(labelled, planted, tmp_path):
@@ -203,9 +203,9 @@ def test_a_fragile_encoder_falls_to_chance(labelled, measure, planted):
 def test_a_constant_encoder_has_no_displacement_and_says_why(labelled, measure, planted):
     found = measure(Noise, labelled, planted(lambda pixels: np.ones(3), text), sigmas=(0.1,))
     at = {"condition": "gaussian", "level": 0.1}
-    assert found("displacement", **at).note == "all clean images embed alike"
+    assert found("displacement", **at).note == "all clean images have the same embedding"
     for metric in ("relative_drop", "chance_corrected_drop", "drop_when_right"):
-        assert "not clear of" in found(metric, **at).note
+        assert "indistinguishable from" in found(metric, **at).note
 
 
 def decisions(clean, noisy, labels, n_classes):
@@ -228,12 +228,12 @@ def test_guesses_that_change_at_random_have_no_drop():
     for one in Noise.score(a, Common(n_resamples=0)):
         if "drop" in one.metric:
             assert np.isnan(one.value)
-            assert "not clear of the chance" in one.note
+            assert "indistinguishable from chance" in one.note
     lucky = b.assign(decision=b["label"].where(b["level"] == 0, b["decision"]))
     for pair in ((a, lucky), (lucky, a)):
         both = [one for side in Noise.score_together(*pair) for one in side]
         assert len(both) == 2
-        assert all(np.isnan(one.value) and "not clear of chance" in one.note for one in both)
+        assert all(np.isnan(one.value) and "indistinguishable from chance" in one.note for one in both)
 
 
 def test_the_drop_over_common_images_leaves_out_what_one_revision_never_knew():
@@ -277,7 +277,7 @@ def test_the_threshold_of_the_contrast_is_a_contrast_on_its_logarithmic_axis():
 def test_an_interval_that_ends_with_the_levels_says_so():
     one = threshold_of(at_levels("gaussian", [0.9, 0.9, 0.9, 0.9, 0.9, 0.9, 0.8, 0.495]))
     assert one.value < one.ci_high == 0.5
-    assert one.note == "its interval ends where the levels that were shown end"
+    assert one.note == "the interval is open: it reaches the weakest or the strongest level that was shown"
 
 
 def test_a_model_that_keeps_half_of_its_accuracy_has_no_threshold_and_says_why():
@@ -440,7 +440,7 @@ def test_a_turned_image_of_another_shape_has_no_change_of_its_pixels(source, mea
         Noise, source("labels", rows, CLASSES), planted(noise_blind, text), conditions=("rotation",)
     )
     columns = {"condition": "rotation", "role": "diagnostic", "probe": ""}
-    assert found("noise_rms", level=90.0, **columns).note == "turned images have another shape"
+    assert found("noise_rms", level=90.0, **columns).note == "rotated images have another shape"
     assert found("noise_rms", level=180.0, **columns).value > 0
 
 

@@ -312,7 +312,7 @@ def test_a_fixation_map_without_any_fixation_is_named_as_the_cause(source, measu
 def test_observers_that_are_not_told_apart_have_no_ceiling(source, measure):
     rows = [row(n, looked(n, ("",) * 4)) for n in range(3)]
     found = measure(source("fixations", rows, pixels_per_degree=SIGMA), constant)
-    assert found("nss", **HUMANS).note == "the data set does not tell its observers apart"
+    assert found("nss", **HUMANS).note == "the data set does not distinguish its observers"
     assert not any(one.subset for one in found)
     assert found("nss", **baseline("centre_bias")).n == 3
 
@@ -407,7 +407,7 @@ def test_captions_are_found_by_id_or_file_name(tmp_path):
     with pytest.raises(ConfigError, match="no caption for 1 of 2 images, for example p2"):
         first_captions(file, ["p1", "p2"])
     file.write_text("name,text\n")
-    with pytest.raises(ConfigError, match="it needs image and caption"):
+    with pytest.raises(ConfigError, match="it needs the columns image and caption"):
         first_captions(file, ["p1"])
     with pytest.raises(ConfigError, match="cannot be read"):
         first_captions(tmp_path / "absent.csv", ["p1"])
@@ -417,7 +417,7 @@ def test_captions_without_the_probe_that_reads_them_are_refused(gazed, build, tm
     (tmp_path / "captions.csv").write_text(
         "image,caption\n" + "".join(f"p{n}.png,picture {n}\n" for n in range(5))
     )
-    with pytest.raises(ConfigError, match="only the probe gradient_input reads them"):
+    with pytest.raises(ConfigError, match="only the probe gradient_input uses captions"):
         SaliencySettings(captions=tmp_path / "captions.csv")
     build(gazed, captions=tmp_path / "captions.csv", probes=("gradient_input",))
 
@@ -620,9 +620,7 @@ def test_a_broken_file_is_computed_and_written_again(gazed, build, kept, damage)
 def test_a_cache_that_cannot_be_written_is_one_sentence(gazed, build, tmp_path):
     benchmark = build(gazed)
     (tmp_path / "clipdyn-baselines").write_text("a file where the folder must be")
-    with pytest.raises(
-        DatasetError, match=r"Values of the baselines cannot be written to .*clipdyn-baselines"
-    ):
+    with pytest.raises(DatasetError, match=r"Baseline values cannot be written to .*clipdyn-baselines"):
         benchmark.observe(Readout(Looking(constant)))
 
 

@@ -234,12 +234,12 @@ def test_several_names_are_one_table_and_a_wrong_one_is_an_error_before_any_is_m
 
 @pytest.mark.parametrize("names", [[], [3], [["me/run"]]])
 def test_names_that_are_no_texts_are_one_sentence(names):
-    with pytest.raises(ConfigError, match="repo_id is empty or holds what is no text"):
+    with pytest.raises(ConfigError, match="repo_id is empty or contains something other than text"):
         evaluate_revisions(names)
 
 
 def test_several_names_cannot_be_watched(tmp_path):
-    with pytest.raises(ConfigError, match="`watch` follows one run"):
+    with pytest.raises(ConfigError, match="`watch` follows only one run"):
         evaluate_revisions(["me/a", "me/b"], store=tmp_path, output=tmp_path / "r.parquet", watch=True)
 
 

@@ -188,4 +188,4 @@ def test_options_of_checkpoints_are_for_checkpoints_only(
     with pytest.raises(SystemExit) as done:
         main(["evaluate", "me/run", option])
     assert done.value.code == 2
-    assert "is for checkpoints of open_clip only" in capsys.readouterr().err
+    assert "only applies to open_clip checkpoints" in capsys.readouterr().err

@@ -78,8 +78,8 @@ def test_a_table_holds_one_precision_of_a_run(evaluate, tmp_path):
     ("options", "says"),
     [
         ({"output": "run.seed1"}, r"name a Parquet file, for example results\.parquet"),
-        ({"rescore": True}, "`rescore` requires an `output`"),
-        ({"rescore": True, "force": True, "output": "r.parquet"}, "measures nothing: leave out `force`"),
+        ({"rescore": True}, "`rescore` measures nothing"),
+        ({"rescore": True, "force": True, "output": "r.parquet"}, "leave out `force`"),
         ({"rescore": True, "watch": True, "output": "r.parquet"}, "leave out `force` and `watch`"),
     ],
 )
@@ -185,7 +185,7 @@ def test_a_suite_without_data_is_listed_in_a_table_before_the_hub_is_asked(store
     with pytest.raises(EvaluationError) as caught:
         evaluate_revisions("me/run", suite=suite, store=store, device="cpu", show_progress=False)
     message = str(caught.value)
-    assert "set CLIPDYN_DATA to that (not set now)" in message
+    assert "set CLIPDYN_DATA to the parent (not set now)" in message
     lines = {line.split()[0]: line for line in message.splitlines()[1:-1]}
     for name in benchmark_suite(suite):
         facts = dataset_metadata(name.partition("/")[2])

@@ -153,7 +153,7 @@ def test_the_command_pushes_and_says_where(hub, store, data, tmp_path, capsys):
         main(["evaluate", *arguments, *benchmark, "--push_to_hub", "me/results", "--private"])
     assert stopped.value.code == 0
     said = capsys.readouterr().err
-    assert f"The results are pushed: {hub.url}/datasets/me/results." in said
+    assert f"The results were pushed: {hub.url}/datasets/me/results." in said
     assert HfApi().repo_info("me/results", repo_type="dataset").private
     hub.tokens.clear()
     with pytest.raises(SystemExit) as stopped:

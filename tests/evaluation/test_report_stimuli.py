@@ -135,7 +135,7 @@ def test_pictures_are_those_that_were_shown(parts, output, data):
 def test_a_licence_that_forbids_passing_on_leaves_the_pictures_out_and_says_so(parts, output):
     part = parts["zero_shot/cifar10"]
     assert part["sheet"] is None
-    assert part["why"] == "The licence of CIFAR-10 (none stated) does not let others pass its images on."
+    assert part["why"] == "The licence of CIFAR-10 (none stated) does not allow its images to be passed on."
     assert "airplane" in part["names"], "numbers of classes have their names"
     trials = trials_of(output, "zero_shot/cifar10")
     first = trials.assign(first=trials["ranking"].str[0]).pivot(
@@ -174,7 +174,7 @@ def test_a_folder_with_other_images_shows_none_of_them(study_of, data, tmp_path)
     study = study_of("shape_bias/cue_conflict")
     part = payload(study, data_dirs={"cue_conflict": other})["shape_bias/cue_conflict"]
     assert part["sheet"] is None
-    assert "other images than were shown" in part["why"]
+    assert "are not those that were measured" in part["why"]
 
 
 def test_a_folder_that_cannot_be_read_is_no_error_and_its_path_is_told_to_nobody(study_of, tmp_path):
@@ -205,7 +205,7 @@ def test_pairs_have_the_place_of_the_distance_beside_that_of_peoples_score(parts
     assert _answers(part)[:, 2] == pytest.approx(places.to_numpy(), abs=6e-4)
     worse = ((-last["score"]).rank() - 1) / (len(last) - 1)
     assert part["items"]["people"] == pytest.approx(worse.to_list(), abs=6e-4)
-    assert "does not let others pass" in part["why"]
+    assert "does not allow its images" in part["why"]
 
 
 def test_saliency_keeps_small_maps_with_the_trials_and_shows_them_beside_peoples(parts, output):

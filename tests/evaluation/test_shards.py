@@ -51,7 +51,7 @@ def test_a_shard_that_is_no_part_of_a_whole_is_one_sentence(shard, capsys, tmp_p
 
 @pytest.mark.parametrize("other", [{"rescore": True}, {"push_to_hub": "me/results"}])
 def test_what_concerns_the_whole_table_takes_no_shard(other):
-    with pytest.raises(ConfigError, match="leave `shard` out once all shards are done"):
+    with pytest.raises(ConfigError, match="without `shard`, once all shards are done"):
         EvaluationConfig("me/run", shard="1/2", output="results.parquet", **other)
 
 

@@ -147,7 +147,7 @@ def _code(*, file: str, auto_map: dict[str, str], model_type: str | None = None)
 
 V, T, P = "vision_config", "text_config", "processor_config.json"
 RANGE = "expected a whole number from 1 to"
-BROKEN = "no image encoder that transformers can build"
+BROKEN = "no image encoder that transformers can load"
 
 # What each case spoils, and a part of the sentence that it must give. The first ones run in `make test`.
 EXPORTED: list[tuple[str, Change, str]] = [
@@ -158,9 +158,13 @@ EXPORTED: list[tuple[str, Change, str]] = [
         "not a multiple of the number of attention heads",
     ),
     ("patches of nothing", _setting(f"{V}.patch_size", 0), f"patch_size = 0: {RANGE}"),
-    ("a layer left out", _setting(f"{V}.num_hidden_layers", 1), "layers that its config.json leaves out"),
-    ("pickle", _pickled({"evil": _Evil(), "padding": b"0" * 100_000}), "code of a repository is never run"),
-    ("zipped pickle", _zipped_pickle, "code of a repository is never run"),
+    (
+        "a layer left out",
+        _setting(f"{V}.num_hidden_layers", 1),
+        "layers that its config.json does not describe",
+    ),
+    ("pickle", _pickled({"evil": _Evil(), "padding": b"0" * 100_000}), "code from a repository is never run"),
+    ("zipped pickle", _zipped_pickle, "code from a repository is never run"),
     ("empty pickle", _pickled(b""), "its weight files have only 0 bytes"),
     ("no weights", lambda folder: (folder / "model.safetensors").unlink(), "has no weights"),
     ("another type", _setting("model_type", "siglip"), "siglip"),
@@ -249,10 +253,10 @@ MORE_EXPORTED: list[tuple[str, Change, str]] = [
     (
         "index to outside",
         _index({"logit_scale": "../../../../../victim/secret.txt"}),
-        "no file of weights beside it",
+        "not a weight file beside it",
     ),
-    ("index of a list", _index([1, 2]), "no index of weights"),
-    ("index of numbers", _index({"logit_scale": 7}), "no index of weights"),
+    ("index of a list", _index([1, 2]), "not an index of weights"),
+    ("index of numbers", _index({"logit_scale": 7}), "not an index of weights"),
     ("rubbish as pickle", _pickled(b"\x80\x04rubbish" * 9999), BROKEN),
     ("pickle of a number", _pickled({"logit_scale": 7, "padding": b"0" * 100_000}), BROKEN),
     ("zip as pickle", lambda folder: _zip_as_pickle(folder), BROKEN),
@@ -266,7 +270,11 @@ EVALUATED: list[tuple[str, Change, str]] = [
     ("no processor", lambda folder: (folder / P).unlink(), "has no preprocessor_config.json"),
     ("no deviation", _setting("image_processor.image_std", [0, 0, 0], P), "expected a positive number"),
     ("empty tokenizer", _content("tokenizer.json", b""), BROKEN),
-    ("end of another tokenizer", _setting(f"{T}.eos_token_id", 99999), "all texts would embed alike"),
+    (
+        "end of another tokenizer",
+        _setting(f"{T}.eos_token_id", 99999),
+        "all texts would have the same embedding",
+    ),
 ]
 MORE_EVALUATED: list[tuple[str, Change, str]] = [
     (
@@ -297,7 +305,11 @@ MORE_EVALUATED: list[tuple[str, Change, str]] = [
     ("broken settings of the tokenizer", _content("tokenizer_config.json", b"{"), BROKEN),
     ("vocabulary of ten", _setting(f"{T}.vocab_size", 10), "have another shape, as text_model.embeddings"),
     ("vocabulary of millions", _setting(f"{T}.vocab_size", 2**24), "describes a model of"),
-    ("rubbish in a tuple", _setting("return_dict", False), "cannot take what its image processor gives"),
+    (
+        "rubbish in a tuple",
+        _setting("return_dict", False),
+        "cannot process the output of its image processor",
+    ),
 ]
 
 
@@ -405,7 +417,7 @@ def test_code_of_a_repository_is_neither_run_nor_asked_for_on_a_terminal(
     if measured is not None:
         assert (outcome.code == 0) == measured, outcome.err
     if outcome.code:
-        assert "code of a repository is never run" in outcome.sentence or BROKEN in outcome.sentence
+        assert "code from a repository is never run" in outcome.sentence or BROKEN in outcome.sentence
 
 
 def _checkpoint(content: Any) -> Change:
@@ -415,16 +427,16 @@ def _checkpoint(content: Any) -> Change:
 CHECKPOINTS: list[tuple[str, Change, str]] = [
     ("pickle that runs", _checkpoint({"epoch": 1, "state_dict": {}, "x": _Evil()}), "cannot be read"),
     ("empty", _content("epoch_1.pt", b""), "cannot be read"),
-    ("negative epoch", _checkpoint({"epoch": -1, "state_dict": {}}), "as its epoch"),
-    ("list of weights", _checkpoint({"epoch": 1, "state_dict": [1]}), "is no checkpoint"),
+    ("negative epoch", _checkpoint({"epoch": -1, "state_dict": {}}), "has the epoch"),
+    ("list of weights", _checkpoint({"epoch": 1, "state_dict": [1]}), "is not a checkpoint"),
 ]
 MORE_CHECKPOINTS: list[tuple[str, Change, str]] = [
     ("bare pickle", _content("epoch_1.pt", pickle.dumps({"state_dict": _Evil()})), "cannot be read"),
     ("rubbish", _content("epoch_1.pt", b"\x00\x01\x02" * 999), "cannot be read"),
-    ("epoch of the far future", _checkpoint({"epoch": 10**30, "state_dict": {}}), "as its epoch"),
-    ("epoch of text", _checkpoint({"epoch": "../../victim", "state_dict": {}}), "as its epoch"),
+    ("epoch of the far future", _checkpoint({"epoch": 10**30, "state_dict": {}}), "has the epoch"),
+    ("epoch of text", _checkpoint({"epoch": "../../victim", "state_dict": {}}), "has the epoch"),
     ("tensor", _checkpoint(torch.zeros(2)), "contains a Tensor"),
-    ("numbers as names", _checkpoint({"epoch": 1, "state_dict": {1: torch.zeros(1)}}), "is no checkpoint"),
+    ("numbers as names", _checkpoint({"epoch": 1, "state_dict": {1: torch.zeros(1)}}), "is not a checkpoint"),
     ("no tensors", _checkpoint({"epoch": 1, "state_dict": {}}), "does not fit the named model"),
     (
         "other names",
@@ -436,12 +448,12 @@ MORE_CHECKPOINTS: list[tuple[str, Change, str]] = [
         _checkpoint(
             {"epoch": 1, "state_dict": {"transformer.resblocks.0.attn.in_proj_weight": torch.zeros(1)}}
         ),
-        "divided in three",
+        "split into query, key and value",
     ),
     (
-        "whole numbers",
+        "integer tensors",
         _checkpoint({"epoch": 1, "state_dict": {"logit_scale": torch.tensor(1)}}),
-        "whole numbers",
+        "integer tensors",
     ),
     ("folder", lambda folder: (folder / "epoch_1.pt").mkdir(), "There is no checkpoint"),
 ]

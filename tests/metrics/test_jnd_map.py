@@ -80,7 +80,7 @@ def test_a_perfect_order_scores_one_and_a_constant_distance_the_share_of_same():
 
 def test_where_everyone_saw_every_difference_there_is_no_value():
     result = jnd_map([1.0, 2.0], [0.0, 0.0])
-    assert "no pair was seen as the same" in result["causes"]["jnd_map"]
+    assert "nobody judged any pair to be the same" in result["causes"]["jnd_map"]
     assert np.isnan([result["jnd_map"], *result["jnd_map_ci"]]).all()
 
 

@@ -107,7 +107,7 @@ def test_without_the_number_of_classes_nothing_is_corrected_for_chance():
 
 @pytest.mark.parametrize(
     ("n_classes", "cause"),
-    [(10, "not clear of the chance"), (None, "no clean image is classified correctly")],
+    [(10, "indistinguishable from chance"), (None, "no clean image is classified correctly")],
 )
 def test_no_clean_image_right_leaves_the_drops_undefined(n_classes, cause):
     result = noise_robustness([0, 0, 1], [1, 1, 1], [0.0, 0.0, 0.1], n_classes=n_classes)
@@ -117,7 +117,7 @@ def test_no_clean_image_right_leaves_the_drops_undefined(n_classes, cause):
 
 def test_clean_images_alone_have_no_area():
     result = noise_robustness([1] * 60, [1] * 60, [0.0] * 60, n_classes=10)
-    assert result["causes"] == dict.fromkeys(("area", "threshold"), "there is no noise level but 0")
+    assert result["causes"] == dict.fromkeys(("area", "threshold"), "the only noise level is 0")
     assert np.isnan([result["area"], *result["area_ci"]]).all()
     assert result["accuracy"] == [1.0]
     assert 0.9 < result["accuracy_ci"][0][0] < 1

@@ -83,7 +83,7 @@ def test_two_who_are_always_right_have_no_kappa_and_count_as_one_in_the_official
     always = np.ones((20, 2))
     result = observer_agreement(always)
     assert np.isnan([result["kappa"], result["kappa_min"], result["kappa_max"]]).all()
-    assert result["causes"]["kappa"] == "in each pair both are right, or both wrong, on all images"
+    assert result["causes"]["kappa"] == "in each pair, both are right, or both wrong, on all images"
     assert (result["kappa_all_agree"], result["n_pairs"]) == (1, 0)
     assert result["observed_consistency"] == 1
     with_one_error = always.copy()

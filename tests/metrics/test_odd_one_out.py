@@ -85,10 +85,10 @@ def test_the_interval_over_objects_is_that_of_drawing_objects_one_by_one():
 @pytest.mark.parametrize(
     ("call", "message"),
     [
-        (lambda: odd_one_out([], np.empty((0, 3))), "one number a judgement"),
+        (lambda: odd_one_out([], np.empty((0, 3))), "one number per judgement"),
         (lambda: odd_one_out([2.0], [[0, 1, 2]]), r"in \[0, 1\]"),
         (lambda: odd_one_out([0.5], [[0, 1]]), "3 values for each"),
-        (lambda: odd_one_out_scores([[0, 1]], [0]), "three numbers a triplet"),
+        (lambda: odd_one_out_scores([[0, 1]], [0]), "three numbers per triplet"),
         (lambda: odd_one_out_scores([[0, 1, np.nan]], [0]), "NaN"),
         (lambda: odd_one_out_scores([[0, 1, 2]], [3]), "0, 1 or 2"),
         (lambda: leave_one_out_ceiling([[0, 1, 2]], [3]), "0, 1 or 2"),

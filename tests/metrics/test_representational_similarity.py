@@ -148,7 +148,7 @@ def test_constant_dissimilarities_are_undefined_with_a_cause(data):
 @pytest.mark.parametrize(
     ("predictions", "references", "keywords", "says"),
     [
-        (np.ones(35), np.ones((2, 35)), {}, "no upper triangle"),
+        (np.ones(35), np.ones((2, 35)), {}, "do not form the upper triangle"),
         (np.ones(36), np.ones((2, 28)), {}, "give the same pairs"),
         (np.full(36, np.nan), np.ones((2, 36)), {}, "must be finite, but 36"),
         (np.ones(36), np.ones(36), {}, "one row for each matrix"),

@@ -153,7 +153,7 @@ def test_a_map_that_two_scorers_share_scores_as_for_each_metric_alone(first, sec
 
 
 def test_a_scorer_refuses_a_map_of_another_shape():
-    with pytest.raises(MetricError, match=r"has the shape \(2, 3\), but its image \(3, 3\)"):
+    with pytest.raises(MetricError, match=r"has the shape \(2, 3\), but its image has \(3, 3\)"):
         ImageScorer((3, 3), CORNER).scores(np.ones((2, 3)))
 
 

@@ -190,9 +190,9 @@ def test_a_configuration_with_absurd_numbers_is_one_clear_sentence(
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        ({"state_dict": [1]}, "is no checkpoint"),
-        ({"state_dict": {"logit_scale": 1.0}}, "is no checkpoint"),
-        ({"state_dict": {7: torch.zeros(1)}}, "is no checkpoint"),
+        ({"state_dict": [1]}, "is not a checkpoint"),
+        ({"state_dict": {"logit_scale": 1.0}}, "is not a checkpoint"),
+        ({"state_dict": {7: torch.zeros(1)}}, "is not a checkpoint"),
         (torch.zeros(3), "contains a Tensor"),
     ],
 )
@@ -205,16 +205,16 @@ def test_a_file_of_another_content_is_no_checkpoint(tmp_path: Path, content: Any
 @pytest.mark.parametrize("epoch", [-1, True, 10**9, "one", 2.5, [1]])
 def test_an_epoch_that_is_no_number_of_epochs_is_named(tmp_path: Path, epoch: Any) -> None:
     torch.save({"epoch": epoch, "state_dict": {}}, tmp_path / "a.pt")
-    with pytest.raises(ModelError, match=r"as its epoch: expected a whole number"):
+    with pytest.raises(ModelError, match=r"has the epoch .*: expected a whole number"):
         checkpoint_epoch(tmp_path / "a.pt")
 
 
 @pytest.mark.parametrize(
     ("name", "tensor", "said"),
     [
-        ("transformer.resblocks.0.attn.in_proj_weight", torch.zeros(1), "divided in three"),
+        ("transformer.resblocks.0.attn.in_proj_weight", torch.zeros(1), "split into query, key and value"),
         ("visual.proj", torch.zeros(2, 2, 2), r"for example .* \(given \(2, 2, 2\)"),
-        ("logit_scale", torch.tensor(3), "whole numbers"),
+        ("logit_scale", torch.tensor(3), "integer tensors"),
     ],
 )
 def test_a_tensor_of_another_form_is_named(name: str, tensor: torch.Tensor, said: str) -> None:

@@ -129,7 +129,7 @@ def test_the_card_of_a_folder_links_to_no_repository_and_is_not_pushed(write, tm
     assert "huggingface.co/mine" not in text
     assert "from_pretrained" not in text
     assert "## Background" in text
-    with pytest.raises(ConfigError, match="hold models of folders only"):
+    with pytest.raises(ConfigError, match="contain only models in local folders"):
         push_cards(results)
 
 
@@ -204,7 +204,7 @@ def test_a_card_on_the_disk_keeps_what_a_person_wrote(study, write, tmp_path):
     ):
         write_cards(write(study()), tmp_path)
     path.write_bytes(b"\xff\xfe")
-    with pytest.raises(ConfigError, match="is no UTF-8 text"):
+    with pytest.raises(ConfigError, match="is not UTF-8 text"):
         write_cards(write(study()), tmp_path)
 
 
@@ -356,9 +356,12 @@ def test_a_repository_without_a_card_gets_a_whole_one(write, hub):
     ("card", "said"),
     [
         ("---\ntags: [\n---\n", r"has a YAML head that cannot be read \(line 2 of README.md\)"),
-        ("---\nmodel-index: mine\n---\n", "has a model-index that is no list of models with results"),
-        ("---\nmodel-index:\n- name: x\n---\n", "has a model-index that is no list of models with results"),
-        ("---\n- a list\n---\n", "has a YAML head that is no mapping"),
+        ("---\nmodel-index: mine\n---\n", "has a model-index that is not a list of models with results"),
+        (
+            "---\nmodel-index:\n- name: x\n---\n",
+            "has a model-index that is not a list of models with results",
+        ),
+        ("---\n- a list\n---\n", "has a YAML head that is not a mapping"),
     ],
 )
 def test_a_card_that_cannot_be_read_stays_as_it_is(write, hub, card, said):

@@ -56,7 +56,7 @@ def test_the_summary_counts_what_can_be_tested_and_what_came_out(claimed):
         ]
     )
     assert verdict_summary(several) == (
-        "Of 4 claims, these data can test 3: 2 hold and 1 negligible. Claim 1 is a positive control, no "
+        "These data can test 3 of 4 claims: 2 hold and 1 negligible. Claim 1 is a positive control, not "
         "evidence. They cannot decide the other 1."
     )
 
@@ -70,8 +70,8 @@ def test_where_nothing_is_decided_the_summary_says_why_once_and_what_it_takes(cl
         ]
     )
     assert verdict_summary(tuning) == (
-        "These data cannot decide any of the 2 claims: only seeds that tuned the world. A verdict takes runs of the "
-        "registered seeds (10, 11, 12, 13, 14). The estimates below come from the runs that there are; they decide "
+        "These data cannot decide any of the 2 claims: only seeds that tuned the world. A verdict requires runs of the "
+        "registered seeds (10, 11, 12, 13, 14). The estimates below come from the available runs; they decide "
         "nothing."
     )
     assert [one["cause"] for one in verdict_rows(tuning)] == ["", "No people."]

@@ -148,12 +148,12 @@ def test_the_notice_about_synthetic_images_is_that_of_their_data_set(write, tmp_
     page = write_report(write(rows, vocabulary=words), tmp_path / "report", figures=False)
     (notice,) = re.findall('<p class="notice">(.*?)</p>', page.read_text(encoding="utf-8"))
     assert re.sub("<[^>]+>", "", notice) == (
-        "Some benchmarks use synthetic images, not photographs; human numbers do not apply to them. "
+        "Some benchmarks use synthetic images, not photographs; human reference values do not apply to them. "
         "Dots: It has &lt;no&gt; texture. Bars."
     )
     (path,) = write_cards(write(rows, vocabulary=words), tmp_path)
     card = path.read_text(encoding="utf-8")
-    assert "human numbers do not apply to them. Dots: It has &#60;no> texture. Bars." in card
+    assert "human reference values do not apply to them. Dots: It has &#60;no> texture. Bars." in card
 
 
 def test_a_metric_without_a_term_is_shown_under_its_name(read):
@@ -174,7 +174,7 @@ def test_the_command_prints_a_table_the_findings_and_the_page(study, write, tmp_
     assert left.value.code == 0
     printed = capsys.readouterr().out
     assert "0.840  [0.800, 0.880]" in printed
-    assert "It crosses 0.5, with two revisions in a row on each side" in printed
+    assert "It crosses 0.5 towards shape" in printed
     assert printed.rstrip().endswith(f"The page is {tmp_path / 'out' / 'index.html'}.")
 
 

@@ -9,7 +9,7 @@ from result_rows import row
 from hf_clipdyn.report import headline, summarize
 from hf_clipdyn.report.sentences import verdict_sentences
 
-_ONE_RUN = "There is one run, so the variation between seeds is unknown."
+_ONE_RUN = "There is only one run, so the variation between seeds is unknown."
 
 
 @pytest.fixture
@@ -28,7 +28,7 @@ def test_ends_crossing_and_what_a_number_rests_on_are_given_with_their_intervals
     assert first == (
         "Shape bias on the synthetic world: from 0.300 [0.260, 0.340] at epoch-001 to 0.840 [0.800, 0.880] "
         "(n = 1,000) at epoch-005. Cue accuracy there: 0.850 [0.820, 0.880] (n = 1,000); null 0.272. "
-        "It crosses 0.5, with two revisions in a row on each side, to shape between epoch-002 and epoch-004. "
+        "It crosses 0.5 towards shape between epoch-002 and epoch-004 (two revisions in a row on each side). "
         "Not interpretable: epoch-000."
     )
 
@@ -79,14 +79,15 @@ def test_an_end_that_is_not_interpretable_gives_no_end_value(say):
 )
 def test_crossing_one_half_takes_two_revisions_in_a_row_on_each_side(say, points):
     first = say(_bias(*points))[0]
-    assert "No crossing of 0.5 is shown: that takes two revisions in a row on each side." in first
+    assert "No crossing of 0.5 is shown: a crossing requires two revisions in a row on each side." in first
 
 
 def test_two_crossings_are_two(say):
     low, high = (0.3, True), (0.8, True)
     first = say(_bias(low, low, high, high, low, low, low))[0]
     assert (
-        "to shape between epoch-001 and epoch-002, then to texture between epoch-003 and epoch-004." in first
+        "towards shape between epoch-001 and epoch-002, then towards texture between epoch-003 and epoch-004 ("
+        in first
     )
 
 
@@ -187,9 +188,9 @@ def test_the_last_sentence_names_the_level_of_the_intervals_and_what_they_lack(s
     alone, together = say(study())[-1], say([*study(), *study("me/other")])[-1]
     assert alone.startswith("The 95 % intervals of single revisions are over the items")
     assert "neither the variation between seeds nor that between checkpoints" in alone
-    assert "There is one run" in alone
-    assert "only the intervals of contrasts over several runs include that between seeds" in together
-    assert "There is one run" not in together
+    assert "There is only one run" in alone
+    assert "Only the intervals of contrasts over several runs include the variation between seeds" in together
+    assert "There is only one run" not in together
     rows = [
         row("noise/x", "area", 0.5, 0.1, confidence_level=level, epoch=i)
         for i, level in enumerate((0.9, 0.99))

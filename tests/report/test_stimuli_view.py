@@ -264,7 +264,7 @@ def test_trials_that_do_not_fit_their_kind_are_an_error_of_one_sentence(tmp_path
     store = CellStore(output)
     store.write(cell, [one], pd.concat([_trials(_decided("SSSSSS"))] * 2), Vocabulary())
     store.rebuild()
-    with pytest.raises(EvaluationError, match="do not fit this kind of benchmark: evaluate it again"):
+    with pytest.raises(EvaluationError, match="do not match this kind of benchmark: evaluate it again"):
         payload(read_study(output))
 
 

@@ -110,7 +110,7 @@ def test_a_file_is_read_without_what_is_no_look(style_file):
         ("no colon here\n", "Missing colon"),
         ("font.size: 1e9\n", "font.size to 1e+09"),
         ("lines.linewidth: nan\n", "lines.linewidth to nan"),
-        ("axes.prop_cycle: cycler(color=__import__('os').listdir())\n", "no style of matplotlib"),
+        ("axes.prop_cycle: cycler(color=__import__('os').listdir())\n", "not a matplotlib style"),
         ("#" * 200_000, "100,000 bytes"),
     ],
 )
@@ -124,7 +124,7 @@ def test_a_broken_file_is_one_sentence(style_file, text, says):
 def test_bytes_that_are_no_text_are_no_style(tmp_path):
     path = tmp_path / "picture.mplstyle"
     path.write_bytes(b"\x89PNG\xff\xfe\x00")
-    with pytest.raises(ConfigError, match="no style of matplotlib"):
+    with pytest.raises(ConfigError, match="not a matplotlib style"):
         read_style(path)
 
 

@@ -346,7 +346,7 @@ def test_several_writers_fill_one_folder_and_the_table_holds_all_cells(output):
 def broken(file: Path, other: Path) -> list[tuple[Callable[[], Any], str]]:
     return [
         (lambda: file.write_bytes(file.read_bytes()[:-200]), "cannot be read as Parquet"),
-        (lambda: shutil.copy(other, file), "is the cell of another name"),
+        (lambda: shutil.copy(other, file), "is named as another cell"),
         (
             lambda: pq.write_table(pq.read_table(file).replace_schema_metadata(None), file),
             "does not say which",
@@ -356,7 +356,7 @@ def broken(file: Path, other: Path) -> list[tuple[Callable[[], Any], str]]:
             lambda: pq.write_table(
                 pq.read_table(other).replace_schema_metadata(pq.read_schema(file).metadata), file
             ),
-            "holds rows of another cell",
+            "contains rows of another cell",
         ),
     ]
 

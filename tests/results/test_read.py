@@ -164,7 +164,7 @@ def test_a_hostile_vocabulary_is_one_sentence(words, says, write):
 
 
 def test_an_empty_table_is_a_failure_not_a_wrong_call(write):
-    with pytest.raises(EvaluationError, match="holds no row") as caught:
+    with pytest.raises(EvaluationError, match="has no rows") as caught:
         read_results([write([])])
     assert caught.value.exit_code == 1
 

@@ -72,7 +72,7 @@ def test_without_samples_steps_count_and_without_any_clock_there_is_no_share(gat
     ]
     (table,) = align(gather(nameless)).values()
     assert place(Window(name="E", start=0, end=1), table).cause == (
-        "neither samples, steps nor epochs of all revisions are known"
+        "not all revisions have a known number of samples, steps or epochs"
     )
 
 
@@ -104,7 +104,7 @@ def test_a_single_lucky_revision_does_not_decide_where_an_accuracy_is_reached(ga
     assert smooth[2] == smooth[4] == pytest.approx(0.44)
     part = (0.6 - 0.44) / (0.7 - 0.44)
     assert found.weights == {"epoch-004": pytest.approx(1 - part), "epoch-005": pytest.approx(part)}
-    assert found.note == "the accuracy is not monotone; its isotonic regression counts"
+    assert found.note == "the accuracy is not monotone; its isotonic regression is used"
     flat = placed(gather, Window(name="A", accuracy=0.44), values)
     assert flat.weights == {f"epoch-00{at}": pytest.approx(1 / 3) for at in (2, 3, 4)}
 

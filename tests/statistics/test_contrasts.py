@@ -317,7 +317,9 @@ def test_a_table_without_trials_keeps_the_part_of_the_seeds(study, tmp_path):
     of_seeds = values[:, 0] - values[:, 1:].mean(axis=1)
     low, high = stats.ttest_1samp(of_seeds, 0).confidence_interval()
     assert (found.ci_low, found.ci_high) == (pytest.approx(low), pytest.approx(high))
-    assert found.notes == (f"the interval leaves out the items that all seeds share: {NO_TRIALS}",)
+    assert found.notes == (
+        f"the interval does not include the error over items that all seeds share: {NO_TRIALS}",
+    )
     alone = estimate(
         FALL, WINDOWS, [one for one in trajectories if one.seed == 0], ItemErrors(results.tables)
     )

@@ -57,7 +57,7 @@ def test_each_seed_is_tested_where_the_others_have_their_extreme(search):
         low, high = stats.ttest_1samp(expected, 0).confidence_interval()
         assert (estimate.ci_low, estimate.ci_high) == (pytest.approx(low), pytest.approx(high))
         assert estimate.notes[0] == EXPLORATORY
-        assert "leaves out the items" in estimate.notes[1]
+        assert "does not include the error over items" in estimate.notes[1]
     for window, place in zip(found.places.values(), places, strict=True):
         assert window.start < place / 18 < window.end
     trough = search(1 - table, highest=False)

@@ -51,5 +51,5 @@ def test_an_interval_with_people_is_wider_and_says_when_they_are_left_out():
     for trials in (None, answers[answers["observer"] == 0], answers.iloc[:0]):
         left_out = with_people(_ESTIMATE, trials)
         assert (left_out.ci_low, left_out.ci_high) == (0.1, 0.3)
-        assert "leaves out people" in left_out.notes[0]
+        assert "does not include the variation between people" in left_out.notes[0]
     assert math.isnan(people_variance(answers[answers["observer"] == 0])[0])

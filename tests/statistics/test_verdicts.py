@@ -311,7 +311,7 @@ def test_the_public_function_and_the_command_give_the_same(study, tmp_path, caps
     assert stopped.value.code == 0, printed.err
     pd.testing.assert_frame_equal(pd.read_parquet(output), table)
     assert "5 Sensitivity to noise falls: holds; gates passed" in printed.out
-    assert "1 Texture first, then shape: not testable here (a positive control, no evidence)" in printed.out
+    assert "1 Texture first, then shape: not testable here (a positive control, not evidence)" in printed.out
     assert "1: no turn with texture always right: not measured" in printed.out
 
 

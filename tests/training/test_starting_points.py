@@ -156,7 +156,7 @@ def test_a_model_that_needs_code_of_its_own_is_refused(flags: Flags, tmp_path: P
     config |= {"model_type": "theirs", "auto_map": {"AutoConfig": "code.Config", "AutoModel": "code.Model"}}
     (begin / "config.json").write_text(json.dumps(config), encoding="utf-8")
     (begin / "code.py").write_text("raise SystemExit('code of a repository was run')", encoding="utf-8")
-    with pytest.raises(ModelError, match="code of a repository is never run"):
+    with pytest.raises(ModelError, match="code from a repository is never run"):
         _train(flags(model_name_or_path=begin))
     assert not (tmp_path / "run").exists()
 

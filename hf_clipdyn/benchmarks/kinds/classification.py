@@ -40,29 +40,31 @@ class ClassificationSettings(KindSettings):
 
     published_prompts: bool = option(
         False,
-        "Ask also as for the published values of CLIP: 1,000 classes with 80 templates, 80,000 prompts a revision.",
+        "Also classify as for CLIP's published values: 1,000 classes with 80 templates, which encodes "
+        "80,000 prompts per revision.",
     )
 
 
 class Classification(Kind[ClassificationSettings]):
-    """Zero-shot decisions among 16 classes on the sub-sets of model-vs-human, beside those of people.
+    """Zero-shot decisions among 16 classes on the sub-sets of model-vs-human, compared with people's.
 
     Trials: item, image_id, subset, condition, category (the right answer), exemplar (the object or photograph that
     the image was made from), protocol, decision, observer. ``protocol`` is the name of a prompt set ("" is the default
-    one), ``imagenet_1000``, or ``human``; then ``decision`` is the answer of ``observer``.
+    one), ``imagenet_1000``, or ``human``. For ``human``, ``decision`` is the answer of ``observer``.
     """
 
     name = "classification"
     settings_class = ClassificationSettings
     schemas = ("classification",)
     terms = KindTerms(
-        title="Classification beside people",
+        title="Classification compared with people",
         rank=15,
         terms={
             "error_consistency": Term(
                 title="error consistency with people",
-                meaning="Cohen's kappa of correct decisions with each observer, mean over conditions and observers; 0 "
-                "is the agreement that the accuracies alone predict. It is not drawn where the model is at chance.",
+                meaning="Cohen's kappa between the correct decisions of the model and of one observer, "
+                "averaged over conditions and observers. 0 is the agreement that the accuracies "
+                "alone predict. It is not drawn if the model is at chance.",
                 better="high",
                 neutral=0.0,
                 neutral_title="chance",
@@ -72,42 +74,44 @@ class Classification(Kind[ClassificationSettings]):
             ),
             "accuracy": Term(
                 title="accuracy",
-                meaning="Correct decisions among 16 classes; for a sub-set the mean over the conditions that the "
-                "official summary counts (something is degraded, and people reach .2).",
+                meaning="Share of correct decisions among 16 classes. For a sub-set: the mean over the "
+                "conditions of the official summary, which excludes undegraded images and "
+                "conditions in which people score below .2.",
                 better="high",
                 overview=Overview(rank=26),
                 **_SHARE,
             ),
             "accuracy_gap": Term(
                 title="accuracy on one set minus accuracy on the other",
-                meaning="Both show the same objects, which are compared one by one. Between edges and silhouettes it "
-                "is what the inner contours add to the outline.",
+                meaning="Both sub-sets show the same objects, so the accuracies are compared object by "
+                "object. Edges minus silhouettes is the effect of the inner contours.",
                 neutral=0.0,
                 neutral_title="none",
                 perception="high",
             ),
             "observed_consistency": Term(
                 title="observed consistency",
-                meaning="Share of images on which model and observer are both right or both wrong; the accuracies "
-                "make most of it.",
+                meaning="Share of images on which model and observer are both right or both wrong. It "
+                "depends mostly on the two accuracies.",
                 better="high",
                 **_SHARE,
             ),
             "accuracy_difference": Term(
                 title="squared accuracy difference",
-                meaning="Square of the difference between the model's and an observer's accuracy, mean over conditions "
-                "and observers.",
+                meaning="Square of the difference between the model's and an observer's accuracy, "
+                "averaged over conditions and observers.",
                 better="low",
                 perception="high",
             ),
             "top_class_share": Term(
                 title="share of the most frequent decision",
-                meaning="Share of the decisions that name the most frequent class; 1/16 if all are named alike.",
+                meaning="Share of the decisions that name the most frequent class; 1/16 if all classes "
+                "are named equally often.",
                 **_SHARE,
             ),
             "observer_consistency": Term(
                 title="error consistency with each observer",
-                meaning="Cohen's kappa with one person, mean over conditions.",
+                meaning="Cohen's kappa with one person, averaged over conditions.",
             ),
         },
         level=Axis(title="level"),

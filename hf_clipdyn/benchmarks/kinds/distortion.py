@@ -30,8 +30,8 @@ _ALIGNMENT: dict[str, Any] = {"better": "high", "perception": "low", "neutral": 
 class Distortion(Kind[KindSettings]):
     """Rank correlation of the embedding distance with 1 - SSIM, and with the level of the distortion.
 
-    Both are pooled over all distortions: within one type the order is close to perfect even for an
-    untrained model. SSIM is that of the pixels that the model sees.
+    Both are pooled over all distortions: within one type, even an untrained model orders the levels almost perfectly.
+    SSIM is computed from the pixels that the model sees.
 
     Trials: item, reference_id, distortion, level, distance (cosine, to the reference), dissimilarity
     (1 - SSIM).
@@ -46,15 +46,15 @@ class Distortion(Kind[KindSettings]):
         terms={
             "alignment_ssim": Term(
                 title="low-level alignment (proxy)",
-                meaning="Spearman's rank correlation over all pairs; larger is closer to 1 - SSIM. A proxy: no human "
-                "judged these images.",
+                meaning="Spearman's rank correlation of the embedding distance with 1 - SSIM, over all "
+                "pairs. A proxy: no human judged these images.",
                 overview=Overview(rank=70),
                 **_ALIGNMENT,
             ),
             "alignment_severity": Term(
                 title="alignment with severity (proxy)",
-                meaning="Spearman's rank correlation over all pairs; larger is closer to the order of the synthetic "
-                "severities (no opinion scores).",
+                meaning="Spearman's rank correlation of the embedding distance with the level of the "
+                "distortion, over all pairs. A proxy: no human judged these images.",
                 **_ALIGNMENT,
             ),
         },

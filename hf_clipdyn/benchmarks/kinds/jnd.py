@@ -38,9 +38,8 @@ class Jnd(Kind[KindSettings]):
     Chance is the mean share of "same" answers: the score of an uninformative distance. The baseline ``pixels`` is
     the Euclidean distance between the pixels that the model sees.
 
-    Trials: item, cluster (number, the same for pairs that are connected by images which both show), same (share of
-    "same" answers), subset, probe (projection, hidden, or the baseline), layer, distance, value,
-    dropped_dimensions.
+    Trials: item, cluster (a number, equal for pairs that are connected by shared images), same (share of "same"
+    answers), subset, probe (projection, hidden, or the baseline), layer, distance, value, dropped_dimensions.
     """
 
     name = "jnd"
@@ -51,7 +50,7 @@ class Jnd(Kind[KindSettings]):
         terms={
             "jnd_map": Term(
                 title="mAP of just-noticeable differences",
-                meaning="Average precision of small distances for pairs that people took to be the same.",
+                meaning="Average precision of small distances for pairs that people judged to be the same.",
                 limits=(0.0, 1.0),
                 better="high",
                 perception="low",

@@ -40,8 +40,8 @@ _FITTED = "fitted_temperature"
 _ORDER = ("second_choice", "top1", "top1_mode")  # a temperature does not change them
 _CORRELATIONS = ("entropy_spearman", "label_spearman", "off_label_pearson")
 _UNINFORMATIVE = (
-    "not below {floor:.4f}, which the label and the mean answers of its class give: "
-    "the value says nothing about people's doubt"
+    "not below {floor:.4f}, the score of predicting the mean answers of each image's class: the value "
+    "says nothing about human uncertainty"
 )
 _AXIS: dict[str, Any] = {"better": "high", "perception": "high"}
 
@@ -49,12 +49,13 @@ Floats = NDArray[np.float64]
 
 
 class LabelDistribution(Kind[KindSettings]):
-    """The model's probabilities of the classes against how many people chose each class.
+    """The model's class probabilities, compared with the shares of people who chose each class.
 
-    The probabilities are the softmax of the cosines to the class prompts times the model's own logit scale; in the
-    variant ``fitted_temperature`` times a factor that was fitted on the other half of the images (even and odd rows).
-    A cross-entropy that is not below the reference ``label_and_class`` is not interpretable. The ceilings are one half
-    of the people against the other half (200 random splits); they are computed with the intervals.
+    The probabilities are the softmax of the cosines to the class prompts, multiplied by the model's own logit scale.
+    The variant ``fitted_temperature`` also multiplies them by a factor that was fitted on the other half of the images
+    (even and odd rows).
+    A cross-entropy that is not below the reference ``label_and_class`` is not interpretable. The ceilings compare one
+    half of the people with the other half (200 random splits). They are computed together with the intervals.
 
     Trials: item, label, counts (of people, by class), cosines (to the classes), logit_scale.
     """
@@ -67,7 +68,8 @@ class LabelDistribution(Kind[KindSettings]):
         terms={
             "cross_entropy": Term(
                 title="cross-entropy with people",
-                meaning="Mean cross-entropy of the model's probabilities with the shares of people's answers.",
+                meaning="Mean cross-entropy between the distribution of people's answers and the model's "
+                "probabilities.",
                 unit="nats",
                 better="low",
                 perception="high",
@@ -75,30 +77,34 @@ class LabelDistribution(Kind[KindSettings]):
             ),
             "kl": Term(
                 title="divergence from people",
-                meaning="The cross-entropy minus the entropy of people's answers.",
+                meaning="Kullback-Leibler divergence: the cross-entropy minus the entropy of people's "
+                "answers.",
                 unit="nats",
                 better="low",
                 perception="high",
             ),
             "entropy_spearman": Term(
                 title="correlation of uncertainty",
-                meaning="Spearman's correlation over images of the entropies of the model and of people.",
+                meaning="Spearman's correlation, over images, between the entropy of the model's "
+                "probabilities and the entropy of people's answers.",
                 **_AXIS,
             ),
             "label_spearman": Term(
                 title="correlation of the label's probability",
-                meaning="Spearman's correlation over images of the label's probability and its share of the answers.",
+                meaning="Spearman's correlation, over images, between the label's probability and the "
+                "share of people who chose the label.",
                 **_AXIS,
             ),
             "off_label_pearson": Term(
-                title="correlation off the label",
-                meaning="Pearson's correlation of the wrong classes' probabilities with their share of the answers.",
+                title="correlation on wrong classes",
+                meaning="Pearson's correlation between the probabilities of the wrong classes and their "
+                "shares of people's answers.",
                 **_AXIS,
             ),
             "second_choice": Term(
                 title="second choice",
-                meaning="Share of images whose most probable wrong class is the wrong class that most people chose; "
-                "only images with at least five wrong answers count.",
+                meaning="Share of images for which model and people agree on the most likely wrong class. "
+                "Only images with at least five answers for one wrong class count.",
                 limits=(0.0, 1.0),
                 **_AXIS,
             ),
@@ -119,13 +125,16 @@ class LabelDistribution(Kind[KindSettings]):
         references=(
             Reference(role="chance", title="chance"),
             Reference(role="lower_bound", title="entropy of people"),
-            Reference(role="baseline", name="label_and_class", title="label, class mean"),
-            Reference(role="baseline", name="label", title="label with .95", drawn=False),
+            Reference(role="baseline", name="label_and_class", title="mean answers of the class"),
+            Reference(role="baseline", name="label", title="label with probability .95", drawn=False),
             Reference(role="ceiling", name="half", title="half of the people"),
             Reference(
-                role="ceiling", name="half_and_class", title="half of the people, class mean", drawn=False
+                role="ceiling",
+                name="half_and_class",
+                title="half of the people, with class mean",
+                drawn=False,
             ),
-            Reference(role="ceiling", name="all", title="as many other people"),
+            Reference(role="ceiling", name="all", title="an equal number of other people"),
         ),
     )
     trial_columns: ClassVar = {

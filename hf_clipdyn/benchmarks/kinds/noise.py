@@ -73,7 +73,7 @@ class NoiseSettings(KindSettings):
     )
     stage: str = option(
         "native",
-        "Corrupt before the processor resizes (native) or after (input).",
+        "When to corrupt an image: before the processor resizes it (native) or after (input).",
         choices=("native", "input"),
     )
     conditions: tuple[str, ...] = option(
@@ -81,12 +81,12 @@ class NoiseSettings(KindSettings):
     )
     levels: tuple[str, ...] | None = option(
         None,
-        "Levels of the other conditions, NAME=LEVEL, for example contrast=0.1. A condition that is not named shows its "
-        "usual ones.",
+        "Levels of the other conditions, NAME=LEVEL, for example contrast=0.1. Conditions that are not "
+        "named keep their default levels.",
     )
     classes: str | None = option(
         None,
-        "`sixteen`: of ImageNet only the 16 categories of model-vs-human, as people were asked. Default: all classes.",
+        "`sixteen`: classify ImageNet into the 16 categories of model-vs-human, as people did. Default: all classes.",
         choices=("sixteen",),
     )
 
@@ -111,14 +111,14 @@ class NoiseSettings(KindSettings):
         for text in self.levels or ():
             name, _, level = text.partition("=")
             if name == GaussianNoise.name:
-                raise ConfigError(f"levels holds {shown(text)}: the levels of {name} are the sigmas.")
+                raise ConfigError(f"levels contains {shown(text)}: use sigmas for the levels of {name}.")
             if name not in self.conditions:
-                raise UnknownNameError("condition among those to show", name, self.conditions)
+                raise UnknownNameError("selected condition", name, self.conditions)
             try:
                 value = float(level)
             except ValueError as error:
                 raise ConfigError(
-                    f"levels holds {shown(text)}: give NAME=LEVEL, such as contrast=0.1."
+                    f"levels contains {shown(text)}: give NAME=LEVEL, for example contrast=0.1."
                 ) from error
             found.setdefault(name, set()).add(CORRUPTIONS[name](value).level)
         return {name: CORRUPTIONS[name].in_order(levels) for name, levels in found.items()}
@@ -135,12 +135,12 @@ def mean_pairwise_distance(images: NDArray[np.floating[Any]]) -> float:
 class Noise(Kind[NoiseSettings]):
     """Accuracy, its drop, and the displacement of the embedding, by the level of a corruption.
 
-    Trials: item, label, condition (``none`` for the clean images), level (in the unit of the condition; 0 for the
-    clean images, null if the condition has only one), decision (class id), probe_decision (that of a linear probe
-    which has not seen the item; -1 if its class has no other image), distance (cosine, between the corrupted and the
-    clean embedding), mean_pairwise_distance (of the clean images), n_classes, rms (of the change of the pixels at that
-    level, in [0, 1]; null if it turns an image into another shape), human_accuracy (of people at that level of the
-    condition, on their own photographs; null unless the classes are theirs). With another revision's texts, the four
+    Trials: item, label, condition (``none`` for clean images), level (in the unit of the condition; 0 for clean
+    images, null if the condition has only one level), decision (class id), probe_decision (class id from a linear
+    probe that has not seen the item; -1 if the class has no other image), distance (cosine, between the corrupted and
+    the clean embedding), mean_pairwise_distance (of the clean images), n_classes, rms (root-mean-square change of the
+    pixels at that level, in [0, 1]; null if the shape of an image changes), human_accuracy (of people at that level,
+    on their own photographs; null unless the classes are the same). With the texts of another revision, the four
     columns that do not depend on texts are null.
     """
 
@@ -156,7 +156,8 @@ class Noise(Kind[NoiseSettings]):
         terms={
             "accuracy": Term(
                 title="accuracy",
-                meaning="Correct decisions among all images, made with prompts unless a linear probe is named.",
+                meaning="Share of correct decisions among all images. Prompts make the decisions unless a "
+                "linear probe is named.",
                 limits=(0.0, 1.0),
                 better="high",
             ),
@@ -174,28 +175,30 @@ class Noise(Kind[NoiseSettings]):
             ),
             "area": Term(
                 title="area under the accuracy-noise curve",
-                meaning="Mean accuracy over the levels from the weakest to the strongest one, on the axis as it is "
-                "drawn; a logarithmic one leaves 0 and inf out.",
+                meaning="Mean accuracy between the weakest and the strongest level, on the axis as drawn. "
+                "A logarithmic axis leaves out 0 and inf.",
                 limits=(0.0, 1.0),
                 better="high",
             ),
             "threshold": Term(
                 title="noise threshold",
-                meaning="The level at which the accuracy falls halfway from clean to chance, interpolated on the axis "
-                f"as it is drawn. Not defined if it never falls so far. {_NOT_ABOVE_CHANCE}",
+                meaning="Level at which the accuracy is halfway between clean and chance, interpolated on "
+                "the axis as drawn. Not defined if the accuracy never falls that far. "
+                f"{_NOT_ABOVE_CHANCE}",
                 is_level=True,
             ),
             "drop_when_right": Term(
                 title="correct when clean, wrong under noise",
-                meaning="Share of the images classified correctly when clean that the noise makes wrong. "
-                f"{_NOT_ABOVE_CHANCE}",
+                meaning="Share of images that are wrong under noise, among those that are correct when "
+                f"clean. {_NOT_ABOVE_CHANCE}",
                 limits=(0.0, 1.0),
                 better="low",
             ),
             "drop_when_both_right": Term(
                 title="correct for both when clean, wrong under noise",
-                meaning="Share of the images that both revisions classify correctly when clean that the noise makes "
-                "wrong. Not defined if either clean accuracy is indistinguishable from chance.",
+                meaning="Share of images that are wrong under noise, among those that both revisions "
+                "classify correctly when clean. Not defined if either clean accuracy is "
+                "indistinguishable from chance.",
                 limits=(0.0, 1.0),
                 better="low",
             ),
@@ -209,8 +212,8 @@ class Noise(Kind[NoiseSettings]):
             ),
             "noise_rms": Term(
                 title="effective noise",
-                meaning="Root mean square of the change of the pixels, in [0, 1]; under Gaussian noise smaller than "
-                "the nominal sigma, since values are clipped at black and white.",
+                meaning="Root-mean-square change of the pixels, in [0, 1]. For Gaussian noise it is "
+                "smaller than the nominal sigma, since values are clipped at black and white.",
                 limits=(0.0, 1.0),
             ),
         },
@@ -342,7 +345,7 @@ class Noise(Kind[NoiseSettings]):
             truth=shown["label"],
             truth_title="class",
             check=shown[["label"]],
-            note="The picture is the untouched image, also where the model saw it corrupted.",
+            note="The picture shows the uncorrupted image, even if the model saw a corrupted one.",
         )
 
     @staticmethod
@@ -355,7 +358,7 @@ class Noise(Kind[NoiseSettings]):
         if trials["distance"].notna().any():
             for at, rows in by_level(trials):
                 rms = float(rows["rms"].iloc[0])
-                note = "turned images have another shape" if np.isnan(rms) else ""
+                note = "rotated images have another shape" if np.isnan(rms) else ""
                 numbers += [
                     _displacement(rows, common, at),
                     Number(metric="noise_rms", role="diagnostic", probe="", value=rms, note=note, **at),
@@ -405,7 +408,8 @@ def _sixteen(
     of_class = np.array([category.get(name, -1) for name in names])
     if (of_class < 0).all():
         raise EvaluationError(
-            f"{dataset} has none of ImageNet's classes, which `classes` sorts into sixteen: leave it out."
+            f"{dataset} has none of ImageNet's classes, which `classes` groups into sixteen: leave "
+            "`classes` out."
         )
     return list(GEIRHOS_CLASSES), of_class[labels]
 
@@ -435,7 +439,7 @@ def _people(trials: pd.DataFrame) -> list[Number]:
 def _score_decisions(trials: pd.DataFrame, common: Common, probe: str) -> list[Number]:
     """All numbers that follow from decisions, whether prompts or a probe made them."""
     if trials.empty:
-        note = "no class has two images, of which one could be held out"
+        note = "a linear probe needs two images of a class, and every class has only one"
         return [Number(metric="accuracy", value=float("nan"), probe=probe, note=note)]
     n, n_classes = trials["item"].nunique(), int(trials["n_classes"].iloc[0])
     is_clean = trials["condition"] == CLEAN
@@ -490,7 +494,7 @@ def _threshold(
     ends = result.get("threshold_ci") or NO_INTERVAL
     note = result["causes"].get("threshold", "")
     if not note and {*ends} & {np.nanmin(places), np.nanmax(places)}:
-        note = "its interval ends where the levels that were shown end"
+        note = "the interval is open: it reaches the weakest or the strongest level that was shown"
     value, low, high = ((10**one if axis and axis.log else one) for one in (result["threshold"], *ends))
     return Number(metric="threshold", value=value, ci_low=low, ci_high=high, note=note, **columns)
 
@@ -509,7 +513,7 @@ def _displacement(rows: pd.DataFrame, common: Common, at: dict[str, Any]) -> Num
     n, scale = len(rows), float(rows["mean_pairwise_distance"].iloc[0])
     columns: dict[str, Any] = {"metric": "displacement", "n": n, "n_clusters": n, **at}
     if not scale > ALL_ALIKE:
-        note = "all clean images embed alike" if n > 1 else "there is only one image"
+        note = "all clean images have the same embedding" if n > 1 else "there is only one image"
         return Number(value=float("nan"), note=note, **columns)
     values = rows["distance"].to_numpy() / scale
     low, high = NO_INTERVAL
@@ -537,7 +541,7 @@ def _drops_when_both_right(trials: pd.DataFrame, items: Set[Any], above_chance: 
     """The drop over items that both revisions classify correctly when clean; none if these are too few."""
     if len(items) < _FEWEST_IN_COMMON:
         return []
-    note = "" if above_chance else "a clean accuracy is not clear of chance"
+    note = "" if above_chance else "a clean accuracy is indistinguishable from chance"
     return [
         Number(
             metric="drop_when_both_right",

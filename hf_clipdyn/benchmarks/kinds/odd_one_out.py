@@ -38,13 +38,13 @@ class OddOneOut(Kind[KindSettings]):
     """The share of triplets in which the image outside the model's most similar pair is the one that people chose.
 
     Similarity is the cosine of the projections, or their dot product. The baseline ``pixels`` is minus the Euclidean
-    distance between the pixels that the model sees. The ceiling is how often one person chooses what most of the
-    others chose, in triplets that were judged several times.
+    distance between the pixels that the model sees. The ceiling is how often one person agrees with the majority of
+    the others, in triplets that were judged several times.
 
     Trials: item (a judgement), object_0, object_1, object_2 (rows of the data set; people chose object_2 as the odd
-    one), subset (whether all three are the reference photographs), asked (False: repeated for the ceiling, never
-    shown to a model), probe (projection, pixels, or people), similarity, choice (position of the model's odd one;
-    null for a tie), score.
+    one), subset (whether all three are the reference photographs), asked (False for repeated judgements, which only
+    the ceiling uses), probe (projection, pixels, or people), similarity, choice (position of the model's odd one; null
+    for a tie), score.
     """
 
     name = "odd_one_out"
@@ -55,8 +55,9 @@ class OddOneOut(Kind[KindSettings]):
         terms={
             "accuracy": Term(
                 title="agreement with people",
-                meaning="How often the image outside the model's most similar pair is the one that a person chose. The "
-                "interval is over objects.",
+                meaning="Share of judgements in which the model and the person chose the same image. The "
+                "model chooses the image outside its most similar pair. The interval is over "
+                "objects.",
                 limits=(0.0, 1.0),
                 better="high",
                 perception="high",
@@ -64,15 +65,15 @@ class OddOneOut(Kind[KindSettings]):
             ),
             "same_objects": Term(
                 title="agreement with people on these objects",
-                meaning="The same value; the interval is over triplets of these objects.",
+                meaning="The same value, but its interval is over triplets of these objects only.",
                 limits=(0.0, 1.0),
                 better="high",
                 mirrors="accuracy",
             ),
             "most_frequent": Term(
                 title="share of the most frequent answer",
-                meaning="The in-sample ceiling of the literature. It is too high, since it contains the answer that it "
-                "predicts.",
+                meaning="The ceiling that the literature reports. It is too high, since it includes the "
+                "answer that it predicts.",
                 limits=(0.0, 1.0),
             ),
         },
@@ -80,7 +81,7 @@ class OddOneOut(Kind[KindSettings]):
         probes={"projection": "projection"},
         references=(
             Reference(role="chance", title="chance", joins=("metric",)),
-            Reference(role="ceiling", title="people (leave one out)", joins=("metric",)),
+            Reference(role="ceiling", title="people (leave-one-out)", joins=("metric",)),
             Reference(role="baseline", name="pixels", title="pixels", joins=("metric", "subset")),
         ),
     )
@@ -167,7 +168,7 @@ class OddOneOut(Kind[KindSettings]):
                 for name, rows in asked.groupby("similarity", sort=False)
             },
             people=pd.Series(2, index=shown.index),
-            people_title="a person's odd one",
+            people_title="a person's choice",
         )
 
     @staticmethod

@@ -100,17 +100,17 @@ def _drawn(field: Field, drawings: Sequence[Drawing], key: str, common: Common) 
 
 
 class Psychophysics(Kind[KindSettings]):
-    """Contrasts at which the distance reaches a criterion, by condition, and how far they are from people's.
+    """Contrasts at which the distance reaches a criterion, by condition, and how much they differ from people's.
 
     Six experiments: masking by contrast, contrast sensitivity (achromatic and red-green), masking by orientation and by
     spatial frequency, and contrast matching. A distance is the mean over eight exemplars (orientation and phase), which
-    are the clusters. The projection has all scores, the hidden states `log_rmse` and `alignment`. Where the pixels of
-    the model are too coarse for a test, its scores are NaN. The baseline ``pixels`` is the root mean square difference
-    of the codes of sRGB.
+    are the clusters. The projection has all scores; hidden states have only `log_rmse` and `alignment`. If the
+    model's pixels are too coarse for a test, the scores of this test are NaN. The baseline ``pixels`` is the
+    root-mean-square difference of sRGB codes.
 
-    Trials: item, test, level, criterion (contrast that sets the criterion), is_criterion (whether this is the stimulus
-    that sets it), contrast (of the grating), exemplar, human (contrast that people need), highest_frequency (that the
-    pixels show, in cycles per degree), probe (projection, hidden, or the baseline), layer, distance, value,
+    Trials: item, test, level, criterion (contrast that sets the criterion), is_criterion (whether this stimulus sets
+    it), contrast (of the grating), exemplar, human (contrast that people need), highest_frequency (the highest that
+    the pixels show, in cycles per degree), probe (projection, hidden, or the baseline), layer, distance, value,
     dropped_dimensions.
     """
 
@@ -145,8 +145,8 @@ class Psychophysics(Kind[KindSettings]):
             ),
             "alignment": Term(
                 title="agreement with people's contrasts",
-                meaning="1 for the contrasts that people need, 0 for an observer whose contrasts do not depend on the "
-                "condition.",
+                meaning="1 if the contrasts equal those that people need, 0 for an observer whose "
+                "contrasts do not depend on the condition.",
                 better="high",
                 perception="low",
                 neutral=0.0,
@@ -155,8 +155,8 @@ class Psychophysics(Kind[KindSettings]):
             ),
             "log_rmse": Term(
                 title="error of the contrasts",
-                meaning="Root mean square of log10 contrast of the model - log10 contrast of people; their mean is "
-                "removed first where the criterion is arbitrary.",
+                meaning="Root-mean-square difference between the log10 contrasts of the model and of "
+                "people. If the criterion is arbitrary, the mean difference is removed first.",
                 unit="log10 units",
                 better="low",
                 perception="low",
@@ -164,21 +164,21 @@ class Psychophysics(Kind[KindSettings]):
             ),
             "slope": Term(
                 title="slope of masking",
-                meaning="Slope of log threshold over log contrast of the mask, from a contrast of 0.019 on; 0 without "
-                "masking.",
+                meaning="Slope of log threshold against log mask contrast, for mask contrasts of 0.019 "
+                "and above; 0 without masking.",
                 perception="low",
                 neutral=0.0,
                 neutral_title="no masking",
             ),
             "pearson": Term(
                 title="correlation of log contrasts",
-                meaning="Pearson's correlation with people; a tiny effect of the right sign is enough for 1. NaN if "
-                "the model's contrasts are flat.",
+                meaning="Pearson's correlation with people's log contrasts. Even a tiny effect of the "
+                "right sign can give 1. NaN if the model's contrasts are flat.",
                 limits=(-1.0, 1.0),
                 mirrors="alignment",
             ),
         },
-        variants=DISTANCES | {_PIXELS: "RMSE of the codes"},
+        variants=DISTANCES | {_PIXELS: "RMSE of sRGB codes"},
         probes=PROBES,
         references=(
             Reference(role="null", title="flat observer", joins=("metric", "condition")),
@@ -441,8 +441,8 @@ def _scores(
     return numbers
 
 
-_OUTSIDE = "the contrast lies outside the grid"
-_FLAT = f"flat: the contrasts of the model vary by less than {FLAT_SD} log10 units"
+_OUTSIDE = "the contrast lies outside the range that was shown"
+_FLAT = f"flat: the model's contrasts vary by less than {FLAT_SD} log10 units"
 
 
 def _cause(answers: _Answers, n: int, of: int | None = None) -> str:
@@ -452,7 +452,10 @@ def _cause(answers: _Answers, n: int, of: int | None = None) -> str:
     if n >= FEWEST_CONDITIONS:
         return ""
     whole = len(answers.conditions) if of is None else of
-    return f"only {n} of {whole} contrasts lie inside the grid, at least {FEWEST_CONDITIONS} are needed"
+    return (
+        f"only {n} of {whole} contrasts lie inside the range that was shown, at least "
+        f"{FEWEST_CONDITIONS} are needed"
+    )
 
 
 def _number(key: str, values: Floats, common: Common, *, note: str, **columns: Any) -> Number:
@@ -490,7 +493,7 @@ def _references(name: str, conditions: pd.DataFrame) -> list[Number]:
         slope = float(log_slope(masked["level"], masked["human"]))
         numbers.append(Number(metric="slope", role="human", value=slope, n=len(masked), **place))
     ceiling = {"log_rmse": np.nan, "alignment": np.nan}
-    note = "the thresholds of single observers are not at hand"
+    note = "the thresholds of single observers are not available"
     if name == "csf_achromatic":
         ceiling, note = _observer_ceiling(conditions["level"]), ""
     for key, value in ceiling.items():
@@ -513,15 +516,15 @@ def _not_shown(name: str, trials: pd.DataFrame) -> Iterator[Number]:
     if (trials["test"] == name).any():
         return
     if trials.empty:
-        cause = "the model has too few pixels for any of the tests"
+        cause = "the model's input has too few pixels for all of the tests"
     else:
         test, limit = TESTS[name], float(trials["highest_frequency"].iloc[0])
         needed = test.frequency(test.criterion_at, limit)
-        cause = f"the pixels of the model end at {limit:.1f} cycles per degree: "
+        cause = "the model's pixels show at most {limit:.1f} cycles per degree: "
         cause += (
             f"{needed:g} are needed"
             if needed > limit
-            else f"fewer than {FEWEST_CONDITIONS} of the frequencies are below that"
+            else f"fewer than {FEWEST_CONDITIONS} of the frequencies are below that limit"
         )
     for metric in ("log_rmse", "alignment"):
         yield Number(metric=metric, condition=name, value=np.nan, note=cause)

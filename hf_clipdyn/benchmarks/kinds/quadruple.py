@@ -31,12 +31,12 @@ Floats = NDArray[np.float64]
 class Quadruple(Kind[KindSettings]):
     """The share of the answers that named the pair with the larger model distance, by distortion and pooled.
 
-    A tie scores one half. Beside it stand what the difference of the levels alone would score, that of the pixels, two
-    people, and the published scale, which was fitted to the same answers.
+    A tie scores one half. For comparison there are four references: the difference of the levels, the distance of the
+    pixels, two people, and the published scale, which was fitted to the same answers.
 
-    Trials: item, reference_id, distortion, level_0, level_1 (of a pair of images); then either the place and the value
-    of a distance of these two, or, where probe is ``people``, the levels of the second pair (pair_0, pair_1), the
-    number of answers, and of those for the second pair.
+    Trials: item, reference_id, distortion, level_0, level_1 (of a pair of images). A model's rows also have the probe
+    and the value of a distance between these two images. Rows whose probe is ``people`` also have the levels of a
+    second pair (pair_0, pair_1), the number of answers, and the number of answers for the second pair.
     """
 
     name = "quadruple"
@@ -47,7 +47,7 @@ class Quadruple(Kind[KindSettings]):
         terms={
             "agreement": Term(
                 title="agreement with people",
-                meaning="Share of the answers that named the pair with the larger distance.",
+                meaning="Share of people's answers that named the pair with the larger model distance.",
                 limits=(0.0, 1.0),
                 better="high",
                 perception="low",

@@ -51,23 +51,24 @@ class QualitySettings(KindSettings):
 
     preprocess: str = option(
         "processor",
-        "processor (as the model's processor crops), squash (the whole image, resized) or tiles (native resolution).",
+        "How images reach the model: processor (the model's own resizing and cropping), squash (the whole image, "
+        "resized) or tiles (native resolution).",
         choices=PREPROCESSES,
     )
 
 
 class Quality(Kind[QualitySettings]):
-    """Correlation of distances with opinion scores, at the projection and every hidden state.
+    """Correlation of distances with opinion scores, for the projection and every hidden state.
 
-    The condition of a number is the data set's own name of a distortion, or empty for all distortions together; so
-    conditions need not be declared. The projection and the baselines have SRCC, KRCC and PLCC, raw and after a
-    logistic fit of four parameters, pooled and by distortion; hidden states have the pooled alignment (SRCC,
-    larger is closer to humans) only. PSNR and SSIM are the baselines, twice: ``pixels`` compares the pixels that
-    the model sees, ``full_resolution`` those of the files. Where the data set numbers the levels of its distortions,
-    that number is a third baseline, for the alignment alone. With ``tiles`` every distance is the mean over the tiles.
+    The condition of a number is the data set's own name for a distortion; it is empty for all distortions together. The
+    projection and the baselines have SRCC, KRCC and PLCC, raw and after a logistic fit with four parameters, pooled
+    and by distortion. Hidden states have only the pooled alignment (SRCC; larger is closer to humans). The baselines
+    are PSNR and SSIM, computed twice: ``pixels`` compares the pixels that the model sees, ``full_resolution`` compares
+    the pixels of the files. If the data set numbers the levels of its distortions, the level is a third baseline, for
+    the alignment only. With ``tiles``, every distance is the mean over the tiles.
 
-    Trials: item, reference_id, distortion, score, higher_is_better, probe (projection, hidden, or a baseline),
-    layer, distance, value, dropped_dimensions.
+    Trials: item, reference_id, distortion, score, higher_is_better, probe (projection, hidden, or a baseline), layer,
+    distance, value, dropped_dimensions.
     """
 
     name = "quality"
@@ -80,22 +81,24 @@ class Quality(Kind[QualitySettings]):
             # All but the alignment and the fits are signed by the direction of the scores: neither end is better.
             "alignment": Term(
                 title="alignment with humans",
-                meaning="Spearman's rank correlation of distance and human judgement over all pairs; larger is closer "
-                "to humans.",
+                meaning="Spearman's rank correlation between distance and human judgement, over all "
+                "pairs; larger is closer to humans.",
                 better="high",
                 overview=Overview(rank=60),
                 **_ZERO,
             ),
             "srcc": Term(
-                title="SRCC, signed", meaning="Spearman's correlation of distance and score.", **_ZERO
+                title="SRCC, signed", meaning="Spearman's correlation between distance and score.", **_ZERO
             ),
-            "krcc": Term(title="KRCC, signed", meaning="Kendall's tau-b of distance and score.", **_ZERO),
+            "krcc": Term(
+                title="KRCC, signed", meaning="Kendall's tau-b between distance and score.", **_ZERO
+            ),
             "plcc": Term(
-                title="PLCC, signed", meaning="Pearson's correlation of distance and score.", **_ZERO
+                title="PLCC, signed", meaning="Pearson's correlation between distance and score.", **_ZERO
             ),
             "plcc_logistic": Term(
                 title="PLCC after a logistic fit",
-                meaning="Pearson's correlation of fitted distance and score.",
+                meaning="Pearson's correlation between fitted distance and score.",
                 better="high",
                 **_ZERO,
             ),
@@ -148,9 +151,10 @@ class Quality(Kind[QualitySettings]):
         if len(uneven):
             row = uneven[0]
             raise DatasetError(
-                f"A distorted image of {judged['reference_id'][row]} (row {row}) gives {distorted.counts[row]} tiles "
-                f"and its reference {references.counts[reference_of[row]]}: use the official files, where both have "
-                "one size."
+                f"A distorted image of {judged['reference_id'][row]} (row {row}) gives "
+                f"{distorted.counts[row]} tiles, but its reference gives "
+                f"{references.counts[reference_of[row]]}: use the official files, in which both have the "
+                "same size."
             )
         self._judged = judged.iloc[rows].assign(item=rows)
         self._levels = None if np.isnan(levels).any() else levels[rows]
@@ -229,7 +233,7 @@ class Quality(Kind[QualitySettings]):
             answers=places_of_distances(trials),
             value_title=PLACE_OF_DISTANCE,
             people=shares_below(worse),
-            people_title="place of people's judgement, 1 for the worst",
+            people_title="rank of people's judgement, 1 for the worst",
             groups=shown["distortion"],
             group_title="distortion",
             check=shown[["reference_id", "distortion", "score"]],

@@ -57,12 +57,13 @@ Floats = NDArray[np.float64]
 
 
 class Representation(Kind[KindSettings]):
-    """Correlation of the model's dissimilarities of all pairs of images with those of each person, mean over people.
+    """Correlation between the model's and each person's dissimilarities of all pairs of images, averaged over people.
 
-    The projection has Spearman's, tau-a and Pearson's correlation, over all pairs and within categories, and Spearman's
-    with each person; hidden states have Spearman's over all pairs. The ceiling ``lower`` is each person with the mean
-    of the others, ``upper`` with the mean of all. The baselines are dissimilarities of the images at 64 x 64 pixels
-    (RGB, bicubic) and of their mean colours, and the other systems of the data set: brains, models, categories.
+    The projection has Spearman's correlation, tau-a and Pearson's correlation, over all pairs and within categories,
+    and Spearman's correlation with each person. Hidden states have Spearman's correlation over all pairs. The ceiling
+    ``lower`` correlates each person with the mean of the others, ``upper`` with the mean of all. The baselines are the
+    dissimilarities of the images at 64 x 64 pixels (RGB, bicubic), of their mean colours, and of the other systems in
+    the data set: brains, models, categories.
 
     Trials: item and partner (rows of the two images of a pair), category and partner_category, probe (projection,
     hidden; or person, reference, baseline), name (of the person, the reference or the baseline), layer, distance,
@@ -77,23 +78,24 @@ class Representation(Kind[KindSettings]):
         terms={
             "alignment": Term(
                 title="alignment with people",
-                meaning="Spearman's correlation of the model's dissimilarities with each person's, mean over people.",
+                meaning="Spearman's correlation between the model's dissimilarities and those of each "
+                "person, averaged over people.",
                 overview=Overview(rank=88),
                 **_AXIS,
             ),
             "alignment_tau_a": Term(
                 title="alignment with people, tau-a",
-                meaning="The same by Kendall's tau-a, which does not favour predictions with ties.",
+                meaning="The same with Kendall's tau-a, which does not favour predictions with ties.",
                 **_AXIS,
             ),
             "alignment_pearson": Term(
                 title="alignment with people, Pearson",
-                meaning="The same by Pearson's correlation.",
+                meaning="The same with Pearson's correlation.",
                 **_AXIS,
             ),
             _BY_PERSON: Term(
                 title="alignment with each person",
-                meaning="Spearman's correlation of the model's dissimilarities with those of one person.",
+                meaning="Spearman's correlation between the model's dissimilarities and those of one person.",
                 **_AXIS,
             ),
         },
@@ -134,7 +136,8 @@ class Representation(Kind[KindSettings]):
         self._rows = np.flatnonzero(~pixels.broken)
         if len(self._rows) < _FEW_IMAGES:
             raise DatasetError(
-                f"{source.name} has {len(self._rows)} readable images: give the folder of the whole data set."
+                f"{source.name} has only {len(self._rows)} readable images: give the folder of the whole "
+                "data set."
             )
         self._stimuli = Stimuli(pixels.array, self._rows)
         self._show_progress = common.show_progress
@@ -348,12 +351,14 @@ def _vectors(judged: Sequence[Mapping[str, Any]], observer: str) -> dict[str, Fl
     shown = max(places) + 1
     if any(list(row) != names or any(len(held) < shown for held in row.values()) for row in by_name):
         raise DatasetError(
-            "The rows of the data set have different matrices: prepare it again from its files."
+            "The rows of the data set have different matrices: prepare the data set again from its files."
         )
     upper = np.triu_indices(len(places), 1)
     found = {name: np.array([row[name] for row in by_name], np.float64)[:, places][upper] for name in names}
     if not all(np.isfinite(vector).all() for vector in found.values()):
-        raise DatasetError("A matrix of the data set lacks a number: prepare it again from its files.")
+        raise DatasetError(
+            "A matrix of the data set has missing numbers: prepare the data set again from its files."
+        )
     return found
 
 

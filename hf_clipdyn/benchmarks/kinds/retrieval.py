@@ -20,8 +20,8 @@ from hf_clipdyn.results.terms import KindTerms, Overview, Reference, Term
 __all__ = ["Retrieval", "RetrievalSettings"]
 
 _DIRECTIONS = {
-    "image_to_text": "Images with one of their captions in the top {}.",
-    "text_to_image": "Captions with their image in the top {}.",
+    "image_to_text": "Share of images with one of their captions in the top {}.",
+    "text_to_image": "Share of captions with their image in the top {}.",
 }
 _DEPTHS = (1, 5, 10)
 
@@ -38,7 +38,7 @@ class RetrievalSettings(KindSettings):
 class Retrieval(Kind[RetrievalSettings]):
     """Recall among all images and captions of the split, or of its last ``held_out`` images.
 
-    Recall depends on the number of candidates; therefore, each recall has its chance level.
+    Recall depends on the number of candidates; therefore, each recall comes with its chance level.
 
     Trials: modality (``image`` or ``text``), item (the image's row), embedding (a unit vector, float32).
     """
@@ -78,7 +78,8 @@ class Retrieval(Kind[RetrievalSettings]):
         self._rows = np.array([row for row in np.flatnonzero(~pixels.broken) if captions[row]], np.int64)
         if not len(self._rows):
             raise DatasetError(
-                f"No image of {source.name} that is shown has a caption ({len(dataset)} images): check its captions."
+                f"None of the {len(dataset)} images shown from {source.name} has a caption: check its "
+                "captions."
             )
         self._stimuli = Stimuli(pixels.array, self._rows)
         self._captions = [text for row in self._rows for text in captions[row]]
@@ -110,7 +111,7 @@ class Retrieval(Kind[RetrievalSettings]):
             pictures=(Picture(),),
             answer="value",
             answers={"captions": pd.Series(ranks, index=images["item"].to_numpy(), dtype="float64")},
-            value_title="rank of the nearest own caption, 1 for the best",
+            value_title="rank of the image's closest caption, 1 for the best",
             last_rows=int(settings.get("held_out") or 0),
         )
 

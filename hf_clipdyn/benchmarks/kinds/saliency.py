@@ -85,13 +85,17 @@ class SaliencySettings(KindSettings):
 
     preprocess: str = option(
         "squash",
-        "squash (the whole image becomes the model's square) or crop (only what the model's processor leaves).",
+        "squash (resize the whole image to the model's square) or crop (use only the part that the "
+        "model's processor keeps).",
         choices=("squash", "crop"),
     )
-    probes: tuple[str, ...] = option(("attention", "rollout"), f"Maps: {', '.join(PROBES)}.", choices=PROBES)
+    probes: tuple[str, ...] = option(
+        ("attention", "rollout"), f"Maps to read out: {', '.join(PROBES)}.", choices=PROBES
+    )
     captions: Path | None = option(
         None,
-        "File (image,caption) whose captions gradient_input also uses. Default: only a neutral text.",
+        "CSV file with the columns image and caption. `gradient_input` also uses these captions. Default: "
+        "only a neutral text.",
     )
 
     def __post_init__(self) -> None:
@@ -102,23 +106,25 @@ class SaliencySettings(KindSettings):
             object.__setattr__(self, "captions", Path(self.captions).expanduser())
             if "gradient_input" not in self.probes:
                 raise ConfigError(
-                    "captions are given, but only the probe gradient_input reads them: add it to the probes."
+                    "captions is given, but only the probe gradient_input uses captions: add it to the "
+                    "probes."
                 )
 
 
 class Saliency(Kind[SaliencySettings]):
-    """Eight metrics of the model's maps, raw and smoothed by one degree, beside baselines and human ceiling.
+    """Eight metrics of the model's maps, raw and smoothed by one degree, with baselines and a human ceiling.
 
-    Maps are laid over the image's own pixels (bilinear), where the fixations are. Four kinds of maps do not depend on
-    the revision: the baselines ``centre_gaussian`` (a quarter of either side wide), ``centre_bias`` (the fixations on
-    all other images) and ``pixels`` (gradient energy of what the model sees), and ``human`` (the other observers
-    predict the one left out, averaged over the observers). CC, SIM and KL depend on the number of fixations: in the
-    subset ``left_out_observer`` model, baselines and humans are all compared with the same one observer per image.
+    Maps are resized (bilinear) to the image's own pixels, in which fixations are given. Four kinds of maps do not
+    depend on the revision: the baselines ``centre_gaussian`` (its width is a quarter of each side), ``centre_bias``
+    (the fixations on all other images) and ``pixels`` (gradient energy of the model's input), and ``human`` (the other
+    observers predict the one left out, averaged over observers). CC, SIM and KL depend on the number of fixations.
+    Therefore the subset ``left_out_observer`` compares model, baselines and humans with the same single observer of
+    each image.
 
     Trials: item, image_id, n_fixations, probe (or the name of one of those four), layer, smoothed, subset, one column
-    per metric, ``map`` (a small map, `hf_clipdyn.benchmarks.gallery.KEPT_MAP`; of 48 images, the raw map of each
-    probe's deepest layer; in the rows of ``human`` where all people looked; else null), and ``causes``, JSON of metric
-    to the reason why it is NaN.
+    per metric, ``map`` (a small map, `hf_clipdyn.benchmarks.gallery.KEPT_MAP`; for 48 images: the raw map of each
+    probe's deepest layer, and in the rows of ``human`` the map of all people; null otherwise), and ``causes``, JSON of
+    metric to the reason why it is NaN.
     """
 
     name = "saliency"
@@ -142,26 +148,27 @@ class Saliency(Kind[SaliencySettings]):
             },
             "cc": Term(
                 title="CC",
-                meaning="Pearson correlation of the map with the density of the fixations.",
+                meaning="Pearson's correlation between the map and the density of the fixations.",
                 neutral=0.0,
                 overview=Overview(rank=90),
                 **_CONSTANT,
             ),
             "sim": Term(
                 title="SIM",
-                meaning="Sum over the pixels of the smaller of map and density, each scaled to the sum 1.",
+                meaning="Sum, over the pixels, of the smaller of map and density. Both are scaled to sum "
+                "to 1.",
                 limits=(0.0, 1.0),
                 better="high",
             ),
             "kl": Term(
                 title="KL divergence",
-                meaning="Divergence of the map from the density of the fixations.",
+                meaning="Kullback-Leibler divergence of the map from the density of the fixations.",
                 unit="nats",
                 better="low",
             ),
             "ig": Term(
                 title="information gain",
-                meaning="Log-likelihood of the fixations under the map minus that under the centre bias.",
+                meaning="Log-likelihood of the fixations under the map, minus that under the centre bias.",
                 unit="bits per fixation",
                 better="high",
                 neutral=0.0,
@@ -383,7 +390,7 @@ class Saliency(Kind[SaliencySettings]):
                 if not counts[at] and not note:
                     continue  # not asked of this probe
                 if (probe, name) == (CENTRE_BIAS, "sauc") and 0 < counts[at] < _FEW_IMAGES:
-                    note = f"biased below one half with fewer than {_FEW_IMAGES} images"
+                    note = f"biased below 0.5 with fewer than {_FEW_IMAGES} images"
                 n, (low, high) = int(counts[at]), intervals[at].tolist()
                 value = float(np.nanmean(values[:, at])) if n else float("nan")
                 counted: dict[str, Any] = {"n": n, "n_clusters": n, "note": note}

@@ -53,12 +53,15 @@ _BIAS: dict[str, Any] = _SHARE | {
 class ShapeBias(Kind[KindSettings]):
     """Shape bias on cue-conflict images: zero-shot decisions among the classes, triplets, linear probes.
 
-    Trials: item, image_id, shape, texture, shape_exemplar, texture_exemplar, and protocol. For the name of
-    a prompt set ("" is the default one) and for ``imagenet_1000`` ``decision`` is a class name; for
-    ``text_free`` ``preference`` is the share of the image's triplets in which its shape mate is the nearer
-    one, and ``mate_effect`` what the image does as a mate to those of others (`triplet_preferences`); for
-    ``crossed_probe`` ``decision`` is what the probe for ``cue`` (shape or texture) says of a conflict
-    image whose exemplar of that cue it has not seen (`decide_crossed`); for ``human`` it is the answer of ``observer``.
+    Trials: item, image_id, shape, texture, shape_exemplar, texture_exemplar, and protocol. The protocol says what the
+    other columns contain:
+
+    - The name of a prompt set ("" is the default one), or ``imagenet_1000``: ``decision`` is a class name.
+    - ``text_free``: ``preference`` is the share of the image's triplets in which its shape mate is the closer one.
+      ``mate_effect`` is the effect of the image, as a mate, on the triplets of others (`triplet_preferences`).
+    - ``crossed_probe``: ``decision`` is the answer of the linear probe for ``cue`` (shape or texture) to a conflict
+      image. The probe has not seen the image's exemplar of that cue (`decide_crossed`).
+    - ``human``: ``decision`` is the answer of ``observer``.
     """
 
     name = "shape_bias"
@@ -69,7 +72,8 @@ class ShapeBias(Kind[KindSettings]):
         terms={
             "shape_bias": Term(
                 title="shape bias",
-                meaning="Share of shape decisions among the decisions for either cue, S / (S + T).",
+                meaning="Share of shape decisions among all decisions for the shape or the texture, S / "
+                "(S + T).",
                 poles=("texture", "shape"),
                 overview=Overview(rank=10),
                 **_BIAS,
@@ -93,8 +97,8 @@ class ShapeBias(Kind[KindSettings]):
             ),
             "cue_accuracy": Term(
                 title="cue accuracy",
-                meaning="Share of decisions for either cue among all images, (S + T) / n; the shape bias rests on "
-                "them.",
+                meaning="Share of images whose decision is for the shape or the texture, (S + T) / n. The "
+                "shape bias uses only these decisions.",
                 better="high",
                 **_SHARE,
             ),
@@ -108,8 +112,9 @@ class ShapeBias(Kind[KindSettings]):
             },
             "error_consistency": Term(
                 title="error consistency with humans",
-                meaning="Cohen's kappa of correct shape decisions, mean over the observers; 0 is the agreement that "
-                "the accuracies alone predict.",
+                meaning="Cohen's kappa between the correct shape decisions of the model and of one "
+                "observer, averaged over observers. 0 is the agreement that the accuracies alone "
+                "predict.",
                 better="high",
                 perception="high",
                 neutral=0.0,
@@ -117,8 +122,8 @@ class ShapeBias(Kind[KindSettings]):
             ),
             "top_class_share": Term(
                 title="share of the most frequent decision",
-                meaning="Share of the decisions that name the most frequent class; from one half on the shape bias is "
-                "not interpretable.",
+                meaning="Share of the decisions that name the most frequent class. If it is one half or "
+                "more, the shape bias is not interpretable.",
                 neutral=0.5,
                 neutral_title="limit",
                 **_SHARE,

@@ -37,13 +37,13 @@ _JOINS = ("metric", "subset", "level")
 class Similarity(Kind[KindSettings]):
     """Two-alternative forced choice, per sub-set and pooled, with the human reference and the ceiling.
 
-    If the number of judgements varies, rows with six or more (NIGHTS' benchmark) are also scored by themselves: their
-    level is 6. The baseline ``pixels`` is the choice of the Euclidean distance between the
+    If the number of judgements varies, rows with six or more judgements (the benchmark of NIGHTS) also have their own
+    score, with level 6. The baseline ``pixels`` is the choice of the Euclidean distance between the
     pixels that the model sees.
 
-    Trials: item, reference, image_0 and image_1 (numbers of the images shown, by their pixels; one number for one
-    image, in any column), judgement (share that preferred image_1), votes, subset, probe (projection, hidden,
-    or the baseline), layer, distance, value_0 and value_1 (of the reference to each candidate), dropped_dimensions.
+    Trials: item, reference, image_0 and image_1 (numbers of the images shown; images with equal pixels have one
+    number, in any column), judgement (share that preferred image_1), votes, subset, probe (projection, hidden, or the
+    baseline), layer, distance, value_0 and value_1 (of the reference to each candidate), dropped_dimensions.
     """
 
     name = "similarity"
@@ -54,7 +54,8 @@ class Similarity(Kind[KindSettings]):
         terms={
             "two_afc": Term(
                 title="2AFC agreement",
-                meaning="How often the distance chooses the candidate that people chose, weighted by their votes.",
+                meaning="How often the model's closer candidate is the one that people chose, weighted by "
+                "their votes.",
                 limits=(0.0, 1.0),
                 better="high",
                 perception="middle",
@@ -64,7 +65,7 @@ class Similarity(Kind[KindSettings]):
             ),
             "dropped_dimensions": DROPPED_DIMENSIONS,
         },
-        level=Axis(title="least number of judgements"),
+        level=Axis(title="minimum number of judgements"),
         variants=DISTANCES,
         probes=PROBES,
         references=(

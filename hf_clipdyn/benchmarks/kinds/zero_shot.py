@@ -36,13 +36,13 @@ class ZeroShot(Kind[KindSettings]):
         terms={
             "top1": Term(
                 title="zero-shot accuracy",
-                meaning="Correct zero-shot decisions (top 1) among all images.",
+                meaning="Share of images whose class the model ranks first.",
                 overview=Overview(rank=30),
                 **_SHARE,
             ),
             "top5": Term(
                 title="zero-shot accuracy, top 5",
-                meaning="Images whose class is among the first five decisions.",
+                meaning="Share of images whose class is among the model's first five.",
                 **_SHARE,
             ),
         },

@@ -50,10 +50,10 @@ def verdict_summary(study: Study) -> str:
         for word in _ORDER
         if counts[word]
     ]
-    words = f"Of {n} claims, these data can test {n - n_silent}: {joined(found)}."
+    words = f"These data can test {n - n_silent} of {n} claims: {joined(found)}."
     controls = [str(one.claim.number) for one in study.verdicts if not one.evidence and is_tested(one)]
     if controls:
-        words += f" Claim {joined(controls)} is a positive control, no evidence."
+        words += f" Claim {joined(controls)} is a positive control, not evidence."
     return f"{words} They cannot decide the other {n_silent}." if n_silent else words
 
 
@@ -66,8 +66,10 @@ def _undecided_summary(study: Study) -> str:
     if not any(map(is_tested, study.verdicts)):
         return words
     seeds = study.claims.studies[study.verdicts[0].study].confirmatory_seeds
-    needed = f" A verdict takes runs of the registered seeds ({', '.join(map(str, seeds))})." if seeds else ""
-    return f"{words}{needed} The estimates below come from the runs that there are; they decide nothing."
+    needed = (
+        f" A verdict requires runs of the registered seeds ({', '.join(map(str, seeds))})." if seeds else ""
+    )
+    return f"{words}{needed} The estimates below come from the available runs; they decide nothing."
 
 
 def _shared_cause(study: Study) -> str:

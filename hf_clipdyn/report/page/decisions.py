@@ -114,12 +114,13 @@ def _left_out(classes: "_Classes", ways: int, kept: int, measured: int) -> list[
     said = []
     if len(classes.chosen) < classes.total:
         said.append(
-            f"Of {classes.total:,} classes only the {len(classes.chosen)} with most confusions at the end of training."
+            f"Only {len(classes.chosen)} of {classes.total:,} classes are shown: those with the most "
+            "confusions at the end of training."
         )
     if ways > 0:
-        said.append(f"{ways} more ways of asking are left out.")
+        said.append(f"{ways} more variants (prompts, probes) are left out.")
     if kept < measured:
-        said.append(f"Only {kept:,} of {measured:,} revisions are kept here.")
+        said.append(f"Only {kept:,} of {measured:,} revisions are shown.")
     return said
 
 

@@ -273,11 +273,11 @@ class _Shelf:
                 warnings.simplefilter("ignore", SubsetWarning)  # it was said when the set was evaluated
                 source = open_source(album.dataset, album.schemas, data_dir=folder)
         except ClipDynError:  # its message names a path of this machine, which is not for readers of the page
-            broken = f"The images of {facts.title} cannot be read on this machine."
+            broken = f"The images of {facts.title} on this machine cannot be read."
             return cls(None, forbidden or broken, classes, album.gallery)
         classes = getattr(source.dataset.features.get("label"), "names", None) or classes
         if not forbidden and (source.split != album.split or not _fits(source.dataset, album)):
-            forbidden = f"The data set {facts.title} on this machine has other images than were shown."
+            forbidden = f"The images of {facts.title} on this machine are not those that were measured."
         return cls(None if forbidden else source.dataset, forbidden, classes, album.gallery)
 
     def row(self, at: int, item: int) -> int:
@@ -314,7 +314,7 @@ def _forbidden(facts: DatasetMetadata, stimuli: StimuliChoice) -> str:
     if stimuli == "none":
         return "The report was written without pictures (--stimuli none)."
     if not facts.may_redistribute:
-        return f"The licence of {facts.title} ({facts.licence}) does not let others pass its images on."
+        return f"The licence of {facts.title} ({facts.licence}) does not allow its images to be passed on."
     return ""
 
 

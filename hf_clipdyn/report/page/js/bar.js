@@ -8,7 +8,7 @@ function mountBar(bar) {
     control(row, { key: "x", label: "x axis", options: DATA.meta.axes, fallback: DATA.meta.axis });
   }
   if (hasSeeds) {
-    control(row, { key: "seeds", label: "Seeds", options: [["each", "each as a line"], ["mean", "mean and interval"]], fallback: "each" });
+    control(row, { key: "seeds", label: "Seeds", options: [["each", "one line each"], ["mean", "mean and interval"]], fallback: "each" });
   }
   if (DATA.groups.length > 1) row.append(switches(DATA.groups.map((group, index) =>
     ({ title: group.title, pair: group.colour, runs: DATA.runs.filter((run) => run.group === index) })), "Shown"));

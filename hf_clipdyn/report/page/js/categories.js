@@ -31,7 +31,7 @@ function mountCategories(element, benchmark) {
 function cuePoint([s, t, n, low, high], truths) {
   const share = s + t ? s / (s + t) : null;
   return { share, lo: low === null ? null : low / TEN_THOUSAND, hi: high === null ? null : high / TEN_THOUSAND, n,
-    said: share === null ? `no decision for either ${truths.join(" or ")}, of ${count(n)} images`
+    said: share === null ? `no decision for ${truths.join(" or ")} in ${count(n)} images`
       : `${withInterval(share, low === null ? null : low / TEN_THOUSAND, high === null ? null : high / TEN_THOUSAND)}<br>${
         count(s)} ${truths[0]}, ${count(t)} ${truths[1]}, ${count(n - s - t)} other, n = ${count(n)}` };
 }
@@ -43,7 +43,7 @@ function drawCategories(chart, note, benchmark, part, { run, held, way, order })
   const pointsAt = (index) => (held.categories[index][way] ?? []).map((row) => cuePoint(row, truths));
   const now = pointsAt(at);
   if (!now.length) {
-    note.replaceChildren(`${run.name}, ${held.revisions[at]}: not asked in this way.`);
+    note.replaceChildren(`${run.name}, ${held.revisions[at]}: not measured in this way.`);
     return;
   }
   const places = part.classes.map((_, i) => i);
@@ -90,8 +90,8 @@ function drawCategories(chart, note, benchmark, part, { run, held, way, order })
   const missing = part.classes.filter((_, i) => now[i].share === null);
   note.replaceChildren([
     `Bars are intervals over the images, which share ${part.truths.join("s and ")}s.`,
-    missing.length ? `No decision for either: ${missing.join(", ")}.` : "",
-    benchmark.synthetic ? "Synthetic images: no person was asked." : observers.length ? "" : "The answers of people are not among the trials.",
+    missing.length ? `No decision for ${part.truths.join(" or ")}: ${missing.join(", ")}.` : "",
+    benchmark.synthetic ? "Synthetic images: people did not judge them." : observers.length ? "" : "The trials contain no answers of people.",
     ...part.leftOut].filter(Boolean).join(" "));
 }
 

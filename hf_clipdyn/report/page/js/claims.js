@@ -26,7 +26,7 @@ function claimsCaption() {
   const some = CLAIMS.panels.some((one) => one.contrasts.length);
   const right = some ? " Right: each contrast with its interval; the band is smaller than δ, the smallest effect of interest."
     : " No contrast has an estimate in these data.";
-  return `The figure of the claims. A line is a run, its colour the scale.${arms}${spans}${right}`;
+  return `The figure of the claims. Each line is a run; its colour is the scale.${arms}${spans}${right}`;
 }
 
 /** The colour of a run's scale, as in the bar; control arms are grey. */

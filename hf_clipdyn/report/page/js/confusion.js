@@ -2,7 +2,7 @@
 
 registerView({
   name: "confusion",
-  title: "Which class is taken for which",
+  title: "Confusion matrix",
   rank: 50,
   applies: (benchmark) => Boolean(DATA.parts.decisions?.[benchmark.name]),
   mount: mountConfusion,
@@ -49,7 +49,7 @@ function mountConfusion(element, benchmark) {
 function drawConfusion(chart, note, part, matrix, { truth, where, people }) {
   const { grey, ink } = look();
   if (!matrix) {
-    note.replaceChildren(`${where}: not asked in this way.`);
+    note.replaceChildren(`${where}: not measured in this way.`);
     chart.replaceChildren();
     return;
   }
@@ -84,7 +84,7 @@ function drawConfusion(chart, note, part, matrix, { truth, where, people }) {
   }, { alt: confusionWords(classes, matrix, totals, truth, where), height });
   note.replaceChildren([
     `${where}: ${count(right)} of ${count(all)} ${people ? "answers name" : "images are named by"} their ${truth}${all ? ` (${percent(right / all)})` : ""}.`,
-    part.truths.length > 1 ? "Only images whose two cues differ." : "",
+    part.truths.length > 1 ? "Only images with two different cues." : "",
     "Each row adds up to 100 %.", ...part.leftOut].filter(Boolean).join(" "));
 }
 
@@ -95,7 +95,7 @@ function confusionWords(classes, matrix, totals, truth, where) {
   const said = matrix.map((row, i) => {
     if (!totals[i]) return `${classes[i]}: no image`;
     const wrong = row.slice(0, -1).map((n, j) => [n, j]).filter(([n, j]) => j !== i && n > 0).sort(([a], [b]) => b - a)[0];
-    return `${classes[i]} ${percent(row[i] / totals[i])}${wrong ? `, most often taken for ${classes[wrong[1]]} (${percent(wrong[0] / totals[i])})` : ""}`;
+    return `${classes[i]} ${percent(row[i] / totals[i])}${wrong ? `, most often confused with ${classes[wrong[1]]} (${percent(wrong[0] / totals[i])})` : ""}`;
   });
   return `Confusion matrix by ${truth}, ${where}. Right answers: ${said.join("; ")}.`;
 }

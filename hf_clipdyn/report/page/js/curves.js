@@ -4,7 +4,7 @@ const MOST_EPOCHS = 14; // lines beside the slider's
 
 registerView({
   name: "curves",
-  title: "Over the levels, epoch by epoch",
+  title: "Curves over the levels, epoch by epoch",
   rank: 20,
   wide: true,
   applies: (benchmark) => DATA.meta.overTraining && levelled(benchmark).length > 0,
@@ -201,7 +201,7 @@ function thresholdWords(threshold, now) {
   if (i < 0) return "";
   if (threshold.v[i] === null) return `No threshold: ${threshold.note[i]}.`;
   const caution = threshold.note[i] ? ` (${threshold.note[i]})` : "";
-  return `Broken vertical line: the threshold, ${withInterval(threshold.v[i], threshold.lo[i], threshold.hi[i])}${caution}.`;
+  return `Dashed vertical line: the threshold, ${withInterval(threshold.v[i], threshold.lo[i], threshold.hi[i])}${caution}.`;
 }
 
 function curveWords(term, axis, bold, run, now, threshold) {
@@ -306,9 +306,9 @@ function drawPsychometric(chart, note, benchmark, part, at, { run, held }) {
     ],
   }, { alt: responseWords(benchmark, condition, run, held.revisions[kept], equal, i), height });
   note.replaceChildren([
-    `Bold: ${held.revisions[kept]}; thin lines: the other epochs${drawn.length < places.length || part.sparse ? " (not all)" : ""}; broken grey: ${Object.keys(part.baselines).join(", ") || "no baseline"}.`,
-    "Distance between the stimulus and the same one without the grating, over the distance that sets the criterion.",
-    now ? "" : "At this revision the criterion's distance is 0.",
+    `Bold: ${held.revisions[kept]}; thin lines: the other epochs${drawn.length < places.length || part.sparse ? " (not all)" : ""}; dashed grey: ${Object.keys(part.baselines).join(", ") || "no baseline"}.`,
+    "Distance between the stimuli with and without the grating, divided by the distance that sets the criterion.",
+    now ? "" : "At this revision, the distance that sets the criterion is 0.",
     i >= 0 && equal.v[i] === null ? `No contrast of equal response: ${equal.note[i]}.` : ""].filter(Boolean).join(" "));
 }
 

@@ -116,7 +116,7 @@ function drawHeatmap(chart, note, benchmark, series, chosen, run) {
   }, { alt: heatWords(title, series, run), height });
   const said = [];
   if (term.neutral !== null) said.push(`The middle of the colours is ${value(term.neutral)}, ${term.neutralTitle}.`);
-  if (hatched.length) said.push("Grey: a circle is not interpretable, a cross not defined; the cause is in its words.");
+  if (hatched.length) said.push("Grey circle: not interpretable. Grey cross: not defined. Hover over a cell for the cause.");
   if (marks.length) said.push(`Lines in the colour bar: ${marks.map((one) => `${one.title} ${value(one.y)}`).join(", ")}.`);
   said.push("The frame is the slider's revision.");
   note.replaceChildren(said.join(" "));

@@ -22,7 +22,7 @@ function mountSpecifications(section) {
 function specificationWords(part) {
   const favours = part.rows.filter((row) => row.v > 0).length;
   const least = part.rows.filter((row) => row.lo !== null && row.lo >= part.delta).length;
-  return `${part.rows.length} specifications: ${favours} favour the claim, ${least} with their whole interval at δ or above.`;
+  return `${part.rows.length} specifications: ${favours} favour the claim; in ${least}, the whole interval is at δ or above.`;
 }
 
 function curveFacts(claim, parts) {
@@ -73,7 +73,7 @@ function drawCurve(chart, part) {
       ...(registered < 0 ? [] : [{ type: "line", layer: "below", yref: "paper", x0: registered, x1: registered, y0: 0, y1: 1,
         line: { width: 1, color: human, dash: "dot" } }]),
     ],
-  }, { alt: `Specification curve, ${part.title}. ${specificationWords(part)} Registered: ${registered < 0 ? "not among them" : rowWords(part.rows[registered], part)}`, height });
+  }, { alt: `Specification curve, ${part.title}. ${specificationWords(part)} Registered: ${registered < 0 ? "not shown" : rowWords(part.rows[registered], part)}`, height });
 }
 
 /** A label in a length that leaves room for the chart. */

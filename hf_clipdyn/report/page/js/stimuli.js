@@ -28,7 +28,7 @@ function mountStimuli(element, benchmark) {
   const menu = (name, label, options, fallback) => control(bar, { key: key(name), label, options, fallback });
   const choices = {
     run: menu("run", "Run", runs.map((run) => [run.name, run.name])),
-    way: menu("way", "Asked by", part.ways.map((title, i) => [i, title])),
+    way: menu("way", "Measured by", part.ways.map((title, i) => [i, title])),
     filter: menu("filter", "Show", filtersOf(part).map(({ name, title }) => [name, title])),
     group: menu("group", capital(groupTitle(part)), groupsOf(part)),
     sort: menu("sort", "Order", sortsOf(part).map(({ name, title }) => [name, title])),
@@ -67,12 +67,12 @@ function introduction(part) {
   const of = groupTitle(part);
   const words = [all ? `All ${count(part.total)} stimuli.`
     : `${count(part.shown)} of ${count(part.total)} stimuli are in this page: ${
-      of ? `from each ${of} ` : ""}those whose answers change most, and others spread evenly.`];
-  if (part.items.peopleMap) words.push("Maps are bright where they are high; each is scaled to its own maximum.");
+      of ? `from each ${of} ` : ""}those whose answers change most, and others at even spacing.`];
+  if (part.items.peopleMap) words.push("Bright means high in maps; each map is scaled to its own maximum.");
   if (part.why) words.push(part.why);
   else if (!part.pixelated && part.sheet) words.push("Pictures are small and compressed: fine distortions do not show.");
   if (part.note) words.push(part.note);
-  if (part.sparse) words.push("Of runs with many revisions, some are shown, evenly over training.");
+  if (part.sparse) words.push("Runs with many revisions show only some of them, spaced evenly over training.");
   if (part.strangers.length) words.push(`Not shown here, since they saw other stimuli: ${part.strangers.join(", ")}.`);
   return [h("p", { class: "quiet" }, words.join(" "))];
 }
@@ -162,13 +162,13 @@ function filtersOf(part) {
     offer("never", `never ${named}`, (view, item) => view.rows[item].every((_, column) => !is(view, item, column, "truth")));
   }
   if (part.answer === "picture" && part.items.people) {
-    offer("people", "model chooses otherwise than people", (view, item) =>
+    offer("people", "model and people choose differently", (view, item) =>
       answered(view, item) && part.items.people[item] !== null && !right(view, item));
-    offer("right", "model chooses as people", right);
+    offer("right", "model and people choose alike", right);
   }
   if (part.answer !== "value") {
-    offer("changed", "changed its mind", (view, item) => changes(view, item) > 0);
-    offer("constant", "never changed its mind", (view, item) => changes(view, item) === 0);
+    offer("changed", "answer changed", (view, item) => changes(view, item) > 0);
+    offer("constant", "answer never changed", (view, item) => changes(view, item) === 0);
   }
   return found;
 }
