@@ -130,7 +130,7 @@ def test_the_flags_of_a_kind_in_a_file_are_known_to_the_call_that_names_it(tmp_p
         ),
         (
             KIND.replace("@dataclass(frozen=True)", ""),
-            "has settings that are no dataclass: decorate Settings.",
+            "has settings that are not a dataclass: decorate Settings",
         ),
         (KIND.replace("gain: float", "gain: dict[str, int]"), "gain of Settings has the type dict[str, int]"),
         (

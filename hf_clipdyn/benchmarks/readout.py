@@ -223,6 +223,5 @@ def _require_finite(
 ) -> None:
     if not np.isfinite(rows).all():
         raise EvaluationError(
-            f"{name} gives an embedding of {what} that is not finite: its weights are broken or have "
-            f"diverged. {remedy}."
+            f"The embedding of {what} by {name} is not finite: the weights are broken or have diverged. {remedy}."
         )

@@ -283,7 +283,7 @@ def test_an_interval_that_ends_with_the_levels_says_so():
 def test_a_model_that_keeps_half_of_its_accuracy_has_no_threshold_and_says_why():
     one = threshold_of(at_levels("gaussian", [0.9] * 8))
     assert np.isnan([one.value, one.ci_low, one.ci_high]).all()
-    assert "does not fall halfway to chance, 0.500" in one.note
+    assert "does not fall to 0.500, halfway to chance" in one.note
 
 
 def coloured(pixels):

@@ -183,7 +183,7 @@ def test_few_pixels_leave_two_tests_and_the_cause_of_the_others(measure):
         one = found("log_rmse", variant="cosine" if name in shown else "", condition=name)
         assert np.isnan(one.value) == (name not in shown)
     assert found("log_rmse", condition="csf_achromatic").note == (
-        "the pixels of the model end at 3.2 cycles per degree: 4 are needed"
+        "the model's pixels show at most 3.2 cycles per degree: 4 are needed"
     )
     pixels = {"role": "baseline", "reference": "pixels", "probe": "", "variant": "rmse"}
     assert round(found("slope", condition="masking_contrast", **pixels).value, 3) == -0.017

@@ -146,7 +146,7 @@ def test_images_of_two_sizes_are_refused(photographs, measure, planted, source):
 def test_an_image_that_gives_other_tiles_than_its_reference_is_refused(photographs, source, tmp_path):
     rows = list(photographs.dataset)
     rows[3] = rows[3] | {"distorted": rows[3]["distorted"].resize((60, 24))}
-    with pytest.raises(DatasetError, match=r"image of i0 \(row 3\) gives 8 tiles and its reference 6"):
+    with pytest.raises(DatasetError, match=r"image of i0 \(row 3\) gives 8 tiles, but its reference gives 6"):
         build(source("quality", rows), tmp_path, "tiles")
 
 

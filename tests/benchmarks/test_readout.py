@@ -55,11 +55,13 @@ def test_answers_come_in_the_order_of_the_stimuli_whatever_the_batches(encoder, 
 def test_embeddings_that_are_not_finite_are_no_answers(planted, broken):
     readout = Readout(planted(lambda _: [broken, 1], lambda _: [broken, 1]), name="epoch-007")
     stimuli = Stimuli(random_pixels(3))
-    with pytest.raises(EvaluationError, match="epoch-007 gives of an image is not finite"):
+    with pytest.raises(EvaluationError, match="of an image by epoch-007 is not finite"):
         readout.images(stimuli)
-    with pytest.raises(EvaluationError, match="epoch-007 gives of a text is not finite"):
+    with pytest.raises(EvaluationError, match="of a text by epoch-007 is not finite"):
         readout.texts(["a cat"])
-    with pytest.raises(EvaluationError, match=r"last revision gives of a text.* --no-final-texts"):
+    with pytest.raises(
+        EvaluationError, match=r"of a text by the run's last revision is not finite.* --no-final-texts"
+    ):
         readout.with_texts(lambda texts: np.full((len(texts), 2), broken, np.float32)).texts(["a cat"])
     with pytest.raises(EvaluationError, match="epoch-007"):  # what pairs of images find on the way
         readout.keep({stimuli.keys[0]: np.array([broken, 1], np.float32)})

@@ -348,7 +348,7 @@ def test_a_shuffled_auc_of_the_centre_bias_is_cautioned_below_a_hundred_images(n
     )
     found = Saliency.score(trials, Common(n_resamples=0))
     cautions = {(one.reference, one.metric): one.note for one in found if one.note}
-    expected = {("centre_bias", "sauc"): "biased below one half with fewer than 100 images"}
+    expected = {("centre_bias", "sauc"): "biased below 0.5 with fewer than 100 images"}
     assert cautions == (expected if n < 100 else {})
 
 
@@ -382,7 +382,7 @@ def test_a_data_set_must_say_what_a_degree_is(source, build):
 def test_the_default_probes_need_no_text_and_the_others_say_so(gazed, measure):
     assert {one.probe for one in measure(gazed, constant)} == {"", "attention", "rollout"}
     found = measure(gazed, constant, probes=("grad_cam", "attention"))
-    assert "reads no text, and grad_cam needs one" in found("nss", probe="grad_cam").note
+    assert "has no text encoder, which grad_cam needs" in found("nss", probe="grad_cam").note
     assert found("nss", **ATTENTION).value == 0
 
 

@@ -190,8 +190,8 @@ def test_a_revision_of_another_architecture_is_left_out_with_a_sentence(tmp_path
     ).to_pandas()
     assert set(split(table)[1]["revision"]) == {"epoch-001"}
     assert caplog.messages == [
-        "[RANK 0] epoch-000 has another architecture than epoch-001, the last revision: "
-        "zero_shot/cifar10 is not asked with the texts of that one."
+        "[RANK 0] epoch-000 and the last revision, epoch-001, have different architectures: "
+        "zero_shot/cifar10 is not measured with the texts of the last revision."
     ]
 
 

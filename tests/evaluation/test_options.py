@@ -137,7 +137,7 @@ def test_a_file_gives_the_same_as_flags_and_flags_win(
         ("batch_size: many", "batch_size in study.yaml is wrong: "),
         ("batch_size: 0", "batch_size in study.yaml is 0: it must be in [1, 1000000]."),
         ("batch_size: [1, 2]", "batch_size in study.yaml has 2 values: give one."),
-        ("noise_sigmas: [0.1, two]", "noise_sigmas in study.yaml has 'two', which is no number"),
+        ("noise_sigmas: [0.1, two]", "noise_sigmas in study.yaml contains 'two', which is not a number"),
         ("noise_sigmas: []", "noise_sigmas in study.yaml has 0 values: give at least one."),
         ("noise_sigmas: {a: 1}", "There is a collection in line 1 of study.yaml"),
         ("noise_sigmas: [[0.1]]", "There is a collection in line 1 of study.yaml"),
@@ -163,14 +163,17 @@ def test_a_wrong_file_is_one_sentence(
     ("argv", "says"),
     [
         (("--noise-sigmas", "2"), "--noise-sigmas is 2.0: it must be in [0, 1]."),
-        (("--noise-sigmas", "a"), "--noise-sigmas has 'a', which is no number"),
+        (("--noise-sigmas", "a"), "--noise-sigmas contains 'a', which is not a number"),
         (("--noise-sigmas", ""), "--noise-sigmas is empty"),
         (("--noise-conditions", "fog"), "There is no --noise-conditions 'fog'."),
         (("--retrieval-held-out", "0"), "--retrieval-held-out is 0: it must be in [1, "),
         (("--n-resamples", "-1"), "--n-resamples is -1: it must be in [0, 1000000]."),
         (("--confidence-level", "1"), "--confidence-level is 1.0: it must be in (0, 1)."),
         (("--watch-patience", "nan"), "--watch-patience is nan: it must be in [0, inf]."),
-        (("--data-dir", "osie=x", "--data-dir", "osie=y"), "--data-dir has 'osie' twice: give one folder."),
+        (
+            ("--data-dir", "osie=x", "--data-dir", "osie=y"),
+            "--data-dir gives two folders for 'osie': give one.",
+        ),
         (("--sigmas", "0.1"), "There is no option --sigmas."),
         (("--keep-trials",), "There is no option --keep-trials."),
         (("--noise-kinds", "blur"), "Did you mean"),
@@ -180,7 +183,7 @@ def test_a_wrong_file_is_one_sentence(
         (("--output", "table.csv"), "name a Parquet file"),
         (
             ("--retrieval-held-out", "5"),
-            "retrieval_held_out only affects retrieval benchmarks; none is selected",
+            "retrieval_held_out only affects retrieval benchmarks, and none is selected",
         ),
     ],
 )

@@ -68,7 +68,7 @@ def test_a_table_holds_one_precision_of_a_run(evaluate, tmp_path):
     output = tmp_path / "results.parquet"
     first = evaluate("zero_shot/cifar10", output=output, revisions=["epoch-001"])
     with pytest.raises(
-        ConfigError, match=r"results\.parquet holds me/run in float32: measure it in bfloat16"
+        ConfigError, match=r"results\.parquet contains me/run in float32: write the results in bfloat16"
     ):
         evaluate("zero_shot/cifar10", output=output, revisions=["epoch-001"], dtype="bf16")
     assert len(pq.read_table(output)) == len(first)

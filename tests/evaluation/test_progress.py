@@ -64,7 +64,8 @@ def test_quiet_leaves_the_result_the_warnings_and_the_errors(command, tmp_path):
     again = ("--quiet", "--rescore", "--revisions", "epoch-001", "--no-final-texts")
     done = forked.run(command(*again), env=environment())
     assert done.stderr == (
-        "clipdyn: warning: epoch-001 on zero_shot/cifar10 has no trials and keeps its numbers: evaluate it again.\n"
+        "clipdyn: warning: epoch-001 on zero_shot/cifar10 has no trials, so its numbers are unchanged: "
+        "evaluate it again.\n"
     )
     done = forked.run(command("--quiet", "--suite", "none"), env=environment())
     assert done.stderr.startswith("clipdyn: error: There is no suite 'none'.")

@@ -180,7 +180,7 @@ def test_a_folder_with_other_images_shows_none_of_them(study_of, data, tmp_path)
 def test_a_folder_that_cannot_be_read_is_no_error_and_its_path_is_told_to_nobody(study_of, tmp_path):
     study = study_of("shape_bias/cue_conflict")
     part = payload(study, data_dirs={"cue_conflict": tmp_path / "nowhere"})["shape_bias/cue_conflict"]
-    assert part["why"] == "The images of Texture-shape cue conflict cannot be read on this machine."
+    assert part["why"] == "The images of Texture-shape cue conflict on this machine cannot be read."
 
 
 def test_triplets_have_the_choice_of_people_and_of_each_revision(parts, output):

@@ -290,4 +290,4 @@ def test_a_vision_model_is_measured_without_a_text(tree, tmp_path):
     assert np.isfinite(rows["value"]).all()
     assert len(rows) == 1
     rows = table[table["probe"] == "gradient_input"]
-    assert set(rows["note"]) == {"ViTModel reads no text, and gradient_input needs one"}
+    assert set(rows["note"]) == {"ViTModel has no text encoder, which gradient_input needs"}

@@ -86,7 +86,7 @@ def test_another_observation_is_measured_again_and_not_scored_from_the_trials_of
     evaluate("zero_shot/cifar10", **asked)
     monkeypatch.setattr(ZeroShot, "observe_version", 2)
     evaluate("zero_shot/cifar10", rescore=True, **asked)
-    assert "was measured by an earlier version and keeps its numbers" in caplog.text
+    assert "was measured by an earlier version, so its numbers are unchanged" in caplog.text
     assert forward_passes["images"] == 20
     evaluate("zero_shot/cifar10", **asked)
     assert forward_passes["images"] == 40
@@ -101,13 +101,13 @@ def test_numbers_without_trials_stay_as_they_are(evaluate, tmp_path, caplog):
         file.unlink()
     again = evaluate("zero_shot/cifar10", n_resamples=20, rescore=True, **asked)
     assert again.equals(first)
-    assert "epoch-000 on zero_shot/cifar10 has no trials and keeps its numbers" in caplog.text
+    assert "epoch-000 on zero_shot/cifar10 has no trials, so its numbers are unchanged" in caplog.text
 
 
 def test_scoring_what_was_never_measured_is_one_clear_sentence(evaluate, tmp_path):
     output = tmp_path / "results.parquet"
     with pytest.raises(
-        EvaluationError, match="holds no cells of me/run on zero_shot/cifar10: evaluate first"
+        EvaluationError, match="contains no cells of me/run on zero_shot/cifar10: evaluate first"
     ):
         evaluate("zero_shot/cifar10", output=output, rescore=True)
     evaluate("zero_shot/cifar10", output=output, revisions=["epoch-000"])

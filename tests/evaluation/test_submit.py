@@ -92,7 +92,7 @@ def test_print_command_prints_what_is_missing_and_runs_nothing(words, output, cl
 
     clipdyn(*words, "--shard=2/2", "--quiet")
     code, out, error = clipdyn(*words, *submit)
-    assert (code, out.strip(), error) == (0, "", "All 12 cells are there.\n")
+    assert (code, out.strip(), error) == (0, "", "All 12 cells are finished.\n")
     output.unlink()
     code, out, _ = clipdyn(*words, "--submit", "local", "--shards", "2")
     assert (code, out.startswith(f"All cells are in {output}; ")) == (0, True)
@@ -416,4 +416,7 @@ def test_a_table_that_will_be_in_a_bucket_is_not_pushed_from_here(on_hub, clipdy
         "--submit-setting=volume=hf://buckets/me/results:/results",
     )
     assert code == 2
-    assert "The table will be in hf://buckets/me/results/r.parquet, not here: leave out push_to_hub" in error
+    assert (
+        "The table will be in hf://buckets/me/results/r.parquet, not on this machine: leave out push_to_hub"
+        in error
+    )

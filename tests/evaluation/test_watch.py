@@ -84,7 +84,7 @@ def test_watching_outlasts_an_outage_of_the_hub_says_it_once_and_ends_where_the_
     restored.join()
     assert set(table["revision"]) == {"epoch-000"}
     assert [sentence for sentence in caplog.messages if "planted fault" in sentence] == [
-        "[RANK 0] me/run on the Hub could not be read: the Hub answered 503: planted fault. The watch goes on."
+        "[RANK 0] me/run on the Hub could not be read: the Hub answered 503: planted fault. Watching continues."
     ]
     hub.plant("refs", Fault(status=403), times=99)
     with pytest.raises(RevisionError, match="403"):
@@ -131,7 +131,7 @@ def test_a_precision_that_breaks_the_order_of_the_distances_is_refused(store, ca
     exact = encoder.embed_images(pixels).projection
     check = PrecisionCheck(folder, "epoch-001", encoder.device)
     check(pixels, exact + np.float32(1e-3))
-    assert "epoch-001: bfloat16 is within a cosine distance of" in caplog.text
+    assert "epoch-001: bfloat16 embeddings are within a cosine distance of" in caplog.text
     with pytest.raises(EvaluationError, match=r"changes the order .* epoch-001 .*use --dtype float32"):
         check(pixels, exact[::-1])
     with pytest.raises(EvaluationError, match="changes the order"):
@@ -165,7 +165,7 @@ def test_a_vision_model_is_measured_without_text_and_the_rest_is_named_first(eva
     both = ("shape_bias/cue_conflict", "zero_shot/cifar10")
     with pytest.raises(
         EvaluationError,
-        match="zero_shot/cifar10 needs a text encoder; me/run has none: name other benchmarks",
+        match="zero_shot/cifar10 needs a text encoder; me/run has none: select other benchmarks",
     ):
         evaluate(*both, store=vision_store)
     table = evaluate(*both, store=vision_store, skip_missing=True)

@@ -114,7 +114,7 @@ CALLS: list[tuple[tuple[str, ...], str]] = [
             ("--benchmarks", LONG, "has 5000 characters"),
             ("--data-dir", "cifar10", "NAME=PATH"),
             ("--data-dir", "=x", "NAME=PATH"),
-            ("--noise-sigmas", "a,b", "--noise-sigmas has 'a', which is no number"),
+            ("--noise-sigmas", "a,b", "--noise-sigmas contains 'a', which is not a number"),
             ("--noise-sigmas", "", "--noise-sigmas is empty"),
             ("--noise-sigmas", "0.1,1e999", "--noise-sigmas is inf: it must be in [0, 1]"),
             ("--noise-conditions", MARKUP, "Known: "),

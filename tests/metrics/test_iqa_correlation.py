@@ -199,7 +199,9 @@ def test_the_fit_is_kept_in_the_resamples():
 
 def test_fewer_rows_than_parameters_leave_the_fit_undefined():
     result = iqa_correlation([1, 2, 3, 4], [1, 3, 2, 4], logistic=5)
-    assert result["causes"]["plcc_logistic"] == "4 rows do not determine a logistic of 5 parameters"
+    assert (
+        result["causes"]["plcc_logistic"] == "a logistic function of 5 parameters cannot be fitted to 4 rows"
+    )
     assert np.isnan(result["plcc_logistic"])
     assert np.isnan(result["rmse_logistic_ci"]).all()
     assert result["srcc"] == pytest.approx(0.8)
@@ -220,17 +222,35 @@ def test_fewer_than_ten_rows_have_fishers_interval():
 @pytest.mark.parametrize(
     ("x", "y", "groups", "key", "cause"),
     [
-        ([1, 2, 3], [1, 3, 2], None, "srcc", "3 rows are too few to estimate its error, 4 are needed"),
-        ([1, 2, 3], [1, 2, 3], None, "plcc", "3 rows are too few to estimate its error, 4 are needed"),
-        ([1, 2, 3, 4], [1, 3, 2, 4], None, "krcc", "4 rows are too few to estimate its error, 5 are needed"),
-        (range(6), range(6), None, "srcc", "the correlation of 6 rows, fewer than 10, is exactly 1"),
-        (range(6), range(6, 0, -1), None, "krcc", "the correlation of 6 rows, fewer than 10, is exactly -1"),
+        (
+            [1, 2, 3],
+            [1, 3, 2],
+            None,
+            "srcc",
+            "the error cannot be estimated from 3 rows; at least 4 are needed",
+        ),
+        (
+            [1, 2, 3],
+            [1, 2, 3],
+            None,
+            "plcc",
+            "the error cannot be estimated from 3 rows; at least 4 are needed",
+        ),
+        (
+            [1, 2, 3, 4],
+            [1, 3, 2, 4],
+            None,
+            "krcc",
+            "the error cannot be estimated from 4 rows; at least 5 are needed",
+        ),
+        (range(6), range(6), None, "srcc", "a correlation of exactly 1 cannot be estimated"),
+        (range(6), range(6, 0, -1), None, "krcc", "a correlation of exactly -1 cannot be estimated"),
         (
             range(8),
             range(8),
             [0, 0, 1, 1, 2, 2, 3, 3],
             "srcc",
-            "leaving out any of 4 groups, fewer than 10, changes",
+            "leaving out any of the 4 groups changes",
         ),
     ],
 )
@@ -247,7 +267,7 @@ def test_a_fit_to_fewer_than_ten_rows_has_no_interval():
     result = iqa_correlation(x, np.tanh(x - 4) + 0.1 * np.sin(3 * x), logistic=4)
     assert result["plcc_logistic"] > 0.9
     assert np.isnan(result["rmse_logistic_ci"]).all()
-    assert "a fit to 9 rows" in result["causes"]["plcc_logistic_ci"]
+    assert "the error of a fit cannot be estimated from 9 rows" in result["causes"]["plcc_logistic_ci"]
     assert not np.isnan(result["srcc_ci"]).any()
 
 

@@ -115,7 +115,7 @@ def test_halves_of_people_who_agree_agree(data):
         ({"predictions": np.ones((60, 3))}, "sum to 1"),
         ({"predictions": np.ones((60, 2)) / 2}, "give equal shapes"),
         ({"counts": np.zeros((60, 3))}, "at least one answer for each image"),
-        ({"labels": np.full(60, 3)}, "have 3 classes"),
+        ({"labels": np.full(60, 3)}, "have only 3 classes"),
         ({"labels": np.zeros(59)}, "59 labels"),
     ],
 )

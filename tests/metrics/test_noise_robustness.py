@@ -91,7 +91,7 @@ def test_near_chance_both_drops_are_undefined_whether_or_not_there_are_resamples
     for n_resamples in (0, 100):
         result = noise_robustness(predictions, truth, sigmas, n_classes=10, n_resamples=n_resamples)
         for drop in ("relative_drop", "chance_corrected_drop"):
-            assert "is not clear of the chance 0.100" in result["causes"][drop]
+            assert "is indistinguishable from chance, 0.100" in result["causes"][drop]
         for drop in ("relative_drop", "chance_corrected_drop"):
             assert np.isnan(result[drop]).all()
     for drop in ("relative_drop", "chance_corrected_drop"):
@@ -160,9 +160,9 @@ def test_the_threshold_is_the_level_that_takes_half_of_the_accuracy_above_chance
 @pytest.mark.parametrize(
     ("accuracies", "places", "cause"),
     [
-        ((0.9, 0.85, 0.7), None, "does not fall halfway to chance, 0."),
-        ((0.9, 0.2, 0.15), [np.nan, -2, -1], "below halfway to chance, 0."),
-        ((0.14, 0.12, 0.1), None, "is not clear of the chance 0.100"),
+        ((0.9, 0.85, 0.7), None, "halfway to chance, at any level that was shown"),
+        ((0.9, 0.2, 0.15), [np.nan, -2, -1], "the accuracy is already below 0."),
+        ((0.14, 0.12, 0.1), None, "is indistinguishable from chance, 0.100"),
         ((0.9, 0.7, 0.3), [np.nan, np.nan, 1], "fewer than two levels have a place"),
     ],
 )

@@ -354,7 +354,7 @@ def test_an_image_without_fixations_is_left_out_of_the_mean_and_said_so():
     maps = np.random.default_rng(0).random((3, 4, 5))
     points = [[[0, 0]], [], [[3, 3]]]
     result = saliency(maps, points, metrics=["nss"])
-    cause = "on 1 of 3 images, left out of the mean: there is no fixation point"
+    cause = "undefined for 1 of 3 images, which are left out of the mean: there is no fixation point"
     assert result["causes"] == {"nss": cause}
     assert result["nss"] == pytest.approx((nss(maps[0], points[0]) + nss(maps[2], points[2])) / 2)
     assert result["n"] == 3

@@ -70,7 +70,7 @@ def test_a_missing_name_is_refused_alike_whatever_stands_for_it(missing, kind):
     )
     with pytest.raises(MetricError, match="shapes must be class names, but row 1 is"):
         validation.as_strings("shapes", values)
-    with pytest.raises(MetricError, match="groups must not be missing, but row 1 is"):
+    with pytest.raises(MetricError, match="groups must not have missing values, but row 1 is"):
         validation.as_codes("groups", values, 3)
 
 
@@ -82,7 +82,7 @@ def test_numbers_among_names_are_refused_in_a_list_too():
 
 
 def test_a_missing_number_is_refused_among_groups():
-    with pytest.raises(MetricError, match="groups must not be missing, but row 1 is nan"):
+    with pytest.raises(MetricError, match="groups must not have missing values, but row 1 is nan"):
         validation.as_codes("groups", [1.0, float("nan")], 2)
 
 

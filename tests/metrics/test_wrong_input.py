@@ -78,7 +78,7 @@ WRONG: list[tuple[Callable[..., Any], dict[str, Any], str]] = [
     (
         cue_preference,
         {"shape_exemplars": ["a", None], "texture_exemplars": ["a", "b"]},
-        "shape_exemplars must not be missing",
+        "shape_exemplars must not have missing values",
     ),
     (anchor_preference, {"mate_effects": [0.0, 0.0]}, "mate_effects require the exemplars"),
     (anchor_preference, {"mate_effects": [0.0]}, "preferences 2, mate_effects 1"),
@@ -99,7 +99,7 @@ WRONG: list[tuple[Callable[..., Any], dict[str, Any], str]] = [
     (two_afc, {"groups": ["a"]}, "each of the 2 rows"),
     (two_afc, {"images": [["a", "b", "c"]]}, "3 values for each of the 2 rows"),
     (two_afc, {"images": [["a", "b"], ["a", "c"]]}, "3 values for each of the 2 rows"),
-    (two_afc, {"images": [["a", "b", None], ["a", "c", "d"]]}, "images must not be missing"),
+    (two_afc, {"images": [["a", "b", None], ["a", "c", "d"]]}, "images must not have missing values"),
     (two_afc, {"images": [list("abc"), list("ade")], "groups": ["a", "a"]}, "give only one of them"),
     (jnd_map, {"same": [2.0, 0.0]}, "same must be fractions"),
     (jnd_map, {"same": [1.0]}, "distances 2, same 1"),
@@ -140,7 +140,7 @@ WRONG: list[tuple[Callable[..., Any], dict[str, Any], str]] = [
     (nss, {"fixations": [1.0, 2.0]}, r"list of \[x, y\]"),
     (nss, {"saliency_map": [1.0, 2.0]}, r"shape \(H, W\)"),
     (nss, {"saliency_map": [[1.0, np.nan]]}, "saliency_map must be finite"),
-    (cc, {"density": np.eye(2)}, r"shape \(2, 2\), but its map \(3, 3\)"),
+    (cc, {"density": np.eye(2)}, r"shape \(2, 2\), but its map has \(3, 3\)"),
     (kl_divergence, {"density": -MAP}, "must not be negative"),
     (sim, {"convention": "min-max"}, "'mit' or 'shift'"),
     (information_gain, {"baseline": np.eye(2)}, "baseline has the shape"),
@@ -159,5 +159,5 @@ def test_what_the_cases_change_is_right(metric: Callable[..., Any]) -> None:
 
 
 def test_fixations_of_others_need_a_size_for_each_image() -> None:
-    with pytest.raises(MetricError, match="sizes of 0"):
+    with pytest.raises(MetricError, match="sizes for 0"):
         list(fixations_of_others([CORNER], []))

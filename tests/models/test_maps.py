@@ -273,13 +273,13 @@ def test_a_convolutional_model_has_grad_cam_of_its_last_features_and_no_attentio
 def test_a_vision_model_names_the_probes_that_need_a_text(family, encoder, pixels):
     found = saliency_maps(encoder(family), pixels(), ALL)
     assert set(found.unavailable) == set(CAUSE)
-    assert "reads no text, and grad_cam needs one" in found.unavailable["grad_cam", None]
+    assert "has no text encoder, which grad_cam needs" in found.unavailable["grad_cam", None]
 
 
 def test_attention_within_windows_is_no_map_of_the_image(encoder, pixels):
     found = saliency_maps(encoder("swin"), pixels("swin"), ["rollout"])
     assert not found.maps
-    assert "does not lie on a grid of 8 x 8 patches" in found.unavailable["rollout", None]
+    assert "does not match a grid of 8 x 8 patches" in found.unavailable["rollout", None]
 
 
 def test_maps_do_not_depend_on_how_many_images_are_shown_at_once(encoder, pixels):

@@ -101,12 +101,12 @@ def test_only_the_last_revision_counts(write, tmp_path):
 @pytest.mark.parametrize(
     ("declared", "said"),
     [
-        (None, "uoft-cs/cifar10 is no benchmark on the Hub (it has no eval.yaml)"),
+        (None, "uoft-cs/cifar10 is not a benchmark on the Hub (it has no eval.yaml)"),
         ("tasks: [", "the eval.yaml of uoft-cs/cifar10 cannot be read"),
         ("tasks: 3", "the eval.yaml of uoft-cs/cifar10 cannot be read"),
         ("- a list", "the eval.yaml of uoft-cs/cifar10 cannot be read"),
         ("tasks: [{id: a}, {id: b}]", "no task of uoft-cs/cifar10 is called top1"),
-        ("tasks: [{id: top1, split: train}]", "no task of uoft-cs/cifar10 asks for the split 'test'"),
+        ("tasks: [{id: top1, split: train}]", "no task of uoft-cs/cifar10 uses the split 'test'"),
     ],
 )
 def test_what_has_no_leaderboard_is_left_out_with_the_cause(write, dataset, model, declared, said):

@@ -139,7 +139,9 @@ def test_of_many_classes_those_with_most_confusions_stay_and_the_part_says_so(tm
     held = decisions.payload(read_study(write_study(tmp_path)))["zero_shot/cifar100"]
     assert len(held["classes"]) == 24
     assert held["of"] == 100
-    assert held["leftOut"] == ["Of 100 classes only the 24 with most confusions at the end of training."]
+    assert held["leftOut"] == [
+        "Only 24 of 100 classes are shown: those with the most confusions at the end of training."
+    ]
     from hf_clipdyn.data.sets.cifar100 import Cifar100
 
     assert {Cifar100.classes[one] for one in (7, 8, 9)} <= set(held["classes"])
@@ -153,11 +155,11 @@ def test_what_is_too_large_loses_ways_and_then_revisions_and_says_so(planted, mo
     monkeypatch.setattr(decisions, "_MOST_LETTERS", 1_500)
     held = decisions.payload(planted)
     assert held["noise/cifar10"]["ways"] == ["no noise", "Gaussian noise 0.05"]
-    assert held["noise/cifar10"]["leftOut"] == ["3 more ways of asking are left out."]
+    assert held["noise/cifar10"]["leftOut"] == ["3 more variants (prompts, probes) are left out."]
     monkeypatch.setattr(decisions, "_MOST_LETTERS", 400)
     held = decisions.payload(planted)["noise/cifar10"]
     assert held["runs"][RUN]["revisions"] == ["epoch-000", "epoch-003"]
-    assert held["leftOut"][-1] == "Only 2 of 4 revisions are kept here."
+    assert held["leftOut"][-1] == "Only 2 of 4 revisions are shown."
 
 
 def test_names_of_classes_are_kept_as_they_are_and_cut_into_no_count(tmp_path):

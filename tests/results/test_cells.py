@@ -209,7 +209,7 @@ def test_cells_and_tables_from_before_the_classes_were_recorded_are_continued(ou
     ("change", "says"),
     [
         ({"remark": "mine"}, "also has the columns remark"),
-        ({"commit": None}, "rows without their commit"),
+        ({"commit": None}, "rows without a value in commit"),
         ({"benchmark": "zero_shot/cifar10"}, "was written by an earlier version.*evaluate again"),
     ],
 )

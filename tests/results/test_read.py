@@ -128,8 +128,8 @@ def test_a_table_of_the_earlier_schema_is_refused_in_one_sentence(tmp_path):
     [
         ("value", pa.array(["high"]), "values in its column value that are not of the type double"),
         ("n", pa.array([-1]), "negative numbers in its column n"),
-        ("metric", pa.array([None], pa.string()), "rows without their metric"),
-        ("kind", pa.array([""]), "rows without their kind"),
+        ("metric", pa.array([None], pa.string()), "rows without a value in metric"),
+        ("kind", pa.array([""]), "rows without a value in kind"),
         ("role", pa.array(["boss"]), "roles other than value, chance"),
     ],
 )

@@ -210,7 +210,7 @@ def test_a_file_with_names_is_the_same_as_one_that_is_written_out(tmp_path: Path
         (
             "studies:\n",
             "studies:\n" + "".join(f"  s{at}: {{title: s}}\n" for at in range(18)),
-            "has 21 studies: give at most 20",
+            "has 21 studies: at most 20 are allowed",
         ),
     ],
 )

@@ -78,7 +78,9 @@ def test_without_trials_the_interval_is_that_of_the_t_test_over_seeds(gather):
     assert found.value == pytest.approx(of_seeds.mean())
     assert (found.ci_low, found.ci_high) == (pytest.approx(low), pytest.approx(high))
     assert (found.degrees_of_freedom, found.n_seeds, found.scales) == (4, 5, ("tiny",))
-    assert found.notes == ("the interval leaves out the items that all seeds share: no trials were given",)
+    assert found.notes == (
+        "the interval does not include the error over items that all seeds share: no trials were given",
+    )
     assert [one.value for one in found.runs] == pytest.approx(of_seeds)
 
 

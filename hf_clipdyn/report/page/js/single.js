@@ -119,7 +119,7 @@ function mountScatter(element) {
   const chart = h("div", { class: "slot" });
   const note = h("p", { class: "quiet" });
   element.append(h("p", { class: "quiet" }, DATA.meta.overTraining
-    ? "Paths through training: every mark is a revision. This chart is only descriptive: trends always correlate, so their correlations are drawn but never tested."
+    ? "Paths through training: every mark is a revision. This chart is only descriptive: trends always correlate, so their correlations are drawn, never tested."
     : "Every mark is a model. Models that share data or code are not independent."), bar, chart, note);
   const options = [...metrics].map(([name, [{ benchmark, one }]]) => [name, `${benchmark.title}: ${benchmark.terms[one.metric].title}`]);
   const axisOf = (letter, fallback) => {
