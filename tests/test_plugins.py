@@ -122,11 +122,11 @@ def test_the_flags_of_a_kind_in_a_file_are_known_to_the_call_that_names_it(tmp_p
         (KIND.replace('"brightness"', '"Bright/ness"'), "needs another name: use lower-case letters"),
         (
             KIND.replace("    terms = ", "    words = "),
-            "The kind 'brightness' of clipdyn_plugin_mine lacks terms",
+            "The kind 'brightness' of clipdyn_plugin_mine does not define terms",
         ),
         (
             KIND.replace("def observe", "def ask"),
-            "The kind 'brightness' of clipdyn_plugin_mine lacks observe",
+            "The kind 'brightness' of clipdyn_plugin_mine does not define observe",
         ),
         (
             KIND.replace("@dataclass(frozen=True)", ""),

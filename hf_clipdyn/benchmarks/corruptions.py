@@ -53,9 +53,7 @@ class Corruption(ABC):
                 f"{self.name} has no levels, but the level {self.level:g} is given: leave it out."
             )
         if self.within and not is_within(self.level, self.within):
-            raise ConfigError(
-                f"{self.name} has the level {self.level:g}: it must be in the range {self.within}."
-            )
+            raise ConfigError(f"{self.name} has the level {self.level:g}: it must be in {self.within}.")
 
     @property
     def key(self) -> str:

@@ -201,7 +201,7 @@ def test_few_pixels_leave_two_tests_and_the_cause_of_the_others(measure):
 
 def test_a_model_without_enough_pixels_has_a_cause_for_every_test(measure):
     found = measure(Psychophysics, SOURCE, Pixels(), side=16)
-    assert {one.note for one in found} == {"the model's input has too few pixels for all of the tests"}
+    assert {one.note for one in found} == {"the model's input has too few pixels for any of the tests"}
     assert {one.condition for one in found} == set(TESTS)
 
 

@@ -22,7 +22,7 @@ def test_a_model_with_too_few_pixels_is_measured_and_compared_without_a_number(e
     """The planted models take 24 pixels, which end at 1.9 cycles per degree."""
     table = evaluate(NAME, revisions=["epoch-001", "epoch-002"], output=tmp_path / "results.parquet")
     assert table["value"].isna().all()
-    assert set(table["note"]) == {"the model's input has too few pixels for all of the tests"}
+    assert set(table["note"]) == {"the model's input has too few pixels for any of the tests"}
     assert set(table["preprocess"]) == {"drawn"}
     compared = compare_revisions(tmp_path / "results.parquet", "epoch-001", "epoch-002")
     assert len(compared) == 12

@@ -119,7 +119,7 @@ def test_each_of_several_models_is_shards_of_its_own(words, store, clipdyn, tmp_
         ["clipdyn", "evaluate", mine, *options, "--shard=1/2"],
     ]
     each = "zero_shot/cifar10, zero_shot/cifar10 (last texts), noise/cifar10, noise/cifar10 (last texts)"
-    assert [line for line in error.splitlines() if "will be read from" not in line] == [
+    assert [line for line in error.splitlines() if "is read from" not in line] == [
         "14 of 14 cells are missing:",
         *(f"    me/run epoch-00{number}  {each}" for number in range(3)),
         "    mine main         zero_shot/cifar10, noise/cifar10",

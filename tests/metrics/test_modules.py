@@ -185,7 +185,7 @@ def test_a_module_warns_of_what_is_undefined_once_for_each_cause(cache):
         ("relative_drop", "chance_corrected_drop"),
         ("threshold", "area"),
     ]
-    assert str(caught[1].message) == "threshold, area undefined (NaN): there is no noise level but 0."
+    assert str(caught[1].message) == "threshold, area undefined (NaN): the only noise level is 0."
     assert caught[0].filename == __file__
 
 

@@ -516,11 +516,11 @@ def _not_shown(name: str, trials: pd.DataFrame) -> Iterator[Number]:
     if (trials["test"] == name).any():
         return
     if trials.empty:
-        cause = "the model's input has too few pixels for all of the tests"
+        cause = "the model's input has too few pixels for any of the tests"
     else:
         test, limit = TESTS[name], float(trials["highest_frequency"].iloc[0])
         needed = test.frequency(test.criterion_at, limit)
-        cause = "the model's pixels show at most {limit:.1f} cycles per degree: "
+        cause = f"the model's pixels show at most {limit:.1f} cycles per degree: "
         cause += (
             f"{needed:g} are needed"
             if needed > limit
