@@ -166,7 +166,7 @@ def test_a_class_with_one_image_cannot_be_probed_and_says_so(source, colour, mea
     rows = [{"image": colour(level, level, level), "label": label} for label, level in enumerate(LEVELS)]
     found = measure(Noise, source("labels", rows, CLASSES), planted(noise_blind, text), sigmas=(0.1,))
     assert found("accuracy").value == 1
-    assert "held out" in found("accuracy", probe="linear_probe").note
+    assert "needs two images of a class" in found("accuracy", probe="linear_probe").note
 
 
 def test_clean_images_alone_have_an_accuracy_and_no_area(labelled, measure, planted):
@@ -376,7 +376,7 @@ def test_levels_are_chosen_by_condition_and_in_one_order():
         ("contrast", "give NAME=LEVEL"),
         ("contrast=x", "'contrast=x': give NAME=LEVEL"),
         ("contrast=2", r"contrast has the level 2: it must be in \(0, 1\]"),
-        ("gaussian=0.1", "the levels of gaussian are the sigmas"),
+        ("gaussian=0.1", "use sigmas for the levels of gaussian"),
     ],
 )
 def test_a_level_that_cannot_be_shown_is_refused(level, says):
@@ -472,7 +472,7 @@ def test_sigmas_outside_the_range_of_pixels_are_refused(sigmas):
     [
         ({"stage": "retina"}, "'retina'. Known: input, native"),
         ({"conditions": ("gaussian", "fog")}, "'fog'. Known: blur, contrast, false_colour"),
-        ({"conditions": ("contrast",), "levels": ("blur=1",)}, "to show 'blur'. Known: contrast"),
+        ({"conditions": ("contrast",), "levels": ("blur=1",)}, "no selected condition 'blur'. Known: contrast"),
     ],
 )
 def test_unknown_stages_and_conditions_are_refused(given, known):

@@ -404,5 +404,5 @@ def test_a_kind_without_data_sets_says_what_it_shows(monkeypatch):
         name = "silent"
 
     monkeypatch.setattr(registry, "_own_kinds", lambda: [Silent])
-    with pytest.raises(ConfigError, match=r"'silent' .* lacks items"):
+    with pytest.raises(ConfigError, match=r"'silent' .* does not define items"):
         registry.kinds()
