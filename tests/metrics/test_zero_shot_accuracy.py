@@ -63,7 +63,7 @@ def test_without_the_number_of_classes_the_chance_of_a_truncated_ranking_is_unkn
 
 def test_fewer_than_five_of_more_classes_leave_top5_unknown_but_fewer_classes_than_five_do_not():
     result = zero_shot_accuracy([[9, 1]], [9], n_classes=10)
-    assert "only the best 2 of the classes" in result["causes"]["top5"]
+    assert "only the best 2 classes are given" in result["causes"]["top5"]
     assert np.isnan([result["top5"], *result["top5_ci"]]).all()
     assert zero_shot_accuracy([[1, 0, 2]], [2])["top5"] == 1
 

@@ -104,7 +104,7 @@ def test_a_space_that_holds_something_else_is_not_touched(results, hub, title):
         repo.commits.clear()
         repo.branches.clear()
     repo.commit("main", title, tree)
-    with pytest.raises(ConfigError, match=r"The Space me/study holds something else .* name another Space"):
+    with pytest.raises(ConfigError, match=r"The Space me/study has other content .* name another Space"):
         push_space(results, "me/study")
     assert _file("index.html") == "mine"
 

@@ -221,7 +221,7 @@ def test_unknown_revisions_and_missing_trials_are_named(results, tmp_path):
     path = results("zero_shot/cifar10", decisions(right), decisions(right))
     with pytest.raises(UnknownNameError, match=r"'epoch-009'.*epoch-001, epoch-002"):
         compare_revisions(path, "epoch-001", "epoch-009")
-    with pytest.raises(EvaluationError, match="no benchmark has trials of epoch-001 and epoch-002"):
+    with pytest.raises(EvaluationError, match="No benchmark has trials of epoch-001 and epoch-002"):
         compare_revisions(tmp_path / "other.parquet", "epoch-001", "epoch-002")
 
 
@@ -372,7 +372,7 @@ def test_trials_that_lack_columns_are_refused_with_what_to_do(results):
     images = np.array([rng.choice(100, 3, replace=False) for _ in range(20)])
     old = triplet_trials(rng, images, 1.0).drop(columns=["image_0", "image_1"])
     path = results("similarity/material_similarity", old, old)
-    with pytest.raises(EvaluationError, match=r"lack image_0, image_1.*again with --force"):
+    with pytest.raises(EvaluationError, match=r"lack the columns image_0, image_1.*again with --force"):
         compare_revisions(path, "epoch-001", "epoch-002")
 
 

@@ -124,7 +124,7 @@ def test_the_difference_of_arms_with_paired_seeds_is_that_of_the_paired_t_test()
     low, high = stats.ttest_rel(main, noise).confidence_interval()
     assert (found.ci_low, found.ci_high) == (pytest.approx(low), pytest.approx(high))
     alone = combine(minus(arms[0], arms[1][:4]))
-    assert alone.cause == "tiny-4: 0 runs of the other arm have scale tiny and seed 4; 1 is needed"
+    assert alone.cause == "tiny-4: 0 runs of the other arm have scale tiny and seed 4; exactly 1 is needed"
 
 
 @pytest.mark.parametrize(
