@@ -408,7 +408,7 @@ def test_the_tokenizer_of_another_model_is_one_sentence(saved):
     config.text_config.vocab_size = 5
     encoder = Encoder.from_folder(saved("clip", model=CLIPModel(config)), device="cpu")
     with pytest.raises(
-        ModelError, match=r"gives the token \d+, and the CLIPModel knows 5: save the processor"
+        ModelError, match=r"gives the token \d+, but the CLIPModel only knows 5: save the processor"
     ):
         encoder.embed_texts(["a cat"])
 

@@ -164,7 +164,7 @@ def test_what_cannot_be_estimated_has_a_named_cause(gather):
     assert "measured with several settings" in estimate(RISE, WINDOWS, gather(twice)).cause
     assert estimate(RISE, WINDOWS, []).cause == "there is no run"
     assert combine([*of_scales(tiny=[1, 2]), *of_scales(tiny=[3])]).cause == (
-        "2 runs have scale tiny and seed 0: name one of them"
+        "2 runs have scale tiny and seed 0: name only one of them"
     )
     arms = [
         RunContrast(run=arm, scale="tiny", seed=at, arm=arm, value=1) for at, arm in enumerate(("", "noise"))

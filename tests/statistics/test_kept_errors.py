@@ -152,7 +152,7 @@ def test_what_is_unknown_has_a_cause(table, tmp_path):
     assert missing.cause == "the number is undefined, at least without some of its items"
     trials = table.with_suffix(".trials") / f"{CELL}.parquet"
     decisions().drop(columns="label").to_parquet(trials)
-    assert "lack label" in ask(table, TOP1)[CELL, TOP1].cause
+    assert "lack the columns label" in ask(table, TOP1)[CELL, TOP1].cause
     trials.write_bytes(b"broken")
     assert "delete it, then evaluate again" in ask(table, TOP1)[CELL, TOP1].cause
 
