@@ -18,7 +18,13 @@ def draws_bars() -> bool:
     switched_off = os.environ.get("TQDM_DISABLE", "").lower() not in ("", "0", "false")
     if switched_off or constants.HF_HUB_DISABLE_PROGRESS_BARS:
         return False
-    return "ipykernel" in sys.modules or (sys.stderr is not None and sys.stderr.isatty())
+    return _in_notebook() or (sys.stderr is not None and sys.stderr.isatty())
+
+
+def _in_notebook() -> bool:
+    """Whether a kernel runs this process. A test or a tool may have imported ``ipykernel`` without being one."""
+    kernels = sys.modules.get("ipykernel.kernelapp")
+    return kernels is not None and bool(kernels.IPKernelApp.initialized())
 
 
 @contextmanager

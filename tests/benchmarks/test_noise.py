@@ -472,7 +472,10 @@ def test_sigmas_outside_the_range_of_pixels_are_refused(sigmas):
     [
         ({"stage": "retina"}, "'retina'. Known: input, native"),
         ({"conditions": ("gaussian", "fog")}, "'fog'. Known: blur, contrast, false_colour"),
-        ({"conditions": ("contrast",), "levels": ("blur=1",)}, "no selected condition 'blur'. Known: contrast"),
+        (
+            {"conditions": ("contrast",), "levels": ("blur=1",)},
+            "no selected condition 'blur'. Known: contrast",
+        ),
     ],
 )
 def test_unknown_stages_and_conditions_are_refused(given, known):

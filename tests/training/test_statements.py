@@ -1,6 +1,7 @@
 """What a run says of itself, where, and when it is silent."""
 
 import contextlib
+import importlib
 import io
 import json
 import sys
@@ -109,6 +110,13 @@ def test_bars_are_drawn_on_a_terminal_unless_they_are_switched_off(
         assert draws_bars(config) is drawn
     with contextlib.redirect_stderr(io.StringIO()):
         assert not draws_bars(config)
+
+
+def test_a_process_that_has_imported_the_kernel_is_no_notebook() -> None:
+    """The notebooks' test asks from inside a kernel."""
+    importlib.import_module("ipykernel.kernelapp")
+    with contextlib.redirect_stderr(io.StringIO()):
+        assert not draws_bars(TrainingConfig())
 
 
 def test_the_switch_of_the_hub_switches_bars_off(monkeypatch: pytest.MonkeyPatch) -> None:
