@@ -97,7 +97,8 @@ def test_a_file_is_read_without_what_is_no_look(style_file):
         "font.size: 9\nlines.linewidth: 2\nfigure.figsize: 3, 2\ntext.usetex: True\nlines.marker: o\n"
         "image.cmap: gray\nbackend: module://evil\n"
     )
-    with pytest.warns(
+    looks = r"do not affect looks and are ignored: backend, figure\.figsize, text\.usetex\."
+    with pytest.warns(StyleWarning, match=looks) as warned:
         StyleWarning, match=r"do not affect looks and are ignored: backend, figure\.figsize, text\.usetex\."
     ) as warned:
         assert read_style(path) == {"font.size": 9.0, "lines.linewidth": 2.0}

@@ -113,7 +113,6 @@ def test_bars_are_drawn_on_a_terminal_unless_they_are_switched_off(
 
 
 def test_a_process_that_has_imported_the_kernel_is_no_notebook() -> None:
-    """The notebooks' test asks from inside a kernel."""
     importlib.import_module("ipykernel.kernelapp")
     with contextlib.redirect_stderr(io.StringIO()):
         assert not draws_bars(TrainingConfig())
