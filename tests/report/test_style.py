@@ -99,8 +99,6 @@ def test_a_file_is_read_without_what_is_no_look(style_file):
     )
     looks = r"do not affect looks and are ignored: backend, figure\.figsize, text\.usetex\."
     with pytest.warns(StyleWarning, match=looks) as warned:
-        StyleWarning, match=r"do not affect looks and are ignored: backend, figure\.figsize, text\.usetex\."
-    ) as warned:
         assert read_style(path) == {"font.size": 9.0, "lines.linewidth": 2.0}
     assert len(warned) == 1
 
