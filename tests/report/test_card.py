@@ -434,13 +434,21 @@ def test_the_cards_of_the_reference_runs_are_as_the_report_writes_them(checkout)
         assert all((path.parent / link).is_file() for link in re.findall(r"!\[[^]]*\]\(([^)]+)\)", card.text))
 
 
-def test_the_card_of_a_study_names_files_that_are_tables_of_results_and_verdicts(checkout):
-    folder = checkout / "model_cards" / "study"
+@pytest.mark.parametrize(
+    ("name", "study", "scales"),
+    [("study", "world", {"micro", "tiny", "mini"}), ("real-study", "real", {"small"})],
+)
+def test_the_card_of_a_study_names_files_that_are_tables_of_results_and_verdicts(
+    checkout, name, study, scales
+):
+    folder = checkout / "model_cards" / name
     card = DatasetCard.load(folder / "README.md")
     files = {one["config_name"]: folder / one["data_files"] for one in card.data.to_dict()["configs"]}
     rows = load_results(files["results"])
     assert f"{len(rows):,} numbers" in card.text
-    assert set(rows["scale"]) == {"micro", "tiny", "mini"}
-    assert set(rows["seed"]) == set(read_claims().studies["world"].confirmatory_seeds)
-    assert set(pd.read_parquet(files["verdicts"])["claim"]) == set(range(1, 9))
+    assert set(rows["scale"]) == scales
+    assert set(rows["seed"]) <= set(read_claims().studies[study].confirmatory_seeds)
+    verdicts = pd.read_parquet(files["verdicts"])
+    assert set(verdicts["claim"]) == set(range(1, 9))
+    assert set(verdicts["study"]) == {study}
     assert all((folder / path).is_file() for path in re.findall(r"`(\S+\.(?:parquet|svg))`", card.text))
