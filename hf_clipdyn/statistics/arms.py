@@ -1,12 +1,11 @@
 """Arms beside the main arm: what a control or an ablation changes. It is described, and never tested."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
 
-from hf_clipdyn.statistics.alignment import Window
-from hf_clipdyn.statistics.contrasts import Contrast, Endpoint, Estimate, combine, minus
+from hf_clipdyn.statistics.contrasts import Contrast, Endpoint, Estimate, RunContrast, combine, minus
 from hf_clipdyn.statistics.evidence import Evidence, paired
 
 __all__ = ["CONFIDENCE", "ArmEffect", "arm_effects"]
@@ -53,23 +52,22 @@ def arm_effects(evidence: Evidence) -> list[ArmEffect]:
     endpoints = dict.fromkeys(
         contrast.endpoint for test in tests if test.testable for contrast in test.contrasts
     )
-    found = []
+    found, arms = [], evidence.arms
     for endpoint, window in product(endpoints, windows):
-        effects = [_effect(evidence, arm, endpoint, window, windows) for arm in evidence.arms]
+        mean = Contrast(title=window, endpoint=endpoint, weights={window: 1.0}, smallest_effect=math.inf)
+        main = evidence.contrasts(mean, windows)
+        effects = [_effect(arm, mean, evidence.contrasts(mean, windows, arm), main) for arm in arms]
         if any(math.isfinite(one.effect.value) for one in effects):
             found += [one for one in effects if one.effect.n_seeds]
     return found
 
 
-def _effect(
-    evidence: Evidence, arm: str, endpoint: Endpoint, window: str, windows: Mapping[str, Window]
-) -> ArmEffect:
-    mean = Contrast(title=window, endpoint=endpoint, weights={window: 1.0}, smallest_effect=math.inf)
-    own, main = paired(*(evidence.contrasts(mean, windows, name) for name in (arm, "")))
+def _effect(arm: str, mean: Contrast, own: Sequence[RunContrast], main: Sequence[RunContrast]) -> ArmEffect:
+    own, main = paired(own, main)
     return ArmEffect(
         arm=arm,
-        endpoint=endpoint,
-        window=window,
+        endpoint=mean.endpoint,
+        window=mean.title,
         main=combine(main, CONFIDENCE).value,
         effect=combine(minus(own, main), CONFIDENCE),
     )

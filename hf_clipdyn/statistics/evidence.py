@@ -136,7 +136,7 @@ class Evidence:
 
     @property
     def arms(self) -> list[str]:
-        """The arms beside the main one of which a run counts."""
+        """The other arms: those with at least one run that counts."""
         arms = dict.fromkeys(arm_of(held[0]) for run, held in self._of_run.items() if run in self._counted[0])
         return [one for one in arms if one]
 

@@ -1,4 +1,4 @@
-"""A page of the reference, and the Markdown of which the pages consist."""
+"""A page of the reference, and the pieces of Markdown that pages are built from."""
 
 import inspect
 import re
