@@ -183,7 +183,7 @@ class ConfigError(ClipDynError, ValueError):
 
 
 class UnknownNameError(ConfigError):
-    """An unknown name of a recipe, scale, data set, benchmark, revision or the like.
+    """A name is unknown, for example that of a recipe, a scale, a data set or a revision.
 
     The message names the closest known name and lists at most 40 known ones.
     """
