@@ -93,8 +93,8 @@ def checked_repo_id(repo_id: str, *, what: str = "The repository", owner: bool =
     """
     if not is_repo_id(repo_id):
         raise ConfigError(
-            f"{what} is {shown(repo_id)}, which the Hub does not accept: give owner/name, of letters, digits, "
-            "single dashes and dots, and underscores, at most 96."
+            f"{what} is {shown(repo_id)}, which the Hub does not accept: give owner/name (allowed: letters, digits, "
+            "_ and single - and ., at most 96 characters)."
         )
     if owner and "/" not in repo_id:
         raise ConfigError(f"{what} {repo_id!r} has no owner: give it as owner/name.")

@@ -38,7 +38,7 @@ def iso_response_contrast(contrasts: ArrayLike, distances: ArrayLike, criterion:
         criterion: shape (...).
 
     Returns:
-        Shape (...). NaN where the contrast lies outside the grid, or the criterion is not positive.
+        Shape (...). NaN where the contrast is outside the grid, or the criterion is not positive.
 
     Examples:
         >>> from hf_clipdyn.metrics.psychophysics import iso_response_contrast

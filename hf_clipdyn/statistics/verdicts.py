@@ -81,7 +81,7 @@ class VerdictRow:
     degrees_of_freedom: float = _column("Degrees of freedom of Student's t.", math.nan)
     smallest_effect: float = _column("δ, the smallest effect of interest.", math.nan)
     minimum_detectable_effect: float = _column(
-        "Smallest true effect whose interval lies above 0 with a power of 80 %.", math.nan
+        "Smallest true effect whose interval is above 0 with a power of 80 %.", math.nan
     )
     n_seeds: int = _column("Number of runs, or of pairs of runs, that count.", 0)
     scales: tuple[str, ...] = _column("Scales of these runs.", ())
@@ -131,7 +131,7 @@ def verdicts(
         direction, size open; negligible; contradicted; undecided; gate failed; not testable here.
 
     Raises:
-        ConfigError: a file cannot be read, or the tables hold no benchmark of a claim.
+        ConfigError: a file cannot be read, or the tables contain no benchmark of a claim.
         UnknownNameError: there is no study of that name.
 
     Examples:
