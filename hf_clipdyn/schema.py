@@ -149,7 +149,7 @@ def parse_json(cls: type[T], text: str | bytes, *, where: str, error: type[ClipD
     """A text as a ``cls``; ``where`` begins the message of the error.
 
     Raises:
-        error: it is no JSON, or does not fit the dataclass; unknown keys are ignored.
+        error: it is not JSON, or does not fit the dataclass; unknown keys are ignored.
     """
     return load_json(cls, parse_any(text, where=where, error=error), where=where, error=error)
 
@@ -158,7 +158,7 @@ def parse_any(text: str | bytes, *, where: str, error: type[ClipDynError], nan_a
     """Any JSON; numbers are finite.
 
     Raises:
-        error: it is no JSON.
+        error: it is not JSON.
     """
     try:
         return json.loads(text, parse_constant=_null if nan_as_null else _refuse)

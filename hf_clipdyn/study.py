@@ -225,7 +225,7 @@ class Study(Work):
         token: for the Hub.
 
     Raises:
-        ConfigError: two members share a name, or one is called like a file of the study.
+        ConfigError: two members share a name, or one has the name of a file of the study.
     """
 
     noun = "run"

@@ -125,7 +125,7 @@ def lacks_files(name: str) -> bool:
 
 
 def find_locally(name: str) -> Path | None:
-    """The folder in ``$CLIPDYN_DATA`` that is called like the data set (``cue-conflict``) and has its layout.
+    """The folder in ``$CLIPDYN_DATA`` with the name of the data set (``cue-conflict``) and its layout.
 
     Raises:
         ConfigError: the variable does not name a folder.

@@ -232,7 +232,7 @@ def jackknife_variance(left_out: Floats) -> Floats:
 
 
 def _centred(values: Floats) -> Floats:
-    """Minus the mean of the last axis over what is no NaN."""
+    """Minus the mean of the last axis over what is not NaN."""
     n = (~np.isnan(values)).sum(axis=-1, keepdims=True)
     return np.asarray(values - np.nansum(values, axis=-1, keepdims=True) / np.maximum(n, 1))
 

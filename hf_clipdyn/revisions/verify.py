@@ -338,7 +338,7 @@ def _wrong_weights(name: str, sha256: str | None, row: ManifestRow) -> Finding:
 
 
 def _without_origin(text: bytes) -> Any:
-    """A JSON file without what transformers notes on its origin; None if it is no JSON."""
+    """A JSON file without what transformers notes on its origin; None if it is not JSON."""
     try:
         return json.loads(
             text, object_hook=lambda held: {key: held[key] for key in held if key not in _ORIGIN}

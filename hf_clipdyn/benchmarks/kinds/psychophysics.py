@@ -441,7 +441,7 @@ def _scores(
     return numbers
 
 
-_OUTSIDE = "the contrast is outside the range that was shown"
+_OUTSIDE = "the contrast lies outside the range that was shown"
 _FLAT = f"flat: the model's contrasts vary by less than {FLAT_SD} log10 units"
 
 
@@ -453,7 +453,7 @@ def _cause(answers: _Answers, n: int, of: int | None = None) -> str:
         return ""
     whole = len(answers.conditions) if of is None else of
     return (
-        f"only {n} of {whole} contrasts are inside the range that was shown, at least "
+        f"only {n} of {whole} contrasts lie inside the range that was shown, at least "
         f"{FEWEST_CONDITIONS} are needed"
     )
 
