@@ -285,7 +285,7 @@ def warm(store: Path, revisions: Sequence[str]) -> None:
     wall, cpu = np.median(np.array(further) / np.array(bare), axis=0)
     print(
         f"one more revision, warm: {wall:.2f} times the bare forward passes of its "
-        f"{sum(map(len, ready)):,} images, {cpu:.2f} in processor time (which holds no waiting for the disk)",
+        f"{sum(map(len, ready)):,} images, {cpu:.2f} in processor time (without waiting for the disk)",
         flush=True,
     )
 
