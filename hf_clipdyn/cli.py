@@ -9,13 +9,12 @@ import os
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 from tqdm.contrib.logging import logging_redirect_tqdm
-from typer.core import TyperCommand, TyperGroup
 
 from hf_clipdyn import __version__
 from hf_clipdyn.errors import (
@@ -29,27 +28,17 @@ from hf_clipdyn.errors import (
     redact_output,
 )
 
+if TYPE_CHECKING:
+    from hf_clipdyn.evaluation.options import Evaluation
+
 __all__ = ["app", "main"]
 
-
-class _Commands(TyperGroup):
-    """Adds the options of all kinds to `evaluate` when it is called, since importing the kinds takes a while."""
-
-    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
-        """The command that the arguments call, its name, and the arguments that are left."""
-        name, command, rest = super().resolve_command(ctx, args)
-        if isinstance(command, TyperCommand) and name == "evaluate":
-            from hf_clipdyn.evaluation import options
-
-            # While the shell completes a line, its errors are not shown.
-            with suppress(ClipDynError) if ctx.resilient_parsing else nullcontext():
-                command = options.command(command, rest, ctx)
-        return name, command, rest
+# `train` and `evaluate` read their options from the fields of configurations: `hf_clipdyn.fields`.
+_OWN_OPTIONS = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
 
 
 app = typer.Typer(
     name="clipdyn",
-    cls=_Commands,
     help="Train CLIP, publish every epoch as a Hub revision, and track how its perception changes.",
     invoke_without_command=True,
     rich_markup_mode=None,  # rich drops a default in square brackets from a help text
@@ -127,6 +116,7 @@ _LOG = logging.getLogger("hf_clipdyn")
 
 
 def _be_quiet(context: typer.Context, quiet: bool) -> bool:
+    """Print only the result, warnings and errors while the command runs."""
     if quiet and not context.resilient_parsing:
         from hf_clipdyn.progress import library_bars
 
@@ -177,7 +167,7 @@ FigureStyle = Annotated[
 
 def _page_options(stimuli: str, data_dir: list[str] | None) -> dict[str, Any]:
     """The options of the page as arguments of `write_report`, without the claims, which belong to the study."""
-    from hf_clipdyn.evaluation.options import named_folders
+    from hf_clipdyn.fields import named_folders
     from hf_clipdyn.report.page.stimuli import stimuli_choice
 
     return {
@@ -300,53 +290,17 @@ def env() -> None:
         typer.echo(f"- {name}: {value}")
 
 
-@app.command()
-def evaluate(
-    context: typer.Context,
-    config: Annotated[
-        Path | None,
-        typer.Option(
-            is_eager=True, help="YAML file of these options, written with underscores. Flags override it."
-        ),
-    ] = None,
-    submit: Annotated[
-        str | None, typer.Option(help="Run the shards as jobs: local, slurm or hf-jobs.", metavar="SCHEDULER")
-    ] = None,
-    shards: Annotated[int, typer.Option(help="Number of shards to submit.")] = 1,
-    submit_setting: Annotated[
-        list[str] | None,
-        typer.Option(help="Setting of the scheduler, for example gpus_per_node=1.", metavar="NAME=VALUE"),
-    ] = None,
-    print_command: Annotated[
-        bool,
-        typer.Option(
-            "--print-command", help="Print the commands that `--submit` would run, and run nothing."
-        ),
-    ] = False,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print cells, images and expected time; write nothing.")
-    ] = False,
-    quiet: Quiet = False,
-) -> None:
-    """Measure benchmarks on the revisions of runs, or of any image encoders on the Hub or in folders.
+@app.command(context_settings=_OWN_OPTIONS)
+def evaluate(context: typer.Context) -> None:
+    """Measure benchmarks on the revisions of runs, or of any image encoders: `clipdyn evaluate --help`."""
+    from hf_clipdyn.evaluation.options import Evaluation
 
-    Cells that are already in the table are skipped. If the command is killed, only its current cell is lost.
-    With `accelerate launch` or `torchrun`, use scripts/evaluate.py: it is the same command.
-    """
-    from accelerate import PartialState
-
-    from hf_clipdyn.evaluation import evaluate_revisions
-    from hf_clipdyn.evaluation.options import arguments
-
-    del config  # the options are read from it before: see `_Commands`
-    given = arguments(context)
-    given["show_progress"] &= not quiet
-    if submit is None and (shards != 1 or submit_setting or print_command):
-        raise ConfigError("`shards`, `submit-setting` and `print-command` require --submit.")
-    if submit is not None and dry_run:
-        raise ConfigError("A dry run starts no jobs: leave out `dry-run` or `submit`.")
+    asked = Evaluation.read(context.args)
+    _be_quiet(context, asked.command.quiet)
+    given = asked.arguments
+    given["show_progress"] &= not asked.command.quiet
     with _reading(given["repo_id"], given["store"]):
-        if dry_run:
+        if asked.command.dry_run:
             from hf_clipdyn.evaluation.config import EvaluationConfig
             from hf_clipdyn.evaluation.dry_run import dry_run as measure
             from hf_clipdyn.evaluation.evaluate import of_each
@@ -354,10 +308,18 @@ def evaluate(
             for found in of_each(EvaluationConfig(**given), measure):
                 typer.echo(found.message)
             return
-        if submit is not None:
-            typer.echo(_submitted(context, given))
+        if asked.command.submit is not None:
+            typer.echo(_submitted(asked))
             return
-        results = evaluate_revisions(**given)
+        _evaluate_here(given)
+
+
+def _evaluate_here(given: dict[str, Any]) -> None:
+    from accelerate import PartialState
+
+    from hf_clipdyn.evaluation import evaluate_revisions
+
+    results = evaluate_revisions(**given)
     state = PartialState()
     # A process that ends before its group does may abort in the threads of its last collective.
     state.destroy_process_group()
@@ -372,17 +334,15 @@ def evaluate(
     )
 
 
-def _submitted(context: typer.Context, given: dict[str, Any]) -> str:
+def _submitted(asked: "Evaluation") -> str:
     from hf_clipdyn.evaluation.config import EvaluationConfig
-    from hf_clipdyn.evaluation.options import given_words
     from hf_clipdyn.evaluation.submit import OF_THE_WHOLE, Shards
     from hf_clipdyn.jobs import submit
 
-    asked = context.params
-    words = given_words(context, without=OF_THE_WHOLE)
-    work = Shards(EvaluationConfig(**given), words, asked["shards"])
-    settings = asked["submit_setting"] or ()
-    return submit(work, asked["submit"], settings, print_command=asked["print_command"])
+    command = asked.command
+    assert command.submit is not None
+    work = Shards(EvaluationConfig(**asked.arguments), asked.words(without=OF_THE_WHOLE), command.shards)
+    return submit(work, command.submit, command.submit_setting, print_command=command.print_command)
 
 
 @app.command()
@@ -482,9 +442,9 @@ def parity(
     quiet: Quiet = False,
 ) -> None:
     """Compare each layer of a model with the value published for it in 2024."""
-    from hf_clipdyn.evaluation.options import named_folders
     from hf_clipdyn.evaluation.parity import parity as measure
     from hf_clipdyn.evaluation.parity import render_parity, summarise_parity
+    from hf_clipdyn.fields import named_folders
     from hf_clipdyn.progress import draws_bars
 
     with _reading(repo, store):
@@ -760,7 +720,7 @@ def study(
         if submit != "local" or submit_setting or print_command:
             raise ConfigError("`run` computes in this process: leave out the options of `submit`.")
         os.environ["OMP_NUM_THREADS"] = "1"  # read when NumPy's and torch's libraries are loaded, below
-    from hf_clipdyn.evaluation.options import named_folders
+    from hf_clipdyn.fields import named_folders
     from hf_clipdyn.jobs import submit as start
     from hf_clipdyn.study import Page, Study
 
@@ -776,9 +736,7 @@ def study(
     typer.echo(f"{run} is trained and measured: {member.results}.")
 
 
-@app.command(
-    context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
-)
+@app.command(context_settings=_OWN_OPTIONS)
 def train(context: typer.Context) -> None:
     """Train CLIP and publish every epoch: `clipdyn train --config demo`, `clipdyn train --help`.
 
@@ -787,6 +745,9 @@ def train(context: typer.Context) -> None:
 
     With `accelerate launch` or `torchrun`, use scripts/train.py: it is the same command.
     """
+    from hf_clipdyn.config import train_command
+
+    train_command().read(context.args)  # help and wrong options need no torch
     from hf_clipdyn.jobs import run_in_turn, submit
     from hf_clipdyn.training import dry_run
     from hf_clipdyn.training import train as run_training
@@ -794,10 +755,11 @@ def train(context: typer.Context) -> None:
 
     asked = Command.parse(context.args)
     if asked.grid is not None:
-        if asked.scheduler is None:
+        jobs = asked.submission
+        if jobs.submit is None:
             typer.echo(run_in_turn(asked.grid))
         else:
-            typer.echo(submit(asked.grid, asked.scheduler, asked.settings, print_command=asked.print_command))
+            typer.echo(submit(asked.grid, jobs.submit, jobs.submit_setting, print_command=jobs.print_command))
         return
     config = asked.config
     assert config is not None

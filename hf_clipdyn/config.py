@@ -4,25 +4,22 @@ A recipe is a YAML file whose keys are the fields below; names follow `transform
 Flags override the recipe, an unknown key is an error, and ``1e-3`` is a number in both.
 """
 
-import argparse
 import dataclasses
 import hashlib
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
-from transformers import HfArgumentParser
-
-from hf_clipdyn.errors import ConfigError, UnknownNameError, closest_name, shorten, shown
+from hf_clipdyn.errors import ConfigError, UnknownNameError, shorten, shown
+from hf_clipdyn.fields import CommandLine, check_options, flags_of, option
 from hf_clipdyn.flat_yaml import check_keys, read_flat_yaml
-from hf_clipdyn.options import check_options, option
 from hf_clipdyn.plugins import load_plugin
 from hf_clipdyn.schema import checked_repo_id, valid_repo_name
 
 __all__ = [
+    "Submission",
     "TrainingConfig",
     "check_names",
     "field_values",
@@ -32,51 +29,17 @@ __all__ = [
     "recipe_path",
     "study_names",
     "study_path",
-    "training_parser",
+    "train_command",
 ]
 
 _RECIPES = Path(__file__).resolve().parent / "recipes"
 _STUDIES = _RECIPES / "studies"
 
-# Fields that decide where and how a run is executed, not what it computes: they may change between two starts of
-# the same run and are not part of the recipe's hash.
-_EXECUTION = {
-    "arm",
-    "output_dir",
-    "overwrite_output_dir",
-    "resume_from_checkpoint",
-    "num_processes",
-    "plugin",
-    "disable_tqdm",
-    "quiet",
-    "report_to",
-    "logging_steps",
-    "save_steps",
-    "save_total_limit",
-    "push_to_hub",
-    "hub_model_id",
-    "hub_token",
-    "hub_private_repo",
-    "data_dir",
-    "cache_dir",
-    "dataloader_num_workers",
-    "dataloader_prefetch_factor",
-    "model_store",
-    "dry_run",
-}
-
 _COUNT = "[1, 1000000000]"
+_SUMMARY = """Train CLIP from scratch and publish every epoch as a revision.
 
-
-class _Joined(argparse.Action):
-    """A flag that may be repeated, as those of `clipdyn evaluate`: its values are joined by commas."""
-
-    def __call__(
-        self, _: argparse.ArgumentParser, namespace: argparse.Namespace, values: Any, __: str | None = None
-    ) -> None:
-        earlier = getattr(namespace, self.dest)
-        # What a recipe says is a default, which a flag replaces.
-        setattr(namespace, self.dest, values if earlier is self.default else f"{earlier},{values}")
+The file of `--config` may be a grid. With `accelerate launch` or `torchrun`, use scripts/train.py: it is the same
+command."""
 
 
 def publishing_steps(publish: str, total: int) -> set[int]:
@@ -118,11 +81,12 @@ class TrainingConfig:
         ('procedural', 0)
     """
 
-    # What is learned from
     dataset_name: str = option(
         "procedural",
         "A data set of images and captions: a name that `clipdyn datasets` lists, a folder (Images/ and "
         "captions.txt, or an imagefolder with metadata.csv or .jsonl), or a data set on the Hub.",
+        group="Data",
+        top=True,
     )
     dataset_config_name: str | None = option(None, "The data set's configuration.")
     image_column: str | None = option(
@@ -131,20 +95,22 @@ class TrainingConfig:
     caption_column: str | None = option(
         None, "The caption column (a text or a list of texts). Default: found automatically."
     )
-    data_dir: str | None = option(None, "The folder with the data set's files.")
+    data_dir: str | None = option(None, "The folder with the data set's files.", execution=True)
     train_split: str = option("train", "The split to train on.")
     max_train_samples: int | None = option(None, "Use only the first N training images.", within=_COUNT)
     validation_size: int = option(
         0, "Keep the last N images of the split out of training, for retrieval.", within="[0, 1000000000]"
     )
-    cache_dir: str | None = option(None, "Folder for the cache of decoded pixels. Default: below HF_HOME.")
+    cache_dir: str | None = option(
+        None, "Folder for the cache of decoded pixels. Default: below HF_HOME.", execution=True
+    )
 
-    # How a data set of any size is streamed
     streaming: bool = option(
         False,
         "Read and decode the data while training, from tar shards, Parquet files or the Hub; the data can have any "
         "size. Requires samples_per_epoch. The scales with a tokenizer of their own (tiny, small) train it on the "
         "first 20,000 captions.",
+        group="Streaming",
     )
     samples_per_epoch: int | None = option(
         None,
@@ -167,12 +133,12 @@ class TrainingConfig:
         within="[1, 1024]",
     )
 
-    # How the images are read and varied
     reading: str | None = option(
         None,
         "`cached` decodes every image once and keeps its pixels on disk; `decoded` decodes the files in every epoch. "
         "Default: cached if that takes at most 4 GB. `streamed` is the same as --streaming.",
         choices=("cached", "decoded", "streamed"),
+        group="Images and captions",
     )
     random_resized_crop: bool = option(
         False,
@@ -200,14 +166,17 @@ class TrainingConfig:
         "Worker processes that read images, for each training process. They do not change the data. Default: the "
         "number of free cores, at most 8; 0 for cached images on a CPU.",
         within="[0, 1024]",
+        execution=True,
     )
     dataloader_prefetch_factor: int = option(
-        2, "Batches that each worker reads in advance.", within="[1, 1024]"
+        2, "Batches that each worker reads in advance.", within="[1, 1024]", execution=True
     )
 
-    # What learns
     scale: str = option(
-        "tiny", "Size of the model: micro, tiny, mini, small, vit-b-32, vit-b-16 or vit-l-14."
+        "tiny",
+        "Size of the model: micro, tiny, mini, small, vit-b-32, vit-b-16 or vit-l-14.",
+        group="Model",
+        top=True,
     )
     model_name_or_path: str | None = option(
         None,
@@ -216,7 +185,9 @@ class TrainingConfig:
     )
     model_revision: str = option("main", "The revision of model_name_or_path, for example epoch-010.")
     model_store: str | None = option(
-        None, "The local store (a run's folder `hub`) that contains model_name_or_path; without it, the Hub."
+        None,
+        "The local store (a run's folder `hub`) that contains model_name_or_path; without it, the Hub.",
+        execution=True,
     )
     freeze: str | None = option(
         None,
@@ -241,14 +212,16 @@ class TrainingConfig:
         "Compile the model with torch.compile. Steps are faster, but the first one takes up to a minute.",
     )
 
-    # How it learns
     loss: str = option(
         "contrastive",
         "What is minimised: contrastive (trains a CLIPModel), sigmoid (trains a SiglipModel), class_cross_entropy "
         "(trains a CLIPModel as a classifier; each distinct caption of the batch is a class), or a loss of a plug-in.",
+        group="Training",
     )
-    num_train_epochs: int = option(10, "Passes over the data.", within="[1, 1000000]")
-    per_device_train_batch_size: int = option(128, "Images per process and step.", within="[1, 1000000]")
+    num_train_epochs: int = option(10, "Passes over the data.", within="[1, 1000000]", top=True)
+    per_device_train_batch_size: int = option(
+        128, "Images per process and step.", within="[1, 1000000]", top=True
+    )
     gradient_cache_chunk: int | None = option(
         None,
         "Compute the gradients of the whole batch with only N images of each process in the model at once (GradCache). "
@@ -265,7 +238,7 @@ class TrainingConfig:
         "adamw_torch",
         "Optimiser, by transformers' name: adamw_torch, adamw_torch_fused, or sgd (whose momentum is adam_beta1).",
     )
-    learning_rate: float = option(1e-3, "Peak learning rate.", within="(0, inf)")
+    learning_rate: float = option(1e-3, "Peak learning rate.", within="(0, inf)", top=True)
     weight_decay: float = option(
         0.1, "Weight decay of the parameters with two or more dimensions.", within="[0, inf)"
     )
@@ -283,6 +256,7 @@ class TrainingConfig:
         0,
         "Seed of the weights, the order of the images, the choice of captions and the augmentation.",
         within="[0, 4294967295]",
+        top=True,
     )
     data_seed: int | None = option(
         None,
@@ -293,15 +267,24 @@ class TrainingConfig:
         "",
         "Name of the control or ablation that this run belongs to, for example noise; verdicts compare arms. It does "
         "not change the training. Default: the main arm.",
+        execution=True,
     )
 
-    # What is kept
-    output_dir: str | None = option(None, "Folder of the run: store, checkpoints, log.")
-    overwrite_output_dir: bool = option(False, "Delete what an earlier run left in the folder.")
+    output_dir: str | None = option(
+        None,
+        "Folder of the run: store, checkpoints, log.",
+        group="Revisions and checkpoints",
+        execution=True,
+        top=True,
+    )
+    overwrite_output_dir: bool = option(
+        False, "Delete what an earlier run left in the folder.", execution=True
+    )
     publish: str = option(
         "epoch",
         "Which states become revisions: `epoch`, `log2` (steps 1, 2, 4 … and each epoch), or each epoch and these "
         "steps: 10,100,1000.",
+        top=True,
     )
     ema_decay: float | None = option(
         None,
@@ -313,43 +296,57 @@ class TrainingConfig:
         None,
         "Also save a checkpoint for resuming every N steps, in addition to the one of each epoch.",
         within=_COUNT,
+        execution=True,
     )
-    save_total_limit: int = option(1, "Number of checkpoints to keep for resuming.", within="[1, 1000000]")
+    save_total_limit: int = option(
+        1, "Number of checkpoints to keep for resuming.", within="[1, 1000000]", execution=True
+    )
     resume_from_checkpoint: str | None = option(
-        None, "Resume a run: `true` for the last checkpoint, or the folder of a checkpoint."
+        None, "Resume a run: `true` for the last checkpoint, or the folder of a checkpoint.", execution=True
     )
-    push_to_hub: bool = option(False, "Publish every revision also on the Hub.")
+    push_to_hub: bool = option(False, "Publish every revision also on the Hub.", execution=True, top=True)
     hub_model_id: str | None = option(
         None,
         "Repository of the revisions, as owner/name; {scale} and {seed} are filled in: me/run-{scale}-seed{seed} "
         "gives each scale and seed its own repository; a grid also fills in {name}. Default: local/<output folder>.",
+        execution=True,
+        top=True,
     )
-    hub_token: str | None = option(None, "Token for the Hub. Default: the token that you are logged in with.")
-    hub_private_repo: bool = option(False, "Create a private repository.")
+    hub_token: str | None = option(
+        None, "Token for the Hub. Default: the token that you are logged in with.", execution=True
+    )
+    hub_private_repo: bool = option(False, "Create a private repository.", execution=True)
     license: str | None = option(None, "Licence of the weights, for the model card.")
 
-    # What is shown
-    logging_steps: int = option(10, "Log to log.jsonl every N steps.", within=_COUNT)
+    logging_steps: int = option(
+        10, "Log to log.jsonl every N steps.", within=_COUNT, group="Logging and execution", execution=True
+    )
     report_to: str = option(
         "none",
         "Trackers, separated by commas: trackio and tensorboard (install hf-clipdyn[track]), others of accelerate, or "
         "a plug-in's `GeneralTracker` by its name.",
+        execution=True,
     )
-    disable_tqdm: bool = option(False, "No progress bar, only one line per epoch.")
-    quiet: bool = option(False, "Print warnings and errors only.")
+    disable_tqdm: bool = option(False, "No progress bar, only one line per epoch.", execution=True)
+    quiet: bool = option(False, "Print warnings and errors only.", execution=True)
     dry_run: bool = option(
         False,
         "Build everything, take two steps on random pixels, and print the speed, the memory and the revisions that the "
         "run would publish. Reads no data and writes nothing.",
+        execution=True,
     )
     plugin: str | None = option(
         None,
         "Python files with data sets, losses, callbacks or trackers of your own, separated by commas or given one "
         "by one. Their code is executed: name only files that you trust.",
-        action=_Joined,
+        joined=True,
+        execution=True,
     )
     num_processes: int | None = option(
-        None, "Expected number of processes. The run stops if it has another number.", within="[1, 1000000]"
+        None,
+        "Expected number of processes. The run stops if it has another number.",
+        within="[1, 1000000]",
+        execution=True,
     )
 
     def __post_init__(self) -> None:
@@ -452,7 +449,9 @@ class TrainingConfig:
 
     def recipe(self) -> dict[str, Any]:
         """The fields that decide what the run computes, by name, without the token."""
-        return {name: value for name, value in dataclasses.asdict(self).items() if name not in _EXECUTION}
+        # Two starts of one run may differ in where and how it is executed.
+        executed = {one.name for one in dataclasses.fields(self) if one.metadata.get("execution")}
+        return {name: value for name, value in dataclasses.asdict(self).items() if name not in executed}
 
     def recipe_hash(self) -> str:
         """SHA-256 of `recipe`, which identifies the continuation of a run."""
@@ -535,64 +534,57 @@ def check_names(values: Mapping[Any, Any], where: str) -> None:
     check_keys(values, {f.name for f in dataclasses.fields(TrainingConfig)}, where)
 
 
-class _Parser(HfArgumentParser):  # type: ignore[misc]  # not checked, hence Any
-    """An argparse parser that reports errors in one sentence, without the usage of all flags."""
+@dataclass(frozen=True)
+class RecipeChoice:
+    """The option that names a file with the others."""
 
-    def add_argument(self, *names: str, **kwargs: Any) -> argparse.Action:
-        """A flag, whose help names the interval of its values; transformers passes on a field's metadata."""
-        within = kwargs.pop("within", None)
-        if not kwargs.get("choices"):
-            kwargs.pop("choices", None)  # an empty tuple would accept nothing
-        if within is not None:
-            kwargs["help"] += f" In {within}."
-        action: argparse.Action = super().add_argument(*names, **kwargs)
-        return action
-
-    def parse_args(self, args: Sequence[str] | None = None, namespace: Any = None) -> Any:
-        """As argparse does, with a hint for an unknown flag; its value may be a token and is not printed."""
-        parsed, unknown = self.parse_known_args(args, namespace)
-        if unknown:
-            flag = next((word.partition("=")[0] for word in unknown if word.startswith("--")), None)
-            if flag is None:
-                self.error(f"there is no place for {shown(unknown[0])}: every value follows its flag")
-            known = [name for name in self._option_string_actions if "_" in name or "-" not in name[2:]]
-            close = closest_name(flag.replace("-", "_").replace("__", "--", 1), known)
-            hint = f"; did you mean {close}?" if close else ""
-            self.error(f"there is no flag {shorten(flag)}{hint}")
-        return parsed
-
-    def error(self, message: str) -> NoReturn:
-        message = re.sub(r"'[^']{200,}'", "a long text", message)
-        end = "" if message.endswith("?") else "."
-        raise ConfigError(f"{message[:1].upper()}{message[1:]}{end} See `{self.prog} --help`.")
-
-
-def training_parser(prog: str) -> HfArgumentParser:
-    """A parser of ``--config`` and of a flag for each field of `TrainingConfig`."""
-    parser = _Parser(
-        TrainingConfig,
-        prog=prog,
-        description="Train CLIP from scratch and publish every epoch as a revision.",
-        allow_abbrev=False,
+    config: str | None = option(
+        None,
+        "A recipe of the package, a YAML file with the fields below, or a file with a grid of runs: `defaults:` and a "
+        "list `runs:` over them.",
+        top=True,
     )
-    parser.add_argument(
-        "--config",
-        help=f"A recipe ({', '.join(recipe_names())}), a YAML file with the fields below, or one with a grid of runs: "
-        "`defaults:` and a list `runs:` over them.",
+
+
+@dataclass(frozen=True)
+class Submission:
+    """The options of a command whose work can be jobs.
+
+    Raises:
+        ConfigError: one of them is given without ``submit``.
+    """
+
+    submit: str | None = option(
+        None,
+        "Start the work as jobs: local, slurm or hf-jobs.",
+        metavar="SCHEDULER",
+        group="Jobs",
     )
-    return parser
+    submit_setting: tuple[str, ...] = option(
+        (),
+        "Setting of the scheduler, for example gpus_per_node=1. Repeat the option for each setting.",
+        metavar="NAME=VALUE",
+        whole=True,
+    )
+    print_command: bool = option(False, "Print the commands that `submit` would run, and run nothing.")
+
+    def __post_init__(self) -> None:
+        if self.submit is None and (self.submit_setting or self.print_command):
+            raise ConfigError("`submit_setting` and `print_command` require --submit.")
 
 
-def field_values(
-    parser: HfArgumentParser, recipe: Mapping[str, Any], where: str, argv: Sequence[str]
-) -> dict[str, Any]:
+def train_command() -> CommandLine:
+    """The options of `clipdyn train`: ``--config``, a flag for each field of `TrainingConfig`, and how to submit."""
+    flags = [
+        flag for owner in (RecipeChoice, TrainingConfig, Submission) for flag in flags_of(owner, dash="_")
+    ]
+    return CommandLine("clipdyn train", _SUMMARY, flags)
+
+
+def field_values(recipe: Mapping[Any, Any], where: str, argv: Sequence[str]) -> dict[str, Any]:
     """The fields of a `TrainingConfig`: the flags', else the recipe's, else the defaults.
 
-    The recipe's values go through the parser like flags, so ``1e-3``, a text in YAML, is a number, and a text
-    instead of a number is an error.
-
     Args:
-        parser: a new one.
         recipe: values by field.
         where: it is read, for messages.
         argv: flags.
@@ -600,29 +592,24 @@ def field_values(
     Raises:
         ConfigError: an unknown flag, or a value of the wrong kind.
     """
-    # One word for both: a value that begins with a dash is not a flag.
-    flags = [f"--{key}={value}" for key, value in recipe.items() if value is not None]
-    try:
-        defaults = vars(parser.parse_args(flags))
-    except ConfigError as error:
-        raise ConfigError(f"{where}: {error}") from error
-    parser.set_defaults(**{key: defaults[key] for key in recipe})
-    values = vars(parser.parse_args(list(argv)))
-    return {one.name: values[one.name] for one in dataclasses.fields(TrainingConfig)}
+    command = train_command()
+    given = command.read_file(recipe, where) | command.read(argv)
+    return {
+        one.name: command.flags[one.name].value(given.get(one.name))
+        for one in dataclasses.fields(TrainingConfig)
+    }
 
 
-def parse_training_config(argv: Sequence[str], *, prog: str = "train.py") -> TrainingConfig:
+def parse_training_config(argv: Sequence[str]) -> TrainingConfig:
     """Read ``--config RECIPE`` and the flags that change it; see `field_values`.
 
     Args:
         argv: the arguments after the command's name.
-        prog: the command's name in the help text.
 
     Raises:
         ConfigError: an unknown recipe, key or flag, or a value of the wrong kind.
     """
-    parser = training_parser(prog)
-    config = parser.parse_known_args(list(argv))[0].config
-    path = None if config is None else recipe_path(config)
+    config = train_command().read(argv).get("config")
+    path = None if config is None else recipe_path(config.texts[-1])
     recipe = {} if path is None else read_recipe(path)
-    return TrainingConfig(**field_values(parser, recipe, str(path), argv))
+    return TrainingConfig(**field_values(recipe, str(path), argv))

@@ -101,7 +101,7 @@ def test_every_command_that_shows_its_work_can_be_quiet(
     command: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with pytest.raises(SystemExit):
-        main([command, "--help"])
+        main([command, "--help-all" if command in ("evaluate", "train") else "--help"])
     assert "--quiet" in capsys.readouterr().out
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from hf_clipdyn.errors import ConfigError, UnknownNameError
-from hf_clipdyn.options import check_options, option
+from hf_clipdyn.fields import check_options, option
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,7 @@ from numpy.typing import ArrayLike, NDArray
 from hf_clipdyn.benchmarks.gallery import Gallery
 from hf_clipdyn.benchmarks.response_curves import ResponseCurve
 from hf_clipdyn.errors import EvaluationError
-from hf_clipdyn.options import check_options, option
+from hf_clipdyn.fields import check_options, option
 from hf_clipdyn.results.row import Number, NumberKey
 from hf_clipdyn.results.terms import KindTerms
 
@@ -117,7 +117,7 @@ class KindSettings:
     Examples:
         >>> from dataclasses import dataclass
         >>> from hf_clipdyn.benchmarks.base import KindSettings
-        >>> from hf_clipdyn.options import option
+        >>> from hf_clipdyn.fields import option
         >>> @dataclass(frozen=True)
         ... class BrightnessSettings(KindSettings):
         ...     gains: tuple[float, ...] = option((1.25, 1.5), "Factors on the pixels.", within="(1, 10]")

@@ -15,7 +15,7 @@ from scipy.ndimage import gaussian_filter
 
 from hf_clipdyn.benchmarks import degradations
 from hf_clipdyn.errors import ConfigError, EvaluationError
-from hf_clipdyn.options import is_within
+from hf_clipdyn.fields import is_within
 from hf_clipdyn.results.terms import Axis, Condition
 
 __all__ = ["CORRUPTIONS", "Blur", "Corruption", "GaussianNoise", "SaltAndPepper"]

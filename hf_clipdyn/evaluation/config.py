@@ -12,7 +12,7 @@ from typing import ParamSpec, TypeVar
 from hf_clipdyn.benchmarks.base import Benchmark, Common, KindSettings
 from hf_clipdyn.benchmarks.registry import select_benchmarks
 from hf_clipdyn.errors import ConfigError, shown
-from hf_clipdyn.options import check_options, option
+from hf_clipdyn.fields import check_options, option
 from hf_clipdyn.plugins import load_plugin
 from hf_clipdyn.revisions.opening import OPEN_CLIP, Name, Series, open_series
 
@@ -35,16 +35,18 @@ class EvaluationConfig(Common):
         "model; or open_clip:MODEL@PLACE. You can give several.",
     )
     benchmarks: str | Benchmark | Sequence[str | Benchmark] | None = option(
-        None, "Benchmarks to run instead of the suite: names (noise/cifar10), kinds (noise) or patterns."
+        None,
+        "Benchmarks to run instead of the suite: names (noise/cifar10), kinds (noise) or patterns.",
+        top=True,
     )
     suite: str = option(
-        "embedded", "Suite of benchmarks: embedded (nothing to download), full, human or paper."
+        "embedded", "Suite of benchmarks: embedded (nothing to download), full, human or paper.", top=True
     )
-    revisions: str | Sequence[str] | None = option(None, "Revisions to evaluate. Default: all.")
+    revisions: str | Sequence[str] | None = option(None, "Revisions to evaluate. Default: all.", top=True)
     shard: str | None = option(
         None, "Evaluate only part i of n of the revisions, for example 1/4. All parts may share one output."
     )
-    store: str | Path | None = option(None, "Folder of a local store. Default: the Hub.")
+    store: str | Path | None = option(None, "Folder of a local store. Default: the Hub.", top=True)
     from_open_clip: str | None = option(
         None,
         "Read REPO_ID as checkpoints of this open_clip model, for example ViT-B-16-quickgelu. REPO_ID is "
@@ -64,9 +66,11 @@ class EvaluationConfig(Common):
         "stored beside it.",  # without one: in memory
         short="o",
         flag_default=Path("results.parquet"),
+        top=True,
     )
     data_dirs: Mapping[str, str | Path] = field(
-        default_factory=dict, metadata={"help": "Folder of a data set, NAME=PATH.", "flag": "data_dir"}
+        default_factory=dict,
+        metadata={"help": "Folder of a data set, NAME=PATH.", "flag": "data_dir", "top": True},
     )
     settings: Mapping[str, KindSettings] = field(
         default_factory=dict,
@@ -84,8 +88,9 @@ class EvaluationConfig(Common):
         None,
         "Device: cpu, cuda, …. `auto` splits a large model over all devices. Default: the GPU if "
         "there is one.",
+        top=True,
     )
-    batch_size: int = option(128, "Images per forward pass.", within="[1, 1000000]")
+    batch_size: int = option(128, "Images per forward pass.", within="[1, 1000000]", top=True)
     force: bool = option(False, "Measure again what the table already contains.")
     rescore: bool = option(
         False, "Only recompute the numbers from the saved trials, for example with more resamples."

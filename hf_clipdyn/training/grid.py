@@ -22,15 +22,14 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any, Self
 
-from transformers import HfArgumentParser
-
 from hf_clipdyn.config import (
+    Submission,
     TrainingConfig,
     check_names,
     field_values,
     read_recipe,
     recipe_path,
-    training_parser,
+    train_command,
 )
 from hf_clipdyn.errors import ConfigError, TrainingError, UnknownNameError, shown
 from hf_clipdyn.flat_yaml import check_keys, read_flat_yaml
@@ -40,7 +39,7 @@ from hf_clipdyn.schema import valid_repo_name
 from hf_clipdyn.training.checkpoint import check_recipe, find_checkpoint, saved_recipe
 from hf_clipdyn.training.folder import BY_MACHINE, output_folder
 
-__all__ = ["STUDY_KEYS", "Command", "Grid", "Run", "files_of_run", "train_parser"]
+__all__ = ["STUDY_KEYS", "Command", "Grid", "Run", "files_of_run"]
 
 STUDY_KEYS = ("title", "defaults", "runs", "models", "evaluation")
 """Keys of a study's file (`hf_clipdyn.study`), which is a grid with more keys; all but the first hold collections."""
@@ -192,8 +191,8 @@ class Grid(Work):
             raise ConfigError(f"runs in {path} is {shown(entries)}: give a list of mappings, one a run.")
         where = f"the defaults of {path}"
         _check_values(defaults, where)
-        by_flag = field_values(train_parser(), {}, where, flags)["output_dir"]
-        folder = by_flag or field_values(train_parser(), defaults, where, flags)["output_dir"]
+        by_flag = field_values({}, where, flags)["output_dir"]
+        folder = by_flag or field_values(defaults, where, flags)["output_dir"]
         folder = Path(folder or f"runs/{valid_repo_name(path.stem)}").expanduser()
         runs = []
         for number, entry in enumerate(entries, 1):
@@ -202,7 +201,7 @@ class Grid(Work):
                 values = {key: value for key, value in one.items() if key != "name"}
                 _check_values(values, where)
                 own = None if by_flag else values.get("output_dir")
-                values = field_values(train_parser(), defaults | values, where, flags)
+                values = field_values(defaults | values, where, flags)
                 runs.append(_run(values, one.get("name"), folder if own is None else None, where, number))
         return cls(runs, folder, str(path))
 
@@ -239,16 +238,12 @@ class Command:
     Attributes:
         config: the run; None for a grid.
         grid: the runs; None for one run that is not submitted.
-        scheduler: where the jobs run; None for here.
-        settings: of the scheduler.
-        print_command: print the jobs' commands and run nothing.
+        submission: whether and where the runs start as jobs.
     """
 
     config: TrainingConfig | None
     grid: Grid | None
-    scheduler: str | None
-    settings: Sequence[str]
-    print_command: bool
+    submission: Submission
 
     @classmethod
     def parse(cls, argv: Sequence[str]) -> Self:
@@ -257,29 +252,22 @@ class Command:
         Raises:
             ConfigError: an unknown key or flag, a wrong value, or options that contradict each other.
         """
-        given = train_parser().parse_known_args(list(argv))[0]
-        grid = None if given.config is None else Grid.read(recipe_path(given.config), argv)
+        command = train_command()
+        given = command.read(argv)
+        asked = {name: flag.value(given.get(name)) for name, flag in command.flags.items() if name in _ASKED}
+        recipe_name = asked.pop("config")
+        grid = None if recipe_name is None else Grid.read(recipe_path(recipe_name), argv)
         config = None
         if grid is None:
-            recipe = {} if given.config is None else read_recipe(recipe_path(given.config))
-            config = TrainingConfig(**field_values(train_parser(), recipe, str(given.config), argv))
-        if given.submit is None and (given.submit_setting or given.print_command):
-            raise ConfigError("`submit_setting` and `print_command` require --submit.")
-        if given.submit is not None and config is not None:
+            recipe = {} if recipe_name is None else read_recipe(recipe_path(recipe_name))
+            config = TrainingConfig(**field_values(recipe, str(recipe_name), argv))
+        submission = Submission(**asked)
+        if submission.submit is not None and config is not None:
             grid = Grid.of(config)
-        return cls(config, grid, given.submit, given.submit_setting or (), given.print_command)
+        return cls(config, grid, submission)
 
 
-def train_parser() -> HfArgumentParser:
-    """The parser of `clipdyn train`: ``--config``, a flag for each field of `TrainingConfig`, and how to submit."""
-    parser = training_parser("clipdyn train")
-    add = parser.add_argument
-    add("--submit", metavar="SCHEDULER", help="Start the runs as jobs: local, slurm or hf-jobs.")
-    setting = "Setting of the scheduler, for example gpus_per_node=1. Repeat the option for each setting."
-    add("--submit_setting", "--submit-setting", action="append", metavar="NAME=VALUE", help=setting)
-    shows = "Print the commands that `--submit` would run, and run nothing."
-    add("--print_command", "--print-command", action="store_true", help=shows)
-    return parser
+_ASKED = ("config", *(one.name for one in dataclasses.fields(Submission)))
 
 
 def _one_per_seed(entry: Mapping[Any, Any], where: str) -> list[dict[Any, Any]]:

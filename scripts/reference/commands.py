@@ -1,6 +1,5 @@
 """Pages of the commands, and of the options of `clipdyn evaluate`."""
 
-import dataclasses
 import inspect
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,10 +11,9 @@ import typer.models
 import typer.utils
 
 from hf_clipdyn.cli import app
-from hf_clipdyn.config import TrainingConfig
-from hf_clipdyn.evaluation.options import Flag, flags
-from hf_clipdyn.options import members
-from hf_clipdyn.training.grid import train_parser
+from hf_clipdyn.config import train_command
+from hf_clipdyn.evaluation.options import Evaluate, flags
+from hf_clipdyn.fields import Flag, flags_of, members
 
 from .page import Page, line, table
 
@@ -25,6 +23,11 @@ _NOTES = {
     "train": "A switch needs no value: `--push_to_hub`. To turn off a switch of a recipe, give it `false`: "
     "`--push_to_hub false`.",
 }
+_OWN_OPTIONS = {
+    "evaluate": lambda: flags_of(Evaluate),
+    "train": lambda: list(train_command().flags.values()),
+}
+"""Options of the commands that read them from the fields of configurations."""
 _PLACEHOLDERS = {Path: "PATH", str: "TEXT", int: "INTEGER", float: "FLOAT", bool: ""}
 
 
@@ -99,8 +102,8 @@ def _command(name: str, callback: Any) -> Page:
     parameters = [Parameter(one) for one in declared if one.annotation is not typer.Context]
     shown = sorted((one for one in parameters if not one.info.hidden), key=lambda one: one.is_option)
     rows = [one.row for one in shown]
-    if name == "train":
-        rows += _train_options()
+    own = _OWN_OPTIONS[name]() if name in _OWN_OPTIONS else []
+    rows += [_flag_row(one) for one in own]
     summary, _, details = inspect.cleandoc(callback.__doc__).partition("\n\n")
     return Page(
         f"commands/{name}.md",
@@ -123,7 +126,7 @@ def _usage(name: str, parameters: Sequence[Parameter]) -> str:
     needed = [
         f"{one.spellings[0]} {one.placeholder}" for one in parameters if one.is_option and one.is_needed
     ]
-    has_options = name == "train" or any(one.is_option for one in parameters)
+    has_options = name in _OWN_OPTIONS or any(one.is_option for one in parameters)
     return " ".join(["clipdyn", name, *arguments, *needed, *(["[OPTIONS]"] if has_options else [])])
 
 
@@ -133,20 +136,6 @@ def _default(value: Any) -> str:
     if value is True:
         return "yes"
     return f"{value:g}" if isinstance(value, float) else str(value)
-
-
-def _train_options() -> list[tuple[str, str, str]]:
-    """The options of `clipdyn train`: its own, then those that `HfArgumentParser` makes from `TrainingConfig`."""
-    fields = {one.name for one in dataclasses.fields(TrainingConfig)}
-    actions = [one for one in train_parser()._actions if one.dest != "help"]
-    return [_train_option(one) for one in sorted(actions, key=lambda one: one.dest in fields)]
-
-
-def _train_option(action: Any) -> tuple[str, str, str]:
-    meaning = action.help or ""
-    if action.choices and not all(str(one) in meaning for one in action.choices):
-        meaning += f" One of {', '.join(map(str, action.choices))}."
-    return f"`{action.option_strings[0]}`", meaning, _default(action.default)
 
 
 def evaluate_options() -> Page:
@@ -170,8 +159,8 @@ underscores: `batch_size`. The arguments of `evaluate_revisions` have the same n
 
 def flag_table(listed: Sequence[Flag]) -> str:
     """A table of options of `clipdyn evaluate`."""
-    rows = [
-        (f"`{one.spelling}`" if one.is_option else f"`{one.key}`", one.help, one.default_text)
-        for one in listed
-    ]
-    return table(("option", "meaning", "default"), rows)
+    return table(("option", "meaning", "default"), [_flag_row(one) for one in listed])
+
+
+def _flag_row(flag: Flag) -> tuple[str, str, str]:
+    return f"`{flag.spelling if flag.is_option else flag.key}`", flag.help, flag.default_text

@@ -3,7 +3,7 @@
 import dataclasses
 from typing import Any, get_type_hints
 
-from hf_clipdyn.options import members
+from hf_clipdyn.fields import members
 from hf_clipdyn.results.row import CELL_KEY, NUMBER_KEY, column_table
 from hf_clipdyn.revisions.manifest import MANIFEST_FILE, Manifest, ManifestRow
 from hf_clipdyn.statistics.verdicts import verdict_columns

@@ -14,8 +14,8 @@ from hf_clipdyn.benchmarks.registry import kinds
 from hf_clipdyn.cli import main
 from hf_clipdyn.errors import ConfigError
 from hf_clipdyn.evaluation.config import EvaluationConfig
-from hf_clipdyn.evaluation.options import Flag, flags
-from hf_clipdyn.options import option
+from hf_clipdyn.evaluation.options import flags
+from hf_clipdyn.fields import Flag, Given, option
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 
@@ -134,7 +134,7 @@ def test_a_file_gives_the_same_as_flags_and_flags_win(
         ("noise-sigmas: 0.1", "Did you mean 'noise_sigmas'?"),
         ("config: other.yaml", "There is no field in study.yaml: 'config'."),
         ("settings: x", "There is no field in study.yaml: 'settings'."),
-        ("batch_size: many", "batch_size in study.yaml is wrong: "),
+        ("batch_size: many", "batch_size in study.yaml is 'many', which is not a whole number."),
         ("batch_size: 0", "batch_size in study.yaml is 0: it must be in [1, 1000000]."),
         ("batch_size: [1, 2]", "batch_size in study.yaml has 2 values: give one."),
         ("noise_sigmas: [0.1, two]", "noise_sigmas in study.yaml contains 'two', which is not a number"),
@@ -202,11 +202,11 @@ def test_help_groups_the_options_by_kind_and_names_defaults_ranges_and_choices(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     with pytest.raises(SystemExit):
-        main(["evaluate", "--help"])
+        main(["evaluate", "--help-all"])
     printed = capsys.readouterr().out
     titles = [line for line in printed.splitlines() if line.endswith(":") and not line.startswith(" ")]
-    assert titles[:2] == ["Arguments:", "Options:"]
-    assert {line.partition(":")[0] for line in titles[2:]} == {
+    assert titles[:4] == ["Arguments:", "Most used options:", "Jobs:", "Options:"]
+    assert {line.partition(":")[0] for line in titles[4:]} == {
         name for name, kind in kinds().items() if fields(kind.settings_class)
     }
     for kind in (one for one in kinds().values() if fields(one.settings_class)):
@@ -242,10 +242,10 @@ def test_every_type_of_a_setting_is_read_from_text() -> None:
         files: tuple[Path, ...] = option((), "Files.")
 
     made = {one.name: Flag.of(ManySettings, one) for one in fields(ManySettings)}
-    assert made["counts"].value(["1,2", "3"], "--counts") == (1, 2, 3)
-    assert made["files"].value(["a,b"], "--files") == (Path("a"), Path("b"))
-    assert made["counts"].value([], "--counts") is None
-    assert made["files"].value(None, "--files") == ()
+    assert made["counts"].value(Given(("1,2", "3"), "--counts")) == (1, 2, 3)
+    assert made["files"].value(Given(("a,b",), "--files")) == (Path("a"), Path("b"))
+    assert made["counts"].value(None) is None
+    assert made["files"].value(None) == ()
     assert {name: one.item for name, one in made.items()} == {
         "switch": bool,
         "count": int,

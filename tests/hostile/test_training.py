@@ -41,7 +41,7 @@ def test_a_value_out_of_range_is_refused_by_name(name: str, value: str, tmp_path
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text(f'{name}: "{value}"\n', encoding="utf-8")
     for argv in ([f"--{name}={value}"], ["--config", str(recipe)]):
-        with pytest.raises(ConfigError, match=f"{name} is") as refused:
+        with pytest.raises(ConfigError, match=f"{name}( in .*)? is") as refused:
             parse_training_config(argv)
         assert len(str(refused.value)) < 1000
 
@@ -106,8 +106,8 @@ RECIPES = {
     "python in a text": ("seed: !!python/name:os.system ''", "could not determine a constructor"),
     "an unhashable key": ("? [a]\n: 1", "collection in line 1"),
     "an impossible date": ("seed: 2024-99-99", "impossible date"),
-    "a date": ("seed: 2024-01-01", "invalid int value"),
-    "bytes": ("seed: !!binary aGY=", "invalid int value"),
+    "a date": ("seed: 2024-01-01", "which is not a whole number"),
+    "bytes": ("seed: !!binary aGY=", "which is not a whole number"),
     "bad base64": ("seed: !!binary é", "line 1, column"),
     "a null byte": ("scale: a\0b", "forbidden character"),
     "a text": ("tiny", "contains str"),
@@ -116,9 +116,9 @@ RECIPES = {
     "null as a key": ("~: 2", "no field in"),
     "a long key": ("k" * 900 + ": 1", "no field in"),
     "a long number": ("seed: " + "9" * 5000, "too long a number"),
-    "a long text for a number": ("seed: " + "x" * 3000, "invalid int value: a long text"),
-    "a boolean for a number": ("seed: yes", "invalid int value: 'True'"),
-    "hexadecimal text": ("seed: '0x10'", "invalid int value"),
+    "a long text for a number": ("seed: " + "x" * 3000, "which is not a whole number"),
+    "a boolean for a number": ("seed: yes", "seed in recipe.yaml is 'True', which is not a whole number"),
+    "hexadecimal text": ("seed: '0x10'", "which is not a whole number"),
     "no boolean": ("bf16: 7", "bf16"),
     "a misspelt field": ("lerning_rate: 1", "Did you mean 'learning_rate'"),
     "the flag of the recipe": ("config: other", "no field in"),
@@ -150,18 +150,18 @@ def test_what_is_no_readable_file_is_no_recipe(clipdyn: Clipdyn, tmp_path: Path)
 
 
 FLAGS = {
-    "an unknown flag": (["--lerning_rate", "1"], "did you mean --learning_rate?"),
-    "with dashes": (["--lerning-rate", "1"], "did you mean --learning_rate?"),
-    "with its value": (["--lerning_rate=1"], "no flag --lerning_rate; did you mean"),
-    "a misspelt token": (["--hub_tokn", SECRET], "did you mean --hub_token?"),
-    "a misspelt token with its value": ([f"--hub_tokn={SECRET}"], "did you mean --hub_token?"),
-    "a part of a flag": (["--batch_size", "3"], "did you mean --per_device_train_batch_size?"),
-    "an earlier flag": (["--dataset", "procedural"], "did you mean --dataset_name?"),
-    "a flag of nothing": (["--zzzz"], "no flag --zzzz. See"),
-    "a long flag": (["--" + "x" * 5000], "no flag"),
+    "an unknown flag": (["--lerning_rate", "1"], "Did you mean --learning_rate?"),
+    "with dashes": (["--lerning-rate", "1"], "Did you mean --learning_rate?"),
+    "with its value": (["--lerning_rate=1"], "no option --lerning_rate. Did you mean"),
+    "a misspelt token": (["--hub_tokn", SECRET], "Did you mean --hub_token?"),
+    "a misspelt token with its value": ([f"--hub_tokn={SECRET}"], "Did you mean --hub_token?"),
+    "a part of a flag": (["--batch_size", "3"], "Did you mean --per_device_train_batch_size?"),
+    "an earlier flag": (["--dataset", "procedural"], "Did you mean --dataset_name?"),
+    "a flag of nothing": (["--zzzz"], "no option --zzzz. See"),
+    "a long flag": (["--" + "x" * 5000], "no option"),
     "a value without its flag": (["demo"], "no place for 'demo'"),
-    "no value": (["--seed"], "expected one argument"),
-    "no number": (["--learning_rate", "fast"], "invalid float value: 'fast'"),
+    "no value": (["--seed"], "--seed has no value: give one."),
+    "no number": (["--learning_rate", "fast"], "is 'fast', which is not a number"),
     "a long number": (["--seed", "9" * 5000], "seed"),
     "a tracker of nobody": (["--report_to", "nonsense"], "no tracker 'nonsense'"),
     "an attention of nobody": (["--attn_implementation", "flash"], "eager or sdpa"),

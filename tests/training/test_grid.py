@@ -129,14 +129,14 @@ def test_the_words_of_a_run_give_its_configuration_without_the_token() -> None:
         ("defaults: {seed: [1, 2]}\nruns: [{}]", "seed in the defaults of study.yaml is a list of 2: give it"),
         ("runs: [{seed: []}]", "seed in run 1 of study.yaml is an empty list: give at least one seed."),
         ("runs: [{seed: [[1]]}]", "seed in run 1 of study.yaml is a list of 1: give it one value."),
-        ("runs: [{seed: [1, x]}]", "run 1 of study.yaml: Argument --seed: invalid int value: 'x'."),
+        ("runs: [{seed: [1, x]}]", "seed in run 1 of study.yaml is 'x', which is not a whole number."),
         ("runs: [{seed: [1, 1]}]", "Two runs of study.yaml are called tiny-seed1"),
         ("runs: [{seed: [1, 2], name: a}]", "Two runs of study.yaml are called a: give each a `name` of its own."),
         ("runs: [{}]\nruns: [{seed: 1}]", "'runs' is given twice in line 2 of study.yaml: delete one."),
         ("runs: [{}]\nmodels: [{}]", "study.yaml is the file of a study: call `clipdyn study --config study.yaml`"),
         ("runs: &a [{seed: 1}]\ndefaults: *a", "There is an alias in line 2 of study.yaml"),
-        ("runs: [{seed: x}]", "run 1 of study.yaml: Argument --seed: invalid int value: 'x'."),
-        ("runs: [{seed: -1}]", "run 1 of study.yaml: seed is -1: it must be in [0, 4294967295]."),
+        ("runs: [{seed: x}]", "seed in run 1 of study.yaml is 'x', which is not a whole number."),
+        ("runs: [{seed: -1}]", "seed in run 1 of study.yaml is -1: it must be in [0, 4294967295]."),
         ("runs: [{scale: huge}]", "There is no scale 'huge'."),
         ("runs: [{seed: 0}, {}]", "Two runs of study.yaml are called tiny-seed0: give each a `name` of its own."),
         ("runs: [{name: a/b}]", "run 1 of study.yaml: name is 'a/b': give letters, digits, dashes, dots"),
@@ -164,7 +164,7 @@ def test_wrong_options_are_one_sentence(clipdyn: Clipdyn, grid_file: Callable[[s
         (["--submit=pbs"], "There is no scheduler 'pbs'."),
         (["--submit=local", "--submit-setting=gpus=1"], "There is no setting of local 'gpus'."),
         (["--submit=hf-jobs"], "requires a volume: give the bucket"),
-        (["--sumbit=local"], "there is no flag --sumbit; did you mean --submit?"),
+        (["--sumbit=local"], "There is no option --sumbit. Did you mean --submit?"),
     ):
         code, _, error = clipdyn("--config", path, *words)
         assert (code, says.lower() in error.lower(), error.count("\n")) == (2, True, 1), error

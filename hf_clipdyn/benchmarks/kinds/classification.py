@@ -21,8 +21,8 @@ from hf_clipdyn.benchmarks.sources import Source
 from hf_clipdyn.data.human_accuracies import human_accuracies
 from hf_clipdyn.data.imagenet_names import imagenet_names
 from hf_clipdyn.data.prompts import IMAGENET, PHOTO
+from hf_clipdyn.fields import option
 from hf_clipdyn.metrics.shape_decisions import GEIRHOS_CLASSES
-from hf_clipdyn.options import option
 from hf_clipdyn.results.terms import Axis, Condition, KindTerms, Overview, Reference, Term
 
 __all__ = ["Classification", "ClassificationSettings"]

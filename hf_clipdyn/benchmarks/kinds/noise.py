@@ -41,10 +41,10 @@ from hf_clipdyn.data.human_accuracies import human_accuracies
 from hf_clipdyn.data.imagenet_names import imagenet_names, unique_names
 from hf_clipdyn.data.images import decode_image
 from hf_clipdyn.errors import ConfigError, EvaluationError, UnknownNameError, shown
+from hf_clipdyn.fields import option
 from hf_clipdyn.metrics.bootstrap import wilson_interval
 from hf_clipdyn.metrics.noise_robustness import clear_of_chance, noise_robustness
 from hf_clipdyn.metrics.shape_decisions import GEIRHOS_CLASSES, IMAGENET_CATEGORIES
-from hf_clipdyn.options import option
 from hf_clipdyn.results.row import Number
 from hf_clipdyn.results.terms import Axis, Condition, KindTerms, Overview, Reference, Term
 

@@ -32,8 +32,8 @@ from hf_clipdyn.benchmarks.pixel_baselines import (
 from hf_clipdyn.benchmarks.readout import Readout, Stimuli
 from hf_clipdyn.benchmarks.sources import Source
 from hf_clipdyn.errors import DatasetError
+from hf_clipdyn.fields import option
 from hf_clipdyn.metrics.iqa_correlation import iqa_correlation, left_out_correlations
-from hf_clipdyn.options import option
 from hf_clipdyn.results.row import Number, NumberKey
 from hf_clipdyn.results.terms import KindTerms, Overview, Reference, Term
 

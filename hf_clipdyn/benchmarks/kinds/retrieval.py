@@ -12,8 +12,8 @@ from hf_clipdyn.benchmarks.gallery import Gallery, Picture
 from hf_clipdyn.benchmarks.readout import Readout, Stimuli
 from hf_clipdyn.benchmarks.sources import Source
 from hf_clipdyn.errors import DatasetError
+from hf_clipdyn.fields import option
 from hf_clipdyn.metrics.recall_at_k import recall_at_k
-from hf_clipdyn.options import option
 from hf_clipdyn.results.row import Number
 from hf_clipdyn.results.terms import KindTerms, Overview, Reference, Term
 
