@@ -121,14 +121,12 @@ def _text(value: Any) -> str:
 
 
 def planted(folder: Path) -> Path:
-    """The table of a planted study of two sizes and five seeds, whose answers are made up."""
+    """The table of a planted study of five seeds, whose answers are made up."""
     from planted import Planted, Run, turn, write_study
 
     turning = Planted(bias=turn(0.2, 0.8), drop=turn(0.45, 0.25), error=turn(0.4, 0.2))
-    runs = [
-        Run(scale=scale, seed=seed, planted=turning) for scale in ("tiny", "mini") for seed in range(10, 15)
-    ]
-    return write_study(folder / "planted.parquet", runs, shares=[0, 0.05, 0.065, 0.15, 0.5, 0.95, 1.0])
+    runs = [Run(scale="tiny", seed=seed, planted=turning) for seed in range(10, 15)]
+    return write_study(folder / "planted.parquet", runs, shares=[0, 0.065, 0.15, 1.0])
 
 
 def verdicts(table: Path) -> pd.DataFrame:
