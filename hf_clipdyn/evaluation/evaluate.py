@@ -136,4 +136,4 @@ def _measure_cell(
     numbers = score(kind, trials, config)
     cell = replace(planned.cell, versions=versions(), seconds=time.perf_counter() - start)
     words = vocabulary([Benchmark(kind, cell.dataset, kind.settings_class())])
-    store.write(cell, rows_of(cell, kind, numbers, config), trials, words, began=began)
+    store.write(cell, rows_of(cell, kind, numbers, config), trials, words, began)

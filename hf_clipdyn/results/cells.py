@@ -202,7 +202,6 @@ class CellStore:
         numbers: Sequence[Row],
         trials: pd.DataFrame | None,
         vocabulary: Vocabulary,
-        *,
         began: str = "",
     ) -> None:
         """Write a cell in place of what its key named before: first the trials, then the rows.

@@ -1,4 +1,4 @@
-"""Where numbers come from: the package that measured them, the claims that judge them, when runs and measurements began.
+"""Where numbers come from: the package that measured them, the claims that judge them, when runs began.
 
 Every table has these facts in its metadata, under `PROVENANCE_KEY`. A fact that was not recorded is empty.
 """
