@@ -29,8 +29,8 @@ def origin_rows(
     packages = dict.fromkeys(name for one in now.runs for name in one.packages)
     rows = [
         ("measured with hf_clipdyn", "; ".join(map(_package_words, packages or [""]))),
-        ("first revision of the runs", _span([one.began for one in now.runs])),
-        ("first measurement of the runs", _span([one.measured for one in now.runs])),
+        ("start of the runs (their first revision)", _span([one.began for one in now.runs])),
+        ("start of the measurements", _span([one.measured for one in now.runs])),
         ("written with hf_clipdyn", _package_words(now.package)),
     ]
     if evidence is not None:

@@ -107,7 +107,7 @@ class _History:
             if commit not in versions:
                 raise _CutError
             one = versions[commit]
-            if not self._is_wanted(f"{commit}:{one.name}"):
+            if not self._is_wanted(commit, one.name):
                 continue
             yield one.time, commit
             waiting += one.parents
@@ -117,10 +117,10 @@ class _History:
                 versions |= earlier
 
     def _git(self, *arguments: str) -> str | None:
-        left = self._deadline - time.monotonic()
-        if left <= 0:
+        said = git(self._top, *arguments, seconds=max(self._deadline - time.monotonic(), 0.01))
+        if time.monotonic() > self._deadline:
             raise _CutError
-        return git(self._top, *arguments, seconds=left)
+        return said
 
     def _versions(self, start: str, name: str) -> dict[str, _Version]:
         """The commits that changed the file, the newest first."""
@@ -143,9 +143,12 @@ class _History:
         sources = {later: earlier for earlier, later in zip(parts[1::3], parts[2::3], strict=False)}
         return self._versions(f"{commit}^", sources[name]) if name in sources else {}
 
-    def _is_wanted(self, blob: str) -> bool:
-        """Whether a version registers what is wanted; one that cannot be read does not."""
+    def _is_wanted(self, commit: str, name: str) -> bool:
+        """Whether a version registers what is wanted; one that is no file of claims does not."""
+        blob = f"{commit}:{name}"
         size = self._git("cat-file", "-s", blob)
+        if size is None and self._git("ls-tree", "--name-only", commit, "--", name) != "":
+            raise _CutError  # a partial clone lacks it
         if size is None or int(size) > _MOST_BYTES:
             return False
         text = self._git("cat-file", "blob", blob) or ""

@@ -198,7 +198,8 @@ def read_study(
         if results.empty:
             raise EvaluationError("The frame has no rows: filter it less.")
         words = Vocabulary.loads(results.attrs.get("vocabulary", "{}"), "the frame")
-        origins = Provenance.loads(results.attrs.get("provenance", "{}"), "the frame").runs
+        recorded = Provenance.loads(results.attrs.get("provenance", "{}"), "the frame").runs
+        origins = tuple(one for one in recorded if one.run in set(results["run"]))
         read, names = Results(results, words, origins=origins), tuple[str, ...]()
     else:
         paths = [Path(results)] if isinstance(results, str | Path) else [Path(one) for one in results]

@@ -221,17 +221,23 @@ def test_the_page_says_what_was_recorded_and_whether_runs_began_before_the_regis
         "Registered in claims.yaml, commit aaaaaaaaaaaa of 2026-11-26 06:16:58 UTC. "
         "1 of 2 runs began before this commit."
     ), "a tuning run may begin earlier"
-    assert known["first revision of the runs"] == "2026-11-25 00:00:00 UTC to 2026-11-26 07:00:00 UTC"
+    assert (
+        known["start of the runs (their first revision)"]
+        == "2026-11-25 00:00:00 UTC to 2026-11-26 07:00:00 UTC"
+    )
     assert (
         "0.2.0, commit bbbbbbbbbbbb, with changes that are not in the commit"
         in known["measured with hf_clipdyn"]
     )
     assert known["claims"] == f"study world, SHA-256 {registered_hash(planted.claims, 'world')}"
     partly = facts(tuning, second, replace(first, began=late, measured=late))
-    assert partly["first revision of the runs"] == "2026-11-26 07:00:00 UTC; not recorded for 2 of 3 runs"
+    assert (
+        partly["start of the runs (their first revision)"]
+        == "2026-11-26 07:00:00 UTC; not recorded for 2 of 3 runs"
+    )
     assert partly["registration"].endswith("UTC. Start of the runs: not recorded for 1 of 2 runs.")
     old = facts()
-    assert (old["measured with hf_clipdyn"], old["first measurement of the runs"]) == ("not recorded",) * 2
+    assert (old["measured with hf_clipdyn"], old["start of the measurements"]) == ("not recorded",) * 2
     assert old["registration"].endswith("UTC. Start of the runs: not recorded.")
     monkeypatch.setattr(report_provenance, "registration", lambda *_: None)
     assert facts()["registration"] == "Registered in claims.yaml; the commit is unknown."

@@ -129,9 +129,13 @@ def test_a_moved_file_keeps_its_registration_and_a_shallow_history_has_none(repo
     repository.git("mv", "plans/claims.yaml", "moved.yaml")
     repository.commit()
     assert repository.registered(file=repository.top / "moved.yaml") == registered
+    repository.git("rm", "--quiet", "moved.yaml")
+    repository.commit()
+    again = repository.commit(claims_text())
+    assert repository.registered() == again, "it was away for a while"
     shallow = Repository(tmp_path / "shallow")
     repository.git("clone", "--quiet", "--depth", "1", f"file://{repository.top}", str(shallow.top))
-    assert shallow.registered(file=shallow.top / "moved.yaml") == ""
+    assert shallow.registered() == ""
 
 
 def test_the_hash_is_that_of_what_a_study_tests_without_words_and_defaults(tmp_path):

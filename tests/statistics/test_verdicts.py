@@ -320,7 +320,7 @@ def test_the_public_function_and_the_command_give_the_same(study, tmp_path, caps
     assert (facts.package, facts.study, facts.claims) == (package(), "world", registered)
     assert {one.run for one in facts.runs} == set(load_results(study)["run"])
     assert f"claims: study world, SHA-256 {registered}" in printed.out
-    assert "first revision of the runs: not recorded" in printed.out
+    assert "start of the runs (their first revision): not recorded" in printed.out
 
 
 def test_a_wrong_call_is_one_sentence(study, tmp_path, capsys):
