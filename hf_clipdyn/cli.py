@@ -820,21 +820,24 @@ def verdicts(
 ) -> None:
     """Judge each registered claim by its contrasts, gates and controls. Print the verdicts and write a table."""
     from hf_clipdyn.progress import draws_bars
+    from hf_clipdyn.report.provenance import origin_words
     from hf_clipdyn.results.read import read_results
     from hf_clipdyn.statistics.arms import arm_effects
     from hf_clipdyn.statistics.claims import read_claims
     from hf_clipdyn.statistics.judging import judge_evidence, read_evidence
+    from hf_clipdyn.statistics.registered import provenance
     from hf_clipdyn.statistics.verdicts import render, verdict_table, write_verdicts
 
+    read = read_results(results)
     evidence = read_evidence(
-        read_results(results),
+        read,
         read_claims(claims),
         study=study,
         show_progress=draws_bars() and not quiet,
     )
     judged = judge_evidence(evidence)
-    write_verdicts(verdict_table(judged), output)
-    typer.echo(render(judged, arm_effects(evidence)))
+    write_verdicts(verdict_table(judged), output, provenance(read, evidence))
+    typer.echo(f"{render(judged, arm_effects(evidence))}\n\n{origin_words(read, evidence, claims)}")
     typer.echo(f"\nWrote {output}.")
 
 

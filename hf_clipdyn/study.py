@@ -45,6 +45,7 @@ from hf_clipdyn.jobs import Job, Missing, Scheduler, Work, submit
 from hf_clipdyn.results.read import read_results, write_results
 from hf_clipdyn.schema import valid_repo_name
 from hf_clipdyn.statistics.claims import read_claims
+from hf_clipdyn.statistics.registered import provenance
 from hf_clipdyn.statistics.verdicts import render, verdict_table, write_verdicts
 from hf_clipdyn.training import repository, train
 from hf_clipdyn.training.device import torch_threads
@@ -353,16 +354,19 @@ class Study(Work):
     def _written(self, page: Page) -> StudyFiles:
         """Write what concerns all members below the folder, of whichever file."""
         from hf_clipdyn.report import read_study, write_report
+        from hf_clipdyn.report.provenance import origin_words
 
         tables = sorted(self.folder.glob(f"*/{_TABLE}"), key=_size_and_name)
         _log.info(f"Judging and drawing {counted(len(tables), 'run')}.")
         study = read_study(tables, claims=page.claims)
         results, verdicts = self.folder / _TABLE, self.folder / "verdicts.parquet"
-        write_results(study.results, results)
+        facts = provenance(study.results, study.evidence)
+        write_results(study.results, results, facts)
         said = ["No claim is about the measured benchmarks, so there are no verdicts."]
         if study.verdicts:
-            write_verdicts(verdict_table(study.verdicts), verdicts)
-            said = [render(study.verdicts, study.arm_effects), "", f"Verdicts: {verdicts}"]
+            write_verdicts(verdict_table(study.verdicts), verdicts, facts)
+            origin = origin_words(study.results, study.evidence, page.claims)
+            said = [render(study.verdicts, study.arm_effects), "", origin, "", f"Verdicts: {verdicts}"]
         written = write_report(
             study,
             self.folder / _REPORT,

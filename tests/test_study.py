@@ -14,12 +14,14 @@ from pathlib import Path
 
 import forked
 import pandas as pd
+import pyarrow.parquet as pq
 import pytest
 from photographs import write_photographs
 
 from hf_clipdyn.cli import main
 from hf_clipdyn.config import study_names, study_path
 from hf_clipdyn.models.snapshots import snapshot_folder
+from hf_clipdyn.results.provenance import PROVENANCE_KEY, Provenance, package
 from hf_clipdyn.results.row import CELL_KEY, NUMBER_KEY
 from hf_clipdyn.revisions import list_revisions
 from hf_clipdyn.study import Study, run_study
@@ -232,6 +234,17 @@ def test_a_second_file_in_the_same_folder_joins_the_page_the_table_and_the_verdi
     }
     verdicts = pd.read_parquet(finished.folder / "verdicts.parquet")
     assert set(verdicts["claim"]) == set(range(1, 9))
+    kept = [
+        Provenance.loads(pq.read_metadata(finished.folder / name).metadata[PROVENANCE_KEY], name)
+        for name in ("results.parquet", "verdicts.parquet")
+    ]
+    assert kept[0] == kept[1]
+    assert (kept[0].package, kept[0].study, len(kept[0].claims)) == (package(), "world", 64)
+    began = {one.run: one.began for one in kept[0].runs}
+    trained = list_revisions("local/tiny-seed10", store=finished.folder / "tiny-seed10" / "hub")
+    assert began["local/tiny-seed10"] == trained[0].time
+    assert began["mine"] == "", "a model in a folder does not say when its run began"
+    assert all(one.measured >= one.began for one in kept[0].runs)
 
 
 @pytest.mark.parametrize(

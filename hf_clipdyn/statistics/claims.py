@@ -10,6 +10,7 @@ field, and an unknown key is an error. Beyond them, so that nothing is written t
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -28,6 +29,7 @@ __all__ = [
     "GatePlan",
     "PartPlan",
     "StudyPlan",
+    "parse_claims",
     "read_claims",
 ]
 
@@ -286,9 +288,21 @@ def read_claims(path: str | Path | None = None) -> Claims:
         ConfigError: it cannot be read, is no YAML, or does not fit the form; the sentence names the place.
     """
     if path is None:
-        source, text = _FILE, files("hf_clipdyn.statistics").joinpath(_FILE).read_text(encoding="utf-8")
-    else:
-        source, text = str(path), read_text(Path(path))
+        return parse_claims(files("hf_clipdyn.statistics").joinpath(_FILE).read_text(encoding="utf-8"), _FILE)
+    return parse_claims(read_text(Path(path)), str(path))
+
+
+@lru_cache(maxsize=32)
+def parse_claims(text: str, source: str) -> Claims:
+    """The claims in the text of a file.
+
+    Args:
+        text: of the file.
+        source: its name.
+
+    Raises:
+        ConfigError: as `read_claims`.
+    """
     content = parse_yaml(text, source)
     if isinstance(content, dict):
         content = _written_out(content, source) | {"source": source}

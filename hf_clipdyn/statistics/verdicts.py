@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from hf_clipdyn.errors import EvaluationError, counted, printable
 from hf_clipdyn.files import write_atomically
+from hf_clipdyn.results.provenance import PROVENANCE_KEY, Provenance, package
 from hf_clipdyn.results.read import read_results
 from hf_clipdyn.statistics.arms import CONFIDENCE, ArmEffect
 from hf_clipdyn.statistics.claims import read_claims
@@ -152,13 +153,20 @@ def verdict_table(judged: Iterable[Verdict]) -> pd.DataFrame:
     return frame
 
 
-def write_verdicts(table: pd.DataFrame, output: Path) -> None:
+def write_verdicts(table: pd.DataFrame, output: Path, provenance: Provenance | None = None) -> None:
     """Write a frame of `verdict_table` as Parquet.
+
+    Args:
+        table: the frame.
+        output: the file.
+        provenance: of the verdicts, for the metadata.
 
     Raises:
         EvaluationError: the file cannot be written.
     """
-    content = pa.Table.from_pandas(table, schema=SCHEMA, preserve_index=False).replace_schema_metadata(None)
+    facts = provenance or Provenance(package=package())
+    content = pa.Table.from_pandas(table, schema=SCHEMA, preserve_index=False)
+    content = content.replace_schema_metadata({PROVENANCE_KEY: facts.dumps()})
     try:
         write_atomically(output, lambda staging: pq.write_table(content, staging))
     except OSError as error:

@@ -16,11 +16,13 @@ from scipy import stats
 import hf_clipdyn
 from hf_clipdyn.cli import main
 from hf_clipdyn.errors import ConfigError, EvaluationError, UnknownNameError
-from hf_clipdyn.results.read import Results, read_results
+from hf_clipdyn.results.provenance import PROVENANCE_KEY, Provenance, package
+from hf_clipdyn.results.read import Results, load_results, read_results
 from hf_clipdyn.results.trials import KeptTrials
 from hf_clipdyn.statistics.claims import Claims, read_claims
 from hf_clipdyn.statistics.evidence import Evidence
 from hf_clipdyn.statistics.judging import judge_evidence, read_evidence
+from hf_clipdyn.statistics.registered import registered_hash
 from hf_clipdyn.statistics.specifications import specifications
 from hf_clipdyn.statistics.verdicts import (
     SCHEMA,
@@ -313,6 +315,12 @@ def test_the_public_function_and_the_command_give_the_same(study, tmp_path, caps
     assert "5 Sensitivity to noise falls: holds; gates passed" in printed.out
     assert "1 Texture first, then shape: not testable here (a positive control, not evidence)" in printed.out
     assert "1: no turn with texture always right: not measured" in printed.out
+    registered = registered_hash(read_claims(), "world")
+    facts = Provenance.loads(pq.read_metadata(output).metadata[PROVENANCE_KEY], "the verdicts")
+    assert (facts.package, facts.study, facts.claims) == (package(), "world", registered)
+    assert {one.run for one in facts.runs} == set(load_results(study)["run"])
+    assert f"claims: study world, SHA-256 {registered}" in printed.out
+    assert "start of the runs (their first revision): not recorded" in printed.out
 
 
 def test_a_wrong_call_is_one_sentence(study, tmp_path, capsys):
