@@ -133,9 +133,7 @@ def verdict_sentences(study: Study) -> list[str]:
 
 def tested_sentences(study: Study) -> list[str]:
     """A sentence for each claim with an estimate, then the deviations from the registered plan."""
-    deviations = [
-        f"Deviation from the registered plan, claim {one}" for one in deviation_lines(study.verdicts)
-    ]
+    deviations = [f"Deviation from the registered plan. {one}" for one in deviation_lines(study.verdicts)]
     return [*(verdict_words(one, study) for one in study.verdicts if is_tested(one)), *deviations]
 
 

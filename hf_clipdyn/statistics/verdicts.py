@@ -295,16 +295,20 @@ def _remarks(judged: Sequence[Verdict]) -> list[str]:
         gates = [f"{gate.title}: {gate.words}" for gate in one.gates if not gate.passed]
         causes = [part.estimate.cause for part in one.parts]
         remarks += [(one, words) for words in [one.cause, *gates, *causes, *one.notes] if words]
-    return _by_words(remarks)
+    return [f"{', '.join(numbers)}: {words}" for words, numbers in _by_words(remarks).items()]
 
 
 def deviation_lines(judged: Sequence[Verdict]) -> list[str]:
-    """The deviations from the registered plan, each once with the numbers of its claims: ``2, 5: …``"""
-    return _by_words([(one, words) for one in judged for words in one.deviations])
+    """The deviations from the registered plan, each once with the numbers of its claims: ``Claims 2, 5: …``"""
+    found = _by_words([(one, words) for one in judged for words in one.deviations])
+    return [
+        f"{'Claim' if len(of) == 1 else 'Claims'} {', '.join(of)}: {words}" for words, of in found.items()
+    ]
 
 
-def _by_words(said: Iterable[tuple[Verdict, str]]) -> list[str]:
+def _by_words(said: Iterable[tuple[Verdict, str]]) -> dict[str, list[str]]:
+    """The numbers of the claims that the same words are about."""
     numbers: dict[str, list[str]] = {}
-    for one, words in dict.fromkeys((one.claim.number, words) for one, words in said):
-        numbers.setdefault(words, []).append(str(one))
-    return [f"{', '.join(of_claims)}: {words}" for words, of_claims in numbers.items()]
+    for number, words in dict.fromkeys((one.claim.number, words) for one, words in said):
+        numbers.setdefault(words, []).append(str(number))
+    return numbers
