@@ -464,3 +464,16 @@ def test_a_control_arm_that_fails_closes_the_gate(arm: str, late: float, passed:
     ]
     assert control.passed is passed
     assert len(verdict.parts) == 2
+
+
+@pytest.mark.parametrize(("folder", "study"), [("study", "world"), ("real-study", "real")])
+def test_the_committed_verdicts_have_the_signs_of_their_intervals_and_all_deviations(checkout, folder, study):
+    table = pd.read_parquet(checkout / "model_cards" / folder / "verdicts.parquet")
+    assert list(table.columns) == SCHEMA.names
+    above, below = (table["ci_low"] > 0).astype(int), (table["ci_high"] < 0).astype(int)
+    assert table["sign"].equals((above - below).where(table["ci_low"].notna()))
+    claims = read_claims()
+    for number, listed in zip(table["claim"], table["deviations"], strict=True):
+        test = claims.claims[number - 1].test(study)
+        expected = (*claims.studies[study].deviations, *test.deviations) if test.testable else ()
+        assert tuple(json.loads(listed)) == expected
