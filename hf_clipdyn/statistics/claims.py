@@ -48,7 +48,7 @@ _Title = Annotated[
 ]
 _Seed = Annotated[int, Within(0, 2**32 - 1)]
 
-GateRule = Literal["interpretable", "above chance", "common conditions", "above baseline"]
+GateRule = Literal["interpretable", "above chance", "common conditions", "above baseline", "above null"]
 TestRule = Literal["all parts", "every scale", "first part first"]
 
 
@@ -92,7 +92,8 @@ class GatePlan:
         title: in words.
         rule: `interpretable`: no value is marked as not interpretable. `above chance`: the mean in each window is
             ``at_least`` times the chance level. `common conditions`: at least ``at_least`` conditions (or levels) have
-            a value in all revisions. `above baseline`: the mean in each window is above all ``baselines``.
+            a value in all revisions. `above baseline`: the mean in each window is above all ``baselines``. `above
+            null`: the mean in each window is better than the number's rows of role ``null``; lower if lower is better.
         endpoint: the number that is looked at.
         windows: names of windows.
         at_least: factor of chance, or number of conditions.
@@ -137,6 +138,8 @@ class ClaimTest:
         evidence: False for a positive control, which holds by construction.
         cause: why it is not testable.
         notes: what a reader must know beside the verdict.
+        deviations: from the registered plan, listed beside the verdict. They may be added at any time: they are no part
+            of what is registered, so tests that differ in them alone are equal.
         windows: in place of the study's windows of the same name.
         rule: `all parts`: the claim holds if all parts hold. `every scale`: the one part has L > 0 at every scale, and
             every difference of scales is within half of the pooled effect. `first part first`: as `all parts`, but
@@ -149,6 +152,7 @@ class ClaimTest:
     evidence: bool = True
     cause: _Text = ""
     notes: tuple[_Text, ...] = ()
+    deviations: tuple[_Text, ...] = field(default=(), compare=False)
     windows: tuple[Window, ...] = ()
     rule: TestRule = "all parts"
     parts: tuple[PartPlan, ...] = ()
@@ -197,12 +201,14 @@ class StudyPlan:
         tuning_seeds: these located windows and set the world; they never enter a verdict.
         confirmatory_seeds: only these enter; empty for all that are no tuning seeds, also unknown ones.
         windows: in place of the shared windows of the same name.
+        deviations: from the registered plan, as those of a `ClaimTest`: of all its testable claims.
     """
 
     title: _Title
     tuning_seeds: tuple[_Seed, ...] = ()
     confirmatory_seeds: tuple[_Seed, ...] = ()
     windows: tuple[Window, ...] = ()
+    deviations: tuple[_Text, ...] = field(default=(), compare=False)
 
     def __post_init__(self) -> None:
         both = set(self.tuning_seeds) & set(self.confirmatory_seeds)

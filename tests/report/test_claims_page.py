@@ -176,7 +176,7 @@ def test_a_claim_from_a_file_cannot_break_the_page(write, study, tmp_path):
     content = {
         "level": 0.05,
         "windows": [{"name": "late", "start": 0.9, "end": 1.0}],
-        "studies": {"mine": {"title": "mine"}},
+        "studies": {"mine": {"title": "mine", "deviations": [_HOSTILE]}},
         "claims": [claim],
     }
     file.write_text(json.dumps(content), encoding="utf-8")  # JSON is YAML
@@ -184,7 +184,10 @@ def test_a_claim_from_a_file_cannot_break_the_page(write, study, tmp_path):
         encoding="utf-8"
     )
     assert _HOSTILE not in page
-    assert "&lt;/script&gt;&lt;b&gt;&amp;&#34;&#39;" in page
+    shown = "&lt;/script&gt;&lt;b&gt;&amp;&#34;&#39;"
+    assert re.search(
+        f'Deviations from the registered plan</h3>\n<ul class="facts"><li>Claim 1: {shown}</li>', page
+    )
 
 
 def test_the_command_takes_a_file_of_claims_and_names_a_wrong_one(write, study, tmp_path, capsys):
@@ -256,6 +259,7 @@ def test_the_table_of_verdicts_is_there_without_a_script(browse, folder):
     assert rows.count() == 8
     assert "Sensitivity to noise falls" in page.locator("table.verdicts").inner_text()
     assert "not testable here" in rows.nth(7).inner_text()
+    assert "minimum detectable effects" in page.locator("#claims .facts li").first.inner_text()
 
 
 @pytest.mark.parametrize(

@@ -96,7 +96,7 @@ def _verdict_row(verdict: Verdict, study: Study) -> dict[str, Any]:
         "number": verdict.claim.number,
         "title": verdict.claim.title,
         "statement": verdict.claim.statement,
-        "verdict": verdict.verdict,
+        "verdict": verdict.words,
         "cause": verdict.cause,
         "study": study.claims.studies[verdict.study].title
         if verdict.study in study.claims.studies
@@ -155,7 +155,7 @@ def _panel(panel: ClaimPanel) -> dict[str, Any]:
             {
                 "number": verdict.claim.number,
                 "title": verdict.claim.title,
-                "verdict": verdict.verdict,
+                "verdict": verdict.words,
                 "parts": [_part(verdict, part) for part in parts],
             }
             for verdict, parts in panel.contrasts
@@ -195,7 +195,7 @@ def _curve(verdict: Verdict, study: Study) -> dict[str, Any]:
     return {
         "number": verdict.claim.number,
         "title": verdict.claim.title,
-        "verdict": verdict.verdict,
+        "verdict": verdict.words,
         "cause": verdict.cause,
         "gates": [_gate(gate) for gate in verdict.gates],
         "notes": list(verdict.notes),

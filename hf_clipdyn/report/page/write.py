@@ -41,6 +41,7 @@ from hf_clipdyn.report.tables import (
     undefined_table,
 )
 from hf_clipdyn.report.words import listed
+from hf_clipdyn.statistics.verdicts import deviation_lines
 
 __all__ = ["write_report"]
 
@@ -144,6 +145,7 @@ def render(
         title=title or f"{subject} of {runs}",
         verdicts=verdict_rows(study),
         verdict_summary=verdict_summary(study),
+        deviations=deviation_lines(study.verdicts),
         arms=arms_table(study),
         curves=bool(parts["claims"] and parts["claims"]["curves"]),
         lead=_lead(study, len(data["benchmarks"])),
@@ -230,7 +232,7 @@ def _claims(study: Study) -> dict[str, str] | None:
             return None
         drawn = to_svg(figure)
     words = [
-        f"{one.claim.number} {one.claim.title}: {one.verdict}." for one in filter(is_tested, study.verdicts)
+        f"{one.claim.number} {one.claim.title}: {one.words}." for one in filter(is_tested, study.verdicts)
     ]
     return _image(
         drawn, " ".join(["The endpoints of the claims over training, and their contrasts.", *words])
