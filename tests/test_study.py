@@ -17,8 +17,8 @@ import pandas as pd
 import pytest
 from photographs import write_photographs
 
+from hf_clipdyn.bundled import study_names, study_path
 from hf_clipdyn.cli import main
-from hf_clipdyn.config import study_names, study_path
 from hf_clipdyn.models.snapshots import snapshot_folder
 from hf_clipdyn.results.row import CELL_KEY, NUMBER_KEY
 from hf_clipdyn.revisions import list_revisions
