@@ -4,7 +4,6 @@ import dataclasses
 import re
 import shlex
 
-import pytest
 import torch
 import yaml
 from printed_blocks import CHECKOUT, blocks_of
@@ -24,8 +23,12 @@ OWN_TOKENIZER = [name for name, size in MODEL_SIZES.items() if size.vocab_size i
 HELP = {one.name: one.metadata["help"] for one in dataclasses.fields(TrainingConfig)}
 
 
+def page_lines(path: str) -> str:
+    return (CHECKOUT / path).read_text(encoding="utf-8")
+
+
 def page(path: str) -> str:
-    return " ".join((CHECKOUT / path).read_text(encoding="utf-8").split())
+    return " ".join(page_lines(path).split())
 
 
 def listed(names: list[str]) -> str:
@@ -46,9 +49,7 @@ def test_the_runs_of_the_study_are_counted_as_in_its_table() -> None:
 
 
 def test_the_table_of_sizes_has_every_scale_with_its_images_tokenizer_and_parameters() -> None:
-    rows = re.findall(
-        r"\| (`micro`|`small`|`vit-b-32`)(.*?) \|\n", (CHECKOUT / "docs/how-to/train.md").read_text()
-    )
+    rows = re.findall(r"\| (`micro`|`small`|`vit-b-32`)(.*?) \|\n", page_lines("docs/how-to/train.md"))
     found = {}
     for first, rest in rows:
         names, side, tokenizer, counts = (first + rest).split(" | ")
@@ -128,9 +129,24 @@ def test_the_commands_of_the_full_study_measure_the_benchmarks_of_its_file() -> 
         assert {one.name for one in select_benchmarks(suite, wanted.split(","))} == study
 
 
-@pytest.mark.parametrize("revision", ["epoch-002", "epoch-010"])
-def test_the_recipe_of_the_demo_quotes_the_card_of_its_run(revision: str) -> None:
-    card = (CHECKOUT / "model_cards/demo/README.md").read_text(encoding="utf-8")
-    (row,) = re.findall(rf"^\| {revision} \| (.*)$", card, re.MULTILINE)
+def test_recipe_and_pages_quote_the_card_of_the_demo() -> None:
+    table = re.findall(
+        r"^\| (revision|epoch-\d+) \| (.*) \|$", page_lines("model_cards/demo/README.md"), re.MULTILINE
+    )
+    (_, titles), *rows = table
+    columns = {
+        title: {name: row.split(" | ")[at].replace("0.", ".") for name, row in rows}
+        for at, title in enumerate(titles.split(" | "))
+    }
+    bias, accuracy = columns["shape bias, synthetic world"], columns["zero-shot accuracy, synthetic world"]
     head = recipe_path("demo").read_text(encoding="utf-8").replace("\n#", "")
-    assert row.split(" | ")[1].replace("0.", ".") in head
+    assert f"Shape bias {bias['epoch-002']} at epoch 2 and {bias['epoch-010']} at the end" in head
+    assert f"zero-shot accuracy {accuracy['epoch-010']} (" in head
+    said = f"is {bias['epoch-001']} at epoch 1, {bias['epoch-004']} at epoch 4 and {bias['epoch-010']} at epoch 10"
+    assert said in page("docs/explanation/world.md")
+    quoted = re.findall(
+        r"^\| `(epoch-\d+)` \| (\S+) \| (\S+) to (\S+) \|$", page_lines("docs/tutorial/demo.md"), re.MULTILINE
+    )
+    assert len(quoted) == 4
+    for name, value, low, high in quoted:
+        assert bias[name] == f"{value} [{low}, {high}]"
