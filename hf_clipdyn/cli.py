@@ -18,6 +18,7 @@ from tqdm.contrib.logging import logging_redirect_tqdm
 from typer.core import TyperCommand, TyperGroup
 
 from hf_clipdyn import __version__
+from hf_clipdyn.bundled import study_names
 from hf_clipdyn.errors import (
     ClipDynError,
     ConfigError,
@@ -695,7 +696,7 @@ def space(
 def study(
     config: Annotated[
         str | None,
-        typer.Option(help="YAML file of a study, or one of study, study-quick, study-arms. Default: study."),
+        typer.Option(help=f"YAML file of a study, or one of {', '.join(study_names())}. Default: study."),
     ] = None,
     quick: Annotated[
         bool, typer.Option("--quick", help="Run the study `study-quick`: one scale, two seeds.")

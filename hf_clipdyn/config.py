@@ -17,7 +17,8 @@ from typing import Any, NoReturn
 
 from transformers import HfArgumentParser
 
-from hf_clipdyn.errors import ConfigError, UnknownNameError, shorten, shown
+from hf_clipdyn.bundled import recipe_names, recipe_path
+from hf_clipdyn.errors import ConfigError, shorten, shown
 from hf_clipdyn.flat_yaml import check_keys, read_flat_yaml
 from hf_clipdyn.options import check_options, option
 from hf_clipdyn.plugins import load_plugin
@@ -29,15 +30,8 @@ __all__ = [
     "field_values",
     "parse_training_config",
     "read_recipe",
-    "recipe_names",
-    "recipe_path",
-    "study_names",
-    "study_path",
     "training_parser",
 ]
-
-_RECIPES = Path(__file__).resolve().parent / "recipes"
-_STUDIES = _RECIPES / "studies"
 
 # Fields that decide where and how a run is executed, not what it computes: they may change between two starts of
 # the same run and are no part of the recipe's hash.
@@ -144,8 +138,8 @@ class TrainingConfig:
     streaming: bool = option(
         False,
         "Read and decode the data while training, from tar shards, Parquet files or the Hub; the data can have any "
-        "size. Requires samples_per_epoch. The scales with a tokenizer of their own (tiny, small) train it on the "
-        "first 20,000 captions.",
+        "size. Requires samples_per_epoch. The scales with a tokenizer of their own (micro, tiny, mini, small) "
+        "train it on the first 20,000 captions.",
     )
     samples_per_epoch: int | None = option(
         None,
@@ -230,7 +224,9 @@ class TrainingConfig:
     )
     bf16: bool | None = option(None, "bfloat16 autocast. Default: if the device supports it.")
     num_threads: int | None = option(
-        None, "Threads per process on a CPU. Default: 1 for tiny, else the free cores.", within="[1, 1024]"
+        None,
+        "Threads per process on a CPU. Default: 1 for micro and tiny, else the free cores.",
+        within="[1, 1024]",
     )
 
     gradient_checkpointing: bool = option(
@@ -458,51 +454,6 @@ class TrainingConfig:
     def recipe_hash(self) -> str:
         """SHA-256 of `recipe`, which identifies the continuation of a run."""
         return hashlib.sha256(json.dumps(self.recipe(), sort_keys=True).encode()).hexdigest()
-
-
-def recipe_names() -> list[str]:
-    """Names of the recipes that come with the package, sorted."""
-    return sorted(path.stem for path in _RECIPES.glob("*.yaml"))
-
-
-def study_names() -> list[str]:
-    """Names of the studies that come with the package, sorted."""
-    return sorted(path.stem for path in _STUDIES.glob("*.yaml"))
-
-
-def recipe_path(name: str) -> Path:
-    """The YAML file of a recipe: one that comes with the package, or a path.
-
-    Raises:
-        UnknownNameError: there is neither such a recipe nor such a file.
-    """
-    return _path_of(name, "recipe", recipe_names(), _RECIPES)
-
-
-def study_path(name: str) -> Path:
-    """The YAML file of a study: one that comes with the package, or a path.
-
-    Raises:
-        UnknownNameError: there is neither such a study nor such a file.
-    """
-    return _path_of(name, "study", study_names(), _STUDIES)
-
-
-def _path_of(name: str, what: str, known: Sequence[str], folder: Path) -> Path:
-    path = Path(name)
-    try:
-        is_file = path.expanduser().is_file()
-    except (OSError, RuntimeError, ValueError):  # too long a name, an unknown home, a null byte
-        is_file = False
-    if path.suffix in (".yaml", ".yml") or is_file:
-        if not is_file:
-            raise ConfigError(
-                f"There is no file {shorten(name)}: name a YAML file, or one of {', '.join(known)}."
-            )
-        return path.expanduser()
-    if name not in known:
-        raise UnknownNameError(what, name, known)
-    return folder / f"{name}.yaml"
 
 
 def read_recipe(path: Path) -> dict[str, Any]:

@@ -33,7 +33,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from hf_clipdyn.config import study_path
+from hf_clipdyn.bundled import study_path
 from hf_clipdyn.errors import ConfigError, EvaluationError, PublishError, UnknownNameError, counted, shown
 from hf_clipdyn.evaluation import evaluate_revisions
 from hf_clipdyn.evaluation.config import EvaluationConfig
@@ -400,7 +400,7 @@ def run_study(
     because another number of threads rounds differently. `clipdyn study` does the same, also on a cluster.
 
     Args:
-        config: name of a study of the package (``study``, ``study-quick``, ``study-arms``), or a YAML file.
+        config: name of a study of the package (`hf_clipdyn.bundled.study_names` lists them), or a YAML file.
         output_dir: folder of the study; by default the one that the file names, or ``runs/<name of the file>``. The
             page shows all runs below it, also those of another file.
         data_dirs: folders of data sets that are not in ``$CLIPDYN_DATA``, by name.

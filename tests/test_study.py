@@ -18,8 +18,8 @@ import pyarrow.parquet as pq
 import pytest
 from photographs import write_photographs
 
+from hf_clipdyn.bundled import study_names, study_path
 from hf_clipdyn.cli import main
-from hf_clipdyn.config import study_names, study_path
 from hf_clipdyn.models.snapshots import snapshot_folder
 from hf_clipdyn.results.provenance import PROVENANCE_KEY, Provenance, package
 from hf_clipdyn.results.row import CELL_KEY, NUMBER_KEY

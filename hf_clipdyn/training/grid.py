@@ -24,12 +24,12 @@ from typing import Any, Self
 
 from transformers import HfArgumentParser
 
+from hf_clipdyn.bundled import recipe_path
 from hf_clipdyn.config import (
     TrainingConfig,
     check_names,
     field_values,
     read_recipe,
-    recipe_path,
     training_parser,
 )
 from hf_clipdyn.errors import ConfigError, TrainingError, UnknownNameError, shown
