@@ -27,6 +27,7 @@ from hf_clipdyn.errors import (
     printable,
     redact_output,
 )
+from hf_clipdyn.interrupts import raise_on_signals
 
 __all__ = ["app", "main"]
 
@@ -858,8 +859,6 @@ def verify(
 # --- end of commands ---------------------------------------------------------------------------------
 
 
-_INTERRUPTED = 130  # what a shell reports of a command that was stopped with Ctrl-C
-
 _show_other_warning = warnings.showwarning
 
 
@@ -879,9 +878,19 @@ def main(argv: Sequence[str] | None = None) -> None:
     """
     redact_output()
     warnings.showwarning = _show_warning
+    code, received = 0, list[int]()
+    # A launcher ends what hangs in a collective: Python's handlers would wait for its end.
+    alone = int(os.environ.get("WORLD_SIZE", "1")) == 1
     try:
-        with _printed_log():
+        with raise_on_signals() if alone else nullcontext(received) as received, _printed_log():
             code = _run(sys.argv[1:] if argv is None else argv)
+            if sys.stdout is not None:
+                sys.stdout.flush()
+    except KeyboardInterrupt:
+        code = 130
+    except SystemExit:
+        if not received:
+            raise
     except TrainingInterrupted as interrupted:
         typer.echo(f"clipdyn: {printable(str(interrupted))}", err=True)
         sys.exit(interrupted.exit_code)
@@ -892,15 +901,26 @@ def main(argv: Sequence[str] | None = None) -> None:
     except OSError as error:
         if error.filename is None:  # it concerns no file of the user's
             raise
+        _drop_output()
         _fail(f"{error.filename}: {error.strerror}.", 1)
-    else:
-        if code == _INTERRUPTED:
-            typer.echo(
-                "clipdyn: interrupted; what was done is kept. To continue a training run, add "
-                "--resume_from_checkpoint true. To continue anything else, repeat the command.",
-                err=True,
-            )
-        sys.exit(code)
+    if received:
+        code = 128 + received[-1]
+    if code > 128:
+        typer.echo(
+            "clipdyn: interrupted; what was done is kept. To continue a training run, add "
+            "--resume_from_checkpoint true. To continue anything else, repeat the command.",
+            err=True,
+        )
+    sys.exit(code)
+
+
+def _drop_output() -> None:
+    """If standard output cannot be written, drop what waits: the interpreter would fail again as it ends."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        with suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 class _Sentences(logging.Formatter):

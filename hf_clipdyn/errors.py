@@ -21,7 +21,8 @@ The command line prints it without a traceback and exits with ``exit_code``.
 import logging
 import re
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import TextIO
@@ -108,8 +109,8 @@ class _Redacting:
     There is no lock: a forked child could inherit it while it is held.
     """
 
-    def __init__(self, stream: TextIO) -> None:
-        self._write, self._flush = stream.write, stream.flush
+    def __init__(self, stream: TextIO, name: str) -> None:
+        self._write, self._flush, self._name = stream.write, stream.flush, name
         self._waiting = ""
         self._last = ""  # written already: the two characters of `hf` alone do not wait
 
@@ -124,13 +125,25 @@ class _Redacting:
     def flush(self) -> None:
         whole, self._waiting = self._last + self._waiting, ""
         self._put(whole)
-        self._flush()
+        with self._named_error():
+            self._flush()
 
     def _put(self, whole: str) -> None:
         new = redact(whole)[len(self._last) :]
         if new:
-            self._write(new)
+            with self._named_error():
+                self._write(new)
         self._last = whole[-2:] if whole.endswith(("h", "hf")) else ""
+
+
+    @contextmanager
+    def _named_error(self) -> Iterator[None]:
+        """An error of the disk or the device behind the stream names the stream."""
+        try:
+            yield
+        except OSError as error:
+            error.filename = self._name
+            raise
 
 
 def redact_output() -> None:
@@ -139,9 +152,9 @@ def redact_output() -> None:
     Tracebacks, warnings and the messages of other libraries go through the same streams. A log may have a handler
     with its own stream, so log records are redacted too. A second call changes nothing.
     """
-    for stream in (sys.stdout, sys.stderr):
+    for stream, title in ((sys.stdout, "Standard output"), (sys.stderr, "Standard error")):
         if stream is not None and not isinstance(getattr(stream.write, "__self__", None), _Redacting):
-            redacting = _Redacting(stream)
+            redacting = _Redacting(stream, title)
             for name in ("write", "flush"):
                 setattr(stream, name, getattr(redacting, name))
     make_record = logging.getLogRecordFactory()

@@ -72,11 +72,15 @@ def open_image(source: Source) -> Image.Image:
     return image
 
 
-def _stored(source: str | os.PathLike[str] | bytes | Mapping[str, Any]) -> str | os.PathLike[str] | bytes:
-    """The path or the content of an image."""
-    if not isinstance(source, Mapping):
-        return source
-    inner: str | bytes | None = source["path"] if source["bytes"] is None else source["bytes"]
+def _stored(
+    source: str | os.PathLike[str] | bytes | Mapping[str, Any] | None,
+) -> str | os.PathLike[str] | bytes:
+    """The path or the content of an image; an empty cell is None."""
+    inner: str | os.PathLike[str] | bytes | None
+    if isinstance(source, Mapping):
+        inner = source["path"] if source["bytes"] is None else source["bytes"]
+    else:
+        inner = source
     if inner is None:
         raise OSError("there is no image")
     return inner

@@ -6,6 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hf_clipdyn.errors import ConfigError
+from hf_clipdyn.schema import read_any_json
+
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
@@ -65,8 +68,8 @@ class FigureFolder:
 def _listed(record: Path) -> set[str]:
     """Names in the list of an earlier report; none if the list is missing or damaged."""
     try:
-        names = json.loads(record.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        names = read_any_json(record, error=ConfigError)
+    except ConfigError:
         return set()
     if not isinstance(names, list):
         return set()

@@ -216,7 +216,7 @@ MORE_EXPORTED: list[tuple[str, Change, str]] = [
     ("unknown attention", _setting("attn_implementation", "nosuch"), "nosuch"),
     ("unknown precision", _setting("dtype", "nosuch"), "nosuch"),
     ("whole-number precision", _setting("dtype", "int8"), "int8"),
-    ("empty configuration", _content("config.json", b""), "config.json in"),
+    ("empty configuration", _content("config.json", b""), "config.json cannot be read"),
     ("binary configuration", _content("config.json", b"\x00\xff" * 99), "cannot be read"),
     ("configuration of a list", _content("config.json", b"[]"), "contains a list, not an object"),
     ("deep configuration", _content("config.json", b'{"a":' * 10**5), "cannot be read"),
