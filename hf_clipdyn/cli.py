@@ -6,6 +6,7 @@ Options may be written with dashes or with underscores.
 
 import logging
 import os
+import re
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
@@ -26,6 +27,7 @@ from hf_clipdyn.errors import (
     counted,
     printable,
     redact_output,
+    shown,
 )
 from hf_clipdyn.interrupts import raise_on_signals
 
@@ -895,7 +897,8 @@ def main(argv: Sequence[str] | None = None) -> None:
         typer.echo(f"clipdyn: {printable(str(interrupted))}", err=True)
         sys.exit(interrupted.exit_code)
     except ClipDynError as error:
-        _fail(str(error), error.exit_code)
+        if not received:  # else it may be what was made of the interruption
+            _fail(str(error), error.exit_code)
     except MemoryError:
         _fail("Out of memory: close other programs, use smaller batches, or use less data.", 1)
     except OSError as error:
@@ -957,8 +960,13 @@ def _run(argv: Sequence[str]) -> int:
     Raises:
         ConfigError: typer refuses the arguments.
     """
-    if any("\0" in argument for argument in argv):
-        raise ConfigError("An argument has a NUL character: no file or repository has such a name.")
+    for argument in argv:
+        if "\0" in argument:
+            raise ConfigError("An argument has a NUL character: no file or repository has such a name.")
+        if re.search(r"[\ud800-\udfff]", argument):
+            raise ConfigError(
+                f"The argument {shown(argument)} is not UTF-8, which Parquet needs: rename the file or the folder."
+            )
     try:
         return app(args=list(argv), prog_name="clipdyn", standalone_mode=False) or 0
     except typer.Abort:

@@ -90,6 +90,7 @@ def counted(number: int, noun: str) -> str:
 
 def shorten(text: str, most: int = 200) -> str:
     """The first ``most`` characters of a text: a longer one would bury the error's sentence."""
+    text = redact(text)  # a part of a token would not be recognised
     return text if len(text) <= most else f"{text[:most]}…"
 
 
@@ -134,7 +135,6 @@ class _Redacting:
             with self._named_error():
                 self._write(new)
         self._last = whole[-2:] if whole.endswith(("h", "hf")) else ""
-
 
     @contextmanager
     def _named_error(self) -> Iterator[None]:
@@ -182,11 +182,16 @@ class _RedactedRecords:
 class ClipDynError(Exception):
     """Base class of all errors that this package raises on purpose: catch it to handle all of them.
 
+    A token of the Hub that somebody gave in place of a name is not part of the message.
+
     Attributes:
         exit_code: the exit code of `clipdyn` after this error.
     """
 
     exit_code = 1
+
+    def __init__(self, *parts: object) -> None:
+        super().__init__(*(redact(part) if isinstance(part, str) else part for part in parts))
 
 
 class ConfigError(ClipDynError, ValueError):

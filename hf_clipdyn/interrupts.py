@@ -11,7 +11,9 @@ from typing import Any
 
 __all__ = ["catch_signals", "leave", "raise_on_signals"]
 
-_SIGNALS = [one for one in signal.Signals if one.name in ("SIGINT", "SIGTERM", "SIGHUP")]  # Windows has no SIGHUP
+_SIGNALS = [
+    one for one in signal.Signals if one.name in ("SIGINT", "SIGTERM", "SIGHUP")
+]  # Windows has no SIGHUP
 _SECONDS_TO_REPEAT = 0.1
 
 

@@ -78,7 +78,7 @@ def is_repo_id(text: str) -> bool:
     except HFValidationError:
         return False
     # Earlier clients accept a line's end and letters beyond ASCII, which the Hub does not.
-    return text.isascii() and text.isprintable()
+    return isinstance(text, str) and text.isascii() and text.isprintable()
 
 
 def checked_repo_id(repo_id: str, *, what: str = "The repository", owner: bool = False) -> str:

@@ -249,7 +249,9 @@ def test_a_second_file_in_the_same_folder_joins_the_page_the_table_and_the_verdi
         ("runs: [{}]\nevaluation: {output: a.parquet}", "evaluation in study.yaml has output: a study sets"),
         ("runs: [{evaluation: {repo_id: a/b}}]", "has repo_id: a study sets these itself, so leave them out."),
         ("runs: [{output_dir: a}]", "run 1 of study.yaml has an output_dir: leave it out; its folder is"),
-        ("runs: [{name: report}]", "A run is called report, which is the name of the page's folder"),
+        ("runs: [{name: report}]", "A run is called report, as the study's own folder: give the run another"),
+        ("runs: [{name: results.parquet}]", "A run is called results.parquet, as the study's own file: give"),
+        ("models: [{name: verdicts.parquet, repo_id: a/b}]", "called verdicts.parquet, as the study's own file"),
         ("models: [{repo_id: a/b}]", "name of model 1 of study.yaml is None: give letters, digits,"),
         ("models: [{name: a}]", "model 1 of study.yaml has no repo_id: name a repository or a folder"),
         ("models: [{name: a, repo_id: b/c, sed: 1}]", "There is no field in model 1 of study.yaml: 'sed'."),
@@ -278,6 +280,8 @@ def test_wrong_options_are_one_sentence(tmp_path: Path) -> None:
         ([f"--config={file}", "--run=nobody"], "There is no run 'nobody'."),
         ([f"--config={file}", "--run=tiny-seed0", "--print-command"], "leave out the options of `submit`"),
         ([f"--config={file}", f"--claims={tmp_path / 'none.yaml'}"], "none.yaml cannot be read"),
+        ([f"--config={file}", f"--style={file}"], "is not a matplotlib style"),
+        ([f"--config={file}", "--style=ggplt"], "Did you mean 'ggplot'?"),
         ([f"--config={file}", "--submit=pbs"], "There is no scheduler 'pbs'."),
     ):
         code, _, error = clipdyn(*words)

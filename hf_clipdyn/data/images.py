@@ -47,8 +47,9 @@ _TAIL = 4096  # bytes: cameras append notes after the end marker of a JPEG
 _TURNED = frozenset((5, 6, 7, 8))  # EXIF orientations that swap width and height
 
 
-Source = str | os.PathLike[str] | bytes | Mapping[str, Any] | Image.Image
-"""Path of a file, its content, an undecoded cell of an image column (``path`` and ``bytes``), or an opened image."""
+Source = str | os.PathLike[str] | bytes | Mapping[str, Any] | Image.Image | None
+"""Path of a file, its content, an undecoded cell of an image column (``path`` and ``bytes``, or None if it is empty), or
+an opened image."""
 
 
 def open_image(source: Source) -> Image.Image:
@@ -75,15 +76,12 @@ def open_image(source: Source) -> Image.Image:
 def _stored(
     source: str | os.PathLike[str] | bytes | Mapping[str, Any] | None,
 ) -> str | os.PathLike[str] | bytes:
-    """The path or the content of an image; an empty cell is None."""
-    inner: str | os.PathLike[str] | bytes | None
+    """The path or the content of an image."""
     if isinstance(source, Mapping):
-        inner = source["path"] if source["bytes"] is None else source["bytes"]
-    else:
-        inner = source
-    if inner is None:
+        source = source["path"] if source["bytes"] is None else source["bytes"]
+    if source is None:
         raise OSError("there is no image")
-    return inner
+    return source
 
 
 def decode(image: Image.Image) -> Image.Image:

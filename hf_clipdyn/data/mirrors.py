@@ -172,7 +172,9 @@ def _undecoded(stream: Any, features: Mapping[str, Any]) -> Any:
 def _check_images(feature: Any, column: str, where: str) -> None:
     """Refuse a column of lists or numbers, which `datasets` would draw as images; a stream may not declare its type."""
     cells = isinstance(feature, dict) and feature.keys() == {"bytes", "path"}
-    stored = isinstance(feature, datasets.Value) and re.fullmatch("(large_)?(string|binary)|null", feature.dtype)
+    stored = isinstance(feature, datasets.Value) and re.fullmatch(
+        "(large_)?(string|binary)|null", feature.dtype
+    )
     if not (feature is None or cells or stored or isinstance(feature, datasets.Image)):
         raise DatasetError(
             f"The column {column!r} of {where} has the type {shorten(str(feature), 60)}: expected images, their bytes "

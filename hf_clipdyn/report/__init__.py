@@ -34,11 +34,10 @@ __all__ = [
 
 if "MPLBACKEND" in os.environ:  # matplotlib reads it at import; nothing here opens a window
     try:
-        import matplotlib  # noqa: F401, ICN001
+        import matplotlib  # noqa: F401
     except ValueError as error:
         raise ConfigError(
-            f"MPLBACKEND is {shown(os.environ['MPLBACKEND'])}, which is not a backend of matplotlib: unset the variable, "
-            "or set it to agg."
+            f"MPLBACKEND is {shown(os.environ['MPLBACKEND'])}, which is not a backend of matplotlib: unset it."
         ) from error
 
 _HOME = {

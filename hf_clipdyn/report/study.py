@@ -11,7 +11,7 @@ import pandas as pd
 
 from hf_clipdyn.errors import ConfigError, EvaluationError
 from hf_clipdyn.report.charts import Chart, Panel, plan_charts, plan_overview
-from hf_clipdyn.results.read import Results, read_results
+from hf_clipdyn.results.read import Results, check_frame, read_results
 from hf_clipdyn.results.terms import Vocabulary
 from hf_clipdyn.results.trials import KeptTrials
 from hf_clipdyn.statistics.alignment import Window
@@ -194,8 +194,7 @@ def read_study(
     if isinstance(results, Study):
         return results if claims is None else replace(results, claims_file=Path(claims))
     if isinstance(results, pd.DataFrame):
-        if results.empty:
-            raise EvaluationError("The frame has no rows: filter it less.")
+        check_frame(results)
         words = Vocabulary.loads(results.attrs.get("vocabulary", "{}"), "the frame")
         read, names = Results(results, words), tuple[str, ...]()
     else:

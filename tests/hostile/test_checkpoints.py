@@ -200,6 +200,8 @@ def test_a_moment_of_another_shape_is_one_sentence(checkpoints: Path, accelerato
 
 def test_of_another_recipe_four_settings_are_named(checkpoints: Path, accelerator: Accelerator) -> None:
     recipe: dict[str, object] = {f"setting_{number:02d}": "x" * 500 for number in range(40)}
-    with pytest.raises(ConfigError, match=r"setting_02=None there, 'xxx.* and 37 more\): use the same") as found:
+    with pytest.raises(
+        ConfigError, match=r"setting_02=None there, 'xxx.* and 37 more\): use the same"
+    ) as found:
         load_checkpoint(accelerator, checkpoints / "epoch-002", recipe, 1, 5)
     assert len(str(found.value)) < 600 + len(str(checkpoints))
