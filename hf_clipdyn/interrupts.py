@@ -17,34 +17,42 @@ _SIGNALS = [
 _SECONDS_TO_REPEAT = 0.1
 
 
-@contextmanager
-def catch_signals(receive: Callable[[int], None]) -> Iterator[None]:
-    """Within it, ``receive`` gets the number of each signal that asks to end, in the main thread.
+class _Handler:
+    """Hands a signal on, except in a process that was forked meanwhile: it dies of SIGTERM and SIGHUP as usual."""
 
-    Signals that are ignored stay ignored: a shell ignores Ctrl-C for a background job, `nohup` SIGHUP. A process that
-    was forked within the block dies of SIGTERM and SIGHUP as usual.
-    """
-    own = os.getpid()
+    def __init__(self, receive: Callable[[int], None]) -> None:
+        self._receive, self._process = receive, os.getpid()
 
-    def handle(number: int, _: FrameType | None) -> None:
-        if os.getpid() == own or number == signal.SIGINT:
-            receive(number)
+    def __call__(self, number: int, _: FrameType | None) -> None:
+        if os.getpid() == self._process or number == signal.SIGINT:
+            self._receive(number)
         else:
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
 
-    # Python sets handlers in no other thread; a handler that is not Python's own (None) stays.
+
+@contextmanager
+def catch_signals(receive: Callable[[int], None]) -> Iterator[None]:
+    """Within it, ``receive`` gets the number of each signal that asks to end, in the main thread.
+
+    Signals that are ignored, or that somebody else handles, stay so: a shell ignores Ctrl-C for a background job, and
+    Slurm's jobs have a handler of SIGTERM.
+    """
+    # Python sets handlers in no other thread.
     numbers = _SIGNALS if threading.current_thread() is threading.main_thread() else []
-    earlier = {one: signal.getsignal(one) for one in numbers}
-    for one, handler in earlier.items():
-        if handler not in (signal.SIG_IGN, None):
-            signal.signal(one, handle)
+    taken = {
+        one: handler
+        for one in numbers
+        if (handler := signal.getsignal(one)) in (signal.SIG_DFL, signal.default_int_handler)
+        or isinstance(handler, _Handler)
+    }
+    for one in taken:
+        signal.signal(one, _Handler(receive))
     try:
         yield
     finally:
-        for one, handler in earlier.items():
-            if handler not in (signal.SIG_IGN, None):
-                signal.signal(one, handler)
+        for one, handler in taken.items():
+            signal.signal(one, handler)
 
 
 def leave(number: int) -> None:

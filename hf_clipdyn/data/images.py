@@ -48,7 +48,7 @@ _TURNED = frozenset((5, 6, 7, 8))  # EXIF orientations that swap width and heigh
 
 
 Source = str | os.PathLike[str] | bytes | Mapping[str, Any] | Image.Image | None
-"""Path of a file, its content, an undecoded cell of an image column (``path`` and ``bytes``, or None if it is empty), or
+"""Path of a file, its content, an undecoded cell of an image column (``path`` and ``bytes``, or None), or
 an opened image."""
 
 
