@@ -40,19 +40,16 @@ def catch_signals(receive: Callable[[int], None]) -> Iterator[None]:
     """
     # Python sets handlers in no other thread.
     numbers = _SIGNALS if threading.current_thread() is threading.main_thread() else []
-    taken = {
-        one: handler
-        for one in numbers
-        if (handler := signal.getsignal(one)) in (signal.SIG_DFL, signal.default_int_handler)
-        or isinstance(handler, _Handler)
-    }
+    before = {one: signal.getsignal(one) for one in numbers}
+    defaults = (signal.SIG_DFL, signal.default_int_handler)
+    taken = [one for one, it in before.items() if it in defaults or isinstance(it, _Handler)]
     for one in taken:
         signal.signal(one, _Handler(receive))
     try:
         yield
     finally:
-        for one, handler in taken.items():
-            signal.signal(one, handler)
+        for one in taken:
+            signal.signal(one, before[one])
 
 
 def leave(number: int) -> None:

@@ -4,7 +4,9 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import forked
 import pytest
@@ -78,3 +80,26 @@ def test_a_plug_in_that_blocks_can_be_interrupted(tmp_path: Path, sent: signal.S
         os.kill(process.pid, sent)
         assert process.wait() == code
     assert (tmp_path / "err").read_text().startswith("clipdyn: interrupted;")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("sent", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_report_that_is_stopped_has_only_whole_files_and_can_be_repeated(
+    tmp_path: Path, study: Callable[..., Any], write: Callable[..., Path], sent: signal.Signals, code: int
+) -> None:
+    figures = tmp_path / "report" / "figures"
+    words = ["report", str(write(study())), "--output", str(figures.parent)]
+    command = [sys.executable, "-m", "hf_clipdyn", *words]
+    with (tmp_path / "err").open("wb") as error:
+        process = forked.start(command, stderr=error.fileno(), cwd=tmp_path)
+        while len(list(figures.glob("*.p*"))) < 4:
+            assert process.poll() is None
+            time.sleep(0.01)
+        os.kill(process.pid, sent)
+        assert process.wait() == code
+    assert (tmp_path / "err").read_text().startswith("clipdyn: interrupted;")
+    ends = {".png": b"IEND\xaeB`\x82", ".svg": b"</svg>\n", ".pdf": b"%%EOF\n"}
+    for file in figures.iterdir():
+        assert file.read_bytes().endswith(ends[file.suffix]), file
+    assert forked.run(command, cwd=tmp_path).returncode == 0
+    assert (figures.parent / "index.html").read_text().rstrip().endswith("</html>")

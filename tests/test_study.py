@@ -14,6 +14,7 @@ from pathlib import Path
 
 import forked
 import pandas as pd
+import psutil
 import pytest
 from photographs import write_photographs
 
@@ -339,3 +340,34 @@ def test_a_run_that_is_killed_at_any_moment_gives_the_same_table(finished: Finis
         assert codes[-1] in (0, -signal.SIGKILL)
     assert len(codes) > 3, "it was killed several times"
     _same(tmp_path / "often" / "tiny-seed11" / "results.parquet", finished.whole)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("sent", "times", "code"), [(signal.SIGINT, 3, 130), (signal.SIGTERM, 1, 143)])
+def test_a_study_that_is_stopped_leaves_no_run_going(
+    tmp_path: Path, sent: signal.Signals, times: int, code: int
+) -> None:
+    """Each run writes a checkpoint first, from which the same call continues."""
+    photographs = write_photographs(tmp_path / "photographs")
+    (tmp_path / "study.yaml").write_text(
+        f"defaults: {{dataset_name: {photographs}, num_train_epochs: 500, per_device_train_batch_size: 24,\n"
+        "  bf16: false, output_dir: study}\nruns: [{seed: [0, 1]}]\n"
+    )
+    with (tmp_path / "err").open("wb") as error:
+        words = ["study", "--config", "study.yaml", "--submit-setting", "parallel=2"]
+        command = [sys.executable, "-m", "hf_clipdyn", *words]
+        process = forked.start(command, stderr=error.fileno(), cwd=tmp_path)
+        folders = [tmp_path / "study" / f"tiny-seed{seed}" / "checkpoints" for seed in (0, 1)]
+        while not all(any(folder.glob("*/progress.json")) for folder in folders):
+            assert process.poll() is None, (tmp_path / "err").read_text()
+            time.sleep(0.05)
+        runs = psutil.Process(process.pid).children(recursive=True)
+        for _ in range(times):
+            os.kill(process.pid, sent)
+            time.sleep(0.1)
+        assert process.wait() == code
+    assert "Traceback" not in (tmp_path / "err").read_text()
+    assert len(runs) >= 2
+    assert not psutil.wait_procs(runs, timeout=1)[1]
+    for log in (tmp_path / "study.logs").glob("*.log"):
+        assert "interrupted after step" in log.read_text()
