@@ -77,11 +77,11 @@ def _stored(
     source: str | os.PathLike[str] | bytes | Mapping[str, Any] | None,
 ) -> str | os.PathLike[str] | bytes:
     """The path or the content of an image."""
-    if isinstance(source, Mapping):
-        source = source["path"] if source["bytes"] is None else source["bytes"]
-    if source is None:
+    cell = source if isinstance(source, Mapping) else {"path": source, "bytes": None}
+    inner: str | os.PathLike[str] | bytes | None = cell["path"] if cell["bytes"] is None else cell["bytes"]
+    if inner is None:
         raise OSError("there is no image")
-    return source
+    return inner
 
 
 def decode(image: Image.Image) -> Image.Image:
@@ -128,7 +128,7 @@ def _is_plain_jpeg(source: Source) -> bool:
         return plain and _orientation(image) in (None, 1)
 
 
-def _jpeg_tensor(source: str | os.PathLike[str] | bytes | Mapping[str, Any]) -> "torch.Tensor | None":
+def _jpeg_tensor(source: str | os.PathLike[str] | bytes | Mapping[str, Any] | None) -> "torch.Tensor | None":
     """RGB pixels of a JPEG that Pillow has recognised and measured; None where torchvision cannot decode it."""
     import numpy as np
     import torch
