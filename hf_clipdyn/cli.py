@@ -885,9 +885,11 @@ def main(argv: Sequence[str] | None = None) -> None:
     alone = int(os.environ.get("WORLD_SIZE", "1")) == 1
     try:
         with raise_on_signals() if alone else nullcontext(received) as received, _printed_log():
-            code = _run(sys.argv[1:] if argv is None else argv)
-            if sys.stdout is not None:
-                sys.stdout.flush()
+            try:
+                code = _run(sys.argv[1:] if argv is None else argv)
+            finally:
+                if sys.stdout is not None:
+                    sys.stdout.flush()
     except KeyboardInterrupt:
         code = 130
     except SystemExit:
@@ -901,6 +903,9 @@ def main(argv: Sequence[str] | None = None) -> None:
             _fail(str(error), error.exit_code)
     except MemoryError:
         _fail("Out of memory: close other programs, use smaller batches, or use less data.", 1)
+    except BrokenPipeError:  # whoever read the output has enough
+        _drop_output()
+        code = 1
     except OSError as error:
         if error.filename is None:  # it concerns no file of the user's
             raise

@@ -313,3 +313,14 @@ def test_an_output_that_is_full_is_one_sentence(
         process = forked.start(command, stdout=full.fileno(), stderr=error.fileno(), cwd=tmp_path)
         assert process.wait() == 1
     assert (tmp_path / "err").read_text() == "clipdyn: error: Standard output: No space left on device.\n"
+
+
+def test_an_output_that_nobody_reads_to_its_end_is_no_error(tmp_path: Path) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    with (tmp_path / "err").open("wb") as error:
+        command = [sys.executable, "-m", "hf_clipdyn", "env"]
+        process = forked.start(command, stdout=write, stderr=error.fileno(), cwd=tmp_path)
+        os.close(write)
+        assert process.wait() == 1
+    assert (tmp_path / "err").read_text() == ""
