@@ -112,6 +112,7 @@ class _Redacting:
 
     def __init__(self, stream: TextIO, name: str) -> None:
         self._write, self._flush, self._name = stream.write, stream.flush, name
+        self._failed: OSError | None = None
         self._waiting = ""
         self._last = ""  # written already: the two characters of `hf` alone do not wait
 
@@ -128,6 +129,9 @@ class _Redacting:
         self._put(whole)
         with self._named_error():
             self._flush()
+        failed, self._failed = self._failed, None
+        if failed is not None:
+            raise failed
 
     def _put(self, whole: str) -> None:
         new = redact(whole)[len(self._last) :]
@@ -138,11 +142,11 @@ class _Redacting:
 
     @contextmanager
     def _named_error(self) -> Iterator[None]:
-        """An error of the disk or the device behind the stream names the stream."""
+        """An error of the disk or the device names the stream; the next flush repeats it, as argparse suppresses it."""
         try:
             yield
         except OSError as error:
-            error.filename = self._name
+            error.filename, self._failed = self._name, error
             raise
 
 
