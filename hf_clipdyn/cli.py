@@ -929,6 +929,7 @@ def _drop_output() -> None:
     except OSError:
         with suppress(OSError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.stdout.flush()
 
 
 class _Sentences(logging.Formatter):
