@@ -18,6 +18,7 @@ from hf_clipdyn.errors import ClipDynError, EvaluationError, UnknownNameError, s
 from hf_clipdyn.evaluation.config import EvaluationConfig
 from hf_clipdyn.results.cells import CellStore
 from hf_clipdyn.results.row import Cell, Number, Row
+from hf_clipdyn.schema import parse_json
 
 __all__ = ["rescore", "rows_of", "score", "versions"]
 
@@ -90,10 +91,12 @@ def rescore(config: EvaluationConfig, store: CellStore) -> list[str]:
                 "again."
             )
             continue
+        where = f"The versions of {cell.revision} on {benchmark.name}"
+        earlier = parse_json(dict[str, str], cell.versions, where=where, error=EvaluationError)
         new = replace(
             cell,
             score_version=benchmark.kind.score_version,
-            versions=json.dumps({**json.loads(cell.versions), **_installed(_SCORING)}),
+            versions=json.dumps({**earlier, **_installed(_SCORING)}),
         )
         try:
             numbers = score(benchmark.kind, trials, config)
