@@ -6,6 +6,7 @@ Options may be written with dashes or with underscores.
 
 import logging
 import os
+import re
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
@@ -27,7 +28,9 @@ from hf_clipdyn.errors import (
     counted,
     printable,
     redact_output,
+    shown,
 )
+from hf_clipdyn.interrupts import raise_on_signals
 
 __all__ = ["app", "main"]
 
@@ -862,8 +865,6 @@ def verify(
 # --- end of commands ---------------------------------------------------------------------------------
 
 
-_INTERRUPTED = 130  # what a shell reports of a command that was stopped with Ctrl-C
-
 _show_other_warning = warnings.showwarning
 
 
@@ -883,28 +884,56 @@ def main(argv: Sequence[str] | None = None) -> None:
     """
     redact_output()
     warnings.showwarning = _show_warning
+    code, received = 0, list[int]()
+    # A launcher ends what hangs in a collective: Python's handlers would wait for its end.
+    alone = int(os.environ.get("WORLD_SIZE", "1")) == 1
     try:
-        with _printed_log():
-            code = _run(sys.argv[1:] if argv is None else argv)
+        with raise_on_signals() if alone else nullcontext(received) as received, _printed_log():
+            try:
+                code = _run(sys.argv[1:] if argv is None else argv)
+            finally:
+                if sys.stdout is not None:
+                    sys.stdout.flush()
+    except KeyboardInterrupt:
+        code = 130
+    except SystemExit:
+        if not received:
+            raise
     except TrainingInterrupted as interrupted:
         typer.echo(f"clipdyn: {printable(str(interrupted))}", err=True)
         sys.exit(interrupted.exit_code)
     except ClipDynError as error:
-        _fail(str(error), error.exit_code)
+        if not received:  # else it may be what was made of the interruption
+            _fail(str(error), error.exit_code)
     except MemoryError:
         _fail("Out of memory: close other programs, use smaller batches, or use less data.", 1)
+    except BrokenPipeError:  # whoever read the output has enough
+        _drop_output()
+        code = 1
     except OSError as error:
         if error.filename is None:  # it concerns no file of the user's
             raise
+        _drop_output()
         _fail(f"{error.filename}: {error.strerror}.", 1)
-    else:
-        if code == _INTERRUPTED:
-            typer.echo(
-                "clipdyn: interrupted; what was done is kept. To continue a training run, add "
-                "--resume_from_checkpoint true. To continue anything else, repeat the command.",
-                err=True,
-            )
-        sys.exit(code)
+    if received:
+        code = 128 + received[-1]
+    if code > 128:
+        typer.echo(
+            "clipdyn: interrupted; what was done is kept. To continue a training run, add "
+            "--resume_from_checkpoint true. To continue anything else, repeat the command.",
+            err=True,
+        )
+    sys.exit(code)
+
+
+def _drop_output() -> None:
+    """If standard output cannot be written, drop what waits: the interpreter would fail again as it ends."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        with suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.stdout.flush()
 
 
 class _Sentences(logging.Formatter):
@@ -941,8 +970,13 @@ def _run(argv: Sequence[str]) -> int:
     Raises:
         ConfigError: typer refuses the arguments.
     """
-    if any("\0" in argument for argument in argv):
-        raise ConfigError("An argument has a NUL character: no file or repository has such a name.")
+    for argument in argv:
+        if "\0" in argument:
+            raise ConfigError("An argument has a NUL character: no file or repository has such a name.")
+        if re.search(r"[\ud800-\udfff]", argument):
+            raise ConfigError(
+                f"The argument {shown(argument)} is not UTF-8, which Parquet needs: rename the file or the folder."
+            )
     try:
         return app(args=list(argv), prog_name="clipdyn", standalone_mode=False) or 0
     except typer.Abort:

@@ -57,6 +57,7 @@ if TYPE_CHECKING:
 __all__ = ["Member", "Page", "Study", "StudyFiles", "run_study"]
 
 _TABLE = "results.parquet"
+_VERDICTS = "verdicts.parquet"
 _REPORT = "report"
 _SET_HERE = (
     "output",
@@ -84,7 +85,8 @@ class Page:
         style: of the figures.
 
     Raises:
-        ConfigError: the file of claims cannot be read.
+        ConfigError: the file of claims or the style cannot be read.
+        UnknownNameError: there is no such style.
     """
 
     claims: Path | None = None
@@ -92,8 +94,13 @@ class Page:
     style: str | None = None
 
     def __post_init__(self) -> None:
+        # Before hours of work.
         if self.claims is not None:
-            read_claims(self.claims)  # before hours of work
+            read_claims(self.claims)
+        if self.style is not None:
+            from hf_clipdyn.report.style_files import read_style
+
+            read_style(self.style)
 
 
 @dataclass(frozen=True)
@@ -248,9 +255,10 @@ class Study(Work):
         for name in names:
             if names.count(name) > 1:
                 raise ConfigError(f"Two runs or models are called {name}: give each a `name` of its own.")
-            if name == _REPORT:
+            if name in (_REPORT, _TABLE, _VERDICTS):
                 raise ConfigError(
-                    f"A run is called {name}, which is the name of the page's folder: give the run another `name`."
+                    f"A run is called {name}, as the study's own {'folder' if name == _REPORT else 'file'}: give the "
+                    "run another `name`."
                 )
         self.files: StudyFiles | None = None
         self.logs = folder.with_name(f"{folder.name}.logs")
@@ -359,7 +367,7 @@ class Study(Work):
         tables = sorted(self.folder.glob(f"*/{_TABLE}"), key=_size_and_name)
         _log.info(f"Judging and drawing {counted(len(tables), 'run')}.")
         study = read_study(tables, claims=page.claims)
-        results, verdicts = self.folder / _TABLE, self.folder / "verdicts.parquet"
+        results, verdicts = self.folder / _TABLE, self.folder / _VERDICTS
         facts = provenance(study.results, study.evidence)
         write_results(study.results, results, facts)
         said = ["No claim is about the measured benchmarks, so there are no verdicts."]

@@ -12,7 +12,7 @@ import pandas as pd
 from hf_clipdyn.errors import ConfigError, EvaluationError
 from hf_clipdyn.report.charts import Chart, Panel, plan_charts, plan_overview
 from hf_clipdyn.results.provenance import Provenance
-from hf_clipdyn.results.read import Results, read_results
+from hf_clipdyn.results.read import Results, check_frame, read_results
 from hf_clipdyn.results.terms import Vocabulary
 from hf_clipdyn.results.trials import KeptTrials
 from hf_clipdyn.statistics.alignment import Window
@@ -195,8 +195,7 @@ def read_study(
     if isinstance(results, Study):
         return results if claims is None else replace(results, claims_file=Path(claims))
     if isinstance(results, pd.DataFrame):
-        if results.empty:
-            raise EvaluationError("The frame has no rows: filter it less.")
+        check_frame(results)
         words = Vocabulary.loads(results.attrs.get("vocabulary", "{}"), "the frame")
         recorded = Provenance.loads(results.attrs.get("provenance", "{}"), "the frame").runs
         origins = tuple(one for one in recorded if one.run in set(results["run"]))

@@ -16,7 +16,7 @@ from hf_clipdyn.results.provenance import PROVENANCE_KEY, Provenance, RunOrigin,
 from hf_clipdyn.results.row import CELL_KEY, NUMBER_KEY, ROLES, SCHEMA, Cell, Row
 from hf_clipdyn.results.terms import VOCABULARY_KEY, Vocabulary
 
-__all__ = ["Results", "load_results", "read_results", "write_results"]
+__all__ = ["Results", "check_frame", "load_results", "read_results", "write_results"]
 
 _DEFAULTS = {one.name: one.default for one in fields(Row) if one.default is not MISSING}
 _TABLE = "results.parquet"
@@ -163,8 +163,7 @@ def _read(path: Path) -> tuple[pa.Table, Vocabulary, Provenance]:
             raise ConfigError(
                 f"{path} was written by an earlier version of hf_clipdyn: evaluate again, into another --output."
             )
-        missing = [name for name in SCHEMA.names if name not in (*table.column_names, *_DEFAULTS)]
-        if missing:
+        if missing := _missing(table.column_names):
             raise ValueError(f"lacks the columns {', '.join(missing)}")
         columns = [_column(table, name) for name in SCHEMA.names]
         metadata = table.schema.metadata or {}
@@ -177,6 +176,27 @@ def _read(path: Path) -> tuple[pa.Table, Vocabulary, Provenance]:
         if isinstance(error, ConfigError):
             raise
         raise ConfigError(f"{path} {error}: expected a table that `clipdyn evaluate` wrote.") from error
+
+
+def _missing(columns: Iterable[str]) -> list[str]:
+    """The columns that a table lacks and for which there is no default."""
+    return [name for name in SCHEMA.names if name not in (*columns, *_DEFAULTS)]
+
+
+def check_frame(frame: pd.DataFrame) -> None:
+    """Refuse a frame that is not, or not a part of, what `load_results` returns.
+
+    Raises:
+        ConfigError: it lacks columns.
+        EvaluationError: it has no rows.
+    """
+    if missing := [*_missing(frame.columns), *({"run", "cell"} - set(frame.columns))]:
+        names = ", ".join(sorted(missing)[:6])
+        raise ConfigError(
+            f"The frame lacks columns ({names}): give the result of `load_results`, or its rows."
+        )
+    if frame.empty:
+        raise EvaluationError("The frame has no rows: filter it less.")
 
 
 def _column(table: pa.Table, name: str) -> pa.ChunkedArray:

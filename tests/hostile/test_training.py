@@ -165,7 +165,7 @@ FLAGS = {
     "a tracker of nobody": (["--report_to", "nonsense"], "no tracker 'nonsense'"),
     "an attention of nobody": (["--attn_implementation", "flash"], "eager or sdpa"),
     "a folder of control characters": (["--output_dir", "a\nb"], "control character"),
-    "a byte that is no text": (["--output_dir", "a\udcffb"], "no valid Unicode"),
+    "a byte that is no text": (["--output_dir", "a\udcffb"], "is not UTF-8"),
     "a folder name that is too long": (["--output_dir", "x" * 300], "cannot be written"),
     "a folder below a file": (["--output_dir", "file/run", "--config", "quick"], "cannot be written"),
     "an unknown scale": (["--scale", "huge"], "no scale 'huge'"),
