@@ -155,7 +155,6 @@ FLAGS = {
     "with its value": (["--lerning_rate=1"], "no flag --lerning_rate; did you mean"),
     "a misspelt token": (["--hub_tokn", SECRET], "did you mean --hub_token?"),
     "a misspelt token with its value": ([f"--hub_tokn={SECRET}"], "did you mean --hub_token?"),
-    "a part of a flag": (["--batch_size", "3"], "did you mean --per_device_train_batch_size?"),
     "an earlier flag": (["--dataset", "procedural"], "did you mean --dataset_name?"),
     "a flag of nothing": (["--zzzz"], "no flag --zzzz. See"),
     "a long flag": (["--" + "x" * 5000], "no flag"),
@@ -166,7 +165,7 @@ FLAGS = {
     "a tracker of nobody": (["--report_to", "nonsense"], "no tracker 'nonsense'"),
     "an attention of nobody": (["--attn_implementation", "flash"], "eager or sdpa"),
     "a folder of control characters": (["--output_dir", "a\nb"], "control character"),
-    "a byte that is no text": (["--output_dir", "a\udcffb"], "no valid Unicode"),
+    "a byte that is no text": (["--output_dir", "a\udcffb"], "invalid Unicode"),
     "a folder name that is too long": (["--output_dir", "x" * 300], "cannot be written"),
     "a folder below a file": (["--output_dir", "file/run", "--config", "quick"], "cannot be written"),
     "an unknown scale": (["--scale", "huge"], "no scale 'huge'"),
@@ -177,6 +176,7 @@ FLAGS = {
     "a slice that is none": (["--config", "quick", "--train_split", "train[zero:]"], "train[zero:]"),
     "a checkpoint elsewhere": (["--resume_from_checkpoint", "../victim"], "is not a checkpoint"),
     "too many held out": (["--validation_size", "1000000000", "--config", "quick"], "leave some to train on"),
+    "a part of a flag": (["--batch_size", "3"], "did you mean --per_device_train_batch_size?"),
 }
 
 
