@@ -77,7 +77,7 @@ def _address(value: object) -> Markup:
     return Markup(quote(str(value)))  # noqa: S704
 
 
-_ENVIRONMENT = Environment(undefined=StrictUndefined, finalize=markdown)  # noqa: S701 (Markdown is no HTML)
+_ENVIRONMENT = Environment(undefined=StrictUndefined, finalize=markdown)  # noqa: S701 (Markdown is not HTML)
 _ENVIRONMENT.globals |= {"paper_url": _PAPER_URL, "version": version("hf-clipdyn")}
 _ENVIRONMENT.filters |= {
     "code": _code,

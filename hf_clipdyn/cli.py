@@ -25,6 +25,7 @@ from hf_clipdyn.errors import (
     ConfigError,
     EvaluationError,
     TrainingInterrupted,
+    closest_name,
     counted,
     printable,
     redact_output,
@@ -143,6 +144,15 @@ Quiet = Annotated[
     typer.Option("--quiet", callback=_be_quiet, help="Print only the result, warnings and errors."),
 ]
 
+
+def _warn_of_old_spelling(context: typer.Context, licence: str | None) -> str | None:
+    if licence is not None and not context.resilient_parsing:
+        _LOG.warning("--licence is now called --license; a later version will refuse the old spelling.")
+    return licence
+
+
+OldLicence = Annotated[str | None, typer.Option("--licence", hidden=True, callback=_warn_of_old_spelling)]
+
 ClaimsFile = Annotated[
     Path | None,
     typer.Option(help="YAML file of claims for the verdicts. Default: the claims.yaml of the package."),
@@ -220,7 +230,7 @@ def card(
     results_dataset: Annotated[
         str | None,
         typer.Option(
-            help="Data set on the Hub that holds this table, owner/name. The cards name it as their source."
+            help="Data set on the Hub that contains this table, owner/name. The cards name it as their source."
         ),
     ] = None,
 ) -> None:
@@ -420,8 +430,9 @@ def import_open_clip(
     ] = None,
     run: Annotated[str | None, typer.Option(help="Folder of the run in that repository.")] = None,
     licence: Annotated[
-        str | None, typer.Option(help="Licence of the weights, for local checkpoint files.")
+        str | None, typer.Option("--license", help="Licence of the weights, for local checkpoint files.")
     ] = None,
+    old_licence: OldLicence = None,
     quiet: Quiet = False,
 ) -> None:
     """Publish open_clip's epoch checkpoints as revisions of a CLIPModel."""
@@ -434,7 +445,7 @@ def import_open_clip(
     if from_hub is not None:
         source = hub_checkpoints(from_hub, run)
     else:
-        source = local_checkpoints([Path(name) for name in checkpoints], licence)
+        source = local_checkpoints([Path(name) for name in checkpoints], licence or old_licence)
     summary = import_open_clip(
         source,
         repo,
@@ -672,7 +683,10 @@ def space(
     results_dataset: Annotated[
         str | None, typer.Option(help="Data set on the Hub with this table, owner/name, to link.")
     ] = None,
-    licence: Annotated[str | None, typer.Option(help="Licence of the Space, for example cc-by-4.0.")] = None,
+    licence: Annotated[
+        str | None, typer.Option("--license", help="Licence of the Space, for example cc-by-4.0.")
+    ] = None,
+    old_licence: OldLicence = None,
     claims: ClaimsFile = None,
     stimuli: Stimuli = "thumbnails",
     data_dir: DataDirs = None,
@@ -685,7 +699,8 @@ def space(
             raise ConfigError("Say where the page goes: `output`, `push-to-hub`, or both.")
         if private:
             raise ConfigError("`private` requires `push-to-hub`.")
-    options = {"results_dataset": results_dataset, "licence": licence} | _page_options(stimuli, data_dir)
+    options = {"results_dataset": results_dataset, "licence": licence or old_licence}
+    options |= _page_options(stimuli, data_dir)
     study = read_study(results, claims=claims)
     if push_to_hub is None:
         assert output is not None
@@ -739,8 +754,8 @@ def study(
     """Train every run of a study, measure every revision, judge the claims and draw the page.
 
     The runs are processes on this machine, one for each core, or jobs of a cluster. Each uses one thread, because
-    another number of threads rounds differently. A second call does what is missing. The page shows all runs in the
-    folder.
+    a different thread count changes rounding, and so the weights. A second call does what is missing. The page shows
+    all runs in the folder.
     """
     del quiet
     if (config is not None) + quick + arms > 1:
@@ -991,12 +1006,15 @@ def _run(argv: Sequence[str]) -> int:
 def _usage_words(error: Any) -> str:
     """An error of typer as one sentence, with the nearest option and the command's help."""
     option = getattr(error, "option_name", None)
-    close = sorted(getattr(error, "possibilities", None) or ())
-    unknown = option and hasattr(error, "possibilities")
-    said = f"There is no option {option}" if unknown else error.format_message().rstrip(".")
     context = getattr(error, "ctx", None)
     command = "clipdyn" if context is None else context.command_path
-    hint = f" Did you mean {' or '.join(close)}?" if close else ""
+    said, hint = error.format_message().rstrip("."), ""
+    if option and hasattr(error, "possibilities"):
+        said = f"There is no option {option}"
+        params = () if context is None else context.command.params
+        known = [name for one in params if not one.hidden for name in one.opts if name.startswith("--")]
+        close = closest_name(option, known)
+        hint = f" Did you mean {close}?" if close else ""
     stop = "" if said.endswith("?") else "."
     return f"{said}{stop}{hint} See `{command} --help`."
 

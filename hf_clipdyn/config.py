@@ -11,14 +11,13 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, NoReturn
 
 from transformers import HfArgumentParser
 
 from hf_clipdyn.bundled import recipe_names, recipe_path
-from hf_clipdyn.errors import ConfigError, shorten, shown
+from hf_clipdyn.errors import ConfigError, closest_name, shorten, shown
 from hf_clipdyn.flat_yaml import check_keys, read_flat_yaml
 from hf_clipdyn.options import check_options, option
 from hf_clipdyn.plugins import load_plugin
@@ -34,7 +33,7 @@ __all__ = [
 ]
 
 # Fields that decide where and how a run is executed, not what it computes: they may change between two starts of
-# the same run and are no part of the recipe's hash.
+# the same run and are not part of the recipe's hash.
 _EXECUTION = {
     "arm",
     "output_dir",
@@ -211,7 +210,7 @@ class TrainingConfig:
     )
     model_revision: str = option("main", "The revision of model_name_or_path, for example epoch-010.")
     model_store: str | None = option(
-        None, "The local store (a run's folder `hub`) that holds model_name_or_path; without it, the Hub."
+        None, "The local store (a run's folder `hub`) that contains model_name_or_path; without it, the Hub."
     )
     freeze: str | None = option(
         None,
@@ -222,7 +221,7 @@ class TrainingConfig:
     attn_implementation: str | None = option(
         None, "eager or sdpa. Default: the faster one for device and precision."
     )
-    bf16: bool | None = option(None, "bfloat16 autocast. Default: if the device supports it.")
+    bf16: bool | None = option(None, "Compute in bfloat16 autocast. Default: if the device supports it.")
     num_threads: int | None = option(
         None,
         "Threads per process on a CPU. Default: 1 for micro and tiny, else the free cores.",
@@ -508,8 +507,8 @@ class _Parser(HfArgumentParser):  # type: ignore[misc]  # not checked, hence Any
             if flag is None:
                 self.error(f"there is no place for {shown(unknown[0])}: every value follows its flag")
             known = [name for name in self._option_string_actions if "_" in name or "-" not in name[2:]]
-            close = get_close_matches(flag.replace("-", "_").replace("__", "--", 1), known, n=1)
-            hint = f"; did you mean {close[0]}?" if close else ""
+            close = closest_name(flag.replace("-", "_").replace("__", "--", 1), known)
+            hint = f"; did you mean {close}?" if close else ""
             self.error(f"there is no flag {shorten(flag)}{hint}")
         return parsed
 
@@ -552,7 +551,7 @@ def field_values(
     Raises:
         ConfigError: an unknown flag, or a value of the wrong kind.
     """
-    # One word for both: a value that begins with a dash is no flag.
+    # One word for both: a value that begins with a dash is not a flag.
     flags = [f"--{key}={value}" for key, value in recipe.items() if value is not None]
     try:
         defaults = vars(parser.parse_args(flags))

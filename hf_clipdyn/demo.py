@@ -55,7 +55,7 @@ def run_demo(
         quiet: print warnings and errors only.
 
     Raises:
-        ConfigError: the folder holds a run of another recipe.
+        ConfigError: the folder contains a run of another recipe.
         PublishError: a revision could not be stored.
     """
     from hf_clipdyn.config import parse_training_config
@@ -84,7 +84,7 @@ def run_demo(
     assert summary is not None, "the demo runs in one process"
     if summary.missing:
         raise PublishError(summary.message)
-    with torch_threads(1):  # as many as `_follow` took: another number rounds differently
+    with torch_threads(1):  # as many as `_follow` took: a different thread count changes rounding
         evaluate_revisions(
             summary.repo_id, suite=_SUITE, store=summary.store, output=results, show_progress=not quiet
         )

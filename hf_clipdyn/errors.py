@@ -42,6 +42,7 @@ __all__ = [
     "TrainingError",
     "TrainingInterrupted",
     "UnknownNameError",
+    "closest_name",
     "counted",
     "printable",
     "redact",
@@ -64,6 +65,8 @@ _UNPRINTABLE = re.compile(rf"(?![\t\n])[{CONTROL}\u200b-\u200f\u202a-\u202e\u206
 _LONG_WORD = re.compile(r"(\S{80})\S{100,}(\S{40})")
 _LONGEST = 4000
 
+_WORD = re.compile(r"[a-z0-9]+")
+
 
 def redact(text: str) -> str:
     """The text with every token of the Hub replaced by ``hf_***``."""
@@ -81,6 +84,15 @@ def printable(text: str) -> str:
     if len(text) > _LONGEST:
         text = f"{text[: _LONGEST - 200]}…{text[-199:]}"
     return "\n  ".join(text.splitlines())
+
+
+def closest_name(name: str, known: Iterable[str]) -> str | None:
+    """The known name that a user probably meant: one with all words of ``name``, else a similar one."""
+    names = list(known)
+    words = set(_WORD.findall(name.lower()))
+    longer = [one for one in names if words and words <= set(_WORD.findall(one.lower()))]
+    close = get_close_matches(name, longer or names, n=1, cutoff=0.0 if longer else 0.6)
+    return close[0] if close else None
 
 
 def counted(number: int, noun: str) -> str:
@@ -214,8 +226,8 @@ class UnknownNameError(ConfigError):
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
         names = sorted(known)
-        close = get_close_matches(name, names, n=1)
-        hint = f" Did you mean {close[0]!r}?" if close else ""
+        close = closest_name(name, names)
+        hint = f" Did you mean {close!r}?" if close else ""
         listed = ", ".join(names[: self._MOST]) + (" …" if len(names) > self._MOST else "")
         super().__init__(f"There is no {kind} {shown(name, 200)}.{hint} Known: {listed}.")
 

@@ -26,14 +26,14 @@ def read_flat_yaml(path: Path, *, lists: bool = False, nested: Collection[str] =
         nested: keys whose values may be collections of collections.
 
     Raises:
-        ConfigError: it cannot be read, is no YAML, is no mapping, or is nested more deeply.
+        ConfigError: it cannot be read, is not YAML, is not a mapping, or is nested more deeply.
     """
     text = read_text(path)
     values = parse_yaml(text, str(path), lambda: _check_flat(text, path, lists, nested))
     if values is None:
         return {}
     if not isinstance(values, dict):
-        raise ConfigError(f"{path} holds {type(values).__name__}: give a mapping of options to values.")
+        raise ConfigError(f"{path} contains {type(values).__name__}: give a mapping of options to values.")
     return values
 
 
@@ -67,7 +67,7 @@ def parse_yaml(text: str, where: str, check: Callable[[], None] | None = None) -
         check: of its form, before it is built; by default no aliases, no key twice, and at most 16 levels.
 
     Raises:
-        ConfigError: it is no YAML, or does not pass the check.
+        ConfigError: it is not YAML, or does not pass the check.
     """
     try:
         if check is None:
@@ -81,7 +81,7 @@ def parse_yaml(text: str, where: str, check: Callable[[], None] | None = None) -
         if isinstance(error, ConfigError):
             raise
         raise ConfigError(
-            f"{where} is not YAML: it holds a forbidden character, an impossible date or too long a number."
+            f"{where} is not YAML: it contains a forbidden character, an impossible date or too long a number."
         ) from error
 
 
@@ -109,7 +109,7 @@ def _check_flat(text: str, path: Path, lists: bool, nested: Collection[str]) -> 
             depth += 1
             is_list = lists and depth == 2 and isinstance(event, yaml.SequenceStartEvent)
             if depth > (_DEEPEST_NESTED if key in nested else 1) and not is_list:
-                more = f" Only {', '.join(nested)} may hold more." if nested else ""
+                more = f" Only {', '.join(nested)} may contain more." if nested else ""
                 raise ConfigError(f"There is a collection in {line}{path}: give each field one value.{more}")
         depth -= isinstance(event, yaml.CollectionEndEvent)
     _check_unique(yaml.compose(text, Loader=yaml.SafeLoader), str(path))

@@ -94,8 +94,8 @@ def checked_repo_id(repo_id: str, *, what: str = "The repository", owner: bool =
     """
     if not is_repo_id(repo_id):
         raise ConfigError(
-            f"{what} is {shown(repo_id)}, which the Hub does not accept: give owner/name, of letters, digits, "
-            "single dashes and dots, and underscores, at most 96."
+            f"{what} is {shown(repo_id)}, which the Hub does not accept: give owner/name (allowed: letters, digits, "
+            "_ and single - and ., at most 96 characters)."
         )
     if owner and "/" not in repo_id:
         raise ConfigError(f"{what} {repo_id!r} has no owner: give it as owner/name.")
@@ -163,7 +163,7 @@ def parse_json(cls: type[T], text: str | bytes, *, where: str, error: type[ClipD
     """A text as a ``cls``; ``where`` begins the message of the error.
 
     Raises:
-        error: it is no JSON, or does not fit the dataclass; unknown keys are ignored.
+        error: it is not JSON, or does not fit the dataclass; unknown keys are ignored.
     """
     return load_json(cls, parse_any(text, where=where, error=error), where=where, error=error)
 
@@ -178,7 +178,7 @@ def parse_any(
     """Any JSON; numbers are finite unless ``not_finite`` says what others become.
 
     Raises:
-        error: it is no JSON.
+        error: it is not JSON.
     """
     try:
         return json.loads(text, parse_constant=not_finite or _refuse)

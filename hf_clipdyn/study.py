@@ -189,7 +189,7 @@ class Member:
             listed: the files below its folder; None looks into the folder.
 
         Raises:
-            ConfigError: the folder holds a run of another recipe.
+            ConfigError: the folder contains a run of another recipe.
         """
         untrained = "" if self.run is None else self.run.lacks(listed)
         if untrained:
@@ -201,7 +201,7 @@ class Member:
     def complete(self) -> None:
         """Train what is not trained and measure what is not measured. It can be killed at any moment and repeated.
 
-        Torch computes on one thread, or on ``num_threads``: another number rounds differently.
+        Torch computes on one thread, or on ``num_threads``: a different thread count changes rounding.
 
         Raises:
             ClipDynError: training or measuring failed; what was done is kept.
@@ -233,7 +233,7 @@ class Study(Work):
         token: for the Hub.
 
     Raises:
-        ConfigError: two members share a name, or one is called like a file of the study.
+        ConfigError: two members share a name, or one has the name of a file of the study.
     """
 
     noun = "run"
@@ -421,7 +421,7 @@ def run_study(
         The paths of the results, the verdicts and the page, and the verdicts as text.
 
     Raises:
-        ConfigError: the file or a table is wrong, or a folder holds a run of another recipe.
+        ConfigError: the file or a table is wrong, or a folder contains a run of another recipe.
         UnknownNameError: there is no such study.
         EvaluationError: a run failed; it is named, and the others are complete.
 

@@ -148,7 +148,7 @@ class PublishRevisions(_StateCallback):
     Raises:
         ConfigError: the Hub accepts no such repository; when training begins, if the model is not a `PreTrainedModel`,
             has adapters, is partitioned by DeepSpeed, or if something else would publish to the same place.
-        PublishError: when training begins, if the folder or the repository holds another run; later, if a run that
+        PublishError: when training begins, if the folder or the repository contains another run; later, if a run that
             started again reaches other weights than the published ones.
 
     Examples:
@@ -226,7 +226,7 @@ class PublishRevisions(_StateCallback):
         folder = Path(str(args.output_dir)).absolute()
         if folder in _OPEN and _OPEN[folder][1] is state:
             raise ConfigError(
-                "A Trainer can have only one PublishRevisions, because its output_dir holds one run: "
+                "A Trainer can have only one PublishRevisions, because its output_dir contains one run: "
                 "remove the others."
             )
         _close(folder)  # of an earlier call of `train` that ended with an error, as a cell of a notebook does

@@ -150,7 +150,7 @@ def noisy(image: Image.Image, sigma: float, number: int) -> Image.Image:
 def peer(
     store: Path, revision: str, groups: Iterator[list[Image.Image]], texts: Sequence[str], batch: int
 ) -> None:
-    """One revision as a script of one's own measures it; batches of at least so many images."""
+    """One revision as a script of one's own measures it; batches of at least N images."""
     where: dict[str, Any] = {"revision": revision, "cache_dir": store, "local_files_only": True}
     model = CLIPModel.from_pretrained(REPO, **where).eval()
     processor = CLIPProcessor.from_pretrained(REPO, **where)
@@ -285,7 +285,7 @@ def warm(store: Path, revisions: Sequence[str]) -> None:
     wall, cpu = np.median(np.array(further) / np.array(bare), axis=0)
     print(
         f"one more revision, warm: {wall:.2f} times the bare forward passes of its "
-        f"{sum(map(len, ready)):,} images, {cpu:.2f} in processor time (which holds no waiting for the disk)",
+        f"{sum(map(len, ready)):,} images, {cpu:.2f} in processor time (without waiting for the disk)",
         flush=True,
     )
 
@@ -399,7 +399,7 @@ def few_pairs(scale_name: str, folder: Path, n_revisions: int, n_pairs: int) -> 
 
 
 def swaps(store: Path, names: Sequence[str], repeats: int = 3) -> None:
-    """Weights into the live model against a model built anew, in turn, the files in the system's cache."""
+    """Weights into the live model against a model that is built again, in turn, the files in the system's cache."""
     folders = [snapshot_folder(REPO, name, cache_dir=store, local_files_only=True) for name in names]
     encoder = Encoder.from_folder(folders[-1])
     taken: list[tuple[float, float]] = []

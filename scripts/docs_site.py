@@ -81,7 +81,7 @@ def _page_link(match: re.Match[str], page: Any, files: Any) -> str:
     target = normpath(f"{page.file.src_uri}/../{path}").removeprefix("docs/")
     found = files.get_file_from_path(target)
     if found is None:
-        _LOG.warning("%s links to %s, which is no page.", page.file.src_uri, path)
+        _LOG.warning("%s links to %s, which is not a page.", page.file.src_uri, path)
         return match[0]
     return f'href="{found.url_relative_to(page.file)}{anchor}"'
 

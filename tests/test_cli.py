@@ -81,6 +81,19 @@ def test_a_wrong_call_is_one_sentence_without_a_traceback(argv: list[str], code:
 
 
 @pytest.mark.parametrize(
+    "command", [["space", "none.parquet", "-o", "x"], ["import-open-clip", "--model", "x", "a", "b"]]
+)
+def test_the_old_spelling_of_license_still_works_with_a_warning(
+    command: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    for spelling, warned in (("--license", False), ("--licence", True)):
+        code, error = _exit(capsys, *command, spelling, "mit")
+        assert code in (1, 2)
+        assert "no option" not in error
+        assert ("--licence is now called --license" in error) == warned
+
+
+@pytest.mark.parametrize(
     "command",
     ["demo", "evaluate", "export-open-clip", "import-open-clip", "prepare", "publish", "repair", "train"],
 )

@@ -9,7 +9,7 @@ import pytest
 import hf_clipdyn
 from hf_clipdyn import errors
 from hf_clipdyn.bundled import load_metric, metric_names, metric_path, template_path
-from hf_clipdyn.errors import ClipDynError, UnknownNameError
+from hf_clipdyn.errors import ClipDynError, UnknownNameError, closest_name
 
 HEAVY = ("torch", "transformers", "accelerate", "datasets", "evaluate", "pandas", "matplotlib", "scipy")
 
@@ -75,6 +75,22 @@ def test_a_misspelt_name_is_answered_with_the_closest_one() -> None:
     error = UnknownNameError("scale", "smal", ["tiny", "small"])
     assert str(error) == "There is no scale 'smal'. Did you mean 'small'? Known: small, tiny."
     assert error.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("batch_size", "per_device_train_batch_size"),  # its words, in a longer name
+        ("epochs", "num_train_epochs"),
+        ("validation-sise", "validation_size"),
+        ("zzz", None),
+    ],
+)
+def test_a_name_that_contains_the_given_words_comes_before_a_similar_one(
+    name: str, meant: str | None
+) -> None:
+    known = ["validation_size", "per_device_train_batch_size", "num_train_epochs", "shuffle_samples"]
+    assert closest_name(name, known) == meant
 
 
 def test_metrics_load_from_whatever_folder_one_stands_in(

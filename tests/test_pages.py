@@ -92,6 +92,36 @@ def test_code_tables_pictures_and_addresses_are_no_words_of_prose(tmp_path: Path
     assert words(text_of(page)) == 2
 
 
+STUMBLES = re.compile(
+    r"\b(?:anew|afresh|so many|told from|bears? on|bear out|borne out|is said of|whereof|thereof|as it came|spoilt|mute"
+    r"|is called like|by themselves|first look whether|exclude each other|is others|are others"
+    r"|partly by construction|serve a question|looked at:|gave the method its name"
+    r"|(?<!there )(?:is|are|was|were) no (?!longer\b|more\b|less\b|fewer\b)[a-z]+)\b",
+    re.IGNORECASE,
+)
+READ_BY_USERS = [
+    *PAGES,
+    *NOTEBOOKS,
+    CHECKOUT / "CHANGELOG.md",
+    *CHECKOUT.glob("model_cards/*.jinja"),
+    *CHECKOUT.glob("metrics/*/README.md"),
+    *(
+        path
+        for path in (CHECKOUT / "hf_clipdyn").rglob("*")
+        if path.suffix in (".py", ".js", ".jinja", ".yaml")
+    ),
+]
+
+
+def test_phrases_that_readers_had_to_read_twice_do_not_return() -> None:
+    """Each was replaced in pages, help texts and errors; `is no X` means `is not an X`."""
+    found = []
+    for path in READ_BY_USERS:
+        joined = re.sub(r"[\"']?\s*\n[\s#/*]*f?[\"']?", " ", path.read_text(encoding="utf-8"))
+        found += [f"{place(path)}: {match[0]}" for match in STUMBLES.finditer(joined)]
+    assert found == []
+
+
 @pytest.fixture(scope="module")
 def script() -> ModuleType:
     """scripts/write_reference.py. Its folder is on the path only meanwhile: it has a script called evaluate, too."""

@@ -107,7 +107,7 @@ class SaltAndPepper(Corruption):
 class Blur(Corruption):
     """Convolve with a Gaussian of ``sigma`` pixels: pixels of the file or of the model's input, depending on the stage.
 
-    It is no noise: it removes high spatial frequencies, which Gaussian noise adds.
+    It is not noise: it removes high spatial frequencies, which Gaussian noise adds.
     """
 
     name, scale = "blur", "sigma"

@@ -134,7 +134,7 @@ def equalise_power(values: Floats) -> Floats:
         ValueError: the shape is not (224, 224), the only one with known amplitudes.
     """
     if values.shape != (FRAME, FRAME):
-        raise ValueError(f"the mean amplitudes are those of (224, 224), not of {values.shape}")
+        raise ValueError(f"the mean amplitudes have the shape (224, 224), not {values.shape}")
     phases = np.exp(1j * np.angle(fft.rfft2(values)))
     return np.asarray(fft.irfft2(_table("amplitudes") * phases, s=values.shape))
 

@@ -107,14 +107,15 @@ def decide_crossed(
     shapes below chance from embeddings that code textures alone, and mixes the two cues in any other embedding. Here
     the other cue carries no information. First, the targets (one indicator a class) are centred within each exemplar of
     the other cue. What depends on that exemplar alone is then uncorrelated with them, in any combination of the cues.
-    Second, the class of the other cue is no candidate. Chance is 1 / (number of classes - 1) if both cues have the same
-    classes.
+    Second, the class of the other cue is not a candidate. Chance is 1 / (number of classes - 1) if both cues have the
+    same classes.
 
     Args:
         features: shape (n, d).
         classes: class of each item in the decoded cue, shape (n,), as numbers from 0.
         exemplars: its exemplar, shape (n,), each of one class; no probe is fitted and tested on the same one.
-        other_classes: class in the other cue, shape (n,), in the same numbers; -1 if it is no class of the decoded cue.
+        other_classes: class in the other cue, shape (n,), in the same numbers; -1 if the decoded cue
+            has no such class.
         other_exemplars: exemplar of the other cue, shape (n,).
 
     Returns:

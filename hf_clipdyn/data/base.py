@@ -14,7 +14,7 @@
                 ...
                 yield {"reference": self.image(reference), ...}
 
-The data set is called like the module, ``faces``, as in `datasets`. If a module defines several data sets, or one
+The data set takes its name from the module, ``faces``, as in `datasets`. If a module defines several data sets, or one
 beside a kind of benchmark, give the class a ``name``. An installed package declares its modules::
 
     [project.entry-points."hf_clipdyn.datasets"]

@@ -158,7 +158,7 @@ def read_answers(files: FileIndex) -> Iterator[Answer]:
             response, category = row["object_response"].lower(), row["category"].lower()
             if row["subj"].lower() != match["observer"].lower():
                 raise DatasetError(
-                    f"{where}: the observer is {shown(row['subj'])}, but the file is that of {match['observer']}: "
+                    f"{where}: the observer is {shown(row['subj'])}, but the file belongs to {match['observer']}: "
                     "correct one of them."
                 )
             check_class(response, where, "na")

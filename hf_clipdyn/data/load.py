@@ -65,7 +65,7 @@ def load_dataset(
     Raises:
         DatasetError: files are missing, broken or contradictory; the message names the file and what to do.
         UnknownNameError: there is no such data set or configuration.
-        ConfigError: there is no such split, or the arguments exclude each other.
+        ConfigError: there is no such split, or the arguments cannot be combined.
 
     Warns:
         SubsetWarning: fewer rows than the official data set has.
@@ -125,7 +125,7 @@ def lacks_files(name: str) -> bool:
 
 
 def find_locally(name: str) -> Path | None:
-    """The folder in ``$CLIPDYN_DATA`` that is called like the data set (``cue-conflict``) and has its layout.
+    """The folder in ``$CLIPDYN_DATA`` with the name of the data set (``cue-conflict``) and its layout.
 
     Raises:
         ConfigError: the variable does not name a folder.
@@ -151,7 +151,7 @@ def _resolve(
     """The builder, and either a folder or a repository to read it from (neither for data without files)."""
     if data_dir is not None and repo_id is not None:
         raise ConfigError(
-            f"data_dir {str(data_dir)!r} and repo_id {repo_id!r} exclude each other: give only one."
+            f"data_dir {str(data_dir)!r} and repo_id {repo_id!r} cannot be combined: give only one."
         )
     if path in dataset_names():
         builder = builder_class(path)

@@ -31,7 +31,7 @@ class DatasetMetadata:
         templates: prompts for zero-shot classification, each with one ``{}`` for the class name.
         config_kinds: kind by configuration, if it differs from ``kind``.
         pixels_per_degree: pixels of the images per degree of visual angle in the eye-tracking experiment.
-        drop_first: whether scoring ignores each subject's first fixation, which lies where the eye was before the
+        drop_first: whether scoring ignores each subject's first fixation, which is where the eye was before the
             image appeared.
         synthetic: whether this project draws the images; the report then says so.
         caution: what numbers on it do not show, in sentences that the report quotes.

@@ -1,9 +1,9 @@
 """The embedded world: small coloured objects, each a silhouette filled with a texture, rendered with NumPy.
 
 Every class has a usual texture. In training images the silhouette is always that of the class, and the texture is the
-usual one with probability ``texture_reliability``: **texture is the easy, imperfect cue, shape the reliable one**. That
-models shift from texture to shape here is therefore partly by construction: the world demonstrates a mechanism and the
-tools that measure it. It is synthetic, and numbers measured on it say nothing about human vision.
+usual one with probability ``texture_reliability``: **texture is the easy, imperfect cue, shape the reliable one**. Part
+of the shift to shape is therefore built into the images: the world demonstrates a mechanism and the tools that measure
+it. It is synthetic, and numbers measured on it say nothing about human vision.
 """
 
 from collections.abc import Callable

@@ -27,7 +27,7 @@ def evaluate_revisions(config: EvaluationConfig) -> "datasets.Dataset":
     The arguments are the fields of `hf_clipdyn.evaluation.config.EvaluationConfig`, which `clipdyn evaluate --help`
     explains; the first two may be given by position.
 
-    With ``output`` the table is written to disk, and what it already holds is not measured again. The logger
+    With ``output`` the table is written to disk, and what it already contains is not measured again. The logger
     ``hf_clipdyn`` reports which revisions are done and what is left out. Terminals and notebooks show progress bars.
 
     Returns:
@@ -101,7 +101,7 @@ def evaluate_model(
             not an object of transformers.
         UnknownNameError: an unknown suite, benchmark or data set.
         EvaluationError: data are missing (the message names all), or the output cannot be written.
-        ModelError: the model is no image encoder.
+        ModelError: the model is not an image encoder.
 
     Examples:
         >>> from transformers import CLIPModel, CLIPProcessor

@@ -211,7 +211,7 @@ def in_shard(revisions: Sequence[T], shard: str | None) -> Sequence[T]:
     A revision that is published later moves no earlier one to another shard.
 
     Raises:
-        ConfigError: the shard is no part of a whole.
+        ConfigError: the shard is not a part of the whole.
     """
     found = re.fullmatch("([0-9]{1,6})/([0-9]{1,6})", "1/1" if shard is None else shard)
     if found is None or not 1 <= int(found[1]) <= int(found[2]):

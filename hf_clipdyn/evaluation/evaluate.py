@@ -71,7 +71,7 @@ def evaluate(config: EvaluationConfig) -> datasets.Dataset:
         ConfigError: torch cannot compute on the device.
         RevisionNotFoundError: there is no such repository.
         EvaluationError: data are missing (all are named), or the output cannot be written.
-        ModelError: a revision's files are no image encoder.
+        ModelError: a revision's files are not an image encoder.
     """
     state = join_processes(config.device)
     check_device(config.device)

@@ -42,4 +42,4 @@ def _check_columns(kind: type[Kind[Any]], trials: pd.DataFrame) -> None:
     assert found == declared, f"{kind.name} declares the trial columns {declared} and returned {found}"
     assert "item" in found, f"the trials of {kind.name} lack the column item"
     taken = set(found) & {"row", "file", *Cell.__annotations__}
-    assert not taken, f"the trials of {kind.name} have columns with the names of others: {taken}"
+    assert not taken, f"the trials of {kind.name} have columns with reserved names: {taken}"

@@ -6,7 +6,7 @@ github.com/pablohc97/Evaluating_Human-CLIP_Alignment_at_Different_Abstraction_Le
 numbers only).
 
 The protocol differs from this package's benchmarks: all 20,019 rows of NIGHTS with hard votes, THINGS' testset1, a tie
-counts as wrong, and hidden states are compared as one vector of all tokens. So its values stand in a table of their
+counts as wrong, and hidden states are compared as one vector of all tokens. So its values are in a table of their
 own.
 """
 
@@ -71,7 +71,7 @@ def read_published(path: Path | None = None) -> list[Published]:
     """The published values of a CSV with the columns of `Published`; None is the package's table of 2024.
 
     Raises:
-        DatasetError: the file is no such table.
+        DatasetError: the file is not such a table.
     """
     where = path or Path(str(files("hf_clipdyn.evaluation").joinpath("predecessor_2024.csv")))
     names = ("model", "benchmark", "layer", "distance", "metric", "value")
@@ -130,7 +130,7 @@ def parity(
             the device.
         DatasetError: a folder has another layout.
         RevisionError: there is no such revision.
-        ModelError: its files are no image encoder.
+        ModelError: its files are not an image encoder.
     """
     check_device(device)
     for name in data_dirs:
@@ -246,7 +246,7 @@ def _cause(row: Any, encoder: Encoder, model: str, beside: str | None) -> str:
     if pd.isna(row.value):
         return "the model has no such layer"
     if beside is not None:
-        return f"the values are those of {beside}, another model"
+        return f"the values belong to {beside}, another model"
     if model == _OTHER_LAYERS and row.layer != _PROJECTION:
         return "the published layers were computed without the class token and the position embedding"
     last = encoder.model.config.vision_config.num_hidden_layers

@@ -127,7 +127,7 @@ class Plan:
 
         Raises:
             EvaluationError: the model has no text encoder, and a benchmark needs one.
-            ModelError: the files are no image encoder.
+            ModelError: the files are not an image encoder.
         """
         settings = settings_digest(folder)
         if settings not in self._prepared:

@@ -41,7 +41,7 @@ def check_push(repo_id: str, token: str | None = None) -> None:
     """Before hours of work: could the table be pushed at all?
 
     Raises:
-        ConfigError: ``repo_id`` is no name of a repository.
+        ConfigError: ``repo_id`` is not the name of a repository.
         PublishError: the client is offline, or has no token.
     """
     checked_repo_id(repo_id, what="push_to_hub", owner=True)

@@ -31,7 +31,7 @@ def score(kind: type[Kind[Any]], trials: pd.DataFrame, common: Common) -> list[N
     """The numbers of a cell; each must have its own name, which the kind declares."""
     numbers = kind.score(trials, common)
     twice = [key for key, count in Counter(one.number_key for one in numbers).items() if count > 1]
-    assert not twice, f"{kind.name} has two numbers of one name: {twice}"
+    assert not twice, f"{kind.name} has two numbers with the same name: {twice}"
     unknown = {one.metric for one in numbers} - set(kind.terms.terms)
     assert not unknown, f"{kind.name} has no terms for {', '.join(sorted(unknown))}"
     return numbers

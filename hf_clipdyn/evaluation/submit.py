@@ -25,7 +25,7 @@ from hf_clipdyn.schema import valid_repo_name
 __all__ = ["OF_THE_WHOLE", "Shards", "files_read"]
 
 OF_THE_WHOLE = ("repo_id", "from_open_clip", "shard", "token", "push_to_hub", "private")
-"""Fields of the configuration that are no option of a shard's command.
+"""Fields of the configuration that are not options of a shard's command.
 
 The name of a shard's model says `from_open_clip`, and a token goes through the environment.
 """

@@ -76,7 +76,7 @@ class Resampling:
         if self.n_resamples < 0:
             raise MetricError(f"n_resamples must be 0 (no interval) or more, but is {self.n_resamples}.")
         if not 0 < self.confidence_level < 1:
-            raise MetricError(f"confidence_level must lie between 0 and 1, but is {self.confidence_level}.")
+            raise MetricError(f"confidence_level must be between 0 and 1, but is {self.confidence_level}.")
 
     def __bool__(self) -> bool:
         return self.n_resamples > 0
@@ -177,7 +177,7 @@ def mean_intervals(
 ) -> Floats:
     """Intervals of the means of M columns; NaN entries are left out of their column's mean.
 
-    A cluster (or row) with nothing but NaN in a column is no unit of that column: it is neither drawn nor counted.
+    A cluster (or row) with nothing but NaN in a column is not a unit of that column: it is neither drawn nor counted.
 
     Args:
         values: shape (n, M).

@@ -128,7 +128,7 @@ def fixation_pixels(fixations: ArrayLike, shape: tuple[int, ...]) -> Ints:
     if outside.any():
         first = points[int(outside.argmax())]
         raise MetricError(
-            f"{int(outside.sum())} of {len(points)} fixations lie outside their map of {width} x {height} "
+            f"{int(outside.sum())} of {len(points)} fixations are outside their map of {width} x {height} "
             f"pixels, the first at x {first[0]:g}, y {first[1]:g}: leave them out, or rescale them with the map."
         )
     return np.asarray(y.astype(np.int64) * width + x.astype(np.int64))

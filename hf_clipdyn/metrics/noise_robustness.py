@@ -145,8 +145,9 @@ def halfway_place(accuracy: ArrayLike, places: ArrayLike, clean: ArrayLike, chan
         chance: accuracy of guessing.
 
     Returns:
-        Shape (...), between the first and the last place. -inf where the accuracy lies at or below halfway at the first
-        place already (unless it is just there), inf where it never falls so far; NaN where clean is not above chance.
+        Shape (...), between the first and the last place. -inf where the accuracy is at or below halfway at the first
+        place already (unless it is exactly halfway), inf where it never falls that far; NaN where clean is not above
+        chance.
 
     Examples:
         >>> from hf_clipdyn.metrics.noise_robustness import halfway_place
@@ -168,7 +169,7 @@ def halfway_place(accuracy: ArrayLike, places: ArrayLike, clean: ArrayLike, chan
 
 
 def clear_of_chance(accuracy: float, n: int, n_classes: int, confidence_level: float = 0.95) -> bool:
-    """Whether the whole interval of an accuracy lies above the chance level 1 / n_classes.
+    """Whether the whole interval of an accuracy is above the chance level 1 / n_classes.
 
     Args:
         accuracy: in [0, 1].

@@ -24,8 +24,8 @@ def odd_one_out(
 ) -> dict[str, Any]:
     """Mean score of triplets, with the intervals over triplets and over objects (Hebart et al. 2020).
 
-    Objects occur in many triplets. The interval over triplets holds for these objects; that over objects, drawn with
-    replacement, for objects like these: a triplet counts as often as its three objects were drawn together.
+    Objects occur in many triplets. The interval over triplets is valid for these objects; the one over objects, drawn
+    with replacement, for objects like these: a triplet counts as often as its three objects were drawn together.
 
     Args:
         scores: of each judgement, as of `odd_one_out_scores`, shape (n,), in [0, 1].

@@ -38,7 +38,7 @@ def iso_response_contrast(contrasts: ArrayLike, distances: ArrayLike, criterion:
         criterion: shape (...).
 
     Returns:
-        Shape (...). NaN where the contrast lies outside the grid, or the criterion is not positive.
+        Shape (...). NaN where the contrast is outside the grid, or the criterion is not positive.
 
     Examples:
         >>> from hf_clipdyn.metrics.psychophysics import iso_response_contrast
@@ -232,7 +232,7 @@ def jackknife_variance(left_out: Floats) -> Floats:
 
 
 def _centred(values: Floats) -> Floats:
-    """Minus the mean of the last axis over what is no NaN."""
+    """Minus the mean of the last axis over what is not NaN."""
     n = (~np.isnan(values)).sum(axis=-1, keepdims=True)
     return np.asarray(values - np.nansum(values, axis=-1, keepdims=True) / np.maximum(n, 1))
 

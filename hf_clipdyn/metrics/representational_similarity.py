@@ -187,7 +187,7 @@ def noise_ceiling(
     Returns:
         ``lower``: each person with the mean of the others' ranks (for ``pearson``: of their standardised values);
         ``upper``: with the mean of all, the person's own among them; ``lower_by_person``; ``pairwise``: mean over
-        pairs of people. The best model lies between lower and upper.
+        pairs of people. The best model is between lower and upper.
 
     Raises:
         MetricError: as for `representational_similarity`, or fewer than two people.

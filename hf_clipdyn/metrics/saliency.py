@@ -144,7 +144,7 @@ def _aligned(*columns: Iterable[Any] | None) -> Iterator[tuple[Any, ...]]:
     """Iterate over the columns together; a column that is None gives None for each image.
 
     Raises:
-        MetricError: a column ends before another, or is no sequence.
+        MetricError: a column ends before another, or is not a sequence.
     """
     for column in columns:
         if column is not None and not isinstance(column, Iterable):

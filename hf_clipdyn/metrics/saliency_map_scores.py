@@ -51,7 +51,7 @@ def nss(saliency_map: ArrayLike, fixations: ArrayLike) -> float:
 
     Args:
         saliency_map: shape (H, W), any unit.
-        fixations: the points themselves, shape (n, 2). On a blurred fixation map NSS is another,
+        fixations: the points themselves, shape (n, 2). On a blurred fixation map NSS is a different,
             smaller number (1.69 instead of 1.93 in one case).
 
     Returns:
@@ -355,7 +355,8 @@ class SaliencyMap:
     def logarithms(self) -> tuple[Floats, float] | None:
         """Two parts whose difference is the logarithm of the share plus the MIT benchmark's epsilon.
 
-        They are that of the lifted map plus epsilon times its sum, and that of its sum; None if that is 0.
+        The first is the logarithm of the lifted map plus epsilon times its sum; the second is the logarithm of that
+        sum. None if the sum is 0.
         """
         lifted, total = self._lifted
         if not total:

@@ -39,7 +39,7 @@ def shape_bias(
 
     Args:
         predictions: class name of each decision, shape (n,). A name outside ``classes`` ("na", …)
-            is another answer.
+            counts for no cue.
         shapes, textures: class names of the two cues, shape (n,).
         classes: all classes that shapes and textures may have. None: the 16 of Geirhos et al. if
             they contain all shapes and textures, else the union of shapes and textures.

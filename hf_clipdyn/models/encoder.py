@@ -132,7 +132,7 @@ class Encoder:
 
         Raises:
             RevisionNotFoundError: there is no such revision.
-            ModelError: its files are no image encoder that transformers can build.
+            ModelError: its files are not an image encoder that transformers can build.
         """
         folder = snapshot_folder(
             repo_id, revision, cache_dir=cache_dir, local_files_only=local_files_only, token=token
@@ -160,7 +160,7 @@ class Encoder:
             True if the weights were swapped into the live model, False if the model was rebuilt.
 
         Raises:
-            ModelError: the files are no image encoder that transformers can build.
+            ModelError: the files are not an image encoder that transformers can build.
         """
         if self._offload is not None:
             self.model = None
@@ -458,7 +458,7 @@ def read_tokenizer(folder: Path, config: Any) -> Any:
     end = getattr(getattr(config, "text_config", None), "eos_token_id", None)
     if config.model_type == "clip" and end not in (2, tokenizer.eos_token_id):
         raise ModelError(
-            f"The end token of {folder}/config.json is {end}, but that of its tokenizer is "
+            f"The end token of {folder}/config.json is {end}, but its tokenizer has "
             f"{tokenizer.eos_token_id}: all texts would have the same embedding."
         )
     return tokenizer

@@ -310,5 +310,5 @@ def _attributed(model: Any) -> nn.Module | None:
     blocks = max(lists, key=len, default=None)
     if blocks is None:
         return None
-    # By name, since not all are LayerNorm (RMSNorm in AIMv2); the norms within the attention are no children.
+    # By name, since not all are LayerNorm (RMSNorm in AIMv2); the norms within the attention are not children.
     return next((part for part in blocks[-1].children() if "norm" in type(part).__name__.lower()), None)

@@ -55,7 +55,7 @@ def check_settings_files(folder: Path) -> None:
     """Check the numbers of a snapshot's config.json and of its image processor.
 
     Raises:
-        ModelError: a file is no JSON object, or a number is outside of what any model has; also where the
+        ModelError: a file is not a JSON object, or a number is outside of what any model has; also where the
             configuration names attention code on the Hub, which transformers would fetch and run.
     """
     for name in ("config.json", *PROCESSOR_FILES):

@@ -192,9 +192,9 @@ def write_cards(
         The paths of the cards.
 
     Raises:
-        ConfigError: a file does not exist or is no table of results, an earlier card cannot be read, or the folder
+        ConfigError: a file does not exist or is not a table of results, an earlier card cannot be read, or the folder
             cannot be written.
-        EvaluationError: the tables hold no row.
+        EvaluationError: the tables have no rows.
 
     Examples:
         >>> from hf_clipdyn.report import write_cards

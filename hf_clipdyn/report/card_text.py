@@ -39,7 +39,7 @@ class CardText:
         """Cut a text where the Hub cuts it.
 
         Raises:
-            ValueError: the head is no YAML mapping; the message continues "The card of me/run ".
+            ValueError: the head is not a YAML mapping; the message continues "The card of me/run ".
         """
         mark, text = text[: text.startswith(_BOM)], text.removeprefix(_BOM)
         match = REGEX_YAML_BLOCK.search(text)
@@ -58,7 +58,7 @@ class CardText:
         """What the head says.
 
         Raises:
-            ValueError: it is no YAML.
+            ValueError: it is not YAML.
         """
         try:
             found = yaml.safe_load(self.head)
@@ -114,7 +114,7 @@ class CardText:
         return replace(self, body=f"{kept}{gap}{section}{line}")
 
     def _key_replaced(self, key: str, block: str) -> str | None:
-        """The head with the lines of a key replaced by a block of YAML; None if it is no block itself."""
+        """The head with the lines of a key replaced by a block of YAML; None if it is not a block itself."""
         root = yaml.compose(self.head, Loader=yaml.SafeLoader)
         if root is not None and (not isinstance(root, yaml.MappingNode) or root.flow_style):
             return None
@@ -154,7 +154,7 @@ def dumped(value: Any) -> str:
 
 
 class _Dumper(yaml.SafeDumper):
-    """Writes breaks that are no newlines as escapes; SafeDumper writes them so that they are read as spaces."""
+    """Writes breaks that are not newlines as escapes; SafeDumper writes them so that they are read as spaces."""
 
     def represent_str(self, data: str) -> yaml.ScalarNode:
         breaks = set(data) & {"\x85", "\u2028", "\u2029"}

@@ -39,9 +39,9 @@ def plot(
         another.
 
     Raises:
-        ConfigError: several benchmarks have the metric and none is named; a file is no table of results.
+        ConfigError: several benchmarks have the metric and none is named; a file is not a table of results.
         UnknownNameError: nothing was measured with this metric on this benchmark.
-        EvaluationError: the tables hold no row.
+        EvaluationError: the tables have no rows.
 
     Examples:
         >>> from hf_clipdyn import plot

@@ -84,8 +84,8 @@ def summarize(results: Path | Sequence[Path] | Study) -> list[str]:
         results: tables of `clipdyn evaluate`, or the result of `read_study`.
 
     Raises:
-        ConfigError: a file does not exist or is no table of results.
-        EvaluationError: the tables hold no row.
+        ConfigError: a file does not exist or is not a table of results.
+        EvaluationError: the tables have no rows.
 
     Examples:
         >>> from pathlib import Path

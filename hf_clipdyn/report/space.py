@@ -70,8 +70,8 @@ def write_space(
         The path of the page.
 
     Raises:
-        ConfigError: a file does not exist or is no table of results, or the folder cannot be written.
-        EvaluationError: the tables hold no row.
+        ConfigError: a file does not exist or is not a table of results, or the folder cannot be written.
+        EvaluationError: the tables have no rows.
 
     Examples:
         >>> from pathlib import Path
@@ -120,7 +120,7 @@ def push_space(
         The address of the commit; None if the Space has this content already.
 
     Raises:
-        ConfigError: the call is wrong, the Space holds something else, or it is public and ``private`` is set.
+        ConfigError: the call is wrong, the Space contains something else, or it is public and ``private`` is set.
         PublishError: the Hub refuses or cannot be reached; ``output`` is complete.
 
     Examples:

@@ -183,8 +183,8 @@ def read_study(
         The rows and trajectories of all runs, with their charts and verdicts.
 
     Raises:
-        ConfigError: a file does not exist or is no table of results.
-        EvaluationError: the tables hold no row.
+        ConfigError: a file does not exist or is not a table of results.
+        EvaluationError: the tables have no rows.
 
     Examples:
         >>> from hf_clipdyn.report import read_study

@@ -54,7 +54,7 @@ class StyleWarning(UserWarning):
 def read_style(style: str | Path) -> dict[str, Any]:
     """Read a style: a name that ``matplotlib.style.available`` lists, or a file in the format of matplotlibrc.
 
-    Settings that are no looks are left out; a `StyleWarning` names those that may be missed.
+    Settings that are not looks are left out; a `StyleWarning` names those that may be missed.
 
     Raises:
         ConfigError: the file cannot be read, or has a key or a value that matplotlib does not know.

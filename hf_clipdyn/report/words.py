@@ -8,7 +8,7 @@ __all__ = ["joined", "json_object", "json_words", "listed"]
 
 
 def json_words(text: str, hidden: Container[str] = ()) -> str:
-    """``torch 2.6, transformers 5.0``; a text that is no JSON object stays as it is.
+    """``torch 2.6, transformers 5.0``; a text that is not a JSON object stays as it is.
 
     Args:
         text: of a column that holds JSON.

@@ -24,7 +24,7 @@ def read_parquet(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
         columns: read only these, as far as the file has them. Default: all.
 
     Raises:
-        ValueError: it is no such file, or would fill the memory; the message continues the file's name.
+        ValueError: it is not such a file, or would fill the memory; the message continues the file's name.
     """
     return decoded(read_encoded(path, columns=columns))
 

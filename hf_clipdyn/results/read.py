@@ -53,7 +53,7 @@ def read_results(paths: Path | Sequence[Path]) -> Results:
             `Row` has a default may be missing.
 
     Raises:
-        ConfigError: no path was given, or a file does not exist, is no table of results, or is of an earlier version.
+        ConfigError: no path was given, or a file does not exist, is not a table of results, or has an earlier version.
         EvaluationError: the files have no row.
     """
     listed = [_table_of(path) for path in ([paths] if isinstance(paths, Path) else paths)]
@@ -92,7 +92,7 @@ def load_results(results: str | Path | Sequence[str | Path]) -> pd.DataFrame:
         `write_report` take the frame, too, or a part of it.
 
     Raises:
-        ConfigError: a file does not exist, is no table of results, or is of an earlier version.
+        ConfigError: a file does not exist, is not a table of results, or is of an earlier version.
         EvaluationError: the files have no row.
 
     Examples:

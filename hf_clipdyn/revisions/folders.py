@@ -200,7 +200,7 @@ class FolderRepository(FilesOnDisk):
     def refs(self) -> dict[str, str]:
         refs = {name: model.commit for name, model in self.models().items()}
         if not refs:
-            raise RevisionNotFoundError(f"{self.where} no longer holds a model.")
+            raise RevisionNotFoundError(f"{self.where} no longer contains a model.")
         return {MAIN: list(refs.values())[-1]} | refs
 
     def files(self, commit: str) -> dict[str, FileRecord]:

@@ -166,7 +166,7 @@ class HubCheckpoints:
         try:
             self._run = find_run(self._repo_id, self._name, self._token)
         except RevisionNotFoundError as error:
-            raise RevisionNotFoundError(f"{error} Nor is there a folder of that name here.") from error
+            raise RevisionNotFoundError(f"{error} There is no folder of that name here either.") from error
         refs: dict[str, str] = {}
         self._paths = {}
         for path, record in self._run.checkpoints.items():

@@ -189,7 +189,7 @@ def export_open_clip(
     Raises:
         ConfigError: the file has another suffix.
         RevisionNotFoundError: there is no such revision.
-        ModelError: it is no CLIP, or its weights are incomplete.
+        ModelError: it is not a CLIP, or its weights are incomplete.
     """
     import torch
     from safetensors.torch import save_file

@@ -182,7 +182,7 @@ class Journal:
         store = Path(facts.store) if facts.store is not None else None
         if store is not None and store.is_absolute() and not LocalStore(store, facts.repo_id).folder.is_dir():
             raise PublishError(
-                f"{self.folder / 'run.json'} names the store {store}, which holds no {facts.repo_id}: "
+                f"{self.folder / 'run.json'} names the store {store}, which does not contain {facts.repo_id}: "
                 "move the store back there, or correct `store` in the file."
             )
         return facts

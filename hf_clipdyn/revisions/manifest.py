@@ -76,7 +76,7 @@ class Manifest:
     """All revisions of one run.
 
     Attributes:
-        run_id: names the run that made them; a repository holds one run.
+        run_id: names the run that made them; a repository contains one run.
         rows: the revisions in training order.
         scale: name of the model's size (`tiny`; of imported models the architecture, `ViT-B-32`); None if unknown.
         seed: seed of the run; None if unknown.
@@ -123,7 +123,7 @@ class Manifest:
         """Read `revisions.json`.
 
         Raises:
-            RevisionError: the text is no manifest that this version can read.
+            RevisionError: the text is not a manifest that this version can read.
         """
         where = f"{MANIFEST_FILE} of {where}"
         content = parse_any(text, where=where, error=RevisionError)

@@ -56,7 +56,7 @@ def checked_ref(name: str, commit: str | bytes, where: str) -> tuple[str, str]:
     text = text.rstrip("\r\n")
     if not _COMMIT.fullmatch(text):
         raise RevisionError(
-            f"The ref {name} of {where} holds no commit (40 hexadecimal digits): delete it, or run "
+            f"The ref {name} of {where} does not contain a commit (40 hexadecimal digits): delete it, or run "
             "`clipdyn repair` on the run."
         )
     return name, text

@@ -62,7 +62,7 @@ class Series(Protocol):
             settings_only: do not download the weights.
 
         Raises:
-            RevisionError: it cannot be had, or holds no model.
+            RevisionError: it cannot be fetched, or contains no model.
         """
 
 
@@ -101,9 +101,9 @@ def open_series(
         return _open_folder(folder.absolute(), token)
     if not is_repo_id(text) or os.path.isfile(folder):  # noqa: PTH113
         raise ConfigError(
-            f"{shown(text)} is neither a folder here nor a name that the Hub accepts: give owner/name, of letters, "
-            "digits, single dashes and dots, and underscores, at most 96, or a folder with a model, with a Trainer's "
-            "checkpoints or with a run."
+            f"{shown(text)} is neither a folder here nor a name that the Hub accepts: give owner/name "
+            "(allowed: letters, digits, _ and single - and ., at most 96 characters), or a folder with "
+            " a model, with a Trainer's checkpoints or with a run."
         )
     return _Stored(text, _store_of_run(text) if store is None else Path(store).absolute(), token)
 
@@ -124,7 +124,7 @@ def list_revisions(repo_id: Name, store: Name | None = None, token: str | None =
         A `Revision` for each, the initialisation first.
 
     Raises:
-        ConfigError: the folder holds none of these, or the Hub could have no such repository.
+        ConfigError: the folder contains none of these, or the Hub could have no such repository.
         RevisionNotFoundError: there is no such repository.
         RevisionError: its manifest or a `trainer_state.json` cannot be read.
 
@@ -197,8 +197,8 @@ class _Folder:
         model = self.repository.model(revision.commit)
         if not model.files:
             raise RevisionError(
-                f"{model.path} holds no whole model: expected config.json and model.safetensors, and no adapter "
-                "(merge it into its model, and save that)."
+                f"{model.path} does not contain a complete model: expected config.json and model.safetensors. "
+                "Merge an adapter into its model, and save that."
             )
         if all(file.parent == model.path for file in model.files.values()):
             return model.path
@@ -298,7 +298,7 @@ def _open_clip(text: str, token: str | None, samples_per_epoch: int | None, keep
         return _OpenClip(model, (folder or repo_id).rpartition("/")[2], repository, samples_per_epoch)
     if not open_clip_models(path, model):
         raise ConfigError(
-            f"{path} holds no checkpoints of open_clip: expected a .pt file, or files called epoch_N.pt."
+            f"{path} contains no checkpoints of open_clip: expected a .pt file, or files called epoch_N.pt."
         )
     parent = path if path.is_dir() else path.parent
     run = parent.parent if parent.name == "checkpoints" else parent  # as open_clip's training names it
@@ -320,7 +320,7 @@ def _open_folder(folder: Path, token: str | None) -> Series:
     checkpoint = checkpoint_name(folder)
     series = _Folder(folder) if checkpoint is None else _Folder(folder.parent, checkpoint)
     if not any(model.files for model in series.repository.models().values()):
-        raise ConfigError(f"The folder {folder} holds no model. {_hint(folder)}")
+        raise ConfigError(f"The folder {folder} contains no model. {_hint(folder)}")
     return series
 
 
@@ -330,10 +330,10 @@ def _hint(folder: Path) -> str:
     if stored:
         return f"It is a store: give {', '.join(stored[:3])} with --store {folder}."
     if runs := _runs_below(folder):
-        return f"It holds runs: give one or several of them, for example {runs[0]}."
+        return f"It contains runs: give one or several of them, for example {runs[0]}."
     epochs = next((one for one in (folder, folder / "checkpoints") if any(one.glob("epoch_*.pt"))), None)
     if epochs is not None:
-        return f"It holds checkpoints of open_clip: give {OPEN_CLIP}MODEL@{epochs}, as {OPEN_CLIP}ViT-B-32@{epochs}."
+        return f"It contains checkpoints of open_clip: give {OPEN_CLIP}MODEL@{epochs}, as {OPEN_CLIP}ViT-B-32@{epochs}."
     return (
         "Expected config.json beside model.safetensors (merge an adapter into its model first), a Trainer's "
         "checkpoint-* folders, or the output_dir of `clipdyn train`."

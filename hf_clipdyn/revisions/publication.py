@@ -76,7 +76,7 @@ def publish(target: Repository, snapshot: Snapshot) -> str:
     A repeat changes nothing.
 
     Raises:
-        PublishError: the name has other weights, or the target holds another run.
+        PublishError: the name has other weights, or the target contains another run.
         IdenticalWeightsError: another revision has the same weights, and that was not allowed.
         RevisionError: the target cannot be read.
     """
@@ -161,7 +161,7 @@ def _manifest_after(manifest: Manifest | None, snapshot: Snapshot, where: str) -
     row, held = snapshot.row, manifest.rows if manifest is not None else ()
     if manifest is not None and manifest.run_id != snapshot.run.run_id:
         raise PublishError(
-            f"{where} holds the revisions of another run: choose another repository, "
+            f"{where} contains the revisions of another run: choose another repository, "
             "or continue that run in its own output_dir."
         )
     twins = [other.name for other in held if other.sha256 == row.sha256 and other.name != row.name]

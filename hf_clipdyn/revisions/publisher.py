@@ -190,10 +190,10 @@ class Publisher:
     # --- for the training loop ----------------------------------------------------------------------
 
     def check(self) -> None:
-        """Check, before training starts, that every target can be written and is empty or holds this run.
+        """Check, before training starts, that every target can be written and is empty or contains this run.
 
         Raises:
-            RevisionError: a target cannot be written, or holds the revisions of another run.
+            RevisionError: a target cannot be written, or contains the revisions of another run.
         """
         patience = replace(self._retries, patience=min(self._retries.patience, _PATIENCE_AT_START))
         for name, target in self._targets.items():
@@ -259,7 +259,7 @@ class Publisher:
         """Check that a revision that was handed in before has the weights that ``save`` writes now.
 
         Raises:
-            PublishError: it has others: the folder holds another run, which must not be mixed with this one.
+            PublishError: it has others: the folder contains another run, which must not be mixed with this one.
         """
         self._journal.staging.mkdir(exist_ok=True)
         with TemporaryDirectory(dir=self._journal.staging) as folder:

@@ -258,7 +258,7 @@ def read_manifest(repository: ReadableRepository, commit: str | None) -> Manifes
 
 
 def check_run(repository: Repository, run_id: str) -> dict[str, str]:
-    """Check, before a run starts, that the repository is empty or holds this run; returns its refs.
+    """Check, before a run starts, that the repository is empty or contains this run; returns its refs.
 
     Raises:
         RevisionError: it holds something else.
@@ -271,7 +271,7 @@ def check_run(repository: Repository, run_id: str) -> dict[str, str]:
     if manifest is not None:
         if manifest.run_id != run_id:
             raise RevisionError(
-                f"{repository.where} holds the revisions of another run ({len(manifest.rows)} of them): "
+                f"{repository.where} contains the revisions of another run ({len(manifest.rows)} of them): "
                 "choose another repository, or continue that run in its own output_dir."
             )
         return refs
@@ -281,7 +281,7 @@ def check_run(repository: Repository, run_id: str) -> dict[str, str]:
             own = read_manifest(repository, commit)
             if own is None or own.run_id != run_id:
                 raise RevisionError(
-                    f"{repository.where} holds weights that no run of this package published (on {name}): "
+                    f"{repository.where} contains weights that no run of this package published (on {name}): "
                     "choose another repository."
                 )
     return refs

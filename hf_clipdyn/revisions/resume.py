@@ -34,7 +34,7 @@ def resume_publishing(
 
     Raises:
         ConfigError: the folder has no journal.
-        RevisionError: a target cannot be written, or holds another run.
+        RevisionError: a target cannot be written, or contains another run.
 
     Examples:
         >>> from pathlib import Path

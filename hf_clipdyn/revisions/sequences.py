@@ -174,7 +174,7 @@ def _rows(differences: Sequence[int]) -> list[tuple[int, int, int]]:
     return [
         row
         for row, before, after in zip(rows, around, around[2:], strict=False)
-        if not (before and after and row[2] > max(before, after))  # holes in a finer grid are no stride
+        if not (before and after and row[2] > max(before, after))  # holes in a finer grid are not a stride
     ]
 
 

@@ -171,7 +171,7 @@ def _old_main(states: Sequence[State], main: State) -> Iterator[Finding]:
     for label, form in main.forms.items():
         same = [one.name for one in states if label in one.forms and one.forms[label].content == form.content]
         if same and not set(same) & set(last.values()):
-            message = f"{label} of main is that of {_some(same)}, which is not the last revision."
+            message = f"{label} of main equals that of {_some(same)}, which is not the last revision."
             yield Finding(MAIN, "main-not-newest", message)
 
 

@@ -245,7 +245,9 @@ class _Check:
                 continue
             if row is not None and state.weights.size != row.size:
                 size = state.weights.size
-                yield finding("wrong-size", f"The weights have {size} bytes, the manifest says {row.size}.")
+                yield finding(
+                    "wrong-size", f"The weights have {size} bytes, but the manifest says {row.size}."
+                )
             # Weights outside the large storage have no recorded SHA-256; those are compared when they are read.
             if row is not None and state.weights.sha256 not in (row.sha256, None):
                 yield _wrong_weights(state.name, state.weights.sha256, row)
@@ -331,12 +333,12 @@ class _Check:
 
 def _wrong_weights(name: str, sha256: str | None, row: ManifestRow) -> Finding:
     served, expected = str(sha256)[:12], row.sha256[:12]
-    message = f"The weights have the SHA-256 {served}…, the manifest says {expected}…."
+    message = f"The weights have the SHA-256 {served}…, but the manifest says {expected}…."
     return Finding(name, "wrong-weights", message)
 
 
 def _without_origin(text: bytes) -> Any:
-    """A JSON file without what transformers notes on its origin; None if it is no JSON."""
+    """A JSON file without what transformers notes on its origin; None if it is not JSON."""
     try:
         return json.loads(
             text, object_hook=lambda held: {key: held[key] for key in held if key not in _ORIGIN}

@@ -220,7 +220,7 @@ def locate(
     """The window around the revision where the mean over the tuning seeds has its extreme.
 
     It reaches half the way to the neighbouring revisions. Other seeds must be tested in it: in the tuning seeds an
-    extreme was searched. The untrained revision is no candidate, since an early peak is one above it.
+    extreme was searched. The untrained revision is not a candidate, since an early peak is one above it.
 
     Args:
         name: of the window.

@@ -134,7 +134,7 @@ class ClaimTest:
     """How one study tests a claim.
 
     Attributes:
-        testable: False if the study cannot speak of the claim, for the ``cause``.
+        testable: False if the study cannot test the claim, for the ``cause``.
         evidence: False for a positive control, which holds by construction.
         cause: why it is not testable.
         notes: what a reader must know beside the verdict.
@@ -199,7 +199,7 @@ class StudyPlan:
     Attributes:
         title: in words.
         tuning_seeds: these located windows and set the world; they never enter a verdict.
-        confirmatory_seeds: only these enter; empty for all that are no tuning seeds, also unknown ones.
+        confirmatory_seeds: only these count; if empty, all other seeds count, also unknown ones.
         windows: in place of the shared windows of the same name.
         deviations: from the registered plan, as those of a `ClaimTest`: of all its testable claims.
     """
@@ -291,7 +291,7 @@ def read_claims(path: str | Path | None = None) -> Claims:
     """Read a file of claims; None reads the package's own.
 
     Raises:
-        ConfigError: it cannot be read, is no YAML, or does not fit the form; the sentence names the place.
+        ConfigError: it cannot be read, is not YAML, or does not fit the form; the sentence names the place.
     """
     if path is None:
         return parse_claims(files("hf_clipdyn.statistics").joinpath(_FILE).read_text(encoding="utf-8"), _FILE)

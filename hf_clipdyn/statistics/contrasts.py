@@ -346,8 +346,8 @@ def combine(
     """A contrast over seeds; scale is a fixed block.
 
     Args:
-        runs: one for each seed of each scale, all of one arm; runs of an unknown seed are no seeds of one training, and
-            are a block each.
+        runs: one for each seed of each scale, all of one arm; runs of an unknown seed are not seeds of one training,
+            and are a block each.
         confidence_level: of the interval.
         scales: weight of each scale, by default that of the mean over all. ``{"small": 1, "tiny": -1}`` gives
             their difference; runs of other scales then do not count, but for the pooled variance between seeds.

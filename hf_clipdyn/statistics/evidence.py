@@ -20,7 +20,7 @@ __all__ = ["Evidence", "paired", "study_of"]
 
 
 def study_of(trajectories: Iterable[Trajectory], claims: Claims, wanted: str | None = None) -> str:
-    """The study that the tables belong to: the one of whose benchmarks they hold most; the first of equals.
+    """The study that the tables belong to: the one sharing most benchmarks with them; the first of equals.
 
     Args:
         trajectories: of the tables.

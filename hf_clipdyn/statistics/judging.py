@@ -219,13 +219,13 @@ def judge(
     Args:
         study_results: from `read_results`; item errors come from the trials beside its tables.
         claims: from `read_claims`; None for the package's own.
-        study: name of the study; None for the one of whose benchmarks the tables hold most.
+        study: name of the study; None for the one sharing most benchmarks with the tables.
         trajectories: of these results, if they were read before.
         show_progress: draw a progress bar if the item errors take longer than two seconds.
 
     Raises:
         UnknownNameError: there is no study of that name.
-        ConfigError: the tables hold no benchmark of a claim.
+        ConfigError: the tables contain no benchmark of a claim.
     """
     evidence = read_evidence(
         study_results, claims, study=study, trajectories=trajectories, show_progress=show_progress

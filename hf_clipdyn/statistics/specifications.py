@@ -60,7 +60,7 @@ def specifications(
         most: number of combinations.
 
     Returns:
-        Empty for a part that is no registered contrast: one scale of several, or the difference of two.
+        Empty for a part that is not a registered contrast: one scale of several, or the difference of two.
     """
     test = verdict.claim.test(verdict.study)
     plan = next((one for one in test.parts if one.contrast == part.contrast), None)

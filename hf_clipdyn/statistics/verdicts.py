@@ -147,7 +147,7 @@ def verdicts(
         direction, size open; negligible; contradicted; undecided; gate failed; not testable here.
 
     Raises:
-        ConfigError: a file cannot be read, or the tables hold no benchmark of a claim.
+        ConfigError: a file cannot be read, or the tables contain no benchmark of a claim.
         UnknownNameError: there is no study of that name.
 
     Examples:

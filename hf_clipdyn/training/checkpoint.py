@@ -162,7 +162,7 @@ def find_checkpoint(root: Path, resume_from_checkpoint: str) -> Path | None:
     """The folder that ``resume_from_checkpoint`` names; None if it is ``true`` and there is no checkpoint yet.
 
     Raises:
-        ConfigError: the folder is no checkpoint.
+        ConfigError: the folder is not a checkpoint.
     """
     if resume_from_checkpoint.lower() in ("true", "latest", "last"):
         finished = _finished(root)
@@ -242,7 +242,7 @@ def check_recipe(was: Mapping[str, object], now: Mapping[str, object], folder: P
     if differ:
         more = f" and {len(differ) - _MOST_SETTINGS} more" if len(differ) > _MOST_SETTINGS else ""
         raise ConfigError(
-            f"The checkpoint {folder} is of another run ({', '.join(differ[:_MOST_SETTINGS])}{more}): use the same "
+            f"The checkpoint {folder} belongs to another run ({', '.join(differ[:_MOST_SETTINGS])}{more}): use the same "
             "recipe, or another output_dir."
         )
 
@@ -256,12 +256,12 @@ def saved_losses(folder: Path, progress: Progress) -> list[float]:
     """The losses of the epoch in which the checkpoint was written.
 
     Raises:
-        TrainingError: the file cannot be read, or holds another number of losses.
+        TrainingError: the file cannot be read, or contains another number of losses.
     """
     losses = read_tensors(folder / _LOSSES).get("losses")
     if losses is None or losses.shape != (progress.step_in_epoch,) or not losses.isfinite().all():
         raise TrainingError(
-            f"{folder / _LOSSES} does not hold the {progress.step_in_epoch} losses of the current epoch. "
+            f"{folder / _LOSSES} does not contain the {progress.step_in_epoch} losses of the current epoch. "
             f"{_way_out(folder)}"
         )
     values: list[float] = losses.double().tolist()

@@ -111,7 +111,7 @@ def _check_sharding(accelerator: Accelerator) -> None:
     if accelerator.distributed_type != DistributedType.FSDP:
         raise ConfigError(
             f"FSDP was requested on {accelerator.device.type}, where accelerate does not shard: leave it out. Each "
-            "process then holds the whole model."
+            "process then stores the whole model."
         )
     if not accelerator.is_fsdp2:
         raise ConfigError(
@@ -174,8 +174,8 @@ def threads(config: TrainingConfig, accelerator: Accelerator) -> Iterator[int]:
 
     The threads wait for one another without sleeping: with one other program on two cores, two threads were a hundred
     times slower than one. By default `tiny` takes one thread (a second makes it at most a fifth faster), and so does
-    `micro`, which is smaller. A larger model takes the cores that are free at its start. Another number rounds
-    differently and gives other weights, so a resumed run keeps its number.
+    `micro`, which is smaller. A larger model takes the cores that are free at its start. A different thread
+    count changes rounding, and so the weights: a resumed run keeps its number.
 
     Warns:
         CrowdedWarning: training on a CPU has fewer free cores than threads.

@@ -108,7 +108,7 @@ class DryRun:
             f"{self.revisions - self.epochs - 1:,} inside epochs), {readable_size(self.revision_bytes)} each, "
             f"{readable_size(self.revisions * self.revision_bytes)} in all",
             self._duration(),
-            "Nothing was written. Reading and decoding the data is not part of this speed.",
+            "Nothing was written. This speed does not include reading and decoding.",
         ]
         return "\n".join(lines)
 

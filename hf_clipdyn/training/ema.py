@@ -69,7 +69,7 @@ class PublishAverage(PublishStates):
             set_model_state_dict(training.unwrapped, state, options=StateDictOptions(full_state_dict=True))
         except (RuntimeError, KeyError, ValueError) as error:
             raise TrainingError(
-                f"{folder / _FILE} does not hold the average of this model: continue from another checkpoint, or "
+                f"{folder / _FILE} does not contain the average of this model: continue from another checkpoint, or "
                 "start again with --overwrite_output_dir."
             ) from error
         self._average = [weight.clone() for weight in _weights(training)]

@@ -80,7 +80,7 @@ def checkpoint_to_resume(config: TrainingConfig, folder: Path) -> Path | None:
     """The checkpoint to continue from; None for a new run, which must not overwrite an earlier one.
 
     Raises:
-        ConfigError: the folder holds an earlier run, or ``resume_from_checkpoint`` names no checkpoint.
+        ConfigError: the folder contains an earlier run, or ``resume_from_checkpoint`` names no checkpoint.
         TrainingError: the folder cannot be read.
     """
     if _resumes(config):
@@ -92,7 +92,7 @@ def checkpoint_to_resume(config: TrainingConfig, folder: Path) -> Path | None:
         raise _unwritable(folder, error) from error
     if lost:
         raise ConfigError(
-            f"{folder} holds a run already: continue it with --resume_from_checkpoint true, delete it with "
+            f"{folder} already contains a run: continue it with --resume_from_checkpoint true, delete it with "
             "--overwrite_output_dir, or name another --output_dir."
         )
     return None

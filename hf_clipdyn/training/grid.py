@@ -84,7 +84,7 @@ class Run:
             listed: the files below its folder; None looks into the folder.
 
         Raises:
-            ConfigError: the folder holds a run of another recipe.
+            ConfigError: the folder contains a run of another recipe.
         """
         if listed is None:
             found = [path for sign in _SIGNS for path in self.folder.glob(sign)]

@@ -158,8 +158,8 @@ class ClassCrossEntropy(Loss):
     """Cross entropy of each image over the distinct captions of the batch: the training of a classifier.
 
     A caption is a class, and its normalised text features are the class's weights: a cosine classifier whose
-    temperature is the model's. Captions are the same if all their tokens are. Images with the same caption are no
-    negatives of each other, and nothing is summed over the columns. Uninformative features give ln(distinct captions of
+    temperature is the model's. Captions are the same if all their tokens are. Images with the same caption do not
+    count as negatives, and nothing is summed over the columns. Uninformative features give ln(distinct captions of
     the global batch). A class that no text of the batch names is not in the softmax.
 
     Examples:

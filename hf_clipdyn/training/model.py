@@ -153,13 +153,13 @@ def load_model(
         gradient_checkpointing: keep only the inputs of each layer for the backward pass.
 
     Raises:
-        ModelError: the files hold no such model.
+        ModelError: the files contain no such model.
         ConfigError: the loss needs a bias, and the model has none.
     """
     config = read_config(folder)
     if model_type == "siglip" and config.model_type != "siglip":
         raise ConfigError(
-            f"The loss needs a model with a bias, like SigLIP, but {folder} holds one of type {config.model_type}: "
+            f"The loss needs a model with a bias, like SigLIP, but {folder} contains one of type {config.model_type}: "
             "use --loss contrastive, or continue a SigLIP model."
         )
     encoder = read_model(folder, config, dtype=torch.float32, attn_implementation=attn_implementation)
@@ -198,7 +198,7 @@ def model_folder(name_or_path: str, revision: str, store: str | None, token: str
         if revision != "main":
             raise ModelError(
                 f"{folder} is a folder, which has no revision {revision}: name its repository, and the store that "
-                "holds it as model_store."
+                "contains it as model_store."
             )
         return folder
     return snapshot_folder(
@@ -219,7 +219,7 @@ def read_processor(folder: Path) -> ProcessorMixin:
     config, image_processor = read_input(folder)
     if config.model_type not in _PROCESSORS:
         raise ModelError(
-            f"{folder} holds a model of type {config.model_type}; training continues CLIP and SigLIP: use a model "
+            f"{folder} contains a model of type {config.model_type}; training continues CLIP and SigLIP: use a model "
             f"of type {' or '.join(_PROCESSORS)}."
         )
     tokenizer = read_tokenizer(folder, config)

@@ -101,7 +101,7 @@ def train(config: TrainingConfig, callbacks: Sequence[Callback] = ()) -> Trainin
         On the main process what was published; None on the others.
 
     Raises:
-        ConfigError: the configuration contradicts itself or what the output folder holds.
+        ConfigError: the configuration contradicts itself or what the output folder contains.
         DatasetError: the training data are absent or unreadable.
         TrainingError: the loss is not finite, the data are broken, or there are too few processes.
         PublishError: revisions cannot be stored at all.

@@ -14,7 +14,7 @@ of the texture (Geirhos et al. 2019). Rows whose shape and texture agree are exc
 
 _KWARGS_DESCRIPTION = f"""
 Args:
-    predictions (`list` of `str`): class name of each decision; a name that is not a class ("na") is another answer.
+    predictions (`list` of `str`): class name of each decision; a name that is not a class ("na") counts for no cue.
     shapes (`list` of `str`): class of the shape of each image.
     textures (`list` of `str`): class of the texture of each image.
     classes (`list` of `str`): all classes. None (default): the 16 of Geirhos et al. if they contain all shapes and

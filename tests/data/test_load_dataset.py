@@ -124,7 +124,7 @@ def test_unknown_names_are_told_with_what_is_known(load: Load, tree: Tree) -> No
 
 
 def test_a_folder_and_a_mirror_exclude_each_other(load: Load, tree: Tree) -> None:
-    with pytest.raises(ConfigError, match="exclude each other"):
+    with pytest.raises(ConfigError, match="cannot be combined"):
         load("osie", data_dir=tree("osie"), repo_id="a/b")
 
 

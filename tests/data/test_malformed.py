@@ -428,7 +428,7 @@ edit("a trial of another class than its image", "model_vs_human", "line 2", TRIA
 edit("a trial in no condition", "model_vs_human", "'nan' is not a condition", TRIALS, ",3.0,", ",nan,")
 edit("a trial of an unnamed image", "model_vs_human", "line 2", TRIALS, "0001_xx_s01", "image")
 edit(
-    "a trial of another observer", "model_vs_human", "the file is that of", TRIALS, "subject-01", "subject-9"
+    "a trial of another observer", "model_vs_human", "the file belongs to", TRIALS, "subject-01", "subject-9"
 )
 edit("trials without a class", "model_vs_human", "lacks the columns category", TRIALS, "category", "label")
 

@@ -46,8 +46,8 @@ def test_the_tables_of_sums_give_the_same_rows(load: Load, tree: Tree, tmp_path:
     [
         ("answers.csv", "rotation,1,1,2,3,5", "rotation,1,1,1,3,5", "does not compare two pairs of levels"),
         ("answers.csv", "rotation,1,1,2,3,5", "rotation,1,1,2,3,11", "does not compare two pairs of levels"),
-        ("answers.csv", "18-30,rotation", "18-30,shear", "'shear' is no distortion of RAID"),
-        ("answers.csv", "900,2", "900,3", "2 of 1 answers is no count"),
+        ("answers.csv", "18-30,rotation", "18-30,shear", "'shear' is not a distortion of RAID"),
+        ("answers.csv", "900,2", "900,3", "2 of 1 answers is not a count"),
         ("responses.csv", "rot_img_01_level_02.png", "rot_img_02_level_02.png", "is not a name like"),
         ("responses.csv", "rot_img_01_level_02.png", "rot_img_01_level_12.png", "the level 12 is outside"),
     ],

@@ -149,7 +149,7 @@ def test_the_adapter_of_a_model_is_never_loaded_with_the_base_that_it_names(
     out = shutil.copytree(trained, tmp_path / "out")
     (out / "checkpoint-1" / "adapter_config.json").write_text("{}")
     assert set(measure(out)["revision"]) == {"step-00000002"}
-    with pytest.raises(RevisionError, match="no whole model"):
+    with pytest.raises(RevisionError, match="does not contain a complete model"):
         measure(out, revisions="step-00000001")
 
 
@@ -166,7 +166,7 @@ def test_a_run_is_its_folder_or_its_name_below_runs_and_one_that_was_pushed_is_a
         == named
     )
     with pytest.raises(
-        ConfigError, match=r"It holds runs: give one or several of them, for example .*runs/demo"
+        ConfigError, match=r"It contains runs: give one or several of them, for example .*runs/demo"
     ):
         list_revisions("runs")
     with pytest.raises(ConfigError, match=r"It is a store: give local/demo with --store"):
@@ -192,7 +192,7 @@ def test_what_the_store_has_comes_before_a_folder_of_that_name(store, tmp_path, 
     (tmp_path / "me" / "run").mkdir(parents=True)
     monkeypatch.chdir(tmp_path)
     assert len(list_revisions("me/run", store)) == 3
-    with pytest.raises(ConfigError, match=r"holds no model\. Expected config.json"):
+    with pytest.raises(ConfigError, match=r"contains no model\. Expected config.json"):
         list_revisions("me/run")
 
 

@@ -144,7 +144,7 @@ def test_a_file_gives_the_same_as_flags_and_flags_win(
         ("noise_stage: inptu", "Did you mean 'input'?"),
         ("data_dir: osie", "data_dir in study.yaml is 'osie': give NAME=PATH"),
         ("plugin: none.py", "The plug-in none.py is not a Python file"),
-        ("- noise", "study.yaml holds list"),
+        ("- noise", "study.yaml contains list"),
     ],
 )
 def test_a_wrong_file_is_one_sentence(

@@ -132,7 +132,7 @@ def test_scoring_what_was_never_measured_is_one_clear_sentence(evaluate, tmp_pat
 @pytest.mark.parametrize(
     ("numbers", "says"),
     [
-        (["top1", "top1"], r"zero_shot has two numbers of one name: .*'top1'"),
+        (["top1", "top1"], r"zero_shot has two numbers with the same name: .*'top1'"),
         (["top1", "top2"], "zero_shot has no terms for top2"),
     ],
 )

@@ -179,7 +179,7 @@ def test_progress_that_contradicts_itself_is_one_sentence(
 def test_losses_of_another_number_are_one_sentence(checkpoints: Path, accelerator: Accelerator) -> None:
     progress = Progress(2, 12, 120, 1, 5, RECIPE)
     folder = save_checkpoint(accelerator, checkpoints, progress, keep=3, losses=[0.5])
-    with pytest.raises(TrainingError, match="does not hold the 2 losses of the current epoch"):
+    with pytest.raises(TrainingError, match="does not contain the 2 losses of the current epoch"):
         saved_losses(folder, progress)
 
 

@@ -131,7 +131,7 @@ CALLS: list[tuple[tuple[str, ...], str]] = [
             ("--plugin", "file", "is not a Python file"),
             ("--plugin", "pipe", "is not a Python file"),
             ("--plugin", LONG, "is not a Python file"),
-            ("--config", "file", "holds str: give a mapping"),
+            ("--config", "file", "contains str: give a mapping"),
             ("--config", "empty", "empty is not a file"),
             ("--config", "pipe", "pipe is not a file"),
             ("--config", LONG, "cannot be read: File name too long"),

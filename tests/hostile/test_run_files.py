@@ -184,7 +184,7 @@ def test_an_entry_of_the_journal_that_leads_elsewhere_is_one_sentence(
         ({"store": ""}, "a folder inside the run's"),
         ({"store": "a\0b"}, "a folder inside the run's"),
         ({"store": 7}, "a text"),
-        ({"store": "/nowhere/at/all"}, "which holds no me/run"),
+        ({"store": "/nowhere/at/all"}, "which does not contain me/run"),
         ({"push_to_hub": "yes"}, "true or false"),
         ({"push_to_hub": 1}, "true or false"),
         ({"run_id": []}, "a text"),
@@ -266,7 +266,9 @@ def test_a_ref_without_a_commit_is_one_sentence_that_keeps_its_content(
     refs = tmp_path / "models--me--run" / "refs"
     refs.mkdir(parents=True)
     (refs / "epoch-000").write_bytes(content)
-    with pytest.raises(RevisionError, match=r"The ref epoch-000 of me/run in .* holds no commit") as found:
+    with pytest.raises(
+        RevisionError, match=r"The ref epoch-000 of me/run in .* does not contain a commit"
+    ) as found:
         LocalStore(tmp_path, "me/run").refs()
     assert SECRET not in str(found.value)
 
@@ -522,7 +524,11 @@ PUBLISHING: list[tuple[str, Callable[[Path], None], str]] = [
         lambda run: _edit(run / "publishing/run.json", store="../../victim"),
         "a folder inside",
     ),
-    ("an absolute store", lambda run: _edit(run / "publishing/run.json", store="/tmp"), "holds no me/run"),
+    (
+        "an absolute store",
+        lambda run: _edit(run / "publishing/run.json", store="/tmp"),
+        "does not contain me/run",
+    ),
     (
         "an id elsewhere",
         lambda run: _edit(run / "publishing/run.json", repo_id="../../evil"),
@@ -554,7 +560,7 @@ def test_a_ref_without_a_commit_is_one_sentence_of_every_command(
     run: Path, clipdyn: Callable[..., Outcome], command: str, content: bytes
 ) -> None:
     _ref(run, content)
-    assert "holds no commit" in clipdyn(command, "me/run", "--store", run / "hub").sentence
+    assert "does not contain a commit" in clipdyn(command, "me/run", "--store", run / "hub").sentence
 
 
 @pytest.mark.slow
@@ -564,7 +570,7 @@ def test_a_ref_that_is_a_link_does_not_tell_what_it_leads_to(
     ref = run / "hub" / "models--me--run" / "refs" / "epoch-000"
     ref.unlink()
     ref.symlink_to(victim.folder / "secret.txt")
-    assert "holds no commit" in clipdyn("verify", "me/run", "--store", run / "hub").sentence
+    assert "does not contain a commit" in clipdyn("verify", "me/run", "--store", run / "hub").sentence
 
 
 @pytest.mark.slow

@@ -110,8 +110,8 @@ RECIPES = {
     "bytes": ("seed: !!binary aGY=", "invalid int value"),
     "bad base64": ("seed: !!binary é", "line 1, column"),
     "a null byte": ("scale: a\0b", "forbidden character"),
-    "a text": ("tiny", "holds str"),
-    "a number": ("1", "holds int"),
+    "a text": ("tiny", "contains str"),
+    "a number": ("1", "contains int"),
     "a number as a key": ("1: 2", "no field in"),
     "null as a key": ("~: 2", "no field in"),
     "a long key": ("k" * 900 + ": 1", "no field in"),
@@ -176,6 +176,7 @@ FLAGS = {
     "a slice that is none": (["--config", "quick", "--train_split", "train[zero:]"], "train[zero:]"),
     "a checkpoint elsewhere": (["--resume_from_checkpoint", "../victim"], "is not a checkpoint"),
     "too many held out": (["--validation_size", "1000000000", "--config", "quick"], "leave some to train on"),
+    "a part of a flag": (["--batch_size", "3"], "did you mean --per_device_train_batch_size?"),
 }
 
 
@@ -235,6 +236,6 @@ def test_a_folder_that_holds_more_than_a_beginning_is_not_emptied(
     for name, content in FOLDERS[what].items():
         (run / name).parent.mkdir(parents=True, exist_ok=True)
         (run / name).write_text(content)
-    assert "holds a run already" in clipdyn("train", "--output_dir", "run").sentence
+    assert "already contains a run" in clipdyn("train", "--output_dir", "run").sentence
     found = {str(path.relative_to(run)): path.read_text() for path in run.rglob("*") if path.is_file()}
     assert found == FOLDERS[what], json.dumps(found)

@@ -62,7 +62,7 @@ def test_epoch_checkpoints_become_revisions_with_their_gaps_and_no_invented_star
         torch.save(_checkpoint(epoch), tmp_path / file)
     files = [tmp_path / name for name in ("epoch_10.pt", "epoch_1.pt", "epoch_2.pt")]
     run, store = tmp_path / "run", tmp_path / "run" / "hub"
-    options = ["--model", NAME, "--output-dir", run, "--samples-per-epoch", 1000, "--licence", "mit"]
+    options = ["--model", NAME, "--output-dir", run, "--samples-per-epoch", 1000, "--license", "mit"]
     assert _run("import-open-clip", *files, "me/theirs", *options) == 0
     revisions = list_revisions("me/theirs", store=store)
     assert [revision.name for revision in revisions] == ["epoch-001", "epoch-002", "epoch-010"]
@@ -387,7 +387,7 @@ def test_a_plain_folder_is_exported_and_other_names_are_one_sentence(
         (f"open_clip:{NAME}@", "names no checkpoints"),
         (f"open_clip:{NAME}@/no/where", "names no checkpoints"),
         ("open_clip:@here", "names no checkpoints"),
-        (f"open_clip:{NAME}@here", "holds no checkpoints of open_clip"),
+        (f"open_clip:{NAME}@here", "contains no checkpoints of open_clip"),
         ("open_clip:ViT-None@here/full", "ViT-None"),
     ],
 )

@@ -76,7 +76,7 @@ def test_the_average_of_another_model_in_a_checkpoint_is_one_sentence(flags: Fla
     save_file({"other": torch.zeros(3)}, checkpoint / "ema.safetensors")
     new = (checkpoint / "ema.safetensors").stat().st_size
     state.write_text(state.read_text().replace(str(size), str(new)))
-    with pytest.raises(TrainingError, match=r"ema\.safetensors does not hold the average of this model"):
+    with pytest.raises(TrainingError, match=r"ema\.safetensors does not contain the average of this model"):
         train(parse_training_config(flags(ema_decay=0.8, resume_from_checkpoint="true")))
 
 

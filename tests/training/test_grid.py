@@ -123,7 +123,7 @@ def test_the_words_of_a_run_give_its_configuration_without_the_token() -> None:
         ("runs: [1]", "runs in study.yaml is a list of 1: give a list"),
         ("defaults: 3\nruns: [{}]", "defaults in study.yaml is 3: give a mapping"),
         ("runs: [{}]\ndefault: 1", "There is no field in study.yaml: 'default'. Did you mean 'defaults'?"),
-        ("runs: [{}]\ndefault: {}", "field one value. Only defaults, runs, models, evaluation may hold more."),
+        ("runs: [{}]\ndefault: {}", "field one value. Only defaults, runs, models, evaluation may contain more."),
         ("defaults: {sed: 1}\nruns: [{}]", "There is no field in the defaults of study.yaml: 'sed'."),
         ("runs: [{seed: 0}, {sed: 1}]", "There is no field in run 2 of study.yaml: 'sed'."),
         ("defaults: {seed: [1, 2]}\nruns: [{}]", "seed in the defaults of study.yaml is a list of 2: give it"),

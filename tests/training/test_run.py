@@ -355,7 +355,7 @@ def test_a_run_that_took_no_step_is_simply_started_again(
     assert [r.name for r in list_revisions("me/run", store=tmp_path / "run" / "hub")] == ["epoch-000"]
     summary = _train(flags(num_train_epochs=1))
     assert summary.published == ["epoch-000", "epoch-001"]
-    with pytest.raises(ConfigError, match="holds a run already"):
+    with pytest.raises(ConfigError, match="already contains a run"):
         _train(flags(num_train_epochs=1))
 
 

@@ -13,7 +13,7 @@ class Hub(CaptionedBuilder):
     metadata = DatasetMetadata(
         kind="captions",
         title="A data set on the Hub with images and captions",
-        licence="that of the data set",
+        licence="depends on the data set",
         licence_id="unknown",
         where="the Hub: give its name as repo_id, owner/name",
     )

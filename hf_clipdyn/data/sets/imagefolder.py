@@ -25,7 +25,7 @@ class Imagefolder(CaptionedBuilder):
     metadata = DatasetMetadata(
         kind="captions",
         title="A folder of captioned images",
-        licence="that of the folder",
+        licence="depends on the folder",
         licence_id="unknown",
         where="your own disk: images, and metadata.csv or metadata.jsonl with file_name and caption",
     )

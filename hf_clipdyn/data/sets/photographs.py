@@ -49,7 +49,7 @@ class Photographs(DataBuilder):
     metadata = DatasetMetadata(
         kind="distortion_ladder",
         title="A folder of photographs, distorted synthetically",
-        licence="that of the folder",
+        licence="depends on the folder",
         licence_id="unknown",
         where="your own disk: images, in sub-folders or not",
     )

@@ -103,8 +103,8 @@ class Procedural(DataBuilder):
         kind="captions",
         title="Embedded procedural world",
         synthetic=True,
-        caution="Its images are rendered so that texture is the easy cue and shape the reliable one. A turn from "
-        "texture to shape is partly by construction there: it shows a mechanism and replicates no study.",
+        caution="Its images are rendered so that texture is the easy cue and shape the reliable one. Part of a "
+        "shift from texture to shape is built into them: it shows a mechanism and replicates no study.",
         licence="Apache-2.0",
         licence_id="apache-2.0",
         may_redistribute=True,

@@ -139,7 +139,9 @@ class Raid(QualityBuilder):
         for where, row in read_csv(path, []):
             word = row.get("transformation", row.get("distortion_type", ""))
             if word not in _NAME_OF_WORD:
-                raise DatasetError(f"{where}: {shown(word)} is no distortion of RAID: use the official file.")
+                raise DatasetError(
+                    f"{where}: {shown(word)} is not a distortion of RAID: use the official file."
+                )
             columns = _RAW if _RAW[0] in row else _SUMMED
             numbers = [integer_of(row.get(name), where) for name in columns]
             (a, b), (c, d) = sorted(numbers[:2]), sorted(numbers[2:])
@@ -167,5 +169,5 @@ def _answers_of(row: dict[str, str], where: str) -> tuple[int, int]:
     else:
         answers, second = 1, integer_of(row.get("answer"), where) - 1
     if not 0 <= second <= answers or answers == 0:
-        raise DatasetError(f"{where}: {second} of {answers} answers is no count: use the official file.")
+        raise DatasetError(f"{where}: {second} of {answers} answers is not a count: use the official file.")
     return answers, second

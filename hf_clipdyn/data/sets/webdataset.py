@@ -10,7 +10,7 @@ class Webdataset(ShardBuilder):
     metadata = DatasetMetadata(
         kind="captions",
         title="Tar shards of images and captions",
-        licence="that of the shards",
+        licence="depends on the shards",
         licence_id="unknown",
         where="your own disk: *.tar of pairs such as 0001.jpg and 0001.txt",
     )

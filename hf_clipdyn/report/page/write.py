@@ -94,9 +94,9 @@ def write_report(
         The path of ``index.html``.
 
     Raises:
-        ConfigError: a file does not exist, is no table of results or no file of claims, the style is unknown or broken,
-            the folder cannot be written, or there is no such choice of stimuli.
-        EvaluationError: the tables hold no row.
+        ConfigError: a file does not exist, is not a table of results or a file of claims, the style is unknown or
+            broken, the folder cannot be written, or there is no such choice of stimuli.
+        EvaluationError: the tables have no rows.
 
     Examples:
         >>> from hf_clipdyn import write_report

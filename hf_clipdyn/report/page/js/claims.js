@@ -189,7 +189,7 @@ function drawInterval(bar, part, reach) {
   const whole = part.lo !== null && part.hi !== null;
   const hidden = [part.lo, part.hi].map((end) => whole && Math.abs(at(end)) > reach);
   const known = part.runs.filter(([, v]) => v !== null);
-  // The runs of a difference of scales are no differences themselves: only values that surround the estimate are shown.
+  // The runs of a difference of scales are not differences themselves: only values that surround the estimate are shown.
   const values = known.map(([, v]) => v);
   const runs = Math.min(...values) <= part.v && part.v <= Math.max(...values) ? known : [];
   const traces = [
