@@ -242,8 +242,8 @@ def check_recipe(was: Mapping[str, object], now: Mapping[str, object], folder: P
     if differ:
         more = f" and {len(differ) - _MOST_SETTINGS} more" if len(differ) > _MOST_SETTINGS else ""
         raise ConfigError(
-            f"The checkpoint {folder} belongs to another run ({', '.join(differ[:_MOST_SETTINGS])}{more}): use the same "
-            "recipe, or another output_dir."
+            f"The checkpoint {folder} belongs to another run ({', '.join(differ[:_MOST_SETTINGS])}{more}): use the "
+            "same recipe, or another output_dir."
         )
 
 
