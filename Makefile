@@ -17,7 +17,7 @@ $(INSTALLED): pyproject.toml
 	$(BIN)/python -m pip install --quiet --editable '.[dev]'
 	@touch $@
 
-demo: $(INSTALLED) ## train, publish, evaluate and report on the embedded world (about five minutes)
+demo: $(INSTALLED) ## train, publish, evaluate and report on the embedded world (two minutes of installation, then four)
 	$(BIN)/clipdyn demo
 
 study: $(INSTALLED) ## train, measure and judge all scales and seeds of the embedded study

@@ -1,20 +1,32 @@
-"""The metric modules and card templates of this installation.
+"""The recipes, studies, metric modules and card templates of this installation.
 
 A wheel carries `metrics/` and `model_cards/` in `hf_clipdyn/_bundled/`; an editable
 install reads the checkout's own folders, so that an edit shows at once.
 """
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hf_clipdyn.errors import ConfigError, UnknownNameError
+from hf_clipdyn.errors import ConfigError, UnknownNameError, shorten
 
 if TYPE_CHECKING:
     import evaluate
 
-__all__ = ["load_metric", "metric_names", "metric_path", "template_path"]
+__all__ = [
+    "load_metric",
+    "metric_names",
+    "metric_path",
+    "recipe_names",
+    "recipe_path",
+    "study_names",
+    "study_path",
+    "template_path",
+]
 
 _PACKAGE = Path(__file__).resolve().parent
+_RECIPES = _PACKAGE / "recipes"
+_STUDIES = _RECIPES / "studies"
 
 
 def _folder(name: str) -> Path:
@@ -81,3 +93,48 @@ def template_path(name: str) -> Path:
     if name not in paths:
         raise UnknownNameError("card template", name, paths)
     return paths[name]
+
+
+def recipe_names() -> list[str]:
+    """Names of the recipes that come with the package, sorted."""
+    return sorted(path.stem for path in _RECIPES.glob("*.yaml"))
+
+
+def study_names() -> list[str]:
+    """Names of the studies that come with the package, sorted."""
+    return sorted(path.stem for path in _STUDIES.glob("*.yaml"))
+
+
+def recipe_path(name: str) -> Path:
+    """The YAML file of a recipe: one that comes with the package, or a path.
+
+    Raises:
+        UnknownNameError: there is neither such a recipe nor such a file.
+    """
+    return _path_of(name, "recipe", recipe_names(), _RECIPES)
+
+
+def study_path(name: str) -> Path:
+    """The YAML file of a study: one that comes with the package, or a path.
+
+    Raises:
+        UnknownNameError: there is neither such a study nor such a file.
+    """
+    return _path_of(name, "study", study_names(), _STUDIES)
+
+
+def _path_of(name: str, what: str, known: Sequence[str], folder: Path) -> Path:
+    path = Path(name)
+    try:
+        is_file = path.expanduser().is_file()
+    except (OSError, RuntimeError, ValueError):  # too long a name, an unknown home, a null byte
+        is_file = False
+    if path.suffix in (".yaml", ".yml") or is_file:
+        if not is_file:
+            raise ConfigError(
+                f"There is no file {shorten(name)}: name a YAML file, or one of {', '.join(known)}."
+            )
+        return path.expanduser()
+    if name not in known:
+        raise UnknownNameError(what, name, known)
+    return folder / f"{name}.yaml"

@@ -6,6 +6,7 @@ Options may be written with dashes or with underscores.
 
 import logging
 import os
+import re
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
@@ -17,6 +18,7 @@ import typer
 from tqdm.contrib.logging import logging_redirect_tqdm
 
 from hf_clipdyn import __version__
+from hf_clipdyn.bundled import study_names
 from hf_clipdyn.errors import (
     ClipDynError,
     ConfigError,
@@ -26,7 +28,9 @@ from hf_clipdyn.errors import (
     counted,
     printable,
     redact_output,
+    shown,
 )
+from hf_clipdyn.interrupts import raise_on_signals
 
 if TYPE_CHECKING:
     from hf_clipdyn.evaluation.options import Evaluation
@@ -670,7 +674,7 @@ def space(
 def study(
     config: Annotated[
         str | None,
-        typer.Option(help="YAML file of a study, or one of study, study-quick, study-arms. Default: study."),
+        typer.Option(help=f"YAML file of a study, or one of {', '.join(study_names())}. Default: study."),
     ] = None,
     quick: Annotated[
         bool, typer.Option("--quick", help="Run the study `study-quick`: one scale, two seeds.")
@@ -797,21 +801,24 @@ def verdicts(
 ) -> None:
     """Judge each registered claim by its contrasts, gates and controls. Print the verdicts and write a table."""
     from hf_clipdyn.progress import draws_bars
+    from hf_clipdyn.report.provenance import origin_words
     from hf_clipdyn.results.read import read_results
     from hf_clipdyn.statistics.arms import arm_effects
     from hf_clipdyn.statistics.claims import read_claims
     from hf_clipdyn.statistics.judging import judge_evidence, read_evidence
+    from hf_clipdyn.statistics.registered import provenance
     from hf_clipdyn.statistics.verdicts import render, verdict_table, write_verdicts
 
+    read = read_results(results)
     evidence = read_evidence(
-        read_results(results),
+        read,
         read_claims(claims),
         study=study,
         show_progress=draws_bars() and not quiet,
     )
     judged = judge_evidence(evidence)
-    write_verdicts(verdict_table(judged), output)
-    typer.echo(render(judged, arm_effects(evidence)))
+    write_verdicts(verdict_table(judged), output, provenance(read, evidence))
+    typer.echo(f"{render(judged, arm_effects(evidence))}\n\n{origin_words(read, evidence, claims)}")
     typer.echo(f"\nWrote {output}.")
 
 
@@ -835,8 +842,6 @@ def verify(
 # --- end of commands ---------------------------------------------------------------------------------
 
 
-_INTERRUPTED = 130  # what a shell reports of a command that was stopped with Ctrl-C
-
 _show_other_warning = warnings.showwarning
 
 
@@ -856,28 +861,56 @@ def main(argv: Sequence[str] | None = None) -> None:
     """
     redact_output()
     warnings.showwarning = _show_warning
+    code, received = 0, list[int]()
+    # A launcher ends what hangs in a collective: Python's handlers would wait for its end.
+    alone = int(os.environ.get("WORLD_SIZE", "1")) == 1
     try:
-        with _printed_log():
-            code = _run(sys.argv[1:] if argv is None else argv)
+        with raise_on_signals() if alone else nullcontext(received) as received, _printed_log():
+            try:
+                code = _run(sys.argv[1:] if argv is None else argv)
+            finally:
+                if sys.stdout is not None:
+                    sys.stdout.flush()
+    except KeyboardInterrupt:
+        code = 130
+    except SystemExit:
+        if not received:
+            raise
     except TrainingInterrupted as interrupted:
         typer.echo(f"clipdyn: {printable(str(interrupted))}", err=True)
         sys.exit(interrupted.exit_code)
     except ClipDynError as error:
-        _fail(str(error), error.exit_code)
+        if not received:  # else it may be what was made of the interruption
+            _fail(str(error), error.exit_code)
     except MemoryError:
         _fail("Out of memory: close other programs, use smaller batches, or use less data.", 1)
+    except BrokenPipeError:  # whoever read the output has enough
+        _drop_output()
+        code = 1
     except OSError as error:
         if error.filename is None:  # it concerns no file of the user's
             raise
+        _drop_output()
         _fail(f"{error.filename}: {error.strerror}.", 1)
-    else:
-        if code == _INTERRUPTED:
-            typer.echo(
-                "clipdyn: interrupted; what was done is kept. To continue a training run, add "
-                "--resume_from_checkpoint true. To continue anything else, repeat the command.",
-                err=True,
-            )
-        sys.exit(code)
+    if received:
+        code = 128 + received[-1]
+    if code > 128:
+        typer.echo(
+            "clipdyn: interrupted; what was done is kept. To continue a training run, add "
+            "--resume_from_checkpoint true. To continue anything else, repeat the command.",
+            err=True,
+        )
+    sys.exit(code)
+
+
+def _drop_output() -> None:
+    """If standard output cannot be written, drop what waits: the interpreter would fail again as it ends."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        with suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            sys.stdout.flush()
 
 
 class _Sentences(logging.Formatter):
@@ -914,8 +947,13 @@ def _run(argv: Sequence[str]) -> int:
     Raises:
         ConfigError: typer refuses the arguments.
     """
-    if any("\0" in argument for argument in argv):
-        raise ConfigError("An argument has a NUL character: no file or repository has such a name.")
+    for argument in argv:
+        if "\0" in argument:
+            raise ConfigError("An argument has a NUL character: no file or repository has such a name.")
+        if re.search(r"[\ud800-\udfff]", argument):
+            raise ConfigError(
+                f"The argument {shown(argument)} is not UTF-8, which Parquet needs: rename the file or the folder."
+            )
     try:
         return app(args=list(argv), prog_name="clipdyn", standalone_mode=False) or 0
     except typer.Abort:

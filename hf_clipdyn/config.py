@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hf_clipdyn.errors import ConfigError, UnknownNameError, shorten, shown
+from hf_clipdyn.bundled import recipe_path
+from hf_clipdyn.errors import ConfigError, shown
 from hf_clipdyn.fields import CommandLine, check_options, flags_of, option
 from hf_clipdyn.flat_yaml import check_keys, read_flat_yaml
 from hf_clipdyn.plugins import load_plugin
@@ -25,15 +26,8 @@ __all__ = [
     "field_values",
     "parse_training_config",
     "read_recipe",
-    "recipe_names",
-    "recipe_path",
-    "study_names",
-    "study_path",
     "train_command",
 ]
-
-_RECIPES = Path(__file__).resolve().parent / "recipes"
-_STUDIES = _RECIPES / "studies"
 
 _COUNT = "[1, 1000000000]"
 _SUMMARY = """Train CLIP from scratch and publish every epoch as a revision.
@@ -108,8 +102,8 @@ class TrainingConfig:
     streaming: bool = option(
         False,
         "Read and decode the data while training, from tar shards, Parquet files or the Hub; the data can have any "
-        "size. Requires samples_per_epoch. The scales with a tokenizer of their own (tiny, small) train it on the "
-        "first 20,000 captions.",
+        "size. Requires samples_per_epoch. The scales with a tokenizer of their own (micro, tiny, mini, small) "
+        "train it on the first 20,000 captions.",
         group="Streaming",
     )
     samples_per_epoch: int | None = option(
@@ -200,7 +194,9 @@ class TrainingConfig:
     )
     bf16: bool | None = option(None, "Compute in bfloat16 autocast. Default: if the device supports it.")
     num_threads: int | None = option(
-        None, "Threads per process on a CPU. Default: 1 for tiny, else the free cores.", within="[1, 1024]"
+        None,
+        "Threads per process on a CPU. Default: 1 for micro and tiny, else the free cores.",
+        within="[1, 1024]",
     )
 
     gradient_checkpointing: bool = option(
@@ -456,51 +452,6 @@ class TrainingConfig:
     def recipe_hash(self) -> str:
         """SHA-256 of `recipe`, which identifies the continuation of a run."""
         return hashlib.sha256(json.dumps(self.recipe(), sort_keys=True).encode()).hexdigest()
-
-
-def recipe_names() -> list[str]:
-    """Names of the recipes that come with the package, sorted."""
-    return sorted(path.stem for path in _RECIPES.glob("*.yaml"))
-
-
-def study_names() -> list[str]:
-    """Names of the studies that come with the package, sorted."""
-    return sorted(path.stem for path in _STUDIES.glob("*.yaml"))
-
-
-def recipe_path(name: str) -> Path:
-    """The YAML file of a recipe: one that comes with the package, or a path.
-
-    Raises:
-        UnknownNameError: there is neither such a recipe nor such a file.
-    """
-    return _path_of(name, "recipe", recipe_names(), _RECIPES)
-
-
-def study_path(name: str) -> Path:
-    """The YAML file of a study: one that comes with the package, or a path.
-
-    Raises:
-        UnknownNameError: there is neither such a study nor such a file.
-    """
-    return _path_of(name, "study", study_names(), _STUDIES)
-
-
-def _path_of(name: str, what: str, known: Sequence[str], folder: Path) -> Path:
-    path = Path(name)
-    try:
-        is_file = path.expanduser().is_file()
-    except (OSError, RuntimeError, ValueError):  # too long a name, an unknown home, a null byte
-        is_file = False
-    if path.suffix in (".yaml", ".yml") or is_file:
-        if not is_file:
-            raise ConfigError(
-                f"There is no file {shorten(name)}: name a YAML file, or one of {', '.join(known)}."
-            )
-        return path.expanduser()
-    if name not in known:
-        raise UnknownNameError(what, name, known)
-    return folder / f"{name}.yaml"
 
 
 def read_recipe(path: Path) -> dict[str, Any]:

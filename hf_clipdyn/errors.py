@@ -21,7 +21,8 @@ The command line prints it without a traceback and exits with ``exit_code``.
 import logging
 import re
 import sys
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import TextIO
@@ -101,6 +102,7 @@ def counted(number: int, noun: str) -> str:
 
 def shorten(text: str, most: int = 200) -> str:
     """The first ``most`` characters of a text: a longer one would bury the error's sentence."""
+    text = redact(text)  # a part of a token would not be recognised
     return text if len(text) <= most else f"{text[:most]}…"
 
 
@@ -120,8 +122,9 @@ class _Redacting:
     There is no lock: a forked child could inherit it while it is held.
     """
 
-    def __init__(self, stream: TextIO) -> None:
-        self._write, self._flush = stream.write, stream.flush
+    def __init__(self, stream: TextIO, name: str) -> None:
+        self._write, self._flush, self._name = stream.write, stream.flush, name
+        self._failed: OSError | None = None
         self._waiting = ""
         self._last = ""  # written already: the two characters of `hf` alone do not wait
 
@@ -136,13 +139,27 @@ class _Redacting:
     def flush(self) -> None:
         whole, self._waiting = self._last + self._waiting, ""
         self._put(whole)
-        self._flush()
+        with self._named_error():
+            self._flush()
+        failed, self._failed = self._failed, None
+        if failed is not None:
+            raise failed
 
     def _put(self, whole: str) -> None:
         new = redact(whole)[len(self._last) :]
         if new:
-            self._write(new)
+            with self._named_error():
+                self._write(new)
         self._last = whole[-2:] if whole.endswith(("h", "hf")) else ""
+
+    @contextmanager
+    def _named_error(self) -> Iterator[None]:
+        """An error of the disk or the device names the stream; the next flush repeats it, as argparse suppresses it."""
+        try:
+            yield
+        except OSError as error:
+            error.filename, self._failed = self._name, error
+            raise
 
 
 def redact_output() -> None:
@@ -151,9 +168,9 @@ def redact_output() -> None:
     Tracebacks, warnings and the messages of other libraries go through the same streams. A log may have a handler
     with its own stream, so log records are redacted too. A second call changes nothing.
     """
-    for stream in (sys.stdout, sys.stderr):
+    for stream, title in ((sys.stdout, "Standard output"), (sys.stderr, "Standard error")):
         if stream is not None and not isinstance(getattr(stream.write, "__self__", None), _Redacting):
-            redacting = _Redacting(stream)
+            redacting = _Redacting(stream, title)
             for name in ("write", "flush"):
                 setattr(stream, name, getattr(redacting, name))
     make_record = logging.getLogRecordFactory()
@@ -181,11 +198,16 @@ class _RedactedRecords:
 class ClipDynError(Exception):
     """Base class of all errors that this package raises on purpose: catch it to handle all of them.
 
+    A token of the Hub that somebody gave in place of a name is not part of the message.
+
     Attributes:
         exit_code: the exit code of `clipdyn` after this error.
     """
 
     exit_code = 1
+
+    def __init__(self, *parts: object) -> None:
+        super().__init__(*(redact(part) if isinstance(part, str) else part for part in parts))
 
 
 class ConfigError(ClipDynError, ValueError):

@@ -16,7 +16,7 @@ import importlib.util
 import pkgutil
 import sys
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from functools import cache
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -112,9 +112,10 @@ def _installed(group: str) -> tuple[ModuleType, ...]:
 
 @contextmanager
 def _failing(what: str, remedy: str) -> Iterator[None]:
-    """Turn whatever an import raises, also `sys.exit`, into one sentence."""
+    """Turn whatever an import raises, also `sys.exit`, into one sentence; what it prints is not part of a result."""
     try:
-        yield
+        with redirect_stdout(sys.stderr):
+            yield
     except (Exception, SystemExit) as error:
         cause = " ".join(f"{type(error).__name__}: {error}".split())
         raise ConfigError(f"{what} fails on import ({cause}): {remedy}.") from error

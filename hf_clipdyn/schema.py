@@ -33,6 +33,7 @@ __all__ = [
     "load_json",
     "parse_any",
     "parse_json",
+    "read_any_json",
     "read_json",
     "valid_repo_name",
 ]
@@ -77,7 +78,7 @@ def is_repo_id(text: str) -> bool:
     except HFValidationError:
         return False
     # Earlier clients accept a line's end and letters beyond ASCII, which the Hub does not.
-    return text.isascii() and text.isprintable()
+    return isinstance(text, str) and text.isascii() and text.isprintable()
 
 
 def checked_repo_id(repo_id: str, *, what: str = "The repository", owner: bool = False) -> str:
@@ -120,29 +121,42 @@ CommitId = Annotated[str, Matches("[0-9a-f]{40}", "a commit, 40 hexadecimal digi
 RepoId = Annotated[str, Matches(is_repo_id, "a repository's id, owner/name")]
 
 
-def read_json(cls: type[T], path: Path, *, error: type[ClipDynError], nan_as_null: bool = False) -> T:
+def read_json(
+    cls: type[T], path: Path, *, error: type[ClipDynError], not_finite: Callable[[str], Any] | None = None
+) -> T:
     """The file's content as a ``cls``.
 
     Args:
         cls: a dataclass.
         path: the file.
         error: to raise.
-        nan_as_null: read NaN and infinity as null, for files of programs that write them; by default an error.
+        not_finite: what `NaN` and `Infinity` become, for files of programs that write them; by default an error.
 
     Raises:
         error: it cannot be read, or does not fit the dataclass; unknown keys are ignored.
+    """
+    content = read_any_json(path, error=error, not_finite=not_finite)
+    return load_json(cls, content, where=str(path), error=error)
+
+
+def read_any_json(
+    path: Path, *, error: type[ClipDynError], not_finite: Callable[[str], Any] | None = None
+) -> Any:
+    """The file's content, whatever JSON it is; arguments as of `read_json`.
+
+    Raises:
+        error: it cannot be read, is over 64 MiB, is no JSON, or is nested too deeply.
     """
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):
             raise error(f"{path} is not a regular file.")
         if status.st_size > _LONGEST_FILE:
-            raise error(f"{path} has {status.st_size:,} bytes: it was not written by this package.")
+            raise error(f"{path} has {status.st_size:,} bytes: expected at most {_LONGEST_FILE:,}.")
         text = path.read_bytes()
     except OSError as cause:
         raise error(f"{path} cannot be read: {cause.strerror}.") from cause
-    content = parse_any(text, where=str(path), error=error, nan_as_null=nan_as_null)
-    return load_json(cls, content, where=str(path), error=error)
+    return parse_any(text, where=str(path), error=error, not_finite=not_finite)
 
 
 def parse_json(cls: type[T], text: str | bytes, *, where: str, error: type[ClipDynError]) -> T:
@@ -154,14 +168,20 @@ def parse_json(cls: type[T], text: str | bytes, *, where: str, error: type[ClipD
     return load_json(cls, parse_any(text, where=where, error=error), where=where, error=error)
 
 
-def parse_any(text: str | bytes, *, where: str, error: type[ClipDynError], nan_as_null: bool = False) -> Any:
-    """Any JSON; numbers are finite.
+def parse_any(
+    text: str | bytes,
+    *,
+    where: str,
+    error: type[ClipDynError],
+    not_finite: Callable[[str], Any] | None = None,
+) -> Any:
+    """Any JSON; numbers are finite unless ``not_finite`` says what others become.
 
     Raises:
         error: it is not JSON.
     """
     try:
-        return json.loads(text, parse_constant=_null if nan_as_null else _refuse)
+        return json.loads(text, parse_constant=not_finite or _refuse)
     except RecursionError as cause:
         raise error(f"{where} cannot be read: it is nested too deeply.") from cause
     except ValueError as cause:
@@ -206,10 +226,6 @@ class _RefusedError(_InvalidError):
 
     def __init__(self, path: str, cause: ClipDynError) -> None:
         Exception.__init__(self, f"{path or 'the content'}: {str(cause).removesuffix('.')}")
-
-
-def _null(constant: str) -> None:
-    del constant
 
 
 def _refuse(constant: str) -> NoReturn:

@@ -33,7 +33,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from hf_clipdyn.config import study_path
+from hf_clipdyn.bundled import study_path
 from hf_clipdyn.errors import ConfigError, EvaluationError, PublishError, UnknownNameError, counted, shown
 from hf_clipdyn.evaluation import evaluate_revisions
 from hf_clipdyn.evaluation.config import EvaluationConfig
@@ -45,6 +45,7 @@ from hf_clipdyn.jobs import Job, Missing, Scheduler, Work, submit
 from hf_clipdyn.results.read import read_results, write_results
 from hf_clipdyn.schema import valid_repo_name
 from hf_clipdyn.statistics.claims import read_claims
+from hf_clipdyn.statistics.registered import provenance
 from hf_clipdyn.statistics.verdicts import render, verdict_table, write_verdicts
 from hf_clipdyn.training import repository, train
 from hf_clipdyn.training.device import torch_threads
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
 __all__ = ["Member", "Page", "Study", "StudyFiles", "run_study"]
 
 _TABLE = "results.parquet"
+_VERDICTS = "verdicts.parquet"
 _REPORT = "report"
 _SET_HERE = (
     "output",
@@ -83,7 +85,8 @@ class Page:
         style: of the figures.
 
     Raises:
-        ConfigError: the file of claims cannot be read.
+        ConfigError: the file of claims or the style cannot be read.
+        UnknownNameError: there is no such style.
     """
 
     claims: Path | None = None
@@ -91,8 +94,13 @@ class Page:
     style: str | None = None
 
     def __post_init__(self) -> None:
+        # Before hours of work.
         if self.claims is not None:
-            read_claims(self.claims)  # before hours of work
+            read_claims(self.claims)
+        if self.style is not None:
+            from hf_clipdyn.report.style_files import read_style
+
+            read_style(self.style)
 
 
 @dataclass(frozen=True)
@@ -247,9 +255,10 @@ class Study(Work):
         for name in names:
             if names.count(name) > 1:
                 raise ConfigError(f"Two runs or models are called {name}: give each a `name` of its own.")
-            if name == _REPORT:
+            if name in (_REPORT, _TABLE, _VERDICTS):
                 raise ConfigError(
-                    f"A run is called {name}, which is the name of the page's folder: give the run another `name`."
+                    f"A run is called {name}, as the study's own {'folder' if name == _REPORT else 'file'}: give the "
+                    "run another `name`."
                 )
         self.files: StudyFiles | None = None
         self.logs = folder.with_name(f"{folder.name}.logs")
@@ -353,16 +362,19 @@ class Study(Work):
     def _written(self, page: Page) -> StudyFiles:
         """Write what concerns all members below the folder, of whichever file."""
         from hf_clipdyn.report import read_study, write_report
+        from hf_clipdyn.report.provenance import origin_words
 
         tables = sorted(self.folder.glob(f"*/{_TABLE}"), key=_size_and_name)
         _log.info(f"Judging and drawing {counted(len(tables), 'run')}.")
         study = read_study(tables, claims=page.claims)
-        results, verdicts = self.folder / _TABLE, self.folder / "verdicts.parquet"
-        write_results(study.results, results)
+        results, verdicts = self.folder / _TABLE, self.folder / _VERDICTS
+        facts = provenance(study.results, study.evidence)
+        write_results(study.results, results, facts)
         said = ["No claim is about the measured benchmarks, so there are no verdicts."]
         if study.verdicts:
-            write_verdicts(verdict_table(study.verdicts), verdicts)
-            said = [render(study.verdicts, study.arm_effects), "", f"Verdicts: {verdicts}"]
+            write_verdicts(verdict_table(study.verdicts), verdicts, facts)
+            origin = origin_words(study.results, study.evidence, page.claims)
+            said = [render(study.verdicts, study.arm_effects), "", origin, "", f"Verdicts: {verdicts}"]
         written = write_report(
             study,
             self.folder / _REPORT,
@@ -396,7 +408,7 @@ def run_study(
     because another number of threads rounds differently. `clipdyn study` does the same, also on a cluster.
 
     Args:
-        config: name of a study of the package (``study``, ``study-quick``, ``study-arms``), or a YAML file.
+        config: name of a study of the package (`hf_clipdyn.bundled.study_names` lists them), or a YAML file.
         output_dir: folder of the study; by default the one that the file names, or ``runs/<name of the file>``. The
             page shows all runs below it, also those of another file.
         data_dirs: folders of data sets that are not in ``$CLIPDYN_DATA``, by name.

@@ -19,6 +19,7 @@ from typing import Any
 
 from torch.distributed.checkpoint.state_dict import StateDictOptions, get_model_state_dict
 from torch.distributed.fsdp import FSDPModule, FullyShardedDataParallel
+from torch.nn import Module
 from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
@@ -36,9 +37,10 @@ from hf_clipdyn.cards import CardFacts
 from hf_clipdyn.config import publishing_steps
 from hf_clipdyn.errors import ConfigError
 from hf_clipdyn.evaluation import evaluate_model
+from hf_clipdyn.evaluation.live_model import check_processor
 from hf_clipdyn.progress import library_bars
 from hf_clipdyn.revisions import Publisher, RevisionRecord, epoch_name, step_name
-from hf_clipdyn.schema import valid_repo_name
+from hf_clipdyn.schema import checked_repo_id, valid_repo_name
 
 __all__ = ["EvaluateRevisions", "PublishRevisions", "snapshot"]
 
@@ -144,8 +146,8 @@ class PublishRevisions(_StateCallback):
         card: what the cards of the revisions say. Default: what the Trainer knows.
 
     Raises:
-        ConfigError: when training begins, if the model is not a `PreTrainedModel`, has adapters, is partitioned by
-            DeepSpeed, or if something else would publish to the same place.
+        ConfigError: the Hub accepts no such repository; when training begins, if the model is not a `PreTrainedModel`,
+            has adapters, is partitioned by DeepSpeed, or if something else would publish to the same place.
         PublishError: when training begins, if the folder or the repository contains another run; later, if a run that
             started again reaches other weights than the published ones.
 
@@ -177,6 +179,7 @@ class PublishRevisions(_StateCallback):
         card: CardFacts | None = None,
     ) -> None:
         super().__init__(publish)
+        checked_repo_id(repo_id)
         self._repo_id, self._store, self._push_to_hub = repo_id, store, push_to_hub
         self._private, self._token, self._card = private, token, card
         self._publisher: Publisher | None = None
@@ -376,7 +379,8 @@ def snapshot(model: Any, processor: Any | None = None) -> Callable[[Path], None]
         A function of a folder, which writes configuration, weights and processor there.
 
     Raises:
-        ConfigError: the model is no `PreTrainedModel` or has adapters, or its weights are partitioned by DeepSpeed.
+        ConfigError: the model is no `PreTrainedModel` or has adapters, its weights are partitioned by DeepSpeed, or the
+            processor cannot be saved.
 
     Examples:
         >>> from pathlib import Path
@@ -392,6 +396,8 @@ def snapshot(model: Any, processor: Any | None = None) -> Callable[[Path], None]
         True
     """
     bare = _unwrapped(model)
+    if processor is not None:
+        check_processor(processor)
     weights = _gathered(model) if _is_sharded(model) else None
 
     def save(folder: Path) -> None:
@@ -404,7 +410,7 @@ def snapshot(model: Any, processor: Any | None = None) -> Callable[[Path], None]
 
 
 def _unwrapped(model: Any) -> PreTrainedModel:
-    bare = unwrap_model(model, recursive=True)
+    bare = unwrap_model(model, recursive=True) if isinstance(model, Module) else model
     bare = getattr(bare, "_orig_mod", bare)  # of torch.compile
     if not isinstance(bare, PreTrainedModel):
         raise ConfigError(

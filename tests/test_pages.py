@@ -2,14 +2,19 @@
 
 import json
 import re
+from collections.abc import Callable, Iterator
 from functools import cache
 from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 
+import pandas as pd
 import pytest
+from scipy import stats
 
 from hf_clipdyn.data.registry import dataset_names
+from hf_clipdyn.statistics.contrasts import RunContrast, combine
+from hf_clipdyn.statistics.verdicts import minimum_detectable_effect
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 DOCS = CHECKOUT / "docs"
@@ -153,3 +158,151 @@ def test_no_written_page_is_left_that_nothing_declares_any_more(
 
 def test_every_data_set_is_on_the_page_of_data_sets() -> None:
     assert set(dataset_names()) <= anchors(text_of(DOCS / "reference" / "data-sets.md"))
+
+
+EARLY, LATE = [200, 400], [1800, 2000]  # steps of the embedded study
+KEY = ["scale", "seed", "step"]
+MASKING = {"condition": "masking_contrast", "variant": "cosine", "probe": "projection"}
+
+
+def printed(number: float, digits: int = 3) -> str:
+    return f"{number:.{digits}f}".replace("0.", ".", 1)
+
+
+@cache
+def rows_of(study: str) -> pd.DataFrame:
+    columns = [*KEY, "arm", "metric", "probe", "condition", "variant", "level", "role", "value"]
+    metrics = ["chance_corrected_drop", "drop_when_right", "threshold", "log_rmse", "slope"]
+    wanted = [("metric", "in", [*metrics, "shape_bias", "top_class_share"]), ("texts", "=", "own")]
+    path = CHECKOUT / "model_cards" / study / "results.parquet"
+    return pd.read_parquet(path, columns=columns, filters=wanted)
+
+
+def course(study: str, metric: str, role: str = "value", arm: str = "", **wanted: object) -> pd.DataFrame:
+    """A row for each run and a column for each step; the mean over sigma .1 to .4 of a drop."""
+    rows = rows_of(study)
+    for column, value in {"metric": metric, "role": role, "arm": arm, **wanted}.items():
+        rows = rows[rows[column] == value]
+    if metric.endswith(("_drop", "_right")) and "level" not in wanted:
+        rows = rows[rows["level"].isin([0.1, 0.2, 0.3, 0.4])]
+    held = rows.groupby(KEY)["value"]
+    table: pd.DataFrame = held.mean().where(held.count() == held.size()).unstack()
+    return table
+
+
+def early_minus_late(table: pd.DataFrame) -> pd.Series:
+    difference: pd.Series = table[EARLY].mean(axis=1) - table[LATE].mean(axis=1)
+    return difference
+
+
+def interval(contrast: pd.Series) -> str:
+    """Over the seeds only, at 99 %."""
+    runs = [
+        RunContrast(run=f"{scale}{seed}", scale=scale, seed=seed, value=value)
+        for (scale, seed), value in contrast.items()
+    ]
+    found = combine(runs, 0.99)
+    return f"{printed(found.value)} [{printed(found.ci_low)}, {printed(found.ci_high)}]"
+
+
+def registered_contrasts() -> Iterator[str]:
+    table = pd.read_parquet(CHECKOUT / "model_cards" / "study" / "verdicts.parquet").dropna(subset="ci_low")
+    for row in table.itertuples():
+        ends = f"[{printed(row.ci_low)}, {printed(row.ci_high)}]"
+        effects = f"{printed(row.smallest_effect).rstrip('0')} | {printed(row.minimum_detectable_effect)}"
+        yield f"| {printed(row.value)} {ends} | {effects} |"
+
+
+def measures_of_noise() -> Iterator[str]:
+    drops = {}
+    for metric, words in (
+        ("chance_corrected_drop", ("grows", "falls")),
+        ("drop_when_right", ("grows", "falls")),
+        ("threshold", ("falls", "rises")),
+    ):
+        for probe, name, word in zip(
+            ("projection", "linear_probe"), ("zero-shot", "linear probe"), words, strict=True
+        ):
+            table = drops[metric, name] = course("study", metric, probe=probe, condition="gaussian")
+            change = early_minus_late(table) * (-1 if metric == "threshold" else 1)
+            runs = (change < 0) if name == "zero-shot" else (change > 0)
+            yield f"| {name} | {interval(change)} |"
+            yield f"| {word} in {runs.sum()} of {len(change)} |"
+    zero_shot, probe = (drops["chance_corrected_drop", name] for name in ("zero-shot", "linear probe"))
+    at = {step: printed(mean, 2) for step, mean in zero_shot.mean().items()}
+    yield f"is {at[32]} at step 32, {at[128]} at step 128, {at[200]} and {at[400]} in *early* (steps 200 and 400), "
+    yield f"{at[600]} at step 600 and {at[2000]} at the end"
+    yield f"({zero_shot[32].isna().sum()} of 15 at step 32)"
+    at = {step: printed(mean, 2) for step, mean in probe.mean().items()}
+    yield f"from {at[0]} before training to {at[1200]} at step 1,200 and ends at {at[2000]}"
+
+
+def error_of_masking() -> Iterator[str]:
+    table = course("study", "log_rmse", **MASKING)
+    flat, pixels = (
+        course("study", "log_rmse", role, condition="masking_contrast")[0].iloc[0]
+        for role in ("null", "baseline")
+    )
+    yield f"a masking error of {printed(flat)}; the pixels have {printed(pixels)}"
+    yield f"in {100 * (table > flat).to_numpy().mean():.0f} % of the revisions"
+    assert (table[2000] < table[0]).all()
+    yield f"{(table[2000] > flat).sum()} of them are still worse than the flat observer"
+    slope = course("study", "slope", **MASKING)[LATE].mean(axis=1)
+    yield f"The models' slope is negative: {printed(slope.mean(), 2)} in *late*"
+    first, means = table.loc[:, 1:600], table.loc[:, 1:].mean()
+    lowest = [f"{printed(part.min())} at step {part.idxmin():,}" for part in (first.mean(), means)]
+    yield f"their mean error is {printed(table[128].mean())}"
+    yield f"Within the first 30 % the lowest is {lowest[0]}, over the whole course {lowest[1]}"
+    yield f"In {(first.idxmin(axis=1) == 128).sum()} of 15 runs step 128 is the minimum"
+
+
+def power_at_the_detectable_effect() -> Iterator[str]:
+    power = {}
+    for degrees in (2, 4, 12):
+        effect = minimum_detectable_effect(1, degrees, 0.99)
+        power[degrees] = f"{100 * stats.nct.sf(stats.t.ppf(0.995, degrees), degrees, effect):.0f} %"
+    yield f"{power[12]} with 12 degrees of freedom, {power[4]} with 4, and {power[2]} with 2"
+
+
+def turns_of_the_controls() -> Iterator[str]:
+    for arm in ("texture-always", "swapped-roles"):
+        turn = -early_minus_late(course("study", "shape_bias", arm=arm))
+        assert (turn < 0).all()
+        yield printed(turn.mean())
+    yield "All six contrasts are negative"
+
+
+def first_answers() -> Iterator[str]:
+    share = 100 * course("study", "top_class_share")[0]
+    yield f"one class gets {share.min():.0f} to {share.max():.0f} % of them"
+
+
+def peak_on_photographs() -> Iterator[str]:
+    table = course("real-study", "log_rmse", **MASKING)
+    yield f"differs by {(table[0] - table[2]).mean():.4f}".replace("0.", ".")
+    yield f"Before training the error is {printed(table[0].mean(), 2)}"
+    slope = course("real-study", "slope", **MASKING)
+    yield f"the slope of masking is {printed(slope[0].mean(), 2)}"
+    at_sigma = {"probe": "linear_probe", "condition": "gaussian", "level": 0.2}
+    drop = course("real-study", "chance_corrected_drop", **at_sigma)
+    at = {step: printed(mean, 2) for step, mean in drop.mean().items()}
+    yield f"from {at[0]} before training to {at[105]} after epoch 1, then to {at[420]} at the end"
+    assert (drop[420] > drop[105]).all()
+
+
+@pytest.mark.parametrize(
+    ("page", "sentences"),
+    [
+        ("study.md", registered_contrasts),
+        ("study.md", measures_of_noise),
+        ("study.md", error_of_masking),
+        ("study.md", power_at_the_detectable_effect),
+        ("study.md", turns_of_the_controls),
+        ("interpretable.md", first_answers),
+        ("study-on-photographs.md", peak_on_photographs),
+    ],
+    ids=lambda given: getattr(given, "__name__", given),
+)
+def test_a_page_has_the_numbers_of_the_tables(page: str, sentences: Callable[[], Iterator[str]]) -> None:
+    text = " ".join(text_of(DOCS / "explanation" / page).split())
+    assert [one for one in sentences() if one not in text] == []

@@ -178,3 +178,10 @@ except ConfigError as error:
         "The plug-in bright of bright-package fails on import (ZeroDivisionError: division by zero): "
         "update or uninstall the package."
     )
+
+
+def test_what_a_plug_in_prints_is_not_part_of_the_result(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text("print('hello')")
+    code, out, error = _clipdyn(tmp_path, "datasets", "--json", "--plugin", "mine.py")
+    assert (code, error) == (0, "hello\n")
+    assert json.loads(out)

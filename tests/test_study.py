@@ -14,12 +14,15 @@ from pathlib import Path
 
 import forked
 import pandas as pd
+import psutil
+import pyarrow.parquet as pq
 import pytest
 from photographs import write_photographs
 
+from hf_clipdyn.bundled import study_names, study_path
 from hf_clipdyn.cli import main
-from hf_clipdyn.config import study_names, study_path
 from hf_clipdyn.models.snapshots import snapshot_folder
+from hf_clipdyn.results.provenance import PROVENANCE_KEY, Provenance, package
 from hf_clipdyn.results.row import CELL_KEY, NUMBER_KEY
 from hf_clipdyn.revisions import list_revisions
 from hf_clipdyn.study import Study, run_study
@@ -232,6 +235,17 @@ def test_a_second_file_in_the_same_folder_joins_the_page_the_table_and_the_verdi
     }
     verdicts = pd.read_parquet(finished.folder / "verdicts.parquet")
     assert set(verdicts["claim"]) == set(range(1, 9))
+    kept = [
+        Provenance.loads(pq.read_metadata(finished.folder / name).metadata[PROVENANCE_KEY], name)
+        for name in ("results.parquet", "verdicts.parquet")
+    ]
+    assert kept[0] == kept[1]
+    assert (kept[0].package, kept[0].study, len(kept[0].claims)) == (package(), "world", 64)
+    began = {one.run: one.began for one in kept[0].runs}
+    trained = list_revisions("local/tiny-seed10", store=finished.folder / "tiny-seed10" / "hub")
+    assert began["local/tiny-seed10"] == trained[0].time
+    assert began["mine"] == "", "a model in a folder does not say when its run began"
+    assert all(one.measured >= one.began for one in kept[0].runs)
 
 
 @pytest.mark.parametrize(
@@ -249,7 +263,9 @@ def test_a_second_file_in_the_same_folder_joins_the_page_the_table_and_the_verdi
         ("runs: [{}]\nevaluation: {output: a.parquet}", "evaluation in study.yaml has output: a study sets"),
         ("runs: [{evaluation: {repo_id: a/b}}]", "has repo_id: a study sets these itself, so leave them out."),
         ("runs: [{output_dir: a}]", "run 1 of study.yaml has an output_dir: leave it out; its folder is"),
-        ("runs: [{name: report}]", "A run is called report, which is the name of the page's folder"),
+        ("runs: [{name: report}]", "A run is called report, as the study's own folder: give the run another"),
+        ("runs: [{name: results.parquet}]", "A run is called results.parquet, as the study's own file: give"),
+        ("models: [{name: verdicts.parquet, repo_id: a/b}]", "called verdicts.parquet, as the study's own file"),
         ("models: [{repo_id: a/b}]", "name of model 1 of study.yaml is None: give letters, digits,"),
         ("models: [{name: a}]", "model 1 of study.yaml has no repo_id: name a repository or a folder"),
         ("models: [{name: a, repo_id: b/c, sed: 1}]", "There is no field in model 1 of study.yaml: 'sed'."),
@@ -278,6 +294,8 @@ def test_wrong_options_are_one_sentence(tmp_path: Path) -> None:
         ([f"--config={file}", "--run=nobody"], "There is no run 'nobody'."),
         ([f"--config={file}", "--run=tiny-seed0", "--print-command"], "leave out the options of `submit`"),
         ([f"--config={file}", f"--claims={tmp_path / 'none.yaml'}"], "none.yaml cannot be read"),
+        ([f"--config={file}", f"--style={file}"], "is not a matplotlib style"),
+        ([f"--config={file}", "--style=ggplt"], "Did you mean 'ggplot'?"),
         ([f"--config={file}", "--submit=pbs"], "There is no scheduler 'pbs'."),
     ):
         code, _, error = clipdyn(*words)
@@ -335,3 +353,34 @@ def test_a_run_that_is_killed_at_any_moment_gives_the_same_table(finished: Finis
         assert codes[-1] in (0, -signal.SIGKILL)
     assert len(codes) > 3, "it was killed several times"
     _same(tmp_path / "often" / "tiny-seed11" / "results.parquet", finished.whole)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("sent", "times", "code"), [(signal.SIGINT, 3, 130), (signal.SIGTERM, 1, 143)])
+def test_a_study_that_is_stopped_leaves_no_run_going(
+    tmp_path: Path, sent: signal.Signals, times: int, code: int
+) -> None:
+    """Each run writes a checkpoint first, from which the same call continues."""
+    photographs = write_photographs(tmp_path / "photographs")
+    (tmp_path / "study.yaml").write_text(
+        f"defaults: {{dataset_name: {photographs}, num_train_epochs: 500, per_device_train_batch_size: 24,\n"
+        "  bf16: false, output_dir: study}\nruns: [{seed: [0, 1]}]\n"
+    )
+    with (tmp_path / "err").open("wb") as error:
+        words = ["study", "--config", "study.yaml", "--submit-setting", "parallel=2"]
+        command = [sys.executable, "-m", "hf_clipdyn", *words]
+        process = forked.start(command, stderr=error.fileno(), cwd=tmp_path)
+        folders = [tmp_path / "study" / f"tiny-seed{seed}" / "checkpoints" for seed in (0, 1)]
+        while not all(any(folder.glob("*/progress.json")) for folder in folders):
+            assert process.poll() is None, (tmp_path / "err").read_text()
+            time.sleep(0.05)
+        runs = psutil.Process(process.pid).children(recursive=True)
+        for _ in range(times):
+            os.kill(process.pid, sent)
+            time.sleep(0.1)
+        assert process.wait() == code
+    assert "Traceback" not in (tmp_path / "err").read_text()
+    assert len(runs) >= 2
+    assert not psutil.wait_procs(runs, timeout=1)[1]
+    for log in (tmp_path / "study.logs").glob("*.log"):
+        assert "interrupted after step" in log.read_text()

@@ -1,8 +1,14 @@
 """The tutorial takes a reader from the demo to a figure and a verdict."""
 
+import os
+import shlex
+import signal
 import sys
+import time
+from pathlib import Path
 from typing import Any
 
+import forked
 import pandas as pd
 import pytest
 from printed_blocks import Block
@@ -31,6 +37,35 @@ def test_it_ends_with_a_figure_and_a_verdict(demo: Any, printed: str) -> None:
     assert (demo.root / "shape-bias.png").stat().st_size > 5000
     (row,) = pd.read_parquet(demo.root / "verdict.parquet").to_dict("records")
     assert row["n_seeds"] == 3
+
+
+def demos() -> list[list[str]]:
+    """The demos that the tutorial prints, in its order."""
+    lines = [shlex.split(line) for block in BLOCKS if block.language == "bash" for line in block.commands]
+    return [words[1:] for words in lines if words[:2] == ["clipdyn", "demo"]]
+
+
+def test_the_quick_demo_that_is_printed_is_the_one_that_the_other_blocks_follow(demo: Any) -> None:
+    _, quick = demos()
+    assert quick == [*demo.command[3:], "--overwrite-output-dir"]
+
+
+@pytest.mark.slow
+def test_its_demos_run_one_after_the_other(tmp_path: Path) -> None:
+    """As for a reader in a hurry, who stops the long one."""
+    long, quick = ([sys.executable, "-m", "hf_clipdyn.cli", *words] for words in demos())
+    process = forked.start(long, cwd=tmp_path)
+    deadline = time.monotonic() + 300
+    while not any(tmp_path.glob("runs/demo/checkpoints/epoch-*/progress.json")):
+        assert process.poll() is None
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    os.kill(process.pid, signal.SIGINT)
+    assert process.wait() == 130
+    done = forked.run(quick, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    table = pd.read_parquet(tmp_path / "runs/demo/results.parquet")
+    assert sorted(table["revision"].unique()) == ["epoch-000", "epoch-001", "epoch-002", "epoch-003"]
 
 
 @pytest.mark.parametrize("block", BLOCKS, ids=lambda block: block.place)

@@ -186,6 +186,7 @@ class Kind(ABC, Generic[S]):
         fingerprint: SHA-256 of everything that is shown and asked: pixels, labels, prompts, settings.
         preprocess: how images become the model's input: ``processor``, ``squash``, ``tiles``, ``crop``, or ``drawn`` at
             the size of that input.
+        rows: row of the data set for each item of the trials; None if the items are the rows themselves.
         left_out: number of stimuli that cannot be decoded.
         facts: other constants that affect the numbers, for the column ``settings``. For example ``incomplete``: ``n/N``
             if only n of the N official rows are shown.
@@ -218,6 +219,7 @@ class Kind(ABC, Generic[S]):
 
     fingerprint: str
     preprocess: str = "processor"
+    rows: NDArray[np.int64] | None = None
     left_out: int = 0
     facts: Mapping[str, Any] = {}
 

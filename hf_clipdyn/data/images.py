@@ -47,8 +47,9 @@ _TAIL = 4096  # bytes: cameras append notes after the end marker of a JPEG
 _TURNED = frozenset((5, 6, 7, 8))  # EXIF orientations that swap width and height
 
 
-Source = str | os.PathLike[str] | bytes | Mapping[str, Any] | Image.Image
-"""Path of a file, its content, an undecoded cell of an image column (``path`` and ``bytes``), or an opened image."""
+Source = str | os.PathLike[str] | bytes | Mapping[str, Any] | Image.Image | None
+"""Path of a file, its content, an undecoded cell of an image column (``path`` and ``bytes``, or None), or
+an opened image."""
 
 
 def open_image(source: Source) -> Image.Image:
@@ -72,11 +73,12 @@ def open_image(source: Source) -> Image.Image:
     return image
 
 
-def _stored(source: str | os.PathLike[str] | bytes | Mapping[str, Any]) -> str | os.PathLike[str] | bytes:
+def _stored(
+    source: str | os.PathLike[str] | bytes | Mapping[str, Any] | None,
+) -> str | os.PathLike[str] | bytes:
     """The path or the content of an image."""
-    if not isinstance(source, Mapping):
-        return source
-    inner: str | bytes | None = source["path"] if source["bytes"] is None else source["bytes"]
+    cell = source if isinstance(source, Mapping) else {"path": source, "bytes": None}
+    inner: str | os.PathLike[str] | bytes | None = cell["path"] if cell["bytes"] is None else cell["bytes"]
     if inner is None:
         raise OSError("there is no image")
     return inner
@@ -126,7 +128,7 @@ def _is_plain_jpeg(source: Source) -> bool:
         return plain and _orientation(image) in (None, 1)
 
 
-def _jpeg_tensor(source: str | os.PathLike[str] | bytes | Mapping[str, Any]) -> "torch.Tensor | None":
+def _jpeg_tensor(source: str | os.PathLike[str] | bytes | Mapping[str, Any] | None) -> "torch.Tensor | None":
     """RGB pixels of a JPEG that Pillow has recognised and measured; None where torchvision cannot decode it."""
     import numpy as np
     import torch

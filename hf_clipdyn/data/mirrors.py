@@ -13,7 +13,7 @@ import datasets
 from hf_clipdyn.data.base import DataBuilder
 from hf_clipdyn.data.schemas import features_of
 from hf_clipdyn.data.wordnet import WordnetBuilder
-from hf_clipdyn.errors import ConfigError, DatasetError
+from hf_clipdyn.errors import ConfigError, DatasetError, shorten, shown
 
 __all__ = ["CAPTION_COLUMNS", "conform"]
 
@@ -132,6 +132,7 @@ def _captions(
         if column is not None and column not in features:
             raise ConfigError(f"{option} is {column!r}, but {where} has the columns {', '.join(features)}.")
     image = image_column or _image_column(features, where)
+    _check_images(features[image], image, where)
     numbered = sorted(name for name in features if _NUMBERED_CAPTION.fullmatch(name))
     columns = [caption_column] if caption_column else numbered
     columns = columns or [_pick(features, CAPTION_COLUMNS, "caption", where)]
@@ -142,7 +143,7 @@ def _captions(
             )
     identity = next((name for name in _ID_COLUMNS if name in features), None)
     target = features_of("captions")
-    texts = _rows_to_captions(columns, identity)
+    texts = _rows_to_captions(columns, identity, where)
     if isinstance(dataset, datasets.IterableDataset):
         stream = _undecoded(dataset, features).map(
             lambda row, index: {"image": row[image], **texts(row, index)},
@@ -168,14 +169,34 @@ def _undecoded(stream: Any, features: Mapping[str, Any]) -> Any:
     return stream
 
 
+def _check_images(feature: Any, column: str, where: str) -> None:
+    """Refuse a column of lists or numbers, which `datasets` would draw as images; a stream may not declare its type."""
+    cells = isinstance(feature, dict) and feature.keys() == {"bytes", "path"}
+    stored = isinstance(feature, datasets.Value) and re.fullmatch(
+        "(large_)?(string|binary)|null", feature.dtype
+    )
+    if not (feature is None or cells or stored or isinstance(feature, datasets.Image)):
+        raise DatasetError(
+            f"The column {column!r} of {where} has the type {shorten(str(feature), 60)}: expected images, their bytes "
+            "or their paths."
+        )
+
+
 def _rows_to_captions(
-    columns: Sequence[str], identity: str | None
+    columns: Sequence[str], identity: str | None, where: str
 ) -> Callable[[Mapping[str, Any], int], dict[str, Any]]:
     def convert(row: Mapping[str, Any], index: int) -> dict[str, Any]:
         texts: list[str] = []
         for column in columns:
-            value = row[column]
-            texts.extend(map(str, value) if isinstance(value, list) else [str(value)] if value else [])
+            cell = None if row[column] == "" else row[column]
+            values = cell if isinstance(cell, list) else [cell]
+            for value in values:
+                if not isinstance(value, str | None):
+                    raise DatasetError(
+                        f"Row {index} of the column {column!r} of {where} holds {shown(value)}: expected a caption as "
+                        "a text, or a list of them."
+                    )
+            texts.extend(value for value in values if value is not None)
         return {"image_id": str(row[identity]) if identity else str(index), "captions": texts}
 
     return convert

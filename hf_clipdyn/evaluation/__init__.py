@@ -97,7 +97,8 @@ def evaluate_model(
         One row per number, in the columns of `hf_clipdyn.results.row.Row`.
 
     Raises:
-        ConfigError: an option needs published revisions, or the model is not in float32.
+        ConfigError: an option needs published revisions, the model is not in float32, or the model or the processor is
+            not an object of transformers.
         UnknownNameError: an unknown suite, benchmark or data set.
         EvaluationError: data are missing (the message names all), or the output cannot be written.
         ModelError: the model is not an image encoder.
@@ -117,12 +118,17 @@ def evaluate_model(
     import torch
 
     from hf_clipdyn.evaluation.evaluate import evaluate
-    from hf_clipdyn.evaluation.live_model import GivenModel
+    from hf_clipdyn.evaluation.live_model import GivenModel, check_processor
     from hf_clipdyn.revisions import Revision
 
     for name in ("revisions", "shard", "store", "from_open_clip", "watch", "rescore", "push_to_hub"):
         if options.get(name):
             raise ConfigError(f"`{name}` is for published revisions: use `evaluate_revisions`.")
+    if not (isinstance(model, torch.nn.Module) and hasattr(model, "config") and hasattr(model, "dtype")):
+        raise ConfigError(
+            f"model is a {type(model).__name__}: give a dual encoder or vision model of transformers."
+        )
+    check_processor(processor)
     if {options.get("dtype", "float32"), str(model.dtype).removeprefix("torch.")} - {"fp32"} != {"float32"}:
         raise ConfigError(
             f"The model is in {model.dtype}: give a copy in float32, `copy.deepcopy(model).float()`."

@@ -109,7 +109,7 @@ def _measure(config: EvaluationConfig, plan: Plan, store: CellStore, live: LiveM
                     if readout is None:  # the weights of a revision that is done are never fetched
                         folder = live.fetch(revision)
                         readout = _readout(live.load(folder), folder, revision.name, config)
-                    _measure_cell(planned, readout, config, store)
+                    _measure_cell(planned, readout, config, store, plan.began)
                 keys.append(planned.cell.key)
                 bar.update()
             if readout is not None:
@@ -125,7 +125,9 @@ def _readout(encoder: Encoder, folder: Path, name: str, config: EvaluationConfig
     return Readout(encoder, batch_size=config.batch_size, check=check, name=name)
 
 
-def _measure_cell(planned: PlannedCell, readout: Readout, config: EvaluationConfig, store: CellStore) -> None:
+def _measure_cell(
+    planned: PlannedCell, readout: Readout, config: EvaluationConfig, store: CellStore, began: str
+) -> None:
     start = time.perf_counter()
     trials = observe(planned, readout)
     if not PartialState().is_main_process:
@@ -134,4 +136,4 @@ def _measure_cell(planned: PlannedCell, readout: Readout, config: EvaluationConf
     numbers = score(kind, trials, config)
     cell = replace(planned.cell, versions=versions(), seconds=time.perf_counter() - start)
     words = vocabulary([Benchmark(kind, cell.dataset, kind.settings_class())])
-    store.write(cell, rows_of(cell, kind, numbers, config), trials, words)
+    store.write(cell, rows_of(cell, kind, numbers, config), trials, words, began)

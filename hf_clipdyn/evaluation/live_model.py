@@ -13,6 +13,7 @@ import torch
 from accelerate import PartialState
 from numpy.typing import NDArray
 
+from hf_clipdyn.errors import ConfigError, shown
 from hf_clipdyn.evaluation.config import EvaluationConfig
 from hf_clipdyn.models.encoder import Encoder, default_device
 from hf_clipdyn.models.snapshots import architecture_digest
@@ -20,7 +21,7 @@ from hf_clipdyn.revisions import Revision
 from hf_clipdyn.revisions.folders import FolderRepository, models_of
 from hf_clipdyn.schema import checked_repo_id
 
-__all__ = ["GivenModel", "LastTexts", "LiveModel"]
+__all__ = ["GivenModel", "LastTexts", "LiveModel", "check_processor"]
 
 
 class LiveModel:
@@ -112,6 +113,15 @@ def _weights_hash(model: Any) -> str:
         digest.update(name.encode())
         digest.update(value.detach().cpu().reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()[:40]
+
+
+def check_processor(processor: object) -> None:
+    """Raise ConfigError for what transformers did not load, such as a name."""
+    if not callable(getattr(processor, "save_pretrained", None)):
+        raise ConfigError(
+            f"processor is {shown(processor)}: give an object of transformers, as `CLIPProcessor.from_pretrained` "
+            "returns."
+        )
 
 
 class LastTexts:

@@ -28,7 +28,8 @@ def observe(planned: PlannedCell, readout: Readout) -> pd.DataFrame:
     _check_columns(type(planned.kind), trials)
     counts = map_over_processes(range(PartialState().num_processes), lambda _: len(trials))
     assert set(counts) == {len(trials)}, f"the processes saw unequal numbers of stimuli: {counts}"
-    rows = trials["item"].to_numpy()
+    items = trials["item"].to_numpy()
+    rows = items if planned.kind.rows is None else planned.kind.rows[items]
     place = {"split": planned.cell.split, "row": rows, "file": planned.files[rows]}
     return pd.concat([pd.DataFrame(place, index=trials.index), trials], axis=1)
 
@@ -39,6 +40,6 @@ def _check_columns(kind: type[Kind[Any]], trials: pd.DataFrame) -> None:
         name: str(pd.Series([], dtype=cast("Any", of)).dtype) for name, of in kind.trial_columns.items()
     }
     assert found == declared, f"{kind.name} declares the trial columns {declared} and returned {found}"
-    assert "item" in found, f"the trials of {kind.name} lack the column item, the row of the data set"
+    assert "item" in found, f"the trials of {kind.name} lack the column item"
     taken = set(found) & {"row", "file", *Cell.__annotations__}
     assert not taken, f"the trials of {kind.name} have columns with reserved names: {taken}"

@@ -31,6 +31,7 @@ from hf_clipdyn.evaluation.live_model import LastTexts
 from hf_clipdyn.models.encoder import class_names, read_input
 from hf_clipdyn.models.snapshots import settings_digest
 from hf_clipdyn.preprocess import square_processor
+from hf_clipdyn.results.provenance import utc
 from hf_clipdyn.results.row import Cell
 from hf_clipdyn.revisions import Revision
 
@@ -77,6 +78,7 @@ class Plan:
         revisions: to be measured, in training order; of a shard, its own.
         last: the last revision of the whole run, if its texts are used for all others too; else None.
         sources: the data set of each benchmark that can run.
+        began: when the run began: the time of its first revision; empty if unknown.
     """
 
     def __init__(self, config: EvaluationConfig, listed: Sequence[Revision] | None = None) -> None:
@@ -91,6 +93,7 @@ class Plan:
         self.revisions = in_shard(chosen, config.shard)
         if not self.revisions:
             _log.info(f"Shard {config.shard} has nothing to do: there are only {len(chosen)} revisions.")
+        self.began = min(filter(None, (utc(one.time) for one in listed)), default="")
         self.last = last if config.final_texts and len(listed) > 1 else None
         with PartialState().main_process_first():
             self.sources = open_sources(config)

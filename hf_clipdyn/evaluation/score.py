@@ -14,10 +14,11 @@ from accelerate.logging import get_logger
 
 from hf_clipdyn.benchmarks.base import Common, Kind
 from hf_clipdyn.benchmarks.registry import vocabulary
-from hf_clipdyn.errors import EvaluationError, UnknownNameError
+from hf_clipdyn.errors import ClipDynError, EvaluationError, UnknownNameError, shorten
 from hf_clipdyn.evaluation.config import EvaluationConfig
 from hf_clipdyn.results.cells import CellStore
 from hf_clipdyn.results.row import Cell, Number, Row
+from hf_clipdyn.schema import parse_json
 
 __all__ = ["rescore", "rows_of", "score", "versions"]
 
@@ -90,12 +91,23 @@ def rescore(config: EvaluationConfig, store: CellStore) -> list[str]:
                 "again."
             )
             continue
+        where = f"The versions of {cell.revision} on {benchmark.name}"
+        earlier = parse_json(dict[str, str], cell.versions, where=where, error=EvaluationError)
         new = replace(
             cell,
             score_version=benchmark.kind.score_version,
-            versions=json.dumps({**json.loads(cell.versions), **_installed(_SCORING)}),
+            versions=json.dumps({**earlier, **_installed(_SCORING)}),
         )
-        rows = rows_of(new, benchmark.kind, score(benchmark.kind, trials, config), config)
+        try:
+            numbers = score(benchmark.kind, trials, config)
+        except ClipDynError:
+            raise
+        except Exception as error:  # a kind may do anything with columns that are not its own
+            raise EvaluationError(
+                f"The trials of {cell.revision} on {benchmark.name} ({cell.key}.parquet) are not those of this "
+                f"benchmark ({type(error).__name__}: {shorten(str(error), 80)}): delete the file, then evaluate again."
+            ) from error
+        rows = rows_of(new, benchmark.kind, numbers, config)
         store.write(new, rows, None, vocabulary([benchmark]))
     return [cell.key for cell in found]
 

@@ -5,20 +5,20 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
-from types import FrameType
 
 from hf_clipdyn.cores import usable_cores
-from hf_clipdyn.errors import ConfigError, redact, shown
+from hf_clipdyn.errors import ConfigError, counted, redact, shown
+from hf_clipdyn.interrupts import catch_signals, leave
 from hf_clipdyn.jobs.base import Job, Scheduler, Work
 
 __all__ = ["LocalProcesses"]
 
 _SECONDS_BETWEEN_LOOKS = 0.1
+_SECONDS_TO_END = 60.0
 _log = logging.getLogger(__name__)
 
 
@@ -26,7 +26,7 @@ class LocalProcesses(Scheduler):
     """``--submit local``: a process a job on this machine.
 
     Each has its share of the cores, and one of the GPUs in turn if there are several. Their logs are appended to
-    ``<logs>/<job>.log``. Ctrl-C and SIGTERM end all of them.
+    ``<logs>/<job>.log``. Ctrl-C and SIGTERM end all of them; a further one changes nothing.
 
     Setting: ``parallel``, how many run at a time (default: one a GPU, or one a core without GPUs).
 
@@ -58,9 +58,11 @@ class LocalProcesses(Scheduler):
         running: dict[int, tuple[Job, subprocess.Popen[bytes]]] = {}  # by place
         places = min(self.parallel, len(jobs))
         waiting, failed = list(jobs), []
-        with _signals_raise():
+        received: list[int] = []
+        # A signal raises nothing here: an exception could fall between two lines that start or end a job.
+        with catch_signals(received.append):
             try:
-                while waiting or running:
+                while (waiting or running) and not received:
                     for place in [one for one in range(places) if one not in running][: len(waiting)]:
                         job = waiting.pop(0)
                         running[place] = job, self._start(job, place, places)
@@ -68,10 +70,11 @@ class LocalProcesses(Scheduler):
                     for place in [one for one, (_, process) in running.items() if process.poll() is not None]:
                         failed += self._ended(*running.pop(place), len(waiting) + len(running))
             finally:
-                for _, process in running.values():
-                    process.terminate()
-                for _, process in running.values():
-                    process.wait()
+                if running:
+                    _log.info(f"Ending {counted(len(running), self.work.noun)}.")
+                _end([process for _, process in running.values()])
+        if received:
+            leave(received[0])
         return " ".join(failed)
 
     def _start(self, job: Job, place: int, places: int) -> "subprocess.Popen[bytes]":
@@ -115,25 +118,17 @@ class LocalProcesses(Scheduler):
         return f"{': ' * bool(said)}{redact(said).rstrip('.')} (its log is {log})"
 
 
-@contextmanager
-def _signals_raise() -> Iterator[None]:
-    """Within it, SIGTERM and SIGHUP raise SystemExit as Ctrl-C raises KeyboardInterrupt, so that jobs are ended."""
-
-    def leave(number: int, _: FrameType | None) -> None:
-        sys.exit(128 + number)
-
-    numbers = (signal.SIGTERM, signal.SIGHUP)
-    main = threading.current_thread() is threading.main_thread()  # Python sets handlers in no other one
-    earlier = [
-        (one, signal.signal(one, leave))
-        for one in numbers
-        if main and signal.getsignal(one) == signal.SIG_DFL
-    ]
-    try:
-        yield
-    finally:
-        for one, handler in earlier:
-            signal.signal(one, handler)
+def _end(processes: Sequence["subprocess.Popen[bytes]"]) -> None:
+    """End the jobs: they have a minute to write their checkpoints, then they are killed with all that they started."""
+    for process in processes:
+        process.terminate()
+    deadline = time.monotonic() + _SECONDS_TO_END
+    for process in processes:
+        try:
+            process.wait(max(0.0, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)  # its own session, so its own group
+            process.wait()
 
 
 def _gpus() -> list[str]:

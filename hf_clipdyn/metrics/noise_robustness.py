@@ -38,8 +38,8 @@ def noise_robustness(
 ) -> dict[str, Any]:
     """Accuracy by noise level, its drop against the clean images, and the area under the curve.
 
-    An untrained model is perfectly robust, since its decisions never change: compare a drop with the
-    accuracy and the displacement of the embedding.
+    The decisions of an untrained model are nearly constant, so noise hardly changes them: compare a drop
+    with the accuracy and the displacement of the embedding.
 
     Args:
         predictions, references: class ids, shape (n,): a row for each image at each noise level.

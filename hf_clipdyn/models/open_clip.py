@@ -89,10 +89,11 @@ def open_clip_config(name: str) -> dict[str, Any]:
         import open_clip
     except ImportError as error:
         raise ModelError("open_clip_torch is not installed: install hf-clipdyn[open-clip].") from error
-    config: dict[str, Any] | None = open_clip.get_model_config(name)
-    if config is None:
-        known = [model for model in open_clip.list_models() if model.startswith("ViT-")]
+    models = open_clip.list_models()
+    if name not in models:  # it would read `hf-hub:…` and `local-dir:…` from elsewhere
+        known = [model for model in models if model.startswith("ViT-")]
         raise UnknownNameError("open_clip model", name, known)
+    config: dict[str, Any] = open_clip.get_model_config(name)
     return config
 
 

@@ -4,7 +4,6 @@ transformers checks types and some divisions only. It takes a negative number of
 large number.
 """
 
-import json
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 
 from hf_clipdyn.errors import ModelError, shown
 from hf_clipdyn.models.timm import check_timm
+from hf_clipdyn.schema import read_any_json
 
 __all__ = ["PROCESSOR_FILES", "check_numbers", "check_settings_files"]
 
@@ -62,14 +62,9 @@ def check_settings_files(folder: Path) -> None:
         path = folder / name
         if not path.is_file():
             continue
-        try:
-            content = json.loads(path.read_bytes())
-            if not isinstance(content, dict):
-                raise ValueError(f"it contains a {type(content).__name__}, not an object")
-        except (OSError, ValueError, RecursionError) as error:
-            raise ModelError(
-                f"The {name} in {folder} cannot be read ({error}): `clipdyn verify` finds broken revisions."
-            ) from error
+        content = read_any_json(path, error=ModelError, not_finite=float)
+        if not isinstance(content, dict):
+            raise ModelError(f"{path} contains a {type(content).__name__}, not an object.")
         check_numbers(content, str(path))
         check_timm(content, str(path))
 

@@ -10,6 +10,7 @@ from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntry
 
 from hf_clipdyn.errors import ModelError, RevisionNotFoundError
 from hf_clipdyn.models.open_clip import clip_weights, read_state_dict
+from hf_clipdyn.schema import read_any_json
 
 if TYPE_CHECKING:
     import torch
@@ -130,12 +131,7 @@ def architecture_digest(folder: Path) -> str:
 
 
 def _architecture_json(folder: Path) -> bytes:
-    try:
-        config = json.loads((folder / "config.json").read_bytes())
-    except (OSError, ValueError) as error:
-        raise ModelError(
-            f"The config.json in {folder} cannot be read ({error}): `clipdyn verify` finds broken revisions."
-        ) from error
+    config = read_any_json(folder / "config.json", error=ModelError, not_finite=float)
     return json.dumps(_architecture(config), sort_keys=True).encode()
 
 
@@ -181,9 +177,9 @@ def open_clip_checkpoint(folder: Path) -> Path | None:
 
 def _indexed(index: Path) -> list[Path]:
     try:
-        names = sorted(set(json.loads(index.read_bytes())["weight_map"].values()))
+        names = sorted(set(read_any_json(index, error=ModelError)["weight_map"].values()))
         files = [index.parent / name for name in names]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (KeyError, TypeError, AttributeError) as error:
         raise ModelError(f"{index} is not an index of weights ({type(error).__name__}: {error}).") from error
     for file in files:
         if file.parent != index.parent or file.suffix not in (".safetensors", ".bin") or not file.is_file():

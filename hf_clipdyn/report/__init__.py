@@ -6,8 +6,11 @@ Only the numbers of the table are shown; the report measures nothing itself. The
 they mean: no name is interpreted here. Each function takes the paths of tables, or a study that `read_study` read once.
 """
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
+
+from hf_clipdyn.errors import ConfigError, shown
 
 if TYPE_CHECKING:
     from hf_clipdyn.report.card import push_cards, write_cards
@@ -28,6 +31,14 @@ __all__ = [
     "write_report",
     "write_space",
 ]
+
+if "MPLBACKEND" in os.environ:  # matplotlib reads it at import; nothing here opens a window
+    try:
+        import matplotlib  # noqa: F401
+    except ValueError as error:
+        raise ConfigError(
+            f"MPLBACKEND is {shown(os.environ['MPLBACKEND'])}, which is not a backend of matplotlib: unset it."
+        ) from error
 
 _HOME = {
     "headline": "sentences",

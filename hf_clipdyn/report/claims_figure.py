@@ -250,7 +250,7 @@ def _rows(panel: ClaimPanel, letters: int) -> list[_Row]:
             top += 1
 
     for verdict, parts in panel.contrasts:
-        add(f"{verdict.claim.number}  {verdict.claim.title}: {verdict.verdict}", bold=True)
+        add(f"{verdict.claim.number}  {verdict.claim.title}: {verdict.words}", bold=True)
         for part in parts:
             add(": ".join(filter(None, [part_title(part), part_word(verdict, part)])))
             rows.append(_Row(top, estimate_words(part.estimate, runs=False), part=part))

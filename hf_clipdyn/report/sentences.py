@@ -14,8 +14,9 @@ from hf_clipdyn.report.words import joined, listed
 from hf_clipdyn.statistics.changes import paired_change
 from hf_clipdyn.statistics.contrasts import Estimate
 from hf_clipdyn.statistics.crossings import crossings
-from hf_clipdyn.statistics.judging import Part, Verdict
+from hf_clipdyn.statistics.judging import NO_VERDICT, Part, Verdict, null_notes
 from hf_clipdyn.statistics.trajectories import Trajectory, rows_of
+from hf_clipdyn.statistics.verdicts import deviation_lines
 
 __all__ = [
     "NOT_INTERPRETABLE",
@@ -36,7 +37,6 @@ __all__ = [
 
 NOT_INTERPRETABLE = "not interpretable"
 _AT_CHANCE = "indistinguishable from chance"
-_NO_VERDICT = ("not testable here", "gate failed")
 _MOST_RUNS = 6  # that are described one by one
 
 
@@ -114,7 +114,7 @@ def headline(study: Study) -> str:
         >>> print(headline(read_study("runs/demo/results.parquet")))  # doctest: +ELLIPSIS
         Shape bias on the synthetic world: ...
     """
-    judged = [one for one in study.verdicts if one.verdict not in _NO_VERDICT and one.evidence]
+    judged = [one for one in study.verdicts if one.verdict not in NO_VERDICT and one.evidence]
     if judged:
         return verdict_words(judged[0], study)
     first = next((one for one in _described(study) if len(one.usable)), None)
@@ -132,8 +132,9 @@ def verdict_sentences(study: Study) -> list[str]:
 
 
 def tested_sentences(study: Study) -> list[str]:
-    """A sentence for each claim with an estimate."""
-    return [verdict_words(one, study) for one in study.verdicts if is_tested(one)]
+    """A sentence for each claim with an estimate, then the deviations from the registered plan."""
+    deviations = [f"Deviation from the registered plan. {one}" for one in deviation_lines(study.verdicts)]
+    return [*(verdict_words(one, study) for one in study.verdicts if is_tested(one)), *deviations]
 
 
 def verdict_words(verdict: Verdict, study: Study) -> str:
@@ -147,8 +148,8 @@ def verdict_words(verdict: Verdict, study: Study) -> str:
         for part in verdict.parts
         if math.isfinite(part.estimate.value)
     ]
-    told = f"{head}: {verdict.verdict}{cause}. {'; '.join(parts)}{'.' if parts else ''}".rstrip()
-    return " ".join([told, *verdict.claim.test(verdict.study).notes])
+    told = f"{head}: {verdict.words}{cause}. {'; '.join(parts)}{'.' if parts else ''}".rstrip()
+    return " ".join([told, *verdict.claim.test(verdict.study).notes, *null_notes(verdict.parts)])
 
 
 def part_title(part: Part) -> str:
@@ -160,7 +161,7 @@ def part_title(part: Part) -> str:
 
 def part_word(verdict: Verdict, part: Part) -> str:
     """The rule's word for one contrast, where it says more than the verdict; for an untestable claim nothing."""
-    return "" if verdict.verdict in (*_NO_VERDICT, part.verdict) else part.verdict
+    return "" if verdict.verdict in NO_VERDICT or part.words == verdict.words else part.words
 
 
 def estimate_words(one: Estimate, *, runs: bool = True) -> str:

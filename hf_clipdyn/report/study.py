@@ -11,7 +11,8 @@ import pandas as pd
 
 from hf_clipdyn.errors import ConfigError, EvaluationError
 from hf_clipdyn.report.charts import Chart, Panel, plan_charts, plan_overview
-from hf_clipdyn.results.read import Results, read_results
+from hf_clipdyn.results.provenance import Provenance
+from hf_clipdyn.results.read import Results, check_frame, read_results
 from hf_clipdyn.results.terms import Vocabulary
 from hf_clipdyn.results.trials import KeptTrials
 from hf_clipdyn.statistics.alignment import Window
@@ -194,10 +195,11 @@ def read_study(
     if isinstance(results, Study):
         return results if claims is None else replace(results, claims_file=Path(claims))
     if isinstance(results, pd.DataFrame):
-        if results.empty:
-            raise EvaluationError("The frame has no rows: filter it less.")
+        check_frame(results)
         words = Vocabulary.loads(results.attrs.get("vocabulary", "{}"), "the frame")
-        read, names = Results(results, words), tuple[str, ...]()
+        recorded = Provenance.loads(results.attrs.get("provenance", "{}"), "the frame").runs
+        origins = tuple(one for one in recorded if one.run in set(results["run"]))
+        read, names = Results(results, words, origins=origins), tuple[str, ...]()
     else:
         paths = [Path(results)] if isinstance(results, str | Path) else [Path(one) for one in results]
         read, names = read_results(paths), tuple(path.name for path in paths)

@@ -3,8 +3,13 @@
 import io
 import json
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from hf_clipdyn.errors import ConfigError
+from hf_clipdyn.files import write_atomically
+from hf_clipdyn.schema import read_any_json
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -50,8 +55,9 @@ class FigureFolder:
     def save(self, figure: "Figure", name: str, formats: Sequence[str] = ("png", "svg")) -> None:
         """Write ``name.png`` and others; the same figure gives the same bytes."""
         for suffix in formats:
+            draw = partial(figure.savefig, format=suffix, **_OPTIONS[suffix])
             # Not with_suffix: a metric's name may hold a dot.
-            figure.savefig(self._path / f"{name}.{suffix}", **_OPTIONS[suffix])
+            write_atomically(self._path / f"{name}.{suffix}", draw)
             self._written.add(f"{name}.{suffix}")
 
     def sweep(self) -> None:
@@ -59,14 +65,14 @@ class FigureFolder:
         record = self._path / _LIST
         for name in _listed(record) - self._written:
             (self._path / name).unlink(missing_ok=True)
-        record.write_text(json.dumps(sorted(self._written), indent=1), encoding="utf-8")
+        write_atomically(record, json.dumps(sorted(self._written), indent=1))
 
 
 def _listed(record: Path) -> set[str]:
     """Names in the list of an earlier report; none if the list is missing or damaged."""
     try:
-        names = json.loads(record.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        names = read_any_json(record, error=ConfigError)
+    except ConfigError:
         return set()
     if not isinstance(names, list):
         return set()

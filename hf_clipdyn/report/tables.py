@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from hf_clipdyn.report.provenance import origin_rows
 from hf_clipdyn.report.sentences import NOT_INTERPRETABLE, estimate_words
 from hf_clipdyn.report.study import Study
 from hf_clipdyn.report.words import json_words
@@ -18,6 +19,7 @@ __all__ = [
     "Table",
     "arms_table",
     "diagnostics_table",
+    "origin_table",
     "overview_tables",
     "provenance_table",
     "undefined_table",
@@ -118,6 +120,13 @@ def provenance_table(study: Study) -> Table:
         *("dtype", "versions"),
     )
     return Table("How it was measured", headings, tuple(found))
+
+
+def origin_table(study: Study) -> Table:
+    """Which package measured the numbers and when, and which claims judge them."""
+    whole = study.whole or study
+    rows = origin_rows(study.results, whole.evidence, whole.claims_file)
+    return Table("Where the numbers come from", ("fact", "value"), tuple(rows))
 
 
 def overview_tables(study: Study) -> list[Table]:

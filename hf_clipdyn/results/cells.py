@@ -22,7 +22,7 @@ import time
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,16 @@ import pyarrow.parquet as pq
 from hf_clipdyn.errors import EvaluationError
 from hf_clipdyn.files import STAGING, write_atomically
 from hf_clipdyn.results.parquet import decoded, read_encoded, read_parquet
+from hf_clipdyn.results.provenance import (
+    PROVENANCE_KEY,
+    Package,
+    Provenance,
+    RunOrigin,
+    Time,
+    merged,
+    package,
+    utc_of,
+)
 from hf_clipdyn.results.row import CELL_KEY, SCHEMA, Cell, Row
 from hf_clipdyn.results.terms import VOCABULARY_KEY, Vocabulary
 from hf_clipdyn.results.trials import KeptTrials, trials_folder
@@ -59,25 +69,33 @@ _STALE = 3600.0  # seconds after which an unfinished file is litter of a kill
 
 @dataclass(frozen=True)
 class _Header:
-    """The metadata of a cell and of its trials; ``measured`` is in seconds since 1970."""
+    """The metadata of a cell and of its trials; the other fields are those of `_Stamp`."""
 
     cell: Cell
     measured: float
+    package: Package = ""
+    began: Time = ""
 
     def dumps(self) -> str:
         columns = {name: one for name, one in vars(self.cell).items() if one == one}  # no NaN
-        return json.dumps({"cell": columns, "measured": self.measured}, sort_keys=True)
+        return json.dumps({**vars(self), "cell": columns}, sort_keys=True)
 
 
 @dataclass(frozen=True)
 class _Stamp:
-    """When a cell was measured, in seconds since 1970 (0 if unknown), and the state of the file that was read.
+    """When and by what a cell was measured, and the state of the file that was read.
 
-    ``file`` holds the modification time (ns) and the size (bytes); it is None without a file.
+    Attributes:
+        measured: when it was done, in seconds since 1970; 0 if unknown.
+        file: modification time (ns) and size (bytes); None without a file.
+        package: hf_clipdyn that measured it, or scored it last.
+        began: when its run began.
     """
 
     measured: float = 0.0
     file: tuple[int, ...] | None = None
+    package: Package = ""
+    began: Time = ""
 
 
 @dataclass(frozen=True)
@@ -87,6 +105,16 @@ class _Held:
     cell: Cell
     rows: pa.Table
     stamp: _Stamp
+
+    @property
+    def origin(self) -> RunOrigin:
+        seconds = 0.0 if math.isnan(self.cell.seconds) else self.cell.seconds
+        return RunOrigin(
+            run=self.cell.repo_id,
+            packages=(self.stamp.package,),
+            began=self.stamp.began,
+            measured=utc_of(self.stamp.measured - seconds),
+        )
 
 
 @dataclass(frozen=True)
@@ -115,6 +143,7 @@ class CellStore:
     """
 
     def __init__(self, output: str | Path | None) -> None:
+        self._package = package()
         self._output = None if output is None else Path(output)
         self._held: dict[str, _Held] = {}
         self._trials: dict[str, pd.DataFrame] = {}  # only without an output
@@ -168,7 +197,12 @@ class CellStore:
         return KeptTrials([self._output]).of(key)
 
     def write(
-        self, cell: Cell, numbers: Sequence[Row], trials: pd.DataFrame | None, vocabulary: Vocabulary
+        self,
+        cell: Cell,
+        numbers: Sequence[Row],
+        trials: pd.DataFrame | None,
+        vocabulary: Vocabulary,
+        began: str = "",
     ) -> None:
         """Write a cell in place of what its key named before: first the trials, then the rows.
 
@@ -177,15 +211,16 @@ class CellStore:
             numbers: its rows.
             trials: None keeps those that are there, and the cell's place in the order.
             vocabulary: of its kind and its data set.
+            began: when its run began; empty if unknown.
 
         Raises:
             EvaluationError: the files cannot be written.
         """
         before = self._held.get(cell.key)
         measured = time.time() if trials is not None or before is None else before.stamp.measured
-        header = _Header(cell, measured).dumps()
+        stamp = _Stamp(measured, None, self._package, began or ("" if before is None else before.stamp.began))
+        header = _Header(cell, measured, stamp.package, stamp.began).dumps()
         rows = pa.Table.from_pylist([vars(one) for one in numbers], schema=SCHEMA)
-        file = None
         if self._output is not None:
             if trials is not None:
                 table = pa.Table.from_pandas(trials, preserve_index=False)
@@ -194,10 +229,10 @@ class CellStore:
             path = _file(cells_folder(self._output), cell.key)
             metadata = {_HEADER_KEY: header, VOCABULARY_KEY: vocabulary.dumps()}
             _write(rows.replace_schema_metadata(metadata), path)
-            file = _state(path.stat())
+            stamp = replace(stamp, file=_state(path.stat()))
         elif trials is not None:
             self._trials[cell.key] = trials
-        self._hold(_Held(cell, rows, _Stamp(measured, file)), vocabulary)
+        self._hold(_Held(cell, rows, stamp), vocabulary)
         if time.monotonic() - self._built > _SECONDS_BETWEEN_TABLES:
             self._build()
 
@@ -224,7 +259,13 @@ class CellStore:
         self._held = {one.cell.key: one for one in self._in_order()}
         table = self._table([one.rows for one in self._held.values()])
         files = {key: asdict(one.stamp) for key, one in self._held.items()}
-        metadata = {**table.schema.metadata, _FILES_KEY: json.dumps(files)}
+        origins = merged(one.origin for one in self._held.values())
+        facts = Provenance(package=self._package, runs=origins)
+        metadata = {
+            **table.schema.metadata,
+            _FILES_KEY: json.dumps(files),
+            PROVENANCE_KEY: facts.dumps(),
+        }
         _write(table.replace_schema_metadata(metadata), self._output)
         self._changed = False
         self._built = time.monotonic()
@@ -250,7 +291,9 @@ class CellStore:
         folder = cells_folder(self._output)
         files = [_read_cell(_file(folder, key), self._parsed) for key in states]
         for file, rows, state in zip(files, _rows_of(files), states.values(), strict=True):
-            self._hold(_Held(file.header.cell, rows, _Stamp(file.header.measured, state)), file.words)
+            header = file.header
+            stamp = _Stamp(header.measured, state, header.package, header.began)
+            self._hold(_Held(header.cell, rows, stamp), file.words)
 
     def _hold(self, held: _Held, vocabulary: Vocabulary) -> None:
         self._held[held.cell.key] = held

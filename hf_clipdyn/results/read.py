@@ -1,7 +1,7 @@
 """Read tables of results: one or several Parquet files become one frame with its vocabulary."""
 
-from collections.abc import Sequence
-from dataclasses import MISSING, dataclass, fields
+from collections.abc import Iterable, Sequence
+from dataclasses import MISSING, dataclass, fields, replace
 from pathlib import Path
 
 import pandas as pd
@@ -12,10 +12,11 @@ from hf_clipdyn.errors import ConfigError, EvaluationError
 from hf_clipdyn.files import write_atomically
 from hf_clipdyn.results.cells import newest
 from hf_clipdyn.results.parquet import read_parquet
+from hf_clipdyn.results.provenance import PROVENANCE_KEY, Provenance, RunOrigin, merged, package
 from hf_clipdyn.results.row import CELL_KEY, NUMBER_KEY, ROLES, SCHEMA, Cell, Row
 from hf_clipdyn.results.terms import VOCABULARY_KEY, Vocabulary
 
-__all__ = ["Results", "load_results", "read_results", "write_results"]
+__all__ = ["Results", "check_frame", "load_results", "read_results", "write_results"]
 
 _DEFAULTS = {one.name: one.default for one in fields(Row) if one.default is not MISSING}
 _TABLE = "results.parquet"
@@ -33,11 +34,13 @@ class Results:
             names (for example two seeds).
         vocabulary: the words of all tables.
         tables: their files; trials may lie beside them (`KeptTrials`).
+        origins: where the numbers of each ``run`` come from, as far as its tables recorded it.
     """
 
     rows: pd.DataFrame
     vocabulary: Vocabulary
     tables: tuple[Path, ...] = ()
+    origins: tuple[RunOrigin, ...] = ()
 
 
 def read_results(paths: Path | Sequence[Path]) -> Results:
@@ -58,18 +61,22 @@ def read_results(paths: Path | Sequence[Path]) -> Results:
         raise ConfigError(
             "No results were given: name at least one Parquet file that `clipdyn evaluate` wrote."
         )
-    tables, words, sources = [], [], []
+    tables, words, sources, origins = [], [], [], []
     for path, source in zip(listed, _short_names(listed), strict=True):
-        table, vocabulary = _read(path)
+        table, vocabulary, provenance = _read(path)
         tables.append(table)
         words.append(vocabulary)
         sources += [source] * len(table)
+        recorded = {one.run: one for one in provenance.runs}
+        repositories = table["repo_id"].unique().to_pylist()
+        origins += [(source, recorded.get(name, RunOrigin(run=name))) for name in repositories]
     rows: pd.DataFrame = pa.concat_tables(tables).to_pandas()
     if rows.empty:
         names = ", ".join(str(path) for path in listed)
         raise EvaluationError(f"{names} has no rows: nothing was evaluated, so there is nothing to report.")
     rows["source"] = pd.Categorical(sources)
-    return Results(_current(rows), Vocabulary.merged(words), tuple(listed))
+    rows = _current(rows)
+    return Results(rows, Vocabulary.merged(words), tuple(listed), _of_runs(origins, rows))
 
 
 def load_results(results: str | Path | Sequence[str | Path]) -> pd.DataFrame:
@@ -80,7 +87,8 @@ def load_results(results: str | Path | Sequence[str | Path]) -> pd.DataFrame:
 
     Returns:
         One row per number, with the columns of `hf_clipdyn.results.row.Row`; ``run``, the name of the run in figures;
-        and ``cell``, the name of the cell's files. ``attrs["vocabulary"]`` (JSON) explains the names. `plot` and
+        and ``cell``, the name of the cell's files. ``attrs["vocabulary"]`` (JSON) explains the names, and
+        ``attrs["provenance"]`` (JSON) says when the runs began and which hf_clipdyn measured them. `plot` and
         `write_report` take the frame, too, or a part of it.
 
     Raises:
@@ -99,17 +107,30 @@ def load_results(results: str | Path | Sequence[str | Path]) -> pd.DataFrame:
     paths = [results] if isinstance(results, str | Path) else list(results)
     read = read_results([Path(one) for one in paths])
     read.rows.attrs["vocabulary"] = read.vocabulary.dumps()
+    read.rows.attrs["provenance"] = Provenance(runs=read.origins).dumps()
     return read.rows
 
 
-def write_results(results: Results, output: Path) -> None:
+def write_results(results: Results, output: Path, provenance: Provenance | None = None) -> None:
     """Write the rows of several tables as one, which every reader of tables takes; no cells or trials are beside it.
+
+    Args:
+        results: of the tables.
+        output: the file.
+        provenance: of the table, if claims judged it.
 
     Raises:
         EvaluationError: the file cannot be written.
     """
     table = pa.Table.from_pandas(results.rows[SCHEMA.names], schema=SCHEMA, preserve_index=False)
-    table = table.replace_schema_metadata({VOCABULARY_KEY: results.vocabulary.dumps()})
+    repositories = dict(zip(results.rows["run"], results.rows["repo_id"], strict=True))
+    origins = merged(
+        replace(one, run=repositories[one.run]) for one in results.origins if one.run in repositories
+    )
+    facts = replace(provenance or Provenance(package=package()), runs=origins)
+    table = table.replace_schema_metadata(
+        {VOCABULARY_KEY: results.vocabulary.dumps(), PROVENANCE_KEY: facts.dumps()}
+    )
     try:
         write_atomically(output, lambda staging: pq.write_table(table, staging))
     except OSError as error:
@@ -127,25 +148,55 @@ def _table_of(path: Path) -> Path:
     return table if path.is_dir() else path
 
 
-def _read(path: Path) -> tuple[pa.Table, Vocabulary]:
+def _of_runs(origins: Iterable[tuple[str, RunOrigin]], rows: pd.DataFrame) -> tuple[RunOrigin, ...]:
+    """The origins of repositories in each source, as those of runs."""
+    runs = set(rows["run"])
+    named = ((f"{one.run} ({source})", one) for source, one in origins)
+    found = merged(replace(one, run=name if name in runs else one.run) for name, one in named)
+    return tuple(one for one in found if one.run in runs)
+
+
+def _read(path: Path) -> tuple[pa.Table, Vocabulary, Provenance]:
     try:
         table = read_parquet(path)
         if "benchmark" in table.column_names and "kind" not in table.column_names:
             raise ConfigError(
                 f"{path} was written by an earlier version of hf_clipdyn: evaluate again, into another --output."
             )
-        missing = [name for name in SCHEMA.names if name not in (*table.column_names, *_DEFAULTS)]
-        if missing:
+        if missing := _missing(table.column_names):
             raise ValueError(f"lacks the columns {', '.join(missing)}")
         columns = [_column(table, name) for name in SCHEMA.names]
-        words = (table.schema.metadata or {}).get(VOCABULARY_KEY, b"{}")
-        return pa.table(columns, schema=SCHEMA), Vocabulary.loads(words, str(path))
+        metadata = table.schema.metadata or {}
+        words = Vocabulary.loads(metadata.get(VOCABULARY_KEY, b"{}"), str(path))
+        provenance = Provenance.loads(metadata.get(PROVENANCE_KEY, b"{}"), str(path))
+        return pa.table(columns, schema=SCHEMA), words, provenance
     except EvaluationError as error:
         raise ConfigError(str(error)) from error
     except ValueError as error:
         if isinstance(error, ConfigError):
             raise
         raise ConfigError(f"{path} {error}: expected a table that `clipdyn evaluate` wrote.") from error
+
+
+def _missing(columns: Iterable[str]) -> list[str]:
+    """The columns that a table lacks and for which there is no default."""
+    return [name for name in SCHEMA.names if name not in (*columns, *_DEFAULTS)]
+
+
+def check_frame(frame: pd.DataFrame) -> None:
+    """Refuse a frame that is not, or not a part of, what `load_results` returns.
+
+    Raises:
+        ConfigError: it lacks columns.
+        EvaluationError: it has no rows.
+    """
+    if missing := [*_missing(frame.columns), *({"run", "cell"} - set(frame.columns))]:
+        names = ", ".join(sorted(missing)[:6])
+        raise ConfigError(
+            f"The frame lacks columns ({names}): give the result of `load_results`, or its rows."
+        )
+    if frame.empty:
+        raise EvaluationError("The frame has no rows: filter it less.")
 
 
 def _column(table: pa.Table, name: str) -> pa.ChunkedArray:

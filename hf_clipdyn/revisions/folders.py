@@ -117,7 +117,7 @@ class ModelFolder:
         path = self.path / _STATE
         if not path.is_file():
             return Progress()
-        state = read_json(_TrainerState, path, error=RevisionError, nan_as_null=True)
+        state = read_json(_TrainerState, path, error=RevisionError, not_finite=lambda _: None)
         named = checkpoint_name(self.path)
         if named not in (None, step_name(state.global_step)):
             raise RevisionError(

@@ -10,6 +10,7 @@ field, and an unknown key is an error. Beyond them, so that nothing is written t
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -28,6 +29,7 @@ __all__ = [
     "GatePlan",
     "PartPlan",
     "StudyPlan",
+    "parse_claims",
     "read_claims",
 ]
 
@@ -46,7 +48,7 @@ _Title = Annotated[
 ]
 _Seed = Annotated[int, Within(0, 2**32 - 1)]
 
-GateRule = Literal["interpretable", "above chance", "common conditions", "above baseline"]
+GateRule = Literal["interpretable", "above chance", "common conditions", "above baseline", "above null"]
 TestRule = Literal["all parts", "every scale", "first part first"]
 
 
@@ -90,7 +92,8 @@ class GatePlan:
         title: in words.
         rule: `interpretable`: no value is marked as not interpretable. `above chance`: the mean in each window is
             ``at_least`` times the chance level. `common conditions`: at least ``at_least`` conditions (or levels) have
-            a value in all revisions. `above baseline`: the mean in each window is above all ``baselines``.
+            a value in all revisions. `above baseline`: the mean in each window is above all ``baselines``. `above
+            null`: the mean in each window is better than the number's rows of role ``null``; lower if lower is better.
         endpoint: the number that is looked at.
         windows: names of windows.
         at_least: factor of chance, or number of conditions.
@@ -135,6 +138,8 @@ class ClaimTest:
         evidence: False for a positive control, which holds by construction.
         cause: why it is not testable.
         notes: what a reader must know beside the verdict.
+        deviations: from the registered plan, listed beside the verdict. They may be added at any time: they are no part
+            of what is registered, so tests that differ in them alone are equal.
         windows: in place of the study's windows of the same name.
         rule: `all parts`: the claim holds if all parts hold. `every scale`: the one part has L > 0 at every scale, and
             every difference of scales is within half of the pooled effect. `first part first`: as `all parts`, but
@@ -147,6 +152,7 @@ class ClaimTest:
     evidence: bool = True
     cause: _Text = ""
     notes: tuple[_Text, ...] = ()
+    deviations: tuple[_Text, ...] = field(default=(), compare=False)
     windows: tuple[Window, ...] = ()
     rule: TestRule = "all parts"
     parts: tuple[PartPlan, ...] = ()
@@ -195,12 +201,14 @@ class StudyPlan:
         tuning_seeds: these located windows and set the world; they never enter a verdict.
         confirmatory_seeds: only these count; if empty, all other seeds count, also unknown ones.
         windows: in place of the shared windows of the same name.
+        deviations: from the registered plan, as those of a `ClaimTest`: of all its testable claims.
     """
 
     title: _Title
     tuning_seeds: tuple[_Seed, ...] = ()
     confirmatory_seeds: tuple[_Seed, ...] = ()
     windows: tuple[Window, ...] = ()
+    deviations: tuple[_Text, ...] = field(default=(), compare=False)
 
     def __post_init__(self) -> None:
         both = set(self.tuning_seeds) & set(self.confirmatory_seeds)
@@ -286,9 +294,21 @@ def read_claims(path: str | Path | None = None) -> Claims:
         ConfigError: it cannot be read, is not YAML, or does not fit the form; the sentence names the place.
     """
     if path is None:
-        source, text = _FILE, files("hf_clipdyn.statistics").joinpath(_FILE).read_text(encoding="utf-8")
-    else:
-        source, text = str(path), read_text(Path(path))
+        return parse_claims(files("hf_clipdyn.statistics").joinpath(_FILE).read_text(encoding="utf-8"), _FILE)
+    return parse_claims(read_text(Path(path)), str(path))
+
+
+@lru_cache(maxsize=32)
+def parse_claims(text: str, source: str) -> Claims:
+    """The claims in the text of a file.
+
+    Args:
+        text: of the file.
+        source: its name.
+
+    Raises:
+        ConfigError: as `read_claims`.
+    """
     content = parse_yaml(text, source)
     if isinstance(content, dict):
         content = _written_out(content, source) | {"source": source}

@@ -39,6 +39,7 @@ from hf_clipdyn.statistics.kept_errors import ItemErrors
 from hf_clipdyn.statistics.trajectories import Trajectory
 
 __all__ = [
+    "AgainstNull",
     "Contrast",
     "Endpoint",
     "Estimate",
@@ -79,6 +80,24 @@ class Contrast:
             raise ConfigError(f"weights of {self.title!r} name no window: give at least one.")
 
 
+@dataclass(frozen=True)
+class AgainstNull:
+    """The values that a contrast reads, beside the null of their number, such as the error of a flat observer.
+
+    Attributes:
+        null: its title and height.
+        n: values that have a null.
+        n_no_better: those of them that are no better than it.
+    """
+
+    null: str
+    n: int
+    n_no_better: int
+
+    def __add__(self, other: "AgainstNull") -> "AgainstNull":
+        return replace(self, n=self.n + other.n, n_no_better=self.n_no_better + other.n_no_better)
+
+
 @dataclass(frozen=True, kw_only=True)
 class RunContrast:
     """A contrast in one run.
@@ -91,6 +110,7 @@ class RunContrast:
         n_clusters: clusters of items that the variance comes from.
         cause: of a value that is NaN.
         note: a caution about the value, or why its variance is unknown.
+        against_null: how many of the values that it reads are no better than their null; None without a null.
         errors: what each item contributes to the error of the value.
     """
 
@@ -104,6 +124,7 @@ class RunContrast:
     n_clusters: int = 0
     cause: str = ""
     note: str = ""
+    against_null: AgainstNull | None = None
     errors: ItemError = field(default=ItemError.unknown("no trials were given"), compare=False, repr=False)
 
 
@@ -232,6 +253,7 @@ def _draft(
         n=max(one.n for one in used.values()),
         n_clusters=max(one.n_clusters for one in used.values()),
         note="; ".join(dict.fromkeys(filter(None, notes))),
+        against_null=_against_null(values, [one.value for one in used.values()]),
     )
     of_numbers = {
         (cell, part.number_key): weights[revision] / len(values.parts)
@@ -239,6 +261,14 @@ def _draft(
         for cell, part in zip(one.cells, values.parts, strict=True)
     }
     return _Draft(found, of_numbers)
+
+
+def _against_null(values: RunValues, read: Sequence[float]) -> AgainstNull | None:
+    better = [values.beats_null(one) for one in read]
+    if None in better:
+        return None
+    title, height = values.null
+    return AgainstNull(f"{title}, {height:.3f}", len(better), better.count(False))
 
 
 def _with_errors(
@@ -303,6 +333,7 @@ def _difference(one: RunContrast, partners: Sequence[RunContrast]) -> RunContras
         n_clusters=error.n_clusters or min(one.n_clusters, other.n_clusters),
         cause=one.cause or other.cause,
         note=notes,
+        against_null=one.against_null and other.against_null and one.against_null + other.against_null,
     )
 
 

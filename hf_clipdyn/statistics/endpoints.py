@@ -120,6 +120,22 @@ class RunValues:
             )
         return found
 
+    @cached_property
+    def null(self) -> tuple[str, float]:
+        """The title and the height of its null, the mean over the parts; NaN if a part has no rows of that role."""
+        found = [[one for one in part.references if one.role == "null"] for part in self.parts]
+        if not all(found):
+            return "null", math.nan
+        heights = [float(one.points["value"].mean()) for of_part in found for one in of_part]
+        return found[0][0].reference_terms.title, sum(heights) / len(heights)
+
+    def beats_null(self, value: float) -> bool | None:
+        """Whether a value of the endpoint is better than its null; None if there is no null or no better direction."""
+        height, higher = self.null[1], self.parts[0].term.higher_is_better
+        if math.isnan(height) or higher is None:
+            return None
+        return value > height if higher else value < height
+
     def table(self) -> pd.DataFrame:
         """The readings as a frame: by revision ``value``, ``n``, ``n_clusters`` and ``cause``."""
         columns = ("value", "n", "n_clusters", "cause")

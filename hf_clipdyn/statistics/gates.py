@@ -93,7 +93,7 @@ def _uninterpretable(values: RunValues, revisions: Mapping[str, float]) -> str:
 
 
 def _too_low(plan: GatePlan, values: RunValues, revisions: Mapping[str, float]) -> str:
-    """Compare the mean of a window with chance, or with each of the baselines."""
+    """Compare the mean of a window with chance, with the null, or with each of the baselines."""
     mean = _mean(values, revisions)
     if math.isnan(mean):
         return "no value"
@@ -104,6 +104,8 @@ def _too_low(plan: GatePlan, values: RunValues, revisions: Mapping[str, float]) 
             return f"{mean:.3g} is below {plan.at_least:g} times chance, {plan.at_least * level:.3g}"
         if plan.rule == "above baseline" and not mean > level:
             return f"{mean:.3g} is not above {title}, {level:.3g}"
+        if plan.rule == "above null" and not values.beats_null(mean):
+            return f"{mean:.3g} is no better than {title}, {level:.3g}"
     return ""
 
 
@@ -113,7 +115,10 @@ def _mean(values: RunValues, revisions: Mapping[str, float]) -> float:
 
 
 def _levels(plan: GatePlan, values: RunValues) -> Iterator[tuple[str, float]]:
-    """The chance level, or the baselines, that the endpoint's values refer to."""
+    """The chance level, the null, or the baselines, that the endpoint's values refer to."""
+    if plan.rule == "above null":
+        yield values.null
+        return
     wanted = {"": "chance"} if plan.rule == "above chance" else dict.fromkeys(plan.baselines, "baseline")
     references = [one for part in values.parts for one in part.references]
     for name, role in wanted.items():

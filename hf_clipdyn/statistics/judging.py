@@ -18,7 +18,9 @@ the world never enter. Correlations of two trajectories within a run are never t
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
 from itertools import combinations
+from operator import add
 from typing import Literal
 
 from scipy import stats
@@ -28,7 +30,7 @@ from hf_clipdyn.results.read import Results
 from hf_clipdyn.results.trials import KeptTrials
 from hf_clipdyn.statistics.alignment import Window
 from hf_clipdyn.statistics.claims import Claim, Claims, ClaimTest, PartPlan, read_claims
-from hf_clipdyn.statistics.contrasts import Contrast, Estimate, RunContrast, combine
+from hf_clipdyn.statistics.contrasts import AgainstNull, Contrast, Estimate, RunContrast, combine
 from hf_clipdyn.statistics.evidence import Evidence, study_of
 from hf_clipdyn.statistics.gates import Gate, control, gate
 from hf_clipdyn.statistics.kept_errors import ItemErrors
@@ -36,12 +38,14 @@ from hf_clipdyn.statistics.people import with_people
 from hf_clipdyn.statistics.trajectories import Trajectory, read_trajectories
 
 __all__ = [
+    "NO_VERDICT",
     "Part",
     "Verdict",
     "Word",
     "judge",
     "judge_evidence",
     "minimum_detectable_effect",
+    "null_notes",
     "read_evidence",
     "word_of",
 ]
@@ -55,6 +59,9 @@ Word = Literal[
     "gate failed",
     "not testable here",
 ]
+
+NO_VERDICT: tuple[Word, ...] = ("not testable here", "gate failed")
+"""The words that judge nothing."""
 
 _POWER = 0.8
 
@@ -79,6 +86,42 @@ class Part:
     title: str = ""
     scale: str = ""
 
+    @property
+    def sign(self) -> int | None:
+        """1 if the interval lies above 0, -1 if it lies below, 0 if it includes 0; None without an interval."""
+        low, high = self.estimate.ci_low, self.estimate.ci_high
+        return None if math.isnan(low) else int(low > 0) - int(high < 0)
+
+    @property
+    def excludes_delta(self) -> str:
+        """On which side the interval excludes effects of δ or more; empty without an interval.
+
+        `favourable`: U < δ. `unfavourable`: L > -δ. `both`, or `neither`.
+        """
+        low, high, limit = self.estimate.ci_low, self.estimate.ci_high, self.contrast.smallest_effect
+        if math.isnan(low):
+            return ""
+        names = {(True, True): "both", (True, False): "favourable", (False, True): "unfavourable"}
+        return names.get((high < limit, low > -limit), "neither")
+
+    @property
+    def against_null(self) -> AgainstNull | None:
+        """The values of all its runs beside the null of the number; None if there is none."""
+        found = [one.against_null for one in self.estimate.runs if one.scale in self.estimate.scales]
+        known = [one for one in found if one is not None]
+        return reduce(add, known) if known and len(known) == len(found) else None
+
+    @property
+    def informative(self) -> bool:
+        """False if most values that the contrast reads are no better than the null of their number."""
+        found = self.against_null
+        return found is None or 2 * found.n_no_better <= found.n
+
+    @property
+    def words(self) -> str:
+        """The registered word, with "not informative" where that is so."""
+        return self.verdict if self.informative else f"{self.verdict}, {_NOT_INFORMATIVE}"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Verdict:
@@ -93,6 +136,7 @@ class Verdict:
         gates: gates and control arms.
         evidence: False for a positive control, which holds by construction.
         notes: what a reader must know beside the verdict.
+        deviations: from the registered plan, of the study and of the claim.
     """
 
     claim: Claim
@@ -103,6 +147,13 @@ class Verdict:
     gates: tuple[Gate, ...] = ()
     evidence: bool = True
     notes: tuple[str, ...] = ()
+    deviations: tuple[str, ...] = ()
+
+    @property
+    def words(self) -> str:
+        """The registered word, with "not informative" if that is so of all parts."""
+        silent = self.verdict in NO_VERDICT or not self.parts or any(one.informative for one in self.parts)
+        return self.verdict if silent else f"{self.verdict}, {_NOT_INFORMATIVE}"
 
 
 def word_of(low: float, high: float, smallest_effect: float) -> Word:
@@ -129,10 +180,17 @@ def word_of(low: float, high: float, smallest_effect: float) -> Word:
 
 
 def minimum_detectable_effect(standard_error: float, degrees_of_freedom: float, confidence: float) -> float:
-    """The true effect that reaches L > 0 with a power of 80 %: (t_{1-α/2} + t_{.8}) SE.
+    """The true effect that reaches L > 0 with a power of about 80 %: (t_{1-α/2} + t_{.8}) SE.
 
     L > 0 shows the direction; to reach L >= δ ("holds") with that power, the true effect must be δ larger. The sum of
-    quantiles is an approximation: with four degrees of freedom the power is 79 % at a level of 95 %, 75 % at 99 %.
+    quantiles is an approximation, and the power is lower where there are few degrees of freedom, by the noncentral t:
+
+    ================== ===== ===== =====
+    degrees of freedom 2     4     12
+    ================== ===== ===== =====
+    intervals of 95 %  77 %  79 %  80 %
+    intervals of 99 %  70 %  75 %  79 %
+    ================== ===== ===== =====
 
     Args:
         standard_error: of the contrast.
@@ -232,18 +290,36 @@ def _measured(draft: Verdict, test: ClaimTest, evidence: Evidence, windows: Mapp
         parts = tuple(replace(one, verdict=_NOT_HERE) for one in parts)
     searched = _SEARCHED if evidence.why_not and evidence.are_located(test) else ""
     notes = (*draft.notes, *filter(None, [evidence.left_out, searched]), *_cautions(parts))
-    draft = replace(draft, parts=parts, gates=(*gates, *controls), notes=notes)
+    draft = replace(draft, parts=parts, gates=(*gates, *controls), notes=(*notes, *null_notes(parts)))
+    if not evidence.why_not:
+        draft = replace(
+            draft, deviations=(*evidence.claims.studies[evidence.study].deviations, *test.deviations)
+        )
     word, cause = _whole(test, evidence, gates, controls, parts)
     return replace(draft, verdict=word, cause=cause)
 
 
 _NOT_HERE: Word = "not testable here"
+_NOT_INFORMATIVE = "not informative"
 _SEARCHED = "The peak was searched in these seeds themselves, so its contrasts are too large."
 
 
 def _cautions(parts: Sequence[Part]) -> list[str]:
     """What intervals leave out, each once."""
     return list(dict.fromkeys(note for part in parts for note in part.estimate.notes))
+
+
+def null_notes(parts: Sequence[Part]) -> list[str]:
+    """For each number, which contrasts read values that are mostly no better than its null."""
+    silent: dict[str, list[str]] = {}
+    for part in parts:
+        if not part.informative and (found := part.against_null):
+            endpoint = part.contrast.endpoint
+            words = f"{endpoint.benchmark} {endpoint.metric} is no better than its null ({found.null})"
+            silent.setdefault(words, []).append(f"{found.n_no_better} of {found.n} values of: {part.title}")
+    return [
+        f"{_NOT_INFORMATIVE.capitalize()}: {words} in {'; '.join(said)}." for words, said in silent.items()
+    ]
 
 
 def _scale_of_arms(test: ClaimTest, evidence: Evidence, windows: Mapping[str, Window]) -> str | None:

@@ -27,7 +27,7 @@ from accelerate.utils import load
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
-from hf_clipdyn.errors import ConfigError, TrainingError
+from hf_clipdyn.errors import ConfigError, TrainingError, shown
 from hf_clipdyn.files import follow_umask, fsync, replace_durably
 from hf_clipdyn.schema import Count, read_json
 
@@ -44,6 +44,7 @@ __all__ = [
 
 _STATE = "progress.json"
 _LOSSES = "losses.safetensors"
+_MOST_SETTINGS = 4  # of another recipe, in an error
 _NAME = re.compile(r"epoch-([0-9]{3,9})(?:-step-([0-9]{8,12}))?")
 
 
@@ -208,6 +209,7 @@ def load_checkpoint(
         for path in folder.glob("random_states_*.pkl"):  # accelerate would skip a broken one
             load(path)
         accelerator.load_state(str(folder))
+        _check_moments(accelerator)
     except Exception as error:  # safetensors, torch and accelerate have errors of their own
         broken = next(_unreadable(folder), None)
         what = (
@@ -219,14 +221,29 @@ def load_checkpoint(
     return progress
 
 
+def _check_moments(accelerator: Accelerator) -> None:
+    """Refuse moments that are not those of their parameters: torch compares only their number."""
+    for optimizer in accelerator._optimizers:
+        for parameter, state in optimizer.state.items():
+            for name, moment in state.items():
+                if isinstance(moment, torch.Tensor) and moment.ndim and moment.shape != parameter.shape:
+                    raise ValueError(
+                        f"{name} of the optimiser has the shape {tuple(moment.shape)}, its parameter "
+                        f"{tuple(parameter.shape)}"
+                    )
+
+
 def check_recipe(was: Mapping[str, object], now: Mapping[str, object], folder: Path) -> None:
     """Raise ConfigError if the checkpoint in ``folder`` is of a run with another recipe."""
     pairs = {key: (was.get(key), now.get(key)) for key in sorted({*was, *now})}
-    if differ := ", ".join(
-        f"{key}={old!r} there, {new!r} now" for key, (old, new) in pairs.items() if old != new
-    ):
+    differ = [
+        f"{key}={shown(old)} there, {shown(new)} now" for key, (old, new) in pairs.items() if old != new
+    ]
+    if differ:
+        more = f" and {len(differ) - _MOST_SETTINGS} more" if len(differ) > _MOST_SETTINGS else ""
         raise ConfigError(
-            f"The checkpoint {folder} belongs to another run ({differ}): use the same recipe, or another output_dir."
+            f"The checkpoint {folder} belongs to another run ({', '.join(differ[:_MOST_SETTINGS])}{more}): use the "
+            "same recipe, or another output_dir."
         )
 
 

@@ -37,6 +37,7 @@ __all__ = [
 
 _COMPILER = "inductor"  # torch.compile's own choice
 _M_TRIM_THRESHOLD = -1  # of malloc.h
+_ON_ONE_THREAD = ("micro", "tiny")
 
 
 class CrowdedWarning(UserWarning):
@@ -172,16 +173,16 @@ def threads(config: TrainingConfig, accelerator: Accelerator) -> Iterator[int]:
     """Compute with the configuration's number of threads within the block; gives that number.
 
     The threads wait for one another without sleeping: with one other program on two cores, two threads were a hundred
-    times slower than one. By default `tiny` takes one thread (a second makes it at most a fifth faster), and a larger
-    model takes the cores that are free at its start. A different thread count changes rounding, and so the weights: a
-    resumed run keeps its number.
+    times slower than one. By default `tiny` takes one thread (a second makes it at most a fifth faster), and so does
+    `micro`, which is smaller. A larger model takes the cores that are free at its start. A different thread
+    count changes rounding, and so the weights: a resumed run keeps its number.
 
     Warns:
         CrowdedWarning: training on a CPU has fewer free cores than threads.
     """
     before = torch.get_num_threads()
     wanted, usable = config.num_threads, before
-    if wanted is None and config.size_name == "tiny":
+    if wanted is None and config.size_name in _ON_ONE_THREAD:
         wanted = 1
     if before > 1 and wanted != 1:
         usable = min(before, max(1, free_cores() // processes_here()))

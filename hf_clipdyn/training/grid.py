@@ -22,13 +22,13 @@ from itertools import combinations
 from pathlib import Path
 from typing import Any, Self
 
+from hf_clipdyn.bundled import recipe_path
 from hf_clipdyn.config import (
     Submission,
     TrainingConfig,
     check_names,
     field_values,
     read_recipe,
-    recipe_path,
     train_command,
 )
 from hf_clipdyn.errors import ConfigError, TrainingError, UnknownNameError, shown

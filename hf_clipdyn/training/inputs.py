@@ -154,7 +154,7 @@ def _by_row(
             images: Images = CachedImages(pixels, augmentation, image_processor)
         else:
             images = DecodedImages(dataset, augmentation, image_processor)
-    captions = dataset["captions"][:]
+    captions = [[text for text in texts or () if text is not None] for texts in dataset["captions"][:]]
     processor = _processor(size, given, lambda: itertools.chain.from_iterable(captions))
     source = MappedSource(
         images,

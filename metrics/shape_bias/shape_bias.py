@@ -31,7 +31,8 @@ Returns:
     interpretable (`bool`): S + T exceeds the 97.5th percentile of its permutation null (drawn with `seed`), and no
         class receives half of the decisions. Near chance the bias tends to 0.5, whatever the model.
     null_cue_accuracy (`float`): mean of that null.
-    top_class (`str`), top_class_share (`float`): the most frequent class, and its share.
+    top_class (`str`): the most frequent class; None if no answer is a class.
+    top_class_share (`float`): its share.
     n, n_excluded, n_shape, n_texture (`int`): rows scored, rows without a conflict, S, T.
     shape_bias_ci, texture_bias_ci, cue_accuracy_ci, shape_accuracy_ci, texture_accuracy_ci (`list`): [low, high].
 

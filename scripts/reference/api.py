@@ -1,8 +1,10 @@
 """Pages of the Python API: mkdocstrings fills in the docstrings."""
 
+import ast
 import inspect
 from collections.abc import Sequence
 from importlib import import_module
+from itertools import pairwise
 from pkgutil import iter_modules
 from typing import Any
 
@@ -96,10 +98,15 @@ def _metric_functions() -> Page:
 def _api_page(
     name: str, summary: str, names: Sequence[tuple[str, str]], note: str = "", title: str = ""
 ) -> Page:
-    found = [(module, one, getattr(import_module(module), one)) for module, one in names]
-    rows = [(f"`{one}`", _summary(value)) for _, one, value in found]
-    places = dict.fromkeys(f"{getattr(value, '__module__', module)}.{one}" for module, one, value in found)
-    parts = [summary, note, table(("name", "what it does"), rows) if rows else "", *map(_docstring, places)]
+    rows: dict[
+        str, tuple[str, str]
+    ] = {}  # by the place of the definition: other modules may offer the name too
+    for module, one in names:
+        value = getattr(import_module(module), one)
+        meaning = _summary(value) if _is_documented(value) else _constant_summary(module, one)
+        rows.setdefault(f"{getattr(value, '__module__', module)}.{one}", (f"`{one}`", meaning))
+    listed = table(("name", "what it does"), rows.values()) if rows else ""
+    parts = [summary, note, listed, *map(_docstring, rows)]
     return Page(f"python/{name.rpartition('.')[2]}.md", title or name, summary, parts)
 
 
@@ -111,6 +118,20 @@ def _summary(value: Any) -> str:
     """The first sentence of a docstring."""
     text = inspect.getdoc(value) or ""
     return line(text.partition("\n\n")[0])
+
+
+def _constant_summary(module: str, name: str) -> str:
+    """The text below the assignment of a constant; `inspect` would give the docstring of its type."""
+    statements = ast.parse(inspect.getsource(import_module(module))).body
+    (text,) = (
+        following.value.value
+        for one, following in pairwise(statements)
+        if isinstance(one, ast.Assign | ast.AnnAssign)
+        and name in {target.id for target in ast.walk(one) if isinstance(target, ast.Name)}
+        and isinstance(following, ast.Expr)
+        and isinstance(following.value, ast.Constant)
+    )
+    return line(str(text))
 
 
 def _docstring(place: str) -> str:

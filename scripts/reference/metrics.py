@@ -14,8 +14,9 @@ def metrics_page() -> Page:
     """Inputs and outputs of each module."""
     text = """
 These modules of `evaluate` compute one benchmark's numbers from decisions or distances of your own. Load one with
-`hf_clipdyn.load_metric("shape_bias")`, or from its folder in `metrics/` with `evaluate.load`. The functions behind them
-need only NumPy and SciPy: [hf_clipdyn.metrics](python/metrics.md). An undefined value is NaN, and a warning says why.
+`hf_clipdyn.load_metric("shape_bias")`. In a checkout, `evaluate.load("metrics/shape_bias")` gives the same. The
+functions behind them need only NumPy and SciPy: [hf_clipdyn.metrics](python/metrics.md). An undefined value is NaN, and
+a warning says why.
 """
     parts = [part for name in metric_names() for part in _module(name)]
     return Page(
@@ -30,6 +31,7 @@ def _module(name: str) -> list[str]:
     module = load_metric(name)
     described = sections(module.inputs_description)
     example = inspect.cleandoc(described["Examples"])
+    example = example.replace(f'evaluate.load("metrics/{name}")', f'hf_clipdyn.load_metric("{name}")')
     return [
         f"## {name}",
         line(module.description),

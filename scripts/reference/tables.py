@@ -25,6 +25,12 @@ how to select numbers in pandas.
 
 A cell is one benchmark on one revision with one choice of texts. Together, the columns marked `cell` name a cell, and
 those marked `number` name a number within a cell.
+
+The metadata of the file (key `hf_clipdyn.provenance`, JSON) name the hf_clipdyn that wrote the table, as
+`version+commit`, with `.dirty` if the checkout had other changes. An installed wheel has no commit. For each run they
+name the packages that measured it, the time of its first revision (`began`: the start of training, or of an import)
+and the start of its first measurement (`measured`), in UTC. The table of `clipdyn study` also names the study and the
+SHA-256 of its claims. What a table did not record is empty, and pages say "not recorded".
 """
     keys = dict.fromkeys(CELL_KEY, "cell") | dict.fromkeys(NUMBER_KEY, "number")
     rows = [(f"`{name}`", kind, keys.get(name, ""), meaning) for name, kind, meaning in column_table()]
@@ -40,6 +46,10 @@ def _verdicts() -> Page:
     text = """
 `clipdyn verdicts` writes one Parquet file. One row is one part of a claim. [How a verdict is
 reached](../explanation/claims.md) explains the words.
+
+The metadata of the file (key `hf_clipdyn.provenance`, JSON) are those of [the results](table.md). They always name the
+study and the SHA-256 of what its claims register: windows, contrasts, smallest effects, gates, controls, seeds and
+level, but no titles, notes or causes. The same hash means the same test, whatever the words.
 """
     rows = [(f"`{name}`", kind, meaning) for name, kind, meaning in verdict_columns()]
     return Page(

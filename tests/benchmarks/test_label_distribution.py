@@ -114,6 +114,20 @@ def test_influences_are_those_of_the_means(doubted, measure, planted):
         assert len(one.values) == 60
 
 
+def test_a_fitted_temperature_replaces_the_models_own_scale(doubted, measure, planted):
+    source, shares = doubted
+
+    def fitted(scale):
+        observer = Observer(lambda number: np.log(shares[number]), planted)
+        observer.logit_scale = scale
+        found = measure(LabelDistribution, source, observer, n_resamples=0)
+        return found("cross_entropy", variant="fitted_temperature").value, found("cross_entropy").value
+
+    (one, own), (other, doubled) = fitted(SCALE), fitted(2 * SCALE)
+    assert one == other
+    assert own < doubled
+
+
 @pytest.mark.filterwarnings("ignore::hf_clipdyn.data.base.SubsetWarning")
 def test_the_images_lie_beside_the_counts(real_data):
     real_data("cifar10")

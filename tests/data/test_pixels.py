@@ -58,6 +58,9 @@ def test_a_first_batch_of_broken_images_moves_no_row(tmp_path: Path) -> None:
 def test_only_broken_images_are_an_error(tmp_path: Path) -> None:
     with pytest.raises(DatasetError, match="None of the 3 images"):
         decode_pixels(_dataset([b""] * 3), PROCESSOR, cache_dir=tmp_path)
+    empty = datasets.Dataset.from_dict({"image": [None] * 3}).cast_column("image", datasets.Image())
+    with pytest.raises(DatasetError, match="None of the 3 images"):
+        decode_pixels(empty, PROCESSOR, cache_dir=tmp_path)
 
 
 def test_a_second_call_reads_the_cache_and_another_processor_does_not(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import json
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from result_rows import trials_of
@@ -102,6 +103,19 @@ def test_numbers_without_trials_stay_as_they_are(evaluate, tmp_path, caplog):
     again = evaluate("zero_shot/cifar10", n_resamples=20, rescore=True, **asked)
     assert again.equals(first)
     assert "epoch-000 on zero_shot/cifar10 has no trials, so its numbers are unchanged" in caplog.text
+
+
+def test_trials_with_other_columns_are_one_sentence(evaluate, tmp_path):
+    output = tmp_path / "results.parquet"
+    asked = {"output": output, "revisions": ["epoch-000"], "final_texts": False}
+    before = evaluate("zero_shot/cifar10", n_resamples=0, **asked)
+    (file,) = trials_folder(output).iterdir()
+    pq.write_table(pa.table({"other": [1.0]}), file)
+    with pytest.raises(
+        EvaluationError, match=rf"zero_shot/cifar10 \({file.name}\) are not those of this benchmark"
+    ):
+        evaluate("zero_shot/cifar10", rescore=True, **asked)
+    assert evaluate("zero_shot/cifar10", n_resamples=0, **asked).equals(before)
 
 
 def test_scoring_what_was_never_measured_is_one_clear_sentence(evaluate, tmp_path):

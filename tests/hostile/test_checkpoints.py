@@ -12,7 +12,7 @@ import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState, GradientState, PartialState
 
-from hf_clipdyn.errors import TrainingError
+from hf_clipdyn.errors import ConfigError, TrainingError
 from hf_clipdyn.training.checkpoint import (
     Progress,
     find_checkpoint,
@@ -181,3 +181,27 @@ def test_losses_of_another_number_are_one_sentence(checkpoints: Path, accelerato
     folder = save_checkpoint(accelerator, checkpoints, progress, keep=3, losses=[0.5])
     with pytest.raises(TrainingError, match="does not contain the 2 losses of the current epoch"):
         saved_losses(folder, progress)
+
+
+def test_a_moment_of_another_shape_is_one_sentence(checkpoints: Path, accelerator: Accelerator) -> None:
+    path = checkpoints / "epoch-002" / "optimizer.bin"
+    state = torch.load(path)
+    state["state"][0]["exp_avg"] = torch.zeros(7)
+    torch.save(state, path)
+    progress = path.with_name("progress.json")
+    content = json.loads(progress.read_text())
+    content["files"][path.name] = path.stat().st_size
+    progress.write_text(json.dumps(content))
+    said = r"exp_avg of the optimiser has the shape \(7,\), its parameter \(2, 3\)\. The last complete"
+    with pytest.raises(TrainingError, match=said) as found:
+        _resume(accelerator, checkpoints / "epoch-002")
+    assert len(str(found.value).splitlines()) == 1
+
+
+def test_of_another_recipe_four_settings_are_named(checkpoints: Path, accelerator: Accelerator) -> None:
+    recipe: dict[str, object] = {f"setting_{number:02d}": "x" * 500 for number in range(40)}
+    with pytest.raises(
+        ConfigError, match=r"setting_02=None there, 'xxx.* and 37 more\): use the same"
+    ) as found:
+        load_checkpoint(accelerator, checkpoints / "epoch-002", recipe, 1, 5)
+    assert len(str(found.value)) < 600 + len(str(checkpoints))

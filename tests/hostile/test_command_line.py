@@ -7,10 +7,12 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import forked
 import pytest
 from hostile.harness import SECRET, Outcome
 
-from hf_clipdyn.errors import ConfigError, printable, redact_output
+from hf_clipdyn.errors import ClipDynError, ConfigError, printable, redact_output
+from hf_clipdyn.revisions import list_revisions
 
 FAST = 12
 """So many of the calls below are made in the ordinary run."""
@@ -67,8 +69,15 @@ CALLS: list[tuple[tuple[str, ...], str]] = [
     (("report", LONG, "--output", "out"), "x…x"),
     (("report", COLOUR, "--output", "out"), r"\x1b[31m"),
     (("report", "a long name\nclipdyn: error: b", "--output", "out"), "a long name"),
-    (("report", BINARY, "--output", "out"), "does not exist"),
+    (("report", BINARY, "--output", "out"), r"The argument '\udcff\udcfe' is not UTF-8"),
     (("verify", "me/run", "--store", "a\0b"), "NUL"),
+    (("verdicts", BINARY), "is not UTF-8"),
+    (("verdicts", "file", "--output", BINARY), "is not UTF-8"),
+    (("evaluate", "me/run", "--output", f"{BINARY}.parquet"), "is not UTF-8"),
+    (
+        ("evaluate", "open_clip:hf-hub:me/model@.", "--output", "out.parquet"),
+        "no open_clip model 'hf-hub:me/model'",
+    ),
     # --- missing arguments, unknown options, in every command
     (("export-open-clip",), "Missing argument"),
     (("export-open-clip", "me/run"), "Missing argument"),
@@ -156,7 +165,7 @@ CALLS: list[tuple[tuple[str, ...], str]] = [
     *[(("publish", "--resume", path), "") for path in ("file", "pipe", "/dev/null", "empty", LONG, BINARY)],
     *[
         (("prepare", name, "--output", "out"), "no data set")
-        for name in ("nothing", LONG, MARKUP, "../victim", BINARY, "")
+        for name in ("nothing", LONG, MARKUP, "../victim", "")
     ],
     (("prepare", "procedural", "--output", "file"), "file"),
     (("prepare", "procedural", "--output", "out", "--num-proc", "x"), "--num-proc"),
@@ -283,3 +292,35 @@ def test_a_token_in_a_wrong_yaml_is_not_printed(
     (tmp_path / "work" / "bad.yaml").write_text(text)
     for command in (("train",), ("evaluate", "me/run")):
         assert SECRET[3:19] not in clipdyn(*command, "--config", "bad.yaml").sentence
+
+
+def test_a_token_in_place_of_a_name_is_not_in_the_error(tmp_path: Path) -> None:
+    for name in (SECRET, f"me/{SECRET}", f"{SECRET}/run", "x" * 50 + SECRET):
+        with pytest.raises(ClipDynError) as found:
+            list_revisions(name, store=tmp_path)
+        assert SECRET[3:10] not in str(found.value)
+
+
+@pytest.mark.parametrize(
+    "argv", [("datasets",), ("datasets", "--json"), ("show", "t.parquet"), ("env",), ("train", "--help")]
+)
+def test_an_output_that_is_full_is_one_sentence(
+    tmp_path: Path, write_table: Callable[..., Path], argv: tuple[str, ...]
+) -> None:
+    write_table(tmp_path / "t.parquet")
+    with Path("/dev/full").open("wb") as full, (tmp_path / "err").open("wb") as error:
+        command = [sys.executable, "-m", "hf_clipdyn", *argv]
+        process = forked.start(command, stdout=full.fileno(), stderr=error.fileno(), cwd=tmp_path)
+        assert process.wait() == 1
+    assert (tmp_path / "err").read_text() == "clipdyn: error: Standard output: No space left on device.\n"
+
+
+def test_an_output_that_nobody_reads_to_its_end_is_no_error(tmp_path: Path) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    with (tmp_path / "err").open("wb") as error:
+        command = [sys.executable, "-m", "hf_clipdyn", "env"]
+        process = forked.start(command, stdout=write, stderr=error.fileno(), cwd=tmp_path)
+        os.close(write)
+        assert process.wait() == 1
+    assert (tmp_path / "err").read_text() == ""

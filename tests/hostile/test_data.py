@@ -626,6 +626,31 @@ def _(root: Path) -> None:
     datasets.Dataset.from_dict(rows).to_parquet(root / "train.parquet")
 
 
+@case("Parquet whose images are null", "hub", "1 rows")  # training counts it as broken
+def _(root: Path) -> None:
+    datasets.Dataset.from_dict({"image": [None], "caption": ["x"]}).to_parquet(root / "train.parquet")
+
+
+for name, columns, said in (
+    ("captions of numbers", {"caption": [7]}, "Row 0 of the column 'caption'"),
+    ("captions of lists of lists", {"caption": [[["a"]]]}, "holds a list of 1: expected a caption as a text"),
+    ("images of lists", {"image": [[[1, 2], [3, 4]]]}, "The column 'image'"),
+    ("images of numbers", {"image": [7]}, "expected images, their bytes or their paths"),
+):
+
+    def write(root: Path, columns: dict[str, Any] = columns) -> None:
+        rows = {"image": [{"bytes": image_bytes(".png"), "path": None}], "caption": ["x"]} | columns
+        datasets.Dataset.from_dict(rows).to_parquet(root / "train.parquet")
+
+    CASES.append(Case(name, "hub", said, write))
+
+
+@case("a list of captions with a number", "imagefolder", "line 1 needs file_name and caption")
+def _(root: Path) -> None:
+    write_image(root / "1.png")
+    (root / "metadata.jsonl").write_text('{"file_name": "1.png", "caption": ["a", 7]}\n')
+
+
 @case("a stray table", "osie", "test 3 rows", fast=True)
 def _(root: Path) -> None:
     datasets.Dataset.from_dict({"metric": ["srcc"]}).to_parquet(root / "results.parquet")

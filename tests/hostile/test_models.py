@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import forked
 import numpy as np
 import pytest
 import torch
@@ -216,7 +217,7 @@ MORE_EXPORTED: list[tuple[str, Change, str]] = [
     ("unknown attention", _setting("attn_implementation", "nosuch"), "nosuch"),
     ("unknown precision", _setting("dtype", "nosuch"), "nosuch"),
     ("whole-number precision", _setting("dtype", "int8"), "int8"),
-    ("empty configuration", _content("config.json", b""), "config.json in"),
+    ("empty configuration", _content("config.json", b""), "config.json cannot be read"),
     ("binary configuration", _content("config.json", b"\x00\xff" * 99), "cannot be read"),
     ("configuration of a list", _content("config.json", b"[]"), "contains a list, not an object"),
     ("deep configuration", _content("config.json", b'{"a":' * 10**5), "cannot be read"),
@@ -269,6 +270,11 @@ EVALUATED: list[tuple[str, Change, str]] = [
     ),
     ("no processor", lambda folder: (folder / P).unlink(), "has no preprocessor_config.json"),
     ("no deviation", _setting("image_processor.image_std", [0, 0, 0], P), "expected a positive number"),
+    (
+        "deep configuration",
+        _content("config.json", b"[" * 10**5),
+        "config.json cannot be read: it is nested too",
+    ),
     ("empty tokenizer", _content("tokenizer.json", b""), BROKEN),
     (
         "end of another tokenizer",
@@ -356,6 +362,18 @@ def test_the_sound_model_is_exported_and_measured(clipdyn: Callable[..., Outcome
         outcome = clipdyn(*command)
         outcome.assert_decent()
         assert outcome.code == 0, outcome.err
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("argv", [EXPORT, ("revisions", "me/run", "--store", "hub")])
+def test_an_output_that_is_full_is_one_sentence_beside_a_sound_model(
+    snapshot: Path, tmp_path: Path, argv: tuple[str, ...]
+) -> None:
+    with Path("/dev/full").open("wb") as full, (tmp_path / "err").open("wb") as error:
+        command = [sys.executable, "-m", "hf_clipdyn", *argv]
+        streams = {"stdout": full.fileno(), "stderr": error.fileno()}
+        assert forked.start(command, **streams, cwd=snapshot.parents[3]).wait() == 1
+    assert (tmp_path / "err").read_text() == "clipdyn: error: Standard output: No space left on device.\n"
 
 
 def _on_a_terminal(argv: list[str], cwd: Path) -> None:

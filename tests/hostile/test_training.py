@@ -166,7 +166,7 @@ FLAGS = {
     "a tracker of nobody": (["--report_to", "nonsense"], "no tracker 'nonsense'"),
     "an attention of nobody": (["--attn_implementation", "flash"], "eager or sdpa"),
     "a folder of control characters": (["--output_dir", "a\nb"], "control character"),
-    "a byte that is no text": (["--output_dir", "a\udcffb"], "no valid Unicode"),
+    "a byte that is no text": (["--output_dir", "a\udcffb"], "is not UTF-8"),
     "a folder name that is too long": (["--output_dir", "x" * 300], "cannot be written"),
     "a folder below a file": (["--output_dir", "file/run", "--config", "quick"], "cannot be written"),
     "an unknown scale": (["--scale", "huge"], "no scale 'huge'"),
@@ -177,6 +177,7 @@ FLAGS = {
     "a slice that is none": (["--config", "quick", "--train_split", "train[zero:]"], "train[zero:]"),
     "a checkpoint elsewhere": (["--resume_from_checkpoint", "../victim"], "is not a checkpoint"),
     "too many held out": (["--validation_size", "1000000000", "--config", "quick"], "leave some to train on"),
+    "a part of a flag": (["--batch_size", "3"], "did you mean --per_device_train_batch_size?"),
 }
 
 

@@ -1,8 +1,14 @@
 """Jobs as processes on this machine."""
 
+import os
+import signal
 import subprocess
+import sys
+import time
 from pathlib import Path
 
+import forked
+import psutil
 import pytest
 from jobs_room import DONE, FAILS, Plugins
 
@@ -80,3 +86,41 @@ def test_a_wrong_call_is_one_sentence(tmp_path: Path, monkeypatch: pytest.Monkey
     with pytest.raises(ConfigError, match="without a launcher"):
         run_in_turn(work)
     assert not work.calls()
+
+
+STUBBORN = """signal.signal(signal.SIGTERM, signal.SIG_IGN)
+import subprocess
+child = subprocess.Popen(["sleep", "600"])
+Path(__file__).with_suffix(".pids").write_text(f"{os.getpid()} {child.pid}")
+time.sleep(600)
+"""
+SUBMIT = """
+import sys
+sys.path[:0] = {paths!r}
+from pathlib import Path
+from jobs_room import Plugins
+from hf_clipdyn.jobs import local, submit
+local._SECONDS_TO_END = 1.0
+submit(Plugins(Path(), {bodies!r}), "local", ["parallel=2"])
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
+def test_however_often_a_call_is_interrupted_no_job_is_left(tmp_path: Path, sent: signal.Signals) -> None:
+    """Neither a job that ignores SIGTERM, nor what it has started."""
+    paths = [str(Path(__file__).parents[1])]
+    program = SUBMIT.format(paths=paths, bodies={"a": STUBBORN, "b": STUBBORN})
+    with (tmp_path / "err").open("wb") as error:
+        process = forked.start([sys.executable, "-c", program], stderr=error.fileno(), cwd=tmp_path)
+        files = [tmp_path / "a.pids", tmp_path / "b.pids"]
+        while not all(file.exists() and file.read_text().count(" ") for file in files):
+            assert process.poll() is None
+            time.sleep(0.05)
+        jobs = [psutil.Process(int(pid)) for file in files for pid in file.read_text().split()]
+        for _ in range(5):
+            os.kill(process.pid, sent)
+            time.sleep(0.05)
+        code = process.wait()
+    assert code == (1 if sent == signal.SIGINT else 143), "KeyboardInterrupt, or what a shell reports"
+    assert not psutil.wait_procs(jobs, timeout=5)[1]

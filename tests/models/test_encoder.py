@@ -1,5 +1,6 @@
 """The adapter gives what transformers gives, whatever the family of the model."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from types import SimpleNamespace
@@ -230,6 +231,18 @@ def test_embeddings_are_exactly_those_of_get_image_features_and_get_text_feature
     assert encoder.reads_text
     distinct = {row.tobytes() for row in encoder.embed_texts(TEXTS)}
     assert len(distinct) == len(TEXTS)
+
+
+def test_the_page_on_evaluation_names_every_family_of_these_tests(checkout):
+    said = {
+        "dual_encoder": "pairs of a vision and a text model",
+        "dinov2_registers": "DINOv2 (also with registers)",
+        "clip_vision": "CLIP's vision half",
+    }
+    page = (checkout / "docs/explanation/how-evaluation-runs.md").read_text(encoding="utf-8")
+    letters = re.sub(r"\W", "", page.lower())
+    names = [said.get(name, name).lower() for name in FAMILIES]
+    assert [name for name in names if re.sub(r"[\W_]", "", name) not in letters] == []
 
 
 @pytest.mark.parametrize("family", CLASS_TOKEN)

@@ -137,6 +137,9 @@ def test_architectures_that_clipmodel_does_not_have_are_refused() -> None:
 def test_an_unknown_name_lists_near_ones() -> None:
     with pytest.raises(UnknownNameError, match="ViT-B-16-quickgelu"):
         open_clip_config("ViT-B-16-quickglu")
+    for elsewhere in ("hf-hub:me/model", "local-dir:model"):
+        with pytest.raises(UnknownNameError, match=f"no open_clip model '{elsewhere}'"):
+            open_clip_config(elsewhere)
 
 
 def test_a_configuration_comes_back_from_transformers_as_it_went() -> None:

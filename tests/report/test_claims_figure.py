@@ -84,6 +84,14 @@ def test_an_endpoint_of_several_levels_is_their_mean_and_has_no_interval(planned
     assert course.points["ci_low"].isna().all()
 
 
+def test_the_null_of_a_number_is_a_line(planned):
+    """Rows of the role ``null``, such as the error of a flat observer."""
+    of_run = {"repo_id": "me/tiny-10", "scale": "tiny", "seed": 10, "epoch": 1}
+    null = row("shape_bias/procedural", "shape_bias", 0.35, role="null", **of_run)
+    (bias, _) = plan_claims(planned([*_run("tiny", 10), null]))
+    assert ("null", 0.35) in [(one.role, one.height) for one in bias.levels]
+
+
 def test_a_level_that_was_not_shown_leaves_the_panel_out(planned):
     assert [panel.term.title for panel in plan_claims(planned(_run("tiny", 10, levels=(0.1, 0.2))))] == [
         "shape bias"

@@ -2,6 +2,7 @@
 
 import json
 import re
+from dataclasses import replace
 
 import pytest
 from made_verdicts import judged, made
@@ -9,10 +10,13 @@ from planted import Planted, Run, ramp, turn, write_study
 from result_rows import row
 
 from hf_clipdyn.cli import main
+from hf_clipdyn.report import provenance as report_provenance
 from hf_clipdyn.report import read_study, write_report
 from hf_clipdyn.report.page.claims import payload, verdict_rows, verdict_summary
 from hf_clipdyn.report.page.write import render
-from hf_clipdyn.report.registration import registered_commit
+from hf_clipdyn.report.provenance import origin_rows
+from hf_clipdyn.report.registration import Registration
+from hf_clipdyn.statistics.registered import registered_hash
 
 _HOSTILE = "</script><b>&\"'"
 
@@ -172,7 +176,7 @@ def test_a_claim_from_a_file_cannot_break_the_page(write, study, tmp_path):
     content = {
         "level": 0.05,
         "windows": [{"name": "late", "start": 0.9, "end": 1.0}],
-        "studies": {"mine": {"title": "mine"}},
+        "studies": {"mine": {"title": "mine", "deviations": [_HOSTILE]}},
         "claims": [claim],
     }
     file.write_text(json.dumps(content), encoding="utf-8")  # JSON is YAML
@@ -180,7 +184,10 @@ def test_a_claim_from_a_file_cannot_break_the_page(write, study, tmp_path):
         encoding="utf-8"
     )
     assert _HOSTILE not in page
-    assert "&lt;/script&gt;&lt;b&gt;&amp;&#34;&#39;" in page
+    shown = "&lt;/script&gt;&lt;b&gt;&amp;&#34;&#39;"
+    assert re.search(
+        f'Deviations from the registered plan</h3>\n<ul class="facts"><li>Claim 1: {shown}</li>', page
+    )
 
 
 def test_the_command_takes_a_file_of_claims_and_names_a_wrong_one(write, study, tmp_path, capsys):
@@ -202,10 +209,48 @@ def test_the_command_takes_a_file_of_claims_and_names_a_wrong_one(write, study, 
     assert "mine.yaml" in printed
 
 
-def test_a_file_outside_a_repository_has_no_commit(tmp_path):
-    (tmp_path / "claims.yaml").write_text("level: 0.05\n")
-    assert registered_commit(tmp_path / "claims.yaml") == ""
-    assert re.fullmatch("[0-9a-f]{40}|", registered_commit(None))
+def test_the_page_says_what_was_recorded_and_whether_runs_began_before_the_registration(planted, monkeypatch):
+    registered = Registration("a" * 40, "2026-11-26T06:16:58+00:00")
+    monkeypatch.setattr(report_provenance, "registration", lambda *_: registered)
+    tuning, first, second = planted.results.origins
+    first = replace(first, packages=("0.2.0+" + "b" * 40 + ".dirty",), began="2026-11-26T06:00:00+00:00")
+    late = "2026-11-26T07:00:00+00:00"
+
+    def facts(*origins):
+        results = replace(planted.results, origins=origins)
+        return dict(origin_rows(results, planted.evidence))
+
+    known = facts(replace(tuning, began="2026-11-25T00:00:00+00:00"), first, replace(second, began=late))
+    assert known["registration"] == (
+        "Registered in claims.yaml, commit aaaaaaaaaaaa of 2026-11-26 06:16:58 UTC. "
+        "1 of 2 runs began before this commit."
+    ), "a tuning run may begin earlier"
+    assert (
+        known["start of the runs (their first revision)"]
+        == "2026-11-25 00:00:00 UTC to 2026-11-26 07:00:00 UTC"
+    )
+    assert (
+        "0.2.0, commit bbbbbbbbbbbb, with changes that are not in the commit"
+        in known["measured with hf_clipdyn"]
+    )
+    assert known["claims"] == f"study world, SHA-256 {registered_hash(planted.claims, 'world')}"
+    partly = facts(tuning, second, replace(first, began=late, measured=late))
+    assert (
+        partly["start of the runs (their first revision)"]
+        == "2026-11-26 07:00:00 UTC; not recorded for 2 of 3 runs"
+    )
+    assert partly["registration"].endswith("UTC. Start of the runs: not recorded for 1 of 2 runs.")
+    old = facts()
+    assert (old["measured with hf_clipdyn"], old["start of the measurements"]) == ("not recorded",) * 2
+    assert old["registration"].endswith("UTC. Start of the runs: not recorded.")
+    monkeypatch.setattr(report_provenance, "registration", lambda *_: None)
+    assert facts()["registration"] == "Registered in claims.yaml; the commit is unknown."
+
+
+def test_the_page_has_the_facts_where_it_says_how_it_was_measured(folder):
+    page = (folder / "index.html").read_text(encoding="utf-8")
+    assert re.search(r"start of the runs \(their first revision\)</th><td>not recorded</td>", page)
+    assert page.count("Registered in claims.yaml") == 2, "there, and for the specification curves"
 
 
 def test_the_table_of_verdicts_is_there_without_a_script(browse, folder):
@@ -214,6 +259,7 @@ def test_the_table_of_verdicts_is_there_without_a_script(browse, folder):
     assert rows.count() == 8
     assert "Sensitivity to noise falls" in page.locator("table.verdicts").inner_text()
     assert "not testable here" in rows.nth(7).inner_text()
+    assert "minimum detectable effects" in page.locator("#claims .facts li").first.inner_text()
 
 
 @pytest.mark.parametrize(

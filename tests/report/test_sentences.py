@@ -234,6 +234,13 @@ def test_verdicts_lead_with_contrasts_smallest_effects_and_what_the_data_are(cla
     assert sentences[3].startswith("Shape bias on the synthetic world: from")
 
 
+def test_deviations_from_the_plan_follow_the_verdicts_once(claims_of):
+    two = claims_of(
+        lambda one: [made(one, number, (0.2, 0.05), deviations=("Three seeds.",)) for number in (5, 7)]
+    )
+    assert summarize(two)[2] == "Deviation from the registered plan. Claims 5, 7: Three seeds."
+
+
 def test_without_any_estimate_one_sentence_says_so(claims_of):
     nothing = claims_of(lambda one: [made(one, 3, word="not testable here", cause="No people.")])
     assert summarize(nothing)[0] == "These tables test none of the 1 claims: claim 3 (No people)."

@@ -1,5 +1,8 @@
 """The palette, as people with and without colour blindness see it, and styles of matplotlib over it."""
 
+import os
+import subprocess
+import sys
 from itertools import combinations
 
 import matplotlib as mpl
@@ -139,3 +142,14 @@ def test_an_unknown_name_names_the_nearest_style():
 def test_an_address_is_never_fetched():
     with pytest.raises(ConfigError):
         read_style("https://example.org/a.mplstyle")
+
+
+def test_a_backend_of_the_environment_that_matplotlib_does_not_know_is_one_sentence():
+    done = subprocess.run(
+        [sys.executable, "-c", "from hf_clipdyn.cli import main; main(['show', 'none.parquet'])"],
+        env=os.environ | {"MPLBACKEND": "nonsense"},
+        capture_output=True,
+        text=True,
+    )
+    said = "clipdyn: error: MPLBACKEND is 'nonsense', which is not a backend of matplotlib: unset it.\n"
+    assert (done.returncode, done.stderr) == (2, said)

@@ -261,6 +261,26 @@ def test_a_wrong_file_is_one_sentence_with_the_place(tmp_path: Path, old: str, n
     assert error.value.exit_code == 2
 
 
+def test_deviations_are_read_and_are_no_part_of_what_is_registered(tmp_path: Path):
+    named = _NAMED.replace("title: my study", "title: my study\n    deviations: [of the study]")
+    named = named.replace("gates: [accurate]", "gates: [accurate]\n        deviations: [of the claim]")
+    claims = _read(tmp_path, named)
+    assert claims.studies["mine"].deviations == ("of the study",)
+    assert claims.claims[0].test("mine").deviations == ("of the claim",)
+    assert claims == _read(tmp_path, _NAMED)
+
+
+def test_the_package_lists_the_deviations_of_its_two_studies():
+    claims = read_claims()
+    found = {study: " ".join(plan.deviations) for study, plan in claims.studies.items()}
+    assert "minimum detectable effects" in found["world"]
+    assert "four" in found["real"]
+    assert found["full"] == ""
+    by_number = {one.number: " ".join(one.test("world").deviations) for one in claims.claims}
+    assert "`micro` passes it" in by_number[6]
+    assert [number for number, words in by_number.items() if "three of the five" in words] == [1, 6]
+
+
 def test_what_is_no_text_file_is_refused(tmp_path: Path):
     for content in (b"\xff\xfe", b"", b"[]", b"level: 0.05", b"\0"):
         path = tmp_path / "wrong.yaml"

@@ -14,17 +14,25 @@ from planted import Noise, Planted, Run, constant, peak, trajectory, turn, write
 from scipy import stats
 
 import hf_clipdyn
+from hf_clipdyn.benchmarks.registry import kind_named
 from hf_clipdyn.cli import main
 from hf_clipdyn.errors import ConfigError, EvaluationError, UnknownNameError
-from hf_clipdyn.results.read import Results, read_results
+from hf_clipdyn.results.provenance import PROVENANCE_KEY, Provenance, package
+from hf_clipdyn.results.read import Results, load_results, read_results
+from hf_clipdyn.results.terms import Vocabulary
 from hf_clipdyn.results.trials import KeptTrials
-from hf_clipdyn.statistics.claims import Claims, read_claims
+from hf_clipdyn.statistics.claims import Claims, GatePlan, read_claims
+from hf_clipdyn.statistics.contrasts import AgainstNull, Estimate
 from hf_clipdyn.statistics.evidence import Evidence
+from hf_clipdyn.statistics.gates import gate
 from hf_clipdyn.statistics.judging import judge_evidence, read_evidence
+from hf_clipdyn.statistics.registered import registered_hash
 from hf_clipdyn.statistics.specifications import specifications
 from hf_clipdyn.statistics.verdicts import (
     SCHEMA,
+    Part,
     Verdict,
+    deviation_lines,
     judge,
     minimum_detectable_effect,
     render,
@@ -80,12 +88,33 @@ def test_every_interval_has_exactly_one_verdict_and_it_needs_no_size():
 
 
 @pytest.mark.parametrize(
-    ("degrees", "confidence", "power"), [(4, 0.95, 0.79), (4, 0.99, 0.75), (12, 0.99, 0.79)]
+    ("low", "high", "sign", "excludes"),
+    [
+        (0.05, 0.2, 1, "unfavourable"),
+        (0.01, 0.04, 1, "both"),
+        (0.0, 0.06, 0, "unfavourable"),
+        (-0.05, 0.05, 0, "neither"),
+        (-0.06, 0.04, 0, "favourable"),
+        (-0.2, -0.04, -1, "favourable"),
+        (-0.04, -0.01, -1, "both"),
+        (math.nan, math.nan, None, ""),
+    ],
+)
+def test_an_interval_has_a_sign_and_excludes_effects_of_delta(low, high, sign, excludes):
+    contrast = read_claims().claims[4].test("world").parts[0].contrast
+    found = Estimate(value=0.0, ci_low=low, ci_high=high)
+    part = Part(contrast=contrast, estimate=found, verdict="undecided", minimum_detectable_effect=math.nan)
+    assert (part.sign, part.excludes_delta) == (sign, excludes)
+
+
+@pytest.mark.parametrize(
+    ("degrees", "confidence", "power"),
+    [(2, 0.95, 0.77), (4, 0.95, 0.79), (2, 0.99, 0.702), (4, 0.99, 0.75), (12, 0.99, 0.788)],
 )
 def test_the_minimum_detectable_effect_has_the_power_that_is_stated(degrees, confidence, power):
     effect = minimum_detectable_effect(2.0, degrees, confidence)
     reached = stats.nct.sf(stats.t.ppf((1 + confidence) / 2, degrees), degrees, effect / 2)
-    assert reached == pytest.approx(power, abs=0.01)
+    assert reached == pytest.approx(power, abs=0.005)
     assert math.isnan(minimum_detectable_effect(math.nan, degrees, confidence))
 
 
@@ -294,6 +323,10 @@ def test_the_table_has_a_row_for_each_part_and_is_written_as_parquet(verdicts, t
         6,
     )
     assert list(five["scales"]) == ["tiny", "small"]
+    assert (five["sign"], five["excludes_delta"]) == (1, "unfavourable")
+    assert "minimum detectable effects" in json.loads(five["deviations"])[0]
+    assert table["deviations"].tolist()[4] == "[]"  # a claim that is not testable
+    assert table["sign"].isna().tolist() == table["ci_low"].isna().tolist()
     assert json.loads(table["gates"][0])[0]["passed"] is True
     write_verdicts(table, tmp_path / "verdicts.parquet")
     assert pq.read_table(tmp_path / "verdicts.parquet").schema.equals(SCHEMA)
@@ -313,6 +346,12 @@ def test_the_public_function_and_the_command_give_the_same(study, tmp_path, caps
     assert "5 Sensitivity to noise falls: holds; gates passed" in printed.out
     assert "1 Texture first, then shape: not testable here (a positive control, not evidence)" in printed.out
     assert "1: no turn with texture always right: not measured" in printed.out
+    registered = registered_hash(read_claims(), "world")
+    facts = Provenance.loads(pq.read_metadata(output).metadata[PROVENANCE_KEY], "the verdicts")
+    assert (facts.package, facts.study, facts.claims) == (package(), "world", registered)
+    assert {one.run for one in facts.runs} == set(load_results(study)["run"])
+    assert f"claims: study world, SHA-256 {registered}" in printed.out
+    assert "start of the runs (their first revision): not recorded" in printed.out
 
 
 def test_a_wrong_call_is_one_sentence(study, tmp_path, capsys):
@@ -332,6 +371,77 @@ def test_a_wrong_call_is_one_sentence(study, tmp_path, capsys):
 def test_names_from_tables_cannot_steer_the_terminal(verdicts):
     gate = replace(verdicts[1].gates[0], passed=False, words="failed in me/\x1b[2Jrun")
     assert "\x1b" not in render([replace(verdicts[1], gates=(gate,))])
+
+
+def test_deviations_are_listed_once_with_the_numbers_of_their_claims(verdicts):
+    lines = deviation_lines(verdicts.values())
+    assert lines[0].startswith(
+        "Claims 1, 2, 5, 6, 7: The plan states the minimum detectable effects before the runs."
+    )
+    assert any(line.startswith("Claims 1, 6: The arms") for line in lines)
+    shown = render(list(verdicts.values())).splitlines()
+    assert shown[shown.index("Deviations from the registered plan") + 1] == lines[0]
+
+
+_FLAT = 0.355
+
+
+@pytest.fixture(scope="module")
+def gratings() -> Evidence:
+    """The error of the contrasts of three seeds: worse than a flat observer's until the last revision."""
+    shares, found = (0.0, 0.065, 0.15, 0.9, 1.0), []
+    words = Vocabulary(kinds={"psychophysics": kind_named("psychophysics").terms})
+    columns = {"kind": "psychophysics", "metric": "log_rmse", "condition": "masking_contrast"}
+    for seed in (10, 11, 12):
+        run = Run(scale="tiny", seed=seed, planted=Planted())
+        values = [0.5 + 0.001 * seed, 0.45, 0.4, 0.36, 0.3]
+        null = trajectory(run, [_FLAT] * 5, shares, role="null", probe="", **columns)
+        value = trajectory(run, values, shares, variant="cosine", **columns)
+        found.append(replace(value, vocabulary=words, references=(replace(null, vocabulary=words),)))
+    return Evidence(claims=read_claims(), study="world", trajectories=found)
+
+
+def test_a_contrast_of_values_that_are_no_better_than_their_null_is_not_informative(gratings):
+    (verdict,) = [one for one in judge_evidence(gratings) if one.claim.number == 2]
+    rise, decline = verdict.parts
+    assert (rise.against_null.n, rise.against_null.n_no_better) == (6, 6)
+    assert (decline.against_null.n, decline.against_null.n_no_better) == (9, 6)
+    assert not rise.informative
+    assert rise.words == f"{rise.verdict}, not informative"
+    assert verdict.notes[-1] == (
+        "Not informative: psychophysics/procedural log_rmse is no better than its null (flat observer, 0.355) in "
+        "6 of 6 values of: error falls from untrained to the peak; 6 of 9 values of: error rises from the peak to late."
+    )
+
+
+def test_the_mark_stands_beside_the_registered_word_and_does_not_change_it(verdicts):
+    error = AgainstNull("flat observer, 0.355", 3, 2)
+    parts = []
+    for part in verdicts[2].parts:
+        runs = tuple(replace(one, against_null=error) for one in part.estimate.runs)
+        parts.append(replace(part, estimate=replace(part.estimate, runs=runs)))
+    marked = replace(verdicts[2], parts=tuple(parts))
+    assert verdicts[2].words == "holds"
+    assert (marked.verdict, marked.words) == ("holds", "holds, not informative")
+    assert "2 Low-level alignment peaks early: holds, not informative; gates" in render([marked])
+    one_of_two = replace(marked, parts=(parts[0], verdicts[2].parts[1]))
+    assert one_of_two.words == "holds"
+    assert "untrained to the peak: holds, not informative " in render([one_of_two])
+    assert verdict_table([marked])["verdict"].unique() == ["holds"]
+
+
+@pytest.mark.parametrize(("window", "passed"), [("peak", False), ("late", True)])
+def test_a_gate_can_ask_that_a_number_is_better_than_its_null(gratings, window, passed):
+    endpoint = read_claims().claims[1].test("world").parts[0].contrast.endpoint
+    plan = GatePlan(title="alignment above 0", rule="above null", endpoint=endpoint, windows=(window,))
+    found = gate(plan, gratings, read_claims().windows_of("world"))
+    assert found.passed is passed
+    if not passed:
+        assert found.words == (
+            "failed in me/tiny-seed10: 0.45 is no better than flat observer, 0.355 (peak), and in 2 other runs"
+        )
+    without = replace(gratings, trajectories=[replace(one, references=()) for one in gratings.trajectories])
+    assert "null was not measured" in gate(plan, without, read_claims().windows_of("world")).words
 
 
 @pytest.mark.parametrize(
@@ -362,3 +472,16 @@ def test_a_control_arm_that_fails_closes_the_gate(arm: str, late: float, passed:
     ]
     assert control.passed is passed
     assert len(verdict.parts) == 2
+
+
+@pytest.mark.parametrize(("folder", "study"), [("study", "world"), ("real-study", "real")])
+def test_the_committed_verdicts_have_the_signs_of_their_intervals_and_all_deviations(checkout, folder, study):
+    table = pd.read_parquet(checkout / "model_cards" / folder / "verdicts.parquet")
+    assert list(table.columns) == SCHEMA.names
+    above, below = (table["ci_low"] > 0).astype(int), (table["ci_high"] < 0).astype(int)
+    assert table["sign"].equals((above - below).where(table["ci_low"].notna()))
+    claims = read_claims()
+    for number, listed in zip(table["claim"], table["deviations"], strict=True):
+        test = claims.claims[number - 1].test(study)
+        expected = (*claims.studies[study].deviations, *test.deviations) if test.testable else ()
+        assert tuple(json.loads(listed)) == expected

@@ -1,16 +1,17 @@
 """What the settings of a Trainer, and the ways to begin, continue and break off its training, make of the revisions."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 import torch
 from torch.utils.data import IterableDataset
 from trained import REPO, Rows, make_model, make_processor, trainer
 from transformers import CLIPModel, TrainerCallback
 
-from hf_clipdyn import PublishRevisions, list_revisions, snapshot
+from hf_clipdyn import PublishRevisions, evaluate_model, list_revisions, plot, snapshot
 from hf_clipdyn.errors import ConfigError, PublishError
 from hf_clipdyn.revisions.journal import Journal
 
@@ -150,6 +151,29 @@ def test_weights_that_save_pretrained_would_not_save_whole_are_refused() -> None
     model.logit_scale.ds_id = 0  # type: ignore[attr-defined]
     with pytest.raises(ConfigError, match="use FSDP or ZeRO-2"):
         snapshot(model)
+
+
+@pytest.mark.parametrize(
+    ("call", "said"),
+    [
+        (lambda: PublishRevisions(None), "The repository is None, which the Hub does not accept"),  # type: ignore[arg-type]
+        (lambda: snapshot(None), "a PreTrainedModel of transformers, not a NoneType"),
+        (
+            lambda: snapshot(make_model("clip"), "me/run"),
+            "processor is 'me/run': give an object of transformers",
+        ),
+        (lambda: evaluate_model(None, None), "model is a NoneType: give a dual encoder or vision model"),
+        (lambda: evaluate_model(make_model("clip"), 7), "processor is 7: give an object of transformers"),
+        (
+            lambda: plot(pd.DataFrame({"a": [1]}), "top1"),
+            r"The frame lacks columns \(cell, commit, .*`load_results`",
+        ),
+    ],
+)
+def test_arguments_of_other_types_are_one_sentence(call: Callable[[], object], said: str) -> None:
+    with pytest.raises(ConfigError, match=said) as found:
+        call()
+    assert len(str(found.value)) < 300
 
 
 def test_the_card_names_what_loads_the_tokenizer_and_the_values_of_the_recipe(tmp_path: Path) -> None:

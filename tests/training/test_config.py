@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from hf_clipdyn.config import TrainingConfig, parse_training_config, recipe_names, recipe_path
+from hf_clipdyn.bundled import recipe_names, recipe_path
+from hf_clipdyn.config import TrainingConfig, parse_training_config
 from hf_clipdyn.errors import ConfigError, UnknownNameError
 
 

@@ -63,9 +63,10 @@ def test_a_run_beside_others_takes_no_more_than_the_free_cores(fields: dict[str,
 
 
 @pytest.mark.usefixtures("two_threads")
-def test_larger_models_take_the_free_cores_and_tiny_one(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_larger_models_take_the_free_cores_and_micro_and_tiny_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(device, "free_cores", lambda: 2)
-    assert (_chosen(scale="tiny"), _chosen(scale="small"), _chosen(scale="vit-b-32")) == (1, 2, 2)
+    scales = ("micro", "tiny", "mini", "small", "vit-b-32")
+    assert [_chosen(scale=scale) for scale in scales] == [1, 1, 2, 2, 2]
     monkeypatch.setenv("LOCAL_WORLD_SIZE", "2")
     assert _chosen(scale="small") == 1
 

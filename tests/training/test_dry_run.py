@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
-from hf_clipdyn.config import parse_training_config, recipe_names, recipe_path
+from hf_clipdyn.bundled import recipe_names, recipe_path
+from hf_clipdyn.config import parse_training_config
 from hf_clipdyn.errors import ConfigError
 from hf_clipdyn.models.sizes import MODEL_SIZES
 from hf_clipdyn.training import DryRun, dry_run, train

@@ -8,7 +8,8 @@ import pytest
 from accelerate.commands.config.config_args import load_config_from_file
 from accelerate.commands.launch import launch_command_parser
 
-from hf_clipdyn.config import parse_training_config, recipe_names, recipe_path
+from hf_clipdyn.bundled import recipe_names, recipe_path
+from hf_clipdyn.config import parse_training_config
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 LARGE = ["cc12m-vit-b-16", "cc3m-vit-b-32", "datacomp-small", "laion400m-vit-b-32", "vit-l-14"]

@@ -51,9 +51,9 @@ Floats = NDArray[np.float64]
 class LabelDistribution(Kind[KindSettings]):
     """The model's class probabilities, compared with the shares of people who chose each class.
 
-    The probabilities are the softmax of the cosines to the class prompts, multiplied by the model's own logit scale.
-    The variant ``fitted_temperature`` also multiplies them by a factor that was fitted on the other half of the images
-    (even and odd rows).
+    The probabilities are softmax(s c), with the cosines c to the class prompts and the model's own logit scale s. The
+    variant ``fitted_temperature`` replaces s by a factor that was fitted on the other half of the images (even and odd
+    rows).
     A cross-entropy that is not below the reference ``label_and_class`` is not interpretable. The ceilings compare one
     half of the people with the other half (200 random splits). They are computed together with the intervals.
 

@@ -105,6 +105,7 @@ class OddOneOut(Kind[KindSettings]):
         self._rows = np.flatnonzero(~pixels.broken)
         self._images = Stimuli(pixels.array, self._rows)
         self._judged = _judgements(source, self._rows)
+        self.rows = self._judged["object_2"].to_numpy(np.int64)
         asked = self._judged["asked"].to_numpy(bool)
         # Positions among the images that are shown.
         places = np.searchsorted(self._rows, self._judged[_OBJECTS].to_numpy(np.int64))

@@ -88,6 +88,7 @@ class Quadruple(Kind[KindSettings]):
         first, second = (self._pairs[name].to_numpy(np.int64) for name in ("row_0", "row_1"))
         self._stimuli = Stimuli(pixels.array, first), Stimuli(pixels.array, second)
         self._answers = _answers(shown, self._pairs)
+        self.rows = np.concatenate([first, self._answers.index.to_numpy(np.int64)])
         self._pixels = cached_per_row(
             "distances of pixels",
             [pixels.fingerprint, first.tolist(), second.tolist()],

@@ -1,6 +1,7 @@
 """Any folder of images, with a ``metadata.csv`` or ``metadata.jsonl`` with their captions."""
 
 from collections.abc import Iterator
+from typing import Any
 
 from hf_clipdyn.data.base import Rows
 from hf_clipdyn.data.captioned import CaptionedBuilder, split_in
@@ -61,7 +62,10 @@ def _pairs(path: str) -> Iterator[tuple[str, str]]:
         )
     for where, row in rows:
         name, captions = row.get("file_name"), row.get(column)
-        if not isinstance(name, str) or not isinstance(captions, str | list):
-            raise DatasetError(f"{where} has no file_name or no {column}: complete that line.")
-        for caption in [captions] if isinstance(captions, str) else captions:
-            yield name, str(caption)
+        texts: list[Any] = captions if isinstance(captions, list) else [captions]
+        if not (isinstance(name, str) and all(isinstance(text, str) for text in texts)):
+            raise DatasetError(
+                f"{where} needs file_name and {column}: give a name, and a text or a list of texts."
+            )
+        for text in texts:
+            yield name, text

@@ -14,8 +14,8 @@ _NEEDED = ("id", "left_vote", "right_vote", "ref_path", "left_path", "right_path
 class Nights(DataBuilder):
     """20,019 triplets; kind ``triplet``, splits ``train``, ``val``, ``test``, subsets ``imagenet``, ``no_imagenet``.
 
-    All rows are included, with their ``votes``; the benchmark scores those with ``votes >= 6``. A row without one of
-    its variations is dropped; one that lacks only its reference is an error.
+    All rows are included, with their ``votes``. The kind ``similarity`` scores all of them, and those with at least six
+    votes separately. A row without one of its variations is dropped; one that lacks only its reference is an error.
     """
 
     metadata = DatasetMetadata(

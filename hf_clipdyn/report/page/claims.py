@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any, get_args
 
 from hf_clipdyn.report.claims_plan import ClaimPanel, Course, is_tested, plan_claims, study_words
-from hf_clipdyn.report.registration import registered_commit
+from hf_clipdyn.report.provenance import registration_words
 from hf_clipdyn.report.sentences import estimate_words, part_title, part_word
 from hf_clipdyn.report.study import Study
 from hf_clipdyn.report.words import joined
@@ -33,8 +33,9 @@ def payload(study: Study) -> dict[str, Any] | None:
     return {
         "panels": [_panel(panel) for panel in panels],
         "curves": [_curve(verdict, study) for verdict in study.verdicts if is_tested(verdict)],
-        "source": study.claims.source,
-        "commit": registered_commit(study.claims_file),
+        "registration": registration_words(study.results, study.evidence, study.claims_file)
+        if study.evidence
+        else "",
     }
 
 
@@ -95,7 +96,7 @@ def _verdict_row(verdict: Verdict, study: Study) -> dict[str, Any]:
         "number": verdict.claim.number,
         "title": verdict.claim.title,
         "statement": verdict.claim.statement,
-        "verdict": verdict.verdict,
+        "verdict": verdict.words,
         "cause": verdict.cause,
         "study": study.claims.studies[verdict.study].title
         if verdict.study in study.claims.studies
@@ -154,7 +155,7 @@ def _panel(panel: ClaimPanel) -> dict[str, Any]:
             {
                 "number": verdict.claim.number,
                 "title": verdict.claim.title,
-                "verdict": verdict.verdict,
+                "verdict": verdict.words,
                 "parts": [_part(verdict, part) for part in parts],
             }
             for verdict, parts in panel.contrasts
@@ -194,7 +195,7 @@ def _curve(verdict: Verdict, study: Study) -> dict[str, Any]:
     return {
         "number": verdict.claim.number,
         "title": verdict.claim.title,
-        "verdict": verdict.verdict,
+        "verdict": verdict.words,
         "cause": verdict.cause,
         "gates": [_gate(gate) for gate in verdict.gates],
         "notes": list(verdict.notes),

@@ -35,11 +35,13 @@ from hf_clipdyn.report.tables import (
     Table,
     arms_table,
     diagnostics_table,
+    origin_table,
     overview_tables,
     provenance_table,
     undefined_table,
 )
 from hf_clipdyn.report.words import listed
+from hf_clipdyn.statistics.verdicts import deviation_lines
 
 __all__ = ["write_report"]
 
@@ -143,6 +145,7 @@ def render(
         title=title or f"{subject} of {runs}",
         verdicts=verdict_rows(study),
         verdict_summary=verdict_summary(study),
+        deviations=deviation_lines(study.verdicts),
         arms=arms_table(study),
         curves=bool(parts["claims"] and parts["claims"]["curves"]),
         lead=_lead(study, len(data["benchmarks"])),
@@ -154,6 +157,7 @@ def render(
         benchmarks=data["benchmarks"],
         undefined=undefined_table(study),
         diagnostics=diagnostics_table(study),
+        origin=origin_table(study),
         provenance=provenance_table(study),
         synthetic=study.synthetic,
         proxies=list(dict.fromkeys(one["title"] for one in data["benchmarks"] if one["proxy"])),
@@ -228,7 +232,7 @@ def _claims(study: Study) -> dict[str, str] | None:
             return None
         drawn = to_svg(figure)
     words = [
-        f"{one.claim.number} {one.claim.title}: {one.verdict}." for one in filter(is_tested, study.verdicts)
+        f"{one.claim.number} {one.claim.title}: {one.words}." for one in filter(is_tested, study.verdicts)
     ]
     return _image(
         drawn, " ".join(["The endpoints of the claims over training, and their contrasts.", *words])

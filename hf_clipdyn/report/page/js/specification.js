@@ -27,10 +27,9 @@ function specificationWords(part) {
 
 function curveFacts(claim, parts) {
   const effects = parts.filter((part) => part.detectable !== null)
-    .map((part) => `Detectable with a power of 80 %, ${part.title}: ${value(part.detectable)}.`);
+    .map((part) => `Detectable with a power of about 80 % (less with few runs), ${part.title}: ${value(part.detectable)}.`);
   const gates = claim.gates.map((gate) => `${gate.title}: ${gate.state}${gate.words ? ` (${gate.words})` : ""}.`);
-  const commit = CLAIMS.commit ? ` Commit ${CLAIMS.commit.slice(0, 12)}.` : " Its commit is unknown.";
-  return [...(claim.cause ? [claim.cause] : []), ...gates, ...effects, `Registered in ${CLAIMS.source}.${commit}`, ...claim.notes];
+  return [...(claim.cause ? [claim.cause] : []), ...gates, ...effects, CLAIMS.registration, ...claim.notes];
 }
 
 function drawCurve(chart, part) {

@@ -1,0 +1,107 @@
+"""What may not change while the code is rearranged: hashes, names, defaults, numbers, verdicts and the page's content.
+
+`goldens/write.py` wrote the files in `goldens/`.
+"""
+
+import gzip
+import importlib.util
+import json
+import math
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+from hf_clipdyn.benchmarks.base import Common
+from hf_clipdyn.benchmarks.registry import kind_named
+from hf_clipdyn.evaluation.score import rows_of, score
+from hf_clipdyn.results.cells import CellStore
+from hf_clipdyn.results.row import SCHEMA
+
+HERE = Path(__file__).resolve().parent / "goldens"
+TABLE = HERE / "results.parquet"
+
+pytestmark = pytest.mark.filterwarnings("ignore::hf_clipdyn.data.base.SubsetWarning")
+
+
+def _writer() -> Any:
+    spec = importlib.util.spec_from_file_location("write_goldens", HERE / "write.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+goldens = _writer()
+KINDS = sorted({name.partition("/")[0] for name in goldens.BENCHMARKS})
+
+
+@pytest.fixture(scope="module")
+def store() -> CellStore:
+    return CellStore(TABLE)
+
+
+def _assert_same(found: pd.DataFrame, kept: pd.DataFrame, tolerance: float) -> None:
+    pd.testing.assert_frame_equal(
+        found.reset_index(drop=True), kept.reset_index(drop=True), rtol=tolerance, atol=tolerance
+    )
+
+
+@pytest.mark.parametrize("name", ["recipes", "kinds", "options"])
+def test_hashes_names_and_defaults_are_unchanged(name: str) -> None:
+    kept = json.loads((HERE / f"{name}.json").read_text())
+    assert json.loads(json.dumps(getattr(goldens, name)())) == kept
+
+
+def test_the_goldens_have_every_kind() -> None:
+    assert set(goldens.kinds()) == set(KINDS)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_kept_trials_give_the_kept_numbers(kind: str, store: CellStore) -> None:
+    cells = [cell for cell in store.cells() if cell.kind == kind]
+    assert cells
+    common = Common(n_resamples=50)
+    for cell in cells:
+        trials = store.trials(cell.key)
+        assert trials is not None
+        numbers = score(kind_named(kind), trials, common)
+        rows = rows_of(cell, kind_named(kind), numbers, common)
+        found = pd.DataFrame([vars(row) for row in rows])[SCHEMA.names]
+        kept = store.select([cell.key]).to_pandas()
+        _assert_same(found.astype(kept.dtypes), kept, 1e-9)
+
+
+def test_the_committed_model_gives_the_kept_cells_and_numbers(tmp_path: Path, store: CellStore) -> None:
+    goldens.evaluated(tmp_path)
+    measured = CellStore(tmp_path / "results.parquet")
+    assert [cell.key for cell in measured.cells()] == [cell.key for cell in store.cells()]
+    ignored = ["seconds", "versions"]
+    keys = [cell.key for cell in store.cells()]
+    found, kept = (one.select(keys).to_pandas().drop(columns=ignored) for one in (measured, store))
+    # Forward passes round differently on other processors.
+    _assert_same(found, kept, 1e-5)
+
+
+def test_a_planted_study_gives_the_kept_verdicts_and_page(tmp_path: Path) -> None:
+    table = goldens.planted(tmp_path)
+    _assert_same(goldens.verdicts(table), pd.read_parquet(HERE / "verdicts.parquet"), 1e-9)
+    kept = json.loads(gzip.decompress((HERE / "page.json.gz").read_bytes()))
+    _assert_close(json.loads(json.dumps(goldens.page(table))), kept, "page")
+
+
+def _assert_close(found: Any, kept: Any, where: str) -> None:
+    if isinstance(kept, dict):
+        assert list(found) == list(kept), where
+        for key in kept:
+            _assert_close(found[key], kept[key], f"{where}.{key}")
+    elif isinstance(kept, list):
+        assert len(found) == len(kept), where
+        for index, item in enumerate(kept):
+            _assert_close(found[index], item, f"{where}[{index}]")
+    elif isinstance(kept, float):
+        assert math.isclose(found, kept, rel_tol=1e-9, abs_tol=1e-9), where
+    else:
+        assert found == kept, where
