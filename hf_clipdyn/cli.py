@@ -10,12 +10,14 @@ import re
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
 from tqdm.contrib.logging import logging_redirect_tqdm
+from typer.core import TyperCommand
 
 from hf_clipdyn import __version__
 from hf_clipdyn.bundled import study_names
@@ -39,6 +41,21 @@ __all__ = ["app", "main"]
 
 # `train` and `evaluate` read their options from the fields of configurations: `hf_clipdyn.fields`.
 _OWN_OPTIONS = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
+
+
+class _FieldsCommand(TyperCommand):
+    """A command that reads its options itself; the shell completes them like those of the others."""
+
+    def shell_complete(self, ctx: Any, incomplete: str) -> list[Any]:
+        """The names that a line may go on with."""
+        from hf_clipdyn.config import train_command
+        from hf_clipdyn.evaluation.options import command_line
+
+        flags = (train_command() if self.name == "train" else command_line()).flags.values()
+        names = [flag.spelling for flag in flags if flag.is_option and flag.spelling.startswith(incomplete)]
+        # typer's releases have the class of an item in different places; only its form is the same.
+        items = [SimpleNamespace(value=name, type="plain", help=None) for name in names]
+        return [*super().shell_complete(ctx, incomplete), *items]
 
 
 app = typer.Typer(
@@ -294,7 +311,7 @@ def env() -> None:
         typer.echo(f"- {name}: {value}")
 
 
-@app.command(context_settings=_OWN_OPTIONS)
+@app.command(cls=_FieldsCommand, context_settings=_OWN_OPTIONS)
 def evaluate(context: typer.Context) -> None:
     """Measure benchmarks on the revisions of runs, or of any image encoders: `clipdyn evaluate --help`."""
     from hf_clipdyn.evaluation.options import Evaluation
@@ -740,7 +757,7 @@ def study(
     typer.echo(f"{run} is trained and measured: {member.results}.")
 
 
-@app.command(context_settings=_OWN_OPTIONS)
+@app.command(cls=_FieldsCommand, context_settings=_OWN_OPTIONS)
 def train(context: typer.Context) -> None:
     """Train CLIP and publish every epoch: `clipdyn train --config demo`, `clipdyn train --help`.
 

@@ -309,7 +309,10 @@ class TrainingConfig:
         top=True,
     )
     hub_token: str | None = option(
-        None, "Token for the Hub. Default: the token that you are logged in with.", execution=True
+        None,
+        "Token for the Hub. Default: the token that you are logged in with.",
+        secret=True,
+        execution=True,
     )
     hub_private_repo: bool = option(False, "Create a private repository.", execution=True)
     license: str | None = option(None, "Licence of the weights, for the model card.")

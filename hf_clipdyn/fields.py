@@ -60,8 +60,9 @@ def option(
         **more: ``group`` begins a group of the help, to which the next fields belong; ``top`` puts the option at the
             top of the help; ``execution`` says that a value does not change what is computed. On the command line,
             ``flag`` is another name (None for no option), ``short`` a letter, ``flag_default`` another default,
-            ``metavar`` the name of a value; ``joined`` joins repeated values of a text by commas, and ``whole`` keeps
-            the commas in each of several values.
+            ``metavar`` the name of a value; ``secret`` removes white space around a token (a file written on Windows
+            ends in ``\\r\\n``), ``joined`` joins repeated
+            values of a text by commas, and ``whole`` keeps the commas in each of several values.
 
     Returns:
         A field, as `dataclasses.field` returns it.
@@ -337,7 +338,10 @@ class Flag:
         elif self.field.metadata.get("joined"):
             value = ",".join(given.texts)
         else:
-            value = self._item(given.texts[-1], f"{given.name} is")
+            text = given.texts[-1]
+            value = self._item(
+                text.strip() if self.field.metadata.get("secret") else text, f"{given.name} is"
+            )
         check_value(given.name, value, self.field)
         return value
 
@@ -353,9 +357,13 @@ class Flag:
             raise ConfigError(f"{begins} {shown(text)}, which is not {expected}.") from None
 
     def words(self, given: Given) -> list[str]:
-        """What was given, as words of a command line."""
+        """What was given, as words of a command line; nothing for a switch at its default."""
         if not self.is_option:
             return list(given.texts)
+        if self.is_switch:
+            value = self.value(given)
+            name = self.spelling if value else f"--no{self.dash}{self.spelling[2:]}"
+            return [] if value == self.default else [name]
         texts = given.texts if self.several else given.texts[-1:]
         return [f"{self.spelling}={text}" for text in texts]
 

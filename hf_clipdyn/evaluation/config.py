@@ -105,7 +105,7 @@ class EvaluationConfig(Common):
     )
     push_to_hub: str | None = option(None, "Publish the results as this data set on the Hub, owner/name.")
     private: bool = option(False, "Make that data set private.")
-    token: str | None = option(None, "Token for private repositories. Default: the stored one.")
+    token: str | None = option(None, "Token for private repositories. Default: the stored one.", secret=True)
 
     def __post_init__(self) -> None:
         check_options(self)

@@ -154,7 +154,7 @@ def test_the_shards_get_what_a_file_gives_and_neither_token_nor_push(words, tmp_
     [
         (["--submit=pbs"], "There is no scheduler 'pbs'. Known: hf-jobs, local, slurm."),
         (["--submit=local", "--shards=0"], "shards is 0: it must be in [1, 1000]."),
-        (["--shards=2"], "`shards`, `submit-setting` and `print-command` require --submit."),
+        (["--shards=2"], "`shards`, `submit_setting` and `print_command` require --submit."),
         (["--submit=local", "--shard=1/2"], "leave out shard."),
         (["--submit=local", "--watch"], "leave out watch."),
         (["--submit=local", "--submit-setting=gpus=1"], "There is no setting of local 'gpus'."),

@@ -71,7 +71,8 @@ def evaluated(folder: Path) -> pd.DataFrame:
 
 def recipes() -> dict[str, list[str]]:
     """The hash of every recipe, without flags and under each of `FLAGS`."""
-    from hf_clipdyn.config import parse_training_config, recipe_names
+    from hf_clipdyn.bundled import recipe_names
+    from hf_clipdyn.config import parse_training_config
 
     return {
         name: [parse_training_config(["--config", name, *flags]).recipe_hash() for flags in FLAGS]
@@ -102,7 +103,7 @@ def options() -> dict[str, dict[str, Any]]:
 
     from hf_clipdyn.cli import app
     from hf_clipdyn.config import TrainingConfig
-    from hf_clipdyn.evaluation.options import flags
+    from hf_clipdyn.evaluation.options import command_line
 
     group = typer.main.get_command(app)
     found: dict[str, dict[str, Any]] = {}
@@ -112,7 +113,9 @@ def options() -> dict[str, dict[str, Any]]:
             for one in command.params
         }
     found["train"] = {f"--{one.name}": _text(one.default) for one in fields(TrainingConfig)}
-    found["evaluate"] |= {one.spelling if one.is_option else one.key: one.default_text for one in flags()}
+    found["evaluate"] = {
+        one.spelling if one.is_option else one.key: one.default_text for one in command_line().flags.values()
+    }
     return found
 
 

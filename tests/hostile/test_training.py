@@ -58,7 +58,7 @@ def test_gradients_may_be_left_unclipped(value: str) -> None:
 def test_no_text_holds_a_control_character_or_a_book(name: str, value: str, tmp_path: Path) -> None:
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text(f"{name}: {value}\n", encoding="utf-8")
-    with pytest.raises(ConfigError, match=f"{name} ha|contains a control") as refused:
+    with pytest.raises(ConfigError, match=f"{name} in .* has 5000 characters|contains a control") as refused:
         parse_training_config(["--config", str(recipe)])
     assert len(str(refused.value)) < 300
 
@@ -177,7 +177,6 @@ FLAGS = {
     "a slice that is none": (["--config", "quick", "--train_split", "train[zero:]"], "train[zero:]"),
     "a checkpoint elsewhere": (["--resume_from_checkpoint", "../victim"], "is not a checkpoint"),
     "too many held out": (["--validation_size", "1000000000", "--config", "quick"], "leave some to train on"),
-    "a part of a flag": (["--batch_size", "3"], "did you mean --per_device_train_batch_size?"),
 }
 
 

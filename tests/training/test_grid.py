@@ -1,5 +1,6 @@
 """A grid of runs: read from one file, started as jobs, resumed run by run."""
 
+import json
 import shlex
 import signal
 import sys
@@ -234,7 +235,7 @@ def test_jobs_on_the_hub_run_what_the_bucket_lacks(
 
 def test_a_run_of_another_recipe_is_not_taken_for_this_one(grid_file: Callable[[str], Path]) -> None:
     (run, *_) = _grid(grid_file("runs: [{num_train_epochs: 2}]")).runs
-    _plant(run.folder, 2, '{"scale": "small"}')
+    _plant(run.folder, 2, json.dumps(run.config.recipe() | {"scale": "small"}))
     with pytest.raises(
         ConfigError, match=r"scale='small' there, 'tiny' now.* use the same recipe, or another"
     ):
