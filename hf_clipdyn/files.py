@@ -1,8 +1,9 @@
-"""Files that survive a kill and a power failure, with the mode that the umask decides, and their hashes."""
+"""Files that survive a kill and a power failure, with the mode that the umask decides; their hashes; deleting."""
 
 import hashlib
 import os
 import secrets
+import shutil
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 __all__ = [
     "STAGING",
+    "delete",
     "file_git_hash",
     "file_sha256",
     "follow_umask",
@@ -66,6 +68,20 @@ def fsync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def delete(path: Path) -> None:
+    """Delete a file, or a folder with everything in it, if there is one. A link is removed, never followed.
+
+    Raises:
+        OSError: something in the folder cannot be deleted; the rest is gone.
+    """
+    if path.is_symlink() or not path.is_dir():
+        path.unlink(missing_ok=True)
+        return
+    shutil.rmtree(path, ignore_errors=True)  # goes on where another process deletes as well
+    if path.exists():
+        shutil.rmtree(path)  # says what is left
 
 
 def replace_durably(source: Path, target: Path) -> None:
