@@ -39,13 +39,13 @@ from hf_clipdyn.evaluation import evaluate_revisions
 from hf_clipdyn.evaluation.config import EvaluationConfig
 from hf_clipdyn.evaluation.options import read_arguments
 from hf_clipdyn.evaluation.submit import files_read
-from hf_clipdyn.files import write_atomically
+from hf_clipdyn.files import check_output, write_atomically
 from hf_clipdyn.flat_yaml import check_keys, read_flat_yaml
 from hf_clipdyn.jobs import Job, Missing, Scheduler, Work, submit
-from hf_clipdyn.results.read import read_results, write_results
+from hf_clipdyn.results.read import is_combined, read_results, write_results
 from hf_clipdyn.schema import valid_repo_name
 from hf_clipdyn.statistics.claims import read_claims
-from hf_clipdyn.statistics.verdicts import render, verdict_table, write_verdicts
+from hf_clipdyn.statistics.verdicts import check_verdicts, render, verdict_table, write_verdicts
 from hf_clipdyn.training import repository, train
 from hf_clipdyn.training.device import torch_threads
 from hf_clipdyn.training.grid import STUDY_KEYS, Grid, Run, files_of_run
@@ -57,6 +57,7 @@ __all__ = ["Member", "Page", "Study", "StudyFiles", "run_study"]
 
 _TABLE = "results.parquet"
 _REPORT = "report"
+_VERDICTS = "verdicts.parquet"
 _SET_HERE = (
     "output",
     "shard",
@@ -225,7 +226,8 @@ class Study(Work):
         token: for the Hub.
 
     Raises:
-        ConfigError: two members share a name, or one is called like a file of the study.
+        ConfigError: two members share a name, one is called like a file of the study, or the study's tables would
+            replace other files.
     """
 
     noun = "run"
@@ -251,6 +253,9 @@ class Study(Work):
                 raise ConfigError(
                     f"A run is called {name}, which is the name of the page's folder: give the run another `name`."
                 )
+        if page is not None:
+            check_output(folder / _TABLE, what="the table of a study", is_own=is_combined)
+            check_verdicts(folder / _VERDICTS)
         self.files: StudyFiles | None = None
         self.logs = folder.with_name(f"{folder.name}.logs")
         self.token = token
@@ -357,7 +362,7 @@ class Study(Work):
         tables = sorted(self.folder.glob(f"*/{_TABLE}"), key=_size_and_name)
         _log.info(f"Judging and drawing {counted(len(tables), 'run')}.")
         study = read_study(tables, claims=page.claims)
-        results, verdicts = self.folder / _TABLE, self.folder / "verdicts.parquet"
+        results, verdicts = self.folder / _TABLE, self.folder / _VERDICTS
         write_results(study.results, results)
         said = ["No claim is about the measured benchmarks, so there are no verdicts."]
         if study.verdicts:

@@ -3,8 +3,11 @@
 import io
 import json
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from hf_clipdyn.files import write_atomically
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -51,7 +54,8 @@ class FigureFolder:
         """Write ``name.png`` and others; the same figure gives the same bytes."""
         for suffix in formats:
             # Not with_suffix: a metric's name may hold a dot.
-            figure.savefig(self._path / f"{name}.{suffix}", **_OPTIONS[suffix])
+            write = partial(figure.savefig, format=suffix, **_OPTIONS[suffix])
+            write_atomically(self._path / f"{name}.{suffix}", write)
             self._written.add(f"{name}.{suffix}")
 
     def sweep(self) -> None:
@@ -59,7 +63,7 @@ class FigureFolder:
         record = self._path / _LIST
         for name in _listed(record) - self._written:
             (self._path / name).unlink(missing_ok=True)
-        record.write_text(json.dumps(sorted(self._written), indent=1), encoding="utf-8")
+        write_atomically(record, json.dumps(sorted(self._written), indent=1))
 
 
 def _listed(record: Path) -> set[str]:

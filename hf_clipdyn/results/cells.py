@@ -358,6 +358,8 @@ def _read_table(path: Path) -> tuple[dict[str, _Held], Vocabulary]:
     """The cells and the words of the table at ``path``, in its order."""
     try:
         table = read_parquet(path)
+        if _HEADER_KEY in (table.schema.metadata or {}):
+            raise ValueError("belongs to one cell of another table")
         if "benchmark" in table.column_names:
             raise EvaluationError(
                 f"{path} was written by an earlier version with different columns: evaluate again into "
