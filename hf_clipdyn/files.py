@@ -146,7 +146,7 @@ def check_output(
     Raises:
         ConfigError: the output is read, also under another name or through a link, or is of another kind.
     """
-    if not output.exists():
+    if not output.exists() or output.is_dir():  # writing to a folder fails by itself
         return
     for path in (Path(one).expanduser() for one in reads if one is not None):
         if path.exists() and (
