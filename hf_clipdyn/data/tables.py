@@ -133,7 +133,8 @@ def read_csv(path: str, required: Sequence[str], *, delimiter: str = ",") -> lis
     """The rows of a table, each with its file and line for messages; columns are named in lower case.
 
     Raises:
-        DatasetError: a required column is missing, two columns have one name in lower case, or a row and the header have different numbers of cells.
+        DatasetError: a required column is missing, two have the same name in lower case, or a row has another number
+            of cells than the header.
     """
     text = io.StringIO(read_text(path), newline="")
     reader = csv.reader(text, delimiter=delimiter, skipinitialspace=True)

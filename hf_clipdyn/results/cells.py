@@ -33,8 +33,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hf_clipdyn.errors import EvaluationError
-from hf_clipdyn.files import STAGING, write_atomically
-from hf_clipdyn.results.parquet import decoded, read_encoded, read_parquet
+from hf_clipdyn.files import STAGING, file_sha256, write_atomically
+from hf_clipdyn.results.parquet import decoded, read_encoded, read_parquet, schema_of
 from hf_clipdyn.results.row import CELL_KEY, SCHEMA, Cell, Row
 from hf_clipdyn.results.terms import VOCABULARY_KEY, Vocabulary
 from hf_clipdyn.results.trials import KeptTrials, trials_folder
@@ -44,6 +44,8 @@ __all__ = ["CellStore", "cells_folder", "newest", "with_cell"]
 
 _HEADER_KEY = b"hf_clipdyn.cell"
 """Key of a `_Header` in the metadata of a cell and of its trials."""
+_TRIALS_KEY = b"hf_clipdyn.trials"
+"""Key of the SHA-256 of the file of a cell's trials, in the metadata of the cell; cells of 0.2.0 lack it."""
 _FILES_KEY = b"hf_clipdyn.cells"
 """Key of the cells that a table was built from, in its metadata: a `_Stamp` by the cell's key."""
 _CELL = tuple(Cell.__annotations__)
@@ -167,6 +169,14 @@ class CellStore:
             return self._trials.get(key)
         return KeptTrials([self._output]).of(key)
 
+    def are_as_measured(self, key: str) -> bool | None:
+        """Whether the file of a cell's trials is the one that was written with them; None if that was not recorded."""
+        if self._output is None:
+            return None
+        recorded = _recorded_hash(_file(cells_folder(self._output), key))
+        file = KeptTrials([self._output]).file(key)
+        return None if recorded is None or file is None else file_sha256(file).encode() == recorded
+
     def write(
         self, cell: Cell, numbers: Sequence[Row], trials: pd.DataFrame | None, vocabulary: Vocabulary
     ) -> None:
@@ -187,12 +197,17 @@ class CellStore:
         rows = pa.Table.from_pylist([vars(one) for one in numbers], schema=SCHEMA)
         file = None
         if self._output is not None:
+            path = _file(cells_folder(self._output), cell.key)
+            of_trials = _recorded_hash(path)
             if trials is not None:
                 table = pa.Table.from_pandas(trials, preserve_index=False)
                 metadata = {**(table.schema.metadata or {}), _HEADER_KEY: header}
-                _write(table.replace_schema_metadata(metadata), _file(trials_folder(self._output), cell.key))
-            path = _file(cells_folder(self._output), cell.key)
+                kept = _file(trials_folder(self._output), cell.key)
+                _write(table.replace_schema_metadata(metadata), kept)
+                of_trials = file_sha256(kept).encode()
             metadata = {_HEADER_KEY: header, VOCABULARY_KEY: vocabulary.dumps()}
+            if of_trials is not None:
+                metadata[_TRIALS_KEY] = of_trials
             _write(rows.replace_schema_metadata(metadata), path)
             file = _state(path.stat())
         elif trials is not None:
@@ -295,6 +310,12 @@ def with_cell(trials: pd.DataFrame, cell: Cell) -> pa.Table:
 
 def _file(folder: Path, key: str) -> Path:
     return folder / f"{key}.parquet"
+
+
+def _recorded_hash(path: Path) -> bytes | None:
+    """The hash of the trials in the metadata of a cell's file; None if there is none."""
+    found: bytes | None = (schema_of(path).metadata or {}).get(_TRIALS_KEY)
+    return found
 
 
 def _state(status: os.stat_result) -> tuple[int, ...]:

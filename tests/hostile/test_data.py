@@ -712,7 +712,7 @@ def test_a_table_with_two_columns_of_one_name_is_one_sentence(text: str, tmp_pat
     path = tmp_path / "table.csv"
     path.write_text(text)
     for read in (read_csv, read_whole_numbers):
-        with pytest.raises(DatasetError, match="2 columns of one name .*: remove or rename all but one") as said:
+        with pytest.raises(DatasetError, match=r"2 columns of one name .*: remove or") as said:
             read(str(path), ["image1", "image2", "choice"], delimiter=",")
         assert "\n" not in str(said.value)
 

@@ -2,16 +2,25 @@
 
 import json
 import os
-from collections.abc import Callable
+import resource
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pandas as pd
 import pytest
-from hostile.harness import Outcome
+from hostile.harness import Outcome, call
+from matplotlib.figure import Figure
 from safetensors.numpy import save_file
 
-from hf_clipdyn.errors import ConfigError
+from hf_clipdyn.errors import ClipDynError, ConfigError
 from hf_clipdyn.files import check_output, write_atomically
+from hf_clipdyn.report import write_cards, write_report, write_space
+from hf_clipdyn.report.page import write
+from hf_clipdyn.report.svg import FigureFolder
+from hf_clipdyn.results.read import read_results, write_results
+from hf_clipdyn.statistics.verdicts import verdict_table, write_verdicts
 from hf_clipdyn.study import Page, Study
 
 SAME = {
@@ -21,7 +30,9 @@ SAME = {
     "a hard link": lambda work: work / "hard.csv",
     "through a link of its folder": lambda work: work / "linked" / "in.csv",
     "in a folder that is read": lambda work: work / "folder" / "data" / "labels.csv",
-    "in a folder that is read, through a link": lambda work: work / "linked" / "folder" / "data" / "labels.csv",
+    "in a folder that is read, through a link": lambda work: (
+        work / "linked" / "folder" / "data" / "labels.csv"
+    ),
 }
 
 
@@ -136,3 +147,82 @@ def test_a_study_is_refused_before_its_runs_if_its_tables_would_replace_others(
     with pytest.raises(ConfigError, match=f"{name} exists and is not (a|the) table of"):
         Study.read("study-quick", tmp_path, page=Page())
     assert len(Study.read("study-quick", tmp_path).members) > 0
+
+
+@contextmanager
+def _files_up_to(size: int) -> Iterator[None]:
+    """Every larger file fails to be written, as on a full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+WRITERS: dict[str, Callable[[Path, Path], object]] = {
+    "card": lambda table, out: write_cards(table, out),
+    "page": lambda table, out: write_space(table, out, stimuli="none"),
+    "figure": lambda _, out: FigureFolder(out).save(Figure(), "one", ("png", "svg", "pdf")),
+    "results": lambda table, out: write_results(read_results(table), out / "results.parquet"),
+    "verdicts": lambda _, out: write_verdicts(verdict_table([]), out / "verdicts.parquet"),
+}
+
+
+@pytest.mark.parametrize("writer", WRITERS.values(), ids=WRITERS)
+def test_on_a_full_disk_every_file_is_as_it_was_and_nothing_is_left(
+    writer: Callable[[Path, Path], object], tmp_path: Path, write_table: Callable[..., Path]
+) -> None:
+    table, out = write_table(tmp_path / "in.parquet"), tmp_path / "out"
+    writer(table, out)
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    assert before
+    with _files_up_to(100), pytest.raises((ClipDynError, OSError), match="too large"):
+        writer(table, out)
+    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.slow
+def test_a_page_on_a_full_file_system_stays_whole(
+    tmp_path: Path, write_table: Callable[..., Path], clipdyn: Callable[..., Outcome]
+) -> None:
+    """A real file system of 8 MB, with room for one page; needs the right to mount one."""
+    small = tmp_path / "small"
+    small.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(small)]
+    if subprocess.run(mount, capture_output=True).returncode != 0:
+        pytest.skip("a file system of its own cannot be mounted here")
+    try:
+        words = ("report", write_table(tmp_path / "in.parquet"), "-o", small, "--no-figures")
+        assert clipdyn(*words).code == 0
+        page = (small / "index.html").read_bytes()
+        (small / "filler").write_bytes(bytes(8 * 2**20 - len(page) - 2**19))
+        assert "No space left on device" in clipdyn(*words).sentence
+        assert (small / "index.html").read_bytes() == page
+        assert sorted(path.name for path in small.iterdir()) == ["filler", "index.html"]
+    finally:
+        subprocess.run(["umount", str(small)], check=False)
+
+
+LETTERS, LENGTH = "ab", 2**25
+
+
+def _write_without_end(table: Path, out: Path) -> None:
+    """Replace a page of one letter by a page of another, and again."""
+    head = '<meta name="generator" content="hf_clipdyn ">'
+    for number in range(10**6):
+        text = head + LETTERS[number % 2] * LENGTH
+        write.render = lambda *_, text=text, **__: text  # type: ignore[assignment]
+        write_report(table, out, figures=False)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seconds", [2.0, 2.1, 2.2, 2.3])
+def test_after_sigkill_the_page_is_the_old_or_the_new_one(
+    seconds: float, tmp_path: Path, write_table: Callable[..., Path]
+) -> None:
+    table, out = write_table(tmp_path / "in.parquet"), tmp_path / "site"
+    assert call(_write_without_end, table, out, printed=tmp_path, seconds=seconds).code is None
+    text = (out / "index.html").read_text()
+    assert len(text) > LENGTH
+    assert len(set(text[-LENGTH:])) == 1

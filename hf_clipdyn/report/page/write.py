@@ -106,7 +106,9 @@ def write_report(
     study, output = read_study(results, claims=claims), Path(output)
     page = output / "index.html"
     try:
-        check_output(page, [*study.results.tables, claims, style], what="a page of hf_clipdyn", is_own=_is_page)
+        check_output(
+            page, [*study.results.tables, claims, style], what="a page of hf_clipdyn", is_own=_is_page
+        )
         output.mkdir(parents=True, exist_ok=True)
         if figures:
             write_figures(study, output / "figures", style)  # a wrong style stops here
