@@ -463,15 +463,21 @@ def parity(
     quiet: Quiet = False,
 ) -> None:
     """Compare each layer of a model with the value published for it in 2024."""
+    from hf_clipdyn.evaluation.parity import is_written, render_parity, summarise_parity
     from hf_clipdyn.evaluation.parity import parity as measure
-    from hf_clipdyn.evaluation.parity import render_parity, summarise_parity
     from hf_clipdyn.fields import named_folders
+    from hf_clipdyn.files import check_output
     from hf_clipdyn.progress import draws_bars
 
+    data_dirs = named_folders(data_dir, "--data-dir")
+    if output is not None:
+        check_output(
+            output, [published, *data_dirs.values()], what="a table of `clipdyn parity`", is_own=is_written
+        )
     with _reading(repo, store):
         table = measure(
             repo,
-            data_dirs=named_folders(data_dir, "--data-dir"),
+            data_dirs=data_dirs,
             revision=revision,
             beside=beside,
             published=published,
@@ -824,9 +830,10 @@ def verdicts(
     from hf_clipdyn.statistics.claims import read_claims
     from hf_clipdyn.statistics.judging import judge_evidence, read_evidence
     from hf_clipdyn.statistics.registered import provenance
-    from hf_clipdyn.statistics.verdicts import render, verdict_table, write_verdicts
+    from hf_clipdyn.statistics.verdicts import check_verdicts, render, verdict_table, write_verdicts
 
     read = read_results(results)
+    check_verdicts(output, [*read.tables, claims])
     evidence = read_evidence(
         read,
         read_claims(claims),

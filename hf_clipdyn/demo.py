@@ -4,7 +4,6 @@ Training takes one core. On a second one, another process (`_follow`) measures t
 """
 
 import os
-import shutil
 import subprocess
 import sys
 import threading
@@ -14,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from hf_clipdyn.errors import ClipDynError, PublishError
+from hf_clipdyn.files import delete
 
 __all__ = ["Demo", "run_demo"]
 
@@ -75,9 +75,8 @@ def run_demo(
     results = folder / "results.parquet"
     if overwrite_output_dir:
         delete_run(folder)
-        results.unlink(missing_ok=True)
-        for beside in (cells_folder(results), trials_folder(results), errors_folder(results)):
-            shutil.rmtree(beside, ignore_errors=True)
+        for path in (results, cells_folder(results), trials_folder(results), errors_folder(results)):
+            delete(path)
 
     with _measured_meanwhile(repository(config), folder / "hub", results):
         summary = train(config)

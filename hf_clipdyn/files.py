@@ -1,15 +1,21 @@
-"""Files that survive a kill and a power failure, with the mode that the umask decides, and their hashes."""
+"""Files that survive a kill and a power failure, with the mode that the umask decides; their hashes; deleting."""
 
+import errno
 import hashlib
 import os
 import secrets
+import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
+from hf_clipdyn.errors import ConfigError
+
 __all__ = [
     "STAGING",
+    "check_output",
+    "delete",
     "file_git_hash",
     "file_sha256",
     "follow_umask",
@@ -68,6 +74,20 @@ def fsync(path: Path) -> None:
         os.close(descriptor)
 
 
+def delete(path: Path) -> None:
+    """Delete a file, or a folder with everything in it, if there is one. A link is removed, never followed.
+
+    Raises:
+        OSError: something in the folder cannot be deleted; the rest is gone.
+    """
+    if path.is_symlink() or not path.is_dir():
+        path.unlink(missing_ok=True)
+        return
+    shutil.rmtree(path, ignore_errors=True)  # goes on where another process deletes as well
+    if path.exists():
+        shutil.rmtree(path)  # says what is left
+
+
 def replace_durably(source: Path, target: Path) -> None:
     """Rename ``source`` to ``target``; readers see the old or the new, also after a power failure."""
     source.replace(target)
@@ -77,7 +97,7 @@ def replace_durably(source: Path, target: Path) -> None:
 def write_atomically(
     path: Path, content: bytes | str | Callable[[Path], Any], *, staging: Path | None = None
 ) -> None:
-    """Replace a file whole: readers, a kill and a power failure find the old or the new one.
+    """Replace a regular file or a link whole: readers, a kill and a power failure find the old or the new one.
 
     Several processes may write the same file at once; the last one counts.
 
@@ -87,8 +107,10 @@ def write_atomically(
         staging: folder on the same disk for the unfinished file; None for the file's own.
 
     Raises:
-        OSError: the disk is full, or refuses; the file is as it was.
+        OSError: the disk is full, or refuses, or the path is a device or a pipe; the file is as it was.
     """
+    if path.exists() and not path.is_symlink() and not path.is_file():
+        raise OSError(errno.EINVAL, "not a regular file", str(path))
     folder = path.parent if staging is None else staging
     for one in (path.parent, folder):
         one.mkdir(parents=True, exist_ok=True)
@@ -103,3 +125,33 @@ def write_atomically(
     except BaseException:
         unfinished.unlink(missing_ok=True)
         raise
+
+
+def check_output(
+    output: Path,
+    reads: Iterable[str | Path | None] = (),
+    *,
+    what: str = "",
+    is_own: Callable[[Path], bool] | None = None,
+) -> None:
+    """Check, before a command begins, that its output replaces nothing but an earlier output of the same kind.
+
+    Args:
+        output: the file that the command will write.
+        reads: what the command reads: files, and folders, in which the output must not be a file. None and what does
+            not exist are passed over.
+        what: the kind of the output, for the message.
+        is_own: whether an existing file is of this kind; None accepts every file. An empty file is always accepted.
+
+    Raises:
+        ConfigError: the output is read, also under another name or through a link, or is of another kind.
+    """
+    if not output.exists() or output.is_dir():  # writing to a folder fails by itself
+        return
+    for path in (Path(one).expanduser() for one in reads if one is not None):
+        if path.exists() and (
+            path.samefile(output) or (path.is_dir() and output.resolve().is_relative_to(path.resolve()))
+        ):
+            raise ConfigError(f"{output} is read by this command, so it cannot be its output: name another.")
+    if is_own is not None and not (output.is_file() and (output.stat().st_size == 0 or is_own(output))):
+        raise ConfigError(f"{output} exists and is not {what}: move it away, or name another output.")

@@ -39,14 +39,14 @@ from hf_clipdyn.evaluation import evaluate_revisions
 from hf_clipdyn.evaluation.config import EvaluationConfig
 from hf_clipdyn.evaluation.options import read_arguments
 from hf_clipdyn.evaluation.submit import files_read
-from hf_clipdyn.files import write_atomically
+from hf_clipdyn.files import check_output, write_atomically
 from hf_clipdyn.flat_yaml import check_keys, read_flat_yaml
 from hf_clipdyn.jobs import Job, Missing, Scheduler, Work, submit
-from hf_clipdyn.results.read import read_results, write_results
+from hf_clipdyn.results.read import is_combined, read_results, write_results
 from hf_clipdyn.schema import valid_repo_name
 from hf_clipdyn.statistics.claims import read_claims
 from hf_clipdyn.statistics.registered import provenance
-from hf_clipdyn.statistics.verdicts import render, verdict_table, write_verdicts
+from hf_clipdyn.statistics.verdicts import check_verdicts, render, verdict_table, write_verdicts
 from hf_clipdyn.training import repository, train
 from hf_clipdyn.training.device import torch_threads
 from hf_clipdyn.training.grid import STUDY_KEYS, Grid, Run, files_of_run
@@ -233,7 +233,8 @@ class Study(Work):
         token: for the Hub.
 
     Raises:
-        ConfigError: two members share a name, or one has the name of a file of the study.
+        ConfigError: two members share a name, one has the name of a file of the study, or the study's tables would
+            replace other files.
     """
 
     noun = "run"
@@ -260,6 +261,9 @@ class Study(Work):
                     f"A run is called {name}, as the study's own {'folder' if name == _REPORT else 'file'}: give the "
                     "run another `name`."
                 )
+        if page is not None:
+            check_output(folder / _TABLE, what="the table of a study", is_own=is_combined)
+            check_verdicts(folder / _VERDICTS)
         self.files: StudyFiles | None = None
         self.logs = folder.with_name(f"{folder.name}.logs")
         self.token = token

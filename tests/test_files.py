@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 from huggingface_hub.utils.sha import git_hash
 
-from hf_clipdyn.files import file_git_hash, follow_umask, write_atomically
+from hf_clipdyn.files import delete, file_git_hash, follow_umask, write_atomically
 
 
 def test_the_git_id_of_a_file_is_that_of_its_bytes(tmp_path: Path) -> None:
@@ -30,6 +30,31 @@ def test_a_folder_and_all_in_it_get_the_mode_of_new_files_and_links_are_not_foll
         assert path.stat().st_mode == (tmp_path / "new_folder").stat().st_mode
     assert outside.stat().st_mode & 0o777 == 0o600
     assert sorted(path.name for path in folder.iterdir()) == ["link", "sub"]
+
+
+def test_a_folder_is_deleted_whole_and_links_are_removed_but_not_followed(tmp_path: Path) -> None:
+    outside, folder = tmp_path / "outside", tmp_path / "folder"
+    outside.mkdir()
+    (outside / "file").write_text("mine")
+    (folder / "sub").mkdir(parents=True)
+    (folder / "sub" / "link").symlink_to(outside)
+    (tmp_path / "link").symlink_to(outside)
+    (tmp_path / "dangling").symlink_to(tmp_path / "nothing")
+    (tmp_path / "hard").hardlink_to(outside / "file")
+    for name in ("folder", "link", "dangling", "hard", "absent"):
+        delete(tmp_path / name)
+    assert [path.name for path in tmp_path.iterdir()] == ["outside"]
+    assert (outside / "file").read_text() == "mine"
+
+
+def test_a_folder_that_cannot_be_emptied_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(path: object, *_: object, **__: object) -> None:
+        raise PermissionError(1, "Operation not permitted", str(path))
+
+    (tmp_path / "folder" / "sub").mkdir(parents=True)
+    monkeypatch.setattr(os, "rmdir", refuse)  # as a folder of another owner
+    with pytest.raises(PermissionError, match="not permitted"):
+        delete(tmp_path / "folder")
 
 
 @pytest.mark.parametrize("content", ["é\n", "é\n".encode(), lambda path: path.write_bytes("é\n".encode())])

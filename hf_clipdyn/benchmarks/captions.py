@@ -23,9 +23,10 @@ def first_captions(path: Path, image_ids: Sequence[str]) -> list[str]:
     try:
         with path.open(newline="", encoding="utf-8") as file:
             reader = csv.DictReader(file)
-            if not {"image", "caption"} <= set(reader.fieldnames or ()):
+            names = reader.fieldnames or ()
+            if [names.count(name) for name in ("image", "caption")] != [1, 1]:
                 raise ConfigError(
-                    f"{path} has the columns {reader.fieldnames}: it needs the columns image and caption."
+                    f"{path} has the columns {reader.fieldnames}: it needs the columns image and caption, each once."
                 )
             for row in reader:
                 if row["image"] and row["caption"]:

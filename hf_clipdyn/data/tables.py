@@ -113,11 +113,28 @@ def lines_of(path: str) -> list[str]:
     return read_text(path).replace("\r\n", "\n").replace("\r", "\n").rstrip("\n").split("\n")
 
 
+def _header(names: Sequence[str], path: str) -> list[str]:
+    """The names of a table's columns in lower case.
+
+    Raises:
+        DatasetError: two columns have the same name, so that one would hide the other.
+    """
+    folded = [name.strip().lower() for name in names]
+    for name in filter(None, folded):
+        if folded.count(name) > 1:
+            same = [shown(one) for one, lower in zip(names, folded, strict=True) if lower == name]
+            raise DatasetError(
+                f"{path} has {len(same)} columns of one name ({', '.join(same[:4])}): remove or rename all but one."
+            )
+    return folded
+
+
 def read_csv(path: str, required: Sequence[str], *, delimiter: str = ",") -> list[tuple[str, dict[str, str]]]:
     """The rows of a table, each with its file and line for messages; columns are named in lower case.
 
     Raises:
-        DatasetError: a required column is missing, or a row and the header have different numbers of cells.
+        DatasetError: a required column is missing, two have the same name in lower case, or a row has another number
+            of cells than the header.
     """
     text = io.StringIO(read_text(path), newline="")
     reader = csv.reader(text, delimiter=delimiter, skipinitialspace=True)
@@ -125,7 +142,7 @@ def read_csv(path: str, required: Sequence[str], *, delimiter: str = ",") -> lis
         lines = [(reader.line_num, cells) for cells in reader]
     except csv.Error as error:
         raise DatasetError(f"{path}, line {reader.line_num}: {error}: correct that line.") from error
-    header = [name.strip().lower() for name in lines[0][1]]
+    header = _header(lines[0][1], path)
     absent = [name for name in required if name not in header]
     if absent:
         raise DatasetError(
@@ -152,7 +169,7 @@ def read_whole_numbers(
         delimiter: between the cells, as `pandas.read_csv` takes it.
 
     Raises:
-        DatasetError: a column is missing, or a cell is not a whole number.
+        DatasetError: a column is missing or there twice, or a cell is not a whole number.
     """
     import pandas as pd
 
@@ -164,6 +181,8 @@ def read_whole_numbers(
                 raise ValueError(f"it has {table.shape[1]} columns instead of {columns}")
             return table.to_numpy(np.int64)
         wanted = [name.lower() for name in columns]
+        # As data: pandas would rename the second of two columns, and then leave it out.
+        _header(pd.read_csv(path, sep=delimiter, header=None, nrows=1, dtype=str).iloc[0].fillna(""), path)
         table = pd.read_csv(
             path,
             sep=delimiter,
@@ -310,7 +329,7 @@ def read_xlsx(path: str, required: Sequence[str]) -> Iterator[tuple[str, dict[st
     Each comes with its file and number, for messages.
 
     Raises:
-        DatasetError: openpyxl is not installed, the file is not a workbook, or no sheet has these columns.
+        DatasetError: openpyxl is not installed, the file is not a workbook, or no sheet has these columns, each once.
     """
     try:
         from openpyxl import load_workbook
@@ -336,6 +355,7 @@ def read_xlsx(path: str, required: Sequence[str]) -> Iterator[tuple[str, dict[st
         for start, line in enumerate(lines):
             header = [str(cell).strip().lower() if cell is not None else "" for cell in line]
             if all(name in header for name in required):
+                _header([name if name in required else "" for name in header], path)
                 rows = [dict(zip(header, cells, strict=False)) for cells in lines[start + 1 :]]
                 rows = [row for row in rows if any(row[name] is not None for name in required)]
                 return ((f"{path}, entry {number}", row) for number, row in enumerate(rows, start=1))

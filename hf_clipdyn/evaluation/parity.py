@@ -35,7 +35,7 @@ from hf_clipdyn.models.encoder import Encoder, ImageFeatures
 from hf_clipdyn.revisions import Revision
 from hf_clipdyn.revisions.opening import Name, Series, open_series
 
-__all__ = ["Published", "mark", "parity", "read_published", "render_parity", "summarise_parity"]
+__all__ = ["Published", "is_written", "mark", "parity", "read_published", "render_parity", "summarise_parity"]
 
 Floats = NDArray[np.float64]
 REPRODUCED, CLOSE, DIFFERS, NOT_COMPARABLE = "reproduced", "close", "differs", "not comparable"
@@ -193,6 +193,12 @@ def _chosen(series: Series, revision: str | None) -> Revision:
     if revision not in listed:
         raise UnknownNameError("revision", revision, listed)
     return listed[revision]
+
+
+def is_written(path: Path) -> bool:
+    """Whether a CSV has the columns of a table of `parity`, by its first line."""
+    with path.open(encoding="utf-8", errors="replace") as file:
+        return {"benchmark", "layer", "published", "mark"} <= set(file.readline(1000).strip().split(","))
 
 
 def summarise_parity(table: pd.DataFrame) -> list[str]:

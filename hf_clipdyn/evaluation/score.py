@@ -4,7 +4,7 @@ import importlib.metadata
 import json
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
 from typing import Any
@@ -17,7 +17,7 @@ from hf_clipdyn.benchmarks.registry import vocabulary
 from hf_clipdyn.errors import ClipDynError, EvaluationError, UnknownNameError, shorten
 from hf_clipdyn.evaluation.config import EvaluationConfig
 from hf_clipdyn.results.cells import CellStore
-from hf_clipdyn.results.row import Cell, Number, Row
+from hf_clipdyn.results.row import NUMBER_KEY, Cell, Number, Row
 from hf_clipdyn.schema import parse_json
 
 __all__ = ["rescore", "rows_of", "score", "versions"]
@@ -60,7 +60,7 @@ def rescore(config: EvaluationConfig, store: CellStore) -> list[str]:
 
     Raises:
         UnknownNameError: no cell belongs to a revision of that name.
-        EvaluationError: no cell is selected, or trials are broken.
+        EvaluationError: no cell is selected, or trials are broken or not those that were measured.
     """
     benchmarks = {(one.kind.name, one.dataset): one for one in config.selected}
     cells = [
@@ -98,18 +98,52 @@ def rescore(config: EvaluationConfig, store: CellStore) -> list[str]:
             score_version=benchmark.kind.score_version,
             versions=json.dumps({**earlier, **_installed(_SCORING)}),
         )
+        is_as_measured = store.are_as_measured(cell.key)
+        cause, numbers = "" if is_as_measured is not False else "their hash is another", []
         try:
-            numbers = score(benchmark.kind, trials, config)
+            cause = cause or (_damage(benchmark.kind, trials) if is_as_measured is None else "")
+            numbers = [] if cause else score(benchmark.kind, trials, config)
         except ClipDynError:
             raise
         except Exception as error:  # a kind may do anything with columns that are not its own
+            cause = (
+                f"their content is not of this benchmark: {type(error).__name__}: {shorten(str(error), 80)}"
+            )
+        if is_as_measured is None and not cause and cell.score_version == benchmark.kind.score_version:
+            cause = _difference(store.select([cell.key]).to_pylist(), numbers)
+        if cause:
             raise EvaluationError(
-                f"The trials of {cell.revision} on {benchmark.name} ({cell.key}.parquet) are not those of this "
-                f"benchmark ({type(error).__name__}: {shorten(str(error), 80)}): delete the file, then evaluate again."
-            ) from error
+                f"The trials of {cell.revision} on {benchmark.name} in {config.output} are not those that were "
+                f"measured ({cause}): measure again with --force --revisions {cell.revision} --benchmarks "
+                f"{benchmark.name}."
+            )
         rows = rows_of(new, benchmark.kind, numbers, config)
         store.write(new, rows, None, vocabulary([benchmark]))
     return [cell.key for cell in found]
+
+
+def _damage(kind: type[Kind[Any]], trials: pd.DataFrame) -> str:
+    """What is wrong with trials whose hash was not recorded, in words; "" for nothing that can be seen."""
+    whole = [name for name, of in kind.trial_columns.items() if of in ("int64", "bool") and name in trials]
+    empty = [name for name in whole if trials[name].isna().any()]
+    if empty:
+        return f"{', '.join(empty)} has empty values"
+    rows = trials[[name for name in trials if kind.trial_columns.get(name) != "object"]]
+    return "every row is there twice" if rows.duplicated(keep=False).all() and len(rows) else ""
+
+
+def _difference(before: Iterable[Mapping[str, Any]], numbers: Iterable[Number]) -> str:
+    """Where numbers differ from those of the same scoring in their n or by being undefined; "" for nowhere."""
+    rows = {tuple(row[name] for name in NUMBER_KEY): row for row in before}
+    for one in numbers:
+        row = rows.get(one.number_key)
+        if one.role != "value" or row is None:
+            continue
+        if one.n != row["n"]:
+            return f"{one.metric} has n = {one.n} instead of {row['n']}"
+        if math.isnan(one.value) and not math.isnan(row["value"]):
+            return f"{one.metric} is no longer defined"
+    return ""
 
 
 def versions() -> str:

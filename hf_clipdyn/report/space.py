@@ -22,7 +22,7 @@ from markupsafe import Markup
 from hf_clipdyn import __version__
 from hf_clipdyn.cards import markdown, render_card
 from hf_clipdyn.errors import ConfigError, PublishError, counted, shorten
-from hf_clipdyn.files import write_atomically
+from hf_clipdyn.files import check_output, write_atomically
 from hf_clipdyn.hub import (
     RetryPolicy,
     attempt,
@@ -85,6 +85,7 @@ def write_space(
     study, output = read_study(results), Path(output)
     if results_dataset is not None:
         checked_repo_id(results_dataset, what="results_dataset", owner=True)
+    check_output(output / _README, what="the README.md of a Space of hf_clipdyn", is_own=_is_readme)
     path = write_report(study, output, figures=False, **page)
     try:
         write_atomically(output / _README, _readme(study, results_dataset=results_dataset, licence=licence))
@@ -152,6 +153,10 @@ def push_space(
             raise PublishError(
                 f"The page could not be pushed to the Space {repo_id} ({reason(error)}).{refusal_hint(error)}{done}"
             ) from error
+
+
+def _is_readme(path: Path) -> bool:
+    return _BEGIN in path.read_text(encoding="utf-8", errors="replace").splitlines()
 
 
 def _create(api: HfApi, repo_id: str, *, private: bool) -> None:

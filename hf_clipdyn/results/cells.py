@@ -33,8 +33,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hf_clipdyn.errors import EvaluationError
-from hf_clipdyn.files import STAGING, write_atomically
-from hf_clipdyn.results.parquet import decoded, read_encoded, read_parquet
+from hf_clipdyn.files import STAGING, file_sha256, write_atomically
+from hf_clipdyn.results.parquet import decoded, read_encoded, read_parquet, schema_of
 from hf_clipdyn.results.provenance import (
     PROVENANCE_KEY,
     Package,
@@ -54,6 +54,8 @@ __all__ = ["CellStore", "cells_folder", "newest", "with_cell"]
 
 _HEADER_KEY = b"hf_clipdyn.cell"
 """Key of a `_Header` in the metadata of a cell and of its trials."""
+_TRIALS_KEY = b"hf_clipdyn.trials"
+"""Key of the SHA-256 of the file of a cell's trials, in the metadata of the cell; cells of 0.2.0 lack it."""
 _FILES_KEY = b"hf_clipdyn.cells"
 """Key of the cells that a table was built from, in its metadata: a `_Stamp` by the cell's key."""
 _CELL = tuple(Cell.__annotations__)
@@ -196,6 +198,14 @@ class CellStore:
             return self._trials.get(key)
         return KeptTrials([self._output]).of(key)
 
+    def are_as_measured(self, key: str) -> bool | None:
+        """Whether the file of a cell's trials is the one that was written with them; None if that was not recorded."""
+        if self._output is None:
+            return None
+        recorded = _recorded_hash(_file(cells_folder(self._output), key))
+        file = KeptTrials([self._output]).file(key)
+        return None if recorded is None or file is None else file_sha256(file).encode() == recorded
+
     def write(
         self,
         cell: Cell,
@@ -222,12 +232,17 @@ class CellStore:
         header = _Header(cell, measured, stamp.package, stamp.began).dumps()
         rows = pa.Table.from_pylist([vars(one) for one in numbers], schema=SCHEMA)
         if self._output is not None:
+            path = _file(cells_folder(self._output), cell.key)
+            of_trials = _recorded_hash(path)
             if trials is not None:
                 table = pa.Table.from_pandas(trials, preserve_index=False)
                 metadata = {**(table.schema.metadata or {}), _HEADER_KEY: header}
-                _write(table.replace_schema_metadata(metadata), _file(trials_folder(self._output), cell.key))
-            path = _file(cells_folder(self._output), cell.key)
+                kept = _file(trials_folder(self._output), cell.key)
+                _write(table.replace_schema_metadata(metadata), kept)
+                of_trials = file_sha256(kept).encode()
             metadata = {_HEADER_KEY: header, VOCABULARY_KEY: vocabulary.dumps()}
+            if of_trials is not None:
+                metadata[_TRIALS_KEY] = of_trials
             _write(rows.replace_schema_metadata(metadata), path)
             stamp = replace(stamp, file=_state(path.stat()))
         elif trials is not None:
@@ -340,6 +355,12 @@ def _file(folder: Path, key: str) -> Path:
     return folder / f"{key}.parquet"
 
 
+def _recorded_hash(path: Path) -> bytes | None:
+    """The hash of the trials in the metadata of a cell's file; None if there is none."""
+    found: bytes | None = (schema_of(path).metadata or {}).get(_TRIALS_KEY)
+    return found
+
+
 def _state(status: os.stat_result) -> tuple[int, ...]:
     return status.st_mtime_ns, status.st_size
 
@@ -401,6 +422,8 @@ def _read_table(path: Path) -> tuple[dict[str, _Held], Vocabulary]:
     """The cells and the words of the table at ``path``, in its order."""
     try:
         table = read_parquet(path)
+        if _HEADER_KEY in (table.schema.metadata or {}):
+            raise ValueError("belongs to one cell of another table")
         if "benchmark" in table.column_names:
             raise EvaluationError(
                 f"{path} was written by an earlier version with different columns: evaluate again into "

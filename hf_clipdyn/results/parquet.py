@@ -7,13 +7,21 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-__all__ = ["decoded", "read_encoded", "read_parquet"]
+__all__ = ["decoded", "read_encoded", "read_parquet", "schema_of"]
 
 # A study of a hundred revisions has some 100,000 rows; those of the embedded suite take 1 KB each, uncompressed.
 _MOST_ROWS = 10**7
 _MOST_BYTES = 4 * 2**30
 _LONGEST_TEXT = 10**5
 _MANY_ROWS = 10_000  # below, threads cost more than they save
+
+
+def schema_of(path: Path) -> pa.Schema:
+    """The columns and the metadata of a regular file; no columns if it is not a Parquet file."""
+    try:
+        return pq.read_schema(path)
+    except (pa.ArrowException, OSError):
+        return pa.schema([])
 
 
 def read_parquet(path: Path, columns: Sequence[str] | None = None) -> pa.Table:

@@ -10,13 +10,13 @@ import pyarrow.parquet as pq
 
 from hf_clipdyn.errors import ConfigError, EvaluationError
 from hf_clipdyn.files import write_atomically
-from hf_clipdyn.results.cells import newest
-from hf_clipdyn.results.parquet import read_parquet
+from hf_clipdyn.results.cells import cells_folder, newest
+from hf_clipdyn.results.parquet import read_parquet, schema_of
 from hf_clipdyn.results.provenance import PROVENANCE_KEY, Provenance, RunOrigin, merged, package
 from hf_clipdyn.results.row import CELL_KEY, NUMBER_KEY, ROLES, SCHEMA, Cell, Row
 from hf_clipdyn.results.terms import VOCABULARY_KEY, Vocabulary
 
-__all__ = ["Results", "check_frame", "load_results", "read_results", "write_results"]
+__all__ = ["Results", "check_frame", "is_combined", "load_results", "read_results", "write_results"]
 
 _DEFAULTS = {one.name: one.default for one in fields(Row) if one.default is not MISSING}
 _TABLE = "results.parquet"
@@ -135,6 +135,11 @@ def write_results(results: Results, output: Path, provenance: Provenance | None 
         write_atomically(output, lambda staging: pq.write_table(table, staging))
     except OSError as error:
         raise EvaluationError(f"{output} cannot be written ({error.strerror or error}).") from error
+
+
+def is_combined(path: Path) -> bool:
+    """Whether a file is a table that `write_results` may have written: of results, without cells beside it."""
+    return set(CELL_KEY) <= set(schema_of(path).names) and not cells_folder(path).exists()
 
 
 def _table_of(path: Path) -> Path:

@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 
 from hf_clipdyn.cards import CardFacts, CardSource
 from hf_clipdyn.errors import ConfigError, ModelError, UnknownNameError
-from hf_clipdyn.files import follow_umask, write_atomically
+from hf_clipdyn.files import check_output, follow_umask, write_atomically
 from hf_clipdyn.models.open_clip import (
     Converter,
     checkpoint_epoch,
@@ -187,7 +187,7 @@ def export_open_clip(
     `.json`: after `open_clip.add_model_config(path)` the file's name without suffix is a model of open_clip.
 
     Raises:
-        ConfigError: the file has another suffix.
+        ConfigError: the file has another suffix, is a file of that revision, or a different file is at `.json`.
         RevisionNotFoundError: there is no such revision.
         ModelError: it is not a CLIP, or its weights are incomplete.
     """
@@ -204,7 +204,9 @@ def export_open_clip(
         raise ConfigError(
             f"{output.name} ends in neither .pt nor .safetensors: these are what open_clip loads."
         )
-    folder = _fetched(open_series(repo_id, store, token), revision)
+    folder, beside = _fetched(open_series(repo_id, store, token), revision), output.with_suffix(".json")
+    check_output(output, folder.iterdir())
+    check_output(beside, folder.iterdir(), what="a configuration of open_clip", is_own=_is_open_clip)
     config = read_config(folder)
     if config.model_type != "clip":
         raise ModelError(
@@ -221,9 +223,16 @@ def export_open_clip(
             save_file({name: tensor.contiguous() for name, tensor in weights.items()}, path)
         follow_umask(path)
 
-    write_atomically(output.with_suffix(".json"), json.dumps(theirs, indent=2) + "\n")
+    write_atomically(beside, json.dumps(theirs, indent=2) + "\n")
     write_atomically(output, save)
     return output
+
+
+def _is_open_clip(path: Path) -> bool:
+    try:
+        return "vision_cfg" in json.loads(path.read_bytes())
+    except (ValueError, TypeError, RecursionError):
+        return False
 
 
 def _fetched(series: Series, name: str) -> Path:

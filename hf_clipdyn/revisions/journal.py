@@ -15,7 +15,7 @@ An entry appears by a rename after its snapshot, so it is whole or absent at any
 import json
 import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Self
@@ -25,7 +25,7 @@ from filelock import FileLock, Timeout
 
 from hf_clipdyn.cards import CardFacts
 from hf_clipdyn.errors import ConfigError, PublishError
-from hf_clipdyn.files import fsync, replace_durably, write_atomically
+from hf_clipdyn.files import delete, fsync, replace_durably, write_atomically
 from hf_clipdyn.hub import RetryPolicy
 from hf_clipdyn.revisions.local import LocalStore
 from hf_clipdyn.revisions.manifest import OF_RUN, Manifest, ManifestRow, sort_key
@@ -138,9 +138,10 @@ class Journal:
         Raises:
             PublishError: another process is publishing, or the folder cannot be written.
         """
-        for name in ("entries", "snapshots", "staging"):  # their contents are deleted later
-            if (self.folder / name).is_symlink():
-                raise PublishError(f"{self.folder / name} is a link: put the folder itself in its place.")
+        folders = [self.folder / name for name in ("entries", "snapshots", "staging")]
+        for path in (*folders, *self.snapshot("").glob("*")):  # their contents are replaced or deleted later
+            if path.is_symlink():
+                raise PublishError(f"{path} is a link: put the folder itself in its place.")
         lock = FileLock(self.folder / "lock", timeout=1)
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
@@ -203,9 +204,9 @@ class Journal:
         facts = replace(facts, run_id=uuid4().hex if held is None else held.run_id)
         try:
             self._write("run.json", asdict(facts))
+            delete(self.staging)
         except OSError as error:
             raise self._not_written(error) from error
-        shutil.rmtree(self.staging, ignore_errors=True)
         return facts
 
     # --- the entries --------------------------------------------------------------------------------
@@ -224,7 +225,7 @@ class Journal:
     def add(self, row: ManifestRow, save: Callable[[Path], None]) -> Entry:
         """Take a snapshot: ``save`` writes the files into the folder that it is given."""
         staged = self.staging / row.name
-        shutil.rmtree(staged, ignore_errors=True)
+        delete(staged)
         staged.mkdir(parents=True)
         try:
             save(staged)
@@ -234,7 +235,7 @@ class Journal:
         except BaseException:
             shutil.rmtree(staged, ignore_errors=True)  # the disk may be full
             raise
-        self.discard_snapshot(row.name)  # of a killed process that had not written its entry yet
+        delete(self.snapshot(row.name))  # of a killed process that had not written its entry yet
         self.snapshot(row.name).parent.mkdir(exist_ok=True)
         replace_durably(staged, self.snapshot(row.name))
         entry = Entry(row)
@@ -250,7 +251,8 @@ class Journal:
         return self.folder / "snapshots" / name
 
     def discard_snapshot(self, name: str) -> None:
-        shutil.rmtree(self.snapshot(name), ignore_errors=True)
+        with suppress(OSError):  # it only takes space
+            delete(self.snapshot(name))
 
     def _write(self, name: str, content: dict[str, Any]) -> None:
         write_atomically(self.folder / name, json.dumps(content, indent=1), staging=self.staging)

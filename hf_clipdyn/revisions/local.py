@@ -17,7 +17,7 @@ import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -26,6 +26,7 @@ from typing import Annotated
 
 from hf_clipdyn.errors import PublishError, RevisionError, RevisionNotFoundError
 from hf_clipdyn.files import (
+    delete,
     file_git_hash,
     file_sha256,
     follow_umask,
@@ -154,7 +155,7 @@ class LocalStore(FilesOnDisk):
         try:
             staging = self._stage()
             write_atomically(staging / "probe", b"")
-            shutil.rmtree(staging)
+            delete(staging)
         except OSError as error:
             raise PublishError(
                 f"The store {self.store} cannot be written ({error.strerror}): "
@@ -162,7 +163,8 @@ class LocalStore(FilesOnDisk):
             ) from error
 
     def clean(self) -> None:
-        shutil.rmtree(self.folder / ".staging", ignore_errors=True)
+        with suppress(OSError):  # it only takes space
+            delete(self.folder / ".staging")
 
     def commit(
         self, name: str, files: Mapping[str, Path | Held], manifest: Manifest, parent: str | None

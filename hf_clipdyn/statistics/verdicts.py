@@ -13,7 +13,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hf_clipdyn.errors import EvaluationError, counted, printable
-from hf_clipdyn.files import write_atomically
+from hf_clipdyn.files import check_output, write_atomically
+from hf_clipdyn.results.parquet import schema_of
 from hf_clipdyn.results.provenance import PROVENANCE_KEY, Provenance, package
 from hf_clipdyn.results.read import read_results
 from hf_clipdyn.statistics.arms import CONFIDENCE, ArmEffect
@@ -36,6 +37,7 @@ __all__ = [
     "Verdict",
     "VerdictRow",
     "Word",
+    "check_verdicts",
     "deviation_lines",
     "judge",
     "minimum_detectable_effect",
@@ -166,6 +168,14 @@ def verdict_table(judged: Iterable[Verdict]) -> pd.DataFrame:
     rows = [asdict(row) for one in judged for row in _rows(one)]
     frame: pd.DataFrame = pa.Table.from_pylist(rows, schema=SCHEMA).to_pandas()
     return frame
+
+
+def check_verdicts(output: Path, reads: Iterable[str | Path | None] = ()) -> None:
+    """Raise ConfigError if a table of verdicts at ``output`` would replace another file, or one that is read."""
+    columns = {"claim", "verdict", "evidence", "part_verdict"}
+    check_output(
+        output, reads, what="a table of verdicts", is_own=lambda path: columns <= set(schema_of(path).names)
+    )
 
 
 def write_verdicts(table: pd.DataFrame, output: Path, provenance: Provenance | None = None) -> None:

@@ -16,7 +16,6 @@ of another number of processes are summed in another order, so the weights would
 import dataclasses
 import json
 import re
-import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -28,7 +27,7 @@ from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 
 from hf_clipdyn.errors import ConfigError, TrainingError, shown
-from hf_clipdyn.files import follow_umask, fsync, replace_durably
+from hf_clipdyn.files import delete, follow_umask, fsync, replace_durably
 from hf_clipdyn.schema import Count, read_json
 
 __all__ = [
@@ -93,8 +92,9 @@ def _finished(root: Path) -> list[Path]:
 
 def _delete(checkpoint: Path) -> None:
     """Delete a checkpoint, its progress first: a half-deleted one then counts as none."""
-    (checkpoint / _STATE).unlink(missing_ok=True)
-    shutil.rmtree(checkpoint, ignore_errors=True)
+    if not checkpoint.is_symlink():
+        (checkpoint / _STATE).unlink(missing_ok=True)
+    delete(checkpoint)
 
 
 def save_checkpoint(
@@ -125,7 +125,7 @@ def save_checkpoint(
     staging, target = root / "staging", root / progress.name
     try:
         if accelerator.is_main_process:  # a killed process may have left something there
-            shutil.rmtree(staging, ignore_errors=True)
+            delete(staging)
         accelerator.wait_for_everyone()
         accelerator.save_state(str(staging))
         if extend is not None:

@@ -1,14 +1,13 @@
 """A run's folder: what is kept there, and whether a new run may begin in it or an earlier one continues."""
 
 import dataclasses
-import shutil
 from pathlib import Path
 
 import yaml
 
 from hf_clipdyn.config import TrainingConfig, parse_training_config
 from hf_clipdyn.errors import ConfigError, TrainingError
-from hf_clipdyn.files import write_atomically
+from hf_clipdyn.files import delete, write_atomically
 from hf_clipdyn.revisions import epoch_name
 from hf_clipdyn.revisions.journal import Journal
 from hf_clipdyn.schema import valid_repo_name
@@ -26,6 +25,9 @@ __all__ = [
 
 # What a run writes to its folder; overwrite_output_dir deletes these and nothing else.
 _LEFTOVERS = ("hub", "publishing", "ema", "checkpoints", "shards", "log.jsonl", "config.yaml")
+
+_SIGNS = ("config.yaml", "publishing/run.json", "log.jsonl", "checkpoints/*/progress.json")
+"""Files by one of which the folder of a run is known."""
 
 BY_MACHINE = ("bf16", "attn_implementation", "num_threads", "reading")
 """Fields that the machine decides if they are None; they affect the weights."""
@@ -80,12 +82,14 @@ def checkpoint_to_resume(config: TrainingConfig, folder: Path) -> Path | None:
     """The checkpoint to continue from; None for a new run, which must not overwrite an earlier one.
 
     Raises:
-        ConfigError: the folder contains an earlier run, or ``resume_from_checkpoint`` names no checkpoint.
+        ConfigError: the folder contains an earlier run or files of somebody else, or ``resume_from_checkpoint`` names
+            no checkpoint.
         TrainingError: the folder cannot be read.
     """
-    if _resumes(config):
-        return find_checkpoint(folder / "checkpoints", str(config.resume_from_checkpoint))
     try:
+        _check_own(folder)
+        if _resumes(config):
+            return find_checkpoint(folder / "checkpoints", str(config.resume_from_checkpoint))
         held = _leftovers(folder)
         lost = held and not config.overwrite_output_dir and not _took_no_step(config, folder)
     except OSError as error:
@@ -96,6 +100,28 @@ def checkpoint_to_resume(config: TrainingConfig, folder: Path) -> Path | None:
             "--overwrite_output_dir, or name another --output_dir."
         )
     return None
+
+
+def _check_own(folder: Path) -> None:
+    """Raise ConfigError if files have the names of a run's files, which a run would replace, but no run wrote them."""
+    names = [path.name for path in _leftovers(folder)]
+    if "config.yaml" in names and not _is_written(folder / "config.yaml"):
+        names = ["config.yaml"]
+    elif not names or any(next(folder.glob(sign), None) for sign in _SIGNS):
+        return
+    raise ConfigError(
+        f"{folder} contains {', '.join(names)}, which no run wrote and a run would replace: name another "
+        "--output_dir, or move them away."
+    )
+
+
+def _is_written(config: Path) -> bool:
+    """Whether a run wrote this configuration: it then has all fields, unlike a recipe of a person."""
+    try:
+        values = yaml.safe_load(config.read_text(encoding="utf-8")) if config.is_file() else None
+    except (ValueError, RecursionError, yaml.YAMLError):
+        return False
+    return isinstance(values, dict) and {"output_dir", "overwrite_output_dir", "publish"} <= set(values)
 
 
 def _resumes(config: TrainingConfig) -> bool:
@@ -138,6 +164,7 @@ def delete_run(folder: Path) -> None:
         folder: folder of the run.
 
     Raises:
+        ConfigError: files in it have the names of a run's files, but no run wrote them.
         PublishError: the run is still training.
 
     Examples:
@@ -150,10 +177,11 @@ def delete_run(folder: Path) -> None:
         >>> (run / "hub").exists(), (run / "results.parquet").exists()
         (False, True)
     """
+    _check_own(folder)
     if _leftovers(folder):
         with Journal.of_run(folder).locked():
             for path in _leftovers(folder):
-                shutil.rmtree(path) if path.is_dir() else path.unlink()
+                delete(path)
 
 
 def make_folder(config: TrainingConfig, folder: Path) -> None:

@@ -2,7 +2,7 @@
 
 import json
 
-import pyarrow as pa
+import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 from result_rows import trials_of
@@ -10,7 +10,7 @@ from result_rows import trials_of
 from hf_clipdyn.benchmarks.kinds.zero_shot import ZeroShot
 from hf_clipdyn.bundled import load_metric
 from hf_clipdyn.errors import EvaluationError, UnknownNameError
-from hf_clipdyn.results.cells import CellStore
+from hf_clipdyn.results.cells import CellStore, cells_folder
 from hf_clipdyn.results.row import CELL_KEY, NUMBER_KEY, SCHEMA, Number
 from hf_clipdyn.results.trials import trials_folder
 
@@ -105,17 +105,44 @@ def test_numbers_without_trials_stay_as_they_are(evaluate, tmp_path, caplog):
     assert "epoch-000 on zero_shot/cifar10 has no trials, so its numbers are unchanged" in caplog.text
 
 
-def test_trials_with_other_columns_are_one_sentence(evaluate, tmp_path):
+CHANGED = {
+    "doubled": lambda trials: pd.concat([trials, trials]),
+    "halved": lambda trials: trials.iloc[:10],
+    "with an empty value": lambda trials: trials.assign(label=trials["label"].where(trials["item"] > 0)),
+    "with other columns": lambda _: pd.DataFrame({"other": [1.0]}),
+    "with one other answer": lambda trials: trials.assign(label=trials["label"].where(trials["item"] > 0, 9)),
+}
+SEEN = {  # without the hash
+    "doubled": "every row is there twice",
+    "halved": "top1 has n = 10 instead of 20",
+    "with an empty value": "label has empty values",
+    "with other columns": "their content is not of this benchmark: KeyError",
+}
+
+
+@pytest.mark.parametrize("is_recorded", [True, False])
+def test_trials_that_were_changed_since_they_were_measured_are_not_scored(evaluate, tmp_path, is_recorded):
     output = tmp_path / "results.parquet"
     asked = {"output": output, "revisions": ["epoch-000"], "final_texts": False}
-    before = evaluate("zero_shot/cifar10", n_resamples=0, **asked)
-    (file,) = trials_folder(output).iterdir()
-    pq.write_table(pa.table({"other": [1.0]}), file)
-    with pytest.raises(
-        EvaluationError, match=rf"zero_shot/cifar10 \({file.name}\) are not those of this benchmark"
-    ):
+    evaluate("zero_shot/cifar10", **asked)
+    (cell,), (kept,) = cells_folder(output).iterdir(), trials_folder(output).iterdir()
+    if not is_recorded:  # as 0.2.0 wrote it
+        table = pq.read_table(cell)
+        metadata = {key: one for key, one in table.schema.metadata.items() if key != b"hf_clipdyn.trials"}
+        assert len(metadata) == len(table.schema.metadata) - 1
+        pq.write_table(table.replace_schema_metadata(metadata), cell)
+    before, trials, content = cell.read_bytes(), pd.read_parquet(kept), kept.read_bytes()
+    for name in CHANGED if is_recorded else SEEN:
+        CHANGED[name](trials).to_parquet(kept, index=False)
+        with pytest.raises(EvaluationError, match=r"not those that were measured .*: measure again") as said:
+            evaluate("zero_shot/cifar10", rescore=True, **asked)
+        assert ("their hash is another" if is_recorded else SEEN[name]) in str(said.value)
+        assert "--force --revisions epoch-000 --benchmarks zero_shot/cifar10" in str(said.value)
+        assert cell.read_bytes() == before
+    kept.write_bytes(content)
+    for _ in range(2):  # scoring again keeps the hash
         evaluate("zero_shot/cifar10", rescore=True, **asked)
-    assert evaluate("zero_shot/cifar10", n_resamples=0, **asked).equals(before)
+    assert CellStore(output).are_as_measured(cell.stem) is (True if is_recorded else None)
 
 
 def test_scoring_what_was_never_measured_is_one_clear_sentence(evaluate, tmp_path):

@@ -11,6 +11,7 @@ import pytest
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState, GradientState, PartialState
+from hostile.harness import Victim
 
 from hf_clipdyn.errors import ConfigError, TrainingError
 from hf_clipdyn.training.checkpoint import (
@@ -205,3 +206,35 @@ def test_of_another_recipe_four_settings_are_named(checkpoints: Path, accelerato
     ) as found:
         load_checkpoint(accelerator, checkpoints / "epoch-002", recipe, 1, 5)
     assert len(str(found.value)) < 600 + len(str(checkpoints))
+
+
+@pytest.mark.parametrize("name", ["staging", "epoch-001", "epoch-003"])
+def test_a_link_in_the_place_of_a_folder_is_removed_and_not_followed(
+    checkpoints: Path, accelerator: Accelerator, victim: Victim, name: str
+) -> None:
+    (victim.folder / "progress.json").write_text("{}")
+    before = {path: path.read_bytes() for path in victim.folder.rglob("*.*")}
+    shutil.rmtree(checkpoints / "epoch-001")
+    (checkpoints / name).symlink_to(victim.folder)
+    save_checkpoint(accelerator, checkpoints, Progress(3, 15, 150, 1, 5, RECIPE), keep=2)
+    assert {path: path.read_bytes() for path in victim.folder.rglob("*.*")} == before
+    assert sorted(path.name for path in checkpoints.iterdir()) == ["epoch-002", "epoch-003"]
+    assert _resume(accelerator, checkpoints / "epoch-003") == 15
+    (victim.folder / "progress.json").unlink()
+
+
+def test_a_staging_folder_that_cannot_be_emptied_is_one_sentence(
+    checkpoints: Path, accelerator: Accelerator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (checkpoints / "staging").mkdir()
+    (checkpoints / "staging" / "optimizer_1.bin").write_bytes(b"of somebody else")
+    unlink = os.unlink
+
+    def refuse(path: str, **how: int) -> None:
+        if path == "optimizer_1.bin":
+            raise PermissionError(1, "Operation not permitted", path)
+        unlink(path, **how)
+
+    monkeypatch.setattr(os, "unlink", refuse)
+    with pytest.raises(TrainingError, match=r"step 15 cannot be written .* not permitted"):
+        save_checkpoint(accelerator, checkpoints, Progress(3, 15, 150, 1, 5, RECIPE), keep=2)

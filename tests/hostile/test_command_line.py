@@ -102,7 +102,7 @@ CALLS: list[tuple[tuple[str, ...], str]] = [
     (("prepare", "tid2013", "-o", "x", "--push_to_hbu", "x"), "Did you mean --push-to-hub?"),
     (("publish", "--resme", "x"), "Did you mean --resume?"),
     (("report", "x", "--outptu", "x"), "Did you mean --output?"),
-    (("revisions", "me/run", "--sotre", "x"), "or --store?"),
+    (("revisions", "me/run", "--sotre", "x"), "Did you mean --store?"),
     (("verify", "me/run", "--depe"), "--depe"),
     (("verify", "me/run", "-x"), "-x"),
     (("verify", "me/run", "--deep=1"), "does not take a value"),

@@ -24,6 +24,10 @@ from official_trees.images import image_bytes, write_image
 from official_trees.trees import TREES
 from scipy.io import savemat
 
+from hf_clipdyn.benchmarks.captions import first_captions
+from hf_clipdyn.data.tables import read_csv, read_whole_numbers, read_xlsx
+from hf_clipdyn.errors import ConfigError, DatasetError
+
 Damage = Callable[[Path], Path | None]
 """Breaks a tree; what it returns, if anything, is given in place of the tree."""
 
@@ -718,6 +722,49 @@ def _(root: Path) -> Path:
 def _(root: Path) -> Path:
     TREES["cue_conflict"](root / "other")
     return root / "other"
+
+
+TWICE = {
+    "a column twice": "image1,image2,choice,choice\n1,2,3,4\n",
+    "a column in two cases": "image1,IMAGE1,image2,choice\n1,9,2,3\n",
+    "a column in two widths": "image1,image2 ,image2,choice\n1,2,3,4\n",
+    "a column that is not read": "image1,image2,choice,note,note\n1,2,3,4,5\n",
+}
+
+
+@pytest.mark.parametrize("text", TWICE.values(), ids=TWICE)
+def test_a_table_with_two_columns_of_one_name_is_one_sentence(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "table.csv"
+    path.write_text(text)
+    for read in (read_csv, read_whole_numbers):
+        with pytest.raises(DatasetError, match=r"2 columns of one name .*: remove or") as said:
+            read(str(path), ["image1", "image2", "choice"], delimiter=",")
+        assert "\n" not in str(said.value)
+
+
+def test_columns_without_a_name_may_repeat(tmp_path: Path) -> None:
+    path = tmp_path / "table.csv"
+    path.write_text(",,image1\n1,2,3\n")
+    assert [row["image1"] for _, row in read_csv(str(path), ["image1"])] == ["3"]
+    assert read_whole_numbers(str(path), ["image1"], delimiter=",").tolist() == [[3]]
+
+
+def test_a_workbook_with_a_required_column_twice_is_one_sentence(tmp_path: Path) -> None:
+    openpyxl = pytest.importorskip("openpyxl")
+    book, path = openpyxl.Workbook(), tmp_path / "scores.xlsx"
+    for line in (["image", "dmos", "DMOS"], ["a", 1, 2]):
+        book.active.append(line)
+    book.save(path)
+    with pytest.raises(DatasetError, match="2 columns of one name"):
+        read_xlsx(str(path), ["image", "dmos"])
+
+
+@pytest.mark.parametrize("header", ["image,caption,caption", "image,image,caption"])
+def test_captions_with_a_column_twice_are_one_sentence(header: str, tmp_path: Path) -> None:
+    path = tmp_path / "captions.csv"
+    path.write_text(f"{header}\na,b,c\n")
+    with pytest.raises(ConfigError, match="each once"):
+        first_captions(path, ["a"])
 
 
 def test_there_are_at_least_sixty() -> None:

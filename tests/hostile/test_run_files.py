@@ -205,15 +205,26 @@ def test_a_journal_of_a_run_with_a_wrong_field_is_one_sentence(
         Journal(tmp_path).required_run()
 
 
-@pytest.mark.parametrize("folder", ["entries", "snapshots", "staging"])
+@pytest.mark.parametrize("folder", ["entries", "snapshots", "staging", "snapshots/epoch-003"])
 def test_a_folder_of_the_journal_that_is_a_link_is_not_followed(
     tmp_path: Path, victim: Victim, folder: str
 ) -> None:
     journal = tmp_path / "journal"
-    journal.mkdir()
+    (journal / folder).parent.mkdir(parents=True)
     (journal / folder).symlink_to(victim.folder)
     with pytest.raises(PublishError, match=f"{folder} is a link"), Journal(journal).locked():
         pass
+
+
+def test_the_staging_folder_of_a_store_that_is_a_link_is_removed_and_not_followed(
+    tmp_path: Path, victim: Victim
+) -> None:
+    store = LocalStore(tmp_path / "hub", "me/run")
+    store.folder.mkdir(parents=True)
+    (store.folder / ".staging").symlink_to(victim.folder)
+    store.check()
+    store.clean()
+    assert list(store.folder.iterdir()) == []
 
 
 @pytest.mark.parametrize(

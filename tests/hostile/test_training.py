@@ -10,6 +10,7 @@ from hostile.harness import GIB, SECRET, Outcome
 
 from hf_clipdyn.config import parse_training_config
 from hf_clipdyn.errors import ConfigError
+from hf_clipdyn.training.folder import checkpoint_to_resume, delete_run
 
 Clipdyn = Callable[..., Outcome]
 
@@ -123,7 +124,7 @@ RECIPES = {
     "a misspelt field": ("lerning_rate: 1", "Did you mean 'learning_rate'"),
     "the flag of the recipe": ("config: other", "no field in"),
     "an earlier recipe": ("dataset: procedural\ndataset_name: captions_small", "now called dataset_name"),
-    "a megabyte": ("# " + "x" * 2**20, "bytes: a recipe is a short mapping"),
+    "a megabyte": ("# " + "x" * 2**20, "bytes: give a short mapping"),
     "UTF-16": ("scale: tiny".encode("utf-16"), "not UTF-8"),
     "an executable": (b"\x7fELF\x02\x01\x01\0\xff", "not UTF-8"),
 }
@@ -171,8 +172,8 @@ FLAGS = {
     "a folder below a file": (["--output_dir", "file/run", "--config", "quick"], "cannot be written"),
     "an unknown scale": (["--scale", "huge"], "no scale 'huge'"),
     "an unknown configuration": (["--dataset_config_name", "none"], "none"),
-    "a column of the embedded world": (["--image_column", "image"], "leave them out"),
-    "a caption column of the embedded world": (["--caption_column", "text"], "leave them out"),
+    "a column of the embedded world": (["--image_column", "image"], "omit them"),
+    "a caption column of the embedded world": (["--caption_column", "text"], "omit them"),
     "an unknown split": (["--config", "quick", "--train_split", "../victim"], "victim"),
     "a slice that is none": (["--config", "quick", "--train_split", "train[zero:]"], "train[zero:]"),
     "a checkpoint elsewhere": (["--resume_from_checkpoint", "../victim"], "is not a checkpoint"),
@@ -224,7 +225,13 @@ FOLDERS = {
         "hub/models--local--run/refs/main": "0",
         "hub/models--me--mine/refs/main": "0",
     },
-    "a folder of somebody else": {"hub/notes.txt": "mine"},
+}
+STRANGERS = {
+    "a folder": {"hub/notes.txt": "mine"},
+    "training data": {"shards/0.tar": "mine", "notes.txt": "mine"},
+    "a recipe": {"config.yaml": "# my recipe\nscale: tiny\nnum_train_epochs: 3\n"},
+    "another program's configuration": {"config.yaml": "- 1\n"},
+    "no text": {"config.yaml": "\0", "ema/notes.txt": "mine"},
 }
 
 
@@ -239,3 +246,20 @@ def test_a_folder_that_holds_more_than_a_beginning_is_not_emptied(
     assert "already contains a run" in clipdyn("train", "--output_dir", "run").sentence
     found = {str(path.relative_to(run)): path.read_text() for path in run.rglob("*") if path.is_file()}
     assert found == FOLDERS[what], json.dumps(found)
+
+
+@pytest.mark.parametrize("files", STRANGERS.values(), ids=STRANGERS)
+def test_files_with_the_names_of_a_runs_files_that_no_run_wrote_are_kept_whatever_the_flags(
+    files: dict[str, str], tmp_path: Path
+) -> None:
+    for name, content in files.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(content)
+    for flags in ([], ["--overwrite_output_dir"], ["--resume_from_checkpoint", "true"]):
+        config = parse_training_config(["--output_dir", str(tmp_path), *flags])
+        with pytest.raises(ConfigError, match="which no run wrote and a run would replace: name another"):
+            checkpoint_to_resume(config, tmp_path)
+        with pytest.raises(ConfigError, match="no run wrote"):
+            delete_run(tmp_path)
+    found = {str(path.relative_to(tmp_path)): path.read_text() for path in tmp_path.rglob("*.*")}
+    assert found == files

@@ -14,6 +14,7 @@ import pandas as pd
 
 from hf_clipdyn import __version__
 from hf_clipdyn.errors import ConfigError
+from hf_clipdyn.files import check_output, write_atomically
 from hf_clipdyn.report.axis import choose_axis
 from hf_clipdyn.report.charts import Panel
 from hf_clipdyn.report.claims_figure import draw_claims
@@ -107,13 +108,21 @@ def write_report(
     study, output = read_study(results, claims=claims), Path(output)
     page = output / "index.html"
     try:
+        check_output(
+            page, [*study.results.tables, claims, style], what="a page of hf_clipdyn", is_own=_is_page
+        )
         output.mkdir(parents=True, exist_ok=True)
         if figures:
             write_figures(study, output / "figures", style)  # a wrong style stops here
-        page.write_text(render(study, stimuli=stimuli, data_dirs=data_dirs, title=title), encoding="utf-8")
+        write_atomically(page, render(study, stimuli=stimuli, data_dirs=data_dirs, title=title))
     except OSError as error:
         raise ConfigError(f"The report cannot be written to {output}: {error.strerror or error}.") from error
     return page
+
+
+def _is_page(path: Path) -> bool:
+    with path.open("rb") as file:
+        return b'<meta name="generator" content="hf_clipdyn ' in file.read(2000)
 
 
 def render(

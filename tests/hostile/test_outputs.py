@@ -1,0 +1,228 @@
+"""No command writes over what it reads, nor over a file of another kind, nor half of a file."""
+
+import json
+import os
+import resource
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from hostile.harness import Outcome, call
+from matplotlib.figure import Figure
+from safetensors.numpy import save_file
+
+from hf_clipdyn.errors import ClipDynError, ConfigError
+from hf_clipdyn.files import check_output, write_atomically
+from hf_clipdyn.report import write_cards, write_report, write_space
+from hf_clipdyn.report.page import write
+from hf_clipdyn.report.svg import FigureFolder
+from hf_clipdyn.results.read import read_results, write_results
+from hf_clipdyn.statistics.verdicts import verdict_table, write_verdicts
+from hf_clipdyn.study import Page, Study
+
+SAME = {
+    "the same path": lambda work: work / "in.csv",
+    "the same path in other words": lambda work: work / "folder" / ".." / "in.csv",
+    "a symbolic link": lambda work: work / "link.csv",
+    "a hard link": lambda work: work / "hard.csv",
+    "through a link of its folder": lambda work: work / "linked" / "in.csv",
+    "in a folder that is read": lambda work: work / "folder" / "data" / "labels.csv",
+    "in a folder that is read, through a link": lambda work: (
+        work / "linked" / "folder" / "data" / "labels.csv"
+    ),
+}
+
+
+@pytest.fixture
+def work(tmp_path: Path) -> Path:
+    """A file and a folder that are read, by several names."""
+    work = tmp_path / "work"
+    (work / "folder" / "data").mkdir(parents=True)
+    for name in ("in.csv", "folder/data/labels.csv", "other.csv"):
+        (work / name).write_text(name)
+    (work / "link.csv").symlink_to("in.csv")
+    (work / "hard.csv").hardlink_to(work / "in.csv")
+    (work / "linked").symlink_to(work)
+    return work
+
+
+@pytest.mark.parametrize("output", SAME.values(), ids=SAME)
+def test_an_output_that_is_read_is_refused_by_whatever_name(
+    output: Callable[[Path], Path], work: Path
+) -> None:
+    with pytest.raises(ConfigError, match="is read by this command"):
+        check_output(output(work), [None, "absent.csv", work / "in.csv", str(work / "folder")])
+
+
+@pytest.mark.parametrize("name", ["new.csv", "other.csv", "folder/new.csv"])
+def test_another_output_is_accepted(name: str, work: Path) -> None:
+    check_output(work / name, [None, "absent.csv", work / "in.csv", work / "folder"])
+
+
+def test_a_device_or_a_pipe_is_not_replaced(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OSError, match="not a regular file"):
+        write_atomically(tmp_path / "pipe", "text")
+    with pytest.raises(ConfigError, match="is not a page"):
+        check_output(tmp_path / "pipe", what="a page", is_own=lambda _: True)
+    assert [path.is_fifo() for path in tmp_path.iterdir()] == [True]
+
+
+CALLS = {
+    "verdicts over its input": ("verdicts in.parquet -o in.parquet", "is read by"),
+    "verdicts over its input by a link": ("verdicts in.parquet -o link.parquet", "is read by"),
+    "verdicts over its input by a hard link": ("verdicts in.parquet -o hard.parquet", "is read by"),
+    "verdicts over the table of a folder": ("verdicts run -o run/results.parquet", "is read by"),
+    "verdicts over its claims": ("verdicts in.parquet --claims claims.yaml -o claims.yaml", "is read by"),
+    "verdicts over other results": ("verdicts in.parquet -o run/results.parquet", "not a table of verdicts"),
+    "verdicts over trials": ("verdicts in.parquet -o in.trials/a.parquet", "not a table of verdicts"),
+    "verdicts over a table of somebody": ("verdicts in.parquet -o mine.parquet", "not a table of verdicts"),
+    "verdicts over a text": ("verdicts in.parquet -o notes.txt", "not a table of verdicts"),
+    "evaluate over a table of somebody": ("evaluate me/run -o mine.parquet", "not a table of results"),
+    "evaluate over trials": ("evaluate me/run -o in.trials/a.parquet", "not a table of results"),
+    "evaluate over a cell": ("evaluate me/run -o in.cells/b.parquet", "belongs to one cell"),
+    "evaluate over verdicts": ("evaluate me/run -o verdicts.parquet", "not a table of results"),
+    "parity over its input": ("parity m --data-dir nights=n --published p.csv -o p.csv", "is read by"),
+    "parity over its data": ("parity m --data-dir nights=n -o n/data.csv", "is read by"),
+    "parity over a table of somebody": ("parity m --data-dir nights=n -o notes.txt", "not a table of `clip"),
+    "export over its weights": ("export-open-clip model model/model.safetensors", "is read by"),
+    "export over its configuration": ("export-open-clip model model/config.pt", "is read by"),
+    "export over a configuration": ("export-open-clip model package.pt", "not a configuration of open_clip"),
+    "report over a page of somebody": ("report in.parquet -o site", "not a page of hf_clipdyn"),
+    "space over a page of somebody": ("space in.parquet -o site", "not a page of hf_clipdyn"),
+    "space over a README of somebody": ("space in.parquet -o project", "not the README.md of a Space"),
+}
+
+
+@pytest.mark.parametrize(
+    ("call", "says"),
+    [
+        pytest.param(*case, id=name, marks=[] if number % 8 == 0 else pytest.mark.slow)
+        for number, (name, case) in enumerate(CALLS.items())
+    ],
+)
+def test_a_command_writes_neither_over_what_it_reads_nor_over_other_files(
+    call: str, says: str, clipdyn: Callable[..., Outcome], tmp_path: Path, write_table: Callable[..., Path]
+) -> None:
+    work = tmp_path / "work"
+    write_table(work / "in.parquet")
+    write_table(work / "run" / "results.parquet")
+    (work / "link.parquet").symlink_to("in.parquet")
+    (work / "hard.parquet").hardlink_to(work / "in.parquet")
+    for name in ("n", "site", "project", "model", "in.trials", "in.cells"):
+        (work / name).mkdir()
+    for name in ("mine.parquet", "verdicts.parquet", "in.trials/a.parquet"):
+        pd.DataFrame({"claim": [1], "item": [0]}).to_parquet(work / name)
+    _cell(work / "in.cells" / "b.parquet", work / "in.parquet")
+    (work / "p.csv").write_text("model,benchmark,layer,distance,metric,value\n")
+    for name in ("claims.yaml", "notes.txt", "n/data.csv", "site/index.html", "project/README.md"):
+        (work / name).write_text("mine")
+    (work / "package.json").write_text('{"name": "mine"}')
+    (work / "model" / "config.json").write_text(json.dumps({"model_type": "clip"}))
+    save_file({"logit_scale": pd.Series([1.0]).to_numpy()}, work / "model" / "model.safetensors")
+
+    def state() -> dict[str, bytes]:
+        return {str(path): path.read_bytes() for path in work.rglob("*") if path.is_file()}
+
+    before = state()
+    outcome = clipdyn(*call.split())
+    assert says in outcome.sentence
+    assert state() == before
+
+
+def _cell(path: Path, table: Path) -> None:
+    import pyarrow.parquet as pq
+
+    pq.write_table(pq.read_table(table).replace_schema_metadata({b"hf_clipdyn.cell": b"{}"}), path)
+
+
+@pytest.mark.parametrize("name", ["results.parquet", "verdicts.parquet"])
+def test_a_study_is_refused_before_its_runs_if_its_tables_would_replace_others(
+    name: str, tmp_path: Path
+) -> None:
+    pd.DataFrame({"claim": [1], "item": [0]}).to_parquet(tmp_path / name)
+    with pytest.raises(ConfigError, match=f"{name} exists and is not (a|the) table of"):
+        Study.read("study-quick", tmp_path, page=Page())
+    assert len(Study.read("study-quick", tmp_path).members) > 0
+
+
+@contextmanager
+def _files_up_to(size: int) -> Iterator[None]:
+    """Every larger file fails to be written, as on a full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+WRITERS: dict[str, Callable[[Path, Path], object]] = {
+    "card": lambda table, out: write_cards(table, out),
+    "page": lambda table, out: write_space(table, out, stimuli="none"),
+    "figure": lambda _, out: FigureFolder(out).save(Figure(), "one", ("png", "svg", "pdf")),
+    "results": lambda table, out: write_results(read_results(table), out / "results.parquet"),
+    "verdicts": lambda _, out: write_verdicts(verdict_table([]), out / "verdicts.parquet"),
+}
+
+
+@pytest.mark.parametrize("writer", WRITERS.values(), ids=WRITERS)
+def test_on_a_full_disk_every_file_is_as_it_was_and_nothing_is_left(
+    writer: Callable[[Path, Path], object], tmp_path: Path, write_table: Callable[..., Path]
+) -> None:
+    table, out = write_table(tmp_path / "in.parquet"), tmp_path / "out"
+    writer(table, out)
+    before = {path: path.read_bytes() for path in out.rglob("*") if path.is_file()}
+    assert before
+    with _files_up_to(100), pytest.raises((ClipDynError, OSError), match="too large"):
+        writer(table, out)
+    assert {path: path.read_bytes() for path in out.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.slow
+def test_a_page_on_a_full_file_system_stays_whole(
+    tmp_path: Path, write_table: Callable[..., Path], clipdyn: Callable[..., Outcome]
+) -> None:
+    """A real file system of 8 MB, with room for one page; needs the right to mount one."""
+    small = tmp_path / "small"
+    small.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=8m", "tmpfs", str(small)]
+    if subprocess.run(mount, capture_output=True).returncode != 0:
+        pytest.skip("a file system of its own cannot be mounted here")
+    try:
+        words = ("report", write_table(tmp_path / "in.parquet"), "-o", small, "--no-figures")
+        assert clipdyn(*words).code == 0
+        page = (small / "index.html").read_bytes()
+        (small / "filler").write_bytes(bytes(8 * 2**20 - len(page) - 2**19))
+        assert "No space left on device" in clipdyn(*words).sentence
+        assert (small / "index.html").read_bytes() == page
+        assert sorted(path.name for path in small.iterdir()) == ["filler", "index.html"]
+    finally:
+        subprocess.run(["umount", str(small)], check=False)
+
+
+LETTERS, LENGTH = "ab", 2**25
+
+
+def _write_without_end(table: Path, out: Path) -> None:
+    """Replace a page of one letter by a page of another, and again."""
+    head = '<meta name="generator" content="hf_clipdyn ">'
+    for number in range(10**6):
+        text = head + LETTERS[number % 2] * LENGTH
+        write.render = lambda *_, text=text, **__: text  # type: ignore[assignment]
+        write_report(table, out, figures=False)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seconds", [2.0, 2.1, 2.2, 2.3])
+def test_after_sigkill_the_page_is_the_old_or_the_new_one(
+    seconds: float, tmp_path: Path, write_table: Callable[..., Path]
+) -> None:
+    table, out = write_table(tmp_path / "in.parquet"), tmp_path / "site"
+    assert call(_write_without_end, table, out, printed=tmp_path, seconds=seconds).code is None
+    text = (out / "index.html").read_text()
+    assert len(text) > LENGTH
+    assert len(set(text[-LENGTH:])) == 1
