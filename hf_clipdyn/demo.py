@@ -70,7 +70,7 @@ def run_demo(
     flags = ["--config", "quick" if quick else "demo", "--quiet", str(quiet)]
     flags += ["--output_dir", str(output_dir)] if output_dir is not None else []
     flags += ["--resume_from_checkpoint", "true"]
-    config = parse_training_config(flags, prog="clipdyn demo")
+    config = parse_training_config(flags)
     folder = output_folder(config)
     results = folder / "results.parquet"
     if overwrite_output_dir:

@@ -90,7 +90,8 @@ def check_options(config: Any) -> None:
             can hold.
         UnknownNameError: a name that is not one of the choices.
     """
-    expected = types_of(type(config))
+    owner: type = type(config)
+    expected = types_of(owner)
     for declared in dataclasses.fields(config):
         value = _plain(getattr(config, declared.name))
         object.__setattr__(config, declared.name, value)
