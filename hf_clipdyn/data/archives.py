@@ -214,7 +214,7 @@ class _Header(tarfile.TarInfo):
     """The header of a member. `tarfile` ends without an error where a header is missing, cut off or damaged."""
 
     @classmethod
-    def frombuf(cls, buf: bytes | bytearray, encoding: str | None, errors: str) -> "_Header":
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> "_Header":
         """The header in a block.
 
         Raises:
@@ -264,7 +264,7 @@ def _headers(archive: Path, packed: tarfile.TarFile) -> Iterator[tarfile.TarInfo
         DatasetError: a member is a sparse file.
     """
     for info in packed:
-        packed.members.clear()  # else `tarfile` keeps all headers in memory
+        packed.members.clear()  # type: ignore[attr-defined]  # else `tarfile` keeps all headers in memory
         if info.issparse():
             raise DatasetError(
                 f"{archive} contains a sparse file ({shown(info.name)}): pack it again without `--sparse`."
