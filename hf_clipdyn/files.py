@@ -1,5 +1,6 @@
 """Files that survive a kill and a power failure, with the mode that the umask decides, and their hashes."""
 
+import errno
 import hashlib
 import os
 import secrets
@@ -10,6 +11,7 @@ from typing import Any
 
 __all__ = [
     "STAGING",
+    "check_regular",
     "file_git_hash",
     "file_sha256",
     "follow_umask",
@@ -20,6 +22,16 @@ __all__ = [
 
 STAGING = ".staging"
 """End of the name of a file that is being written; its name begins with a dot."""
+
+
+def check_regular(path: Path) -> None:
+    """Refuse what is there but is not a file, before it is opened: a pipe blocks for ever, a device may never end.
+
+    Raises:
+        OSError: the path is a folder, a pipe or a device.
+    """
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EINVAL, "it is not a regular file", str(path))
 
 
 def file_sha256(path: Path) -> str:
