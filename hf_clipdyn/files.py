@@ -15,6 +15,7 @@ from hf_clipdyn.errors import ConfigError
 __all__ = [
     "STAGING",
     "check_output",
+    "check_regular",
     "delete",
     "file_git_hash",
     "file_sha256",
@@ -26,6 +27,16 @@ __all__ = [
 
 STAGING = ".staging"
 """End of the name of a file that is being written; its name begins with a dot."""
+
+
+def check_regular(path: Path) -> None:
+    """Refuse what is there but is not a file, before it is opened: a pipe blocks for ever, a device may never end.
+
+    Raises:
+        OSError: the path is a folder, a pipe or a device.
+    """
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EINVAL, "it is not a regular file", str(path))
 
 
 def file_sha256(path: Path) -> str:

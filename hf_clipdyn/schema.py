@@ -11,9 +11,9 @@ import re
 import stat
 import types
 import typing
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields, is_dataclass
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Annotated, Any, Literal, NoReturn, TypeVar, Union
 
@@ -45,6 +45,7 @@ _LONGEST_TEXT = 100_000  # characters
 _MOST_ITEMS = 200_000
 _DEEPEST = 32  # levels where any JSON is allowed
 _LARGEST = 2**63 - 1
+_HALVES = re.compile("[\ud800-\udfff]")  # of a surrogate pair
 
 
 @dataclass(frozen=True)
@@ -204,7 +205,7 @@ def load_json(
         error: it does not fit the dataclass.
     """
     try:
-        return typing.cast("T", _read(cls, value, "", closed))
+        return typing.cast("T", _read_dataclass(cls, value, "", closed))
     except _InvalidError as cause:
         raise error(f"{where} cannot be read: {cause}.") from cause
 
@@ -237,76 +238,98 @@ def _cause(error: ValueError) -> str:
     return "it is not UTF-8" if isinstance(error, UnicodeError) else str(error)[:100]
 
 
+_Reader = Callable[[object, str, bool], object]
+"""Checks a value; its path is for the message, and the flag refuses unknown keys."""
+
+
 @cache
-def _annotations(cls: type) -> Mapping[str, Any]:
-    return typing.get_type_hints(cls, include_extras=True)
+def _fields_of(cls: type) -> Mapping[str, tuple[_Reader, bool]]:
+    """The reader of each field of a dataclass, and whether it has a default; looked up once, not for each row."""
+    kinds = typing.get_type_hints(cls, include_extras=True)
+    return {
+        item.name: (
+            _reader(kinds[item.name]),
+            item.default is not MISSING or item.default_factory is not MISSING,
+        )
+        for item in fields(cls)
+    }
 
 
-def _read(kind: Any, value: object, path: str, closed: bool) -> object:
-    origin = typing.get_origin(kind)
+def _reader(kind: Any) -> _Reader:
+    """What checks values of a type."""
+    origin, parts = typing.get_origin(kind), typing.get_args(kind)
     if origin is Annotated:
-        inner, *conditions = typing.get_args(kind)
-        found = _read(inner, value, path, closed)
-        for condition in conditions:
-            if isinstance(condition, Within) and not condition.low <= found <= condition.high:  # type: ignore[operator]
-                raise _InvalidError(path, value, f"from {condition.low:g} to {condition.high:g}")
-            if isinstance(condition, Matches) and not condition.accepts(str(found)):
-                raise _InvalidError(path, value, condition.meaning)
-        return found
+        return partial(_read_annotated, _reader(parts[0]), parts[1:])
     if origin is Literal:
-        choices = typing.get_args(kind)
-        if not isinstance(value, str) or value not in choices:
-            raise _InvalidError(path, value, f"one of {', '.join(choices)}")
-        return value
+        return partial(_read_literal, parts)
     if origin in (Union, types.UnionType):
-        inner = [item for item in typing.get_args(kind) if item is not type(None)]
-        assert len(inner) == 1, "a schema has no unions but with None"
-        return None if value is None else _read(inner[0], value, path, closed)
+        (inner,) = (part for part in parts if part is not type(None))  # a schema has no unions but with None
+        return partial(_read_optional, _reader(inner))
     if origin is tuple:
-        items = _sized(value, list, path)
-        inner = typing.get_args(kind)[0]
-        return tuple(_read(inner, item, f"{path}[{i}]", closed) for i, item in enumerate(items))
+        return partial(_read_list, _reader(parts[0]))
     if origin in (dict, Mapping):
-        key, item_kind = typing.get_args(kind)
-        held = _sized(value, dict, path)
-        return {
-            _read(key, name, f"a key of {path}", closed): _read(
-                item_kind, item, f"{path}.{shown(name)}", closed
-            )
-            for name, item in held.items()
-        }
+        return partial(_read_mapping, _reader(parts[0]), _reader(parts[1]))
     if kind in (Any, object):
-        return _any(value, path, _DEEPEST)
-    if is_dataclass(kind):
-        return _read_dataclass(typing.cast("type", kind), value, path, closed)
-    return _read_scalar(kind, value, path)
+        return lambda value, path, _: _any(value, path, _DEEPEST)
+    return partial(_read_dataclass if is_dataclass(kind) else _read_scalar, kind)
+
+
+def _read_annotated(
+    inner: _Reader, conditions: Sequence[object], value: object, path: str, closed: bool
+) -> object:
+    found = inner(value, path, closed)
+    for condition in conditions:
+        if isinstance(condition, Within) and not condition.low <= found <= condition.high:  # type: ignore[operator]
+            raise _InvalidError(path, value, f"from {condition.low:g} to {condition.high:g}")
+        if isinstance(condition, Matches) and not condition.accepts(str(found)):
+            raise _InvalidError(path, value, condition.meaning)
+    return found
+
+
+def _read_literal(choices: Sequence[str], value: object, path: str, _: bool) -> object:
+    if not isinstance(value, str) or value not in choices:
+        raise _InvalidError(path, value, f"one of {', '.join(choices)}")
+    return value
+
+
+def _read_optional(inner: _Reader, value: object, path: str, closed: bool) -> object:
+    return None if value is None else inner(value, path, closed)
+
+
+def _read_list(inner: _Reader, value: object, path: str, closed: bool) -> object:
+    return tuple(inner(item, f"{path}[{i}]", closed) for i, item in enumerate(_sized(value, list, path)))
+
+
+def _read_mapping(key: _Reader, inner: _Reader, value: object, path: str, closed: bool) -> object:
+    return {
+        key(name, f"a key of {path}", closed): inner(item, f"{path}.{shown(name)}", closed)
+        for name, item in _sized(value, dict, path).items()
+    }
 
 
 def _read_dataclass(cls: type, value: object, path: str, closed: bool) -> object:
-    held = _sized(value, dict, path)
-    names = [item.name for item in fields(cls)]
-    unknown = next((key for key in held if key not in names), None) if closed else None
+    held, known = _sized(value, dict, path), _fields_of(cls)
+    unknown = next((key for key in held if key not in known), None) if closed else None
     if unknown is not None:
-        raise _KeysError(path, f"has the unknown key {shown(unknown)}: known keys are {', '.join(names)}")
+        raise _KeysError(path, f"has the unknown key {shown(unknown)}: known keys are {', '.join(known)}")
     values = {}
-    for item in fields(cls):
-        inner = f"{path}.{item.name}" if path else item.name
-        if item.name in held:
-            values[item.name] = _read(_annotations(cls)[item.name], held[item.name], inner, closed)
-        elif item.default is MISSING and item.default_factory is MISSING:
-            raise _KeysError(path, f"lacks the key {item.name}")
+    for name, (reader, optional) in known.items():
+        if name in held:
+            values[name] = reader(held[name], f"{path}.{name}" if path else name, closed)
+        elif not optional:
+            raise _KeysError(path, f"lacks the key {name}")
     try:
         return cls(**values)
     except ClipDynError as cause:
         raise _RefusedError(path, cause) from cause
 
 
-def _read_scalar(kind: Any, value: object, path: str) -> object:
+def _read_scalar(kind: Any, value: object, path: str, _: bool = False) -> object:
     if isinstance(value, bool) and kind is bool:
         return value
     if kind is str and isinstance(value, str):
         # JSON can spell half a surrogate pair, which cannot be written.
-        if len(value) > _LONGEST_TEXT or re.search("[\ud800-\udfff]", value):
+        if len(value) > _LONGEST_TEXT or not (value.isascii() or _HALVES.search(value) is None):
             raise _InvalidError(path, value, f"a text of at most {_LONGEST_TEXT:,} characters")
         return value
     if type(value) is int and kind in (int, float) and abs(value) <= _LARGEST:  # a bool is an int, too

@@ -2,7 +2,8 @@
 
 A zip or tar may name paths outside its folder, contain links, or unpack to terabytes. Only regular files with relative
 paths are accepted, and all members together may not exceed a multiple of the archive's size; anything else is an error.
-A tar is read as a stream whose decompressed bytes are counted, headers included.
+A tar is read as a stream whose decompressed bytes are counted, headers included. Sparse files are refused: a few bytes
+may declare any number of zeros.
 
 `tarfile.data_filter` is not used: it admits links inside the folder, silently makes absolute paths relative, and keeps
 Windows paths as file names. Python 3.11.0 lacks it, and there is no counterpart for zip files.
@@ -25,7 +26,8 @@ from typing import IO, Any
 
 from hf_clipdyn.data.caches import new_entry, touch
 from hf_clipdyn.data.files import stamp_of
-from hf_clipdyn.errors import DatasetError
+from hf_clipdyn.data.images import MAX_PIXELS
+from hf_clipdyn.errors import DatasetError, shown
 
 __all__ = ["Limits", "archive_stem", "is_archive", "read_shard", "unpack"]
 
@@ -35,6 +37,11 @@ _FOREIGN = (".rar", ".7z")
 _SUFFIXES = (*_ZIP, *_TAR, *_FOREIGN)
 
 _CHUNK = 1 << 20
+_LONGEST_HEADER = 1 << 20  # bytes; `tarfile` reads an extended header at once
+_EXTENDED = (
+    *(tarfile.XHDTYPE, tarfile.XGLTYPE, tarfile.SOLARIS_XHDTYPE),
+    *(tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK),
+)
 _PACKED: Mapping[bytes, Any] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ\0": lzma.open}
 # A header that declares terabytes causes a MemoryError.
 _DAMAGED = (
@@ -51,11 +58,14 @@ class Limits:
         ratio: unpacked bytes per packed byte.
         always: unpacked bytes that are allowed at any ratio, since short score lists compress well.
         members: number of files.
+        sample: bytes of a sample of a shard, which is read into memory: no image that can be decoded
+            (`hf_clipdyn.data.images.MAX_PIXELS`) has more, even uncompressed.
     """
 
     ratio: int = 100
     always: int = 64 << 20
     members: int = 5_000_000
+    sample: int = 3 * MAX_PIXELS
 
 
 def _suffix(name: str) -> str:
@@ -188,7 +198,7 @@ def _zip_members(archive: Path) -> Generator[tuple[str, IO[bytes]], None, None]:
 
 def _tar_members(archive: Path, limits: Limits) -> Generator[tuple[str, IO[bytes]], None, None]:
     with _open_tar(archive, limits) as packed:
-        for info in packed:
+        for info in _headers(archive, packed):
             if info.isdir():
                 continue
             if not info.isreg():
@@ -202,6 +212,18 @@ def _tar_members(archive: Path, limits: Limits) -> Generator[tuple[str, IO[bytes
 
 class _Header(tarfile.TarInfo):
     """The header of a member. `tarfile` ends without an error where a header is missing, cut off or damaged."""
+
+    @classmethod
+    def frombuf(cls, buf: bytes | bytearray, encoding: str, errors: str) -> "_Header":
+        """The header in a block.
+
+        Raises:
+            tarfile.InvalidHeaderError: the block is no header, or it announces an extended header of megabytes.
+        """
+        info = super().frombuf(buf, encoding, errors)
+        if info.size < 0 or (info.type in _EXTENDED and info.size > _LONGEST_HEADER):
+            raise tarfile.InvalidHeaderError(f"a header of {info.size:,} bytes")  # type: ignore[attr-defined]
+        return info
 
     @classmethod
     def fromtarfile(cls, tar: tarfile.TarFile) -> "_Header":
@@ -235,6 +257,21 @@ def _open_tar(archive: Path, limits: Limits) -> Iterator[tarfile.TarFile]:
             yield packed
 
 
+def _headers(archive: Path, packed: tarfile.TarFile) -> Iterator[tarfile.TarInfo]:
+    """The header of each member.
+
+    Raises:
+        DatasetError: a member is a sparse file.
+    """
+    for info in packed:
+        packed.members.clear()  # type: ignore[attr-defined]  # else `tarfile` keeps all headers in memory
+        if info.issparse():
+            raise DatasetError(
+                f"{archive} contains a sparse file ({shown(info.name)}): pack it again without `--sparse`."
+            )
+        yield info
+
+
 def read_shard(path: str) -> Iterator[tuple[str, Mapping[str, bytes]]]:
     """The samples of a shard in their order, read once from start to end and never unpacked to disk.
 
@@ -245,22 +282,26 @@ def read_shard(path: str) -> Iterator[tuple[str, Mapping[str, bytes]]]:
         DatasetError: the shard is damaged or missing, or larger than `Limits`.
     """
     limits = Limits()
-    key, parts = "", dict[str, bytes]()
+    key, parts, size = "", dict[str, bytes](), 0
     try:
-        budget = _Budget(Path(path), limits)  # of the contents: a sparse file is larger than its packed form
         with _open_tar(Path(path), limits) as shard:
-            for info in shard:
+            for info in _headers(Path(path), shard):
                 folder, _, name = info.name.rpartition("/")
                 stem, _, extension = name.partition(".")
                 source = shard.extractfile(info) if info.isreg() and stem else None
                 if source is None:
                     continue
                 current = f"{folder}/{stem}" if folder else stem
-                if parts and current != key:
-                    yield key, parts
-                    parts = {}
+                if current != key:
+                    if parts:
+                        yield key, parts
+                    parts, size = {}, 0
                 key = current
-                budget.spend(info.size)
+                size += info.size
+                if size > limits.sample:
+                    raise DatasetError(
+                        f"The sample {shown(key)} of {path} has more than {limits.sample:,} bytes: remove it."
+                    )
                 parts[extension.lower()] = source.read()
     except (*_DAMAGED, OSError) as error:
         raise DatasetError(

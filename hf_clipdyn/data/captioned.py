@@ -10,10 +10,21 @@ from hf_clipdyn.data.metadata import SubsetWarning
 from hf_clipdyn.data.tables import lines_of
 from hf_clipdyn.errors import DatasetError
 
-__all__ = ["MAX_ABSENT", "CaptionListBuilder", "CaptionedBuilder", "check_absent", "split_in"]
+__all__ = [
+    "MAX_ABSENT",
+    "MAX_CAPTION",
+    "CaptionListBuilder",
+    "CaptionedBuilder",
+    "check_absent",
+    "has_overlong",
+    "split_in",
+]
 
 MAX_ABSENT = 0.01
 """Largest proportion of missing images; more than that means an incomplete copy."""
+
+MAX_CAPTION = 100_000
+"""Largest number of characters of a caption. CLIP reads 77 tokens; a tokenizer takes 3 GB for 50 million characters."""
 
 _PIPE = re.compile(r"(?P<image>[^|]+?)\s*\|\s*\d+\s*\|?\s*(?P<caption>.*)")
 _TOKEN = re.compile(r"(?P<image>[^\t#]+)(?:#\d+)?\t(?P<caption>.*)")
@@ -72,6 +83,11 @@ def check_absent(absent: int, total: int, problem: str, remedy: str) -> None:
         raise DatasetError(f"{message}: {remedy}.")
     if absent:
         warnings.warn(f"{message}; they are left out.", SubsetWarning, stacklevel=2)
+
+
+def has_overlong(captions: Iterable[str]) -> bool:
+    """Whether a caption of an image has more than `MAX_CAPTION` characters: the image counts as broken."""
+    return any(len(text) > MAX_CAPTION for text in captions)
 
 
 def split_in(names: Iterable[str]) -> str | None:

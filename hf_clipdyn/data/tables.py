@@ -182,7 +182,8 @@ def read_whole_numbers(
             return table.to_numpy(np.int64)
         wanted = [name.lower() for name in columns]
         # As data: pandas would rename the second of two columns, and then leave it out.
-        _header(pd.read_csv(path, sep=delimiter, header=None, nrows=1, dtype=str).iloc[0].fillna(""), path)
+        first = pd.read_csv(path, sep=delimiter, header=None, nrows=1, dtype=str).iloc[0].fillna("")
+        _header(first.tolist(), path)
         table = pd.read_csv(
             path,
             sep=delimiter,

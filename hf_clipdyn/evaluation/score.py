@@ -128,7 +128,8 @@ def _damage(kind: type[Kind[Any]], trials: pd.DataFrame) -> str:
     empty = [name for name in whole if trials[name].isna().any()]
     if empty:
         return f"{', '.join(empty)} has empty values"
-    rows = trials[[name for name in trials if kind.trial_columns.get(name) != "object"]]
+    lists = [name for name, of in kind.trial_columns.items() if of == "object"]
+    rows = trials.drop(columns=lists, errors="ignore")
     return "every row is there twice" if rows.duplicated(keep=False).all() and len(rows) else ""
 
 

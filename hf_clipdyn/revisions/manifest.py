@@ -119,8 +119,13 @@ class Manifest:
         return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
 
     @classmethod
-    def loads(cls, text: str | bytes, where: str = "the repository") -> "Manifest":
+    def loads(cls, text: str | bytes, where: str = "the repository", only: str | None = None) -> "Manifest":
         """Read `revisions.json`.
+
+        Args:
+            text: its content.
+            where: the repository, for messages.
+            only: read no row but the one of this name; None reads all.
 
         Raises:
             RevisionError: the text is not a manifest that this version can read.
@@ -132,6 +137,8 @@ class Manifest:
             raise RevisionError(
                 f"{where} has format version {version}, this package reads {_FORMAT_VERSION}: update hf-clipdyn."
             )
+        if only is not None and isinstance(rows := content.get("revisions"), list):
+            content["revisions"] = [row for row in rows if isinstance(row, dict) and row.get("name") == only]
         held = load_json(_Content, content, where=where, error=RevisionError)
         twice = [name for name, n in Counter(row.name for row in held.revisions).items() if n > 1]
         if twice:

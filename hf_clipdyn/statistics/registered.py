@@ -55,8 +55,8 @@ def _registered(claims: Claims, study: str, test: ClaimTest) -> dict[str, Any]:
     used = {name for one in test.contrasts for name in one.weights}
     used |= {name for gate in test.gates for name in gate.windows}
     windows = claims.windows_of(study, test)
-    fixed: dict[str, Any] = _plain(test)
-    return fixed | {
+    return {
+        **_plain(test),
         "windows": {name: _plain(windows[name]) for name in used},
         "located": sorted(name for name in used if claims.is_located(study, name, test)),
     }

@@ -1,12 +1,13 @@
 """The captions of a data set as tokens."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 from transformers import CLIPTokenizer
 
+from hf_clipdyn.data.captioned import MAX_CAPTION, has_overlong
 from hf_clipdyn.errors import TrainingError
 
 __all__ = ["Captions"]
@@ -21,10 +22,12 @@ class Captions:
     Attributes:
         tokens: (captions, context) integers, padded with the end token.
         first: (images + 1,) index of each image's first caption.
+        broken: rows of the images with an overlong caption, which is tokenised as an empty one.
     """
 
     tokens: NDArray[np.integer]
     first: NDArray[np.int64]
+    broken: NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
 
     @classmethod
     def tokenise(cls, captions: Sequence[Sequence[str]], tokenizer: CLIPTokenizer) -> "Captions":
@@ -38,7 +41,7 @@ class Captions:
             raise TrainingError(
                 f"Image {int(np.argmin(counts))} of the data set has no caption: remove it, or give it one."
             )
-        flat = [text for texts in captions for text in texts]
+        flat = [text if len(text) <= MAX_CAPTION else "" for texts in captions for text in texts]
         dtype = np.uint16 if len(tokenizer) <= 2**16 else np.int32
         parts = [
             tokenizer(
@@ -46,7 +49,8 @@ class Captions:
             )["input_ids"].astype(dtype)
             for start in range(0, len(flat), _AT_ONCE)
         ]
-        return cls(np.concatenate(parts), np.concatenate([[0], np.cumsum(counts)]))
+        broken = np.flatnonzero([has_overlong(texts) for texts in captions])
+        return cls(np.concatenate(parts), np.concatenate([[0], np.cumsum(counts)]), broken)
 
     @property
     def counts(self) -> NDArray[np.int64]:

@@ -286,6 +286,8 @@ def _checked_progress(folder: Path) -> Progress:
     accelerate skips a missing or broken file of random states, so the run would continue differently.
     """
     progress = read_json(Progress, folder / _STATE, error=TrainingError)
+    if odd := next((path for path in folder.rglob("*") if not (path.is_file() or path.is_dir())), None):
+        raise TrainingError(f"{odd} is broken: it is not a regular file.")
     for name, size in progress.files.items():
         path = folder / name
         if not path.resolve().is_relative_to(folder.resolve()):

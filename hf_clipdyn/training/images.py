@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torchvision.transforms import InterpolationMode, v2
 
+from hf_clipdyn.data.captioned import MAX_CAPTION
 from hf_clipdyn.data.images import decode_tensor
 from hf_clipdyn.data.pixels import Pixels
 from hf_clipdyn.errors import TrainingError
@@ -23,7 +24,7 @@ _MOST_BROKEN = 0.01
 
 
 def check_broken(broken: NDArray[np.integer], total: int) -> None:
-    """Stop where many images of a data set cannot be decoded.
+    """Stop where many images of a data set cannot be decoded, or have an overlong caption.
 
     Args:
         broken: rows of these images.
@@ -35,8 +36,8 @@ def check_broken(broken: NDArray[np.integer], total: int) -> None:
     if len(broken) > _MOST_BROKEN * total:
         first = ", ".join(str(row) for row in sorted(broken.tolist())[:5])
         raise TrainingError(
-            f"{len(broken)} of {total} images cannot be decoded, more than 1 % (rows {first}, …): "
-            "check the files and their download."
+            f"{len(broken)} of {total} images cannot be decoded or have a caption of over {MAX_CAPTION:,} characters, "
+            f"more than 1 % (rows {first}, …): check the files and their download."
         )
 
 
@@ -52,6 +53,15 @@ class Images(ABC):
     rows: NDArray[np.int64]
     broken: NDArray[np.int64]
     draws: bool
+
+    def leave_out(self, rows: NDArray[np.int64]) -> None:
+        """Count these rows as broken.
+
+        Raises:
+            TrainingError: with them, more than 1 % are broken.
+        """
+        self.rows, self.broken = np.setdiff1d(self.rows, rows), np.union1d(self.broken, rows)
+        check_broken(self.broken, len(self.rows) + len(self.broken))
 
     @abstractmethod
     def read(self, row: int) -> torch.Tensor | None:

@@ -14,6 +14,7 @@ from transformers import CLIPProcessor, ProcessorMixin
 from hf_clipdyn.config import TrainingConfig
 from hf_clipdyn.data import load_dataset
 from hf_clipdyn.data.caches import cache_folder
+from hf_clipdyn.data.captioned import MAX_CAPTION
 from hf_clipdyn.data.overview import readable_size
 from hf_clipdyn.data.pixels import Pixels, decode_pixels, has_pixels
 from hf_clipdyn.errors import ConfigError, DatasetError
@@ -88,9 +89,8 @@ def _processor(
     if size.vocab_size is None:
         tokenizer = clip_tokenizer(size.context_length)
     else:
-        tokenizer = train_tokenizer(
-            captions(), vocab_size=size.vocab_size, context_length=size.context_length
-        )
+        whole = (text for text in captions() if len(text) <= MAX_CAPTION)
+        tokenizer = train_tokenizer(whole, vocab_size=size.vocab_size, context_length=size.context_length)
     return CLIPProcessor(image_processor=clip_image_processor(size), tokenizer=tokenizer)
 
 
@@ -156,9 +156,11 @@ def _by_row(
             images = DecodedImages(dataset, augmentation, image_processor)
     captions = [[text for text in texts or () if text is not None] for texts in dataset["captions"][:]]
     processor = _processor(size, given, lambda: itertools.chain.from_iterable(captions))
+    tokens = Captions.tokenise(captions, processor.tokenizer)
+    images.leave_out(tokens.broken)
     source = MappedSource(
         images,
-        Captions.tokenise(captions, processor.tokenizer),
+        tokens,
         per_device_batch_size=config.per_device_step_size,
         seed=config.order_seed,
         all_captions=config.caption_choice == "all",

@@ -13,8 +13,10 @@ from typing import Any
 import datasets
 import numpy as np
 
+from hf_clipdyn.data.captioned import has_overlong
 from hf_clipdyn.data.images import SafeImage
 from hf_clipdyn.errors import ClipDynError, DatasetError
+from hf_clipdyn.files import check_regular
 from hf_clipdyn.schema import Count, parse_json
 
 __all__ = ["Block", "Sample", "Shards", "Shuffle", "Stream", "first_captions", "read_counts", "write_counts"]
@@ -49,7 +51,7 @@ class Shards:
 
     Attributes:
         counts: samples of the shards that this process has read to their end.
-        without_caption: rows without a caption that this process has skipped.
+        without_caption: rows without a caption, or with an overlong one, that this process has skipped.
     """
 
     dataset: datasets.IterableDataset
@@ -65,7 +67,7 @@ class Shards:
         return int(self.dataset.num_shards)
 
     def read(self, shard: int) -> Iterator[Sample]:
-        """The samples of a shard that have a caption, in the order in which they are stored.
+        """The samples of a shard that have captions, none overlong, in the order in which they are stored.
 
         Raises:
             DatasetError: the shard is damaged, incomplete or out of reach.
@@ -73,7 +75,7 @@ class Shards:
         count = 0
         for row, (image, captions) in enumerate(self._rows(shard)):
             texts = [text.strip() for text in captions or () if text and text.strip()]
-            if texts:
+            if texts and not has_overlong(texts):
                 count += 1
                 yield Sample(shard << _ROW_BITS | row, image or _NO_IMAGE, texts)
             else:
@@ -239,7 +241,7 @@ class _Counted:
 def read_counts(folder: Path) -> dict[int, int]:
     """Samples by shard, from the files of all processes. A missing or incomplete line only costs time."""
     counts: dict[int, int] = {}
-    for path in sorted(folder.glob("*.jsonl")):
+    for path in sorted(path for path in folder.glob("*.jsonl") if path.is_file()):
         for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
             try:
                 counted = parse_json(_Counted, line, where=str(path), error=DatasetError)
@@ -250,7 +252,17 @@ def read_counts(folder: Path) -> dict[int, int]:
 
 
 def write_counts(path: Path, counts: Mapping[int, int]) -> None:
-    """Append the sizes of shards to the file of this process."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("a", encoding="utf-8") as file:
-        file.writelines(f'{{"shard": {shard}, "samples": {count}}}\n' for shard, count in counts.items())
+    """Append the sizes of shards to the file of this process.
+
+    Raises:
+        DatasetError: it cannot be written.
+    """
+    try:
+        check_regular(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("a", encoding="utf-8") as file:
+            file.writelines(f'{{"shard": {shard}, "samples": {count}}}\n' for shard, count in counts.items())
+    except OSError as error:
+        raise DatasetError(
+            f"The sizes of shards in {path} cannot be written ({error.strerror or error}): move it away."
+        ) from error

@@ -17,6 +17,7 @@ import torch
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 from transformers import CLIPTokenizer
 
+from hf_clipdyn.data.captioned import MAX_CAPTION
 from hf_clipdyn.data.images import decode_tensor
 from hf_clipdyn.errors import ClipDynError, DatasetError, TrainingError
 from hf_clipdyn.preprocess import input_size
@@ -265,6 +266,7 @@ class StreamedSource(Source):
             self._noted |= new.keys()
         if self._shown >= _FEW and self._skipped > _MOST_BROKEN * self._shown:
             raise DatasetError(
-                f"{self._skipped:,} samples of {self._shards.name} have no caption or no whole image, but only "
-                f"{self._shown:,} were shown: check the columns, and download the shards again."
+                f"{self._skipped:,} samples of {self._shards.name} have no caption of at most {MAX_CAPTION:,} "
+                f"characters or no whole image, but only {self._shown:,} were shown: check the columns, and download "
+                "the shards again."
             )

@@ -112,6 +112,16 @@ def test_a_broken_file_is_named_and_the_last_whole_checkpoint_too(
     assert _resume(accelerator, checkpoints / "epoch-001") == 5
 
 
+@pytest.mark.parametrize("name", ["random_states_1.pkl", "model.safetensors"])
+def test_a_pipe_in_a_checkpoint_is_not_opened(checkpoints: Path, accelerator: Accelerator, name: str) -> None:
+    path = checkpoints / "epoch-002" / name
+    path.unlink(missing_ok=True)
+    os.mkfifo(path)
+    with pytest.raises(TrainingError, match=f"{name} is broken: it is not a regular file") as found:
+        _resume(accelerator, checkpoints / "epoch-002")
+    assert "The last complete checkpoint is" in str(found.value)
+
+
 def test_without_another_whole_checkpoint_the_way_out_is_to_start_again(
     checkpoints: Path, accelerator: Accelerator, tmp_path: Path
 ) -> None:

@@ -243,12 +243,35 @@ def sparse(path: Path, name: str, size: int) -> Path:
     return path
 
 
+def posix_sparse(path: Path, name: str, size: int) -> Path:
+    """The same in the form of POSIX."""
+    form = {"major": "1", "minor": "0", "name": name, "realsize": str(size)}
+    headers = {f"GNU.sparse.{key}": value for key, value in form.items()}
+    stored = f"1\n{size - 512}\n512\n".encode().ljust(512, b"\0") + b"a" * 512
+    return tar(path, name, stored, mode="w", pax_headers=headers)
+
+
+def huge(path: Path, name: str, size: int) -> Path:
+    """A tar of one block that announces a file of that size."""
+    info = tarfile.TarInfo(name)
+    info.size = size
+    return written(path, info.tobuf() + bytes(512))
+
+
 BOMB = "looks like a decompression bomb"
+SPARSE = "contains a sparse file"
 LEADS_OUT = "a path that leads out of it"
 ARCHIVES: dict[str, tuple[str, Damage]] = {
     "a gzipped tar of zeros": (BOMB, lambda at: tar(at / "x.tar.gz", content=bytes(70 << 20))),
-    "a tar with a header of 200 MB": (BOMB, lambda at: header_bomb(at / "x.tgz", 200 << 20)),
-    "a tar with a sparse file of 10 GB": (BOMB, lambda at: sparse(at / "x.tar", "cat/1.png", 10 << 30)),
+    "a tar with a header of 2 MB": (
+        "a header of 2,097,152 bytes",
+        lambda at: header_bomb(at / "x.tgz", 2 << 20),
+    ),
+    "a tar with a sparse file of 10 GB": (SPARSE, lambda at: sparse(at / "x.tar", "cat/1.png", 10 << 30)),
+    "a tar with a sparse file of 10 GB in the form of POSIX": (
+        SPARSE,
+        lambda at: posix_sparse(at / "x.tar", "cat/1.png", 10 << 30),
+    ),
     "a zip of zeros": (BOMB, lambda at: packed(at / "x.zip", content=bytes(70 << 20))),
     "a tar that leads out": (LEADS_OUT, lambda at: tar(at / "x.tar.gz", "../../../victim/evil.png")),
     "a tar with an absolute path": (
@@ -355,9 +378,19 @@ for name, (said, damage) in ARCHIVES.items():
     )
 
 
-@case("a shard with a sparse file of 10 GB", "webdataset", BOMB, fast=True)
+@case("a shard with a sparse file of 10 MB", "webdataset", SPARSE, fast=True)
 def _(root: Path) -> None:
-    sparse(root / "cc-train-0001.tar", "000000009.jpg", 10 << 30)
+    sparse(root / "cc-train-0001.tar", "000000009.jpg", 10 << 20)
+
+
+@case("a shard with a sparse file in the form of POSIX", "webdataset", SPARSE)
+def _(root: Path) -> None:
+    posix_sparse(root / "cc-train-0001.tar", "000000009.jpg", 10 << 20)
+
+
+@case("a shard with an image of 257 MiB", "webdataset", "has more than 268,435,455 bytes")
+def _(root: Path) -> None:
+    huge(root / "cc-train-0001.tar", "000000009.jpg", 257 << 20)
 
 
 @case("a gzipped shard of zeros", "webdataset", BOMB)
@@ -365,9 +398,9 @@ def _(root: Path) -> None:
     tar(root / "cc-train-0001.tar", "000000009.jpg", bytes(70 << 20))
 
 
-@case("a gzipped shard with a header of 200 MB", "webdataset", BOMB)
+@case("a gzipped shard with a header of 2 MB", "webdataset", "a header of 2,097,152 bytes")
 def _(root: Path) -> None:
-    header_bomb(root / "cc-train-0001.tar", 200 << 20)
+    header_bomb(root / "cc-train-0001.tar", 2 << 20)
 
 
 @case("a shard that leads out", "webdataset", "rows")  # nothing of a shard is unpacked

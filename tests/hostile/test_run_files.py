@@ -525,6 +525,24 @@ def test_an_absurd_step_is_found_in_no_time(run: Path, clipdyn: Callable[..., Ou
     assert outcome.out.count("  gap") == 100
 
 
+@pytest.mark.slow
+def test_a_manifest_of_100_000_rows_is_checked_in_half_a_minute(
+    run: Path, clipdyn: Callable[..., Outcome]
+) -> None:
+    folder = run / "hub" / "models--me--run"
+    path = folder / "snapshots" / (folder / "refs" / "main").read_text() / "revisions.json"
+    content = json.loads(path.read_text())
+    first = content["revisions"][0]
+    content["revisions"] = [
+        {**first, "name": f"step-{step:08d}", "epoch": None, "step": step, "sha256": f"{step:064x}"}
+        for step in range(100_000)
+    ]
+    path.resolve().write_text(json.dumps(content))
+    outcome = clipdyn("verify", "me/run", "--store", run / "hub", seconds=30)
+    outcome.assert_decent()
+    assert outcome.out.count("missing-branch\n") == 100_000
+
+
 PUBLISHING: list[tuple[str, Callable[[Path], None], str]] = [
     ("a commit elsewhere", lambda run: _entry(run, published={"store": "../../../victim"}), "a commit"),
     ("no mapping", lambda run: _entry(run, published=[]), "a mapping"),

@@ -96,3 +96,12 @@ def test_facts_of_the_run_that_cannot_be_are_one_clear_error(fact: dict[str, obj
 def test_what_is_no_manifest_is_one_clear_error(text: str) -> None:
     with pytest.raises(RevisionError, match=r"revisions\.json of me/run"):
         Manifest.loads(text, where="me/run")
+
+
+def test_one_row_is_read_without_the_others() -> None:
+    rows = tuple(_row(f"epoch-00{n}", n, 10 * n) for n in range(3))
+    text = Manifest("run", rows).dumps().replace('"epoch": 2', '"epoch": "two"')
+    assert Manifest.loads(text, only="epoch-001").rows == (rows[1],)
+    assert Manifest.loads(text, only="epoch-009").rows == ()
+    with pytest.raises(RevisionError, match="'two', not a whole number"):
+        Manifest.loads(text)

@@ -80,6 +80,23 @@ def test_broken_images_are_never_shown(captions: Captions) -> None:
     assert not {0, 7} & set(np.concatenate(_shown(batches, 1)))
 
 
+def test_an_image_with_an_overlong_caption_is_broken_and_its_text_is_not_tokenised(
+    captions: Captions,
+) -> None:
+    tokenizer = train_tokenizer(["a b"], vocab_size=600, context_length=4)
+    texts = [["a" * 100_000], ["b", "a" * 100_001], [""]]
+    found = Captions.tokenise(texts, tokenizer)
+    assert found.broken.tolist() == [1]
+    np.testing.assert_array_equal(found.tokens[2], found.tokens[3])
+    images = CachedImages(_pixels((3,)), Augmentation(), clip_image_processor(model_size("tiny")))
+    with pytest.raises(
+        TrainingError, match="2 of 22 images cannot be decoded or have a caption of over 100,000"
+    ):
+        images.leave_out(found.broken)
+    assert images.broken.tolist() == [1, 3]
+    assert len(images.rows) == N - 2
+
+
 def test_fewer_images_than_a_batch_are_an_error_that_says_what_to_do(captions: Captions) -> None:
     with pytest.raises(TrainingError, match="lower per_device_train_batch_size"):
         _source(captions, 8, num_processes=3)

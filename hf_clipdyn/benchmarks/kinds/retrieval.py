@@ -11,6 +11,7 @@ from hf_clipdyn.benchmarks.base import Common, Kind, KindSettings, decode, diges
 from hf_clipdyn.benchmarks.gallery import Gallery, Picture
 from hf_clipdyn.benchmarks.readout import Readout, Stimuli
 from hf_clipdyn.benchmarks.sources import Source
+from hf_clipdyn.data.captioned import has_overlong
 from hf_clipdyn.errors import DatasetError
 from hf_clipdyn.fields import option
 from hf_clipdyn.metrics.recall_at_k import recall_at_k
@@ -75,7 +76,8 @@ class Retrieval(Kind[RetrievalSettings]):
             dataset = dataset.select(range(max(0, len(dataset) - held_out), len(dataset)))
         pixels = decode(dataset, image_processor, common)
         captions = list(dataset["captions"])
-        self._rows = np.array([row for row in np.flatnonzero(~pixels.broken) if captions[row]], np.int64)
+        usable = [bool(texts) and not has_overlong(texts) for texts in captions]
+        self._rows = np.flatnonzero(~pixels.broken & usable)
         if not len(self._rows):
             raise DatasetError(
                 f"None of the {len(dataset)} images shown from {source.name} has a caption: check its "
