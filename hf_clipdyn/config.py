@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hf_clipdyn.bundled import recipe_path
+from hf_clipdyn.bundled import recipe_names, recipe_path
 from hf_clipdyn.errors import ConfigError, shown
 from hf_clipdyn.fields import CommandLine, check_options, flags_of, option
 from hf_clipdyn.flat_yaml import check_keys, read_flat_yaml
@@ -32,8 +32,8 @@ __all__ = [
 _COUNT = "[1, 1000000000]"
 _SUMMARY = """Train CLIP from scratch and publish every epoch as a revision.
 
-The file of `--config` may be a grid. With `accelerate launch` or `torchrun`, use scripts/train.py: it is the same
-command."""
+The file of `--config` may be a grid: `defaults:`, and a list `runs:` that overrides them. `--submit` starts the runs as
+jobs. With `accelerate launch` or `torchrun`, use scripts/train.py: it is the same command."""
 
 
 def publishing_steps(publish: str, total: int) -> set[int]:
@@ -494,8 +494,8 @@ class RecipeChoice:
 
     config: str | None = option(
         None,
-        "A recipe of the package, a YAML file with the fields below, or a file with a grid of runs: `defaults:` and a "
-        "list `runs:` over them.",
+        f"A recipe ({', '.join(recipe_names())}), a YAML file with the fields below, or one with a grid of runs: "
+        "`defaults:` and a list `runs:` over them.",
         top=True,
     )
 

@@ -12,7 +12,7 @@ import typer.utils
 
 from hf_clipdyn.cli import app
 from hf_clipdyn.config import train_command
-from hf_clipdyn.evaluation.options import Evaluate, flags
+from hf_clipdyn.evaluation.options import Evaluate, command_line, flags
 from hf_clipdyn.fields import Flag, flags_of, members
 
 from .page import Page, line, table
@@ -24,10 +24,10 @@ _NOTES = {
     "`--push_to_hub false`.",
 }
 _OWN_OPTIONS = {
-    "evaluate": lambda: flags_of(Evaluate),
-    "train": lambda: list(train_command().flags.values()),
+    "evaluate": lambda: (command_line().summary, flags_of(Evaluate)),
+    "train": lambda: (train_command().summary, train_command().flags.values()),
 }
-"""Options of the commands that read them from the fields of configurations."""
+"""What they do, and the options of the commands that read them from the fields of configurations."""
 _PLACEHOLDERS = {Path: "PATH", str: "TEXT", int: "INTEGER", float: "FLOAT", bool: ""}
 
 
@@ -102,9 +102,11 @@ def _command(name: str, callback: Any) -> Page:
     parameters = [Parameter(one) for one in declared if one.annotation is not typer.Context]
     shown = sorted((one for one in parameters if not one.info.hidden), key=lambda one: one.is_option)
     rows = [one.row for one in shown]
-    own = _OWN_OPTIONS[name]() if name in _OWN_OPTIONS else []
-    rows += [_flag_row(one) for one in own]
-    summary, _, details = inspect.cleandoc(callback.__doc__).partition("\n\n")
+    text = inspect.cleandoc(callback.__doc__)
+    if name in _OWN_OPTIONS:
+        text, own = _OWN_OPTIONS[name]()
+        rows += [_flag_row(one) for one in own]
+    summary, _, details = text.partition("\n\n")
     return Page(
         f"commands/{name}.md",
         f"clipdyn {name}",
@@ -163,4 +165,8 @@ def flag_table(listed: Sequence[Flag]) -> str:
 
 
 def _flag_row(flag: Flag) -> tuple[str, str, str]:
-    return f"`{flag.spelling if flag.is_option else flag.key}`", flag.help, flag.default_text
+    names = [
+        flag.spelling if flag.is_option else flag.key,
+        *filter(None, [flag.field.metadata.get("metavar")]),
+    ]
+    return f"`{' '.join(names)}`", flag.help, flag.default_text
