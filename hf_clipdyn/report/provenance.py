@@ -93,7 +93,7 @@ def _time_words(time: str) -> str:
 def _package_words(package: str) -> str:
     version, _, commit = package.partition("+")
     if not version:
-        return _UNKNOWN
+        return f"commit {_UNKNOWN}"  # the column `versions` may have the version
     if not commit:
         return f"{version}, installed, no commit"
     changed = ", with changes that are not in the commit" if commit.endswith(DIRTY) else ""
