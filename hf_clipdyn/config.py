@@ -593,7 +593,7 @@ def field_values(
     instead of a number is an error.
 
     Args:
-        parser: a new one.
+        parser: of the fields.
         recipe: values by field.
         where: it is read, for messages.
         argv: flags.
@@ -607,8 +607,10 @@ def field_values(
         defaults = vars(parser.parse_args(flags))
     except ConfigError as error:
         raise ConfigError(f"{where}: {error}") from error
+    own = {key: parser.get_default(key) for key in recipe}
     parser.set_defaults(**{key: defaults[key] for key in recipe})
     values = vars(parser.parse_args(list(argv)))
+    parser.set_defaults(**own)
     return {one.name: values[one.name] for one in dataclasses.fields(TrainingConfig)}
 
 
