@@ -9,6 +9,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -527,6 +528,7 @@ class Submission:
             raise ConfigError("`submit_setting` and `print_command` require --submit.")
 
 
+@cache
 def train_command() -> CommandLine:
     """The options of `clipdyn train`: ``--config``, a flag for each field of `TrainingConfig`, and how to submit."""
     flags = [

@@ -27,6 +27,7 @@ Several files may share one folder: its page shows the runs of all.
 import hashlib
 import json
 import logging
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -252,9 +253,9 @@ class Study(Work):
     ) -> None:
         self.members, self.folder, self.title = tuple(members), folder, title
         self._words, self._page = tuple(words), page
-        names = [one.name for one in members]
+        names = Counter(one.name for one in members)
         for name in names:
-            if names.count(name) > 1:
+            if names[name] > 1:
                 raise ConfigError(f"Two runs or models are called {name}: give each a `name` of its own.")
             if name in (_REPORT, _TABLE, _VERDICTS):
                 raise ConfigError(

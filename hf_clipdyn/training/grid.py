@@ -18,7 +18,6 @@ import re
 import shlex
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import combinations
 from pathlib import Path
 from typing import Any, Self
 
@@ -121,8 +120,7 @@ class Grid(Work):
 
     def __init__(self, runs: Sequence[Run], folder: Path, where: str = "the grid") -> None:
         self.runs, self.folder = tuple(runs), folder
-        for one, other in combinations(self.runs, 2):
-            _check_apart(one, other, where)
+        _check_apart(self.runs, where)
         for one in self.runs:
             if one.config.overwrite_output_dir or one.config.dry_run:
                 raise ConfigError(
@@ -307,17 +305,23 @@ def _check_values(values: Mapping[Any, Any], where: str) -> None:
             raise ConfigError(f"{key} in {where} is {shown(value)}: give it one value.")
 
 
-def _check_apart(one: Run, other: Run, where: str) -> None:
+def _check_apart(runs: Sequence[Run], where: str) -> None:
     """Refuse two runs that would write to the same place."""
-    if one.name == other.name:
-        raise ConfigError(f"Two runs of {where} are called {one.name}: give each a `name` of its own.")
-    both = f"{one.name} and {other.name} of {where} have the same"
-    if one.folder.resolve() == other.folder.resolve():
-        raise ConfigError(f"{both} output_dir, {one.folder}: give each its own, or leave it out.")
-    if one.config.repository is not None and one.config.repository == other.config.repository:
-        raise ConfigError(
-            f"{both} repository, {one.config.repository}: put {{name}}, or {{scale}} and {{seed}}, into hub_model_id."
-        )
+    first: dict[tuple[str, object], Run] = {}  # the first run with that name, folder or repository
+    for run in runs:
+        if first.setdefault(("name", run.name), run) is not run:
+            raise ConfigError(f"Two runs of {where} are called {run.name}: give each a `name` of its own.")
+        if (other := first.setdefault(("folder", run.folder.resolve()), run)) is not run:
+            raise ConfigError(
+                f"{other.name} and {run.name} of {where} have the same output_dir, {other.folder}: give each its own, "
+                "or leave it out."
+            )
+        repository = run.config.repository
+        if repository is not None and (other := first.setdefault(("repository", repository), run)) is not run:
+            raise ConfigError(
+                f"{other.name} and {run.name} of {where} have the same repository, {repository}: put {{name}}, or "
+                "{scale} and {seed}, into hub_model_id."
+            )
 
 
 def files_of_run(config: TrainingConfig) -> Iterator[tuple[str, Path]]:

@@ -1,16 +1,21 @@
 """Flags, recipes and folders of a training that cannot be meant are refused before anything is written."""
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from hostile.harness import GIB, SECRET, Outcome
+from hostile.harness import GIB, SECRET, Outcome, call
+from official_trees.images import write_image
 
 from hf_clipdyn.config import parse_training_config
-from hf_clipdyn.errors import ConfigError
+from hf_clipdyn.errors import ConfigError, DatasetError, TrainingError
+from hf_clipdyn.training.callbacks import LogFile
 from hf_clipdyn.training.folder import checkpoint_to_resume, delete_run
+from hf_clipdyn.training.shards import read_counts, write_counts
 
 Clipdyn = Callable[..., Outcome]
 
@@ -189,6 +194,52 @@ def test_a_hostile_flag_is_one_sentence(what: str, clipdyn: Clipdyn, tmp_path: P
     assert fragment in outcome.sentence
     assert SECRET[:12] not in outcome.err
     assert [path.name for path in (tmp_path / "work").iterdir()] == ["file"]
+
+
+@pytest.mark.slow
+def test_a_grid_of_3_000_seeds_is_read_in_half_a_minute(clipdyn: Clipdyn, tmp_path: Path) -> None:
+    seeds = ", ".join(map(str, range(3000)))
+    (tmp_path / "work" / "grid.yaml").write_text(f"runs: [{{seed: [{seeds}, 7]}}]")
+    assert (
+        "Two runs of grid.yaml are called" in clipdyn("train", "--config", "grid.yaml", seconds=30).sentence
+    )
+
+
+@pytest.mark.slow
+def test_an_overlong_caption_is_not_tokenised(clipdyn: Clipdyn, tmp_path: Path) -> None:
+    folder = tmp_path / "work" / "mine"
+    write_image(folder / "1.png")
+    write_image(folder / "2.png")
+    (folder / "captions.txt").write_text("image,caption\n1.png,a cat\n2.png," + "a" * 2_000_000 + "\n")
+    outcome = clipdyn("train", "--dataset_name", "./mine", "--scale", "tiny", "--output_dir", "run")
+    assert "1 of 2 images cannot be decoded or have a caption of over 100,000" in outcome.sentence
+
+
+def _continue(run: Path) -> None:
+    """Open what a resumed run opens in its folder beside its checkpoint."""
+    try:
+        assert read_counts(run / "shards") == {}
+        write_counts(run / "shards" / "process-0.jsonl", {0: 7})
+    except DatasetError as error:
+        print(error)
+    try:
+        LogFile(run / "log.jsonl", 1).run_begins(
+            SimpleNamespace(accelerator=SimpleNamespace(is_main_process=True), step=0)
+        )
+    except TrainingError as error:
+        print(error)
+
+
+def test_a_pipe_in_the_folder_of_a_run_is_one_sentence(tmp_path: Path) -> None:
+    (tmp_path / "shards").mkdir()
+    for name in ("log.jsonl", "shards/process-0.jsonl"):
+        os.mkfifo(tmp_path / name)
+    outcome = call(_continue, tmp_path, printed=tmp_path, seconds=60)
+    outcome.assert_decent()
+    assert [line.split(" (")[1] for line in outcome.out.splitlines()] == [
+        "it is not a regular file): move it away.",
+        "it is not a regular file): move it away, or check its permissions.",
+    ]
 
 
 def test_more_resamples_than_can_be_drawn_are_refused(clipdyn: Clipdyn) -> None:
