@@ -309,7 +309,11 @@ MORE_EVALUATED: list[tuple[str, Change, str]] = [
     ("unknown model of words", _setting("model.type", "nosuch", "tokenizer.json"), BROKEN),
     ("merges of numbers", _setting("model.merges", [1, 2], "tokenizer.json"), BROKEN),
     ("broken settings of the tokenizer", _content("tokenizer_config.json", b"{"), BROKEN),
-    ("vocabulary of ten", _setting(f"{T}.vocab_size", 10), "have another shape, for example text_model.embeddings"),
+    (
+        "vocabulary of ten",
+        _setting(f"{T}.vocab_size", 10),
+        "have another shape, for example text_model.embeddings",
+    ),
     ("vocabulary of millions", _setting(f"{T}.vocab_size", 2**24), "describes a model of"),
     (
         "rubbish in a tuple",
