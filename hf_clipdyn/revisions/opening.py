@@ -103,7 +103,7 @@ def open_series(
         raise ConfigError(
             f"{shown(text)} is neither a folder here nor a name that the Hub accepts: give owner/name "
             "(allowed: letters, digits, _ and single - and ., at most 96 characters), or a folder with "
-            " a model, with a Trainer's checkpoints or with a run."
+            "a model, with a Trainer's checkpoints or with a run."
         )
     return _Stored(text, _store_of_run(text) if store is None else Path(store).absolute(), token)
 

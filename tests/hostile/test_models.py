@@ -192,7 +192,7 @@ MORE_EXPORTED: list[tuple[str, Change, str]] = [
     ("wide inside", _setting(f"{V}.intermediate_size", 2**20), "describes a model of"),
     ("vocabulary of nothing", _setting(f"{T}.vocab_size", -1), RANGE),
     ("negative epsilon", _setting(f"{V}.layer_norm_eps", -1.0), "layer_norm_eps"),
-    ("NaN", _setting(f"{V}.layer_norm_eps", NAN), "layer_norm_eps = NaN"),
+    ("NaN", _setting(f"{V}.layer_norm_eps", NAN), "layer_norm_eps = nan: expected a number of 0 or more"),
     ("dropout of two", _setting(f"{V}.attention_dropout", 2.0), "expected a number from 0 to 1"),
     ("one channel", _setting(f"{V}.num_channels", 1), "num_channels = 1"),
     ("unknown activation", _setting(f"{V}.hidden_act", "nosuch"), "nosuch"),
@@ -241,7 +241,7 @@ MORE_EXPORTED: list[tuple[str, Change, str]] = [
     (
         "other shape",
         _weights(lambda t: t.update({"logit_scale": torch.zeros(2)})),
-        "as logit_scale (given (2,)",
+        "have another shape, for example logit_scale (given (2,)",
     ),
     ("truncated weights", _content("model.safetensors", b"\x00" * 99_999), BROKEN),
     ("huge header", _header(b"{}", 2**62), BROKEN),
@@ -309,7 +309,11 @@ MORE_EVALUATED: list[tuple[str, Change, str]] = [
     ("unknown model of words", _setting("model.type", "nosuch", "tokenizer.json"), BROKEN),
     ("merges of numbers", _setting("model.merges", [1, 2], "tokenizer.json"), BROKEN),
     ("broken settings of the tokenizer", _content("tokenizer_config.json", b"{"), BROKEN),
-    ("vocabulary of ten", _setting(f"{T}.vocab_size", 10), "have another shape, as text_model.embeddings"),
+    (
+        "vocabulary of ten",
+        _setting(f"{T}.vocab_size", 10),
+        "have another shape, for example text_model.embeddings",
+    ),
     ("vocabulary of millions", _setting(f"{T}.vocab_size", 2**24), "describes a model of"),
     (
         "rubbish in a tuple",
@@ -473,7 +477,7 @@ MORE_CHECKPOINTS: list[tuple[str, Change, str]] = [
         _checkpoint({"epoch": 1, "state_dict": {"logit_scale": torch.tensor(1)}}),
         "integer tensors",
     ),
-    ("folder", lambda folder: (folder / "epoch_1.pt").mkdir(), "There is no checkpoint"),
+    ("folder", lambda folder: (folder / "epoch_1.pt").mkdir(), "epoch_1.pt is a folder, not a checkpoint"),
 ]
 
 

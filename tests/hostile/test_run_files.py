@@ -642,4 +642,5 @@ def test_a_listing_that_was_cut_is_a_finding(run: Path, clipdyn: Callable[..., O
         path.write_bytes(path.read_bytes()[:20])
     outcome = clipdyn("verify", "me/run", "--store", run / "hub")
     outcome.assert_decent()
-    assert outcome.out.count("unreadable-listing") == 3
+    assert outcome.out.count("  unreadable-listing\n") == 3
+    assert "3 revisions, 3 findings: 3 unreadable-listing" in outcome.out

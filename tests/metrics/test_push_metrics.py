@@ -105,7 +105,11 @@ CALLS = {
     "shape_bias": {"predictions": ["cat", "cat"], "shapes": ["cat", "cat"], "textures": ["dog", "dog"]},
     "cue_preference": {"distances_shape": [1.0, 2.0, 0.5], "distances_texture": [2.0, 1.0, 1.0]},
     "error_consistency": {"predictions": [True, False, True], "references": [True, False, False]},
-    "iqa_correlation": {"predictions": [1, 2, 4, 3, 5, 6], "references": [1, 3, 2, 4, 6, 5], "logistic": 4},
+    "iqa_correlation": {
+        "predictions": [1, 2, 3, 4, 5, 6, 7, 8, 9, 10],
+        "references": [1.0, 1.1, 1.6, 1.3, 2.4, 3.5, 4.7, 4.5, 4.9, 5.0],
+        "logistic": 4,
+    },
     "two_afc": {
         "distances_0": [1.0, 2.0, 3.0],
         "distances_1": [2.0, 1.0, 1.0],
