@@ -195,7 +195,8 @@ def load_json(
     """Decoded JSON as a ``cls``.
 
     Args:
-        cls: a dataclass; it may refuse values that do not fit together with a ClipDynError of its own.
+        cls: a dataclass, or a mapping of texts to one; a dataclass may refuse values that do not fit together with a
+            ClipDynError of its own.
         value: the content.
         where: begins the message of the error.
         error: to raise.
@@ -205,7 +206,7 @@ def load_json(
         error: it does not fit the dataclass.
     """
     try:
-        return typing.cast("T", _read_dataclass(cls, value, "", closed))
+        return typing.cast("T", _reader(cls)(value, "", closed))
     except _InvalidError as cause:
         raise error(f"{where} cannot be read: {cause}.") from cause
 
