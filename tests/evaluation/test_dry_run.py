@@ -113,4 +113,4 @@ def test_a_dry_run_of_the_command_line_prints_it_and_one_without_measuring_is_re
         dry_run(EvaluationConfig("me/run", output=tmp_path / "r.parquet", rescore=True))
     with pytest.raises(SystemExit):
         main([*words, "--dry-run", "--submit=local"])
-    assert "leave out `dry-run` or `submit`" in capsys.readouterr().err
+    assert "leave out `dry_run` or `submit`" in capsys.readouterr().err
