@@ -129,7 +129,9 @@ def test_a_job_whose_end_is_announced_may_save_its_state_and_is_requeued(
     while not (tmp_path / "a.begun").exists():
         time.sleep(0.05)
     (task,) = [
-        one for one in psutil.Process().children(recursive=True) if "submitit.core._submit" in one.cmdline()
+        one
+        for one in psutil.Process().children(recursive=True)
+        if one.status() != psutil.STATUS_ZOMBIE and "submitit.core._submit" in one.cmdline()
     ]
     task.send_signal(signal.SIGUSR2)
     wait_for_jobs()
