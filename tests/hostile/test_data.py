@@ -684,6 +684,7 @@ for name, columns, said in (
 
 @case("a list of captions with a number", "imagefolder", "line 1 needs file_name and caption")
 def _(root: Path) -> None:
+    (root / "train" / "metadata.jsonl").unlink(missing_ok=True)
     write_image(root / "1.png")
     (root / "metadata.jsonl").write_text('{"file_name": "1.png", "caption": ["a", 7]}\n')
 
