@@ -63,7 +63,7 @@ def publishing_steps(publish: str, total: int) -> set[int]:
 class TrainingConfig:
     """Configuration of a training run. Its fields are the flags of `clipdyn train` and the keys of a recipe.
 
-    `clipdyn train --help` explains each field.
+    `clipdyn train --help-all` explains each field.
 
     Raises:
         ConfigError: a value is out of its range, or contradicts another one.

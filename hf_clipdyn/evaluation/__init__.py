@@ -24,7 +24,7 @@ def evaluate_revisions(config: EvaluationConfig) -> "datasets.Dataset":
 
     A model is a run, a repository on the Hub, or a folder: ``["openai/clip-vit-base-patch32", "./mine", "runs/demo"]``.
     A benchmark is a name, or an object if it has settings: ``Noise.on("cifar100", stage="input")``.
-    The arguments are the fields of `hf_clipdyn.evaluation.config.EvaluationConfig`, which `clipdyn evaluate --help`
+    The arguments are the fields of `hf_clipdyn.evaluation.config.EvaluationConfig`, which `clipdyn evaluate --help-all`
     explains; the first two may be given by position.
 
     With ``output`` the table is written to disk, and what it already contains is not measured again. The logger
