@@ -182,6 +182,7 @@ def test_a_wrong_call_is_one_sentence(
 ) -> None:
     work = tmp_path / "work"
     (work / "file").write_text("content")
+    (work / "epoch_1.pt").write_text("content")
     (work / "empty").mkdir()
     os.mkfifo(work / "pipe")
     outcome = clipdyn(*argv)

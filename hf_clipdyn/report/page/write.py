@@ -57,6 +57,9 @@ _FIRST, _LAST = ("core.js", "chart.js"), ("start.js",)
 """The program's files that come before and after all others."""
 
 _PATH, _DECIMALS = re.compile(r' d="[^"]*"'), re.compile(r"(\.\d)\d+")
+_LINE_BREAK = re.compile(r"\s*\n\s*")
+_COMMENT = re.compile(r"^ *//.*\n", re.MULTILINE)
+"""A line of the program that is a comment; the page leaves it out."""
 _PLAIN = " =:/;,()!*@$+?-_.~|{}"
 """What may stand in an address of data inside an attribute as it is."""
 
@@ -184,7 +187,7 @@ def render(
 def _program() -> str:
     """The program's files inside the scope of one function, in a fixed order."""
     texts = {
-        one.name: one.read_text(encoding="utf-8")
+        one.name: _COMMENT.sub("", one.read_text(encoding="utf-8"))
         for one in (files(__package__) / "js").iterdir()
         if one.name.endswith(".js")
     }
@@ -250,7 +253,7 @@ def _claims(study: Study) -> dict[str, str] | None:
 
 def _image(drawn: str, words: str) -> dict[str, str]:
     """An SVG as the source of an image; a tenth of a point is precise enough for its paths."""
-    short = _PATH.sub(lambda path: _DECIMALS.sub(r"\1", path[0]), drawn)
+    short = _LINE_BREAK.sub(" ", _PATH.sub(lambda path: _DECIMALS.sub(r"\1", path[0]), drawn))
     return {"source": f"data:image/svg+xml,{quote(short, safe=_PLAIN)}", "words": words}
 
 
