@@ -42,6 +42,9 @@ __all__ = ["app", "main"]
 # `train` and `evaluate` read their options from the fields of configurations: `hf_clipdyn.fields`.
 _OWN_OPTIONS = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
 
+# What gloo and NCCL raise in a collective if another process has ended.
+_LOST_PROCESS = re.compile(r"gloo.*(?:closed by peer|reset by peer|Broken pipe)|remote process exited")
+
 
 class _FieldsCommand(TyperCommand):
     """A command that reads its options itself; the shell completes them like those of the others."""
@@ -911,6 +914,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     except BrokenPipeError:  # whoever read the output has enough
         _drop_output()
         code = 1
+    except RuntimeError as error:
+        if not _LOST_PROCESS.search(str(error)):
+            raise
+        _fail("Another process of this run has ended, so this one ended too: read the other one's error.", 1)
     except OSError as error:
         if error.filename is None:  # it concerns no file of the user's
             raise

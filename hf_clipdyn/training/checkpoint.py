@@ -23,7 +23,7 @@ from pathlib import Path
 import torch
 from accelerate import Accelerator
 from accelerate.utils import load
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 
 from hf_clipdyn.errors import ConfigError, TrainingError, shown
@@ -44,6 +44,7 @@ __all__ = [
 _STATE = "progress.json"
 _LOSSES = "losses.safetensors"
 _MOST_SETTINGS = 4  # of another recipe, in an error
+_TORCH_CANNOT_WRITE = ("inline_container", "iostream error", "cannot be opened")  # torch.save, on a full disk
 _NAME = re.compile(r"epoch-([0-9]{3,9})(?:-step-([0-9]{8,12}))?")
 
 
@@ -127,7 +128,7 @@ def save_checkpoint(
         if accelerator.is_main_process:  # a killed process may have left something there
             delete(staging)
         accelerator.wait_for_everyone()
-        accelerator.save_state(str(staging))
+        _save_state(accelerator, staging)
         if extend is not None:
             extend(staging)
         accelerator.wait_for_everyone()
@@ -138,13 +139,24 @@ def save_checkpoint(
             replace_durably(staging, target)
             for old in _finished(root)[:-keep]:
                 _delete(old)
-    except OSError as error:
+    except (OSError, SafetensorError) as error:
+        cause = getattr(error, "strerror", None) or error
         raise TrainingError(
-            f"The checkpoint of step {progress.step} cannot be written to {root}: {error.strerror or error}. "
+            f"The checkpoint of step {progress.step} cannot be written to {root}: {cause}. "
             "Free some space and continue with --resume_from_checkpoint true."
         ) from error
     accelerator.wait_for_everyone()
     return target
+
+
+def _save_state(accelerator: Accelerator, staging: Path) -> None:
+    """`Accelerator.save_state`, with an OSError for what torch raises if it cannot write a file."""
+    try:
+        accelerator.save_state(str(staging))
+    except RuntimeError as error:
+        if not any(words in str(error) for words in _TORCH_CANNOT_WRITE):
+            raise
+        raise OSError("PyTorch could not finish writing a file") from error
 
 
 def _finish(staging: Path, progress: Progress) -> None:

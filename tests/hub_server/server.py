@@ -131,6 +131,8 @@ class _Handler(BaseHTTPRequestHandler):
             self._break_off(hub, kind)
             return
         body = self._body()
+        if fault is not None:
+            time.sleep(fault.delay)
         if fault is not None and fault.hang:
             time.sleep(fault.hang)
             self._break_off(hub, kind)
@@ -168,6 +170,8 @@ class _Handler(BaseHTTPRequestHandler):
                 response = failure(fault.status, fault.message)
         if fault is not None:
             response.headers |= fault.headers
+            if fault.short:
+                response.body = response.body[: len(response.body) // 2]
         hub.seen.append(Seen(kind, self.command, self.path, response.status))
         self._send(response, cut=fault is not None and fault.cut)
 
