@@ -207,7 +207,8 @@ def test_a_moment_of_another_shape_is_one_sentence(checkpoints: Path, accelerato
     with pytest.raises(TrainingError, match=said) as found:
         _resume(accelerator, checkpoints / "epoch-002")
     assert len(str(found.value).splitlines()) == 1
-    assert _resume(accelerator, checkpoints / "epoch-001") == 5  # other tests save the state of this accelerator
+    # Other tests save the state of this accelerator.
+    assert _resume(accelerator, checkpoints / "epoch-001") == 5
 
 
 def test_of_another_recipe_four_settings_are_named(checkpoints: Path, accelerator: Accelerator) -> None:
