@@ -146,7 +146,7 @@ def read_any_json(
     """The file's content, whatever JSON it is; arguments as of `read_json`.
 
     Raises:
-        error: it cannot be read, is over 64 MiB, is no JSON, or is nested too deeply.
+        error: it cannot be read, is over 64 MiB, is not JSON, or is nested too deeply.
     """
     try:
         status = path.stat()

@@ -96,7 +96,7 @@ STUMBLES = re.compile(
     r"\b(?:anew|afresh|so many|told from|bears? on|bear out|borne out|is said of|whereof|thereof|as it came|spoilt|mute"
     r"|is called like|by themselves|first look whether|exclude each other|is others|are others"
     r"|partly by construction|serve a question|looked at:|gave the method its name"
-    r"|(?<!there )(?:is|are|was|were) no (?!longer\b|more\b|less\b|fewer\b)[a-z]+)\b",
+    r"|(?<!there )(?:is|are|was|were) no (?!longer\b|more\b|less\b|fewer\b|better\b)[a-z]+)\b",
     re.IGNORECASE,
 )
 READ_BY_USERS = [

@@ -218,7 +218,7 @@ class _Header(tarfile.TarInfo):
         """The header in a block.
 
         Raises:
-            tarfile.InvalidHeaderError: the block is no header, or it announces an extended header of megabytes.
+            tarfile.InvalidHeaderError: the block is not a header, or it announces an extended header of megabytes.
         """
         info = super().frombuf(buf, encoding, errors)
         if info.size < 0 or (info.type in _EXTENDED and info.size > _LONGEST_HEADER):

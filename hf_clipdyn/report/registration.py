@@ -144,7 +144,7 @@ class _History:
         return self._versions(f"{commit}^", sources[name]) if name in sources else {}
 
     def _is_wanted(self, commit: str, name: str) -> bool:
-        """Whether a version registers what is wanted; one that is no file of claims does not."""
+        """Whether a version registers what is wanted; one that is not a file of claims does not."""
         blob = f"{commit}:{name}"
         size = self._git("cat-file", "-s", blob)
         if size is None and self._git("ls-tree", "--name-only", commit, "--", name) != "":

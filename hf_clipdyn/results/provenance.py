@@ -121,7 +121,7 @@ def merged(origins: Iterable[RunOrigin]) -> tuple[RunOrigin, ...]:
 
 
 def utc(text: str | None) -> str:
-    """A time from a file as `Time`; without a zone it is UTC. Empty if it is no time."""
+    """A time from a file as `Time`; without a zone it is UTC. Empty if it is not a time."""
     try:
         time = datetime.fromisoformat(text or "")
         zoned = time if time.tzinfo else time.replace(tzinfo=UTC)
@@ -131,7 +131,7 @@ def utc(text: str | None) -> str:
 
 
 def utc_of(seconds: float) -> str:
-    """Seconds since 1970 as `Time`; empty if they are no time after that."""
+    """Seconds since 1970 as `Time`; empty if they are not a time after that."""
     try:
         return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds") if seconds > 0 else ""
     except (ValueError, OverflowError, OSError):

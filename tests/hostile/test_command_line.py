@@ -63,7 +63,7 @@ CALLS: list[tuple[tuple[str, ...], str]] = [
     (("evaluate", "me/run", "--data-dri", "x=y"), "There is no option --data-dri. Did you mean --data-dir?"),
     (("evaluate",), "See `clipdyn evaluate --help`."),
     (("report", "x.parquet"), "Missing option '--output'"),
-    (("evaluate", "me/run", "--n-resamples", "many"), "'--n-resamples'"),
+    (("evaluate", "me/run", "--n-resamples", "many"), "--n-resamples is 'many'"),
     (("evaluate", "me/run", *STORED), "none"),
     (("report", "pipe", "--output", "out"), "is a pipe or a device"),
     (("report", LONG, "--output", "out"), "x…x"),
