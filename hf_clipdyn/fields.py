@@ -536,7 +536,7 @@ class CommandLine:
         Args:
             everything: whether to list all options, or those at the top and the names of the other groups.
         """
-        width = min(shutil.get_terminal_size().columns, 110)
+        width = min(max(shutil.get_terminal_size().columns, 40), 110)
         lines = [f"Usage: {self.prog} [OPTIONS]", ""]
         arguments = [flag for flag in self.flags.values() if not flag.is_option]
         if arguments:
