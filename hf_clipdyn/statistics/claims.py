@@ -138,8 +138,8 @@ class ClaimTest:
         evidence: False for a positive control, which holds by construction.
         cause: why it is not testable.
         notes: what a reader must know beside the verdict.
-        deviations: from the registered plan, listed beside the verdict. They may be added at any time: they are not part
-            of what is registered, so tests that differ in them alone are equal.
+        deviations: from the registered plan, listed beside the verdict. They may be added at any time: they are not
+            part of what is registered, so tests that differ in them alone are equal.
         windows: in place of the study's windows of the same name.
         rule: `all parts`: the claim holds if all parts hold. `every scale`: the one part has L > 0 at every scale, and
             every difference of scales is within half of the pooled effect. `first part first`: as `all parts`, but
