@@ -185,7 +185,7 @@ def load_json(
         error: it does not fit the dataclass.
     """
     try:
-        return typing.cast("T", _read_dataclass(cls, value, "", closed))
+        return typing.cast("T", _reader(cls)(value, "", closed))
     except _InvalidError as cause:
         raise error(f"{where} cannot be read: {cause}.") from cause
 
