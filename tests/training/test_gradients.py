@@ -20,7 +20,7 @@ from hf_clipdyn.training.source import Batch
 
 WORKER = Path(__file__).with_name("gradients_worker.py")
 Gradients = dict[str, torch.Tensor]
-EXACT = 1e-6  # of the norm, in single precision
+EXACT = 2e-6  # of the norm, in single precision; torch 2.7 rounds off by 1.1e-6
 
 
 def reference(loss: str, rows: list[list[int]]) -> tuple[float, Gradients]:
