@@ -99,6 +99,9 @@ def test_a_model_object_gives_the_numbers_of_its_published_revision(
     tmp_path: Path, processor: CLIPProcessor, photographs: dict[str, Path]
 ) -> None:
     model = make_model("clip").train()
+    model.config.text_config.eos_token_id = (
+        processor.tokenizer.eos_token_id
+    )  # as later Trainers do themselves
     run = trainer(tmp_path, model, PublishRevisions(REPO), num_train_epochs=1)
     run.processing_class = run.callback_handler.processing_class = processor
     run.train()
