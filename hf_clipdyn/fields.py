@@ -412,21 +412,27 @@ class CommandLine:
     Args:
         prog: the command, as a person types it.
         summary: what it does, for the help.
-        flags: its options and positional arguments.
+        flags: options and positional arguments that a file may give as well.
+        own: further options, which belong to the command itself.
+
+    Attributes:
+        flags: all of them by key, those of the command first.
+        keys: those that a file may give.
 
     Raises:
         ConfigError: two options share a name.
     """
 
-    def __init__(self, prog: str, summary: str, flags: Iterable[Flag]) -> None:
-        self.prog, self.summary = prog, summary
+    def __init__(self, prog: str, summary: str, flags: Iterable[Flag], own: Iterable[Flag] = ()) -> None:
+        self.prog, self.summary, self.own = prog, summary, tuple(own)
         self.flags: dict[str, Flag] = {}
-        for flag in flags:
+        for flag in [*self.own, *flags]:
             if flag.key in self.flags:
                 raise ConfigError(
                     f"Two options are called {flag.spelling}: rename the setting of {flag.kind}."
                 )
             self.flags[flag.key] = flag
+        self.keys = {key: flag for key, flag in self.flags.items() if flag not in self.own}
         self._short = {
             flag.field.metadata["short"]: flag
             for flag in self.flags.values()
@@ -509,7 +515,7 @@ class CommandLine:
         """What a YAML file gives, by the key of the option; a value without content gives nothing.
 
         Args:
-            values: from `hf_clipdyn.flat_yaml.read_flat_yaml`.
+            values: from `hf_clipdyn.schema.read_yaml`.
             where: name of the file, for messages.
 
         Raises:
@@ -518,13 +524,14 @@ class CommandLine:
         """
         given = {}
         for key, value in values.items():
-            if key not in self.flags:
-                raise UnknownNameError(f"field in {where}:", str(key), self.flags)
-            if isinstance(value, dict):
-                raise ConfigError(f"{key} in {where} is {shown(value)}: give one value, or a list.")
-            if isinstance(value, list) and (not value or not self.flags[key].several):
-                needed = "at least one" if self.flags[key].several else "one"
-                raise ConfigError(f"{key} in {where} has {len(value)} values: give {needed}.")
+            if key not in self.keys:
+                raise UnknownNameError(f"field in {where}:", str(key), self.keys)
+            several = self.keys[key].several
+            if isinstance(value, dict) or (isinstance(value, list) and not several):
+                more = ", or a list" if several else ""
+                raise ConfigError(f"{key} in {where} is {shown(value)}: give it one value{more}.")
+            if value == []:
+                raise ConfigError(f"{key} in {where} has 0 values: give at least one.")
             if value is not None:
                 texts = tuple(map(str, value)) if isinstance(value, list) else (str(value),)
                 given[key] = Given(texts, f"{key} in {where}")

@@ -120,8 +120,8 @@ def write_atomically(
     Raises:
         OSError: the disk is full, or refuses, or the path is a device or a pipe; the file is as it was.
     """
-    if path.exists() and not path.is_symlink() and not path.is_file():
-        raise OSError(errno.EINVAL, "not a regular file", str(path))
+    if not path.is_symlink():
+        check_regular(path)
     folder = path.parent if staging is None else staging
     for one in (path.parent, folder):
         one.mkdir(parents=True, exist_ok=True)

@@ -41,10 +41,9 @@ from hf_clipdyn.evaluation.config import EvaluationConfig
 from hf_clipdyn.evaluation.options import read_arguments
 from hf_clipdyn.evaluation.submit import files_read
 from hf_clipdyn.files import check_output, write_atomically
-from hf_clipdyn.flat_yaml import check_keys, read_flat_yaml
 from hf_clipdyn.jobs import Job, Missing, Scheduler, Work, submit
 from hf_clipdyn.results.read import is_combined, read_results, write_results
-from hf_clipdyn.schema import valid_repo_name
+from hf_clipdyn.schema import check_keys, read_yaml, valid_repo_name
 from hf_clipdyn.statistics.claims import read_claims
 from hf_clipdyn.statistics.registered import provenance
 from hf_clipdyn.statistics.verdicts import check_verdicts, render, verdict_table, write_verdicts
@@ -293,7 +292,7 @@ class Study(Work):
             UnknownNameError: there is neither such a study nor such a file.
         """
         path = study_path(str(config))
-        file = read_flat_yaml(path, nested=STUDY_KEYS[1:])
+        file = read_yaml(path, nested=STUDY_KEYS[1:])
         check_keys(file, STUDY_KEYS, str(path))
         where = f"evaluation in {path}"
         shared = _mapping(file.get("evaluation"), where)

@@ -9,12 +9,11 @@ from functools import cached_property, wraps
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
-from hf_clipdyn.benchmarks.base import Benchmark, Common, KindSettings
-from hf_clipdyn.benchmarks.registry import select_benchmarks
+from hf_clipdyn.benchmarks.settings import Benchmark, Common, KindSettings
 from hf_clipdyn.errors import ConfigError, shown
 from hf_clipdyn.fields import check_options, option
 from hf_clipdyn.plugins import load_plugin
-from hf_clipdyn.revisions.opening import OPEN_CLIP, Name, Series, open_series
+from hf_clipdyn.revisions.names import OPEN_CLIP, Name, Series
 
 __all__ = ["EvaluationConfig", "called_with", "in_shard"]
 
@@ -194,6 +193,8 @@ class EvaluationConfig(Common):
         if isinstance(self.repo_id, Series):
             return self.repo_id
         assert isinstance(self.repo_id, str)
+        from hf_clipdyn.revisions.opening import open_series
+
         return open_series(
             self.repo_id,
             self.store,
@@ -205,6 +206,8 @@ class EvaluationConfig(Common):
     @cached_property
     def selected(self) -> list[Benchmark]:
         """The selected benchmarks; see `select_benchmarks`."""
+        from hf_clipdyn.benchmarks.registry import select_benchmarks
+
         wanted = self.benchmarks
         assert not isinstance(wanted, str | Benchmark)
         return select_benchmarks(self.suite, wanted, self.settings, self.data_dirs)

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from functools import cached_property, partial
 from pathlib import Path
 from tempfile import mkdtemp
-from typing import Protocol, runtime_checkable
+from typing import Protocol
 
 from huggingface_hub import constants
 
@@ -27,43 +27,11 @@ from hf_clipdyn.revisions.hub_checkpoints import HubCheckpoints
 from hf_clipdyn.revisions.journal import Journal
 from hf_clipdyn.revisions.listing import Revision, revisions_of
 from hf_clipdyn.revisions.local import LocalStore
+from hf_clipdyn.revisions.names import OPEN_CLIP, Name, Series
 from hf_clipdyn.revisions.repository import ReadableRepository
 from hf_clipdyn.schema import is_repo_id, valid_repo_name
 
-__all__ = ["OPEN_CLIP", "Name", "Series", "list_revisions", "open_series"]
-
-Name = str | os.PathLike[str]
-"""`owner/name`, a folder, or `open_clip:MODEL@PLACE`."""
-
-OPEN_CLIP = "open_clip:"
-"""Start of the name of open_clip's checkpoints."""
-
-
-@runtime_checkable
-class Series(Protocol):
-    """The revisions of one model, wherever they are."""
-
-    @property
-    def repo_id(self) -> str:
-        """Its name in tables of results: a folder of models has no owner."""
-
-    @property
-    def repository(self) -> ReadableRepository:
-        """Its files and their hashes."""
-
-    def revisions(self) -> list[Revision]:
-        """The revisions in training order; see `list_revisions`."""
-
-    def fetch(self, revision: Revision, *, settings_only: bool = False) -> Path:
-        """Folder with the model files of a revision, downloaded if needed.
-
-        Args:
-            revision: one of `revisions`.
-            settings_only: do not download the weights.
-
-        Raises:
-            RevisionError: it cannot be fetched, or contains no model.
-        """
+__all__ = ["list_revisions", "open_series"]
 
 
 def open_series(

@@ -17,8 +17,8 @@ from hf_clipdyn.revisions.findings import Finding, Report
 from hf_clipdyn.revisions.header import header_fault
 from hf_clipdyn.revisions.listing import PARALLEL_REQUESTS
 from hf_clipdyn.revisions.manifest import IMPORTED, MANIFEST_FILE, Manifest, ManifestRow, sort_key
-from hf_clipdyn.revisions.names import epoch_name, epoch_of, natural_key, step_of
-from hf_clipdyn.revisions.opening import Name, open_series
+from hf_clipdyn.revisions.names import Name, epoch_name, epoch_of, natural_key, step_of
+from hf_clipdyn.revisions.opening import open_series
 from hf_clipdyn.revisions.publication import content_differs
 from hf_clipdyn.revisions.repository import (
     MAIN,

@@ -25,16 +25,13 @@ from hf_clipdyn.bundled import recipe_path
 from hf_clipdyn.config import (
     Submission,
     TrainingConfig,
-    check_names,
     field_values,
-    read_recipe,
     train_command,
 )
 from hf_clipdyn.errors import ConfigError, TrainingError, UnknownNameError, shown
-from hf_clipdyn.flat_yaml import check_keys, read_flat_yaml
 from hf_clipdyn.jobs import Job, Missing, Scheduler, Work
 from hf_clipdyn.models.sizes import model_size
-from hf_clipdyn.schema import valid_repo_name
+from hf_clipdyn.schema import check_keys, read_yaml, valid_repo_name
 from hf_clipdyn.training.checkpoint import check_recipe, find_checkpoint, saved_recipe
 from hf_clipdyn.training.folder import BY_MACHINE, output_folder
 
@@ -153,7 +150,7 @@ class Grid(Work):
         Raises:
             ConfigError: an unknown key, a wrong value, or runs that are not apart.
         """
-        file = read_flat_yaml(path, nested=STUDY_KEYS[1:])
+        file = read_yaml(path, nested=STUDY_KEYS[1:])
         if not set(STUDY_KEYS) & set(file):
             return None
         if set(file) & (set(STUDY_KEYS) - set(_KEYS)):
@@ -188,16 +185,14 @@ class Grid(Work):
         if not isinstance(entries, list) or not all(isinstance(one, dict) for one in entries):
             raise ConfigError(f"runs in {path} is {shown(entries)}: give a list of mappings, one a run.")
         where = f"the defaults of {path}"
-        _check_values(defaults, where)
+        folder = field_values(defaults, where, flags)["output_dir"]
         by_flag = field_values({}, where, flags)["output_dir"]
-        folder = by_flag or field_values(defaults, where, flags)["output_dir"]
         folder = Path(folder or f"runs/{valid_repo_name(path.stem)}").expanduser()
         runs = []
         for number, entry in enumerate(entries, 1):
             where = f"run {number} of {path}"
             for one in _one_per_seed(entry, where):
                 values = {key: value for key, value in one.items() if key != "name"}
-                _check_values(values, where)
                 own = None if by_flag else values.get("output_dir")
                 values = field_values(defaults | values, where, flags)
                 runs.append(_run(values, one.get("name"), folder if own is None else None, where, number))
@@ -257,7 +252,7 @@ class Command:
         grid = None if recipe_name is None else Grid.read(recipe_path(recipe_name), argv)
         config = None
         if grid is None:
-            recipe = {} if recipe_name is None else read_recipe(recipe_path(recipe_name))
+            recipe = {} if recipe_name is None else read_yaml(recipe_path(recipe_name))
             config = TrainingConfig(**field_values(recipe, str(recipe_name), argv))
         submission = Submission(**asked)
         if submission.submit is not None and config is not None:
@@ -295,14 +290,6 @@ def _run(values: dict[str, Any], name: Any, parent: Path | None, where: str, ent
         raise
     except ConfigError as error:
         raise ConfigError(f"{where}: {error}") from error
-
-
-def _check_values(values: Mapping[Any, Any], where: str) -> None:
-    """Refuse unknown keys, and collections as values."""
-    check_names(values, where)
-    for key, value in values.items():
-        if isinstance(value, list | dict):
-            raise ConfigError(f"{key} in {where} is {shown(value)}: give it one value.")
 
 
 def _check_apart(runs: Sequence[Run], where: str) -> None:

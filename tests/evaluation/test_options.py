@@ -136,7 +136,7 @@ def test_a_file_gives_the_same_as_flags_and_flags_win(
         ("settings: x", "There is no field in study.yaml: 'settings'."),
         ("batch_size: many", "batch_size in study.yaml is 'many', which is not a whole number."),
         ("batch_size: 0", "batch_size in study.yaml is 0: it must be in [1, 1000000]."),
-        ("batch_size: [1, 2]", "batch_size in study.yaml has 2 values: give one."),
+        ("batch_size: [1, 2]", "batch_size in study.yaml is a list of 2: give it one value."),
         ("noise_sigmas: [0.1, two]", "noise_sigmas in study.yaml contains 'two', which is not a number"),
         ("noise_sigmas: []", "noise_sigmas in study.yaml has 0 values: give at least one."),
         ("noise_sigmas: {a: 1}", "There is a collection in line 1 of study.yaml"),
