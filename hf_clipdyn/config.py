@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 from hf_clipdyn.bundled import recipe_names, recipe_path
+from hf_clipdyn.command_line import CommandLine
 from hf_clipdyn.errors import ConfigError, shown
-from hf_clipdyn.fields import CommandLine, check_options, flags_of, option
+from hf_clipdyn.fields import check_options, flags_of, option
 from hf_clipdyn.plugins import load_plugin
 from hf_clipdyn.schema import checked_repo_id, read_yaml, valid_repo_name
 

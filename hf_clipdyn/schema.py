@@ -15,7 +15,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import MISSING, dataclass, fields, is_dataclass
 from functools import cache, partial
 from pathlib import Path
-from typing import Annotated, Any, Literal, NoReturn, TypeVar, Union
+from typing import Annotated, Any, Literal, NoReturn, Self, TypeVar, Union
 
 import yaml
 
@@ -229,22 +229,11 @@ def load_json(
 
 
 class _InvalidError(Exception):
-    def __init__(self, path: str, value: object, expected: str) -> None:
-        super().__init__(f"{path or 'the content'} is {shown(value)}, not {expected}")
+    """A value does not fit; the message begins with its path."""
 
-
-class _KeysError(_InvalidError):
-    """A mapping has a key too many or too few."""
-
-    def __init__(self, path: str, problem: str) -> None:
-        Exception.__init__(self, f"{path or 'the content'} {problem}")
-
-
-class _RefusedError(_InvalidError):
-    """The dataclass itself refuses its values."""
-
-    def __init__(self, path: str, cause: ClipDynError) -> None:
-        Exception.__init__(self, f"{path or 'the content'}: {str(cause).removesuffix('.')}")
+    @classmethod
+    def of(cls, path: str, value: object, expected: str) -> Self:
+        return cls(f"{path or 'the content'} is {shown(value)}, not {expected}")
 
 
 def _refuse(constant: str) -> NoReturn:
@@ -298,15 +287,15 @@ def _read_annotated(
     found = inner(value, path, closed)
     for condition in conditions:
         if isinstance(condition, Within) and not condition.low <= found <= condition.high:  # type: ignore[operator]
-            raise _InvalidError(path, value, f"from {condition.low:g} to {condition.high:g}")
+            raise _InvalidError.of(path, value, f"from {condition.low:g} to {condition.high:g}")
         if isinstance(condition, Matches) and not condition.accepts(str(found)):
-            raise _InvalidError(path, value, condition.meaning)
+            raise _InvalidError.of(path, value, condition.meaning)
     return found
 
 
 def _read_literal(choices: Sequence[str], value: object, path: str, _: bool) -> object:
     if not isinstance(value, str) or value not in choices:
-        raise _InvalidError(path, value, f"one of {', '.join(choices)}")
+        raise _InvalidError.of(path, value, f"one of {', '.join(choices)}")
     return value
 
 
@@ -329,17 +318,19 @@ def _read_dataclass(cls: type, value: object, path: str, closed: bool) -> object
     held, known = _sized(value, dict, path), _fields_of(cls)
     unknown = next((key for key in held if key not in known), None) if closed else None
     if unknown is not None:
-        raise _KeysError(path, f"has the unknown key {shown(unknown)}: known keys are {', '.join(known)}")
+        raise _InvalidError(
+            f"{path or 'the content'} has the unknown key {shown(unknown)}: known keys are {', '.join(known)}"
+        )
     values = {}
     for name, (reader, optional) in known.items():
         if name in held:
             values[name] = reader(held[name], f"{path}.{name}" if path else name, closed)
         elif not optional:
-            raise _KeysError(path, f"lacks the key {name}")
+            raise _InvalidError(f"{path or 'the content'} lacks the key {name}")
     try:
         return cls(**values)
     except ClipDynError as cause:
-        raise _RefusedError(path, cause) from cause
+        raise _InvalidError(f"{path or 'the content'}: {str(cause).removesuffix('.')}") from cause
 
 
 def _read_scalar(kind: Any, value: object, path: str, _: bool = False) -> object:
@@ -348,19 +339,19 @@ def _read_scalar(kind: Any, value: object, path: str, _: bool = False) -> object
     if kind is str and isinstance(value, str):
         # JSON can spell half a surrogate pair, which cannot be written.
         if len(value) > _LONGEST_TEXT or not (value.isascii() or _HALVES.search(value) is None):
-            raise _InvalidError(path, value, f"a text of at most {_LONGEST_TEXT:,} characters")
+            raise _InvalidError.of(path, value, f"a text of at most {_LONGEST_TEXT:,} characters")
         return value
     if type(value) is int and kind in (int, float) and abs(value) <= _LARGEST:  # a bool is an int, too
         return value
     if isinstance(value, float) and kind is float and math.isfinite(value):
         return value
     names = {bool: "true or false", str: "a text", int: "a whole number", float: "a finite number"}
-    raise _InvalidError(path, value, names[kind])
+    raise _InvalidError.of(path, value, names[kind])
 
 
 def _any(value: object, path: str, depth: int) -> object:
     if depth == 0:
-        raise _InvalidError(path, value, f"at most {_DEEPEST} levels deep")
+        raise _InvalidError.of(path, value, f"at most {_DEEPEST} levels deep")
     if isinstance(value, dict):
         return {
             str(_any(key, path, depth - 1)): _any(item, path, depth - 1)
@@ -373,9 +364,9 @@ def _any(value: object, path: str, depth: int) -> object:
 
 def _sized(value: object, kind: type[T], path: str) -> T:
     if not isinstance(value, kind):
-        raise _InvalidError(path, value, "a list" if kind is list else "a mapping")
+        raise _InvalidError.of(path, value, "a list" if kind is list else "a mapping")
     if len(value) > _MOST_ITEMS:  # type: ignore[arg-type]  # a list or a dict
-        raise _InvalidError(path, value, f"of at most {_MOST_ITEMS:,} items")
+        raise _InvalidError.of(path, value, f"of at most {_MOST_ITEMS:,} items")
     return value
 
 
@@ -393,7 +384,7 @@ def read_yaml(path: Path, *, lists: bool = False, nested: Collection[str] = ()) 
     Raises:
         ConfigError: it cannot be read, is not YAML, is not a mapping, or is nested more deeply.
     """
-    values = _Loader.build(read_text(path), str(path), _Flat(lists, nested))
+    values = _Loader.build(read_text(path), str(path), lists, nested)
     if not isinstance(values, dict | None):
         raise ConfigError(f"{path} contains {type(values).__name__}: give a mapping of options to values.")
     return values or {}
@@ -422,7 +413,7 @@ def parse_yaml(text: str, where: str) -> Any:
     Raises:
         ConfigError: it is not YAML, or not of this form.
     """
-    return _Loader.build(text, where, None)
+    return _Loader.build(text, where)
 
 
 def check_keys(keys: Iterable[Any], known: Collection[str], where: str) -> None:
@@ -439,16 +430,16 @@ class _Loader(yaml.SafeLoader):
     silence.
     """
 
-    def __init__(self, text: str, where: str, flat: "_Flat | None") -> None:
+    def __init__(self, text: str, where: str, lists: bool, nested: Collection[str] | None) -> None:
         super().__init__(text)
-        self._where, self._flat = where, flat
+        self._where, self._lists, self._nested = where, lists, nested
         self._depth, self._key = 0, None  # key of the outermost mapping, to which the current value belongs
 
     @classmethod
-    def build(cls, text: str, where: str, flat: "_Flat | None") -> Any:
-        """The content of a text; arguments as of the constructor, errors as of `parse_yaml`."""
+    def build(cls, text: str, where: str, lists: bool = False, nested: Collection[str] | None = None) -> Any:
+        """The content of a text, errors as of `parse_yaml`; with ``nested``, in the form of `read_yaml`."""
         try:
-            return cls(text, where, flat).get_single_data()
+            return cls(text, where, lists, nested).get_single_data()
         except yaml.MarkedYAMLError as error:
             raise ConfigError(f"{where} is not YAML: {_place(error)}.") from error
         except (yaml.YAMLError, ValueError) as error:  # a character that YAML forbids; a date as 2024-99-99
@@ -476,12 +467,13 @@ class _Loader(yaml.SafeLoader):
         return node
 
     def _check_depth(self, line: str, is_list: bool) -> None:
-        if self._flat is None:
+        if self._nested is None:
             if self._depth > _DEEPEST_YAML:
                 raise ConfigError(f"{self._where} is nested more than {_DEEPEST_YAML} levels deep at {line}.")
-        elif not self._flat.allows(self._depth, self._key, is_list):
-            nested = self._flat.nested
-            more = f" Only {', '.join(nested)} may contain more." if nested else ""
+            return
+        allowed = _DEEPEST_NESTED if self._key in self._nested else 1
+        if self._depth > allowed and not (self._lists and self._depth == 2 and is_list):
+            more = f" Only {', '.join(self._nested)} may contain more." if self._nested else ""
             raise ConfigError(f"There is a collection in {line}: give each field one value.{more}")
 
     def _check_unique(self, node: yaml.MappingNode) -> None:
@@ -493,20 +485,6 @@ class _Loader(yaml.SafeLoader):
                     f"{shown(key.value)} is given twice in line {key.start_mark.line + 1} of {self._where}: delete one."
                 )
             seen.add(name)
-
-
-@dataclass(frozen=True)
-class _Flat:
-    """The form of a file that `read_yaml` reads; its arguments."""
-
-    lists: bool
-    nested: Collection[str]
-
-    def allows(self, depth: int, key: str | None, is_list: bool) -> bool:
-        """Whether a value of the key may be a collection at this depth."""
-        return depth <= (_DEEPEST_NESTED if key in self.nested else 1) or (
-            self.lists and depth == 2 and is_list
-        )
 
 
 def _place(error: yaml.MarkedYAMLError) -> str:

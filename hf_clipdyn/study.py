@@ -67,6 +67,9 @@ _SET_HERE = (
     "watch",
     "watch_patience",
     "push_to_hub",
+    "hub_model_id",
+    "hub_private_repo",
+    "hub_token",
     "private",
     "token",
 )

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from hf_clipdyn.benchmarks.settings import OWN_SETTINGS, Common, KindSettings
+from hf_clipdyn.command_line import CommandLine
 from hf_clipdyn.config import Submission
 from hf_clipdyn.errors import ConfigError
 from hf_clipdyn.evaluation.config import EvaluationConfig
-from hf_clipdyn.fields import CommandLine, Flag, Given, flags_of, option
+from hf_clipdyn.fields import Flag, Given, flags_of, option
 from hf_clipdyn.plugins import KINDS, load_plugin, plugins
 from hf_clipdyn.schema import read_yaml
 
@@ -160,7 +161,8 @@ def arguments(given: Mapping[str, Given]) -> dict[str, Any]:
     for flag in flags():
         value = flag.value(given.get(flag.key))
         if not flag.kind:
-            values[flag.field.name] = value
+            one = flag.field.name == "repo_id" and len(value) == 1
+            values[flag.field.name] = value[0] if one else value
         elif flag.key in given:
             settings.setdefault(flag.kind, {})[flag.field.name] = value
     return values | {

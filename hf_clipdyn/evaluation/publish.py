@@ -44,7 +44,7 @@ def check_push(repo_id: str, token: str | None = None) -> None:
         ConfigError: ``repo_id`` is not the name of a repository.
         PublishError: the client is offline, or has no token.
     """
-    checked_repo_id(repo_id, what="push_to_hub", owner=True)
+    checked_repo_id(repo_id, what="hub_model_id", owner=True)
     check_login(
         f"The results cannot be pushed to {repo_id}",
         token,
@@ -54,7 +54,7 @@ def check_push(repo_id: str, token: str | None = None) -> None:
 
 
 def push_results(config: EvaluationConfig) -> None:
-    """Put the table and the trials beside it into the data-set repository ``push_to_hub``, in one commit.
+    """Put the table and the trials beside it into the data-set repository ``hub_model_id``, in one commit.
 
     The repository is made if need be, else its content is replaced. Trials hold labels and human judgements of their
     data set: where its licence does not let one pass these on, they go to a private repository only.
@@ -64,8 +64,8 @@ def push_results(config: EvaluationConfig) -> None:
         PublishError: the Hub cannot be reached, or refuses; the table is whole on the disk.
     """
     assert config.output is not None
-    assert config.push_to_hub is not None
-    output, repo_id, private = Path(config.output), config.push_to_hub, config.private
+    assert config.hub_model_id is not None
+    output, repo_id, private = Path(config.output), config.hub_model_id, config.private
     limit_waiting(_RETRIES.timeout)
     api = HfApi(token=config.token)
     try:
