@@ -351,6 +351,8 @@ class TrainingConfig:
         if self.hub_token is not None:  # a file written on Windows ends in \r\n, which no header may hold
             object.__setattr__(self, "hub_token", self.hub_token.strip() or None)
         check_options(self)
+        if self.reading == "streamed":
+            object.__setattr__(self, "streaming", True)
         for path in filter(None, map(str.strip, (self.plugin or "").split(","))):
             load_plugin(path)
         publishing_steps(self.publish, 0)
@@ -396,10 +398,8 @@ class TrainingConfig:
                 "max_train_samples and validation_size cannot be used with streaming: leave them out, or leave "
                 "streaming out."
             )
-        if self.reading is not None and (self.reading == "streamed") != self.streaming:
-            raise ConfigError(
-                f"reading is {self.reading}, and streaming is {self.streaming}: leave reading out."
-            )
+        if self.streaming and self.reading not in (None, "streamed"):
+            raise ConfigError(f"reading is {self.reading}, and streaming is on: leave reading out.")
         if self.streaming and self.caption_choice == "all":
             raise ConfigError(
                 "With streaming each image shows one caption an epoch: leave caption_choice out."

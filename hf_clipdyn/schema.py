@@ -169,7 +169,7 @@ def _content(path: Path, most: int, error: type[ClipDynError], remedy: str = "")
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):
-            raise error(f"{path} is not a regular file.")
+            raise error(f"{path} is not a file: give a regular file.")
         if status.st_size > most:
             raise error(f"{path} has {status.st_size:,} bytes: {remedy or f'expected at most {most:,}'}.")
         return path.read_bytes()

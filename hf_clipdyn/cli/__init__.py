@@ -111,10 +111,10 @@ def _run(argv: list[str]) -> int:
             )
     if "COMP_LINE" in os.environ:
         return _complete(os.environ["COMP_LINE"][: int(os.environ.get("COMP_POINT", "1000000"))])
-    name, *words = translated(argv) or [""]
-    if name in ("", "-h", "--help"):
-        print(_help(), file=sys.stdout if name else sys.stderr)
-        return 0 if name else 2
+    name, *words = translated(argv) or ["--help"]
+    if name in ("-h", "--help"):
+        print(_help(), file=sys.stdout if argv else sys.stderr)
+        return 0 if argv else 2
     if name == "--version":
         print(__version__)
         return 0
@@ -122,7 +122,9 @@ def _run(argv: list[str]) -> int:
         close = closest_name(name, COMMANDS)
         what = "option" if name.startswith("-") else "command"
         hint = f" Did you mean {close!r}?" if close else ""
-        raise ConfigError(f"There is no {what} {shorten(name)}.{hint} See `clipdyn --help`.")
+        raise ConfigError(
+            f"There is no {what} {shorten(name) or 'without a name'}.{hint} See `clipdyn --help`."
+        )
     command = COMMANDS[name].read(words)
     with _quiet() if getattr(command, "quiet", False) else nullcontext():
         return command.run() or 0

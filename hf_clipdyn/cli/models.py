@@ -7,7 +7,7 @@ from pathlib import Path
 
 from hf_clipdyn.cli import shared
 from hf_clipdyn.command_line import Command
-from hf_clipdyn.errors import ConfigError, EvaluationError
+from hf_clipdyn.errors import ConfigError, EvaluationError, RevisionError
 from hf_clipdyn.fields import option
 
 __all__ = ["Convert", "Parity", "Repair", "Revisions", "Verify"]
@@ -73,14 +73,19 @@ class Repair(Command, group=_GROUP):
         from hf_clipdyn.revisions.repair import repair
         from hf_clipdyn.revisions.resume import join_collection, resume_publishing
 
-        repaired = repair(self.run_dir)
-        print(repaired.render())
         summary = resume_publishing(
             self.run_dir, push_to_hub=self.push_to_hub, allow_identical=self.allow_identical
         )
         print(summary.message)
         if self.collection is not None:
             print(join_collection(self.run_dir, self.collection))
+        try:
+            repaired = repair(self.run_dir)
+        except RevisionError:
+            if not summary.missing:
+                raise
+            return 1  # the message says why the same target cannot be written
+        print(repaired.render())
         return int(bool(summary.missing) or not repaired.whole)
 
 

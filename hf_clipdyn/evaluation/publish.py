@@ -110,7 +110,7 @@ def _stage(output: Path, folder: Path, repo_id: str, hidden: bool) -> None:
     if left_out:
         _log.warning(
             f"The trials of {', '.join(left_out)} were not pushed: they contain labels of data sets whose "
-            "licences forbid passing them on. A private repository (--private) also receives these "
+            "licences forbid passing them on. A private repository (--hub-private-repo) also receives these "
             "trials."
         )
     configs = {"results": _TABLE}

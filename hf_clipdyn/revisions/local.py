@@ -204,7 +204,7 @@ class LocalStore(FilesOnDisk):
         except OSError as error:
             raise PublishError(
                 f"{name} could not be written to the store {self.store} ({error.strerror}); nothing of it was "
-                "published. Free some disk space, then run `clipdyn publish --resume`."
+                "published. Free some disk space, then run `clipdyn repair`."
             ) from error
 
     def _snapshot(self, commit: str) -> Path:

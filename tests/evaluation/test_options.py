@@ -64,8 +64,8 @@ def test_every_field_and_every_setting_is_an_option() -> None:
 
 def test_no_option_is_written_a_second_time() -> None:
     """The command and the module that makes the flags name only those that they read or change themselves."""
-    sources = [CHECKOUT / "hf_clipdyn" / name for name in ("cli.py", "evaluation/options.py")]
-    command = sources[0].read_text(encoding="utf-8").partition("def evaluate(")[2].partition("\n\n\n")[0]
+    sources = [CHECKOUT / "hf_clipdyn" / name for name in ("cli/main_path.py", "evaluation/options.py")]
+    command = sources[0].read_text(encoding="utf-8").partition("class Evaluate(")[2].partition("\n\n\n")[0]
     text = command + sources[1].read_text(encoding="utf-8")
     written = {one.key for one in flags() if f'"{one.key}"' in text or f'"{one.spelling}"' in text}
     assert written <= {"plugin", "repo_id", "store", "output", "show_progress"}
@@ -178,7 +178,7 @@ def test_a_wrong_file_is_one_sentence(
         (("--keep-trials",), "There is no option --keep-trials."),
         (("--noise-kinds", "blur"), "Did you mean"),
         (("--config", "none.yaml"), "none.yaml cannot be read: No such file or directory."),
-        (("--private",), "`private` requires `push_to_hub`."),
+        (("--hub-private-repo",), "`private` and `hub_model_id` require `push_to_hub`."),
         (("--rescore", "--force"), "leave out `force` and `watch`"),
         (("--output", "table.csv"), "name a Parquet file"),
         (
@@ -206,11 +206,11 @@ def test_help_groups_the_options_by_kind_and_names_defaults_ranges_and_choices(
     printed = capsys.readouterr().out
     titles = [line for line in printed.splitlines() if line.endswith(":") and not line.startswith(" ")]
     assert titles[:4] == ["Arguments:", "Most used options:", "Jobs:", "Options:"]
-    assert {line.partition(":")[0] for line in titles[4:]} == {
-        name for name, kind in kinds().items() if fields(kind.settings_class)
+    assert {line.removesuffix(":") for line in titles[4:]} == {
+        f"Settings of {name}" for name, kind in kinds().items() if fields(kind.settings_class)
     }
     for kind in (one for one in kinds().values() if fields(one.settings_class)):
-        part = printed.partition(f"\n{kind.name}: {kind.terms.title}:\n")[2].partition("\n\n")[0]
+        part = printed.partition(f"\nSettings of {kind.name}:\n")[2].partition("\n\n")[0]
         assert {f"--{kind.name}-{one.name}".replace("_", "-") for one in fields(kind.settings_class)} == {
             word for word in part.split() if word.startswith("--")
         }

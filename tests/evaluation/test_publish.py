@@ -149,15 +149,16 @@ def test_the_command_pushes_and_says_where(hub, store, data, tmp_path, capsys):
         "0",
     ]
     benchmark = ["--benchmarks", "zero_shot/cifar10", f"--data-dir=cifar10={data['cifar10']}"]
+    push = ["--push_to_hub", "--hub_model_id", "me/results", "--hub_private_repo"]
     with pytest.raises(SystemExit) as stopped:
-        main(["evaluate", *arguments, *benchmark, "--push_to_hub", "me/results", "--private"])
+        main(["evaluate", *arguments, *benchmark, *push])
     assert stopped.value.code == 0
     said = capsys.readouterr().err
     assert f"The results were pushed: {hub.url}/datasets/me/results." in said
     assert HfApi().repo_info("me/results", repo_type="dataset").private
     hub.tokens.clear()
     with pytest.raises(SystemExit) as stopped:
-        main(["evaluate", *arguments, *benchmark, "--push_to_hub", "me/results", "--private"])
+        main(["evaluate", *arguments, *benchmark, *push])
     assert stopped.value.code == 1
     error = capsys.readouterr().err
     assert f"clipdyn: error: {output} is complete, but could not be pushed to me/results" in error

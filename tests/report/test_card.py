@@ -391,17 +391,18 @@ def test_the_command_writes_and_pushes_and_says_what_is_on_no_leaderboard(write,
         return stopped.value.code
 
     results = str(write(_SMALL))
-    assert run("card", results, "--output", str(tmp_path / "cards"), "--push_to_hub") == 0
+    assert run("share", "cards", results, "--output", str(tmp_path / "cards"), "--push_to_hub") == 0
     said = capsys.readouterr().out
     assert f"Wrote {tmp_path / 'cards' / 'card-me--fixture.md'}." in said
     assert "The card is pushed:" in said
     assert "- Not in .eval_results: zero_shot/cifar10, since uoft-cs/cifar10 is not on the Hub." in said
-    assert run("card", results, "--push-to-hub") == 0
+    assert run("share", "cards", results, "--push-to-hub") == 0
     assert "The card of me/fixture is up to date." in capsys.readouterr().out
-    assert run("card", results) == 2
-    assert "Say where the cards go" in capsys.readouterr().err
+    assert run("share", "cards", results) == 2
+    assert "Say where the cards should go" in capsys.readouterr().err
+    assert run("share", "cards", results, "--push-to-hub", "--license", "mit") == 2
+    assert "`license` only affects the page" in capsys.readouterr().err
     assert run("report", results, "--output", str(tmp_path / "r"), "--push_to_hub") == 2
-    assert "`clipdyn card RESULTS --push_to_hub`" in capsys.readouterr().err
     assert not (tmp_path / "r").exists()
 
 

@@ -166,7 +166,7 @@ def test_what_cannot_be_pushed_is_said_before_anything_is_drawn(results, monkeyp
 def test_a_token_that_may_not_write_is_one_sentence_without_the_token(results, hub, monkeypatch, capsys):
     monkeypatch.setenv("HF_TOKEN", "hf_abcdefghijklmnopqrstuvwxyz012345")
     with pytest.raises(SystemExit) as stopped:
-        main(["space", str(results), "--push_to_hub", "me/study"])
+        main(["share", "page", str(results), "--push_to_hub", "--hub-model-id", "me/study"])
     assert stopped.value.code == 1
     said = capsys.readouterr()
     assert said.err.startswith(
@@ -179,7 +179,7 @@ def test_a_token_that_may_not_write_is_one_sentence_without_the_token(results, h
 def test_the_command_pushes_or_writes_a_folder(results, hub, tmp_path, capsys):
     def run(*argv: str) -> int:
         with pytest.raises(SystemExit) as stopped:
-            main(["space", str(results), *argv])
+            main(["share", "page", str(results), *argv])
         return stopped.value.code
 
     assert run("--output", str(tmp_path / "space")) == 0
@@ -187,17 +187,17 @@ def test_the_command_pushes_or_writes_a_folder(results, hub, tmp_path, capsys):
     head = (tmp_path / "space" / "README.md").read_text(encoding="utf-8").split("---\n")[1]
     assert yaml.safe_load(head)["sdk"] == "static"
     assert not list((tmp_path / "space").glob("card-*"))
-    assert run("--push-to-hub", "me/study") == 0
+    assert run("--push-to-hub", "--hub-model-id", "me/study") == 0
     assert f"The page is pushed: {hub.url}/spaces/me/study/commit/" in capsys.readouterr().out
-    assert run("--push_to_hub", "me/study") == 0
+    assert run("--push_to_hub", "me/study") == 0, "as version 0.2 took it"
     assert capsys.readouterr().out == "The Space me/study is up to date.\n"
     assert run() == 2
-    assert "Say where the page goes" in capsys.readouterr().err
-    assert run("--private", "--output", str(tmp_path / "space")) == 2
-    assert "`private` requires `push-to-hub`" in capsys.readouterr().err
+    assert "Say where the page should go" in capsys.readouterr().err
+    assert run("--hub-private-repo", "--output", str(tmp_path / "space")) == 2
+    assert "`hub-model-id` and `hub-private-repo` require `push-to-hub`" in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("place", ["--output", "--push_to_hub"])
+@pytest.mark.parametrize("place", [["--output", "me/study"], ["--push_to_hub", "--hub-model-id", "me/study"]])
 def test_the_command_has_the_options_of_the_page(results, tmp_path, monkeypatch, capsys, place):
     asked = {}
 
@@ -209,13 +209,13 @@ def test_the_command_has_the_options_of_the_page(results, tmp_path, monkeypatch,
     monkeypatch.setattr("hf_clipdyn.report.push_space", write)
     options = ["--stimuli", "none", "--data-dir", f"cifar10={tmp_path}", "--claims", "mine.yaml"]
     with pytest.raises(SystemExit) as stopped:
-        main(["space", str(results), place, "me/study", *options])
+        main(["share", "page", str(results), *place, *options])
     assert stopped.value.code == 0
     assert asked["stimuli"] == "none"
     assert asked["data_dirs"] == {"cifar10": tmp_path}
     assert asked["file"] == Path("mine.yaml")
     with pytest.raises(SystemExit) as stopped:
-        main(["space", str(results), place, "me/study", "--stimuli", "all"])
+        main(["share", "page", str(results), *place, "--stimuli", "all"])
     assert stopped.value.code == 2
     assert "none" in capsys.readouterr().err
 
